@@ -1,0 +1,232 @@
+//! The only door to the file system: whole-file reads, atomic writes, walks; errors name path and verb.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::digest::Digest;
+
+/// Files of at least this size are hashed through a memory map by all cores.
+const MAPPED: u64 = 1 << 20;
+
+/// An operation on the disk that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {verb} `{}`: {cause}", path.display())]
+pub struct DiskError {
+    /// What was tried, such as `read`.
+    pub verb: &'static str,
+    /// On which path.
+    pub path: PathBuf,
+    /// What the system said.
+    pub cause: io::Error,
+}
+
+impl DiskError {
+    /// Returns whether the path does not exist.
+    pub fn is_missing(&self) -> bool {
+        matches!(self.cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    }
+}
+
+type Result<T> = std::result::Result<T, DiskError>;
+
+fn named<T>(verb: &'static str, path: &Path, result: io::Result<T>) -> Result<T> {
+    result.map_err(|cause| DiskError { verb, path: path.to_owned(), cause })
+}
+
+/// What the system tells of a file without reading it. While it stays the same, so do the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signature {
+    /// Size in bytes.
+    pub size: u64,
+    /// Time of the last change of the content, in nanoseconds since the Unix epoch.
+    pub mtime_ns: i64,
+    /// Time of the last change of the file's entry, in nanoseconds; it cannot be set back by `touch`.
+    pub ctime_ns: i64,
+    /// The file's number on its device.
+    pub inode: u64,
+}
+
+/// What stands at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A regular file.
+    File(Signature),
+    /// A directory.
+    Directory,
+    /// A socket, a pipe, a device.
+    Special,
+}
+
+/// Tells what stands at `path`, following links.
+pub fn look(path: &Path) -> Result<Entry> {
+    let meta = named("look at", path, fs::metadata(path))?;
+    Ok(if meta.is_file() {
+        Entry::File(Signature {
+            size: meta.size(),
+            mtime_ns: meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()),
+            ctime_ns: meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec()),
+            inode: meta.ino(),
+        })
+    } else if meta.is_dir() {
+        Entry::Directory
+    } else {
+        Entry::Special
+    })
+}
+
+/// Reads a whole file.
+pub fn read(path: &Path) -> Result<Vec<u8>> {
+    named("read", path, fs::read(path))
+}
+
+/// Hashes a file; a large one is mapped and hashed by all cores.
+pub fn hash(path: &Path, size: u64) -> Result<Digest> {
+    let mut hasher = blake3::Hasher::new();
+    let fed = if size >= MAPPED { hasher.update_mmap_rayon(path) } else { hasher.update_mmap(path) };
+    named("read", path, fed.map(|_| ()))?;
+    Ok(Digest::from_bytes(*hasher.finalize().as_bytes()))
+}
+
+/// Opens a file for reading.
+pub fn open(path: &Path) -> Result<File> {
+    named("open", path, File::open(path))
+}
+
+/// Creates a directory and those above it.
+pub fn create_dirs(path: &Path) -> Result<()> {
+    named("create", path, fs::create_dir_all(path))
+}
+
+/// Writes a file that appears whole or not at all: a temporary neighbour, flushed, then renamed.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut temporary = named("create a file beside", path, tempfile::NamedTempFile::new_in(folder))?;
+    named("write", path, temporary.write_all(bytes))?;
+    named("flush", path, temporary.as_file().sync_data())?;
+    named("rename to", path, temporary.persist(path).map(|_| ()).map_err(|e| e.error))
+}
+
+/// Writes a file in place: for scratch folders, where nobody else looks and nothing must last.
+#[expect(clippy::disallowed_methods, reason = "this is the disk door")]
+pub fn write_plain(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        create_dirs(folder)?;
+    }
+    named("write", path, fs::write(path, bytes))
+}
+
+/// Writes a file that must not exist yet.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let mut file = named("create", path, File::options().write(true).create_new(true).open(path))?;
+    named("write", path, file.write_all(bytes))
+}
+
+/// Makes a file readable and not writable.
+pub fn make_read_only(path: &Path) -> Result<()> {
+    named("protect", path, fs::set_permissions(path, fs::Permissions::from_mode(0o444)))
+}
+
+/// Flushes a directory's entries, so that a rename inside it lasts.
+pub fn sync_dir(path: &Path) -> Result<()> {
+    named("flush", path, File::open(path).and_then(|dir| dir.sync_all()))
+}
+
+/// Opens a file to append to, creating it if need be.
+pub fn append(path: &Path) -> Result<File> {
+    named("append to", path, File::options().append(true).create(true).open(path))
+}
+
+/// Moves a file or directory; a file that was there is replaced.
+#[expect(clippy::disallowed_methods, reason = "this is the disk door")]
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    named("rename", from, fs::rename(from, to))
+}
+
+/// Removes a file.
+pub fn remove_file(path: &Path) -> Result<()> {
+    named("remove", path, fs::remove_file(path))
+}
+
+/// Removes a directory with all that is in it; success if there is none.
+pub fn remove_dir(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => named("remove", path, result),
+    }
+}
+
+/// Lists the names in a directory, in order; a directory that does not exist is empty.
+pub fn list(path: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(path) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => named("list", path, entries)?,
+    };
+    let mut paths = Vec::new();
+    for entry in entries {
+        paths.push(named("list", path, entry)?.path());
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Lists every regular file below a directory with its path relative to it, in order. Links are followed for
+/// files and refused for directories, so that a loop of links cannot hang the walk; special files are refused.
+pub fn walk(root: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let mut files = Vec::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(folder) = open.pop() {
+        for path in list(&folder)? {
+            let link = named("look at", &path, fs::symlink_metadata(&path))?.is_symlink();
+            match look(&path)? {
+                Entry::File(_) => files.push((relative(root, &path)?, path)),
+                Entry::Directory if !link => open.push(path),
+                _ => return named("use", &path, Err(io::Error::other("neither a file nor a plain directory"))),
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn relative(root: &Path, path: &Path) -> Result<String> {
+    let inner = path.strip_prefix(root).unwrap_or(path).to_str();
+    let text = inner.ok_or_else(|| io::Error::other("the name is not UTF-8"));
+    named("use", path, text.map(str::to_owned))
+}
+
+/// A file locked for this process until it is dropped.
+#[derive(Debug)]
+pub struct Lock(File);
+
+impl Lock {
+    /// Takes the lock if nobody holds it; `None` if somebody does.
+    pub fn try_take(path: &Path) -> Result<Option<Self>> {
+        let file = open_lock(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(cause)) => named("lock", path, Err(cause)),
+        }
+    }
+
+    /// Waits until the lock is free and takes it.
+    pub fn take(path: &Path) -> Result<Self> {
+        let file = open_lock(path)?;
+        named("lock", path, file.lock())?;
+        Ok(Self(file))
+    }
+
+    /// Replaces what the lock's file says of its holder.
+    pub fn describe(&mut self, path: &Path, text: &str) -> Result<()> {
+        named("write", path, self.0.set_len(0).and_then(|()| self.0.write_all(text.as_bytes())))
+    }
+}
+
+fn open_lock(path: &Path) -> Result<File> {
+    // Append mode: the text of the holder is written from the start of a file that was just emptied.
+    named("open", path, File::options().append(true).read(true).create(true).open(path))
+}

@@ -1,0 +1,14 @@
+//! Floor 0: the words every floor speaks. Imports nothing of ours.
+
+pub mod artifact;
+pub mod cancel;
+pub mod clock;
+pub mod digest;
+pub mod disk;
+pub mod name;
+pub mod nearest;
+pub mod outcome;
+pub mod problem;
+pub mod secret;
+pub mod source;
+pub mod tree;

@@ -1,0 +1,82 @@
+//! Problem: what is wrong with a user's file, as data (code, message, places, help).
+
+use crate::base::source::{Source, Span};
+
+/// One thing that is wrong with a file a user wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// A stable name, such as `pipeline::unknown_kind`.
+    pub code: &'static str,
+    /// What is so.
+    pub message: String,
+    /// Where, the most important place first; empty when the file as a whole is meant.
+    pub places: Vec<Place>,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+/// A place in the file, with a few words on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Where.
+    pub span: Span,
+    /// What stands there.
+    pub label: String,
+}
+
+/// All that is wrong with one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// The file.
+    pub source: Source,
+    /// What is wrong with it, in the order of the places.
+    pub problems: Vec<Problem>,
+}
+
+impl Problem {
+    /// Makes a problem with no place and no help.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), places: Vec::new(), help: None }
+    }
+
+    /// Adds a place.
+    #[must_use]
+    pub fn at(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.places.push(Place { span, label: label.into() });
+        self
+    }
+
+    /// Sets what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<Option<String>>) -> Self {
+        self.help = help.into();
+        self
+    }
+}
+
+impl Report {
+    /// Makes a report with its problems in the order of their places.
+    pub fn new(source: Source, mut problems: Vec<Problem>) -> Self {
+        problems.sort_by_key(|problem| problem.places.first().map(|place| place.span));
+        Self { source, problems }
+    }
+
+    /// Returns the report as plain text, one `file:line:column: message` a problem.
+    pub fn plain(&self) -> String {
+        let lines: Vec<String> = self.problems.iter().map(|problem| self.plain_line(problem)).collect();
+        lines.join("\n")
+    }
+
+    fn plain_line(&self, problem: &Problem) -> String {
+        let name = &self.source.name;
+        let place = problem.places.first().map_or_else(
+            || format!("{name}: "),
+            |place| {
+                let (line, column) = self.source.position(place.span.start);
+                format!("{name}:{line}:{column}: ")
+            },
+        );
+        let help = problem.help.as_ref().map_or_else(String::new, |help| format!(" ({help})"));
+        format!("{place}{}{help}", problem.message)
+    }
+}

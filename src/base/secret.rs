@@ -1,0 +1,57 @@
+//! Secret: a value that cannot be printed, serialised or hashed.
+
+use std::fmt;
+
+/// Text that may be used but not shown. Its `Debug` form is a mark; it has no `Display`, `Serialize` or `Hash`.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret text.
+    pub fn new(text: String) -> Self {
+        Self(text)
+    }
+
+    /// Returns the text itself: for handing it to whom it is meant for, and for nothing else.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Replaces each occurrence of the secret in `bytes` by `***`.
+    pub fn scrub(&self, bytes: &[u8]) -> Vec<u8> {
+        let needle = self.0.as_bytes();
+        if needle.is_empty() {
+            return bytes.to_vec();
+        }
+        let mut clean = Vec::with_capacity(bytes.len());
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if rest.starts_with(needle) {
+                clean.extend_from_slice(b"***");
+                rest = &rest[needle.len()..];
+            } else {
+                clean.push(rest[0]);
+                rest = &rest[1..];
+            }
+        }
+        clean
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(***)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_shows_as_a_mark() {
+        let secret = Secret::new("hunter2".to_owned());
+        assert_eq!(format!("{secret:?}"), "Secret(***)");
+        assert_eq!(secret.scrub(b"user hunter2, again hunter2"), b"user ***, again ***");
+    }
+}
