@@ -1,0 +1,148 @@
+//! Inputs and Outputs given to a running stage, with its seed, its cancel token and its progress.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::base::cancel::Cancel;
+use crate::base::digest::Digest;
+use crate::stage::error::StageError;
+
+/// Where the bytes of an input are. The engine brings them; what comes out has been checked against the digest.
+pub trait Content: Send + Sync {
+    /// Returns the bytes.
+    ///
+    /// # Errors
+    /// `Lost` or `Storage` if they cannot be had.
+    fn bytes(&self) -> Result<Vec<u8>, StageError>;
+}
+
+/// Files by their path within an input; of an input that is one file, the path is empty.
+pub type Files = Vec<(String, Box<dyn Content>)>;
+
+/// One input: a file, or all files of a directory.
+pub struct Input {
+    /// How the pipeline file names it: for messages only, it is not part of the key.
+    pub label: String,
+    /// The digest of the bytes, or of the directory's manifest.
+    pub digest: Digest,
+    /// The files: one with an empty name, or those of a directory with their paths in it.
+    pub files: Files,
+    /// Whether it is a directory.
+    pub directory: bool,
+}
+
+impl Input {
+    /// Returns the bytes of an input that is one file.
+    ///
+    /// # Errors
+    /// `Data` if it is a directory; what `Content::bytes` tells.
+    pub fn bytes(&self) -> Result<Vec<u8>, StageError> {
+        match self.files.as_slice() {
+            [(_, content)] if !self.directory => content.bytes(),
+            _ => Err(StageError::Data(format!("`{}` is a directory where one file is needed", self.label))),
+        }
+    }
+}
+
+/// All that flows into a stage, by port.
+#[derive(Default)]
+pub struct Inputs(BTreeMap<String, Input>);
+
+impl Inputs {
+    /// Makes the inputs of a stage.
+    pub fn new(ports: BTreeMap<String, Input>) -> Self {
+        Self(ports)
+    }
+
+    /// Returns the input of a port that must be given.
+    ///
+    /// # Panics
+    /// Never for ports declared with `Need::One`: the pipeline was checked.
+    pub fn one(&self, port: &str) -> &Input {
+        self.0.get(port).expect("a port declared as needed is always given")
+    }
+
+    /// Returns the input of a port that may be left out.
+    pub fn maybe(&self, port: &str) -> Option<&Input> {
+        self.0.get(port)
+    }
+
+    /// Returns every input with its port, in the order of the names.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &Input)> {
+        self.0.iter().map(|(port, input)| (port.as_str(), input))
+    }
+}
+
+/// What a stage made at one port.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Made {
+    /// These bytes.
+    Bytes(Vec<u8>),
+    /// A file or directory in the scratch folder.
+    Path(PathBuf),
+}
+
+/// What a stage gives: artifacts by port, pointers to move, lines for people.
+#[derive(Debug, Default)]
+pub struct Outputs {
+    made: BTreeMap<String, Made>,
+    moves: BTreeMap<String, Digest>,
+    notes: Vec<String>,
+}
+
+impl Outputs {
+    /// Gives the bytes of an output.
+    pub fn bytes(&mut self, port: &str, bytes: Vec<u8>) {
+        self.made.insert(port.to_owned(), Made::Bytes(bytes));
+    }
+
+    /// Gives a file or directory in the scratch folder as an output.
+    pub fn path(&mut self, port: &str, path: PathBuf) {
+        self.made.insert(port.to_owned(), Made::Path(path));
+    }
+
+    /// Asks that the pointer behind an input port point at `to` from now on, with this action as evidence.
+    pub fn move_ref(&mut self, port: &str, to: Digest) {
+        self.moves.insert(port.to_owned(), to);
+    }
+
+    /// Leaves a line for people, kept with the record.
+    pub fn note(&mut self, line: impl Into<String>) {
+        self.notes.push(line.into());
+    }
+
+    /// Takes everything out: artifacts, moves, notes.
+    pub fn into_parts(self) -> (BTreeMap<String, Made>, BTreeMap<String, Digest>, Vec<String>) {
+        (self.made, self.moves, self.notes)
+    }
+}
+
+/// What a stage may ask of its surroundings.
+pub struct Context<'a> {
+    /// The pipeline's seed; only for kinds that declare `seeded`.
+    pub seed: u64,
+    /// Raised when the run is to stop.
+    pub cancel: &'a Cancel,
+    /// Takes units done, units in all and a few words.
+    pub progress: &'a (dyn Fn(u64, u64, &str) + Sync),
+    /// An empty folder of its own, gone afterwards.
+    pub scratch: &'a Path,
+}
+
+impl Context<'_> {
+    /// Returns an error if the run is to stop.
+    ///
+    /// # Errors
+    /// `Cancelled`.
+    pub fn check(&self) -> Result<(), StageError> {
+        if self.cancel.is_cancelled() { Err(StageError::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// A content that is simply these bytes.
+impl Content for Cow<'static, [u8]> {
+    fn bytes(&self) -> Result<Vec<u8>, StageError> {
+        Ok(self.to_vec())
+    }
+}

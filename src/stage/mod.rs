@@ -1,0 +1,9 @@
+//! What the engine needs of a stage kind.
+
+pub mod error;
+pub mod io;
+pub mod kind;
+pub mod param;
+pub mod port;
+pub mod registry;
+pub mod schema;

@@ -1,0 +1,466 @@
+//! A parameter, declared once: type, default, range, doc → check, canonical form, schema, docs.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::base::digest::Framed;
+use crate::base::nearest::suggest;
+use crate::base::problem::Problem;
+use crate::base::secret::Secret;
+use crate::base::source::Span;
+use crate::base::tree::{self, Node};
+
+/// The declaration of a parameter.
+#[derive(Clone, Copy, Debug)]
+pub struct Param {
+    /// Its name.
+    pub name: &'static str,
+    /// What may stand there.
+    pub kind: Type,
+    /// What is so when it is left out.
+    pub default: Fallback,
+    /// What it does, in a sentence.
+    pub doc: &'static str,
+}
+
+/// What is so when a parameter is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fallback {
+    /// It must be given.
+    Required,
+    /// It has no value.
+    Absent,
+    /// It has this value, written as YAML.
+    Yaml(&'static str),
+}
+
+/// What may stand as a parameter's value.
+#[derive(Clone, Copy, Debug)]
+pub enum Type {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number within these bounds.
+    Int(i64, i64),
+    /// A finite number within these bounds.
+    Float(f64, f64),
+    /// Text.
+    Text,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// A truth value, a number or text.
+    Scalar,
+    /// Text that may hold `${env.NAME}` and is never shown, recorded or made part of a key.
+    Secret,
+    /// A list of values of a type.
+    List(&'static Type),
+    /// A map from free names to values of a type.
+    Map(&'static Type),
+    /// A map with these keys.
+    Record(&'static [Param]),
+}
+
+/// A checked value.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// A truth value.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number.
+    Float(f64),
+    /// Text.
+    Text(String),
+    /// A list.
+    List(Vec<Value>),
+    /// A map; of a record, with its defaults filled in.
+    Map(Values),
+    /// A secret, or the name of the environment variable that is not set.
+    Secret(Result<Secret, String>),
+}
+
+/// Checked values by name, with the defaults filled in.
+#[derive(Clone, Debug, Default)]
+pub struct Values(pub BTreeMap<String, Value>);
+
+/// One step from the root of the parameters to a value inside them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Into a map.
+    Key(String),
+    /// Into a list.
+    Index(usize),
+}
+
+/// What is wrong between parameters that each are right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The way to the value that is wrong.
+    pub path: Vec<Step>,
+    /// What is so.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+/// How a checker looks up environment variables.
+pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+impl Type {
+    /// Returns what may stand there, in words.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Bool => "`true` or `false`".to_owned(),
+            Self::Int(low, high) => format!("a whole number{}", bounds(*low, *high, i64::MIN, i64::MAX)),
+            Self::Float(low, high) => format!("a number{}", bounds(*low, *high, f64::MIN, f64::MAX)),
+            Self::Text => "text".to_owned(),
+            Self::Choice(words) => {
+                let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+                format!("one of {}", words.join(", "))
+            }
+            Self::Scalar => "a number, text, `true` or `false`".to_owned(),
+            Self::Secret => "text, which may hold `${env.NAME}`".to_owned(),
+            Self::List(of) => format!("a list, each {}", of.describe()),
+            Self::Map(of) => format!("a map, each value {}", of.describe()),
+            Self::Record(params) => {
+                let names: Vec<String> = params.iter().map(|param| format!("`{}`", param.name)).collect();
+                format!("a map with {}", names.join(", "))
+            }
+        }
+    }
+
+    /// Checks a value.
+    ///
+    /// # Errors
+    /// All that is wrong with it and inside it.
+    pub fn check(&self, node: &Node, env: Env<'_>) -> Result<Value, Vec<Problem>> {
+        let wrong = || Err(vec![self.wrong(node)]);
+        match (self, &node.value) {
+            (Self::Bool | Self::Scalar, tree::Value::Bool(flag)) => Ok(Value::Bool(*flag)),
+            (Self::Int(low, high), tree::Value::Int(number)) if (low..=high).contains(&number) => {
+                Ok(Value::Int(*number))
+            }
+            (Self::Float(low, high), tree::Value::Int(number)) => match *number as f64 {
+                number if number >= *low && number <= *high => Ok(Value::Float(number)),
+                _ => wrong(),
+            },
+            (Self::Float(low, high), tree::Value::Float(number)) if number >= low && number <= high => {
+                Ok(Value::Float(*number))
+            }
+            (Self::Scalar, tree::Value::Int(number)) => Ok(Value::Int(*number)),
+            (Self::Scalar, tree::Value::Float(number)) if number.is_finite() => Ok(Value::Float(*number)),
+            (Self::Secret, tree::Value::Text(text)) => Ok(Value::Secret(resolve(text, env))),
+            (Self::Text | Self::Scalar | Self::Choice(_), tree::Value::Text(text)) => self.check_text(text, node),
+            (Self::List(of), tree::Value::List(items)) => {
+                collect(items.iter().map(|item| of.check(item, env))).map(Value::List)
+            }
+            (Self::Map(of), tree::Value::Map(entries)) => {
+                collect(entries.iter().map(|(key, node)| Ok((key.value.clone(), of.check(node, env)?))))
+                    .map(|pairs| Value::Map(Values(pairs.into_iter().collect())))
+            }
+            (Self::Record(params), tree::Value::Map(_)) => {
+                check_record(params, Some(node), node.span, env).map(Value::Map)
+            }
+            _ => wrong(),
+        }
+    }
+
+    fn check_text(&self, text: &str, node: &Node) -> Result<Value, Vec<Problem>> {
+        if let Some(at) = text.find("${env.") {
+            let name = text[at..].split('}').next().unwrap_or_default();
+            let problem = Problem::new("pipeline::env_not_allowed", format!("`{name}}}` may not stand here"))
+                .at(node.span, "this value is part of the cache key")
+                .help(
+                    "the environment is read only where a secret or an address belongs; use `params:` and `--set`"
+                        .to_owned(),
+                );
+            return Err(vec![problem]);
+        }
+        match self {
+            Self::Choice(words) if !words.contains(&text) => {
+                let help = suggest(text, words.iter().copied());
+                Err(vec![
+                    Problem::new("pipeline::unknown_choice", format!("`{text}` is not {}", self.describe()))
+                        .at(node.span, "not a choice")
+                        .help(help),
+                ])
+            }
+            _ => Ok(Value::Text(text.to_owned())),
+        }
+    }
+
+    fn wrong(&self, node: &Node) -> Problem {
+        let found = match &node.value {
+            tree::Value::Int(number) => format!("`{number}`"),
+            tree::Value::Float(number) => format!("`{number}`"),
+            tree::Value::Bool(flag) => format!("`{flag}`"),
+            tree::Value::Text(text) if text.chars().count() <= 40 => format!("the text `{text}`"),
+            other => other.type_name().to_owned(),
+        };
+        let expected = self.describe();
+        let out_of_range = matches!(
+            (self, &node.value),
+            (Self::Int(..), tree::Value::Int(_)) | (Self::Float(..), tree::Value::Int(_) | tree::Value::Float(_))
+        );
+        let code = if out_of_range { "pipeline::out_of_range" } else { "pipeline::wrong_type" };
+        let problem = Problem::new(code, format!("{found} stands where {expected} is needed"));
+        problem.at(node.span, format!("not {expected}"))
+    }
+}
+
+fn bounds<T: PartialOrd + fmt::Display>(low: T, high: T, least: T, most: T) -> String {
+    match (low > least, high < most) {
+        (true, true) => format!(" from {low} to {high}"),
+        (true, false) => format!(" of at least {low}"),
+        (false, true) => format!(" of at most {high}"),
+        (false, false) => String::new(),
+    }
+}
+
+/// Checks the entries of a map against declarations and fills in the defaults.
+///
+/// `node` is the map, if there is one; `whole` is the place to report a missing key at.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn check_record(params: &[Param], node: Option<&Node>, whole: Span, env: Env<'_>) -> Result<Values, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut values = BTreeMap::new();
+    if let Some(Node { value: tree::Value::Map(entries), .. }) = node {
+        for (key, _) in entries {
+            if !params.iter().any(|param| param.name == key.value) {
+                let help = suggest(&key.value, params.iter().map(|param| param.name));
+                let message = format!("there is no parameter `{}`", key.value);
+                problems.push(Problem::new("pipeline::unknown_key", message).at(key.span, "unknown").help(help));
+            }
+        }
+    }
+    for param in params {
+        let given = node.and_then(|node| node.get(param.name)).filter(|node| node.value != tree::Value::Null);
+        let checked = match (given, param.default) {
+            (Some(node), _) => param.kind.check(node, env).map(Some),
+            (None, Fallback::Absent) => Ok(None),
+            (None, Fallback::Yaml(text)) => Ok(Some(default(param, text))),
+            (None, Fallback::Required) => {
+                let message = format!("the parameter `{}` is missing", param.name);
+                Err(vec![
+                    Problem::new("pipeline::missing_key", message)
+                        .at(whole, format!("needs `{}`", param.name))
+                        .help(format!("`{}` is {}: {}", param.name, param.kind.describe(), param.doc)),
+                ])
+            }
+        };
+        match checked {
+            Ok(Some(value)) => {
+                values.insert(param.name.to_owned(), value);
+            }
+            Ok(None) => {}
+            Err(more) => problems.extend(more),
+        }
+    }
+    if problems.is_empty() { Ok(Values(values)) } else { Err(problems) }
+}
+
+/// Checks values that did not come from a file, such as those of a cell of a grid.
+///
+/// # Errors
+/// All that is wrong with them, as text.
+pub fn check_values(params: &[Param], values: &Values) -> Result<Values, Vec<String>> {
+    let map = to_tree(&Value::Map(values.clone()));
+    let node = Node { value: map, span: Span::default() };
+    check_record(params, Some(&node), Span::default(), &|_| None).map_err(|problems| {
+        let line = |problem: Problem| match problem.help {
+            Some(help) => format!("{} ({help})", problem.message),
+            None => problem.message,
+        };
+        problems.into_iter().map(line).collect()
+    })
+}
+
+fn to_tree(value: &Value) -> tree::Value {
+    let node = |value| Node { value: to_tree(value), span: Span::default() };
+    match value {
+        Value::Bool(flag) => tree::Value::Bool(*flag),
+        Value::Int(number) => tree::Value::Int(*number),
+        Value::Float(number) => tree::Value::Float(*number),
+        Value::Text(text) => tree::Value::Text(text.clone()),
+        Value::List(items) => tree::Value::List(items.iter().map(node).collect()),
+        Value::Map(Values(map)) => {
+            let key = |name: &String| crate::base::source::Spanned { value: name.clone(), span: Span::default() };
+            tree::Value::Map(map.iter().map(|(name, value)| (key(name), node(value))).collect())
+        }
+        Value::Secret(_) => tree::Value::Null,
+    }
+}
+
+fn default(param: &Param, text: &str) -> Value {
+    let value = tree::parse_snippet(text).expect("a declared default is YAML");
+    let node = Node { value, span: Span::default() };
+    param.kind.check(&node, &|_| None).expect("a declared default passes its own check")
+}
+
+fn collect<T>(results: impl Iterator<Item = Result<T, Vec<Problem>>>) -> Result<Vec<T>, Vec<Problem>> {
+    let (mut values, mut problems) = (Vec::new(), Vec::new());
+    for result in results {
+        match result {
+            Ok(value) => values.push(value),
+            Err(more) => problems.extend(more),
+        }
+    }
+    if problems.is_empty() { Ok(values) } else { Err(problems) }
+}
+
+fn resolve(text: &str, env: Env<'_>) -> Result<Secret, String> {
+    let mut whole = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("${env.") {
+        whole.push_str(&rest[..at]);
+        let Some(end) = rest[at..].find('}') else { break };
+        let name = &rest[at + 6..at + end];
+        whole.push_str(&env(name).ok_or_else(|| name.to_owned())?);
+        rest = &rest[at + end + 1..];
+    }
+    whole.push_str(rest);
+    Ok(Secret::new(whole))
+}
+
+impl Value {
+    /// Returns the value unless it is or holds a secret: what becomes part of a key.
+    pub fn public(&self) -> Option<Value> {
+        match self {
+            Self::Secret(_) => None,
+            Self::List(items) => items.iter().map(Self::public).collect::<Option<_>>().map(Self::List),
+            Self::Map(Values(map)) => {
+                let pairs = map.iter().map(|(name, value)| Some((name.clone(), value.public()?)));
+                pairs.collect::<Option<_>>().map(|map| Self::Map(Values(map)))
+            }
+            other => Some(other.clone()),
+        }
+    }
+
+    /// Feeds the canonical form of a public value to a hash.
+    pub fn feed(&self, framed: &mut Framed) {
+        match self {
+            Self::Bool(flag) => {
+                framed.flag(*flag);
+            }
+            Self::Int(number) => {
+                framed.signed(*number);
+            }
+            Self::Float(number) => {
+                framed.float(*number);
+            }
+            Self::Text(text) => {
+                framed.text(text);
+            }
+            Self::List(items) => {
+                framed.list(items.len());
+                items.iter().for_each(|item| item.feed(framed));
+            }
+            Self::Map(Values(map)) => {
+                framed.map(map.len());
+                for (name, value) in map {
+                    framed.text(name);
+                    value.feed(framed);
+                }
+            }
+            Self::Secret(_) => {}
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bool(flag) => write!(f, "{flag}"),
+            Self::Int(number) => write!(f, "{number}"),
+            Self::Float(number) => write!(f, "{number:?}"),
+            Self::Text(text) => write!(f, "{text:?}"),
+            Self::List(items) => {
+                f.write_str("[")?;
+                for (i, item) in items.iter().enumerate() {
+                    write!(f, "{}{item}", if i > 0 { ", " } else { "" })?;
+                }
+                f.write_str("]")
+            }
+            Self::Map(values) => write!(f, "{values}"),
+            Self::Secret(_) => f.write_str("***"),
+        }
+    }
+}
+
+impl fmt::Display for Values {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("{")?;
+        for (i, (name, value)) in self.0.iter().enumerate() {
+            write!(f, "{}{name}: {value}", if i > 0 { ", " } else { "" })?;
+        }
+        f.write_str("}")
+    }
+}
+
+impl Values {
+    /// Returns a value if it is there.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    /// Returns a truth value declared with a default.
+    pub fn flag(&self, name: &str) -> bool {
+        matches!(self.get(name), Some(Value::Bool(true)))
+    }
+
+    /// Returns a whole number if it is there.
+    pub fn int(&self, name: &str) -> Option<i64> {
+        match self.get(name) {
+            Some(Value::Int(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// Returns a whole number of a parameter declared with bounds from zero and a default.
+    pub fn size(&self, name: &str) -> usize {
+        self.int(name).and_then(|number| usize::try_from(number).ok()).unwrap_or_default()
+    }
+
+    /// Returns a number if it is there.
+    pub fn float(&self, name: &str) -> Option<f64> {
+        match self.get(name) {
+            Some(Value::Float(number)) => Some(*number),
+            Some(Value::Int(number)) => Some(*number as f64),
+            _ => None,
+        }
+    }
+
+    /// Returns a text if it is there.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        match self.get(name) {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns a list; empty if it is not there.
+    pub fn list(&self, name: &str) -> &[Value] {
+        match self.get(name) {
+            Some(Value::List(items)) => items,
+            _ => &[],
+        }
+    }
+
+    /// Returns a list of texts; empty if it is not there.
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        let text = |value: &Value| match value {
+            Value::Text(text) => text.clone(),
+            other => other.to_string(),
+        };
+        self.list(name).iter().map(text).collect()
+    }
+
+    /// Returns a map; `None` if it is not there.
+    pub fn map(&self, name: &str) -> Option<&Values> {
+        match self.get(name) {
+            Some(Value::Map(values)) => Some(values),
+            _ => None,
+        }
+    }
+}

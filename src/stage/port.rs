@@ -1,0 +1,77 @@
+//! Ports and formats: what may flow over an edge.
+
+/// What the bytes behind a port are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// A table (Parquet).
+    Table,
+    /// A matrix (`.npy`, little-endian f64, rows first).
+    Array,
+    /// A fitted preprocessor (MessagePack, versioned).
+    Preprocessor,
+    /// A model with its preprocessor (MessagePack, versioned).
+    Model,
+    /// A JSON document.
+    Json,
+    /// Plain text.
+    Text,
+    /// Whatever it is: files from outside, outputs of commands.
+    Any,
+}
+
+impl Format {
+    /// Returns the word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Array => "array",
+            Self::Preprocessor => "preprocessor",
+            Self::Model => "model",
+            Self::Json => "json",
+            Self::Text => "text",
+            Self::Any => "any",
+        }
+    }
+
+    /// Returns whether an input of this format takes what an output of `other` gives.
+    pub fn accepts(self, other: Self) -> bool {
+        self == Self::Any || other == Self::Any || self == other
+    }
+}
+
+/// How often an input may or must be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Exactly once.
+    One,
+    /// Once or not at all.
+    Optional,
+    /// A named pointer, such as `ref:champion/phishing`; it may point at nothing yet. The text names the input
+    /// that challenges what it points at: a challenger that already is what the pointer points at is compared
+    /// with what it replaced, so that a decision once made stays the same.
+    Ref(&'static str),
+}
+
+/// An input or output of a kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Port {
+    /// Its name.
+    pub name: &'static str,
+    /// What flows.
+    pub format: Format,
+    /// How often it is given; of outputs always `One`.
+    pub need: Need,
+    /// What it is for, in a sentence.
+    pub doc: &'static str,
+}
+
+/// The ports of one side of a kind.
+#[derive(Clone, Copy, Debug)]
+pub enum Ports {
+    /// These.
+    Fixed(&'static [Port]),
+    /// Any name, any format, each given once.
+    Free,
+    /// These, and one for each key of the map parameter named first.
+    Declared(&'static str, &'static [Port]),
+}

@@ -1,0 +1,231 @@
+//! Registry → JSON Schema of pipeline files, and the reference page.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value, json};
+
+use crate::base::tree;
+use crate::stage::kind::Kind;
+use crate::stage::param::{Fallback, Param, Type};
+use crate::stage::port::{Format, Need, Port, Ports};
+use crate::stage::registry::Registry;
+
+/// A value that stands in for another: `${params.name}` anywhere, `${env.NAME}` in secrets.
+const REFERENCE: &str = r"\$\{(params|env)\.[^}]+\}";
+
+/// Returns the JSON Schema (draft 2020-12) of pipeline files.
+pub fn json_schema(registry: &Registry) -> Value {
+    let names: Vec<&str> = registry.kinds().iter().map(|kind| kind.name).collect();
+    let branches: Vec<Value> = registry.kinds().iter().map(branch).collect();
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "netsec pipeline",
+        "description": "A directed graph of stages from data to a recorded model.",
+        "type": "object",
+        "required": ["stages"],
+        "additionalProperties": false,
+        "properties": {
+            "name": {"type": "string", "description": "A name for people; the file's own name if left out."},
+            "seed": {"type": ["integer", "string"], "default": 42, "description": "Seed of every stage that draws random numbers."},
+            "params": {"type": "object", "description": "Values to be used as ${params.name} and set with --set name=value."},
+            "stages": {
+                "type": "object",
+                "description": "The stages by name.",
+                "minProperties": 1,
+                "propertyNames": {"pattern": "^[A-Za-z][A-Za-z0-9_-]{0,63}$"},
+                "additionalProperties": {
+                    "type": "object",
+                    "required": ["kind"],
+                    "properties": {
+                        "kind": {"enum": names, "description": "What the stage does."},
+                        "doc": {"type": "string", "description": "A word on what the stage is for."},
+                        "inputs": {"type": "object"},
+                        "with": {"type": "object"},
+                    },
+                    "additionalProperties": false,
+                    "allOf": branches,
+                },
+            },
+        },
+    })
+}
+
+fn branch(kind: &Kind) -> Value {
+    let required: Vec<&str> =
+        kind.params.iter().filter(|param| param.default == Fallback::Required).map(|param| param.name).collect();
+    let mut body = Map::new();
+    body.insert("with".to_owned(), record(kind.params));
+    body.insert("inputs".to_owned(), inputs(&kind.inputs));
+    let mut needs: Vec<&str> = vec!["kind"];
+    if !required.is_empty() {
+        needs.push("with");
+    }
+    if let Ports::Fixed(ports) = kind.inputs
+        && ports.iter().any(|port| port.need == Need::One)
+    {
+        needs.push("inputs");
+    }
+    json!({
+        "if": {"required": ["kind"], "properties": {"kind": {"const": kind.name}}},
+        "then": {"description": kind.doc, "required": needs, "properties": body},
+    })
+}
+
+fn inputs(ports: &Ports) -> Value {
+    let input = |doc: &str| json!({"type": "string", "description": doc});
+    match ports {
+        Ports::Fixed(ports) => {
+            let properties: Map<String, Value> =
+                ports.iter().map(|port| (port.name.to_owned(), input(port.doc))).collect();
+            let required: Vec<&str> =
+                ports.iter().filter(|port| port.need == Need::One).map(|port| port.name).collect();
+            json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+        }
+        Ports::Free | Ports::Declared(..) => {
+            json!({"type": "object", "additionalProperties": input("a stage's output or a file")})
+        }
+    }
+}
+
+fn record(params: &[Param]) -> Value {
+    let properties: Map<String, Value> = params.iter().map(|param| (param.name.to_owned(), property(param))).collect();
+    let required: Vec<&str> =
+        params.iter().filter(|param| param.default == Fallback::Required).map(|param| param.name).collect();
+    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
+
+fn property(param: &Param) -> Value {
+    let mut schema = type_schema(&param.kind);
+    if let Value::Object(map) = &mut schema {
+        map.insert("description".to_owned(), json!(param.doc));
+        if let Fallback::Yaml(text) = param.default {
+            map.insert("default".to_owned(), default_json(text));
+        }
+    }
+    schema
+}
+
+fn default_json(text: &str) -> Value {
+    to_json(&tree::parse_snippet(text).expect("a declared default is YAML"))
+}
+
+fn to_json(value: &tree::Value) -> Value {
+    match value {
+        tree::Value::Null => Value::Null,
+        tree::Value::Bool(flag) => json!(flag),
+        tree::Value::Int(number) => json!(number),
+        tree::Value::Float(number) => json!(number),
+        tree::Value::Text(text) => json!(text),
+        tree::Value::List(items) => items.iter().map(|node| to_json(&node.value)).collect(),
+        tree::Value::Map(entries) => {
+            Value::Object(entries.iter().map(|(key, node)| (key.value.clone(), to_json(&node.value))).collect())
+        }
+    }
+}
+
+fn type_schema(kind: &Type) -> Value {
+    let or_reference = |schema: Value| json!({"anyOf": [schema, {"type": "string", "pattern": REFERENCE}]});
+    match kind {
+        Type::Bool => or_reference(json!({"type": "boolean"})),
+        Type::Int(low, high) => or_reference(limits(json!({"type": "integer"}), json!(low), json!(high), kind)),
+        Type::Float(low, high) => or_reference(limits(json!({"type": "number"}), json!(low), json!(high), kind)),
+        Type::Text | Type::Secret => json!({"type": "string"}),
+        Type::Choice(words) => or_reference(json!({"enum": words})),
+        Type::Scalar => json!({"type": ["boolean", "number", "string"]}),
+        Type::List(of) => or_reference(json!({"type": "array", "items": type_schema(of)})),
+        Type::Map(of) => or_reference(json!({"type": "object", "additionalProperties": type_schema(of)})),
+        Type::Record(params) => or_reference(record(params)),
+    }
+}
+
+fn limits(mut schema: Value, low: Value, high: Value, kind: &Type) -> Value {
+    let (bounded_below, bounded_above) = match kind {
+        Type::Int(low, high) => (*low > i64::MIN, *high < i64::MAX),
+        Type::Float(low, high) => (*low > f64::MIN, *high < f64::MAX),
+        _ => (false, false),
+    };
+    if let Value::Object(map) = &mut schema {
+        if bounded_below {
+            map.insert("minimum".to_owned(), low);
+        }
+        if bounded_above {
+            map.insert("maximum".to_owned(), high);
+        }
+    }
+    schema
+}
+
+/// Returns the reference of pipeline files and stage kinds as Markdown.
+pub fn reference(registry: &Registry) -> String {
+    let mut page = String::from(HEAD);
+    for kind in registry.kinds() {
+        let _ = write!(page, "\n## `{}`\n\n{}\n\nVersion {}", kind.name, kind.doc, kind.version);
+        page.push_str(if kind.seeded { "; draws random numbers from the pipeline's `seed`.\n" } else { ".\n" });
+        ports(&mut page, "Inputs", &kind.inputs);
+        ports(&mut page, "Outputs", &kind.outputs);
+        parameters(&mut page, kind.params, "Parameters");
+    }
+    page
+}
+
+fn ports(page: &mut String, title: &str, ports: &Ports) {
+    let _ = write!(page, "\n### {title}\n\n");
+    let fixed: &[Port] = match ports {
+        Ports::Fixed([]) => {
+            page.push_str("None.\n");
+            return;
+        }
+        Ports::Fixed(fixed) => fixed,
+        Ports::Free => {
+            page.push_str("Any, under names of your own.\n");
+            return;
+        }
+        Ports::Declared(param, fixed) => {
+            let _ = write!(page, "One for each key of `{param}`, and:\n\n");
+            fixed
+        }
+    };
+    page.push_str("| name | format | needed | what it is |\n|---|---|---|---|\n");
+    for port in fixed {
+        let need = match port.need {
+            Need::One => "yes",
+            Need::Optional => "no",
+            Need::Ref(_) => "no; `ref:NAME`",
+        };
+        let format = if port.format == Format::Any { "any" } else { port.format.as_str() };
+        let _ = writeln!(page, "| `{}` | {format} | {need} | {} |", port.name, port.doc);
+    }
+}
+
+fn parameters(page: &mut String, params: &[Param], title: &str) {
+    if params.is_empty() {
+        return;
+    }
+    let _ =
+        write!(page, "\n### {title}\n\n| name | what may stand there | default | what it does |\n|---|---|---|---|\n");
+    for param in params {
+        let default = match param.default {
+            Fallback::Required => "must be given".to_owned(),
+            Fallback::Absent => "none".to_owned(),
+            Fallback::Yaml(text) => format!("`{}`", text.replace('|', "\\|")),
+        };
+        let _ = writeln!(page, "| `{}` | {} | {default} | {} |", param.name, param.kind.describe(), param.doc);
+    }
+}
+
+const HEAD: &str = "\
+# Pipeline files
+
+Generated from the declarations in the source by `netsec schema --format markdown`; a test compares.
+
+A pipeline file is YAML: `name` (for people), `seed` (42 if left out), `params`, and `stages`. A stage has a
+`kind`, `inputs`, parameters under `with`, and may have a `doc`.
+
+- An input is another stage's output (`ingest.train`), a file, a directory or a glob (`data/*.csv`) relative to
+  the workspace, or a named pointer (`ref:champion/phishing`). A file whose name could be a stage's output is
+  written with a path: `./ingest.train`.
+- `${params.x}` stands for the value of `x` under `params`, in any value; where it is the whole value, it keeps
+  its type. `--set x=1` overrides it. `$${` stands for `${`.
+- `${env.NAME}` stands for an environment variable, only in parameters that hold a secret or an address. It is
+  no part of a key, a record or a log.
+";
