@@ -1,0 +1,122 @@
+//! Everything that can be wrong with a pipeline file: code, message, help.
+
+use crate::base::nearest::suggest;
+use crate::base::problem::Problem;
+use crate::base::source::{Span, Spanned};
+
+/// A key that means nothing where it stands.
+pub fn unknown_key(key: &Spanned<String>, known: &[&'static str]) -> Problem {
+    Problem::new("pipeline::unknown_key", format!("there is no key `{}` here", key.value))
+        .at(key.span, "unknown")
+        .help(suggest(&key.value, known.iter().copied()))
+}
+
+/// A key that must stand somewhere and does not.
+pub fn missing_key(name: &str, whole: Span, help: &str) -> Problem {
+    Problem::new("pipeline::missing_key", format!("the key `{name}` is missing"))
+        .at(whole, format!("needs `{name}`"))
+        .help(help.to_owned())
+}
+
+/// A value of another type than is needed.
+pub fn wrong_type(found: &str, needed: &str, span: Span) -> Problem {
+    Problem::new("pipeline::wrong_type", format!("{found} stands where {needed} is needed"))
+        .at(span, format!("not {needed}"))
+}
+
+/// A name that breaks the rules of names.
+pub fn bad_name(why: String, span: Span) -> Problem {
+    Problem::new("pipeline::bad_name", why).at(span, "not a name")
+}
+
+/// A kind nobody knows.
+pub fn unknown_kind<'a>(kind: &Spanned<String>, kinds: impl IntoIterator<Item = &'a str> + Clone) -> Problem {
+    Problem::new("pipeline::unknown_kind", format!("there is no kind `{}`", kind.value))
+        .at(kind.span, "unknown kind")
+        .help(suggest(&kind.value, kinds))
+}
+
+/// An input port the kind does not have.
+pub fn unknown_input<'a>(
+    port: &Spanned<String>,
+    kind: &str,
+    ports: impl IntoIterator<Item = &'a str> + Clone,
+) -> Problem {
+    Problem::new("pipeline::unknown_input", format!("the kind `{kind}` has no input `{}`", port.value))
+        .at(port.span, "unknown input")
+        .help(suggest(&port.value, ports))
+}
+
+/// An input port that must be given and is not.
+pub fn missing_input(port: &str, doc: &str, whole: Span) -> Problem {
+    Problem::new("pipeline::missing_input", format!("the input `{port}` is missing"))
+        .at(whole, format!("needs `{port}` under `inputs`"))
+        .help(format!("`{port}` is {doc}"))
+}
+
+/// A reference to a stage that does not exist.
+pub fn unknown_stage<'a>(
+    stage: &str,
+    text: &str,
+    span: Span,
+    stages: impl IntoIterator<Item = &'a str> + Clone,
+) -> Problem {
+    let mut help = suggest(stage, stages).unwrap_or_default();
+    if !help.is_empty() {
+        help.push_str("; ");
+    }
+    Problem::new("pipeline::unknown_stage", format!("there is no stage `{stage}`"))
+        .at(span, "unknown stage")
+        .help(format!("{help}a file of that name is written `./{text}`"))
+}
+
+/// A reference to an output that its stage does not have.
+pub fn unknown_output<'a>(
+    stage: &str,
+    port: &str,
+    span: Span,
+    ports: impl IntoIterator<Item = &'a str> + Clone,
+) -> Problem {
+    Problem::new("pipeline::unknown_output", format!("the stage `{stage}` has no output `{port}`"))
+        .at(span, "unknown output")
+        .help(suggest(port, ports))
+}
+
+/// An edge between formats that do not fit.
+pub fn wrong_format(found: &str, needed: &str, span: Span) -> Problem {
+    Problem::new("pipeline::wrong_format", format!("this output is of format `{found}`, the input takes `{needed}`"))
+        .at(span, "does not fit")
+}
+
+/// A reference of a sort that this input does not take.
+pub fn wrong_reference(message: &str, span: Span, help: &str) -> Problem {
+    Problem::new("pipeline::wrong_reference", message).at(span, "not this").help(help.to_owned())
+}
+
+/// A parameter that is used and not declared.
+pub fn unknown_param<'a>(name: &str, span: Span, params: impl IntoIterator<Item = &'a str> + Clone) -> Problem {
+    Problem::new("pipeline::unknown_param", format!("there is no parameter `{name}` under `params`"))
+        .at(span, "used here")
+        .help(suggest(name, params).or_else(|| Some(format!("declare it: `params: {{ {name}: … }}`"))))
+}
+
+/// A reference that is not finished or of an unknown sort.
+pub fn bad_interpolation(text: &str, span: Span) -> Problem {
+    Problem::new("pipeline::bad_interpolation", format!("`{text}` is not a reference"))
+        .at(span, "in this value")
+        .help("write `${params.name}` or `${env.NAME}`; `$${` stands for `${` itself".to_owned())
+}
+
+/// A `--set` of a parameter the file does not declare.
+pub fn unknown_set<'a>(name: &str, params: impl IntoIterator<Item = &'a str> + Clone) -> Problem {
+    Problem::new(
+        "pipeline::unknown_set",
+        format!("`--set {name}=…`: the file has no parameter `{name}` under `params`"),
+    )
+    .help(suggest(name, params))
+}
+
+/// What a kind says of parameters that do not go together.
+pub fn bad_value(message: String, help: Option<String>, span: Span) -> Problem {
+    Problem::new("pipeline::bad_value", message).at(span, "here").help(help)
+}
