@@ -1,0 +1,69 @@
+//! The Store trait (put, get, has, list, remove) and StoreError.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use crate::base::digest::Digest;
+use crate::base::disk::DiskError;
+
+/// Why a store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The blob is not there.
+    #[error("the blob {0} is not in the cache")]
+    Missing(Digest),
+    /// The blob's bytes are not those its name promises; it was set aside.
+    #[error("the blob {digest} is damaged and was set aside as `{}`", aside.display())]
+    Corrupt {
+        /// The name of the blob.
+        digest: Digest,
+        /// Where its bytes are to be found.
+        aside: PathBuf,
+    },
+    /// A manifest that cannot be read.
+    #[error("the manifest {0} cannot be read: {1}")]
+    Manifest(Digest, String),
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+impl StoreError {
+    /// Returns whether making the blob again would help.
+    pub fn is_lost(&self) -> bool {
+        matches!(self, Self::Missing(_) | Self::Corrupt { .. })
+    }
+}
+
+/// Keeps blobs by the digest of their bytes.
+pub trait Store: Send + Sync {
+    /// Keeps all that `bytes` gives, for good when it returns. A blob that is there already is success.
+    ///
+    /// # Errors
+    /// `Disk`; nothing half-written is to be seen then.
+    fn put(&self, bytes: &mut dyn Read) -> Result<(Digest, u64), StoreError>;
+
+    /// Returns a blob's bytes, checked against its name.
+    ///
+    /// # Errors
+    /// `Missing`; `Corrupt`, and then the blob is set aside; `Disk`.
+    fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError>;
+
+    /// Returns whether a blob is there and, as far as can be told without reading it again, sound.
+    ///
+    /// # Errors
+    /// `Corrupt`, and then the blob is set aside; `Disk`.
+    fn has(&self, digest: &Digest) -> Result<bool, StoreError>;
+
+    /// Lists all blobs with their sizes, in order.
+    ///
+    /// # Errors
+    /// `Disk`.
+    fn list(&self) -> Result<Vec<(Digest, u64)>, StoreError>;
+
+    /// Removes a blob; success if it is not there.
+    ///
+    /// # Errors
+    /// `Disk`.
+    fn remove(&self, digest: &Digest) -> Result<(), StoreError>;
+}

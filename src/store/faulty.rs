@@ -1,0 +1,64 @@
+//! A store whose n-th call fails: for tests of what happens then.
+
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::base::digest::Digest;
+use crate::base::disk::DiskError;
+use crate::store::blob::{Store, StoreError};
+
+/// Passes calls on to another store until one of them fails.
+#[derive(Debug)]
+pub struct Faulty<S> {
+    inner: S,
+    left: AtomicUsize,
+}
+
+impl<S> Faulty<S> {
+    /// Lets `calls` calls pass and fails the one after them; later calls pass again.
+    pub fn after(inner: S, calls: usize) -> Self {
+        Self { inner, left: AtomicUsize::new(calls + 1) }
+    }
+
+    /// Returns whether the fault has happened.
+    pub fn has_failed(&self) -> bool {
+        self.left.load(Ordering::SeqCst) == 0
+    }
+
+    fn pass(&self) -> Result<(), StoreError> {
+        let before = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if before == Ok(1) {
+            let cause = io::Error::other("an injected fault");
+            return Err(DiskError { verb: "use", path: PathBuf::from("faulty"), cause }.into());
+        }
+        Ok(())
+    }
+}
+
+impl<S: Store> Store for Faulty<S> {
+    fn put(&self, bytes: &mut dyn Read) -> Result<(Digest, u64), StoreError> {
+        self.pass()?;
+        self.inner.put(bytes)
+    }
+
+    fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        self.pass()?;
+        self.inner.get(digest)
+    }
+
+    fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
+        self.pass()?;
+        self.inner.has(digest)
+    }
+
+    fn list(&self) -> Result<Vec<(Digest, u64)>, StoreError> {
+        self.pass()?;
+        self.inner.list()
+    }
+
+    fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.pass()?;
+        self.inner.remove(digest)
+    }
+}

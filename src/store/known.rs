@@ -1,0 +1,111 @@
+//! Files whose digest is known, remembered by size, times and inode.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::Clock;
+use crate::base::digest::Digest;
+use crate::base::disk::{self, DiskError, Signature};
+
+/// Version of the file this memory is kept in. Another version is ignored: it is only a memory.
+const FORMAT: u32 = 1;
+/// A file changed less than this before it was hashed may change again without its times telling.
+const RACY_NS: i64 = 100_000_000;
+
+/// Remembers digests of files, so that an unchanged file is not read twice.
+pub struct Known {
+    path: PathBuf,
+    clock: Box<dyn Clock>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    entries: BTreeMap<String, Entry>,
+    changed: bool,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Entry {
+    signature: Signature,
+    digest: [u8; 32],
+}
+
+impl Known {
+    /// Loads the memory kept at `path`; one that is missing or unreadable is empty.
+    pub fn load(path: &Path, clock: Box<dyn Clock>) -> Self {
+        let entries = disk::read(path)
+            .ok()
+            .and_then(|bytes| rmp_serde::from_slice::<(u32, BTreeMap<String, Entry>)>(&bytes).ok())
+            .filter(|(format, _)| *format == FORMAT)
+            .map(|(_, entries)| entries)
+            .unwrap_or_default();
+        Self { path: path.to_owned(), clock, state: Mutex::new(State { entries, changed: false }) }
+    }
+
+    /// Forgets everything, so that every file is read again.
+    pub fn forget(&self) {
+        *self.lock() = State { entries: BTreeMap::new(), changed: true };
+    }
+
+    /// Returns the digest of a file, reading it only if it is not known.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn digest(&self, path: &Path, signature: Signature) -> Result<Digest, DiskError> {
+        let name = path.to_string_lossy().into_owned();
+        if let Some(entry) = self.lock().entries.get(&name)
+            && entry.signature == signature
+        {
+            return Ok(Digest::from_bytes(entry.digest));
+        }
+        let digest = disk::hash(path, signature.size)?;
+        // The bytes belong to this signature only if it is still the same after reading them, and if the last
+        // change is old enough for a later one to show in the times (the problem git calls racy).
+        let after = disk::look(path)?;
+        if after == disk::Entry::File(signature) && is_settled(signature, self.clock.now_ms() as i64 * 1_000_000) {
+            self.remember(name, signature, digest);
+        }
+        Ok(digest)
+    }
+
+    /// Notes the digest of a file this process has just written and nobody else may write.
+    pub fn note(&self, path: &Path, digest: Digest) {
+        if let Ok(disk::Entry::File(signature)) = disk::look(path) {
+            self.remember(path.to_string_lossy().into_owned(), signature, digest);
+        }
+    }
+
+    /// Writes the memory back if it changed. It is only a memory: a failure costs time later, nothing else.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn save(&self) -> Result<(), DiskError> {
+        let mut state = self.lock();
+        if !state.changed {
+            return Ok(());
+        }
+        let bytes = rmp_serde::to_vec(&(FORMAT, &state.entries)).expect("plain data serialises");
+        disk::write_atomic(&self.path, &bytes)?;
+        state.changed = false;
+        Ok(())
+    }
+
+    fn remember(&self, name: String, signature: Signature, digest: Digest) {
+        let mut state = self.lock();
+        state.entries.insert(name, Entry { signature, digest: *digest.as_bytes() });
+        state.changed = true;
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// A change made from now on shows in the times only if they have moved on since the last one.
+fn is_settled(signature: Signature, now_ns: i64) -> bool {
+    now_ns.saturating_sub(signature.ctime_ns.max(signature.mtime_ns)) > RACY_NS
+}

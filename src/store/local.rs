@@ -1,0 +1,129 @@
+//! On disk under cache/blobs, two-digit shards, checked on read, bad blobs set aside.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::digest::Digest;
+use crate::base::disk::{self, DiskError, Entry};
+use crate::store::blob::{Store, StoreError};
+use crate::store::known::Known;
+
+/// Blobs in a folder.
+pub struct Local {
+    blobs: PathBuf,
+    temporary: PathBuf,
+    aside: PathBuf,
+    known: Arc<Known>,
+}
+
+impl Local {
+    /// Opens the store of a cache folder; creates nothing.
+    pub fn open(cache: &Path, known: Arc<Known>) -> Self {
+        Self { blobs: cache.join("blobs"), temporary: cache.join("tmp"), aside: cache.join("bad"), known }
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        let hex = digest.hex();
+        self.blobs.join(&hex[..2]).join(&hex)
+    }
+
+    fn set_aside(&self, digest: &Digest) -> Result<StoreError, DiskError> {
+        disk::create_dirs(&self.aside)?;
+        let aside = self.aside.join(digest.hex());
+        disk::rename(&self.path(digest), &aside)?;
+        Ok(StoreError::Corrupt { digest: *digest, aside })
+    }
+
+    /// Returns a blob's bytes as they are on disk, checked, without setting anything aside.
+    ///
+    /// # Errors
+    /// `Missing`, `Corrupt` (with the path of the blob itself), `Disk`.
+    pub fn verify(&self, digest: &Digest) -> Result<(), StoreError> {
+        let path = self.path(digest);
+        match disk::read(&path) {
+            Ok(bytes) if Digest::of(&bytes) == *digest => Ok(()),
+            Ok(_) => Err(StoreError::Corrupt { digest: *digest, aside: path }),
+            Err(error) if error.is_missing() => Err(StoreError::Missing(*digest)),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Store for Local {
+    fn put(&self, bytes: &mut dyn Read) -> Result<(Digest, u64), StoreError> {
+        disk::create_dirs(&self.temporary)?;
+        let failed = |verb: &'static str, cause| DiskError { verb, path: self.temporary.clone(), cause };
+        let mut file = tempfile::NamedTempFile::new_in(&self.temporary).map_err(|cause| failed("write in", cause))?;
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = vec![0; 1 << 16];
+        let mut size = 0;
+        loop {
+            let count = match bytes.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(cause) => return Err(failed("read the output for", cause).into()),
+            };
+            hasher.update(&buffer[..count]);
+            file.write_all(&buffer[..count]).map_err(|cause| failed("write in", cause))?;
+            size += count as u64;
+        }
+        let digest = Digest::from_bytes(*hasher.finalize().as_bytes());
+        if self.has(&digest).unwrap_or(false) {
+            return Ok((digest, size));
+        }
+        file.as_file().sync_data().map_err(|cause| failed("flush in", cause))?;
+        disk::make_read_only(file.path())?;
+        let path = self.path(&digest);
+        let shard = path.parent().expect("a blob lies in a shard");
+        disk::create_dirs(shard)?;
+        file.persist(&path).map_err(|error| DiskError { verb: "rename to", path: path.clone(), cause: error.error })?;
+        disk::sync_dir(shard)?;
+        self.known.note(&path, digest);
+        Ok((digest, size))
+    }
+
+    fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        match disk::read(&self.path(digest)) {
+            Ok(bytes) if Digest::of(&bytes) == *digest => Ok(bytes),
+            Ok(_) => Err(self.set_aside(digest)?),
+            Err(error) if error.is_missing() => Err(StoreError::Missing(*digest)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let path = self.path(digest);
+        let signature = match disk::look(&path) {
+            Ok(Entry::File(signature)) => signature,
+            Ok(_) => return Ok(false),
+            Err(error) if error.is_missing() => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        if self.known.digest(&path, signature)? == *digest { Ok(true) } else { Err(self.set_aside(digest)?) }
+    }
+
+    fn list(&self) -> Result<Vec<(Digest, u64)>, StoreError> {
+        let mut blobs = Vec::new();
+        for shard in disk::list(&self.blobs)? {
+            if disk::look(&shard)? != Entry::Directory {
+                continue;
+            }
+            for path in disk::list(&shard)? {
+                let digest = path.file_name().and_then(|name| name.to_str()).and_then(Digest::parse);
+                if let (Some(digest), Entry::File(signature)) = (digest, disk::look(&path)?) {
+                    blobs.push((digest, signature.size));
+                }
+            }
+        }
+        Ok(blobs)
+    }
+
+    fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
+        match disk::remove_file(&self.path(digest)) {
+            Err(error) if !error.is_missing() => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}

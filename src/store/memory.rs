@@ -1,0 +1,48 @@
+//! Blobs in memory: for tests and for trying things out.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::base::digest::Digest;
+use crate::base::disk::DiskError;
+use crate::store::blob::{Store, StoreError};
+
+/// Blobs in a map.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<BTreeMap<Digest, Vec<u8>>>);
+
+impl Memory {
+    fn blobs(&self) -> MutexGuard<'_, BTreeMap<Digest, Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for Memory {
+    fn put(&self, bytes: &mut dyn Read) -> Result<(Digest, u64), StoreError> {
+        let mut all = Vec::new();
+        let read = bytes.read_to_end(&mut all);
+        read.map_err(|cause| DiskError { verb: "read", path: PathBuf::from("output"), cause })?;
+        let (digest, size) = (Digest::of(&all), all.len() as u64);
+        self.blobs().insert(digest, all);
+        Ok((digest, size))
+    }
+
+    fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        self.blobs().get(digest).cloned().ok_or(StoreError::Missing(*digest))
+    }
+
+    fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
+        Ok(self.blobs().contains_key(digest))
+    }
+
+    fn list(&self) -> Result<Vec<(Digest, u64)>, StoreError> {
+        Ok(self.blobs().iter().map(|(digest, bytes)| (*digest, bytes.len() as u64)).collect())
+    }
+
+    fn remove(&self, digest: &Digest) -> Result<(), StoreError> {
+        self.blobs().remove(digest);
+        Ok(())
+    }
+}
