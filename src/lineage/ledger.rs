@@ -1,0 +1,281 @@
+//! The ledger: records written and found again, over any pairs.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::base::digest::Digest;
+use crate::base::name::{RefName, RunId, StageId};
+use crate::lineage::journal::Journal;
+use crate::lineage::pairs::{Change, Memory, Pair, Pairs};
+use crate::lineage::record::{ActionRecord, Entry, FORMAT, RefMove, RefState, RunRecord};
+
+/// Why the ledger could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The database failed.
+    #[error("the ledger failed: {0}")]
+    Database(String),
+    /// A record cannot be read.
+    #[error("a record of the ledger cannot be read: {0}")]
+    Unreadable(String),
+    /// The ledger was written by a later version of netsec.
+    #[error("the ledger has format {found}, this netsec reads up to {FORMAT}; use a later netsec")]
+    TooNew {
+        /// The format found.
+        found: u32,
+    },
+    /// A pointer points elsewhere than the move expects.
+    #[error("the ref `{name}` was not moved: it points at {}, not at {}", show(*found), show(*expected))]
+    Moved {
+        /// The pointer.
+        name: RefName,
+        /// What it points at.
+        found: Option<Digest>,
+        /// What it was expected to point at.
+        expected: Option<Digest>,
+    },
+    /// The journal could not be written.
+    #[error(transparent)]
+    Journal(#[from] crate::base::disk::DiskError),
+}
+
+fn show(digest: Option<Digest>) -> String {
+    digest.map_or_else(|| "nothing".to_owned(), |digest| digest.short())
+}
+
+type Result<T> = std::result::Result<T, LedgerError>;
+
+/// Where records are kept.
+pub struct Ledger {
+    pairs: Box<dyn Pairs>,
+    journal: Option<Journal>,
+}
+
+// What the first byte of a pair's key means.
+const ACTION: u8 = b'a';
+const MADE: u8 = b'm';
+const USED: u8 = b'u';
+const RUN: u8 = b'r';
+const LATEST: u8 = b'l';
+const REF: u8 = b'f';
+const META: &[u8] = b"v";
+
+impl Ledger {
+    /// Opens a ledger on a database.
+    ///
+    /// # Errors
+    /// `TooNew`; `Database`.
+    pub fn open(pairs: Box<dyn Pairs>) -> Result<Self> {
+        let ledger = Self { pairs, journal: None };
+        match ledger.read::<u32>(META)? {
+            Some(found) if found > FORMAT => Err(LedgerError::TooNew { found }),
+            Some(_) => Ok(ledger),
+            None => {
+                ledger.write(vec![(META.to_vec(), Some(encode(&FORMAT)))])?;
+                Ok(ledger)
+            }
+        }
+    }
+
+    /// Opens an empty ledger in memory.
+    ///
+    /// # Panics
+    /// Never: memory does not fail.
+    pub fn in_memory() -> Self {
+        Self::open(Box::new(Memory::default())).expect("memory does not fail")
+    }
+
+    /// Makes every commit from now on go to `journal` too.
+    #[must_use]
+    pub fn with_journal(mut self, journal: Journal) -> Self {
+        self.journal = Some(journal);
+        self
+    }
+
+    /// Records entries: all of them or none, for good when it returns.
+    ///
+    /// # Errors
+    /// `Moved` if a pointer is not where a move expects it; otherwise what failed.
+    pub fn commit(&self, entries: &[Entry]) -> Result<()> {
+        let changes = self.changes(entries)?;
+        if let Some(journal) = &self.journal {
+            journal.append(entries)?;
+        }
+        self.write(changes)
+    }
+
+    /// Records entries of a journal again, as far as they still apply.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn replay(&self, entries: &[Entry]) -> Result<()> {
+        match self.changes(entries) {
+            Ok(changes) => self.write(changes),
+            Err(LedgerError::Moved { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn changes(&self, entries: &[Entry]) -> Result<Vec<Change>> {
+        let mut changes: Vec<Change> = Vec::new();
+        let mut refs: BTreeMap<RefName, RefState> = BTreeMap::new();
+        for entry in entries {
+            match entry {
+                Entry::Action(record) => {
+                    let key = record.key.as_bytes();
+                    changes.push((join(ACTION, &[key]), Some(encode(record))));
+                    changes.push((latest(&record.pipeline, &record.stage), Some(key.to_vec())));
+                    let made = record.outputs.iter().map(|output| join(MADE, &[output.digest.as_bytes(), key]));
+                    let used = record.inputs.iter().filter_map(|input| input.digest);
+                    let used = used.map(|digest| join(USED, &[digest.as_bytes(), key]));
+                    changes.extend(made.chain(used).map(|pair| (pair, Some(Vec::new()))));
+                }
+                Entry::Run(record) => {
+                    changes.push((join(RUN, &[record.run.as_str().as_bytes()]), Some(encode(record))));
+                    for stage in &record.stages {
+                        if let Some(key) = stage.key.filter(|_| stage.outcome.is_success()) {
+                            changes.push((latest(&record.pipeline, &stage.id), Some(key.as_bytes().to_vec())));
+                        }
+                    }
+                }
+                Entry::Move(step) => self.step(&mut refs, step)?,
+            }
+        }
+        changes.extend(refs.iter().map(|(name, state)| (join(REF, &[name.as_str().as_bytes()]), Some(encode(state)))));
+        Ok(changes)
+    }
+
+    fn step(&self, refs: &mut BTreeMap<RefName, RefState>, step: &RefMove) -> Result<()> {
+        if !refs.contains_key(&step.name) {
+            refs.insert(step.name.clone(), self.reference(&step.name)?);
+        }
+        let state = refs.get_mut(&step.name).expect("just inserted");
+        if state.current() == step.from {
+            state.moves.push(step.clone());
+            return Ok(());
+        }
+        Err(LedgerError::Moved { name: step.name.clone(), found: state.current(), expected: step.from })
+    }
+
+    /// Returns the record of an action.
+    ///
+    /// # Errors
+    /// The database failed or the record cannot be read.
+    pub fn action(&self, key: &Digest) -> Result<Option<ActionRecord>> {
+        self.read(&join(ACTION, &[key.as_bytes()]))
+    }
+
+    /// Returns the key of the action that last served a stage.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn latest(&self, pipeline: &str, stage: &StageId) -> Result<Option<Digest>> {
+        let bytes = self.pairs.get(&latest(pipeline, stage)).map_err(LedgerError::Database)?;
+        Ok(bytes.and_then(|bytes| digest(&bytes)))
+    }
+
+    /// Returns a run.
+    ///
+    /// # Errors
+    /// The database failed or the record cannot be read.
+    pub fn run(&self, run: &RunId) -> Result<Option<RunRecord>> {
+        self.read(&join(RUN, &[run.as_str().as_bytes()]))
+    }
+
+    /// Returns all runs, the latest last.
+    ///
+    /// # Errors
+    /// The database failed or a record cannot be read.
+    pub fn runs(&self) -> Result<Vec<RunRecord>> {
+        self.scan(&[RUN])?.into_iter().map(|(_, value)| decode(&value)).collect()
+    }
+
+    /// Returns all action records, in the order of their keys.
+    ///
+    /// # Errors
+    /// The database failed or a record cannot be read.
+    pub fn actions(&self) -> Result<Vec<ActionRecord>> {
+        self.scan(&[ACTION])?.into_iter().map(|(_, value)| decode(&value)).collect()
+    }
+
+    /// Returns a pointer; one that was never set has no moves.
+    ///
+    /// # Errors
+    /// The database failed or the record cannot be read.
+    pub fn reference(&self, name: &RefName) -> Result<RefState> {
+        Ok(self.read(&join(REF, &[name.as_str().as_bytes()]))?.unwrap_or_default())
+    }
+
+    /// Returns the keys of the actions that made an artifact.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn makers(&self, artifact: &Digest) -> Result<Vec<Digest>> {
+        self.seconds(MADE, artifact)
+    }
+
+    /// Returns the keys of the actions that an artifact or file flowed into.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn users(&self, artifact: &Digest) -> Result<Vec<Digest>> {
+        self.seconds(USED, artifact)
+    }
+
+    /// Returns every artifact, file or action key the ledger knows whose digest begins with `prefix`.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn starting_with(&self, prefix: &str) -> Result<Vec<Digest>> {
+        let whole: Vec<u8> =
+            (0..prefix.len() / 2).map_while(|i| u8::from_str_radix(prefix.get(2 * i..2 * i + 2)?, 16).ok()).collect();
+        let mut found = std::collections::BTreeSet::new();
+        for table in [MADE, USED, ACTION] {
+            for (key, _) in self.scan(&join(table, &[&whole]))? {
+                found.extend(digest(&key[1..33]).filter(|digest| digest.hex().starts_with(prefix)));
+            }
+        }
+        Ok(found.into_iter().collect())
+    }
+
+    fn seconds(&self, table: u8, first: &Digest) -> Result<Vec<Digest>> {
+        let pairs = self.scan(&join(table, &[first.as_bytes()]))?;
+        Ok(pairs.iter().filter_map(|(key, _)| digest(&key[33..])).collect())
+    }
+
+    fn read<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>> {
+        self.pairs.get(key).map_err(LedgerError::Database)?.map(|bytes| decode(&bytes)).transpose()
+    }
+
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>> {
+        self.pairs.scan(prefix).map_err(LedgerError::Database)
+    }
+
+    fn write(&self, changes: Vec<Change>) -> Result<()> {
+        self.pairs.write(changes).map_err(LedgerError::Database)
+    }
+}
+
+fn join(table: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = vec![table];
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key
+}
+
+fn latest(pipeline: &str, stage: &StageId) -> Vec<u8> {
+    join(LATEST, &[pipeline.as_bytes(), b"\0", stage.as_str().as_bytes()])
+}
+
+fn digest(bytes: &[u8]) -> Option<Digest> {
+    bytes.try_into().ok().map(Digest::from_bytes)
+}
+
+fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    rmp_serde::to_vec_named(value).expect("plain data serialises")
+}
+
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    rmp_serde::from_slice(bytes).map_err(|error| LedgerError::Unreadable(error.to_string()))
+}

@@ -1,0 +1,8 @@
+//! What made what.
+
+pub mod journal;
+pub mod ledger;
+pub mod pairs;
+pub mod query;
+pub mod record;
+pub mod sled;

@@ -1,0 +1,58 @@
+//! Pairs of bytes in order: what a ledger needs of a database, and the pairs in memory.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+/// A change of one pair: the new value, or none to remove it.
+pub type Change = (Vec<u8>, Option<Vec<u8>>);
+
+/// A key and its value.
+pub type Pair = (Vec<u8>, Vec<u8>);
+
+/// A map from bytes to bytes.
+pub trait Pairs: Send + Sync {
+    /// Returns a value.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String>;
+
+    /// Returns every pair whose key begins with `prefix`, in order.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, String>;
+
+    /// Makes all changes or none; they last when it returns.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn write(&self, changes: Vec<Change>) -> Result<(), String>;
+}
+
+/// Pairs in memory.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
+
+impl Pairs for Memory {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned())
+    }
+
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, String> {
+        let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let from = map.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
+        Ok(from.map(|(key, value)| (key.clone(), value.clone())).collect())
+    }
+
+    fn write(&self, changes: Vec<Change>) -> Result<(), String> {
+        let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, value) in changes {
+            match value {
+                Some(value) => map.insert(key, value),
+                None => map.remove(&key),
+            };
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,144 @@
+//! Trace (up) and impact (down) of an artifact.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::base::digest::Digest;
+use crate::lineage::ledger::{Ledger, LedgerError};
+use crate::lineage::record::ActionRecord;
+
+/// An artifact, the action that made it, and what flowed into that action, all the way up.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Trace {
+    /// The artifact or file.
+    pub digest: Digest,
+    /// What it is called: `stage.port`, or a file as the pipeline names it.
+    pub name: String,
+    /// What made it; `None` for what came from outside.
+    pub action: Option<Maker>,
+    /// What flowed in.
+    pub inputs: Vec<Trace>,
+    /// Whether it stands, with all above it, earlier in the answer.
+    pub repeated: bool,
+}
+
+/// The action behind an artifact, in short.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Maker {
+    /// Its key.
+    pub key: Digest,
+    /// The pipeline file.
+    pub pipeline: String,
+    /// The stage.
+    pub stage: String,
+    /// The stage's kind.
+    pub kind: String,
+    /// The run that made it.
+    pub run: String,
+    /// When it began, in milliseconds since the Unix epoch.
+    pub started_ms: u64,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// An artifact and what was made of it, all the way down.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Impact {
+    /// The artifact or file.
+    pub digest: Digest,
+    /// What it is called.
+    pub name: String,
+    /// Each action it flowed into, with what came out.
+    pub uses: Vec<Use>,
+    /// Whether it stands, with all below it, earlier in the answer.
+    pub repeated: bool,
+}
+
+/// An action an artifact flowed into, and its outputs.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Use {
+    /// The action.
+    pub action: Maker,
+    /// What it made.
+    pub outputs: Vec<Impact>,
+}
+
+fn maker(record: &ActionRecord) -> Maker {
+    Maker {
+        key: record.key,
+        pipeline: record.pipeline.clone(),
+        stage: record.stage.to_string(),
+        kind: record.kind.clone(),
+        run: record.run.to_string(),
+        started_ms: record.started_ms,
+        seconds: record.seconds,
+    }
+}
+
+fn records(ledger: &Ledger, keys: Vec<Digest>) -> Result<Vec<ActionRecord>, LedgerError> {
+    let mut records = Vec::new();
+    for key in keys {
+        records.extend(ledger.action(&key)?);
+    }
+    records.sort_by_key(|record| (record.started_ms, record.key));
+    Ok(records)
+}
+
+/// Finds what made an artifact. Where several actions made the same bytes, the earliest is taken.
+///
+/// # Errors
+/// The ledger failed.
+pub fn trace(ledger: &Ledger, digest: Digest, name: &str) -> Result<Trace, LedgerError> {
+    trace_below(ledger, digest, name, &mut BTreeSet::new())
+}
+
+fn trace_below(ledger: &Ledger, digest: Digest, name: &str, seen: &mut BTreeSet<Digest>) -> Result<Trace, LedgerError> {
+    let mut trace = Trace { digest, name: name.to_owned(), action: None, inputs: Vec::new(), repeated: false };
+    let Some(record) = records(ledger, ledger.makers(&digest)?)?.into_iter().next() else { return Ok(trace) };
+    if let Some(output) = record.outputs.iter().find(|output| output.digest == digest) {
+        trace.name = format!("{}.{}", record.stage, output.port);
+    }
+    trace.action = Some(maker(&record));
+    // Shared ancestors are told once; so is an action that gave back bytes it was given, which is a circle.
+    trace.repeated = !seen.insert(digest);
+    if trace.repeated {
+        return Ok(trace);
+    }
+    for input in &record.inputs {
+        if let Some(digest) = input.digest {
+            trace.inputs.push(trace_below(ledger, digest, &input.text, seen)?);
+        }
+    }
+    Ok(trace)
+}
+
+/// Finds all that was made of an artifact or file.
+///
+/// # Errors
+/// The ledger failed.
+pub fn impact(ledger: &Ledger, digest: Digest, name: &str) -> Result<Impact, LedgerError> {
+    impact_below(ledger, digest, name, &mut BTreeSet::new())
+}
+
+fn impact_below(
+    ledger: &Ledger,
+    digest: Digest,
+    name: &str,
+    seen: &mut BTreeSet<Digest>,
+) -> Result<Impact, LedgerError> {
+    let repeated = !seen.insert(digest);
+    let mut impact = Impact { digest, name: name.to_owned(), uses: Vec::new(), repeated };
+    if repeated {
+        return Ok(impact);
+    }
+    for record in records(ledger, ledger.users(&digest)?)? {
+        let mut outputs = Vec::new();
+        for output in &record.outputs {
+            let name = format!("{}.{}", record.stage, output.port);
+            outputs.push(impact_below(ledger, output.digest, &name, seen)?);
+        }
+        impact.uses.push(Use { action: maker(&record), outputs });
+    }
+    Ok(impact)
+}

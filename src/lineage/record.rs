@@ -1,0 +1,161 @@
+//! ActionRecord, RunRecord, RefMove: as stored, with their format version.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::artifact::Artifact;
+use crate::base::digest::Digest;
+use crate::base::name::{RefName, RunId, StageId};
+use crate::base::outcome::{Failure, Outcome, RunOutcome};
+
+/// Version of all records. A newer one is refused; fields added later have defaults, so an older one is read.
+pub const FORMAT: u32 = 1;
+
+/// What is kept of a finished action.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ActionRecord {
+    /// The digest of its ingredients.
+    pub key: Digest,
+    /// The pipeline file it ran for, as the user named it.
+    pub pipeline: String,
+    /// The stage it ran for.
+    pub stage: StageId,
+    /// The stage's kind.
+    pub kind: String,
+    /// All that determined the result, each with its name, in order.
+    pub ingredients: Vec<Ingredient>,
+    /// What flowed in, with the references as written.
+    pub inputs: Vec<InputRecord>,
+    /// What came out.
+    pub outputs: Vec<Artifact>,
+    /// Pointers it asked to be moved.
+    pub moves: Vec<PortMove>,
+    /// Lines for people.
+    pub notes: Vec<String>,
+    /// The run that made it.
+    pub run: RunId,
+    /// When it began, in milliseconds since the Unix epoch.
+    pub started_ms: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// The machine it ran on.
+    pub host: String,
+    /// The version of netsec.
+    pub netsec: String,
+}
+
+/// One of the things that determine an action's result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ingredient {
+    /// Its name, such as `with.trees` or `input.table`.
+    pub name: String,
+    /// Its value as text; of contents, the digest.
+    pub value: String,
+}
+
+/// What flowed into one port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputRecord {
+    /// The port.
+    pub port: String,
+    /// The reference as written in the pipeline file.
+    pub text: String,
+    /// The digest of the bytes; `None` for a pointer that pointed at nothing.
+    pub digest: Option<Digest>,
+}
+
+/// The wish that the pointer behind an input port point at something else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortMove {
+    /// The port; which pointer is behind it is the pipeline's choice and no part of the record.
+    pub port: String,
+    /// What the pointer is to point at.
+    pub to: Digest,
+}
+
+/// A move of a named pointer, with its evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefMove {
+    /// The pointer.
+    pub name: RefName,
+    /// What it has to point at for the move to be right.
+    pub from: Option<Digest>,
+    /// What it points at afterwards.
+    pub to: Digest,
+    /// The key of the action that asked for it.
+    pub evidence: Digest,
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+}
+
+/// A pointer and how it came to point where it does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefState {
+    /// Every move, the latest last.
+    pub moves: Vec<RefMove>,
+}
+
+impl RefState {
+    /// Returns what the pointer points at.
+    pub fn current(&self) -> Option<Digest> {
+        self.moves.last().map(|last| last.to)
+    }
+
+    /// Returns what a challenger is to be compared with: what the pointer points at, or, if that already is the
+    /// challenger, what it pointed at before.
+    pub fn rival_of(&self, challenger: Option<Digest>) -> Option<Digest> {
+        match self.moves.last() {
+            Some(last) if Some(last.to) == challenger => last.from,
+            Some(last) => Some(last.to),
+            None => None,
+        }
+    }
+}
+
+/// What is kept of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Its name.
+    pub run: RunId,
+    /// The pipeline file as the user named it.
+    pub pipeline: String,
+    /// Digest of the pipeline file.
+    pub digest: Digest,
+    /// When it began, in milliseconds since the Unix epoch.
+    pub started_ms: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// How it ended; `None` while it is going on, and for good if it was killed.
+    pub outcome: Option<RunOutcome>,
+    /// The machine it ran on.
+    pub host: String,
+    /// The version of netsec.
+    pub netsec: String,
+    /// How each wanted stage ended.
+    pub stages: Vec<StageRun>,
+}
+
+/// How a stage ended in a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StageRun {
+    /// Its name.
+    pub id: StageId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The key of its action, if it was known.
+    pub key: Option<Digest>,
+    /// How long it ran.
+    pub seconds: f64,
+    /// Why it failed.
+    pub error: Option<Failure>,
+}
+
+/// One thing to be recorded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Entry {
+    /// A finished action.
+    Action(Box<ActionRecord>),
+    /// A run that began or ended.
+    Run(Box<RunRecord>),
+    /// A pointer that moved.
+    Move(RefMove),
+}
