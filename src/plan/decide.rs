@@ -1,0 +1,123 @@
+//! Ingredients + ledger + store → Verdict: reuse, run (why), wait (for what).
+
+use serde::Serialize;
+
+use crate::base::digest::Digest;
+use crate::base::name::StageId;
+use crate::lineage::ledger::{Ledger, LedgerError};
+use crate::lineage::record::ActionRecord;
+use crate::plan::explain::{Difference, difference};
+use crate::plan::key::Ingredients;
+use crate::store::blob::{Store, StoreError};
+use crate::store::manifest::Manifest;
+
+/// What is to be done about a stage.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// An earlier record serves.
+    Reuse(Box<ActionRecord>),
+    /// It has to run.
+    Run(Why),
+    /// Its inputs are not known before these stages have run.
+    Wait(Vec<StageId>),
+}
+
+/// Why a stage has to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum Why {
+    /// `--force`.
+    Forced,
+    /// It never ran in this pipeline, nor did the same action in another.
+    New,
+    /// These ingredients differ from the record that last served it.
+    Changed {
+        /// The differences.
+        differences: Vec<Difference>,
+    },
+    /// An output of the record is missing or damaged.
+    Lost {
+        /// What is so.
+        message: String,
+    },
+}
+
+impl Why {
+    /// Returns the reason in a few words.
+    pub fn short(&self) -> String {
+        match self {
+            Self::Forced => "forced".to_owned(),
+            Self::New => "no record of it yet".to_owned(),
+            Self::Changed { differences } => {
+                let names: Vec<&str> = differences.iter().map(|difference| difference.name.as_str()).collect();
+                format!("changed: {}", names.join(", "))
+            }
+            Self::Lost { message } => message.clone(),
+        }
+    }
+}
+
+/// Why a verdict could not be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum DecideError {
+    /// The ledger failed.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Decides about a stage whose inputs are known.
+///
+/// # Errors
+/// Ledger or store failed.
+pub fn decide(
+    ledger: &Ledger,
+    store: &dyn Store,
+    (pipeline, stage): (&str, &StageId),
+    ingredients: &Ingredients,
+    key: &Digest,
+) -> Result<Verdict, DecideError> {
+    if let Some(record) = ledger.action(key)? {
+        return match lost(store, &record)? {
+            None => Ok(Verdict::Reuse(Box::new(record))),
+            Some(message) => Ok(Verdict::Run(Why::Lost { message })),
+        };
+    }
+    let latest = match ledger.latest(pipeline, stage)? {
+        Some(key) => ledger.action(&key)?,
+        None => None,
+    };
+    Ok(Verdict::Run(match latest {
+        None => Why::New,
+        Some(record) => Why::Changed { differences: difference(&record.ingredients, &ingredients.listed()) },
+    }))
+}
+
+/// Returns what is missing or damaged of a record's outputs.
+fn lost(store: &dyn Store, record: &ActionRecord) -> Result<Option<String>, StoreError> {
+    for output in &record.outputs {
+        let mut blobs = vec![output.digest];
+        if output.directory {
+            match store.get(&output.digest) {
+                Ok(bytes) => match Manifest::decode(&bytes) {
+                    Ok(manifest) => blobs.extend(manifest.files.iter().map(|file| file.digest)),
+                    Err(why) => return Ok(Some(format!("the manifest of `{}` cannot be read: {why}", output.port))),
+                },
+                Err(error) if error.is_lost() => return Ok(Some(format!("output `{}`: {error}", output.port))),
+                Err(error) => return Err(error),
+            }
+        }
+        for blob in blobs {
+            let gone = match store.has(&blob) {
+                Ok(true) => continue,
+                Ok(false) => StoreError::Missing(blob),
+                Err(error) if error.is_lost() => error,
+                Err(error) => return Err(error),
+            };
+            return Ok(Some(format!("output `{}`: {gone}", output.port)));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,140 @@
+//! Source files → digests, remembered by size, times and inode.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::digest::Digest;
+use crate::base::disk::{self, DiskError, Entry, Signature};
+use crate::store::known::Known;
+use crate::store::manifest::{FileEntry, Manifest};
+
+/// A file, a directory or the matches of a glob, as it was when it was hashed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceFile {
+    /// The digest of the file's bytes, or of the manifest of the files.
+    pub digest: Digest,
+    /// Its size in bytes; of several files, of all together.
+    pub size: u64,
+    /// Whether it is several files under a manifest.
+    pub directory: bool,
+    /// The files: one with an empty name, or several with their paths.
+    pub parts: Vec<Part>,
+}
+
+/// One file of a source.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// Its path within the source; empty if it is the source.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// What the system told of it when it was hashed.
+    pub signature: Signature,
+    /// The digest of its bytes.
+    pub digest: Digest,
+}
+
+/// Why a source cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// There is no such file.
+    #[error("there is no file `{}`", .0.display())]
+    Missing(PathBuf),
+    /// A glob matches nothing.
+    #[error("no file matches `{0}`")]
+    NoMatch(String),
+    /// A glob that is none.
+    #[error("`{0}` is not a glob: {1}")]
+    BadGlob(String, String),
+    /// A socket, a pipe or a device.
+    #[error("`{}` is neither a file nor a directory", .0.display())]
+    Special(PathBuf),
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+}
+
+/// Finds and hashes what `text` names, relative to `root`.
+///
+/// # Errors
+/// Why it cannot be used.
+pub fn resolve(root: &Path, text: &str, known: &Known) -> Result<SourceFile, FilesError> {
+    if text.contains(['*', '?', '[']) && disk::look(&root.join(text)).is_err() {
+        return matches(root, text).and_then(|files| several(files, known));
+    }
+    let path = root.join(text);
+    match disk::look(&path) {
+        Ok(Entry::File(signature)) => {
+            let part = part(String::new(), path, signature, known)?;
+            Ok(SourceFile { digest: part.digest, size: signature.size, directory: false, parts: vec![part] })
+        }
+        Ok(Entry::Directory) => several(disk::walk(&path)?, known),
+        Ok(Entry::Special) => Err(FilesError::Special(path)),
+        Err(error) if error.is_missing() => Err(FilesError::Missing(PathBuf::from(text))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Returns whether the source's bytes are still those that were hashed. Reads a file again only if the system
+/// tells that it was touched.
+///
+/// # Errors
+/// The disk failed.
+pub fn is_unchanged(source: &SourceFile) -> Result<bool, DiskError> {
+    for part in &source.parts {
+        let same = match disk::look(&part.path) {
+            Ok(Entry::File(signature)) if signature == part.signature => true,
+            Ok(Entry::File(signature)) => disk::hash(&part.path, signature.size)? == part.digest,
+            Ok(_) => false,
+            Err(error) if error.is_missing() => false,
+            Err(error) => return Err(error),
+        };
+        if !same {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn part(name: String, path: PathBuf, signature: Signature, known: &Known) -> Result<Part, FilesError> {
+    let digest = known.digest(&path, signature)?;
+    Ok(Part { name, path, signature, digest })
+}
+
+fn several(files: Vec<(String, PathBuf)>, known: &Known) -> Result<SourceFile, FilesError> {
+    let mut parts = Vec::with_capacity(files.len());
+    for (name, path) in files {
+        match disk::look(&path)? {
+            Entry::File(signature) => parts.push(part(name, path, signature, known)?),
+            _ => return Err(FilesError::Special(path)),
+        }
+    }
+    let entry = |part: &Part| FileEntry { path: part.name.clone(), digest: part.digest, size: part.signature.size };
+    let manifest = Manifest::new(parts.iter().map(entry).collect());
+    Ok(SourceFile { digest: Digest::of(&manifest.encode()), size: manifest.size(), directory: true, parts })
+}
+
+/// Matches a glob; names are relative to the last folder before its first wild component.
+fn matches(root: &Path, text: &str) -> Result<Vec<(String, PathBuf)>, FilesError> {
+    let fixed: PathBuf = Path::new(text)
+        .components()
+        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']))
+        .collect();
+    let base = root.join(fixed);
+    let root_text = glob::Pattern::escape(&root.to_string_lossy());
+    let pattern = if Path::new(text).is_absolute() { text.to_owned() } else { format!("{root_text}/{text}") };
+    let bad = |error: glob::PatternError| FilesError::BadGlob(text.to_owned(), error.to_string());
+    let mut files = Vec::new();
+    for found in glob::glob(&pattern).map_err(bad)? {
+        let path = found.map_err(|error| {
+            let path = error.path().to_owned();
+            DiskError { verb: "list", path, cause: error.into() }
+        })?;
+        if matches!(disk::look(&path)?, Entry::Directory) {
+            continue;
+        }
+        let name = path.strip_prefix(&base).unwrap_or(&path).to_string_lossy().into_owned();
+        files.push((name, path));
+    }
+    files.sort();
+    if files.is_empty() { Err(FilesError::NoMatch(text.to_owned())) } else { Ok(files) }
+}

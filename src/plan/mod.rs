@@ -1,0 +1,7 @@
+//! Decide, before anything runs.
+
+pub mod decide;
+pub mod explain;
+pub mod files;
+pub mod key;
+pub mod whole;

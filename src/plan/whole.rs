@@ -1,0 +1,165 @@
+//! The verdict for every stage, as far as it can be known before anything runs.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+use crate::base::artifact::Artifact;
+use crate::base::digest::Digest;
+use crate::base::problem::Problem;
+use crate::graph::build::Graph;
+use crate::graph::order::{topological, upstream};
+use crate::lineage::ledger::Ledger;
+use crate::pipeline::check::{InputSpec, Origin, Pipeline};
+use crate::plan::decide::{DecideError, Verdict, Why, decide};
+use crate::plan::files::{self, SourceFile};
+use crate::plan::key::{Content, Ingredients};
+use crate::store::blob::Store;
+use crate::store::known::Known;
+
+/// Source files by the text that names them.
+pub type Sources = HashMap<String, SourceFile>;
+
+/// Finds and hashes every file the given stages read.
+///
+/// # Errors
+/// One problem, with its place, for each that cannot be used.
+pub fn sources(
+    root: &Path,
+    pipeline: &Pipeline,
+    stages: &BTreeSet<usize>,
+    known: &Known,
+) -> Result<Sources, Vec<Problem>> {
+    let (mut sources, mut problems) = (Sources::new(), Vec::new());
+    for input in stages.iter().flat_map(|stage| &pipeline.stages[*stage].inputs) {
+        let Origin::File(text) = &input.from else { continue };
+        if sources.contains_key(text) {
+            continue;
+        }
+        match files::resolve(root, text, known) {
+            Ok(source) => {
+                sources.insert(text.clone(), source);
+            }
+            Err(error) => problems.push(
+                Problem::new("plan::source", error.to_string())
+                    .at(input.span, "this file")
+                    .help("paths are relative to the workspace: the folder of the command, or `-C DIR`".to_owned()),
+            ),
+        }
+    }
+    if problems.is_empty() { Ok(sources) } else { Err(problems) }
+}
+
+/// Where decisions are made from: everything that is known before a stage runs.
+pub struct Planner<'a> {
+    /// The pipeline.
+    pub pipeline: &'a Pipeline,
+    /// Its graph.
+    pub graph: &'a Graph,
+    /// What was recorded.
+    pub ledger: &'a Ledger,
+    /// What is kept.
+    pub store: &'a dyn Store,
+    /// The files that flow in.
+    pub sources: &'a Sources,
+    /// Stages that are to run even if a record would serve.
+    pub forced: &'a BTreeSet<usize>,
+}
+
+/// A decision about one stage.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The ingredients and their key; `None` while the stage waits.
+    pub action: Option<(Ingredients, Digest)>,
+    /// What is to be done.
+    pub verdict: Verdict,
+}
+
+/// Outputs of stages that were made or reused, by stage.
+pub type KnownOutputs = BTreeMap<usize, Vec<Artifact>>;
+
+/// The decisions for a graph at one moment.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Every wanted stage and all it needs, in topological order.
+    pub order: Vec<usize>,
+    /// Which of these are wanted.
+    pub wanted: BTreeSet<usize>,
+    /// The decisions, by stage.
+    pub decisions: BTreeMap<usize, Decision>,
+}
+
+impl Planner<'_> {
+    /// Decides about one stage, given the outputs that are known.
+    ///
+    /// # Errors
+    /// Ledger or store failed.
+    pub fn decide(&self, stage: usize, outputs: &KnownOutputs) -> Result<Decision, DecideError> {
+        let spec = &self.pipeline.stages[stage];
+        let waits: Vec<_> = (self.graph.needs(stage).into_iter())
+            .filter(|need| !outputs.contains_key(need))
+            .map(|need| self.pipeline.stages[need].id.clone())
+            .collect();
+        if !waits.is_empty() {
+            return Ok(Decision { action: None, verdict: Verdict::Wait(waits) });
+        }
+        let mut inputs: BTreeMap<String, Option<Content>> = BTreeMap::new();
+        for input in &spec.inputs {
+            inputs.insert(input.port.clone(), self.content(input, outputs));
+        }
+        // A pointer is resolved last: what it is compared with depends on the challenger.
+        for input in &spec.inputs {
+            if let Origin::Ref(name, against) = &input.from {
+                let challenger = inputs.get(*against).copied().flatten().map(|content| content.digest);
+                let rival = self.ledger.reference(name)?.rival_of(challenger);
+                inputs.insert(input.port.clone(), rival.map(|digest| Content { digest, directory: false }));
+            }
+        }
+        let ingredients = Ingredients {
+            kind: spec.kind.name.to_owned(),
+            version: spec.kind.version,
+            seed: spec.kind.seeded.then_some(self.pipeline.seed),
+            with: Ingredients::with_values(&spec.values),
+            inputs,
+        };
+        let key = ingredients.key();
+        let verdict = if self.forced.contains(&stage) {
+            Verdict::Run(Why::Forced)
+        } else {
+            decide(self.ledger, self.store, (&self.pipeline.file, &spec.id), &ingredients, &key)?
+        };
+        Ok(Decision { action: Some((ingredients, key)), verdict })
+    }
+
+    fn content(&self, input: &InputSpec, outputs: &KnownOutputs) -> Option<Content> {
+        match &input.from {
+            Origin::Stage(stage, port) => {
+                let made = outputs.get(stage)?.iter().find(|artifact| artifact.port == *port)?;
+                Some(Content { digest: made.digest, directory: made.directory })
+            }
+            Origin::File(text) => {
+                let source = &self.sources[text];
+                Some(Content { digest: source.digest, directory: source.directory })
+            }
+            Origin::Ref(..) => None,
+        }
+    }
+
+    /// Decides about every wanted stage and all it needs.
+    ///
+    /// # Errors
+    /// Ledger or store failed.
+    pub fn plan(&self, wanted: BTreeSet<usize>) -> Result<Plan, DecideError> {
+        let needed = upstream(self.graph, &wanted);
+        let order: Vec<usize> = topological(self.graph).into_iter().filter(|stage| needed.contains(stage)).collect();
+        let mut outputs = KnownOutputs::new();
+        let mut decisions = BTreeMap::new();
+        for &stage in &order {
+            let decision = self.decide(stage, &outputs)?;
+            if let Verdict::Reuse(record) = &decision.verdict {
+                outputs.insert(stage, record.outputs.clone());
+            }
+            decisions.insert(stage, decision);
+        }
+        Ok(Plan { order, wanted, decisions })
+    }
+}
