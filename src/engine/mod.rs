@@ -1,0 +1,6 @@
+//! Carry a plan out.
+
+pub mod drive;
+pub mod perform;
+pub mod schedule;
+pub mod voice;

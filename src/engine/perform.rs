@@ -1,0 +1,220 @@
+//! One action from end to end: fetch, run, keep.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::base::artifact::Artifact;
+use crate::base::cancel::Cancel;
+use crate::base::digest::Digest;
+use crate::base::disk::{self, DiskError, Entry};
+use crate::pipeline::check::{Origin, Pipeline};
+use crate::plan::files::{self, SourceFile};
+use crate::plan::key::Ingredients;
+use crate::plan::whole::Sources;
+use crate::stage::error::StageError;
+use crate::stage::io::{Content, Context, Files, Input, Inputs, Made, Outputs};
+use crate::store::blob::{Store, StoreError};
+use crate::store::manifest::{FileEntry, Manifest};
+
+/// What came of an action.
+#[derive(Debug)]
+pub struct Performed {
+    /// Whether it did what was asked.
+    pub result: Result<(), StageError>,
+    /// What it made and is kept; of a failed action, what it left behind.
+    pub outputs: Vec<Artifact>,
+    /// Pointers it wants moved, by port.
+    pub moves: BTreeMap<String, Digest>,
+    /// Lines for people.
+    pub notes: Vec<String>,
+}
+
+/// What an action is performed with.
+pub struct Bench<'a> {
+    /// The pipeline.
+    pub pipeline: &'a Pipeline,
+    /// Where inputs come from and outputs are kept.
+    pub store: &'a Arc<dyn Store>,
+    /// The files that flow in.
+    pub sources: &'a Sources,
+    /// Where scratch folders are made.
+    pub temporary: &'a Path,
+    /// Raised when the run is to stop.
+    pub cancel: &'a Cancel,
+}
+
+struct Blob(Arc<dyn Store>, Digest);
+
+impl Content for Blob {
+    fn bytes(&self) -> Result<Vec<u8>, StageError> {
+        self.0.get(&self.1).map_err(stage_error)
+    }
+}
+
+struct File(PathBuf, Digest);
+
+impl Content for File {
+    fn bytes(&self) -> Result<Vec<u8>, StageError> {
+        let bytes = disk::read(&self.0).map_err(|error| StageError::Storage(error.to_string()))?;
+        if Digest::of(&bytes) == self.1 { Ok(bytes) } else { Err(changed(&self.0)) }
+    }
+}
+
+fn changed(path: &Path) -> StageError {
+    let path = path.display();
+    StageError::Failed(format!("`{path}` changed while the stage ran; nothing was recorded: run again"))
+}
+
+fn stage_error(error: StoreError) -> StageError {
+    if error.is_lost() { StageError::Lost(error.to_string()) } else { StageError::Storage(error.to_string()) }
+}
+
+/// Runs a stage and keeps its outputs. Records nothing.
+pub fn perform(
+    bench: &Bench<'_>,
+    stage: usize,
+    ingredients: &Ingredients,
+    progress: &(dyn Fn(u64, u64, &str) + Sync),
+) -> Performed {
+    let mut outputs = Outputs::default();
+    let scratch = disk::create_dirs(bench.temporary).and_then(|()| {
+        tempfile::TempDir::new_in(bench.temporary).map_err(|cause| DiskError {
+            verb: "create a folder in",
+            path: bench.temporary.to_owned(),
+            cause,
+        })
+    });
+    let scratch = match scratch {
+        Ok(scratch) => scratch,
+        Err(error) => return failed(StageError::Storage(error.to_string())),
+    };
+    let result = inputs(bench, stage, ingredients).and_then(|inputs| {
+        let context = Context {
+            seed: ingredients.seed.unwrap_or_default(),
+            cancel: bench.cancel,
+            progress,
+            scratch: scratch.path(),
+        };
+        run(bench, stage, &inputs, &mut outputs, &context)
+    });
+    let result = result.and_then(|()| unchanged(bench, stage));
+    let (made, moves, notes) = outputs.into_parts();
+    let missing = bench.pipeline.stages[stage].outputs.iter().find(|port| !made.contains_key(*port)).cloned();
+    let mut performed = Performed { result, outputs: Vec::new(), moves, notes };
+    for (port, made) in made {
+        match keep(bench.store, port, made) {
+            Ok(artifact) => performed.outputs.push(artifact),
+            Err(error) if performed.result.is_ok() => performed.result = Err(error),
+            Err(_) => {}
+        }
+    }
+    if let (Ok(()), Some(port)) = (&performed.result, missing) {
+        performed.result = Err(StageError::Broken(format!("the stage gave no output `{port}`")));
+    }
+    performed
+}
+
+fn failed(error: StageError) -> Performed {
+    Performed { result: Err(error), outputs: Vec::new(), moves: BTreeMap::new(), notes: Vec::new() }
+}
+
+fn run(
+    bench: &Bench<'_>,
+    stage: usize,
+    inputs: &Inputs,
+    outputs: &mut Outputs,
+    context: &Context<'_>,
+) -> Result<(), StageError> {
+    let spec = &bench.pipeline.stages[stage];
+    if let Some(name) = spec.unset().first() {
+        let message =
+            format!("the environment variable `{name}` is not set, and this stage needs it: set it and run again");
+        return Err(StageError::Failed(message));
+    }
+    context.check()?;
+    let caught = catch_unwind(AssertUnwindSafe(|| spec.stage.run(inputs, outputs, context)));
+    caught.unwrap_or_else(|panic| Err(StageError::Broken(panic_text(panic.as_ref()))))
+}
+
+fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+fn inputs(bench: &Bench<'_>, stage: usize, ingredients: &Ingredients) -> Result<Inputs, StageError> {
+    let mut ports = BTreeMap::new();
+    for input in &bench.pipeline.stages[stage].inputs {
+        let Some(content) = ingredients.inputs.get(&input.port).copied().flatten() else { continue };
+        let files: Files = match &input.from {
+            Origin::File(text) => from_files(&bench.sources[text]),
+            Origin::Stage(..) | Origin::Ref(..) if content.directory => from_manifest(bench.store, &content.digest)?,
+            Origin::Stage(..) | Origin::Ref(..) => {
+                vec![(String::new(), Box::new(Blob(Arc::clone(bench.store), content.digest)))]
+            }
+        };
+        let (digest, directory) = (content.digest, content.directory);
+        ports.insert(input.port.clone(), Input { label: input.text.clone(), digest, files, directory });
+    }
+    Ok(Inputs::new(ports))
+}
+
+fn from_files(source: &SourceFile) -> Files {
+    let content = |part: &files::Part| Box::new(File(part.path.clone(), part.digest)) as Box<dyn Content>;
+    source.parts.iter().map(|part| (part.name.clone(), content(part))).collect()
+}
+
+fn from_manifest(store: &Arc<dyn Store>, digest: &Digest) -> Result<Files, StageError> {
+    let bytes = store.get(digest).map_err(stage_error)?;
+    let manifest = Manifest::decode(&bytes).map_err(StageError::Storage)?;
+    let content = |digest| Box::new(Blob(Arc::clone(store), digest)) as Box<dyn Content>;
+    Ok(manifest.files.into_iter().map(|file| (file.path, content(file.digest))).collect())
+}
+
+/// A file edited while its stage ran must never be recorded as the cause of the result.
+fn unchanged(bench: &Bench<'_>, stage: usize) -> Result<(), StageError> {
+    for input in &bench.pipeline.stages[stage].inputs {
+        let Origin::File(text) = &input.from else { continue };
+        match files::is_unchanged(&bench.sources[text]) {
+            Ok(true) => {}
+            Ok(false) => return Err(changed(Path::new(text))),
+            Err(error) => return Err(StageError::Storage(error.to_string())),
+        }
+    }
+    Ok(())
+}
+
+fn keep(store: &Arc<dyn Store>, port: String, made: Made) -> Result<Artifact, StageError> {
+    let disk_error = |error: DiskError| StageError::Storage(error.to_string());
+    match made {
+        Made::Bytes(bytes) => {
+            let (digest, size) = store.put(&mut bytes.as_slice()).map_err(stage_error)?;
+            Ok(Artifact { port, digest, size, directory: false })
+        }
+        Made::Path(path) => match disk::look(&path).map_err(disk_error)? {
+            Entry::Directory => keep_directory(store, port, &path),
+            Entry::File(_) => {
+                let (digest, size) = put_file(store, &path)?;
+                Ok(Artifact { port, digest, size, directory: false })
+            }
+            Entry::Special => Err(StageError::Failed(format!("the output `{port}` is neither a file nor a directory"))),
+        },
+    }
+}
+
+fn put_file(store: &Arc<dyn Store>, path: &Path) -> Result<(Digest, u64), StageError> {
+    let mut file = disk::open(path).map_err(|error| StageError::Storage(error.to_string()))?;
+    store.put(&mut file).map_err(stage_error)
+}
+
+fn keep_directory(store: &Arc<dyn Store>, port: String, root: &Path) -> Result<Artifact, StageError> {
+    let mut files = Vec::new();
+    for (path, file) in disk::walk(root).map_err(|error| StageError::Failed(format!("output `{port}`: {error}")))? {
+        let (digest, size) = put_file(store, &file)?;
+        files.push(FileEntry { path, digest, size });
+    }
+    let manifest = Manifest::new(files);
+    let (digest, _) = store.put(&mut manifest.encode().as_slice()).map_err(stage_error)?;
+    Ok(Artifact { port, digest, size: manifest.size(), directory: true })
+}

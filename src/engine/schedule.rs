@@ -1,0 +1,132 @@
+//! Which action is next: a state machine without threads, disk or clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::graph::build::Graph;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// So many of its needs are not done.
+    Waiting(usize),
+    /// All its needs are done.
+    Ready,
+    /// It was handed out.
+    Running,
+    /// It is done.
+    Done,
+    /// It failed, or something it needs did.
+    Out,
+}
+
+/// The stages of a run and how far each is.
+#[derive(Clone, Debug)]
+pub struct Schedule<'a> {
+    graph: &'a Graph,
+    states: BTreeMap<usize, State>,
+    ready: BTreeSet<usize>,
+    running: usize,
+}
+
+impl<'a> Schedule<'a> {
+    /// Makes the schedule of `stages`; needs outside of it count as done.
+    pub fn new(graph: &'a Graph, stages: &BTreeSet<usize>) -> Self {
+        let open = |stage: usize| graph.needs(stage).into_iter().filter(|need| stages.contains(need)).count();
+        let state = |stage: usize| match open(stage) {
+            0 => State::Ready,
+            open => State::Waiting(open),
+        };
+        let states: BTreeMap<usize, State> = stages.iter().map(|&stage| (stage, state(stage))).collect();
+        let ready = states.iter().filter(|(_, state)| **state == State::Ready).map(|(stage, _)| *stage).collect();
+        Self { graph, states, ready, running: 0 }
+    }
+
+    /// Hands out a stage all of whose needs are done; the earliest of the file first.
+    pub fn take(&mut self) -> Option<usize> {
+        let stage = self.ready.pop_first()?;
+        self.states.insert(stage, State::Running);
+        self.running += 1;
+        Some(stage)
+    }
+
+    /// Notes that a stage that was handed out is done.
+    pub fn succeed(&mut self, stage: usize) {
+        self.leave(stage, State::Done);
+        for user in self.graph.users(stage) {
+            if let Some(State::Waiting(open)) = self.states.get(&user).copied() {
+                let state = if open == 1 { State::Ready } else { State::Waiting(open - 1) };
+                self.states.insert(user, state);
+                if state == State::Ready {
+                    self.ready.insert(user);
+                }
+            }
+        }
+    }
+
+    /// Notes that a stage that was handed out failed; returns what is skipped because of it, in order.
+    pub fn fail(&mut self, stage: usize) -> Vec<usize> {
+        self.leave(stage, State::Out);
+        let mut skipped = BTreeSet::new();
+        let mut open = vec![stage];
+        while let Some(failed) = open.pop() {
+            for user in self.graph.users(failed) {
+                if matches!(self.states.get(&user), Some(State::Waiting(_) | State::Ready)) {
+                    self.states.insert(user, State::Out);
+                    self.ready.remove(&user);
+                    skipped.insert(user);
+                    open.push(user);
+                }
+            }
+        }
+        skipped.into_iter().collect()
+    }
+
+    /// Takes back a stage that was handed out, because `lost`, done before, have to be done again first.
+    pub fn redo(&mut self, stage: usize, lost: &[usize]) {
+        self.leave(stage, State::Waiting(0));
+        for &need in lost {
+            self.states.insert(need, State::Ready);
+            self.ready.insert(need);
+            for user in self.graph.users(need) {
+                match self.states.get(&user).copied() {
+                    Some(State::Waiting(open)) => {
+                        self.states.insert(user, State::Waiting(open + 1));
+                    }
+                    Some(State::Ready) => {
+                        self.ready.remove(&user);
+                        self.states.insert(user, State::Waiting(1));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Takes every stage out that was not handed out yet; returns them in order.
+    pub fn stop(&mut self) -> Vec<usize> {
+        let open: Vec<usize> = (self.states.iter())
+            .filter(|(_, state)| matches!(state, State::Waiting(_) | State::Ready))
+            .map(|(stage, _)| *stage)
+            .collect();
+        for stage in &open {
+            self.states.insert(*stage, State::Out);
+        }
+        self.ready.clear();
+        open
+    }
+
+    /// Returns whether nothing is handed out and nothing is left to hand out.
+    pub fn is_over(&self) -> bool {
+        self.running == 0 && self.ready.is_empty()
+    }
+
+    /// Returns how many stages are handed out and not back.
+    pub fn running(&self) -> usize {
+        self.running
+    }
+
+    fn leave(&mut self, stage: usize, state: State) {
+        debug_assert_eq!(self.states.get(&stage), Some(&State::Running), "only what was handed out comes back");
+        self.states.insert(stage, state);
+        self.running -= 1;
+    }
+}
