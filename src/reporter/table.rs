@@ -1,0 +1,213 @@
+//! Plans, runs, traces → aligned text, or JSON.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::base::clock::iso;
+use crate::event::StageResult;
+use crate::lineage::query::{Impact, Maker, Trace};
+use crate::lineage::record::RunRecord;
+use crate::plan::decide::{Verdict, Why};
+use crate::plan::explain::Difference;
+use crate::plan::whole::Decision;
+
+/// A stage of a plan with its decision.
+pub struct Row<'a> {
+    /// The stage.
+    pub id: &'a str,
+    /// Its kind.
+    pub kind: &'a str,
+    /// What is to be done about it.
+    pub decision: &'a Decision,
+}
+
+/// Lays out cells in columns; the last column is not padded.
+pub fn columns(rows: &[Vec<String>]) -> String {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..count).map(|column| width(column).unwrap_or(0)).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let _ = write!(line, "{cell:<width$}  ", width = widths[column]);
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Shows a plan: a line a stage, what would happen and why.
+pub fn plan(rows: &[Row<'_>]) -> String {
+    let mut cells = Vec::new();
+    for row in rows {
+        let (word, why) = match &row.decision.verdict {
+            Verdict::Reuse(record) => ("reuse", format!("made by run {}", record.run)),
+            Verdict::Run(why) => ("run", why.short()),
+            Verdict::Wait(stages) => {
+                let names: Vec<&str> = stages.iter().map(|stage| stage.as_str()).collect();
+                ("wait", format!("for {}", names.join(", ")))
+            }
+        };
+        cells.push(vec![word.to_owned(), row.id.to_owned(), row.kind.to_owned(), why]);
+    }
+    let count = |word: &str| cells.iter().filter(|row| row[0] == word).count();
+    let (reuse, run, wait) = (count("reuse"), count("run"), count("wait"));
+    let mut text = columns(&cells);
+    let _ = writeln!(text, "{reuse} to reuse, {run} to run, {wait} to wait for these");
+    text
+}
+
+/// Shows a plan as JSON.
+pub fn plan_json(rows: &[Row<'_>]) -> Value {
+    let stage = |row: &Row<'_>| {
+        let key = row.decision.action.as_ref().map(|(_, key)| key);
+        let mut stage = json!({"id": row.id, "kind": row.kind, "key": key});
+        match &row.decision.verdict {
+            Verdict::Reuse(record) => {
+                stage["verdict"] = json!("reuse");
+                stage["made_by"] = json!(record.run);
+            }
+            Verdict::Run(why) => {
+                stage["verdict"] = json!("run");
+                stage["why"] = json!(why);
+            }
+            Verdict::Wait(stages) => {
+                stage["verdict"] = json!("wait");
+                stage["for"] = json!(stages);
+            }
+        }
+        stage
+    };
+    json!({"stages": rows.iter().map(stage).collect::<Vec<_>>()})
+}
+
+/// Explains one decision: every ingredient that differs, old and new.
+pub fn explain(row: &Row<'_>) -> String {
+    let head = match &row.decision.verdict {
+        Verdict::Reuse(record) => {
+            format!("`{}` is up to date: made by run {} at {}\n", row.id, record.run, iso(record.started_ms))
+        }
+        Verdict::Wait(stages) => {
+            let names: Vec<String> = stages.iter().map(|stage| format!("`{stage}`")).collect();
+            format!("`{}` waits for {}: its inputs are not known before\n", row.id, names.join(", "))
+        }
+        Verdict::Run(Why::Changed { differences }) => {
+            let mut text = format!("`{}` would run: these ingredients differ from the last record\n", row.id);
+            for Difference { name, before, after } in differences {
+                let side = |value: &Option<String>| value.clone().unwrap_or_else(|| "(not there)".to_owned());
+                let _ = writeln!(text, "  {name}\n    - {}\n    + {}", side(before), side(after));
+            }
+            text
+        }
+        Verdict::Run(why) => format!("`{}` would run: {}\n", row.id, why.short()),
+    };
+    let key = row.decision.action.as_ref().map_or_else(String::new, |(_, key)| format!("  key {key}\n"));
+    head + &key
+}
+
+/// Shows runs, the latest first.
+pub fn runs(runs: &[RunRecord]) -> String {
+    let mut cells = vec![["run", "started", "seconds", "outcome", "stages", "pipeline"].map(str::to_owned).to_vec()];
+    for run in runs.iter().rev() {
+        cells.push(vec![
+            run.run.to_string(),
+            iso(run.started_ms),
+            format!("{:.2}", run.seconds),
+            run.outcome.map_or("not ended", |outcome| outcome.as_str()).to_owned(),
+            stage_counts(run),
+            run.pipeline.clone(),
+        ]);
+    }
+    columns(&cells)
+}
+
+fn stage_counts(run: &RunRecord) -> String {
+    let mut counts = std::collections::BTreeMap::new();
+    for stage in &run.stages {
+        *counts.entry(stage.outcome).or_insert(0) += 1;
+    }
+    let counts: Vec<String> = counts.iter().map(|(outcome, count)| format!("{count} {}", outcome.as_str())).collect();
+    counts.join(", ")
+}
+
+/// Shows what an artifact was made of, as a tree.
+pub fn trace(trace: &Trace) -> String {
+    let mut text = String::new();
+    trace_line(&mut text, trace, "", "");
+    text
+}
+
+fn trace_line(text: &mut String, trace: &Trace, first: &str, rest: &str) {
+    let made = match &trace.action {
+        Some(action) => format!("made by {} ({}) in run {}", action.stage, action.kind, action.run),
+        None => "from outside".to_owned(),
+    };
+    let again = if trace.repeated { ", see above" } else { "" };
+    let _ = writeln!(text, "{first}{}  {}  {made}{again}", trace.name, trace.digest.short());
+    branches(text, &trace.inputs, rest, trace_line);
+}
+
+/// Shows what was made of an artifact, as a tree.
+pub fn impact(impact: &Impact) -> String {
+    let mut text = String::new();
+    impact_line(&mut text, impact, "", "");
+    text
+}
+
+fn impact_line(text: &mut String, impact: &Impact, first: &str, rest: &str) {
+    let again = if impact.repeated { "  see above" } else { "" };
+    let _ = writeln!(text, "{first}{}  {}{again}", impact.name, impact.digest.short());
+    branches(text, &impact.uses, rest, |text, used, first, rest| {
+        let Maker { stage, kind, run, .. } = &used.action;
+        let _ = writeln!(text, "{first}{stage} ({kind}) in run {run}");
+        branches(text, &used.outputs, rest, impact_line);
+    });
+}
+
+fn branches<T>(text: &mut String, items: &[T], indent: &str, line: impl Fn(&mut String, &T, &str, &str)) {
+    for (at, item) in items.iter().enumerate() {
+        let last = at + 1 == items.len();
+        let first = format!("{indent}{}", if last { "└─ " } else { "├─ " });
+        let rest = format!("{indent}{}", if last { "   " } else { "│  " });
+        line(text, item, &first, &rest);
+    }
+}
+
+/// Shows how a run ended as one JSON object.
+pub fn summary_json(run: &str, pipeline: &str, outcome: &str, seconds: f64, stages: &[StageResult]) -> Value {
+    let output = |artifact: &crate::base::artifact::Artifact| json!({"port": artifact.port, "digest": artifact.digest, "size": artifact.size});
+    let stage = |result: &StageResult| {
+        let mut stage = json!({
+            "id": result.id,
+            "kind": result.kind,
+            "outcome": result.outcome.as_str(),
+            "key": result.key,
+            "seconds": result.seconds,
+            "outputs": result.outputs.iter().map(output).collect::<Vec<_>>(),
+        });
+        if let Some(error) = &result.error {
+            stage["error"] = json!(error);
+        }
+        if !result.notes.is_empty() {
+            stage["notes"] = json!(result.notes);
+        }
+        stage
+    };
+    let stages: Vec<Value> = stages.iter().map(stage).collect();
+    json!({"run": run, "pipeline": pipeline, "outcome": outcome, "seconds": seconds, "stages": stages})
+}
+
+/// Returns a size in bytes as people read it.
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
