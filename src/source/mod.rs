@@ -1,0 +1,4 @@
+//! Where rows come from.
+
+pub mod files;
+pub mod synthetic;
