@@ -1,0 +1,5 @@
+//! Is this data fit for use.
+
+pub mod drift;
+pub mod ks;
+pub mod schema;
