@@ -1,0 +1,66 @@
+//! What is stored and deployed: a model with the preprocessor in front of it and how it was chosen.
+
+use serde::{Deserialize, Serialize};
+
+use crate::frame::table::Table;
+use crate::model::learner::Model;
+use crate::model::metrics::Metrics;
+use crate::prep::preprocessor::Preprocessor;
+
+/// Version of the stored form. A newer one is refused.
+const FORMAT: u32 = 1;
+
+/// A model that takes a table as it comes.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Bundle {
+    format: u32,
+    /// The learner's name.
+    pub learner: String,
+    /// Its hyperparameters by name.
+    pub setting: Vec<(String, f64)>,
+    /// Its figures in cross-validation, rows pooled over the folds.
+    pub validation: Metrics,
+    /// The preprocessor.
+    pub preprocessor: Preprocessor,
+    /// The model.
+    pub model: Model,
+}
+
+impl Bundle {
+    /// Puts a bundle together.
+    pub fn new(
+        learner: &str,
+        setting: Vec<(String, f64)>,
+        validation: Metrics,
+        preprocessor: Preprocessor,
+        model: Model,
+    ) -> Self {
+        Self { format: FORMAT, learner: learner.to_owned(), setting, validation, preprocessor, model }
+    }
+
+    /// Returns the probability of class 1 for each row of a table.
+    ///
+    /// # Errors
+    /// The table does not fit the preprocessor; the model failed.
+    pub fn probabilities(&self, table: &Table) -> Result<Vec<f64>, String> {
+        let features = self.preprocessor.apply(table)?;
+        self.model.probabilities(features.view()).map_err(|error| error.to_string())
+    }
+
+    /// Returns the stored form: MessagePack, versioned.
+    pub fn encode(&self) -> Vec<u8> {
+        rmp_serde::to_vec_named(self).expect("plain data serialises")
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let read: Self = rmp_serde::from_slice(bytes).map_err(|error| format!("not a model: {error}"))?;
+        match read.format {
+            FORMAT => Ok(read),
+            other => Err(format!("a model of format {other}; this netsec reads {FORMAT}")),
+        }
+    }
+}
