@@ -1,0 +1,167 @@
+//! `evaluate`: challenger against champion on the same rows; only a better one is accepted.
+
+use serde_json::{Value as Json, json};
+
+use crate::frame::codec;
+use crate::frame::table::Table;
+use crate::model::bundle::Bundle;
+use crate::model::compare::mcnemar;
+use crate::model::metrics::{CHOICES, Metrics};
+use crate::stage::error::StageError;
+use crate::stage::io::{Context, Input, Inputs, Outputs};
+use crate::stage::kind::{Kind, Stage};
+use crate::stage::param::{Fallback, Fault, Param, Type, Values};
+use crate::stage::port::{Format, Need, Port, Ports};
+
+/// The kind.
+pub const KIND: Kind = Kind {
+    name: "evaluate",
+    version: 1,
+    doc: "Judges a model by rows it has not seen and compares it with the accepted one on the same rows. It is accepted, \
+          and the `champion` pointer moves to it, if it reaches `min_score` and, where there is a champion, scores \
+          higher with an exact McNemar p-value of at most `alpha`.",
+    inputs: Ports::Fixed(&[
+        Port { name: "model", format: Format::Model, need: Need::One, doc: "the challenger" },
+        Port { name: "test", format: Format::Table, need: Need::One, doc: "the rows to judge by, as they come" },
+        Port {
+            name: "champion",
+            format: Format::Model,
+            need: Need::Ref("model"),
+            doc: "the pointer to the accepted model",
+        },
+    ]),
+    outputs: Ports::Fixed(&[Port {
+        name: "decision",
+        format: Format::Json,
+        need: Need::One,
+        doc: "the decision, its reasons, and both models' figures",
+    }]),
+    params: &[
+        Param {
+            name: "metric",
+            kind: Type::Choice(&CHOICES),
+            default: Fallback::Yaml("f1"),
+            doc: "What the models are compared by.",
+        },
+        Param {
+            name: "min_score",
+            kind: Type::Float(-1e9, 1.0),
+            default: Fallback::Yaml("0.9"),
+            doc: "A challenger below this is not accepted. If there is no champion either, the stage fails (exit code 6).",
+        },
+        Param {
+            name: "alpha",
+            kind: Type::Float(0.0, 1.0),
+            default: Fallback::Yaml("0.05"),
+            doc: "The greatest McNemar p-value with which a challenger counts as better; 1 accepts any higher score.",
+        },
+    ],
+    seeded: false,
+    make,
+};
+
+struct Evaluate {
+    metric: String,
+    min_score: f64,
+    alpha: f64,
+}
+
+fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
+    Ok(Box::new(Evaluate {
+        metric: values.text("metric").unwrap_or_default().to_owned(),
+        min_score: values.float("min_score").unwrap_or_default(),
+        alpha: values.float("alpha").unwrap_or_default(),
+    }))
+}
+
+struct Judged {
+    digest: String,
+    bundle: Bundle,
+    p: Vec<f64>,
+    metrics: Metrics,
+    score: f64,
+}
+
+impl Judged {
+    fn json(&self) -> Json {
+        let setting: serde_json::Map<String, Json> =
+            self.bundle.setting.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        json!({"digest": self.digest, "learner": self.bundle.learner, "setting": setting, "score": self.score, "metrics": self.metrics})
+    }
+}
+
+impl Stage for Evaluate {
+    fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
+        let test = codec::decode(inputs.one("test").bytes()?).map_err(|error| StageError::Data(error.0))?;
+        let (challenger, y) = self.judge(inputs.one("model"), &test, "challenger")?;
+        context.check()?;
+        let champion = match inputs.maybe("champion") {
+            Some(input) => Some(self.judge(input, &test, "champion").map_err(|error| {
+                StageError::Data(format!("{error}; to start a new line of champions, name another `ref:`"))
+            })?),
+            None => None,
+        };
+        let (mut reasons, mut accepted) = (Vec::new(), challenger.score >= self.min_score);
+        let (metric, score) = (&self.metric, challenger.score);
+        let word = if accepted { "reaches" } else { "does not reach" };
+        reasons.push(format!("{metric} {score:.4} {word} the least {}", self.min_score));
+        let mut comparison = Json::Null;
+        match &champion {
+            None => reasons.push("there is no champion yet".to_owned()),
+            Some((champion, _)) => {
+                let (wins, losses) = duel(&y, &challenger.p, &champion.p);
+                let p = mcnemar(wins, losses);
+                let better = score > champion.score && p <= self.alpha;
+                accepted &= better;
+                let word = if score > champion.score { "higher than" } else { "not higher than" };
+                reasons.push(format!("{word} the champion's {:.4}", champion.score));
+                reasons.push(format!("right where the champion is wrong in {wins} rows, the other way round in {losses}: McNemar p = {p:.4}, at most {} is needed", self.alpha));
+                comparison = json!({"wins": wins, "losses": losses, "mcnemar_p": p});
+            }
+        }
+        let decision = json!({
+            "accepted": accepted,
+            "reasons": reasons,
+            "metric": self.metric,
+            "challenger": challenger.json(),
+            "champion": champion.as_ref().map(|(champion, _)| champion.json()),
+            "comparison": comparison,
+        });
+        outputs.bytes("decision", serde_json::to_vec_pretty(&decision).expect("plain data serialises"));
+        if accepted {
+            outputs.note(format!("accepted: {}", reasons.join("; ")));
+            outputs.move_ref("champion", inputs.one("model").digest);
+        } else if champion.is_some() {
+            outputs.note(format!("the champion stays: {}", reasons.join("; ")));
+        } else {
+            return Err(StageError::Rejected(format!("the model is not accepted: {}", reasons.join("; "))));
+        }
+        Ok(())
+    }
+}
+
+impl Evaluate {
+    fn judge(&self, input: &Input, test: &Table, who: &str) -> Result<(Judged, Vec<f64>), StageError> {
+        let wrong = |why: String| StageError::Data(format!("the {who} cannot judge these rows: {why}"));
+        let bundle = Bundle::decode(&input.bytes()?).map_err(wrong)?;
+        let y = bundle.preprocessor.labels(test).map_err(wrong)?;
+        let p = bundle.probabilities(test).map_err(wrong)?;
+        let metrics = Metrics::of(&y, &p);
+        let score = metrics.score(&self.metric).unwrap_or(f64::NEG_INFINITY);
+        Ok((Judged { digest: input.digest.hex(), bundle, p, metrics, score }, y))
+    }
+}
+
+/// Rows that only the first gets right, and rows that only the second gets right.
+fn duel(y: &[f64], first: &[f64], second: &[f64]) -> (u64, u64) {
+    let right = |y: f64, p: f64| (p >= 0.5) == (y == 1.0);
+    let mut counts = (0, 0);
+    for ((y, a), b) in y.iter().zip(first).zip(second) {
+        match (right(*y, *a), right(*y, *b)) {
+            (true, false) => counts.0 += 1,
+            (false, true) => counts.1 += 1,
+            _ => {}
+        }
+    }
+    counts
+}

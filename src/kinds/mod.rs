@@ -1,0 +1,10 @@
+//! Every stage kind, one file each.
+
+pub mod command;
+pub mod evaluate;
+pub mod ingest;
+pub mod list;
+pub mod starter;
+pub mod train;
+pub mod transform;
+pub mod validate;

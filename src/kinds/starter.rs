@@ -1,0 +1,203 @@
+//! A starter pipeline and schema, inferred from a table.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::frame::table::{ColumnType, Table};
+use crate::source::files::{FileFormat, read};
+
+/// Text columns with more categories than this are left out.
+const CATEGORIES: usize = 50;
+/// Whole-number columns with at most this many values get a list of allowed ones.
+const FEW: usize = 10;
+/// Labels that mean "no attack", when they are compared in lower case.
+const BENIGN: [&str; 10] = ["-1", "0", "normal", "benign", "legitimate", "good", "ham", "clean", "no", "false"];
+
+/// What was inferred.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Starter {
+    /// The pipeline file.
+    pub pipeline: String,
+    /// The schema file.
+    pub schema: String,
+    /// What the user should know.
+    pub notes: Vec<String>,
+}
+
+/// Returns a pipeline's name for a data file: its stem, with other characters made `_`.
+pub fn name_of(path: &str) -> String {
+    let stem = Path::new(path).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let stem = stem.split('.').next().unwrap_or_default().to_owned();
+    let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+    if name.is_empty() { "pipeline".to_owned() } else { name }
+}
+
+/// Infers a pipeline and a schema.
+///
+/// # Errors
+/// The table cannot be read; the target is not there or not of two classes.
+pub fn write(name: &str, path: &str, bytes: Vec<u8>, target: Option<&str>) -> Result<Starter, String> {
+    let na: Vec<String> = ["", "na", "NA", "N/A", "nan", "NaN", "null"].map(str::to_owned).to_vec();
+    let format = FileFormat::detect(&bytes);
+    let table = read(bytes, format, &na).map_err(|error| format!("`{path}`: {error}"))?;
+    let names = table.names();
+    let target = match target {
+        Some(target) => target.to_owned(),
+        None => names.last().cloned().unwrap_or_default(),
+    };
+    let counts = table.counts(&target).map_err(|error| format!("--target: {error}"))?;
+    let labels = labels(&target, &counts)?;
+    let drop = dropped(&table, &target)?;
+    let mut notes = vec![format!("the target is `{target}`: {}", labels.note)];
+    notes.extend(drop.iter().map(|(column, why)| format!("`{column}` is left out: {why}")));
+    let schema = schema(&table, &drop)?;
+    let pipeline = pipeline(name, path, &target, &labels, &drop);
+    Ok(Starter { pipeline, schema, notes })
+}
+
+struct Labels {
+    map: String,
+    others: bool,
+    note: String,
+}
+
+fn labels(target: &str, counts: &BTreeMap<String, usize>) -> Result<Labels, String> {
+    let benign = |label: &&String| BENIGN.contains(&label.to_lowercase().as_str());
+    let all: Vec<&String> = counts.keys().collect();
+    match all.as_slice() {
+        [] | [_] => {
+            Err(format!("the target `{target}` has fewer than two labels: name another column with `--target`"))
+        }
+        [first, second] => {
+            let zero = if benign(second) && !benign(first) { *second } else { *first };
+            let one = if zero == *first { *second } else { *first };
+            let map = format!("{{{}: 0, {}: 1}}", quote(zero), quote(one));
+            Ok(Labels { map, others: false, note: format!("`{zero}` is benign (0), `{one}` the attack (1)") })
+        }
+        _ => match all.iter().copied().find(|label| benign(label)) {
+            Some(zero) if all.len() <= 200 => Ok(Labels {
+                map: format!("{{{}: 0}}", quote(zero)),
+                others: true,
+                note: format!("`{zero}` is benign (0), each of the {} other labels an attack (1)", all.len() - 1),
+            }),
+            _ => {
+                let some: Vec<&str> = all.iter().take(5).map(|label| label.as_str()).collect();
+                Err(format!(
+                    "the target `{target}` has {} labels ({}, …) and none is called benign: name another column with `--target`",
+                    all.len(),
+                    some.join(", ")
+                ))
+            }
+        },
+    }
+}
+
+fn dropped(table: &Table, target: &str) -> Result<Vec<(String, String)>, String> {
+    let mut drop = Vec::new();
+    for name in table.names().into_iter().filter(|name| name != target) {
+        let why = match table.column_type(&name).map_err(|error| error.to_string())? {
+            ColumnType::Empty => Some("it has no value".to_owned()),
+            ColumnType::Other => Some("it holds neither numbers nor text".to_owned()),
+            ColumnType::Text => {
+                let count = table.counts(&name).map_err(|error| error.to_string())?.len();
+                (count > CATEGORIES).then(|| format!("text with {count} different values"))
+            }
+            ColumnType::Int | ColumnType::Float | ColumnType::Bool => None,
+        };
+        drop.extend(why.map(|why| (name, why)));
+    }
+    Ok(drop)
+}
+
+fn schema(table: &Table, drop: &[(String, String)]) -> Result<String, String> {
+    let mut text = String::from(
+        "# What the data must look like. Made by `netsec init`; make it as strict as you know it to be.\ncolumns:\n",
+    );
+    for name in table.names().into_iter().filter(|name| !drop.iter().any(|(column, _)| column == name)) {
+        let kind = table.column_type(&name).map_err(|error| error.to_string())?;
+        let counts = table.counts(&name).map_err(|error| error.to_string())?;
+        let nullable = counts.values().sum::<usize>() < table.height();
+        let mut rule = format!("type: {}", kind.as_str());
+        let few = counts.len() <= FEW && matches!(kind, ColumnType::Int | ColumnType::Text);
+        if few {
+            let mut values: Vec<&String> = counts.keys().collect();
+            if kind == ColumnType::Int {
+                values.sort_by_key(|value| value.parse::<i64>().unwrap_or_default());
+            }
+            let values: Vec<String> = values
+                .into_iter()
+                .map(|value| if kind == ColumnType::Int { value.clone() } else { quote(value) })
+                .collect();
+            let _ = write!(rule, ", allowed: [{}]", values.join(", "));
+        }
+        if nullable {
+            rule.push_str(", nullable: true");
+        }
+        let _ = writeln!(text, "  {}: {{ {rule} }}", quote(&name));
+    }
+    Ok(text)
+}
+
+fn pipeline(name: &str, path: &str, target: &str, labels: &Labels, drop: &[(String, String)]) -> String {
+    let dropped: Vec<String> = drop.iter().map(|(column, _)| quote(column)).collect();
+    let path = if path.contains('/') { path.to_owned() } else { format!("./{path}") };
+    let (path, target) = (quote(&path), quote(target));
+    let others = if labels.others { "\n      other_labels: 1" } else { "" };
+    format!(
+        "\
+# From `{name}` to an accepted model. Made by `netsec init`; `netsec schema --format markdown` explains every key.
+name: {name}
+params:
+  data: {path}
+stages:
+  ingest:
+    kind: ingest
+    inputs: {{ data: \"${{params.data}}\" }}
+    with:
+      target: {target}
+      drop: [{}]
+  validate:
+    kind: validate
+    inputs: {{ schema: schemas/{name}.yaml, train: ingest.train, test: ingest.test }}
+  transform:
+    kind: transform
+    inputs: {{ train: validate.train, test: validate.test }}
+    with:
+      target: {target}
+      target_map: {}{others}
+  train:
+    kind: train
+    inputs: {{ train: transform.train, preprocessor: transform.preprocessor }}
+    with: {{ metric: f1, min_score: 0.5 }}
+  evaluate:
+    kind: evaluate
+    inputs: {{ model: train.model, test: validate.test, champion: \"ref:champion/{name}\" }}
+    with: {{ metric: f1, min_score: 0.5 }}
+",
+        dropped.join(", "),
+        labels.map,
+    )
+}
+
+/// Writes text so that YAML reads it back as the same text.
+fn quote(text: &str) -> String {
+    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'))
+        && !matches!(text.to_lowercase().as_str(), "null" | "true" | "false" | "yes" | "no" | "on" | "off");
+    if plain { text.to_owned() } else { serde_json::to_string(text).expect("text serialises") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_names_are_quoted() {
+        assert_eq!(quote("src_bytes"), "src_bytes");
+        assert_eq!(quote("no"), "\"no\"");
+        assert_eq!(quote("-1"), "\"-1\"");
+        assert_eq!(quote("a: b"), "\"a: b\"");
+        assert_eq!(name_of("data/nsl kdd.csv.gz"), "nsl_kdd");
+    }
+}

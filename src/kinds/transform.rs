@@ -1,0 +1,132 @@
+//! `transform`: tables → matrices; every step fitted on train only.
+
+use std::collections::BTreeMap;
+
+use ndarray::{Array2, Axis, concatenate};
+
+use crate::frame::table::{Table, TableError};
+use crate::frame::{codec, npy};
+use crate::prep::preprocessor::{Preprocessor, Settings};
+use crate::prep::target::TargetMap;
+use crate::stage::error::StageError;
+use crate::stage::io::{Context, Inputs, Outputs};
+use crate::stage::kind::{Kind, Stage};
+use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
+use crate::stage::port::{Format, Need, Port, Ports};
+
+/// The kind.
+pub const KIND: Kind = Kind {
+    name: "transform",
+    version: 1,
+    doc: "Imputes missing cells from the nearest rows, encodes text, scales, and maps the target to 0 and 1. Fitted on \
+          `train` only, applied to both.",
+    inputs: Ports::Fixed(&[
+        Port { name: "train", format: Format::Table, need: Need::One, doc: "the rows to learn from" },
+        Port { name: "test", format: Format::Table, need: Need::One, doc: "the rows to judge by" },
+    ]),
+    outputs: Ports::Fixed(&[
+        Port {
+            name: "train",
+            format: Format::Array,
+            need: Need::One,
+            doc: "features, then the class in the last column",
+        },
+        Port { name: "test", format: Format::Array, need: Need::One, doc: "the same of the test rows" },
+        Port { name: "preprocessor", format: Format::Preprocessor, need: Need::One, doc: "every fitted step" },
+    ]),
+    params: &[
+        Param { name: "target", kind: Type::Text, default: Fallback::Required, doc: "The column of labels." },
+        Param {
+            name: "target_map",
+            kind: Type::Map(&Type::Int(0, 1)),
+            default: Fallback::Yaml("{-1: 0, 1: 1}"),
+            doc: "Which label means which class; 1 is the attack.",
+        },
+        Param {
+            name: "other_labels",
+            kind: Type::Int(0, 1),
+            default: Fallback::Absent,
+            doc: "The class of every label that `target_map` does not name; without it such a label is an error.",
+        },
+        Param {
+            name: "neighbours",
+            kind: Type::Int(1, 1000),
+            default: Fallback::Yaml("3"),
+            doc: "How many nearest rows a missing cell is the mean of.",
+        },
+        Param {
+            name: "scale",
+            kind: Type::Bool,
+            default: Fallback::Yaml("true"),
+            doc: "Whether to scale to mean 0 and standard deviation 1.",
+        },
+        Param {
+            name: "categories",
+            kind: Type::Int(1, 10_000),
+            default: Fallback::Yaml("100"),
+            doc: "The most categories a text column may have; each becomes a feature.",
+        },
+    ],
+    seeded: false,
+    make,
+};
+
+struct Transform(Settings);
+
+fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
+    let mut classes: BTreeMap<String, u8> = BTreeMap::new();
+    for (label, class) in values.map("target_map").map(|map| &map.0).into_iter().flatten() {
+        classes.insert(label.clone(), u8::from(matches!(class, Value::Int(1))));
+    }
+    let others = values.int("other_labels").map(|class| u8::from(class == 1));
+    let reached: Vec<u8> = classes.values().copied().chain(others).collect();
+    if !reached.contains(&0) || !reached.contains(&1) {
+        return Err(vec![Fault {
+            path: vec![Step::Key("target_map".to_owned())],
+            message: "both classes, 0 and 1, must have a label".to_owned(),
+            help: Some("name the benign labels with 0, and set `other_labels: 1` if all others are attacks".to_owned()),
+        }]);
+    }
+    Ok(Box::new(Transform(Settings {
+        target: values.text("target").unwrap_or_default().to_owned(),
+        labels: TargetMap { classes, others },
+        neighbours: values.size("neighbours"),
+        scale: values.flag("scale"),
+        categories: values.size("categories"),
+    })))
+}
+
+impl Stage for Transform {
+    fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
+        let table = |port: &str| -> Result<Table, StageError> {
+            let table =
+                codec::decode(inputs.one(port).bytes()?).map_err(|error: TableError| StageError::Data(error.0))?;
+            match table.height() {
+                0 => Err(StageError::Data(format!("the table `{port}` has no rows: change `test_share` in `ingest`"))),
+                _ => Ok(table),
+            }
+        };
+        let of = |port: &'static str| move |why: String| StageError::Data(format!("{port}: {why}"));
+        let (train, test) = (table("train")?, table("test")?);
+        (context.progress)(0, 2, "fitting on train");
+        let (preprocessor, features) = Preprocessor::fit(&train, &self.0).map_err(of("train"))?;
+        context.check()?;
+        let labels = preprocessor.labels(&train).map_err(of("train"))?;
+        outputs.bytes("train", array(features, labels)?);
+        (context.progress)(1, 2, "applying to test");
+        let features = preprocessor.apply(&test).map_err(of("test"))?;
+        let labels = preprocessor.labels(&test).map_err(of("test"))?;
+        outputs.bytes("test", array(features, labels)?);
+        outputs.note(format!("{} features of {} rows", preprocessor.features().len(), train.height()));
+        outputs.bytes("preprocessor", preprocessor.encode());
+        Ok(())
+    }
+}
+
+/// Features with the class as the last column, as `.npy`.
+fn array(features: Array2<f64>, labels: Vec<f64>) -> Result<Vec<u8>, StageError> {
+    let labels = ndarray::Array1::from(labels).insert_axis(Axis(1));
+    let whole = concatenate(Axis(1), &[features.view(), labels.view()])
+        .map_err(|error| StageError::Broken(error.to_string()))?;
+    npy::encode(&whole.as_standard_layout().to_owned()).map_err(|error| StageError::Broken(error.0))
+}
