@@ -1,0 +1,281 @@
+//! Flags and environment as typed values; looks nothing up.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+use crate::cli::exit::TABLE;
+
+/// From network-security data to a gated, explained, recorded detector.
+///
+/// A pipeline file names stages and what flows between them. `netsec run` carries it out, skips whatever is
+/// unchanged, and records what made what.
+#[derive(Debug, Parser)]
+#[command(name = "netsec", version, after_help = TABLE, max_term_width = 100)]
+pub struct Arguments {
+    /// Work in this folder instead of the current one
+    #[arg(
+        short = 'C',
+        long = "directory",
+        global = true,
+        value_name = "DIR",
+        default_value = ".",
+        hide_default_value = true
+    )]
+    pub directory: PathBuf,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Carry a pipeline out: run what changed, reuse the rest
+    Run(Run),
+    /// Say what `run` would do, and why, without doing it
+    Status(Status),
+    /// Say why a stage would run: which ingredient changed, from what to what
+    Explain(Explain),
+    /// List the runs of this workspace, the latest first
+    Runs(Runs),
+    /// Say what an artifact was made of, or with --downstream what was made of it
+    Lineage(Lineage),
+    /// Write an artifact to a file or the standard output
+    Cat(Cat),
+    /// Check a pipeline file: all mistakes at once, each with its place
+    Check(Check),
+    /// Draw a pipeline
+    Graph(Graph),
+    /// Print the JSON Schema of pipeline files, or their reference page
+    Schema(Schema),
+    /// Look after the cache
+    Cache(Cache),
+    /// Write a starter pipeline and schema for a table of your own
+    Init(Init),
+    /// Print a completion script for a shell
+    Completions(Completions),
+}
+
+/// Which part of a pipeline is meant.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Part {
+    /// Just this stage; what it needs must be up to date (may be repeated)
+    #[arg(long, value_name = "STAGE")]
+    pub only: Vec<String>,
+    /// This stage and all that depends on it (may be repeated)
+    #[arg(long, value_name = "STAGE")]
+    pub from: Vec<String>,
+    /// This stage and all it needs (may be repeated)
+    #[arg(long, value_name = "STAGE")]
+    pub until: Vec<String>,
+    /// Set a parameter of the file's `params:` (may be repeated)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// Run the stages even if a record would serve
+    #[arg(long)]
+    pub force: bool,
+    /// Read every input file again, even if its times say it is unchanged
+    #[arg(long)]
+    pub rehash: bool,
+}
+
+/// Carry a pipeline out.
+#[derive(Args, Debug)]
+pub struct Run {
+    /// The pipeline file
+    pub file: String,
+    /// Which part of it
+    #[command(flatten)]
+    pub part: Part,
+    /// Run at most this many stages at once [default: one a core]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Use this many threads inside stages; results do not depend on it [default: one a core]
+    #[arg(long, value_name = "N", env = "RAYON_NUM_THREADS", hide_env = true, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print one JSON object about the run when it is over
+    #[arg(long)]
+    pub json: bool,
+    /// How to tell what happens
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// Fail at once if another run holds the workspace, instead of waiting for it
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// How to tell what happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Bars on a terminal, lines elsewhere
+    Text,
+    /// One JSON object a line, on the standard error
+    Json,
+}
+
+/// Say what `run` would do.
+#[derive(Args, Debug)]
+pub struct Status {
+    /// The pipeline file
+    pub file: String,
+    /// Which part of it
+    #[command(flatten)]
+    pub part: Part,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Say why a stage would run.
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// The stage
+    pub stage: String,
+    /// The pipeline file
+    #[arg(short, long, default_value = "pipelines/default.yaml")]
+    pub file: String,
+    /// Set a parameter of the file's `params:` (may be repeated)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// List the runs.
+#[derive(Args, Debug)]
+pub struct Runs {
+    /// List at most this many
+    #[arg(short = 'n', long, default_value_t = 20)]
+    pub most: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Say what an artifact was made of.
+#[derive(Args, Debug)]
+pub struct Lineage {
+    /// `stage.port` of the latest run that has it, `ref:NAME`, a file, or the beginning of a digest
+    pub target: String,
+    /// Say what was made of it instead
+    #[arg(long)]
+    pub downstream: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Write an artifact.
+#[derive(Args, Debug)]
+pub struct Cat {
+    /// `stage.port` of the latest run that has it, `ref:NAME`, or the beginning of a digest
+    pub target: String,
+    /// Write it here; a directory is written as one
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+}
+
+/// Check a pipeline file.
+#[derive(Args, Debug)]
+pub struct Check {
+    /// The pipeline file
+    pub file: String,
+    /// Set a parameter of the file's `params:` (may be repeated)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// Print the problems as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Draw a pipeline.
+#[derive(Args, Debug)]
+pub struct Graph {
+    /// The pipeline file
+    pub file: String,
+    /// As what
+    #[arg(long, value_name = "FORMAT", default_value = "mermaid")]
+    pub format: GraphFormat,
+}
+
+/// As what a pipeline is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// For Graphviz
+    Dot,
+    /// For Markdown
+    Mermaid,
+    /// For scripts
+    Json,
+}
+
+/// Print the schema.
+#[derive(Args, Debug)]
+pub struct Schema {
+    /// As what
+    #[arg(long, value_name = "FORMAT", default_value = "json")]
+    pub format: SchemaFormat,
+}
+
+/// As what the schema is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaFormat {
+    /// JSON Schema, for editors and validators
+    Json,
+    /// The reference page, for people
+    Markdown,
+}
+
+/// Look after the cache.
+#[derive(Args, Debug)]
+pub struct Cache {
+    /// How
+    #[command(subcommand)]
+    pub action: CacheAction,
+}
+
+/// How to look after the cache.
+#[derive(Debug, Subcommand)]
+pub enum CacheAction {
+    /// Read every blob and check it; exit code 1 if anything is bad or missing
+    Verify {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Count what the cache holds
+    Stats {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Write a starter pipeline and schema.
+#[derive(Args, Debug)]
+pub struct Init {
+    /// A CSV, Parquet or NDJSON file
+    pub data: String,
+    /// The column of labels [default: the last column]
+    #[arg(long, value_name = "COLUMN")]
+    pub target: Option<String>,
+    /// The name of the pipeline [default: the file's name]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Replace files that are there
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Print a completion script.
+#[derive(Args, Debug)]
+pub struct Completions {
+    /// The shell
+    pub shell: Shell,
+}

@@ -1,0 +1,49 @@
+//! `netsec check`.
+
+use serde_json::{Value, json};
+
+use crate::app::{AppError, Workspace};
+use crate::base::problem::Report;
+use crate::cli::args::Check;
+use crate::cli::exit::Exit;
+use crate::cli::{out, run};
+
+/// Checks a pipeline file and that the files it reads are there.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn check(workspace: &Workspace, args: &Check) -> Result<Exit, AppError> {
+    let checked = run::load(workspace, &args.file, &args.set).and_then(|loaded| {
+        workspace.check_sources(&loaded)?;
+        Ok(loaded)
+    });
+    match checked {
+        Ok(loaded) => {
+            let count = loaded.pipeline.stages.len();
+            let plural = if count == 1 { "stage" } else { "stages" };
+            if args.json {
+                out::json(&json!({"file": args.file, "problems": []}));
+            } else {
+                out::say(&format!("`{}` is right: {count} {plural}", args.file));
+            }
+            Ok(Exit::Done)
+        }
+        Err(AppError::Report(report)) if args.json => {
+            out::json(&problems(&report));
+            Ok(Exit::Pipeline)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn problems(report: &Report) -> Value {
+    let place = |place: &crate::base::problem::Place| {
+        let (line, column) = report.source.position(place.span.start);
+        json!({"line": line, "column": column, "offset": place.span.start, "length": place.span.length, "label": place.label})
+    };
+    let problem = |problem: &crate::base::problem::Problem| {
+        let places: Vec<Value> = problem.places.iter().map(place).collect();
+        json!({"code": problem.code, "message": problem.message, "places": places, "help": problem.help})
+    };
+    json!({"file": report.source.name, "problems": report.problems.iter().map(problem).collect::<Vec<_>>()})
+}

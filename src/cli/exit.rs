@@ -1,0 +1,67 @@
+//! Every exit code, in one table.
+
+use crate::app::AppError;
+use crate::base::outcome::{FailureClass, Outcome};
+use crate::event::StageResult;
+
+/// What an exit code means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All that was asked for is done or was already so.
+    Done = 0,
+    /// The run ended with a failed or cancelled stage, or `cache verify` found something bad.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// The pipeline file is wrong.
+    Pipeline = 3,
+    /// The input data does not fit.
+    Data = 4,
+    /// Store, ledger or disk failed.
+    Storage = 5,
+    /// No model was good enough.
+    Rejected = 6,
+    /// A fault in netsec.
+    Fault = 70,
+}
+
+/// The table as it stands in `--help`.
+pub const TABLE: &str = "\
+Exit codes:
+  0   done, or already so
+  1   a stage failed or the run was stopped; `cache verify` found something bad
+  2   the command line is wrong
+  3   the pipeline file is wrong
+  4   the input data does not fit
+  5   store, ledger or disk failed
+  6   no model was good enough
+  70  a fault in netsec";
+
+/// Returns the exit code of a run: that of its gravest failure.
+pub fn of_stages(stages: &[StageResult]) -> Exit {
+    let failures =
+        stages.iter().filter(|stage| stage.outcome == Outcome::Failed).filter_map(|stage| stage.error.as_ref());
+    let grave = |class: FailureClass| match class {
+        FailureClass::Fault => (5, Exit::Fault),
+        FailureClass::Storage => (4, Exit::Storage),
+        FailureClass::Stage => (3, Exit::Failed),
+        FailureClass::Data => (2, Exit::Data),
+        FailureClass::Rejected => (1, Exit::Rejected),
+    };
+    let gravest = failures.map(|failure| grave(failure.class)).max_by_key(|(gravity, _)| *gravity);
+    match gravest {
+        Some((_, exit)) => exit,
+        None if stages.iter().all(|stage| stage.outcome.is_success()) => Exit::Done,
+        None => Exit::Failed,
+    }
+}
+
+/// Returns the exit code of a command that could not be carried out.
+pub fn of_error(error: &AppError) -> Exit {
+    match error {
+        AppError::Usage(_) => Exit::Usage,
+        AppError::Report(_) => Exit::Pipeline,
+        AppError::Stopped => Exit::Failed,
+        AppError::Busy(_) | AppError::Disk(_) | AppError::Ledger(_) | AppError::Store(_) => Exit::Storage,
+    }
+}

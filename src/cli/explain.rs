@@ -1,0 +1,25 @@
+//! `netsec explain`.
+
+use crate::app::{AppError, Wish, Workspace};
+use crate::cli::args::Explain;
+use crate::cli::exit::Exit;
+use crate::cli::{out, run};
+use crate::reporter::table::{self, Row};
+
+/// Says why a stage would run.
+///
+/// # Errors
+/// The pipeline is wrong, or ledger, store or disk failed.
+pub fn explain(workspace: &Workspace, args: &Explain) -> Result<Exit, AppError> {
+    let loaded = run::load(workspace, &args.file, &args.set)?;
+    let stage = loaded.stage(&args.stage)?;
+    let plan = workspace.plan(&loaded, &Wish { until: vec![args.stage.clone()], ..Wish::default() })?;
+    let spec = &loaded.pipeline.stages[stage];
+    let row = Row { id: spec.id.as_str(), kind: spec.kind.name, decision: &plan.decisions[&stage] };
+    if args.json {
+        out::json(&table::plan_json(&[row]));
+    } else {
+        out::data(table::explain(&row).as_bytes());
+    }
+    Ok(Exit::Done)
+}

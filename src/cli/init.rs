@@ -1,0 +1,39 @@
+//! `netsec init`.
+
+use std::path::Path;
+
+use crate::app::{AppError, Workspace};
+use crate::base::disk;
+use crate::cli::args::Init;
+use crate::cli::exit::Exit;
+use crate::cli::out;
+use crate::kinds::starter::{self, Starter};
+
+/// Writes a starter pipeline and schema for a table.
+///
+/// # Errors
+/// The table cannot be read or has no usable target; a file is there already; the disk failed.
+pub fn init(workspace: &Workspace, args: &Init) -> Result<Exit, AppError> {
+    let bytes = disk::read(&workspace.root().join(&args.data)).map_err(|error| match error.is_missing() {
+        true => AppError::Usage(format!("there is no file `{}`", args.data)),
+        false => error.into(),
+    })?;
+    let name = args.name.clone().unwrap_or_else(|| starter::name_of(&args.data));
+    let Starter { pipeline, schema, notes } =
+        starter::write(&name, &args.data, bytes, args.target.as_deref()).map_err(AppError::Usage)?;
+    let files = [(format!("pipelines/{name}.yaml"), pipeline), (format!("schemas/{name}.yaml"), schema)];
+    for (path, _) in &files {
+        if workspace.root().join(path).exists() && !args.force {
+            return Err(AppError::Usage(format!("`{path}` is there already: `--force` replaces it")));
+        }
+    }
+    for (path, text) in &files {
+        let whole = workspace.root().join(path);
+        disk::create_dirs(whole.parent().unwrap_or(Path::new(".")))?;
+        disk::write_atomic(&whole, text.as_bytes())?;
+        out::say(&format!("wrote {path}"));
+    }
+    notes.iter().for_each(|note| out::say(note));
+    out::say(&format!("next: netsec run pipelines/{name}.yaml"));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,27 @@
+//! `netsec lineage`.
+
+use serde_json::json;
+
+use crate::app::{AppError, Workspace};
+use crate::cli::args::Lineage;
+use crate::cli::exit::Exit;
+use crate::cli::out;
+use crate::lineage::query;
+use crate::reporter::table;
+
+/// Says what an artifact was made of, or what was made of it.
+///
+/// # Errors
+/// The target means nothing; the ledger failed.
+pub fn lineage(workspace: &Workspace, args: &Lineage) -> Result<Exit, AppError> {
+    let ledger = workspace.reading()?.ledger;
+    let (digest, name) = workspace.find(&ledger, &args.target)?;
+    if args.downstream {
+        let impact = query::impact(&ledger, digest, &name)?;
+        if args.json { out::json(&json!(impact)) } else { out::data(table::impact(&impact).as_bytes()) }
+    } else {
+        let trace = query::trace(&ledger, digest, &name)?;
+        if args.json { out::json(&json!(trace)) } else { out::data(table::trace(&trace).as_bytes()) }
+    }
+    Ok(Exit::Done)
+}

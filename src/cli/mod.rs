@@ -1,0 +1,19 @@
+//! The command-line face.
+
+pub mod args;
+pub mod cache;
+pub mod cat;
+pub mod check;
+pub mod completions;
+pub mod entry;
+pub mod exit;
+pub mod explain;
+pub mod graph;
+pub mod init;
+pub mod interrupt;
+pub mod lineage;
+pub mod out;
+pub mod run;
+pub mod runs;
+pub mod schema;
+pub mod status;

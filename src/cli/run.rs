@@ -1,0 +1,81 @@
+//! `netsec run`.
+
+use std::io::stderr;
+use std::path::Path;
+
+use crate::app::{AppError, Loaded, Terms, Wish, Workspace};
+use crate::base::cancel::Cancel;
+use crate::base::disk::{self, DiskError};
+use crate::cli::args::{LogFormat, Part, Run};
+use crate::cli::exit::{Exit, of_stages};
+use crate::cli::{interrupt, out, status};
+use crate::event::Sink;
+use crate::kinds::list::registry;
+use crate::reporter::console::{Bars, Lines};
+use crate::reporter::jsonl::JsonLines;
+use crate::reporter::table;
+
+/// Carries a pipeline out.
+///
+/// # Errors
+/// It could not begin, or ledger, store or disk failed.
+pub fn run(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
+    let loaded = load(workspace, &args.file, &args.part.set)?;
+    let wish = wish(&args.part);
+    if args.dry_run {
+        return status::show(workspace, &loaded, &wish, args.json);
+    }
+    if let Some(threads) = args.threads {
+        // Fails only if the pool is there already, which it is not.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global();
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cancel = Cancel::new();
+    interrupt::listen(&cancel);
+    let terms = Terms {
+        jobs: args.jobs.map_or(cores, usize::from),
+        wait: !args.no_wait,
+        cancel: &cancel,
+        waiting: &|holder| out::say(&format!("waiting for {holder}")),
+        sinks: &|log| sinks(log, args.log_format),
+    };
+    let summary = workspace.run(&loaded, &wish, &terms)?;
+    if args.json {
+        let (run, outcome) = (summary.run.as_str(), summary.outcome.as_str());
+        out::json(&table::summary_json(run, &args.file, outcome, summary.seconds, &summary.stages));
+    }
+    Ok(of_stages(&summary.stages))
+}
+
+/// Loads a pipeline with all kinds and the process's environment.
+///
+/// # Errors
+/// All that is wrong with it.
+pub fn load(workspace: &Workspace, file: &str, sets: &[String]) -> Result<Loaded, AppError> {
+    workspace.load(file, &registry(), sets, &environment)
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the environment comes in")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Turns flags into a wish.
+pub fn wish(part: &Part) -> Wish {
+    Wish {
+        only: part.only.clone(),
+        from: part.from.clone(),
+        until: part.until.clone(),
+        force: part.force,
+        rehash: part.rehash,
+    }
+}
+
+fn sinks(log: &Path, format: LogFormat) -> Result<Vec<Box<dyn Sink>>, DiskError> {
+    let told: Box<dyn Sink> = match format {
+        LogFormat::Json => Box::new(JsonLines(stderr())),
+        LogFormat::Text if out::is_terminal() => Box::new(Bars::default()),
+        LogFormat::Text => Box::new(Lines(stderr())),
+    };
+    Ok(vec![told, Box::new(JsonLines(disk::append(log)?))])
+}

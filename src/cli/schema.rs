@@ -1,0 +1,16 @@
+//! `netsec schema`.
+
+use crate::cli::args::{Schema, SchemaFormat};
+use crate::cli::exit::Exit;
+use crate::cli::out;
+use crate::kinds::list::registry;
+use crate::stage::schema as pages;
+
+/// Prints the JSON Schema or the reference page.
+pub fn schema(args: &Schema) -> Exit {
+    match args.format {
+        SchemaFormat::Json => out::json(&pages::json_schema(&registry())),
+        SchemaFormat::Markdown => out::data(pages::reference(&registry()).as_bytes()),
+    }
+    Exit::Done
+}

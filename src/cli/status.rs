@@ -1,0 +1,35 @@
+//! `netsec status`, and `run --dry-run`.
+
+use crate::app::{AppError, Loaded, Wish, Workspace};
+use crate::cli::args::Status;
+use crate::cli::exit::Exit;
+use crate::cli::{out, run};
+use crate::reporter::table::{self, Row};
+
+/// Says what a run would do.
+///
+/// # Errors
+/// The pipeline is wrong, or ledger, store or disk failed.
+pub fn status(workspace: &Workspace, args: &Status) -> Result<Exit, AppError> {
+    let loaded = run::load(workspace, &args.file, &args.part.set)?;
+    show(workspace, &loaded, &run::wish(&args.part), args.json)
+}
+
+/// Plans and shows the plan.
+///
+/// # Errors
+/// Ledger, store or disk failed.
+pub fn show(workspace: &Workspace, loaded: &Loaded, wish: &Wish, json: bool) -> Result<Exit, AppError> {
+    let plan = workspace.plan(loaded, wish)?;
+    let row = |stage: &usize| {
+        let spec = &loaded.pipeline.stages[*stage];
+        Row { id: spec.id.as_str(), kind: spec.kind.name, decision: &plan.decisions[stage] }
+    };
+    let rows: Vec<Row<'_>> = plan.wanted.iter().map(row).collect();
+    if json {
+        out::json(&table::plan_json(&rows));
+    } else {
+        out::data(table::plan(&rows).as_bytes());
+    }
+    Ok(Exit::Done)
+}
