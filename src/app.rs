@@ -101,6 +101,9 @@ pub struct Wish {
     pub rehash: bool,
 }
 
+/// The sinks of a run's events, or why its log could not be opened.
+pub type Sinks = std::result::Result<Vec<Box<dyn Sink>>, DiskError>;
+
 /// How a run is to be carried out.
 pub struct Terms<'a> {
     /// How many stages may run at once.
@@ -112,7 +115,7 @@ pub struct Terms<'a> {
     /// Told who holds the workspace, once, when there is a wait.
     pub waiting: &'a dyn Fn(&str),
     /// Makes the sinks of the run's events, given the path of its log.
-    pub sinks: &'a dyn Fn(&Path) -> std::result::Result<Vec<Box<dyn Sink>>, DiskError>,
+    pub sinks: &'a dyn Fn(&Path) -> Sinks,
 }
 
 /// A ledger to read from; while it lives and holds the lock, no run can start.

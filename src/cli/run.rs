@@ -3,9 +3,9 @@
 use std::io::stderr;
 use std::path::Path;
 
-use crate::app::{AppError, Loaded, Terms, Wish, Workspace};
+use crate::app::{AppError, Loaded, Sinks, Terms, Wish, Workspace};
 use crate::base::cancel::Cancel;
-use crate::base::disk::{self, DiskError};
+use crate::base::disk;
 use crate::cli::args::{LogFormat, Part, Run};
 use crate::cli::exit::{Exit, of_stages};
 use crate::cli::{interrupt, out, status};
@@ -71,7 +71,7 @@ pub fn wish(part: &Part) -> Wish {
     }
 }
 
-fn sinks(log: &Path, format: LogFormat) -> Result<Vec<Box<dyn Sink>>, DiskError> {
+fn sinks(log: &Path, format: LogFormat) -> Sinks {
     let told: Box<dyn Sink> = match format {
         LogFormat::Json => Box::new(JsonLines(stderr())),
         LogFormat::Text if out::is_terminal() => Box::new(Bars::default()),

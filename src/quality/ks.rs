@@ -149,9 +149,11 @@ fn by_matrix(n: f64, d: f64) -> f64 {
             *cell = if i + 1 >= j { 1.0 } else { 0.0 };
         }
     }
-    for i in 0..m {
-        matrix[i][0] -= h.powi(i as i32 + 1);
-        matrix[m - 1][i] -= h.powi((m - i) as i32);
+    for (i, row) in matrix.iter_mut().enumerate() {
+        row[0] -= h.powi(i as i32 + 1);
+    }
+    for (i, cell) in matrix[m - 1].iter_mut().enumerate() {
+        *cell -= h.powi((m - i) as i32);
     }
     if 2.0 * h - 1.0 > 0.0 {
         matrix[m - 1][0] += (2.0 * h - 1.0).powi(m as i32);

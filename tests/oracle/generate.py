@@ -1,0 +1,126 @@
+"""Makes the reference figures that the tests compare with.
+
+    python -m venv .venv && .venv/bin/pip install -r tests/oracle/requirements.txt
+    netsec run pipelines/default.yaml && netsec run pipelines/phishing.yaml
+    for side in train test; do
+        netsec cat transform.$side -o NAME.$side.npy      # after either run: NAME is default, then phishing
+    done
+    .venv/bin/python tests/oracle/generate.py FOLDER_WITH_THE_NPY_FILES
+
+Writes ks.json, prep.json and learners.json beside itself; without a folder learners.json stays as it is.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.impute import KNNImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+HERE = Path(__file__).parent
+
+
+def sample(spec):
+    """A sample that the Rust side makes bit for bit alike: whole-number arithmetic, then one division."""
+    i = np.arange(spec["n"], dtype=np.int64)
+    values = ((i * spec["a"] + spec["b"]) % spec["m"]) / spec["m"] * spec["scale"] + spec["shift"]
+    if spec["levels"]:
+        values = np.floor(values * spec["levels"])
+    return values
+
+
+def spec(n, a=7919, b=13, m=10007, scale=1.0, shift=0.0, levels=0):
+    return {"n": n, "a": a, "b": b, "m": m, "scale": scale, "shift": shift, "levels": levels}
+
+
+def ks():
+    other = {"a": 104729, "b": 7, "m": 10009}
+    pairs = [
+        ("one and one", spec(1), spec(1, shift=0.5)),
+        ("tiny", spec(3), spec(4, **other)),
+        ("equal", spec(50), spec(50)),
+        ("small, shifted", spec(40), spec(55, shift=0.2, **other)),
+        ("same size", spec(200), spec(200, scale=0.9, **other)),
+        ("apart", spec(30), spec(20, shift=5.0, **other)),
+        ("ties of three levels", spec(500, levels=3), spec(300, levels=3, scale=0.9, **other)),
+        ("ties of two levels", spec(120, levels=2), spec(80, levels=2, shift=0.1, **other)),
+        ("train and test", spec(8844), spec(2211, shift=0.01, **other)),
+        ("far tail", spec(3000), spec(2000, shift=0.25, **other)),
+        ("the last exact size", spec(10000, m=99991), spec(9999, shift=0.005, m=99989, a=104729, b=7)),
+        ("the first asymptotic size", spec(10001, m=99991), spec(9000, shift=0.01, m=99989, a=104729, b=7)),
+        ("asymptotic, body", spec(20000, m=999983), spec(30000, scale=0.995, m=999979, a=104729, b=7)),
+        ("asymptotic, tail", spec(20000, m=999983), spec(15000, shift=0.03, m=999979, a=104729, b=7)),
+        ("asymptotic, far tail", spec(50000, m=999983), spec(40000, shift=0.1, m=999979, a=104729, b=7)),
+        ("asymptotic, small second", spec(12000, m=99991), spec(60, shift=0.05, m=99989, a=104729, b=7)),
+        ("asymptotic, small second, body", spec(12000, m=99991), spec(100, m=99989, a=104729, b=7)),
+        ("asymptotic, tiny second", spec(12000, m=99991), spec(3, shift=0.3, m=99989, a=104729, b=7)),
+        ("asymptotic, one", spec(12000, m=99991), spec(1, shift=0.3, m=99989, a=104729, b=7)),
+        ("asymptotic, ties", spec(40000, levels=3, m=99991), spec(11000, levels=3, scale=0.99, m=99989, a=104729, b=7)),
+        ("asymptotic, close", spec(200000, m=999983), spec(200000, a=104729, b=7, m=999979)),
+    ]
+    cases = []
+    for name, first, second in pairs:
+        result = stats.ks_2samp(sample(first), sample(second), method="auto")
+        cases.append(
+            {"name": name, "first": first, "second": second, "statistic": result.statistic, "p": result.pvalue}
+        )
+    tails = []
+    for n in (1, 2, 5, 20, 100, 140, 141, 500, 5000, 99999, 100001, 2000000):
+        for z in (0.2, 0.35, 0.5, 0.8, 1.0, 1.3, 1.48, 1.6, 2.0, 3.0, 5.0):
+            d = z / np.sqrt(n)
+            if d < 1:
+                tails.append({"n": n, "d": d, "p": float(stats.kstwo.sf(d, n))})
+    return {"scipy": __import__("scipy").__version__, "cases": cases, "tails": tails}
+
+
+def prep():
+    random = np.random.default_rng(20261122)
+    table = np.round(random.normal(size=(60, 6)) * [1, 10, 0.1, 1000, 3, 1] + [0, 5, 1, -300, 0, 8], 6)
+    table[random.random(table.shape) < 0.18] = np.nan
+    fit = 45
+    out = {"sklearn": __import__("sklearn").__version__, "fit_rows": fit, "table": rows(table)}
+    for k in (1, 3, 7):
+        out[f"knn_{k}"] = rows(KNNImputer(n_neighbors=k).fit(table[:fit]).transform(table))
+    full = KNNImputer(n_neighbors=3).fit(table[:fit]).transform(table)
+    out["scaled"] = rows(StandardScaler().fit(full[:fit]).transform(full))
+    return out
+
+
+def rows(table):
+    return [[None if np.isnan(cell) else float(cell) for cell in row] for row in table]
+
+
+def learners(folder):
+    ours = {
+        "logistic_regression": lambda: LogisticRegression(C=1.0, max_iter=1000),
+        "knn": lambda: KNeighborsClassifier(5),
+        "decision_tree": lambda: DecisionTreeClassifier(max_depth=6, random_state=0),
+        "random_forest": lambda: RandomForestClassifier(100, max_depth=30, random_state=0),
+        "extra_trees": lambda: ExtraTreesClassifier(100, max_depth=30, random_state=0),
+    }
+    figures = {"sklearn": __import__("sklearn").__version__}
+    for name in ("default", "phishing"):
+        train, test = (np.load(Path(folder) / f"{name}.{side}.npy") for side in ("train", "test"))
+        aucs = {}
+        for learner, make in ours.items():
+            model = make().fit(train[:, :-1], train[:, -1])
+            aucs[learner] = roc_auc_score(test[:, -1], model.predict_proba(test[:, :-1])[:, 1])
+        figures[name] = {"rows": [len(train), len(test)], "roc_auc": aucs}
+    return figures
+
+
+def write(name, figures):
+    (HERE / name).write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n")
+
+
+write("ks.json", ks())
+write("prep.json", prep())
+if len(sys.argv) > 1:
+    write("learners.json", learners(sys.argv[1]))
