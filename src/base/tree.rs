@@ -386,7 +386,10 @@ mod tests {
             bomb.push_str(&format!("a{i}: &a{i} [{refs}]\n"));
         }
         assert_eq!(read(&bomb).unwrap_err()[0].code, "yaml::alias_bomb");
-        assert_eq!(read(&"[".repeat(10 << 20)).unwrap_err()[0].code, "yaml::too_deep");
+        assert_eq!(read(&"[".repeat(60)).unwrap_err()[0].code, "yaml::too_deep");
+        assert_eq!(read(&"- ".repeat(5 << 20)).unwrap_err()[0].code, "yaml::too_deep");
+        // So many brackets the parser refuses by itself.
+        assert_eq!(read(&"[".repeat(10 << 20)).unwrap_err().len(), 1);
         assert_eq!(read("a: &a [*a]").unwrap_err()[0].code, "yaml::unknown_alias");
         assert_eq!(read("").unwrap_err()[0].code, "yaml::empty");
     }

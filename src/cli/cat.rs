@@ -1,6 +1,6 @@
 //! `netsec cat`.
 
-use crate::app::{AppError, Workspace};
+use crate::app::workspace::{AppError, Workspace};
 use crate::base::disk;
 use crate::cli::args::Cat;
 use crate::cli::exit::Exit;

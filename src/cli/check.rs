@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::app::{AppError, Workspace};
+use crate::app::workspace::{AppError, Workspace};
 use crate::base::problem::Report;
 use crate::cli::args::Check;
 use crate::cli::exit::Exit;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::app::{AppError, Workspace};
+use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args::{Arguments, Command};
 use crate::cli::exit::{Exit, of_error};
 use crate::cli::{cache, cat, check, completions, explain, graph, init, lineage, out, run, runs, schema, status};

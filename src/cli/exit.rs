@@ -1,6 +1,6 @@
 //! Every exit code, in one table.
 
-use crate::app::AppError;
+use crate::app::workspace::AppError;
 use crate::base::outcome::{FailureClass, Outcome};
 use crate::event::StageResult;
 

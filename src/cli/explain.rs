@@ -1,6 +1,6 @@
 //! `netsec explain`.
 
-use crate::app::{AppError, Wish, Workspace};
+use crate::app::workspace::{AppError, Wish, Workspace};
 use crate::cli::args::Explain;
 use crate::cli::exit::Exit;
 use crate::cli::{out, run};

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::app::{AppError, Loaded, Workspace};
+use crate::app::workspace::{AppError, Loaded, Workspace};
 use crate::cli::args::{Graph, GraphFormat};
 use crate::cli::exit::Exit;
 use crate::cli::{out, run};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::app::{AppError, Workspace};
+use crate::app::workspace::{AppError, Workspace};
 use crate::base::disk;
 use crate::cli::args::Init;
 use crate::cli::exit::Exit;

@@ -3,7 +3,7 @@
 use std::io::stderr;
 use std::path::Path;
 
-use crate::app::{AppError, Loaded, Sinks, Terms, Wish, Workspace};
+use crate::app::workspace::{AppError, Loaded, Sinks, Terms, Wish, Workspace};
 use crate::base::cancel::Cancel;
 use crate::base::disk;
 use crate::cli::args::{LogFormat, Part, Run};

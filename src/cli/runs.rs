@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::app::{AppError, Workspace};
+use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args::Runs;
 use crate::cli::exit::Exit;
 use crate::cli::out;

@@ -1,6 +1,6 @@
 //! `netsec status`, and `run --dry-run`.
 
-use crate::app::{AppError, Loaded, Wish, Workspace};
+use crate::app::workspace::{AppError, Loaded, Wish, Workspace};
 use crate::cli::args::Status;
 use crate::cli::exit::Exit;
 use crate::cli::{out, run};

@@ -75,10 +75,29 @@ fn frame(bytes: &[u8]) -> Option<(Vec<Entry>, &[u8])> {
 /// The disk failed.
 pub fn read_all(runs: &Path) -> Result<Vec<Vec<Entry>>, DiskError> {
     let mut commits = Vec::new();
-    for path in disk::list(runs)? {
-        if path.extension().is_some_and(|ending| ending == ENDING) {
-            commits.extend(read(&path)?);
-        }
+    for path in journals(runs)? {
+        commits.extend(read(&path)?);
     }
     Ok(commits)
+}
+
+/// Returns the journal of the latest run.
+///
+/// # Errors
+/// The disk failed.
+pub fn latest(runs: &Path) -> Result<Option<PathBuf>, DiskError> {
+    Ok(journals(runs)?.pop())
+}
+
+/// Returns how many journals there are.
+///
+/// # Errors
+/// The disk failed.
+pub fn count(runs: &Path) -> Result<usize, DiskError> {
+    Ok(journals(runs)?.len())
+}
+
+fn journals(runs: &Path) -> Result<Vec<PathBuf>, DiskError> {
+    let is_journal = |path: &PathBuf| path.extension().is_some_and(|ending| ending == ENDING);
+    Ok(disk::list(runs)?.into_iter().filter(is_journal).collect())
 }

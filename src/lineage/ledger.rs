@@ -118,6 +118,26 @@ impl Ledger {
         }
     }
 
+    /// Returns whether these entries have been recorded: a run that ended counts only with its end.
+    ///
+    /// # Errors
+    /// The database failed or a record cannot be read.
+    pub fn holds(&self, entries: &[Entry]) -> Result<bool> {
+        for entry in entries {
+            let held = match entry {
+                Entry::Action(record) => self.action(&record.key)?.is_some(),
+                Entry::Run(record) => {
+                    self.run(&record.run)?.is_some_and(|held| record.outcome.is_none() || held.outcome.is_some())
+                }
+                Entry::Move(step) => self.reference(&step.name)?.moves.contains(step),
+            };
+            if !held {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn changes(&self, entries: &[Entry]) -> Result<Vec<Change>> {
         let mut changes: Vec<Change> = Vec::new();
         let mut refs: BTreeMap<RefName, RefState> = BTreeMap::new();

@@ -36,32 +36,55 @@ impl Pairs for Sled {
     }
 }
 
-/// Opens the database in a cache folder; the caller holds the workspace's lock. A database that cannot be opened
-/// is moved to `bad/` and built anew from the journals of all runs; the second value says so.
+/// Opens the database in a cache folder; the caller holds the workspace's lock. A database that cannot be opened,
+/// or has lost records, is moved to `bad/` and built anew from the journals of all runs; the second value says so.
 ///
 /// # Errors
 /// `TooNew`; the disk or the database failed.
 pub fn open(cache: &Path) -> Result<(Ledger, Option<String>), LedgerError> {
     let folder = cache.join("ledger");
     let fresh = !folder.exists();
-    match open_db(&folder) {
-        Ok(ledger) if fresh => {
-            replay(&ledger, cache)?;
-            Ok((ledger, None))
-        }
-        Ok(ledger) => Ok((ledger, None)),
-        Err(error @ LedgerError::TooNew { .. }) => Err(error),
-        Err(error) => {
-            let aside = set_aside(cache, &folder)?;
-            let ledger = open_db(&folder)?;
-            replay(&ledger, cache)?;
-            let message = format!(
-                "{error}; the database was moved to `{}` and rebuilt from the journals in `cache/runs`",
-                aside.display()
-            );
-            Ok((ledger, Some(message)))
+    let error = match open_db(&folder).and_then(|ledger| Ok((catch_up(&ledger, cache)?, ledger))) {
+        Ok((true, ledger)) => return Ok((ledger, None)),
+        Ok((false, _)) => LedgerError::Database("records are missing from it".to_owned()),
+        Err(error @ LedgerError::TooNew { .. }) => return Err(error),
+        Err(error) => error,
+    };
+    let message = if fresh {
+        disk::remove_dir(&folder)?;
+        format!("there was no database, but there are journals of earlier runs in `{RUNS}`: it was built from them")
+    } else {
+        let aside = set_aside(cache, &folder)?;
+        let aside = aside.display();
+        format!("{error}; the database was moved to `{aside}` and rebuilt from the journals in `{RUNS}`")
+    };
+    let ledger = open_db(&folder)?;
+    replay(&ledger, cache)?;
+    Ok((ledger, Some(message)))
+}
+
+const RUNS: &str = "cache/runs";
+
+/// Compares the database with the latest journal. Of a run that was killed, the last commit may stand in the journal
+/// only: it is made up for. Returns false if more is missing: sled 0.34 opens some damaged files as if they were
+/// empty.
+fn catch_up(ledger: &Ledger, cache: &Path) -> Result<bool, LedgerError> {
+    let Some(path) = journal::latest(&cache.join("runs"))? else { return Ok(true) };
+    let mut commits = journal::read(&path)?;
+    let Some(last) = commits.pop() else { return Ok(true) };
+    for commit in &commits {
+        if !ledger.holds(commit)? {
+            return Ok(false);
         }
     }
+    if !ledger.holds(&last)? {
+        // A journal of one commit says nothing about those before it: an empty database is a lost one.
+        if commits.is_empty() && ledger.runs()?.is_empty() && journal::count(&cache.join("runs"))? > 1 {
+            return Ok(false);
+        }
+        ledger.replay(&last)?;
+    }
+    Ok(true)
 }
 
 /// Reads the journals of all runs into memory: for readers while a run holds the database.
@@ -86,9 +109,7 @@ fn open_db(folder: &Path) -> Result<Ledger, LedgerError> {
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let config = sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
         let pairs = config.open().map_err(|error| LedgerError::Database(error.to_string()))?;
-        let ledger = Ledger::open(Box::new(Sled(pairs)))?;
-        ledger.runs()?;
-        Ok(ledger)
+        Ledger::open(Box::new(Sled(pairs)))
     }));
     opened.unwrap_or_else(|_| Err(LedgerError::Database("its files are damaged".to_owned())))
 }

@@ -90,7 +90,7 @@ pub fn check(source: &Source, registry: &Registry, sets: &[Set], env: Env<'_>) -
         }
     }
     if !problems.is_empty() {
-        return Err(Report::new(source.clone(), problems));
+        return Err(Report::new(source.clone(), without_echoes(problems)));
     }
     let stem = std::path::Path::new(&source.name).file_stem().map(|stem| stem.to_string_lossy().into_owned());
     Ok(Pipeline {
@@ -100,6 +100,16 @@ pub fn check(source: &Source, registry: &Registry, sets: &[Set], env: Env<'_>) -
         seed: outline.seed,
         stages,
     })
+}
+
+/// One mistake is told once: what else is wrong at the same place is only its echo.
+fn without_echoes(problems: Vec<Problem>) -> Vec<Problem> {
+    let mut first: HashMap<Span, &'static str> = HashMap::new();
+    let is_own = |problem: &Problem| match problem.places.first() {
+        Some(place) => *first.entry(place.span).or_insert(problem.code) == problem.code,
+        None => true,
+    };
+    problems.into_iter().filter(is_own).collect()
 }
 
 /// The outputs of a stage with their formats; `None` if its kind is not known.

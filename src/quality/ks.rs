@@ -122,19 +122,61 @@ pub fn one_sample_tail(n: f64, d: f64) -> f64 {
     tail.clamp(0.0, 1.0)
 }
 
-/// P(D⁺ ≥ d), exact (Birnbaum and Tingey, 1951): d Σⱼ C(n, j) (d + j/n)^(j-1) (1 - d - j/n)^(n-j).
+/// P(D⁺ ≥ d), exact (Birnbaum and Tingey, 1951): d Σⱼ C(n, j) pⱼ^(j-1) (1 - pⱼ)^(n-j) with pⱼ = d + j/n, where
+/// each term is a binomial probability over pⱼ.
 fn one_sided_tail(n: f64, d: f64) -> f64 {
     let last = (n * (1.0 - d)).floor() as u64;
     let term = |j: u64| {
-        let j = j as f64;
-        let (up, down) = (d + j / n, 1.0 - d - j / n);
-        let choose = ln_gamma(n + 1.0) - ln_gamma(j + 1.0) - ln_gamma(n - j + 1.0);
-        if down <= 0.0 {
-            return if n - j == 0.0 { (choose + (j - 1.0) * up.ln()).exp() } else { 0.0 };
-        }
-        (choose + (j - 1.0) * up.ln() + (n - j) * down.ln()).exp()
+        let p = d + j as f64 / n;
+        binomial(n, j as f64, p) / p
     };
     d * (0..=last).map(term).sum::<f64>()
+}
+
+/// The probability of `k` successes in `n` trials, without the cancellation of logarithms of large factorials
+/// (Loader, "Fast and accurate computation of binomial probabilities", 2000).
+fn binomial(n: f64, k: f64, p: f64) -> f64 {
+    let q = 1.0 - p;
+    if q <= 0.0 {
+        return if k == n { 1.0 } else { 0.0 };
+    }
+    if k == 0.0 {
+        return (n * (-p).ln_1p()).exp();
+    }
+    if k == n {
+        return (n * p.ln()).exp();
+    }
+    let rest = stirling_rest(n) - stirling_rest(k) - stirling_rest(n - k);
+    let exponent = rest - deviance(k, n * p) - deviance(n - k, n * q);
+    (n / (std::f64::consts::TAU * k * (n - k))).sqrt() * exponent.exp()
+}
+
+/// ln n! minus Stirling's formula for it.
+fn stirling_rest(n: f64) -> f64 {
+    if n <= 15.0 {
+        return ln_gamma(n + 1.0) - (n + 0.5) * n.ln() + n - 0.5 * std::f64::consts::TAU.ln();
+    }
+    let n2 = n * n;
+    (1.0 / 12.0 - (1.0 / 360.0 - (1.0 / 1260.0 - (1.0 / 1680.0 - 1.0 / 1188.0 / n2) / n2) / n2) / n2) / n
+}
+
+/// x ln(x / m) + m - x, by a series where x and m are close.
+fn deviance(x: f64, m: f64) -> f64 {
+    if (x - m).abs() >= 0.1 * (x + m) {
+        return x * (x / m).ln() + m - x;
+    }
+    let v = (x - m) / (x + m);
+    let mut sum = (x - m) * v;
+    let mut power = 2.0 * x * v;
+    for i in 1.. {
+        power *= v * v;
+        let next = sum + power / f64::from(2 * i + 1);
+        if next == sum {
+            break;
+        }
+        sum = next;
+    }
+    sum
 }
 
 /// P(D < d), exact (Marsaglia, Tsang and Wang, "Evaluating Kolmogorov's distribution", Journal of Statistical
@@ -234,7 +276,7 @@ fn pelz_good(n: f64, d: f64) -> f64 {
     let k0 = half_root * k0 / z;
     let k1 = half_root * k1 / (6.0 * z4);
     let k2 = half_root * (k2 / (72.0 * z6 * z) - k2b / (36.0 * z3));
-    let k3 = half_root * (k3 / (6480.0 * z6 * z4) + k3b / (108.0 * z6));
+    let k3 = half_root * (k3 / (6480.0 * z6 * z4) + k3b / (216.0 * z6));
     k0 + k1 / n.sqrt() + k2 / n + k3 / (n * n.sqrt())
 }
 

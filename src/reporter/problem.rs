@@ -1,5 +1,6 @@
 //! Problem + Source → the rendered report with the place marked.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
@@ -46,14 +47,33 @@ impl Diagnostic for Shown<'_> {
     }
 }
 
+/// Lines longer than this are not printed.
+const LONG: usize = 4000;
+
+/// A file with an endless line would make an endless report: its problems are told without the line.
+fn within<'a>(problem: &'a Problem, text: &'a str) -> (Cow<'a, Problem>, Cow<'a, str>) {
+    let line = |offset: usize| {
+        let offset = offset.min(text.len());
+        let start = text.as_bytes()[..offset].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let end = text.as_bytes()[offset..].iter().position(|byte| *byte == b'\n').map_or(text.len(), |at| offset + at);
+        end - start
+    };
+    if problem.places.iter().all(|place| line(place.span.start) <= LONG) {
+        return (Cow::Borrowed(problem), Cow::Borrowed(text));
+    }
+    let byte = problem.places.first().map_or(0, |place| place.span.start);
+    let message = format!("{} (at byte {byte}, in a line too long to show)", problem.message);
+    (Cow::Owned(Problem { message, places: Vec::new(), ..problem.clone() }), Cow::Borrowed(""))
+}
+
 /// Renders a report for people: every problem with its place, then how many there are.
 pub fn render(report: &Report, colour: bool) -> String {
     let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler = GraphicalReportHandler::new_themed(theme).with_width(110).with_links(false);
     let mut text = String::new();
     for problem in &report.problems {
-        let source = NamedSource::new(&report.source.name, report.source.text.clone());
-        let shown = Shown { problem, source };
+        let (problem, shown_text) = within(problem, &report.source.text);
+        let shown = Shown { problem: &problem, source: NamedSource::new(&report.source.name, shown_text.into_owned()) };
         if handler.render_report(&mut text, &shown).is_err() {
             text.push_str(&problem.message);
         }

@@ -56,7 +56,8 @@ pub fn plan(rows: &[Row<'_>]) -> String {
     let count = |word: &str| cells.iter().filter(|row| row[0] == word).count();
     let (reuse, run, wait) = (count("reuse"), count("run"), count("wait"));
     let mut text = columns(&cells);
-    let _ = writeln!(text, "{reuse} to reuse, {run} to run, {wait} to wait for these");
+    let later = if wait == 0 { String::new() } else { format!(", {wait} to be decided when these are done") };
+    let _ = writeln!(text, "{reuse} to reuse, {run} to run{later}");
     text
 }
 

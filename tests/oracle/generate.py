@@ -75,6 +75,10 @@ def ks():
     for n in (1, 2, 5, 20, 100, 140, 141, 500, 5000, 99999, 100001, 2000000):
         for z in (0.2, 0.35, 0.5, 0.8, 1.0, 1.3, 1.48, 1.6, 2.0, 3.0, 5.0):
             d = z / np.sqrt(n)
+            # From z² = 2.2 on SciPy takes special.smirnov, which at this n is off by 1e-8: the asymptotic
+            # expansion, good to 1e-13 there, says so (0.0119430212 + 2 exp(-8 z²) against 0.0119430341 at z = 1.6).
+            if n == 2000000 and z * z > 2.2:
+                continue
             if d < 1:
                 tails.append({"n": n, "d": d, "p": float(stats.kstwo.sf(d, n))})
     return {"scipy": __import__("scipy").__version__, "cases": cases, "tails": tails}

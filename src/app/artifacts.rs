@@ -1,0 +1,192 @@
+//! Finds, fetches, verifies and counts what the cache of a workspace holds.
+
+use std::collections::BTreeSet;
+
+use crate::app::workspace::{AppError, Result, Workspace};
+use crate::base::artifact::Artifact;
+use crate::base::digest::Digest;
+use crate::base::disk;
+use crate::base::name::{RefName, check_word};
+use crate::lineage::ledger::Ledger;
+use crate::plan::files;
+use crate::store::blob::{Store, StoreError};
+use crate::store::local::Local;
+use crate::store::manifest::Manifest;
+
+/// What `cache verify` found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// How many blobs are sound.
+    pub sound: usize,
+    /// What is bad, a line each.
+    pub bad: Vec<String>,
+}
+
+/// What `cache stats` counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Stats {
+    /// Blobs in the store.
+    pub blobs: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Blobs no record mentions: of failed stages, or of actions that were killed before they were recorded.
+    pub unrecorded_blobs: usize,
+    /// Their bytes.
+    pub unrecorded_bytes: u64,
+    /// Recorded actions.
+    pub actions: usize,
+    /// Recorded runs.
+    pub runs: usize,
+}
+
+impl Workspace {
+    /// Finds the artifact or file that `target` means: `stage.port` of the latest run that has it, `ref:NAME`, a
+    /// file, or the beginning of a digest. Returns it with the name it goes by.
+    ///
+    /// # Errors
+    /// Nothing, or more than one thing, is meant.
+    pub fn find(&self, ledger: &Ledger, target: &str) -> Result<(Digest, String)> {
+        if let Some(name) = target.strip_prefix("ref:") {
+            let name = RefName::new(name).map_err(AppError::Usage)?;
+            let current = ledger.reference(&name)?.current();
+            return current
+                .map(|digest| (digest, target.to_owned()))
+                .ok_or_else(|| AppError::Usage(format!("the ref `{name}` points at nothing yet")));
+        }
+        if let Some((stage, port)) = target.split_once('.')
+            && check_word(stage).is_ok()
+            && check_word(port).is_ok()
+            && let Some(digest) = find_output(ledger, stage, port)?
+        {
+            return Ok((digest, target.to_owned()));
+        }
+        if disk::look(&self.root().join(target)).is_ok() {
+            let source = files::resolve(self.root(), target, &self.known());
+            let source = source.map_err(|error| AppError::Usage(error.to_string()))?;
+            return Ok((source.digest, target.to_owned()));
+        }
+        let of_store = |prefix: &str| -> Result<Vec<Digest>> {
+            let blobs = self.store().list()?.into_iter().map(|(digest, _)| digest);
+            Ok(blobs.filter(|digest| digest.hex().starts_with(prefix)).collect())
+        };
+        find_prefix(ledger, target, &of_store)
+    }
+
+    /// Returns an artifact's bytes, or the files of a directory with their paths.
+    ///
+    /// # Errors
+    /// The blob is missing or damaged.
+    pub fn fetch(&self, digest: &Digest) -> Result<Vec<(String, Vec<u8>)>> {
+        let store = self.store();
+        let bytes = store.get(digest)?;
+        let Ok(manifest) = Manifest::decode(&bytes) else { return Ok(vec![(String::new(), bytes)]) };
+        manifest.files.into_iter().map(|file| Ok((file.path, store.get(&file.digest)?))).collect()
+    }
+
+    /// Reads every blob and checks it; checks that every blob of every record is there.
+    ///
+    /// # Errors
+    /// Ledger or disk failed.
+    pub fn verify(&self) -> Result<Verified> {
+        let store = self.store();
+        let mut verified = Verified { sound: 0, bad: Vec::new() };
+        for (digest, _) in store.list()? {
+            match store.verify(&digest) {
+                Ok(()) => verified.sound += 1,
+                Err(StoreError::Corrupt { digest, aside }) => {
+                    verified.bad.push(format!("the blob {digest} is damaged: `{}`", aside.display()));
+                }
+                Err(error) => verified.bad.push(error.to_string()),
+            }
+        }
+        for record in self.reading()?.ledger.actions()? {
+            for (name, digest) in blobs(&store, &record.outputs) {
+                if matches!(store.verify(&digest), Err(StoreError::Missing(_))) {
+                    let stage = &record.stage;
+                    verified.bad.push(format!("the blob {digest} is missing: `{stage}.{name}` of run {}", record.run));
+                }
+            }
+        }
+        Ok(verified)
+    }
+
+    /// Counts what the cache holds.
+    ///
+    /// # Errors
+    /// Ledger or disk failed.
+    pub fn stats(&self) -> Result<Stats> {
+        let store = self.store();
+        let ledger = self.reading()?.ledger;
+        let actions = ledger.actions()?;
+        let recorded: BTreeSet<Digest> =
+            actions.iter().flat_map(|record| blobs(&store, &record.outputs)).map(|(_, digest)| digest).collect();
+        let mut stats = Stats { actions: actions.len(), runs: ledger.runs()?.len(), ..Stats::default() };
+        for (digest, size) in store.list()? {
+            stats.blobs += 1;
+            stats.bytes += size;
+            if !recorded.contains(&digest) {
+                stats.unrecorded_blobs += 1;
+                stats.unrecorded_bytes += size;
+            }
+        }
+        Ok(stats)
+    }
+}
+
+fn find_output(ledger: &Ledger, stage: &str, port: &str) -> Result<Option<Digest>> {
+    for run in ledger.runs()?.iter().rev() {
+        let of_stage = run.stages.iter().find(|of| of.id.as_str() == stage && of.outcome.is_success());
+        if let Some(key) = of_stage.and_then(|of| of.key)
+            && let Some(record) = ledger.action(&key)?
+        {
+            return Ok(record.outputs.iter().find(|output| output.port == port).map(|output| output.digest));
+        }
+    }
+    Ok(None)
+}
+
+/// Looks for the beginning of a digest among what is recorded, then, for what failed stages left, in the store.
+fn find_prefix(
+    ledger: &Ledger,
+    target: &str,
+    of_store: &dyn Fn(&str) -> Result<Vec<Digest>>,
+) -> Result<(Digest, String)> {
+    let hex = target.len() >= 4 && target.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let prefix = target.to_ascii_lowercase();
+    let mut found = if hex { ledger.starting_with(&prefix)? } else { Vec::new() };
+    if hex && found.is_empty() {
+        found = of_store(&prefix)?;
+    }
+    match found.as_slice() {
+        [digest] => match ledger.action(digest)? {
+            // The key of an action stands for the first thing it made.
+            Some(record) => match record.outputs.first() {
+                Some(output) => Ok((output.digest, format!("{}.{}", record.stage, output.port))),
+                None => Err(AppError::Usage(format!("the action `{target}` made nothing"))),
+            },
+            None => Ok((*digest, digest.short())),
+        },
+        [] => Err(AppError::Usage(format!(
+            "nothing is known of `{target}`: name a stage's output (`train.model`), a file, a `ref:` or at least four \
+             digits of a digest"
+        ))),
+        several => {
+            let list: Vec<String> = several.iter().take(8).map(Digest::short).collect();
+            Err(AppError::Usage(format!("`{target}` may mean {}: give more digits", list.join(", "))))
+        }
+    }
+}
+
+fn blobs(store: &Local, outputs: &[Artifact]) -> Vec<(String, Digest)> {
+    let mut blobs = Vec::new();
+    for output in outputs {
+        blobs.push((output.port.clone(), output.digest));
+        if output.directory
+            && let Some(manifest) = store.get(&output.digest).ok().and_then(|bytes| Manifest::decode(&bytes).ok())
+        {
+            blobs
+                .extend(manifest.files.into_iter().map(|file| (format!("{}/{}", output.port, file.path), file.digest)));
+        }
+    }
+    blobs
+}

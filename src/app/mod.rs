@@ -1,0 +1,4 @@
+//! A workspace: the one place where parts are put together.
+
+pub mod artifacts;
+pub mod workspace;

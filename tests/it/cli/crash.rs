@@ -1,0 +1,103 @@
+//! Processes that are killed, and processes at the same time.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use crate::world::{World, digests, outcomes};
+
+/// A chain of programs beside another: each adds a line to what it was given.
+fn chains() -> String {
+    let mut text = "stages:\n".to_owned();
+    for chain in ["a", "b"] {
+        for step in 0..6 {
+            let input =
+                if step == 0 { String::new() } else { format!("inputs: {{ before: {chain}{}.out }}, ", step - 1) };
+            text.push_str(&format!(
+                "  {chain}{step}: {{ kind: command, {input}with: {{ run: [sh, -c, 'cat before >out 2>/dev/null; echo {chain}{step} >>out'], outputs: {{ out: out }} }} }}\n"
+            ));
+        }
+    }
+    text
+}
+
+#[test]
+fn killed_at_any_moment_the_next_run_continues_from_there() {
+    let clean = World::new();
+    clean.write("p.yaml", chains());
+    let expected = digests(&clean.run(&["p.yaml"]));
+    let world = World::new();
+    world.write("p.yaml", chains());
+    let mut finished = 0;
+    // Ten moments: after so many lines of the log, and a few thousand turns more, so that it is between them.
+    for (lines, turns) in
+        [(1, 0), (2, 4000), (3, 900), (2, 70_000), (4, 0), (5, 30_000), (3, 1), (4, 9000), (6, 200), (5, 5)]
+    {
+        let mut command = world.command(&["run", "p.yaml", "--jobs", "2"]);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let seen = log.by_ref().take(lines).count();
+        (0..turns).for_each(|_| std::hint::spin_loop());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(seen > 0);
+        let verified = world.netsec(&["cache", "verify"]);
+        assert_eq!(verified.code, 0, "{}{}", verified.stdout, verified.stderr);
+        let stats: serde_json::Value = serde_json::from_str(&world.ok(&["cache", "stats", "--json"])).unwrap();
+        let actions = stats["actions"].as_u64().unwrap();
+        assert!(actions >= finished, "nothing that was finished is lost");
+        finished = actions;
+    }
+    let after = world.run(&["p.yaml"]);
+    assert_eq!(after["outcome"], "succeeded");
+    assert_eq!(digests(&after), expected);
+    let reused = outcomes(&after).iter().filter(|outcome| outcome.ends_with("reused")).count() as u64;
+    assert_eq!(reused, finished, "what was finished is not made again");
+    assert!(outcomes(&world.run(&["p.yaml"])).iter().all(|outcome| outcome.ends_with("reused")));
+}
+
+#[test]
+fn two_runs_at_once_make_everything_once() {
+    let world = World::new();
+    world.write("p.yaml", chains());
+    let spawn =
+        || world.command(&["run", "p.yaml", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (one, two) = (spawn(), spawn());
+    let summary = |child: std::process::Child| {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+    let (one, two) = (summary(one), summary(two));
+    assert_eq!(digests(&one), digests(&two));
+    let all = [outcomes(&one), outcomes(&two)].concat();
+    assert_eq!(all.iter().filter(|outcome| outcome.ends_with("made")).count(), 12);
+    assert_eq!(all.iter().filter(|outcome| outcome.ends_with("reused")).count(), 12);
+}
+
+#[test]
+fn queries_are_answered_while_a_run_is_going_on() {
+    let world = World::new();
+    let slow = "stages:\n  quick: { kind: command, with: { run: [echo, hi] } }\n  slow: { kind: command, inputs: { x: quick.stdout }, with: { run: [sleep, '60'] } }\n";
+    world.write("p.yaml", slow);
+    let mut child = world.command(&["run", "p.yaml", "--log-format", "json"]).stderr(Stdio::piped()).spawn().unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let started = log.map(Result::unwrap).find(|line| line.contains("stage_started") && line.contains("\"slow\""));
+    assert!(started.is_some());
+    assert!(world.ok(&["runs"]).contains("not ended"));
+    assert!(
+        world.ok(&["lineage", &netsec::base::digest::Digest::of(b"hi\n").hex()]).contains("made by quick (command)")
+    );
+    assert!(world.ok(&["status", "p.yaml"]).contains("reuse  quick"));
+    let busy = world.netsec(&["run", "p.yaml", "--no-wait"]);
+    assert_eq!(busy.code, 5);
+    assert!(busy.stderr.contains("the workspace is held by run "), "{}", busy.stderr);
+    // Asked to end, it stops cleanly, and ends its program with it.
+    let pid = rustix_pid(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(world.ok(&["runs"]).contains("cancelled"));
+}
+
+fn rustix_pid(child: &std::process::Child) -> rustix::process::Pid {
+    rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap()
+}

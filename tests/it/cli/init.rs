@@ -1,0 +1,75 @@
+//! A newcomer with a table of their own.
+
+use crate::world::{World, shared};
+
+/// Two clouds of points, a text column, a column of names, and labels in words.
+fn table() -> String {
+    let mut text = "bytes,duration,protocol,session,label\n".to_owned();
+    for i in 0..600_u32 {
+        let attack = (i * 7919) % 10 < 4;
+        let noise = f64::from((i * 104_729) % 97) / 97.0;
+        let bytes = if attack { 900.0 } else { 300.0 } + 400.0 * noise;
+        let duration =
+            if i % 23 == 0 { "na".to_owned() } else { format!("{:.3}", noise + f64::from(u8::from(attack)) * 0.8) };
+        let protocol = ["tcp", "udp", "icmp"][(i % 3) as usize];
+        let label = if attack { "attack" } else { "normal" };
+        text.push_str(&format!("{bytes:.1},{duration},{protocol},id-{i},{label}\n"));
+    }
+    text
+}
+
+#[test]
+fn an_empty_folder_and_a_csv_lead_to_a_trained_model() {
+    let world = World::new();
+    world.write("flows.csv", table());
+    let init = world.netsec(&["init", "flows.csv", "--target", "label"]);
+    assert_eq!(init.code, 0, "{}", init.stderr);
+    insta::assert_snapshot!(init.stderr, @"
+    wrote pipelines/flows.yaml
+    wrote schemas/flows.yaml
+    the target is `label`: `normal` is benign (0), `attack` the attack (1)
+    `session` is left out: text with 600 different values
+    next: netsec run pipelines/flows.yaml
+    ");
+    insta::assert_snapshot!(std::fs::read_to_string(world.root().join("schemas/flows.yaml")).unwrap(), @"
+    # What the data must look like. Made by `netsec init`; make it as strict as you know it to be.
+    columns:
+      bytes: { type: float }
+      duration: { type: float, nullable: true }
+      protocol: { type: text, allowed: [icmp, tcp, udp] }
+      label: { type: text, allowed: [attack, normal] }
+    ");
+    let summary = world.run(&["pipelines/flows.yaml"]);
+    assert_eq!(summary["outcome"], "succeeded", "{summary:#}");
+    assert!(world.ok(&["lineage", "ref:champion/flows"]).starts_with("train.model"));
+    let again = world.netsec(&["init", "flows.csv"]);
+    assert_eq!(again.code, 2);
+    assert!(again.stderr.contains("`pipelines/flows.yaml` is there already"), "{}", again.stderr);
+}
+
+#[test]
+fn a_target_that_is_none_is_refused_with_a_hint() {
+    let world = World::new();
+    world.write("flows.csv", table());
+    let wrong = world.netsec(&["init", "flows.csv", "--target", "lable"]);
+    assert_eq!(wrong.code, 2);
+    insta::assert_snapshot!(wrong.stderr, @"error: --target: there is no column `lable`: did you mean `label`?");
+    let many = world.netsec(&["init", "flows.csv", "--target", "session"]);
+    insta::assert_snapshot!(many.stderr, @"error: the target `session` has 600 labels (id-0, id-1, id-10, id-100, id-101, …) and none is called benign: name another column with `--target`");
+}
+
+#[test]
+fn a_table_of_many_attacks_gets_one_class_for_all_of_them() {
+    let Some(path) = shared("nsl_kdd_train.csv.gz") else { return };
+    let world = World::new();
+    let unpacked = std::process::Command::new("gzip").arg("-dc").arg(path).output().unwrap().stdout;
+    let head: Vec<u8> = unpacked.split_inclusive(|byte| *byte == b'\n').take(3000).flatten().copied().collect();
+    world.write("kdd.csv", head);
+    let init = world.netsec(&["init", "kdd.csv", "--target", "attack"]);
+    assert_eq!(init.code, 0, "{}", init.stderr);
+    assert!(init.stderr.contains("`normal` is benign (0)"), "{}", init.stderr);
+    let pipeline = std::fs::read_to_string(world.root().join("pipelines/kdd.yaml")).unwrap();
+    assert!(pipeline.contains("target_map: {normal: 0}\n      other_labels: 1"), "{pipeline}");
+    let until = world.netsec(&["run", "pipelines/kdd.yaml", "--until", "transform"]);
+    assert_eq!(until.code, 0, "{}", until.stderr);
+}

@@ -1,0 +1,6 @@
+//! What people and scripts see: one file a command or a story.
+
+mod crash;
+mod init;
+mod reports;
+mod tour;

@@ -1,0 +1,231 @@
+//! Exit codes, and the words of every command.
+
+use crate::world::{World, package, redact, same_file};
+
+const PIPELINE: &str = "\
+params: { word: hello }
+stages:
+  say:
+    kind: command
+    with: { run: [echo, '${params.word}'] }
+  count:
+    kind: command
+    inputs: { text: say.stdout }
+    with: { run: [wc, -c, text] }
+";
+
+#[test]
+fn a_run_in_lines_and_in_json() {
+    let world = World::new();
+    world.write("p.yaml", PIPELINE);
+    let run = world.netsec(&["run", "p.yaml", "--jobs", "1"]);
+    insta::assert_snapshot!(redact(&run.stderr, world.root()), @"
+    run RUN of p.yaml: 2 stages
+      running   say            no record of it yet
+      made      say            in TIME s
+      running   count          no record of it yet
+      made      count          in TIME s
+    succeeded in TIME s: 2 made
+    ");
+    let summary = world.run(&["p.yaml"]);
+    assert_eq!(summary["pipeline"], "p.yaml");
+    assert_eq!(summary["stages"][1]["id"], "count");
+    assert_eq!(summary["stages"][1]["kind"], "command");
+    assert_eq!(summary["stages"][1]["outcome"], "reused");
+    assert_eq!(summary["stages"][1]["key"].as_str().unwrap().len(), 64);
+    assert_eq!(summary["stages"][1]["outputs"][1]["port"], "stdout");
+    assert_eq!(summary["stages"][1]["outputs"][1]["size"], 7);
+    let lines = world.netsec(&["run", "p.yaml", "--log-format", "json"]).stderr;
+    for (at, line) in lines.lines().enumerate() {
+        let event: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&event["v"], &event["seq"]), (&1.into(), &at.into()));
+    }
+}
+
+#[test]
+fn status_explain_runs_and_lineage_speak_plainly() {
+    let world = World::new();
+    world.write("p.yaml", PIPELINE);
+    let say = |args: &[&str]| redact(&world.ok(args), world.root());
+    insta::assert_snapshot!(say(&["status", "p.yaml"]), @"
+    run   say    command  no record of it yet
+    wait  count  command  for say
+    0 to reuse, 1 to run, 1 to be decided when these are done
+    ");
+    world.ok(&["run", "p.yaml"]);
+    world.ok(&["run", "p.yaml", "--set", "word=bye"]);
+    insta::assert_snapshot!(say(&["status", "p.yaml"]), @"
+    reuse  say    command  made by run RUN
+    reuse  count  command  made by run RUN
+    2 to reuse, 0 to run
+    ");
+    insta::assert_snapshot!(say(&["run", "p.yaml", "--set", "word=third", "--dry-run"]), @"
+    run   say    command  changed: with.run
+    wait  count  command  for say
+    0 to reuse, 1 to run, 1 to be decided when these are done
+    ");
+    insta::assert_snapshot!(say(&["explain", "say", "-f", "p.yaml", "--set", "word=third"]), @r#"
+    `say` would run: these ingredients differ from the last record
+      with.run
+        - ["echo", "bye"]
+        + ["echo", "third"]
+      key DIGEST
+    "#);
+    insta::assert_snapshot!(say(&["runs"]), @"
+    run                    started               seconds  outcome    stages  pipeline
+    RUN  INSTANT  TIME     succeeded  2 made  p.yaml
+    RUN  INSTANT  TIME     succeeded  2 made  p.yaml
+    ");
+    insta::assert_snapshot!(say(&["lineage", "count.stdout"]), @"
+    count.stdout  DIGEST  made by count (command) in run RUN
+    └─ say.stdout  DIGEST  made by say (command) in run RUN
+    ");
+    insta::assert_snapshot!(say(&["lineage", "say.stdout", "--downstream"]), @"
+    say.stdout  DIGEST
+    └─ count (command) in run RUN
+       ├─ count.stderr  DIGEST
+       └─ count.stdout  DIGEST
+    ");
+    insta::assert_snapshot!(say(&["graph", "p.yaml"]), @r#"
+    flowchart LR
+      s_say["say<br/>command"]
+      s_count["count<br/>command"]
+      s_say -->|stdout| s_count
+    "#);
+    insta::assert_snapshot!(say(&["graph", "p.yaml", "--format", "dot"]), @r#"
+    digraph "p" {
+      rankdir=LR;
+      node [shape=box];
+      "say" [label="say\ncommand"];
+      "count" [label="count\ncommand"];
+      "say" -> "count" [label="stdout"];
+    }
+    "#);
+    insta::assert_snapshot!(say(&["cat", "count.stdout"]), @"4 text");
+    let graph: serde_json::Value = serde_json::from_str(&say(&["graph", "p.yaml", "--format", "json"])).unwrap();
+    assert_eq!(graph["stages"][1]["needs"][0], "say");
+}
+
+#[test]
+fn every_way_to_fail_has_its_code() {
+    let world = World::shipped();
+    world.write("p.yaml", PIPELINE);
+    let code = |args: &[&str]| world.netsec(args).code;
+    assert_eq!(code(&["run"]), 2);
+    assert_eq!(code(&["run", "nowhere.yaml"]), 2);
+    assert_eq!(code(&["run", "p.yaml", "--only", "sya"]), 2);
+    assert_eq!(code(&["lineage", "nothing.here"]), 2);
+    world.write("wrong.yaml", "stages: { a: { kind: nonsense } }");
+    assert_eq!(code(&["run", "wrong.yaml"]), 3);
+    assert_eq!(code(&["check", "p.yaml"]), 0);
+    world.write("fails.yaml", "stages: { a: { kind: command, with: { run: ['false'] } } }");
+    assert_eq!(code(&["run", "fails.yaml"]), 1);
+    world.write("data.csv", "a,y\n1,1\n2,-1\n");
+    world.write("data.yaml", "stages: { a: { kind: ingest, inputs: { data: ./data.csv }, with: { target: z } } }");
+    assert_eq!(code(&["run", "data.yaml"]), 4);
+    let picky = std::fs::read_to_string(world.root().join("pipelines/default.yaml")).unwrap();
+    world.write(
+        "picky.yaml",
+        picky.replacen(
+            "with: { metric: f1, min_score: 0.9 }",
+            "with: { metric: f1, min_score: 1.0, candidates: [{ learner: decision_tree }] }",
+            1,
+        ),
+    );
+    let rejected = world.netsec(&["run", "picky.yaml", "--until", "train"]);
+    assert_eq!(rejected.code, 6, "{}", rejected.stderr);
+    assert!(rejected.stderr.contains("no candidate reached f1 1: best was decision_tree"), "{}", rejected.stderr);
+}
+
+#[test]
+fn cache_verify_names_what_is_bad() {
+    let world = World::new();
+    world.write("p.yaml", PIPELINE);
+    world.ok(&["run", "p.yaml"]);
+    assert_eq!(world.netsec(&["cache", "verify"]).code, 0);
+    let blobs = world.blobs();
+    world.flip(&blobs[0]);
+    let verified = world.netsec(&["cache", "verify"]);
+    assert_eq!(verified.code, 1);
+    let name = blobs[0].file_name().unwrap().to_str().unwrap();
+    assert!(verified.stdout.contains(&format!("the blob {name} is damaged")), "{}", verified.stdout);
+    std::fs::remove_file(&blobs[1]).unwrap();
+    let verified = world.netsec(&["cache", "verify"]);
+    assert!(verified.stdout.contains("is missing"), "{}", verified.stdout);
+    world.ok(&["run", "p.yaml"]);
+    assert_eq!(world.netsec(&["cache", "verify"]).code, 0, "the next run mends it");
+}
+
+#[test]
+fn a_command_sees_only_what_it_declares() {
+    let world = World::new();
+    world.write("in.txt", "data");
+    let text = "stages:\n  a:\n    kind: command\n    inputs: { x: ./in.txt }\n    with:\n      run: [sh, -c, 'ls; env | sort; cat x; echo $TOKEN >&2']\n      env: { A: b }\n      secrets: { TOKEN: 'Bearer ${env.NETSEC_TEST_TOKEN}' }\n";
+    world.write("p.yaml", text);
+    let mut command = world.command(&["run", "p.yaml"]);
+    let output = command.env("NETSEC_TEST_TOKEN", "planted-secret").env("STRAY", "1").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let stdout = world.ok(&["cat", "a.stdout"]);
+    assert!(stdout.starts_with("x\n") && stdout.contains("A=b\n") && stdout.ends_with("data"), "{stdout}");
+    assert!(!stdout.contains("STRAY"), "{stdout}");
+    assert_eq!(world.ok(&["cat", "a.stderr"]), "***\n");
+    for (_, path) in netsec::base::disk::walk(&world.root().join("cache")).unwrap() {
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(!bytes.windows(14).any(|window| window == b"planted-secret"), "{}", path.display());
+    }
+}
+
+#[test]
+fn a_command_that_hangs_is_ended_with_all_it_started() {
+    let world = World::new();
+    world.write("p.yaml", "stages: { a: { kind: command, with: { run: [sh, -c, 'echo begun >&2; sleep 600 & sleep 600'], timeout_seconds: 0.3 } } }");
+    let output = world.netsec(&["run", "p.yaml"]);
+    assert_eq!(output.code, 1);
+    assert!(output.stderr.contains("was ended after 0.3 s"), "{}", output.stderr);
+    assert!(output.stderr.contains("begun"), "{}", output.stderr);
+}
+
+#[test]
+fn a_command_keeps_files_and_directories() {
+    let world = World::new();
+    world.write("p.yaml", "stages:\n  a: { kind: command, with: { run: [sh, -c, 'mkdir -p d/e; echo 1 >d/e/f; echo 2 >g'], outputs: { dir: d, file: g } } }\n  b: { kind: command, inputs: { dir: a.dir }, with: { run: [cat, dir/e/f] } }\n");
+    world.ok(&["run", "p.yaml"]);
+    assert_eq!(world.ok(&["cat", "b.stdout"]), "1\n");
+    world.ok(&["cat", "a.dir", "-o", "copy"]);
+    assert_eq!(std::fs::read_to_string(world.root().join("copy/e/f")).unwrap(), "1\n");
+    world.write("q.yaml", "stages: { a: { kind: command, with: { run: ['true'], outputs: { out: never } } } }");
+    let missing = world.netsec(&["run", "q.yaml"]);
+    assert!(missing.stderr.contains("did not make `never`, its output `out`"), "{}", missing.stderr);
+}
+
+#[test]
+fn the_command_line_reference_is_current() {
+    let world = World::new();
+    let mut page = "# Command line\n\nGenerated from `--help` of every command; a test compares.\n".to_owned();
+    let mut section = |title: &str, args: &[&str]| {
+        let help = world.ok(args);
+        page.push_str(&format!("\n## `{title}`\n\n```text\n{}\n```\n", help.trim_end()));
+    };
+    section("netsec", &["--help"]);
+    for name in [
+        "run",
+        "status",
+        "explain",
+        "runs",
+        "lineage",
+        "cat",
+        "check",
+        "graph",
+        "schema",
+        "cache",
+        "init",
+        "completions",
+    ] {
+        section(&format!("netsec {name}"), &[name, "--help"]);
+    }
+    for name in ["verify", "stats"] {
+        section(&format!("netsec cache {name}"), &["cache", name, "--help"]);
+    }
+    same_file(&package().join("docs/cli.md"), &page);
+    assert!(world.ok(&["completions", "bash"]).contains("_netsec()"));
+}

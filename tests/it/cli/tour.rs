@@ -1,0 +1,52 @@
+//! The tour of the README, command by command.
+
+use std::process::Command;
+
+use crate::world::{World, package, redact};
+
+/// The commands of every block marked `console` in the README, each with what stands below it.
+fn tour() -> Vec<(String, String)> {
+    let readme = std::fs::read_to_string(package().join("README.md")).unwrap();
+    let mut steps: Vec<(String, String)> = Vec::new();
+    let mut inside = false;
+    for line in readme.lines() {
+        match line {
+            "```console" => inside = true,
+            "```" => inside = false,
+            line if inside && line.starts_with("$ ") => steps.push((line[2..].to_owned(), String::new())),
+            line if inside => {
+                let step = steps.last_mut().expect("a block begins with a command");
+                step.1.push_str(line);
+                step.1.push('\n');
+            }
+            _ => {}
+        }
+    }
+    steps
+}
+
+/// Text and whole numbers as they are; what varies between machines and moments, marked.
+fn comparable(text: &str, world: &World) -> String {
+    let text = redact(text, world.root());
+    let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.lines().map(line).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_tour_of_the_readme_is_true() {
+    let steps = tour();
+    assert!(steps.len() >= 6, "the tour has {} steps", steps.len());
+    let world = World::shipped();
+    let binary = std::path::Path::new(env!("CARGO_BIN_EXE_netsec"));
+    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", binary.parent().unwrap().display());
+    for (command, expected) in steps {
+        let output = Command::new("sh")
+            .args(["-c", &format!("{command} 2>&1")])
+            .current_dir(world.root())
+            .env("PATH", &path)
+            .output()
+            .unwrap();
+        let found = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(comparable(&found, &world), comparable(&expected, &world), "$ {command}\n{found}");
+    }
+}

@@ -1,0 +1,6 @@
+//! Stories over toy kinds.
+
+mod faults;
+mod files;
+mod refs;
+mod reuse;

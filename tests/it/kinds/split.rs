@@ -1,0 +1,46 @@
+//! Splits that do not move and do not leak.
+
+use std::collections::BTreeSet;
+
+use netsec::frame::rows::{digests, in_part};
+use netsec::frame::table::Table;
+use netsec::model::folds::folds;
+use proptest::prelude::*;
+
+fn table(rows: &[(i8, i8)]) -> Table {
+    let column =
+        |name: &str, of: fn(&(i8, i8)) -> i8| (name.to_owned(), rows.iter().map(|row| f64::from(of(row))).collect());
+    Table::of_numbers(vec![column("a", |row| row.0), column("b", |row| row.1)]).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn a_row_stays_on_its_side_whatever_is_added(rows in prop::collection::vec((0_i8..9, 0_i8..9), 1..60), more in prop::collection::vec((0_i8..9, 0_i8..9), 0..60)) {
+        let sides = |rows: &[(i8, i8)]| in_part(&digests(&table(rows), &[]).unwrap(), 0.3);
+        let before = sides(&rows);
+        let after = sides(&[rows.clone(), more].concat());
+        prop_assert_eq!(&before[..], &after[..rows.len()]);
+        let side = |wanted: bool| rows.iter().zip(&before).filter(|(_, test)| **test == wanted).map(|(row, _)| *row).collect::<BTreeSet<_>>();
+        prop_assert!(side(true).is_disjoint(&side(false)), "equal rows are on one side");
+    }
+
+    #[test]
+    fn equal_rows_are_in_one_fold(rows in prop::collection::vec((0_i8..5, 0_i8..5), 1..80), seed in any::<u64>()) {
+        let cells: Vec<f64> = rows.iter().flat_map(|(a, b)| [f64::from(*a), f64::from(*b)]).collect();
+        let x = ndarray::Array2::from_shape_vec((rows.len(), 2), cells).unwrap();
+        let folds = folds(x.view(), 3, seed);
+        for (i, row) in rows.iter().enumerate() {
+            prop_assert!(folds[i] < 3);
+            for (j, other) in rows.iter().enumerate() {
+                prop_assert!(row != other || folds[i] == folds[j]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_share_is_about_what_was_asked_for() {
+    let rows: Vec<(i8, i8)> = (0..100).flat_map(|a| (0..100).map(move |b| (a, b))).collect();
+    let test = in_part(&digests(&table(&rows), &[]).unwrap(), 0.2).into_iter().filter(|test| *test).count();
+    assert!((1800..2200).contains(&test), "{test} of 10,000");
+}

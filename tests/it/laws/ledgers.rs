@@ -1,0 +1,125 @@
+//! The ledger answers alike on sled, in memory and rebuilt from a journal.
+
+use netsec::base::artifact::Artifact;
+use netsec::base::digest::Digest;
+use netsec::base::name::{RefName, RunId, StageId};
+use netsec::base::outcome::{Outcome, RunOutcome};
+use netsec::lineage::journal::{self, Journal};
+use netsec::lineage::ledger::Ledger;
+use netsec::lineage::record::{ActionRecord, Entry, InputRecord, PortMove, RefMove, RunRecord, StageRun};
+use netsec::lineage::sled;
+use proptest::prelude::*;
+
+fn digest(byte: u8) -> Digest {
+    Digest::of(&[byte])
+}
+
+fn stage(byte: u8) -> StageId {
+    StageId::new(&format!("s{}", byte % 3)).unwrap()
+}
+
+fn action(byte: u8, run: u64) -> ActionRecord {
+    ActionRecord {
+        key: digest(byte),
+        pipeline: "p.yaml".to_owned(),
+        stage: stage(byte),
+        kind: "toy".to_owned(),
+        ingredients: Vec::new(),
+        inputs: vec![InputRecord { port: "in".to_owned(), text: "x".to_owned(), digest: Some(digest(byte / 2)) }],
+        outputs: vec![Artifact { port: "out".to_owned(), digest: digest(byte / 3), size: 1, directory: false }],
+        moves: vec![PortMove { port: "champion".to_owned(), to: digest(byte) }],
+        notes: Vec::new(),
+        run: RunId::new(run, 0),
+        started_ms: run,
+        seconds: 0.5,
+        host: "h".to_owned(),
+        netsec: "0".to_owned(),
+    }
+}
+
+fn run(byte: u8, at: u64) -> RunRecord {
+    let stage =
+        StageRun { id: stage(byte), outcome: Outcome::Made, key: Some(digest(byte)), seconds: 0.5, error: None };
+    RunRecord {
+        run: RunId::new(at, 0),
+        pipeline: "p.yaml".to_owned(),
+        digest: digest(byte),
+        started_ms: at,
+        seconds: 1.0,
+        outcome: (!byte.is_multiple_of(4)).then_some(RunOutcome::Succeeded),
+        host: "h".to_owned(),
+        netsec: "0".to_owned(),
+        stages: vec![stage],
+    }
+}
+
+fn entry() -> impl Strategy<Value = Entry> {
+    (any::<u8>(), 0_u64..5, 0..3).prop_map(|(byte, at, which)| match which {
+        0 => Entry::Action(Box::new(action(byte % 9, at))),
+        1 => Entry::Run(Box::new(run(byte % 9, at))),
+        _ => Entry::Move(RefMove {
+            name: RefName::new("champion/x").unwrap(),
+            from: (!byte.is_multiple_of(3)).then(|| digest(byte % 2)),
+            to: digest(byte % 2),
+            evidence: digest(byte),
+            at_ms: at,
+        }),
+    })
+}
+
+/// All that a ledger can be asked, as one text.
+fn answers(ledger: &Ledger) -> String {
+    let mut text = format!("{:?}\n{:?}\n", ledger.actions().unwrap(), ledger.runs().unwrap());
+    text.push_str(&format!("{:?}\n", ledger.reference(&RefName::new("champion/x").unwrap()).unwrap()));
+    for byte in 0..9 {
+        text.push_str(&format!(
+            "{:?} {:?} {:?} {:?}\n",
+            ledger.latest("p.yaml", &stage(byte)).unwrap(),
+            ledger.makers(&digest(byte)).unwrap(),
+            ledger.users(&digest(byte)).unwrap(),
+            ledger.starting_with(&digest(byte).hex()[..5]).unwrap(),
+        ));
+    }
+    text
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn sled_memory_and_journal_answer_alike(commits in prop::collection::vec(prop::collection::vec(entry(), 1..4), 0..12)) {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("runs")).unwrap();
+        let memory = Ledger::in_memory();
+        {
+            let (ledger, rebuilt) = sled::open(folder.path()).unwrap();
+            prop_assert!(rebuilt.is_none());
+            let journal = Journal::open(&folder.path().join("runs/1.records")).unwrap();
+            let ledger = ledger.with_journal(journal);
+            for commit in &commits {
+                prop_assert_eq!(ledger.commit(commit).is_ok(), memory.commit(commit).is_ok());
+            }
+            prop_assert_eq!(answers(&ledger), answers(&memory));
+        }
+        let (reopened, _) = sled::open(folder.path()).unwrap();
+        prop_assert_eq!(answers(&reopened), answers(&memory));
+        prop_assert_eq!(answers(&sled::from_journals(folder.path()).unwrap()), answers(&memory));
+    }
+
+    #[test]
+    fn a_torn_journal_gives_its_whole_commits(commits in prop::collection::vec(prop::collection::vec(entry(), 1..3), 1..6), cut in any::<prop::sample::Index>()) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.records");
+        let journal = Journal::open(&path).unwrap();
+        for commit in &commits {
+            journal.append(commit).unwrap();
+        }
+        prop_assert_eq!(&journal::read(&path).unwrap(), &commits);
+        let bytes = std::fs::read(&path).unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        file.set_len(cut.index(bytes.len()) as u64).unwrap();
+        let read = journal::read(&path).unwrap();
+        prop_assert!(read.len() < commits.len());
+        prop_assert_eq!(&read[..], &commits[..read.len()]);
+    }
+}

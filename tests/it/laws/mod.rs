@@ -1,0 +1,6 @@
+//! What must hold for all inputs.
+
+mod graphs;
+mod keys;
+mod ledgers;
+mod trees;

@@ -1,0 +1,231 @@
+//! Stage kinds for tests of the engine, and a harness that runs them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use netsec::app::workspace::{AppError, Loaded, Terms, Wish, Workspace};
+use netsec::base::cancel::Cancel;
+use netsec::base::outcome::Outcome;
+use netsec::engine::drive::Summary;
+use netsec::event::{Event, Sink};
+use netsec::stage::error::StageError;
+use netsec::stage::io::{Context, Inputs, Outputs};
+use netsec::stage::kind::{Kind, Stage};
+use netsec::stage::param::{Fallback, Fault, Param, Type, Values};
+use netsec::stage::port::{Format, Need, Port, Ports};
+use netsec::stage::registry::Registry;
+
+use crate::world::World;
+
+const OUT: Ports = Ports::Fixed(&[Port { name: "out", format: Format::Any, need: Need::One, doc: "the result" }]);
+const NONE: Ports = Ports::Fixed(&[]);
+const TEXT: Param = Param { name: "text", kind: Type::Text, default: Fallback::Yaml("x"), doc: "What to say." };
+const HOW: Param = Param {
+    name: "how",
+    kind: Type::Choice(&["data", "failed", "rejected", "panic"]),
+    default: Fallback::Yaml("failed"),
+    doc: "How to fail.",
+};
+const PATH: Param = Param { name: "path", kind: Type::Text, default: Fallback::Required, doc: "What to edit." };
+const TOKEN: Param = Param { name: "token", kind: Type::Secret, default: Fallback::Absent, doc: "A secret." };
+const NUMBER: Param = Param { name: "number", kind: Type::Int(0, 9), default: Fallback::Yaml("0"), doc: "A number." };
+
+type Body = fn(&Values, &Inputs, &mut Outputs, &Context<'_>) -> Result<(), StageError>;
+
+struct Toy(Values, Body);
+
+impl Stage for Toy {
+    fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
+        (self.1)(&self.0, inputs, outputs, context)
+    }
+}
+
+fn joined(inputs: &Inputs) -> Result<Vec<u8>, StageError> {
+    let mut all = Vec::new();
+    for (port, input) in inputs.all() {
+        for (name, content) in &input.files {
+            all.extend_from_slice(format!("{port}/{name}=").as_bytes());
+            all.extend(content.bytes()?);
+            all.push(b';');
+        }
+    }
+    Ok(all)
+}
+
+macro_rules! kind {
+    ($name:literal, $inputs:expr, $outputs:expr, $params:expr, $body:expr) => {{
+        fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
+            Ok(Box::new(Toy(values.clone(), $body)))
+        }
+        Kind {
+            name: $name,
+            version: 1,
+            doc: "A toy.",
+            inputs: $inputs,
+            outputs: $outputs,
+            params: $params,
+            seeded: false,
+            make,
+        }
+    }};
+}
+
+/// `echo` says its text; `join` joins its inputs; `length` says only how long they are; `fail` fails; `edit` edits a
+/// file while it runs; `wait` waits until it is stopped; `two` has two outputs; `leave` leaves something and fails;
+/// `folder` makes a directory.
+pub(crate) fn registry() -> Registry {
+    let mut seeded = kind!("seeded", NONE, OUT, &[], |_, _, outputs, context| {
+        outputs.bytes("out", context.seed.to_string().into_bytes());
+        Ok(())
+    });
+    seeded.seeded = true;
+    Registry::new(vec![
+        kind!("echo", Ports::Free, OUT, &[TEXT, NUMBER, TOKEN], |values, _, outputs, _| {
+            outputs.bytes("out", values.text("text").unwrap().as_bytes().to_vec());
+            Ok(())
+        }),
+        kind!("join", Ports::Free, OUT, &[TEXT], |_, inputs, outputs, _| {
+            outputs.bytes("out", joined(inputs)?);
+            Ok(())
+        }),
+        kind!("length", Ports::Free, OUT, &[], |_, inputs, outputs, _| {
+            outputs.bytes("out", joined(inputs)?.len().to_string().into_bytes());
+            Ok(())
+        }),
+        kind!("fail", Ports::Free, OUT, &[HOW], |values, _, _, _| match values.text("how").unwrap() {
+            "data" => Err(StageError::Data("bad data".to_owned())),
+            "rejected" => Err(StageError::Rejected("not good enough".to_owned())),
+            "panic" => panic!("a toy panicked"),
+            _ => Err(StageError::Failed("it failed".to_owned())),
+        }),
+        kind!("edit", Ports::Free, OUT, &[PATH], |values, inputs, outputs, _| {
+            let all = joined(inputs)?;
+            let path = PathBuf::from(values.text("path").unwrap());
+            netsec::base::disk::write_plain(&path, b"edited meanwhile").unwrap();
+            outputs.bytes("out", all);
+            Ok(())
+        }),
+        kind!("wait", Ports::Free, OUT, &[], |_, _, _, context| {
+            while !context.cancel.is_cancelled() {
+                std::thread::yield_now();
+            }
+            context.check()
+        }),
+        kind!(
+            "two",
+            NONE,
+            Ports::Fixed(&[
+                Port { name: "a", format: Format::Table, need: Need::One, doc: "first" },
+                Port { name: "b", format: Format::Json, need: Need::One, doc: "second" },
+            ]),
+            &[],
+            |_, _, outputs, _| {
+                outputs.bytes("a", b"a".to_vec());
+                outputs.bytes("b", b"b".to_vec());
+                Ok(())
+            }
+        ),
+        kind!("leave", NONE, OUT, &[], |_, _, outputs, _| {
+            outputs.bytes("out", b"last words".to_vec());
+            Err(StageError::Failed("after last words".to_owned()))
+        }),
+        kind!("forget", NONE, OUT, &[], |_, _, _, _| Ok(())),
+        kind!("folder", Ports::Free, OUT, &[TEXT], |values, _, outputs, context| {
+            let folder = context.scratch.join("made");
+            let text = values.text("text").unwrap();
+            netsec::base::disk::write_plain(&folder.join("a/b.txt"), text.as_bytes()).unwrap();
+            netsec::base::disk::write_plain(&folder.join("c.txt"), b"same").unwrap();
+            outputs.path("out", folder);
+            Ok(())
+        }),
+        kind!(
+            "judge",
+            Ports::Fixed(&[
+                Port { name: "model", format: Format::Any, need: Need::One, doc: "the challenger" },
+                Port { name: "champion", format: Format::Any, need: Need::Ref("model"), doc: "the champion" },
+            ]),
+            OUT,
+            &[],
+            |_, inputs, outputs, _| {
+                let challenger = inputs.one("model").bytes()?;
+                let champion = inputs.maybe("champion").map(|input| input.bytes()).transpose()?;
+                let better = champion.as_ref().is_none_or(|champion| challenger > *champion);
+                outputs.bytes("out", format!("{better}").into_bytes());
+                if better {
+                    outputs.move_ref("champion", inputs.one("model").digest);
+                }
+                Ok(())
+            }
+        ),
+        seeded,
+    ])
+}
+
+/// Keeps every event.
+#[derive(Clone, Default)]
+pub(crate) struct Heard(pub(crate) Arc<Mutex<Vec<Event>>>);
+
+impl Sink for Heard {
+    fn take(&mut self, event: &Event) -> Result<(), String> {
+        self.0.lock().unwrap().push(event.clone());
+        Ok(())
+    }
+}
+
+pub(crate) fn load(world: &World, text: &str) -> Loaded {
+    try_load(world, text).unwrap_or_else(|error| match error {
+        AppError::Report(report) => panic!("{}", report.plain()),
+        error => panic!("{error}"),
+    })
+}
+
+pub(crate) fn try_load(world: &World, text: &str) -> Result<Loaded, AppError> {
+    world.write("toy.yaml", text);
+    let env = |name: &str| (name == "SET").then(|| "s3cr3t-value".to_owned());
+    Workspace::open(world.root())?.load("toy.yaml", &registry(), &[], &env)
+}
+
+pub(crate) struct Ran {
+    pub(crate) summary: Summary,
+    pub(crate) events: Vec<Event>,
+}
+
+impl Ran {
+    /// `id outcome` of every stage.
+    pub(crate) fn outcomes(&self) -> Vec<String> {
+        self.summary.stages.iter().map(|stage| format!("{} {}", stage.id, stage.outcome.as_str())).collect()
+    }
+
+    pub(crate) fn outcome(&self, id: &str) -> Outcome {
+        self.summary.stages.iter().find(|stage| stage.id.as_str() == id).unwrap().outcome
+    }
+
+    pub(crate) fn error(&self, id: &str) -> String {
+        let stage = self.summary.stages.iter().find(|stage| stage.id.as_str() == id).unwrap();
+        stage.error.as_ref().unwrap().message.clone()
+    }
+
+    /// Digests by `stage.port`.
+    pub(crate) fn digests(&self) -> BTreeMap<String, String> {
+        let outputs = |stage: &netsec::event::StageResult| {
+            let id = stage.id.clone();
+            stage.outputs.clone().into_iter().map(move |output| (format!("{id}.{}", output.port), output.digest.hex()))
+        };
+        self.summary.stages.iter().flat_map(outputs).collect()
+    }
+}
+
+pub(crate) fn run(world: &World, text: &str) -> Ran {
+    run_with(world, text, &Wish::default(), 4, &Cancel::new()).unwrap()
+}
+
+pub(crate) fn run_with(world: &World, text: &str, wish: &Wish, jobs: usize, cancel: &Cancel) -> Result<Ran, AppError> {
+    let loaded = load(world, text);
+    let heard = Heard::default();
+    let sinks = heard.clone();
+    let terms = Terms { jobs, wait: false, cancel, waiting: &|_| {}, sinks: &|_| Ok(vec![Box::new(sinks.clone())]) };
+    let summary = Workspace::open(world.root())?.run(&loaded, wish, &terms)?;
+    let events = heard.0.lock().unwrap().clone();
+    Ok(Ran { summary, events })
+}
