@@ -85,7 +85,21 @@ fn records(ledger: &Ledger, keys: Vec<Digest>) -> Result<Vec<ActionRecord>, Ledg
     Ok(records)
 }
 
-/// Finds what made an artifact. Where several actions made the same bytes, the earliest is taken.
+/// What has been told: artifacts, each with the action that is shown as its maker or user.
+type Seen = BTreeSet<(Digest, Option<Digest>)>;
+
+/// Of several actions that made the same bytes, takes the one the name speaks of (`stage.port`), or the earliest.
+fn pick(records: Vec<ActionRecord>, digest: &Digest, name: &str) -> Option<ActionRecord> {
+    let speaks_of = |record: &ActionRecord| {
+        let made = record.outputs.iter().filter(|output| output.digest == *digest);
+        made.map(|output| format!("{}.{}", record.stage, output.port)).any(|made| made == name)
+    };
+    let at = records.iter().position(speaks_of).unwrap_or(0);
+    records.into_iter().nth(at)
+}
+
+/// Finds what made an artifact. Where several actions made the same bytes, the one that the pipeline names is taken:
+/// a stage that passes a table on unchanged is not left out.
 ///
 /// # Errors
 /// The ledger failed.
@@ -93,15 +107,19 @@ pub fn trace(ledger: &Ledger, digest: Digest, name: &str) -> Result<Trace, Ledge
     trace_below(ledger, digest, name, &mut BTreeSet::new())
 }
 
-fn trace_below(ledger: &Ledger, digest: Digest, name: &str, seen: &mut BTreeSet<Digest>) -> Result<Trace, LedgerError> {
+fn trace_below(ledger: &Ledger, digest: Digest, name: &str, seen: &mut Seen) -> Result<Trace, LedgerError> {
     let mut trace = Trace { digest, name: name.to_owned(), action: None, inputs: Vec::new(), repeated: false };
-    let Some(record) = records(ledger, ledger.makers(&digest)?)?.into_iter().next() else { return Ok(trace) };
-    if let Some(output) = record.outputs.iter().find(|output| output.digest == digest) {
+    let Some(record) = pick(records(ledger, ledger.makers(&digest)?)?, &digest, name) else { return Ok(trace) };
+    let made = |name: Option<&str>| {
+        let mut outputs = record.outputs.iter().filter(|output| output.digest == digest);
+        outputs.find(|output| name.is_none_or(|name| name == format!("{}.{}", record.stage, output.port)))
+    };
+    if let Some(output) = made(Some(name)).or(made(None)) {
         trace.name = format!("{}.{}", record.stage, output.port);
     }
     trace.action = Some(maker(&record));
     // Shared ancestors are told once; so is an action that gave back bytes it was given, which is a circle.
-    trace.repeated = !seen.insert(digest);
+    trace.repeated = !seen.insert((digest, Some(record.key)));
     if trace.repeated {
         return Ok(trace);
     }
@@ -121,13 +139,8 @@ pub fn impact(ledger: &Ledger, digest: Digest, name: &str) -> Result<Impact, Led
     impact_below(ledger, digest, name, &mut BTreeSet::new())
 }
 
-fn impact_below(
-    ledger: &Ledger,
-    digest: Digest,
-    name: &str,
-    seen: &mut BTreeSet<Digest>,
-) -> Result<Impact, LedgerError> {
-    let repeated = !seen.insert(digest);
+fn impact_below(ledger: &Ledger, digest: Digest, name: &str, seen: &mut Seen) -> Result<Impact, LedgerError> {
+    let repeated = !seen.insert((digest, None));
     let mut impact = Impact { digest, name: name.to_owned(), uses: Vec::new(), repeated };
     if repeated {
         return Ok(impact);
