@@ -226,6 +226,13 @@ impl Lock {
     }
 }
 
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child between its fork and its exec still has it open.
+        let _ = self.0.unlock();
+    }
+}
+
 fn open_lock(path: &Path) -> Result<File> {
     // Append mode: the text of the holder is written from the start of a file that was just emptied.
     named("open", path, File::options().append(true).read(true).create(true).open(path))

@@ -17,6 +17,9 @@ pub enum LedgerError {
     /// The database failed.
     #[error("the ledger failed: {0}")]
     Database(String),
+    /// Another process has the database open.
+    #[error("another process has the ledger open: {0}")]
+    Held(String),
     /// A record cannot be read.
     #[error("a record of the ledger cannot be read: {0}")]
     Unreadable(String),

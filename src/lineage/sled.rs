@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::base::disk::{self, DiskError};
 use crate::lineage::journal;
@@ -10,6 +11,10 @@ use crate::lineage::pairs::{Change, Pair, Pairs};
 
 /// Memory for pages: a ledger of a hundred thousand records fits.
 const CACHE_BYTES: u64 = 64 << 20;
+
+/// How often and with what pauses a held database is tried again: two seconds in all.
+const LOCK_TRIES: usize = 200;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 struct Sled(sled::Db);
 
@@ -47,7 +52,7 @@ pub fn open(cache: &Path) -> Result<(Ledger, Option<String>), LedgerError> {
     let error = match open_db(&folder).and_then(|ledger| Ok((catch_up(&ledger, cache)?, ledger))) {
         Ok((true, ledger)) => return Ok((ledger, None)),
         Ok((false, _)) => LedgerError::Database("records are missing from it".to_owned()),
-        Err(error @ LedgerError::TooNew { .. }) => return Err(error),
+        Err(error @ (LedgerError::TooNew { .. } | LedgerError::Held(_))) => return Err(error),
         Err(error) => error,
     };
     let message = if fresh {
@@ -104,14 +109,33 @@ fn replay(ledger: &Ledger, cache: &Path) -> Result<(), LedgerError> {
     Ok(())
 }
 
+/// Opens the database, and waits a little if its own lock is held: it outlives its holder by as long as a child of
+/// the holder is between its fork and its exec.
 fn open_db(folder: &Path) -> Result<Ledger, LedgerError> {
+    let mut opened = try_open_db(folder);
+    for _ in 0..LOCK_TRIES {
+        if !matches!(opened, Err(LedgerError::Held(_))) {
+            break;
+        }
+        std::thread::sleep(LOCK_PAUSE);
+        opened = try_open_db(folder);
+    }
+    opened
+}
+
+fn try_open_db(folder: &Path) -> Result<Ledger, LedgerError> {
     // sled 0.34 panics on some damaged files instead of returning an error.
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let config = sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-        let pairs = config.open().map_err(|error| LedgerError::Database(error.to_string()))?;
+        let pairs = config.open().map_err(|error| open_error(&error))?;
         Ledger::open(Box::new(Sled(pairs)))
     }));
     opened.unwrap_or_else(|_| Err(LedgerError::Database("its files are damaged".to_owned())))
+}
+
+fn open_error(error: &sled::Error) -> LedgerError {
+    let text = error.to_string();
+    if text.contains("could not acquire lock") { LedgerError::Held(text) } else { LedgerError::Database(text) }
 }
 
 fn set_aside(cache: &Path, folder: &Path) -> Result<std::path::PathBuf, DiskError> {
