@@ -130,7 +130,10 @@ impl Workspace {
     /// The folder is not there.
     pub fn open(root: &Path) -> Result<Self> {
         match disk::look(root)? {
-            disk::Entry::Directory => Ok(Self { root: root.to_owned(), cache: root.join("cache") }),
+            disk::Entry::Directory => {
+                let root = disk::absolute(root)?;
+                Ok(Self { cache: root.join("cache"), root })
+            }
             _ => Err(AppError::Usage(format!("`{}` is not a folder", root.display()))),
         }
     }
@@ -176,7 +179,9 @@ impl Workspace {
         }
         let reading = self.reading()?;
         let store = Local::open(&self.cache, Arc::clone(&known));
-        self.plan_with(loaded, wish, &known, &reading.ledger, &store).map(|(plan, _, _)| plan)
+        let (plan, _, _) = self.plan_with(loaded, wish, &known, &reading.ledger, &store)?;
+        refuse_unready(loaded, &plan)?;
+        Ok(plan)
     }
 
     fn plan_with(
@@ -188,6 +193,9 @@ impl Workspace {
         store: &dyn Store,
     ) -> Result<(Plan, Sources, BTreeSet<usize>)> {
         let wanted = select(&loaded.graph, &selection(loaded, wish)?);
+        if wanted.is_empty() {
+            return Err(AppError::Usage("no stage lies between `--from` and `--until`".to_owned()));
+        }
         let needed = crate::graph::order::upstream(&loaded.graph, &wanted);
         let sources = self.sources(loaded, &needed, known)?;
         let forced = if wish.force { wanted.clone() } else { BTreeSet::new() };
@@ -211,18 +219,18 @@ impl Workspace {
         self.prepare()?;
         let host = host();
         let clock = clock::System;
-        let run = RunId::new(clock.now_ms(), u64::from(std::process::id()));
-        let _lock = self.lock(terms, &format!("run {run} (process {} on {host})", std::process::id()))?;
-        let temporary = self.cache.join("tmp");
-        disk::remove_dir(&temporary)?;
+        let _lock = self.lock(terms, &format!("a run (process {} on {host})", std::process::id()))?;
+        let runs = self.cache.join("runs");
+        let run = next_run(&runs, clock.now_ms())?;
+        let temporary = self.cache.join("tmp").join(run.as_str());
+        let swept = sweep(&self.cache.join("tmp"));
         let known = Arc::new(self.known());
         if wish.rehash {
             known.forget();
         }
         let (ledger, rebuilt) = sled::open(&self.cache)?;
         let store: Arc<dyn Store> = Arc::new(Local::open(&self.cache, Arc::clone(&known)));
-        let runs = self.cache.join("runs");
-        let ledger = ledger.with_journal(Journal::open(&runs.join(format!("{run}.{ENDING}")))?);
+        let ledger = ledger.with_journal(Journal::at(&runs.join(format!("{run}.{ENDING}"))));
         let (plan, sources, forced) = self.plan_with(loaded, wish, &known, &ledger, store.as_ref())?;
         refuse_unready(loaded, &plan)?;
         let planner = Planner {
@@ -236,6 +244,9 @@ impl Workspace {
         let mut voice = Voice::new(&clock, (terms.sinks)(&runs.join(format!("{run}.jsonl")))?);
         if let Some(message) = rebuilt {
             voice.warn("ledger::rebuilt", &message);
+        }
+        if let Err(error) = swept {
+            voice.warn("cache::scratch", &format!("{error}; what an earlier run left there stays"));
         }
         let setup = Setup {
             planner: &planner,
@@ -251,7 +262,9 @@ impl Workspace {
         if let Err(error) = known.save() {
             voice.warn("cache::memory", &error.to_string());
         }
-        disk::remove_dir(&temporary)?;
+        if let Err(error) = disk::remove_dir(&temporary) {
+            voice.warn("cache::scratch", &error.to_string());
+        }
         Ok(summary)
     }
 
@@ -261,9 +274,14 @@ impl Workspace {
     /// The ledger or the disk failed.
     pub fn reading(&self) -> Result<Reading> {
         let writable = self.cache.join("ledger").exists();
-        let lock = if writable { Lock::try_take(&self.cache.join("lock")).unwrap_or(None) } else { None };
+        let path = self.cache.join("lock");
+        let mut lock = if writable { Lock::try_take(&path).unwrap_or(None) } else { None };
+        if let Some(lock) = &mut lock {
+            // Only for whoever looks in these milliseconds; if it cannot be written, nothing is lost.
+            let _ = lock.describe(&path, &format!("a query (process {})", std::process::id()));
+        }
         let ledger = match &lock {
-            Some(_) => sled::open(&self.cache)?.0,
+            Some(_) => sled::read(&self.cache)?,
             None => sled::from_journals(&self.cache)?,
         };
         Ok(Reading { ledger, _lock: lock })
@@ -375,6 +393,28 @@ fn parse_set(text: &str) -> Result<(String, tree::Value)> {
         _ => Err(AppError::Usage(format!("`--set {text}`: {error}"))),
     })?;
     Ok((name.to_owned(), value))
+}
+
+/// Names a run so that it sorts after all before it, whatever the clock does. The caller holds the lock.
+fn next_run(runs: &Path, now_ms: u64) -> Result<RunId> {
+    let names = disk::list(runs)?;
+    let latest = names.iter().filter_map(|path| path.file_stem()?.to_str()).max().unwrap_or_default().to_owned();
+    let mut ms = now_ms;
+    loop {
+        let run = RunId::new(ms, u64::from(std::process::id()));
+        if run.as_str() > latest.as_str() {
+            return Ok(run);
+        }
+        ms += STEP_MS;
+    }
+}
+
+/// How far a run's name is moved on when the clock stands before the latest run.
+const STEP_MS: u64 = 60_000;
+
+/// Removes what killed runs left in the scratch folder.
+fn sweep(scratch: &Path) -> std::result::Result<(), DiskError> {
+    disk::list(scratch)?.iter().try_for_each(|folder| disk::remove_dir(folder))
 }
 
 fn host() -> String {

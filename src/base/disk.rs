@@ -125,6 +125,11 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     named("write", path, file.write_all(bytes))
 }
 
+/// Makes a file readable and executable, and not writable: an input may be a program.
+pub fn make_runnable(path: &Path) -> Result<()> {
+    named("protect", path, fs::set_permissions(path, fs::Permissions::from_mode(0o555)))
+}
+
 /// Makes a file readable and not writable.
 pub fn make_read_only(path: &Path) -> Result<()> {
     named("protect", path, fs::set_permissions(path, fs::Permissions::from_mode(0o444)))
@@ -151,12 +156,34 @@ pub fn remove_file(path: &Path) -> Result<()> {
     named("remove", path, fs::remove_file(path))
 }
 
-/// Removes a directory with all that is in it; success if there is none.
+/// Removes a file, or a directory with all that is in it, read-only folders too; success if there is none.
 pub fn remove_dir(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
+    let remove = || match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(cause) => Err(cause),
+    };
+    match remove() {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(path);
+            named("remove", path, remove())
+        }
         result => named("remove", path, result),
     }
+}
+
+/// Gives back the right to change a folder and those below it, as far as that is possible.
+fn open_up(path: &Path) {
+    if fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir()) {
+        let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
+        list(path).unwrap_or_default().iter().for_each(|inner| open_up(inner));
+    }
+}
+
+/// Returns the path from the root of the file system, with links resolved.
+pub fn absolute(path: &Path) -> Result<PathBuf> {
+    named("find", path, fs::canonicalize(path))
 }
 
 /// Lists the names in a directory, in order; a directory that does not exist is empty.

@@ -1,4 +1,4 @@
-//! Source (a text and its name), Span (byte offset, length), Spanned<T>.
+//! Source (a text and its name), Span (byte offset, length), `Spanned<T>`.
 
 /// A text a user wrote, and the name it goes by in reports.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! Workers, limits, order of events, the end of a run.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::base::artifact::Artifact;
 use crate::base::cancel::Cancel;
 use crate::base::clock::Clock;
 use crate::base::digest::Digest;
@@ -19,7 +19,7 @@ use crate::event::{EventKind, StageResult};
 use crate::lineage::ledger::LedgerError;
 use crate::lineage::record::{ActionRecord, Entry, InputRecord, PortMove, RefMove, RunRecord, StageRun};
 use crate::pipeline::check::{Origin, StageSpec};
-use crate::plan::decide::{DecideError, Verdict, Why};
+use crate::plan::decide::{self, DecideError, Verdict, Why};
 use crate::plan::key::Ingredients;
 use crate::plan::whole::{Decision, KnownOutputs, Plan, Planner};
 use crate::stage::error::StageError;
@@ -106,7 +106,12 @@ pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Su
             started_ms: setup.clock.now_ms(),
         };
         // The sender of tasks is dropped at the end of this block, which sends the workers home.
-        driver.run(&messages, to_workers, &spawn)
+        let summary = driver.run(&messages, to_workers, &spawn);
+        if summary.is_err() {
+            // The run is lost: what still runs has nowhere to be recorded.
+            setup.cancel.cancel();
+        }
+        summary
     })
 }
 
@@ -126,11 +131,18 @@ fn work(setup: &Setup<'_>, tasks: &Mutex<Receiver<Task>>, to_driver: &Sender<Mes
             let message = Message::Progress { stage, done, total, note: note.to_owned() };
             let _ = sender.lock().unwrap_or_else(PoisonError::into_inner).send(message);
         };
-        let performed = Box::new(perform(&bench, stage, &ingredients, &progress));
+        let caught = catch_unwind(AssertUnwindSafe(|| perform(&bench, stage, &ingredients, &progress)));
+        let performed = Box::new(caught.unwrap_or_else(|_| broken()));
         if to_driver.send(Message::Finished { stage, performed }).is_err() {
             return;
         }
     }
+}
+
+/// What comes back when the engine itself panicked around a stage.
+fn broken() -> Performed {
+    let result = Err(StageError::Broken("the engine panicked around this stage".to_owned()));
+    Performed { result, outputs: Vec::new(), moves: BTreeMap::new(), notes: Vec::new() }
 }
 
 struct Driver<'a, 'v> {
@@ -203,7 +215,9 @@ impl Driver<'_, '_> {
     /// Decides about a stage whose needs are done; gives back a task if it has to run.
     fn take_up(&mut self, stage: usize) -> Result<Option<Task>, DecideError> {
         let planned = self.plan.decisions.get(&stage);
-        let planned = planned.filter(|decision| decision.action.is_some() && !self.redos.contains_key(&stage));
+        // Once a lost blob was made again, or where a pointer may have moved since, the plan is out of date.
+        let has_ref = self.spec(stage).inputs.iter().any(|input| matches!(input.from, Origin::Ref(..)));
+        let planned = planned.filter(|decision| decision.action.is_some() && self.redos.is_empty() && !has_ref);
         let decision = match planned {
             Some(decision) => decision.clone(),
             None => self.setup.planner.decide(stage, &self.outputs)?,
@@ -231,13 +245,9 @@ impl Driver<'_, '_> {
     }
 
     fn reuse(&mut self, stage: usize, record: &ActionRecord) -> Result<(), DecideError> {
-        let moves: Vec<RefMove> = self.moves(stage, &record.moves, record.key)?;
-        let mut entries: Vec<Entry> = Vec::new();
-        for step in moves {
-            if self.setup.planner.ledger.reference(&step.name)?.current() != Some(step.to) {
-                entries.push(Entry::Move(step));
-            }
-        }
+        let rival = |port: &str| record.inputs.iter().find(|input| input.port == port).and_then(|input| input.digest);
+        let moves = self.moves(stage, &record.moves, record.key, &rival)?;
+        let entries: Vec<Entry> = moves.into_iter().map(Entry::Move).collect();
         if !entries.is_empty() {
             self.setup.planner.ledger.commit(&entries)?;
             self.tell_moves(&entries);
@@ -335,8 +345,18 @@ impl Driver<'_, '_> {
             host: self.setup.host.clone(),
             netsec: env!("CARGO_PKG_VERSION").to_owned(),
         };
+        for wish in &wishes {
+            if !self.setup.store.has(&wish.to)? {
+                return Ok(Err(StageError::Failed(
+                    "only what a stage made can be pointed at, and this came from a file: let a stage make it"
+                        .to_owned(),
+                )));
+            }
+        }
+        let inputs = &started.ingredients.inputs;
+        let rival = |port: &str| inputs.get(port).copied().flatten().map(|content| content.digest);
         let mut entries = vec![Entry::Action(Box::new(record))];
-        entries.extend(self.moves(stage, &wishes, started.key)?.into_iter().map(Entry::Move));
+        entries.extend(self.moves(stage, &wishes, started.key, &rival)?.into_iter().map(Entry::Move));
         match self.setup.planner.ledger.commit(&entries) {
             Ok(()) => {
                 self.tell_moves(&entries);
@@ -347,13 +367,20 @@ impl Driver<'_, '_> {
         }
     }
 
-    /// Turns wishes about ports into moves of the pointers behind them; none for a pointer that is there already.
-    fn moves(&self, stage: usize, wishes: &[PortMove], evidence: Digest) -> Result<Vec<RefMove>, LedgerError> {
+    /// Turns wishes about ports into moves of the pointers behind them; none for a pointer that is there already. A
+    /// move is right only if the pointer still points at the rival that the stage compared with.
+    fn moves(
+        &self,
+        stage: usize,
+        wishes: &[PortMove],
+        evidence: Digest,
+        rival: &dyn Fn(&str) -> Option<Digest>,
+    ) -> Result<Vec<RefMove>, LedgerError> {
         let mut moves = Vec::new();
         for wish in wishes {
             let input = self.spec(stage).inputs.iter().find(|input| input.port == wish.port);
             if let Some(Origin::Ref(name, _)) = input.map(|input| &input.from) {
-                let from = self.setup.planner.ledger.reference(name)?.rival_of(Some(wish.to));
+                let from = rival(&wish.port);
                 let at_ms = self.setup.clock.now_ms();
                 if self.setup.planner.ledger.reference(name)?.current() != Some(wish.to) {
                     moves.push(RefMove { name: name.clone(), from, to: wish.to, evidence, at_ms });
@@ -378,16 +405,23 @@ impl Driver<'_, '_> {
         if *tries > REDOS {
             return Ok(false);
         }
-        let mut lost = Vec::new();
+        let (mut lost, mut again) = (Vec::new(), false);
         for need in self.setup.planner.graph.needs(stage) {
-            let gone = |artifact: &Artifact| !matches!(self.setup.store.has(&artifact.digest), Ok(true));
-            if self.plan.wanted.contains(&need)
-                && self.outputs.get(&need).is_some_and(|outputs| outputs.iter().any(gone))
-            {
-                lost.push(need);
+            match self.outputs.get(&need) {
+                // Another stage found it lost before, and it is on its way.
+                None => again = true,
+                Some(outputs) if self.plan.wanted.contains(&need) => {
+                    if decide::lost(self.setup.store.as_ref(), outputs)?.is_some() {
+                        lost.push(need);
+                    } else {
+                        // It may have been made again since this stage began.
+                        again |= self.redos.contains_key(&need);
+                    }
+                }
+                Some(_) => {}
             }
         }
-        if lost.is_empty() {
+        if lost.is_empty() && !again {
             return Ok(false);
         }
         self.voice.warn("store::lost", message);
@@ -400,6 +434,7 @@ impl Driver<'_, '_> {
     }
 
     fn end(&mut self) -> Result<Summary, DecideError> {
+        assert_eq!(self.results.len(), self.plan.wanted.len(), "a run ends when every wanted stage has");
         let outcome = if self.results.values().any(|result| result.outcome == Outcome::Cancelled) {
             RunOutcome::Cancelled
         } else if self.results.values().all(|result| result.outcome.is_success()) {

@@ -80,10 +80,12 @@ impl<'a> Schedule<'a> {
         skipped.into_iter().collect()
     }
 
-    /// Takes back a stage that was handed out, because `lost`, done before, have to be done again first.
+    /// Takes back a stage that was handed out, because `lost`, done before, have to be done again first. It is ready
+    /// again when all it needs is done.
     pub fn redo(&mut self, stage: usize, lost: &[usize]) {
         self.leave(stage, State::Waiting(0));
-        for &need in lost {
+        let done = lost.iter().filter(|need| self.states.get(need) == Some(&State::Done));
+        for need in done.copied().collect::<Vec<usize>>() {
             self.states.insert(need, State::Ready);
             self.ready.insert(need);
             for user in self.graph.users(need) {
@@ -99,6 +101,16 @@ impl<'a> Schedule<'a> {
                 }
             }
         }
+        let open = self.graph.needs(stage).into_iter().filter(|need| self.is_open(*need)).count();
+        let state = if open == 0 { State::Ready } else { State::Waiting(open) };
+        self.states.insert(stage, state);
+        if state == State::Ready {
+            self.ready.insert(stage);
+        }
+    }
+
+    fn is_open(&self, stage: usize) -> bool {
+        matches!(self.states.get(&stage), Some(State::Waiting(_) | State::Ready | State::Running))
     }
 
     /// Takes every stage out that was not handed out yet; returns them in order.

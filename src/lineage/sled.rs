@@ -74,8 +74,7 @@ const RUNS: &str = "cache/runs";
 /// only: it is made up for. Returns false if more is missing: sled 0.34 opens some damaged files as if they were
 /// empty.
 fn catch_up(ledger: &Ledger, cache: &Path) -> Result<bool, LedgerError> {
-    let Some(path) = journal::latest(&cache.join("runs"))? else { return Ok(true) };
-    let mut commits = journal::read(&path)?;
+    let mut commits = journal::latest(&cache.join("runs"))?;
     let Some(last) = commits.pop() else { return Ok(true) };
     for commit in &commits {
         if !ledger.holds(commit)? {
@@ -90,6 +89,19 @@ fn catch_up(ledger: &Ledger, cache: &Path) -> Result<bool, LedgerError> {
         ledger.replay(&last)?;
     }
     Ok(true)
+}
+
+/// Opens the database for a query; the caller holds the workspace's lock. One that is damaged is left as it is for
+/// the next run to rebuild, and to tell; until then the journals answer.
+///
+/// # Errors
+/// `TooNew`; the disk failed.
+pub fn read(cache: &Path) -> Result<Ledger, LedgerError> {
+    match open_db(&cache.join("ledger")).and_then(|ledger| Ok((catch_up(&ledger, cache)?, ledger))) {
+        Ok((true, ledger)) => Ok(ledger),
+        Err(error @ LedgerError::TooNew { .. }) => Err(error),
+        Ok((false, _)) | Err(_) => from_journals(cache),
+    }
 }
 
 /// Reads the journals of all runs into memory: for readers while a run holds the database.

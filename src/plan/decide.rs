@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::base::artifact::Artifact;
 use crate::base::digest::Digest;
 use crate::base::name::StageId;
 use crate::lineage::ledger::{Ledger, LedgerError};
@@ -80,7 +81,7 @@ pub fn decide(
     key: &Digest,
 ) -> Result<Verdict, DecideError> {
     if let Some(record) = ledger.action(key)? {
-        return match lost(store, &record)? {
+        return match lost(store, &record.outputs)? {
             None => Ok(Verdict::Reuse(Box::new(record))),
             Some(message) => Ok(Verdict::Run(Why::Lost { message })),
         };
@@ -95,9 +96,12 @@ pub fn decide(
     }))
 }
 
-/// Returns what is missing or damaged of a record's outputs.
-fn lost(store: &dyn Store, record: &ActionRecord) -> Result<Option<String>, StoreError> {
-    for output in &record.outputs {
+/// Returns what is missing or damaged of some outputs.
+///
+/// # Errors
+/// The store failed.
+pub fn lost(store: &dyn Store, outputs: &[Artifact]) -> Result<Option<String>, StoreError> {
+    for output in outputs {
         let mut blobs = vec![output.digest];
         if output.directory {
             match store.get(&output.digest) {

@@ -45,6 +45,9 @@ pub enum FilesError {
     /// A glob that is none.
     #[error("`{0}` is not a glob: {1}")]
     BadGlob(String, String),
+    /// A match that does not lie where the glob looks, or has a name that is not UTF-8.
+    #[error("`{}` has no plain name under the glob", .0.display())]
+    Outside(PathBuf),
     /// A socket, a pipe or a device.
     #[error("`{}` is neither a file nor a directory", .0.display())]
     Special(PathBuf),
@@ -119,9 +122,10 @@ fn matches(root: &Path, text: &str) -> Result<Vec<(String, PathBuf)>, FilesError
         .components()
         .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']))
         .collect();
-    let base = root.join(fixed);
-    let root_text = glob::Pattern::escape(&root.to_string_lossy());
-    let pattern = if Path::new(text).is_absolute() { text.to_owned() } else { format!("{root_text}/{text}") };
+    // Resolved, so that the names do not depend on how the way to the folder is written.
+    let base = disk::absolute(&root.join(&fixed)).unwrap_or_else(|_| root.join(&fixed));
+    let wild: PathBuf = Path::new(text).components().skip(fixed.components().count()).collect();
+    let pattern = format!("{}/{}", glob::Pattern::escape(&base.to_string_lossy()), wild.display());
     let bad = |error: glob::PatternError| FilesError::BadGlob(text.to_owned(), error.to_string());
     let mut files = Vec::new();
     for found in glob::glob(&pattern).map_err(bad)? {
@@ -132,8 +136,8 @@ fn matches(root: &Path, text: &str) -> Result<Vec<(String, PathBuf)>, FilesError
         if matches!(disk::look(&path)?, Entry::Directory) {
             continue;
         }
-        let name = path.strip_prefix(&base).unwrap_or(&path).to_string_lossy().into_owned();
-        files.push((name, path));
+        let name = path.strip_prefix(&base).ok().and_then(|name| name.to_str()).map(str::to_owned);
+        files.push((name.ok_or_else(|| FilesError::Outside(path.clone()))?, path));
     }
     files.sort();
     if files.is_empty() { Err(FilesError::NoMatch(text.to_owned())) } else { Ok(files) }

@@ -31,7 +31,11 @@ impl Local {
     fn set_aside(&self, digest: &Digest) -> Result<StoreError, DiskError> {
         disk::create_dirs(&self.aside)?;
         let aside = self.aside.join(digest.hex());
-        disk::rename(&self.path(digest), &aside)?;
+        match disk::rename(&self.path(digest), &aside) {
+            // Another thread found it damaged too, and was first.
+            Err(error) if error.is_missing() => return Ok(StoreError::Missing(*digest)),
+            result => result?,
+        }
         Ok(StoreError::Corrupt { digest: *digest, aside })
     }
 
@@ -77,7 +81,10 @@ impl Store for Local {
         disk::make_read_only(file.path())?;
         let path = self.path(&digest);
         let shard = path.parent().expect("a blob lies in a shard");
-        disk::create_dirs(shard)?;
+        if !shard.exists() {
+            disk::create_dirs(shard)?;
+            disk::sync_dir(&self.blobs)?;
+        }
         file.persist(&path).map_err(|error| DiskError { verb: "rename to", path: path.clone(), cause: error.error })?;
         disk::sync_dir(shard)?;
         self.known.note(&path, digest);

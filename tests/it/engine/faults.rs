@@ -186,6 +186,23 @@ fn a_blob_that_rotted_unseen_is_made_again_within_the_run() {
 }
 
 #[test]
+fn many_users_of_a_rotten_directory_are_all_served() {
+    let world = World::new();
+    let store =
+        Arc::new(Rotten { inner: Memory::default(), rotten: Digest::of(b"rots"), found: AtomicBool::new(true) });
+    let ledger = Ledger::in_memory();
+    let first = "stages:\n  d: { kind: folder, with: { text: rots } }\n";
+    drive_with(&world, first, Arc::clone(&store) as Arc<dyn Store>, &ledger).unwrap();
+    store.found.store(false, Ordering::SeqCst);
+    let mut many = first.to_owned();
+    for i in 0..6 {
+        many.push_str(&format!("  j{i}: {{ kind: join, inputs: {{ d: d.out }}, with: {{ text: t{i} }} }}\n"));
+    }
+    let (summary, _) = drive_with(&world, &many, store, &ledger).unwrap();
+    assert_eq!(summary.outcome, RunOutcome::Succeeded, "{:?}", summary.stages);
+}
+
+#[test]
 fn every_store_call_may_fail_and_the_next_run_mends() {
     let text = "stages:\n  a: { kind: echo }\n  b: { kind: join, inputs: { x: a.out } }\n  c: { kind: folder }\n";
     let clean = drive_with(&World::new(), text, Arc::new(Memory::default()), &Ledger::in_memory()).unwrap().0;
@@ -306,6 +323,9 @@ fn a_damaged_database_is_set_aside_and_rebuilt() {
     assert_eq!(after.outcome("good"), Outcome::Reused);
     assert_eq!(after.digests()["apart.out"], before.digests()["apart.out"]);
     assert!(world.root().join("cache/bad/ledger-1").exists());
+    // A run that ends before its first commit leaves nothing that could hide the loss.
+    let missing = "stages:\n  a: { kind: join, inputs: { x: ./nowhere } }\n";
+    assert!(run_with(&world, missing, &Wish::default(), 1, &Cancel::new()).is_err());
     netsec::base::disk::remove_dir(&world.root().join("cache/ledger")).unwrap();
     assert_eq!(run(&world, FORK).outcome("good"), Outcome::Reused, "a database that is gone is rebuilt too");
 }

@@ -1,11 +1,12 @@
 //! The champion: moved with evidence, compared with what it replaced, never twice for the same reason.
 
-use netsec::app::workspace::Workspace;
+use netsec::app::workspace::{Wish, Workspace};
+use netsec::base::cancel::Cancel;
 use netsec::base::digest::Digest;
 use netsec::base::name::RefName;
 use netsec::base::outcome::Outcome;
 
-use crate::toy::run;
+use crate::toy::{run, run_with};
 use crate::world::World;
 
 fn pipeline(text: &str) -> String {
@@ -52,4 +53,32 @@ fn a_reused_decision_moves_the_pointer_of_this_pipeline() {
     assert_eq!(state.current(), Some(Digest::of(b"b")));
     let evidence = ledger.action(&state.moves[0].evidence).unwrap().unwrap();
     assert_eq!(evidence.kind, "judge");
+}
+
+#[test]
+fn two_challengers_of_one_run_meet_one_after_the_other() {
+    let world = World::new();
+    let both = "stages:
+  weak: { kind: echo, with: { text: 'b' } }
+  strong: { kind: echo, with: { text: 'c' } }
+  js: { kind: judge, inputs: { model: strong.out, champion: 'ref:champion/toy' } }
+  jw: { kind: judge, inputs: { model: weak.out, champion: 'ref:champion/toy' } }
+";
+    // Both models are there before: the plan of the second run is made before either is judged.
+    let models = Wish { until: vec!["weak".to_owned(), "strong".to_owned()], ..Wish::default() };
+    run_with(&world, both, &models, 1, &Cancel::new()).unwrap();
+    let ran = run_with(&world, both, &Wish::default(), 1, &Cancel::new()).unwrap();
+    assert_eq!(ran.outcomes(), ["weak reused", "strong reused", "js made", "jw made"]);
+    assert_eq!(champion(&world), Some(Digest::of(b"c")), "the weak one met the strong one and lost");
+    assert_eq!(run(&world, both).outcomes()[2..], ["js reused", "jw reused"]);
+}
+
+#[test]
+fn only_what_a_stage_made_can_become_champion() {
+    let world = World::new();
+    world.write("model.bin", "from elsewhere");
+    let text = "stages:\n  j: { kind: judge, inputs: { model: ./model.bin, champion: 'ref:champion/toy' } }\n";
+    let ran = run(&world, text);
+    assert!(ran.error("j").contains("only what a stage made can be pointed at"), "{}", ran.error("j"));
+    assert_eq!(champion(&world), None);
 }

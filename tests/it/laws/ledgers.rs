@@ -94,7 +94,7 @@ proptest! {
         {
             let (ledger, rebuilt) = sled::open(folder.path()).unwrap();
             prop_assert!(rebuilt.is_none());
-            let journal = Journal::open(&folder.path().join("runs/1.records")).unwrap();
+            let journal = Journal::at(&folder.path().join("runs/1.records"));
             let ledger = ledger.with_journal(journal);
             for commit in &commits {
                 prop_assert_eq!(ledger.commit(commit).is_ok(), memory.commit(commit).is_ok());
@@ -110,7 +110,7 @@ proptest! {
     fn a_torn_journal_gives_its_whole_commits(commits in prop::collection::vec(prop::collection::vec(entry(), 1..3), 1..6), cut in any::<prop::sample::Index>()) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.records");
-        let journal = Journal::open(&path).unwrap();
+        let journal = Journal::at(&path);
         for commit in &commits {
             journal.append(commit).unwrap();
         }
@@ -122,4 +122,21 @@ proptest! {
         prop_assert!(read.len() < commits.len());
         prop_assert_eq!(&read[..], &commits[..read.len()]);
     }
+}
+
+#[test]
+fn a_replayed_move_that_no_longer_applies_does_not_take_its_action_with_it() {
+    let ledger = Ledger::in_memory();
+    let step = RefMove {
+        name: RefName::new("champion/x").unwrap(),
+        from: Some(digest(7)),
+        to: digest(8),
+        evidence: digest(1),
+        at_ms: 0,
+    };
+    let commit = [Entry::Action(Box::new(action(1, 1))), Entry::Move(step)];
+    assert!(ledger.commit(&commit).is_err(), "a commit is all or nothing");
+    assert!(ledger.action(&digest(1)).unwrap().is_none());
+    ledger.replay(&commit).unwrap();
+    assert!(ledger.action(&digest(1)).unwrap().is_some());
 }
