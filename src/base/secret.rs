@@ -4,22 +4,42 @@ use std::fmt;
 
 /// Text that may be used but not shown. Its `Debug` form is a mark; it has no `Display`, `Serialize` or `Hash`.
 #[derive(Clone)]
-pub struct Secret(String);
+pub struct Secret {
+    text: String,
+    /// Secrets that are parts of this one.
+    parts: Vec<Secret>,
+}
 
 impl Secret {
     /// Wraps a secret text.
     pub fn new(text: String) -> Self {
-        Self(text)
+        Self { text, parts: Vec::new() }
+    }
+
+    /// Wraps a secret text that was put together with other secrets.
+    pub fn composed(text: String, parts: Vec<Secret>) -> Self {
+        Self { text, parts }
+    }
+
+    /// Returns this secret and those that are parts of it.
+    pub fn all(&self) -> Vec<&Secret> {
+        std::iter::once(self).chain(&self.parts).collect()
+    }
+
+    /// Returns whether the secret stands in `bytes`.
+    pub fn is_in(&self, bytes: &[u8]) -> bool {
+        let needle = self.text.as_bytes();
+        !needle.is_empty() && bytes.windows(needle.len()).any(|window| window == needle)
     }
 
     /// Returns the text itself: for handing it to whom it is meant for, and for nothing else.
     pub fn reveal(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// Replaces each occurrence of the secret in `bytes` by `***`.
     pub fn scrub(&self, bytes: &[u8]) -> Vec<u8> {
-        let needle = self.0.as_bytes();
+        let needle = self.text.as_bytes();
         if needle.is_empty() {
             return bytes.to_vec();
         }

@@ -20,6 +20,8 @@ use crate::stage::port::{Format, Need, Port, Ports};
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How often a waiting stage looks at the cancel token.
 const GLANCE: Duration = Duration::from_millis(50);
+/// How long the output of an ended program is still read.
+const GRACE: Duration = Duration::from_secs(1);
 /// How much of its last words a failed program's message repeats, in bytes.
 const TAIL: usize = 2000;
 
@@ -28,7 +30,8 @@ pub const KIND: Kind = Kind {
     name: "command",
     version: 1,
     doc: "Runs a program in an empty folder that holds its inputs under their ports' names, with a clean environment, \
-          and keeps the files it declares, its output and its errors.",
+          and keeps the files it declares, its output and its errors. The program itself is no ingredient of the \
+          key: a script of your own is given as an input and run as `[./script]`.",
     inputs: Ports::Free,
     outputs: Ports::Declared(
         "outputs",
@@ -60,13 +63,13 @@ pub const KIND: Kind = Kind {
             name: "secrets",
             kind: Type::Map(&Type::Secret),
             default: Fallback::Yaml("{}"),
-            doc: "Environment variables such as `TOKEN: ${env.TOKEN}`: no part of the key, and blotted out of what is kept of its output.",
+            doc: "Environment variables such as `TOKEN: ${env.TOKEN}`: no part of the key, blotted out of the kept stdout and stderr; a declared output that holds one fails the stage.",
         },
         Param {
             name: "timeout_seconds",
             kind: Type::Float(0.001, 1e9),
             default: Fallback::Yaml("3600"),
-            doc: "After this the program and all it started are ended, and the stage fails.",
+            doc: "After this the program and its process group are ended, and the stage fails.",
         },
     ],
     seeded: false,
@@ -133,7 +136,7 @@ impl Stage for Command {
         for (port, input) in inputs.all() {
             for (name, content) in &input.files {
                 let path = if name.is_empty() { folder.join(port) } else { folder.join(port).join(name) };
-                let written = disk::write_plain(&path, &content.bytes()?).and_then(|()| disk::make_read_only(&path));
+                let written = disk::write_plain(&path, &content.bytes()?).and_then(|()| disk::make_runnable(&path));
                 written.map_err(|error| StageError::Storage(error.to_string()))?;
             }
         }
@@ -166,6 +169,7 @@ impl Stage for Command {
                     self.run[0]
                 )));
             }
+            self.check_output(port, &whole, &folder)?;
             outputs.path(port, whole);
         }
         Ok(())
@@ -185,26 +189,34 @@ impl Command {
             };
             tokio::pin!(over);
             let started = tokio::time::Instant::now();
-            let mut ended = None;
+            let mut ended: Option<(End, tokio::time::Instant)> = None;
             loop {
                 tokio::select! {
                     over = &mut over => {
                         let (_, _, status) = over.map_err(|error| StageError::Failed(error.to_string()))?;
-                        break ended.unwrap_or(End::Exit(status));
+                        break ended.map_or(End::Exit(status), |(end, _)| end);
                     }
-                    () = tokio::time::sleep(GLANCE), if ended.is_none() => {
-                        if context.cancel.is_cancelled() {
-                            ended = Some(End::Cancelled);
-                        } else if started.elapsed() >= self.timeout {
-                            ended = Some(End::TimedOut);
+                    () = tokio::time::sleep(GLANCE) => {
+                        // A process that left the group may hold the output open for ever: it is not waited for.
+                        if ended.as_ref().is_some_and(|(_, since)| since.elapsed() >= GRACE) {
+                            break ended.map_or(End::Cancelled, |(end, _)| end);
                         }
-                        if ended.is_some() {
+                        let end = match () {
+                            () if ended.is_some() => None,
+                            () if context.cancel.is_cancelled() => Some(End::Cancelled),
+                            () if started.elapsed() >= self.timeout => Some(End::TimedOut),
+                            () => None,
+                        };
+                        if let Some(end) = end {
                             end_group(group);
+                            ended = Some((end, tokio::time::Instant::now()));
                         }
                     }
                 }
             }
         };
+        // What the program left running in its group has no business any more.
+        end_group(group);
         Ok((end, stdout, stderr))
     }
 
@@ -234,8 +246,36 @@ impl Command {
         })
     }
 
+    /// Blots secrets out, the longest first, so that one that begins like another leaves nothing of it.
     fn scrub(&self, bytes: Vec<u8>) -> Vec<u8> {
-        self.secrets.iter().fold(bytes, |bytes, (_, secret)| secret.scrub(&bytes))
+        let mut secrets: Vec<&Secret> = self.secrets.iter().flat_map(|(_, secret)| secret.all()).collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.reveal().len()));
+        secrets.into_iter().fold(bytes, |bytes, secret| secret.scrub(&bytes))
+    }
+
+    /// Refuses a declared output that holds a secret: it would be kept for good.
+    fn check_output(&self, port: &str, path: &Path, folder: &Path) -> Result<(), StageError> {
+        let storage = |error: disk::DiskError| StageError::Storage(error.to_string());
+        let folder = disk::absolute(folder).map_err(storage)?;
+        let files = match disk::look(path).map_err(storage)? {
+            disk::Entry::Directory => disk::walk(path).map_err(|error| StageError::Failed(error.to_string()))?,
+            _ => vec![(String::new(), path.to_owned())],
+        };
+        for (_, file) in files {
+            if !disk::absolute(&file).map_err(storage)?.starts_with(&folder) {
+                return Err(StageError::Failed(format!(
+                    "the output `{port}` leads out of the stage's folder by a link"
+                )));
+            }
+            let secrets = self.secrets.iter().flat_map(|(_, secret)| secret.all());
+            if !self.secrets.is_empty() {
+                let bytes = disk::read(&file).map_err(storage)?;
+                if secrets.into_iter().any(|secret| secret.is_in(&bytes)) {
+                    return Err(StageError::Failed(format!("the output `{port}` holds a secret and was not kept")));
+                }
+            }
+        }
+        Ok(())
     }
 }
 

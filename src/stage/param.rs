@@ -310,17 +310,19 @@ fn collect<T>(results: impl Iterator<Item = Result<T, Vec<Problem>>>) -> Result<
 }
 
 fn resolve(text: &str, env: Env<'_>) -> Result<Secret, String> {
-    let mut whole = String::new();
+    let (mut whole, mut parts) = (String::new(), Vec::new());
     let mut rest = text;
     while let Some(at) = rest.find("${env.") {
         whole.push_str(&rest[..at]);
         let Some(end) = rest[at..].find('}') else { break };
         let name = &rest[at + 6..at + end];
-        whole.push_str(&env(name).ok_or_else(|| name.to_owned())?);
+        let value = env(name).ok_or_else(|| name.to_owned())?;
+        whole.push_str(&value);
+        parts.push(Secret::new(value));
         rest = &rest[at + end + 1..];
     }
     whole.push_str(rest);
-    Ok(Secret::new(whole))
+    Ok(Secret::composed(whole, parts))
 }
 
 impl Value {

@@ -223,9 +223,9 @@ A pipeline file is YAML: `name` (for people), `seed` (42 if left out), `params`,
 
 - An input is another stage's output (`ingest.train`), a file, a directory or a glob (`data/*.csv`) relative to
   the workspace, or a named pointer (`ref:champion/phishing`). A file whose name could be a stage's output is
-  written with a path: `./ingest.train`.
-- `${params.x}` stands for the value of `x` under `params`, in any value; where it is the whole value, it keeps
-  its type. `--set x=1` overrides it. `$${` stands for `${`.
+  written with a path: `./ingest.train`; `flows.csv` is a file unless there is a stage `flows`.
+- `${params.x}` stands for the value of `x` under `params`, in any value below `stages`; where it is the whole
+  value, it keeps its type. `--set x=1` overrides it. `$${` stands for `${`.
 - `${env.NAME}` stands for an environment variable, only in parameters that hold a secret or an address. It is
   no part of a key, a record or a log.
 ";

@@ -90,7 +90,7 @@ fn queries_are_answered_while_a_run_is_going_on() {
     assert!(world.ok(&["status", "p.yaml"]).contains("reuse  quick"));
     let busy = world.netsec(&["run", "p.yaml", "--no-wait"]);
     assert_eq!(busy.code, 5);
-    assert!(busy.stderr.contains("the workspace is held by run "), "{}", busy.stderr);
+    assert!(busy.stderr.contains("the workspace is held by a run "), "{}", busy.stderr);
     // Asked to end, it stops cleanly, and ends its program with it.
     let pid = rustix_pid(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();

@@ -28,6 +28,7 @@ fn an_empty_folder_and_a_csv_lead_to_a_trained_model() {
     wrote pipelines/flows.yaml
     wrote schemas/flows.yaml
     the target is `label`: `normal` is benign (0), `attack` the attack (1)
+    if it is the other way round, change `target_map` in pipelines/flows.yaml
     `session` is left out: text with 600 different values
     next: netsec run pipelines/flows.yaml
     ");
@@ -36,7 +37,7 @@ fn an_empty_folder_and_a_csv_lead_to_a_trained_model() {
     columns:
       bytes: { type: float }
       duration: { type: float, nullable: true }
-      protocol: { type: text, allowed: [icmp, tcp, udp] }
+      protocol: { type: text }
       label: { type: text, allowed: [attack, normal] }
     ");
     let summary = world.run(&["pipelines/flows.yaml"]);
@@ -72,4 +73,35 @@ fn a_table_of_many_attacks_gets_one_class_for_all_of_them() {
     assert!(pipeline.contains("target_map: {normal: 0}\n      other_labels: 1"), "{pipeline}");
     let until = world.netsec(&["run", "pipelines/kdd.yaml", "--until", "transform"]);
     assert_eq!(until.code, 0, "{}", until.stderr);
+}
+
+#[test]
+fn any_file_name_gives_a_pipeline_that_checks() {
+    let world = World::new();
+    for file in ["2024-01.csv", "true.csv", "_x_.csv", "my data (1).csv", "größe.csv"] {
+        world.write(file, table());
+        let init = world.netsec(&["init", file]);
+        assert_eq!(init.code, 0, "{file}: {}", init.stderr);
+        let next = init.stderr.lines().find_map(|line| line.strip_prefix("next: netsec run ")).unwrap().to_owned();
+        world.ok(&["check", &next]);
+    }
+    assert_eq!(world.netsec(&["init", "true.csv", "--name", "../x"]).code, 2);
+}
+
+#[test]
+fn what_is_called_benign_is_benign() {
+    let world = World::new();
+    let labelled = |header: &str, labels: &[&str]| {
+        let row = |i: usize| format!("{i},{}\n", labels[i % labels.len()]);
+        format!("x,{header}\n{}", (0..40).map(row).collect::<String>())
+    };
+    let note = |header: &str, labels: &[&str]| {
+        world.write("t.csv", labelled(header, labels));
+        world.netsec(&["init", "t.csv", "--force"]).stderr.lines().nth(2).unwrap_or_default().to_owned()
+    };
+    assert!(
+        note("label", &["BENIGN", "DoS", "benign"]).contains("`BENIGN`, `benign` is benign (0), each of the 1 other")
+    );
+    assert!(note("is_benign", &["0", "1"]).contains("`1` is benign (0), `0` the attack (1)"));
+    assert!(note("label", &["attack", "normal"]).contains("`normal` is benign (0)"));
 }

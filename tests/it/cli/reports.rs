@@ -115,6 +115,8 @@ fn every_way_to_fail_has_its_code() {
     assert_eq!(code(&["run", "nowhere.yaml"]), 2);
     assert_eq!(code(&["run", "p.yaml", "--only", "sya"]), 2);
     assert_eq!(code(&["lineage", "nothing.here"]), 2);
+    assert_eq!(code(&["run", "p.yaml", "--from", "count", "--until", "say"]), 2);
+    assert_eq!(code(&["status", "p.yaml", "--only", "count"]), 3);
     world.write("wrong.yaml", "stages: { a: { kind: nonsense } }");
     assert_eq!(code(&["run", "wrong.yaml"]), 3);
     assert_eq!(code(&["check", "p.yaml"]), 0);
@@ -183,6 +185,101 @@ fn a_command_that_hangs_is_ended_with_all_it_started() {
     assert_eq!(output.code, 1);
     assert!(output.stderr.contains("was ended after 0.3 s"), "{}", output.stderr);
     assert!(output.stderr.contains("begun"), "{}", output.stderr);
+}
+
+#[test]
+fn a_process_that_left_its_group_is_not_waited_for() {
+    let world = World::new();
+    world.write(
+        "p.yaml",
+        "stages: { a: { kind: command, with: { run: [sh, -c, 'setsid sleep 30 & echo hi'], timeout_seconds: 0.2 } } }",
+    );
+    let started = std::time::Instant::now();
+    let output = world.netsec(&["run", "p.yaml"]);
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    assert!(output.stderr.contains("was ended after 0.2 s"), "{}", output.stderr);
+    assert!(started.elapsed().as_secs() < 25, "it was waited for");
+}
+
+#[test]
+fn secrets_and_links_do_not_leave_through_outputs() {
+    let world = World::new();
+    let secret = |run: &str, outputs: &str| {
+        format!(
+            "stages: {{ a: {{ kind: command, with: {{ run: [sh, -c, '{run}'], outputs: {{ {outputs} }}, secrets: {{ A: '${{env.S1}}', B: 'Bearer ${{env.S2}}' }} }} }} }}"
+        )
+    };
+    let run = |text: String| {
+        world.write("p.yaml", text);
+        world.command(&["run", "p.yaml"]).env("S1", "abc").env("S2", "abcdef-token").output().unwrap()
+    };
+    assert!(run(secret("echo $A; echo $B; echo $B | cut -c8-", "")).status.success());
+    assert_eq!(world.ok(&["cat", "a.stdout"]), "***\n***\n***\n");
+    let kept = run(secret("env >all", "out: all"));
+    assert_eq!(kept.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&kept.stderr).contains("the output `out` holds a secret"));
+    let linked = run(secret("ln -s /etc/hostname all", "out: all"));
+    assert!(String::from_utf8_lossy(&linked.stderr).contains("leads out of the stage's folder by a link"));
+    for (_, path) in netsec::base::disk::walk(&world.root().join("cache")).unwrap() {
+        let bytes = std::fs::read(&path).unwrap();
+        assert!(!bytes.windows(12).any(|window| window == b"abcdef-token"), "{}", path.display());
+    }
+}
+
+#[test]
+fn a_script_of_ones_own_is_an_input() {
+    let world = World::new();
+    world.write("tool.sh", "#!/bin/sh\necho one\n");
+    world.write("p.yaml", "stages: { a: { kind: command, inputs: { script: tool.sh }, with: { run: [./script] } } }");
+    let refused = world.netsec(&["check", "p.yaml"]);
+    assert!(refused.stderr.contains("a file of that name is written `./tool.sh`"), "{}", refused.stderr);
+    world.write("p.yaml", "stages: { a: { kind: command, inputs: { script: ./tool.sh }, with: { run: [./script] } } }");
+    world.ok(&["run", "p.yaml"]);
+    assert_eq!(world.ok(&["cat", "a.stdout"]), "one\n");
+    world.write("tool.sh", "#!/bin/sh\necho two\n");
+    world.ok(&["run", "p.yaml"]);
+    assert_eq!(world.ok(&["cat", "a.stdout"]), "two\n");
+}
+
+#[test]
+fn a_glob_means_the_same_from_everywhere() {
+    let world = World::new();
+    world.write("w/data/a.csv", "x,y\n1,1\n");
+    world.write(
+        "w/p.yaml",
+        "stages: { a: { kind: command, inputs: { d: 'data/*.csv' }, with: { run: [find, d, -type, f] } } }",
+    );
+    let from_outside = world.run(&["p.yaml", "-C", "w"]);
+    assert_eq!(world.ok(&["cat", "a.stdout", "-C", "w"]), "d/a.csv\n");
+    let whole = world.root().join("w");
+    let by_path = world.run(&["p.yaml", "-C", whole.to_str().unwrap()]);
+    assert_eq!(crate::world::outcomes(&by_path), ["a reused"]);
+    assert_eq!(from_outside["outcome"], "succeeded");
+}
+
+#[test]
+fn data_that_cannot_be_written_is_not_lost_in_silence() {
+    let world = World::new();
+    world.write("p.yaml", PIPELINE);
+    world.ok(&["run", "p.yaml"]);
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let status =
+        world.command(&["cat", "say.stdout"]).stdout(full).stderr(std::process::Stdio::null()).status().unwrap();
+    assert_eq!(status.code(), Some(5));
+}
+
+#[test]
+fn other_classes_for_the_same_labels_are_not_compared() {
+    let world = World::shipped();
+    world.ok(&["run", "pipelines/default.yaml"]);
+    let default = std::fs::read_to_string(world.root().join("pipelines/default.yaml")).unwrap();
+    world.write(
+        "swapped.yaml",
+        default.replace("with: { target: result }", "with: { target: result, target_map: { -1: 1, 1: 0 } }"),
+    );
+    let output = world.netsec(&["run", "swapped.yaml"]);
+    assert_eq!(output.code, 4, "{}", output.stderr);
+    assert!(output.stderr.contains("with other classes for the same labels"), "{}", output.stderr);
 }
 
 #[test]
