@@ -22,14 +22,14 @@ pub fn cache(workspace: &Workspace, args: &Cache) -> Result<Exit, AppError> {
 fn verify(workspace: &Workspace, json: bool) -> Result<Exit, AppError> {
     let verified = workspace.verify()?;
     if json {
-        out::json(&json!({"sound": verified.sound, "bad": verified.bad}));
+        out::json(&json!({"sound": verified.sound, "bad": verified.bad}))?;
     } else {
         for line in &verified.bad {
-            out::data(format!("{line}\n").as_bytes());
+            out::data(format!("{line}\n").as_bytes())?;
         }
         out::say(&format!("{} blobs are sound, {} bad", verified.sound, verified.bad.len()));
         if !verified.bad.is_empty() {
-            out::say("the next run sets damaged blobs aside and makes what is missing again");
+            out::say("a run sets damaged blobs aside, and makes again what it needs of them and of what is missing");
         }
     }
     Ok(if verified.bad.is_empty() { Exit::Done } else { Exit::Failed })
@@ -38,7 +38,7 @@ fn verify(workspace: &Workspace, json: bool) -> Result<Exit, AppError> {
 fn stats(workspace: &Workspace, json: bool) -> Result<Exit, AppError> {
     let stats = workspace.stats()?;
     if json {
-        out::json(&json!(stats));
+        out::json(&json!(stats))?;
         return Ok(Exit::Done);
     }
     let row = |name: &str, value: String| vec![name.to_owned(), value];
@@ -48,6 +48,6 @@ fn stats(workspace: &Workspace, json: bool) -> Result<Exit, AppError> {
         row("actions", stats.actions.to_string()),
         row("runs", stats.runs.to_string()),
     ];
-    out::data(table::columns(&rows).as_bytes());
+    out::data(table::columns(&rows).as_bytes())?;
     Ok(Exit::Done)
 }

@@ -14,7 +14,7 @@ pub fn cat(workspace: &Workspace, args: &Cat) -> Result<Exit, AppError> {
     let (digest, name) = workspace.find(&workspace.reading()?.ledger, &args.target)?;
     let files = workspace.fetch(&digest)?;
     match (&args.output, files.as_slice()) {
-        (None, [(path, bytes)]) if path.is_empty() => out::data(bytes),
+        (None, [(path, bytes)]) if path.is_empty() => out::data(bytes)?,
         (None, _) => return Err(AppError::Usage(format!("`{name}` is a directory: name one to write with `-o PATH`"))),
         (Some(output), files) => {
             for (path, bytes) in files {

@@ -22,14 +22,14 @@ pub fn check(workspace: &Workspace, args: &Check) -> Result<Exit, AppError> {
             let count = loaded.pipeline.stages.len();
             let plural = if count == 1 { "stage" } else { "stages" };
             if args.json {
-                out::json(&json!({"file": args.file, "problems": []}));
+                out::json(&json!({"file": args.file, "problems": []}))?;
             } else {
                 out::say(&format!("`{}` is right: {count} {plural}", args.file));
             }
             Ok(Exit::Done)
         }
         Err(AppError::Report(report)) if args.json => {
-            out::json(&problems(&report));
+            out::json(&problems(&report))?;
             Ok(Exit::Pipeline)
         }
         Err(error) => Err(error),

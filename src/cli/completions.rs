@@ -2,14 +2,18 @@
 
 use clap::CommandFactory;
 
+use crate::app::workspace::AppError;
 use crate::cli::args::{Arguments, Completions};
 use crate::cli::exit::Exit;
 use crate::cli::out;
 
 /// Prints a completion script.
-pub fn completions(args: &Completions) -> Exit {
+///
+/// # Errors
+/// The standard output could not be written.
+pub fn completions(args: &Completions) -> Result<Exit, AppError> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Arguments::command(), "netsec", &mut script);
-    out::data(&script);
-    Exit::Done
+    out::data(&script)?;
+    Ok(Exit::Done)
 }

@@ -51,10 +51,10 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
         Command::Cat(args) => cat::cat(&workspace, args),
         Command::Check(args) => check::check(&workspace, args),
         Command::Graph(args) => graph::graph(&workspace, args),
-        Command::Schema(args) => Ok(schema::schema(args)),
+        Command::Schema(args) => schema::schema(args),
         Command::Cache(args) => cache::cache(&workspace, args),
         Command::Init(args) => init::init(&workspace, args),
-        Command::Completions(args) => Ok(completions::completions(args)),
+        Command::Completions(args) => completions::completions(args),
     }
 }
 

@@ -17,9 +17,9 @@ pub fn explain(workspace: &Workspace, args: &Explain) -> Result<Exit, AppError> 
     let spec = &loaded.pipeline.stages[stage];
     let row = Row { id: spec.id.as_str(), kind: spec.kind.name, decision: &plan.decisions[&stage] };
     if args.json {
-        out::json(&table::plan_json(&[row]));
+        out::json(&table::plan_json(&[row]))?;
     } else {
-        out::data(table::explain(&row).as_bytes());
+        out::data(table::explain(&row).as_bytes())?;
     }
     Ok(Exit::Done)
 }

@@ -14,9 +14,9 @@ use crate::cli::{out, run};
 pub fn graph(workspace: &Workspace, args: &Graph) -> Result<Exit, AppError> {
     let loaded = run::load(workspace, &args.file, &[])?;
     match args.format {
-        GraphFormat::Dot => out::data(loaded.dot().as_bytes()),
-        GraphFormat::Mermaid => out::data(loaded.mermaid().as_bytes()),
-        GraphFormat::Json => out::json(&nodes(&loaded)),
+        GraphFormat::Dot => out::data(loaded.dot().as_bytes())?,
+        GraphFormat::Mermaid => out::data(loaded.mermaid().as_bytes())?,
+        GraphFormat::Json => out::json(&nodes(&loaded))?,
     }
     Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C and the request to end: once to stop cleanly, twice to stop at once.
+//! Ctrl-C, the request to end and a closed terminal: once to stop cleanly, twice to stop at once.
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -11,8 +11,8 @@ pub fn listen(cancel: &Cancel) {
     std::thread::spawn(move || {
         let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
         runtime.block_on(async {
-            let (Ok(mut interrupt), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
             else {
                 return;
             };
@@ -20,6 +20,7 @@ pub fn listen(cancel: &Cancel) {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
+                    _ = hang_up.recv() => {}
                 }
                 if cancel.is_cancelled() {
                     leave();

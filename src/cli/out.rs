@@ -1,18 +1,32 @@
 //! Where the words go: data to the standard output, talk to the standard error.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::base::disk::DiskError;
+
 /// Writes data. A reader that has gone away is no error: it has what it wanted.
-pub fn data(bytes: &[u8]) {
+///
+/// # Errors
+/// The data could not be written, as to a full disk.
+pub fn data(bytes: &[u8]) -> Result<(), DiskError> {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(bytes).and_then(|()| out.flush());
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(cause) if cause.kind() != ErrorKind::BrokenPipe => {
+            Err(DiskError { verb: "write to", path: PathBuf::from("the standard output"), cause })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a JSON value as data, indented.
-pub fn json(value: &Value) {
-    data(format!("{value:#}\n").as_bytes());
+///
+/// # Errors
+/// As `data`.
+pub fn json(value: &Value) -> Result<(), DiskError> {
+    data(format!("{value:#}\n").as_bytes())
 }
 
 /// Says a line to a person.

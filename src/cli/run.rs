@@ -42,7 +42,7 @@ pub fn run(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
     let summary = workspace.run(&loaded, &wish, &terms)?;
     if args.json {
         let (run, outcome) = (summary.run.as_str(), summary.outcome.as_str());
-        out::json(&table::summary_json(run, &args.file, outcome, summary.seconds, &summary.stages));
+        out::json(&table::summary_json(run, &args.file, outcome, summary.seconds, &summary.stages))?;
     }
     Ok(of_stages(&summary.stages))
 }

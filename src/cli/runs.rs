@@ -15,10 +15,10 @@ use crate::reporter::table;
 pub fn runs(workspace: &Workspace, args: &Runs) -> Result<Exit, AppError> {
     let all = workspace.reading()?.ledger.runs()?;
     let latest = &all[all.len().saturating_sub(args.most)..];
-    match (args.json, latest.is_empty()) {
-        (true, _) => out::json(&json!(latest.iter().rev().collect::<Vec<_>>())),
+    match (args.json, all.is_empty()) {
+        (true, _) => out::json(&json!(latest.iter().rev().collect::<Vec<_>>()))?,
         (false, true) => out::say("there is no run yet: `netsec run PIPELINE`"),
-        (false, false) => out::data(table::runs(latest).as_bytes()),
+        (false, false) => out::data(table::runs(latest).as_bytes())?,
     }
     Ok(Exit::Done)
 }

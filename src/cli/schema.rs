@@ -1,5 +1,6 @@
 //! `netsec schema`.
 
+use crate::app::workspace::AppError;
 use crate::cli::args::{Schema, SchemaFormat};
 use crate::cli::exit::Exit;
 use crate::cli::out;
@@ -7,10 +8,13 @@ use crate::kinds::list::registry;
 use crate::stage::schema as pages;
 
 /// Prints the JSON Schema or the reference page.
-pub fn schema(args: &Schema) -> Exit {
+///
+/// # Errors
+/// The standard output could not be written.
+pub fn schema(args: &Schema) -> Result<Exit, AppError> {
     match args.format {
-        SchemaFormat::Json => out::json(&pages::json_schema(&registry())),
-        SchemaFormat::Markdown => out::data(pages::reference(&registry()).as_bytes()),
+        SchemaFormat::Json => out::json(&pages::json_schema(&registry()))?,
+        SchemaFormat::Markdown => out::data(pages::reference(&registry()).as_bytes())?,
     }
-    Exit::Done
+    Ok(Exit::Done)
 }

@@ -27,9 +27,9 @@ pub fn show(workspace: &Workspace, loaded: &Loaded, wish: &Wish, json: bool) -> 
     };
     let rows: Vec<Row<'_>> = plan.wanted.iter().map(row).collect();
     if json {
-        out::json(&table::plan_json(&rows));
+        out::json(&table::plan_json(&rows))?;
     } else {
-        out::data(table::plan(&rows).as_bytes());
+        out::data(table::plan(&rows).as_bytes())?;
     }
     Ok(Exit::Done)
 }

@@ -4,6 +4,7 @@ use serde_json::{Value as Json, json};
 
 use crate::frame::codec;
 use crate::frame::table::Table;
+use crate::kinds::train::gate_fits;
 use crate::model::bundle::Bundle;
 use crate::model::compare::mcnemar;
 use crate::model::metrics::{CHOICES, Metrics};
@@ -41,7 +42,7 @@ pub const KIND: Kind = Kind {
             name: "metric",
             kind: Type::Choice(&CHOICES),
             default: Fallback::Yaml("f1"),
-            doc: "What the models are compared by.",
+            doc: "What the models are compared by; `log_loss` counts negated, so that greater is better.",
         },
         Param {
             name: "min_score",
@@ -67,6 +68,7 @@ struct Evaluate {
 }
 
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
+    gate_fits(values)?;
     Ok(Box::new(Evaluate {
         metric: values.text("metric").unwrap_or_default().to_owned(),
         min_score: values.float("min_score").unwrap_or_default(),
@@ -96,11 +98,21 @@ impl Stage for Evaluate {
         let (challenger, y) = self.judge(inputs.one("model"), &test, "challenger")?;
         context.check()?;
         let champion = match inputs.maybe("champion") {
-            Some(input) => Some(self.judge(input, &test, "champion").map_err(|error| {
-                StageError::Data(format!("{error}; to start a new line of champions, name another `ref:`"))
+            Some(input) => Some(self.judge(input, &test, "champion").map_err(|error| match error {
+                StageError::Data(why) => {
+                    StageError::Data(format!("{why}; to start a new line of champions, name another `ref:`"))
+                }
+                other => other,
             })?),
             None => None,
         };
+        if champion.as_ref().is_some_and(|(_, labels)| *labels != y) {
+            return Err(StageError::Data(
+                "the champion was trained with other classes for the same labels (`target_map`): they cannot be \
+                 compared; to start a new line of champions, name another `ref:`"
+                    .to_owned(),
+            ));
+        }
         let (mut reasons, mut accepted) = (Vec::new(), challenger.score >= self.min_score);
         let (metric, score) = (&self.metric, challenger.score);
         let word = if accepted { "reaches" } else { "does not reach" };

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use crate::base::name::check_word;
 use crate::frame::table::{ColumnType, Table};
 use crate::source::files::{FileFormat, read};
 
 /// Text columns with more categories than this are left out.
-const CATEGORIES: usize = 50;
-/// Whole-number columns with at most this many values get a list of allowed ones.
-const FEW: usize = 10;
+const CATEGORIES: usize = 100;
 /// Labels that mean "no attack", when they are compared in lower case.
 const BENIGN: [&str; 10] = ["-1", "0", "normal", "benign", "legitimate", "good", "ham", "clean", "no", "false"];
 
@@ -30,7 +29,12 @@ pub fn name_of(path: &str) -> String {
     let stem = Path::new(path).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let stem = stem.split('.').next().unwrap_or_default().to_owned();
     let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
-    if name.is_empty() { "pipeline".to_owned() } else { name }
+    let name = name.trim_matches(['_', '-']).to_owned();
+    match () {
+        () if name.is_empty() => "pipeline".to_owned(),
+        () if name.starts_with(|c: char| c.is_ascii_digit()) => format!("data-{name}"),
+        () => name,
+    }
 }
 
 /// Infers a pipeline and a schema.
@@ -38,6 +42,7 @@ pub fn name_of(path: &str) -> String {
 /// # Errors
 /// The table cannot be read; the target is not there or not of two classes.
 pub fn write(name: &str, path: &str, bytes: Vec<u8>, target: Option<&str>) -> Result<Starter, String> {
+    check_word(name).map_err(|why| format!("--name: {why}"))?;
     let na: Vec<String> = ["", "na", "NA", "N/A", "nan", "NaN", "null"].map(str::to_owned).to_vec();
     let format = FileFormat::detect(&bytes);
     let table = read(bytes, format, &na).map_err(|error| format!("`{path}`: {error}"))?;
@@ -49,9 +54,12 @@ pub fn write(name: &str, path: &str, bytes: Vec<u8>, target: Option<&str>) -> Re
     let counts = table.counts(&target).map_err(|error| format!("--target: {error}"))?;
     let labels = labels(&target, &counts)?;
     let drop = dropped(&table, &target)?;
-    let mut notes = vec![format!("the target is `{target}`: {}", labels.note)];
+    let mut notes = vec![
+        format!("the target is `{target}`: {}", labels.note),
+        format!("if it is the other way round, change `target_map` in pipelines/{name}.yaml"),
+    ];
     notes.extend(drop.iter().map(|(column, why)| format!("`{column}` is left out: {why}")));
-    let schema = schema(&table, &drop)?;
+    let schema = schema(&table, &target, &drop)?;
     let pipeline = pipeline(name, path, &target, &labels, &drop);
     Ok(Starter { pipeline, schema, notes })
 }
@@ -70,26 +78,36 @@ fn labels(target: &str, counts: &BTreeMap<String, usize>) -> Result<Labels, Stri
             Err(format!("the target `{target}` has fewer than two labels: name another column with `--target`"))
         }
         [first, second] => {
-            let zero = if benign(second) && !benign(first) { *second } else { *first };
-            let one = if zero == *first { *second } else { *first };
+            // `is_benign: 1` is benign; otherwise the label that is called so, or else the first.
+            let asks_for_benign = ["benign", "legit", "normal"].iter().any(|word| target.to_lowercase().contains(word));
+            let (low, high) = if benign(second) && !benign(first) { (*second, *first) } else { (*first, *second) };
+            let (zero, one) = if asks_for_benign { (high, low) } else { (low, high) };
             let map = format!("{{{}: 0, {}: 1}}", quote(zero), quote(one));
             Ok(Labels { map, others: false, note: format!("`{zero}` is benign (0), `{one}` the attack (1)") })
         }
-        _ => match all.iter().copied().find(|label| benign(label)) {
-            Some(zero) if all.len() <= 200 => Ok(Labels {
-                map: format!("{{{}: 0}}", quote(zero)),
-                others: true,
-                note: format!("`{zero}` is benign (0), each of the {} other labels an attack (1)", all.len() - 1),
-            }),
-            _ => {
+        _ => {
+            let zeros: Vec<&String> = all.iter().copied().filter(|label| benign(label)).collect();
+            if zeros.is_empty() || zeros.len() == all.len() || all.len() > 200 {
                 let some: Vec<&str> = all.iter().take(5).map(|label| label.as_str()).collect();
-                Err(format!(
-                    "the target `{target}` has {} labels ({}, …) and none is called benign: name another column with `--target`",
+                let more = if all.len() > 5 { ", …" } else { "" };
+                return Err(format!(
+                    "the target `{target}` has {} labels ({}{more}) and none is called benign: name another column with `--target`",
                     all.len(),
                     some.join(", ")
-                ))
+                ));
             }
-        },
+            let map: Vec<String> = zeros.iter().map(|label| format!("{}: 0", quote(label))).collect();
+            let names: Vec<String> = zeros.iter().map(|label| format!("`{label}`")).collect();
+            Ok(Labels {
+                map: format!("{{{}}}", map.join(", ")),
+                others: true,
+                note: format!(
+                    "{} is benign (0), each of the {} other labels an attack (1)",
+                    names.join(", "),
+                    all.len() - zeros.len()
+                ),
+            })
+        }
     }
 }
 
@@ -110,7 +128,7 @@ fn dropped(table: &Table, target: &str) -> Result<Vec<(String, String)>, String>
     Ok(drop)
 }
 
-fn schema(table: &Table, drop: &[(String, String)]) -> Result<String, String> {
+fn schema(table: &Table, target: &str, drop: &[(String, String)]) -> Result<String, String> {
     let mut text = String::from(
         "# What the data must look like. Made by `netsec init`; make it as strict as you know it to be.\ncolumns:\n",
     );
@@ -119,8 +137,12 @@ fn schema(table: &Table, drop: &[(String, String)]) -> Result<String, String> {
         let counts = table.counts(&name).map_err(|error| error.to_string())?;
         let nullable = counts.values().sum::<usize>() < table.height();
         let mut rule = format!("type: {}", kind.as_str());
-        let few = counts.len() <= FEW && matches!(kind, ColumnType::Int | ColumnType::Text);
-        if few {
+        // The next batch of data brings other values, but neither other labels nor a fourth level of three.
+        let levels = kind == ColumnType::Int
+            && counts.len() > 1
+            && counts.keys().all(|value| matches!(value.as_str(), "-1" | "0" | "1"));
+        let listed = levels || (name == target && counts.len() <= 2 && kind != ColumnType::Float);
+        if listed {
             let mut values: Vec<&String> = counts.keys().collect();
             if kind == ColumnType::Int {
                 values.sort_by_key(|value| value.parse::<i64>().unwrap_or_default());
@@ -142,12 +164,12 @@ fn schema(table: &Table, drop: &[(String, String)]) -> Result<String, String> {
 fn pipeline(name: &str, path: &str, target: &str, labels: &Labels, drop: &[(String, String)]) -> String {
     let dropped: Vec<String> = drop.iter().map(|(column, _)| quote(column)).collect();
     let path = if path.contains('/') { path.to_owned() } else { format!("./{path}") };
-    let (path, target) = (quote(&path), quote(target));
+    let (path, target, quoted) = (quote(&path), quote(target), quote(name));
     let others = if labels.others { "\n      other_labels: 1" } else { "" };
     format!(
         "\
 # From `{name}` to an accepted model. Made by `netsec init`; `netsec schema --format markdown` explains every key.
-name: {name}
+name: {quoted}
 params:
   data: {path}
 stages:
@@ -169,11 +191,11 @@ stages:
   train:
     kind: train
     inputs: {{ train: transform.train, preprocessor: transform.preprocessor }}
-    with: {{ metric: f1, min_score: 0.5 }}
+    with: {{ metric: roc_auc, min_score: 0.7 }}
   evaluate:
     kind: evaluate
     inputs: {{ model: train.model, test: validate.test, champion: \"ref:champion/{name}\" }}
-    with: {{ metric: f1, min_score: 0.5 }}
+    with: {{ metric: roc_auc, min_score: 0.7 }}
 ",
         dropped.join(", "),
         labels.map,

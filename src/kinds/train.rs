@@ -72,7 +72,7 @@ pub const KIND: Kind = Kind {
             name: "metric",
             kind: Type::Choice(&CHOICES),
             default: Fallback::Yaml("f1"),
-            doc: "What the best is best at.",
+            doc: "What the best is best at; `log_loss` counts negated, so that greater is better.",
         },
         Param {
             name: "min_score",
@@ -125,6 +125,9 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
             help: Some("name at least one learner".to_owned()),
         });
     }
+    if let Err(more) = gate_fits(values) {
+        faults.extend(more);
+    }
     if !faults.is_empty() {
         return Err(faults);
     }
@@ -134,6 +137,17 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         metric: values.text("metric").unwrap_or_default().to_owned(),
         min_score: values.float("min_score").unwrap_or_default(),
     }))
+}
+
+/// A negated loss never reaches a positive score: such a gate refuses everything.
+pub(crate) fn gate_fits(values: &Values) -> Result<(), Vec<Fault>> {
+    let impossible = values.text("metric") == Some("log_loss") && values.float("min_score").unwrap_or_default() > 0.0;
+    if !impossible {
+        return Ok(());
+    }
+    let message = "`log_loss` counts negated and is never above 0: nothing can reach this `min_score`".to_owned();
+    let help = Some("set it to the negated greatest loss, such as `min_score: -0.3`".to_owned());
+    Err(vec![Fault { path: vec![Step::Key("min_score".to_owned())], message, help }])
 }
 
 type Wrong = (Option<Step>, String, Option<String>);

@@ -123,6 +123,9 @@ impl Model {
             Self::Forest(model) => trees::predict(|| model.predict(&matrix)),
             Self::Extra(model) => trees::predict(|| model.predict(&matrix)),
         })?;
+        if raw.iter().any(|p| !p.is_finite()) {
+            return Err(ModelError("the model gave a probability that is not finite".to_owned()));
+        }
         Ok(raw.into_iter().map(|p| p.clamp(0.0, 1.0)).collect())
     }
 }

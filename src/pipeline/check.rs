@@ -223,8 +223,15 @@ impl Scope<'_> {
             }
             (None, _) => {}
         }
+        if text.value.contains("${env.") {
+            let help = "the environment is read only where a secret or an address belongs; use `params:` and `--set`";
+            return Err(problem::wrong_reference("an input cannot come from the environment", span, help).into());
+        }
         let Some((id, output)) = stage_output(&text.value) else { return Ok(Origin::File(text.value.clone())) };
         let Some(&index) = self.ids.get(id) else {
+            if FILE_ENDINGS.contains(&output) {
+                return Ok(Origin::File(text.value.clone()));
+            }
             let ids = self.outline.stages.iter().map(|stage| stage.id.value.as_str());
             return Err(problem::unknown_stage(id, &text.value, span, ids).into());
         };
@@ -257,6 +264,9 @@ fn find_port<'a>(kind: &'a Kind, port: &Spanned<String>) -> Result<Option<&'a Po
         },
     }
 }
+
+/// Endings that make `name.ending` a file if there is no stage of that name.
+const FILE_ENDINGS: [&str; 10] = ["csv", "tsv", "parquet", "ndjson", "jsonl", "json", "yaml", "yml", "txt", "gz"];
 
 /// Splits `stage.port`; anything with a character that names do not have is a file.
 fn stage_output(text: &str) -> Option<(&str, &str)> {

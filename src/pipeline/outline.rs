@@ -48,6 +48,7 @@ pub fn outline(mut root: Node, sets: &[Set]) -> (Outline, Vec<Problem>) {
         return (outline, problems);
     };
     let mut params = take_params(entries, &mut problems);
+    problems.extend(params.iter().filter_map(|(_, node)| problem::reference_in_params(node)));
     problems.extend(interpolate::apply_sets(&mut params, sets));
     let mut stages = false;
     for (key, mut node) in std::mem::take(entries) {

@@ -3,6 +3,7 @@
 use crate::base::nearest::suggest;
 use crate::base::problem::Problem;
 use crate::base::source::{Span, Spanned};
+use crate::base::tree::Node;
 
 /// A key that means nothing where it stands.
 pub fn unknown_key(key: &Spanned<String>, known: &[&'static str]) -> Problem {
@@ -98,6 +99,15 @@ pub fn unknown_param<'a>(name: &str, span: Span, params: impl IntoIterator<Item 
     Problem::new("pipeline::unknown_param", format!("there is no parameter `{name}` under `params`"))
         .at(span, "used here")
         .help(suggest(name, params).or_else(|| Some(format!("declare it: `params: {{ {name}: … }}`"))))
+}
+
+/// A value under `params` that refers to something else.
+pub fn reference_in_params(node: &Node) -> Option<Problem> {
+    node.as_text().filter(|text| text.contains("${")).map(|_| {
+        Problem::new("pipeline::bad_interpolation", "a value under `params` cannot refer to another")
+            .at(node.span, "taken as it stands")
+            .help("put the text together where it is used: `${params.a}/${params.b}`".to_owned())
+    })
 }
 
 /// A reference that is not finished or of an unknown sort.

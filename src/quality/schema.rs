@@ -237,8 +237,11 @@ fn column(rule: &ColumnRule, table: &Table, found: &mut Vec<Violation>) -> Resul
     let numeric = matches!(kind, ColumnType::Int | ColumnType::Float | ColumnType::Bool);
     match rule.kind {
         ColumnKind::Int | ColumnKind::Float if !numeric => {
-            let is_number = |text: &String| text.trim().parse::<f64>().is_ok();
-            check("type", "not a number", &|row| texts[row].as_ref().is_some_and(|text| !is_number(text)));
+            check("type", "text where a number is needed", &|row| texts[row].is_some());
+            return Ok(());
+        }
+        ColumnKind::Text if kind != ColumnType::Text => {
+            check("type", "not text", &|row| texts[row].is_some());
             return Ok(());
         }
         ColumnKind::Bool if kind != ColumnType::Bool => {

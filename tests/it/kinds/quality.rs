@@ -67,6 +67,17 @@ fn every_broken_rule_is_found() {
 }
 
 #[test]
+fn text_is_no_number_even_if_it_looks_like_one() {
+    let rules =
+        schema::parse("s.yaml", b"columns:\n  a: { type: int, min: 0 }\n  b: { type: text }\n".to_vec()).unwrap();
+    let rows = b"{\"a\": \"-10\", \"b\": 1}\n".to_vec();
+    let table = netsec::source::files::read(rows, netsec::source::files::FileFormat::Ndjson, &[]).unwrap();
+    let found: Vec<String> =
+        schema::violations(&rules, &table).unwrap().iter().map(|v| format!("{} {}", v.column, v.rule)).collect();
+    assert_eq!(found, ["a type", "b type"]);
+}
+
+#[test]
 fn a_wrong_schema_file_is_told_with_its_places() {
     let text = "columns:\n  a: { type: nit }\n  b: { tpye: int }\n  c: 3\nothers: allow\n";
     let report = schema::parse("s.yaml", text.as_bytes().to_vec()).unwrap_err();
