@@ -102,7 +102,10 @@ impl Stage for Transform {
             let table =
                 codec::decode(inputs.one(port).bytes()?).map_err(|error: TableError| StageError::Data(error.0))?;
             match table.height() {
-                0 => Err(StageError::Data(format!("the table `{port}` has no rows: change `test_share` in `ingest`"))),
+                0 => Err(StageError::Data(format!(
+                    "the table `{port}` has no rows: change `test_share` in `ingest`, or bring more rows that differ (equal ones \
+                     are kept on one side)"
+                ))),
                 _ => Ok(table),
             }
         };

@@ -23,10 +23,12 @@ impl TargetMap {
     pub fn apply(&self, labels: &[Option<String>]) -> Result<Vec<f64>, String> {
         let class = |(row, label): (usize, &Option<String>)| {
             let row = row + 1;
-            let Some(label) = label else { return Err(format!("row {row} has no label")) };
+            let Some(label) = label else {
+                return Err(format!("row {row} of this part has no label: take such rows out of the data first"));
+            };
             self.classes.get(label).copied().or(self.others).map(f64::from).ok_or_else(|| {
                 let help = suggest(label, self.classes.keys().map(String::as_str)).unwrap_or_default();
-                format!("row {row} has the label `{label}`, which `target_map` does not know: {help}")
+                format!("row {row} of this part has the label `{label}`, which `target_map` does not know: {help}")
             })
         };
         labels.iter().enumerate().map(class).collect()

@@ -51,6 +51,7 @@ pub fn read(bytes: Vec<u8>, format: FileFormat, na: &[String]) -> Result<Table, 
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(TableError("the file is empty".to_owned()));
     }
+    refuse_odd(&bytes, format)?;
     let table = match format {
         FileFormat::Csv => read_csv(bytes, na),
         FileFormat::Parquet => codec::decode(bytes).and_then(|table| blank(&table, na)),
@@ -67,8 +68,69 @@ fn read_csv(bytes: Vec<u8>, na: &[String]) -> Result<Table, TableError> {
     let nulls = NullValues::AllColumns(na.iter().map(|value| value.as_str().into()).collect());
     let parse = CsvParseOptions::default().with_null_values(Some(nulls));
     let options = CsvReadOptions::default().with_infer_schema_length(None).with_parse_options(parse);
-    let frame = options.into_reader_with_file_handle(Cursor::new(bytes)).finish().map_err(error)?;
-    Ok(Table { frame })
+    let reader = options.into_reader_with_file_handle(Cursor::new(&bytes));
+    match reader.finish() {
+        Ok(frame) => Ok(Table { frame }),
+        // The library's words name switches of its own; what is wrong is told in ours where it can be found.
+        Err(library) => Err(odd_record(&bytes).map_or_else(|| error(library), TableError)),
+    }
+}
+
+/// Refuses what is not the text it should be, in words that say what it is.
+fn refuse_odd(bytes: &[u8], format: FileFormat) -> Result<(), TableError> {
+    let refuse = |what: &str| Err(TableError(what.to_owned()));
+    match bytes {
+        [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => refuse("the file is compressed: unpack it first"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => refuse("the file is UTF-16: save it as UTF-8"),
+        _ if format == FileFormat::Parquet => Ok(()),
+        [b'[', ..] => refuse("the file is one JSON list: write one object a line instead (NDJSON)"),
+        _ => match std::str::from_utf8(bytes) {
+            Ok(text) if format == FileFormat::Csv => refuse_separator(text.lines().next().unwrap_or_default()),
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+                Err(TableError(format!("line {line} is not UTF-8: save the file as UTF-8")))
+            }
+        },
+    }
+}
+
+fn refuse_separator(header: &str) -> Result<(), TableError> {
+    let other = [';', '\t', '|'].into_iter().find(|separator| header.contains(*separator));
+    match other {
+        Some(separator) if !header.contains(',') => Err(TableError(format!(
+            "the columns seem to be separated by {separator:?}: only commas are read; convert the file first"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Finds the first record with more fields than the header, and says where it is and how many there are.
+fn odd_record(bytes: &[u8]) -> Option<String> {
+    let (mut line, mut start, mut fields, mut quoted) = (1, 1, 1, false);
+    let mut counts: Vec<(usize, usize)> = Vec::new();
+    for byte in bytes {
+        match byte {
+            b'"' => quoted = !quoted,
+            b',' if !quoted => fields += 1,
+            b'\n' => {
+                line += 1;
+                if !quoted {
+                    counts.push((start, fields));
+                    (start, fields) = (line, 1);
+                }
+            }
+            _ => {}
+        }
+    }
+    if quoted {
+        return Some(format!("a quote that opens in the record of line {start} is never closed"));
+    }
+    counts.push((start, fields));
+    let (_, columns) = *counts.first()?;
+    let long: Vec<&(usize, usize)> = counts.iter().filter(|(_, fields)| *fields > columns).collect();
+    let (at, fields) = **long.first()?;
+    Some(format!("line {at} has {fields} fields, the header {columns}; so have {} lines in all", long.len()))
 }
 
 fn read_ndjson(bytes: Vec<u8>) -> Result<Table, TableError> {
@@ -97,4 +159,25 @@ fn blank_text(column: &Column, na: &[String]) -> Result<Column, TableError> {
     let changed = blanked.null_count() > column.null_count();
     let column = Column::from(polars::prelude::IntoSeries::into_series(blanked));
     if numeric && changed { column.cast(&DataType::Float64).map_err(error) } else { Ok(column) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(bytes: &[u8]) -> String {
+        read(bytes.to_vec(), FileFormat::detect(bytes), &[String::new()]).unwrap_err().0
+    }
+
+    #[test]
+    fn malformed_files_are_told_with_their_lines() {
+        let ragged = refused(b"a,b\n1,2\n\"x\ny\",3\n4,5,6\n7,8,9\n");
+        assert!(ragged.contains("line 5 has 3 fields, the header 2; so have 2 lines in all"), "{ragged}");
+        assert!(refused(b"a;b\n1;2\n").contains("separated by ';'"));
+        assert!(refused(b"a,b\n1,\xe4\n").contains("line 2 is not UTF-8"));
+        assert!(refused(b"\x1f\x8b\x08").contains("compressed"));
+        assert!(refused(b"[{\"a\": 1}]").contains("one object a line"));
+        assert!(refused(b" \n").contains("empty"));
+        assert!(refused(b"a,b\n").contains("no rows"));
+    }
 }
