@@ -22,8 +22,14 @@ pub type Extra = ExtraTreesRegressor<f64, f64, DenseMatrix<f64>, Vec<f64>>;
 
 const TREES: Hyper =
     Hyper { name: "trees", least: 1.0, most: 10_000.0, default: 100.0, whole: true, doc: "How many trees vote." };
-const MAX_DEPTH: Hyper =
-    Hyper { name: "max_depth", least: 1.0, most: 100.0, default: 30.0, whole: true, doc: "The greatest depth." };
+const MAX_DEPTH: Hyper = Hyper {
+    name: "max_depth",
+    least: 1.0,
+    most: 100.0,
+    default: 30.0,
+    whole: true,
+    doc: "The most splits from the root to a leaf.",
+};
 const MIN_LEAF: Hyper = Hyper {
     name: "min_leaf",
     least: 1.0,
@@ -55,7 +61,7 @@ pub const EXTRA_TREES: Learner = Learner::new(
 
 fn fit_tree(x: &DenseMatrix<f64>, y: &[f64], setting: &[f64], seed: u64) -> Result<Model, ModelError> {
     let parameters = DecisionTreeRegressorParameters {
-        max_depth: Some(setting[0] as u16),
+        max_depth: Some(levels(setting[0])),
         min_samples_leaf: setting[1] as usize,
         min_samples_split: 2,
         seed: Some(seed),
@@ -66,7 +72,7 @@ fn fit_tree(x: &DenseMatrix<f64>, y: &[f64], setting: &[f64], seed: u64) -> Resu
 fn fit_forest(x: &DenseMatrix<f64>, y: &[f64], setting: &[f64], seed: u64) -> Result<Model, ModelError> {
     let parameters = RandomForestRegressorParameters {
         n_trees: setting[0] as usize,
-        max_depth: Some(setting[1] as u16),
+        max_depth: Some(levels(setting[1])),
         min_samples_leaf: setting[2] as usize,
         min_samples_split: 2,
         m: Some(root(x)),
@@ -79,7 +85,7 @@ fn fit_forest(x: &DenseMatrix<f64>, y: &[f64], setting: &[f64], seed: u64) -> Re
 fn fit_extra(x: &DenseMatrix<f64>, y: &[f64], setting: &[f64], seed: u64) -> Result<Model, ModelError> {
     let parameters = ExtraTreesRegressorParameters {
         n_trees: setting[0] as usize,
-        max_depth: Some(setting[1] as u16),
+        max_depth: Some(levels(setting[1])),
         min_samples_leaf: setting[2] as usize,
         min_samples_split: 2,
         m: Some(root(x)),
@@ -87,6 +93,11 @@ fn fit_extra(x: &DenseMatrix<f64>, y: &[f64], setting: &[f64], seed: u64) -> Res
         seed,
     };
     ExtraTreesRegressor::fit(x, &y.to_vec(), parameters).map(Model::Extra).map_err(|error| wrong(&error))
+}
+
+/// A depth as the field counts it, splits from the root to a leaf; smartcore counts levels, the root's among them.
+fn levels(depth: f64) -> u16 {
+    depth as u16 + 1
 }
 
 /// The square root of the number of features, as scikit-learn's forests take it.

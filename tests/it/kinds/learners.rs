@@ -83,3 +83,23 @@ fn odd_input_is_refused_and_never_panics() {
     }
     assert!(find("random_forest").is_some());
 }
+
+#[test]
+fn a_tree_of_depth_n_has_at_most_two_to_the_n_leaves() {
+    let x = Array2::from_shape_fn((64, 1), |(row, _)| row as f64);
+    let y = Array1::from_shape_fn(64, |row| f64::from(u8::from((row * 7919) % 11 < 5)));
+    let tree = find("decision_tree").unwrap();
+    for depth in 1..5_u32 {
+        let model = tree.fit(x.view(), y.view(), &[f64::from(depth), 1.0], 1).unwrap();
+        let mut p = model.probabilities(x.view()).unwrap();
+        p.sort_by(f64::total_cmp);
+        p.dedup();
+        assert!((2..=2_usize.pow(depth)).contains(&p.len()), "depth {depth}: {} different leaves", p.len());
+    }
+    let stump = tree.fit(x.view(), y.view(), &[1.0, 1.0], 1).unwrap();
+    assert_ne!(
+        stump.probabilities(x.view()).unwrap()[0],
+        stump.probabilities(x.view()).unwrap()[63],
+        "depth 1 splits once"
+    );
+}
