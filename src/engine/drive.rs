@@ -1,10 +1,9 @@
 //! Workers, limits, order of events, the end of a run.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::base::cancel::Cancel;
@@ -12,9 +11,10 @@ use crate::base::clock::Clock;
 use crate::base::digest::Digest;
 use crate::base::name::RunId;
 use crate::base::outcome::{Failure, FailureClass, Outcome, RunOutcome};
-use crate::engine::perform::{Bench, Performed, perform};
+use crate::engine::perform::{Bench, Performed};
 use crate::engine::schedule::Schedule;
 use crate::engine::voice::Voice;
+use crate::engine::worker::{Message, Task, work};
 use crate::event::{EventKind, StageResult};
 use crate::lineage::ledger::LedgerError;
 use crate::lineage::record::{ActionRecord, Entry, InputRecord, PortMove, RefMove, RunRecord, StageRun};
@@ -63,16 +63,6 @@ pub struct Summary {
     pub stages: Vec<StageResult>,
 }
 
-struct Task {
-    stage: usize,
-    ingredients: Ingredients,
-}
-
-enum Message {
-    Progress { stage: usize, done: u64, total: u64, note: String },
-    Finished { stage: usize, performed: Box<Performed> },
-}
-
 /// A stage that was handed to a worker.
 struct Started {
     ingredients: Ingredients,
@@ -92,7 +82,16 @@ pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Su
     std::thread::scope(|scope| {
         let spawn = || {
             let (tasks, to_driver) = (Arc::clone(&tasks), to_driver.clone());
-            scope.spawn(move || work(setup, &tasks, &to_driver));
+            scope.spawn(move || {
+                let bench = Bench {
+                    pipeline: setup.planner.pipeline,
+                    store: &setup.store,
+                    sources: setup.planner.sources,
+                    temporary: setup.temporary,
+                    cancel: setup.cancel,
+                };
+                work(&bench, &tasks, &to_driver);
+            });
         };
         let mut driver = Driver {
             setup,
@@ -113,36 +112,6 @@ pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Su
         }
         summary
     })
-}
-
-fn work(setup: &Setup<'_>, tasks: &Mutex<Receiver<Task>>, to_driver: &Sender<Message>) {
-    loop {
-        let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Task { stage, ingredients }) = task else { return };
-        let bench = Bench {
-            pipeline: setup.planner.pipeline,
-            store: &setup.store,
-            sources: setup.planner.sources,
-            temporary: setup.temporary,
-            cancel: setup.cancel,
-        };
-        let sender = Mutex::new(to_driver.clone());
-        let progress = |done, total, note: &str| {
-            let message = Message::Progress { stage, done, total, note: note.to_owned() };
-            let _ = sender.lock().unwrap_or_else(PoisonError::into_inner).send(message);
-        };
-        let caught = catch_unwind(AssertUnwindSafe(|| perform(&bench, stage, &ingredients, &progress)));
-        let performed = Box::new(caught.unwrap_or_else(|_| broken()));
-        if to_driver.send(Message::Finished { stage, performed }).is_err() {
-            return;
-        }
-    }
-}
-
-/// What comes back when the engine itself panicked around a stage.
-fn broken() -> Performed {
-    let result = Err(StageError::Broken("the engine panicked around this stage".to_owned()));
-    Performed { result, outputs: Vec::new(), moves: BTreeMap::new(), notes: Vec::new() }
 }
 
 struct Driver<'a, 'v> {

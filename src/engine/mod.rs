@@ -4,3 +4,4 @@ pub mod drive;
 pub mod perform;
 pub mod schedule;
 pub mod voice;
+pub mod worker;

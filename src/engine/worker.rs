@@ -1,0 +1,48 @@
+//! A worker: takes tasks from the driver, performs them, and tells how they go.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
+
+use crate::engine::perform::{Bench, Performed, perform};
+use crate::plan::key::Ingredients;
+use crate::stage::error::StageError;
+
+/// A stage to be performed.
+pub(crate) struct Task {
+    /// Its number.
+    pub(crate) stage: usize,
+    /// Its ingredients.
+    pub(crate) ingredients: Ingredients,
+}
+
+/// What a worker tells the driver.
+pub(crate) enum Message {
+    Progress { stage: usize, done: u64, total: u64, note: String },
+    Finished { stage: usize, performed: Box<Performed> },
+}
+
+/// Performs tasks until there are no more; a panic around a stage comes back as its failure.
+pub(crate) fn work(bench: &Bench<'_>, tasks: &Mutex<Receiver<Task>>, to_driver: &Sender<Message>) {
+    loop {
+        let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Task { stage, ingredients }) = task else { return };
+        let sender = Mutex::new(to_driver.clone());
+        let progress = |done, total, note: &str| {
+            let message = Message::Progress { stage, done, total, note: note.to_owned() };
+            let _ = sender.lock().unwrap_or_else(PoisonError::into_inner).send(message);
+        };
+        let caught = catch_unwind(AssertUnwindSafe(|| perform(bench, stage, &ingredients, &progress)));
+        let performed = Box::new(caught.unwrap_or_else(|_| broken()));
+        if to_driver.send(Message::Finished { stage, performed }).is_err() {
+            return;
+        }
+    }
+}
+
+/// What comes back when the engine itself panicked around a stage.
+fn broken() -> Performed {
+    let result = Err(StageError::Broken("the engine panicked around this stage".to_owned()));
+    Performed { result, outputs: Vec::new(), moves: BTreeMap::new(), notes: Vec::new() }
+}
