@@ -117,7 +117,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         }
         candidates.push(Candidate { learner, settings: settings(learner, &grid) });
     }
-    if candidates.is_empty() && faults.is_empty() {
+    if values.list("candidates").is_empty() {
         let path = vec![Step::Key("candidates".to_owned())];
         faults.push(Fault {
             path,

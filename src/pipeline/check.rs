@@ -154,26 +154,24 @@ impl Scope<'_> {
             }
         }
         let whole = stage.with.as_ref().map_or(stage.id.span, |with| with.span);
-        let made = check_record(kind.params, stage.with.as_ref(), whole, self.env).and_then(|values| {
-            let stage = (kind.make)(&values).map_err(|faults| place(faults, stage.with.as_ref(), whole))?;
-            Ok((values, stage))
-        });
-        match made {
-            Ok((values, made)) if problems.is_empty() => Ok(StageSpec {
-                id: stage.id.value.clone(),
-                span: stage.id.span,
-                kind: *kind,
-                values,
-                stage: Arc::from(made),
-                inputs,
-                outputs,
-            }),
-            Ok(_) => Err(problems),
-            Err(more) => {
-                problems.extend(more);
-                Err(problems)
+        let values = check_record(kind.params, stage.with.as_ref(), whole, self.env, &mut problems);
+        let made = match (kind.make)(&values) {
+            Ok(made) if problems.is_empty() => made,
+            Ok(_) => return Err(problems),
+            Err(faults) => {
+                problems.extend(place(faults, stage.with.as_ref(), whole));
+                return Err(problems);
             }
-        }
+        };
+        Ok(StageSpec {
+            id: stage.id.value.clone(),
+            span: stage.id.span,
+            kind: *kind,
+            values,
+            stage: Arc::from(made),
+            inputs,
+            outputs,
+        })
     }
 
     fn inputs(&self, stage: &StageOutline, kind: &Kind, problems: &mut Vec<Problem>) -> Vec<InputSpec> {

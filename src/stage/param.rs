@@ -7,7 +7,7 @@ use crate::base::digest::Framed;
 use crate::base::nearest::suggest;
 use crate::base::problem::Problem;
 use crate::base::secret::Secret;
-use crate::base::source::Span;
+use crate::base::source::{Span, Spanned};
 use crate::base::tree::{self, Node};
 
 /// The declaration of a parameter.
@@ -76,6 +76,8 @@ pub enum Value {
     Map(Values),
     /// A secret, or the name of the environment variable that is not set.
     Secret(Result<Secret, String>),
+    /// Keeps the place of a list's item that was refused.
+    Wrong,
 }
 
 /// Checked values by name, with the defaults filled in.
@@ -128,61 +130,61 @@ impl Type {
         }
     }
 
-    /// Checks a value.
-    ///
-    /// # Errors
-    /// All that is wrong with it and inside it.
-    pub fn check(&self, node: &Node, env: Env<'_>) -> Result<Value, Vec<Problem>> {
-        let wrong = || Err(vec![self.wrong(node)]);
-        match (self, &node.value) {
-            (Self::Bool | Self::Scalar, tree::Value::Bool(flag)) => Ok(Value::Bool(*flag)),
-            (Self::Int(low, high), tree::Value::Int(number)) if (low..=high).contains(&number) => {
-                Ok(Value::Int(*number))
+    /// Checks a value; adds all that is wrong with it and inside it to `problems`. What is right inside a wrong value
+    /// is given back all the same, so that what goes together can be checked in the same go.
+    pub fn check(&self, node: &Node, env: Env<'_>, problems: &mut Vec<Problem>) -> Option<Value> {
+        let value = match (self, &node.value) {
+            (Self::Bool | Self::Scalar, tree::Value::Bool(flag)) => Some(Value::Bool(*flag)),
+            (Self::Int(low, high), tree::Value::Int(number)) => {
+                (low..=high).contains(&number).then_some(Value::Int(*number))
             }
-            (Self::Float(low, high), tree::Value::Int(number)) => match *number as f64 {
-                number if number >= *low && number <= *high => Ok(Value::Float(number)),
-                _ => wrong(),
-            },
-            (Self::Float(low, high), tree::Value::Float(number)) if number >= low && number <= high => {
-                Ok(Value::Float(*number))
+            (Self::Float(low, high), tree::Value::Int(number)) => {
+                let number = *number as f64;
+                (number >= *low && number <= *high).then_some(Value::Float(number))
             }
-            (Self::Scalar, tree::Value::Int(number)) => Ok(Value::Int(*number)),
-            (Self::Scalar, tree::Value::Float(number)) if number.is_finite() => Ok(Value::Float(*number)),
-            (Self::Secret, tree::Value::Text(text)) => Ok(Value::Secret(resolve(text, env))),
-            (Self::Text | Self::Scalar | Self::Choice(_), tree::Value::Text(text)) => self.check_text(text, node),
+            (Self::Float(low, high), tree::Value::Float(number)) => {
+                (number >= low && number <= high).then_some(Value::Float(*number))
+            }
+            (Self::Scalar, tree::Value::Int(number)) => Some(Value::Int(*number)),
+            (Self::Scalar, tree::Value::Float(number)) => number.is_finite().then_some(Value::Float(*number)),
+            (Self::Secret, tree::Value::Text(text)) => Some(Value::Secret(resolve(text, env))),
+            (Self::Text | Self::Scalar | Self::Choice(_), tree::Value::Text(text)) => {
+                return self.check_text(text, node).map_err(|problem| problems.push(*problem)).ok();
+            }
             (Self::List(of), tree::Value::List(items)) => {
-                collect(items.iter().map(|item| of.check(item, env))).map(Value::List)
+                let item = |item| of.check(item, env, problems).unwrap_or(Value::Wrong);
+                Some(Value::List(items.iter().map(item).collect()))
             }
             (Self::Map(of), tree::Value::Map(entries)) => {
-                collect(entries.iter().map(|(key, node)| Ok((key.value.clone(), of.check(node, env)?))))
-                    .map(|pairs| Value::Map(Values(pairs.into_iter().collect())))
+                let pair =
+                    |(key, node): &(Spanned<String>, Node)| Some((key.value.clone(), of.check(node, env, problems)?));
+                Some(Value::Map(Values(entries.iter().filter_map(pair).collect())))
             }
             (Self::Record(params), tree::Value::Map(_)) => {
-                check_record(params, Some(node), node.span, env).map(Value::Map)
+                Some(Value::Map(check_record(params, Some(node), node.span, env, problems)))
             }
-            _ => wrong(),
+            _ => None,
+        };
+        if value.is_none() {
+            problems.push(self.wrong(node));
         }
+        value
     }
 
-    fn check_text(&self, text: &str, node: &Node) -> Result<Value, Vec<Problem>> {
+    fn check_text(&self, text: &str, node: &Node) -> Result<Value, Box<Problem>> {
         if let Some(at) = text.find("${env.") {
             let name = text[at..].split('}').next().unwrap_or_default();
+            let help = "the environment is read only where a secret or an address belongs; use `params:` and `--set`";
             let problem = Problem::new("pipeline::env_not_allowed", format!("`{name}}}` may not stand here"))
                 .at(node.span, "this value is part of the cache key")
-                .help(
-                    "the environment is read only where a secret or an address belongs; use `params:` and `--set`"
-                        .to_owned(),
-                );
-            return Err(vec![problem]);
+                .help(help.to_owned());
+            return Err(problem.into());
         }
         match self {
             Self::Choice(words) if !words.contains(&text) => {
-                let help = suggest(text, words.iter().copied());
-                Err(vec![
-                    Problem::new("pipeline::unknown_choice", format!("`{text}` is not {}", self.describe()))
-                        .at(node.span, "not a choice")
-                        .help(help),
-                ])
+                let message = format!("`{text}` is not {}", self.describe());
+                let problem = Problem::new("pipeline::unknown_choice", message).at(node.span, "not a choice");
+                Err(problem.help(suggest(text, words.iter().copied())).into())
             }
             _ => Ok(Value::Text(text.to_owned())),
         }
@@ -216,15 +218,17 @@ fn bounds<T: PartialOrd + fmt::Display>(low: T, high: T, least: T, most: T) -> S
     }
 }
 
-/// Checks the entries of a map against declarations and fills in the defaults.
+/// Checks the entries of a map against declarations and fills in the defaults; adds all that is wrong to `problems`
+/// and gives back what is right.
 ///
 /// `node` is the map, if there is one; `whole` is the place to report a missing key at.
-///
-/// # Errors
-/// All that is wrong with it.
-pub fn check_record(params: &[Param], node: Option<&Node>, whole: Span, env: Env<'_>) -> Result<Values, Vec<Problem>> {
-    let mut problems = Vec::new();
-    let mut values = BTreeMap::new();
+pub fn check_record(
+    params: &[Param],
+    node: Option<&Node>,
+    whole: Span,
+    env: Env<'_>,
+    problems: &mut Vec<Problem>,
+) -> Values {
     if let Some(Node { value: tree::Value::Map(entries), .. }) = node {
         for (key, _) in entries {
             if !params.iter().any(|param| param.name == key.value) {
@@ -234,79 +238,30 @@ pub fn check_record(params: &[Param], node: Option<&Node>, whole: Span, env: Env
             }
         }
     }
+    let mut values = BTreeMap::new();
     for param in params {
         let given = node.and_then(|node| node.get(param.name)).filter(|node| node.value != tree::Value::Null);
-        let checked = match (given, param.default) {
-            (Some(node), _) => param.kind.check(node, env).map(Some),
-            (None, Fallback::Absent) => Ok(None),
-            (None, Fallback::Yaml(text)) => Ok(Some(default(param, text))),
+        let value = match (given, param.default) {
+            (Some(node), _) => param.kind.check(node, env, problems),
+            (None, Fallback::Absent) => None,
+            (None, Fallback::Yaml(text)) => Some(default(param, text)),
             (None, Fallback::Required) => {
                 let message = format!("the parameter `{}` is missing", param.name);
-                Err(vec![
-                    Problem::new("pipeline::missing_key", message)
-                        .at(whole, format!("needs `{}`", param.name))
-                        .help(format!("`{}` is {}: {}", param.name, param.kind.describe(), param.doc)),
-                ])
+                let help = format!("`{}` is {}: {}", param.name, param.kind.describe(), param.doc);
+                let problem = Problem::new("pipeline::missing_key", message);
+                problems.push(problem.at(whole, format!("needs `{}`", param.name)).help(help));
+                None
             }
         };
-        match checked {
-            Ok(Some(value)) => {
-                values.insert(param.name.to_owned(), value);
-            }
-            Ok(None) => {}
-            Err(more) => problems.extend(more),
-        }
+        values.extend(value.map(|value| (param.name.to_owned(), value)));
     }
-    if problems.is_empty() { Ok(Values(values)) } else { Err(problems) }
-}
-
-/// Checks values that did not come from a file, such as those of a cell of a grid.
-///
-/// # Errors
-/// All that is wrong with them, as text.
-pub fn check_values(params: &[Param], values: &Values) -> Result<Values, Vec<String>> {
-    let map = to_tree(&Value::Map(values.clone()));
-    let node = Node { value: map, span: Span::default() };
-    check_record(params, Some(&node), Span::default(), &|_| None).map_err(|problems| {
-        let line = |problem: Problem| match problem.help {
-            Some(help) => format!("{} ({help})", problem.message),
-            None => problem.message,
-        };
-        problems.into_iter().map(line).collect()
-    })
-}
-
-fn to_tree(value: &Value) -> tree::Value {
-    let node = |value| Node { value: to_tree(value), span: Span::default() };
-    match value {
-        Value::Bool(flag) => tree::Value::Bool(*flag),
-        Value::Int(number) => tree::Value::Int(*number),
-        Value::Float(number) => tree::Value::Float(*number),
-        Value::Text(text) => tree::Value::Text(text.clone()),
-        Value::List(items) => tree::Value::List(items.iter().map(node).collect()),
-        Value::Map(Values(map)) => {
-            let key = |name: &String| crate::base::source::Spanned { value: name.clone(), span: Span::default() };
-            tree::Value::Map(map.iter().map(|(name, value)| (key(name), node(value))).collect())
-        }
-        Value::Secret(_) => tree::Value::Null,
-    }
+    Values(values)
 }
 
 fn default(param: &Param, text: &str) -> Value {
     let value = tree::parse_snippet(text).expect("a declared default is YAML");
     let node = Node { value, span: Span::default() };
-    param.kind.check(&node, &|_| None).expect("a declared default passes its own check")
-}
-
-fn collect<T>(results: impl Iterator<Item = Result<T, Vec<Problem>>>) -> Result<Vec<T>, Vec<Problem>> {
-    let (mut values, mut problems) = (Vec::new(), Vec::new());
-    for result in results {
-        match result {
-            Ok(value) => values.push(value),
-            Err(more) => problems.extend(more),
-        }
-    }
-    if problems.is_empty() { Ok(values) } else { Err(problems) }
+    param.kind.check(&node, &|_| None, &mut Vec::new()).expect("a declared default passes its own check")
 }
 
 fn resolve(text: &str, env: Env<'_>) -> Result<Secret, String> {
@@ -329,7 +284,7 @@ impl Value {
     /// Returns the value unless it is or holds a secret: what becomes part of a key.
     pub fn public(&self) -> Option<Value> {
         match self {
-            Self::Secret(_) => None,
+            Self::Secret(_) | Self::Wrong => None,
             Self::List(items) => items.iter().map(Self::public).collect::<Option<_>>().map(Self::List),
             Self::Map(Values(map)) => {
                 let pairs = map.iter().map(|(name, value)| Some((name.clone(), value.public()?)));
@@ -365,7 +320,7 @@ impl Value {
                     value.feed(framed);
                 }
             }
-            Self::Secret(_) => {}
+            Self::Secret(_) | Self::Wrong => {}
         }
     }
 }
@@ -386,6 +341,7 @@ impl fmt::Display for Value {
             }
             Self::Map(values) => write!(f, "{values}"),
             Self::Secret(_) => f.write_str("***"),
+            Self::Wrong => f.write_str("?"),
         }
     }
 }
