@@ -22,9 +22,9 @@ use crate::graph::select::{Selection, select};
 use crate::lineage::journal::{ENDING, Journal};
 use crate::lineage::ledger::{Ledger, LedgerError};
 use crate::lineage::sled;
-use crate::pipeline::check::{Pipeline, check};
+use crate::pipeline::check::{Pipeline, Wiring, check};
 use crate::plan::decide::DecideError;
-use crate::plan::whole::{Plan, Planner, Sources, sources};
+use crate::plan::whole::{Plan, Planner, Sources, missing, sources};
 use crate::stage::param::Env;
 use crate::stage::registry::Registry;
 use crate::store::blob::{Store, StoreError};
@@ -154,9 +154,19 @@ impl Workspace {
         })?;
         let source = tree::source(file, bytes).map_err(AppError::Report)?;
         let sets = sets.iter().map(|set| parse_set(set)).collect::<Result<Vec<_>>>()?;
-        let pipeline = check(&source, registry, &sets, env).map_err(AppError::Report)?;
-        let graph = Graph::of(&pipeline).map_err(|p| AppError::Report(Report::new(source.clone(), vec![p])))?;
-        Ok(Loaded { source, pipeline, graph })
+        let refuse = |mut problems: Vec<Problem>, wiring: &Wiring| {
+            problems.extend(Graph::of(wiring).err());
+            problems.extend(missing(&self.root, &wiring.files));
+            Err(AppError::Report(Report::new(source.clone(), problems)))
+        };
+        let pipeline = match check(&source, registry, &sets, env) {
+            Ok(pipeline) => pipeline,
+            Err(refused) => return refuse(refused.report.problems, &refused.wiring),
+        };
+        match Graph::of(&pipeline.wiring) {
+            Ok(graph) => Ok(Loaded { source, pipeline, graph }),
+            Err(_) => refuse(Vec::new(), &pipeline.wiring),
+        }
     }
 
     /// Checks that every file the pipeline reads is there.

@@ -3,11 +3,11 @@
 /// Returns the candidate nearest to `word`, if one is near enough to be a slip of the hand.
 ///
 /// Distance is the number of inserted, removed, replaced or swapped neighbouring characters (optimal string
-/// alignment); near enough is at most a third of the longer word, rounded up.
+/// alignment); near enough is at most a third of the longer word, rounded up. A word cut short is near too.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
-        .map(|candidate| (distance(word, candidate), candidate))
+        .map(|candidate| (if begins(word, candidate) { 1 } else { distance(word, candidate) }, candidate))
         .filter(|(distance, candidate)| *distance <= word.chars().count().max(candidate.chars().count()).div_ceil(3))
         .min()
         .map(|(_, candidate)| candidate)
@@ -24,6 +24,10 @@ pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str> + C
         1..=12 => Some(format!("there is {}", all.join(", "))),
         more => Some(format!("there is {} and {} more", all[..12].join(", "), more - 12)),
     }
+}
+
+fn begins(word: &str, candidate: &str) -> bool {
+    word.len() >= 3 && candidate.starts_with(word)
 }
 
 fn distance(a: &str, b: &str) -> usize {
@@ -52,6 +56,7 @@ mod tests {
     fn slips_are_recognised_and_strangers_are_not() {
         assert_eq!(nearest("trian", ["ingest", "train", "test"]), Some("train"));
         assert_eq!(nearest("kindd", ["kind", "with"]), Some("kind"));
+        assert_eq!(nearest("timeout", ["env", "timeout_seconds"]), Some("timeout_seconds"));
         assert_eq!(nearest("zebra", ["kind", "with"]), None);
     }
 }

@@ -3,7 +3,7 @@
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::base::problem::Problem;
-use crate::pipeline::check::{Origin, Pipeline};
+use crate::pipeline::check::Wiring;
 
 /// The stages of a pipeline and their needs: an edge from each stage to every stage that uses an output of it.
 /// Nodes have the numbers of the stages. Without circles.
@@ -34,18 +34,13 @@ impl Graph {
         }
     }
 
-    /// Makes the graph of a pipeline.
+    /// Makes the graph of stages and their needs.
     ///
     /// # Errors
     /// A problem that lists a whole circle.
-    pub fn of(pipeline: &Pipeline) -> Result<Self, Problem> {
-        let needs = pipeline.stages.iter().enumerate().flat_map(|(user, stage)| {
-            stage.inputs.iter().filter_map(move |input| match input.from {
-                Origin::Stage(needed, _) => Some((user, needed)),
-                Origin::File(_) | Origin::Ref(..) => None,
-            })
-        });
-        Self::new(pipeline.stages.len(), needs).map_err(|circle| tell(pipeline, &circle))
+    pub fn of(wiring: &Wiring) -> Result<Self, Problem> {
+        let needs = wiring.needs.iter().map(|(user, needed, _)| (*user, *needed));
+        Self::new(wiring.stages.len(), needs).map_err(|circle| tell(wiring, &circle))
     }
 
     /// Returns the number of stages.
@@ -96,17 +91,16 @@ fn circle(edges: &DiGraph<(), ()>) -> Option<Vec<usize>> {
     }
 }
 
-fn tell(pipeline: &Pipeline, circle: &[usize]) -> Problem {
-    let id = |stage: usize| pipeline.stages[stage].id.as_str();
+fn tell(wiring: &Wiring, circle: &[usize]) -> Problem {
+    let id = |stage: usize| wiring.stages[stage].0.as_str();
     let names: Vec<&str> = circle.iter().chain(circle.first()).map(|stage| id(*stage)).collect();
     let mut problem =
         Problem::new("graph::circle", format!("stages need each other in a circle: {}", names.join(" → ")))
             .help("cut the circle: one of these inputs has to come from elsewhere".to_owned());
     for (at, user) in circle.iter().enumerate() {
         let needed = circle[(at + 1) % circle.len()];
-        let input =
-            pipeline.stages[*user].inputs.iter().find(|input| matches!(input.from, Origin::Stage(n, _) if n == needed));
-        let span = input.map_or(pipeline.stages[*user].span, |input| input.span);
+        let need = wiring.needs.iter().find(|(a, b, _)| (a, b) == (user, &needed));
+        let span = need.map_or(wiring.stages[*user].1, |(_, _, span)| *span);
         problem = problem.at(span, format!("`{}` needs `{}`", id(*user), id(needed)));
     }
     problem

@@ -28,6 +28,8 @@ pub struct Pipeline {
     pub seed: u64,
     /// The stages in the order of the file.
     pub stages: Vec<StageSpec>,
+    /// How they hang together.
+    pub wiring: Wiring,
 }
 
 /// A checked stage.
@@ -71,26 +73,58 @@ pub enum Origin {
     Ref(RefName, &'static str),
 }
 
+/// How stages hang together, as far as it is known: also of a file that is wrong elsewhere.
+#[derive(Clone, Debug, Default)]
+pub struct Wiring {
+    /// The stages in the order of the file, with the places of their names.
+    pub stages: Vec<(StageId, Span)>,
+    /// Which stage needs which other, with the place that says so.
+    pub needs: Vec<(usize, usize, Span)>,
+    /// The files that are read, with their places.
+    pub files: Vec<(String, Span)>,
+}
+
+impl Wiring {
+    fn add(&mut self, stage: usize, input: &InputSpec) {
+        match &input.from {
+            Origin::Stage(needed, _) => self.needs.push((stage, *needed, input.span)),
+            Origin::File(text) => self.files.push((text.clone(), input.span)),
+            Origin::Ref(..) => {}
+        }
+    }
+}
+
+/// A file that was refused, and what is known of it all the same.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// What is wrong with it.
+    pub report: Report,
+    /// How its stages hang together.
+    pub wiring: Wiring,
+}
+
 /// Reads and checks a pipeline file.
 ///
 /// # Errors
-/// All that is wrong with it.
-pub fn check(source: &Source, registry: &Registry, sets: &[Set], env: Env<'_>) -> Result<Pipeline, Report> {
-    let root = tree::parse(source).map_err(|problems| Report::new(source.clone(), problems))?;
+/// All that is wrong with it, but for what takes a graph or a look at the disk to know.
+pub fn check(source: &Source, registry: &Registry, sets: &[Set], env: Env<'_>) -> Result<Pipeline, Box<Refused>> {
+    let refused = |problems, wiring| Box::new(Refused { report: Report::new(source.clone(), problems), wiring });
+    let root = tree::parse(source).map_err(|problems| refused(problems, Wiring::default()))?;
     let (outline, mut problems) = outline(root, sets);
     let outputs: Vec<Outputs> = outline.stages.iter().map(|stage| outputs(stage, registry)).collect();
     let ids: HashMap<String, usize> =
         (outline.stages.iter().enumerate()).map(|(index, stage)| (stage.id.value.as_str().to_owned(), index)).collect();
     let scope = Scope { outline: &outline, ids, outputs, registry, env };
     let mut stages = Vec::new();
+    let mut wiring = Wiring::default();
     for (index, stage) in outline.stages.iter().enumerate() {
-        match scope.stage(index, stage) {
+        match scope.stage(index, stage, &mut wiring) {
             Ok(stage) => stages.push(stage),
             Err(more) => problems.extend(more),
         }
     }
     if !problems.is_empty() {
-        return Err(Report::new(source.clone(), without_echoes(problems)));
+        return Err(refused(without_echoes(problems), wiring));
     }
     let stem = std::path::Path::new(&source.name).file_stem().map(|stem| stem.to_string_lossy().into_owned());
     Ok(Pipeline {
@@ -99,6 +133,7 @@ pub fn check(source: &Source, registry: &Registry, sets: &[Set], env: Env<'_>) -
         digest: Digest::of(source.text.as_bytes()),
         seed: outline.seed,
         stages,
+        wiring,
     })
 }
 
@@ -141,12 +176,14 @@ struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    fn stage(&self, index: usize, stage: &StageOutline) -> Result<StageSpec, Vec<Problem>> {
+    fn stage(&self, index: usize, stage: &StageOutline, wiring: &mut Wiring) -> Result<StageSpec, Vec<Problem>> {
+        wiring.stages.push((stage.id.value.clone(), stage.id.span));
         let names = self.registry.kinds().iter().map(|kind| kind.name);
         let kind =
             self.registry.find(&stage.kind.value).ok_or_else(|| vec![problem::unknown_kind(&stage.kind, names)])?;
         let mut problems = Vec::new();
         let inputs = self.inputs(stage, kind, &mut problems);
+        inputs.iter().for_each(|input| wiring.add(index, input));
         let outputs: Vec<String> = self.outputs[index].iter().flatten().map(|(name, _)| name.clone()).collect();
         for name in &outputs {
             if let Err(why) = check_word(name) {

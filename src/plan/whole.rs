@@ -5,13 +5,15 @@ use std::path::Path;
 
 use crate::base::artifact::Artifact;
 use crate::base::digest::Digest;
+use crate::base::disk;
 use crate::base::problem::Problem;
+use crate::base::source::Span;
 use crate::graph::build::Graph;
 use crate::graph::order::{topological, upstream};
 use crate::lineage::ledger::Ledger;
 use crate::pipeline::check::{InputSpec, Origin, Pipeline};
 use crate::plan::decide::{DecideError, Verdict, Why, decide};
-use crate::plan::files::{self, SourceFile};
+use crate::plan::files::{self, FilesError, SourceFile};
 use crate::plan::key::{Content, Ingredients};
 use crate::store::blob::Store;
 use crate::store::known::Known;
@@ -39,14 +41,23 @@ pub fn sources(
             Ok(source) => {
                 sources.insert(text.clone(), source);
             }
-            Err(error) => problems.push(
-                Problem::new("plan::source", error.to_string())
-                    .at(input.span, "this file")
-                    .help("paths are relative to the workspace: the folder of the command, or `-C DIR`".to_owned()),
-            ),
+            Err(error) => problems.push(unusable(&error, input.span)),
         }
     }
     if problems.is_empty() { Ok(sources) } else { Err(problems) }
+}
+
+/// Looks for files that are not there, without reading any: for a pipeline that is wrong anyway.
+pub fn missing(root: &Path, files: &[(String, Span)]) -> Vec<Problem> {
+    let gone = |text: &str| disk::look(&root.join(text)).is_err_and(|error| error.is_missing());
+    let plain = files.iter().filter(|(text, _)| !text.contains(['*', '?', '[', '$']) && gone(text));
+    plain.map(|(text, span)| unusable(&FilesError::Missing(text.into()), *span)).collect()
+}
+
+fn unusable(error: &FilesError, span: Span) -> Problem {
+    Problem::new("plan::source", error.to_string())
+        .at(span, "this file")
+        .help("paths are relative to the workspace: the folder of the command, or `-C DIR`".to_owned())
 }
 
 /// Where decisions are made from: everything that is known before a stage runs.

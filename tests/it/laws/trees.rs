@@ -26,8 +26,8 @@ proptest! {
         let at = at.index(text.len());
         text.replace_range(at..(at + 2).min(text.len()), &with);
         let source = Source { name: "x".to_owned(), text };
-        if let Err(report) = netsec::pipeline::check::check(&source, &registry(), &[], &|_| None) {
-            prop_assert!(!report.problems.is_empty());
+        if let Err(refused) = netsec::pipeline::check::check(&source, &registry(), &[], &|_| None) {
+            prop_assert!(!refused.report.problems.is_empty());
         }
     }
 }
