@@ -19,6 +19,11 @@ use crate::stage::kind::{Kind, Stage};
 use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
 
+/// The learners' hyperparameters, for the reference; a test compares with the learners' own lists.
+const GRID: &str = "Values to try for each hyperparameter; every combination is one trial. logistic_regression: alpha. \
+                    knn: k, by_distance. decision_tree: max_depth, min_leaf. random_forest: trees, max_depth, min_leaf. \
+                    extra_trees: trees, max_depth, min_leaf.";
+
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "train",
@@ -52,7 +57,7 @@ pub const KIND: Kind = Kind {
                     name: "grid",
                     kind: Type::Map(&Type::List(&Type::Float(f64::MIN, f64::MAX))),
                     default: Fallback::Yaml("{}"),
-                    doc: "Values to try for each hyperparameter; every combination is one trial.",
+                    doc: GRID,
                 },
             ])),
             default: Fallback::Yaml(
@@ -348,5 +353,20 @@ impl Part {
         let y = ndarray::ArrayView1::from(&self.fit_y);
         let model = trial.learner.fit(self.fit_x.slice(s![.., ..]), y, trial.setting, seed)?;
         model.probabilities(self.held_x.view())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::learner::LEARNERS;
+
+    #[test]
+    fn the_reference_names_every_hyperparameter() {
+        for learner in LEARNERS {
+            let names: Vec<&str> = learner.hypers.iter().map(|hyper| hyper.name).collect();
+            let line = format!("{}: {}.", learner.name, names.join(", "));
+            assert!(GRID.contains(&line), "{line}");
+        }
     }
 }

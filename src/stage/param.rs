@@ -121,8 +121,8 @@ impl Type {
             }
             Self::Scalar => "a number, text, `true` or `false`".to_owned(),
             Self::Secret => "text, which may hold `${env.NAME}`".to_owned(),
-            Self::List(of) => format!("a list, each {}", of.describe()),
-            Self::Map(of) => format!("a map, each value {}", of.describe()),
+            Self::List(of) => format!("a list (each {})", of.describe()),
+            Self::Map(of) => format!("a map (each value {})", of.describe()),
             Self::Record(params) => {
                 let names: Vec<String> = params.iter().map(|param| format!("`{}`", param.name)).collect();
                 format!("a map with {}", names.join(", "))

@@ -163,7 +163,7 @@ pub fn reference(registry: &Registry) -> String {
         page.push_str(if kind.seeded { "; draws random numbers from the pipeline's `seed`.\n" } else { ".\n" });
         ports(&mut page, "Inputs", &kind.inputs);
         ports(&mut page, "Outputs", &kind.outputs);
-        parameters(&mut page, kind.params, "Parameters");
+        parameters(&mut page, kind.params);
     }
     page
 }
@@ -197,19 +197,30 @@ fn ports(page: &mut String, title: &str, ports: &Ports) {
     }
 }
 
-fn parameters(page: &mut String, params: &[Param], title: &str) {
-    if params.is_empty() {
-        return;
+fn parameters(page: &mut String, params: &[Param]) {
+    if !params.is_empty() {
+        page.push_str(
+            "\n### Parameters\n\n| name | what may stand there | default | what it does |\n|---|---|---|---|\n",
+        );
+        parameter_rows(page, "", params);
     }
-    let _ =
-        write!(page, "\n### {title}\n\n| name | what may stand there | default | what it does |\n|---|---|---|---|\n");
+}
+
+/// A row a parameter; the keys of a record in a list follow as `list[].key`.
+fn parameter_rows(page: &mut String, prefix: &str, params: &[Param]) {
     for param in params {
         let default = match param.default {
             Fallback::Required => "must be given".to_owned(),
             Fallback::Absent => "none".to_owned(),
             Fallback::Yaml(text) => format!("`{}`", text.replace('|', "\\|")),
         };
-        let _ = writeln!(page, "| `{}` | {} | {default} | {} |", param.name, param.kind.describe(), param.doc);
+        let name = format!("{prefix}{}", param.name);
+        let _ = writeln!(page, "| `{name}` | {} | {default} | {} |", param.kind.describe(), param.doc);
+        match param.kind {
+            Type::List(Type::Record(inner)) => parameter_rows(page, &format!("{name}[]."), inner),
+            Type::Record(inner) => parameter_rows(page, &format!("{name}."), inner),
+            _ => {}
+        }
     }
 }
 
