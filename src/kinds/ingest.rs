@@ -11,6 +11,9 @@ use crate::stage::kind::{Kind, Stage};
 use crate::stage::param::{Fallback, Fault, Param, Type, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
 
+/// Cells that mean a missing value where nothing else is said, as YAML.
+pub(crate) const NA: &str = "['', na, NA, 'N/A', nan, NaN, 'null']";
+
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "ingest",
@@ -50,7 +53,7 @@ pub const KIND: Kind = Kind {
         Param {
             name: "na",
             kind: Type::List(&Type::Text),
-            default: Fallback::Yaml("['', na, NA, 'N/A', nan, NaN, 'null']"),
+            default: Fallback::Yaml(NA),
             doc: "Cells that mean a missing value.",
         },
         Param {

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::base::name::check_word;
+use crate::base::tree;
 use crate::frame::table::{ColumnType, Table};
+use crate::kinds::ingest;
 use crate::source::files::{FileFormat, read};
 
 /// Text columns with more categories than this are left out.
@@ -43,7 +45,7 @@ pub fn name_of(path: &str) -> String {
 /// The table cannot be read; the target is not there or not of two classes.
 pub fn write(name: &str, path: &str, bytes: Vec<u8>, target: Option<&str>) -> Result<Starter, String> {
     check_word(name).map_err(|why| format!("--name: {why}"))?;
-    let na: Vec<String> = ["", "na", "NA", "N/A", "nan", "NaN", "null"].map(str::to_owned).to_vec();
+    let na = default_na();
     let format = FileFormat::detect(&bytes);
     let table = read(bytes, format, &na).map_err(|error| format!("`{path}`: {error}"))?;
     let names = table.names();
@@ -62,6 +64,14 @@ pub fn write(name: &str, path: &str, bytes: Vec<u8>, target: Option<&str>) -> Re
     let schema = schema(&table, &target, &drop)?;
     let pipeline = pipeline(name, path, &target, &labels, &drop);
     Ok(Starter { pipeline, schema, notes })
+}
+
+/// What `ingest` takes for missing: the types inferred here must be those it will see.
+fn default_na() -> Vec<String> {
+    match tree::parse_snippet(ingest::NA) {
+        Ok(tree::Value::List(items)) => items.iter().filter_map(|item| item.as_text().map(str::to_owned)).collect(),
+        _ => Vec::new(),
+    }
 }
 
 struct Labels {
@@ -213,6 +223,11 @@ fn quote(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn missing_cells_are_those_of_ingest() {
+        assert_eq!(default_na(), ["", "na", "NA", "N/A", "nan", "NaN", "null"]);
+    }
 
     #[test]
     fn odd_names_are_quoted() {
