@@ -29,6 +29,16 @@ impl World {
         self.write(path.strip_prefix(self.root()).unwrap().to_str().unwrap(), bytes);
     }
 
+    /// Checks that these bytes stand in no file of the cache.
+    pub(crate) fn assert_not_in_cache(&self, secret: &[u8]) {
+        let files = netsec::base::disk::walk(&self.root().join("cache")).unwrap();
+        assert!(!files.is_empty(), "there is a cache to search");
+        for (_, path) in files {
+            let bytes = std::fs::read(&path).unwrap();
+            assert!(!bytes.windows(secret.len()).any(|window| window == secret), "{}", path.display());
+        }
+    }
+
     /// Every blob in the cache.
     pub(crate) fn blobs(&self) -> Vec<PathBuf> {
         netsec::base::disk::walk(&self.root().join("cache/blobs")).unwrap().into_iter().map(|(_, path)| path).collect()
