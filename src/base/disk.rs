@@ -119,12 +119,6 @@ pub fn write_plain(path: &Path, bytes: &[u8]) -> Result<()> {
     named("write", path, fs::write(path, bytes))
 }
 
-/// Writes a file that must not exist yet.
-pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut file = named("create", path, File::options().write(true).create_new(true).open(path))?;
-    named("write", path, file.write_all(bytes))
-}
-
 /// Makes a file readable and executable, and not writable: an input may be a program.
 pub fn make_runnable(path: &Path) -> Result<()> {
     named("protect", path, fs::set_permissions(path, fs::Permissions::from_mode(0o555)))
@@ -238,13 +232,6 @@ impl Lock {
             Err(fs::TryLockError::WouldBlock) => Ok(None),
             Err(fs::TryLockError::Error(cause)) => named("lock", path, Err(cause)),
         }
-    }
-
-    /// Waits until the lock is free and takes it.
-    pub fn take(path: &Path) -> Result<Self> {
-        let file = open_lock(path)?;
-        named("lock", path, file.lock())?;
-        Ok(Self(file))
     }
 
     /// Replaces what the lock's file says of its holder.

@@ -296,7 +296,7 @@ impl Driver<'_, '_> {
         let input = |port: &str, text: &str| InputRecord {
             port: port.to_owned(),
             text: text.to_owned(),
-            digest: started.ingredients.inputs.get(port).copied().flatten().map(|content| content.digest),
+            digest: started.ingredients.digest(port),
         };
         let record = ActionRecord {
             key: started.key,
@@ -322,8 +322,7 @@ impl Driver<'_, '_> {
                 )));
             }
         }
-        let inputs = &started.ingredients.inputs;
-        let rival = |port: &str| inputs.get(port).copied().flatten().map(|content| content.digest);
+        let rival = |port: &str| started.ingredients.digest(port);
         let mut entries = vec![Entry::Action(Box::new(record))];
         entries.extend(self.moves(stage, &wishes, started.key, &rival)?.into_iter().map(Entry::Move));
         match self.setup.planner.ledger.commit(&entries) {

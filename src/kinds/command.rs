@@ -246,9 +246,13 @@ impl Command {
         })
     }
 
+    fn all_secrets(&self) -> Vec<&Secret> {
+        self.secrets.iter().flat_map(|(_, secret)| secret.all()).collect()
+    }
+
     /// Blots secrets out, the longest first, so that one that begins like another leaves nothing of it.
     fn scrub(&self, bytes: Vec<u8>) -> Vec<u8> {
-        let mut secrets: Vec<&Secret> = self.secrets.iter().flat_map(|(_, secret)| secret.all()).collect();
+        let mut secrets = self.all_secrets();
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.reveal().len()));
         secrets.into_iter().fold(bytes, |bytes, secret| secret.scrub(&bytes))
     }
@@ -261,16 +265,16 @@ impl Command {
             disk::Entry::Directory => disk::walk(path).map_err(|error| StageError::Failed(error.to_string()))?,
             _ => vec![(String::new(), path.to_owned())],
         };
+        let secrets = self.all_secrets();
         for (_, file) in files {
             if !disk::absolute(&file).map_err(storage)?.starts_with(&folder) {
                 return Err(StageError::Failed(format!(
                     "the output `{port}` leads out of the stage's folder by a link"
                 )));
             }
-            let secrets = self.secrets.iter().flat_map(|(_, secret)| secret.all());
-            if !self.secrets.is_empty() {
+            if !secrets.is_empty() {
                 let bytes = disk::read(&file).map_err(storage)?;
-                if secrets.into_iter().any(|secret| secret.is_in(&bytes)) {
+                if secrets.iter().any(|secret| secret.is_in(&bytes)) {
                     return Err(StageError::Failed(format!("the output `{port}` holds a secret and was not kept")));
                 }
             }

@@ -41,6 +41,11 @@ impl Ingredients {
         values.0.iter().filter_map(|(name, value)| Some((name.clone(), value.public()?))).collect()
     }
 
+    /// Returns the digest of what flows into a port; `None` if nothing does.
+    pub fn digest(&self, port: &str) -> Option<Digest> {
+        self.inputs.get(port).copied().flatten().map(|content| content.digest)
+    }
+
     /// Returns the action key.
     pub fn key(&self) -> Digest {
         let mut framed = Framed::new(DOMAIN);
