@@ -145,36 +145,54 @@ impl Ledger {
         Ok(true)
     }
 
+    /// Returns what a commit changes. Entries see what those before them in the same commit change.
     fn changes(&self, entries: &[Entry]) -> Result<Vec<Change>> {
-        let mut changes: Vec<Change> = Vec::new();
+        let mut changes: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         let mut refs: BTreeMap<RefName, RefState> = BTreeMap::new();
         for entry in entries {
             match entry {
                 Entry::Action(record) => {
                     let key = record.key.as_bytes();
-                    changes.push((join(ACTION, &[key]), Some(encode(record))));
-                    changes.push((latest(&record.pipeline, &record.stage), Some(key.to_vec())));
+                    changes.insert(join(ACTION, &[key]), encode(record));
+                    changes.insert(latest(&record.pipeline, &record.stage), key.to_vec());
                     let made = record.outputs.iter().map(|output| join(MADE, &[output.digest.as_bytes(), key]));
                     let used = record.inputs.iter().filter_map(|input| input.digest);
                     let used = used.map(|digest| join(USED, &[digest.as_bytes(), key]));
-                    changes.extend(made.chain(used).map(|pair| (pair, Some(Vec::new()))));
+                    changes.extend(made.chain(used).map(|pair| (pair, Vec::new())));
                 }
-                Entry::Run(record) => {
-                    changes.push((join(RUN, &[record.run.as_str().as_bytes()]), Some(encode(record))));
-                    for stage in &record.stages {
-                        // A rerun of ten thousand stages that changes nothing has nothing to write here.
-                        if let Some(key) = stage.key.filter(|_| stage.outcome.is_success())
-                            && self.latest(&record.pipeline, &stage.id)? != Some(key)
-                        {
-                            changes.push((latest(&record.pipeline, &stage.id), Some(key.as_bytes().to_vec())));
-                        }
-                    }
-                }
+                Entry::Run(record) => self.run_changes(record, &mut changes)?,
                 Entry::Move(step) => self.step(&mut refs, step)?,
             }
         }
-        changes.extend(refs.iter().map(|(name, state)| (join(REF, &[name.as_str().as_bytes()]), Some(encode(state)))));
-        Ok(changes)
+        changes.extend(refs.iter().map(|(name, state)| (join(REF, &[name.as_str().as_bytes()]), encode(state))));
+        Ok(changes.into_iter().map(|(key, value)| (key, Some(value))).collect())
+    }
+
+    /// A run that has ended stays ended; of the keys that served its stages, only those that are new are written, so
+    /// that a rerun of ten thousand stages that changes nothing has nothing to write here.
+    fn run_changes(&self, record: &RunRecord, changes: &mut BTreeMap<Vec<u8>, Vec<u8>>) -> Result<()> {
+        let pair = join(RUN, &[record.run.as_str().as_bytes()]);
+        let before: Option<RunRecord> = self.peek(changes, &pair)?.map(|bytes| decode(&bytes)).transpose()?;
+        if record.outcome.is_some() || before.is_none_or(|before| before.outcome.is_none()) {
+            changes.insert(pair, encode(record));
+        }
+        for stage in &record.stages {
+            if let Some(key) = stage.key.filter(|_| stage.outcome.is_success()) {
+                let pair = latest(&record.pipeline, &stage.id);
+                if self.peek(changes, &pair)?.as_deref() != Some(key.as_bytes().as_slice()) {
+                    changes.insert(pair, key.as_bytes().to_vec());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns a value as it will be after `changes`.
+    fn peek(&self, changes: &BTreeMap<Vec<u8>, Vec<u8>>, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        match changes.get(key) {
+            Some(value) => Ok(Some(value.clone())),
+            None => self.pairs.get(key).map_err(LedgerError::Database),
+        }
     }
 
     fn step(&self, refs: &mut BTreeMap<RefName, RefState>, step: &RefMove) -> Result<()> {
