@@ -137,6 +137,7 @@ impl Workspace {
 
 fn find_output(ledger: &Ledger, stage: &str, port: &str) -> Result<Option<Digest>> {
     for run in ledger.runs()?.iter().rev() {
+        let Some(run) = ledger.run(&run.run)? else { continue };
         let of_stage = run.stages.iter().find(|of| of.id.as_str() == stage && of.outcome.is_success());
         if let Some(key) = of_stage.and_then(|of| of.key)
             && let Some(record) = ledger.action(&key)?

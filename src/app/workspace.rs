@@ -19,7 +19,7 @@ use crate::event::Sink;
 use crate::graph::build::Graph;
 use crate::graph::draw;
 use crate::graph::select::{Selection, select};
-use crate::lineage::journal::{ENDING, Journal};
+use crate::lineage::journal::Journal;
 use crate::lineage::ledger::{Ledger, LedgerError};
 use crate::lineage::sled;
 use crate::pipeline::check::{Pipeline, Wiring, check};
@@ -240,7 +240,7 @@ impl Workspace {
         }
         let (ledger, rebuilt) = sled::open(&self.cache)?;
         let store: Arc<dyn Store> = Arc::new(Local::open(&self.cache, Arc::clone(&known)));
-        let ledger = ledger.with_journal(Journal::at(&runs.join(format!("{run}.{ENDING}"))));
+        let ledger = ledger.with_journal(Journal::of(&runs, &run));
         let (plan, sources, forced) = self.plan_with(loaded, wish, &known, &ledger, store.as_ref())?;
         refuse_unready(loaded, &plan)?;
         let planner = Planner {
@@ -269,6 +269,7 @@ impl Workspace {
             jobs: terms.jobs,
         };
         let summary = drive(&setup, &plan, &mut voice)?;
+        ledger.flush()?;
         if let Err(error) = known.save() {
             voice.warn("cache::memory", &error.to_string());
         }

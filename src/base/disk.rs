@@ -1,8 +1,8 @@
 //! The only door to the file system: whole-file reads, atomic writes, walks; errors name path and verb.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,10 @@ use crate::base::digest::Digest;
 
 /// Files of at least this size are hashed through a memory map by all cores.
 const MAPPED: u64 = 1 << 20;
+
+/// What is little to leave in a scratch folder: so many files of so many bytes.
+const LITTLE_FILES: usize = 8;
+const LITTLE_BYTES: u64 = 1 << 14;
 
 /// An operation on the disk that failed.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +100,40 @@ pub fn open(path: &Path) -> Result<File> {
     named("open", path, File::open(path))
 }
 
+/// Reads the last bytes of a file, at most so many.
+pub fn read_end(path: &Path, bytes: u64) -> Result<Vec<u8>> {
+    let mut file = open(path)?;
+    let mut end = Vec::new();
+    let read = file.metadata().and_then(|meta| {
+        file.seek(io::SeekFrom::Start(meta.len().saturating_sub(bytes)))?;
+        file.take(bytes).read_to_end(&mut end)
+    });
+    named("read", path, read.map(|_| end))
+}
+
+/// Returns whether a path leads, by a link on the way below `folder` or at its end, out of `folder`.
+pub fn leads_out(folder: &Path, path: &Path) -> Result<bool> {
+    let mut here = folder.to_owned();
+    for part in path.strip_prefix(folder).unwrap_or(path).components() {
+        here.push(part);
+        if named("look at", &here, fs::symlink_metadata(&here))?.is_symlink() {
+            return Ok(!absolute(path)?.starts_with(absolute(folder)?));
+        }
+    }
+    Ok(false)
+}
+
+/// Returns whether a path is a file that may be run.
+pub fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// Creates an empty file to write to.
+#[expect(clippy::disallowed_methods, reason = "this is the disk door")]
+pub fn create(path: &Path) -> Result<File> {
+    named("create", path, File::create(path))
+}
+
 /// Creates a directory and those above it.
 pub fn create_dirs(path: &Path) -> Result<()> {
     named("create", path, fs::create_dir_all(path))
@@ -119,9 +157,17 @@ pub fn write_plain(path: &Path, bytes: &[u8]) -> Result<()> {
     named("write", path, fs::write(path, bytes))
 }
 
-/// Makes a file readable and executable, and not writable: an input may be a program.
-pub fn make_runnable(path: &Path) -> Result<()> {
-    named("protect", path, fs::set_permissions(path, fs::Permissions::from_mode(0o555)))
+/// Writes a file that may be read and run, and not written: an input may be a program.
+pub fn write_input(path: &Path, bytes: &[u8]) -> Result<()> {
+    let create = || File::options().write(true).create_new(true).mode(0o555).open(path);
+    let made = match create() {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+            create_dirs(path.parent().unwrap_or(Path::new(".")))?;
+            create()
+        }
+        made => made,
+    };
+    named("write", path, made.and_then(|mut file| file.write_all(bytes)))
 }
 
 /// Makes a file readable and not writable.
@@ -132,6 +178,39 @@ pub fn make_read_only(path: &Path) -> Result<()> {
 /// Flushes a directory's entries, so that a rename inside it lasts.
 pub fn sync_dir(path: &Path) -> Result<()> {
     named("flush", path, File::open(path).and_then(|dir| dir.sync_all()))
+}
+
+/// Flushes a file that was written under another name.
+pub fn sync_file(path: &Path) -> Result<()> {
+    named("flush", path, File::open(path).and_then(|file| file.sync_data()))
+}
+
+/// Flushes everything on the file system a directory is on.
+pub fn sync_file_system(path: &Path) -> Result<()> {
+    named("flush the file system of", path, File::open(path).and_then(|dir| Ok(rustix::fs::syncfs(&dir)?)))
+}
+
+/// Makes a temporary file in a folder, and the folder if need be.
+pub fn temporary(folder: &Path) -> Result<tempfile::NamedTempFile> {
+    let made = match tempfile::NamedTempFile::new_in(folder) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
+            create_dirs(folder)?;
+            tempfile::NamedTempFile::new_in(folder)
+        }
+        made => made,
+    };
+    named("create a file in", folder, made)
+}
+
+/// Creates a directory that is not there in one that is.
+pub fn create_dir(path: &Path) -> Result<()> {
+    named("create", path, fs::create_dir(path))
+}
+
+/// Returns the size of a regular file that has one name; `None` for a link, or a file that goes by other names too.
+pub fn sole_size(path: &Path) -> Result<Option<u64>> {
+    let meta = named("look at", path, fs::symlink_metadata(path))?;
+    Ok((meta.is_file() && meta.nlink() == 1).then(|| meta.size()))
 }
 
 /// Opens a file to append to, creating it if need be.
@@ -165,6 +244,19 @@ pub fn remove_dir(path: &Path) -> Result<()> {
         }
         result => named("remove", path, result),
     }
+}
+
+/// Returns whether a directory holds hardly anything: a few small files, one folder deep.
+pub fn is_little(path: &Path) -> bool {
+    let folder = |path: &Path, deeper: &dyn Fn(&Path) -> bool| {
+        let entries: Vec<_> = fs::read_dir(path).into_iter().flatten().flatten().take(LITTLE_FILES + 1).collect();
+        entries.len() <= LITTLE_FILES
+            && entries.iter().all(|entry| match entry.metadata() {
+                Ok(meta) if meta.is_dir() => deeper(&entry.path()),
+                meta => meta.is_ok_and(|meta| meta.len() <= LITTLE_BYTES),
+            })
+    };
+    folder(path, &|inner| folder(inner, &|_| false))
 }
 
 /// Gives back the right to change a folder and those below it, as far as that is possible.

@@ -13,10 +13,14 @@ use crate::reporter::table;
 /// # Errors
 /// The ledger failed.
 pub fn runs(workspace: &Workspace, args: &Runs) -> Result<Exit, AppError> {
-    let all = workspace.reading()?.ledger.runs()?;
+    let ledger = workspace.reading()?.ledger;
+    let all = ledger.runs()?;
     let latest = &all[all.len().saturating_sub(args.most)..];
     match (args.json, all.is_empty()) {
-        (true, _) => out::json(&json!(latest.iter().rev().collect::<Vec<_>>()))?,
+        (true, _) => {
+            let whole = latest.iter().rev().map(|run| ledger.run(&run.run));
+            out::json(&json!(whole.collect::<Result<Vec<_>, _>>()?))?;
+        }
         (false, true) => out::say("there is no run yet: `netsec run PIPELINE`"),
         (false, false) => out::data(table::runs(latest).as_bytes())?,
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,24 +10,22 @@ use std::time::Duration;
 use crate::base::cancel::Cancel;
 use crate::base::clock::Clock;
 use crate::base::digest::Digest;
+use crate::base::disk;
 use crate::base::name::RunId;
-use crate::base::outcome::{Failure, FailureClass, Outcome, RunOutcome};
-use crate::engine::perform::{Bench, Performed};
+use crate::base::outcome::{Outcome, RunOutcome};
+use crate::engine::keeper;
+use crate::engine::perform::Bench;
 use crate::engine::schedule::Schedule;
 use crate::engine::voice::Voice;
 use crate::engine::worker::{Message, Task, work};
 use crate::event::{EventKind, StageResult};
-use crate::lineage::ledger::LedgerError;
-use crate::lineage::record::{ActionRecord, Entry, InputRecord, PortMove, RefMove, RunRecord, StageRun};
+use crate::lineage::record::{ActionRecord, Entry, RunRecord, StageRun};
 use crate::pipeline::check::{Origin, StageSpec};
-use crate::plan::decide::{self, DecideError, Verdict, Why};
+use crate::plan::decide::{DecideError, Verdict, Why};
 use crate::plan::key::Ingredients;
 use crate::plan::whole::{Decision, KnownOutputs, Plan, Planner};
-use crate::stage::error::StageError;
-use crate::store::blob::Store;
+use crate::store::blob::{Store, StoreError};
 
-/// How often a stage is tried again because a blob it needs was lost.
-const REDOS: usize = 3;
 /// How long the driver sleeps at most before it looks at the cancel token.
 const GLANCE: Duration = Duration::from_millis(50);
 
@@ -64,10 +63,11 @@ pub struct Summary {
 }
 
 /// A stage that was handed to a worker.
-struct Started {
-    ingredients: Ingredients,
-    key: Digest,
-    at_ms: u64,
+pub(crate) struct Started {
+    why: String,
+    pub(crate) ingredients: Ingredients,
+    pub(crate) key: Digest,
+    pub(crate) at_ms: u64,
 }
 
 /// Carries a plan out: what can be reused is, the rest runs on workers; each finished action is recorded before
@@ -76,9 +76,12 @@ struct Started {
 /// # Errors
 /// Ledger or store failed in a way that ends the run. Stages that fail do not end it.
 pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Summary, DecideError> {
+    disk::create_dirs(setup.temporary).map_err(StoreError::from)?;
     let (to_workers, tasks) = channel::<Task>();
     let (to_driver, messages) = channel::<Message>();
+    let (to_keeper, wakes) = channel::<()>();
     let tasks = Arc::new(Mutex::new(tasks));
+    let scratches = &AtomicU64::new(0);
     std::thread::scope(|scope| {
         let spawn = || {
             let (tasks, to_driver) = (Arc::clone(&tasks), to_driver.clone());
@@ -88,6 +91,7 @@ pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Su
                     store: &setup.store,
                     sources: setup.planner.sources,
                     temporary: setup.temporary,
+                    scratches,
                     cancel: setup.cancel,
                 };
                 work(&bench, &tasks, &to_driver);
@@ -103,8 +107,13 @@ pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Su
             started: HashMap::new(),
             redos: HashMap::new(),
             started_ms: setup.clock.now_ms(),
+            entered: 0,
+            to_keeper,
         };
-        // The sender of tasks is dropped at the end of this block, which sends the workers home.
+        let (ledger, store, to_driver) = (setup.planner.ledger, &setup.store, to_driver.clone());
+        scope.spawn(move || keeper::keep(ledger, store.as_ref(), &wakes, &to_driver));
+        // The sender of tasks is dropped at the end of this block, which sends the workers home; with the driver goes
+        // the keeper.
         let summary = driver.run(&messages, to_workers, &spawn);
         if summary.is_err() {
             // The run is lost: what still runs has nowhere to be recorded.
@@ -114,16 +123,19 @@ pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Su
     })
 }
 
-struct Driver<'a, 'v> {
-    setup: &'a Setup<'a>,
-    plan: &'a Plan,
-    voice: &'a mut Voice<'v>,
-    schedule: Schedule<'a>,
-    outputs: KnownOutputs,
-    results: BTreeMap<usize, StageResult>,
-    started: HashMap<usize, Started>,
-    redos: HashMap<usize, usize>,
-    started_ms: u64,
+pub(crate) struct Driver<'a, 'v> {
+    pub(crate) setup: &'a Setup<'a>,
+    pub(crate) plan: &'a Plan,
+    pub(crate) voice: &'a mut Voice<'v>,
+    pub(crate) schedule: Schedule<'a>,
+    pub(crate) outputs: KnownOutputs,
+    pub(crate) results: BTreeMap<usize, StageResult>,
+    pub(crate) started: HashMap<usize, Started>,
+    pub(crate) redos: HashMap<usize, usize>,
+    pub(crate) started_ms: u64,
+    /// How many commits were entered.
+    pub(crate) entered: u64,
+    pub(crate) to_keeper: Sender<()>,
 }
 
 impl Driver<'_, '_> {
@@ -134,7 +146,7 @@ impl Driver<'_, '_> {
         spawn: &dyn Fn(),
     ) -> Result<Summary, DecideError> {
         self.begin()?;
-        let mut workers = 0;
+        let (jobs, mut workers) = (self.setup.jobs.max(1), 0);
         while !self.schedule.is_over() {
             if self.setup.cancel.is_cancelled() {
                 for stage in self.schedule.stop() {
@@ -142,10 +154,16 @@ impl Driver<'_, '_> {
                     self.finish(stage, result);
                 }
             }
-            while self.schedule.running() < self.setup.jobs.max(1) {
-                let Some(stage) = self.schedule.take() else { break };
+            while let Some(stage) = self.schedule.next() {
+                // One more for each worker than it can do, so that none waits for the driver; but what depends on a
+                // pointer is decided as late as can be.
+                let most = if self.has_ref(stage) { jobs } else { 2 * jobs };
+                if self.schedule.running() >= most {
+                    break;
+                }
+                self.schedule.take();
                 if let Some(task) = self.take_up(stage)? {
-                    if workers < self.schedule.running() {
+                    if workers < self.schedule.running().min(jobs) {
                         workers += 1;
                         spawn();
                     }
@@ -160,7 +178,7 @@ impl Driver<'_, '_> {
                 }
             }
         }
-        self.end()
+        self.end(messages)
     }
 
     fn begin(&mut self) -> Result<(), DecideError> {
@@ -185,8 +203,8 @@ impl Driver<'_, '_> {
     fn take_up(&mut self, stage: usize) -> Result<Option<Task>, DecideError> {
         let planned = self.plan.decisions.get(&stage);
         // Once a lost blob was made again, or where a pointer may have moved since, the plan is out of date.
-        let has_ref = self.spec(stage).inputs.iter().any(|input| matches!(input.from, Origin::Ref(..)));
-        let planned = planned.filter(|decision| decision.action.is_some() && self.redos.is_empty() && !has_ref);
+        let is_current = self.redos.is_empty() && !self.has_ref(stage);
+        let planned = planned.filter(|decision| decision.action.is_some() && is_current);
         let decision = match planned {
             Some(decision) => decision.clone(),
             None => self.setup.planner.decide(stage, &self.outputs)?,
@@ -203,10 +221,8 @@ impl Driver<'_, '_> {
                 if let Why::Lost { message } = &why {
                     self.voice.warn("store::lost", &format!("stage `{}` runs again: {message}", self.spec(stage).id));
                 }
-                let (id, kind) = (self.spec(stage).id.clone(), self.spec(stage).kind.name.to_owned());
-                self.voice.tell(EventKind::StageStarted { stage: id, kind, why: why.short() });
-                let at_ms = self.setup.clock.now_ms();
-                self.started.insert(stage, Started { ingredients: ingredients.clone(), key, at_ms });
+                let started = Started { why: why.short(), ingredients: ingredients.clone(), key, at_ms: 0 };
+                self.started.insert(stage, started);
                 Ok(Some(Task { stage, ingredients }))
             }
             Verdict::Wait(_) => unreachable!("a stage is handed out after all it needs"),
@@ -218,8 +234,7 @@ impl Driver<'_, '_> {
         let moves = self.moves(stage, &record.moves, record.key, &rival)?;
         let entries: Vec<Entry> = moves.into_iter().map(Entry::Move).collect();
         if !entries.is_empty() {
-            self.setup.planner.ledger.commit(&entries)?;
-            self.tell_moves(&entries);
+            self.enter(&entries)?;
         }
         self.outputs.insert(stage, record.outputs.clone());
         self.schedule.succeed(stage);
@@ -240,168 +255,23 @@ impl Driver<'_, '_> {
                 self.voice.tell(EventKind::StageProgress { stage, done, total, note });
                 Ok(())
             }
+            Message::Started { stage } => {
+                let (id, kind) = (self.spec(stage).id.clone(), self.spec(stage).kind.name.to_owned());
+                let started = self.started.get_mut(&stage).expect("it was handed out");
+                started.at_ms = self.setup.clock.now_ms();
+                self.voice.tell(EventKind::StageStarted { stage: id, kind, why: started.why.clone() });
+                Ok(())
+            }
             Message::Finished { stage, performed } => self.back(stage, *performed),
+            Message::Kept(commits) => {
+                self.voice.kept(commits);
+                Ok(())
+            }
+            Message::NotKept(error) => Err(error),
         }
     }
 
-    /// Takes a stage back from its worker.
-    fn back(&mut self, stage: usize, mut performed: Performed) -> Result<(), DecideError> {
-        let started = self.started.remove(&stage).expect("what comes back was started");
-        let seconds = self.setup.clock.now_ms().saturating_sub(started.at_ms) as f64 / 1000.0;
-        if performed.result.is_ok() {
-            performed.result = self.record_action(stage, &started, &performed, seconds)?;
-        }
-        let outcome = match &performed.result {
-            Ok(()) => {
-                self.outputs.insert(stage, performed.outputs.clone());
-                self.schedule.succeed(stage);
-                Outcome::Made
-            }
-            Err(StageError::Lost(message)) if self.redo(stage, message)? => return Ok(()),
-            Err(StageError::Cancelled) => Outcome::Cancelled,
-            Err(_) => Outcome::Failed,
-        };
-        let result = StageResult {
-            key: Some(started.key),
-            seconds,
-            outputs: performed.outputs,
-            notes: performed.notes,
-            error: performed.result.err().filter(|error| *error != StageError::Cancelled).map(|error| failure(&error)),
-            ..self.result(stage, outcome)
-        };
-        self.finish(stage, result);
-        if !outcome.is_success() {
-            for skipped in self.schedule.fail(stage) {
-                let message = format!("`{}` did not give what it needs", self.spec(stage).id);
-                let error = Some(Failure { class: FailureClass::Stage, message });
-                let end = if outcome == Outcome::Cancelled { Outcome::Cancelled } else { Outcome::Skipped };
-                let result = StageResult { error, ..self.result(skipped, end) };
-                self.finish(skipped, result);
-            }
-        }
-        Ok(())
-    }
-
-    /// Records a finished action with its moves in one commit.
-    fn record_action(
-        &mut self,
-        stage: usize,
-        started: &Started,
-        performed: &Performed,
-        seconds: f64,
-    ) -> Result<Result<(), StageError>, DecideError> {
-        let wishes: Vec<PortMove> =
-            performed.moves.iter().map(|(port, to)| PortMove { port: port.clone(), to: *to }).collect();
-        let spec = self.spec(stage);
-        let input = |port: &str, text: &str| InputRecord {
-            port: port.to_owned(),
-            text: text.to_owned(),
-            digest: started.ingredients.digest(port),
-        };
-        let record = ActionRecord {
-            key: started.key,
-            pipeline: self.setup.planner.pipeline.file.clone(),
-            stage: spec.id.clone(),
-            kind: spec.kind.name.to_owned(),
-            ingredients: started.ingredients.listed(),
-            inputs: spec.inputs.iter().map(|spec| input(&spec.port, &spec.text)).collect(),
-            outputs: performed.outputs.clone(),
-            moves: wishes.clone(),
-            notes: performed.notes.clone(),
-            run: self.setup.run.clone(),
-            started_ms: started.at_ms,
-            seconds,
-            host: self.setup.host.clone(),
-            netsec: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        for wish in &wishes {
-            if !self.setup.store.has(&wish.to)? {
-                return Ok(Err(StageError::Failed(
-                    "only what a stage made can be pointed at, and this came from a file: let a stage make it"
-                        .to_owned(),
-                )));
-            }
-        }
-        let rival = |port: &str| started.ingredients.digest(port);
-        let mut entries = vec![Entry::Action(Box::new(record))];
-        entries.extend(self.moves(stage, &wishes, started.key, &rival)?.into_iter().map(Entry::Move));
-        match self.setup.planner.ledger.commit(&entries) {
-            Ok(()) => {
-                self.tell_moves(&entries);
-                Ok(Ok(()))
-            }
-            Err(error @ LedgerError::Moved { .. }) => Ok(Err(StageError::Failed(error.to_string()))),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Turns wishes about ports into moves of the pointers behind them; none for a pointer that is there already. A
-    /// move is right only if the pointer still points at the rival that the stage compared with.
-    fn moves(
-        &self,
-        stage: usize,
-        wishes: &[PortMove],
-        evidence: Digest,
-        rival: &dyn Fn(&str) -> Option<Digest>,
-    ) -> Result<Vec<RefMove>, LedgerError> {
-        let mut moves = Vec::new();
-        for wish in wishes {
-            let input = self.spec(stage).inputs.iter().find(|input| input.port == wish.port);
-            if let Some(Origin::Ref(name, _)) = input.map(|input| &input.from) {
-                let from = rival(&wish.port);
-                let at_ms = self.setup.clock.now_ms();
-                if self.setup.planner.ledger.reference(name)?.current() != Some(wish.to) {
-                    moves.push(RefMove { name: name.clone(), from, to: wish.to, evidence, at_ms });
-                }
-            }
-        }
-        Ok(moves)
-    }
-
-    fn tell_moves(&mut self, entries: &[Entry]) {
-        for entry in entries {
-            if let Entry::Move(step) = entry {
-                self.voice.tell(EventKind::RefMoved { name: step.name.to_string(), to: step.to });
-            }
-        }
-    }
-
-    /// Sends a stage back because an input's blob was lost; false if that cannot help.
-    fn redo(&mut self, stage: usize, message: &str) -> Result<bool, DecideError> {
-        let tries = self.redos.entry(stage).or_default();
-        *tries += 1;
-        if *tries > REDOS {
-            return Ok(false);
-        }
-        let (mut lost, mut again) = (Vec::new(), false);
-        for need in self.setup.planner.graph.needs(stage) {
-            match self.outputs.get(&need) {
-                // Another stage found it lost before, and it is on its way.
-                None => again = true,
-                Some(outputs) if self.plan.wanted.contains(&need) => {
-                    if decide::lost(self.setup.store.as_ref(), outputs)?.is_some() {
-                        lost.push(need);
-                    } else {
-                        // It may have been made again since this stage began.
-                        again |= self.redos.contains_key(&need);
-                    }
-                }
-                Some(_) => {}
-            }
-        }
-        if lost.is_empty() && !again {
-            return Ok(false);
-        }
-        self.voice.warn("store::lost", message);
-        for need in &lost {
-            self.outputs.remove(need);
-            self.redos.entry(*need).or_default();
-        }
-        self.schedule.redo(stage, &lost);
-        Ok(true)
-    }
-
-    fn end(&mut self) -> Result<Summary, DecideError> {
+    fn end(&mut self, messages: &Receiver<Message>) -> Result<Summary, DecideError> {
         assert_eq!(self.results.len(), self.plan.wanted.len(), "a run ends when every wanted stage has");
         let outcome = if self.results.values().any(|result| result.outcome == Outcome::Cancelled) {
             RunOutcome::Cancelled
@@ -412,14 +282,20 @@ impl Driver<'_, '_> {
         };
         let record = self.record(Some(outcome));
         let seconds = record.seconds;
-        self.setup.planner.ledger.commit(&[Entry::Run(Box::new(record))])?;
-        let mut counts = BTreeMap::new();
-        for result in self.results.values() {
-            *counts.entry(result.outcome).or_insert(0) += 1;
-        }
-        let run = self.setup.run.clone();
-        self.voice.tell(EventKind::RunFinished { run: run.clone(), outcome, seconds, counts });
+        let (counts, run) = (record.counts.clone(), record.run.clone());
+        self.enter(&[Entry::Run(Box::new(record))])?;
+        self.voice.tell_after(self.entered, EventKind::RunFinished { run: run.clone(), outcome, seconds, counts });
+        self.wait_for_keeper(messages)?;
         Ok(Summary { run, outcome, seconds, stages: std::mem::take(&mut self.results).into_values().collect() })
+    }
+
+    /// Waits until everything entered is kept.
+    fn wait_for_keeper(&mut self, messages: &Receiver<Message>) -> Result<(), DecideError> {
+        while self.voice.kept_so_far() < self.entered {
+            let message = messages.recv().expect("the keeper says why when it goes");
+            self.hear(message)?;
+        }
+        Ok(())
     }
 
     fn record(&self, outcome: Option<RunOutcome>) -> RunRecord {
@@ -439,15 +315,27 @@ impl Driver<'_, '_> {
             outcome,
             host: self.setup.host.clone(),
             netsec: env!("CARGO_PKG_VERSION").to_owned(),
+            counts: self.counts(),
+            unchanged_since: None,
             stages: self.results.values().map(stage).collect(),
         }
     }
 
-    fn spec(&self, stage: usize) -> &StageSpec {
+    fn counts(&self) -> BTreeMap<Outcome, usize> {
+        let mut counts = BTreeMap::new();
+        self.results.values().for_each(|result| *counts.entry(result.outcome).or_default() += 1);
+        counts
+    }
+
+    fn has_ref(&self, stage: usize) -> bool {
+        self.spec(stage).inputs.iter().any(|input| matches!(input.from, Origin::Ref(..)))
+    }
+
+    pub(crate) fn spec(&self, stage: usize) -> &StageSpec {
         &self.setup.planner.pipeline.stages[stage]
     }
 
-    fn result(&self, stage: usize, outcome: Outcome) -> StageResult {
+    pub(crate) fn result(&self, stage: usize, outcome: Outcome) -> StageResult {
         let spec = self.spec(stage);
         StageResult {
             id: spec.id.clone(),
@@ -461,21 +349,11 @@ impl Driver<'_, '_> {
         }
     }
 
-    fn finish(&mut self, stage: usize, result: StageResult) {
-        self.voice.tell(EventKind::StageFinished(result.clone()));
+    pub(crate) fn finish(&mut self, stage: usize, result: StageResult) {
+        let commits = if result.outcome == Outcome::Made { self.entered } else { 0 };
+        self.voice.tell_after(commits, EventKind::StageFinished(result.clone()));
         self.results.insert(stage, result);
     }
-}
-
-fn failure(error: &StageError) -> Failure {
-    let class = match error {
-        StageError::Data(_) => FailureClass::Data,
-        StageError::Rejected(_) => FailureClass::Rejected,
-        StageError::Storage(_) | StageError::Lost(_) => FailureClass::Storage,
-        StageError::Broken(_) => FailureClass::Fault,
-        StageError::Failed(_) | StageError::Cancelled => FailureClass::Stage,
-    };
-    Failure { class, message: error.to_string() }
 }
 
 /// Returns the numbers of the wanted stages that a plan leaves to run or wait.

@@ -1,6 +1,8 @@
 //! Carry a plan out.
 
+pub mod back;
 pub mod drive;
+pub mod keeper;
 pub mod perform;
 pub mod schedule;
 pub mod voice;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::artifact::Artifact;
 use crate::base::cancel::Cancel;
@@ -41,6 +42,8 @@ pub struct Bench<'a> {
     pub sources: &'a Sources,
     /// Where scratch folders are made.
     pub temporary: &'a Path,
+    /// How many were made.
+    pub scratches: &'a AtomicU64,
     /// Raised when the run is to stop.
     pub cancel: &'a Cancel,
 }
@@ -79,24 +82,13 @@ pub fn perform(
     progress: &(dyn Fn(u64, u64, &str) + Sync),
 ) -> Performed {
     let mut outputs = Outputs::default();
-    let scratch = disk::create_dirs(bench.temporary).and_then(|()| {
-        tempfile::TempDir::new_in(bench.temporary).map_err(|cause| DiskError {
-            verb: "create a folder in",
-            path: bench.temporary.to_owned(),
-            cause,
-        })
-    });
-    let scratch = match scratch {
-        Ok(scratch) => scratch,
-        Err(error) => return failed(StageError::Storage(error.to_string())),
-    };
+    let scratch = bench.temporary.join(bench.scratches.fetch_add(1, Ordering::Relaxed).to_string());
+    if let Err(error) = disk::create_dir(&scratch) {
+        return failed(StageError::Storage(error.to_string()));
+    }
     let result = inputs(bench, stage, ingredients).and_then(|inputs| {
-        let context = Context {
-            seed: ingredients.seed.unwrap_or_default(),
-            cancel: bench.cancel,
-            progress,
-            scratch: scratch.path(),
-        };
+        let context =
+            Context { seed: ingredients.seed.unwrap_or_default(), cancel: bench.cancel, progress, scratch: &scratch };
         run(bench, stage, &inputs, &mut outputs, &context)
     });
     let result = result.and_then(|()| unchanged(bench, stage));
@@ -109,6 +101,11 @@ pub fn perform(
             Err(error) if performed.result.is_ok() => performed.result = Err(error),
             Err(_) => {}
         }
+    }
+    // Little is left until the end of the run: some file systems are slow to create where much was just removed. What
+    // cannot be removed is told then.
+    if !disk::is_little(&scratch) {
+        let _ = disk::remove_dir(&scratch);
     }
     if let (Ok(()), Some(port)) = (&performed.result, missing) {
         performed.result = Err(StageError::Broken(format!("the stage gave no output `{port}`")));
@@ -195,7 +192,7 @@ fn keep(store: &Arc<dyn Store>, port: String, made: Made) -> Result<Artifact, St
         Made::Path(path) => match disk::look(&path).map_err(disk_error)? {
             Entry::Directory => keep_directory(store, port, &path),
             Entry::File(_) => {
-                let (digest, size) = put_file(store, &path)?;
+                let (digest, size) = store.take(&path).map_err(stage_error)?;
                 Ok(Artifact { port, digest, size, directory: false })
             }
             Entry::Special => Err(StageError::Failed(format!("the output `{port}` is neither a file nor a directory"))),
@@ -203,15 +200,10 @@ fn keep(store: &Arc<dyn Store>, port: String, made: Made) -> Result<Artifact, St
     }
 }
 
-fn put_file(store: &Arc<dyn Store>, path: &Path) -> Result<(Digest, u64), StageError> {
-    let mut file = disk::open(path).map_err(|error| StageError::Storage(error.to_string()))?;
-    store.put(&mut file).map_err(stage_error)
-}
-
 fn keep_directory(store: &Arc<dyn Store>, port: String, root: &Path) -> Result<Artifact, StageError> {
     let mut files = Vec::new();
     for (path, file) in disk::walk(root).map_err(|error| StageError::Failed(format!("output `{port}`: {error}")))? {
-        let (digest, size) = put_file(store, &file)?;
+        let (digest, size) = store.take(&file).map_err(stage_error)?;
         files.push(FileEntry { path, digest, size });
     }
     let manifest = Manifest::new(files);

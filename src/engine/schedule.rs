@@ -40,6 +40,11 @@ impl<'a> Schedule<'a> {
         Self { graph, states, ready, running: 0 }
     }
 
+    /// Returns the stage that would be handed out next.
+    pub fn next(&self) -> Option<usize> {
+        self.ready.first().copied()
+    }
+
     /// Hands out a stage all of whose needs are done; the earliest of the file first.
     pub fn take(&mut self) -> Option<usize> {
         let stage = self.ready.pop_first()?;

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 
 use crate::engine::perform::{Bench, Performed, perform};
+use crate::plan::decide::DecideError;
 use crate::plan::key::Ingredients;
 use crate::stage::error::StageError;
 
@@ -17,10 +18,25 @@ pub(crate) struct Task {
     pub(crate) ingredients: Ingredients,
 }
 
-/// What a worker tells the driver.
+/// What workers and the keeper tell the driver.
 pub(crate) enum Message {
-    Progress { stage: usize, done: u64, total: u64, note: String },
-    Finished { stage: usize, performed: Box<Performed> },
+    Started {
+        stage: usize,
+    },
+    Progress {
+        stage: usize,
+        done: u64,
+        total: u64,
+        note: String,
+    },
+    Finished {
+        stage: usize,
+        performed: Box<Performed>,
+    },
+    /// So many commits are kept.
+    Kept(u64),
+    /// Keeping failed.
+    NotKept(DecideError),
 }
 
 /// Performs tasks until there are no more; a panic around a stage comes back as its failure.
@@ -28,6 +44,9 @@ pub(crate) fn work(bench: &Bench<'_>, tasks: &Mutex<Receiver<Task>>, to_driver: 
     loop {
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Task { stage, ingredients }) = task else { return };
+        if to_driver.send(Message::Started { stage }).is_err() {
+            return;
+        }
         let sender = Mutex::new(to_driver.clone());
         let progress = |done, total, note: &str| {
             let message = Message::Progress { stage, done, total, note: note.to_owned() };

@@ -1,29 +1,19 @@
 //! `command`: any program, in a folder that holds only its inputs.
 
 use std::path::{Component, Path};
-use std::process::Stdio;
 use std::time::Duration;
-
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::AsyncReadExt;
-use tokio::process::{Child, Command as Program};
 
 use crate::base::disk;
 use crate::base::secret::Secret;
+use crate::kinds::program::{End, Ended, PATH, Program, Said};
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Inputs, Outputs};
 use crate::stage::kind::{Kind, Stage};
 use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
 
-/// Where programs are looked for; the same on every machine, so that the caller's own path has no say.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// How often a waiting stage looks at the cancel token.
-const GLANCE: Duration = Duration::from_millis(50);
-/// How long the output of an ended program is still read.
-const GRACE: Duration = Duration::from_secs(1);
 /// How much of its last words a failed program's message repeats, in bytes.
-const TAIL: usize = 2000;
+const TAIL: u64 = 2000;
 
 /// The kind.
 pub const KIND: Kind = Kind {
@@ -122,31 +112,30 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
     Ok(Box::new(Command { run, outputs, env: pairs("env"), secrets, timeout }))
 }
 
-/// How a program ended.
-enum End {
-    Exit(std::process::ExitStatus),
-    TimedOut,
-    Cancelled,
-}
-
 impl Stage for Command {
     fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
-        let folder = context.scratch.join("work");
-        disk::create_dirs(&folder).map_err(|error| StageError::Storage(error.to_string()))?;
+        let folder = context.scratch;
         for (port, input) in inputs.all() {
             for (name, content) in &input.files {
                 let path = if name.is_empty() { folder.join(port) } else { folder.join(port).join(name) };
-                let written = disk::write_plain(&path, &content.bytes()?).and_then(|()| disk::make_runnable(&path));
-                written.map_err(|error| StageError::Storage(error.to_string()))?;
+                let written = disk::write_input(&path, &content.bytes()?);
+                written.map_err(storage)?;
             }
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| StageError::Storage(error.to_string()))?;
-        let (end, stdout, stderr) = runtime.block_on(self.watch(&folder, context))?;
-        let (stdout, stderr) = (self.scrub(stdout), self.scrub(stderr));
-        let tail = tail(&stderr);
-        outputs.bytes("stdout", stdout);
-        outputs.bytes("stderr", stderr);
+        let program = Program {
+            run: &self.run,
+            folder,
+            env: self.environment(folder)?,
+            spools: ["stdout", "stderr"].map(|name| folder.with_extension(name)),
+            timeout: self.timeout,
+        };
+        let Ended { end, said: [stdout, stderr], left_behind } = program.carry_out(context.cancel)?;
+        let tail = self.tail(&stderr)?;
+        self.say(outputs, "stdout", stdout)?;
+        self.say(outputs, "stderr", stderr)?;
+        if left_behind {
+            outputs.note(format!("`{}` left something running that still holds its output open", self.run[0]));
+        }
         match end {
             End::Cancelled => return Err(StageError::Cancelled),
             End::TimedOut => {
@@ -169,7 +158,7 @@ impl Stage for Command {
                     self.run[0]
                 )));
             }
-            self.check_output(port, &whole, &folder)?;
+            self.check_output(port, &whole, folder)?;
             outputs.path(port, whole);
         }
         Ok(())
@@ -177,73 +166,37 @@ impl Stage for Command {
 }
 
 impl Command {
-    async fn watch(&self, folder: &Path, context: &Context<'_>) -> Result<(End, Vec<u8>, Vec<u8>), StageError> {
-        let mut child = self.spawn(folder)?;
-        let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-        let (mut out, mut err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        let end = {
-            let over = async {
-                // Reading ends when the program and all that inherited its output have ended.
-                tokio::try_join!(out.read_to_end(&mut stdout), err.read_to_end(&mut stderr), child.wait())
-            };
-            tokio::pin!(over);
-            let started = tokio::time::Instant::now();
-            let mut ended: Option<(End, tokio::time::Instant)> = None;
-            loop {
-                tokio::select! {
-                    over = &mut over => {
-                        let (_, _, status) = over.map_err(|error| StageError::Failed(error.to_string()))?;
-                        break ended.map_or(End::Exit(status), |(end, _)| end);
-                    }
-                    () = tokio::time::sleep(GLANCE) => {
-                        // A process that left the group may hold the output open for ever: it is not waited for.
-                        if ended.as_ref().is_some_and(|(_, since)| since.elapsed() >= GRACE) {
-                            break ended.map_or(End::Cancelled, |(end, _)| end);
-                        }
-                        let end = match () {
-                            () if ended.is_some() => None,
-                            () if context.cancel.is_cancelled() => Some(End::Cancelled),
-                            () if started.elapsed() >= self.timeout => Some(End::TimedOut),
-                            () => None,
-                        };
-                        if let Some(end) = end {
-                            end_group(group);
-                            ended = Some((end, tokio::time::Instant::now()));
-                        }
-                    }
-                }
-            }
-        };
-        // What the program left running in its group has no business any more.
-        end_group(group);
-        Ok((end, stdout, stderr))
+    /// All that the program sees of the environment.
+    fn environment<'a>(&'a self, folder: &'a Path) -> Result<Vec<(&'a str, &'a str)>, StageError> {
+        let folder =
+            folder.to_str().ok_or_else(|| StageError::Failed("the workspace's path is not UTF-8".to_owned()))?;
+        let mut env = vec![("PATH", PATH), ("HOME", folder), ("TMPDIR", folder), ("LANG", "C.UTF-8"), ("TZ", "UTC")];
+        env.extend(self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        env.extend(self.secrets.iter().map(|(name, secret)| (name.as_str(), secret.reveal())));
+        Ok(env)
     }
 
-    fn spawn(&self, folder: &Path) -> Result<Child, StageError> {
-        let mut program = Program::new(&self.run[0]);
-        program
-            .args(&self.run[1..])
-            .current_dir(folder)
-            .env_clear()
-            .env("PATH", PATH)
-            .env("HOME", folder)
-            .env("TMPDIR", folder)
-            .env("LANG", "C.UTF-8")
-            .env("TZ", "UTC")
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
-            .envs(self.secrets.iter().map(|(name, secret)| (name, secret.reveal())))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true);
-        program.spawn().map_err(|error| {
-            StageError::Failed(format!(
-                "`{}` could not be started: {error}; programs are looked for in {PATH}",
-                self.run[0]
-            ))
-        })
+    /// Gives what the program wrote as an output, without secrets.
+    fn say(&self, outputs: &mut Outputs, port: &str, said: Said) -> Result<(), StageError> {
+        match said {
+            Said::Held(bytes) => outputs.bytes(port, self.scrub(bytes)),
+            Said::Spooled(path, _) if self.secrets.is_empty() => outputs.path(port, path),
+            Said::Spooled(path, _) => outputs.bytes(port, self.scrub(disk::read(&path).map_err(storage)?)),
+        }
+        Ok(())
+    }
+
+    /// Returns the program's last words, for a message.
+    fn tail(&self, stderr: &Said) -> Result<String, StageError> {
+        // A secret must not be cut in two before it is blotted out.
+        let whole = if self.secrets.is_empty() { TAIL } else { u64::MAX };
+        let end = match stderr {
+            Said::Held(bytes) => self.scrub(bytes.clone()),
+            Said::Spooled(path, _) => self.scrub(disk::read_end(path, whole).map_err(storage)?),
+        };
+        let text = String::from_utf8_lossy(&end[end.len().saturating_sub(TAIL as usize)..]);
+        let text = text.trim();
+        Ok(if text.is_empty() { String::new() } else { format!("; it said:\n{text}") })
     }
 
     fn all_secrets(&self) -> Vec<&Secret> {
@@ -259,15 +212,13 @@ impl Command {
 
     /// Refuses a declared output that holds a secret: it would be kept for good.
     fn check_output(&self, port: &str, path: &Path, folder: &Path) -> Result<(), StageError> {
-        let storage = |error: disk::DiskError| StageError::Storage(error.to_string());
-        let folder = disk::absolute(folder).map_err(storage)?;
         let files = match disk::look(path).map_err(storage)? {
             disk::Entry::Directory => disk::walk(path).map_err(|error| StageError::Failed(error.to_string()))?,
             _ => vec![(String::new(), path.to_owned())],
         };
         let secrets = self.all_secrets();
         for (_, file) in files {
-            if !disk::absolute(&file).map_err(storage)?.starts_with(&folder) {
+            if disk::leads_out(folder, &file).map_err(storage)? {
                 return Err(StageError::Failed(format!(
                     "the output `{port}` leads out of the stage's folder by a link"
                 )));
@@ -283,16 +234,6 @@ impl Command {
     }
 }
 
-/// Ends a program and everything in its process group.
-fn end_group(group: Option<Pid>) {
-    if let Some(group) = group {
-        // The group may be gone already, which is what is wanted.
-        let _ = kill_process_group(group, Signal::KILL);
-    }
-}
-
-fn tail(stderr: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&stderr[stderr.len().saturating_sub(TAIL)..]);
-    let text = text.trim();
-    if text.is_empty() { String::new() } else { format!("; it said:\n{text}") }
+fn storage(error: disk::DiskError) -> StageError {
+    StageError::Storage(error.to_string())
 }

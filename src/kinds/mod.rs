@@ -4,6 +4,7 @@ pub mod command;
 pub mod evaluate;
 pub mod ingest;
 pub mod list;
+pub mod program;
 pub mod starter;
 pub mod train;
 pub mod transform;

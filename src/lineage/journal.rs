@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError};
+use crate::base::name::RunId;
 use crate::lineage::record::Entry;
 
 /// The ending of journals in the folder of runs.
@@ -22,32 +23,45 @@ const MAGIC: &[u8] = b"netsec-journal-1\n";
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    file: Mutex<Option<File>>,
+    name: String,
+    state: Mutex<(Option<File>, u64)>,
 }
 
 impl Journal {
-    /// Makes a journal to be written at `path`.
-    pub fn at(path: &Path) -> Self {
-        Self { path: path.to_owned(), file: Mutex::new(None) }
+    /// Makes the journal of a run in the folder of runs.
+    pub fn of(runs: &Path, run: &RunId) -> Self {
+        let path = runs.join(format!("{run}.{ENDING}"));
+        Self { path, name: run.to_string(), state: Mutex::default() }
     }
 
-    /// Appends one commit in a single write.
+    /// Appends encoded commits in a single write, flushed. Returns the journal's name and how many commits it holds.
     ///
     /// # Errors
     /// The disk failed.
-    pub fn append(&self, entries: &[Entry]) -> Result<(), DiskError> {
-        let body = rmp_serde::to_vec_named(entries).expect("plain data serialises");
-        let mut slot = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut frame = if slot.is_none() { MAGIC.to_vec() } else { Vec::new() };
-        frame.extend_from_slice(&(body.len() as u64).to_le_bytes());
-        frame.extend_from_slice(&Digest::of(&body).as_bytes()[..CHECK]);
-        frame.extend_from_slice(&body);
-        let file = match slot.as_mut() {
+    pub fn append(&self, bodies: &[Vec<u8>]) -> Result<(String, u64), DiskError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, count) = &mut *state;
+        let mut frames = if file.is_none() { MAGIC.to_vec() } else { Vec::new() };
+        for body in bodies {
+            frames.extend_from_slice(&(body.len() as u64).to_le_bytes());
+            frames.extend_from_slice(&Digest::of(body).as_bytes()[..CHECK]);
+            frames.extend_from_slice(body);
+        }
+        let file = match file {
             Some(file) => file,
-            None => slot.insert(disk::append(&self.path)?),
+            None => file.insert(disk::append(&self.path)?),
         };
-        file.write_all(&frame).map_err(|cause| DiskError { verb: "append to", path: self.path.clone(), cause })
+        let failed = |verb| move |cause| DiskError { verb, path: self.path.clone(), cause };
+        file.write_all(&frames).map_err(failed("append to"))?;
+        file.sync_data().map_err(failed("flush"))?;
+        *count += bodies.len() as u64;
+        Ok((self.name.clone(), *count))
     }
+}
+
+/// Returns a commit's body.
+pub fn encode(entries: &[Entry]) -> Vec<u8> {
+    rmp_serde::to_vec_named(entries).expect("plain data serialises")
 }
 
 /// Reads a journal's commits, up to the first that is not whole: what is being written, or was when the
@@ -77,41 +91,14 @@ fn frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     (Digest::of(body).as_bytes()[..CHECK] == *check).then_some((body, after))
 }
 
-/// Reads every journal in the folder of runs, the earliest run first.
+/// Lists the journals in the folder of runs with their names, the earliest run first.
 ///
 /// # Errors
 /// The disk failed.
-pub fn read_all(runs: &Path) -> Result<Vec<Vec<Entry>>, DiskError> {
-    let mut commits = Vec::new();
-    for path in journals(runs)? {
-        commits.extend(read(&path)?);
-    }
-    Ok(commits)
-}
-
-/// Returns the commits of the latest run that made any.
-///
-/// # Errors
-/// The disk failed.
-pub fn latest(runs: &Path) -> Result<Vec<Vec<Entry>>, DiskError> {
-    for path in journals(runs)?.iter().rev() {
-        let commits = read(path)?;
-        if !commits.is_empty() {
-            return Ok(commits);
-        }
-    }
-    Ok(Vec::new())
-}
-
-/// Returns how many journals there are.
-///
-/// # Errors
-/// The disk failed.
-pub fn count(runs: &Path) -> Result<usize, DiskError> {
-    Ok(journals(runs)?.len())
-}
-
-fn journals(runs: &Path) -> Result<Vec<PathBuf>, DiskError> {
-    let is_journal = |path: &PathBuf| path.extension().is_some_and(|ending| ending == ENDING);
-    Ok(disk::list(runs)?.into_iter().filter(is_journal).collect())
+pub fn list(runs: &Path) -> Result<Vec<(String, PathBuf)>, DiskError> {
+    let named = |path: PathBuf| {
+        let is_journal = path.extension().is_some_and(|ending| ending == ENDING);
+        is_journal.then(|| Some((path.file_stem()?.to_str()?.to_owned(), path.clone())))?
+    };
+    Ok(disk::list(runs)?.into_iter().filter_map(named).collect())
 }

@@ -1,15 +1,16 @@
 //! The ledger: records written and found again, over any pairs.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::base::digest::Digest;
 use crate::base::name::{RefName, RunId, StageId};
-use crate::lineage::journal::Journal;
-use crate::lineage::pairs::{Change, Memory, Pair, Pairs};
-use crate::lineage::record::{ActionRecord, Entry, FORMAT, RefMove, RefState, RunRecord};
+use crate::lineage::journal::{self, Journal};
+use crate::lineage::pairs::{Memory, Pair, Pairs};
+use crate::lineage::record::{ActionRecord, Entry, FORMAT, RefMove, RefState, RunRecord, StageRun};
 
 /// Why the ledger could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -51,19 +52,49 @@ fn show(digest: Option<Digest>) -> String {
 type Result<T> = std::result::Result<T, LedgerError>;
 
 /// Where records are kept.
+///
+/// A commit is *entered*, from when on it is seen by whoever asks this ledger, and then *kept*: written to the journal
+/// and flushed. Many entered commits are kept at once. The database follows in batches.
 pub struct Ledger {
     pairs: Box<dyn Pairs>,
     journal: Option<Journal>,
+    pending: Mutex<Pending>,
+    is_new: bool,
 }
+
+/// What is entered and not in the database yet.
+#[derive(Default)]
+struct Pending {
+    /// The pairs as they will be.
+    pairs: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The commits that are not kept, in their order.
+    entered: Vec<Entered>,
+    /// The pairs that are kept in the journal and wait for the database.
+    kept: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// From so many pairs on, what is kept goes to the database: in large batches, for it is slow with small ones.
+const BATCH: usize = 20_000;
+
+/// A commit between being entered and being kept.
+pub struct Entered {
+    body: Vec<u8>,
+    changes: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// How far a database follows the journals: up to which commit of which journal.
+pub type Mark = (String, u64);
 
 // What the first byte of a pair's key means.
 const ACTION: u8 = b'a';
 const MADE: u8 = b'm';
 const USED: u8 = b'u';
 const RUN: u8 = b'r';
+const STAGES: u8 = b's';
 const LATEST: u8 = b'l';
 const REF: u8 = b'f';
 const META: &[u8] = b"v";
+const MARK: &[u8] = b"w";
 
 impl Ledger {
     /// Opens a ledger on a database.
@@ -71,15 +102,29 @@ impl Ledger {
     /// # Errors
     /// `TooNew`; `Database`.
     pub fn open(pairs: Box<dyn Pairs>) -> Result<Self> {
-        let ledger = Self { pairs, journal: None };
+        let mut ledger = Self { pairs, journal: None, pending: Mutex::default(), is_new: false };
         match ledger.read::<u32>(META)? {
-            Some(found) if found > FORMAT => Err(LedgerError::TooNew { found }),
-            Some(_) => Ok(ledger),
-            None => {
-                ledger.write(vec![(META.to_vec(), Some(encode(&FORMAT)))])?;
-                Ok(ledger)
-            }
+            Some(found) if found > FORMAT => return Err(LedgerError::TooNew { found }),
+            found => ledger.is_new = found.is_none(),
         }
+        Ok(ledger)
+    }
+
+    /// Writes down that the database is a ledger, for good: one that is found without this has lost all it held.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn claim(&self) -> Result<()> {
+        if !self.is_new {
+            return Ok(());
+        }
+        self.write([(META.to_vec(), encode(&FORMAT))])?;
+        self.flush()
+    }
+
+    /// Returns whether the database was empty when it was opened.
+    pub fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Opens an empty ledger in memory.
@@ -102,51 +147,98 @@ impl Ledger {
     /// # Errors
     /// `Moved` if a pointer is not where a move expects it; otherwise what failed.
     pub fn commit(&self, entries: &[Entry]) -> Result<()> {
-        let changes = self.changes(entries)?;
-        if let Some(journal) = &self.journal {
-            journal.append(entries)?;
-        }
-        self.write(changes)
+        self.enter(entries)?;
+        self.keep(self.take())
     }
 
-    /// Records entries of a journal again; moves of pointers that no longer apply are left out.
+    /// Takes entries in, all of them or none: they are seen from now on, and lost if the process ends before they are
+    /// kept.
+    ///
+    /// # Errors
+    /// `Moved` if a pointer is not where a move expects it; the database failed.
+    pub fn enter(&self, entries: &[Entry]) -> Result<()> {
+        let changes = self.changes(entries)?;
+        let body = if self.journal.is_some() { journal::encode(entries) } else { Vec::new() };
+        let mut pending = self.pending();
+        pending.pairs.extend(changes.clone());
+        pending.entered.push(Entered { body, changes });
+        Ok(())
+    }
+
+    /// Takes out what is entered, to be kept. What it speaks of has to last before it is.
+    pub fn take(&self) -> Vec<Entered> {
+        std::mem::take(&mut self.pending().entered)
+    }
+
+    /// Makes commits last: in the journal, flushed. The database follows.
+    ///
+    /// # Errors
+    /// The disk or the database failed.
+    pub fn keep(&self, commits: Vec<Entered>) -> Result<()> {
+        if commits.is_empty() {
+            return Ok(());
+        }
+        let (bodies, changes): (Vec<_>, Vec<_>) =
+            commits.into_iter().map(|commit| (commit.body, commit.changes)).unzip();
+        let mark: Option<Mark> = self.journal.as_ref().map(|journal| journal.append(&bodies)).transpose()?;
+        let mut pending = self.pending();
+        pending.kept.extend(changes.into_iter().flatten());
+        pending.kept.extend(mark.iter().map(|mark| (MARK.to_vec(), encode(mark))));
+        if mark.is_none() || pending.kept.len() >= BATCH {
+            self.follow(&mut pending)?;
+        }
+        Ok(())
+    }
+
+    /// Hands what is kept over to the database.
+    fn follow(&self, pending: &mut Pending) -> Result<()> {
+        let kept = std::mem::take(&mut pending.kept);
+        self.write(kept.clone())?;
+        for (key, value) in &kept {
+            if pending.pairs.get(key) == Some(value) {
+                pending.pairs.remove(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// Records a commit of a journal again and notes that the database has followed so far; a move of a pointer that
+    /// no longer applies is left out.
     ///
     /// # Errors
     /// The database failed.
-    pub fn replay(&self, entries: &[Entry]) -> Result<()> {
-        match self.changes(entries) {
-            Ok(changes) => self.write(changes),
+    pub fn replay(&self, entries: &[Entry], mark: &Mark) -> Result<()> {
+        let mut changes = match self.changes(entries) {
             Err(LedgerError::Moved { .. }) => {
                 let rest = entries.iter().filter(|entry| !matches!(entry, Entry::Move(_)));
-                let rest: Vec<Entry> = rest.cloned().collect();
-                self.write(self.changes(&rest)?)
+                self.changes(&rest.cloned().collect::<Vec<Entry>>())?
             }
-            Err(error) => Err(error),
-        }
+            changes => changes?,
+        };
+        changes.insert(MARK.to_vec(), encode(mark));
+        self.write(changes)
     }
 
-    /// Returns whether these entries have been recorded: a run that ended counts only with its end.
+    /// Brings the database to what is kept and makes it last; it can do without, but then has to follow the journals
+    /// when it is opened.
     ///
     /// # Errors
-    /// The database failed or a record cannot be read.
-    pub fn holds(&self, entries: &[Entry]) -> Result<bool> {
-        for entry in entries {
-            let held = match entry {
-                Entry::Action(record) => self.action(&record.key)?.is_some(),
-                Entry::Run(record) => {
-                    self.run(&record.run)?.is_some_and(|held| record.outcome.is_none() || held.outcome.is_some())
-                }
-                Entry::Move(step) => self.reference(&step.name)?.moves.contains(step),
-            };
-            if !held {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    /// The database failed.
+    pub fn flush(&self) -> Result<()> {
+        self.follow(&mut self.pending())?;
+        self.pairs.flush().map_err(LedgerError::Database)
+    }
+
+    /// Returns how far the database follows the journals; `None` if it never followed one.
+    ///
+    /// # Errors
+    /// The database failed or the mark cannot be read.
+    pub fn mark(&self) -> Result<Option<Mark>> {
+        self.read(MARK)
     }
 
     /// Returns what a commit changes. Entries see what those before them in the same commit change.
-    fn changes(&self, entries: &[Entry]) -> Result<Vec<Change>> {
+    fn changes(&self, entries: &[Entry]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
         let mut changes: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         let mut refs: BTreeMap<RefName, RefState> = BTreeMap::new();
         for entry in entries {
@@ -165,7 +257,7 @@ impl Ledger {
             }
         }
         changes.extend(refs.iter().map(|(name, state)| (join(REF, &[name.as_str().as_bytes()]), encode(state))));
-        Ok(changes.into_iter().map(|(key, value)| (key, Some(value))).collect())
+        Ok(changes)
     }
 
     /// A run that has ended stays ended; of the keys that served its stages, only those that are new are written, so
@@ -174,7 +266,10 @@ impl Ledger {
         let pair = join(RUN, &[record.run.as_str().as_bytes()]);
         let before: Option<RunRecord> = self.peek(changes, &pair)?.map(|bytes| decode(&bytes)).transpose()?;
         if record.outcome.is_some() || before.is_none_or(|before| before.outcome.is_none()) {
-            changes.insert(pair, encode(record));
+            changes.insert(pair, encode(&RunRecord { stages: Vec::new(), ..record.clone() }));
+            if !record.stages.is_empty() {
+                changes.insert(join(STAGES, &[record.run.as_str().as_bytes()]), encode(&record.stages));
+            }
         }
         for stage in &record.stages {
             if let Some(key) = stage.key.filter(|_| stage.outcome.is_success()) {
@@ -191,7 +286,7 @@ impl Ledger {
     fn peek(&self, changes: &BTreeMap<Vec<u8>, Vec<u8>>, key: &[u8]) -> Result<Option<Vec<u8>>> {
         match changes.get(key) {
             Some(value) => Ok(Some(value.clone())),
-            None => self.pairs.get(key).map_err(LedgerError::Database),
+            None => self.get(key),
         }
     }
 
@@ -220,19 +315,28 @@ impl Ledger {
     /// # Errors
     /// The database failed.
     pub fn latest(&self, pipeline: &str, stage: &StageId) -> Result<Option<Digest>> {
-        let bytes = self.pairs.get(&latest(pipeline, stage)).map_err(LedgerError::Database)?;
+        let bytes = self.get(&latest(pipeline, stage))?;
         Ok(bytes.and_then(|bytes| digest(&bytes)))
     }
 
-    /// Returns a run.
+    /// Returns a run with how each of its stages ended.
     ///
     /// # Errors
     /// The database failed or the record cannot be read.
     pub fn run(&self, run: &RunId) -> Result<Option<RunRecord>> {
-        self.read(&join(RUN, &[run.as_str().as_bytes()]))
+        let Some(mut record) = self.read::<RunRecord>(&join(RUN, &[run.as_str().as_bytes()]))? else { return Ok(None) };
+        if record.stages.is_empty() {
+            let told_by = record.unchanged_since.as_ref().unwrap_or(run);
+            let stages: Option<Vec<StageRun>> = self.read(&join(STAGES, &[told_by.as_str().as_bytes()]))?;
+            record.stages = stages.unwrap_or_default();
+            if record.unchanged_since.is_some() {
+                record.stages.iter_mut().for_each(StageRun::reuse);
+            }
+        }
+        Ok(Some(record))
     }
 
-    /// Returns all runs, the latest last.
+    /// Returns all runs, the latest last, without their stages.
     ///
     /// # Errors
     /// The database failed or a record cannot be read.
@@ -294,15 +398,36 @@ impl Ledger {
     }
 
     fn read<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>> {
-        self.pairs.get(key).map_err(LedgerError::Database)?.map(|bytes| decode(&bytes)).transpose()
+        self.get(key)?.map(|bytes| decode(&bytes)).transpose()
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        if let Some(value) = self.pending().pairs.get(key) {
+            return Ok(Some(value.clone()));
+        }
+        self.pairs.get(key).map_err(LedgerError::Database)
     }
 
     fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>> {
-        self.pairs.scan(prefix).map_err(LedgerError::Database)
+        let kept = self.pairs.scan(prefix).map_err(LedgerError::Database)?;
+        let pending = self.pending();
+        let mut entered =
+            pending.pairs.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix)).peekable();
+        if entered.peek().is_none() {
+            return Ok(kept);
+        }
+        let mut all: BTreeMap<Vec<u8>, Vec<u8>> = kept.into_iter().collect();
+        all.extend(entered.map(|(key, value)| (key.clone(), value.clone())));
+        Ok(all.into_iter().collect())
     }
 
-    fn write(&self, changes: Vec<Change>) -> Result<()> {
+    fn write(&self, changes: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<()> {
+        let changes = changes.into_iter().map(|(key, value)| (key, Some(value))).collect();
         self.pairs.write(changes).map_err(LedgerError::Database)
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

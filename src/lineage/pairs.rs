@@ -23,11 +23,17 @@ pub trait Pairs: Send + Sync {
     /// What the database says.
     fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, String>;
 
-    /// Makes all changes or none; they last when it returns.
+    /// Makes all changes or none.
     ///
     /// # Errors
     /// What the database says.
     fn write(&self, changes: Vec<Change>) -> Result<(), String>;
+
+    /// Makes all that was written last.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn flush(&self) -> Result<(), String>;
 }
 
 /// Pairs in memory.
@@ -53,6 +59,10 @@ impl Pairs for Memory {
                 None => map.remove(&key),
             };
         }
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), String> {
         Ok(())
     }
 }

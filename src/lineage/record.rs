@@ -1,5 +1,7 @@
 //! ActionRecord, RunRecord, RefMove: as stored, with their format version.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::artifact::Artifact;
@@ -130,6 +132,12 @@ pub struct RunRecord {
     pub host: String,
     /// The version of netsec.
     pub netsec: String,
+    /// How many stages ended each way.
+    #[serde(default)]
+    pub counts: BTreeMap<Outcome, usize>,
+    /// The run whose stages all were reused, because nothing had changed since; then `stages` are told there.
+    #[serde(default)]
+    pub unchanged_since: Option<RunId>,
     /// How each wanted stage ended.
     pub stages: Vec<StageRun>,
 }
@@ -147,6 +155,13 @@ pub struct StageRun {
     pub seconds: f64,
     /// Why it failed.
     pub error: Option<Failure>,
+}
+
+impl StageRun {
+    /// Turns it into what it is in a later run that reused it.
+    pub fn reuse(&mut self) {
+        (self.outcome, self.seconds) = (Outcome::Reused, 0.0);
+    }
 }
 
 /// One thing to be recorded.

@@ -1,4 +1,4 @@
-//! The ledger on sled: one batch a commit, flushed; a damaged database is set aside and rebuilt from journals.
+//! The ledger on sled: an index that follows the journals; a damaged database is set aside and rebuilt from them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -36,7 +36,11 @@ impl Pairs for Sled {
                 None => batch.remove(key),
             }
         }
-        self.0.apply_batch(batch).map_err(|error| error.to_string())?;
+        // Not flushed: what a crash takes from the database, the next start takes from the journals.
+        self.0.apply_batch(batch).map_err(|error| error.to_string())
+    }
+
+    fn flush(&self) -> Result<(), String> {
         self.0.flush().map(|_| ()).map_err(|error| error.to_string())
     }
 }
@@ -50,7 +54,10 @@ pub fn open(cache: &Path) -> Result<(Ledger, Option<String>), LedgerError> {
     let folder = cache.join("ledger");
     let fresh = !folder.exists();
     let error = match open_db(&folder).and_then(|ledger| Ok((catch_up(&ledger, cache)?, ledger))) {
-        Ok((true, ledger)) => return Ok((ledger, None)),
+        Ok((true, ledger)) => {
+            ledger.claim()?;
+            return Ok((ledger, None));
+        }
         Ok((false, _)) => LedgerError::Database("records are missing from it".to_owned()),
         Err(error @ (LedgerError::TooNew { .. } | LedgerError::Held(_))) => return Err(error),
         Err(error) => error,
@@ -64,31 +71,36 @@ pub fn open(cache: &Path) -> Result<(Ledger, Option<String>), LedgerError> {
         format!("{error}; the database was moved to `{aside}` and rebuilt from the journals in `{RUNS}`")
     };
     let ledger = open_db(&folder)?;
-    replay(&ledger, cache)?;
+    follow(&ledger, cache)?;
+    ledger.claim()?;
     Ok((ledger, Some(message)))
 }
 
 const RUNS: &str = "cache/runs";
 
-/// Compares the database with the latest journal. Of a run that was killed, the last commit may stand in the journal
-/// only: it is made up for. Returns false if more is missing: sled 0.34 opens some damaged files as if they were
-/// empty.
+/// Brings the database to where the journals are. Returns false if it is empty although there are some: sled 0.34
+/// opens some damaged files as if they were empty, and what makes a database one of ours is flushed before its first
+/// journal is begun.
 fn catch_up(ledger: &Ledger, cache: &Path) -> Result<bool, LedgerError> {
-    let mut commits = journal::latest(&cache.join("runs"))?;
-    let Some(last) = commits.pop() else { return Ok(true) };
-    for commit in &commits {
-        if !ledger.holds(commit)? {
-            return Ok(false);
-        }
+    if ledger.is_new() && !journal::list(&cache.join("runs"))?.is_empty() {
+        return Ok(false);
     }
-    if !ledger.holds(&last)? {
-        // A journal of one commit says nothing about those before it: an empty database is a lost one.
-        if commits.is_empty() && ledger.runs()?.is_empty() && journal::count(&cache.join("runs"))? > 1 {
-            return Ok(false);
-        }
-        ledger.replay(&last)?;
-    }
+    follow(ledger, cache)?;
     Ok(true)
+}
+
+/// Replays what the journals hold beyond the database's mark.
+fn follow(ledger: &Ledger, cache: &Path) -> Result<(), LedgerError> {
+    let (run, done) = ledger.mark()?.unwrap_or_default();
+    let mut followed = false;
+    for (name, path) in journal::list(&cache.join("runs"))?.into_iter().filter(|(name, _)| *name >= run) {
+        let skip = if name == run { done } else { 0 };
+        for (entries, count) in journal::read(&path)?.iter().zip(1..).filter(|(_, count)| *count > skip) {
+            ledger.replay(entries, &(name.clone(), count))?;
+            followed = true;
+        }
+    }
+    if followed { ledger.flush() } else { Ok(()) }
 }
 
 /// Opens the database for a query; the caller holds the workspace's lock. One that is damaged is left as it is for
@@ -110,15 +122,8 @@ pub fn read(cache: &Path) -> Result<Ledger, LedgerError> {
 /// The disk failed.
 pub fn from_journals(cache: &Path) -> Result<Ledger, LedgerError> {
     let ledger = Ledger::in_memory();
-    replay(&ledger, cache)?;
+    follow(&ledger, cache)?;
     Ok(ledger)
-}
-
-fn replay(ledger: &Ledger, cache: &Path) -> Result<(), LedgerError> {
-    for commit in journal::read_all(&cache.join("runs"))? {
-        ledger.replay(&commit)?;
-    }
-    Ok(())
 }
 
 /// Opens the database, and waits a little if its own lock is held: it outlives its holder by as long as a child of

@@ -126,12 +126,8 @@ pub fn runs(runs: &[RunRecord]) -> String {
 }
 
 fn stage_counts(run: &RunRecord) -> String {
-    let mut counts = std::collections::BTreeMap::new();
-    for stage in &run.stages {
-        *counts.entry(stage.outcome).or_insert(0) += 1;
-    }
-    let counts: Vec<String> = counts.iter().map(|(outcome, count)| format!("{count} {}", outcome.as_str())).collect();
-    counts.join(", ")
+    let counts = run.counts.iter().map(|(outcome, count)| format!("{count} {}", outcome.as_str()));
+    counts.collect::<Vec<String>>().join(", ")
 }
 
 /// Shows what an artifact was made of, as a tree.

@@ -1,10 +1,10 @@
-//! The Store trait (put, get, has, list, remove) and StoreError.
+//! The Store trait (put, take, flush, get, has, list, remove) and StoreError.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::base::digest::Digest;
-use crate::base::disk::DiskError;
+use crate::base::disk::{self, DiskError};
 
 /// Why a store could not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -37,11 +37,25 @@ impl StoreError {
 
 /// Keeps blobs by the digest of their bytes.
 pub trait Store: Send + Sync {
-    /// Keeps all that `bytes` gives, for good when it returns. A blob that is there already is success.
+    /// Keeps all that `bytes` gives. A blob that is there already is success.
     ///
     /// # Errors
     /// `Disk`; nothing half-written is to be seen then.
     fn put(&self, bytes: &mut dyn Read) -> Result<(Digest, u64), StoreError>;
+
+    /// Keeps the bytes of a file; the file itself may be gone afterwards.
+    ///
+    /// # Errors
+    /// `Disk`.
+    fn take(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
+        self.put(&mut disk::open(path)?)
+    }
+
+    /// Makes all blobs that were put last: returns when they are safe from a loss of power.
+    ///
+    /// # Errors
+    /// `Disk`.
+    fn flush(&self) -> Result<(), StoreError>;
 
     /// Returns a blob's bytes, checked against its name.
     ///

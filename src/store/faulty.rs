@@ -1,7 +1,7 @@
 //! A store whose n-th call fails: for tests of what happens then.
 
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::base::digest::Digest;
@@ -40,6 +40,16 @@ impl<S: Store> Store for Faulty<S> {
     fn put(&self, bytes: &mut dyn Read) -> Result<(Digest, u64), StoreError> {
         self.pass()?;
         self.inner.put(bytes)
+    }
+
+    fn take(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
+        self.pass()?;
+        self.inner.take(path)
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        self.pass()?;
+        self.inner.flush()
     }
 
     fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {

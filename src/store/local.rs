@@ -1,13 +1,17 @@
 //! On disk under cache/blobs, two-digit shards, checked on read, bad blobs set aside.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError, Entry};
 use crate::store::blob::{Store, StoreError};
 use crate::store::known::Known;
+
+/// How much of an output is read at once, in bytes.
+const BUFFER: usize = 1 << 16;
 
 /// Blobs in a folder.
 pub struct Local {
@@ -15,12 +19,23 @@ pub struct Local {
     temporary: PathBuf,
     aside: PathBuf,
     known: Arc<Known>,
+    /// Blobs that were put and not flushed.
+    fresh: Mutex<Vec<PathBuf>>,
 }
+
+/// From so many blobs on, the whole file system is flushed at once.
+const MANY: usize = 16;
 
 impl Local {
     /// Opens the store of a cache folder; creates nothing.
     pub fn open(cache: &Path, known: Arc<Known>) -> Self {
-        Self { blobs: cache.join("blobs"), temporary: cache.join("tmp"), aside: cache.join("bad"), known }
+        Self {
+            blobs: cache.join("blobs"),
+            temporary: cache.join("tmp"),
+            aside: cache.join("bad"),
+            known,
+            fresh: Mutex::default(),
+        }
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
@@ -37,6 +52,22 @@ impl Local {
             result => result?,
         }
         Ok(StoreError::Corrupt { digest: *digest, aside })
+    }
+
+    /// Gives a file that holds a blob's bytes the blob's name.
+    fn settle(&self, file: &Path, digest: &Digest) -> Result<(), DiskError> {
+        disk::make_read_only(file)?;
+        let path = self.path(digest);
+        match disk::rename(file, &path) {
+            Err(error) if error.is_missing() => {
+                disk::create_dirs(path.parent().expect("a blob lies in a shard"))?;
+                disk::rename(file, &path)?;
+            }
+            result => result?,
+        }
+        self.known.note(&path, *digest);
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).push(path);
+        Ok(())
     }
 
     /// Returns a blob's bytes as they are on disk, checked, without setting anything aside.
@@ -56,11 +87,10 @@ impl Local {
 
 impl Store for Local {
     fn put(&self, bytes: &mut dyn Read) -> Result<(Digest, u64), StoreError> {
-        disk::create_dirs(&self.temporary)?;
         let failed = |verb: &'static str, cause| DiskError { verb, path: self.temporary.clone(), cause };
-        let mut file = tempfile::NamedTempFile::new_in(&self.temporary).map_err(|cause| failed("write in", cause))?;
+        let mut file = disk::temporary(&self.temporary)?;
         let mut hasher = blake3::Hasher::new();
-        let mut buffer = vec![0; 1 << 16];
+        let mut buffer = vec![0; BUFFER];
         let mut size = 0;
         loop {
             let count = match bytes.read(&mut buffer) {
@@ -74,21 +104,43 @@ impl Store for Local {
             size += count as u64;
         }
         let digest = Digest::from_bytes(*hasher.finalize().as_bytes());
-        if self.has(&digest).unwrap_or(false) {
-            return Ok((digest, size));
+        if !self.has(&digest).unwrap_or(false) {
+            self.settle(file.path(), &digest)?;
+            // It has another name now.
+            let _ = file.into_temp_path().keep();
         }
-        file.as_file().sync_data().map_err(|cause| failed("flush in", cause))?;
-        disk::make_read_only(file.path())?;
-        let path = self.path(&digest);
-        let shard = path.parent().expect("a blob lies in a shard");
-        if !shard.exists() {
-            disk::create_dirs(shard)?;
+        Ok((digest, size))
+    }
+
+    fn take(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
+        let Some(size) = disk::sole_size(path)? else { return self.put(&mut disk::open(path)?) };
+        let digest = disk::hash(path, size)?;
+        if !self.has(&digest).unwrap_or(false) {
+            self.settle(path, &digest)?;
+        }
+        Ok((digest, size))
+    }
+
+    fn flush(&self) -> Result<(), StoreError> {
+        let fresh = std::mem::take(&mut *self.fresh.lock().unwrap_or_else(PoisonError::into_inner));
+        if fresh.len() >= MANY {
+            return Ok(disk::sync_file_system(&self.blobs)?);
+        }
+        for path in &fresh {
+            match disk::sync_file(path) {
+                // Removed meanwhile: found damaged, or by hand.
+                Err(error) if error.is_missing() => {}
+                result => result?,
+            }
+        }
+        let shards: BTreeSet<&Path> = fresh.iter().filter_map(|path| path.parent()).collect();
+        for shard in &shards {
+            disk::sync_dir(shard)?;
+        }
+        if !shards.is_empty() {
             disk::sync_dir(&self.blobs)?;
         }
-        file.persist(&path).map_err(|error| DiskError { verb: "rename to", path: path.clone(), cause: error.error })?;
-        disk::sync_dir(shard)?;
-        self.known.note(&path, digest);
-        Ok((digest, size))
+        Ok(())
     }
 
     fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {

@@ -112,6 +112,10 @@ impl Store for Rotten {
         self.inner.put(bytes)
     }
 
+    fn flush(&self) -> Result<(), StoreError> {
+        self.inner.flush()
+    }
+
     fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
         if *digest == self.rotten && !self.found.swap(true, Ordering::SeqCst) {
             self.inner.remove(digest)?;
@@ -153,10 +157,11 @@ fn drive_with(
     let clock = Ticking::from_ms(1_000);
     let heard = Heard::default();
     let mut voice = Voice::new(&clock, vec![Box::new(heard.clone())]);
+    let scratch = tempfile::tempdir_in(world.root()).unwrap();
     let setup = Setup {
         planner: &planner,
         store: Arc::clone(&store),
-        temporary: &world.root().join("tmp"),
+        temporary: scratch.path(),
         clock: &clock,
         cancel: &Cancel::new(),
         run: RunId::new(1_000, 0),
@@ -179,7 +184,7 @@ fn a_blob_that_rotted_unseen_is_made_again_within_the_run() {
     store.found.store(false, Ordering::SeqCst);
     let both = "stages:\n  a: { kind: echo, with: { text: rots } }\n  b: { kind: join, inputs: { x: a.out } }\n";
     let (summary, events) = drive_with(&world, both, store, &ledger).unwrap();
-    assert_eq!(summary.outcome, RunOutcome::Succeeded);
+    assert_eq!(summary.outcome, RunOutcome::Succeeded, "{summary:?}");
     let outcomes: Vec<Outcome> = summary.stages.iter().map(|stage| stage.outcome).collect();
     assert_eq!(outcomes, [Outcome::Made, Outcome::Made], "what was reused at first was made after all");
     assert!(events.iter().any(|event| matches!(&event.kind, EventKind::Warning { code, .. } if code == "store::lost")));
@@ -215,7 +220,7 @@ fn every_store_call_may_fail_and_the_next_run_mends() {
         if let Ok((summary, _)) = &broken
             && !store.has_failed()
         {
-            assert_eq!(summary.outcome, RunOutcome::Succeeded);
+            assert_eq!(summary.outcome, RunOutcome::Succeeded, "{summary:?}");
             break;
         }
         faults += 1;
@@ -284,7 +289,7 @@ fn a_sink_that_fails_is_dropped_and_the_run_goes_on() {
         sinks: &|_: &Path| Ok(vec![Box::new(Broken) as Box<dyn Sink>, Box::new(sinks.clone())]),
     };
     let summary = Workspace::open(world.root()).unwrap().run(&loaded, &Wish::default(), &terms).unwrap();
-    assert_eq!(summary.outcome, RunOutcome::Succeeded);
+    assert_eq!(summary.outcome, RunOutcome::Succeeded, "{summary:?}");
     let warnings =
         heard.0.lock().unwrap().iter().filter(|event| matches!(event.kind, EventKind::Warning { .. })).count();
     assert_eq!(warnings, 1);
@@ -313,6 +318,8 @@ fn a_damaged_database_is_set_aside_and_rebuilt() {
     let before = run(&world, FORK);
     world.write("cache/ledger/db", vec![0x5a; 700]);
     world.write("cache/ledger/conf", "nonsense");
+    let read = || Workspace::open(world.root()).unwrap().reading().unwrap().ledger.actions().unwrap().len();
+    assert_eq!((read(), read()), (2, 2), "readers are served from the journals and hide nothing");
     let after = run(&world, FORK);
     assert!(
         after

@@ -49,6 +49,8 @@ fn run(byte: u8, at: u64) -> RunRecord {
         outcome: (!byte.is_multiple_of(4)).then_some(RunOutcome::Succeeded),
         host: "h".to_owned(),
         netsec: "0".to_owned(),
+        counts: [(Outcome::Made, 1)].into(),
+        unchanged_since: None,
         stages: vec![stage],
     }
 }
@@ -69,7 +71,9 @@ fn entry() -> impl Strategy<Value = Entry> {
 
 /// All that a ledger can be asked, as one text.
 fn answers(ledger: &Ledger) -> String {
-    let mut text = format!("{:?}\n{:?}\n", ledger.actions().unwrap(), ledger.runs().unwrap());
+    let runs = ledger.runs().unwrap();
+    let whole: Vec<_> = runs.iter().map(|run| ledger.run(&run.run).unwrap().unwrap()).collect();
+    let mut text = format!("{:?}\n{runs:?}\n{whole:?}\n", ledger.actions().unwrap());
     text.push_str(&format!("{:?}\n", ledger.reference(&RefName::new("champion/x").unwrap()).unwrap()));
     for byte in 0..9 {
         text.push_str(&format!(
@@ -94,7 +98,7 @@ proptest! {
         {
             let (ledger, rebuilt) = sled::open(folder.path()).unwrap();
             prop_assert!(rebuilt.is_none());
-            let journal = Journal::at(&folder.path().join("runs/1.records"));
+            let journal = Journal::of(&folder.path().join("runs"), &RunId::new(1, 0));
             let ledger = ledger.with_journal(journal);
             for commit in &commits {
                 prop_assert_eq!(ledger.commit(commit).is_ok(), memory.commit(commit).is_ok());
@@ -109,11 +113,11 @@ proptest! {
     #[test]
     fn a_torn_journal_gives_its_whole_commits(commits in prop::collection::vec(prop::collection::vec(entry(), 1..3), 1..6), cut in any::<prop::sample::Index>()) {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.records");
-        let journal = Journal::at(&path);
+        let journal = Journal::of(folder.path(), &RunId::new(1, 0));
         for commit in &commits {
-            journal.append(commit).unwrap();
+            journal.append(&[journal::encode(commit)]).unwrap();
         }
+        let path = journal::list(folder.path()).unwrap()[0].1.clone();
         prop_assert_eq!(&journal::read(&path).unwrap(), &commits);
         let bytes = std::fs::read(&path).unwrap();
         let file = std::fs::File::options().write(true).open(&path).unwrap();
@@ -137,6 +141,6 @@ fn a_replayed_move_that_no_longer_applies_does_not_take_its_action_with_it() {
     let commit = [Entry::Action(Box::new(action(1, 1))), Entry::Move(step)];
     assert!(ledger.commit(&commit).is_err(), "a commit is all or nothing");
     assert!(ledger.action(&digest(1)).unwrap().is_none());
-    ledger.replay(&commit).unwrap();
+    ledger.replay(&commit, &("1".to_owned(), 1)).unwrap();
     assert!(ledger.action(&digest(1)).unwrap().is_some());
 }

@@ -1,0 +1,189 @@
+//! A stage that comes back from its worker: recorded, sent again, or failed.
+
+use crate::base::digest::Digest;
+use crate::base::outcome::{Failure, FailureClass, Outcome};
+use crate::engine::drive::{Driver, Started};
+use crate::engine::perform::Performed;
+use crate::event::{EventKind, StageResult};
+use crate::lineage::ledger::LedgerError;
+use crate::lineage::record::{ActionRecord, Entry, InputRecord, PortMove, RefMove};
+use crate::pipeline::check::Origin;
+use crate::plan::decide::{self, DecideError};
+use crate::stage::error::StageError;
+
+/// How often a stage is tried again because a blob it needs was lost.
+const REDOS: usize = 3;
+
+impl Driver<'_, '_> {
+    /// Takes a stage back from its worker.
+    pub(crate) fn back(&mut self, stage: usize, mut performed: Performed) -> Result<(), DecideError> {
+        let started = self.started.remove(&stage).expect("what comes back was started");
+        let seconds = self.setup.clock.now_ms().saturating_sub(started.at_ms) as f64 / 1000.0;
+        if performed.result.is_ok() {
+            performed.result = self.record_action(stage, &started, &performed, seconds)?;
+        }
+        let outcome = match &performed.result {
+            Ok(()) => {
+                self.outputs.insert(stage, performed.outputs.clone());
+                self.schedule.succeed(stage);
+                Outcome::Made
+            }
+            Err(StageError::Lost(message)) if self.redo(stage, message)? => return Ok(()),
+            Err(StageError::Cancelled) => Outcome::Cancelled,
+            Err(_) => Outcome::Failed,
+        };
+        let result = StageResult {
+            key: Some(started.key),
+            seconds,
+            outputs: performed.outputs,
+            notes: performed.notes,
+            error: performed.result.err().filter(|error| *error != StageError::Cancelled).map(|error| failure(&error)),
+            ..self.result(stage, outcome)
+        };
+        self.finish(stage, result);
+        if !outcome.is_success() {
+            for skipped in self.schedule.fail(stage) {
+                let message = format!("`{}` did not give what it needs", self.spec(stage).id);
+                let error = Some(Failure { class: FailureClass::Stage, message });
+                let end = if outcome == Outcome::Cancelled { Outcome::Cancelled } else { Outcome::Skipped };
+                let result = StageResult { error, ..self.result(skipped, end) };
+                self.finish(skipped, result);
+            }
+        }
+        Ok(())
+    }
+
+    /// Records a finished action with its moves in one commit.
+    fn record_action(
+        &mut self,
+        stage: usize,
+        started: &Started,
+        performed: &Performed,
+        seconds: f64,
+    ) -> Result<Result<(), StageError>, DecideError> {
+        let wishes: Vec<PortMove> =
+            performed.moves.iter().map(|(port, to)| PortMove { port: port.clone(), to: *to }).collect();
+        let spec = self.spec(stage);
+        let input = |port: &str, text: &str| InputRecord {
+            port: port.to_owned(),
+            text: text.to_owned(),
+            digest: started.ingredients.digest(port),
+        };
+        let record = ActionRecord {
+            key: started.key,
+            pipeline: self.setup.planner.pipeline.file.clone(),
+            stage: spec.id.clone(),
+            kind: spec.kind.name.to_owned(),
+            ingredients: started.ingredients.listed(),
+            inputs: spec.inputs.iter().map(|spec| input(&spec.port, &spec.text)).collect(),
+            outputs: performed.outputs.clone(),
+            moves: wishes.clone(),
+            notes: performed.notes.clone(),
+            run: self.setup.run.clone(),
+            started_ms: started.at_ms,
+            seconds,
+            host: self.setup.host.clone(),
+            netsec: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        for wish in &wishes {
+            if !self.setup.store.has(&wish.to)? {
+                return Ok(Err(StageError::Failed(
+                    "only what a stage made can be pointed at, and this came from a file: let a stage make it"
+                        .to_owned(),
+                )));
+            }
+        }
+        let rival = |port: &str| started.ingredients.digest(port);
+        let mut entries = vec![Entry::Action(Box::new(record))];
+        entries.extend(self.moves(stage, &wishes, started.key, &rival)?.into_iter().map(Entry::Move));
+        match self.enter(&entries) {
+            Ok(()) => Ok(Ok(())),
+            Err(error @ LedgerError::Moved { .. }) => Ok(Err(StageError::Failed(error.to_string()))),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Turns wishes about ports into moves of the pointers behind them; none for a pointer that is there already. A
+    /// move is right only if the pointer still points at the rival that the stage compared with.
+    pub(crate) fn moves(
+        &self,
+        stage: usize,
+        wishes: &[PortMove],
+        evidence: Digest,
+        rival: &dyn Fn(&str) -> Option<Digest>,
+    ) -> Result<Vec<RefMove>, LedgerError> {
+        let mut moves = Vec::new();
+        for wish in wishes {
+            let input = self.spec(stage).inputs.iter().find(|input| input.port == wish.port);
+            if let Some(Origin::Ref(name, _)) = input.map(|input| &input.from) {
+                let from = rival(&wish.port);
+                let at_ms = self.setup.clock.now_ms();
+                if self.setup.planner.ledger.reference(name)?.current() != Some(wish.to) {
+                    moves.push(RefMove { name: name.clone(), from, to: wish.to, evidence, at_ms });
+                }
+            }
+        }
+        Ok(moves)
+    }
+
+    /// Enters a commit and wakes the keeper; what is told of it waits until it is kept.
+    pub(crate) fn enter(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
+        self.setup.planner.ledger.enter(entries)?;
+        self.entered += 1;
+        // A keeper that has gone has said why.
+        let _ = self.to_keeper.send(());
+        for entry in entries {
+            if let Entry::Move(step) = entry {
+                let kind = EventKind::RefMoved { name: step.name.to_string(), to: step.to };
+                self.voice.tell_after(self.entered, kind);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a stage back because an input's blob was lost; false if that cannot help.
+    fn redo(&mut self, stage: usize, message: &str) -> Result<bool, DecideError> {
+        let tries = self.redos.entry(stage).or_default();
+        *tries += 1;
+        if *tries > REDOS {
+            return Ok(false);
+        }
+        let (mut lost, mut again) = (Vec::new(), false);
+        for need in self.setup.planner.graph.needs(stage) {
+            match self.outputs.get(&need) {
+                // Another stage found it lost before, and it is on its way.
+                None => again = true,
+                Some(outputs) if self.plan.wanted.contains(&need) => {
+                    if decide::lost(self.setup.store.as_ref(), outputs)?.is_some() {
+                        lost.push(need);
+                    } else {
+                        // It may have been made again since this stage began.
+                        again |= self.redos.contains_key(&need);
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        if lost.is_empty() && !again {
+            return Ok(false);
+        }
+        self.voice.warn("store::lost", message);
+        for need in &lost {
+            self.outputs.remove(need);
+            self.redos.entry(*need).or_default();
+        }
+        self.schedule.redo(stage, &lost);
+        Ok(true)
+    }
+}
+
+fn failure(error: &StageError) -> Failure {
+    let class = match error {
+        StageError::Data(_) => FailureClass::Data,
+        StageError::Rejected(_) => FailureClass::Rejected,
+        StageError::Storage(_) | StageError::Lost(_) => FailureClass::Storage,
+        StageError::Broken(_) => FailureClass::Fault,
+        StageError::Failed(_) | StageError::Cancelled => FailureClass::Stage,
+    };
+    Failure { class, message: error.to_string() }
+}
