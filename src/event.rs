@@ -43,6 +43,13 @@ pub enum EventKind {
         /// How many stages may run at once.
         jobs: usize,
     },
+    /// Nothing at all has changed since an earlier run: every stage is reused.
+    Unchanged {
+        /// The earlier run.
+        since: RunId,
+        /// How many stages are reused.
+        stages: usize,
+    },
     /// A stage began to run.
     StageStarted {
         /// Its name.

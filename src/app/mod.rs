@@ -1,4 +1,5 @@
 //! A workspace: the one place where parts are put together.
 
 pub mod artifacts;
+pub mod unchanged;
 pub mod workspace;

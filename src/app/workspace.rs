@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::base::cancel::Cancel;
 use crate::base::clock::{self, Clock};
-use crate::base::disk::{self, DiskError, Lock};
+use crate::base::disk::{self, DiskError, Lock, Signature};
 use crate::base::name::RunId;
 use crate::base::nearest::suggest;
 use crate::base::problem::{Problem, Report};
@@ -23,8 +23,9 @@ use crate::lineage::journal::Journal;
 use crate::lineage::ledger::{Ledger, LedgerError};
 use crate::lineage::sled;
 use crate::pipeline::check::{Pipeline, Wiring, check};
-use crate::plan::decide::DecideError;
-use crate::plan::whole::{Plan, Planner, Sources, missing, sources};
+use crate::plan::decide::{DecideError, Verdict};
+use crate::plan::standing;
+use crate::plan::whole::{Decision, Plan, Planner, Sources, missing, sources};
 use crate::stage::param::Env;
 use crate::stage::registry::Registry;
 use crate::store::blob::{Store, StoreError};
@@ -71,7 +72,7 @@ pub(crate) type Result<T> = std::result::Result<T, AppError>;
 /// A folder with pipelines and a cache.
 pub struct Workspace {
     root: PathBuf,
-    cache: PathBuf,
+    pub(crate) cache: PathBuf,
 }
 
 /// A pipeline file that is right.
@@ -82,6 +83,12 @@ pub struct Loaded {
     pub pipeline: Pipeline,
     /// Its graph.
     pub graph: Graph,
+    /// The parameters that were set from outside, as written.
+    pub sets: Vec<String>,
+    /// The files it was read from, by their way from the workspace, as the system told of them before.
+    pub files: Vec<(PathBuf, Signature)>,
+    /// When they were read, in milliseconds since the Unix epoch.
+    pub read_ms: u64,
 }
 
 /// Which stages are asked for, by name, and how they are to be planned.
@@ -148,23 +155,29 @@ impl Workspace {
     /// # Errors
     /// All that is wrong with it; the file cannot be read.
     pub fn load(&self, file: &str, registry: &Registry, sets: &[String], env: Env<'_>) -> Result<Loaded> {
-        let bytes = disk::read(&self.root.join(file)).map_err(|error| match error.is_missing() {
+        let read_ms = clock::System.now_ms();
+        let path = self.root.join(file);
+        let files = match disk::look(&path) {
+            Ok(disk::Entry::File(signature)) => vec![(PathBuf::from(file), signature)],
+            _ => Vec::new(),
+        };
+        let bytes = disk::read(&path).map_err(|error| match error.is_missing() {
             true => AppError::Usage(format!("there is no pipeline file `{file}` in `{}`", self.root.display())),
             false => error.into(),
         })?;
         let source = tree::source(file, bytes).map_err(AppError::Report)?;
-        let sets = sets.iter().map(|set| parse_set(set)).collect::<Result<Vec<_>>>()?;
+        let parsed = sets.iter().map(|set| parse_set(set)).collect::<Result<Vec<_>>>()?;
         let refuse = |mut problems: Vec<Problem>, wiring: &Wiring| {
             problems.extend(Graph::of(wiring).err());
             problems.extend(missing(&self.root, &wiring.files));
             Err(AppError::Report(Report::new(source.clone(), problems)))
         };
-        let pipeline = match check(&source, registry, &sets, env) {
+        let pipeline = match check(&source, registry, &parsed, env) {
             Ok(pipeline) => pipeline,
             Err(refused) => return refuse(refused.report.problems, &refused.wiring),
         };
         match Graph::of(&pipeline.wiring) {
-            Ok(graph) => Ok(Loaded { source, pipeline, graph }),
+            Ok(graph) => Ok(Loaded { source, pipeline, graph, sets: sets.to_vec(), files, read_ms }),
             Err(_) => refuse(Vec::new(), &pipeline.wiring),
         }
     }
@@ -227,11 +240,11 @@ impl Workspace {
     /// Before anything ran: a stage or file that is not there, `Busy`, `Stopped`. Ledger, store or disk failed.
     pub fn run(&self, loaded: &Loaded, wish: &Wish, terms: &Terms<'_>) -> Result<Summary> {
         self.prepare()?;
-        let host = host();
         let clock = clock::System;
-        let _lock = self.lock(terms, &format!("a run (process {} on {host})", std::process::id()))?;
+        let _lock = self.lock(terms)?;
         let runs = self.cache.join("runs");
-        let run = next_run(&runs, clock.now_ms())?;
+        let started_ms = clock.now_ms();
+        let run = next_run(&runs, started_ms)?;
         let temporary = self.cache.join("tmp").join(run.as_str());
         let swept = sweep(&self.cache.join("tmp"));
         let known = Arc::new(self.known());
@@ -239,7 +252,8 @@ impl Workspace {
             known.forget();
         }
         let (ledger, rebuilt) = sled::open(&self.cache)?;
-        let store: Arc<dyn Store> = Arc::new(Local::open(&self.cache, Arc::clone(&known)));
+        let local = Arc::new(Local::open(&self.cache, Arc::clone(&known)));
+        let store: Arc<dyn Store> = Arc::<Local>::clone(&local);
         let ledger = ledger.with_journal(Journal::of(&runs, &run));
         let (plan, sources, forced) = self.plan_with(loaded, wish, &known, &ledger, store.as_ref())?;
         refuse_unready(loaded, &plan)?;
@@ -265,11 +279,16 @@ impl Workspace {
             clock: &clock,
             cancel: terms.cancel,
             run,
-            host,
+            host: host(),
             jobs: terms.jobs,
         };
+        let is_reused = |decision: &Decision| matches!(decision.verdict, Verdict::Reuse(_));
+        if loaded.pipeline.has_ref() || !plan.decisions.values().all(is_reused) {
+            standing::forget(&self.cache)?;
+        }
         let summary = drive(&setup, &plan, &mut voice)?;
         ledger.flush()?;
+        self.leave_standing(loaded, wish, (&plan, &sources, &summary), &local, started_ms);
         if let Err(error) = known.save() {
             voice.warn("cache::memory", &error.to_string());
         }
@@ -322,12 +341,14 @@ impl Workspace {
         Ok(())
     }
 
-    fn lock(&self, terms: &Terms<'_>, holder: &str) -> Result<Lock> {
+    /// Takes the workspace for a run.
+    pub(crate) fn lock(&self, terms: &Terms<'_>) -> Result<Lock> {
+        let holder = format!("a run (process {} on {})", std::process::id(), host());
         let path = self.cache.join("lock");
         let mut told = false;
         loop {
             if let Some(mut lock) = Lock::try_take(&path)? {
-                lock.describe(&path, holder)?;
+                lock.describe(&path, &holder)?;
                 return Ok(lock);
             }
             let other = String::from_utf8_lossy(&disk::read(&path)?).into_owned();
@@ -407,7 +428,7 @@ fn parse_set(text: &str) -> Result<(String, tree::Value)> {
 }
 
 /// Names a run so that it sorts after all before it, whatever the clock does. The caller holds the lock.
-fn next_run(runs: &Path, now_ms: u64) -> Result<RunId> {
+pub(crate) fn next_run(runs: &Path, now_ms: u64) -> Result<RunId> {
     let names = disk::list(runs)?;
     let latest = names.iter().filter_map(|path| path.file_stem()?.to_str()).max().unwrap_or_default().to_owned();
     let mut ms = now_ms;
@@ -428,7 +449,7 @@ fn sweep(scratch: &Path) -> std::result::Result<(), DiskError> {
     disk::list(scratch)?.iter().try_for_each(|folder| disk::remove_dir(folder))
 }
 
-fn host() -> String {
+pub(crate) fn host() -> String {
     disk::read(Path::new("/proc/sys/kernel/hostname"))
         .map_or_else(|_| "unknown".to_owned(), |bytes| String::from_utf8_lossy(&bytes).trim().to_owned())
 }

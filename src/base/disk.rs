@@ -54,6 +54,16 @@ pub struct Signature {
     pub inode: u64,
 }
 
+/// A file changed less than this before it was read may change again without its times telling.
+const RACY_NS: i64 = 100_000_000;
+
+impl Signature {
+    /// Returns whether every change made from `now_ns` on shows in the times: they have moved on since the last one.
+    pub fn is_settled(&self, now_ns: i64) -> bool {
+        now_ns.saturating_sub(self.ctime_ns.max(self.mtime_ns)) > RACY_NS
+    }
+}
+
 /// What stands at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entry {
@@ -80,6 +90,28 @@ pub fn look(path: &Path) -> Result<Entry> {
     } else {
         Entry::Special
     })
+}
+
+/// A folder held open, to look at many files below it: each look then has a short way to go.
+pub struct Folder(File);
+
+impl Folder {
+    /// Opens a folder.
+    pub fn open(path: &Path) -> Result<Self> {
+        open(path).map(Self)
+    }
+
+    /// Returns what the system tells of a regular file, given its way from the folder; `None` if there is none.
+    pub fn signature(&self, path: &Path) -> Option<Signature> {
+        let stat = rustix::fs::statat(&self.0, path, rustix::fs::AtFlags::empty()).ok()?;
+        let ns = |seconds: i64, rest: u64| seconds.saturating_mul(1_000_000_000).saturating_add_unsigned(rest);
+        rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file().then(|| Signature {
+            size: stat.st_size.unsigned_abs(),
+            mtime_ns: ns(stat.st_mtime, stat.st_mtime_nsec),
+            ctime_ns: ns(stat.st_ctime, stat.st_ctime_nsec),
+            inode: stat.st_ino,
+        })
+    }
 }
 
 /// Reads a whole file.

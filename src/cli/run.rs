@@ -11,6 +11,7 @@ use crate::cli::exit::{Exit, of_stages};
 use crate::cli::{interrupt, out, status};
 use crate::event::Sink;
 use crate::kinds::list::registry;
+use crate::plan::standing::Asked;
 use crate::reporter::console::{Bars, Lines};
 use crate::reporter::jsonl::JsonLines;
 use crate::reporter::table;
@@ -20,9 +21,9 @@ use crate::reporter::table;
 /// # Errors
 /// It could not begin, or ledger, store or disk failed.
 pub fn run(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
-    let loaded = load(workspace, &args.file, &args.part.set)?;
     let wish = wish(&args.part);
     if args.dry_run {
+        let loaded = load(workspace, &args.file, &args.part.set)?;
         return status::show(workspace, &loaded, &wish, args.json);
     }
     if let Some(threads) = args.threads {
@@ -31,7 +32,6 @@ pub fn run(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let cancel = Cancel::new();
-    interrupt::listen(&cancel);
     let terms = Terms {
         jobs: args.jobs.map_or(cores, usize::from),
         wait: !args.no_wait,
@@ -39,6 +39,15 @@ pub fn run(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
         waiting: &|holder| out::say(&format!("waiting for {holder}")),
         sinks: &|log| sinks(log, args.log_format),
     };
+    // What is told with `--json` needs every stage.
+    if !(args.json || wish.force || wish.rehash) {
+        let asked = Asked { file: &args.file, terms: &wish.terms(&args.part.set) };
+        if workspace.run_unchanged(&asked, &terms)?.is_some() {
+            return Ok(Exit::Done);
+        }
+    }
+    interrupt::listen(&cancel);
+    let loaded = load(workspace, &args.file, &args.part.set)?;
     let summary = workspace.run(&loaded, &wish, &terms)?;
     if args.json {
         let (run, outcome) = (summary.run.as_str(), summary.outcome.as_str());

@@ -134,6 +134,7 @@ impl Driver<'_, '_> {
         let _ = self.to_keeper.send(());
         for entry in entries {
             if let Entry::Move(step) = entry {
+                self.moved = true;
                 let kind = EventKind::RefMoved { name: step.name.to_string(), to: step.to };
                 self.voice.tell_after(self.entered, kind);
             }

@@ -60,6 +60,8 @@ pub struct Summary {
     pub seconds: f64,
     /// How each wanted stage ended, in the order of the file.
     pub stages: Vec<StageResult>,
+    /// Whether a pointer was moved.
+    pub moved: bool,
 }
 
 /// A stage that was handed to a worker.
@@ -108,6 +110,7 @@ pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Su
             redos: HashMap::new(),
             started_ms: setup.clock.now_ms(),
             entered: 0,
+            moved: false,
             to_keeper,
         };
         let (ledger, store, to_driver) = (setup.planner.ledger, &setup.store, to_driver.clone());
@@ -135,6 +138,8 @@ pub(crate) struct Driver<'a, 'v> {
     pub(crate) started_ms: u64,
     /// How many commits were entered.
     pub(crate) entered: u64,
+    /// Whether a pointer was moved.
+    pub(crate) moved: bool,
     pub(crate) to_keeper: Sender<()>,
 }
 
@@ -286,7 +291,7 @@ impl Driver<'_, '_> {
         self.enter(&[Entry::Run(Box::new(record))])?;
         self.voice.tell_after(self.entered, EventKind::RunFinished { run: run.clone(), outcome, seconds, counts });
         self.wait_for_keeper(messages)?;
-        Ok(Summary { run, outcome, seconds, stages: std::mem::take(&mut self.results).into_values().collect() })
+        Ok(Summary { run, outcome, seconds, stages: std::mem::take(&mut self.results).into_values().collect(), moved: self.moved })
     }
 
     /// Waits until everything entered is kept.

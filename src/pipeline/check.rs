@@ -329,6 +329,13 @@ fn place(faults: Vec<Fault>, with: Option<&Node>, whole: Span) -> Vec<Problem> {
         .collect()
 }
 
+impl Pipeline {
+    /// Returns whether any stage reads a named pointer, so that what it is to do may depend on more than contents.
+    pub fn has_ref(&self) -> bool {
+        self.stages.iter().flat_map(|stage| &stage.inputs).any(|input| matches!(input.from, Origin::Ref(..)))
+    }
+}
+
 impl StageSpec {
     /// Returns the names of environment variables that the stage needs and that are not set.
     pub fn unset(&self) -> Vec<&str> {

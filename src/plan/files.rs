@@ -98,6 +98,17 @@ pub fn is_unchanged(source: &SourceFile) -> Result<bool, DiskError> {
     Ok(true)
 }
 
+/// Lists the files of a directory or a glob by name, without reading any; `None` if it is neither or cannot be listed.
+pub fn names(root: &Path, text: &str) -> Option<Vec<String>> {
+    let path = root.join(text);
+    let files = match disk::look(&path) {
+        Ok(Entry::Directory) => disk::walk(&path).ok()?,
+        Ok(_) => return None,
+        Err(_) => matches(root, text).ok()?,
+    };
+    Some(files.into_iter().map(|(name, _)| name).collect())
+}
+
 fn part(name: String, path: PathBuf, signature: Signature, known: &Known) -> Result<Part, FilesError> {
     let digest = known.digest(&path, signature)?;
     Ok(Part { name, path, signature, digest })

@@ -4,4 +4,5 @@ pub mod decide;
 pub mod explain;
 pub mod files;
 pub mod key;
+pub mod standing;
 pub mod whole;

@@ -83,6 +83,7 @@ fn lines(kind: &EventKind) -> String {
             let plural = if stages.len() == 1 { "stage" } else { "stages" };
             format!("run {run} of {pipeline}: {} {plural}\n", stages.len())
         }
+        EventKind::Unchanged { since, .. } => format!("  unchanged since run {since}\n"),
         EventKind::StageStarted { stage, why, .. } => format!("  {:<9} {stage:<14} {why}\n", "running"),
         EventKind::StageProgress { .. } => String::new(),
         EventKind::StageFinished(result) => finished(result),

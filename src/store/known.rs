@@ -12,8 +12,6 @@ use crate::base::disk::{self, DiskError, Signature};
 
 /// Version of the file this memory is kept in. Another version is ignored: it is only a memory.
 const FORMAT: u32 = 1;
-/// A file changed less than this before it was hashed may change again without its times telling.
-const RACY_NS: i64 = 100_000_000;
 
 /// Remembers digests of files, so that an unchanged file is not read twice.
 pub struct Known {
@@ -66,10 +64,17 @@ impl Known {
         // The bytes belong to this signature only if it is still the same after reading them, and if the last
         // change is old enough for a later one to show in the times (the problem git calls racy).
         let after = disk::look(path)?;
-        if after == disk::Entry::File(signature) && is_settled(signature, self.clock.now_ms() as i64 * 1_000_000) {
+        if after == disk::Entry::File(signature) && signature.is_settled(self.clock.now_ms() as i64 * 1_000_000) {
             self.remember(name, signature, digest);
         }
         Ok(digest)
+    }
+
+    /// Returns what is remembered of a file, without a look at it.
+    pub fn recall(&self, path: &Path) -> Option<(Digest, Signature)> {
+        let state = self.lock();
+        let entry = state.entries.get(path.to_str()?)?;
+        Some((Digest::from_bytes(entry.digest), entry.signature))
     }
 
     /// Notes the digest of a file this process has just written and nobody else may write.
@@ -103,9 +108,4 @@ impl Known {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
-}
-
-/// A change made from now on shows in the times only if they have moved on since the last one.
-fn is_settled(signature: Signature, now_ns: i64) -> bool {
-    now_ns.saturating_sub(signature.ctime_ns.max(signature.mtime_ns)) > RACY_NS
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::digest::Digest;
-use crate::base::disk::{self, DiskError, Entry};
+use crate::base::disk::{self, DiskError, Entry, Signature};
 use crate::store::blob::{Store, StoreError};
 use crate::store::known::Known;
 
@@ -26,6 +26,17 @@ pub struct Local {
 /// From so many blobs on, the whole file system is flushed at once.
 const MANY: usize = 16;
 
+/// Returns the folder of blobs in a cache.
+pub fn blobs(cache: &Path) -> PathBuf {
+    cache.join("blobs")
+}
+
+/// Returns where in that folder a blob lies.
+pub fn place(digest: &Digest) -> PathBuf {
+    let hex = digest.hex();
+    Path::new(&hex[..2]).join(&hex)
+}
+
 impl Local {
     /// Opens the store of a cache folder; creates nothing.
     pub fn open(cache: &Path, known: Arc<Known>) -> Self {
@@ -39,8 +50,12 @@ impl Local {
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
-        let hex = digest.hex();
-        self.blobs.join(&hex[..2]).join(&hex)
+        self.blobs.join(place(digest))
+    }
+
+    /// Returns what the system told of a blob when its bytes were last known to be right.
+    pub fn signature(&self, digest: &Digest) -> Option<Signature> {
+        self.known.recall(&self.path(digest)).filter(|(known, _)| known == digest).map(|(_, signature)| signature)
     }
 
     fn set_aside(&self, digest: &Digest) -> Result<StoreError, DiskError> {

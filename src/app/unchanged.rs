@@ -1,0 +1,133 @@
+//! A run of what is as it was: recorded and told, without a look at the pipeline.
+
+use std::collections::BTreeSet;
+
+use crate::app::workspace::{Loaded, Result, Terms, Wish, Workspace, host, next_run};
+use crate::base::clock::{self, Clock};
+use crate::base::digest::Digest;
+use crate::base::disk;
+use crate::base::outcome::{Outcome, RunOutcome};
+use crate::engine::drive::Summary;
+use crate::engine::voice::Voice;
+use crate::event::EventKind;
+use crate::lineage::journal::{self, ENDING, Journal};
+use crate::lineage::record::{Entry, RunRecord};
+use crate::plan::decide::Verdict;
+use crate::plan::standing::{Asked, Standing};
+use crate::plan::whole::{Decision, Plan, Sources};
+use crate::store::blob::Store;
+use crate::store::local::Local;
+use crate::store::manifest::Manifest;
+
+impl Wish {
+    /// Returns, in a fixed order, all that two runs have to agree in to do the same.
+    pub fn terms(&self, sets: &[String]) -> Vec<String> {
+        let lists = [("set", sets), ("only", &self.only), ("from", &self.from), ("until", &self.until)];
+        lists.iter().flat_map(|(name, list)| list.iter().map(move |item| format!("{name} {item}"))).collect()
+    }
+}
+
+impl Workspace {
+    /// Carries out a run of which it is known from an earlier one that it has nothing to do. Returns `None` if that is
+    /// not known: then the pipeline has to be loaded and planned. The summary tells of no stages.
+    ///
+    /// # Errors
+    /// `Busy`, `Stopped`; the disk failed.
+    pub fn run_unchanged(&self, asked: &Asked<'_>, terms: &Terms<'_>) -> Result<Option<Summary>> {
+        let clock = clock::System;
+        let _lock = match self.cache.join("standing").exists() {
+            true => self.lock(terms)?,
+            false => return Ok(None),
+        };
+        let runs = self.cache.join("runs");
+        let Some(standing) = Standing::recall(self.root(), &self.cache, asked) else { return Ok(None) };
+        if disk::look(&runs.join(format!("{}.{ENDING}", standing.run))).is_err() {
+            return Ok(None);
+        }
+        let started_ms = clock.now_ms();
+        let run = next_run(&runs, started_ms)?;
+        let mut voice = Voice::new(&clock, (terms.sinks)(&runs.join(format!("{run}.jsonl")))?);
+        let stages = standing.stages.len();
+        voice.tell(EventKind::RunStarted {
+            run: run.clone(),
+            pipeline: asked.file.to_owned(),
+            digest: standing.digest,
+            stages: standing.stages,
+            jobs: terms.jobs,
+        });
+        voice.tell(EventKind::Unchanged { since: standing.run.clone(), stages });
+        let record = RunRecord {
+            run: run.clone(),
+            pipeline: asked.file.to_owned(),
+            digest: standing.digest,
+            started_ms,
+            seconds: clock.now_ms().saturating_sub(started_ms) as f64 / 1000.0,
+            outcome: Some(RunOutcome::Succeeded),
+            host: host(),
+            netsec: env!("CARGO_PKG_VERSION").to_owned(),
+            counts: [(Outcome::Reused, stages)].into(),
+            unchanged_since: Some(standing.run),
+            stages: Vec::new(),
+        };
+        let (seconds, counts) = (record.seconds, record.counts.clone());
+        Journal::of(&runs, &run).append(&[journal::encode(&[Entry::Run(Box::new(record))])])?;
+        let outcome = RunOutcome::Succeeded;
+        voice.tell(EventKind::RunFinished { run: run.clone(), outcome, seconds, counts });
+        Ok(Some(Summary { run, outcome, seconds, stages: Vec::new(), moved: false }))
+    }
+
+    /// Leaves what the next run of which the same is asked can rest on, if there is no doubt about it. It is only a
+    /// memory: what goes wrong here costs time later, nothing else.
+    pub(crate) fn leave_standing(
+        &self,
+        loaded: &Loaded,
+        wish: &Wish,
+        (plan, sources, summary): (&Plan, &Sources, &Summary),
+        store: &Local,
+        started_ms: u64,
+    ) {
+        let is_reused = |decision: &Decision| matches!(decision.verdict, Verdict::Reuse(_));
+        let is_calm = !loaded.pipeline.has_ref() || (!summary.moved && plan.decisions.values().all(is_reused));
+        if summary.outcome != RunOutcome::Succeeded || wish.force || !is_calm {
+            return;
+        }
+        let mut standing = Standing {
+            run: summary.run.clone(),
+            digest: loaded.pipeline.digest,
+            stages: summary.stages.iter().map(|stage| stage.id.clone()).collect(),
+            files: loaded.files.clone(),
+            groups: Vec::new(),
+            blobs: Vec::new(),
+        };
+        let before = |ms: u64| ms as i64 * 1_000_000;
+        if !loaded.files.iter().all(|(_, signature)| signature.is_settled(before(loaded.read_ms))) {
+            return;
+        }
+        for (text, source) in sources {
+            if !standing.rest_on(self.root(), text, source, before(started_ms)) {
+                return;
+            }
+        }
+        let reused = plan.decisions.values().filter_map(|decision| match &decision.verdict {
+            Verdict::Reuse(record) => Some(&record.outputs),
+            _ => None,
+        });
+        let mut blobs = BTreeSet::new();
+        for output in reused.chain(summary.stages.iter().map(|stage| &stage.outputs)).flatten() {
+            if blobs.insert(output.digest) && output.directory {
+                let Some(manifest) = manifest(store, &output.digest) else { return };
+                blobs.extend(manifest.files.iter().map(|file| file.digest));
+            }
+        }
+        for digest in blobs {
+            let Some(signature) = store.signature(&digest) else { return };
+            standing.blobs.push((digest, signature));
+        }
+        let asked = Asked { file: &loaded.pipeline.file, terms: &wish.terms(&loaded.sets) };
+        let _ = standing.leave(&self.cache, &asked);
+    }
+}
+
+fn manifest(store: &Local, digest: &Digest) -> Option<Manifest> {
+    Manifest::decode(&store.get(digest).ok()?).ok()
+}

@@ -1,0 +1,108 @@
+//! What a plan that reuses everything rests on: while all of it stands, the next run need not plan at all.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::digest::{Digest, Framed};
+use crate::base::disk::{self, DiskError, Entry, Folder, Signature};
+use crate::base::name::{RunId, StageId};
+use crate::plan::files::{self, SourceFile};
+use crate::store::local;
+
+/// Version of the file; another one is ignored: it is only a memory.
+const FORMAT: u32 = 1;
+
+/// What is asked of a run. Two runs of which the same is asked, in the same state of the workspace, do the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked<'a> {
+    /// The pipeline file as the user named it.
+    pub file: &'a str,
+    /// Everything else, in a fixed order.
+    pub terms: &'a [String],
+}
+
+/// A run after which everything was up to date, and all that this rests on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The run.
+    pub run: RunId,
+    /// The digest of the pipeline file.
+    pub digest: Digest,
+    /// The stages that were wanted, in the order of the file.
+    pub stages: Vec<StageId>,
+    /// Files that were read, by their way from the workspace: the pipeline's own and its sources, as the system told of
+    /// them before they were read.
+    pub files: Vec<(PathBuf, Signature)>,
+    /// Sources of several files: how the pipeline names them, with the names of all files in them.
+    pub groups: Vec<(String, Vec<String>)>,
+    /// The blobs of all outputs, as they were when they were put.
+    pub blobs: Vec<(Digest, Signature)>,
+}
+
+impl Asked<'_> {
+    /// Returns where the standing of such a run is kept. The program itself is part of what is asked.
+    fn path(&self, cache: &Path) -> PathBuf {
+        let mut framed = Framed::new("netsec 2026-11 standing 1");
+        let program = std::env::current_exe().ok().and_then(|path| Some((disk::look(&path).ok()?, path)));
+        if let Some((Entry::File(signature), path)) = program {
+            framed.text(&path.to_string_lossy()).number(signature.size).signed(signature.mtime_ns);
+        }
+        framed.text(self.file).list(self.terms.len());
+        self.terms.iter().for_each(|term| {
+            framed.text(term);
+        });
+        folder(cache).join(framed.finish().hex())
+    }
+}
+
+fn folder(cache: &Path) -> PathBuf {
+    cache.join("standing")
+}
+
+impl Standing {
+    /// Returns the standing that an earlier run of which the same is asked left, if all it rests on is as it was.
+    pub fn recall(workspace: &Path, cache: &Path, asked: &Asked<'_>) -> Option<Self> {
+        let bytes = disk::read(&asked.path(cache)).ok()?;
+        let (format, standing): (u32, Self) = rmp_serde::from_slice(&bytes).ok()?;
+        let (root, blobs) = (Folder::open(workspace).ok()?, Folder::open(&local::blobs(cache)).ok()?);
+        let stands = format == FORMAT
+            && standing.files.iter().all(|(path, signature)| root.signature(path) == Some(*signature))
+            && standing.blobs.iter().all(|(blob, signature)| blobs.signature(&local::place(blob)) == Some(*signature))
+            && standing.groups.iter().all(|(text, names)| files::names(workspace, text).as_ref() == Some(names));
+        stands.then_some(standing)
+    }
+
+    /// Leaves the standing for the next run of which the same is asked.
+    ///
+    /// # Errors
+    /// The disk failed; then the next run plans, and nothing else is lost.
+    pub fn leave(&self, cache: &Path, asked: &Asked<'_>) -> Result<(), DiskError> {
+        disk::create_dirs(&folder(cache))?;
+        let bytes = rmp_serde::to_vec(&(FORMAT, self)).expect("plain data serialises");
+        disk::write_atomic(&asked.path(cache), &bytes)
+    }
+
+    /// Adds a source. Returns false if a change of it might not show: it was changed too short a time before it was
+    /// read.
+    pub fn rest_on(&mut self, workspace: &Path, text: &str, source: &SourceFile, before_ns: i64) -> bool {
+        if source.directory {
+            self.groups.push((text.to_owned(), source.parts.iter().map(|part| part.name.clone()).collect()));
+        }
+        let inner = |path: &Path| path.strip_prefix(workspace).unwrap_or(path).to_owned();
+        self.files.extend(source.parts.iter().map(|part| (inner(&part.path), part.signature)));
+        source.parts.iter().all(|part| part.signature.is_settled(before_ns))
+    }
+}
+
+/// Forgets every standing: what is recorded is about to change. For good when it returns.
+///
+/// # Errors
+/// The disk failed; then nothing may be changed.
+pub fn forget(cache: &Path) -> Result<(), DiskError> {
+    if disk::look(&folder(cache)).is_err() {
+        return Ok(());
+    }
+    disk::remove_dir(&folder(cache))?;
+    disk::sync_dir(cache)
+}
