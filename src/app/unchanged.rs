@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::app::workspace::{Loaded, Result, Terms, Wish, Workspace, host, next_run};
+use crate::app::run::{host, next_run};
+use crate::app::workspace::{Loaded, Result, Terms, Wish, Workspace};
 use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
 use crate::base::disk;

@@ -5,30 +5,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::app::run::host;
 use crate::base::cancel::Cancel;
 use crate::base::clock::{self, Clock};
 use crate::base::disk::{self, DiskError, Lock, Signature};
-use crate::base::name::RunId;
 use crate::base::nearest::suggest;
 use crate::base::problem::{Problem, Report};
 use crate::base::source::Source;
 use crate::base::tree;
-use crate::engine::drive::{Setup, Summary, drive, unready};
-use crate::engine::voice::Voice;
 use crate::event::Sink;
 use crate::graph::build::Graph;
 use crate::graph::draw;
-use crate::graph::select::{Selection, select};
-use crate::lineage::journal::Journal;
 use crate::lineage::ledger::{Ledger, LedgerError};
 use crate::lineage::sled;
 use crate::pipeline::check::{Pipeline, Wiring, check};
-use crate::plan::decide::{DecideError, Verdict};
-use crate::plan::standing;
-use crate::plan::whole::{Decision, Plan, Planner, Sources, missing, sources};
+use crate::plan::decide::DecideError;
+use crate::plan::whole::{Plan, Sources, missing, sources};
 use crate::stage::param::Env;
 use crate::stage::registry::Registry;
-use crate::store::blob::{Store, StoreError};
+use crate::store::blob::StoreError;
 use crate::store::known::Known;
 use crate::store::local::Local;
 
@@ -202,100 +197,9 @@ impl Workspace {
         }
         let reading = self.reading()?;
         let store = Local::open(&self.cache, Arc::clone(&known));
-        let (plan, _, _) = self.plan_with(loaded, wish, &known, &reading.ledger, &store)?;
-        refuse_unready(loaded, &plan)?;
-        Ok(plan)
-    }
-
-    fn plan_with(
-        &self,
-        loaded: &Loaded,
-        wish: &Wish,
-        known: &Known,
-        ledger: &Ledger,
-        store: &dyn Store,
-    ) -> Result<(Plan, Sources, BTreeSet<usize>)> {
-        let wanted = select(&loaded.graph, &selection(loaded, wish)?);
-        if wanted.is_empty() {
-            return Err(AppError::Usage("no stage lies between `--from` and `--until`".to_owned()));
-        }
-        let needed = crate::graph::order::upstream(&loaded.graph, &wanted);
-        let sources = self.sources(loaded, &needed, known)?;
-        let forced = if wish.force { wanted.clone() } else { BTreeSet::new() };
-        let planner = Planner {
-            pipeline: &loaded.pipeline,
-            graph: &loaded.graph,
-            ledger,
-            store,
-            sources: &sources,
-            forced: &forced,
-        };
-        let plan = planner.plan(wanted)?;
-        Ok((plan, sources, forced))
-    }
-
-    /// Carries out what `plan` would decide.
-    ///
-    /// # Errors
-    /// Before anything ran: a stage or file that is not there, `Busy`, `Stopped`. Ledger, store or disk failed.
-    pub fn run(&self, loaded: &Loaded, wish: &Wish, terms: &Terms<'_>) -> Result<Summary> {
-        self.prepare()?;
-        let clock = clock::System;
-        let _lock = self.lock(terms)?;
-        let runs = self.cache.join("runs");
-        let started_ms = clock.now_ms();
-        let run = next_run(&runs, started_ms)?;
-        let temporary = self.cache.join("tmp").join(run.as_str());
-        let swept = sweep(&self.cache.join("tmp"));
-        let known = Arc::new(self.known());
-        if wish.rehash {
-            known.forget();
-        }
-        let (ledger, rebuilt) = sled::open(&self.cache)?;
-        let local = Arc::new(Local::open(&self.cache, Arc::clone(&known)));
-        let store: Arc<dyn Store> = Arc::<Local>::clone(&local);
-        let ledger = ledger.with_journal(Journal::of(&runs, &run));
-        let (plan, sources, forced) = self.plan_with(loaded, wish, &known, &ledger, store.as_ref())?;
-        refuse_unready(loaded, &plan)?;
-        let planner = Planner {
-            pipeline: &loaded.pipeline,
-            graph: &loaded.graph,
-            ledger: &ledger,
-            store: store.as_ref(),
-            sources: &sources,
-            forced: &forced,
-        };
-        let mut voice = Voice::new(&clock, (terms.sinks)(&runs.join(format!("{run}.jsonl")))?);
-        if let Some(message) = rebuilt {
-            voice.warn("ledger::rebuilt", &message);
-        }
-        if let Err(error) = swept {
-            voice.warn("cache::scratch", &format!("{error}; what an earlier run left there stays"));
-        }
-        let setup = Setup {
-            planner: &planner,
-            store: Arc::clone(&store),
-            temporary: &temporary,
-            clock: &clock,
-            cancel: terms.cancel,
-            run,
-            host: host(),
-            jobs: terms.jobs,
-        };
-        let is_reused = |decision: &Decision| matches!(decision.verdict, Verdict::Reuse(_));
-        if loaded.pipeline.has_ref() || !plan.decisions.values().all(is_reused) {
-            standing::forget(&self.cache)?;
-        }
-        let summary = drive(&setup, &plan, &mut voice)?;
-        ledger.flush()?;
-        self.leave_standing(loaded, wish, (&plan, &sources, &summary), &local, started_ms);
-        if let Err(error) = known.save() {
-            voice.warn("cache::memory", &error.to_string());
-        }
-        if let Err(error) = disk::remove_dir(&temporary) {
-            voice.warn("cache::scratch", &error.to_string());
-        }
-        Ok(summary)
+        let scope = self.scope(loaded, wish)?;
+        let sources = self.sources(loaded, &scope.needed, &known)?;
+        scope.plan(loaded, &scope.planner(loaded, &sources, &reading.ledger, &store))
     }
 
     /// Opens the ledger for reading. While a run holds the database, the records are read from the journals.
@@ -325,20 +229,9 @@ impl Workspace {
         Known::load(&self.cache.join("known"), Box::new(clock::System))
     }
 
-    fn sources(&self, loaded: &Loaded, stages: &BTreeSet<usize>, known: &Known) -> Result<Sources> {
+    pub(crate) fn sources(&self, loaded: &Loaded, stages: &BTreeSet<usize>, known: &Known) -> Result<Sources> {
         sources(&self.root, &loaded.pipeline, stages, known)
             .map_err(|problems| AppError::Report(Report::new(loaded.source.clone(), problems)))
-    }
-
-    fn prepare(&self) -> Result<()> {
-        disk::create_dirs(&self.cache.join("runs"))?;
-        for (name, text) in [(".gitignore", IGNORE), ("CACHEDIR.TAG", TAG)] {
-            let path = self.cache.join(name);
-            if !path.exists() {
-                disk::write_atomic(&path, text.as_bytes())?;
-            }
-        }
-        Ok(())
     }
 
     /// Takes the workspace for a run.
@@ -367,11 +260,6 @@ impl Workspace {
     }
 }
 
-/// Everything below the cache is the machine's own; version control keeps only the folder.
-const IGNORE: &str = "*\n!.gitignore\n!CACHEDIR.TAG\n";
-/// Tells backup programs to leave the folder out (the Cache Directory Tagging Specification).
-const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# This folder holds netsec's cache; what is in it can be made again.\n";
-
 impl Loaded {
     /// Returns the pipeline drawn as DOT.
     pub fn dot(&self) -> String {
@@ -396,27 +284,6 @@ impl Loaded {
     }
 }
 
-fn selection(loaded: &Loaded, wish: &Wish) -> Result<Selection> {
-    let numbers = |names: &[String]| names.iter().map(|name| loaded.stage(name)).collect::<Result<Vec<usize>>>();
-    Ok(Selection { only: numbers(&wish.only)?, from: numbers(&wish.from)?, until: numbers(&wish.until)? })
-}
-
-fn refuse_unready(loaded: &Loaded, plan: &Plan) -> Result<()> {
-    let problems: Vec<Problem> = unready(plan)
-        .into_iter()
-        .map(|stage| {
-            let spec = &loaded.pipeline.stages[stage];
-            Problem::new(
-                "plan::not_ready",
-                format!("the stage `{}` is needed, is not up to date and is not asked for", spec.id),
-            )
-            .at(spec.span, "needed")
-            .help(format!("run it too: `--until` instead of `--only` or `--from`, or `--only {}` first", spec.id))
-        })
-        .collect();
-    if problems.is_empty() { Ok(()) } else { Err(AppError::Report(Report::new(loaded.source.clone(), problems))) }
-}
-
 fn parse_set(text: &str) -> Result<(String, tree::Value)> {
     let (name, value) =
         text.split_once('=').ok_or_else(|| AppError::Usage(format!("`--set {text}`: write `--set name=value`")))?;
@@ -425,31 +292,4 @@ fn parse_set(text: &str) -> Result<(String, tree::Value)> {
         _ => Err(AppError::Usage(format!("`--set {text}`: {error}"))),
     })?;
     Ok((name.to_owned(), value))
-}
-
-/// Names a run so that it sorts after all before it, whatever the clock does. The caller holds the lock.
-pub(crate) fn next_run(runs: &Path, now_ms: u64) -> Result<RunId> {
-    let names = disk::list(runs)?;
-    let latest = names.iter().filter_map(|path| path.file_stem()?.to_str()).max().unwrap_or_default().to_owned();
-    let mut ms = now_ms;
-    loop {
-        let run = RunId::new(ms, u64::from(std::process::id()));
-        if run.as_str() > latest.as_str() {
-            return Ok(run);
-        }
-        ms += STEP_MS;
-    }
-}
-
-/// How far a run's name is moved on when the clock stands before the latest run.
-const STEP_MS: u64 = 60_000;
-
-/// Removes what killed runs left in the scratch folder.
-fn sweep(scratch: &Path) -> std::result::Result<(), DiskError> {
-    disk::list(scratch)?.iter().try_for_each(|folder| disk::remove_dir(folder))
-}
-
-pub(crate) fn host() -> String {
-    disk::read(Path::new("/proc/sys/kernel/hostname"))
-        .map_or_else(|_| "unknown".to_owned(), |bytes| String::from_utf8_lossy(&bytes).trim().to_owned())
 }

@@ -143,6 +143,11 @@ pub fn read_end(path: &Path, bytes: u64) -> Result<Vec<u8>> {
     named("read", path, read.map(|_| end))
 }
 
+/// Copies a file's bytes over another file; by reference where the file system can.
+pub fn copy(from: &Path, to: &Path) -> Result<u64> {
+    named("copy", from, fs::copy(from, to))
+}
+
 /// Returns whether a path leads, by a link on the way below `folder` or at its end, out of `folder`.
 pub fn leads_out(folder: &Path, path: &Path) -> Result<bool> {
     let mut here = folder.to_owned();

@@ -16,6 +16,7 @@ use crate::base::outcome::{Outcome, RunOutcome};
 use crate::engine::keeper;
 use crate::engine::perform::Bench;
 use crate::engine::schedule::Schedule;
+use crate::engine::slots::Slots;
 use crate::engine::voice::Voice;
 use crate::engine::worker::{Message, Task, work};
 use crate::event::{EventKind, StageResult};
@@ -84,6 +85,7 @@ pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Su
     let (to_keeper, wakes) = channel::<()>();
     let tasks = Arc::new(Mutex::new(tasks));
     let scratches = &AtomicU64::new(0);
+    let slots = &Slots::new(setup.jobs.max(1));
     std::thread::scope(|scope| {
         let spawn = || {
             let (tasks, to_driver) = (Arc::clone(&tasks), to_driver.clone());
@@ -96,7 +98,7 @@ pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Su
                     scratches,
                     cancel: setup.cancel,
                 };
-                work(&bench, &tasks, &to_driver);
+                work(&bench, slots, &tasks, &to_driver);
             });
         };
         let mut driver = Driver {
@@ -111,6 +113,7 @@ pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Su
             started_ms: setup.clock.now_ms(),
             entered: 0,
             moved: false,
+            turns: 0,
             to_keeper,
         };
         let (ledger, store, to_driver) = (setup.planner.ledger, &setup.store, to_driver.clone());
@@ -140,6 +143,8 @@ pub(crate) struct Driver<'a, 'v> {
     pub(crate) entered: u64,
     /// Whether a pointer was moved.
     pub(crate) moved: bool,
+    /// How many tasks were handed out.
+    turns: u64,
     pub(crate) to_keeper: Sender<()>,
 }
 
@@ -160,15 +165,15 @@ impl Driver<'_, '_> {
                 }
             }
             while let Some(stage) = self.schedule.next() {
-                // One more for each worker than it can do, so that none waits for the driver; but what depends on a
-                // pointer is decided as late as can be.
+                // Twice as many as can run: while some run, others are prepared or kept. But what depends on a pointer is
+                // decided as late as can be.
                 let most = if self.has_ref(stage) { jobs } else { 2 * jobs };
                 if self.schedule.running() >= most {
                     break;
                 }
                 self.schedule.take();
                 if let Some(task) = self.take_up(stage)? {
-                    if workers < self.schedule.running().min(jobs) {
+                    if workers < self.schedule.running() {
                         workers += 1;
                         spawn();
                     }
@@ -226,9 +231,11 @@ impl Driver<'_, '_> {
                 if let Why::Lost { message } = &why {
                     self.voice.warn("store::lost", &format!("stage `{}` runs again: {message}", self.spec(stage).id));
                 }
+                let turn = self.turns;
+                self.turns += 1;
                 let started = Started { why: why.short(), ingredients: ingredients.clone(), key, at_ms: 0 };
                 self.started.insert(stage, started);
-                Ok(Some(Task { stage, ingredients }))
+                Ok(Some(Task { stage, turn, ingredients }))
             }
             Verdict::Wait(_) => unreachable!("a stage is handed out after all it needs"),
         }
@@ -291,7 +298,13 @@ impl Driver<'_, '_> {
         self.enter(&[Entry::Run(Box::new(record))])?;
         self.voice.tell_after(self.entered, EventKind::RunFinished { run: run.clone(), outcome, seconds, counts });
         self.wait_for_keeper(messages)?;
-        Ok(Summary { run, outcome, seconds, stages: std::mem::take(&mut self.results).into_values().collect(), moved: self.moved })
+        Ok(Summary {
+            run,
+            outcome,
+            seconds,
+            stages: std::mem::take(&mut self.results).into_values().collect(),
+            moved: self.moved,
+        })
     }
 
     /// Waits until everything entered is kept.

@@ -5,5 +5,6 @@ pub mod drive;
 pub mod keeper;
 pub mod perform;
 pub mod schedule;
+pub mod slots;
 pub mod voice;
 pub mod worker;

@@ -74,11 +74,12 @@ fn stage_error(error: StoreError) -> StageError {
     if error.is_lost() { StageError::Lost(error.to_string()) } else { StageError::Storage(error.to_string()) }
 }
 
-/// Runs a stage and keeps its outputs. Records nothing.
-pub fn perform(
+/// Runs a stage and keeps its outputs. Records nothing. What `start` gives is held while the stage itself runs.
+pub fn perform<T>(
     bench: &Bench<'_>,
     stage: usize,
     ingredients: &Ingredients,
+    start: impl FnOnce() -> T,
     progress: &(dyn Fn(u64, u64, &str) + Sync),
 ) -> Performed {
     let mut outputs = Outputs::default();
@@ -89,7 +90,13 @@ pub fn perform(
     let result = inputs(bench, stage, ingredients).and_then(|inputs| {
         let context =
             Context { seed: ingredients.seed.unwrap_or_default(), cancel: bench.cancel, progress, scratch: &scratch };
-        run(bench, stage, &inputs, &mut outputs, &context)
+        context.check()?;
+        let held = start();
+        let ran = run(bench, stage, &inputs, &mut outputs, &context);
+        drop(held);
+        // Whoever waited for the slot goes first; what is left to do here can be done beside it.
+        std::thread::yield_now();
+        ran
     });
     let result = result.and_then(|()| unchanged(bench, stage));
     let (made, moves, notes) = outputs.into_parts();
@@ -186,8 +193,8 @@ fn keep(store: &Arc<dyn Store>, port: String, made: Made) -> Result<Artifact, St
     let disk_error = |error: DiskError| StageError::Storage(error.to_string());
     match made {
         Made::Bytes(bytes) => {
-            let (digest, size) = store.put(&mut bytes.as_slice()).map_err(stage_error)?;
-            Ok(Artifact { port, digest, size, directory: false })
+            let digest = store.put(&bytes).map_err(stage_error)?;
+            Ok(Artifact { port, digest, size: bytes.len() as u64, directory: false })
         }
         Made::Path(path) => match disk::look(&path).map_err(disk_error)? {
             Entry::Directory => keep_directory(store, port, &path),
@@ -207,6 +214,6 @@ fn keep_directory(store: &Arc<dyn Store>, port: String, root: &Path) -> Result<A
         files.push(FileEntry { path, digest, size });
     }
     let manifest = Manifest::new(files);
-    let (digest, _) = store.put(&mut manifest.encode().as_slice()).map_err(stage_error)?;
+    let digest = store.put(&manifest.encode()).map_err(stage_error)?;
     Ok(Artifact { port, digest, size: manifest.size(), directory: true })
 }

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 
 use crate::engine::perform::{Bench, Performed, perform};
+use crate::engine::slots::Slots;
 use crate::plan::decide::DecideError;
 use crate::plan::key::Ingredients;
 use crate::stage::error::StageError;
@@ -14,6 +15,8 @@ use crate::stage::error::StageError;
 pub(crate) struct Task {
     /// Its number.
     pub(crate) stage: usize,
+    /// How many were handed out before it.
+    pub(crate) turn: u64,
     /// Its ingredients.
     pub(crate) ingredients: Ingredients,
 }
@@ -40,19 +43,23 @@ pub(crate) enum Message {
 }
 
 /// Performs tasks until there are no more; a panic around a stage comes back as its failure.
-pub(crate) fn work(bench: &Bench<'_>, tasks: &Mutex<Receiver<Task>>, to_driver: &Sender<Message>) {
+pub(crate) fn work(bench: &Bench<'_>, slots: &Slots, tasks: &Mutex<Receiver<Task>>, to_driver: &Sender<Message>) {
     loop {
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Task { stage, ingredients }) = task else { return };
-        if to_driver.send(Message::Started { stage }).is_err() {
-            return;
-        }
+        let Ok(Task { stage, turn, ingredients }) = task else { return };
+        let mut turn = slots.turn(turn);
+        let start = || {
+            let slot = turn.take();
+            // A driver that has gone has no use for the news.
+            let _ = to_driver.send(Message::Started { stage });
+            slot
+        };
         let sender = Mutex::new(to_driver.clone());
         let progress = |done, total, note: &str| {
             let message = Message::Progress { stage, done, total, note: note.to_owned() };
             let _ = sender.lock().unwrap_or_else(PoisonError::into_inner).send(message);
         };
-        let caught = catch_unwind(AssertUnwindSafe(|| perform(bench, stage, &ingredients, &progress)));
+        let caught = catch_unwind(AssertUnwindSafe(|| perform(bench, stage, &ingredients, start, &progress)));
         let performed = Box::new(caught.unwrap_or_else(|_| broken()));
         if to_driver.send(Message::Finished { stage, performed }).is_err() {
             return;

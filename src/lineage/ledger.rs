@@ -110,6 +110,11 @@ impl Ledger {
         Ok(ledger)
     }
 
+    /// Returns the pairs themselves.
+    pub(crate) fn pairs(&self) -> &dyn Pairs {
+        self.pairs.as_ref()
+    }
+
     /// Writes down that the database is a ledger, for good: one that is found without this has lost all it held.
     ///
     /// # Errors

@@ -1,7 +1,9 @@
 //! The ledger on sled: an index that follows the journals; a damaged database is set aside and rebuilt from them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::base::disk::{self, DiskError};
@@ -45,6 +47,58 @@ impl Pairs for Sled {
     }
 }
 
+/// A database that is being made beside the run that needs it: making one takes longer than opening one. It is empty
+/// until something is written.
+struct Fresh {
+    making: Mutex<Option<JoinHandle<Result<Ledger, LedgerError>>>>,
+    made: OnceLock<Ledger>,
+}
+
+impl Fresh {
+    fn begin(folder: PathBuf) -> Self {
+        let make = move || {
+            let ledger = open_db(&folder)?;
+            ledger.claim()?;
+            Ok(ledger)
+        };
+        Self { making: Mutex::new(Some(std::thread::spawn(make))), made: OnceLock::new() }
+    }
+
+    fn made(&self) -> Result<&dyn Pairs, String> {
+        let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = making.take() {
+            let made = thread.join().map_err(|_| "it could not be made".to_owned())?;
+            let _ = self.made.set(made.map_err(|error| error.to_string())?);
+        }
+        self.made.get().map(Ledger::pairs).ok_or_else(|| "it could not be made".to_owned())
+    }
+}
+
+impl Pairs for Fresh {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        self.made.get().map_or(Ok(None), |made| made.pairs().get(key))
+    }
+
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, String> {
+        self.made.get().map_or(Ok(Vec::new()), |made| made.pairs().scan(prefix))
+    }
+
+    fn write(&self, changes: Vec<Change>) -> Result<(), String> {
+        self.made()?.write(changes)
+    }
+
+    fn flush(&self) -> Result<(), String> {
+        self.made()?.flush()
+    }
+}
+
+impl Drop for Fresh {
+    fn drop(&mut self) {
+        // A database half made would look like one that lost all it held.
+        let _ = self.made();
+    }
+}
+
 /// Opens the database in a cache folder; the caller holds the workspace's lock. A database that cannot be opened,
 /// or has lost records, is moved to `bad/` and built anew from the journals of all runs; the second value says so.
 ///
@@ -53,6 +107,9 @@ impl Pairs for Sled {
 pub fn open(cache: &Path) -> Result<(Ledger, Option<String>), LedgerError> {
     let folder = cache.join("ledger");
     let fresh = !folder.exists();
+    if fresh && journal::list(&cache.join("runs"))?.is_empty() {
+        return Ok((Ledger::open(Box::new(Fresh::begin(folder)))?, None));
+    }
     let error = match open_db(&folder).and_then(|ledger| Ok((catch_up(&ledger, cache)?, ledger))) {
         Ok((true, ledger)) => {
             ledger.claim()?;

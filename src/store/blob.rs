@@ -1,6 +1,5 @@
 //! The Store trait (put, take, flush, get, has, list, remove) and StoreError.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::base::digest::Digest;
@@ -37,18 +36,19 @@ impl StoreError {
 
 /// Keeps blobs by the digest of their bytes.
 pub trait Store: Send + Sync {
-    /// Keeps all that `bytes` gives. A blob that is there already is success.
+    /// Keeps these bytes. A blob that is there already is success.
     ///
     /// # Errors
     /// `Disk`; nothing half-written is to be seen then.
-    fn put(&self, bytes: &mut dyn Read) -> Result<(Digest, u64), StoreError>;
+    fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError>;
 
-    /// Keeps the bytes of a file; the file itself may be gone afterwards.
+    /// Keeps the bytes of a file and returns how many they are; the file itself may be gone afterwards.
     ///
     /// # Errors
     /// `Disk`.
     fn take(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
-        self.put(&mut disk::open(path)?)
+        let bytes = disk::read(path)?;
+        Ok((self.put(&bytes)?, bytes.len() as u64))
     }
 
     /// Makes all blobs that were put last: returns when they are safe from a loss of power.

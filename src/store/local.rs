@@ -1,7 +1,7 @@
 //! On disk under cache/blobs, two-digit shards, checked on read, bad blobs set aside.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,9 +9,6 @@ use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError, Entry, Signature};
 use crate::store::blob::{Store, StoreError};
 use crate::store::known::Known;
-
-/// How much of an output is read at once, in bytes.
-const BUFFER: usize = 1 << 16;
 
 /// Blobs in a folder.
 pub struct Local {
@@ -101,34 +98,29 @@ impl Local {
 }
 
 impl Store for Local {
-    fn put(&self, bytes: &mut dyn Read) -> Result<(Digest, u64), StoreError> {
-        let failed = |verb: &'static str, cause| DiskError { verb, path: self.temporary.clone(), cause };
-        let mut file = disk::temporary(&self.temporary)?;
-        let mut hasher = blake3::Hasher::new();
-        let mut buffer = vec![0; BUFFER];
-        let mut size = 0;
-        loop {
-            let count = match bytes.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(cause) => return Err(failed("read the output for", cause).into()),
-            };
-            hasher.update(&buffer[..count]);
-            file.write_all(&buffer[..count]).map_err(|cause| failed("write in", cause))?;
-            size += count as u64;
-        }
-        let digest = Digest::from_bytes(*hasher.finalize().as_bytes());
+    fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        let digest = Digest::of(bytes);
         if !self.has(&digest).unwrap_or(false) {
+            let mut file = disk::temporary(&self.temporary)?;
+            let failed = |cause| DiskError { verb: "write", path: file.path().to_owned(), cause };
+            file.as_file().write_all(bytes).map_err(failed)?;
             self.settle(file.path(), &digest)?;
             // It has another name now.
-            let _ = file.into_temp_path().keep();
+            file.disable_cleanup(true);
         }
-        Ok((digest, size))
+        Ok(digest)
     }
 
     fn take(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
-        let Some(size) = disk::sole_size(path)? else { return self.put(&mut disk::open(path)?) };
+        let copy;
+        let (path, size) = match disk::sole_size(path)? {
+            Some(size) => (path, size),
+            None => {
+                copy = disk::temporary(&self.temporary)?.into_temp_path();
+                let size = disk::copy(path, &copy)?;
+                (copy.as_ref(), size)
+            }
+        };
         let digest = disk::hash(path, size)?;
         if !self.has(&digest).unwrap_or(false) {
             self.settle(path, &digest)?;

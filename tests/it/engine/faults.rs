@@ -1,6 +1,5 @@
 //! What happens when something goes wrong.
 
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -108,7 +107,7 @@ struct Rotten {
 }
 
 impl Store for Rotten {
-    fn put(&self, bytes: &mut dyn Read) -> Result<(Digest, u64), StoreError> {
+    fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         self.inner.put(bytes)
     }
 

@@ -1,0 +1,73 @@
+//! Slots: how many stages run at once, and that they start in the order in which they were handed out.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// Slots to run in. A worker holds one only while its stage runs: what comes before and after is done beside others.
+pub(crate) struct Slots {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    free: usize,
+    /// Whose turn it is.
+    next: u64,
+}
+
+/// A turn that has to be taken; dropped without, it is passed on.
+pub(crate) struct Turn<'a> {
+    slots: &'a Slots,
+    number: u64,
+    taken: bool,
+}
+
+impl<'a> Turn<'a> {
+    /// Waits for a slot.
+    pub(crate) fn take(&mut self) -> Slot<'a> {
+        self.taken = true;
+        self.slots.take(self.number)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if !self.taken {
+            drop(self.take());
+        }
+    }
+}
+
+/// A slot that is held; dropped, it is free.
+pub(crate) struct Slot<'a>(&'a Slots);
+
+impl Slots {
+    /// Makes so many slots.
+    pub(crate) fn new(count: usize) -> Self {
+        Self { state: Mutex::new(State { free: count, next: 0 }), changed: Condvar::new() }
+    }
+
+    /// Returns the turn of the task that was handed out as this many-th, from zero.
+    pub(crate) fn turn(&self, number: u64) -> Turn<'_> {
+        Turn { slots: self, number, taken: false }
+    }
+
+    fn take(&self, turn: u64) -> Slot<'_> {
+        let waits = |state: &mut State| state.free == 0 || state.next != turn;
+        let mut state = self.changed.wait_while(self.lock(), waits).unwrap_or_else(PoisonError::into_inner);
+        state.free -= 1;
+        state.next += 1;
+        self.changed.notify_all();
+        Slot(self)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.0.lock().free += 1;
+        self.0.changed.notify_all();
+    }
+}
