@@ -6,7 +6,7 @@ use crate::app::workspace::{AppError, Result, Workspace};
 use crate::base::artifact::Artifact;
 use crate::base::digest::Digest;
 use crate::base::disk;
-use crate::base::name::{RefName, check_word};
+use crate::base::name::{RefName, stage_and_port};
 use crate::lineage::ledger::Ledger;
 use crate::plan::files;
 use crate::store::blob::{Store, StoreError};
@@ -53,10 +53,8 @@ impl Workspace {
                 .map(|digest| (digest, target.to_owned()))
                 .ok_or_else(|| AppError::Usage(format!("the ref `{name}` points at nothing yet")));
         }
-        if let Some((stage, port)) = target.split_once('.')
-            && check_word(stage).is_ok()
-            && check_word(port).is_ok()
-            && let Some(digest) = find_output(ledger, stage, port)?
+        if let Some((stage, port)) = stage_and_port(target)
+            && let Some(digest) = find_output(ledger, stage.as_str(), port)?
         {
             return Ok((digest, target.to_owned()));
         }

@@ -147,7 +147,10 @@ const IGNORE: &str = "*\n!.gitignore\n!CACHEDIR.TAG\n";
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# This folder holds netsec's cache; what is in it can be made again.\n";
 
 fn selection(loaded: &Loaded, wish: &Wish) -> Result<Selection> {
-    let numbers = |names: &[String]| names.iter().map(|name| loaded.stage(name)).collect::<Result<Vec<usize>>>();
+    let numbers = |names: &[String]| -> Result<Vec<usize>> {
+        let found = names.iter().map(|name| loaded.stages(name)).collect::<Result<Vec<_>>>()?;
+        Ok(found.into_iter().flatten().collect())
+    };
     Ok(Selection { only: numbers(&wish.only)?, from: numbers(&wish.from)?, until: numbers(&wish.until)? })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::app::run::{host, next_run};
-use crate::app::workspace::{Loaded, Result, Terms, Wish, Workspace};
+use crate::app::workspace::{Choices, Loaded, Result, Terms, Wish, Workspace};
 use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
 use crate::base::disk;
@@ -22,9 +22,15 @@ use crate::store::manifest::Manifest;
 
 impl Wish {
     /// Returns, in a fixed order, all that two runs have to agree in to do the same.
-    pub fn terms(&self, sets: &[String]) -> Vec<String> {
-        let lists = [("set", sets), ("only", &self.only), ("from", &self.from), ("until", &self.until)];
-        lists.iter().flat_map(|(name, list)| list.iter().map(move |item| format!("{name} {item}"))).collect()
+    pub fn terms(&self, choices: &Choices) -> Vec<String> {
+        let profile: Vec<String> = choices.profile.iter().cloned().collect();
+        let chosen = [("profile", &profile), ("params", &choices.params), ("set", &choices.sets)];
+        let lists = [("only", &self.only), ("from", &self.from), ("until", &self.until)];
+        chosen
+            .iter()
+            .chain(&lists)
+            .flat_map(|(name, list)| list.iter().map(move |item| format!("{name} {item}")))
+            .collect()
     }
 }
 
@@ -124,7 +130,7 @@ impl Workspace {
             let Some(signature) = store.signature(&digest) else { return };
             standing.blobs.push((digest, signature));
         }
-        let asked = Asked { file: &loaded.pipeline.file, terms: &wish.terms(&loaded.sets) };
+        let asked = Asked { file: &loaded.pipeline.file, terms: &wish.terms(&loaded.choices) };
         let _ = standing.leave(&self.cache, &asked);
     }
 }

@@ -1,5 +1,6 @@
 //! Opens a workspace, loads, plans and runs a pipeline.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use crate::app::run::host;
 use crate::base::cancel::Cancel;
 use crate::base::clock::{self, Clock};
 use crate::base::disk::{self, DiskError, Lock, Signature};
+use crate::base::name::StageId;
 use crate::base::nearest::suggest;
 use crate::base::problem::{Problem, Report};
 use crate::base::source::Source;
@@ -19,6 +21,7 @@ use crate::graph::draw;
 use crate::lineage::ledger::{Ledger, LedgerError};
 use crate::lineage::sled;
 use crate::pipeline::check::{Pipeline, Wiring, check};
+use crate::pipeline::gather::{Choice, gather};
 use crate::plan::decide::DecideError;
 use crate::plan::whole::{Plan, Sources, missing, sources};
 use crate::stage::param::Env;
@@ -70,6 +73,17 @@ pub struct Workspace {
     pub(crate) cache: PathBuf,
 }
 
+/// What is chosen from outside when a pipeline file is read.
+#[derive(Clone, Debug, Default)]
+pub struct Choices {
+    /// The profile.
+    pub profile: Option<String>,
+    /// Files of parameters, relative to the workspace.
+    pub params: Vec<String>,
+    /// Single parameters, as `name=value`.
+    pub sets: Vec<String>,
+}
+
 /// A pipeline file that is right.
 pub struct Loaded {
     /// Its text.
@@ -78,8 +92,8 @@ pub struct Loaded {
     pub pipeline: Pipeline,
     /// Its graph.
     pub graph: Graph,
-    /// The parameters that were set from outside, as written.
-    pub sets: Vec<String>,
+    /// What was chosen from outside.
+    pub choices: Choices,
     /// The files it was read from, by their way from the workspace, as the system told of them before.
     pub files: Vec<(PathBuf, Signature)>,
     /// When they were read, in milliseconds since the Unix epoch.
@@ -145,35 +159,42 @@ impl Workspace {
         &self.root
     }
 
-    /// Reads and checks a pipeline file, relative to the workspace.
+    /// Reads and checks a pipeline file and all it takes in, relative to the workspace.
     ///
     /// # Errors
     /// All that is wrong with it; the file cannot be read.
-    pub fn load(&self, file: &str, registry: &Registry, sets: &[String], env: Env<'_>) -> Result<Loaded> {
+    pub fn load(&self, file: &str, choices: &Choices, registry: &Registry, env: Env<'_>) -> Result<Loaded> {
         let read_ms = clock::System.now_ms();
-        let path = self.root.join(file);
-        let files = match disk::look(&path) {
-            Ok(disk::Entry::File(signature)) => vec![(PathBuf::from(file), signature)],
-            _ => Vec::new(),
+        let files = RefCell::new(Vec::new());
+        let read = |path: &str| {
+            let whole = self.root.join(path);
+            if let disk::Entry::File(signature) = disk::look(&whole)? {
+                files.borrow_mut().push((PathBuf::from(path), signature));
+            }
+            disk::read(&whole)
         };
-        let bytes = disk::read(&path).map_err(|error| match error.is_missing() {
+        let bytes = read(file).map_err(|error| match error.is_missing() {
             true => AppError::Usage(format!("there is no pipeline file `{file}` in `{}`", self.root.display())),
             false => error.into(),
         })?;
         let source = tree::source(file, bytes).map_err(AppError::Report)?;
-        let parsed = sets.iter().map(|set| parse_set(set)).collect::<Result<Vec<_>>>()?;
-        let refuse = |mut problems: Vec<Problem>, wiring: &Wiring| {
+        let sets = choices.sets.iter().map(|set| parse_set(set)).collect::<Result<Vec<_>>>()?;
+        let choice = Choice { profile: choices.profile.clone(), files: choices.params.clone(), sets };
+        let refuse = |source: Source, mut problems: Vec<Problem>, wiring: &Wiring| {
             problems.extend(Graph::of(wiring).err());
             problems.extend(missing(&self.root, &wiring.files));
-            Err(AppError::Report(Report::new(source.clone(), problems)))
+            Err(AppError::Report(Report::new(source, problems)))
         };
-        let pipeline = match check(&source, registry, &parsed, env) {
-            Ok(pipeline) => pipeline,
-            Err(refused) => return refuse(refused.report.problems, &refused.wiring),
+        let (source, pipeline) = match check(gather(source, &read, &choice), registry, env) {
+            Ok(checked) => checked,
+            Err(refused) => return refuse(refused.report.source, refused.report.problems, &refused.wiring),
         };
         match Graph::of(&pipeline.wiring) {
-            Ok(graph) => Ok(Loaded { source, pipeline, graph, sets: sets.to_vec(), files, read_ms }),
-            Err(_) => refuse(Vec::new(), &pipeline.wiring),
+            Ok(graph) => {
+                let (choices, files) = (choices.clone(), files.into_inner());
+                Ok(Loaded { source, pipeline, graph, choices, files, read_ms })
+            }
+            Err(_) => refuse(source, Vec::new(), &pipeline.wiring),
         }
     }
 
@@ -271,16 +292,19 @@ impl Loaded {
         draw::mermaid(&self.pipeline)
     }
 
-    /// Returns the number of a stage.
+    /// Returns the number of a stage; or the numbers of all its instances, if it has several.
     ///
     /// # Errors
     /// There is no such stage.
-    pub fn stage(&self, name: &str) -> Result<usize> {
+    pub fn stages(&self, name: &str) -> Result<Vec<usize>> {
         let stages = &self.pipeline.stages;
-        stages.iter().position(|stage| stage.id.as_str() == name).ok_or_else(|| {
+        let is_meant = |id: &StageId| id.as_str() == name || id.stem() == name;
+        let found: Vec<usize> = (0..stages.len()).filter(|at| is_meant(&stages[*at].id)).collect();
+        if found.is_empty() {
             let help = suggest(name, stages.iter().map(|stage| stage.id.as_str())).unwrap_or_default();
-            AppError::Usage(format!("`{}` has no stage `{name}`: {help}", self.pipeline.file))
-        })
+            return Err(AppError::Usage(format!("`{}` has no stage `{name}`: {help}", self.pipeline.file)));
+        }
+        Ok(found)
     }
 }
 

@@ -14,20 +14,58 @@ fn is_word(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
+/// What may stand in the label of an instance.
+fn is_label(c: char) -> bool {
+    c.is_ascii_alphanumeric() || "_-+.,=~".contains(c)
+}
+
+/// Splits `stage.port`, where the stage may be an instance; `None` if it is no such thing.
+pub fn stage_and_port(text: &str) -> Option<(StageId, &str)> {
+    let (stage, port) = match text.find("].") {
+        Some(at) => (&text[..=at], &text[at + 2..]),
+        None => text.split_once('.')?,
+    };
+    Some((StageId::parse(stage).filter(|_| is_word(port))?, port))
+}
+
 /// Returns what is wrong with `text` as a port or parameter name, if anything.
 pub fn check_word(text: &str) -> Result<(), String> {
     if is_word(text) { Ok(()) } else { Err(format!("`{text}` is not a name: {RULE}")) }
 }
 
-/// The name of a stage within its pipeline.
+/// The name of a stage within its pipeline: a word, and for one of several instances of a stage what tells it apart, as
+/// in `train[rate=0.1,depth=6]`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StageId(String);
 
 impl StageId {
-    /// Checks a stage name.
+    /// Checks the name of a stage as a user writes it: a word.
     pub fn new(text: &str) -> Result<Self, String> {
         check_word(text).map(|()| Self(text.to_owned()))
+    }
+
+    /// Returns the name of one instance of this stage. What is not plain in the label becomes `_`.
+    #[must_use]
+    pub fn instance(&self, label: &str) -> Self {
+        let plain = |c: char| if is_label(c) { c } else { '_' };
+        Self(format!("{}[{}]", self.stem(), label.chars().map(plain).collect::<String>()))
+    }
+
+    /// Reads the name of a stage or of an instance.
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_name = match text.split_once('[') {
+            None => is_word(text),
+            Some((stem, rest)) => {
+                is_word(stem) && rest.strip_suffix(']').is_some_and(|label| label.chars().all(is_label))
+            }
+        };
+        is_name.then(|| Self(text.to_owned()))
+    }
+
+    /// Returns the name that all instances of the stage share.
+    pub fn stem(&self) -> &str {
+        self.0.split('[').next().unwrap_or_default()
     }
 
     /// Returns the name.

@@ -72,7 +72,7 @@ impl Report {
         let place = problem.places.first().map_or_else(
             || format!("{name}: "),
             |place| {
-                let (line, column) = self.source.position(place.span.start);
+                let (name, line, column) = self.source.position(place.span.start);
                 format!("{name}:{line}:{column}: ")
             },
         );

@@ -21,6 +21,8 @@ pub struct Node {
     pub value: Value,
     /// Where it stands: of a scalar all of it, of a list or map its first line.
     pub span: Span,
+    /// Whether it came in for a reference: then a number may stand where text is needed.
+    pub is_referred: bool,
 }
 
 /// A value of the YAML 1.2 core schema.
@@ -58,6 +60,11 @@ impl Value {
 }
 
 impl Node {
+    /// Makes a node of what is written.
+    pub fn new(value: Value, span: Span) -> Self {
+        Self { value, span, is_referred: false }
+    }
+
     /// Returns the value under `key` if this is a map that has it.
     pub fn get(&self, key: &str) -> Option<&Node> {
         match &self.value {
@@ -80,12 +87,12 @@ impl Node {
 /// # Errors
 /// One problem if the bytes are not UTF-8 or are too many.
 pub fn source(name: &str, bytes: Vec<u8>) -> Result<Source, Report> {
-    let failed = |text, problem| Report::new(Source { name: name.to_owned(), text }, vec![problem]);
+    let failed = |text, problem| Report::new(Source::new(name, text), vec![problem]);
     if bytes.len() > SIZE {
         let message = format!("the file has {} bytes; at most {SIZE} are read", bytes.len());
         return Err(failed(String::new(), Problem::new("yaml::too_large", message)));
     }
-    String::from_utf8(bytes).map(|text| Source { name: name.to_owned(), text }).map_err(|error| {
+    String::from_utf8(bytes).map(|text| Source::new(name, text)).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let text = String::from_utf8_lossy(&error.as_bytes()[..good]).into_owned();
         let problem = Problem::new("yaml::not_utf8", format!("the file is not UTF-8: byte {good} begins no character"))
@@ -95,18 +102,18 @@ pub fn source(name: &str, bytes: Vec<u8>) -> Result<Source, Report> {
     })
 }
 
-/// Reads one YAML document into a tree.
+/// Reads one YAML document into a tree. The places in it are counted from `base`, where the text begins in its source.
 ///
 /// # Errors
 /// All repeated keys, or the first place where the text is not YAML, is nested too deeply, or grows too large
 /// through aliases.
-pub fn parse(source: &Source) -> Result<Node, Vec<Problem>> {
-    let mut builder = Builder::new(&source.text);
-    for event in Parser::new(StrInput::new(&source.text)) {
+pub fn parse(text: &str, base: usize) -> Result<Node, Vec<Problem>> {
+    let mut builder = Builder::new(text, base);
+    for event in Parser::new(StrInput::new(text)) {
         match event {
             Ok((event, span)) => builder.on_event(event, span),
             Err(error) => {
-                let start = builder.offset(error.marker().index());
+                let start = base + builder.offset(error.marker().index());
                 let problem = Problem::new("yaml::syntax", format!("this is not YAML: {}", error.info()))
                     .at(Span { start, length: 1 }, "here")
                     .help("check indentation, quotes and colons just before this place".to_owned());
@@ -123,8 +130,7 @@ pub fn parse(source: &Source) -> Result<Node, Vec<Problem>> {
 
 /// Reads a piece of text as YAML wherever it stands, such as the value of a command-line flag or a default.
 pub fn parse_snippet(text: &str) -> Result<Value, String> {
-    let source = Source { name: String::new(), text: text.to_owned() };
-    parse(&source).map(|node| node.value).map_err(|problems| problems[0].message.clone())
+    parse(text, 0).map(|node| node.value).map_err(|problems| problems[0].message.clone())
 }
 
 enum Open {
@@ -142,6 +148,7 @@ struct OpenMap {
 
 struct Builder<'a> {
     text: &'a str,
+    base: usize,
     /// Byte offset of every 64th character; empty if the text is ASCII.
     marks: Vec<usize>,
     open: Vec<Open>,
@@ -154,11 +161,12 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn new(text: &'a str) -> Self {
+    fn new(text: &'a str, base: usize) -> Self {
         let marks =
             if text.is_ascii() { Vec::new() } else { text.char_indices().step_by(64).map(|(at, _)| at).collect() };
         Self {
             text,
+            base,
             marks,
             open: Vec::new(),
             anchors: HashMap::new(),
@@ -187,7 +195,7 @@ impl<'a> Builder<'a> {
         } else {
             self.text[start..].lines().next().map_or(0, |line| line.trim_end().len()).max(1)
         };
-        Span { start, length }
+        Span { start: self.base + start, length }
     }
 
     fn fail(&mut self, problem: Problem) {
@@ -211,7 +219,7 @@ impl<'a> Builder<'a> {
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = style == ScalarStyle::Plain && tag.is_none();
                 let value = if plain { scalar(&text) } else { Value::Text(text.into_owned()) };
-                self.push(Node { value, span }, anchor);
+                self.push(Node::new(value, span), anchor);
             }
             Event::SequenceStart(anchor, _) => self.descend(Open::List(span, anchor, Vec::new()), span),
             Event::MappingStart(anchor, _) => {
@@ -233,8 +241,8 @@ impl<'a> Builder<'a> {
 
     fn ascend(&mut self) {
         match self.open.pop() {
-            Some(Open::List(span, anchor, items)) => self.push(Node { value: Value::List(items), span }, anchor),
-            Some(Open::Map(map)) => self.push(Node { value: Value::Map(map.entries), span: map.span }, map.anchor),
+            Some(Open::List(span, anchor, items)) => self.push(Node::new(Value::List(items), span), anchor),
+            Some(Open::Map(map)) => self.push(Node::new(Value::Map(map.entries), map.span), map.anchor),
             None => {}
         }
     }
@@ -249,7 +257,7 @@ impl<'a> Builder<'a> {
             let message = format!("aliases add up to more than {ALIASED} values");
             return self.fail(Problem::new("yaml::alias_bomb", message).at(span, "with this one"));
         }
-        let copy = Node { value: node.value.clone(), span };
+        let copy = Node::new(node.value.clone(), span);
         self.push(copy, 0);
     }
 
@@ -344,7 +352,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Node, Vec<Problem>> {
-        parse(&Source { name: "x.yaml".to_owned(), text: text.to_owned() })
+        parse(text, 0)
     }
 
     #[test]

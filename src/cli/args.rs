@@ -58,6 +58,20 @@ pub enum Command {
     Completions(Completions),
 }
 
+/// What is chosen for a pipeline from outside.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Choose {
+    /// Take the parameters and the seed of this profile of the file
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Take parameters from this YAML, JSON or TOML file (may be repeated)
+    #[arg(long, value_name = "FILE")]
+    pub params: Vec<String>,
+    /// Set a parameter of the file's `params:` (may be repeated)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+}
+
 /// Which part of a pipeline is meant.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Part {
@@ -70,9 +84,9 @@ pub struct Part {
     /// This stage and all it needs (may be repeated)
     #[arg(long, value_name = "STAGE")]
     pub until: Vec<String>,
-    /// Set a parameter of the file's `params:` (may be repeated)
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub set: Vec<String>,
+    /// What to choose for it
+    #[command(flatten)]
+    pub choose: Choose,
     /// Run the stages even if a record would serve
     #[arg(long)]
     pub force: bool,
@@ -139,9 +153,9 @@ pub struct Explain {
     /// The pipeline file
     #[arg(short, long, default_value = "pipelines/default.yaml")]
     pub file: String,
-    /// Set a parameter of the file's `params:` (may be repeated)
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub set: Vec<String>,
+    /// What to choose for it
+    #[command(flatten)]
+    pub choose: Choose,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -186,9 +200,9 @@ pub struct Cat {
 pub struct Check {
     /// The pipeline file
     pub file: String,
-    /// Set a parameter of the file's `params:` (may be repeated)
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub set: Vec<String>,
+    /// What to choose for it
+    #[command(flatten)]
+    pub choose: Choose,
     /// Print the problems as JSON
     #[arg(long)]
     pub json: bool,
@@ -199,6 +213,9 @@ pub struct Check {
 pub struct Graph {
     /// The pipeline file
     pub file: String,
+    /// What to choose for it
+    #[command(flatten)]
+    pub choose: Choose,
     /// As what
     #[arg(long, value_name = "FORMAT", default_value = "mermaid")]
     pub format: GraphFormat,

@@ -13,7 +13,7 @@ use crate::cli::{out, run};
 /// # Errors
 /// All that is wrong with it.
 pub fn check(workspace: &Workspace, args: &Check) -> Result<Exit, AppError> {
-    let checked = run::load(workspace, &args.file, &args.set).and_then(|loaded| {
+    let checked = run::load(workspace, &args.file, &args.choose).and_then(|loaded| {
         workspace.check_sources(&loaded)?;
         Ok(loaded)
     });
@@ -38,8 +38,9 @@ pub fn check(workspace: &Workspace, args: &Check) -> Result<Exit, AppError> {
 
 fn problems(report: &Report) -> Value {
     let place = |place: &crate::base::problem::Place| {
-        let (line, column) = report.source.position(place.span.start);
-        json!({"line": line, "column": column, "offset": place.span.start, "length": place.span.length, "label": place.label})
+        let (file, line, column) = report.source.position(place.span.start);
+        let offset = place.span.start - report.source.part(place.span.start).1;
+        json!({"file": file, "line": line, "column": column, "offset": offset, "length": place.span.length, "label": place.label})
     };
     let problem = |problem: &crate::base::problem::Problem| {
         let places: Vec<Value> = problem.places.iter().map(place).collect();

@@ -12,7 +12,7 @@ use crate::cli::{out, run};
 /// # Errors
 /// The pipeline is wrong.
 pub fn graph(workspace: &Workspace, args: &Graph) -> Result<Exit, AppError> {
-    let loaded = run::load(workspace, &args.file, &[])?;
+    let loaded = run::load(workspace, &args.file, &args.choose)?;
     match args.format {
         GraphFormat::Dot => out::data(loaded.dot().as_bytes())?,
         GraphFormat::Mermaid => out::data(loaded.mermaid().as_bytes())?,

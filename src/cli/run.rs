@@ -3,10 +3,10 @@
 use std::io::stderr;
 use std::path::Path;
 
-use crate::app::workspace::{AppError, Loaded, Sinks, Terms, Wish, Workspace};
+use crate::app::workspace::{AppError, Choices, Loaded, Sinks, Terms, Wish, Workspace};
 use crate::base::cancel::Cancel;
 use crate::base::disk;
-use crate::cli::args::{LogFormat, Part, Run};
+use crate::cli::args::{Choose, LogFormat, Part, Run};
 use crate::cli::exit::{Exit, of_stages};
 use crate::cli::{interrupt, out, status};
 use crate::event::Sink;
@@ -23,7 +23,7 @@ use crate::reporter::table;
 pub fn run(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
     let wish = wish(&args.part);
     if args.dry_run {
-        let loaded = load(workspace, &args.file, &args.part.set)?;
+        let loaded = load(workspace, &args.file, &args.part.choose)?;
         return status::show(workspace, &loaded, &wish, args.json);
     }
     if let Some(threads) = args.threads {
@@ -41,13 +41,13 @@ pub fn run(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
     };
     // What is told with `--json` needs every stage.
     if !(args.json || wish.force || wish.rehash) {
-        let asked = Asked { file: &args.file, terms: &wish.terms(&args.part.set) };
+        let asked = Asked { file: &args.file, terms: &wish.terms(&choices(&args.part.choose)) };
         if workspace.run_unchanged(&asked, &terms)?.is_some() {
             return Ok(Exit::Done);
         }
     }
     interrupt::listen(&cancel);
-    let loaded = load(workspace, &args.file, &args.part.set)?;
+    let loaded = load(workspace, &args.file, &args.part.choose)?;
     let summary = workspace.run(&loaded, &wish, &terms)?;
     if args.json {
         let (run, outcome) = (summary.run.as_str(), summary.outcome.as_str());
@@ -60,8 +60,12 @@ pub fn run(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
 ///
 /// # Errors
 /// All that is wrong with it.
-pub fn load(workspace: &Workspace, file: &str, sets: &[String]) -> Result<Loaded, AppError> {
-    workspace.load(file, &registry(), sets, &environment)
+pub fn load(workspace: &Workspace, file: &str, choose: &Choose) -> Result<Loaded, AppError> {
+    workspace.load(file, &choices(choose), &registry(), &environment)
+}
+
+fn choices(choose: &Choose) -> Choices {
+    Choices { profile: choose.profile.clone(), params: choose.params.clone(), sets: choose.set.clone() }
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where the environment comes in")]

@@ -11,7 +11,7 @@ use crate::reporter::table::{self, Row};
 /// # Errors
 /// The pipeline is wrong, or ledger, store or disk failed.
 pub fn status(workspace: &Workspace, args: &Status) -> Result<Exit, AppError> {
-    let loaded = run::load(workspace, &args.file, &args.part.set)?;
+    let loaded = run::load(workspace, &args.file, &args.part.choose)?;
     show(workspace, &loaded, &run::wish(&args.part), args.json)
 }
 

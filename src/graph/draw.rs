@@ -25,16 +25,25 @@ pub fn dot(pipeline: &Pipeline) -> String {
 pub fn mermaid(pipeline: &Pipeline) -> String {
     let mut text = String::from("flowchart LR\n");
     for stage in &pipeline.stages {
-        let _ = writeln!(text, "  s_{}[\"{}<br/>{}\"]", stage.id, stage.id, stage.kind.name);
+        let (node, id) = (node(pipeline, stage.id.as_str()), &stage.id);
+        let _ = writeln!(text, "  {node}[\"{id}<br/>{}\"]", stage.kind.name);
     }
     for (file, number) in files(pipeline) {
         let _ = writeln!(text, "  file{number}[/\"{}\"/]", file.replace('"', "#quot;"));
     }
     for edge in edges(pipeline) {
-        let from = edge.file.map_or_else(|| format!("s_{}", edge.from), |number| format!("file{number}"));
-        let _ = writeln!(text, "  {from} -->|{}| s_{}", edge.port, edge.to);
+        let from = edge.file.map_or_else(|| node(pipeline, edge.from), |number| format!("file{number}"));
+        let _ = writeln!(text, "  {from} -->|{}| {}", edge.port, node(pipeline, edge.to));
     }
     text
+}
+
+/// The name of a stage in a Mermaid drawing, where brackets mean something: an instance goes by its number.
+fn node(pipeline: &Pipeline, id: &str) -> String {
+    match pipeline.stages.iter().position(|stage| stage.id.as_str() == id && id.contains('[')) {
+        Some(number) => format!("n{number}"),
+        None => format!("s_{id}"),
+    }
 }
 
 struct Edge<'a> {

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::base::digest::Digest;
-use crate::base::name::{RefName, StageId, check_word};
+use crate::base::digest::{Digest, Framed};
+use crate::base::name::{RefName, StageId, check_word, stage_and_port};
 use crate::base::problem::{Problem, Report};
 use crate::base::source::{Source, Span, Spanned};
 use crate::base::tree::{self, Node};
-use crate::pipeline::interpolate::Set;
+use crate::pipeline::gather::Gathered;
 use crate::pipeline::outline::{Outline, StageOutline, outline};
 use crate::pipeline::problem;
 use crate::stage::kind::{Kind, Stage};
@@ -107,14 +107,25 @@ pub struct Refused {
 ///
 /// # Errors
 /// All that is wrong with it, but for what takes a graph or a look at the disk to know.
-pub fn check(source: &Source, registry: &Registry, sets: &[Set], env: Env<'_>) -> Result<Pipeline, Box<Refused>> {
+pub fn check(gathered: Gathered, registry: &Registry, env: Env<'_>) -> Result<(Source, Pipeline), Box<Refused>> {
+    let source = gathered.source.clone();
     let refused = |problems, wiring| Box::new(Refused { report: Report::new(source.clone(), problems), wiring });
-    let root = tree::parse(source).map_err(|problems| refused(problems, Wiring::default()))?;
-    let (outline, mut problems) = outline(root, sets);
+    let is_read = gathered.problems.iter().all(|problem| !is_unread(problem));
+    if !is_read {
+        return Err(refused(gathered.problems, Wiring::default()));
+    }
+    let (outline, mut problems) = outline(gathered);
     let outputs: Vec<Outputs> = outline.stages.iter().map(|stage| outputs(stage, registry)).collect();
     let ids: HashMap<String, usize> =
         (outline.stages.iter().enumerate()).map(|(index, stage)| (stage.id.value.as_str().to_owned(), index)).collect();
-    let scope = Scope { outline: &outline, ids, outputs, registry, env };
+    let mut groups: HashMap<String, Vec<usize>> = HashMap::new();
+    for (index, stage) in outline.stages.iter().enumerate() {
+        let id = &stage.id.value;
+        if id.stem() != id.as_str() {
+            groups.entry(id.stem().to_owned()).or_default().push(index);
+        }
+    }
+    let scope = Scope { outline: &outline, ids, groups, outputs, registry, env };
     let mut stages = Vec::new();
     let mut wiring = Wiring::default();
     for (index, stage) in outline.stages.iter().enumerate() {
@@ -127,14 +138,32 @@ pub fn check(source: &Source, registry: &Registry, sets: &[Set], env: Env<'_>) -
         return Err(refused(without_echoes(problems), wiring));
     }
     let stem = std::path::Path::new(&source.name).file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    Ok(Pipeline {
+    let pipeline = Pipeline {
         name: outline.name.clone().or(stem).unwrap_or_default(),
         file: source.name.clone(),
-        digest: Digest::of(source.text.as_bytes()),
+        digest: digest(&source),
         seed: outline.seed,
         stages,
         wiring,
-    })
+    };
+    Ok((source, pipeline))
+}
+
+/// A file that is no YAML, or cannot be read, says nothing of its stages: what else is wrong would be an echo of that.
+fn is_unread(problem: &Problem) -> bool {
+    ["yaml::", "toml::", "pipeline::unreadable"].iter().any(|prefix| problem.code.starts_with(prefix))
+}
+
+/// The digest of a file, or of a file and all it takes in.
+fn digest(source: &Source) -> Digest {
+    if source.others.is_empty() {
+        return Digest::of(source.text.as_bytes());
+    }
+    let mut framed = Framed::new("netsec 2026-11 pipeline files 1");
+    for part in std::iter::once(source).chain(&source.others) {
+        framed.text(&part.name).text(&part.text);
+    }
+    framed.finish()
 }
 
 /// One mistake is told once: what else is wrong at the same place is only its echo.
@@ -144,7 +173,14 @@ fn without_echoes(problems: Vec<Problem>) -> Vec<Problem> {
         Some(place) => *first.entry(place.span).or_insert(problem.code) == problem.code,
         None => true,
     };
-    problems.into_iter().filter(is_own).collect()
+    let mut own: Vec<Problem> = Vec::new();
+    for problem in problems.into_iter().filter(is_own) {
+        // Instances of a stage share its mistakes.
+        if !own.contains(&problem) {
+            own.push(problem);
+        }
+    }
+    own
 }
 
 /// The outputs of a stage with their formats; `None` if its kind is not known.
@@ -170,6 +206,8 @@ fn outputs(stage: &StageOutline, registry: &Registry) -> Outputs {
 struct Scope<'a> {
     outline: &'a Outline,
     ids: HashMap<String, usize>,
+    /// Instances by the name they share.
+    groups: HashMap<String, Vec<usize>>,
     outputs: Vec<Outputs>,
     registry: &'a Registry,
     env: Env<'a>,
@@ -213,7 +251,7 @@ impl Scope<'_> {
 
     fn inputs(&self, stage: &StageOutline, kind: &Kind, problems: &mut Vec<Problem>) -> Vec<InputSpec> {
         let mut inputs = BTreeMap::new();
-        for (port, text) in &stage.inputs {
+        for (port, text) in &self.spread(stage, kind) {
             let declared = match find_port(kind, port) {
                 Ok(declared) => declared,
                 Err(problem) => {
@@ -221,6 +259,10 @@ impl Scope<'_> {
                     continue;
                 }
             };
+            let is_optional = declared.is_some_and(|port| port.need == Need::Optional);
+            if is_optional && stage_and_port(&text.value).is_some_and(|(id, _)| self.outline.left_out.contains(&id)) {
+                continue;
+            }
             match self.origin(text, declared) {
                 Ok(from) => {
                     let spec = InputSpec { port: port.value.clone(), text: text.value.clone(), span: text.span, from };
@@ -237,6 +279,25 @@ impl Scope<'_> {
             }
         }
         inputs.into_values().collect()
+    }
+
+    /// An input of a free port that names a stage with several instances becomes one port for each: `port-1`, `port-2`, …
+    fn spread(&self, stage: &StageOutline, kind: &Kind) -> Vec<(Spanned<String>, Spanned<String>)> {
+        let mut inputs = Vec::with_capacity(stage.inputs.len());
+        for (port, text) in &stage.inputs {
+            let found = stage_and_port(&text.value).filter(|_| !matches!(kind.inputs, Ports::Fixed(_)));
+            let group = found.map(|(id, output)| (self.instances(&id), output)).filter(|(group, _)| !group.is_empty());
+            let Some((group, output)) = group else {
+                inputs.push((port.clone(), text.clone()));
+                continue;
+            };
+            for (number, at) in group.into_iter().enumerate() {
+                let port = Spanned { value: format!("{}-{}", port.value, number + 1), span: port.span };
+                let value = format!("{}.{output}", self.outline.stages[at].id.value);
+                inputs.push((port, Spanned { value, span: text.span }));
+            }
+        }
+        inputs
     }
 
     fn origin(&self, text: &Spanned<String>, port: Option<&Port>) -> Result<Origin, Box<Problem>> {
@@ -262,13 +323,9 @@ impl Scope<'_> {
             let help = "the environment is read only where a secret or an address belongs; use `params:` and `--set`";
             return Err(problem::wrong_reference("an input cannot come from the environment", span, help).into());
         }
-        let Some((id, output)) = stage_output(&text.value) else { return Ok(Origin::File(text.value.clone())) };
-        let Some(&index) = self.ids.get(id) else {
-            if FILE_ENDINGS.contains(&output) {
-                return Ok(Origin::File(text.value.clone()));
-            }
-            let ids = self.outline.stages.iter().map(|stage| stage.id.value.as_str());
-            return Err(problem::unknown_stage(id, &text.value, span, ids).into());
+        let Some((id, output)) = stage_and_port(&text.value) else { return Ok(Origin::File(text.value.clone())) };
+        let Some(&index) = self.ids.get(id.as_str()) else {
+            return self.no_stage(&id, output, text);
         };
         let Some(outputs) = &self.outputs[index] else {
             // The stage's own problem, an unknown kind, is told once and elsewhere.
@@ -276,7 +333,7 @@ impl Scope<'_> {
         };
         let Some((_, format)) = outputs.iter().find(|(name, _)| name == output) else {
             let names = outputs.iter().map(|(name, _)| name.as_str());
-            return Err(problem::unknown_output(id, output, span, names).into());
+            return Err(problem::unknown_output(id.as_str(), output, span, names).into());
         };
         match port {
             Some(port) if !port.format.accepts(*format) => {
@@ -284,6 +341,33 @@ impl Scope<'_> {
             }
             _ => Ok(Origin::Stage(index, output.to_owned())),
         }
+    }
+}
+
+impl Scope<'_> {
+    /// An input that looks like a stage's output and is none: a file, or a mistake.
+    fn no_stage(&self, id: &StageId, output: &str, text: &Spanned<String>) -> Result<Origin, Box<Problem>> {
+        let instances = self.instances(id);
+        if !instances.is_empty() {
+            let ids: Vec<&str> = instances.iter().map(|at| self.outline.stages[*at].id.value.as_str()).collect();
+            return Err(problem::several_instances(id.as_str(), text.span, &ids).into());
+        }
+        if self.outline.left_out.iter().any(|left_out| left_out == id || left_out.stem() == id.as_str()) {
+            return Err(problem::left_out(id.as_str(), text.span).into());
+        }
+        // A glob may look like an instance: it is one if the stage has any.
+        let is_glob =
+            id.stem() != id.as_str() && !self.outline.stages.iter().any(|stage| stage.id.value.stem() == id.stem());
+        if is_glob || FILE_ENDINGS.contains(&output) {
+            return Ok(Origin::File(text.value.clone()));
+        }
+        let ids = self.outline.stages.iter().map(|stage| stage.id.value.as_str());
+        Err(problem::unknown_stage(id.as_str(), &text.value, text.span, ids).into())
+    }
+
+    /// The numbers of all instances of a stage that is named without saying which.
+    fn instances(&self, id: &StageId) -> Vec<usize> {
+        self.groups.get(id.as_str()).cloned().unwrap_or_default()
     }
 }
 
@@ -302,12 +386,6 @@ fn find_port<'a>(kind: &'a Kind, port: &Spanned<String>) -> Result<Option<&'a Po
 
 /// Endings that make `name.ending` a file if there is no stage of that name.
 const FILE_ENDINGS: [&str; 10] = ["csv", "tsv", "parquet", "ndjson", "jsonl", "json", "yaml", "yml", "txt", "gz"];
-
-/// Splits `stage.port`; anything with a character that names do not have is a file.
-fn stage_output(text: &str) -> Option<(&str, &str)> {
-    let (id, port) = text.split_once('.')?;
-    (check_word(id).is_ok() && check_word(port).is_ok()).then_some((id, port))
-}
 
 fn place(faults: Vec<Fault>, with: Option<&Node>, whole: Span) -> Vec<Problem> {
     let span = |fault: &Fault| {

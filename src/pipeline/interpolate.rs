@@ -1,4 +1,5 @@
-//! `${params.x}` in the values of a file; `${env.X}` is left for the parameter that may hold it.
+//! `${params.x}`, `${matrix.x}`, `${item}`, `${key}` in the values of a file; `${env.X}` is left for the parameter that
+//! may hold it.
 
 use crate::base::problem::Problem;
 use crate::base::source::{Span, Spanned};
@@ -10,6 +11,15 @@ pub type Params = Vec<(Spanned<String>, Node)>;
 
 /// A parameter set from outside: name and value.
 pub type Set = (String, Value);
+
+/// What references may stand for.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// The parameters of the file.
+    pub params: &'a Params,
+    /// What an instance of a stage knows besides: `matrix.x`, `item`, `item.x`, `key`.
+    pub local: &'a [(String, Value)],
+}
 
 /// Overrides parameters.
 ///
@@ -26,29 +36,29 @@ pub fn apply_sets(params: &mut Params, sets: &[Set]) -> Vec<Problem> {
     problems
 }
 
-/// Replaces every reference to a parameter below `node`.
+/// Replaces every reference below `node`.
 ///
 /// # Errors
 /// One problem for each reference that leads nowhere.
-pub fn interpolate(node: &mut Node, params: &Params) -> Vec<Problem> {
+pub fn interpolate(node: &mut Node, names: &Names<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
-    walk(node, params, &mut problems);
+    walk(node, names, &mut problems);
     problems
 }
 
-fn walk(node: &mut Node, params: &Params, problems: &mut Vec<Problem>) {
+fn walk(node: &mut Node, names: &Names<'_>, problems: &mut Vec<Problem>) {
     match &mut node.value {
-        Value::List(items) => items.iter_mut().for_each(|item| walk(item, params, problems)),
-        Value::Map(entries) => entries.iter_mut().for_each(|(_, item)| walk(item, params, problems)),
-        Value::Text(text) if text.contains("${") => match replace(text, node.span, params) {
-            Ok(value) => node.value = value,
+        Value::List(items) => items.iter_mut().for_each(|item| walk(item, names, problems)),
+        Value::Map(entries) => entries.iter_mut().for_each(|(_, item)| walk(item, names, problems)),
+        Value::Text(text) if text.contains("${") => match replace(text, node.span, names) {
+            Ok(value) => (node.value, node.is_referred) = (value, true),
             Err(problem) => problems.push(problem),
         },
         _ => {}
     }
 }
 
-fn replace(text: &str, span: Span, params: &Params) -> Result<Value, Problem> {
+fn replace(text: &str, span: Span, names: &Names<'_>) -> Result<Value, Problem> {
     let mut whole = String::new();
     let mut rest = text;
     while let Some(at) = rest.find("${") {
@@ -63,12 +73,11 @@ fn replace(text: &str, span: Span, params: &Params) -> Result<Value, Problem> {
         let reference = &rest[at..=end];
         let inner = &reference[2..reference.len() - 1];
         whole.push_str(&rest[..at]);
-        if let Some(name) = inner.strip_prefix("params.") {
-            let value = find(name, span, params)?;
+        if let Some(value) = find(inner, span, names)? {
             if reference == text {
                 return Ok(value.clone());
             }
-            whole.push_str(&inline(value, name, span)?);
+            whole.push_str(&inline(value, inner, span)?);
         } else if inner.strip_prefix("env.").is_some_and(|name| !name.is_empty()) {
             whole.push_str(reference);
         } else {
@@ -80,10 +89,19 @@ fn replace(text: &str, span: Span, params: &Params) -> Result<Value, Problem> {
     Ok(Value::Text(whole))
 }
 
-fn find<'a>(name: &str, span: Span, params: &'a Params) -> Result<&'a Value, Problem> {
-    let found = params.iter().find(|(key, _)| key.value == name);
-    let names = params.iter().map(|(key, _)| key.value.as_str());
-    found.map(|(_, node)| &node.value).ok_or_else(|| problem::unknown_param(name, span, names))
+/// Finds what a reference stands for; `None` if it is of a sort that is not replaced here.
+fn find<'a>(inner: &str, span: Span, names: &Names<'a>) -> Result<Option<&'a Value>, Problem> {
+    if let Some(name) = inner.strip_prefix("params.") {
+        let found = names.params.iter().find(|(key, _)| key.value == name);
+        let known = names.params.iter().map(|(key, _)| key.value.as_str());
+        return found.map(|(_, node)| Some(&node.value)).ok_or_else(|| problem::unknown_param(name, span, known));
+    }
+    if let Some((_, value)) = names.local.iter().find(|(name, _)| name == inner) {
+        return Ok(Some(value));
+    }
+    let is_local = inner == "item" || inner == "key" || inner.starts_with("item.") || inner.starts_with("matrix.");
+    let known = names.local.iter().map(|(name, _)| name.as_str());
+    if is_local { Err(problem::unknown_local(inner, span, known)) } else { Ok(None) }
 }
 
 fn inline(value: &Value, name: &str, span: Span) -> Result<String, Problem> {
@@ -93,7 +111,7 @@ fn inline(value: &Value, name: &str, span: Span) -> Result<String, Problem> {
         Value::Float(number) => Ok(number.to_string()),
         Value::Bool(flag) => Ok(flag.to_string()),
         other => {
-            let message = format!("`${{params.{name}}}` is {} and cannot be a part of a text", other.type_name());
+            let message = format!("`${{{name}}}` is {} and cannot be a part of a text", other.type_name());
             Err(problem::bad_value(message, Some("let it be the whole value".to_owned()), span))
         }
     }

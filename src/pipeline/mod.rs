@@ -1,6 +1,10 @@
 //! A pipeline file, from text to meaning.
 
 pub mod check;
+pub mod condition;
+pub mod expand;
+pub mod gather;
 pub mod interpolate;
 pub mod outline;
 pub mod problem;
+pub mod toml;

@@ -1,16 +1,18 @@
-//! Tree → Outline: the shape of the file; wrong, missing and unknown keys.
+//! Gathered → Outline: the shape of the file; wrong, missing and unknown keys.
 
 use crate::base::name::StageId;
 use crate::base::problem::Problem;
 use crate::base::source::{Span, Spanned};
 use crate::base::tree::{Node, Value};
-use crate::pipeline::interpolate::{self, Set};
+use crate::pipeline::expand::{Instance, expand};
+use crate::pipeline::gather::Gathered;
+use crate::pipeline::interpolate::{Names, interpolate};
 use crate::pipeline::problem;
 
 /// The seed of a file that names none.
 const SEED: u64 = 42;
 
-/// A pipeline file as written: names unresolved, parameters unchecked, references to `params` replaced.
+/// A pipeline file as written: names unresolved, parameters unchecked, references replaced, stages expanded.
 #[derive(Clone, Debug)]
 pub struct Outline {
     /// What it calls itself.
@@ -19,6 +21,8 @@ pub struct Outline {
     pub seed: u64,
     /// The stages in the order of the file.
     pub stages: Vec<StageOutline>,
+    /// Stages whose `when` does not hold.
+    pub left_out: Vec<StageId>,
 }
 
 /// One stage as written.
@@ -39,77 +43,58 @@ pub struct StageOutline {
 /// # Errors
 /// Everything that is wrong with it as far as it can be told without knowing any kind; with it, what could be
 /// read all the same, so that the rest can be checked too.
-pub fn outline(mut root: Node, sets: &[Set]) -> (Outline, Vec<Problem>) {
-    let mut problems = Vec::new();
-    let mut outline = Outline { name: None, seed: SEED, stages: Vec::new() };
-    let whole = root.span;
-    let Value::Map(entries) = &mut root.value else {
-        problems.push(problem::wrong_type(root.value.type_name(), "a map with `stages`", whole));
-        return (outline, problems);
-    };
-    let mut params = take_params(entries, &mut problems);
-    problems.extend(params.iter().filter_map(|(_, node)| problem::reference_in_params(node)));
-    problems.extend(interpolate::apply_sets(&mut params, sets));
-    let mut stages = false;
-    for (key, mut node) in std::mem::take(entries) {
-        if key.value != "params" {
-            problems.extend(interpolate::interpolate(&mut node, &params));
-        }
+pub fn outline(gathered: Gathered) -> (Outline, Vec<Problem>) {
+    let mut problems = gathered.problems;
+    let mut outline = Outline { name: None, seed: SEED, stages: Vec::new(), left_out: Vec::new() };
+    let names = Names { params: &gathered.params, local: &[] };
+    let chosen = gathered.seed.map(|node| (Spanned { value: "seed".to_owned(), span: node.span }, node));
+    for (key, mut node) in gathered.head.into_iter().chain(chosen) {
+        problems.extend(interpolate(&mut node, &names));
         match (key.value.as_str(), node.value) {
-            ("params", _) => {}
             ("name", Value::Text(name)) => outline.name = Some(name),
             ("seed", Value::Int(seed)) if seed >= 0 => outline.seed = seed.unsigned_abs(),
-            ("stages", Value::Map(entries)) => {
-                stages = true;
-                outline.stages = entries.into_iter().filter_map(|(id, node)| stage(id, node, &mut problems)).collect();
-                if outline.stages.is_empty() && problems.is_empty() {
-                    problems.push(problem::bad_value("there is no stage".to_owned(), None, key.span));
-                }
-            }
             ("name", other) => problems.push(problem::wrong_type(other.type_name(), "text", node.span)),
             ("seed", other) => {
                 problems.push(problem::wrong_type(other.type_name(), "a whole number from zero", node.span));
             }
-            ("stages", other) => {
-                stages = true;
-                problems.push(problem::wrong_type(other.type_name(), "a map from names to stages", node.span));
-            }
-            _ => problems.push(problem::unknown_key(&key, &["name", "seed", "params", "stages"])),
+            _ => problems.push(problem::unknown_key(&key, &KEYS)),
         }
     }
-    if !stages {
-        problems.push(problem::missing_key("stages", whole, "`stages` maps names to stages, each with a `kind`"));
+    if !gathered.has_stages && problems.is_empty() {
+        let help = "`stages` maps names to stages, each with a `kind`";
+        problems.push(problem::missing_key("stages", gathered.whole, help));
+    } else if gathered.stages.is_empty() && problems.is_empty() {
+        problems.push(problem::bad_value("there is no stage".to_owned(), None, gathered.whole));
+    }
+    for (id, node) in gathered.stages {
+        let id = match StageId::new(&id.value) {
+            Ok(value) => Spanned { value, span: id.span },
+            Err(why) => {
+                problems.push(problem::bad_name(why, id.span));
+                continue;
+            }
+        };
+        for instance in expand(&id, node, &gathered.templates, &names, &mut problems) {
+            if instance.is_left_out {
+                outline.left_out.push(instance.id.value);
+            } else {
+                outline.stages.extend(stage(instance, &mut problems));
+            }
+        }
     }
     (outline, problems)
 }
 
-fn take_params(entries: &[(Spanned<String>, Node)], problems: &mut Vec<Problem>) -> interpolate::Params {
-    let Some((_, node)) = entries.iter().find(|(key, _)| key.value == "params") else { return Vec::new() };
-    match &node.value {
-        Value::Map(params) => params.clone(),
-        Value::Null => Vec::new(),
-        other => {
-            problems.push(problem::wrong_type(other.type_name(), "a map from names to values", node.span));
-            Vec::new()
-        }
-    }
-}
+/// What may stand at the top of a file.
+const KEYS: [&str; 8] = ["name", "seed", "include", "params", "params_files", "profiles", "templates", "stages"];
+/// What may stand in a stage.
+const STAGE_KEYS: [&str; 8] = ["kind", "doc", "template", "matrix", "foreach", "when", "inputs", "with"];
 
-fn stage(id: Spanned<String>, node: Node, problems: &mut Vec<Problem>) -> Option<StageOutline> {
-    let name = match StageId::new(&id.value) {
-        Ok(value) => Some(Spanned { value, span: id.span }),
-        Err(why) => {
-            problems.push(problem::bad_name(why, id.span));
-            None
-        }
-    };
-    let Value::Map(entries) = node.value else {
-        problems.push(problem::wrong_type(node.value.type_name(), "a map with `kind`", node.span));
-        return None;
-    };
+fn stage(instance: Instance, problems: &mut Vec<Problem>) -> Option<StageOutline> {
+    let id = instance.id;
     let (mut kind, mut inputs, mut with) = (None, Vec::new(), None);
     let before = problems.len();
-    for (key, node) in entries {
+    for (key, node) in instance.entries {
         let span = node.span;
         match (key.value.as_str(), node.value) {
             ("kind", Value::Text(value)) => kind = Some(Spanned { value, span }),
@@ -117,16 +102,16 @@ fn stage(id: Spanned<String>, node: Node, problems: &mut Vec<Problem>) -> Option
             ("inputs", Value::Map(entries)) => {
                 inputs = entries.into_iter().filter_map(|(port, node)| input(port, node, problems)).collect();
             }
-            ("with", value @ Value::Map(_)) => with = Some(Node { value, span }),
+            ("with", value @ Value::Map(_)) => with = Some(Node::new(value, span)),
             ("kind" | "doc", other) => problems.push(problem::wrong_type(other.type_name(), "text", span)),
             ("inputs" | "with", other) => problems.push(problem::wrong_type(other.type_name(), "a map", span)),
-            _ => problems.push(problem::unknown_key(&key, &["kind", "doc", "inputs", "with"])),
+            _ => problems.push(problem::unknown_key(&key, &STAGE_KEYS)),
         }
     }
     if kind.is_none() && problems.len() == before {
         problems.push(problem::missing_key("kind", id.span, "`kind` says what the stage does"));
     }
-    Some(StageOutline { id: name?, kind: kind?, inputs, with })
+    Some(StageOutline { id, kind: kind?, inputs, with })
 }
 
 fn input(port: Spanned<String>, node: Node, problems: &mut Vec<Problem>) -> Option<(Spanned<String>, Spanned<String>)> {

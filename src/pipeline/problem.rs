@@ -1,5 +1,6 @@
 //! Everything that can be wrong with a pipeline file: code, message, help.
 
+use crate::base::disk::DiskError;
 use crate::base::nearest::suggest;
 use crate::base::problem::Problem;
 use crate::base::source::{Span, Spanned};
@@ -115,6 +116,81 @@ pub fn bad_interpolation(text: &str, span: Span) -> Problem {
     Problem::new("pipeline::bad_interpolation", format!("`{text}` is not a reference"))
         .at(span, "in this value")
         .help("write `${params.name}` or `${env.NAME}`; `$${` stands for `${` itself".to_owned())
+}
+
+/// A reference to what only an instance of a stage has.
+pub fn unknown_local<'a>(name: &str, span: Span, names: impl IntoIterator<Item = &'a str> + Clone) -> Problem {
+    let help = suggest(name, names).unwrap_or_else(|| {
+        "`${matrix.x}` stands in a stage with `matrix`, `${item}` and `${key}` in one with `foreach`".to_owned()
+    });
+    Problem::new("pipeline::unknown_local", format!("`${{{name}}}` stands for nothing here"))
+        .at(span, "used here")
+        .help(help)
+}
+
+/// A template nobody knows.
+pub fn unknown_template<'a>(node: &Node, names: impl IntoIterator<Item = &'a str> + Clone) -> Problem {
+    let name = node.as_text().unwrap_or_default();
+    Problem::new("pipeline::unknown_template", format!("there is no template `{name}`, or it is not a map"))
+        .at(node.span, "unknown template")
+        .help(suggest(name, names))
+}
+
+/// A profile nobody knows.
+pub fn unknown_profile<'a>(name: &str, names: impl IntoIterator<Item = &'a str> + Clone) -> Problem {
+    Problem::new("pipeline::unknown_profile", format!("`--profile {name}`: the file has no such profile"))
+        .help(suggest(name, names).or_else(|| Some("declare it under `profiles:`".to_owned())))
+}
+
+/// A stage that stands in two files.
+pub fn duplicate_stage(id: &Spanned<String>, first: Span) -> Problem {
+    Problem::new("pipeline::duplicate_stage", format!("the stage `{}` stands twice", id.value))
+        .at(id.span, "again")
+        .at(first, "first")
+        .help("remove or rename one of them".to_owned())
+}
+
+/// A file that is included more than once.
+pub fn include_again(path: &str, span: Span) -> Problem {
+    Problem::new("pipeline::include_again", format!("`{path}` is included already"))
+        .at(span, "again")
+        .help("a file is included once; remove this".to_owned())
+}
+
+/// Files that include files that include files.
+pub fn include_deep(most: usize, span: Span) -> Problem {
+    Problem::new("pipeline::include_deep", format!("files include each other more than {most} deep")).at(span, "here")
+}
+
+/// A file that cannot be read.
+pub fn unreadable(path: &str, error: &DiskError, span: Span) -> Problem {
+    let what = if error.is_missing() { format!("there is no file `{path}`") } else { error.to_string() };
+    Problem::new("pipeline::unreadable", what)
+        .at(span, "this file")
+        .help("paths are relative to the file that names them".to_owned())
+}
+
+/// A `when` that cannot be understood.
+pub fn bad_condition(why: String, span: Span) -> Problem {
+    Problem::new("pipeline::bad_condition", why)
+        .at(span, "not a condition")
+        .help("write `true`, `false` or comparisons such as `${params.size} > 10 and ${params.env} == ci`".to_owned())
+}
+
+/// A stage that is needed and was left out.
+pub fn left_out(stage: &str, span: Span) -> Problem {
+    Problem::new("pipeline::left_out", format!("the stage `{stage}` is left out: its `when` does not hold"))
+        .at(span, "needed here")
+        .help("give this stage the same `when`".to_owned())
+}
+
+/// A reference to a stage of which there are several instances.
+pub fn several_instances(stage: &str, span: Span, instances: &[&str]) -> Problem {
+    let shown: Vec<String> = instances.iter().take(3).map(|id| format!("`{id}`")).collect();
+    let more = if instances.len() > 3 { ", …" } else { "" };
+    Problem::new("pipeline::several_instances", format!("there are {} instances of `{stage}`", instances.len()))
+        .at(span, "which one?")
+        .help(format!("name one of {}{more}", shown.join(", ")))
 }
 
 /// A `--set` of a parameter the file does not declare.

@@ -72,7 +72,7 @@ const TYPES: [(&str, ColumnKind); 4] =
 /// All that is wrong with it.
 pub fn parse(name: &str, bytes: Vec<u8>) -> Result<Schema, Report> {
     let source: Source = tree::source(name, bytes)?;
-    let root = tree::parse(&source).map_err(|problems| Report::new(source.clone(), problems))?;
+    let root = tree::parse(&source.text, 0).map_err(|problems| Report::new(source.clone(), problems))?;
     let mut reader = Reader { problems: Vec::new() };
     let schema = reader.schema(&root);
     if reader.problems.is_empty() { Ok(schema) } else { Err(Report::new(source, reader.problems)) }

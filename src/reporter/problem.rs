@@ -5,11 +5,14 @@ use std::fmt;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode};
 
-use crate::base::problem::{Problem, Report};
+use crate::base::problem::{Place, Problem, Report};
+use crate::base::source::Source;
 
 struct Shown<'a> {
     problem: &'a Problem,
     source: NamedSource<String>,
+    /// Where the text begins among all texts of the report.
+    base: usize,
 }
 
 impl fmt::Debug for Shown<'_> {
@@ -41,7 +44,7 @@ impl Diagnostic for Shown<'_> {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let label = |place: &crate::base::problem::Place| {
-            LabeledSpan::new(Some(place.label.clone()), place.span.start, place.span.length.max(1))
+            LabeledSpan::new(Some(place.label.clone()), place.span.start - self.base, place.span.length.max(1))
         };
         Some(Box::new(self.problem.places.iter().map(label)))
     }
@@ -51,9 +54,9 @@ impl Diagnostic for Shown<'_> {
 const LONG: usize = 4000;
 
 /// A file with an endless line would make an endless report: its problems are told without the line.
-fn within<'a>(problem: &'a Problem, text: &'a str) -> (Cow<'a, Problem>, Cow<'a, str>) {
+fn within<'a>(problem: &'a Problem, text: &'a str, base: usize) -> (Cow<'a, Problem>, Cow<'a, str>) {
     let line = |offset: usize| {
-        let offset = offset.min(text.len());
+        let offset = (offset - base).min(text.len());
         let start = text.as_bytes()[..offset].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let end = text.as_bytes()[offset..].iter().position(|byte| *byte == b'\n').map_or(text.len(), |at| offset + at);
         end - start
@@ -66,14 +69,32 @@ fn within<'a>(problem: &'a Problem, text: &'a str) -> (Cow<'a, Problem>, Cow<'a,
     (Cow::Owned(Problem { message, places: Vec::new(), ..problem.clone() }), Cow::Borrowed(""))
 }
 
+/// Places in other texts than the first are told in words.
+fn in_one_text<'a>(problem: &'a Problem, report: &Report, part: &Source, base: usize) -> Cow<'a, Problem> {
+    let is_here = |place: &&Place| (base..=base + part.text.len()).contains(&place.span.start);
+    if problem.places.iter().all(|place| is_here(&place)) {
+        return Cow::Borrowed(problem);
+    }
+    let mut message = problem.message.clone();
+    for place in problem.places.iter().filter(|place| !is_here(place)) {
+        let (name, line, column) = report.source.position(place.span.start);
+        message.push_str(&format!("; {name}:{line}:{column}: {}", place.label));
+    }
+    let places = problem.places.iter().filter(is_here).cloned().collect();
+    Cow::Owned(Problem { message, places, ..problem.clone() })
+}
+
 /// Renders a report for people: every problem with its place, then how many there are.
 pub fn render(report: &Report, colour: bool) -> String {
     let theme = if colour { GraphicalTheme::unicode() } else { GraphicalTheme::unicode_nocolor() };
     let handler = GraphicalReportHandler::new_themed(theme).with_width(110).with_links(false);
     let mut text = String::new();
     for problem in &report.problems {
-        let (problem, shown_text) = within(problem, &report.source.text);
-        let shown = Shown { problem: &problem, source: NamedSource::new(&report.source.name, shown_text.into_owned()) };
+        let (part, base) = report.source.part(problem.places.first().map_or(0, |place| place.span.start));
+        let problem = in_one_text(problem, report, part, base);
+        let (problem, shown_text) = within(&problem, &part.text, base);
+        let source = NamedSource::new(&part.name, shown_text.into_owned());
+        let shown = Shown { problem: &problem, source, base };
         if handler.render_report(&mut text, &shown).is_err() {
             text.push_str(&problem.message);
         }

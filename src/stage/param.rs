@@ -134,6 +134,10 @@ impl Type {
     /// is given back all the same, so that what goes together can be checked in the same go.
     pub fn check(&self, node: &Node, env: Env<'_>, problems: &mut Vec<Problem>) -> Option<Value> {
         let value = match (self, &node.value) {
+            // What came in for a reference keeps its type where it can, and gives its text where text is needed.
+            (Self::Text, tree::Value::Int(number)) if node.is_referred => Some(Value::Text(number.to_string())),
+            (Self::Text, tree::Value::Float(number)) if node.is_referred => Some(Value::Text(number.to_string())),
+            (Self::Text, tree::Value::Bool(flag)) if node.is_referred => Some(Value::Text(flag.to_string())),
             (Self::Bool | Self::Scalar, tree::Value::Bool(flag)) => Some(Value::Bool(*flag)),
             (Self::Int(low, high), tree::Value::Int(number)) => {
                 (low..=high).contains(&number).then_some(Value::Int(*number))
@@ -260,7 +264,7 @@ pub fn check_record(
 
 fn default(param: &Param, text: &str) -> Value {
     let value = tree::parse_snippet(text).expect("a declared default is YAML");
-    let node = Node { value, span: Span::default() };
+    let node = Node::new(value, Span::default());
     param.kind.check(&node, &|_| None, &mut Vec::new()).expect("a declared default passes its own check")
 }
 

@@ -10,8 +10,9 @@ use crate::stage::param::{Fallback, Param, Type};
 use crate::stage::port::{Format, Need, Port, Ports};
 use crate::stage::registry::Registry;
 
-/// A value that stands in for another: `${params.name}` anywhere, `${env.NAME}` in secrets.
-const REFERENCE: &str = r"\$\{(params|env)\.[^}]+\}";
+/// A value that stands in for another: `${params.name}` anywhere, `${matrix.name}`, `${item}` and `${key}` in instances
+/// of a stage, `${env.NAME}` in secrets.
+const REFERENCE: &str = r"\$\{((params|env|matrix|item)\.[^}]+|item|key)\}";
 
 /// Returns the JSON Schema (draft 2020-12) of pipeline files.
 pub fn json_schema(registry: &Registry) -> Value {
@@ -27,7 +28,23 @@ pub fn json_schema(registry: &Registry) -> Value {
         "properties": {
             "name": {"type": "string", "description": "A name for people; the file's own name if left out."},
             "seed": {"type": ["integer", "string"], "default": 42, "description": "Seed of every stage that draws random numbers."},
+            "include": paths("Files whose params, templates, profiles and stages are taken in."),
             "params": {"type": "object", "description": "Values to be used as ${params.name} and set with --set name=value."},
+            "params_files": paths("YAML, JSON or TOML files of parameters, over those under params."),
+            "profiles": {
+                "type": "object",
+                "description": "Parameters and a seed to be chosen with --profile.",
+                "additionalProperties": {
+                    "type": "object",
+                    "properties": {"doc": {"type": "string"}, "params": {"type": "object"}, "seed": {"type": "integer"}},
+                    "additionalProperties": false,
+                },
+            },
+            "templates": {
+                "type": "object",
+                "description": "What several stages have in common, by name.",
+                "additionalProperties": {"type": "object"},
+            },
             "stages": {
                 "type": "object",
                 "description": "The stages by name.",
@@ -35,10 +52,14 @@ pub fn json_schema(registry: &Registry) -> Value {
                 "propertyNames": {"pattern": "^[A-Za-z][A-Za-z0-9_-]{0,63}$"},
                 "additionalProperties": {
                     "type": "object",
-                    "required": ["kind"],
+                    "anyOf": [{"required": ["kind"]}, {"required": ["template"]}],
                     "properties": {
                         "kind": {"enum": names, "description": "What the stage does."},
                         "doc": {"type": "string", "description": "A word on what the stage is for."},
+                        "template": {"type": "string", "description": "The template whose keys stand here unless given."},
+                        "matrix": {"type": ["object", "string"], "description": "Lists by name: one instance of the stage for each combination."},
+                        "foreach": {"type": ["array", "object", "string"], "description": "One instance of the stage for each item."},
+                        "when": {"type": ["boolean", "string"], "description": "A condition; where it does not hold, the stage is left out."},
                         "inputs": {"type": "object"},
                         "with": {"type": "object"},
                     },
@@ -48,6 +69,10 @@ pub fn json_schema(registry: &Registry) -> Value {
             },
         },
     })
+}
+
+fn paths(doc: &str) -> Value {
+    json!({"type": ["array", "string"], "items": {"type": "string"}, "description": doc})
 }
 
 fn branch(kind: &Kind) -> Value {
@@ -66,7 +91,7 @@ fn branch(kind: &Kind) -> Value {
         needs.push("inputs");
     }
     json!({
-        "if": {"required": ["kind"], "properties": {"kind": {"const": kind.name}}},
+        "if": {"required": ["kind"], "not": {"required": ["template"]}, "properties": {"kind": {"const": kind.name}}},
         "then": {"description": kind.doc, "required": needs, "properties": body},
     })
 }
@@ -239,4 +264,45 @@ A pipeline file is YAML: `name` (for people), `seed` (42 if left out), `params`,
   value, it keeps its type. `--set x=1` overrides it. `$${` stands for `${`.
 - `${env.NAME}` stands for an environment variable, only in parameters that hold a secret or an address. It is
   no part of a key, a record or a log.
+
+## Many stages from one
+
+```yaml
+params: { full: false }
+templates:
+  fit: { kind: command, inputs: { table: data.stdout }, with: { run: [fit, --rate, '${matrix.rate}'] } }
+stages:
+  data: { kind: command, with: { run: [cat, /etc/hostname] } }
+  train:
+    template: fit
+    matrix: { rate: [0.1, 0.2], depth: [3, 6] }
+    when: ${matrix.rate} < 0.2 or ${params.full}
+  each:
+    kind: command
+    foreach: { north: { port: 80 }, south: { port: 443 } }
+    with: { run: [echo, '${key}', '${item.port}'] }
+  all: { kind: command, inputs: { model: train.stdout }, with: { run: [ls] } }
+```
+
+- `matrix` maps names to lists and makes an instance of the stage for each combination: `train[rate=0.1,depth=3]`, and so
+  on. In it, `${matrix.rate}` stands for the value, also in `inputs`.
+- `foreach` makes an instance for each item of a list or map: `each[north]`. `${item}` stands for the item, `${item.x}`
+  for a field of it, `${key}` for its key or, of a list, its position from zero.
+- An input names an instance: `train[rate=0.1,depth=3].model`. Where a kind takes inputs under names of your own, the
+  stage alone names all instances: `model: train.stdout` gives `model-1`, `model-2`, … in the order of the file.
+- `--only train` and the like mean all instances of `train`.
+- `when` is `true`, `false`, or comparisons (`==`, `!=`, `<`, `<=`, `>`, `>=`) joined by `not`, `and`, `or`; `and`
+  binds closer. Where it does not hold, the stage is left out; what needs it has to be left out too, unless the
+  input is optional.
+- `template` names an entry of `templates`: its keys stand for those that the stage does not have; `inputs` and `with`
+  are put together key by key.
+
+## Several files
+
+- `include` takes in the `params`, `templates`, `profiles` and `stages` of other files, by paths relative to the file
+  that names them. What the including file declares itself goes before; a stage may stand in one file only.
+- `params_files` names YAML, JSON or TOML files of parameters, which go over `params`.
+- `profiles` holds parameters and a seed for `--profile NAME`.
+- What goes over what: `params`, `params_files`, `--profile`, `--params FILE`, `--set`. The last three may set only what
+  the file declares.
 ";

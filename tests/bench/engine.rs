@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use netsec::app::workspace::{Terms, Wish, Workspace};
+use netsec::app::workspace::{Choices, Terms, Wish, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::clock::System;
 use netsec::base::disk;
@@ -58,7 +58,9 @@ fn pipeline(count: usize) -> String {
 fn run(folder: &Path) -> Duration {
     let started = Instant::now();
     let workspace = Workspace::open(folder).expect("the folder is there");
-    let loaded = workspace.load("p.yaml", &Registry::new(vec![ECHO]), &[], &|_| None).unwrap_or_else(|e| panic!("{e}"));
+    let loaded = workspace
+        .load("p.yaml", &Choices::default(), &Registry::new(vec![ECHO]), &|_| None)
+        .unwrap_or_else(|e| panic!("{e}"));
     let cancel = Cancel::new();
     let terms = Terms { jobs: 2, wait: false, cancel: &cancel, waiting: &|_| {}, sinks: &|_| Ok(Vec::new()) };
     workspace.run(&loaded, &Wish::default(), &terms).unwrap_or_else(|e| panic!("{e}"));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use netsec::app::workspace::{AppError, Loaded, Terms, Wish, Workspace};
+use netsec::app::workspace::{AppError, Choices, Loaded, Terms, Wish, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::outcome::Outcome;
 use netsec::engine::drive::Summary;
@@ -183,7 +183,7 @@ pub(crate) fn load(world: &World, text: &str) -> Loaded {
 pub(crate) fn try_load(world: &World, text: &str) -> Result<Loaded, AppError> {
     world.write("toy.yaml", text);
     let env = |name: &str| (name == "SET").then(|| "s3cr3t-value".to_owned());
-    Workspace::open(world.root())?.load("toy.yaml", &registry(), &[], &env)
+    Workspace::open(world.root())?.load("toy.yaml", &Choices::default(), &registry(), &env)
 }
 
 pub(crate) struct Ran {

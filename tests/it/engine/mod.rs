@@ -2,5 +2,6 @@
 
 mod faults;
 mod files;
+mod language;
 mod refs;
 mod reuse;

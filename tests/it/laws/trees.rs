@@ -2,6 +2,7 @@
 
 use netsec::base::source::Source;
 use netsec::base::tree;
+use netsec::pipeline::gather::{Choice, gather};
 use proptest::prelude::*;
 
 use crate::toy::registry;
@@ -11,11 +12,10 @@ proptest! {
 
     #[test]
     fn any_text_is_read_or_refused(text in "[a-c&*!|>{}\\[\\]:,'\"#?%@\\- \n\t0-9ä\u{1F600}]{0,120}") {
-        let source = Source { name: "x".to_owned(), text };
-        if let Err(problems) = tree::parse(&source) {
+        if let Err(problems) = tree::parse(&text, 0) {
             prop_assert!(!problems.is_empty());
             for place in problems.iter().flat_map(|problem| &problem.places) {
-                prop_assert!(place.span.start <= source.text.len());
+                prop_assert!(place.span.start <= text.len());
             }
         }
     }
@@ -25,8 +25,9 @@ proptest! {
         let mut text = "params: { p: [1, x] }\nstages:\n  a: { kind: echo, with: { text: '${params.p}' } }\n  b:\n    kind: join\n    inputs: { x: a.out }\n".to_owned();
         let at = at.index(text.len());
         text.replace_range(at..(at + 2).min(text.len()), &with);
-        let source = Source { name: "x".to_owned(), text };
-        if let Err(refused) = netsec::pipeline::check::check(&source, &registry(), &[], &|_| None) {
+        let read = |_: &str| Ok(b"params: { q: 1 }\nstages: { z: { kind: echo } }\n".to_vec());
+        let gathered = gather(Source::new("x", text), &read, &Choice::default());
+        if let Err(refused) = netsec::pipeline::check::check(gathered, &registry(), &|_| None) {
             prop_assert!(!refused.report.problems.is_empty());
         }
     }

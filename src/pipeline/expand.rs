@@ -1,0 +1,219 @@
+//! One stage as written → its instances: template, `matrix` or `foreach`, `when`.
+
+use crate::base::name::StageId;
+use crate::base::problem::Problem;
+use crate::base::source::Spanned;
+use crate::base::tree::{Node, Value};
+use crate::pipeline::interpolate::{Names, interpolate};
+use crate::pipeline::{condition, problem};
+
+/// The most instances of one stage.
+const MOST: usize = 100_000;
+
+/// An instance of a stage: its name and what stands under it, references replaced.
+#[derive(Debug)]
+pub struct Instance {
+    /// Its name.
+    pub id: Spanned<StageId>,
+    /// Its keys.
+    pub entries: Vec<(Spanned<String>, Node)>,
+    /// Whether `when` leaves it out.
+    pub is_left_out: bool,
+}
+
+/// Expands a stage.
+pub fn expand(
+    id: &Spanned<StageId>,
+    node: Node,
+    templates: &[(Spanned<String>, Node)],
+    names: &Names<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Instance> {
+    let whole = node.span;
+    let Value::Map(entries) = node.value else {
+        problems.push(problem::wrong_type(node.value.type_name(), "a map with `kind`", whole));
+        return Vec::new();
+    };
+    let mut entries = match from_template(entries, templates) {
+        Ok(entries) => entries,
+        Err(problem) => {
+            problems.push(problem);
+            return Vec::new();
+        }
+    };
+    let mut take = |name: &str| {
+        let at = entries.iter().position(|(key, _)| key.value == name)?;
+        let (key, node) = entries.remove(at);
+        Some((key.span, node))
+    };
+    // `when` may speak of the matrix: its references are replaced for each instance.
+    let (when, mut matrix, mut foreach) = (take("when"), take("matrix"), take("foreach"));
+    for (_, node) in matrix.iter_mut().chain(&mut foreach) {
+        problems.extend(interpolate(node, names));
+    }
+    let cells = match (matrix, foreach) {
+        (Some((span, _)), Some(_)) => {
+            problems.push(problem::bad_value("`matrix` and `foreach` exclude each other".to_owned(), None, span));
+            return Vec::new();
+        }
+        (Some((_, node)), None) => matrix_cells(node, problems),
+        (None, Some((_, node))) => foreach_cells(node, problems),
+        (None, None) => vec![Cell::default()],
+    };
+    if cells.len() > MOST {
+        let message = format!("`{}` has {} instances; at most {MOST} are made", id.value, cells.len());
+        problems.push(problem::bad_value(message, None, whole));
+        return Vec::new();
+    }
+    instances(id, &entries, when.as_ref().map(|(_, node)| node), cells, names, problems)
+}
+
+fn instances(
+    id: &Spanned<StageId>,
+    entries: &[(Spanned<String>, Node)],
+    when: Option<&Node>,
+    cells: Vec<Cell>,
+    names: &Names<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Instance> {
+    let mut instances = Vec::with_capacity(cells.len());
+    let mut seen = std::collections::HashMap::new();
+    for cell in cells {
+        let names = Names { local: &cell.local, ..*names };
+        let mut value = match cell.label.as_str() {
+            "" => id.value.clone(),
+            label => id.value.instance(label),
+        };
+        let count = seen.entry(value.clone()).and_modify(|count| *count += 1).or_insert(1);
+        if *count > 1 {
+            value = id.value.instance(&format!("{}~{count}", cell.label));
+        }
+        let mut is_left_out = false;
+        if let Some(when) = when {
+            let mut when = when.clone();
+            problems.extend(interpolate(&mut when, &names));
+            match holds(&when) {
+                Ok(holds) => is_left_out = !holds,
+                Err(problem) => problems.push(problem),
+            }
+        }
+        let mut entries = entries.to_vec();
+        if !is_left_out {
+            problems.extend(entries.iter_mut().flat_map(|(_, node)| interpolate(node, &names)));
+        }
+        instances.push(Instance { id: Spanned { value, span: id.span }, entries, is_left_out });
+    }
+    instances
+}
+
+fn holds(when: &Node) -> Result<bool, Problem> {
+    match &when.value {
+        Value::Bool(flag) => Ok(*flag),
+        Value::Text(text) => condition::holds(text).map_err(|why| problem::bad_condition(why, when.span)),
+        other => Err(problem::wrong_type(other.type_name(), "a condition", when.span)),
+    }
+}
+
+/// Puts a stage's keys over those of the template it names; `inputs` and `with` key by key.
+fn from_template(
+    mut entries: Vec<(Spanned<String>, Node)>,
+    templates: &[(Spanned<String>, Node)],
+) -> Result<Vec<(Spanned<String>, Node)>, Problem> {
+    let Some(at) = entries.iter().position(|(key, _)| key.value == "template") else { return Ok(entries) };
+    let (_, named) = entries.remove(at);
+    let template = named.as_text().and_then(|name| templates.iter().find(|(key, _)| key.value == name));
+    let Some((_, Node { value: Value::Map(base), .. })) = template else {
+        let names = templates.iter().map(|(key, _)| key.value.as_str());
+        return Err(problem::unknown_template(&named, names));
+    };
+    for (key, node) in base {
+        match entries.iter_mut().find(|(name, _)| name.value == key.value) {
+            Some((_, Node { value: Value::Map(own), .. })) if matches!(key.value.as_str(), "inputs" | "with") => {
+                if let Value::Map(base) = &node.value {
+                    let missing = base.iter().filter(|(key, _)| !own.iter().any(|(name, _)| name.value == key.value));
+                    let missing: Vec<_> = missing.cloned().collect();
+                    own.extend(missing);
+                }
+            }
+            Some(_) => {}
+            None => entries.push((key.clone(), node.clone())),
+        }
+    }
+    Ok(entries)
+}
+
+/// What tells an instance apart, and the names that stand for values in it.
+#[derive(Clone, Debug, Default)]
+struct Cell {
+    label: String,
+    local: Vec<(String, Value)>,
+}
+
+/// Every combination of the values of a matrix, the last key fastest.
+fn matrix_cells(node: Node, problems: &mut Vec<Problem>) -> Vec<Cell> {
+    let Value::Map(axes) = node.value else {
+        problems.push(problem::wrong_type(node.value.type_name(), "a map from names to lists", node.span));
+        return Vec::new();
+    };
+    let mut cells = vec![Cell::default()];
+    for (axis, node) in axes {
+        let Value::List(values) = node.value else {
+            problems.push(problem::wrong_type(node.value.type_name(), "a list of values", node.span));
+            return Vec::new();
+        };
+        if cells.len().saturating_mul(values.len()) > MOST {
+            let message = format!("the matrix has more than {MOST} combinations");
+            problems.push(problem::bad_value(message, None, node.span));
+            return Vec::new();
+        }
+        let with = |cell: &Cell, at: usize, value: &Node| {
+            let mut cell = cell.clone();
+            let comma = if cell.label.is_empty() { "" } else { "," };
+            cell.label.push_str(&format!("{comma}{}={}", axis.value, label(&value.value, at)));
+            cell.local.push((format!("matrix.{}", axis.value), value.value.clone()));
+            cell
+        };
+        let with = &with;
+        cells = (cells.iter())
+            .flat_map(|cell| values.iter().enumerate().map(move |(at, value)| with(cell, at, value)))
+            .collect();
+    }
+    cells
+}
+
+/// One instance for each item of a list or map.
+fn foreach_cells(node: Node, problems: &mut Vec<Problem>) -> Vec<Cell> {
+    let cell = |label: String, key: Value, item: Node| {
+        let mut local = vec![("key".to_owned(), key)];
+        if let Value::Map(fields) = &item.value {
+            local.extend(fields.iter().map(|(name, node)| (format!("item.{}", name.value), node.value.clone())));
+        }
+        local.push(("item".to_owned(), item.value));
+        Cell { label, local }
+    };
+    match node.value {
+        Value::List(items) => {
+            let one = |(at, item): (usize, Node)| cell(label(&item.value, at), Value::Int(at as i64), item);
+            items.into_iter().enumerate().map(one).collect()
+        }
+        Value::Map(entries) => {
+            let one = |(key, item): (Spanned<String>, Node)| cell(key.value.clone(), Value::Text(key.value), item);
+            entries.into_iter().map(one).collect()
+        }
+        other => {
+            problems.push(problem::wrong_type(other.type_name(), "a list or a map", node.span));
+            Vec::new()
+        }
+    }
+}
+
+/// A value as it stands in a name; what is no plain value by its position, from zero.
+fn label(value: &Value, at: usize) -> String {
+    match value {
+        Value::Text(text) if !text.is_empty() && text.len() <= 64 => text.clone(),
+        Value::Int(number) => number.to_string(),
+        Value::Float(number) => format!("{number:?}"),
+        Value::Bool(flag) => flag.to_string(),
+        _ => at.to_string(),
+    }
+}

@@ -1,0 +1,278 @@
+//! A pipeline file with all it takes in: other files of stages, files of parameters, a profile.
+
+use crate::base::disk::DiskError;
+use crate::base::problem::Problem;
+use crate::base::source::{Source, Span, Spanned};
+use crate::base::tree::{self, Node, Value};
+use crate::pipeline::interpolate::{Params, Set, apply_sets};
+use crate::pipeline::{problem, toml};
+
+/// How other files are read: the path, relative to the workspace.
+pub type Read<'a> = &'a dyn Fn(&str) -> Result<Vec<u8>, DiskError>;
+
+/// What is chosen from outside.
+#[derive(Clone, Debug, Default)]
+pub struct Choice {
+    /// The profile.
+    pub profile: Option<String>,
+    /// Files of parameters.
+    pub files: Vec<String>,
+    /// Single parameters.
+    pub sets: Vec<Set>,
+}
+
+/// The entries of a map, with the places of their keys.
+type Entries = Vec<(Spanned<String>, Node)>;
+
+/// A pipeline file and all it takes in.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    /// All texts.
+    pub source: Source,
+    /// The keys of the file itself other than those below.
+    pub head: Entries,
+    /// The parameters, with what was chosen from outside.
+    pub params: Params,
+    /// The seed, if a profile sets one.
+    pub seed: Option<Node>,
+    /// The templates.
+    pub templates: Entries,
+    /// The stages, those of files taken in first.
+    pub stages: Entries,
+    /// Whether there is a key `stages` anywhere.
+    pub has_stages: bool,
+    /// Where the file begins.
+    pub whole: Span,
+    /// What is wrong so far.
+    pub problems: Vec<Problem>,
+    profiles: Entries,
+    seen: Vec<String>,
+}
+
+/// The deepest nesting of files.
+const DEPTH: usize = 16;
+
+/// Reads a pipeline file and all it takes in.
+pub fn gather(source: Source, read: Read<'_>, choice: &Choice) -> Gathered {
+    let mut gathered = Gathered { source, ..Gathered::default() };
+    let (name, text) = (gathered.source.name.clone(), gathered.source.text.clone());
+    match tree::parse(&text, 0) {
+        Ok(root) => {
+            gathered.whole = root.span;
+            gathered.take(&name, root, read, 0);
+        }
+        Err(problems) => gathered.problems.extend(problems),
+    }
+    if gathered.problems.is_empty() {
+        gathered.choose(read, choice);
+    }
+    gathered
+}
+
+impl Gathered {
+    /// Takes the keys of a file, of those it includes first.
+    fn take(&mut self, name: &str, root: Node, read: Read<'_>, depth: usize) {
+        let span = root.span;
+        let Value::Map(entries) = root.value else {
+            self.problems.push(problem::wrong_type(root.value.type_name(), "a map with `stages`", span));
+            return;
+        };
+        self.seen.push(name.to_owned());
+        if let Some((_, node)) = entries.iter().find(|(key, _)| key.value == "include") {
+            self.include(name, node, read, depth);
+        }
+        let mut files = None;
+        for (key, node) in entries {
+            match key.value.as_str() {
+                "include" => {}
+                "params" => {
+                    let params = self.map(node, "a map from names to values");
+                    self.problems.extend(params.iter().filter_map(|(_, node)| problem::reference_in_params(node)));
+                    overlay(&mut self.params, params);
+                }
+                "params_files" => files = Some(node),
+                "profiles" => {
+                    let profiles = self.map(node, "a map from names to profiles");
+                    overlay(&mut self.profiles, profiles);
+                }
+                "templates" => {
+                    let templates = self.map(node, "a map from names to templates");
+                    overlay(&mut self.templates, templates);
+                }
+                "stages" => {
+                    self.has_stages = true;
+                    for (id, node) in self.map(node, "a map from names to stages") {
+                        match self.stages.iter().find(|(other, _)| other.value == id.value) {
+                            Some((first, _)) => self.problems.push(problem::duplicate_stage(&id, first.span)),
+                            None => self.stages.push((id, node)),
+                        }
+                    }
+                }
+                _ if depth > 0 => self.problems.push(problem::unknown_key(&key, &INCLUDED)),
+                _ => self.head.push((key, node)),
+            }
+        }
+        for (path, span) in files.map(|node| self.texts(&node)).unwrap_or_default() {
+            let params = self.params_file(&beside(name, &path), span, read);
+            overlay(&mut self.params, params);
+        }
+    }
+
+    fn include(&mut self, name: &str, node: &Node, read: Read<'_>, depth: usize) {
+        for (path, span) in self.texts(node) {
+            let path = beside(name, &path);
+            if self.seen.contains(&path) {
+                self.problems.push(problem::include_again(&path, span));
+            } else if depth >= DEPTH {
+                self.problems.push(problem::include_deep(DEPTH, span));
+            } else if let Some((text, base)) = self.read(&path, span, read) {
+                match tree::parse(&text, base) {
+                    Ok(root) => self.take(&path, root, read, depth + 1),
+                    Err(problems) => self.problems.extend(problems),
+                }
+            }
+        }
+    }
+
+    /// Reads a file that is taken in; returns its text and where it begins among all texts.
+    fn read(&mut self, path: &str, span: Span, read: Read<'_>) -> Option<(String, usize)> {
+        let bytes = match read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.problems.push(problem::unreadable(path, &error, span));
+                return None;
+            }
+        };
+        match tree::source(path, bytes) {
+            Ok(source) => {
+                let text = source.text.clone();
+                Some((text, self.source.take_in(source)))
+            }
+            Err(report) => {
+                self.problems.extend(report.problems.into_iter().map(|mut problem| {
+                    problem.places.clear();
+                    problem.message = format!("`{path}`: {}", problem.message);
+                    problem.at(span, "this file")
+                }));
+                None
+            }
+        }
+    }
+
+    /// Reads a file of parameters: YAML, JSON or TOML, by its ending.
+    fn params_file(&mut self, path: &str, span: Span, read: Read<'_>) -> Params {
+        let Some((text, base)) = self.read(path, span, read) else { return Params::new() };
+        let parsed = match path.ends_with(".toml") {
+            true => toml::parse(&text, base),
+            false => tree::parse(&text, base),
+        };
+        match parsed {
+            Ok(root) => self.map(root, "a map from names to values"),
+            Err(problems) => {
+                self.problems.extend(problems);
+                Params::new()
+            }
+        }
+    }
+
+    /// Applies what is chosen from outside: the profile, then files, then single parameters.
+    fn choose(&mut self, read: Read<'_>, choice: &Choice) {
+        if let Some(name) = &choice.profile {
+            match self.profiles.iter().position(|(key, _)| key.value == *name) {
+                Some(at) => {
+                    let (key, node) = self.profiles.swap_remove(at);
+                    self.profile(&key, node);
+                }
+                None => {
+                    let names: Vec<String> = self.profiles.iter().map(|(key, _)| key.value.clone()).collect();
+                    self.problems.push(problem::unknown_profile(name, names.iter().map(String::as_str)));
+                }
+            }
+        }
+        for path in &choice.files {
+            let params = self.params_file(path, Span::default(), read);
+            self.override_with(params);
+        }
+        let problems = apply_sets(&mut self.params, &choice.sets);
+        self.problems.extend(problems);
+    }
+
+    fn profile(&mut self, key: &Spanned<String>, node: Node) {
+        let mut params = Params::new();
+        for (inner, node) in self.map(node, "a map with `params` or `seed`") {
+            match inner.value.as_str() {
+                "params" => params = self.map(node, "a map from names to values"),
+                "seed" => self.seed = Some(node),
+                "doc" => {}
+                _ => self.problems.push(problem::unknown_key(&inner, &["doc", "params", "seed"])),
+            }
+        }
+        let _ = key;
+        self.override_with(params);
+    }
+
+    /// Replaces parameters that are declared.
+    fn override_with(&mut self, params: Params) {
+        for (key, node) in params {
+            match self.params.iter_mut().find(|(name, _)| name.value == key.value) {
+                Some((_, value)) => *value = node,
+                None => {
+                    let names = self.params.iter().map(|(name, _)| name.value.as_str());
+                    let problem = problem::unknown_param(&key.value, key.span, names);
+                    self.problems.push(problem);
+                }
+            }
+        }
+    }
+
+    fn map(&mut self, node: Node, needed: &str) -> Entries {
+        match node.value {
+            Value::Map(entries) => entries,
+            Value::Null => Entries::new(),
+            other => {
+                self.problems.push(problem::wrong_type(other.type_name(), needed, node.span));
+                Entries::new()
+            }
+        }
+    }
+
+    /// A text or a list of texts, each with its place.
+    fn texts(&mut self, node: &Node) -> Vec<(String, Span)> {
+        let items = match &node.value {
+            Value::List(items) => items.as_slice(),
+            _ => std::slice::from_ref(node),
+        };
+        let mut texts = Vec::new();
+        for item in items {
+            match item.as_text() {
+                Some(text) => texts.push((text.to_owned(), item.span)),
+                None => {
+                    let problem = problem::wrong_type(item.value.type_name(), "the path of a file", item.span);
+                    self.problems.push(problem);
+                }
+            }
+        }
+        texts
+    }
+}
+
+/// What may stand in a file that is taken in.
+const INCLUDED: [&str; 6] = ["include", "params", "params_files", "profiles", "templates", "stages"];
+
+/// Puts entries over others: what has the same name is replaced in its place.
+fn overlay(under: &mut Entries, over: Entries) {
+    for (key, node) in over {
+        match under.iter().position(|(name, _)| name.value == key.value) {
+            Some(at) => under[at] = (key, node),
+            None => under.push((key, node)),
+        }
+    }
+}
+
+/// Returns a path that is written relative to a file.
+fn beside(file: &str, path: &str) -> String {
+    match file.rsplit_once('/') {
+        Some((folder, _)) if !path.starts_with('/') => format!("{folder}/{path}"),
+        _ => path.to_owned(),
+    }
+}
