@@ -97,6 +97,7 @@ impl Workspace {
             run,
             host: host(),
             jobs: terms.jobs,
+            max_failures: terms.max_failures,
         };
         let is_reused = |decision: &Decision| matches!(decision.verdict, Verdict::Reuse(_));
         if loaded.pipeline.has_ref() || !plan.decisions.values().all(is_reused) {

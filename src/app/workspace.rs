@@ -122,6 +122,8 @@ pub type Sinks = std::result::Result<Vec<Box<dyn Sink>>, DiskError>;
 pub struct Terms<'a> {
     /// How many stages may run at once.
     pub jobs: usize,
+    /// After so many failures nothing more is begun.
+    pub max_failures: Option<usize>,
     /// Whether to wait for another run to end.
     pub wait: bool,
     /// Raised when the run is to stop.

@@ -109,6 +109,12 @@ pub struct Run {
     /// Use this many threads inside stages; results do not depend on it [default: one a core]
     #[arg(long, value_name = "N", env = "RAYON_NUM_THREADS", hide_env = true, value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
+    /// Begin nothing more after this many stages have failed
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_failures: Option<u32>,
+    /// Go on with all that does not depend on what failed, whatever number fails: this is so unless `--max-failures` is given
+    #[arg(long, conflicts_with = "max_failures")]
+    pub keep_going: bool,
     /// Only say what would be done
     #[arg(long)]
     pub dry_run: bool,

@@ -34,6 +34,7 @@ pub fn run(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
     let cancel = Cancel::new();
     let terms = Terms {
         jobs: args.jobs.map_or(cores, usize::from),
+        max_failures: args.max_failures.map(|most| most as usize),
         wait: !args.no_wait,
         cancel: &cancel,
         waiting: &|holder| out::say(&format!("waiting for {holder}")),

@@ -2,7 +2,7 @@
 
 use crate::base::digest::Digest;
 use crate::base::outcome::{Failure, FailureClass, Outcome};
-use crate::engine::drive::{Driver, Started};
+use crate::engine::drive::{Driver, Ended, Retry, Started};
 use crate::engine::perform::Performed;
 use crate::event::{EventKind, StageResult};
 use crate::lineage::ledger::LedgerError;
@@ -17,21 +17,27 @@ const REDOS: usize = 3;
 impl Driver<'_, '_> {
     /// Takes a stage back from its worker.
     pub(crate) fn back(&mut self, stage: usize, mut performed: Performed) -> Result<(), DecideError> {
-        let started = self.started.remove(&stage).expect("what comes back was started");
-        let seconds = self.setup.clock.now_ms().saturating_sub(started.at_ms) as f64 / 1000.0;
+        let mut started = self.started.remove(&stage).expect("what comes back was started");
+        let limits = self.spec(stage).limits.clone();
+        self.capacity.give(&limits.takes);
+        let began_ms = if started.at_ms == 0 { self.setup.clock.now_ms() } else { started.at_ms };
+        let seconds = self.setup.clock.now_ms().saturating_sub(began_ms) as f64 / 1000.0;
         if performed.result.is_ok() {
             performed.result = self.record_action(stage, &started, &performed, seconds)?;
         }
+        if let (Err(StageError::Cancelled), Some(Ended::TimedOut)) = (&performed.result, started.ended) {
+            let after = limits.timeout.unwrap_or_default().as_secs_f64();
+            let message = format!("it was ended after {after} s (`limits.timeout_seconds`)");
+            performed.result = Err(StageError::Failed(message));
+        }
         let outcome = match &performed.result {
-            Ok(()) => {
-                self.outputs.insert(stage, performed.outputs.clone());
-                self.schedule.succeed(stage);
-                Outcome::Made
-            }
+            Ok(()) => Outcome::Made,
             Err(StageError::Lost(message)) if self.redo(stage, message)? => return Ok(()),
+            Err(StageError::Cancelled) if started.ended == Some(Ended::Halted) => Outcome::Skipped,
             Err(StageError::Cancelled) => Outcome::Cancelled,
             Err(_) => Outcome::Failed,
         };
+        let may_pass = matches!(performed.result, Err(StageError::Failed(_) | StageError::Storage(_)));
         let result = StageResult {
             key: Some(started.key),
             seconds,
@@ -40,17 +46,67 @@ impl Driver<'_, '_> {
             error: performed.result.err().filter(|error| *error != StageError::Cancelled).map(|error| failure(&error)),
             ..self.result(stage, outcome)
         };
+        if outcome == Outcome::Made {
+            self.outputs.insert(stage, result.outputs.clone());
+            self.schedule.succeed(stage);
+            self.finish(stage, result);
+            return Ok(());
+        }
+        let failed = self.failed.entry(stage).or_default();
+        *failed += 1;
+        let failed = *failed;
+        if may_pass && failed <= limits.retries && !self.is_halted() && !self.setup.cancel.is_cancelled() {
+            let wait = limits.wait(failed);
+            let message = result.error.as_ref().map_or("", |error| error.message.as_str());
+            let again = format!("try {} of {} in {} s", failed + 1, limits.retries + 1, wait.as_secs_f64());
+            self.voice.warn("stage::retry", &format!("`{}` failed, {again}: {message}", self.spec(stage).id));
+            (started.at_ms, started.ended, started.cancel) = (0, None, self.setup.cancel.part());
+            let due_ms = self.setup.clock.now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            self.retries.push(Retry { stage, due_ms, started, result });
+            return Ok(());
+        }
+        self.give_up(stage, result);
+        Ok(())
+    }
+
+    /// Ends a stage that did not give what it should, and all that depends on it.
+    pub(crate) fn give_up(&mut self, stage: usize, result: StageResult) {
+        let outcome = result.outcome;
         self.finish(stage, result);
-        if !outcome.is_success() {
-            for skipped in self.schedule.fail(stage) {
-                let message = format!("`{}` did not give what it needs", self.spec(stage).id);
-                let error = Some(Failure { class: FailureClass::Stage, message });
-                let end = if outcome == Outcome::Cancelled { Outcome::Cancelled } else { Outcome::Skipped };
-                let result = StageResult { error, ..self.result(skipped, end) };
-                self.finish(skipped, result);
+        for skipped in self.schedule.fail(stage) {
+            let message = format!("`{}` did not give what it needs", self.spec(stage).id);
+            let error = Some(Failure { class: FailureClass::Stage, message });
+            let end = if outcome == Outcome::Cancelled { Outcome::Cancelled } else { Outcome::Skipped };
+            let result = StageResult { error, ..self.result(skipped, end) };
+            self.finish(skipped, result);
+        }
+        if outcome == Outcome::Failed {
+            self.failures += 1;
+            if self.is_halted() {
+                self.halt();
             }
         }
-        Ok(())
+    }
+
+    fn is_halted(&self) -> bool {
+        self.setup.max_failures.is_some_and(|most| self.failures >= most)
+    }
+
+    /// Lets what runs go on and begins nothing more.
+    fn halt(&mut self) {
+        let message = format!("nothing more is begun after {} failed (`--max-failures`)", self.failures);
+        for skipped in self.schedule.stop() {
+            let error = Some(Failure { class: FailureClass::Stage, message: message.clone() });
+            let result = StageResult { error, ..self.result(skipped, Outcome::Skipped) };
+            self.finish(skipped, result);
+        }
+        for started in self.started.values_mut().filter(|started| started.at_ms == 0) {
+            started.ended = Some(Ended::Halted);
+            started.cancel.cancel();
+        }
+        for retry in std::mem::take(&mut self.retries) {
+            self.give_up(retry.stage, retry.result);
+        }
     }
 
     /// Records a finished action with its moves in one commit.

@@ -13,6 +13,7 @@ use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::name::RunId;
 use crate::base::outcome::{Outcome, RunOutcome};
+use crate::engine::capacity::Capacity;
 use crate::engine::keeper;
 use crate::engine::perform::Bench;
 use crate::engine::schedule::Schedule;
@@ -20,8 +21,9 @@ use crate::engine::slots::Slots;
 use crate::engine::voice::Voice;
 use crate::engine::worker::{Message, Task, work};
 use crate::event::{EventKind, StageResult};
+use crate::graph::order::weight_below;
 use crate::lineage::record::{ActionRecord, Entry, RunRecord, StageRun};
-use crate::pipeline::check::{Origin, StageSpec};
+use crate::pipeline::check::StageSpec;
 use crate::plan::decide::{DecideError, Verdict, Why};
 use crate::plan::key::Ingredients;
 use crate::plan::whole::{Decision, KnownOutputs, Plan, Planner};
@@ -48,6 +50,8 @@ pub struct Setup<'a> {
     pub host: String,
     /// How many stages may run at once.
     pub jobs: usize,
+    /// After so many failures nothing more is begun.
+    pub max_failures: Option<usize>,
 }
 
 /// What came of a run.
@@ -67,10 +71,33 @@ pub struct Summary {
 
 /// A stage that was handed to a worker.
 pub(crate) struct Started {
-    why: String,
+    pub(crate) why: String,
     pub(crate) ingredients: Ingredients,
     pub(crate) key: Digest,
+    /// When it began; zero before.
     pub(crate) at_ms: u64,
+    /// Raised when it is to stop.
+    pub(crate) cancel: Cancel,
+    /// Why it was told to stop, if it alone was.
+    pub(crate) ended: Option<Ended>,
+}
+
+/// Why one stage was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It took too long.
+    TimedOut,
+    /// So many others failed that it is not begun any more.
+    Halted,
+}
+
+/// A stage that failed and is to be tried again.
+pub(crate) struct Retry {
+    pub(crate) stage: usize,
+    pub(crate) due_ms: u64,
+    pub(crate) started: Started,
+    /// How it ended the last time.
+    pub(crate) result: StageResult,
 }
 
 /// Carries a plan out: what can be reused is, the rest runs on workers; each finished action is recorded before
@@ -96,7 +123,6 @@ pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Su
                     sources: setup.planner.sources,
                     temporary: setup.temporary,
                     scratches,
-                    cancel: setup.cancel,
                 };
                 work(&bench, slots, &tasks, &to_driver);
             });
@@ -105,7 +131,11 @@ pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Su
             setup,
             plan,
             voice,
-            schedule: Schedule::new(setup.planner.graph, &plan.wanted),
+            schedule: Schedule::new(setup.planner.graph, &plan.wanted, urgency(setup, plan)),
+            capacity: Capacity::new(setup.planner.pipeline.capacity.clone()),
+            retries: Vec::new(),
+            failed: HashMap::new(),
+            failures: 0,
             outputs: KnownOutputs::new(),
             results: BTreeMap::new(),
             started: HashMap::new(),
@@ -134,6 +164,12 @@ pub(crate) struct Driver<'a, 'v> {
     pub(crate) plan: &'a Plan,
     pub(crate) voice: &'a mut Voice<'v>,
     pub(crate) schedule: Schedule<'a>,
+    pub(crate) capacity: Capacity,
+    pub(crate) retries: Vec<Retry>,
+    /// How often a stage has failed.
+    pub(crate) failed: HashMap<usize, u32>,
+    /// How many stages have failed for good.
+    pub(crate) failures: usize,
     pub(crate) outputs: KnownOutputs,
     pub(crate) results: BTreeMap<usize, StageResult>,
     pub(crate) started: HashMap<usize, Started>,
@@ -156,29 +192,16 @@ impl Driver<'_, '_> {
         spawn: &dyn Fn(),
     ) -> Result<Summary, DecideError> {
         self.begin()?;
-        let (jobs, mut workers) = (self.setup.jobs.max(1), 0);
+        let mut workers = 0;
         while !self.schedule.is_over() {
-            if self.setup.cancel.is_cancelled() {
-                for stage in self.schedule.stop() {
-                    let result = self.result(stage, Outcome::Cancelled);
-                    self.finish(stage, result);
+            self.stop_what_is_to_stop();
+            while let Some(task) = self.next_task()? {
+                // More workers than can run: while some run, others prepare and keep.
+                if workers < self.schedule.running() {
+                    workers += 1;
+                    spawn();
                 }
-            }
-            while let Some(stage) = self.schedule.next() {
-                // Twice as many as can run: while some run, others are prepared or kept. But what depends on a pointer is
-                // decided as late as can be.
-                let most = if self.has_ref(stage) { jobs } else { 2 * jobs };
-                if self.schedule.running() >= most {
-                    break;
-                }
-                self.schedule.take();
-                if let Some(task) = self.take_up(stage)? {
-                    if workers < self.schedule.running() {
-                        workers += 1;
-                        spawn();
-                    }
-                    to_workers.send(task).expect("a worker lives as long as the driver");
-                }
+                to_workers.send(task).expect("a worker lives as long as the driver");
             }
             if self.schedule.running() > 0 {
                 match messages.recv_timeout(GLANCE) {
@@ -189,6 +212,76 @@ impl Driver<'_, '_> {
             }
         }
         self.end(messages)
+    }
+
+    /// Ends what a cancelled run does not begin any more, and stages whose time is over.
+    fn stop_what_is_to_stop(&mut self) {
+        if self.setup.cancel.is_cancelled() {
+            for stage in self.schedule.stop() {
+                let result = self.result(stage, Outcome::Cancelled);
+                self.finish(stage, result);
+            }
+            for retry in std::mem::take(&mut self.retries) {
+                self.give_up(retry.stage, StageResult { outcome: Outcome::Cancelled, ..retry.result });
+            }
+        }
+        let stages = &self.setup.planner.pipeline.stages;
+        let is_timed = |stage: &usize| stages[*stage].limits.timeout.is_some();
+        if self.started.keys().any(is_timed) {
+            let now_ms = self.setup.clock.now_ms();
+            for (stage, started) in self.started.iter_mut().filter(|(_, started)| started.at_ms > 0) {
+                let ran = Duration::from_millis(now_ms.saturating_sub(started.at_ms));
+                if stages[*stage].limits.timeout.is_some_and(|timeout| ran > timeout) && started.ended.is_none() {
+                    started.ended = Some(Ended::TimedOut);
+                    started.cancel.cancel();
+                }
+            }
+        }
+    }
+
+    /// Returns the next stage to be handed to a worker, if there is one that may be begun.
+    fn next_task(&mut self) -> Result<Option<Task>, DecideError> {
+        if let Some(task) = self.next_retry() {
+            return Ok(Some(task));
+        }
+        loop {
+            // Twice as many as can run. But what depends on a pointer is decided as late as can be.
+            let (jobs, running) = (self.setup.jobs.max(1), self.schedule.running() - self.retries.len());
+            let stages = &self.setup.planner.pipeline.stages;
+            let capacity = &mut self.capacity;
+            let may_begin = |stage: &usize| {
+                let most = if stages[*stage].has_ref() { jobs } else { 2 * jobs };
+                running < most && capacity.take(&stages[*stage].limits.takes)
+            };
+            let Some(stage) = self.schedule.ready().find(may_begin) else { return Ok(None) };
+            self.schedule.take_this(stage);
+            match self.take_up(stage)? {
+                Some(task) => return Ok(Some(task)),
+                None => self.capacity.give(&stages[stage].limits.takes),
+            }
+        }
+    }
+
+    fn next_retry(&mut self) -> Option<Task> {
+        if self.retries.is_empty() {
+            return None;
+        }
+        let now_ms = self.setup.clock.now_ms();
+        let stages = &self.setup.planner.pipeline.stages;
+        let capacity = &mut self.capacity;
+        let is_due = |retry: &Retry| retry.due_ms <= now_ms && capacity.take(&stages[retry.stage].limits.takes);
+        let at = self.retries.iter().position(is_due)?;
+        let Retry { stage, started, .. } = self.retries.remove(at);
+        Some(self.task(stage, started))
+    }
+
+    /// Makes the task of a stage and notes that it was handed out.
+    fn task(&mut self, stage: usize, started: Started) -> Task {
+        let turn = self.turns;
+        self.turns += 1;
+        let (ingredients, cancel) = (started.ingredients.clone(), started.cancel.clone());
+        self.started.insert(stage, started);
+        Task { stage, turn, ingredients, cancel }
     }
 
     fn begin(&mut self) -> Result<(), DecideError> {
@@ -213,13 +306,13 @@ impl Driver<'_, '_> {
     fn take_up(&mut self, stage: usize) -> Result<Option<Task>, DecideError> {
         let planned = self.plan.decisions.get(&stage);
         // Once a lost blob was made again, or where a pointer may have moved since, the plan is out of date.
-        let is_current = self.redos.is_empty() && !self.has_ref(stage);
+        let is_current = self.redos.is_empty() && !self.spec(stage).has_ref();
         let planned = planned.filter(|decision| decision.action.is_some() && is_current);
         let decision = match planned {
             Some(decision) => decision.clone(),
             None => self.setup.planner.decide(stage, &self.outputs)?,
         };
-        let Decision { action: Some((ingredients, key)), verdict } = decision else {
+        let Decision { action: Some((ingredients, key)), verdict, .. } = decision else {
             unreachable!("a stage is handed out after all it needs");
         };
         match verdict {
@@ -231,11 +324,9 @@ impl Driver<'_, '_> {
                 if let Why::Lost { message } = &why {
                     self.voice.warn("store::lost", &format!("stage `{}` runs again: {message}", self.spec(stage).id));
                 }
-                let turn = self.turns;
-                self.turns += 1;
-                let started = Started { why: why.short(), ingredients: ingredients.clone(), key, at_ms: 0 };
-                self.started.insert(stage, started);
-                Ok(Some(Task { stage, turn, ingredients }))
+                let cancel = self.setup.cancel.part();
+                let started = Started { why: why.short(), ingredients, key, at_ms: 0, cancel, ended: None };
+                Ok(Some(self.task(stage, started)))
             }
             Verdict::Wait(_) => unreachable!("a stage is handed out after all it needs"),
         }
@@ -345,10 +436,6 @@ impl Driver<'_, '_> {
         counts
     }
 
-    fn has_ref(&self, stage: usize) -> bool {
-        self.spec(stage).inputs.iter().any(|input| matches!(input.from, Origin::Ref(..)))
-    }
-
     pub(crate) fn spec(&self, stage: usize) -> &StageSpec {
         &self.setup.planner.pipeline.stages[stage]
     }
@@ -373,6 +460,18 @@ impl Driver<'_, '_> {
         self.results.insert(stage, result);
     }
 }
+
+/// The urgency of each stage: how long, as far as is known, what has to run of it and below it will take.
+fn urgency(setup: &Setup<'_>, plan: &Plan) -> Vec<u64> {
+    let weight = |stage: usize| match plan.decisions.get(&stage) {
+        Some(Decision { verdict: Verdict::Reuse(_), .. }) | None => 0,
+        Some(decision) => decision.estimate_ms.unwrap_or(UNKNOWN_MS).max(1),
+    };
+    weight_below(setup.planner.graph, weight)
+}
+
+/// How long a stage is taken to run that never ran.
+const UNKNOWN_MS: u64 = 1000;
 
 /// Returns the numbers of the wanted stages that a plan leaves to run or wait.
 pub fn unready(plan: &Plan) -> BTreeSet<usize> {

@@ -1,6 +1,7 @@
 //! Carry a plan out.
 
 pub mod back;
+pub mod capacity;
 pub mod drive;
 pub mod keeper;
 pub mod perform;

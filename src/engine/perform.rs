@@ -44,8 +44,6 @@ pub struct Bench<'a> {
     pub temporary: &'a Path,
     /// How many were made.
     pub scratches: &'a AtomicU64,
-    /// Raised when the run is to stop.
-    pub cancel: &'a Cancel,
 }
 
 struct Blob(Arc<dyn Store>, Digest);
@@ -77,8 +75,8 @@ fn stage_error(error: StoreError) -> StageError {
 /// Runs a stage and keeps its outputs. Records nothing. What `start` gives is held while the stage itself runs.
 pub fn perform<T>(
     bench: &Bench<'_>,
-    stage: usize,
-    ingredients: &Ingredients,
+    (stage, ingredients): (usize, &Ingredients),
+    cancel: &Cancel,
     start: impl FnOnce() -> T,
     progress: &(dyn Fn(u64, u64, &str) + Sync),
 ) -> Performed {
@@ -88,8 +86,7 @@ pub fn perform<T>(
         return failed(StageError::Storage(error.to_string()));
     }
     let result = inputs(bench, stage, ingredients).and_then(|inputs| {
-        let context =
-            Context { seed: ingredients.seed.unwrap_or_default(), cancel: bench.cancel, progress, scratch: &scratch };
+        let context = Context { seed: ingredients.seed.unwrap_or_default(), cancel, progress, scratch: &scratch };
         context.check()?;
         let held = start();
         let ran = run(bench, stage, &inputs, &mut outputs, &context);

@@ -1,5 +1,6 @@
 //! Which action is next: a state machine without threads, disk or clock.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::graph::build::Graph;
@@ -23,34 +24,48 @@ enum State {
 pub struct Schedule<'a> {
     graph: &'a Graph,
     states: BTreeMap<usize, State>,
-    ready: BTreeSet<usize>,
+    /// The urgency of each stage: what is ready is handed out by it, the most urgent first.
+    urgency: Vec<u64>,
+    ready: BTreeSet<(Reverse<u64>, usize)>,
     running: usize,
 }
 
 impl<'a> Schedule<'a> {
-    /// Makes the schedule of `stages`; needs outside of it count as done.
-    pub fn new(graph: &'a Graph, stages: &BTreeSet<usize>) -> Self {
+    /// Makes the schedule of `stages`; needs outside of it count as done. `urgency` holds a number for each stage of the
+    /// graph; of stages equally urgent, the earliest of the file goes first.
+    pub fn new(graph: &'a Graph, stages: &BTreeSet<usize>, urgency: Vec<u64>) -> Self {
         let open = |stage: usize| graph.needs(stage).into_iter().filter(|need| stages.contains(need)).count();
         let state = |stage: usize| match open(stage) {
             0 => State::Ready,
             open => State::Waiting(open),
         };
         let states: BTreeMap<usize, State> = stages.iter().map(|&stage| (stage, state(stage))).collect();
-        let ready = states.iter().filter(|(_, state)| **state == State::Ready).map(|(stage, _)| *stage).collect();
-        Self { graph, states, ready, running: 0 }
+        let is_ready = |(_, state): &(&usize, &State)| **state == State::Ready;
+        let ready = states.iter().filter(is_ready).map(|(stage, _)| (Reverse(urgency[*stage]), *stage)).collect();
+        Self { graph, states, urgency, ready, running: 0 }
     }
 
-    /// Returns the stage that would be handed out next.
-    pub fn next(&self) -> Option<usize> {
-        self.ready.first().copied()
+    /// Returns the stages that can be handed out, the one to be handed out next first.
+    pub fn ready(&self) -> impl Iterator<Item = usize> {
+        self.ready.iter().map(|(_, stage)| *stage)
     }
 
-    /// Hands out a stage all of whose needs are done; the earliest of the file first.
+    /// Hands out a stage all of whose needs are done; the most urgent first.
     pub fn take(&mut self) -> Option<usize> {
-        let stage = self.ready.pop_first()?;
+        let stage = self.ready().next()?;
+        self.take_this(stage);
+        Some(stage)
+    }
+
+    /// Hands out a stage that is ready.
+    pub fn take_this(&mut self, stage: usize) {
+        self.ready.remove(&self.place(stage));
         self.states.insert(stage, State::Running);
         self.running += 1;
-        Some(stage)
+    }
+
+    fn place(&self, stage: usize) -> (Reverse<u64>, usize) {
+        (Reverse(self.urgency[stage]), stage)
     }
 
     /// Notes that a stage that was handed out is done.
@@ -61,7 +76,7 @@ impl<'a> Schedule<'a> {
                 let state = if open == 1 { State::Ready } else { State::Waiting(open - 1) };
                 self.states.insert(user, state);
                 if state == State::Ready {
-                    self.ready.insert(user);
+                    self.ready.insert(self.place(user));
                 }
             }
         }
@@ -76,7 +91,7 @@ impl<'a> Schedule<'a> {
             for user in self.graph.users(failed) {
                 if matches!(self.states.get(&user), Some(State::Waiting(_) | State::Ready)) {
                     self.states.insert(user, State::Out);
-                    self.ready.remove(&user);
+                    self.ready.remove(&self.place(user));
                     skipped.insert(user);
                     open.push(user);
                 }
@@ -92,14 +107,14 @@ impl<'a> Schedule<'a> {
         let done = lost.iter().filter(|need| self.states.get(need) == Some(&State::Done));
         for need in done.copied().collect::<Vec<usize>>() {
             self.states.insert(need, State::Ready);
-            self.ready.insert(need);
+            self.ready.insert(self.place(need));
             for user in self.graph.users(need) {
                 match self.states.get(&user).copied() {
                     Some(State::Waiting(open)) => {
                         self.states.insert(user, State::Waiting(open + 1));
                     }
                     Some(State::Ready) => {
-                        self.ready.remove(&user);
+                        self.ready.remove(&self.place(user));
                         self.states.insert(user, State::Waiting(1));
                     }
                     _ => {}
@@ -110,7 +125,7 @@ impl<'a> Schedule<'a> {
         let state = if open == 0 { State::Ready } else { State::Waiting(open) };
         self.states.insert(stage, state);
         if state == State::Ready {
-            self.ready.insert(stage);
+            self.ready.insert(self.place(stage));
         }
     }
 

@@ -9,6 +9,7 @@ pub(crate) struct Slots {
 }
 
 struct State {
+    count: usize,
     free: usize,
     /// Whose turn it is.
     next: u64,
@@ -18,6 +19,7 @@ struct State {
 pub(crate) struct Turn<'a> {
     slots: &'a Slots,
     number: u64,
+    width: usize,
     taken: bool,
 }
 
@@ -25,7 +27,7 @@ impl<'a> Turn<'a> {
     /// Waits for a slot.
     pub(crate) fn take(&mut self) -> Slot<'a> {
         self.taken = true;
-        self.slots.take(self.number)
+        self.slots.take(self.number, self.width)
     }
 }
 
@@ -37,27 +39,28 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// A slot that is held; dropped, it is free.
-pub(crate) struct Slot<'a>(&'a Slots);
+/// Slots that are held; dropped, they are free.
+pub(crate) struct Slot<'a>(&'a Slots, usize);
 
 impl Slots {
     /// Makes so many slots.
     pub(crate) fn new(count: usize) -> Self {
-        Self { state: Mutex::new(State { free: count, next: 0 }), changed: Condvar::new() }
+        Self { state: Mutex::new(State { count, free: count, next: 0 }), changed: Condvar::new() }
     }
 
-    /// Returns the turn of the task that was handed out as this many-th, from zero.
-    pub(crate) fn turn(&self, number: u64) -> Turn<'_> {
-        Turn { slots: self, number, taken: false }
+    /// Returns the turn of the task that was handed out as this many-th, from zero, and takes so many slots.
+    pub(crate) fn turn(&self, number: u64, width: usize) -> Turn<'_> {
+        Turn { slots: self, number, width, taken: false }
     }
 
-    fn take(&self, turn: u64) -> Slot<'_> {
-        let waits = |state: &mut State| state.free == 0 || state.next != turn;
+    fn take(&self, turn: u64, width: usize) -> Slot<'_> {
+        let width = width.clamp(1, self.lock().count);
+        let waits = |state: &mut State| state.free < width || state.next != turn;
         let mut state = self.changed.wait_while(self.lock(), waits).unwrap_or_else(PoisonError::into_inner);
-        state.free -= 1;
+        state.free -= width;
         state.next += 1;
         self.changed.notify_all();
-        Slot(self)
+        Slot(self, width)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -67,7 +70,7 @@ impl Slots {
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        self.0.lock().free += 1;
+        self.0.lock().free += self.1;
         self.0.changed.notify_all();
     }
 }

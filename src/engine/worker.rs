@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 
+use crate::base::cancel::Cancel;
 use crate::engine::perform::{Bench, Performed, perform};
 use crate::engine::slots::Slots;
 use crate::plan::decide::DecideError;
@@ -19,6 +20,8 @@ pub(crate) struct Task {
     pub(crate) turn: u64,
     /// Its ingredients.
     pub(crate) ingredients: Ingredients,
+    /// Raised when it is to stop.
+    pub(crate) cancel: Cancel,
 }
 
 /// What workers and the keeper tell the driver.
@@ -46,8 +49,8 @@ pub(crate) enum Message {
 pub(crate) fn work(bench: &Bench<'_>, slots: &Slots, tasks: &Mutex<Receiver<Task>>, to_driver: &Sender<Message>) {
     loop {
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Task { stage, turn, ingredients }) = task else { return };
-        let mut turn = slots.turn(turn);
+        let Ok(Task { stage, turn, ingredients, cancel }) = task else { return };
+        let mut turn = slots.turn(turn, bench.pipeline.stages[stage].limits.cpus);
         let start = || {
             let slot = turn.take();
             // A driver that has gone has no use for the news.
@@ -59,7 +62,8 @@ pub(crate) fn work(bench: &Bench<'_>, slots: &Slots, tasks: &Mutex<Receiver<Task
             let message = Message::Progress { stage, done, total, note: note.to_owned() };
             let _ = sender.lock().unwrap_or_else(PoisonError::into_inner).send(message);
         };
-        let caught = catch_unwind(AssertUnwindSafe(|| perform(bench, stage, &ingredients, start, &progress)));
+        let caught =
+            catch_unwind(AssertUnwindSafe(|| perform(bench, (stage, &ingredients), &cancel, start, &progress)));
         let performed = Box::new(caught.unwrap_or_else(|_| broken()));
         if to_driver.send(Message::Finished { stage, performed }).is_err() {
             return;

@@ -23,6 +23,17 @@ pub fn topological(graph: &Graph) -> Vec<usize> {
     order
 }
 
+/// Returns, for each stage, how much lies before the end of the graph if it begins: its own weight and the heaviest way
+/// through what depends on it. What is largest lies on the critical path.
+pub fn weight_below(graph: &Graph, weight: impl Fn(usize) -> u64) -> Vec<u64> {
+    let mut below = vec![0_u64; graph.len()];
+    for stage in topological(graph).into_iter().rev() {
+        let after = graph.users(stage).into_iter().map(|user| below[user]).max().unwrap_or(0);
+        below[stage] = weight(stage).saturating_add(after);
+    }
+    below
+}
+
 /// Returns the stages from which `stages` can be reached, and these themselves.
 pub fn upstream(graph: &Graph, stages: &BTreeSet<usize>) -> BTreeSet<usize> {
     reach(stages, |stage| graph.needs(stage))

@@ -12,6 +12,7 @@ use crate::pipeline::gather::Gathered;
 use crate::pipeline::outline::{Outline, StageOutline, outline};
 use crate::pipeline::problem;
 use crate::stage::kind::{Kind, Stage};
+use crate::stage::limits::{self, Limits};
 use crate::stage::param::{Env, Fault, Step, Value, Values, check_record};
 use crate::stage::port::{Format, Need, Port, Ports};
 use crate::stage::registry::Registry;
@@ -28,6 +29,8 @@ pub struct Pipeline {
     pub seed: u64,
     /// The stages in the order of the file.
     pub stages: Vec<StageSpec>,
+    /// What there is for stages that run at once, by name.
+    pub capacity: BTreeMap<String, u64>,
     /// How they hang together.
     pub wiring: Wiring,
 }
@@ -48,6 +51,8 @@ pub struct StageSpec {
     pub inputs: Vec<InputSpec>,
     /// The names of its outputs, each once.
     pub outputs: Vec<String>,
+    /// Its limits.
+    pub limits: Limits,
 }
 
 /// A resolved input.
@@ -125,7 +130,9 @@ pub fn check(gathered: Gathered, registry: &Registry, env: Env<'_>) -> Result<(S
             groups.entry(id.stem().to_owned()).or_default().push(index);
         }
     }
-    let scope = Scope { outline: &outline, ids, groups, outputs, registry, env };
+    let there_is = check_record(limits::FILE, outline.limits.as_ref(), Span::default(), env, &mut problems);
+    let capacity = limits::amounts(&there_is);
+    let scope = Scope { outline: &outline, ids, groups, outputs, registry, env, capacity: &capacity };
     let mut stages = Vec::new();
     let mut wiring = Wiring::default();
     for (index, stage) in outline.stages.iter().enumerate() {
@@ -144,6 +151,7 @@ pub fn check(gathered: Gathered, registry: &Registry, env: Env<'_>) -> Result<(S
         digest: digest(&source),
         seed: outline.seed,
         stages,
+        capacity,
         wiring,
     };
     Ok((source, pipeline))
@@ -211,6 +219,7 @@ struct Scope<'a> {
     outputs: Vec<Outputs>,
     registry: &'a Registry,
     env: Env<'a>,
+    capacity: &'a BTreeMap<String, u64>,
 }
 
 impl Scope<'_> {
@@ -230,6 +239,12 @@ impl Scope<'_> {
         }
         let whole = stage.with.as_ref().map_or(stage.id.span, |with| with.span);
         let values = check_record(kind.params, stage.with.as_ref(), whole, self.env, &mut problems);
+        let terms = check_record(limits::STAGE, stage.limits.as_ref(), whole, self.env, &mut problems);
+        let limits = Limits::of(&terms);
+        for name in limits.takes.keys().filter(|name| !self.capacity.contains_key(*name) && *name != limits::MEMORY) {
+            let span = stage.limits.as_ref().map_or(whole, |limits| limits.span);
+            problems.push(problem::unknown_slot(name, span, self.capacity.keys().map(String::as_str)));
+        }
         let made = match (kind.make)(&values) {
             Ok(made) if problems.is_empty() => made,
             Ok(_) => return Err(problems),
@@ -246,6 +261,7 @@ impl Scope<'_> {
             stage: Arc::from(made),
             inputs,
             outputs,
+            limits,
         })
     }
 
@@ -410,11 +426,16 @@ fn place(faults: Vec<Fault>, with: Option<&Node>, whole: Span) -> Vec<Problem> {
 impl Pipeline {
     /// Returns whether any stage reads a named pointer, so that what it is to do may depend on more than contents.
     pub fn has_ref(&self) -> bool {
-        self.stages.iter().flat_map(|stage| &stage.inputs).any(|input| matches!(input.from, Origin::Ref(..)))
+        self.stages.iter().any(StageSpec::has_ref)
     }
 }
 
 impl StageSpec {
+    /// Returns whether it reads a named pointer.
+    pub fn has_ref(&self) -> bool {
+        self.inputs.iter().any(|input| matches!(input.from, Origin::Ref(..)))
+    }
+
     /// Returns the names of environment variables that the stage needs and that are not set.
     pub fn unset(&self) -> Vec<&str> {
         fn walk<'a>(value: &'a Value, unset: &mut Vec<&'a str>) {

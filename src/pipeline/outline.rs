@@ -21,6 +21,8 @@ pub struct Outline {
     pub seed: u64,
     /// The stages in the order of the file.
     pub stages: Vec<StageOutline>,
+    /// What there is for stages that run at once.
+    pub limits: Option<Node>,
     /// Stages whose `when` does not hold.
     pub left_out: Vec<StageId>,
 }
@@ -36,6 +38,8 @@ pub struct StageOutline {
     pub inputs: Vec<(Spanned<String>, Spanned<String>)>,
     /// Its parameters.
     pub with: Option<Node>,
+    /// Its limits.
+    pub limits: Option<Node>,
 }
 
 /// Reads the shape of a file.
@@ -45,7 +49,7 @@ pub struct StageOutline {
 /// read all the same, so that the rest can be checked too.
 pub fn outline(gathered: Gathered) -> (Outline, Vec<Problem>) {
     let mut problems = gathered.problems;
-    let mut outline = Outline { name: None, seed: SEED, stages: Vec::new(), left_out: Vec::new() };
+    let mut outline = Outline { name: None, seed: SEED, stages: Vec::new(), limits: None, left_out: Vec::new() };
     let names = Names { params: &gathered.params, local: &[] };
     let chosen = gathered.seed.map(|node| (Spanned { value: "seed".to_owned(), span: node.span }, node));
     for (key, mut node) in gathered.head.into_iter().chain(chosen) {
@@ -53,6 +57,8 @@ pub fn outline(gathered: Gathered) -> (Outline, Vec<Problem>) {
         match (key.value.as_str(), node.value) {
             ("name", Value::Text(name)) => outline.name = Some(name),
             ("seed", Value::Int(seed)) if seed >= 0 => outline.seed = seed.unsigned_abs(),
+            ("limits", value @ Value::Map(_)) => outline.limits = Some(Node::new(value, node.span)),
+            ("limits", other) => problems.push(problem::wrong_type(other.type_name(), "a map", node.span)),
             ("name", other) => problems.push(problem::wrong_type(other.type_name(), "text", node.span)),
             ("seed", other) => {
                 problems.push(problem::wrong_type(other.type_name(), "a whole number from zero", node.span));
@@ -86,32 +92,36 @@ pub fn outline(gathered: Gathered) -> (Outline, Vec<Problem>) {
 }
 
 /// What may stand at the top of a file.
-const KEYS: [&str; 8] = ["name", "seed", "include", "params", "params_files", "profiles", "templates", "stages"];
+const KEYS: [&str; 9] =
+    ["name", "seed", "limits", "include", "params", "params_files", "profiles", "templates", "stages"];
 /// What may stand in a stage.
-const STAGE_KEYS: [&str; 8] = ["kind", "doc", "template", "matrix", "foreach", "when", "inputs", "with"];
+const STAGE_KEYS: [&str; 9] = ["kind", "doc", "template", "matrix", "foreach", "when", "inputs", "with", "limits"];
 
 fn stage(instance: Instance, problems: &mut Vec<Problem>) -> Option<StageOutline> {
     let id = instance.id;
-    let (mut kind, mut inputs, mut with) = (None, Vec::new(), None);
+    let (mut kind, mut inputs, mut with, mut limits) = (None, Vec::new(), None, None);
     let before = problems.len();
     for (key, node) in instance.entries {
         let span = node.span;
         match (key.value.as_str(), node.value) {
             ("kind", Value::Text(value)) => kind = Some(Spanned { value, span }),
-            ("doc", Value::Text(_)) | ("inputs" | "with", Value::Null) => {}
+            ("doc", Value::Text(_)) | ("inputs" | "with" | "limits", Value::Null) => {}
             ("inputs", Value::Map(entries)) => {
                 inputs = entries.into_iter().filter_map(|(port, node)| input(port, node, problems)).collect();
             }
             ("with", value @ Value::Map(_)) => with = Some(Node::new(value, span)),
+            ("limits", value @ Value::Map(_)) => limits = Some(Node::new(value, span)),
             ("kind" | "doc", other) => problems.push(problem::wrong_type(other.type_name(), "text", span)),
-            ("inputs" | "with", other) => problems.push(problem::wrong_type(other.type_name(), "a map", span)),
+            ("inputs" | "with" | "limits", other) => {
+                problems.push(problem::wrong_type(other.type_name(), "a map", span))
+            }
             _ => problems.push(problem::unknown_key(&key, &STAGE_KEYS)),
         }
     }
     if kind.is_none() && problems.len() == before {
         problems.push(problem::missing_key("kind", id.span, "`kind` says what the stage does"));
     }
-    Some(StageOutline { id, kind: kind?, inputs, with })
+    Some(StageOutline { id, kind: kind?, inputs, with, limits })
 }
 
 fn input(port: Spanned<String>, node: Node, problems: &mut Vec<Problem>) -> Option<(Spanned<String>, Spanned<String>)> {

@@ -177,6 +177,16 @@ pub fn bad_condition(why: String, span: Span) -> Problem {
         .help("write `true`, `false` or comparisons such as `${params.size} > 10 and ${params.env} == ci`".to_owned())
 }
 
+/// A stage takes of what the file does not speak of.
+pub fn unknown_slot<'a>(name: &str, span: Span, names: impl IntoIterator<Item = &'a str> + Clone) -> Problem {
+    Problem::new("pipeline::unknown_slot", format!("the file's `limits.slots` has no `{name}`"))
+        .at(span, "taken here")
+        .help(
+            suggest(name, names)
+                .or_else(|| Some(format!("say how much there is: `limits: {{ slots: {{ {name}: 1 }} }}`"))),
+        )
+}
+
 /// A stage that is needed and was left out.
 pub fn left_out(stage: &str, span: Span) -> Problem {
     Problem::new("pipeline::left_out", format!("the stage `{stage}` is left out: its `when` does not hold"))

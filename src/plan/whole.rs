@@ -83,6 +83,8 @@ pub struct Decision {
     pub action: Option<(Ingredients, Digest)>,
     /// What is to be done.
     pub verdict: Verdict,
+    /// How long the stage took when it ran last, in milliseconds.
+    pub estimate_ms: Option<u64>,
 }
 
 /// Outputs of stages that were made or reused, by stage.
@@ -111,7 +113,7 @@ impl Planner<'_> {
             .map(|need| self.pipeline.stages[need].id.clone())
             .collect();
         if !waits.is_empty() {
-            return Ok(Decision { action: None, verdict: Verdict::Wait(waits) });
+            return Ok(Decision { action: None, verdict: Verdict::Wait(waits), estimate_ms: None });
         }
         let mut inputs: BTreeMap<String, Option<Content>> = BTreeMap::new();
         for input in &spec.inputs {
@@ -138,7 +140,7 @@ impl Planner<'_> {
         } else {
             decide(self.ledger, self.store, (&self.pipeline.file, &spec.id), &ingredients, &key)?
         };
-        Ok(Decision { action: Some((ingredients, key)), verdict })
+        Ok(Decision { action: Some((ingredients, key)), verdict, estimate_ms: None })
     }
 
     fn content(&self, input: &InputSpec, outputs: &KnownOutputs) -> Option<Content> {
@@ -155,6 +157,12 @@ impl Planner<'_> {
         }
     }
 
+    fn estimate(&self, stage: usize) -> Result<Option<u64>, DecideError> {
+        let latest = self.ledger.latest(&self.pipeline.file, &self.pipeline.stages[stage].id)?;
+        let record = latest.map(|key| self.ledger.action(&key)).transpose()?.flatten();
+        Ok(record.map(|record| (record.seconds * 1000.0) as u64))
+    }
+
     /// Decides about every wanted stage and all it needs.
     ///
     /// # Errors
@@ -165,9 +173,11 @@ impl Planner<'_> {
         let mut outputs = KnownOutputs::new();
         let mut decisions = BTreeMap::new();
         for &stage in &order {
-            let decision = self.decide(stage, &outputs)?;
+            let mut decision = self.decide(stage, &outputs)?;
             if let Verdict::Reuse(record) = &decision.verdict {
                 outputs.insert(stage, record.outputs.clone());
+            } else {
+                decision.estimate_ms = self.estimate(stage)?;
             }
             decisions.insert(stage, decision);
         }

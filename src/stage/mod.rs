@@ -3,6 +3,7 @@
 pub mod error;
 pub mod io;
 pub mod kind;
+pub mod limits;
 pub mod param;
 pub mod port;
 pub mod registry;

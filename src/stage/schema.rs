@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::base::tree;
 use crate::stage::kind::Kind;
+use crate::stage::limits;
 use crate::stage::param::{Fallback, Param, Type};
 use crate::stage::port::{Format, Need, Port, Ports};
 use crate::stage::registry::Registry;
@@ -29,6 +30,7 @@ pub fn json_schema(registry: &Registry) -> Value {
             "name": {"type": "string", "description": "A name for people; the file's own name if left out."},
             "seed": {"type": ["integer", "string"], "default": 42, "description": "Seed of every stage that draws random numbers."},
             "include": paths("Files whose params, templates, profiles and stages are taken in."),
+            "limits": described(record(limits::FILE), "What there is for stages that run at once."),
             "params": {"type": "object", "description": "Values to be used as ${params.name} and set with --set name=value."},
             "params_files": paths("YAML, JSON or TOML files of parameters, over those under params."),
             "profiles": {
@@ -60,6 +62,7 @@ pub fn json_schema(registry: &Registry) -> Value {
                         "matrix": {"type": ["object", "string"], "description": "Lists by name: one instance of the stage for each combination."},
                         "foreach": {"type": ["array", "object", "string"], "description": "One instance of the stage for each item."},
                         "when": {"type": ["boolean", "string"], "description": "A condition; where it does not hold, the stage is left out."},
+                        "limits": described(record(limits::STAGE), "Retries, time, what it takes of the machine: no part of the key."),
                         "inputs": {"type": "object"},
                         "with": {"type": "object"},
                     },
@@ -69,6 +72,11 @@ pub fn json_schema(registry: &Registry) -> Value {
             },
         },
     })
+}
+
+fn described(mut schema: Value, doc: &str) -> Value {
+    schema["description"] = json!(doc);
+    schema
 }
 
 fn paths(doc: &str) -> Value {
@@ -183,6 +191,14 @@ fn limits(mut schema: Value, low: Value, high: Value, kind: &Type) -> Value {
 /// Returns the reference of pipeline files and stage kinds as Markdown.
 pub fn reference(registry: &Registry) -> String {
     let mut page = String::from(HEAD);
+    page.push_str(
+        "\n## Limits\n\nUnder `limits` of a stage; they have no say in its result and are no part of its key.\n\n",
+    );
+    page.push_str(ROWS);
+    parameter_rows(&mut page, "", limits::STAGE);
+    page.push_str("\nUnder `limits` of the file:\n\n");
+    page.push_str(ROWS);
+    parameter_rows(&mut page, "", limits::FILE);
     for kind in registry.kinds() {
         let _ = write!(page, "\n## `{}`\n\n{}\n\nVersion {}", kind.name, kind.doc, kind.version);
         page.push_str(if kind.seeded { "; draws random numbers from the pipeline's `seed`.\n" } else { ".\n" });
@@ -224,12 +240,13 @@ fn ports(page: &mut String, title: &str, ports: &Ports) {
 
 fn parameters(page: &mut String, params: &[Param]) {
     if !params.is_empty() {
-        page.push_str(
-            "\n### Parameters\n\n| name | what may stand there | default | what it does |\n|---|---|---|---|\n",
-        );
+        page.push_str("\n### Parameters\n\n");
+        page.push_str(ROWS);
         parameter_rows(page, "", params);
     }
 }
+
+const ROWS: &str = "| name | what may stand there | default | what it does |\n|---|---|---|---|\n";
 
 /// A row a parameter; the keys of a record in a list follow as `list[].key`.
 fn parameter_rows(page: &mut String, prefix: &str, params: &[Param]) {

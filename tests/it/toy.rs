@@ -126,6 +126,31 @@ pub(crate) fn registry() -> Registry {
                 Ok(())
             }
         ),
+        kind!("flaky", NONE, OUT, &[PATH], |values, _, outputs, _| {
+            // It fails until the file holds three lines, and adds one each time.
+            let path = PathBuf::from(values.text("path").unwrap());
+            let before = std::fs::read_to_string(&path).unwrap_or_default();
+            netsec::base::disk::write_plain(&path, format!("{before}try\n").as_bytes()).unwrap();
+            if before.lines().count() < 3 {
+                return Err(StageError::Failed(format!("after {}", before.lines().count())));
+            }
+            outputs.bytes("out", b"at last".to_vec());
+            Ok(())
+        }),
+        kind!("count", Ports::Free, OUT, &[PATH], |values, _, outputs, _| {
+            // How many of its like run at once: each adds a file while it runs.
+            let folder = PathBuf::from(values.text("path").unwrap());
+            let own = folder.join(format!("{:?}", std::thread::current().id()));
+            netsec::base::disk::write_plain(&own, b"").unwrap();
+            let most = netsec::base::disk::list(&folder).unwrap().len();
+            for _ in 0..2000 {
+                std::thread::yield_now();
+            }
+            let most = most.max(netsec::base::disk::list(&folder).unwrap().len());
+            netsec::base::disk::remove_dir(&own).unwrap();
+            outputs.bytes("out", most.to_string().into_bytes());
+            Ok(())
+        }),
         kind!("leave", NONE, OUT, &[], |_, _, outputs, _| {
             outputs.bytes("out", b"last words".to_vec());
             Err(StageError::Failed("after last words".to_owned()))
@@ -221,10 +246,31 @@ pub(crate) fn run(world: &World, text: &str) -> Ran {
 }
 
 pub(crate) fn run_with(world: &World, text: &str, wish: &Wish, jobs: usize, cancel: &Cancel) -> Result<Ran, AppError> {
+    carry_out(world, text, wish, (jobs, None), cancel)
+}
+
+pub(crate) fn run_terms(world: &World, text: &str, jobs: usize, most: Option<usize>) -> Result<Ran, AppError> {
+    carry_out(world, text, &Wish::default(), (jobs, most), &Cancel::new())
+}
+
+fn carry_out(
+    world: &World,
+    text: &str,
+    wish: &Wish,
+    (jobs, max_failures): (usize, Option<usize>),
+    cancel: &Cancel,
+) -> Result<Ran, AppError> {
     let loaded = load(world, text);
     let heard = Heard::default();
     let sinks = heard.clone();
-    let terms = Terms { jobs, wait: false, cancel, waiting: &|_| {}, sinks: &|_| Ok(vec![Box::new(sinks.clone())]) };
+    let terms = Terms {
+        jobs,
+        max_failures,
+        wait: false,
+        cancel,
+        waiting: &|_| {},
+        sinks: &|_| Ok(vec![Box::new(sinks.clone())]),
+    };
     let summary = Workspace::open(world.root())?.run(&loaded, wish, &terms)?;
     let events = heard.0.lock().unwrap().clone();
     Ok(Ran { summary, events })

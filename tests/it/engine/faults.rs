@@ -166,6 +166,7 @@ fn drive_with(
         run: RunId::new(1_000, 0),
         host: "test".to_owned(),
         jobs: 2,
+        max_failures: None,
     };
     let summary = drive(&setup, &plan, &mut voice)?;
     let events = heard.0.lock().unwrap().clone();
@@ -254,6 +255,7 @@ fn a_run_that_is_stopped_keeps_what_is_finished() {
     let loaded = load(&world, text);
     let cancel = Cancel::new();
     let terms = netsec::app::workspace::Terms {
+        max_failures: None,
         jobs: 2,
         wait: false,
         cancel: &cancel,
@@ -281,6 +283,7 @@ fn a_sink_that_fails_is_dropped_and_the_run_goes_on() {
     let heard = Heard::default();
     let sinks = heard.clone();
     let terms = netsec::app::workspace::Terms {
+        max_failures: None,
         jobs: 1,
         wait: false,
         cancel: &Cancel::new(),

@@ -3,5 +3,6 @@
 mod faults;
 mod files;
 mod language;
+mod limits;
 mod refs;
 mod reuse;

@@ -59,7 +59,7 @@ proptest! {
     ) {
         let graph = Graph::new(count, needs).unwrap();
         let all: BTreeSet<usize> = (0..count).collect();
-        let mut schedule = Schedule::new(&graph, &all);
+        let mut schedule = Schedule::new(&graph, &all, vec![0; count]);
         let (mut running, mut done, mut failed, mut skipped) =
             (Vec::new(), BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         let mut fate = fates.iter().cycle();
