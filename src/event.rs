@@ -70,6 +70,17 @@ pub enum EventKind {
         /// A few words, such as the best score so far.
         note: String,
     },
+    /// A part of a running stage is through and recorded.
+    PartFinished {
+        /// The stage.
+        stage: StageId,
+        /// What the part is called within it.
+        part: String,
+        /// How it ended.
+        outcome: Outcome,
+        /// How long it ran.
+        seconds: f64,
+    },
     /// A stage is through: recorded, reused, failed or skipped.
     StageFinished(StageResult),
     /// Something is not as it should be, but the run goes on.

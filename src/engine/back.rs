@@ -125,13 +125,19 @@ impl Driver<'_, '_> {
             text: text.to_owned(),
             digest: started.ingredients.digest(port),
         };
+        let parts = performed.parts.iter().map(|(name, digest)| InputRecord {
+            port: name.clone(),
+            text: format!("{}.{name}", spec.id),
+            digest: Some(*digest),
+        });
         let record = ActionRecord {
             key: started.key,
             pipeline: self.setup.planner.pipeline.file.clone(),
             stage: spec.id.clone(),
             kind: spec.kind.name.to_owned(),
             ingredients: started.ingredients.listed(),
-            inputs: spec.inputs.iter().map(|spec| input(&spec.port, &spec.text)).collect(),
+            part: None,
+            inputs: spec.inputs.iter().map(|spec| input(&spec.port, &spec.text)).chain(parts).collect(),
             outputs: performed.outputs.clone(),
             moves: wishes.clone(),
             notes: performed.notes.clone(),
@@ -184,8 +190,7 @@ impl Driver<'_, '_> {
 
     /// Enters a commit and wakes the keeper; what is told of it waits until it is kept.
     pub(crate) fn enter(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
-        self.setup.planner.ledger.enter(entries)?;
-        self.entered += 1;
+        self.entered = self.setup.planner.ledger.enter(entries)?;
         // A keeper that has gone has said why.
         let _ = self.to_keeper.send(());
         for entry in entries {

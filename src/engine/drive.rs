@@ -123,6 +123,10 @@ pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Su
                     sources: setup.planner.sources,
                     temporary: setup.temporary,
                     scratches,
+                    ledger: setup.planner.ledger,
+                    clock: setup.clock,
+                    run: &setup.run,
+                    host: &setup.host,
                 };
                 work(&bench, slots, &tasks, &to_driver);
             });
@@ -366,6 +370,13 @@ impl Driver<'_, '_> {
                 Ok(())
             }
             Message::Finished { stage, performed } => self.back(stage, *performed),
+            Message::Part { stage, name, outcome, seconds, commits } => {
+                // A keeper that has gone has said why.
+                let _ = self.to_keeper.send(());
+                let stage = self.spec(stage).id.clone();
+                self.voice.tell_after(commits, EventKind::PartFinished { stage, part: name, outcome, seconds });
+                Ok(())
+            }
             Message::Kept(commits) => {
                 self.voice.kept(commits);
                 Ok(())

@@ -10,14 +10,10 @@ use crate::store::blob::Store;
 /// Keeps what is entered each time it is woken, until nobody can wake it any more. While one group is being flushed
 /// the next one gathers, so that a slow disk makes groups larger and not the run slower.
 pub(crate) fn keep(ledger: &Ledger, store: &dyn Store, wakes: &Receiver<()>, to_driver: &Sender<Message>) {
-    let mut kept = 0;
     while wakes.recv().is_ok() {
         while wakes.try_recv().is_ok() {}
         let message = match keep_entered(ledger, store) {
-            Ok(count) => {
-                kept += count;
-                Message::Kept(kept)
-            }
+            Ok(commits) => Message::Kept(commits),
             Err(error) => Message::NotKept(error),
         };
         let is_over = matches!(message, Message::NotKept(_));
@@ -27,16 +23,15 @@ pub(crate) fn keep(ledger: &Ledger, store: &dyn Store, wakes: &Receiver<()>, to_
     }
 }
 
-/// Makes blobs last, then the records that speak of them. Returns how many commits that were.
+/// Makes blobs last, then the records that speak of them. Returns the number of the last commit.
 ///
 /// # Errors
 /// Store or ledger failed.
 pub(crate) fn keep_entered(ledger: &Ledger, store: &dyn Store) -> Result<u64, DecideError> {
-    let commits = ledger.take();
-    let count = commits.len() as u64;
-    if count > 0 {
+    let (commits, last) = ledger.take();
+    if !commits.is_empty() {
         store.flush()?;
         ledger.keep(commits)?;
     }
-    Ok(count)
+    Ok(last)
 }

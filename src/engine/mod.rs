@@ -4,6 +4,7 @@ pub mod back;
 pub mod capacity;
 pub mod drive;
 pub mod keeper;
+pub mod part;
 pub mod perform;
 pub mod schedule;
 pub mod slots;

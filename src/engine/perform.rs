@@ -3,13 +3,20 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::artifact::Artifact;
 use crate::base::cancel::Cancel;
+use crate::base::clock::Clock;
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError, Entry};
+use crate::base::name::RunId;
+use crate::engine::part::{PartContext, Parts};
+use crate::engine::slots::Slots;
+use crate::engine::worker::Message;
+use crate::lineage::ledger::Ledger;
 use crate::pipeline::check::{Origin, Pipeline};
 use crate::plan::files::{self, SourceFile};
 use crate::plan::key::Ingredients;
@@ -30,6 +37,8 @@ pub struct Performed {
     pub moves: BTreeMap<String, Digest>,
     /// Lines for people.
     pub notes: Vec<String>,
+    /// The parts it was made of, and what they are.
+    pub parts: BTreeMap<String, Digest>,
 }
 
 /// What an action is performed with.
@@ -44,6 +53,14 @@ pub struct Bench<'a> {
     pub temporary: &'a Path,
     /// How many were made.
     pub scratches: &'a AtomicU64,
+    /// Where parts are recorded.
+    pub ledger: &'a Ledger,
+    /// The time of day.
+    pub clock: &'a dyn Clock,
+    /// The run.
+    pub run: &'a RunId,
+    /// The machine.
+    pub host: &'a str,
 }
 
 struct Blob(Arc<dyn Store>, Digest);
@@ -68,25 +85,41 @@ fn changed(path: &Path) -> StageError {
     StageError::Failed(format!("`{path}` changed while the stage ran; nothing was recorded: run again"))
 }
 
-fn stage_error(error: StoreError) -> StageError {
+pub(crate) fn stage_error(error: StoreError) -> StageError {
     if error.is_lost() { StageError::Lost(error.to_string()) } else { StageError::Storage(error.to_string()) }
 }
 
 /// Runs a stage and keeps its outputs. Records nothing. What `start` gives is held while the stage itself runs.
-pub fn perform<T>(
+pub(crate) fn perform<T>(
     bench: &Bench<'_>,
     (stage, ingredients): (usize, &Ingredients),
     cancel: &Cancel,
     start: impl FnOnce() -> T,
-    progress: &(dyn Fn(u64, u64, &str) + Sync),
+    slots: &Slots,
+    to_driver: &Sender<Message>,
 ) -> Performed {
+    let sender = Mutex::new(to_driver.clone());
+    let progress = |done, total, note: &str| {
+        let message = Message::Progress { stage, done, total, note: note.to_owned() };
+        let _ = sender.lock().unwrap_or_else(PoisonError::into_inner).send(message);
+    };
     let mut outputs = Outputs::default();
     let scratch = bench.temporary.join(bench.scratches.fetch_add(1, Ordering::Relaxed).to_string());
     if let Err(error) = disk::create_dir(&scratch) {
         return failed(StageError::Storage(error.to_string()));
     }
+    let memo = Parts {
+        bench,
+        slots,
+        stage,
+        ingredients,
+        context: PartContext { cancel, progress: &progress, scratch: &scratch },
+        to_driver: Mutex::new(to_driver.clone()),
+        made: Mutex::default(),
+    };
     let result = inputs(bench, stage, ingredients).and_then(|inputs| {
-        let context = Context { seed: ingredients.seed.unwrap_or_default(), cancel, progress, scratch: &scratch };
+        let seed = ingredients.seed.unwrap_or_default();
+        let context = Context { seed, cancel, progress: &progress, scratch: &scratch, memo: &memo };
         context.check()?;
         let held = start();
         let ran = run(bench, stage, &inputs, &mut outputs, &context);
@@ -98,7 +131,8 @@ pub fn perform<T>(
     let result = result.and_then(|()| unchanged(bench, stage));
     let (made, moves, notes) = outputs.into_parts();
     let missing = bench.pipeline.stages[stage].outputs.iter().find(|port| !made.contains_key(*port)).cloned();
-    let mut performed = Performed { result, outputs: Vec::new(), moves, notes };
+    let parts = memo.made.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut performed = Performed { result, outputs: Vec::new(), moves, notes, parts };
     for (port, made) in made {
         match keep(bench.store, port, made) {
             Ok(artifact) => performed.outputs.push(artifact),
@@ -117,8 +151,16 @@ pub fn perform<T>(
     performed
 }
 
+impl Performed {
+    /// What comes of an action that gave nothing.
+    pub fn nothing() -> Self {
+        let (outputs, notes) = (Vec::new(), Vec::new());
+        Self { result: Ok(()), outputs, moves: BTreeMap::new(), notes, parts: BTreeMap::new() }
+    }
+}
+
 fn failed(error: StageError) -> Performed {
-    Performed { result: Err(error), outputs: Vec::new(), moves: BTreeMap::new(), notes: Vec::new() }
+    Performed { result: Err(error), ..Performed::nothing() }
 }
 
 fn run(
@@ -139,7 +181,7 @@ fn run(
     caught.unwrap_or_else(|panic| Err(StageError::Broken(panic_text(panic.as_ref()))))
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_owned())
 }

@@ -53,6 +53,28 @@ impl Slots {
         Turn { slots: self, number, width, taken: false }
     }
 
+    /// Returns how many slots there are.
+    pub(crate) fn count(&self) -> usize {
+        self.lock().count
+    }
+
+    /// Waits for a free slot, out of turn, until `is_over`.
+    pub(crate) fn borrow(&self, is_over: &dyn Fn() -> bool) -> Option<Slot<'_>> {
+        let waits = |state: &mut State| state.free == 0 && !is_over();
+        let mut state = self.changed.wait_while(self.lock(), waits).unwrap_or_else(PoisonError::into_inner);
+        if is_over() {
+            return None;
+        }
+        state.free -= 1;
+        Some(Slot(self, 1))
+    }
+
+    /// Lets everyone who waits look again.
+    pub(crate) fn nudge(&self) {
+        drop(self.lock());
+        self.changed.notify_all();
+    }
+
     fn take(&self, turn: u64, width: usize) -> Slot<'_> {
         let width = width.clamp(1, self.lock().count);
         let waits = |state: &mut State| state.free < width || state.next != turn;

@@ -35,7 +35,7 @@ impl<'a> Voice<'a> {
 
     /// Notes that so many commits are kept.
     pub fn kept(&mut self, commits: u64) {
-        self.kept = commits;
+        self.kept = self.kept.max(commits);
         self.speak();
     }
 

@@ -1,11 +1,11 @@
 //! A worker: takes tasks from the driver, performs them, and tells how they go.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 
 use crate::base::cancel::Cancel;
+use crate::base::outcome::Outcome;
 use crate::engine::perform::{Bench, Performed, perform};
 use crate::engine::slots::Slots;
 use crate::plan::decide::DecideError;
@@ -39,6 +39,14 @@ pub(crate) enum Message {
         stage: usize,
         performed: Box<Performed>,
     },
+    /// A part of a running stage was recorded with this commit.
+    Part {
+        stage: usize,
+        name: String,
+        outcome: Outcome,
+        seconds: f64,
+        commits: u64,
+    },
     /// So many commits are kept.
     Kept(u64),
     /// Keeping failed.
@@ -57,13 +65,8 @@ pub(crate) fn work(bench: &Bench<'_>, slots: &Slots, tasks: &Mutex<Receiver<Task
             let _ = to_driver.send(Message::Started { stage });
             slot
         };
-        let sender = Mutex::new(to_driver.clone());
-        let progress = |done, total, note: &str| {
-            let message = Message::Progress { stage, done, total, note: note.to_owned() };
-            let _ = sender.lock().unwrap_or_else(PoisonError::into_inner).send(message);
-        };
-        let caught =
-            catch_unwind(AssertUnwindSafe(|| perform(bench, (stage, &ingredients), &cancel, start, &progress)));
+        let action = (stage, &ingredients);
+        let caught = catch_unwind(AssertUnwindSafe(|| perform(bench, action, &cancel, start, slots, to_driver)));
         let performed = Box::new(caught.unwrap_or_else(|_| broken()));
         if to_driver.send(Message::Finished { stage, performed }).is_err() {
             return;
@@ -74,5 +77,5 @@ pub(crate) fn work(bench: &Bench<'_>, slots: &Slots, tasks: &Mutex<Receiver<Task
 /// What comes back when the engine itself panicked around a stage.
 fn broken() -> Performed {
     let result = Err(StageError::Broken("the engine panicked around this stage".to_owned()));
-    Performed { result, outputs: Vec::new(), moves: BTreeMap::new(), notes: Vec::new() }
+    Performed { result, ..Performed::nothing() }
 }

@@ -16,6 +16,7 @@ use crate::prep::preprocessor::Preprocessor;
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Inputs, Outputs};
 use crate::stage::kind::{Kind, Stage};
+use crate::stage::memo;
 use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
 
@@ -235,6 +236,22 @@ impl Stage for Train {
 }
 
 impl Train {
+    /// One fit of the cross-validation: all that its predictions depend on.
+    fn memo(&self, trial: &Trial<'_>, number: usize, fold: usize) -> memo::Part {
+        let setting = trial.named().into_iter().map(|(name, value)| (name, Value::Float(value))).collect();
+        let with = [
+            ("learner", Value::Text(trial.learner.name.to_owned())),
+            ("setting", Value::Map(Values(setting))),
+            ("folds", Value::Int(self.folds as i64)),
+            ("fold", Value::Int(fold as i64)),
+        ];
+        memo::Part {
+            name: format!("trial-{number}-fold-{fold}"),
+            with: with.map(|(name, value)| (name.to_owned(), value)).into(),
+            inputs: vec!["train"],
+        }
+    }
+
     /// Cross-validates every trial; the figures are those of all rows, each predicted by a model that did not see it.
     fn validate(
         &self,
@@ -248,18 +265,21 @@ impl Train {
         let pairs: Vec<(usize, usize)> =
             (0..trials.len()).flat_map(|trial| (0..self.folds).map(move |fold| (trial, fold))).collect();
         let done = AtomicU64::new(0);
-        let fits: Vec<Result<Vec<f64>, ModelError>> = pairs
-            .par_iter()
-            .map(|&(trial, fold)| {
-                if context.cancel.is_cancelled() {
-                    return Err(ModelError("stopped".to_owned()));
-                }
-                let result = parts[fold].fit(&trials[trial], context.seed);
-                let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-                (context.progress)(done, pairs.len() as u64, &trials[trial].show());
-                result
-            })
-            .collect();
+        // Each fit is kept by itself: a search that is stopped, or that gets more to try, goes on from there.
+        let memos: Vec<memo::Part> =
+            pairs.iter().map(|&(trial, fold)| self.memo(&trials[trial], trial, fold)).collect();
+        let bytes = context.memo(&memos, &|at, _| {
+            let (trial, fold) = pairs[at];
+            let result = parts[fold].fit(&trials[trial], context.seed).map_err(|error| error.0);
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            (context.progress)(done, pairs.len() as u64, &trials[trial].show());
+            Ok(rmp_serde::to_vec(&result).expect("plain data serialises"))
+        })?;
+        let fits = bytes.iter().map(|bytes| rmp_serde::from_slice::<Result<Vec<f64>, String>>(bytes));
+        let fits: Vec<Result<Vec<f64>, ModelError>> = fits
+            .map(|fit| Ok(fit?.map_err(ModelError)))
+            .collect::<Result<_, rmp_serde::decode::Error>>()
+            .map_err(|error| StageError::Storage(format!("what is kept of a fit cannot be read: {error}")))?;
         context.check()?;
         let pooled = |trial: usize| {
             let mut p = vec![0.0; y.len()];

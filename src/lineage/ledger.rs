@@ -69,6 +69,8 @@ struct Pending {
     pairs: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The commits that are not kept, in their order.
     entered: Vec<Entered>,
+    /// How many commits were ever entered.
+    count: u64,
     /// The pairs that are kept in the journal and wait for the database.
     kept: BTreeMap<Vec<u8>, Vec<u8>>,
 }
@@ -153,26 +155,29 @@ impl Ledger {
     /// `Moved` if a pointer is not where a move expects it; otherwise what failed.
     pub fn commit(&self, entries: &[Entry]) -> Result<()> {
         self.enter(entries)?;
-        self.keep(self.take())
+        self.keep(self.take().0)
     }
 
     /// Takes entries in, all of them or none: they are seen from now on, and lost if the process ends before they are
-    /// kept.
+    /// kept. Returns the number of the commit, counted from one.
     ///
     /// # Errors
     /// `Moved` if a pointer is not where a move expects it; the database failed.
-    pub fn enter(&self, entries: &[Entry]) -> Result<()> {
+    pub fn enter(&self, entries: &[Entry]) -> Result<u64> {
         let changes = self.changes(entries)?;
         let body = if self.journal.is_some() { journal::encode(entries) } else { Vec::new() };
         let mut pending = self.pending();
         pending.pairs.extend(changes.clone());
         pending.entered.push(Entered { body, changes });
-        Ok(())
+        pending.count += 1;
+        Ok(pending.count)
     }
 
-    /// Takes out what is entered, to be kept. What it speaks of has to last before it is.
-    pub fn take(&self) -> Vec<Entered> {
-        std::mem::take(&mut self.pending().entered)
+    /// Takes out what is entered, to be kept, and the number of its last commit. What it speaks of has to last before
+    /// it is.
+    pub fn take(&self) -> (Vec<Entered>, u64) {
+        let mut pending = self.pending();
+        (std::mem::take(&mut pending.entered), pending.count)
     }
 
     /// Makes commits last: in the journal, flushed. The database follows.
@@ -251,7 +256,9 @@ impl Ledger {
                 Entry::Action(record) => {
                     let key = record.key.as_bytes();
                     changes.insert(join(ACTION, &[key]), encode(record));
-                    changes.insert(latest(&record.pipeline, &record.stage), key.to_vec());
+                    if record.part.is_none() {
+                        changes.insert(latest(&record.pipeline, &record.stage), key.to_vec());
+                    }
                     let made = record.outputs.iter().map(|output| join(MADE, &[output.digest.as_bytes(), key]));
                     let used = record.inputs.iter().filter_map(|input| input.digest);
                     let used = used.map(|digest| join(USED, &[digest.as_bytes(), key]));

@@ -21,6 +21,9 @@ pub struct ActionRecord {
     pub pipeline: String,
     /// The stage it ran for.
     pub stage: StageId,
+    /// Which part of the stage's work it is, if it is not the whole.
+    #[serde(default)]
+    pub part: Option<String>,
     /// The stage's kind.
     pub kind: String,
     /// All that determined the result, each with its name, in order.

@@ -85,7 +85,7 @@ fn lines(kind: &EventKind) -> String {
         }
         EventKind::Unchanged { since, .. } => format!("  unchanged since run {since}\n"),
         EventKind::StageStarted { stage, why, .. } => format!("  {:<9} {stage:<14} {why}\n", "running"),
-        EventKind::StageProgress { .. } => String::new(),
+        EventKind::StageProgress { .. } | EventKind::PartFinished { .. } => String::new(),
         EventKind::StageFinished(result) => finished(result),
         EventKind::Warning { message, .. } => format!("warning: {message}\n"),
         EventKind::RefMoved { name, to } => format!("  {name} now points at {}\n", to.short()),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::stage::error::StageError;
+use crate::stage::memo::{Body, Memo, Part};
 
 /// Where the bytes of an input are. The engine brings them; what comes out has been checked against the digest.
 pub trait Content: Send + Sync {
@@ -128,9 +129,19 @@ pub struct Context<'a> {
     pub progress: &'a (dyn Fn(u64, u64, &str) + Sync),
     /// An empty folder of its own, gone afterwards.
     pub scratch: &'a Path,
+    /// Carries out smaller actions of the stage's own.
+    pub memo: &'a dyn Memo,
 }
 
 impl Context<'_> {
+    /// Carries out parts of the stage's work that are kept and reused by themselves; see `Memo::memo`.
+    ///
+    /// # Errors
+    /// That of the first part that failed.
+    pub fn memo(&self, parts: &[Part], body: Body<'_>) -> Result<Vec<Vec<u8>>, StageError> {
+        self.memo.memo(parts, body)
+    }
+
     /// Returns an error if the run is to stop.
     ///
     /// # Errors

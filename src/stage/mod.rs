@@ -4,6 +4,7 @@ pub mod error;
 pub mod io;
 pub mod kind;
 pub mod limits;
+pub mod memo;
 pub mod param;
 pub mod port;
 pub mod registry;

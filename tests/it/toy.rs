@@ -12,7 +12,8 @@ use netsec::event::{Event, Sink};
 use netsec::stage::error::StageError;
 use netsec::stage::io::{Context, Inputs, Outputs};
 use netsec::stage::kind::{Kind, Stage};
-use netsec::stage::param::{Fallback, Fault, Param, Type, Values};
+use netsec::stage::memo::Part;
+use netsec::stage::param::{Fallback, Fault, Param, Type, Value, Values};
 use netsec::stage::port::{Format, Need, Port, Ports};
 use netsec::stage::registry::Registry;
 
@@ -126,6 +127,29 @@ pub(crate) fn registry() -> Registry {
                 Ok(())
             }
         ),
+        kind!("parts", Ports::Free, OUT, &[NUMBER, PATH], |values, _, outputs, context| {
+            // As many parts as the number says; each adds a line to the file when it runs, and one called `5` fails.
+            let count = values.int("number").unwrap();
+            let path = PathBuf::from(values.text("path").unwrap());
+            let part = |number: i64| Part {
+                name: format!("part-{number}"),
+                with: [("number".to_owned(), Value::Int(number))].into(),
+                inputs: Vec::new(),
+            };
+            let parts: Vec<Part> = (0..count).map(part).collect();
+            let lock = Mutex::new(());
+            let made = context.memo(&parts, &|at, _| {
+                if at == 5 && !path.with_extension("mended").exists() {
+                    return Err(StageError::Failed("part five".to_owned()));
+                }
+                let _held = lock.lock().unwrap();
+                let before = std::fs::read_to_string(&path).unwrap_or_default();
+                netsec::base::disk::write_plain(&path, format!("{before}{at}\n").as_bytes()).unwrap();
+                Ok(format!("<{at}>").into_bytes())
+            })?;
+            outputs.bytes("out", made.concat());
+            Ok(())
+        }),
         kind!("flaky", NONE, OUT, &[PATH], |values, _, outputs, _| {
             // It fails until the file holds three lines, and adds one each time.
             let path = PathBuf::from(values.text("path").unwrap());

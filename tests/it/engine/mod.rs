@@ -4,5 +4,6 @@ mod faults;
 mod files;
 mod language;
 mod limits;
+mod memo;
 mod refs;
 mod reuse;

@@ -23,6 +23,7 @@ fn action(byte: u8, run: u64) -> ActionRecord {
         key: digest(byte),
         pipeline: "p.yaml".to_owned(),
         stage: stage(byte),
+        part: byte.is_multiple_of(4).then(|| "trial-1".to_owned()),
         kind: "toy".to_owned(),
         ingredients: Vec::new(),
         inputs: vec![InputRecord { port: "in".to_owned(), text: "x".to_owned(), digest: Some(digest(byte / 2)) }],
