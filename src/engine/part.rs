@@ -32,6 +32,9 @@ pub(crate) struct Parts<'a> {
     pub(crate) made: Mutex<BTreeMap<String, Digest>>,
 }
 
+/// The bytes of a part, or why there are none.
+type Made = Result<Vec<u8>, StageError>;
+
 /// What a part gets of its stage's surroundings.
 #[derive(Clone, Copy)]
 pub(crate) struct PartContext<'a> {
@@ -43,7 +46,7 @@ pub(crate) struct PartContext<'a> {
 impl Memo for Parts<'_> {
     fn memo(&self, parts: &[Part], body: Body<'_>) -> Result<Vec<Vec<u8>>, StageError> {
         let next = AtomicUsize::new(0);
-        let results: Vec<Mutex<Option<Result<Vec<u8>, StageError>>>> = parts.iter().map(|_| Mutex::default()).collect();
+        let results: Vec<Mutex<Option<Made>>> = parts.iter().map(|_| Mutex::default()).collect();
         let take = || {
             let at = next.fetch_add(1, Ordering::SeqCst);
             if at >= parts.len() {

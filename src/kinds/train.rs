@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ndarray::{Array2, ArrayView2, Axis, s};
-use rayon::prelude::*;
 use serde_json::json;
 
 use crate::base::nearest::suggest;

@@ -32,6 +32,9 @@ pub struct Maker {
     pub pipeline: String,
     /// The stage.
     pub stage: String,
+    /// Which part of the stage's work it is, if it is not the whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
     /// The stage's kind.
     pub kind: String,
     /// The run that made it.
@@ -69,6 +72,7 @@ fn maker(record: &ActionRecord) -> Maker {
         key: record.key,
         pipeline: record.pipeline.clone(),
         stage: record.stage.to_string(),
+        part: record.part.clone(),
         kind: record.kind.clone(),
         run: record.run.to_string(),
         started_ms: record.started_ms,

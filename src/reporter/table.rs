@@ -144,7 +144,20 @@ fn trace_line(text: &mut String, trace: &Trace, first: &str, rest: &str) {
     };
     let again = if trace.repeated { ", see above" } else { "" };
     let _ = writeln!(text, "{first}{}  {}  {made}{again}", trace.name, trace.digest.short());
-    branches(text, &trace.inputs, rest, trace_line);
+    // The parts of a stage's own work are counted; their names are in the JSON form.
+    let is_part = |input: &&Trace| input.action.as_ref().is_some_and(|action| action.part.is_some());
+    let parts = trace.inputs.iter().filter(is_part).count();
+    let mut lines: Vec<Option<&Trace>> = trace.inputs.iter().filter(|input| !is_part(input)).map(Some).collect();
+    if parts > 0 {
+        lines.push(None);
+    }
+    branches(text, &lines, rest, |text, line, first, rest| match line {
+        Some(input) => trace_line(text, input, first, rest),
+        None => {
+            let plural = if parts == 1 { "part" } else { "parts" };
+            let _ = writeln!(text, "{first}{parts} {plural} of its own");
+        }
+    });
 }
 
 /// Shows what was made of an artifact, as a tree.
