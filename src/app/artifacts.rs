@@ -1,6 +1,6 @@
 //! Finds, fetches, verifies and counts what the cache of a workspace holds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::app::workspace::{AppError, Result, Workspace};
 use crate::base::artifact::Artifact;
@@ -8,6 +8,7 @@ use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::name::{RefName, stage_and_port};
 use crate::lineage::ledger::Ledger;
+use crate::lineage::record::ActionRecord;
 use crate::plan::files;
 use crate::store::blob::{Store, StoreError};
 use crate::store::local::Local;
@@ -20,6 +21,8 @@ pub struct Verified {
     pub sound: usize,
     /// What is bad, a line each.
     pub bad: Vec<String>,
+    /// The pipelines and stages whose outputs are bad or missing.
+    pub lost: Vec<(String, String)>,
 }
 
 /// What `cache stats` counts.
@@ -37,6 +40,23 @@ pub struct Stats {
     pub actions: usize,
     /// Recorded runs.
     pub runs: usize,
+    /// What the outputs of each stage take, by pipeline and stage; what several share is counted for each.
+    pub stages: Vec<StageStats>,
+}
+
+/// What the outputs of a stage take.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct StageStats {
+    /// The pipeline file.
+    pub pipeline: String,
+    /// The stage, all its instances together.
+    pub stage: String,
+    /// Recorded actions.
+    pub actions: usize,
+    /// Blobs of theirs that are in the store.
+    pub blobs: usize,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 impl Workspace {
@@ -87,27 +107,48 @@ impl Workspace {
     /// Ledger or disk failed.
     pub fn verify(&self) -> Result<Verified> {
         let store = self.store();
-        let mut verified = Verified { sound: 0, bad: Vec::new() };
-        let mut blobs_there = BTreeSet::new();
+        let mut verified = Verified { sound: 0, bad: Vec::new(), lost: Vec::new() };
+        let (mut blobs_there, mut damaged) = (BTreeSet::new(), BTreeSet::new());
         for (digest, _) in store.list()? {
             blobs_there.insert(digest);
             match store.verify(&digest) {
                 Ok(()) => verified.sound += 1,
                 Err(StoreError::Corrupt { digest, aside }) => {
+                    damaged.insert(digest);
                     verified.bad.push(format!("the blob {digest} is damaged: `{}`", aside.display()));
                 }
                 Err(error) => verified.bad.push(error.to_string()),
             }
         }
-        for record in self.reading()?.ledger.actions()? {
+        let ledger = self.reading()?.ledger;
+        for record in ledger.actions()? {
             for (name, digest) in blobs(&store, &record.outputs) {
-                if !blobs_there.contains(&digest) {
+                if damaged.contains(&digest) {
+                    verified.lost.push((record.pipeline.clone(), record.stage.stem().to_owned()));
+                }
+                if !blobs_there.contains(&digest) && !ledger.is_swept(&digest)? {
                     let stage = &record.stage;
+                    verified.lost.push((record.pipeline.clone(), stage.stem().to_owned()));
                     verified.bad.push(format!("the blob {digest} is missing: `{stage}.{name}` of run {}", record.run));
                 }
             }
         }
         Ok(verified)
+    }
+
+    /// Moves damaged blobs out of the store.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn set_aside_damaged(&self) -> Result<()> {
+        let store = self.store();
+        for (digest, _) in store.list()? {
+            if store.verify(&digest).is_err_and(|error| error.is_lost()) {
+                // Reading it finds it damaged and sets it aside.
+                let _ = store.get(&digest);
+            }
+        }
+        Ok(())
     }
 
     /// Counts what the cache holds.
@@ -120,8 +161,14 @@ impl Workspace {
         let actions = ledger.actions()?;
         let recorded: BTreeSet<Digest> =
             actions.iter().flat_map(|record| blobs(&store, &record.outputs)).map(|(_, digest)| digest).collect();
-        let mut stats = Stats { actions: actions.len(), runs: ledger.runs()?.len(), ..Stats::default() };
-        for (digest, size) in store.list()? {
+        let sizes: BTreeMap<Digest, u64> = store.list()?.into_iter().collect();
+        let mut stats = Stats {
+            stages: by_stage(&store, &actions, &sizes),
+            actions: actions.len(),
+            runs: ledger.runs()?.len(),
+            ..Stats::default()
+        };
+        for (digest, size) in sizes {
             stats.blobs += 1;
             stats.bytes += size;
             if !recorded.contains(&digest) {
@@ -131,6 +178,21 @@ impl Workspace {
         }
         Ok(stats)
     }
+}
+
+fn by_stage(store: &Local, actions: &[ActionRecord], sizes: &BTreeMap<Digest, u64>) -> Vec<StageStats> {
+    let mut stages: BTreeMap<(&str, &str), (usize, BTreeSet<Digest>)> = BTreeMap::new();
+    for record in actions {
+        let (count, digests) = stages.entry((&record.pipeline, record.stage.stem())).or_default();
+        *count += 1;
+        digests.extend(blobs(store, &record.outputs).into_iter().map(|(_, digest)| digest));
+    }
+    let stats = |((pipeline, stage), (actions, digests)): ((&str, &str), (usize, BTreeSet<Digest>))| {
+        let there: Vec<u64> = digests.iter().filter_map(|digest| sizes.get(digest).copied()).collect();
+        let (pipeline, stage) = (pipeline.to_owned(), stage.to_owned());
+        StageStats { pipeline, stage, actions, blobs: there.len(), bytes: there.iter().sum() }
+    };
+    stages.into_iter().map(stats).collect()
 }
 
 fn find_output(ledger: &Ledger, stage: &str, port: &str) -> Result<Option<Digest>> {
@@ -181,7 +243,7 @@ fn find_prefix(
     }
 }
 
-fn blobs(store: &Local, outputs: &[Artifact]) -> Vec<(String, Digest)> {
+pub(crate) fn blobs(store: &Local, outputs: &[Artifact]) -> Vec<(String, Digest)> {
     let mut blobs = Vec::new();
     for output in outputs {
         blobs.push((output.port.clone(), output.digest));

@@ -1,6 +1,8 @@
 //! A workspace: the one place where parts are put together.
 
 pub mod artifacts;
+pub mod carry;
 pub mod run;
+pub mod sweep;
 pub mod unchanged;
 pub mod workspace;

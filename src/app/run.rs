@@ -130,7 +130,7 @@ impl Workspace {
         Ok(Scope { wanted, needed, forced })
     }
 
-    fn prepare(&self) -> Result<()> {
+    pub(crate) fn prepare(&self) -> Result<()> {
         disk::create_dirs(&self.cache.join("runs"))?;
         for (name, text) in [(".gitignore", IGNORE), ("CACHEDIR.TAG", TAG)] {
             let path = self.cache.join(name);

@@ -52,6 +52,10 @@ pub enum Command {
     Schema(Schema),
     /// Look after the cache
     Cache(Cache),
+    /// Write a run, with all it made, to one file
+    Export(Export),
+    /// Take in a run that was exported elsewhere
+    Import(Import),
     /// Write a starter pipeline and schema for a table of your own
     Init(Init),
     /// Print a completion script for a shell
@@ -263,11 +267,55 @@ pub struct Cache {
     pub action: CacheAction,
 }
 
+/// Write a run to a file.
+#[derive(Args, Debug)]
+pub struct Export {
+    /// The file to write
+    pub output: PathBuf,
+    /// The run, as `netsec runs` names it [default: the latest]
+    #[arg(long)]
+    pub run: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Take in a run.
+#[derive(Args, Debug)]
+pub struct Import {
+    /// The file
+    pub file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// How to look after the cache.
 #[derive(Debug, Subcommand)]
 pub enum CacheAction {
     /// Read every blob and check it; exit code 1 if anything is bad or missing
     Verify {
+        /// Set aside what is damaged and run the stages that made what is bad or missing
+        #[arg(long)]
+        repair: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what can go: blobs that no ref and no kept run needs; with --apply, remove it
+    Gc {
+        /// Keep what the latest runs of each pipeline made
+        #[arg(long, value_name = "N", default_value_t = 5)]
+        keep_runs: usize,
+        /// Keep what runs of the last days made, too
+        #[arg(long, value_name = "DAYS")]
+        keep_days: Option<u32>,
+        /// Keep at most this much, such as 500M or 20G: older runs are given up first, what refs point at never
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        max_size: Option<u64>,
+        /// Remove it
+        #[arg(long)]
+        apply: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -278,6 +326,20 @@ pub enum CacheAction {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Reads a size in bytes, such as `500M`; the letters stand for powers of 1024.
+fn size(text: &str) -> Result<u64, String> {
+    let text = text.trim_end_matches(['B', 'b', 'i']);
+    let (digits, shift) = match text.char_indices().next_back() {
+        Some((at, letter)) if letter.is_ascii_alphabetic() => {
+            let shift = "KMGT".find(letter.to_ascii_uppercase()).ok_or("the letters are K, M, G and T")?;
+            (&text[..at], 10 * (shift as u32 + 1))
+        }
+        _ => (text, 0),
+    };
+    let number: u64 = digits.trim().parse().map_err(|_| "write a whole number of bytes, or one with K, M, G or T")?;
+    number.checked_shl(shift).filter(|size| size >> shift == number).ok_or_else(|| "that is too much".to_owned())
 }
 
 /// Write a starter pipeline and schema.

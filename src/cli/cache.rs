@@ -1,38 +1,115 @@
 //! `netsec cache`.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::json;
 
-use crate::app::workspace::{AppError, Workspace};
-use crate::cli::args::{Cache, CacheAction};
+use crate::app::artifacts::Verified;
+use crate::app::sweep::Keep;
+use crate::app::workspace::{AppError, Terms, Wish, Workspace};
+use crate::base::cancel::Cancel;
+use crate::cli::args::{Cache, CacheAction, Choose};
 use crate::cli::exit::Exit;
-use crate::cli::out;
+use crate::cli::{interrupt, out, run};
 use crate::reporter::table;
 
-/// Checks or counts what the cache holds.
+/// Checks, counts or clears what the cache holds.
 ///
 /// # Errors
 /// Ledger or disk failed.
 pub fn cache(workspace: &Workspace, args: &Cache) -> Result<Exit, AppError> {
     match args.action {
-        CacheAction::Verify { json } => verify(workspace, json),
+        CacheAction::Verify { repair, json } => verify(workspace, repair, json),
         CacheAction::Stats { json } => stats(workspace, json),
+        CacheAction::Gc { keep_runs, keep_days, max_size, apply, json } => {
+            let keep = Keep { runs: keep_runs, age_ms: None, bytes: max_size }.days(keep_days);
+            gc(workspace, &keep, apply, json)
+        }
     }
 }
 
-fn verify(workspace: &Workspace, json: bool) -> Result<Exit, AppError> {
-    let verified = workspace.verify()?;
+fn verify(workspace: &Workspace, repair: bool, json: bool) -> Result<Exit, AppError> {
+    let mut verified = workspace.verify()?;
+    if repair && !verified.bad.is_empty() {
+        tell_bad(&verified)?;
+        mend(workspace, &verified)?;
+        verified = workspace.verify()?;
+    }
     if json {
         out::json(&json!({"sound": verified.sound, "bad": verified.bad}))?;
     } else {
-        for line in &verified.bad {
-            out::data(format!("{line}\n").as_bytes())?;
-        }
+        tell_bad(&verified)?;
         out::say(&format!("{} blobs are sound, {} bad", verified.sound, verified.bad.len()));
-        if !verified.bad.is_empty() {
-            out::say("a run sets damaged blobs aside, and makes again what it needs of them and of what is missing");
+        if !verified.bad.is_empty() && !repair {
+            out::say("`--repair` sets damaged blobs aside and runs the stages that made them");
+        } else if !verified.bad.is_empty() {
+            out::say("what is still bad was made by stages or parameters that the pipelines do not have any more");
         }
     }
     Ok(if verified.bad.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+fn tell_bad(verified: &Verified) -> Result<(), AppError> {
+    verified.bad.iter().try_for_each(|line| Ok(out::data(format!("{line}\n").as_bytes())?))
+}
+
+/// Sets damaged blobs aside and runs the stages whose outputs are gone, pipeline by pipeline.
+fn mend(workspace: &Workspace, verified: &Verified) -> Result<(), AppError> {
+    workspace.set_aside_damaged()?;
+    let mut stages: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (pipeline, stage) in &verified.lost {
+        stages.entry(pipeline).or_default().insert(stage);
+    }
+    for (pipeline, stages) in stages {
+        let loaded = match run::load(workspace, pipeline, &Choose::default()) {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                out::say(&format!("`{pipeline}` cannot be run: {error}"));
+                continue;
+            }
+        };
+        let until: Vec<String> =
+            stages.into_iter().filter(|stage| loaded.stages(stage).is_ok()).map(str::to_owned).collect();
+        if !until.is_empty() {
+            with_terms(|terms| workspace.run(&loaded, &Wish { until, ..Wish::default() }, terms))?;
+        }
+    }
+    Ok(())
+}
+
+fn with_terms<T>(carry_out: impl FnOnce(&Terms<'_>) -> Result<T, AppError>) -> Result<T, AppError> {
+    let cancel = Cancel::new();
+    interrupt::listen(&cancel);
+    carry_out(&run::terms(&cancel, run::cores(), None, true, crate::cli::args::LogFormat::Text))
+}
+
+fn gc(workspace: &Workspace, keep: &Keep, apply: bool, json: bool) -> Result<Exit, AppError> {
+    let removal = match apply {
+        true => with_terms(|terms| workspace.sweep(keep, terms))?,
+        false => workspace.sweepable(keep)?,
+    };
+    if json {
+        out::json(&json!({"applied": apply, "removal": removal}))?;
+        return Ok(Exit::Done);
+    }
+    let row =
+        |name: &str, count: usize, bytes: u64| vec![name.to_owned(), format!("{count} blobs"), table::size(bytes)];
+    let rows = [
+        row(if apply { "removed" } else { "can go" }, removal.blobs.len(), removal.bytes),
+        row("kept", removal.kept_blobs, removal.kept_bytes),
+    ];
+    out::data(table::columns(&rows).as_bytes())?;
+    out::say(&format!(
+        "kept for {} runs and all refs; {} logs and damaged files {}",
+        removal.kept_runs.len(),
+        removal.files.len(),
+        if apply { "removed" } else { "can go" }
+    ));
+    let is_nothing = removal.blobs.is_empty() && removal.files.is_empty();
+    if !apply && !is_nothing {
+        out::say("nothing was removed: `--apply` removes it");
+    }
+    Ok(Exit::Done)
 }
 
 fn stats(workspace: &Workspace, json: bool) -> Result<Exit, AppError> {
@@ -49,5 +126,16 @@ fn stats(workspace: &Workspace, json: bool) -> Result<Exit, AppError> {
         row("runs", stats.runs.to_string()),
     ];
     out::data(table::columns(&rows).as_bytes())?;
+    let mut stages: Vec<_> = stats.stages.iter().collect();
+    stages.sort_by_key(|stage| std::cmp::Reverse(stage.bytes));
+    let mut rows = vec![["pipeline", "stage", "actions", "blobs", "size"].map(str::to_owned).to_vec()];
+    rows.extend(stages.into_iter().map(|stage| {
+        let counts = [stage.actions, stage.blobs].map(|count| count.to_string());
+        let [actions, blobs] = counts;
+        vec![stage.pipeline.clone(), stage.stage.clone(), actions, blobs, table::size(stage.bytes)]
+    }));
+    if rows.len() > 1 {
+        out::data(format!("\n{}", table::columns(&rows)).as_bytes())?;
+    }
     Ok(Exit::Done)
 }

@@ -8,7 +8,9 @@ use clap::Parser;
 use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args::{Arguments, Command};
 use crate::cli::exit::{Exit, of_error};
-use crate::cli::{cache, cat, check, completions, explain, graph, init, lineage, out, run, runs, schema, status};
+use crate::cli::{
+    cache, carry, cat, check, completions, explain, graph, init, lineage, out, run, runs, schema, status,
+};
 use crate::reporter::problem;
 
 /// Reads the command line, carries it out, and returns the exit code.
@@ -53,6 +55,8 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
         Command::Graph(args) => graph::graph(&workspace, args),
         Command::Schema(args) => schema::schema(args),
         Command::Cache(args) => cache::cache(&workspace, args),
+        Command::Export(args) => carry::export(&workspace, args),
+        Command::Import(args) => carry::import(&workspace, args),
         Command::Init(args) => init::init(&workspace, args),
         Command::Completions(args) => completions::completions(args),
     }

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod cache;
+pub mod carry;
 pub mod cat;
 pub mod check;
 pub mod completions;

@@ -30,16 +30,10 @@ pub fn run(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
         // Fails only if the pool is there already, which it is not.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global();
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let cancel = Cancel::new();
-    let terms = Terms {
-        jobs: args.jobs.map_or(cores, usize::from),
-        max_failures: args.max_failures.map(|most| most as usize),
-        wait: !args.no_wait,
-        cancel: &cancel,
-        waiting: &|holder| out::say(&format!("waiting for {holder}")),
-        sinks: &|log| sinks(log, args.log_format),
-    };
+    let jobs = args.jobs.map_or_else(cores, usize::from);
+    let max_failures = args.max_failures.map(|most| most as usize);
+    let terms = terms(&cancel, jobs, max_failures, !args.no_wait, args.log_format);
     // What is told with `--json` needs every stage.
     if !(args.json || wish.force || wish.rehash) {
         let asked = Asked { file: &args.file, terms: &wish.terms(&choices(&args.part.choose)) };
@@ -55,6 +49,20 @@ pub fn run(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
         out::json(&table::summary_json(run, &args.file, outcome, summary.seconds, &summary.stages))?;
     }
     Ok(of_stages(&summary.stages))
+}
+
+/// The terms of a run that is told on the standard error.
+pub fn terms(cancel: &Cancel, jobs: usize, max_failures: Option<usize>, wait: bool, format: LogFormat) -> Terms<'_> {
+    let sinks: &'static dyn Fn(&Path) -> Sinks = match format {
+        LogFormat::Json => &|log| sinks(log, LogFormat::Json),
+        LogFormat::Text => &|log| sinks(log, LogFormat::Text),
+    };
+    Terms { jobs, max_failures, wait, cancel, waiting: &|holder| out::say(&format!("waiting for {holder}")), sinks }
+}
+
+/// How many cores there are.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Loads a pipeline with all kinds and the process's environment.

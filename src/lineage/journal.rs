@@ -64,6 +64,14 @@ pub fn encode(entries: &[Entry]) -> Vec<u8> {
     rmp_serde::to_vec_named(entries).expect("plain data serialises")
 }
 
+/// Reads a commit's body.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn decode(body: &[u8]) -> Result<Vec<Entry>, String> {
+    rmp_serde::from_slice(body).map_err(|error| format!("a record cannot be read: {error}"))
+}
+
 /// Reads a journal's commits, up to the first that is not whole: what is being written, or was when the
 /// process was killed.
 ///
@@ -78,7 +86,7 @@ pub fn read(path: &Path) -> Result<Vec<Vec<Entry>>, DiskError> {
         return if torn { Ok(commits) } else { Err(odd("it is no journal of this version of netsec".to_owned())) };
     };
     while let Some((body, after)) = frame(rest) {
-        commits.push(rmp_serde::from_slice(body).map_err(|error| odd(format!("a record cannot be read: {error}")))?);
+        commits.push(decode(body).map_err(odd)?);
         rest = after;
     }
     Ok(commits)

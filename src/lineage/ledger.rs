@@ -95,6 +95,7 @@ const RUN: u8 = b'r';
 const STAGES: u8 = b's';
 const LATEST: u8 = b'l';
 const REF: u8 = b'f';
+const SWEPT: u8 = b'x';
 const META: &[u8] = b"v";
 const MARK: &[u8] = b"w";
 
@@ -266,6 +267,9 @@ impl Ledger {
                 }
                 Entry::Run(record) => self.run_changes(record, &mut changes)?,
                 Entry::Move(step) => self.step(&mut refs, step)?,
+                Entry::Swept(digests) => {
+                    changes.extend(digests.iter().map(|digest| (join(SWEPT, &[digest.as_bytes()]), Vec::new())));
+                }
             }
         }
         changes.extend(refs.iter().map(|(name, state)| (join(REF, &[name.as_str().as_bytes()]), encode(state))));
@@ -370,6 +374,23 @@ impl Ledger {
     /// The database failed or the record cannot be read.
     pub fn reference(&self, name: &RefName) -> Result<RefState> {
         Ok(self.read(&join(REF, &[name.as_str().as_bytes()]))?.unwrap_or_default())
+    }
+
+    /// Returns every pointer with its name.
+    ///
+    /// # Errors
+    /// The database failed or a record cannot be read.
+    pub fn references(&self) -> Result<Vec<(String, RefState)>> {
+        let pairs = self.scan(&[REF])?.into_iter();
+        pairs.map(|(key, value)| Ok((String::from_utf8_lossy(&key[1..]).into_owned(), decode(&value)?))).collect()
+    }
+
+    /// Returns whether a blob was removed because nothing kept needed it. It may have been made again since.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn is_swept(&self, digest: &Digest) -> Result<bool> {
+        Ok(self.get(&join(SWEPT, &[digest.as_bytes()]))?.is_some())
     }
 
     /// Returns the keys of the actions that made an artifact.

@@ -176,4 +176,6 @@ pub enum Entry {
     Run(Box<RunRecord>),
     /// A pointer that moved.
     Move(RefMove),
+    /// Blobs that were removed because nothing kept needed them.
+    Swept(Vec<Digest>),
 }

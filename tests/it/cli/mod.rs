@@ -1,5 +1,6 @@
 //! What people and scripts see: one file a command or a story.
 
+mod cache;
 mod crash;
 mod init;
 mod reports;

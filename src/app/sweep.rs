@@ -1,0 +1,180 @@
+//! What can go from the cache: marked from refs and kept runs, told as a plan, then removed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::app::artifacts::blobs;
+use crate::app::run::next_run;
+use crate::app::workspace::{Reading, Result, Terms, Workspace};
+use crate::base::clock::{self, Clock};
+use crate::base::digest::Digest;
+use crate::base::disk;
+use crate::base::outcome::Outcome;
+use crate::lineage::journal::Journal;
+use crate::lineage::ledger::Ledger;
+use crate::lineage::record::{ActionRecord, Entry, RunRecord};
+use crate::lineage::sled;
+use crate::plan::standing;
+use crate::store::blob::Store;
+use crate::store::local::Local;
+
+/// What is to be kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// The latest runs of each pipeline.
+    pub runs: usize,
+    /// Every run that began so many milliseconds ago or later.
+    pub age_ms: Option<u64>,
+    /// At most so many bytes: of the runs above, the oldest are given up until the rest fits. What refs point at stays.
+    pub bytes: Option<u64>,
+}
+
+/// What a sweep removes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Removal {
+    /// Blobs nothing kept needs, with their sizes.
+    pub blobs: Vec<(Digest, u64)>,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How many blobs stay.
+    pub kept_blobs: usize,
+    /// Their bytes.
+    pub kept_bytes: u64,
+    /// The runs whose outputs stay.
+    pub kept_runs: Vec<String>,
+    /// Event logs of other runs, and damaged files that were set aside.
+    pub files: Vec<PathBuf>,
+}
+
+const DAY_MS: u64 = 86_400_000;
+
+impl Keep {
+    /// Keeps the runs of the last days, whatever else is kept.
+    #[must_use]
+    pub fn days(self, days: Option<u32>) -> Self {
+        Self { age_ms: days.map(|days| u64::from(days) * DAY_MS), ..self }
+    }
+}
+
+impl Workspace {
+    /// Finds what can go, without removing anything.
+    ///
+    /// # Errors
+    /// Ledger or disk failed.
+    pub fn sweepable(&self, keep: &Keep) -> Result<Removal> {
+        let Reading { ledger, .. } = &self.reading()?;
+        self.removal(ledger, &self.store(), keep)
+    }
+
+    /// Removes what can go. No run can begin meanwhile. Records stay, and tell that the bytes were removed.
+    ///
+    /// # Errors
+    /// `Busy`, `Stopped`; ledger or disk failed: then some of it is removed, and nothing else.
+    pub fn sweep(&self, keep: &Keep, terms: &Terms<'_>) -> Result<Removal> {
+        let _lock = self.lock(terms)?;
+        let runs = self.cache.join("runs");
+        let run = next_run(&runs, clock::System.now_ms())?;
+        let (ledger, _) = sled::open(&self.cache)?;
+        let ledger = ledger.with_journal(Journal::of(&runs, &run));
+        let store = self.store();
+        let removal = self.removal(&ledger, &store, keep)?;
+        standing::forget(&self.cache)?;
+        if !removal.blobs.is_empty() {
+            // Told before it is done: a blob that is there although it may be gone is no fault.
+            ledger.commit(&[Entry::Swept(removal.blobs.iter().map(|(digest, _)| *digest).collect())])?;
+        }
+        for (digest, _) in &removal.blobs {
+            store.remove(digest)?;
+        }
+        for path in &removal.files {
+            disk::remove_dir(path)?;
+        }
+        ledger.flush()?;
+        Ok(removal)
+    }
+
+    fn removal(&self, ledger: &Ledger, store: &Local, keep: &Keep) -> Result<Removal> {
+        let listed: BTreeMap<Digest, u64> = store.list()?.into_iter().collect();
+        let size = |digests: &BTreeSet<Digest>| digests.iter().filter_map(|digest| listed.get(digest)).sum::<u64>();
+        let mut kept = BTreeSet::new();
+        for (_, state) in ledger.references()? {
+            let latest = state.moves.last();
+            for digest in latest.into_iter().flat_map(|step| [Some(step.to), step.from]).flatten() {
+                mark_artifact(store, &digest, &mut kept);
+            }
+            if let Some(record) = latest.map(|step| ledger.action(&step.evidence)).transpose()?.flatten() {
+                mark_record(store, &record, &mut kept);
+            }
+        }
+        let mut removal = Removal::default();
+        let mut is_full = false;
+        for run in chosen(&ledger.runs()?, keep, clock::System.now_ms()) {
+            let mut with = kept.clone();
+            let Some(whole) = ledger.run(&run.run)? else { continue };
+            for key in whole.stages.iter().filter_map(|stage| stage.key) {
+                mark_action(ledger, store, &key, &mut with)?;
+            }
+            // The latest run is needed first: one that does not fit any more ends it.
+            is_full |= keep.bytes.is_some_and(|most| size(&with) > most);
+            if !is_full {
+                kept = with;
+                removal.kept_runs.push(run.run.to_string());
+            }
+        }
+        removal.kept_bytes = size(&kept);
+        removal.kept_blobs = kept.iter().filter(|digest| listed.contains_key(*digest)).count();
+        removal.blobs = listed.into_iter().filter(|(digest, _)| !kept.contains(digest)).collect();
+        removal.bytes = removal.blobs.iter().map(|(_, size)| size).sum();
+        removal.files = self.removable_files(&removal.kept_runs)?;
+        Ok(removal)
+    }
+
+    fn removable_files(&self, kept_runs: &[String]) -> Result<Vec<PathBuf>> {
+        let is_log = |path: &PathBuf| {
+            let is_kept = path.file_stem().is_some_and(|stem| kept_runs.iter().any(|run| stem == run.as_str()));
+            path.extension().is_some_and(|ending| ending == "jsonl") && !is_kept
+        };
+        let mut files: Vec<PathBuf> = disk::list(&self.cache.join("runs"))?.into_iter().filter(is_log).collect();
+        files.extend(disk::list(&self.cache.join("bad"))?);
+        Ok(files)
+    }
+}
+
+/// The runs to be kept, the latest first. Runs that made nothing do not count.
+fn chosen(runs: &[RunRecord], keep: &Keep, now_ms: u64) -> Vec<RunRecord> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut chosen = Vec::new();
+    for run in runs.iter().rev() {
+        let count = counts.entry(&run.pipeline).or_default();
+        let is_young = keep.age_ms.is_some_and(|age| now_ms.saturating_sub(run.started_ms) <= age);
+        if *count < keep.runs || is_young {
+            chosen.push(run.clone());
+        }
+        let made_nothing = run.counts.keys().all(|outcome| *outcome == Outcome::Reused);
+        *count += usize::from(!made_nothing);
+    }
+    chosen
+}
+
+fn mark_action(ledger: &Ledger, store: &Local, key: &Digest, kept: &mut BTreeSet<Digest>) -> Result<()> {
+    let Some(record) = ledger.action(key)? else { return Ok(()) };
+    mark_record(store, &record, kept);
+    // The parts a stage was made of: with them, a change of the stage costs only what changed.
+    for input in record.inputs.iter().filter(|input| input.text == format!("{}.{}", record.stage, input.port)) {
+        kept.extend(input.digest);
+    }
+    Ok(())
+}
+
+fn mark_record(store: &Local, record: &ActionRecord, kept: &mut BTreeSet<Digest>) {
+    kept.extend(blobs(store, &record.outputs).into_iter().map(|(_, digest)| digest));
+}
+
+/// An artifact of which it is not known whether it is a directory.
+fn mark_artifact(store: &Local, digest: &Digest, kept: &mut BTreeSet<Digest>) {
+    kept.insert(*digest);
+    let artifact = crate::base::artifact::Artifact { port: String::new(), digest: *digest, size: 0, directory: true };
+    kept.extend(blobs(store, &[artifact]).into_iter().map(|(_, digest)| digest));
+}
