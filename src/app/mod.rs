@@ -2,6 +2,7 @@
 
 pub mod artifacts;
 pub mod carry;
+pub mod guard;
 pub mod run;
 pub mod sweep;
 pub mod unchanged;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::app::guard::Guard;
 use crate::app::workspace::{AppError, Loaded, Result, Terms, Wish, Workspace};
 use crate::base::clock::{self, Clock};
 use crate::base::disk::{self, DiskError};
@@ -19,6 +20,7 @@ use crate::lineage::sled;
 use crate::plan::decide::Verdict;
 use crate::plan::standing;
 use crate::plan::whole::{Decision, Plan, Planner, Sources};
+use crate::stage::error::StageError;
 use crate::store::blob::Store;
 use crate::store::local::Local;
 
@@ -58,7 +60,7 @@ impl Workspace {
     pub fn run(&self, loaded: &Loaded, wish: &Wish, terms: &Terms<'_>) -> Result<Summary> {
         self.prepare()?;
         let clock = clock::System;
-        let _lock = self.lock(terms)?;
+        let lock = self.lock(terms)?;
         let runs = self.cache.join("runs");
         let started_ms = clock.now_ms();
         let run = next_run(&runs, started_ms)?;
@@ -88,6 +90,7 @@ impl Workspace {
         if let Err(error) = swept {
             voice.warn("cache::scratch", &format!("{error}; what an earlier run left there stays"));
         }
+        let guard = Guard::new(terms.guard.clone(), format!("{run}.{}", std::process::id()), &lock);
         let setup = Setup {
             planner: &planner,
             store: Arc::clone(&store),
@@ -98,6 +101,7 @@ impl Workspace {
             host: host(),
             jobs: terms.jobs,
             max_failures: terms.max_failures,
+            mark: &|| guard.mark().map(str::to_owned).map_err(|error| StageError::Storage(error.to_string())),
         };
         let is_reused = |decision: &Decision| matches!(decision.verdict, Verdict::Reuse(_));
         if loaded.pipeline.has_ref() || !plan.decisions.values().all(is_reused) {

@@ -124,6 +124,8 @@ pub struct Terms<'a> {
     pub jobs: usize,
     /// After so many failures nothing more is begun.
     pub max_failures: Option<usize>,
+    /// The program that guards the run, which is netsec itself.
+    pub guard: Option<PathBuf>,
     /// Whether to wait for another run to end.
     pub wait: bool,
     /// Raised when the run is to stop.

@@ -363,6 +363,12 @@ impl Lock {
         }
     }
 
+    /// Returns the lock's file for a process that is to hold the lock too, until both have let it go or this one gives it
+    /// back.
+    pub fn share(&self) -> io::Result<File> {
+        self.0.try_clone()
+    }
+
     /// Replaces what the lock's file says of its holder.
     pub fn describe(&mut self, path: &Path, text: &str) -> Result<()> {
         named("write", path, self.0.set_len(0).and_then(|()| self.0.write_all(text.as_bytes())))

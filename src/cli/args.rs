@@ -60,6 +60,12 @@ pub enum Command {
     Init(Init),
     /// Print a completion script for a shell
     Completions(Completions),
+    /// End what a run started if the run is killed; started by the run itself
+    #[command(hide = true)]
+    Guard {
+        /// The mark its programs carry
+        mark: String,
+    },
 }
 
 /// What is chosen for a pipeline from outside.

@@ -9,7 +9,7 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args::{Arguments, Command};
 use crate::cli::exit::{Exit, of_error};
 use crate::cli::{
-    cache, carry, cat, check, completions, explain, graph, init, lineage, out, run, runs, schema, status,
+    cache, carry, cat, check, completions, explain, graph, guard, init, lineage, out, run, runs, schema, status,
 };
 use crate::reporter::problem;
 
@@ -58,6 +58,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
         Command::Export(args) => carry::export(&workspace, args),
         Command::Import(args) => carry::import(&workspace, args),
         Command::Init(args) => init::init(&workspace, args),
+        Command::Guard { mark } => Ok(guard::guard(mark)),
         Command::Completions(args) => completions::completions(args),
     }
 }

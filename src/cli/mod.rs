@@ -10,6 +10,7 @@ pub mod entry;
 pub mod exit;
 pub mod explain;
 pub mod graph;
+pub mod guard;
 pub mod init;
 pub mod interrupt;
 pub mod lineage;

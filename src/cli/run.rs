@@ -57,7 +57,16 @@ pub fn terms(cancel: &Cancel, jobs: usize, max_failures: Option<usize>, wait: bo
         LogFormat::Json => &|log| sinks(log, LogFormat::Json),
         LogFormat::Text => &|log| sinks(log, LogFormat::Text),
     };
-    Terms { jobs, max_failures, wait, cancel, waiting: &|holder| out::say(&format!("waiting for {holder}")), sinks }
+    let guard = std::env::current_exe().ok();
+    Terms {
+        jobs,
+        max_failures,
+        guard,
+        wait,
+        cancel,
+        waiting: &|holder| out::say(&format!("waiting for {holder}")),
+        sinks,
+    }
 }
 
 /// How many cores there are.

@@ -27,6 +27,7 @@ use crate::pipeline::check::StageSpec;
 use crate::plan::decide::{DecideError, Verdict, Why};
 use crate::plan::key::Ingredients;
 use crate::plan::whole::{Decision, KnownOutputs, Plan, Planner};
+use crate::stage::io::Mark;
 use crate::store::blob::{Store, StoreError};
 
 /// How long the driver sleeps at most before it looks at the cancel token.
@@ -52,6 +53,8 @@ pub struct Setup<'a> {
     pub jobs: usize,
     /// After so many failures nothing more is begun.
     pub max_failures: Option<usize>,
+    /// Gives the mark of the run to what stages start.
+    pub mark: Mark<'a>,
 }
 
 /// What came of a run.
@@ -127,6 +130,7 @@ pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Su
                     clock: setup.clock,
                     run: &setup.run,
                     host: &setup.host,
+                    mark: setup.mark,
                 };
                 work(&bench, slots, &tasks, &to_driver);
             });

@@ -17,7 +17,7 @@ use crate::lineage::record::{ActionRecord, Entry, InputRecord};
 use crate::plan::decide::{DecideError, lost};
 use crate::plan::key::Ingredients;
 use crate::stage::error::StageError;
-use crate::stage::io::Context;
+use crate::stage::io::{Context, Mark};
 use crate::stage::memo::{Body, Memo, Part};
 
 /// The sub-actions of one running stage.
@@ -41,6 +41,7 @@ pub(crate) struct PartContext<'a> {
     pub(crate) cancel: &'a Cancel,
     pub(crate) progress: &'a (dyn Fn(u64, u64, &str) + Sync),
     pub(crate) scratch: &'a std::path::Path,
+    pub(crate) mark: Mark<'a>,
 }
 
 impl Memo for Parts<'_> {
@@ -91,9 +92,9 @@ impl Memo for Parts<'_> {
 
 impl Parts<'_> {
     fn part(&self, at: usize, part: &Part, body: Body<'_>) -> Result<Vec<u8>, StageError> {
-        let PartContext { cancel, progress, scratch } = self.context;
+        let PartContext { cancel, progress, scratch, mark } = self.context;
         let seed = self.ingredients.seed;
-        let context = Context { seed: seed.unwrap_or_default(), cancel, progress, scratch, memo: self };
+        let context = Context { seed: seed.unwrap_or_default(), cancel, progress, scratch, mark, memo: self };
         context.check()?;
         let inputs = part.inputs.iter().filter_map(|port| {
             let content = self.ingredients.inputs.get(*port)?;

@@ -22,7 +22,7 @@ use crate::plan::files::{self, SourceFile};
 use crate::plan::key::Ingredients;
 use crate::plan::whole::Sources;
 use crate::stage::error::StageError;
-use crate::stage::io::{Content, Context, Files, Input, Inputs, Made, Outputs};
+use crate::stage::io::{Content, Context, Files, Input, Inputs, Made, Mark, Outputs};
 use crate::store::blob::{Store, StoreError};
 use crate::store::manifest::{FileEntry, Manifest};
 
@@ -61,6 +61,8 @@ pub struct Bench<'a> {
     pub run: &'a RunId,
     /// The machine.
     pub host: &'a str,
+    /// Gives the mark of the run.
+    pub mark: Mark<'a>,
 }
 
 struct Blob(Arc<dyn Store>, Digest);
@@ -113,13 +115,13 @@ pub(crate) fn perform<T>(
         slots,
         stage,
         ingredients,
-        context: PartContext { cancel, progress: &progress, scratch: &scratch },
+        context: PartContext { cancel, progress: &progress, scratch: &scratch, mark: bench.mark },
         to_driver: Mutex::new(to_driver.clone()),
         made: Mutex::default(),
     };
     let result = inputs(bench, stage, ingredients).and_then(|inputs| {
         let seed = ingredients.seed.unwrap_or_default();
-        let context = Context { seed, cancel, progress: &progress, scratch: &scratch, memo: &memo };
+        let context = Context { seed, cancel, progress: &progress, scratch: &scratch, mark: bench.mark, memo: &memo };
         context.check()?;
         let held = start();
         let ran = run(bench, stage, &inputs, &mut outputs, &context);

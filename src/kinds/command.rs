@@ -7,7 +7,7 @@ use crate::base::disk;
 use crate::base::secret::Secret;
 use crate::kinds::program::{End, Ended, PATH, Program, Said};
 use crate::stage::error::StageError;
-use crate::stage::io::{Context, Inputs, Outputs};
+use crate::stage::io::{Context, Inputs, MARK, Outputs};
 use crate::stage::kind::{Kind, Stage};
 use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
@@ -122,10 +122,11 @@ impl Stage for Command {
                 written.map_err(storage)?;
             }
         }
+        let mark = (context.mark)()?;
         let program = Program {
             run: &self.run,
             folder,
-            env: self.environment(folder)?,
+            env: self.environment(folder, &mark)?,
             spools: ["stdout", "stderr"].map(|name| folder.with_extension(name)),
             timeout: self.timeout,
         };
@@ -167,10 +168,17 @@ impl Stage for Command {
 
 impl Command {
     /// All that the program sees of the environment.
-    fn environment<'a>(&'a self, folder: &'a Path) -> Result<Vec<(&'a str, &'a str)>, StageError> {
+    fn environment<'a>(&'a self, folder: &'a Path, mark: &'a str) -> Result<Vec<(&'a str, &'a str)>, StageError> {
         let folder =
             folder.to_str().ok_or_else(|| StageError::Failed("the workspace's path is not UTF-8".to_owned()))?;
-        let mut env = vec![("PATH", PATH), ("HOME", folder), ("TMPDIR", folder), ("LANG", "C.UTF-8"), ("TZ", "UTC")];
+        let mut env = vec![
+            (MARK, mark),
+            ("PATH", PATH),
+            ("HOME", folder),
+            ("TMPDIR", folder),
+            ("LANG", "C.UTF-8"),
+            ("TZ", "UTC"),
+        ];
         env.extend(self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         env.extend(self.secrets.iter().map(|(name, secret)| (name.as_str(), secret.reveal())));
         Ok(env)

@@ -119,6 +119,12 @@ impl Outputs {
     }
 }
 
+/// The environment variable that marks what a stage starts outside of this process.
+pub const MARK: &str = "NETSEC_RUN";
+
+/// Gives the mark of the run, and sees to it that what carries it ends with the run.
+pub type Mark<'a> = &'a (dyn Fn() -> Result<String, StageError> + Sync);
+
 /// What a stage may ask of its surroundings.
 pub struct Context<'a> {
     /// The pipeline's seed; only for kinds that declare `seeded`.
@@ -129,6 +135,8 @@ pub struct Context<'a> {
     pub progress: &'a (dyn Fn(u64, u64, &str) + Sync),
     /// An empty folder of its own, gone afterwards.
     pub scratch: &'a Path,
+    /// Gives the value of `MARK` for programs the stage starts.
+    pub mark: Mark<'a>,
     /// Carries out smaller actions of the stage's own.
     pub memo: &'a dyn Memo,
 }

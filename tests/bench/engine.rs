@@ -65,6 +65,7 @@ fn run(folder: &Path) -> Duration {
     let terms = Terms {
         jobs: 2,
         max_failures: None,
+        guard: None,
         wait: false,
         cancel: &cancel,
         waiting: &|_| {},

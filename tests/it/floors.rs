@@ -37,7 +37,7 @@ const CRATES: [(&str, &[&str]); 14] = [
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),
     ("tokio", &["source/", "cli/interrupt.rs"]),
-    ("rustix", &["base/disk.rs", "kinds/program.rs"]),
+    ("rustix", &["base/disk.rs", "kinds/program.rs", "cli/guard.rs"]),
     ("miette", &["reporter/problem.rs"]),
     ("indicatif", &["reporter/console.rs"]),
     ("glob", &["plan/files.rs"]),

@@ -290,6 +290,7 @@ fn carry_out(
     let terms = Terms {
         jobs,
         max_failures,
+        guard: None,
         wait: false,
         cancel,
         waiting: &|_| {},

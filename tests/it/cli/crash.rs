@@ -101,3 +101,36 @@ fn queries_are_answered_while_a_run_is_going_on() {
 fn rustix_pid(child: &std::process::Child) -> rustix::process::Pid {
     rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap()
 }
+
+/// The processes that carry an environment variable.
+fn carriers(variable: &str) -> usize {
+    let folders = netsec::base::disk::list(std::path::Path::new("/proc")).unwrap();
+    let environments = folders.iter().filter_map(|folder| std::fs::read(folder.join("environ")).ok());
+    environments.filter(|all| all.split(|byte| *byte == 0).any(|one| one == variable.as_bytes())).count()
+}
+
+#[test]
+fn what_a_killed_run_started_ends_with_it() {
+    let world = World::new();
+    let own = format!("OWN={}", world.root().display());
+    // One program stays in its group, one leaves it; both would write once more if they lived.
+    world.write(
+        "p.yaml",
+        format!(
+            "stages:\n  a: {{ kind: command, with: {{ run: [sh, -c, 'setsid sleep 601 & sleep 602'], env: {{ OWN: '{}' }} }} }}\n",
+            world.root().display()
+        ),
+    );
+    let mut child = world.command(&["run", "p.yaml"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().contains("running")));
+    while carriers(&own) < 3 {
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The workspace is free only when all of them are gone.
+    world.write("p.yaml", "stages: { b: { kind: command, with: { run: [echo, hi] } } }\n");
+    assert_eq!(world.run(&["p.yaml"])["outcome"], "succeeded");
+    assert_eq!(carriers(&own), 0);
+}

@@ -167,6 +167,7 @@ fn drive_with(
         host: "test".to_owned(),
         jobs: 2,
         max_failures: None,
+        mark: &|| Ok(String::new()),
     };
     let summary = drive(&setup, &plan, &mut voice)?;
     let events = heard.0.lock().unwrap().clone();
@@ -256,6 +257,7 @@ fn a_run_that_is_stopped_keeps_what_is_finished() {
     let cancel = Cancel::new();
     let terms = netsec::app::workspace::Terms {
         max_failures: None,
+        guard: None,
         jobs: 2,
         wait: false,
         cancel: &cancel,
@@ -284,6 +286,7 @@ fn a_sink_that_fails_is_dropped_and_the_run_goes_on() {
     let sinks = heard.clone();
     let terms = netsec::app::workspace::Terms {
         max_failures: None,
+        guard: None,
         jobs: 1,
         wait: false,
         cancel: &Cancel::new(),
