@@ -58,6 +58,9 @@ pub enum EventKind {
         kind: String,
         /// Why it runs.
         why: String,
+        /// The stages it uses outputs of.
+        #[serde(default)]
+        needs: Vec<StageId>,
     },
     /// A running stage tells how far it is.
     StageProgress {

@@ -10,7 +10,7 @@ use crate::app::run::host;
 use crate::base::cancel::Cancel;
 use crate::base::clock::{self, Clock};
 use crate::base::disk::{self, DiskError, Lock, Signature};
-use crate::base::name::StageId;
+use crate::base::name::{RunId, StageId};
 use crate::base::nearest::suggest;
 use crate::base::problem::{Problem, Report};
 use crate::base::source::Source;
@@ -23,6 +23,7 @@ use crate::lineage::sled;
 use crate::pipeline::check::{Pipeline, Wiring, check};
 use crate::pipeline::gather::{Choice, gather};
 use crate::plan::decide::DecideError;
+use crate::plan::files;
 use crate::plan::whole::{Plan, Sources, missing, sources};
 use crate::stage::param::Env;
 use crate::stage::registry::Registry;
@@ -136,6 +137,10 @@ pub struct Terms<'a> {
     pub sinks: &'a dyn Fn(&Path) -> Sinks,
 }
 
+/// What the system told of files at one moment, by the text that names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glimpse(Vec<(String, Vec<Option<Signature>>)>);
+
 /// A ledger to read from; while it lives and holds the lock, no run can start.
 pub struct Reading {
     /// The records.
@@ -244,6 +249,39 @@ impl Workspace {
             None => sled::from_journals(&self.cache)?,
         };
         Ok(Reading { ledger, _lock: lock })
+    }
+
+    /// Returns where the log of a run is.
+    pub fn log(&self, run: &RunId) -> PathBuf {
+        self.cache.join("runs").join(format!("{run}.jsonl"))
+    }
+
+    /// Looks at all files a pipeline reads; without one, at the file itself.
+    pub fn glimpse(&self, file: &str, loaded: Option<&Loaded>) -> Glimpse {
+        let mut texts: Vec<String> = vec![file.to_owned()];
+        if let Some(loaded) = loaded {
+            texts.extend(loaded.files.iter().map(|(path, _)| path.to_string_lossy().into_owned()));
+            texts.extend(loaded.pipeline.wiring.files.iter().map(|(text, _)| text.clone()));
+        }
+        texts.sort();
+        texts.dedup();
+        self.look_again(&Glimpse(texts.into_iter().map(|text| (text, Vec::new())).collect()))
+    }
+
+    /// Looks again at what was looked at.
+    pub fn look_again(&self, before: &Glimpse) -> Glimpse {
+        let look = |path: &Path| match disk::look(path) {
+            Ok(disk::Entry::File(signature)) => Some(signature),
+            _ => None,
+        };
+        let one = |(text, _): &(String, Vec<Option<Signature>>)| {
+            let signatures = match files::paths(&self.root, text) {
+                Some(paths) => paths.iter().map(|path| look(path)).collect(),
+                None => vec![look(&self.root.join(text))],
+            };
+            (text.clone(), signatures)
+        };
+        Glimpse(before.0.iter().map(one).collect())
     }
 
     pub(crate) fn store(&self) -> Local {

@@ -50,6 +50,12 @@ pub enum Command {
     Graph(Graph),
     /// Print the JSON Schema of pipeline files, or their reference page
     Schema(Schema),
+    /// Run a pipeline, and again whenever a file it reads changes
+    Watch(Watch),
+    /// Show the events of a run again
+    Replay(Replay),
+    /// Draw what ran when, on which worker, and what the run waited for
+    Timeline(Timeline),
     /// Look after the cache
     Cache(Cache),
     /// Write a run, with all it made, to one file
@@ -244,6 +250,8 @@ pub enum GraphFormat {
     Dot,
     /// For Markdown
     Mermaid,
+    /// A page of its own, with what a run would do
+    Html,
     /// For scripts
     Json,
 }
@@ -271,6 +279,53 @@ pub struct Cache {
     /// How
     #[command(subcommand)]
     pub action: CacheAction,
+}
+
+/// Run a pipeline whenever it changes.
+#[derive(Args, Debug)]
+pub struct Watch {
+    /// The pipeline file
+    pub file: String,
+    /// Which part of it
+    #[command(flatten)]
+    pub part: Part,
+    /// End after this many runs
+    #[arg(long, value_name = "N")]
+    pub rounds: Option<u64>,
+}
+
+/// Show a run's events again.
+#[derive(Args, Debug)]
+pub struct Replay {
+    /// The run, as `netsec runs` names it [default: the latest]
+    pub run: Option<String>,
+    /// Print the events as they were recorded, one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Draw what ran when.
+#[derive(Args, Debug)]
+pub struct Timeline {
+    /// The run, as `netsec runs` names it [default: the latest]
+    pub run: Option<String>,
+    /// As what
+    #[arg(long, value_name = "FORMAT", default_value = "html")]
+    pub format: TimelineFormat,
+    /// Write it here instead of the standard output
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+}
+
+/// As what a timeline is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TimelineFormat {
+    /// A page of its own
+    Html,
+    /// For other pages
+    Svg,
+    /// For scripts
+    Json,
 }
 
 /// Write a run to a file.

@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::app::workspace::{AppError, Loaded, Workspace};
+use crate::app::workspace::{AppError, Loaded, Wish, Workspace};
 use crate::cli::args::{Graph, GraphFormat};
 use crate::cli::exit::Exit;
 use crate::cli::{out, run};
+use crate::plan::decide::Verdict;
+use crate::reporter::graph;
 
 /// Draws a pipeline.
 ///
@@ -16,9 +18,28 @@ pub fn graph(workspace: &Workspace, args: &Graph) -> Result<Exit, AppError> {
     match args.format {
         GraphFormat::Dot => out::data(loaded.dot().as_bytes())?,
         GraphFormat::Mermaid => out::data(loaded.mermaid().as_bytes())?,
+        GraphFormat::Html => out::data(html(workspace, &loaded)?.as_bytes())?,
         GraphFormat::Json => out::json(&nodes(&loaded))?,
     }
     Ok(Exit::Done)
+}
+
+fn html(workspace: &Workspace, loaded: &Loaded) -> Result<String, AppError> {
+    let plan = workspace.plan(loaded, &Wish::default())?;
+    let stage = |(number, stage): (usize, &crate::pipeline::check::StageSpec)| {
+        let (state, why) = match &plan.decisions[&number].verdict {
+            Verdict::Reuse(record) => ("reuse", format!("made by run {}", record.run)),
+            Verdict::Run(why) => ("run", why.short()),
+            Verdict::Wait(stages) => {
+                let names: Vec<&str> = stages.iter().map(|stage| stage.as_str()).collect();
+                ("wait", format!("for {}", names.join(", ")))
+            }
+        };
+        let (id, kind) = (stage.id.to_string(), stage.kind.name.to_owned());
+        graph::Box { id, kind, state, why, needs: loaded.graph.needs(number) }
+    };
+    let boxes: Vec<graph::Box> = loaded.pipeline.stages.iter().enumerate().map(stage).collect();
+    Ok(graph::html(&loaded.pipeline.name, &boxes))
 }
 
 fn nodes(loaded: &Loaded) -> Value {

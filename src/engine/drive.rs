@@ -370,7 +370,9 @@ impl Driver<'_, '_> {
                 let (id, kind) = (self.spec(stage).id.clone(), self.spec(stage).kind.name.to_owned());
                 let started = self.started.get_mut(&stage).expect("it was handed out");
                 started.at_ms = self.setup.clock.now_ms();
-                self.voice.tell(EventKind::StageStarted { stage: id, kind, why: started.why.clone() });
+                let stages = &self.setup.planner.pipeline.stages;
+                let needs = self.setup.planner.graph.needs(stage).iter().map(|need| stages[*need].id.clone()).collect();
+                self.voice.tell(EventKind::StageStarted { stage: id, kind, why: started.why.clone(), needs });
                 Ok(())
             }
             Message::Finished { stage, performed } => self.back(stage, *performed),

@@ -100,13 +100,21 @@ pub fn is_unchanged(source: &SourceFile) -> Result<bool, DiskError> {
 
 /// Lists the files of a directory or a glob by name, without reading any; `None` if it is neither or cannot be listed.
 pub fn names(root: &Path, text: &str) -> Option<Vec<String>> {
+    Some(list(root, text)?.into_iter().map(|(name, _)| name).collect())
+}
+
+/// Lists the files of a directory or a glob, as `names` does.
+pub fn paths(root: &Path, text: &str) -> Option<Vec<PathBuf>> {
+    Some(list(root, text)?.into_iter().map(|(_, path)| path).collect())
+}
+
+fn list(root: &Path, text: &str) -> Option<Vec<(String, PathBuf)>> {
     let path = root.join(text);
-    let files = match disk::look(&path) {
-        Ok(Entry::Directory) => disk::walk(&path).ok()?,
-        Ok(_) => return None,
-        Err(_) => matches(root, text).ok()?,
-    };
-    Some(files.into_iter().map(|(name, _)| name).collect())
+    match disk::look(&path) {
+        Ok(Entry::Directory) => disk::walk(&path).ok(),
+        Ok(_) => None,
+        Err(_) => matches(root, text).ok(),
+    }
 }
 
 fn part(name: String, path: PathBuf, signature: Signature, known: &Known) -> Result<Part, FilesError> {

@@ -5,3 +5,4 @@ mod crash;
 mod init;
 mod reports;
 mod tour;
+mod views;
