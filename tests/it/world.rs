@@ -57,14 +57,14 @@ pub(crate) fn shared(name: &str) -> Option<PathBuf> {
     if path.exists() {
         return Some(path);
     }
-    eprintln_skip(name);
+    skip(&format!("the table `{name}` is not here"));
     None
 }
 
 #[cfg(feature = "kinds")]
 #[expect(clippy::print_stderr, reason = "a skipped test says that it was skipped")]
-fn eprintln_skip(name: &str) {
-    eprintln!("skipped: the table `{name}` is not here");
+pub(crate) fn skip(why: &str) {
+    eprintln!("skipped: {why}");
 }
 
 /// Compares a generated file with what it should be; `NETSEC_UPDATE=1` writes it instead.

@@ -3,6 +3,7 @@
 mod cache;
 mod crash;
 mod init;
+mod matrix;
 mod reports;
 mod tour;
 mod views;
