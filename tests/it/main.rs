@@ -5,6 +5,7 @@
 mod engine;
 mod floors;
 mod laws;
+mod memory;
 mod toy;
 mod world;
 

@@ -134,3 +134,83 @@ fn what_a_killed_run_started_ends_with_it() {
     assert_eq!(world.run(&["p.yaml"])["outcome"], "succeeded");
     assert_eq!(carriers(&own), 0);
 }
+
+#[test]
+fn twenty_runs_at_once_make_everything_once() {
+    let world = World::new();
+    world.write("p.yaml", chains());
+    let spawn = |_| world.command(&["run", "p.yaml", "--json"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let children: Vec<_> = (0..20).map(spawn).map(Result::unwrap).collect();
+    let mut made = 0;
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        made += outcomes(&summary).iter().filter(|outcome| outcome.ends_with("made")).count();
+    }
+    assert_eq!(made, 12);
+    assert_eq!(world.netsec(&["cache", "verify"]).code, 0);
+}
+
+#[test]
+fn a_clock_that_goes_back_does_not_turn_the_order_of_runs() {
+    let world = World::new();
+    world.write("p.yaml", "stages: { a: { kind: command, with: { run: [echo, one] } } }\n");
+    let first = world.run(&["p.yaml"])["run"].as_str().unwrap().to_owned();
+    // As if the latest run had been made by a clock far ahead.
+    let runs = world.root().join("cache/runs");
+    std::fs::write(runs.join("20990101-000000-00000.records"), "netsec-journal-1\n").unwrap();
+    let text = "stages: { a: { kind: command, with: { run: [echo, two] } } }\n";
+    world.write("p.yaml", text);
+    let second = world.run(&["p.yaml"])["run"].as_str().unwrap().to_owned();
+    assert!(first < second && second.as_str() > "20990101-000000-00000", "{first} {second}");
+    let listed = world.ok(&["runs"]);
+    assert!(listed.find(&second) < listed.find(&first), "{listed}");
+    assert!(world.ok(&["status", "p.yaml"]).starts_with("reuse"));
+}
+
+#[test]
+fn a_workspace_that_cannot_be_written_can_still_be_asked() {
+    let world = World::new();
+    world.write("p.yaml", chains());
+    world.run(&["p.yaml"]);
+    let root = world.root().to_str().unwrap();
+    let protect = |mode: &str| {
+        let done = std::process::Command::new("chmod").args(["-R", mode, root]).status().unwrap();
+        assert!(done.success());
+    };
+    // The administrator may write anywhere: then it is asked as somebody else.
+    let is_root = rustix::process::geteuid().is_root();
+    let program = env!("CARGO_BIN_EXE_netsec");
+    let copied = world.root().join("netsec");
+    std::fs::copy(program, &copied).unwrap();
+    protect("a-w,a+rX");
+    let ask = |args: &[&str]| {
+        let mut command = match is_root {
+            true => {
+                let mut command = std::process::Command::new("setpriv");
+                command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&copied);
+                command
+            }
+            false => std::process::Command::new(&copied),
+        };
+        command.args(["-C", root]).args(args).current_dir("/").output()
+    };
+    let answers: Vec<_> =
+        [["runs", "-n3"].as_slice(), &["status", "p.yaml"], &["lineage", "a5.out"], &["cat", "a5.out"], &["cache", "stats"]]
+            .iter()
+            .map(|args| (args[0], ask(args)))
+            .collect();
+    let run = ask(&["run", "p.yaml"]);
+    protect("u+rwX");
+    for (what, answer) in answers {
+        let Ok(answer) = answer else {
+            crate::world::skip("setpriv is not installed");
+            return;
+        };
+        assert!(answer.status.success(), "{what}: {}", String::from_utf8_lossy(&answer.stderr));
+        assert!(!answer.stdout.is_empty(), "{what}");
+    }
+    let run = run.unwrap();
+    assert_eq!(run.status.code(), Some(5), "{}", String::from_utf8_lossy(&run.stderr));
+}

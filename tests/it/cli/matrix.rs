@@ -11,17 +11,30 @@ use crate::world::{World, digests, outcomes, package};
 const PIPELINE: &str = "\
 stages:
   a: { kind: command, inputs: { x: ./in.txt }, with: { run: [cat, x] } }
-  b: { kind: command, inputs: { x: a.stdout }, with: { run: [sh, -c, 'mkdir d; cat x >d/one; echo two >d/two'], outputs: { d: d } } }
+  b: { kind: command, inputs: { x: a.stdout }, with: { run: [sh, -c, 'set -e; mkdir d; cat x >d/one; echo two >d/two'], outputs: { d: d } } }
   c: { kind: command, inputs: { x: ./in.txt }, with: { run: [sh, -c, 'cat x x'] } }
   d: { kind: command, inputs: { b: b.d, c: c.stdout }, with: { run: [sh, -c, 'cat b/one c'] } }
 ";
 
 /// The calls by which a run changes the disk.
-const CALLS: [&str; 9] =
-    ["write", "rename", "fsync", "fdatasync", "mkdir", "unlink", "unlinkat", "chmod", "ftruncate"];
+const CALLS: [&str; 12] = [
+    "write",
+    "rename",
+    "fsync",
+    "fdatasync",
+    "mkdir",
+    "unlink",
+    "unlinkat",
+    "chmod",
+    "ftruncate",
+    "pwrite64",
+    "sync_file_range",
+    "copy_file_range",
+];
 
 /// What is done to the n-th call of a sort.
-const FAULTS: [(&str, &str); 3] = [("killed", "signal=KILL"), ("disk full", "error=ENOSPC"), ("disk broken", "error=EIO")];
+const FAULTS: [(&str, &str); 3] =
+    [("killed", "signal=KILL"), ("disk full", "error=ENOSPC"), ("disk broken", "error=EIO")];
 
 /// How many calls of a sort are tried by default.
 const SAMPLE: usize = 3;

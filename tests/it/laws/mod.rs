@@ -1,6 +1,8 @@
 //! What must hold for all inputs.
 
 mod graphs;
+mod hostile;
 mod keys;
 mod ledgers;
+mod plans;
 mod trees;

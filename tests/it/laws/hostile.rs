@@ -1,0 +1,140 @@
+//! Whatever stands in a file of the cache, reading it ends with a value or an error: no panic, and no more memory than a
+//! few times the file.
+
+use netsec::base::clock::System;
+use netsec::base::digest::Digest;
+use netsec::event::Event;
+use netsec::lineage::journal;
+use netsec::lineage::record::{Entry, FORMAT};
+use netsec::store::known::Known;
+use netsec::store::manifest::{FileEntry, Manifest};
+use proptest::prelude::*;
+
+use crate::memory::most_held;
+
+/// A decoder may reserve this much for a list before it has seen that the list is shorter (serde's own bound).
+const RESERVE: usize = 1 << 20;
+
+type Reader = (&'static str, Vec<u8>, fn(&[u8]));
+
+fn manifest() -> Vec<u8> {
+    let entry = |n: u8| FileEntry { path: format!("d/{n}"), digest: Digest::of(&[n]), size: u64::from(n) };
+    Manifest::new((0..20).map(entry).collect()).encode()
+}
+
+fn entries() -> Vec<u8> {
+    journal::encode(&[Entry::Swept(vec![Digest::of(b"a"), Digest::of(b"b")]), Entry::Swept(Vec::new())])
+}
+
+fn known(bytes: &[u8]) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("known");
+    netsec::base::disk::write_plain(&path, bytes).unwrap();
+    drop(Known::load(&path, Box::new(System)));
+}
+
+fn whole_journal(bytes: &[u8]) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.records");
+    netsec::base::disk::write_plain(&path, bytes).unwrap();
+    let _ = journal::read(&path);
+}
+
+/// A good file of each sort, and how it is read.
+fn readers() -> Vec<Reader> {
+    let event =
+        b"{\"v\":1,\"seq\":0,\"at_ms\":5,\"event\":{\"warning\":{\"code\":\"a::b\",\"message\":\"m\"}}}".to_vec();
+    let mut frames = b"netsec-journal-1\n".to_vec();
+    frames.extend((entries().len() as u64).to_le_bytes());
+    frames.extend(&Digest::of(&entries()).as_bytes()[..8]);
+    frames.extend(entries());
+    let memory = rmp_serde::to_vec(&(FORMAT, std::collections::BTreeMap::from([("a", 1)]))).unwrap();
+    let mut readers: Vec<Reader> = vec![
+        ("a manifest", manifest(), |bytes| drop(Manifest::decode(bytes))),
+        ("records", entries(), |bytes| drop(journal::decode(bytes))),
+        ("a journal", frames, whole_journal),
+        ("an event", event, |bytes| drop(serde_json::from_slice::<Event>(bytes))),
+        ("known files", memory, known),
+    ];
+    readers.extend(wing());
+    readers
+}
+
+#[cfg(not(feature = "kinds"))]
+fn wing() -> Vec<Reader> {
+    Vec::new()
+}
+
+#[cfg(feature = "kinds")]
+fn wing() -> Vec<Reader> {
+    use netsec::frame::npy;
+    let matrix = ndarray::Array2::from_shape_fn((20, 3), |(row, column)| (row * 3 + column) as f64);
+    vec![
+        ("a matrix", npy::encode(&matrix).unwrap(), |bytes| drop(npy::decode(bytes))),
+        ("a preprocessor", rmp_serde::to_vec(&(1, "x")).unwrap(), |bytes| {
+            drop(netsec::prep::preprocessor::Preprocessor::decode(bytes));
+        }),
+        ("a model", rmp_serde::to_vec(&(1, "x")).unwrap(), |bytes| drop(netsec::model::bundle::Bundle::decode(bytes))),
+    ]
+}
+
+fn check(name: &str, bytes: &[u8], read: fn(&[u8])) {
+    let held = most_held(|| read(bytes));
+    assert!(held <= 4 * bytes.len() + RESERVE, "{name}: {held} bytes for a file of {}", bytes.len());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        for (name, _, read) in readers() {
+            check(name, &bytes, read);
+        }
+    }
+
+    #[test]
+    fn any_change_of_a_good_file_is_read_or_refused(
+        at in any::<prop::sample::Index>(),
+        with in prop::collection::vec(any::<u8>(), 0..12),
+        length in 0_usize..12,
+    ) {
+        for (name, mut bytes, read) in readers() {
+            let at = at.index(bytes.len());
+            let end = (at + length).min(bytes.len());
+            bytes.splice(at..end, with.clone());
+            check(name, &bytes, read);
+        }
+    }
+}
+
+#[test]
+fn lengths_that_are_lies_cost_nothing() {
+    // MessagePack lists, maps and texts that say they hold four thousand million items.
+    for head in [0xdd_u8, 0xdf, 0xdb, 0xc6] {
+        let bytes = [[0x92, 0x01, head].as_slice(), &[0xff; 4], &[0x01; 16]].concat();
+        for (name, _, read) in readers() {
+            check(name, &bytes, read);
+        }
+    }
+    let frame = [b"netsec-journal-1\n".as_slice(), &u64::MAX.to_le_bytes(), &[0; 40]].concat();
+    check("a journal", &frame, whole_journal);
+}
+
+#[cfg(feature = "kinds")]
+#[test]
+fn a_matrix_that_lies_about_its_shape_costs_nothing() {
+    let good = netsec::frame::npy::encode(&ndarray::Array2::zeros((4, 4))).unwrap();
+    for shape in ["(9999999999999, 9999999)", "(4000000000, 4)", "(18446744073709551615, 2)", "(4, 5)", "(3, 4)"] {
+        let old = "(4, 4)";
+        let mut bytes = good.clone();
+        let start = bytes.windows(old.len()).position(|window| window == old.as_bytes()).unwrap();
+        let padding = shape.len() - old.len();
+        bytes.splice(start..start + old.len(), shape.bytes());
+        // The header keeps its length: blanks at its end make up for the longer shape.
+        let end = bytes.windows(2).position(|window| window == b" \n").unwrap();
+        bytes.drain(end - padding..end);
+        assert!(netsec::frame::npy::decode(&bytes).is_err(), "{shape}");
+        check("a matrix", &bytes, |bytes| drop(netsec::frame::npy::decode(bytes)));
+    }
+}
