@@ -13,6 +13,9 @@ use crate::store::local;
 /// Version of the file; another one is ignored: it is only a memory.
 const FORMAT: u32 = 1;
 
+/// From so many files and blobs on, a second thread is worth its start.
+const MANY: usize = 256;
+
 /// What is asked of a run. Two runs of which the same is asked, in the same state of the workspace, do the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked<'a> {
@@ -66,9 +69,19 @@ impl Standing {
         let bytes = disk::read(&asked.path(cache)).ok()?;
         let (format, standing): (u32, Self) = rmp_serde::from_slice(&bytes).ok()?;
         let (root, blobs) = (Folder::open(workspace).ok()?, Folder::open(&local::blobs(cache)).ok()?);
+        let files_stand = || standing.files.iter().all(|(path, seen)| root.signature(path) == Some(*seen));
+        let blobs_stand =
+            || standing.blobs.iter().all(|(blob, seen)| blobs.signature(&local::place(blob)) == Some(*seen));
+        // Nearly all of the time goes into these looks: the two lists are gone through side by side.
+        let both_stand = || match standing.files.len().min(standing.blobs.len()) < MANY {
+            true => files_stand() && blobs_stand(),
+            false => std::thread::scope(|threads| {
+                let blobs = threads.spawn(blobs_stand);
+                files_stand() && blobs.join().unwrap_or(false)
+            }),
+        };
         let stands = format == FORMAT
-            && standing.files.iter().all(|(path, signature)| root.signature(path) == Some(*signature))
-            && standing.blobs.iter().all(|(blob, signature)| blobs.signature(&local::place(blob)) == Some(*signature))
+            && both_stand()
             && standing.groups.iter().all(|(text, names)| files::names(workspace, text).as_ref() == Some(names));
         stands.then_some(standing)
     }

@@ -158,8 +158,7 @@ fn a_clock_that_goes_back_does_not_turn_the_order_of_runs() {
     world.write("p.yaml", "stages: { a: { kind: command, with: { run: [echo, one] } } }\n");
     let first = world.run(&["p.yaml"])["run"].as_str().unwrap().to_owned();
     // As if the latest run had been made by a clock far ahead.
-    let runs = world.root().join("cache/runs");
-    std::fs::write(runs.join("20990101-000000-00000.records"), "netsec-journal-1\n").unwrap();
+    world.write("cache/runs/20990101-000000-00000.records", "netsec-journal-1\n");
     let text = "stages: { a: { kind: command, with: { run: [echo, two] } } }\n";
     world.write("p.yaml", text);
     let second = world.run(&["p.yaml"])["run"].as_str().unwrap().to_owned();
@@ -196,11 +195,16 @@ fn a_workspace_that_cannot_be_written_can_still_be_asked() {
         };
         command.args(["-C", root]).args(args).current_dir("/").output()
     };
-    let answers: Vec<_> =
-        [["runs", "-n3"].as_slice(), &["status", "p.yaml"], &["lineage", "a5.out"], &["cat", "a5.out"], &["cache", "stats"]]
-            .iter()
-            .map(|args| (args[0], ask(args)))
-            .collect();
+    let answers: Vec<_> = [
+        ["runs", "-n3"].as_slice(),
+        &["status", "p.yaml"],
+        &["lineage", "a5.out"],
+        &["cat", "a5.out"],
+        &["cache", "stats"],
+    ]
+    .iter()
+    .map(|args| (args[0], ask(args)))
+    .collect();
     let run = ask(&["run", "p.yaml"]);
     protect("u+rwX");
     for (what, answer) in answers {
