@@ -11,7 +11,7 @@ use crate::plan::files::{self, SourceFile};
 use crate::store::local;
 
 /// Version of the file; another one is ignored: it is only a memory.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// From so many files and blobs on, a second thread is worth its start.
 const MANY: usize = 256;
@@ -39,7 +39,8 @@ pub struct Standing {
     pub files: Vec<(PathBuf, Signature)>,
     /// Sources of several files: how the pipeline names them, with the names of all files in them.
     pub groups: Vec<(String, Vec<String>)>,
-    /// The blobs of all outputs, as they were when they were put.
+    /// The blobs of all outputs, as they were when they were put. Kept apart, as a table of fixed width.
+    #[serde(skip)]
     pub blobs: Vec<(Digest, Signature)>,
 }
 
@@ -59,6 +60,17 @@ impl Asked<'_> {
     }
 }
 
+/// The width of a row: a digest and four numbers.
+const ROW: usize = 64;
+
+fn row(bytes: &[u8]) -> (Digest, Signature) {
+    let number = |at: usize| <[u8; 8]>::try_from(&bytes[at..at + 8]).expect("eight bytes");
+    let digest = Digest::from_bytes(bytes[..32].try_into().expect("thirty-two bytes"));
+    let (mtime_ns, ctime_ns) = (i64::from_le_bytes(number(40)), i64::from_le_bytes(number(48)));
+    let (size, inode) = (u64::from_le_bytes(number(32)), u64::from_le_bytes(number(56)));
+    (digest, Signature { size, mtime_ns, ctime_ns, inode })
+}
+
 fn folder(cache: &Path) -> PathBuf {
     cache.join("standing")
 }
@@ -67,7 +79,14 @@ impl Standing {
     /// Returns the standing that an earlier run of which the same is asked left, if all it rests on is as it was.
     pub fn recall(workspace: &Path, cache: &Path, asked: &Asked<'_>) -> Option<Self> {
         let bytes = disk::read(&asked.path(cache)).ok()?;
-        let (format, standing): (u32, Self) = rmp_serde::from_slice(&bytes).ok()?;
+        let (check, body) = bytes.split_first_chunk::<32>()?;
+        if Digest::of(body).as_bytes() != check {
+            return None;
+        }
+        let (length, rest) = body.split_first_chunk::<8>()?;
+        let (head, table) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+        let (format, mut standing): (u32, Self) = rmp_serde::from_slice(head).ok()?;
+        standing.blobs = table.chunks_exact(ROW).map(row).collect();
         let (root, blobs) = (Folder::open(workspace).ok()?, Folder::open(&local::blobs(cache)).ok()?);
         let files_stand = || standing.files.iter().all(|(path, seen)| root.signature(path) == Some(*seen));
         let blobs_stand =
@@ -92,8 +111,16 @@ impl Standing {
     /// The disk failed; then the next run plans, and nothing else is lost.
     pub fn leave(&self, cache: &Path, asked: &Asked<'_>) -> Result<(), DiskError> {
         disk::create_dirs(&folder(cache))?;
-        let bytes = rmp_serde::to_vec(&(FORMAT, self)).expect("plain data serialises");
-        disk::write_atomic(&asked.path(cache), &bytes)
+        let head = rmp_serde::to_vec(&(FORMAT, self)).expect("plain data serialises");
+        let mut bytes = (head.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(head);
+        for (digest, signature) in &self.blobs {
+            let Signature { size, mtime_ns, ctime_ns, inode } = signature;
+            bytes.extend_from_slice(digest.as_bytes());
+            let numbers = [size.to_le_bytes(), mtime_ns.to_le_bytes(), ctime_ns.to_le_bytes(), inode.to_le_bytes()];
+            bytes.extend(numbers.as_flattened());
+        }
+        disk::write_atomic(&asked.path(cache), &[Digest::of(&bytes).as_bytes().as_slice(), &bytes].concat())
     }
 
     /// Adds a source. Returns false if a change of it might not show: it was changed too short a time before it was

@@ -7,3 +7,4 @@ mod limits;
 mod memo;
 mod refs;
 mod reuse;
+mod standing;
