@@ -113,7 +113,12 @@ impl Workspace {
             let flushed = ledger.flush();
             (removed.join(), flushed)
         });
-        flushed?;
+        if let Err(error) = flushed {
+            voice.warn(
+                "ledger::behind",
+                &format!("{error}; the journal has everything, and the next run goes on from it"),
+            );
+        }
         self.leave_standing(loaded, wish, (&plan, &sources, &summary), &local, started_ms);
         if let Err(error) = known.save() {
             voice.warn("cache::memory", &error.to_string());

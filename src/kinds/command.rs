@@ -18,7 +18,7 @@ const TAIL: u64 = 2000;
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "command",
-    version: 1,
+    version: 2,
     doc: "Runs a program in an empty folder that holds its inputs under their ports' names, with a clean environment, \
           and keeps the files it declares, its output and its errors. The program itself is no ingredient of the \
           key: a script of your own is given as an input and run as `[./script]`.",
@@ -56,6 +56,20 @@ pub const KIND: Kind = Kind {
             doc: "Environment variables such as `TOKEN: ${env.TOKEN}`: no part of the key, blotted out of the kept stdout and stderr; a declared output that holds one fails the stage.",
         },
         Param {
+            name: "reads",
+            kind: Type::List(&Type::Text),
+            default: Fallback::Yaml("[]"),
+            doc: "Folders outside of the workspace's cache that the program may read besides its inputs and the system's \
+                  own (`/usr`, `/etc`, …): for tools, not for data, whose bytes would not be noticed to change.",
+        },
+        Param {
+            name: "sandbox",
+            kind: Type::Bool,
+            default: Fallback::Yaml("true"),
+            doc: "Whether the program is kept to what it declares, where the system can (Landlock, Linux 5.13): it then \
+                  cannot open any other file, nor write outside of its folder.",
+        },
+        Param {
             name: "timeout_seconds",
             kind: Type::Float(0.001, 1e9),
             default: Fallback::Yaml("3600"),
@@ -66,12 +80,18 @@ pub const KIND: Kind = Kind {
     make,
 };
 
+/// What to do about a file that could not be opened.
+const DENIED: &str = "a program opens only its inputs and the system's files: give the file as an input, or a tool's folder \
+                      under `reads`";
+
 struct Command {
     run: Vec<String>,
     outputs: Vec<(String, String)>,
     env: Vec<(String, String)>,
     secrets: Vec<(String, Secret)>,
     timeout: Duration,
+    /// What it may read besides; nothing if it is not confined.
+    reads: Option<Vec<String>>,
 }
 
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
@@ -109,7 +129,8 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
     };
     let secrets = values.map("secrets").map(|map| map.0.iter().filter_map(secret).collect()).unwrap_or_default();
     let timeout = Duration::from_secs_f64(values.float("timeout_seconds").unwrap_or_default());
-    Ok(Box::new(Command { run, outputs, env: pairs("env"), secrets, timeout }))
+    let reads = values.flag("sandbox").then(|| values.texts("reads"));
+    Ok(Box::new(Command { run, outputs, env: pairs("env"), secrets, timeout, reads }))
 }
 
 impl Stage for Command {
@@ -127,6 +148,7 @@ impl Stage for Command {
             run: &self.run,
             folder,
             env: self.environment(folder, &mark)?,
+            reads: self.reads.as_deref(),
             spools: ["stdout", "stderr"].map(|name| folder.with_extension(name)),
             timeout: self.timeout,
         };
@@ -147,6 +169,8 @@ impl Stage for Command {
                 )));
             }
             End::Exit(status) if !status.success() => {
+                let denied = self.reads.is_some() && tail.contains("Permission denied");
+                let tail = if denied { format!("{tail}\n{DENIED}") } else { tail };
                 return Err(StageError::Failed(format!("`{}` failed ({status}){tail}", self.run[0])));
             }
             End::Exit(_) => {}

@@ -5,6 +5,7 @@ pub mod evaluate;
 pub mod ingest;
 pub mod list;
 pub mod program;
+pub mod sandbox;
 pub mod starter;
 pub mod train;
 pub mod transform;

@@ -14,6 +14,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::base::cancel::Cancel;
 use crate::base::disk;
+use crate::kinds::sandbox::confine;
 use crate::stage::error::StageError;
 
 /// Where programs are looked for; the same on every machine, so that the caller's own path has no say.
@@ -36,6 +37,8 @@ pub struct Program<'a> {
     pub folder: &'a Path,
     /// All its environment.
     pub env: Vec<(&'a str, &'a str)>,
+    /// What it may read besides its folder and the system's own, or nothing if it is not confined.
+    pub reads: Option<&'a [String]>,
     /// The files that take its output and its errors if they are long.
     pub spools: [PathBuf; 2],
     /// How long it may take.
@@ -115,11 +118,23 @@ impl Program<'_> {
         command.arg0(&self.run[0]).args(&self.run[1..]).current_dir(self.folder);
         command.env_clear().envs(self.env.iter().copied()).process_group(0);
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
-        command.spawn().map_err(|error| {
+        self.spawn(command).map_err(|error| {
             StageError::Failed(format!(
                 "`{}` could not be started: {error}; programs are looked for in {PATH}",
                 self.run[0]
             ))
+        })
+    }
+
+    /// Starts a program, confined if it is to be: by a thread that confines itself first, and then is no more.
+    fn spawn(&self, mut command: Command) -> std::io::Result<Child> {
+        let Some(reads) = self.reads else { return command.spawn() };
+        std::thread::scope(|threads| {
+            let spawned = threads.spawn(|| {
+                confine(self.folder, reads).map_err(std::io::Error::other)?;
+                command.spawn()
+            });
+            spawned.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 

@@ -195,16 +195,21 @@ impl Ledger {
         let mut pending = self.pending();
         pending.kept.extend(changes.into_iter().flatten());
         pending.kept.extend(mark.iter().map(|mark| (MARK.to_vec(), encode(mark))));
-        if mark.is_none() || pending.kept.len() >= BATCH {
-            self.follow(&mut pending)?;
+        match mark {
+            None => self.follow(&mut pending),
+            // What is in the journal is kept: a database that fails here is told of when it is flushed.
+            Some(_) if pending.kept.len() >= BATCH => {
+                let _ = self.follow(&mut pending);
+                Ok(())
+            }
+            Some(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Hands what is kept over to the database.
     fn follow(&self, pending: &mut Pending) -> Result<()> {
+        self.write(pending.kept.clone())?;
         let kept = std::mem::take(&mut pending.kept);
-        self.write(kept.clone())?;
         for (key, value) in &kept {
             if pending.pairs.get(key) == Some(value) {
                 pending.pairs.remove(key);

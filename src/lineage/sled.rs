@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -18,15 +19,86 @@ const CACHE_BYTES: u64 = 64 << 20;
 const LOCK_TRIES: usize = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-struct Sled(sled::Db);
+/// How long the database may take to write: after some errors of the disk sled 0.34 waits for ever.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The database. What writes is done by a thread of its own: one that does not come back takes nobody with it.
+struct Sled {
+    /// There until it is dropped.
+    db: Option<sled::Db>,
+    writer: Mutex<Option<Writer>>,
+}
+
+/// The thread that writes: takes jobs, gives back how they went.
+struct Writer {
+    jobs: Sender<Job>,
+    answers: Receiver<Result<(), String>>,
+    thread: JoinHandle<()>,
+}
+
+/// A batch to be written, or the wish that all be flushed.
+type Job = Option<sled::Batch>;
+
+impl Sled {
+    fn new(db: sled::Db) -> Self {
+        let (jobs, to_do) = channel::<Job>();
+        let (to_answer, answers) = channel();
+        let own = db.clone();
+        let thread = std::thread::spawn(move || {
+            for job in to_do {
+                let done = match job {
+                    Some(batch) => own.apply_batch(batch).map_err(|error| error.to_string()),
+                    None => own.flush().map(|_| ()).map_err(|error| error.to_string()),
+                };
+                let failed = done.is_err();
+                let _ = to_answer.send(done);
+                if failed {
+                    return std::mem::forget(own);
+                }
+            }
+        });
+        Self { db: Some(db), writer: Mutex::new(Some(Writer { jobs, answers, thread })) }
+    }
+
+    fn db(&self) -> &sled::Db {
+        self.db.as_ref().expect("it is there until it is dropped")
+    }
+
+    /// Has the thread do something; a database that failed or did not answer once is not asked again.
+    fn write(&self, job: Job) -> Result<(), String> {
+        let mut slot = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(writer) = slot.as_ref() else { return Err("it failed before".to_owned()) };
+        let sent = writer.jobs.send(job).map_err(|_| "it has gone".to_owned());
+        let late = |_| Err("it does not answer".to_owned());
+        let done = sent.and_then(|()| writer.answers.recv_timeout(PATIENCE).unwrap_or_else(late));
+        if done.is_err() {
+            *slot = None;
+        }
+        done
+    }
+}
+
+impl Drop for Sled {
+    fn drop(&mut self) {
+        let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        match writer {
+            Some(Writer { jobs, thread, .. }) => {
+                drop(jobs);
+                let _ = thread.join();
+            }
+            // To give it back would flush it, and that may never end: its journals have everything.
+            None => std::mem::forget(self.db.take()),
+        }
+    }
+}
 
 impl Pairs for Sled {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        self.0.get(key).map(|value| value.map(|bytes| bytes.to_vec())).map_err(|error| error.to_string())
+        self.db().get(key).map(|value| value.map(|bytes| bytes.to_vec())).map_err(|error| error.to_string())
     }
 
     fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, String> {
-        let pairs = self.0.scan_prefix(prefix);
+        let pairs = self.db().scan_prefix(prefix);
         pairs.map(|pair| pair.map(|(k, v)| (k.to_vec(), v.to_vec())).map_err(|error| error.to_string())).collect()
     }
 
@@ -39,11 +111,11 @@ impl Pairs for Sled {
             }
         }
         // Not flushed: what a crash takes from the database, the next start takes from the journals.
-        self.0.apply_batch(batch).map_err(|error| error.to_string())
+        Self::write(self, Some(batch))
     }
 
     fn flush(&self) -> Result<(), String> {
-        self.0.flush().map(|_| ()).map_err(|error| error.to_string())
+        Self::write(self, None)
     }
 }
 
@@ -202,7 +274,7 @@ fn try_open_db(folder: &Path) -> Result<Ledger, LedgerError> {
     let opened = catch_unwind(AssertUnwindSafe(|| {
         let config = sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
         let pairs = config.open().map_err(|error| open_error(&error))?;
-        Ledger::open(Box::new(Sled(pairs)))
+        Ledger::open(Box::new(Sled::new(pairs)))
     }));
     opened.unwrap_or_else(|_| Err(LedgerError::Database("its files are damaged".to_owned())))
 }

@@ -185,6 +185,45 @@ fn a_command_that_hangs_is_ended_with_all_it_started() {
 }
 
 #[test]
+fn a_program_cannot_open_what_it_does_not_declare() {
+    let world = World::new();
+    world.write("data.txt", "rows\n");
+    world.write("tools/tool", "help\n");
+    let data = world.root().join("data.txt");
+    let stage = |more: &str| {
+        format!(
+            "stages: {{ a: {{ kind: command, with: {{ run: [sh, -c, 'cat {}; echo x > {}'] {more} }} }} }}\n",
+            data.display(),
+            world.root().join("stray").display()
+        )
+    };
+    world.write("p.yaml", stage(""));
+    let output = world.netsec(&["run", "p.yaml"]);
+    if output.code == 0 {
+        crate::world::skip("this system cannot confine programs");
+        return;
+    }
+    assert!(
+        output.stderr.contains("Permission denied") && output.stderr.contains("give the file as an input"),
+        "{}",
+        output.stderr
+    );
+    assert!(!world.root().join("stray").exists());
+    world.write("p.yaml", stage(", sandbox: false"));
+    assert_eq!(world.run(&["p.yaml"])["outcome"], "succeeded");
+    assert!(world.root().join("stray").exists());
+    let tool = world.root().join("tools");
+    world.write(
+        "p.yaml",
+        format!(
+            "stages: {{ a: {{ kind: command, with: {{ run: [cat, {0}/tool], reads: [{0}] }} }} }}\n",
+            tool.display()
+        ),
+    );
+    assert_eq!(world.run(&["p.yaml"])["outcome"], "succeeded");
+}
+
+#[test]
 fn a_process_that_left_its_group_is_not_waited_for() {
     let world = World::new();
     world.write("flag", "");
