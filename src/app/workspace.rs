@@ -137,6 +137,14 @@ pub struct Terms<'a> {
     pub sinks: &'a dyn Fn(&Path) -> Sinks,
 }
 
+impl<'a> Terms<'a> {
+    /// The terms of a run that is told to nobody.
+    pub fn quiet(jobs: usize, cancel: &'a Cancel) -> Self {
+        let (waiting, sinks) = (&|_: &str| {}, &|_: &Path| Ok(Vec::new()));
+        Self { jobs, max_failures: None, guard: None, wait: false, cancel, waiting, sinks }
+    }
+}
+
 /// What the system told of files at one moment, by the text that names them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Glimpse(Vec<(String, Vec<Option<Signature>>)>);

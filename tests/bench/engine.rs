@@ -62,15 +62,7 @@ fn run(folder: &Path) -> Duration {
         .load("p.yaml", &Choices::default(), &Registry::new(vec![ECHO]), &|_| None)
         .unwrap_or_else(|e| panic!("{e}"));
     let cancel = Cancel::new();
-    let terms = Terms {
-        jobs: 2,
-        max_failures: None,
-        guard: None,
-        wait: false,
-        cancel: &cancel,
-        waiting: &|_| {},
-        sinks: &|_| Ok(Vec::new()),
-    };
+    let terms = Terms::quiet(2, &cancel);
     workspace.run(&loaded, &Wish::default(), &terms).unwrap_or_else(|e| panic!("{e}"));
     started.elapsed()
 }

@@ -85,7 +85,9 @@ fn run(folder: &Path, program: &str, args: &[&str]) -> Duration {
 fn repeat(folder: &Path, program: &str, args: &[&str], times: u32) -> Time {
     // What was just written is looked at once more; then everything is calm.
     std::thread::sleep(Duration::from_millis(200));
-    (0..2).for_each(|_| drop(run(folder, program, args)));
+    for _ in 0..2 {
+        run(folder, program, args);
+    }
     let before = children_seconds();
     let wall = (0..times).map(|_| run(folder, program, args)).min().unwrap_or_default();
     Time { wall, cpu: (children_seconds() - before) / f64::from(times) }

@@ -11,18 +11,9 @@ use crate::world::World;
 /// Whether a run of which this is asked would be cut short.
 fn is_known(world: &World, choices: &Choices) -> bool {
     let cancel = Cancel::new();
-    let terms = Terms {
-        jobs: 1,
-        max_failures: None,
-        guard: None,
-        wait: false,
-        cancel: &cancel,
-        waiting: &|_| {},
-        sinks: &|_| Ok(Vec::new()),
-    };
     let asked = Asked { file: "toy.yaml", terms: &Wish::default().terms(choices) };
     let workspace = Workspace::open(world.root()).unwrap();
-    let summary = workspace.run_unchanged(&asked, &terms).unwrap();
+    let summary = workspace.run_unchanged(&asked, &Terms::quiet(1, &cancel)).unwrap();
     summary.is_some_and(|summary| summary.outcome == RunOutcome::Succeeded)
 }
 
@@ -53,16 +44,7 @@ fn ready() -> World {
         .load("toy.yaml", &Choices::default(), &crate::toy::registry(), &|_| None)
         .unwrap_or_else(|error| panic!("{error}"));
     let cancel = Cancel::new();
-    let terms = Terms {
-        jobs: 1,
-        max_failures: None,
-        guard: None,
-        wait: false,
-        cancel: &cancel,
-        waiting: &|_| {},
-        sinks: &|_| Ok(Vec::new()),
-    };
-    Workspace::open(world.root()).unwrap().run(&loaded, &Wish::default(), &terms).unwrap();
+    Workspace::open(world.root()).unwrap().run(&loaded, &Wish::default(), &Terms::quiet(1, &cancel)).unwrap();
     world
 }
 
@@ -79,11 +61,14 @@ fn what_is_as_it_was_is_told_without_a_plan_and_recorded() {
     assert_eq!((outcomes, last.counts), (vec![Outcome::Reused; 2], [(Outcome::Reused, 2)].into()));
 }
 
+/// What is changed, and how.
+type Change = (&'static str, fn(&World));
+
 #[test]
 fn any_change_that_could_matter_asks_for_a_plan() {
     let other = Choices { sets: vec!["x=1".to_owned()], ..Choices::default() };
     assert!(!is_known(&ready(), &other), "something else is asked");
-    let changes: [(&str, fn(&World)); 7] = [
+    let changes: [Change; 7] = [
         ("a file", |world| world.write("f", "two")),
         ("a file, its bytes as before", |world| world.write("f", "one")),
         ("the pipeline", |world| world.write("toy.yaml", TEXT)),

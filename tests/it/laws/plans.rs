@@ -79,15 +79,7 @@ proptest! {
             let workspace = Workspace::open(world.root()).unwrap();
             let plan = workspace.plan(&loaded, &wish).unwrap();
             let cancel = Cancel::new();
-            let terms = Terms {
-                jobs: 2,
-                max_failures: None,
-                guard: None,
-                wait: false,
-                cancel: &cancel,
-                waiting: &|_| {},
-                sinks: &|_| Ok(Vec::new()),
-            };
+            let terms = Terms::quiet(2, &cancel);
             let asked = Asked { file: "toy.yaml", terms: &wish.terms(&loaded.choices) };
             let short = if wish.force { None } else { workspace.run_unchanged(&asked, &terms).unwrap() };
             let all_reused = plan.decisions.values().all(|decision| matches!(decision.verdict, Verdict::Reuse(_)));
