@@ -1,6 +1,7 @@
 //! What a program may read and write: its folder, the system's own folders, and nothing else (Landlock, Linux 5.13).
 
 use std::path::Path;
+use std::sync::OnceLock;
 
 use landlock::{
     ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
@@ -15,6 +16,13 @@ const SYSTEM: [&str; 14] = [
 /// What may be written besides the stage's folder.
 const DEVICES: &str = "/dev";
 
+/// The system's folders that are there, opened once.
+static SYSTEM_FOLDERS: OnceLock<Vec<PathFd>> = OnceLock::new();
+
+fn system_folders() -> Vec<PathFd> {
+    SYSTEM.iter().filter_map(|path| PathFd::new(path).ok()).collect()
+}
+
 /// Confines the calling thread, and every program it starts, for good. Folders that are not there are left out; where
 /// the system cannot confine, nothing happens.
 ///
@@ -24,8 +32,10 @@ pub fn confine(folder: &Path, reads: &[String]) -> Result<(), RulesetError> {
     let abi = ABI::V3;
     let (all, read) = (AccessFs::from_all(abi), AccessFs::from_read(abi));
     let mut rules = Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(all)?.create()?;
-    let readable =
-        SYSTEM.iter().copied().chain(reads.iter().map(String::as_str)).map(Path::new).map(|path| (path, read));
+    for folder in SYSTEM_FOLDERS.get_or_init(system_folders) {
+        rules = rules.add_rule(PathBeneath::new(folder, read))?;
+    }
+    let readable = reads.iter().map(|path| (Path::new(path), read));
     for (path, access) in readable.chain([(Path::new(DEVICES), all), (folder, all)]) {
         if let Ok(opened) = PathFd::new(path) {
             // Of a file only what concerns files can be allowed.
