@@ -21,6 +21,8 @@ pub struct Verified {
     pub sound: usize,
     /// What is bad, a line each.
     pub bad: Vec<String>,
+    /// The blobs that are damaged.
+    pub damaged: BTreeSet<Digest>,
     /// The pipelines and stages whose outputs are bad or missing.
     pub lost: Vec<(String, String)>,
 }
@@ -107,14 +109,14 @@ impl Workspace {
     /// Ledger or disk failed.
     pub fn verify(&self) -> Result<Verified> {
         let store = self.store();
-        let mut verified = Verified { sound: 0, bad: Vec::new(), lost: Vec::new() };
-        let (mut blobs_there, mut damaged) = (BTreeSet::new(), BTreeSet::new());
+        let mut verified = Verified { sound: 0, bad: Vec::new(), damaged: BTreeSet::new(), lost: Vec::new() };
+        let mut blobs_there = BTreeSet::new();
         for (digest, _) in store.list()? {
             blobs_there.insert(digest);
             match store.verify(&digest) {
                 Ok(()) => verified.sound += 1,
                 Err(StoreError::Corrupt { digest, aside }) => {
-                    damaged.insert(digest);
+                    verified.damaged.insert(digest);
                     verified.bad.push(format!("the blob {digest} is damaged: `{}`", aside.display()));
                 }
                 Err(error) => verified.bad.push(error.to_string()),
@@ -123,7 +125,7 @@ impl Workspace {
         let ledger = self.reading()?.ledger;
         for record in ledger.actions()? {
             for (name, digest) in blobs(&store, &record.outputs) {
-                if damaged.contains(&digest) {
+                if verified.damaged.contains(&digest) {
                     verified.lost.push((record.pipeline.clone(), record.stage.stem().to_owned()));
                 }
                 if !blobs_there.contains(&digest) && !ledger.is_swept(&digest)? {
@@ -136,19 +138,13 @@ impl Workspace {
         Ok(verified)
     }
 
-    /// Moves damaged blobs out of the store.
-    ///
-    /// # Errors
-    /// The disk failed.
-    pub fn set_aside_damaged(&self) -> Result<()> {
+    /// Moves the damaged blobs that were found out of the store.
+    pub fn set_aside(&self, verified: &Verified) {
         let store = self.store();
-        for (digest, _) in store.list()? {
-            if store.verify(&digest).is_err_and(|error| error.is_lost()) {
-                // Reading it finds it damaged and sets it aside.
-                let _ = store.get(&digest);
-            }
+        for digest in &verified.damaged {
+            // Reading it finds it damaged and sets it aside.
+            let _ = store.get(digest);
         }
-        Ok(())
     }
 
     /// Counts what the cache holds.
@@ -243,12 +239,17 @@ fn find_prefix(
     }
 }
 
+/// Returns the manifest of a directory; `None` if it is gone or is none.
+pub(crate) fn manifest(store: &Local, digest: &Digest) -> Option<Manifest> {
+    Manifest::decode(&store.get(digest).ok()?).ok()
+}
+
 pub(crate) fn blobs(store: &Local, outputs: &[Artifact]) -> Vec<(String, Digest)> {
     let mut blobs = Vec::new();
     for output in outputs {
         blobs.push((output.port.clone(), output.digest));
         if output.directory
-            && let Some(manifest) = store.get(&output.digest).ok().and_then(|bytes| Manifest::decode(&bytes).ok())
+            && let Some(manifest) = manifest(store, &output.digest)
         {
             blobs
                 .extend(manifest.files.into_iter().map(|file| (format!("{}/{}", output.port, file.path), file.digest)));

@@ -5,16 +5,13 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use crate::app::artifacts::blobs;
-use crate::app::run::next_run;
 use crate::app::workspace::{AppError, Reading, Result, Terms, Workspace};
-use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError};
 use crate::base::name::RunId;
-use crate::lineage::journal::{self, Journal};
+use crate::lineage::journal;
 use crate::lineage::ledger::Ledger;
-use crate::lineage::record::Entry;
-use crate::lineage::sled;
+use crate::lineage::record::{Entry, RunRecord};
 use crate::plan::standing;
 use crate::store::blob::Store;
 use crate::store::local::Local;
@@ -57,7 +54,7 @@ impl Workspace {
             }
         }
         let mut carried = Carried { run: run.to_string(), actions: entries.len(), ..Carried::default() };
-        entries.push(Entry::Run(Box::new(crate::lineage::record::RunRecord { unchanged_since: None, ..record })));
+        entries.push(Entry::Run(Box::new(RunRecord { unchanged_since: None, ..record })));
         let mut bytes = MAGIC.to_vec();
         frame(&mut bytes, &journal::encode(&entries));
         let mut file = disk::create(to)?;
@@ -84,10 +81,7 @@ impl Workspace {
         let _lock = self.lock(terms)?;
         let store = self.store();
         let (entries, mut carried) = take_in(from, &store)?;
-        let runs = self.cache.join("runs");
-        let run = next_run(&runs, clock::System.now_ms())?;
-        let (ledger, _) = sled::open(&self.cache)?;
-        let ledger = ledger.with_journal(Journal::of(&runs, &run));
+        let ledger = self.writing()?;
         for entry in &entries {
             match entry {
                 Entry::Action(_) => carried.actions += 1,

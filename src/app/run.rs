@@ -17,9 +17,8 @@ use crate::graph::select::{Selection, select};
 use crate::lineage::journal::Journal;
 use crate::lineage::ledger::Ledger;
 use crate::lineage::sled;
-use crate::plan::decide::Verdict;
 use crate::plan::standing;
-use crate::plan::whole::{Decision, Plan, Planner, Sources};
+use crate::plan::whole::{Plan, Planner, Sources};
 use crate::stage::error::StageError;
 use crate::store::blob::Store;
 use crate::store::local::Local;
@@ -103,8 +102,7 @@ impl Workspace {
             max_failures: terms.max_failures,
             mark: &|| guard.mark().map(str::to_owned).map_err(|error| StageError::Storage(error.to_string())),
         };
-        let is_reused = |decision: &Decision| matches!(decision.verdict, Verdict::Reuse(_));
-        if loaded.pipeline.has_ref() || !plan.decisions.values().all(is_reused) {
+        if loaded.pipeline.has_ref() || !plan.reuses_all() {
             standing::forget(&self.cache)?;
         }
         let summary = drive(&setup, &plan, &mut voice)?;
@@ -137,6 +135,14 @@ impl Workspace {
         let needed = upstream(&loaded.graph, &wanted);
         let forced = if wish.force { wanted.clone() } else { BTreeSet::new() };
         Ok(Scope { wanted, needed, forced })
+    }
+
+    /// Opens the ledger to be written outside of a run; the caller holds the workspace's lock.
+    pub(crate) fn writing(&self) -> Result<Ledger> {
+        let runs = self.cache.join("runs");
+        let run = next_run(&runs, clock::System.now_ms())?;
+        let (ledger, _) = sled::open(&self.cache)?;
+        Ok(ledger.with_journal(Journal::of(&runs, &run)))
     }
 
     pub(crate) fn prepare(&self) -> Result<()> {

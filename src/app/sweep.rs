@@ -6,16 +6,13 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::app::artifacts::blobs;
-use crate::app::run::next_run;
 use crate::app::workspace::{Reading, Result, Terms, Workspace};
 use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::outcome::Outcome;
-use crate::lineage::journal::Journal;
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::{ActionRecord, Entry, RunRecord};
-use crate::lineage::sled;
 use crate::plan::standing;
 use crate::store::blob::Store;
 use crate::store::local::Local;
@@ -25,8 +22,8 @@ use crate::store::local::Local;
 pub struct Keep {
     /// The latest runs of each pipeline.
     pub runs: usize,
-    /// Every run that began so many milliseconds ago or later.
-    pub age_ms: Option<u64>,
+    /// Every run that began so many days ago or later.
+    pub days: Option<u32>,
     /// At most so many bytes: of the runs above, the oldest are given up until the rest fits. What refs point at stays.
     pub bytes: Option<u64>,
 }
@@ -50,14 +47,6 @@ pub struct Removal {
 
 const DAY_MS: u64 = 86_400_000;
 
-impl Keep {
-    /// Keeps the runs of the last days, whatever else is kept.
-    #[must_use]
-    pub fn days(self, days: Option<u32>) -> Self {
-        Self { age_ms: days.map(|days| u64::from(days) * DAY_MS), ..self }
-    }
-}
-
 impl Workspace {
     /// Finds what can go, without removing anything.
     ///
@@ -74,10 +63,7 @@ impl Workspace {
     /// `Busy`, `Stopped`; ledger or disk failed: then some of it is removed, and nothing else.
     pub fn sweep(&self, keep: &Keep, terms: &Terms<'_>) -> Result<Removal> {
         let _lock = self.lock(terms)?;
-        let runs = self.cache.join("runs");
-        let run = next_run(&runs, clock::System.now_ms())?;
-        let (ledger, _) = sled::open(&self.cache)?;
-        let ledger = ledger.with_journal(Journal::of(&runs, &run));
+        let ledger = self.writing()?;
         let store = self.store();
         let removal = self.removal(&ledger, &store, keep)?;
         standing::forget(&self.cache)?;
@@ -148,7 +134,7 @@ fn chosen(runs: &[RunRecord], keep: &Keep, now_ms: u64) -> Vec<RunRecord> {
     let mut chosen = Vec::new();
     for run in runs.iter().rev() {
         let count = counts.entry(&run.pipeline).or_default();
-        let is_young = keep.age_ms.is_some_and(|age| now_ms.saturating_sub(run.started_ms) <= age);
+        let is_young = keep.days.is_some_and(|days| now_ms.saturating_sub(run.started_ms) <= u64::from(days) * DAY_MS);
         if *count < keep.runs || is_young {
             chosen.push(run.clone());
         }

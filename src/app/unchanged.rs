@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::app::artifacts::manifest;
 use crate::app::run::{host, next_run};
 use crate::app::workspace::{Choices, Loaded, Result, Terms, Wish, Workspace};
 use crate::base::clock::{self, Clock};
-use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::outcome::{Outcome, RunOutcome};
 use crate::engine::drive::Summary;
@@ -15,10 +15,8 @@ use crate::lineage::journal::{self, ENDING, Journal};
 use crate::lineage::record::{Entry, RunRecord};
 use crate::plan::decide::Verdict;
 use crate::plan::standing::{Asked, Standing};
-use crate::plan::whole::{Decision, Plan, Sources};
-use crate::store::blob::Store;
+use crate::plan::whole::{Plan, Sources};
 use crate::store::local::Local;
-use crate::store::manifest::Manifest;
 
 impl Wish {
     /// Returns, in a fixed order, all that two runs have to agree in to do the same.
@@ -93,8 +91,7 @@ impl Workspace {
         store: &Local,
         started_ms: u64,
     ) {
-        let is_reused = |decision: &Decision| matches!(decision.verdict, Verdict::Reuse(_));
-        let is_calm = !loaded.pipeline.has_ref() || (!summary.moved && plan.decisions.values().all(is_reused));
+        let is_calm = !loaded.pipeline.has_ref() || (!summary.moved && plan.reuses_all());
         if summary.outcome != RunOutcome::Succeeded || wish.force || !is_calm {
             return;
         }
@@ -133,8 +130,4 @@ impl Workspace {
         let asked = Asked { file: &loaded.pipeline.file, terms: &wish.terms(&loaded.choices) };
         let _ = standing.leave(&self.cache, &asked);
     }
-}
-
-fn manifest(store: &Local, digest: &Digest) -> Option<Manifest> {
-    Manifest::decode(&store.get(digest).ok()?).ok()
 }

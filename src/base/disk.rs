@@ -81,8 +81,8 @@ pub fn look(path: &Path) -> Result<Entry> {
     Ok(if meta.is_file() {
         Entry::File(Signature {
             size: meta.size(),
-            mtime_ns: meta.mtime().saturating_mul(1_000_000_000).saturating_add(meta.mtime_nsec()),
-            ctime_ns: meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec()),
+            mtime_ns: nanoseconds(meta.mtime(), meta.mtime_nsec()),
+            ctime_ns: nanoseconds(meta.ctime(), meta.ctime_nsec()),
             inode: meta.ino(),
         })
     } else if meta.is_dir() {
@@ -90,6 +90,10 @@ pub fn look(path: &Path) -> Result<Entry> {
     } else {
         Entry::Special
     })
+}
+
+fn nanoseconds(seconds: i64, rest: i64) -> i64 {
+    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
 }
 
 /// A folder held open, to look at many files below it: each look then has a short way to go.
@@ -104,11 +108,10 @@ impl Folder {
     /// Returns what the system tells of a regular file, given its way from the folder; `None` if there is none.
     pub fn signature(&self, path: &Path) -> Option<Signature> {
         let stat = rustix::fs::statat(&self.0, path, rustix::fs::AtFlags::empty()).ok()?;
-        let ns = |seconds: i64, rest: u64| seconds.saturating_mul(1_000_000_000).saturating_add_unsigned(rest);
         rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file().then(|| Signature {
             size: stat.st_size.unsigned_abs(),
-            mtime_ns: ns(stat.st_mtime, stat.st_mtime_nsec),
-            ctime_ns: ns(stat.st_ctime, stat.st_ctime_nsec),
+            mtime_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
+            ctime_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
             inode: stat.st_ino,
         })
     }

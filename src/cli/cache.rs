@@ -22,7 +22,7 @@ pub fn cache(workspace: &Workspace, args: &Cache) -> Result<Exit, AppError> {
         CacheAction::Verify { repair, json } => verify(workspace, repair, json),
         CacheAction::Stats { json } => stats(workspace, json),
         CacheAction::Gc { keep_runs, keep_days, max_size, apply, json } => {
-            let keep = Keep { runs: keep_runs, age_ms: None, bytes: max_size }.days(keep_days);
+            let keep = Keep { runs: keep_runs, days: keep_days, bytes: max_size };
             gc(workspace, &keep, apply, json)
         }
     }
@@ -55,7 +55,7 @@ fn tell_bad(verified: &Verified) -> Result<(), AppError> {
 
 /// Sets damaged blobs aside and runs the stages whose outputs are gone, pipeline by pipeline.
 fn mend(workspace: &Workspace, verified: &Verified) -> Result<(), AppError> {
-    workspace.set_aside_damaged()?;
+    workspace.set_aside(verified);
     let mut stages: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (pipeline, stage) in &verified.lost {
         stages.entry(pipeline).or_default().insert(stage);
@@ -80,7 +80,7 @@ fn mend(workspace: &Workspace, verified: &Verified) -> Result<(), AppError> {
 fn with_terms<T>(carry_out: impl FnOnce(&Terms<'_>) -> Result<T, AppError>) -> Result<T, AppError> {
     let cancel = Cancel::new();
     interrupt::listen(&cancel);
-    carry_out(&run::terms(&cancel, run::cores(), None, true, crate::cli::args::LogFormat::Text))
+    carry_out(&run::plain_terms(&cancel))
 }
 
 fn gc(workspace: &Workspace, keep: &Keep, apply: bool, json: bool) -> Result<Exit, AppError> {

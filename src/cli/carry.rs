@@ -5,10 +5,9 @@ use serde_json::json;
 use crate::app::carry::Carried;
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::cancel::Cancel;
-use crate::base::name::RunId;
-use crate::cli::args::{Export, Import, LogFormat};
+use crate::cli::args::{Export, Import};
 use crate::cli::exit::Exit;
-use crate::cli::{out, run};
+use crate::cli::{out, run, runs};
 use crate::reporter::table;
 
 /// Writes a run to a file.
@@ -16,13 +15,7 @@ use crate::reporter::table;
 /// # Errors
 /// There is no such run, or ledger, store or disk failed.
 pub fn export(workspace: &Workspace, args: &Export) -> Result<Exit, AppError> {
-    let run = match &args.run {
-        Some(run) => RunId::parse(run).ok_or_else(|| AppError::Usage(format!("`{run}` is not the name of a run")))?,
-        None => {
-            let last = workspace.reading()?.ledger.runs()?.pop();
-            last.ok_or_else(|| AppError::Usage("there is no run yet".to_owned()))?.run
-        }
-    };
+    let run = runs::named_or_latest(workspace, args.run.as_deref())?;
     tell("wrote", &workspace.export(&run, &args.output)?, args.json)
 }
 
@@ -32,8 +25,7 @@ pub fn export(workspace: &Workspace, args: &Export) -> Result<Exit, AppError> {
 /// The file is wrong, or ledger, store or disk failed.
 pub fn import(workspace: &Workspace, args: &Import) -> Result<Exit, AppError> {
     let cancel = Cancel::new();
-    let terms = run::terms(&cancel, run::cores(), None, true, LogFormat::Text);
-    tell("took in", &workspace.import(&args.file, &terms)?, args.json)
+    tell("took in", &workspace.import(&args.file, &run::plain_terms(&cancel))?, args.json)
 }
 
 fn tell(verb: &str, carried: &Carried, json: bool) -> Result<Exit, AppError> {

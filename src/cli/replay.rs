@@ -4,10 +4,9 @@ use serde_json::json;
 
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::disk;
-use crate::base::name::RunId;
 use crate::cli::args::{Replay, Timeline, TimelineFormat};
 use crate::cli::exit::Exit;
-use crate::cli::out;
+use crate::cli::{out, runs};
 use crate::event::{Event, Sink};
 use crate::reporter::console::Lines;
 use crate::reporter::timeline;
@@ -50,14 +49,7 @@ pub fn draw(workspace: &Workspace, args: &Timeline) -> Result<Exit, AppError> {
 
 /// Finds a run and reads its log.
 fn log(workspace: &Workspace, run: Option<&str>) -> Result<String, AppError> {
-    let ledger = workspace.reading()?.ledger;
-    let run = match run {
-        Some(text) => {
-            let found = RunId::parse(text).map(|run| ledger.run(&run)).transpose()?.flatten();
-            found.ok_or_else(|| AppError::Usage(format!("there is no run `{text}`: see `netsec runs`")))?.run
-        }
-        None => ledger.runs()?.pop().ok_or_else(|| AppError::Usage("there is no run yet".to_owned()))?.run,
-    };
+    let run = runs::named_or_latest(workspace, run)?;
     let bytes = disk::read(&workspace.log(&run)).map_err(|error| match error.is_missing() {
         true => AppError::Usage(format!("the log of run {run} was removed")),
         false => error.into(),

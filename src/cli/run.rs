@@ -52,7 +52,7 @@ pub fn run(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
 }
 
 /// The terms of a run that is told on the standard error.
-pub fn terms(cancel: &Cancel, jobs: usize, max_failures: Option<usize>, wait: bool, format: LogFormat) -> Terms<'_> {
+fn terms(cancel: &Cancel, jobs: usize, max_failures: Option<usize>, wait: bool, format: LogFormat) -> Terms<'_> {
     let sinks: &'static dyn Fn(&Path) -> Sinks = match format {
         LogFormat::Json => &|log| sinks(log, LogFormat::Json),
         LogFormat::Text => &|log| sinks(log, LogFormat::Text),
@@ -69,8 +69,13 @@ pub fn terms(cancel: &Cancel, jobs: usize, max_failures: Option<usize>, wait: bo
     }
 }
 
+/// The terms of what runs beside `netsec run` itself: as many jobs as cores, and lines for people.
+pub fn plain_terms(cancel: &Cancel) -> Terms<'_> {
+    terms(cancel, cores(), None, true, LogFormat::Text)
+}
+
 /// How many cores there are.
-pub fn cores() -> usize {
+fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::app::workspace::{AppError, Workspace};
+use crate::base::name::RunId;
 use crate::cli::args::Runs;
 use crate::cli::exit::Exit;
 use crate::cli::out;
@@ -25,4 +26,22 @@ pub fn runs(workspace: &Workspace, args: &Runs) -> Result<Exit, AppError> {
         (false, false) => out::data(table::runs(latest).as_bytes())?,
     }
     Ok(Exit::Done)
+}
+
+/// Finds a run by its name; the latest if none is named.
+///
+/// # Errors
+/// There is no such run; the ledger failed.
+pub fn named_or_latest(workspace: &Workspace, name: Option<&str>) -> Result<RunId, AppError> {
+    let runs = workspace.reading()?.ledger.runs()?;
+    let found = match name {
+        Some(name) => runs.into_iter().find(|run| run.run.as_str() == name),
+        None => runs.into_iter().next_back(),
+    };
+    found.map(|run| run.run).ok_or_else(|| {
+        AppError::Usage(match name {
+            Some(name) => format!("there is no run `{name}`: see `netsec runs`"),
+            None => "there is no run yet".to_owned(),
+        })
+    })
 }

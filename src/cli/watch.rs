@@ -20,7 +20,7 @@ pub fn watch(workspace: &Workspace, args: &Watch) -> Result<Exit, AppError> {
     let cancel = Cancel::new();
     interrupt::listen(&cancel);
     let wish = run::wish(&args.part);
-    let terms = run::terms(&cancel, run::cores(), None, true, crate::cli::args::LogFormat::Text);
+    let terms = run::plain_terms(&cancel);
     let mut exit = Exit::Done;
     for round in 1.. {
         let mut seen = workspace.glimpse(&args.file, None);

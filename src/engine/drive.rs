@@ -262,7 +262,7 @@ impl Driver<'_, '_> {
                 running < most && capacity.take(&stages[*stage].limits.takes)
             };
             let Some(stage) = self.schedule.ready().find(may_begin) else { return Ok(None) };
-            self.schedule.take_this(stage);
+            self.schedule.take(stage);
             match self.take_up(stage)? {
                 Some(task) => return Ok(Some(task)),
                 None => self.capacity.give(&stages[stage].limits.takes),

@@ -14,7 +14,6 @@ use crate::engine::perform::{Bench, panic_text, stage_error};
 use crate::engine::slots::Slots;
 use crate::engine::worker::Message;
 use crate::lineage::record::{ActionRecord, Entry, InputRecord};
-use crate::plan::decide::{DecideError, lost};
 use crate::plan::key::Ingredients;
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Mark};
@@ -81,8 +80,7 @@ impl Memo for Parts<'_> {
                 None => all.push(Err(StageError::Cancelled)),
             }
         }
-        let is_real =
-            |result: &&Result<Vec<u8>, StageError>| matches!(result, Err(error) if *error != StageError::Cancelled);
+        let is_real = |result: &&Made| matches!(result, Err(error) if *error != StageError::Cancelled);
         match all.iter().find(is_real) {
             Some(Err(error)) => Err(error.clone()),
             _ => all.into_iter().collect(),
@@ -135,13 +133,9 @@ impl Parts<'_> {
 
     /// Returns what is kept of a part, if all of it is.
     fn recorded(&self, key: &Digest) -> Result<Option<(Digest, Vec<u8>)>, StageError> {
-        let storage = |error: DecideError| StageError::Storage(error.to_string());
-        let Some(record) = self.bench.ledger.action(key).map_err(|error| storage(error.into()))? else {
-            return Ok(None);
-        };
-        let is_lost =
-            lost(self.bench.store.as_ref(), &record.outputs).map_err(|error| storage(error.into()))?.is_some();
-        let Some(output) = record.outputs.first().filter(|_| !is_lost) else { return Ok(None) };
+        let record = self.bench.ledger.action(key).map_err(|error| StageError::Storage(error.to_string()))?;
+        let output = record.and_then(|record| record.outputs.into_iter().next());
+        let Some(output) = output else { return Ok(None) };
         match self.bench.store.get(&output.digest) {
             Ok(bytes) => Ok(Some((output.digest, bytes))),
             Err(error) if error.is_lost() => Ok(None),

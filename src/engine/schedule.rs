@@ -50,15 +50,8 @@ impl<'a> Schedule<'a> {
         self.ready.iter().map(|(_, stage)| *stage)
     }
 
-    /// Hands out a stage all of whose needs are done; the most urgent first.
-    pub fn take(&mut self) -> Option<usize> {
-        let stage = self.ready().next()?;
-        self.take_this(stage);
-        Some(stage)
-    }
-
     /// Hands out a stage that is ready.
-    pub fn take_this(&mut self, stage: usize) {
+    pub fn take(&mut self, stage: usize) {
         self.ready.remove(&self.place(stage));
         self.states.insert(stage, State::Running);
         self.running += 1;

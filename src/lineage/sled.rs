@@ -65,7 +65,7 @@ impl Sled {
     }
 
     /// Has the thread do something; a database that failed or did not answer once is not asked again.
-    fn write(&self, job: Job) -> Result<(), String> {
+    fn ask(&self, job: Job) -> Result<(), String> {
         let mut slot = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(writer) = slot.as_ref() else { return Err("it failed before".to_owned()) };
         let sent = writer.jobs.send(job).map_err(|_| "it has gone".to_owned());
@@ -111,11 +111,11 @@ impl Pairs for Sled {
             }
         }
         // Not flushed: what a crash takes from the database, the next start takes from the journals.
-        Self::write(self, Some(batch))
+        self.ask(Some(batch))
     }
 
     fn flush(&self) -> Result<(), String> {
-        Self::write(self, None)
+        self.ask(None)
     }
 }
 

@@ -65,12 +65,12 @@ pub fn expand(
         problems.push(problem::bad_value(message, None, whole));
         return Vec::new();
     }
-    instances(id, &entries, when.as_ref().map(|(_, node)| node), cells, names, problems)
+    instances(id, entries, when.as_ref().map(|(_, node)| node), cells, names, problems)
 }
 
 fn instances(
     id: &Spanned<StageId>,
-    entries: &[(Spanned<String>, Node)],
+    mut entries: Vec<(Spanned<String>, Node)>,
     when: Option<&Node>,
     cells: Vec<Cell>,
     names: &Names<'_>,
@@ -78,7 +78,8 @@ fn instances(
 ) -> Vec<Instance> {
     let mut instances = Vec::with_capacity(cells.len());
     let mut seen = std::collections::HashMap::new();
-    for cell in cells {
+    let last = cells.len().saturating_sub(1);
+    for (at, cell) in cells.into_iter().enumerate() {
         let names = Names { local: &cell.local, ..*names };
         let mut value = match cell.label.as_str() {
             "" => id.value.clone(),
@@ -97,7 +98,8 @@ fn instances(
                 Err(problem) => problems.push(problem),
             }
         }
-        let mut entries = entries.to_vec();
+        // The last takes what the others copy: most stages have one instance.
+        let mut entries = if at == last { std::mem::take(&mut entries) } else { entries.clone() };
         if !is_left_out {
             problems.extend(entries.iter_mut().flat_map(|(_, node)| interpolate(node, &names)));
         }

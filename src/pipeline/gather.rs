@@ -1,5 +1,7 @@
 //! A pipeline file with all it takes in: other files of stages, files of parameters, a profile.
 
+use std::collections::HashMap;
+
 use crate::base::disk::DiskError;
 use crate::base::problem::Problem;
 use crate::base::source::{Source, Span, Spanned};
@@ -46,7 +48,10 @@ pub struct Gathered {
     /// What is wrong so far.
     pub problems: Vec<Problem>,
     profiles: Entries,
+    /// Files that were taken.
     seen: Vec<String>,
+    /// Stages that were taken, and where they stand.
+    ids: HashMap<String, Span>,
 }
 
 /// The deepest nesting of files.
@@ -102,9 +107,12 @@ impl Gathered {
                 "stages" => {
                     self.has_stages = true;
                     for (id, node) in self.map(node, "a map from names to stages") {
-                        match self.stages.iter().find(|(other, _)| other.value == id.value) {
-                            Some((first, _)) => self.problems.push(problem::duplicate_stage(&id, first.span)),
-                            None => self.stages.push((id, node)),
+                        match self.ids.get(&id.value) {
+                            Some(first) => self.problems.push(problem::duplicate_stage(&id, *first)),
+                            None => {
+                                self.ids.insert(id.value.clone(), id.span);
+                                self.stages.push((id, node));
+                            }
                         }
                     }
                 }
@@ -180,8 +188,8 @@ impl Gathered {
         if let Some(name) = &choice.profile {
             match self.profiles.iter().position(|(key, _)| key.value == *name) {
                 Some(at) => {
-                    let (key, node) = self.profiles.swap_remove(at);
-                    self.profile(&key, node);
+                    let (_, node) = self.profiles.swap_remove(at);
+                    self.profile(node);
                 }
                 None => {
                     let names: Vec<String> = self.profiles.iter().map(|(key, _)| key.value.clone()).collect();
@@ -197,7 +205,7 @@ impl Gathered {
         self.problems.extend(problems);
     }
 
-    fn profile(&mut self, key: &Spanned<String>, node: Node) {
+    fn profile(&mut self, node: Node) {
         let mut params = Params::new();
         for (inner, node) in self.map(node, "a map with `params` or `seed`") {
             match inner.value.as_str() {
@@ -207,7 +215,6 @@ impl Gathered {
                 _ => self.problems.push(problem::unknown_key(&inner, &["doc", "params", "seed"])),
             }
         }
-        let _ = key;
         self.override_with(params);
     }
 

@@ -101,6 +101,13 @@ pub struct Plan {
     pub decisions: BTreeMap<usize, Decision>,
 }
 
+impl Plan {
+    /// Returns whether nothing has to run.
+    pub fn reuses_all(&self) -> bool {
+        self.decisions.values().all(|decision| matches!(decision.verdict, Verdict::Reuse(_)))
+    }
+}
+
 impl Planner<'_> {
     /// Decides about one stage, given the outputs that are known.
     ///
