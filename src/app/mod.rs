@@ -1,6 +1,7 @@
 //! A workspace: the one place where parts are put together.
 
 pub mod artifacts;
+pub mod cancel;
 pub mod carry;
 pub mod guard;
 pub mod run;

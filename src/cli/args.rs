@@ -52,6 +52,8 @@ pub enum Command {
     Schema(Schema),
     /// Run a pipeline, and again whenever a file it reads changes
     Watch(Watch),
+    /// End one stage of the run that is under way; what does not depend on it goes on
+    Cancel(CancelStage),
     /// Show the events of a run again
     Replay(Replay),
     /// Draw what ran when, on which worker, and what the run waited for
@@ -292,6 +294,13 @@ pub struct Watch {
     /// End after this many runs
     #[arg(long, value_name = "N")]
     pub rounds: Option<u64>,
+}
+
+/// End a stage.
+#[derive(Args, Debug)]
+pub struct CancelStage {
+    /// The stage; of one with several instances, all of them
+    pub stage: String,
 }
 
 /// Show a run's events again.

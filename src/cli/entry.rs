@@ -9,8 +9,8 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args::{Arguments, Command};
 use crate::cli::exit::{Exit, of_error};
 use crate::cli::{
-    cache, carry, cat, check, completions, explain, graph, guard, init, lineage, out, replay, run, runs, schema,
-    status, watch,
+    cache, cancel, carry, cat, check, completions, explain, graph, guard, init, lineage, out, replay, run, runs,
+    schema, status, watch,
 };
 use crate::reporter::problem;
 
@@ -56,6 +56,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
         Command::Graph(args) => graph::graph(&workspace, args),
         Command::Schema(args) => schema::schema(args),
         Command::Cache(args) => cache::cache(&workspace, args),
+        Command::Cancel(args) => cancel::cancel(&workspace, args),
         Command::Replay(args) => replay::replay(&workspace, args),
         Command::Timeline(args) => replay::draw(&workspace, args),
         Command::Watch(args) => watch::watch(&workspace, args),

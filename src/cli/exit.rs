@@ -23,19 +23,22 @@ pub enum Exit {
     Rejected = 6,
     /// A fault in netsec.
     Fault = 70,
+    /// A signal stopped it: what shells give a process that was interrupted.
+    Stopped = 130,
 }
 
 /// The table as it stands in `--help`.
 pub const TABLE: &str = "\
 Exit codes:
   0   done, or already so
-  1   a stage failed or the run was stopped; `cache verify` found something bad
+  1   a stage failed or was cancelled; `cache verify` found something bad
   2   the command line is wrong
   3   the pipeline file is wrong
   4   the input data does not fit
   5   store, ledger or disk failed
   6   no model was good enough
-  70  a fault in netsec";
+  70  a fault in netsec
+  130 stopped by a signal; what was finished is kept";
 
 /// Returns the exit code of a run: that of its gravest failure.
 pub fn of_stages(stages: &[StageResult]) -> Exit {
@@ -61,7 +64,7 @@ pub fn of_error(error: &AppError) -> Exit {
     match error {
         AppError::Usage(_) => Exit::Usage,
         AppError::Report(_) => Exit::Pipeline,
-        AppError::Stopped => Exit::Failed,
+        AppError::Stopped => Exit::Stopped,
         AppError::Busy(_) | AppError::Disk(_) | AppError::Ledger(_) | AppError::Store(_) => Exit::Storage,
     }
 }

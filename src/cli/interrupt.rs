@@ -3,6 +3,7 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::base::cancel::Cancel;
+use crate::cli::exit::Exit;
 use crate::cli::out;
 
 /// Listens on a thread of its own and raises `cancel` at the first signal; ends the process at the second.
@@ -32,8 +33,7 @@ pub fn listen(cancel: &Cancel) {
     });
 }
 
-/// 130 is what shells give a process that was interrupted.
 #[expect(clippy::exit, reason = "the user asked twice; nothing half-done is visible to the next run")]
 fn leave() -> ! {
-    std::process::exit(130)
+    std::process::exit(Exit::Stopped as i32)
 }

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod cache;
+pub mod cancel;
 pub mod carry;
 pub mod cat;
 pub mod check;

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::app::workspace::{AppError, Choices, Loaded, Sinks, Terms, Wish, Workspace};
 use crate::base::cancel::Cancel;
 use crate::base::disk;
+use crate::base::outcome::RunOutcome;
 use crate::cli::args::{Choose, LogFormat, Part, Run};
 use crate::cli::exit::{Exit, of_stages};
 use crate::cli::{interrupt, out, status};
@@ -48,7 +49,8 @@ pub fn run(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
         let (run, outcome) = (summary.run.as_str(), summary.outcome.as_str());
         out::json(&table::summary_json(run, &args.file, outcome, summary.seconds, &summary.stages))?;
     }
-    Ok(of_stages(&summary.stages))
+    let is_stopped = cancel.is_cancelled() && summary.outcome == RunOutcome::Cancelled;
+    Ok(if is_stopped { Exit::Stopped } else { of_stages(&summary.stages) })
 }
 
 /// The terms of a run that is told on the standard error.

@@ -30,7 +30,7 @@ pub fn watch(workspace: &Workspace, args: &Watch) -> Result<Exit, AppError> {
                 match workspace.run(&loaded, &wish, &terms) {
                     Ok(summary) => exit = of_stages(&summary.stages),
                     Err(AppError::Report(report)) => tell(&report, &mut exit),
-                    Err(AppError::Stopped) => return Ok(Exit::Failed),
+                    Err(AppError::Stopped) => return Ok(Exit::Stopped),
                     Err(error) => return Err(error),
                 }
             }

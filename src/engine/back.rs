@@ -47,6 +47,7 @@ impl Driver<'_, '_> {
             ..self.result(stage, outcome)
         };
         if outcome == Outcome::Made {
+            self.recorded.insert(started.key);
             self.outputs.insert(stage, result.outputs.clone());
             self.schedule.succeed(stage);
             self.finish(stage, result);
@@ -67,46 +68,6 @@ impl Driver<'_, '_> {
         }
         self.give_up(stage, result);
         Ok(())
-    }
-
-    /// Ends a stage that did not give what it should, and all that depends on it.
-    pub(crate) fn give_up(&mut self, stage: usize, result: StageResult) {
-        let outcome = result.outcome;
-        self.finish(stage, result);
-        for skipped in self.schedule.fail(stage) {
-            let message = format!("`{}` did not give what it needs", self.spec(stage).id);
-            let error = Some(Failure { class: FailureClass::Stage, message });
-            let end = if outcome == Outcome::Cancelled { Outcome::Cancelled } else { Outcome::Skipped };
-            let result = StageResult { error, ..self.result(skipped, end) };
-            self.finish(skipped, result);
-        }
-        if outcome == Outcome::Failed {
-            self.failures += 1;
-            if self.is_halted() {
-                self.halt();
-            }
-        }
-    }
-
-    fn is_halted(&self) -> bool {
-        self.setup.max_failures.is_some_and(|most| self.failures >= most)
-    }
-
-    /// Lets what runs go on and begins nothing more.
-    fn halt(&mut self) {
-        let message = format!("nothing more is begun after {} failed (`--max-failures`)", self.failures);
-        for skipped in self.schedule.stop() {
-            let error = Some(Failure { class: FailureClass::Stage, message: message.clone() });
-            let result = StageResult { error, ..self.result(skipped, Outcome::Skipped) };
-            self.finish(skipped, result);
-        }
-        for started in self.started.values_mut().filter(|started| started.at_ms == 0) {
-            started.ended = Some(Ended::Halted);
-            started.cancel.cancel();
-        }
-        for retry in std::mem::take(&mut self.retries) {
-            self.give_up(retry.stage, retry.result);
-        }
     }
 
     /// Records a finished action with its moves in one commit.

@@ -1,6 +1,6 @@
 //! Workers, limits, order of events, the end of a run.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -13,6 +13,7 @@ use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::name::RunId;
 use crate::base::outcome::{Outcome, RunOutcome};
+use crate::engine::asked::Asked;
 use crate::engine::capacity::Capacity;
 use crate::engine::keeper;
 use crate::engine::perform::Bench;
@@ -24,7 +25,7 @@ use crate::event::{EventKind, StageResult};
 use crate::graph::order::weight_below;
 use crate::lineage::record::{ActionRecord, Entry, RunRecord, StageRun};
 use crate::pipeline::check::StageSpec;
-use crate::plan::decide::{DecideError, Verdict, Why};
+use crate::plan::decide::{self, DecideError, Verdict, Why};
 use crate::plan::key::Ingredients;
 use crate::plan::whole::{Decision, KnownOutputs, Plan, Planner};
 use crate::stage::io::Mark;
@@ -92,6 +93,8 @@ pub(crate) enum Ended {
     TimedOut,
     /// So many others failed that it is not begun any more.
     Halted,
+    /// Somebody asked for it.
+    Asked,
 }
 
 /// A stage that failed and is to be tried again.
@@ -142,6 +145,9 @@ pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Su
             schedule: Schedule::new(setup.planner.graph, &plan.wanted, urgency(setup, plan)),
             capacity: Capacity::new(setup.planner.pipeline.capacity.clone()),
             retries: Vec::new(),
+            twins: Vec::new(),
+            recorded: HashSet::new(),
+            asked: Asked::new(setup.temporary),
             failed: HashMap::new(),
             failures: 0,
             outputs: KnownOutputs::new(),
@@ -174,6 +180,11 @@ pub(crate) struct Driver<'a, 'v> {
     pub(crate) schedule: Schedule<'a>,
     pub(crate) capacity: Capacity,
     pub(crate) retries: Vec<Retry>,
+    /// Stages that were handed out and wait, because another that runs has the same key.
+    pub(crate) twins: Vec<(usize, Digest)>,
+    /// The keys of the actions this run has recorded.
+    pub(crate) recorded: HashSet<Digest>,
+    pub(crate) asked: Asked,
     /// How often a stage has failed.
     pub(crate) failed: HashMap<usize, u32>,
     /// How many stages have failed for good.
@@ -202,6 +213,7 @@ impl Driver<'_, '_> {
         self.begin()?;
         let mut workers = 0;
         while !self.schedule.is_over() {
+            self.free_twins(false);
             self.stop_what_is_to_stop();
             while let Some(task) = self.next_task()? {
                 // More workers than can run: while some run, others prepare and keep.
@@ -222,31 +234,6 @@ impl Driver<'_, '_> {
         self.end(messages)
     }
 
-    /// Ends what a cancelled run does not begin any more, and stages whose time is over.
-    fn stop_what_is_to_stop(&mut self) {
-        if self.setup.cancel.is_cancelled() {
-            for stage in self.schedule.stop() {
-                let result = self.result(stage, Outcome::Cancelled);
-                self.finish(stage, result);
-            }
-            for retry in std::mem::take(&mut self.retries) {
-                self.give_up(retry.stage, StageResult { outcome: Outcome::Cancelled, ..retry.result });
-            }
-        }
-        let stages = &self.setup.planner.pipeline.stages;
-        let is_timed = |stage: &usize| stages[*stage].limits.timeout.is_some();
-        if self.started.keys().any(is_timed) {
-            let now_ms = self.setup.clock.now_ms();
-            for (stage, started) in self.started.iter_mut().filter(|(_, started)| started.at_ms > 0) {
-                let ran = Duration::from_millis(now_ms.saturating_sub(started.at_ms));
-                if stages[*stage].limits.timeout.is_some_and(|timeout| ran > timeout) && started.ended.is_none() {
-                    started.ended = Some(Ended::TimedOut);
-                    started.cancel.cancel();
-                }
-            }
-        }
-    }
-
     /// Returns the next stage to be handed to a worker, if there is one that may be begun.
     fn next_task(&mut self) -> Result<Option<Task>, DecideError> {
         if let Some(task) = self.next_retry() {
@@ -254,7 +241,8 @@ impl Driver<'_, '_> {
         }
         loop {
             // Twice as many as can run. But what depends on a pointer is decided as late as can be.
-            let (jobs, running) = (self.setup.jobs.max(1), self.schedule.running() - self.retries.len());
+            let running = self.schedule.running() - self.retries.len() - self.twins.len();
+            let jobs = self.setup.jobs.max(1);
             let stages = &self.setup.planner.pipeline.stages;
             let capacity = &mut self.capacity;
             let may_begin = |stage: &usize| {
@@ -323,7 +311,19 @@ impl Driver<'_, '_> {
         let Decision { action: Some((ingredients, key)), verdict, .. } = decision else {
             unreachable!("a stage is handed out after all it needs");
         };
+        // What another stage of this run has made since serves this one too.
+        let verdict = match verdict {
+            Verdict::Run(_) if self.recorded.contains(&key) => {
+                let Planner { pipeline, ledger, store, .. } = self.setup.planner;
+                decide::decide(ledger, *store, (&pipeline.file, &self.spec(stage).id), &ingredients, &key)?
+            }
+            verdict => verdict,
+        };
         match verdict {
+            Verdict::Run(_) if self.started.values().any(|other| other.key == key) => {
+                self.twins.push((stage, key));
+                Ok(None)
+            }
             Verdict::Reuse(record) => {
                 self.reuse(stage, &record)?;
                 Ok(None)
@@ -472,7 +472,7 @@ impl Driver<'_, '_> {
     }
 
     pub(crate) fn finish(&mut self, stage: usize, result: StageResult) {
-        let commits = if result.outcome == Outcome::Made { self.entered } else { 0 };
+        let commits = if result.outcome.is_success() { self.entered } else { 0 };
         self.voice.tell_after(commits, EventKind::StageFinished(result.clone()));
         self.results.insert(stage, result);
     }

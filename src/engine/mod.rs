@@ -1,5 +1,6 @@
 //! Carry a plan out.
 
+pub mod asked;
 pub mod back;
 pub mod capacity;
 pub mod drive;
@@ -8,5 +9,6 @@ pub mod part;
 pub mod perform;
 pub mod schedule;
 pub mod slots;
+pub mod stop;
 pub mod voice;
 pub mod worker;

@@ -78,6 +78,21 @@ impl<'a> Schedule<'a> {
     /// Notes that a stage that was handed out failed; returns what is skipped because of it, in order.
     pub fn fail(&mut self, stage: usize) -> Vec<usize> {
         self.leave(stage, State::Out);
+        self.skip_below(stage)
+    }
+
+    /// Takes a stage out that was not handed out yet, and all that depends on it, which is returned in order; `None`, and
+    /// nothing is changed, if it was handed out or is out.
+    pub fn withdraw(&mut self, stage: usize) -> Option<Vec<usize>> {
+        if !matches!(self.states.get(&stage), Some(State::Waiting(_) | State::Ready)) {
+            return None;
+        }
+        self.ready.remove(&self.place(stage));
+        self.states.insert(stage, State::Out);
+        Some(self.skip_below(stage))
+    }
+
+    fn skip_below(&mut self, stage: usize) -> Vec<usize> {
         let mut skipped = BTreeSet::new();
         let mut open = vec![stage];
         while let Some(failed) = open.pop() {

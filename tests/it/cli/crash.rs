@@ -94,8 +94,36 @@ fn queries_are_answered_while_a_run_is_going_on() {
     // Asked to end, it stops cleanly, and ends its program with it.
     let pid = rustix_pid(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(world.ok(&["runs"]).contains("cancelled"));
+}
+
+#[test]
+fn one_stage_of_a_run_is_cancelled_from_outside_and_the_others_go_on() {
+    let world = World::new();
+    assert!(world.netsec(&["cancel", "slow"]).stderr.contains("no run is under way"));
+    world.write(
+        "p.yaml",
+        "
+stages:
+  slow: { kind: command, matrix: { n: [1, 2] }, with: { run: [sleep, '6${matrix.n}'] } }
+  later: { kind: command, inputs: { x: slow.stdout }, with: { run: [cat, port-1] } }
+  other: { kind: command, with: { run: [sh, -c, 'sleep 0.1; echo done'] } }
+  after: { kind: command, inputs: { x: other.stdout }, with: { run: [cat, x] } }
+",
+    );
+    let args = ["run", "p.yaml", "--jobs", "2", "--log-format", "json"];
+    let mut child = world.command(&args).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(log.any(|line| line.contains("stage_started") && line.contains("slow[n=2]")));
+    let wrong = world.netsec(&["cancel", "slov"]);
+    assert!(wrong.code == 2 && wrong.stderr.contains("has no stage `slov`"), "{}", wrong.stderr);
+    assert!(world.netsec(&["cancel", "slow"]).stderr.starts_with("asked run "));
+    assert!(log.any(|line| line.contains("`slow[n=1]` is ended: it was asked for")));
+    assert_eq!(log.filter(|line| line.contains("\"outcome\":\"cancelled\"")).count(), 4, "slow twice, later, the run");
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    let runs: serde_json::Value = serde_json::from_str(&world.ok(&["runs", "--json"])).unwrap();
+    assert_eq!(runs[0]["counts"], serde_json::json!({"made": 2, "cancelled": 3}));
 }
 
 fn rustix_pid(child: &std::process::Child) -> rustix::process::Pid {

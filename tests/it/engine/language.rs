@@ -187,5 +187,5 @@ fn a_stage_of_which_there_are_several_is_named_with_care() {
     let only = netsec::app::workspace::Wish { only: vec!["a".to_owned()], ..Default::default() };
     let two = "stages:\n  a: { kind: echo, matrix: { x: [1, 2] } }\n  b: { kind: echo }\n";
     let ran = run_with(&world, two, &only, 1, &netsec::base::cancel::Cancel::new()).unwrap();
-    assert_eq!(ran.outcomes(), ["a[x=1] made", "a[x=2] made"]);
+    assert_eq!(ran.outcomes(), ["a[x=1] made", "a[x=2] reused"]);
 }

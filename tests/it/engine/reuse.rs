@@ -138,3 +138,16 @@ fn a_directory_is_kept_and_reused() {
     assert_eq!(files.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["a/b.txt", "c.txt"]);
     assert_eq!(artifact.size, 5);
 }
+
+#[test]
+fn stages_that_are_the_same_action_run_once() {
+    let world = World::new();
+    let text = "stages:\n  a: { kind: echo }\n  b: { kind: echo }\n  c: { kind: echo }\n  j: { kind: join, inputs: { a: a.out, b: b.out, c: c.out } }\n";
+    for jobs in [1, 4] {
+        netsec::base::disk::remove_dir(&world.root().join("cache")).unwrap();
+        let ran = run_with(&world, text, &Wish::default(), jobs, &Cancel::new()).unwrap();
+        assert_eq!(ran.outcomes(), ["a made", "b reused", "c reused", "j made"]);
+    }
+    let failing = "stages:\n  a: { kind: fail }\n  b: { kind: fail }\n";
+    assert_eq!(run(&world, failing).outcomes(), ["a failed", "b failed"]);
+}
