@@ -1,16 +1,18 @@
 //! The only door to the file system: whole-file reads, atomic writes, walks; errors name path and verb.
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use blake3::hazmat::{ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root};
 use serde::{Deserialize, Serialize};
 
 use crate::base::digest::Digest;
 
-/// Files of at least this size are hashed through a memory map by all cores.
-const MAPPED: u64 = 1 << 20;
+/// So much of a file is read and hashed at once, in bytes: a power of two, and short enough to stay in a core's cache.
+const PIECE: u64 = 1 << 18;
 
 /// What is little to leave in a scratch folder: so many files of so many bytes.
 const LITTLE_FILES: usize = 8;
@@ -122,12 +124,39 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     named("read", path, fs::read(path))
 }
 
-/// Hashes a file; a large one is mapped and hashed by all cores.
+/// Hashes a file of which the size is known; a large one by all cores. It is read, and not mapped: one that is cut short
+/// meanwhile is an error, where a map would end the process.
 pub fn hash(path: &Path, size: u64) -> Result<Digest> {
     let mut hasher = blake3::Hasher::new();
-    let fed = if size >= MAPPED { hasher.update_mmap_rayon(path) } else { hasher.update_mmap(path) };
-    named("read", path, fed.map(|_| ()))?;
-    Ok(Digest::from_bytes(*hasher.finalize().as_bytes()))
+    let file = open(path)?;
+    let hash = match size > PIECE {
+        true => hash_tree(&file, 0, size).map(|(left, right)| merge_subtrees_root(&left, &right, Mode::Hash)),
+        false => hasher.update_reader(file).map(|fed| fed.finalize()),
+    };
+    named("read", path, hash.map(|hash| Digest::from_bytes(*hash.as_bytes())))
+}
+
+/// Hashes the two halves of a part of a file, as BLAKE3 cuts it (the BLAKE3 paper, section 2.1): each half by itself.
+fn hash_tree(file: &File, start: u64, length: u64) -> io::Result<(ChainingValue, ChainingValue)> {
+    let left = left_subtree_len(length);
+    let (left, right) = rayon::join(|| hash_part(file, start, left), || hash_part(file, start + left, length - left));
+    Ok((left?, right?))
+}
+
+fn hash_part(file: &File, start: u64, length: u64) -> io::Result<ChainingValue> {
+    if length > PIECE {
+        let (left, right) = hash_tree(file, start, length)?;
+        return Ok(merge_subtrees_non_root(&left, &right, Mode::Hash));
+    }
+    thread_local!(static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
+    BUFFER.with_borrow_mut(|buffer| {
+        buffer.resize(usize::try_from(length).expect("a piece is short"), 0);
+        file.read_exact_at(buffer, start).map_err(|cause| match cause.kind() {
+            io::ErrorKind::UnexpectedEof => io::Error::other("it became shorter while it was read: run again"),
+            _ => cause,
+        })?;
+        Ok(blake3::Hasher::new().set_input_offset(start).update(buffer).finalize_non_root())
+    })
 }
 
 /// Opens a file for reading.

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use netsec::app::workspace::{AppError, Wish, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::digest::Digest;
+use netsec::base::disk;
 use netsec::base::outcome::Outcome;
 
 use crate::toy::{run, run_with, try_load};
@@ -70,6 +71,55 @@ fn a_large_file_has_the_digest_of_its_bytes() {
     let ledger = Workspace::open(world.root()).unwrap().reading().unwrap().ledger;
     let record = ledger.action(&ran.summary.stages[0].key.unwrap()).unwrap().unwrap();
     assert_eq!(record.inputs[0].digest, Some(Digest::of(&bytes)));
+}
+
+#[test]
+fn a_file_is_hashed_as_a_whole_however_long_it_is() {
+    let world = World::new();
+    let path = world.root().join("x.bin");
+    let piece = 1 << 18;
+    for length in [0, 1, 1024, 1025, piece - 1, piece, piece + 1, 2 * piece, 3 * piece + 17, 8 * piece + 1024] {
+        let bytes: Vec<u8> = (0..length).map(|at| (at * 31 % 253) as u8).collect();
+        world.write("x.bin", &bytes);
+        assert_eq!(disk::hash(&path, length as u64).unwrap(), Digest::of(&bytes), "{length} bytes");
+    }
+    let cut = disk::hash(&path, 9 * piece as u64).unwrap_err();
+    assert!(cut.to_string().contains("it became shorter while it was read"), "{cut}");
+}
+
+#[test]
+fn a_file_that_is_cut_and_filled_while_it_is_hashed_is_never_taken_for_another() {
+    let world = World::new();
+    let text = "stages:\n  a: { kind: length, inputs: { x: ./x.bin } }\n";
+    let contents = [vec![1_u8; 6 << 20], vec![2_u8; 3 << 20]];
+    world.write("x.bin", &contents[0]);
+    let over = Cancel::new();
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            for content in contents.iter().cycle().take_while(|_| !over.is_cancelled()) {
+                world.write("x.bin", content);
+            }
+        });
+        for _ in 0..10 {
+            // It runs, or is refused with a message; what is recorded is true.
+            if let Ok(ran) = run_with(&world, text, &Wish::default(), 1, &Cancel::new())
+                && ran.outcome("a") == Outcome::Failed
+            {
+                let error = ran.error("a");
+                assert!(error.contains("changed while the stage ran") || error.contains("shorter"), "{error}");
+            }
+        }
+        over.cancel();
+    });
+    let ledger = Workspace::open(world.root()).unwrap().reading().unwrap().ledger;
+    let workspace = Workspace::open(world.root()).unwrap();
+    for record in ledger.actions().unwrap() {
+        let made = String::from_utf8(workspace.fetch(&record.outputs[0].digest).unwrap()[0].1.clone()).unwrap();
+        let length = made.parse::<usize>().unwrap() - "x/=;".len();
+        // Half written is a state of the file as well; a mixture of the two is none.
+        let states = contents.iter().filter_map(|content| content.get(..length)).map(|state| Some(Digest::of(state)));
+        assert!(states.into_iter().any(|state| state == record.inputs[0].digest), "{length} bytes");
+    }
 }
 
 #[test]
