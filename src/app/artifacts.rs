@@ -155,8 +155,9 @@ impl Workspace {
         let store = self.store();
         let ledger = self.reading()?.ledger;
         let actions = ledger.actions()?;
-        let recorded: BTreeSet<Digest> =
-            actions.iter().flat_map(|record| blobs(&store, &record.outputs)).map(|(_, digest)| digest).collect();
+        let outputs = actions.iter().flat_map(|record| blobs(&store, &record.outputs)).map(|(_, digest)| digest);
+        let inputs = actions.iter().flat_map(|record| &record.inputs).filter_map(|input| input.digest);
+        let recorded: BTreeSet<Digest> = outputs.chain(inputs).collect();
         let sizes: BTreeMap<Digest, u64> = store.list()?.into_iter().collect();
         let mut stats = Stats {
             stages: by_stage(&store, &actions, &sizes),

@@ -3,6 +3,7 @@
 pub mod artifacts;
 pub mod cancel;
 pub mod carry;
+pub mod explain;
 pub mod guard;
 pub mod run;
 pub mod sweep;

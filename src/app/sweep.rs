@@ -147,10 +147,9 @@ fn chosen(runs: &[RunRecord], keep: &Keep, now_ms: u64) -> Vec<RunRecord> {
 fn mark_action(ledger: &Ledger, store: &Local, key: &Digest, kept: &mut BTreeSet<Digest>) -> Result<()> {
     let Some(record) = ledger.action(key)? else { return Ok(()) };
     mark_record(store, &record, kept);
-    // The parts a stage was made of: with them, a change of the stage costs only what changed.
-    for input in record.inputs.iter().filter(|input| input.text == format!("{}.{}", record.stage, input.port)) {
-        kept.extend(input.digest);
-    }
+    // The parts a stage was made of: with them, a change of the stage costs only what changed. The lists of the files
+    // it read: with them, a change is told file by file.
+    kept.extend(record.inputs.iter().filter_map(|input| input.digest));
     Ok(())
 }
 

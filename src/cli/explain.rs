@@ -1,9 +1,15 @@
 //! `netsec explain`.
 
+use serde_json::json;
+
+use crate::app::explain::Behind;
 use crate::app::workspace::{AppError, Wish, Workspace};
 use crate::cli::args::Explain;
 use crate::cli::exit::Exit;
 use crate::cli::{out, run};
+use crate::kinds::compare::compare;
+use crate::plan::decide::{Verdict, Why};
+use crate::plan::explain::Difference;
 use crate::reporter::table::{self, Row};
 
 /// Says why a stage would run.
@@ -18,11 +24,23 @@ pub fn explain(workspace: &Workspace, args: &Explain) -> Result<Exit, AppError> 
         let spec = &loaded.pipeline.stages[*stage];
         Row { id: spec.id.as_str(), kind: spec.kind.name, decision: &plan.decisions[stage] }
     };
-    let rows: Vec<Row<'_>> = stages.iter().map(row).collect();
+    let behind = |stage: usize, difference: &Difference| match workspace.behind(&loaded, stage, difference) {
+        Behind::Files(changes) => table::files(&changes),
+        Behind::Bytes(before, after) => compare(&before, &after),
+        Behind::Nothing => Vec::new(),
+    };
     if args.json {
-        out::json(&table::plan_json(&rows))?;
+        let mut whole = table::plan_json(&stages.iter().map(row).collect::<Vec<_>>());
+        for (at, stage) in stages.iter().enumerate() {
+            let Verdict::Run(Why::Changed { differences }) = &plan.decisions[stage].verdict else { continue };
+            for (place, difference) in differences.iter().enumerate() {
+                whole["stages"][at]["why"]["differences"][place]["behind"] = json!(behind(*stage, difference));
+            }
+        }
+        out::json(&whole)?;
     } else {
-        out::data(rows.iter().map(table::explain).collect::<String>().as_bytes())?;
+        let text = stages.iter().map(|stage| table::explain(&row(stage), &|difference| behind(*stage, difference)));
+        out::data(text.collect::<String>().as_bytes())?;
     }
     Ok(Exit::Done)
 }

@@ -130,7 +130,7 @@ pub(crate) fn perform<T>(
         std::thread::yield_now();
         ran
     });
-    let result = result.and_then(|()| unchanged(bench, stage));
+    let result = result.and_then(|()| unchanged(bench, stage)).and_then(|()| keep_manifests(bench, stage));
     let (made, moves, notes) = outputs.into_parts();
     let missing = bench.pipeline.stages[stage].outputs.iter().find(|port| !made.contains_key(*port)).cloned();
     let parts = memo.made.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -225,6 +225,18 @@ fn unchanged(bench: &Bench<'_>, stage: usize) -> Result<(), StageError> {
             Ok(true) => {}
             Ok(false) => return Err(changed(Path::new(text))),
             Err(error) => return Err(StageError::Storage(error.to_string())),
+        }
+    }
+    Ok(())
+}
+
+/// Keeps the list of the files of every source that is several, so that a later change can be told file by file.
+fn keep_manifests(bench: &Bench<'_>, stage: usize) -> Result<(), StageError> {
+    for input in &bench.pipeline.stages[stage].inputs {
+        if let Origin::File(text) = &input.from
+            && bench.sources[text].directory
+        {
+            bench.store.put(&bench.sources[text].manifest().encode()).map_err(stage_error)?;
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! Every stage kind, one file each.
 
 pub mod command;
+pub mod compare;
 pub mod evaluate;
 pub mod ingest;
 pub mod list;

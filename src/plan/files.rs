@@ -33,6 +33,18 @@ pub struct Part {
     pub digest: Digest,
 }
 
+impl SourceFile {
+    /// Returns the manifest of a source of several files.
+    pub fn manifest(&self) -> Manifest {
+        manifest(&self.parts)
+    }
+}
+
+fn manifest(parts: &[Part]) -> Manifest {
+    let entry = |part: &Part| FileEntry { path: part.name.clone(), digest: part.digest, size: part.signature.size };
+    Manifest::new(parts.iter().map(entry).collect())
+}
+
 /// Why a source cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
@@ -130,8 +142,7 @@ fn several(files: Vec<(String, PathBuf)>, known: &Known) -> Result<SourceFile, F
             _ => return Err(FilesError::Special(path)),
         }
     }
-    let entry = |part: &Part| FileEntry { path: part.name.clone(), digest: part.digest, size: part.signature.size };
-    let manifest = Manifest::new(parts.iter().map(entry).collect());
+    let manifest = manifest(&parts);
     Ok(SourceFile { digest: Digest::of(&manifest.encode()), size: manifest.size(), directory: true, parts })
 }
 

@@ -9,7 +9,7 @@ use crate::event::StageResult;
 use crate::lineage::query::{Impact, Maker, Trace};
 use crate::lineage::record::RunRecord;
 use crate::plan::decide::{Verdict, Why};
-use crate::plan::explain::Difference;
+use crate::plan::explain::{Difference, FileChange};
 use crate::plan::whole::Decision;
 
 /// A stage of a plan with its decision.
@@ -85,8 +85,8 @@ pub fn plan_json(rows: &[Row<'_>]) -> Value {
     json!({"stages": rows.iter().map(stage).collect::<Vec<_>>()})
 }
 
-/// Explains one decision: every ingredient that differs, old and new.
-pub fn explain(row: &Row<'_>) -> String {
+/// Explains one decision: every ingredient that differs, old and new, and what `behind` says of it.
+pub fn explain(row: &Row<'_>, behind: &dyn Fn(&Difference) -> Vec<String>) -> String {
     let head = match &row.decision.verdict {
         Verdict::Reuse(record) => {
             format!("`{}` is up to date: made by run {} at {}\n", row.id, record.run, iso(record.started_ms))
@@ -97,9 +97,13 @@ pub fn explain(row: &Row<'_>) -> String {
         }
         Verdict::Run(Why::Changed { differences }) => {
             let mut text = format!("`{}` would run: these ingredients differ from the last record\n", row.id);
-            for Difference { name, before, after } in differences {
+            for difference in differences {
+                let Difference { name, before, after } = difference;
                 let side = |value: &Option<String>| value.clone().unwrap_or_else(|| "(not there)".to_owned());
                 let _ = writeln!(text, "  {name}\n    - {}\n    + {}", side(before), side(after));
+                for line in behind(difference) {
+                    let _ = writeln!(text, "    {line}");
+                }
             }
             text
         }
@@ -108,6 +112,26 @@ pub fn explain(row: &Row<'_>) -> String {
     let key = row.decision.action.as_ref().map_or_else(String::new, |(_, key)| format!("  key {key}\n"));
     head + &key
 }
+
+/// Shows the files in which two directories differ, a line each.
+pub fn files(changes: &[FileChange]) -> Vec<String> {
+    let line = |change: &FileChange| {
+        let FileChange { path, before, after } = change;
+        match (before, after) {
+            (Some(before), Some(after)) => format!("{path} changed: {} → {}", size(*before), size(*after)),
+            (_, Some(after)) => format!("{path} is new: {}", size(*after)),
+            _ => format!("{path} is gone"),
+        }
+    };
+    let mut lines: Vec<String> = changes.iter().take(FILES).map(line).collect();
+    if changes.len() > FILES {
+        lines.push(format!("and {} more files", changes.len() - FILES));
+    }
+    lines
+}
+
+/// At most so many files are shown one by one.
+const FILES: usize = 20;
 
 /// Shows runs, the latest first.
 pub fn runs(runs: &[RunRecord]) -> String {

@@ -55,6 +55,14 @@ impl Local {
         self.known.recall(&self.path(digest)).filter(|(known, _)| known == digest).map(|(_, signature)| signature)
     }
 
+    /// Returns the size of a blob that is there, in bytes.
+    pub fn size(&self, digest: &Digest) -> Option<u64> {
+        match disk::look(&self.path(digest)) {
+            Ok(Entry::File(signature)) => Some(signature.size),
+            _ => None,
+        }
+    }
+
     fn set_aside(&self, digest: &Digest) -> Result<StoreError, DiskError> {
         disk::create_dirs(&self.aside)?;
         let aside = self.aside.join(digest.hex());

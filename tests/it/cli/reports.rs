@@ -361,3 +361,49 @@ fn the_command_line_reference_is_current() {
     same_file(&package().join("docs/cli.md"), &page);
     assert!(world.ok(&["completions", "bash"]).contains("_netsec()"));
 }
+
+#[test]
+fn explain_names_the_files_rows_and_columns_that_changed() {
+    let world = World::new();
+    let rows = |changed: &str| format!("a,b\n1,2\n3,4\n{changed}\n7,8\n");
+    world.write("data/a.csv", rows("5,6"));
+    world.write("data/old.csv", "x\n");
+    world.write("t.csv", rows("5,6"));
+    world.write(
+        "p.yaml",
+        "
+stages:
+  read: { kind: ingest, inputs: { data: ./t.csv } }
+  judge: { kind: command, inputs: { t: read.raw, all: data/ }, with: { run: [ls, all] } }
+",
+    );
+    world.ok(&["run", "p.yaml"]);
+    world.write("data/a.csv", rows("5,6000"));
+    world.write("data/new.csv", "x\n");
+    std::fs::remove_file(world.root().join("data/old.csv")).unwrap();
+    world.write("t.csv", rows("5,7"));
+    world.ok(&["run", "p.yaml", "--only", "read"]);
+    insta::assert_snapshot!(redact(&world.ok(&["explain", "judge", "-f", "p.yaml"]), world.root()), @"
+    `judge` would run: these ingredients differ from the last record
+      input.all
+        - DIGEST
+        + DIGEST
+        a.csv changed: 20 B → 23 B
+        new.csv is new: 2 B
+        old.csv is gone
+      input.t
+        - DIGEST
+        + DIGEST
+        1 row of 4 changed: row 3
+      key DIGEST
+    ");
+    let whole: serde_json::Value =
+        serde_json::from_str(&world.ok(&["explain", "judge", "-f", "p.yaml", "--json"])).unwrap();
+    let differences = &whole["stages"][0]["why"]["differences"];
+    assert_eq!(differences[1]["behind"], serde_json::json!(["1 row of 4 changed: row 3"]));
+    // What the explanation rests on is no waste, and stays as long as the run does.
+    let stats: serde_json::Value = serde_json::from_str(&world.ok(&["cache", "stats", "--json"])).unwrap();
+    assert_eq!(stats["unrecorded_blobs"], 0);
+    world.ok(&["cache", "gc", "--apply"]);
+    assert!(world.ok(&["explain", "judge", "-f", "p.yaml"]).contains("old.csv is gone"));
+}

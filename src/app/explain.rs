@@ -1,0 +1,59 @@
+//! What lies behind an input that differs: the files of two directories, or the bytes of two artifacts.
+
+use crate::app::artifacts::manifest;
+use crate::app::workspace::{Loaded, Workspace};
+use crate::base::digest::Digest;
+use crate::base::disk;
+use crate::pipeline::check::Origin;
+use crate::plan::explain::{Difference, FileChange, changed_files};
+use crate::plan::files;
+use crate::store::blob::Store;
+use crate::store::manifest::Manifest;
+
+/// Artifacts larger than this are not read to be compared, in bytes.
+const LARGE: u64 = 1 << 28;
+
+/// What lies behind a difference, as far as it is still known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Behind {
+    /// The files in which two directories differ.
+    Files(Vec<FileChange>),
+    /// The bytes of an artifact, before and after.
+    Bytes(Vec<u8>, Vec<u8>),
+    /// No more than the difference tells: it is no input, one side is gone, or it is very large.
+    Nothing,
+}
+
+impl Workspace {
+    /// Looks behind a difference of a stage's ingredients.
+    pub fn behind(&self, loaded: &Loaded, stage: usize, difference: &Difference) -> Behind {
+        self.sides(loaded, stage, difference).unwrap_or(Behind::Nothing)
+    }
+
+    fn sides(&self, loaded: &Loaded, stage: usize, difference: &Difference) -> Option<Behind> {
+        let port = difference.name.strip_prefix("input.")?;
+        let digest = |value: &Option<String>| value.as_deref().and_then(Digest::parse);
+        let (before, after) = (digest(&difference.before)?, digest(&difference.after)?);
+        let input = loaded.pipeline.stages[stage].inputs.iter().find(|input| input.port == port)?;
+        let store = self.store();
+        let source = match &input.from {
+            Origin::File(text) => Some(files::resolve(self.root(), text, &self.known()).ok()?),
+            Origin::Stage(..) | Origin::Ref(..) => None,
+        };
+        let bytes = |digest: &Digest| (store.size(digest)? <= LARGE).then(|| store.get(digest).ok()).flatten();
+        let old = bytes(&before)?;
+        if let Ok(old) = Manifest::decode(&old) {
+            let new = match &source {
+                Some(source) => source.manifest(),
+                None => manifest(&store, &after)?,
+            };
+            return Some(Behind::Files(changed_files(&old, &new)));
+        }
+        let new = match &source {
+            Some(source) if source.directory || source.size > LARGE => return None,
+            Some(source) => disk::read(&source.parts.first()?.path).ok()?,
+            None => bytes(&after)?,
+        };
+        Some(Behind::Bytes(old, new))
+    }
+}
