@@ -1,6 +1,6 @@
 //! Digest (32 bytes, hex, short form, strict parse) and the framed hasher that makes them.
 
-use std::fmt;
+use std::{fmt, io};
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -13,6 +13,16 @@ impl Digest {
     /// Returns the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// Returns the digest of all that a reader gives.
+    ///
+    /// # Errors
+    /// Reading failed.
+    pub fn of_reader(reader: impl io::Read) -> io::Result<Self> {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(reader)?;
+        Ok(Self(*hasher.finalize().as_bytes()))
     }
 
     /// Returns the digest whose 32 bytes these are.

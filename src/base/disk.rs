@@ -164,6 +164,12 @@ pub fn open(path: &Path) -> Result<File> {
     named("open", path, File::open(path))
 }
 
+/// Reads the first bytes of a file, at most so many.
+pub fn read_start(path: &Path, bytes: u64) -> Result<Vec<u8>> {
+    let mut start = Vec::new();
+    named("read", path, open(path)?.take(bytes).read_to_end(&mut start).map(|_| start))
+}
+
 /// Reads the last bytes of a file, at most so many.
 pub fn read_end(path: &Path, bytes: u64) -> Result<Vec<u8>> {
     let mut file = open(path)?;
@@ -237,6 +243,15 @@ pub fn write_input(path: &Path, bytes: &[u8]) -> Result<()> {
         made => made,
     };
     named("write", path, made.and_then(|mut file| file.write_all(bytes)))
+}
+
+/// Copies a file to a new one that may be read and run, and not written; by reference where the file system can.
+pub fn copy_input(from: &Path, to: &Path) -> Result<()> {
+    if let Some(folder) = to.parent() {
+        create_dirs(folder)?;
+    }
+    copy(from, to)?;
+    named("protect", to, fs::set_permissions(to, fs::Permissions::from_mode(0o555)))
 }
 
 /// Makes a file readable and not writable.

@@ -71,14 +71,32 @@ impl Content for Blob {
     fn bytes(&self) -> Result<Vec<u8>, StageError> {
         self.0.get(&self.1).map_err(stage_error)
     }
+
+    fn write(&self, path: &Path) -> Result<(), StageError> {
+        self.0.copy(&self.1, path).map_err(stage_error)
+    }
 }
 
-struct File(PathBuf, Digest);
+/// A source's path, size and digest.
+struct File(PathBuf, u64, Digest);
+
+/// A file of at least this size is not read into memory to be copied, in bytes.
+const LARGE: u64 = 1 << 20;
 
 impl Content for File {
     fn bytes(&self) -> Result<Vec<u8>, StageError> {
         let bytes = disk::read(&self.0).map_err(|error| StageError::Storage(error.to_string()))?;
-        if Digest::of(&bytes) == self.1 { Ok(bytes) } else { Err(changed(&self.0)) }
+        if Digest::of(&bytes) == self.2 { Ok(bytes) } else { Err(changed(&self.0)) }
+    }
+
+    fn write(&self, path: &Path) -> Result<(), StageError> {
+        let Self(from, size, digest) = self;
+        let failed = |error: DiskError| StageError::Storage(error.to_string());
+        if *size < LARGE {
+            return disk::write_input(path, &self.bytes()?).map_err(failed);
+        }
+        disk::copy_input(from, path).map_err(failed)?;
+        if disk::hash(path, *size).map_err(failed)? == *digest { Ok(()) } else { Err(changed(from)) }
     }
 }
 
@@ -206,7 +224,8 @@ fn inputs(bench: &Bench<'_>, stage: usize, ingredients: &Ingredients) -> Result<
 }
 
 fn from_files(source: &SourceFile) -> Files {
-    let content = |part: &files::Part| Box::new(File(part.path.clone(), part.digest)) as Box<dyn Content>;
+    let content =
+        |part: &files::Part| Box::new(File(part.path.clone(), part.signature.size, part.digest)) as Box<dyn Content>;
     source.parts.iter().map(|part| (part.name.clone(), content(part))).collect()
 }
 

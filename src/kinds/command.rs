@@ -139,8 +139,7 @@ impl Stage for Command {
         for (port, input) in inputs.all() {
             for (name, content) in &input.files {
                 let path = if name.is_empty() { folder.join(port) } else { folder.join(port).join(name) };
-                let written = disk::write_input(&path, &content.bytes()?);
-                written.map_err(storage)?;
+                content.write(&path)?;
             }
         }
         let mark = (context.mark)()?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
+use crate::base::disk;
 use crate::stage::error::StageError;
 use crate::stage::memo::{Body, Memo, Part};
 
@@ -16,6 +17,14 @@ pub trait Content: Send + Sync {
     /// # Errors
     /// `Lost` or `Storage` if they cannot be had.
     fn bytes(&self) -> Result<Vec<u8>, StageError>;
+
+    /// Writes the bytes to a new file that may be read and run, and not written.
+    ///
+    /// # Errors
+    /// `Lost` or `Storage`.
+    fn write(&self, path: &Path) -> Result<(), StageError> {
+        disk::write_input(path, &self.bytes()?).map_err(|error| StageError::Storage(error.to_string()))
+    }
 }
 
 /// Files by their path within an input; of an input that is one file, the path is empty.

@@ -63,6 +63,14 @@ pub trait Store: Send + Sync {
     /// `Missing`; `Corrupt`, and then the blob is set aside; `Disk`.
     fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError>;
 
+    /// Writes a blob's bytes, checked against its name, to a new file that may be read and run, and not written.
+    ///
+    /// # Errors
+    /// As `get`.
+    fn copy(&self, digest: &Digest, to: &Path) -> Result<(), StoreError> {
+        Ok(disk::write_input(to, &self.get(digest)?)?)
+    }
+
     /// Returns whether a blob is there and, as far as can be told without reading it again, sound.
     ///
     /// # Errors

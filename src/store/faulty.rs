@@ -57,6 +57,11 @@ impl<S: Store> Store for Faulty<S> {
         self.inner.get(digest)
     }
 
+    fn copy(&self, digest: &Digest, to: &Path) -> Result<(), StoreError> {
+        self.pass()?;
+        self.inner.copy(digest, to)
+    }
+
     fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
         self.pass()?;
         self.inner.has(digest)

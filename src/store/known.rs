@@ -61,13 +61,22 @@ impl Known {
             return Ok(Digest::from_bytes(entry.digest));
         }
         let digest = disk::hash(path, signature.size)?;
-        // The bytes belong to this signature only if it is still the same after reading them, and if the last
-        // change is old enough for a later one to show in the times (the problem git calls racy).
+        self.note_read(path, signature, digest)?;
+        Ok(digest)
+    }
+
+    /// Notes the digest of a file that was read and had this signature before. The bytes belong to it only if it is still
+    /// the same after reading them, and if the last change is old enough for a later one to show in the times (the
+    /// problem git calls racy).
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn note_read(&self, path: &Path, signature: Signature, digest: Digest) -> Result<(), DiskError> {
         let after = disk::look(path)?;
         if after == disk::Entry::File(signature) && signature.is_settled(self.clock.now_ms() as i64 * 1_000_000) {
-            self.remember(name, signature, digest);
+            self.remember(path.to_string_lossy().into_owned(), signature, digest);
         }
-        Ok(digest)
+        Ok(())
     }
 
     /// Returns what is remembered of a file, without a look at it.

@@ -1,7 +1,8 @@
 //! On disk under cache/blobs, two-digit shards, checked on read, bad blobs set aside.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,6 +10,7 @@ use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError, Entry, Signature};
 use crate::store::blob::{Store, StoreError};
 use crate::store::known::Known;
+use crate::store::packed;
 
 /// Blobs in a folder.
 pub struct Local {
@@ -22,6 +24,9 @@ pub struct Local {
 
 /// From so many blobs on, the whole file system is flushed at once.
 const MANY: usize = 16;
+
+/// A blob of at least this size is not read into memory to be copied, in bytes.
+const LARGE: u64 = 1 << 20;
 
 /// Returns the folder of blobs in a cache.
 pub fn blobs(cache: &Path) -> PathBuf {
@@ -63,6 +68,17 @@ impl Local {
         }
     }
 
+    /// Writes a blob and gives it its name.
+    fn write(&self, digest: &Digest, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), DiskError> {
+        let mut file = disk::temporary(&self.temporary)?;
+        let written = write(file.as_file_mut());
+        written.map_err(|cause| DiskError { verb: "write", path: file.path().to_owned(), cause })?;
+        self.settle(file.path(), digest)?;
+        // It has another name now.
+        file.disable_cleanup(true);
+        Ok(())
+    }
+
     fn set_aside(&self, digest: &Digest) -> Result<StoreError, DiskError> {
         disk::create_dirs(&self.aside)?;
         let aside = self.aside.join(digest.hex());
@@ -90,31 +106,46 @@ impl Local {
         Ok(())
     }
 
-    /// Returns a blob's bytes as they are on disk, checked, without setting anything aside.
+    /// Reads a blob and checks it, without setting anything aside.
     ///
     /// # Errors
     /// `Missing`, `Corrupt` (with the path of the blob itself), `Disk`.
     pub fn verify(&self, digest: &Digest) -> Result<(), StoreError> {
         let path = self.path(digest);
-        match disk::read(&path) {
-            Ok(bytes) if Digest::of(&bytes) == *digest => Ok(()),
+        match content_digest(&path) {
+            Ok(Some(found)) if found == *digest => Ok(()),
             Ok(_) => Err(StoreError::Corrupt { digest: *digest, aside: path }),
-            Err(error) if error.is_missing() => Err(StoreError::Missing(*digest)),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(missing(error, digest)),
         }
     }
+}
+
+/// Returns the digest of a blob's content; `None` if the blob is compressed and cannot be read back.
+fn content_digest(path: &Path) -> Result<Option<Digest>, DiskError> {
+    let file = disk::open(path)?;
+    let failed = |cause| DiskError { verb: "read", path: path.to_owned(), cause };
+    let size = file.metadata().map_err(failed)?.len();
+    match packed::unpack(file).and_then(|content| content.map(Digest::of_reader).transpose()) {
+        Ok(Some(digest)) => Ok(Some(digest)),
+        Ok(None) => disk::hash(path, size).map(Some),
+        Err(cause) if cause.raw_os_error().is_some() => Err(failed(cause)),
+        Err(_) => Ok(None),
+    }
+}
+
+fn missing(error: DiskError, digest: &Digest) -> StoreError {
+    if error.is_missing() { StoreError::Missing(*digest) } else { error.into() }
 }
 
 impl Store for Local {
     fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
         if !self.has(&digest).unwrap_or(false) {
-            let mut file = disk::temporary(&self.temporary)?;
-            let failed = |cause| DiskError { verb: "write", path: file.path().to_owned(), cause };
-            file.as_file().write_all(bytes).map_err(failed)?;
-            self.settle(file.path(), &digest)?;
-            // It has another name now.
-            file.disable_cleanup(true);
+            let length = bytes.len() as u64;
+            self.write(&digest, |file| match packed::pays(length, bytes) {
+                true => packed::pack(bytes, length, file),
+                false => file.write_all(bytes),
+            })?;
         }
         Ok(digest)
     }
@@ -129,9 +160,18 @@ impl Store for Local {
                 (copy.as_ref(), size)
             }
         };
-        let digest = disk::hash(path, size)?;
+        let head = disk::read_start(path, packed::SAMPLE as u64)?;
+        let digest = match head.len() as u64 == size {
+            true => Digest::of(&head),
+            false => disk::hash(path, size)?,
+        };
         if !self.has(&digest).unwrap_or(false) {
-            self.settle(path, &digest)?;
+            if packed::pays(size, &head) {
+                let content = disk::open(path)?;
+                self.write(&digest, |file| packed::pack(content, size, file))?;
+            } else {
+                self.settle(path, &digest)?;
+            }
         }
         Ok((digest, size))
     }
@@ -159,12 +199,22 @@ impl Store for Local {
     }
 
     fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
-        match disk::read(&self.path(digest)) {
+        let blob = disk::read(&self.path(digest)).map_err(|error| missing(error, digest))?;
+        match packed::unpacked(blob) {
             Ok(bytes) if Digest::of(&bytes) == *digest => Ok(bytes),
-            Ok(_) => Err(self.set_aside(digest)?),
-            Err(error) if error.is_missing() => Err(StoreError::Missing(*digest)),
-            Err(error) => Err(error.into()),
+            _ => Err(self.set_aside(digest)?),
         }
+    }
+
+    fn copy(&self, digest: &Digest, to: &Path) -> Result<(), StoreError> {
+        let path = self.path(digest);
+        let size = self.size(digest).unwrap_or(0);
+        // What is compressed is checked in memory before anyone sees it.
+        if size < LARGE || packed::unpack(disk::open(&path)?).is_ok_and(|content| content.is_some()) {
+            return Ok(disk::write_input(to, &self.get(digest)?)?);
+        }
+        disk::copy_input(&path, to)?;
+        if disk::hash(to, size)? == *digest { Ok(()) } else { Err(self.set_aside(digest)?) }
     }
 
     fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
@@ -175,7 +225,14 @@ impl Store for Local {
             Err(error) if error.is_missing() => return Ok(false),
             Err(error) => return Err(error.into()),
         };
-        if self.known.digest(&path, signature)? == *digest { Ok(true) } else { Err(self.set_aside(digest)?) }
+        if self.known.recall(&path) == Some((*digest, signature)) {
+            return Ok(true);
+        }
+        if content_digest(&path)? != Some(*digest) {
+            return Err(self.set_aside(digest)?);
+        }
+        self.known.note_read(&path, signature, *digest)?;
+        Ok(true)
     }
 
     fn list(&self) -> Result<Vec<(Digest, u64)>, StoreError> {

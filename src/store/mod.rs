@@ -6,3 +6,4 @@ pub mod known;
 pub mod local;
 pub mod manifest;
 pub mod memory;
+pub mod packed;

@@ -1,5 +1,7 @@
 //! What the cache holds: cleared, mended, carried elsewhere.
 
+use netsec::base::digest::Digest;
+
 use crate::world::{World, digests, outcomes};
 
 fn pipeline(words: &[&str]) -> String {
@@ -94,4 +96,54 @@ fn a_run_goes_to_another_workspace_in_one_file() {
     assert!(there.ok(&["lineage", "all.stdout"]).contains("say[w=two].stdout"));
     assert_eq!(there.netsec(&["cache", "verify"]).code, 0);
     assert_eq!(here.netsec(&["export", "x", "--run", "2026"]).code, 2);
+}
+
+#[test]
+fn large_blobs_are_compressed_where_it_pays_and_nobody_else_sees_it() {
+    let world = World::new();
+    // One of the two compresses, the other does not; both are long enough to be copied without being held in memory.
+    let random = {
+        let mut state = 1_u64;
+        let mut next = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 56) as u8
+        };
+        (0..2 << 20).map(|_| next()).collect::<Vec<u8>>()
+    };
+    world.write("random.bin", &random);
+    world.write(
+        "p.yaml",
+        "
+stages:
+  count: { kind: command, with: { run: [sh, -c, 'seq 1 400000 >out'], outputs: { out: out } } }
+  same: { kind: command, inputs: { x: ./random.bin }, with: { run: [cp, x, out], outputs: { out: out } } }
+  both: { kind: command, inputs: { a: count.out, b: same.out }, with: { run: [sh, -c, 'cat a b | cksum'] } }
+",
+    );
+    let expected = digests(&world.run(&["p.yaml"]));
+    let bytes: Vec<u8> = (1..=400_000).flat_map(|n| format!("{n}\n").into_bytes()).collect();
+    assert!(expected.contains(&format!("\"out\" \"{}\"", Digest::of(&bytes))), "the digest is that of the content");
+    assert!(expected.contains(&format!("\"out\" \"{}\"", Digest::of(&random))));
+    let blob =
+        |content: &[u8]| world.blobs().into_iter().find(|path| path.ends_with(Digest::of(content).hex())).unwrap();
+    let size = |content: &[u8]| std::fs::metadata(blob(content)).unwrap().len();
+    assert!(size(&bytes) < bytes.len() as u64 / 2, "{}", size(&bytes));
+    assert_eq!(size(&random), 2 << 20);
+    world.ok(&["cat", "count.out", "-o", "back"]);
+    assert_eq!(std::fs::read(world.root().join("back")).unwrap(), bytes);
+    world.ok(&["export", "run.netsec"]);
+    // Without the memory of what is on disk, it is read again and found to be right.
+    std::fs::remove_file(world.root().join("cache/known")).unwrap();
+    assert!(outcomes(&world.run(&["p.yaml"])).iter().all(|outcome| outcome.ends_with("reused")));
+    for content in [&bytes, &random] {
+        world.flip(&blob(content));
+        assert_eq!(world.netsec(&["cache", "verify"]).code, 1);
+        assert_eq!(digests(&world.run(&["p.yaml"])), expected);
+        world.ok(&["cache", "verify"]);
+    }
+    let other = World::new();
+    other.write("random.bin", &random);
+    other.write("p.yaml", std::fs::read(world.root().join("p.yaml")).unwrap());
+    other.ok(&["import", world.root().join("run.netsec").to_str().unwrap()]);
+    assert!(outcomes(&other.run(&["p.yaml"])).iter().all(|outcome| outcome.ends_with("reused")));
 }
