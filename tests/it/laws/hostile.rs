@@ -12,8 +12,9 @@ use proptest::prelude::*;
 
 use crate::memory::most_held;
 
-/// A decoder may reserve this much for a list before it has seen that the list is shorter (serde's own bound).
-const RESERVE: usize = 1 << 20;
+/// A decoder may reserve a mebibyte for a list before it has seen that the list is shorter (serde's own bound); no list
+/// stands deeper than in another. A page is for what else it holds meanwhile.
+const RESERVE: usize = (2 << 20) + (1 << 12);
 
 type Reader = (&'static str, Vec<u8>, fn(&[u8]));
 
