@@ -190,14 +190,20 @@ fn refuse_unready(loaded: &Loaded, plan: &Plan) -> Result<()> {
 pub(crate) fn next_run(runs: &Path, now_ms: u64) -> Result<RunId> {
     let names = disk::list(runs)?;
     let latest = names.iter().filter_map(|path| path.file_stem()?.to_str()).max().unwrap_or_default().to_owned();
-    let mut ms = now_ms;
-    loop {
-        let run = RunId::new(ms, u64::from(std::process::id()));
-        if run.as_str() > latest.as_str() {
-            return Ok(run);
-        }
-        ms += STEP_MS;
+    let named = |steps: u64| RunId::new(now_ms + steps * STEP_MS, u64::from(std::process::id()));
+    let is_after = |steps: u64| named(steps).as_str() > latest.as_str();
+    if is_after(0) {
+        return Ok(named(0));
     }
+    let (mut low, mut high) = (0, 1);
+    while !is_after(high) {
+        (low, high) = (high, 2 * high);
+    }
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        if is_after(middle) { high = middle } else { low = middle }
+    }
+    Ok(named(high))
 }
 
 /// How far a run's name is moved on when the clock stands before the latest run.

@@ -4,6 +4,7 @@ mod cache;
 mod crash;
 mod init;
 mod matrix;
+mod oddities;
 mod reports;
 mod tour;
 mod views;

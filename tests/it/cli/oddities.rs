@@ -1,0 +1,142 @@
+//! Workspaces as they should not be: odd files, a clock that is wrong, a disk that cannot be written.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixListener;
+use std::process::Command;
+
+use crate::world::{World, digests, outcomes, skip};
+
+const FOLDER: &str = "stages:\n  a: { kind: command, inputs: { x: data }, with: { run: [ls, x] } }\n";
+
+#[test]
+fn files_that_are_none_are_refused_and_nothing_waits_for_them() {
+    let world = World::new();
+    world.write("p.yaml", FOLDER);
+    let refused = |name: &[u8], make: &dyn Fn(&std::path::Path), says: &str| {
+        world.write("data/good.txt", "x");
+        let path = world.root().join("data").join(OsStr::from_bytes(name));
+        make(&path);
+        for (file, text) in [("p.yaml", FOLDER.to_owned()), ("q.yaml", FOLDER.replace("x: data", "x: data/odd"))] {
+            world.write(file, text);
+            let output = world.netsec(&["run", file]);
+            let says = if file == "p.yaml" { says } else { "data/odd" };
+            assert!(output.code == 3 && output.stderr.contains(says), "{}", output.stderr);
+        }
+        std::fs::remove_file(path).unwrap();
+    };
+    let pipe = |path: &std::path::Path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    refused(b"odd", &pipe, "neither a file nor a plain directory");
+    refused(b"odd", &|path| drop(UnixListener::bind(path).unwrap()), "neither a file nor a plain directory");
+    refused(b"odd", &|path| std::os::unix::fs::symlink("nowhere", path).unwrap(), "No such file");
+    refused(b"o\xff\xfe", &|path| drop(std::fs::File::create_new(path).unwrap()), "the name is not UTF-8");
+    assert_eq!(outcomes(&world.run(&["p.yaml"])), ["a made"]);
+}
+
+#[test]
+fn a_program_that_makes_odd_things_fails_and_leaves_nothing() {
+    let world = World::new();
+    for (script, says) in [
+        ("mkfifo out", "neither a file nor a directory"),
+        ("mkdir out; mkfifo out/pipe", "neither a file nor a plain directory"),
+        ("mkdir out; ln -s . out/loop", "neither a file nor a plain directory"),
+        ("mkdir out; touch \"out/$(printf 'o\\377')\"", "the name is not UTF-8"),
+        ("ln -s /etc/hostname out", "leads out of the stage's folder"),
+        ("ln -s nowhere out", "did not make `out`"),
+    ] {
+        let run = serde_json::json!(["sh", "-c", script]);
+        world.write(
+            "p.yaml",
+            format!("stages:\n  a: {{ kind: command, with: {{ run: {run}, outputs: {{ o: out }} }} }}\n"),
+        );
+        let summary = world.run(&["p.yaml"]);
+        let error = summary["stages"][0]["error"]["message"].as_str().unwrap_or_default();
+        assert!(error.contains(says), "{script}: {error}");
+    }
+    world.ok(&["cache", "verify"]);
+}
+
+#[test]
+fn names_with_anything_in_them_go_through() {
+    let world = World::new();
+    for name in ["with space", "line\nbreak", "quote'\"", "-dash", "ünï", "*", "#"] {
+        world.write(&format!("data/{name}"), name);
+    }
+    world.write(
+        "p.yaml",
+        "
+stages:
+  a: { kind: command, inputs: { x: data }, with: { run: [cp, -r, x, out], outputs: { o: out } } }
+  b: { kind: command, inputs: { x: a.o }, with: { run: [sh, -c, 'ls x | wc -l'] } }
+",
+    );
+    let first = digests(&world.run(&["p.yaml"]));
+    assert_eq!(digests(&world.run(&["p.yaml"])), first);
+    assert_eq!(world.ok(&["cat", "b.stdout"]).trim(), "8", "one name has two lines");
+    world.ok(&["cat", "a.o", "-o", "back"]);
+    assert_eq!(std::fs::read_to_string(world.root().join("back/line\nbreak")).unwrap(), "line\nbreak");
+}
+
+#[test]
+fn a_clock_that_went_back_changes_no_order() {
+    let world = World::new();
+    world.write("p.yaml", "stages:\n  a: { kind: command, inputs: { x: ./x.txt }, with: { run: [cat, x] } }\n");
+    world.write("x.txt", "one");
+    let first = world.run(&["p.yaml"])["run"].as_str().unwrap().to_owned();
+    // As if that run had been in a year that has not come yet: its name, and the file it read.
+    let later = "20990101-000000-00001";
+    for ending in ["records", "jsonl"] {
+        let runs = world.root().join("cache/runs");
+        let bytes = std::fs::read(runs.join(format!("{first}.{ending}"))).unwrap();
+        world.write(&format!("cache/runs/{later}.{ending}"), bytes);
+    }
+    let future = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(5_000_000_000);
+    let set = |text: &str| {
+        world.write("x.txt", text);
+        std::fs::File::options().append(true).open(world.root().join("x.txt")).unwrap().set_modified(future).unwrap();
+    };
+    set("two");
+    let second = world.run(&["p.yaml"]);
+    assert_eq!(outcomes(&second), ["a made"]);
+    assert!(second["run"].as_str().unwrap() > later, "{}", second["run"]);
+    set("six");
+    let third = world.run(&["p.yaml"]);
+    assert_eq!(outcomes(&third), ["a made"], "the same size and times, and another content");
+    assert!(third["run"].as_str() > second["run"].as_str());
+    assert!(world.ok(&["runs"]).lines().nth(1).unwrap().contains(third["run"].as_str().unwrap()));
+}
+
+#[test]
+fn queries_are_answered_on_a_disk_that_cannot_be_written() {
+    let world = World::new();
+    world.write("p.yaml", "stages:\n  a: { kind: command, with: { run: [echo, hello] } }\n");
+    world.ok(&["run", "p.yaml"]);
+    let inside = |args: &str| {
+        let netsec = env!("CARGO_BIN_EXE_netsec");
+        let script = format!("mount --bind . . && mount -o remount,ro,bind . && cd \"$PWD\" && {netsec} {args}");
+        let output = Command::new("unshare").args(["-rm", "sh", "-c", &script]).current_dir(world.root()).output();
+        output.map(|output| {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+            (output.status.code(), text)
+        })
+    };
+    if !inside("--version").is_ok_and(|(code, _)| code == Some(0)) {
+        return skip("a read-only mount cannot be made here");
+    }
+    for (args, says) in [
+        ("runs", "succeeded"),
+        ("status p.yaml", "reuse  a"),
+        ("explain a -f p.yaml", "`a` is up to date"),
+        ("lineage a.stdout", "made by a (command)"),
+        ("cat a.stdout", "hello"),
+        ("cache verify", ""),
+        ("cache stats", ""),
+        ("replay", "made"),
+        ("check p.yaml", ""),
+    ] {
+        let (code, text) = inside(args).unwrap();
+        assert!(code == Some(0) && text.contains(says), "netsec {args}: {text}");
+    }
+    let (code, text) = inside("run p.yaml").unwrap();
+    assert!(code == Some(5) && text.contains("Read-only file system"), "{text}");
+}
