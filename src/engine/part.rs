@@ -16,7 +16,7 @@ use crate::engine::worker::Message;
 use crate::lineage::record::{ActionRecord, Entry, InputRecord};
 use crate::plan::key::Ingredients;
 use crate::stage::error::StageError;
-use crate::stage::io::{Context, Mark};
+use crate::stage::io::{Context, Mark, Turn};
 use crate::stage::memo::{Body, Memo, Part};
 
 /// The sub-actions of one running stage.
@@ -41,6 +41,7 @@ pub(crate) struct PartContext<'a> {
     pub(crate) progress: &'a (dyn Fn(u64, u64, &str) + Sync),
     pub(crate) scratch: &'a std::path::Path,
     pub(crate) mark: Mark<'a>,
+    pub(crate) turn: &'a dyn Turn,
 }
 
 impl Memo for Parts<'_> {
@@ -90,9 +91,9 @@ impl Memo for Parts<'_> {
 
 impl Parts<'_> {
     fn part(&self, at: usize, part: &Part, body: Body<'_>) -> Result<Vec<u8>, StageError> {
-        let PartContext { cancel, progress, scratch, mark } = self.context;
+        let PartContext { cancel, progress, scratch, mark, turn } = self.context;
         let seed = self.ingredients.seed;
-        let context = Context { seed: seed.unwrap_or_default(), cancel, progress, scratch, mark, memo: self };
+        let context = Context { seed: seed.unwrap_or_default(), cancel, progress, scratch, mark, memo: self, turn };
         context.check()?;
         let inputs = part.inputs.iter().filter_map(|port| {
             let content = self.ingredients.inputs.get(*port)?;

@@ -22,7 +22,7 @@ use crate::plan::files::{self, SourceFile};
 use crate::plan::key::Ingredients;
 use crate::plan::whole::Sources;
 use crate::stage::error::StageError;
-use crate::stage::io::{Content, Context, Files, Input, Inputs, Made, Mark, Outputs};
+use crate::stage::io::{Content, Context, Files, Input, Inputs, Made, Mark, Outputs, Turn};
 use crate::store::blob::{Store, StoreError};
 use crate::store::manifest::{FileEntry, Manifest};
 
@@ -109,12 +109,12 @@ pub(crate) fn stage_error(error: StoreError) -> StageError {
     if error.is_lost() { StageError::Lost(error.to_string()) } else { StageError::Storage(error.to_string()) }
 }
 
-/// Runs a stage and keeps its outputs. Records nothing. What `start` gives is held while the stage itself runs.
-pub(crate) fn perform<T>(
+/// Runs a stage and keeps its outputs. Records nothing.
+pub(crate) fn perform(
     bench: &Bench<'_>,
     (stage, ingredients): (usize, &Ingredients),
     cancel: &Cancel,
-    start: impl FnOnce() -> T,
+    turn: &dyn Turn,
     slots: &Slots,
     to_driver: &Sender<Message>,
 ) -> Performed {
@@ -133,17 +133,20 @@ pub(crate) fn perform<T>(
         slots,
         stage,
         ingredients,
-        context: PartContext { cancel, progress: &progress, scratch: &scratch, mark: bench.mark },
+        context: PartContext { cancel, progress: &progress, scratch: &scratch, mark: bench.mark, turn },
         to_driver: Mutex::new(to_driver.clone()),
         made: Mutex::default(),
     };
     let result = inputs(bench, stage, ingredients).and_then(|inputs| {
         let seed = ingredients.seed.unwrap_or_default();
-        let context = Context { seed, cancel, progress: &progress, scratch: &scratch, mark: bench.mark, memo: &memo };
+        let (progress, scratch, mark) = (&progress, scratch.as_path(), bench.mark);
+        let context = Context { seed, cancel, progress, scratch, mark, memo: &memo, turn };
         context.check()?;
-        let held = start();
+        if !bench.pipeline.stages[stage].kind.own_turn {
+            turn.begin();
+        }
         let ran = run(bench, stage, &inputs, &mut outputs, &context);
-        drop(held);
+        turn.end();
         // Whoever waited for the slot goes first; what is left to do here can be done beside it.
         std::thread::yield_now();
         ran

@@ -1,11 +1,14 @@
 //! Slots: how many stages run at once, and that they start in the order in which they were handed out.
 
+use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 
 /// Slots to run in. A worker holds one only while its stage runs: what comes before and after is done beside others.
 pub(crate) struct Slots {
     state: Mutex<State>,
-    changed: Condvar,
+    /// For those who borrow.
+    freed: Condvar,
 }
 
 struct State {
@@ -13,6 +16,10 @@ struct State {
     free: usize,
     /// Whose turn it is.
     next: u64,
+    /// Who waits for which turn. Only the one whose turn it is is woken.
+    waiting: BTreeMap<u64, Thread>,
+    /// How many wait to borrow.
+    borrowers: usize,
 }
 
 /// A turn that has to be taken; dropped without, it is passed on.
@@ -24,6 +31,11 @@ pub(crate) struct Turn<'a> {
 }
 
 impl<'a> Turn<'a> {
+    /// Returns whether it was taken.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.taken
+    }
+
     /// Waits for a slot.
     pub(crate) fn take(&mut self) -> Slot<'a> {
         self.taken = true;
@@ -45,7 +57,8 @@ pub(crate) struct Slot<'a>(&'a Slots, usize);
 impl Slots {
     /// Makes so many slots.
     pub(crate) fn new(count: usize) -> Self {
-        Self { state: Mutex::new(State { count, free: count, next: 0 }), changed: Condvar::new() }
+        let state = State { count, free: count, next: 0, waiting: BTreeMap::new(), borrowers: 0 };
+        Self { state: Mutex::new(state), freed: Condvar::new() }
     }
 
     /// Returns the turn of the task that was handed out as this many-th, from zero, and takes so many slots.
@@ -60,8 +73,11 @@ impl Slots {
 
     /// Waits for a free slot, out of turn, until `is_over`.
     pub(crate) fn borrow(&self, is_over: &dyn Fn() -> bool) -> Option<Slot<'_>> {
+        let mut state = self.lock();
+        state.borrowers += 1;
         let waits = |state: &mut State| state.free == 0 && !is_over();
-        let mut state = self.changed.wait_while(self.lock(), waits).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.freed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
+        state.borrowers -= 1;
         if is_over() {
             return None;
         }
@@ -69,20 +85,41 @@ impl Slots {
         Some(Slot(self, 1))
     }
 
-    /// Lets everyone who waits look again.
+    /// Lets everyone who waits to borrow look again.
     pub(crate) fn nudge(&self) {
         drop(self.lock());
-        self.changed.notify_all();
+        self.freed.notify_all();
     }
 
     fn take(&self, turn: u64, width: usize) -> Slot<'_> {
-        let width = width.clamp(1, self.lock().count);
-        let waits = |state: &mut State| state.free < width || state.next != turn;
-        let mut state = self.changed.wait_while(self.lock(), waits).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.lock();
+        let width = width.clamp(1, state.count);
+        while state.free < width || state.next != turn {
+            state.waiting.insert(turn, thread::current());
+            drop(state);
+            thread::park();
+            state = self.lock();
+        }
+        state.waiting.remove(&turn);
         state.free -= width;
         state.next += 1;
-        self.changed.notify_all();
+        self.tell(state);
         Slot(self, width)
+    }
+
+    /// Wakes whoever may have something to take.
+    fn tell(&self, state: MutexGuard<'_, State>) {
+        if state.free == 0 {
+            return;
+        }
+        let (next, borrowers) = (state.waiting.get(&state.next).cloned(), state.borrowers);
+        drop(state);
+        if let Some(next) = next {
+            next.unpark();
+        }
+        if borrowers > 0 {
+            self.freed.notify_all();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -92,7 +129,8 @@ impl Slots {
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        self.0.lock().free += self.1;
-        self.0.changed.notify_all();
+        let mut state = self.0.lock();
+        state.free += self.1;
+        self.0.tell(state);
     }
 }

@@ -7,10 +7,11 @@ use std::sync::{Mutex, PoisonError};
 use crate::base::cancel::Cancel;
 use crate::base::outcome::Outcome;
 use crate::engine::perform::{Bench, Performed, perform};
-use crate::engine::slots::Slots;
+use crate::engine::slots::{self, Slot, Slots};
 use crate::plan::decide::DecideError;
 use crate::plan::key::Ingredients;
 use crate::stage::error::StageError;
+use crate::stage::io::Turn;
 
 /// A stage to be performed.
 pub(crate) struct Task {
@@ -58,19 +59,38 @@ pub(crate) fn work(bench: &Bench<'_>, slots: &Slots, tasks: &Mutex<Receiver<Task
     loop {
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Task { stage, turn, ingredients, cancel }) = task else { return };
-        let mut turn = slots.turn(turn, bench.pipeline.stages[stage].limits.cpus);
-        let start = || {
-            let slot = turn.take();
-            // A driver that has gone has no use for the news.
-            let _ = to_driver.send(Message::Started { stage });
-            slot
-        };
+        let turn = slots.turn(turn, bench.pipeline.stages[stage].limits.cpus);
+        let turn = TaskTurn { stage, to_driver: Mutex::new(to_driver.clone()), state: Mutex::new((turn, None)) };
         let action = (stage, &ingredients);
-        let caught = catch_unwind(AssertUnwindSafe(|| perform(bench, action, &cancel, start, slots, to_driver)));
+        let caught = catch_unwind(AssertUnwindSafe(|| perform(bench, action, &cancel, &turn, slots, to_driver)));
+        drop(turn);
         let performed = Box::new(caught.unwrap_or_else(|_| broken()));
         if to_driver.send(Message::Finished { stage, performed }).is_err() {
             return;
         }
+    }
+}
+
+/// The turn of a task, and the slot while it is held. The driver is told when it begins.
+struct TaskTurn<'a> {
+    stage: usize,
+    to_driver: Mutex<Sender<Message>>,
+    state: Mutex<(slots::Turn<'a>, Option<Slot<'a>>)>,
+}
+
+impl Turn for TaskTurn<'_> {
+    fn begin(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.0.is_taken() {
+            state.1 = Some(state.0.take());
+            // A driver that has gone has no use for the news.
+            let to_driver = self.to_driver.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = to_driver.send(Message::Started { stage: self.stage });
+        }
+    }
+
+    fn end(&self) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).1 = None;
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::base::disk;
 use crate::base::secret::Secret;
 use crate::kinds::program::{End, Ended, PATH, Program, Said};
+use crate::kinds::room::Room;
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Inputs, MARK, Outputs};
 use crate::stage::kind::{Kind, Stage};
@@ -77,6 +78,7 @@ pub const KIND: Kind = Kind {
         },
     ],
     seeded: false,
+    own_turn: true,
     make,
 };
 
@@ -143,15 +145,24 @@ impl Stage for Command {
             }
         }
         let mark = (context.mark)()?;
+        let room = self.reads.as_ref().map(|reads| Room::enter(folder, reads)).transpose().map_err(storage)?;
+        let place = room.as_ref().map_or(folder, Room::folder);
         let program = Program {
             run: &self.run,
-            folder,
-            env: self.environment(folder, &mark)?,
-            reads: self.reads.as_deref(),
+            folder: place,
+            env: self.environment(place, &mark)?,
+            room: room.as_ref(),
             spools: ["stdout", "stderr"].map(|name| folder.with_extension(name)),
             timeout: self.timeout,
         };
-        let Ended { end, said: [stdout, stderr], left_behind } = program.carry_out(context.cancel)?;
+        context.turn.begin();
+        let ended = context.check().and_then(|()| program.carry_out(context.cancel));
+        context.turn.end();
+        if let Some(room) = room {
+            let is_clean = ended.as_ref().is_ok_and(|ended| !ended.left_behind);
+            room.leave(folder, is_clean).map_err(storage)?;
+        }
+        let Ended { end, said: [stdout, stderr], left_behind } = ended?;
         let tail = self.tail(&stderr)?;
         self.say(outputs, "stdout", stdout)?;
         self.say(outputs, "stderr", stderr)?;

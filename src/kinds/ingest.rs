@@ -76,6 +76,7 @@ pub const KIND: Kind = Kind {
         },
     ],
     seeded: true,
+    own_turn: false,
     make,
 };
 

@@ -6,6 +6,7 @@ pub mod evaluate;
 pub mod ingest;
 pub mod list;
 pub mod program;
+pub mod room;
 pub mod sandbox;
 pub mod starter;
 pub mod train;

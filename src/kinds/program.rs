@@ -1,11 +1,13 @@
 //! A program carried out: started in a group of its own, watched, ended with all of its group.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{PipeReader, Read, Write, pipe};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,7 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::base::cancel::Cancel;
 use crate::base::disk;
-use crate::kinds::sandbox::confine;
+use crate::kinds::room::Room;
 use crate::stage::error::StageError;
 
 /// Where programs are looked for; the same on every machine, so that the caller's own path has no say.
@@ -37,8 +39,8 @@ pub struct Program<'a> {
     pub folder: &'a Path,
     /// All its environment.
     pub env: Vec<(&'a str, &'a str)>,
-    /// What it may read besides its folder and the system's own, or nothing if it is not confined.
-    pub reads: Option<&'a [String]>,
+    /// The room it is kept to, if it is.
+    pub room: Option<&'a Room>,
     /// The files that take its output and its errors if they are long.
     pub spools: [PathBuf; 2],
     /// How long it may take.
@@ -118,23 +120,15 @@ impl Program<'_> {
         command.arg0(&self.run[0]).args(&self.run[1..]).current_dir(self.folder);
         command.env_clear().envs(self.env.iter().copied()).process_group(0);
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
-        self.spawn(command).map_err(|error| {
+        let started = match self.room {
+            Some(room) => room.start(command),
+            None => command.spawn(),
+        };
+        started.map_err(|error| {
             StageError::Failed(format!(
                 "`{}` could not be started: {error}; programs are looked for in {PATH}",
                 self.run[0]
             ))
-        })
-    }
-
-    /// Starts a program, confined if it is to be: by a thread that confines itself first, and then is no more.
-    fn spawn(&self, mut command: Command) -> std::io::Result<Child> {
-        let Some(reads) = self.reads else { return command.spawn() };
-        std::thread::scope(|threads| {
-            let spawned = threads.spawn(|| {
-                confine(self.folder, reads).map_err(std::io::Error::other)?;
-                command.spawn()
-            });
-            spawned.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
@@ -216,13 +210,20 @@ impl Ears {
     }
 }
 
-/// Looks a program up once, instead of letting the system try every folder.
+/// Looks a program up, once in the life of this process, instead of letting the system try every folder.
 fn find(name: &str) -> PathBuf {
+    static FOUND: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
     if name.contains('/') {
         return PathBuf::from(name);
     }
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(path) = found.get(name) {
+        return path.clone();
+    }
     let mut folders = PATH.split(':').map(|folder| Path::new(folder).join(name));
-    folders.find(|path| disk::is_executable(path)).unwrap_or_else(|| PathBuf::from(name))
+    let Some(path) = folders.find(|path| disk::is_executable(path)) else { return PathBuf::from(name) };
+    found.insert(name.to_owned(), path.clone());
+    path
 }
 
 fn storage(error: &std::io::Error) -> StageError {

@@ -68,6 +68,7 @@ pub const KIND: Kind = Kind {
         },
     ],
     seeded: false,
+    own_turn: false,
     make,
 };
 

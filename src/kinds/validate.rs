@@ -57,6 +57,7 @@ pub const KIND: Kind = Kind {
         },
     ],
     seeded: false,
+    own_turn: false,
     make,
 };
 

@@ -148,6 +148,17 @@ pub struct Context<'a> {
     pub mark: Mark<'a>,
     /// Carries out smaller actions of the stage's own.
     pub memo: &'a dyn Memo,
+    /// The stage's turn among those that run at once; of interest only to kinds that declare `own_turn`.
+    pub turn: &'a dyn Turn,
+}
+
+/// A turn of a stage: so many run at once as the user allows.
+pub trait Turn: Sync {
+    /// Waits until it is the stage's turn. Once begun, nothing more happens.
+    fn begin(&self);
+
+    /// Lets another stage begin: what this one still has to do is little.
+    fn end(&self);
 }
 
 impl Context<'_> {

@@ -34,6 +34,9 @@ pub struct Kind {
     pub params: &'static [Param],
     /// Whether it draws random numbers, so that the pipeline's seed is one of its ingredients.
     pub seeded: bool,
+    /// Whether the work is done outside of this process, so that the stage says itself when its turn begins and ends: see
+    /// `Context::turn`. Every other stage is begun when it is its turn.
+    pub own_turn: bool,
     /// Makes the stage.
     pub make: Make,
 }

@@ -39,6 +39,7 @@ const ECHO: Kind = Kind {
     outputs: Ports::Fixed(&[Port { name: "out", format: Format::Any, need: Need::One, doc: "the text" }]),
     params: &[Param { name: "text", kind: Type::Text, default: Fallback::Required, doc: "The text." }],
     seeded: false,
+    own_turn: false,
     make,
 };
 

@@ -67,6 +67,7 @@ macro_rules! kind {
             outputs: $outputs,
             params: $params,
             seeded: false,
+            own_turn: false,
             make,
         }
     }};

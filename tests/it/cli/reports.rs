@@ -224,6 +224,28 @@ fn a_program_cannot_open_what_it_does_not_declare() {
 }
 
 #[test]
+fn a_program_finds_nothing_of_those_before_it() {
+    let world = World::new();
+    world.write(
+        "p.yaml",
+        "
+stages:
+  one: { kind: command, with: { run: [sh, -c, 'echo secret >kept; echo stray >../stray; pwd'] } }
+  two: { kind: command, inputs: { x: one.stdout }, with: { run: [sh, -c, 'ls ..; ls ../..; cat ../../*/kept; true'] } }
+  three: { kind: command, inputs: { x: two.stdout }, with: { run: [sh, -c, 'ls ..'] } }
+",
+    );
+    let summary = world.run(&["p.yaml", "--jobs", "1"]);
+    assert_eq!(summary["outcome"], "succeeded");
+    if world.ok(&["cat", "two.stdout"]).contains("room-") {
+        return crate::world::skip("this system cannot confine programs");
+    }
+    assert_eq!(world.ok(&["cat", "two.stdout"]), "work\n", "the stray file is in a room that is not used again");
+    assert_eq!(world.ok(&["cat", "three.stdout"]), "work\n");
+    assert!(world.ok(&["cat", "two.stderr"]).contains("Permission denied"));
+}
+
+#[test]
 fn a_process_that_left_its_group_is_not_waited_for() {
     let world = World::new();
     world.write("flag", "");
