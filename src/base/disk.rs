@@ -186,12 +186,17 @@ pub fn copy(from: &Path, to: &Path) -> Result<u64> {
     named("copy", from, fs::copy(from, to))
 }
 
+/// Returns whether a path is a link.
+pub fn is_link(path: &Path) -> Result<bool> {
+    named("look at", path, fs::symlink_metadata(path).map(|meta| meta.is_symlink()))
+}
+
 /// Returns whether a path leads, by a link on the way below `folder` or at its end, out of `folder`.
 pub fn leads_out(folder: &Path, path: &Path) -> Result<bool> {
     let mut here = folder.to_owned();
     for part in path.strip_prefix(folder).unwrap_or(path).components() {
         here.push(part);
-        if named("look at", &here, fs::symlink_metadata(&here))?.is_symlink() {
+        if is_link(&here)? {
             return Ok(!absolute(path)?.starts_with(absolute(folder)?));
         }
     }
@@ -377,7 +382,7 @@ pub fn walk(root: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut open = vec![root.to_owned()];
     while let Some(folder) = open.pop() {
         for path in list(&folder)? {
-            let link = named("look at", &path, fs::symlink_metadata(&path))?.is_symlink();
+            let link = is_link(&path)?;
             match look(&path)? {
                 Entry::File(_) => files.push((relative(root, &path)?, path)),
                 Entry::Directory if !link => open.push(path),

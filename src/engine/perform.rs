@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+
 use crate::base::artifact::Artifact;
 use crate::base::cancel::Cancel;
 use crate::base::clock::Clock;
@@ -283,12 +285,12 @@ fn keep(store: &Arc<dyn Store>, port: String, made: Made) -> Result<Artifact, St
 }
 
 fn keep_directory(store: &Arc<dyn Store>, port: String, root: &Path) -> Result<Artifact, StageError> {
-    let mut files = Vec::new();
-    for (path, file) in disk::walk(root).map_err(|error| StageError::Failed(format!("output `{port}`: {error}")))? {
+    let found = disk::walk(root).map_err(|error| StageError::Failed(format!("output `{port}`: {error}")))?;
+    let kept = found.into_par_iter().map(|(path, file)| {
         let (digest, size) = store.take(&file).map_err(stage_error)?;
-        files.push(FileEntry { path, digest, size });
-    }
-    let manifest = Manifest::new(files);
+        Ok(FileEntry { path, digest, size })
+    });
+    let manifest = Manifest::new(kept.collect::<Vec<_>>().into_iter().collect::<Result<Vec<_>, StageError>>()?);
     let digest = store.put(&manifest.encode()).map_err(stage_error)?;
     Ok(Artifact { port, digest, size: manifest.size(), directory: true })
 }

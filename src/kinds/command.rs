@@ -3,12 +3,14 @@
 use std::path::{Component, Path};
 use std::time::Duration;
 
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
 use crate::base::disk;
 use crate::base::secret::Secret;
 use crate::kinds::program::{End, Ended, PATH, Program, Said};
 use crate::kinds::room::Room;
 use crate::stage::error::StageError;
-use crate::stage::io::{Context, Inputs, MARK, Outputs};
+use crate::stage::io::{Content, Context, Inputs, MARK, Outputs};
 use crate::stage::kind::{Kind, Stage};
 use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
@@ -139,9 +141,14 @@ impl Stage for Command {
     fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
         let folder = context.scratch;
         for (port, input) in inputs.all() {
-            for (name, content) in &input.files {
-                let path = if name.is_empty() { folder.join(port) } else { folder.join(port).join(name) };
-                content.write(&path)?;
+            let whole = folder.join(port);
+            let write = |(name, content): &(String, Box<dyn Content>)| match name.as_str() {
+                "" => content.write(&whole),
+                name => content.write(&whole.join(name)),
+            };
+            match input.files.as_slice() {
+                [file] => write(file)?,
+                files => files.par_iter().try_for_each(write)?,
             }
         }
         let mark = (context.mark)()?;
@@ -259,11 +266,15 @@ impl Command {
             _ => vec![(String::new(), path.to_owned())],
         };
         let secrets = self.all_secrets();
-        for (_, file) in files {
-            if disk::leads_out(folder, &file).map_err(storage)? {
-                return Err(StageError::Failed(format!(
-                    "the output `{port}` leads out of the stage's folder by a link"
-                )));
+        let out = || StageError::Failed(format!("the output `{port}` leads out of the stage's folder by a link"));
+        if disk::leads_out(folder, path).map_err(storage)? {
+            return Err(out());
+        }
+        for (name, file) in files {
+            // No folder in it is a link: the walk refuses them.
+            let is_link = !name.is_empty() && disk::is_link(&file).map_err(storage)?;
+            if is_link && disk::leads_out(folder, &file).map_err(storage)? {
+                return Err(out());
             }
             if !secrets.is_empty() {
                 let bytes = disk::read(&file).map_err(storage)?;

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError, Entry, Signature};
 use crate::store::known::Known;
@@ -135,13 +137,12 @@ fn part(name: String, path: PathBuf, signature: Signature, known: &Known) -> Res
 }
 
 fn several(files: Vec<(String, PathBuf)>, known: &Known) -> Result<SourceFile, FilesError> {
-    let mut parts = Vec::with_capacity(files.len());
-    for (name, path) in files {
-        match disk::look(&path)? {
-            Entry::File(signature) => parts.push(part(name, path, signature, known)?),
-            _ => return Err(FilesError::Special(path)),
-        }
-    }
+    let looked = files.into_par_iter().map(|(name, path)| match disk::look(&path)? {
+        Entry::File(signature) => part(name, path, signature, known),
+        _ => Err(FilesError::Special(path)),
+    });
+    // All of them first: of several errors, the first in the order of the names is told.
+    let parts = looked.collect::<Vec<_>>().into_iter().collect::<Result<Vec<_>, _>>()?;
     let manifest = manifest(&parts);
     Ok(SourceFile { digest: Digest::of(&manifest.encode()), size: manifest.size(), directory: true, parts })
 }
