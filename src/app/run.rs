@@ -62,7 +62,7 @@ impl Workspace {
         let lock = self.lock(terms)?;
         let runs = self.cache.join("runs");
         let started_ms = clock.now_ms();
-        let run = next_run(&runs, started_ms)?;
+        let run = next_run(&self.cache, started_ms)?;
         let temporary = self.cache.join("tmp").join(run.as_str());
         let swept = sweep(&self.cache.join("tmp"));
         let known = Arc::new(self.known());
@@ -140,7 +140,7 @@ impl Workspace {
     /// Opens the ledger to be written outside of a run; the caller holds the workspace's lock.
     pub(crate) fn writing(&self) -> Result<Ledger> {
         let runs = self.cache.join("runs");
-        let run = next_run(&runs, clock::System.now_ms())?;
+        let run = next_run(&self.cache, clock::System.now_ms())?;
         let (ledger, _) = sled::open(&self.cache)?;
         Ok(ledger.with_journal(Journal::of(&runs, &run)))
     }
@@ -187,13 +187,27 @@ fn refuse_unready(loaded: &Loaded, plan: &Plan) -> Result<()> {
 }
 
 /// Names a run so that it sorts after all before it, whatever the clock does. The caller holds the lock.
-pub(crate) fn next_run(runs: &Path, now_ms: u64) -> Result<RunId> {
-    let names = disk::list(runs)?;
-    let latest = names.iter().filter_map(|path| path.file_stem()?.to_str()).max().unwrap_or_default().to_owned();
+pub(crate) fn next_run(cache: &Path, now_ms: u64) -> Result<RunId> {
+    let path = cache.join("latest");
+    // The latest name is kept by itself: the folder of runs grows with every run.
+    let kept = disk::read(&path).ok().and_then(|bytes| RunId::parse(std::str::from_utf8(&bytes).ok()?));
+    let latest = match kept {
+        Some(run) => run.to_string(),
+        None => {
+            let names = disk::list(&cache.join("runs"))?;
+            names.iter().filter_map(|path| path.file_stem()?.to_str()).max().unwrap_or_default().to_owned()
+        }
+    };
+    let run = name_after(&latest, now_ms);
+    disk::overwrite(&path, run.as_str().as_bytes())?;
+    Ok(run)
+}
+
+fn name_after(latest: &str, now_ms: u64) -> RunId {
     let named = |steps: u64| RunId::new(now_ms + steps * STEP_MS, u64::from(std::process::id()));
-    let is_after = |steps: u64| named(steps).as_str() > latest.as_str();
+    let is_after = |steps: u64| named(steps).as_str() > latest;
     if is_after(0) {
-        return Ok(named(0));
+        return named(0);
     }
     let (mut low, mut high) = (0, 1);
     while !is_after(high) {
@@ -203,7 +217,7 @@ pub(crate) fn next_run(runs: &Path, now_ms: u64) -> Result<RunId> {
         let middle = low + (high - low) / 2;
         if is_after(middle) { high = middle } else { low = middle }
     }
-    Ok(named(high))
+    named(high)
 }
 
 /// How far a run's name is moved on when the clock stands before the latest run.

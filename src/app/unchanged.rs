@@ -50,7 +50,7 @@ impl Workspace {
             return Ok(None);
         }
         let started_ms = clock.now_ms();
-        let run = next_run(&runs, started_ms)?;
+        let run = next_run(&self.cache, started_ms)?;
         let mut voice = Voice::new(&clock, (terms.sinks)(&runs.join(format!("{run}.jsonl")))?);
         let stages = standing.stages.len();
         voice.tell(EventKind::RunStarted {

@@ -237,6 +237,18 @@ pub fn write_plain(path: &Path, bytes: &[u8]) -> Result<()> {
     named("write", path, fs::write(path, bytes))
 }
 
+/// Writes over a small file in place, or makes it: for what may be lost. It is not emptied first, since some file systems
+/// write what was emptied to the disk at once.
+pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<()> {
+    let opened = File::options().write(true).create(true).truncate(false).open(path);
+    named("write", path, opened.and_then(|file| put_over(&file, bytes)))
+}
+
+fn put_over(file: &File, bytes: &[u8]) -> io::Result<()> {
+    file.write_all_at(bytes, 0)?;
+    if file.metadata()?.len() == bytes.len() as u64 { Ok(()) } else { file.set_len(bytes.len() as u64) }
+}
+
 /// Writes a file that may be read and run, and not written: an input may be a program.
 pub fn write_input(path: &Path, bytes: &[u8]) -> Result<()> {
     let create = || File::options().write(true).create_new(true).mode(0o555).open(path);
@@ -423,7 +435,7 @@ impl Lock {
 
     /// Replaces what the lock's file says of its holder.
     pub fn describe(&mut self, path: &Path, text: &str) -> Result<()> {
-        named("write", path, self.0.set_len(0).and_then(|()| self.0.write_all(text.as_bytes())))
+        named("write", path, put_over(&self.0, text.as_bytes()))
     }
 }
 
@@ -435,6 +447,5 @@ impl Drop for Lock {
 }
 
 fn open_lock(path: &Path) -> Result<File> {
-    // Append mode: the text of the holder is written from the start of a file that was just emptied.
-    named("open", path, File::options().append(true).read(true).create(true).open(path))
+    named("open", path, File::options().write(true).read(true).create(true).truncate(false).open(path))
 }
