@@ -3,6 +3,7 @@
 //!
 //! - `noop`: a rerun of 1,000 and 10,000 stages with one input file each, where nothing has changed.
 //! - `cold`: a first run of 1,000 of them, each in a fresh folder, with two jobs.
+//! - `stages`: time and memory of planning and of a first run, and what each stage adds.
 //! - `file`: a run over one input of 2 GiB that has not changed.
 //!
 //! Ninja, Make, DVC and Snakemake take part where they are installed.
@@ -176,6 +177,36 @@ fn cold() {
     }
 }
 
+fn stages() {
+    let counts = [1_000, 10_000];
+    let (_, program, _, _) = PEERS[0];
+    for (name, args) in
+        [("plan", ["status", "p.yaml"]), ("run", ["run", "p.yaml"]), ("plan again", ["status", "p.yaml"])]
+    {
+        let mut measured = Vec::new();
+        for count in counts {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            graph(folder.path(), count);
+            if name == "plan again" {
+                run(folder.path(), program, &["run", "p.yaml"]);
+            }
+            let started = Instant::now();
+            let memory = memory(folder.path(), program, &args).unwrap_or_default();
+            measured.push((started.elapsed().as_secs_f64() * 1e3, memory));
+        }
+        let more = (counts[1] - counts[0]) as f64;
+        say(&format!(
+            "{name:<10} {counts:?} stages: {:.0} and {:.0} ms, {:.0} and {:.0} MB; each stage more: {:.3} ms, {:.1} kB",
+            measured[0].0,
+            measured[1].0,
+            measured[0].1,
+            measured[1].1,
+            (measured[1].0 - measured[0].0) / more,
+            (measured[1].1 - measured[0].1) * 1024.0 / more
+        ));
+    }
+}
+
 fn file() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path: PathBuf = folder.path().join("big");
@@ -194,7 +225,7 @@ fn file() {
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let all: [(&str, fn()); 3] = [("noop", noop), ("cold", cold), ("file", file)];
+    let all: [(&str, fn()); 4] = [("noop", noop), ("cold", cold), ("stages", stages), ("file", file)];
     for (name, measure) in all {
         if wanted.is_empty() || wanted.iter().any(|word| word == name) {
             measure();
