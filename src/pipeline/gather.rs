@@ -50,12 +50,16 @@ pub struct Gathered {
     profiles: Entries,
     /// Files that were taken.
     seen: Vec<String>,
+    /// Whether there were too many.
+    is_full: bool,
     /// Stages that were taken, and where they stand.
     ids: HashMap<String, Span>,
 }
 
 /// The deepest nesting of files.
 const DEPTH: usize = 16;
+/// The most files that are taken in: with links, a folder may hold more names of files than can be read.
+const FILES: usize = 1000;
 
 /// Reads a pipeline file and all it takes in.
 pub fn gather(source: Source, read: Read<'_>, choice: &Choice) -> Gathered {
@@ -129,6 +133,12 @@ impl Gathered {
     fn include(&mut self, name: &str, node: &Node, read: Read<'_>, depth: usize) {
         for (path, span) in self.texts(node) {
             let path = beside(name, &path);
+            if self.source.others.len() >= FILES {
+                if !std::mem::replace(&mut self.is_full, true) {
+                    self.problems.push(problem::include_many(FILES, span));
+                }
+                return;
+            }
             if self.seen.contains(&path) {
                 self.problems.push(problem::include_again(&path, span));
             } else if depth >= DEPTH {

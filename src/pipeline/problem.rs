@@ -162,6 +162,11 @@ pub fn include_deep(most: usize, span: Span) -> Problem {
     Problem::new("pipeline::include_deep", format!("files include each other more than {most} deep")).at(span, "here")
 }
 
+/// Too many files altogether.
+pub fn include_many(most: usize, span: Span) -> Problem {
+    Problem::new("pipeline::include_many", format!("more than {most} files are taken in")).at(span, "here")
+}
+
 /// A file that cannot be read.
 pub fn unreadable(path: &str, error: &DiskError, span: Span) -> Problem {
     let what = if error.is_missing() { format!("there is no file `{path}`") } else { error.to_string() };

@@ -189,3 +189,14 @@ fn a_stage_of_which_there_are_several_is_named_with_care() {
     let ran = run_with(&world, two, &only, 1, &netsec::base::cancel::Cancel::new()).unwrap();
     assert_eq!(ran.outcomes(), ["a[x=1] made", "a[x=2] reused"]);
 }
+
+#[test]
+fn a_folder_of_links_does_not_make_endless_files() {
+    let world = World::new();
+    world.write("d/p.yaml", "include: [l/p.yaml, m/p.yaml, n/p.yaml]\n");
+    for link in ["l", "m", "n"] {
+        std::os::unix::fs::symlink(".", world.root().join("d").join(link)).unwrap();
+    }
+    let wrong = problem(&world, "include: [d/p.yaml]\nstages: {}\n");
+    assert_eq!(wrong.matches("more than 1000 files are taken in").count(), 1, "{wrong}");
+}
