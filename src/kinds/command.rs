@@ -8,7 +8,7 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use crate::base::disk;
 use crate::base::secret::Secret;
 use crate::kinds::program::{End, Ended, PATH, Program, Said};
-use crate::kinds::room::Room;
+use crate::kinds::launcher::Launcher;
 use crate::stage::error::StageError;
 use crate::stage::io::{Content, Context, Inputs, MARK, Outputs};
 use crate::stage::kind::{Kind, Stage};
@@ -142,6 +142,9 @@ impl Stage for Command {
         let folder = context.scratch;
         for (port, input) in inputs.all() {
             let whole = folder.join(port);
+            if input.directory {
+                disk::create_dirs(&whole).map_err(storage)?;
+            }
             let write = |(name, content): &(String, Box<dyn Content>)| match name.as_str() {
                 "" => content.write(&whole),
                 name => content.write(&whole.join(name)),
@@ -152,23 +155,17 @@ impl Stage for Command {
             }
         }
         let mark = (context.mark)()?;
-        let room = self.reads.as_ref().map(|reads| Room::enter(folder, reads)).transpose().map_err(storage)?;
-        let place = room.as_ref().map_or(folder, Room::folder);
         let program = Program {
             run: &self.run,
-            folder: place,
-            env: self.environment(place, &mark)?,
-            room: room.as_ref(),
+            folder,
+            env: self.environment(folder, &mark)?,
+            launcher: self.reads.as_ref().map(|reads| Launcher::new(folder, reads)),
             spools: ["stdout", "stderr"].map(|name| folder.with_extension(name)),
             timeout: self.timeout,
         };
         context.turn.begin();
         let ended = context.check().and_then(|()| program.carry_out(context.cancel));
         context.turn.end();
-        if let Some(room) = room {
-            let is_clean = ended.as_ref().is_ok_and(|ended| !ended.left_behind);
-            room.leave(folder, is_clean).map_err(storage)?;
-        }
         let Ended { end, said: [stdout, stderr], left_behind } = ended?;
         let tail = self.tail(&stderr)?;
         self.say(outputs, "stdout", stdout)?;

@@ -16,7 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::base::cancel::Cancel;
 use crate::base::disk;
-use crate::kinds::room::Room;
+use crate::kinds::launcher::Launcher;
 use crate::stage::error::StageError;
 
 /// Where programs are looked for; the same on every machine, so that the caller's own path has no say.
@@ -39,8 +39,8 @@ pub struct Program<'a> {
     pub folder: &'a Path,
     /// All its environment.
     pub env: Vec<(&'a str, &'a str)>,
-    /// The room it is kept to, if it is.
-    pub room: Option<&'a Room>,
+    /// What starts it, if it is kept to its folder.
+    pub launcher: Option<Launcher>,
     /// The files that take its output and its errors if they are long.
     pub spools: [PathBuf; 2],
     /// How long it may take.
@@ -99,7 +99,7 @@ impl Program<'_> {
     ///
     /// # Errors
     /// `Failed` if it cannot be started; `Storage` if the system does not let it be watched.
-    pub fn carry_out(&self, cancel: &Cancel) -> Result<Ended, StageError> {
+    pub fn carry_out(mut self, cancel: &Cancel) -> Result<Ended, StageError> {
         let (out, to_out) = pipe().map_err(|error| storage(&error))?;
         let (err, to_err) = pipe().map_err(|error| storage(&error))?;
         let mut child = self.start(to_out.into(), to_err.into())?;
@@ -115,13 +115,13 @@ impl Program<'_> {
         Ok(Ended { end: stopped.unwrap_or(End::Exit(status)), said: ears.said, left_behind })
     }
 
-    fn start(&self, stdout: Stdio, stderr: Stdio) -> Result<Child, StageError> {
+    fn start(&mut self, stdout: Stdio, stderr: Stdio) -> Result<Child, StageError> {
         let mut command = Command::new(find(&self.run[0]));
         command.arg0(&self.run[0]).args(&self.run[1..]).current_dir(self.folder);
         command.env_clear().envs(self.env.iter().copied()).process_group(0);
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
-        let started = match self.room {
-            Some(room) => room.start(command),
+        let started = match self.launcher.take() {
+            Some(launcher) => launcher.start(command),
             None => command.spawn(),
         };
         started.map_err(|error| {
