@@ -24,8 +24,11 @@ impl Workspace {
         let named = |path: &PathBuf| RunId::parse(path.file_name()?.to_str()?);
         let run = disk::list(&scratch)?.iter().rev().find_map(named).ok_or_else(none)?;
         let log = disk::read(&self.log(&run)).map_err(|_| none())?;
-        let first = log.split(|byte| *byte == b'\n').next().and_then(|line| serde_json::from_slice::<Event>(line).ok());
-        let Some(Event { kind: EventKind::RunStarted { stages, .. }, .. }) = first else { return Err(none()) };
+        let started = |line: &[u8]| match serde_json::from_slice::<Event>(line).ok()?.kind {
+            EventKind::RunStarted { stages, .. } => Some(stages),
+            _ => None,
+        };
+        let stages = log.split(|byte| *byte == b'\n').find_map(started).ok_or_else(none)?;
         if !stages.iter().any(|id| id.as_str() == stage || id.stem() == stage) {
             let help = suggest(stage, stages.iter().map(StageId::as_str)).unwrap_or_default();
             return Err(AppError::Usage(format!("the run {run} has no stage `{stage}`: {help}")));

@@ -1,6 +1,7 @@
 //! The guard of a run: a process that ends what the run started, should the run be killed.
 
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -34,6 +35,8 @@ impl<'a> Guard<'a> {
                 .stdin(Stdio::piped())
                 .stdout(self.lock.share().map_err(failed)?)
                 .stderr(Stdio::null())
+                // A signal from the terminal is meant for the run, and the guard outlives it.
+                .process_group(0)
                 .spawn()
                 .map_err(failed)?;
             let stdin = child.stdin.take().expect("it is piped");

@@ -10,7 +10,7 @@ use crate::base::clock::{self, Clock};
 use crate::base::disk::{self, DiskError};
 use crate::base::name::RunId;
 use crate::base::problem::{Problem, Report};
-use crate::engine::drive::{Setup, Summary, drive, unready};
+use crate::engine::drive::{Setup, Summary, drive};
 use crate::engine::voice::Voice;
 use crate::graph::order::upstream;
 use crate::graph::select::{Selection, select};
@@ -130,7 +130,10 @@ impl Workspace {
     pub(crate) fn scope(&self, loaded: &Loaded, wish: &Wish) -> Result<Scope> {
         let wanted = select(&loaded.graph, &selection(loaded, wish)?);
         if wanted.is_empty() {
-            return Err(AppError::Usage("no stage lies between `--from` and `--until`".to_owned()));
+            let none =
+                format!("`{}` has no stages: every `matrix`, `foreach` or `when` leaves none", loaded.pipeline.file);
+            let between = "no stage lies between `--from` and `--until`".to_owned();
+            return Err(AppError::Usage(if loaded.pipeline.stages.is_empty() { none } else { between }));
         }
         let needed = upstream(&loaded.graph, &wanted);
         let forced = if wish.force { wanted.clone() } else { BTreeSet::new() };
@@ -171,7 +174,7 @@ fn selection(loaded: &Loaded, wish: &Wish) -> Result<Selection> {
 }
 
 fn refuse_unready(loaded: &Loaded, plan: &Plan) -> Result<()> {
-    let problems: Vec<Problem> = unready(plan)
+    let problems: Vec<Problem> = (plan.unready())
         .into_iter()
         .map(|stage| {
             let spec = &loaded.pipeline.stages[stage];
@@ -195,7 +198,8 @@ pub(crate) fn next_run(cache: &Path, now_ms: u64) -> Result<RunId> {
         Some(run) => run.to_string(),
         None => {
             let names = disk::list(&cache.join("runs"))?;
-            names.iter().filter_map(|path| path.file_stem()?.to_str()).max().unwrap_or_default().to_owned()
+            let runs = names.iter().filter_map(|path| RunId::parse(path.file_stem()?.to_str()?));
+            runs.map(|run| run.to_string()).max().unwrap_or_default()
         }
     };
     let run = name_after(&latest, now_ms);

@@ -262,13 +262,15 @@ pub fn write_input(path: &Path, bytes: &[u8]) -> Result<()> {
     named("write", path, made.and_then(|mut file| file.write_all(bytes)))
 }
 
-/// Copies a file to a new one that may be read and run, and not written; by reference where the file system can.
-pub fn copy_input(from: &Path, to: &Path) -> Result<()> {
+/// Copies a file to one that may be read and run, and not written; by reference where the file system can. Returns how
+/// many bytes it has.
+pub fn copy_input(from: &Path, to: &Path) -> Result<u64> {
     if let Some(folder) = to.parent() {
         create_dirs(folder)?;
     }
-    copy(from, to)?;
-    named("protect", to, fs::set_permissions(to, fs::Permissions::from_mode(0o555)))
+    let copied = copy(from, to)?;
+    named("protect", to, fs::set_permissions(to, fs::Permissions::from_mode(0o555)))?;
+    Ok(copied)
 }
 
 /// Makes a file readable and not writable.

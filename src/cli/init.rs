@@ -14,10 +14,13 @@ use crate::kinds::starter::{self, Starter};
 /// # Errors
 /// The table cannot be read or has no usable target; a file is there already; the disk failed.
 pub fn init(workspace: &Workspace, args: &Init) -> Result<Exit, AppError> {
-    let bytes = disk::read(&workspace.root().join(&args.data)).map_err(|error| match error.is_missing() {
-        true => AppError::Usage(format!("there is no file `{}`", args.data)),
-        false => error.into(),
-    })?;
+    let path = workspace.root().join(&args.data);
+    let bytes = match disk::look(&path) {
+        Ok(disk::Entry::File(_)) => disk::read(&path)?,
+        Ok(_) => return Err(AppError::Usage(format!("`{}` is no file that holds a table", args.data))),
+        Err(error) if error.is_missing() => return Err(AppError::Usage(format!("there is no file `{}`", args.data))),
+        Err(error) => return Err(error.into()),
+    };
     let name = args.name.clone().unwrap_or_else(|| starter::name_of(&args.data));
     let Starter { pipeline, schema, notes } =
         starter::write(&name, &args.data, bytes, args.target.as_deref()).map_err(AppError::Usage)?;

@@ -37,7 +37,8 @@ impl Driver<'_, '_> {
             Err(StageError::Cancelled) => Outcome::Cancelled,
             Err(_) => Outcome::Failed,
         };
-        let may_pass = matches!(performed.result, Err(StageError::Failed(_) | StageError::Storage(_)));
+        let may_pass = matches!(performed.result, Err(StageError::Failed(_) | StageError::Storage(_)))
+            && started.ended != Some(Ended::Asked);
         let result = StageResult {
             key: Some(started.key),
             seconds,
@@ -166,6 +167,9 @@ impl Driver<'_, '_> {
 
     /// Sends a stage back because an input's blob was lost; false if that cannot help.
     fn redo(&mut self, stage: usize, message: &str) -> Result<bool, DecideError> {
+        if self.is_halted() || self.setup.cancel.is_cancelled() {
+            return Ok(false);
+        }
         let tries = self.redos.entry(stage).or_default();
         *tries += 1;
         if *tries > REDOS {
@@ -180,8 +184,8 @@ impl Driver<'_, '_> {
                     if decide::lost(self.setup.store.as_ref(), outputs)?.is_some() {
                         lost.push(need);
                     } else {
-                        // It may have been made again since this stage began.
-                        again |= self.redos.contains_key(&need);
+                        // It was made again since this stage began, by itself or by another stage.
+                        again = true;
                     }
                 }
                 Some(_) => {}

@@ -1,6 +1,6 @@
 //! Workers, limits, order of events, the end of a run.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -217,7 +217,7 @@ impl Driver<'_, '_> {
             self.stop_what_is_to_stop();
             while let Some(task) = self.next_task()? {
                 // More workers than can run: while some run, others prepare and keep.
-                if workers < self.schedule.running() {
+                if workers < self.running() {
                     workers += 1;
                     spawn();
                 }
@@ -241,7 +241,7 @@ impl Driver<'_, '_> {
         }
         loop {
             // Twice as many as can run. But what depends on a pointer is decided as late as can be.
-            let running = self.schedule.running() - self.retries.len() - self.twins.len();
+            let running = self.running();
             let jobs = self.setup.jobs.max(1);
             let stages = &self.setup.planner.pipeline.stages;
             let capacity = &mut self.capacity;
@@ -256,6 +256,11 @@ impl Driver<'_, '_> {
                 None => self.capacity.give(&stages[stage].limits.takes),
             }
         }
+    }
+
+    /// How many stages workers have.
+    fn running(&self) -> usize {
+        self.schedule.running() - self.retries.len() - self.twins.len()
     }
 
     fn next_retry(&mut self) -> Option<Task> {
@@ -309,7 +314,9 @@ impl Driver<'_, '_> {
             None => self.setup.planner.decide(stage, &self.outputs)?,
         };
         let Decision { action: Some((ingredients, key)), verdict, .. } = decision else {
-            unreachable!("a stage is handed out after all it needs");
+            // What it needs was made, was lost, and could not be made again.
+            self.give_up(stage, self.result(stage, Outcome::Skipped));
+            return Ok(None);
         };
         // What another stage of this run has made since serves this one too.
         let verdict = match verdict {
@@ -320,7 +327,7 @@ impl Driver<'_, '_> {
             verdict => verdict,
         };
         match verdict {
-            Verdict::Run(_) if self.started.values().any(|other| other.key == key) => {
+            Verdict::Run(_) if self.is_under_way(&key) => {
                 self.twins.push((stage, key));
                 Ok(None)
             }
@@ -336,7 +343,7 @@ impl Driver<'_, '_> {
                 let started = Started { why: why.short(), ingredients, key, at_ms: 0, cancel, ended: None };
                 Ok(Some(self.task(stage, started)))
             }
-            Verdict::Wait(_) => unreachable!("a stage is handed out after all it needs"),
+            Verdict::Wait(_) => unreachable!("what waits has no key"),
         }
     }
 
@@ -489,9 +496,3 @@ fn urgency(setup: &Setup<'_>, plan: &Plan) -> Vec<u64> {
 
 /// How long a stage is taken to run that never ran.
 const UNKNOWN_MS: u64 = 1000;
-
-/// Returns the numbers of the wanted stages that a plan leaves to run or wait.
-pub fn unready(plan: &Plan) -> BTreeSet<usize> {
-    let is_open = |stage: &usize| !matches!(plan.decisions[stage].verdict, Verdict::Reuse(_));
-    plan.order.iter().copied().filter(|stage| !plan.wanted.contains(stage) && is_open(stage)).collect()
-}

@@ -97,7 +97,10 @@ impl Content for File {
         if *size < LARGE {
             return disk::write_input(path, &self.bytes()?).map_err(failed);
         }
-        disk::copy_input(from, path).map_err(failed)?;
+        // What is longer than it was has the same beginning.
+        if disk::copy_input(from, path).map_err(failed)? != *size {
+            return Err(changed(from));
+        }
         if disk::hash(path, *size).map_err(failed)? == *digest { Ok(()) } else { Err(changed(from)) }
     }
 }

@@ -9,7 +9,7 @@ use crate::engine::drive::{Driver, Ended};
 use crate::event::StageResult;
 
 impl Driver<'_, '_> {
-    /// Ends what a cancelled run does not begin any more, and stages whose time is over.
+    /// Ends stages that somebody asked to end, what a cancelled run does not begin any more, and stages whose time is over.
     pub(crate) fn stop_what_is_to_stop(&mut self) {
         for name in self.asked.take(self.setup.clock.now_ms()) {
             self.end_asked(&name);
@@ -48,7 +48,7 @@ impl Driver<'_, '_> {
         let meant: Vec<usize> = self.plan.wanted.iter().filter(is_meant).copied().collect();
         for stage in meant {
             if let Some(started) = self.started.get_mut(&stage) {
-                started.ended.get_or_insert(Ended::Asked);
+                started.ended = Some(Ended::Asked);
                 started.cancel.cancel();
             } else if let Some(at) = self.retries.iter().position(|retry| retry.stage == stage) {
                 let retry = self.retries.remove(at);
@@ -60,16 +60,18 @@ impl Driver<'_, '_> {
                 continue;
             }
             let id = self.spec(stage).id.clone();
-            self.voice.warn("stage::ended", &format!("`{id}` is ended: it was asked for"));
+            self.voice.warn("stage::ended", &format!("`{id}` is to end: it was asked for"));
         }
+    }
+
+    /// Returns whether a stage with this key runs, or is to be tried again.
+    pub(crate) fn is_under_way(&self, key: &Digest) -> bool {
+        self.started.values().chain(self.retries.iter().map(|retry| &retry.started)).any(|other| other.key == *key)
     }
 
     /// Lets stages go on that waited for another with the same key: all of them, or those of which none runs.
     pub(crate) fn free_twins(&mut self, all: bool) {
-        let is_under_way = |key: &Digest| {
-            self.started.values().chain(self.retries.iter().map(|retry| &retry.started)).any(|other| other.key == *key)
-        };
-        let (free, held) = self.twins.iter().partition(|(_, key)| all || !is_under_way(key));
+        let (free, held) = self.twins.iter().partition(|(_, key)| all || !self.is_under_way(key));
         self.twins = held;
         let free: Vec<(usize, Digest)> = free;
         free.iter().for_each(|(stage, _)| self.schedule.redo(*stage, &[]));

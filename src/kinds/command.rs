@@ -7,8 +7,8 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::base::disk;
 use crate::base::secret::Secret;
-use crate::kinds::program::{End, Ended, PATH, Program, Said};
 use crate::kinds::launcher::Launcher;
+use crate::kinds::program::{End, Ended, PATH, Program, Said};
 use crate::stage::error::StageError;
 use crate::stage::io::{Content, Context, Inputs, MARK, Outputs};
 use crate::stage::kind::{Kind, Stage};
@@ -70,7 +70,7 @@ pub const KIND: Kind = Kind {
             kind: Type::Bool,
             default: Fallback::Yaml("true"),
             doc: "Whether the program is kept to what it declares, where the system can (Landlock, Linux 5.13): it then \
-                  cannot open any other file, nor write outside of its folder.",
+                  cannot open any other file, nor write outside of its folder and of `/dev`, where shared memory lies.",
         },
         Param {
             name: "timeout_seconds",

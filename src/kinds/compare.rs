@@ -64,7 +64,7 @@ fn places<T: PartialEq>(what: &str, before: &[T], after: &[T]) -> String {
     let (old, new) = (&old[..old.len() - tail], &new[..new.len() - tail]);
     let of = |part: &[T]| span(what, same..same + part.len());
     match (old.len(), new.len()) {
-        (0, 0) => format!("all {} {what}s are the same", before.len()),
+        (0, 0) => format!("all {} {what}s are the same, and differently written", before.len()),
         (0, added) => format!("{} added: {} of {}", many(added, what), of(new), after.len()),
         (gone, 0) => format!("{} gone: {} of {}", many(gone, what), of(old), before.len()),
         (one, other) if one == other => {
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(say("a\nb\n", "a\nb\nc\nd\n"), "2 lines added: lines 3 to 4 of 4");
         assert_eq!(say("a\nb\nc\n", "a\nc\n"), "1 line gone: line 2 of 3");
         assert_eq!(say("a\nb\n", "x\ny\nz\n"), "lines 1 to 2 became lines 1 to 3");
-        assert_eq!(say("a\n", "a"), "all 1 lines are the same");
+        assert_eq!(say("a\n", "a"), "all 1 lines are the same, and differently written");
         assert_eq!(compare(b"\xff", b"a"), Vec::<String>::new());
     }
 
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(say(&plain, &table(&[1.0, 5.0, 3.0], None)), ["1 row of 3 changed: row 2"]);
         assert_eq!(
             say(&plain, &table(&[1.0, 2.0, 3.0], Some(&[0.0; 3]))),
-            ["the column `b` is new", "all 3 rows are the same"]
+            ["the column `b` is new", "all 3 rows are the same, and differently written"]
         );
         assert_eq!(say(&plain, &table(&[1.0, 2.0, 3.0, 4.0], None)), ["1 row added: row 4 of 4"]);
     }

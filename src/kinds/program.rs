@@ -125,10 +125,13 @@ impl Program<'_> {
             None => command.spawn(),
         };
         started.map_err(|error| {
-            StageError::Failed(format!(
-                "`{}` could not be started: {error}; programs are looked for in {PATH}",
-                self.run[0]
-            ))
+            let help = match self.run[0].contains('/') {
+                true => {
+                    "a script of one's own is given as an input, and begins with a line such as `#!/bin/sh`".to_owned()
+                }
+                false => format!("programs are looked for in {PATH}"),
+            };
+            StageError::Failed(format!("`{}` could not be started: {error}; {help}", self.run[0]))
         })
     }
 

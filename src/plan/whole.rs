@@ -106,6 +106,12 @@ impl Plan {
     pub fn reuses_all(&self) -> bool {
         self.decisions.values().all(|decision| matches!(decision.verdict, Verdict::Reuse(_)))
     }
+
+    /// Returns the stages that are needed, are not up to date and are not wanted.
+    pub fn unready(&self) -> BTreeSet<usize> {
+        let is_open = |stage: &usize| !matches!(self.decisions[stage].verdict, Verdict::Reuse(_));
+        self.order.iter().copied().filter(|stage| !self.wanted.contains(stage) && is_open(stage)).collect()
+    }
 }
 
 impl Planner<'_> {

@@ -94,6 +94,9 @@ impl Local {
     fn settle(&self, file: &Path, digest: &Digest) -> Result<(), DiskError> {
         disk::make_read_only(file)?;
         let path = self.path(digest);
+        // Held until it is on the list: another thread may see the blob at once and speak of it in a record, and what is
+        // flushed before that record has to contain it.
+        let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
         match disk::rename(file, &path) {
             Err(error) if error.is_missing() => {
                 disk::create_dirs(path.parent().expect("a blob lies in a shard"))?;
@@ -101,8 +104,9 @@ impl Local {
             }
             result => result?,
         }
+        fresh.push(path.clone());
+        drop(fresh);
         self.known.note(&path, *digest);
-        self.fresh.lock().unwrap_or_else(PoisonError::into_inner).push(path);
         Ok(())
     }
 
@@ -128,7 +132,7 @@ fn content_digest(path: &Path) -> Result<Option<Digest>, DiskError> {
     match packed::unpack(file).and_then(|content| content.map(Digest::of_reader).transpose()) {
         Ok(Some(digest)) => Ok(Some(digest)),
         Ok(None) => disk::hash(path, size).map(Some),
-        Err(cause) if cause.raw_os_error().is_some() => Err(failed(cause)),
+        Err(cause) if cause.raw_os_error().is_some() || packed::is_later(&cause) => Err(failed(cause)),
         Err(_) => Ok(None),
     }
 }
@@ -202,6 +206,9 @@ impl Store for Local {
         let blob = disk::read(&self.path(digest)).map_err(|error| missing(error, digest))?;
         match packed::unpacked(blob) {
             Ok(bytes) if Digest::of(&bytes) == *digest => Ok(bytes),
+            Err(cause) if packed::is_later(&cause) => {
+                Err(DiskError { verb: "read", path: self.path(digest), cause }.into())
+            }
             _ => Err(self.set_aside(digest)?),
         }
     }
@@ -209,11 +216,11 @@ impl Store for Local {
     fn copy(&self, digest: &Digest, to: &Path) -> Result<(), StoreError> {
         let path = self.path(digest);
         let size = self.size(digest).unwrap_or(0);
-        // What is compressed is checked in memory before anyone sees it.
-        if size < LARGE || packed::unpack(disk::open(&path)?).is_ok_and(|content| content.is_some()) {
+        let lost = |error| missing(error, digest);
+        if size < LARGE || packed::unpack(disk::open(&path).map_err(lost)?).is_ok_and(|content| content.is_some()) {
             return Ok(disk::write_input(to, &self.get(digest)?)?);
         }
-        disk::copy_input(&path, to)?;
+        disk::copy_input(&path, to).map_err(lost)?;
         if disk::hash(to, size)? == *digest { Ok(()) } else { Err(self.set_aside(digest)?) }
     }
 

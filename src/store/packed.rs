@@ -7,6 +7,8 @@ use std::io::{self, Read, Write};
 /// compressed, so that the two cannot be mistaken for each other. Then come the content's length, eight bytes, the
 /// lowest first, and a zstd frame.
 const MAGIC: &[u8; 8] = b"NSBLOBZ1";
+/// What compressed blobs of every version begin with.
+const FAMILY: &[u8] = b"NSBLOBZ";
 /// Contents shorter than this are not compressed, in bytes.
 const SHORT: u64 = 1 << 16;
 /// So much of the beginning is compressed to see whether it pays, in bytes.
@@ -20,7 +22,7 @@ const LEVEL: i32 = 1;
 pub fn pays(length: u64, head: &[u8]) -> bool {
     let sample = &head[..head.len().min(SAMPLE)];
     let is_dense = || zstd::bulk::compress(sample, LEVEL).is_ok_and(|small| small.len() * 100 <= sample.len() * PAYS);
-    head.starts_with(MAGIC) || (length >= SHORT && is_dense())
+    head.starts_with(FAMILY) || (length >= SHORT && is_dense())
 }
 
 /// Compresses a content of a known length.
@@ -41,12 +43,20 @@ pub fn pack(content: impl Read, length: u64, to: &mut impl Write) -> io::Result<
 pub fn unpack<'a>(mut blob: impl Read + 'a) -> io::Result<Option<Box<dyn Read + 'a>>> {
     let mut head = Vec::new();
     (&mut blob).take(MAGIC.len() as u64).read_to_end(&mut head)?;
-    if head != MAGIC {
+    if !head.starts_with(FAMILY) {
         return Ok(None);
+    }
+    if head != MAGIC {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "it was written by a later version of netsec"));
     }
     let mut length = [0; 8];
     blob.read_exact(&mut length)?;
     Ok(Some(Box::new(zstd::stream::read::Decoder::new(blob)?.take(u64::from_le_bytes(length)))))
+}
+
+/// Returns whether a blob could not be read because a later version wrote it.
+pub fn is_later(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported
 }
 
 /// Returns the content of a blob that was read.
@@ -84,13 +94,20 @@ mod tests {
         let mut random = Vec::new();
         blake3::Hasher::new().finalize_xof().take(200_000).read_to_end(&mut random).unwrap();
         let even = vec![7; 200_000];
-        for bytes in [&b""[..], b"NSB", MAGIC, b"NSBLOBZ1 and more", &even, &random, &even[..1000]] {
+        for bytes in
+            [&b""[..], b"NSB", FAMILY, MAGIC, b"NSBLOBZ1 and more", b"NSBLOBZ2 and more", &even, &random, &even[..1000]]
+        {
             assert_eq!(back(&stored(bytes)).unwrap(), bytes);
         }
         assert!(stored(&even).len() < 1000);
         assert_eq!(stored(&random), random);
         assert_eq!(stored(&even[..1000]), even[..1000]);
         assert_ne!(stored(MAGIC), MAGIC, "it would be taken for a compressed one");
+    }
+
+    #[test]
+    fn a_blob_of_a_later_version_is_refused() {
+        assert!(is_later(&back(b"NSBLOBZ2 whatever").unwrap_err()));
     }
 
     #[test]

@@ -119,7 +119,7 @@ stages:
     let wrong = world.netsec(&["cancel", "slov"]);
     assert!(wrong.code == 2 && wrong.stderr.contains("has no stage `slov`"), "{}", wrong.stderr);
     assert!(world.netsec(&["cancel", "slow"]).stderr.starts_with("asked run "));
-    assert!(log.any(|line| line.contains("`slow[n=1]` is ended: it was asked for")));
+    assert!(log.any(|line| line.contains("`slow[n=1]` is to end: it was asked for")));
     assert_eq!(log.filter(|line| line.contains("\"outcome\":\"cancelled\"")).count(), 4, "slow twice, later, the run");
     assert_eq!(child.wait().unwrap().code(), Some(1));
     let runs: serde_json::Value = serde_json::from_str(&world.ok(&["runs", "--json"])).unwrap();

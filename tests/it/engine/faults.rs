@@ -209,6 +209,28 @@ fn many_users_of_a_rotten_directory_are_all_served() {
 }
 
 #[test]
+fn what_was_lost_and_cannot_be_made_again_fails_what_needs_it() {
+    let world = World::new();
+    world.write("tries", "try\ntry\ntry\n");
+    let store =
+        Arc::new(Rotten { inner: Memory::default(), rotten: Digest::of(b"at last"), found: AtomicBool::new(true) });
+    let ledger = Ledger::in_memory();
+    let mut text =
+        format!("stages:\n  x: {{ kind: flaky, with: {{ path: {} }} }}\n", world.root().join("tries").display());
+    drive_with(&world, &text, Arc::clone(&store) as Arc<dyn Store>, &ledger).unwrap();
+    store.found.store(false, Ordering::SeqCst);
+    world.write("tries", "");
+    // Two of them are the same action.
+    for (id, more) in [("a", "one"), ("b", "one"), ("c", "other")] {
+        text.push_str(&format!("  {id}: {{ kind: join, inputs: {{ x: x.out }}, with: {{ text: {more} }} }}\n"));
+    }
+    let (summary, _) = drive_with(&world, &text, store, &ledger).unwrap();
+    assert_eq!(summary.outcome, RunOutcome::Failed);
+    let outcomes: Vec<Outcome> = summary.stages.iter().map(|stage| stage.outcome).collect();
+    assert_eq!(outcomes, [Outcome::Failed, Outcome::Skipped, Outcome::Skipped, Outcome::Skipped]);
+}
+
+#[test]
 fn every_store_call_may_fail_and_the_next_run_mends() {
     let text = "stages:\n  a: { kind: echo }\n  b: { kind: join, inputs: { x: a.out } }\n  c: { kind: folder }\n";
     let clean = drive_with(&World::new(), text, Arc::new(Memory::default()), &Ledger::in_memory()).unwrap().0;
