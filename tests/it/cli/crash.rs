@@ -137,6 +137,20 @@ fn carriers(variable: &str) -> usize {
     environments.filter(|all| all.split(|byte| *byte == 0).any(|one| one == variable.as_bytes())).count()
 }
 
+/// Whether each guard that a process has started leads its process group.
+fn groups_of_guards(parent: u32) -> Vec<bool> {
+    let stats = netsec::base::disk::list(std::path::Path::new("/proc")).unwrap().into_iter().filter_map(|folder| {
+        let is_guard = std::fs::read(folder.join("cmdline")).ok()?.split(|byte| *byte == 0).nth(1) == Some(b"guard");
+        is_guard.then(|| std::fs::read_to_string(folder.join("stat")).ok())?
+    });
+    let own = |stat: String| {
+        let (pid, rest) = stat.split_once(' ')?;
+        let fields: Vec<&str> = rest.rsplit_once(") ")?.1.split(' ').collect();
+        (fields[1] == parent.to_string()).then(|| fields[2] == pid)
+    };
+    stats.filter_map(own).collect()
+}
+
 #[test]
 fn what_a_killed_run_started_ends_with_it() {
     let world = World::new();
@@ -155,6 +169,8 @@ fn what_a_killed_run_started_ends_with_it() {
     while carriers(&own) < 3 {
         std::thread::yield_now();
     }
+    // A signal from the terminal reaches the group of the run, and not its guard.
+    assert_eq!(groups_of_guards(child.id()), [true], "the guard leads a group of its own");
     child.kill().unwrap();
     child.wait().unwrap();
     // The workspace is free only when all of them are gone.
