@@ -6,13 +6,24 @@ use crate::app::workspace::{AppError, Result, Workspace};
 use crate::base::artifact::Artifact;
 use crate::base::digest::Digest;
 use crate::base::disk;
-use crate::base::name::{RefName, stage_and_port};
+use crate::base::name::{RefName, RunId, stage_and_port};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::ActionRecord;
 use crate::plan::files;
 use crate::store::blob::{Store, StoreError};
 use crate::store::local::Local;
 use crate::store::manifest::Manifest;
+
+/// What a target means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The artifact or file.
+    pub digest: Digest,
+    /// The name it goes by.
+    pub name: String,
+    /// The run that was meant, if the target names an output of the latest run that has it.
+    pub run: Option<RunId>,
+}
 
 /// What `cache verify` found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,33 +74,34 @@ pub struct StageStats {
 
 impl Workspace {
     /// Finds the artifact or file that `target` means: `stage.port` of the latest run that has it, `ref:NAME`, a
-    /// file, or the beginning of a digest. Returns it with the name it goes by.
+    /// file, or the beginning of a digest.
     ///
     /// # Errors
     /// Nothing, or more than one thing, is meant.
-    pub fn find(&self, ledger: &Ledger, target: &str) -> Result<(Digest, String)> {
+    pub fn find(&self, ledger: &Ledger, target: &str) -> Result<Found> {
+        let found = |digest, name: String| Found { digest, name, run: None };
         if let Some(name) = target.strip_prefix("ref:") {
             let name = RefName::new(name).map_err(AppError::Usage)?;
             let current = ledger.reference(&name)?.current();
             return current
-                .map(|digest| (digest, target.to_owned()))
+                .map(|digest| found(digest, target.to_owned()))
                 .ok_or_else(|| AppError::Usage(format!("the ref `{name}` points at nothing yet")));
         }
         if let Some((stage, port)) = stage_and_port(target)
-            && let Some(digest) = find_output(ledger, stage.as_str(), port)?
+            && let Some((digest, run)) = find_output(ledger, stage.as_str(), port)?
         {
-            return Ok((digest, target.to_owned()));
+            return Ok(Found { digest, name: target.to_owned(), run: Some(run) });
         }
         if disk::look(&self.root().join(target)).is_ok() {
             let source = files::resolve(self.root(), target, &self.known());
             let source = source.map_err(|error| AppError::Usage(error.to_string()))?;
-            return Ok((source.digest, target.to_owned()));
+            return Ok(found(source.digest, target.to_owned()));
         }
         let of_store = |prefix: &str| -> Result<Vec<Digest>> {
             let blobs = self.store().list()?.into_iter().map(|(digest, _)| digest);
             Ok(blobs.filter(|digest| digest.hex().starts_with(prefix)).collect())
         };
-        find_prefix(ledger, target, &of_store)
+        find_prefix(ledger, target, &of_store).map(|(digest, name)| found(digest, name))
     }
 
     /// Returns an artifact's bytes, or the files of a directory with their paths.
@@ -192,7 +204,7 @@ fn by_stage(store: &Local, actions: &[ActionRecord], sizes: &BTreeMap<Digest, u6
     stages.into_iter().map(stats).collect()
 }
 
-fn find_output(ledger: &Ledger, stage: &str, port: &str) -> Result<Option<Digest>> {
+fn find_output(ledger: &Ledger, stage: &str, port: &str) -> Result<Option<(Digest, RunId)>> {
     for run in ledger.runs()?.iter().rev() {
         let Some(run) = ledger.run(&run.run)? else { continue };
         let of_stage = run.stages.iter().find(|of| of.id.as_str() == stage && of.outcome.is_success());
@@ -201,7 +213,7 @@ fn find_output(ledger: &Ledger, stage: &str, port: &str) -> Result<Option<Digest
         {
             let found = record.outputs.iter().find(|output| output.port == port);
             if let Some(output) = found {
-                return Ok(Some(output.digest));
+                return Ok(Some((output.digest, run.run)));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! `netsec cat`.
 
+use crate::app::artifacts::Found;
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::disk;
 use crate::cli::args::Cat;
@@ -11,7 +12,7 @@ use crate::cli::out;
 /// # Errors
 /// The target means nothing; its blob is missing or damaged; the disk failed.
 pub fn cat(workspace: &Workspace, args: &Cat) -> Result<Exit, AppError> {
-    let (digest, name) = workspace.find(&workspace.reading()?.ledger, &args.target)?;
+    let Found { digest, name, .. } = workspace.find(&workspace.reading()?.ledger, &args.target)?;
     let files = workspace.fetch(&digest)?;
     match (&args.output, files.as_slice()) {
         (None, [(path, bytes)]) if path.is_empty() => out::data(bytes)?,

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::app::artifacts::Found;
 use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args::Lineage;
 use crate::cli::exit::Exit;
@@ -15,12 +16,12 @@ use crate::reporter::table;
 /// The target means nothing; the ledger failed.
 pub fn lineage(workspace: &Workspace, args: &Lineage) -> Result<Exit, AppError> {
     let ledger = workspace.reading()?.ledger;
-    let (digest, name) = workspace.find(&ledger, &args.target)?;
+    let Found { digest, name, run } = workspace.find(&ledger, &args.target)?;
     if args.downstream {
         let impact = query::impact(&ledger, digest, &name)?;
         if args.json { out::json(&json!(impact))? } else { out::data(table::impact(&impact).as_bytes())? }
     } else {
-        let trace = query::trace(&ledger, digest, &name)?;
+        let trace = query::trace(&ledger, digest, &name, run.as_ref())?;
         if args.json { out::json(&json!(trace))? } else { out::data(table::trace(&trace).as_bytes())? }
     }
     Ok(Exit::Done)

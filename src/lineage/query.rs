@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::base::digest::Digest;
+use crate::base::name::RunId;
 use crate::lineage::ledger::{Ledger, LedgerError};
 use crate::lineage::record::ActionRecord;
 
@@ -92,28 +93,52 @@ fn records(ledger: &Ledger, keys: Vec<Digest>) -> Result<Vec<ActionRecord>, Ledg
 /// What has been told: artifacts, each with the action that is shown as its maker or user.
 type Seen = BTreeSet<(Digest, Option<Digest>)>;
 
-/// Of several actions that made the same bytes, takes the one the name speaks of (`stage.port`), or the earliest.
-fn pick(records: Vec<ActionRecord>, digest: &Digest, name: &str) -> Option<ActionRecord> {
-    let speaks_of = |record: &ActionRecord| {
-        let made = record.outputs.iter().filter(|output| output.digest == *digest);
-        made.map(|output| format!("{}.{}", record.stage, output.port)).any(|made| made == name)
+/// Of several actions that made the same bytes, takes the one the name speaks of (`stage.port`), and of several of those
+/// one of the run; or the earliest.
+fn pick(records: Vec<ActionRecord>, digest: &Digest, name: &str, of_run: &Keys) -> Option<ActionRecord> {
+    let rank = |record: &ActionRecord| {
+        let mut made = record.outputs.iter().filter(|output| output.digest == *digest);
+        let speaks_of = made.any(|output| format!("{}.{}", record.stage, output.port) == name);
+        (!speaks_of, !of_run.contains(&record.key))
     };
-    let at = records.iter().position(speaks_of).unwrap_or(0);
-    records.into_iter().nth(at)
+    records.into_iter().min_by_key(rank)
 }
 
-/// Finds what made an artifact. Where several actions made the same bytes, the one that the pipeline names is taken:
-/// a stage that passes a table on unchanged is not left out.
+/// The actions a run was made of.
+type Keys = BTreeSet<Digest>;
+
+fn keys(ledger: &Ledger, run: &RunId) -> Result<Keys, LedgerError> {
+    let stages = ledger.run(run)?.map(|run| run.stages).unwrap_or_default();
+    Ok(stages.into_iter().filter_map(|stage| stage.key).collect())
+}
+
+/// Finds what made an artifact. Where several actions made the same bytes, the one that the pipeline names is taken: a
+/// stage that passes a table on unchanged is not left out. Where it made them more than once, of other inputs, that of
+/// `run` is taken, or of the run that made the artifact.
 ///
 /// # Errors
 /// The ledger failed.
-pub fn trace(ledger: &Ledger, digest: Digest, name: &str) -> Result<Trace, LedgerError> {
-    trace_below(ledger, digest, name, &mut BTreeSet::new())
+pub fn trace(ledger: &Ledger, digest: Digest, name: &str, run: Option<&RunId>) -> Result<Trace, LedgerError> {
+    let of_run = match run {
+        Some(run) => keys(ledger, run)?,
+        None => match pick(records(ledger, ledger.makers(&digest)?)?, &digest, name, &Keys::new()) {
+            Some(record) => keys(ledger, &record.run)?,
+            None => Keys::new(),
+        },
+    };
+    trace_below(ledger, digest, name, &of_run, &mut BTreeSet::new())
 }
 
-fn trace_below(ledger: &Ledger, digest: Digest, name: &str, seen: &mut Seen) -> Result<Trace, LedgerError> {
+fn trace_below(
+    ledger: &Ledger,
+    digest: Digest,
+    name: &str,
+    of_run: &Keys,
+    seen: &mut Seen,
+) -> Result<Trace, LedgerError> {
     let mut trace = Trace { digest, name: name.to_owned(), action: None, inputs: Vec::new(), repeated: false };
-    let Some(record) = pick(records(ledger, ledger.makers(&digest)?)?, &digest, name) else { return Ok(trace) };
+    let made = records(ledger, ledger.makers(&digest)?)?;
+    let Some(record) = pick(made, &digest, name, of_run) else { return Ok(trace) };
     let made = |name: Option<&str>| {
         let mut outputs = record.outputs.iter().filter(|output| output.digest == digest);
         outputs.find(|output| name.is_none_or(|name| name == format!("{}.{}", record.stage, output.port)))
@@ -129,7 +154,7 @@ fn trace_below(ledger: &Ledger, digest: Digest, name: &str, seen: &mut Seen) -> 
     }
     for input in &record.inputs {
         if let Some(digest) = input.digest {
-            trace.inputs.push(trace_below(ledger, digest, &input.text, seen)?);
+            trace.inputs.push(trace_below(ledger, digest, &input.text, of_run, seen)?);
         }
     }
     Ok(trace)

@@ -381,6 +381,32 @@ fn the_command_line_reference_is_current() {
 }
 
 #[test]
+fn lineage_tells_of_the_data_of_the_run_that_is_meant() {
+    let world = World::new();
+    world.write(
+        "p.yaml",
+        "
+stages:
+  first: { kind: command, inputs: { x: ./x.txt }, with: { run: [head, '-n1', x] } }
+  last: { kind: command, inputs: { x: first.stdout }, with: { run: [cat, x] } }
+",
+    );
+    let digest = |text: &str| netsec::base::digest::Digest::of(text.as_bytes()).short();
+    // Both files begin with the same line, so that the last stage is not run again.
+    let (one, two) = ("same\none\n", "same\ntwo\n");
+    for text in [one, two] {
+        world.write("x.txt", text);
+        world.ok(&["run", "p.yaml"]);
+        let told = world.ok(&["lineage", "last.stdout"]);
+        let other = if text == one { two } else { one };
+        assert!(told.contains(&digest(text)) && !told.contains(&digest(other)), "{told}");
+    }
+    world.write("x.txt", one);
+    world.ok(&["run", "p.yaml"]);
+    assert!(world.ok(&["lineage", "last.stdout"]).contains(&digest(one)));
+}
+
+#[test]
 fn explain_names_the_files_rows_and_columns_that_changed() {
     let world = World::new();
     let rows = |changed: &str| format!("a,b\n1,2\n3,4\n{changed}\n7,8\n");

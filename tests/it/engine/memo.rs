@@ -67,7 +67,7 @@ fn lineage_leads_through_parts() {
     let world = World::new();
     let done = run(&world, &text(&world, 2));
     let ledger = Workspace::open(world.root()).unwrap().reading().unwrap().ledger;
-    let trace = query::trace(&ledger, done.summary.stages[0].outputs[0].digest, "a.out").unwrap();
+    let trace = query::trace(&ledger, done.summary.stages[0].outputs[0].digest, "a.out", None).unwrap();
     let names: Vec<&str> = trace.inputs.iter().map(|input| input.name.as_str()).collect();
     assert_eq!(names, ["a.part-0", "a.part-1"]);
     assert_eq!(trace.inputs[0].action.as_ref().unwrap().kind, "parts/part");
