@@ -14,6 +14,9 @@ use crate::base::digest::Digest;
 /// So much of a file is read and hashed at once, in bytes: a power of two, and short enough to stay in a core's cache.
 const PIECE: u64 = 1 << 18;
 
+/// A file of at least this size is not read into memory to be copied, in bytes.
+pub const LARGE: u64 = 1 << 20;
+
 /// What is little to leave in a scratch folder: so many files of so many bytes.
 const LITTLE_FILES: usize = 8;
 const LITTLE_BYTES: u64 = 1 << 14;
@@ -262,15 +265,21 @@ pub fn write_input(path: &Path, bytes: &[u8]) -> Result<()> {
     named("write", path, made.and_then(|mut file| file.write_all(bytes)))
 }
 
-/// Copies a file to one that may be read and run, and not written; by reference where the file system can. Returns how
-/// many bytes it has.
-pub fn copy_input(from: &Path, to: &Path) -> Result<u64> {
+/// Copies a file of which size and digest are known to one that may be read and run, and not written; a large one by
+/// reference where the file system can. Returns whether what was copied has that digest.
+pub fn copy_input(from: &Path, (size, digest): (u64, &Digest), to: &Path) -> Result<bool> {
+    if size < LARGE {
+        let bytes = read(from)?;
+        let is_same = Digest::of(&bytes) == *digest;
+        return if is_same { write_input(to, &bytes).map(|()| true) } else { Ok(false) };
+    }
     if let Some(folder) = to.parent() {
         create_dirs(folder)?;
     }
     let copied = copy(from, to)?;
     named("protect", to, fs::set_permissions(to, fs::Permissions::from_mode(0o555)))?;
-    Ok(copied)
+    // What is longer than it was has the same beginning.
+    Ok(copied == size && hash(to, size)? == *digest)
 }
 
 /// Makes a file readable and not writable.

@@ -82,9 +82,6 @@ impl Content for Blob {
 /// A source's path, size and digest.
 struct File(PathBuf, u64, Digest);
 
-/// A file of at least this size is not read into memory to be copied, in bytes.
-const LARGE: u64 = 1 << 20;
-
 impl Content for File {
     fn bytes(&self) -> Result<Vec<u8>, StageError> {
         let bytes = disk::read(&self.0).map_err(|error| StageError::Storage(error.to_string()))?;
@@ -94,14 +91,8 @@ impl Content for File {
     fn write(&self, path: &Path) -> Result<(), StageError> {
         let Self(from, size, digest) = self;
         let failed = |error: DiskError| StageError::Storage(error.to_string());
-        if *size < LARGE {
-            return disk::write_input(path, &self.bytes()?).map_err(failed);
-        }
-        // What is longer than it was has the same beginning.
-        if disk::copy_input(from, path).map_err(failed)? != *size {
-            return Err(changed(from));
-        }
-        if disk::hash(path, *size).map_err(failed)? == *digest { Ok(()) } else { Err(changed(from)) }
+        let is_same = disk::copy_input(from, (*size, digest), path).map_err(failed)?;
+        if is_same { Ok(()) } else { Err(changed(from)) }
     }
 }
 

@@ -25,9 +25,6 @@ pub struct Local {
 /// From so many blobs on, the whole file system is flushed at once.
 const MANY: usize = 16;
 
-/// A blob of at least this size is not read into memory to be copied, in bytes.
-const LARGE: u64 = 1 << 20;
-
 /// Returns the folder of blobs in a cache.
 pub fn blobs(cache: &Path) -> PathBuf {
     cache.join("blobs")
@@ -217,11 +214,12 @@ impl Store for Local {
         let path = self.path(digest);
         let size = self.size(digest).unwrap_or(0);
         let lost = |error| missing(error, digest);
-        if size < LARGE || packed::unpack(disk::open(&path).map_err(lost)?).is_ok_and(|content| content.is_some()) {
+        if size < disk::LARGE || packed::unpack(disk::open(&path).map_err(lost)?).is_ok_and(|content| content.is_some())
+        {
             return Ok(disk::write_input(to, &self.get(digest)?)?);
         }
-        disk::copy_input(&path, to).map_err(lost)?;
-        if disk::hash(to, size)? == *digest { Ok(()) } else { Err(self.set_aside(digest)?) }
+        let is_sound = disk::copy_input(&path, (size, digest), to).map_err(lost)?;
+        if is_sound { Ok(()) } else { Err(self.set_aside(digest)?) }
     }
 
     fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
