@@ -26,7 +26,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) stage: usize,
     pub(crate) ingredients: &'a Ingredients,
     pub(crate) context: PartContext<'a>,
-    pub(crate) to_driver: Mutex<Sender<Message>>,
+    pub(crate) to_driver: &'a Sender<Message>,
     /// Every part that was asked for, and what it is.
     pub(crate) made: Mutex<BTreeMap<String, Digest>>,
 }
@@ -181,7 +181,7 @@ impl Parts<'_> {
         let message =
             Message::Part { stage: self.stage, name: part.name.clone(), outcome: Outcome::Made, seconds, commits };
         // A driver that has gone has no use for the news.
-        let _ = self.to_driver.lock().unwrap_or_else(PoisonError::into_inner).send(message);
+        let _ = self.to_driver.send(message);
         Ok(())
     }
 }

@@ -114,10 +114,9 @@ pub(crate) fn perform(
     slots: &Slots,
     to_driver: &Sender<Message>,
 ) -> Performed {
-    let sender = Mutex::new(to_driver.clone());
     let progress = |done, total, note: &str| {
         let message = Message::Progress { stage, done, total, note: note.to_owned() };
-        let _ = sender.lock().unwrap_or_else(PoisonError::into_inner).send(message);
+        let _ = to_driver.send(message);
     };
     let mut outputs = Outputs::default();
     let scratch = bench.temporary.join(bench.scratches.fetch_add(1, Ordering::Relaxed).to_string());
@@ -130,7 +129,7 @@ pub(crate) fn perform(
         stage,
         ingredients,
         context: PartContext { cancel, progress: &progress, scratch: &scratch, mark: bench.mark, turn },
-        to_driver: Mutex::new(to_driver.clone()),
+        to_driver,
         made: Mutex::default(),
     };
     let result = inputs(bench, stage, ingredients).and_then(|inputs| {

@@ -60,7 +60,7 @@ pub(crate) fn work(bench: &Bench<'_>, slots: &Slots, tasks: &Mutex<Receiver<Task
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(Task { stage, turn, ingredients, cancel }) = task else { return };
         let turn = slots.turn(turn, bench.pipeline.stages[stage].limits.cpus);
-        let turn = TaskTurn { stage, to_driver: Mutex::new(to_driver.clone()), state: Mutex::new((turn, None)) };
+        let turn = TaskTurn { stage, to_driver, state: Mutex::new((turn, None)) };
         let action = (stage, &ingredients);
         let caught = catch_unwind(AssertUnwindSafe(|| perform(bench, action, &cancel, &turn, slots, to_driver)));
         drop(turn);
@@ -74,7 +74,7 @@ pub(crate) fn work(bench: &Bench<'_>, slots: &Slots, tasks: &Mutex<Receiver<Task
 /// The turn of a task, and the slot while it is held. The driver is told when it begins.
 struct TaskTurn<'a> {
     stage: usize,
-    to_driver: Mutex<Sender<Message>>,
+    to_driver: &'a Sender<Message>,
     state: Mutex<(slots::Turn<'a>, Option<Slot<'a>>)>,
 }
 
@@ -84,8 +84,7 @@ impl Turn for TaskTurn<'_> {
         if !state.0.is_taken() {
             state.1 = Some(state.0.take());
             // A driver that has gone has no use for the news.
-            let to_driver = self.to_driver.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = to_driver.send(Message::Started { stage: self.stage });
+            let _ = self.to_driver.send(Message::Started { stage: self.stage });
         }
     }
 
