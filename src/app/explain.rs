@@ -13,11 +13,14 @@ use crate::store::manifest::Manifest;
 /// Artifacts larger than this are not read to be compared, in bytes.
 const LARGE: u64 = 1 << 28;
 
+/// Files by their path within a directory.
+pub type Files = Vec<(String, Vec<u8>)>;
+
 /// What lies behind a difference, as far as it is still known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Behind {
-    /// The files in which two directories differ.
-    Files(Vec<FileChange>),
+    /// The files in which two directories differ, and both directories whole if they are artifacts and not very large.
+    Files(Vec<FileChange>, Option<Box<[Files; 2]>>),
     /// The bytes of an artifact, before and after.
     Bytes(Vec<u8>, Vec<u8>),
     /// No more than the difference tells: it is no input, one side is gone, or it is very large.
@@ -47,7 +50,11 @@ impl Workspace {
                 Some(source) => source.manifest(),
                 None => manifest(&store, &after)?,
             };
-            return Some(Behind::Files(changed_files(&old, &new)));
+            let whole = |of: &Manifest, digest: &Digest| {
+                (source.is_none() && of.size() <= LARGE).then(|| self.fetch(digest).ok()).flatten()
+            };
+            let both = whole(&old, &before).zip(whole(&new, &after)).map(|(old, new)| Box::new([old, new]));
+            return Some(Behind::Files(changed_files(&old, &new), both));
         }
         let new = match &source {
             Some(source) if source.directory || source.size > LARGE => return None,

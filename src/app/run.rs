@@ -100,6 +100,7 @@ impl Workspace {
             host: host(),
             jobs: terms.jobs,
             max_failures: terms.max_failures,
+            full: wish.full,
             mark: &|| guard.mark().map(str::to_owned).map_err(|error| StageError::Storage(error.to_string())),
         };
         if loaded.pipeline.has_ref() || !plan.reuses_all() {
@@ -136,7 +137,12 @@ impl Workspace {
             return Err(AppError::Usage(if loaded.pipeline.stages.is_empty() { none } else { between }));
         }
         let needed = upstream(&loaded.graph, &wanted);
-        let forced = if wish.force { wanted.clone() } else { BTreeSet::new() };
+        let looks = |stage: &usize| loaded.pipeline.stages[*stage].stage.outside().is_some();
+        let forced = match (wish.force, wish.full) {
+            (true, _) => wanted.clone(),
+            (false, true) => needed.iter().copied().filter(looks).collect(),
+            (false, false) => BTreeSet::new(),
+        };
         Ok(Scope { wanted, needed, forced })
     }
 

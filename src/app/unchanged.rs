@@ -91,6 +91,10 @@ impl Workspace {
         store: &Local,
         started_ms: u64,
     ) {
+        let looks = |stage: &usize| loaded.pipeline.stages[*stage].stage.outside().is_some();
+        if plan.order.iter().any(looks) {
+            return;
+        }
         let is_calm = !loaded.pipeline.has_ref() || (!summary.moved && plan.reuses_all());
         if summary.outcome != RunOutcome::Succeeded || wish.force || !is_calm {
             return;

@@ -114,6 +114,8 @@ pub struct Wish {
     pub force: bool,
     /// Hash every file again.
     pub rehash: bool,
+    /// Run the stages that look outside, and let them build on nothing they made earlier.
+    pub full: bool,
 }
 
 /// The sinks of a run's events, or why its log could not be opened.

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::cli::args_data::{Data, Quarantine, SchemaAction};
 use clap_complete::Shell;
 
 use crate::cli::exit::TABLE;
@@ -48,9 +50,15 @@ pub enum Command {
     Check(Check),
     /// Draw a pipeline
     Graph(Graph),
-    /// Print the JSON Schema of pipeline files, or their reference page
+    /// Print the JSON Schema of pipelines; propose schemas of data and compare them
     Schema(Schema),
-    /// Run a pipeline, and again whenever a file it reads changes
+    /// Check rows that were set aside against a newer schema
+    #[command(subcommand)]
+    Quarantine(Quarantine),
+    /// Load a file of rows into a collection of MongoDB
+    #[command(subcommand)]
+    Data(Data),
+    /// Run a pipeline, and again whenever a file or a collection it reads changes
     Watch(Watch),
     /// End one stage of the run that is under way; what does not depend on it goes on
     Cancel(CancelStage),
@@ -111,6 +119,9 @@ pub struct Part {
     /// Read every input file again, even if its times say it is unchanged
     #[arg(long)]
     pub rehash: bool,
+    /// Read sources outside of files, such as a collection, as a whole again, and say what their increments had missed
+    #[arg(long)]
+    pub full: bool,
 }
 
 /// Carry a pipeline out.
@@ -214,7 +225,8 @@ pub struct Lineage {
 pub struct Cat {
     /// `stage.port` of the latest run that has it, `ref:NAME`, or the beginning of a digest
     pub target: String,
-    /// Write it here; a directory is written as one
+    /// Write it here: a directory as one, a dataset as one table if the path ends with `.csv` or `.parquet`. Without it, a dataset is
+    /// written as CSV
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
 }
@@ -258,19 +270,25 @@ pub enum GraphFormat {
     Json,
 }
 
-/// Print the schema.
+/// Print the schema of pipeline files, or look after schemas of data.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Schema {
     /// As what
     #[arg(long, value_name = "FORMAT", default_value = "json")]
     pub format: SchemaFormat,
+    /// What else
+    #[command(subcommand)]
+    pub action: Option<SchemaAction>,
 }
 
 /// As what the schema is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SchemaFormat {
-    /// JSON Schema, for editors and validators
+    /// JSON Schema of pipeline files, for editors and validators
     Json,
+    /// JSON Schema of schema files
+    Data,
     /// The reference page, for people
     Markdown,
 }

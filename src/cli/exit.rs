@@ -9,7 +9,8 @@ use crate::event::StageResult;
 pub enum Exit {
     /// All that was asked for is done or was already so.
     Done = 0,
-    /// The run ended with a failed or cancelled stage, or `cache verify` found something bad.
+    /// The run ended with a failed or cancelled stage, `cache verify` found something bad, or a schema
+    /// change breaks data.
     Failed = 1,
     /// The command line is wrong.
     Usage = 2,
@@ -31,7 +32,8 @@ pub enum Exit {
 pub const TABLE: &str = "\
 Exit codes:
   0   done, or already so
-  1   a stage failed or was cancelled; `cache verify` found something bad
+  1   a stage failed or was cancelled; `cache verify` found something bad;
+      `schema diff` found a change that breaks data
   2   the command line is wrong
   3   the pipeline file is wrong
   4   the input data does not fit

@@ -7,7 +7,7 @@ use crate::app::workspace::{AppError, Wish, Workspace};
 use crate::cli::args::Explain;
 use crate::cli::exit::Exit;
 use crate::cli::{out, run};
-use crate::kinds::compare::compare;
+use crate::kinds::compare::{compare, datasets};
 use crate::plan::decide::{Verdict, Why};
 use crate::plan::explain::Difference;
 use crate::reporter::table::{self, Row};
@@ -25,7 +25,10 @@ pub fn explain(workspace: &Workspace, args: &Explain) -> Result<Exit, AppError> 
         Row { id: spec.id.as_str(), kind: spec.kind.name, decision: &plan.decisions[stage] }
     };
     let behind = |stage: usize, difference: &Difference| match workspace.behind(&loaded, stage, difference) {
-        Behind::Files(changes) => table::files(&changes),
+        Behind::Files(changes, both) => {
+            let rows = both.and_then(|both| datasets(&both[0], &both[1]));
+            rows.unwrap_or_else(|| table::files(&changes))
+        }
         Behind::Bytes(before, after) => compare(&before, &after),
         Behind::Nothing => Vec::new(),
     };

@@ -1,12 +1,14 @@
 //! The command-line face.
 
 pub mod args;
+pub mod args_data;
 pub mod cache;
 pub mod cancel;
 pub mod carry;
 pub mod cat;
 pub mod check;
 pub mod completions;
+pub mod data;
 pub mod entry;
 pub mod exit;
 pub mod explain;
@@ -16,6 +18,7 @@ pub mod init;
 pub mod interrupt;
 pub mod lineage;
 pub mod out;
+pub mod quarantine;
 pub mod replay;
 pub mod run;
 pub mod runs;

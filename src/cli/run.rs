@@ -36,7 +36,7 @@ pub fn run(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
     let max_failures = args.max_failures.map(|most| most as usize);
     let terms = terms(&cancel, jobs, max_failures, !args.no_wait, args.log_format);
     // What is told with `--json` needs every stage.
-    if !(args.json || wish.force || wish.rehash) {
+    if !(args.json || wish.force || wish.rehash || wish.full) {
         let asked = Asked { file: &args.file, terms: &wish.terms(&choices(&args.part.choose)) };
         if workspace.run_unchanged(&asked, &terms)?.is_some() {
             return Ok(Exit::Done);
@@ -93,8 +93,9 @@ fn choices(choose: &Choose) -> Choices {
     Choices { profile: choose.profile.clone(), params: choose.params.clone(), sets: choose.set.clone() }
 }
 
+/// Returns the value of an environment variable.
 #[expect(clippy::disallowed_methods, reason = "this is where the environment comes in")]
-fn environment(name: &str) -> Option<String> {
+pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
@@ -106,6 +107,7 @@ pub fn wish(part: &Part) -> Wish {
         until: part.until.clone(),
         force: part.force,
         rehash: part.rehash,
+        full: part.full,
     }
 }
 

@@ -1,20 +1,58 @@
 //! `netsec schema`.
 
-use crate::app::workspace::AppError;
+use serde_json::json;
+
+use crate::app::workspace::{AppError, Workspace};
+use crate::base::disk;
 use crate::cli::args::{Schema, SchemaFormat};
+use crate::cli::args_data::SchemaAction;
 use crate::cli::exit::Exit;
 use crate::cli::out;
 use crate::kinds::list::registry;
+use crate::kinds::starter;
+use crate::quality::infer::Strictness;
+use crate::quality::schema_diff::{Effect, changes};
+use crate::quality::{schema, schema_json};
 use crate::stage::schema as pages;
 
-/// Prints the JSON Schema or the reference page.
+/// Prints a JSON Schema or the reference page, proposes a schema for data, or compares two.
 ///
 /// # Errors
-/// The standard output could not be written.
-pub fn schema(args: &Schema) -> Result<Exit, AppError> {
-    match args.format {
-        SchemaFormat::Json => out::json(&pages::json_schema(&registry()))?,
-        SchemaFormat::Markdown => out::data(pages::reference(&registry()).as_bytes())?,
+/// A file cannot be read or is wrong; the output could not be written.
+pub fn schema(workspace: &Workspace, args: &Schema) -> Result<Exit, AppError> {
+    match (&args.action, args.format) {
+        (Some(SchemaAction::Infer { data, lenient, output }), _) => {
+            let bytes = disk::read(&workspace.root().join(data))?;
+            let strictness = if *lenient { Strictness::Lenient } else { Strictness::Strict };
+            let text = starter::infer(data, bytes, strictness).map_err(AppError::Usage)?;
+            match output {
+                Some(path) => disk::write_plain(&workspace.root().join(path), text.as_bytes())?,
+                None => out::data(text.as_bytes())?,
+            }
+        }
+        (Some(SchemaAction::Diff { old, new, json }), _) => return diff(workspace, old, new, *json),
+        (None, SchemaFormat::Json) => out::json(&pages::json_schema(&registry()))?,
+        (None, SchemaFormat::Data) => out::json(&schema_json::json_schema())?,
+        (None, SchemaFormat::Markdown) => out::data(pages::reference(&registry()).as_bytes())?,
     }
     Ok(Exit::Done)
+}
+
+fn diff(workspace: &Workspace, old: &str, new: &str, json: bool) -> Result<Exit, AppError> {
+    let read = |name: &str| {
+        let bytes = disk::read(&workspace.root().join(name))?;
+        schema::parse(name, bytes).map_err(AppError::Report)
+    };
+    let found = changes(&read(old)?, &read(new)?);
+    let effect = found.iter().map(|change| change.effect).max().unwrap_or(Effect::Compatible);
+    if json {
+        out::json(&json!({"effect": effect, "changes": found}))?;
+    } else {
+        let mut text = format!("{}: {} changes\n", effect.as_str(), found.len());
+        for change in &found {
+            text.push_str(&format!("  {:<10}  {}: {}\n", change.effect.as_str(), change.at, change.what));
+        }
+        out::data(text.as_bytes())?;
+    }
+    Ok(if effect == Effect::Breaking { Exit::Failed } else { Exit::Done })
 }

@@ -1,8 +1,9 @@
 //! `netsec watch`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::app::workspace::{AppError, Workspace};
+use crate::app::workspace::{AppError, Glimpse, Workspace};
 use crate::base::cancel::Cancel;
 use crate::cli::args::Watch;
 use crate::cli::exit::{Exit, of_stages};
@@ -12,7 +13,7 @@ use crate::reporter::problem;
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Runs a pipeline, and again whenever a file it reads has changed and is calm again.
+/// Runs a pipeline, and again whenever a file or collection it reads has changed and is calm again.
 ///
 /// # Errors
 /// Ledger, store or disk failed; a pipeline or source that is wrong is told and waited for.
@@ -27,11 +28,46 @@ pub fn watch(workspace: &Workspace, args: &Watch) -> Result<Exit, AppError> {
         match run::load(workspace, &args.file, &args.part.choose) {
             Ok(loaded) => {
                 seen = workspace.glimpse(&args.file, Some(&loaded));
-                match workspace.run(&loaded, &wish, &terms) {
-                    Ok(summary) => exit = of_stages(&summary.stages),
-                    Err(AppError::Report(report)) => tell(&report, &mut exit),
-                    Err(AppError::Stopped) => return Ok(Exit::Stopped),
-                    Err(error) => return Err(error),
+                let (changed, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
+                let ended = std::thread::scope(|threads| {
+                    // What lies outside is watched from before the run, so that nothing is missed.
+                    for stage in &loaded.pipeline.stages {
+                        let Some(outside) = stage.stage.outside() else { continue };
+                        let (changed, is_over) = (&changed, &is_over);
+                        threads.spawn(move || match outside.wait(&|| is_over.load(Ordering::SeqCst)) {
+                            Ok(true) => changed.store(true, Ordering::SeqCst),
+                            Ok(false) => {}
+                            Err(error) => out::say(&format!("`{}` is not watched: {error}", stage.id)),
+                        });
+                    }
+                    let ended = match workspace.run(&loaded, &wish, &terms) {
+                        Ok(summary) => {
+                            exit = of_stages(&summary.stages);
+                            None
+                        }
+                        Err(AppError::Report(report)) => {
+                            tell(&report, &mut exit);
+                            None
+                        }
+                        Err(AppError::Stopped) => Some(Ok(Exit::Stopped)),
+                        Err(error) => Some(Err(error)),
+                    };
+                    let is_last = args.rounds.is_some_and(|rounds| round >= rounds) || cancel.is_cancelled();
+                    let ended = match ended {
+                        None if is_last => Some(Ok(exit)),
+                        None => {
+                            out::say("watching: Ctrl-C ends it");
+                            let goes_on = wait_for_change(workspace, &seen, &cancel, &changed);
+                            (!goes_on).then_some(Ok(exit))
+                        }
+                        ended => ended,
+                    };
+                    is_over.store(true, Ordering::SeqCst);
+                    ended
+                });
+                match ended {
+                    Some(ended) => return ended,
+                    None => continue,
                 }
             }
             Err(AppError::Report(report)) => tell(&report, &mut exit),
@@ -41,7 +77,7 @@ pub fn watch(workspace: &Workspace, args: &Watch) -> Result<Exit, AppError> {
             return Ok(exit);
         }
         out::say("watching: Ctrl-C ends it");
-        if !wait_for_change(workspace, &seen, &cancel) {
+        if !wait_for_change(workspace, &seen, &cancel, &AtomicBool::new(false)) {
             return Ok(exit);
         }
     }
@@ -53,13 +89,17 @@ fn tell(report: &crate::base::problem::Report, exit: &mut Exit) {
     *exit = Exit::Pipeline;
 }
 
-/// Waits until a file is other than it was, and all have been the same for one look; false if it was stopped.
-fn wait_for_change(workspace: &Workspace, seen: &crate::app::workspace::Glimpse, cancel: &Cancel) -> bool {
+/// Waits until something outside has changed, or a file is other than it was and all have been the same for one look; false
+/// if it was stopped.
+fn wait_for_change(workspace: &Workspace, seen: &Glimpse, cancel: &Cancel, changed: &AtomicBool) -> bool {
     let mut last = seen.clone();
     loop {
         std::thread::sleep(LOOK);
         if cancel.is_cancelled() {
             return false;
+        }
+        if changed.load(Ordering::SeqCst) {
+            return true;
         }
         let now = workspace.look_again(seen);
         if now != *seen && now == last {

@@ -1,12 +1,14 @@
 //! A stage that comes back from its worker: recorded, sent again, or failed.
 
+use std::collections::BTreeMap;
+
 use crate::base::digest::Digest;
-use crate::base::outcome::{Failure, FailureClass, Outcome};
+use crate::base::outcome::{Failure, FailureClass, Outcome, RunOutcome};
 use crate::engine::drive::{Driver, Ended, Retry, Started};
 use crate::engine::perform::Performed;
 use crate::event::{EventKind, StageResult};
 use crate::lineage::ledger::LedgerError;
-use crate::lineage::record::{ActionRecord, Entry, InputRecord, PortMove, RefMove};
+use crate::lineage::record::{ActionRecord, Entry, InputRecord, PortMove, RefMove, RunRecord, StageRun};
 use crate::pipeline::check::Origin;
 use crate::plan::decide::{self, DecideError};
 use crate::stage::error::StageError;
@@ -125,6 +127,37 @@ impl Driver<'_, '_> {
             Err(error @ LedgerError::Moved { .. }) => Ok(Err(StageError::Failed(error.to_string()))),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What is kept of the run.
+    pub(crate) fn record(&self, outcome: Option<RunOutcome>) -> RunRecord {
+        let stage = |result: &StageResult| StageRun {
+            id: result.id.clone(),
+            outcome: result.outcome,
+            key: result.key,
+            seconds: result.seconds,
+            error: result.error.clone(),
+        };
+        RunRecord {
+            run: self.setup.run.clone(),
+            pipeline: self.setup.planner.pipeline.file.clone(),
+            digest: self.setup.planner.pipeline.digest,
+            started_ms: self.started_ms,
+            seconds: self.setup.clock.now_ms().saturating_sub(self.started_ms) as f64 / 1000.0,
+            outcome,
+            host: self.setup.host.clone(),
+            netsec: env!("CARGO_PKG_VERSION").to_owned(),
+            counts: self.counts(),
+            unchanged_since: None,
+            stages: self.results.values().map(stage).collect(),
+        }
+    }
+
+    /// How many stages ended each way.
+    pub(crate) fn counts(&self) -> BTreeMap<Outcome, usize> {
+        let mut counts = BTreeMap::new();
+        self.results.values().for_each(|result| *counts.entry(result.outcome).or_default() += 1);
+        counts
     }
 
     /// Turns wishes about ports into moves of the pointers behind them; none for a pointer that is there already. A

@@ -23,7 +23,7 @@ use crate::engine::voice::Voice;
 use crate::engine::worker::{Message, Task, work};
 use crate::event::{EventKind, StageResult};
 use crate::graph::order::weight_below;
-use crate::lineage::record::{ActionRecord, Entry, RunRecord, StageRun};
+use crate::lineage::record::{ActionRecord, Entry};
 use crate::pipeline::check::StageSpec;
 use crate::plan::decide::{self, DecideError, Verdict, Why};
 use crate::plan::key::Ingredients;
@@ -56,6 +56,8 @@ pub struct Setup<'a> {
     pub max_failures: Option<usize>,
     /// Gives the mark of the run to what stages start.
     pub mark: Mark<'a>,
+    /// Whether stages that look outside build on nothing they made earlier.
+    pub full: bool,
 }
 
 /// What came of a run.
@@ -134,6 +136,7 @@ pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Su
                     run: &setup.run,
                     host: &setup.host,
                     mark: setup.mark,
+                    full: setup.full,
                 };
                 work(&bench, slots, &tasks, &to_driver);
             });
@@ -429,35 +432,6 @@ impl Driver<'_, '_> {
             self.hear(message)?;
         }
         Ok(())
-    }
-
-    fn record(&self, outcome: Option<RunOutcome>) -> RunRecord {
-        let stage = |result: &StageResult| StageRun {
-            id: result.id.clone(),
-            outcome: result.outcome,
-            key: result.key,
-            seconds: result.seconds,
-            error: result.error.clone(),
-        };
-        RunRecord {
-            run: self.setup.run.clone(),
-            pipeline: self.setup.planner.pipeline.file.clone(),
-            digest: self.setup.planner.pipeline.digest,
-            started_ms: self.started_ms,
-            seconds: self.setup.clock.now_ms().saturating_sub(self.started_ms) as f64 / 1000.0,
-            outcome,
-            host: self.setup.host.clone(),
-            netsec: env!("CARGO_PKG_VERSION").to_owned(),
-            counts: self.counts(),
-            unchanged_since: None,
-            stages: self.results.values().map(stage).collect(),
-        }
-    }
-
-    fn counts(&self) -> BTreeMap<Outcome, usize> {
-        let mut counts = BTreeMap::new();
-        self.results.values().for_each(|result| *counts.entry(result.outcome).or_default() += 1);
-        counts
     }
 
     pub(crate) fn spec(&self, stage: usize) -> &StageSpec {

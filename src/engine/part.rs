@@ -7,17 +7,17 @@ use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
 
 use crate::base::artifact::Artifact;
-use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::outcome::Outcome;
 use crate::engine::perform::{Bench, panic_text, stage_error};
 use crate::engine::slots::Slots;
 use crate::engine::worker::Message;
 use crate::lineage::record::{ActionRecord, Entry, InputRecord};
+use crate::plan::decide;
 use crate::plan::key::Ingredients;
 use crate::stage::error::StageError;
-use crate::stage::io::{Context, Mark, Turn};
-use crate::stage::memo::{Body, Memo, Part};
+use crate::stage::io::Context;
+use crate::stage::memo::{Body, Kept, Memo, Part};
 
 /// The sub-actions of one running stage.
 pub(crate) struct Parts<'a> {
@@ -25,27 +25,39 @@ pub(crate) struct Parts<'a> {
     pub(crate) slots: &'a Slots,
     pub(crate) stage: usize,
     pub(crate) ingredients: &'a Ingredients,
-    pub(crate) context: PartContext<'a>,
+    /// What a part gets of its stage's surroundings.
+    pub(crate) context: Context<'a>,
     pub(crate) to_driver: &'a Sender<Message>,
     /// Every part that was asked for, and what it is.
     pub(crate) made: Mutex<BTreeMap<String, Digest>>,
 }
 
-/// The bytes of a part, or why there are none.
-type Made = Result<Vec<u8>, StageError>;
+/// What is kept of a part, or why nothing is.
+type Made = Result<Vec<Kept>, StageError>;
 
-/// What a part gets of its stage's surroundings.
-#[derive(Clone, Copy)]
-pub(crate) struct PartContext<'a> {
-    pub(crate) cancel: &'a Cancel,
-    pub(crate) progress: &'a (dyn Fn(u64, u64, &str) + Sync),
-    pub(crate) scratch: &'a std::path::Path,
-    pub(crate) mark: Mark<'a>,
-    pub(crate) turn: &'a dyn Turn,
+/// A stage's parts have none of their own.
+pub(crate) struct Indivisible;
+
+impl Memo for Indivisible {
+    fn keep(&self, _: &[Part], _: Body<'_>) -> Result<Vec<Vec<Kept>>, StageError> {
+        Err(indivisible())
+    }
+
+    fn put(&self, _: &[u8]) -> Result<Kept, StageError> {
+        Err(indivisible())
+    }
+
+    fn fetch(&self, _: &Digest) -> Result<Vec<u8>, StageError> {
+        Err(indivisible())
+    }
+}
+
+fn indivisible() -> StageError {
+    StageError::Broken("a part of a stage has no parts".to_owned())
 }
 
 impl Memo for Parts<'_> {
-    fn memo(&self, parts: &[Part], body: Body<'_>) -> Result<Vec<Vec<u8>>, StageError> {
+    fn keep(&self, parts: &[Part], body: Body<'_>) -> Result<Vec<Vec<Kept>>, StageError> {
         let next = AtomicUsize::new(0);
         let results: Vec<Mutex<Option<Made>>> = parts.iter().map(|_| Mutex::default()).collect();
         let take = || {
@@ -87,13 +99,20 @@ impl Memo for Parts<'_> {
             _ => all.into_iter().collect(),
         }
     }
+
+    fn put(&self, bytes: &[u8]) -> Result<Kept, StageError> {
+        let digest = self.bench.store.put(bytes).map_err(stage_error)?;
+        Ok(Kept { digest, size: bytes.len() as u64 })
+    }
+
+    fn fetch(&self, digest: &Digest) -> Result<Vec<u8>, StageError> {
+        self.bench.store.get(digest).map_err(stage_error)
+    }
 }
 
 impl Parts<'_> {
-    fn part(&self, at: usize, part: &Part, body: Body<'_>) -> Result<Vec<u8>, StageError> {
-        let PartContext { cancel, progress, scratch, mark, turn } = self.context;
-        let seed = self.ingredients.seed;
-        let context = Context { seed: seed.unwrap_or_default(), cancel, progress, scratch, mark, memo: self, turn };
+    fn part(&self, at: usize, part: &Part, body: Body<'_>) -> Made {
+        let context = Context { memo: self, ..self.context };
         context.check()?;
         let inputs = part.inputs.iter().filter_map(|port| {
             let content = self.ingredients.inputs.get(*port)?;
@@ -103,44 +122,43 @@ impl Parts<'_> {
         let ingredients = Ingredients {
             kind,
             version: self.ingredients.version,
-            seed,
+            seed: self.ingredients.seed,
             with: part.with.clone(),
             inputs: inputs.collect(),
+            seen: None,
         };
         let key = ingredients.key();
-        if let Some((digest, bytes)) = self.recorded(&key)? {
-            self.note(part, digest);
-            return Ok(bytes);
+        if let Some(kept) = self.recorded(&key)? {
+            self.note(part, &kept);
+            return Ok(kept);
         }
         let started_ms = self.bench.clock.now_ms();
         let caught = catch_unwind(AssertUnwindSafe(|| body(at, &context)));
-        let bytes = caught.unwrap_or_else(|panic| Err(StageError::Broken(panic_text(panic.as_ref()))))?;
-        let digest = self.bench.store.put(&bytes).map_err(stage_error)?;
+        let blobs = caught.unwrap_or_else(|panic| Err(StageError::Broken(panic_text(panic.as_ref()))))?;
+        let kept = blobs.iter().map(|bytes| self.put(bytes)).collect::<Result<Vec<_>, _>>()?;
         let seconds = self.bench.clock.now_ms().saturating_sub(started_ms) as f64 / 1000.0;
-        self.record(
-            part,
-            &ingredients,
-            key,
-            Artifact { port: part.name.clone(), digest, size: bytes.len() as u64, directory: false },
-            (started_ms, seconds),
-        )?;
-        self.note(part, digest);
-        Ok(bytes)
+        let outputs = kept.iter().enumerate().map(|(at, kept)| {
+            let Kept { digest, size } = *kept;
+            Artifact { port: port(part, at), digest, size, directory: false }
+        });
+        self.record(part, &ingredients, key, outputs.collect(), (started_ms, seconds))?;
+        self.note(part, &kept);
+        Ok(kept)
     }
 
-    fn note(&self, part: &Part, digest: Digest) {
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(part.name.clone(), digest);
+    fn note(&self, part: &Part, kept: &[Kept]) {
+        // The first blob stands for the part: what else it gave is told by its own record.
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        made.extend(kept.first().map(|kept| (part.name.clone(), kept.digest)));
     }
 
     /// Returns what is kept of a part, if all of it is.
-    fn recorded(&self, key: &Digest) -> Result<Option<(Digest, Vec<u8>)>, StageError> {
+    fn recorded(&self, key: &Digest) -> Result<Option<Vec<Kept>>, StageError> {
         let record = self.bench.ledger.action(key).map_err(|error| StageError::Storage(error.to_string()))?;
-        let output = record.and_then(|record| record.outputs.into_iter().next());
-        let Some(output) = output else { return Ok(None) };
-        match self.bench.store.get(&output.digest) {
-            Ok(bytes) => Ok(Some((output.digest, bytes))),
-            Err(error) if error.is_lost() => Ok(None),
-            Err(error) => Err(stage_error(error)),
+        let Some(record) = record else { return Ok(None) };
+        match decide::lost(self.bench.store.as_ref(), &record.outputs).map_err(stage_error)? {
+            Some(_) => Ok(None),
+            None => Ok(Some(record.outputs.iter().map(|made| Kept { digest: made.digest, size: made.size }).collect())),
         }
     }
 
@@ -149,7 +167,7 @@ impl Parts<'_> {
         part: &Part,
         ingredients: &Ingredients,
         key: Digest,
-        output: Artifact,
+        outputs: Vec<Artifact>,
         (started_ms, seconds): (u64, f64),
     ) -> Result<(), StageError> {
         let spec = &self.bench.pipeline.stages[self.stage];
@@ -167,7 +185,7 @@ impl Parts<'_> {
             kind: ingredients.kind.clone(),
             ingredients: ingredients.listed(),
             inputs: part.inputs.iter().map(input).collect(),
-            outputs: vec![output],
+            outputs,
             moves: Vec::new(),
             notes: Vec::new(),
             run: self.bench.run.clone(),
@@ -183,5 +201,13 @@ impl Parts<'_> {
         // A driver that has gone has no use for the news.
         let _ = self.to_driver.send(message);
         Ok(())
+    }
+}
+
+/// The name of a part's blob: that of the part, with a number from the second one on.
+fn port(part: &Part, at: usize) -> String {
+    match at {
+        0 => part.name.clone(),
+        at => format!("{}.{at}", part.name),
     }
 }

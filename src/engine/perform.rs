@@ -1,6 +1,7 @@
 //! One action from end to end: fetch, run, keep.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,16 +16,19 @@ use crate::base::clock::Clock;
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError, Entry};
 use crate::base::name::RunId;
-use crate::engine::part::{PartContext, Parts};
+use crate::engine::part::{Indivisible, Parts};
 use crate::engine::slots::Slots;
 use crate::engine::worker::Message;
 use crate::lineage::ledger::Ledger;
 use crate::pipeline::check::{Origin, Pipeline};
+use crate::plan::decide;
+use crate::plan::explain::difference;
 use crate::plan::files::{self, SourceFile};
-use crate::plan::key::Ingredients;
+use crate::plan::key::{Ingredients, OUTSIDE};
 use crate::plan::whole::Sources;
 use crate::stage::error::StageError;
-use crate::stage::io::{Content, Context, Files, Input, Inputs, Made, Mark, Outputs, Turn};
+use crate::stage::io::{Content, Context, Input, Inputs, Made, Mark, Member, Outputs, Turn};
+use crate::stage::memo::Kept;
 use crate::store::blob::{Store, StoreError};
 use crate::store::manifest::{FileEntry, Manifest};
 
@@ -65,6 +69,8 @@ pub struct Bench<'a> {
     pub host: &'a str,
     /// Gives the mark of the run.
     pub mark: Mark<'a>,
+    /// Whether stages that look outside build on nothing they made earlier.
+    pub full: bool,
 }
 
 struct Blob(Arc<dyn Store>, Digest);
@@ -86,6 +92,11 @@ impl Content for File {
     fn bytes(&self) -> Result<Vec<u8>, StageError> {
         let bytes = disk::read(&self.0).map_err(|error| StageError::Storage(error.to_string()))?;
         if Digest::of(&bytes) == self.2 { Ok(bytes) } else { Err(changed(&self.0)) }
+    }
+
+    fn open(&self) -> Result<Box<dyn Read + Send>, StageError> {
+        let file = disk::open(&self.0).map_err(|error| StageError::Storage(error.to_string()))?;
+        Ok(Box::new(file))
     }
 
     fn write(&self, path: &Path) -> Result<(), StageError> {
@@ -123,19 +134,26 @@ pub(crate) fn perform(
     if let Err(error) = disk::create_dir(&scratch) {
         return failed(StageError::Storage(error.to_string()));
     }
-    let memo = Parts {
-        bench,
-        slots,
-        stage,
-        ingredients,
-        context: PartContext { cancel, progress: &progress, scratch: &scratch, mark: bench.mark, turn },
-        to_driver,
-        made: Mutex::default(),
+    let seen = match &ingredients.seen {
+        Some(Err(error)) => return failed(error.clone()),
+        Some(Ok(seen)) => Some(seen.as_str()),
+        None => None,
     };
+    let context = Context {
+        seed: ingredients.seed.unwrap_or_default(),
+        cancel,
+        progress: &progress,
+        scratch: &scratch,
+        mark: bench.mark,
+        memo: &Indivisible,
+        seen,
+        earlier: &|port| earlier(bench, stage, ingredients, port),
+        full: bench.full,
+        turn,
+    };
+    let memo = Parts { bench, slots, stage, ingredients, context, to_driver, made: Mutex::default() };
     let result = inputs(bench, stage, ingredients).and_then(|inputs| {
-        let seed = ingredients.seed.unwrap_or_default();
-        let (progress, scratch, mark) = (&progress, scratch.as_path(), bench.mark);
-        let context = Context { seed, cancel, progress, scratch, mark, memo: &memo, turn };
+        let context = Context { memo: &memo, ..context };
         context.check()?;
         if !bench.pipeline.stages[stage].kind.own_turn {
             turn.begin();
@@ -189,7 +207,9 @@ fn run(
     context: &Context<'_>,
 ) -> Result<(), StageError> {
     let spec = &bench.pipeline.stages[stage];
-    if let Some(name) = spec.unset().first() {
+    if let Some(name) = spec.unset().first()
+        && spec.stage.needs_secrets()
+    {
         let message =
             format!("the environment variable `{name}` is not set, and this stage needs it: set it and run again");
         return Err(StageError::Failed(message));
@@ -208,11 +228,14 @@ fn inputs(bench: &Bench<'_>, stage: usize, ingredients: &Ingredients) -> Result<
     let mut ports = BTreeMap::new();
     for input in &bench.pipeline.stages[stage].inputs {
         let Some(content) = ingredients.inputs.get(&input.port).copied().flatten() else { continue };
-        let files: Files = match &input.from {
+        let files = match &input.from {
             Origin::File(text) => from_files(&bench.sources[text]),
             Origin::Stage(..) | Origin::Ref(..) if content.directory => from_manifest(bench.store, &content.digest)?,
             Origin::Stage(..) | Origin::Ref(..) => {
-                vec![(String::new(), Box::new(Blob(Arc::clone(bench.store), content.digest)))]
+                let digest = content.digest;
+                let content = Box::new(Blob(Arc::clone(bench.store), digest));
+                // Only the store knows how many bytes there are, and nobody asks that of a single blob.
+                vec![Member { name: String::new(), digest, size: 0, content }]
             }
         };
         let (digest, directory) = (content.digest, content.directory);
@@ -221,17 +244,35 @@ fn inputs(bench: &Bench<'_>, stage: usize, ingredients: &Ingredients) -> Result<
     Ok(Inputs::new(ports))
 }
 
-fn from_files(source: &SourceFile) -> Files {
-    let content =
-        |part: &files::Part| Box::new(File(part.path.clone(), part.signature.size, part.digest)) as Box<dyn Content>;
-    source.parts.iter().map(|part| (part.name.clone(), content(part))).collect()
+fn from_files(source: &SourceFile) -> Vec<Member> {
+    let member = |part: &files::Part| {
+        let (digest, size) = (part.digest, part.signature.size);
+        Member { name: part.name.clone(), digest, size, content: Box::new(File(part.path.clone(), size, digest)) }
+    };
+    source.parts.iter().map(member).collect()
 }
 
-fn from_manifest(store: &Arc<dyn Store>, digest: &Digest) -> Result<Files, StageError> {
+/// Returns an output of the stage's latest record if nothing but what was seen outside differs from now.
+fn earlier(bench: &Bench<'_>, stage: usize, ingredients: &Ingredients, port: &str) -> Option<Input> {
+    let spec = &bench.pipeline.stages[stage];
+    let latest = bench.ledger.latest(&bench.pipeline.file, &spec.id).ok().flatten()?;
+    let record = bench.ledger.action(&latest).ok().flatten()?;
+    let differences = difference(&record.ingredients, &ingredients.listed());
+    let made = record.outputs.iter().find(|made| made.port == port && made.directory)?;
+    let is_same = differences.iter().all(|difference| difference.name == OUTSIDE);
+    let is_whole = decide::lost(bench.store.as_ref(), std::slice::from_ref(made)).ok()?.is_none();
+    let files = (is_same && is_whole).then(|| from_manifest(bench.store, &made.digest))?.ok()?;
+    Some(Input { label: format!("{}.{port}", spec.id), digest: made.digest, files, directory: true })
+}
+
+fn from_manifest(store: &Arc<dyn Store>, digest: &Digest) -> Result<Vec<Member>, StageError> {
     let bytes = store.get(digest).map_err(stage_error)?;
     let manifest = Manifest::decode(&bytes).map_err(StageError::Storage)?;
-    let content = |digest| Box::new(Blob(Arc::clone(store), digest)) as Box<dyn Content>;
-    Ok(manifest.files.into_iter().map(|file| (file.path, content(file.digest))).collect())
+    let member = |file: FileEntry| {
+        let FileEntry { path: name, digest, size } = file;
+        Member { name, digest, size, content: Box::new(Blob(Arc::clone(store), digest)) }
+    };
+    Ok(manifest.files.into_iter().map(member).collect())
 }
 
 /// A file edited while its stage ran must never be recorded as the cause of the result.
@@ -266,6 +307,10 @@ fn keep(store: &Arc<dyn Store>, port: String, made: Made) -> Result<Artifact, St
             let digest = store.put(&bytes).map_err(stage_error)?;
             Ok(Artifact { port, digest, size: bytes.len() as u64, directory: false })
         }
+        Made::Listed(files) => {
+            let entry = |(path, Kept { digest, size })| FileEntry { path, digest, size };
+            keep_manifest(store, port, &Manifest::new(files.into_iter().map(entry).collect()))
+        }
         Made::Path(path) => match disk::look(&path).map_err(disk_error)? {
             Entry::Directory => keep_directory(store, port, &path),
             Entry::File(_) => {
@@ -284,6 +329,10 @@ fn keep_directory(store: &Arc<dyn Store>, port: String, root: &Path) -> Result<A
         Ok(FileEntry { path, digest, size })
     });
     let manifest = Manifest::new(kept.collect::<Vec<_>>().into_iter().collect::<Result<Vec<_>, StageError>>()?);
+    keep_manifest(store, port, &manifest)
+}
+
+fn keep_manifest(store: &Arc<dyn Store>, port: String, manifest: &Manifest) -> Result<Artifact, StageError> {
     let digest = store.put(&manifest.encode()).map_err(stage_error)?;
     Ok(Artifact { port, digest, size: manifest.size(), directory: true })
 }

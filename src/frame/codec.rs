@@ -2,7 +2,9 @@
 
 use std::io::Cursor;
 
-use polars::prelude::{ParquetCompression, ParquetReader, ParquetWriter, SerReader, StatisticsOptions};
+use polars::prelude::{
+    CsvWriter, ParquetCompression, ParquetReader, ParquetWriter, SerReader, SerWriter, StatisticsOptions,
+};
 
 use crate::frame::table::{Table, TableError, error};
 
@@ -24,6 +26,16 @@ pub fn encode(table: &Table) -> Result<Vec<u8>, TableError> {
         .set_parallel(false)
         .finish(&mut frame)
         .map_err(error)?;
+    Ok(bytes)
+}
+
+/// Returns a table as CSV with a header; missing cells are empty.
+///
+/// # Errors
+/// A column that CSV cannot hold.
+pub fn csv(table: &Table) -> Result<Vec<u8>, TableError> {
+    let mut bytes = Vec::new();
+    CsvWriter::new(&mut bytes).finish(&mut table.as_text()?.frame).map_err(error)?;
     Ok(bytes)
 }
 

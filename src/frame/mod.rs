@@ -1,6 +1,8 @@
 //! Tables (polars lives here).
 
+pub mod build;
 pub mod codec;
+pub mod dataset;
 pub mod npy;
 pub mod rows;
 pub mod table;

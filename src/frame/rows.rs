@@ -67,15 +67,10 @@ fn text(buffer: &mut Vec<u8>, text: Option<&str>) {
     }
 }
 
-/// Returns which rows belong to the part that gets `share` of them (0 to 1): a row's digest alone decides, so it
-/// stays on its side whatever else is in the table, and equal rows are on the same side.
-pub fn in_part(digests: &[[u8; 32]], share: f64) -> Vec<bool> {
-    let below = |digest: &[u8; 32]| {
-        let head = u64::from_le_bytes(digest[..8].try_into().expect("a digest has 32 bytes"));
-        // The upper 53 bits as a number in [0, 1).
-        ((head >> 11) as f64) / ((1_u64 << 53) as f64) < share
-    };
-    digests.iter().map(below).collect()
+/// Returns the place in [0, 1) that the first 8 bytes of a digest give: their upper 53 bits. A row whose place decides its
+/// side stays there whatever else is in the table, and equal rows are on the same side.
+pub fn place(head: u64) -> f64 {
+    ((head >> 11) as f64) / ((1_u64 << 53) as f64)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::base::secret::Secret;
 use crate::kinds::launcher::Launcher;
 use crate::kinds::program::{End, Ended, PATH, Program, Said};
 use crate::stage::error::StageError;
-use crate::stage::io::{Content, Context, Inputs, MARK, Outputs};
+use crate::stage::io::{Context, Inputs, MARK, Member, Outputs};
 use crate::stage::kind::{Kind, Stage};
 use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
@@ -145,9 +145,9 @@ impl Stage for Command {
             if input.directory {
                 disk::create_dirs(&whole).map_err(storage)?;
             }
-            let write = |(name, content): &(String, Box<dyn Content>)| match name.as_str() {
-                "" => content.write(&whole),
-                name => content.write(&whole.join(name)),
+            let write = |file: &Member| match file.name.as_str() {
+                "" => file.content.write(&whole),
+                name => file.content.write(&whole.join(name)),
             };
             match input.files.as_slice() {
                 [file] => write(file)?,

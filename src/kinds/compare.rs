@@ -6,6 +6,7 @@ use std::ops::Range;
 use crate::frame::codec::decode;
 use crate::frame::rows::digests;
 use crate::frame::table::Table;
+use crate::kinds::export::{Files, dataset};
 
 /// At most so many numbers are listed one by one.
 const LISTED: usize = 8;
@@ -24,6 +25,14 @@ pub fn compare(before: &[u8], after: &[u8]) -> Vec<String> {
             vec![places("line", &before, &after)]
         }
         _ => Vec::new(),
+    }
+}
+
+/// Returns lines that say in which columns and rows two datasets differ; `None` if the files are something else.
+pub fn datasets(before: &Files, after: &Files) -> Option<Vec<String>> {
+    match (dataset(before)?, dataset(after)?) {
+        (Ok(before), Ok(after)) => Some(tables(&before, &after)),
+        _ => None,
     }
 }
 

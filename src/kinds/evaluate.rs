@@ -2,8 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::frame::codec;
 use crate::frame::table::Table;
+use crate::kinds::dataset::Dataset;
 use crate::kinds::train::gate_fits;
 use crate::model::bundle::Bundle;
 use crate::model::compare::mcnemar;
@@ -95,7 +95,7 @@ impl Judged {
 
 impl Stage for Evaluate {
     fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
-        let test = codec::decode(inputs.one("test").bytes()?).map_err(|error| StageError::Data(error.0))?;
+        let test = Dataset::open(inputs.one("test"))?.whole()?;
         let (challenger, y) = self.judge(inputs.one("model"), &test, "challenger")?;
         context.check()?;
         let champion = match inputs.maybe("champion") {

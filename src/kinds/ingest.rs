@@ -1,15 +1,26 @@
-//! `ingest`: rows from files or a generator, split into train and test by what is in them.
+//! `ingest`: rows from files, a collection or a generator → a dataset.
 
-use crate::frame::codec;
-use crate::frame::rows;
-use crate::frame::table::Table;
-use crate::source::files::{self, FileFormat};
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::frame::build::Conflict;
+use crate::frame::dataset::Index;
+use crate::frame::table::{ColumnType, TableError};
+use crate::kinds::collection::{PARAMS, Source, pull};
+use crate::kinds::dataset::Writer;
+use crate::kinds::gather::gather;
+use crate::source::documents::Reading;
+use crate::source::files::{FileFormat, Options};
 use crate::source::synthetic;
 use crate::stage::error::StageError;
-use crate::stage::io::{Context, Input, Inputs, Outputs};
-use crate::stage::kind::{Kind, Stage};
-use crate::stage::param::{Fallback, Fault, Param, Type, Values};
+use crate::stage::io::{Context, Inputs, Outputs};
+use crate::stage::kind::{Kind, Outside, Stage};
+use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
+
+/// Rows of the generator that make a part.
+const ROWS: usize = 1 << 16;
 
 /// Cells that mean a missing value where nothing else is said, as YAML.
 pub(crate) const NA: &str = "['', na, NA, 'N/A', nan, NaN, 'null']";
@@ -17,32 +28,43 @@ pub(crate) const NA: &str = "['', na, NA, 'N/A', nan, NaN, 'null']";
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "ingest",
-    version: 1,
-    doc: "Reads rows, drops columns, blanks `na` values, and splits by row content: a row always lands on the same \
-          side, and rows with equal features never land on both.",
+    version: 2,
+    doc: "Reads rows, drops columns and blanks `na` values, and keeps them as a dataset of parts: what was read before \
+          and is unchanged is not read again.",
     inputs: Ports::Fixed(&[Port {
         name: "data",
         format: Format::Any,
         need: Need::Optional,
-        doc: "a file, a directory or a glob of files; not needed for `source: synthetic`",
+        doc: "a file, a directory or a glob of files, also compressed (`.gz`, `.zst`); not needed for `source: mongodb` and `synthetic`",
     }]),
     outputs: Ports::Fixed(&[
-        Port { name: "raw", format: Format::Table, need: Need::One, doc: "all rows" },
-        Port { name: "train", format: Format::Table, need: Need::One, doc: "the rows to learn from" },
-        Port { name: "test", format: Format::Table, need: Need::One, doc: "the rows to judge by" },
+        Port { name: "data", format: Format::Table, need: Need::One, doc: "all rows" },
+        Port {
+            name: "report",
+            format: Format::Json,
+            need: Need::One,
+            doc: "rows, columns and their types, and cells that do not fit together",
+        },
     ]),
     params: &[
         Param {
             name: "source",
-            kind: Type::Choice(&["auto", "csv", "parquet", "ndjson", "synthetic"]),
+            kind: Type::Choice(&["auto", "csv", "parquet", "ndjson", "mongodb", "synthetic"]),
             default: Fallback::Yaml("auto"),
-            doc: "The form of the files; `auto` looks at their first bytes; `synthetic` makes rows by itself.",
+            doc: "The form of the files; `auto` looks at their first bytes; `mongodb` reads a collection; `synthetic` \
+                  makes rows by itself.",
         },
         Param {
-            name: "target",
-            kind: Type::Text,
+            name: "mongodb",
+            kind: Type::Record(PARAMS),
             default: Fallback::Absent,
-            doc: "The column of labels: it has no say in the split, so that equal features with different labels stay together.",
+            doc: "The collection, for `source: mongodb`.",
+        },
+        Param {
+            name: "separator",
+            kind: Type::Text,
+            default: Fallback::Yaml("','"),
+            doc: "What separates the fields of CSV: one character.",
         },
         Param {
             name: "drop",
@@ -57,10 +79,17 @@ pub const KIND: Kind = Kind {
             doc: "Cells that mean a missing value.",
         },
         Param {
-            name: "test_share",
-            kind: Type::Float(0.0, 1.0),
-            default: Fallback::Yaml("0.2"),
-            doc: "The share of distinct rows that go to `test`.",
+            name: "types",
+            kind: Type::Map(&Type::Choice(&["int", "float", "text", "bool", "time"])),
+            default: Fallback::Yaml("{}"),
+            doc: "Columns that get this type whatever their cells look like; a cell that is not of it is an error.",
+        },
+        Param {
+            name: "conflicts",
+            kind: Type::Choice(&["fail", "text"]),
+            default: Fallback::Yaml("fail"),
+            doc: "What to do about a column of NDJSON or of a collection whose cells are of types that do not fit together: \
+                  `fail`, or keep all of it as `text` and say so.",
         },
         Param {
             name: "rows",
@@ -81,85 +110,155 @@ pub const KIND: Kind = Kind {
 };
 
 struct Ingest {
-    source: Option<FileFormat>,
-    synthetic: bool,
-    target: Option<String>,
+    from: From,
     drop: Vec<String>,
-    na: Vec<String>,
-    test_share: f64,
-    rows: usize,
-    missing: f64,
+    options: Options,
+    keeps_conflicts: bool,
+}
+
+enum From {
+    Files,
+    Collection(Box<Source>),
+    Synthetic { rows: usize, missing: f64 },
 }
 
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
     let source = values.text("source").unwrap_or_default();
-    Ok(Box::new(Ingest {
-        source: match source {
-            "csv" => Some(FileFormat::Csv),
-            "parquet" => Some(FileFormat::Parquet),
-            "ndjson" => Some(FileFormat::Ndjson),
-            _ => None,
+    let format = match source {
+        "csv" => Some(FileFormat::Csv),
+        "parquet" => Some(FileFormat::Parquet),
+        "ndjson" => Some(FileFormat::Ndjson),
+        _ => None,
+    };
+    let separator = match values.text("separator").unwrap_or_default().as_bytes() {
+        [one] if !matches!(one, b'"' | b'\n' | b'\r') => *one,
+        _ => {
+            return Err(vec![Fault {
+                path: vec![Step::Key("separator".to_owned())],
+                message: "the separator of fields is one ASCII character, and no quote or line break".to_owned(),
+                help: Some(r#"a tab is written "\t", in double quotes"#.to_owned()),
+            }]);
+        }
+    };
+    let from = match source {
+        "synthetic" => {
+            From::Synthetic { rows: values.size("rows"), missing: values.float("missing").unwrap_or_default() }
+        }
+        "mongodb" => match values.map("mongodb") {
+            Some(values) => From::Collection(Box::new(Source::new(values, "mongodb")?)),
+            None => {
+                return Err(vec![Fault {
+                    path: vec![Step::Key("source".to_owned())],
+                    message: "`source: mongodb` needs `mongodb`".to_owned(),
+                    help: Some(
+                        "write `mongodb: { uri: \"${env.NETSEC_MONGODB_URI}\", database: …, collection: … }`"
+                            .to_owned(),
+                    ),
+                }]);
+            }
         },
-        synthetic: source == "synthetic",
-        target: values.text("target").map(str::to_owned),
-        drop: values.texts("drop"),
-        na: values.texts("na"),
-        test_share: values.float("test_share").unwrap_or_default(),
-        rows: values.size("rows"),
-        missing: values.float("missing").unwrap_or_default(),
-    }))
+        _ => From::Files,
+    };
+    let (drop, na, types) = (values.texts("drop"), values.texts("na"), types(values));
+    let keeps_conflicts = values.text("conflicts") == Some("text");
+    Ok(Box::new(Ingest { from, drop, options: Options { format, separator, na, types }, keeps_conflicts }))
+}
+
+fn types(values: &Values) -> BTreeMap<String, ColumnType> {
+    let kind = |value: &Value| match value {
+        Value::Text(word) if word == "int" => ColumnType::Int,
+        Value::Text(word) if word == "float" => ColumnType::Float,
+        Value::Text(word) if word == "bool" => ColumnType::Bool,
+        Value::Text(word) if word == "time" => ColumnType::Time,
+        _ => ColumnType::Text,
+    };
+    let all = values.map("types").into_iter().flat_map(|types| &types.0);
+    all.map(|(name, value)| (name.clone(), kind(value))).collect()
 }
 
 impl Stage for Ingest {
+    fn outside(&self) -> Option<&dyn Outside> {
+        match &self.from {
+            From::Collection(source) => Some(source.as_ref()),
+            From::Files | From::Synthetic { .. } => None,
+        }
+    }
+
+    fn needs_secrets(&self) -> bool {
+        matches!(self.from, From::Collection(_))
+    }
+
     fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
-        let data = |error: crate::frame::table::TableError| StageError::Data(error.0);
-        let table = match inputs.maybe("data") {
-            Some(input) if !self.synthetic => self.read(input, context)?,
-            None if !self.synthetic => {
+        if let From::Collection(source) = &self.from {
+            let Options { na, types, .. } = self.options.clone();
+            let reading = Reading { na, types, keeps_id: false };
+            let (index, pulled) = pull(source, reading, &self.drop, (&mut *outputs, "data"), context)?;
+            self.settle(&pulled.conflicts, outputs)?;
+            return report(&index, &pulled.conflicts, outputs);
+        }
+        let mut writer = Writer::default();
+        let mut conflicts = BTreeMap::new();
+        match (&self.from, inputs.maybe("data")) {
+            (From::Synthetic { rows, missing }, _) => {
+                let data = |error: TableError| StageError::Data(error.0);
+                let whole = synthetic::table(*rows, *missing, context.seed).and_then(|table| table.canonical());
+                let whole = whole.map_err(data)?;
+                let whole = whole.without(&self.drop).map_err(|error| StageError::Data(format!("drop: {error}")))?;
+                for from in (0..whole.height()).step_by(ROWS) {
+                    writer.put(&whole.slice(from, ROWS), context)?;
+                }
+            }
+            (From::Files | From::Collection(_), Some(input)) => {
+                let gathered = gather(input, &self.options, &self.drop, &mut writer, context)?;
+                for (file, columns) in gathered.torn {
+                    let columns: Vec<String> = columns.iter().map(|name| format!("`{name}`")).collect();
+                    outputs.note(format!(
+                        "text, because some cells are no numbers: {} in `{file}` (`types` says otherwise)",
+                        columns.join(", ")
+                    ));
+                }
+                conflicts = gathered.conflicts;
+            }
+            (From::Files | From::Collection(_), None) => {
                 let message = "there is no input `data`: name a file under `inputs`, or set `source: synthetic`";
                 return Err(StageError::Data(message.to_owned()));
             }
-            _ => synthetic::table(self.rows, self.missing, context.seed).map_err(data)?,
-        };
-        let table = table.without(&self.drop).map_err(|error| StageError::Data(format!("drop: {error}")))?;
-        if let Some(target) = &self.target {
-            table.column_type(target).map_err(|error| StageError::Data(format!("target: {error}")))?;
         }
-        let except: Vec<&str> = self.target.as_deref().into_iter().collect();
-        let digests = rows::digests(&table, &except).map_err(data)?;
-        let to_test = rows::in_part(&digests, self.test_share);
-        let to_train: Vec<bool> = to_test.iter().map(|test| !test).collect();
-        let (train, test) = (table.filter(&to_train).map_err(data)?, table.filter(&to_test).map_err(data)?);
-        outputs.note(format!(
-            "{} rows × {} columns: {} to train, {} to test",
-            table.height(),
-            table.names().len(),
-            train.height(),
-            test.height()
-        ));
-        for (port, table) in [("raw", &table), ("train", &train), ("test", &test)] {
-            outputs.bytes(port, codec::encode(table).map_err(data)?);
-        }
-        Ok(())
+        self.settle(&conflicts, outputs)?;
+        let index = writer.finish(outputs, "data", context)?;
+        report(&index, &conflicts, outputs)
     }
 }
 
 impl Ingest {
-    fn read(&self, input: &Input, context: &Context<'_>) -> Result<Table, StageError> {
-        let mut whole: Option<Table> = None;
-        for (done, (name, content)) in input.files.iter().enumerate() {
-            context.check()?;
-            let file = if name.is_empty() { input.label.clone() } else { format!("{}: {name}", input.label) };
-            let wrong = |error: crate::frame::table::TableError| StageError::Data(format!("`{file}`: {error}"));
-            let bytes = content.bytes()?;
-            let format = self.source.unwrap_or_else(|| FileFormat::detect(&bytes));
-            let table = files::read(bytes, format, &self.na).map_err(wrong)?;
-            whole = Some(match whole {
-                Some(above) => above.below(&table).map_err(wrong)?,
-                None => table,
-            });
-            (context.progress)(done as u64 + 1, input.files.len() as u64, "files");
+    /// Tells which cells do not fit together, or refuses them.
+    fn settle(&self, conflicts: &BTreeMap<String, Conflict>, outputs: &mut Outputs) -> Result<(), StageError> {
+        let told: Vec<String> = conflicts.values().map(Conflict::tell).collect();
+        if told.is_empty() {
+            return Ok(());
         }
-        whole.ok_or_else(|| StageError::Data(format!("`{}` holds no file", input.label)))
+        if self.keeps_conflicts {
+            told.iter().for_each(|line| outputs.note(format!("kept as text: {line}")));
+            return Ok(());
+        }
+        Err(StageError::Data(format!(
+            "cells of a column are of types that do not fit together:\n  {}\nset `types: {{column: type}}` to read them as \
+             one, or `conflicts: text` to keep such columns as text",
+            told.join("\n  ")
+        )))
     }
+}
+
+fn report(index: &Index, conflicts: &BTreeMap<String, Conflict>, outputs: &mut Outputs) -> Result<(), StageError> {
+    if index.rows() == 0 {
+        return Err(StageError::Data("there are no rows: only a header, or nothing at all".to_owned()));
+    }
+    let parts = if index.parts.len() == 1 { "part" } else { "parts" };
+    outputs.note(format!("{} rows × {} columns in {} {parts}", index.rows(), index.columns.len(), index.parts.len()));
+    let columns: Vec<_> =
+        index.columns.iter().map(|(name, kind)| json!({"name": name, "type": kind.as_str()})).collect();
+    let conflicts: Vec<&Conflict> = conflicts.values().collect();
+    let report = json!({"rows": index.rows(), "parts": index.parts.len(), "columns": columns, "conflicts": conflicts});
+    outputs.bytes("report", serde_json::to_vec_pretty(&report).expect("plain data serialises"));
+    Ok(())
 }

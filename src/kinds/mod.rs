@@ -1,13 +1,21 @@
 //! Every stage kind, one file each.
 
+pub mod collection;
 pub mod command;
 pub mod compare;
+pub mod dataset;
+pub mod drift;
 pub mod evaluate;
+pub mod export;
+pub mod gather;
 pub mod ingest;
 pub mod launcher;
 pub mod list;
 pub mod program;
+pub mod push;
+pub mod quarantine;
 pub mod sandbox;
+pub mod split;
 pub mod starter;
 pub mod train;
 pub mod transform;

@@ -1,15 +1,18 @@
 //! A starter pipeline and schema, inferred from a table.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::base::name::check_word;
 use crate::base::tree;
 use crate::frame::table::{ColumnType, Table};
 use crate::kinds::ingest;
-use crate::source::files::{FileFormat, read};
+use crate::quality::infer::{self, Strictness, quote};
+use crate::quality::profile::Profile;
+use crate::source::files::{Options, read};
 
+/// Rows that are looked at at once.
+const ROWS: usize = 1 << 16;
 /// Text columns with more categories than this are left out.
 const CATEGORIES: usize = 100;
 /// Labels that mean "no attack", when they are compared in lower case.
@@ -46,8 +49,7 @@ pub fn name_of(path: &str) -> String {
 pub fn write(name: &str, path: &str, bytes: Vec<u8>, target: Option<&str>) -> Result<Starter, String> {
     check_word(name).map_err(|why| format!("--name: {why}"))?;
     let na = default_na();
-    let format = FileFormat::detect(&bytes);
-    let table = read(bytes, format, &na).map_err(|error| format!("`{path}`: {error}"))?;
+    let table = read(bytes, &Options::plain(&na)).map_err(|error| format!("`{path}`: {error}"))?;
     let names = table.names();
     let target = match target {
         Some(target) => target.to_owned(),
@@ -61,13 +63,16 @@ pub fn write(name: &str, path: &str, bytes: Vec<u8>, target: Option<&str>) -> Re
         format!("if it is the other way round, change `target_map` in pipelines/{name}.yaml"),
     ];
     notes.extend(drop.iter().map(|(column, why)| format!("`{column}` is left out: {why}")));
-    let schema = schema(&table, &target, &drop)?;
+    let dropped: Vec<String> = drop.iter().map(|(column, _)| column.clone()).collect();
+    let profile = look(&table.without(&dropped).map_err(|error| error.to_string())?)?;
+    let heading = "What the data must look like. Made by `netsec init`; make it as strict as you know it to be.";
+    let schema = infer::schema(&profile, Some(&target), Strictness::Lenient, heading);
     let pipeline = pipeline(name, path, &target, &labels, &drop);
     Ok(Starter { pipeline, schema, notes })
 }
 
 /// What `ingest` takes for missing: the types inferred here must be those it will see.
-fn default_na() -> Vec<String> {
+pub(crate) fn default_na() -> Vec<String> {
     match tree::parse_snippet(ingest::NA) {
         Ok(tree::Value::List(items)) => items.iter().filter_map(|item| item.as_text().map(str::to_owned)).collect(),
         _ => Vec::new(),
@@ -131,6 +136,7 @@ fn dropped(table: &Table, target: &str) -> Result<Vec<(String, String)>, String>
                 let count = table.counts(&name).map_err(|error| error.to_string())?.len();
                 (count > CATEGORIES).then(|| format!("text with {count} different values"))
             }
+            ColumnType::Time => Some("it holds times".to_owned()),
             ColumnType::Int | ColumnType::Float | ColumnType::Bool => None,
         };
         drop.extend(why.map(|why| (name, why)));
@@ -138,37 +144,22 @@ fn dropped(table: &Table, target: &str) -> Result<Vec<(String, String)>, String>
     Ok(drop)
 }
 
-fn schema(table: &Table, target: &str, drop: &[(String, String)]) -> Result<String, String> {
-    let mut text = String::from(
-        "# What the data must look like. Made by `netsec init`; make it as strict as you know it to be.\ncolumns:\n",
-    );
-    for name in table.names().into_iter().filter(|name| !drop.iter().any(|(column, _)| column == name)) {
-        let kind = table.column_type(&name).map_err(|error| error.to_string())?;
-        let counts = table.counts(&name).map_err(|error| error.to_string())?;
-        let nullable = counts.values().sum::<usize>() < table.height();
-        let mut rule = format!("type: {}", kind.as_str());
-        // The next batch of data brings other values, but neither other labels nor a fourth level of three.
-        let levels = kind == ColumnType::Int
-            && counts.len() > 1
-            && counts.keys().all(|value| matches!(value.as_str(), "-1" | "0" | "1"));
-        let listed = levels || (name == target && counts.len() <= 2 && kind != ColumnType::Float);
-        if listed {
-            let mut values: Vec<&String> = counts.keys().collect();
-            if kind == ColumnType::Int {
-                values.sort_by_key(|value| value.parse::<i64>().unwrap_or_default());
-            }
-            let values: Vec<String> = values
-                .into_iter()
-                .map(|value| if kind == ColumnType::Int { value.clone() } else { quote(value) })
-                .collect();
-            let _ = write!(rule, ", allowed: [{}]", values.join(", "));
-        }
-        if nullable {
-            rule.push_str(", nullable: true");
-        }
-        let _ = writeln!(text, "  {}: {{ {rule} }}", quote(&name));
-    }
-    Ok(text)
+/// Proposes a schema for a file of rows.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn infer(path: &str, bytes: Vec<u8>, strictness: Strictness) -> Result<String, String> {
+    let table = read(bytes, &Options::plain(&default_na())).map_err(|error| format!("`{path}`: {error}"))?;
+    let profile = look(&table)?;
+    let heading = format!("What `{path}` looks like. Made by `netsec schema infer`: correct it where you know better.");
+    Ok(infer::schema(&profile, None, strictness, &heading))
+}
+
+/// Looks at a table part by part: the profile of a large one at once would be coarser.
+fn look(table: &Table) -> Result<Profile, String> {
+    let parts = (0..table.height()).step_by(ROWS).map(|from| Profile::of(&table.slice(from, ROWS), from as u64));
+    let parts = parts.collect::<Result<Vec<_>, _>>().map_err(|error| error.0)?;
+    Ok(Profile::merged(&parts))
 }
 
 fn pipeline(name: &str, path: &str, target: &str, labels: &Labels, drop: &[(String, String)]) -> String {
@@ -187,37 +178,36 @@ stages:
     kind: ingest
     inputs: {{ data: \"${{params.data}}\" }}
     with:
-      target: {target}
       drop: [{}]
   validate:
     kind: validate
-    inputs: {{ schema: schemas/{name}.yaml, train: ingest.train, test: ingest.test }}
+    inputs: {{ schema: schemas/{name}.yaml, data: ingest.data }}
+  split:
+    kind: split
+    inputs: {{ data: validate.data }}
+    with:
+      target: {target}
+  drift:
+    kind: drift
+    inputs: {{ current: split.test, reference: split.train }}
   transform:
     kind: transform
-    inputs: {{ train: validate.train, test: validate.test }}
+    inputs: {{ train: split.train, test: split.test }}
     with:
       target: {target}
       target_map: {}{others}
   train:
     kind: train
-    inputs: {{ train: transform.train, preprocessor: transform.preprocessor }}
+    inputs: {{ train: transform.train, preprocessor: transform.preprocessor, profile: drift.reference }}
     with: {{ metric: roc_auc, min_score: 0.7 }}
   evaluate:
     kind: evaluate
-    inputs: {{ model: train.model, test: validate.test, champion: \"ref:champion/{name}\" }}
+    inputs: {{ model: train.model, test: split.test, champion: \"ref:champion/{name}\" }}
     with: {{ metric: roc_auc, min_score: 0.7 }}
 ",
         dropped.join(", "),
         labels.map,
     )
-}
-
-/// Writes text so that YAML reads it back as the same text.
-fn quote(text: &str) -> String {
-    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'))
-        && !matches!(text.to_lowercase().as_str(), "null" | "true" | "false" | "yes" | "no" | "on" | "off");
-    if plain { text.to_owned() } else { serde_json::to_string(text).expect("text serialises") }
 }
 
 #[cfg(test)]
@@ -230,11 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_names_are_quoted() {
-        assert_eq!(quote("src_bytes"), "src_bytes");
-        assert_eq!(quote("no"), "\"no\"");
-        assert_eq!(quote("-1"), "\"-1\"");
-        assert_eq!(quote("a: b"), "\"a: b\"");
+    fn a_pipeline_is_named_after_its_file() {
         assert_eq!(name_of("data/nsl kdd.csv.gz"), "nsl_kdd");
     }
 }

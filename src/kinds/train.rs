@@ -13,7 +13,7 @@ use crate::model::learner::{Hyper, Learner, ModelError, NAMES, Setting, find};
 use crate::model::metrics::{CHOICES, Metrics};
 use crate::prep::preprocessor::Preprocessor;
 use crate::stage::error::StageError;
-use crate::stage::io::{Context, Inputs, Outputs};
+use crate::stage::io::{Context, Input, Inputs, Outputs};
 use crate::stage::kind::{Kind, Stage};
 use crate::stage::memo;
 use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
@@ -42,6 +42,13 @@ pub const KIND: Kind = Kind {
             format: Format::Preprocessor,
             need: Need::One,
             doc: "stored with the model, so that it takes tables as they come",
+        },
+        Port {
+            name: "profile",
+            format: Format::Profile,
+            need: Need::Optional,
+            doc: "what the training rows look like, as `drift` gives it: stored with the model, so that later rows can be \
+                  compared with them",
         },
     ]),
     outputs: Ports::Fixed(&[
@@ -229,7 +236,8 @@ impl Stage for Train {
         let (best, metrics) = self.pick(&trials, &scores, outputs)?;
         let fitted =
             best.learner.fit(x, (&y[..]).into(), best.setting, context.seed).map_err(|error| failed(best, &error))?;
-        let bundle = Bundle::new(best.learner.name, best.named(), metrics, preprocessor, fitted);
+        let mut bundle = Bundle::new(best.learner.name, best.named(), metrics, preprocessor, fitted);
+        bundle.profile = inputs.maybe("profile").map(Input::bytes).transpose()?;
         outputs.bytes("model", bundle.encode());
         Ok(())
     }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use ndarray::{Array2, Axis, concatenate};
 
-use crate::frame::table::{Table, TableError};
-use crate::frame::{codec, npy};
+use crate::base::nearest::suggest;
+use crate::frame::npy;
+use crate::frame::table::Table;
+use crate::kinds::dataset::Dataset;
 use crate::prep::preprocessor::{Preprocessor, Settings};
 use crate::prep::target::TargetMap;
 use crate::stage::error::StageError;
@@ -17,7 +19,7 @@ use crate::stage::port::{Format, Need, Port, Ports};
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "transform",
-    version: 1,
+    version: 2,
     doc: "Imputes missing cells from the nearest rows, encodes text, scales, and maps the target to 0 and 1. Fitted on \
           `train` only, applied to both.",
     inputs: Ports::Fixed(&[
@@ -49,6 +51,12 @@ pub const KIND: Kind = Kind {
             doc: "The class of every label that `target_map` does not name; without it such a label is an error.",
         },
         Param {
+            name: "drop",
+            kind: Type::List(&Type::Text),
+            default: Fallback::Yaml("[]"),
+            doc: "Columns that are no features, such as row numbers and times.",
+        },
+        Param {
             name: "neighbours",
             kind: Type::Int(1, 1000),
             default: Fallback::Yaml("3"),
@@ -72,7 +80,10 @@ pub const KIND: Kind = Kind {
     make,
 };
 
-struct Transform(Settings);
+struct Transform {
+    settings: Settings,
+    drop: Vec<String>,
+}
 
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
     let mut classes: BTreeMap<String, u8> = BTreeMap::new();
@@ -88,32 +99,34 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
             help: Some("name the benign labels with 0, and set `other_labels: 1` if all others are attacks".to_owned()),
         }]);
     }
-    Ok(Box::new(Transform(Settings {
+    let settings = Settings {
         target: values.text("target").unwrap_or_default().to_owned(),
         labels: TargetMap { classes, others },
         neighbours: values.size("neighbours"),
         scale: values.flag("scale"),
         categories: values.size("categories"),
-    })))
+    };
+    Ok(Box::new(Transform { settings, drop: values.texts("drop") }))
 }
 
 impl Stage for Transform {
     fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
         let table = |port: &str| -> Result<Table, StageError> {
-            let table =
-                codec::decode(inputs.one(port).bytes()?).map_err(|error: TableError| StageError::Data(error.0))?;
+            let table = Dataset::open(inputs.one(port))?.whole()?;
+            if let Some(name) = self.drop.iter().find(|name| !table.has(name)) {
+                let names = table.names();
+                let help = suggest(name, names.iter().map(String::as_str)).unwrap_or_default();
+                return Err(StageError::Data(format!("drop: there is no column `{name}`: {help}")));
+            }
             match table.height() {
-                0 => Err(StageError::Data(format!(
-                    "the table `{port}` has no rows: change `test_share` in `ingest`, or bring more rows that differ (equal ones \
-                     are kept on one side)"
-                ))),
-                _ => Ok(table),
+                0 => Err(StageError::Data(format!("the table `{port}` has no rows"))),
+                _ => table.without(&self.drop).map_err(|error| StageError::Data(error.0)),
             }
         };
         let of = |port: &'static str| move |why: String| StageError::Data(format!("{port}: {why}"));
         let (train, test) = (table("train")?, table("test")?);
         (context.progress)(0, 2, "fitting on train");
-        let (preprocessor, features) = Preprocessor::fit(&train, &self.0).map_err(of("train"))?;
+        let (preprocessor, features) = Preprocessor::fit(&train, &self.settings).map_err(of("train"))?;
         context.check()?;
         let labels = preprocessor.labels(&train).map_err(of("train"))?;
         outputs.bytes("train", array(features, labels)?);

@@ -1,26 +1,36 @@
-//! `validate`: does the data keep its schema, and do train and test look alike.
+//! `validate`: rows that keep the schema go on, the others are set aside with the reason.
 
-use serde_json::json;
+use std::collections::{BTreeMap, HashSet};
 
+use serde::{Deserialize, Serialize};
+
+use crate::base::clock::{self, Clock};
+use crate::base::digest::Digest;
+use crate::frame::build::{Builder, Cell};
 use crate::frame::codec;
-use crate::frame::table::{Table, TableError};
-use crate::quality::drift;
-use crate::quality::schema::{self, Violation};
+use crate::frame::rows;
+use crate::frame::table::{ColumnType, Table, TableError, read_time};
+use crate::kinds::dataset::{Dataset, Writer};
+use crate::kinds::quarantine::{Aside, ROW, RULES, failure_columns, quarantine_columns};
+use crate::quality::report::{Counts, Report, Verdict};
+use crate::quality::rules::{self, Failure, Rule};
+use crate::quality::schema::{self, Measure, Schema, Severity};
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Inputs, Outputs};
-use crate::stage::kind::{Kind, Stage};
-use crate::stage::param::{Fallback, Fault, Param, Type, Values};
+use crate::stage::kind::{Kind, Outside, Stage};
+use crate::stage::memo::{Kept, Part};
+use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
 
-/// How many violations the message of a failed stage lists; the report lists all.
+/// How many broken rules the message of a failed stage lists; the report lists all.
 const SHOWN: usize = 8;
 
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "validate",
-    version: 1,
-    doc: "Checks tables against a schema file and compares train with test, column by column, with the two-sample \
-          Kolmogorov–Smirnov test. What passes flows on unchanged.",
+    version: 2,
+    doc: "Checks a table against a schema file. Rows that keep it go on; those that break a rule are set aside with the \
+          rule and the value. Each part of the table is checked once.",
     inputs: Ports::Fixed(&[
         Port {
             name: "schema",
@@ -28,111 +38,424 @@ pub const KIND: Kind = Kind {
             need: Need::One,
             doc: "the schema file, such as `schemas/phishing.yaml`",
         },
-        Port { name: "train", format: Format::Table, need: Need::One, doc: "the rows to learn from" },
-        Port { name: "test", format: Format::Table, need: Need::One, doc: "the rows to judge by" },
+        Port { name: "data", format: Format::Table, need: Need::One, doc: "the rows" },
     ]),
     outputs: Ports::Fixed(&[
+        Port { name: "data", format: Format::Table, need: Need::One, doc: "the rows that go on" },
         Port {
-            name: "status",
-            format: Format::Json,
+            name: "quarantine",
+            format: Format::Table,
             need: Need::One,
-            doc: "whether the schema holds, and every violation",
+            doc: "the rows that are set aside, with their number (`netsec_row`) and the rules they break",
         },
-        Port { name: "drift", format: Format::Json, need: Need::One, doc: "statistic and p-value of every column" },
-        Port { name: "train", format: Format::Table, need: Need::One, doc: "the validated rows to learn from" },
-        Port { name: "test", format: Format::Table, need: Need::One, doc: "the validated rows to judge by" },
+        Port {
+            name: "failures",
+            format: Format::Table,
+            need: Need::One,
+            doc: "every broken rule of every row: `row`, `column`, `rule`, `severity`, `value`",
+        },
+        Port { name: "report", format: Format::Json, need: Need::One, doc: "the verdict on every rule" },
+        Port { name: "page", format: Format::Text, need: Need::One, doc: "the same as a page (HTML)" },
+        Port { name: "junit", format: Format::Text, need: Need::One, doc: "the same for test runners (JUnit XML)" },
     ]),
-    params: &[
-        Param {
-            name: "alpha",
-            kind: Type::Float(0.0, 1.0),
-            default: Fallback::Yaml("0.05"),
-            doc: "The chance of a false drift alarm, over all columns together (Holm).",
-        },
-        Param {
-            name: "fail_on_drift",
-            kind: Type::Bool,
-            default: Fallback::Yaml("false"),
-            doc: "Whether drift fails the stage; otherwise it is only reported.",
-        },
-    ],
+    params: &[Param {
+        name: "as_of",
+        kind: Type::Text,
+        default: Fallback::Absent,
+        doc: "The moment from which `freshness` counts, such as `2026-01-31T12:00:00Z`; `today` is the begin of the day of the \
+              run, so that the stage runs again every day.",
+    }],
     seeded: false,
     own_turn: false,
     make,
 };
 
 struct Validate {
-    alpha: f64,
-    fail_on_drift: bool,
+    as_of: Option<i64>,
+    today: Option<Today>,
 }
 
-fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
-    let alpha = values.float("alpha").unwrap_or_default();
-    Ok(Box::new(Validate { alpha, fail_on_drift: values.flag("fail_on_drift") }))
-}
+/// Looks at the calendar.
+struct Today;
 
-impl Stage for Validate {
-    fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
-        let data = |error: TableError| StageError::Data(error.0);
-        let file = inputs.one("schema");
-        let rules = schema::parse(&file.label, file.bytes()?).map_err(|report| StageError::Data(report.plain()))?;
-        let (mut tables, mut failures, mut report) = (Vec::new(), Vec::new(), serde_json::Map::new());
-        for port in ["train", "test"] {
-            let bytes = inputs.one(port).bytes()?;
-            let table = codec::decode(bytes.clone()).map_err(data)?;
-            let violations = schema::violations(&rules, &table).map_err(data)?;
-            report.insert(port.to_owned(), json!({"rows": table.height(), "violations": violations}));
-            failures.extend(violations.into_iter().map(|violation| (port, violation)));
-            outputs.bytes(port, bytes);
-            tables.push(table);
-            context.check()?;
-        }
-        let status = json!({"valid": failures.is_empty(), "tables": report});
-        outputs.bytes("status", pretty(&status));
-        if !failures.is_empty() {
-            return Err(StageError::Data(message(&file.label, &failures)));
-        }
-        self.drift(&tables[0], &tables[1], outputs)
+impl Outside for Today {
+    fn look(&self) -> Result<String, StageError> {
+        let day = i64::try_from(clock::System.now_ms() / 86_400_000).unwrap_or_default();
+        Ok(crate::frame::table::show_time(day * 86_400_000))
     }
 }
 
-impl Validate {
-    fn drift(&self, train: &Table, test: &Table, outputs: &mut Outputs) -> Result<(), StageError> {
-        let drift = drift::compare(train, test, self.alpha).map_err(|error| StageError::Data(error.0))?;
-        outputs.bytes("drift", pretty(&json!(drift)));
-        let names: Vec<&str> =
-            drift.columns.iter().filter(|column| column.drifted).map(|column| column.column.as_str()).collect();
-        let line = match names.as_slice() {
-            [] => format!("schema holds; no drift in {} columns", drift.columns.len()),
-            names => format!(
-                "schema holds; {} of {} columns drifted: {}",
-                names.len(),
-                drift.columns.len(),
-                names.join(", ")
-            ),
+fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
+    let text = values.text("as_of");
+    let is_today = text == Some("today");
+    let as_of = text.and_then(read_time);
+    if text.is_some() && !is_today && as_of.is_none() {
+        return Err(vec![Fault {
+            path: vec![Step::Key("as_of".to_owned())],
+            message: "this is no moment".to_owned(),
+            help: Some("write `2026-01-31`, `2026-01-31T12:00:00Z` or `today`".to_owned()),
+        }]);
+    }
+    Ok(Box::new(Validate { as_of, today: is_today.then_some(Today) }))
+}
+
+/// What is known of a checked part.
+#[derive(Debug, Serialize, Deserialize)]
+struct Gist {
+    rows: u64,
+    /// Of every rule, how many rows break it, and the first with its value.
+    broken: Vec<(u64, Option<(u64, String)>)>,
+    /// The rows that go on, if they are not simply all, as they are.
+    clean: Option<u64>,
+    columns: Vec<(String, ColumnType)>,
+    missing: u64,
+    /// Of every column of which freshness is asked, its latest moment.
+    latest: Vec<Option<i64>>,
+}
+
+/// Of every part, the rules and rows at which a value repeats an earlier one.
+type Repeated = BTreeMap<usize, Vec<(usize, usize)>>;
+
+/// What a part is checked with.
+struct Check<'a> {
+    schema: &'a Schema,
+    rules: &'a [Rule],
+    /// Columns of which freshness is asked.
+    moments: Vec<String>,
+    counts_duplicates: bool,
+}
+
+impl Stage for Validate {
+    fn outside(&self) -> Option<&dyn Outside> {
+        self.today.as_ref().map(|today| today as &dyn Outside)
+    }
+
+    fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
+        let file = inputs.one("schema");
+        let schema = schema::parse(&file.label, file.bytes()?).map_err(|report| StageError::Data(report.plain()))?;
+        let rules = rules::rules(&schema);
+        let data = Dataset::open(inputs.one("data"))?;
+        let measures = || schema.table.iter().map(|rule| &rule.measure);
+        let moment = |measure: &Measure| match measure {
+            Measure::Freshness(column) => Some(column.clone()),
+            _ => None,
         };
-        if self.fail_on_drift && drift.drifted > 0 {
-            return Err(StageError::Data(format!("{line}; look at the `drift` report, or set `fail_on_drift: false`")));
+        let moments: Vec<String> = measures().filter_map(moment).collect();
+        let as_of = context.seen.and_then(read_time).or(self.as_of);
+        if !moments.is_empty() && as_of.is_none() {
+            let why = "the schema asks for `freshness`: set `as_of` to `today` or a moment";
+            return Err(StageError::Data(why.to_owned()));
         }
-        outputs.note(line);
+        let check = Check {
+            schema: &schema,
+            rules: &rules,
+            moments,
+            counts_duplicates: measures().any(|measure| *measure == Measure::Duplicates),
+        };
+        let misfits = rules::misfits(&schema, &data.index.columns);
+        let mut kept = check.parts(&data, file.digest, &BTreeMap::new(), context)?;
+        let (repeated, duplicates) = check.repeated(&kept, context)?;
+        if !repeated.is_empty() {
+            for (at, again) in check.parts(&data, file.digest, &repeated, context)?.into_iter().enumerate() {
+                kept[at] = again;
+            }
+        }
+        let (mut clean, mut aside, mut failures) = (Writer::default(), Aside::default(), Aside::default());
+        let mut counts =
+            Counts { broken: vec![0; rules.len()], first: vec![None; rules.len()], duplicates, ..Counts::default() };
+        let mut latest: Vec<Option<i64>> = vec![None; check.moments.len()];
+        for (at, kept) in kept.iter().enumerate() {
+            let gist = gist(&kept[0], context)?;
+            for (rule, (count, first)) in gist.broken.iter().enumerate() {
+                counts.broken[rule] += count;
+                if counts.first[rule].is_none() {
+                    counts.first[rule] = first.clone().map(|(row, value)| (counts.rows + row + 1, value));
+                }
+            }
+            if gist.broken.iter().any(|(count, _)| *count > 0) {
+                aside.add(&context.memo.fetch(&kept[2].digest)?, ROW, counts.rows)?;
+                failures.add(&context.memo.fetch(&kept[3].digest)?, "row", counts.rows)?;
+            }
+            counts.rows += gist.rows;
+            counts.cells.0 += gist.rows * data.index.columns.len() as u64;
+            counts.cells.1 += gist.missing;
+            latest.iter_mut().zip(&gist.latest).for_each(|(all, one)| *all = (*all).max(*one));
+            let go_on = gist.clean.unwrap_or(gist.rows);
+            counts.clean += go_on;
+            let blob = match (gist.clean, data.kept(at)) {
+                (None, Some(same)) => same,
+                _ => kept[1],
+            };
+            clean.add(blob, go_on, gist.columns);
+        }
+        counts.ages = check
+            .moments
+            .iter()
+            .cloned()
+            .zip(latest)
+            .filter_map(|(column, ms)| Some((column, (as_of? - ms?) as f64 / 3_600_000.0)))
+            .collect();
+        let report = Report::new(&file.label, &schema, &rules, misfits, counts);
+        clean.finish(outputs, "data", context)?;
+        aside.finish(outputs, "quarantine", &quarantine_columns(&data.index.columns), context)?;
+        failures.finish(outputs, "failures", &failure_columns(), context)?;
+        outputs.bytes("report", serde_json::to_vec_pretty(&report).expect("plain data serialises"));
+        outputs.bytes("page", report.page().into_bytes());
+        outputs.bytes("junit", report.junit().into_bytes());
+        if !report.valid {
+            return Err(StageError::Data(message(&report)));
+        }
+        if report.clean == 0 {
+            return Err(StageError::Data(format!("none of the {} rows keeps `{}`", report.rows, report.schema)));
+        }
+        match report.quarantined {
+            0 => outputs.note(format!("{} rows keep the schema", report.rows)),
+            aside => {
+                outputs.note(format!("{} of {} rows keep the schema, {aside} are set aside", report.clean, report.rows))
+            }
+        }
+        for line in report.lines(&[Verdict::Warned, Verdict::Quarantined]).into_iter().take(SHOWN) {
+            outputs.note(line);
+        }
         Ok(())
     }
 }
 
-fn pretty(value: &serde_json::Value) -> Vec<u8> {
-    serde_json::to_vec_pretty(value).expect("plain data serialises")
-}
-
-fn message(file: &str, failures: &[(&str, Violation)]) -> String {
-    let line = |(port, violation): &(&str, Violation)| {
-        let Violation { column, rule, message, rows, .. } = violation;
-        format!("  {port}.{column} ({rule}): {message}; {rows} rows")
-    };
-    let mut lines = vec![format!("the data breaks `{file}` in {} places:", failures.len())];
-    lines.extend(failures.iter().take(SHOWN).map(line));
-    if failures.len() > SHOWN {
-        lines.push(format!("  and {} more in the `status` report", failures.len() - SHOWN));
+fn message(report: &Report) -> String {
+    let all = report.lines(&[Verdict::Failed]);
+    let mut lines = vec![format!("the data breaks `{}` in {} places:", report.schema, all.len())];
+    lines.extend(all.iter().take(SHOWN).map(|line| format!("  {line}")));
+    if all.len() > SHOWN {
+        lines.push(format!("  and {} more in the `report`", all.len() - SHOWN));
     }
+    let quarantined = report.lines(&[Verdict::Quarantined]);
+    lines.extend(quarantined.iter().take(SHOWN).map(|line| format!("  set aside: {line}")));
     lines.push("change the data or the schema".to_owned());
     lines.join("\n")
+}
+
+fn gist(kept: &Kept, context: &Context<'_>) -> Result<Gist, StageError> {
+    let bytes = context.memo.fetch(&kept.digest)?;
+    serde_json::from_slice(&bytes).map_err(|error| StageError::Lost(format!("what is kept of a part: {error}")))
+}
+
+impl Check<'_> {
+    /// Checks every part, or, if some are named with rows that repeat earlier ones, these.
+    fn parts(
+        &self,
+        data: &Dataset<'_>,
+        schema: Digest,
+        repeated: &BTreeMap<usize, Vec<(usize, usize)>>,
+        context: &Context<'_>,
+    ) -> Result<Vec<Vec<Kept>>, StageError> {
+        let part = |at: usize| {
+            let mut with: BTreeMap<String, Value> = data.identity(at).into_iter().collect();
+            with.insert("schema".to_owned(), Value::Text(schema.hex()));
+            if let Some(rows) = repeated.get(&at) {
+                let rows = serde_json::to_vec(rows).expect("plain data serialises");
+                with.insert("repeated".to_owned(), Value::Text(Digest::of(&rows).hex()));
+            }
+            let word = if repeated.is_empty() { "check" } else { "again" };
+            Part { name: format!("{word}-{}", at + 1), with, inputs: Vec::new() }
+        };
+        let parts: Vec<Part> = (0..data.parts()).map(part).collect();
+        context.memo.keep(&parts, &|at, context| {
+            context.check()?;
+            let table = data.part(at)?;
+            let extra = repeated.get(&at).map_or(&[][..], Vec::as_slice);
+            self.part(&table, extra).map_err(|error| StageError::Data(error.0))
+        })
+    }
+
+    /// Checks a part: its gist, the rows that go on unless that is all of them, those set aside, the failures, and digests of
+    /// what must not repeat.
+    fn part(&self, table: &Table, repeated: &[(usize, usize)]) -> Result<Vec<Vec<u8>>, TableError> {
+        let mut failures = rules::failures(self.rules, table)?;
+        for &(rule, row) in repeated {
+            let column = self.rules[rule].column.as_deref().unwrap_or_default();
+            let value = table.slice(row, 1).texts(column)?.remove(0).unwrap_or_default();
+            failures.push(Failure { row, rule, value });
+        }
+        failures.sort_by_key(|failure| (failure.rule, failure.row));
+        let mut broken: Vec<(u64, Option<(u64, String)>)> = vec![(0, None); self.rules.len()];
+        let mut go_on = vec![true; table.height()];
+        for Failure { row, rule, value } in &failures {
+            let (count, first) = &mut broken[*rule];
+            *count += 1;
+            first.get_or_insert_with(|| (*row as u64, value.clone()));
+            go_on[*row] &= self.rules[*rule].severity == Severity::Warn;
+        }
+        let stay = go_on.iter().filter(|go| !**go).count();
+        let clean = rules::coerced(self.schema, &table.filter(&go_on)?)?;
+        let is_same = stay == 0 && clean.columns()? == table.columns()?;
+        let mut missing = 0;
+        for name in table.names() {
+            missing += table.missing(&name)?.into_iter().filter(|missing| *missing).count() as u64;
+        }
+        let latest = |name: &String| match table.has(name) {
+            true => Ok(table.times(name)?.into_iter().flatten().max()),
+            false => Ok(None),
+        };
+        let gist = Gist {
+            rows: table.height() as u64,
+            broken,
+            clean: (!is_same).then_some(clean.height() as u64),
+            columns: clean.columns()?,
+            missing,
+            latest: self.moments.iter().map(latest).collect::<Result<_, TableError>>()?,
+        };
+        let (aside, listed) = if failures.is_empty() {
+            (Vec::new(), Vec::new())
+        } else {
+            (codec::encode(&self.aside(table, &failures)?)?, codec::encode(&self.listed(&failures)?)?)
+        };
+        Ok(vec![
+            serde_json::to_vec(&gist).expect("plain data serialises"),
+            if is_same { Vec::new() } else { codec::encode(&clean)? },
+            aside,
+            listed,
+            self.digests(table)?,
+        ])
+    }
+
+    /// The rows that break a rule for which rows are set aside or the table is refused.
+    fn aside(&self, table: &Table, failures: &[Failure]) -> Result<Table, TableError> {
+        let mut broken: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        for failure in failures.iter().filter(|failure| self.rules[failure.rule].severity != Severity::Warn) {
+            broken.entry(failure.row).or_default().push(self.rules[failure.rule].id());
+        }
+        let keep: Vec<bool> = (0..table.height()).map(|row| broken.contains_key(&row)).collect();
+        let rows = broken.keys().map(|row| *row as i64).collect();
+        let names = broken.values().map(|names| Some(names.join(", "))).collect();
+        Table::of_ints(ROW, rows)?.beside(&Table::of_texts(RULES, names)?)?.beside(&table.filter(&keep)?)
+    }
+
+    fn listed(&self, failures: &[Failure]) -> Result<Table, TableError> {
+        let mut builder = Builder::default();
+        let mut ordered: Vec<&Failure> = failures.iter().collect();
+        ordered.sort_by_key(|failure| (failure.row, failure.rule));
+        for Failure { row, rule, value } in ordered {
+            let rule = &self.rules[*rule];
+            let column = rule.column.clone().map_or(Cell::Missing, Cell::Text);
+            let severity = schema::SEVERITIES.iter().find(|(_, severity)| *severity == rule.severity);
+            builder.row(
+                String::new(),
+                [
+                    ("row".to_owned(), Cell::Int(*row as i64)),
+                    ("column".to_owned(), column),
+                    ("rule".to_owned(), Cell::Text(rule.name.clone())),
+                    ("severity".to_owned(), Cell::Text(severity.map_or("", |(word, _)| word).to_owned())),
+                    ("value".to_owned(), Cell::Text(value.clone())),
+                ],
+            );
+        }
+        let types = failure_columns().into_iter().collect();
+        Ok(builder.finish(&types)?.0)
+    }
+
+    /// The columns of which no value may stand twice: the numbers of their rules.
+    fn unique(&self) -> impl Iterator<Item = (usize, &str)> {
+        let rules = self.rules.iter().enumerate().filter(|(_, rule)| rule.is_unique());
+        rules.filter_map(|(at, rule)| Some((at, rule.column.as_deref()?)))
+    }
+
+    /// Of every row 16 bytes of digest: for each column that is unique (zeros for what is missing), then, if duplicates
+    /// are counted, for the whole row.
+    fn digests(&self, table: &Table) -> Result<Vec<u8>, TableError> {
+        let mut bytes = Vec::new();
+        for (_, name) in self.unique() {
+            if !table.has(name) {
+                bytes.extend(std::iter::repeat_n(0, 16 * table.height()));
+                continue;
+            }
+            let missing = table.missing(name)?;
+            let column = table.shaped(&[(name.to_owned(), table.column_type(name)?)])?;
+            for (digest, missing) in rows::digests(&column, &[])?.iter().zip(missing) {
+                bytes.extend_from_slice(if missing { &[0; 16] } else { &digest[..16] });
+            }
+        }
+        if self.counts_duplicates {
+            rows::digests(table, &[])?.iter().for_each(|digest| bytes.extend_from_slice(&digest[..16]));
+        }
+        Ok(bytes)
+    }
+
+    /// Returns the rows of a table that repeat the value of an earlier one in it.
+    fn repeated_within(&self, table: &Table) -> Result<Vec<Failure>, TableError> {
+        let bytes = self.digests(table)?;
+        let (digests, _) = bytes.as_chunks::<16>();
+        let mut found = Vec::new();
+        for ((rule, _), digests) in self.unique().zip(digests.chunks(table.height().max(1))) {
+            let mut seen = HashSet::new();
+            let repeats = |digest: &[u8; 16]| *digest != [0; 16] && !seen.insert(*digest);
+            let rows = digests.iter().map(repeats).enumerate().filter(|(_, repeats)| *repeats);
+            found.extend(rows.collect::<Vec<_>>().into_iter().map(|(row, _)| Failure {
+                row,
+                rule,
+                value: String::new(),
+            }));
+        }
+        Ok(found)
+    }
+
+    /// Returns the rows that repeat the value of an earlier row, by part, and how many whole rows do.
+    fn repeated(&self, kept: &[Vec<Kept>], context: &Context<'_>) -> Result<(Repeated, u64), StageError> {
+        let unique: Vec<usize> = self.unique().map(|(rule, _)| rule).collect();
+        let mut seen: Vec<HashSet<u128>> = vec![HashSet::new(); unique.len()];
+        let (mut whole, mut duplicates) = (HashSet::new(), 0);
+        let mut repeated: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
+        if unique.is_empty() && !self.counts_duplicates {
+            return Ok((repeated, 0));
+        }
+        let lists = unique.len() + usize::from(self.counts_duplicates);
+        for (at, kept) in kept.iter().enumerate() {
+            let bytes = context.memo.fetch(&kept[4].digest)?;
+            let (digests, _) = bytes.as_chunks::<16>();
+            let rows = digests.len() / lists;
+            for (list, digests) in digests.chunks(rows.max(1)).enumerate() {
+                for (row, digest) in digests.iter().map(|digest| u128::from_le_bytes(*digest)).enumerate() {
+                    match unique.get(list) {
+                        Some(rule) if digest != 0 && !seen[list].insert(digest) => {
+                            repeated.entry(at).or_default().push((*rule, row));
+                        }
+                        Some(_) => {}
+                        None => duplicates += u64::from(!whole.insert(digest)),
+                    }
+                }
+            }
+        }
+        Ok((repeated, duplicates))
+    }
+}
+
+/// What came of checking rows again.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The rows that break no rule for which they would be set aside, without their marks.
+    pub keeps: Table,
+    /// How many rows break each rule that is broken.
+    pub broken: BTreeMap<String, u64>,
+    /// Columns that are missing or unexpected.
+    pub misfits: Vec<rules::Misfit>,
+}
+
+/// Checks rows that were set aside against a schema. A value that repeats within them breaks uniqueness; one that repeats
+/// among the rows that went on is not known here.
+///
+/// # Errors
+/// The table is no quarantine.
+pub fn replay(schema: &Schema, table: &Table) -> Result<Replayed, TableError> {
+    let table = table.without(&[ROW.to_owned(), RULES.to_owned()])?;
+    let rules = rules::rules(schema);
+    let check = Check { schema, rules: &rules, moments: Vec::new(), counts_duplicates: false };
+    let mut failures = rules::failures(&rules, &table)?;
+    failures.extend(check.repeated_within(&table)?);
+    let (mut broken, mut keep) = (BTreeMap::new(), vec![true; table.height()]);
+    for failure in failures {
+        let rule = &rules[failure.rule];
+        *broken.entry(rule.id()).or_insert(0) += 1;
+        keep[failure.row] &= rule.severity == Severity::Warn;
+    }
+    let keeps = rules::coerced(schema, &table.filter(&keep)?)?;
+    Ok(Replayed { keeps, broken, misfits: rules::misfits(schema, &table.columns()?) })
 }

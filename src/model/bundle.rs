@@ -24,6 +24,9 @@ pub struct Bundle {
     pub preprocessor: Preprocessor,
     /// The model.
     pub model: Model,
+    /// What the data looked like that it was trained on, if that was told.
+    #[serde(default)]
+    pub profile: Option<Vec<u8>>,
 }
 
 impl Bundle {
@@ -35,7 +38,8 @@ impl Bundle {
         preprocessor: Preprocessor,
         model: Model,
     ) -> Self {
-        Self { format: FORMAT, learner: learner.to_owned(), setting, validation, preprocessor, model }
+        let learner = learner.to_owned();
+        Self { format: FORMAT, learner, setting, validation, preprocessor, model, profile: None }
     }
 
     /// Returns the probability of class 1 for each row of a table.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::base::digest::{Digest, Framed};
 use crate::lineage::record::Ingredient;
+use crate::stage::error::StageError;
 use crate::stage::param::{Value, Values};
 
 /// The key format. A change of any byte fed below is a new format, and every cached result is made again once.
@@ -24,7 +25,12 @@ pub struct Ingredients {
     pub with: BTreeMap<String, Value>,
     /// What flows in, by port; `None` for a pointer that points at nothing.
     pub inputs: BTreeMap<String, Option<Content>>,
+    /// What the stage saw outside, if it looks; or why it could not.
+    pub seen: Option<Result<String, StageError>>,
 }
+
+/// The ingredient that tells what a stage saw outside.
+pub const OUTSIDE: &str = "outside";
 
 /// What flows into a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +69,16 @@ impl Ingredients {
                 framed.flag(content.directory).digest(&content.digest);
             }
         }
+        // Kinds that do not look have the keys they had before others could.
+        match &self.seen {
+            Some(Ok(seen)) => {
+                framed.text(OUTSIDE).text(seen);
+            }
+            Some(Err(_)) => {
+                framed.text("blind");
+            }
+            None => {}
+        }
         framed.finish()
     }
 
@@ -76,6 +92,10 @@ impl Ingredients {
         list.extend(self.inputs.iter().map(|(port, content)| {
             let value = content.map_or_else(|| "nothing".to_owned(), |content| content.digest.hex());
             one(format!("input.{port}"), value)
+        }));
+        list.extend(self.seen.as_ref().map(|seen| match seen {
+            Ok(seen) => one(OUTSIDE.to_owned(), seen.clone()),
+            Err(error) => one(OUTSIDE.to_owned(), format!("cannot be seen: {error}")),
         }));
         list
     }

@@ -15,6 +15,7 @@ use crate::pipeline::check::{InputSpec, Origin, Pipeline};
 use crate::plan::decide::{DecideError, Verdict, Why, decide};
 use crate::plan::files::{self, FilesError, SourceFile};
 use crate::plan::key::{Content, Ingredients};
+use crate::stage::kind::Outside;
 use crate::store::blob::Store;
 use crate::store::known::Known;
 
@@ -146,6 +147,7 @@ impl Planner<'_> {
             seed: spec.kind.seeded.then_some(self.pipeline.seed),
             with: Ingredients::with_values(&spec.values),
             inputs,
+            seen: spec.stage.outside().map(Outside::look),
         };
         let key = ingredients.key();
         let verdict = if self.forced.contains(&stage) {

@@ -63,6 +63,11 @@ impl Preprocessor {
                 ColumnType::Empty => {
                     return Err(format!("the column `{name}` has no value in the training rows: drop it in `ingest`"));
                 }
+                ColumnType::Time => {
+                    return Err(format!(
+                        "the column `{name}` holds times, which are no features: drop it in `transform`"
+                    ));
+                }
                 ColumnType::Other => {
                     return Err(format!("the column `{name}` holds neither numbers nor text: drop it in `ingest`"));
                 }

@@ -1,93 +1,418 @@
-//! Do two parts of a table look alike: a test a column, corrected for how many there are.
+//! Do two tables look alike: per column the test that fits what it holds, corrected for how many there are, and always with
+//! an effect size, so that neither chance nor trifles raise an alarm.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::frame::table::{ColumnType, Table, TableError};
-use crate::quality::ks::two_sample;
+use crate::frame::table::ColumnType;
+use crate::quality::distances::{deviation, in_quantiles, jensen_shannon, psi, wasserstein};
+use crate::quality::domain::{self, Domain};
+use crate::quality::ks;
+use crate::quality::profile::{ColumnProfile, Profile, Values};
+use crate::quality::tests::{
+    Tested, benjamini_hochberg, chi_squared, cramer_von_mises, cramers_v, fisher, holm, two_proportions,
+};
 
-/// How one column compares.
+/// Bins for the stability index and the Jensen–Shannon distance of numbers.
+const BINS: u64 = 10;
+/// A category that is expected less often is put together with others: below it the chi-squared test does not hold its
+/// level (Cochran, 1954).
+const EXPECTED: f64 = 5.0;
+/// The part of alpha that the comparison of whole rows gets; the columns get the rest.
+const DOMAIN_SHARE: f64 = 0.2;
+
+/// The test for numbers with many values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Continuous {
+    /// Kolmogorov and Smirnov.
+    Ks,
+    /// Cramér and von Mises.
+    CramerVonMises,
+}
+
+/// How p-values are corrected for their number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Correction {
+    /// Holm: the chance of any false alarm is at most alpha.
+    Holm,
+    /// Benjamini and Hochberg: the expected share of false ones among the alarms is at most alpha.
+    BenjaminiHochberg,
+}
+
+/// When two tables count as drifted apart.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// The chance of a false alarm.
+    pub alpha: f64,
+    /// The correction.
+    pub correction: Correction,
+    /// The test for numbers with many values.
+    pub continuous: Continuous,
+    /// Numbers with up to so many different values are compared like categories.
+    pub few: usize,
+    /// The least effect of a distribution that counts: the greatest distance of the distribution functions, or Cramér's V.
+    pub min_effect: f64,
+    /// The least difference of shares that counts: of missing cells, of NaN and infinities.
+    pub min_share: f64,
+    /// The least share of new categories that counts.
+    pub min_new: f64,
+    /// Whether whole rows are compared too.
+    pub rows: bool,
+    /// The least area under the ROC curve of that comparison that counts.
+    pub min_auc: f64,
+    /// The share of columns that may drift.
+    pub max_share: f64,
+    /// Decides the permutations.
+    pub seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            alpha: 0.05,
+            correction: Correction::Holm,
+            continuous: Continuous::Ks,
+            few: 20,
+            min_effect: 0.045,
+            min_share: 0.01,
+            min_new: 0.002,
+            rows: true,
+            min_auc: 0.55,
+            max_share: 0.0,
+            seed: 0,
+        }
+    }
+}
+
+/// One thing that was asked of a column.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ColumnDrift {
-    /// The column.
-    pub column: String,
-    /// The test: `ks`.
+pub struct Asked {
+    /// `distribution`, `missing`, `not_finite`, `new_categories`, `type` or `column`.
+    pub about: &'static str,
+    /// The test: `ks`, `cramer_von_mises`, `chi_squared`, `two_proportions`, `fisher`, or none for what needs none.
     pub test: &'static str,
     /// Its statistic.
     pub statistic: f64,
     /// Its p-value.
     pub p: f64,
-    /// The p-value after Holm's correction (1979) over all columns.
+    /// The p-value corrected for how many things were asked.
     pub p_adjusted: f64,
-    /// Whether the corrected p-value is below alpha.
+    /// What the effect is: `distance`, `cramers_v`, `difference`, `share`.
+    pub effect_name: &'static str,
+    /// The effect.
+    pub effect: f64,
+    /// The least that counts.
+    pub min_effect: f64,
+    /// Whether it is significant and counts.
+    pub alarm: bool,
+}
+
+/// How a column compares.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ColumnDrift {
+    /// The column.
+    pub column: String,
+    /// What was asked.
+    pub asked: Vec<Asked>,
+    /// The population stability index, on tenths of the reference or on categories.
+    pub psi: Option<f64>,
+    /// The Jensen–Shannon distance, on the same bins.
+    pub jensen_shannon: Option<f64>,
+    /// The Wasserstein distance in standard deviations of the reference.
+    pub wasserstein: Option<f64>,
+    /// Values that the reference does not have, the most frequent first, at most ten.
+    pub new_categories: Vec<(String, u64)>,
+    /// Whether something about it raised an alarm.
     pub drifted: bool,
 }
 
 /// How two tables compare.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Drift {
-    /// The chance of a false alarm, over all columns together.
+    /// Whether they drifted apart.
+    pub drifted: bool,
+    /// The chance of a false alarm.
     pub alpha: f64,
     /// Rows of the reference.
-    pub reference_rows: usize,
+    pub reference_rows: u64,
     /// Rows of the other table.
-    pub current_rows: usize,
+    pub current_rows: u64,
     /// How many columns drifted.
-    pub drifted: usize,
-    /// Each numeric column, in the order of the reference.
+    pub drifted_columns: usize,
+    /// Each column, in the order of the reference.
     pub columns: Vec<ColumnDrift>,
+    /// Whether whole rows can be told apart.
+    pub domain: Option<Domain>,
+    /// Whether that raised an alarm.
+    pub domain_alarm: bool,
 }
 
-/// Compares every numeric column of two tables.
-///
-/// # Errors
-/// A column of the reference is missing in `current`.
-pub fn compare(reference: &Table, current: &Table, alpha: f64) -> Result<Drift, TableError> {
-    let mut columns = Vec::new();
-    for name in reference.names() {
-        let numeric = |table: &Table| {
-            Ok(matches!(table.column_type(&name)?, ColumnType::Int | ColumnType::Float | ColumnType::Bool))
-        };
-        if !numeric(reference)? || !numeric(current)? {
-            continue;
+/// Compares two tables by their profiles.
+pub fn compare(reference: &Profile, current: &Profile, settings: &Settings) -> Drift {
+    let mut columns: Vec<ColumnDrift> =
+        reference.columns.iter().map(|column| compare_column(column, current.column(&column.name), settings)).collect();
+    let unknown = current.columns.iter().filter(|column| reference.column(&column.name).is_none());
+    columns.extend(unknown.map(|column| certain(&column.name, "column", "a new column")));
+    let mut p: Vec<f64> = columns.iter().flat_map(|column| &column.asked).map(|asked| asked.p).collect();
+    p = match settings.correction {
+        Correction::Holm => holm(&p),
+        Correction::BenjaminiHochberg => benjamini_hochberg(&p),
+    };
+    let alpha = if settings.rows { settings.alpha * (1.0 - DOMAIN_SHARE) } else { settings.alpha };
+    for (asked, p) in columns.iter_mut().flat_map(|column| &mut column.asked).zip(p) {
+        asked.p_adjusted = p;
+        asked.alarm = p < alpha && asked.effect >= asked.min_effect;
+    }
+    for column in &mut columns {
+        column.drifted = column.asked.iter().any(|asked| asked.alarm);
+    }
+    let drifted_columns = columns.iter().filter(|column| column.drifted).count();
+    let domain = settings.rows.then(|| domain::compare(reference, current, settings.seed)).flatten();
+    let domain_alarm =
+        domain.is_some_and(|domain| domain.p <= settings.alpha * DOMAIN_SHARE && domain.auc >= settings.min_auc);
+    let share = drifted_columns as f64 / columns.len().max(1) as f64;
+    Drift {
+        drifted: share > settings.max_share || domain_alarm,
+        alpha: settings.alpha,
+        reference_rows: reference.rows,
+        current_rows: current.rows,
+        drifted_columns,
+        columns,
+        domain,
+        domain_alarm,
+    }
+}
+
+/// What needs no test: a column that is gone, new, or of another type.
+fn certain(name: &str, about: &'static str, effect_name: &'static str) -> ColumnDrift {
+    let asked = Asked {
+        about,
+        test: "none",
+        statistic: 0.0,
+        p: 0.0,
+        p_adjusted: 0.0,
+        effect_name,
+        effect: 1.0,
+        min_effect: 0.0,
+        alarm: true,
+    };
+    let (psi, jensen_shannon, wasserstein) = (None, None, None);
+    let (column, new_categories) = (name.to_owned(), Vec::new());
+    ColumnDrift { column, asked: vec![asked], psi, jensen_shannon, wasserstein, new_categories, drifted: true }
+}
+
+fn asked(about: &'static str, test: &'static str, tested: Tested, effect: (&'static str, f64, f64)) -> Asked {
+    let Tested { statistic, p } = tested;
+    let (effect_name, effect, min_effect) = effect;
+    Asked { about, test, statistic, p, p_adjusted: p, effect_name, effect, min_effect, alarm: false }
+}
+
+fn compare_column(reference: &ColumnProfile, current: Option<&ColumnProfile>, settings: &Settings) -> ColumnDrift {
+    let name = reference.name.as_str();
+    let Some(current) = current else { return certain(name, "column", "a missing column") };
+    let mut column = ColumnDrift {
+        column: name.to_owned(),
+        asked: Vec::new(),
+        psi: None,
+        jensen_shannon: None,
+        wasserstein: None,
+        new_categories: Vec::new(),
+        drifted: false,
+    };
+    let all =
+        |column: &ColumnProfile| column.missing + column.nan + column.infinite.0 + column.infinite.1 + column.count();
+    let (n1, n2) = (all(reference), all(current));
+    let odd = |column: &ColumnProfile| column.nan + column.infinite.0 + column.infinite.1;
+    let shares = [("missing", reference.missing, current.missing), ("not_finite", odd(reference), odd(current))];
+    for (about, hits1, hits2) in shares {
+        if let Some((test, tested)) = proportions((hits1, n1), (hits2, n2)) {
+            let difference = (hits1 as f64 / n1 as f64 - hits2 as f64 / n2 as f64).abs();
+            column.asked.push(asked(about, test, tested, ("difference", difference, settings.min_share)));
         }
-        let present = |table: &Table| -> Result<Vec<f64>, TableError> {
-            Ok(table.numbers(&name)?.into_iter().filter(|cell| !cell.is_nan()).collect())
-        };
-        if let Some(ks) = two_sample(&present(reference)?, &present(current)?) {
-            let (statistic, p) = (ks.statistic, ks.p);
-            columns.push(ColumnDrift { column: name, test: "ks", statistic, p, p_adjusted: p, drifted: false });
+    }
+    let is_empty = |column: &ColumnProfile| column.count() == 0;
+    if is_empty(reference) || is_empty(current) {
+        return column;
+    }
+    match (&reference.values, &current.values) {
+        (Values::Counts(a), Values::Counts(b)) if is_few(a, b, settings) => {
+            let text =
+                |values: &[(f64, u64)]| values.iter().map(|(v, count)| (v.to_string(), *count)).collect::<Vec<_>>();
+            // A number that is new is news only where numbers are names: few, and whole.
+            let are_names = reference.kind != ColumnType::Time && a.iter().all(|(value, _)| value.fract() == 0.0);
+            categories(&mut column, &text(a), &text(b), are_names, settings);
+            column.wasserstein = Some(scaled(a, b));
+        }
+        (Values::Counts(a) | Values::Points(a), Values::Counts(b) | Values::Points(b)) => {
+            numbers(&mut column, a, b, settings);
+        }
+        (Values::Texts(a), Values::Texts(b)) => categories(&mut column, a, b, true, settings),
+        (Values::Buckets(_) | Values::Texts(_), Values::Buckets(_) | Values::Texts(_)) => {
+            let (a, b) = (buckets(&reference.values), buckets(&current.values));
+            let pairs: Vec<(u64, u64)> = a.into_iter().zip(b).collect();
+            distribution(&mut column, &pairs, settings);
+        }
+        _ => return certain(name, "type", "another type"),
+    }
+    column
+}
+
+fn is_few(a: &[(f64, u64)], b: &[(f64, u64)], settings: &Settings) -> bool {
+    let mut values: Vec<f64> = a.iter().chain(b).map(|(value, _)| *value).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    values.dedup();
+    values.len() <= settings.few
+}
+
+fn scaled(a: &[(f64, u64)], b: &[(f64, u64)]) -> f64 {
+    let spread = deviation(a);
+    let distance = wasserstein(a, b);
+    if spread > 0.0 { distance / spread } else { distance }
+}
+
+fn numbers(column: &mut ColumnDrift, a: &[(f64, u64)], b: &[(f64, u64)], settings: &Settings) {
+    let bins = in_quantiles(a, b, BINS);
+    column.psi = Some(psi(&bins));
+    column.jensen_shannon = Some(jensen_shannon(&bins));
+    column.wasserstein = Some(scaled(a, b));
+    let Some(found) = ks::of_counts(a, b) else { return };
+    let distance = found.statistic;
+    let (test, tested) = match settings.continuous {
+        Continuous::Ks => ("ks", Some(Tested { statistic: distance, p: found.p })),
+        Continuous::CramerVonMises => ("cramer_von_mises", cramer_von_mises(a, b)),
+    };
+    if let Some(tested) = tested {
+        column.asked.push(asked("distribution", test, tested, ("distance", distance, settings.min_effect)));
+    }
+}
+
+fn categories(
+    column: &mut ColumnDrift,
+    a: &[(String, u64)],
+    b: &[(String, u64)],
+    are_names: bool,
+    settings: &Settings,
+) {
+    let mut counts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    a.iter().for_each(|(text, count)| counts.entry(text).or_default().0 += count);
+    b.iter().for_each(|(text, count)| counts.entry(text).or_default().1 += count);
+    let pairs: Vec<(u64, u64)> = counts.values().copied().collect();
+    distribution(column, &pairs, settings);
+    let mut new: Vec<(String, u64)> = counts
+        .iter()
+        .filter(|(_, (old, _))| *old == 0)
+        .map(|(text, (_, count))| ((*text).to_owned(), *count))
+        .collect();
+    let (n1, n2) = pairs.iter().fold((0, 0), |(n1, n2), (a, b)| (n1 + a, n2 + b));
+    let hits: u64 = new.iter().map(|(_, count)| count).sum();
+    if hits > 0 && are_names {
+        if let Some((test, tested)) = proportions((0, n1), (hits, n2)) {
+            let share = hits as f64 / n2 as f64;
+            column.asked.push(asked("new_categories", test, tested, ("share", share, settings.min_new)));
+        }
+        new.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        new.truncate(10);
+        column.new_categories = new;
+    }
+}
+
+/// Compares counts in the same categories.
+fn distribution(column: &mut ColumnDrift, pairs: &[(u64, u64)], settings: &Settings) {
+    let (n1, n2) = pairs.iter().fold((0, 0), |(n1, n2), (a, b)| (n1 + a, n2 + b));
+    let floats: Vec<(f64, f64)> = pairs.iter().map(|(a, b)| (*a as f64, *b as f64)).collect();
+    column.psi = Some(psi(&floats));
+    column.jensen_shannon = Some(jensen_shannon(&floats));
+    let pooled = pool(pairs, n1, n2);
+    let found = match pooled.as_slice() {
+        [(a, b), _] => proportions((*a, n1), (*b, n2)),
+        _ => chi_squared(&pooled).map(|tested| ("chi_squared", tested)),
+    };
+    let statistic = chi_squared(&pooled).map_or(0.0, |tested| tested.statistic);
+    if let Some((test, tested)) = found {
+        let effect = cramers_v(statistic, n1 + n2);
+        column.asked.push(asked("distribution", test, tested, ("cramers_v", effect, settings.min_effect)));
+    }
+}
+
+/// Puts categories together that are expected too rarely on a side.
+fn pool(pairs: &[(u64, u64)], n1: u64, n2: u64) -> Vec<(u64, u64)> {
+    let least = n1.min(n2) as f64 / (n1 + n2).max(1) as f64;
+    let (mut kept, mut rest) = (Vec::new(), (0, 0));
+    for (a, b) in pairs {
+        if (a + b) as f64 * least >= EXPECTED {
+            kept.push((*a, *b));
+        } else {
+            rest = (rest.0 + a, rest.1 + b);
         }
     }
-    let adjusted = holm(&columns.iter().map(|column| column.p).collect::<Vec<f64>>());
-    for (column, p) in columns.iter_mut().zip(adjusted) {
-        column.p_adjusted = p;
-        column.drifted = p < alpha;
+    // What is still too rare together goes to the least of the others.
+    match kept.iter_mut().min_by_key(|(a, b)| a + b) {
+        Some(smallest) if (rest.0 + rest.1) as f64 * least < EXPECTED => {
+            *smallest = (smallest.0 + rest.0, smallest.1 + rest.1);
+        }
+        _ if rest.0 + rest.1 > 0 => kept.push(rest),
+        _ => {}
     }
-    let drifted = columns.iter().filter(|column| column.drifted).count();
-    Ok(Drift { alpha, reference_rows: reference.height(), current_rows: current.height(), drifted, columns })
+    kept
 }
 
-/// Holm's step-down correction: the i-th smallest of m p-values times m - i, never below an earlier one.
-pub fn holm(p: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..p.len()).collect();
-    order.sort_by(|a, b| p[*a].total_cmp(&p[*b]));
-    let mut adjusted = vec![0.0; p.len()];
-    let mut floor: f64 = 0.0;
-    for (rank, index) in order.into_iter().enumerate() {
-        floor = floor.max(((p.len() - rank) as f64 * p[index]).min(1.0));
-        adjusted[index] = floor;
+/// The test of two shares that fits: that of the normal distribution where it holds, otherwise the exact one. `None` if
+/// there is nothing to ask.
+fn proportions((hits1, n1): (u64, u64), (hits2, n2): (u64, u64)) -> Option<(&'static str, Tested)> {
+    let (hits, n) = (hits1 + hits2, n1 + n2);
+    if hits == 0 || hits == n || n1 == 0 || n2 == 0 {
+        return None;
     }
-    adjusted
+    let least = n1.min(n2) as f64 * hits.min(n - hits) as f64 / n as f64;
+    match least >= EXPECTED {
+        true => two_proportions((hits1, n1), (hits2, n2)).map(|tested| ("two_proportions", tested)),
+        false => fisher((hits1, n1), (hits2, n2)).map(|tested| ("fisher", tested)),
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The counts of text by digest, whether it was counted so or one by one.
+fn buckets(values: &Values) -> Vec<u64> {
+    match values {
+        Values::Buckets(counts) => counts.clone(),
+        values => crate::quality::profile::in_buckets(values),
+    }
+}
 
-    #[test]
-    fn holm_steps_down() {
-        let adjusted = holm(&[0.01, 0.04, 0.03]);
-        let expected = [0.03, 0.06, 0.06];
-        assert!(adjusted.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-15), "{adjusted:?}");
+impl Drift {
+    /// Returns a line that says what came of it.
+    pub fn line(&self) -> String {
+        let names: Vec<String> = self.columns.iter().filter(|column| column.drifted).map(ColumnDrift::short).collect();
+        let rows = match self.domain {
+            Some(domain) if self.domain_alarm => {
+                format!("; rows are told apart with AUC {:.3} (p {:.3})", domain.auc, domain.p)
+            }
+            _ => String::new(),
+        };
+        match names.as_slice() {
+            [] => format!("no drift in {} columns{rows}", self.columns.len()),
+            names => format!("{} of {} columns drifted: {}{rows}", names.len(), self.columns.len(), names.join(", ")),
+        }
+    }
+}
+
+impl ColumnDrift {
+    /// Names the column and what raised the alarm.
+    fn short(&self) -> String {
+        let why: Vec<String> = self
+            .asked
+            .iter()
+            .filter(|asked| asked.alarm)
+            .map(|asked| match asked.test {
+                "none" => asked.effect_name.to_owned(),
+                _ => format!(
+                    "{} {} {:.3}",
+                    asked.about.replace('_', " "),
+                    asked.effect_name.replace('_', " "),
+                    asked.effect
+                ),
+            })
+            .collect();
+        format!("{} ({})", self.column, why.join(", "))
     }
 }

@@ -4,7 +4,7 @@ use statrs::function::gamma::ln_gamma;
 
 /// The largest sample for which the p-value is counted exactly; above it, the limit for large samples is used.
 /// The same border as SciPy's `ks_2samp` with `method="auto"`.
-pub const EXACT_UP_TO: usize = 10_000;
+pub const EXACT_UP_TO: u64 = 10_000;
 
 /// The result of a test.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,14 +19,25 @@ pub struct Ks {
 ///
 /// Returns `None` if a sample is empty. With ties the p-value is an upper bound, as everywhere in the field.
 pub fn two_sample(first: &[f64], second: &[f64]) -> Option<Ks> {
-    if first.is_empty() || second.is_empty() {
+    let counted = |sample: &[f64]| {
+        let mut sample = sample.to_vec();
+        sample.sort_unstable_by(f64::total_cmp);
+        sample.into_iter().map(|cell| (cell, 1)).collect::<Vec<_>>()
+    };
+    of_counts(&counted(first), &counted(second))
+}
+
+/// Compares two samples of values with their counts, in order; as `two_sample`.
+pub fn of_counts(first: &[(f64, u64)], second: &[(f64, u64)]) -> Option<Ks> {
+    let total = |sample: &[(f64, u64)]| sample.iter().map(|(_, count)| count).sum::<u64>();
+    let (n1, n2) = (total(first), total(second));
+    if n1 == 0 || n2 == 0 {
         return None;
     }
-    let (n1, n2) = (first.len() as u64, second.len() as u64);
-    let steps = greatest_distance(first, second);
+    let steps = greatest_distance((first, n1), (second, n2));
     let statistic = steps as f64 / (n1 as f64 * n2 as f64);
-    let p = if first.len().max(second.len()) <= EXACT_UP_TO {
-        exact_tail(n1, n2, steps)
+    let p = if n1.max(n2) <= EXACT_UP_TO {
+        exact_tail(n1, n2, u64::try_from(steps).unwrap_or(u64::MAX))
     } else {
         let (n1, n2) = (n1 as f64, n2 as f64);
         one_sample_tail((n1 * n2 / (n1 + n2)).round_ties_even(), statistic)
@@ -35,19 +46,21 @@ pub fn two_sample(first: &[f64], second: &[f64]) -> Option<Ks> {
 }
 
 /// The greatest distance, in units of 1 / (n1 · n2): whole numbers have no rounding.
-fn greatest_distance(first: &[f64], second: &[f64]) -> u64 {
-    let sorted = |sample: &[f64]| {
-        let mut sample = sample.to_vec();
-        sample.sort_unstable_by(f64::total_cmp);
-        sample
-    };
-    let (a, b) = (sorted(first), sorted(second));
+fn greatest_distance((a, n1): (&[(f64, u64)], u64), (b, n2): (&[(f64, u64)], u64)) -> u128 {
     let (mut i, mut j, mut greatest) = (0, 0, 0);
+    let (mut below_a, mut below_b) = (0_u64, 0_u64);
     while i < a.len() && j < b.len() {
-        let value = if a[i] <= b[j] { a[i] } else { b[j] };
-        i += a[i..].iter().take_while(|cell| **cell <= value).count();
-        j += b[j..].iter().take_while(|cell| **cell <= value).count();
-        greatest = greatest.max((i as u64 * b.len() as u64).abs_diff(j as u64 * a.len() as u64));
+        let value = if a[i].0 <= b[j].0 { a[i].0 } else { b[j].0 };
+        while let Some((_, count)) = a.get(i).filter(|(cell, _)| *cell <= value) {
+            below_a += count;
+            i += 1;
+        }
+        while let Some((_, count)) = b.get(j).filter(|(cell, _)| *cell <= value) {
+            below_b += count;
+            j += 1;
+        }
+        let distance = (u128::from(below_a) * u128::from(n2)).abs_diff(u128::from(below_b) * u128::from(n1));
+        greatest = greatest.max(distance);
     }
     greatest
 }

@@ -1,5 +1,18 @@
 //! Is this data fit for use.
 
+pub mod distances;
+pub mod domain;
 pub mod drift;
+pub mod drift_page;
+pub mod expression;
+pub mod infer;
 pub mod ks;
+pub mod leakage;
+pub mod profile;
+pub mod report;
+pub mod rules;
 pub mod schema;
+pub mod schema_diff;
+pub mod schema_json;
+pub mod schema_words;
+pub mod tests;

@@ -1,70 +1,169 @@
-//! A schema file: what columns a table must have and what may stand in them; how a table breaks it.
+//! A schema file: what a table must look like, read from YAML.
 
-use serde::Serialize;
+use std::collections::BTreeMap;
 
-use crate::base::nearest::suggest;
-use crate::base::problem::{Problem, Report};
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use crate::base::problem::Report;
 use crate::base::source::{Source, Spanned};
 use crate::base::tree::{self, Node, Value};
-use crate::frame::table::{ColumnType, Table, TableError};
+use crate::frame::table::ColumnType;
+use crate::quality::expression::{self, Expression};
+use crate::quality::schema_words::Reader;
 
 /// What a table must look like.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Schema {
     /// The columns, in the order of the file; the order in the table does not matter.
     pub columns: Vec<ColumnRule>,
     /// Whether columns that are not named are welcome.
     pub others: bool,
+    /// Conditions between the columns of a row.
+    pub rows: Vec<RowRule>,
+    /// Conditions on the table as a whole.
+    pub table: Vec<TableRule>,
+    /// The share of rows that may be set aside (0 to 1) before the table is refused.
+    pub quarantine_at_most: f64,
 }
 
 /// What a column must look like.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct ColumnRule {
     /// Its name.
     pub name: String,
     /// What it holds.
-    pub kind: ColumnKind,
+    pub kind: ColumnType,
+    /// Whether text that reads as the type is taken as such.
+    pub coerce: bool,
     /// Whether cells may be missing.
     pub nullable: bool,
+    /// Whether NaN may stand there.
+    pub nan: bool,
+    /// Whether the infinities may stand there.
+    pub infinite: bool,
     /// The only values that may stand there, as text.
     pub allowed: Option<Vec<String>>,
-    /// The least number.
+    /// The least number; of times, in milliseconds since the Unix epoch.
     pub min: Option<f64>,
     /// The greatest number.
     pub max: Option<f64>,
+    /// What text must match from its begin to its end.
+    pub regex: Option<Regex>,
+    /// The least number of characters.
+    pub min_length: Option<u64>,
+    /// The greatest number of characters.
+    pub max_length: Option<u64>,
+    /// Whether no value may stand twice.
+    pub unique: bool,
+    /// What happens to rows that break a rule, by rule; the empty name stands for all others.
+    pub severity: BTreeMap<String, Severity>,
+    /// The share of rows that may break a rule, by rule; the empty name stands for all others.
+    pub at_most: BTreeMap<String, f64>,
 }
 
-/// What a column holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ColumnKind {
-    /// Whole numbers.
-    Int,
-    /// Finite numbers.
-    Float,
-    /// Text.
-    Text,
-    /// Truth values.
-    Bool,
+/// A condition between the columns of a row.
+#[derive(Clone, Debug)]
+pub struct RowRule {
+    /// Its name.
+    pub name: String,
+    /// As written.
+    pub text: String,
+    /// What must not be false.
+    pub check: Expression,
+    /// What happens to rows that break it.
+    pub severity: Severity,
+    /// The share of rows that may break it.
+    pub at_most: Option<f64>,
 }
 
-/// One way in which a table breaks its schema.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Violation {
-    /// The column.
-    pub column: String,
-    /// The rule it breaks: `missing`, `unexpected`, `type`, `null`, `allowed`, `min`, `max`, `finite`.
-    pub rule: &'static str,
-    /// What is so.
-    pub message: String,
-    /// How many rows break it; of rules about a whole column, all.
-    pub rows: usize,
-    /// The first row that breaks it, counted from one without the header.
-    pub first_row: Option<usize>,
+/// A condition on the table as a whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableRule {
+    /// What is bounded.
+    pub measure: Measure,
+    /// The least.
+    pub min: Option<f64>,
+    /// The most.
+    pub max: Option<f64>,
+    /// What happens if it does not hold.
+    pub severity: Severity,
 }
 
-const KEYS: [&str; 5] = ["type", "nullable", "allowed", "min", "max"];
-const TYPES: [(&str, ColumnKind); 4] =
-    [("int", ColumnKind::Int), ("float", ColumnKind::Float), ("text", ColumnKind::Text), ("bool", ColumnKind::Bool)];
+/// What a condition on a table bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// The number of rows.
+    Rows,
+    /// The share of cells that are missing.
+    NullShare,
+    /// The share of rows that equal an earlier one.
+    Duplicates,
+    /// The age of the latest moment of a column, in hours.
+    Freshness(String),
+}
+
+impl Measure {
+    /// Returns the word for it in schema files.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Rows => "rows",
+            Self::NullShare => "null_share",
+            Self::Duplicates => "duplicates",
+            Self::Freshness(_) => "freshness",
+        }
+    }
+}
+
+/// What happens where a rule is broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// It is told.
+    Warn,
+    /// The row is set aside.
+    Quarantine,
+    /// The table is refused.
+    Fail,
+}
+
+/// Words for severities.
+pub const SEVERITIES: [(&str, Severity); 3] =
+    [("warn", Severity::Warn), ("quarantine", Severity::Quarantine), ("fail", Severity::Fail)];
+/// Words for column types.
+pub const TYPES: [(&str, ColumnType); 5] = [
+    ("int", ColumnType::Int),
+    ("float", ColumnType::Float),
+    ("text", ColumnType::Text),
+    ("bool", ColumnType::Bool),
+    ("time", ColumnType::Time),
+];
+/// The rules of a column, as reports and `severity` name them.
+pub const RULES: [&str; 11] =
+    ["type", "null", "nan", "infinite", "allowed", "min", "max", "regex", "min_length", "max_length", "unique"];
+
+const ROOT: [&str; 5] = ["columns", "other_columns", "rows", "table", "quarantine_at_most"];
+const KEYS: [&str; 14] = [
+    "type",
+    "coerce",
+    "nullable",
+    "nan",
+    "infinite",
+    "allowed",
+    "min",
+    "max",
+    "regex",
+    "min_length",
+    "max_length",
+    "unique",
+    "severity",
+    "at_most",
+];
+const ROW_KEYS: [&str; 4] = ["name", "check", "severity", "at_most"];
+const TABLE_KEYS: [&str; 4] = ["rows", "null_share", "duplicates", "freshness"];
+
+/// The share of rows that may be set aside where the file does not say it.
+const SET_ASIDE: f64 = 0.1;
 
 /// Reads a schema file.
 ///
@@ -78,42 +177,46 @@ pub fn parse(name: &str, bytes: Vec<u8>) -> Result<Schema, Report> {
     if reader.problems.is_empty() { Ok(schema) } else { Err(Report::new(source, reader.problems)) }
 }
 
-struct Reader {
-    problems: Vec<Problem>,
-}
-
 impl Reader {
-    fn wrong(&mut self, node: &Node, needed: &str) {
-        let message = format!("{} stands where {needed} is needed", node.value.type_name());
-        self.problems.push(Problem::new("schema::wrong_type", message).at(node.span, format!("not {needed}")));
-    }
-
-    fn unknown(&mut self, key: &Spanned<String>, known: &[&'static str]) {
-        let problem = Problem::new("schema::unknown_key", format!("there is no key `{}` here", key.value));
-        self.problems.push(problem.at(key.span, "unknown").help(suggest(&key.value, known.iter().copied())));
-    }
-
     fn schema(&mut self, root: &Node) -> Schema {
-        let mut schema = Schema { columns: Vec::new(), others: false };
-        let Value::Map(entries) = &root.value else {
-            self.wrong(root, "a map with `columns`");
-            return schema;
+        let mut schema = Schema {
+            columns: Vec::new(),
+            others: false,
+            rows: Vec::new(),
+            table: Vec::new(),
+            quarantine_at_most: SET_ASIDE,
         };
-        for (key, node) in entries {
-            match (key.value.as_str(), &node.value) {
-                ("columns", Value::Map(columns)) => {
+        for (key, node) in self.map(root, "a map with `columns`") {
+            match key.value.as_str() {
+                "columns" => {
+                    let columns = self.map(node, "a map from column names to rules");
                     schema.columns = columns.iter().filter_map(|(name, node)| self.column(name, node)).collect();
                 }
-                ("other_columns", Value::Text(text)) if text == "allow" => schema.others = true,
-                ("other_columns", Value::Text(text)) if text == "refuse" => schema.others = false,
-                ("columns", _) => self.wrong(node, "a map from column names to rules"),
-                ("other_columns", _) => self.wrong(node, "`allow` or `refuse`"),
-                _ => self.unknown(key, &["columns", "other_columns"]),
+                "other_columns" => match node.as_text() {
+                    Some("allow") => schema.others = true,
+                    Some("refuse") => schema.others = false,
+                    _ => self.wrong(node, "`allow` or `refuse`"),
+                },
+                "rows" => match &node.value {
+                    Value::List(items) => schema.rows = items.iter().filter_map(|item| self.row(item)).collect(),
+                    _ => self.wrong(node, "a list of conditions"),
+                },
+                "table" => {
+                    let rules = self.map(node, "a map with `rows`, `null_share`, `duplicates` or `freshness`");
+                    schema.table = rules.iter().filter_map(|(name, node)| self.table(name, node)).collect();
+                }
+                "quarantine_at_most" => schema.quarantine_at_most = self.share(node).unwrap_or(SET_ASIDE),
+                _ => self.unknown(key, &ROOT),
             }
         }
-        if root.get("columns").is_none() {
-            let problem = Problem::new("schema::missing_key", "the key `columns` is missing");
-            self.problems.push(problem.at(root.span, "needs `columns`"));
+        if root.get("columns").is_none() && matches!(root.value, Value::Map(_)) {
+            self.problem("schema::missing_key", "the key `columns` is missing", root.span, "needs `columns`");
+        }
+        let mut names: Vec<&str> = schema.rows.iter().map(|rule| rule.name.as_str()).collect();
+        names.sort_unstable();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            let message = format!("two conditions are called `{}`", pair[0]);
+            self.problem("schema::repeated_name", message, root.span, "in `rows`");
         }
         schema
     }
@@ -123,149 +226,150 @@ impl Reader {
             self.wrong(node, "a map with `type`");
             return None;
         };
-        let name_text = name.value.clone();
-        let (mut kind, mut rule) = (
-            None,
-            ColumnRule {
-                name: name_text,
-                kind: ColumnKind::Float,
-                nullable: false,
-                allowed: None,
-                min: None,
-                max: None,
-            },
-        );
+        let kind = match node.get("type") {
+            None => {
+                let message = format!("the column `{}` has no `type`", name.value);
+                self.problem("schema::missing_key", message, name.span, "needs `type`");
+                None
+            }
+            Some(node) => self.word(node, &TYPES, "column type", "schema::unknown_type"),
+        };
+        let mut rule = ColumnRule {
+            name: name.value.clone(),
+            kind: kind.unwrap_or(ColumnType::Text),
+            coerce: false,
+            nullable: false,
+            nan: false,
+            infinite: false,
+            allowed: None,
+            min: None,
+            max: None,
+            regex: None,
+            min_length: None,
+            max_length: None,
+            unique: false,
+            severity: BTreeMap::new(),
+            at_most: BTreeMap::new(),
+        };
         for (key, node) in entries {
-            match (key.value.as_str(), &node.value) {
-                ("type", Value::Text(text)) => match TYPES.iter().find(|(word, _)| word == text) {
-                    Some((_, found)) => kind = Some(*found),
-                    None => {
-                        let help = suggest(text, TYPES.iter().map(|(word, _)| *word));
-                        let problem = Problem::new("schema::unknown_type", format!("`{text}` is not a column type"));
-                        self.problems.push(problem.at(node.span, "unknown type").help(help));
-                        kind = Some(ColumnKind::Text);
-                    }
+            match key.value.as_str() {
+                "type" => {}
+                "coerce" => rule.coerce = self.flag(node),
+                "nullable" => rule.nullable = self.flag(node),
+                "nan" => rule.nan = self.flag(node),
+                "infinite" => rule.infinite = self.flag(node),
+                "unique" => rule.unique = self.flag(node),
+                "allowed" => match &node.value {
+                    Value::List(items) => rule.allowed = Some(items.iter().map(|item| self.cell(item)).collect()),
+                    _ => self.wrong(node, "a list of values"),
                 },
-                ("nullable", Value::Bool(flag)) => rule.nullable = *flag,
-                ("allowed", Value::List(items)) => {
-                    rule.allowed = Some(items.iter().map(|item| self.cell(item)).collect())
+                "min" => rule.min = self.bound(node, rule.kind),
+                "max" => rule.max = self.bound(node, rule.kind),
+                "regex" => rule.regex = self.regex(node),
+                "min_length" => rule.min_length = self.count(node),
+                "max_length" => rule.max_length = self.count(node),
+                "severity" => {
+                    let one = |reader: &mut Self, node: &Node| reader.severity(node);
+                    rule.severity = self.by_rule(node, one);
                 }
-                ("min", value) if number(value).is_some() => rule.min = number(value),
-                ("max", value) if number(value).is_some() => rule.max = number(value),
-                ("type", _) => self.wrong(node, "`int`, `float`, `text` or `bool`"),
-                ("nullable", _) => self.wrong(node, "`true` or `false`"),
-                ("allowed", _) => self.wrong(node, "a list of values"),
-                ("min" | "max", _) => self.wrong(node, "a number"),
+                "at_most" => rule.at_most = self.by_rule(node, Self::share),
                 _ => self.unknown(key, &KEYS),
             }
         }
-        if kind.is_none() {
-            let problem = Problem::new("schema::missing_key", format!("the column `{}` has no `type`", name.value));
-            self.problems.push(problem.at(name.span, "needs `type`"));
+        if let (Some(min), Some(max)) = (rule.min, rule.max)
+            && min > max
+        {
+            self.problem("schema::empty_range", "`min` is above `max`: nothing can stand here", node.span, "here");
         }
-        rule.kind = kind?;
-        Some(rule)
+        let of_type = rule.severity.get("type").or(rule.severity.get(""));
+        if rule.coerce && of_type == Some(&Severity::Warn) {
+            let message = "`coerce` would lose cells that do not read as the type while their rows go on: the severity of `type` \
+                           must be `quarantine` or `fail`";
+            self.problem("schema::loses_cells", message, name.span, "this column");
+        }
+        kind.map(|_| rule)
     }
 
-    fn cell(&mut self, node: &Node) -> String {
-        match &node.value {
-            Value::Text(text) => text.clone(),
-            Value::Int(number) => number.to_string(),
-            Value::Float(number) => number.to_string(),
-            Value::Bool(flag) => flag.to_string(),
-            _ => {
-                self.wrong(node, "a number, text or truth value");
+    fn row(&mut self, node: &Node) -> Option<RowRule> {
+        let entries = self.map(node, "a map with `check`");
+        entries
+            .iter()
+            .filter(|(key, _)| !ROW_KEYS.contains(&key.value.as_str()))
+            .for_each(|(key, _)| self.unknown(key, &ROW_KEYS));
+        let severity = node.get("severity").and_then(|node| self.severity(node)).unwrap_or(Severity::Quarantine);
+        let at_most = node.get("at_most").and_then(|node| self.share(node));
+        let Some(check) = node.get("check") else {
+            if !entries.is_empty() {
+                self.problem("schema::missing_key", "the key `check` is missing", node.span, "needs `check`");
+            }
+            return None;
+        };
+        let Some(text) = check.as_text() else {
+            self.wrong(check, "a condition as text");
+            return None;
+        };
+        let name = match node.get("name") {
+            None => text.to_owned(),
+            Some(node) => node.as_text().map(str::to_owned).unwrap_or_else(|| {
+                self.wrong(node, "text");
                 String::new()
+            }),
+        };
+        match expression::parse(text) {
+            Ok(parsed) => Some(RowRule { name, text: text.to_owned(), check: parsed, severity, at_most }),
+            Err((at, why)) => {
+                let message = format!("this is not a condition: {why}, at character {} of `{text}`", at + 1);
+                self.problem("schema::expression", message, check.span, "not a condition");
+                None
             }
         }
     }
-}
 
-fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Int(number) => Some(*number as f64),
-        Value::Float(number) => Some(*number),
-        _ => None,
+    fn table(&mut self, name: &Spanned<String>, node: &Node) -> Option<TableRule> {
+        let (mut min, mut max, mut column, mut severity) = (None, None, None, Severity::Fail);
+        let is_share = matches!(name.value.as_str(), "null_share" | "duplicates");
+        let known: &[&'static str] = match name.value.as_str() {
+            "rows" => &["min", "max", "severity"],
+            "null_share" | "duplicates" => &["max", "severity"],
+            "freshness" => &["column", "max_hours", "severity"],
+            _ => {
+                self.unknown(name, &TABLE_KEYS);
+                return None;
+            }
+        };
+        for (key, node) in self.map(node, "a map") {
+            match key.value.as_str() {
+                word if !known.contains(&word) => self.unknown(key, known),
+                "max" if is_share => max = self.share(node),
+                "min" => min = self.number(node),
+                "max" | "max_hours" => max = self.number(node),
+                "severity" => severity = self.severity(node).unwrap_or(severity),
+                _ => match node.as_text() {
+                    Some(text) => column = Some(text.to_owned()),
+                    None => self.wrong(node, "the name of a column"),
+                },
+            }
+        }
+        let measure = match name.value.as_str() {
+            "rows" => Measure::Rows,
+            "null_share" => Measure::NullShare,
+            "duplicates" => Measure::Duplicates,
+            _ => match column {
+                Some(column) => Measure::Freshness(column),
+                None => {
+                    self.problem("schema::missing_key", "`freshness` needs a `column`", name.span, "needs `column`");
+                    return None;
+                }
+            },
+        };
+        if min.is_none() && max.is_none() {
+            let message = format!("`{}` bounds nothing: it needs `{}`", name.value, known[known.len() - 2]);
+            self.problem("schema::missing_key", message, name.span, "bounds nothing");
+        }
+        if severity == Severity::Quarantine {
+            let message = "a condition on the whole table has no rows to set aside: use `warn` or `fail`";
+            self.problem("schema::no_rows", message, node.span, "no rows to set aside");
+        }
+        Some(TableRule { measure, min, max, severity })
     }
-}
-
-/// Checks a table; returns every rule it breaks, in the order of the schema.
-///
-/// # Errors
-/// A column cannot be read.
-pub fn violations(schema: &Schema, table: &Table) -> Result<Vec<Violation>, TableError> {
-    let mut found = Vec::new();
-    for rule in &schema.columns {
-        if table.has(&rule.name) {
-            column(rule, table, &mut found)?;
-        } else {
-            let names = table.names();
-            let help = suggest(&rule.name, names.iter().map(String::as_str)).unwrap_or_default();
-            found.push(whole(&rule.name, "missing", format!("the column is missing: {help}"), table));
-        }
-    }
-    for name in table.names() {
-        if !schema.others && !schema.columns.iter().any(|rule| rule.name == name) {
-            found.push(whole(&name, "unexpected", "the schema does not know this column".to_owned(), table));
-        }
-    }
-    Ok(found)
-}
-
-fn whole(column: &str, rule: &'static str, message: String, table: &Table) -> Violation {
-    Violation { column: column.to_owned(), rule, message, rows: table.height(), first_row: None }
-}
-
-fn column(rule: &ColumnRule, table: &Table, found: &mut Vec<Violation>) -> Result<(), TableError> {
-    let kind = table.column_type(&rule.name)?;
-    let texts = table.texts(&rule.name)?;
-    let mut check = |name: &'static str, why: &str, breaks: &dyn Fn(usize) -> bool| {
-        let rows: Vec<usize> = (0..table.height()).filter(|row| breaks(*row)).collect();
-        if let Some(&first) = rows.first() {
-            let cell = texts[first].as_deref().unwrap_or("nothing");
-            let message = format!("{why}: `{cell}` in row {}", first + 1);
-            let (column, rows) = (rule.name.clone(), rows.len());
-            found.push(Violation { column, rule: name, message, rows, first_row: Some(first + 1) });
-        }
-    };
-    if !rule.nullable {
-        check("null", "cells are missing", &|row| texts[row].is_none());
-    }
-    if kind == ColumnType::Empty {
-        return Ok(());
-    }
-    let numeric = matches!(kind, ColumnType::Int | ColumnType::Float | ColumnType::Bool);
-    match rule.kind {
-        ColumnKind::Int | ColumnKind::Float if !numeric => {
-            check("type", "text where a number is needed", &|row| texts[row].is_some());
-            return Ok(());
-        }
-        ColumnKind::Text if kind != ColumnType::Text => {
-            check("type", "not text", &|row| texts[row].is_some());
-            return Ok(());
-        }
-        ColumnKind::Bool if kind != ColumnType::Bool => {
-            check("type", "not a truth value", &|row| texts[row].is_some());
-            return Ok(());
-        }
-        _ => {}
-    }
-    if numeric {
-        let cells = table.numbers(&rule.name)?;
-        if rule.kind == ColumnKind::Int {
-            check("type", "not a whole number", &|row| cells[row].is_finite() && cells[row].fract() != 0.0);
-        }
-        check("finite", "not finite", &|row| cells[row].is_infinite());
-        if let Some(min) = rule.min {
-            check("min", &format!("below {min}"), &|row| cells[row] < min);
-        }
-        if let Some(max) = rule.max {
-            check("max", &format!("above {max}"), &|row| cells[row] > max);
-        }
-    }
-    if let Some(allowed) = &rule.allowed {
-        let why = format!("not one of {}", allowed.join(", "));
-        check("allowed", &why, &|row| texts[row].as_ref().is_some_and(|text| !allowed.contains(text)));
-    }
-    Ok(())
 }

@@ -1,19 +1,24 @@
-//! CSV, Parquet, NDJSON: bytes → table.
+//! Files of rows: their form, their compression, and reading them piece by piece.
 
-use std::io::Cursor;
-use std::num::NonZeroUsize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader, Cursor, Read};
 
-use polars::prelude::{
-    Column, CsvParseOptions, CsvReadOptions, DataType, JsonFormat, JsonReader, NullValues, SerReader, StringChunked,
-};
+use polars::prelude::{Column, DataType, ParquetReader, SerReader, StringChunked};
 
 use crate::frame::codec;
-use crate::frame::table::{Table, TableError, error};
+use crate::frame::table::{ColumnType, Table, TableError, error, unify};
+use crate::source::chunks::{Chunks, Records};
+use crate::source::csv::{self, Csv};
+use crate::source::ndjson;
+use crate::source::piece::{Malformed, Piece};
+
+/// Rows of Parquet that are read at once.
+const ROWS: usize = 1 << 16;
 
 /// The form of a file of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileFormat {
-    /// Comma-separated, with a header line.
+    /// Separated values, with a header line.
     Csv,
     /// Parquet.
     Parquet,
@@ -42,102 +47,249 @@ impl FileFormat {
     }
 }
 
-/// Reads a table; cells that equal one of `na` are missing, and a column of which only numbers are left then is
-/// numeric.
-///
-/// # Errors
-/// The bytes are not of this form; there is no row or no column.
-pub fn read(bytes: Vec<u8>, format: FileFormat, na: &[String]) -> Result<Table, TableError> {
-    if bytes.iter().all(u8::is_ascii_whitespace) {
-        return Err(TableError("the file is empty".to_owned()));
-    }
-    refuse_odd(&bytes, format)?;
-    let table = match format {
-        FileFormat::Csv => read_csv(bytes, na),
-        FileFormat::Parquet => codec::decode(bytes).and_then(|table| blank(&table, na)),
-        FileFormat::Ndjson => read_ndjson(bytes).and_then(|table| blank(&table, na)),
-    }
-    .map_err(|TableError(why)| TableError(format!("it cannot be read as {}: {why}", format.as_str())))?;
-    match table.height() {
-        0 => Err(TableError("the file has a header and no rows".to_owned())),
-        _ => Ok(table),
+/// How files are read.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Their form; if it is not given, the first bytes tell it.
+    pub format: Option<FileFormat>,
+    /// What separates fields of CSV.
+    pub separator: u8,
+    /// Cells that mean a missing value.
+    pub na: Vec<String>,
+    /// Columns that get this type, whatever their cells look like.
+    pub types: BTreeMap<String, ColumnType>,
+}
+
+impl Options {
+    /// Commas, the form told by the first bytes, types told by the cells.
+    pub fn plain(na: &[String]) -> Self {
+        Self { format: None, separator: b',', na: na.to_vec(), types: BTreeMap::new() }
     }
 }
 
-fn read_csv(bytes: Vec<u8>, na: &[String]) -> Result<Table, TableError> {
-    let nulls = NullValues::AllColumns(na.iter().map(|value| value.as_str().into()).collect());
-    let parse = CsvParseOptions::default().with_null_values(Some(nulls));
-    let options = CsvReadOptions::default().with_infer_schema_length(None).with_parse_options(parse);
-    let reader = options.into_reader_with_file_handle(Cursor::new(&bytes));
-    match reader.finish() {
-        Ok(frame) => Ok(Table { frame }),
-        // The library's words name switches of its own; what is wrong is told in ours where it can be found.
-        Err(library) => Err(odd_record(&bytes).map_or_else(|| error(library), TableError)),
+/// A file that is being read.
+pub struct Opened {
+    form: Form,
+    rows: Rows,
+}
+
+/// What is needed to read a piece.
+#[derive(Clone, Debug)]
+enum Form {
+    Csv(Csv),
+    Ndjson { na: Vec<String>, types: BTreeMap<String, ColumnType> },
+    Parquet { na: Vec<String>, types: BTreeMap<String, ColumnType> },
+}
+
+enum Rows {
+    Text(Chunks<Box<dyn Read + Send>>),
+    Parquet { bytes: Vec<u8>, at: usize, rows: usize },
+}
+
+/// A piece that is not read yet.
+pub struct Raw {
+    /// Its first line, counted from one; of Parquet, its first row.
+    pub at: u64,
+    /// Its bytes; of Parquet, a Parquet file of its rows.
+    pub bytes: Vec<u8>,
+}
+
+fn wrong(format: FileFormat) -> impl Fn(std::io::Error) -> TableError {
+    move |error| TableError(format!("it cannot be read as {}: {error}", format.as_str()))
+}
+
+/// Unpacks a stream if its first bytes say that it is packed: gzip or Zstandard.
+fn unpack(input: Box<dyn Read + Send>) -> Result<Box<dyn Read + Send>, TableError> {
+    let mut input = BufReader::with_capacity(1 << 17, input);
+    let start = input.fill_buf().map_err(|error| TableError(error.to_string()))?;
+    Ok(match start {
+        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            Box::new(zstd::stream::read::Decoder::with_buffer(input).map_err(|error| TableError(error.to_string()))?)
+        }
+        _ => Box::new(input),
+    })
+}
+
+/// Begins to read a file.
+///
+/// # Errors
+/// It is empty, of another form, or its header cannot be read.
+pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, TableError> {
+    let mut input = BufReader::with_capacity(1 << 17, unpack(input)?);
+    let start = input.fill_buf().map_err(|error| TableError(format!("it cannot be unpacked: {error}")))?;
+    let format = options.format.unwrap_or_else(|| FileFormat::detect(start));
+    refuse_odd(start, format)?;
+    let Options { separator, na, types, .. } = options.clone();
+    match format {
+        FileFormat::Parquet => {
+            let mut bytes = Vec::new();
+            input.read_to_end(&mut bytes).map_err(wrong(format))?;
+            let rows = ParquetReader::new(Cursor::new(&bytes)).num_rows().map_err(unreadable)?;
+            Ok(Opened { form: Form::Parquet { na, types }, rows: Rows::Parquet { bytes, at: 0, rows } })
+        }
+        FileFormat::Ndjson => {
+            let chunks = Chunks::new(Box::new(input) as Box<dyn Read + Send>, Records::Lines);
+            Ok(Opened { form: Form::Ndjson { na, types }, rows: Rows::Text(chunks) })
+        }
+        FileFormat::Csv => {
+            let mut chunks = Chunks::new(Box::new(input) as Box<dyn Read + Send>, Records::Csv(separator));
+            let first = chunks.record().map_err(wrong(format))?;
+            let first = first.ok_or_else(|| TableError("the file is empty".to_owned()))?;
+            let names = csv::header(&first.bytes, separator)?;
+            refuse_separator(&names, &first.bytes, separator)?;
+            if names.iter().all(|name| name.starts_with("column_")) && first.bytes.trim_ascii().is_empty() {
+                return Err(TableError("the file is empty, or its first line is".to_owned()));
+            }
+            Ok(Opened { form: Form::Csv(Csv { separator, names, na, types }), rows: Rows::Text(chunks) })
+        }
+    }
+}
+
+fn unreadable(library: polars::prelude::PolarsError) -> TableError {
+    let TableError(why) = error(library);
+    TableError(format!("it cannot be read as Parquet: {why}"))
+}
+
+impl Opened {
+    /// Returns all besides its bytes that decides what a piece is read as.
+    pub fn settings(&self) -> String {
+        match &self.form {
+            Form::Csv(Csv { separator, names, na, types }) => format!("csv {separator} {names:?} {na:?} {types:?}"),
+            Form::Ndjson { na, types } => format!("ndjson {na:?} {types:?}"),
+            Form::Parquet { na, types } => format!("parquet {na:?} {types:?}"),
+        }
+    }
+
+    /// Returns the next piece; `None` at the end.
+    ///
+    /// # Errors
+    /// The stream failed; a record does not end.
+    pub fn piece(&mut self) -> Result<Option<Raw>, TableError> {
+        match &mut self.rows {
+            Rows::Text(chunks) => {
+                let chunk = chunks.chunk().map_err(|error| TableError(format!("it cannot be read: {error}")))?;
+                Ok(chunk.map(|chunk| Raw { at: chunk.line, bytes: chunk.bytes }))
+            }
+            Rows::Parquet { bytes, at, rows } => {
+                if *at >= *rows {
+                    return Ok(None);
+                }
+                let slice = ParquetReader::new(Cursor::new(&*bytes)).with_slice(Some((*at, ROWS.min(*rows - *at))));
+                let table = slice.finish().map(|frame| Table { frame }).map_err(unreadable)?;
+                let first = *at as u64 + 1;
+                *at += ROWS;
+                Ok(Some(Raw { at: first, bytes: codec::encode(&table.canonical()?)? }))
+            }
+        }
+    }
+
+    /// Returns the form of the file.
+    pub fn format(&self) -> FileFormat {
+        match self.form {
+            Form::Csv(_) => FileFormat::Csv,
+            Form::Ndjson { .. } => FileFormat::Ndjson,
+            Form::Parquet { .. } => FileFormat::Parquet,
+        }
+    }
+
+    /// Returns what reads the bytes of a piece of this file; columns that are named here are read as text. Lines are
+    /// counted from the piece's first.
+    pub fn with_text(&self, columns: &BTreeSet<String>) -> impl Fn(&[u8]) -> Result<Piece, TableError> + Sync + use<> {
+        let mut form = self.form.clone();
+        let (Form::Csv(Csv { types, .. }) | Form::Ndjson { types, .. } | Form::Parquet { types, .. }) = &mut form;
+        for column in columns {
+            types.insert(column.clone(), ColumnType::Text);
+        }
+        move |bytes| form.read(bytes)
+    }
+}
+
+impl Form {
+    fn read(&self, bytes: &[u8]) -> Result<Piece, TableError> {
+        match self {
+            Self::Csv(csv) => csv::read(bytes, csv),
+            Self::Ndjson { na, types } => ndjson::read(bytes, na, types),
+            Self::Parquet { na, types } => {
+                let table = blank(&codec::decode(bytes.to_vec())?, na)?;
+                let asked = |(name, kind): (String, ColumnType)| (types.get(&name).copied().unwrap_or(kind), name);
+                let columns: Vec<_> =
+                    table.columns()?.into_iter().map(asked).map(|(kind, name)| (name, kind)).collect();
+                Ok(Piece { table: Some(table.shaped(&columns)?), malformed: None, conflicts: Vec::new() })
+            }
+        }
+    }
+}
+
+/// Returns the columns of pieces that were read as numbers, truth values or times where others hold text: text that was
+/// read as a number is not the text any more, so these have to be read again.
+pub fn torn<'a>(pieces: impl Iterator<Item = &'a [(String, ColumnType)]> + Clone) -> BTreeSet<String> {
+    let whole = unify(pieces.clone().map(<[_]>::to_vec));
+    let text: BTreeSet<&str> =
+        whole.iter().filter(|(_, kind)| *kind == ColumnType::Text).map(|(name, _)| name.as_str()).collect();
+    let is_torn = |(name, kind): &&(String, ColumnType)| {
+        text.contains(name.as_str()) && !matches!(kind, ColumnType::Text | ColumnType::Empty)
+    };
+    pieces.flatten().filter(is_torn).map(|(name, _)| name.clone()).collect()
+}
+
+/// Reads a whole file that is in memory.
+///
+/// # Errors
+/// The bytes are not of this form; there is no row or no column.
+pub fn read(bytes: Vec<u8>, options: &Options) -> Result<Table, TableError> {
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(TableError("the file is empty".to_owned()));
+    }
+    let mut text = BTreeSet::new();
+    loop {
+        let mut opened = open(Box::new(Cursor::new(bytes.clone())), options)?;
+        let reader = opened.with_text(&text);
+        let (mut tables, mut malformed) = (Vec::new(), None);
+        while let Some(raw) = opened.piece()? {
+            let piece = reader(&raw.bytes)?;
+            tables.extend(piece.table);
+            if let Some(other) = piece.malformed {
+                Malformed::add(&mut malformed, Malformed { line: other.line + raw.at - 1, ..other });
+            }
+        }
+        if let Some(malformed) = malformed {
+            return Err(TableError(malformed.tell()));
+        }
+        let columns = tables.iter().map(Table::columns).collect::<Result<Vec<_>, _>>()?;
+        let torn = torn(columns.iter().map(Vec::as_slice));
+        if torn.is_empty() {
+            return match tables.iter().map(Table::height).sum::<usize>() {
+                0 => Err(TableError("the file has a header and no rows".to_owned())),
+                _ => Table::stacked(&tables),
+            };
+        }
+        text.extend(torn);
     }
 }
 
 /// Refuses what is not the text it should be, in words that say what it is.
-fn refuse_odd(bytes: &[u8], format: FileFormat) -> Result<(), TableError> {
+fn refuse_odd(start: &[u8], format: FileFormat) -> Result<(), TableError> {
     let refuse = |what: &str| Err(TableError(what.to_owned()));
-    match bytes {
-        [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] => refuse("the file is compressed: unpack it first"),
+    match start {
+        [] => refuse("the file is empty"),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => refuse("the file is UTF-16: save it as UTF-8"),
+        [b'P', b'K', 3, 4, ..] => refuse("the file is a ZIP archive: unpack it first"),
         _ if format == FileFormat::Parquet => Ok(()),
         [b'[', ..] => refuse("the file is one JSON list: write one object a line instead (NDJSON)"),
-        _ => match std::str::from_utf8(bytes) {
-            Ok(text) if format == FileFormat::Csv => refuse_separator(text.lines().next().unwrap_or_default()),
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-                Err(TableError(format!("line {line} is not UTF-8: save the file as UTF-8")))
-            }
-        },
-    }
-}
-
-fn refuse_separator(header: &str) -> Result<(), TableError> {
-    let other = [';', '\t', '|'].into_iter().find(|separator| header.contains(*separator));
-    match other {
-        Some(separator) if !header.contains(',') => Err(TableError(format!(
-            "the columns seem to be separated by {separator:?}: only commas are read; convert the file first"
-        ))),
         _ => Ok(()),
     }
 }
 
-/// Finds the first record with more fields than the header, and says where it is and how many there are.
-fn odd_record(bytes: &[u8]) -> Option<String> {
-    let (mut line, mut start, mut fields, mut quoted) = (1, 1, 1, false);
-    let mut counts: Vec<(usize, usize)> = Vec::new();
-    for byte in bytes {
-        match byte {
-            b'"' => quoted = !quoted,
-            b',' if !quoted => fields += 1,
-            b'\n' => {
-                line += 1;
-                if !quoted {
-                    counts.push((start, fields));
-                    (start, fields) = (line, 1);
-                }
-            }
-            _ => {}
-        }
+fn refuse_separator(names: &[String], header: &[u8], separator: u8) -> Result<(), TableError> {
+    let other = [';', '\t', '|', ','].into_iter().find(|other| header.contains(&(*other as u8)));
+    match other {
+        Some(other) if names.len() == 1 && other as u8 != separator => Err(TableError(format!(
+            "the columns seem to be separated by {other:?} and not by {:?}: set `separator`",
+            separator as char
+        ))),
+        _ => Ok(()),
     }
-    if quoted {
-        return Some(format!("a quote that opens in the record of line {start} is never closed"));
-    }
-    counts.push((start, fields));
-    let (_, columns) = *counts.first()?;
-    let long: Vec<&(usize, usize)> = counts.iter().filter(|(_, fields)| *fields > columns).collect();
-    let (at, fields) = **long.first()?;
-    Some(format!("line {at} has {fields} fields, the header {columns}; so have {} lines in all", long.len()))
-}
-
-fn read_ndjson(bytes: Vec<u8>) -> Result<Table, TableError> {
-    let every_row = NonZeroUsize::new(usize::MAX);
-    let reader =
-        JsonReader::new(Cursor::new(bytes)).with_json_format(JsonFormat::JsonLines).infer_schema_len(every_row);
-    reader.finish().map(|frame| Table { frame }).map_err(error)
 }
 
 /// Makes cells missing that equal one of `na`, as the CSV reader does by itself.
@@ -155,10 +307,7 @@ fn blank_text(column: &Column, na: &[String]) -> Result<Column, TableError> {
     let keep = |cell: Option<&str>| cell.filter(|text| !na.iter().any(|value| value == text)).map(str::to_owned);
     let mut blanked: StringChunked = cells.iter().map(keep).collect();
     blanked.rename(column.name().clone());
-    let numeric = blanked.iter().flatten().all(|text| text.trim().parse::<f64>().is_ok());
-    let changed = blanked.null_count() > column.null_count();
-    let column = Column::from(polars::prelude::IntoSeries::into_series(blanked));
-    if numeric && changed { column.cast(&DataType::Float64).map_err(error) } else { Ok(column) }
+    Ok(Column::from(polars::prelude::IntoSeries::into_series(blanked)))
 }
 
 #[cfg(test)]
@@ -166,18 +315,65 @@ mod tests {
     use super::*;
 
     fn refused(bytes: &[u8]) -> String {
-        read(bytes.to_vec(), FileFormat::detect(bytes), &[String::new()]).unwrap_err().0
+        read(bytes.to_vec(), &Options::plain(&[String::new()])).unwrap_err().0
+    }
+
+    fn table(bytes: &[u8]) -> Table {
+        read(bytes.to_vec(), &Options::plain(&[String::new()])).unwrap()
     }
 
     #[test]
     fn malformed_files_are_told_with_their_lines() {
-        let ragged = refused(b"a,b\n1,2\n\"x\ny\",3\n4,5,6\n7,8,9\n");
-        assert!(ragged.contains("line 5 has 3 fields, the header 2; so have 2 lines in all"), "{ragged}");
+        assert_eq!(
+            refused(b"a,b\n1,2\n\"x\ny\",3\n4,5,6\n7\n"),
+            "line 5, column 3: the record has 3 fields, the header 2; 2 records are malformed in all"
+        );
+        assert_eq!(
+            refused(b"a,b\n1,2\n3,\"x\n4,5\n"),
+            "line 3, column 1: a quote that opens in this record is never closed"
+        );
         assert!(refused(b"a;b\n1;2\n").contains("separated by ';'"));
-        assert!(refused(b"a,b\n1,\xe4\n").contains("line 2 is not UTF-8"));
-        assert!(refused(b"\x1f\x8b\x08").contains("compressed"));
+        assert_eq!(refused(b"a,b\n1,\xe4\n"), "line 2, column 2: a cell of `b` is not UTF-8: save the file as UTF-8");
         assert!(refused(b"[{\"a\": 1}]").contains("one object a line"));
+        assert_eq!(
+            refused(b"{\"a\": 1}\n{\"a\": }\n3\n"),
+            "line 2, column 7: this is not JSON: expected value; 2 records are malformed in all"
+        );
         assert!(refused(b" \n").contains("empty"));
         assert!(refused(b"a,b\n").contains("no rows"));
+        assert!(refused(b"PAR1nonsense").contains("Parquet"));
+    }
+
+    #[test]
+    fn cells_decide_the_type_and_names_are_unique() {
+        let table = table(b"\xef\xbb\xbfa,a,,\"d\"\"q\"\n1,1,true,x\n2,-inf,,\"y,\n\"\n,NaN,false,z\n");
+        let columns: Vec<String> =
+            table.columns().unwrap().iter().map(|(name, kind)| format!("{name}: {}", kind.as_str())).collect();
+        assert_eq!(columns, ["a: int", "a_2: float", "column_3: bool", "d\"q: text"]);
+        assert_eq!(table.texts("d\"q").unwrap()[1].as_deref(), Some("y,\n"));
+    }
+
+    #[test]
+    fn packed_files_are_unpacked() {
+        let plain = b"a,b\n1,x\n2,y\n";
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        std::io::Write::write_all(&mut gz, plain).unwrap();
+        let zst = zstd::stream::encode_all(&plain[..], 3).unwrap();
+        for packed in [gz.finish().unwrap(), zst] {
+            assert_eq!(table(&packed).columns().unwrap(), table(plain).columns().unwrap());
+        }
+        assert!(refused(&[0x1f, 0x8b, 8, 0, 1]).contains("unpacked"));
+    }
+
+    #[test]
+    fn a_column_that_turns_out_to_be_text_is_read_again_as_text() {
+        let mut text = String::from("a,b\n");
+        for i in 0..400_000 {
+            text.push_str(&format!("{:03},{i}\n", i % 50));
+        }
+        text.push_str("x7,0\n");
+        let table = table(text.as_bytes());
+        let cells = table.texts("a").unwrap();
+        assert_eq!((cells[7].as_deref(), cells[400_000].as_deref()), (Some("007"), Some("x7")));
     }
 }

@@ -1,4 +1,10 @@
 //! Where rows come from.
 
+pub mod chunks;
+pub mod csv;
+pub mod documents;
 pub mod files;
+pub mod mongodb;
+pub mod ndjson;
+pub mod piece;
 pub mod synthetic;

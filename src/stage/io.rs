@@ -2,13 +2,14 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::stage::error::StageError;
-use crate::stage::memo::{Body, Memo, Part};
+use crate::stage::memo::{Kept, Memo, OneBody, Part};
 
 /// Where the bytes of an input are. The engine brings them; what comes out has been checked against the digest.
 pub trait Content: Send + Sync {
@@ -17,6 +18,15 @@ pub trait Content: Send + Sync {
     /// # Errors
     /// `Lost` or `Storage` if they cannot be had.
     fn bytes(&self) -> Result<Vec<u8>, StageError>;
+
+    /// Returns the bytes one after the other, for what is too large to be held at once. Of a file from outside they are
+    /// checked when the stage is through, not before.
+    ///
+    /// # Errors
+    /// As `bytes`.
+    fn open(&self) -> Result<Box<dyn Read + Send>, StageError> {
+        Ok(Box::new(Cursor::new(self.bytes()?)))
+    }
 
     /// Writes the bytes to a new file that may be read and run, and not written.
     ///
@@ -27,8 +37,17 @@ pub trait Content: Send + Sync {
     }
 }
 
-/// Files by their path within an input; of an input that is one file, the path is empty.
-pub type Files = Vec<(String, Box<dyn Content>)>;
+/// A file of an input.
+pub struct Member {
+    /// Its path within the input; empty if it is the input.
+    pub name: String,
+    /// The digest of its bytes.
+    pub digest: Digest,
+    /// How many they are.
+    pub size: u64,
+    /// The bytes.
+    pub content: Box<dyn Content>,
+}
 
 /// One input: a file, or all files of a directory.
 pub struct Input {
@@ -37,7 +56,7 @@ pub struct Input {
     /// The digest of the bytes, or of the directory's manifest.
     pub digest: Digest,
     /// The files: one with an empty name, or those of a directory with their paths in it.
-    pub files: Files,
+    pub files: Vec<Member>,
     /// Whether it is a directory.
     pub directory: bool,
 }
@@ -49,7 +68,7 @@ impl Input {
     /// `Data` if it is a directory; what `Content::bytes` tells.
     pub fn bytes(&self) -> Result<Vec<u8>, StageError> {
         match self.files.as_slice() {
-            [(_, content)] if !self.directory => content.bytes(),
+            [file] if !self.directory => file.content.bytes(),
             _ => Err(StageError::Data(format!("`{}` is a directory where one file is needed", self.label))),
         }
     }
@@ -91,6 +110,8 @@ pub enum Made {
     Bytes(Vec<u8>),
     /// A file or directory in the scratch folder.
     Path(PathBuf),
+    /// A directory of blobs that are in the store, by their path in it.
+    Listed(Vec<(String, Kept)>),
 }
 
 /// What a stage gives: artifacts by port, pointers to move, lines for people.
@@ -110,6 +131,11 @@ impl Outputs {
     /// Gives a file or directory in the scratch folder as an output.
     pub fn path(&mut self, port: &str, path: PathBuf) {
         self.made.insert(port.to_owned(), Made::Path(path));
+    }
+
+    /// Gives a directory of blobs that are kept already, by their path in it.
+    pub fn listed(&mut self, port: &str, files: Vec<(String, Kept)>) {
+        self.made.insert(port.to_owned(), Made::Listed(files));
     }
 
     /// Asks that the pointer behind an input port point at `to` from now on, with this action as evidence.
@@ -134,7 +160,11 @@ pub const MARK: &str = "NETSEC_RUN";
 /// Gives the mark of the run, and sees to it that what carries it ends with the run.
 pub type Mark<'a> = &'a (dyn Fn() -> Result<String, StageError> + Sync);
 
+/// Gives an output of the stage's latest record that differs from this action in nothing but what was seen outside.
+pub type Earlier<'a> = &'a (dyn Fn(&str) -> Option<Input> + Sync);
+
 /// What a stage may ask of its surroundings.
+#[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The pipeline's seed; only for kinds that declare `seeded`.
     pub seed: u64,
@@ -148,6 +178,12 @@ pub struct Context<'a> {
     pub mark: Mark<'a>,
     /// Carries out smaller actions of the stage's own.
     pub memo: &'a dyn Memo,
+    /// What `Outside::look` saw.
+    pub seen: Option<&'a str>,
+    /// What the stage made when it last saw something else.
+    pub earlier: Earlier<'a>,
+    /// Whether nothing made earlier is to be built on.
+    pub full: bool,
     /// The stage's turn among those that run at once; of interest only to kinds that declare `own_turn`.
     pub turn: &'a dyn Turn,
 }
@@ -166,8 +202,9 @@ impl Context<'_> {
     ///
     /// # Errors
     /// That of the first part that failed.
-    pub fn memo(&self, parts: &[Part], body: Body<'_>) -> Result<Vec<Vec<u8>>, StageError> {
-        self.memo.memo(parts, body)
+    pub fn memo(&self, parts: &[Part], body: OneBody<'_>) -> Result<Vec<Vec<u8>>, StageError> {
+        let kept = self.memo.keep(parts, &|at, context| Ok(vec![body(at, context)?]))?;
+        kept.iter().map(|part| self.memo.fetch(&part[0].digest)).collect()
     }
 
     /// Returns an error if the run is to stop.

@@ -1,5 +1,7 @@
 //! Kind (name, version, ports, parameters, constructor) and the Stage trait.
 
+use std::time::Duration;
+
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Inputs, Outputs};
 use crate::stage::param::{Fault, Param, Values};
@@ -12,6 +14,42 @@ pub trait Stage: Send + Sync {
     /// # Errors
     /// Why it could not; what was given up to then is kept for the user to look at.
     fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError>;
+
+    /// Returns what the stage depends on besides its inputs and parameters; nothing for most.
+    fn outside(&self) -> Option<&dyn Outside> {
+        None
+    }
+
+    /// Returns whether it needs the secrets among its parameters, set as they are.
+    fn needs_secrets(&self) -> bool {
+        true
+    }
+}
+
+/// Something outside that can change by itself, such as a collection of a database.
+pub trait Outside: Send + Sync {
+    /// Says in what state it is, in a text without secrets: an ingredient of the action. Asked before each decision, so it
+    /// has to be quick; two states that a stage tells apart must have different texts.
+    ///
+    /// # Errors
+    /// It cannot be seen: the stage fails with this.
+    fn look(&self) -> Result<String, StageError>;
+
+    /// Waits until it has changed and is calm again, or until `is_over`; returns whether it changed. Here by looking again and
+    /// again.
+    ///
+    /// # Errors
+    /// It cannot be seen.
+    fn wait(&self, is_over: &dyn Fn() -> bool) -> Result<bool, StageError> {
+        let before = self.look()?;
+        while !is_over() {
+            std::thread::sleep(Duration::from_secs(1));
+            if self.look()? != before {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 /// Makes a stage of checked parameters, or tells what is wrong between them.

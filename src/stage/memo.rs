@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::digest::Digest;
 use crate::stage::error::StageError;
 use crate::stage::io::Context;
 use crate::stage::param::Value;
@@ -18,15 +19,39 @@ pub struct Part {
     pub inputs: Vec<&'static str>,
 }
 
-/// Makes the bytes of a part, given its number.
-pub type Body<'a> = &'a (dyn Fn(usize, &Context<'_>) -> Result<Vec<u8>, StageError> + Sync);
+/// Bytes that are in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Their digest.
+    pub digest: Digest,
+    /// How many they are.
+    pub size: u64,
+}
+
+/// Makes the blobs of a part, given its number: as many for every part of one kind.
+pub type Body<'a> = &'a (dyn Fn(usize, &Context<'_>) -> Result<Vec<Vec<u8>>, StageError> + Sync);
+
+/// Makes the one blob of a part.
+pub type OneBody<'a> = &'a (dyn Fn(usize, &Context<'_>) -> Result<Vec<u8>, StageError> + Sync);
 
 /// Carries parts out for a stage: the engine's side.
 pub trait Memo: Sync {
-    /// Returns the bytes of every part, in order: of those that are recorded, what is kept; of the others, what `body`
-    /// makes, several at once as the run's limits allow. Each is recorded as soon as it is made.
+    /// Returns what is kept of every part, in order: of those that are recorded, what was kept then; of the others, what
+    /// `body` makes, several at once as the run's limits allow. Each is recorded as soon as it is made.
     ///
     /// # Errors
     /// That of the first part that failed; no more are begun then.
-    fn memo(&self, parts: &[Part], body: Body<'_>) -> Result<Vec<Vec<u8>>, StageError>;
+    fn keep(&self, parts: &[Part], body: Body<'_>) -> Result<Vec<Vec<Kept>>, StageError>;
+
+    /// Keeps bytes that belong to no part, for an output that lists them.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn put(&self, bytes: &[u8]) -> Result<Kept, StageError>;
+
+    /// Returns bytes that are kept.
+    ///
+    /// # Errors
+    /// `Lost` or `Storage`.
+    fn fetch(&self, digest: &Digest) -> Result<Vec<u8>, StageError>;
 }

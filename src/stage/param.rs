@@ -268,7 +268,11 @@ fn default(param: &Param, text: &str) -> Value {
     param.kind.check(&node, &|_| None, &mut Vec::new()).expect("a declared default passes its own check")
 }
 
-fn resolve(text: &str, env: Env<'_>) -> Result<Secret, String> {
+/// Puts environment variables into a text.
+///
+/// # Errors
+/// The name of one that is not set.
+pub fn resolve(text: &str, env: Env<'_>) -> Result<Secret, String> {
     let (mut whole, mut parts) = (String::new(), Vec::new());
     let mut rest = text;
     while let Some(at) = rest.find("${env.") {
@@ -290,9 +294,11 @@ impl Value {
         match self {
             Self::Secret(_) | Self::Wrong => None,
             Self::List(items) => items.iter().map(Self::public).collect::<Option<_>>().map(Self::List),
+            // A map of secrets is one; of others the secrets are left out.
             Self::Map(Values(map)) => {
-                let pairs = map.iter().map(|(name, value)| Some((name.clone(), value.public()?)));
-                pairs.collect::<Option<_>>().map(|map| Self::Map(Values(map)))
+                let public: BTreeMap<String, Value> =
+                    map.iter().filter_map(|(name, value)| Some((name.clone(), value.public()?))).collect();
+                (!public.is_empty() || map.is_empty()).then_some(Self::Map(Values(public)))
             }
             other => Some(other.clone()),
         }

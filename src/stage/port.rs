@@ -3,10 +3,12 @@
 /// What the bytes behind a port are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// A table (Parquet).
+    /// A table: a dataset of parts, or one Parquet file.
     Table,
     /// A matrix (`.npy`, little-endian f64, rows first).
     Array,
+    /// What a table looks like (MessagePack, versioned).
+    Profile,
     /// A fitted preprocessor (MessagePack, versioned).
     Preprocessor,
     /// A model with its preprocessor (MessagePack, versioned).
@@ -25,6 +27,7 @@ impl Format {
         match self {
             Self::Table => "table",
             Self::Array => "array",
+            Self::Profile => "profile",
             Self::Preprocessor => "preprocessor",
             Self::Model => "model",
             Self::Json => "json",
@@ -48,7 +51,7 @@ pub enum Need {
     Optional,
     /// A named pointer, such as `ref:champion/phishing`; it may point at nothing yet. The text names the input
     /// that challenges what it points at: a challenger that already is what the pointer points at is compared
-    /// with what it replaced, so that a decision once made stays the same.
+    /// with what it replaced, so that a decision once made stays the same. Without a name it is what it points at.
     Ref(&'static str),
 }
 

@@ -18,4 +18,6 @@ mod docs;
 #[cfg(feature = "kinds")]
 mod kinds;
 #[cfg(feature = "kinds")]
+mod mongod;
+#[cfg(feature = "kinds")]
 mod pipelines;

@@ -33,7 +33,7 @@ fn any_number_of_jobs_and_threads_makes_the_same_bytes() {
         digests(&world.run(&[&["pipelines/default.yaml"], args].concat()))
     };
     let one = run(&["--jobs", "1", "--threads", "1"]);
-    assert_eq!(one.len(), 13);
+    assert_eq!(one.len(), 22);
     assert_eq!(one, run(&["--jobs", "8", "--threads", "8"]));
     assert_eq!(one, run(&["--jobs", "2", "--threads", "3"]));
 }
@@ -59,14 +59,14 @@ fn csv_parquet_and_ndjson_of_the_same_rows_split_alike() {
     world.write("b.ndjson", "{\"x\":1,\"name\":\"ab\",\"y\":1}\n{\"x\":2,\"name\":\"na\",\"y\":-1}\n{\"x\":3.5,\"name\":\"cd\",\"y\":1}\n{\"x\":4,\"name\":\"ef\",\"y\":-1}\n{\"x\":5,\"name\":\"gh\",\"y\":1}\n");
     let pipeline = |file: &str| {
         format!(
-            "stages: {{ i: {{ kind: ingest, inputs: {{ data: ./{file} }}, with: {{ target: y, test_share: 0.5 }} }} }}"
+            "stages: {{ i: {{ kind: ingest, inputs: {{ data: ./{file} }} }}, s: {{ kind: split, inputs: {{ data: i.data }}, with: {{ target: y, test_share: 0.5 }} }} }}"
         )
     };
     world.write("a.yaml", pipeline("a.csv"));
     world.write("b.yaml", pipeline("b.ndjson"));
     world.write("c.yaml", pipeline("c.parquet"));
     let csv = digests(&world.run(&["a.yaml"]));
-    world.ok(&["cat", "i.raw", "-o", "c.parquet"]);
+    world.ok(&["cat", "i.data", "-o", "c.parquet"]);
     assert_eq!(csv, digests(&world.run(&["c.yaml"])));
     assert_eq!(csv, digests(&world.run(&["b.yaml"])));
 }

@@ -10,7 +10,7 @@ use netsec::base::outcome::Outcome;
 use netsec::engine::drive::Summary;
 use netsec::event::{Event, Sink};
 use netsec::stage::error::StageError;
-use netsec::stage::io::{Context, Inputs, Outputs};
+use netsec::stage::io::{Context, Inputs, Member, Outputs};
 use netsec::stage::kind::{Kind, Stage};
 use netsec::stage::memo::Part;
 use netsec::stage::param::{Fallback, Fault, Param, Type, Value, Values};
@@ -45,7 +45,7 @@ impl Stage for Toy {
 fn joined(inputs: &Inputs) -> Result<Vec<u8>, StageError> {
     let mut all = Vec::new();
     for (port, input) in inputs.all() {
-        for (name, content) in &input.files {
+        for Member { name, content, .. } in &input.files {
             all.extend_from_slice(format!("{port}/{name}=").as_bytes());
             all.extend(content.bytes()?);
             all.push(b';');

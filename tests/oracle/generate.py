@@ -7,7 +7,7 @@
     done
     .venv/bin/python tests/oracle/generate.py FOLDER_WITH_THE_NPY_FILES
 
-Writes ks.json, prep.json and learners.json beside itself; without a folder learners.json stays as it is.
+Writes ks.json, drift.json, prep.json and learners.json beside itself; without a folder learners.json stays as it is.
 """
 
 import json
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy import stats
+from scipy.spatial.distance import jensenshannon
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.impute import KNNImputer
 from sklearn.linear_model import LogisticRegression
@@ -23,6 +24,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportions_ztest
 
 HERE = Path(__file__).parent
 
@@ -38,6 +41,65 @@ def sample(spec):
 
 def spec(n, a=7919, b=13, m=10007, scale=1.0, shift=0.0, levels=0):
     return {"n": n, "a": a, "b": b, "m": m, "scale": scale, "shift": shift, "levels": levels}
+
+
+def drift():
+    """Tests and distances of two samples: counts in categories, shares, and numbers with ties."""
+    tables = [
+        [[10, 20], [30, 15]],
+        [[1, 0], [0, 1]],
+        [[8844, 0, 12], [2211, 3, 0]],
+        [[500, 300, 200], [120, 90, 40]],
+        [[5, 5, 5, 5, 5, 5], [1, 9, 2, 8, 3, 7]],
+        [[100000, 5000, 7], [20000, 1100, 9]],
+        [[1000, 1000], [900, 1100]],
+        [[4, 0, 3, 0], [0, 5, 0, 6]],
+    ]
+    chi = []
+    for table in tables:
+        result = stats.chi2_contingency(np.array(table), correction=False)
+        js = float(jensenshannon(*table, base=2))
+        share = np.maximum(np.array(table) / np.sum(table, axis=1, keepdims=True), 1e-4)
+        psi = float(np.sum((share[1] - share[0]) * np.log(share[1] / share[0])))
+        v = float(stats.contingency.association(np.array(table), method="cramer"))
+        chi.append({"first": table[0], "second": table[1], "statistic": result.statistic, "p": result.pvalue,
+                    "jensen_shannon": js, "psi": psi, "cramers_v": v})
+    tails = [{"x": x, "degrees": k, "p": float(stats.chi2.sf(x, k))}
+             for k in (1, 2, 3, 7, 30, 255) for x in (1e-3, 0.5, 3.0, 12.0, 40.0, 150.0, 400.0)]
+    shares = []
+    for h1, n1, h2, n2 in [(1, 10, 5, 12), (0, 50, 3, 40), (400, 8844, 150, 2211), (1, 2, 1, 2), (5, 100000, 9, 20000),
+                           (0, 8844, 22, 2211), (7000, 8844, 1800, 2211), (3, 3, 0, 4)]:
+        z, p = proportions_ztest([h1, h2], [n1, n2])
+        fisher = stats.fisher_exact([[h1, n1 - h1], [h2, n2 - h2]])
+        shares.append({"first": [h1, n1], "second": [h2, n2], "z": float(z), "p": float(p), "fisher": float(fisher.pvalue)})
+    other = {"a": 104729, "b": 7, "m": 10009}
+    pairs = [
+        (spec(3), spec(4, **other)),
+        (spec(2), spec(2, shift=0.5)),
+        (spec(7, levels=3), spec(9, levels=3, shift=0.1, **other)),
+        (spec(20), spec(20, shift=0.3, **other)),
+        (spec(12, levels=2), spec(20, levels=2, **other)),
+        (spec(21), spec(5, **other)),
+        (spec(40), spec(55, shift=0.2, **other)),
+        (spec(500, levels=3), spec(300, levels=3, scale=0.9, **other)),
+        (spec(8844), spec(2211, shift=0.01, **other)),
+        (spec(3000), spec(2000, shift=0.25, **other)),
+        (spec(200), spec(200, scale=0.9, **other)),
+        (spec(50), spec(50)),
+    ]
+    numbers = []
+    for first, second in pairs:
+        a, b = sample(first), sample(second)
+        cvm = stats.cramervonmises_2samp(a, b)
+        numbers.append({"first": first, "second": second, "statistic": float(cvm.statistic), "p": float(cvm.pvalue),
+                        "wasserstein": float(stats.wasserstein_distance(a, b)), "deviation": float(np.std(a)),
+                        "auc": float(stats.mannwhitneyu(b, a).statistic / (len(a) * len(b)))})
+    p = [0.001, 0.2, 0.03, 0.03, 0.9, 0.0004, 0.049, 1.0, 0.011]
+    return {
+        "chi": chi, "tails": tails, "shares": shares, "numbers": numbers, "p": p,
+        "holm": multipletests(p, method="holm")[1].tolist(),
+        "benjamini_hochberg": multipletests(p, method="fdr_bh")[1].tolist(),
+    }
 
 
 def ks():
@@ -124,6 +186,7 @@ def write(name, figures):
     (HERE / name).write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n")
 
 
+write("drift.json", drift())
 write("ks.json", ks())
 write("prep.json", prep())
 if len(sys.argv) > 1:

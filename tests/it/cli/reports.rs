@@ -123,7 +123,7 @@ fn every_way_to_fail_has_its_code() {
     world.write("fails.yaml", "stages: { a: { kind: command, with: { run: ['false'] } } }");
     assert_eq!(code(&["run", "fails.yaml"]), 1);
     world.write("data.csv", "a,y\n1,1\n2,-1\n");
-    world.write("data.yaml", "stages: { a: { kind: ingest, inputs: { data: ./data.csv }, with: { target: z } } }");
+    world.write("data.yaml", "stages: { a: { kind: ingest, inputs: { data: ./data.csv }, with: { drop: [z] } } }");
     assert_eq!(code(&["run", "data.yaml"]), 4);
     let picky = std::fs::read_to_string(world.root().join("pipelines/default.yaml")).unwrap();
     world.write(
@@ -334,7 +334,11 @@ fn other_classes_for_the_same_labels_are_not_compared() {
     let default = std::fs::read_to_string(world.root().join("pipelines/default.yaml")).unwrap();
     world.write(
         "swapped.yaml",
-        default.replace("with: { target: result }", "with: { target: result, target_map: { -1: 1, 1: 0 } }"),
+        default.replacen(
+            "split.test }\n    with: { target: result }",
+            "split.test }\n    with: { target: result, target_map: { -1: 1, 1: 0 } }",
+            1,
+        ),
     );
     let output = world.netsec(&["run", "swapped.yaml"]);
     assert_eq!(output.code, 4, "{}", output.stderr);
@@ -373,8 +377,10 @@ fn the_command_line_reference_is_current() {
     for name in commands(&world.ok(&["--help"])) {
         section(&format!("netsec {name}"), &[&name, "--help"]);
     }
-    for name in commands(&world.ok(&["cache", "--help"])) {
-        section(&format!("netsec cache {name}"), &["cache", &name, "--help"]);
+    for outer in ["cache", "schema", "quarantine", "data"] {
+        for name in commands(&world.ok(&[outer, "--help"])) {
+            section(&format!("netsec {outer} {name}"), &[outer, &name, "--help"]);
+        }
     }
     same_file(&package().join("docs/cli.md"), &page);
     assert!(world.ok(&["completions", "bash"]).contains("_netsec()"));
@@ -418,7 +424,7 @@ fn explain_names_the_files_rows_and_columns_that_changed() {
         "
 stages:
   read: { kind: ingest, inputs: { data: ./t.csv } }
-  judge: { kind: command, inputs: { t: read.raw, all: data/ }, with: { run: [ls, all] } }
+  judge: { kind: command, inputs: { t: read.data, all: data/ }, with: { run: [ls, all] } }
 ",
     );
     world.ok(&["run", "p.yaml"]);

@@ -158,6 +158,7 @@ fn drive_with(
     let mut voice = Voice::new(&clock, vec![Box::new(heard.clone())]);
     let scratch = tempfile::tempdir_in(world.root()).unwrap();
     let setup = Setup {
+        full: false,
         planner: &planner,
         store: Arc::clone(&store),
         temporary: scratch.path(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use netsec::frame::rows::{digests, in_part};
+use netsec::frame::rows::{digests, place};
 use netsec::frame::table::Table;
 use netsec::model::folds::folds;
 use proptest::prelude::*;
@@ -11,6 +11,11 @@ fn table(rows: &[(i8, i8)]) -> Table {
     let column =
         |name: &str, of: fn(&(i8, i8)) -> i8| (name.to_owned(), rows.iter().map(|row| f64::from(of(row))).collect());
     Table::of_numbers(vec![column("a", |row| row.0), column("b", |row| row.1)]).unwrap()
+}
+
+/// Which rows belong to the part that gets this share of them.
+fn in_part(digests: &[[u8; 32]], share: f64) -> Vec<bool> {
+    digests.iter().map(|digest| place(netsec::quality::leakage::head(digest)) < share).collect()
 }
 
 proptest! {

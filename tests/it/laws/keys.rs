@@ -36,7 +36,7 @@ fn ingredients() -> impl Strategy<Value = Ingredients> {
                 there.then(|| Content { digest: Digest::of(&[byte % 4]), directory })
             };
             let inputs = inputs.into_iter().map(|(port, one)| (port, content(one))).collect();
-            Ingredients { kind, version, seed, with, inputs }
+            Ingredients { kind, version, seed, with, inputs, seen: None }
         })
 }
 
@@ -61,7 +61,7 @@ proptest! {
                 ("x".to_owned(), Value::Text(a.to_owned())),
                 ("y".to_owned(), Value::Text(b.to_owned())),
             ]);
-            Ingredients { kind: "k".to_owned(), version: 1, seed: None, with, inputs: BTreeMap::new() }.key()
+            Ingredients { kind: "k".to_owned(), version: 1, seed: None, with, inputs: BTreeMap::new(), seen: None }.key()
         };
         let moved = (&a[..a.len() - 1], format!("{}{b}", &a[a.len() - 1..]));
         prop_assert_ne!(of(&a, &b), of(moved.0, &moved.1));
@@ -72,7 +72,7 @@ proptest! {
         let of = |cut: usize| {
             let list = |items: &[i64]| Value::List(items.iter().map(|item| Value::Int(*item)).collect());
             let with = BTreeMap::from([("x".to_owned(), list(&items[..cut])), ("y".to_owned(), list(&items[cut..]))]);
-            Ingredients { kind: "k".to_owned(), version: 1, seed: None, with, inputs: BTreeMap::new() }.key()
+            Ingredients { kind: "k".to_owned(), version: 1, seed: None, with, inputs: BTreeMap::new(), seen: None }.key()
         };
         let cut = cut.index(items.len());
         prop_assert_ne!(of(cut), of(cut + 1));
@@ -89,6 +89,7 @@ fn golden_keys_stay() {
         seed: Some(42),
         with: BTreeMap::new(),
         inputs: BTreeMap::new(),
+        seen: None,
     };
     let full = Ingredients {
         with: BTreeMap::from([

@@ -1,0 +1,82 @@
+//! Flags of the commands that look after data and its schemas.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// What is done about schemas of data.
+#[derive(Debug, Subcommand)]
+pub enum SchemaAction {
+    /// Propose a schema for a file of rows
+    Infer {
+        /// The file: CSV, Parquet or NDJSON, also compressed
+        data: String,
+        /// Only types, what is missing, and levels like -1, 0, 1: no lists of values, bounds, uniqueness
+        #[arg(long)]
+        lenient: bool,
+        /// Write it here instead of to the standard output
+        #[arg(short, long, value_name = "PATH")]
+        output: Option<PathBuf>,
+    },
+    /// Say what a change of a schema means for data that kept the old one; exit code 1 if data may break the new one
+    Diff {
+        /// The old schema file
+        old: String,
+        /// The new schema file
+        new: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Look after rows that were set aside.
+#[derive(Debug, Subcommand)]
+pub enum Quarantine {
+    /// Check rows that were set aside against a schema: which would go on now?
+    Replay {
+        /// The schema file
+        schema: String,
+        /// The rows: `stage.port` of the latest run that has it, or the beginning of a digest
+        #[arg(long, value_name = "TARGET", default_value = "validate.quarantine")]
+        rows: String,
+        /// Write the rows that keep the schema here, as CSV or Parquet by the name's end
+        #[arg(short, long, value_name = "PATH")]
+        output: Option<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Look after data outside.
+#[derive(Debug, Subcommand)]
+pub enum Data {
+    /// Load a file of rows into a collection, one document a row
+    Push(Push),
+}
+
+/// Load a file of rows into a collection.
+#[derive(Args, Debug)]
+pub struct Push {
+    /// The file: CSV, Parquet or NDJSON, also compressed
+    pub file: String,
+    /// The address: `mongodb://…`; `${env.NAME}` stands for an environment variable, so that no password need be written
+    #[arg(long, value_name = "URI")]
+    pub to: String,
+    /// The database
+    #[arg(long, value_name = "NAME")]
+    pub database: String,
+    /// The collection
+    #[arg(long, value_name = "NAME")]
+    pub collection: String,
+    /// Remove what is in the collection before
+    #[arg(long)]
+    pub replace: bool,
+    /// How many seconds to look for a server
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    pub timeout: f64,
+    /// A file with the certificates of the authority that vouches for the server
+    #[arg(long, value_name = "PATH")]
+    pub tls_ca_file: Option<PathBuf>,
+}

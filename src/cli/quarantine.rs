@@ -1,0 +1,46 @@
+//! `netsec quarantine`.
+
+use serde_json::json;
+
+use crate::app::workspace::{AppError, Workspace};
+use crate::base::disk;
+use crate::cli::args_data::Quarantine;
+use crate::cli::exit::Exit;
+use crate::cli::out;
+use crate::frame::table::TableError;
+use crate::kinds::export::{dataset, file};
+use crate::kinds::validate::replay;
+
+/// Checks rows that were set aside against a schema.
+///
+/// # Errors
+/// The rows are not there; the schema is wrong.
+pub fn quarantine(workspace: &Workspace, quarantine: &Quarantine) -> Result<Exit, AppError> {
+    let Quarantine::Replay { schema, rows, output, json } = quarantine;
+    let found = workspace.find(&workspace.reading()?.ledger, rows)?;
+    let wrong = |error: TableError| AppError::Usage(format!("`{}`: {error}", found.name));
+    let files = workspace.fetch(&found.digest)?;
+    let none = || wrong(TableError("this is no table".to_owned()));
+    let table = dataset(&files).ok_or_else(none)?.map_err(wrong)?;
+    let bytes = disk::read(&workspace.root().join(schema))?;
+    let parsed = crate::quality::schema::parse(schema, bytes).map_err(AppError::Report)?;
+    let replayed = replay(&parsed, &table).map_err(wrong)?;
+    if let Some(output) = output {
+        let bytes = file(&replayed.keeps, output.to_str().unwrap_or_default()).map_err(wrong)?;
+        disk::write_plain(&workspace.root().join(output), &bytes)?;
+    }
+    let (whole, keeps) = (table.height(), replayed.keeps.height());
+    if *json {
+        out::json(&json!({"rows": whole, "keep": keeps, "broken": replayed.broken, "columns": replayed.misfits}))?;
+    } else {
+        let mut text = format!("{keeps} of {whole} rows that were set aside keep `{schema}`\n");
+        for (rule, count) in &replayed.broken {
+            text.push_str(&format!("  {count} rows still break {rule}\n"));
+        }
+        for misfit in &replayed.misfits {
+            text.push_str(&format!("  {} ({}): {}\n", misfit.column, misfit.rule, misfit.message));
+        }
+        out::data(text.as_bytes())?;
+    }
+    Ok(Exit::Done)
+}

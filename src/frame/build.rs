@@ -1,0 +1,296 @@
+//! Rows of loosely typed cells → a table, with a report of what did not fit together.
+
+use std::collections::{BTreeMap, HashMap};
+
+use polars::prelude::{Column, DataType, NamedFrom, Series, TimeUnit};
+use serde::{Deserialize, Serialize};
+
+use crate::frame::table::{ColumnType, Table, TableError};
+
+/// How many rows are named for each type of a conflict.
+const EXAMPLES: usize = 3;
+
+/// Whole numbers beyond this (2^53) are not all numbers of 64 bits with a floating point.
+const EXACT: u64 = 1 << 53;
+
+/// One cell.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cell {
+    /// A missing value.
+    Missing,
+    /// A truth value.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number.
+    Float(f64),
+    /// Text.
+    Text(String),
+    /// Milliseconds since the Unix epoch.
+    Time(i64),
+}
+
+impl Cell {
+    fn kind(&self) -> ColumnType {
+        match self {
+            Self::Missing => ColumnType::Empty,
+            Self::Bool(_) => ColumnType::Bool,
+            Self::Int(_) => ColumnType::Int,
+            Self::Float(_) => ColumnType::Float,
+            Self::Text(_) => ColumnType::Text,
+            Self::Time(_) => ColumnType::Time,
+        }
+    }
+}
+
+/// A column whose cells have types of which none holds the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// The column.
+    pub column: String,
+    /// How many cells are of each type, and the names of the first rows that have it.
+    pub types: BTreeMap<String, (u64, Vec<String>)>,
+}
+
+impl Conflict {
+    /// Adds what was found elsewhere in the same column.
+    pub fn add(&mut self, other: &Self) {
+        for (kind, (count, names)) in &other.types {
+            let mine = self.types.entry(kind.clone()).or_default();
+            mine.0 += count;
+            mine.1.extend(names.iter().take(EXAMPLES.saturating_sub(mine.1.len())).cloned());
+        }
+    }
+
+    /// Returns whether no type but text holds all of the types, and they are not all text.
+    pub fn is_conflict(&self) -> bool {
+        let is_number = |kind: &String| kind == "int" || kind == "float";
+        self.types.len() > 1 && !self.types.keys().all(is_number)
+    }
+
+    /// Tells it in a line.
+    pub fn tell(&self) -> String {
+        let one = |(kind, (count, names)): (&String, &(u64, Vec<String>))| {
+            format!("{count} {kind} (such as {})", names.join(", "))
+        };
+        format!("`{}`: {}", self.column, self.types.iter().map(one).collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// Takes rows and makes a table of them.
+#[derive(Debug, Default)]
+pub struct Builder {
+    names: Vec<String>,
+    places: HashMap<String, usize>,
+    /// Of every column, its cells so far; those at the end may be left out.
+    columns: Vec<Vec<Cell>>,
+    rows: Vec<String>,
+}
+
+impl Builder {
+    /// Adds a row with the name by which a message can point at it.
+    pub fn row(&mut self, name: String, cells: impl IntoIterator<Item = (String, Cell)>) {
+        let height = self.rows.len();
+        for (column, cell) in cells {
+            let at = *self.places.entry(column.clone()).or_insert_with(|| {
+                self.names.push(column);
+                self.columns.push(Vec::new());
+                self.columns.len() - 1
+            });
+            let cells = &mut self.columns[at];
+            cells.resize(height, Cell::Missing);
+            cells.push(cell);
+        }
+        self.rows.push(name);
+    }
+
+    /// Returns the number of rows.
+    pub fn height(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Returns of every column how many cells it has of each type.
+    pub fn tallies(&self) -> Vec<Conflict> {
+        let one = |at: usize| {
+            let types = self.tally(at).into_iter().map(|(kind, found)| (kind.as_str().to_owned(), found)).collect();
+            Conflict { column: self.names[at].clone(), types }
+        };
+        (0..self.names.len()).map(one).collect()
+    }
+
+    /// Returns how many cells of a column are of each type, with the first rows that have it.
+    fn tally(&self, column: usize) -> BTreeMap<ColumnType, (u64, Vec<String>)> {
+        let mut tally: BTreeMap<ColumnType, (u64, Vec<String>)> = BTreeMap::new();
+        for (cell, row) in self.columns[column].iter().zip(&self.rows) {
+            let kind = match cell {
+                Cell::Missing => continue,
+                // It would lose digits among floating numbers.
+                Cell::Int(number) if number.unsigned_abs() > EXACT => ColumnType::Int,
+                cell => cell.kind(),
+            };
+            let (count, names) = tally.entry(kind).or_default();
+            *count += 1;
+            if names.len() < EXAMPLES {
+                names.push(row.clone());
+            }
+        }
+        tally
+    }
+
+    /// Returns the table, every column of the type that holds all its cells, and the columns that are text only because
+    /// their cells are of several types. Columns of `types` get that type.
+    ///
+    /// # Errors
+    /// A cell cannot be read as the type that is asked for.
+    pub fn finish(mut self, types: &BTreeMap<String, ColumnType>) -> Result<(Table, Vec<Conflict>), TableError> {
+        let (mut conflicts, mut made) = (Vec::new(), Vec::new());
+        for at in 0..self.names.len() {
+            let tally = self.tally(at);
+            let name = self.names[at].clone();
+            let natural = tally.keys().fold(ColumnType::Empty, |kind, other| kind.unify(*other));
+            let asked = types.get(&name).copied();
+            let is_mixed = tally.len() > 1 && natural == ColumnType::Text;
+            if is_mixed && asked.is_none() {
+                let types = tally.iter().map(|(kind, found)| (kind.as_str().to_owned(), found.clone())).collect();
+                conflicts.push(Conflict { column: name.clone(), types });
+            }
+            let mut cells = std::mem::take(&mut self.columns[at]);
+            cells.resize(self.rows.len(), Cell::Missing);
+            let is_lossy = natural == ColumnType::Float
+                && cells.iter().any(|cell| matches!(cell, Cell::Int(number) if number.unsigned_abs() > EXACT));
+            let kind = asked.unwrap_or(if is_lossy { ColumnType::Text } else { natural });
+            made.push(column(&name, &cells, kind, &self.rows)?);
+        }
+        Ok((Table::of_columns(made)?, conflicts))
+    }
+}
+
+/// Makes a column of cells, each read as `kind`.
+fn column(name: &str, cells: &[Cell], kind: ColumnType, rows: &[String]) -> Result<Column, TableError> {
+    let unfit: Vec<usize> =
+        cells.iter().enumerate().filter(|(_, cell)| convert(cell, kind).is_none()).map(|(row, _)| row).collect();
+    if let Some(&first) = unfit.first() {
+        return Err(TableError(format!(
+            "column `{name}`: {:?} in {} is not of the type {} ({} cells of the column are not)",
+            text(&cells[first]).unwrap_or_default(),
+            rows[first],
+            kind.as_str(),
+            unfit.len()
+        )));
+    }
+    let cells = cells.iter().map(|cell| convert(cell, kind).unwrap_or(Cell::Missing));
+    macro_rules! gather {
+        ($variant:ident) => {
+            Series::new(
+                name.into(),
+                cells.map(|cell| if let Cell::$variant(value) = cell { Some(value) } else { None }).collect::<Vec<_>>(),
+            )
+        };
+    }
+    let series = match kind {
+        ColumnType::Int => gather!(Int),
+        ColumnType::Float => gather!(Float),
+        ColumnType::Bool => gather!(Bool),
+        ColumnType::Text | ColumnType::Other => gather!(Text),
+        ColumnType::Time => {
+            gather!(Time).cast(&DataType::Datetime(TimeUnit::Milliseconds, None)).map_err(crate::frame::table::error)?
+        }
+        ColumnType::Empty => Series::new_null(name.into(), rows.len()),
+    };
+    Ok(Column::from(series))
+}
+
+/// Returns a table in which these columns are read as another type; cells that cannot be are missing.
+///
+/// # Errors
+/// A column cannot be read as text.
+pub fn retyped(table: &Table, types: &BTreeMap<String, ColumnType>) -> Result<Table, TableError> {
+    let rows = vec![String::new(); table.height()];
+    let one = |name: String| match types.get(&name) {
+        None => table.column(&name).cloned(),
+        Some(kind) => {
+            let read = |cell: Option<String>| convert(&Cell::Text(cell?), *kind);
+            let cells = table.texts(&name)?.into_iter().map(|cell| read(cell).unwrap_or(Cell::Missing));
+            column(&name, &cells.collect::<Vec<_>>(), *kind, &rows)
+        }
+    };
+    Table::of_columns(table.names().into_iter().map(one).collect::<Result<_, TableError>>()?)
+}
+
+fn text(cell: &Cell) -> Option<String> {
+    Some(match cell {
+        Cell::Missing => return None,
+        Cell::Bool(flag) => flag.to_string(),
+        Cell::Int(number) => number.to_string(),
+        Cell::Float(number) => (number + 0.0).to_string(),
+        Cell::Text(text) => text.clone(),
+        Cell::Time(ms) => crate::frame::table::show_time(*ms),
+    })
+}
+
+/// Returns a cell as a cell of a column of this type; `None` if it cannot be that without a loss.
+pub fn convert(cell: &Cell, kind: ColumnType) -> Option<Cell> {
+    match (cell, kind) {
+        (Cell::Missing, _) => Some(Cell::Missing),
+        (cell, ColumnType::Text | ColumnType::Other) => text(cell).map(Cell::Text),
+        (cell, kind) if cell.kind() == kind => Some(cell.clone()),
+        (Cell::Int(number), ColumnType::Float) => {
+            (number.unsigned_abs() <= EXACT).then_some(Cell::Float(*number as f64))
+        }
+        (Cell::Float(number), ColumnType::Int) => {
+            let is_whole = number.fract() == 0.0 && number.abs() <= EXACT as f64;
+            is_whole.then_some(Cell::Int(*number as i64))
+        }
+        (Cell::Text(text), ColumnType::Int) => text.trim().parse().ok().map(Cell::Int),
+        (Cell::Text(text), ColumnType::Float) => text.trim().parse().ok().map(Cell::Float),
+        (Cell::Text(text), ColumnType::Bool) => match text.trim().to_ascii_lowercase().as_str() {
+            "true" => Some(Cell::Bool(true)),
+            "false" => Some(Cell::Bool(false)),
+            _ => None,
+        },
+        (Cell::Text(text), ColumnType::Time) => crate::frame::table::read_time(text.trim()).map(Cell::Time),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn built(rows: &[(&str, Cell)], types: &[(&str, ColumnType)]) -> Result<(Table, Vec<Conflict>), TableError> {
+        let mut builder = Builder::default();
+        for (row, (name, cell)) in rows.iter().enumerate() {
+            builder.row(format!("row {row}"), [((*name).to_owned(), cell.clone())]);
+        }
+        builder.finish(&types.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect())
+    }
+
+    #[test]
+    fn numbers_are_widened_and_other_mixtures_are_told() {
+        let (table, conflicts) =
+            built(&[("a", Cell::Int(1)), ("a", Cell::Float(0.5)), ("b", Cell::Missing)], &[]).unwrap();
+        assert_eq!(
+            table.columns().unwrap(),
+            [("a".to_owned(), ColumnType::Float), ("b".to_owned(), ColumnType::Empty)]
+        );
+        assert_eq!(conflicts, []);
+        let (table, conflicts) = built(&[("a", Cell::Int(80)), ("a", Cell::Text("http".into()))], &[]).unwrap();
+        assert_eq!(table.texts("a").unwrap(), [Some("80".to_owned()), Some("http".to_owned())]);
+        assert_eq!(conflicts[0].tell(), "`a`: 1 int (such as row 0), 1 text (such as row 1)");
+    }
+
+    #[test]
+    fn a_type_that_is_asked_for_is_read_or_refused() {
+        let rows = [("a", Cell::Int(80)), ("a", Cell::Text("81".into()))];
+        let (table, conflicts) = built(&rows, &[("a", ColumnType::Int)]).unwrap();
+        assert_eq!((table.numbers("a").unwrap(), conflicts.len()), (vec![80.0, 81.0], 0));
+        let error = built(&[("a", Cell::Text("x".into()))], &[("a", ColumnType::Int)]).unwrap_err();
+        assert_eq!(error.0, "column `a`: \"x\" in row 0 is not of the type int (1 cells of the column are not)");
+    }
+
+    #[test]
+    fn large_whole_numbers_are_not_rounded() {
+        let (table, _) = built(&[("a", Cell::Int((1 << 53) + 1)), ("a", Cell::Float(0.5))], &[]).unwrap();
+        assert_eq!(table.texts("a").unwrap()[0].as_deref(), Some("9007199254740993"));
+    }
+}

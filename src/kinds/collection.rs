@@ -1,0 +1,448 @@
+//! A collection of MongoDB → a dataset: all of it, or what is new since the last time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::digest::Digest;
+use crate::base::secret::Secret;
+use crate::frame::build::Conflict;
+use crate::frame::codec;
+use crate::frame::dataset::{INDEX, Index};
+use crate::frame::table::{ColumnType, TableError};
+use crate::kinds::dataset::Writer;
+use crate::source::documents::{Fields, Key, Raw, Reading, cut, join, key_of, key_text, order, read_key, rows, split};
+use crate::source::mongodb::{Collection, MongoError, Range, moment, parse, read_mark, show_mark};
+use crate::stage::error::StageError;
+use crate::stage::io::{Context, Outputs};
+use crate::stage::kind::Outside;
+use crate::stage::memo::{Kept, Part};
+use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
+
+/// A collection is calm when nothing has changed in it for so long.
+const CALM: Duration = Duration::from_millis(500);
+
+/// The name of the documents behind a part, among the files of the dataset.
+fn raw_name(at: usize) -> String {
+    format!("raw-{at:06}.bson")
+}
+
+/// What the documents of a part became.
+#[derive(Debug, Serialize, Deserialize)]
+struct Gist {
+    rows: u64,
+    columns: Vec<(String, ColumnType)>,
+    tally: BTreeMap<String, Conflict>,
+    dropped: Vec<String>,
+}
+
+/// The parameters.
+pub(crate) const PARAMS: &[Param] = &[
+    Param {
+        name: "uri",
+        kind: Type::Secret,
+        default: Fallback::Required,
+        doc: "The address, such as `${env.NETSEC_MONGODB_URI}`; it is part of no key and shown nowhere.",
+    },
+    Param { name: "database", kind: Type::Text, default: Fallback::Required, doc: "The database." },
+    Param { name: "collection", kind: Type::Text, default: Fallback::Required, doc: "The collection." },
+    Param {
+        name: "filter",
+        kind: Type::Text,
+        default: Fallback::Yaml("'{}'"),
+        doc: "Which documents are meant, as MongoDB Extended JSON: `'{\"at\": {\"$gte\": {\"$date\": \"2026-01-01T00:00:00Z\"}}}'`.",
+    },
+    Param {
+        name: "projection",
+        kind: Type::Text,
+        default: Fallback::Yaml("'{}'"),
+        doc: "Which fields are taken, as MongoDB Extended JSON: `'{\"payload\": 0}'`.",
+    },
+    Param {
+        name: "incremental",
+        kind: Type::Record(&[Param {
+            name: "by",
+            kind: Type::Text,
+            default: Fallback::Required,
+            doc: "`_id` where documents are only added and their ids grow, or a field that grows with each change.",
+        }]),
+        default: Fallback::Absent,
+        doc: "How new documents are told from those that are known; without it all of them are read in every run. What was \
+              deleted, or changed without that field, shows with `--full`.",
+    },
+    Param {
+        name: "keep_id",
+        kind: Type::Bool,
+        default: Fallback::Yaml("false"),
+        doc: "Whether `_id` becomes a column.",
+    },
+    Param {
+        name: "timeout_seconds",
+        kind: Type::Float(0.01, 3600.0),
+        default: Fallback::Yaml("5"),
+        doc: "How long to look for a server.",
+    },
+    Param {
+        name: "tls_ca_file",
+        kind: Type::Text,
+        default: Fallback::Absent,
+        doc: "A file with the certificates of the authority that vouches for the server.",
+    },
+];
+
+/// A collection as a pipeline names it.
+pub(crate) struct Source {
+    uri: Result<Secret, String>,
+    asked: Collection,
+    by: Option<String>,
+    keeps_id: bool,
+}
+
+impl Source {
+    /// Reads the parameters; `path` leads to them.
+    pub(crate) fn new(values: &Values, path: &str) -> Result<Self, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let mut document = |name: &str| {
+            parse(values.text(name).unwrap_or("{}")).unwrap_or_else(|MongoError(message)| {
+                let path = vec![Step::Key(path.to_owned()), Step::Key(name.to_owned())];
+                faults.push(Fault { path, message, help: None });
+                Fields::new()
+            })
+        };
+        let (filter, projection) = (document("filter"), document("projection"));
+        let uri = match values.get("uri") {
+            Some(Value::Secret(uri)) => uri.clone(),
+            _ => Err(String::new()),
+        };
+        let text = |name: &str| values.text(name).unwrap_or_default().to_owned();
+        let asked = Collection {
+            uri: uri.clone().unwrap_or_else(|_| Secret::new(String::new())),
+            database: text("database"),
+            collection: text("collection"),
+            filter,
+            projection,
+            timeout: Duration::from_secs_f64(values.float("timeout_seconds").unwrap_or(5.0)),
+            tls_ca_file: values.text("tls_ca_file").map(PathBuf::from),
+        };
+        let by = values.map("incremental").and_then(|values| values.text("by")).map(str::to_owned);
+        let source = Self { uri, asked, by, keeps_id: values.flag("keep_id") };
+        if faults.is_empty() { Ok(source) } else { Err(faults) }
+    }
+
+    /// Returns the collection if its address is known.
+    pub(crate) fn collection(&self) -> Result<&Collection, StageError> {
+        match &self.uri {
+            Ok(_) => Ok(&self.asked),
+            Err(name) => Err(StageError::Failed(format!(
+                "the environment variable `{name}` is not set, and this stage needs it: set it and run again"
+            ))),
+        }
+    }
+}
+
+fn failed(MongoError(message): MongoError) -> StageError {
+    StageError::Failed(format!("MongoDB: {message}"))
+}
+
+impl Outside for Source {
+    fn look(&self) -> Result<String, StageError> {
+        let collection = self.collection()?;
+        let Some(by) = &self.by else { return Ok(moment()) };
+        let greatest = collection.connect().and_then(|session| session.greatest(by)).map_err(failed)?;
+        Ok(greatest.as_ref().map_or_else(|| "nothing".to_owned(), show_mark))
+    }
+
+    fn wait(&self, is_over: &dyn Fn() -> bool) -> Result<bool, StageError> {
+        let session = self.collection()?.connect().map_err(failed)?;
+        session.wait_for_change(CALM, is_over).map_err(failed)
+    }
+}
+
+/// A part that is there from before.
+struct Known {
+    first: Key,
+    last: Key,
+    raw: Kept,
+}
+
+/// What is known from before.
+struct Before {
+    mark: Key,
+    parts: Vec<Known>,
+    rows: u64,
+}
+
+/// Parts as they are made.
+struct Parts<'a> {
+    source: &'a Source,
+    reading: &'a Reading,
+    drop: &'a [String],
+    context: &'a Context<'a>,
+    pending: VecDeque<Raw>,
+    made: Vec<(Kept, Gist, Kept, (String, String))>,
+    rows: u64,
+}
+
+/// What was read besides the rows.
+#[derive(Debug, Default)]
+pub(crate) struct Pulled {
+    /// Columns whose cells do not fit together.
+    pub(crate) conflicts: BTreeMap<String, Conflict>,
+}
+
+/// Reads the collection and gives the dataset at a port.
+///
+/// # Errors
+/// The server does not answer or refuses; a document cannot be read.
+pub(crate) fn pull(
+    source: &Source,
+    reading: Reading,
+    drop: &[String],
+    (outputs, port): (&mut Outputs, &str),
+    context: &Context<'_>,
+) -> Result<(Index, Pulled), StageError> {
+    let session = source.collection()?.connect().map_err(failed)?;
+    let reading = Reading { keeps_id: source.keeps_id, ..reading };
+    let earlier = source.by.as_ref().and_then(|_| before(context));
+    let seen = context.seen.and_then(read_mark);
+    let mut parts =
+        Parts { source, reading: &reading, drop, context, pending: VecDeque::new(), made: Vec::new(), rows: 0 };
+    let resumed = match (&source.by, earlier, seen) {
+        (Some(by), Some(before), Some(seen)) if !context.full => {
+            let range = match by.as_str() {
+                "_id" => Range::Ids(before.mark.clone(), seen),
+                field => Range::Values(field.to_owned(), before.mark.clone(), seen),
+            };
+            let mut changed = Vec::new();
+            let mut gather = |batch: Vec<Raw>| {
+                changed.extend(batch);
+                context.check()
+            };
+            let is_new = !matches!(&range, Range::Ids(after, up_to) if after == up_to);
+            let resumed = if is_new { session.read(&range, &mut gather).map_err(failed)?? } else { 0 };
+            let count = changed.len();
+            parts.refresh(&before, changed)?;
+            outputs.note(format!("{count} documents are new or changed since the last time"));
+            if source.asked.filter.is_empty() {
+                let there = session.count().map_err(failed)?;
+                if there != parts.rows {
+                    outputs.note(format!(
+                        "the collection has {there} documents and the dataset {}: some were deleted, or came in meanwhile; `--full` \
+                         reads all again",
+                        parts.rows
+                    ));
+                }
+            }
+            resumed
+        }
+        (_, earlier, _) => {
+            let resumed = session.read(&Range::All, &mut |batch| parts.take(batch)).map_err(failed)??;
+            parts.finish()?;
+            if let Some(before) = earlier {
+                compare(&before, &parts, outputs)?;
+            }
+            resumed
+        }
+    };
+    if resumed > 0 {
+        outputs.note(format!("the connection broke off {resumed} times and was taken up again"));
+    }
+    parts.give(outputs, port)
+}
+
+/// Reads what an earlier action left.
+fn before(context: &Context<'_>) -> Option<Before> {
+    let input = (context.earlier)("data")?;
+    let member = |name: &str| input.files.iter().find(|file| file.name == name);
+    let index = Index::decode(&member(INDEX)?.content.bytes().ok()?).ok()?;
+    let mark = read_mark(index.mark.as_ref()?.as_str()?)?;
+    let known = |(at, part): (usize, &crate::frame::dataset::Part)| {
+        let raw = member(&raw_name(at))?;
+        let (first, last) = part.keys.as_ref()?;
+        let (first, last) = (read_key(first)?, read_key(last)?);
+        Some(Known { first, last, raw: Kept { digest: raw.digest, size: raw.size } })
+    };
+    let parts = index.parts.iter().enumerate().map(known).collect::<Option<Vec<_>>>()?;
+    Some(Before { mark, parts, rows: index.rows() })
+}
+
+fn documents(kept: &Kept, context: &Context<'_>) -> Result<Vec<Raw>, StageError> {
+    let bytes = context.memo.fetch(&kept.digest)?;
+    split(&bytes).map_err(|TableError(why)| StageError::Lost(why))
+}
+
+impl Parts<'_> {
+    /// Takes more documents, which come after all before, and makes parts of them.
+    fn take(&mut self, batch: Vec<Raw>) -> Result<(), StageError> {
+        self.context.check()?;
+        self.pending.extend(batch);
+        while let Some(count) = cut(self.pending.make_contiguous()) {
+            self.make(count)?;
+        }
+        (self.context.progress)(self.rows, 0, "documents");
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), StageError> {
+        if self.pending.is_empty() { Ok(()) } else { self.make(self.pending.len()) }
+    }
+
+    /// Makes a part of so many documents that wait.
+    fn make(&mut self, count: usize) -> Result<(), StageError> {
+        let documents: Vec<Raw> = self.pending.drain(..count).collect();
+        let raw = self.context.memo.put(&join(&documents))?;
+        let keys = (key_text(&key_of(&documents[0])), key_text(&key_of(&documents[count - 1])));
+        self.read(raw, Some(documents), keys)
+    }
+
+    /// Reads the documents of a part, unless that was done before.
+    fn read(&mut self, raw: Kept, known: Option<Vec<Raw>>, keys: (String, String)) -> Result<(), StageError> {
+        let Reading { na, types, keeps_id } = self.reading;
+        let text = |name: &str, text: String| (name.to_owned(), Value::Text(text));
+        let settings = format!("{na:?} {types:?} {keeps_id} drop {:?}", self.drop);
+        let with = [text("documents", raw.digest.hex()), text("settings", settings)].into();
+        let part = Part { name: format!("read-{}", self.made.len() + 1), with, inputs: Vec::new() };
+        let (reading, drop) = (self.reading, self.drop);
+        let kept = self.context.memo.keep(&[part], &|_, context| {
+            let documents = match &known {
+                Some(documents) => documents.clone(),
+                None => documents(&raw, context)?,
+            };
+            blobs(&documents, reading, drop).map_err(|error| StageError::Data(error.0))
+        })?;
+        let gist = self.context.memo.fetch(&kept[0][0].digest)?;
+        let gist: Gist = serde_json::from_slice(&gist).map_err(|error| StageError::Lost(error.to_string()))?;
+        self.rows += gist.rows;
+        self.made.push((kept[0][1], gist, raw, keys));
+        Ok(())
+    }
+
+    /// Puts documents that are new or changed into the parts that are known; parts that none of them touches stay.
+    fn refresh(&mut self, before: &Before, mut changed: Vec<Raw>) -> Result<(), StageError> {
+        changed.sort_by(|a, b| order(&key_of(a), &key_of(b)));
+        let mut changed = VecDeque::from(changed);
+        for (at, known) in before.parts.iter().enumerate() {
+            let next = before.parts.get(at + 1).map(|next| &next.first);
+            let belongs = |document: &Raw| next.is_none_or(|next| order(&key_of(document), next).is_lt());
+            let mine: Vec<Raw> =
+                std::iter::from_fn(|| if belongs(changed.front()?) { changed.pop_front() } else { None }).collect();
+            if mine.is_empty() && self.pending.is_empty() {
+                self.read(known.raw, None, (key_text(&known.first), key_text(&known.last)))?;
+                continue;
+            }
+            let old = documents(&known.raw, self.context)?;
+            let merged = merge(old, mine);
+            self.take(merged)?;
+        }
+        self.take(changed.into())?;
+        self.finish()
+    }
+
+    /// Gives the dataset as an output.
+    fn give(self, outputs: &mut Outputs, port: &str) -> Result<(Index, Pulled), StageError> {
+        let mut writer = Writer::default();
+        let mut tallies: BTreeMap<String, Conflict> = BTreeMap::new();
+        for name in self.drop {
+            if !self.made.iter().any(|(_, gist, ..)| gist.dropped.contains(name)) {
+                return Err(StageError::Data(format!("drop: no document has a field `{name}`")));
+            }
+        }
+        for (at, (rows, gist, raw, keys)) in self.made.into_iter().enumerate() {
+            for (column, tally) in gist.tally {
+                match tallies.get_mut(&column) {
+                    Some(mine) => mine.add(&tally),
+                    None => {
+                        tallies.insert(column, tally);
+                    }
+                }
+            }
+            writer.add_keyed(rows, gist.rows, gist.columns, Some(keys));
+            writer.attach(raw_name(at), raw);
+        }
+        writer.mark = self.context.seen.filter(|_| self.source.by.is_some()).map(|seen| serde_json::json!(seen));
+        let index = writer.finish(outputs, port, self.context)?;
+        tallies.retain(|column, tally| tally.is_conflict() && !self.reading.types.contains_key(column));
+        Ok((index, Pulled { conflicts: tallies }))
+    }
+}
+
+/// Two lists in the order of their keys as one; of two documents with the same key, the second list's stays.
+fn merge(old: Vec<Raw>, new: Vec<Raw>) -> Vec<Raw> {
+    let (mut old, mut new) = (old.into_iter().peekable(), new.into_iter().peekable());
+    let mut merged = Vec::new();
+    loop {
+        match (old.peek(), new.peek()) {
+            (Some(a), Some(b)) => match order(&key_of(a), &key_of(b)) {
+                std::cmp::Ordering::Less => merged.extend(old.next()),
+                std::cmp::Ordering::Equal => {
+                    old.next();
+                }
+                std::cmp::Ordering::Greater => merged.extend(new.next()),
+            },
+            (Some(_), None) => merged.extend(old.next()),
+            (None, Some(_)) => merged.extend(new.next()),
+            (None, None) => return merged,
+        }
+    }
+}
+
+/// What is kept of the documents of a part: the gist, and the rows as Parquet.
+fn blobs(documents: &[Raw], reading: &Reading, drop: &[String]) -> Result<Vec<Vec<u8>>, TableError> {
+    let (piece, tally) = rows(documents, reading)?;
+    if let Some(malformed) = piece.malformed {
+        return Err(TableError(malformed.why));
+    }
+    let table = piece.table.ok_or_else(|| TableError("there are no rows".to_owned()))?;
+    let dropped: Vec<String> = drop.iter().filter(|name| table.has(name)).cloned().collect();
+    let table = table.without(&dropped)?.canonical()?;
+    let tally = tally.into_iter().filter(|tally| !drop.contains(&tally.column));
+    let gist = Gist {
+        rows: table.height() as u64,
+        columns: table.columns()?,
+        tally: tally.map(|tally| (tally.column.clone(), tally)).collect(),
+        dropped,
+    };
+    Ok(vec![serde_json::to_vec(&gist).expect("plain data serialises"), codec::encode(&table)?])
+}
+
+/// Says what the increments had missed.
+fn compare(before: &Before, parts: &Parts<'_>, outputs: &mut Outputs) -> Result<(), StageError> {
+    let after: Vec<Digest> = parts.made.iter().map(|(_, _, raw, _)| raw.digest).collect();
+    let known: Vec<Digest> = before.parts.iter().map(|known| known.raw.digest).collect();
+    // Parts that are the same on both sides need no look.
+    let digests =
+        |raws: &mut dyn Iterator<Item = Kept>, others: &[Digest]| -> Result<BTreeMap<String, Digest>, StageError> {
+            let mut documents_by_key = BTreeMap::new();
+            for raw in raws.filter(|raw| !others.contains(&raw.digest)) {
+                for document in documents(&raw, parts.context)? {
+                    documents_by_key.insert(key_text(&key_of(&document)), Digest::of(document.as_bytes()));
+                }
+            }
+            Ok(documents_by_key)
+        };
+    let old = digests(&mut before.parts.iter().map(|known| known.raw), &after)?;
+    let new = digests(&mut parts.made.iter().map(|(_, _, raw, _)| *raw), &known)?;
+    let deleted: Vec<&String> = old.keys().filter(|key| !new.contains_key(*key)).collect();
+    let edited: Vec<&String> = old
+        .iter()
+        .filter(|(key, digest)| new.get(*key).is_some_and(|now| now != *digest))
+        .map(|(key, _)| key)
+        .collect();
+    let added: Vec<&String> = new.keys().filter(|key| !old.contains_key(*key)).collect();
+    if deleted.is_empty() && edited.is_empty() && added.is_empty() {
+        outputs.note(format!("all {} documents were known as they are", before.rows));
+    }
+    for (keys, what) in [(deleted, "deleted"), (edited, "changed"), (added, "new")] {
+        if !keys.is_empty() {
+            let some: Vec<&str> = keys.iter().take(3).map(|key| key.as_str()).collect();
+            outputs.note(format!(
+                "{} documents were {what} since the last time, such as {}",
+                keys.len(),
+                some.join(", ")
+            ));
+        }
+    }
+    Ok(())
+}

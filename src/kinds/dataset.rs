@@ -1,0 +1,165 @@
+//! Tables that flow between stages: a dataset of parts, or one Parquet file that something else made.
+
+use std::collections::BTreeMap;
+
+use crate::base::digest::Digest;
+use crate::frame::codec;
+use crate::frame::dataset::{INDEX, Index, Part, part_name};
+use crate::frame::table::{ColumnType, Table, TableError, unify};
+use crate::stage::error::StageError;
+use crate::stage::io::{Context, Input, Member, Outputs};
+use crate::stage::memo::Kept;
+use crate::stage::param::Value;
+
+/// A table that flows in.
+pub(crate) struct Dataset<'a> {
+    /// Its columns and parts.
+    pub(crate) index: Index,
+    label: &'a str,
+    is_indexed: bool,
+    members: Vec<&'a Member>,
+}
+
+impl<'a> Dataset<'a> {
+    /// Looks at a table without reading its rows, where it has an index.
+    ///
+    /// # Errors
+    /// It is no table; what reading tells.
+    pub(crate) fn open(input: &'a Input) -> Result<Self, StageError> {
+        let label = input.label.as_str();
+        let wrong = |error: TableError| StageError::Data(format!("`{label}`: {error}"));
+        if let Some(member) = input.files.iter().find(|file| input.directory && file.name == INDEX) {
+            let index = Index::decode(&member.content.bytes()?).map_err(wrong)?;
+            let files: BTreeMap<&str, &Member> = input.files.iter().map(|file| (file.name.as_str(), file)).collect();
+            let find = |part: &Part| {
+                let none = || wrong(TableError(format!("the part `{}` is missing", part.file)));
+                files.get(part.file.as_str()).copied().ok_or_else(none)
+            };
+            let members = index.parts.iter().map(find).collect::<Result<_, _>>()?;
+            return Ok(Self { index, label, is_indexed: true, members });
+        }
+        // What has no index was made by a program: then its rows have to be read to know what they are.
+        let (mut members, mut columns, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+        for file in input.files.iter().filter(|file| !input.directory || file.name.ends_with(".parquet")) {
+            let table = codec::decode(file.content.bytes()?).and_then(|table| table.canonical()).map_err(wrong)?;
+            parts.push(Part { file: file.name.clone(), rows: table.height() as u64, keys: None });
+            columns.push(table.columns().map_err(wrong)?);
+            members.push(file);
+        }
+        match members.as_slice() {
+            [] => Err(StageError::Data(format!("`{label}` is a directory without a table (`{INDEX}` or `*.parquet`)"))),
+            _ => Ok(Self { index: Index::new(unify(columns), parts), label, is_indexed: false, members }),
+        }
+    }
+
+    /// Returns the number of parts.
+    pub(crate) fn parts(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Returns the table of a part, in the columns and types of the dataset.
+    ///
+    /// # Errors
+    /// What reading tells.
+    pub(crate) fn part(&self, at: usize) -> Result<Table, StageError> {
+        let wrong = |error: TableError| StageError::Data(format!("`{}`: {error}", self.label));
+        let table = codec::decode(self.members[at].content.bytes()?).map_err(wrong)?;
+        table.canonical().and_then(|table| table.shaped(&self.index.columns)).map_err(wrong)
+    }
+
+    /// Returns the whole table.
+    ///
+    /// # Errors
+    /// What reading tells.
+    pub(crate) fn whole(&self) -> Result<Table, StageError> {
+        let tables = (0..self.parts()).map(|at| self.part(at)).collect::<Result<Vec<_>, _>>()?;
+        match tables.is_empty() {
+            true => Table::of_none(&self.index.columns),
+            false => Table::stacked(&tables),
+        }
+        .map_err(|error| StageError::Data(format!("`{}`: {error}", self.label)))
+    }
+
+    /// Returns what tells a part from others, for the parts of a stage's work.
+    pub(crate) fn identity(&self, at: usize) -> Vec<(String, Value)> {
+        let columns = serde_json::to_vec(&self.index.columns).expect("plain data serialises");
+        vec![
+            ("part".to_owned(), Value::Text(self.members[at].digest.hex())),
+            ("columns".to_owned(), Value::Text(Digest::of(&columns).hex())),
+        ]
+    }
+
+    /// Returns a number that tells a part from others.
+    pub(crate) fn number(&self, at: usize) -> u64 {
+        u64::from_le_bytes(self.members[at].digest.as_bytes()[..8].try_into().expect("a digest has 32 bytes"))
+    }
+
+    /// Returns the blob of a part, if it is kept in the form in which parts are written here.
+    pub(crate) fn kept(&self, at: usize) -> Option<Kept> {
+        let Member { digest, size, .. } = *self.members[at];
+        self.is_indexed.then_some(Kept { digest, size })
+    }
+}
+
+/// The source's keys of the first and the last row of a part.
+pub(crate) type Keys = (String, String);
+
+/// A table that flows out, part by part.
+#[derive(Default)]
+pub(crate) struct Writer {
+    columns: Vec<Vec<(String, ColumnType)>>,
+    parts: Vec<(Kept, u64, Option<Keys>)>,
+    /// Files beside the parts.
+    attached: Vec<(String, Kept)>,
+    /// How far the source was read.
+    pub(crate) mark: Option<serde_json::Value>,
+}
+
+impl Writer {
+    /// Adds a part that is kept. One without rows only tells of its columns.
+    pub(crate) fn add(&mut self, kept: Kept, rows: u64, columns: Vec<(String, ColumnType)>) {
+        self.add_keyed(kept, rows, columns, None);
+    }
+
+    /// Adds a part with the source's keys of its first and last row.
+    pub(crate) fn add_keyed(&mut self, kept: Kept, rows: u64, columns: Vec<(String, ColumnType)>, keys: Option<Keys>) {
+        self.columns.push(columns);
+        if rows > 0 {
+            self.parts.push((kept, rows, keys));
+        }
+    }
+
+    /// Adds a file beside the parts, such as what a part was read from.
+    pub(crate) fn attach(&mut self, name: String, kept: Kept) {
+        self.attached.push((name, kept));
+    }
+
+    /// Keeps a table and adds it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub(crate) fn put(&mut self, table: &Table, context: &Context<'_>) -> Result<(), StageError> {
+        let data = |error: TableError| StageError::Data(error.0);
+        let bytes = codec::encode(table).map_err(data)?;
+        self.add(context.memo.put(&bytes)?, table.height() as u64, table.columns().map_err(data)?);
+        Ok(())
+    }
+
+    /// Gives the dataset as an output and returns its index.
+    ///
+    /// # Errors
+    /// The index cannot be kept.
+    pub(crate) fn finish(self, outputs: &mut Outputs, port: &str, context: &Context<'_>) -> Result<Index, StageError> {
+        let (mut files, mut parts) = (self.attached, Vec::new());
+        for (at, (kept, rows, keys)) in self.parts.into_iter().enumerate() {
+            let file = part_name(at);
+            parts.push(Part { file: file.clone(), rows, keys });
+            files.push((file, kept));
+        }
+        let mut index = Index::new(unify(self.columns), parts);
+        index.mark = self.mark;
+        files.push((INDEX.to_owned(), context.memo.put(&index.encode())?));
+        outputs.listed(port, files);
+        Ok(index)
+    }
+}

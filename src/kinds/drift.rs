@@ -1,0 +1,229 @@
+//! `drift`: do rows still look like those they are compared with.
+
+use std::collections::BTreeMap;
+
+use crate::frame::table::TableError;
+use crate::kinds::dataset::Dataset;
+use crate::model::bundle::Bundle;
+use crate::quality::drift::{self, Continuous, Correction, Settings};
+use crate::quality::drift_page;
+use crate::quality::profile::Profile;
+use crate::source::files::{self, Options};
+use crate::stage::error::StageError;
+use crate::stage::io::{Context, Input, Inputs, Outputs};
+use crate::stage::kind::{Kind, Stage};
+use crate::stage::memo::Part;
+use crate::stage::param::{Fallback, Fault, Param, Type, Value, Values};
+use crate::stage::port::{Format, Need, Port, Ports};
+
+/// The kind.
+pub const KIND: Kind = Kind {
+    name: "drift",
+    version: 1,
+    doc: "Compares rows with a reference: column by column with the test that fits what it holds, and as whole rows. An alarm \
+          needs a significant p-value after correction and an effect that counts. Each part of a table is looked at once.",
+    inputs: Ports::Fixed(&[
+        Port { name: "current", format: Format::Table, need: Need::One, doc: "the rows" },
+        Port {
+            name: "reference",
+            format: Format::Any,
+            need: Need::Optional,
+            doc: "what they are compared with: a table, a file of rows, or a profile that was kept",
+        },
+        Port {
+            name: "champion",
+            format: Format::Model,
+            need: Need::Ref(""),
+            doc: "instead: the model in charge, for the data it was trained on, such as `ref:champion/default`",
+        },
+    ]),
+    outputs: Ports::Fixed(&[
+        Port { name: "report", format: Format::Json, need: Need::One, doc: "every test, distance and verdict" },
+        Port { name: "page", format: Format::Text, need: Need::One, doc: "the same as a page (HTML)" },
+        Port { name: "reference", format: Format::Profile, need: Need::One, doc: "the profile of the reference" },
+        Port { name: "current", format: Format::Profile, need: Need::One, doc: "the profile of the rows" },
+    ]),
+    params: &[
+        Param {
+            name: "alpha",
+            kind: Type::Float(0.0, 1.0),
+            default: Fallback::Yaml("0.05"),
+            doc: "The chance of a false alarm; a fifth of it goes to the comparison of whole rows.",
+        },
+        Param {
+            name: "correction",
+            kind: Type::Choice(&["holm", "benjamini_hochberg"]),
+            default: Fallback::Yaml("holm"),
+            doc: "How p-values are corrected for how many things are asked.",
+        },
+        Param {
+            name: "continuous",
+            kind: Type::Choice(&["ks", "cramer_von_mises"]),
+            default: Fallback::Yaml("ks"),
+            doc: "The test for numbers with many values.",
+        },
+        Param {
+            name: "few",
+            kind: Type::Int(2, 1000),
+            default: Fallback::Yaml("20"),
+            doc: "Numbers with up to so many different values are compared like categories.",
+        },
+        Param {
+            name: "min_effect",
+            kind: Type::Float(0.0, 1.0),
+            default: Fallback::Yaml("0.045"),
+            doc: "The least effect of a changed distribution that counts: distance of the distribution functions, or Cramér's V.",
+        },
+        Param {
+            name: "min_share",
+            kind: Type::Float(0.0, 1.0),
+            default: Fallback::Yaml("0.01"),
+            doc: "The least difference of the shares of missing cells (or of NaN and infinities) that counts.",
+        },
+        Param {
+            name: "min_new",
+            kind: Type::Float(0.0, 1.0),
+            default: Fallback::Yaml("0.002"),
+            doc: "The least share of rows with new categories that counts.",
+        },
+        Param {
+            name: "rows",
+            kind: Type::Bool,
+            default: Fallback::Yaml("true"),
+            doc: "Whether whole rows are compared too, by a model that tries to tell them apart.",
+        },
+        Param {
+            name: "min_auc",
+            kind: Type::Float(0.5, 1.0),
+            default: Fallback::Yaml("0.55"),
+            doc: "The least AUC of that model that counts.",
+        },
+        Param {
+            name: "max_share",
+            kind: Type::Float(0.0, 1.0),
+            default: Fallback::Yaml("0"),
+            doc: "The share of columns that may drift.",
+        },
+        Param {
+            name: "ignore",
+            kind: Type::List(&Type::Text),
+            default: Fallback::Yaml("[]"),
+            doc: "Columns that are not compared.",
+        },
+        Param {
+            name: "fail",
+            kind: Type::Bool,
+            default: Fallback::Yaml("false"),
+            doc: "Whether drift fails the stage; otherwise it is only reported.",
+        },
+    ],
+    seeded: true,
+    own_turn: false,
+    make,
+};
+
+struct Compare {
+    settings: Settings,
+    ignore: Vec<String>,
+    fail: bool,
+}
+
+fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
+    let number = |name: &str| values.float(name).unwrap_or_default();
+    let settings = Settings {
+        alpha: number("alpha"),
+        correction: match values.text("correction") {
+            Some("benjamini_hochberg") => Correction::BenjaminiHochberg,
+            _ => Correction::Holm,
+        },
+        continuous: match values.text("continuous") {
+            Some("cramer_von_mises") => Continuous::CramerVonMises,
+            _ => Continuous::Ks,
+        },
+        few: values.size("few"),
+        min_effect: number("min_effect"),
+        min_share: number("min_share"),
+        min_new: number("min_new"),
+        rows: values.flag("rows"),
+        min_auc: number("min_auc"),
+        max_share: number("max_share"),
+        seed: 0,
+    };
+    Ok(Box::new(Compare { settings, ignore: values.texts("ignore"), fail: values.flag("fail") }))
+}
+
+impl Stage for Compare {
+    fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
+        let current = profile(&Dataset::open(inputs.one("current"))?, "current", context)?;
+        let reference = match (inputs.maybe("reference"), inputs.maybe("champion")) {
+            (Some(input), _) => Some(from_any(input, context)?),
+            (None, Some(model)) => Some(from_model(model)?),
+            (None, None) => None,
+        };
+        let is_known = reference.is_some();
+        let ignored = |mut profile: Profile| {
+            profile.columns.retain(|column| !self.ignore.contains(&column.name));
+            profile
+        };
+        let (reference, current) = (ignored(reference.unwrap_or_else(|| current.clone())), ignored(current));
+        let settings = Settings { seed: context.seed, rows: self.settings.rows && is_known, ..self.settings };
+        (context.progress)(0, 1, "comparing");
+        let found = drift::compare(&reference, &current, &settings);
+        outputs.bytes("report", serde_json::to_vec_pretty(&found).expect("plain data serialises"));
+        outputs.bytes("page", drift_page::page(&found, &reference, &current).into_bytes());
+        outputs.bytes("reference", reference.encode());
+        outputs.bytes("current", current.encode());
+        if !is_known {
+            outputs.note("there is nothing to compare with yet: no `reference`, and no champion with a profile");
+            return Ok(());
+        }
+        if self.fail && found.drifted {
+            return Err(StageError::Data(format!("{}; look at the `report`, or set `fail: false`", found.line())));
+        }
+        outputs.note(found.line());
+        Ok(())
+    }
+}
+
+/// Returns the profile of a table; every part is looked at once.
+pub(crate) fn profile(data: &Dataset<'_>, word: &str, context: &Context<'_>) -> Result<Profile, StageError> {
+    let part = |at: usize| {
+        let with: BTreeMap<String, Value> = data.identity(at).into_iter().collect();
+        Part { name: format!("{word}-{}", at + 1), with, inputs: Vec::new() }
+    };
+    let parts: Vec<Part> = (0..data.parts()).map(part).collect();
+    let kept = context.memo.keep(&parts, &|at, context| {
+        context.check()?;
+        let table = data.part(at)?;
+        let profile = Profile::of(&table, data.number(at)).map_err(|error: TableError| StageError::Data(error.0))?;
+        Ok(vec![profile.encode()])
+    })?;
+    let read = |kept: &Vec<crate::stage::memo::Kept>| {
+        Profile::decode(&context.memo.fetch(&kept[0].digest)?).map_err(StageError::Lost)
+    };
+    Ok(Profile::merged(&kept.iter().map(read).collect::<Result<Vec<_>, _>>()?))
+}
+
+fn from_any(input: &Input, context: &Context<'_>) -> Result<Profile, StageError> {
+    if input.directory {
+        return profile(&Dataset::open(input)?, "reference", context);
+    }
+    let bytes = input.bytes()?;
+    if bytes.starts_with(b"PAR1") {
+        return profile(&Dataset::open(input)?, "reference", context);
+    }
+    if let Ok(profile) = Profile::decode(&bytes) {
+        return Ok(profile);
+    }
+    let wrong = |error: TableError| StageError::Data(format!("`{}`: {error}", input.label));
+    let table = files::read(bytes, &Options::plain(&crate::kinds::starter::default_na())).map_err(wrong)?;
+    Profile::of(&table, 0).map_err(wrong)
+}
+
+fn from_model(input: &Input) -> Result<Profile, StageError> {
+    let wrong = |why: String| StageError::Data(format!("`{}`: {why}", input.label));
+    let bundle = Bundle::decode(&input.bytes()?).map_err(wrong)?;
+    let none = "this model does not know the data it was trained on: give its `train` stage a `profile`";
+    let bytes = bundle.profile.ok_or_else(|| wrong(none.to_owned()))?;
+    Profile::decode(&bytes).map_err(wrong)
+}

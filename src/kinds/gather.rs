@@ -1,0 +1,187 @@
+//! Files of rows → parts of a dataset: each piece of a file is read once, whatever is added around it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::digest::Digest;
+use crate::base::nearest::suggest;
+use crate::frame::build::Conflict;
+use crate::frame::codec;
+use crate::frame::table::{ColumnType, Table, TableError};
+use crate::kinds::dataset::Writer;
+use crate::source::files::{self, FileFormat, Options, Raw, torn};
+use crate::source::piece::{Gist, Malformed, Piece};
+use crate::stage::error::StageError;
+use crate::stage::io::{Context, Input, Member};
+use crate::stage::memo::{Kept, Part};
+use crate::stage::param::Value;
+
+/// How many pieces are in memory at once.
+const AT_ONCE: usize = 8;
+
+/// What was gathered besides the rows.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    /// Columns whose cells do not fit together.
+    pub(crate) conflicts: BTreeMap<String, Conflict>,
+    /// Columns that are text because not all of their cells are numbers, by file that has numbers there.
+    pub(crate) torn: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// The pieces of one file.
+struct Read {
+    name: String,
+    is_strict: bool,
+    pieces: Vec<(Gist, Kept)>,
+}
+
+/// Reads every file of an input, leaving out the columns of `drop`, and adds its parts.
+///
+/// # Errors
+/// A file cannot be read; files have different columns.
+pub(crate) fn gather(
+    input: &Input,
+    options: &Options,
+    drop: &[String],
+    writer: &mut Writer,
+    context: &Context<'_>,
+) -> Result<Gathered, StageError> {
+    if input.files.is_empty() {
+        return Err(StageError::Data(format!("`{}` holds no file", input.label)));
+    }
+    let mut number = 0;
+    let mut read = Vec::new();
+    for (done, member) in input.files.iter().enumerate() {
+        read.push(file(input, member, (options, drop, &BTreeSet::new()), &mut number, context)?);
+        (context.progress)(done as u64 + 1, input.files.len() as u64, "files");
+    }
+    let mut gathered = Gathered::default();
+    let all = torn(read.iter().flat_map(|file| &file.pieces).map(|(gist, _)| gist.columns.as_slice()));
+    for (file_read, member) in read.iter_mut().zip(&input.files) {
+        let holds = |name: &&String| {
+            file_read
+                .pieces
+                .iter()
+                .flat_map(|(gist, _)| &gist.columns)
+                .any(|(column, kind)| column == *name && !matches!(kind, ColumnType::Text | ColumnType::Empty))
+        };
+        let again: BTreeSet<String> = all.iter().filter(holds).cloned().collect();
+        if !again.is_empty() {
+            *file_read = file(input, member, (options, drop, &again), &mut number, context)?;
+            gathered.torn.insert(file_read.name.clone(), again);
+        }
+    }
+    same_columns(&read)?;
+    let gists = || read.iter().flat_map(|file| &file.pieces).map(|(gist, _)| gist);
+    if let Some(name) = drop.iter().find(|name| !gists().any(|gist| gist.dropped.contains(name))) {
+        let names: BTreeSet<&str> = gists().flat_map(|gist| &gist.columns).map(|(name, _)| name.as_str()).collect();
+        let help = suggest(name, names.iter().copied()).unwrap_or_default();
+        return Err(StageError::Data(format!("drop: there is no column `{name}`: {help}")));
+    }
+    for (gist, kept) in read.into_iter().flat_map(|file| file.pieces) {
+        for conflict in gist.conflicts {
+            match gathered.conflicts.get_mut(&conflict.column) {
+                Some(mine) => mine.add(&conflict),
+                None => {
+                    gathered.conflicts.insert(conflict.column.clone(), conflict);
+                }
+            }
+        }
+        writer.add(kept, gist.rows, gist.columns);
+    }
+    Ok(gathered)
+}
+
+/// Files with a header agree in it.
+fn same_columns(read: &[Read]) -> Result<(), StageError> {
+    let names = |file: &Read| -> Option<BTreeSet<String>> {
+        let (gist, _) = file.pieces.first().filter(|_| file.is_strict)?;
+        Some(gist.columns.iter().map(|(name, _)| name.clone()).collect())
+    };
+    let mut first: Option<(&Read, BTreeSet<String>)> = None;
+    for (file, names) in read.iter().filter_map(|file| Some((file, names(file)?))) {
+        match &first {
+            None => first = Some((file, names)),
+            Some((other, theirs)) => {
+                let mine = names.difference(theirs).next().map(|name| (name, &file.name, &other.name));
+                let missing = || theirs.difference(&names).next().map(|name| (name, &other.name, &file.name));
+                if let Some((name, has, lacks)) = mine.or_else(missing) {
+                    return Err(StageError::Data(format!("the column `{name}` is in `{has}` and not in `{lacks}`")));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn file(
+    input: &Input,
+    member: &Member,
+    (options, drop, text): (&Options, &[String], &BTreeSet<String>),
+    number: &mut usize,
+    context: &Context<'_>,
+) -> Result<Read, StageError> {
+    let name = match member.name.as_str() {
+        "" => input.label.clone(),
+        inner => format!("{}: {inner}", input.label),
+    };
+    let wrong = |TableError(why): TableError| StageError::Data(format!("`{name}`: {why}"));
+    let mut opened = files::open(member.content.open()?, options).map_err(wrong)?;
+    let is_strict = opened.format() != FileFormat::Ndjson;
+    let reader = opened.with_text(text);
+    let settings = format!("{} drop {drop:?} text {text:?}", opened.settings());
+    let mut pieces = Vec::new();
+    let mut malformed: Option<Malformed> = None;
+    loop {
+        context.check()?;
+        let mut raws = Vec::new();
+        while raws.len() < AT_ONCE
+            && let Some(raw) = opened.piece().map_err(wrong)?
+        {
+            raws.push(raw);
+        }
+        if raws.is_empty() {
+            break;
+        }
+        let parts: Vec<Part> = raws.iter().map(|raw| part(raw, &settings, number)).collect();
+        let kept = context.memo.keep(&parts, &|at, _| {
+            // Lines are counted from the piece's first, so that a piece is the same wherever it stands.
+            let Raw { bytes, .. } = &raws[at];
+            let piece = reader(bytes).map_err(|TableError(why)| StageError::Data(format!("`{name}`: {why}")))?;
+            blobs(piece, drop).map_err(wrong)
+        })?;
+        for (raw, kept) in raws.iter().zip(kept) {
+            let gist = context.memo.fetch(&kept[0].digest)?;
+            let gist: Gist = serde_json::from_slice(&gist).map_err(|error| StageError::Lost(error.to_string()))?;
+            if let Some(found) = &gist.malformed {
+                Malformed::add(&mut malformed, Malformed { line: found.line + raw.at - 1, ..found.clone() });
+            }
+            pieces.push((gist, kept[1]));
+        }
+    }
+    match malformed {
+        Some(malformed) => Err(StageError::Data(format!("`{name}`, {}", malformed.tell()))),
+        None => Ok(Read { name, is_strict, pieces }),
+    }
+}
+
+fn part(raw: &Raw, settings: &str, number: &mut usize) -> Part {
+    *number += 1;
+    let text = |name: &str, text: String| (name.to_owned(), Value::Text(text));
+    let with = [text("bytes", Digest::of(&raw.bytes).hex()), text("settings", settings.to_owned())];
+    Part { name: format!("read-{number}"), with: with.into(), inputs: Vec::new() }
+}
+
+/// What is kept of a piece: its gist, and its rows as Parquet.
+fn blobs(piece: Piece, drop: &[String]) -> Result<Vec<Vec<u8>>, TableError> {
+    let Piece { table, malformed, conflicts } = piece;
+    let conflicts = conflicts.into_iter().filter(|conflict| !drop.contains(&conflict.column)).collect();
+    let mut gist = Gist { malformed, conflicts, ..Gist::default() };
+    let mut rows = Vec::new();
+    if let Some(table) = table {
+        let present: Vec<String> = drop.iter().filter(|name| table.has(name)).cloned().collect();
+        let table: Table = table.without(&present)?.canonical()?;
+        (gist.rows, gist.columns, gist.dropped) = (table.height() as u64, table.columns()?, present);
+        rows = codec::encode(&table)?;
+    }
+    Ok(vec![serde_json::to_vec(&gist).expect("plain data serialises"), rows])
+}

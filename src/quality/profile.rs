@@ -1,0 +1,509 @@
+//! What a table looks like, in little room: per column the distribution of its values, and a sample of rows. Profiles of
+//! parts can be merged; for a list of parts the result is always the same.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::frame::table::{ColumnType, Table, TableError};
+
+/// Version of the stored form. Another one is refused.
+const FORMAT: u32 = 1;
+/// Up to so many different values are all counted.
+pub const EXACT: usize = 1024;
+/// With more, a part of a table gives so many points of its distribution, of equal weight.
+const POINTS: usize = 512;
+/// So many points are left after a merge.
+const MERGED: usize = 2048;
+/// Text with more different values is counted by so many buckets of its digests.
+const BUCKETS: usize = 256;
+/// Rows of the sample that a part of a table gives.
+const PART_SAMPLE: usize = 512;
+/// Rows of the sample that are left after a merge.
+pub const SAMPLE: usize = 1000;
+
+/// What a table looks like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Profile {
+    format: u32,
+    /// Its rows.
+    pub rows: u64,
+    /// Its columns.
+    pub columns: Vec<ColumnProfile>,
+    /// The order of the sampled rows: those with the smallest keys stay in a merge.
+    keys: Vec<u64>,
+}
+
+/// What a column looks like.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ColumnProfile {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub kind: ColumnType,
+    /// Cells that are missing.
+    pub missing: u64,
+    /// Cells that are NaN.
+    pub nan: u64,
+    /// Cells that are minus and plus infinity.
+    pub infinite: (u64, u64),
+    /// All other cells.
+    pub values: Values,
+    /// How many different values there are, about; see `Distinct`.
+    pub distinct: Distinct,
+    /// The cells of the sampled rows.
+    pub sample: Sample,
+}
+
+/// The distribution of a column's values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Values {
+    /// Every number with its count, in order.
+    Counts(Vec<(f64, u64)>),
+    /// Numbers that each stand for as many values around them: the empirical distribution function at any place is off by
+    /// at most 1 / 512 in a part, and by as much again after a merge.
+    Points(Vec<(f64, u64)>),
+    /// Every text with its count, in order.
+    Texts(Vec<(String, u64)>),
+    /// Texts counted by digest.
+    Buckets(Vec<u64>),
+}
+
+/// The cells of sampled rows; NaN and `None` for what is missing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Sample {
+    /// Numbers.
+    Numbers(Vec<f64>),
+    /// Texts.
+    Texts(Vec<Option<String>>),
+}
+
+/// An estimate of how many different values there are, within some 3 %: 1024 registers of HyperLogLog (Flajolet, Fusy,
+/// Gandouet and Meunier, 2007), empty while the values are counted exactly.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Distinct(Vec<u8>);
+
+const REGISTERS: usize = 1024;
+
+impl Distinct {
+    fn of(hashes: impl Iterator<Item = u64>) -> Self {
+        let mut registers = vec![0; REGISTERS];
+        hashes.for_each(|hash| {
+            let register = (hash >> 54) as usize;
+            let rank = ((hash << 10) | (1 << 9)).leading_zeros() as u8 + 1;
+            registers[register] = rank.max(registers[register]);
+        });
+        Self(registers)
+    }
+
+    fn merge(&mut self, other: &Self) {
+        if self.0.is_empty() {
+            self.0.clone_from(&other.0);
+        }
+        self.0.iter_mut().zip(&other.0).for_each(|(mine, theirs)| *mine = (*mine).max(*theirs));
+    }
+
+    fn estimate(&self) -> f64 {
+        let m = REGISTERS as f64;
+        let sum: f64 = self.0.iter().map(|register| (-f64::from(*register)).exp2()).sum();
+        let raw = 0.7213 / (1.0 + 1.079 / m) * m * m / sum;
+        let zeros = self.0.iter().filter(|register| **register == 0).count();
+        if raw <= 2.5 * m && zeros > 0 { m * (m / zeros as f64).ln() } else { raw }
+    }
+}
+
+/// Spreads the bits of a number (the finisher of splitmix64: Steele, Lea and Flood, 2014).
+fn spread(number: u64) -> u64 {
+    let mut state = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    state ^ (state >> 31)
+}
+
+fn hash_text(text: &str) -> u64 {
+    let digest = blake3::hash(text.as_bytes());
+    u64::from_le_bytes(digest.as_bytes()[..8].try_into().expect("a digest has 32 bytes"))
+}
+
+impl Profile {
+    /// Looks at one part of a table; `identity` tells it from other parts, and decides which rows are sampled.
+    ///
+    /// # Errors
+    /// A column cannot be read.
+    pub fn of(table: &Table, identity: u64) -> Result<Self, TableError> {
+        let mut keys: Vec<(u64, usize)> =
+            (0..table.height()).map(|row| (spread(identity ^ spread(row as u64)), row)).collect();
+        keys.sort_unstable();
+        keys.truncate(PART_SAMPLE);
+        let rows: Vec<usize> = keys.iter().map(|(_, row)| *row).collect();
+        let column = |(name, kind): (String, ColumnType)| ColumnProfile::of(table, name, kind, &rows);
+        let columns = table.columns()?.into_iter().map(column).collect::<Result<_, TableError>>()?;
+        let keys = keys.into_iter().map(|(key, _)| key).collect();
+        Ok(Self { format: FORMAT, rows: table.height() as u64, columns, keys })
+    }
+
+    /// Puts the profiles of parts together; a column that a part does not have is missing in all of its rows.
+    pub fn merged(parts: &[Self]) -> Self {
+        let rows = parts.iter().map(|part| part.rows).sum();
+        let mut keys: Vec<(u64, usize, usize)> = Vec::new();
+        for (at, part) in parts.iter().enumerate() {
+            keys.extend(part.keys.iter().enumerate().map(|(row, key)| (*key, at, row)));
+        }
+        keys.sort_unstable();
+        keys.truncate(SAMPLE);
+        let mut names: Vec<&str> = Vec::new();
+        for column in parts.iter().flat_map(|part| &part.columns) {
+            if !names.contains(&column.name.as_str()) {
+                names.push(&column.name);
+            }
+        }
+        let column = |name: &&str| {
+            let of: Vec<(u64, Option<&ColumnProfile>)> =
+                parts.iter().map(|part| (part.rows, part.column(name))).collect();
+            ColumnProfile::merged(name, &of, &keys)
+        };
+        let columns = names.iter().map(column).collect();
+        Self { format: FORMAT, rows, columns, keys: keys.into_iter().map(|(key, ..)| key).collect() }
+    }
+
+    /// Returns the profile without its sample of rows.
+    #[must_use]
+    pub fn bare(mut self) -> Self {
+        self.keys.clear();
+        for column in &mut self.columns {
+            column.sample = Sample::Numbers(Vec::new());
+        }
+        self
+    }
+
+    /// Returns a column's profile.
+    pub fn column(&self, name: &str) -> Option<&ColumnProfile> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    /// Returns the number of sampled rows.
+    pub fn sampled(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Returns the stored form (MessagePack).
+    pub fn encode(&self) -> Vec<u8> {
+        rmp_serde::to_vec(self).expect("plain data serialises")
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let profile: Self = rmp_serde::from_slice(bytes).map_err(|error| format!("not a profile: {error}"))?;
+        match profile.format {
+            FORMAT => Ok(profile),
+            other => Err(format!("a profile of format {other}; this netsec reads {FORMAT}")),
+        }
+    }
+}
+
+impl ColumnProfile {
+    fn of(table: &Table, name: String, kind: ColumnType, rows: &[usize]) -> Result<Self, TableError> {
+        let missing = table.missing(&name)?.into_iter().filter(|missing| *missing).count() as u64;
+        let whole = table.height() as u64;
+        let none = |sample| Self {
+            name: name.clone(),
+            kind,
+            missing,
+            nan: 0,
+            infinite: (0, 0),
+            values: Values::Counts(Vec::new()),
+            distinct: Distinct::default(),
+            sample,
+        };
+        match kind {
+            ColumnType::Empty => Ok(none(Sample::Numbers(vec![f64::NAN; rows.len()]))),
+            ColumnType::Text | ColumnType::Other => {
+                let cells = table.texts(&name)?;
+                let sample = Sample::Texts(rows.iter().map(|row| cells[*row].clone()).collect());
+                let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+                for cell in cells.iter().flatten() {
+                    *counts.entry(cell).or_default() += 1;
+                }
+                let distinct = (counts.len() > EXACT).then(|| Distinct::of(counts.keys().map(|text| hash_text(text))));
+                let counts = counts.into_iter().map(|(text, count)| (text.to_owned(), count)).collect();
+                Ok(Self { values: fewer_texts(counts), distinct: distinct.unwrap_or_default(), ..none(sample) })
+            }
+            _ => {
+                let cells: Vec<f64> = match kind {
+                    ColumnType::Time => {
+                        table.times(&name)?.into_iter().map(|ms| ms.map_or(f64::NAN, |ms| ms as f64)).collect()
+                    }
+                    _ => table.numbers(&name)?,
+                };
+                let sample = Sample::Numbers(rows.iter().map(|row| cells[*row]).collect());
+                let nan = cells.iter().filter(|cell| cell.is_nan()).count() as u64 - missing;
+                let count = |infinity: f64| cells.iter().filter(|cell| **cell == infinity).count() as u64;
+                let infinite = (count(f64::NEG_INFINITY), count(f64::INFINITY));
+                let mut finite: Vec<f64> =
+                    cells.into_iter().filter(|cell| cell.is_finite()).map(|cell| cell + 0.0).collect();
+                debug_assert_eq!(finite.len() as u64 + nan + missing + infinite.0 + infinite.1, whole);
+                finite.sort_unstable_by(f64::total_cmp);
+                let mut counts: Vec<(f64, u64)> = Vec::new();
+                for cell in finite {
+                    match counts.last_mut() {
+                        Some((value, count)) if *value == cell => *count += 1,
+                        _ => counts.push((cell, 1)),
+                    }
+                }
+                let is_few = counts.len() <= EXACT;
+                let hashes = counts.iter().map(|(value, _)| spread(value.to_bits()));
+                let distinct = if is_few { Distinct::default() } else { Distinct::of(hashes) };
+                let values = if is_few { Values::Counts(counts) } else { Values::Points(thinned(&counts, POINTS)) };
+                Ok(Self { nan, infinite, values, distinct, ..none(sample) })
+            }
+        }
+    }
+
+    fn merged(name: &str, parts: &[(u64, Option<&Self>)], keys: &[(u64, usize, usize)]) -> Self {
+        let present = || parts.iter().filter_map(|(_, column)| *column);
+        let kind = present().fold(ColumnType::Empty, |kind, column| kind.unify(column.kind));
+        let is_text = matches!(kind, ColumnType::Text | ColumnType::Other);
+        let missing = parts.iter().map(|(rows, column)| column.map_or(*rows, |column| column.missing)).sum();
+        let mut distinct = Distinct::default();
+        for column in present() {
+            distinct.merge(&column.distinct.or_of(&column.values));
+        }
+        let values = if is_text { merged_texts(present()) } else { merged_numbers(present()) };
+        if matches!(values, Values::Counts(_) | Values::Texts(_)) {
+            distinct = Distinct::default();
+        }
+        let cell = |(_, part, row): &(u64, usize, usize)| (parts[*part].1, *row);
+        let sample = if is_text {
+            Sample::Texts(
+                keys.iter().map(cell).map(|(column, row)| column.and_then(|column| column.sample.text(row))).collect(),
+            )
+        } else {
+            Sample::Numbers(
+                keys.iter()
+                    .map(cell)
+                    .map(|(column, row)| column.map_or(f64::NAN, |column| column.sample.number(row)))
+                    .collect(),
+            )
+        };
+        Self {
+            name: name.to_owned(),
+            kind,
+            missing,
+            nan: present().map(|column| column.nan).sum(),
+            infinite: (
+                present().map(|column| column.infinite.0).sum(),
+                present().map(|column| column.infinite.1).sum(),
+            ),
+            values,
+            distinct,
+            sample,
+        }
+    }
+
+    /// Returns the number of cells that are neither missing nor NaN nor infinite.
+    pub fn count(&self) -> u64 {
+        match &self.values {
+            Values::Counts(values) | Values::Points(values) => values.iter().map(|(_, count)| count).sum(),
+            Values::Texts(values) => values.iter().map(|(_, count)| count).sum(),
+            Values::Buckets(counts) => counts.iter().sum(),
+        }
+    }
+
+    /// Returns how many different values there are, exactly up to 1024 and within some 3 % above.
+    pub fn distinct(&self) -> f64 {
+        match &self.values {
+            Values::Counts(values) => values.len() as f64,
+            Values::Texts(values) => values.len() as f64,
+            Values::Points(_) | Values::Buckets(_) => self.distinct.estimate(),
+        }
+    }
+}
+
+impl Distinct {
+    /// These registers, or those of values that are still counted exactly.
+    fn or_of(&self, values: &Values) -> Self {
+        match values {
+            _ if !self.0.is_empty() => self.clone(),
+            Values::Counts(values) => Self::of(values.iter().map(|(value, _)| spread(value.to_bits()))),
+            Values::Texts(values) => Self::of(values.iter().map(|(text, _)| hash_text(text))),
+            Values::Points(_) | Values::Buckets(_) => self.clone(),
+        }
+    }
+}
+
+impl Sample {
+    fn number(&self, row: usize) -> f64 {
+        match self {
+            Self::Numbers(cells) => cells.get(row).copied().unwrap_or(f64::NAN),
+            Self::Texts(_) => f64::NAN,
+        }
+    }
+
+    fn text(&self, row: usize) -> Option<String> {
+        match self {
+            Self::Texts(cells) => cells.get(row).cloned().flatten(),
+            Self::Numbers(cells) => cells.get(row).filter(|cell| !cell.is_nan()).map(|cell| (cell + 0.0).to_string()),
+        }
+    }
+}
+
+/// Puts values together into at most so many groups of about equal weight; the middle value of a group stands for it.
+fn thinned(values: &[(f64, u64)], groups: usize) -> Vec<(f64, u64)> {
+    let whole: u64 = values.iter().map(|(_, count)| count).sum();
+    let mut points: Vec<(f64, u64)> = Vec::new();
+    // The last value whose group is under way, the weight before it, and what the group has gathered.
+    let (mut before, mut from, mut group) = (0_u64, 0, 0_u64);
+    for (at, (_, count)) in values.iter().enumerate() {
+        let start = before;
+        before += count;
+        group += count;
+        let number = |weight: u64| (u128::from(weight) * groups as u128 / u128::from(whole.max(1))) as u64;
+        let is_last = at + 1 == values.len();
+        if is_last || number(before) != number(start) || number(before) != number(before + values[at + 1].1 - 1) {
+            points.push((middle(&values[from..=at], group), group));
+            (from, group) = (at + 1, 0);
+        }
+    }
+    points
+}
+
+fn middle(values: &[(f64, u64)], weight: u64) -> f64 {
+    let mut before = 0;
+    for (value, count) in values {
+        before += count;
+        if 2 * before >= weight {
+            return *value;
+        }
+    }
+    values.last().map_or(f64::NAN, |(value, _)| *value)
+}
+
+fn merged_numbers<'a>(columns: impl Iterator<Item = &'a ColumnProfile>) -> Values {
+    let (mut all, mut is_exact) = (Vec::new(), true);
+    for column in columns {
+        match &column.values {
+            Values::Counts(values) => all.extend_from_slice(values),
+            Values::Points(values) => {
+                is_exact = false;
+                all.extend_from_slice(values);
+            }
+            Values::Texts(_) | Values::Buckets(_) => {}
+        }
+    }
+    all.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    all.dedup_by(|next, kept| {
+        let is_same = next.0 == kept.0;
+        if is_same {
+            kept.1 += next.1;
+        }
+        is_same
+    });
+    match is_exact && all.len() <= EXACT {
+        true => Values::Counts(all),
+        false if all.len() <= MERGED => Values::Points(all),
+        false => Values::Points(thinned(&all, MERGED / 2)),
+    }
+}
+
+/// Returns texts that were counted one by one as counts by digest.
+pub fn in_buckets(values: &Values) -> Vec<u64> {
+    let mut buckets = vec![0; BUCKETS];
+    if let Values::Texts(counts) = values {
+        for (text, count) in counts {
+            buckets[(hash_text(text) % BUCKETS as u64) as usize] += count;
+        }
+    }
+    buckets
+}
+
+fn fewer_texts(counts: Vec<(String, u64)>) -> Values {
+    if counts.len() <= EXACT {
+        return Values::Texts(counts);
+    }
+    Values::Buckets(in_buckets(&Values::Texts(counts)))
+}
+
+fn merged_texts<'a>(columns: impl Iterator<Item = &'a ColumnProfile>) -> Values {
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+    let mut buckets: Option<Vec<u64>> = None;
+    for column in columns {
+        match &column.values {
+            Values::Texts(values) => {
+                values.iter().for_each(|(text, count)| *counts.entry(text.clone()).or_default() += count);
+            }
+            // A column that held numbers in one part and text in another.
+            Values::Counts(values) | Values::Points(values) => {
+                values.iter().for_each(|(value, count)| *counts.entry(value.to_string()).or_default() += count);
+            }
+            Values::Buckets(theirs) => {
+                let mine = buckets.get_or_insert_with(|| vec![0; BUCKETS]);
+                mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
+            }
+        }
+    }
+    match buckets {
+        None => fewer_texts(counts.into_iter().collect()),
+        Some(mut buckets) => {
+            let others = in_buckets(&Values::Texts(counts.into_iter().collect()));
+            buckets.iter_mut().zip(others).for_each(|(mine, theirs)| *mine += theirs);
+            Values::Buckets(buckets)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbers(cells: Vec<f64>) -> Table {
+        Table::of_numbers(vec![("a".to_owned(), cells)]).unwrap()
+    }
+
+    #[test]
+    fn few_values_are_counted_and_many_are_summarised() {
+        let few = Profile::of(&numbers(vec![1.0, 2.0, 2.0, f64::NAN, f64::INFINITY]), 0).unwrap();
+        let column = few.column("a").unwrap();
+        assert_eq!((column.missing, column.infinite), (1, (0, 1)));
+        assert_eq!(column.values, Values::Counts(vec![(1.0, 1), (2.0, 2)]));
+        let many = Profile::of(&numbers((0..10_000).map(f64::from).collect()), 0).unwrap();
+        let Values::Points(points) = &many.column("a").unwrap().values else { panic!() };
+        assert!(points.len() <= 520 && points.iter().all(|(_, weight)| *weight <= 40), "{}", points.len());
+        let distinct = many.column("a").unwrap().distinct();
+        assert!((9_500.0..10_500.0).contains(&distinct), "{distinct}");
+    }
+
+    #[test]
+    fn merging_parts_is_looking_at_the_whole_where_values_are_counted() {
+        let cells: Vec<f64> = (0..3_000).map(|i| f64::from(i * 7 % 90)).collect();
+        let part = |range: std::ops::Range<usize>| Profile::of(&numbers(cells[range].to_vec()), 1).unwrap();
+        let merged = Profile::merged(&[part(0..1000), part(1000..1200), part(1200..3000)]);
+        let whole = part(0..3000);
+        assert_eq!(merged.column("a").unwrap().values, whole.column("a").unwrap().values);
+        assert_eq!((merged.rows, merged.sampled()), (3000, SAMPLE));
+        assert_eq!(Profile::decode(&merged.encode()), Ok(merged));
+    }
+
+    #[test]
+    fn the_distribution_of_a_merge_is_near_that_of_the_whole() {
+        let cells: Vec<f64> = (0..40_000).map(|i| (f64::from(i * 7919 % 40_000) / 100.0).exp()).collect();
+        let parts: Vec<Profile> = cells
+            .chunks(7_000)
+            .enumerate()
+            .map(|(at, part)| Profile::of(&numbers(part.to_vec()), at as u64).unwrap())
+            .collect();
+        let merged = Profile::merged(&parts);
+        let Values::Points(points) = &merged.column("a").unwrap().values else { panic!() };
+        assert!(points.len() <= MERGED);
+        let mut sorted = cells.clone();
+        sorted.sort_by(f64::total_cmp);
+        let mut before = 0;
+        for (value, weight) in points {
+            before += weight;
+            let below = sorted.partition_point(|cell| cell <= value);
+            assert!((before as f64 - below as f64).abs() / 40_000.0 < 2.0 / 512.0, "{value}: {before} {below}");
+        }
+    }
+}

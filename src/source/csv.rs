@@ -1,0 +1,227 @@
+//! Records of a CSV file → a table.
+
+use std::collections::BTreeMap;
+
+use csv::{ByteRecord, ReaderBuilder};
+use polars::prelude::{Column, DataType, NamedFrom, Series, TimeUnit};
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
+
+use crate::frame::table::{ColumnType, Table, TableError, read_time};
+use crate::source::piece::{Malformed, Piece};
+
+/// How a CSV file is read.
+#[derive(Clone, Debug)]
+pub struct Csv {
+    /// What separates fields.
+    pub separator: u8,
+    /// The names of the columns.
+    pub names: Vec<String>,
+    /// Cells that mean a missing value.
+    pub na: Vec<String>,
+    /// Columns that get this type, whatever their cells look like.
+    pub types: BTreeMap<String, ColumnType>,
+}
+
+/// Reads the names of columns from a header. Names that stand twice get a number, empty ones that of their place.
+///
+/// # Errors
+/// It is not UTF-8 or has no name at all.
+pub fn header(bytes: &[u8], separator: u8) -> Result<Vec<String>, TableError> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut record = ByteRecord::new();
+    reader(bytes, separator).read_byte_record(&mut record).map_err(|error| TableError(error.to_string()))?;
+    let mut names: Vec<String> = Vec::new();
+    for (at, field) in record.iter().enumerate() {
+        let name = std::str::from_utf8(field).map_err(|_| {
+            TableError(format!("line 1, column {}: the name is not UTF-8: save the file as UTF-8", at + 1))
+        })?;
+        let name = if name.trim().is_empty() { format!("column_{}", at + 1) } else { name.trim().to_owned() };
+        let mut unique = name.clone();
+        let mut number = 2;
+        while names.contains(&unique) {
+            unique = format!("{name}_{number}");
+            number += 1;
+        }
+        names.push(unique);
+    }
+    if names.is_empty() { Err(TableError("the header has no names".to_owned())) } else { Ok(names) }
+}
+
+fn reader(bytes: &[u8], separator: u8) -> csv::Reader<&[u8]> {
+    ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).from_reader(bytes)
+}
+
+/// The fields of one column, one after the other.
+#[derive(Default)]
+struct Fields {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// Reads whole records. What is malformed is counted and left out, its line counted from the first.
+///
+/// # Errors
+/// A column cannot be kept; does not happen for fields of CSV.
+pub fn read(bytes: &[u8], form: &Csv) -> Result<Piece, TableError> {
+    let mut columns: Vec<Fields> = form.names.iter().map(|_| Fields::default()).collect();
+    let mut lines = Vec::new();
+    let mut malformed: Option<Malformed> = None;
+    let mut reader = reader(bytes, form.separator);
+    let mut record = ByteRecord::new();
+    loop {
+        match reader.read_byte_record(&mut record) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(error) => return Err(TableError(error.to_string())),
+        }
+        let at = record.position().map_or(1, csv::Position::line);
+        if record.len() != form.names.len() {
+            let why = format!("the record has {} fields, the header {}", record.len(), form.names.len());
+            Malformed::count(&mut malformed, at, record.len().min(form.names.len()) + 1, why);
+            continue;
+        }
+        for (fields, field) in columns.iter_mut().zip(&record) {
+            fields.bytes.extend_from_slice(field);
+            fields.ends.push(fields.bytes.len());
+        }
+        lines.push(at);
+    }
+    if memchr::memchr(b'"', bytes).is_some() && is_open(bytes, form.separator) {
+        let at = lines.last().copied().unwrap_or(1);
+        Malformed::count(&mut malformed, at, 1, "a quote that opens in this record is never closed".to_owned());
+    }
+    let made: Vec<Result<Column, Malformed>> = columns
+        .par_iter()
+        .enumerate()
+        .map(|(at, fields)| column(fields, form.names[at].as_str(), form).map_err(|unfit| unfit.at(at, &lines)))
+        .collect();
+    let mut whole = Vec::new();
+    for column in made {
+        match column {
+            Ok(column) => whole.push(column),
+            Err(other) => Malformed::add(&mut malformed, other),
+        }
+    }
+    let table = if malformed.is_none() { Some(Table::of_columns(whole)?) } else { None };
+    Ok(Piece { table, malformed, conflicts: Vec::new() })
+}
+
+/// Returns whether the last record ends inside quotes.
+fn is_open(bytes: &[u8], separator: u8) -> bool {
+    let (mut is_quoted, mut at_start, mut at) = (false, true, 0);
+    while at < bytes.len() {
+        let byte = bytes[at];
+        match (is_quoted, byte) {
+            (true, b'"') if bytes.get(at + 1) == Some(&b'"') => at += 1,
+            (true, b'"') => is_quoted = false,
+            (true, _) => {}
+            (false, b'"') if at_start => is_quoted = true,
+            (false, _) => {}
+        }
+        at_start = !is_quoted && (byte == separator || byte == b'\n');
+        at += 1;
+    }
+    is_quoted
+}
+
+/// Cells that are not of the type that was asked for, or not text at all.
+struct Unfit {
+    row: usize,
+    count: u64,
+    why: String,
+}
+
+impl Unfit {
+    fn at(self, column: usize, lines: &[u64]) -> Malformed {
+        let line = lines.get(self.row).copied().unwrap_or_default();
+        Malformed { count: self.count, line, column: column + 1, why: self.why }
+    }
+}
+
+fn column(fields: &Fields, name: &str, form: &Csv) -> Result<Column, Unfit> {
+    let text = std::str::from_utf8(&fields.bytes).map_err(|error| {
+        let row = fields.ends.partition_point(|end| *end <= error.valid_up_to());
+        Unfit { row, count: 1, why: format!("a cell of `{name}` is not UTF-8: save the file as UTF-8") }
+    })?;
+    let mut start = 0;
+    let mut cells: Vec<Option<&str>> = Vec::with_capacity(fields.ends.len());
+    for (row, &end) in fields.ends.iter().enumerate() {
+        let Some(cell) = text.get(start..end) else {
+            // Two halves of a character met across a border.
+            return Err(Unfit {
+                row,
+                count: 1,
+                why: format!("a cell of `{name}` is not UTF-8: save the file as UTF-8"),
+            });
+        };
+        start = end;
+        cells.push((!form.na.iter().any(|na| na == cell)).then_some(cell));
+    }
+    let made = |series: Series| Ok(Column::from(series));
+    match form.types.get(name) {
+        None => made(natural(name, &cells)),
+        Some(kind) => {
+            let unfit = |row: usize, count: usize| Unfit {
+                row,
+                count: count as u64,
+                why: format!("{:?} in `{name}` is not of the type {}", cells[row].unwrap_or_default(), kind.as_str()),
+            };
+            match typed(name, &cells, *kind) {
+                Ok(series) => made(series),
+                Err((row, count)) => Err(unfit(row, count)),
+            }
+        }
+    }
+}
+
+/// The column in the narrowest type that holds all of its cells.
+fn natural(name: &str, cells: &[Option<&str>]) -> Series {
+    if cells.iter().all(Option::is_none) {
+        return Series::new_null(name.into(), cells.len());
+    }
+    [ColumnType::Int, ColumnType::Float, ColumnType::Bool]
+        .into_iter()
+        .find_map(|kind| first_fits(cells, kind).then(|| typed(name, cells, kind).ok()).flatten())
+        .unwrap_or_else(|| Series::new(name.into(), cells))
+}
+
+/// A quick look that spares reading most of a column as what it is not.
+fn first_fits(cells: &[Option<&str>], kind: ColumnType) -> bool {
+    cells.iter().flatten().next().is_some_and(|cell| typed("", &[Some(cell)], kind).is_ok())
+}
+
+/// The column as this type, or the first row that is not, and how many are not.
+fn typed(name: &str, cells: &[Option<&str>], kind: ColumnType) -> Result<Series, (usize, usize)> {
+    fn all<T>(cells: &[Option<&str>], read: impl Fn(&str) -> Option<T>) -> Result<Vec<Option<T>>, (usize, usize)> {
+        let mut values = Vec::with_capacity(cells.len());
+        for (row, cell) in cells.iter().enumerate() {
+            match cell.map(&read) {
+                None => values.push(None),
+                Some(Some(value)) => values.push(Some(value)),
+                Some(None) => {
+                    let rest = cells[row..].iter().flatten().filter(|cell| read(cell).is_none()).count();
+                    return Err((row, rest));
+                }
+            }
+        }
+        Ok(values)
+    }
+    let name = name.into();
+    Ok(match kind {
+        ColumnType::Int => Series::new(name, all(cells, |cell| cell.parse::<i64>().ok())?),
+        ColumnType::Float => Series::new(name, all(cells, |cell| cell.parse::<f64>().ok())?),
+        ColumnType::Bool => Series::new(
+            name,
+            all(cells, |cell| match cell {
+                "true" | "True" | "TRUE" => Some(true),
+                "false" | "False" | "FALSE" => Some(false),
+                _ => None,
+            })?,
+        ),
+        ColumnType::Time => {
+            let times = Series::new(name, all(cells, read_time)?);
+            times.cast(&DataType::Datetime(TimeUnit::Milliseconds, None)).map_err(|_| (0, 0))?
+        }
+        ColumnType::Text | ColumnType::Other | ColumnType::Empty => Series::new(name, cells),
+    })
+}

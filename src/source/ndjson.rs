@@ -1,0 +1,133 @@
+//! Lines of JSON objects → a table; what is nested gets a name with dots.
+
+use std::collections::BTreeMap;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use crate::frame::build::{Builder, Cell};
+use crate::frame::table::{ColumnType, TableError};
+use crate::source::piece::{Malformed, Piece};
+
+/// Reads whole lines; empty ones are left out. What is malformed is counted, its line counted from the first.
+///
+/// Objects in objects become columns named by their path, `a.b`; lists stay JSON text. Whole numbers beyond 64 bits are
+/// floating.
+///
+/// # Errors
+/// A cell is not of the type of `types` that is asked for.
+pub fn read(bytes: &[u8], na: &[String], types: &BTreeMap<String, ColumnType>) -> Result<Piece, TableError> {
+    let mut builder = Builder::default();
+    let mut malformed = None;
+    for (text, at) in bytes.split(|byte| *byte == b'\n').zip(1..) {
+        if text.trim_ascii().is_empty() {
+            continue;
+        }
+        match serde_json::from_slice::<Json>(text) {
+            Ok(Json::Object(object)) => {
+                let mut cells = Vec::new();
+                object.into_iter().for_each(|(name, value)| flatten(name, value, na, &mut cells));
+                builder.row(format!("line {at}"), cells);
+            }
+            Ok(_) => Malformed::count(&mut malformed, at, 1, "this is JSON, but no object".to_owned()),
+            Err(error) => Malformed::count(&mut malformed, at, error.column().max(1), plain(&error)),
+        }
+    }
+    if malformed.is_some() {
+        return Ok(Piece { table: None, malformed, conflicts: Vec::new() });
+    }
+    let (table, conflicts) = builder.finish(types)?;
+    Ok(Piece { table: Some(table), malformed, conflicts })
+}
+
+/// The library's words without its count of lines, which begins anew with each.
+fn plain(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" at line ").next().unwrap_or_default();
+    format!("this is not JSON: {text}")
+}
+
+/// A value whose objects keep the order of their names.
+enum Json {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(String),
+    List(Vec<serde_json::Value>),
+    Object(Vec<(String, Json)>),
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Ordered)
+    }
+}
+
+struct Ordered;
+
+impl<'de> Visitor<'de> for Ordered {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Json, E> {
+        Ok(Json::Bool(flag))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Json, E> {
+        Ok(Json::Int(number))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Json, E> {
+        Ok(i64::try_from(number).map_or(Json::Float(number as f64), Json::Int))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Json, E> {
+        Ok(Json::Float(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
+        Ok(Json::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Json::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
+        let mut object = Vec::new();
+        while let Some(entry) = entries.next_entry()? {
+            object.push(entry);
+        }
+        Ok(Json::Object(object))
+    }
+}
+
+fn flatten(name: String, value: Json, na: &[String], cells: &mut Vec<(String, Cell)>) {
+    let cell = match value {
+        Json::Null => Cell::Missing,
+        Json::Bool(flag) => Cell::Bool(flag),
+        Json::Int(number) => Cell::Int(number),
+        Json::Float(number) => Cell::Float(number),
+        Json::Text(text) if na.contains(&text) => Cell::Missing,
+        Json::Text(text) => Cell::Text(text),
+        Json::List(items) => Cell::Text(serde_json::Value::Array(items).to_string()),
+        Json::Object(object) => {
+            return object.into_iter().for_each(|(inner, value)| flatten(format!("{name}.{inner}"), value, na, cells));
+        }
+    };
+    // A name with a dot can meet the path of a nested one; the first stays.
+    if !cells.iter().any(|(other, _)| *other == name) {
+        cells.push((name, cell));
+    }
+}

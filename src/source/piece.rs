@@ -1,0 +1,75 @@
+//! What is read of a piece of a source: a table, or what is malformed in it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::frame::build::Conflict;
+use crate::frame::table::{ColumnType, Table};
+
+/// Records that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Malformed {
+    /// How many there are.
+    pub count: u64,
+    /// The line of the first.
+    pub line: u64,
+    /// The field of the first, counted from one; of text that is no CSV, the character in the line.
+    pub column: usize,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl Malformed {
+    /// Counts one more.
+    pub fn count(malformed: &mut Option<Self>, line: u64, column: usize, why: String) {
+        Self::add(malformed, Self { count: 1, line, column, why });
+    }
+
+    /// Adds those of another place; the first of all is the one that is told.
+    pub fn add(malformed: &mut Option<Self>, other: Self) {
+        match malformed {
+            None => *malformed = Some(other),
+            Some(first) => {
+                let count = first.count + other.count;
+                if (other.line, other.column) < (first.line, first.column) {
+                    *first = other;
+                }
+                first.count = count;
+            }
+        }
+    }
+
+    /// Tells it, without the file's name.
+    pub fn tell(&self) -> String {
+        let more = match self.count {
+            1 => String::new(),
+            count => format!("; {count} records are malformed in all"),
+        };
+        format!("line {}, column {}: {}{more}", self.line, self.column, self.why)
+    }
+}
+
+/// A piece of a source.
+#[derive(Debug)]
+pub struct Piece {
+    /// Its rows, unless something is malformed.
+    pub table: Option<Table>,
+    /// What is malformed.
+    pub malformed: Option<Malformed>,
+    /// Columns whose cells do not fit together.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// What is known of a piece without reading its table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gist {
+    /// How many rows it has.
+    pub rows: u64,
+    /// Its columns.
+    pub columns: Vec<(String, ColumnType)>,
+    /// Columns that were left out because that was asked.
+    pub dropped: Vec<String>,
+    /// What is malformed, its line counted from the piece's first.
+    pub malformed: Option<Malformed>,
+    /// Columns whose cells do not fit together.
+    pub conflicts: Vec<Conflict>,
+}

@@ -1,0 +1,253 @@
+//! Drift: every statistic against SciPy and statsmodels, false alarms and power on real tables.
+
+use netsec::frame::table::Table;
+use netsec::quality::distances::{deviation, jensen_shannon, psi, wasserstein};
+use netsec::quality::drift::{Drift, Settings, compare};
+use netsec::quality::leakage::auc;
+use netsec::quality::profile::Profile;
+use netsec::quality::tests::{
+    benjamini_hochberg, chi_squared, chi_squared_tail, cramer_von_mises, cramers_v, fisher, holm, two_proportions,
+};
+use netsec::source::files::{Options, read};
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use serde_json::Value;
+
+use crate::kinds::quality::{oracle, sample};
+use crate::world::shared;
+
+fn close(ours: f64, theirs: &Value, what: &str) {
+    let theirs = theirs.as_f64().unwrap();
+    assert!((ours - theirs).abs() < 1e-9 * theirs.abs().max(1.0), "{what}: {ours}, outside {theirs}");
+}
+
+fn counted(spec: &Value) -> Vec<(f64, u64)> {
+    let mut values = sample(spec);
+    values.sort_by(f64::total_cmp);
+    let mut counts: Vec<(f64, u64)> = Vec::new();
+    for value in values {
+        match counts.last_mut() {
+            Some((last, count)) if *last == value => *count += 1,
+            _ => counts.push((value, 1)),
+        }
+    }
+    counts
+}
+
+#[test]
+fn tests_and_distances_equal_scipy_and_statsmodels_to_1e_9() {
+    let oracle = oracle("drift.json");
+    let list = |name: &str| oracle[name].as_array().unwrap().clone();
+    let whole = |value: &Value| value.as_u64().unwrap();
+    for case in list("chi") {
+        let side = |name: &str| case[name].as_array().unwrap().iter().map(whole).collect::<Vec<_>>();
+        let pairs: Vec<(u64, u64)> = side("first").into_iter().zip(side("second")).collect();
+        let floats: Vec<(f64, f64)> = pairs.iter().map(|(a, b)| (*a as f64, *b as f64)).collect();
+        let tested = chi_squared(&pairs).unwrap();
+        let name = format!("{pairs:?}");
+        close(tested.statistic, &case["statistic"], &name);
+        close(tested.p, &case["p"], &name);
+        close(jensen_shannon(&floats), &case["jensen_shannon"], &name);
+        close(psi(&floats), &case["psi"], &name);
+        close(cramers_v(tested.statistic, pairs.iter().map(|(a, b)| a + b).sum()), &case["cramers_v"], &name);
+    }
+    for tail in list("tails") {
+        let (x, degrees) = (tail["x"].as_f64().unwrap(), tail["degrees"].as_f64().unwrap());
+        close(chi_squared_tail(x, degrees), &tail["p"], &format!("chi-squared {x} {degrees}"));
+    }
+    for case in list("shares") {
+        let side = |name: &str| (whole(&case[name][0]), whole(&case[name][1]));
+        let (first, second) = (side("first"), side("second"));
+        let name = format!("{first:?} {second:?}");
+        let tested = two_proportions(first, second).unwrap();
+        close(tested.statistic, &case["z"], &name);
+        close(tested.p, &case["p"], &name);
+        close(fisher(first, second).unwrap().p, &case["fisher"], &name);
+    }
+    for case in list("numbers") {
+        let (first, second) = (counted(&case["first"]), counted(&case["second"]));
+        let tested = cramer_von_mises(&first, &second).unwrap();
+        let name = format!("{} {}", case["first"], case["second"]);
+        close(tested.statistic, &case["statistic"], &name);
+        close(tested.p, &case["p"], &name);
+        close(wasserstein(&first, &second), &case["wasserstein"], &name);
+        close(deviation(&first), &case["deviation"], &name);
+        close(auc(&first, &second).unwrap(), &case["auc"], &name);
+    }
+    let p: Vec<f64> = list("p").iter().map(|p| p.as_f64().unwrap()).collect();
+    for (ours, theirs) in holm(&p).into_iter().zip(list("holm")) {
+        close(ours, &theirs, "Holm");
+    }
+    for (ours, theirs) in benjamini_hochberg(&p).into_iter().zip(list("benjamini_hochberg")) {
+        close(ours, &theirs, "Benjamini and Hochberg");
+    }
+}
+
+/// Columns of numbers, by name.
+type Columns = Vec<(String, Vec<f64>)>;
+
+fn phishing() -> Option<Columns> {
+    let bytes = std::fs::read(shared("phishing.csv")?).unwrap();
+    let table = read(bytes, &Options::plain(&[])).unwrap();
+    Some(table.names().into_iter().map(|name| (name.clone(), table.numbers(&name).unwrap())).collect())
+}
+
+/// The finisher of splitmix64 over a counter.
+struct Dice(u64);
+
+impl Dice {
+    fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut state = self.0;
+        state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        state ^ (state >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        ((u128::from(self.draw()) * bound as u128) >> 64) as usize
+    }
+
+    fn chance(&mut self, share: f64) -> bool {
+        ((self.draw() >> 11) as f64) / ((1_u64 << 53) as f64) < share
+    }
+
+    /// The numbers below a bound, in a random order.
+    fn shuffled(&mut self, bound: usize) -> Vec<usize> {
+        let mut list: Vec<usize> = (0..bound).collect();
+        for at in (1..bound).rev() {
+            let other = self.below(at + 1);
+            list.swap(at, other);
+        }
+        list
+    }
+}
+
+fn pick(columns: &Columns, rows: &[usize]) -> Columns {
+    columns.iter().map(|(name, cells)| (name.clone(), rows.iter().map(|row| cells[*row]).collect())).collect()
+}
+
+/// Four fifths of the rows and the rest, at random.
+fn halves(columns: &Columns, dice: &mut Dice) -> (Columns, Columns) {
+    let order = dice.shuffled(columns[0].1.len());
+    let border = order.len() * 4 / 5;
+    (pick(columns, &order[..border]), pick(columns, &order[border..]))
+}
+
+fn drift(reference: Columns, current: Columns, seed: u64, rows: bool) -> Drift {
+    let profile = |columns: Columns, seed| Profile::of(&Table::of_numbers(columns).unwrap(), seed).unwrap();
+    let (reference, current) = (profile(reference, 2 * seed), profile(current, 2 * seed + 1));
+    compare(&reference, &current, &Settings { seed, rows, ..Settings::default() })
+}
+
+#[test]
+fn of_500_resamplings_without_drift_at_most_6_percent_raise_an_alarm() {
+    let Some(columns) = phishing() else { return };
+    let alarms = (0..500_u64)
+        .into_par_iter()
+        .filter(|seed| {
+            let (reference, current) = halves(&columns, &mut Dice(*seed));
+            drift(reference, current, *seed, true).drifted
+        })
+        .count();
+    assert!(alarms <= 30, "{alarms} of 500");
+}
+
+/// Of so many random splits with a planted shift, the share that raises an alarm about the column.
+fn power(columns: &Columns, name: &str, plant: impl Fn(&mut Vec<f64>, &mut Dice) + Sync) -> f64 {
+    let rounds = 20;
+    let found = (0..rounds)
+        .into_par_iter()
+        .filter(|seed| {
+            let mut dice = Dice(1_000 + seed);
+            let (reference, mut current) = halves(columns, &mut dice);
+            let (_, cells) = current.iter_mut().find(|(column, _)| column == name).unwrap();
+            plant(cells, &mut dice);
+            let drift = drift(reference, current, *seed, false);
+            drift.columns.iter().any(|column| column.column == name && column.drifted)
+        })
+        .count();
+    found as f64 / rounds as f64
+}
+
+#[test]
+fn planted_shifts_are_found() {
+    let Some(columns) = phishing() else { return };
+    let ternary: Vec<&String> = columns
+        .iter()
+        .filter(|(_, cells)| {
+            [-1.0, 0.0, 1.0].iter().all(|level| cells.iter().filter(|cell| *cell == level).count() > 1_000)
+        })
+        .map(|(name, _)| name)
+        .collect();
+    assert!(ternary.len() >= 5, "{ternary:?}");
+    for name in ternary {
+        // One row in ten leaves the middle for an end.
+        let middle = power(&columns, name, |cells, dice| {
+            let share = 0.1 * cells.len() as f64 / cells.iter().filter(|cell| **cell == 0.0).count() as f64;
+            for cell in cells.iter_mut().filter(|cell| **cell == 0.0) {
+                if dice.chance(share) {
+                    *cell = if dice.chance(0.5) { 1.0 } else { -1.0 };
+                }
+            }
+        });
+        assert!(middle >= 0.95, "{name}: the middle category moved: {middle}");
+        let share = power(&columns, name, |cells, dice| {
+            let others = cells.iter().filter(|cell| **cell != -1.0).count() as f64 / cells.len() as f64;
+            for cell in cells.iter_mut().filter(|cell| **cell != -1.0) {
+                if dice.chance(0.08 / others) {
+                    *cell = -1.0;
+                }
+            }
+        });
+        assert!(share >= 0.95, "{name}: eight points more of -1: {share}");
+    }
+    let missing = power(&columns, "port", |cells, dice| {
+        cells.iter_mut().for_each(|cell| *cell = if dice.chance(0.05) { f64::NAN } else { *cell });
+    });
+    assert!(missing >= 0.95, "5 % missing: {missing}");
+    let new = power(&columns, "Iframe", |cells, dice| {
+        cells.iter_mut().for_each(|cell| *cell = if dice.chance(0.01) { 2.0 } else { *cell });
+    });
+    assert!(new >= 0.95, "a new category in 1 %: {new}");
+    // A tenth of the middle category itself, in the column where it is most common.
+    let tenth = power(&columns, "Links_pointing_to_page", |cells, dice| {
+        for cell in cells.iter_mut().filter(|cell| **cell == 0.0) {
+            if dice.chance(0.1) {
+                *cell = if dice.chance(0.5) { 1.0 } else { -1.0 };
+            }
+        }
+    });
+    assert!(tenth >= 0.95, "a tenth of the middle category: {tenth}");
+}
+
+#[test]
+fn scaled_bytes_are_found() {
+    let Some(path) = shared("nsl_kdd_train.csv.gz") else { return };
+    let table = read(std::fs::read(path).unwrap(), &Options::plain(&[])).unwrap();
+    let columns: Columns = ["src_bytes", "dst_bytes", "count", "duration"]
+        .map(|name| (name.to_owned(), table.numbers(name).unwrap()))
+        .into();
+    // 1.3 in log space: ln(1 + x) times 1.3.
+    let scaled = power(&columns, "src_bytes", |cells, _| {
+        cells.iter_mut().for_each(|cell| *cell = (cell.ln_1p() * 1.3).exp_m1().round());
+    });
+    assert!(scaled >= 0.95, "{scaled}");
+}
+
+#[test]
+fn what_only_whole_rows_show_is_seen() {
+    // Two columns that go together in one table and against each other in the other, each like before by itself.
+    let mut dice = Dice(7);
+    let a: Vec<f64> = (0..2_000).map(|_| dice.below(1_000) as f64).collect();
+    let noise: Vec<f64> = (0..2_000).map(|_| dice.below(300) as f64).collect();
+    let together: Vec<f64> = a.iter().zip(&noise).map(|(a, noise)| a + noise).collect();
+    let against: Vec<f64> = a.iter().zip(&noise).map(|(a, noise)| 1_299.0 - a - noise).collect();
+    let columns = |b: &[f64], rows: std::ops::Range<usize>| {
+        vec![("a".to_owned(), a[rows.clone()].to_vec()), ("b".to_owned(), b[rows].to_vec())]
+    };
+    let same = drift(columns(&together, 0..1_000), columns(&together, 1_000..2_000), 1, true);
+    assert!(!same.drifted, "{same:?}");
+    let other = drift(columns(&together, 0..1_000), columns(&against, 1_000..2_000), 1, true);
+    let domain = other.domain.unwrap();
+    assert!(other.domain_alarm && domain.auc > 0.9 && domain.p <= 0.01, "{domain:?}");
+}
