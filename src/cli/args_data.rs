@@ -18,7 +18,7 @@ pub enum SchemaAction {
         #[arg(short, long, value_name = "PATH")]
         output: Option<PathBuf>,
     },
-    /// Say what a change of a schema means for data that kept the old one; exit code 1 if data may break the new one
+    /// Say what a change of a schema means for data; exit code 1 if it breaks some
     Diff {
         /// The old schema file
         old: String,

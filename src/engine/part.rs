@@ -43,6 +43,14 @@ impl Memo for Indivisible {
         Err(indivisible())
     }
 
+    fn recall(&self, _: &Part) -> Result<Option<Vec<Kept>>, StageError> {
+        Err(indivisible())
+    }
+
+    fn has(&self, _: &Digest) -> Result<bool, StageError> {
+        Err(indivisible())
+    }
+
     fn put(&self, _: &[u8]) -> Result<Kept, StageError> {
         Err(indivisible())
     }
@@ -100,6 +108,18 @@ impl Memo for Parts<'_> {
         }
     }
 
+    fn recall(&self, part: &Part) -> Result<Option<Vec<Kept>>, StageError> {
+        let kept = self.recorded(&self.ingredients(part).key())?;
+        if let Some(kept) = &kept {
+            self.note(part, kept);
+        }
+        Ok(kept)
+    }
+
+    fn has(&self, digest: &Digest) -> Result<bool, StageError> {
+        self.bench.store.has(digest).map_err(stage_error)
+    }
+
     fn put(&self, bytes: &[u8]) -> Result<Kept, StageError> {
         let digest = self.bench.store.put(bytes).map_err(stage_error)?;
         Ok(Kept { digest, size: bytes.len() as u64 })
@@ -114,19 +134,7 @@ impl Parts<'_> {
     fn part(&self, at: usize, part: &Part, body: Body<'_>) -> Made {
         let context = Context { memo: self, ..self.context };
         context.check()?;
-        let inputs = part.inputs.iter().filter_map(|port| {
-            let content = self.ingredients.inputs.get(*port)?;
-            Some(((*port).to_owned(), *content))
-        });
-        let kind = format!("{}/{}", self.ingredients.kind, part.name.split(['-', '=']).next().unwrap_or_default());
-        let ingredients = Ingredients {
-            kind,
-            version: self.ingredients.version,
-            seed: self.ingredients.seed,
-            with: part.with.clone(),
-            inputs: inputs.collect(),
-            seen: None,
-        };
+        let ingredients = self.ingredients(part);
         let key = ingredients.key();
         if let Some(kept) = self.recorded(&key)? {
             self.note(part, &kept);
@@ -144,6 +152,22 @@ impl Parts<'_> {
         self.record(part, &ingredients, key, outputs.collect(), (started_ms, seconds))?;
         self.note(part, &kept);
         Ok(kept)
+    }
+
+    fn ingredients(&self, part: &Part) -> Ingredients {
+        let inputs = part.inputs.iter().filter_map(|port| {
+            let content = self.ingredients.inputs.get(*port)?;
+            Some(((*port).to_owned(), *content))
+        });
+        let kind = format!("{}/{}", self.ingredients.kind, part.name.split(['-', '=']).next().unwrap_or_default());
+        Ingredients {
+            kind,
+            version: self.ingredients.version,
+            seed: self.ingredients.seed,
+            with: part.with.clone(),
+            inputs: inputs.collect(),
+            seen: None,
+        }
     }
 
     fn note(&self, part: &Part, kept: &[Kept]) {

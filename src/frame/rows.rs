@@ -26,7 +26,7 @@ pub fn digests(table: &Table, except: &[&str]) -> Result<Vec<[u8; 32]>, TableErr
     for name in &names {
         head.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
         columns.push(match table.column_type(name)? {
-            ColumnType::Text | ColumnType::Other => Cells::Texts(table.texts(name)?),
+            ColumnType::Text | ColumnType::Time | ColumnType::Other => Cells::Texts(table.texts(name)?),
             _ => Cells::Numbers(table.numbers(name)?),
         });
     }

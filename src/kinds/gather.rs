@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::digest::Digest;
 use crate::base::nearest::suggest;
 use crate::frame::build::Conflict;
@@ -124,6 +126,13 @@ fn file(
         "" => input.label.clone(),
         inner => format!("{}: {inner}", input.label),
     };
+    let about = format!("{options:?} drop {drop:?} text {text:?}");
+    let with = [("file".to_owned(), Value::Text(member.digest.hex())), ("settings".to_owned(), Value::Text(about))];
+    *number += 1;
+    let whole = Part { name: format!("file-{number}"), with: with.into(), inputs: Vec::new() };
+    if let Some(pieces) = recall(&whole, context)? {
+        return Ok(Read { name, is_strict: pieces.is_strict, pieces: pieces.pieces });
+    }
     let wrong = |TableError(why): TableError| StageError::Data(format!("`{name}`: {why}"));
     let mut opened = files::open(member.content.open()?, options).map_err(wrong)?;
     let is_strict = opened.format() != FileFormat::Ndjson;
@@ -160,8 +169,33 @@ fn file(
     }
     match malformed {
         Some(malformed) => Err(StageError::Data(format!("`{name}`, {}", malformed.tell()))),
-        None => Ok(Read { name, is_strict, pieces }),
+        None => {
+            let listed = Pieces { is_strict, pieces };
+            let bytes = serde_json::to_vec(&listed).expect("plain data serialises");
+            context.memo.keep(&[whole], &|_, _| Ok(vec![bytes.clone()]))?;
+            Ok(Read { name, is_strict, pieces: listed.pieces })
+        }
     }
+}
+
+/// The pieces of a file as they are kept with it: a file that is unchanged is not read again.
+#[derive(Serialize, Deserialize)]
+struct Pieces {
+    is_strict: bool,
+    pieces: Vec<(Gist, Kept)>,
+}
+
+/// Returns the pieces of a file that was read before, if all of them are still there.
+fn recall(whole: &Part, context: &Context<'_>) -> Result<Option<Pieces>, StageError> {
+    let Some(kept) = context.memo.recall(whole)? else { return Ok(None) };
+    let bytes = context.memo.fetch(&kept[0].digest)?;
+    let Ok(listed) = serde_json::from_slice::<Pieces>(&bytes) else { return Ok(None) };
+    for (_, rows) in &listed.pieces {
+        if !context.memo.has(&rows.digest)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(listed))
 }
 
 fn part(raw: &Raw, settings: &str, number: &mut usize) -> Part {

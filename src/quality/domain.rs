@@ -14,8 +14,9 @@ const ROUNDS: usize = 10;
 const DEPTH: u32 = 2;
 const LEAF: f64 = 15.0;
 const STEP: f64 = 0.3;
-/// The most permutations.
+/// The most permutations where the model tells well enough for an alarm, and where it does not.
 const PERMUTATIONS: usize = 199;
+const FEW: usize = 19;
 /// So many permutations that tell as well end the count: the p-value is then large anyway (Besag and Clifford, 1991).
 const ENOUGH: usize = 5;
 /// With fewer sampled rows on a side nothing is asked.
@@ -34,8 +35,8 @@ pub struct Domain {
     pub rows: (usize, usize),
 }
 
-/// Compares the sampled rows of two profiles. `None` if there are too few, or no column that both have.
-pub fn compare(reference: &Profile, current: &Profile, seed: u64) -> Option<Domain> {
+/// Compares the sampled rows of two profiles; from `min_auc` on the p-value is to be exact enough for an alarm. `None` if there are too few, or no column that both have.
+pub fn compare(reference: &Profile, current: &Profile, min_auc: f64, seed: u64) -> Option<Domain> {
     let rows = (reference.sampled(), current.sampled());
     if rows.0.min(rows.1) < LEAST {
         return None;
@@ -55,7 +56,8 @@ pub fn compare(reference: &Profile, current: &Profile, seed: u64) -> Option<Doma
     let fold = shuffled(&mut random, (0..side.len()).map(|row| row % 2 == 0).collect());
     let seen = area(&columns, &side, &fold);
     let (mut as_good, mut permutations) = (0, 0);
-    while permutations < PERMUTATIONS && as_good < ENOUGH {
+    let most = if seen >= min_auc { PERMUTATIONS } else { FEW };
+    while permutations < most && as_good < ENOUGH {
         side = shuffled(&mut random, side);
         as_good += usize::from(area(&columns, &side, &fold) >= seen);
         permutations += 1;
@@ -79,13 +81,13 @@ fn shuffled(random: &mut ChaCha8Rng, mut list: Vec<bool>) -> Vec<bool> {
 /// The cells of both sides as bins of about as many cells; what is missing has the bin 0.
 fn binned(first: &Sample, second: &Sample) -> Vec<u8> {
     if let (Sample::Numbers(first), Sample::Numbers(second)) = (first, second) {
-        let cells: Vec<f64> = first.iter().chain(second).copied().collect();
-        let mut sorted: Vec<f64> = cells.iter().copied().filter(|cell| !cell.is_nan()).collect();
-        sorted.sort_unstable_by(f64::total_cmp);
-        let mut edges: Vec<f64> =
+        let cells: Vec<f32> = first.iter().chain(second).copied().collect();
+        let mut sorted: Vec<f32> = cells.iter().copied().filter(|cell| !cell.is_nan()).collect();
+        sorted.sort_unstable_by(f32::total_cmp);
+        let mut edges: Vec<f32> =
             (1..BINS - 1).filter_map(|at| sorted.get(at * sorted.len() / (BINS - 1)).copied()).collect();
         edges.dedup();
-        let bin = |cell: &f64| if cell.is_nan() { 0 } else { 1 + edges.partition_point(|edge| edge < cell) as u8 };
+        let bin = |cell: &f32| if cell.is_nan() { 0 } else { 1 + edges.partition_point(|edge| edge < cell) as u8 };
         return cells.iter().map(bin).collect();
     }
     let text = |sample: &Sample| -> Vec<Option<String>> {

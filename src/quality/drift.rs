@@ -19,6 +19,8 @@ const BINS: u64 = 10;
 /// A category that is expected less often is put together with others: below it the chi-squared test does not hold its
 /// level (Cochran, 1954).
 const EXPECTED: f64 = 5.0;
+/// How many columns a line names.
+const SHOWN: usize = 8;
 /// The part of alpha that the comparison of whole rows gets; the columns get the rest.
 const DOMAIN_SHARE: f64 = 0.2;
 
@@ -168,7 +170,7 @@ pub fn compare(reference: &Profile, current: &Profile, settings: &Settings) -> D
         column.drifted = column.asked.iter().any(|asked| asked.alarm);
     }
     let drifted_columns = columns.iter().filter(|column| column.drifted).count();
-    let domain = settings.rows.then(|| domain::compare(reference, current, settings.seed)).flatten();
+    let domain = settings.rows.then(|| domain::compare(reference, current, settings.min_auc, settings.seed)).flatten();
     let domain_alarm =
         domain.is_some_and(|domain| domain.p <= settings.alpha * DOMAIN_SHARE && domain.auc >= settings.min_auc);
     let share = drifted_columns as f64 / columns.len().max(1) as f64;
@@ -391,7 +393,12 @@ impl Drift {
         };
         match names.as_slice() {
             [] => format!("no drift in {} columns{rows}", self.columns.len()),
-            names => format!("{} of {} columns drifted: {}{rows}", names.len(), self.columns.len(), names.join(", ")),
+            names => {
+                let more =
+                    if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
+                let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+                format!("{} of {} columns drifted: {shown}{more}{rows}", names.len(), self.columns.len())
+            }
         }
     }
 }

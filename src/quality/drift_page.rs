@@ -18,7 +18,7 @@ pub fn page(drift: &Drift, reference: &Profile, current: &Profile) -> String {
     let class = if drift.drifted { "refused" } else { "valid" };
     let mut html = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{word}</title>\n<style>{STYLE}svg{{display:block}}\
-         .a{{fill:#8c959f}}.b{{fill:#0969da;fill-opacity:.55}}</style></head><body>\n<h1>Comparison with the reference: \
+         td{{white-space:nowrap}}td:nth-child(2){{white-space:normal}}.a{{fill:#8c959f}}.b{{fill:#0969da;fill-opacity:.55}}</style></head><body>\n<h1>Comparison with the reference: \
          <span class=\"{class}\">{word}</span></h1>\n<dl><dt>rows of the reference</dt><dd>{}</dd><dt>rows compared</dt><dd>{}</dd>\
          <dt>columns that drifted</dt><dd>{} of {}</dd>",
         drift.reference_rows,
@@ -62,7 +62,11 @@ pub fn page(drift: &Drift, reference: &Profile, current: &Profile) -> String {
              <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
             escape(&column.column),
             lines(&|asked| format!("{}, {}", asked.about.replace('_', " "), asked.test.replace('_', " "))),
-            lines(&|asked| format!("{:.4}", asked.p_adjusted)),
+            lines(&|asked| if asked.p_adjusted < 1e-4 {
+                "&lt; 0.0001".to_owned()
+            } else {
+                format!("{:.4}", asked.p_adjusted)
+            }),
             lines(&|asked| format!("{:.3}", asked.effect)),
             number(column.psi),
             number(column.jensen_shannon),

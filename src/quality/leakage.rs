@@ -1,6 +1,8 @@
 //! What leaks from one side of a split to the other, and which columns tell too much.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use serde::Serialize;
 
@@ -143,13 +145,34 @@ pub struct Leakage {
     pub id_like: Vec<IdLike>,
 }
 
-#[derive(Default)]
+/// What is known of rows with the same features.
 struct Seen {
-    labels: Vec<u64>,
-    rows: u64,
+    /// The label of the first.
+    label: u64,
+    rows: u32,
+    /// Whether one of them is in train, and whether one with this label is.
     in_train: bool,
-    train_labels: Vec<u64>,
+    label_in_train: bool,
+    /// Whether others have other labels.
+    is_contradictory: bool,
 }
+
+/// Takes the first bytes of a digest for its hash: they are one.
+#[derive(Default)]
+struct Head(u64);
+
+impl Hasher for Head {
+    fn write(&mut self, bytes: &[u8]) {
+        let head = bytes.first_chunk::<8>().map_or(0, |head| u64::from_le_bytes(*head));
+        self.0 ^= head;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+type ByFeatures = HashMap<u128, Seen, BuildHasherDefault<Head>>;
 
 impl Leakage {
     /// Looks for leaks: in the traces of all rows and their sides, and in the profiles of the rows without and with the
@@ -162,24 +185,39 @@ impl Leakage {
         near_perfect: f64,
     ) -> Self {
         let rows: usize = traces.parts().map(Iterator::count).sum();
-        let mut seen: HashMap<u128, Seen> = HashMap::with_capacity(rows);
-        let mut duplicate_rows = 0;
-        let (mut nowhere, mut validation, mut test) = (0, Shared::default(), Shared::default());
+        let mut seen = ByFeatures::with_capacity_and_hasher(rows, BuildHasherDefault::default());
+        // Further labels of the same features, which are rare, and whether a row with them is in train.
+        let mut others: HashMap<(u128, u64), bool> = HashMap::new();
+        let (mut duplicate_rows, mut nowhere) = (0, 0);
+        let (mut validation, mut test) = (Shared::default(), Shared::default());
         for (part, sides) in traces.parts().zip(sides) {
             for (trace, side) in part.zip(sides) {
-                let seen = seen.entry(trace.features).or_default();
-                seen.rows += 1;
-                match seen.labels.contains(&trace.label) {
-                    true => duplicate_rows += 1,
-                    false => seen.labels.push(trace.label),
-                }
-                if *side == Side::Train {
-                    seen.in_train = true;
-                    if !seen.train_labels.contains(&trace.label) {
-                        seen.train_labels.push(trace.label);
+                let is_train = *side == Side::Train;
+                nowhere += u64::from(*side == Side::Nowhere);
+                let known = seen.entry(trace.features).or_insert(Seen {
+                    label: trace.label,
+                    rows: 0,
+                    in_train: false,
+                    label_in_train: false,
+                    is_contradictory: false,
+                });
+                known.rows += 1;
+                known.in_train |= is_train;
+                if trace.label == known.label {
+                    duplicate_rows += u64::from(known.rows > 1);
+                    known.label_in_train |= is_train;
+                } else {
+                    known.is_contradictory = true;
+                    match others.entry((trace.features, trace.label)) {
+                        Entry::Occupied(mut other) => {
+                            duplicate_rows += 1;
+                            *other.get_mut() |= is_train;
+                        }
+                        Entry::Vacant(other) => {
+                            other.insert(is_train);
+                        }
                     }
                 }
-                nowhere += u64::from(*side == Side::Nowhere);
             }
         }
         for (part, sides) in traces.parts().zip(sides) {
@@ -189,13 +227,17 @@ impl Leakage {
                     Side::Test => &mut test,
                     Side::Train | Side::Nowhere => continue,
                 };
-                let seen = &seen[&trace.features];
+                let known = &seen[&trace.features];
                 shared.rows += 1;
-                shared.features_in_train += u64::from(seen.in_train);
-                shared.rows_in_train += u64::from(seen.train_labels.contains(&trace.label));
+                shared.features_in_train += u64::from(known.in_train);
+                let is_same = match trace.label == known.label {
+                    true => known.label_in_train,
+                    false => others.get(&(trace.features, trace.label)) == Some(&true),
+                };
+                shared.rows_in_train += u64::from(is_same);
             }
         }
-        let contradictory = || seen.values().filter(|seen| seen.labels.len() > 1);
+        let contradictory = || seen.values().filter(|seen| seen.is_contradictory);
         let mut columns = match classes {
             [without, with] => telling(without, with, near_perfect),
             _ => Vec::new(),
@@ -206,7 +248,7 @@ impl Leakage {
             duplicate_rows,
             distinct_features: seen.len() as u64,
             contradictory_features: contradictory().count() as u64,
-            contradictory_rows: contradictory().map(|seen| seen.rows).sum(),
+            contradictory_rows: contradictory().map(|seen| u64::from(seen.rows)).sum(),
             rows_nowhere: nowhere,
             validation,
             test,

@@ -14,7 +14,7 @@ pub const EXACT: usize = 1024;
 /// With more, a part of a table gives so many points of its distribution, of equal weight.
 const POINTS: usize = 512;
 /// So many points are left after a merge.
-const MERGED: usize = 2048;
+const MERGED: usize = 1024;
 /// Text with more different values is counted by so many buckets of its digests.
 const BUCKETS: usize = 256;
 /// Rows of the sample that a part of a table gives.
@@ -72,8 +72,8 @@ pub enum Values {
 /// The cells of sampled rows; NaN and `None` for what is missing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Sample {
-    /// Numbers.
-    Numbers(Vec<f64>),
+    /// Numbers; their first seven digits are enough to put them in order.
+    Numbers(Vec<f32>),
     /// Texts.
     Texts(Vec<Option<String>>),
 }
@@ -219,7 +219,7 @@ impl ColumnProfile {
             sample,
         };
         match kind {
-            ColumnType::Empty => Ok(none(Sample::Numbers(vec![f64::NAN; rows.len()]))),
+            ColumnType::Empty => Ok(none(Sample::Numbers(vec![f32::NAN; rows.len()]))),
             ColumnType::Text | ColumnType::Other => {
                 let cells = table.texts(&name)?;
                 let sample = Sample::Texts(rows.iter().map(|row| cells[*row].clone()).collect());
@@ -238,7 +238,7 @@ impl ColumnProfile {
                     }
                     _ => table.numbers(&name)?,
                 };
-                let sample = Sample::Numbers(rows.iter().map(|row| cells[*row]).collect());
+                let sample = Sample::Numbers(rows.iter().map(|row| cells[*row] as f32).collect());
                 let nan = cells.iter().filter(|cell| cell.is_nan()).count() as u64 - missing;
                 let count = |infinity: f64| cells.iter().filter(|cell| **cell == infinity).count() as u64;
                 let infinite = (count(f64::NEG_INFINITY), count(f64::INFINITY));
@@ -284,7 +284,7 @@ impl ColumnProfile {
             Sample::Numbers(
                 keys.iter()
                     .map(cell)
-                    .map(|(column, row)| column.map_or(f64::NAN, |column| column.sample.number(row)))
+                    .map(|(column, row)| column.map_or(f32::NAN, |column| column.sample.number(row)))
                     .collect(),
             )
         };
@@ -335,10 +335,10 @@ impl Distinct {
 }
 
 impl Sample {
-    fn number(&self, row: usize) -> f64 {
+    fn number(&self, row: usize) -> f32 {
         match self {
-            Self::Numbers(cells) => cells.get(row).copied().unwrap_or(f64::NAN),
-            Self::Texts(_) => f64::NAN,
+            Self::Numbers(cells) => cells.get(row).copied().unwrap_or(f32::NAN),
+            Self::Texts(_) => f32::NAN,
         }
     }
 
@@ -393,7 +393,8 @@ fn merged_numbers<'a>(columns: impl Iterator<Item = &'a ColumnProfile>) -> Value
             Values::Texts(_) | Values::Buckets(_) => {}
         }
     }
-    all.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    // The stable sort takes the parts for the sorted runs they are.
+    all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     all.dedup_by(|next, kept| {
         let is_same = next.0 == kept.0;
         if is_same {

@@ -142,12 +142,29 @@ fn column(before: &ColumnRule, after: &ColumnRule, add: Add<'_>) {
         (Some(_), None) => add(Effect::Widening, at("regex"), "any text".to_owned()),
         (_, new) => add(Effect::Breaking, at("regex"), format!("must match {}", new.unwrap_or_default())),
     }
-    for rule in RULES {
+    for rule in RULES.into_iter().filter(|rule| asks(before, rule) && asks(after, rule)) {
         let of = |column: &ColumnRule| column.severity.get(rule).or(column.severity.get("")).copied();
         let (old, new) = (of(before).unwrap_or(Severity::Quarantine), of(after).unwrap_or(Severity::Quarantine));
         severity(&at(rule), old, new, add);
         let share_of = |column: &ColumnRule| column.at_most.get(rule).or(column.at_most.get("")).copied();
         share(&at(rule), share_of(before), share_of(after), add);
+    }
+}
+
+/// Whether a column is asked this at all.
+fn asks(column: &ColumnRule, rule: &str) -> bool {
+    match rule {
+        "null" => !column.nullable,
+        "nan" => column.kind == ColumnType::Float && !column.nan,
+        "infinite" => column.kind == ColumnType::Float && !column.infinite,
+        "allowed" => column.allowed.is_some(),
+        "min" => column.min.is_some(),
+        "max" => column.max.is_some(),
+        "regex" => column.regex.is_some(),
+        "min_length" => column.min_length.is_some(),
+        "max_length" => column.max_length.is_some(),
+        "unique" => column.unique,
+        _ => true,
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::digest::Digest;
 use crate::stage::error::StageError;
 use crate::stage::io::Context;
@@ -20,7 +22,7 @@ pub struct Part {
 }
 
 /// Bytes that are in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     /// Their digest.
     pub digest: Digest,
@@ -42,6 +44,18 @@ pub trait Memo: Sync {
     /// # Errors
     /// That of the first part that failed; no more are begun then.
     fn keep(&self, parts: &[Part], body: Body<'_>) -> Result<Vec<Vec<Kept>>, StageError>;
+
+    /// Returns what is kept of a part, if it is recorded: for what is only worth listing once it is made.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn recall(&self, part: &Part) -> Result<Option<Vec<Kept>>, StageError>;
+
+    /// Returns whether bytes are kept.
+    ///
+    /// # Errors
+    /// `Storage`.
+    fn has(&self, digest: &Digest) -> Result<bool, StageError>;
 
     /// Keeps bytes that belong to no part, for an output that lists them.
     ///

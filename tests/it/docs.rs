@@ -23,11 +23,20 @@ fn every_yaml_block_of_the_docs_checks() {
     for (name, text) in pages() {
         for block in text.split("```yaml\n").skip(1) {
             let block = block.split("```").next().unwrap();
+            count += 1;
+            if block.starts_with("columns:") {
+                let parsed = netsec::quality::schema::parse("block.yaml", block.as_bytes().to_vec());
+                assert!(
+                    parsed.is_ok(),
+                    "{name}:\n{block}\n{}",
+                    parsed.err().map(|report| report.plain()).unwrap_or_default()
+                );
+                continue;
+            }
             let world = World::shipped();
             world.write("block.yaml", block);
             let output = world.netsec(&["graph", "block.yaml"]);
             assert_eq!(output.code, 0, "{name}:\n{block}\n{}", output.stderr);
-            count += 1;
         }
     }
     assert!(count >= 1, "{count} blocks");

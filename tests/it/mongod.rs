@@ -148,6 +148,25 @@ impl Database {
         say(&self.uri, &self.name, text)
     }
 
+    /// Whether the server tells of changes; a given one that is no replica set does not.
+    pub(crate) fn tells_of_changes(&self) -> bool {
+        let is_set = self.say(r#"{"hello": 1}"#).contains("\"setName\"");
+        if !is_set {
+            skip("the given MongoDB server is no replica set");
+        }
+        is_set
+    }
+
+    /// Whether the server can be made to fail; a given one rarely can.
+    pub(crate) fn can_be_made_to_fail(&self) -> bool {
+        let off = r#"{"configureFailPoint": "failCommand", "mode": "off"}"#;
+        let can = command(&collection(&self.uri, "admin", "any"), off).is_ok();
+        if !can {
+            skip("the given MongoDB server has no failpoints");
+        }
+        can
+    }
+
     /// Inserts documents given as Extended JSON.
     pub(crate) fn insert(&self, documents: &[String]) {
         for some in documents.chunks(10_000) {

@@ -89,6 +89,33 @@ fn shipped_pipelines_fit_the_generated_schema() {
     assert!(!validator.is_valid(&wrong));
 }
 
+#[test]
+fn shipped_schemas_fit_the_generated_schema() {
+    let world = World::shipped();
+    let schema: Value = serde_json::from_str(&world.ok(&["schema", "--format", "data"])).unwrap();
+    same_file(&package().join("schemas/data.schema.json"), &format!("{schema:#}\n"));
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let full = "columns: { a: { type: int, min: 0, at_most: { min: 0.1% }, severity: warn }, b: { type: text, regex: x } }\n\
+                rows: [{ name: n, check: a > 1, severity: fail }]\ntable: { duplicates: { max: 20%, severity: warn } }\n";
+    let shipped = ["phishing", "synthetic"]
+        .map(|name| std::fs::read_to_string(package().join(format!("schemas/{name}.yaml"))).unwrap());
+    for text in shipped.iter().map(String::as_str).chain([full]) {
+        let errors: Vec<String> =
+            validator.iter_errors(&json(text)).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+        assert!(netsec::quality::schema::parse("s.yaml", text.as_bytes().to_vec()).is_ok());
+    }
+    for wrong in [
+        "columns: { a: { type: nit } }",
+        "columns: { a: { type: int, mim: 1 } }",
+        "rows: []",
+        "columns: {}\ntable: { rows: { share: 1 } }",
+    ] {
+        assert!(!validator.is_valid(&json(wrong)), "{wrong}");
+        assert!(netsec::quality::schema::parse("s.yaml", wrong.as_bytes().to_vec()).is_err(), "{wrong}");
+    }
+}
+
 fn json(text: &str) -> Value {
     fn of(value: &netsec::base::tree::Value) -> Value {
         use netsec::base::tree::Value as Tree;

@@ -335,7 +335,7 @@ fn other_classes_for_the_same_labels_are_not_compared() {
     world.write(
         "swapped.yaml",
         default.replacen(
-            "split.test }\n    with: { target: result }",
+            "split.test }\n    with: { target: \"${params.target}\" }",
             "split.test }\n    with: { target: result, target_map: { -1: 1, 1: 0 } }",
             1,
         ),

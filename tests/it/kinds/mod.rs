@@ -1,7 +1,9 @@
 //! Every stage kind: a small table in, figures and digests out, against outside oracles.
 
+mod data;
 mod drift;
 mod learners;
+mod malformed;
 mod mongodb;
 mod prep;
 mod quality;
