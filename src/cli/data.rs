@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::app::workspace::{AppError, Workspace};
-use crate::base::disk;
 use crate::cli::args_data::{Data, Push};
 use crate::cli::exit::Exit;
 use crate::cli::{out, run};
@@ -26,7 +25,7 @@ pub fn data(workspace: &Workspace, data: &Data) -> Result<Exit, AppError> {
         tls_ca_file: tls_ca_file.as_ref().map(|path| workspace.root().join(path)),
         replaces: *replace,
     };
-    let bytes = disk::read(&workspace.root().join(file))?;
+    let bytes = run::read_named(workspace, file)?;
     let count = push(bytes, &target).map_err(|why| AppError::Usage(format!("`{file}`: {why}")))?;
     out::say(&format!("{count} documents are in `{database}.{collection}`"));
     Ok(Exit::Done)

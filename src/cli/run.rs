@@ -119,3 +119,14 @@ fn sinks(log: &Path, format: LogFormat) -> Sinks {
     };
     Ok(vec![told, Box::new(JsonLines(disk::append(log)?))])
 }
+
+/// Reads a file that the command line names.
+///
+/// # Errors
+/// There is no such file; the disk failed.
+pub fn read_named(workspace: &Workspace, name: &str) -> Result<Vec<u8>, AppError> {
+    disk::read(&workspace.root().join(name)).map_err(|error| match error.is_missing() {
+        true => AppError::Usage(format!("there is no file `{name}`")),
+        false => error.into(),
+    })
+}

@@ -7,7 +7,7 @@ use crate::base::disk;
 use crate::cli::args::{Schema, SchemaFormat};
 use crate::cli::args_data::SchemaAction;
 use crate::cli::exit::Exit;
-use crate::cli::out;
+use crate::cli::{out, run};
 use crate::kinds::list::registry;
 use crate::kinds::starter;
 use crate::quality::infer::Strictness;
@@ -22,7 +22,7 @@ use crate::stage::schema as pages;
 pub fn schema(workspace: &Workspace, args: &Schema) -> Result<Exit, AppError> {
     match (&args.action, args.format) {
         (Some(SchemaAction::Infer { data, lenient, output }), _) => {
-            let bytes = disk::read(&workspace.root().join(data))?;
+            let bytes = run::read_named(workspace, data)?;
             let strictness = if *lenient { Strictness::Lenient } else { Strictness::Strict };
             let text = starter::infer(data, bytes, strictness).map_err(AppError::Usage)?;
             match output {
@@ -40,7 +40,7 @@ pub fn schema(workspace: &Workspace, args: &Schema) -> Result<Exit, AppError> {
 
 fn diff(workspace: &Workspace, old: &str, new: &str, json: bool) -> Result<Exit, AppError> {
     let read = |name: &str| {
-        let bytes = disk::read(&workspace.root().join(name))?;
+        let bytes = run::read_named(workspace, name)?;
         schema::parse(name, bytes).map_err(AppError::Report)
     };
     let found = changes(&read(old)?, &read(new)?);

@@ -12,9 +12,9 @@ enum Cells {
 
 /// Returns the digest of each row over all columns but `except`.
 ///
-/// The order of the columns does not matter. A number counts by its value, however it is written or typed: `1`,
-/// `1.0` and the text `"1"` are the same, so that a column that changes its type as data is added keeps its rows'
-/// digests.
+/// The order of the columns does not matter. A number counts by its value, however it is typed: 1, 1.0 and the text
+/// `"1"` are the same, so that a column that changes its type as data is added keeps its rows' digests. Other texts,
+/// such as `"1.0"` and `"01"`, are themselves.
 ///
 /// # Errors
 /// A column whose cells have neither numbers nor text.
@@ -57,7 +57,8 @@ fn text(buffer: &mut Vec<u8>, text: Option<&str>) {
     match text {
         None => buffer.push(0),
         Some(text) => match text.parse::<f64>() {
-            Ok(value) if value.is_finite() => number(buffer, value),
+            // Only text that is how a number is written here: `007` and `7.0` are other names than `7`.
+            Ok(value) if value.is_finite() && (value + 0.0).to_string() == text => number(buffer, value),
             _ => {
                 buffer.push(2);
                 buffer.extend_from_slice(&(text.len() as u64).to_le_bytes());
@@ -85,12 +86,15 @@ mod tests {
     #[test]
     fn a_row_keeps_its_digest_when_a_column_changes_its_type() {
         let whole = table(vec![Series::new("a".into(), [1_i64, 2]), Series::new("b".into(), ["x", "7"])]);
-        let float = table(vec![Series::new("b".into(), ["x", "7.0"]), Series::new("a".into(), [1.0, 2.0])]);
+        let float = table(vec![Series::new("b".into(), ["x", "7"]), Series::new("a".into(), [1.0, 2.0])]);
         let text = table(vec![Series::new("a".into(), ["1", "2"]), Series::new("b".into(), ["x", "7"])]);
         let digests = |table: &Table| digests(table, &[]).unwrap();
         assert_eq!(digests(&whole), digests(&float));
         assert_eq!(digests(&whole), digests(&text));
         assert_ne!(digests(&whole)[0], digests(&whole)[1]);
+        let names = table(vec![Series::new("a".into(), ["7", "007", "7.0", "70e-1", "0e1", "0e2"])]);
+        let different: std::collections::BTreeSet<_> = digests(&names).into_iter().collect();
+        assert_eq!(different.len(), 6);
     }
 
     #[test]

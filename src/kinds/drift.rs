@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::frame::table::TableError;
+use crate::frame::table::{ColumnType, TableError};
 use crate::kinds::dataset::Dataset;
 use crate::model::bundle::Bundle;
 use crate::quality::drift::{self, Continuous, Correction, Settings};
@@ -156,7 +156,11 @@ impl Stage for Compare {
     fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
         let current = profile(&Dataset::open(inputs.one("current"))?, "current", context)?;
         let reference = match (inputs.maybe("reference"), inputs.maybe("champion")) {
-            (Some(input), _) => Some(from_any(input, context)?),
+            (Some(_), Some(_)) => {
+                let why = "both `reference` and `champion` are given: which one is it to be?";
+                return Err(StageError::Data(why.to_owned()));
+            }
+            (Some(input), None) => Some(from_any(input, &current, context)?),
             (None, Some(model)) => Some(from_model(model)?),
             (None, None) => None,
         };
@@ -204,7 +208,8 @@ pub(crate) fn profile(data: &Dataset<'_>, word: &str, context: &Context<'_>) -> 
     Ok(Profile::merged(&kept.iter().map(read).collect::<Result<Vec<_>, _>>()?))
 }
 
-fn from_any(input: &Input, context: &Context<'_>) -> Result<Profile, StageError> {
+/// Reads whatever a reference is. A file of rows gets the text columns of the current rows, as numbers may be names there.
+fn from_any(input: &Input, current: &Profile, context: &Context<'_>) -> Result<Profile, StageError> {
     if input.directory {
         return profile(&Dataset::open(input)?, "reference", context);
     }
@@ -216,7 +221,10 @@ fn from_any(input: &Input, context: &Context<'_>) -> Result<Profile, StageError>
         return Ok(profile);
     }
     let wrong = |error: TableError| StageError::Data(format!("`{}`: {error}", input.label));
-    let table = files::read(bytes, &Options::plain(&crate::kinds::starter::default_na())).map_err(wrong)?;
+    let text = current.columns.iter().filter(|column| column.kind == ColumnType::Text);
+    let types = text.map(|column| (column.name.clone(), ColumnType::Text)).collect();
+    let options = Options { types, ..Options::plain(&crate::kinds::starter::default_na()) };
+    let table = files::read(bytes, &options).map_err(wrong)?;
     Profile::of(&table, 0).map_err(wrong)
 }
 

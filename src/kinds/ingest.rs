@@ -213,7 +213,7 @@ impl Stage for Ingest {
                 for (file, columns) in gathered.torn {
                     let columns: Vec<String> = columns.iter().map(|name| format!("`{name}`")).collect();
                     outputs.note(format!(
-                        "text, because some cells are no numbers: {} in `{file}` (`types` says otherwise)",
+                        "read as text, because not all cells of the column are numbers: {} in `{file}` (`types` says otherwise)",
                         columns.join(", ")
                     ));
                 }

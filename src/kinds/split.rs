@@ -173,6 +173,15 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
                     "name the column and the moment from which rows are for testing",
                 );
             }
+            if let (Some(test), Some(validation)) = (test_from, validation_from)
+                && validation >= test
+            {
+                fault(
+                    "validation_from",
+                    "`validation_from` is not before `test_from`",
+                    "validation rows lie between the two",
+                );
+            }
             let gap_ms = (values.float("gap_hours").unwrap_or_default() * 3_600_000.0) as i64;
             By::Time { column, validation_from, test_from: test_from.unwrap_or_default(), gap_ms }
         }

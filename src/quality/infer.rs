@@ -51,7 +51,7 @@ fn rules(column: &ColumnProfile, rows: u64, is_target: bool, strictness: Strictn
         && let Some((first, _)) = values.first()
     {
         // A bound that the next batch will keep: what is never negative is rarely so later.
-        if *first >= 0.0 && kind != ColumnType::Time {
+        if *first >= 0.0 && column.infinite.0 == 0 && kind != ColumnType::Time {
             rules.push("min: 0".to_owned());
         }
     }

@@ -101,7 +101,7 @@ pub struct Shared {
 pub struct Telling {
     /// The column.
     pub column: String,
-    /// The area under its ROC curve, the better of both directions; of text, with the values ordered by their labels.
+    /// The area under its ROC curve, the better of both directions; of text, by the labels of the other rows with the same value.
     pub auc: f64,
     /// Whether that is near one.
     pub near_perfect: bool,
@@ -270,6 +270,9 @@ impl Leakage {
             let Shared { rows, features_in_train, .. } = self.test;
             lines.push(format!("leak: {features_in_train} of {rows} test rows have features that stand in train too"));
         }
+        if self.rows_nowhere > 0 {
+            lines.push(format!("{} rows are on no side: they lie in a gap or have no moment", self.rows_nowhere));
+        }
         if self.contradictory_rows > 0 {
             lines.push(format!(
                 "{} rows of {} different features have labels that contradict each other",
@@ -322,19 +325,22 @@ pub fn auc(first: &[(f64, u64)], second: &[(f64, u64)]) -> Option<f64> {
     Some(sum / (n1 * n2))
 }
 
-/// The same of text, its values ordered by the share of the second among them: the best that a rule on single values can do.
+/// The same of text, every row placed by the share of the second among the *other* rows with its value: a value that stands
+/// once tells nothing, and one half is the least.
 fn text_auc(first: &[(String, u64)], second: &[(String, u64)]) -> Option<f64> {
     let mut counts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     first.iter().for_each(|(text, count)| counts.entry(text).or_default().0 += count);
     second.iter().for_each(|(text, count)| counts.entry(text).or_default().1 += count);
-    let mut ordered: Vec<(u64, u64)> = counts.into_values().collect();
-    ordered.sort_by(|(a0, a1), (b0, b1)| {
-        (u128::from(*a1) * u128::from(b0 + b1)).cmp(&(u128::from(*b1) * u128::from(a0 + a1)))
-    });
-    let side = |of: fn(&(u64, u64)) -> u64| -> Vec<(f64, u64)> {
-        ordered.iter().enumerate().map(|(at, counts)| (at as f64, of(counts))).filter(|(_, count)| *count > 0).collect()
+    let (n1, n2) = counts.values().fold((0, 0), |(n1, n2), (a, b)| (n1 + a, n2 + b));
+    let share = |hits: u64, rows: u64| if rows == 0 { n2 as f64 / (n1 + n2) as f64 } else { hits as f64 / rows as f64 };
+    let side = |place: &dyn Fn(u64, u64) -> Option<(f64, u64)>| {
+        let mut places: Vec<(f64, u64)> = counts.values().filter_map(|(a, b)| place(*a, *b)).collect();
+        places.sort_by(|a, b| a.0.total_cmp(&b.0));
+        places
     };
-    auc(&side(|counts| counts.0), &side(|counts| counts.1))
+    let without = side(&|a, b| (a > 0).then(|| (share(b, a + b - 1), a)));
+    let with = side(&|a, b| (b > 0).then(|| (share(b - 1, a + b - 1), b)));
+    auc(&without, &with).map(|auc| auc.max(0.5))
 }
 
 fn id_like(classes: &[Profile]) -> Vec<IdLike> {
@@ -360,6 +366,8 @@ mod tests {
         assert_eq!(auc(&[], &[(1.0, 1)]), None);
         let text =
             |pairs: &[(&str, u64)]| pairs.iter().map(|(text, count)| ((*text).to_owned(), *count)).collect::<Vec<_>>();
-        assert_eq!(text_auc(&text(&[("a", 5)]), &text(&[("b", 3), ("c", 1)])), Some(1.0));
+        assert_eq!(text_auc(&text(&[("a", 5)]), &text(&[("b", 3), ("c", 2)])), Some(1.0));
+        let names = |letter: &str| (0..50).map(|i| (format!("{letter}{i}"), 1)).collect::<Vec<_>>();
+        assert_eq!(text_auc(&names("a"), &names("b")), Some(0.5), "names that stand once tell nothing");
     }
 }

@@ -115,7 +115,8 @@ impl Report {
                 Severity::Warn => Verdict::Warned,
                 Severity::Quarantine if is_over => Verdict::Failed,
                 Severity::Quarantine => Verdict::Quarantined,
-                Severity::Fail if rule.at_most.is_some() && !is_over => Verdict::Passed,
+                // Within its share the table goes on, without the rows.
+                Severity::Fail if rule.at_most.is_some() && !is_over => Verdict::Quarantined,
                 Severity::Fail => Verdict::Failed,
             };
             RuleReport {

@@ -86,7 +86,7 @@ pub fn rules(schema: &Schema) -> Vec<Rule> {
     let rows = schema.rows.iter().map(|rule| Rule {
         column: None,
         name: rule.name.clone(),
-        asks: rule.text.clone(),
+        asks: format!("such that {}", rule.text),
         severity: rule.severity,
         at_most: rule.at_most,
         test: Test::Condition(rule.check.clone()),
@@ -110,10 +110,10 @@ fn of_column(column: &ColumnRule) -> Vec<Rule> {
     };
     add("type", of_type.to_owned(), Test::Type(column.kind, column.coerce));
     if !column.nullable {
-        add("null", "not missing".to_owned(), Test::Null);
+        add("null", "present".to_owned(), Test::Null);
     }
     if column.kind == ColumnType::Float && !column.nan {
-        add("nan", "not NaN".to_owned(), Test::Nan);
+        add("nan", "a number".to_owned(), Test::Nan);
     }
     if column.kind == ColumnType::Float && !column.infinite {
         add("infinite", "finite".to_owned(), Test::Infinite);
@@ -133,7 +133,11 @@ fn of_column(column: &ColumnRule) -> Vec<Rule> {
         add("max", format!("at most {}", show(max, column.kind)), Test::Max(max));
     }
     if let Some(regex) = &column.regex {
-        add("regex", format!("matching {}", regex.as_str()), Test::Regex(regex.clone()));
+        add(
+            "regex",
+            format!("matching {}", regex.as_str().trim_start_matches("^(?:").trim_end_matches(")$")),
+            Test::Regex(regex.clone()),
+        );
     }
     if let Some(least) = column.min_length {
         add("min_length", format!("at least {least} characters"), Test::MinLength(least));
@@ -142,7 +146,7 @@ fn of_column(column: &ColumnRule) -> Vec<Rule> {
         add("max_length", format!("at most {most} characters"), Test::MaxLength(most));
     }
     if column.unique {
-        add("unique", "in no earlier row".to_owned(), Test::Unique);
+        add("unique", "different from all earlier ones".to_owned(), Test::Unique);
     }
     rules
 }

@@ -276,6 +276,26 @@ impl Reader {
                 _ => self.unknown(key, &KEYS),
             }
         }
+        let is_text = rule.kind == ColumnType::Text;
+        let misplaced = [
+            ("min", rule.min.is_some() && (is_text || rule.kind == ColumnType::Bool)),
+            ("max", rule.max.is_some() && (is_text || rule.kind == ColumnType::Bool)),
+            ("regex", rule.regex.is_some() && !is_text),
+            ("min_length", rule.min_length.is_some() && !is_text),
+            ("max_length", rule.max_length.is_some() && !is_text),
+        ];
+        for (key, _) in misplaced.into_iter().filter(|(_, is_misplaced)| *is_misplaced) {
+            let message = format!("`{key}` means nothing for a column of the type `{}`", rule.kind.as_str());
+            self.problem("schema::misplaced", message, node.get(key).map_or(node.span, |node| node.span), "here");
+        }
+        if rule.allowed.as_ref().is_some_and(Vec::is_empty) {
+            self.problem("schema::empty_range", "`allowed` is empty: nothing can stand here", node.span, "here");
+        }
+        if let (Some(least), Some(most)) = (rule.min_length, rule.max_length)
+            && least > most
+        {
+            self.problem("schema::empty_range", "`min_length` is above `max_length`", node.span, "here");
+        }
         if let (Some(min), Some(max)) = (rule.min, rule.max)
             && min > max
         {
@@ -365,6 +385,11 @@ impl Reader {
         if min.is_none() && max.is_none() {
             let message = format!("`{}` bounds nothing: it needs `{}`", name.value, known[known.len() - 2]);
             self.problem("schema::missing_key", message, name.span, "bounds nothing");
+        }
+        if let (Some(min), Some(max)) = (min, max)
+            && min > max
+        {
+            self.problem("schema::empty_range", "`min` is above `max`: no table can keep this", node.span, "here");
         }
         if severity == Severity::Quarantine {
             let message = "a condition on the whole table has no rows to set aside: use `warn` or `fail`";

@@ -76,8 +76,13 @@ fn style(with_length: bool) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is right").progress_chars("━╸─")
 }
 
-/// Returns what people are told of an event; empty if nothing.
+/// Returns what people are told of an event; empty if nothing. What stands in data may be meant to steer the terminal: its
+/// control characters become a mark.
 fn lines(kind: &EventKind) -> String {
+    told(kind).chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+fn told(kind: &EventKind) -> String {
     match kind {
         EventKind::RunStarted { run, pipeline, stages, .. } => {
             let plural = if stages.len() == 1 { "stage" } else { "stages" };

@@ -86,6 +86,7 @@ def drift():
         (spec(3000), spec(2000, shift=0.25, **other)),
         (spec(200), spec(200, scale=0.9, **other)),
         (spec(50), spec(50)),
+        (spec(5000), spec(5000, shift=0.8, **other)),
     ]
     numbers = []
     for first, second in pairs:

@@ -109,6 +109,21 @@ fn a_table_that_breaks_too_much_is_refused_with_its_report() {
 }
 
 #[test]
+fn data_do_not_steer_the_terminal_and_names_are_no_numbers() {
+    let world = World::new();
+    world.write("t.csv", "id,c\n007,x\n7,y\n7.0,\u{1b}[31mred\n1e1,z\n10,x\n");
+    world.write("s.yaml", "columns:\n  id: { type: text, unique: true }\n  c: { type: text, allowed: [x, y, z], severity: warn }\ntable:\n  duplicates: { max: 0 }\n");
+    world.write("p.yaml", VALIDATE.replace("./t.csv } }", "./t.csv }, with: { types: { id: text } } }"));
+    let output = world.netsec(&["run", "p.yaml"]);
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert!(
+        output.stderr.contains("5 rows keep the schema") && !output.stderr.contains('\u{1b}'),
+        "{:?}",
+        output.stderr
+    );
+}
+
+#[test]
 fn freshness_counts_from_the_moment_that_is_named() {
     let world = World::new();
     world.write("t.csv", "at,v\n2026-01-01T00:00:00Z,1\n2026-01-02T00:00:00Z,2\n");
@@ -193,7 +208,7 @@ fn files_that_are_new_are_read_and_the_others_are_not() {
     world.write("s.yaml", lenient.replace("id: { type: int", "id: { type: text"));
     let third = world.netsec(&["run", "p.yaml"]);
     assert!(
-        third.stderr.contains("text, because some cells are no numbers: `id` in `data/: a.csv`"),
+        third.stderr.contains("read as text, because not all cells of the column are numbers: `id` in `data/: a.csv`"),
         "{}",
         third.stderr
     );
