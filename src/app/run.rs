@@ -137,7 +137,7 @@ impl Workspace {
             return Err(AppError::Usage(if loaded.pipeline.stages.is_empty() { none } else { between }));
         }
         let needed = upstream(&loaded.graph, &wanted);
-        let looks = |stage: &usize| loaded.pipeline.stages[*stage].stage.outside().is_some();
+        let looks = |stage: &usize| loaded.pipeline.stages[*stage].looks_outside();
         let forced = match (wish.force, wish.full) {
             (true, _) => wanted.clone(),
             (false, true) => needed.iter().copied().filter(looks).collect(),

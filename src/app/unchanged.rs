@@ -91,7 +91,7 @@ impl Workspace {
         store: &Local,
         started_ms: u64,
     ) {
-        let looks = |stage: &usize| loaded.pipeline.stages[*stage].stage.outside().is_some();
+        let looks = |stage: &usize| loaded.pipeline.stages[*stage].looks_outside();
         if plan.order.iter().any(looks) {
             return;
         }

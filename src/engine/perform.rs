@@ -210,9 +210,7 @@ fn run(
     if let Some(name) = spec.unset().first()
         && spec.stage.needs_secrets()
     {
-        let message =
-            format!("the environment variable `{name}` is not set, and this stage needs it: set it and run again");
-        return Err(StageError::Failed(message));
+        return Err(StageError::unset(name));
     }
     context.check()?;
     let caught = catch_unwind(AssertUnwindSafe(|| spec.stage.run(inputs, outputs, context)));

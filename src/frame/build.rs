@@ -53,8 +53,18 @@ pub struct Conflict {
 }
 
 impl Conflict {
+    /// Adds it to what was found so far, by column.
+    pub fn gather(self, found: &mut BTreeMap<String, Self>) {
+        match found.get_mut(&self.column) {
+            Some(mine) => mine.add(&self),
+            None => {
+                found.insert(self.column.clone(), self);
+            }
+        }
+    }
+
     /// Adds what was found elsewhere in the same column.
-    pub fn add(&mut self, other: &Self) {
+    fn add(&mut self, other: &Self) {
         for (kind, (count, names)) in &other.types {
             let mine = self.types.entry(kind.clone()).or_default();
             mine.0 += count;

@@ -12,9 +12,9 @@ use crate::frame::build::Conflict;
 use crate::frame::codec;
 use crate::frame::dataset::{INDEX, Index};
 use crate::frame::table::{ColumnType, TableError};
-use crate::kinds::dataset::Writer;
+use crate::kinds::dataset::{Keys, Writer, read_kept};
 use crate::source::documents::{Fields, Key, Raw, Reading, cut, join, key_of, key_text, order, read_key, rows, split};
-use crate::source::mongodb::{Collection, MongoError, Range, moment, parse, read_mark, show_mark};
+use crate::source::mongodb::{Collection, MongoError, Range, moment, parse};
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Outputs};
 use crate::stage::kind::Outside;
@@ -34,7 +34,7 @@ fn raw_name(at: usize) -> String {
 struct Gist {
     rows: u64,
     columns: Vec<(String, ColumnType)>,
-    tally: BTreeMap<String, Conflict>,
+    tally: Vec<Conflict>,
     dropped: Vec<String>,
 }
 
@@ -135,9 +135,7 @@ impl Source {
     pub(crate) fn collection(&self) -> Result<&Collection, StageError> {
         match &self.uri {
             Ok(_) => Ok(&self.asked),
-            Err(name) => Err(StageError::Failed(format!(
-                "the environment variable `{name}` is not set, and this stage needs it: set it and run again"
-            ))),
+            Err(name) => Err(StageError::unset(name)),
         }
     }
 }
@@ -151,7 +149,7 @@ impl Outside for Source {
         let collection = self.collection()?;
         let Some(by) = &self.by else { return Ok(moment()) };
         let greatest = collection.connect().and_then(|session| session.greatest(by)).map_err(failed)?;
-        Ok(greatest.as_ref().map_or_else(|| "nothing".to_owned(), show_mark))
+        Ok(greatest.as_ref().map_or_else(|| "nothing".to_owned(), key_text))
     }
 
     fn wait(&self, is_over: &dyn Fn() -> bool) -> Result<bool, StageError> {
@@ -181,18 +179,11 @@ struct Parts<'a> {
     drop: &'a [String],
     context: &'a Context<'a>,
     pending: VecDeque<Raw>,
-    made: Vec<(Kept, Gist, Kept, (String, String))>,
+    made: Vec<(Kept, Gist, Kept, Keys)>,
     rows: u64,
 }
 
-/// What was read besides the rows.
-#[derive(Debug, Default)]
-pub(crate) struct Pulled {
-    /// Columns whose cells do not fit together.
-    pub(crate) conflicts: BTreeMap<String, Conflict>,
-}
-
-/// Reads the collection and gives the dataset at a port.
+/// Reads the collection and gives the dataset at a port. Returns its index, and the columns whose cells do not fit together.
 ///
 /// # Errors
 /// The server does not answer or refuses; a document cannot be read.
@@ -202,11 +193,11 @@ pub(crate) fn pull(
     drop: &[String],
     (outputs, port): (&mut Outputs, &str),
     context: &Context<'_>,
-) -> Result<(Index, Pulled), StageError> {
+) -> Result<(Index, BTreeMap<String, Conflict>), StageError> {
     let session = source.collection()?.connect().map_err(failed)?;
     let reading = Reading { keeps_id: source.keeps_id, ..reading };
     let earlier = source.by.as_ref().and_then(|_| before(context));
-    let seen = context.seen.and_then(read_mark);
+    let seen = context.seen.and_then(read_key);
     let mut parts =
         Parts { source, reading: &reading, drop, context, pending: VecDeque::new(), made: Vec::new(), rows: 0 };
     let resumed = match (&source.by, earlier, seen) {
@@ -257,7 +248,7 @@ fn before(context: &Context<'_>) -> Option<Before> {
     let input = (context.earlier)("data")?;
     let member = |name: &str| input.files.iter().find(|file| file.name == name);
     let index = Index::decode(&member(INDEX)?.content.bytes().ok()?).ok()?;
-    let mark = read_mark(index.mark.as_ref()?.as_str()?)?;
+    let mark = read_key(index.mark.as_ref()?.as_str()?)?;
     let known = |(at, part): (usize, &crate::frame::dataset::Part)| {
         let raw = member(&raw_name(at))?;
         let (first, last) = part.keys.as_ref()?;
@@ -298,7 +289,7 @@ impl Parts<'_> {
     }
 
     /// Reads the documents of a part, unless that was done before.
-    fn read(&mut self, raw: Kept, known: Option<Vec<Raw>>, keys: (String, String)) -> Result<(), StageError> {
+    fn read(&mut self, raw: Kept, known: Option<Vec<Raw>>, keys: Keys) -> Result<(), StageError> {
         let Reading { na, types, keeps_id } = self.reading;
         let text = |name: &str, text: String| (name.to_owned(), Value::Text(text));
         let settings = format!("{na:?} {types:?} {keeps_id} drop {:?}", self.drop);
@@ -312,8 +303,7 @@ impl Parts<'_> {
             };
             blobs(&documents, reading, drop).map_err(|error| StageError::Data(error.0))
         })?;
-        let gist = self.context.memo.fetch(&kept[0][0].digest)?;
-        let gist: Gist = serde_json::from_slice(&gist).map_err(|error| StageError::Lost(error.to_string()))?;
+        let gist: Gist = read_kept(&kept[0][0], self.context)?;
         self.rows += gist.rows;
         self.made.push((kept[0][1], gist, raw, keys));
         Ok(())
@@ -341,7 +331,7 @@ impl Parts<'_> {
     }
 
     /// Gives the dataset as an output.
-    fn give(self, outputs: &mut Outputs, port: &str) -> Result<(Index, Pulled), StageError> {
+    fn give(self, outputs: &mut Outputs, port: &str) -> Result<(Index, BTreeMap<String, Conflict>), StageError> {
         let mut writer = Writer::default();
         let mut tallies: BTreeMap<String, Conflict> = BTreeMap::new();
         for name in self.drop {
@@ -350,21 +340,14 @@ impl Parts<'_> {
             }
         }
         for (at, (rows, gist, raw, keys)) in self.made.into_iter().enumerate() {
-            for (column, tally) in gist.tally {
-                match tallies.get_mut(&column) {
-                    Some(mine) => mine.add(&tally),
-                    None => {
-                        tallies.insert(column, tally);
-                    }
-                }
-            }
+            gist.tally.into_iter().for_each(|tally| tally.gather(&mut tallies));
             writer.add_keyed(rows, gist.rows, gist.columns, Some(keys));
             writer.attach(raw_name(at), raw);
         }
         writer.mark = self.context.seen.filter(|_| self.source.by.is_some()).map(|seen| serde_json::json!(seen));
         let index = writer.finish(outputs, port, self.context)?;
         tallies.retain(|column, tally| tally.is_conflict() && !self.reading.types.contains_key(column));
-        Ok((index, Pulled { conflicts: tallies }))
+        Ok((index, tallies))
     }
 }
 
@@ -398,12 +381,7 @@ fn blobs(documents: &[Raw], reading: &Reading, drop: &[String]) -> Result<Vec<Ve
     let dropped: Vec<String> = drop.iter().filter(|name| table.has(name)).cloned().collect();
     let table = table.without(&dropped)?.canonical()?;
     let tally = tally.into_iter().filter(|tally| !drop.contains(&tally.column));
-    let gist = Gist {
-        rows: table.height() as u64,
-        columns: table.columns()?,
-        tally: tally.map(|tally| (tally.column.clone(), tally)).collect(),
-        dropped,
-    };
+    let gist = Gist { rows: table.height() as u64, columns: table.columns()?, tally: tally.collect(), dropped };
     Ok(vec![serde_json::to_vec(&gist).expect("plain data serialises"), codec::encode(&table)?])
 }
 

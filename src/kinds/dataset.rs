@@ -2,14 +2,28 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::DeserializeOwned;
+
 use crate::base::digest::Digest;
 use crate::frame::codec;
 use crate::frame::dataset::{INDEX, Index, Part, part_name};
 use crate::frame::table::{ColumnType, Table, TableError, unify};
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Input, Member, Outputs};
-use crate::stage::memo::Kept;
+use crate::stage::memo::{Kept, Part as StagePart};
 use crate::stage::param::Value;
+
+/// Makes the blobs of a stage's work on one part of a dataset.
+pub(crate) type Body<'a> = &'a (dyn Fn(usize, &Table) -> Result<Vec<Vec<u8>>, TableError> + Sync);
+
+/// Reads what a stage kept as JSON.
+///
+/// # Errors
+/// `Lost` if it cannot be read: then it is made again.
+pub(crate) fn read_kept<T: DeserializeOwned>(kept: &Kept, context: &Context<'_>) -> Result<T, StageError> {
+    let bytes = context.memo.fetch(&kept.digest)?;
+    serde_json::from_slice(&bytes).map_err(|error| StageError::Lost(format!("what is kept of a part: {error}")))
+}
 
 /// A table that flows in.
 pub(crate) struct Dataset<'a> {
@@ -52,16 +66,11 @@ impl<'a> Dataset<'a> {
         }
     }
 
-    /// Returns the number of parts.
-    pub(crate) fn parts(&self) -> usize {
-        self.members.len()
-    }
-
     /// Returns the table of a part, in the columns and types of the dataset.
     ///
     /// # Errors
     /// What reading tells.
-    pub(crate) fn part(&self, at: usize) -> Result<Table, StageError> {
+    fn part(&self, at: usize) -> Result<Table, StageError> {
         let wrong = |error: TableError| StageError::Data(format!("`{}`: {error}", self.label));
         let table = codec::decode(self.members[at].content.bytes()?).map_err(wrong)?;
         table.canonical().and_then(|table| table.shaped(&self.index.columns)).map_err(wrong)
@@ -72,7 +81,7 @@ impl<'a> Dataset<'a> {
     /// # Errors
     /// What reading tells.
     pub(crate) fn whole(&self) -> Result<Table, StageError> {
-        let tables = (0..self.parts()).map(|at| self.part(at)).collect::<Result<Vec<_>, _>>()?;
+        let tables = (0..self.members.len()).map(|at| self.part(at)).collect::<Result<Vec<_>, _>>()?;
         match tables.is_empty() {
             true => Table::of_none(&self.index.columns),
             false => Table::stacked(&tables),
@@ -80,13 +89,35 @@ impl<'a> Dataset<'a> {
         .map_err(|error| StageError::Data(format!("`{}`: {error}", self.label)))
     }
 
-    /// Returns what tells a part from others, for the parts of a stage's work.
-    pub(crate) fn identity(&self, at: usize) -> Vec<(String, Value)> {
+    /// Carries out a piece of a stage's work on some parts, each as a part of its own called after `word`: what it is made of
+    /// is the part, its columns and what `with` adds; `body` is given the part's number and table.
+    ///
+    /// # Errors
+    /// That of the first part that failed.
+    pub(crate) fn each(
+        &self,
+        (word, ats): (&str, &[usize]),
+        with: &dyn Fn(usize) -> Vec<(&'static str, String)>,
+        context: &Context<'_>,
+        body: Body<'_>,
+    ) -> Result<Vec<Vec<Kept>>, StageError> {
         let columns = serde_json::to_vec(&self.index.columns).expect("plain data serialises");
-        vec![
-            ("part".to_owned(), Value::Text(self.members[at].digest.hex())),
-            ("columns".to_owned(), Value::Text(Digest::of(&columns).hex())),
-        ]
+        let columns = Digest::of(&columns).hex();
+        let part = |at: &usize| {
+            let own = [("part", self.members[*at].digest.hex()), ("columns", columns.clone())];
+            let with = own.into_iter().chain(with(*at)).map(|(name, text)| (name.to_owned(), Value::Text(text)));
+            StagePart { name: format!("{word}-{}", at + 1), with: with.collect(), inputs: Vec::new() }
+        };
+        let parts: Vec<StagePart> = ats.iter().map(part).collect();
+        context.memo.keep(&parts, &|at, context| {
+            context.check()?;
+            body(ats[at], &self.part(ats[at])?).map_err(|error| StageError::Data(error.0))
+        })
+    }
+
+    /// Returns the numbers of all parts.
+    pub(crate) fn all(&self) -> Vec<usize> {
+        (0..self.members.len()).collect()
     }
 
     /// Returns a number that tells a part from others.

@@ -1,7 +1,5 @@
 //! `drift`: do rows still look like those they are compared with.
 
-use std::collections::BTreeMap;
-
 use crate::frame::table::{ColumnType, TableError};
 use crate::kinds::dataset::Dataset;
 use crate::model::bundle::Bundle;
@@ -12,8 +10,7 @@ use crate::source::files::{self, Options};
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Input, Inputs, Outputs};
 use crate::stage::kind::{Kind, Stage};
-use crate::stage::memo::Part;
-use crate::stage::param::{Fallback, Fault, Param, Type, Value, Values};
+use crate::stage::param::{Fallback, Fault, Param, Type, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
 
 /// The kind.
@@ -191,16 +188,8 @@ impl Stage for Compare {
 
 /// Returns the profile of a table; every part is looked at once.
 pub(crate) fn profile(data: &Dataset<'_>, word: &str, context: &Context<'_>) -> Result<Profile, StageError> {
-    let part = |at: usize| {
-        let with: BTreeMap<String, Value> = data.identity(at).into_iter().collect();
-        Part { name: format!("{word}-{}", at + 1), with, inputs: Vec::new() }
-    };
-    let parts: Vec<Part> = (0..data.parts()).map(part).collect();
-    let kept = context.memo.keep(&parts, &|at, context| {
-        context.check()?;
-        let table = data.part(at)?;
-        let profile = Profile::of(&table, data.number(at)).map_err(|error: TableError| StageError::Data(error.0))?;
-        Ok(vec![profile.encode()])
+    let kept = data.each((word, &data.all()), &|_| Vec::new(), context, &|at, table| {
+        Ok(vec![Profile::of(table, data.number(at))?.encode()])
     })?;
     let read = |kept: &Vec<crate::stage::memo::Kept>| {
         Profile::decode(&context.memo.fetch(&kept[0].digest)?).map_err(StageError::Lost)

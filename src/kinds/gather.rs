@@ -9,7 +9,7 @@ use crate::base::nearest::suggest;
 use crate::frame::build::Conflict;
 use crate::frame::codec;
 use crate::frame::table::{ColumnType, Table, TableError};
-use crate::kinds::dataset::Writer;
+use crate::kinds::dataset::{Writer, read_kept};
 use crate::source::files::{self, FileFormat, Options, Raw, torn};
 use crate::source::piece::{Gist, Malformed, Piece};
 use crate::stage::error::StageError;
@@ -80,14 +80,7 @@ pub(crate) fn gather(
         return Err(StageError::Data(format!("drop: there is no column `{name}`: {help}")));
     }
     for (gist, kept) in read.into_iter().flat_map(|file| file.pieces) {
-        for conflict in gist.conflicts {
-            match gathered.conflicts.get_mut(&conflict.column) {
-                Some(mine) => mine.add(&conflict),
-                None => {
-                    gathered.conflicts.insert(conflict.column.clone(), conflict);
-                }
-            }
-        }
+        gist.conflicts.into_iter().for_each(|conflict| conflict.gather(&mut gathered.conflicts));
         writer.add(kept, gist.rows, gist.columns);
     }
     Ok(gathered)
@@ -159,8 +152,7 @@ fn file(
             blobs(piece, drop).map_err(wrong)
         })?;
         for (raw, kept) in raws.iter().zip(kept) {
-            let gist = context.memo.fetch(&kept[0].digest)?;
-            let gist: Gist = serde_json::from_slice(&gist).map_err(|error| StageError::Lost(error.to_string()))?;
+            let gist: Gist = read_kept(&kept[0], context)?;
             if let Some(found) = &gist.malformed {
                 Malformed::add(&mut malformed, Malformed { line: found.line + raw.at - 1, ..found.clone() });
             }

@@ -10,6 +10,7 @@ use crate::frame::table::{ColumnType, TableError};
 use crate::kinds::collection::{PARAMS, Source, pull};
 use crate::kinds::dataset::Writer;
 use crate::kinds::gather::gather;
+use crate::quality::schema::TYPES;
 use crate::source::documents::Reading;
 use crate::source::files::{FileFormat, Options};
 use crate::source::synthetic;
@@ -166,10 +167,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
 
 fn types(values: &Values) -> BTreeMap<String, ColumnType> {
     let kind = |value: &Value| match value {
-        Value::Text(word) if word == "int" => ColumnType::Int,
-        Value::Text(word) if word == "float" => ColumnType::Float,
-        Value::Text(word) if word == "bool" => ColumnType::Bool,
-        Value::Text(word) if word == "time" => ColumnType::Time,
+        Value::Text(word) => TYPES.iter().find(|(known, _)| known == word).map_or(ColumnType::Text, |(_, kind)| *kind),
         _ => ColumnType::Text,
     };
     let all = values.map("types").into_iter().flat_map(|types| &types.0);
@@ -192,9 +190,9 @@ impl Stage for Ingest {
         if let From::Collection(source) = &self.from {
             let Options { na, types, .. } = self.options.clone();
             let reading = Reading { na, types, keeps_id: false };
-            let (index, pulled) = pull(source, reading, &self.drop, (&mut *outputs, "data"), context)?;
-            self.settle(&pulled.conflicts, outputs)?;
-            return report(&index, &pulled.conflicts, outputs);
+            let (index, conflicts) = pull(source, reading, &self.drop, (&mut *outputs, "data"), context)?;
+            self.settle(&conflicts, outputs)?;
+            return report(&index, &conflicts, outputs);
         }
         let mut writer = Writer::default();
         let mut conflicts = BTreeMap::new();

@@ -8,14 +8,14 @@ use crate::base::digest::Digest;
 use crate::frame::codec;
 use crate::frame::rows;
 use crate::frame::table::{ColumnType, Table, TableError, read_time};
-use crate::kinds::dataset::{Dataset, Writer};
+use crate::kinds::dataset::{Dataset, Writer, read_kept};
 use crate::quality::leakage::{self, Leakage, Side, Traces};
 use crate::quality::profile::Profile;
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Inputs, Outputs};
 use crate::stage::kind::{Kind, Stage};
-use crate::stage::memo::{Kept, Part};
-use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
+use crate::stage::memo::Kept;
+use crate::stage::param::{Fallback, Fault, Param, Step, Type, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
 
 /// The kind.
@@ -222,7 +222,7 @@ impl Stage for Split {
         let mut labels: BTreeMap<String, u64> = BTreeMap::new();
         let mut traces = Traces::default();
         for kept in &traced {
-            let gist: Gist = read(&kept[0], context)?;
+            let gist: Gist = read_kept(&kept[0], context)?;
             gist.labels.into_iter().for_each(|(label, count)| *labels.entry(label).or_default() += count);
             traces.push(&context.memo.fetch(&kept[1].digest)?);
         }
@@ -230,7 +230,7 @@ impl Stage for Split {
         let mut writers = [Writer::default(), Writer::default(), Writer::default()];
         for kept in self.deal(&data, &sides, context)? {
             for (side, writer) in writers.iter_mut().enumerate() {
-                let gist: SideGist = read(&kept[2 * side], context)?;
+                let gist: SideGist = read_kept(&kept[2 * side], context)?;
                 writer.add(kept[2 * side + 1], gist.rows, gist.columns);
             }
         }
@@ -264,15 +264,6 @@ impl Stage for Split {
     }
 }
 
-fn read<T: for<'de> Deserialize<'de>>(kept: &Kept, context: &Context<'_>) -> Result<T, StageError> {
-    let bytes = context.memo.fetch(&kept.digest)?;
-    serde_json::from_slice(&bytes).map_err(|error| StageError::Lost(format!("what is kept of a part: {error}")))
-}
-
-fn text(name: &str, text: String) -> (String, Value) {
-    (name.to_owned(), Value::Text(text))
-}
-
 impl Split {
     fn check_columns(&self, data: &Dataset<'_>) -> Result<(), StageError> {
         let names: Vec<&str> = data.index.columns.iter().map(|(name, _)| name.as_str()).collect();
@@ -301,17 +292,8 @@ impl Split {
             By::Time { column, .. } => format!("time {column:?}"),
         };
         let target = self.target.clone().unwrap_or_default();
-        let part = |at: usize| {
-            let mut with: BTreeMap<String, Value> = data.identity(at).into_iter().collect();
-            with.extend([text("decides", decides.clone()), text("target", target.clone())]);
-            Part { name: format!("trace-{}", at + 1), with, inputs: Vec::new() }
-        };
-        let parts: Vec<Part> = (0..data.parts()).map(part).collect();
-        context.memo.keep(&parts, &|at, context| {
-            context.check()?;
-            let table = data.part(at)?;
-            self.traces(&table).map_err(|error| StageError::Data(error.0))
-        })
+        let with = |_| vec![("decides", decides.clone()), ("target", target.clone())];
+        data.each(("trace", &data.all()), &with, context, &|_, table| self.traces(table))
     }
 
     fn traces(&self, table: &Table) -> Result<Vec<Vec<u8>>, TableError> {
@@ -402,24 +384,18 @@ impl Split {
         sides: &[Vec<Side>],
         context: &Context<'_>,
     ) -> Result<Vec<Vec<Kept>>, StageError> {
-        let part = |at: usize| {
-            let mut with: BTreeMap<String, Value> = data.identity(at).into_iter().collect();
+        let with = |at: usize| {
             let bytes: Vec<u8> = sides[at].iter().map(|side| *side as u8).collect();
-            with.insert("sides".to_owned(), Value::Text(Digest::of(&bytes).hex()));
-            Part { name: format!("deal-{}", at + 1), with, inputs: Vec::new() }
+            vec![("sides", Digest::of(&bytes).hex())]
         };
-        let parts: Vec<Part> = (0..data.parts()).map(part).collect();
-        context.memo.keep(&parts, &|at, context| {
-            context.check()?;
-            let table = data.part(at)?;
+        data.each(("deal", &data.all()), &with, context, &|at, table| {
             let mut blobs = Vec::new();
             for wanted in [Side::Train, Side::Validation, Side::Test] {
                 let keep: Vec<bool> = sides[at].iter().map(|side| *side == wanted).collect();
-                let side = table.filter(&keep).map_err(|error| StageError::Data(error.0))?;
-                let wrong = |error: TableError| StageError::Data(error.0);
-                let gist = SideGist { rows: side.height() as u64, columns: table.columns().map_err(wrong)? };
+                let side = table.filter(&keep)?;
+                let gist = SideGist { rows: side.height() as u64, columns: table.columns()? };
                 blobs.push(serde_json::to_vec(&gist).expect("plain data serialises"));
-                blobs.push(if gist.rows == 0 { Vec::new() } else { codec::encode(&side).map_err(wrong)? });
+                blobs.push(if gist.rows == 0 { Vec::new() } else { codec::encode(&side)? });
             }
             Ok(blobs)
         })
@@ -436,28 +412,19 @@ impl Split {
         // The label that is told from all others: the most frequent, of several the first.
         let label = labels.iter().max_by_key(|(label, count)| (**count, std::cmp::Reverse((*label).clone())));
         let label = label.map(|(label, _)| label.clone());
-        let part = |at: usize| {
-            let mut with: BTreeMap<String, Value> = data.identity(at).into_iter().collect();
-            with.insert("target".to_owned(), Value::Text(self.target.clone().unwrap_or_default()));
-            with.insert("label".to_owned(), Value::Text(label.clone().unwrap_or_default()));
-            Part { name: format!("classes-{}", at + 1), with, inputs: Vec::new() }
+        let with = |_| {
+            let text = |text: &Option<String>| text.clone().unwrap_or_default();
+            vec![("target", text(&self.target)), ("label", text(&label))]
         };
-        let parts: Vec<Part> = (0..data.parts()).map(part).collect();
-        let kept = context.memo.keep(&parts, &|at, context| {
-            context.check()?;
-            let table = data.part(at)?;
-            let wrong = |error: TableError| StageError::Data(error.0);
-            let of = |is: bool| -> Result<Vec<u8>, TableError> {
-                let Some(target) = &self.target else { return Ok(Profile::of(&table, 0)?.encode()) };
-                let keep: Vec<bool> =
-                    table.texts(target)?.iter().map(|cell| (*cell == label) == is && cell.is_some()).collect();
+        let kept = data.each(("classes", &data.all()), &with, context, &|_, table| {
+            let Some(target) = &self.target else { return Ok(vec![Profile::of(table, 0)?.encode()]) };
+            let cells = table.texts(target)?;
+            let of = |is: bool| {
+                let keep: Vec<bool> = cells.iter().map(|cell| (*cell == label) == is && cell.is_some()).collect();
                 let side = table.filter(&keep)?.without(std::slice::from_ref(target))?;
                 Ok(Profile::of(&side, 0)?.bare().encode())
             };
-            match &self.target {
-                Some(_) => Ok(vec![of(false).map_err(wrong)?, of(true).map_err(wrong)?]),
-                None => Ok(vec![of(true).map_err(wrong)?]),
-            }
+            Ok(vec![of(false)?, of(true)?])
         })?;
         let mut classes: Vec<Vec<Profile>> = vec![Vec::new(); if self.target.is_some() { 2 } else { 1 }];
         for kept in &kept {

@@ -10,7 +10,7 @@ use crate::frame::build::{Builder, Cell};
 use crate::frame::codec;
 use crate::frame::rows;
 use crate::frame::table::{ColumnType, Table, TableError, read_time};
-use crate::kinds::dataset::{Dataset, Writer};
+use crate::kinds::dataset::{Dataset, Writer, read_kept};
 use crate::kinds::quarantine::{Aside, ROW, RULES, failure_columns, quarantine_columns};
 use crate::quality::report::{Counts, Report, Verdict};
 use crate::quality::rules::{self, Failure, Rule};
@@ -18,8 +18,8 @@ use crate::quality::schema::{self, Measure, Schema, Severity};
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Inputs, Outputs};
 use crate::stage::kind::{Kind, Outside, Stage};
-use crate::stage::memo::{Kept, Part};
-use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
+use crate::stage::memo::Kept;
+use crate::stage::param::{Fallback, Fault, Param, Step, Type, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
 
 /// How many broken rules the message of a failed stage lists; the report lists all.
@@ -153,19 +153,18 @@ impl Stage for Validate {
             counts_duplicates: measures().any(|measure| *measure == Measure::Duplicates),
         };
         let misfits = rules::misfits(&schema, &data.index.columns);
-        let mut kept = check.parts(&data, file.digest, &BTreeMap::new(), context)?;
-        let (repeated, duplicates) = check.repeated(&kept, context)?;
-        if !repeated.is_empty() {
-            for (at, again) in check.parts(&data, file.digest, &repeated, context)?.into_iter().enumerate() {
-                kept[at] = again;
-            }
-        }
+        let mut kept = check.parts(&data, (file.digest, ("check", &data.all())), &Repeated::new(), context)?;
+        let digests = kept.iter().map(|kept| context.memo.fetch(&kept[4].digest));
+        let (repeated, duplicates) = check.repeated(digests)?;
+        let again: Vec<usize> = repeated.keys().copied().collect();
+        let checked = check.parts(&data, (file.digest, ("again", &again)), &repeated, context)?;
+        again.into_iter().zip(checked).for_each(|(at, checked)| kept[at] = checked);
         let (mut clean, mut aside, mut failures) = (Writer::default(), Aside::default(), Aside::default());
         let mut counts =
             Counts { broken: vec![0; rules.len()], first: vec![None; rules.len()], duplicates, ..Counts::default() };
         let mut latest: Vec<Option<i64>> = vec![None; check.moments.len()];
         for (at, kept) in kept.iter().enumerate() {
-            let gist = gist(&kept[0], context)?;
+            let gist: Gist = read_kept(&kept[0], context)?;
             for (rule, (count, first)) in gist.broken.iter().enumerate() {
                 counts.broken[rule] += count;
                 if counts.first[rule].is_none() {
@@ -234,36 +233,22 @@ fn message(report: &Report) -> String {
     lines.join("\n")
 }
 
-fn gist(kept: &Kept, context: &Context<'_>) -> Result<Gist, StageError> {
-    let bytes = context.memo.fetch(&kept.digest)?;
-    serde_json::from_slice(&bytes).map_err(|error| StageError::Lost(format!("what is kept of a part: {error}")))
-}
-
 impl Check<'_> {
-    /// Checks every part, or, if some are named with rows that repeat earlier ones, these.
+    /// Checks some parts, of which some rows may be known to repeat earlier ones.
     fn parts(
         &self,
         data: &Dataset<'_>,
-        schema: Digest,
-        repeated: &BTreeMap<usize, Vec<(usize, usize)>>,
+        (schema, parts): (Digest, (&str, &[usize])),
+        repeated: &Repeated,
         context: &Context<'_>,
     ) -> Result<Vec<Vec<Kept>>, StageError> {
-        let part = |at: usize| {
-            let mut with: BTreeMap<String, Value> = data.identity(at).into_iter().collect();
-            with.insert("schema".to_owned(), Value::Text(schema.hex()));
-            if let Some(rows) = repeated.get(&at) {
-                let rows = serde_json::to_vec(rows).expect("plain data serialises");
-                with.insert("repeated".to_owned(), Value::Text(Digest::of(&rows).hex()));
-            }
-            let word = if repeated.is_empty() { "check" } else { "again" };
-            Part { name: format!("{word}-{}", at + 1), with, inputs: Vec::new() }
+        let with = |at: usize| {
+            let rows = repeated.get(&at).map(|rows| serde_json::to_vec(rows).expect("plain data serialises"));
+            let rows = rows.map(|rows| ("repeated", Digest::of(&rows).hex()));
+            [("schema", schema.hex())].into_iter().chain(rows).collect()
         };
-        let parts: Vec<Part> = (0..data.parts()).map(part).collect();
-        context.memo.keep(&parts, &|at, context| {
-            context.check()?;
-            let table = data.part(at)?;
-            let extra = repeated.get(&at).map_or(&[][..], Vec::as_slice);
-            self.part(&table, extra).map_err(|error| StageError::Data(error.0))
+        data.each(parts, &with, context, &|at, table| {
+            self.part(table, repeated.get(&at).map_or(&[][..], Vec::as_slice))
         })
     }
 
@@ -337,14 +322,13 @@ impl Check<'_> {
         for Failure { row, rule, value } in ordered {
             let rule = &self.rules[*rule];
             let column = rule.column.clone().map_or(Cell::Missing, Cell::Text);
-            let severity = schema::SEVERITIES.iter().find(|(_, severity)| *severity == rule.severity);
             builder.row(
                 String::new(),
                 [
                     ("row".to_owned(), Cell::Int(*row as i64)),
                     ("column".to_owned(), column),
                     ("rule".to_owned(), Cell::Text(rule.name.clone())),
-                    ("severity".to_owned(), Cell::Text(severity.map_or("", |(word, _)| word).to_owned())),
+                    ("severity".to_owned(), Cell::Text(rule.severity.as_str().to_owned())),
                     ("value".to_owned(), Cell::Text(value.clone())),
                 ],
             );
@@ -380,36 +364,19 @@ impl Check<'_> {
         Ok(bytes)
     }
 
-    /// Returns the rows of a table that repeat the value of an earlier one in it.
-    fn repeated_within(&self, table: &Table) -> Result<Vec<Failure>, TableError> {
-        let bytes = self.digests(table)?;
-        let (digests, _) = bytes.as_chunks::<16>();
-        let mut found = Vec::new();
-        for ((rule, _), digests) in self.unique().zip(digests.chunks(table.height().max(1))) {
-            let mut seen = HashSet::new();
-            let repeats = |digest: &[u8; 16]| *digest != [0; 16] && !seen.insert(*digest);
-            let rows = digests.iter().map(repeats).enumerate().filter(|(_, repeats)| *repeats);
-            found.extend(rows.collect::<Vec<_>>().into_iter().map(|(row, _)| Failure {
-                row,
-                rule,
-                value: String::new(),
-            }));
-        }
-        Ok(found)
-    }
-
-    /// Returns the rows that repeat the value of an earlier row, by part, and how many whole rows do.
-    fn repeated(&self, kept: &[Vec<Kept>], context: &Context<'_>) -> Result<(Repeated, u64), StageError> {
+    /// Returns the rows that repeat the value of an earlier row, by part, and how many whole rows do; given the digests of
+    /// every part.
+    fn repeated<E>(&self, parts: impl Iterator<Item = Result<Vec<u8>, E>>) -> Result<(Repeated, u64), E> {
         let unique: Vec<usize> = self.unique().map(|(rule, _)| rule).collect();
         let mut seen: Vec<HashSet<u128>> = vec![HashSet::new(); unique.len()];
         let (mut whole, mut duplicates) = (HashSet::new(), 0);
-        let mut repeated: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
-        if unique.is_empty() && !self.counts_duplicates {
+        let mut repeated = Repeated::new();
+        let lists = unique.len() + usize::from(self.counts_duplicates);
+        if lists == 0 {
             return Ok((repeated, 0));
         }
-        let lists = unique.len() + usize::from(self.counts_duplicates);
-        for (at, kept) in kept.iter().enumerate() {
-            let bytes = context.memo.fetch(&kept[4].digest)?;
+        for (at, bytes) in parts.enumerate() {
+            let bytes = bytes?;
             let (digests, _) = bytes.as_chunks::<16>();
             let rows = digests.len() / lists;
             for (list, digests) in digests.chunks(rows.max(1)).enumerate() {
@@ -449,7 +416,9 @@ pub fn replay(schema: &Schema, table: &Table) -> Result<Replayed, TableError> {
     let rules = rules::rules(schema);
     let check = Check { schema, rules: &rules, moments: Vec::new(), counts_duplicates: false };
     let mut failures = rules::failures(&rules, &table)?;
-    failures.extend(check.repeated_within(&table)?);
+    let (repeated, _) = check.repeated(std::iter::once(check.digests(&table)))?;
+    let repeats = repeated.into_values().flatten();
+    failures.extend(repeats.map(|(rule, row)| Failure { row, rule, value: String::new() }));
     let (mut broken, mut keep) = (BTreeMap::new(), vec![true; table.height()]);
     for failure in failures {
         let rule = &rules[failure.rule];

@@ -436,6 +436,11 @@ impl StageSpec {
         self.inputs.iter().any(|input| matches!(input.from, Origin::Ref(..)))
     }
 
+    /// Returns whether it depends on something outside that can change by itself.
+    pub fn looks_outside(&self) -> bool {
+        self.stage.outside().is_some()
+    }
+
     /// Returns the names of environment variables that the stage needs and that are not set.
     pub fn unset(&self) -> Vec<&str> {
         fn walk<'a>(value: &'a Value, unset: &mut Vec<&'a str>) {

@@ -1,15 +1,13 @@
 //! Do two tables look alike: per column the test that fits what it holds, corrected for how many there are, and always with
 //! an effect size, so that neither chance nor trifles raise an alarm.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use crate::frame::table::ColumnType;
 use crate::quality::distances::{deviation, in_quantiles, jensen_shannon, psi, wasserstein};
 use crate::quality::domain::{self, Domain};
 use crate::quality::ks;
-use crate::quality::profile::{ColumnProfile, Profile, Values};
+use crate::quality::profile::{ColumnProfile, Profile, Values, in_buckets, side_by_side};
 use crate::quality::tests::{
     Tested, benjamini_hochberg, chi_squared, cramer_von_mises, cramers_v, fisher, holm, two_proportions,
 };
@@ -296,9 +294,7 @@ fn categories(
     are_names: bool,
     settings: &Settings,
 ) {
-    let mut counts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-    a.iter().for_each(|(text, count)| counts.entry(text).or_default().0 += count);
-    b.iter().for_each(|(text, count)| counts.entry(text).or_default().1 += count);
+    let counts = side_by_side(a, b);
     let pairs: Vec<(u64, u64)> = counts.values().copied().collect();
     distribution(column, &pairs, settings);
     let mut new: Vec<(String, u64)> = counts
@@ -377,7 +373,7 @@ fn proportions((hits1, n1): (u64, u64), (hits2, n2): (u64, u64)) -> Option<(&'st
 fn buckets(values: &Values) -> Vec<u64> {
     match values {
         Values::Buckets(counts) => counts.clone(),
-        values => crate::quality::profile::in_buckets(values),
+        values => in_buckets(values),
     }
 }
 

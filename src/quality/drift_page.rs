@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::quality::distances::in_quantiles;
 use crate::quality::drift::{ColumnDrift, Drift};
-use crate::quality::profile::{ColumnProfile, Profile, Values};
+use crate::quality::profile::{ColumnProfile, Profile, Values, side_by_side};
 use crate::quality::report::{STYLE, escape};
 
 /// The width and height of a column's picture, in pixels.
@@ -81,10 +81,8 @@ pub fn page(drift: &Drift, reference: &Profile, current: &Profile) -> String {
 fn picture(a: &ColumnProfile, b: &ColumnProfile) -> String {
     let pairs: Vec<(f64, f64)> = match (&a.values, &b.values) {
         (Values::Texts(a), Values::Texts(b)) => {
-            let mut counts = std::collections::BTreeMap::<&str, (f64, f64)>::new();
-            a.iter().for_each(|(text, count)| counts.entry(text).or_default().0 += *count as f64);
-            b.iter().for_each(|(text, count)| counts.entry(text).or_default().1 += *count as f64);
-            let mut pairs: Vec<(f64, f64)> = counts.into_values().collect();
+            let counts = side_by_side(a, b).into_values();
+            let mut pairs: Vec<(f64, f64)> = counts.map(|(a, b)| (a as f64, b as f64)).collect();
             pairs.sort_by(|x, y| (y.0 + y.1).total_cmp(&(x.0 + x.1)));
             pairs.truncate(BARS);
             pairs

@@ -1,12 +1,10 @@
 //! What leaks from one side of a split to the other, and which columns tell too much.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::quality::profile::{ColumnProfile, Profile, Values};
+use crate::quality::profile::{ColumnProfile, Profile, Values, side_by_side};
 
 /// Bytes that are kept of a row: 16 of the digest of its features, 8 of that of its label, 8 that decide its side.
 const ROW: usize = 32;
@@ -145,35 +143,6 @@ pub struct Leakage {
     pub id_like: Vec<IdLike>,
 }
 
-/// What is known of rows with the same features.
-struct Seen {
-    /// The label of the first.
-    label: u64,
-    rows: u32,
-    /// Whether one of them is in train, and whether one with this label is.
-    in_train: bool,
-    label_in_train: bool,
-    /// Whether others have other labels.
-    is_contradictory: bool,
-}
-
-/// Takes the first bytes of a digest for its hash: they are one.
-#[derive(Default)]
-struct Head(u64);
-
-impl Hasher for Head {
-    fn write(&mut self, bytes: &[u8]) {
-        let head = bytes.first_chunk::<8>().map_or(0, |head| u64::from_le_bytes(*head));
-        self.0 ^= head;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
-}
-
-type ByFeatures = HashMap<u128, Seen, BuildHasherDefault<Head>>;
-
 impl Leakage {
     /// Looks for leaks: in the traces of all rows and their sides, and in the profiles of the rows without and with the
     /// label (just one where there are no labels).
@@ -184,72 +153,51 @@ impl Leakage {
         classes: &[Profile],
         near_perfect: f64,
     ) -> Self {
-        let rows: usize = traces.parts().map(Iterator::count).sum();
-        let mut seen = ByFeatures::with_capacity_and_hasher(rows, BuildHasherDefault::default());
-        // Further labels of the same features, which are rare, and whether a row with them is in train.
-        let mut others: HashMap<(u128, u64), bool> = HashMap::new();
-        let (mut duplicate_rows, mut nowhere) = (0, 0);
+        // Sorted, rows with the same features stand side by side; among them those with the same label.
+        let mut rows: Vec<(u128, u64, Side)> = (traces.parts().zip(sides))
+            .flat_map(|(part, sides)| part.zip(sides).map(|(trace, side)| (trace.features, trace.label, *side)))
+            .collect();
+        rows.sort_unstable();
+        let (mut distinct_features, mut duplicate_rows) = (0, 0);
+        let (mut contradictory_features, mut contradictory_rows) = (0, 0);
         let (mut validation, mut test) = (Shared::default(), Shared::default());
-        for (part, sides) in traces.parts().zip(sides) {
-            for (trace, side) in part.zip(sides) {
-                let is_train = *side == Side::Train;
-                nowhere += u64::from(*side == Side::Nowhere);
-                let known = seen.entry(trace.features).or_insert(Seen {
-                    label: trace.label,
-                    rows: 0,
-                    in_train: false,
-                    label_in_train: false,
-                    is_contradictory: false,
-                });
-                known.rows += 1;
-                known.in_train |= is_train;
-                if trace.label == known.label {
-                    duplicate_rows += u64::from(known.rows > 1);
-                    known.label_in_train |= is_train;
-                } else {
-                    known.is_contradictory = true;
-                    match others.entry((trace.features, trace.label)) {
-                        Entry::Occupied(mut other) => {
-                            duplicate_rows += 1;
-                            *other.get_mut() |= is_train;
-                        }
-                        Entry::Vacant(other) => {
-                            other.insert(is_train);
-                        }
-                    }
+        let has_train = |rows: &[(u128, u64, Side)]| rows.iter().any(|row| row.2 == Side::Train);
+        for same in rows.chunk_by(|a, b| a.0 == b.0) {
+            let features_in_train = has_train(same);
+            let mut labels = 0_u64;
+            for equal in same.chunk_by(|a, b| a.1 == b.1) {
+                let row_in_train = features_in_train && has_train(equal);
+                labels += 1;
+                duplicate_rows += equal.len() as u64 - 1;
+                for (_, _, side) in equal {
+                    let shared = match side {
+                        Side::Validation => &mut validation,
+                        Side::Test => &mut test,
+                        Side::Train | Side::Nowhere => continue,
+                    };
+                    shared.rows += 1;
+                    shared.features_in_train += u64::from(features_in_train);
+                    shared.rows_in_train += u64::from(row_in_train);
                 }
             }
-        }
-        for (part, sides) in traces.parts().zip(sides) {
-            for (trace, side) in part.zip(sides) {
-                let shared = match side {
-                    Side::Validation => &mut validation,
-                    Side::Test => &mut test,
-                    Side::Train | Side::Nowhere => continue,
-                };
-                let known = &seen[&trace.features];
-                shared.rows += 1;
-                shared.features_in_train += u64::from(known.in_train);
-                let is_same = match trace.label == known.label {
-                    true => known.label_in_train,
-                    false => others.get(&(trace.features, trace.label)) == Some(&true),
-                };
-                shared.rows_in_train += u64::from(is_same);
+            distinct_features += 1;
+            if labels > 1 {
+                contradictory_features += 1;
+                contradictory_rows += same.len() as u64;
             }
         }
-        let contradictory = || seen.values().filter(|seen| seen.is_contradictory);
         let mut columns = match classes {
             [without, with] => telling(without, with, near_perfect),
             _ => Vec::new(),
         };
         columns.sort_by(|a, b| b.auc.total_cmp(&a.auc).then_with(|| a.column.cmp(&b.column)));
         Self {
-            rows: rows as u64,
+            rows: rows.len() as u64,
             duplicate_rows,
-            distinct_features: seen.len() as u64,
-            contradictory_features: contradictory().count() as u64,
-            contradictory_rows: contradictory().map(|seen| u64::from(seen.rows)).sum(),
-            rows_nowhere: nowhere,
+            distinct_features,
+            contradictory_features,
+            contradictory_rows,
+            rows_nowhere: rows.iter().filter(|row| row.2 == Side::Nowhere).count() as u64,
             validation,
             test,
             label,
@@ -328,9 +276,7 @@ pub fn auc(first: &[(f64, u64)], second: &[(f64, u64)]) -> Option<f64> {
 /// The same of text, every row placed by the share of the second among the *other* rows with its value: a value that stands
 /// once tells nothing, and one half is the least.
 fn text_auc(first: &[(String, u64)], second: &[(String, u64)]) -> Option<f64> {
-    let mut counts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-    first.iter().for_each(|(text, count)| counts.entry(text).or_default().0 += count);
-    second.iter().for_each(|(text, count)| counts.entry(text).or_default().1 += count);
+    let counts = side_by_side(first, second);
     let (n1, n2) = counts.values().fold((0, 0), |(n1, n2), (a, b)| (n1 + a, n2 + b));
     let share = |hits: u64, rows: u64| if rows == 0 { n2 as f64 / (n1 + n2) as f64 } else { hits as f64 / rows as f64 };
     let side = |place: &dyn Fn(u64, u64) -> Option<(f64, u64)>| {

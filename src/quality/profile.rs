@@ -409,6 +409,14 @@ fn merged_numbers<'a>(columns: impl Iterator<Item = &'a ColumnProfile>) -> Value
     }
 }
 
+/// Returns how often each text stands in one list and in another.
+pub fn side_by_side<'a>(first: &'a [(String, u64)], second: &'a [(String, u64)]) -> BTreeMap<&'a str, (u64, u64)> {
+    let mut counts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    first.iter().for_each(|(text, count)| counts.entry(text).or_default().0 += count);
+    second.iter().for_each(|(text, count)| counts.entry(text).or_default().1 += count);
+    counts
+}
+
 /// Returns texts that were counted one by one as counts by digest.
 pub fn in_buckets(values: &Values) -> Vec<u64> {
     let mut buckets = vec![0; BUCKETS];

@@ -94,7 +94,8 @@ pub fn rules(schema: &Schema) -> Vec<Rule> {
     columns.chain(rows).collect()
 }
 
-fn of_column(column: &ColumnRule) -> Vec<Rule> {
+/// Returns the rules of a column.
+pub(super) fn of_column(column: &ColumnRule) -> Vec<Rule> {
     let mut rules = Vec::new();
     let mut add = |name: &str, asks: String, test: Test| {
         let severity = column.severity.get(name).or(column.severity.get("")).copied().unwrap_or(Severity::Quarantine);

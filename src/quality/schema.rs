@@ -127,6 +127,17 @@ pub enum Severity {
     Fail,
 }
 
+impl Severity {
+    /// Returns the word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Warn => "warn",
+            Self::Quarantine => "quarantine",
+            Self::Fail => "fail",
+        }
+    }
+}
+
 /// Words for severities.
 pub const SEVERITIES: [(&str, Severity); 3] =
     [("warn", Severity::Warn), ("quarantine", Severity::Quarantine), ("fail", Severity::Fail)];

@@ -3,7 +3,8 @@
 use serde::Serialize;
 
 use crate::frame::table::ColumnType;
-use crate::quality::schema::{ColumnRule, RULES, Schema, Severity};
+use crate::quality::rules::of_column;
+use crate::quality::schema::{ColumnRule, Schema, Severity};
 
 /// What a change means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -142,41 +143,20 @@ fn column(before: &ColumnRule, after: &ColumnRule, add: Add<'_>) {
         (Some(_), None) => add(Effect::Widening, at("regex"), "any text".to_owned()),
         (_, new) => add(Effect::Breaking, at("regex"), format!("must match {}", new.unwrap_or_default())),
     }
-    for rule in RULES.into_iter().filter(|rule| asks(before, rule) && asks(after, rule)) {
-        let of = |column: &ColumnRule| column.severity.get(rule).or(column.severity.get("")).copied();
-        let (old, new) = (of(before).unwrap_or(Severity::Quarantine), of(after).unwrap_or(Severity::Quarantine));
-        severity(&at(rule), old, new, add);
-        let share_of = |column: &ColumnRule| column.at_most.get(rule).or(column.at_most.get("")).copied();
-        share(&at(rule), share_of(before), share_of(after), add);
-    }
-}
-
-/// Whether a column is asked this at all.
-fn asks(column: &ColumnRule, rule: &str) -> bool {
-    match rule {
-        "null" => !column.nullable,
-        "nan" => column.kind == ColumnType::Float && !column.nan,
-        "infinite" => column.kind == ColumnType::Float && !column.infinite,
-        "allowed" => column.allowed.is_some(),
-        "min" => column.min.is_some(),
-        "max" => column.max.is_some(),
-        "regex" => column.regex.is_some(),
-        "min_length" => column.min_length.is_some(),
-        "max_length" => column.max_length.is_some(),
-        "unique" => column.unique,
-        _ => true,
+    // Of rules that both ask.
+    let asked = of_column(after);
+    for old in of_column(before) {
+        if let Some(new) = asked.iter().find(|new| new.name == old.name) {
+            severity(&at(&old.name), old.severity, new.severity, add);
+            share(&at(&old.name), old.at_most, new.at_most, add);
+        }
     }
 }
 
 fn severity(at: &str, old: Severity, new: Severity, add: Add<'_>) {
     if old != new {
-        let word = |severity: Severity| match severity {
-            Severity::Warn => "warn",
-            Severity::Quarantine => "quarantine",
-            Severity::Fail => "fail",
-        };
         let effect = if new < old { Effect::Widening } else { Effect::Breaking };
-        add(effect, format!("{at}.severity"), format!("{} → {}", word(old), word(new)));
+        add(effect, format!("{at}.severity"), format!("{} → {}", old.as_str(), new.as_str()));
     }
 }
 

@@ -111,12 +111,11 @@ impl<R: Read> Chunks<R> {
         let is_end = |start: usize, end: usize| {
             end >= most || (end >= least && draw(&self.buffer[start..end]) < (end - start) as u64 * (u64::MAX / MORE))
         };
-        let mut start = 0;
         match self.records {
             Records::Csv(separator) if memchr::memchr(b'"', &self.buffer).is_some() => {
-                let mut scan = Scan::new(separator);
+                let mut start = 0;
                 loop {
-                    let end = scan.record(&self.buffer, start)?;
+                    let end = record_end(&self.buffer, start, separator)?;
                     if is_end(start, end) {
                         return Some(end);
                     }
@@ -126,22 +125,18 @@ impl<R: Read> Chunks<R> {
             _ => {
                 // Of what lies before the least only the last line end matters.
                 let before = &self.buffer[..least.min(self.buffer.len())];
-                start = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
-                for at in memchr::memchr_iter(b'\n', &self.buffer[start..]).map(|at| before_start(before) + at + 1) {
-                    if is_end(start, at) {
-                        return Some(at);
+                let first = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
+                let mut start = first;
+                for end in memchr::memchr_iter(b'\n', &self.buffer[first..]).map(|at| first + at + 1) {
+                    if is_end(start, end) {
+                        return Some(end);
                     }
-                    start = at;
+                    start = end;
                 }
                 None
             }
         }
     }
-}
-
-/// Where the last whole line before a border ends.
-fn before_start(before: &[u8]) -> usize {
-    memchr::memrchr(b'\n', before).map_or(0, |at| at + 1)
 }
 
 /// A number that the bytes of a record decide; the bits are spread by multiplication (Fowler, Noll and Vo's with eight
@@ -159,36 +154,25 @@ fn draw(bytes: &[u8]) -> u64 {
     state ^ (state >> 31)
 }
 
-/// Finds the ends of CSV records, quotes considered: one that opens a field holds separators and line ends until it is
-/// closed; elsewhere it is a character like others.
-struct Scan {
-    separator: u8,
-}
-
-impl Scan {
-    fn new(separator: u8) -> Self {
-        Self { separator }
-    }
-
-    /// Returns the end of the record that begins at `start`, its line end included; `None` if it does not end.
-    fn record(&mut self, bytes: &[u8], start: usize) -> Option<usize> {
-        let mut at = start;
-        loop {
-            // At the begin of a field.
-            if bytes.get(at) == Some(&b'"') {
-                at += 1;
-                loop {
-                    at += memchr::memchr(b'"', &bytes[at..])? + 1;
-                    if bytes.get(at) != Some(&b'"') {
-                        break;
-                    }
-                    at += 1;
+/// Returns the end of the CSV record that begins at `start`, its line end included; `None` if it does not end. A quote that
+/// opens a field holds separators and line ends until it is closed; elsewhere it is a character like others.
+fn record_end(bytes: &[u8], start: usize, separator: u8) -> Option<usize> {
+    let mut at = start;
+    loop {
+        // At the begin of a field.
+        if bytes.get(at) == Some(&b'"') {
+            at += 1;
+            loop {
+                at += memchr::memchr(b'"', &bytes[at..])? + 1;
+                if bytes.get(at) != Some(&b'"') {
+                    break;
                 }
+                at += 1;
             }
-            at += memchr::memchr2(self.separator, b'\n', bytes.get(at..)?)? + 1;
-            if bytes[at - 1] == b'\n' {
-                return Some(at);
-            }
+        }
+        at += memchr::memchr2(separator, b'\n', bytes.get(at..)?)? + 1;
+        if bytes[at - 1] == b'\n' {
+            return Some(at);
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::runtime::{Builder as RuntimeBuilder, Runtime};
 use crate::base::clock::{self, Clock};
 use crate::base::nearest::suggest;
 use crate::base::secret::Secret;
-use crate::source::documents::{key_of, key_text, read_key};
+use crate::source::documents::{key_of, key_text};
 
 /// Documents that are asked for at once.
 const BATCH: u32 = 5_000;
@@ -419,16 +419,6 @@ pub fn command(to: &Collection, command: &str) -> Result<String, MongoError> {
 /// Returns a text that is never the same twice: of what has no mark of its state.
 pub fn moment() -> String {
     format!("read whole at {} ms, {}", clock::System.now_ms(), std::process::id())
-}
-
-/// Writes a mark so that it can be read again.
-pub fn show_mark(mark: &Bson) -> String {
-    key_text(mark)
-}
-
-/// Reads a mark.
-pub fn read_mark(text: &str) -> Option<Bson> {
-    read_key(text)
 }
 
 fn both(a: Document, b: Document) -> Document {

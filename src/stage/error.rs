@@ -25,3 +25,12 @@ pub enum StageError {
     #[error("this is a fault in netsec: {0}; please report it with the pipeline file and the run log")]
     Broken(String),
 }
+
+impl StageError {
+    /// What a stage fails with whose environment variable is not set.
+    pub fn unset(name: &str) -> Self {
+        let message =
+            format!("the environment variable `{name}` is not set, and this stage needs it: set it and run again");
+        Self::Failed(message)
+    }
+}

@@ -10,6 +10,11 @@ use std::process::Command;
 
 use netsec::base::disk;
 
+use measure::{children_seconds, say, write};
+
+#[path = "measure.rs"]
+mod measure;
+
 /// Ingested, validated and compared with a profile that is kept; then also split, and train compared with test.
 const PIPELINES: [(&str, &str); 2] = [
     (
@@ -38,7 +43,7 @@ fn rows(count: usize, seed: u64) -> String {
     for _ in 0..count {
         for _ in 0..8 {
             let sum: f64 = (0..4).map(|_| (draw(&mut state) >> 11) as f64 / (1_u64 << 53) as f64).sum();
-            let _ = write!(text, "{:.6},", (sum - 2.0) * 7.0);
+            let _ = write!(text, "{:.9},", (sum - 2.0) * 7.0);
         }
         for column in 0..10 {
             let _ = write!(text, "{},", draw(&mut state) % 10_u64.pow(1 + column % 5));
@@ -52,7 +57,7 @@ fn rows(count: usize, seed: u64) -> String {
         let host = draw(&mut state) % 500;
         let flag = word(&mut state, &["SF", "S0", "REJ"]);
         let (ok, label) = (draw(&mut state) & 1 == 0, (draw(&mut state) & 1) as i64 * 2 - 1);
-        let _ = writeln!(text, "{protocol},{service},h{host},{flag},{ok},{label}");
+        let _ = writeln!(text, "{protocol},{service},h{host}.internal.example,{flag},{ok},{label}");
     }
     text
 }
@@ -61,18 +66,6 @@ fn header() -> String {
     let names =
         (0..24).map(|i| format!("c{i}")).chain(["proto", "service", "host", "flag", "ok", "y"].map(str::to_owned));
     names.collect::<Vec<_>>().join(",") + "\n"
-}
-
-fn write(path: &Path, text: &str) {
-    disk::write_plain(path, text.as_bytes()).expect("it can be written");
-}
-
-/// The processor time of all children so far, in seconds: the kernel counts hundredths.
-fn children_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: f64 = after.split_whitespace().skip(13).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
-    ticks / 100.0
 }
 
 /// Runs netsec; its processor time in seconds and its most memory in MB, as far as `time` is there to tell.
@@ -94,11 +87,6 @@ fn netsec(folder: &Path, args: &[&str]) -> (f64, f64) {
 fn blobs(folder: &Path) -> u64 {
     let files = disk::walk(&folder.join("cache/blobs")).expect("there are blobs");
     files.iter().map(|(_, path)| std::fs::metadata(path).map_or(0, |data| data.len())).sum()
-}
-
-#[expect(clippy::print_stdout, reason = "a benchmark's figures are its output")]
-fn say(line: &str) {
-    println!("{line}");
 }
 
 fn refresh(folder: &Path) {

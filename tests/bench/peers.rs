@@ -13,6 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use measure::{children_seconds, say, write};
+
+#[path = "measure.rs"]
+mod measure;
+
 /// A tool: its name, the program, the arguments of a run with two jobs, and the largest graph it is asked for.
 const PEERS: [(&str, &str, &[&str], usize); 5] = [
     ("netsec", env!("CARGO_BIN_EXE_netsec"), &["run", "p.yaml", "--jobs", "2"], usize::MAX),
@@ -53,21 +58,9 @@ fn graph(folder: &Path, count: usize) {
     write(&folder.join("out/.keep"), "");
 }
 
-fn write(path: &Path, text: &str) {
-    netsec::base::disk::write_plain(path, text.as_bytes()).expect("it can be written");
-}
-
 fn is_there(program: &str) -> bool {
     let asked = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     asked.is_ok_and(|status| status.success())
-}
-
-/// The processor time of all children so far, in seconds: the kernel counts hundredths.
-fn children_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after = stat.rsplit(')').next().unwrap_or_default();
-    let ticks: f64 = after.split_whitespace().skip(13).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
-    ticks / 100.0
 }
 
 struct Time {
@@ -102,11 +95,6 @@ fn memory(folder: &Path, program: &str, args: &[&str]) -> Option<f64> {
         Command::new("/usr/bin/time").args(["-f", "%M", program]).args(args).current_dir(folder).output().ok()?;
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     text.lines().last()?.trim().parse::<f64>().ok().map(|kilobytes| kilobytes / 1024.0)
-}
-
-#[expect(clippy::print_stdout, reason = "a benchmark's figures are its output")]
-fn say(line: &str) {
-    println!("{line}");
 }
 
 fn show(name: &str, time: &Time, ours: Option<&Time>, memory: Option<f64>) {
