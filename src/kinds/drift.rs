@@ -1,5 +1,9 @@
 //! `drift`: do rows still look like those they are compared with.
 
+use std::collections::BTreeSet;
+
+use crate::base::digest::Digest;
+use crate::base::nearest::suggest;
 use crate::frame::table::{ColumnType, TableError};
 use crate::kinds::dataset::Dataset;
 use crate::model::bundle::Bundle;
@@ -10,13 +14,14 @@ use crate::source::files::{self, Options};
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Input, Inputs, Outputs};
 use crate::stage::kind::{Kind, Stage};
-use crate::stage::param::{Fallback, Fault, Param, Type, Values};
+use crate::stage::memo::{Kept, Part};
+use crate::stage::param::{Fallback, Fault, Param, Type, Value, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
 
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "drift",
-    version: 1,
+    version: 2,
     doc: "Compares rows with a reference: column by column with the test that fits what it holds, and as whole rows. An alarm \
           needs a significant p-value after correction and an effect that counts. Each part of a table is looked at once.",
     inputs: Ports::Fixed(&[
@@ -162,6 +167,12 @@ impl Stage for Compare {
             (None, None) => None,
         };
         let is_known = reference.is_some();
+        let mut both = std::iter::once(&current).chain(&reference).flat_map(|profile| &profile.columns);
+        let names: BTreeSet<&str> = both.by_ref().map(|column| column.name.as_str()).collect();
+        if let Some(name) = self.ignore.iter().find(|name| !names.contains(name.as_str())) {
+            let help = suggest(name, names.iter().copied()).unwrap_or_default();
+            return Err(StageError::Data(format!("ignore: there is no column `{name}`: {help}")));
+        }
         let ignored = |mut profile: Profile| {
             profile.columns.retain(|column| !self.ignore.contains(&column.name));
             profile
@@ -191,10 +202,29 @@ pub(crate) fn profile(data: &Dataset<'_>, word: &str, context: &Context<'_>) -> 
     let kept = data.each((word, &data.all()), &|_| Vec::new(), context, &|at, table| {
         Ok(vec![Profile::of(table, data.number(at))?.encode()])
     })?;
-    let read = |kept: &Vec<crate::stage::memo::Kept>| {
-        Profile::decode(&context.memo.fetch(&kept[0].digest)?).map_err(StageError::Lost)
+    together(word, &kept.iter().map(|kept| kept[0]).collect::<Vec<_>>(), context)
+}
+
+/// One of so many profiles, on average, ends a group.
+const GROUP: u8 = 8;
+
+/// Puts the profiles of parts together, first in groups that are kept: where they end is told by the profiles themselves,
+/// so that one more part changes one group.
+pub(crate) fn together(word: &str, kept: &[Kept], context: &Context<'_>) -> Result<Profile, StageError> {
+    let read = |kept: &Kept| Profile::decode(&context.memo.fetch(&kept.digest)?).map_err(StageError::Lost);
+    let merged = |kept: &[Kept]| Ok(Profile::merged(&kept.iter().map(read).collect::<Result<Vec<_>, StageError>>()?));
+    if kept.len() <= usize::from(GROUP) {
+        return merged(kept);
+    }
+    let groups: Vec<&[Kept]> = kept.split_inclusive(|kept| kept.digest.as_bytes()[0] % GROUP == 0).collect();
+    let part = |(at, group): (usize, &&[Kept])| {
+        let of: String = group.iter().map(|kept| kept.digest.hex()).collect();
+        let with = [("of".to_owned(), Value::Text(Digest::of(of.as_bytes()).hex()))];
+        Part { name: format!("{word}-group-{}", at + 1), with: with.into(), inputs: Vec::new() }
     };
-    Ok(Profile::merged(&kept.iter().map(read).collect::<Result<Vec<_>, _>>()?))
+    let parts: Vec<Part> = groups.iter().enumerate().map(part).collect();
+    let kept = context.memo.keep(&parts, &|at, _| Ok(vec![merged(groups[at])?.encode()]))?;
+    merged(&kept.iter().map(|kept| kept[0]).collect::<Vec<_>>())
 }
 
 /// Reads whatever a reference is. A file of rows gets the text columns of the current rows, as numbers may be names there.

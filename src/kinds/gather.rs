@@ -27,12 +27,15 @@ pub(crate) struct Gathered {
     pub(crate) conflicts: BTreeMap<String, Conflict>,
     /// Columns that are text because not all of their cells are numbers, by file that has numbers there.
     pub(crate) torn: BTreeMap<String, BTreeSet<String>>,
+    /// What is odd, though it was read.
+    pub(crate) notes: Vec<String>,
 }
 
 /// The pieces of one file.
 struct Read {
     name: String,
     is_strict: bool,
+    notes: Vec<String>,
     pieces: Vec<(Gist, Kept)>,
 }
 
@@ -47,18 +50,27 @@ pub(crate) fn gather(
     writer: &mut Writer,
     context: &Context<'_>,
 ) -> Result<Gathered, StageError> {
-    if input.files.is_empty() {
+    // What programs and systems hide beside the files of a directory is not data.
+    let is_hidden = |file: &&Member| file.name.split('/').any(|name| name.starts_with('.'));
+    let (hidden, files): (Vec<&Member>, Vec<&Member>) = input.files.iter().partition(is_hidden);
+    if files.is_empty() {
         return Err(StageError::Data(format!("`{}` holds no file", input.label)));
     }
     let mut number = 0;
     let mut read = Vec::new();
-    for (done, member) in input.files.iter().enumerate() {
+    for (done, member) in files.iter().enumerate() {
         read.push(file(input, member, (options, drop, &BTreeSet::new()), &mut number, context)?);
-        (context.progress)(done as u64 + 1, input.files.len() as u64, "files");
+        (context.progress)(done as u64 + 1, files.len() as u64, "files");
     }
     let mut gathered = Gathered::default();
+    if let Some(first) = hidden.first() {
+        gathered.notes.push(format!("{} hidden files are not read, such as `{}`", hidden.len(), first.name));
+    }
+    for file in &read {
+        gathered.notes.extend(file.notes.iter().map(|note| format!("`{}`: {note}", file.name)));
+    }
     let all = torn(read.iter().flat_map(|file| &file.pieces).map(|(gist, _)| gist.columns.as_slice()));
-    for (file_read, member) in read.iter_mut().zip(&input.files) {
+    for (file_read, member) in read.iter_mut().zip(&files) {
         let holds = |name: &&String| {
             file_read
                 .pieces
@@ -74,10 +86,18 @@ pub(crate) fn gather(
     }
     same_columns(&read)?;
     let gists = || read.iter().flat_map(|file| &file.pieces).map(|(gist, _)| gist);
-    if let Some(name) = drop.iter().find(|name| !gists().any(|gist| gist.dropped.contains(name))) {
-        let names: BTreeSet<&str> = gists().flat_map(|gist| &gist.columns).map(|(name, _)| name.as_str()).collect();
-        let help = suggest(name, names.iter().copied()).unwrap_or_default();
-        return Err(StageError::Data(format!("drop: there is no column `{name}`: {help}")));
+    let dropped: BTreeSet<&str> = gists().flat_map(|gist| &gist.dropped).map(String::as_str).collect();
+    let names: BTreeSet<&str> = gists().flat_map(|gist| &gist.columns).map(|(name, _)| name.as_str()).collect();
+    let typed = options.types.keys().map(|name| ("types", name));
+    for (word, name) in drop.iter().map(|name| ("drop", name)).chain(typed) {
+        let is_there = dropped.contains(name.as_str()) || (word == "types" && names.contains(name.as_str()));
+        if !is_there {
+            let help = suggest(name, names.iter().copied()).unwrap_or_default();
+            return Err(StageError::Data(format!("{word}: there is no column `{name}`: {help}")));
+        }
+    }
+    if names.is_empty() && !dropped.is_empty() {
+        return Err(StageError::Data("drop: no column is left".to_owned()));
     }
     for (gist, kept) in read.into_iter().flat_map(|file| file.pieces) {
         gist.conflicts.into_iter().for_each(|conflict| conflict.gather(&mut gathered.conflicts));
@@ -124,10 +144,12 @@ fn file(
     *number += 1;
     let whole = Part { name: format!("file-{number}"), with: with.into(), inputs: Vec::new() };
     if let Some(pieces) = recall(&whole, context)? {
-        return Ok(Read { name, is_strict: pieces.is_strict, pieces: pieces.pieces });
+        let Pieces { is_strict, notes, pieces } = pieces;
+        return Ok(Read { name, is_strict, notes, pieces });
     }
     let wrong = |TableError(why): TableError| StageError::Data(format!("`{name}`: {why}"));
     let mut opened = files::open(member.content.open()?, options).map_err(wrong)?;
+    let notes = std::mem::take(&mut opened.notes);
     let is_strict = opened.format() != FileFormat::Ndjson;
     let reader = opened.with_text(text);
     let settings = format!("{} drop {drop:?} text {text:?}", opened.settings());
@@ -162,10 +184,10 @@ fn file(
     match malformed {
         Some(malformed) => Err(StageError::Data(format!("`{name}`, {}", malformed.tell()))),
         None => {
-            let listed = Pieces { is_strict, pieces };
+            let listed = Pieces { is_strict, notes, pieces };
             let bytes = serde_json::to_vec(&listed).expect("plain data serialises");
             context.memo.keep(&[whole], &|_, _| Ok(vec![bytes.clone()]))?;
-            Ok(Read { name, is_strict, pieces: listed.pieces })
+            Ok(Read { name, is_strict, notes: listed.notes, pieces: listed.pieces })
         }
     }
 }
@@ -174,6 +196,7 @@ fn file(
 #[derive(Serialize, Deserialize)]
 struct Pieces {
     is_strict: bool,
+    notes: Vec<String>,
     pieces: Vec<(Gist, Kept)>,
 }
 

@@ -29,7 +29,7 @@ pub(crate) const NA: &str = "['', na, NA, 'N/A', nan, NaN, 'null']";
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "ingest",
-    version: 2,
+    version: 3,
     doc: "Reads rows, drops columns and blanks `na` values, and keeps them as a dataset of parts: what was read before \
           and is unchanged is not read again.",
     inputs: Ports::Fixed(&[Port {
@@ -215,6 +215,7 @@ impl Stage for Ingest {
                         columns.join(", ")
                     ));
                 }
+                gathered.notes.into_iter().for_each(|note| outputs.note(note));
                 conflicts = gathered.conflicts;
             }
             (From::Files | From::Collection(_), None) => {

@@ -9,6 +9,7 @@ use crate::frame::codec;
 use crate::frame::rows;
 use crate::frame::table::{ColumnType, Table, TableError, read_time};
 use crate::kinds::dataset::{Dataset, Writer, read_kept};
+use crate::kinds::drift::together;
 use crate::quality::leakage::{self, Leakage, Side, Traces};
 use crate::quality::profile::Profile;
 use crate::stage::error::StageError;
@@ -21,7 +22,7 @@ use crate::stage::port::{Format, Need, Port, Ports};
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "split",
-    version: 1,
+    version: 2,
     doc: "Splits rows into train, validation and test, so that a row never changes its side when others are added, and \
           reports what leaks: rows that repeat, labels that contradict each other, columns that tell the label by themselves \
           or look like row numbers.",
@@ -409,8 +410,12 @@ impl Split {
         sides: &[Vec<Side>],
         context: &Context<'_>,
     ) -> Result<Leakage, StageError> {
-        // The label that is told from all others: the most frequent, of several the first.
-        let label = labels.iter().max_by_key(|(label, count)| (**count, std::cmp::Reverse((*label).clone())));
+        // The label that is told from all others: the most frequent, of several the first. Of two labels either tells the
+        // same, and the first stays it however many rows come.
+        let label = match labels.len() {
+            2 => labels.iter().next(),
+            _ => labels.iter().max_by_key(|(label, count)| (**count, std::cmp::Reverse((*label).clone()))),
+        };
         let label = label.map(|(label, _)| label.clone());
         let with = |_| {
             let text = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -426,14 +431,11 @@ impl Split {
             };
             Ok(vec![of(false)?, of(true)?])
         })?;
-        let mut classes: Vec<Vec<Profile>> = vec![Vec::new(); if self.target.is_some() { 2 } else { 1 }];
-        for kept in &kept {
-            for (class, kept) in classes.iter_mut().zip(kept) {
-                let profile = Profile::decode(&context.memo.fetch(&kept.digest)?).map_err(StageError::Lost)?;
-                class.push(profile);
-            }
-        }
-        let classes: Vec<Profile> = classes.iter().map(|parts| Profile::merged(parts)).collect();
+        let words = ["rest", "label"].into_iter().take(if self.target.is_some() { 2 } else { 1 });
+        let of = |(class, word): (usize, &str)| {
+            together(word, &kept.iter().map(|kept| kept[class]).collect::<Vec<_>>(), context)
+        };
+        let classes = words.enumerate().map(of).collect::<Result<Vec<_>, _>>()?;
         Ok(Leakage::new(traces, sides, label, &classes, self.near_perfect))
     }
 }

@@ -28,7 +28,7 @@ const SHOWN: usize = 8;
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "validate",
-    version: 2,
+    version: 3,
     doc: "Checks a table against a schema file. Rows that keep it go on; those that break a rule are set aside with the \
           rule and the value. Each part of the table is checked once.",
     inputs: Ports::Fixed(&[

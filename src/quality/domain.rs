@@ -16,7 +16,7 @@ const LEAF: f64 = 15.0;
 const STEP: f64 = 0.3;
 /// The most permutations where the model tells well enough for an alarm, and where it does not.
 const PERMUTATIONS: usize = 199;
-const FEW: usize = 19;
+const FEW: usize = 9;
 /// So many permutations that tell as well end the count: the p-value is then large anyway (Besag and Clifford, 1991).
 const ENOUGH: usize = 5;
 /// With fewer sampled rows on a side nothing is asked.

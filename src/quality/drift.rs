@@ -310,7 +310,6 @@ fn categories(
             column.asked.push(asked("new_categories", test, tested, ("share", share, settings.min_new)));
         }
         new.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        new.truncate(10);
         column.new_categories = new;
     }
 }

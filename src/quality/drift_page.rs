@@ -7,6 +7,9 @@ use crate::quality::drift::{ColumnDrift, Drift};
 use crate::quality::profile::{ColumnProfile, Profile, Values, side_by_side};
 use crate::quality::report::{STYLE, escape};
 
+/// How many new categories of a column the page shows.
+const SHOWN: usize = 10;
+
 /// The width and height of a column's picture, in pixels.
 const SIZE: (f64, f64) = (150.0, 34.0);
 /// Bars of a picture.
@@ -49,8 +52,15 @@ pub fn page(drift: &Drift, reference: &Profile, current: &Profile) -> String {
             column.asked.iter().map(of).collect::<Vec<_>>().join("<br>")
         };
         let number = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.3}"));
-        let new: Vec<String> =
-            column.new_categories.iter().map(|(text, count)| format!("{} ({count})", escape(text))).collect();
+        let mut new: Vec<String> = column
+            .new_categories
+            .iter()
+            .take(SHOWN)
+            .map(|(text, count)| format!("{} ({count})", escape(text)))
+            .collect();
+        if let Some(more) = column.new_categories.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+            new.push(format!("and {more} more in the report"));
+        }
         let new = if new.is_empty() { String::new() } else { format!("<br>new: {}", new.join(", ")) };
         let picture = match (reference.column(&column.column), current.column(&column.column)) {
             (Some(a), Some(b)) => picture(a, b),

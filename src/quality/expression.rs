@@ -339,8 +339,9 @@ impl Expression {
     /// Reads the columns it needs.
     ///
     /// # Errors
-    /// A column is not there.
+    /// A column is not there, or of a type with which this means nothing.
     pub fn bind(&self, table: &Table) -> Result<Bound, TableError> {
+        self.sort(&|name| table.column_type(name))?;
         let read = |name: String| {
             let cells = match table.column_type(&name)? {
                 ColumnType::Int | ColumnType::Float | ColumnType::Bool => {

@@ -5,6 +5,7 @@ pub mod domain;
 pub mod drift;
 pub mod drift_page;
 pub mod expression;
+pub mod expression_sorts;
 pub mod infer;
 pub mod ks;
 pub mod leakage;

@@ -263,7 +263,8 @@ pub fn failures(rules: &[Rule], table: &Table) -> Result<Vec<Failure>, TableErro
     for (number, rule) in rules.iter().enumerate() {
         if let Test::Condition(check) = &rule.test {
             if check.columns().iter().all(|name| table.has(name)) {
-                let bound = check.bind(table)?;
+                let about = |TableError(why)| TableError(format!("the condition `{}`: {why}", rule.name));
+                let bound = check.bind(table).map_err(about)?;
                 let broken = (0..table.height()).filter(|row| check.is_broken(&bound, *row));
                 found.extend(broken.map(|row| Failure { row, rule: number, value: bound.show(row) }));
             }

@@ -8,8 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::base::problem::Report;
 use crate::base::source::{Source, Spanned};
 use crate::base::tree::{self, Node, Value};
+use crate::frame::build::{Cell, convert};
 use crate::frame::table::ColumnType;
 use crate::quality::expression::{self, Expression};
+use crate::quality::rules::of_column;
 use crate::quality::schema_words::Reader;
 
 /// What a table must look like.
@@ -312,6 +314,9 @@ impl Reader {
         {
             self.problem("schema::empty_range", "`min` is above `max`: nothing can stand here", node.span, "here");
         }
+        if kind.is_some() {
+            self.unused(&rule, node);
+        }
         let of_type = rule.severity.get("type").or(rule.severity.get(""));
         if rule.coerce && of_type == Some(&Severity::Warn) {
             let message = "`coerce` would lose cells that do not read as the type while their rows go on: the severity of `type` \
@@ -319,6 +324,28 @@ impl Reader {
             self.problem("schema::loses_cells", message, name.span, "this column");
         }
         kind.map(|_| rule)
+    }
+
+    /// Tells of what is said of rules that are not asked, and of values that can never stand in the column.
+    fn unused(&mut self, rule: &ColumnRule, node: &Node) {
+        let asked = of_column(rule);
+        for word in ["severity", "at_most"] {
+            let Some(Value::Map(entries)) = node.get(word).map(|node| &node.value) else { continue };
+            let is_asked = |name: &str| asked.iter().any(|rule| rule.name == name);
+            for (key, _) in entries.iter().filter(|(key, _)| RULES.contains(&&*key.value) && !is_asked(&key.value)) {
+                let message = format!("`{word}` speaks of `{}`, which this column does not ask", key.value);
+                self.problem("schema::not_asked", message, key.span, "no such rule here");
+            }
+        }
+        if let Some(Value::List(items)) = node.get("allowed").map(|node| &node.value) {
+            for (item, text) in items.iter().zip(rule.allowed.iter().flatten()) {
+                if convert(&Cell::Text(text.clone()), rule.kind).is_none() {
+                    let message =
+                        format!("`{text}` is not of the type `{}`: it can never stand here", rule.kind.as_str());
+                    self.problem("schema::misplaced", message, item.span, "here");
+                }
+            }
+        }
     }
 
     fn row(&mut self, node: &Node) -> Option<RowRule> {

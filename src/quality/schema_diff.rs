@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::frame::table::ColumnType;
+use crate::frame::table::{ColumnType, show_time};
 use crate::quality::rules::of_column;
 use crate::quality::schema::{ColumnRule, Schema, Severity};
 
@@ -132,8 +132,9 @@ fn column(before: &ColumnRule, after: &ColumnRule, add: Add<'_>) {
         }
         (None, None) => {}
     }
-    bound(&before.name, "min", before.min, after.min, false, add);
-    bound(&before.name, "max", before.max, after.max, true, add);
+    let show = if before.kind == ColumnType::Time { moment } else { plain };
+    bound_of(&before.name, "min", (before.min, after.min, false), show, add);
+    bound_of(&before.name, "max", (before.max, after.max, true), show, add);
     let length = |length: Option<u64>| length.map(|length| length as f64);
     bound(&before.name, "min_length", length(before.min_length), length(after.min_length), false, add);
     bound(&before.name, "max_length", length(before.max_length), length(after.max_length), true, add);
@@ -171,7 +172,21 @@ fn share(at: &str, old: Option<f64>, new: Option<f64>, add: Add<'_>) {
 }
 
 fn bound(at: &str, name: &str, old: Option<f64>, new: Option<f64>, is_upper: bool, add: Add<'_>) {
-    let show = |bound: Option<f64>| bound.map_or_else(|| "none".to_owned(), |bound| bound.to_string());
+    bound_of(at, name, (old, new, is_upper), plain, add);
+}
+
+fn plain(bound: f64) -> String {
+    bound.to_string()
+}
+
+fn moment(bound: f64) -> String {
+    show_time(bound as i64)
+}
+
+type Bounds = (Option<f64>, Option<f64>, bool);
+
+fn bound_of(at: &str, name: &str, (old, new, is_upper): Bounds, show: fn(f64) -> String, add: Add<'_>) {
+    let show = |bound: Option<f64>| bound.map_or_else(|| "none".to_owned(), show);
     let effect = match (old, new) {
         (old, new) if old == new => return,
         (_, None) => Effect::Widening,

@@ -22,15 +22,16 @@ pub struct Csv {
     pub types: BTreeMap<String, ColumnType>,
 }
 
-/// Reads the names of columns from a header. Names that stand twice get a number, empty ones that of their place.
+/// Reads the names of columns from a header. Names that stand twice get a number, empty ones that of their place; the
+/// second list tells which.
 ///
 /// # Errors
 /// It is not UTF-8 or has no name at all.
-pub fn header(bytes: &[u8], separator: u8) -> Result<Vec<String>, TableError> {
+pub fn header(bytes: &[u8], separator: u8) -> Result<(Vec<String>, Vec<String>), TableError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut record = ByteRecord::new();
     reader(bytes, separator).read_byte_record(&mut record).map_err(|error| TableError(error.to_string()))?;
-    let mut names: Vec<String> = Vec::new();
+    let (mut names, mut named): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     for (at, field) in record.iter().enumerate() {
         let name = std::str::from_utf8(field).map_err(|_| {
             TableError(format!("line 1, column {}: the name is not UTF-8: save the file as UTF-8", at + 1))
@@ -42,9 +43,14 @@ pub fn header(bytes: &[u8], separator: u8) -> Result<Vec<String>, TableError> {
             unique = format!("{name}_{number}");
             number += 1;
         }
+        if unique != name {
+            named.push(format!("the name `{name}` stands twice in the header: column {} is called `{unique}`", at + 1));
+        } else if field.trim_ascii().is_empty() {
+            named.push(format!("column {} has no name in the header: it is called `{unique}`", at + 1));
+        }
         names.push(unique);
     }
-    if names.is_empty() { Err(TableError("the header has no names".to_owned())) } else { Ok(names) }
+    if names.is_empty() { Err(TableError("the header has no names".to_owned())) } else { Ok((names, named)) }
 }
 
 fn reader(bytes: &[u8], separator: u8) -> csv::Reader<&[u8]> {
@@ -174,14 +180,37 @@ fn column(fields: &Fields, name: &str, form: &Csv) -> Result<Column, Unfit> {
     }
 }
 
-/// The column in the narrowest type that holds all of its cells.
+/// Whole numbers with more digits are not all numbers of 64 bits with a floating point.
+const EXACT_DIGITS: usize = 15;
+
+/// Returns whether a cell is more than the number it reads as: zeros before it, as identifiers have; more digits, or a
+/// larger exponent, than the number can hold.
+fn is_more(cell: &str, kind: ColumnType) -> bool {
+    let digits = cell.trim_start_matches(['-', '+']);
+    let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    match kind {
+        _ if digits.len() > 1 && digits.starts_with('0') && digits.as_bytes()[1].is_ascii_digit() => true,
+        ColumnType::Float if is_whole => digits.len() > EXACT_DIGITS,
+        ColumnType::Float if digits.len() > EXACT_DIGITS || digits.contains(['e', 'E']) => {
+            digits.starts_with(|first: char| first.is_ascii_digit() || first == '.')
+                && digits.parse::<f64>().is_ok_and(f64::is_infinite)
+        }
+        _ => false,
+    }
+}
+
+/// The column in the narrowest type that holds all of its cells, and all that they say.
 fn natural(name: &str, cells: &[Option<&str>]) -> Series {
     if cells.iter().all(Option::is_none) {
         return Series::new_null(name.into(), cells.len());
     }
     [ColumnType::Int, ColumnType::Float, ColumnType::Bool]
         .into_iter()
-        .find_map(|kind| first_fits(cells, kind).then(|| typed(name, cells, kind).ok()).flatten())
+        .filter(|kind| first_fits(cells, *kind))
+        .find_map(|kind| {
+            let is_less = cells.iter().flatten().any(|cell| is_more(cell, kind));
+            if is_less { None } else { typed(name, cells, kind).ok() }
+        })
         .unwrap_or_else(|| Series::new(name.into(), cells))
 }
 

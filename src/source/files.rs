@@ -71,6 +71,8 @@ impl Options {
 pub struct Opened {
     form: Form,
     rows: Rows,
+    /// What is odd about its header, though it can be read.
+    pub notes: Vec<String>,
 }
 
 /// What is needed to read a piece.
@@ -126,22 +128,26 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
             let mut bytes = Vec::new();
             input.read_to_end(&mut bytes).map_err(wrong(format))?;
             let rows = ParquetReader::new(Cursor::new(&bytes)).num_rows().map_err(unreadable)?;
-            Ok(Opened { form: Form::Parquet { na, types }, rows: Rows::Parquet { bytes, at: 0, rows } })
+            Ok(Opened {
+                form: Form::Parquet { na, types },
+                rows: Rows::Parquet { bytes, at: 0, rows },
+                notes: Vec::new(),
+            })
         }
         FileFormat::Ndjson => {
             let chunks = Chunks::new(Box::new(input) as Box<dyn Read + Send>, Records::Lines);
-            Ok(Opened { form: Form::Ndjson { na, types }, rows: Rows::Text(chunks) })
+            Ok(Opened { form: Form::Ndjson { na, types }, rows: Rows::Text(chunks), notes: Vec::new() })
         }
         FileFormat::Csv => {
             let mut chunks = Chunks::new(Box::new(input) as Box<dyn Read + Send>, Records::Csv(separator));
             let first = chunks.record().map_err(wrong(format))?;
             let first = first.ok_or_else(|| TableError("the file is empty".to_owned()))?;
-            let names = csv::header(&first.bytes, separator)?;
+            let (names, notes) = csv::header(&first.bytes, separator)?;
             refuse_separator(&names, &first.bytes, separator)?;
             if names.iter().all(|name| name.starts_with("column_")) && first.bytes.trim_ascii().is_empty() {
                 return Err(TableError("the file is empty, or its first line is".to_owned()));
             }
-            Ok(Opened { form: Form::Csv(Csv { separator, names, na, types }), rows: Rows::Text(chunks) })
+            Ok(Opened { form: Form::Csv(Csv { separator, names, na, types }), rows: Rows::Text(chunks), notes })
         }
     }
 }
@@ -354,6 +360,15 @@ mod tests {
     }
 
     #[test]
+    fn cells_that_say_more_than_a_number_are_text() {
+        let table =
+            table(b"zeros,long,huge,fine,exact\n007,12345678901234567890,1e400,-0.5,900719925474099\n8,1,1,inf,0.5\n");
+        let columns: Vec<&str> = table.columns().unwrap().iter().map(|(_, kind)| kind.as_str()).collect();
+        assert_eq!(columns, ["text", "text", "text", "float", "float"]);
+        assert_eq!(table.texts("zeros").unwrap()[0].as_deref(), Some("007"));
+    }
+
+    #[test]
     fn packed_files_are_unpacked() {
         let plain = b"a,b\n1,x\n2,y\n";
         let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -369,11 +384,11 @@ mod tests {
     fn a_column_that_turns_out_to_be_text_is_read_again_as_text() {
         let mut text = String::from("a,b\n");
         for i in 0..400_000 {
-            text.push_str(&format!("{:03},{i}\n", i % 50));
+            text.push_str(&format!("{:.1},{i}\n", f64::from(i % 50)));
         }
         text.push_str("x7,0\n");
         let table = table(text.as_bytes());
         let cells = table.texts("a").unwrap();
-        assert_eq!((cells[7].as_deref(), cells[400_000].as_deref()), (Some("007"), Some("x7")));
+        assert_eq!((cells[7].as_deref(), cells[400_000].as_deref()), (Some("7.0"), Some("x7")));
     }
 }
