@@ -17,7 +17,7 @@ use crate::stage::port::{Format, Need, Port, Ports};
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "evaluate",
-    version: 1,
+    version: 2,
     doc: "Judges a model by rows it has not seen and compares it with the accepted one on the same rows. It is accepted, \
           and the `champion` pointer moves to it, if it reaches `min_score` and, where there is a champion, scores \
           higher with an exact McNemar p-value of at most `alpha`.",
@@ -122,7 +122,7 @@ impl Stage for Evaluate {
         match &champion {
             None => reasons.push("there is no champion yet".to_owned()),
             Some((champion, _)) => {
-                let (wins, losses) = duel(&y, &challenger.p, &champion.p);
+                let (wins, losses) = duel(&y, &challenger, champion);
                 let p = mcnemar(wins, losses);
                 let better = score > champion.score && p <= self.alpha;
                 accepted &= better;
@@ -159,18 +159,18 @@ impl Evaluate {
         let bundle = Bundle::decode(&input.bytes()?).map_err(wrong)?;
         let y = bundle.preprocessor.labels(test).map_err(wrong)?;
         let p = bundle.probabilities(test).map_err(wrong)?;
-        let metrics = Metrics::of(&y, &p);
+        let metrics = Metrics::at(&y, &p, bundle.validation.threshold);
         let score = metrics.score(&self.metric).unwrap_or(f64::NEG_INFINITY);
         Ok((Judged { digest: input.digest.hex(), bundle, p, metrics, score }, y))
     }
 }
 
 /// Rows that only the first gets right, and rows that only the second gets right.
-fn duel(y: &[f64], first: &[f64], second: &[f64]) -> (u64, u64) {
-    let right = |y: f64, p: f64| (p >= 0.5) == (y == 1.0);
+fn duel(y: &[f64], first: &Judged, second: &Judged) -> (u64, u64) {
+    let right = |y: f64, p: f64, of: &Judged| (p >= of.metrics.threshold) == (y == 1.0);
     let mut counts = (0, 0);
-    for ((y, a), b) in y.iter().zip(first).zip(second) {
-        match (right(*y, *a), right(*y, *b)) {
+    for ((y, a), b) in y.iter().zip(&first.p).zip(&second.p) {
+        match (right(*y, *a, first), right(*y, *b, second)) {
             (true, false) => counts.0 += 1,
             (false, true) => counts.1 += 1,
             _ => {}

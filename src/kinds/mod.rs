@@ -1,5 +1,6 @@
 //! Every stage kind, one file each.
 
+pub mod candidates;
 pub mod collection;
 pub mod command;
 pub mod compare;
@@ -17,6 +18,7 @@ pub mod quarantine;
 pub mod sandbox;
 pub mod split;
 pub mod starter;
+pub mod sweep;
 pub mod train;
 pub mod transform;
 pub mod validate;

@@ -199,7 +199,7 @@ stages:
   train:
     kind: train
     inputs: {{ train: transform.train, preprocessor: transform.preprocessor, profile: drift.reference }}
-    with: {{ metric: roc_auc, min_score: 0.7 }}
+    with: {{ select: {{ metric: roc_auc, min_score: 0.7 }} }}
   evaluate:
     kind: evaluate
     inputs: {{ model: train.model, test: split.test, champion: \"ref:champion/{name}\" }}

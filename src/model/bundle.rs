@@ -3,12 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::frame::table::Table;
-use crate::model::learner::Model;
+use crate::model::learner::{Model, Told};
 use crate::model::metrics::Metrics;
 use crate::prep::preprocessor::Preprocessor;
 
 /// Version of the stored form. A newer one is refused.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A model that takes a table as it comes.
 #[derive(Debug, Serialize, Deserialize)]
@@ -17,7 +17,7 @@ pub struct Bundle {
     /// The learner's name.
     pub learner: String,
     /// Its hyperparameters by name.
-    pub setting: Vec<(String, f64)>,
+    pub setting: Vec<(String, Told)>,
     /// Its figures in cross-validation, rows pooled over the folds.
     pub validation: Metrics,
     /// The preprocessor.
@@ -33,7 +33,7 @@ impl Bundle {
     /// Puts a bundle together.
     pub fn new(
         learner: &str,
-        setting: Vec<(String, f64)>,
+        setting: Vec<(String, Told)>,
         validation: Metrics,
         preprocessor: Preprocessor,
         model: Model,

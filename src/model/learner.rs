@@ -2,39 +2,114 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ndarray::{ArrayView1, ArrayView2};
+use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 use smartcore::linalg::basic::matrix::DenseMatrix;
 
-use crate::model::{linear, neighbours, trees};
+use crate::model::data::{Data, finite};
+use crate::model::trees::ensemble::Ensemble;
+use crate::model::trees::learners;
+use crate::model::{bayes, linear, neighbours};
 
 /// Why a model could not be fitted or asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct ModelError(pub String);
 
-/// A hyperparameter: its name, the least and the greatest value, and what it is when it is not given.
+/// What may stand for a hyperparameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Range {
+    /// A number within these bounds.
+    Number(f64, f64),
+    /// A whole number within these bounds.
+    Whole(f64, f64),
+    /// One of these words; in a setting it is the number of the word, from zero.
+    Words(&'static [&'static str]),
+}
+
+/// A hyperparameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Hyper {
     /// Its name.
     pub name: &'static str,
-    /// The least value.
-    pub least: f64,
-    /// The greatest value.
-    pub most: f64,
+    /// What may stand for it.
+    pub range: Range,
     /// The value when it is not given.
     pub default: f64,
-    /// Whether it must be whole.
-    pub whole: bool,
     /// What it does.
     pub doc: &'static str,
+}
+
+/// A value of a hyperparameter, as people write it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Told {
+    /// A number.
+    Number(f64),
+    /// A word.
+    Word(String),
+}
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Word(word) => f.write_str(word),
+        }
+    }
+}
+
+impl Hyper {
+    /// Returns what may stand for it, in words.
+    pub fn describe(&self) -> String {
+        match self.range {
+            Range::Number(least, most) => format!("a number from {least} to {most}"),
+            Range::Whole(least, most) => format!("a whole number from {least} to {most}"),
+            Range::Words(words) => {
+                format!("one of {}", words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "))
+            }
+        }
+    }
+
+    /// Reads a value; `None` if it may not stand there.
+    pub fn read(&self, told: &Told) -> Option<f64> {
+        match (self.range, told) {
+            (Range::Number(least, most), Told::Number(number)) => (least..=most).contains(number).then_some(*number),
+            (Range::Whole(least, most), Told::Number(number)) => {
+                ((least..=most).contains(number) && number.fract() == 0.0).then_some(*number)
+            }
+            (Range::Words(words), Told::Word(word)) => words.iter().position(|known| known == word).map(|at| at as f64),
+            _ => None,
+        }
+    }
+
+    /// Returns a value as people write it.
+    pub fn tell(&self, value: f64) -> Told {
+        match self.range {
+            Range::Words(words) => Told::Word(words.get(value as usize).copied().unwrap_or_default().to_owned()),
+            _ => Told::Number(value),
+        }
+    }
 }
 
 /// Values of hyperparameters, by position in the learner's list.
 pub type Setting = Vec<f64>;
 
-/// Fits a model: rows of features, labels 0 and 1, a value for each hyperparameter, a seed.
-pub type Fit = fn(&DenseMatrix<f64>, &[f64], &[f64], u64) -> Result<Model, ModelError>;
+/// What a model is fitted to.
+#[derive(Clone, Copy, Debug)]
+pub struct Task<'a> {
+    /// All rows that there are.
+    pub data: &'a Data,
+    /// Those to be fitted to; one that is named twice counts twice.
+    pub rows: &'a [u32],
+    /// A value for each hyperparameter.
+    pub setting: &'a [f64],
+    /// What random draws begin with.
+    pub seed: u64,
+}
+
+/// Fits a model.
+pub type Fit = fn(&Task<'_>) -> Result<Model, ModelError>;
 
 /// A learner. One a file, or a family of the same making.
 #[derive(Clone, Copy, Debug)]
@@ -45,48 +120,62 @@ pub struct Learner {
     pub doc: &'static str,
     /// Its hyperparameters.
     pub hypers: &'static [Hyper],
-    fit: Fit,
+    /// The place of the hyperparameter of which a model of a larger value holds those of all smaller ones.
+    pub size: Option<usize>,
+    /// How it is fitted.
+    pub fit: Fit,
 }
 
 impl Learner {
-    /// Declares a learner.
-    pub const fn new(name: &'static str, doc: &'static str, hypers: &'static [Hyper], fit: Fit) -> Self {
-        Self { name, doc, hypers, fit }
-    }
-
-    /// Fits a model on features and labels.
+    /// Fits a model.
     ///
     /// # Errors
-    /// The input is empty, not finite or of one class; the learner failed or panicked.
-    pub fn fit(
-        &self,
-        x: ArrayView2<'_, f64>,
-        y: ArrayView1<'_, f64>,
-        setting: &[f64],
-        seed: u64,
-    ) -> Result<Model, ModelError> {
-        guard(x)?;
-        if x.nrows() != y.len() {
-            return Err(ModelError(format!("{} rows of features and {} labels", x.nrows(), y.len())));
+    /// The rows are of one class, or too few; the learner failed or panicked.
+    pub fn fit(&self, task: &Task<'_>) -> Result<Model, ModelError> {
+        let rows = task.rows.len();
+        let positives = task.rows.iter().filter(|row| task.data.y[**row as usize] == 1.0).count();
+        if rows == 0 {
+            return Err(ModelError("there are no rows to learn from".to_owned()));
         }
-        if let Some(row) = y.iter().position(|label| *label != 0.0 && *label != 1.0) {
-            return Err(ModelError(format!("the label in row {} is {}, not 0 or 1", row + 1, y[row])));
+        if positives == 0 || positives == rows {
+            return Err(ModelError(format!("all {rows} rows are of one class: there is nothing to learn")));
         }
-        let positives = y.iter().filter(|label| **label == 1.0).count();
-        if positives == 0 || positives == y.len() {
-            return Err(ModelError(format!("all {} rows are of one class: there is nothing to learn", y.len())));
-        }
-        let (matrix, labels) = (dense(x), y.to_vec());
-        shielded(|| (self.fit)(&matrix, &labels, setting, seed))
+        shielded(|| (self.fit)(task))
+    }
+
+    /// Returns a setting with the names of its hyperparameters, as people write it.
+    pub fn named(&self, setting: &[f64]) -> Vec<(String, Told)> {
+        self.hypers.iter().zip(setting).map(|(hyper, value)| (hyper.name.to_owned(), hyper.tell(*value))).collect()
+    }
+
+    /// Returns the setting in which every hyperparameter is as it is when it is not given.
+    pub fn usual(&self) -> Setting {
+        self.hypers.iter().map(|hyper| hyper.default).collect()
     }
 }
 
 /// Every learner, in the order in which they are shown.
-pub const LEARNERS: [Learner; 5] =
-    [linear::LOGISTIC_REGRESSION, neighbours::KNN, trees::DECISION_TREE, trees::RANDOM_FOREST, trees::EXTRA_TREES];
+pub const LEARNERS: [Learner; 8] = [
+    linear::LOGISTIC_REGRESSION,
+    neighbours::KNN,
+    bayes::NAIVE_BAYES,
+    learners::DECISION_TREE,
+    learners::RANDOM_FOREST,
+    learners::EXTRA_TREES,
+    learners::GRADIENT_BOOSTING,
+    learners::ADABOOST,
+];
 
 /// The names of the learners, for declarations.
-pub const NAMES: [&str; 5] = [LEARNERS[0].name, LEARNERS[1].name, LEARNERS[2].name, LEARNERS[3].name, LEARNERS[4].name];
+pub const NAMES: [&str; LEARNERS.len()] = {
+    let mut names = [""; LEARNERS.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = LEARNERS[at].name;
+        at += 1;
+    }
+    names
+};
 
 /// Finds a learner by its name.
 pub fn find(name: &str) -> Option<&'static Learner> {
@@ -96,16 +185,14 @@ pub fn find(name: &str) -> Option<&'static Learner> {
 /// A fitted model, as it is stored.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Model {
-    /// Logistic regression.
+    /// A weight a feature, and one for all.
     Linear(linear::Linear),
     /// K nearest neighbours.
     Neighbours(neighbours::Neighbours),
-    /// A regression tree on the labels 0 and 1.
-    Tree(trees::Tree),
-    /// A random forest of such trees.
-    Forest(trees::Forest),
-    /// Extremely randomised trees.
-    Extra(trees::Extra),
+    /// Naive Bayes.
+    Bayes(bayes::Bayes),
+    /// Trees.
+    Trees(Ensemble),
 }
 
 impl Model {
@@ -114,36 +201,37 @@ impl Model {
     /// # Errors
     /// The input is empty or not finite; the model failed or panicked, as it may if the number of columns differs.
     pub fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
-        guard(x)?;
-        let matrix = dense(x);
+        finite(x, &|column| format!("the feature {}", column + 1))?;
         let raw = shielded(|| match self {
             Self::Linear(model) => model.probabilities(x),
-            Self::Neighbours(model) => model.probabilities(&matrix),
-            Self::Tree(model) => trees::predict(|| model.predict(&matrix)),
-            Self::Forest(model) => trees::predict(|| model.predict(&matrix)),
-            Self::Extra(model) => trees::predict(|| model.predict(&matrix)),
+            Self::Neighbours(model) => model.probabilities(&dense(x)),
+            Self::Bayes(model) => model.probabilities(x),
+            Self::Trees(model) => model.probabilities(x),
         })?;
         if raw.iter().any(|p| !p.is_finite()) {
             return Err(ModelError("the model gave a probability that is not finite".to_owned()));
         }
         Ok(raw.into_iter().map(|p| p.clamp(0.0, 1.0)).collect())
     }
-}
 
-/// smartcore panics, and in one place overflows the stack, on numbers that are not finite: they are refused first.
-fn guard(x: ArrayView2<'_, f64>) -> Result<(), ModelError> {
-    if x.is_empty() {
-        return Err(ModelError("there are no rows or no features".to_owned()));
-    }
-    match x.indexed_iter().find(|(_, cell)| !cell.is_finite()) {
-        Some(((row, column), cell)) => {
-            Err(ModelError(format!("the feature {} in row {} is {cell}, not a finite number", column + 1, row + 1)))
+    /// Returns the probability of class 1 for some rows, as told by the models of these sizes that it holds, in ascending
+    /// order; a model that holds no others tells the same for every size.
+    ///
+    /// # Errors
+    /// As for all rows.
+    pub fn staged(&self, data: &Data, rows: &[u32], sizes: &[usize]) -> Result<Vec<Vec<f64>>, ModelError> {
+        match self {
+            Self::Trees(model) => {
+                let groups: Vec<u32> = rows.iter().map(|row| data.bins().group[*row as usize]).collect();
+                Ok(model.of_groups(data.bins(), &groups, sizes))
+            }
+            _ => Ok(vec![self.probabilities(data.select(rows).view())?; sizes.len()]),
         }
-        None => Ok(()),
     }
 }
 
-fn dense(x: ArrayView2<'_, f64>) -> DenseMatrix<f64> {
+/// Returns a matrix of smartcore's.
+pub(crate) fn dense(x: ArrayView2<'_, f64>) -> DenseMatrix<f64> {
     let cells = x.as_standard_layout().iter().copied().collect();
     DenseMatrix::new(x.nrows(), x.ncols(), cells, false).expect("a matrix has as many cells as rows times columns")
 }

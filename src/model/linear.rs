@@ -1,46 +1,161 @@
 //! Logistic regression with an L2 penalty.
+//!
+//! It is our own because smartcore's takes twenty times scikit-learn's time on the same rows.
 
-use ndarray::{ArrayView1, ArrayView2};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
-use smartcore::linalg::basic::arrays::Array;
-use smartcore::linalg::basic::matrix::DenseMatrix;
-use smartcore::linear::logistic_regression::{LogisticRegression, LogisticRegressionParameters};
 
-use crate::model::learner::{Hyper, Learner, Model, ModelError};
+use crate::model::learner::{Hyper, Learner, Model, ModelError, Range, Task};
+use crate::model::trees::ensemble::logistic;
 
 /// The learner.
-pub const LOGISTIC_REGRESSION: Learner = Learner::new(
-    "logistic_regression",
-    "Logistic regression with an L2 penalty (smartcore, L-BFGS).",
-    &[Hyper {
+pub const LOGISTIC_REGRESSION: Learner = Learner {
+    name: "logistic_regression",
+    doc: "Logistic regression with an L2 penalty, by Newton's method.",
+    hypers: &[Hyper {
         name: "alpha",
-        least: 0.0,
-        most: 1e6,
+        range: Range::Number(0.0, 1e6),
         default: 1.0,
-        whole: false,
         doc: "Weight of the L2 penalty; scikit-learn's 1/C.",
     }],
+    size: None,
     fit,
-);
+};
+
+/// The most steps.
+const STEPS: usize = 100;
+/// It has converged when a step lessens the loss by less than this share of it.
+const ENOUGH: f64 = 1e-10;
+/// Rows whose products are summed at a time: theirs fit into the cache.
+const BLOCK: usize = 128;
 
 /// A weight a feature, and one for all.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Linear {
-    weights: Vec<f64>,
-    intercept: f64,
+    /// The weights of the features.
+    pub weights: Vec<f64>,
+    /// The weight of a feature that is always 1.
+    pub intercept: f64,
 }
 
-fn fit(x: &DenseMatrix<f64>, y: &[f64], setting: &[f64], _seed: u64) -> Result<Model, ModelError> {
-    let labels: Vec<u32> = y.iter().map(|label| u32::from(*label == 1.0)).collect();
-    let parameters = LogisticRegressionParameters::default().with_alpha(setting[0]);
-    let fitted = LogisticRegression::fit(x, &labels, parameters).map_err(|error| ModelError(error.to_string()))?;
-    let coefficients = fitted.coefficients();
-    let weights: Vec<f64> = (0..coefficients.shape().1).map(|column| *coefficients.get((0, column))).collect();
-    let intercept = *fitted.intercept().get((0, 0));
-    if intercept.is_finite() && weights.iter().all(|weight| weight.is_finite()) {
-        return Ok(Model::Linear(Linear { weights, intercept }));
+/// Rows with a column of ones at the end.
+struct Problem {
+    x: Array2<f64>,
+    y: Array1<f64>,
+    alpha: f64,
+}
+
+impl Problem {
+    /// The sum of the losses, −ln of the probability of the true class, and half the penalty; the intercept is free.
+    fn loss(&self, w: &Array1<f64>) -> (f64, Array1<f64>) {
+        let raw = self.x.dot(w);
+        // ln(1 + exp(z)) − y z, without overflow.
+        let loss = |(z, y): (&f64, &f64)| z.max(0.0) + (-z.abs()).exp().ln_1p() - y * z;
+        let features = w.len() - 1;
+        let penalty = w.iter().take(features).map(|weight| weight * weight).sum::<f64>();
+        (raw.iter().zip(&self.y).map(loss).sum::<f64>() + self.alpha * penalty / 2.0, raw)
     }
-    Err(ModelError("logistic regression did not converge to finite weights".to_owned()))
+
+    /// The direction of Newton's step: the Hessian's inverse times the gradient, a little more penalised if need be.
+    fn step(&self, w: &Array1<f64>, raw: &Array1<f64>) -> Option<(Array1<f64>, f64)> {
+        let width = w.len();
+        let p = raw.mapv(logistic);
+        let mut gradient = self.x.t().dot(&(&p - &self.y));
+        let mut hessian = Array2::<f64>::zeros((width, width));
+        for (rows, p) in self.x.axis_chunks_iter(Axis(0), BLOCK).zip(p.axis_chunks_iter(Axis(0), BLOCK)) {
+            let mut scaled = rows.to_owned();
+            for (mut row, p) in scaled.axis_iter_mut(Axis(0)).zip(p) {
+                row *= (p * (1.0 - p)).sqrt();
+            }
+            hessian += &scaled.t().dot(&scaled);
+        }
+        for at in 0..width - 1 {
+            gradient[at] += self.alpha * w[at];
+            hessian[[at, at]] += self.alpha;
+        }
+        let scale = hessian.diag().iter().copied().fold(0.0, f64::max).max(f64::MIN_POSITIVE);
+        let mut ridge = 0.0;
+        loop {
+            let mut damped = hessian.clone();
+            damped.diag_mut().mapv_inplace(|cell| cell + ridge);
+            if let Some(direction) = solved(damped, &gradient) {
+                let slope = gradient.dot(&direction);
+                return Some((direction, slope));
+            }
+            ridge = if ridge == 0.0 { scale * 1e-12 } else { ridge * 100.0 };
+            if ridge > scale {
+                return None;
+            }
+        }
+    }
+}
+
+/// Solves for a symmetric matrix by its Cholesky factor; `None` if it is not positive definite.
+fn solved(mut matrix: Array2<f64>, right: &Array1<f64>) -> Option<Array1<f64>> {
+    let width = right.len();
+    for column in 0..width {
+        let mut pivot = matrix[[column, column]];
+        for k in 0..column {
+            pivot -= matrix[[column, k]] * matrix[[column, k]];
+        }
+        if pivot.is_nan() || pivot <= matrix[[column, column]].abs() * 1e-14 {
+            return None;
+        }
+        let root = pivot.sqrt();
+        matrix[[column, column]] = root;
+        for row in column + 1..width {
+            let (upper, lower) =
+                (matrix.slice(ndarray::s![column, ..column]), matrix.slice(ndarray::s![row, ..column]));
+            let sum = upper.dot(&lower);
+            matrix[[row, column]] = (matrix[[row, column]] - sum) / root;
+        }
+    }
+    let mut x = right.clone();
+    for row in 0..width {
+        let sum = matrix.slice(ndarray::s![row, ..row]).dot(&x.slice(ndarray::s![..row]));
+        x[row] = (x[row] - sum) / matrix[[row, row]];
+    }
+    for row in (0..width).rev() {
+        let sum: f64 = (row + 1..width).map(|k| matrix[[k, row]] * x[k]).sum();
+        x[row] = (x[row] - sum) / matrix[[row, row]];
+    }
+    Some(x)
+}
+
+fn fit(task: &Task<'_>) -> Result<Model, ModelError> {
+    let features = task.data.select(task.rows);
+    let mut x = Array2::ones((features.nrows(), features.ncols() + 1));
+    x.slice_mut(ndarray::s![.., ..features.ncols()]).assign(&features);
+    let problem = Problem { x, y: Array1::from(task.data.labels(task.rows)), alpha: task.setting[0] };
+    let failed = || ModelError("logistic regression did not converge to finite weights".to_owned());
+    let mut w = Array1::zeros(problem.x.ncols());
+    let (mut loss, mut raw) = problem.loss(&w);
+    for _ in 0..STEPS {
+        let (direction, slope) = problem.step(&w, &raw).ok_or_else(failed)?;
+        // Halved until the loss falls enough (Armijo, 1966).
+        let (mut length, mut next) = (1.0, None);
+        while length > 1e-10 {
+            let tried = &w - &(&direction * length);
+            let (there, raw) = problem.loss(&tried);
+            if there <= loss - 1e-4 * length * slope {
+                next = Some((tried, there, raw));
+                break;
+            }
+            length /= 2.0;
+        }
+        let Some((tried, there, there_raw)) = next else { break };
+        let gained = loss - there;
+        (w, loss, raw) = (tried, there, there_raw);
+        if gained <= ENOUGH * loss.max(1e-12) {
+            break;
+        }
+    }
+    if w.iter().any(|weight| !weight.is_finite()) {
+        return Err(failed());
+    }
+    let mut weights = w.to_vec();
+    let intercept = weights.pop().unwrap_or_default();
+    Ok(Model::Linear(Linear { weights, intercept }))
 }
 
 impl Linear {
@@ -49,6 +164,6 @@ impl Linear {
             return Err(ModelError(format!("{} features instead of {}", x.ncols(), self.weights.len())));
         }
         let weights = ArrayView1::from(&self.weights);
-        Ok(x.rows().into_iter().map(|row| 1.0 / (1.0 + (-(row.dot(&weights) + self.intercept)).exp())).collect())
+        Ok(x.rows().into_iter().map(|row| logistic(row.dot(&weights) + self.intercept)).collect())
     }
 }

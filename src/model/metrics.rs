@@ -2,53 +2,94 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Figures on one set of rows, at the threshold 0.5 where one is needed.
+/// Figures on one set of rows, at a threshold where one is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// How many rows.
     pub rows: usize,
+    /// The least probability that raises an alarm.
+    pub threshold: f64,
     /// The share of rows classified rightly.
     pub accuracy: f64,
+    /// The mean of the shares of attacks and of benign rows classified rightly.
+    pub balanced_accuracy: f64,
     /// Of the alarms, the share that are attacks; 0 if there is no alarm.
     pub precision: f64,
     /// Of the attacks, the share that raise an alarm.
     pub recall: f64,
+    /// Of the benign rows, the share that raise an alarm.
+    pub false_positive_rate: f64,
     /// The harmonic mean of precision and recall.
     pub f1: f64,
+    /// The correlation of alarm and attack (Matthews, 1975); 0 where it is not defined.
+    pub mcc: f64,
     /// The chance that an attack scores higher than a benign row; ties count half.
     pub roc_auc: f64,
+    /// The sum over thresholds of the precision times what the recall gains (average precision).
+    pub pr_auc: f64,
+    /// The area under the ROC curve up to 1 % false alarms, scaled so that chance is .5 and the best is 1 (McClish, 1989).
+    pub partial_auc_fpr_0_01: f64,
     /// The mean of −ln of the probability given to the true class, clipped at 1e-15.
     pub log_loss: f64,
     /// The mean squared distance of probability and class.
     pub brier: f64,
     /// The recall at the lowest threshold with at most 0.1 % false alarms.
     pub recall_at_fpr_0_001: f64,
+    /// The same with at most 1 %.
+    pub recall_at_fpr_0_01: f64,
 }
 
 /// The metrics by which models may be chosen; greater is better for each.
-pub const CHOICES: [&str; 7] = ["f1", "accuracy", "roc_auc", "precision", "recall", "log_loss", "recall_at_fpr_0_001"];
+pub const CHOICES: [&str; 13] = [
+    "f1",
+    "accuracy",
+    "balanced_accuracy",
+    "roc_auc",
+    "pr_auc",
+    "partial_auc_fpr_0_01",
+    "precision",
+    "recall",
+    "mcc",
+    "log_loss",
+    "brier",
+    "recall_at_fpr_0_001",
+    "recall_at_fpr_0_01",
+];
 
 impl Metrics {
-    /// Computes the figures; `y` holds 0 and 1, both of them, and is as long as `p`.
+    /// Computes the figures with the threshold 0.5; `y` holds 0 and 1 and is as long as `p`.
     pub fn of(y: &[f64], p: &[f64]) -> Self {
+        Self::at(y, p, 0.5)
+    }
+
+    /// Computes the figures.
+    pub fn at(y: &[f64], p: &[f64], threshold: f64) -> Self {
         let count = |actual: f64, alarm: bool| {
-            y.iter().zip(p).filter(|(y, p)| **y == actual && (**p >= 0.5) == alarm).count() as f64
+            y.iter().zip(p).filter(|(y, p)| **y == actual && (**p >= threshold) == alarm).count() as f64
         };
         let (tp, fp, fn_, tn) = (count(1.0, true), count(0.0, true), count(1.0, false), count(0.0, false));
         let ratio = |part: f64, whole: f64| if whole == 0.0 { 0.0 } else { part / whole };
-        let (precision, recall) = (ratio(tp, tp + fp), ratio(tp, tp + fn_));
+        let (precision, recall, specificity) = (ratio(tp, tp + fp), ratio(tp, tp + fn_), ratio(tn, tn + fp));
         let rows = y.len().max(1) as f64;
         let loss = |(y, p): (&f64, &f64)| -(if *y == 1.0 { *p } else { 1.0 - *p }).clamp(1e-15, 1.0).ln();
+        let curve = Curve::new(y, p);
         Self {
             rows: y.len(),
+            threshold,
             accuracy: (tp + tn) / rows,
+            balanced_accuracy: (recall + specificity) / 2.0,
             precision,
             recall,
+            false_positive_rate: ratio(fp, tn + fp),
             f1: ratio(2.0 * precision * recall, precision + recall),
+            mcc: ratio(tp * tn - fp * fn_, ((tp + fp) * (tp + fn_) * (tn + fp) * (tn + fn_)).sqrt()),
             roc_auc: roc_auc(y, p),
+            pr_auc: curve.average_precision(),
+            partial_auc_fpr_0_01: curve.partial_auc(0.01),
             log_loss: y.iter().zip(p).map(loss).sum::<f64>() / rows,
             brier: y.iter().zip(p).map(|(y, p)| (y - p) * (y - p)).sum::<f64>() / rows,
-            recall_at_fpr_0_001: recall_at_fpr(y, p, 0.001),
+            recall_at_fpr_0_001: curve.within(0.001).0,
+            recall_at_fpr_0_01: curve.within(0.01).0,
         }
     }
 
@@ -57,54 +98,101 @@ impl Metrics {
         Some(match name {
             "f1" => self.f1,
             "accuracy" => self.accuracy,
+            "balanced_accuracy" => self.balanced_accuracy,
             "roc_auc" => self.roc_auc,
+            "pr_auc" => self.pr_auc,
+            "partial_auc_fpr_0_01" => self.partial_auc_fpr_0_01,
             "precision" => self.precision,
             "recall" => self.recall,
+            "mcc" => self.mcc,
             "log_loss" => -self.log_loss,
+            "brier" => -self.brier,
             "recall_at_fpr_0_001" => self.recall_at_fpr_0_001,
+            "recall_at_fpr_0_01" => self.recall_at_fpr_0_01,
             _ => return None,
         })
     }
 }
 
+/// How many attacks and benign rows score at least as high as every threshold, the highest first.
+struct Curve {
+    points: Vec<(f64, f64, f64)>,
+    positives: f64,
+    negatives: f64,
+}
+
+impl Curve {
+    fn new(y: &[f64], p: &[f64]) -> Self {
+        let mut order: Vec<(f64, f64)> = p.iter().copied().zip(y.iter().copied()).collect();
+        order.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+        let (mut hits, mut alarms) = (0.0, 0.0);
+        let mut points = Vec::new();
+        for tied in order.chunk_by(|a, b| a.0 == b.0) {
+            let attacks = tied.iter().filter(|(_, y)| *y == 1.0).count() as f64;
+            hits += attacks;
+            alarms += tied.len() as f64 - attacks;
+            points.push((tied[0].0, hits, alarms));
+        }
+        Self { points, positives: hits, negatives: alarms }
+    }
+
+    fn average_precision(&self) -> f64 {
+        let (mut sum, mut before) = (0.0, 0.0);
+        for (_, hits, alarms) in &self.points {
+            sum += (hits - before) * hits / (hits + alarms);
+            before = *hits;
+        }
+        if self.positives == 0.0 { 0.0 } else { sum / self.positives }
+    }
+
+    fn partial_auc(&self, most: f64) -> f64 {
+        if self.positives == 0.0 || self.negatives == 0.0 {
+            return 0.5;
+        }
+        let (mut area, mut last) = (0.0, (0.0, 0.0));
+        for (_, hits, alarms) in &self.points {
+            let (x, y) = (alarms / self.negatives, hits / self.positives);
+            if x > most {
+                let there = last.1 + (y - last.1) * (most - last.0) / (x - last.0);
+                area += (most - last.0) * (last.1 + there) / 2.0;
+                break;
+            }
+            area += (x - last.0) * (last.1 + y) / 2.0;
+            last = (x, y);
+        }
+        let least = most * most / 2.0;
+        (1.0 + (area - least) / (most - least)) / 2.0
+    }
+
+    /// The most recall within a budget of false alarms, and the threshold of it; with no alarm at all it is infinite.
+    fn within(&self, budget: f64) -> (f64, f64) {
+        let fits = self.points.iter().take_while(|(_, _, alarms)| *alarms <= budget * self.negatives);
+        let best = fits.last().filter(|_| self.positives > 0.0);
+        best.map_or((0.0, f64::INFINITY), |(threshold, hits, _)| (hits / self.positives, *threshold))
+    }
+}
+
+/// Returns the lowest threshold with at most this share of false alarms; infinite if even the highest score has more.
+pub fn threshold_within(y: &[f64], p: &[f64], budget: f64) -> f64 {
+    Curve::new(y, p).within(budget).1
+}
+
 /// The area under the ROC curve by ranks (Mann and Whitney, 1947), ties at their mean rank; 0.5 if a class is missing.
 pub fn roc_auc(y: &[f64], p: &[f64]) -> f64 {
-    let mut order: Vec<usize> = (0..p.len()).collect();
-    order.sort_by(|a, b| p[*a].total_cmp(&p[*b]));
-    let (mut rank_sum, mut positives, mut at) = (0.0, 0.0, 0);
-    while at < order.len() {
-        let tied = order[at..].iter().take_while(|index| p[**index] == p[order[at]]).count();
-        let attacks = order[at..at + tied].iter().filter(|index| y[**index] == 1.0).count() as f64;
-        rank_sum += attacks * (at as f64 + (tied as f64 + 1.0) / 2.0);
-        positives += attacks;
-        at += tied;
-    }
-    let negatives = p.len() as f64 - positives;
+    let mut order: Vec<(f64, f64)> = p.iter().copied().zip(y.iter().copied()).collect();
+    order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
+    let positives = y.iter().filter(|label| **label == 1.0).count() as f64;
+    let negatives = y.len() as f64 - positives;
     if positives == 0.0 || negatives == 0.0 {
         return 0.5;
     }
-    (rank_sum - positives * (positives + 1.0) / 2.0) / (positives * negatives)
-}
-
-/// The greatest recall of a threshold whose share of false alarms among benign rows is at most `budget`.
-pub fn recall_at_fpr(y: &[f64], p: &[f64], budget: f64) -> f64 {
-    let mut order: Vec<usize> = (0..p.len()).collect();
-    order.sort_by(|a, b| p[*b].total_cmp(&p[*a]));
-    let positives = y.iter().filter(|label| **label == 1.0).count() as f64;
-    let negatives = y.len() as f64 - positives;
-    let (mut hits, mut alarms, mut best, mut at) = (0.0, 0.0, 0.0, 0);
-    while at < order.len() {
-        let tied = order[at..].iter().take_while(|index| p[**index] == p[order[at]]).count();
-        let attacks = order[at..at + tied].iter().filter(|index| y[**index] == 1.0).count() as f64;
-        hits += attacks;
-        alarms += tied as f64 - attacks;
-        if alarms > budget * negatives {
-            break;
-        }
-        best = hits;
-        at += tied;
+    let (mut sum, mut at) = (0.0, 0.0);
+    for tied in order.chunk_by(|a, b| a.0 == b.0) {
+        let rank = at + (tied.len() as f64 + 1.0) / 2.0;
+        sum += rank * tied.iter().filter(|(_, y)| *y == 1.0).count() as f64;
+        at += tied.len() as f64;
     }
-    if positives == 0.0 { 0.0 } else { best / positives }
+    (sum - positives * (positives + 1.0) / 2.0) / (positives * negatives)
 }
 
 #[cfg(test)]
@@ -117,13 +205,15 @@ mod tests {
         let p = [0.9, 0.4, 0.6, 0.1];
         let metrics = Metrics::of(&y, &p);
         assert_eq!((metrics.accuracy, metrics.precision, metrics.recall, metrics.f1), (0.5, 0.5, 0.5, 0.5));
-        assert_eq!(metrics.roc_auc, 0.75);
+        assert_eq!((metrics.roc_auc, metrics.mcc, metrics.balanced_accuracy), (0.75, 0.0, 0.5));
+        assert!((metrics.pr_auc - 5.0 / 6.0).abs() < 1e-15);
         assert_eq!(metrics.recall_at_fpr_0_001, 0.5);
+        assert_eq!(threshold_within(&y, &p, 0.001), 0.9);
     }
 
     #[test]
     fn ties_count_half() {
         assert_eq!(roc_auc(&[1.0, 0.0], &[0.5, 0.5]), 0.5);
-        assert_eq!(recall_at_fpr(&[1.0, 0.0], &[0.5, 0.5], 0.0), 0.0);
+        assert_eq!(threshold_within(&[1.0, 0.0], &[0.5, 0.5], 0.0), f64::INFINITY);
     }
 }

@@ -1,10 +1,13 @@
 //! Models (smartcore lives here).
 
+pub mod bayes;
 pub mod bundle;
 pub mod compare;
+pub mod data;
 pub mod folds;
 pub mod learner;
 pub mod linear;
 pub mod metrics;
 pub mod neighbours;
+pub mod search;
 pub mod trees;

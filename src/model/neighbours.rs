@@ -7,37 +7,37 @@ use smartcore::metrics::distance::euclidian::Euclidian;
 use smartcore::neighbors::KNNWeightFunction;
 use smartcore::neighbors::knn_regressor::{KNNRegressor, KNNRegressorParameters};
 
-use crate::model::learner::{Hyper, Learner, Model, ModelError};
+use crate::model::learner::{Hyper, Learner, Model, ModelError, Range, Task, dense};
 
 /// The learner. The mean of the neighbours' labels is the probability, which smartcore's classifier does not tell.
-pub const KNN: Learner = Learner::new(
-    "knn",
-    "K nearest neighbours by Euclidean distance (smartcore).",
-    &[
-        Hyper { name: "k", least: 1.0, most: 1000.0, default: 5.0, whole: true, doc: "How many neighbours vote." },
+pub const KNN: Learner = Learner {
+    name: "knn",
+    doc: "K nearest neighbours by Euclidean distance (smartcore).",
+    hypers: &[
+        Hyper { name: "k", range: Range::Whole(1.0, 1000.0), default: 5.0, doc: "How many neighbours vote." },
         Hyper {
-            name: "by_distance",
-            least: 0.0,
-            most: 1.0,
+            name: "weights",
+            range: Range::Words(&["uniform", "distance"]),
             default: 0.0,
-            whole: true,
-            doc: "1: a neighbour's vote weighs one over its distance; 0: all weigh the same.",
+            doc: "Whether all votes weigh the same, or one over the distance.",
         },
     ],
+    size: None,
     fit,
-);
+};
 
 /// The training rows and how to search them.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Neighbours(KNNRegressor<f64, f64, DenseMatrix<f64>, Vec<f64>, Euclidian<f64>>);
 
-fn fit(x: &DenseMatrix<f64>, y: &[f64], setting: &[f64], _seed: u64) -> Result<Model, ModelError> {
-    let weight = if setting[1] == 1.0 { KNNWeightFunction::Distance } else { KNNWeightFunction::Uniform };
+fn fit(task: &Task<'_>) -> Result<Model, ModelError> {
+    let (x, y) = (dense(task.data.select(task.rows).view()), task.data.labels(task.rows));
+    let weight = if task.setting[1] == 1.0 { KNNWeightFunction::Distance } else { KNNWeightFunction::Uniform };
     let parameters = KNNRegressorParameters::default()
-        .with_k((setting[0] as usize).min(y.len()))
+        .with_k((task.setting[0] as usize).min(y.len()))
         .with_algorithm(KNNAlgorithmName::LinearSearch)
         .with_weight(weight);
-    KNNRegressor::fit(x, &y.to_vec(), parameters)
+    KNNRegressor::fit(&x, &y, parameters)
         .map(|fitted| Model::Neighbours(Neighbours(fitted)))
         .map_err(|error| ModelError(error.to_string()))
 }

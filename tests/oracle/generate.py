@@ -7,7 +7,7 @@
     done
     .venv/bin/python tests/oracle/generate.py FOLDER_WITH_THE_NPY_FILES
 
-Writes ks.json, drift.json, prep.json and learners.json beside itself; without a folder learners.json stays as it is.
+Writes ks.json, drift.json, metrics.json, prep.json and learners.json beside itself; without a folder learners.json stays as it is.
 """
 
 import json
@@ -15,12 +15,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from lightgbm import LGBMClassifier
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
-from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.ensemble import AdaBoostClassifier, ExtraTreesClassifier, RandomForestClassifier
 from sklearn.impute import KNNImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import (accuracy_score, average_precision_score, balanced_accuracy_score, brier_score_loss, f1_score,
+                             log_loss, matthews_corrcoef, precision_score, recall_score, roc_auc_score, roc_curve)
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -164,13 +167,36 @@ def rows(table):
     return [[None if np.isnan(cell) else float(cell) for cell in row] for row in table]
 
 
+def metrics():
+    """Figures of probabilities, with ties and without."""
+    cases = []
+    for n, levels in [(2000, 0), (2000, 20), (37, 5), (500, 2)]:
+        p = sample(spec(n, levels=levels)) / (levels or 1)
+        y = (sample(spec(n, a=104729, b=7, m=10009)) < 0.2 + 0.6 * p).astype(float)
+        alarms = p >= 0.5
+        fpr, tpr, _ = roc_curve(y, p, drop_intermediate=False)
+        cases.append({
+            "n": n, "levels": levels, "y": y.tolist(), "p": p.tolist(),
+            "accuracy": accuracy_score(y, alarms), "balanced_accuracy": balanced_accuracy_score(y, alarms),
+            "precision": precision_score(y, alarms), "recall": recall_score(y, alarms), "f1": f1_score(y, alarms),
+            "mcc": matthews_corrcoef(y, alarms), "roc_auc": roc_auc_score(y, p), "pr_auc": average_precision_score(y, p),
+            "partial_auc_fpr_0_01": roc_auc_score(y, p, max_fpr=0.01), "brier": brier_score_loss(y, p),
+            "log_loss": log_loss(y, np.clip(p, 1e-15, 1 - 1e-15)),
+            "recall_at_fpr_0_001": float(tpr[fpr <= 0.001].max()), "recall_at_fpr_0_01": float(tpr[fpr <= 0.01].max()),
+        })
+    return cases
+
+
 def learners(folder):
     ours = {
         "logistic_regression": lambda: LogisticRegression(C=1.0, max_iter=1000),
         "knn": lambda: KNeighborsClassifier(5),
         "decision_tree": lambda: DecisionTreeClassifier(max_depth=6, random_state=0),
-        "random_forest": lambda: RandomForestClassifier(100, max_depth=30, random_state=0),
-        "extra_trees": lambda: ExtraTreesClassifier(100, max_depth=30, random_state=0),
+        "random_forest": lambda: RandomForestClassifier(100, random_state=0),
+        "extra_trees": lambda: ExtraTreesClassifier(100, random_state=0),
+        "naive_bayes": lambda: GaussianNB(),
+        "gradient_boosting": lambda: LGBMClassifier(n_estimators=100, num_leaves=31, n_jobs=1, verbose=-1),
+        "adaboost": lambda: AdaBoostClassifier(n_estimators=50, random_state=0),
     }
     figures = {"sklearn": __import__("sklearn").__version__}
     for name in ("default", "phishing"):
@@ -179,7 +205,11 @@ def learners(folder):
         for learner, make in ours.items():
             model = make().fit(train[:, :-1], train[:, -1])
             aucs[learner] = roc_auc_score(test[:, -1], model.predict_proba(test[:, :-1])[:, 1])
-        figures[name] = {"rows": [len(train), len(test)], "roc_auc": aucs}
+        # The loss that both minimise: the sum of the log losses and half the squared weights.
+        linear = LogisticRegression(C=1.0, max_iter=10000, tol=1e-10).fit(train[:, :-1], train[:, -1])
+        p = linear.predict_proba(train[:, :-1])
+        loss = len(train) * log_loss(train[:, -1], p) + float(np.sum(linear.coef_ ** 2)) / 2
+        figures[name] = {"rows": [len(train), len(test)], "roc_auc": aucs, "logistic_loss": loss}
     return figures
 
 
@@ -189,6 +219,7 @@ def write(name, figures):
 
 write("drift.json", drift())
 write("ks.json", ks())
+write("metrics.json", metrics())
 write("prep.json", prep())
 if len(sys.argv) > 1:
     write("learners.json", learners(sys.argv[1]))

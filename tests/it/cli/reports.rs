@@ -129,14 +129,14 @@ fn every_way_to_fail_has_its_code() {
     world.write(
         "picky.yaml",
         picky.replacen(
-            "with: { metric: f1, min_score: 0.9 }",
-            "with: { metric: f1, min_score: 1.0, candidates: [{ learner: decision_tree }] }",
+            "with: { select: { metric: f1, min_score: 0.9 } }",
+            "with: { select: { metric: f1, min_score: 1.0 }, candidates: [{ learner: decision_tree }] }",
             1,
         ),
     );
     let rejected = world.netsec(&["run", "picky.yaml", "--until", "train"]);
     assert_eq!(rejected.code, 6, "{}", rejected.stderr);
-    assert!(rejected.stderr.contains("no candidate reached f1 1: best was decision_tree"), "{}", rejected.stderr);
+    assert!(rejected.stderr.contains("no candidate may be picked: the best was decision_tree"), "{}", rejected.stderr);
 }
 
 #[test]

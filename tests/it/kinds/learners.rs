@@ -1,9 +1,10 @@
 //! Every learner against scikit-learn's on the same arrays; the guard in front of them.
 
-use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, array};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis, array};
 use netsec::frame::npy;
-use netsec::model::learner::{LEARNERS, find};
-use netsec::model::metrics::roc_auc;
+use netsec::model::data::Data;
+use netsec::model::learner::{LEARNERS, Learner, Model, ModelError, Task, find};
+use netsec::model::metrics::{CHOICES, Metrics, roc_auc};
 use serde_json::Value;
 
 use crate::world::{World, package, shared};
@@ -14,6 +15,11 @@ const MARGIN: f64 = 0.01;
 fn split(array: &Array2<f64>) -> (ArrayView2<'_, f64>, ArrayView1<'_, f64>) {
     let (x, y) = array.view().split_at(Axis(1), array.ncols() - 1);
     (x, y.index_axis_move(Axis(1), 0))
+}
+
+fn fit(learner: &Learner, x: &Array2<f64>, y: &[f64], setting: &[f64]) -> Result<Model, ModelError> {
+    let data = Data::new(x.clone(), y.to_vec(), &[])?;
+    learner.fit(&Task { data: &data, rows: &data.rows(), setting, seed: 42 })
 }
 
 fn compare(name: &str, world: &World) {
@@ -33,11 +39,19 @@ fn compare(name: &str, world: &World) {
             _ => hyper.default,
         };
         let setting: Vec<f64> = learner.hypers.iter().map(of).collect();
-        let model = learner.fit(x, y, &setting, 42).unwrap();
+        let model = fit(learner, &x.to_owned(), &y.to_vec(), &setting).unwrap();
         let p = model.probabilities(held_x).unwrap();
         let auc = roc_auc(&held_y.to_vec(), &p);
         let theirs = oracle[name]["roc_auc"][learner.name].as_f64().unwrap();
         assert!(auc > theirs - MARGIN, "{name}, {}: AUC {auc}, scikit-learn {theirs}", learner.name);
+        if let Model::Linear(linear) = &model {
+            // The loss that scikit-learn's lbfgs minimises too.
+            let p = model.probabilities(x).unwrap();
+            let losses = p.iter().zip(y).map(|(p, y)| -(if *y == 1.0 { *p } else { 1.0 - *p }).ln());
+            let loss = losses.sum::<f64>() + linear.weights.iter().map(|weight| weight * weight).sum::<f64>() / 2.0;
+            let theirs = oracle[name]["logistic_loss"].as_f64().unwrap();
+            assert!(loss < theirs * (1.0 + 1e-6), "{name}: loss {loss}, scikit-learn {theirs}");
+        }
     }
 }
 
@@ -58,23 +72,43 @@ fn on_the_phishing_table_no_learner_is_worse_than_scikit_learns() {
 }
 
 #[test]
+fn metrics_are_those_of_scikit_learn() {
+    let cases: Value =
+        serde_json::from_slice(&std::fs::read(package().join("tests/oracle/metrics.json")).unwrap()).unwrap();
+    for case in cases.as_array().unwrap() {
+        let list =
+            |name: &str| -> Vec<f64> { case[name].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect() };
+        let found = Metrics::of(&list("y"), &list("p"));
+        let turned =
+            |name: &str| found.score(name).unwrap() * if matches!(name, "log_loss" | "brier") { -1.0 } else { 1.0 };
+        for name in CHOICES {
+            let (ours, theirs) = (turned(name), case[name].as_f64().unwrap());
+            assert!((ours - theirs).abs() < 1e-12, "{name} of {} rows: {ours}, scikit-learn {theirs}", case["n"]);
+        }
+    }
+}
+
+#[test]
 fn odd_input_is_refused_and_never_panics() {
     let x = array![[0.0, 1.0], [1.0, 0.0], [0.5, 0.5], [0.2, 0.9]];
-    let y = array![0.0, 1.0, 1.0, 0.0];
+    let y = [0.0, 1.0, 1.0, 0.0];
+    let names = ["a".to_owned(), "b".to_owned()];
+    for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let mut broken = x.clone();
+        broken[[2, 1]] = bad;
+        let error = Data::new(broken, y.to_vec(), &names).unwrap_err().0;
+        assert!(error.contains("the feature `b` in row 3"), "{error}");
+    }
+    assert!(Data::new(x.clone(), vec![0.0, 1.0, 2.0, 0.0], &names).unwrap_err().0.contains("row 3 is 2"));
+    assert!(Data::new(x.clone(), vec![0.0, 1.0], &names).is_err());
+    assert!(Data::new(Array2::zeros((0, 2)), vec![], &names).is_err());
+    let data = Data::new(x.clone(), y.to_vec(), &names).unwrap();
     for learner in &LEARNERS {
-        let setting: Vec<f64> = learner.hypers.iter().map(|hyper| hyper.default).collect();
-        let fit = |x: &Array2<f64>, y: &Array1<f64>| learner.fit(x.view(), y.view(), &setting, 1).map(|_| ());
-        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            let mut broken = x.clone();
-            broken[[2, 1]] = bad;
-            let error = fit(&broken, &y).unwrap_err().0;
-            assert!(error.contains("the feature 2 in row 3"), "{}: {error}", learner.name);
-        }
-        assert!(fit(&x, &array![1.0, 1.0, 1.0, 1.0]).unwrap_err().0.contains("one class"));
-        assert!(fit(&x, &array![0.0, 1.0, 2.0, 0.0]).unwrap_err().0.contains("row 3 is 2"));
-        assert!(fit(&x, &array![0.0, 1.0]).is_err());
-        assert!(fit(&Array2::zeros((0, 2)), &array![]).is_err());
-        let model = learner.fit(x.view(), y.view(), &setting, 1).unwrap();
+        let setting = learner.usual();
+        let fit = |rows: &[u32]| learner.fit(&Task { data: &data, rows, setting: &setting, seed: 1 });
+        assert!(fit(&[1, 2]).unwrap_err().0.contains("one class"));
+        assert!(fit(&[]).unwrap_err().0.contains("no rows"));
+        let model = fit(&data.rows()).unwrap();
         assert!(model.probabilities(array![[f64::NAN, 0.0]].view()).is_err());
         // Fewer columns than in training: an error or an answer, never a panic.
         let _ = model.probabilities(array![[0.0]].view());
@@ -87,19 +121,19 @@ fn odd_input_is_refused_and_never_panics() {
 #[test]
 fn a_tree_of_depth_n_has_at_most_two_to_the_n_leaves() {
     let x = Array2::from_shape_fn((64, 1), |(row, _)| row as f64);
-    let y = Array1::from_shape_fn(64, |row| f64::from(u8::from((row * 7919) % 11 < 5)));
+    let y: Vec<f64> = (0..64).map(|row| f64::from(u8::from((row * 7919) % 11 < 5))).collect();
     let tree = find("decision_tree").unwrap();
-    for depth in 1..5_u32 {
-        let model = tree.fit(x.view(), y.view(), &[f64::from(depth), 1.0], 1).unwrap();
-        let mut p = model.probabilities(x.view()).unwrap();
+    let depth = tree.hypers.iter().position(|hyper| hyper.name == "max_depth").unwrap();
+    let told = |levels: u32| {
+        let mut setting = tree.usual();
+        setting[depth] = f64::from(levels);
+        let mut p = fit(tree, &x, &y, &setting).unwrap().probabilities(x.view()).unwrap();
         p.sort_by(f64::total_cmp);
         p.dedup();
-        assert!((2..=2_usize.pow(depth)).contains(&p.len()), "depth {depth}: {} different leaves", p.len());
+        p.len()
+    };
+    for levels in 1..5 {
+        assert!((2..=2_usize.pow(levels)).contains(&told(levels)), "depth {levels}: {} different leaves", told(levels));
     }
-    let stump = tree.fit(x.view(), y.view(), &[1.0, 1.0], 1).unwrap();
-    assert_ne!(
-        stump.probabilities(x.view()).unwrap()[0],
-        stump.probabilities(x.view()).unwrap()[63],
-        "depth 1 splits once"
-    );
+    assert_eq!(told(1), 2, "depth 1 splits once");
 }

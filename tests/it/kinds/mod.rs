@@ -8,3 +8,4 @@ mod mongodb;
 mod prep;
 mod quality;
 mod split;
+mod trees;

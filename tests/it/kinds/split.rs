@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use netsec::frame::rows::{digests, place};
 use netsec::frame::table::Table;
-use netsec::model::folds::folds;
+use netsec::model::data::Data;
+use netsec::model::folds::{By, folds};
 use proptest::prelude::*;
 
 fn table(rows: &[(i8, i8)]) -> Table {
@@ -33,7 +34,14 @@ proptest! {
     fn equal_rows_are_in_one_fold(rows in prop::collection::vec((0_i8..5, 0_i8..5), 1..80), seed in any::<u64>()) {
         let cells: Vec<f64> = rows.iter().flat_map(|(a, b)| [f64::from(*a), f64::from(*b)]).collect();
         let x = ndarray::Array2::from_shape_vec((rows.len(), 2), cells).unwrap();
-        let folds = folds(x.view(), 3, seed);
+        let y: Vec<f64> = (0..rows.len()).map(|row| (row % 2) as f64).collect();
+        let data = Data::new(x, y, &[]).unwrap();
+        let stratified = folds(&data, 3, By::Stratified, seed);
+        for fold in 0..3 {
+            let ones = stratified.iter().zip(&data.y).filter(|(of, y)| **of == fold && **y == 1.0).count();
+            prop_assert!(ones.abs_diff(rows.len() / 2 / 3) <= 1, "{ones} of {}", rows.len() / 2);
+        }
+        let folds = folds(&data, 3, By::Content, seed);
         for (i, row) in rows.iter().enumerate() {
             prop_assert!(folds[i] < 3);
             for (j, other) in rows.iter().enumerate() {

@@ -1,0 +1,68 @@
+//! Gaussian naive Bayes.
+//!
+//! It is our own because smartcore's tells an AUC of .50 on the tables of the tests and panics on constant features.
+
+use ndarray::{Array1, ArrayView2, Axis};
+use serde::{Deserialize, Serialize};
+
+use crate::model::learner::{Hyper, Learner, Model, ModelError, Range, Task};
+use crate::model::trees::ensemble::logistic;
+
+/// The learner.
+pub const NAIVE_BAYES: Learner = Learner {
+    name: "naive_bayes",
+    doc: "Gaussian naive Bayes.",
+    hypers: &[Hyper {
+        name: "smoothing",
+        range: Range::Number(0.0, 1.0),
+        default: 1e-9,
+        doc: "The share of the largest variance of a feature that is added to all variances, as in scikit-learn.",
+    }],
+    size: None,
+    fit,
+};
+
+/// Of both classes, the logarithm of their share, and mean and variance of every feature.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Bayes {
+    classes: Vec<(f64, Vec<f64>, Vec<f64>)>,
+}
+
+fn variance(x: ArrayView2<'_, f64>) -> Array1<f64> {
+    x.var_axis(Axis(0), 0.0)
+}
+
+fn fit(task: &Task<'_>) -> Result<Model, ModelError> {
+    let (x, y) = (task.data.select(task.rows), task.data.labels(task.rows));
+    let added = task.setting[0] * variance(x.view()).iter().copied().fold(0.0, f64::max);
+    let class = |class: f64| {
+        let rows: Vec<usize> = (0..y.len()).filter(|row| y[*row] == class).collect();
+        let x = x.select(Axis(0), &rows);
+        let means = x.mean_axis(Axis(0)).unwrap_or_default().to_vec();
+        // A feature that is the same in all rows tells nothing, and does not divide by nothing.
+        let variances = variance(x.view()).iter().map(|variance| (variance + added).max(f64::MIN_POSITIVE)).collect();
+        ((rows.len() as f64 / y.len() as f64).ln(), means, variances)
+    };
+    Ok(Model::Bayes(Bayes { classes: vec![class(0.0), class(1.0)] }))
+}
+
+impl Bayes {
+    pub(crate) fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
+        let [zero, one] = self.classes.as_slice() else {
+            return Err(ModelError("a model of naive Bayes without two classes".to_owned()));
+        };
+        if [zero, one].iter().any(|(_, means, variances)| means.len() != x.ncols() || variances.len() != x.ncols()) {
+            return Err(ModelError(format!("{} features instead of {}", x.ncols(), zero.1.len())));
+        }
+        let density = |(share, means, variances): &(f64, Vec<f64>, Vec<f64>), row: ndarray::ArrayView1<'_, f64>| {
+            let cells = row.iter().zip(means.iter().zip(variances));
+            let exponent: f64 = cells
+                .map(|(cell, (mean, variance))| {
+                    (cell - mean) * (cell - mean) / variance + (2.0 * std::f64::consts::PI * variance).ln()
+                })
+                .sum();
+            share - exponent / 2.0
+        };
+        Ok(x.rows().into_iter().map(|row| logistic(density(one, row) - density(zero, row))).collect())
+    }
+}

@@ -1,0 +1,75 @@
+//! Rows to learn from: features and classes, checked once; and their bins, made once.
+
+use std::sync::OnceLock;
+
+use ndarray::{Array2, ArrayView2, Axis};
+
+use crate::model::learner::ModelError;
+use crate::model::trees::bins::Bins;
+
+/// Features and classes.
+#[derive(Debug)]
+pub struct Data {
+    /// A row a row, a column a feature; finite.
+    pub x: Array2<f64>,
+    /// The classes, 0 and 1.
+    pub y: Vec<f64>,
+    bins: OnceLock<Bins>,
+}
+
+impl Data {
+    /// Checks features and classes; `names` are those of the features.
+    ///
+    /// # Errors
+    /// There are no rows or no features; a feature is not finite; a class is neither 0 nor 1.
+    pub fn new(x: Array2<f64>, y: Vec<f64>, names: &[String]) -> Result<Self, ModelError> {
+        let name = |column: usize| match names.get(column) {
+            Some(name) => format!("the feature `{name}`"),
+            None => format!("the feature {}", column + 1),
+        };
+        finite(x.view(), &name)?;
+        if x.nrows() != y.len() {
+            return Err(ModelError(format!("{} rows of features and {} labels", x.nrows(), y.len())));
+        }
+        if u32::try_from(x.nrows()).is_err() {
+            return Err(ModelError(format!("{} rows are more than a model is fitted to", x.nrows())));
+        }
+        if let Some(row) = y.iter().position(|label| *label != 0.0 && *label != 1.0) {
+            return Err(ModelError(format!("the label in row {} is {}, not 0 or 1", row + 1, y[row])));
+        }
+        Ok(Self { x, y, bins: OnceLock::new() })
+    }
+
+    /// Returns the features as bins.
+    pub fn bins(&self) -> &Bins {
+        self.bins.get_or_init(|| Bins::new(self.x.view()))
+    }
+
+    /// Returns all rows.
+    pub fn rows(&self) -> Vec<u32> {
+        (0..self.y.len() as u32).collect()
+    }
+
+    /// Returns the features of some rows.
+    pub fn select(&self, rows: &[u32]) -> Array2<f64> {
+        self.x.select(Axis(0), &rows.iter().map(|row| *row as usize).collect::<Vec<_>>())
+    }
+
+    /// Returns the classes of some rows.
+    pub fn labels(&self, rows: &[u32]) -> Vec<f64> {
+        rows.iter().map(|row| self.y[*row as usize]).collect()
+    }
+}
+
+/// smartcore panics, and in one place overflows the stack, on numbers that are not finite: they are refused first.
+pub(crate) fn finite(x: ArrayView2<'_, f64>, name: &dyn Fn(usize) -> String) -> Result<(), ModelError> {
+    if x.is_empty() {
+        return Err(ModelError("there are no rows or no features".to_owned()));
+    }
+    match x.indexed_iter().find(|(_, cell)| !cell.is_finite()) {
+        Some(((row, column), cell)) => {
+            Err(ModelError(format!("{} in row {} is {cell}, not a finite number", name(column), row + 1)))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,328 @@
+//! Features as bins of one byte each, made once for every candidate, fold and learner of a search.
+//!
+//! Rows with the same bins are one group: all that a tree can know of them is how many of each class there are. Groups stand
+//! in an order of their own, so that the order of the rows does not matter.
+
+use ndarray::{ArrayView1, ArrayView2, Axis};
+use rayon::prelude::*;
+
+/// The most bins of present values.
+const MOST: usize = 255;
+
+/// The most joint bins of a pack.
+const JOINT: usize = 256;
+
+/// How many packs are open for one more feature at a time.
+const OPEN: usize = 8;
+
+/// How a feature is cut: the bin of a value is the number of cuts below it; what is missing has a bin after the last.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cuts(Vec<f64>);
+
+impl Cuts {
+    /// Finds cuts: between any two values where there are few, otherwise so that bins hold about as many rows each. NaN is
+    /// missing and has no part in it.
+    pub fn of(values: ArrayView1<'_, f64>) -> Self {
+        if let Some(few) = few(values) {
+            return Self(few.windows(2).map(|pair| between(pair[0], pair[1])).collect());
+        }
+        let mut sorted: Vec<f64> =
+            values.iter().copied().filter(|value| !value.is_nan()).map(|value| value + 0.0).collect();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let mut distinct: Vec<(f64, usize)> = Vec::new();
+        for value in &sorted {
+            match distinct.last_mut() {
+                Some((last, count)) if last == value => *count += 1,
+                _ => distinct.push((*value, 1)),
+            }
+        }
+        // Values that fill a bin by themselves have one; the others share what is left.
+        let (mut cuts, mut held) = (Vec::new(), 0);
+        let (mut rows, mut bins) = (sorted.len(), MOST);
+        for pair in distinct.windows(2) {
+            let ((value, count), (next, following)) = (pair[0], pair[1]);
+            held += count;
+            let share = rows / bins.max(1);
+            if bins > 1 && (held >= share.max(1) || following >= share.max(2)) {
+                cuts.push(between(value, next));
+                (rows, bins, held) = (rows - held, bins - 1, 0);
+            }
+        }
+        Self(cuts)
+    }
+
+    /// Returns the bin of a value.
+    pub fn bin(&self, value: f64) -> u8 {
+        if value.is_nan() { self.missing() } else { self.0.partition_point(|cut| *cut < value) as u8 }
+    }
+
+    /// Returns the bin of what is missing.
+    pub fn missing(&self) -> u8 {
+        self.bins() as u8
+    }
+
+    /// Returns the greatest value that belongs into a bin; the last has none.
+    pub fn threshold(&self, bin: u8) -> f64 {
+        self.0[usize::from(bin)]
+    }
+
+    /// Returns the number of bins of present values.
+    pub fn bins(&self) -> usize {
+        self.0.len() + 1
+    }
+}
+
+/// Returns the different values in order, if there are few.
+fn few(values: ArrayView1<'_, f64>) -> Option<Vec<f64>> {
+    const SLOTS: usize = 1024;
+    let mut slots = [f64::NAN; SLOTS];
+    let mut distinct = Vec::new();
+    for value in values.iter().filter(|value| !value.is_nan()).map(|value| value + 0.0) {
+        // Fibonacci hashing (Knuth, 6.4); then the next free slot.
+        let mut at = (value.to_bits().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize;
+        while slots[at] != value {
+            if slots[at].is_nan() {
+                if distinct.len() == MOST {
+                    return None;
+                }
+                slots[at] = value;
+                distinct.push(value);
+            } else {
+                at = (at + 1) % SLOTS;
+            }
+        }
+    }
+    distinct.sort_unstable_by(f64::total_cmp);
+    Some(distinct)
+}
+
+/// A number from the first on and below the second.
+fn between(low: f64, high: f64) -> f64 {
+    let middle = low / 2.0 + high / 2.0;
+    if middle >= low && middle < high { middle } else { low }
+}
+
+/// Several features in one byte: as many joint bins as there are combinations in the data. A histogram of the pack is one of
+/// each of its features.
+#[derive(Clone, Debug)]
+pub struct Pack {
+    /// The features.
+    pub features: Vec<usize>,
+    /// How many joint bins there are.
+    pub joint: usize,
+    /// Of every group its joint bin.
+    pub codes: Vec<u8>,
+    /// Of every feature, by joint bin, its own bin.
+    bins: Vec<Vec<u8>>,
+    /// Of every feature, how its histogram comes from that of the pack.
+    pub shares: Vec<Share>,
+}
+
+/// How the histogram of a feature comes from that of its pack: most joint bins are of one bin of the feature, which holds what
+/// the others leave.
+#[derive(Clone, Debug, Default)]
+pub struct Share {
+    /// That bin.
+    pub usual: u8,
+    /// The joint bins of its other bins, each with that.
+    pub others: Vec<(u8, u8)>,
+}
+
+impl Share {
+    fn of(own: &[u8]) -> Self {
+        let mut counts = [0_usize; JOINT];
+        own.iter().for_each(|bin| counts[usize::from(*bin)] += 1);
+        let usual = (0..=u8::MAX).max_by_key(|bin| (counts[usize::from(*bin)], std::cmp::Reverse(*bin))).unwrap_or(0);
+        let others = (0..=u8::MAX).zip(own.iter().copied()).filter(|(_, bin)| *bin != usual).collect();
+        Self { usual, others }
+    }
+}
+
+/// Binned rows.
+#[derive(Clone, Debug)]
+pub struct Bins {
+    /// The cuts of every feature.
+    pub cuts: Vec<Cuts>,
+    /// Of every feature, the bin of every group.
+    pub codes: Vec<Vec<u8>>,
+    /// The group of every row.
+    pub group: Vec<u32>,
+    /// How many groups there are.
+    pub groups: usize,
+    /// All features, packed.
+    pub packs: Vec<Pack>,
+}
+
+impl Bins {
+    /// Bins rows of features; NaN is missing.
+    pub fn new(x: ArrayView2<'_, f64>) -> Self {
+        let columns: Vec<ArrayView1<'_, f64>> = x.axis_iter(Axis(1)).collect();
+        let binned: Vec<(Cuts, Vec<u8>)> = columns
+            .par_iter()
+            .map(|column| {
+                let cuts = Cuts::of(*column);
+                let codes = column.iter().map(|value| cuts.bin(*value)).collect();
+                (cuts, codes)
+            })
+            .collect();
+        let (cuts, rows): (Vec<Cuts>, Vec<Vec<u8>>) = binned.into_iter().unzip();
+        let (group, firsts) = grouped(&rows, x.nrows());
+        let codes: Vec<Vec<u8>> =
+            rows.par_iter().map(|codes| firsts.iter().map(|row| codes[*row as usize]).collect()).collect();
+        let packs = packed(&codes);
+        Self { cuts, codes, group, groups: firsts.len(), packs }
+    }
+
+    /// Returns the number of features.
+    pub fn features(&self) -> usize {
+        self.cuts.len()
+    }
+}
+
+/// Finds rows with the same codes: of every row its group, of every group its first row. Groups are in the order of a digest
+/// of their codes.
+fn grouped(codes: &[Vec<u8>], rows: usize) -> (Vec<u32>, Vec<u32>) {
+    let mut keys = vec![0_u64; rows];
+    for column in codes {
+        for (key, code) in keys.iter_mut().zip(column) {
+            // The multiplier of Knuth's generator MMIX; what it mixes upwards is turned down again.
+            *key = (key.rotate_left(23) ^ u64::from(*code)).wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        }
+    }
+    let cells = |row: u32| codes.iter().map(move |column| column[row as usize]);
+    let mut order: Vec<(u64, u32)> = keys.into_iter().zip(0..).collect();
+    order.sort_unstable();
+    // Different rows with the same key are rare: they are told apart by their codes.
+    for same in order.chunk_by_mut(|a, b| a.0 == b.0) {
+        same.sort_by(|a, b| cells(a.1).cmp(cells(b.1)));
+    }
+    let (mut group, mut firsts) = (vec![0; rows], Vec::new());
+    let mut last: Option<(u64, u32)> = None;
+    for (key, row) in order {
+        let is_same = last.is_some_and(|(other, first)| other == key && cells(first).eq(cells(row)));
+        if !is_same {
+            firsts.push(row);
+            last = Some((key, row));
+        }
+        group[row as usize] = firsts.len() as u32 - 1;
+    }
+    (group, firsts)
+}
+
+/// Packs features, each into the first open pack with room for it.
+fn packed(codes: &[Vec<u8>]) -> Vec<Pack> {
+    let (mut full, mut open): (Vec<Pack>, Vec<Pack>) = (Vec::new(), Vec::new());
+    let mut table = vec![NONE; JOINT * JOINT];
+    for (feature, mine) in codes.iter().enumerate() {
+        let place = open.iter_mut().find_map(|pack| joined(pack, mine, &mut table).map(|joint| (pack, joint)));
+        match place {
+            Some((pack, (codes, sources))) => {
+                let of = |own: &Vec<u8>| sources.iter().map(|(joint, _)| own[usize::from(*joint)]).collect();
+                pack.bins = pack.bins.iter().map(of).collect();
+                pack.bins.push(sources.iter().map(|(_, bin)| *bin).collect());
+                pack.features.push(feature);
+                pack.joint = sources.len();
+                pack.codes = codes;
+            }
+            None => {
+                let bins = vec![(0..=u8::MAX).collect()];
+                open.push(Pack {
+                    features: vec![feature],
+                    joint: JOINT,
+                    codes: mine.clone(),
+                    bins,
+                    shares: Vec::new(),
+                });
+                if open.len() > OPEN {
+                    full.push(open.remove(0));
+                }
+            }
+        }
+    }
+    full.append(&mut open);
+    for pack in full.iter_mut().filter(|pack| pack.features.len() > 1) {
+        pack.shares = pack.bins.iter().map(|own| Share::of(own)).collect();
+    }
+    full
+}
+
+type Joint = (Vec<u8>, Vec<(u8, u8)>);
+
+/// No joint bin.
+const NONE: u16 = u16::MAX;
+
+/// Joins a feature to a pack: the joint bin of every group, and what each is made of. `None` if there are too many. The table
+/// is left as it was.
+fn joined(pack: &Pack, mine: &[u8], table: &mut [u16]) -> Option<Joint> {
+    let mut sources = Vec::new();
+    let codes = join(pack, mine, table, &mut sources);
+    for (own, other) in &sources {
+        table[usize::from(*own) * JOINT + usize::from(*other)] = NONE;
+    }
+    codes.map(|codes| (codes, sources))
+}
+
+fn join(pack: &Pack, mine: &[u8], table: &mut [u16], sources: &mut Vec<(u8, u8)>) -> Option<Vec<u8>> {
+    let mut codes = Vec::with_capacity(mine.len());
+    for pair in pack.codes.iter().copied().zip(mine.iter().copied()) {
+        let place = &mut table[usize::from(pair.0) * JOINT + usize::from(pair.1)];
+        if *place == NONE {
+            if sources.len() == JOINT {
+                return None;
+            }
+            *place = sources.len() as u16;
+            sources.push(pair);
+        }
+        codes.push(*place as u8);
+    }
+    Some(codes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::array;
+
+    #[test]
+    fn few_values_have_a_bin_each_and_many_share() {
+        let cuts = Cuts::of(array![3.0, 1.0, f64::NAN, 3.0, -2.0].view());
+        assert_eq!((cuts.bins(), cuts.bin(-2.0), cuts.bin(1.0), cuts.bin(9.0)), (3, 0, 1, 2));
+        assert_eq!((cuts.bin(f64::NAN), cuts.threshold(1)), (3, 2.0));
+        let many = ndarray::Array1::from_shape_fn(10_000, |row| if row < 5_000 { 0.5 } else { row as f64 });
+        let cuts = Cuts::of(many.view());
+        assert!(cuts.bins() > 200 && cuts.bins() <= 255, "{}", cuts.bins());
+        let mut rows = [0; 256];
+        many.iter().for_each(|value| rows[usize::from(cuts.bin(*value))] += 1);
+        assert_eq!(rows[0], 5_000);
+        assert!(rows[1..255].iter().all(|rows| *rows <= 41), "{rows:?}");
+    }
+
+    #[test]
+    fn neighbours_that_no_number_lies_between_are_cut_at_the_lower() {
+        let next = f64::from_bits(1.0_f64.to_bits() + 1);
+        let cuts = Cuts::of(array![1.0, next].view());
+        assert_eq!((cuts.bin(1.0), cuts.bin(next)), (0, 1));
+        assert_eq!(Cuts::of(array![-f64::MAX, f64::MAX].view()).threshold(0), 0.0);
+    }
+
+    #[test]
+    fn packs_hold_every_feature_as_it_is() {
+        let x =
+            ndarray::Array2::from_shape_fn((500, 9), |(row, column)| ((row * 31 + column * 7) % (2 + column)) as f64);
+        let bins = Bins::new(x.view());
+        let mut seen = 0;
+        for pack in &bins.packs {
+            for (feature, own) in pack.features.iter().zip(&pack.bins) {
+                let codes: Vec<u8> = pack.codes.iter().map(|joint| own[usize::from(*joint)]).collect();
+                assert_eq!(codes, bins.codes[*feature]);
+                seen += 1;
+            }
+        }
+        assert!(seen == 9 && bins.packs.len() < 9, "{} packs", bins.packs.len());
+        for (row, group) in bins.group.iter().enumerate() {
+            for (column, codes) in bins.codes.iter().enumerate() {
+                assert_eq!(codes[*group as usize], bins.cuts[column].bin(x[[row, column]]));
+            }
+        }
+    }
+}

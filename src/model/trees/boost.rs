@@ -1,0 +1,159 @@
+//! Boosted trees: gradient boosting and AdaBoost.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use crate::model::trees::bins::Bins;
+use crate::model::trees::ensemble::{Ensemble, Link, Tree, logistic};
+use crate::model::trees::forest::Counts;
+use crate::model::trees::grow::draw;
+use crate::model::trees::leafwise::{Entry, Layout, grow};
+use crate::model::trees::splits::Rules;
+
+/// What gradient boosting does.
+#[derive(Clone, Debug)]
+pub struct Boosting {
+    /// How many trees are added.
+    pub rounds: usize,
+    /// What the value of every leaf is multiplied with.
+    pub learning_rate: f64,
+    /// The share of rows that each tree is grown from.
+    pub subsample: f64,
+    /// The share of features that each tree may use.
+    pub colsample: f64,
+    /// How trees grow.
+    pub rules: Rules,
+}
+
+/// Tells whether to go on after a round, given the trees so far.
+pub type Round<'a> = &'a mut dyn FnMut(&[Tree]) -> bool;
+
+/// Fits trees to the gradient of the logistic loss, one after the other (Friedman, 2001), each leaf a Newton step.
+pub fn boost(bins: &Bins, counts: &Counts, boosting: &Boosting, seed: u64, goes_on: Round<'_>) -> Ensemble {
+    let weights: Vec<[f64; 2]> =
+        counts.rows.iter().map(|rows| [0, 1].map(|class| f64::from(rows[class]) * counts.weight[class])).collect();
+    let [zero, one] = weights.iter().fold([0.0, 0.0], |sum, pair| [sum[0] + pair[0], sum[1] + pair[1]]);
+    let base = (one / zero).ln();
+    let mut raw = vec![base; bins.groups];
+    let present: Vec<u32> = (0..bins.groups as u32).filter(|group| counts.rows[*group as usize] != [0, 0]).collect();
+    let layout = Layout::new(bins);
+    let all: Vec<usize> = (0..bins.features()).collect();
+    let mut trees: Vec<Tree> = Vec::with_capacity(boosting.rounds);
+    let mut entries: Vec<Entry> = Vec::with_capacity(present.len());
+    for round in 0..boosting.rounds {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        random.set_stream(round as u64 + 1);
+        let drawn = (boosting.subsample < 1.0).then(|| sampled(counts, boosting.subsample, &mut random));
+        let features = match boosting.colsample < 1.0 {
+            true => chosen(&all, boosting.colsample, &mut random),
+            false => all.clone(),
+        };
+        entries.clear();
+        for &group in &present {
+            let at = group as usize;
+            let rows = drawn.as_ref().map_or(counts.rows[at], |drawn| drawn[at]);
+            if rows == [0, 0] {
+                continue;
+            }
+            let [zero, one] = [0, 1].map(|class| f64::from(rows[class]) * counts.weight[class]);
+            let p = logistic(raw[at]);
+            entries.push(Entry {
+                group,
+                n: (rows[0] + rows[1]) as f32,
+                g: one - (zero + one) * p,
+                h: (zero + one) * p * (1.0 - p),
+            });
+        }
+        let (mut tree, values) = grow(bins, &layout, &features, &mut entries, &boosting.rules);
+        tree.nodes.iter_mut().for_each(|node| node.value *= boosting.learning_rate);
+        for &group in &present {
+            let at = group as usize;
+            // Groups without a drawn row were not there when the tree grew.
+            raw[at] += match &drawn {
+                Some(drawn) if drawn[at] == [0, 0] => tree.of_group(bins, at),
+                _ => values[at] * boosting.learning_rate,
+            };
+        }
+        trees.push(tree);
+        if !goes_on(&trees) {
+            break;
+        }
+    }
+    Ensemble { features: bins.features(), trees, link: Link::Logistic(base) }
+}
+
+/// Draws a share of the rows without replacement.
+fn sampled(counts: &Counts, share: f64, random: &mut ChaCha8Rng) -> Vec<[u32; 2]> {
+    let whole: u64 = counts.rows.iter().map(|rows| u64::from(rows[0]) + u64::from(rows[1])).sum();
+    let (mut left, mut wanted) = (whole as usize, ((whole as f64 * share).round() as usize).max(1));
+    let mut drawn = vec![[0; 2]; counts.rows.len()];
+    // Each row in turn is taken with the chance that is left to it (Knuth's algorithm S).
+    for (rows, drawn) in counts.rows.iter().zip(&mut drawn) {
+        for class in [0, 1] {
+            for _ in 0..rows[class] {
+                let is_taken = draw(random, left) < wanted;
+                left -= 1;
+                wanted -= usize::from(is_taken);
+                drawn[class] += u32::from(is_taken);
+            }
+        }
+    }
+    drawn
+}
+
+/// Draws a share of the features, in order.
+fn chosen(all: &[usize], share: f64, random: &mut ChaCha8Rng) -> Vec<usize> {
+    let count = ((all.len() as f64 * share).round() as usize).clamp(1, all.len());
+    let mut features = all.to_vec();
+    for place in 0..count {
+        let other = place + draw(random, features.len() - place);
+        features.swap(place, other);
+    }
+    features.truncate(count);
+    features.sort_unstable();
+    features
+}
+
+/// Fits small trees one after the other, each to rows that weigh more the more often they were wrong (SAMME; Zhu, Zou, Rosset
+/// and Hastie, 2009).
+pub fn adaboost(bins: &Bins, counts: &Counts, rounds: usize, learning_rate: f64, rules: &Rules) -> Ensemble {
+    let mut weights: Vec<[f64; 2]> =
+        counts.rows.iter().map(|rows| [0, 1].map(|class| f64::from(rows[class]) * counts.weight[class])).collect();
+    let layout = Layout::new(bins);
+    let all: Vec<usize> = (0..bins.features()).collect();
+    let (mut trees, mut votes) = (Vec::new(), Vec::new());
+    let present: Vec<u32> = (0..bins.groups as u32).filter(|group| counts.rows[*group as usize] != [0, 0]).collect();
+    for _ in 0..rounds {
+        let whole: f64 = weights.iter().flatten().sum();
+        let entry = |group: &u32| {
+            let ([zero, one], rows) = (weights[*group as usize], counts.rows[*group as usize]);
+            Entry { group: *group, n: (rows[0] + rows[1]) as f32, g: one / whole, h: (zero + one) / whole }
+        };
+        let mut entries: Vec<Entry> = present.iter().map(entry).collect();
+        let (mut tree, values) = grow(bins, &layout, &all, &mut entries, rules);
+        let is_one = |group: u32| values[group as usize] > 0.5;
+        // Of every group the class that the tree is wrong about.
+        let wrong: f64 = present.iter().map(|group| weights[*group as usize][usize::from(!is_one(*group))]).sum();
+        let error = wrong / whole;
+        if error >= 0.5 && !trees.is_empty() {
+            break;
+        }
+        // A tree that is never wrong decides alone.
+        let vote = if error <= 0.0 { 1.0 } else { learning_rate * ((1.0 - error) / error).ln() };
+        for node in tree.nodes.iter_mut().filter(|node| node.is_leaf()) {
+            node.value = if node.value > 0.5 { vote } else { -vote };
+        }
+        for group in &present {
+            weights[*group as usize][usize::from(!is_one(*group))] *= vote.exp();
+        }
+        trees.push(tree);
+        votes.push(vote);
+        if error <= 0.0 || error >= 0.5 {
+            break;
+        }
+        // Kept from growing without end.
+        let whole: f64 = weights.iter().flatten().sum();
+        weights.iter_mut().flatten().for_each(|weight| *weight /= whole);
+    }
+    Ensemble { features: bins.features(), trees, link: Link::Votes(votes) }
+}

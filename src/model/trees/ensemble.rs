@@ -1,0 +1,243 @@
+//! Fitted trees: as they are stored, and asked.
+
+use ndarray::{ArrayView1, ArrayView2, Axis};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::model::trees::bins::Bins;
+
+/// The feature of a leaf.
+const LEAF: u32 = u32::MAX;
+
+/// How many rows are asked about at a time.
+const TOGETHER: usize = 512;
+
+/// A node of a tree.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Node {
+    /// The feature that is asked; `u32::MAX` in a leaf.
+    pub feature: u32,
+    /// The last bin that goes left; of a tree that was read from a file, 0.
+    pub bin: u8,
+    /// The greatest value that goes left.
+    pub threshold: f64,
+    /// Whether what is missing goes left.
+    pub missing_left: bool,
+    /// The nodes below.
+    pub left: u32,
+    /// The other one.
+    pub right: u32,
+    /// What a leaf tells.
+    pub value: f64,
+    /// The weight of the training rows that came here.
+    pub cover: f64,
+    /// What the split gained.
+    pub gain: f64,
+}
+
+impl Node {
+    /// Returns a leaf.
+    pub fn leaf(value: f64, cover: f64) -> Self {
+        Self { feature: LEAF, bin: 0, threshold: 0.0, missing_left: false, left: 0, right: 0, value, cover, gain: 0.0 }
+    }
+
+    /// Returns whether it is a leaf.
+    pub fn is_leaf(&self) -> bool {
+        self.feature == LEAF
+    }
+}
+
+/// A tree: its root first, every node before those below it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
+pub struct Tree {
+    /// The nodes.
+    pub nodes: Vec<Node>,
+}
+
+/// A tree as it is stored: a list for each property of the nodes.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    feature: Vec<u32>,
+    threshold: Vec<f64>,
+    missing_left: Vec<bool>,
+    left: Vec<u32>,
+    right: Vec<u32>,
+    value: Vec<f64>,
+    cover: Vec<f64>,
+    gain: Vec<f64>,
+}
+
+impl From<Tree> for Stored {
+    fn from(tree: Tree) -> Self {
+        let nodes = &tree.nodes;
+        Self {
+            feature: nodes.iter().map(|node| node.feature).collect(),
+            threshold: nodes.iter().map(|node| node.threshold).collect(),
+            missing_left: nodes.iter().map(|node| node.missing_left).collect(),
+            left: nodes.iter().map(|node| node.left).collect(),
+            right: nodes.iter().map(|node| node.right).collect(),
+            value: nodes.iter().map(|node| node.value).collect(),
+            cover: nodes.iter().map(|node| node.cover).collect(),
+            gain: nodes.iter().map(|node| node.gain).collect(),
+        }
+    }
+}
+
+impl TryFrom<Stored> for Tree {
+    type Error = String;
+
+    fn try_from(stored: Stored) -> Result<Self, String> {
+        let count = stored.feature.len();
+        let lengths = [
+            stored.threshold.len(),
+            stored.missing_left.len(),
+            stored.left.len(),
+            stored.right.len(),
+            stored.value.len(),
+            stored.cover.len(),
+            stored.gain.len(),
+        ];
+        if count == 0 || lengths.iter().any(|length| *length != count) {
+            return Err("a tree whose lists have different lengths".to_owned());
+        }
+        let node = |at: usize| {
+            let (left, right) = (stored.left[at], stored.right[at]);
+            let is_below = |node: u32| node as usize > at && (node as usize) < count;
+            if stored.feature[at] != LEAF && !(is_below(left) && is_below(right)) {
+                return Err(format!("the node {at} of a tree has no nodes below it where it says"));
+            }
+            Ok(Node {
+                feature: stored.feature[at],
+                bin: 0,
+                threshold: stored.threshold[at],
+                missing_left: stored.missing_left[at],
+                left,
+                right,
+                value: stored.value[at],
+                cover: stored.cover[at],
+                gain: stored.gain[at],
+            })
+        };
+        Ok(Self { nodes: (0..count).map(node).collect::<Result<_, String>>()? })
+    }
+}
+
+impl Tree {
+    /// Returns the value of the leaf to which `goes_left` leads.
+    fn value(&self, goes_left: impl Fn(&Node) -> bool) -> f64 {
+        let mut node = &self.nodes[0];
+        while !node.is_leaf() {
+            node = &self.nodes[if goes_left(node) { node.left } else { node.right } as usize];
+        }
+        node.value
+    }
+
+    /// Returns the value of a row of features; NaN is missing.
+    pub fn of_row(&self, row: ArrayView1<'_, f64>) -> f64 {
+        self.value(|node| {
+            let cell = row[node.feature as usize];
+            if cell.is_nan() { node.missing_left } else { cell <= node.threshold }
+        })
+    }
+
+    /// Returns the value of a group of binned rows.
+    pub fn of_group(&self, bins: &Bins, group: usize) -> f64 {
+        self.value(|node| {
+            let bin = bins.codes[node.feature as usize][group];
+            if bin == bins.cuts[node.feature as usize].missing() { node.missing_left } else { bin <= node.bin }
+        })
+    }
+
+    /// Returns the number of leaves.
+    pub fn leaves(&self) -> usize {
+        self.nodes.iter().filter(|node| node.is_leaf()).count()
+    }
+}
+
+/// How the values of trees make a probability.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Link {
+    /// It is their mean.
+    Mean,
+    /// It is the logistic function of a base and their sum.
+    Logistic(f64),
+    /// The trees vote with these weights, their values being the weight, or minus it: the logistic function of twice the sum
+    /// over the weights' (SAMME of two classes; Zhu, Zou, Rosset and Hastie, 2009).
+    Votes(Vec<f64>),
+}
+
+/// Trees that tell a probability together.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ensemble {
+    /// How many features they look at.
+    pub features: usize,
+    /// The trees.
+    pub trees: Vec<Tree>,
+    /// How their values make a probability.
+    pub link: Link,
+}
+
+/// Returns the logistic function of a number.
+pub fn logistic(raw: f64) -> f64 {
+    1.0 / (1.0 + (-raw).exp())
+}
+
+impl Ensemble {
+    /// Returns the probability that the first `count` trees tell with values of this sum.
+    fn probability(&self, sum: f64, count: usize) -> f64 {
+        match &self.link {
+            Link::Mean => sum / count.max(1) as f64,
+            Link::Logistic(base) => logistic(base + sum),
+            Link::Votes(weights) => {
+                let whole: f64 = weights[..count].iter().sum();
+                logistic(if whole > 0.0 { 2.0 * sum / whole } else { 0.0 })
+            }
+        }
+    }
+
+    /// Returns what is wrong with it, if it was read from a file.
+    pub fn fault(&self) -> Option<String> {
+        let odd = |node: &Node| !node.is_leaf() && node.feature as usize >= self.features;
+        if self.trees.is_empty() {
+            return Some("an ensemble without trees".to_owned());
+        }
+        if self.trees.iter().flat_map(|tree| &tree.nodes).any(odd) {
+            return Some("a tree that asks for a feature that is not there".to_owned());
+        }
+        match &self.link {
+            Link::Votes(weights) if weights.len() != self.trees.len() => Some("votes without weights".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Returns the probability of class 1 for each row.
+    pub fn of_rows(&self, x: ArrayView2<'_, f64>) -> Vec<f64> {
+        let rows: Vec<ArrayView1<'_, f64>> = x.axis_iter(Axis(0)).collect();
+        // A tree stays in the cache while it is asked about many rows.
+        let some = |rows: &[ArrayView1<'_, f64>]| {
+            let mut sums = vec![0.0; rows.len()];
+            for tree in &self.trees {
+                sums.iter_mut().zip(rows).for_each(|(sum, row)| *sum += tree.of_row(*row));
+            }
+            sums.iter().map(|sum| self.probability(*sum, self.trees.len())).collect::<Vec<f64>>()
+        };
+        rows.par_chunks(TOGETHER).flat_map_iter(some).collect()
+    }
+
+    /// Returns the probability of class 1 for groups of binned rows, after each of these counts of trees, in ascending order.
+    pub fn of_groups(&self, bins: &Bins, groups: &[u32], counts: &[usize]) -> Vec<Vec<f64>> {
+        let mut sums = vec![0.0; groups.len()];
+        let mut done = 0;
+        let mut told = Vec::new();
+        for &count in counts {
+            let count = count.min(self.trees.len());
+            for tree in &self.trees[done.min(count)..count] {
+                sums.iter_mut().zip(groups).for_each(|(sum, group)| *sum += tree.of_group(bins, *group as usize));
+            }
+            done = done.max(count);
+            told.push(sums.iter().map(|sum| self.probability(*sum, count)).collect());
+        }
+        told
+    }
+}

@@ -1,0 +1,79 @@
+//! Single trees and forests of them.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rayon::prelude::*;
+
+use crate::model::trees::bins::Bins;
+use crate::model::trees::ensemble::{Ensemble, Link, Tree};
+use crate::model::trees::grow::{Growing, Member, draw};
+use crate::model::trees::splits::Rules;
+
+/// How many rows of each class there are in every group, and what a row of each class weighs.
+#[derive(Clone, Debug)]
+pub struct Counts {
+    /// Of class 0 and of class 1, by group.
+    pub rows: Vec<[u32; 2]>,
+    /// The weight of a row of each class.
+    pub weight: [f64; 2],
+}
+
+impl Counts {
+    /// Counts rows by group and class; a row that is named twice counts twice.
+    pub fn of(bins: &Bins, y: &[f64], rows: &[u32], weight: [f64; 2]) -> Self {
+        let mut counts = vec![[0; 2]; bins.groups];
+        for row in rows {
+            counts[bins.group[*row as usize] as usize][usize::from(y[*row as usize] == 1.0)] += 1;
+        }
+        Self { rows: counts, weight }
+    }
+
+    /// Draws as many rows as there are, with replacement.
+    fn resampled(&self, random: &mut ChaCha8Rng) -> Vec<[u32; 2]> {
+        let mut owners: Vec<(u32, u8)> = Vec::new();
+        for (group, counts) in self.rows.iter().enumerate() {
+            for class in [0, 1_u8] {
+                owners.extend((0..counts[usize::from(class)]).map(|_| (group as u32, class)));
+            }
+        }
+        let mut drawn = vec![[0; 2]; self.rows.len()];
+        for _ in 0..owners.len() {
+            let (group, class) = owners[draw(random, owners.len())];
+            drawn[group as usize][usize::from(class)] += 1;
+        }
+        drawn
+    }
+}
+
+/// The groups that have rows.
+fn members(rows: &[[u32; 2]]) -> Vec<Member> {
+    let member = |(group, [zero, one]): (usize, &[u32; 2])| {
+        (zero + one > 0).then(|| Member { group: group as u32, one: *one, all: zero + one })
+    };
+    rows.iter().enumerate().filter_map(member).collect()
+}
+
+/// What a forest is.
+#[derive(Clone, Debug)]
+pub struct Forest {
+    /// How many trees it has.
+    pub trees: usize,
+    /// Whether each is grown from rows drawn with replacement.
+    pub resampled: bool,
+    /// How they grow.
+    pub rules: Rules,
+}
+
+/// Grows a forest (Breiman, 2001; with random cuts: Geurts, Ernst and Wehenkel, 2006). The first trees of a larger one are
+/// those of a smaller one.
+pub fn fit(bins: &Bins, counts: &Counts, forest: &Forest, seed: u64) -> Ensemble {
+    let growing = Growing { bins, rules: &forest.rules, weight: counts.weight };
+    let one = |number: usize| -> Tree {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        random.set_stream(number as u64 + 1);
+        let members = if forest.resampled { members(&counts.resampled(&mut random)) } else { members(&counts.rows) };
+        growing.grow(members, &mut random)
+    };
+    let trees = (0..forest.trees).into_par_iter().map(one).collect();
+    Ensemble { features: bins.features(), trees, link: Link::Mean }
+}

@@ -1,0 +1,272 @@
+//! A tree grown node by node, with features drawn at each: for single trees and forests.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::Rng;
+
+use crate::model::trees::bins::Bins;
+use crate::model::trees::ensemble::{Node, Tree};
+use crate::model::trees::splits::{Bounds, Here, Rules, Split, Sums, scan};
+
+/// So many entries add into copies of a histogram in turn, so that none waits for the one before it.
+const COPIES: usize = 4;
+
+/// With so few bins a histogram is copied.
+const FEW: usize = 16;
+
+/// A group of rows that a tree is grown from: how many there are of class 1, and of both.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Member {
+    /// Their group.
+    pub group: u32,
+    /// Rows of class 1.
+    pub one: u32,
+    /// All rows.
+    pub all: u32,
+}
+
+/// Rows of class 1, and of both, in a bin.
+type Cell = [u32; 2];
+
+/// Returns a number below `count`.
+pub fn draw(random: &mut ChaCha8Rng, count: usize) -> usize {
+    ((u128::from(random.next_u64()) * count as u128) >> 64) as usize
+}
+
+/// Puts the entries that go left before those that go right, both in the order they had, and returns how many go left.
+pub fn partition<T: Copy>(entries: &mut [T], spare: &mut Vec<T>, goes_left: impl Fn(&T) -> bool) -> usize {
+    spare.clear();
+    let mut left = 0;
+    for at in 0..entries.len() {
+        let entry = entries[at];
+        if goes_left(&entry) {
+            entries[left] = entry;
+            left += 1;
+        } else {
+            spare.push(entry);
+        }
+    }
+    entries[left..].copy_from_slice(spare);
+    left
+}
+
+/// Returns whether a bin goes left.
+pub fn goes_left(split: &Split, missing: u8, bin: u8) -> bool {
+    if bin == missing { split.missing_left } else { bin <= split.bin }
+}
+
+/// Returns the node that carries a split out; those below it are `left` and the next.
+pub fn node(bins: &Bins, split: &Split, whole: Sums, left: usize) -> Node {
+    let cuts = &bins.cuts[split.feature];
+    // After the last bin of all, whatever is present goes left.
+    let threshold = if usize::from(split.bin) + 1 < cuts.bins() { cuts.threshold(split.bin) } else { f64::INFINITY };
+    Node {
+        feature: split.feature as u32,
+        bin: split.bin,
+        threshold,
+        missing_left: split.missing_left,
+        left: left as u32,
+        right: left as u32 + 1,
+        value: 0.0,
+        cover: whole.h,
+        gain: split.gain,
+    }
+}
+
+/// The bins of one feature at one node.
+struct Histogram {
+    cells: Box<[[Cell; 256]; COPIES]>,
+    /// Which bins have rows, where that is worth knowing.
+    present: [u64; 4],
+    bins: usize,
+}
+
+impl Histogram {
+    fn new() -> Self {
+        Self { cells: Box::new([[[0; 2]; 256]; COPIES]), present: [0; 4], bins: 0 }
+    }
+
+    /// Counts members by the bins of a feature, of which there are so many with that of what is missing.
+    fn fill(&mut self, codes: &[u8], members: &[Member], bins: usize) {
+        self.bins = bins;
+        if bins <= FEW {
+            let (blocks, rest) = members.as_chunks::<COPIES>();
+            for block in blocks {
+                for (cells, member) in self.cells.iter_mut().zip(block) {
+                    count(&mut cells[usize::from(codes[member.group as usize])], member);
+                }
+            }
+            let [first, others @ ..] = &mut *self.cells;
+            rest.iter().for_each(|member| count(&mut first[usize::from(codes[member.group as usize])], member));
+            for (bin, cell) in first[..bins].iter_mut().enumerate() {
+                for other in others.iter_mut() {
+                    let [one, all] = std::mem::take(&mut other[bin]);
+                    cell[0] += one;
+                    cell[1] += all;
+                }
+            }
+            self.present = [(1 << bins) - 1, 0, 0, 0];
+        } else if members.len() >= bins {
+            let cells = &mut self.cells[0];
+            members.iter().for_each(|member| count(&mut cells[usize::from(codes[member.group as usize])], member));
+            let word = |word: usize| match bins.saturating_sub(64 * word) {
+                0 => 0,
+                64.. => u64::MAX,
+                bits => (1 << bits) - 1,
+            };
+            self.present = [word(0), word(1), word(2), word(3)];
+        } else {
+            let (cells, mut present) = (&mut self.cells[0], [0_u64; 4]);
+            for member in members {
+                let code = codes[member.group as usize];
+                count(&mut cells[usize::from(code)], member);
+                present[usize::from(code >> 6)] |= 1 << (code & 63);
+            }
+            self.present = present;
+        }
+    }
+
+    /// Returns the bins that have rows, with them, in order.
+    fn bins(&self) -> impl Iterator<Item = (u8, Cell)> + '_ {
+        let present = self.present;
+        let bits = (0..4_u8).flat_map(move |word| {
+            let mut bits = present[usize::from(word)];
+            std::iter::from_fn(move || {
+                let bit = bits.trailing_zeros() as u8;
+                bits &= bits.wrapping_sub(1);
+                (bit < 64).then(|| word * 64 + bit)
+            })
+        });
+        bits.map(|bin| (bin, self.cells[0][usize::from(bin)])).filter(|(_, cell)| cell[1] > 0)
+    }
+
+    fn clear(&mut self) {
+        if self.present.iter().map(|word| word.count_ones()).sum::<u32>() < 64 {
+            for (word, mut bits) in self.present.into_iter().enumerate() {
+                while bits != 0 {
+                    self.cells[0][64 * word + bits.trailing_zeros() as usize] = [0; 2];
+                    bits &= bits - 1;
+                }
+            }
+        } else {
+            self.cells[0][..self.bins].fill([0; 2]);
+        }
+    }
+}
+
+fn count(cell: &mut Cell, member: &Member) {
+    cell[0] += member.one;
+    cell[1] += member.all;
+}
+
+/// A node that is not split yet.
+struct Open {
+    node: usize,
+    from: usize,
+    to: usize,
+    depth: usize,
+    whole: Cell,
+    bounds: Bounds,
+}
+
+/// What a tree is grown by.
+pub struct Growing<'a> {
+    /// The features.
+    pub bins: &'a Bins,
+    /// What it may do.
+    pub rules: &'a Rules,
+    /// What a row of each class weighs.
+    pub weight: [f64; 2],
+}
+
+impl Growing<'_> {
+    fn sums(&self, [one, all]: Cell) -> Sums {
+        let g = f64::from(one) * self.weight[1];
+        Sums { g, h: g + f64::from(all - one) * self.weight[0], n: f64::from(all) }
+    }
+
+    /// Grows a tree.
+    pub fn grow(&self, mut members: Vec<Member>, random: &mut ChaCha8Rng) -> Tree {
+        let (bins, rules) = (self.bins, self.rules);
+        let leaf = |cell: Cell, bounds: Bounds| {
+            let sums = self.sums(cell);
+            Node::leaf(rules.value(sums, bounds), sums.h)
+        };
+        let total = |members: &[Member]| {
+            let mut cell = [0; 2];
+            members.iter().for_each(|member| count(&mut cell, member));
+            cell
+        };
+        let whole = total(&members);
+        let mut nodes = vec![leaf(whole, Bounds::NONE)];
+        let mut open = vec![Open { node: 0, from: 0, to: members.len(), depth: 0, whole, bounds: Bounds::NONE }];
+        let (mut histogram, mut spare) = (Histogram::new(), Vec::new());
+        let mut features: Vec<usize> = (0..bins.features()).collect();
+        while let Some(Open { node: at, from, to, depth, whole, bounds }) = open.pop() {
+            let mine = &mut members[from..to];
+            let is_pure = whole[0] == 0 || whole[0] == whole[1];
+            let is_small = f64::from(whole[1]) < 2.0 * rules.min_leaf || mine.len() < 2;
+            if is_pure || is_small || depth >= rules.max_depth {
+                continue;
+            }
+            let sums = self.sums(whole);
+            let here = Here { whole: sums, score: rules.score(sums, bounds), bounds };
+            let Some(split) = self.best(mine, &here, &mut features, &mut histogram, random) else { continue };
+            let (codes, missing) = (&bins.codes[split.feature], bins.cuts[split.feature].missing());
+            let left = partition(mine, &mut spare, |member| goes_left(&split, missing, codes[member.group as usize]));
+            let below = nodes.len();
+            nodes[at] = node(bins, &split, sums, below);
+            let (low, high) = rules.bounds(&split, sums, bounds);
+            let first = total(&mine[..left]);
+            let second = [whole[0] - first[0], whole[1] - first[1]];
+            nodes.push(leaf(first, low));
+            nodes.push(leaf(second, high));
+            let middle = from + left;
+            open.push(Open { node: below + 1, from: middle, to, depth: depth + 1, whole: second, bounds: high });
+            open.push(Open { node: below, from, to: middle, depth: depth + 1, whole: first, bounds: low });
+        }
+        Tree { nodes }
+    }
+
+    /// Finds the best split among so many features that are drawn; those that are constant here do not count, and where none
+    /// of them splits, more are drawn, as scikit-learn does.
+    fn best(
+        &self,
+        members: &[Member],
+        here: &Here,
+        features: &mut [usize],
+        histogram: &mut Histogram,
+        random: &mut ChaCha8Rng,
+    ) -> Option<Split> {
+        let (bins, rules) = (self.bins, self.rules);
+        let (mut best, mut tried) = (None, 0);
+        for place in 0..features.len() {
+            if tried >= rules.features && best.is_some() {
+                break;
+            }
+            if rules.features < features.len() || rules.random_cuts {
+                let other = place + draw(random, features.len() - place);
+                features.swap(place, other);
+            }
+            let feature = features[place];
+            let missing = bins.cuts[feature].missing();
+            histogram.fill(&bins.codes[feature], members, usize::from(missing) + 1);
+            let mut filled = histogram.bins();
+            if let (Some((first, _)), Some((last, cell))) = (filled.next(), filled.last()) {
+                tried += 1;
+                let lost = if last == missing { self.sums(cell) } else { Sums::default() };
+                let last = if last == missing {
+                    histogram.bins().filter(|(bin, _)| *bin != missing).last().map_or(first, |(bin, _)| bin)
+                } else {
+                    last
+                };
+                let only =
+                    (rules.random_cuts && first < last).then(|| first + draw(random, usize::from(last - first)) as u8);
+                let present = histogram.bins().filter(|(bin, _)| *bin != missing);
+                let sums = present.map(|(bin, cell)| (bin, self.sums(cell)));
+                scan(rules, here, feature, sums, lost, only, &mut best);
+            }
+            histogram.clear();
+        }
+        best
+    }
+}

@@ -1,0 +1,270 @@
+//! A tree grown best leaf first, with histograms of all features at every leaf: for boosting.
+
+use rayon::prelude::*;
+
+use crate::model::trees::bins::{Bins, Cuts};
+use crate::model::trees::ensemble::{Node, Tree};
+use crate::model::trees::grow::{goes_left, node, partition};
+use crate::model::trees::splits::{Bounds, Here, Rules, Split, Sums, scan};
+
+/// With fewer additions the work is not shared out.
+const SHARED: usize = 1 << 21;
+
+/// Features whose histograms are filled in one pass over the rows: theirs fit into the nearest cache together.
+const TOGETHER: usize = 4;
+
+/// A group of rows that a tree is grown from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Entry {
+    /// Their group.
+    pub group: u32,
+    /// How many rows.
+    pub n: f32,
+    /// Their negative gradients; of trees that are not boosted, the weight of class 1.
+    pub g: f64,
+    /// Their hessians; of trees that are not boosted, the weight of both classes.
+    pub h: f64,
+}
+
+impl Entry {
+    /// Returns the sums of some.
+    pub fn sums(entries: &[Self]) -> Sums {
+        let mut sums = Sums::default();
+        for entry in entries {
+            sums.add(Sums { g: entry.g, h: entry.h, n: f64::from(entry.n) });
+        }
+        sums
+    }
+}
+
+/// Where the bins of the features stand in a histogram of all of them: those of present values, then the missing.
+pub struct Layout {
+    offsets: Vec<usize>,
+    cells: usize,
+}
+
+impl Layout {
+    /// Lays out the bins of features.
+    pub fn new(bins: &Bins) -> Self {
+        let mut cells = 0;
+        let offset = |cuts: &Cuts| {
+            let offset = cells;
+            cells += cuts.bins() + 1;
+            offset
+        };
+        let offsets = bins.cuts.iter().map(offset).collect();
+        Self { offsets, cells }
+    }
+
+    fn of(&self, bins: &Bins, feature: usize) -> std::ops::Range<usize> {
+        self.offsets[feature]..self.offsets[feature] + bins.cuts[feature].bins() + 1
+    }
+}
+
+/// A leaf that may be split.
+struct Leaf {
+    node: usize,
+    from: usize,
+    to: usize,
+    depth: usize,
+    whole: Sums,
+    bounds: Bounds,
+    sums: Vec<Sums>,
+    best: Split,
+}
+
+/// Grows a tree, and returns it with the value of every group of rows that it was grown from.
+pub fn grow(
+    bins: &Bins,
+    layout: &Layout,
+    features: &[usize],
+    entries: &mut [Entry],
+    rules: &Rules,
+) -> (Tree, Vec<f64>) {
+    let mut tree = Growing { bins, layout, features, rules, nodes: Vec::new(), pool: Vec::new(), spare: Vec::new() };
+    let whole = Entry::sums(entries);
+    tree.nodes.push(Node::leaf(rules.value(whole, Bounds::NONE), whole.h));
+    let mut leaves: Vec<Leaf> = Vec::new();
+    let mut count = 1;
+    let mut done: Vec<(usize, usize, usize)> = Vec::new();
+    if rules.max_leaves > 1 && rules.max_depth > 0 && whole.n >= 2.0 * rules.min_leaf {
+        let sums = tree.histogram(entries, whole);
+        match tree.leaf(0, (0, entries.len()), 0, whole, Bounds::NONE, sums) {
+            Ok(leaf) => leaves.push(leaf),
+            Err(sums) => tree.pool.push(sums),
+        }
+    }
+    if leaves.is_empty() {
+        done.push((0, 0, entries.len()));
+    }
+    while let Some(place) = best(&leaves) {
+        let Leaf { node: at, from, to, depth, whole, bounds, sums, best } = leaves.swap_remove(place);
+        if count >= rules.max_leaves {
+            done.push((at, from, to));
+            continue;
+        }
+        let mine = &mut entries[from..to];
+        let (codes, missing) = (&bins.codes[best.feature], bins.cuts[best.feature].missing());
+        let left = partition(mine, &mut tree.spare, |entry| goes_left(&best, missing, codes[entry.group as usize]));
+        let middle = from + left;
+        let below = tree.nodes.len();
+        tree.nodes[at] = node(bins, &best, whole, below);
+        let (low, high) = rules.bounds(&best, whole, bounds);
+        count += 1;
+        let rest = whole.less(best.left);
+        let mut sides = [(below, (from, middle), best.left, low), (below + 1, (middle, to), rest, high)];
+        for (_, _, whole, bounds) in &sides {
+            tree.nodes.push(Node::leaf(rules.value(*whole, *bounds), whole.h));
+        }
+        // Leaves that cannot be split need no histogram.
+        let can =
+            |whole: &Sums| depth + 1 < rules.max_depth && count < rules.max_leaves && whole.n >= 2.0 * rules.min_leaf;
+        if !can(&sides[0].2) && !can(&sides[1].2) {
+            done.extend(sides.iter().map(|(node, (from, to), ..)| (*node, *from, *to)));
+            tree.pool.push(sums);
+            continue;
+        }
+        // The smaller side is counted, the other one is what is left.
+        let length = |side: &(usize, (usize, usize), Sums, Bounds)| side.1.1 - side.1.0;
+        if length(&sides[0]) > length(&sides[1]) {
+            sides.swap(0, 1);
+        }
+        let (start, end) = sides[0].1;
+        let small = tree.histogram(&entries[start..end], sides[0].2);
+        let mut large = sums;
+        large.iter_mut().zip(&small).for_each(|(whole, part)| *whole = whole.less(*part));
+        for ((node, (from, to), whole, bounds), sums) in sides.into_iter().zip([small, large]) {
+            let leaf = match can(&whole) {
+                true => tree.leaf(node, (from, to), depth + 1, whole, bounds, sums),
+                false => Err(sums),
+            };
+            match leaf {
+                Ok(leaf) => leaves.push(leaf),
+                Err(sums) => {
+                    tree.pool.push(sums);
+                    done.push((node, from, to));
+                }
+            }
+        }
+    }
+    let mut values = vec![0.0; bins.groups];
+    for (node, from, to) in done {
+        let value = tree.nodes[node].value;
+        entries[from..to].iter().for_each(|entry| values[entry.group as usize] = value);
+    }
+    (Tree { nodes: tree.nodes }, values)
+}
+
+/// The leaf whose split gains most; of equal ones the first that was made.
+fn best(leaves: &[Leaf]) -> Option<usize> {
+    let by_gain = |a: &(usize, &Leaf), b: &(usize, &Leaf)| {
+        a.1.best.gain.total_cmp(&b.1.best.gain).then_with(|| b.1.node.cmp(&a.1.node))
+    };
+    leaves.iter().enumerate().max_by(by_gain).map(|(place, _)| place)
+}
+
+struct Growing<'a> {
+    bins: &'a Bins,
+    layout: &'a Layout,
+    features: &'a [usize],
+    rules: &'a Rules,
+    nodes: Vec<Node>,
+    /// Histograms that are not needed any more, to be used again.
+    pool: Vec<Vec<Sums>>,
+    spare: Vec<Entry>,
+}
+
+impl Growing<'_> {
+    /// Finds the best split of a leaf; without one its histogram comes back.
+    fn leaf(
+        &self,
+        node: usize,
+        (from, to): (usize, usize),
+        depth: usize,
+        whole: Sums,
+        bounds: Bounds,
+        sums: Vec<Sums>,
+    ) -> Result<Leaf, Vec<Sums>> {
+        let here = Here { whole, score: self.rules.score(whole, bounds), bounds };
+        let mut best = None;
+        for &feature in self.features {
+            let (missing, present) =
+                sums[self.layout.of(self.bins, feature)].split_last().expect("there is a last bin");
+            let present = present.iter().enumerate().filter(|(_, sums)| sums.n > 0.5);
+            let present = present.map(|(bin, sums)| (bin as u8, *sums));
+            scan(self.rules, &here, feature, present, *missing, None, &mut best);
+        }
+        match best {
+            Some(best) => Ok(Leaf { node, from, to, depth, whole, bounds, sums, best }),
+            None => Err(sums),
+        }
+    }
+
+    fn histogram(&mut self, entries: &[Entry], whole: Sums) -> Vec<Sums> {
+        let mut sums = self.pool.pop().unwrap_or_default();
+        sums.clear();
+        sums.resize(self.layout.cells, Sums::default());
+        let (bins, layout) = (self.bins, self.layout);
+        let mut alone: Vec<bool> = vec![false; bins.features()];
+        self.features.iter().for_each(|feature| alone[*feature] = true);
+        for pack in &bins.packs {
+            let wanted = pack.features.iter().filter(|feature| alone[**feature]).count();
+            // It pays where the passes over the rows that it saves are more than its joint bins to share out.
+            let shared: usize = pack.shares.iter().map(|share| share.others.len()).sum();
+            if wanted < 2 || entries.len() * (wanted - 1) < pack.joint + shared {
+                continue;
+            }
+            let mut joint = [Sums::default(); 256];
+            fill(&mut joint, &pack.codes, entries);
+            for (feature, share) in pack.features.iter().zip(&pack.shares) {
+                if std::mem::take(&mut alone[*feature]) {
+                    let cells = &mut sums[layout.of(bins, *feature)];
+                    let mut usual = whole;
+                    for (at, bin) in &share.others {
+                        let sums = joint[usize::from(*at)];
+                        cells[usize::from(*bin)].add(sums);
+                        usual = usual.less(sums);
+                    }
+                    cells[usize::from(share.usual)] = usual;
+                }
+            }
+        }
+        // The histograms of the features that are left, to be filled at once.
+        let (mut rest, mut free) = (sums.as_mut_slice(), 0);
+        let mut tasks: Vec<(&[u8], &mut [Sums])> = Vec::new();
+        for feature in (0..alone.len()).filter(|feature| alone[*feature]) {
+            let range = layout.of(bins, feature);
+            let (mine, after) = rest.split_at_mut(range.start - free).1.split_at_mut(range.len());
+            tasks.push((&bins.codes[feature], mine));
+            (rest, free) = (after, range.end);
+        }
+        let work = entries.len() * tasks.len();
+        let of_block = |block: &mut [(&[u8], &mut [Sums])]| match block {
+            [a, b, c, d] => fill_four([&mut *a.1, &mut *b.1, &mut *c.1, &mut *d.1], [a.0, b.0, c.0, d.0], entries),
+            _ => block.iter_mut().for_each(|(codes, cells)| fill(cells, codes, entries)),
+        };
+        if work < SHARED {
+            tasks.chunks_mut(TOGETHER).for_each(of_block);
+        } else {
+            tasks.par_chunks_mut(TOGETHER).for_each(of_block);
+        }
+        sums
+    }
+}
+
+fn fill(cells: &mut [Sums], codes: &[u8], entries: &[Entry]) {
+    for entry in entries {
+        cells[usize::from(codes[entry.group as usize])].add(Sums { g: entry.g, h: entry.h, n: f64::from(entry.n) });
+    }
+}
+
+fn fill_four(cells: [&mut [Sums]; TOGETHER], codes: [&[u8]; TOGETHER], entries: &[Entry]) {
+    let [first, second, third, fourth] = cells;
+    for entry in entries {
+        let (group, sums) = (entry.group as usize, Sums { g: entry.g, h: entry.h, n: f64::from(entry.n) });
+        first[usize::from(codes[0][group])].add(sums);
+        second[usize::from(codes[1][group])].add(sums);
+        third[usize::from(codes[2][group])].add(sums);
+        fourth[usize::from(codes[3][group])].add(sums);
+    }
+}

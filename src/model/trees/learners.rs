@@ -1,0 +1,232 @@
+//! The learners made of trees, and their hyperparameters.
+
+use ndarray::ArrayView2;
+
+use crate::model::learner::{Hyper, Learner, Model, ModelError, Range, Task};
+use crate::model::trees::boost::{Boosting, adaboost, boost};
+use crate::model::trees::ensemble::Ensemble;
+use crate::model::trees::forest::{Counts, Forest, fit};
+use crate::model::trees::splits::{Criterion, Rules};
+
+const fn trees(default: f64, doc: &'static str) -> Hyper {
+    Hyper { name: "trees", range: Range::Whole(1.0, 10_000.0), default, doc }
+}
+
+const CRITERION: Hyper = Hyper {
+    name: "criterion",
+    range: Range::Words(&["gini", "entropy", "log_loss"]),
+    default: 0.0,
+    doc: "What a split lessens; `log_loss` is another word for `entropy`.",
+};
+
+const fn max_depth(default: f64) -> Hyper {
+    Hyper {
+        name: "max_depth",
+        range: Range::Whole(1.0, 1000.0),
+        default,
+        doc: "The most splits from the root to a leaf.",
+    }
+}
+
+const fn min_leaf(default: f64) -> Hyper {
+    Hyper { name: "min_leaf", range: Range::Whole(1.0, 1e6), default, doc: "The fewest training rows in a leaf." }
+}
+
+const fn max_features(default: f64) -> Hyper {
+    Hyper {
+        name: "max_features",
+        range: Range::Words(&["all", "sqrt", "log2", "third"]),
+        default,
+        doc: "How many features are tried at a split.",
+    }
+}
+
+const BALANCED: Hyper = Hyper {
+    name: "class_weight",
+    range: Range::Words(&["none", "balanced"]),
+    default: 0.0,
+    doc: "Whether both classes weigh the same, however many rows they have.",
+};
+
+const LEARNING_RATE: Hyper =
+    Hyper { name: "learning_rate", range: Range::Number(1e-6, 10.0), default: 0.1, doc: "How far every tree goes." };
+
+/// The learner of a single tree.
+pub const DECISION_TREE: Learner = Learner {
+    name: "decision_tree",
+    doc: "A single decision tree.",
+    hypers: &[CRITERION, max_depth(1000.0), min_leaf(1.0), max_features(0.0), BALANCED],
+    size: None,
+    fit: decision_tree,
+};
+
+/// The learner of a random forest.
+pub const RANDOM_FOREST: Learner = Learner {
+    name: "random_forest",
+    doc: "A random forest: trees of rows drawn with replacement, with features drawn at each split.",
+    hypers: &[
+        trees(100.0, "How many trees vote."),
+        CRITERION,
+        max_depth(1000.0),
+        min_leaf(1.0),
+        max_features(1.0),
+        BALANCED,
+    ],
+    size: Some(0),
+    fit: random_forest,
+};
+
+/// The learner of extremely randomised trees.
+pub const EXTRA_TREES: Learner = Learner {
+    name: "extra_trees",
+    doc: "Extremely randomised trees: of every feature drawn at a split one random cut is tried.",
+    hypers: &[
+        trees(100.0, "How many trees vote."),
+        CRITERION,
+        max_depth(1000.0),
+        min_leaf(1.0),
+        max_features(1.0),
+        BALANCED,
+    ],
+    size: Some(0),
+    fit: extra_trees,
+};
+
+/// The learner of gradient boosting.
+pub const GRADIENT_BOOSTING: Learner = Learner {
+    name: "gradient_boosting",
+    doc: "Gradient boosting of trees grown best leaf first, for the logistic loss.",
+    hypers: &[
+        trees(100.0, "How many trees are added."),
+        LEARNING_RATE,
+        Hyper { name: "leaves", range: Range::Whole(2.0, 1e5), default: 31.0, doc: "The most leaves of a tree." },
+        max_depth(1000.0),
+        min_leaf(20.0),
+        Hyper {
+            name: "subsample",
+            range: Range::Number(0.001, 1.0),
+            default: 1.0,
+            doc: "The share of rows that every tree is grown from.",
+        },
+        Hyper {
+            name: "colsample",
+            range: Range::Number(0.001, 1.0),
+            default: 1.0,
+            doc: "The share of features that every tree may use.",
+        },
+        Hyper { name: "l2", range: Range::Number(0.0, 1e6), default: 0.0, doc: "The penalty of leaf values." },
+        Hyper { name: "min_gain", range: Range::Number(0.0, 1e6), default: 0.0, doc: "What a split has to gain." },
+        BALANCED,
+    ],
+    size: Some(0),
+    fit: gradient_boosting,
+};
+
+/// The learner of AdaBoost.
+pub const ADABOOST: Learner = Learner {
+    name: "adaboost",
+    doc: "AdaBoost (SAMME) of small trees.",
+    hypers: &[trees(50.0, "The most trees that vote."), Hyper { default: 1.0, ..LEARNING_RATE }, max_depth(1.0)],
+    size: Some(0),
+    fit: ada,
+};
+
+fn counts(task: &Task<'_>, balanced: bool) -> Counts {
+    let ones = task.rows.iter().filter(|row| task.data.y[**row as usize] == 1.0).count() as f64;
+    let (all, zeros) = (task.rows.len() as f64, task.rows.len() as f64 - ones);
+    let weight = if balanced { [all / (2.0 * zeros), all / (2.0 * ones)] } else { [1.0, 1.0] };
+    Counts::of(task.data.bins(), &task.data.y, task.rows, weight)
+}
+
+/// Rules of trees that are not boosted, from their hyperparameters in the order of the lists.
+fn rules(task: &Task<'_>, [criterion, max_depth, min_leaf, max_features]: [f64; 4]) -> Rules {
+    let all = task.data.x.ncols();
+    let features = match max_features as usize {
+        1 => all.isqrt(),
+        2 => all.ilog2() as usize,
+        3 => all / 3,
+        _ => all,
+    };
+    Rules {
+        criterion: if criterion == 0.0 { Criterion::Squares } else { Criterion::Entropy },
+        max_depth: max_depth as usize,
+        max_leaves: usize::MAX,
+        min_leaf,
+        // A split that gains nothing by itself may lead to some that do.
+        min_gain: f64::NEG_INFINITY,
+        l2: 0.0,
+        features: features.max(1),
+        random_cuts: false,
+        monotone: Vec::new(),
+    }
+}
+
+/// What rounding alone may seem to gain.
+const GAIN: f64 = 1e-10;
+
+fn decision_tree(task: &Task<'_>) -> Result<Model, ModelError> {
+    let [criterion, max_depth, min_leaf, max_features, balanced] = *task.setting else { return Err(odd()) };
+    let rules = rules(task, [criterion, max_depth, min_leaf, max_features]);
+    let forest = Forest { trees: 1, resampled: false, rules };
+    Ok(Model::Trees(fit(task.data.bins(), &counts(task, balanced == 1.0), &forest, task.seed)))
+}
+
+fn forest(task: &Task<'_>, is_random: bool) -> Result<Model, ModelError> {
+    let [trees, criterion, max_depth, min_leaf, max_features, balanced] = *task.setting else { return Err(odd()) };
+    let rules = Rules { random_cuts: !is_random, ..rules(task, [criterion, max_depth, min_leaf, max_features]) };
+    let forest = Forest { trees: trees as usize, resampled: is_random, rules };
+    Ok(Model::Trees(fit(task.data.bins(), &counts(task, balanced == 1.0), &forest, task.seed)))
+}
+
+fn random_forest(task: &Task<'_>) -> Result<Model, ModelError> {
+    forest(task, true)
+}
+
+fn extra_trees(task: &Task<'_>) -> Result<Model, ModelError> {
+    forest(task, false)
+}
+
+fn gradient_boosting(task: &Task<'_>) -> Result<Model, ModelError> {
+    let [trees, learning_rate, leaves, max_depth, min_leaf, subsample, colsample, l2, min_gain, balanced] =
+        *task.setting
+    else {
+        return Err(odd());
+    };
+    let rules = Rules {
+        max_depth: max_depth as usize,
+        max_leaves: leaves as usize,
+        min_leaf,
+        min_gain: min_gain.max(GAIN),
+        l2,
+        ..rules(task, [0.0; 4])
+    };
+    let boosting = Boosting { rounds: trees as usize, learning_rate, subsample, colsample, rules };
+    let counts = counts(task, balanced == 1.0);
+    Ok(Model::Trees(boost(task.data.bins(), &counts, &boosting, task.seed, &mut |_| true)))
+}
+
+fn ada(task: &Task<'_>) -> Result<Model, ModelError> {
+    let [trees, learning_rate, max_depth] = *task.setting else { return Err(odd()) };
+    let rules = Rules { max_depth: max_depth as usize, min_gain: 0.0, ..rules(task, [0.0, 0.0, 1.0, 0.0]) };
+    Ok(Model::Trees(adaboost(task.data.bins(), &counts(task, false), trees as usize, learning_rate, &rules)))
+}
+
+fn odd() -> ModelError {
+    ModelError("a setting of another learner".to_owned())
+}
+
+impl Ensemble {
+    /// Returns the probability of class 1 for each row.
+    ///
+    /// # Errors
+    /// There are fewer features than in training; it was read from a file that is odd.
+    pub fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
+        if x.ncols() != self.features {
+            return Err(ModelError(format!("{} features instead of {}", x.ncols(), self.features)));
+        }
+        match self.fault() {
+            Some(fault) => Err(ModelError(fault)),
+            None => Ok(self.of_rows(x)),
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The best cut of a feature at a node, from the sums of its bins.
+
+/// What is summed over rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C, align(32))]
+pub struct Sums {
+    /// Negative gradients; of trees that are not boosted, the weight of class 1.
+    pub g: f64,
+    /// Hessians; of trees that are not boosted, the weight of both classes.
+    pub h: f64,
+    /// Rows.
+    pub n: f64,
+}
+
+impl Sums {
+    /// Adds.
+    pub fn add(&mut self, other: Self) {
+        self.g += other.g;
+        self.h += other.h;
+        self.n += other.n;
+    }
+
+    /// Takes away.
+    #[must_use]
+    pub fn less(self, other: Self) -> Self {
+        Self { g: self.g - other.g, h: self.h - other.h, n: self.n - other.n }
+    }
+}
+
+/// What a split gains by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Criterion {
+    /// G² / (H + l2), the second-order gain of Friedman (2001) and of Chen and Guestrin (2016); of two classes without
+    /// gradients, half the decrease of Gini's impurity.
+    Squares,
+    /// The decrease of entropy.
+    Entropy,
+}
+
+/// What a tree may do.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// What a split gains by.
+    pub criterion: Criterion,
+    /// The most splits from the root to a leaf.
+    pub max_depth: usize,
+    /// The most leaves.
+    pub max_leaves: usize,
+    /// The fewest rows of a leaf.
+    pub min_leaf: f64,
+    /// A split gains more than this.
+    pub min_gain: f64,
+    /// The penalty of leaf values.
+    pub l2: f64,
+    /// How many features are tried at a node; all if there are fewer.
+    pub features: usize,
+    /// Whether one random cut of each is tried instead of all.
+    pub random_cuts: bool,
+    /// Of every feature whether the prediction may only rise (1) or fall (-1) with it; empty for none.
+    pub monotone: Vec<i8>,
+}
+
+/// Between which values the leaves below a node stay.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// The least.
+    pub low: f64,
+    /// The greatest.
+    pub high: f64,
+}
+
+impl Bounds {
+    /// No bounds.
+    pub const NONE: Self = Self { low: f64::NEG_INFINITY, high: f64::INFINITY };
+}
+
+impl Rules {
+    /// Returns the value of a leaf.
+    pub fn value(&self, sums: Sums, bounds: Bounds) -> f64 {
+        let value = if sums.h + self.l2 > 0.0 { sums.g / (sums.h + self.l2) } else { 0.0 };
+        value.max(bounds.low).min(bounds.high)
+    }
+
+    /// Returns how good a leaf of these rows is; greater is better.
+    pub fn score(&self, sums: Sums, bounds: Bounds) -> f64 {
+        match self.criterion {
+            Criterion::Squares if self.monotone.is_empty() => {
+                let whole = sums.h + self.l2;
+                if whole > 0.0 { sums.g * sums.g / whole } else { 0.0 }
+            }
+            Criterion::Squares => {
+                let value = self.value(sums, bounds);
+                2.0 * sums.g * value - (sums.h + self.l2) * value * value
+            }
+            Criterion::Entropy => {
+                let part = |weight: f64| if weight > 0.0 { weight * (weight / sums.h).ln() } else { 0.0 };
+                part(sums.g) + part(sums.h - sums.g)
+            }
+        }
+    }
+
+    /// Returns the bounds below a split.
+    pub fn bounds(&self, split: &Split, whole: Sums, bounds: Bounds) -> (Bounds, Bounds) {
+        let direction = self.monotone.get(split.feature).copied().unwrap_or(0);
+        if direction == 0 {
+            return (bounds, bounds);
+        }
+        let middle = (self.value(split.left, bounds) + self.value(whole.less(split.left), bounds)) / 2.0;
+        let (low, high) = (Bounds { high: middle, ..bounds }, Bounds { low: middle, ..bounds });
+        if direction > 0 { (low, high) } else { (high, low) }
+    }
+}
+
+/// A split of a node.
+#[derive(Clone, Copy, Debug)]
+pub struct Split {
+    /// What it gains.
+    pub gain: f64,
+    /// The feature.
+    pub feature: usize,
+    /// The last bin that goes left.
+    pub bin: u8,
+    /// Whether what is missing goes left.
+    pub missing_left: bool,
+    /// The rows that go left.
+    pub left: Sums,
+}
+
+/// The rows of a node.
+#[derive(Clone, Copy, Debug)]
+pub struct Here {
+    /// Their sums.
+    pub whole: Sums,
+    /// How good a leaf of them is.
+    pub score: f64,
+    /// The bounds of the node.
+    pub bounds: Bounds,
+}
+
+/// Looks for a better split among the cuts of one feature: `bins` are its bins with rows, in order, `missing` the rows
+/// without a value. With `only` just the cut after that bin is tried.
+pub fn scan(
+    rules: &Rules,
+    here: &Here,
+    feature: usize,
+    bins: impl Iterator<Item = (u8, Sums)>,
+    missing: Sums,
+    only: Option<u8>,
+    best: &mut Option<Split>,
+) {
+    let direction = rules.monotone.get(feature).copied().unwrap_or(0);
+    let mut attempt = |left: Sums, bin: u8, missing_left: bool| {
+        let right = here.whole.less(left);
+        if left.n < rules.min_leaf || right.n < rules.min_leaf {
+            return;
+        }
+        let gain = rules.score(left, here.bounds) + rules.score(right, here.bounds) - here.score;
+        if gain <= best.map_or(rules.min_gain, |best| best.gain) {
+            return;
+        }
+        if direction != 0 {
+            let rise = rules.value(right, here.bounds) - rules.value(left, here.bounds);
+            if rise * f64::from(direction) < 0.0 {
+                return;
+            }
+        }
+        *best = Some(Split { gain, feature, bin, missing_left, left });
+    };
+    let has_missing = missing.n > 0.0;
+    let mut below = Sums::default();
+    let mut last: Option<u8> = None;
+    for (bin, sums) in bins {
+        if let Some(last) = last {
+            // Between two bins with rows, the cut in the middle of those without.
+            let cut = last + (bin - last - 1) / 2;
+            if only.is_none_or(|only| last <= only && only < bin) {
+                let cut = only.unwrap_or(cut);
+                if has_missing {
+                    let mut left = below;
+                    left.add(missing);
+                    attempt(left, cut, true);
+                }
+                attempt(below, cut, false);
+            }
+        }
+        below.add(sums);
+        last = Some(bin);
+    }
+    if let (Some(last), true) = (last, has_missing && only.is_none()) {
+        // All that is present on one side, what is missing on the other.
+        attempt(below, last, false);
+    }
+}

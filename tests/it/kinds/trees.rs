@@ -1,0 +1,122 @@
+//! Laws of trees: what may change about the rows without a change of the model.
+
+use ndarray::Array2;
+use netsec::model::data::Data;
+use netsec::model::learner::{LEARNERS, Learner, Model, Task, find};
+use proptest::prelude::*;
+
+const TREES: [&str; 5] = ["decision_tree", "random_forest", "extra_trees", "gradient_boosting", "adaboost"];
+
+/// Small enough to be quick, and with leaves small enough to split a few rows.
+fn setting(learner: &Learner) -> Vec<f64> {
+    let of = |hyper: &netsec::model::learner::Hyper| match hyper.name {
+        "trees" => 7.0,
+        "min_leaf" => 1.0,
+        "subsample" => 0.7,
+        "max_features" => 0.0,
+        _ => hyper.default,
+    };
+    learner.hypers.iter().map(of).collect()
+}
+
+fn fitted(learner: &Learner, x: &Array2<f64>, y: &[f64], rows: &[u32]) -> Model {
+    let data = Data::new(x.clone(), y.to_vec(), &[]).unwrap();
+    learner.fit(&Task { data: &data, rows, setting: &setting(learner), seed: 3 }).unwrap()
+}
+
+/// Rows of three features with few values each, and classes that depend on them and on chance.
+fn table() -> impl Strategy<Value = (Array2<f64>, Vec<f64>)> {
+    let row = (0_i32..6, -3_i32..4, 0_i32..2, any::<bool>());
+    prop::collection::vec(row, 4..60).prop_map(|rows| {
+        let cells = rows.iter().flat_map(|(a, b, c, _)| [*a, *b, *c].map(f64::from)).collect();
+        let x = Array2::from_shape_vec((rows.len(), 3), cells).unwrap();
+        let mut y: Vec<f64> =
+            rows.iter().map(|(a, b, _, noise)| f64::from(u8::from((a + b > 2) ^ (*noise && *a == 0)))).collect();
+        (y[0], y[1]) = (0.0, 1.0);
+        (x, y)
+    })
+}
+
+fn all(y: &[f64]) -> Vec<u32> {
+    (0..y.len() as u32).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_order_of_rows_does_not_matter((x, y) in table(), turn in 0_usize..60) {
+        let order: Vec<usize> = (0..y.len()).map(|row| (row + turn) % y.len()).rev().collect();
+        let (turned_x, turned_y) = (x.select(ndarray::Axis(0), &order), order.iter().map(|row| y[*row]).collect::<Vec<_>>());
+        for name in TREES {
+            let learner = find(name).unwrap();
+            let p = fitted(learner, &x, &y, &all(&y)).probabilities(x.view()).unwrap();
+            let q = fitted(learner, &turned_x, &turned_y, &all(&y)).probabilities(x.view()).unwrap();
+            prop_assert_eq!(p, q, "{}", name);
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_named_twice_counts_as_two((x, y) in table(), twice in prop::collection::vec(any::<prop::sample::Index>(), 1..10)) {
+        let twice: Vec<usize> = twice.iter().map(|index| index.index(y.len())).collect();
+        let longer: Vec<usize> = (0..y.len()).chain(twice.iter().copied()).collect();
+        let (long_x, long_y) = (x.select(ndarray::Axis(0), &longer), longer.iter().map(|row| y[*row]).collect::<Vec<_>>());
+        let named: Vec<u32> = longer.iter().map(|row| *row as u32).collect();
+        for name in TREES {
+            let learner = find(name).unwrap();
+            let p = fitted(learner, &x, &y, &named).probabilities(x.view()).unwrap();
+            let q = fitted(learner, &long_x, &long_y, &all(&long_y)).probabilities(x.view()).unwrap();
+            prop_assert_eq!(p, q, "{}", name);
+        }
+    }
+
+    #[test]
+    fn a_rising_transformation_of_a_feature_changes_nothing((x, y) in table()) {
+        let mut stretched = x.clone();
+        stretched.column_mut(0).mapv_inplace(|cell| (cell / 2.0).exp() * 1000.0 - 7.0);
+        for name in TREES {
+            let learner = find(name).unwrap();
+            let p = fitted(learner, &x, &y, &all(&y)).probabilities(x.view()).unwrap();
+            let q = fitted(learner, &stretched, &y, &all(&y)).probabilities(stretched.view()).unwrap();
+            prop_assert_eq!(p, q, "{}", name);
+        }
+    }
+
+    #[test]
+    fn a_larger_ensemble_holds_the_smaller_ones((x, y) in table()) {
+        for name in TREES.into_iter().filter(|name| *name != "decision_tree") {
+            let learner = find(name).unwrap();
+            let at = learner.size.unwrap();
+            let data = Data::new(x.clone(), y.clone(), &[]).unwrap();
+            let model = |trees: f64| {
+                let mut setting = setting(learner);
+                setting[at] = trees;
+                learner.fit(&Task { data: &data, rows: &all(&y), setting: &setting, seed: 3 }).unwrap()
+            };
+            let staged = model(9.0).staged(&data, &all(&y), &[2, 5, 9]).unwrap();
+            for (told, trees) in staged.iter().zip([2.0, 5.0, 9.0]) {
+                prop_assert_eq!(told, &model(trees).probabilities(x.view()).unwrap(), "{} of {} trees", name, trees);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_read_back_tells_the_same((x, y) in table()) {
+        for learner in &LEARNERS {
+            let model = fitted(learner, &x, &y, &all(&y));
+            let bytes = rmp_serde::to_vec_named(&model).unwrap();
+            let read: Model = rmp_serde::from_slice(&bytes).unwrap();
+            prop_assert_eq!(model.probabilities(x.view()), read.probabilities(x.view()), "{}", learner.name);
+        }
+    }
+}
+
+#[test]
+fn a_separable_table_is_learned_by_heart() {
+    let x = Array2::from_shape_fn((40, 2), |(row, column)| ((row * (7 + column)) % 40) as f64);
+    let y: Vec<f64> = (0..40).map(|row| (row % 2) as f64).collect();
+    for name in ["decision_tree", "extra_trees"] {
+        let p = fitted(find(name).unwrap(), &x, &y, &all(&y)).probabilities(x.view()).unwrap();
+        assert_eq!(p, y, "{name}");
+    }
+}
