@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::cli::args_data::{Data, Quarantine, SchemaAction};
+use crate::cli::args_model::{Model, Predict, Sweep};
 use clap_complete::Shell;
 
 use crate::cli::exit::TABLE;
@@ -55,6 +56,14 @@ pub enum Command {
     /// Check rows that were set aside against a newer schema
     #[command(subcommand)]
     Quarantine(Quarantine),
+    /// Show a model, or say why it says what it says
+    #[command(subcommand)]
+    Model(Model),
+    /// Score the rows of a file with a model
+    Predict(Predict),
+    /// Show or draw the leaderboard of a search
+    #[command(subcommand)]
+    Sweep(Sweep),
     /// Load a file of rows into a collection of MongoDB
     #[command(subcommand)]
     Data(Data),

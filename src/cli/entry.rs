@@ -9,8 +9,8 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args::{Arguments, Command};
 use crate::cli::exit::{Exit, of_error};
 use crate::cli::{
-    cache, cancel, carry, cat, check, completions, data, explain, graph, guard, init, lineage, out, quarantine, replay,
-    run, runs, schema, status, watch,
+    cache, cancel, carry, cat, check, completions, data, explain, graph, guard, init, lineage, model, out, quarantine,
+    replay, run, runs, schema, status, sweep, watch,
 };
 use crate::reporter::problem;
 
@@ -57,6 +57,9 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
         Command::Schema(args) => schema::schema(&workspace, args),
         Command::Quarantine(args) => quarantine::quarantine(&workspace, args),
         Command::Data(args) => data::data(&workspace, args),
+        Command::Model(args) => model::show(&workspace, args),
+        Command::Predict(args) => model::predict(&workspace, args),
+        Command::Sweep(args) => sweep::sweep(&workspace, args),
         Command::Cache(args) => cache::cache(&workspace, args),
         Command::Cancel(args) => cancel::cancel(&workspace, args),
         Command::Replay(args) => replay::replay(&workspace, args),

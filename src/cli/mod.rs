@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod args_data;
+pub mod args_model;
 pub mod cache;
 pub mod cancel;
 pub mod carry;
@@ -17,6 +18,7 @@ pub mod guard;
 pub mod init;
 pub mod interrupt;
 pub mod lineage;
+pub mod model;
 pub mod out;
 pub mod quarantine;
 pub mod replay;
@@ -24,4 +26,5 @@ pub mod run;
 pub mod runs;
 pub mod schema;
 pub mod status;
+pub mod sweep;
 pub mod watch;

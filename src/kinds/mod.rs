@@ -12,6 +12,7 @@ pub mod gather;
 pub mod ingest;
 pub mod launcher;
 pub mod list;
+pub mod predict;
 pub mod program;
 pub mod push;
 pub mod quarantine;

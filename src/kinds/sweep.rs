@@ -39,7 +39,8 @@ impl Trial {
     /// How large its model is, and the same trial of any size.
     fn family(&self) -> (usize, Trial) {
         let mut family = self.clone();
-        let size = self.learner.size.map_or(0, |at| std::mem::take(&mut family.setting[at]) as usize);
+        // A model that holds no others is of any size.
+        let size = self.learner.size.map_or(usize::MAX, |at| std::mem::take(&mut family.setting[at]) as usize);
         (size, family)
     }
 

@@ -222,8 +222,16 @@ impl Model {
     pub fn staged(&self, data: &Data, rows: &[u32], sizes: &[usize]) -> Result<Vec<Vec<f64>>, ModelError> {
         match self {
             Self::Trees(model) => {
-                let groups: Vec<u32> = rows.iter().map(|row| data.bins().group[*row as usize]).collect();
-                Ok(model.of_groups(data.bins(), &groups, sizes))
+                let of: Vec<u32> = rows.iter().map(|row| data.bins().group[*row as usize]).collect();
+                // Rows of one group are asked about once.
+                let mut groups = of.clone();
+                groups.sort_unstable();
+                groups.dedup();
+                let mut place = vec![0_u32; data.bins().groups];
+                groups.iter().zip(0..).for_each(|(group, at)| place[*group as usize] = at);
+                let told = model.of_groups(data.bins(), &groups, sizes);
+                let of_rows = |p: &Vec<f64>| of.iter().map(|group| p[place[*group as usize] as usize]).collect();
+                Ok(told.iter().map(of_rows).collect())
             }
             _ => Ok(vec![self.probabilities(data.select(rows).view())?; sizes.len()]),
         }

@@ -1,8 +1,23 @@
 //! Missing cells from the nearest rows, as scikit-learn's `KNNImputer` defines it.
 
+use std::collections::HashMap;
+
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+
+/// Donors whose distances are summed at a time: their sums stay in the nearest cache.
+const BLOCK: usize = 1024;
+
+/// How a missing cell is made of its donors' values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Weights {
+    /// All count the same.
+    #[default]
+    Uniform,
+    /// Each counts one over its distance; where some are at no distance, only those count.
+    Distance,
+}
 
 /// An imputer fitted on the rows of a training table.
 ///
@@ -13,9 +28,146 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KnnImputer {
     neighbours: usize,
+    weights: Weights,
     /// The training rows, NaN where missing; empty if no column needs them.
     rows: Array2<f64>,
     means: Array1<f64>,
+}
+
+/// Stands for a missing cell among small whole numbers.
+const NONE: i16 = i16::MIN;
+
+/// The training rows column by column, and of every row which cells are present.
+struct Donors {
+    columns: Vec<Vec<f64>>,
+    /// The same as small whole numbers, with the least and the greatest of every column, where all are.
+    small: Option<Vec<(Vec<i16>, f64, f64)>>,
+    /// Of every row, a bit a column, in words of 64.
+    present: Vec<u64>,
+    words: usize,
+}
+
+impl Donors {
+    fn new(rows: &Array2<f64>) -> Self {
+        let columns: Vec<Vec<f64>> = rows.axis_iter(Axis(1)).map(|column| column.to_vec()).collect();
+        let words = rows.ncols().div_ceil(64);
+        let small = columns.iter().map(|column| small(column)).collect();
+        Self { columns, small, present: rows.axis_iter(Axis(0)).flat_map(|row| bits(row, words)).collect(), words }
+    }
+}
+
+/// A column as small whole numbers, if it holds no others.
+fn small(column: &[f64]) -> Option<(Vec<i16>, f64, f64)> {
+    let (mut least, mut most) = (f64::INFINITY, f64::NEG_INFINITY);
+    let cell = |cell: &f64| {
+        if cell.is_nan() {
+            return Some(NONE);
+        }
+        (least, most) = (least.min(*cell), most.max(*cell));
+        (cell.fract() == 0.0 && cell.abs() < 1e4).then_some(*cell as i16)
+    };
+    let cells = column.iter().map(cell).collect::<Option<Vec<i16>>>()?;
+    Some((cells, least, most))
+}
+
+/// Of some donors, the sums of squared differences to a row, and in how many coordinates both are present.
+struct Apart {
+    sums: [f64; BLOCK],
+    both: [u16; BLOCK],
+}
+
+impl Donors {
+    /// Returns the cells of a row as small whole numbers, where no sum of squares can grow beyond 16 bits.
+    fn small_row(&self, row: ArrayView1<'_, f64>, present: &[usize]) -> Option<Vec<i16>> {
+        let columns = self.small.as_ref()?;
+        let mut worst = 0.0;
+        for column in present {
+            let (_, least, most) = &columns[*column];
+            let cell = row[*column];
+            if cell.fract() != 0.0 || cell.abs() >= 1e4 {
+                return None;
+            }
+            worst += (cell - least).powi(2).max((cell - most).powi(2));
+        }
+        (worst <= f64::from(i16::MAX)).then(|| present.iter().map(|column| row[*column] as i16).collect())
+    }
+
+    /// Measures some donors, of a row that is small: whole numbers are exact in any type that holds them.
+    fn measure_small(&self, cells: &[i16], present: &[usize], from: usize, apart: &mut Apart) -> Option<()> {
+        let columns = self.small.as_ref()?;
+        let count = BLOCK.min(self.columns[0].len() - from);
+        let (mut sums, mut absent) = ([0_i16; BLOCK], [0_i16; BLOCK]);
+        for (cell, column) in cells.iter().zip(present) {
+            let donors = &columns[*column].0[from..from + count];
+            for ((sum, absent), donor) in sums.iter_mut().zip(&mut absent).zip(donors) {
+                let difference = cell.wrapping_sub(*donor);
+                let square = difference.wrapping_mul(difference);
+                *sum += if *donor == NONE { 0 } else { square };
+                *absent += i16::from(*donor == NONE);
+            }
+        }
+        for at in 0..count {
+            apart.sums[at] = f64::from(sums[at]);
+            apart.both[at] = (present.len() as i16 - absent[at]).cast_unsigned();
+        }
+        Some(())
+    }
+
+    /// Measures some donors.
+    fn measure(&self, row: ArrayView1<'_, f64>, mine: &[u64], present: &[usize], from: usize, apart: &mut Apart) {
+        let to = (from + BLOCK).min(self.columns[0].len());
+        let sums = &mut apart.sums[..to - from];
+        sums.fill(0.0);
+        let (fours, rest) = present.as_chunks::<4>();
+        for four in fours {
+            let [a, b, c, d] = four.map(|column| (row[column], &self.columns[column][from..to]));
+            for (at, sum) in sums.iter_mut().enumerate() {
+                // In the order of the columns, so that the last bit does not depend on how they are taken.
+                *sum = *sum + part(a.0, a.1[at]) + part(b.0, b.1[at]) + part(c.0, c.1[at]) + part(d.0, d.1[at]);
+            }
+        }
+        for column in rest {
+            let (cell, donors) = (row[*column], &self.columns[*column][from..to]);
+            sums.iter_mut().zip(donors).for_each(|(sum, donor)| *sum += part(cell, *donor));
+        }
+        let theirs = self.present[from * self.words..to * self.words].chunks_exact(self.words);
+        for (both, theirs) in apart.both.iter_mut().zip(theirs) {
+            *both = mine.iter().zip(theirs).map(|(mine, theirs)| (mine & theirs).count_ones() as u16).sum();
+        }
+    }
+}
+
+/// Which cells of a row are present.
+fn bits(row: ArrayView1<'_, f64>, words: usize) -> Vec<u64> {
+    let mut bits = vec![0; words];
+    for (at, _) in row.iter().enumerate().filter(|(_, cell)| !cell.is_nan()) {
+        bits[at / 64] |= 1 << (at % 64);
+    }
+    bits
+}
+
+/// The nearest donors so far, the farthest last; of equal ones the earlier is nearer.
+struct Nearest {
+    most: usize,
+    found: Vec<(f64, usize)>,
+}
+
+impl Nearest {
+    /// The distance from which on a donor is of no use.
+    fn limit(&self) -> f64 {
+        match self.found.last() {
+            Some((farthest, _)) if self.found.len() == self.most => *farthest,
+            _ => f64::INFINITY,
+        }
+    }
+
+    fn add(&mut self, distance: f64, donor: usize) {
+        let place = self.found.partition_point(|(other, _)| *other <= distance);
+        if self.found.len() == self.most {
+            self.found.pop();
+        }
+        self.found.insert(place, (distance, donor));
+    }
 }
 
 impl KnnImputer {
@@ -32,7 +184,13 @@ impl KnnImputer {
             }
             means[index] = present.iter().sum::<f64>() / present.len() as f64;
         }
-        Ok(Self { neighbours, rows: table.to_owned(), means })
+        Ok(Self { neighbours, weights: Weights::Uniform, rows: table.to_owned(), means })
+    }
+
+    /// Returns the imputer with other weights.
+    #[must_use]
+    pub fn weighted(self, weights: Weights) -> Self {
+        Self { weights, ..self }
     }
 
     /// Fills the missing cells of `table`, which has the columns of the training table.
@@ -41,54 +199,97 @@ impl KnnImputer {
     /// The number of columns differs: the caller lines them up by name.
     pub fn fill(&self, table: &mut Array2<f64>) {
         assert_eq!(table.ncols(), self.rows.ncols(), "columns are lined up by name");
-        let rows: Vec<_> = table.axis_iter_mut(Axis(0)).collect();
-        rows.into_par_iter().for_each(|mut row| {
-            if row.iter().any(|cell| cell.is_nan()) {
-                let distances = self.distances(row.view());
-                let filled: Vec<f64> = (0..row.len())
-                    .map(|column| if row[column].is_nan() { self.value(column, &distances) } else { row[column] })
-                    .collect();
-                row.iter_mut().zip(filled).for_each(|(cell, value)| *cell = value);
+        // Rows that are equal, missing cells included, are filled alike.
+        let mut asked: Vec<usize> = Vec::new();
+        let mut known: HashMap<Vec<u64>, usize> = HashMap::new();
+        let mut same: Vec<(usize, usize)> = Vec::new();
+        for (row, cells) in table.axis_iter(Axis(0)).enumerate() {
+            if cells.iter().any(|cell| cell.is_nan()) {
+                let cells =
+                    cells.iter().map(|cell| if cell.is_nan() { f64::NAN } else { cell + 0.0 }.to_bits()).collect();
+                let number = *known.entry(cells).or_insert_with(|| {
+                    asked.push(row);
+                    asked.len() - 1
+                });
+                same.push((row, number));
             }
-        });
-    }
-
-    /// Squared distances to every training row; NaN where no coordinate is present in both.
-    fn distances(&self, row: ArrayView1<'_, f64>) -> Vec<f64> {
-        let present: Vec<(usize, f64)> =
-            row.iter().enumerate().filter(|(_, cell)| !cell.is_nan()).map(|(i, cell)| (i, *cell)).collect();
-        let columns = self.rows.ncols() as f64;
-        let distance = |donor: ArrayView1<'_, f64>| {
-            let (mut sum, mut count) = (0.0, 0.0);
-            for &(index, cell) in &present {
-                let difference = cell - donor[index];
-                if !difference.is_nan() {
-                    sum += difference * difference;
-                    count += 1.0;
-                }
-            }
-            if count == 0.0 { f64::NAN } else { sum * columns / count }
-        };
-        self.rows.axis_iter(Axis(0)).map(distance).collect()
-    }
-
-    fn value(&self, column: usize, distances: &[f64]) -> f64 {
-        let mut donors: Vec<(f64, usize)> = (distances.iter().enumerate())
-            .filter(|(donor, distance)| !distance.is_nan() && !self.rows[[*donor, column]].is_nan())
-            .map(|(donor, distance)| (*distance, donor))
-            .collect();
-        let by_distance = |a: &(f64, usize), b: &(f64, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
-        if donors.len() > self.neighbours {
-            donors.select_nth_unstable_by(self.neighbours - 1, by_distance);
-            donors.truncate(self.neighbours);
         }
+        if asked.is_empty() {
+            return;
+        }
+        let donors = Donors::new(&self.rows);
+        let filled: Vec<Vec<f64>> = asked.par_iter().map(|row| self.filled(&donors, table.row(*row))).collect();
+        for (row, number) in same {
+            table.row_mut(row).iter_mut().zip(&filled[number]).for_each(|(cell, value)| *cell = *value);
+        }
+    }
+
+    /// Returns a row with its missing cells filled.
+    fn filled(&self, donors: &Donors, row: ArrayView1<'_, f64>) -> Vec<f64> {
+        let (present, missing): (Vec<usize>, Vec<usize>) = (0..row.len()).partition(|column| !row[*column].is_nan());
+        let mine = bits(row, donors.words);
+        let mut nearest: Vec<Nearest> = missing
+            .iter()
+            .map(|_| Nearest { most: self.neighbours, found: Vec::with_capacity(self.neighbours + 1) })
+            .collect();
+        let (count, width) = (self.rows.nrows(), row.len() as f64);
+        let small = donors.small_row(row, &present);
+        let mut apart = Apart { sums: [0.0; BLOCK], both: [0; BLOCK] };
+        for start in (0..count).step_by(BLOCK) {
+            let is_small = small.as_ref().and_then(|cells| donors.measure_small(cells, &present, start, &mut apart));
+            if is_small.is_none() {
+                donors.measure(row, &mine, &present, start, &mut apart);
+            }
+            let mut limit = nearest.iter().map(Nearest::limit).fold(0.0, f64::max);
+            for (at, (sum, both)) in apart.sums.iter().zip(&apart.both).enumerate().take(count - start) {
+                let (both, donor) = (f64::from(*both), start + at);
+                // Most donors are too far for all missing cells, which costs no division to see.
+                if both == 0.0 || sum * width > limit * both * (1.0 + 1e-9) {
+                    continue;
+                }
+                let distance = sum * width / both;
+                let theirs = &donors.present[donor * donors.words..(donor + 1) * donors.words];
+                for (nearest, column) in nearest.iter_mut().zip(&missing) {
+                    let has = theirs[column / 64] >> (column % 64) & 1 == 1;
+                    if has && distance < nearest.limit() {
+                        nearest.add(distance, donor);
+                    }
+                }
+                limit = nearest.iter().map(Nearest::limit).fold(0.0, f64::max);
+            }
+        }
+        let mut filled = row.to_vec();
+        for (column, nearest) in missing.into_iter().zip(nearest) {
+            filled[column] = self.value(column, &nearest.found);
+        }
+        filled
+    }
+
+    fn value(&self, column: usize, donors: &[(f64, usize)]) -> f64 {
         if donors.is_empty() {
             return self.means[column];
         }
-        // Summed in a fixed order, so that the last bit does not depend on how the nearest were found.
-        donors.sort_unstable_by(by_distance);
-        donors.iter().map(|(_, donor)| self.rows[[*donor, column]]).sum::<f64>() / donors.len() as f64
+        let is_weighted = self.weights == Weights::Distance;
+        let has_equal = donors[0].0 == 0.0;
+        let weight = |distance: f64| match is_weighted {
+            true if has_equal => f64::from(u8::from(distance == 0.0)),
+            true => 1.0 / distance.sqrt(),
+            false => 1.0,
+        };
+        let (sum, whole) = donors.iter().fold((0.0, 0.0), |(sum, whole), (distance, donor)| {
+            let weight = weight(*distance);
+            (sum + weight * self.rows[[*donor, column]], whole + weight)
+        });
+        sum / whole
     }
+}
+
+/// The squared difference of two cells; nothing where the second is missing.
+fn part(cell: f64, donor: f64) -> f64 {
+    let difference = cell - donor;
+    let square = difference * difference;
+    // NaN is not above nothing.
+    if square > 0.0 { square } else { 0.0 }
 }
 
 #[cfg(test)]
@@ -104,6 +305,15 @@ mod tests {
         imputer.fill(&mut table);
         assert_eq!(table[[0, 1]], 3.0);
         assert_eq!(table[[1, 0]], (1.0 + 1.1 + 9.0 + 1.2) / 4.0, "no coordinate in common: the column's mean");
+    }
+
+    #[test]
+    fn nearer_donors_may_weigh_more_and_equal_ones_alone() {
+        let train = array![[0.0, 2.0], [1.0, 4.0], [3.0, 8.0]];
+        let imputer = KnnImputer::fit(train.view(), 2).unwrap().weighted(Weights::Distance);
+        let mut table = array![[0.0, f64::NAN], [2.0, f64::NAN]];
+        imputer.fill(&mut table);
+        assert_eq!((table[[0, 1]], table[[1, 1]]), (2.0, 6.0));
     }
 
     #[test]

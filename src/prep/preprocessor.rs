@@ -98,6 +98,16 @@ impl Preprocessor {
         self.numeric.iter().cloned().chain(self.text.iter().flat_map(coded)).collect()
     }
 
+    /// Returns the columns it needs: those of numbers, and those of text.
+    pub fn columns(&self) -> (Vec<String>, Vec<String>) {
+        (self.numeric.clone(), self.text.iter().map(|(name, _)| name.clone()).collect())
+    }
+
+    /// Returns the name of the column of labels.
+    pub fn target(&self) -> &str {
+        &self.target
+    }
+
     /// Returns the features of a table's rows: finite, one row a row.
     ///
     /// # Errors

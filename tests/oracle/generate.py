@@ -7,7 +7,11 @@
     done
     .venv/bin/python tests/oracle/generate.py FOLDER_WITH_THE_NPY_FILES
 
-Writes ks.json, drift.json, metrics.json, prep.json and learners.json beside itself; without a folder learners.json stays as it is.
+For shap.json the folder also holds the output of `netsec model show train.model --json` for a model of each learner of trees,
+fitted to the default pipeline's rows, as LEARNER.model.json.
+
+Writes ks.json, drift.json, metrics.json, prep.json, learners.json and shap.json beside itself; without a folder the last two
+stay as they are.
 """
 
 import json
@@ -15,6 +19,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import shap
 from lightgbm import LGBMClassifier
 from scipy import stats
 from scipy.spatial.distance import jensenshannon
@@ -213,6 +218,37 @@ def learners(folder):
     return figures
 
 
+def explained(folder):
+    """SHAP values of our own trees, by shap.TreeExplainer, for some rows of the default pipeline's test side."""
+    rows = np.load(Path(folder) / "default.test.npy")[:7, :-1]
+    cases = []
+    for learner in ("random_forest", "extra_trees", "gradient_boosting", "adaboost"):
+        model = json.loads((Path(folder) / f"{learner}.model.json").read_text())["model"]["Trees"]
+        link, trees = model["link"], []
+        scale, base = 1.0, 0.0
+        if link == "Mean":
+            scale = 1 / len(model["trees"])
+        elif "Logistic" in link:
+            base = link["Logistic"]
+        else:
+            scale = 2 / sum(link["Votes"])
+        for tree in model["trees"]:
+            leaf = np.array(tree["feature"]) == 2**32 - 1
+            below = lambda side: np.where(leaf, -1, np.array(tree[side], dtype=np.int64))
+            trees.append({
+                "children_left": below("left"), "children_right": below("right"),
+                "children_default": np.where(np.array(tree["missing_left"]), below("left"), below("right")),
+                "features": np.where(leaf, -2, np.array(tree["feature"], dtype=np.int64)),
+                "thresholds": np.array(tree["threshold"]), "values": np.array(tree["value"]).reshape(-1, 1) * scale,
+                "node_sample_weight": np.array(tree["cover"]),
+            })
+        explainer = shap.TreeExplainer({"trees": trees, "input_dtype": np.float64, "internal_dtype": np.float64})
+        cases.append({"learner": learner, "model": model, "x": rows.tolist(),
+                      "base": float(np.ravel(explainer.expected_value)[0]) + base,
+                      "values": explainer.shap_values(rows, check_additivity=False).tolist()})
+    return {"shap": shap.__version__, "cases": cases}
+
+
 def write(name, figures):
     (HERE / name).write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n")
 
@@ -223,3 +259,4 @@ write("metrics.json", metrics())
 write("prep.json", prep())
 if len(sys.argv) > 1:
     write("learners.json", learners(sys.argv[1]))
+    write("shap.json", explained(sys.argv[1]))

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::model::trees::bins::Bins;
 use crate::model::trees::ensemble::{Ensemble, Link, Tree};
-use crate::model::trees::grow::{Growing, Member, draw};
+use crate::model::trees::grow::{Cell, Growing, Member, draw};
 use crate::model::trees::splits::Rules;
 
 /// How many rows of each class there are in every group, and what a row of each class weighs.
@@ -47,8 +47,8 @@ impl Counts {
 
 /// The groups that have rows.
 fn members(rows: &[[u32; 2]]) -> Vec<Member> {
-    let member = |(group, [zero, one]): (usize, &[u32; 2])| {
-        (zero + one > 0).then(|| Member { group: group as u32, one: *one, all: zero + one })
+    let member = |(group, rows): (usize, &[u32; 2])| {
+        (*rows != [0, 0]).then(|| Member { group: group as u32, cell: Cell::new(*rows) })
     };
     rows.iter().enumerate().filter_map(member).collect()
 }

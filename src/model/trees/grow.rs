@@ -13,19 +13,33 @@ const COPIES: usize = 4;
 /// With so few bins a histogram is copied.
 const FEW: usize = 16;
 
-/// A group of rows that a tree is grown from: how many there are of class 1, and of both.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Member {
-    /// Their group.
-    pub group: u32,
-    /// Rows of class 1.
-    pub one: u32,
-    /// All rows.
-    pub all: u32,
+/// How many rows of class 1 there are, and of both, in one number: added at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cell(u64);
+
+impl Cell {
+    /// Counts rows of class 0 and of class 1.
+    pub fn new([zero, one]: [u32; 2]) -> Self {
+        Self(u64::from(one) | (u64::from(one) + u64::from(zero)) << 32)
+    }
+
+    fn one(self) -> u32 {
+        self.0 as u32
+    }
+
+    fn all(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
 }
 
-/// Rows of class 1, and of both, in a bin.
-type Cell = [u32; 2];
+/// A group of rows that a tree is grown from.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Member {
+    /// How many rows.
+    pub cell: Cell,
+    /// Their group.
+    pub group: u32,
+}
 
 /// Returns a number below `count`.
 pub fn draw(random: &mut ChaCha8Rng, count: usize) -> usize {
@@ -34,24 +48,27 @@ pub fn draw(random: &mut ChaCha8Rng, count: usize) -> usize {
 
 /// Puts the entries that go left before those that go right, both in the order they had, and returns how many go left.
 pub fn partition<T: Copy>(entries: &mut [T], spare: &mut Vec<T>, goes_left: impl Fn(&T) -> bool) -> usize {
-    spare.clear();
-    let mut left = 0;
-    for at in 0..entries.len() {
-        let entry = entries[at];
-        if goes_left(&entry) {
-            entries[left] = entry;
-            left += 1;
-        } else {
-            spare.push(entry);
-        }
+    let Some(first) = entries.first().copied() else { return 0 };
+    if spare.len() < entries.len() {
+        spare.resize(entries.len(), first);
     }
-    entries[left..].copy_from_slice(spare);
+    let (mut left, mut right) = (0, 0);
+    for at in 0..entries.len() {
+        // Written to both sides, one of which is written again: no branch to be guessed.
+        let entry = entries[at];
+        let is_left = goes_left(&entry);
+        entries[left] = entry;
+        spare[right] = entry;
+        left += usize::from(is_left);
+        right += usize::from(!is_left);
+    }
+    entries[left..].copy_from_slice(&spare[..right]);
     left
 }
 
 /// Returns whether a bin goes left.
 pub fn goes_left(split: &Split, missing: u8, bin: u8) -> bool {
-    if bin == missing { split.missing_left } else { bin <= split.bin }
+    (bin <= split.bin && bin != missing) | (split.missing_left && bin == missing)
 }
 
 /// Returns the node that carries a split out; those below it are `left` and the next.
@@ -75,19 +92,17 @@ pub fn node(bins: &Bins, split: &Split, whole: Sums, left: usize) -> Node {
 /// The bins of one feature at one node.
 struct Histogram {
     cells: Box<[[Cell; 256]; COPIES]>,
-    /// Which bins have rows, where that is worth knowing.
+    /// Which bins may have rows.
     present: [u64; 4],
-    bins: usize,
 }
 
 impl Histogram {
     fn new() -> Self {
-        Self { cells: Box::new([[[0; 2]; 256]; COPIES]), present: [0; 4], bins: 0 }
+        Self { cells: Box::new([[Cell(0); 256]; COPIES]), present: [0; 4] }
     }
 
     /// Counts members by the bins of a feature, of which there are so many with that of what is missing.
     fn fill(&mut self, codes: &[u8], members: &[Member], bins: usize) {
-        self.bins = bins;
         if bins <= FEW {
             let (blocks, rest) = members.as_chunks::<COPIES>();
             for block in blocks {
@@ -99,9 +114,7 @@ impl Histogram {
             rest.iter().for_each(|member| count(&mut first[usize::from(codes[member.group as usize])], member));
             for (bin, cell) in first[..bins].iter_mut().enumerate() {
                 for other in others.iter_mut() {
-                    let [one, all] = std::mem::take(&mut other[bin]);
-                    cell[0] += one;
-                    cell[1] += all;
+                    cell.0 += std::mem::take(&mut other[bin]).0;
                 }
             }
             self.present = [(1 << bins) - 1, 0, 0, 0];
@@ -125,37 +138,31 @@ impl Histogram {
         }
     }
 
-    /// Returns the bins that have rows, with them, in order.
-    fn bins(&self) -> impl Iterator<Item = (u8, Cell)> + '_ {
-        let present = self.present;
-        let bits = (0..4_u8).flat_map(move |word| {
-            let mut bits = present[usize::from(word)];
-            std::iter::from_fn(move || {
-                let bit = bits.trailing_zeros() as u8;
-                bits &= bits.wrapping_sub(1);
-                (bit < 64).then(|| word * 64 + bit)
-            })
-        });
-        bits.map(|bin| (bin, self.cells[0][usize::from(bin)])).filter(|(_, cell)| cell[1] > 0)
-    }
-
-    fn clear(&mut self) {
-        if self.present.iter().map(|word| word.count_ones()).sum::<u32>() < 64 {
-            for (word, mut bits) in self.present.into_iter().enumerate() {
-                while bits != 0 {
-                    self.cells[0][64 * word + bits.trailing_zeros() as usize] = [0; 2];
-                    bits &= bits - 1;
+    /// Takes out the bins that have rows, in order.
+    fn take(&mut self, into: &mut Vec<(u8, Cell)>) {
+        into.clear();
+        for (word, mut bits) in self.present.into_iter().enumerate() {
+            while bits != 0 {
+                let bin = 64 * word + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let cell = std::mem::take(&mut self.cells[0][bin]);
+                if cell.0 > 0 {
+                    into.push((bin as u8, cell));
                 }
             }
-        } else {
-            self.cells[0][..self.bins].fill([0; 2]);
         }
     }
 }
 
 fn count(cell: &mut Cell, member: &Member) {
-    cell[0] += member.one;
-    cell[1] += member.all;
+    cell.0 += member.cell.0;
+}
+
+/// Room that is used again at every node.
+struct Spare {
+    features: Vec<usize>,
+    histogram: Histogram,
+    filled: Vec<(u8, Cell)>,
 }
 
 /// A node that is not split yet.
@@ -179,9 +186,9 @@ pub struct Growing<'a> {
 }
 
 impl Growing<'_> {
-    fn sums(&self, [one, all]: Cell) -> Sums {
-        let g = f64::from(one) * self.weight[1];
-        Sums { g, h: g + f64::from(all - one) * self.weight[0], n: f64::from(all) }
+    fn sums(&self, cell: Cell) -> Sums {
+        let g = f64::from(cell.one()) * self.weight[1];
+        Sums { g, h: g + f64::from(cell.all() - cell.one()) * self.weight[0], n: f64::from(cell.all()) }
     }
 
     /// Grows a tree.
@@ -192,32 +199,33 @@ impl Growing<'_> {
             Node::leaf(rules.value(sums, bounds), sums.h)
         };
         let total = |members: &[Member]| {
-            let mut cell = [0; 2];
+            let mut cell = Cell(0);
             members.iter().for_each(|member| count(&mut cell, member));
             cell
         };
         let whole = total(&members);
         let mut nodes = vec![leaf(whole, Bounds::NONE)];
         let mut open = vec![Open { node: 0, from: 0, to: members.len(), depth: 0, whole, bounds: Bounds::NONE }];
-        let (mut histogram, mut spare) = (Histogram::new(), Vec::new());
-        let mut features: Vec<usize> = (0..bins.features()).collect();
+        let mut room =
+            Spare { features: (0..bins.features()).collect(), histogram: Histogram::new(), filled: Vec::new() };
+        let mut spare = Vec::new();
         while let Some(Open { node: at, from, to, depth, whole, bounds }) = open.pop() {
             let mine = &mut members[from..to];
-            let is_pure = whole[0] == 0 || whole[0] == whole[1];
-            let is_small = f64::from(whole[1]) < 2.0 * rules.min_leaf || mine.len() < 2;
+            let is_pure = whole.one() == 0 || whole.one() == whole.all();
+            let is_small = f64::from(whole.all()) < 2.0 * rules.min_leaf || mine.len() < 2;
             if is_pure || is_small || depth >= rules.max_depth {
                 continue;
             }
             let sums = self.sums(whole);
             let here = Here { whole: sums, score: rules.score(sums, bounds), bounds };
-            let Some(split) = self.best(mine, &here, &mut features, &mut histogram, random) else { continue };
+            let Some(split) = self.best(mine, &here, &mut room, random) else { continue };
             let (codes, missing) = (&bins.codes[split.feature], bins.cuts[split.feature].missing());
             let left = partition(mine, &mut spare, |member| goes_left(&split, missing, codes[member.group as usize]));
             let below = nodes.len();
             nodes[at] = node(bins, &split, sums, below);
             let (low, high) = rules.bounds(&split, sums, bounds);
             let first = total(&mine[..left]);
-            let second = [whole[0] - first[0], whole[1] - first[1]];
+            let second = Cell(whole.0 - first.0);
             nodes.push(leaf(first, low));
             nodes.push(leaf(second, high));
             let middle = from + left;
@@ -229,16 +237,10 @@ impl Growing<'_> {
 
     /// Finds the best split among so many features that are drawn; those that are constant here do not count, and where none
     /// of them splits, more are drawn, as scikit-learn does.
-    fn best(
-        &self,
-        members: &[Member],
-        here: &Here,
-        features: &mut [usize],
-        histogram: &mut Histogram,
-        random: &mut ChaCha8Rng,
-    ) -> Option<Split> {
+    fn best(&self, members: &[Member], here: &Here, spare: &mut Spare, random: &mut ChaCha8Rng) -> Option<Split> {
         let (bins, rules) = (self.bins, self.rules);
         let (mut best, mut tried) = (None, 0);
+        let Spare { features, histogram, filled } = spare;
         for place in 0..features.len() {
             if tried >= rules.features && best.is_some() {
                 break;
@@ -250,22 +252,17 @@ impl Growing<'_> {
             let feature = features[place];
             let missing = bins.cuts[feature].missing();
             histogram.fill(&bins.codes[feature], members, usize::from(missing) + 1);
-            let mut filled = histogram.bins();
-            if let (Some((first, _)), Some((last, cell))) = (filled.next(), filled.last()) {
-                tried += 1;
-                let lost = if last == missing { self.sums(cell) } else { Sums::default() };
-                let last = if last == missing {
-                    histogram.bins().filter(|(bin, _)| *bin != missing).last().map_or(first, |(bin, _)| bin)
-                } else {
-                    last
-                };
-                let only =
-                    (rules.random_cuts && first < last).then(|| first + draw(random, usize::from(last - first)) as u8);
-                let present = histogram.bins().filter(|(bin, _)| *bin != missing);
-                let sums = present.map(|(bin, cell)| (bin, self.sums(cell)));
-                scan(rules, here, feature, sums, lost, only, &mut best);
+            histogram.take(filled);
+            if filled.len() < 2 {
+                continue;
             }
-            histogram.clear();
+            tried += 1;
+            let lost = filled.pop_if(|(bin, _)| *bin == missing).map_or(Sums::default(), |(_, cell)| self.sums(cell));
+            let (first, last) = (filled[0].0, filled[filled.len() - 1].0);
+            let only =
+                (rules.random_cuts && first < last).then(|| first + draw(random, usize::from(last - first)) as u8);
+            let sums = filled.iter().map(|(bin, cell)| (*bin, self.sums(*cell)));
+            scan(rules, here, feature, sums, lost, only, &mut best);
         }
         best
     }

@@ -10,4 +10,5 @@ pub mod forest;
 pub mod grow;
 pub mod leafwise;
 pub mod learners;
+pub mod shap;
 pub mod splits;

@@ -171,10 +171,9 @@ pub fn scan(
     let mut last: Option<u8> = None;
     for (bin, sums) in bins {
         if let Some(last) = last {
-            // Between two bins with rows, the cut in the middle of those without.
-            let cut = last + (bin - last - 1) / 2;
+            // Between two bins with rows, the first cut, as LightGBM has it: what is never seen goes with the greater values.
             if only.is_none_or(|only| last <= only && only < bin) {
-                let cut = only.unwrap_or(cut);
+                let cut = only.unwrap_or(last);
                 if has_missing {
                     let mut left = below;
                     left.add(missing);

@@ -4,6 +4,7 @@ mod cache;
 mod crash;
 mod init;
 mod matrix;
+mod models;
 mod oddities;
 mod reports;
 mod tour;

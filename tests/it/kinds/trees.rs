@@ -3,7 +3,10 @@
 use ndarray::Array2;
 use netsec::model::data::Data;
 use netsec::model::learner::{LEARNERS, Learner, Model, Task, find};
+use netsec::model::trees::ensemble::Ensemble;
 use proptest::prelude::*;
+
+use crate::world::package;
 
 const TREES: [&str; 5] = ["decision_tree", "random_forest", "extra_trees", "gradient_boosting", "adaboost"];
 
@@ -118,5 +121,30 @@ fn a_separable_table_is_learned_by_heart() {
     for name in ["decision_tree", "extra_trees"] {
         let p = fitted(find(name).unwrap(), &x, &y, &all(&y)).probabilities(x.view()).unwrap();
         assert_eq!(p, y, "{name}");
+    }
+}
+
+#[test]
+fn shap_values_are_those_of_the_reference() {
+    let oracle: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(package().join("tests/oracle/shap.json")).unwrap()).unwrap();
+    for case in oracle["cases"].as_array().unwrap() {
+        let ensemble: Ensemble = serde_json::from_value(case["model"].clone()).unwrap();
+        let list = |value: &serde_json::Value| -> Vec<f64> {
+            value.as_array().unwrap().iter().map(|cell| cell.as_f64().unwrap()).collect()
+        };
+        let rows: Vec<Vec<f64>> = case["x"].as_array().unwrap().iter().map(list).collect();
+        let x = Array2::from_shape_vec((rows.len(), rows[0].len()), rows.concat()).unwrap();
+        for (shap, theirs) in ensemble.shap(x.view()).iter().zip(case["values"].as_array().unwrap()) {
+            assert!(
+                (shap.base - case["base"].as_f64().unwrap()).abs() < 1e-9,
+                "{}: base {}",
+                case["learner"],
+                shap.base
+            );
+            for (ours, theirs) in shap.values.iter().zip(list(theirs)) {
+                assert!((ours - theirs).abs() < 1e-9, "{}: {ours}, shap {theirs}", case["learner"]);
+            }
+        }
     }
 }

@@ -1,0 +1,163 @@
+//! `netsec model` and `netsec predict`.
+
+use std::io::{BufWriter, Write};
+
+use serde_json::json;
+
+use crate::app::workspace::{AppError, Workspace};
+use crate::base::disk;
+use crate::cli::args_model::{Model, Predict};
+use crate::cli::exit::Exit;
+use crate::cli::{out, run};
+use crate::frame::table::TableError;
+use crate::kinds::export::file;
+use crate::kinds::predict::{explained, importance, model, score};
+use crate::reporter::table::columns;
+use crate::source::files::{self, Options};
+
+/// How many features the summary of a model names.
+const SHOWN: usize = 15;
+
+fn named(name: &str) -> impl Fn(TableError) -> AppError {
+    move |error| AppError::Usage(format!("`{name}`: {error}"))
+}
+
+/// Reads a stored model, and its name.
+fn stored(workspace: &Workspace, target: &str) -> Result<(String, Vec<u8>), AppError> {
+    let found = workspace.find(&workspace.reading()?.ledger, target)?;
+    let files = workspace.fetch(&found.digest)?;
+    match files.into_iter().next() {
+        Some((path, bytes)) if path.is_empty() => Ok((found.name, bytes)),
+        _ => Err(AppError::Usage(format!("`{}` is no model", found.name))),
+    }
+}
+
+/// Shows a model, or why it says what it says.
+///
+/// # Errors
+/// It is not there, or no model; the rows cannot be read.
+pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
+    match args {
+        Model::Show { target, json: as_json } => {
+            let (name, bytes) = stored(workspace, target)?;
+            let bundle = model(&bytes).map_err(|why| AppError::Usage(format!("`{name}`: {why}")))?;
+            let (shares, features) = (importance(&bundle), bundle.preprocessor.features());
+            let setting: serde_json::Map<String, serde_json::Value> =
+                bundle.setting.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+            if *as_json {
+                out::json(&json!({
+                    "learner": bundle.learner, "setting": setting, "target": bundle.preprocessor.target(),
+                    "features": features, "validation": bundle.validation,
+                    "importance": shares.iter().map(|(name, share)| json!({"feature": name, "share": share})).collect::<Vec<_>>(),
+                    "model": bundle.model,
+                }))?;
+                return Ok(Exit::Done);
+            }
+            let told: Vec<String> = bundle.setting.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            let metrics = bundle.validation;
+            let mut text = format!(
+                "{} {{{}}}\n{} features, {} training rows; alarms from {:.4} on\n\nIn cross-validation:\n",
+                bundle.learner,
+                told.join(", "),
+                features.len(),
+                metrics.rows,
+                metrics.threshold
+            );
+            let figures = [
+                ("f1", metrics.f1),
+                ("precision", metrics.precision),
+                ("recall", metrics.recall),
+                ("false alarms", metrics.false_positive_rate),
+                ("ROC AUC", metrics.roc_auc),
+                ("PR AUC", metrics.pr_auc),
+                ("recall at 0.1 % false alarms", metrics.recall_at_fpr_0_001),
+                ("log loss", metrics.log_loss),
+            ];
+            let figures = figures.map(|(name, value)| vec![format!("  {name}"), format!("{value:.4}")]);
+            text.push_str(&columns(&figures));
+            if !shares.is_empty() {
+                text.push_str("\nWhat counts:\n");
+                let rows: Vec<Vec<String>> = shares
+                    .iter()
+                    .take(SHOWN)
+                    .map(|(name, share)| vec![format!("  {name}"), format!("{share:.4}")])
+                    .collect();
+                text.push_str(&columns(&rows));
+            }
+            out::data(text.as_bytes())?;
+        }
+        Model::Explain { target, data, output, separator } => {
+            let (name, bytes) = stored(workspace, target)?;
+            let bundle = model(&bytes).map_err(|why| AppError::Usage(format!("`{name}`: {why}")))?;
+            let bytes = run::read_named(workspace, data)?;
+            let options =
+                Options { separator: *separator as u8, ..Options::plain(&crate::kinds::starter::default_na()) };
+            let table = files::read(bytes, &options).map_err(named(data))?;
+            let explained = explained(&bundle, &table).map_err(|why| AppError::Usage(format!("`{data}`: {why}")))?;
+            let to = output.as_deref().and_then(|path| path.to_str()).unwrap_or_default();
+            let bytes = file(&explained, to).map_err(named(data))?;
+            match output {
+                Some(path) => disk::write_plain(&workspace.root().join(path), &bytes)?,
+                None => out::data(&bytes)?,
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Scores the rows of a file.
+///
+/// # Errors
+/// The model or the file is not there or not as it should be; the output cannot be written.
+pub fn predict(workspace: &Workspace, args: &Predict) -> Result<Exit, AppError> {
+    let (name, bytes) = stored(workspace, &args.model)?;
+    let bundle = model(&bytes).map_err(|why| AppError::Usage(format!("`{name}`: {why}")))?;
+    let path = workspace.root().join(&args.data);
+    let failed = |verb: &'static str, path: &std::path::Path| {
+        let path = path.to_owned();
+        move |cause| AppError::Disk(disk::DiskError { verb, path: path.clone(), cause })
+    };
+    let input = disk::open(&path)?;
+    let is_terminal = out::is_terminal();
+    let mut told = |so_far: crate::kinds::predict::Summary| {
+        if is_terminal {
+            out::say(&format!("{} rows, {} alarms, {} errors", so_far.rows, so_far.alarms, so_far.errors));
+        }
+    };
+    let separator = args.separator as u8;
+    let summary = match &args.output {
+        None => {
+            let mut output = BufWriter::new(std::io::stdout().lock());
+            let summary =
+                score(&bundle, Box::new(input), separator, &mut output, &mut told).map_err(named(&args.data))?;
+            output.flush().map_err(failed("write to", std::path::Path::new("the standard output")))?;
+            summary
+        }
+        Some(to) => {
+            // Written beside, so that what is there stays until all rows are scored.
+            let to = workspace.root().join(to);
+            let beside = to.with_extension("partial");
+            let file = disk::create(&beside)?;
+            let mut output = BufWriter::new(file);
+            let scored = score(&bundle, Box::new(input), separator, &mut output, &mut told).map_err(named(&args.data));
+            let scored = scored.and_then(|summary| output.flush().map(|()| summary).map_err(failed("write", &beside)));
+            if scored.is_err() {
+                let _ = disk::remove_file(&beside);
+            }
+            let summary = scored?;
+            disk::rename(&beside, &to)?;
+            summary
+        }
+    };
+    if args.json {
+        let line = json!({"rows": summary.rows, "alarms": summary.alarms, "errors": summary.errors, "model": name});
+        out::say(&line.to_string());
+    } else {
+        let threshold = bundle.validation.threshold;
+        out::say(&format!(
+            "{} rows: {} alarms from {threshold:.4} on, {} rows could not be scored",
+            summary.rows, summary.alarms, summary.errors
+        ));
+    }
+    Ok(if summary.errors > 0 { Exit::Data } else { Exit::Done })
+}

@@ -1,0 +1,39 @@
+//! `netsec sweep`.
+
+use serde_json::Value;
+
+use crate::app::workspace::{AppError, Workspace};
+use crate::base::disk;
+use crate::cli::args_model::Sweep;
+use crate::cli::exit::Exit;
+use crate::cli::out;
+use crate::reporter::leaderboard;
+
+fn board(workspace: &Workspace, target: &str) -> Result<Value, AppError> {
+    let found = workspace.find(&workspace.reading()?.ledger, target)?;
+    let files = workspace.fetch(&found.digest)?;
+    let parsed = files.first().and_then(|(_, bytes)| serde_json::from_slice::<Value>(bytes).ok());
+    parsed.filter(|board| board["trials"].is_array()).ok_or_else(|| {
+        AppError::Usage(format!("`{}` is no leaderboard: name the `metrics` of a `train` stage", found.name))
+    })
+}
+
+/// Shows or draws the leaderboard of a search.
+///
+/// # Errors
+/// It is not there, or something else; the drawing cannot be written.
+pub fn sweep(workspace: &Workspace, sweep: &Sweep) -> Result<Exit, AppError> {
+    match sweep {
+        Sweep::Show { target, json: true, .. } => out::json(&board(workspace, target)?)?,
+        Sweep::Show { target, top, .. } => out::data(leaderboard::show(&board(workspace, target)?, *top).as_bytes())?,
+        Sweep::Plot { target, json: true, .. } => out::json(&leaderboard::points(&board(workspace, target)?))?,
+        Sweep::Plot { target, output, .. } => {
+            let svg = leaderboard::plot(&board(workspace, target)?);
+            match output {
+                Some(path) => disk::write_plain(&workspace.root().join(path), svg.as_bytes())?,
+                None => out::data(svg.as_bytes())?,
+            }
+        }
+    }
+    Ok(Exit::Done)
+}

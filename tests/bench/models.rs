@@ -1,0 +1,345 @@
+//! Learners and imputation beside scikit-learn and LightGBM, one thread each: `cargo bench --bench models`, or with
+//! `-- phishing nsl_kdd synthetic impute job` for some of it.
+//!
+//! The peers are run by `tests/bench/models.py`, with the Python that `NETSEC_PYTHON` names or `.venv/bin/python`; the real
+//! tables are taken from the folder `NETSEC_DATA` or `../shared/data`.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use ndarray::{Array2, Axis, s};
+use netsec::base::disk;
+use netsec::frame::npy;
+use netsec::model::data::Data;
+use netsec::model::learner::{Model, Task, find};
+use netsec::model::metrics::roc_auc;
+use netsec::prep::knn::KnnImputer;
+use serde_json::Value;
+
+use measure::{children_seconds, say, write};
+
+#[path = "measure.rs"]
+mod measure;
+
+/// The seed project's grids, with its imputation and its gate.
+const JOB: &str = "stages:
+  train_rows: { kind: ingest, inputs: { data: NAME.train.csv } }
+  test_rows: { kind: ingest, inputs: { data: NAME.test.csv } }
+  transform: { kind: transform, inputs: { train: train_rows.data, test: test_rows.data }, with: { target: Result, scale: false } }
+  train:
+    kind: train
+    inputs: { train: transform.train, preprocessor: transform.preprocessor }
+    with:
+      fold_by: stratified
+      select: { metric: accuracy, min_score: 0.6, overfit_gap: 0.05 }
+      candidates:
+        - { learner: random_forest, grid: { trees: [8, 16, 64, 128, 256] } }
+        - { learner: decision_tree, grid: { criterion: [gini, entropy, log_loss] } }
+        - learner: gradient_boosting
+          grid:
+            learning_rate: [0.1, 0.01, 0.001]
+            subsample: [0.6, 0.7, 0.75, 0.85, 0.9]
+            trees: [8, 16, 64, 128, 256]
+            max_depth: [3]
+            leaves: [8]
+            min_leaf: [1]
+        - { learner: logistic_regression }
+        - { learner: adaboost, grid: { learning_rate: [0.1, 0.01, 0.5, 0.001], trees: [8, 16, 64, 128, 256] } }
+  evaluate: { kind: evaluate, inputs: { model: train.model, test: test_rows.data, champion: 'ref:champion/job' }, with: { min_score: 0 } }
+";
+
+/// The processor time of this process so far, in seconds.
+fn own_seconds() -> f64 {
+    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let spent = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
+    spent.filter_map(|text| text.split(' ').next()?.parse::<f64>().ok()).sum::<f64>() / 1e9
+}
+
+fn data() -> PathBuf {
+    std::env::var_os("NETSEC_DATA").map_or_else(|| PathBuf::from("../shared/data"), PathBuf::from)
+}
+
+fn peer(folder: &Path, name: &str, asked: &[&str]) -> Vec<Value> {
+    let python = std::env::var_os("NETSEC_PYTHON").unwrap_or_else(|| ".venv/bin/python".into());
+    let mut command = Command::new(python);
+    command.arg("tests/bench/models.py").arg(folder).arg(name).args(asked);
+    for threads in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
+        command.env(threads, "1");
+    }
+    match command.output() {
+        Ok(output) if output.status.success() => {
+            String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+        }
+        Ok(output) => {
+            say(&format!("no peer: {}", String::from_utf8_lossy(&output.stderr)));
+            Vec::new()
+        }
+        Err(error) => {
+            say(&format!("no peer: {error}"));
+            Vec::new()
+        }
+    }
+}
+
+/// A table of numbers with the class last: -1 becomes 0.
+fn phishing() -> Option<(String, Vec<String>)> {
+    let text = std::fs::read_to_string(data().join("phishing.csv")).ok()?;
+    let mut lines = text.lines().map(str::to_owned);
+    Some((lines.next()?, lines.collect()))
+}
+
+fn numbers(lines: &[&String]) -> Array2<f64> {
+    let rows: Vec<Vec<f64>> = lines
+        .iter()
+        .map(|line| line.split(',').map(|cell| cell.trim().parse().unwrap_or(f64::NAN)).collect())
+        .collect();
+    let mut table = Array2::from_shape_vec((rows.len(), rows[0].len()), rows.concat()).expect("rows of one width");
+    let last = table.ncols() - 1;
+    table.column_mut(last).mapv_inplace(|cell| f64::from(u8::from(cell == 1.0)));
+    table
+}
+
+/// The finisher of splitmix64 over a counter.
+fn draw(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut bits = *state;
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
+fn unit(state: &mut u64) -> f64 {
+    (draw(state) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// Which rows of a table are for judging: one of five, drawn.
+fn held(count: usize) -> Vec<bool> {
+    let mut state = 42;
+    (0..count).map(|_| unit(&mut state) < 0.2).collect()
+}
+
+fn sides_of(whole: &Array2<f64>) -> (Array2<f64>, Array2<f64>) {
+    let held = held(whole.nrows());
+    let pick = |side: bool| (0..held.len()).filter(|row| held[*row] == side).collect::<Vec<_>>();
+    (whole.select(Axis(0), &pick(false)), whole.select(Axis(0), &pick(true)))
+}
+
+/// NSL-KDD's own two files, text columns as a column of zeros and ones a category.
+fn nsl_kdd() -> Option<(Array2<f64>, Array2<f64>)> {
+    let read = |name: &str| -> Option<Vec<Vec<String>>> {
+        let mut text = String::new();
+        let file = std::fs::File::open(data().join(name)).ok()?;
+        flate2::read::GzDecoder::new(file).read_to_string(&mut text).ok()?;
+        Some(text.lines().skip(1).map(|line| line.split(',').map(str::to_owned).collect()).collect())
+    };
+    let (train, test) = (read("nsl_kdd_train.csv.gz")?, read("nsl_kdd_test.csv.gz")?);
+    let width = 41;
+    let is_text: Vec<bool> = (0..width).map(|column| train[0][column].parse::<f64>().is_err()).collect();
+    let categories =
+        |column: usize| train.iter().map(|row| row[column].clone()).collect::<std::collections::BTreeSet<_>>();
+    let known: Vec<Vec<String>> = (0..width)
+        .map(|column| if is_text[column] { categories(column).into_iter().collect() } else { Vec::new() })
+        .collect();
+    let encode = |rows: &[Vec<String>]| {
+        let row = |row: &Vec<String>| {
+            let mut cells: Vec<f64> = Vec::new();
+            for column in 0..width {
+                match is_text[column] {
+                    true => cells.extend(known[column].iter().map(|name| f64::from(u8::from(*name == row[column])))),
+                    false => cells.push(row[column].parse().unwrap_or(f64::NAN)),
+                }
+            }
+            cells.push(f64::from(u8::from(row[width] != "normal")));
+            cells
+        };
+        let rows: Vec<Vec<f64>> = rows.iter().map(row).collect();
+        Array2::from_shape_vec((rows.len(), rows[0].len()), rows.concat()).expect("rows of one width")
+    };
+    Some((encode(&train), encode(&test)))
+}
+
+/// 240,000 rows of 30 measured features, the class by some of them together and by chance.
+fn synthetic() -> Array2<f64> {
+    let mut state = 7;
+    let mut table = Array2::zeros((240_000, 31));
+    for mut row in table.axis_iter_mut(Axis(0)) {
+        for cell in row.iter_mut().take(30) {
+            *cell = (0..4).map(|_| unit(&mut state)).sum::<f64>() - 2.0;
+        }
+        let score = row[0] * row[1] + row[2] * row[3] * 1.5 + (row[4] * 3.0).sin() + row[5] - row[6] * row[6]
+            + 0.5 * row[7] * row[8]
+            + 0.3;
+        row[30] = f64::from(u8::from(score + unit(&mut state) - 0.5 > 0.0));
+    }
+    table
+}
+
+/// Fits learners to one table, and has the peers do it.
+fn compare(folder: &Path, name: &str, train: &Array2<f64>, test: &Array2<f64>, asked: &[&str]) {
+    for (side, table) in [("train", train), ("test", test)] {
+        let bytes = npy::encode(&table.as_standard_layout().to_owned()).expect("numbers");
+        disk::write_plain(&folder.join(format!("{name}.{side}.npy")), &bytes).expect("it can be written");
+    }
+    let features = train.ncols() - 1;
+    let y: Vec<f64> = train.column(features).to_vec();
+    let (held, truth) = (test.slice(s![.., ..features]), test.column(features).to_vec());
+    let theirs = peer(folder, name, asked);
+    for learner in asked {
+        let learner = find(learner).expect("a learner");
+        let (mut least, mut spent, mut model) = (f64::INFINITY, 0.0, None);
+        while spent < 1.0 {
+            let x = train.slice(s![.., ..features]).to_owned();
+            let before = own_seconds();
+            let data = Data::new(x, y.clone(), &[]).expect("finite rows");
+            let rows = data.rows();
+            let fitted = learner.fit(&Task { data: &data, rows: &rows, setting: &learner.usual(), seed: 1 });
+            let taken = own_seconds() - before;
+            (least, spent, model) = (taken.min(least), spent + taken.max(0.1), fitted.ok());
+        }
+        let model = model.expect("it can be fitted");
+        let auc = roc_auc(&truth, &model.probabilities(held).expect("finite rows"));
+        let peer = theirs.iter().find(|line| line["learner"] == learner.name);
+        let (cpu, their_auc) = peer.map_or((f64::NAN, f64::NAN), |line| {
+            (line["cpu"].as_f64().unwrap_or(f64::NAN), line["auc"].as_f64().unwrap_or(f64::NAN))
+        });
+        let mut line = format!(
+            "| {name}, {} × {features} | {} | {cpu:.3} s | {least:.3} s | {:.2} × | {their_auc:.4} | {auc:.4} |",
+            train.nrows(),
+            learner.name,
+            cpu / least
+        );
+        if let (Model::Linear(linear), Some(theirs)) = (&model, peer.and_then(|line| line["loss"].as_f64())) {
+            let p = model.probabilities(train.slice(s![.., ..features])).expect("finite rows");
+            let losses = p.iter().zip(&y).map(|(p, y)| -(if *y == 1.0 { *p } else { 1.0 - *p }).ln());
+            let loss = losses.sum::<f64>() + linear.weights.iter().map(|weight| weight * weight).sum::<f64>() / 2.0;
+            line.push_str(&format!(" loss {loss:.4}, theirs {theirs:.4}"));
+        }
+        say(&line);
+    }
+}
+
+fn impute(folder: &Path) {
+    say("| imputation, 5 % missing, 3 neighbours | scikit-learn | memory | netsec | memory | ratio |");
+    say("|---|--:|--:|--:|--:|--:|");
+    let mut tables = vec![("20000x40", continuous(20_000)), ("50000x40", continuous(50_000))];
+    if let Some((_, lines)) = phishing() {
+        let whole = numbers(&lines.iter().collect::<Vec<_>>());
+        tables.insert(0, ("phishing", whole.slice(s![.., ..whole.ncols() - 1]).to_owned()));
+    }
+    for (name, mut table) in tables {
+        let mut state = 5;
+        table.mapv_inplace(|cell| if unit(&mut state) < 0.05 { f64::NAN } else { cell });
+        let bytes = npy::encode(&table).expect("numbers");
+        disk::write_plain(&folder.join(format!("{name}.npy")), &bytes).expect("it can be written");
+        let theirs = peer(folder, name, &["knn_imputer"]);
+        let told = |field: &str| theirs.first().and_then(|line| line[field].as_f64()).unwrap_or(f64::NAN);
+        let (before, held) = (own_seconds(), most_memory());
+        let imputer = KnnImputer::fit(table.view(), 3).expect("no empty column");
+        let mut filled = table.clone();
+        imputer.fill(&mut filled);
+        let cpu = own_seconds() - before;
+        say(&format!(
+            "| {name} | {:.2} s | {:.0} MB | {cpu:.2} s | {:.0} MB | {:.1} × | sums {:.6} and {:.6}",
+            told("cpu"),
+            told("memory"),
+            most_memory() - held,
+            told("cpu") / cpu,
+            told("sum"),
+            filled.sum()
+        ));
+    }
+}
+
+fn continuous(rows: usize) -> Array2<f64> {
+    let mut state = 3;
+    Array2::from_shape_fn((rows, 40), |_| (0..4).map(|_| unit(&mut state)).sum::<f64>() - 2.0)
+}
+
+/// The most memory of this process so far, in MB.
+fn most_memory() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with("VmHWM"));
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
+}
+
+/// The whole job, on a random split and on one in which no row of the test side equals one of the train side.
+fn job(folder: &Path) {
+    let Some((header, lines)) = phishing() else { return say("no phishing.csv: the job is not run") };
+    let random = held(lines.len());
+    let features = |line: &str| {
+        line.rsplit_once(',').map_or(0, |(features, _)| {
+            u64::from_le_bytes(blake3::hash(features.as_bytes()).as_bytes()[..8].try_into().expect("eight bytes"))
+        })
+    };
+    let content: Vec<bool> = lines.iter().map(|line| features(line) % 5 == 0).collect();
+    say("| the seed project's grids, 3 folds | scikit-learn | best F1 | netsec | F1 | ratio |");
+    say("|---|--:|--:|--:|--:|--:|");
+    for (name, held) in [("random", random), ("content", content)] {
+        for (side, wanted) in [("train", false), ("test", true)] {
+            let rows =
+                lines.iter().zip(&held).filter(|(_, held)| **held == wanted).map(|(line, _)| format!("{line}\n"));
+            write(&folder.join(format!("{name}.{side}.csv")), &format!("{header}\n{}", rows.collect::<String>()));
+        }
+        write(&folder.join(format!("{name}.yaml")), &JOB.replace("NAME", name));
+        let theirs = peer(folder, name, &["job"]);
+        let before = children_seconds();
+        let run = Command::new(env!("CARGO_BIN_EXE_netsec"))
+            .args(["run", &format!("{name}.yaml"), "--threads", "1", "--jobs", "1"])
+            .current_dir(folder)
+            .output()
+            .expect("it can be started");
+        let cpu = children_seconds() - before;
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        let decision = Command::new(env!("CARGO_BIN_EXE_netsec"))
+            .args(["cat", "evaluate.decision"])
+            .current_dir(folder)
+            .output()
+            .expect("it can be started");
+        let decision: Value = serde_json::from_slice(&decision.stdout).unwrap_or_default();
+        let told = |field: &str| theirs.first().and_then(|line| line[field].as_f64()).unwrap_or(f64::NAN);
+        say(&format!(
+            "| {name} split | {:.1} CPU s | {:.4} | {cpu:.2} CPU s | {:.4} ({}) | {:.1} × |",
+            told("cpu"),
+            told("f1"),
+            decision["challenger"]["metrics"]["f1"].as_f64().unwrap_or(f64::NAN),
+            decision["challenger"]["learner"],
+            told("cpu") / cpu
+        ));
+        let _ = disk::remove_dir(&folder.join("cache"));
+    }
+}
+
+fn main() {
+    let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let wants = |name: &str| asked.is_empty() || asked.iter().any(|word| word == name);
+    let folder = tempfile::tempdir().expect("there is room");
+    rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("no pool yet");
+    let trees = ["random_forest", "extra_trees", "gradient_boosting"];
+    say("| table | learner | peer | netsec | ratio | AUC, peer | AUC, netsec |");
+    say("|---|---|--:|--:|--:|--:|--:|");
+    if wants("phishing")
+        && let Some((_, lines)) = phishing()
+    {
+        let (train, test) = sides_of(&numbers(&lines.iter().collect::<Vec<_>>()));
+        let learners =
+            ["random_forest", "extra_trees", "gradient_boosting", "adaboost", "decision_tree", "logistic_regression"];
+        compare(folder.path(), "phishing", &train, &test, &learners);
+    }
+    if wants("nsl_kdd")
+        && let Some((train, test)) = nsl_kdd()
+    {
+        compare(folder.path(), "nsl_kdd", &train, &test, &trees);
+    }
+    if wants("synthetic") {
+        let whole = synthetic();
+        let (train, test) = whole.view().split_at(Axis(0), 200_000);
+        compare(folder.path(), "synthetic", &train.to_owned(), &test.to_owned(), &trees);
+    }
+    if wants("impute") {
+        impute(folder.path());
+    }
+    if wants("job") {
+        job(folder.path());
+    }
+}
