@@ -10,7 +10,7 @@ const GRID: &str = "Values to try for each hyperparameter; every combination is 
                     knn: k, weights. naive_bayes: smoothing. decision_tree: criterion, max_depth, min_leaf, max_features, \
                     class_weight. random_forest: trees, criterion, max_depth, min_leaf, max_features, class_weight. \
                     extra_trees: trees, criterion, max_depth, min_leaf, max_features, class_weight. gradient_boosting: trees, \
-                    learning_rate, leaves, max_depth, min_leaf, subsample, colsample, l2, min_gain, class_weight. adaboost: \
+                    learning_rate, leaves, max_depth, min_leaf, subsample, colsample, l2, min_gain, class_weight, patience. adaboost: \
                     trees, learning_rate, max_depth.";
 
 /// What may stand for a hyperparameter in a space.

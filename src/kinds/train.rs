@@ -7,6 +7,7 @@ use crate::frame::npy;
 use crate::kinds::candidates::{self, key};
 use crate::kinds::sweep::{Scored, Sweep, Trial};
 use crate::model::bundle::Bundle;
+use crate::model::calibrate::Calibrator;
 use crate::model::data::Data;
 use crate::model::folds::{By, folds};
 use crate::model::learner::{Learner, ModelError, Task};
@@ -134,6 +135,13 @@ pub const KIND: Kind = Kind {
                   kept.",
         },
         Param {
+            name: "calibrate",
+            kind: Type::Choice(&["none", "platt", "isotonic"]),
+            default: Fallback::Yaml("none"),
+            doc: "How probabilities are corrected, by those that cross-validation told: by a line through the logarithm of the \
+                  odds, or by steps that rise; a thousand rows or more are wanted for these.",
+        },
+        Param {
             name: "threshold_fpr",
             kind: Type::Float(0.0, 1.0),
             default: Fallback::Absent,
@@ -146,6 +154,9 @@ pub const KIND: Kind = Kind {
     make,
 };
 
+/// Fits a calibrator to classes and the probabilities that were told.
+type Calibration = fn(&[f64], &[f64]) -> Calibrator;
+
 struct Train {
     learners: Vec<&'static Learner>,
     spaces: Vec<Vec<Dimension>>,
@@ -157,6 +168,7 @@ struct Train {
     max_fpr: Option<f64>,
     overfit_gap: Option<f64>,
     threshold_fpr: Option<f64>,
+    calibrate: Option<Calibration>,
 }
 
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
@@ -189,6 +201,11 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         max_fpr: select.float("max_fpr"),
         overfit_gap: select.float("overfit_gap"),
         threshold_fpr: values.float("threshold_fpr"),
+        calibrate: match values.text("calibrate") {
+            Some("platt") => Some(Calibrator::platt),
+            Some("isotonic") => Some(Calibrator::isotonic),
+            _ => None,
+        },
     }))
 }
 
@@ -219,9 +236,19 @@ impl Stage for Train {
         let rows = data.rows();
         let task = Task { data: &data, rows: &rows, setting: &best.setting, seed: context.seed };
         let fitted = best.learner.fit(&task).map_err(|error| failed(best, &error))?;
-        let threshold = self.threshold(&data, scored)?;
-        let metrics = Metrics::at(&data.y, &scored.p, threshold);
+        let calibrator = self.calibrate.map(|fit| fit(&data.y, &scored.p));
+        let p: Vec<f64> = match &calibrator {
+            Some(calibrator) => scored.p.iter().map(|p| calibrator.apply(*p)).collect(),
+            None => scored.p.clone(),
+        };
+        let threshold = self.threshold(&data, &p)?;
+        let metrics = Metrics::at(&data.y, &p, threshold);
+        if calibrator.is_some() {
+            let before = scored.metrics.log_loss;
+            outputs.note(format!("calibrated: log loss {before:.4} before, {:.4} after", metrics.log_loss));
+        }
         let mut bundle = Bundle::new(best.learner.name, best.named(), metrics, preprocessor, fitted);
+        bundle.calibrator = calibrator;
         bundle.profile = inputs.maybe("profile").map(Input::bytes).transpose()?;
         if let Some(budget) = self.threshold_fpr {
             outputs.note(format!(
@@ -267,9 +294,9 @@ impl Train {
     }
 
     /// The least probability that is to raise an alarm.
-    fn threshold(&self, data: &Data, scored: &Scored) -> Result<f64, StageError> {
+    fn threshold(&self, data: &Data, p: &[f64]) -> Result<f64, StageError> {
         let Some(budget) = self.threshold_fpr else { return Ok(0.5) };
-        let threshold = threshold_within(&data.y, &scored.p, budget);
+        let threshold = threshold_within(&data.y, p, budget);
         match threshold.is_finite() {
             true => Ok(threshold),
             false => Err(StageError::Rejected(format!(

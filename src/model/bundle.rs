@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::frame::table::Table;
+use crate::model::calibrate::Calibrator;
 use crate::model::learner::{Model, Told};
 use crate::model::metrics::Metrics;
 use crate::prep::preprocessor::Preprocessor;
@@ -24,6 +25,8 @@ pub struct Bundle {
     pub preprocessor: Preprocessor,
     /// The model.
     pub model: Model,
+    /// What its probabilities are corrected by.
+    pub calibrator: Option<Calibrator>,
     /// What the data looked like that it was trained on, if that was told.
     #[serde(default)]
     pub profile: Option<Vec<u8>>,
@@ -39,7 +42,7 @@ impl Bundle {
         model: Model,
     ) -> Self {
         let learner = learner.to_owned();
-        Self { format: FORMAT, learner, setting, validation, preprocessor, model, profile: None }
+        Self { format: FORMAT, learner, setting, validation, preprocessor, model, calibrator: None, profile: None }
     }
 
     /// Returns the probability of class 1 for each row of a table.
@@ -48,7 +51,11 @@ impl Bundle {
     /// The table does not fit the preprocessor; the model failed.
     pub fn probabilities(&self, table: &Table) -> Result<Vec<f64>, String> {
         let features = self.preprocessor.apply(table)?;
-        self.model.probabilities(features.view()).map_err(|error| error.to_string())
+        let told = self.model.probabilities(features.view()).map_err(|error| error.to_string())?;
+        Ok(match &self.calibrator {
+            Some(calibrator) => told.into_iter().map(|p| calibrator.apply(p)).collect(),
+            None => told,
+        })
     }
 
     /// Returns the stored form: MessagePack, versioned.

@@ -2,6 +2,7 @@
 
 pub mod bayes;
 pub mod bundle;
+pub mod calibrate;
 pub mod compare;
 pub mod data;
 pub mod folds;

@@ -31,7 +31,7 @@ const JOB: &str = "stages:
     kind: train
     inputs: { train: transform.train, preprocessor: transform.preprocessor }
     with:
-      fold_by: stratified
+      fold_by: FOLDS
       select: { metric: accuracy, min_score: 0.6, overfit_gap: 0.05 }
       candidates:
         - { learner: random_forest, grid: { trees: [8, 16, 64, 128, 256] } }
@@ -275,13 +275,14 @@ fn job(folder: &Path) {
     let content: Vec<bool> = lines.iter().map(|line| features(line) % 5 == 0).collect();
     say("| the seed project's grids, 3 folds | scikit-learn | best F1 | netsec | F1 | ratio |");
     say("|---|--:|--:|--:|--:|--:|");
-    for (name, held) in [("random", random), ("content", content)] {
+    // Each with the folds that go with it: those of the peer, and those that keep equal rows together.
+    for (name, held, folds) in [("random", random, "stratified"), ("content", content, "content")] {
         for (side, wanted) in [("train", false), ("test", true)] {
             let rows =
                 lines.iter().zip(&held).filter(|(_, held)| **held == wanted).map(|(line, _)| format!("{line}\n"));
             write(&folder.join(format!("{name}.{side}.csv")), &format!("{header}\n{}", rows.collect::<String>()));
         }
-        write(&folder.join(format!("{name}.yaml")), &JOB.replace("NAME", name));
+        write(&folder.join(format!("{name}.yaml")), &JOB.replace("NAME", name).replace("FOLDS", folds));
         let theirs = peer(folder, name, &["job"]);
         let before = children_seconds();
         let run = Command::new(env!("CARGO_BIN_EXE_netsec"))

@@ -22,9 +22,11 @@ import numpy as np
 import shap
 from lightgbm import LGBMClassifier
 from scipy import stats
+from scipy.optimize import minimize
 from scipy.spatial.distance import jensenshannon
 from sklearn.ensemble import AdaBoostClassifier, ExtraTreesClassifier, RandomForestClassifier
 from sklearn.impute import KNNImputer
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (accuracy_score, average_precision_score, balanced_accuracy_score, brier_score_loss, f1_score,
                              log_loss, matthews_corrcoef, precision_score, recall_score, roc_auc_score, roc_curve)
@@ -172,6 +174,24 @@ def rows(table):
     return [[None if np.isnan(cell) else float(cell) for cell in row] for row in table]
 
 
+def platt(p, y):
+    """Platt's line through the logarithm of the odds, its targets a little less certain than the classes."""
+    ones, x = y.sum(), np.log(np.clip(p, 1e-12, 1 - 1e-12) / np.clip(1 - p, 1e-12, 1 - 1e-12))
+    target = np.where(y == 1, (ones + 1) / (ones + 2), 1 / (len(y) - ones + 2))
+
+    def loss(line):
+        z = line[0] * x + line[1]
+        return np.sum(np.logaddexp(0, z) - target * z)
+
+    def slope(line):
+        rest = 1 / (1 + np.exp(-(line[0] * x + line[1]))) - target
+        return np.array([np.sum(rest * x), np.sum(rest)])
+
+    line = minimize(loss, [1.0, 0.0], jac=slope, method="BFGS", options={"gtol": 1e-9}).x
+    grid = np.linspace(0.025, 0.975, 39)
+    return 1 / (1 + np.exp(-(line[0] * np.log(grid / (1 - grid)) + line[1])))
+
+
 def metrics():
     """Figures of probabilities, with ties and without."""
     cases = []
@@ -188,6 +208,8 @@ def metrics():
             "partial_auc_fpr_0_01": roc_auc_score(y, p, max_fpr=0.01), "brier": brier_score_loss(y, p),
             "log_loss": log_loss(y, np.clip(p, 1e-15, 1 - 1e-15)),
             "recall_at_fpr_0_001": float(tpr[fpr <= 0.001].max()), "recall_at_fpr_0_01": float(tpr[fpr <= 0.01].max()),
+            "isotonic": IsotonicRegression(out_of_bounds="clip").fit(p, y).predict(np.linspace(0, 1, 41)).tolist(),
+            "platt": platt(p, y).tolist(),
         })
     return cases
 

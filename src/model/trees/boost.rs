@@ -21,21 +21,27 @@ pub struct Boosting {
     pub subsample: f64,
     /// The share of features that each tree may use.
     pub colsample: f64,
+    /// After so many trees in a row that do not lessen the loss on a tenth of the groups, held out, it ends; 0: never.
+    pub patience: usize,
     /// How trees grow.
     pub rules: Rules,
 }
 
-/// Tells whether to go on after a round, given the trees so far.
-pub type Round<'a> = &'a mut dyn FnMut(&[Tree]) -> bool;
+/// Of so many groups one is held out.
+const HELD: usize = 10;
 
 /// Fits trees to the gradient of the logistic loss, one after the other (Friedman, 2001), each leaf a Newton step.
-pub fn boost(bins: &Bins, counts: &Counts, boosting: &Boosting, seed: u64, goes_on: Round<'_>) -> Ensemble {
+pub fn boost(bins: &Bins, counts: &Counts, boosting: &Boosting, seed: u64) -> Ensemble {
     let weights: Vec<[f64; 2]> =
         counts.rows.iter().map(|rows| [0, 1].map(|class| f64::from(rows[class]) * counts.weight[class])).collect();
     let [zero, one] = weights.iter().fold([0.0, 0.0], |sum, pair| [sum[0] + pair[0], sum[1] + pair[1]]);
     let base = (one / zero).ln();
     let mut raw = vec![base; bins.groups];
     let present: Vec<u32> = (0..bins.groups as u32).filter(|group| counts.rows[*group as usize] != [0, 0]).collect();
+    // Groups stand in the order of a digest: every tenth is as good as drawn.
+    let is_held = |place: usize| boosting.patience > 0 && place % HELD == HELD - 1;
+    let held: Vec<u32> = (0..present.len()).filter(|place| is_held(*place)).map(|place| present[place]).collect();
+    let (mut least, mut waited) = (f64::INFINITY, 0);
     let layout = Layout::new(bins);
     let all: Vec<usize> = (0..bins.features()).collect();
     let mut trees: Vec<Tree> = Vec::with_capacity(boosting.rounds);
@@ -49,7 +55,7 @@ pub fn boost(bins: &Bins, counts: &Counts, boosting: &Boosting, seed: u64, goes_
             false => all.clone(),
         };
         entries.clear();
-        for &group in &present {
+        for (_, &group) in present.iter().enumerate().filter(|(place, _)| !is_held(*place)) {
             let at = group as usize;
             let rows = drawn.as_ref().map_or(counts.rows[at], |drawn| drawn[at]);
             if rows == [0, 0] {
@@ -66,17 +72,24 @@ pub fn boost(bins: &Bins, counts: &Counts, boosting: &Boosting, seed: u64, goes_
         }
         let (mut tree, values) = grow(bins, &layout, &features, &mut entries, &boosting.rules);
         tree.nodes.iter_mut().for_each(|node| node.value *= boosting.learning_rate);
-        for &group in &present {
+        for (place, &group) in present.iter().enumerate() {
             let at = group as usize;
             // Groups without a drawn row were not there when the tree grew.
-            raw[at] += match &drawn {
-                Some(drawn) if drawn[at] == [0, 0] => tree.of_group(bins, at),
-                _ => values[at] * boosting.learning_rate,
-            };
+            let was_there = !is_held(place) && drawn.as_ref().is_none_or(|drawn| drawn[at] != [0, 0]);
+            raw[at] += if was_there { values[at] * boosting.learning_rate } else { tree.of_group(bins, at) };
         }
         trees.push(tree);
-        if !goes_on(&trees) {
-            break;
+        if boosting.patience > 0 {
+            let loss = |group: &u32| {
+                let ([zero, one], z) = (weights[*group as usize], raw[*group as usize]);
+                (zero + one) * (z.max(0.0) + (-z.abs()).exp().ln_1p()) - one * z
+            };
+            let loss: f64 = held.iter().map(loss).sum();
+            waited = if loss < least { 0 } else { waited + 1 };
+            least = least.min(loss);
+            if waited >= boosting.patience {
+                break;
+            }
         }
     }
     Ensemble { features: bins.features(), trees, link: Link::Logistic(base) }

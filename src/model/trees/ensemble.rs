@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::model::trees::bins::Bins;
+use crate::model::trees::grow::partition;
 
 /// The feature of a leaf.
 const LEAF: u32 = u32::MAX;
@@ -149,6 +150,28 @@ impl Tree {
         })
     }
 
+    /// Adds the value of every group to its sum: the groups, each with the place of its sum, are dealt out over the tree, one
+    /// feature after the other.
+    fn add(&self, bins: &Bins, groups: &mut [(u32, u32)], spare: &mut Vec<(u32, u32)>, sums: &mut [f64]) {
+        let mut open = vec![(0_usize, 0, groups.len())];
+        while let Some((at, from, to)) = open.pop() {
+            let node = &self.nodes[at];
+            let mine = &mut groups[from..to];
+            if node.is_leaf() {
+                mine.iter().for_each(|(_, place)| sums[*place as usize] += node.value);
+            } else if !mine.is_empty() {
+                let feature = node.feature as usize;
+                let (codes, missing) = (&bins.codes[feature], bins.cuts[feature].missing());
+                let left = partition(mine, spare, |(group, _)| {
+                    let bin = codes[*group as usize];
+                    (bin <= node.bin && bin != missing) | (node.missing_left && bin == missing)
+                });
+                open.push((node.left as usize, from, from + left));
+                open.push((node.right as usize, from + left, to));
+            }
+        }
+    }
+
     /// Returns the number of leaves.
     pub fn leaves(&self) -> usize {
         self.nodes.iter().filter(|node| node.is_leaf()).count()
@@ -228,12 +251,14 @@ impl Ensemble {
     /// Returns the probability of class 1 for groups of binned rows, after each of these counts of trees, in ascending order.
     pub fn of_groups(&self, bins: &Bins, groups: &[u32], counts: &[usize]) -> Vec<Vec<f64>> {
         let mut sums = vec![0.0; groups.len()];
+        let mut placed: Vec<(u32, u32)> = groups.iter().copied().zip(0..).collect();
+        let mut spare = Vec::new();
         let mut done = 0;
         let mut told = Vec::new();
         for &count in counts {
             let count = count.min(self.trees.len());
             for tree in &self.trees[done.min(count)..count] {
-                sums.iter_mut().zip(groups).for_each(|(sum, group)| *sum += tree.of_group(bins, *group as usize));
+                tree.add(bins, &mut placed, &mut spare, &mut sums);
             }
             done = done.max(count);
             told.push(sums.iter().map(|sum| self.probability(*sum, count)).collect());

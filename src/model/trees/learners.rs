@@ -60,18 +60,14 @@ pub const DECISION_TREE: Learner = Learner {
     fit: decision_tree,
 };
 
+const FOREST: &[Hyper] =
+    &[trees(100.0, "How many trees vote."), CRITERION, max_depth(1000.0), min_leaf(1.0), max_features(1.0), BALANCED];
+
 /// The learner of a random forest.
 pub const RANDOM_FOREST: Learner = Learner {
     name: "random_forest",
     doc: "A random forest: trees of rows drawn with replacement, with features drawn at each split.",
-    hypers: &[
-        trees(100.0, "How many trees vote."),
-        CRITERION,
-        max_depth(1000.0),
-        min_leaf(1.0),
-        max_features(1.0),
-        BALANCED,
-    ],
+    hypers: FOREST,
     size: Some(0),
     fit: random_forest,
 };
@@ -80,14 +76,7 @@ pub const RANDOM_FOREST: Learner = Learner {
 pub const EXTRA_TREES: Learner = Learner {
     name: "extra_trees",
     doc: "Extremely randomised trees: of every feature drawn at a split one random cut is tried.",
-    hypers: &[
-        trees(100.0, "How many trees vote."),
-        CRITERION,
-        max_depth(1000.0),
-        min_leaf(1.0),
-        max_features(1.0),
-        BALANCED,
-    ],
+    hypers: FOREST,
     size: Some(0),
     fit: extra_trees,
 };
@@ -117,6 +106,13 @@ pub const GRADIENT_BOOSTING: Learner = Learner {
         Hyper { name: "l2", range: Range::Number(0.0, 1e6), default: 0.0, doc: "The penalty of leaf values." },
         Hyper { name: "min_gain", range: Range::Number(0.0, 1e6), default: 0.0, doc: "What a split has to gain." },
         BALANCED,
+        Hyper {
+            name: "patience",
+            range: Range::Whole(0.0, 1e4),
+            default: 0.0,
+            doc: "After so many trees in a row that do not lessen the loss on a tenth of the rows, which is held out for \
+                  this, no more are added; 0: never.",
+        },
     ],
     size: Some(0),
     fit: gradient_boosting,
@@ -187,7 +183,7 @@ fn extra_trees(task: &Task<'_>) -> Result<Model, ModelError> {
 }
 
 fn gradient_boosting(task: &Task<'_>) -> Result<Model, ModelError> {
-    let [trees, learning_rate, leaves, max_depth, min_leaf, subsample, colsample, l2, min_gain, balanced] =
+    let [trees, learning_rate, leaves, max_depth, min_leaf, subsample, colsample, l2, min_gain, balanced, patience] =
         *task.setting
     else {
         return Err(odd());
@@ -200,9 +196,10 @@ fn gradient_boosting(task: &Task<'_>) -> Result<Model, ModelError> {
         l2,
         ..rules(task, [0.0; 4])
     };
-    let boosting = Boosting { rounds: trees as usize, learning_rate, subsample, colsample, rules };
+    let patience = patience as usize;
+    let boosting = Boosting { rounds: trees as usize, learning_rate, subsample, colsample, patience, rules };
     let counts = counts(task, balanced == 1.0);
-    Ok(Model::Trees(boost(task.data.bins(), &counts, &boosting, task.seed, &mut |_| true)))
+    Ok(Model::Trees(boost(task.data.bins(), &counts, &boosting, task.seed)))
 }
 
 fn ada(task: &Task<'_>) -> Result<Model, ModelError> {

@@ -76,8 +76,10 @@ fn a_model_is_shown_and_explained() {
     assert!(linear.stderr.contains("not made of trees"), "{}", linear.stderr);
     let pipeline = std::fs::read_to_string(world.root().join("pipelines/default.yaml")).unwrap();
     let boosted = pipeline.replacen("select: {", "candidates: [{ learner: gradient_boosting }], select: {", 1);
-    world.write("boosted.yaml", &boosted.replace("champion/default", "champion/boosted"));
+    world.write("boosted.yaml", boosted.replace("champion/default", "champion/boosted"));
     world.ok(&["run", "boosted.yaml", "--until", "train"]);
+    let learner = |text: &str| json(text)["learner"].clone();
+    assert_eq!(learner(&world.ok(&["model", "show", "train.model", "--json"])), "gradient_boosting");
     let explained = world.ok(&["model", "explain", "train.model", "test.csv"]);
     let scored = world.ok(&["predict", "train.model", "test.csv"]);
     let column = |text: &str, name: &str| -> Vec<f64> {

@@ -2,6 +2,7 @@
 
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, array};
 use netsec::frame::npy;
+use netsec::model::calibrate::Calibrator;
 use netsec::model::data::Data;
 use netsec::model::learner::{LEARNERS, Learner, Model, ModelError, Task, find};
 use netsec::model::metrics::{CHOICES, Metrics, roc_auc};
@@ -84,6 +85,20 @@ fn metrics_are_those_of_scikit_learn() {
         for name in CHOICES {
             let (ours, theirs) = (turned(name), case[name].as_f64().unwrap());
             assert!((ours - theirs).abs() < 1e-12, "{name} of {} rows: {ours}, scikit-learn {theirs}", case["n"]);
+        }
+        let (y, p) = (list("y"), list("p"));
+        for (name, calibrator, from, most) in
+            [("isotonic", Calibrator::isotonic(&y, &p), 0.0, 1e-9), ("platt", Calibrator::platt(&y, &p), 0.025, 1e-6)]
+        {
+            for (at, theirs) in list(name).into_iter().enumerate() {
+                let told = from + at as f64 * 0.025;
+                let ours = calibrator.apply(told);
+                assert!(
+                    (ours - theirs).abs() < most,
+                    "{name} of {} rows at {told}: {ours}, theirs {theirs}",
+                    case["n"]
+                );
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ fn setting(learner: &Learner) -> Vec<f64> {
         "trees" => 7.0,
         "min_leaf" => 1.0,
         "subsample" => 0.7,
+        "patience" => 0.0,
         "max_features" => 0.0,
         _ => hyper.default,
     };
@@ -112,6 +113,27 @@ proptest! {
             prop_assert_eq!(model.probabilities(x.view()), read.probabilities(x.view()), "{}", learner.name);
         }
     }
+}
+
+#[test]
+fn boosting_ends_where_it_does_not_help_any_more() {
+    // Of chance alone, so that trees soon help only on the rows that they are grown from.
+    let x = Array2::from_shape_fn((600, 4), |(row, column)| ((row * (7919 + 104_729 * column)) % 1009) as f64);
+    let y: Vec<f64> = (0..600).map(|row| f64::from(u8::from((row * row * 31 + row * 17) % 97 < 48))).collect();
+    let data = Data::new(x, y, &[]).unwrap();
+    let learner = find("gradient_boosting").unwrap();
+    let trees = |trees: f64, patience: f64| {
+        let mut setting = learner.usual();
+        setting[0] = trees;
+        *setting.last_mut().unwrap() = patience;
+        let fitted = learner.fit(&Task { data: &data, rows: &data.rows(), setting: &setting, seed: 1 }).unwrap();
+        let Model::Trees(fitted) = fitted else { unreachable!("it is made of trees") };
+        fitted.trees
+    };
+    let patient = trees(200.0, 5.0);
+    assert!(patient.len() < 100, "{} trees", patient.len());
+    assert_eq!(trees(200.0, 0.0).len(), 200);
+    assert_eq!(trees(4.0, 5.0), patient[..4], "those of a smaller model are the first of a larger one");
 }
 
 #[test]
