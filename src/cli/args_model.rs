@@ -37,14 +37,14 @@ pub struct Predict {
     pub model: String,
     /// The rows: CSV, Parquet or NDJSON, also compressed
     pub data: String,
-    /// Write here instead of to the standard output
+    /// Write here, as CSV, instead of to the standard output
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
     /// What separates the fields of CSV
     #[arg(long, default_value_t = ',')]
     pub separator: char,
-    /// Print the counts as JSON
-    #[arg(long)]
+    /// Print the counts as JSON, where the rows go to a file
+    #[arg(long, requires = "output")]
     pub json: bool,
 }
 

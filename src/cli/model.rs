@@ -117,6 +117,14 @@ pub fn predict(workspace: &Workspace, args: &Predict) -> Result<Exit, AppError> 
         let path = path.to_owned();
         move |cause| AppError::Disk(disk::DiskError { verb, path: path.clone(), cause })
     };
+    if let Some(to) = args.output.as_ref().map(|to| workspace.root().join(to)) {
+        if to.extension().is_some_and(|form| form == "parquet") {
+            return Err(AppError::Usage("scored rows are written as CSV: name a file that ends so".to_owned()));
+        }
+        if disk::absolute(&to).is_ok_and(|to| disk::absolute(&path).is_ok_and(|path| to == path)) {
+            return Err(AppError::Usage(format!("`{}` would be written over while it is read", args.data)));
+        }
+    }
     let input = disk::open(&path)?;
     let is_terminal = out::is_terminal();
     let mut told = |so_far: crate::kinds::predict::Summary| {
@@ -150,8 +158,7 @@ pub fn predict(workspace: &Workspace, args: &Predict) -> Result<Exit, AppError> 
         }
     };
     if args.json {
-        let line = json!({"rows": summary.rows, "alarms": summary.alarms, "errors": summary.errors, "model": name});
-        out::say(&line.to_string());
+        out::json(&json!({"rows": summary.rows, "alarms": summary.alarms, "errors": summary.errors, "model": name}))?;
     } else {
         let threshold = bundle.validation.threshold;
         out::say(&format!(

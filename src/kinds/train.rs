@@ -23,7 +23,7 @@ use crate::stage::port::{Format, Need, Port, Ports};
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "train",
-    version: 2,
+    version: 3,
     doc: "Fits every candidate with the settings of its grid, or those that a search finds in its space, by cross-validation, \
           in parallel, picks the best, and fits it on all training rows. Every fit is kept by itself: more candidates cost \
           what they add, and what was stopped goes on.",
@@ -139,7 +139,7 @@ pub const KIND: Kind = Kind {
             kind: Type::Choice(&["none", "platt", "isotonic"]),
             default: Fallback::Yaml("none"),
             doc: "How probabilities are corrected, by those that cross-validation told: by a line through the logarithm of the \
-                  odds, or by steps that rise; a thousand rows or more are wanted for these.",
+                  odds, or by steps that rise, for which a thousand rows or more are wanted and which make many rows alike.",
         },
         Param {
             name: "threshold_fpr",

@@ -144,14 +144,17 @@ impl Search {
         self.spaces.iter().enumerate().flat_map(of).collect()
     }
 
+    fn any(&self, random: &mut ChaCha8Rng) -> Trial {
+        let candidate = below(random, self.spaces.len());
+        let setting = self.spaces[candidate].iter().map(|dimension| dimension.draw(random)).collect();
+        Trial { candidate, setting, share: 1.0 }
+    }
+
     /// Draws trials; where all has been drawn before, there are fewer.
     fn drawn(&self, from: usize, count: usize) -> Vec<Trial> {
         let mut trials: Vec<Trial> = Vec::new();
         for number in from..from + 20 * count {
-            let mut random = self.random(number);
-            let candidate = below(&mut random, self.spaces.len());
-            let setting = self.spaces[candidate].iter().map(|dimension| dimension.draw(&mut random)).collect();
-            let trial = Trial { candidate, setting, share: 1.0 };
+            let trial = self.any(&mut self.random(number));
             if !trials.contains(&trial) {
                 trials.push(trial);
             }
@@ -169,9 +172,13 @@ impl Search {
         let of = |trials: &[&(Trial, Option<f64>)]| trials.iter().map(|(trial, _)| trial.clone()).collect::<Vec<_>>();
         let (good, others) = (of(&ranked[..good]), of(&ranked[good..]));
         let mut trials: Vec<Trial> = Vec::new();
-        for number in 0..20 * count {
+        for number in 0..40 * count {
             let mut random = self.random(done.len() * 1000 + number);
-            let trial = self.promising(&good, &others, &mut random);
+            // Where all that is promising was tried, others are drawn.
+            let trial = match number < 20 * count {
+                true => self.promising(&good, &others, &mut random),
+                false => self.any(&mut random),
+            };
             if !trials.contains(&trial) && !done.iter().any(|(known, _)| *known == trial) {
                 trials.push(trial);
             }

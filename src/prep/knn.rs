@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 /// Donors whose distances are summed at a time: their sums stay in the nearest cache.
 const BLOCK: usize = 1024;
 
+/// Rows that are filled at a time: a block of donors is read from memory once for all of them.
+const TOGETHER: usize = 32;
+
 /// How a missing cell is made of its donors' values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Weights {
@@ -170,6 +173,29 @@ impl Nearest {
     }
 }
 
+/// A row that is to be filled.
+struct Asked<'a> {
+    row: ArrayView1<'a, f64>,
+    present: Vec<usize>,
+    missing: Vec<usize>,
+    /// Its present cells, a bit a column.
+    mine: Vec<u64>,
+    /// Its present cells as small whole numbers, if they are.
+    small: Option<Vec<i16>>,
+    /// Of every missing cell the nearest donors so far.
+    nearest: Vec<Nearest>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(row: ArrayView1<'a, f64>, donors: &Donors, neighbours: usize) -> Self {
+        let (present, missing): (Vec<usize>, Vec<usize>) = (0..row.len()).partition(|column| !row[*column].is_nan());
+        let (mine, small) = (bits(row, donors.words), donors.small_row(row, &present));
+        let none = |_| Nearest { most: neighbours, found: Vec::with_capacity(neighbours + 1) };
+        let nearest = missing.iter().map(none).collect();
+        Self { row, present, missing, mine, small, nearest }
+    }
+}
+
 impl KnnImputer {
     /// Remembers the rows of `table` (NaN where missing).
     ///
@@ -218,51 +244,53 @@ impl KnnImputer {
             return;
         }
         let donors = Donors::new(&self.rows);
-        let filled: Vec<Vec<f64>> = asked.par_iter().map(|row| self.filled(&donors, table.row(*row))).collect();
+        let rows: Vec<ArrayView1<'_, f64>> = asked.iter().map(|row| table.row(*row)).collect();
+        let filled: Vec<Vec<f64>> =
+            rows.par_chunks(TOGETHER).flat_map_iter(|rows| self.filled(&donors, rows)).collect();
         for (row, number) in same {
             table.row_mut(row).iter_mut().zip(&filled[number]).for_each(|(cell, value)| *cell = *value);
         }
     }
 
-    /// Returns a row with its missing cells filled.
-    fn filled(&self, donors: &Donors, row: ArrayView1<'_, f64>) -> Vec<f64> {
-        let (present, missing): (Vec<usize>, Vec<usize>) = (0..row.len()).partition(|column| !row[*column].is_nan());
-        let mine = bits(row, donors.words);
-        let mut nearest: Vec<Nearest> = missing
-            .iter()
-            .map(|_| Nearest { most: self.neighbours, found: Vec::with_capacity(self.neighbours + 1) })
-            .collect();
-        let (count, width) = (self.rows.nrows(), row.len() as f64);
-        let small = donors.small_row(row, &present);
+    /// Returns rows with their missing cells filled. Every block of donors is read for all of them before the next.
+    fn filled(&self, donors: &Donors, rows: &[ArrayView1<'_, f64>]) -> Vec<Vec<f64>> {
+        let mut asked: Vec<Asked<'_>> = rows.iter().map(|row| Asked::new(*row, donors, self.neighbours)).collect();
+        let (count, width) = (self.rows.nrows(), self.rows.ncols() as f64);
         let mut apart = Apart { sums: [0.0; BLOCK], both: [0; BLOCK] };
         for start in (0..count).step_by(BLOCK) {
-            let is_small = small.as_ref().and_then(|cells| donors.measure_small(cells, &present, start, &mut apart));
-            if is_small.is_none() {
-                donors.measure(row, &mine, &present, start, &mut apart);
-            }
-            let mut limit = nearest.iter().map(Nearest::limit).fold(0.0, f64::max);
-            for (at, (sum, both)) in apart.sums.iter().zip(&apart.both).enumerate().take(count - start) {
-                let (both, donor) = (f64::from(*both), start + at);
-                // Most donors are too far for all missing cells, which costs no division to see.
-                if both == 0.0 || sum * width > limit * both * (1.0 + 1e-9) {
-                    continue;
+            for asked in &mut asked {
+                let Asked { row, present, missing, mine, small, nearest } = asked;
+                let is_small = small.as_ref().and_then(|cells| donors.measure_small(cells, present, start, &mut apart));
+                if is_small.is_none() {
+                    donors.measure(*row, mine, present, start, &mut apart);
                 }
-                let distance = sum * width / both;
-                let theirs = &donors.present[donor * donors.words..(donor + 1) * donors.words];
-                for (nearest, column) in nearest.iter_mut().zip(&missing) {
-                    let has = theirs[column / 64] >> (column % 64) & 1 == 1;
-                    if has && distance < nearest.limit() {
-                        nearest.add(distance, donor);
+                let mut limit = nearest.iter().map(Nearest::limit).fold(0.0, f64::max);
+                for (at, (sum, both)) in apart.sums.iter().zip(&apart.both).enumerate().take(count - start) {
+                    let (both, donor) = (f64::from(*both), start + at);
+                    // Most donors are too far for all missing cells, which costs no division to see.
+                    if both == 0.0 || sum * width > limit * both * (1.0 + 1e-9) {
+                        continue;
                     }
+                    let distance = sum * width / both;
+                    let theirs = &donors.present[donor * donors.words..(donor + 1) * donors.words];
+                    for (nearest, column) in nearest.iter_mut().zip(&*missing) {
+                        let has = theirs[column / 64] >> (column % 64) & 1 == 1;
+                        if has && distance < nearest.limit() {
+                            nearest.add(distance, donor);
+                        }
+                    }
+                    limit = nearest.iter().map(Nearest::limit).fold(0.0, f64::max);
                 }
-                limit = nearest.iter().map(Nearest::limit).fold(0.0, f64::max);
             }
         }
-        let mut filled = row.to_vec();
-        for (column, nearest) in missing.into_iter().zip(nearest) {
-            filled[column] = self.value(column, &nearest.found);
-        }
-        filled
+        let fill = |asked: Asked<'_>| {
+            let mut filled = asked.row.to_vec();
+            for (column, nearest) in asked.missing.into_iter().zip(asked.nearest) {
+                filled[column] = self.value(column, &nearest.found);
+            }
+            filled
+        };
+        asked.into_iter().map(fill).collect()
     }
 
     fn value(&self, column: usize, donors: &[(f64, usize)]) -> f64 {

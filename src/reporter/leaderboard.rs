@@ -177,11 +177,12 @@ pub fn plot(board: &Value) -> String {
         for ((learner, value, score), share) in points.iter().zip(&place.0) {
             let _ = writeln!(
                 svg,
-                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\" fill=\"{}\" fill-opacity=\".6\"><title>{} {name}: {}, {score:.4}</title></circle>",
+                "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"3.5\" fill=\"{}\" fill-opacity=\".6\"><title>{} {}: {}, {score:.4}</title></circle>",
                 from + share * (to - from),
                 y(*score),
                 colour(learner),
                 escape(learner),
+                escape(name),
                 escape(&plain(value))
             );
         }

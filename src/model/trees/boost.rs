@@ -159,6 +159,10 @@ pub fn adaboost(bins: &Bins, counts: &Counts, rounds: usize, learning_rate: f64,
         for group in &present {
             weights[*group as usize][usize::from(!is_one(*group))] *= vote.exp();
         }
+        if !weights.iter().flatten().all(|weight| weight.is_finite()) {
+            // Weights that have grown beyond all numbers tell no later tree anything.
+            break;
+        }
         trees.push(tree);
         votes.push(vote);
         if error <= 0.0 || error >= 0.5 {

@@ -39,9 +39,13 @@ fn every_learner_of_the_default_search_has_learned() {
 fn rows_are_scored_and_those_that_cannot_be_say_why() {
     let world = trained();
     world.ok(&["cat", "split.test", "-o", "test.csv"]);
-    let scored = world.netsec(&["predict", "ref:champion/default", "test.csv", "--json"]);
-    let summary = json(scored.stderr.lines().last().unwrap());
-    let rows = scored.stdout.lines().count() as u64 - 1;
+    let summary = json(&world.ok(&["predict", "ref:champion/default", "test.csv", "-o", "all.csv", "--json"]));
+    let scored = std::fs::read_to_string(world.root().join("all.csv")).unwrap();
+    let rows = scored.lines().count() as u64 - 1;
+    for refused in ["test.csv", "./test.csv", "all.parquet"] {
+        let over = world.netsec(&["predict", "ref:champion/default", "test.csv", "-o", refused]);
+        assert_eq!(over.code, 2, "{refused}: {}", over.stderr);
+    }
     assert_eq!(summary["rows"], rows);
     assert!(summary["alarms"].as_u64().unwrap() > 50 && summary["errors"] == 0, "{summary}");
     // The figures of the decision are those of these rows.
