@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use crate::frame::table::Table;
 use crate::kinds::dataset::Dataset;
-use crate::kinds::train::gate_fits;
+use crate::kinds::select::gate_fits;
 use crate::model::bundle::Bundle;
 use crate::model::compare::mcnemar;
 use crate::model::metrics::{CHOICES, Metrics};

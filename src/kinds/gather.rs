@@ -176,7 +176,7 @@ fn file(
         for (raw, kept) in raws.iter().zip(kept) {
             let gist: Gist = read_kept(&kept[0], context)?;
             if let Some(found) = &gist.malformed {
-                Malformed::add(&mut malformed, Malformed { line: found.line + raw.at - 1, ..found.clone() });
+                Malformed::add(&mut malformed, found.clone().from_line(raw.at));
             }
             pieces.push((gist, kept[1]));
         }

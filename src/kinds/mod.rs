@@ -17,6 +17,7 @@ pub mod program;
 pub mod push;
 pub mod quarantine;
 pub mod sandbox;
+pub mod select;
 pub mod split;
 pub mod starter;
 pub mod sweep;

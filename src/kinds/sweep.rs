@@ -1,10 +1,10 @@
 //! Trials of a search, carried out: each a part of its own, fits shared by those that a larger model holds.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, OnceLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::model::data::Data;
-use crate::model::folds::in_share;
+use crate::model::folds::{Folds, places};
 use crate::model::learner::{Learner, ModelError, Setting, Task, Told};
 use crate::model::metrics::Metrics;
 use crate::stage::error::StageError;
@@ -52,31 +52,49 @@ impl Trial {
 /// What a trial came to.
 #[derive(Clone, Debug)]
 pub(crate) struct Scored {
-    /// The figures of all rows, each told by a model that did not see it.
+    /// The figures of all rows that were told, each by a model that did not see it.
     pub(crate) metrics: Metrics,
     /// Of every fold, how good its model is by the metric.
     pub(crate) folds: Vec<f64>,
     /// How much better the models are on the rows that they were fitted to, if that was asked.
     pub(crate) gap: Option<f64>,
-    /// Of every row the probability, where its fold was told.
+    /// The rows that were told.
+    pub(crate) rows: Vec<u32>,
+    /// Their probabilities.
     pub(crate) p: Vec<f64>,
+    /// Why not all folds were carried out.
+    pub(crate) given_up: Option<String>,
 }
+
+/// What trials came to.
+pub(crate) type Outcome = Result<Scored, ModelError>;
 
 /// Rows and their folds.
 pub(crate) struct Sweep<'a> {
-    pub(crate) data: &'a Data,
-    /// The fold of every row.
-    pub(crate) fold_of: &'a [usize],
-    pub(crate) folds: usize,
-    /// How they were made, for the keys of trials.
-    pub(crate) made: String,
-    pub(crate) metric: &'a str,
+    data: &'a Data,
+    folds: Folds,
+    /// Of every fold the rows that are asked about.
+    held: Vec<Vec<u32>>,
+    /// How folds were made, for the keys of trials.
+    made: String,
+    /// The stage's inputs that fits depend on.
+    inputs: Vec<&'static str>,
+    metric: &'a str,
     /// Whether models are judged by the rows that they were fitted to, too.
-    pub(crate) with_gap: bool,
+    with_gap: bool,
+    /// Whether a trial that is worse than half of the others after a fold is given up.
+    prune: bool,
+    seed: u64,
+    /// Of every row its place among all, for trials on a share of them.
+    places: OnceLock<Vec<f64>>,
+    news: Mutex<News>,
 }
 
 /// What is kept of a fit: the probabilities of the rows of its fold, and how good it is on those that it was fitted to.
 type Fit = Result<(Vec<f64>, Option<f64>), String>;
+
+/// Fits by trial and fold.
+type Fits = Vec<BTreeMap<usize, Fit>>;
 
 /// Trials whose models are all held by the largest of them.
 struct Family {
@@ -87,7 +105,29 @@ struct Family {
     fits: Vec<OnceLock<BTreeMap<usize, Fit>>>,
 }
 
-impl Sweep<'_> {
+/// How trials are carried out.
+pub(crate) struct Plan<'a> {
+    /// How folds were made, for the keys of trials.
+    pub(crate) made: String,
+    /// The stage's inputs that fits depend on.
+    pub(crate) inputs: Vec<&'static str>,
+    /// What models are judged by.
+    pub(crate) metric: &'a str,
+    /// Whether they are judged by the rows that they were fitted to, too.
+    pub(crate) with_gap: bool,
+    /// Whether a trial that is worse than half of the others after a fold is given up.
+    pub(crate) prune: bool,
+}
+
+impl<'a> Sweep<'a> {
+    /// Makes ready to carry trials out.
+    pub(crate) fn new(data: &'a Data, folds: Folds, plan: Plan<'a>, seed: u64) -> Self {
+        let held = (0..folds.count).map(|fold| folds.held(fold)).collect();
+        let Plan { made, inputs, metric, with_gap, prune } = plan;
+        let (places, news) = (OnceLock::new(), Mutex::default());
+        Self { data, folds, held, made, inputs, metric, with_gap, prune, seed, places, news }
+    }
+
     fn part(&self, trial: &Trial, number: usize, fold: usize) -> Part {
         let told = |value: Told| match value {
             Told::Number(number) => Value::Float(number),
@@ -103,13 +143,17 @@ impl Sweep<'_> {
         if trial.share < 1.0 {
             with.push(("share", Value::Float(trial.share)));
         }
+        let directions: Vec<Value> = self.data.directions.iter().map(|way| Value::Int(i64::from(*way))).collect();
+        if !directions.is_empty() && trial.learner.monotone {
+            with.push(("directions", Value::List(directions)));
+        }
         if self.with_gap {
             with.push(("gap", Value::Text(self.metric.to_owned())));
         }
         Part {
             name: format!("trial-{}-fold-{}", number + 1, fold + 1),
             with: with.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-            inputs: vec!["train"],
+            inputs: self.inputs.clone(),
         }
     }
 
@@ -119,79 +163,126 @@ impl Sweep<'_> {
         trials: &[Trial],
         first: usize,
         context: &Context<'_>,
-    ) -> Result<Vec<Result<Scored, ModelError>>, StageError> {
+    ) -> Result<Vec<Outcome>, StageError> {
+        let folds: Vec<usize> = (0..self.folds.count).filter(|fold| !self.held[*fold].is_empty()).collect();
+        let mut fits: Fits = vec![BTreeMap::new(); trials.len()];
+        let mut given_up: Vec<Option<String>> = vec![None; trials.len()];
+        let step = if self.prune { 1 } else { folds.len().max(1) };
+        for some in folds.chunks(step) {
+            let going: Vec<usize> = (0..trials.len()).filter(|trial| given_up[*trial].is_none()).collect();
+            self.fit_all(trials, &going, some, first, &mut fits, context)?;
+            if self.prune && some.last() != folds.last() {
+                self.give_up(&going, &fits, &mut given_up);
+            }
+        }
+        let outcomes: Vec<Outcome> =
+            fits.into_iter().zip(given_up).map(|(fits, given_up)| self.pooled(fits, given_up)).collect();
+        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        for (trial, scored) in trials.iter().zip(&outcomes) {
+            if let Ok(scored) = scored {
+                news.better(scored.metrics.score(self.metric).unwrap_or_default(), trial);
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Fits some trials to some folds.
+    fn fit_all(
+        &self,
+        trials: &[Trial],
+        going: &[usize],
+        folds: &[usize],
+        first: usize,
+        fits: &mut Fits,
+        context: &Context<'_>,
+    ) -> Result<(), StageError> {
         let mut families: Vec<Family> = Vec::new();
-        let mut family_of = Vec::new();
-        for (number, trial) in trials.iter().enumerate() {
-            let (size, alike) = trial.family();
+        let mut family_of = BTreeMap::new();
+        for &number in going {
+            let (size, alike) = trials[number].family();
             let at = families.iter().position(|family| family.trial.is_like(&alike)).unwrap_or(families.len());
             if at == families.len() {
-                let fits = (0..self.folds).map(|_| OnceLock::new()).collect();
+                let fits = (0..self.folds.count).map(|_| OnceLock::new()).collect();
                 families.push(Family { trial: alike, sizes: Vec::new(), fits });
             }
             families[at].sizes.push((size, number));
-            family_of.push((at, size));
+            family_of.insert(number, (at, size));
         }
         families.iter_mut().for_each(|family| family.sizes.sort_unstable());
         // The largest of every family first: it makes the others too.
         let mut pairs: Vec<(usize, usize)> =
-            (0..trials.len()).flat_map(|trial| (0..self.folds).map(move |fold| (trial, fold))).collect();
+            going.iter().flat_map(|trial| folds.iter().map(move |fold| (*trial, *fold))).collect();
         let is_largest =
-            |trial: usize| families[family_of[trial].0].sizes.last().is_some_and(|(_, largest)| *largest == trial);
+            |trial: usize| families[family_of[&trial].0].sizes.last().is_some_and(|(_, largest)| *largest == trial);
         pairs.sort_by_key(|(trial, fold)| (!is_largest(*trial), *trial, *fold));
         let parts: Vec<Part> =
             pairs.iter().map(|(trial, fold)| self.part(&trials[*trial], first + trial, *fold)).collect();
-        let mut missing: Vec<Vec<bool>> = vec![vec![false; self.folds]; trials.len()];
-        for (part, (trial, fold)) in parts.iter().zip(&pairs) {
-            missing[*trial][*fold] = context.memo.recall(part)?.is_none();
+        let mut missing = BTreeSet::new();
+        for (part, pair) in parts.iter().zip(&pairs) {
+            if context.memo.recall(part)?.is_none() {
+                missing.insert(*pair);
+            }
         }
-        let told = Mutex::new(News::default());
+        self.news.lock().unwrap_or_else(PoisonError::into_inner).begin(pairs.len(), missing.len());
         let kept = context.memo.keep(&parts, &|at, context| {
             context.check()?;
             let (trial, fold) = pairs[at];
-            let (family, size) = (&families[family_of[trial].0], family_of[trial].1);
+            let (family, size) = (&families[family_of[&trial].0], family_of[&trial].1);
             let fits = family.fits[fold].get_or_init(|| {
-                let wanted = family.sizes.iter().filter(|(_, trial)| missing[*trial][fold]).map(|(size, _)| *size);
-                self.fits(&family.trial, wanted.collect(), fold, context.seed)
+                let wanted = family.sizes.iter().filter(|(_, trial)| missing.contains(&(*trial, fold)));
+                self.fits(&family.trial, wanted.map(|(size, _)| *size).collect(), fold)
             });
-            let fit = &fits[&size];
-            let mut told = told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let line = told.add(self, fit, &trials[trial], (trial, fold));
-            (context.progress)(told.done, pairs.len() as u64, &line);
+            // One that was kept a moment ago and is not any more is fitted by itself.
+            let alone = (!fits.contains_key(&size)).then(|| self.fits(&family.trial, vec![size], fold));
+            let fit = fits.get(&size).or_else(|| alone.as_ref()?.get(&size)).expect("it was just fitted");
+            let score = fit.as_ref().ok().map(|(p, _)| self.score(fold, p));
+            let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+            let line = news.add(self, score, &trials[trial], first + trial);
+            (context.progress)(news.done, news.all, &line);
             Ok(vec![rmp_serde::to_vec(fit).expect("plain data serialises")])
         })?;
-        let mut fits: Vec<Vec<Option<Fit>>> = vec![vec![None; self.folds]; trials.len()];
         for (kept, (trial, fold)) in kept.iter().zip(&pairs) {
             let bytes = context.memo.fetch(&kept[0].digest)?;
-            let fit = rmp_serde::from_slice(&bytes);
-            fits[*trial][*fold] =
-                Some(fit.map_err(|error| StageError::Lost(format!("what is kept of a fit cannot be read: {error}")))?);
+            let fit: Fit = rmp_serde::from_slice(&bytes)
+                .map_err(|error| StageError::Lost(format!("what is kept of a fit cannot be read: {error}")))?;
+            fits[*trial].insert(*fold, fit);
         }
-        context.check()?;
-        Ok(fits.into_iter().map(|fits| self.pooled(fits.into_iter().flatten().collect())).collect())
+        context.check()
     }
 
-    fn held(&self, fold: usize) -> Vec<u32> {
-        (0..self.fold_of.len() as u32).filter(|row| self.fold_of[*row as usize] == fold).collect()
+    /// Gives up the trials that are worse, by the mean of their folds so far, than half of those that go on.
+    fn give_up(&self, going: &[usize], fits: &Fits, given_up: &mut [Option<String>]) {
+        let mean = |trial: usize| {
+            let told = fits[trial].iter().map(|(fold, fit)| fit.as_ref().map(|(p, _)| self.score(*fold, p)).ok());
+            told.collect::<Option<Vec<f64>>>().map(|scores| mean(&scores))
+        };
+        let means: Vec<(usize, f64)> = going.iter().filter_map(|trial| Some((*trial, mean(*trial)?))).collect();
+        let mut sorted: Vec<f64> = means.iter().map(|(_, mean)| *mean).collect();
+        sorted.sort_by(f64::total_cmp);
+        let Some(&median) = sorted.get(sorted.len() / 2) else { return };
+        for (trial, mean) in means.into_iter().filter(|(_, mean)| *mean < median) {
+            let folds = fits[trial].len();
+            given_up[trial] = Some(format!(
+                "given up after {folds} of {} folds: {} {mean:.4} is below the median {median:.4}",
+                self.folds.count, self.metric
+            ));
+        }
     }
 
     /// Fits the largest of some sizes to all folds but one, and tells what all of them say.
-    fn fits(&self, family: &Trial, sizes: Vec<usize>, fold: usize, seed: u64) -> BTreeMap<usize, Fit> {
+    fn fits(&self, family: &Trial, sizes: Vec<usize>, fold: usize) -> BTreeMap<usize, Fit> {
         let mut setting = family.setting.clone();
         if let (Some(at), Some(largest)) = (family.learner.size, sizes.iter().max()) {
             setting[at] = *largest as f64;
         }
-        let rows: Vec<u32> = (0..self.fold_of.len() as u32)
-            .filter(|row| self.fold_of[*row as usize] != fold)
-            .filter(|row| family.share >= 1.0 || in_share(self.data, *row, family.share, seed))
-            .collect();
-        let held = self.held(fold);
-        if held.is_empty() {
-            return sizes.into_iter().map(|size| (size, Ok((Vec::new(), None)))).collect();
+        let mut rows = self.folds.fitted(fold);
+        if family.share < 1.0 {
+            let places = self.places.get_or_init(|| places(self.data, self.seed));
+            rows.retain(|row| places[*row as usize] <= family.share);
         }
-        let fitted = family.learner.fit(&Task { data: self.data, rows: &rows, setting: &setting, seed });
+        let fitted = family.learner.fit(&Task { data: self.data, rows: &rows, setting: &setting, seed: self.seed });
         let told = fitted.and_then(|model| {
-            let held = model.staged(self.data, &held, &sizes)?;
+            let held = model.staged(self.data, &self.held[fold], &sizes)?;
             let seen = if self.with_gap { Some(model.staged(self.data, &rows, &sizes)?) } else { None };
             Ok((held, seen))
         });
@@ -206,47 +297,58 @@ impl Sweep<'_> {
         }
     }
 
-    fn pooled(&self, fits: Vec<Fit>) -> Result<Scored, ModelError> {
-        let mut p = vec![0.0; self.fold_of.len()];
-        let (mut folds, mut seen) = (Vec::new(), Vec::new());
-        for (fold, fit) in fits.into_iter().enumerate() {
+    fn pooled(&self, fits: BTreeMap<usize, Fit>, given_up: Option<String>) -> Outcome {
+        let (mut folds, mut seen, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        for (fold, fit) in fits {
             let (predicted, on_seen) = fit.map_err(ModelError)?;
-            let held = self.held(fold);
-            if held.is_empty() {
-                continue;
-            }
-            folds.push(self.score(&held, &predicted));
+            folds.push(self.score(fold, &predicted));
             seen.extend(on_seen);
-            held.iter().zip(predicted).for_each(|(row, value)| p[*row as usize] = value);
+            told.extend(self.held[fold].iter().copied().zip(predicted));
         }
-        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+        told.sort_unstable_by_key(|(row, _)| *row);
+        let (rows, p): (Vec<u32>, Vec<f64>) = told.into_iter().unzip();
         let gap = (!seen.is_empty()).then(|| mean(&seen) - mean(&folds));
-        Ok(Scored { metrics: Metrics::of(&self.data.y, &p), folds, gap, p })
+        Ok(Scored { metrics: Metrics::of(&self.data.labels(&rows), &p), folds, gap, rows, p, given_up })
     }
 
-    fn score(&self, held: &[u32], p: &[f64]) -> f64 {
-        Metrics::of(&self.data.labels(held), p).score(self.metric).unwrap_or_default()
+    fn score(&self, fold: usize, p: &[f64]) -> f64 {
+        Metrics::of(&self.data.labels(&self.held[fold]), p).score(self.metric).unwrap_or_default()
     }
 }
 
-/// What is told while trials are carried out: how many fits are done, and the best trial of those whose folds all are.
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// What is told while trials are carried out: how many fits are done of how many, and the best trial so far.
 #[derive(Default)]
 struct News {
     done: u64,
+    all: u64,
     folds: BTreeMap<usize, Vec<f64>>,
     best: Option<(f64, String)>,
 }
 
 impl News {
-    fn add(&mut self, sweep: &Sweep<'_>, fit: &Fit, trial: &Trial, (number, fold): (usize, usize)) -> String {
+    /// So many fits follow, of which some are not kept.
+    fn begin(&mut self, fits: usize, missing: usize) {
+        self.all += fits as u64;
+        self.done += (fits - missing) as u64;
+    }
+
+    fn better(&mut self, score: f64, trial: &Trial) {
+        if self.best.as_ref().is_none_or(|(best, _)| score > *best) {
+            self.best = Some((score, trial.show()));
+        }
+    }
+
+    fn add(&mut self, sweep: &Sweep<'_>, score: Option<f64>, trial: &Trial, number: usize) -> String {
         self.done += 1;
-        if let Ok((p, _)) = fit {
-            let folds = self.folds.entry(number).or_default();
-            folds.push(sweep.score(&sweep.held(fold), p));
-            let mean = folds.iter().sum::<f64>() / folds.len() as f64;
-            if folds.len() == sweep.folds && self.best.as_ref().is_none_or(|(best, _)| mean > *best) {
-                self.best = Some((mean, trial.show()));
-            }
+        let folds = self.folds.entry(number).or_default();
+        folds.extend(score);
+        if folds.len() == sweep.folds.count {
+            let score = mean(folds);
+            self.better(score, trial);
         }
         match &self.best {
             Some((score, trial)) => format!("best {} {score:.4}: {trial}", sweep.metric),

@@ -1,29 +1,35 @@
 //! `train`: the model factory. Candidates × settings × folds in parallel; the best by the declared metric.
 
-use ndarray::Axis;
-use serde_json::json;
+use std::fmt::Write as _;
+use std::time::Instant;
 
+use ndarray::Axis;
+use serde_json::{Value as Json, json};
+
+use crate::base::nearest::suggest;
 use crate::frame::npy;
+use crate::frame::table::{ColumnType, Table, TableError};
 use crate::kinds::candidates::{self, key};
-use crate::kinds::sweep::{Scored, Sweep, Trial};
+use crate::kinds::dataset::Dataset;
+use crate::kinds::select::{self, Judged, Select};
+use crate::kinds::sweep::{Outcome, Plan, Sweep, Trial};
 use crate::model::bundle::Bundle;
-use crate::model::calibrate::Calibrator;
 use crate::model::data::Data;
-use crate::model::folds::{By, folds};
+use crate::model::folds::{By, Folds};
+use crate::model::intervals::intervals;
 use crate::model::learner::{Learner, ModelError, Task};
-use crate::model::metrics::{CHOICES, Metrics, threshold_within};
 use crate::model::search::{self, Dimension, Search, Strategy};
 use crate::prep::preprocessor::Preprocessor;
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Input, Inputs, Outputs};
 use crate::stage::kind::{Kind, Stage};
-use crate::stage::param::{Fallback, Fault, Param, Type, Values};
+use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
 
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "train",
-    version: 3,
+    version: 4,
     doc: "Fits every candidate with the settings of its grid, or those that a search finds in its space, by cross-validation, \
           in parallel, picks the best, and fits it on all training rows. Every fit is kept by itself: more candidates cost \
           what they add, and what was stopped goes on.",
@@ -46,6 +52,12 @@ pub const KIND: Kind = Kind {
             need: Need::Optional,
             doc: "what the training rows look like, as `drift` gives it: stored with the model, so that later rows can be \
                   compared with them",
+        },
+        Port {
+            name: "rows",
+            format: Format::Table,
+            need: Need::Optional,
+            doc: "the training rows as they come, for folds by group or time",
         },
     ]),
     outputs: Ports::Fixed(&[
@@ -85,6 +97,19 @@ pub const KIND: Kind = Kind {
                     default: Fallback::Yaml("3"),
                     doc: "By how much `halving` makes trials fewer and rows more.",
                 },
+                Param {
+                    name: "prune",
+                    kind: Type::Bool,
+                    default: Fallback::Yaml("false"),
+                    doc: "Whether trials that are worse after a fold than half of those begun with them are given up.",
+                },
+                Param {
+                    name: "minutes",
+                    kind: Type::Float(0.0, 1e6),
+                    default: Fallback::Absent,
+                    doc: "After so many minutes no more trials are begun. What is found then depends on the machine; without \
+                          it, only on inputs and seed.",
+                },
             ]),
             default: Fallback::Yaml("{}"),
             doc: "How settings are found.",
@@ -97,41 +122,30 @@ pub const KIND: Kind = Kind {
         },
         Param {
             name: "fold_by",
-            kind: Type::Choice(&["content", "stratified"]),
+            kind: Type::Choice(&["content", "stratified", "group", "time"]),
             default: Fallback::Yaml("content"),
             doc: "`content`: rows with equal features are in the same fold; `stratified`: every fold has the same share of \
-                  attacks.",
+                  attacks; `group`: rows with the same cell in `fold_column` are in the same fold; `time`: models are fitted \
+                  to what was before the rows that they are asked about, by `fold_column`.",
+        },
+        Param {
+            name: "fold_column",
+            kind: Type::Text,
+            default: Fallback::Absent,
+            doc: "The column of the input `rows` by which folds are made.",
+        },
+        Param {
+            name: "monotone",
+            kind: Type::Map(&Type::Choice(&["rising", "falling"])),
+            default: Fallback::Yaml("{}"),
+            doc: "Features with which the probability of an attack may only rise, or only fall. Learners that cannot keep to \
+                  this are refused; trees can, AdaBoost cannot.",
         },
         Param {
             name: "select",
-            kind: Type::Record(&[
-                Param {
-                    name: "metric",
-                    kind: Type::Choice(&CHOICES),
-                    default: Fallback::Yaml("f1"),
-                    doc: "What the best is best at; `log_loss` and `brier` count negated, so that greater is better.",
-                },
-                Param {
-                    name: "min_score",
-                    kind: Type::Float(-1e9, 1.0),
-                    default: Fallback::Yaml("0.9"),
-                    doc: "What a trial has to reach.",
-                },
-                Param {
-                    name: "max_fpr",
-                    kind: Type::Float(0.0, 1.0),
-                    default: Fallback::Absent,
-                    doc: "The most false alarms, as a share of benign rows.",
-                },
-                Param {
-                    name: "overfit_gap",
-                    kind: Type::Float(0.0, 1e9),
-                    default: Fallback::Absent,
-                    doc: "By how much a trial may be better on the rows that it was fitted to.",
-                },
-            ]),
+            kind: Type::Record(select::PARAMS),
             default: Fallback::Yaml("{}"),
-            doc: "Which trial is picked. If none fits, the stage fails and there is no model (exit code 6); the leaderboard is \
+            doc: "Which trial is picked, judged by its calibrated probabilities and its threshold. If none fits, the stage fails and there is no model (exit code 6); the leaderboard is \
                   kept.",
         },
         Param {
@@ -148,27 +162,34 @@ pub const KIND: Kind = Kind {
             doc: "A budget of false alarms, as a share of benign rows: the model alarms from the lowest probability on that \
                   keeps it in cross-validation, instead of from 0.5 on.",
         },
+        Param {
+            name: "learning_curve",
+            kind: Type::List(&Type::Float(1e-6, 1.0)),
+            default: Fallback::Yaml("[]"),
+            doc: "Shares of the training rows with which the picked trial is carried out again, to see whether more rows would \
+                  help; in the leaderboard as `learning_curve`.",
+        },
     ],
     seeded: true,
     own_turn: false,
     make,
 };
 
-/// Fits a calibrator to classes and the probabilities that were told.
-type Calibration = fn(&[f64], &[f64]) -> Calibrator;
+/// The most trials that are begun at once where time is short.
+const ROUND: usize = 8;
 
 struct Train {
     learners: Vec<&'static Learner>,
     spaces: Vec<Vec<Dimension>>,
     strategy: Strategy,
+    prune: bool,
+    minutes: Option<f64>,
     folds: usize,
-    by: By,
-    metric: String,
-    min_score: f64,
-    max_fpr: Option<f64>,
-    overfit_gap: Option<f64>,
-    threshold_fpr: Option<f64>,
-    calibrate: Option<Calibration>,
+    fold_by: String,
+    fold_column: Option<String>,
+    monotone: Vec<(String, i8)>,
+    select: Select,
+    curve: Vec<f64>,
 }
 
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
@@ -182,208 +203,265 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         _ => Strategy::Grid,
     };
     let (learners, spaces, mut faults) = candidates::read(values, strategy);
-    let select = values.map("select").unwrap_or(&none);
-    if let Err(more) = gate_fits(select) {
-        let inside = |fault: Fault| Fault { path: std::iter::once(key("select")).chain(fault.path).collect(), ..fault };
-        faults.extend(more.into_iter().map(inside));
+    let way = |(name, way): (&String, &Value)| {
+        (name.clone(), if matches!(way, Value::Text(word) if word == "falling") { -1 } else { 1 })
+    };
+    let monotone: Vec<(String, i8)> = values.map("monotone").unwrap_or(&none).0.iter().map(way).collect();
+    if !monotone.is_empty() {
+        for (index, learner) in learners.iter().enumerate().filter(|(_, learner)| !learner.monotone) {
+            faults.push(Fault {
+                path: vec![key("candidates"), Step::Index(index), key("learner")],
+                message: format!("`{}` cannot keep to `monotone`", learner.name),
+                help: Some("name learners made of trees, other than `adaboost`".to_owned()),
+            });
+        }
     }
-    if !faults.is_empty() {
-        return Err(faults);
+    let fold_by = values.text("fold_by").unwrap_or_default().to_owned();
+    let fold_column = values.text("fold_column").map(str::to_owned);
+    if matches!(fold_by.as_str(), "group" | "time") != fold_column.is_some() {
+        let (at, message) = match fold_column {
+            None => ("fold_by", format!("folds by {fold_by} need a column")),
+            Some(_) => ("fold_column", format!("folds by {fold_by} need no column")),
+        };
+        let help =
+            "set `fold_by: group` or `fold_by: time`, `fold_column:` to the column, and the input `rows`".to_owned();
+        faults.push(Fault { path: vec![key(at)], message, help: Some(help) });
     }
-    Ok(Box::new(Train {
-        learners,
-        spaces,
-        strategy,
-        folds: values.size("folds"),
-        by: if values.text("fold_by") == Some("stratified") { By::Stratified } else { By::Content },
-        metric: select.text("metric").unwrap_or_default().to_owned(),
-        min_score: select.float("min_score").unwrap_or_default(),
-        max_fpr: select.float("max_fpr"),
-        overfit_gap: select.float("overfit_gap"),
-        threshold_fpr: values.float("threshold_fpr"),
-        calibrate: match values.text("calibrate") {
-            Some("platt") => Some(Calibrator::platt),
-            Some("isotonic") => Some(Calibrator::isotonic),
-            _ => None,
-        },
-    }))
-}
-
-/// A negated loss never reaches a positive score: such a gate refuses everything.
-pub(crate) fn gate_fits(values: &Values) -> Result<(), Vec<Fault>> {
-    let metric = values.text("metric").unwrap_or_default();
-    let impossible = matches!(metric, "log_loss" | "brier") && values.float("min_score").unwrap_or_default() > 0.0;
-    if !impossible {
-        return Ok(());
+    let floats = |value: &Value| match value {
+        Value::Float(number) => *number,
+        Value::Int(number) => *number as f64,
+        _ => 1.0,
+    };
+    match (Select::read(values), faults.is_empty()) {
+        (Ok(select), true) => Ok(Box::new(Train {
+            learners,
+            spaces,
+            strategy,
+            prune: search.flag("prune"),
+            minutes: search.float("minutes"),
+            folds: values.size("folds"),
+            fold_by,
+            fold_column,
+            monotone,
+            select,
+            curve: values.list("learning_curve").iter().map(floats).collect(),
+        })),
+        (read, _) => {
+            faults.extend(read.err().unwrap_or_default());
+            Err(faults)
+        }
     }
-    let message = format!("`{metric}` counts negated and is never above 0: nothing can reach this `min_score`");
-    let help = Some("set it to the negated greatest loss, such as `min_score: -0.3`".to_owned());
-    Err(vec![Fault { path: vec![key("min_score")], message, help }])
 }
 
 impl Stage for Train {
     fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
-        let array = npy::decode(&inputs.one("train").bytes()?).map_err(|error| StageError::Data(error.0))?;
         let preprocessor = Preprocessor::decode(&inputs.one("preprocessor").bytes()?).map_err(StageError::Data)?;
-        if array.ncols() < 2 {
-            return Err(StageError::Data("the training array has no feature column".to_owned()));
+        let data = self.data(inputs, &preprocessor)?;
+        let sweep = self.sweep(inputs, &data, context)?;
+        let (trials, outcomes) = self.search(&sweep, outputs, context)?;
+        let judged = select::judged(&self.select, &data, outcomes);
+        let order = Select::order(&trials, &judged);
+        let mut board = self.select.board(&trials, &judged, &order);
+        board["folds"] = json!(self.folds);
+        board["rows"] = json!(data.y.len());
+        let bytes = |board: &Json| serde_json::to_vec_pretty(board).expect("plain data serialises");
+        outputs.bytes("metrics", bytes(&board));
+        let (best, picked) = self.pick(&trials, &judged, &order)?;
+        let y = data.labels(&picked.scored.rows);
+        let sure = intervals(&y, &picked.p, picked.metrics.threshold, context.seed);
+        board["intervals"] = json!(sure);
+        if !self.curve.is_empty() {
+            board["learning_curve"] = self.learning_curve(&sweep, best, &data, trials.len(), context)?;
         }
-        let (x, y) = array.view().split_at(Axis(1), array.ncols() - 1);
-        let data = Data::new(x.to_owned(), y.iter().copied().collect(), &preprocessor.features());
-        let data = data.map_err(|error| StageError::Data(error.0))?;
-        let (trials, scores) = self.search(&data, context)?;
-        let (best, scored) = self.pick(&trials, &scores, &data, outputs)?;
+        outputs.bytes("metrics", bytes(&board));
         let rows = data.rows();
         let task = Task { data: &data, rows: &rows, setting: &best.setting, seed: context.seed };
         let fitted = best.learner.fit(&task).map_err(|error| failed(best, &error))?;
-        let calibrator = self.calibrate.map(|fit| fit(&data.y, &scored.p));
-        let p: Vec<f64> = match &calibrator {
-            Some(calibrator) => scored.p.iter().map(|p| calibrator.apply(*p)).collect(),
-            None => scored.p.clone(),
-        };
-        let threshold = self.threshold(&data, &p)?;
-        let metrics = Metrics::at(&data.y, &p, threshold);
-        if calibrator.is_some() {
-            let before = scored.metrics.log_loss;
+        let (metric, metrics) = (&self.select.metric, picked.metrics);
+        let [low, high] = sure.get(metric).copied().unwrap_or([f64::NAN; 2]);
+        let whole = trials.iter().filter(|trial| trial.share >= 1.0).count();
+        outputs.note(format!(
+            "best of {whole} trials: {} with {metric} {:.4} (95 % from {low:.4} to {high:.4})",
+            best.show(),
+            metrics.figure(metric).unwrap_or_default()
+        ));
+        if picked.calibrator.is_some() {
+            let before = picked.scored.metrics.log_loss;
             outputs.note(format!("calibrated: log loss {before:.4} before, {:.4} after", metrics.log_loss));
         }
-        let mut bundle = Bundle::new(best.learner.name, best.named(), metrics, preprocessor, fitted);
-        bundle.calibrator = calibrator;
-        bundle.profile = inputs.maybe("profile").map(Input::bytes).transpose()?;
-        if let Some(budget) = self.threshold_fpr {
+        if let Some(budget) = self.select.threshold_fpr {
             outputs.note(format!(
-                "alarms from {threshold:.4} on: at most {} % false alarms and a recall of {:.4} in cross-validation",
+                "alarms from {:.4} on: at most {} % false alarms and a recall of {:.4} in cross-validation",
+                metrics.threshold,
                 budget * 100.0,
                 metrics.recall
             ));
         }
+        let mut bundle = Bundle::new(best.learner.name, best.named(), metrics, preprocessor, fitted);
+        bundle.calibrator.clone_from(&picked.calibrator);
+        bundle.intervals = sure;
+        bundle.profile = inputs.maybe("profile").map(Input::bytes).transpose()?;
         outputs.bytes("model", bundle.encode());
         Ok(())
     }
 }
 
-type Outcome = Result<Scored, ModelError>;
-
 impl Train {
-    /// Carries out trials until the search has no more.
-    fn search(&self, data: &Data, context: &Context<'_>) -> Result<(Vec<Trial>, Vec<Outcome>), StageError> {
-        let fold_of = folds(data, self.folds, self.by, context.seed);
-        let made = format!("{} by {:?} seed {}", self.folds, self.by, context.seed);
-        let with_gap = self.overfit_gap.is_some();
-        let sweep = Sweep { data, fold_of: &fold_of, folds: self.folds, made, metric: &self.metric, with_gap };
+    fn data(&self, inputs: &Inputs, preprocessor: &Preprocessor) -> Result<Data, StageError> {
+        let array = npy::decode(&inputs.one("train").bytes()?).map_err(|error| StageError::Data(error.0))?;
+        if array.ncols() < 2 {
+            return Err(StageError::Data("the training array has no feature column".to_owned()));
+        }
+        let (x, y) = array.view().split_at(Axis(1), array.ncols() - 1);
+        let names = preprocessor.features();
+        let mut data =
+            Data::new(x.to_owned(), y.iter().copied().collect(), &names).map_err(|error| StageError::Data(error.0))?;
+        if !self.monotone.is_empty() {
+            data.directions = vec![0; data.x.ncols()];
+        }
+        for (name, way) in &self.monotone {
+            let Some(at) = names.iter().position(|known| known == name) else {
+                let help = suggest(name, names.iter().map(String::as_str)).unwrap_or_default();
+                return Err(StageError::Data(format!("monotone: there is no feature `{name}`: {help}")));
+            };
+            data.directions[at] = *way;
+        }
+        Ok(data)
+    }
+
+    fn sweep<'a>(&'a self, inputs: &Inputs, data: &'a Data, context: &Context<'_>) -> Result<Sweep<'a>, StageError> {
+        let wrong = |error: TableError| StageError::Data(format!("rows: {error}"));
+        let mut of = vec!["train"];
+        let mut made = format!("{} by {} seed {}", self.folds, self.fold_by, context.seed);
+        let by = match &self.fold_column {
+            None if self.fold_by == "stratified" => By::Stratified,
+            None => By::Content,
+            Some(column) => {
+                let Some(input) = inputs.maybe("rows") else {
+                    let help = "name the stage that `transform` takes its `train` from, as in `rows: split.train`";
+                    return Err(StageError::Data(format!("fold_by: the input `rows` is not given: {help}")));
+                };
+                let table = Dataset::open(input)?.whole()?;
+                if table.height() != data.y.len() {
+                    let (rows, all) = (table.height(), data.y.len());
+                    return Err(StageError::Data(format!(
+                        "rows: {rows} rows, and {all} in `train`: they are not the same"
+                    )));
+                }
+                of.push("rows");
+                let _ = write!(made, " column {column}");
+                match self.fold_by.as_str() {
+                    "time" => By::Time(times(&table, column).map_err(wrong)?),
+                    _ => By::Group(
+                        table.texts(column).map_err(wrong)?.into_iter().map(Option::unwrap_or_default).collect(),
+                    ),
+                }
+            }
+        };
+        let folds = Folds::new(data, self.folds, &by, context.seed);
+        let plan = Plan {
+            made,
+            inputs: of,
+            metric: &self.select.metric,
+            with_gap: self.select.overfit_gap.is_some(),
+            prune: self.prune,
+        };
+        Ok(Sweep::new(data, folds, plan, context.seed))
+    }
+
+    /// Carries out trials until the search has no more, or the time is up.
+    fn search(
+        &self,
+        sweep: &Sweep<'_>,
+        outputs: &mut Outputs,
+        context: &Context<'_>,
+    ) -> Result<(Vec<Trial>, Vec<Outcome>), StageError> {
         let search = Search { spaces: self.spaces.clone(), strategy: self.strategy, seed: context.seed };
+        let begun = Instant::now();
+        let is_over = || self.minutes.is_some_and(|minutes| begun.elapsed().as_secs_f64() > minutes * 60.0);
         let (mut trials, mut scores, mut done) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             let next = search.next(&done);
             if next.is_empty() {
                 return Ok((trials, scores));
             }
-            let of = |trial: &search::Trial| Trial {
-                learner: self.learners[trial.candidate],
-                setting: trial.setting.clone(),
-                share: trial.share,
-            };
-            let batch: Vec<Trial> = next.iter().map(of).collect();
-            let found = sweep.carry_out(&batch, trials.len(), context)?;
-            done.extend(next.into_iter().zip(&found).map(|(trial, outcome)| {
-                (trial, outcome.as_ref().ok().and_then(|scored| scored.metrics.score(&self.metric)))
-            }));
-            trials.extend(batch);
-            scores.extend(found);
+            let round = if self.minutes.is_some() { ROUND } else { next.len() };
+            for next in next.chunks(round) {
+                if is_over() && !trials.is_empty() {
+                    outputs.note(format!("the time was up after {} trials", trials.len()));
+                    return Ok((trials, scores));
+                }
+                let of = |trial: &search::Trial| Trial {
+                    learner: self.learners[trial.candidate],
+                    setting: trial.setting.clone(),
+                    share: trial.share,
+                };
+                let batch: Vec<Trial> = next.iter().map(of).collect();
+                let found = sweep.carry_out(&batch, trials.len(), context)?;
+                done.extend(next.iter().cloned().zip(&found).map(|(trial, outcome)| {
+                    (trial, outcome.as_ref().ok().and_then(|scored| scored.metrics.score(&self.select.metric)))
+                }));
+                trials.extend(batch);
+                scores.extend(found);
+            }
         }
     }
 
-    /// The least probability that is to raise an alarm.
-    fn threshold(&self, data: &Data, p: &[f64]) -> Result<f64, StageError> {
-        let Some(budget) = self.threshold_fpr else { return Ok(0.5) };
-        let threshold = threshold_within(&data.y, p, budget);
-        match threshold.is_finite() {
-            true => Ok(threshold),
-            false => Err(StageError::Rejected(format!(
-                "no threshold keeps false alarms within {} %: benign rows have the highest score",
-                budget * 100.0
-            ))),
-        }
-    }
-
-    /// Why a trial may not be picked.
-    fn objection(&self, scored: &Scored) -> Option<String> {
-        let score = scored.metrics.score(&self.metric).unwrap_or(f64::NEG_INFINITY);
-        if score < self.min_score {
-            return Some(format!("{} {score:.4} is below {}", self.metric, self.min_score));
-        }
-        if let Some(most) = self.max_fpr.filter(|most| scored.metrics.false_positive_rate > *most) {
-            return Some(format!("{:.4} false alarms are above {most}", scored.metrics.false_positive_rate));
-        }
-        if let (Some(most), Some(gap)) = (self.overfit_gap, scored.gap)
-            && gap > most
-        {
-            return Some(format!("it is {gap:.4} better on the rows it was fitted to, above {most}"));
-        }
-        None
-    }
-
-    /// Picks the best trial that nothing speaks against; of equal ones the first. Gives the leaderboard whatever happens.
+    /// Picks the best trial that nothing speaks against.
     fn pick<'t>(
         &self,
         trials: &'t [Trial],
-        scores: &'t [Outcome],
-        data: &Data,
-        outputs: &mut Outputs,
-    ) -> Result<(&'t Trial, &'t Scored), StageError> {
-        let score = |metrics: &Metrics| metrics.score(&self.metric).unwrap_or(f64::NEG_INFINITY);
-        let key = |index: usize| {
-            let scored = scores[index].as_ref().map_or(f64::NEG_INFINITY, |scored| score(&scored.metrics));
-            (trials[index].share, scored)
+        judged: &'t [Result<Judged, ModelError>],
+        order: &[usize],
+    ) -> Result<(&'t Trial, &'t Judged), StageError> {
+        let fits = |index: &usize| {
+            let judged = judged[*index].as_ref().ok().filter(|judged| judged.objection.is_none())?;
+            (trials[*index].share >= 1.0).then_some((&trials[*index], judged))
         };
-        let mut order: Vec<usize> = (0..trials.len()).collect();
-        order.sort_by(|a, b| key(*b).0.total_cmp(&key(*a).0).then(key(*b).1.total_cmp(&key(*a).1)));
-        let row = |index: &usize| {
-            let trial = &trials[*index];
-            let setting: serde_json::Map<String, serde_json::Value> =
-                trial.named().into_iter().map(|(name, value)| (name, json!(value))).collect();
-            let mut row = json!({"trial": index + 1, "learner": trial.learner.name, "setting": setting});
-            if trial.share < 1.0 {
-                row["share"] = json!(trial.share);
-            }
-            match &scores[*index] {
-                Ok(scored) => {
-                    row["score"] = json!(score(&scored.metrics));
-                    row["folds"] = json!(scored.folds);
-                    row["metrics"] = json!(scored.metrics);
-                    row["gap"] = json!(scored.gap);
-                    row["objection"] = json!(self.objection(scored));
-                }
-                Err(error) => row["error"] = json!(error.0),
-            }
-            row
-        };
-        let report = json!({
-            "metric": self.metric,
-            "min_score": self.min_score,
-            "folds": self.folds,
-            "rows": data.y.len(),
-            "trials": order.iter().map(row).collect::<Vec<_>>(),
-        });
-        outputs.bytes("metrics", serde_json::to_vec_pretty(&report).expect("plain data serialises"));
-        let whole = |index: &&usize| trials[**index].share >= 1.0;
-        let fit = |index: &usize| scores[*index].as_ref().ok().filter(|scored| self.objection(scored).is_none());
-        if let Some((index, scored)) = order.iter().filter(whole).find_map(|index| Some((*index, fit(index)?))) {
-            let (trial, score) = (&trials[index], score(&scored.metrics));
-            outputs.note(format!("best of {} trials: {} with {} {score:.4}", trials.len(), trial.show(), self.metric));
-            return Ok((trial, scored));
+        if let Some(found) = order.iter().find_map(fits) {
+            return Ok(found);
         }
         let best = order[0];
-        match &scores[best] {
+        match &judged[best] {
             Err(error) => Err(failed(&trials[best], error)),
-            Ok(scored) => Err(StageError::Rejected(format!(
+            Ok(judged) => Err(StageError::Rejected(format!(
                 "no candidate may be picked: the best was {} with {} {:.4}, and {}; the leaderboard is kept as `metrics`",
                 trials[best].show(),
-                self.metric,
-                score(&scored.metrics),
-                self.objection(scored).unwrap_or_else(|| "no trial had all rows".to_owned())
+                self.select.metric,
+                judged.score,
+                judged.objection.clone().unwrap_or_else(|| "no trial had all rows".to_owned())
             ))),
         }
+    }
+
+    /// Carries a trial out on shares of the rows.
+    fn learning_curve(
+        &self,
+        sweep: &Sweep<'_>,
+        best: &Trial,
+        data: &Data,
+        first: usize,
+        context: &Context<'_>,
+    ) -> Result<Json, StageError> {
+        let trials: Vec<Trial> = self.curve.iter().map(|share| Trial { share: *share, ..best.clone() }).collect();
+        let outcomes = sweep.carry_out(&trials, first, context)?;
+        let point = |(trial, judged): (&Trial, Result<Judged, ModelError>)| match judged {
+            Ok(judged) => json!({"share": trial.share, "score": judged.score, "folds": judged.scored.folds}),
+            Err(error) => json!({"share": trial.share, "error": error.0}),
+        };
+        Ok(trials.iter().zip(select::judged(&self.select, data, outcomes)).map(point).collect())
+    }
+}
+
+/// The cells of a column as moments.
+fn times(table: &Table, column: &str) -> Result<Vec<f64>, TableError> {
+    let cells: Vec<f64> = match table.column_type(column)? {
+        ColumnType::Time => table.times(column)?.into_iter().map(|ms| ms.map_or(f64::NAN, |ms| ms as f64)).collect(),
+        _ => table.numbers(column)?,
+    };
+    match cells.iter().position(|cell| cell.is_nan()) {
+        Some(row) => Err(TableError(format!("the column `{column}` has no time in row {}", row + 1))),
+        None => Ok(cells),
     }
 }
 

@@ -6,7 +6,7 @@ use ndarray::{Array1, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::model::learner::{Hyper, Learner, Model, ModelError, Range, Task};
-use crate::model::trees::ensemble::logistic;
+use crate::model::logistic::logistic;
 
 /// The learner.
 pub const NAIVE_BAYES: Learner = Learner {
@@ -19,6 +19,8 @@ pub const NAIVE_BAYES: Learner = Learner {
         doc: "The share of the largest variance of a feature that is added to all variances, as in scikit-learn.",
     }],
     size: None,
+    missing: false,
+    monotone: false,
     fit,
 };
 

@@ -1,15 +1,18 @@
 //! What is stored and deployed: a model with the preprocessor in front of it and how it was chosen.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::frame::table::Table;
 use crate::model::calibrate::Calibrator;
+use crate::model::intervals::Interval;
 use crate::model::learner::{Model, Told};
 use crate::model::metrics::Metrics;
 use crate::prep::preprocessor::Preprocessor;
 
 /// Version of the stored form. A newer one is refused.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// A model that takes a table as it comes.
 #[derive(Debug, Serialize, Deserialize)]
@@ -21,6 +24,8 @@ pub struct Bundle {
     pub setting: Vec<(String, Told)>,
     /// Its figures in cross-validation, rows pooled over the folds.
     pub validation: Metrics,
+    /// Between which values 95 % of these figures lie, by metric.
+    pub intervals: BTreeMap<String, Interval>,
     /// The preprocessor.
     pub preprocessor: Preprocessor,
     /// The model.
@@ -41,8 +46,17 @@ impl Bundle {
         preprocessor: Preprocessor,
         model: Model,
     ) -> Self {
-        let learner = learner.to_owned();
-        Self { format: FORMAT, learner, setting, validation, preprocessor, model, calibrator: None, profile: None }
+        Self {
+            format: FORMAT,
+            learner: learner.to_owned(),
+            setting,
+            validation,
+            intervals: BTreeMap::new(),
+            preprocessor,
+            model,
+            calibrator: None,
+            profile: None,
+        }
     }
 
     /// Returns the probability of class 1 for each row of a table.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::trees::ensemble::logistic;
+use crate::model::logistic::{self, logistic};
 
 /// Probabilities are kept this far from 0 and 1 before their odds are taken.
 const EDGE: f64 = 1e-12;
@@ -43,13 +43,8 @@ impl Calibrator {
         let (high, low) = ((ones + 1.0) / (ones + 2.0), 1.0 / (zeros + 2.0));
         let points: Vec<(f64, f64)> =
             y.iter().zip(p).map(|(y, p)| (log_odds(*p), if *y == 1.0 { high } else { low })).collect();
-        let loss = |slope: f64, start: f64| -> f64 {
-            let of = |(x, t): &(f64, f64)| {
-                let z = slope * x + start;
-                z.max(0.0) + (-z.abs()).exp().ln_1p() - t * z
-            };
-            points.iter().map(of).sum()
-        };
+        let loss =
+            |slope: f64, start: f64| -> f64 { points.iter().map(|(x, t)| logistic::loss(slope * x + start, *t)).sum() };
         let (mut slope, mut start) = (1.0, 0.0);
         for _ in 0..STEPS {
             let (mut gradient, mut hessian) = ([0.0; 2], [0.0, 0.0, 0.0]);

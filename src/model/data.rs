@@ -10,10 +10,14 @@ use crate::model::trees::bins::Bins;
 /// Features and classes.
 #[derive(Debug)]
 pub struct Data {
-    /// A row a row, a column a feature; finite.
+    /// A row a row, a column a feature; NaN is missing, all else finite.
     pub x: Array2<f64>,
     /// The classes, 0 and 1.
     pub y: Vec<f64>,
+    /// Of every feature whether predictions may only rise (1) or fall (-1) with it; empty for none.
+    pub directions: Vec<i8>,
+    /// The first missing cell: the name of its feature and its row, from one.
+    pub missing: Option<(String, usize)>,
     bins: OnceLock<Bins>,
 }
 
@@ -21,13 +25,13 @@ impl Data {
     /// Checks features and classes; `names` are those of the features.
     ///
     /// # Errors
-    /// There are no rows or no features; a feature is not finite; a class is neither 0 nor 1.
+    /// There are no rows or no features; a feature is infinite; a class is neither 0 nor 1.
     pub fn new(x: Array2<f64>, y: Vec<f64>, names: &[String]) -> Result<Self, ModelError> {
         let name = |column: usize| match names.get(column) {
             Some(name) => format!("the feature `{name}`"),
             None => format!("the feature {}", column + 1),
         };
-        finite(x.view(), &name)?;
+        bounded(x.view(), &name)?;
         if x.nrows() != y.len() {
             return Err(ModelError(format!("{} rows of features and {} labels", x.nrows(), y.len())));
         }
@@ -37,7 +41,9 @@ impl Data {
         if let Some(row) = y.iter().position(|label| *label != 0.0 && *label != 1.0) {
             return Err(ModelError(format!("the label in row {} is {}, not 0 or 1", row + 1, y[row])));
         }
-        Ok(Self { x, y, bins: OnceLock::new() })
+        let missing = x.indexed_iter().find(|(_, cell)| cell.is_nan());
+        let missing = missing.map(|((row, column), _)| (name(column), row + 1));
+        Ok(Self { x, y, directions: Vec::new(), missing, bins: OnceLock::new() })
     }
 
     /// Returns the features as bins.
@@ -62,14 +68,19 @@ impl Data {
 }
 
 /// smartcore panics, and in one place overflows the stack, on numbers that are not finite: they are refused first.
-pub(crate) fn finite(x: ArrayView2<'_, f64>, name: &dyn Fn(usize) -> String) -> Result<(), ModelError> {
+pub(crate) fn bounded(x: ArrayView2<'_, f64>, name: &dyn Fn(usize) -> String) -> Result<(), ModelError> {
     if x.is_empty() {
         return Err(ModelError("there are no rows or no features".to_owned()));
     }
-    match x.indexed_iter().find(|(_, cell)| !cell.is_finite()) {
+    match x.indexed_iter().find(|(_, cell)| cell.is_infinite()) {
         Some(((row, column), cell)) => {
             Err(ModelError(format!("{} in row {} is {cell}, not a finite number", name(column), row + 1)))
         }
         None => Ok(()),
     }
+}
+
+/// What is told where a cell is missing that may not.
+pub(crate) fn lacking(name: &str, row: usize) -> ModelError {
+    ModelError(format!("{name} is missing in row {row}: fill it, by a step `impute` of the stage `transform`"))
 }

@@ -6,42 +6,110 @@ use crate::base::digest::Framed;
 use crate::model::data::Data;
 
 /// By what a row finds its fold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum By {
     /// By its features, so that a model is never asked about a row that equals one it was fitted to.
     Content,
     /// Dealt out in turn within each class, so that all folds have the same shares; equal rows may be apart.
     Stratified,
+    /// By the group of each row: rows of one group stay together.
+    Group(Vec<String>),
+    /// By the time of each row: a model is fitted to what was before the rows that it is asked about. The first of as many
+    /// blocks and one is only learned from.
+    Time(Vec<f64>),
 }
 
-fn head(word: &str, seed: u64, row: ArrayView1<'_, f64>) -> u64 {
+/// Which rows belong to which fold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folds {
+    /// Of every row its fold; none if it is only learned from.
+    of: Vec<Option<usize>>,
+    /// How many folds there are.
+    pub count: usize,
+    /// Whether a model is only fitted to rows of earlier folds.
+    ordered: bool,
+}
+
+fn head(word: &str, seed: u64, feed: impl FnOnce(&mut Framed)) -> u64 {
     let mut framed = Framed::new(word);
     framed.number(seed);
-    row.iter().for_each(|cell| {
-        framed.float(*cell);
-    });
+    feed(&mut framed);
     u64::from_le_bytes(framed.finish().as_bytes()[..8].try_into().expect("a digest has 32 bytes"))
 }
 
-/// Returns the fold of each row, from 0 to `count` - 1. Its features and the seed decide; in stratified folds among equal rows
-/// the order too.
-pub fn folds(data: &Data, count: usize, by: By, seed: u64) -> Vec<usize> {
-    let heads: Vec<u64> = data.x.rows().into_iter().map(|row| head("netsec 2026-11 fold 1", seed, row)).collect();
-    let count = count.max(1);
-    match by {
-        By::Content => heads.into_iter().map(|head| (head % count as u64) as usize).collect(),
-        By::Stratified => {
-            let mut order: Vec<usize> = (0..heads.len()).collect();
-            order.sort_by_key(|row| (data.y[*row] as u8, heads[*row], *row));
-            let mut folds = vec![0; heads.len()];
-            order.into_iter().enumerate().for_each(|(place, row)| folds[row] = place % count);
-            folds
-        }
+fn cells(row: ArrayView1<'_, f64>) -> impl FnOnce(&mut Framed) {
+    move |framed| {
+        row.iter().for_each(|cell| {
+            framed.float(*cell);
+        });
     }
 }
 
-/// Returns whether a row belongs to a share of all rows; a larger share holds a smaller one, and equal rows go together.
-pub fn in_share(data: &Data, row: u32, share: f64, seed: u64) -> bool {
-    let head = head("netsec 2026-11 share 1", seed, data.x.row(row as usize));
-    (head >> 11) as f64 / (1_u64 << 53) as f64 <= share
+impl Folds {
+    /// Deals rows out. Their features, or groups, and the seed decide; in stratified folds among equal rows the order too.
+    pub fn new(data: &Data, count: usize, by: &By, seed: u64) -> Self {
+        const WORD: &str = "netsec 2026-11 fold 1";
+        let count = count.max(1);
+        let rows = data.y.len();
+        let heads = || data.x.rows().into_iter().map(|row| head(WORD, seed, cells(row))).collect::<Vec<u64>>();
+        let of = match by {
+            By::Content => heads().into_iter().map(|head| Some((head % count as u64) as usize)).collect(),
+            By::Group(groups) => {
+                let of = |group: &String| {
+                    head(WORD, seed, |framed| {
+                        framed.text(group);
+                    })
+                };
+                groups.iter().map(|group| Some((of(group) % count as u64) as usize)).collect()
+            }
+            By::Stratified => {
+                let heads = heads();
+                let mut order: Vec<usize> = (0..rows).collect();
+                order.sort_by_key(|row| (data.y[*row] as u8, heads[*row], *row));
+                let mut of = vec![None; rows];
+                order.into_iter().enumerate().for_each(|(place, row)| of[row] = Some(place % count));
+                of
+            }
+            By::Time(times) => {
+                let mut order: Vec<usize> = (0..rows).collect();
+                order.sort_by(|a, b| times[*a].total_cmp(&times[*b]));
+                let mut of = vec![None; rows];
+                let block = |place: usize| place * (count + 1) / rows.max(1);
+                let mut place = 0;
+                // Rows of one time are not parted: they are where the first of them is.
+                for tied in order.chunk_by(|a, b| times[*a] == times[*b]) {
+                    tied.iter().for_each(|row| of[*row] = block(place).checked_sub(1));
+                    place += tied.len();
+                }
+                of
+            }
+        };
+        Self { of, count, ordered: matches!(by, By::Time(_)) }
+    }
+
+    /// Returns the rows of a fold.
+    pub fn held(&self, fold: usize) -> Vec<u32> {
+        self.rows(|of| of == Some(fold))
+    }
+
+    /// Returns the rows that a model is fitted to that is asked about those of a fold.
+    pub fn fitted(&self, fold: usize) -> Vec<u32> {
+        self.rows(|of| if self.ordered { of.is_none_or(|of| of < fold) } else { of != Some(fold) })
+    }
+
+    /// Returns the rows that belong to any fold.
+    pub fn told(&self) -> Vec<u32> {
+        self.rows(|of| of.is_some())
+    }
+
+    fn rows(&self, wanted: impl Fn(Option<usize>) -> bool) -> Vec<u32> {
+        self.of.iter().zip(0..).filter(|(of, _)| wanted(**of)).map(|(_, row)| row).collect()
+    }
+}
+
+/// Returns of every row its place among all from 0 to 1: those up to a share are that share of the rows. Equal rows stand at the
+/// same place.
+pub fn places(data: &Data, seed: u64) -> Vec<f64> {
+    let place = |row| (head("netsec 2026-11 share 1", seed, cells(row)) >> 11) as f64 / (1_u64 << 53) as f64;
+    data.x.rows().into_iter().map(place).collect()
 }

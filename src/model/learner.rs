@@ -6,7 +6,7 @@ use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 use smartcore::linalg::basic::matrix::DenseMatrix;
 
-use crate::model::data::{Data, finite};
+use crate::model::data::{Data, bounded, lacking};
 use crate::model::trees::ensemble::Ensemble;
 use crate::model::trees::learners;
 use crate::model::{bayes, linear, neighbours};
@@ -122,6 +122,10 @@ pub struct Learner {
     pub hypers: &'static [Hyper],
     /// The place of the hyperparameter of which a model of a larger value holds those of all smaller ones.
     pub size: Option<usize>,
+    /// Whether cells may be missing.
+    pub missing: bool,
+    /// Whether it keeps to directions of features.
+    pub monotone: bool,
     /// How it is fitted.
     pub fit: Fit,
 }
@@ -130,7 +134,7 @@ impl Learner {
     /// Fits a model.
     ///
     /// # Errors
-    /// The rows are of one class, or too few; the learner failed or panicked.
+    /// The rows are of one class, or too few; a cell is missing that may not; the learner failed or panicked.
     pub fn fit(&self, task: &Task<'_>) -> Result<Model, ModelError> {
         let rows = task.rows.len();
         let positives = task.rows.iter().filter(|row| task.data.y[**row as usize] == 1.0).count();
@@ -140,7 +144,10 @@ impl Learner {
         if positives == 0 || positives == rows {
             return Err(ModelError(format!("all {rows} rows are of one class: there is nothing to learn")));
         }
-        shielded(|| (self.fit)(task))
+        match &task.data.missing {
+            Some((name, row)) if !self.missing => Err(lacking(name, *row)),
+            _ => shielded(|| (self.fit)(task)),
+        }
     }
 
     /// Returns a setting with the names of its hyperparameters, as people write it.
@@ -199,9 +206,15 @@ impl Model {
     /// Returns the probability of class 1 for each row.
     ///
     /// # Errors
-    /// The input is empty or not finite; the model failed or panicked, as it may if the number of columns differs.
+    /// The input is empty or infinite, or a cell is missing that may not; the model failed or panicked, as it may if the
+    /// number of columns differs.
     pub fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
-        finite(x, &|column| format!("the feature {}", column + 1))?;
+        let name = |column: usize| format!("the feature {}", column + 1);
+        bounded(x, &name)?;
+        let missing = x.indexed_iter().find(|(_, cell)| cell.is_nan());
+        if let (Some(((row, column), _)), false) = (missing, matches!(self, Self::Trees(_))) {
+            return Err(lacking(&name(column), row + 1));
+        }
         let raw = shielded(|| match self {
             Self::Linear(model) => model.probabilities(x),
             Self::Neighbours(model) => model.probabilities(&dense(x)),

@@ -6,7 +6,7 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::model::learner::{Hyper, Learner, Model, ModelError, Range, Task};
-use crate::model::trees::ensemble::logistic;
+use crate::model::logistic::{self, logistic};
 
 /// The learner.
 pub const LOGISTIC_REGRESSION: Learner = Learner {
@@ -19,6 +19,8 @@ pub const LOGISTIC_REGRESSION: Learner = Learner {
         doc: "Weight of the L2 penalty; scikit-learn's 1/C.",
     }],
     size: None,
+    missing: false,
+    monotone: false,
     fit,
 };
 
@@ -49,11 +51,12 @@ impl Problem {
     /// The sum of the losses, −ln of the probability of the true class, and half the penalty; the intercept is free.
     fn loss(&self, w: &Array1<f64>) -> (f64, Array1<f64>) {
         let raw = self.x.dot(w);
-        // ln(1 + exp(z)) − y z, without overflow.
-        let loss = |(z, y): (&f64, &f64)| z.max(0.0) + (-z.abs()).exp().ln_1p() - y * z;
         let features = w.len() - 1;
         let penalty = w.iter().take(features).map(|weight| weight * weight).sum::<f64>();
-        (raw.iter().zip(&self.y).map(loss).sum::<f64>() + self.alpha * penalty / 2.0, raw)
+        (
+            raw.iter().zip(&self.y).map(|(raw, y)| logistic::loss(*raw, *y)).sum::<f64>() + self.alpha * penalty / 2.0,
+            raw,
+        )
     }
 
     /// The direction of Newton's step: the Hessian's inverse times the gradient, a little more penalised if need be.

@@ -39,7 +39,12 @@ pub struct Metrics {
     pub recall_at_fpr_0_01: f64,
 }
 
-/// The metrics by which models may be chosen; greater is better for each.
+/// Returns whether less of a metric is better: as a score it counts negated.
+pub fn is_loss(name: &str) -> bool {
+    matches!(name, "log_loss" | "brier")
+}
+
+/// The metrics by which models may be chosen.
 pub const CHOICES: [&str; 13] = [
     "f1",
     "accuracy",
@@ -64,37 +69,16 @@ impl Metrics {
 
     /// Computes the figures.
     pub fn at(y: &[f64], p: &[f64], threshold: f64) -> Self {
-        let count = |actual: f64, alarm: bool| {
-            y.iter().zip(p).filter(|(y, p)| **y == actual && (**p >= threshold) == alarm).count() as f64
-        };
-        let (tp, fp, fn_, tn) = (count(1.0, true), count(0.0, true), count(1.0, false), count(0.0, false));
-        let ratio = |part: f64, whole: f64| if whole == 0.0 { 0.0 } else { part / whole };
-        let (precision, recall, specificity) = (ratio(tp, tp + fp), ratio(tp, tp + fn_), ratio(tn, tn + fp));
-        let rows = y.len().max(1) as f64;
-        let loss = |(y, p): (&f64, &f64)| -(if *y == 1.0 { *p } else { 1.0 - *p }).clamp(1e-15, 1.0).ln();
-        let curve = Curve::new(y, p);
-        Self {
-            rows: y.len(),
-            threshold,
-            accuracy: (tp + tn) / rows,
-            balanced_accuracy: (recall + specificity) / 2.0,
-            precision,
-            recall,
-            false_positive_rate: ratio(fp, tn + fp),
-            f1: ratio(2.0 * precision * recall, precision + recall),
-            mcc: ratio(tp * tn - fp * fn_, ((tp + fp) * (tp + fn_) * (tn + fp) * (tn + fn_)).sqrt()),
-            roc_auc: roc_auc(y, p),
-            pr_auc: curve.average_precision(),
-            partial_auc_fpr_0_01: curve.partial_auc(0.01),
-            log_loss: y.iter().zip(p).map(loss).sum::<f64>() / rows,
-            brier: y.iter().zip(p).map(|(y, p)| (y - p) * (y - p)).sum::<f64>() / rows,
-            recall_at_fpr_0_001: curve.within(0.001).0,
-            recall_at_fpr_0_01: curve.within(0.01).0,
-        }
+        Ranked::new(y, p).metrics(|_| 1.0, threshold)
     }
 
     /// Returns a figure by its name, turned so that greater is better.
     pub fn score(&self, name: &str) -> Option<f64> {
+        self.figure(name).map(|figure| if is_loss(name) { -figure } else { figure })
+    }
+
+    /// Returns a figure by its name.
+    pub fn figure(&self, name: &str) -> Option<f64> {
         Some(match name {
             "f1" => self.f1,
             "accuracy" => self.accuracy,
@@ -105,12 +89,97 @@ impl Metrics {
             "precision" => self.precision,
             "recall" => self.recall,
             "mcc" => self.mcc,
-            "log_loss" => -self.log_loss,
-            "brier" => -self.brier,
+            "log_loss" => self.log_loss,
+            "brier" => self.brier,
             "recall_at_fpr_0_001" => self.recall_at_fpr_0_001,
             "recall_at_fpr_0_01" => self.recall_at_fpr_0_01,
             _ => return None,
         })
+    }
+}
+
+/// Rows in the order of their probabilities, the highest first: with the class.
+pub struct Ranked(Vec<(f64, bool)>);
+
+impl Ranked {
+    /// Puts rows in order; `y` holds 0 and 1 and is as long as `p`.
+    pub fn new(y: &[f64], p: &[f64]) -> Self {
+        let mut rows: Vec<(f64, bool)> = p.iter().copied().zip(y.iter().map(|y| *y == 1.0)).collect();
+        rows.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        Self(rows)
+    }
+
+    /// Returns the number of rows.
+    pub fn rows(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Computes the figures of rows that count as often as `weight` says of each by its place.
+    pub fn metrics(&self, weight: impl Fn(usize) -> f64, threshold: f64) -> Metrics {
+        let (mut tp, mut fp, mut log_loss, mut brier) = (0.0, 0.0, 0.0, 0.0);
+        let mut curve = Curve { points: Vec::new(), positives: 0.0, negatives: 0.0 };
+        let (mut at, mut roc_area) = (0, 0.0);
+        for tied in self.0.chunk_by(|a, b| a.0 == b.0) {
+            let p = tied[0].0;
+            let (mut hits, mut alarms) = (0.0, 0.0);
+            for (_, attack) in tied {
+                *(if *attack { &mut hits } else { &mut alarms }) += weight(at);
+                at += 1;
+            }
+            if hits + alarms == 0.0 {
+                continue;
+            }
+            let loss = |told: f64| -told.clamp(1e-15, 1.0).ln();
+            log_loss += if hits > 0.0 { hits * loss(p) } else { 0.0 };
+            log_loss += if alarms > 0.0 { alarms * loss(1.0 - p) } else { 0.0 };
+            brier += hits * (1.0 - p) * (1.0 - p) + alarms * p * p;
+            // What is tied counts half.
+            roc_area += alarms * (curve.positives + hits / 2.0);
+            curve.positives += hits;
+            curve.negatives += alarms;
+            curve.points.push((p, curve.positives, curve.negatives));
+            if p >= threshold {
+                (tp, fp) = (curve.positives, curve.negatives);
+            }
+        }
+        let (fn_, tn) = (curve.positives - tp, curve.negatives - fp);
+        let ratio = |part: f64, whole: f64| if whole == 0.0 { 0.0 } else { part / whole };
+        let (precision, recall, specificity) = (ratio(tp, tp + fp), ratio(tp, tp + fn_), ratio(tn, tn + fp));
+        let rows = (curve.positives + curve.negatives).max(1.0);
+        let both = curve.positives * curve.negatives;
+        Metrics {
+            rows: self.0.len(),
+            threshold,
+            accuracy: (tp + tn) / rows,
+            balanced_accuracy: (recall + specificity) / 2.0,
+            precision,
+            recall,
+            false_positive_rate: ratio(fp, tn + fp),
+            f1: ratio(2.0 * precision * recall, precision + recall),
+            mcc: ratio(tp * tn - fp * fn_, ((tp + fp) * (tp + fn_) * (tn + fp) * (tn + fn_)).sqrt()),
+            roc_auc: if both == 0.0 { 0.5 } else { roc_area / both },
+            pr_auc: curve.average_precision(),
+            partial_auc_fpr_0_01: curve.partial_auc(0.01),
+            log_loss: log_loss / rows,
+            brier: brier / rows,
+            recall_at_fpr_0_001: curve.within(0.001).0,
+            recall_at_fpr_0_01: curve.within(0.01).0,
+        }
+    }
+
+    /// Returns the lowest threshold with at most this share of false alarms; infinite if even the highest score has more.
+    pub fn threshold_within(&self, budget: f64) -> f64 {
+        let negatives = self.0.iter().filter(|(_, attack)| !attack).count() as f64;
+        let (mut alarms, mut threshold) = (0.0, f64::INFINITY);
+        for tied in self.0.chunk_by(|a, b| a.0 == b.0) {
+            alarms += tied.iter().filter(|(_, attack)| !attack).count() as f64;
+            if alarms > budget * negatives {
+                break;
+            }
+            threshold = tied[0].0;
+        }
+        // Without an attack there is nothing to alarm for.
+        if negatives == self.0.len() as f64 { f64::INFINITY } else { threshold }
     }
 }
 
@@ -122,20 +191,6 @@ struct Curve {
 }
 
 impl Curve {
-    fn new(y: &[f64], p: &[f64]) -> Self {
-        let mut order: Vec<(f64, f64)> = p.iter().copied().zip(y.iter().copied()).collect();
-        order.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-        let (mut hits, mut alarms) = (0.0, 0.0);
-        let mut points = Vec::new();
-        for tied in order.chunk_by(|a, b| a.0 == b.0) {
-            let attacks = tied.iter().filter(|(_, y)| *y == 1.0).count() as f64;
-            hits += attacks;
-            alarms += tied.len() as f64 - attacks;
-            points.push((tied[0].0, hits, alarms));
-        }
-        Self { points, positives: hits, negatives: alarms }
-    }
-
     fn average_precision(&self) -> f64 {
         let (mut sum, mut before) = (0.0, 0.0);
         for (_, hits, alarms) in &self.points {
@@ -172,29 +227,6 @@ impl Curve {
     }
 }
 
-/// Returns the lowest threshold with at most this share of false alarms; infinite if even the highest score has more.
-pub fn threshold_within(y: &[f64], p: &[f64], budget: f64) -> f64 {
-    Curve::new(y, p).within(budget).1
-}
-
-/// The area under the ROC curve by ranks (Mann and Whitney, 1947), ties at their mean rank; 0.5 if a class is missing.
-pub fn roc_auc(y: &[f64], p: &[f64]) -> f64 {
-    let mut order: Vec<(f64, f64)> = p.iter().copied().zip(y.iter().copied()).collect();
-    order.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-    let positives = y.iter().filter(|label| **label == 1.0).count() as f64;
-    let negatives = y.len() as f64 - positives;
-    if positives == 0.0 || negatives == 0.0 {
-        return 0.5;
-    }
-    let (mut sum, mut at) = (0.0, 0.0);
-    for tied in order.chunk_by(|a, b| a.0 == b.0) {
-        let rank = at + (tied.len() as f64 + 1.0) / 2.0;
-        sum += rank * tied.iter().filter(|(_, y)| *y == 1.0).count() as f64;
-        at += tied.len() as f64;
-    }
-    (sum - positives * (positives + 1.0) / 2.0) / (positives * negatives)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -208,12 +240,12 @@ mod tests {
         assert_eq!((metrics.roc_auc, metrics.mcc, metrics.balanced_accuracy), (0.75, 0.0, 0.5));
         assert!((metrics.pr_auc - 5.0 / 6.0).abs() < 1e-15);
         assert_eq!(metrics.recall_at_fpr_0_001, 0.5);
-        assert_eq!(threshold_within(&y, &p, 0.001), 0.9);
+        assert_eq!(Ranked::new(&y, &p).threshold_within(0.001), 0.9);
     }
 
     #[test]
     fn ties_count_half() {
-        assert_eq!(roc_auc(&[1.0, 0.0], &[0.5, 0.5]), 0.5);
-        assert_eq!(threshold_within(&[1.0, 0.0], &[0.5, 0.5], 0.0), f64::INFINITY);
+        assert_eq!(Metrics::of(&[1.0, 0.0], &[0.5, 0.5]).roc_auc, 0.5);
+        assert_eq!(Ranked::new(&[1.0, 0.0], &[0.5, 0.5]).threshold_within(0.0), f64::INFINITY);
     }
 }

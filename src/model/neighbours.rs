@@ -23,6 +23,8 @@ pub const KNN: Learner = Learner {
         },
     ],
     size: None,
+    missing: false,
+    monotone: false,
     fit,
 };
 

@@ -4,8 +4,9 @@
 //! and the same one is the same with any number of threads.
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use rand_chacha::rand_core::SeedableRng;
 
+use crate::model::draws::{below, unit};
 use crate::model::learner::Setting;
 
 /// Trials that are drawn before any is suggested (Optuna's default).
@@ -63,14 +64,6 @@ pub struct Search {
     pub strategy: Strategy,
     /// What draws begin with.
     pub seed: u64,
-}
-
-fn unit(random: &mut ChaCha8Rng) -> f64 {
-    (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
-}
-
-fn below(random: &mut ChaCha8Rng, count: usize) -> usize {
-    ((u128::from(random.next_u64()) * count as u128) >> 64) as usize
 }
 
 impl Dimension {
@@ -203,20 +196,28 @@ impl Search {
         Trial { candidate, setting, share: 1.0 }
     }
 
+    /// The trials that halving begins with: all, where they are few enough.
+    fn begun(&self, count: usize) -> Vec<Trial> {
+        let is_listed = self.spaces.iter().flatten().all(|dimension| matches!(dimension, Dimension::Choice(_)));
+        let all = if is_listed { self.combinations() } else { Vec::new() };
+        if is_listed && all.len() <= count { all } else { self.drawn(0, count) }
+    }
+
     fn halved(&self, done: &Done, count: usize, factor: usize) -> Vec<Trial> {
+        let begun = match done.iter().map(|(trial, _)| trial.share).min_by(f64::total_cmp) {
+            Some(least) => {
+                done.iter().filter(|(trial, _)| trial.share == least).map(|(trial, _)| trial.clone()).collect()
+            }
+            None => self.begun(count),
+        };
         // Rungs of so many trials that the last has fewer than the factor.
-        let mut sizes = vec![count];
+        let mut sizes = vec![begun.len()];
         while sizes.last().is_some_and(|size| *size >= factor) {
             sizes.push(sizes[sizes.len() - 1] / factor);
         }
         let share = |rung: usize| (factor as f64).powi(rung as i32 - (sizes.len() as i32 - 1));
         if done.is_empty() {
-            let is_listed = self.spaces.iter().flatten().all(|dimension| matches!(dimension, Dimension::Choice(_)));
-            let mut trials = if is_listed { self.combinations() } else { Vec::new() };
-            if !is_listed || trials.len() > count {
-                trials = self.drawn(0, count);
-            }
-            return trials.into_iter().map(|trial| Trial { share: share(0), ..trial }).collect();
+            return begun.into_iter().map(|trial| Trial { share: share(0), ..trial }).collect();
         }
         let rung = (0..sizes.len()).find(|rung| !done.iter().any(|(trial, _)| trial.share == share(*rung)));
         let Some(rung) = rung else { return Vec::new() };

@@ -256,7 +256,7 @@ pub fn read(bytes: Vec<u8>, options: &Options) -> Result<Table, TableError> {
             let piece = reader(&raw.bytes)?;
             tables.extend(piece.table);
             if let Some(other) = piece.malformed {
-                Malformed::add(&mut malformed, Malformed { line: other.line + raw.at - 1, ..other });
+                Malformed::add(&mut malformed, other.from_line(raw.at));
             }
         }
         if let Some(malformed) = malformed {

@@ -38,6 +38,12 @@ impl Malformed {
         }
     }
 
+    /// Returns it told by the lines of the whole file, `from` being the line that its piece begins with.
+    #[must_use]
+    pub fn from_line(self, from: u64) -> Self {
+        Self { line: self.line + from - 1, ..self }
+    }
+
     /// Tells it, without the file's name.
     pub fn tell(&self) -> String {
         let more = match self.count {

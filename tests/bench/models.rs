@@ -13,7 +13,7 @@ use netsec::base::disk;
 use netsec::frame::npy;
 use netsec::model::data::Data;
 use netsec::model::learner::{Model, Task, find};
-use netsec::model::metrics::roc_auc;
+use netsec::model::metrics::Metrics;
 use netsec::prep::knn::KnnImputer;
 use serde_json::Value;
 
@@ -198,7 +198,7 @@ fn compare(folder: &Path, name: &str, train: &Array2<f64>, test: &Array2<f64>, a
             (least, spent, model) = (taken.min(least), spent + taken.max(0.1), fitted.ok());
         }
         let model = model.expect("it can be fitted");
-        let auc = roc_auc(&truth, &model.probabilities(held).expect("finite rows"));
+        let auc = Metrics::of(&truth, &model.probabilities(held).expect("finite rows")).roc_auc;
         let peer = theirs.iter().find(|line| line["learner"] == learner.name);
         let (cpu, their_auc) = peer.map_or((f64::NAN, f64::NAN), |line| {
             (line["cpu"].as_f64().unwrap_or(f64::NAN), line["auc"].as_f64().unwrap_or(f64::NAN))

@@ -3,10 +3,11 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use crate::model::draws::{below, settle};
+use crate::model::logistic::{self, logistic};
 use crate::model::trees::bins::Bins;
-use crate::model::trees::ensemble::{Ensemble, Link, Tree, logistic};
+use crate::model::trees::ensemble::{Ensemble, Link, Tree};
 use crate::model::trees::forest::Counts;
-use crate::model::trees::grow::draw;
 use crate::model::trees::leafwise::{Entry, Layout, grow};
 use crate::model::trees::splits::Rules;
 
@@ -21,7 +22,8 @@ pub struct Boosting {
     pub subsample: f64,
     /// The share of features that each tree may use.
     pub colsample: f64,
-    /// After so many trees in a row that do not lessen the loss on a tenth of the groups, held out, it ends; 0: never.
+    /// After so many trees in a row that do not lessen the loss on a tenth of the groups, held out, it ends; 0, or where
+    /// there are fewer than ten: never.
     pub patience: usize,
     /// How trees grow.
     pub rules: Rules,
@@ -32,12 +34,11 @@ const HELD: usize = 10;
 
 /// Fits trees to the gradient of the logistic loss, one after the other (Friedman, 2001), each leaf a Newton step.
 pub fn boost(bins: &Bins, counts: &Counts, boosting: &Boosting, seed: u64) -> Ensemble {
-    let weights: Vec<[f64; 2]> =
-        counts.rows.iter().map(|rows| [0, 1].map(|class| f64::from(rows[class]) * counts.weight[class])).collect();
+    let weights = counts.weights();
     let [zero, one] = weights.iter().fold([0.0, 0.0], |sum, pair| [sum[0] + pair[0], sum[1] + pair[1]]);
     let base = (one / zero).ln();
     let mut raw = vec![base; bins.groups];
-    let present: Vec<u32> = (0..bins.groups as u32).filter(|group| counts.rows[*group as usize] != [0, 0]).collect();
+    let present = counts.present();
     // Groups stand in the order of a digest: every tenth is as good as drawn.
     let is_held = |place: usize| boosting.patience > 0 && place % HELD == HELD - 1;
     let held: Vec<u32> = (0..present.len()).filter(|place| is_held(*place)).map(|place| present[place]).collect();
@@ -61,7 +62,7 @@ pub fn boost(bins: &Bins, counts: &Counts, boosting: &Boosting, seed: u64) -> En
             if rows == [0, 0] {
                 continue;
             }
-            let [zero, one] = [0, 1].map(|class| f64::from(rows[class]) * counts.weight[class]);
+            let [zero, one] = counts.weigh(rows);
             let p = logistic(raw[at]);
             entries.push(Entry {
                 group,
@@ -79,10 +80,10 @@ pub fn boost(bins: &Bins, counts: &Counts, boosting: &Boosting, seed: u64) -> En
             raw[at] += if was_there { values[at] * boosting.learning_rate } else { tree.of_group(bins, at) };
         }
         trees.push(tree);
-        if boosting.patience > 0 {
+        if !held.is_empty() {
             let loss = |group: &u32| {
                 let ([zero, one], z) = (weights[*group as usize], raw[*group as usize]);
-                (zero + one) * (z.max(0.0) + (-z.abs()).exp().ln_1p()) - one * z
+                zero * logistic::loss(z, 0.0) + one * logistic::loss(z, 1.0)
             };
             let loss: f64 = held.iter().map(loss).sum();
             waited = if loss < least { 0 } else { waited + 1 };
@@ -104,7 +105,7 @@ fn sampled(counts: &Counts, share: f64, random: &mut ChaCha8Rng) -> Vec<[u32; 2]
     for (rows, drawn) in counts.rows.iter().zip(&mut drawn) {
         for class in [0, 1] {
             for _ in 0..rows[class] {
-                let is_taken = draw(random, left) < wanted;
+                let is_taken = below(random, left) < wanted;
                 left -= 1;
                 wanted -= usize::from(is_taken);
                 drawn[class] += u32::from(is_taken);
@@ -119,8 +120,7 @@ fn chosen(all: &[usize], share: f64, random: &mut ChaCha8Rng) -> Vec<usize> {
     let count = ((all.len() as f64 * share).round() as usize).clamp(1, all.len());
     let mut features = all.to_vec();
     for place in 0..count {
-        let other = place + draw(random, features.len() - place);
-        features.swap(place, other);
+        settle(random, &mut features, place);
     }
     features.truncate(count);
     features.sort_unstable();
@@ -130,12 +130,11 @@ fn chosen(all: &[usize], share: f64, random: &mut ChaCha8Rng) -> Vec<usize> {
 /// Fits small trees one after the other, each to rows that weigh more the more often they were wrong (SAMME; Zhu, Zou, Rosset
 /// and Hastie, 2009).
 pub fn adaboost(bins: &Bins, counts: &Counts, rounds: usize, learning_rate: f64, rules: &Rules) -> Ensemble {
-    let mut weights: Vec<[f64; 2]> =
-        counts.rows.iter().map(|rows| [0, 1].map(|class| f64::from(rows[class]) * counts.weight[class])).collect();
+    let mut weights = counts.weights();
     let layout = Layout::new(bins);
     let all: Vec<usize> = (0..bins.features()).collect();
     let (mut trees, mut votes) = (Vec::new(), Vec::new());
-    let present: Vec<u32> = (0..bins.groups as u32).filter(|group| counts.rows[*group as usize] != [0, 0]).collect();
+    let present = counts.present();
     for _ in 0..rounds {
         let whole: f64 = weights.iter().flatten().sum();
         let entry = |group: &u32| {
@@ -151,7 +150,7 @@ pub fn adaboost(bins: &Bins, counts: &Counts, rounds: usize, learning_rate: f64,
         if error >= 0.5 && !trees.is_empty() {
             break;
         }
-        // A tree that is never wrong decides alone.
+        // A tree that is never wrong is the last; its vote is that of scikit-learn's.
         let vote = if error <= 0.0 { 1.0 } else { learning_rate * ((1.0 - error) / error).ln() };
         for node in tree.nodes.iter_mut().filter(|node| node.is_leaf()) {
             node.value = if node.value > 0.5 { vote } else { -vote };

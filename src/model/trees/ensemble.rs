@@ -4,6 +4,7 @@ use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::model::logistic::logistic;
 use crate::model::trees::bins::Bins;
 use crate::model::trees::grow::partition;
 
@@ -45,6 +46,17 @@ impl Node {
     /// Returns whether it is a leaf.
     pub fn is_leaf(&self) -> bool {
         self.feature == LEAF
+    }
+
+    /// Returns whether a value of its feature goes left; NaN is missing.
+    pub fn takes(&self, value: f64) -> bool {
+        if value.is_nan() { self.missing_left } else { value <= self.threshold }
+    }
+
+    /// Returns whether a bin of its feature goes left, `missing` being that of what is missing.
+    pub fn takes_bin(&self, bin: u8, missing: u8) -> bool {
+        // No branch to be guessed.
+        (bin <= self.bin && bin != missing) | (self.missing_left && bin == missing)
     }
 }
 
@@ -136,17 +148,14 @@ impl Tree {
 
     /// Returns the value of a row of features; NaN is missing.
     pub fn of_row(&self, row: ArrayView1<'_, f64>) -> f64 {
-        self.value(|node| {
-            let cell = row[node.feature as usize];
-            if cell.is_nan() { node.missing_left } else { cell <= node.threshold }
-        })
+        self.value(|node| node.takes(row[node.feature as usize]))
     }
 
     /// Returns the value of a group of binned rows.
     pub fn of_group(&self, bins: &Bins, group: usize) -> f64 {
         self.value(|node| {
-            let bin = bins.codes[node.feature as usize][group];
-            if bin == bins.cuts[node.feature as usize].missing() { node.missing_left } else { bin <= node.bin }
+            let feature = node.feature as usize;
+            node.takes_bin(bins.codes[feature][group], bins.cuts[feature].missing())
         })
     }
 
@@ -162,19 +171,11 @@ impl Tree {
             } else if !mine.is_empty() {
                 let feature = node.feature as usize;
                 let (codes, missing) = (&bins.codes[feature], bins.cuts[feature].missing());
-                let left = partition(mine, spare, |(group, _)| {
-                    let bin = codes[*group as usize];
-                    (bin <= node.bin && bin != missing) | (node.missing_left && bin == missing)
-                });
+                let left = partition(mine, spare, |(group, _)| node.takes_bin(codes[*group as usize], missing));
                 open.push((node.left as usize, from, from + left));
                 open.push((node.right as usize, from + left, to));
             }
         }
-    }
-
-    /// Returns the number of leaves.
-    pub fn leaves(&self) -> usize {
-        self.nodes.iter().filter(|node| node.is_leaf()).count()
     }
 }
 
@@ -199,11 +200,6 @@ pub struct Ensemble {
     pub trees: Vec<Tree>,
     /// How their values make a probability.
     pub link: Link,
-}
-
-/// Returns the logistic function of a number.
-pub fn logistic(raw: f64) -> f64 {
-    1.0 / (1.0 + (-raw).exp())
 }
 
 impl Ensemble {

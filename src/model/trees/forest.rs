@@ -4,9 +4,10 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
+use crate::model::draws::below;
 use crate::model::trees::bins::Bins;
 use crate::model::trees::ensemble::{Ensemble, Link, Tree};
-use crate::model::trees::grow::{Cell, Growing, Member, draw};
+use crate::model::trees::grow::{Cell, Growing, Member};
 use crate::model::trees::splits::Rules;
 
 /// How many rows of each class there are in every group, and what a row of each class weighs.
@@ -28,6 +29,21 @@ impl Counts {
         Self { rows: counts, weight }
     }
 
+    /// Returns what the rows of each class weigh, by group.
+    pub fn weights(&self) -> Vec<[f64; 2]> {
+        self.rows.iter().map(|rows| self.weigh(*rows)).collect()
+    }
+
+    /// Returns what rows of each class weigh.
+    pub fn weigh(&self, rows: [u32; 2]) -> [f64; 2] {
+        [0, 1].map(|class| f64::from(rows[class]) * self.weight[class])
+    }
+
+    /// Returns the groups that have rows.
+    pub fn present(&self) -> Vec<u32> {
+        (0..self.rows.len() as u32).filter(|group| self.rows[*group as usize] != [0, 0]).collect()
+    }
+
     /// Draws as many rows as there are, with replacement.
     fn resampled(&self, random: &mut ChaCha8Rng) -> Vec<[u32; 2]> {
         let mut owners: Vec<(u32, u8)> = Vec::new();
@@ -38,7 +54,7 @@ impl Counts {
         }
         let mut drawn = vec![[0; 2]; self.rows.len()];
         for _ in 0..owners.len() {
-            let (group, class) = owners[draw(random, owners.len())];
+            let (group, class) = owners[below(random, owners.len())];
             drawn[group as usize][usize::from(class)] += 1;
         }
         drawn

@@ -1,8 +1,8 @@
 //! A tree grown node by node, with features drawn at each: for single trees and forests.
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::Rng;
 
+use crate::model::draws::{below, settle};
 use crate::model::trees::bins::Bins;
 use crate::model::trees::ensemble::{Node, Tree};
 use crate::model::trees::splits::{Bounds, Here, Rules, Split, Sums, scan};
@@ -41,11 +41,6 @@ pub struct Member {
     pub group: u32,
 }
 
-/// Returns a number below `count`.
-pub fn draw(random: &mut ChaCha8Rng, count: usize) -> usize {
-    ((u128::from(random.next_u64()) * count as u128) >> 64) as usize
-}
-
 /// Puts the entries that go left before those that go right, both in the order they had, and returns how many go left.
 pub fn partition<T: Copy>(entries: &mut [T], spare: &mut Vec<T>, goes_left: impl Fn(&T) -> bool) -> usize {
     let Some(first) = entries.first().copied() else { return 0 };
@@ -64,11 +59,6 @@ pub fn partition<T: Copy>(entries: &mut [T], spare: &mut Vec<T>, goes_left: impl
     }
     entries[left..].copy_from_slice(&spare[..right]);
     left
-}
-
-/// Returns whether a bin goes left.
-pub fn goes_left(split: &Split, missing: u8, bin: u8) -> bool {
-    (bin <= split.bin && bin != missing) | (split.missing_left && bin == missing)
 }
 
 /// Returns the node that carries a split out; those below it are `left` and the next.
@@ -220,17 +210,18 @@ impl Growing<'_> {
             let here = Here { whole: sums, score: rules.score(sums, bounds), bounds };
             let Some(split) = self.best(mine, &here, &mut room, random) else { continue };
             let (codes, missing) = (&bins.codes[split.feature], bins.cuts[split.feature].missing());
-            let left = partition(mine, &mut spare, |member| goes_left(&split, missing, codes[member.group as usize]));
-            let below = nodes.len();
-            nodes[at] = node(bins, &split, sums, below);
+            let next = nodes.len();
+            let asked = node(bins, &split, sums, next);
+            let left = partition(mine, &mut spare, |member| asked.takes_bin(codes[member.group as usize], missing));
+            nodes[at] = asked;
             let (low, high) = rules.bounds(&split, sums, bounds);
             let first = total(&mine[..left]);
             let second = Cell(whole.0 - first.0);
             nodes.push(leaf(first, low));
             nodes.push(leaf(second, high));
             let middle = from + left;
-            open.push(Open { node: below + 1, from: middle, to, depth: depth + 1, whole: second, bounds: high });
-            open.push(Open { node: below, from, to: middle, depth: depth + 1, whole: first, bounds: low });
+            open.push(Open { node: next + 1, from: middle, to, depth: depth + 1, whole: second, bounds: high });
+            open.push(Open { node: next, from, to: middle, depth: depth + 1, whole: first, bounds: low });
         }
         Tree { nodes }
     }
@@ -246,8 +237,7 @@ impl Growing<'_> {
                 break;
             }
             if rules.features < features.len() || rules.random_cuts {
-                let other = place + draw(random, features.len() - place);
-                features.swap(place, other);
+                settle(random, features, place);
             }
             let feature = features[place];
             let missing = bins.cuts[feature].missing();
@@ -260,7 +250,7 @@ impl Growing<'_> {
             let lost = filled.pop_if(|(bin, _)| *bin == missing).map_or(Sums::default(), |(_, cell)| self.sums(cell));
             let (first, last) = (filled[0].0, filled[filled.len() - 1].0);
             let only =
-                (rules.random_cuts && first < last).then(|| first + draw(random, usize::from(last - first)) as u8);
+                (rules.random_cuts && first < last).then(|| first + below(random, usize::from(last - first)) as u8);
             let sums = filled.iter().map(|(bin, cell)| (*bin, self.sums(*cell)));
             scan(rules, here, feature, sums, lost, only, &mut best);
         }

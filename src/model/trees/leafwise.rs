@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::model::trees::bins::{Bins, Cuts};
 use crate::model::trees::ensemble::{Node, Tree};
-use crate::model::trees::grow::{goes_left, node, partition};
+use crate::model::trees::grow::{node, partition};
 use crate::model::trees::splits::{Bounds, Here, Rules, Split, Sums, scan};
 
 /// With fewer additions the work is not shared out.
@@ -105,10 +105,11 @@ pub fn grow(
         }
         let mine = &mut entries[from..to];
         let (codes, missing) = (&bins.codes[best.feature], bins.cuts[best.feature].missing());
-        let left = partition(mine, &mut tree.spare, |entry| goes_left(&best, missing, codes[entry.group as usize]));
-        let middle = from + left;
         let below = tree.nodes.len();
-        tree.nodes[at] = node(bins, &best, whole, below);
+        let asked = node(bins, &best, whole, below);
+        let left = partition(mine, &mut tree.spare, |entry| asked.takes_bin(codes[entry.group as usize], missing));
+        let middle = from + left;
+        tree.nodes[at] = asked;
         let (low, high) = rules.bounds(&best, whole, bounds);
         count += 1;
         let rest = whole.less(best.left);

@@ -57,6 +57,8 @@ pub const DECISION_TREE: Learner = Learner {
     doc: "A single decision tree.",
     hypers: &[CRITERION, max_depth(1000.0), min_leaf(1.0), max_features(0.0), BALANCED],
     size: None,
+    missing: true,
+    monotone: true,
     fit: decision_tree,
 };
 
@@ -69,6 +71,8 @@ pub const RANDOM_FOREST: Learner = Learner {
     doc: "A random forest: trees of rows drawn with replacement, with features drawn at each split.",
     hypers: FOREST,
     size: Some(0),
+    missing: true,
+    monotone: true,
     fit: random_forest,
 };
 
@@ -78,6 +82,8 @@ pub const EXTRA_TREES: Learner = Learner {
     doc: "Extremely randomised trees: of every feature drawn at a split one random cut is tried.",
     hypers: FOREST,
     size: Some(0),
+    missing: true,
+    monotone: true,
     fit: extra_trees,
 };
 
@@ -110,11 +116,13 @@ pub const GRADIENT_BOOSTING: Learner = Learner {
             name: "patience",
             range: Range::Whole(0.0, 1e4),
             default: 0.0,
-            doc: "After so many trees in a row that do not lessen the loss on a tenth of the rows, which is held out for \
-                  this, no more are added; 0: never.",
+            doc: "After so many trees in a row that do not lessen the loss on a tenth of the different rows, which is held \
+                  out for this, no more are added; 0: never.",
         },
     ],
     size: Some(0),
+    missing: true,
+    monotone: true,
     fit: gradient_boosting,
 };
 
@@ -124,6 +132,8 @@ pub const ADABOOST: Learner = Learner {
     doc: "AdaBoost (SAMME) of small trees.",
     hypers: &[trees(50.0, "The most trees that vote."), Hyper { default: 1.0, ..LEARNING_RATE }, max_depth(1.0)],
     size: Some(0),
+    missing: true,
+    monotone: false,
     fit: ada,
 };
 
@@ -151,11 +161,15 @@ fn rules(task: &Task<'_>, [criterion, max_depth, min_leaf, max_features]: [f64; 
         // A split that gains nothing by itself may lead to some that do.
         min_gain: f64::NEG_INFINITY,
         l2: 0.0,
+        least_h: 0.0,
         features: features.max(1),
         random_cuts: false,
-        monotone: Vec::new(),
+        directions: task.data.directions.clone(),
     }
 }
+
+/// The least sum of hessians of a boosted leaf, so that no Newton step explodes (LightGBM's default).
+const LEAST_H: f64 = 1e-3;
 
 /// What rounding alone may seem to gain.
 const GAIN: f64 = 1e-10;
@@ -194,6 +208,7 @@ fn gradient_boosting(task: &Task<'_>) -> Result<Model, ModelError> {
         min_leaf,
         min_gain: min_gain.max(GAIN),
         l2,
+        least_h: LEAST_H,
         ..rules(task, [0.0; 4])
     };
     let patience = patience as usize;
@@ -204,7 +219,8 @@ fn gradient_boosting(task: &Task<'_>) -> Result<Model, ModelError> {
 
 fn ada(task: &Task<'_>) -> Result<Model, ModelError> {
     let [trees, learning_rate, max_depth] = *task.setting else { return Err(odd()) };
-    let rules = Rules { max_depth: max_depth as usize, min_gain: 0.0, ..rules(task, [0.0, 0.0, 1.0, 0.0]) };
+    let rules = rules(task, [0.0, max_depth, 1.0, 0.0]);
+    let rules = Rules { min_gain: 0.0, directions: Vec::new(), ..rules };
     Ok(Model::Trees(adaboost(task.data.bins(), &counts(task, false), trees as usize, learning_rate, &rules)))
 }
 

@@ -3,7 +3,7 @@
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
-use crate::model::trees::ensemble::{Ensemble, Link, Node, Tree};
+use crate::model::trees::ensemble::{Ensemble, Link, Tree};
 
 /// Of a row, how much every feature moves the prediction away from what is expected of any row.
 #[derive(Clone, Debug, PartialEq)]
@@ -122,11 +122,6 @@ fn unwound(path: &[Passed], index: usize) -> f64 {
     total
 }
 
-fn goes_left(node: &Node, row: ArrayView1<'_, f64>) -> bool {
-    let cell = row[node.feature as usize];
-    if cell.is_nan() { node.missing_left } else { cell <= node.threshold }
-}
-
 fn explain(
     tree: &Tree,
     at: usize,
@@ -145,7 +140,8 @@ fn explain(
         }
         return;
     }
-    let (hot, cold) = if goes_left(node, row) { (node.left, node.right) } else { (node.right, node.left) };
+    let (hot, cold) =
+        if node.takes(row[node.feature as usize]) { (node.left, node.right) } else { (node.right, node.left) };
     let (mut zero, mut one) = (1.0, 1.0);
     // A feature that was passed before counts once, with both shares.
     if let Some(index) = path.iter().skip(1).position(|passed| passed.feature == node.feature) {
@@ -160,6 +156,7 @@ fn explain(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::trees::ensemble::Node;
 
     #[test]
     fn values_of_a_small_tree_are_the_means_over_all_orders() {

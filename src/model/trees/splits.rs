@@ -52,12 +52,14 @@ pub struct Rules {
     pub min_gain: f64,
     /// The penalty of leaf values.
     pub l2: f64,
+    /// The least sum of hessians of a leaf.
+    pub least_h: f64,
     /// How many features are tried at a node; all if there are fewer.
     pub features: usize,
     /// Whether one random cut of each is tried instead of all.
     pub random_cuts: bool,
     /// Of every feature whether the prediction may only rise (1) or fall (-1) with it; empty for none.
-    pub monotone: Vec<i8>,
+    pub directions: Vec<i8>,
 }
 
 /// Between which values the leaves below a node stay.
@@ -84,7 +86,7 @@ impl Rules {
     /// Returns how good a leaf of these rows is; greater is better.
     pub fn score(&self, sums: Sums, bounds: Bounds) -> f64 {
         match self.criterion {
-            Criterion::Squares if self.monotone.is_empty() => {
+            Criterion::Squares if self.directions.is_empty() => {
                 let whole = sums.h + self.l2;
                 if whole > 0.0 { sums.g * sums.g / whole } else { 0.0 }
             }
@@ -101,7 +103,7 @@ impl Rules {
 
     /// Returns the bounds below a split.
     pub fn bounds(&self, split: &Split, whole: Sums, bounds: Bounds) -> (Bounds, Bounds) {
-        let direction = self.monotone.get(split.feature).copied().unwrap_or(0);
+        let direction = self.directions.get(split.feature).copied().unwrap_or(0);
         if direction == 0 {
             return (bounds, bounds);
         }
@@ -148,10 +150,10 @@ pub fn scan(
     only: Option<u8>,
     best: &mut Option<Split>,
 ) {
-    let direction = rules.monotone.get(feature).copied().unwrap_or(0);
+    let direction = rules.directions.get(feature).copied().unwrap_or(0);
     let mut attempt = |left: Sums, bin: u8, missing_left: bool| {
         let right = here.whole.less(left);
-        if left.n < rules.min_leaf || right.n < rules.min_leaf {
+        if left.n.min(right.n) < rules.min_leaf || left.h.min(right.h) < rules.least_h {
             return;
         }
         let gain = rules.score(left, here.bounds) + rules.score(right, here.bounds) - here.score;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use netsec::frame::rows::{digests, place};
 use netsec::frame::table::Table;
 use netsec::model::data::Data;
-use netsec::model::folds::{By, folds};
+use netsec::model::folds::{By, Folds};
 use proptest::prelude::*;
 
 fn table(rows: &[(i8, i8)]) -> Table {
@@ -36,17 +36,30 @@ proptest! {
         let x = ndarray::Array2::from_shape_vec((rows.len(), 2), cells).unwrap();
         let y: Vec<f64> = (0..rows.len()).map(|row| (row % 2) as f64).collect();
         let data = Data::new(x, y, &[]).unwrap();
-        let stratified = folds(&data, 3, By::Stratified, seed);
+        let stratified = Folds::new(&data, 3, &By::Stratified, seed);
         for fold in 0..3 {
-            let ones = stratified.iter().zip(&data.y).filter(|(of, y)| **of == fold && **y == 1.0).count();
+            let ones = stratified.held(fold).iter().filter(|row| data.y[**row as usize] == 1.0).count();
             prop_assert!(ones.abs_diff(rows.len() / 2 / 3) <= 1, "{ones} of {}", rows.len() / 2);
         }
-        let folds = folds(&data, 3, By::Content, seed);
-        for (i, row) in rows.iter().enumerate() {
-            prop_assert!(folds[i] < 3);
-            for (j, other) in rows.iter().enumerate() {
-                prop_assert!(row != other || folds[i] == folds[j]);
-            }
+        let folds = Folds::new(&data, 3, &By::Content, seed);
+        for fold in 0..3 {
+            let of = |rows_of: Vec<u32>| rows_of.into_iter().map(|row| rows[row as usize]).collect::<BTreeSet<_>>();
+            prop_assert!(of(folds.held(fold)).is_disjoint(&of(folds.fitted(fold))));
+            prop_assert_eq!(folds.held(fold).len() + folds.fitted(fold).len(), rows.len());
+        }
+        prop_assert_eq!(folds.told().len(), rows.len());
+        let groups: Vec<String> = rows.iter().map(|(a, _)| a.to_string()).collect();
+        let folds = Folds::new(&data, 3, &By::Group(groups), seed);
+        for fold in 0..3 {
+            let of = |rows_of: Vec<u32>| rows_of.into_iter().map(|row| rows[row as usize].0).collect::<BTreeSet<_>>();
+            prop_assert!(of(folds.held(fold)).is_disjoint(&of(folds.fitted(fold))));
+        }
+        let times: Vec<f64> = rows.iter().map(|(a, _)| f64::from(*a)).collect();
+        let folds = Folds::new(&data, 3, &By::Time(times.clone()), seed);
+        for fold in 0..3 {
+            let of = |rows_of: Vec<u32>| rows_of.into_iter().map(|row| times[row as usize]).collect::<Vec<_>>();
+            let (before, held) = (of(folds.fitted(fold)), of(folds.held(fold)));
+            prop_assert!(before.iter().all(|before| held.iter().all(|time| before < time)));
         }
     }
 }

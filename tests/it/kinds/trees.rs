@@ -61,6 +61,56 @@ proptest! {
     }
 
     #[test]
+    fn predictions_keep_to_the_directions_of_features((x, y) in table(), ways in prop::array::uniform3(-1_i8..=1)) {
+        for name in TREES.iter().filter(|name| find(name).unwrap().monotone) {
+            let learner = find(name).unwrap();
+            let mut data = Data::new(x.clone(), y.clone(), &[]).unwrap();
+            data.directions = ways.to_vec();
+            for criterion in if *name == "gradient_boosting" { 0..1 } else { 0..2 } {
+                let mut setting = setting(learner);
+                if let Some(at) = learner.hypers.iter().position(|hyper| hyper.name == "criterion") {
+                    setting[at] = f64::from(criterion);
+                }
+                let model = learner.fit(&Task { data: &data, rows: &all(&y), setting: &setting, seed: 3 }).unwrap();
+                for (feature, way) in ways.iter().enumerate().filter(|(_, way)| **way != 0) {
+                    let mut steps: Vec<Vec<f64>> = Vec::new();
+                    for value in -4..7 {
+                        let mut asked = x.clone();
+                        asked.column_mut(feature).fill(f64::from(value) - 0.5);
+                        steps.push(model.probabilities(asked.view()).unwrap());
+                    }
+                    for pair in steps.windows(2) {
+                        let keeps = pair[0].iter().zip(&pair[1]).all(|(a, b)| (b - a) * f64::from(*way) >= -1e-12);
+                        prop_assert!(keeps, "{} by feature {}", name, feature);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_a_value_of_its_own((x, y) in table(), gone in prop::collection::vec(any::<bool>(), 60)) {
+        // Where what is missing tells the class, every learner of trees tells it too, in whatever rows.
+        let mut holes = x.clone();
+        let mut labels: Vec<f64> = (0..y.len()).map(|row| f64::from(u8::from(gone[row]))).collect();
+        (labels[0], labels[1]) = (0.0, 1.0);
+        for (row, label) in labels.iter().enumerate().filter(|(_, label)| **label == 1.0) {
+            holes[[row, 1]] = if *label == 1.0 { f64::NAN } else { holes[[row, 1]] };
+        }
+        for name in TREES {
+            let learner = find(name).unwrap();
+            let told = fitted(learner, &holes, &labels, &all(&labels)).probabilities(holes.view()).unwrap();
+            let least = told.iter().zip(&labels).filter(|(_, y)| **y == 1.0).map(|(p, _)| *p).fold(1.0, f64::min);
+            let most = told.iter().zip(&labels).filter(|(_, y)| **y == 0.0).map(|(p, _)| *p).fold(0.0, f64::max);
+            prop_assert!(least > most, "{}: {} and {}", name, least, most);
+        }
+        let logistic = find("logistic_regression").unwrap();
+        let data = Data::new(holes, labels.clone(), &["a".to_owned(), "b".to_owned()]).unwrap();
+        let refused = logistic.fit(&Task { data: &data, rows: &all(&labels), setting: &logistic.usual(), seed: 1 });
+        prop_assert!(refused.unwrap_err().0.contains("the feature `b` is missing in row"));
+    }
+
+    #[test]
     fn a_row_that_is_named_twice_counts_as_two((x, y) in table(), twice in prop::collection::vec(any::<prop::sample::Index>(), 1..10)) {
         let twice: Vec<usize> = twice.iter().map(|index| index.index(y.len())).collect();
         let longer: Vec<usize> = (0..y.len()).chain(twice.iter().copied()).collect();

@@ -1,0 +1,190 @@
+//! Which trial of a search is picked: judged as it would alarm, calibrated and at its threshold.
+
+use serde_json::{Value as Json, json};
+
+use crate::kinds::candidates::key;
+use crate::kinds::sweep::{Outcome, Scored, Trial};
+use crate::model::calibrate::Calibrator;
+use crate::model::data::Data;
+use crate::model::learner::ModelError;
+use crate::model::metrics::{CHOICES, Metrics, Ranked, is_loss};
+use crate::stage::param::{Fallback, Fault, Param, Type, Values};
+
+/// What a trial is picked by.
+pub(crate) const PARAMS: &[Param] = &[
+    Param {
+        name: "metric",
+        kind: Type::Choice(&CHOICES),
+        default: Fallback::Yaml("f1"),
+        doc: "What the best is best at; `log_loss` and `brier` count negated, so that greater is better.",
+    },
+    Param {
+        name: "min_score",
+        kind: Type::Float(-1e9, 1.0),
+        default: Fallback::Yaml("0.9"),
+        doc: "What a trial has to reach.",
+    },
+    Param {
+        name: "max_fpr",
+        kind: Type::Float(0.0, 1.0),
+        default: Fallback::Absent,
+        doc: "The most false alarms, as a share of benign rows.",
+    },
+    Param {
+        name: "overfit_gap",
+        kind: Type::Float(0.0, 1e9),
+        default: Fallback::Absent,
+        doc: "By how much a trial may be better on the rows that it was fitted to.",
+    },
+];
+
+/// Fits a calibrator to classes and the probabilities that were told.
+type Calibration = fn(&[f64], &[f64]) -> Calibrator;
+
+/// What trials are judged by.
+#[derive(Debug)]
+pub(crate) struct Select {
+    pub(crate) metric: String,
+    min_score: f64,
+    max_fpr: Option<f64>,
+    pub(crate) overfit_gap: Option<f64>,
+    pub(crate) threshold_fpr: Option<f64>,
+    calibrate: Option<Calibration>,
+}
+
+/// A trial as it would alarm.
+pub(crate) struct Judged {
+    pub(crate) scored: Scored,
+    pub(crate) calibrator: Option<Calibrator>,
+    /// The probabilities, calibrated.
+    pub(crate) p: Vec<f64>,
+    pub(crate) metrics: Metrics,
+    /// Greater is better.
+    pub(crate) score: f64,
+    /// Why it may not be picked.
+    pub(crate) objection: Option<String>,
+}
+
+/// A negated loss never reaches a positive score: such a gate refuses everything.
+pub(crate) fn gate_fits(values: &Values) -> Result<(), Vec<Fault>> {
+    let metric = values.text("metric").unwrap_or_default();
+    if !is_loss(metric) || values.float("min_score").unwrap_or_default() <= 0.0 {
+        return Ok(());
+    }
+    let message = format!("`{metric}` counts negated and is never above 0: nothing can reach this `min_score`");
+    let help = Some("set it to the negated greatest loss, such as `min_score: -0.3`".to_owned());
+    Err(vec![Fault { path: vec![key("min_score")], message, help }])
+}
+
+impl Select {
+    /// Reads what trials are judged by from the parameters of the stage.
+    pub(crate) fn read(values: &Values) -> Result<Self, Vec<Fault>> {
+        let none = Values::default();
+        let select = values.map("select").unwrap_or(&none);
+        gate_fits(select).map_err(|faults| {
+            let inside =
+                |fault: Fault| Fault { path: std::iter::once(key("select")).chain(fault.path).collect(), ..fault };
+            faults.into_iter().map(inside).collect::<Vec<_>>()
+        })?;
+        Ok(Self {
+            metric: select.text("metric").unwrap_or_default().to_owned(),
+            min_score: select.float("min_score").unwrap_or_default(),
+            max_fpr: select.float("max_fpr"),
+            overfit_gap: select.float("overfit_gap"),
+            threshold_fpr: values.float("threshold_fpr"),
+            calibrate: match values.text("calibrate") {
+                Some("platt") => Some(Calibrator::platt),
+                Some("isotonic") => Some(Calibrator::isotonic),
+                _ => None,
+            },
+        })
+    }
+
+    /// Judges a trial as it would alarm.
+    pub(crate) fn judge(&self, data: &Data, scored: Scored) -> Judged {
+        let y = data.labels(&scored.rows);
+        let calibrator = self.calibrate.map(|fit| fit(&y, &scored.p));
+        let p: Vec<f64> = match &calibrator {
+            Some(calibrator) => scored.p.iter().map(|p| calibrator.apply(*p)).collect(),
+            None => scored.p.clone(),
+        };
+        let ranked = Ranked::new(&y, &p);
+        let threshold = self.threshold_fpr.map_or(0.5, |budget| ranked.threshold_within(budget));
+        let metrics = ranked.metrics(|_| 1.0, threshold);
+        let score = metrics.score(&self.metric).unwrap_or(f64::NEG_INFINITY);
+        let objection = self.objection(&scored, &metrics, score);
+        Judged { scored, calibrator, p, metrics, score, objection }
+    }
+
+    fn objection(&self, scored: &Scored, metrics: &Metrics, score: f64) -> Option<String> {
+        if scored.given_up.is_some() {
+            return scored.given_up.clone();
+        }
+        if let (Some(budget), true) = (self.threshold_fpr, metrics.threshold.is_infinite()) {
+            let percent = budget * 100.0;
+            return Some(format!(
+                "no threshold keeps false alarms within {percent} %: benign rows have the highest score"
+            ));
+        }
+        if score < self.min_score {
+            return Some(format!("{} {score:.4} is below {}", self.metric, self.min_score));
+        }
+        if let Some(most) = self.max_fpr.filter(|most| metrics.false_positive_rate > *most) {
+            return Some(format!("{:.4} false alarms are above {most}", metrics.false_positive_rate));
+        }
+        if let (Some(most), Some(gap)) = (self.overfit_gap, scored.gap)
+            && gap > most
+        {
+            return Some(format!("it is {gap:.4} better on the rows it was fitted to, above {most}"));
+        }
+        None
+    }
+
+    /// Returns the places of trials, the best first: those on all rows and with all folds before others, of equal ones the first.
+    pub(crate) fn order(trials: &[Trial], judged: &[Result<Judged, ModelError>]) -> Vec<usize> {
+        let key = |index: usize| match &judged[index] {
+            Ok(judged) => (judged.scored.given_up.is_none(), trials[index].share, judged.score),
+            Err(_) => (false, trials[index].share, f64::NEG_INFINITY),
+        };
+        let mut order: Vec<usize> = (0..trials.len()).collect();
+        order.sort_by(|a, b| {
+            let (a, b) = (key(*a), key(*b));
+            b.0.cmp(&a.0).then(b.1.total_cmp(&a.1)).then(b.2.total_cmp(&a.2))
+        });
+        order
+    }
+
+    /// Returns the leaderboard, its trials in this order.
+    pub(crate) fn board(&self, trials: &[Trial], judged: &[Result<Judged, ModelError>], order: &[usize]) -> Json {
+        let row = |index: &usize| {
+            let trial = &trials[*index];
+            let setting: serde_json::Map<String, Json> =
+                trial.named().into_iter().map(|(name, value)| (name, json!(value))).collect();
+            let mut row = json!({"trial": index + 1, "learner": trial.learner.name, "setting": setting});
+            if trial.share < 1.0 {
+                row["share"] = json!(trial.share);
+            }
+            match &judged[*index] {
+                Ok(judged) => {
+                    row["score"] = json!(judged.score);
+                    row["folds"] = json!(judged.scored.folds);
+                    row["metrics"] = json!(judged.metrics);
+                    row["gap"] = json!(judged.scored.gap);
+                    row["objection"] = json!(judged.objection);
+                }
+                Err(error) => row["error"] = json!(error.0),
+            }
+            row
+        };
+        json!({
+            "metric": self.metric,
+            "min_score": self.min_score,
+            "trials": order.iter().map(row).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Judges what trials came to.
+pub(crate) fn judged(select: &Select, data: &Data, outcomes: Vec<Outcome>) -> Vec<Result<Judged, ModelError>> {
+    outcomes.into_iter().map(|outcome| outcome.map(|scored| select.judge(data, scored))).collect()
+}

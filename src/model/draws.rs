@@ -1,0 +1,20 @@
+//! Uniform draws.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::Rng;
+
+/// Draws a number below `count`.
+pub fn below(random: &mut ChaCha8Rng, count: usize) -> usize {
+    ((u128::from(random.next_u64()) * count as u128) >> 64) as usize
+}
+
+/// Draws a number from 0 on and below 1.
+pub fn unit(random: &mut ChaCha8Rng) -> f64 {
+    (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// Puts one of the entries from `place` on there: a step of the shuffle of Fisher and Yates (1938).
+pub fn settle<T>(random: &mut ChaCha8Rng, entries: &mut [T], place: usize) {
+    let other = place + below(random, entries.len() - place);
+    entries.swap(place, other);
+}
