@@ -37,6 +37,9 @@ pub enum AppError {
     /// The command line asks for something that is not there.
     #[error("{0}")]
     Usage(String),
+    /// Data that a command was given does not fit.
+    #[error("{0}")]
+    Data(String),
     /// A file is wrong.
     #[error("`{}` has {} problem(s)", .0.source.name, .0.problems.len())]
     Report(Report),

@@ -231,6 +231,18 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     named("rename to", path, temporary.persist(path).map(|_| ()).map_err(|e| e.error))
 }
 
+/// Begins a file of the user's beside where it is to be: what is there stays until it is settled.
+pub fn begin(path: &Path) -> Result<tempfile::NamedTempFile> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let all = fs::Permissions::from_mode(0o666);
+    named("create a file beside", path, tempfile::Builder::new().permissions(all).tempfile_in(folder))
+}
+
+/// Puts a file that was begun where it is to be.
+pub fn settle(begun: tempfile::NamedTempFile, path: &Path) -> Result<()> {
+    named("rename to", path, begun.persist(path).map(|_| ()).map_err(|e| e.error))
+}
+
 /// Writes a file in place: for scratch folders, where nobody else looks and nothing must last.
 #[expect(clippy::disallowed_methods, reason = "this is the disk door")]
 pub fn write_plain(path: &Path, bytes: &[u8]) -> Result<()> {

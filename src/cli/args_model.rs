@@ -37,7 +37,7 @@ pub struct Predict {
     pub model: String,
     /// The rows: CSV, Parquet or NDJSON, also compressed
     pub data: String,
-    /// Write here, as CSV, instead of to the standard output
+    /// Write here, as CSV or Parquet by the name's end, instead of to the standard output as CSV
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
     /// What separates the fields of CSV

@@ -65,6 +65,7 @@ pub fn of_stages(stages: &[StageResult]) -> Exit {
 pub fn of_error(error: &AppError) -> Exit {
     match error {
         AppError::Usage(_) => Exit::Usage,
+        AppError::Data(_) => Exit::Data,
         AppError::Report(_) => Exit::Pipeline,
         AppError::Stopped => Exit::Stopped,
         AppError::Busy(_) | AppError::Disk(_) | AppError::Ledger(_) | AppError::Store(_) => Exit::Storage,

@@ -1,6 +1,6 @@
 //! `netsec model` and `netsec predict`.
 
-use std::io::{BufWriter, Write};
+use std::io::BufWriter;
 
 use serde_json::json;
 
@@ -9,9 +9,10 @@ use crate::base::disk;
 use crate::cli::args_model::{Model, Predict};
 use crate::cli::exit::Exit;
 use crate::cli::{out, run};
+use crate::frame::codec::Form;
 use crate::frame::table::TableError;
 use crate::kinds::export::file;
-use crate::kinds::predict::{explained, importance, model, score};
+use crate::kinds::predict::{Summary, explained, importance, model, score, unexplained};
 use crate::reporter::table::columns;
 use crate::source::files::{self, Options};
 
@@ -19,16 +20,32 @@ use crate::source::files::{self, Options};
 const SHOWN: usize = 15;
 
 fn named(name: &str) -> impl Fn(TableError) -> AppError {
-    move |error| AppError::Usage(format!("`{name}`: {error}"))
+    move |error| AppError::Data(format!("`{name}`: {error}"))
 }
 
 /// Reads a stored model, and its name.
-fn stored(workspace: &Workspace, target: &str) -> Result<(String, Vec<u8>), AppError> {
+fn stored<T>(
+    workspace: &Workspace,
+    target: &str,
+    read: impl Fn(&[u8]) -> Result<T, String>,
+) -> Result<(String, T), AppError> {
     let found = workspace.find(&workspace.reading()?.ledger, target)?;
     let files = workspace.fetch(&found.digest)?;
+    let name = found.name;
     match files.into_iter().next() {
-        Some((path, bytes)) if path.is_empty() => Ok((found.name, bytes)),
-        _ => Err(AppError::Usage(format!("`{}` is no model", found.name))),
+        Some((path, bytes)) if path.is_empty() => match read(&bytes) {
+            Ok(model) => Ok((name, model)),
+            Err(why) => Err(AppError::Data(format!("`{name}`: {why}"))),
+        },
+        _ => Err(AppError::Usage(format!("`{name}` is no model"))),
+    }
+}
+
+/// Returns what separates fields, as the byte that it is.
+fn byte(separator: char) -> Result<u8, AppError> {
+    match u8::try_from(separator) {
+        Ok(byte) if byte.is_ascii() => Ok(byte),
+        _ => Err(AppError::Usage(format!("--separator: `{separator}` is no ASCII character"))),
     }
 }
 
@@ -39,8 +56,7 @@ fn stored(workspace: &Workspace, target: &str) -> Result<(String, Vec<u8>), AppE
 pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
     match args {
         Model::Show { target, json: as_json } => {
-            let (name, bytes) = stored(workspace, target)?;
-            let bundle = model(&bytes).map_err(|why| AppError::Usage(format!("`{name}`: {why}")))?;
+            let (_, bundle) = stored(workspace, target, model)?;
             let (shares, features) = (importance(&bundle), bundle.preprocessor.features());
             let setting: serde_json::Map<String, serde_json::Value> =
                 bundle.setting.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
@@ -87,13 +103,15 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
             out::data(text.as_bytes())?;
         }
         Model::Explain { target, data, output, separator } => {
-            let (name, bytes) = stored(workspace, target)?;
-            let bundle = model(&bytes).map_err(|why| AppError::Usage(format!("`{name}`: {why}")))?;
+            let (_, bundle) = stored(workspace, target, model)?;
+            if let Some(why) = unexplained(&bundle) {
+                return Err(AppError::Usage(why));
+            }
             let bytes = run::read_named(workspace, data)?;
             let options =
-                Options { separator: *separator as u8, ..Options::plain(&crate::kinds::starter::default_na()) };
+                Options { separator: byte(*separator)?, ..Options::plain(&crate::kinds::starter::default_na()) };
             let table = files::read(bytes, &options).map_err(named(data))?;
-            let explained = explained(&bundle, &table).map_err(|why| AppError::Usage(format!("`{data}`: {why}")))?;
+            let explained = explained(&bundle, &table).map_err(|why| AppError::Data(format!("`{data}`: {why}")))?;
             let to = output.as_deref().and_then(|path| path.to_str()).unwrap_or_default();
             let bytes = file(&explained, to).map_err(named(data))?;
             match output {
@@ -110,50 +128,37 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
 /// # Errors
 /// The model or the file is not there or not as it should be; the output cannot be written.
 pub fn predict(workspace: &Workspace, args: &Predict) -> Result<Exit, AppError> {
-    let (name, bytes) = stored(workspace, &args.model)?;
-    let bundle = model(&bytes).map_err(|why| AppError::Usage(format!("`{name}`: {why}")))?;
-    let path = workspace.root().join(&args.data);
-    let failed = |verb: &'static str, path: &std::path::Path| {
-        let path = path.to_owned();
-        move |cause| AppError::Disk(disk::DiskError { verb, path: path.clone(), cause })
-    };
-    if let Some(to) = args.output.as_ref().map(|to| workspace.root().join(to)) {
-        if to.extension().is_some_and(|form| form == "parquet") {
-            return Err(AppError::Usage("scored rows are written as CSV: name a file that ends so".to_owned()));
-        }
-        if disk::absolute(&to).is_ok_and(|to| disk::absolute(&path).is_ok_and(|path| to == path)) {
-            return Err(AppError::Usage(format!("`{}` would be written over while it is read", args.data)));
-        }
+    let (name, bundle) = stored(workspace, &args.model, model)?;
+    let (path, separator) = (workspace.root().join(&args.data), byte(args.separator)?);
+    if !path.is_file() {
+        return Err(AppError::Usage(format!("there is no file `{}`", args.data)));
     }
-    let input = disk::open(&path)?;
+    let input = Box::new(disk::open(&path)?);
     let is_terminal = out::is_terminal();
-    let mut told = |so_far: crate::kinds::predict::Summary| {
+    let mut told = |so_far: Summary| {
         if is_terminal {
             out::say(&format!("{} rows, {} alarms, {} errors", so_far.rows, so_far.alarms, so_far.errors));
         }
     };
-    let separator = args.separator as u8;
+    let failed = named(&args.data);
     let summary = match &args.output {
         None => {
-            let mut output = BufWriter::new(std::io::stdout().lock());
-            let summary =
-                score(&bundle, Box::new(input), separator, &mut output, &mut told).map_err(named(&args.data))?;
-            output.flush().map_err(failed("write to", std::path::Path::new("the standard output")))?;
-            summary
+            let output = BufWriter::new(std::io::stdout().lock());
+            score(&bundle, input, separator, Form::Csv, output, &mut told).map_err(failed)?
         }
         Some(to) => {
-            // Written beside, so that what is there stays until all rows are scored.
+            let form = if to.extension().is_some_and(|form| form == "parquet") { Form::Parquet } else { Form::Csv };
             let to = workspace.root().join(to);
-            let beside = to.with_extension("partial");
-            let file = disk::create(&beside)?;
-            let mut output = BufWriter::new(file);
-            let scored = score(&bundle, Box::new(input), separator, &mut output, &mut told).map_err(named(&args.data));
-            let scored = scored.and_then(|summary| output.flush().map(|()| summary).map_err(failed("write", &beside)));
-            if scored.is_err() {
-                let _ = disk::remove_file(&beside);
+            if disk::absolute(&to).is_ok_and(|to| disk::absolute(&path).is_ok_and(|path| to == path)) {
+                return Err(AppError::Usage(format!("`{}` would be written over while it is read", args.data)));
             }
-            let summary = scored?;
-            disk::rename(&beside, &to)?;
+            if let Some(folder) = to.parent().filter(|folder| !folder.is_dir()) {
+                return Err(AppError::Usage(format!("there is no folder `{}` to write to", folder.display())));
+            }
+            let mut beside = disk::begin(&to)?;
+            let output = BufWriter::new(beside.as_file_mut());
+            let summary = score(&bundle, input, separator, form, output, &mut told).map_err(failed)?;
+            disk::settle(beside, &to)?;
             summary
         }
     };

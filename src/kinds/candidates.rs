@@ -7,7 +7,7 @@ use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
 
 /// The learners' hyperparameters, for the reference; a test compares with the learners' own lists.
 const GRID: &str = "Values to try for each hyperparameter; every combination is one trial. logistic_regression: alpha. \
-                    knn: k, weights. naive_bayes: smoothing. decision_tree: criterion, max_depth, min_leaf, max_features, \
+                    knn: k, weights. svm: c, kernel, gamma, class_weight. naive_bayes: smoothing. decision_tree: criterion, max_depth, min_leaf, max_features, \
                     class_weight. random_forest: trees, criterion, max_depth, min_leaf, max_features, class_weight. \
                     extra_trees: trees, criterion, max_depth, min_leaf, max_features, class_weight. gradient_boosting: trees, \
                     learning_rate, leaves, max_depth, min_leaf, subsample, colsample, l2, min_gain, class_weight, patience. adaboost: \

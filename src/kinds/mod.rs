@@ -20,6 +20,7 @@ pub mod sandbox;
 pub mod select;
 pub mod split;
 pub mod starter;
+pub mod steps;
 pub mod sweep;
 pub mod train;
 pub mod transform;

@@ -1,14 +1,16 @@
 //! Rows → probabilities of a stored model, piece by piece; a row that cannot be scored says why.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 
 use polars::prelude::{Column, NamedFrom, Series};
 
-use crate::frame::codec;
+use crate::frame::codec::{Form, Stream};
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::kinds::starter::default_na;
 use crate::model::bundle::Bundle;
 use crate::model::learner::Model;
+use crate::prep::columns::Kind;
 use crate::source::files::{self, Options};
 
 /// The column of the probability of an attack.
@@ -37,86 +39,126 @@ pub fn model(bytes: &[u8]) -> Result<Bundle, String> {
     Bundle::decode(bytes)
 }
 
-/// Scores the rows of a file: CSV, NDJSON or Parquet, also packed. They are written as they come, with three columns more, as CSV;
-/// `told` is told after every piece.
+/// Returns why the rows of a model cannot be explained, if so.
+pub fn unexplained(bundle: &Bundle) -> Option<String> {
+    let is_explained = matches!(bundle.model, Model::Trees(_));
+    (!is_explained).then(|| {
+        format!("a model of `{}` is not made of trees: only those are explained row by row", bundle.learner)
+    })
+}
+
+/// Scores the rows of a file: CSV, NDJSON or Parquet, also packed. They are written as they come, with three columns more; `told`
+/// is told after every piece. In Parquet the columns of numbers that the model needs are numbers, all others text.
 ///
 /// # Errors
 /// The file cannot be read, or a column that the model needs is not there; it cannot be written.
-pub fn score(
+pub fn score<W: Write>(
     bundle: &Bundle,
     input: Box<dyn Read + Send>,
     separator: u8,
-    output: &mut dyn Write,
+    form: Form,
+    output: W,
     told: &mut dyn FnMut(Summary),
 ) -> Result<Summary, TableError> {
-    let (numeric, _) = bundle.preprocessor.columns();
+    let (numeric, text) = columns(bundle);
     // Numbers are read from text, so that a cell that is none spoils its row alone.
     let types = numeric.iter().map(|name| (name.clone(), ColumnType::Text)).collect();
     let options = Options { separator, types, ..Options::plain(&default_na()) };
     let mut opened = files::open(input, &options)?;
-    let reader = opened.with_text(&std::collections::BTreeSet::new());
+    let reader = opened.with_text(&BTreeSet::new());
     let mut whole = Summary::default();
+    let mut stream = Stream::new(form, output);
     while let Some(raw) = opened.piece()? {
         let piece = reader(&raw.bytes)?;
         if let Some(malformed) = piece.malformed {
-            let at = raw.at - 1 + malformed.line;
-            return Err(TableError(crate::source::piece::Malformed { line: at, ..malformed }.tell()));
+            return Err(TableError(malformed.from_line(raw.at).tell()));
         }
         let Some(table) = piece.table else { continue };
-        let (scored, summary) = scored(bundle, &table)?;
-        let text = codec::csv(&scored)?;
-        let from = if whole.rows == 0 { 0 } else { text.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1) };
-        output.write_all(&text[from..]).map_err(|error| TableError(format!("it cannot be written: {error}")))?;
+        if whole.rows == 0 {
+            fits(&table, numeric.iter().chain(&text))?;
+        }
+        let (scored, summary) = scored(bundle, &table, form, whole.rows)?;
+        stream.write(&scored)?;
         whole.rows += summary.rows;
         whole.alarms += summary.alarms;
         whole.errors += summary.errors;
         told(whole);
     }
+    stream.finish()?;
     match whole.rows {
         0 => Err(TableError("there are no rows".to_owned())),
         _ => Ok(whole),
     }
 }
 
-fn scored(bundle: &Bundle, table: &Table) -> Result<(Table, Summary), TableError> {
-    let (numeric, text) = bundle.preprocessor.columns();
+/// The columns that a model needs: those of numbers, and those of text.
+fn columns(bundle: &Bundle) -> (Vec<String>, Vec<String>) {
+    let inputs = bundle.preprocessor.inputs();
+    let of = |kind: Kind| inputs.iter().filter(|input| input.kind() == kind).map(|input| input.name.clone()).collect();
+    (of(Kind::Number), of(Kind::Text))
+}
+
+/// Checks that all columns that are needed are there, and none that is added.
+fn fits<'a>(table: &Table, needed: impl Iterator<Item = &'a String>) -> Result<(), TableError> {
+    let missing: Vec<String> = needed.filter(|name| !table.has(name)).map(|name| format!("`{name}`")).collect();
+    if !missing.is_empty() {
+        return Err(TableError(format!("the model needs columns that are not there: {}", missing.join(", "))));
+    }
+    match [PROBABILITY, ALARM, ERROR].into_iter().find(|name| table.has(name)) {
+        Some(name) => Err(TableError(format!("there is a column `{name}` already: the rows were scored before"))),
+        None => Ok(()),
+    }
+}
+
+/// Reads a cell as a number.
+fn number(name: &str, cell: Option<&str>) -> Result<f64, String> {
+    match cell.map(str::trim) {
+        None => Ok(f64::NAN),
+        Some("true" | "True" | "TRUE") => Ok(1.0),
+        Some("false" | "False" | "FALSE") => Ok(0.0),
+        Some(text) => match text.parse::<f64>() {
+            Ok(number) if number.is_infinite() => Err(format!("`{name}` is infinite")),
+            Ok(number) => Ok(number),
+            Err(_) => Err(format!("`{name}`: {text:?} is no number")),
+        },
+    }
+}
+
+/// Scores rows, before which there were so many.
+fn scored(bundle: &Bundle, table: &Table, form: Form, before: u64) -> Result<(Table, Summary), TableError> {
+    let (numeric, text) = columns(bundle);
     let height = table.height();
     let mut errors: Vec<Option<String>> = vec![None; height];
-    let mut columns: Vec<(String, Vec<f64>)> = Vec::new();
+    let mut needed: Vec<Column> = Vec::new();
     for name in &numeric {
         let mut cells = Vec::with_capacity(height);
-        for (row, cell) in table.texts(name)?.into_iter().enumerate() {
-            let number = match cell.as_deref().map(str::trim) {
-                None => f64::NAN,
-                Some("true" | "True" | "TRUE") => 1.0,
-                Some("false" | "False" | "FALSE") => 0.0,
-                Some(text) => match text.parse::<f64>() {
-                    Ok(number) if number.is_infinite() => {
-                        errors[row].get_or_insert_with(|| format!("`{name}` is infinite"));
-                        f64::NAN
-                    }
-                    Ok(number) => number,
-                    Err(_) => {
-                        errors[row].get_or_insert_with(|| format!("`{name}`: {text:?} is no number"));
-                        f64::NAN
-                    }
-                },
-            };
-            cells.push(number);
+        for (cell, error) in table.texts(name)?.iter().zip(&mut errors) {
+            cells.push(number(name, cell.as_deref()).unwrap_or_else(|why| {
+                error.get_or_insert(why);
+                f64::NAN
+            }));
         }
-        columns.push((name.clone(), cells));
-    }
-    let mut features: Vec<Column> = Vec::new();
-    for (name, cells) in columns {
-        features.push(Column::from(Series::new(name.as_str().into(), cells)));
+        needed.push(Column::from(Series::new(name.as_str().into(), cells)));
     }
     for name in &text {
-        features.push(Column::from(Series::new(name.as_str().into(), table.texts(name)?)));
+        needed.push(Column::from(Series::new(name.as_str().into(), table.texts(name)?)));
     }
-    let p = bundle.probabilities(&Table::of_columns(features)?).map_err(TableError)?;
+    let needed = Table::of_columns(needed)?;
+    let failed = |why: String| TableError(if before == 0 { why } else { format!("after {before} rows: {why}") });
+    let mut features = bundle.preprocessor.raw(&needed).map_err(failed)?;
+    let takes_missing = bundle.model.takes_missing();
+    let names = bundle.preprocessor.features();
+    for (mut row, error) in features.rows_mut().into_iter().zip(&mut errors) {
+        let odd = |cell: &f64| cell.is_infinite() || cell.is_nan() && !takes_missing;
+        if let Some(at) = row.iter().position(odd) {
+            let what = if row[at].is_nan() { "is missing" } else { "is beyond all numbers" };
+            error.get_or_insert_with(|| format!("the feature `{}` {what}", names[at]));
+            row.fill(0.0);
+        }
+    }
+    let p = bundle.of_features(features.view()).map_err(failed)?;
     let threshold = bundle.validation.threshold;
-    let is_fine = |row: usize| errors[row].is_none();
-    let p: Vec<Option<f64>> = p.into_iter().enumerate().map(|(row, p)| is_fine(row).then_some(p)).collect();
+    let p: Vec<Option<f64>> = p.into_iter().zip(&errors).map(|(p, error)| error.is_none().then_some(p)).collect();
     let alarms: Vec<Option<bool>> = p.iter().map(|p| p.map(|p| p >= threshold)).collect();
     let summary = Summary {
         rows: height as u64,
@@ -128,7 +170,17 @@ fn scored(bundle: &Bundle, table: &Table) -> Result<(Table, Summary), TableError
         Column::from(Series::new(ALARM.into(), alarms)),
         Column::from(Series::new(ERROR.into(), errors)),
     ])?;
-    Ok((table.beside(&added)?, summary))
+    let rows = match form {
+        Form::Csv => table.clone(),
+        Form::Parquet => {
+            let column = |name: String| match numeric.contains(&name) {
+                true => Ok(Column::from(Series::new(name.as_str().into(), needed.numbers(&name)?))),
+                false => Ok(Column::from(Series::new(name.as_str().into(), table.texts(&name)?))),
+            };
+            Table::of_columns(table.names().into_iter().map(column).collect::<Result<_, TableError>>()?)?
+        }
+    };
+    Ok((rows.beside(&added)?, summary))
 }
 
 /// Of every row, what is expected of any, and what every feature adds: a table with a column `base` and one a feature.
@@ -137,10 +189,7 @@ fn scored(bundle: &Bundle, table: &Table) -> Result<(Table, Summary), TableError
 /// The table does not fit; the model is not made of trees.
 pub fn explained(bundle: &Bundle, table: &Table) -> Result<Table, String> {
     let Model::Trees(trees) = &bundle.model else {
-        return Err(format!(
-            "a model of `{}` is not made of trees: only those are explained row by row",
-            bundle.learner
-        ));
+        return Err(unexplained(bundle).unwrap_or_default());
     };
     let shap = trees.shap(bundle.preprocessor.apply(table)?.view());
     let base = ("base".to_owned(), shap.iter().map(|shap| shap.base).collect());
@@ -159,9 +208,9 @@ pub fn importance(bundle: &Bundle) -> Vec<(String, f64)> {
             let whole: f64 = linear.weights.iter().map(|weight| weight.abs()).sum();
             linear.weights.iter().map(|weight| weight.abs() / whole.max(f64::MIN_POSITIVE)).collect()
         }
-        Model::Neighbours(_) | Model::Bayes(_) => Vec::new(),
+        Model::Neighbours(_) | Model::Svm(_) | Model::Bayes(_) => Vec::new(),
     };
-    let mut named: Vec<(String, f64)> = bundle.preprocessor.features().into_iter().zip(shares).collect();
+    let mut named: Vec<(String, f64)> = bundle.preprocessor.features().iter().cloned().zip(shares).collect();
     named.sort_by(|a, b| b.1.total_cmp(&a.1));
     named
 }

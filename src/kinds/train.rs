@@ -315,7 +315,7 @@ impl Train {
         let (x, y) = array.view().split_at(Axis(1), array.ncols() - 1);
         let names = preprocessor.features();
         let mut data =
-            Data::new(x.to_owned(), y.iter().copied().collect(), &names).map_err(|error| StageError::Data(error.0))?;
+            Data::new(x.to_owned(), y.iter().copied().collect(), names).map_err(|error| StageError::Data(error.0))?;
         if !self.monotone.is_empty() {
             data.directions = vec![0; data.x.ncols()];
         }

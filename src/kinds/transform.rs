@@ -8,8 +8,9 @@ use crate::base::nearest::suggest;
 use crate::frame::npy;
 use crate::frame::table::Table;
 use crate::kinds::dataset::Dataset;
+use crate::kinds::steps;
 use crate::prep::preprocessor::{Preprocessor, Settings};
-use crate::prep::target::TargetMap;
+use crate::prep::labels::TargetMap;
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Inputs, Outputs};
 use crate::stage::kind::{Kind, Stage};
@@ -19,9 +20,9 @@ use crate::stage::port::{Format, Need, Port, Ports};
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "transform",
-    version: 2,
-    doc: "Imputes missing cells from the nearest rows, encodes text, scales, and maps the target to 0 and 1. Fitted on \
-          `train` only, applied to both.",
+    version: 3,
+    doc: "Makes tables numbers, step by step: fills, encodes, scales, and maps the target to 0 and 1. Fitted on `train` only, \
+          applied to both.",
     inputs: Ports::Fixed(&[
         Port { name: "train", format: Format::Table, need: Need::One, doc: "the rows to learn from" },
         Port { name: "test", format: Format::Table, need: Need::One, doc: "the rows to judge by" },
@@ -57,22 +58,12 @@ pub const KIND: Kind = Kind {
             doc: "Columns that are no features, such as row numbers and times.",
         },
         Param {
-            name: "neighbours",
-            kind: Type::Int(1, 1000),
-            default: Fallback::Yaml("3"),
-            doc: "How many nearest rows a missing cell is the mean of.",
-        },
-        Param {
-            name: "scale",
-            kind: Type::Bool,
-            default: Fallback::Yaml("true"),
-            doc: "Whether to scale to mean 0 and standard deviation 1.",
-        },
-        Param {
-            name: "categories",
-            kind: Type::Int(1, 10_000),
-            default: Fallback::Yaml("100"),
-            doc: "The most categories a text column may have; each becomes a feature.",
+            name: "steps",
+            kind: Type::List(&Type::Record(steps::PARAMS)),
+            default: Fallback::Yaml("[{impute: {with: knn}}, {onehot: {}}, {scale: {}}]"),
+            doc: "What is done, one after the other; each is one of `impute`, `scale`, `quantile`, `log1p`, `clip`, `onehot`, \
+                  `ordinal`, `target`, `hash`, `drop`, `ratio` and `difference`. In the end there are only numbers; missing \
+                  cells may stay where all learners are made of trees.",
         },
     ],
     seeded: false,
@@ -99,12 +90,14 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
             help: Some("name the benign labels with 0, and set `other_labels: 1` if all others are attacks".to_owned()),
         }]);
     }
+    let (steps, faults) = steps::read(values);
+    if !faults.is_empty() {
+        return Err(faults);
+    }
     let settings = Settings {
         target: values.text("target").unwrap_or_default().to_owned(),
         labels: TargetMap { classes, others },
-        neighbours: values.size("neighbours"),
-        scale: values.flag("scale"),
-        categories: values.size("categories"),
+        steps,
     };
     Ok(Box::new(Transform { settings, drop: values.texts("drop") }))
 }

@@ -27,7 +27,8 @@ pub const NAIVE_BAYES: Learner = Learner {
 /// Of both classes, the logarithm of their share, and mean and variance of every feature.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Bayes {
-    classes: Vec<(f64, Vec<f64>, Vec<f64>)>,
+    /// First of class 0.
+    pub classes: Vec<(f64, Vec<f64>, Vec<f64>)>,
 }
 
 fn variance(x: ArrayView2<'_, f64>) -> Array1<f64> {
@@ -49,12 +50,20 @@ fn fit(task: &Task<'_>) -> Result<Model, ModelError> {
 }
 
 impl Bayes {
+    /// Returns how many features it asks for; none if it is not as it should be.
+    pub fn features(&self) -> Option<usize> {
+        let width = self.classes.first()?.1.len();
+        let is_whole = self.classes.len() == 2
+            && self.classes.iter().all(|(_, means, variances)| means.len() == width && variances.len() == width);
+        is_whole.then_some(width)
+    }
+
     pub(crate) fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
-        let [zero, one] = self.classes.as_slice() else {
+        let (Some(width), [zero, one]) = (self.features(), self.classes.as_slice()) else {
             return Err(ModelError("a model of naive Bayes without two classes".to_owned()));
         };
-        if [zero, one].iter().any(|(_, means, variances)| means.len() != x.ncols() || variances.len() != x.ncols()) {
-            return Err(ModelError(format!("{} features instead of {}", x.ncols(), zero.1.len())));
+        if width != x.ncols() {
+            return Err(ModelError(format!("{} features instead of {width}", x.ncols())));
         }
         let density = |(share, means, variances): &(f64, Vec<f64>, Vec<f64>), row: ndarray::ArrayView1<'_, f64>| {
             let cells = row.iter().zip(means.iter().zip(variances));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::table::Table;
@@ -59,13 +60,34 @@ impl Bundle {
         }
     }
 
+    /// Returns it, if it can be asked without a panic.
+    fn checked(self) -> Result<Self, String> {
+        let preprocessor = self.preprocessor.checked()?;
+        let (needs, gives) = (self.model.features(), preprocessor.features().len());
+        if needs.is_some_and(|needs| needs != gives) {
+            return Err(format!("not a model: it asks for {} features, {gives} are made", needs.unwrap_or_default()));
+        }
+        let fault = self.model.fault().or_else(|| self.calibrator.as_ref().and_then(Calibrator::fault));
+        match fault {
+            Some(fault) => Err(format!("not a model: {fault}")),
+            None => Ok(Self { preprocessor, ..self }),
+        }
+    }
+
     /// Returns the probability of class 1 for each row of a table.
     ///
     /// # Errors
     /// The table does not fit the preprocessor; the model failed.
     pub fn probabilities(&self, table: &Table) -> Result<Vec<f64>, String> {
-        let features = self.preprocessor.apply(table)?;
-        let told = self.model.probabilities(features.view()).map_err(|error| error.to_string())?;
+        self.of_features(self.preprocessor.apply(table)?.view())
+    }
+
+    /// Returns the probability of class 1 for each row of features.
+    ///
+    /// # Errors
+    /// They are not what the model needs; it failed.
+    pub fn of_features(&self, features: ArrayView2<'_, f64>) -> Result<Vec<f64>, String> {
+        let told = self.model.probabilities(features).map_err(|error| error.to_string())?;
         Ok(match &self.calibrator {
             Some(calibrator) => told.into_iter().map(|p| calibrator.apply(p)).collect(),
             None => told,
@@ -84,8 +106,8 @@ impl Bundle {
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let read: Self = rmp_serde::from_slice(bytes).map_err(|error| format!("not a model: {error}"))?;
         match read.format {
-            FORMAT => Ok(read),
-            other => Err(format!("a model of format {other}; this netsec reads {FORMAT}")),
+            FORMAT => read.checked(),
+            other => Err(format!("a model of format {other}; this netsec reads {FORMAT}: train it again")),
         }
     }
 }

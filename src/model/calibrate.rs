@@ -101,6 +101,18 @@ impl Calibrator {
         Self::Isotonic { told, meant }
     }
 
+    /// Returns what is wrong with it, if it was read from a file.
+    pub fn fault(&self) -> Option<String> {
+        let is_odd = match self {
+            Self::Platt { slope, start } => !(slope.is_finite() && start.is_finite()),
+            Self::Isotonic { told, meant } => {
+                let falls = told.windows(2).any(|pair| pair[0] >= pair[1]);
+                told.len() != meant.len() || falls || meant.iter().any(|p| !(0.0..=1.0).contains(p))
+            }
+        };
+        is_odd.then(|| "a calibration that is no rising line".to_owned())
+    }
+
     /// Returns what a told probability means.
     pub fn apply(&self, p: f64) -> f64 {
         match self {

@@ -4,12 +4,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
-use smartcore::linalg::basic::matrix::DenseMatrix;
 
 use crate::model::data::{Data, bounded, lacking};
 use crate::model::trees::ensemble::Ensemble;
 use crate::model::trees::learners;
-use crate::model::{bayes, linear, neighbours};
+use crate::model::{bayes, linear, neighbours, svm};
 
 /// Why a model could not be fitted or asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -162,9 +161,10 @@ impl Learner {
 }
 
 /// Every learner, in the order in which they are shown.
-pub const LEARNERS: [Learner; 8] = [
+pub const LEARNERS: [Learner; 9] = [
     linear::LOGISTIC_REGRESSION,
     neighbours::KNN,
+    svm::SVM,
     bayes::NAIVE_BAYES,
     learners::DECISION_TREE,
     learners::RANDOM_FOREST,
@@ -196,6 +196,8 @@ pub enum Model {
     Linear(linear::Linear),
     /// K nearest neighbours.
     Neighbours(neighbours::Neighbours),
+    /// Support vectors.
+    Svm(svm::Svm),
     /// Naive Bayes.
     Bayes(bayes::Bayes),
     /// Trees.
@@ -203,6 +205,33 @@ pub enum Model {
 }
 
 impl Model {
+    /// Returns how many features it asks for.
+    pub fn features(&self) -> Option<usize> {
+        match self {
+            Self::Linear(model) => Some(model.weights.len()),
+            Self::Neighbours(model) => Some(model.features()),
+            Self::Svm(model) => Some(model.vectors.ncols()),
+            Self::Bayes(model) => model.features(),
+            Self::Trees(model) => Some(model.features),
+        }
+    }
+
+    /// Returns whether cells may be missing.
+    pub fn takes_missing(&self) -> bool {
+        matches!(self, Self::Trees(_))
+    }
+
+    /// Returns what is wrong with it, if it was read from a file.
+    pub fn fault(&self) -> Option<String> {
+        match self {
+            Self::Linear(_) => None,
+            Self::Neighbours(model) => model.fault(),
+            Self::Svm(model) => model.fault(),
+            Self::Bayes(model) => model.features().is_none().then(|| "naive Bayes without two classes".to_owned()),
+            Self::Trees(model) => model.fault(),
+        }
+    }
+
     /// Returns the probability of class 1 for each row.
     ///
     /// # Errors
@@ -212,12 +241,13 @@ impl Model {
         let name = |column: usize| format!("the feature {}", column + 1);
         bounded(x, &name)?;
         let missing = x.indexed_iter().find(|(_, cell)| cell.is_nan());
-        if let (Some(((row, column), _)), false) = (missing, matches!(self, Self::Trees(_))) {
+        if let (Some(((row, column), _)), false) = (missing, self.takes_missing()) {
             return Err(lacking(&name(column), row + 1));
         }
         let raw = shielded(|| match self {
             Self::Linear(model) => model.probabilities(x),
-            Self::Neighbours(model) => model.probabilities(&dense(x)),
+            Self::Neighbours(model) => model.probabilities(x),
+            Self::Svm(model) => model.probabilities(x),
             Self::Bayes(model) => model.probabilities(x),
             Self::Trees(model) => model.probabilities(x),
         })?;
@@ -246,15 +276,10 @@ impl Model {
                 let of_rows = |p: &Vec<f64>| of.iter().map(|group| p[place[*group as usize] as usize]).collect();
                 Ok(told.iter().map(of_rows).collect())
             }
+            Self::Neighbours(model) => Ok(model.staged(data.select(rows).view(), sizes)),
             _ => Ok(vec![self.probabilities(data.select(rows).view())?; sizes.len()]),
         }
     }
-}
-
-/// Returns a matrix of smartcore's.
-pub(crate) fn dense(x: ArrayView2<'_, f64>) -> DenseMatrix<f64> {
-    let cells = x.as_standard_layout().iter().copied().collect();
-    DenseMatrix::new(x.nrows(), x.ncols(), cells, false).expect("a matrix has as many cells as rows times columns")
 }
 
 fn shielded<T>(work: impl FnOnce() -> Result<T, ModelError>) -> Result<T, ModelError> {

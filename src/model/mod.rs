@@ -14,4 +14,5 @@ pub mod logistic;
 pub mod metrics;
 pub mod neighbours;
 pub mod search;
+pub mod svm;
 pub mod trees;

@@ -1,38 +1,145 @@
-//! Text columns as one column of zeros and ones a category.
+//! Text columns as numbers: a column of zeros and ones a category, or a number a category.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The categories of a text column that were seen in training, in order.
+use crate::prep::columns::{Cells, Columns};
+
+/// What becomes of a category that training did not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unknown {
+    /// It is 0 everywhere.
+    Zero,
+    /// It counts as one of the rare ones.
+    Rare,
+    /// It is an error.
+    Error,
+}
+
+/// The categories of text columns that were seen in training, in order, a column each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OneHot {
-    categories: Vec<String>,
+    /// Of every column its name, its categories, and those that share a column because they are rare.
+    pub columns: Vec<(String, Vec<String>, Vec<String>)>,
+    /// What becomes of others.
+    pub unknown: Unknown,
+}
+
+/// The name of the column of a category.
+pub fn of_category(name: &str, category: &str) -> String {
+    format!("{name}={category}")
+}
+
+/// The name of the column of all rare categories.
+pub fn of_rare(name: &str) -> String {
+    format!("{name} is rare")
+}
+
+fn counted(cells: &[Option<String>]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    cells.iter().flatten().for_each(|cell| *counts.entry(cell.clone()).or_insert(0) += 1);
+    counts
 }
 
 impl OneHot {
-    /// Finds the categories.
+    /// Finds the categories, those in fewer training rows than `least` together, and replaces the columns.
     ///
     /// # Errors
-    /// How many there are, if that is more than `most`.
-    pub fn fit(cells: &[Option<String>], most: usize) -> Result<Self, usize> {
-        let categories: BTreeSet<&String> = cells.iter().flatten().collect();
-        match categories.len() {
-            count if count > most => Err(count),
-            _ => Ok(Self { categories: categories.into_iter().cloned().collect() }),
+    /// A column has more categories than `most`, or holds numbers.
+    pub fn fit(
+        columns: &mut Columns,
+        names: Vec<String>,
+        unknown: Unknown,
+        least: usize,
+        most: usize,
+    ) -> Result<Self, String> {
+        let one = |name: String| {
+            let counts = counted(columns.texts(&name)?);
+            let (common, rare): (Vec<_>, Vec<_>) = counts.into_iter().partition(|(_, count)| *count >= least);
+            if common.len() > most {
+                let count = common.len();
+                return Err(format!(
+                    "the text column `{name}` has {count} categories, at most {most} become columns: drop it, raise `max` or \
+                     `min_count` of `onehot`, or use `target` or `hash`"
+                ));
+            }
+            let words = |list: Vec<(String, usize)>| list.into_iter().map(|(word, _)| word).collect();
+            Ok((name, words(common), words(rare)))
+        };
+        let fitted = Self { columns: names.into_iter().map(one).collect::<Result<_, String>>()?, unknown };
+        fitted.apply(columns)?;
+        Ok(fitted)
+    }
+
+    /// Returns whether rare categories of a column have a column: there were some, or unknown ones count as such.
+    pub fn has_rare(&self, rare: &[String]) -> bool {
+        !rare.is_empty() || self.unknown == Unknown::Rare
+    }
+
+    /// Replaces columns. A cell that is missing is 0 everywhere.
+    ///
+    /// # Errors
+    /// A column is not there, or holds numbers; a category is unknown that may not be.
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+        for (name, categories, rare) in &self.columns {
+            let cells = columns.texts(name)?.to_vec();
+            let place = |cell: &Option<String>| cell.as_ref().map(|cell| categories.binary_search(cell).ok());
+            let places: Vec<Option<Option<usize>>> = cells.iter().map(place).collect();
+            let is_rare = |row: usize| cells[row].as_ref().is_some_and(|cell| rare.binary_search(cell).is_ok());
+            if self.unknown == Unknown::Error
+                && let Some(row) = (0..cells.len()).find(|row| places[*row] == Some(None) && !is_rare(*row))
+            {
+                let cell = cells[row].as_deref().unwrap_or_default();
+                return Err(format!("the column `{name}` is `{cell}` in row {}, which training did not have", row + 1));
+            }
+            columns.take(name)?;
+            for (at, category) in categories.iter().enumerate() {
+                let column = places.iter().map(|place| f64::from(u8::from(*place == Some(Some(at))))).collect();
+                columns.push(of_category(name, category), Cells::Numbers(column))?;
+            }
+            if self.has_rare(rare) {
+                let counts = |row: usize| places[row] == Some(None) && (self.unknown == Unknown::Rare || is_rare(row));
+                let column = (0..cells.len()).map(|row| f64::from(u8::from(counts(row)))).collect();
+                columns.push(of_rare(name), Cells::Numbers(column))?;
+            }
         }
+        Ok(())
+    }
+}
+
+/// Text columns as the number of their category, in alphabetical order from 0; what is missing or unknown is -1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ordinal {
+    /// Of every column its name and its categories.
+    pub columns: Vec<(String, Vec<String>)>,
+}
+
+impl Ordinal {
+    /// Finds the categories and replaces the columns.
+    ///
+    /// # Errors
+    /// A column is not there, or holds numbers.
+    pub fn fit(columns: &mut Columns, names: Vec<String>) -> Result<Self, String> {
+        let one = |name: String| Ok((name.clone(), counted(columns.texts(&name)?).into_keys().collect()));
+        let fitted = Self { columns: names.into_iter().map(one).collect::<Result<_, String>>()? };
+        fitted.apply(columns)?;
+        Ok(fitted)
     }
 
-    /// Returns the categories in the order of the columns made of them.
-    pub fn categories(&self) -> &[String] {
-        &self.categories
-    }
-
-    /// Returns one column a category: 1 where the cell is it. A cell that is missing or of a category not seen
-    /// in training is 0 everywhere.
-    pub fn apply(&self, cells: &[Option<String>]) -> Vec<Vec<f64>> {
-        let column =
-            |category: &String| cells.iter().map(|cell| f64::from(u8::from(cell.as_ref() == Some(category)))).collect();
-        self.categories.iter().map(column).collect()
+    /// Replaces columns.
+    ///
+    /// # Errors
+    /// A column is not there, or holds numbers.
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+        for (name, categories) in &self.columns {
+            let place = |cell: &Option<String>| {
+                cell.as_ref().and_then(|cell| categories.binary_search(cell).ok()).map_or(-1.0, |place| place as f64)
+            };
+            let cells = columns.texts(name)?.iter().map(place).collect();
+            columns.take(name)?;
+            columns.push(name.clone(), Cells::Numbers(cells))?;
+        }
+        Ok(())
     }
 }

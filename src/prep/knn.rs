@@ -30,11 +30,14 @@ pub enum Weights {
 /// of the table (scikit-learn's order among ties is not defined).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KnnImputer {
-    neighbours: usize,
-    weights: Weights,
-    /// The training rows, NaN where missing; empty if no column needs them.
-    rows: Array2<f64>,
-    means: Array1<f64>,
+    /// How many donors a cell is made of.
+    pub neighbours: usize,
+    /// How they count.
+    pub weights: Weights,
+    /// The training rows, NaN where missing.
+    pub rows: Array2<f64>,
+    /// The means of the columns.
+    pub means: Array1<f64>,
 }
 
 /// Stands for a missing cell among small whole numbers.
@@ -201,7 +204,7 @@ impl KnnImputer {
     ///
     /// # Errors
     /// The index of a column that has no value at all.
-    pub fn fit(table: ArrayView2<'_, f64>, neighbours: usize) -> Result<Self, usize> {
+    pub fn fit(table: ArrayView2<'_, f64>, neighbours: usize, weights: Weights) -> Result<Self, usize> {
         let mut means = Array1::zeros(table.ncols());
         for (index, column) in table.axis_iter(Axis(1)).enumerate() {
             let present: Vec<f64> = column.iter().copied().filter(|cell| !cell.is_nan()).collect();
@@ -210,13 +213,12 @@ impl KnnImputer {
             }
             means[index] = present.iter().sum::<f64>() / present.len() as f64;
         }
-        Ok(Self { neighbours, weights: Weights::Uniform, rows: table.to_owned(), means })
+        Ok(Self { neighbours, weights, rows: table.to_owned(), means })
     }
 
-    /// Returns the imputer with other weights.
-    #[must_use]
-    pub fn weighted(self, weights: Weights) -> Self {
-        Self { weights, ..self }
+    /// Returns whether it is of so many columns, and can be asked.
+    pub fn fits(&self, columns: usize) -> bool {
+        self.rows.ncols() == columns && self.means.len() == columns && self.neighbours > 0
     }
 
     /// Fills the missing cells of `table`, which has the columns of the training table.
@@ -328,7 +330,7 @@ mod tests {
     #[test]
     fn a_cell_is_the_mean_of_its_nearest_donors() {
         let train = array![[1.0, 2.0], [1.1, 4.0], [9.0, 100.0], [1.2, f64::NAN]];
-        let imputer = KnnImputer::fit(train.view(), 2).unwrap();
+        let imputer = KnnImputer::fit(train.view(), 2, Weights::Uniform).unwrap();
         let mut table = array![[1.0, f64::NAN], [f64::NAN, f64::NAN]];
         imputer.fill(&mut table);
         assert_eq!(table[[0, 1]], 3.0);
@@ -338,7 +340,7 @@ mod tests {
     #[test]
     fn nearer_donors_may_weigh_more_and_equal_ones_alone() {
         let train = array![[0.0, 2.0], [1.0, 4.0], [3.0, 8.0]];
-        let imputer = KnnImputer::fit(train.view(), 2).unwrap().weighted(Weights::Distance);
+        let imputer = KnnImputer::fit(train.view(), 2, Weights::Distance).unwrap();
         let mut table = array![[0.0, f64::NAN], [2.0, f64::NAN]];
         imputer.fill(&mut table);
         assert_eq!((table[[0, 1]], table[[1, 1]]), (2.0, 6.0));
@@ -348,12 +350,12 @@ mod tests {
     fn a_large_offset_does_not_change_the_neighbours() {
         let train = array![[1e8, 1.0], [1e8 + 1.0, 5.0], [1e8 + 3.0, 9.0]];
         let mut table = array![[1e8 + 1.1, f64::NAN]];
-        KnnImputer::fit(train.view(), 1).unwrap().fill(&mut table);
+        KnnImputer::fit(train.view(), 1, Weights::Uniform).unwrap().fill(&mut table);
         assert_eq!(table[[0, 1]], 5.0);
     }
 
     #[test]
     fn a_column_without_a_value_is_named() {
-        assert_eq!(KnnImputer::fit(array![[1.0, f64::NAN]].view(), 3), Err(1));
+        assert_eq!(KnnImputer::fit(array![[1.0, f64::NAN]].view(), 3, Weights::Uniform), Err(1));
     }
 }

@@ -1,7 +1,16 @@
 //! Fitted transformations, one a file.
 
+pub mod clip;
+pub mod columns;
+pub mod derive;
 pub mod encode;
+pub mod hash;
+pub mod impute;
 pub mod knn;
+pub mod labels;
 pub mod preprocessor;
+pub mod quantile;
+pub mod reduce;
 pub mod scale;
+pub mod step;
 pub mod target;

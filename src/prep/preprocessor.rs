@@ -1,16 +1,20 @@
 //! Table → features and labels: every fitted step in one value, as it is stored and deployed.
 
+use std::collections::BTreeSet;
+
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::table::{ColumnType, Table};
-use crate::prep::encode::OneHot;
-use crate::prep::knn::KnnImputer;
-use crate::prep::scale::StandardScaler;
-use crate::prep::target::TargetMap;
+use crate::prep::columns::{Cells, Columns, Kind};
+use crate::prep::labels::TargetMap;
+use crate::prep::step::{Fitted, Step};
 
-/// Version of the stored form. A newer one is refused.
-const FORMAT: u32 = 1;
+/// Version of the stored form. Others are refused.
+const FORMAT: u32 = 2;
+
+/// So many values of a column of text are remembered.
+const VALUES: usize = 100;
 
 /// What is to be fitted.
 #[derive(Clone, Debug)]
@@ -19,12 +23,52 @@ pub struct Settings {
     pub target: String,
     /// Which label means which class.
     pub labels: TargetMap,
-    /// Neighbours of the imputer.
-    pub neighbours: usize,
-    /// Whether to scale.
-    pub scale: bool,
-    /// The most categories a text column may have.
-    pub categories: usize,
+    /// The steps, in order.
+    pub steps: Vec<Step>,
+}
+
+/// What training had in a column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Seen {
+    /// Numbers, from the least to the greatest.
+    Numbers(f64, f64),
+    /// Text: its values, in order; none if they were too many to be remembered.
+    Texts(Option<Vec<String>>),
+}
+
+/// A column that is needed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// Its name.
+    pub name: String,
+    /// What training had in it.
+    pub seen: Seen,
+    /// In how many training rows it was missing.
+    pub missing: usize,
+}
+
+impl Input {
+    /// Returns what its cells are.
+    pub fn kind(&self) -> Kind {
+        if matches!(self.seen, Seen::Numbers(..)) { Kind::Number } else { Kind::Text }
+    }
+
+    fn of(name: String, cells: &Cells) -> Self {
+        match cells {
+            Cells::Numbers(cells) => {
+                let present = cells.iter().filter(|cell| !cell.is_nan());
+                let (least, most) = present.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, m), x| (l.min(*x), m.max(*x)));
+                let missing = cells.iter().filter(|cell| cell.is_nan()).count();
+                Self { name, seen: Seen::Numbers(least, most), missing }
+            }
+            Cells::Texts(cells) => {
+                let values: BTreeSet<&String> = cells.iter().flatten().collect();
+                let values = (values.len() <= VALUES).then(|| values.into_iter().cloned().collect());
+                let missing = cells.iter().filter(|cell| cell.is_none()).count();
+                Self { name, seen: Seen::Texts(values), missing }
+            }
+        }
+    }
 }
 
 /// Everything that turns a table into features, fitted on training rows only.
@@ -33,12 +77,9 @@ pub struct Preprocessor {
     format: u32,
     target: String,
     labels: TargetMap,
-    /// Numeric columns, in order; they come first among the features.
-    numeric: Vec<String>,
-    /// Text columns with their categories; their features come after.
-    text: Vec<(String, OneHot)>,
-    imputer: KnnImputer,
-    scaler: Option<StandardScaler>,
+    inputs: Vec<Input>,
+    steps: Vec<Fitted>,
+    features: Vec<String>,
 }
 
 impl Preprocessor {
@@ -48,59 +89,54 @@ impl Preprocessor {
     /// What does not fit, naming the column.
     pub fn fit(table: &Table, settings: &Settings) -> Result<(Self, Array2<f64>), String> {
         table.column_type(&settings.target).map_err(|error| format!("target: {error}"))?;
-        let (mut numeric, mut text) = (Vec::new(), Vec::new());
+        let mut columns = Columns::new(table.height());
+        let mut inputs = Vec::new();
+        let odd = |what: &str, name: &str| Err(format!("the column `{name}` {what}: name it in `drop` of `transform`"));
         for name in table.names().into_iter().filter(|name| *name != settings.target) {
-            match table.column_type(&name).map_err(|error| error.to_string())? {
-                ColumnType::Int | ColumnType::Float | ColumnType::Bool => numeric.push(name),
-                ColumnType::Text => {
-                    let cells = table.texts(&name).map_err(|error| error.to_string())?;
-                    let codes = OneHot::fit(&cells, settings.categories).map_err(|count| {
-                        let most = settings.categories;
-                        format!("the text column `{name}` has {count} categories, at most {most} are encoded: drop it in `ingest` or raise `categories`")
-                    })?;
-                    text.push((name, codes));
-                }
-                ColumnType::Empty => {
-                    return Err(format!("the column `{name}` has no value in the training rows: drop it in `ingest`"));
-                }
-                ColumnType::Time => {
-                    return Err(format!(
-                        "the column `{name}` holds times, which are no features: drop it in `transform`"
-                    ));
-                }
-                ColumnType::Other => {
-                    return Err(format!("the column `{name}` holds neither numbers nor text: drop it in `ingest`"));
-                }
-            }
+            let kind = match table.column_type(&name).map_err(|error| error.to_string())? {
+                ColumnType::Int | ColumnType::Float | ColumnType::Bool => Kind::Number,
+                ColumnType::Text => Kind::Text,
+                ColumnType::Empty => return odd("has no value in the training rows", &name),
+                ColumnType::Time => return odd("holds times, which are no features", &name),
+                ColumnType::Other => return odd("holds neither numbers nor text", &name),
+            };
+            let cells = cells(table, &name, kind)?;
+            inputs.push(Input::of(name.clone(), &cells));
+            columns.push(name, cells)?;
         }
-        if numeric.is_empty() && text.is_empty() {
+        if inputs.is_empty() {
             return Err("there is no feature column".to_owned());
         }
-        let mut cells = numbers(table, &numeric)?;
-        let imputer = KnnImputer::fit(cells.view(), settings.neighbours)
-            .map_err(|index| format!("the column `{}` has no value in the training rows", numeric[index]))?;
-        imputer.fill(&mut cells);
-        let mut features = with_codes(cells, table, &text)?;
-        let scaler = settings.scale.then(|| StandardScaler::fit(features.view()));
-        if let Some(scaler) = &scaler {
-            scaler.apply(&mut features);
-        }
         let (target, labels) = (settings.target.clone(), settings.labels.clone());
-        Ok((Self { format: FORMAT, target, labels, numeric, text, imputer, scaler }, features))
+        let mut fitted = Self { format: FORMAT, target, labels, inputs, steps: Vec::new(), features: Vec::new() };
+        let y = fitted.labels(table)?;
+        for (at, step) in settings.steps.iter().enumerate() {
+            fitted.steps.push(step.fit(&mut columns, &y).map_err(|why| format!("step {}: {why}", at + 1))?);
+        }
+        fitted.features = columns.names();
+        if let Some(name) = fitted.features.iter().find(|name| columns.kind(name) == Some(Kind::Text)) {
+            return Err(format!("the column `{name}` is still text after all steps: add `onehot`, `ordinal`, `target` or `hash`"));
+        }
+        if fitted.features.is_empty() {
+            return Err("no column is left after all steps".to_owned());
+        }
+        let features = fitted.finite(columns.matrix(&fitted.features)?)?;
+        Ok((fitted, features))
     }
 
     /// Returns the names of the features, in the order of the matrix's columns.
-    pub fn features(&self) -> Vec<String> {
-        let coded = |(name, codes): &(String, OneHot)| {
-            let name = name.clone();
-            codes.categories().iter().map(move |category| format!("{name}={category}")).collect::<Vec<_>>()
-        };
-        self.numeric.iter().cloned().chain(self.text.iter().flat_map(coded)).collect()
+    pub fn features(&self) -> &[String] {
+        &self.features
     }
 
-    /// Returns the columns it needs: those of numbers, and those of text.
-    pub fn columns(&self) -> (Vec<String>, Vec<String>) {
-        (self.numeric.clone(), self.text.iter().map(|(name, _)| name.clone()).collect())
+    /// Returns the columns that it needs, in order.
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// Returns the steps in order.
+    pub fn steps(&self) -> &[Fitted] {
+        &self.steps
     }
 
     /// Returns the name of the column of labels.
@@ -108,18 +144,39 @@ impl Preprocessor {
         &self.target
     }
 
-    /// Returns the features of a table's rows: finite, one row a row.
+    /// Returns which label means which class.
+    pub fn classes(&self) -> &TargetMap {
+        &self.labels
+    }
+
+    /// Returns the features of a table's rows: NaN is missing, all else finite; one row a row.
+    ///
+    /// # Errors
+    /// A column is missing or holds something else than in training; a feature is infinite.
+    pub fn apply(&self, table: &Table) -> Result<Array2<f64>, String> {
+        self.finite(self.raw(table)?)
+    }
+
+    /// Returns the features of a table's rows, as they come: what has grown beyond all numbers is infinite.
     ///
     /// # Errors
     /// A column is missing or holds something else than in training.
-    pub fn apply(&self, table: &Table) -> Result<Array2<f64>, String> {
-        let mut cells = numbers(table, &self.numeric)?;
-        self.imputer.fill(&mut cells);
-        let mut features = with_codes(cells, table, &self.text)?;
-        if let Some(scaler) = &self.scaler {
-            scaler.apply(&mut features);
+    pub fn raw(&self, table: &Table) -> Result<Array2<f64>, String> {
+        let mut columns = Columns::new(table.height());
+        for input in &self.inputs {
+            columns.push(input.name.clone(), cells(table, &input.name, input.kind())?)?;
         }
-        Ok(features)
+        self.steps.iter().try_for_each(|step| step.apply(&mut columns))?;
+        columns.matrix(&self.features)
+    }
+
+    fn finite(&self, features: Array2<f64>) -> Result<Array2<f64>, String> {
+        match features.indexed_iter().find(|(_, cell)| cell.is_infinite()) {
+            Some(((row, at), _)) => {
+                Err(format!("the feature `{}` is beyond all numbers in row {}", self.features[at], row + 1))
+            }
+            None => Ok(features),
+        }
     }
 
     /// Returns the classes of a table's rows: 0 or 1.
@@ -143,36 +200,30 @@ impl Preprocessor {
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let read: Self = rmp_serde::from_slice(bytes).map_err(|error| format!("not a preprocessor: {error}"))?;
         match read.format {
-            FORMAT => Ok(read),
-            other => Err(format!("a preprocessor of format {other}; this netsec reads {FORMAT}")),
+            FORMAT => read.checked(),
+            other => Err(format!("a preprocessor of format {other}; this netsec reads {FORMAT}: train the model again")),
+        }
+    }
+
+    /// Returns it, if it can be asked without a panic.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn checked(self) -> Result<Self, String> {
+        match self.steps.iter().find_map(Fitted::fault) {
+            Some(fault) => Err(format!("not a preprocessor: {fault}")),
+            None => Ok(self),
         }
     }
 }
 
-fn numbers(table: &Table, names: &[String]) -> Result<Array2<f64>, String> {
-    let mut matrix = Array2::zeros((table.height(), names.len()));
-    for (index, name) in names.iter().enumerate() {
-        let cells = table.numbers(name).map_err(|error| error.to_string())?;
-        if let Some(row) = cells.iter().position(|cell| cell.is_infinite()) {
-            return Err(format!("the column `{name}` is infinite in row {}", row + 1));
-        }
-        matrix.column_mut(index).assign(&ndarray::ArrayView1::from(&cells));
+fn cells(table: &Table, name: &str, kind: Kind) -> Result<Cells, String> {
+    if kind == Kind::Text {
+        return Ok(Cells::Texts(table.texts(name).map_err(|error| error.to_string())?));
     }
-    Ok(matrix)
-}
-
-fn with_codes(cells: Array2<f64>, table: &Table, text: &[(String, OneHot)]) -> Result<Array2<f64>, String> {
-    let mut columns: Vec<Vec<f64>> = Vec::new();
-    for (name, codes) in text {
-        columns.extend(codes.apply(&table.texts(name).map_err(|error| error.to_string())?));
+    let cells = table.numbers(name).map_err(|error| error.to_string())?;
+    match cells.iter().position(|cell| cell.is_infinite()) {
+        Some(row) => Err(format!("the column `{name}` is infinite in row {}", row + 1)),
+        None => Ok(Cells::Numbers(cells)),
     }
-    if columns.is_empty() {
-        return Ok(cells);
-    }
-    let mut all = Array2::zeros((cells.nrows(), cells.ncols() + columns.len()));
-    all.slice_mut(ndarray::s![.., ..cells.ncols()]).assign(&cells);
-    for (index, column) in columns.iter().enumerate() {
-        all.column_mut(cells.ncols() + index).assign(&ndarray::ArrayView1::from(column));
-    }
-    Ok(all)
 }

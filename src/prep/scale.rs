@@ -1,54 +1,107 @@
-//! Standard scaling: mean 0, standard deviation 1.
+//! Scaling: every column shifted, then divided.
 
-use ndarray::{Array1, Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
-/// A scaler fitted on a training table: (x − mean) / sd, with the population's standard deviation, as
-/// scikit-learn's `StandardScaler` has it; a constant column is only shifted.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StandardScaler {
-    means: Array1<f64>,
-    deviations: Array1<f64>,
+use crate::prep::columns::Columns;
+use crate::prep::quantile::quantile;
+
+/// What columns are shifted and divided by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Mean and standard deviation of the population.
+    Standard,
+    /// Least value and range.
+    MinMax,
+    /// Median and the range of the middle half.
+    Robust,
+    /// Nothing, and the largest absolute value.
+    MaxAbs,
 }
 
-impl StandardScaler {
-    /// Finds mean and standard deviation of every column; `table` has rows and no missing cell.
-    pub fn fit(table: ArrayView2<'_, f64>) -> Self {
-        let rows = table.nrows().max(1) as f64;
-        let means: Array1<f64> = table.axis_iter(Axis(1)).map(|column| column.sum() / rows).collect();
-        let deviation = |(column, mean): (ndarray::ArrayView1<'_, f64>, &f64)| {
-            // Corrected two-pass variance (Chan, Golub and LeVeque, 1983): the second sum takes out what
-            // rounding left in the mean.
-            let (mut squares, mut rest) = (0.0, 0.0);
-            for cell in column {
-                squares += (cell - mean) * (cell - mean);
-                rest += cell - mean;
-            }
-            let variance = (squares - rest * rest / rows) / rows;
-            // A variance that is no more than the rounding of its own sums: the column is constant.
-            let noise = rows * f64::EPSILON * variance + (rows * mean * f64::EPSILON).powi(2);
-            if variance <= noise { 1.0 } else { variance.sqrt() }
+/// A fitted scaler: (x − shift) / factor, as scikit-learn's scalers have it; a constant column is only shifted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scaler {
+    /// Of every column its name, shift and factor.
+    pub columns: Vec<(String, f64, f64)>,
+}
+
+impl Scaler {
+    /// Finds shift and factor of columns, whose missing cells do not count, and scales the training rows.
+    ///
+    /// # Errors
+    /// A column is not there, or holds text.
+    pub fn fit(columns: &mut Columns, names: Vec<String>, by: By) -> Result<Self, String> {
+        let one = |name: String| {
+            let present: Vec<f64> = columns.numbers(&name)?.iter().copied().filter(|cell| !cell.is_nan()).collect();
+            let (shift, factor) = if present.is_empty() { (0.0, 1.0) } else { of(present, by) };
+            Ok((name, shift, factor))
         };
-        let deviations = table.axis_iter(Axis(1)).zip(&means).map(deviation).collect();
-        Self { means, deviations }
+        let fitted = Self { columns: names.into_iter().map(one).collect::<Result<_, String>>()? };
+        fitted.apply(columns)?;
+        Ok(fitted)
     }
 
-    /// Scales a table with the columns of the training table.
-    pub fn apply(&self, table: &mut Array2<f64>) {
-        *table -= &self.means;
-        *table /= &self.deviations;
+    /// Scales rows.
+    ///
+    /// # Errors
+    /// A column is not there, or holds text.
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+        for (name, shift, factor) in &self.columns {
+            columns.numbers_mut(name)?.iter_mut().for_each(|cell| *cell = (*cell - shift) / factor);
+        }
+        Ok(())
     }
+}
+
+fn of(mut cells: Vec<f64>, by: By) -> (f64, f64) {
+    let ends = |cells: &[f64]| cells.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(*x), h.max(*x)));
+    let (shift, factor) = match by {
+        By::Standard => standard(&cells),
+        By::MinMax => {
+            let (least, most) = ends(&cells);
+            (least, most - least)
+        }
+        By::Robust => {
+            cells.sort_by(f64::total_cmp);
+            (quantile(&cells, 0.5), quantile(&cells, 0.75) - quantile(&cells, 0.25))
+        }
+        By::MaxAbs => {
+            let (least, most) = ends(&cells);
+            (0.0, most.abs().max(least.abs()))
+        }
+    };
+    // scikit-learn leaves a factor of so little alone, too.
+    (shift, if factor.abs() < 10.0 * f64::EPSILON || !factor.is_finite() { 1.0 } else { factor })
+}
+
+fn standard(cells: &[f64]) -> (f64, f64) {
+    let rows = cells.len() as f64;
+    let mean = cells.iter().sum::<f64>() / rows;
+    // Corrected two-pass variance (Chan, Golub and LeVeque, 1983): the second sum takes out what rounding left in the mean.
+    let (mut squares, mut rest) = (0.0, 0.0);
+    for cell in cells {
+        squares += (cell - mean) * (cell - mean);
+        rest += cell - mean;
+    }
+    let variance = (squares - rest * rest / rows) / rows;
+    // A variance that is no more than the rounding of its own sums: the column is constant.
+    let noise = rows * f64::EPSILON * variance + (rows * mean * f64::EPSILON).powi(2);
+    (mean, if variance <= noise { 1.0 } else { variance.sqrt() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::array;
+    use crate::prep::columns::Cells;
 
     #[test]
     fn columns_are_centred_and_constant_ones_only_shifted() {
-        let mut table = array![[1.0, 7.0], [3.0, 7.0]];
-        StandardScaler::fit(table.view()).apply(&mut table);
-        assert_eq!(table, array![[-1.0, 0.0], [1.0, 0.0]]);
+        let mut columns = Columns::new(2);
+        columns.push("a".to_owned(), Cells::Numbers(vec![1.0, 3.0])).unwrap();
+        columns.push("b".to_owned(), Cells::Numbers(vec![7.0, 7.0])).unwrap();
+        let names = columns.names();
+        Scaler::fit(&mut columns, names, By::Standard).unwrap();
+        assert_eq!(columns.numbers("a").unwrap(), [-1.0, 1.0]);
+        assert_eq!(columns.numbers("b").unwrap(), [0.0, 0.0]);
     }
 }

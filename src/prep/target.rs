@@ -1,36 +1,92 @@
-//! Labels as written → classes 0 and 1.
+//! Text columns as the share of attacks among the rows of their category.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::nearest::suggest;
+use crate::prep::columns::{Cells, Columns};
 
-/// Which label means which class.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TargetMap {
-    /// Labels with their class.
-    pub classes: BTreeMap<String, u8>,
-    /// The class of every other label; if there is none, another label is an error.
-    pub others: Option<u8>,
+/// Of text columns, what stands for each category (Micci-Barreca, 2001); a category that training did not have, or a missing
+/// cell, is the share among all rows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetEncoder {
+    /// Of every column its name and its categories.
+    pub columns: Vec<(String, BTreeMap<String, f64>)>,
+    /// The share of attacks among all training rows.
+    pub prior: f64,
 }
 
-impl TargetMap {
-    /// Maps labels.
+/// The share of attacks in each category, drawn towards the share among all: by so many rows of that, or, without a number, by as
+/// much as its own spread asks for (empirical Bayes, as scikit-learn's `smooth="auto"`).
+fn shares(cells: &[Option<String>], y: &[f64], smooth: Option<f64>, rows: impl Fn(usize) -> bool) -> (BTreeMap<String, f64>, f64) {
+    let (mut sums, mut all) = (BTreeMap::<&String, (f64, f64)>::new(), (0.0, 0.0));
+    for (_, (cell, y)) in cells.iter().zip(y).enumerate().filter(|(row, _)| rows(*row)) {
+        all = (all.0 + 1.0, all.1 + y);
+        if let Some(cell) = cell {
+            let entry = sums.entry(cell).or_default();
+            *entry = (entry.0 + 1.0, entry.1 + y);
+        }
+    }
+    let prior = all.1 / f64::max(all.0, 1.0);
+    let spread = prior * (1.0 - prior);
+    let one = |(cell, (count, ones)): (&String, (f64, f64))| {
+        let share = ones / count;
+        let value = match smooth {
+            Some(smooth) => (ones + smooth * prior) / (count + smooth),
+            None if spread == 0.0 => prior,
+            None => {
+                // Of classes 0 and 1 the variance within the category is share × (1 − share).
+                let trust = spread * count / (spread * count + share * (1.0 - share));
+                trust * share + (1.0 - trust) * prior
+            }
+        };
+        (cell.clone(), value)
+    };
+    (sums.into_iter().map(one).collect(), prior)
+}
+
+impl TargetEncoder {
+    /// Finds the shares, and replaces the columns of the training rows: each by the shares of the rows outside of its fold, so
+    /// that no row is told its own class.
     ///
     /// # Errors
-    /// The first row (from one) whose label is missing or unknown, and what is so.
-    pub fn apply(&self, labels: &[Option<String>]) -> Result<Vec<f64>, String> {
-        let class = |(row, label): (usize, &Option<String>)| {
-            let row = row + 1;
-            let Some(label) = label else {
-                return Err(format!("row {row} of this part has no label: take such rows out of the data first"));
+    /// A column is not there, or holds numbers.
+    pub fn fit(
+        columns: &mut Columns,
+        names: Vec<String>,
+        y: &[f64],
+        smooth: Option<f64>,
+        folds: usize,
+    ) -> Result<Self, String> {
+        let mut fitted = Self { columns: Vec::new(), prior: y.iter().sum::<f64>() / y.len().max(1) as f64 };
+        for name in names {
+            let Cells::Texts(cells) = columns.take(&name)? else {
+                return Err(format!("the column `{name}` holds numbers where text is needed"));
             };
-            self.classes.get(label).copied().or(self.others).map(f64::from).ok_or_else(|| {
-                let help = suggest(label, self.classes.keys().map(String::as_str)).unwrap_or_default();
-                format!("row {row} of this part has the label `{label}`, which `target_map` does not know: {help}")
-            })
-        };
-        labels.iter().enumerate().map(class).collect()
+            fitted.columns.push((name.clone(), shares(&cells, y, smooth, |_| true).0));
+            let mut told = vec![0.0; cells.len()];
+            for fold in 0..folds {
+                let (known, prior) = shares(&cells, y, smooth, |row| row % folds != fold);
+                for row in (fold..cells.len()).step_by(folds) {
+                    told[row] = cells[row].as_ref().and_then(|cell| known.get(cell)).copied().unwrap_or(prior);
+                }
+            }
+            columns.push(name, Cells::Numbers(told))?;
+        }
+        Ok(fitted)
+    }
+
+    /// Replaces columns.
+    ///
+    /// # Errors
+    /// A column is not there, or holds numbers.
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+        for (name, known) in &self.columns {
+            let share = |cell: &Option<String>| cell.as_ref().and_then(|cell| known.get(cell)).copied().unwrap_or(self.prior);
+            let cells = columns.texts(name)?.iter().map(share).collect();
+            columns.take(name)?;
+            columns.push(name.clone(), Cells::Numbers(cells))?;
+        }
+        Ok(())
     }
 }

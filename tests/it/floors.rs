@@ -41,7 +41,7 @@ const CRATES: [(&str, &[&str]); 24] = [
     ("futures_util", &["source/"]),
     ("csv", &["source/csv.rs", "source/files.rs"]),
     ("flate2", &["source/files.rs"]),
-    ("regex", &["quality/schema.rs", "quality/schema_words.rs", "quality/rules.rs"]),
+    ("regex", &["quality/schema.rs", "quality/schema_words.rs", "quality/rules.rs", "prep/columns.rs"]),
     ("chrono", &["frame/table.rs"]),
     ("rand_chacha", &["source/synthetic.rs", "quality/domain.rs", "model/", "kinds/"]),
     ("landlock", &["kinds/sandbox.rs"]),
@@ -57,7 +57,7 @@ const CRATES: [(&str, &[&str]); 24] = [
     ("miette", &["reporter/problem.rs"]),
     ("indicatif", &["reporter/console.rs"]),
     ("glob", &["plan/files.rs"]),
-    ("statrs", &["quality/", "model/"]),
+    ("statrs", &["quality/", "prep/", "model/"]),
     ("ndarray_npy", &["frame/npy.rs"]),
 ];
 

@@ -25,14 +25,16 @@ from scipy import stats
 from scipy.optimize import minimize
 from scipy.spatial.distance import jensenshannon
 from sklearn.ensemble import AdaBoostClassifier, ExtraTreesClassifier, RandomForestClassifier
-from sklearn.impute import KNNImputer
+from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import (accuracy_score, average_precision_score, balanced_accuracy_score, brier_score_loss, f1_score,
                              log_loss, matthews_corrcoef, precision_score, recall_score, roc_auc_score, roc_curve)
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import (MaxAbsScaler, MinMaxScaler, OneHotEncoder, OrdinalEncoder, QuantileTransformer, RobustScaler,
+                                   StandardScaler, TargetEncoder)
+from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportions_ztest
@@ -157,6 +159,21 @@ def ks():
     return {"scipy": __import__("scipy").__version__, "cases": cases, "tails": tails}
 
 
+def knn_by_distance(table, fit, k):
+    """KNNImputer(weights="distance") with differences taken directly: scikit-learn's own distances are rounded to 1e-8."""
+    filled = table.copy()
+    theirs = KNNImputer(n_neighbors=k, weights="distance").fit(table[:fit]).transform(table)
+    for row, column in np.argwhere(np.isnan(table)):
+        both = ~np.isnan(table[row]) & ~np.isnan(table[:fit])
+        squares = np.where(both, (table[row] - table[:fit]) ** 2, 0).sum(axis=1)
+        distance = np.sqrt(np.where(both.any(axis=1), squares * table.shape[1] / np.maximum(both.sum(axis=1), 1), np.inf))
+        distance[np.isnan(table[:fit, column])] = np.inf
+        near = np.argsort(distance, kind="stable")[:k]
+        filled[row, column] = np.average(table[near, column], weights=1 / distance[near])
+    assert np.allclose(filled, theirs, rtol=1e-6, atol=1e-6)
+    return filled
+
+
 def prep():
     random = np.random.default_rng(20261122)
     table = np.round(random.normal(size=(60, 6)) * [1, 10, 0.1, 1000, 3, 1] + [0, 5, 1, -300, 0, 8], 6)
@@ -167,6 +184,35 @@ def prep():
         out[f"knn_{k}"] = rows(KNNImputer(n_neighbors=k).fit(table[:fit]).transform(table))
     full = KNNImputer(n_neighbors=3).fit(table[:fit]).transform(table)
     out["scaled"] = rows(StandardScaler().fit(full[:fit]).transform(full))
+    out["knn_distance"] = rows(knn_by_distance(table, fit, 4))
+    out["indicator"] = rows(SimpleImputer(strategy="median", add_indicator=True).fit(table[:fit]).transform(table))
+    rough = np.round(table, 0)
+    out["rough"] = rows(rough)
+    out["most_frequent"] = rows(SimpleImputer(strategy="most_frequent").fit(rough[:fit]).transform(rough))
+    for name, step in {
+        "mean": SimpleImputer(strategy="mean"),
+        "median": SimpleImputer(strategy="median"),
+        "min_max": MinMaxScaler(),
+        "robust": RobustScaler(),
+        "max_abs": MaxAbsScaler(),
+        "uniform": QuantileTransformer(n_quantiles=17, subsample=None),
+        "normal": QuantileTransformer(n_quantiles=17, subsample=None, output_distribution="normal"),
+    }.items():
+        out[name] = rows(step.fit(table[:fit]).transform(table))
+    out["uniform_rough"] = rows(QuantileTransformer(n_quantiles=17, subsample=None).fit(rough[:fit]).transform(rough))
+    words = random.choice(["tcp", "udp", "icmp", "gre", "esp"], size=60, p=[0.5, 0.3, 0.1, 0.06, 0.04])
+    words[fit + 2] = "sctp"
+    y = (random.random(60) < np.where(words == "tcp", 0.2, 0.7)).astype(float)
+    texts = words[:, None]
+    out["words"], out["y"] = words.tolist(), y.tolist()
+    onehot = OneHotEncoder(handle_unknown="ignore", sparse_output=False).fit(texts[:fit])
+    out["onehot"] = rows(onehot.transform(texts))
+    rare = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=5, sparse_output=False).fit(texts[:fit])
+    out["onehot_rare"] = rows(rare.transform(texts))
+    ordinal = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1).fit(texts[:fit])
+    out["ordinal"] = rows(ordinal.transform(texts))
+    for name, smooth in {"target_auto": "auto", "target_3": 3.0}.items():
+        out[name] = rows(TargetEncoder(smooth=smooth, target_type="binary").fit(texts[:fit], y[:fit]).transform(texts))
     return out
 
 
@@ -236,7 +282,13 @@ def learners(folder):
         linear = LogisticRegression(C=1.0, max_iter=10000, tol=1e-10).fit(train[:, :-1], train[:, -1])
         p = linear.predict_proba(train[:, :-1])
         loss = len(train) * log_loss(train[:, -1], p) + float(np.sum(linear.coef_ ** 2)) / 2
-        figures[name] = {"rows": [len(train), len(test)], "roc_auc": aucs, "logistic_loss": loss}
+        border = {}
+        for kernel in ("rbf", "linear"):
+            svm = SVC(C=1.0, kernel=kernel, tol=1e-6).fit(train[:, :-1], train[:, -1])
+            border[kernel] = svm.decision_function(test[:40, :-1]).tolist()
+            if kernel == "rbf":
+                aucs["svm"] = roc_auc_score(test[:, -1], svm.decision_function(test[:, :-1]))
+        figures[name] = {"rows": [len(train), len(test)], "roc_auc": aucs, "logistic_loss": loss, "svm": border}
     return figures
 
 
@@ -272,7 +324,15 @@ def explained(folder):
 
 
 def write(name, figures):
-    (HERE / name).write_text(json.dumps(figures, indent=1, allow_nan=False) + "\n")
+    """A line for each figure or case, so that a change is a few lines."""
+    line = lambda value: json.dumps(value, allow_nan=False)
+    block = lambda cases: "[\n  " + ",\n  ".join(map(line, cases)) + "\n ]"
+    listed = lambda key, value: block(value) if key == "cases" else line(value)
+    if isinstance(figures, list):
+        (HERE / name).write_text(block(figures) + "\n")
+        return
+    lines = [f" {line(key)}: {listed(key, value)}" for key, value in figures.items()]
+    (HERE / name).write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 write("drift.json", drift())

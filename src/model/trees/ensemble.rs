@@ -11,6 +11,9 @@ use crate::model::trees::grow::partition;
 /// The feature of a leaf.
 const LEAF: u32 = u32::MAX;
 
+/// No tree of ours is deeper: `max_depth` goes up to this.
+const DEEPEST: usize = 1000;
+
 /// How many rows are asked about at a time.
 const TOGETHER: usize = 512;
 
@@ -159,6 +162,21 @@ impl Tree {
         })
     }
 
+    /// Returns the most splits from the root to a leaf; none if a node stands below several.
+    fn depth(&self) -> Option<usize> {
+        let mut depths: Vec<Option<usize>> = vec![None; self.nodes.len()];
+        depths[0] = Some(0);
+        for (at, node) in self.nodes.iter().enumerate().filter(|(_, node)| !node.is_leaf()) {
+            let depth = depths[at]? + 1;
+            for below in [node.left, node.right] {
+                if depths[below as usize].replace(depth).is_some() {
+                    return None;
+                }
+            }
+        }
+        depths.into_iter().max().flatten()
+    }
+
     /// Adds the value of every group to its sum: the groups, each with the place of its sum, are dealt out over the tree, one
     /// feature after the other.
     fn add(&self, bins: &Bins, groups: &mut [(u32, u32)], spare: &mut Vec<(u32, u32)>, sums: &mut [f64]) {
@@ -215,7 +233,7 @@ impl Ensemble {
         }
     }
 
-    /// Returns what is wrong with it, if it was read from a file.
+    /// Returns what is wrong with it, if it was read from a file: a node may have one above it, the way to a leaf has an end.
     pub fn fault(&self) -> Option<String> {
         let odd = |node: &Node| !node.is_leaf() && node.feature as usize >= self.features;
         if self.trees.is_empty() {
@@ -223,6 +241,9 @@ impl Ensemble {
         }
         if self.trees.iter().flat_map(|tree| &tree.nodes).any(odd) {
             return Some("a tree that asks for a feature that is not there".to_owned());
+        }
+        if self.trees.iter().any(|tree| tree.depth().is_none_or(|depth| depth > DEEPEST)) {
+            return Some(format!("a tree whose nodes stand below several, or more than {DEEPEST} deep"));
         }
         match &self.link {
             Link::Votes(weights) if weights.len() != self.trees.len() => Some("votes without weights".to_owned()),

@@ -1,5 +1,7 @@
 //! Models and searches, as people look at them and use them.
 
+use netsec::frame::codec;
+use netsec::source::files::{self, Options};
 use serde_json::Value;
 
 use crate::world::World;
@@ -42,12 +44,20 @@ fn rows_are_scored_and_those_that_cannot_be_say_why() {
     let summary = json(&world.ok(&["predict", "ref:champion/default", "test.csv", "-o", "all.csv", "--json"]));
     let scored = std::fs::read_to_string(world.root().join("all.csv")).unwrap();
     let rows = scored.lines().count() as u64 - 1;
-    for refused in ["test.csv", "./test.csv", "all.parquet"] {
+    for refused in ["test.csv", "./test.csv", "nowhere/all.csv"] {
         let over = world.netsec(&["predict", "ref:champion/default", "test.csv", "-o", refused]);
         assert_eq!(over.code, 2, "{refused}: {}", over.stderr);
     }
     assert_eq!(summary["rows"], rows);
     assert!(summary["alarms"].as_u64().unwrap() > 50 && summary["errors"] == 0, "{summary}");
+    // Scored as Parquet, they can be read again, and are the same.
+    world.ok(&["predict", "ref:champion/default", "test.csv", "-o", "all.parquet"]);
+    let again = world.netsec(&["predict", "ref:champion/default", "all.parquet"]);
+    assert_eq!(again.code, 4, "{}", again.stderr);
+    assert!(again.stderr.contains("the rows were scored before"), "{}", again.stderr);
+    let parquet = codec::decode(std::fs::read(world.root().join("all.parquet")).unwrap()).unwrap();
+    let read = files::read(scored.clone().into_bytes(), &Options::plain(&[])).unwrap();
+    assert_eq!(parquet.numbers("netsec_probability").unwrap(), read.numbers("netsec_probability").unwrap());
     // The figures of the decision are those of these rows.
     let decision = json(&world.ok(&["cat", "evaluate.decision"]));
     assert_eq!(decision["challenger"]["metrics"]["rows"], rows);

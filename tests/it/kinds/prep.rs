@@ -1,42 +1,182 @@
-//! Imputation and scaling against scikit-learn.
+//! The steps of preprocessing against scikit-learn, and their laws.
 
-use ndarray::{Array2, s};
-use netsec::prep::knn::KnnImputer;
-use netsec::prep::scale::StandardScaler;
+use netsec::frame::table::Table;
+use netsec::prep::clip::Bound;
+use netsec::prep::columns::{Cells, Columns, Pick};
+use netsec::prep::derive::How;
+use netsec::prep::encode::Unknown;
+use netsec::prep::impute::With;
+use netsec::prep::knn::Weights;
+use netsec::prep::labels::TargetMap;
+use netsec::prep::preprocessor::{Preprocessor, Settings};
+use netsec::prep::reduce::Useless;
+use netsec::prep::scale::By;
+use netsec::prep::step::{Action, Step};
+use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::world::package;
 
-fn matrix(rows: &Value) -> Array2<f64> {
-    let rows: Vec<Vec<f64>> = rows
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| row.as_array().unwrap().iter().map(|cell| cell.as_f64().unwrap_or(f64::NAN)).collect())
-        .collect();
-    Array2::from_shape_vec((rows.len(), rows[0].len()), rows.concat()).unwrap()
+fn rows(value: &Value) -> Vec<Vec<f64>> {
+    let row = |row: &Value| row.as_array().unwrap().iter().map(|cell| cell.as_f64().unwrap_or(f64::NAN)).collect();
+    value.as_array().unwrap().iter().map(row).collect()
 }
 
-fn farthest(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
-    let scale = |x: f64, y: f64| (x - y).abs() / 1.0_f64.max(y.abs());
-    a.iter().zip(b).map(|(x, y)| scale(*x, *y)).fold(0.0, f64::max)
+/// Columns a, b, c… of rows.
+fn columns(rows: &[Vec<f64>]) -> Columns {
+    let mut columns = Columns::new(rows.len());
+    for (at, name) in ('a'..='z').enumerate().take(rows[0].len()) {
+        columns.push(name.to_string(), Cells::Numbers(rows.iter().map(|row| row[at]).collect())).unwrap();
+    }
+    columns
+}
+
+fn words(cells: &[Option<String>]) -> Columns {
+    let mut columns = Columns::new(cells.len());
+    columns.push("word".to_owned(), Cells::Texts(cells.to_vec())).unwrap();
+    columns
+}
+
+fn step(action: Action) -> Step {
+    Step { pick: Pick::default(), action }
+}
+
+/// Carries a step out that was fitted to the first rows.
+fn carried_out(action: Action, fit: &mut Columns, all: &mut Columns, y: &[f64]) -> Vec<Vec<f64>> {
+    step(action).fit(fit, y).unwrap().apply(all).unwrap();
+    all.matrix(&all.names()).unwrap().rows().into_iter().map(|row| row.to_vec()).collect()
+}
+
+fn same(name: &str, ours: &[Vec<f64>], theirs: &[Vec<f64>]) {
+    assert_eq!(ours[0].len(), theirs[0].len(), "{name}");
+    for (row, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
+        for (at, (x, y)) in ours.iter().zip(theirs).enumerate() {
+            let is_same = x.is_nan() && y.is_nan() || (x - y).abs() <= 1e-9 * 1.0_f64.max(y.abs());
+            assert!(is_same, "{name}, row {row}, column {at}: {x}, scikit-learn {y}");
+        }
+    }
 }
 
 #[test]
-fn imputation_and_scaling_equal_scikit_learn_to_1e_9() {
+fn steps_equal_scikit_learns_to_1e_9() {
     let oracle: Value =
         serde_json::from_slice(&std::fs::read(package().join("tests/oracle/prep.json")).unwrap()).unwrap();
-    let table = matrix(&oracle["table"]);
-    let fit = table.slice(s![..oracle["fit_rows"].as_i64().unwrap() as isize, ..]);
-    for k in [1, 3, 7] {
-        let mut filled = table.clone();
-        KnnImputer::fit(fit, k).unwrap().fill(&mut filled);
-        let far = farthest(&filled, &matrix(&oracle[format!("knn_{k}")]));
-        assert!(far < 1e-9, "k = {k}: {far}");
+    let count = oracle["fit_rows"].as_u64().unwrap() as usize;
+    let numbers: [(&str, &str, Action); 14] = [
+        ("table", "knn_1", Action::Impute(With::Knn(1, Weights::Uniform), false)),
+        ("table", "knn_3", Action::Impute(With::Knn(3, Weights::Uniform), false)),
+        ("table", "knn_7", Action::Impute(With::Knn(7, Weights::Uniform), false)),
+        ("table", "knn_distance", Action::Impute(With::Knn(4, Weights::Distance), false)),
+        ("table", "mean", Action::Impute(With::Mean, false)),
+        ("table", "median", Action::Impute(With::Median, false)),
+        ("table", "indicator", Action::Impute(With::Median, true)),
+        ("rough", "most_frequent", Action::Impute(With::MostFrequent, false)),
+        ("knn_3", "scaled", Action::Scale(By::Standard)),
+        ("table", "min_max", Action::Scale(By::MinMax)),
+        ("table", "robust", Action::Scale(By::Robust)),
+        ("table", "max_abs", Action::Scale(By::MaxAbs)),
+        ("table", "uniform", Action::Quantile(17, false)),
+        ("table", "normal", Action::Quantile(17, true)),
+    ];
+    for (from, name, action) in numbers {
+        let table = rows(&oracle[from]);
+        let told = carried_out(action, &mut columns(&table[..count]), &mut columns(&table), &[]);
+        same(name, &told, &rows(&oracle[name]));
     }
-    let mut scaled = matrix(&oracle["knn_3"]);
-    let scaler = StandardScaler::fit(scaled.slice(s![..oracle["fit_rows"].as_i64().unwrap() as isize, ..]));
-    scaler.apply(&mut scaled);
-    let far = farthest(&scaled, &matrix(&oracle["scaled"]));
-    assert!(far < 1e-9, "{far}");
+    let rough = rows(&oracle["rough"]);
+    let told = carried_out(Action::Quantile(17, false), &mut columns(&rough[..count]), &mut columns(&rough), &[]);
+    same("uniform_rough", &told, &rows(&oracle["uniform_rough"]));
+    let text = |value: &Value| value.as_array().unwrap().iter().map(|cell| cell.as_str().map(str::to_owned)).collect();
+    let (cells, y): (Vec<Option<String>>, Vec<f64>) =
+        (text(&oracle["words"]), oracle["y"].as_array().unwrap().iter().filter_map(Value::as_f64).collect());
+    let texts = [
+        ("onehot", Action::OneHot(Unknown::Zero, 1, 100)),
+        ("onehot_rare", Action::OneHot(Unknown::Rare, 5, 100)),
+        ("ordinal", Action::Ordinal),
+        ("target_auto", Action::Target(None, 5)),
+        ("target_3", Action::Target(Some(3.0), 5)),
+    ];
+    for (name, action) in texts {
+        let told = carried_out(action, &mut words(&cells[..count]), &mut words(&cells), &y[..count]);
+        same(name, &told, &rows(&oracle[name]));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_row_is_told_its_own_class(cells in prop::collection::vec(0_u8..4, 10..60), flip in any::<prop::sample::Index>()) {
+        let text: Vec<Option<String>> = cells.iter().map(|cell| Some(cell.to_string())).collect();
+        let mut y: Vec<f64> = cells.iter().enumerate().map(|(row, cell)| f64::from(u8::from((row + usize::from(*cell)) % 3 == 0))).collect();
+        let told = |y: &[f64]| {
+            let mut columns = words(&text);
+            step(Action::Target(None, 5)).fit(&mut columns, y).unwrap();
+            columns.numbers("word").unwrap().to_vec()
+        };
+        let before = told(&y);
+        let at = flip.index(y.len());
+        y[at] = 1.0 - y[at];
+        prop_assert_eq!(before[at], told(&y)[at]);
+    }
+
+    #[test]
+    fn what_is_read_back_does_the_same(cells in prop::collection::vec((0_u8..5, -5_i32..5, prop::option::of(0_i32..9)), 12..40)) {
+        let numbers = |of: fn(&(u8, i32, Option<i32>)) -> f64| cells.iter().map(of).collect::<Vec<f64>>();
+        let table = Table::of_numbers(vec![
+            ("a".to_owned(), numbers(|(_, b, _)| f64::from(*b))),
+            ("b".to_owned(), numbers(|(_, _, c)| c.map_or(f64::NAN, f64::from))),
+            ("y".to_owned(), (0..cells.len()).map(|row| (row % 2) as f64).collect()),
+        ]).unwrap();
+        prop_assume!(cells.iter().any(|cell| cell.2.is_some_and(|b| b != 0)));
+        let table = Table::of_texts("w", cells.iter().map(|(a, ..)| (*a > 0).then(|| a.to_string())).collect()).unwrap().beside(&table).unwrap();
+        prop_assume!(cells.iter().any(|cell| cell.0 > 0));
+        let steps = [
+            Action::Derive(How::Ratio, "a".to_owned(), "b".to_owned(), "c".to_owned()),
+            Action::Impute(With::Knn(2, Weights::Distance), true),
+            Action::Impute(With::Constant(0.0, "none".to_owned()), false),
+            Action::Clip(Bound::Share(0.05), Bound::Value(4.0)),
+            Action::Quantile(9, true),
+            Action::OneHot(Unknown::Rare, 2, 10),
+            Action::Drop(Useless { constant: true, duplicate: true, correlated: Some(0.99) }),
+            Action::Scale(By::Standard),
+        ];
+        let labels = TargetMap { classes: [("0".to_owned(), 0), ("1".to_owned(), 1)].into(), others: None };
+        let settings = Settings { target: "y".to_owned(), labels, steps: steps.into_iter().map(step).collect() };
+        let (fitted, features) = Preprocessor::fit(&table, &settings).unwrap();
+        let read = Preprocessor::decode(&fitted.encode()).unwrap();
+        prop_assert_eq!(read.encode(), fitted.encode());
+        prop_assert_eq!(read.features().len(), features.ncols());
+        prop_assert_eq!(read.apply(&table).unwrap(), features);
+    }
+}
+
+#[test]
+fn useless_columns_go_and_the_first_of_equals_stays() {
+    let table = [[1.0, 1.0, 5.0, 2.0, 1.0], [2.0, 2.0, 5.0, 4.0, 7.0], [3.0, 3.0, 5.0, 6.1, 2.0], [4.0, 4.0, 5.0, 8.0, 9.0]];
+    let left = |useless: Useless| {
+        let mut columns = columns(&table.map(|row| row.to_vec()));
+        step(Action::Drop(useless)).fit(&mut columns, &[]).unwrap();
+        columns.names().concat()
+    };
+    assert_eq!(left(Useless { constant: true, ..Useless::default() }), "abde");
+    assert_eq!(left(Useless { duplicate: true, ..Useless::default() }), "acde");
+    assert_eq!(left(Useless { correlated: Some(0.95), ..Useless::default() }), "ace");
+}
+
+#[test]
+fn odd_columns_are_named() {
+    let table = [vec![0.0, -1.0], vec![1.0, 2.0]];
+    let fit = |step: Step| step.fit(&mut columns(&table), &[]).unwrap_err();
+    insta::assert_snapshot!(fit(step(Action::Log1p)), @"the column `b` is -1 in row 1: only numbers above -1 have a logarithm of 1 + x");
+    let pick = Pick { names: vec!["aa".to_owned()], ..Pick::default() };
+    insta::assert_snapshot!(fit(Step { pick, action: Action::Scale(By::Standard) }), @"there is no column `aa`: did you mean `a`?");
+    let pick = Pick { matching: Some(Pick::whole("x.*").unwrap()), ..Pick::default() };
+    insta::assert_snapshot!(fit(Step { pick, action: Action::Log1p }), @"no column that this step has use for matches `^(?:x.*)$`");
+    let text = [Some("a".to_owned()), Some("b".to_owned())];
+    let error = step(Action::OneHot(Unknown::Error, 1, 1)).fit(&mut words(&text), &[]).unwrap_err();
+    insta::assert_snapshot!(error, @"the text column `word` has 2 categories, at most 1 become columns: drop it, raise `max` or `min_count` of `onehot`, or use `target` or `hash`");
+    let fitted = step(Action::OneHot(Unknown::Error, 1, 9)).fit(&mut words(&text), &[]).unwrap();
+    let error = fitted.apply(&mut words(&[Some("c".to_owned())])).unwrap_err();
+    insta::assert_snapshot!(error, @"the column `word` is `c` in row 1, which training did not have");
 }

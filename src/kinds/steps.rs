@@ -1,0 +1,228 @@
+//! Steps of `transform`, read from parameters.
+
+use crate::kinds::candidates::key;
+use crate::prep::clip::Bound;
+use crate::prep::columns::{Kind, Pick};
+use crate::prep::derive::How;
+use crate::prep::encode::Unknown;
+use crate::prep::impute::With;
+use crate::prep::knn::Weights;
+use crate::prep::reduce::Useless;
+use crate::prep::scale::By;
+use crate::prep::step::{Action, Step};
+use crate::stage::param::{self, Fallback, Fault, Param, Type, Value, Values};
+
+const fn of(name: &'static str, kind: Type, default: &'static str, doc: &'static str) -> Param {
+    Param { name, kind, default: Fallback::Yaml(default), doc }
+}
+
+const fn maybe(name: &'static str, kind: Type, doc: &'static str) -> Param {
+    Param { name, kind, default: Fallback::Absent, doc }
+}
+
+const FINITE: Type = Type::Float(f64::MIN, f64::MAX);
+
+const IMPUTE: &[Param] = &[
+    of(
+        "with",
+        Type::Choice(&["knn", "mean", "median", "most_frequent", "constant"]),
+        "knn",
+        "`knn`: the mean of the nearest rows, as scikit-learn's `KNNImputer`; the others look at the column alone.",
+    ),
+    of("neighbours", Type::Int(1, 1000), "3", "How many rows `knn` takes."),
+    of("weights", Type::Choice(&["uniform", "distance"]), "uniform", "Whether all of them count the same, or one over the distance."),
+    of("value", FINITE, "0", "What `constant` puts into columns of numbers."),
+    of("text", Type::Text, "missing", "What `constant` puts into columns of text."),
+    of("indicator", Type::Bool, "false", "Whether a column `NAME is missing` is added for each that had missing cells in training."),
+];
+
+const SCALE: &[Param] = &[of(
+    "with",
+    Type::Choice(&["standard", "min_max", "robust", "max_abs"]),
+    "standard",
+    "`standard`: mean 0 and standard deviation 1; `min_max`: from 0 to 1; `robust`: median 0 and the middle half 1 wide; \
+     `max_abs`: the largest absolute value 1.",
+)];
+
+const QUANTILE: &[Param] = &[
+    of("quantiles", Type::Int(2, 10_000), "1000", "How many quantiles are kept, or as many as there are rows."),
+    of("to", Type::Choice(&["uniform", "normal"]), "uniform", "How the values are spread."),
+];
+
+const CLIP: &[Param] = &[
+    maybe("low", FINITE, "The least value."),
+    maybe("high", FINITE, "The greatest value."),
+    maybe("low_share", Type::Float(0.0, 1.0), "The least value is what this share of the training rows is below."),
+    maybe("high_share", Type::Float(0.0, 1.0), "The greatest value is what this share of the training rows is below."),
+];
+
+const ONEHOT: &[Param] = &[
+    of(
+        "unknown",
+        Type::Choice(&["zero", "rare", "error"]),
+        "zero",
+        "What becomes of a category that training did not have: 0 in all columns, one of the rare, or an error.",
+    ),
+    of("min_count", Type::Int(1, 1_000_000_000), "1", "Categories in fewer training rows share the column `NAME is rare`."),
+    of("max", Type::Int(1, 10_000), "100", "The most categories of a column; with more the stage fails."),
+];
+
+const TARGET: &[Param] = &[
+    maybe(
+        "smooth",
+        Type::Float(0.0, 1e9),
+        "By so many rows of the share among all a category is drawn towards it; without it, by as much as its spread asks for.",
+    ),
+    of("folds", Type::Int(2, 100), "5", "Training rows are told the shares of the other folds, so that none is told its own class."),
+];
+
+const HASH: &[Param] = &[of("buckets", Type::Int(1, 100_000), "32", "How many columns there are in the end.")];
+
+const DROP: &[Param] = &[
+    of("constant", Type::Bool, "false", "Those that are the same in all training rows."),
+    of("duplicate", Type::Bool, "false", "Those that equal an earlier one."),
+    maybe("correlated", Type::Float(0.0, 1.0), "Those whose correlation with an earlier one that stays is larger, whatever its sign."),
+];
+
+const PAIR: &[Param] = &[
+    Param { name: "of", kind: Type::Text, default: Fallback::Required, doc: "The first column." },
+    Param { name: "and", kind: Type::Text, default: Fallback::Required, doc: "The second column." },
+    maybe("name", Type::Text, "What the new column is called; otherwise after the two, as in `a / b`."),
+];
+
+/// A step.
+pub(crate) const PARAMS: &[Param] = &[
+    maybe("columns", Type::List(&Type::Text), "Which columns the step takes; without any choice all that it has use for."),
+    maybe("match", Type::Text, "Which columns it takes: those whose whole name this regular expression describes."),
+    maybe("type", Type::Choice(&["number", "text"]), "Which columns it takes: those of this kind."),
+    maybe("impute", Type::Record(IMPUTE), "Fills missing cells."),
+    maybe("scale", Type::Record(SCALE), "Shifts and divides columns of numbers."),
+    maybe("quantile", Type::Record(QUANTILE), "Spreads columns of numbers by their rank."),
+    maybe("log1p", Type::Record(&[]), "Takes ln(1 + x) of columns of numbers that are above -1."),
+    maybe("clip", Type::Record(CLIP), "Keeps columns of numbers within bounds."),
+    maybe("onehot", Type::Record(ONEHOT), "Makes columns of text a column of zeros and ones a category."),
+    maybe("ordinal", Type::Record(&[]), "Makes columns of text the number of their category; unknown or missing: -1."),
+    maybe("target", Type::Record(TARGET), "Makes columns of text the share of attacks in their category."),
+    maybe("hash", Type::Record(HASH), "Deals columns of text out over buckets, whatever stands there."),
+    maybe("drop", Type::Record(DROP), "Leaves out columns: all that are taken, or those of them that are useless."),
+    maybe("ratio", Type::Record(PAIR), "Adds the first column over the second; missing where that is 0."),
+    maybe("difference", Type::Record(PAIR), "Adds the first column less the second."),
+];
+
+/// The names of the actions.
+const CHOOSERS: usize = 3;
+
+fn fault(at: usize, inner: Option<&str>, message: String, help: &str) -> Fault {
+    let path = [key("steps"), param::Step::Index(at)].into_iter().chain(inner.map(key)).collect();
+    Fault { path, message, help: Some(help.to_owned()) }
+}
+
+/// Reads the steps.
+pub(crate) fn read(values: &Values) -> (Vec<Step>, Vec<Fault>) {
+    let (mut steps, mut faults) = (Vec::new(), Vec::new());
+    for (at, step) in values.list("steps").iter().enumerate() {
+        let Value::Map(step) = step else { continue };
+        match one(step, at) {
+            Ok(step) => steps.push(step),
+            Err(fault) => faults.push(*fault),
+        }
+    }
+    (steps, faults)
+}
+
+fn one(step: &Values, at: usize) -> Result<Step, Box<Fault>> {
+    let actions = || PARAMS[CHOOSERS..].iter().map(|param| param.name);
+    let named: Vec<(&str, &Values)> = actions().filter_map(|name| Some((name, step.map(name)?))).collect();
+    let [(name, with)] = named[..] else {
+        let all: Vec<String> = actions().map(|name| format!("`{name}`")).collect();
+        let message = if named.is_empty() { "this step does nothing" } else { "this step does more than one thing" };
+        return Err(Box::new(fault(at, None, message.to_owned(), &format!("name one of {}", all.join(", ")))));
+    };
+    let matching = match step.text("match").map(Pick::whole) {
+        None => None,
+        Some(Ok(matching)) => Some(matching),
+        Some(Err(error)) => {
+            return Err(Box::new(fault(at, Some("match"), format!("this is no regular expression: {error}"), "mend it")));
+        }
+    };
+    let kind = step.text("type").map(|word| if word == "text" { Kind::Text } else { Kind::Number });
+    let pick = Pick { names: step.texts("columns"), matching, kind };
+    let is_choice = !pick.names.is_empty() || pick.matching.is_some() || pick.kind.is_some();
+    let pair = |how: How, sign: &str| {
+        let text = |name: &str| with.text(name).unwrap_or_default().to_owned();
+        let name = with.text("name").map_or_else(|| format!("{} {sign} {}", text("of"), text("and")), str::to_owned);
+        Action::Derive(how, text("of"), text("and"), name)
+    };
+    let action = match name {
+        "impute" => Action::Impute(imputed(with), with.flag("indicator")),
+        "scale" => Action::Scale(match with.text("with") {
+            Some("min_max") => By::MinMax,
+            Some("robust") => By::Robust,
+            Some("max_abs") => By::MaxAbs,
+            _ => By::Standard,
+        }),
+        "quantile" => Action::Quantile(with.size("quantiles"), with.text("to") == Some("normal")),
+        "log1p" => Action::Log1p,
+        "clip" => {
+            let bound = |value: &str, share: &str| match (with.float(value), with.float(share)) {
+                (Some(_), Some(_)) => Err(format!("`{value}` and `{share}` say the same")),
+                (Some(value), None) => Ok(Bound::Value(value)),
+                (None, Some(share)) => Ok(Bound::Share(share)),
+                (None, None) => Ok(Bound::None),
+            };
+            let wrong = |why: String| Box::new(fault(at, Some("clip"), why, "name one of them"));
+            let (low, high) = (bound("low", "low_share").map_err(wrong)?, bound("high", "high_share").map_err(wrong)?);
+            let is_empty = match (low, high) {
+                (Bound::Value(low), Bound::Value(high)) | (Bound::Share(low), Bound::Share(high)) => low > high,
+                (Bound::None, Bound::None) => true,
+                _ => false,
+            };
+            if is_empty {
+                let help = "name `low` or `low_share`, and `high` or `high_share` above it";
+                return Err(Box::new(fault(at, Some("clip"), "these are no bounds".to_owned(), help)));
+            }
+            Action::Clip(low, high)
+        }
+        "onehot" => Action::OneHot(
+            match with.text("unknown") {
+                Some("rare") => Unknown::Rare,
+                Some("error") => Unknown::Error,
+                _ => Unknown::Zero,
+            },
+            with.size("min_count"),
+            with.size("max"),
+        ),
+        "ordinal" => Action::Ordinal,
+        "target" => Action::Target(with.float("smooth"), with.size("folds")),
+        "hash" => Action::Hash(with.size("buckets")),
+        "drop" => {
+            let correlated = with.float("correlated");
+            let useless = Useless { constant: with.flag("constant"), duplicate: with.flag("duplicate"), correlated };
+            if useless == Useless::default() && !is_choice {
+                let help = "name `columns`, `match` or `type`, or set `constant`, `duplicate` or `correlated`";
+                return Err(Box::new(fault(at, Some("drop"), "this would leave out all columns".to_owned(), help)));
+            }
+            Action::Drop(useless)
+        }
+        "ratio" => pair(How::Ratio, "/"),
+        _ => pair(How::Difference, "-"),
+    };
+    if matches!(action, Action::Derive(..)) && is_choice {
+        let message = format!("`{name}` names its columns itself");
+        return Err(Box::new(fault(at, Some(name), message, "leave out `columns`, `match` and `type`")));
+    }
+    Ok(Step { pick, action })
+}
+
+fn imputed(with: &Values) -> With {
+    let weights = if with.text("weights") == Some("distance") { Weights::Distance } else { Weights::Uniform };
+    match with.text("with") {
+        Some("mean") => With::Mean,
+        Some("median") => With::Median,
+        Some("most_frequent") => With::MostFrequent,
+        Some("constant") => {
+            With::Constant(with.float("value").unwrap_or_default(), with.text("text").unwrap_or_default().to_owned())
+        }
+        _ => With::Knn(with.size("neighbours"), weights),
+    }
+}

@@ -1,0 +1,43 @@
+//! Text columns as a fixed number of columns, whatever stands there.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::digest::Framed;
+use crate::prep::columns::{Cells, Columns};
+
+/// Text columns dealt out over buckets: each cell adds 1 to a bucket, or takes 1 away (Weinberger, Dasgupta, Langford, Smola and
+/// Attenberg, 2009).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hashed {
+    /// The columns.
+    pub columns: Vec<String>,
+    /// How many buckets there are.
+    pub buckets: usize,
+}
+
+impl Hashed {
+    /// Replaces the columns by buckets.
+    ///
+    /// # Errors
+    /// A column is not there, or holds numbers.
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+        if self.columns.is_empty() {
+            return Ok(());
+        }
+        let mut buckets = vec![vec![0.0; columns.rows()]; self.buckets];
+        for name in &self.columns {
+            for (row, cell) in columns.texts(name)?.iter().enumerate() {
+                let Some(cell) = cell else { continue };
+                let mut framed = Framed::new("netsec 2026-11 bucket 1");
+                framed.text(name).text(cell);
+                let digest = framed.finish();
+                let head = u64::from_le_bytes(digest.as_bytes()[..8].try_into().expect("a digest has 32 bytes"));
+                let sign = if digest.as_bytes()[8] & 1 == 0 { 1.0 } else { -1.0 };
+                buckets[(head % self.buckets as u64) as usize][row] += sign;
+            }
+            columns.take(name)?;
+        }
+        let mut named = buckets.into_iter().enumerate();
+        named.try_for_each(|(at, cells)| columns.push(format!("hash={at}"), Cells::Numbers(cells)))
+    }
+}

@@ -1,0 +1,164 @@
+//! Missing cells, filled.
+
+use serde::{Deserialize, Serialize};
+
+use crate::prep::columns::{Cells, Columns, Kind};
+use crate::prep::knn::{KnnImputer, Weights};
+
+/// What missing cells are filled with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum With {
+    /// The mean of so many nearest rows.
+    Knn(usize, Weights),
+    /// The mean of the column.
+    Mean,
+    /// Its median.
+    Median,
+    /// What stands there most often; of several the least.
+    MostFrequent,
+    /// This: in columns of numbers the number, in columns of text the text.
+    Constant(f64, String),
+}
+
+/// What fills a column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Filling {
+    /// A number.
+    Number(f64),
+    /// A text.
+    Text(String),
+}
+
+/// A fitted imputer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Imputer {
+    /// The columns that are filled.
+    pub columns: Vec<String>,
+    /// Those that had missing cells in training, of which it is told in columns of their own.
+    pub indicated: Vec<String>,
+    /// What fills them.
+    pub fill: Fill,
+}
+
+/// How cells are filled.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Fill {
+    /// From the nearest rows.
+    Knn(KnnImputer),
+    /// With this in each column.
+    Each(Vec<Filling>),
+}
+
+impl Imputer {
+    /// Fits an imputer and fills the training rows.
+    ///
+    /// # Errors
+    /// A column has no value at all.
+    pub fn fit(columns: &mut Columns, names: Vec<String>, with: &With, indicator: bool) -> Result<Self, String> {
+        let empty = |name: &str| format!("the column `{name}` has no value in the training rows: drop it");
+        let mut indicated = Vec::new();
+        if indicator {
+            for name in &names {
+                if missing(columns, name)?.contains(&1.0) {
+                    indicated.push(name.clone());
+                }
+            }
+        }
+        let fill = match with {
+            With::Knn(neighbours, weights) => {
+                let imputer = KnnImputer::fit(columns.matrix(&names)?.view(), *neighbours, *weights);
+                Fill::Knn(imputer.map_err(|at| empty(&names[at]))?)
+            }
+            other => {
+                let one = |name: &String| match columns.kind(name) {
+                    Some(Kind::Text) => text(columns.texts(name)?, other).ok_or_else(|| empty(name)),
+                    _ => number(columns.numbers(name)?, other).ok_or_else(|| empty(name)),
+                };
+                Fill::Each(names.iter().map(one).collect::<Result<_, String>>()?)
+            }
+        };
+        let fitted = Self { columns: names, indicated, fill };
+        fitted.apply(columns)?;
+        Ok(fitted)
+    }
+
+    /// Fills rows.
+    ///
+    /// # Errors
+    /// A column is not there, or of another kind.
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+        for name in &self.indicated {
+            let cells = missing(columns, name)?;
+            columns.push(indicator(name), Cells::Numbers(cells))?;
+        }
+        match &self.fill {
+            Fill::Knn(imputer) => {
+                let mut matrix = columns.matrix(&self.columns)?;
+                imputer.fill(&mut matrix);
+                for (name, filled) in self.columns.iter().zip(matrix.columns()) {
+                    columns.numbers_mut(name)?.iter_mut().zip(filled).for_each(|(cell, filled)| *cell = *filled);
+                }
+            }
+            Fill::Each(fillings) => {
+                for (name, filling) in self.columns.iter().zip(fillings) {
+                    match filling {
+                        Filling::Number(number) => {
+                            columns.numbers_mut(name)?.iter_mut().filter(|cell| cell.is_nan()).for_each(|cell| *cell = *number);
+                        }
+                        Filling::Text(text) => {
+                            columns.texts_mut(name)?.iter_mut().filter(|cell| cell.is_none()).for_each(|cell| *cell = Some(text.clone()));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name of the column that tells where another is missing.
+pub fn indicator(name: &str) -> String {
+    format!("{name} is missing")
+}
+
+fn missing(columns: &Columns, name: &str) -> Result<Vec<f64>, String> {
+    let flag = |is_missing: bool| f64::from(u8::from(is_missing));
+    Ok(match columns.kind(name) {
+        Some(Kind::Text) => columns.texts(name)?.iter().map(|cell| flag(cell.is_none())).collect(),
+        _ => columns.numbers(name)?.iter().map(|cell| flag(cell.is_nan())).collect(),
+    })
+}
+
+fn number(cells: &[f64], with: &With) -> Option<Filling> {
+    let mut present: Vec<f64> = cells.iter().copied().filter(|cell| !cell.is_nan()).collect();
+    if let With::Constant(number, _) = with {
+        return Some(Filling::Number(*number));
+    }
+    if present.is_empty() {
+        return None;
+    }
+    let middle = present.len() / 2;
+    Some(Filling::Number(match with {
+        With::Median => {
+            present.sort_by(f64::total_cmp);
+            if present.len() % 2 == 1 { present[middle] } else { f64::midpoint(present[middle - 1], present[middle]) }
+        }
+        With::MostFrequent => {
+            present.iter_mut().for_each(|cell| *cell += 0.0);
+            present.sort_by(f64::total_cmp);
+            let runs = present.chunk_by(|a, b| a == b);
+            runs.rev().max_by_key(|run| run.len()).map_or(f64::NAN, |run| run[0])
+        }
+        _ => present.iter().sum::<f64>() / present.len() as f64,
+    }))
+}
+
+fn text(cells: &[Option<String>], with: &With) -> Option<Filling> {
+    if let With::Constant(_, text) = with {
+        return Some(Filling::Text(text.clone()));
+    }
+    let mut present: Vec<&String> = cells.iter().flatten().collect();
+    present.sort();
+    let runs = present.chunk_by(|a, b| a == b);
+    runs.rev().max_by_key(|run| run.len()).map(|run| Filling::Text(run[0].clone()))
+}

@@ -1,0 +1,189 @@
+//! A step on the way from a table to features: what is asked for, and what it is once it was fitted.
+
+use serde::{Deserialize, Serialize};
+
+use crate::prep::clip::{Bound, Clip, Log1p};
+use crate::prep::columns::{Columns, Kind, Pick};
+use crate::prep::derive::{Derived, How};
+use crate::prep::encode::{OneHot, Ordinal, Unknown};
+use crate::prep::hash::Hashed;
+use crate::prep::impute::{Fill, Imputer, With};
+use crate::prep::quantile::Quantiles;
+use crate::prep::reduce::{Dropped, Useless};
+use crate::prep::scale::{By, Scaler};
+use crate::prep::target::TargetEncoder;
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Fills missing cells; with the flag, columns are added that tell where.
+    Impute(With, bool),
+    /// Scales.
+    Scale(By),
+    /// Spreads over so many quantiles; with the flag, as a normal distribution.
+    Quantile(usize, bool),
+    /// Takes ln(1 + x).
+    Log1p,
+    /// Keeps within bounds.
+    Clip(Bound, Bound),
+    /// Makes text a column a category, of at least so many rows, at most so many.
+    OneHot(Unknown, usize, usize),
+    /// Makes text the number of its category.
+    Ordinal,
+    /// Makes text the share of attacks in its category, smoothed, told across so many folds.
+    Target(Option<f64>, usize),
+    /// Deals text out over so many buckets.
+    Hash(usize),
+    /// Leaves out the columns, or those of them that are useless.
+    Drop(Useless),
+    /// Adds a column made of two others, under this name.
+    Derive(How, String, String, String),
+}
+
+/// A step that is to be fitted.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The columns that it takes.
+    pub pick: Pick,
+    /// What it does.
+    pub action: Action,
+}
+
+/// A fitted step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Fitted {
+    /// Fills missing cells.
+    Impute(Imputer),
+    /// Scales.
+    Scale(Scaler),
+    /// Spreads.
+    Quantile(Quantiles),
+    /// Takes ln(1 + x).
+    Log1p(Log1p),
+    /// Keeps within bounds.
+    Clip(Clip),
+    /// Makes text a column a category.
+    OneHot(OneHot),
+    /// Makes text a number.
+    Ordinal(Ordinal),
+    /// Makes text a share.
+    Target(TargetEncoder),
+    /// Deals text out.
+    Hash(Hashed),
+    /// Leaves out.
+    Drop(Dropped),
+    /// Adds.
+    Derive(Derived),
+}
+
+const NUMBERS: &[Kind] = &[Kind::Number];
+const TEXTS: &[Kind] = &[Kind::Text];
+const ALL: &[Kind] = &[Kind::Number, Kind::Text];
+
+impl Step {
+    /// Fits the step to training rows with their classes, and carries it out on them. This is the only way to a fitted step, so
+    /// that none has seen other rows.
+    ///
+    /// # Errors
+    /// What does not fit, naming the column.
+    pub fn fit(&self, columns: &mut Columns, y: &[f64]) -> Result<Fitted, String> {
+        let pick = |columns: &Columns, able: &[Kind]| self.pick.of(columns, able);
+        Ok(match &self.action {
+            Action::Impute(with, indicator) => {
+                // What only numbers have is asked of numbers.
+                let able = if matches!(with, With::MostFrequent | With::Constant(..)) { ALL } else { NUMBERS };
+                let names = pick(columns, able)?;
+                Fitted::Impute(Imputer::fit(columns, names, with, *indicator)?)
+            }
+            Action::Scale(by) => Fitted::Scale(Scaler::fit(columns, pick(columns, NUMBERS)?, *by)?),
+            Action::Quantile(count, normal) => {
+                Fitted::Quantile(Quantiles::fit(columns, pick(columns, NUMBERS)?, *count, *normal)?)
+            }
+            Action::Log1p => Fitted::Log1p(Log1p::fit(columns, pick(columns, NUMBERS)?)?),
+            Action::Clip(low, high) => Fitted::Clip(Clip::fit(columns, pick(columns, NUMBERS)?, *low, *high)?),
+            Action::OneHot(unknown, least, most) => {
+                Fitted::OneHot(OneHot::fit(columns, pick(columns, TEXTS)?, *unknown, *least, *most)?)
+            }
+            Action::Ordinal => Fitted::Ordinal(Ordinal::fit(columns, pick(columns, TEXTS)?)?),
+            Action::Target(smooth, folds) => {
+                Fitted::Target(TargetEncoder::fit(columns, pick(columns, TEXTS)?, y, *smooth, *folds)?)
+            }
+            Action::Hash(buckets) => {
+                let hashed = Hashed { columns: pick(columns, TEXTS)?, buckets: *buckets };
+                hashed.apply(columns)?;
+                Fitted::Hash(hashed)
+            }
+            Action::Drop(useless) => {
+                let names = pick(columns, ALL)?;
+                Fitted::Drop(match *useless == Useless::default() {
+                    true => Dropped::named(columns, names)?,
+                    false => Dropped::fit(columns, names, *useless)?,
+                })
+            }
+            Action::Derive(how, first, second, name) => {
+                let (first, second, name) = (first.clone(), second.clone(), name.clone());
+                let derived = Derived { how: *how, first, second, name };
+                derived.apply(columns)?;
+                Fitted::Derive(derived)
+            }
+        })
+    }
+}
+
+impl Fitted {
+    /// Carries the step out on other rows.
+    ///
+    /// # Errors
+    /// A column is not there, or of another kind; a category is unknown that may not be.
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+        match self {
+            Self::Impute(step) => step.apply(columns),
+            Self::Scale(step) => step.apply(columns),
+            Self::Quantile(step) => step.apply(columns),
+            Self::Log1p(step) => step.apply(columns),
+            Self::Clip(step) => step.apply(columns),
+            Self::OneHot(step) => step.apply(columns),
+            Self::Ordinal(step) => step.apply(columns),
+            Self::Target(step) => step.apply(columns),
+            Self::Hash(step) => step.apply(columns),
+            Self::Drop(step) => step.apply(columns),
+            Self::Derive(step) => step.apply(columns),
+        }
+    }
+
+    /// Returns what is wrong with it, if it was read from a file.
+    pub fn fault(&self) -> Option<&'static str> {
+        let is_odd = match self {
+            Self::Impute(Imputer { columns, fill: Fill::Knn(imputer), .. }) => !imputer.fits(columns.len()),
+            Self::Impute(Imputer { columns, fill: Fill::Each(fillings), .. }) => fillings.len() != columns.len(),
+            Self::Quantile(step) => step.columns.iter().any(|(_, quantiles)| quantiles.len() < 2),
+            Self::Hash(step) => step.buckets == 0,
+            _ => false,
+        };
+        is_odd.then_some("a step whose lists do not fit its columns")
+    }
+
+    /// Says what it does, for people.
+    pub fn tell(&self) -> String {
+        let count = |count: usize| format!("{count} column{}", if count == 1 { "" } else { "s" });
+        match self {
+            Self::Impute(step) => {
+                let with = match &step.fill {
+                    Fill::Knn(imputer) => format!("from the {} nearest rows", imputer.neighbours),
+                    Fill::Each(_) => "with a value for each column".to_owned(),
+                };
+                format!("fill {} {with}", count(step.columns.len()))
+            }
+            Self::Scale(step) => format!("scale {}", count(step.columns.len())),
+            Self::Quantile(step) => format!("spread {} evenly", count(step.columns.len())),
+            Self::Log1p(step) => format!("take ln(1 + x) of {}", count(step.columns.len())),
+            Self::Clip(step) => format!("keep {} within bounds", count(step.columns.len())),
+            Self::OneHot(step) => format!("make {} of text a column a category", count(step.columns.len())),
+            Self::Ordinal(step) => format!("make {} of text numbers", count(step.columns.len())),
+            Self::Target(step) => format!("make {} of text shares of attacks", count(step.columns.len())),
+            Self::Hash(step) => format!("deal {} of text out over {} buckets", count(step.columns.len()), step.buckets),
+            Self::Drop(step) => format!("leave out {}", count(step.columns.len())),
+            Self::Derive(step) => format!("add `{}`", step.name),
+        }
+    }
+}
