@@ -15,6 +15,36 @@ pub enum Model {
         #[arg(long)]
         json: bool,
     },
+    /// Say how much worse a model is when the cells of a column are shuffled (permutation importance)
+    Importance {
+        /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning of a digest
+        target: String,
+        /// Rows with labels: CSV, Parquet or NDJSON, also compressed
+        data: String,
+        /// What is measured, as in `select` of `train`
+        #[arg(long, default_value = "f1")]
+        metric: String,
+        /// How often each column is shuffled
+        #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        repeats: u32,
+        /// What the shuffling begins with
+        #[arg(long, value_name = "N", default_value_t = 42)]
+        seed: u64,
+        /// What separates the fields of CSV
+        #[arg(long, default_value_t = ',')]
+        separator: char,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a model for other programs or for people
+    Export {
+        /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning of a digest
+        target: String,
+        /// Write here: `NAME.onnx` is an ONNX file, `NAME.md` a model card, another name a folder for MLflow with both
+        #[arg(short, long, value_name = "PATH")]
+        output: PathBuf,
+    },
     /// Say of every row what each feature adds to the prediction (TreeSHAP, exact)
     Explain {
         /// The model, one made of trees

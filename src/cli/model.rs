@@ -10,10 +10,12 @@ use crate::cli::args_model::{Model, Predict};
 use crate::cli::exit::Exit;
 use crate::cli::{out, run};
 use crate::frame::codec::Form;
-use crate::frame::table::TableError;
+use crate::frame::table::{Table, TableError};
 use crate::kinds::export::file;
-use crate::kinds::predict::{Summary, explained, importance, model, score, unexplained};
-use crate::reporter::table::columns;
+use crate::kinds::handover::{card, mlflow, onnx};
+use crate::kinds::predict::{Fall, Summary, explained, importance, model, permuted, score, unexplained};
+use crate::lineage::query;
+use crate::reporter::table::{self, columns};
 use crate::source::files::{self, Options};
 
 /// How many features the summary of a model names.
@@ -39,6 +41,12 @@ fn stored<T>(
         },
         _ => Err(AppError::Usage(format!("`{name}` is no model"))),
     }
+}
+
+/// Reads the rows of a file.
+fn rows(workspace: &Workspace, data: &str, separator: char) -> Result<Table, AppError> {
+    let options = Options { separator: byte(separator)?, ..Options::plain(&crate::kinds::starter::default_na()) };
+    files::read(run::read_named(workspace, data)?, &options).map_err(named(data))
 }
 
 /// Returns what separates fields, as the byte that it is.
@@ -102,15 +110,49 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
             }
             out::data(text.as_bytes())?;
         }
+        Model::Importance { target, data, metric, repeats, seed, separator, json: as_json } => {
+            let (_, bundle) = stored(workspace, target, model)?;
+            let table = rows(workspace, data, *separator)?;
+            let failed = |why: String| AppError::Data(format!("`{data}`: {why}"));
+            let (whole, falls) = permuted(&bundle, &table, metric, *repeats as usize, *seed).map_err(failed)?;
+            if *as_json {
+                out::json(&json!({"metric": metric, "score": whole, "repeats": repeats, "columns": falls}))?;
+                return Ok(Exit::Done);
+            }
+            let mut lines = vec![["column", "falls by", "±"].map(str::to_owned).to_vec()];
+            let line =
+                |fall: &Fall| vec![fall.column.clone(), format!("{:.4}", fall.mean), format!("{:.4}", fall.deviation)];
+            lines.extend(falls.iter().map(line));
+            out::data(format!("{metric} {whole:.4}\n\n{}", columns(&lines)).as_bytes())?;
+        }
+        Model::Export { target, output } => {
+            let reading = workspace.reading()?;
+            let found = workspace.find(&reading.ledger, target)?;
+            let (name, bundle) = stored(workspace, target, model)?;
+            let failed = |why: String| AppError::Data(format!("`{name}`: {why}"));
+            let trace = query::trace(&reading.ledger, found.digest, &found.name, found.run.as_ref())?;
+            let told = card(&name, &bundle, &found.digest.hex(), &table::trace(&trace));
+            let to = workspace.root().join(output);
+            let files = match to.extension().and_then(|form| form.to_str()) {
+                Some("onnx") => vec![(String::new(), onnx(&bundle).map_err(failed)?)],
+                Some("md") => vec![(String::new(), told.into_bytes())],
+                _ => mlflow(&bundle, &told).map_err(failed)?,
+            };
+            let is_folder = files.len() > 1;
+            if is_folder && disk::list(&to).is_ok_and(|files| !files.is_empty()) {
+                return Err(AppError::Usage(format!("`{}` is there already: name another folder", output.display())));
+            }
+            for (file, bytes) in files {
+                disk::write_plain(&if is_folder { to.join(file) } else { to.clone() }, &bytes)?;
+            }
+            out::say(&format!("`{name}` is written to `{}`", output.display()));
+        }
         Model::Explain { target, data, output, separator } => {
             let (_, bundle) = stored(workspace, target, model)?;
             if let Some(why) = unexplained(&bundle) {
                 return Err(AppError::Usage(why));
             }
-            let bytes = run::read_named(workspace, data)?;
-            let options =
-                Options { separator: byte(*separator)?, ..Options::plain(&crate::kinds::starter::default_na()) };
-            let table = files::read(bytes, &options).map_err(named(data))?;
+            let table = rows(workspace, data, *separator)?;
             let explained = explained(&bundle, &table).map_err(|why| AppError::Data(format!("`{data}`: {why}")))?;
             let to = output.as_deref().and_then(|path| path.to_str()).unwrap_or_default();
             let bytes = file(&explained, to).map_err(named(data))?;

@@ -1,5 +1,7 @@
 //! `evaluate`: challenger against champion on the same rows; only a better one is accepted.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value as Json, json};
 
 use crate::frame::table::Table;
@@ -7,7 +9,8 @@ use crate::kinds::dataset::Dataset;
 use crate::kinds::select::gate_fits;
 use crate::model::bundle::Bundle;
 use crate::model::compare::mcnemar;
-use crate::model::metrics::{CHOICES, Metrics};
+use crate::model::intervals::{Interval, intervals};
+use crate::model::metrics::{CHOICES, Metrics, Ranked};
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Input, Inputs, Outputs};
 use crate::stage::kind::{Kind, Stage};
@@ -17,7 +20,7 @@ use crate::stage::port::{Format, Need, Port, Ports};
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "evaluate",
-    version: 2,
+    version: 3,
     doc: "Judges a model by rows it has not seen and compares it with the accepted one on the same rows. It is accepted, \
           and the `champion` pointer moves to it, if it reaches `min_score` and, where there is a champion, scores \
           higher with an exact McNemar p-value of at most `alpha`.",
@@ -56,6 +59,12 @@ pub const KIND: Kind = Kind {
             default: Fallback::Yaml("0.05"),
             doc: "The greatest McNemar p-value with which a challenger counts as better; 1 accepts any higher score.",
         },
+        Param {
+            name: "family",
+            kind: Type::Text,
+            default: Fallback::Absent,
+            doc: "A column that names the kind of attack: the decision then tells for each how many are found.",
+        },
     ],
     seeded: false,
     own_turn: false,
@@ -63,6 +72,7 @@ pub const KIND: Kind = Kind {
 };
 
 struct Evaluate {
+    family: Option<String>,
     metric: String,
     min_score: f64,
     alpha: f64,
@@ -71,17 +81,22 @@ struct Evaluate {
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
     gate_fits(values)?;
     Ok(Box::new(Evaluate {
+        family: values.text("family").map(str::to_owned),
         metric: values.text("metric").unwrap_or_default().to_owned(),
         min_score: values.float("min_score").unwrap_or_default(),
         alpha: values.float("alpha").unwrap_or_default(),
     }))
 }
 
+/// What resampling begins with: the same rows give the same intervals.
+const RESAMPLING: u64 = 42;
+
 struct Judged {
     digest: String,
     bundle: Bundle,
     p: Vec<f64>,
     metrics: Metrics,
+    intervals: BTreeMap<String, Interval>,
     score: f64,
 }
 
@@ -89,7 +104,7 @@ impl Judged {
     fn json(&self) -> Json {
         let setting: serde_json::Map<String, Json> =
             self.bundle.setting.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-        json!({"digest": self.digest, "learner": self.bundle.learner, "setting": setting, "score": self.score, "metrics": self.metrics})
+        json!({"digest": self.digest, "learner": self.bundle.learner, "setting": setting, "score": self.score, "metrics": self.metrics, "intervals": self.intervals})
     }
 }
 
@@ -132,8 +147,25 @@ impl Stage for Evaluate {
                 comparison = json!({"wins": wins, "losses": losses, "mcnemar_p": p});
             }
         }
+        let families = match &self.family {
+            None => Json::Null,
+            Some(column) => {
+                let cells = test.texts(column).map_err(|error| StageError::Data(format!("family: {error}")))?;
+                let found = families(&y, &cells, &challenger, champion.as_ref().map(|(champion, _)| champion));
+                if let Some(worst) = found.iter().min_by(|a, b| a.recall.total_cmp(&b.recall)) {
+                    let (family, rows) = (&worst.family, worst.rows);
+                    outputs.note(format!(
+                        "of {} kinds of attack `{family}` is found least: {:.4} of {rows} rows",
+                        found.len(),
+                        worst.recall
+                    ));
+                }
+                json!(found)
+            }
+        };
         let decision = json!({
             "accepted": accepted,
+            "families": families,
             "reasons": reasons,
             "metric": self.metric,
             "challenger": challenger.json(),
@@ -161,8 +193,43 @@ impl Evaluate {
         let p = bundle.probabilities(test).map_err(wrong)?;
         let metrics = Metrics::at(&y, &p, bundle.validation.threshold);
         let score = metrics.score(&self.metric).unwrap_or(f64::NEG_INFINITY);
-        Ok((Judged { digest: input.digest.hex(), bundle, p, metrics, score }, y))
+        let intervals = intervals(&y, &p, metrics.threshold, RESAMPLING);
+        Ok((Judged { digest: input.digest.hex(), bundle, p, metrics, intervals, score }, y))
     }
+}
+
+/// How much of a kind of attack is found.
+#[derive(Debug, serde::Serialize)]
+struct Family {
+    family: String,
+    rows: usize,
+    /// By the challenger at its threshold.
+    recall: f64,
+    /// By the challenger at the lowest threshold with at most 0.1 % false alarms among all benign rows.
+    recall_at_fpr_0_001: f64,
+    /// By the champion at its threshold.
+    champion_recall: Option<f64>,
+}
+
+/// Counts, of every kind of attack, what is found.
+fn families(y: &[f64], cells: &[Option<String>], challenger: &Judged, champion: Option<&Judged>) -> Vec<Family> {
+    let mut rows: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for row in (0..y.len()).filter(|row| y[*row] == 1.0) {
+        rows.entry(cells[row].as_deref().unwrap_or("")).or_default().push(row);
+    }
+    let strict = Ranked::new(y, &challenger.p).threshold_within(0.001);
+    let one = |(family, rows): (&str, Vec<usize>)| {
+        let recall =
+            |p: &[f64], from: f64| rows.iter().filter(|row| p[**row] >= from).count() as f64 / rows.len() as f64;
+        Family {
+            family: family.to_owned(),
+            recall: recall(&challenger.p, challenger.metrics.threshold),
+            recall_at_fpr_0_001: recall(&challenger.p, strict),
+            champion_recall: champion.map(|champion| recall(&champion.p, champion.metrics.threshold)),
+            rows: rows.len(),
+        }
+    };
+    rows.into_iter().map(one).collect()
 }
 
 /// Rows that only the first gets right, and rows that only the second gets right.

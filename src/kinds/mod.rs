@@ -9,6 +9,7 @@ pub mod drift;
 pub mod evaluate;
 pub mod export;
 pub mod gather;
+pub mod handover;
 pub mod ingest;
 pub mod launcher;
 pub mod list;

@@ -4,12 +4,16 @@ use std::collections::BTreeSet;
 use std::io::{Read, Write};
 
 use polars::prelude::{Column, NamedFrom, Series};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 use crate::frame::codec::{Form, Stream};
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::kinds::starter::default_na;
 use crate::model::bundle::Bundle;
+use crate::model::draws::settle;
 use crate::model::learner::Model;
+use crate::model::metrics::Metrics;
 use crate::prep::columns::Kind;
 use crate::source::files::{self, Options};
 
@@ -42,9 +46,8 @@ pub fn model(bytes: &[u8]) -> Result<Bundle, String> {
 /// Returns why the rows of a model cannot be explained, if so.
 pub fn unexplained(bundle: &Bundle) -> Option<String> {
     let is_explained = matches!(bundle.model, Model::Trees(_));
-    (!is_explained).then(|| {
-        format!("a model of `{}` is not made of trees: only those are explained row by row", bundle.learner)
-    })
+    (!is_explained)
+        .then(|| format!("a model of `{}` is not made of trees: only those are explained row by row", bundle.learner))
 }
 
 /// Scores the rows of a file: CSV, NDJSON or Parquet, also packed. They are written as they come, with three columns more; `told`
@@ -183,7 +186,8 @@ fn scored(bundle: &Bundle, table: &Table, form: Form, before: u64) -> Result<(Ta
     Ok((rows.beside(&added)?, summary))
 }
 
-/// Of every row, what is expected of any, and what every feature adds: a table with a column `base` and one a feature.
+/// Of every row, what is expected of any, and what every feature adds: a table with the columns `row` (from 1) and `base`, and one a
+/// feature.
 ///
 /// # Errors
 /// The table does not fit; the model is not made of trees.
@@ -192,11 +196,61 @@ pub fn explained(bundle: &Bundle, table: &Table) -> Result<Table, String> {
         return Err(unexplained(bundle).unwrap_or_default());
     };
     let shap = trees.shap(bundle.preprocessor.apply(table)?.view());
+    let row = ("row".to_owned(), (1..=shap.len()).map(|row| row as f64).collect());
     let base = ("base".to_owned(), shap.iter().map(|shap| shap.base).collect());
     let features = bundle.preprocessor.features();
     let of = |(at, name): (usize, &String)| (name.clone(), shap.iter().map(|shap| shap.values[at]).collect());
-    Table::of_numbers(std::iter::once(base).chain(features.iter().enumerate().map(of)).collect())
+    Table::of_numbers([row, base].into_iter().chain(features.iter().enumerate().map(of)).collect())
         .map_err(|error| error.to_string())
+}
+
+/// How much a score falls when the cells of a column are shuffled.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Fall {
+    /// The column.
+    pub column: String,
+    /// The mean fall.
+    pub mean: f64,
+    /// The standard deviation of the falls.
+    pub deviation: f64,
+}
+
+/// Returns how good a model is on rows with labels, and how much worse without each column, the most first: its cells are shuffled
+/// so many times (Breiman, 2001, section 10). The figure is that of `metric`, losses negated.
+///
+/// # Errors
+/// The table does not fit.
+pub fn permuted(
+    bundle: &Bundle,
+    table: &Table,
+    metric: &str,
+    repeats: usize,
+    seed: u64,
+) -> Result<(f64, Vec<Fall>), String> {
+    let prep = &bundle.preprocessor;
+    let y = prep.labels(table)?;
+    let score = |other: Option<(usize, &[usize])>| -> Result<f64, String> {
+        let p = bundle.of_features(prep.shuffled(table, other)?.view())?;
+        let metrics = Metrics::at(&y, &p, bundle.validation.threshold);
+        metrics.score(metric).ok_or_else(|| format!("there is no metric `{metric}`"))
+    };
+    let whole = score(None)?;
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut falls = Vec::new();
+    for (at, input) in prep.inputs().iter().enumerate() {
+        let mut each = Vec::new();
+        for _ in 0..repeats {
+            let mut order: Vec<usize> = (0..y.len()).collect();
+            (0..y.len()).for_each(|place| settle(&mut random, &mut order, place));
+            each.push(whole - score(Some((at, &order)))?);
+        }
+        let mean = each.iter().sum::<f64>() / each.len().max(1) as f64;
+        let squares: f64 = each.iter().map(|fall| (fall - mean) * (fall - mean)).sum();
+        let deviation = (squares / (each.len().max(2) - 1) as f64).sqrt();
+        falls.push(Fall { column: input.name.clone(), mean, deviation });
+    }
+    falls.sort_by(|a, b| b.mean.total_cmp(&a.mean));
+    Ok((whole, falls))
 }
 
 /// Returns how much every feature counts in a model as a whole, the most first: of trees the share of the gains, of logistic

@@ -30,10 +30,20 @@ const IMPUTE: &[Param] = &[
         "`knn`: the mean of the nearest rows, as scikit-learn's `KNNImputer`; the others look at the column alone.",
     ),
     of("neighbours", Type::Int(1, 1000), "3", "How many rows `knn` takes."),
-    of("weights", Type::Choice(&["uniform", "distance"]), "uniform", "Whether all of them count the same, or one over the distance."),
+    of(
+        "weights",
+        Type::Choice(&["uniform", "distance"]),
+        "uniform",
+        "Whether all of them count the same, or one over the distance.",
+    ),
     of("value", FINITE, "0", "What `constant` puts into columns of numbers."),
     of("text", Type::Text, "missing", "What `constant` puts into columns of text."),
-    of("indicator", Type::Bool, "false", "Whether a column `NAME is missing` is added for each that had missing cells in training."),
+    of(
+        "indicator",
+        Type::Bool,
+        "false",
+        "Whether a column `NAME is missing` is added for each that had missing cells in training.",
+    ),
 ];
 
 const SCALE: &[Param] = &[of(
@@ -63,7 +73,12 @@ const ONEHOT: &[Param] = &[
         "zero",
         "What becomes of a category that training did not have: 0 in all columns, one of the rare, or an error.",
     ),
-    of("min_count", Type::Int(1, 1_000_000_000), "1", "Categories in fewer training rows share the column `NAME is rare`."),
+    of(
+        "min_count",
+        Type::Int(1, 1_000_000_000),
+        "1",
+        "Categories in fewer training rows share the column `NAME is rare`.",
+    ),
     of("max", Type::Int(1, 10_000), "100", "The most categories of a column; with more the stage fails."),
 ];
 
@@ -73,15 +88,27 @@ const TARGET: &[Param] = &[
         Type::Float(0.0, 1e9),
         "By so many rows of the share among all a category is drawn towards it; without it, by as much as its spread asks for.",
     ),
-    of("folds", Type::Int(2, 100), "5", "Training rows are told the shares of the other folds, so that none is told its own class."),
+    of(
+        "folds",
+        Type::Int(2, 100),
+        "5",
+        "Training rows are told the shares of the other folds, so that none is told its own class.",
+    ),
 ];
 
 const HASH: &[Param] = &[of("buckets", Type::Int(1, 100_000), "32", "How many columns there are in the end.")];
 
+const PCA: &[Param] =
+    &[of("components", Type::Int(1, 10_000), "10", "How many components there are in the end, or as many as columns.")];
+
 const DROP: &[Param] = &[
     of("constant", Type::Bool, "false", "Those that are the same in all training rows."),
     of("duplicate", Type::Bool, "false", "Those that equal an earlier one."),
-    maybe("correlated", Type::Float(0.0, 1.0), "Those whose correlation with an earlier one that stays is larger, whatever its sign."),
+    maybe(
+        "correlated",
+        Type::Float(0.0, 1.0),
+        "Those whose correlation with an earlier one that stays is larger, whatever its sign.",
+    ),
 ];
 
 const PAIR: &[Param] = &[
@@ -92,7 +119,11 @@ const PAIR: &[Param] = &[
 
 /// A step.
 pub(crate) const PARAMS: &[Param] = &[
-    maybe("columns", Type::List(&Type::Text), "Which columns the step takes; without any choice all that it has use for."),
+    maybe(
+        "columns",
+        Type::List(&Type::Text),
+        "Which columns the step takes; without any choice all that it has use for.",
+    ),
     maybe("match", Type::Text, "Which columns it takes: those whose whole name this regular expression describes."),
     maybe("type", Type::Choice(&["number", "text"]), "Which columns it takes: those of this kind."),
     maybe("impute", Type::Record(IMPUTE), "Fills missing cells."),
@@ -104,6 +135,7 @@ pub(crate) const PARAMS: &[Param] = &[
     maybe("ordinal", Type::Record(&[]), "Makes columns of text the number of their category; unknown or missing: -1."),
     maybe("target", Type::Record(TARGET), "Makes columns of text the share of attacks in their category."),
     maybe("hash", Type::Record(HASH), "Deals columns of text out over buckets, whatever stands there."),
+    maybe("pca", Type::Record(PCA), "Makes columns of numbers their principal components."),
     maybe("drop", Type::Record(DROP), "Leaves out columns: all that are taken, or those of them that are useless."),
     maybe("ratio", Type::Record(PAIR), "Adds the first column over the second; missing where that is 0."),
     maybe("difference", Type::Record(PAIR), "Adds the first column less the second."),
@@ -142,7 +174,12 @@ fn one(step: &Values, at: usize) -> Result<Step, Box<Fault>> {
         None => None,
         Some(Ok(matching)) => Some(matching),
         Some(Err(error)) => {
-            return Err(Box::new(fault(at, Some("match"), format!("this is no regular expression: {error}"), "mend it")));
+            return Err(Box::new(fault(
+                at,
+                Some("match"),
+                format!("this is no regular expression: {error}"),
+                "mend it",
+            )));
         }
     };
     let kind = step.text("type").map(|word| if word == "text" { Kind::Text } else { Kind::Number });
@@ -195,6 +232,7 @@ fn one(step: &Values, at: usize) -> Result<Step, Box<Fault>> {
         "ordinal" => Action::Ordinal,
         "target" => Action::Target(with.float("smooth"), with.size("folds")),
         "hash" => Action::Hash(with.size("buckets")),
+        "pca" => Action::Pca(with.size("components")),
         "drop" => {
             let correlated = with.float("correlated");
             let useless = Useless { constant: with.flag("constant"), duplicate: with.flag("duplicate"), correlated };

@@ -9,8 +9,8 @@ use crate::frame::npy;
 use crate::frame::table::Table;
 use crate::kinds::dataset::Dataset;
 use crate::kinds::steps;
-use crate::prep::preprocessor::{Preprocessor, Settings};
 use crate::prep::labels::TargetMap;
+use crate::prep::preprocessor::{Preprocessor, Settings};
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Inputs, Outputs};
 use crate::stage::kind::{Kind, Stage};
@@ -62,7 +62,7 @@ pub const KIND: Kind = Kind {
             kind: Type::List(&Type::Record(steps::PARAMS)),
             default: Fallback::Yaml("[{impute: {with: knn}}, {onehot: {}}, {scale: {}}]"),
             doc: "What is done, one after the other; each is one of `impute`, `scale`, `quantile`, `log1p`, `clip`, `onehot`, \
-                  `ordinal`, `target`, `hash`, `drop`, `ratio` and `difference`. In the end there are only numbers; missing \
+                  `ordinal`, `target`, `hash`, `pca`, `drop`, `ratio` and `difference`. In the end there are only numbers; missing \
                   cells may stay where all learners are made of trees.",
         },
     ],

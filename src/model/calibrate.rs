@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::logistic::{self, logistic};
 
 /// Probabilities are kept this far from 0 and 1 before their odds are taken.
-const EDGE: f64 = 1e-12;
+pub(crate) const EDGE: f64 = 1e-12;
 /// The most steps of Newton's method, and how small the gradient is in the end.
 const STEPS: usize = 200;
 const ENOUGH: f64 = 1e-10;

@@ -1,4 +1,4 @@
-//! Models (smartcore lives here).
+//! Models: learners, figures, searches, and what is stored.
 
 pub mod bayes;
 pub mod bundle;
@@ -13,6 +13,7 @@ pub mod linear;
 pub mod logistic;
 pub mod metrics;
 pub mod neighbours;
+pub mod onnx;
 pub mod search;
 pub mod svm;
 pub mod trees;

@@ -91,7 +91,9 @@ impl Kernel {
                 let cell = feature[at];
                 match self.gamma {
                     None => sums.iter_mut().zip(feature).for_each(|(sum, other)| *sum += cell * other),
-                    Some(_) => sums.iter_mut().zip(feature).for_each(|(sum, other)| *sum += (cell - other) * (cell - other)),
+                    Some(_) => {
+                        sums.iter_mut().zip(feature).for_each(|(sum, other)| *sum += (cell - other) * (cell - other))
+                    }
                 }
             }
             if let Some(gamma) = self.gamma {

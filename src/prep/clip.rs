@@ -74,7 +74,9 @@ impl Log1p {
             let cells = columns.numbers(&name)?;
             if let Some(row) = cells.iter().position(|cell| *cell <= -1.0) {
                 let (cell, row) = (cells[row], row + 1);
-                return Err(format!("the column `{name}` is {cell} in row {row}: only numbers above -1 have a logarithm of 1 + x"));
+                return Err(format!(
+                    "the column `{name}` is {cell} in row {row}: only numbers above -1 have a logarithm of 1 + x"
+                ));
             }
             let least = cells.iter().copied().fold(f64::INFINITY, f64::min);
             Ok((name, if least.is_finite() { least } else { 0.0 }))

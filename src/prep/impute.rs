@@ -103,10 +103,18 @@ impl Imputer {
                 for (name, filling) in self.columns.iter().zip(fillings) {
                     match filling {
                         Filling::Number(number) => {
-                            columns.numbers_mut(name)?.iter_mut().filter(|cell| cell.is_nan()).for_each(|cell| *cell = *number);
+                            columns
+                                .numbers_mut(name)?
+                                .iter_mut()
+                                .filter(|cell| cell.is_nan())
+                                .for_each(|cell| *cell = *number);
                         }
                         Filling::Text(text) => {
-                            columns.texts_mut(name)?.iter_mut().filter(|cell| cell.is_none()).for_each(|cell| *cell = Some(text.clone()));
+                            columns
+                                .texts_mut(name)?
+                                .iter_mut()
+                                .filter(|cell| cell.is_none())
+                                .for_each(|cell| *cell = Some(text.clone()));
                         }
                     }
                 }

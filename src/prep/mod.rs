@@ -8,6 +8,7 @@ pub mod hash;
 pub mod impute;
 pub mod knn;
 pub mod labels;
+pub mod pca;
 pub mod preprocessor;
 pub mod quantile;
 pub mod reduce;

@@ -57,7 +57,8 @@ impl Input {
         match cells {
             Cells::Numbers(cells) => {
                 let present = cells.iter().filter(|cell| !cell.is_nan());
-                let (least, most) = present.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, m), x| (l.min(*x), m.max(*x)));
+                let (least, most) =
+                    present.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, m), x| (l.min(*x), m.max(*x)));
                 let missing = cells.iter().filter(|cell| cell.is_nan()).count();
                 Self { name, seen: Seen::Numbers(least, most), missing }
             }
@@ -115,7 +116,9 @@ impl Preprocessor {
         }
         fitted.features = columns.names();
         if let Some(name) = fitted.features.iter().find(|name| columns.kind(name) == Some(Kind::Text)) {
-            return Err(format!("the column `{name}` is still text after all steps: add `onehot`, `ordinal`, `target` or `hash`"));
+            return Err(format!(
+                "the column `{name}` is still text after all steps: add `onehot`, `ordinal`, `target` or `hash`"
+            ));
         }
         if fitted.features.is_empty() {
             return Err("no column is left after all steps".to_owned());
@@ -162,9 +165,28 @@ impl Preprocessor {
     /// # Errors
     /// A column is missing or holds something else than in training.
     pub fn raw(&self, table: &Table) -> Result<Array2<f64>, String> {
+        self.shuffled(table, None)
+    }
+
+    /// Returns the same, where the cells of one needed column, by its place, stand in another order: row by row that of the row
+    /// named there.
+    ///
+    /// # Errors
+    /// As for the rows as they are.
+    pub fn shuffled(&self, table: &Table, other: Option<(usize, &[usize])>) -> Result<Array2<f64>, String> {
         let mut columns = Columns::new(table.height());
-        for input in &self.inputs {
-            columns.push(input.name.clone(), cells(table, &input.name, input.kind())?)?;
+        for (at, input) in self.inputs.iter().enumerate() {
+            let cells = cells(table, &input.name, input.kind())?;
+            let cells = match (other, cells) {
+                (Some((place, order)), Cells::Numbers(cells)) if place == at => {
+                    Cells::Numbers(order.iter().map(|row| cells[*row]).collect())
+                }
+                (Some((place, order)), Cells::Texts(cells)) if place == at => {
+                    Cells::Texts(order.iter().map(|row| cells[*row].clone()).collect())
+                }
+                (_, cells) => cells,
+            };
+            columns.push(input.name.clone(), cells)?;
         }
         self.steps.iter().try_for_each(|step| step.apply(&mut columns))?;
         columns.matrix(&self.features)
@@ -201,7 +223,9 @@ impl Preprocessor {
         let read: Self = rmp_serde::from_slice(bytes).map_err(|error| format!("not a preprocessor: {error}"))?;
         match read.format {
             FORMAT => read.checked(),
-            other => Err(format!("a preprocessor of format {other}; this netsec reads {FORMAT}: train the model again")),
+            other => {
+                Err(format!("a preprocessor of format {other}; this netsec reads {FORMAT}: train the model again"))
+            }
         }
     }
 

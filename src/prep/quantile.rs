@@ -78,7 +78,8 @@ fn share(quantiles: &[f64], value: f64) -> f64 {
     if value >= quantiles[last] {
         return if value == quantiles[0] { 0.0 } else { 1.0 };
     }
-    let (from, to) = (quantiles.partition_point(|known| *known < value), quantiles.partition_point(|known| *known <= value));
+    let (from, to) =
+        (quantiles.partition_point(|known| *known < value), quantiles.partition_point(|known| *known <= value));
     if from < to {
         return f64::midpoint(of(from), of(to - 1));
     }

@@ -8,6 +8,7 @@ use crate::prep::derive::{Derived, How};
 use crate::prep::encode::{OneHot, Ordinal, Unknown};
 use crate::prep::hash::Hashed;
 use crate::prep::impute::{Fill, Imputer, With};
+use crate::prep::pca::Components;
 use crate::prep::quantile::Quantiles;
 use crate::prep::reduce::{Dropped, Useless};
 use crate::prep::scale::{By, Scaler};
@@ -36,6 +37,8 @@ pub enum Action {
     Hash(usize),
     /// Leaves out the columns, or those of them that are useless.
     Drop(Useless),
+    /// Makes numbers so many principal components.
+    Pca(usize),
     /// Adds a column made of two others, under this name.
     Derive(How, String, String, String),
 }
@@ -72,6 +75,8 @@ pub enum Fitted {
     Hash(Hashed),
     /// Leaves out.
     Drop(Dropped),
+    /// Makes numbers components.
+    Pca(Components),
     /// Adds.
     Derive(Derived),
 }
@@ -120,6 +125,7 @@ impl Step {
                     false => Dropped::fit(columns, names, *useless)?,
                 })
             }
+            Action::Pca(count) => Fitted::Pca(Components::fit(columns, pick(columns, NUMBERS)?, *count)?),
             Action::Derive(how, first, second, name) => {
                 let (first, second, name) = (first.clone(), second.clone(), name.clone());
                 let derived = Derived { how: *how, first, second, name };
@@ -147,6 +153,7 @@ impl Fitted {
             Self::Target(step) => step.apply(columns),
             Self::Hash(step) => step.apply(columns),
             Self::Drop(step) => step.apply(columns),
+            Self::Pca(step) => step.apply(columns),
             Self::Derive(step) => step.apply(columns),
         }
     }
@@ -158,6 +165,7 @@ impl Fitted {
             Self::Impute(Imputer { columns, fill: Fill::Each(fillings), .. }) => fillings.len() != columns.len(),
             Self::Quantile(step) => step.columns.iter().any(|(_, quantiles)| quantiles.len() < 2),
             Self::Hash(step) => step.buckets == 0,
+            Self::Pca(step) => !step.fits(),
             _ => false,
         };
         is_odd.then_some("a step whose lists do not fit its columns")
@@ -183,6 +191,9 @@ impl Fitted {
             Self::Target(step) => format!("make {} of text shares of attacks", count(step.columns.len())),
             Self::Hash(step) => format!("deal {} of text out over {} buckets", count(step.columns.len()), step.buckets),
             Self::Drop(step) => format!("leave out {}", count(step.columns.len())),
+            Self::Pca(step) => {
+                format!("make {} {} principal components", count(step.columns.len()), step.directions.ncols())
+            }
             Self::Derive(step) => format!("add `{}`", step.name),
         }
     }

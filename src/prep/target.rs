@@ -18,7 +18,12 @@ pub struct TargetEncoder {
 
 /// The share of attacks in each category, drawn towards the share among all: by so many rows of that, or, without a number, by as
 /// much as its own spread asks for (empirical Bayes, as scikit-learn's `smooth="auto"`).
-fn shares(cells: &[Option<String>], y: &[f64], smooth: Option<f64>, rows: impl Fn(usize) -> bool) -> (BTreeMap<String, f64>, f64) {
+fn shares(
+    cells: &[Option<String>],
+    y: &[f64],
+    smooth: Option<f64>,
+    rows: impl Fn(usize) -> bool,
+) -> (BTreeMap<String, f64>, f64) {
     let (mut sums, mut all) = (BTreeMap::<&String, (f64, f64)>::new(), (0.0, 0.0));
     for (_, (cell, y)) in cells.iter().zip(y).enumerate().filter(|(row, _)| rows(*row)) {
         all = (all.0 + 1.0, all.1 + y);
@@ -82,7 +87,8 @@ impl TargetEncoder {
     /// A column is not there, or holds numbers.
     pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
         for (name, known) in &self.columns {
-            let share = |cell: &Option<String>| cell.as_ref().and_then(|cell| known.get(cell)).copied().unwrap_or(self.prior);
+            let share =
+                |cell: &Option<String>| cell.as_ref().and_then(|cell| known.get(cell)).copied().unwrap_or(self.prior);
             let cells = columns.texts(name)?.iter().map(share).collect();
             columns.take(name)?;
             columns.push(name.clone(), Cells::Numbers(cells))?;

@@ -64,13 +64,28 @@ pub fn show(board: &Value, top: usize) -> String {
             plain(&trial["learner"]),
             match trial["error"].as_str() {
                 Some(error) => format!("failed: {error}"),
-                None => format!("{}{share}", setting.join(", ")),
+                None => {
+                    let refused = trial["objection"].as_str().map(|why| format!(" ({why})")).unwrap_or_default();
+                    format!("{}{share}{refused}", setting.join(", "))
+                }
             },
         ]);
     }
     let mut text = columns(&rows);
     if trials.len() > top {
         let _ = writeln!(text, "… and {} more trials: --top {}", trials.len() - top, trials.len());
+    }
+    if let [Some(low), Some(high)] = [0, 1].map(|at| board["intervals"][metric][at].as_f64()) {
+        let _ = writeln!(text, "\n95 % of the {metric} of the one that was picked: {low:.4} to {high:.4}");
+    }
+    let curve: Vec<&Value> = board["learning_curve"].as_array().into_iter().flatten().collect();
+    if !curve.is_empty() {
+        let point = |point: &&Value| {
+            let share = point["share"].as_f64().unwrap_or_default() * 100.0;
+            vec![format!("  {share:.1} %"), number(&point["score"])]
+        };
+        let _ = writeln!(text, "\nThe one that was picked, with less of the rows that it is fitted to:");
+        text.push_str(&columns(&curve.iter().map(point).collect::<Vec<_>>()));
     }
     text
 }

@@ -14,7 +14,7 @@ use netsec::frame::npy;
 use netsec::model::data::Data;
 use netsec::model::learner::{Model, Task, find};
 use netsec::model::metrics::Metrics;
-use netsec::prep::knn::KnnImputer;
+use netsec::prep::knn::{KnnImputer, Weights};
 use serde_json::Value;
 
 use measure::{children_seconds, say, write};
@@ -235,7 +235,7 @@ fn impute(folder: &Path) {
         let theirs = peer(folder, name, &["knn_imputer"]);
         let told = |field: &str| theirs.first().and_then(|line| line[field].as_f64()).unwrap_or(f64::NAN);
         let (before, held) = (own_seconds(), most_memory());
-        let imputer = KnnImputer::fit(table.view(), 3).expect("no empty column");
+        let imputer = KnnImputer::fit(table.view(), 3, Weights::Uniform).expect("no empty column");
         let mut filled = table.clone();
         imputer.fill(&mut filled);
         let cpu = own_seconds() - before;

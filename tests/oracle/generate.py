@@ -24,6 +24,7 @@ from lightgbm import LGBMClassifier
 from scipy import stats
 from scipy.optimize import minimize
 from scipy.spatial.distance import jensenshannon
+from sklearn.decomposition import PCA
 from sklearn.ensemble import AdaBoostClassifier, ExtraTreesClassifier, RandomForestClassifier
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.isotonic import IsotonicRegression
@@ -213,6 +214,9 @@ def prep():
     out["ordinal"] = rows(ordinal.transform(texts))
     for name, smooth in {"target_auto": "auto", "target_3": 3.0}.items():
         out[name] = rows(TargetEncoder(smooth=smooth, target_type="binary").fit(texts[:fit], y[:fit]).transform(texts))
+    whole = PCA(n_components=4, svd_solver="full").fit(full[:fit])
+    signs = np.array([np.sign(row[np.argmax(np.abs(row))]) for row in whole.components_])
+    out["pca"] = rows(whole.transform(full) * signs)
     return out
 
 

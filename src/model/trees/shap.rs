@@ -26,7 +26,7 @@ struct Passed {
 
 impl Ensemble {
     /// What the values of trees are multiplied with before the link.
-    fn scale(&self) -> f64 {
+    pub(crate) fn scale(&self) -> f64 {
         match &self.link {
             Link::Mean => 1.0 / self.trees.len().max(1) as f64,
             Link::Logistic(_) => 1.0,

@@ -47,12 +47,16 @@ fn compare(name: &str, world: &World) {
         assert!(auc > theirs - MARGIN, "{name}, {}: AUC {auc}, scikit-learn {theirs}", learner.name);
         if let Model::Svm(_) = &model {
             for (word, kernel) in [(0.0, "rbf"), (1.0, "linear")] {
-                let setting: Vec<f64> = setting.iter().enumerate().map(|(at, value)| if at == 1 { word } else { *value }).collect();
+                let setting: Vec<f64> =
+                    setting.iter().enumerate().map(|(at, value)| if at == 1 { word } else { *value }).collect();
                 let model = fit(learner, &x.to_owned(), &y.to_vec(), &setting).unwrap();
                 let Model::Svm(svm) = &model else { unreachable!("it is of support vectors") };
                 let theirs = oracle[name]["svm"][kernel].as_array().unwrap();
                 for (ours, theirs) in svm.distances(held_x).iter().zip(theirs) {
-                    assert!((ours - theirs.as_f64().unwrap()).abs() < 0.02, "{name}, {kernel}: {ours}, scikit-learn {theirs}");
+                    assert!(
+                        (ours - theirs.as_f64().unwrap()).abs() < 0.02,
+                        "{name}, {kernel}: {ours}, scikit-learn {theirs}"
+                    );
                 }
             }
         }

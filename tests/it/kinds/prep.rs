@@ -62,7 +62,7 @@ fn steps_equal_scikit_learns_to_1e_9() {
     let oracle: Value =
         serde_json::from_slice(&std::fs::read(package().join("tests/oracle/prep.json")).unwrap()).unwrap();
     let count = oracle["fit_rows"].as_u64().unwrap() as usize;
-    let numbers: [(&str, &str, Action); 14] = [
+    let numbers: [(&str, &str, Action); 15] = [
         ("table", "knn_1", Action::Impute(With::Knn(1, Weights::Uniform), false)),
         ("table", "knn_3", Action::Impute(With::Knn(3, Weights::Uniform), false)),
         ("table", "knn_7", Action::Impute(With::Knn(7, Weights::Uniform), false)),
@@ -72,6 +72,7 @@ fn steps_equal_scikit_learns_to_1e_9() {
         ("table", "indicator", Action::Impute(With::Median, true)),
         ("rough", "most_frequent", Action::Impute(With::MostFrequent, false)),
         ("knn_3", "scaled", Action::Scale(By::Standard)),
+        ("knn_3", "pca", Action::Pca(4)),
         ("table", "min_max", Action::Scale(By::MinMax)),
         ("table", "robust", Action::Scale(By::Robust)),
         ("table", "max_abs", Action::Scale(By::MaxAbs)),
@@ -153,7 +154,8 @@ proptest! {
 
 #[test]
 fn useless_columns_go_and_the_first_of_equals_stays() {
-    let table = [[1.0, 1.0, 5.0, 2.0, 1.0], [2.0, 2.0, 5.0, 4.0, 7.0], [3.0, 3.0, 5.0, 6.1, 2.0], [4.0, 4.0, 5.0, 8.0, 9.0]];
+    let table =
+        [[1.0, 1.0, 5.0, 2.0, 1.0], [2.0, 2.0, 5.0, 4.0, 7.0], [3.0, 3.0, 5.0, 6.1, 2.0], [4.0, 4.0, 5.0, 8.0, 9.0]];
     let left = |useless: Useless| {
         let mut columns = columns(&table.map(|row| row.to_vec()));
         step(Action::Drop(useless)).fit(&mut columns, &[]).unwrap();

@@ -1,0 +1,119 @@
+"""Every learner with its preprocessing, exported as ONNX and asked by ONNX Runtime, against `netsec predict`.
+
+    python tests/interop/onnx_check.py NETSEC FOLDER [CSV TARGET]
+
+NETSEC is the program; FOLDER is where the workspace is made (it is emptied first). Packages: tests/interop/requirements.txt. Without
+a CSV the rows are synthetic, with holes and a column of text. Prints a line for each model, and ends with 1 if any probability of
+the test side differs by more than 1e-6.
+"""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+
+NETSEC, FOLDER = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
+STEPS = {
+    "usual": "[{impute: {with: knn}}, {onehot: {}}, {scale: {}}]",
+    "distance": "[{impute: {with: knn, neighbours: 4, weights: distance, indicator: true}}, {onehot: {unknown: rare, min_count: 40}},"
+                " {scale: {with: robust}}]",
+    "simple": "[{ratio: {of: a, and: b}}, {difference: {of: a, and: b}}, {impute: {with: median, indicator: true}},"
+              " {impute: {with: constant, text: none}}, {target: {}}, {quantile: {quantiles: 50}}, {drop: {constant: true}}]",
+    "other": "[{impute: {with: mean}}, {clip: {low_share: 0.01, high_share: 0.99}}, {columns: [c], log1p: {}}, {ordinal: {}},"
+             " {scale: {with: min_max}}, {pca: {components: 5}}]",
+    "holes": "[{onehot: {unknown: error}}]",
+}
+LEARNERS = ["logistic_regression", "knn", "svm", "naive_bayes", "decision_tree", "random_forest", "extra_trees", "gradient_boosting",
+            "adaboost"]
+TREES = LEARNERS[4:]
+
+
+def rows(count):
+    random = np.random.default_rng(7)
+    a, b, c, d = random.normal(size=count), random.normal(2, 3, size=count), random.exponential(size=count), random.integers(0, 3, count)
+    word = random.choice(["tcp", "udp", "icmp", "gre"], size=count, p=[0.6, 0.3, 0.07, 0.03])
+    label = (a + b / 3 - c + (word == "udp") + random.normal(size=count) > 0.8).astype(int)
+    table = [[*map(repr, map(float, (a[i], b[i], c[i]))), str(d[i]), word[i], str(label[i])] for i in range(count)]
+    for i, j in zip(*np.nonzero(random.random((count, 5)) < 0.06)):
+        table[i][j] = ""
+    return ["a", "b", "c", "d", "word", "label"], table
+
+
+def run(*words):
+    done = subprocess.run([NETSEC, *words], cwd=FOLDER, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, words))}: {done.stderr}{done.stdout}")
+    return done.stdout
+
+
+def pipeline(target, steps, learner, extra, data):
+    return f"""stages:
+  ingest: {{ kind: ingest, inputs: {{ data: "{data}" }} }}
+  split: {{ kind: split, inputs: {{ data: ingest.data }}, with: {{ target: {target} }} }}
+  transform: {{ kind: transform, inputs: {{ train: split.train, test: split.test }}, with: {{ target: {target}, target_map: {{-1: 0, 0: 0, 1: 1}}, steps: {steps} }} }}
+  train:
+    kind: train
+    inputs: {{ train: transform.train, preprocessor: transform.preprocessor }}
+    with: {{ candidates: [ {{ learner: {learner} }} ], select: {{ min_score: 0 }}{extra} }}
+"""
+
+
+def column(path, name):
+    with open(path, newline="") as file:
+        return [row[name] for row in csv.DictReader(file)]
+
+
+def told(name, path):
+    model = onnx.load(FOLDER / path)
+    onnx.checker.check_model(model, full_check=True)
+    session = onnxruntime.InferenceSession(FOLDER / path)
+    feeds = {}
+    for entry in session.get_inputs():
+        cells = column(FOLDER / "test.csv", entry.name)
+        feeds[entry.name] = (np.array(cells, dtype=object) if entry.type == "tensor(string)"
+                             else np.array([float(cell) if cell else np.nan for cell in cells]))
+    p, alarm = session.run(["probability", "alarm"], feeds)
+    ours = np.array([float(cell) for cell in column(FOLDER / "scored.csv", "netsec_probability")])
+    alarms = np.array([cell == "true" for cell in column(FOLDER / "scored.csv", "netsec_alarm")])
+    far = np.abs(p - ours).max()
+    near = np.abs(ours - json.loads(run("model", "show", "train.model", "--json"))["validation"]["threshold"]) > 1e-6
+    print(f"{name}: {len(ours)} rows, farthest {far:.1e}, {len(model.graph.node)} nodes", flush=True)
+    return far <= 1e-6 and (alarm[near] == alarms[near]).all()
+
+
+shutil.rmtree(FOLDER, ignore_errors=True)
+FOLDER.mkdir(parents=True)
+cases = [("usual", learner, "") for learner in LEARNERS]
+if len(sys.argv) > 3:
+    data, target = Path(sys.argv[3]).resolve(), sys.argv[4]
+else:
+    data, target = FOLDER.resolve() / "rows.csv", "label"
+    names, table = rows(1500)
+    with open(data, "w", newline="") as file:
+        csv.writer(file).writerows([names, *table])
+    cases += [("distance", learner, "") for learner in ("logistic_regression", "knn", "gradient_boosting")]
+    cases += [("simple", learner, "") for learner in ("logistic_regression", "random_forest", "svm")]
+    cases += [("other", learner, "") for learner in ("knn", "svm", "naive_bayes")]
+    cases += [("holes", learner, "") for learner in TREES]
+    cases += [("usual", learner, ", calibrate: platt, threshold_fpr: 0.05") for learner in ("random_forest", "gradient_boosting")]
+    cases += [("usual", learner, ", calibrate: isotonic") for learner in ("random_forest", "logistic_regression")]
+    cases += [("usual", "knn", ", candidates: [{learner: knn, grid: {weights: [distance]}}]"),
+              ("usual", "svm", ", candidates: [{learner: svm, grid: {kernel: [linear]}}]")]
+fine = True
+for steps, learner, extra in cases:
+    text = pipeline(target, STEPS[steps], learner, extra, data)
+    if "candidates" in extra:
+        text = text.replace(f"candidates: [ {{ learner: {learner} }} ], select: {{ min_score: 0 }}", "select: { min_score: 0 }")
+    (FOLDER / "p.yaml").write_text(text)
+    run("run", "p.yaml")
+    run("cat", "split.test", "-o", "test.csv")
+    run("predict", "train.model", "test.csv", "-o", "scored.csv")
+    run("model", "export", "train.model", "-o", "model.onnx")
+    fine &= told(f"{steps}, {learner}{extra}", "model.onnx")
+sys.exit(0 if fine else 1)
