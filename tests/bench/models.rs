@@ -26,7 +26,7 @@ mod measure;
 const JOB: &str = "stages:
   train_rows: { kind: ingest, inputs: { data: NAME.train.csv } }
   test_rows: { kind: ingest, inputs: { data: NAME.test.csv } }
-  transform: { kind: transform, inputs: { train: train_rows.data, test: test_rows.data }, with: { target: Result, steps: [] } }
+  transform: { kind: transform, inputs: { train: train_rows.data, test: test_rows.data }, with: { target: Result, steps: [{ impute: { with: knn } }] } }
   train:
     kind: train
     inputs: { train: transform.train, preprocessor: transform.preprocessor }

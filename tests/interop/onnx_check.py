@@ -1,4 +1,5 @@
-"""Every learner with its preprocessing, exported as ONNX and asked by ONNX Runtime, against `netsec predict`.
+"""Every learner with its preprocessing, exported as ONNX and asked by ONNX Runtime, against `netsec predict`; the last
+also as a model directory of MLflow.
 
     python tests/interop/onnx_check.py NETSEC FOLDER [CSV TARGET]
 
@@ -14,9 +15,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mlflow.pyfunc
 import numpy as np
 import onnx
 import onnxruntime
+import pandas
 
 NETSEC, FOLDER = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
 STEPS = {
@@ -116,4 +119,12 @@ for steps, learner, extra in cases:
     run("predict", "train.model", "test.csv", "-o", "scored.csv")
     run("model", "export", "train.model", "-o", "model.onnx")
     fine &= told(f"{steps}, {learner}{extra}", "model.onnx")
+run("model", "export", "train.model", "-o", "packed")
+table = pandas.read_csv(FOLDER / "test.csv").drop(columns=[target])
+texts = table.select_dtypes("object").columns
+table[texts] = table[texts].fillna("")
+p = np.asarray(mlflow.pyfunc.load_model(str(FOLDER / "packed")).predict(table)["probability"])
+far = np.abs(p - np.array([float(cell) for cell in column(FOLDER / "scored.csv", "netsec_probability")])).max()
+print(f"the last as a model of MLflow: farthest {far:.1e}")
+fine &= far <= 1e-6
 sys.exit(0 if fine else 1)
