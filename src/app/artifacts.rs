@@ -72,6 +72,20 @@ pub struct StageStats {
     pub bytes: u64,
 }
 
+impl Found {
+    /// Says what it is and, where a name may mean that of another run or pipeline, of which.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub fn tell(&self, ledger: &Ledger) -> Result<String> {
+        let run = self.run.as_ref().map(|run| ledger.run(run)).transpose()?.flatten();
+        Ok(match run {
+            Some(run) => format!("{} of run {} of {}", self.name, run.run, run.pipeline),
+            None => self.name.clone(),
+        })
+    }
+}
+
 impl Workspace {
     /// Finds the artifact or file that `target` means: `stage.port` of the latest run that has it, `ref:NAME`, a
     /// file, or the beginning of a digest.

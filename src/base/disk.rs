@@ -238,6 +238,16 @@ pub fn begin(path: &Path) -> Result<tempfile::NamedTempFile> {
     named("create a file beside", path, tempfile::Builder::new().permissions(all).tempfile_in(folder))
 }
 
+/// Writes a file of the user's, and the folders on its way: it appears whole or not at all.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    if let Some(folder) = path.parent() {
+        create_dirs(folder)?;
+    }
+    let mut begun = begin(path)?;
+    named("write", path, begun.write_all(bytes))?;
+    settle(begun, path)
+}
+
 /// Puts a file that was begun where it is to be.
 pub fn settle(begun: tempfile::NamedTempFile, path: &Path) -> Result<()> {
     named("rename to", path, begun.persist(path).map(|_| ()).map_err(|e| e.error))

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
+
+use crate::kinds::predict::METRICS;
 
 /// Look at a model.
 #[derive(Debug, Subcommand)]
@@ -22,7 +25,7 @@ pub enum Model {
         /// Rows with labels: CSV, Parquet or NDJSON, also compressed
         data: String,
         /// What is measured, as in `select` of `train`
-        #[arg(long, default_value = "f1")]
+        #[arg(long, default_value = "f1", value_parser = PossibleValuesParser::new(METRICS))]
         metric: String,
         /// How often each column is shuffled
         #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]

@@ -1,11 +1,12 @@
 //! `netsec model` and `netsec predict`.
 
 use std::io::BufWriter;
+use std::path::Path;
 
 use serde_json::json;
 
 use crate::app::workspace::{AppError, Workspace};
-use crate::base::disk;
+use crate::base::disk::{self, DiskError};
 use crate::cli::args_model::{Model, Predict};
 use crate::cli::exit::Exit;
 use crate::cli::{out, run};
@@ -13,7 +14,9 @@ use crate::frame::codec::Form;
 use crate::frame::table::{Table, TableError};
 use crate::kinds::export::file;
 use crate::kinds::handover::{card, mlflow, onnx};
-use crate::kinds::predict::{Fall, Summary, explained, importance, model, permuted, score, unexplained};
+use crate::kinds::predict::{
+    Fall, ScoreError, Summary, explained, importance, model, options, permuted, score, unexplained,
+};
 use crate::lineage::query;
 use crate::reporter::table::{self, columns};
 use crate::source::files::{self, Options};
@@ -25,15 +28,27 @@ fn named(name: &str) -> impl Fn(TableError) -> AppError {
     move |error| AppError::Data(format!("`{name}`: {error}"))
 }
 
+/// Says whether the rows that came in are at fault, or where they were to go.
+fn scoring(data: &str, output: &Path) -> impl Fn(ScoreError) -> AppError {
+    let output = output.to_owned();
+    move |error| match error {
+        ScoreError::Data(error) => named(data)(error),
+        ScoreError::Output(why) => {
+            AppError::Disk(DiskError { verb: "write", path: output.clone(), cause: std::io::Error::other(why) })
+        }
+    }
+}
+
 /// Reads a stored model, and its name.
 fn stored<T>(
     workspace: &Workspace,
     target: &str,
     read: impl Fn(&[u8]) -> Result<T, String>,
 ) -> Result<(String, T), AppError> {
-    let found = workspace.find(&workspace.reading()?.ledger, target)?;
+    let reading = workspace.reading()?;
+    let found = workspace.find(&reading.ledger, target)?;
     let files = workspace.fetch(&found.digest)?;
-    let name = found.name;
+    let name = found.tell(&reading.ledger)?;
     match files.into_iter().next() {
         Some((path, bytes)) if path.is_empty() => match read(&bytes) {
             Ok(model) => Ok((name, model)),
@@ -44,9 +59,8 @@ fn stored<T>(
 }
 
 /// Reads the rows of a file.
-fn rows(workspace: &Workspace, data: &str, separator: char) -> Result<Table, AppError> {
-    let options = Options { separator: byte(separator)?, ..Options::plain(&crate::kinds::starter::default_na()) };
-    files::read(run::read_named(workspace, data)?, &options).map_err(named(data))
+fn rows(workspace: &Workspace, data: &str, options: &Options) -> Result<Table, AppError> {
+    files::read(run::read_named(workspace, data)?, options).map_err(named(data))
 }
 
 /// Returns what separates fields, as the byte that it is.
@@ -64,7 +78,8 @@ fn byte(separator: char) -> Result<u8, AppError> {
 pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
     match args {
         Model::Show { target, json: as_json } => {
-            let (_, bundle) = stored(workspace, target, model)?;
+            let (name, bundle) = stored(workspace, target, model)?;
+            out::say(&name);
             let (shares, features) = (importance(&bundle), bundle.preprocessor.features());
             let setting: serde_json::Map<String, serde_json::Value> =
                 bundle.setting.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
@@ -112,7 +127,7 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
         }
         Model::Importance { target, data, metric, repeats, seed, separator, json: as_json } => {
             let (_, bundle) = stored(workspace, target, model)?;
-            let table = rows(workspace, data, *separator)?;
+            let table = rows(workspace, data, &options(&bundle, byte(*separator)?))?;
             let failed = |why: String| AppError::Data(format!("`{data}`: {why}"));
             let (whole, falls) = permuted(&bundle, &table, metric, *repeats as usize, *seed).map_err(failed)?;
             if *as_json {
@@ -128,10 +143,11 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
         Model::Export { target, output } => {
             let reading = workspace.reading()?;
             let found = workspace.find(&reading.ledger, target)?;
-            let (name, bundle) = stored(workspace, target, model)?;
+            let (_, bundle) = stored(workspace, target, model)?;
+            let name = &found.name;
             let failed = |why: String| AppError::Data(format!("`{name}`: {why}"));
             let trace = query::trace(&reading.ledger, found.digest, &found.name, found.run.as_ref())?;
-            let told = card(&name, &bundle, &found.digest.hex(), &table::trace(&trace));
+            let told = card(name, &bundle, &found.digest.hex(), &table::trace(&trace));
             let to = workspace.root().join(output);
             let files = match to.extension().and_then(|form| form.to_str()) {
                 Some("onnx") => vec![(String::new(), onnx(&bundle).map_err(failed)?)],
@@ -143,7 +159,8 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
                 return Err(AppError::Usage(format!("`{}` is there already: name another folder", output.display())));
             }
             for (file, bytes) in files {
-                disk::write_plain(&if is_folder { to.join(file) } else { to.clone() }, &bytes)?;
+                let to = if is_folder { to.join(file) } else { to.clone() };
+                disk::write_whole(&to, &bytes)?;
             }
             out::say(&format!("`{name}` is written to `{}`", output.display()));
         }
@@ -152,7 +169,7 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
             if let Some(why) = unexplained(&bundle) {
                 return Err(AppError::Usage(why));
             }
-            let table = rows(workspace, data, *separator)?;
+            let table = rows(workspace, data, &options(&bundle, byte(*separator)?))?;
             let explained = explained(&bundle, &table).map_err(|why| AppError::Data(format!("`{data}`: {why}")))?;
             let to = output.as_deref().and_then(|path| path.to_str()).unwrap_or_default();
             let bytes = file(&explained, to).map_err(named(data))?;
@@ -172,7 +189,7 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
 pub fn predict(workspace: &Workspace, args: &Predict) -> Result<Exit, AppError> {
     let (name, bundle) = stored(workspace, &args.model, model)?;
     let (path, separator) = (workspace.root().join(&args.data), byte(args.separator)?);
-    if !path.is_file() {
+    if !path.exists() || path.is_dir() {
         return Err(AppError::Usage(format!("there is no file `{}`", args.data)));
     }
     let input = Box::new(disk::open(&path)?);
@@ -182,11 +199,11 @@ pub fn predict(workspace: &Workspace, args: &Predict) -> Result<Exit, AppError> 
             out::say(&format!("{} rows, {} alarms, {} errors", so_far.rows, so_far.alarms, so_far.errors));
         }
     };
-    let failed = named(&args.data);
     let summary = match &args.output {
         None => {
             let output = BufWriter::new(std::io::stdout().lock());
-            score(&bundle, input, separator, Form::Csv, output, &mut told).map_err(failed)?
+            let place = Path::new("the standard output");
+            score(&bundle, input, separator, Form::Csv, output, &mut told).map_err(scoring(&args.data, place))?
         }
         Some(to) => {
             let form = if to.extension().is_some_and(|form| form == "parquet") { Form::Parquet } else { Form::Csv };
@@ -199,7 +216,8 @@ pub fn predict(workspace: &Workspace, args: &Predict) -> Result<Exit, AppError> 
             }
             let mut beside = disk::begin(&to)?;
             let output = BufWriter::new(beside.as_file_mut());
-            let summary = score(&bundle, input, separator, form, output, &mut told).map_err(failed)?;
+            let summary =
+                score(&bundle, input, separator, form, output, &mut told).map_err(scoring(&args.data, &to))?;
             disk::settle(beside, &to)?;
             summary
         }

@@ -10,7 +10,9 @@ use crate::cli::out;
 use crate::reporter::leaderboard;
 
 fn board(workspace: &Workspace, target: &str) -> Result<Value, AppError> {
-    let found = workspace.find(&workspace.reading()?.ledger, target)?;
+    let reading = workspace.reading()?;
+    let found = workspace.find(&reading.ledger, target)?;
+    out::say(&found.tell(&reading.ledger)?);
     let files = workspace.fetch(&found.digest)?;
     let parsed = files.first().and_then(|(_, bytes)| serde_json::from_slice::<Value>(bytes).ok());
     parsed.filter(|board| board["trials"].is_array()).ok_or_else(|| {

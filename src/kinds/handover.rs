@@ -87,7 +87,7 @@ pub fn card(name: &str, bundle: &Bundle, digest: &str, lineage: &str) -> String 
     let others = prep.classes().others.map(|class| format!(", every other label {class}")).unwrap_or_default();
     let mut text = format!(
         "# {}\n\nLearner `{}`: tells the probability of an attack, and alarms from {:.4} on.\n\n- digest: `{digest}`\n- target: \
-         `{}`; {}{others}; 1 is the attack\n- training rows: {}\n",
+         `{}`; {}{others}; 1 is the attack\n- rows that cross-validation judged it by: {}\n",
         cell(name),
         bundle.learner,
         metrics.threshold,

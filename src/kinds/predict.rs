@@ -13,7 +13,7 @@ use crate::kinds::starter::default_na;
 use crate::model::bundle::Bundle;
 use crate::model::draws::settle;
 use crate::model::learner::Model;
-use crate::model::metrics::Metrics;
+use crate::model::metrics::{CHOICES, Metrics};
 use crate::prep::columns::Kind;
 use crate::source::files::{self, Options};
 
@@ -23,6 +23,20 @@ pub const PROBABILITY: &str = "netsec_probability";
 pub const ALARM: &str = "netsec_alarm";
 /// The column of what is wrong with a row.
 pub const ERROR: &str = "netsec_error";
+
+/// What a model may be measured by.
+pub const METRICS: [&str; CHOICES.len()] = CHOICES;
+
+/// Why rows could not be scored.
+#[derive(Debug, thiserror::Error)]
+pub enum ScoreError {
+    /// The rows do not fit.
+    #[error(transparent)]
+    Data(#[from] TableError),
+    /// What came out could not be written.
+    #[error("{0}")]
+    Output(String),
+}
 
 /// What came out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -62,10 +76,10 @@ pub fn score<W: Write>(
     form: Form,
     output: W,
     told: &mut dyn FnMut(Summary),
-) -> Result<Summary, TableError> {
+) -> Result<Summary, ScoreError> {
     let (numeric, text) = columns(bundle);
-    // Numbers are read from text, so that a cell that is none spoils its row alone.
-    let types = numeric.iter().map(|name| (name.clone(), ColumnType::Text)).collect();
+    // Numbers are read from text, so that a cell that is none spoils its row alone; text stays as it is written.
+    let types = numeric.iter().chain(&text).map(|name| (name.clone(), ColumnType::Text)).collect();
     let options = Options { separator, types, ..Options::plain(&default_na()) };
     let mut opened = files::open(input, &options)?;
     let reader = opened.with_text(&BTreeSet::new());
@@ -74,24 +88,30 @@ pub fn score<W: Write>(
     while let Some(raw) = opened.piece()? {
         let piece = reader(&raw.bytes)?;
         if let Some(malformed) = piece.malformed {
-            return Err(TableError(malformed.from_line(raw.at).tell()));
+            return Err(TableError(malformed.from_line(raw.at).tell()).into());
         }
         let Some(table) = piece.table else { continue };
         if whole.rows == 0 {
             fits(&table, numeric.iter().chain(&text))?;
         }
         let (scored, summary) = scored(bundle, &table, form, whole.rows)?;
-        stream.write(&scored)?;
+        stream.write(&scored).map_err(|error| ScoreError::Output(error.0))?;
         whole.rows += summary.rows;
         whole.alarms += summary.alarms;
         whole.errors += summary.errors;
         told(whole);
     }
-    stream.finish()?;
+    stream.finish().map_err(|error| ScoreError::Output(error.0))?;
     match whole.rows {
-        0 => Err(TableError("there are no rows".to_owned())),
+        0 => Err(TableError("there are no rows".to_owned()).into()),
         _ => Ok(whole),
     }
+}
+
+/// Returns how the rows of a file are read that a model is asked about: its columns of text stay as they are written.
+pub fn options(bundle: &Bundle, separator: u8) -> Options {
+    let types = columns(bundle).1.into_iter().map(|name| (name, ColumnType::Text)).collect();
+    Options { separator, types, ..Options::plain(&default_na()) }
 }
 
 /// The columns that a model needs: those of numbers, and those of text.
@@ -148,7 +168,10 @@ fn scored(bundle: &Bundle, table: &Table, form: Form, before: u64) -> Result<(Ta
     }
     let needed = Table::of_columns(needed)?;
     let failed = |why: String| TableError(if before == 0 { why } else { format!("after {before} rows: {why}") });
-    let mut features = bundle.preprocessor.raw(&needed).map_err(failed)?;
+    let (mut features, unknown) = bundle.preprocessor.raw(&needed).map_err(failed)?;
+    for (row, why) in unknown {
+        errors[row].get_or_insert(why);
+    }
     let takes_missing = bundle.model.takes_missing();
     let names = bundle.preprocessor.features();
     for (mut row, error) in features.rows_mut().into_iter().zip(&mut errors) {
@@ -156,6 +179,8 @@ fn scored(bundle: &Bundle, table: &Table, form: Form, before: u64) -> Result<(Ta
         if let Some(at) = row.iter().position(odd) {
             let what = if row[at].is_nan() { "is missing" } else { "is beyond all numbers" };
             error.get_or_insert_with(|| format!("the feature `{}` {what}", names[at]));
+        }
+        if error.is_some() {
             row.fill(0.0);
         }
     }
@@ -230,7 +255,8 @@ pub fn permuted(
     let prep = &bundle.preprocessor;
     let y = prep.labels(table)?;
     let score = |other: Option<(usize, &[usize])>| -> Result<f64, String> {
-        let p = bundle.of_features(prep.shuffled(table, other)?.view())?;
+        let (features, _) = prep.shuffled(table, other)?;
+        let p = bundle.of_features(features.view())?;
         let metrics = Metrics::at(&y, &p, bundle.validation.threshold);
         metrics.score(metric).ok_or_else(|| format!("there is no metric `{metric}`"))
     };

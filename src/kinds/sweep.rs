@@ -82,8 +82,6 @@ pub(crate) struct Sweep<'a> {
     metric: &'a str,
     /// Whether models are judged by the rows that they were fitted to, too.
     with_gap: bool,
-    /// Whether a trial that is worse than half of the others after a fold is given up.
-    prune: bool,
     seed: u64,
     /// Of every row its place among all, for trials on a share of them.
     places: OnceLock<Vec<f64>>,
@@ -115,17 +113,15 @@ pub(crate) struct Plan<'a> {
     pub(crate) metric: &'a str,
     /// Whether they are judged by the rows that they were fitted to, too.
     pub(crate) with_gap: bool,
-    /// Whether a trial that is worse than half of the others after a fold is given up.
-    pub(crate) prune: bool,
 }
 
 impl<'a> Sweep<'a> {
     /// Makes ready to carry trials out.
     pub(crate) fn new(data: &'a Data, folds: Folds, plan: Plan<'a>, seed: u64) -> Self {
         let held = (0..folds.count).map(|fold| folds.held(fold)).collect();
-        let Plan { made, inputs, metric, with_gap, prune } = plan;
+        let Plan { made, inputs, metric, with_gap } = plan;
         let (places, news) = (OnceLock::new(), Mutex::default());
-        Self { data, folds, held, made, inputs, metric, with_gap, prune, seed, places, news }
+        Self { data, folds, held, made, inputs, metric, with_gap, seed, places, news }
     }
 
     fn part(&self, trial: &Trial, number: usize, fold: usize) -> Part {
@@ -157,21 +153,23 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// Carries trials out, of which the first has this number.
+    /// Carries trials out, of which the first has this number. With `prune`, those that are worse than half of the others after a
+    /// fold are given up.
     pub(crate) fn carry_out(
         &self,
         trials: &[Trial],
         first: usize,
+        prune: bool,
         context: &Context<'_>,
     ) -> Result<Vec<Outcome>, StageError> {
         let folds: Vec<usize> = (0..self.folds.count).filter(|fold| !self.held[*fold].is_empty()).collect();
         let mut fits: Fits = vec![BTreeMap::new(); trials.len()];
         let mut given_up: Vec<Option<String>> = vec![None; trials.len()];
-        let step = if self.prune { 1 } else { folds.len().max(1) };
+        let step = if prune { 1 } else { folds.len().max(1) };
         for some in folds.chunks(step) {
             let going: Vec<usize> = (0..trials.len()).filter(|trial| given_up[*trial].is_none()).collect();
             self.fit_all(trials, &going, some, first, &mut fits, context)?;
-            if self.prune && some.last() != folds.last() {
+            if prune && some.last() != folds.last() {
                 self.give_up(&going, &fits, &mut given_up);
             }
         }
@@ -253,8 +251,9 @@ impl<'a> Sweep<'a> {
     /// Gives up the trials that are worse, by the mean of their folds so far, than half of those that go on.
     fn give_up(&self, going: &[usize], fits: &Fits, given_up: &mut [Option<String>]) {
         let mean = |trial: usize| {
-            let told = fits[trial].iter().map(|(fold, fit)| fit.as_ref().map(|(p, _)| self.score(*fold, p)).ok());
-            told.collect::<Option<Vec<f64>>>().map(|scores| mean(&scores))
+            let mixed = fits[trial].iter().filter(|(fold, _)| self.is_mixed(**fold));
+            let told = mixed.map(|(fold, fit)| fit.as_ref().map(|(p, _)| self.score(*fold, p)).ok());
+            told.collect::<Option<Vec<f64>>>().filter(|scores| !scores.is_empty()).map(|scores| mean(&scores))
         };
         let means: Vec<(usize, f64)> = going.iter().filter_map(|trial| Some((*trial, mean(*trial)?))).collect();
         let mut sorted: Vec<f64> = means.iter().map(|(_, mean)| *mean).collect();
@@ -298,17 +297,24 @@ impl<'a> Sweep<'a> {
     }
 
     fn pooled(&self, fits: BTreeMap<usize, Fit>, given_up: Option<String>) -> Outcome {
-        let (mut folds, mut seen, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut folds, mut gaps, mut told) = (Vec::new(), Vec::new(), Vec::new());
         for (fold, fit) in fits {
             let (predicted, on_seen) = fit.map_err(ModelError)?;
-            folds.push(self.score(fold, &predicted));
-            seen.extend(on_seen);
+            let score = self.score(fold, &predicted);
+            folds.push(score);
+            gaps.extend(on_seen.filter(|_| self.is_mixed(fold)).map(|seen| seen - score));
             told.extend(self.held[fold].iter().copied().zip(predicted));
         }
         told.sort_unstable_by_key(|(row, _)| *row);
         let (rows, p): (Vec<u32>, Vec<f64>) = told.into_iter().unzip();
-        let gap = (!seen.is_empty()).then(|| mean(&seen) - mean(&folds));
+        let gap = (!gaps.is_empty()).then(|| mean(&gaps));
         Ok(Scored { metrics: Metrics::of(&self.data.labels(&rows), &p), folds, gap, rows, p, given_up })
+    }
+
+    /// Whether a fold holds rows of both classes: of others most figures tell nothing.
+    fn is_mixed(&self, fold: usize) -> bool {
+        let first = self.held[fold].first().map(|row| self.data.y[*row as usize]);
+        self.held[fold].iter().any(|row| Some(self.data.y[*row as usize]) != first)
     }
 
     fn score(&self, fold: usize, p: &[f64]) -> f64 {

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use crate::base::nearest::suggest;
 use crate::frame::npy;
-use crate::frame::table::{ColumnType, Table, TableError};
+use crate::frame::table::{ColumnType, Table, TableError, read_time};
 use crate::kinds::candidates::{self, key};
 use crate::kinds::dataset::Dataset;
 use crate::kinds::select::{self, Judged, Select};
@@ -20,6 +20,7 @@ use crate::model::intervals::intervals;
 use crate::model::learner::{Learner, ModelError, Task};
 use crate::model::search::{self, Dimension, Search, Strategy};
 use crate::prep::preprocessor::Preprocessor;
+use crate::prep::step::Fitted;
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Input, Inputs, Outputs};
 use crate::stage::kind::{Kind, Stage};
@@ -257,7 +258,7 @@ impl Stage for Train {
     fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
         let preprocessor = Preprocessor::decode(&inputs.one("preprocessor").bytes()?).map_err(StageError::Data)?;
         let data = self.data(inputs, &preprocessor)?;
-        let sweep = self.sweep(inputs, &data, context)?;
+        let sweep = self.sweep(inputs, &data, &preprocessor, context)?;
         let (trials, outcomes) = self.search(&sweep, outputs, context)?;
         let judged = select::judged(&self.select, &data, outcomes);
         let order = Select::order(&trials, &judged);
@@ -329,7 +330,13 @@ impl Train {
         Ok(data)
     }
 
-    fn sweep<'a>(&'a self, inputs: &Inputs, data: &'a Data, context: &Context<'_>) -> Result<Sweep<'a>, StageError> {
+    fn sweep<'a>(
+        &'a self,
+        inputs: &Inputs,
+        data: &'a Data,
+        preprocessor: &Preprocessor,
+        context: &Context<'_>,
+    ) -> Result<Sweep<'a>, StageError> {
         let wrong = |error: TableError| StageError::Data(format!("rows: {error}"));
         let mut of = vec!["train"];
         let mut made = format!("{} by {} seed {}", self.folds, self.fold_by, context.seed);
@@ -348,6 +355,18 @@ impl Train {
                         "rows: {rows} rows, and {all} in `train`: they are not the same"
                     )));
                 }
+                if preprocessor.labels(&table).map_err(StageError::Data)? != data.y {
+                    return Err(StageError::Data(
+                        "rows: its labels are not those of `train`: name the table it was made of".to_owned(),
+                    ));
+                }
+                if preprocessor.steps().iter().any(|step| matches!(step, Fitted::Target(_))) {
+                    return Err(StageError::Data(format!(
+                        "fold_by: the step `target` of `transform` tells every row the classes of others, whatever folds are made by \
+                         {}: use `onehot` or `hash` there, or folds by content",
+                        self.fold_by
+                    )));
+                }
                 of.push("rows");
                 let _ = write!(made, " column {column}");
                 match self.fold_by.as_str() {
@@ -359,13 +378,16 @@ impl Train {
             }
         };
         let folds = Folds::new(data, self.folds, &by, context.seed);
-        let plan = Plan {
-            made,
-            inputs: of,
-            metric: &self.select.metric,
-            with_gap: self.select.overfit_gap.is_some(),
-            prune: self.prune,
-        };
+        let filled = (0..folds.count).filter(|fold| !folds.held(*fold).is_empty()).count();
+        if filled < 2 {
+            let by =
+                self.fold_column.as_ref().map_or_else(|| "the features".to_owned(), |column| format!("`{column}`"));
+            return Err(StageError::Data(format!(
+                "fold_by: only {filled} of {} folds would have rows, since {by} hardly differ: fold by something else",
+                self.folds
+            )));
+        }
+        let plan = Plan { made, inputs: of, metric: &self.select.metric, with_gap: self.select.overfit_gap.is_some() };
         Ok(Sweep::new(data, folds, plan, context.seed))
     }
 
@@ -377,6 +399,11 @@ impl Train {
         context: &Context<'_>,
     ) -> Result<(Vec<Trial>, Vec<Outcome>), StageError> {
         let search = Search { spaces: self.spaces.clone(), strategy: self.strategy, seed: context.seed };
+        // What was given up is never built on.
+        let score = |outcome: &Outcome| {
+            let scored = outcome.as_ref().ok().filter(|scored| scored.given_up.is_none())?;
+            scored.metrics.score(&self.select.metric)
+        };
         let begun = Instant::now();
         let is_over = || self.minutes.is_some_and(|minutes| begun.elapsed().as_secs_f64() > minutes * 60.0);
         let (mut trials, mut scores, mut done) = (Vec::new(), Vec::new(), Vec::new());
@@ -397,10 +424,8 @@ impl Train {
                     share: trial.share,
                 };
                 let batch: Vec<Trial> = next.iter().map(of).collect();
-                let found = sweep.carry_out(&batch, trials.len(), context)?;
-                done.extend(next.iter().cloned().zip(&found).map(|(trial, outcome)| {
-                    (trial, outcome.as_ref().ok().and_then(|scored| scored.metrics.score(&self.select.metric)))
-                }));
+                let found = sweep.carry_out(&batch, trials.len(), self.prune, context)?;
+                done.extend(next.iter().cloned().zip(&found).map(|(trial, outcome)| (trial, score(outcome))));
                 trials.extend(batch);
                 scores.extend(found);
             }
@@ -444,7 +469,7 @@ impl Train {
         context: &Context<'_>,
     ) -> Result<Json, StageError> {
         let trials: Vec<Trial> = self.curve.iter().map(|share| Trial { share: *share, ..best.clone() }).collect();
-        let outcomes = sweep.carry_out(&trials, first, context)?;
+        let outcomes = sweep.carry_out(&trials, first, false, context)?;
         let point = |(trial, judged): (&Trial, Result<Judged, ModelError>)| match judged {
             Ok(judged) => json!({"share": trial.share, "score": judged.score, "folds": judged.scored.folds}),
             Err(error) => json!({"share": trial.share, "error": error.0}),
@@ -457,6 +482,10 @@ impl Train {
 fn times(table: &Table, column: &str) -> Result<Vec<f64>, TableError> {
     let cells: Vec<f64> = match table.column_type(column)? {
         ColumnType::Time => table.times(column)?.into_iter().map(|ms| ms.map_or(f64::NAN, |ms| ms as f64)).collect(),
+        ColumnType::Text => {
+            let read = |cell: Option<String>| cell.as_deref().and_then(read_time).map_or(f64::NAN, |ms| ms as f64);
+            table.texts(column)?.into_iter().map(read).collect()
+        }
         _ => table.numbers(column)?,
     };
     match cells.iter().position(|cell| cell.is_nan()) {

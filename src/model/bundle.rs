@@ -15,6 +15,12 @@ use crate::prep::preprocessor::Preprocessor;
 /// Version of the stored form. A newer one is refused.
 const FORMAT: u32 = 3;
 
+/// What every version of the stored form begins with.
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
+}
+
 /// A model that takes a table as it comes.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Bundle {
@@ -104,9 +110,9 @@ impl Bundle {
     /// # Errors
     /// What is wrong with the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let read: Self = rmp_serde::from_slice(bytes).map_err(|error| format!("not a model: {error}"))?;
-        match read.format {
-            FORMAT => read.checked(),
+        let wrong = |error: rmp_serde::decode::Error| format!("not a model: {error}");
+        match rmp_serde::from_slice::<Head>(bytes).map_err(wrong)?.format {
+            FORMAT => rmp_serde::from_slice::<Self>(bytes).map_err(wrong)?.checked(),
             other => Err(format!("a model of format {other}; this netsec reads {FORMAT}: train it again")),
         }
     }

@@ -1,5 +1,7 @@
 //! Folds for cross-validation.
 
+use std::collections::HashMap;
+
 use ndarray::ArrayView1;
 
 use crate::base::digest::Framed;
@@ -60,7 +62,19 @@ impl Folds {
                         framed.text(group);
                     })
                 };
-                groups.iter().map(|group| Some((of(group) % count as u64) as usize)).collect()
+                let mut sizes: HashMap<&String, usize> = HashMap::new();
+                groups.iter().for_each(|group| *sizes.entry(group).or_default() += 1);
+                // The largest first, each to the fold that has the fewest rows; of equal ones the digest decides.
+                let mut order: Vec<(&String, usize)> = sizes.into_iter().collect();
+                order.sort_by_key(|(group, size)| (std::cmp::Reverse(*size), of(group), *group));
+                let mut filled = vec![0; count];
+                let mut fold_of: HashMap<&String, usize> = HashMap::new();
+                for (group, size) in order {
+                    let fold = (0..count).min_by_key(|fold| filled[*fold]).unwrap_or_default();
+                    filled[fold] += size;
+                    fold_of.insert(group, fold);
+                }
+                groups.iter().map(|group| fold_of.get(group).copied()).collect()
             }
             By::Stratified => {
                 let heads = heads();
@@ -95,11 +109,6 @@ impl Folds {
     /// Returns the rows that a model is fitted to that is asked about those of a fold.
     pub fn fitted(&self, fold: usize) -> Vec<u32> {
         self.rows(|of| if self.ordered { of.is_none_or(|of| of < fold) } else { of != Some(fold) })
-    }
-
-    /// Returns the rows that belong to any fold.
-    pub fn told(&self) -> Vec<u32> {
-        self.rows(|of| of.is_some())
     }
 
     fn rows(&self, wanted: impl Fn(Option<usize>) -> bool) -> Vec<u32> {

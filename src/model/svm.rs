@@ -40,7 +40,7 @@ pub const SVM: Learner = Learner {
 
 /// It has converged when no two rows break the conditions of the optimum by more than this (LIBSVM's default).
 const ENOUGH: f64 = 1e-3;
-/// The most steps for each row; LIBSVM's least limit is ten million in all.
+/// The most steps, LIBSVM's least limit.
 const STEPS: usize = 10_000_000;
 /// Rows of the kernel that are kept take this many bytes at most.
 const ROOM: usize = 256 << 20;
@@ -115,6 +115,7 @@ fn solved(kernel: &mut Kernel, y: &[f64], most: &[f64]) -> Result<(Vec<f64>, f64
         Some(_) => vec![1.0; rows],
         None => kernel.x.axis_iter(Axis(1)).map(|row| row.dot(&row)).collect(),
     };
+    let mut is_solved = false;
     for _ in 0..STEPS {
         let up = |at: usize, alpha: &[f64]| if y[at] > 0.0 { alpha[at] < most[at] } else { alpha[at] > 0.0 };
         let low = |at: usize, alpha: &[f64]| if y[at] > 0.0 { alpha[at] > 0.0 } else { alpha[at] < most[at] };
@@ -125,7 +126,10 @@ fn solved(kernel: &mut Kernel, y: &[f64], most: &[f64]) -> Result<(Vec<f64>, f64
                 (first, highest) = (Some(at), value);
             }
         }
-        let Some(i) = first else { break };
+        let Some(i) = first else {
+            is_solved = true;
+            break;
+        };
         let row_i = kernel.row(i).to_vec();
         let (mut second, mut lowest, mut best) = (None, f64::INFINITY, f64::INFINITY);
         for at in 0..rows {
@@ -143,7 +147,10 @@ fn solved(kernel: &mut Kernel, y: &[f64], most: &[f64]) -> Result<(Vec<f64>, f64
                 }
             }
         }
-        let Some(j) = second.filter(|_| highest - lowest >= ENOUGH) else { break };
+        let Some(j) = second.filter(|_| highest - lowest >= ENOUGH) else {
+            is_solved = true;
+            break;
+        };
         let row_j = kernel.row(j);
         let curve = (diagonal[i] + diagonal[j] - 2.0 * row_i[j]).max(1e-12);
         let (old_i, old_j) = (alpha[i], alpha[j]);
@@ -163,6 +170,9 @@ fn solved(kernel: &mut Kernel, y: &[f64], most: &[f64]) -> Result<(Vec<f64>, f64
         for (at, gradient) in gradient.iter_mut().enumerate() {
             *gradient += y[at] * (of_i * row_i[at] + of_j * row_j[at]);
         }
+    }
+    if !is_solved {
+        return Err(ModelError(format!("no border was found in {STEPS} steps: scale the features, or lower `c`")));
     }
     // The border runs where the free vectors are at a distance of 1; without any, in the middle of what is allowed.
     let (mut sum, mut free, mut above, mut below) = (0.0, 0.0, f64::INFINITY, f64::NEG_INFINITY);

@@ -37,7 +37,13 @@ impl Clip {
                 Bound::Share(share) if !cells.is_empty() => quantile(&cells, share),
                 Bound::Share(_) | Bound::None => none,
             };
-            Ok((name, of(low, f64::NEG_INFINITY), of(high, f64::INFINITY)))
+            let (least, most) = (of(low, f64::NEG_INFINITY), of(high, f64::INFINITY));
+            if least > most {
+                return Err(format!(
+                    "the column `{name}` would be kept from {least} to {most}: there is nothing between them"
+                ));
+            }
+            Ok((name, least, most))
         };
         let fitted = Self { columns: names.into_iter().map(one).collect::<Result<_, String>>()? };
         fitted.apply(columns)?;

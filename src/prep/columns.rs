@@ -1,5 +1,7 @@
 //! Columns on their way from a table to features, and which of them a step takes.
 
+use std::collections::{BTreeMap, HashMap};
+
 use ndarray::Array2;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
@@ -24,17 +26,24 @@ pub enum Kind {
     Text,
 }
 
+/// What is wrong with single rows, by row from 0.
+pub type Faults = BTreeMap<usize, String>;
+
 /// Named columns of as many rows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Columns {
     rows: usize,
-    list: Vec<(String, Cells)>,
+    /// In order; none where one was taken out.
+    list: Vec<Option<(String, Cells)>>,
+    places: HashMap<String, usize>,
+    /// What is wrong with single rows.
+    pub faults: Faults,
 }
 
 impl Columns {
     /// Returns no columns of so many rows.
     pub fn new(rows: usize) -> Self {
-        Self { rows, list: Vec::new() }
+        Self { rows, ..Self::default() }
     }
 
     /// Returns the number of rows.
@@ -44,12 +53,23 @@ impl Columns {
 
     /// Returns the names in order.
     pub fn names(&self) -> Vec<String> {
-        self.list.iter().map(|(name, _)| name.clone()).collect()
+        self.list.iter().flatten().map(|(name, _)| name.clone()).collect()
+    }
+
+    fn cells(&self, name: &str) -> Result<&Cells, String> {
+        let found = self.places.get(name).and_then(|place| self.list[*place].as_ref());
+        found.map(|(_, cells)| cells).ok_or_else(|| format!("there is no column `{name}`: {}", self.like(name)))
+    }
+
+    fn cells_mut(&mut self, name: &str) -> Result<&mut Cells, String> {
+        self.cells(name)?;
+        let found = self.places.get(name).and_then(|place| self.list[*place].as_mut());
+        found.map(|(_, cells)| cells).ok_or_else(|| format!("there is no column `{name}`"))
     }
 
     /// Returns what the cells of a column are, if it is there.
     pub fn kind(&self, name: &str) -> Option<Kind> {
-        self.list.iter().find(|(known, _)| known == name).map(|(_, cells)| match cells {
+        self.places.get(name).and_then(|place| self.list[*place].as_ref()).map(|(_, cells)| match cells {
             Cells::Numbers(_) => Kind::Number,
             Cells::Texts(_) => Kind::Text,
         })
@@ -60,20 +80,18 @@ impl Columns {
     /// # Errors
     /// There is one of that name.
     pub fn push(&mut self, name: String, cells: Cells) -> Result<(), String> {
-        if self.kind(&name).is_some() {
-            return Err(format!("there are two columns `{name}`: give one another name"));
+        if self.places.contains_key(&name) {
+            return Err(format!(
+                "there would be two columns `{name}`: rename one, or let one step take all columns at once"
+            ));
         }
-        self.list.push((name, cells));
+        self.places.insert(name.clone(), self.list.len());
+        self.list.push(Some((name, cells)));
         Ok(())
     }
 
-    fn place(&self, name: &str) -> Result<usize, String> {
-        let found = self.list.iter().position(|(known, _)| known == name);
-        found.ok_or_else(|| format!("there is no column `{name}`: {}", self.like(name)))
-    }
-
     fn like(&self, name: &str) -> String {
-        suggest(name, self.list.iter().map(|(known, _)| known.as_str())).unwrap_or_default()
+        suggest(name, self.list.iter().flatten().map(|(known, _)| known.as_str())).unwrap_or_default()
     }
 
     /// Takes a column out.
@@ -81,7 +99,10 @@ impl Columns {
     /// # Errors
     /// It is not there.
     pub fn take(&mut self, name: &str) -> Result<Cells, String> {
-        Ok(self.list.remove(self.place(name)?).1)
+        self.cells(name)?;
+        let place = self.places.remove(name);
+        let taken = place.and_then(|place| self.list[place].take());
+        taken.map(|(_, cells)| cells).ok_or_else(|| format!("there is no column `{name}`"))
     }
 
     /// Returns the numbers of a column.
@@ -89,7 +110,7 @@ impl Columns {
     /// # Errors
     /// It is not there, or holds text.
     pub fn numbers(&self, name: &str) -> Result<&[f64], String> {
-        match &self.list[self.place(name)?].1 {
+        match self.cells(name)? {
             Cells::Numbers(cells) => Ok(cells),
             Cells::Texts(_) => Err(format!("the column `{name}` holds text where numbers are needed")),
         }
@@ -100,8 +121,7 @@ impl Columns {
     /// # Errors
     /// It is not there, or holds text.
     pub fn numbers_mut(&mut self, name: &str) -> Result<&mut [f64], String> {
-        let place = self.place(name)?;
-        match &mut self.list[place].1 {
+        match self.cells_mut(name)? {
             Cells::Numbers(cells) => Ok(cells),
             Cells::Texts(_) => Err(format!("the column `{name}` holds text where numbers are needed")),
         }
@@ -112,7 +132,7 @@ impl Columns {
     /// # Errors
     /// It is not there, or holds numbers.
     pub fn texts(&self, name: &str) -> Result<&[Option<String>], String> {
-        match &self.list[self.place(name)?].1 {
+        match self.cells(name)? {
             Cells::Texts(cells) => Ok(cells),
             Cells::Numbers(_) => Err(format!("the column `{name}` holds numbers where text is needed")),
         }
@@ -123,8 +143,7 @@ impl Columns {
     /// # Errors
     /// It is not there, or holds numbers.
     pub fn texts_mut(&mut self, name: &str) -> Result<&mut [Option<String>], String> {
-        let place = self.place(name)?;
-        match &mut self.list[place].1 {
+        match self.cells_mut(name)? {
             Cells::Texts(cells) => Ok(cells),
             Cells::Numbers(_) => Err(format!("the column `{name}` holds numbers where text is needed")),
         }

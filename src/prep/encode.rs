@@ -80,20 +80,21 @@ impl OneHot {
     /// Replaces columns. A cell that is missing is 0 everywhere.
     ///
     /// # Errors
-    /// A column is not there, or holds numbers; a category is unknown that may not be.
+    /// A column is not there, or holds numbers. A row with a category that is unknown and may not be has a fault.
     pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
         for (name, categories, rare) in &self.columns {
             let cells = columns.texts(name)?.to_vec();
             let place = |cell: &Option<String>| cell.as_ref().map(|cell| categories.binary_search(cell).ok());
             let places: Vec<Option<Option<usize>>> = cells.iter().map(place).collect();
             let is_rare = |row: usize| cells[row].as_ref().is_some_and(|cell| rare.binary_search(cell).is_ok());
-            if self.unknown == Unknown::Error
-                && let Some(row) = (0..cells.len()).find(|row| places[*row] == Some(None) && !is_rare(*row))
-            {
-                let cell = cells[row].as_deref().unwrap_or_default();
-                return Err(format!("the column `{name}` is `{cell}` in row {}, which training did not have", row + 1));
-            }
             columns.take(name)?;
+            for row in 0..cells.len() {
+                if self.unknown == Unknown::Error && places[row] == Some(None) && !is_rare(row) {
+                    let cell = cells[row].as_deref().unwrap_or_default();
+                    let why = format!("the column `{name}` is `{cell}`, which training did not have");
+                    columns.faults.entry(row).or_insert(why);
+                }
+            }
             for (at, category) in categories.iter().enumerate() {
                 let column = places.iter().map(|place| f64::from(u8::from(*place == Some(Some(at))))).collect();
                 columns.push(of_category(name, category), Cells::Numbers(column))?;

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::base::digest::Framed;
 use crate::prep::columns::{Cells, Columns};
 
+/// The most buckets.
+pub const MOST_BUCKETS: usize = 100_000;
+
 /// Text columns dealt out over buckets: each cell adds 1 to a bucket, or takes 1 away (Weinberger, Dasgupta, Langford, Smola and
 /// Attenberg, 2009).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

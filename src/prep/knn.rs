@@ -12,6 +12,9 @@ const BLOCK: usize = 1024;
 /// Rows that are filled at a time: a block of donors is read from memory once for all of them.
 const TOGETHER: usize = 32;
 
+/// The most neighbours.
+const MOST: usize = 1000;
+
 /// How a missing cell is made of its donors' values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Weights {
@@ -218,7 +221,7 @@ impl KnnImputer {
 
     /// Returns whether it is of so many columns, and can be asked.
     pub fn fits(&self, columns: usize) -> bool {
-        self.rows.ncols() == columns && self.means.len() == columns && self.neighbours > 0
+        self.rows.ncols() == columns && self.means.len() == columns && (1..=MOST).contains(&self.neighbours)
     }
 
     /// Fills the missing cells of `table`, which has the columns of the training table.

@@ -34,8 +34,9 @@ impl Components {
     /// A cell is missing; there are fewer rows than columns; no directions were found.
     pub fn fit(columns: &mut Columns, names: Vec<String>, count: usize) -> Result<Self, String> {
         let matrix = columns.matrix(&names)?;
-        if let Some(((row, at), _)) = matrix.indexed_iter().find(|(_, cell)| cell.is_nan()) {
-            return Err(format!("the column `{}` is missing in row {}: fill it before `pca`", names[at], row + 1));
+        if let Some(((row, at), _)) = matrix.indexed_iter().find(|(_, cell)| !cell.is_finite()) {
+            let what = if matrix[[row, at]].is_nan() { "is missing" } else { "is beyond all numbers" };
+            return Err(format!("the column `{}` {what} in row {}: fill or clip it before `pca`", names[at], row + 1));
         }
         let (rows, width) = matrix.dim();
         if rows <= width || width == 0 {
@@ -80,6 +81,7 @@ impl Components {
 
     /// Returns whether it can be asked.
     pub fn fits(&self) -> bool {
-        self.means.len() == self.columns.len() && self.directions.nrows() == self.columns.len()
+        let (width, count) = self.directions.dim();
+        self.means.len() == self.columns.len() && width == self.columns.len() && count <= width
     }
 }

@@ -6,7 +6,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::table::{ColumnType, Table};
-use crate::prep::columns::{Cells, Columns, Kind};
+use crate::prep::columns::{Cells, Columns, Faults, Kind};
 use crate::prep::labels::TargetMap;
 use crate::prep::step::{Fitted, Step};
 
@@ -70,6 +70,12 @@ impl Input {
             }
         }
     }
+}
+
+/// What every version of the stored form begins with.
+#[derive(Deserialize)]
+struct Head {
+    format: u32,
 }
 
 /// Everything that turns a table into features, fitted on training rows only.
@@ -157,14 +163,21 @@ impl Preprocessor {
     /// # Errors
     /// A column is missing or holds something else than in training; a feature is infinite.
     pub fn apply(&self, table: &Table) -> Result<Array2<f64>, String> {
-        self.finite(self.raw(table)?)
+        match self.raw(table)? {
+            (features, faults) if faults.is_empty() => self.finite(features),
+            (_, faults) => {
+                let first = faults.into_iter().next();
+                Err(first.map(|(row, why)| format!("row {}: {why}", row + 1)).unwrap_or_default())
+            }
+        }
     }
 
-    /// Returns the features of a table's rows, as they come: what has grown beyond all numbers is infinite.
+    /// Returns the features of a table's rows, as they come: what has grown beyond all numbers is infinite; and what is wrong with
+    /// single rows.
     ///
     /// # Errors
     /// A column is missing or holds something else than in training.
-    pub fn raw(&self, table: &Table) -> Result<Array2<f64>, String> {
+    pub fn raw(&self, table: &Table) -> Result<(Array2<f64>, Faults), String> {
         self.shuffled(table, None)
     }
 
@@ -173,7 +186,7 @@ impl Preprocessor {
     ///
     /// # Errors
     /// As for the rows as they are.
-    pub fn shuffled(&self, table: &Table, other: Option<(usize, &[usize])>) -> Result<Array2<f64>, String> {
+    pub fn shuffled(&self, table: &Table, other: Option<(usize, &[usize])>) -> Result<(Array2<f64>, Faults), String> {
         let mut columns = Columns::new(table.height());
         for (at, input) in self.inputs.iter().enumerate() {
             let cells = cells(table, &input.name, input.kind())?;
@@ -189,7 +202,7 @@ impl Preprocessor {
             columns.push(input.name.clone(), cells)?;
         }
         self.steps.iter().try_for_each(|step| step.apply(&mut columns))?;
-        columns.matrix(&self.features)
+        Ok((columns.matrix(&self.features)?, std::mem::take(&mut columns.faults)))
     }
 
     fn finite(&self, features: Array2<f64>) -> Result<Array2<f64>, String> {
@@ -220,9 +233,9 @@ impl Preprocessor {
     /// # Errors
     /// What is wrong with the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let read: Self = rmp_serde::from_slice(bytes).map_err(|error| format!("not a preprocessor: {error}"))?;
-        match read.format {
-            FORMAT => read.checked(),
+        let wrong = |error: rmp_serde::decode::Error| format!("not a preprocessor: {error}");
+        match rmp_serde::from_slice::<Head>(bytes).map_err(wrong)?.format {
+            FORMAT => rmp_serde::from_slice::<Self>(bytes).map_err(wrong)?.checked(),
             other => {
                 Err(format!("a preprocessor of format {other}; this netsec reads {FORMAT}: train the model again"))
             }

@@ -52,6 +52,11 @@ impl Quantiles {
         Ok(fitted)
     }
 
+    /// Returns whether it can be asked: quantiles that are numbers and do not fall.
+    pub fn fits(&self) -> bool {
+        self.columns.iter().all(|(_, list)| list.len() > 1 && list.windows(2).all(|pair| pair[0] <= pair[1]))
+    }
+
     /// Spreads rows.
     ///
     /// # Errors

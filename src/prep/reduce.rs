@@ -1,5 +1,6 @@
 //! Columns that tell nothing, or nothing new, left out.
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::prep::columns::{Columns, Kind};
@@ -42,15 +43,16 @@ impl Dropped {
         let mut dropped = Vec::new();
         for name in names {
             let is_useless = (useless.constant && is_constant(columns, &name)?) || {
-                let mut is_known = false;
-                for other in &kept {
-                    is_known |= useless.duplicate && is_equal(columns, other, &name)?;
-                    is_known |= match useless.correlated {
-                        Some(most) => correlation(columns, other, &name)?.is_some_and(|r| r.abs() > most),
-                        None => false,
-                    };
-                }
-                is_known
+                let tells_nothing_new = |other: &String| -> Result<bool, String> {
+                    let is_equal = useless.duplicate && is_equal(columns, other, &name)?;
+                    Ok(is_equal
+                        || match useless.correlated {
+                            Some(most) => correlation(columns, other, &name)?.is_some_and(|r| r.abs() > most),
+                            None => false,
+                        })
+                };
+                // The names were all found before: nothing can fail here.
+                kept.par_iter().any(|other| tells_nothing_new(other).unwrap_or(false))
             };
             if is_useless { &mut dropped } else { &mut kept }.push(name);
         }

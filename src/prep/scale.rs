@@ -57,7 +57,7 @@ fn of(mut cells: Vec<f64>, by: By) -> (f64, f64) {
     let ends =
         |cells: &[f64]| cells.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(*x), h.max(*x)));
     let (shift, factor) = match by {
-        By::Standard => standard(&cells),
+        By::Standard => return standard(&cells),
         By::MinMax => {
             let (least, most) = ends(&cells);
             (least, most - least)

@@ -6,7 +6,7 @@ use crate::prep::clip::{Bound, Clip, Log1p};
 use crate::prep::columns::{Columns, Kind, Pick};
 use crate::prep::derive::{Derived, How};
 use crate::prep::encode::{OneHot, Ordinal, Unknown};
-use crate::prep::hash::Hashed;
+use crate::prep::hash::{Hashed, MOST_BUCKETS};
 use crate::prep::impute::{Fill, Imputer, With};
 use crate::prep::pca::Components;
 use crate::prep::quantile::Quantiles;
@@ -163,8 +163,8 @@ impl Fitted {
         let is_odd = match self {
             Self::Impute(Imputer { columns, fill: Fill::Knn(imputer), .. }) => !imputer.fits(columns.len()),
             Self::Impute(Imputer { columns, fill: Fill::Each(fillings), .. }) => fillings.len() != columns.len(),
-            Self::Quantile(step) => step.columns.iter().any(|(_, quantiles)| quantiles.len() < 2),
-            Self::Hash(step) => step.buckets == 0,
+            Self::Quantile(step) => !step.fits(),
+            Self::Hash(step) => !(1..=MOST_BUCKETS).contains(&step.buckets),
             Self::Pca(step) => !step.fits(),
             _ => false,
         };

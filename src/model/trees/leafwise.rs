@@ -13,6 +13,9 @@ const SHARED: usize = 1 << 21;
 /// Features whose histograms are filled in one pass over the rows: theirs fit into the nearest cache together.
 const TOGETHER: usize = 4;
 
+/// Histograms of open leaves take this many bytes at most; those of more leaves are counted again when they are needed.
+const ROOM: usize = 512 << 20;
+
 /// A group of rows that a tree is grown from.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Entry {
@@ -69,6 +72,7 @@ struct Leaf {
     depth: usize,
     whole: Sums,
     bounds: Bounds,
+    /// Its histogram; empty if there is no room for it.
     sums: Vec<Sums>,
     best: Split,
 }
@@ -81,11 +85,23 @@ pub fn grow(
     entries: &mut [Entry],
     rules: &Rules,
 ) -> (Tree, Vec<f64>) {
+    grow_within(ROOM, bins, layout, features, entries, rules)
+}
+
+fn grow_within(
+    room: usize,
+    bins: &Bins,
+    layout: &Layout,
+    features: &[usize],
+    entries: &mut [Entry],
+    rules: &Rules,
+) -> (Tree, Vec<f64>) {
     let mut tree = Growing { bins, layout, features, rules, nodes: Vec::new(), pool: Vec::new(), spare: Vec::new() };
     let whole = Entry::sums(entries);
     tree.nodes.push(Node::leaf(rules.value(whole, Bounds::NONE), whole.h));
     let mut leaves: Vec<Leaf> = Vec::new();
     let mut count = 1;
+    let most_kept = room / (layout.cells.max(1) * size_of::<Sums>());
     let mut done: Vec<(usize, usize, usize)> = Vec::new();
     if rules.max_leaves > 1 && rules.max_depth > 0 && whole.n >= 2.0 * rules.min_leaf {
         let sums = tree.histogram(entries, whole);
@@ -132,15 +148,26 @@ pub fn grow(
         }
         let (start, end) = sides[0].1;
         let small = tree.histogram(&entries[start..end], sides[0].2);
-        let mut large = sums;
-        large.iter_mut().zip(&small).for_each(|(whole, part)| *whole = whole.less(*part));
+        let large = if sums.is_empty() {
+            let (start, end) = sides[1].1;
+            tree.histogram(&entries[start..end], sides[1].2)
+        } else {
+            let mut large = sums;
+            large.iter_mut().zip(&small).for_each(|(whole, part)| *whole = whole.less(*part));
+            large
+        };
         for ((node, (from, to), whole, bounds), sums) in sides.into_iter().zip([small, large]) {
             let leaf = match can(&whole) {
                 true => tree.leaf(node, (from, to), depth + 1, whole, bounds, sums),
                 false => Err(sums),
             };
             match leaf {
-                Ok(leaf) => leaves.push(leaf),
+                Ok(mut leaf) => {
+                    if leaves.len() >= most_kept {
+                        tree.pool.push(std::mem::take(&mut leaf.sums));
+                    }
+                    leaves.push(leaf);
+                }
                 Err(sums) => {
                     tree.pool.push(sums);
                     done.push((node, from, to));
@@ -267,5 +294,39 @@ fn fill_four(cells: [&mut [Sums]; TOGETHER], codes: [&[u8]; TOGETHER], entries: 
         second[usize::from(codes[1][group])].add(sums);
         third[usize::from(codes[2][group])].add(sums);
         fourth[usize::from(codes[3][group])].add(sums);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::trees::splits::Criterion;
+
+    #[test]
+    fn a_tree_is_the_same_with_room_for_few_histograms() {
+        let x = ndarray::Array2::from_shape_fn((400, 3), |(row, column)| ((row * (31 + 12 * column)) % 97) as f64);
+        let bins = Bins::new(x.view());
+        // Whole numbers, so that sums are exact however they are made.
+        let entry = |group: usize| Entry { group: group as u32, n: 1.0, g: ((group * 7) % 5) as f64 - 2.0, h: 1.0 };
+        let entries: Vec<Entry> = (0..bins.groups).map(entry).collect();
+        let rules = Rules {
+            criterion: Criterion::Squares,
+            max_depth: 100,
+            max_leaves: 40,
+            min_leaf: 1.0,
+            min_gain: 0.0,
+            l2: 0.0,
+            least_h: 0.0,
+            features: 3,
+            random_cuts: false,
+            directions: Vec::new(),
+        };
+        let layout = Layout::new(&bins);
+        let grown = |room: usize| grow_within(room, &bins, &layout, &[0, 1, 2], &mut entries.clone(), &rules);
+        let whole = grown(ROOM);
+        assert_eq!(whole.0.nodes.iter().filter(|node| node.is_leaf()).count(), 40);
+        for kept in [0, 1, 3] {
+            assert_eq!(grown(kept * layout.cells * size_of::<Sums>()), whole, "{kept} histograms");
+        }
     }
 }

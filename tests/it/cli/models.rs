@@ -273,6 +273,11 @@ fn folds_by_time_learn_from_what_was_before_and_a_short_search_ends() {
             "`adaboost` cannot keep to `monotone`",
         ),
         ("- onehot: { min_count: 5 }", "- onehot: {}\n          scale: {}", "this step does more than one thing"),
+        (
+            "- onehot: { min_count: 5 }",
+            "- target: {}",
+            "the step `target` of `transform` tells every row the classes of others",
+        ),
         ("- onehot: { min_count: 5 }", "- drop: {}", "this would leave out all columns"),
         ("- onehot: { min_count: 5 }", "- clip: { low: 3, high: 1 }", "these are no bounds"),
         ("match: bytes|packets|per_.*", "match: \"(\"", "this is no regular expression"),
@@ -288,4 +293,27 @@ fn folds_by_time_learn_from_what_was_before_and_a_short_search_ends() {
             odd.stderr
         );
     }
+}
+
+#[test]
+fn a_row_is_told_the_same_wherever_it_stands_and_unknown_words_spoil_it_alone() {
+    let world = World::new();
+    let mut text = "version,bytes,attack\n".to_owned();
+    for row in 0..300_u32 {
+        let version = ["1.10", "1.2", "beta", "2.0"][(row % 4) as usize];
+        let _ = writeln!(text, "{version},{},{}", row * 37 % 101, u8::from(row % 4 == 0));
+    }
+    world.write("rows.csv", &text);
+    let steps = "steps: [ { onehot: { unknown: error } } ]";
+    world.write("p.yaml", format!("stages:\n  ingest: {{ kind: ingest, inputs: {{ data: rows.csv }} }}\n  split: {{ kind: split, inputs: {{ data: ingest.data }}, with: {{ target: attack }} }}\n  transform: {{ kind: transform, inputs: {{ train: split.train, test: split.test }}, with: {{ target: attack, target_map: {{ 0: 0, 1: 1 }}, {steps} }} }}\n  train: {{ kind: train, inputs: {{ train: transform.train, preprocessor: transform.preprocessor }}, with: {{ candidates: [ {{ learner: decision_tree }} ] }} }}\n"));
+    world.ok(&["run", "p.yaml"]);
+    let told = |rows: &str| {
+        world.write("some.csv", format!("version,bytes\n{rows}"));
+        let out = world.netsec(&["predict", "train.model", "some.csv"]);
+        (out.code, out.stdout.lines().skip(1).map(str::to_owned).collect::<Vec<_>>())
+    };
+    assert_eq!(told("1.10,50\n"), (0, vec!["1.10,50,1.0,true,".to_owned()]));
+    let (code, rows) = told("1.10,50\nbeta,7\n1.3,7\n");
+    assert_eq!((code, rows[0].as_str(), rows[1].as_str()), (4, "1.10,50,1.0,true,", "beta,7,0.0,false,"));
+    assert!(rows[2].contains("the column `version` is `1.3`, which training did not have"), "{rows:?}");
 }

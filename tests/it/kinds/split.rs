@@ -47,7 +47,6 @@ proptest! {
             prop_assert!(of(folds.held(fold)).is_disjoint(&of(folds.fitted(fold))));
             prop_assert_eq!(folds.held(fold).len() + folds.fitted(fold).len(), rows.len());
         }
-        prop_assert_eq!(folds.told().len(), rows.len());
         let groups: Vec<String> = rows.iter().map(|(a, _)| a.to_string()).collect();
         let folds = Folds::new(&data, 3, &By::Group(groups), seed);
         for fold in 0..3 {

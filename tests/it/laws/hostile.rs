@@ -139,3 +139,96 @@ fn a_matrix_that_lies_about_its_shape_costs_nothing() {
         check("a matrix", &bytes, |bytes| drop(netsec::frame::npy::decode(bytes)));
     }
 }
+
+#[cfg(feature = "kinds")]
+mod models {
+    use std::sync::OnceLock;
+
+    use netsec::frame::table::Table;
+    use netsec::kinds::{handover, predict};
+    use netsec::model::bundle::Bundle;
+    use netsec::model::calibrate::Calibrator;
+    use netsec::model::data::Data;
+    use netsec::model::learner::{Task, find};
+    use netsec::model::metrics::Metrics;
+    use netsec::prep::columns::Pick;
+    use netsec::prep::encode::Unknown;
+    use netsec::prep::impute::With;
+    use netsec::prep::knn::Weights;
+    use netsec::prep::labels::TargetMap;
+    use netsec::prep::preprocessor::{Preprocessor, Settings};
+    use netsec::prep::scale::By;
+    use netsec::prep::step::{Action, Step};
+    use proptest::prelude::*;
+
+    fn table() -> Table {
+        let cells = |of: fn(usize) -> f64| (0..24).map(of).collect::<Vec<f64>>();
+        let numbers = Table::of_numbers(vec![
+            ("a".to_owned(), cells(|row| if row % 7 == 3 { f64::NAN } else { (row * 5 % 11) as f64 })),
+            ("b".to_owned(), cells(|row| (row * row % 13) as f64 / 2.0)),
+            ("y".to_owned(), cells(|row| (row % 2) as f64)),
+        ]);
+        let words = (0..24).map(|row| (row % 5 != 0).then(|| ["tcp", "udp"][row % 2].to_owned())).collect();
+        numbers.unwrap().beside(&Table::of_texts("w", words).unwrap()).unwrap()
+    }
+
+    /// Good models of every learner, with all kinds of steps.
+    fn bundles() -> &'static Vec<Vec<u8>> {
+        static MADE: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+        MADE.get_or_init(|| {
+            let usual = vec![Action::Impute(With::Knn(2, Weights::Distance), true), Action::Quantile(5, true)];
+            let other = vec![Action::Impute(With::Median, false), Action::Pca(2)];
+            let made = |(name, mut steps): (&str, Vec<Action>)| {
+                steps.extend([Action::OneHot(Unknown::Rare, 1, 9), Action::Scale(By::Robust)]);
+                let labels = TargetMap { classes: [("0".to_owned(), 0), ("1".to_owned(), 1)].into(), others: None };
+                let steps = steps.into_iter().map(|action| Step { pick: Pick::default(), action }).collect();
+                let settings = Settings { target: "y".to_owned(), labels, steps };
+                let (preprocessor, x) = Preprocessor::fit(&table(), &settings).unwrap();
+                let y = preprocessor.labels(&table()).unwrap();
+                let data = Data::new(x, y.clone(), preprocessor.features()).unwrap();
+                let learner = find(name).unwrap();
+                let mut setting = learner.usual();
+                if let Some(at) = learner.size.filter(|_| name != "knn") {
+                    setting[at] = 3.0;
+                }
+                let task = Task { data: &data, rows: &data.rows(), setting: &setting, seed: 1 };
+                let model = learner.fit(&task).unwrap();
+                let p = model.probabilities(data.x.view()).unwrap();
+                let mut bundle = Bundle::new(name, learner.named(&setting), Metrics::of(&y, &p), preprocessor, model);
+                bundle.calibrator = Some(Calibrator::isotonic(&y, &p));
+                bundle.encode()
+            };
+            [
+                ("logistic_regression", usual.clone()),
+                ("knn", other.clone()),
+                ("svm", usual.clone()),
+                ("naive_bayes", other.clone()),
+                ("random_forest", usual),
+                ("adaboost", other),
+            ]
+            .map(made)
+            .into()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(192))]
+
+        #[test]
+        fn a_model_that_was_changed_is_refused_or_answers(
+            which in any::<prop::sample::Index>(),
+            at in any::<prop::sample::Index>(),
+            with in prop::collection::vec(any::<u8>(), 1..9),
+        ) {
+            let mut bytes = bundles()[which.index(bundles().len())].clone();
+            let at = at.index(bytes.len());
+            let end = (at + with.len()).min(bytes.len());
+            bytes.splice(at..end, with);
+            if let Ok(bundle) = Bundle::decode(&bytes) {
+                let _ = bundle.probabilities(&table());
+                let _ = predict::explained(&bundle, &table());
+                let _ = handover::mlflow(&bundle, &handover::card("m", &bundle, "", ""));
+            }
+        }
+    }
+}
