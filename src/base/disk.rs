@@ -231,6 +231,20 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     named("rename to", path, temporary.persist(path).map(|_| ()).map_err(|e| e.error))
 }
 
+/// Returns where a file that is to appear whole is put: behind a link, what it names. `None` for a device or a pipe.
+pub fn whole_place(path: &Path) -> Option<PathBuf> {
+    match fs::metadata(path) {
+        Ok(meta) if meta.is_file() => fs::canonicalize(path).ok(),
+        Ok(_) => None,
+        Err(_) => Some(path.to_owned()),
+    }
+}
+
+/// Opens a device or a pipe to write to it.
+pub fn write_into(path: &Path) -> Result<File> {
+    named("open to write to", path, File::options().write(true).open(path))
+}
+
 /// Begins a file of the user's beside where it is to be: what is there stays until it is settled.
 pub fn begin(path: &Path) -> Result<tempfile::NamedTempFile> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -240,12 +254,13 @@ pub fn begin(path: &Path) -> Result<tempfile::NamedTempFile> {
 
 /// Writes a file of the user's, and the folders on its way: it appears whole or not at all.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    if let Some(folder) = path.parent() {
-        create_dirs(folder)?;
-    }
-    let mut begun = begin(path)?;
+    create_dirs(path.parent().unwrap_or(Path::new(".")))?;
+    let Some(place) = whole_place(path) else {
+        return named("write", path, write_into(path)?.write_all(bytes));
+    };
+    let mut begun = begin(&place)?;
     named("write", path, begun.write_all(bytes))?;
-    settle(begun, path)
+    settle(begun, &place)
 }
 
 /// Puts a file that was begun where it is to be.

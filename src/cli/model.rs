@@ -95,7 +95,7 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
             let told: Vec<String> = bundle.setting.iter().map(|(name, value)| format!("{name}: {value}")).collect();
             let metrics = bundle.validation;
             let mut text = format!(
-                "{} {{{}}}\n{} features, {} training rows; alarms from {:.4} on\n\nIn cross-validation:\n",
+                "{} {{{}}}\n{} features, judged by {} rows; alarms from {:.4} on\n\nIn cross-validation:\n",
                 bundle.learner,
                 told.join(", "),
                 features.len(),
@@ -189,7 +189,10 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
 pub fn predict(workspace: &Workspace, args: &Predict) -> Result<Exit, AppError> {
     let (name, bundle) = stored(workspace, &args.model, model)?;
     let (path, separator) = (workspace.root().join(&args.data), byte(args.separator)?);
-    if !path.exists() || path.is_dir() {
+    if path.is_dir() {
+        return Err(AppError::Usage(format!("`{}` is a folder: name a file in it", args.data)));
+    }
+    if !path.exists() {
         return Err(AppError::Usage(format!("there is no file `{}`", args.data)));
     }
     let input = Box::new(disk::open(&path)?);
@@ -206,7 +209,15 @@ pub fn predict(workspace: &Workspace, args: &Predict) -> Result<Exit, AppError> 
             score(&bundle, input, separator, Form::Csv, output, &mut told).map_err(scoring(&args.data, place))?
         }
         Some(to) => {
-            let form = if to.extension().is_some_and(|form| form == "parquet") { Form::Parquet } else { Form::Csv };
+            let form = match to.extension().and_then(|form| form.to_str()) {
+                Some("parquet") => Form::Parquet,
+                Some(other @ ("json" | "ndjson" | "jsonl" | "gz" | "zst" | "xlsx")) => {
+                    return Err(AppError::Usage(format!(
+                        "rows are not written as `.{other}`: name a `.csv` or a `.parquet`"
+                    )));
+                }
+                _ => Form::Csv,
+            };
             let to = workspace.root().join(to);
             if disk::absolute(&to).is_ok_and(|to| disk::absolute(&path).is_ok_and(|path| to == path)) {
                 return Err(AppError::Usage(format!("`{}` would be written over while it is read", args.data)));
@@ -214,12 +225,23 @@ pub fn predict(workspace: &Workspace, args: &Predict) -> Result<Exit, AppError> 
             if let Some(folder) = to.parent().filter(|folder| !folder.is_dir()) {
                 return Err(AppError::Usage(format!("there is no folder `{}` to write to", folder.display())));
             }
-            let mut beside = disk::begin(&to)?;
-            let output = BufWriter::new(beside.as_file_mut());
-            let summary =
-                score(&bundle, input, separator, form, output, &mut told).map_err(scoring(&args.data, &to))?;
-            disk::settle(beside, &to)?;
-            summary
+            if to.is_dir() {
+                return Err(AppError::Usage(format!("`{}` is a folder: name a file in it", to.display())));
+            }
+            let failed = scoring(&args.data, &to);
+            match disk::whole_place(&to) {
+                None => {
+                    let output = BufWriter::new(disk::write_into(&to)?);
+                    score(&bundle, input, separator, form, output, &mut told).map_err(failed)?
+                }
+                Some(place) => {
+                    let mut beside = disk::begin(&place)?;
+                    let output = BufWriter::new(beside.as_file_mut());
+                    let summary = score(&bundle, input, separator, form, output, &mut told).map_err(failed)?;
+                    disk::settle(beside, &place)?;
+                    summary
+                }
+            }
         }
     };
     if args.json {

@@ -7,6 +7,7 @@ use polars::prelude::{Column, NamedFrom, Series};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use crate::base::nearest::suggest;
 use crate::frame::codec::{Form, Stream};
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::kinds::starter::default_na;
@@ -23,6 +24,11 @@ pub const PROBABILITY: &str = "netsec_probability";
 pub const ALARM: &str = "netsec_alarm";
 /// The column of what is wrong with a row.
 pub const ERROR: &str = "netsec_error";
+
+/// The column of the number of a row that is explained.
+const ROW: &str = "netsec_row";
+/// The column of what is expected of any row.
+const BASE: &str = "netsec_base";
 
 /// What a model may be measured by.
 pub const METRICS: [&str; CHOICES.len()] = CHOICES;
@@ -123,9 +129,12 @@ fn columns(bundle: &Bundle) -> (Vec<String>, Vec<String>) {
 
 /// Checks that all columns that are needed are there, and none that is added.
 fn fits<'a>(table: &Table, needed: impl Iterator<Item = &'a String>) -> Result<(), TableError> {
-    let missing: Vec<String> = needed.filter(|name| !table.has(name)).map(|name| format!("`{name}`")).collect();
-    if !missing.is_empty() {
-        return Err(TableError(format!("the model needs columns that are not there: {}", missing.join(", "))));
+    let missing: Vec<&String> = needed.filter(|name| !table.has(name)).collect();
+    if let Some(first) = missing.first() {
+        let listed: Vec<String> = missing.iter().map(|name| format!("`{name}`")).collect();
+        let names = table.names();
+        let help = suggest(first, names.iter().map(String::as_str)).map(|help| format!("; {help}")).unwrap_or_default();
+        return Err(TableError(format!("the model needs columns that are not there: {}{help}", listed.join(", "))));
     }
     match [PROBABILITY, ALARM, ERROR].into_iter().find(|name| table.has(name)) {
         Some(name) => Err(TableError(format!("there is a column `{name}` already: the rows were scored before"))),
@@ -184,7 +193,24 @@ fn scored(bundle: &Bundle, table: &Table, form: Form, before: u64) -> Result<(Ta
             row.fill(0.0);
         }
     }
-    let p = bundle.of_features(features.view()).map_err(failed)?;
+    let p = match bundle.of_features(features.view()) {
+        Ok(p) => p,
+        // Rows that are too much for the model spoil themselves alone.
+        Err(why) => {
+            let one = |row: ndarray::ArrayView2<'_, f64>| bundle.of_features(row).map(|p| p[0]);
+            let each: Vec<Result<f64, String>> = features.axis_chunks_iter(ndarray::Axis(0), 1).map(one).collect();
+            if each.iter().all(Result::is_err) {
+                return Err(failed(why));
+            }
+            let told = each.into_iter().zip(&mut errors).map(|(p, error)| {
+                p.unwrap_or_else(|why| {
+                    error.get_or_insert(why);
+                    f64::NAN
+                })
+            });
+            told.collect()
+        }
+    };
     let threshold = bundle.validation.threshold;
     let p: Vec<Option<f64>> = p.into_iter().zip(&errors).map(|(p, error)| error.is_none().then_some(p)).collect();
     let alarms: Vec<Option<bool>> = p.iter().map(|p| p.map(|p| p >= threshold)).collect();
@@ -211,8 +237,8 @@ fn scored(bundle: &Bundle, table: &Table, form: Form, before: u64) -> Result<(Ta
     Ok((rows.beside(&added)?, summary))
 }
 
-/// Of every row, what is expected of any, and what every feature adds: a table with the columns `row` (from 1) and `base`, and one a
-/// feature.
+/// Of every row, what is expected of any, and what every feature adds: a table with the columns `netsec_row` (from 1) and
+/// `netsec_base`, and one a feature.
 ///
 /// # Errors
 /// The table does not fit; the model is not made of trees.
@@ -221,12 +247,12 @@ pub fn explained(bundle: &Bundle, table: &Table) -> Result<Table, String> {
         return Err(unexplained(bundle).unwrap_or_default());
     };
     let shap = trees.shap(bundle.preprocessor.apply(table)?.view());
-    let row = ("row".to_owned(), (1..=shap.len()).map(|row| row as f64).collect());
-    let base = ("base".to_owned(), shap.iter().map(|shap| shap.base).collect());
+    let rows = Table::of_ints(ROW, (1..=shap.len() as i64).collect()).map_err(|error| error.to_string())?;
+    let base = (BASE.to_owned(), shap.iter().map(|shap| shap.base).collect());
     let features = bundle.preprocessor.features();
     let of = |(at, name): (usize, &String)| (name.clone(), shap.iter().map(|shap| shap.values[at]).collect());
-    Table::of_numbers([row, base].into_iter().chain(features.iter().enumerate().map(of)).collect())
-        .map_err(|error| error.to_string())
+    let told = Table::of_numbers(std::iter::once(base).chain(features.iter().enumerate().map(of)).collect());
+    told.and_then(|told| rows.beside(&told)).map_err(|error| error.to_string())
 }
 
 /// How much a score falls when the cells of a column are shuffled.

@@ -114,7 +114,7 @@ const DROP: &[Param] = &[
 const PAIR: &[Param] = &[
     Param { name: "of", kind: Type::Text, default: Fallback::Required, doc: "The first column." },
     Param { name: "and", kind: Type::Text, default: Fallback::Required, doc: "The second column." },
-    maybe("name", Type::Text, "What the new column is called; otherwise after the two, as in `a / b`."),
+    maybe("name", Type::Text, "What the new column is called; otherwise after the two, as in `a / b` or `a - b`."),
 ];
 
 /// A step.
@@ -178,10 +178,14 @@ fn one(step: &Values, at: usize) -> Result<Step, Box<Fault>> {
                 at,
                 Some("match"),
                 format!("this is no regular expression: {error}"),
-                "mend it",
+                "in a regular expression these have to be written with a backslash before them: . + * ? ( ) [ ] { } | ^ $",
             )));
         }
     };
+    if step.get("columns").is_some() && step.texts("columns").is_empty() {
+        let help = "name some, or leave it out: then the step takes all that it has use for";
+        return Err(Box::new(fault(at, Some("columns"), "no column is named".to_owned(), help)));
+    }
     let kind = step.text("type").map(|word| if word == "text" { Kind::Text } else { Kind::Number });
     let pick = Pick { names: step.texts("columns"), matching, kind };
     let is_choice = !pick.names.is_empty() || pick.matching.is_some() || pick.kind.is_some();

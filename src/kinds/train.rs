@@ -8,14 +8,14 @@ use serde_json::{Value as Json, json};
 
 use crate::base::nearest::suggest;
 use crate::frame::npy;
-use crate::frame::table::{ColumnType, Table, TableError, read_time};
+use crate::frame::table::TableError;
 use crate::kinds::candidates::{self, key};
 use crate::kinds::dataset::Dataset;
 use crate::kinds::select::{self, Judged, Select};
 use crate::kinds::sweep::{Outcome, Plan, Sweep, Trial};
 use crate::model::bundle::Bundle;
 use crate::model::data::Data;
-use crate::model::folds::{By, Folds};
+use crate::model::folds::{By, Folds, moments};
 use crate::model::intervals::intervals;
 use crate::model::learner::{Learner, ModelError, Task};
 use crate::model::search::{self, Dimension, Search, Strategy};
@@ -278,6 +278,10 @@ impl Stage for Train {
         let rows = data.rows();
         let task = Task { data: &data, rows: &rows, setting: &best.setting, seed: context.seed };
         let fitted = best.learner.fit(&task).map_err(|error| failed(best, &error))?;
+        let failures: Vec<&ModelError> = judged.iter().filter_map(|judged| judged.as_ref().err()).collect();
+        if let Some(first) = failures.first() {
+            outputs.note(format!("{} of {} trials could not be fitted: {first}", failures.len(), trials.len()));
+        }
         let (metric, metrics) = (&self.select.metric, picked.metrics);
         let [low, high] = sure.get(metric).copied().unwrap_or([f64::NAN; 2]);
         let whole = trials.iter().filter(|trial| trial.share >= 1.0).count();
@@ -370,7 +374,7 @@ impl Train {
                 of.push("rows");
                 let _ = write!(made, " column {column}");
                 match self.fold_by.as_str() {
-                    "time" => By::Time(times(&table, column).map_err(wrong)?),
+                    "time" => By::Time(moments(&table, column).map_err(wrong)?),
                     _ => By::Group(
                         table.texts(column).map_err(wrong)?.into_iter().map(Option::unwrap_or_default).collect(),
                     ),
@@ -475,22 +479,6 @@ impl Train {
             Err(error) => json!({"share": trial.share, "error": error.0}),
         };
         Ok(trials.iter().zip(select::judged(&self.select, data, outcomes)).map(point).collect())
-    }
-}
-
-/// The cells of a column as moments.
-fn times(table: &Table, column: &str) -> Result<Vec<f64>, TableError> {
-    let cells: Vec<f64> = match table.column_type(column)? {
-        ColumnType::Time => table.times(column)?.into_iter().map(|ms| ms.map_or(f64::NAN, |ms| ms as f64)).collect(),
-        ColumnType::Text => {
-            let read = |cell: Option<String>| cell.as_deref().and_then(read_time).map_or(f64::NAN, |ms| ms as f64);
-            table.texts(column)?.into_iter().map(read).collect()
-        }
-        _ => table.numbers(column)?,
-    };
-    match cells.iter().position(|cell| cell.is_nan()) {
-        Some(row) => Err(TableError(format!("the column `{column}` has no time in row {}", row + 1))),
-        None => Ok(cells),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use ndarray::ArrayView1;
 
 use crate::base::digest::Framed;
+use crate::frame::table::{ColumnType, Table, TableError, read_time};
 use crate::model::data::Data;
 
 /// By what a row finds its fold.
@@ -121,4 +122,23 @@ impl Folds {
 pub fn places(data: &Data, seed: u64) -> Vec<f64> {
     let place = |row| (head("netsec 2026-11 share 1", seed, cells(row)) >> 11) as f64 / (1_u64 << 53) as f64;
     data.x.rows().into_iter().map(place).collect()
+}
+
+/// Returns the cells of a column as moments: times, what reads as such, or numbers.
+///
+/// # Errors
+/// A cell is none of these.
+pub fn moments(table: &Table, column: &str) -> Result<Vec<f64>, TableError> {
+    let cells: Vec<f64> = match table.column_type(column)? {
+        ColumnType::Time => table.times(column)?.into_iter().map(|ms| ms.map_or(f64::NAN, |ms| ms as f64)).collect(),
+        ColumnType::Text => {
+            let read = |cell: Option<String>| cell.as_deref().and_then(read_time).map_or(f64::NAN, |ms| ms as f64);
+            table.texts(column)?.into_iter().map(read).collect()
+        }
+        _ => table.numbers(column)?,
+    };
+    match cells.iter().position(|cell| cell.is_nan()) {
+        Some(row) => Err(TableError(format!("the column `{column}` has no time in row {}", row + 1))),
+        None => Ok(cells),
+    }
 }

@@ -209,6 +209,9 @@ impl Pick {
             Some(matching) if found.is_empty() => {
                 Err(format!("no column that this step has use for matches `{matching}`"))
             }
+            None if found.is_empty() && self.kind.is_some() => {
+                Err("the step has no use for columns of this `type`, or there is none".to_owned())
+            }
             _ => Ok(found),
         }
     }

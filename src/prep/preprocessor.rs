@@ -260,7 +260,9 @@ fn cells(table: &Table, name: &str, kind: Kind) -> Result<Cells, String> {
     }
     let cells = table.numbers(name).map_err(|error| error.to_string())?;
     match cells.iter().position(|cell| cell.is_infinite()) {
-        Some(row) => Err(format!("the column `{name}` is infinite in row {}", row + 1)),
+        Some(row) => {
+            Err(format!("the column `{name}` is infinite in row {}: let `validate` set such rows aside", row + 1))
+        }
         None => Ok(Cells::Numbers(cells)),
     }
 }

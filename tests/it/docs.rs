@@ -53,3 +53,21 @@ fn every_relative_link_leads_somewhere() {
         }
     }
 }
+
+#[cfg(feature = "kinds")]
+#[test]
+fn the_reference_of_learners_is_current() {
+    use std::fmt::Write as _;
+    let mut text = "# Learners and their hyperparameters\n\nMade from the declarations of the program; see [models](models.md) for how they \
+                    are used.\n"
+        .to_owned();
+    for learner in netsec::model::learner::LEARNERS {
+        let _ = writeln!(text, "\n## {}\n\n{}\n", learner.name, learner.doc);
+        text.push_str("| hyperparameter | what may stand there | default | what it does |\n|---|---|---|---|\n");
+        for hyper in learner.hypers {
+            let default = hyper.tell(hyper.default);
+            let _ = writeln!(text, "| `{}` | {} | `{default}` | {} |", hyper.name, hyper.describe(), hyper.doc);
+        }
+    }
+    same_file(&package().join("docs/learners.md"), &text);
+}

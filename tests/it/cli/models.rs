@@ -55,6 +55,12 @@ fn rows_are_scored_and_those_that_cannot_be_say_why() {
     }
     assert_eq!(summary["rows"], rows);
     assert!(summary["alarms"].as_u64().unwrap() > 50 && summary["errors"] == 0, "{summary}");
+    // Into what is no file, and through links.
+    std::os::unix::fs::symlink("all.csv", world.root().join("link.csv")).unwrap();
+    world.ok(&["predict", "ref:champion/default", "test.csv", "-o", "link.csv"]);
+    assert!(std::fs::symlink_metadata(world.root().join("link.csv")).unwrap().is_symlink());
+    world.ok(&["predict", "ref:champion/default", "test.csv", "-o", "/dev/null"]);
+    assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
     // Scored as Parquet, they can be read again, and are the same.
     world.ok(&["predict", "ref:champion/default", "test.csv", "-o", "all.parquet"]);
     let again = world.netsec(&["predict", "ref:champion/default", "all.parquet"]);
