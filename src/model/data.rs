@@ -31,7 +31,10 @@ impl Data {
             Some(name) => format!("the feature `{name}`"),
             None => format!("the feature {}", column + 1),
         };
-        bounded(x.view(), &name)?;
+        let is_whole = x.iter().all(|cell| cell.is_finite());
+        if x.is_empty() || !is_whole {
+            bounded(x.view(), &name)?;
+        }
         if x.nrows() != y.len() {
             return Err(ModelError(format!("{} rows of features and {} labels", x.nrows(), y.len())));
         }
@@ -41,7 +44,7 @@ impl Data {
         if let Some(row) = y.iter().position(|label| *label != 0.0 && *label != 1.0) {
             return Err(ModelError(format!("the label in row {} is {}, not 0 or 1", row + 1, y[row])));
         }
-        let missing = x.indexed_iter().find(|(_, cell)| cell.is_nan());
+        let missing = if is_whole { None } else { x.indexed_iter().find(|(_, cell)| cell.is_nan()) };
         let missing = missing.map(|((row, column), _)| (name(column), row + 1));
         Ok(Self { x, y, directions: Vec::new(), missing, bins: OnceLock::new() })
     }

@@ -3,7 +3,7 @@
 //! Rows with the same bins are one group: all that a tree can know of them is how many of each class there are. Groups stand
 //! in an order of their own, so that the order of the rows does not matter.
 
-use ndarray::{ArrayView1, ArrayView2, Axis};
+use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
 /// The most bins of present values.
@@ -156,7 +156,8 @@ pub struct Bins {
 impl Bins {
     /// Bins rows of features; NaN is missing.
     pub fn new(x: ArrayView2<'_, f64>) -> Self {
-        let columns: Vec<ArrayView1<'_, f64>> = x.axis_iter(Axis(1)).collect();
+        let turned = turned(x);
+        let columns: Vec<ArrayView1<'_, f64>> = turned.axis_iter(Axis(0)).collect();
         let binned: Vec<(Cuts, Vec<u8>)> = columns
             .par_iter()
             .map(|column| {
@@ -177,6 +178,16 @@ impl Bins {
     pub fn features(&self) -> usize {
         self.cuts.len()
     }
+}
+
+/// Returns a row for each column, which is read several times, some rows at a time: both sides stay in the cache.
+fn turned(x: ArrayView2<'_, f64>) -> Array2<f64> {
+    const ROWS: usize = 64;
+    let mut turned = Array2::zeros((x.ncols(), x.nrows()));
+    for (block, mut into) in x.axis_chunks_iter(Axis(0), ROWS).zip(turned.axis_chunks_iter_mut(Axis(1), ROWS)) {
+        into.assign(&block.t());
+    }
+    turned
 }
 
 /// Finds rows with the same codes: of every row its group, of every group its first row. Groups are in the order of a digest
