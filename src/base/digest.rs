@@ -35,6 +35,11 @@ impl Digest {
         &self.0
     }
 
+    /// Returns its first eight bytes as a number.
+    pub fn head(&self) -> u64 {
+        u64::from_le_bytes(self.as_bytes()[..8].try_into().expect("a digest has 32 bytes"))
+    }
+
     /// Returns the 64 lower-case hexadecimal digits.
     pub fn hex(&self) -> String {
         blake3::Hash::from_bytes(self.0).to_hex().to_string()

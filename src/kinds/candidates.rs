@@ -153,14 +153,7 @@ fn drawn(learner: &Learner, name: &str, range: &Value) -> Result<Dimension, Vec<
         return listed(learner, name, value);
     }
     let Value::List(ends) = value else { return Err(Vec::new()) };
-    let ends: Vec<f64> = ends
-        .iter()
-        .filter_map(|end| match end {
-            Value::Int(number) => Some(*number as f64),
-            Value::Float(number) => Some(*number),
-            _ => None,
-        })
-        .collect();
+    let ends: Vec<f64> = ends.iter().filter_map(Value::number).collect();
     let [low, high] = ends[..] else {
         return Err(at(format!("`{word}` takes two numbers, the least and the greatest")));
     };

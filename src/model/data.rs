@@ -31,10 +31,7 @@ impl Data {
             Some(name) => format!("the feature `{name}`"),
             None => format!("the feature {}", column + 1),
         };
-        let is_whole = x.iter().all(|cell| cell.is_finite());
-        if x.is_empty() || !is_whole {
-            bounded(x.view(), &name)?;
-        }
+        let missing = first_missing(x.view(), &name)?.map(|(row, column)| (name(column), row + 1));
         if x.nrows() != y.len() {
             return Err(ModelError(format!("{} rows of features and {} labels", x.nrows(), y.len())));
         }
@@ -44,8 +41,6 @@ impl Data {
         if let Some(row) = y.iter().position(|label| *label != 0.0 && *label != 1.0) {
             return Err(ModelError(format!("the label in row {} is {}, not 0 or 1", row + 1, y[row])));
         }
-        let missing = if is_whole { None } else { x.indexed_iter().find(|(_, cell)| cell.is_nan()) };
-        let missing = missing.map(|((row, column), _)| (name(column), row + 1));
         Ok(Self { x, y, directions: Vec::new(), missing, bins: OnceLock::new() })
     }
 
@@ -70,16 +65,23 @@ impl Data {
     }
 }
 
-/// smartcore panics, and in one place overflows the stack, on numbers that are not finite: they are refused first.
-pub(crate) fn bounded(x: ArrayView2<'_, f64>, name: &dyn Fn(usize) -> String) -> Result<(), ModelError> {
+/// Refuses rows that no learner can do with, and returns the first missing cell: its row and its column.
+pub(crate) fn first_missing(
+    x: ArrayView2<'_, f64>,
+    name: &dyn Fn(usize) -> String,
+) -> Result<Option<(usize, usize)>, ModelError> {
     if x.is_empty() {
         return Err(ModelError("there are no rows or no features".to_owned()));
+    }
+    // Most tables are whole, which is told by one quick look.
+    if x.iter().all(|cell| cell.is_finite()) {
+        return Ok(None);
     }
     match x.indexed_iter().find(|(_, cell)| cell.is_infinite()) {
         Some(((row, column), cell)) => {
             Err(ModelError(format!("{} in row {} is {cell}, not a finite number", name(column), row + 1)))
         }
-        None => Ok(()),
+        None => Ok(x.indexed_iter().find(|(_, cell)| cell.is_nan()).map(|(place, _)| place)),
     }
 }
 

@@ -37,7 +37,7 @@ fn head(word: &str, seed: u64, feed: impl FnOnce(&mut Framed)) -> u64 {
     let mut framed = Framed::new(word);
     framed.number(seed);
     feed(&mut framed);
-    u64::from_le_bytes(framed.finish().as_bytes()[..8].try_into().expect("a digest has 32 bytes"))
+    framed.finish().head()
 }
 
 fn cells(row: ArrayView1<'_, f64>) -> impl FnOnce(&mut Framed) {

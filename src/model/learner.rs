@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
-use crate::model::data::{Data, bounded, lacking};
+use crate::model::data::{Data, first_missing, lacking};
 use crate::model::trees::ensemble::Ensemble;
 use crate::model::trees::learners;
 use crate::model::{bayes, linear, neighbours, svm};
@@ -239,9 +239,7 @@ impl Model {
     /// number of columns differs.
     pub fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
         let name = |column: usize| format!("the feature {}", column + 1);
-        bounded(x, &name)?;
-        let missing = x.indexed_iter().find(|(_, cell)| cell.is_nan());
-        if let (Some(((row, column), _)), false) = (missing, self.takes_missing()) {
+        if let (Some((row, column)), false) = (first_missing(x, &name)?, self.takes_missing()) {
             return Err(lacking(&name(column), row + 1));
         }
         let raw = shielded(|| match self {

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::model::learner::{Hyper, Learner, Model, ModelError, Range, Task};
+use crate::prep::knn::{Nearest, Weights};
 
 /// The learner. The mean of the neighbours' labels is the probability.
 pub const KNN: Learner = Learner {
@@ -78,25 +79,24 @@ impl Neighbours {
         let most = ks.iter().copied().max().unwrap_or(1).min(self.y.len());
         let rows: Vec<_> = x.axis_iter(Axis(0)).collect();
         let some = |rows: &[ndarray::ArrayView1<'_, f64>]| -> Vec<Vec<f64>> {
-            let mut nearest: Vec<Vec<(f64, usize)>> = vec![Vec::with_capacity(most + 1); rows.len()];
+            let mut nearest: Vec<Nearest> = rows.iter().map(|_| Nearest::new(most)).collect();
             let mut sums = [0.0; BLOCK];
             for from in (0..self.y.len()).step_by(BLOCK) {
                 for (row, nearest) in rows.iter().zip(&mut nearest) {
                     let sums = &mut sums[..BLOCK.min(self.y.len() - from)];
                     self.measure(*row, from, sums);
-                    let mut limit = if nearest.len() == most { nearest[most - 1].0 } else { f64::INFINITY };
+                    let mut limit = nearest.limit();
                     for (at, &sum) in sums.iter().enumerate() {
-                        // Of rows at the same distance the earlier is nearer.
-                        if sum < limit || nearest.len() < most {
-                            let place = nearest.partition_point(|(other, _)| *other <= sum);
-                            nearest.truncate(most - 1);
-                            nearest.insert(place, (sum, from + at));
-                            limit = if nearest.len() == most { nearest[most - 1].0 } else { f64::INFINITY };
+                        // Also what is infinitely far, until there are enough.
+                        if sum < limit || nearest.found.len() < most {
+                            nearest.add(sum, from + at);
+                            limit = nearest.limit();
                         }
                     }
                 }
             }
-            nearest.iter().map(|nearest| ks.iter().map(|k| self.vote(&nearest[..(*k).min(most)])).collect()).collect()
+            let votes = |nearest: &Nearest| ks.iter().map(|k| self.vote(&nearest.found[..(*k).min(most)])).collect();
+            nearest.iter().map(votes).collect()
         };
         let told: Vec<Vec<f64>> = rows.par_chunks(TOGETHER).flat_map_iter(some).collect();
         (0..ks.len()).map(|at| told.iter().map(|row| row[at]).collect()).collect()
@@ -114,16 +114,7 @@ impl Neighbours {
     }
 
     fn vote(&self, nearest: &[(f64, usize)]) -> f64 {
-        let has_equal = nearest.first().is_some_and(|(sum, _)| *sum == 0.0);
-        let weight = |sum: f64| match self.by_distance {
-            true if has_equal => f64::from(u8::from(sum == 0.0)),
-            true => 1.0 / sum.sqrt(),
-            false => 1.0,
-        };
-        let votes = nearest.iter().fold((0.0, 0.0), |(ones, all), (sum, row)| {
-            let weight = weight(*sum);
-            (ones + weight * self.y[*row], all + weight)
-        });
-        votes.0 / votes.1
+        let weights = if self.by_distance { Weights::Distance } else { Weights::Uniform };
+        weights.mean(nearest, |row| self.y[row])
     }
 }

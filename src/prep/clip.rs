@@ -30,7 +30,7 @@ impl Clip {
     /// A column is not there, holds text, or has no value.
     pub fn fit(columns: &mut Columns, names: Vec<String>, low: Bound, high: Bound) -> Result<Self, String> {
         let one = |name: String| {
-            let mut cells: Vec<f64> = columns.numbers(&name)?.iter().copied().filter(|cell| !cell.is_nan()).collect();
+            let mut cells = columns.present(&name)?;
             cells.sort_by(f64::total_cmp);
             let of = |bound: Bound, none: f64| match bound {
                 Bound::Value(value) => value,

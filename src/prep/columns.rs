@@ -116,6 +116,14 @@ impl Columns {
         }
     }
 
+    /// Returns the numbers of a column that are not missing.
+    ///
+    /// # Errors
+    /// It is not there, or holds text.
+    pub fn present(&self, name: &str) -> Result<Vec<f64>, String> {
+        Ok(self.numbers(name)?.iter().copied().filter(|cell| !cell.is_nan()).collect())
+    }
+
     /// Returns the numbers of a column, to be changed.
     ///
     /// # Errors

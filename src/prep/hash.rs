@@ -34,7 +34,7 @@ impl Hashed {
                 let mut framed = Framed::new("netsec 2026-11 bucket 1");
                 framed.text(name).text(cell);
                 let digest = framed.finish();
-                let head = u64::from_le_bytes(digest.as_bytes()[..8].try_into().expect("a digest has 32 bytes"));
+                let head = digest.head();
                 let sign = if digest.as_bytes()[8] & 1 == 0 { 1.0 } else { -1.0 };
                 buckets[(head % self.buckets as u64) as usize][row] += sign;
             }

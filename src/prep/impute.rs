@@ -72,7 +72,7 @@ impl Imputer {
             other => {
                 let one = |name: &String| match columns.kind(name) {
                     Some(Kind::Text) => text(columns.texts(name)?, other).ok_or_else(|| empty(name)),
-                    _ => number(columns.numbers(name)?, other).ok_or_else(|| empty(name)),
+                    _ => number(columns.present(name)?, other).ok_or_else(|| empty(name)),
                 };
                 Fill::Each(names.iter().map(one).collect::<Result<_, String>>()?)
             }
@@ -137,8 +137,7 @@ fn missing(columns: &Columns, name: &str) -> Result<Vec<f64>, String> {
     })
 }
 
-fn number(cells: &[f64], with: &With) -> Option<Filling> {
-    let mut present: Vec<f64> = cells.iter().copied().filter(|cell| !cell.is_nan()).collect();
+fn number(mut present: Vec<f64>, with: &With) -> Option<Filling> {
     if let With::Constant(number, _) = with {
         return Some(Filling::Number(*number));
     }

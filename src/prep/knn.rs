@@ -155,22 +155,43 @@ fn bits(row: ArrayView1<'_, f64>, words: usize) -> Vec<u64> {
     bits
 }
 
+impl Weights {
+    /// Returns the mean of the values of donors, of which the squared distances are told, the nearest first; there is one.
+    pub(crate) fn mean(self, donors: &[(f64, usize)], value: impl Fn(usize) -> f64) -> f64 {
+        let has_equal = donors[0].0 == 0.0;
+        let weight = |square: f64| match self {
+            Self::Distance if has_equal => f64::from(u8::from(square == 0.0)),
+            Self::Distance => 1.0 / square.sqrt(),
+            Self::Uniform => 1.0,
+        };
+        let (sum, whole) = donors.iter().fold((0.0, 0.0), |(sum, whole), (square, donor)| {
+            let weight = weight(*square);
+            (sum + weight * value(*donor), whole + weight)
+        });
+        sum / whole
+    }
+}
+
 /// The nearest donors so far, the farthest last; of equal ones the earlier is nearer.
-struct Nearest {
+pub(crate) struct Nearest {
     most: usize,
-    found: Vec<(f64, usize)>,
+    pub(crate) found: Vec<(f64, usize)>,
 }
 
 impl Nearest {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, found: Vec::with_capacity(most + 1) }
+    }
+
     /// The distance from which on a donor is of no use.
-    fn limit(&self) -> f64 {
+    pub(crate) fn limit(&self) -> f64 {
         match self.found.last() {
             Some((farthest, _)) if self.found.len() == self.most => *farthest,
             _ => f64::INFINITY,
         }
     }
 
-    fn add(&mut self, distance: f64, donor: usize) {
+    pub(crate) fn add(&mut self, distance: f64, donor: usize) {
         let place = self.found.partition_point(|(other, _)| *other <= distance);
         if self.found.len() == self.most {
             self.found.pop();
@@ -196,8 +217,7 @@ impl<'a> Asked<'a> {
     fn new(row: ArrayView1<'a, f64>, donors: &Donors, neighbours: usize) -> Self {
         let (present, missing): (Vec<usize>, Vec<usize>) = (0..row.len()).partition(|column| !row[*column].is_nan());
         let (mine, small) = (bits(row, donors.words), donors.small_row(row, &present));
-        let none = |_| Nearest { most: neighbours, found: Vec::with_capacity(neighbours + 1) };
-        let nearest = missing.iter().map(none).collect();
+        let nearest = missing.iter().map(|_| Nearest::new(neighbours)).collect();
         Self { row, present, missing, mine, small, nearest }
     }
 }
@@ -302,18 +322,7 @@ impl KnnImputer {
         if donors.is_empty() {
             return self.means[column];
         }
-        let is_weighted = self.weights == Weights::Distance;
-        let has_equal = donors[0].0 == 0.0;
-        let weight = |distance: f64| match is_weighted {
-            true if has_equal => f64::from(u8::from(distance == 0.0)),
-            true => 1.0 / distance.sqrt(),
-            false => 1.0,
-        };
-        let (sum, whole) = donors.iter().fold((0.0, 0.0), |(sum, whole), (distance, donor)| {
-            let weight = weight(*distance);
-            (sum + weight * self.rows[[*donor, column]], whole + weight)
-        });
-        sum / whole
+        self.weights.mean(donors, |donor| self.rows[[donor, column]])
     }
 }
 

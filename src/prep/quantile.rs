@@ -34,7 +34,7 @@ impl Quantiles {
     pub fn fit(columns: &mut Columns, names: Vec<String>, count: usize, normal: bool) -> Result<Self, String> {
         let count = count.min(columns.rows()).max(2);
         let one = |name: String| {
-            let mut cells: Vec<f64> = columns.numbers(&name)?.iter().copied().filter(|cell| !cell.is_nan()).collect();
+            let mut cells = columns.present(&name)?;
             if cells.is_empty() {
                 return Err(format!("the column `{name}` has no value in the training rows: drop it"));
             }

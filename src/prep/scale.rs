@@ -32,7 +32,7 @@ impl Scaler {
     /// A column is not there, or holds text.
     pub fn fit(columns: &mut Columns, names: Vec<String>, by: By) -> Result<Self, String> {
         let one = |name: String| {
-            let present: Vec<f64> = columns.numbers(&name)?.iter().copied().filter(|cell| !cell.is_nan()).collect();
+            let present = columns.present(&name)?;
             let (shift, factor) = if present.is_empty() { (0.0, 1.0) } else { of(present, by) };
             Ok((name, shift, factor))
         };

@@ -289,6 +289,15 @@ pub fn resolve(text: &str, env: Env<'_>) -> Result<Secret, String> {
 }
 
 impl Value {
+    /// Returns a number, whole or not.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Self::Float(number) => Some(*number),
+            Self::Int(number) => Some(*number as f64),
+            _ => None,
+        }
+    }
+
     /// Returns the value unless it is or holds a secret: what becomes part of a key.
     pub fn public(&self) -> Option<Value> {
         match self {
@@ -392,11 +401,7 @@ impl Values {
 
     /// Returns a number if it is there.
     pub fn float(&self, name: &str) -> Option<f64> {
-        match self.get(name) {
-            Some(Value::Float(number)) => Some(*number),
-            Some(Value::Int(number)) => Some(*number as f64),
-            _ => None,
-        }
+        self.get(name).and_then(Value::number)
     }
 
     /// Returns a text if it is there.

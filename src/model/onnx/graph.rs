@@ -153,6 +153,19 @@ impl Graph {
         self.node("ReduceSum", &[from, &axes])
     }
 
+    /// Looks values of a column up in tables, by how many of some numbers, which rise, are not above them.
+    pub fn looked_up<const N: usize>(&mut self, x: &str, borders: &[f64], tables: [Vec<f64>; N]) -> [String; N] {
+        let borders = self.doubles(&[1, borders.len()], borders.iter().copied());
+        let above = self.node("GreaterOrEqual", &[x, &borders]);
+        let above = self.cast(&above);
+        let count = self.sum(&above);
+        let count = self.with("Cast", &[&count], vec![int("to", i64::from(INT64))]);
+        tables.map(|table| {
+            let table = self.doubles(&[table.len()], table);
+            self.with("Gather", &[&table, &count], vec![int("axis", 0)])
+        })
+    }
+
     /// Puts matrices side by side.
     pub fn beside(&mut self, parts: &[String]) -> String {
         match parts {

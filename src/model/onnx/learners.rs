@@ -199,16 +199,9 @@ fn calibrated(graph: &mut Graph, p: &str, calibrator: &Calibrator) -> String {
                 };
                 table.push((*told_here, *here, slope));
             }
-            let points = graph.doubles(&[1, told.len()], told.iter().copied());
-            let above = graph.node("GreaterOrEqual", &[p, &points]);
-            let above = graph.cast(&above);
-            let count = graph.sum(&above);
-            let count = graph.with("Cast", &[&count], vec![int("to", 7)]);
-            let mut column = |of: fn(&(f64, f64, f64)) -> f64| {
-                let cells = graph.doubles(&[table.len()], table.iter().map(of));
-                graph.with("Gather", &[&cells, &count], vec![int("axis", 0)])
-            };
-            let (from, here, slope) = (column(|t| t.0), column(|t| t.1), column(|t| t.2));
+            let column = |of: fn(&(f64, f64, f64)) -> f64| table.iter().map(of).collect::<Vec<f64>>();
+            let tables = [column(|t| t.0), column(|t| t.1), column(|t| t.2)];
+            let [from, here, slope] = graph.looked_up(p, told, tables);
             let beyond = graph.node("Sub", &[p, &from]);
             let beyond = graph.node("Mul", &[&beyond, &slope]);
             graph.node("Add", &[&here, &beyond])

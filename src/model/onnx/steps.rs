@@ -272,16 +272,10 @@ impl Flow {
                 table.push((*value, there, if at + 1 == runs.len() { 1.0 } else { *high }, slope));
             }
             self.row_by_row(std::slice::from_ref(name), |graph, x| {
-                let runs = graph.doubles(&[1, runs.len()], runs.iter().map(|(value, ..)| *value));
-                let above = graph.node("GreaterOrEqual", &[x, &runs]);
-                let above = graph.cast(&above);
-                let count = graph.sum(&above);
-                let count = graph.with("Cast", &[&count], vec![int("to", 7)]);
-                let mut column = |of: fn(&(f64, f64, f64, f64)) -> f64| {
-                    let cells = graph.doubles(&[table.len()], table.iter().map(of));
-                    graph.with("Gather", &[&cells, &count], vec![int("axis", 0)])
-                };
-                let (value, there, high, slope) = (column(|t| t.0), column(|t| t.1), column(|t| t.2), column(|t| t.3));
+                let borders: Vec<f64> = runs.iter().map(|(value, ..)| *value).collect();
+                let column = |of: fn(&(f64, f64, f64, f64)) -> f64| table.iter().map(of).collect::<Vec<f64>>();
+                let tables = [column(|t| t.0), column(|t| t.1), column(|t| t.2), column(|t| t.3)];
+                let [value, there, high, slope] = graph.looked_up(x, &borders, tables);
                 let is_there = graph.node("Equal", &[x, &value]);
                 let beyond = graph.node("Sub", &[x, &value]);
                 let beyond = graph.node("Mul", &[&beyond, &slope]);
@@ -397,13 +391,12 @@ fn knn(graph: &mut Graph, x: &str, imputer: &KnnImputer) -> String {
 /// What neighbours at these squared distances, the nearest first, weigh: all the same, or one over the distance; where some are at
 /// none, those alone.
 pub fn weights(graph: &mut Graph, squares: &str, by_distance: bool) -> String {
-    let (zero, one) = (graph.double(0.0), graph.double(1.0));
     if !by_distance {
-        let none = graph.node("Mul", &[squares, &zero]);
-        let missing = graph.node("IsNaN", &[&none]);
-        let none = graph.node("Where", &[&missing, &zero, &none]);
-        return graph.node("Add", &[&none, &one]);
+        // Ones, as many.
+        let all = graph.node("Equal", &[squares, squares]);
+        return graph.cast(&all);
     }
+    let (zero, one) = (graph.double(0.0), graph.double(1.0));
     let nearest = graph.columns(squares, &[0]);
     let has_equal = graph.node("Equal", &[&nearest, &zero]);
     let is_equal = graph.node("Equal", &[squares, &zero]);
