@@ -334,6 +334,31 @@ impl Table {
         self.shaped(&columns.collect::<Vec<_>>())
     }
 
+    /// Returns the table with columns of numbers that count from 1970 as moments, to the millisecond: of each the digits of the parts
+    /// of a second that it counts in. Columns that are not there, or hold moments already, stay.
+    ///
+    /// # Errors
+    /// A column holds text.
+    pub fn with_moments(&self, epochs: &BTreeMap<String, u32>) -> Result<Self, TableError> {
+        let one = |name: String| {
+            let kind = self.column_type(&name)?;
+            match epochs.get(&name) {
+                Some(digits) if !matches!(kind, ColumnType::Time) => {
+                    let part = 10_f64.powi(*digits as i32 - 3);
+                    let ms = |cell: f64| cell.is_finite().then(|| (cell / part).round() as i64);
+                    let cells: Vec<Option<i64>> = self.numbers(&name)?.into_iter().map(ms).collect();
+                    let times = Series::new(name.as_str().into(), cells).cast(&ColumnType::Time.dtype()).map_err(error)?;
+                    Ok(Column::from(times))
+                }
+                _ => self.column(&name).cloned(),
+            }
+        };
+        if epochs.is_empty() {
+            return Ok(self.clone());
+        }
+        Self::of_columns(self.names().into_iter().map(one).collect::<Result<_, TableError>>()?)
+    }
+
     /// Returns so many rows from a row on.
     pub fn slice(&self, from: usize, rows: usize) -> Self {
         Self { frame: self.frame.slice(i64::try_from(from).unwrap_or(i64::MAX), rows) }

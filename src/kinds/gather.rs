@@ -10,6 +10,7 @@ use crate::frame::build::Conflict;
 use crate::frame::codec;
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::kinds::dataset::{Writer, read_kept};
+use crate::source::encoding::Recoded;
 use crate::source::files::{self, FileFormat, Options, Raw, torn};
 use crate::source::piece::{Gist, Malformed, Piece};
 use crate::stage::error::StageError;
@@ -88,7 +89,7 @@ pub(crate) fn gather(
     let gists = || read.iter().flat_map(|file| &file.pieces).map(|(gist, _)| gist);
     let dropped: BTreeSet<&str> = gists().flat_map(|gist| &gist.dropped).map(String::as_str).collect();
     let names: BTreeSet<&str> = gists().flat_map(|gist| &gist.columns).map(|(name, _)| name.as_str()).collect();
-    let typed = options.types.keys().map(|name| ("types", name));
+    let typed = options.types.keys().chain(options.epochs.keys()).map(|name| ("types", name));
     for (word, name) in drop.iter().map(|name| ("drop", name)).chain(typed) {
         let is_there = dropped.contains(name.as_str()) || (word == "types" && names.contains(name.as_str()));
         if !is_there {
@@ -149,12 +150,12 @@ fn file(
     }
     let wrong = |TableError(why): TableError| StageError::Data(format!("`{name}`: {why}"));
     let mut opened = files::open(member.content.open()?, options).map_err(wrong)?;
-    let notes = std::mem::take(&mut opened.notes);
+    let mut notes = std::mem::take(&mut opened.notes);
     let is_strict = opened.format() != FileFormat::Ndjson;
     let reader = opened.with_text(text);
     let settings = format!("{} drop {drop:?} text {text:?}", opened.settings());
     let mut pieces = Vec::new();
-    let mut malformed: Option<Malformed> = None;
+    let (mut malformed, mut recoded): (Option<Malformed>, Option<Recoded>) = (None, None);
     loop {
         context.check()?;
         let mut raws = Vec::new();
@@ -178,12 +179,16 @@ fn file(
             if let Some(found) = &gist.malformed {
                 Malformed::add(&mut malformed, found.clone().from_line(raw.at));
             }
+            if let Some(found) = &gist.recoded {
+                Recoded::add(&mut recoded, found, raw.at);
+            }
             pieces.push((gist, kept[1]));
         }
     }
     match malformed {
         Some(malformed) => Err(StageError::Data(format!("`{name}`, {}", malformed.tell()))),
         None => {
+            notes.extend(recoded.as_ref().map(Recoded::tell));
             let listed = Pieces { is_strict, notes, pieces };
             let bytes = serde_json::to_vec(&listed).expect("plain data serialises");
             context.memo.keep(&[whole], &|_, _| Ok(vec![bytes.clone()]))?;
@@ -222,9 +227,9 @@ fn part(raw: &Raw, settings: &str, number: &mut usize) -> Part {
 
 /// What is kept of a piece: its gist, and its rows as Parquet.
 fn blobs(piece: Piece, drop: &[String]) -> Result<Vec<Vec<u8>>, TableError> {
-    let Piece { table, malformed, conflicts } = piece;
+    let Piece { table, malformed, conflicts, recoded } = piece;
     let conflicts = conflicts.into_iter().filter(|conflict| !drop.contains(&conflict.column)).collect();
-    let mut gist = Gist { malformed, conflicts, ..Gist::default() };
+    let mut gist = Gist { malformed, conflicts, recoded, ..Gist::default() };
     let mut rows = Vec::new();
     if let Some(table) = table {
         let present: Vec<String> = drop.iter().filter(|name| table.has(name)).cloned().collect();

@@ -12,6 +12,7 @@ use crate::kinds::dataset::Writer;
 use crate::kinds::gather::gather;
 use crate::quality::schema::TYPES;
 use crate::source::documents::Reading;
+use crate::source::encoding::Encoding;
 use crate::source::files::{FileFormat, Options};
 use crate::source::synthetic;
 use crate::stage::error::StageError;
@@ -26,10 +27,13 @@ const ROWS: usize = 1 << 16;
 /// Cells that mean a missing value where nothing else is said, as YAML.
 pub(crate) const NA: &str = "['', na, NA, 'N/A', nan, NaN, 'null']";
 
+/// Types of numbers that count from 1970, with the digits of the parts of a second.
+pub(crate) const EPOCHS: [(&str, u32); 3] = [("epoch_s", 0), ("epoch_ms", 3), ("epoch_us", 6)];
+
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "ingest",
-    version: 3,
+    version: 4,
     doc: "Reads rows, drops columns and blanks `na` values, and keeps them as a dataset of parts: what was read before \
           and is unchanged is not read again.",
     inputs: Ports::Fixed(&[Port {
@@ -50,7 +54,7 @@ pub const KIND: Kind = Kind {
     params: &[
         Param {
             name: "source",
-            kind: Type::Choice(&["auto", "csv", "parquet", "ndjson", "mongodb", "synthetic"]),
+            kind: Type::Choice(&["auto", "csv", "parquet", "ndjson", "zeek", "mongodb", "synthetic"]),
             default: Fallback::Yaml("auto"),
             doc: "The form of the files; `auto` looks at their first bytes; `mongodb` reads a collection; `synthetic` \
                   makes rows by itself.",
@@ -81,9 +85,18 @@ pub const KIND: Kind = Kind {
         },
         Param {
             name: "types",
-            kind: Type::Map(&Type::Choice(&["int", "float", "text", "bool", "time"])),
+            kind: Type::Map(&Type::Choice(&[
+                "int", "float", "text", "bool", "time", "epoch_s", "epoch_ms", "epoch_us",
+            ])),
             default: Fallback::Yaml("{}"),
-            doc: "Columns that get this type whatever their cells look like; a cell that is not of it is an error.",
+            doc: "Columns that get this type whatever their cells look like; a cell that is not of it is an error. `epoch_s`, \
+                  `epoch_ms` and `epoch_us` are numbers of seconds, thousandths and millionths since 1970: they become times.",
+        },
+        Param {
+            name: "encoding",
+            kind: Type::Choice(&["auto", "utf-8", "windows-1252"]),
+            default: Fallback::Yaml("auto"),
+            doc: "How text is read. `auto`: as UTF-8, and cells that are not as Windows-1252 (which holds Latin-1), which is told.",
         },
         Param {
             name: "conflicts",
@@ -129,6 +142,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         "csv" => Some(FileFormat::Csv),
         "parquet" => Some(FileFormat::Parquet),
         "ndjson" => Some(FileFormat::Ndjson),
+        "zeek" => Some(FileFormat::Zeek),
         _ => None,
     };
     let separator = match values.text("separator").unwrap_or_default().as_bytes() {
@@ -160,18 +174,36 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         },
         _ => From::Files,
     };
-    let (drop, na, types) = (values.texts("drop"), values.texts("na"), types(values));
+    let (drop, na) = (values.texts("drop"), values.texts("na"));
+    let (epochs, types) = types(values);
+    let encoding = match values.text("encoding") {
+        Some("utf-8") => Encoding::Utf8,
+        Some("windows-1252") => Encoding::Windows1252,
+        _ => Encoding::Auto,
+    };
+    if !epochs.is_empty() && matches!(from, From::Collection(_)) {
+        return Err(vec![Fault {
+            path: vec![Step::Key("types".to_owned())],
+            message: "`epoch_s`, `epoch_ms` and `epoch_us` are for files".to_owned(),
+            help: Some("keep moments in a collection as dates".to_owned()),
+        }]);
+    }
     let keeps_conflicts = values.text("conflicts") == Some("text");
-    Ok(Box::new(Ingest { from, drop, options: Options { format, separator, na, types }, keeps_conflicts }))
+    Ok(Box::new(Ingest { from, drop, options: Options { format, separator, na, types, epochs, encoding }, keeps_conflicts }))
 }
 
-fn types(values: &Values) -> BTreeMap<String, ColumnType> {
-    let kind = |value: &Value| match value {
-        Value::Text(word) => TYPES.iter().find(|(known, _)| known == word).map_or(ColumnType::Text, |(_, kind)| *kind),
-        _ => ColumnType::Text,
-    };
-    let all = values.map("types").into_iter().flat_map(|types| &types.0);
-    all.map(|(name, value)| (name.clone(), kind(value))).collect()
+/// Columns of numbers that count from 1970, with the digits of the parts of a second; and columns with their types.
+fn types(values: &Values) -> (BTreeMap<String, u32>, BTreeMap<String, ColumnType>) {
+    let (mut epochs, mut types) = (BTreeMap::new(), BTreeMap::new());
+    for (name, value) in values.map("types").into_iter().flat_map(|types| &types.0) {
+        let Value::Text(word) = value else { continue };
+        if let Some((_, digits)) = EPOCHS.iter().find(|(known, _)| known == word) {
+            epochs.insert(name.clone(), *digits);
+        } else if let Some((_, kind)) = TYPES.iter().find(|(known, _)| known == word) {
+            types.insert(name.clone(), *kind);
+        }
+    }
+    (epochs, types)
 }
 
 impl Stage for Ingest {

@@ -7,6 +7,7 @@ use polars::prelude::{Column, DataType, NamedFrom, Series, TimeUnit};
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
 use crate::frame::table::{ColumnType, Table, TableError, read_time};
+use crate::source::encoding::{Encoding, Recoded};
 use crate::source::piece::{Malformed, Piece};
 
 /// How a CSV file is read.
@@ -20,6 +21,15 @@ pub struct Csv {
     pub na: Vec<String>,
     /// Columns that get this type, whatever their cells look like.
     pub types: BTreeMap<String, ColumnType>,
+    /// How bytes are read as text.
+    pub encoding: Encoding,
+}
+
+impl Csv {
+    /// Nothing means a missing value, types are told by the cells.
+    pub fn plain(separator: u8, names: Vec<String>) -> Self {
+        Self { separator, names, na: Vec::new(), types: BTreeMap::new(), encoding: Encoding::Auto }
+    }
 }
 
 /// Reads the names of columns from a header. Names that stand twice get a number, empty ones that of their place; the
@@ -27,15 +37,18 @@ pub struct Csv {
 ///
 /// # Errors
 /// It is not UTF-8 or has no name at all.
-pub fn header(bytes: &[u8], separator: u8) -> Result<(Vec<String>, Vec<String>), TableError> {
+pub fn header(bytes: &[u8], separator: u8, encoding: Encoding) -> Result<(Vec<String>, Vec<String>), TableError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut record = ByteRecord::new();
     reader(bytes, separator).read_byte_record(&mut record).map_err(|error| TableError(error.to_string()))?;
     let (mut names, mut named): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     for (at, field) in record.iter().enumerate() {
-        let name = std::str::from_utf8(field).map_err(|_| {
-            TableError(format!("line 1, column {}: the name is not UTF-8: save the file as UTF-8", at + 1))
+        let (name, is_recoded) = encoding.read(field).ok_or_else(|| {
+            TableError(format!("line 1, column {}: the name is not UTF-8: set `encoding: windows-1252`", at + 1))
         })?;
+        if is_recoded {
+            named.push(format!("the name of column {} is not UTF-8 and read as Windows-1252: `{}`", at + 1, name.trim()));
+        }
         let name = if name.trim().is_empty() { format!("column_{}", at + 1) } else { name.trim().to_owned() };
         let mut unique = name.clone();
         let mut number = 2;
@@ -59,9 +72,16 @@ fn reader(bytes: &[u8], separator: u8) -> csv::Reader<&[u8]> {
 
 /// The fields of one column, one after the other.
 #[derive(Default)]
-struct Fields {
+pub(crate) struct Fields {
     bytes: Vec<u8>,
     ends: Vec<usize>,
+}
+
+impl Fields {
+    pub(crate) fn push(&mut self, field: &[u8]) {
+        self.bytes.extend_from_slice(field);
+        self.ends.push(self.bytes.len());
+    }
 }
 
 /// Reads whole records. What is malformed is counted and left out, its line counted from the first.
@@ -87,8 +107,7 @@ pub fn read(bytes: &[u8], form: &Csv) -> Result<Piece, TableError> {
             continue;
         }
         for (fields, field) in columns.iter_mut().zip(&record) {
-            fields.bytes.extend_from_slice(field);
-            fields.ends.push(fields.bytes.len());
+            fields.push(field);
         }
         lines.push(at);
     }
@@ -96,20 +115,57 @@ pub fn read(bytes: &[u8], form: &Csv) -> Result<Piece, TableError> {
         let at = lines.last().copied().unwrap_or(1);
         Malformed::count(&mut malformed, at, 1, "a quote that opens in this record is never closed".to_owned());
     }
-    let made: Vec<Result<Column, Malformed>> = columns
-        .par_iter()
-        .enumerate()
-        .map(|(at, fields)| column(fields, form.names[at].as_str(), form).map_err(|unfit| unfit.at(at, &lines)))
-        .collect();
-    let mut whole = Vec::new();
-    for column in made {
+    table(&columns, &lines, form, malformed)
+}
+
+/// Makes a table of the fields of each column, whose records stand in these lines.
+pub(crate) fn table(
+    columns: &[Fields],
+    lines: &[u64],
+    form: &Csv,
+    mut malformed: Option<Malformed>,
+) -> Result<Piece, TableError> {
+    let one = |(at, fields): (usize, &Fields)| {
+        let mut recoded = None;
+        let column = match fields.as_utf8(form.encoding, lines, &mut recoded) {
+            Some(fields) => column(&fields, form.names[at].as_str(), form),
+            None => column(fields, form.names[at].as_str(), form),
+        };
+        (column.map_err(|unfit| unfit.at(at, lines)), recoded)
+    };
+    let made: Vec<(Result<Column, Malformed>, Option<Recoded>)> = columns.par_iter().enumerate().map(one).collect();
+    let (mut whole, mut recoded): (Vec<Column>, Option<Recoded>) = (Vec::new(), None);
+    for (column, other) in made {
         match column {
             Ok(column) => whole.push(column),
             Err(other) => Malformed::add(&mut malformed, other),
         }
+        if let Some(other) = other {
+            Recoded::add(&mut recoded, &other, 1);
+        }
     }
     let table = if malformed.is_none() { Some(Table::of_columns(whole)?) } else { None };
-    Ok(Piece { table, malformed, conflicts: Vec::new() })
+    Ok(Piece { table, malformed, conflicts: Vec::new(), recoded })
+}
+
+impl Fields {
+    /// Returns the fields as UTF-8 if they are not: those that are not read as Windows-1252, and counted.
+    fn as_utf8(&self, encoding: Encoding, lines: &[u64], recoded: &mut Option<Recoded>) -> Option<Self> {
+        let is_utf8 = || std::str::from_utf8(&self.bytes).is_ok();
+        if encoding == Encoding::Utf8 || self.bytes.is_ascii() || encoding == Encoding::Auto && is_utf8() {
+            return None;
+        }
+        let (mut fields, mut start) = (Self::default(), 0);
+        for (&end, line) in self.ends.iter().zip(lines) {
+            let (text, is_recoded) = encoding.read(&self.bytes[start..end])?;
+            if is_recoded {
+                Recoded::count(recoded, *line, &text);
+            }
+            fields.push(text.as_bytes());
+            start = end;
+        }
+        Some(fields)
+    }
 }
 
 /// Returns whether the last record ends inside quotes.
@@ -147,7 +203,7 @@ impl Unfit {
 fn column(fields: &Fields, name: &str, form: &Csv) -> Result<Column, Unfit> {
     let text = std::str::from_utf8(&fields.bytes).map_err(|error| {
         let row = fields.ends.partition_point(|end| *end <= error.valid_up_to());
-        Unfit { row, count: 1, why: format!("a cell of `{name}` is not UTF-8: save the file as UTF-8") }
+        Unfit { row, count: 1, why: format!("a cell of `{name}` is not UTF-8: set `encoding: windows-1252`") }
     })?;
     let mut start = 0;
     let mut cells: Vec<Option<&str>> = Vec::with_capacity(fields.ends.len());
@@ -157,7 +213,7 @@ fn column(fields: &Fields, name: &str, form: &Csv) -> Result<Column, Unfit> {
             return Err(Unfit {
                 row,
                 count: 1,
-                why: format!("a cell of `{name}` is not UTF-8: save the file as UTF-8"),
+                why: format!("a cell of `{name}` is not UTF-8: set `encoding: windows-1252`"),
             });
         };
         start = end;

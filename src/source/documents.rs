@@ -173,11 +173,11 @@ pub fn rows(documents: &[RawDocumentBuf], reading: &Reading) -> Result<(Piece, V
         }
     }
     if malformed.is_some() {
-        return Ok((Piece { table: None, malformed, conflicts: Vec::new() }, Vec::new()));
+        return Ok((Piece { table: None, malformed, conflicts: Vec::new(), recoded: None }, Vec::new()));
     }
     let tallies = builder.tallies();
     let (table, conflicts) = builder.finish(&reading.types)?;
-    Ok((Piece { table: Some(table), malformed, conflicts }, tallies))
+    Ok((Piece { table: Some(table), malformed, conflicts, recoded: None }, tallies))
 }
 
 /// A key as people write it.

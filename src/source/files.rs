@@ -9,8 +9,10 @@ use crate::frame::codec;
 use crate::frame::table::{ColumnType, Table, TableError, error, unify};
 use crate::source::chunks::{Chunks, Records};
 use crate::source::csv::{self, Csv};
+use crate::source::encoding::Encoding;
 use crate::source::ndjson;
 use crate::source::piece::{Malformed, Piece};
+use crate::source::zeek::{ZeekHead, is_zeek};
 
 /// Rows of Parquet that are read at once.
 const ROWS: usize = 1 << 16;
@@ -24,6 +26,8 @@ pub enum FileFormat {
     Parquet,
     /// One JSON object a line.
     Ndjson,
+    /// A log of Zeek with a head that names its fields.
+    Zeek,
 }
 
 impl FileFormat {
@@ -32,6 +36,7 @@ impl FileFormat {
         let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
         match first {
             _ if bytes.starts_with(b"PAR1") => Self::Parquet,
+            _ if is_zeek(bytes) => Self::Zeek,
             Some(b'{') => Self::Ndjson,
             _ => Self::Csv,
         }
@@ -43,6 +48,7 @@ impl FileFormat {
             Self::Csv => "CSV",
             Self::Parquet => "Parquet",
             Self::Ndjson => "NDJSON",
+            Self::Zeek => "a Zeek log",
         }
     }
 }
@@ -58,18 +64,25 @@ pub struct Options {
     pub na: Vec<String>,
     /// Columns that get this type, whatever their cells look like.
     pub types: BTreeMap<String, ColumnType>,
+    /// Columns of numbers that count from 1970, each with the digits of the parts of a second it counts in: 0, 3 or 6. They become
+    /// moments.
+    pub epochs: BTreeMap<String, u32>,
+    /// How bytes are read as text.
+    pub encoding: Encoding,
 }
 
 impl Options {
     /// Commas, the form told by the first bytes, types told by the cells.
     pub fn plain(na: &[String]) -> Self {
-        Self { format: None, separator: b',', na: na.to_vec(), types: BTreeMap::new() }
+        let (types, epochs) = (BTreeMap::new(), BTreeMap::new());
+        Self { format: None, separator: b',', na: na.to_vec(), types, epochs, encoding: Encoding::Auto }
     }
 }
 
 /// A file that is being read.
 pub struct Opened {
     form: Form,
+    epochs: BTreeMap<String, u32>,
     rows: Rows,
     /// What is odd about its header, though it can be read.
     pub notes: Vec<String>,
@@ -79,7 +92,8 @@ pub struct Opened {
 #[derive(Clone, Debug)]
 enum Form {
     Csv(Csv),
-    Ndjson { na: Vec<String>, types: BTreeMap<String, ColumnType> },
+    Ndjson { na: Vec<String>, types: BTreeMap<String, ColumnType>, encoding: Encoding },
+    Zeek { head: ZeekHead, form: Csv },
     Parquet { na: Vec<String>, types: BTreeMap<String, ColumnType> },
 }
 
@@ -122,7 +136,10 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
     let start = input.fill_buf().map_err(|error| TableError(format!("it cannot be unpacked: {error}")))?;
     let format = options.format.unwrap_or_else(|| FileFormat::detect(start));
     refuse_odd(start, format)?;
-    let Options { separator, na, types, .. } = options.clone();
+    let Options { separator, na, mut types, mut epochs, encoding, .. } = options.clone();
+    // A column that is asked for as text is left alone: so a model reads what it scores.
+    epochs.retain(|name, _| !types.contains_key(name));
+    types.extend(epochs.keys().map(|name| (name.clone(), ColumnType::Float)));
     match format {
         FileFormat::Parquet => {
             let mut bytes = Vec::new();
@@ -130,24 +147,43 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
             let rows = ParquetReader::new(Cursor::new(&bytes)).num_rows().map_err(unreadable)?;
             Ok(Opened {
                 form: Form::Parquet { na, types },
+                epochs,
                 rows: Rows::Parquet { bytes, at: 0, rows },
                 notes: Vec::new(),
             })
         }
         FileFormat::Ndjson => {
             let chunks = Chunks::new(Box::new(input) as Box<dyn Read + Send>, Records::Lines);
-            Ok(Opened { form: Form::Ndjson { na, types }, rows: Rows::Text(chunks), notes: Vec::new() })
+            Ok(Opened { form: Form::Ndjson { na, types, encoding }, epochs, rows: Rows::Text(chunks), notes: Vec::new() })
+        }
+        FileFormat::Zeek => {
+            let mut chunks = Chunks::new(Box::new(input) as Box<dyn Read + Send>, Records::Lines);
+            let mut lines = Vec::new();
+            while !lines.last().is_some_and(|line: &Vec<u8>| line.starts_with(b"#types")) {
+                match chunks.record().map_err(wrong(format))? {
+                    Some(line) if line.bytes.starts_with(b"#") => lines.push(line.bytes),
+                    _ => return Err(TableError("the head of the Zeek log ends without `#types`".to_owned())),
+                }
+            }
+            let head = ZeekHead::read(&lines)?;
+            let asked = std::mem::take(&mut types);
+            epochs.extend(head.moments().filter(|name| !asked.contains_key(*name)).map(|name| (name.clone(), 0)));
+            types = head.types();
+            types.extend(asked);
+            let form = Csv { encoding, ..head.form(&na, types) };
+            Ok(Opened { form: Form::Zeek { head, form }, epochs, rows: Rows::Text(chunks), notes: Vec::new() })
         }
         FileFormat::Csv => {
             let mut chunks = Chunks::new(Box::new(input) as Box<dyn Read + Send>, Records::Csv(separator));
             let first = chunks.record().map_err(wrong(format))?;
             let first = first.ok_or_else(|| TableError("the file is empty".to_owned()))?;
-            let (names, notes) = csv::header(&first.bytes, separator)?;
+            let (names, notes) = csv::header(&first.bytes, separator, encoding)?;
             refuse_separator(&names, &first.bytes, separator)?;
             if names.iter().all(|name| name.starts_with("column_")) && first.bytes.trim_ascii().is_empty() {
                 return Err(TableError("the file is empty, or its first line is".to_owned()));
             }
-            Ok(Opened { form: Form::Csv(Csv { separator, names, na, types }), rows: Rows::Text(chunks), notes })
+            let form = Form::Csv(Csv { na, types, encoding, ..Csv::plain(separator, names) });
+            Ok(Opened { form, epochs, rows: Rows::Text(chunks), notes })
         }
     }
 }
@@ -160,11 +196,7 @@ fn unreadable(library: polars::prelude::PolarsError) -> TableError {
 impl Opened {
     /// Returns all besides its bytes that decides what a piece is read as.
     pub fn settings(&self) -> String {
-        match &self.form {
-            Form::Csv(Csv { separator, names, na, types }) => format!("csv {separator} {names:?} {na:?} {types:?}"),
-            Form::Ndjson { na, types } => format!("ndjson {na:?} {types:?}"),
-            Form::Parquet { na, types } => format!("parquet {na:?} {types:?}"),
-        }
+        format!("{:?} epochs {:?}", self.form, self.epochs)
     }
 
     /// Returns the next piece; `None` at the end.
@@ -195,6 +227,7 @@ impl Opened {
         match self.form {
             Form::Csv(_) => FileFormat::Csv,
             Form::Ndjson { .. } => FileFormat::Ndjson,
+            Form::Zeek { .. } => FileFormat::Zeek,
             Form::Parquet { .. } => FileFormat::Parquet,
         }
     }
@@ -203,11 +236,21 @@ impl Opened {
     /// counted from the piece's first.
     pub fn with_text(&self, columns: &BTreeSet<String>) -> impl Fn(&[u8]) -> Result<Piece, TableError> + Sync + use<> {
         let mut form = self.form.clone();
-        let (Form::Csv(Csv { types, .. }) | Form::Ndjson { types, .. } | Form::Parquet { types, .. }) = &mut form;
+        let (Form::Csv(Csv { types, .. })
+        | Form::Zeek { form: Csv { types, .. }, .. }
+        | Form::Ndjson { types, .. }
+        | Form::Parquet { types, .. }) = &mut form;
         for column in columns {
             types.insert(column.clone(), ColumnType::Text);
         }
-        move |bytes| form.read(bytes)
+        let epochs = self.epochs.clone();
+        move |bytes| {
+            let mut piece = form.read(bytes)?;
+            if let Some(table) = &mut piece.table {
+                *table = table.with_moments(&epochs)?;
+            }
+            Ok(piece)
+        }
     }
 }
 
@@ -215,13 +258,15 @@ impl Form {
     fn read(&self, bytes: &[u8]) -> Result<Piece, TableError> {
         match self {
             Self::Csv(csv) => csv::read(bytes, csv),
-            Self::Ndjson { na, types } => ndjson::read(bytes, na, types),
+            Self::Ndjson { na, types, encoding } => ndjson::read(bytes, na, types, *encoding),
+            Self::Zeek { head, form } => head.table(bytes, form),
             Self::Parquet { na, types } => {
                 let table = blank(&codec::decode(bytes.to_vec())?, na)?;
                 let asked = |(name, kind): (String, ColumnType)| (types.get(&name).copied().unwrap_or(kind), name);
                 let columns: Vec<_> =
                     table.columns()?.into_iter().map(asked).map(|(kind, name)| (name, kind)).collect();
-                Ok(Piece { table: Some(table.shaped(&columns)?), malformed: None, conflicts: Vec::new() })
+                let table = Some(table.shaped(&columns)?);
+                Ok(Piece { table, malformed: None, conflicts: Vec::new(), recoded: None })
             }
         }
     }
@@ -281,15 +326,29 @@ fn refuse_odd(start: &[u8], format: FileFormat) -> Result<(), TableError> {
         [] => refuse("the file is empty"),
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => refuse("the file is UTF-16: save it as UTF-8"),
         [b'P', b'K', 3, 4, ..] => refuse("the file is a ZIP archive: unpack it first"),
+        [0xa1, 0xb2, 0xc3 | 0x3c, 0xd4 | 0x4d, ..]
+        | [0xd4 | 0x4d, 0xc3 | 0x3c, 0xb2, 0xa1, ..]
+        | [0x0a, 0x0d, 0x0d, 0x0a, ..] => refuse(
+            "the file is a packet capture (PCAP), not a table of flows: make one of it, for example with Zeek (`zeek -r FILE`), and \
+             give its `conn.log`",
+        ),
         _ if format == FileFormat::Parquet => Ok(()),
         [b'[', ..] => refuse("the file is one JSON list: write one object a line instead (NDJSON)"),
+        start if start.iter().take(4096).any(|byte| *byte == 0) => {
+            refuse("the file holds zero bytes: it is neither text nor Parquet")
+        }
         _ => Ok(()),
     }
 }
 
+/// Returns what separates the names of a header: of some characters, that which stands in it most often.
+pub fn likely_separator(header: &[u8]) -> Option<u8> {
+    let count = |other: &u8| header.iter().filter(|byte| *byte == other).count();
+    b",;\t|".iter().copied().filter(|other| count(other) > 0).max_by_key(count)
+}
+
 fn refuse_separator(names: &[String], header: &[u8], separator: u8) -> Result<(), TableError> {
-    let other = [';', '\t', '|', ','].into_iter().find(|other| header.contains(&(*other as u8)));
-    match other {
+    match likely_separator(header).map(char::from) {
         Some(other) if names.len() == 1 && other as u8 != separator => Err(TableError(format!(
             "the columns seem to be separated by {other:?} and not by {:?}: set `separator`",
             separator as char
@@ -321,7 +380,8 @@ mod tests {
     use super::*;
 
     fn refused(bytes: &[u8]) -> String {
-        read(bytes.to_vec(), &Options::plain(&[String::new()])).unwrap_err().0
+        let options = Options { encoding: Encoding::Utf8, ..Options::plain(&[String::new()]) };
+        read(bytes.to_vec(), &options).unwrap_err().0
     }
 
     fn table(bytes: &[u8]) -> Table {
@@ -339,7 +399,7 @@ mod tests {
             "line 3, column 1: a quote that opens in this record is never closed"
         );
         assert!(refused(b"a;b\n1;2\n").contains("separated by ';'"));
-        assert_eq!(refused(b"a,b\n1,\xe4\n"), "line 2, column 2: a cell of `b` is not UTF-8: save the file as UTF-8");
+        assert_eq!(refused(b"a,b\n1,\xe4\n"), "line 2, column 2: a cell of `b` is not UTF-8: set `encoding: windows-1252`");
         assert!(refused(b"[{\"a\": 1}]").contains("one object a line"));
         assert_eq!(
             refused(b"{\"a\": 1}\n{\"a\": }\n3\n"),
@@ -390,5 +450,43 @@ mod tests {
         let table = table(text.as_bytes());
         let cells = table.texts("a").unwrap();
         assert_eq!((cells[7].as_deref(), cells[400_000].as_deref()), (Some("7.0"), Some("x7")));
+    }
+
+    #[test]
+    fn a_log_of_zeek_is_read_with_its_types() {
+        let log = b"#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tconn\n\
+            #fields\tts\tuid\tid.orig_p\tproto\tduration\tlocal\n#types\ttime\tstring\tport\tenum\tinterval\tbool\n\
+            1700000000.500000\tC1\\x09a\t80\ttcp\t-\tT\n1700000001.000000\tC2\t443\t(empty)\t0.5\tF\n#close\t2023-11-14\n";
+        let table = table(log);
+        let kinds: Vec<&str> = table.columns().unwrap().iter().map(|(_, kind)| kind.as_str()).collect();
+        assert_eq!(kinds, ["time", "text", "int", "text", "float", "bool"]);
+        assert_eq!(table.times("ts").unwrap(), [Some(1_700_000_000_500), Some(1_700_000_001_000)]);
+        assert_eq!(table.texts("uid").unwrap()[0].as_deref(), Some("C1\ta"));
+        assert_eq!(table.missing("duration").unwrap(), [true, false]);
+        let other = b"#separator \\x09\n#fields\ta\n#types\tcount\n1\n#fields\tb\n2\t3\n";
+        let error = refused(other);
+        assert!(error.contains("line 5") && error.contains("other `#fields`"), "{error}");
+        assert!(refused(b"\xd4\xc3\xb2\xa1\x02\x00").contains("packet capture"));
+    }
+
+    #[test]
+    fn numbers_that_count_from_1970_become_moments() {
+        let epochs = [("s", 0), ("ms", 3), ("us", 6)].map(|(name, digits)| (name.to_owned(), digits)).into();
+        let options = Options { epochs, ..Options::plain(&[String::new()]) };
+        let csv = b"s,ms,us\n1700000000.25,1700000000250,1700000000250000\n,,\n";
+        let table = read(csv.to_vec(), &options).unwrap();
+        for name in ["s", "ms", "us"] {
+            assert_eq!(table.times(name).unwrap(), [Some(1_700_000_000_250), None], "{name}");
+        }
+    }
+
+    #[test]
+    fn a_cell_of_windows_is_read_and_told() {
+        let mut opened = open(Box::new(Cursor::new(b"a,b\n1,x\n2,\x96\n".to_vec())), &Options::plain(&[])).unwrap();
+        let raw = opened.piece().unwrap().unwrap();
+        let piece = opened.with_text(&BTreeSet::new())(&raw.bytes).unwrap();
+        assert_eq!(piece.table.unwrap().texts("b").unwrap()[1].as_deref(), Some("\u{2013}"));
+        let recoded = piece.recoded.unwrap();
+        assert_eq!((recoded.count, recoded.line), (1, 2));
     }
 }

@@ -6,6 +6,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::frame::build::{Builder, Cell};
 use crate::frame::table::{ColumnType, TableError};
+use crate::source::encoding::{Encoding, Recoded};
 use crate::source::piece::{Malformed, Piece};
 
 /// Reads whole lines; empty ones are left out. What is malformed is counted, its line counted from the first.
@@ -15,14 +16,26 @@ use crate::source::piece::{Malformed, Piece};
 ///
 /// # Errors
 /// A cell is not of the type of `types` that is asked for.
-pub fn read(bytes: &[u8], na: &[String], types: &BTreeMap<String, ColumnType>) -> Result<Piece, TableError> {
+pub fn read(
+    bytes: &[u8],
+    na: &[String],
+    types: &BTreeMap<String, ColumnType>,
+    encoding: Encoding,
+) -> Result<Piece, TableError> {
     let mut builder = Builder::default();
-    let mut malformed = None;
+    let (mut malformed, mut recoded) = (None, None);
     for (text, at) in bytes.split(|byte| *byte == b'\n').zip(1..) {
         if text.trim_ascii().is_empty() {
             continue;
         }
-        match serde_json::from_slice::<Json>(text) {
+        let Some((text, is_recoded)) = encoding.read(text) else {
+            Malformed::count(&mut malformed, at, 1, "this is not UTF-8: set `encoding: windows-1252`".to_owned());
+            continue;
+        };
+        if is_recoded {
+            Recoded::count(&mut recoded, at, &text);
+        }
+        match serde_json::from_str::<Json>(&text) {
             Ok(Json::Object(object)) => {
                 let mut cells = Vec::new();
                 object.into_iter().for_each(|(name, value)| flatten(name, value, na, &mut cells));
@@ -33,10 +46,10 @@ pub fn read(bytes: &[u8], na: &[String], types: &BTreeMap<String, ColumnType>) -
         }
     }
     if malformed.is_some() {
-        return Ok(Piece { table: None, malformed, conflicts: Vec::new() });
+        return Ok(Piece { table: None, malformed, conflicts: Vec::new(), recoded });
     }
     let (table, conflicts) = builder.finish(types)?;
-    Ok(Piece { table: Some(table), malformed, conflicts })
+    Ok(Piece { table: Some(table), malformed, conflicts, recoded })
 }
 
 /// The library's words without its count of lines, which begins anew with each.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::build::Conflict;
 use crate::frame::table::{ColumnType, Table};
+use crate::source::encoding::Recoded;
 
 /// Records that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +64,8 @@ pub struct Piece {
     pub malformed: Option<Malformed>,
     /// Columns whose cells do not fit together.
     pub conflicts: Vec<Conflict>,
+    /// Cells that were not UTF-8.
+    pub recoded: Option<Recoded>,
 }
 
 /// What is known of a piece without reading its table.
@@ -78,4 +81,7 @@ pub struct Gist {
     pub malformed: Option<Malformed>,
     /// Columns whose cells do not fit together.
     pub conflicts: Vec<Conflict>,
+    /// Cells that were not UTF-8, their line counted from the piece's first.
+    #[serde(default)]
+    pub recoded: Option<Recoded>,
 }
