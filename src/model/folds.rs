@@ -1,6 +1,6 @@
 //! Folds for cross-validation.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use ndarray::ArrayView1;
 
@@ -13,7 +13,7 @@ use crate::model::data::Data;
 pub enum By {
     /// By its features, so that a model is never asked about a row that equals one it was fitted to.
     Content,
-    /// Dealt out in turn within each class, so that all folds have the same shares; equal rows may be apart.
+    /// As by content, and so that every fold has as many rows of each class as can be.
     Stratified,
     /// By the group of each row: rows of one group stay together.
     Group(Vec<String>),
@@ -49,7 +49,7 @@ fn cells(row: ArrayView1<'_, f64>) -> impl FnOnce(&mut Framed) {
 }
 
 impl Folds {
-    /// Deals rows out. Their features, or groups, and the seed decide; in stratified folds among equal rows the order too.
+    /// Deals rows out. Their features, or groups, and the seed decide.
     pub fn new(data: &Data, count: usize, by: &By, seed: u64) -> Self {
         const WORD: &str = "netsec 2026-11 fold 1";
         let count = count.max(1);
@@ -79,10 +79,24 @@ impl Folds {
             }
             By::Stratified => {
                 let heads = heads();
-                let mut order: Vec<usize> = (0..rows).collect();
-                order.sort_by_key(|row| (data.y[*row] as u8, heads[*row], *row));
+                // Rows with equal features go together, and count as attacks if one of them is.
+                let mut equal: BTreeMap<u64, (bool, Vec<usize>)> = BTreeMap::new();
+                for (row, head) in heads.iter().enumerate() {
+                    let (is_attack, rows) = equal.entry(*head).or_default();
+                    *is_attack |= data.y[row] == 1.0;
+                    rows.push(row);
+                }
+                let mut groups: Vec<(bool, Vec<usize>)> = equal.into_values().collect();
+                // The largest first, each to the fold that has the fewest of its class; of equal ones the digest decides.
+                groups.sort_by_key(|(is_attack, rows)| (*is_attack, std::cmp::Reverse(rows.len())));
+                let mut filled = vec![[0; 2]; count];
                 let mut of = vec![None; rows];
-                order.into_iter().enumerate().for_each(|(place, row)| of[row] = Some(place % count));
+                for (is_attack, rows) in groups {
+                    let class = usize::from(is_attack);
+                    let fold = (0..count).min_by_key(|fold| filled[*fold][class]).unwrap_or_default();
+                    filled[fold][class] += rows.len();
+                    rows.into_iter().for_each(|row| of[row] = Some(fold));
+                }
                 of
             }
             By::Time(times) => {

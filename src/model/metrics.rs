@@ -37,6 +37,45 @@ pub struct Metrics {
     pub recall_at_fpr_0_001: f64,
     /// The same with at most 1 %.
     pub recall_at_fpr_0_01: f64,
+    /// What the shares were counted from.
+    #[serde(default)]
+    pub counts: ConfusionCounts,
+}
+
+/// Rows by class and alarm, at the threshold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfusionCounts {
+    /// Attacks that raise an alarm.
+    pub true_positives: u64,
+    /// Benign rows that raise one.
+    pub false_positives: u64,
+    /// Attacks that do not.
+    pub false_negatives: u64,
+    /// Benign rows that do not.
+    pub true_negatives: u64,
+}
+
+impl ConfusionCounts {
+    /// Returns the number of attacks.
+    pub fn attacks(&self) -> u64 {
+        self.true_positives + self.false_negatives
+    }
+
+    /// Returns the number of benign rows.
+    pub fn benign(&self) -> u64 {
+        self.false_positives + self.true_negatives
+    }
+
+    /// Returns the figures that are shares of rows: each with its hits and the rows they are of.
+    pub fn shares(&self) -> [(&'static str, u64, u64); 4] {
+        let right = self.true_positives + self.true_negatives;
+        [
+            ("accuracy", right, self.attacks() + self.benign()),
+            ("precision", self.true_positives, self.true_positives + self.false_positives),
+            ("recall", self.true_positives, self.attacks()),
+            ("false_positive_rate", self.false_positives, self.benign()),
+        ]
+    }
 }
 
 /// Returns whether less of a metric is better: as a score it counts negated.
@@ -109,38 +148,55 @@ impl Ranked {
         Self(rows)
     }
 
+    /// Puts rows in order, and returns which row stands at each place.
+    pub fn with_order(y: &[f64], p: &[f64]) -> (Self, Vec<u32>) {
+        let mut order: Vec<u32> = (0..p.len() as u32).collect();
+        let is_attack = |row: u32| y[row as usize] == 1.0;
+        order.sort_unstable_by(|a, b| {
+            p[*b as usize].total_cmp(&p[*a as usize]).then(is_attack(*a).cmp(&is_attack(*b))).then(a.cmp(b))
+        });
+        (Self(order.iter().map(|row| (p[*row as usize], is_attack(*row))).collect()), order)
+    }
+
     /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.0.len()
     }
 
-    /// Computes the figures of rows that count as often as `weight` says of each by its place.
-    pub fn metrics(&self, weight: impl Fn(usize) -> f64, threshold: f64) -> Metrics {
-        let (mut tp, mut fp, mut log_loss, mut brier) = (0.0, 0.0, 0.0, 0.0);
+    /// Counts rows, each as often as `weight` says by its place, from every threshold on.
+    fn curve(&self, weight: impl Fn(usize) -> f64) -> Curve {
         let mut curve = Curve { points: Vec::new(), positives: 0.0, negatives: 0.0 };
-        let (mut at, mut roc_area) = (0, 0.0);
+        let mut at = 0;
         for tied in self.0.chunk_by(|a, b| a.0 == b.0) {
-            let p = tied[0].0;
-            let (mut hits, mut alarms) = (0.0, 0.0);
+            let before = (curve.positives, curve.negatives);
             for (_, attack) in tied {
-                *(if *attack { &mut hits } else { &mut alarms }) += weight(at);
+                *(if *attack { &mut curve.positives } else { &mut curve.negatives }) += weight(at);
                 at += 1;
             }
-            if hits + alarms == 0.0 {
-                continue;
+            if before != (curve.positives, curve.negatives) {
+                curve.points.push((tied[0].0, curve.positives, curve.negatives));
             }
+        }
+        curve
+    }
+
+    /// Computes the figures of rows that count as often as `weight` says of each by its place: a whole number.
+    pub fn metrics(&self, weight: impl Fn(usize) -> f64, threshold: f64) -> Metrics {
+        let curve = self.curve(weight);
+        let (mut tp, mut fp, mut log_loss, mut brier, mut roc_area) = (0.0, 0.0, 0.0, 0.0, 0.0);
+        let mut before = (0.0, 0.0);
+        for &(p, positives, negatives) in &curve.points {
+            let (hits, alarms) = (positives - before.0, negatives - before.1);
             let loss = |told: f64| -told.clamp(1e-15, 1.0).ln();
             log_loss += if hits > 0.0 { hits * loss(p) } else { 0.0 };
             log_loss += if alarms > 0.0 { alarms * loss(1.0 - p) } else { 0.0 };
             brier += hits * (1.0 - p) * (1.0 - p) + alarms * p * p;
             // What is tied counts half.
-            roc_area += alarms * (curve.positives + hits / 2.0);
-            curve.positives += hits;
-            curve.negatives += alarms;
-            curve.points.push((p, curve.positives, curve.negatives));
+            roc_area += alarms * (before.0 + hits / 2.0);
             if p >= threshold {
-                (tp, fp) = (curve.positives, curve.negatives);
+                (tp, fp) = (positives, negatives);
             }
+            before = (positives, negatives);
         }
         let (fn_, tn) = (curve.positives - tp, curve.negatives - fp);
         let ratio = |part: f64, whole: f64| if whole == 0.0 { 0.0 } else { part / whole };
@@ -164,22 +220,18 @@ impl Ranked {
             brier: brier / rows,
             recall_at_fpr_0_001: curve.within(0.001).0,
             recall_at_fpr_0_01: curve.within(0.01).0,
+            counts: ConfusionCounts {
+                true_positives: tp as u64,
+                false_positives: fp as u64,
+                false_negatives: fn_ as u64,
+                true_negatives: tn as u64,
+            },
         }
     }
 
     /// Returns the lowest threshold with at most this share of false alarms; infinite if even the highest score has more.
     pub fn threshold_within(&self, budget: f64) -> f64 {
-        let negatives = self.0.iter().filter(|(_, attack)| !attack).count() as f64;
-        let (mut alarms, mut threshold) = (0.0, f64::INFINITY);
-        for tied in self.0.chunk_by(|a, b| a.0 == b.0) {
-            alarms += tied.iter().filter(|(_, attack)| !attack).count() as f64;
-            if alarms > budget * negatives {
-                break;
-            }
-            threshold = tied[0].0;
-        }
-        // Without an attack there is nothing to alarm for.
-        if negatives == self.0.len() as f64 { f64::INFINITY } else { threshold }
+        self.curve(|_| 1.0).within(budget).1
     }
 }
 

@@ -36,16 +36,13 @@ proptest! {
         let x = ndarray::Array2::from_shape_vec((rows.len(), 2), cells).unwrap();
         let y: Vec<f64> = (0..rows.len()).map(|row| (row % 2) as f64).collect();
         let data = Data::new(x, y, &[]).unwrap();
-        let stratified = Folds::new(&data, 3, &By::Stratified, seed);
-        for fold in 0..3 {
-            let ones = stratified.held(fold).iter().filter(|row| data.y[**row as usize] == 1.0).count();
-            prop_assert!(ones.abs_diff(rows.len() / 2 / 3) <= 1, "{ones} of {}", rows.len() / 2);
-        }
-        let folds = Folds::new(&data, 3, &By::Content, seed);
-        for fold in 0..3 {
-            let of = |rows_of: Vec<u32>| rows_of.into_iter().map(|row| rows[row as usize]).collect::<BTreeSet<_>>();
-            prop_assert!(of(folds.held(fold)).is_disjoint(&of(folds.fitted(fold))));
-            prop_assert_eq!(folds.held(fold).len() + folds.fitted(fold).len(), rows.len());
+        for by in [By::Content, By::Stratified] {
+            let folds = Folds::new(&data, 3, &by, seed);
+            for fold in 0..3 {
+                let of = |rows_of: Vec<u32>| rows_of.into_iter().map(|row| rows[row as usize]).collect::<BTreeSet<_>>();
+                prop_assert!(of(folds.held(fold)).is_disjoint(&of(folds.fitted(fold))));
+                prop_assert_eq!(folds.held(fold).len() + folds.fitted(fold).len(), rows.len());
+            }
         }
         let groups: Vec<String> = rows.iter().map(|(a, _)| a.to_string()).collect();
         let folds = Folds::new(&data, 3, &By::Group(groups), seed);
@@ -59,6 +56,20 @@ proptest! {
             let of = |rows_of: Vec<u32>| rows_of.into_iter().map(|row| times[row as usize]).collect::<Vec<_>>();
             let (before, held) = (of(folds.fitted(fold)), of(folds.held(fold)));
             prop_assert!(before.iter().all(|before| held.iter().all(|time| before < time)));
+        }
+    }
+}
+
+#[test]
+fn stratified_folds_have_as_many_of_each_class_as_can_be() {
+    let x = ndarray::Array2::from_shape_fn((200, 1), |(row, _)| row as f64);
+    let y: Vec<f64> = (0..200).map(|row| f64::from(u8::from(row < 11))).collect();
+    let data = Data::new(x, y, &[]).unwrap();
+    for seed in 0..20 {
+        let folds = Folds::new(&data, 3, &By::Stratified, seed);
+        for fold in 0..3 {
+            let attacks = folds.held(fold).iter().filter(|row| **row < 11).count();
+            assert!((3..=4).contains(&attacks) && (66..=68).contains(&folds.held(fold).len()), "{attacks}");
         }
     }
 }
