@@ -9,8 +9,11 @@ use clap::{Args, Subcommand};
 pub enum SchemaAction {
     /// Propose a schema for a file of rows
     Infer {
-        /// The file: CSV, Parquet or NDJSON, also compressed
+        /// A file, a folder or a glob of files: CSV, Parquet, NDJSON or Zeek logs, also compressed
         data: String,
+        /// What separates the fields of CSV [default: told by the header]
+        #[arg(long, value_name = "CHAR")]
+        separator: Option<char>,
         /// Only types, what is missing, and levels like -1, 0, 1: no lists of values, bounds, uniqueness
         #[arg(long)]
         lenient: bool,

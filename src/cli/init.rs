@@ -6,24 +6,30 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::base::disk;
 use crate::cli::args::Init;
 use crate::cli::exit::Exit;
-use crate::cli::out;
-use crate::kinds::starter::{self, Starter};
+use crate::cli::{out, rows};
+use crate::kinds::starter::{self, InitRequest, Starter};
 
 /// Writes a starter pipeline and schema for a table.
 ///
 /// # Errors
 /// The table cannot be read or has no usable target; a file is there already; the disk failed.
 pub fn init(workspace: &Workspace, args: &Init) -> Result<Exit, AppError> {
-    let path = workspace.root().join(&args.data);
-    let bytes = match disk::look(&path) {
-        Ok(disk::Entry::File(_)) => disk::read(&path)?,
-        Ok(_) => return Err(AppError::Usage(format!("`{}` is no file that holds a table", args.data))),
-        Err(error) if error.is_missing() => return Err(AppError::Usage(format!("there is no file `{}`", args.data))),
-        Err(error) => return Err(error.into()),
-    };
     let name = args.name.clone().unwrap_or_else(|| starter::name_of(&args.data));
-    let Starter { pipeline, schema, notes } =
-        starter::write(&name, &args.data, bytes, args.target.as_deref()).map_err(AppError::Usage)?;
+    let test = match &args.test {
+        Some(test) => Some((test.clone(), rows::files(workspace, test)?)),
+        None => None,
+    };
+    let request = InitRequest {
+        name: name.clone(),
+        data: args.data.clone(),
+        files: rows::files(workspace, &args.data)?,
+        test,
+        target: args.target.clone(),
+        benign: args.benign.clone(),
+        unknown: args.unknown.clone(),
+        separator: args.separator.map(rows::byte).transpose()?,
+    };
+    let Starter { pipeline, schema, notes } = starter::propose(&request).map_err(AppError::Usage)?;
     let files = [(format!("pipelines/{name}.yaml"), pipeline), (format!("schemas/{name}.yaml"), schema)];
     for (path, _) in &files {
         if workspace.root().join(path).exists() && !args.force {

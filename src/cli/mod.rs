@@ -22,6 +22,7 @@ pub mod model;
 pub mod out;
 pub mod quarantine;
 pub mod replay;
+pub mod rows;
 pub mod run;
 pub mod runs;
 pub mod schema;

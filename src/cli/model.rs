@@ -9,6 +9,7 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::base::disk::{self, DiskError};
 use crate::cli::args_model::{Model, Predict};
 use crate::cli::exit::Exit;
+use crate::cli::rows::byte;
 use crate::cli::{out, run};
 use crate::frame::codec::Form;
 use crate::frame::table::{Table, TableError};
@@ -61,14 +62,6 @@ fn stored<T>(
 /// Reads the rows of a file.
 fn rows(workspace: &Workspace, data: &str, options: &Options) -> Result<Table, AppError> {
     files::read(run::read_named(workspace, data)?, options).map_err(named(data))
-}
-
-/// Returns what separates fields, as the byte that it is.
-fn byte(separator: char) -> Result<u8, AppError> {
-    match u8::try_from(separator) {
-        Ok(byte) if byte.is_ascii() => Ok(byte),
-        _ => Err(AppError::Usage(format!("--separator: `{separator}` is no ASCII character"))),
-    }
 }
 
 /// Shows a model, or why it says what it says.

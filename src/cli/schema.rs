@@ -7,7 +7,7 @@ use crate::base::disk;
 use crate::cli::args::{Schema, SchemaFormat};
 use crate::cli::args_data::SchemaAction;
 use crate::cli::exit::Exit;
-use crate::cli::{out, run};
+use crate::cli::{out, rows, run};
 use crate::kinds::list::registry;
 use crate::kinds::starter;
 use crate::quality::infer::Strictness;
@@ -21,10 +21,11 @@ use crate::stage::schema as pages;
 /// A file cannot be read or is wrong; the output could not be written.
 pub fn schema(workspace: &Workspace, args: &Schema) -> Result<Exit, AppError> {
     match (&args.action, args.format) {
-        (Some(SchemaAction::Infer { data, lenient, output }), _) => {
-            let bytes = run::read_named(workspace, data)?;
+        (Some(SchemaAction::Infer { data, separator, lenient, output }), _) => {
+            let files = rows::files(workspace, data)?;
+            let separator = separator.map(rows::byte).transpose()?;
             let strictness = if *lenient { Strictness::Lenient } else { Strictness::Strict };
-            let text = starter::infer(data, bytes, strictness).map_err(AppError::Usage)?;
+            let text = starter::infer(data, &files, separator, strictness).map_err(AppError::Usage)?;
             match output {
                 Some(path) => disk::write_plain(&workspace.root().join(path), text.as_bytes())?,
                 None => out::data(text.as_bytes())?,

@@ -120,11 +120,6 @@ impl<'a> Dataset<'a> {
         (0..self.members.len()).collect()
     }
 
-    /// Returns a number that tells a part from others.
-    pub(crate) fn number(&self, at: usize) -> u64 {
-        u64::from_le_bytes(self.members[at].digest.as_bytes()[..8].try_into().expect("a digest has 32 bytes"))
-    }
-
     /// Returns the blob of a part, if it is kept in the form in which parts are written here.
     pub(crate) fn kept(&self, at: usize) -> Option<Kept> {
         let Member { digest, size, .. } = *self.members[at];

@@ -21,7 +21,7 @@ use crate::stage::port::{Format, Need, Port, Ports};
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "drift",
-    version: 2,
+    version: 3,
     doc: "Compares rows with a reference: column by column with the test that fits what it holds, and as whole rows. An alarm \
           needs a significant p-value after correction and an effect that counts. Each part of a table is looked at once.",
     inputs: Ports::Fixed(&[
@@ -107,6 +107,13 @@ pub const KIND: Kind = Kind {
             doc: "The share of columns that may drift.",
         },
         Param {
+            name: "group",
+            kind: Type::List(&Type::Text),
+            default: Fallback::Yaml("[]"),
+            doc: "Columns that name a group, such as a host, whose rows are alike and stay together (`split: {by: group}`): then one row of \
+                  each group is compared. Without any, copies of a row are seen to by themselves.",
+        },
+        Param {
             name: "ignore",
             kind: Type::List(&Type::Text),
             default: Fallback::Yaml("[]"),
@@ -126,6 +133,7 @@ pub const KIND: Kind = Kind {
 
 struct Compare {
     settings: Settings,
+    group: Vec<String>,
     ignore: Vec<String>,
     fail: bool,
 }
@@ -151,18 +159,18 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         max_share: number("max_share"),
         seed: 0,
     };
-    Ok(Box::new(Compare { settings, ignore: values.texts("ignore"), fail: values.flag("fail") }))
+    Ok(Box::new(Compare { settings, group: values.texts("group"), ignore: values.texts("ignore"), fail: values.flag("fail") }))
 }
 
 impl Stage for Compare {
     fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
-        let current = profile(&Dataset::open(inputs.one("current"))?, "current", context)?;
+        let current = profile(&Dataset::open(inputs.one("current"))?, "current", &self.group, context)?;
         let reference = match (inputs.maybe("reference"), inputs.maybe("champion")) {
             (Some(_), Some(_)) => {
                 let why = "both `reference` and `champion` are given: which one is it to be?";
                 return Err(StageError::Data(why.to_owned()));
             }
-            (Some(input), None) => Some(from_any(input, &current, context)?),
+            (Some(input), None) => Some(from_any(input, &current, &self.group, context)?),
             (None, Some(model)) => Some(from_model(model)?),
             (None, None) => None,
         };
@@ -198,9 +206,15 @@ impl Stage for Compare {
 }
 
 /// Returns the profile of a table; every part is looked at once.
-pub(crate) fn profile(data: &Dataset<'_>, word: &str, context: &Context<'_>) -> Result<Profile, StageError> {
-    let kept = data.each((word, &data.all()), &|_| Vec::new(), context, &|at, table| {
-        Ok(vec![Profile::of(table, data.number(at))?.encode()])
+pub(crate) fn profile(
+    data: &Dataset<'_>,
+    word: &str,
+    group: &[String],
+    context: &Context<'_>,
+) -> Result<Profile, StageError> {
+    let with = |_| if group.is_empty() { Vec::new() } else { vec![("group", group.join("\n"))] };
+    let kept = data.each((word, &data.all()), &with, context, &|_, table| {
+        Ok(vec![Profile::of_groups(table, group)?.encode()])
     })?;
     together(word, &kept.iter().map(|kept| kept[0]).collect::<Vec<_>>(), context)
 }
@@ -228,13 +242,18 @@ pub(crate) fn together(word: &str, kept: &[Kept], context: &Context<'_>) -> Resu
 }
 
 /// Reads whatever a reference is. A file of rows gets the text columns of the current rows, as numbers may be names there.
-fn from_any(input: &Input, current: &Profile, context: &Context<'_>) -> Result<Profile, StageError> {
+fn from_any(
+    input: &Input,
+    current: &Profile,
+    group: &[String],
+    context: &Context<'_>,
+) -> Result<Profile, StageError> {
     if input.directory {
-        return profile(&Dataset::open(input)?, "reference", context);
+        return profile(&Dataset::open(input)?, "reference", group, context);
     }
     let bytes = input.bytes()?;
     if bytes.starts_with(b"PAR1") {
-        return profile(&Dataset::open(input)?, "reference", context);
+        return profile(&Dataset::open(input)?, "reference", group, context);
     }
     if let Ok(profile) = Profile::decode(&bytes) {
         return Ok(profile);
@@ -244,7 +263,7 @@ fn from_any(input: &Input, current: &Profile, context: &Context<'_>) -> Result<P
     let types = text.map(|column| (column.name.clone(), ColumnType::Text)).collect();
     let options = Options { types, ..Options::plain(&crate::kinds::starter::default_na()) };
     let table = files::read(bytes, &options).map_err(wrong)?;
-    Profile::of(&table, 0).map_err(wrong)
+    Profile::of_groups(&table, group).map_err(wrong)
 }
 
 fn from_model(input: &Input) -> Result<Profile, StageError> {

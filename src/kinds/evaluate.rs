@@ -1,18 +1,9 @@
 //! `evaluate`: challenger against champion on the same rows; only a better one is accepted.
 
-use std::collections::BTreeMap;
-
-use serde_json::{Value as Json, json};
-
-use crate::frame::table::Table;
-use crate::kinds::dataset::Dataset;
-use crate::kinds::select::gate_fits;
-use crate::model::bundle::Bundle;
-use crate::model::compare::mcnemar;
-use crate::model::intervals::{Interval, intervals};
-use crate::model::metrics::{CHOICES, Metrics, Ranked};
-use crate::stage::error::StageError;
-use crate::stage::io::{Context, Input, Inputs, Outputs};
+use crate::kinds::judge::{Evaluate, PairedTest};
+use crate::kinds::select::{floors, gate_fits};
+use crate::model::compare::Alternative;
+use crate::model::metrics::CHOICES;
 use crate::stage::kind::{Kind, Stage};
 use crate::stage::param::{Fallback, Fault, Param, Type, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
@@ -20,10 +11,11 @@ use crate::stage::port::{Format, Need, Port, Ports};
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "evaluate",
-    version: 3,
+    version: 4,
     doc: "Judges a model by rows it has not seen and compares it with the accepted one on the same rows. It is accepted, \
-          and the `champion` pointer moves to it, if it reaches `min_score` and, where there is a champion, scores \
-          higher with an exact McNemar p-value of at most `alpha`.",
+          and the `champion` pointer moves to it, if there are enough attacks and benign rows to judge by, no column gives the \
+          label away, it reaches `min_score` and `at_least` and, where there is a champion, scores higher with a p-value of at \
+          most `alpha`. Test rows that equal training rows are left out.",
     inputs: Ports::Fixed(&[
         Port { name: "model", format: Format::Model, need: Need::One, doc: "the challenger" },
         Port { name: "test", format: Format::Table, need: Need::One, doc: "the rows to judge by, as they come" },
@@ -54,10 +46,55 @@ pub const KIND: Kind = Kind {
             doc: "A challenger below this is not accepted. If there is no champion either, the stage fails (exit code 6).",
         },
         Param {
+            name: "at_least",
+            kind: Type::Map(&Type::Float(-1e9, 1.0)),
+            default: Fallback::Yaml("{}"),
+            doc: "Other metrics and what they have to reach, such as `{recall_at_fpr_0_01: 0.5}`: half of the attacks at 1 % false \
+                  positives.",
+        },
+        Param {
+            name: "max_fpr",
+            kind: Type::Float(0.0, 1.0),
+            default: Fallback::Absent,
+            doc: "The greatest false-positive rate at the model's threshold.",
+        },
+        Param {
+            name: "min_attacks",
+            kind: Type::Int(1, 1_000_000_000),
+            default: Fallback::Yaml("10"),
+            doc: "With fewer attacks among the rows nothing is judged: the stage fails, and says what to do.",
+        },
+        Param {
+            name: "min_benign",
+            kind: Type::Int(1, 1_000_000_000),
+            default: Fallback::Yaml("10"),
+            doc: "The same of benign rows.",
+        },
+        Param {
+            name: "seen_rows",
+            kind: Type::Choice(&["leave_out", "keep"]),
+            default: Fallback::Yaml("leave_out"),
+            doc: "What becomes of test rows that equal a row that one of the models was fitted to, in all columns that it uses: they \
+                  are left out, or kept although they flatter the model.",
+        },
+        Param {
             name: "alpha",
             kind: Type::Float(0.0, 1.0),
             default: Fallback::Yaml("0.05"),
-            doc: "The greatest McNemar p-value with which a challenger counts as better; 1 accepts any higher score.",
+            doc: "The greatest p-value with which a challenger counts as better; 1 accepts any higher score.",
+        },
+        Param {
+            name: "test",
+            kind: Type::Choice(&["auto", "mcnemar", "delong", "bootstrap"]),
+            default: Fallback::Yaml("auto"),
+            doc: "The paired test. `auto` is that of the metric: exact McNemar for `accuracy`, DeLong for `roc_auc`, a paired \
+                  bootstrap for all others.",
+        },
+        Param {
+            name: "alternative",
+            kind: Type::Choice(&["two_sided", "greater"]),
+            default: Fallback::Yaml("two_sided"),
+            doc: "Whether the test looks for any difference, or only for a better challenger.",
         },
         Param {
             name: "family",
@@ -71,177 +108,28 @@ pub const KIND: Kind = Kind {
     make,
 };
 
-struct Evaluate {
-    family: Option<String>,
-    metric: String,
-    min_score: f64,
-    alpha: f64,
-}
-
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
     gate_fits(values)?;
+    let metric = values.text("metric").unwrap_or_default().to_owned();
+    let test = match (values.text("test"), metric.as_str()) {
+        (Some("mcnemar"), _) | (Some("auto"), "accuracy") => PairedTest::McNemar,
+        (Some("delong"), _) | (Some("auto"), "roc_auc") => PairedTest::DeLong,
+        _ => PairedTest::Bootstrap,
+    };
     Ok(Box::new(Evaluate {
         family: values.text("family").map(str::to_owned),
-        metric: values.text("metric").unwrap_or_default().to_owned(),
+        metric,
         min_score: values.float("min_score").unwrap_or_default(),
+        at_least: floors(values, "at_least")?,
+        max_fpr: values.float("max_fpr"),
+        min_attacks: values.size("min_attacks"),
+        min_benign: values.size("min_benign"),
+        keeps_seen: values.text("seen_rows") == Some("keep"),
         alpha: values.float("alpha").unwrap_or_default(),
+        test,
+        alternative: match values.text("alternative") {
+            Some("greater") => Alternative::Greater,
+            _ => Alternative::TwoSided,
+        },
     }))
-}
-
-/// What resampling begins with: the same rows give the same intervals.
-const RESAMPLING: u64 = 42;
-
-struct Judged {
-    digest: String,
-    bundle: Bundle,
-    p: Vec<f64>,
-    metrics: Metrics,
-    intervals: BTreeMap<String, Interval>,
-    score: f64,
-}
-
-impl Judged {
-    fn json(&self) -> Json {
-        let setting: serde_json::Map<String, Json> =
-            self.bundle.setting.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-        json!({"digest": self.digest, "learner": self.bundle.learner, "setting": setting, "score": self.score, "metrics": self.metrics, "intervals": self.intervals})
-    }
-}
-
-impl Stage for Evaluate {
-    fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
-        let test = Dataset::open(inputs.one("test"))?.whole()?;
-        let (challenger, y) = self.judge(inputs.one("model"), &test, "challenger")?;
-        context.check()?;
-        let champion = match inputs.maybe("champion") {
-            Some(input) => Some(self.judge(input, &test, "champion").map_err(|error| match error {
-                StageError::Data(why) => {
-                    StageError::Data(format!("{why}; to start a new line of champions, name another `ref:`"))
-                }
-                other => other,
-            })?),
-            None => None,
-        };
-        if champion.as_ref().is_some_and(|(_, labels)| *labels != y) {
-            return Err(StageError::Data(
-                "the champion was trained with other classes for the same labels (`target_map`): they cannot be \
-                 compared; to start a new line of champions, name another `ref:`"
-                    .to_owned(),
-            ));
-        }
-        let (mut reasons, mut accepted) = (Vec::new(), challenger.score >= self.min_score);
-        let (metric, score) = (&self.metric, challenger.score);
-        let word = if accepted { "reaches" } else { "does not reach" };
-        reasons.push(format!("{metric} {score:.4} {word} the least {}", self.min_score));
-        let mut comparison = Json::Null;
-        match &champion {
-            None => reasons.push("there is no champion yet".to_owned()),
-            Some((champion, _)) => {
-                let (wins, losses) = duel(&y, &challenger, champion);
-                let p = mcnemar(wins, losses);
-                let better = score > champion.score && p <= self.alpha;
-                accepted &= better;
-                let word = if score > champion.score { "higher than" } else { "not higher than" };
-                reasons.push(format!("{word} the champion's {:.4}", champion.score));
-                reasons.push(format!("right where the champion is wrong in {wins} rows, the other way round in {losses}: McNemar p = {p:.4}, at most {} is needed", self.alpha));
-                comparison = json!({"wins": wins, "losses": losses, "mcnemar_p": p});
-            }
-        }
-        let families = match &self.family {
-            None => Json::Null,
-            Some(column) => {
-                let cells = test.texts(column).map_err(|error| StageError::Data(format!("family: {error}")))?;
-                let found = families(&y, &cells, &challenger, champion.as_ref().map(|(champion, _)| champion));
-                if let Some(worst) = found.iter().min_by(|a, b| a.recall.total_cmp(&b.recall)) {
-                    let (family, rows) = (&worst.family, worst.rows);
-                    outputs.note(format!(
-                        "of {} kinds of attack `{family}` is found least: {:.4} of {rows} rows",
-                        found.len(),
-                        worst.recall
-                    ));
-                }
-                json!(found)
-            }
-        };
-        let decision = json!({
-            "accepted": accepted,
-            "families": families,
-            "reasons": reasons,
-            "metric": self.metric,
-            "challenger": challenger.json(),
-            "champion": champion.as_ref().map(|(champion, _)| champion.json()),
-            "comparison": comparison,
-        });
-        outputs.bytes("decision", serde_json::to_vec_pretty(&decision).expect("plain data serialises"));
-        if accepted {
-            outputs.note(format!("accepted: {}", reasons.join("; ")));
-            outputs.move_ref("champion", inputs.one("model").digest);
-        } else if champion.is_some() {
-            outputs.note(format!("the champion stays: {}", reasons.join("; ")));
-        } else {
-            return Err(StageError::Rejected(format!("the model is not accepted: {}", reasons.join("; "))));
-        }
-        Ok(())
-    }
-}
-
-impl Evaluate {
-    fn judge(&self, input: &Input, test: &Table, who: &str) -> Result<(Judged, Vec<f64>), StageError> {
-        let wrong = |why: String| StageError::Data(format!("the {who} cannot judge these rows: {why}"));
-        let bundle = Bundle::decode(&input.bytes()?).map_err(wrong)?;
-        let y = bundle.preprocessor.labels(test).map_err(wrong)?;
-        let p = bundle.probabilities(test).map_err(wrong)?;
-        let metrics = Metrics::at(&y, &p, bundle.validation.threshold);
-        let score = metrics.score(&self.metric).unwrap_or(f64::NEG_INFINITY);
-        let intervals = intervals(&y, &p, metrics.threshold, RESAMPLING);
-        Ok((Judged { digest: input.digest.hex(), bundle, p, metrics, intervals, score }, y))
-    }
-}
-
-/// How much of a kind of attack is found.
-#[derive(Debug, serde::Serialize)]
-struct Family {
-    family: String,
-    rows: usize,
-    /// By the challenger at its threshold.
-    recall: f64,
-    /// By the challenger at the lowest threshold with at most 0.1 % false alarms among all benign rows.
-    recall_at_fpr_0_001: f64,
-    /// By the champion at its threshold.
-    champion_recall: Option<f64>,
-}
-
-/// Counts, of every kind of attack, what is found.
-fn families(y: &[f64], cells: &[Option<String>], challenger: &Judged, champion: Option<&Judged>) -> Vec<Family> {
-    let mut rows: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for row in (0..y.len()).filter(|row| y[*row] == 1.0) {
-        rows.entry(cells[row].as_deref().unwrap_or("")).or_default().push(row);
-    }
-    let strict = Ranked::new(y, &challenger.p).threshold_within(0.001);
-    let one = |(family, rows): (&str, Vec<usize>)| {
-        let recall =
-            |p: &[f64], from: f64| rows.iter().filter(|row| p[**row] >= from).count() as f64 / rows.len() as f64;
-        Family {
-            family: family.to_owned(),
-            recall: recall(&challenger.p, challenger.metrics.threshold),
-            recall_at_fpr_0_001: recall(&challenger.p, strict),
-            champion_recall: champion.map(|champion| recall(&champion.p, champion.metrics.threshold)),
-            rows: rows.len(),
-        }
-    };
-    rows.into_iter().map(one).collect()
-}
-
-/// Rows that only the first gets right, and rows that only the second gets right.
-fn duel(y: &[f64], first: &Judged, second: &Judged) -> (u64, u64) {
-    let right = |y: f64, p: f64, of: &Judged| (p >= of.metrics.threshold) == (y == 1.0);
-    let mut counts = (0, 0);
-    for ((y, a), b) in y.iter().zip(&first.p).zip(&second.p) {
-        match (right(*y, *a, first), right(*y, *b, second)) {
-            (true, false) => counts.0 += 1,
-            (false, true) => counts.1 += 1,
-            _ => {}
-        }
-    }
-    counts
 }

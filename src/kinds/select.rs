@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::base::nearest::suggest;
 use crate::kinds::candidates::key;
 use crate::kinds::sweep::{Outcome, Scored, Trial};
 use crate::model::calibrate::Calibrator;
@@ -25,6 +26,12 @@ pub(crate) const PARAMS: &[Param] = &[
         doc: "What a trial has to reach.",
     },
     Param {
+        name: "min_attacks",
+        kind: Type::Int(2, 1_000_000_000),
+        default: Fallback::Yaml("20"),
+        doc: "With fewer attacks, or fewer benign rows, among the training rows nothing is chosen: the stage fails, and says so.",
+    },
+    Param {
         name: "max_fpr",
         kind: Type::Float(0.0, 1.0),
         default: Fallback::Absent,
@@ -46,6 +53,7 @@ type Calibration = fn(&[f64], &[f64]) -> Calibrator;
 pub(crate) struct Select {
     pub(crate) metric: String,
     min_score: f64,
+    pub(crate) min_attacks: usize,
     max_fpr: Option<f64>,
     pub(crate) overfit_gap: Option<f64>,
     pub(crate) threshold_fpr: Option<f64>,
@@ -76,6 +84,20 @@ pub(crate) fn gate_fits(values: &Values) -> Result<(), Vec<Fault>> {
     Err(vec![Fault { path: vec![key("min_score")], message, help }])
 }
 
+/// Reads metrics with what they have to reach.
+pub(crate) fn floors(values: &Values, name: &str) -> Result<Vec<(String, f64)>, Vec<Fault>> {
+    let (mut floors, mut faults) = (Vec::new(), Vec::new());
+    for (metric, least) in values.map(name).map(|map| &map.0).into_iter().flatten() {
+        if CHOICES.contains(&metric.as_str()) {
+            floors.extend(least.number().map(|least| (metric.clone(), least)));
+            continue;
+        }
+        let help = suggest(metric, CHOICES);
+        faults.push(Fault { path: vec![key(name), key(metric)], message: format!("there is no metric `{metric}`"), help });
+    }
+    if faults.is_empty() { Ok(floors) } else { Err(faults) }
+}
+
 impl Select {
     /// Reads what trials are judged by from the parameters of the stage.
     pub(crate) fn read(values: &Values) -> Result<Self, Vec<Fault>> {
@@ -89,6 +111,7 @@ impl Select {
         Ok(Self {
             metric: select.text("metric").unwrap_or_default().to_owned(),
             min_score: select.float("min_score").unwrap_or_default(),
+            min_attacks: select.size("min_attacks"),
             max_fpr: select.float("max_fpr"),
             overfit_gap: select.float("overfit_gap"),
             threshold_fpr: values.float("threshold_fpr"),
@@ -124,6 +147,13 @@ impl Select {
             let percent = budget * 100.0;
             return Some(format!(
                 "no threshold keeps false alarms within {percent} %: benign rows have the highest score"
+            ));
+        }
+        if metrics.counts.true_positives == 0 {
+            return Some(format!(
+                "it finds none of {} attacks at the threshold {:.4}: set `threshold_fpr` to a budget of false positives",
+                metrics.counts.attacks(),
+                metrics.threshold
             ));
         }
         if score < self.min_score {

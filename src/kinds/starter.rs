@@ -1,24 +1,53 @@
-//! A starter pipeline and schema, inferred from a table.
+//! A starter pipeline and schema, proposed from what a table holds.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::base::name::check_word;
 use crate::base::tree;
 use crate::frame::table::{ColumnType, Table};
-use crate::kinds::ingest;
-use crate::quality::infer::{self, Strictness, quote};
+use crate::kinds::ingest::{self, EPOCHS};
+use crate::kinds::split_work::SAMPLE;
+use crate::kinds::starter_labels::{Labels, SaidLabels, labels};
+use crate::kinds::starter_text::{Proposal, pipeline};
+use crate::quality::giveaway::{Giveaway, GiveawayGrade, GiveawayReason, LabelProfiles, epoch_parts, giveaways};
+use crate::quality::infer::{self, Strictness};
 use crate::quality::profile::Profile;
-use crate::source::files::{Options, read};
+use crate::source::files::{FileFormat, Options, likely_separator, read};
 
 /// Rows that are looked at at once.
 const ROWS: usize = 1 << 16;
-/// Text columns with more categories than this are left out.
+/// Text columns with more categories are encoded by the share of attacks.
 const CATEGORIES: usize = 100;
-/// Labels that mean "no attack", when they are compared in lower case.
-const BENIGN: [&str; 10] = ["-1", "0", "normal", "benign", "legitimate", "good", "ham", "clean", "no", "false"];
+/// From which AUC on a column that tells the label by itself is left out.
+const NEAR_PERFECT: f64 = 0.99;
+/// Names of columns that are taken for the target where the last one cannot be it.
+const TARGETS: [&str; 10] =
+    ["label", "class", "target", "attack", "attack_cat", "y", "is_attack", "malicious", "category", "action"];
+/// A target has at most so many labels.
+const LABELS: usize = 50;
 
-/// What was inferred.
+/// What is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct InitRequest {
+    /// The name of the pipeline.
+    pub name: String,
+    /// The way to the rows to learn from: a file, a folder or a glob.
+    pub data: String,
+    /// Its files, with their names.
+    pub files: Vec<(String, Vec<u8>)>,
+    /// The way to the rows to judge by, where they are given, and their files.
+    pub test: Option<(String, Vec<(String, Vec<u8>)>)>,
+    /// The column of labels.
+    pub target: Option<String>,
+    /// Labels that are benign; the empty one stands for none.
+    pub benign: Vec<String>,
+    /// Labels that say nothing.
+    pub unknown: Vec<String>,
+    /// What separates the fields of CSV.
+    pub separator: Option<u8>,
+}
+
+/// What was proposed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Starter {
     /// The pipeline file.
@@ -42,33 +71,175 @@ pub fn name_of(path: &str) -> String {
     }
 }
 
-/// Infers a pipeline and a schema.
+/// Proposes a pipeline and a schema.
 ///
 /// # Errors
-/// The table cannot be read; the target is not there or not of two classes.
-pub fn write(name: &str, path: &str, bytes: Vec<u8>, target: Option<&str>) -> Result<Starter, String> {
-    check_word(name).map_err(|why| format!("--name: {why}"))?;
-    let na = default_na();
-    let table = read(bytes, &Options::plain(&na)).map_err(|error| format!("`{path}`: {error}"))?;
-    let names = table.names();
-    let target = match target {
-        Some(target) => target.to_owned(),
-        None => names.last().cloned().unwrap_or_default(),
+/// The table cannot be read; what is the target, or which labels are benign, has to be said.
+pub fn propose(request: &InitRequest) -> Result<Starter, String> {
+    check_word(&request.name).map_err(|why| format!("--name: {why}"))?;
+    let mut notes = Vec::new();
+    let options = options(&request.files, request.separator, &mut notes);
+    let table = rows(&request.files, &options)?;
+    let test = request.test.as_ref().map(|(_, files)| rows(files, &options)).transpose()?;
+    let target = target(request.target.as_deref(), &table, &mut notes)?;
+    let labelled = [Some(&table), test.as_ref()].into_iter().flatten();
+    let (mut counts, mut missing) = (std::collections::BTreeMap::new(), 0);
+    for table in labelled {
+        let found = table.counts(&target).map_err(|error| format!("--target: {error}"))?;
+        missing += table.missing(&target).map_err(|error| error.0)?.into_iter().filter(|missing| *missing).count() as u64;
+        found.into_iter().for_each(|(label, count)| *counts.entry(label).or_insert(0) += count as u64);
+    }
+    let said = SaidLabels { benign: request.benign.clone(), unknown: request.unknown.clone() };
+    let labels = labels(&target, &counts, missing, &said)?;
+    notes.extend(labels.notes.iter().cloned());
+    let columns = judged_columns(&table, &target, &labels)?;
+    notes.extend(columns.iter().filter_map(|column| column.note.clone()));
+    let dropped: Vec<String> =
+        columns.iter().filter(|column| column.is_dropped).map(|column| column.name.clone()).collect();
+    if dropped.len() + 1 >= table.names().len() {
+        return Err(format!("no column is left to learn from: {}", notes.join("; ")));
+    }
+    let kept = table.without(&dropped).map_err(|error| error.to_string())?;
+    let profile = look(&kept)?;
+    let many = |name: &String| {
+        let kind = kept.column_type(name).ok()?;
+        let count = profile.column(name)?.distinct() as usize;
+        (*name != target && kind == ColumnType::Text && count > CATEGORIES).then(|| (name.clone(), count))
     };
-    let counts = table.counts(&target).map_err(|error| format!("--target: {error}"))?;
-    let labels = labels(&target, &counts)?;
-    let drop = dropped(&table, &target)?;
-    let mut notes = vec![
-        format!("the target is `{target}`: {}", labels.note),
-        format!("if it is the other way round, change `target_map` in pipelines/{name}.yaml"),
-    ];
-    notes.extend(drop.iter().map(|(column, why)| format!("`{column}` is left out: {why}")));
-    let dropped: Vec<String> = drop.iter().map(|(column, _)| column.clone()).collect();
-    let profile = look(&table.without(&dropped).map_err(|error| error.to_string())?)?;
+    let many: Vec<(String, usize)> = kept.names().iter().filter_map(many).collect();
+    notes.extend(many.iter().map(|(name, count)| {
+        format!("`{name}` has {count} categories and is encoded by the share of attacks in each (`target`)")
+    }));
     let heading = "What the data must look like. Made by `netsec init`; make it as strict as you know it to be.";
     let schema = infer::schema(&profile, Some(&target), Strictness::Lenient, heading);
-    let pipeline = pipeline(name, path, &target, &labels, &drop);
-    Ok(Starter { pipeline, schema, notes })
+    let proposal = Proposal {
+        request,
+        target: &target,
+        labels: &labels,
+        columns: &columns,
+        many: many.into_iter().map(|(name, _)| name).collect(),
+        texts: kept.names().into_iter().filter(|name| *name != target && kept.column_type(name) == Ok(ColumnType::Text)).collect(),
+        separator: (options.separator != b',').then_some(options.separator),
+    };
+    Ok(Starter { pipeline: pipeline(&proposal), schema, notes })
+}
+
+/// A column about which something has to be said.
+#[derive(Clone, Debug)]
+pub(crate) struct JudgedColumn {
+    pub(crate) name: String,
+    pub(crate) is_dropped: bool,
+    /// Why, for a comment in the file.
+    pub(crate) why: String,
+    pub(crate) note: Option<String>,
+    /// The type of a column that counts from 1970.
+    pub(crate) epoch: Option<&'static str>,
+}
+
+/// Says which columns are left out, and why.
+fn judged_columns(table: &Table, target: &str, labels: &Labels) -> Result<Vec<JudgedColumn>, String> {
+    let wrong = |error: crate::frame::table::TableError| error.0;
+    let mut judged = Vec::new();
+    for (name, kind) in table.columns().map_err(wrong)?.into_iter().filter(|(name, _)| name != target) {
+        let why = match kind {
+            ColumnType::Empty => "it has no value",
+            ColumnType::Other => "it holds neither numbers nor text",
+            _ => continue,
+        };
+        let note = Some(format!("`{name}` is left out: {why}"));
+        judged.push(JudgedColumn { name, is_dropped: true, why: why.to_owned(), note, epoch: None });
+    }
+    let known: Vec<String> = judged.iter().map(|column| column.name.clone()).chain([target.to_owned()]).collect();
+    let features = table.without(&known).map_err(wrong)?;
+    let cells = table.texts(target).map_err(wrong)?;
+    let mut profiles = LabelProfiles::new();
+    let names = labels.benign.iter().chain(&labels.attacks).map(|label| (label.clone(), Some(label.as_str())));
+    for (name, label) in names.chain(labels.empty_is_benign.then(|| (String::new(), None))) {
+        let keep: Vec<bool> = cells.iter().map(|cell| cell.as_deref() == label).collect();
+        let rows = features.filter(&keep).map_err(wrong)?;
+        if rows.height() > 0 {
+            profiles.insert(name, look(&rows)?.with_sample(SAMPLE));
+        }
+    }
+    let whole = look(&features)?;
+    for giveaway in giveaways(&profiles, &|label| labels.is_attack(label), NEAR_PERFECT) {
+        let is_dropped = giveaway.grade == GiveawayGrade::Leak;
+        let note = match giveaway.grade {
+            GiveawayGrade::Leak => Some(format!("{}; it is left out", giveaway.tell())),
+            GiveawayGrade::Shortcut => Some(giveaway.tell()),
+            GiveawayGrade::Signature => continue,
+        };
+        judged.push(JudgedColumn {
+            epoch: epoch(&giveaway, &whole),
+            why: giveaway.tell(),
+            name: giveaway.column,
+            is_dropped,
+            note,
+        });
+    }
+    Ok(judged)
+}
+
+/// The type of a column that counts from 1970.
+fn epoch(giveaway: &Giveaway, whole: &Profile) -> Option<&'static str> {
+    let column = whole.column(&giveaway.column).filter(|_| giveaway.reason == GiveawayReason::Moment)?;
+    let digits = epoch_parts(column)?;
+    EPOCHS.iter().find(|(_, known)| *known == digits).map(|(word, _)| *word)
+}
+
+/// How the files are read: the separator of CSV is that of the header.
+fn options(files: &[(String, Vec<u8>)], separator: Option<u8>, notes: &mut Vec<String>) -> Options {
+    let na = default_na();
+    let first = files.first().map(|(_, bytes)| bytes.as_slice()).unwrap_or_default();
+    let header = first.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let is_csv = FileFormat::detect(first) == FileFormat::Csv && !first.starts_with(&[0x1f, 0x8b]);
+    let found = separator.or_else(|| likely_separator(header).filter(|_| is_csv)).unwrap_or(b',');
+    if separator.is_none() && found != b',' {
+        notes.push(format!("fields are separated by {:?}", char::from(found)));
+    }
+    Options { separator: found, ..Options::plain(&na) }
+}
+
+/// Reads files, one below the other.
+fn rows(files: &[(String, Vec<u8>)], options: &Options) -> Result<Table, String> {
+    let one = |(name, bytes): &(String, Vec<u8>)| {
+        read(bytes.clone(), options).map_err(|error| {
+            let separator = error.0.ends_with("set `separator`");
+            let hint = if separator { " (here `--separator`)" } else { "" };
+            format!("`{name}`: {error}{hint}")
+        })
+    };
+    let tables = files.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+    Table::stacked(&tables).map_err(|error| error.0)
+}
+
+/// The column of labels: the one that is named, or the last if it can be it, or one that is called so.
+fn target(named: Option<&str>, table: &Table, notes: &mut Vec<String>) -> Result<String, String> {
+    let names = table.names();
+    if let Some(name) = named {
+        let trimmed = names.iter().find(|known| *known == name || known.trim() == name.trim());
+        return Ok(trimmed.cloned().unwrap_or_else(|| name.to_owned()));
+    }
+    let has_labels = |name: &String| table.counts(name).is_ok_and(|counts| (1..=LABELS).contains(&counts.len()));
+    let last = names.last().cloned().unwrap_or_default();
+    if has_labels(&last) {
+        return Ok(last);
+    }
+    let called: Vec<&String> = (names.iter())
+        .filter(|name| TARGETS.contains(&name.trim().to_lowercase().as_str()) && has_labels(name))
+        .collect();
+    match called.as_slice() {
+        [one] => {
+            notes.push(format!("`{one}` is taken for the target, as the last column `{last}` has too many values for labels"));
+            Ok((*one).clone())
+        }
+        _ => {
+            let could: Vec<String> =
+                names.iter().filter(|name| has_labels(name)).take(8).map(|name| format!("`{name}`")).collect();
+            let could = if could.is_empty() { String::new() } else { format!("; columns with few values: {}", could.join(", ")) };
+            Err(format!("the last column `{last}` has too many values for labels: name the target with `--target`{could}"))
+        }
+    }
 }
 
 /// What `ingest` takes for missing: the types inferred here must be those it will see.
@@ -79,135 +250,26 @@ pub(crate) fn default_na() -> Vec<String> {
     }
 }
 
-struct Labels {
-    map: String,
-    others: bool,
-    note: String,
-}
-
-fn labels(target: &str, counts: &BTreeMap<String, usize>) -> Result<Labels, String> {
-    let benign = |label: &&String| BENIGN.contains(&label.to_lowercase().as_str());
-    let all: Vec<&String> = counts.keys().collect();
-    match all.as_slice() {
-        [] | [_] => {
-            Err(format!("the target `{target}` has fewer than two labels: name another column with `--target`"))
-        }
-        [first, second] => {
-            // `is_benign: 1` is benign; otherwise the label that is called so, or else the first.
-            let asks_for_benign = ["benign", "legit", "normal"].iter().any(|word| target.to_lowercase().contains(word));
-            let (low, high) = if benign(second) && !benign(first) { (*second, *first) } else { (*first, *second) };
-            let (zero, one) = if asks_for_benign { (high, low) } else { (low, high) };
-            let map = format!("{{{}: 0, {}: 1}}", quote(zero), quote(one));
-            Ok(Labels { map, others: false, note: format!("`{zero}` is benign (0), `{one}` the attack (1)") })
-        }
-        _ => {
-            let zeros: Vec<&String> = all.iter().copied().filter(|label| benign(label)).collect();
-            if zeros.is_empty() || zeros.len() == all.len() || all.len() > 200 {
-                let some: Vec<&str> = all.iter().take(5).map(|label| label.as_str()).collect();
-                let more = if all.len() > 5 { ", …" } else { "" };
-                return Err(format!(
-                    "the target `{target}` has {} labels ({}{more}) and none is called benign: name another column with `--target`",
-                    all.len(),
-                    some.join(", ")
-                ));
-            }
-            let map: Vec<String> = zeros.iter().map(|label| format!("{}: 0", quote(label))).collect();
-            let names: Vec<String> = zeros.iter().map(|label| format!("`{label}`")).collect();
-            Ok(Labels {
-                map: format!("{{{}}}", map.join(", ")),
-                others: true,
-                note: format!(
-                    "{} is benign (0), each of the {} other labels an attack (1)",
-                    names.join(", "),
-                    all.len() - zeros.len()
-                ),
-            })
-        }
-    }
-}
-
-fn dropped(table: &Table, target: &str) -> Result<Vec<(String, String)>, String> {
-    let mut drop = Vec::new();
-    for name in table.names().into_iter().filter(|name| name != target) {
-        let why = match table.column_type(&name).map_err(|error| error.to_string())? {
-            ColumnType::Empty => Some("it has no value".to_owned()),
-            ColumnType::Other => Some("it holds neither numbers nor text".to_owned()),
-            ColumnType::Text => {
-                let count = table.counts(&name).map_err(|error| error.to_string())?.len();
-                (count > CATEGORIES).then(|| format!("text with {count} different values"))
-            }
-            ColumnType::Time => Some("it holds times".to_owned()),
-            ColumnType::Int | ColumnType::Float | ColumnType::Bool => None,
-        };
-        drop.extend(why.map(|why| (name, why)));
-    }
-    Ok(drop)
-}
-
-/// Proposes a schema for a file of rows.
+/// Proposes a schema for files of rows.
 ///
 /// # Errors
-/// The file cannot be read.
-pub fn infer(path: &str, bytes: Vec<u8>, strictness: Strictness) -> Result<String, String> {
-    let table = read(bytes, &Options::plain(&default_na())).map_err(|error| format!("`{path}`: {error}"))?;
-    let profile = look(&table)?;
+/// A file cannot be read.
+pub fn infer(
+    path: &str,
+    files: &[(String, Vec<u8>)],
+    separator: Option<u8>,
+    strictness: Strictness,
+) -> Result<String, String> {
+    let profile = look(&rows(files, &options(files, separator, &mut Vec::new()))?)?;
     let heading = format!("What `{path}` looks like. Made by `netsec schema infer`: correct it where you know better.");
     Ok(infer::schema(&profile, None, strictness, &heading))
 }
 
 /// Looks at a table part by part: the profile of a large one at once would be coarser.
 fn look(table: &Table) -> Result<Profile, String> {
-    let parts = (0..table.height()).step_by(ROWS).map(|from| Profile::of(&table.slice(from, ROWS), from as u64));
+    let parts = (0..table.height()).step_by(ROWS).map(|from| Profile::of(&table.slice(from, ROWS)));
     let parts = parts.collect::<Result<Vec<_>, _>>().map_err(|error| error.0)?;
     Ok(Profile::merged(&parts))
-}
-
-fn pipeline(name: &str, path: &str, target: &str, labels: &Labels, drop: &[(String, String)]) -> String {
-    let dropped: Vec<String> = drop.iter().map(|(column, _)| quote(column)).collect();
-    let path = if path.contains('/') { path.to_owned() } else { format!("./{path}") };
-    let (path, target, quoted) = (quote(&path), quote(target), quote(name));
-    let others = if labels.others { "\n      other_labels: 1" } else { "" };
-    format!(
-        "\
-# From `{name}` to an accepted model. Made by `netsec init`; `netsec schema --format markdown` explains every key.
-name: {quoted}
-params:
-  data: {path}
-stages:
-  ingest:
-    kind: ingest
-    inputs: {{ data: \"${{params.data}}\" }}
-    with:
-      drop: [{}]
-  validate:
-    kind: validate
-    inputs: {{ schema: schemas/{name}.yaml, data: ingest.data }}
-  split:
-    kind: split
-    inputs: {{ data: validate.data }}
-    with:
-      target: {target}
-  drift:
-    kind: drift
-    inputs: {{ current: split.test, reference: split.train }}
-  transform:
-    kind: transform
-    inputs: {{ train: split.train, test: split.test }}
-    with:
-      target: {target}
-      target_map: {}{others}
-  train:
-    kind: train
-    inputs: {{ train: transform.train, preprocessor: transform.preprocessor, profile: drift.reference }}
-    with: {{ select: {{ metric: roc_auc, min_score: 0.7 }} }}
-  evaluate:
-    kind: evaluate
-    inputs: {{ model: train.model, test: split.test, champion: \"ref:champion/{name}\" }}
-    with: {{ metric: roc_auc, min_score: 0.7 }}
-",
-        dropped.join(", "),
-        labels.map,
-    )
 }
 
 #[cfg(test)]

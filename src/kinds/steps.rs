@@ -5,6 +5,7 @@ use crate::prep::clip::Bound;
 use crate::prep::columns::{Kind, Pick};
 use crate::prep::derive::How;
 use crate::prep::encode::Unknown;
+use crate::prep::finite::FiniteStrategy;
 use crate::prep::impute::With;
 use crate::prep::knn::Weights;
 use crate::prep::reduce::Useless;
@@ -44,6 +45,17 @@ const IMPUTE: &[Param] = &[
         "false",
         "Whether a column `NAME is missing` is added for each that had missing cells in training.",
     ),
+];
+
+const INFINITE: &[Param] = &[
+    of(
+        "with",
+        Type::Choice(&["missing", "clip", "quantile"]),
+        "missing",
+        "What stands in for plus and minus infinity: a missing cell; the greatest and the least finite number of training; or, \
+         `quantile`, what all but a small share of the training cells are below and above.",
+    ),
+    of("share", Type::Float(0.5, 1.0), "0.999", "The share of training cells below what `quantile` puts there."),
 ];
 
 const SCALE: &[Param] = &[of(
@@ -126,6 +138,7 @@ pub(crate) const PARAMS: &[Param] = &[
     ),
     maybe("match", Type::Text, "Which columns it takes: those whose whole name this regular expression describes."),
     maybe("type", Type::Choice(&["number", "text"]), "Which columns it takes: those of this kind."),
+    maybe("finite", Type::Record(INFINITE), "Replaces infinite numbers; first of all steps."),
     maybe("impute", Type::Record(IMPUTE), "Fills missing cells."),
     maybe("scale", Type::Record(SCALE), "Shifts and divides columns of numbers."),
     maybe("quantile", Type::Record(QUANTILE), "Spreads columns of numbers by their rank."),
@@ -195,6 +208,11 @@ fn one(step: &Values, at: usize) -> Result<Step, Box<Fault>> {
         Action::Derive(how, text("of"), text("and"), name)
     };
     let action = match name {
+        "finite" => Action::Finite(match with.text("with") {
+            Some("clip") => FiniteStrategy::Clip,
+            Some("quantile") => FiniteStrategy::Quantile(with.float("share").unwrap_or(1.0)),
+            _ => FiniteStrategy::Missing,
+        }),
         "impute" => Action::Impute(imputed(with), with.flag("indicator")),
         "scale" => Action::Scale(match with.text("with") {
             Some("min_max") => By::MinMax,

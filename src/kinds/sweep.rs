@@ -124,6 +124,15 @@ impl<'a> Sweep<'a> {
         Self { data, folds, held, made, inputs, metric, with_gap, seed, places, news }
     }
 
+    /// Returns the attacks and the benign rows of every fold.
+    pub(crate) fn classes(&self) -> Vec<(usize, usize)> {
+        let of = |held: &Vec<u32>| {
+            let attacks = held.iter().filter(|row| self.data.y[**row as usize] == 1.0).count();
+            (attacks, held.len() - attacks)
+        };
+        self.held.iter().map(of).collect()
+    }
+
     fn part(&self, trial: &Trial, number: usize, fold: usize) -> Part {
         let told = |value: Told| match value {
             Told::Number(number) => Value::Float(number),

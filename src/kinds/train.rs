@@ -1,6 +1,5 @@
 //! `train`: the model factory. Candidates × settings × folds in parallel; the best by the declared metric.
 
-use std::fmt::Write as _;
 use std::time::Instant;
 
 use ndarray::Axis;
@@ -8,19 +7,17 @@ use serde_json::{Value as Json, json};
 
 use crate::base::nearest::suggest;
 use crate::frame::npy;
-use crate::frame::table::TableError;
 use crate::kinds::candidates::{self, key};
-use crate::kinds::dataset::Dataset;
+use crate::kinds::folding::{self, Folding};
 use crate::kinds::select::{self, Judged, Select};
 use crate::kinds::sweep::{Outcome, Plan, Sweep, Trial};
 use crate::model::bundle::Bundle;
 use crate::model::data::Data;
-use crate::model::folds::{By, Folds, moments};
+use crate::model::folds::Folds;
 use crate::model::intervals::intervals;
 use crate::model::learner::{Learner, ModelError, Task};
 use crate::model::search::{self, Dimension, Search, Strategy};
 use crate::prep::preprocessor::Preprocessor;
-use crate::prep::step::Fitted;
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Input, Inputs, Outputs};
 use crate::stage::kind::{Kind, Stage};
@@ -30,7 +27,7 @@ use crate::stage::port::{Format, Need, Port, Ports};
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "train",
-    version: 4,
+    version: 5,
     doc: "Fits every candidate with the settings of its grid, or those that a search finds in its space, by cross-validation, \
           in parallel, picks the best, and fits it on all training rows. Every fit is kept by itself: more candidates cost \
           what they add, and what was stopped goes on.",
@@ -115,26 +112,9 @@ pub const KIND: Kind = Kind {
             default: Fallback::Yaml("{}"),
             doc: "How settings are found.",
         },
-        Param {
-            name: "folds",
-            kind: Type::Int(2, 100),
-            default: Fallback::Yaml("3"),
-            doc: "Folds of the cross-validation.",
-        },
-        Param {
-            name: "fold_by",
-            kind: Type::Choice(&["content", "stratified", "group", "time"]),
-            default: Fallback::Yaml("content"),
-            doc: "`content`: rows with equal features are in the same fold; `stratified`: every fold has the same share of \
-                  attacks; `group`: rows with the same cell in `fold_column` are in the same fold; `time`: models are fitted \
-                  to what was before the rows that they are asked about, by `fold_column`.",
-        },
-        Param {
-            name: "fold_column",
-            kind: Type::Text,
-            default: Fallback::Absent,
-            doc: "The column of the input `rows` by which folds are made.",
-        },
+        folding::PARAMS[0],
+        folding::PARAMS[1],
+        folding::PARAMS[2],
         Param {
             name: "monotone",
             kind: Type::Map(&Type::Choice(&["rising", "falling"])),
@@ -185,9 +165,7 @@ struct Train {
     strategy: Strategy,
     prune: bool,
     minutes: Option<f64>,
-    folds: usize,
-    fold_by: String,
-    fold_column: Option<String>,
+    folding: Folding,
     monotone: Vec<(String, i8)>,
     select: Select,
     curve: Vec<f64>,
@@ -217,35 +195,18 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
             });
         }
     }
-    let fold_by = values.text("fold_by").unwrap_or_default().to_owned();
-    let fold_column = values.text("fold_column").map(str::to_owned);
-    if matches!(fold_by.as_str(), "group" | "time") != fold_column.is_some() {
-        let (at, message) = match fold_column {
-            None => ("fold_by", format!("folds by {fold_by} need a column")),
-            Some(_) => ("fold_column", format!("folds by {fold_by} need no column")),
-        };
-        let help =
-            "set `fold_by: group` or `fold_by: time`, `fold_column:` to the column, and the input `rows`".to_owned();
-        faults.push(Fault { path: vec![key(at)], message, help: Some(help) });
-    }
-    let floats = |value: &Value| match value {
-        Value::Float(number) => *number,
-        Value::Int(number) => *number as f64,
-        _ => 1.0,
-    };
-    match (Select::read(values), faults.is_empty()) {
-        (Ok(select), true) => Ok(Box::new(Train {
+    let folding = Folding::read(values).map_err(|fault| faults.push(fault)).ok();
+    match (Select::read(values), folding) {
+        (Ok(select), Some(folding)) if faults.is_empty() => Ok(Box::new(Train {
             learners,
             spaces,
             strategy,
             prune: search.flag("prune"),
             minutes: search.float("minutes"),
-            folds: values.size("folds"),
-            fold_by,
-            fold_column,
+            folding,
             monotone,
             select,
-            curve: values.list("learning_curve").iter().map(floats).collect(),
+            curve: values.list("learning_curve").iter().filter_map(Value::number).collect(),
         })),
         (read, _) => {
             faults.extend(read.err().unwrap_or_default());
@@ -258,12 +219,13 @@ impl Stage for Train {
     fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
         let preprocessor = Preprocessor::decode(&inputs.one("preprocessor").bytes()?).map_err(StageError::Data)?;
         let data = self.data(inputs, &preprocessor)?;
-        let sweep = self.sweep(inputs, &data, &preprocessor, context)?;
+        self.check_classes(&data)?;
+        let sweep = self.sweep(inputs, &data, &preprocessor, outputs, context)?;
         let (trials, outcomes) = self.search(&sweep, outputs, context)?;
         let judged = select::judged(&self.select, &data, outcomes);
         let order = Select::order(&trials, &judged);
         let mut board = self.select.board(&trials, &judged, &order);
-        board["folds"] = json!(self.folds);
+        board["folds"] = json!(self.folding.folds);
         board["rows"] = json!(data.y.len());
         let bytes = |board: &Json| serde_json::to_vec_pretty(board).expect("plain data serialises");
         outputs.bytes("metrics", bytes(&board));
@@ -286,9 +248,11 @@ impl Stage for Train {
         let [low, high] = sure.get(metric).copied().unwrap_or([f64::NAN; 2]);
         let whole = trials.iter().filter(|trial| trial.share >= 1.0).count();
         outputs.note(format!(
-            "best of {whole} trials: {} with {metric} {:.4} (95 % from {low:.4} to {high:.4})",
+            "best of {whole} trials: {} with {metric} {:.4} (95 % from {low:.4} to {high:.4}), on {} attacks and {} benign rows",
             best.show(),
-            metrics.figure(metric).unwrap_or_default()
+            metrics.figure(metric).unwrap_or_default(),
+            metrics.counts.attacks(),
+            metrics.counts.benign()
         ));
         if picked.calibrator.is_some() {
             let before = picked.scored.metrics.log_loss;
@@ -334,65 +298,38 @@ impl Train {
         Ok(data)
     }
 
+    fn check_classes(&self, data: &Data) -> Result<(), StageError> {
+        let attacks = data.y.iter().filter(|y| **y == 1.0).count();
+        let benign = data.y.len() - attacks;
+        if attacks.min(benign) >= self.select.min_attacks {
+            return Ok(());
+        }
+        let what = if attacks < benign { "attacks" } else { "benign rows" };
+        Err(StageError::Rejected(format!(
+            "only {} {what} are among the {} training rows, too few to choose a model by: at least {} are needed (`min_attacks` of \
+             `select`); bring more of them",
+            attacks.min(benign),
+            data.y.len(),
+            self.select.min_attacks
+        )))
+    }
+
     fn sweep<'a>(
         &'a self,
         inputs: &Inputs,
         data: &'a Data,
         preprocessor: &Preprocessor,
+        outputs: &mut Outputs,
         context: &Context<'_>,
     ) -> Result<Sweep<'a>, StageError> {
-        let wrong = |error: TableError| StageError::Data(format!("rows: {error}"));
-        let mut of = vec!["train"];
-        let mut made = format!("{} by {} seed {}", self.folds, self.fold_by, context.seed);
-        let by = match &self.fold_column {
-            None if self.fold_by == "stratified" => By::Stratified,
-            None => By::Content,
-            Some(column) => {
-                let Some(input) = inputs.maybe("rows") else {
-                    let help = "name the stage that `transform` takes its `train` from, as in `rows: split.train`";
-                    return Err(StageError::Data(format!("fold_by: the input `rows` is not given: {help}")));
-                };
-                let table = Dataset::open(input)?.whole()?;
-                if table.height() != data.y.len() {
-                    let (rows, all) = (table.height(), data.y.len());
-                    return Err(StageError::Data(format!(
-                        "rows: {rows} rows, and {all} in `train`: they are not the same"
-                    )));
-                }
-                if preprocessor.labels(&table).map_err(StageError::Data)? != data.y {
-                    return Err(StageError::Data(
-                        "rows: its labels are not those of `train`: name the table it was made of".to_owned(),
-                    ));
-                }
-                if preprocessor.steps().iter().any(|step| matches!(step, Fitted::Target(_))) {
-                    return Err(StageError::Data(format!(
-                        "fold_by: the step `target` of `transform` tells every row the classes of others, whatever folds are made by \
-                         {}: use `onehot` or `hash` there, or folds by content",
-                        self.fold_by
-                    )));
-                }
-                of.push("rows");
-                let _ = write!(made, " column {column}");
-                match self.fold_by.as_str() {
-                    "time" => By::Time(moments(&table, column).map_err(wrong)?),
-                    _ => By::Group(
-                        table.texts(column).map_err(wrong)?.into_iter().map(Option::unwrap_or_default).collect(),
-                    ),
-                }
-            }
-        };
-        let folds = Folds::new(data, self.folds, &by, context.seed);
-        let filled = (0..folds.count).filter(|fold| !folds.held(*fold).is_empty()).count();
-        if filled < 2 {
-            let by =
-                self.fold_column.as_ref().map_or_else(|| "the features".to_owned(), |column| format!("`{column}`"));
-            return Err(StageError::Data(format!(
-                "fold_by: only {filled} of {} folds would have rows, since {by} hardly differ: fold by something else",
-                self.folds
-            )));
-        }
-        let plan = Plan { made, inputs: of, metric: &self.select.metric, with_gap: self.select.overfit_gap.is_some() };
-        Ok(Sweep::new(data, folds, plan, context.seed))
+        let folding = self.folding.plan(inputs, data, preprocessor)?;
+        let made = format!("{} by {} seed {}", self.folding.folds, folding.made, context.seed);
+        let folds = Folds::new(data, self.folding.folds, &folding.by, context.seed);
+        let plan =
+            Plan { made, inputs: folding.inputs, metric: &self.select.metric, with_gap: self.select.overfit_gap.is_some() };
+        let sweep = Sweep::new(data, folds, plan, context.seed);
+        self.folding.check(&sweep.classes(), &folding.by)?.into_iter().for_each(|note| outputs.note(note));
+        Ok(sweep)
     }
 
     /// Carries out trials until the search has no more, or the time is up.

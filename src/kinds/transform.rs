@@ -6,11 +6,14 @@ use ndarray::{Array2, Axis, concatenate};
 
 use crate::base::nearest::suggest;
 use crate::frame::npy;
-use crate::frame::table::Table;
+use crate::frame::table::{Table, TableError};
 use crate::kinds::dataset::Dataset;
+use crate::kinds::split_work::{LABELS, SAMPLE};
 use crate::kinds::steps;
 use crate::prep::labels::TargetMap;
 use crate::prep::preprocessor::{Preprocessor, Settings};
+use crate::quality::giveaway::{Giveaway, LabelProfiles, giveaways};
+use crate::quality::profile::Profile;
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Inputs, Outputs};
 use crate::stage::kind::{Kind, Stage};
@@ -20,7 +23,7 @@ use crate::stage::port::{Format, Need, Port, Ports};
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "transform",
-    version: 3,
+    version: 4,
     doc: "Makes tables numbers, step by step: fills, encodes, scales, and maps the target to 0 and 1. Fitted on `train` only, \
           applied to both.",
     inputs: Ports::Fixed(&[
@@ -58,10 +61,24 @@ pub const KIND: Kind = Kind {
             doc: "Columns that are no features, such as row numbers and times.",
         },
         Param {
+            name: "near_perfect",
+            kind: Type::Float(0.5, 1.0),
+            default: Fallback::Yaml("0.99"),
+            doc: "A column that tells attacks from benign rows by itself with this AUC gives the label away: a model that uses it \
+                  is not accepted, nor one that uses row numbers, flow ids, addresses or times, unless `allow` names the column.",
+        },
+        Param {
+            name: "allow",
+            kind: Type::Map(&Type::Text),
+            default: Fallback::Yaml("{}"),
+            doc: "Columns that are used although they give the label away, each with the reason, such as `{sttl: known at \
+                  detection time}`. The reasons stand in the decision and in the model card.",
+        },
+        Param {
             name: "steps",
             kind: Type::List(&Type::Record(steps::PARAMS)),
             default: Fallback::Yaml("[{impute: {with: knn}}, {onehot: {}}, {scale: {}}]"),
-            doc: "What is done, one after the other; each is one of `impute`, `scale`, `quantile`, `log1p`, `clip`, `onehot`, \
+            doc: "What is done, one after the other; each is one of `finite`, `impute`, `scale`, `quantile`, `log1p`, `clip`, `onehot`, \
                   `ordinal`, `target`, `hash`, `pca`, `drop`, `ratio` and `difference`. In the end there are only numbers; missing \
                   cells may stay where all learners are made of trees.",
         },
@@ -74,6 +91,8 @@ pub const KIND: Kind = Kind {
 struct Transform {
     settings: Settings,
     drop: Vec<String>,
+    near_perfect: f64,
+    allow: BTreeMap<String, String>,
 }
 
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
@@ -99,7 +118,21 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         labels: TargetMap { classes, others },
         steps,
     };
-    Ok(Box::new(Transform { settings, drop: values.texts("drop") }))
+    let allow: BTreeMap<String, String> = (values.map("allow").map(|map| &map.0).into_iter().flatten())
+        .filter_map(|(column, reason)| match reason {
+            Value::Text(reason) => Some((column.clone(), reason.trim().to_owned())),
+            _ => None,
+        })
+        .collect();
+    if let Some((column, _)) = allow.iter().find(|(_, reason)| reason.is_empty()) {
+        return Err(vec![Fault {
+            path: vec![Step::Key("allow".to_owned()), Step::Key(column.clone())],
+            message: format!("no reason is given for `{column}`"),
+            help: Some("say why it is known at detection time: the reason stands in the decision and in the card".to_owned()),
+        }]);
+    }
+    let near_perfect = values.float("near_perfect").unwrap_or_default();
+    Ok(Box::new(Transform { settings, drop: values.texts("drop"), near_perfect, allow }))
 }
 
 impl Stage for Transform {
@@ -119,17 +152,55 @@ impl Stage for Transform {
         let of = |port: &'static str| move |why: String| StageError::Data(format!("{port}: {why}"));
         let (train, test) = (table("train")?, table("test")?);
         (context.progress)(0, 2, "fitting on train");
-        let (preprocessor, features) = Preprocessor::fit(&train, &self.settings).map_err(of("train"))?;
+        let (mut preprocessor, features) = Preprocessor::fit(&train, &self.settings).map_err(of("train"))?;
         context.check()?;
+        preprocessor.giveaways = self.giveaways(&train).map_err(|error| of("train")(error.0))?;
+        preprocessor.allowed.clone_from(&self.allow);
+        if let Some(name) = self.allow.keys().find(|name| !train.has(name)) {
+            let names = train.names();
+            let help = suggest(name, names.iter().map(String::as_str)).unwrap_or_default();
+            return Err(StageError::Data(format!("allow: there is no column `{name}`: {help}")));
+        }
         let labels = preprocessor.labels(&train).map_err(of("train"))?;
+        let attacks = labels.iter().filter(|class| **class == 1.0).count();
         outputs.bytes("train", array(features, labels)?);
         (context.progress)(1, 2, "applying to test");
         let features = preprocessor.apply(&test).map_err(of("test"))?;
         let labels = preprocessor.labels(&test).map_err(of("test"))?;
         outputs.bytes("test", array(features, labels)?);
-        outputs.note(format!("{} features of {} rows", preprocessor.features().len(), train.height()));
+        outputs.note(format!("{} features of {} rows: {attacks} attacks, {} benign", preprocessor.features().len(), train.height(), train.height() - attacks));
         outputs.bytes("preprocessor", preprocessor.encode());
         Ok(())
+    }
+}
+
+impl Transform {
+    /// Finds the columns that give the label away, by the question that is asked here: attack or not.
+    fn giveaways(&self, train: &Table) -> Result<Vec<Giveaway>, TableError> {
+        let labels = &self.settings.labels;
+        let cells = train.texts(&self.settings.target)?;
+        let features = train.without(std::slice::from_ref(&self.settings.target))?;
+        let mut counts: Vec<(String, usize)> = train.counts(&self.settings.target)?.into_iter().collect();
+        counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let mut profiles = LabelProfiles::new();
+        let class = |label: Option<&str>| labels.class(label).unwrap_or_default();
+        // Labels that are rarer than these are put together by their class.
+        let name = |label: Option<&str>| match label {
+            Some(label) if counts.iter().take(LABELS).any(|(common, _)| common == label) => label.to_owned(),
+            label => format!("\0{}", class(label)),
+        };
+        let mut rows_of: BTreeMap<String, Vec<bool>> = BTreeMap::new();
+        for (row, cell) in cells.iter().enumerate() {
+            rows_of.entry(name(cell.as_deref())).or_insert_with(|| vec![false; cells.len()])[row] = true;
+        }
+        for (label, keep) in rows_of {
+            profiles.insert(label, Profile::of(&features.filter(&keep)?)?.with_sample(SAMPLE));
+        }
+        let is_attack = |label: &str| match label.strip_prefix('\0') {
+            Some(class) => class == "1",
+            None => class(Some(label)) == 1,
+        };
+        Ok(giveaways(&profiles, &is_attack, self.near_perfect))
     }
 }
 

@@ -7,6 +7,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::base::nearest::suggest;
+use crate::prep::seen::row_hashes;
 
 /// The cells of a column.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,6 +155,48 @@ impl Columns {
         match self.cells_mut(name)? {
             Cells::Texts(cells) => Ok(cells),
             Cells::Numbers(_) => Err(format!("the column `{name}` holds numbers where text is needed")),
+        }
+    }
+
+    /// Returns a hash of each row over all columns.
+    pub fn row_hashes(&self) -> Vec<u64> {
+        row_hashes(self.rows, self.list.iter().flatten().map(|(_, cells)| cells))
+    }
+
+    /// Returns the first cell of each column of numbers that is infinite: the column's name and the row.
+    fn infinite(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.list.iter().flatten().filter_map(|(name, cells)| match cells {
+            Cells::Numbers(cells) => Some((name.as_str(), cells.iter().position(|cell| cell.is_infinite())?)),
+            Cells::Texts(_) => None,
+        })
+    }
+
+    /// Refuses numbers that are infinite.
+    ///
+    /// # Errors
+    /// Names the first, and what to do.
+    pub fn check_finite(&self) -> Result<(), String> {
+        let found: Vec<(&str, usize)> = self.infinite().collect();
+        let Some((name, row)) = found.first() else { return Ok(()) };
+        let others = match found.len() {
+            1 => String::new(),
+            count => format!(", and so are {} more columns", count - 1),
+        };
+        Err(format!(
+            "the column `{name}` is infinite in row {}{others}: begin `steps` with `finite: {{}}`, which makes such cells missing \
+             (`with: clip` and `with: quantile` put the largest finite value there)",
+            row + 1
+        ))
+    }
+
+    /// Tells of every row with an infinite number that it cannot be used, and takes the number for missing.
+    pub fn set_infinite_aside(&mut self) {
+        for (name, cells) in self.list.iter_mut().flatten() {
+            let Cells::Numbers(cells) = cells else { continue };
+            for (row, cell) in cells.iter_mut().enumerate().filter(|(_, cell)| cell.is_infinite()) {
+                *cell = f64::NAN;
+                self.faults.entry(row).or_insert_with(|| format!("`{name}` is infinite"));
+            }
         }
     }
 

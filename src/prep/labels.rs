@@ -16,19 +16,34 @@ pub struct TargetMap {
 }
 
 impl TargetMap {
+    /// Returns the class of a label. The empty label stands for a missing one.
+    pub fn class(&self, label: Option<&str>) -> Option<u8> {
+        match label {
+            None => self.classes.get("").copied(),
+            Some(label) => self.classes.get(label).copied().or(self.others),
+        }
+    }
+
     /// Maps labels.
     ///
     /// # Errors
-    /// The first row (from one) whose label is missing or unknown, and what is so.
+    /// The first row (from one) whose label is missing or unknown, how many there are, and what to do.
     pub fn apply(&self, labels: &[Option<String>]) -> Result<Vec<f64>, String> {
         let class = |(row, label): (usize, &Option<String>)| {
-            let row = row + 1;
-            let Some(label) = label else {
-                return Err(format!("row {row} of this part has no label: take such rows out of the data first"));
-            };
-            self.classes.get(label).copied().or(self.others).map(f64::from).ok_or_else(|| {
+            self.class(label.as_deref()).map(f64::from).ok_or_else(|| {
+                let count = labels.iter().filter(|other| *other == label).count();
+                let row = row + 1;
+                let Some(label) = label else {
+                    return format!(
+                        "{count} rows of this part have no label, the first is row {row}: `unlabelled: drop` of `split` leaves such \
+                         rows out; if an empty label means benign, write `target_map: {{\"\": 0, …}}`"
+                    );
+                };
                 let help = suggest(label, self.classes.keys().map(String::as_str)).unwrap_or_default();
-                format!("row {row} of this part has the label `{label}`, which `target_map` does not know: {help}")
+                format!(
+                    "{count} rows of this part have the label `{label}`, which `target_map` does not know, the first is row {row}: \
+                     {help}; `other_labels: 1` counts every label that is not named as an attack"
+                )
             })
         };
         labels.iter().enumerate().map(class).collect()

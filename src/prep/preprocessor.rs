@@ -1,6 +1,6 @@
 //! Table → features and labels: every fitted step in one value, as it is stored and deployed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::frame::table::{ColumnType, Table};
 use crate::prep::columns::{Cells, Columns, Faults, Kind};
 use crate::prep::labels::TargetMap;
-use crate::prep::step::{Fitted, Step};
+use crate::prep::seen::{RowSeen, SeenRows};
+use crate::prep::step::{Action, Fitted, Step};
+use crate::quality::giveaway::Giveaway;
 
 /// Version of the stored form. Others are refused.
 const FORMAT: u32 = 2;
@@ -87,6 +89,15 @@ pub struct Preprocessor {
     inputs: Vec<Input>,
     steps: Vec<Fitted>,
     features: Vec<String>,
+    /// What is known against its columns.
+    #[serde(default)]
+    pub giveaways: Vec<Giveaway>,
+    /// Why columns that give the label away are used all the same.
+    #[serde(default)]
+    pub allowed: BTreeMap<String, String>,
+    /// The training rows; none in files of before they were kept.
+    #[serde(default)]
+    seen: Option<SeenRows>,
 }
 
 impl Preprocessor {
@@ -111,13 +122,27 @@ impl Preprocessor {
             inputs.push(Input::of(name.clone(), &cells));
             columns.push(name, cells)?;
         }
+        let seen = Some(SeenRows::new(columns.row_hashes().into_iter()));
         if inputs.is_empty() {
             return Err("there is no feature column".to_owned());
         }
         let (target, labels) = (settings.target.clone(), settings.labels.clone());
-        let mut fitted = Self { format: FORMAT, target, labels, inputs, steps: Vec::new(), features: Vec::new() };
+        let mut fitted = Self {
+            format: FORMAT,
+            target,
+            labels,
+            inputs,
+            steps: Vec::new(),
+            features: Vec::new(),
+            giveaways: Vec::new(),
+            allowed: BTreeMap::new(),
+            seen,
+        };
         let y = fitted.labels(table)?;
         for (at, step) in settings.steps.iter().enumerate() {
+            if !matches!(step.action, Action::Finite(_)) {
+                columns.check_finite()?;
+            }
             fitted.steps.push(step.fit(&mut columns, &y).map_err(|why| format!("step {}: {why}", at + 1))?);
         }
         fitted.features = columns.names();
@@ -201,8 +226,32 @@ impl Preprocessor {
             };
             columns.push(input.name.clone(), cells)?;
         }
-        self.steps.iter().try_for_each(|step| step.apply(&mut columns))?;
+        for step in &self.steps {
+            if !matches!(step, Fitted::Finite(_)) {
+                columns.set_infinite_aside();
+            }
+            step.apply(&mut columns)?;
+        }
         Ok((columns.matrix(&self.features)?, std::mem::take(&mut columns.faults)))
+    }
+
+    /// Returns of each row of a table whether the training rows held an equal one, in all columns that are needed. `None` of
+    /// preprocessors of before that was kept.
+    ///
+    /// # Errors
+    /// A column is missing or holds something else than in training.
+    pub fn seen(&self, table: &Table) -> Result<Option<Vec<RowSeen>>, String> {
+        let Some(seen) = &self.seen else { return Ok(None) };
+        let mut columns = Columns::new(table.height());
+        for input in &self.inputs {
+            columns.push(input.name.clone(), cells(table, &input.name, input.kind())?)?;
+        }
+        Ok(Some(columns.row_hashes().into_iter().map(|hash| seen.has(hash)).collect()))
+    }
+
+    /// Returns what is known against its columns and is not allowed by name.
+    pub fn objections(&self) -> impl Iterator<Item = &Giveaway> {
+        self.giveaways.iter().filter(|giveaway| giveaway.is_leak() && !self.allowed.contains_key(&giveaway.column))
     }
 
     fn finite(&self, features: Array2<f64>) -> Result<Array2<f64>, String> {
@@ -255,14 +304,9 @@ impl Preprocessor {
 }
 
 fn cells(table: &Table, name: &str, kind: Kind) -> Result<Cells, String> {
-    if kind == Kind::Text {
-        return Ok(Cells::Texts(table.texts(name).map_err(|error| error.to_string())?));
-    }
-    let cells = table.numbers(name).map_err(|error| error.to_string())?;
-    match cells.iter().position(|cell| cell.is_infinite()) {
-        Some(row) => {
-            Err(format!("the column `{name}` is infinite in row {}: let `validate` set such rows aside", row + 1))
-        }
-        None => Ok(Cells::Numbers(cells)),
-    }
+    let cells = match kind {
+        Kind::Text => table.texts(name).map(Cells::Texts),
+        Kind::Number => table.numbers(name).map(Cells::Numbers),
+    };
+    cells.map_err(|error| error.to_string())
 }

@@ -6,6 +6,7 @@ use crate::prep::clip::{Bound, Clip, Log1p};
 use crate::prep::columns::{Columns, Kind, Pick};
 use crate::prep::derive::{Derived, How};
 use crate::prep::encode::{OneHot, Ordinal, Unknown};
+use crate::prep::finite::{FiniteReplacement, FiniteStrategy};
 use crate::prep::hash::{Hashed, MOST_BUCKETS};
 use crate::prep::impute::{Fill, Imputer, With};
 use crate::prep::pca::Components;
@@ -17,6 +18,8 @@ use crate::prep::target::TargetEncoder;
 /// What a step does.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
+    /// Replaces infinite numbers.
+    Finite(FiniteStrategy),
     /// Fills missing cells; with the flag, columns are added that tell where.
     Impute(With, bool),
     /// Scales.
@@ -55,6 +58,8 @@ pub struct Step {
 /// A fitted step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Fitted {
+    /// Replaces infinite numbers.
+    Finite(FiniteReplacement),
     /// Fills missing cells.
     Impute(Imputer),
     /// Scales.
@@ -94,6 +99,9 @@ impl Step {
     pub fn fit(&self, columns: &mut Columns, y: &[f64]) -> Result<Fitted, String> {
         let pick = |columns: &Columns, able: &[Kind]| self.pick.of(columns, able);
         Ok(match &self.action {
+            Action::Finite(strategy) => {
+                Fitted::Finite(FiniteReplacement::fit(columns, pick(columns, NUMBERS)?, *strategy)?)
+            }
             Action::Impute(with, indicator) => {
                 // What only numbers have is asked of numbers.
                 let able = if matches!(with, With::MostFrequent | With::Constant(..)) { ALL } else { NUMBERS };
@@ -143,6 +151,7 @@ impl Fitted {
     /// A column is not there, or of another kind; a category is unknown that may not be.
     pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
         match self {
+            Self::Finite(step) => step.apply(columns),
             Self::Impute(step) => step.apply(columns),
             Self::Scale(step) => step.apply(columns),
             Self::Quantile(step) => step.apply(columns),
@@ -175,6 +184,7 @@ impl Fitted {
     pub fn tell(&self) -> String {
         let count = |count: usize| format!("{count} column{}", if count == 1 { "" } else { "s" });
         match self {
+            Self::Finite(step) => format!("replace infinite numbers in {}", count(step.columns.len())),
             Self::Impute(step) => {
                 let with = match &step.fill {
                     Fill::Knn(imputer) => format!("from the {} nearest rows", imputer.neighbours),

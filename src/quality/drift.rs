@@ -1,6 +1,8 @@
 //! Do two tables look alike: per column the test that fits what it holds, corrected for how many there are, and always with
 //! an effect size, so that neither chance nor trifles raise an alarm.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::frame::table::ColumnType;
@@ -8,6 +10,7 @@ use crate::quality::distances::{deviation, in_quantiles, jensen_shannon, psi, wa
 use crate::quality::domain::{self, Domain};
 use crate::quality::ks;
 use crate::quality::profile::{ColumnProfile, Profile, Values, in_buckets, side_by_side};
+use crate::quality::units::{DrawnUnit, drawn_by};
 use crate::quality::tests::{
     Tested, benjamini_hochberg, chi_squared, cramer_von_mises, cramers_v, fisher, holm, two_proportions,
 };
@@ -138,6 +141,10 @@ pub struct Drift {
     pub reference_rows: u64,
     /// Rows of the other table.
     pub current_rows: u64,
+    /// What was compared: rows, distinct rows or groups.
+    pub drawn_by: DrawnUnit,
+    /// How many of them on either side: all rows, or a sample of the others.
+    pub compared: (u64, u64),
     /// How many columns drifted.
     pub drifted_columns: usize,
     /// Each column, in the order of the reference.
@@ -150,8 +157,13 @@ pub struct Drift {
 
 /// Compares two tables by their profiles.
 pub fn compare(reference: &Profile, current: &Profile, settings: &Settings) -> Drift {
+    let (rows, drawn_by) = ((reference.rows, current.rows), drawn_by(&reference.units, &current.units, (reference.rows, current.rows)));
+    let (first, second) = match drawn_by {
+        DrawnUnit::Row => (Cow::Borrowed(reference), Cow::Borrowed(current)),
+        DrawnUnit::DistinctRow | DrawnUnit::Group => (Cow::Owned(reference.of_units()), Cow::Owned(current.of_units())),
+    };
     let mut columns: Vec<ColumnDrift> =
-        reference.columns.iter().map(|column| compare_column(column, current.column(&column.name), settings)).collect();
+        first.columns.iter().map(|column| compare_column(column, second.column(&column.name), settings)).collect();
     let unknown = current.columns.iter().filter(|column| reference.column(&column.name).is_none());
     columns.extend(unknown.map(|column| certain(&column.name, "column", "a new column")));
     let mut p: Vec<f64> = columns.iter().flat_map(|column| &column.asked).map(|asked| asked.p).collect();
@@ -168,15 +180,17 @@ pub fn compare(reference: &Profile, current: &Profile, settings: &Settings) -> D
         column.drifted = column.asked.iter().any(|asked| asked.alarm);
     }
     let drifted_columns = columns.iter().filter(|column| column.drifted).count();
-    let domain = settings.rows.then(|| domain::compare(reference, current, settings.min_auc, settings.seed)).flatten();
+    let domain = settings.rows.then(|| domain::compare(reference, current, drawn_by, settings.min_auc, settings.seed)).flatten();
     let domain_alarm =
         domain.is_some_and(|domain| domain.p <= settings.alpha * DOMAIN_SHARE && domain.auc >= settings.min_auc);
     let share = drifted_columns as f64 / columns.len().max(1) as f64;
     Drift {
         drifted: share > settings.max_share || domain_alarm,
         alpha: settings.alpha,
-        reference_rows: reference.rows,
-        current_rows: current.rows,
+        reference_rows: rows.0,
+        current_rows: rows.1,
+        drawn_by,
+        compared: (first.rows, second.rows),
         drifted_columns,
         columns,
         domain,
@@ -305,9 +319,11 @@ fn categories(
     let (n1, n2) = pairs.iter().fold((0, 0), |(n1, n2), (a, b)| (n1 + a, n2 + b));
     let hits: u64 = new.iter().map(|(_, count)| count).sum();
     if hits > 0 && are_names {
-        if let Some((test, tested)) = proportions((0, n1), (hits, n2)) {
-            let share = hits as f64 / n2 as f64;
-            column.asked.push(asked("new_categories", test, tested, ("share", share, settings.min_new)));
+        // Of rows yet to come, about as many are of a category never met as so far were of one met once (Good, 1953).
+        let once = pairs.iter().filter(|(old, _)| *old == 1).count() as u64;
+        let beyond = hits as f64 / n2 as f64 - once as f64 / n1.max(1) as f64;
+        if let Some((test, tested)) = proportions((once, n1), (hits, n2)).filter(|_| beyond > 0.0) {
+            column.asked.push(asked("new_categories", test, tested, ("share", beyond, settings.min_new)));
         }
         new.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         column.new_categories = new;
@@ -382,19 +398,27 @@ impl Drift {
         let names: Vec<String> = self.columns.iter().filter(|column| column.drifted).map(ColumnDrift::short).collect();
         let rows = match self.domain {
             Some(domain) if self.domain_alarm => {
-                format!("; rows are told apart with AUC {:.3} (p {:.3})", domain.auc, domain.p)
+                format!("whole rows are told apart with AUC {:.3} (p {:.3})", domain.auc, domain.p)
             }
             _ => String::new(),
         };
-        match names.as_slice() {
-            [] => format!("no drift in {} columns{rows}", self.columns.len()),
-            names => {
-                let more =
-                    if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
-                let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
-                format!("{} of {} columns drifted: {shown}{more}{rows}", names.len(), self.columns.len())
-            }
-        }
+        let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
+        let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+        let count = self.columns.len();
+        let columns = format!("{} of {count} columns drifted: {shown}{more}", names.len());
+        let told = match (self.drifted, names.is_empty()) {
+            (true, true) => format!("drift: {rows}, though no column by itself"),
+            (true, false) if rows.is_empty() => columns,
+            (true, false) => format!("{columns}; {rows}"),
+            (false, true) => format!("no drift in {count} columns"),
+            (false, false) => format!("no drift: {columns}, not more than `max_share` allows"),
+        };
+        let by = match self.drawn_by {
+            DrawnUnit::Row => return told,
+            DrawnUnit::DistinctRow => "distinct rows, as copies stay on one side",
+            DrawnUnit::Group => "groups",
+        };
+        format!("{told} (compared by {} and {} {by})", self.compared.0, self.compared.1)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::quality::distances::in_quantiles;
 use crate::quality::drift::{ColumnDrift, Drift};
 use crate::quality::profile::{ColumnProfile, Profile, Values, side_by_side};
 use crate::quality::report::{STYLE, escape};
+use crate::quality::units::DrawnUnit;
 
 /// How many new categories of a column the page shows.
 const SHOWN: usize = 10;
@@ -23,9 +24,14 @@ pub fn page(drift: &Drift, reference: &Profile, current: &Profile) -> String {
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{word}</title>\n<style>{STYLE}svg{{display:block}}\
          td{{white-space:nowrap}}td:nth-child(2){{white-space:normal}}.a{{fill:#8c959f}}.b{{fill:#0969da;fill-opacity:.55}}</style></head><body>\n<h1>Comparison with the reference: \
          <span class=\"{class}\">{word}</span></h1>\n<dl><dt>rows of the reference</dt><dd>{}</dd><dt>rows compared</dt><dd>{}</dd>\
-         <dt>columns that drifted</dt><dd>{} of {}</dd>",
+         <dt>compared by</dt><dd>{}</dd><dt>columns that drifted</dt><dd>{} of {}</dd>",
         drift.reference_rows,
         drift.current_rows,
+        match drift.drawn_by {
+            DrawnUnit::Row => "rows".to_owned(),
+            DrawnUnit::DistinctRow => format!("a sample of {} and {} distinct rows: copies stay on one side", drift.compared.0, drift.compared.1),
+            DrawnUnit::Group => format!("a row of each of {} and {} groups", drift.compared.0, drift.compared.1),
+        },
         drift.drifted_columns,
         drift.columns.len(),
     );

@@ -4,15 +4,13 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::quality::profile::{ColumnProfile, Profile, Values, side_by_side};
+use crate::quality::giveaway::{Giveaway, GiveawayGrade, LabelProfiles, giveaways, telling};
 
 /// Bytes that are kept of a row: 16 of the digest of its features, 8 of that of its label, 8 that decide its side.
 const ROW: usize = 32;
 
-/// Columns with so many different values for so many rows look like row numbers.
-const ID_SHARE: f64 = 0.95;
-/// With fewer rows nothing looks like row numbers.
-const ID_ROWS: u64 = 50;
+/// Stands for the digest of a label that is missing.
+const UNLABELLED: u64 = 0;
 
 /// The side of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +23,8 @@ pub enum Side {
     Test,
     /// In a gap.
     Nowhere,
+    /// On none, for want of a label.
+    Unlabelled,
 }
 
 /// What is kept of a row.
@@ -49,7 +49,7 @@ pub fn head(digest: &[u8; 32]) -> u64 {
 
 /// Returns the digest of a label.
 pub fn label(text: Option<&str>) -> u64 {
-    text.map_or(0, |text| head(blake3::hash(text.as_bytes()).as_bytes()))
+    text.map_or(UNLABELLED, |text| head(blake3::hash(text.as_bytes()).as_bytes()))
 }
 
 impl Traces {
@@ -59,7 +59,7 @@ impl Traces {
         let mut known: HashMap<&str, u64> = HashMap::new();
         for ((features, text), decider) in features.iter().zip(labels).zip(deciders) {
             bytes.extend_from_slice(&features[..16]);
-            let label = text.as_deref().map_or(0, |text| *known.entry(text).or_insert_with(|| label(Some(text))));
+            let label = text.as_deref().map_or(UNLABELLED, |text| *known.entry(text).or_insert_with(|| label(Some(text))));
             bytes.extend_from_slice(&label.to_le_bytes());
             bytes.extend_from_slice(&decider.to_le_bytes());
         }
@@ -94,26 +94,13 @@ pub struct Shared {
     pub features_in_train: u64,
 }
 
-/// A column that tells the label by itself.
+/// How well a column tells attacks from benign rows by itself.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Telling {
+pub struct ColumnTelling {
     /// The column.
     pub column: String,
-    /// The area under its ROC curve, the better of both directions; of text, by the labels of the other rows with the same value.
+    /// The area under the ROC curve, at least one half; see `quality::giveaway`.
     pub auc: f64,
-    /// Whether that is near one.
-    pub near_perfect: bool,
-}
-
-/// A column that looks like a row number.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct IdLike {
-    /// The column.
-    pub column: String,
-    /// Its different values, about.
-    pub distinct: u64,
-    /// Their share of the cells that are not missing.
-    pub share: f64,
 }
 
 /// What leaks.
@@ -135,22 +122,23 @@ pub struct Leakage {
     pub validation: Shared,
     /// The test side.
     pub test: Shared,
-    /// The label that columns were asked to tell from all others.
-    pub label: Option<String>,
-    /// Every column and how well it tells the label, the best first.
-    pub columns: Vec<Telling>,
-    /// Columns that look like row numbers.
-    pub id_like: Vec<IdLike>,
+    /// The labels that count as benign; all others are attacks.
+    pub benign: Vec<String>,
+    /// Rows without a label.
+    pub unlabelled_rows: u64,
+    /// Every column and how well it tells attacks from benign rows by itself, the best first.
+    pub columns: Vec<ColumnTelling>,
+    /// Columns that give the label away, the worst first.
+    pub giveaways: Vec<Giveaway>,
 }
 
 impl Leakage {
-    /// Looks for leaks: in the traces of all rows and their sides, and in the profiles of the rows without and with the
-    /// label (just one where there are no labels).
+    /// Looks for leaks: in the traces of all rows and their sides, and in the profiles of the rows of every label.
     pub fn new(
         traces: &Traces,
         sides: &[Vec<Side>],
-        label: Option<String>,
-        classes: &[Profile],
+        benign: Vec<String>,
+        labels: &LabelProfiles,
         near_perfect: f64,
     ) -> Self {
         // Sorted, rows with the same features stand side by side; among them those with the same label.
@@ -173,7 +161,7 @@ impl Leakage {
                     let shared = match side {
                         Side::Validation => &mut validation,
                         Side::Test => &mut test,
-                        Side::Train | Side::Nowhere => continue,
+                        Side::Train | Side::Nowhere | Side::Unlabelled => continue,
                     };
                     shared.rows += 1;
                     shared.features_in_train += u64::from(features_in_train);
@@ -186,11 +174,8 @@ impl Leakage {
                 contradictory_rows += same.len() as u64;
             }
         }
-        let mut columns = match classes {
-            [without, with] => telling(without, with, near_perfect),
-            _ => Vec::new(),
-        };
-        columns.sort_by(|a, b| b.auc.total_cmp(&a.auc).then_with(|| a.column.cmp(&b.column)));
+        let is_attack = |label: &str| !benign.iter().any(|benign| benign == label);
+        let columns = telling(labels, &is_attack);
         Self {
             rows: rows.len() as u64,
             duplicate_rows,
@@ -200,9 +185,10 @@ impl Leakage {
             rows_nowhere: rows.iter().filter(|row| row.2 == Side::Nowhere).count() as u64,
             validation,
             test,
-            label,
-            columns,
-            id_like: id_like(classes),
+            unlabelled_rows: rows.iter().filter(|row| row.1 == UNLABELLED).count() as u64,
+            columns: columns.into_iter().map(|(column, auc)| ColumnTelling { column, auc }).collect(),
+            giveaways: giveaways(labels, &is_attack, near_perfect),
+            benign,
         }
     }
 
@@ -227,93 +213,8 @@ impl Leakage {
                 self.contradictory_rows, self.contradictory_features
             ));
         }
-        for column in self.columns.iter().filter(|column| column.near_perfect) {
-            lines.push(format!("`{}` tells the label by itself: AUC {:.4}", column.column, column.auc));
-        }
-        for IdLike { column, distinct, .. } in &self.id_like {
-            lines.push(format!("`{column}` looks like a row number: about {distinct} different values"));
-        }
+        let told = self.giveaways.iter().filter(|giveaway| giveaway.grade != GiveawayGrade::Signature);
+        lines.extend(told.map(Giveaway::tell));
         lines
-    }
-}
-
-fn telling(without: &Profile, with: &Profile, near_perfect: f64) -> Vec<Telling> {
-    let one = |first: &ColumnProfile| {
-        let second = with.column(&first.name)?;
-        let auc = match (&first.values, &second.values) {
-            (Values::Counts(a) | Values::Points(a), Values::Counts(b) | Values::Points(b)) => auc(a, b)?,
-            (Values::Texts(a), Values::Texts(b)) => text_auc(a, b)?,
-            // Text of which the values are not known tells nothing that could be told here.
-            _ => return None,
-        };
-        let auc = auc.max(1.0 - auc);
-        Some(Telling { column: first.name.clone(), auc, near_perfect: auc >= near_perfect })
-    };
-    without.columns.iter().filter_map(one).collect()
-}
-
-/// The area under the ROC curve of values with their counts, in order: the probability that one of the second is greater
-/// than one of the first, ties counted half (Mann and Whitney, 1947). `None` if a sample is empty.
-pub fn auc(first: &[(f64, u64)], second: &[(f64, u64)]) -> Option<f64> {
-    let total = |sample: &[(f64, u64)]| sample.iter().map(|(_, count)| *count as f64).sum::<f64>();
-    let (n1, n2) = (total(first), total(second));
-    if n1 == 0.0 || n2 == 0.0 {
-        return None;
-    }
-    let (mut below, mut i, mut sum) = (0.0, 0, 0.0);
-    for (value, count) in second {
-        while let Some((_, lower)) = first.get(i).filter(|(lower, _)| lower < value) {
-            below += *lower as f64;
-            i += 1;
-        }
-        let equal: f64 =
-            first[i..].iter().take_while(|(other, _)| other == value).map(|(_, count)| *count as f64).sum();
-        sum += *count as f64 * (below + equal / 2.0);
-    }
-    Some(sum / (n1 * n2))
-}
-
-/// The same of text, every row placed by the share of the second among the *other* rows with its value: a value that stands
-/// once tells nothing, and one half is the least.
-fn text_auc(first: &[(String, u64)], second: &[(String, u64)]) -> Option<f64> {
-    let counts = side_by_side(first, second);
-    let (n1, n2) = counts.values().fold((0, 0), |(n1, n2), (a, b)| (n1 + a, n2 + b));
-    let share = |hits: u64, rows: u64| if rows == 0 { n2 as f64 / (n1 + n2) as f64 } else { hits as f64 / rows as f64 };
-    let side = |place: &dyn Fn(u64, u64) -> Option<(f64, u64)>| {
-        let mut places: Vec<(f64, u64)> = counts.values().filter_map(|(a, b)| place(*a, *b)).collect();
-        places.sort_by(|a, b| a.0.total_cmp(&b.0));
-        places
-    };
-    let without = side(&|a, b| (a > 0).then(|| (share(b, a + b - 1), a)));
-    let with = side(&|a, b| (b > 0).then(|| (share(b - 1, a + b - 1), b)));
-    auc(&without, &with).map(|auc| auc.max(0.5))
-}
-
-fn id_like(classes: &[Profile]) -> Vec<IdLike> {
-    let whole = Profile::merged(classes);
-    let one = |column: &ColumnProfile| {
-        let count = column.count();
-        let (distinct, share) = (column.distinct(), column.distinct() / count.max(1) as f64);
-        // Measured numbers with a fraction are nearly all different; that says nothing.
-        let is_name = column.kind != crate::frame::table::ColumnType::Float;
-        let is_id = is_name && whole.rows >= ID_ROWS && count * 2 >= whole.rows && share >= ID_SHARE;
-        is_id.then(|| IdLike { column: column.name.clone(), distinct: distinct.round() as u64, share: share.min(1.0) })
-    };
-    whole.columns.iter().filter_map(one).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_area_counts_ties_half() {
-        assert_eq!(auc(&[(0.0, 1), (1.0, 1)], &[(1.0, 1), (2.0, 1)]), Some(0.875));
-        assert_eq!(auc(&[], &[(1.0, 1)]), None);
-        let text =
-            |pairs: &[(&str, u64)]| pairs.iter().map(|(text, count)| ((*text).to_owned(), *count)).collect::<Vec<_>>();
-        assert_eq!(text_auc(&text(&[("a", 5)]), &text(&[("b", 3), ("c", 2)])), Some(1.0));
-        let names = |letter: &str| (0..50).map(|i| (format!("{letter}{i}"), 1)).collect::<Vec<_>>();
-        assert_eq!(text_auc(&names("a"), &names("b")), Some(0.5), "names that stand once tell nothing");
     }
 }

@@ -1,13 +1,16 @@
 //! Is this data fit for use.
 
+pub mod auc;
 pub mod distances;
 pub mod domain;
 pub mod drift;
 pub mod drift_page;
 pub mod expression;
 pub mod expression_sorts;
+pub mod giveaway;
 pub mod infer;
 pub mod ks;
+pub mod labels;
 pub mod leakage;
 pub mod profile;
 pub mod report;
@@ -17,3 +20,4 @@ pub mod schema_diff;
 pub mod schema_json;
 pub mod schema_words;
 pub mod tests;
+pub mod units;

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::frame::hash::{hash_text, spread};
 use crate::frame::table::{ColumnType, Table, TableError};
+use crate::quality::units::Units;
 
 /// Version of the stored form. Another one is refused.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Up to so many different values are all counted.
 pub const EXACT: usize = 1024;
 /// With more, a part of a table gives so many points of its distribution, of equal weight.
@@ -17,10 +19,6 @@ const POINTS: usize = 512;
 const MERGED: usize = 1024;
 /// Text with more different values is counted by so many buckets of its digests.
 const BUCKETS: usize = 256;
-/// Rows of the sample that a part of a table gives.
-const PART_SAMPLE: usize = 512;
-/// Rows of the sample that are left after a merge.
-pub const SAMPLE: usize = 1000;
 
 /// What a table looks like.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,8 +28,8 @@ pub struct Profile {
     pub rows: u64,
     /// Its columns.
     pub columns: Vec<ColumnProfile>,
-    /// The order of the sampled rows: those with the smallest keys stay in a merge.
-    keys: Vec<u64>,
+    /// The sampled rows.
+    pub units: Units,
 }
 
 /// What a column looks like.
@@ -51,7 +49,7 @@ pub struct ColumnProfile {
     pub values: Values,
     /// How many different values there are, about; see `Distinct`.
     pub distinct: Distinct,
-    /// The cells of the sampled rows.
+    /// The cells of the sampled rows, in their order.
     pub sample: Sample,
 }
 
@@ -112,45 +110,31 @@ impl Distinct {
     }
 }
 
-/// Spreads the bits of a number (the finisher of splitmix64: Steele, Lea and Flood, 2014).
-fn spread(number: u64) -> u64 {
-    let mut state = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    state ^ (state >> 31)
-}
-
-fn hash_text(text: &str) -> u64 {
-    let digest = blake3::hash(text.as_bytes());
-    u64::from_le_bytes(digest.as_bytes()[..8].try_into().expect("a digest has 32 bytes"))
-}
-
 impl Profile {
-    /// Looks at one part of a table; `identity` tells it from other parts, and decides which rows are sampled.
+    /// Looks at one part of a table.
     ///
     /// # Errors
     /// A column cannot be read.
-    pub fn of(table: &Table, identity: u64) -> Result<Self, TableError> {
-        let mut keys: Vec<(u64, usize)> =
-            (0..table.height()).map(|row| (spread(identity ^ spread(row as u64)), row)).collect();
-        keys.sort_unstable();
-        keys.truncate(PART_SAMPLE);
-        let rows: Vec<usize> = keys.iter().map(|(_, row)| *row).collect();
+    pub fn of(table: &Table) -> Result<Self, TableError> {
+        Self::of_groups(table, &[])
+    }
+
+    /// Looks at one part of a table in which the rows of a group are not drawn one by one: columns that name it; none where equal
+    /// rows are one unit.
+    ///
+    /// # Errors
+    /// A column is not there or cannot be read.
+    pub fn of_groups(table: &Table, group: &[String]) -> Result<Self, TableError> {
+        let (units, rows) = Units::of(table, group)?;
         let column = |(name, kind): (String, ColumnType)| ColumnProfile::of(table, name, kind, &rows);
         let columns = table.columns()?.into_iter().map(column).collect::<Result<_, TableError>>()?;
-        let keys = keys.into_iter().map(|(key, _)| key).collect();
-        Ok(Self { format: FORMAT, rows: table.height() as u64, columns, keys })
+        Ok(Self { format: FORMAT, rows: table.height() as u64, columns, units })
     }
 
     /// Puts the profiles of parts together; a column that a part does not have is missing in all of its rows.
     pub fn merged(parts: &[Self]) -> Self {
         let rows = parts.iter().map(|part| part.rows).sum();
-        let mut keys: Vec<(u64, usize, usize)> = Vec::new();
-        for (at, part) in parts.iter().enumerate() {
-            keys.extend(part.keys.iter().enumerate().map(|(row, key)| (*key, at, row)));
-        }
-        keys.sort_unstable();
-        keys.truncate(SAMPLE);
+        let (units, shown) = Units::merged(&parts.iter().map(|part| &part.units).collect::<Vec<_>>());
         let mut names: Vec<&str> = Vec::new();
         for column in parts.iter().flat_map(|part| &part.columns) {
             if !names.contains(&column.name.as_str()) {
@@ -160,20 +144,30 @@ impl Profile {
         let column = |name: &&str| {
             let of: Vec<(u64, Option<&ColumnProfile>)> =
                 parts.iter().map(|part| (part.rows, part.column(name))).collect();
-            ColumnProfile::merged(name, &of, &keys)
+            ColumnProfile::merged(name, &of, &shown)
         };
         let columns = names.iter().map(column).collect();
-        Self { format: FORMAT, rows, columns, keys: keys.into_iter().map(|(key, ..)| key).collect() }
+        Self { format: FORMAT, rows, columns, units }
     }
 
-    /// Returns the profile without its sample of rows.
+    /// Returns the profile with at most so many sampled rows.
     #[must_use]
-    pub fn bare(mut self) -> Self {
-        self.keys.clear();
+    pub fn with_sample(mut self, rows: usize) -> Self {
+        self.units.truncate(rows);
         for column in &mut self.columns {
-            column.sample = Sample::Numbers(Vec::new());
+            match &mut column.sample {
+                Sample::Numbers(cells) => cells.truncate(rows),
+                Sample::Texts(cells) => cells.truncate(rows),
+            }
         }
         self
+    }
+
+    /// Returns the profile of one column, without its sample of rows.
+    #[must_use]
+    pub fn only(&self, name: &str) -> Self {
+        let columns = self.column(name).cloned().into_iter().collect();
+        Self { format: self.format, rows: self.rows, columns, units: Units::default() }.with_sample(0)
     }
 
     /// Returns a column's profile.
@@ -181,9 +175,11 @@ impl Profile {
         self.columns.iter().find(|column| column.name == name)
     }
 
-    /// Returns the number of sampled rows.
-    pub fn sampled(&self) -> usize {
-        self.keys.len()
+    /// Returns the profile of the sampled units alone, each counted once.
+    #[must_use]
+    pub fn of_units(&self) -> Self {
+        let columns = self.columns.iter().map(ColumnProfile::of_units).collect();
+        Self { format: self.format, rows: self.units.len() as u64, columns, units: self.units.clone() }
     }
 
     /// Returns the stored form (MessagePack).
@@ -199,7 +195,7 @@ impl Profile {
         let profile: Self = rmp_serde::from_slice(bytes).map_err(|error| format!("not a profile: {error}"))?;
         match profile.format {
             FORMAT => Ok(profile),
-            other => Err(format!("a profile of format {other}; this netsec reads {FORMAT}")),
+            other => Err(format!("a profile of format {other}; this netsec reads {FORMAT}: make it again, or train the model again")),
         }
     }
 }
@@ -242,17 +238,10 @@ impl ColumnProfile {
                 let nan = cells.iter().filter(|cell| cell.is_nan()).count() as u64 - missing;
                 let count = |infinity: f64| cells.iter().filter(|cell| **cell == infinity).count() as u64;
                 let infinite = (count(f64::NEG_INFINITY), count(f64::INFINITY));
-                let mut finite: Vec<f64> =
+                let finite: Vec<f64> =
                     cells.into_iter().filter(|cell| cell.is_finite()).map(|cell| cell + 0.0).collect();
                 debug_assert_eq!(finite.len() as u64 + nan + missing + infinite.0 + infinite.1, whole);
-                finite.sort_unstable_by(f64::total_cmp);
-                let mut counts: Vec<(f64, u64)> = Vec::new();
-                for cell in finite {
-                    match counts.last_mut() {
-                        Some((value, count)) if *value == cell => *count += 1,
-                        _ => counts.push((cell, 1)),
-                    }
-                }
+                let counts = counted(finite);
                 let is_few = counts.len() <= EXACT;
                 let hashes = counts.iter().map(|(value, _)| spread(value.to_bits()));
                 let distinct = if is_few { Distinct::default() } else { Distinct::of(hashes) };
@@ -262,7 +251,7 @@ impl ColumnProfile {
         }
     }
 
-    fn merged(name: &str, parts: &[(u64, Option<&Self>)], keys: &[(u64, usize, usize)]) -> Self {
+    fn merged(name: &str, parts: &[(u64, Option<&Self>)], shown: &[(usize, usize)]) -> Self {
         let present = || parts.iter().filter_map(|(_, column)| *column);
         let kind = present().fold(ColumnType::Empty, |kind, column| kind.unify(column.kind));
         let is_text = matches!(kind, ColumnType::Text | ColumnType::Other);
@@ -275,14 +264,15 @@ impl ColumnProfile {
         if matches!(values, Values::Counts(_) | Values::Texts(_)) {
             distinct = Distinct::default();
         }
-        let cell = |(_, part, row): &(u64, usize, usize)| (parts[*part].1, *row);
+        let cell = |(part, row): &(usize, usize)| (parts[*part].1, *row);
         let sample = if is_text {
             Sample::Texts(
-                keys.iter().map(cell).map(|(column, row)| column.and_then(|column| column.sample.text(row))).collect(),
+                shown.iter().map(cell).map(|(column, row)| column.and_then(|column| column.sample.text(row))).collect(),
             )
         } else {
             Sample::Numbers(
-                keys.iter()
+                shown
+                    .iter()
                     .map(cell)
                     .map(|(column, row)| column.map_or(f32::NAN, |column| column.sample.number(row)))
                     .collect(),
@@ -300,6 +290,37 @@ impl ColumnProfile {
             values,
             distinct,
             sample,
+        }
+    }
+
+    /// The profile of its sampled cells.
+    fn of_units(&self) -> Self {
+        let none = |missing: usize, values: Values, infinite: (u64, u64)| Self {
+            name: self.name.clone(),
+            kind: self.kind,
+            missing: missing as u64,
+            nan: 0,
+            infinite,
+            values,
+            distinct: Distinct::default(),
+            sample: self.sample.clone(),
+        };
+        match &self.sample {
+            Sample::Numbers(cells) => {
+                let count = |is_so: fn(&f32) -> bool| cells.iter().filter(|cell| is_so(cell)).count();
+                let infinite = |infinity: f32| cells.iter().filter(|cell| **cell == infinity).count() as u64;
+                let finite = cells.iter().filter(|cell| cell.is_finite()).map(|cell| f64::from(*cell) + 0.0).collect();
+                let infinite = (infinite(f32::NEG_INFINITY), infinite(f32::INFINITY));
+                none(count(|cell| cell.is_nan()), Values::Counts(counted(finite)), infinite)
+            }
+            Sample::Texts(cells) => {
+                let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+                cells.iter().flatten().for_each(|cell| *counts.entry(cell).or_default() += 1);
+                let texts = Values::Texts(counts.into_iter().map(|(text, count)| (text.to_owned(), count)).collect());
+                // What had too many values to be counted one by one has too many here.
+                let values = if matches!(self.values, Values::Buckets(_)) { Values::Buckets(in_buckets(&texts)) } else { texts };
+                none(cells.iter().filter(|cell| cell.is_none()).count(), values, (0, 0))
+            }
         }
     }
 
@@ -342,12 +363,25 @@ impl Sample {
         }
     }
 
-    fn text(&self, row: usize) -> Option<String> {
+    pub(crate) fn text(&self, row: usize) -> Option<String> {
         match self {
             Self::Texts(cells) => cells.get(row).cloned().flatten(),
             Self::Numbers(cells) => cells.get(row).filter(|cell| !cell.is_nan()).map(|cell| (cell + 0.0).to_string()),
         }
     }
+}
+
+/// Numbers with their counts, in order.
+fn counted(mut numbers: Vec<f64>) -> Vec<(f64, u64)> {
+    numbers.sort_unstable_by(f64::total_cmp);
+    let mut counts: Vec<(f64, u64)> = Vec::new();
+    for number in numbers {
+        match counts.last_mut() {
+            Some((value, count)) if *value == number => *count += 1,
+            _ => counts.push((number, 1)),
+        }
+    }
+    counts
 }
 
 /// Puts values together into at most so many groups of about equal weight; the middle value of a group stands for it.
@@ -473,11 +507,11 @@ mod tests {
 
     #[test]
     fn few_values_are_counted_and_many_are_summarised() {
-        let few = Profile::of(&numbers(vec![1.0, 2.0, 2.0, f64::NAN, f64::INFINITY]), 0).unwrap();
+        let few = Profile::of(&numbers(vec![1.0, 2.0, 2.0, f64::NAN, f64::INFINITY])).unwrap();
         let column = few.column("a").unwrap();
         assert_eq!((column.missing, column.infinite), (1, (0, 1)));
         assert_eq!(column.values, Values::Counts(vec![(1.0, 1), (2.0, 2)]));
-        let many = Profile::of(&numbers((0..10_000).map(f64::from).collect()), 0).unwrap();
+        let many = Profile::of(&numbers((0..10_000).map(f64::from).collect())).unwrap();
         let Values::Points(points) = &many.column("a").unwrap().values else { panic!() };
         assert!(points.len() <= 520 && points.iter().all(|(_, weight)| *weight <= 40), "{}", points.len());
         let distinct = many.column("a").unwrap().distinct();
@@ -487,11 +521,11 @@ mod tests {
     #[test]
     fn merging_parts_is_looking_at_the_whole_where_values_are_counted() {
         let cells: Vec<f64> = (0..3_000).map(|i| f64::from(i * 7 % 90)).collect();
-        let part = |range: std::ops::Range<usize>| Profile::of(&numbers(cells[range].to_vec()), 1).unwrap();
+        let part = |range: std::ops::Range<usize>| Profile::of(&numbers(cells[range].to_vec())).unwrap();
         let merged = Profile::merged(&[part(0..1000), part(1000..1200), part(1200..3000)]);
         let whole = part(0..3000);
         assert_eq!(merged.column("a").unwrap().values, whole.column("a").unwrap().values);
-        assert_eq!((merged.rows, merged.sampled()), (3000, SAMPLE));
+        assert_eq!((merged.rows, &merged.units), (3000, &whole.units));
         assert_eq!(Profile::decode(&merged.encode()), Ok(merged));
     }
 
@@ -500,8 +534,7 @@ mod tests {
         let cells: Vec<f64> = (0..40_000).map(|i| (f64::from(i * 7919 % 40_000) / 100.0).exp()).collect();
         let parts: Vec<Profile> = cells
             .chunks(7_000)
-            .enumerate()
-            .map(|(at, part)| Profile::of(&numbers(part.to_vec()), at as u64).unwrap())
+            .map(|part| Profile::of(&numbers(part.to_vec())).unwrap())
             .collect();
         let merged = Profile::merged(&parts);
         let Values::Points(points) = &merged.column("a").unwrap().values else { panic!() };

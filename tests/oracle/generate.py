@@ -10,8 +10,8 @@
 For shap.json the folder also holds the output of `netsec model show train.model --json` for a model of each learner of trees,
 fitted to the default pipeline's rows, as LEARNER.model.json.
 
-Writes ks.json, drift.json, metrics.json, prep.json, learners.json and shap.json beside itself; without a folder the last two
-stay as they are.
+Writes ks.json, drift.json, metrics.json, paired.json, prep.json, learners.json and shap.json beside itself; without a folder
+the last two stay as they are. The bootstraps of paired.json take most of the time: some minutes.
 """
 
 import json
@@ -24,6 +24,7 @@ from lightgbm import LGBMClassifier
 from scipy import stats
 from scipy.optimize import minimize
 from scipy.spatial.distance import jensenshannon
+from sklearn import config_context
 from sklearn.decomposition import PCA
 from sklearn.ensemble import AdaBoostClassifier, ExtraTreesClassifier, RandomForestClassifier
 from sklearn.impute import KNNImputer, SimpleImputer
@@ -37,6 +38,7 @@ from sklearn.preprocessing import (MaxAbsScaler, MinMaxScaler, OneHotEncoder, Or
                                    StandardScaler, TargetEncoder)
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
+from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportions_ztest
 
@@ -264,6 +266,84 @@ def metrics():
     return cases
 
 
+def placements(y, p):
+    """The share of the other class that each positive, then each negative, is on the right side of, a tie counting half."""
+    kernel = np.heaviside(p[y == 1][:, None] - p[y == 0][None, :], 0.5)
+    return kernel.mean(axis=1), kernel.mean(axis=0)
+
+
+def midrank_placements(y, p):
+    """The same shares from midranks, as Sun and Xu (2014) take them."""
+    ones, zeros = p[y == 1], p[y == 0]
+    ranks = stats.rankdata(np.concatenate([ones, zeros]))
+    above = (ranks[:len(ones)] - stats.rankdata(ones)) / len(zeros)
+    return above, 1 - (ranks[len(ones):] - stats.rankdata(zeros)) / len(ones)
+
+
+def delong(y, first, second):
+    """The two ROC areas, and z, p and the variance of their difference by DeLong, DeLong and Clarke-Pearson (1988)."""
+    shares = [placements(y, p) for p in (first, second)]
+    auc = [float(ones.mean()) for ones, _ in shares]
+    variance = float(sum(np.var(a - b, ddof=1) / len(a) for a, b in zip(*shares)))
+    quick = [midrank_placements(y, p) for p in (first, second)]
+    matrix = sum(np.cov(np.stack(side), ddof=1) / len(side[0]) for side in zip(*quick))
+    assert np.allclose(variance, [1, -1] @ matrix @ [1, -1], rtol=1e-9, atol=1e-15)
+    assert np.allclose(auc, [ones.mean() for ones, _ in quick], rtol=1e-12, atol=0)
+    assert np.allclose(auc, [roc_auc_score(y, p) for p in (first, second)], rtol=1e-12, atol=0)
+    if variance == 0:
+        assert auc[0] == auc[1]
+        return auc, 0.0, 1.0, variance
+    z = (auc[0] - auc[1]) / np.sqrt(variance)
+    return auc, float(z), float(2 * stats.norm.sf(abs(z))), variance
+
+
+def bootstrap_p(metric, y, first, second, seed):
+    """The two-sided p of the difference of a metric over rows drawn in pairs; draws of one class are skipped."""
+    def difference(y, first, second):
+        return metric(y, first) - metric(y, second) if 0 < y.sum() < len(y) else np.nan
+
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        drawn = stats.bootstrap((y, first, second), difference, paired=True, vectorized=False, n_resamples=9999,
+                                method="percentile", rng=np.random.default_rng(seed)).bootstrap_distribution
+    drawn = drawn[~np.isnan(drawn)]
+    # Metrics equal but for the rounding of their sums are a tie.
+    drawn = np.round(drawn, 12)
+    return float(min(1, 2 * min(1 + np.sum(drawn <= 0), 1 + np.sum(drawn >= 0)) / (len(drawn) + 1)))
+
+
+def paired():
+    """Tests of two models on the same rows: of wins and losses, of ROC areas, and of metrics over redrawn rows."""
+    wins = []
+    for won, lost in [(0, 0), (1, 0), (5, 0), (0, 7), (2, 1), (3, 3), (4, 5), (12, 9), (9, 12), (40, 20), (6, 60), (100, 70),
+                      (1000, 900), (1200, 900)]:
+        wins.append({"wins": won, "losses": lost, "p": float(mcnemar([[0, won], [lost, 0]], exact=True).pvalue)})
+    metrics = {"roc_auc": roc_auc_score, "pr_auc": average_precision_score,
+               "f1": lambda y, p: f1_score(y, p >= 0.5, zero_division=0)}
+    models = []
+    # Rows, positives, decimals, how far each model lifts the positives, the share of noise both have, the second's power.
+    for seed, (n, positives, decimals, lift, shared, power) in enumerate([
+        (60, 27, 2, (1.0, 1.6), 0.6, 1),
+        (150, 60, 2, (1.2, 1.2), 1.0, 1),
+        (300, 120, 3, (2.4, 0.9), 0.5, 1),
+        (600, 240, 2, (1.5, 1.3), 0.7, 1),
+        (400, 12, 3, (1.4, 1.9), 0.5, 1),
+        (240, 80, 2, (1.4, 1.4), 0.9, 2),
+    ]):
+        random = np.random.default_rng(20261124 + seed)
+        y = random.permutation(np.arange(n) < positives).astype(int)
+        noise, own = random.normal(size=n), random.normal(size=(2, n))
+        score = [lift[k] * (y - 0.5) + np.sqrt(shared) * noise + np.sqrt(1 - shared) * own[k] for k in (0, 1)]
+        first, second = (np.round(1 / (1 + np.exp(-s)), decimals) for s in score)
+        second = np.round(second ** power, decimals)
+        auc, z, p, variance = delong(y, first, second)
+        models.append({
+            "n": n, "y": y.tolist(), "first": first.tolist(), "second": second.tolist(),
+            "auc": auc, "delong_z": z, "delong_p": p, "delong_var": variance,
+            "bootstrap": {name: {"p": bootstrap_p(metric, y, first, second, seed)} for name, metric in metrics.items()},
+        })
+    return {"mcnemar": wins, "models": models}
+
+
 def learners(folder):
     ours = {
         "logistic_regression": lambda: LogisticRegression(C=1.0, max_iter=1000),
@@ -331,7 +411,7 @@ def write(name, figures):
     """A line for each figure or case, so that a change is a few lines."""
     line = lambda value: json.dumps(value, allow_nan=False)
     block = lambda cases: "[\n  " + ",\n  ".join(map(line, cases)) + "\n ]"
-    listed = lambda key, value: block(value) if key == "cases" else line(value)
+    listed = lambda key, value: block(value) if key in ("cases", "models") else line(value)
     if isinstance(figures, list):
         (HERE / name).write_text(block(figures) + "\n")
         return
@@ -342,6 +422,7 @@ def write(name, figures):
 write("drift.json", drift())
 write("ks.json", ks())
 write("metrics.json", metrics())
+write("paired.json", paired())
 write("prep.json", prep())
 if len(sys.argv) > 1:
     write("learners.json", learners(sys.argv[1]))

@@ -100,6 +100,17 @@ impl Flow {
     /// ONNX has no operators for it.
     pub fn carry_out(&mut self, step: &Fitted) -> Result<(), String> {
         match step {
+            Fitted::Finite(step) => {
+                let names: Vec<String> = step.columns.iter().map(|(name, ..)| name.clone()).collect();
+                self.row_by_row(&names, |graph, x| {
+                    let lows = graph.doubles(&[1, names.len()], step.columns.iter().map(|(_, low, _)| *low));
+                    let highs = graph.doubles(&[1, names.len()], step.columns.iter().map(|(.., high)| *high));
+                    let above = graph.with("IsInf", &[x], vec![int("detect_negative", 0)]);
+                    let below = graph.with("IsInf", &[x], vec![int("detect_positive", 0)]);
+                    let x = graph.node("Where", &[&above, &highs, x]);
+                    graph.node("Where", &[&below, &lows, &x])
+                })?;
+            }
             Fitted::Impute(step) => self.impute(step)?,
             Fitted::Scale(step) => {
                 let names: Vec<String> = step.columns.iter().map(|(name, ..)| name.clone()).collect();

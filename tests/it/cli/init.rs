@@ -8,9 +8,9 @@ fn table() -> String {
     for i in 0..600_u32 {
         let attack = (i * 7919) % 10 < 4;
         let noise = f64::from((i * 104_729) % 97) / 97.0;
-        let bytes = if attack { 900.0 } else { 300.0 } + 400.0 * noise;
+        let bytes = if attack { 500.0 } else { 300.0 } + 400.0 * noise;
         let duration =
-            if i % 23 == 0 { "na".to_owned() } else { format!("{:.3}", noise + f64::from(u8::from(attack)) * 0.8) };
+            if i % 23 == 0 { "na".to_owned() } else { format!("{:.3}", noise + f64::from(u8::from(attack)) * 0.3) };
         let protocol = ["tcp", "udp", "icmp"][(i % 3) as usize];
         let label = if attack { "attack" } else { "normal" };
         text.push_str(&format!("{bytes:.1},{duration},{protocol},id-{i},{label}\n"));
@@ -27,9 +27,9 @@ fn an_empty_folder_and_a_csv_lead_to_a_trained_model() {
     insta::assert_snapshot!(init.stderr, @"
     wrote pipelines/flows.yaml
     wrote schemas/flows.yaml
-    the target is `label`: `normal` is benign (0), `attack` the attack (1)
-    if it is the other way round, change `target_map` in pipelines/flows.yaml
-    `session` is left out: text with 600 different values
+    the target is `label`: 360 rows are benign (0): `normal` 360
+    240 rows are attacks (1): `attack` 240
+    LEAK? `session` names rows, its values hardly repeat: drop it, a model would learn them by heart; it is left out
     next: netsec run pipelines/flows.yaml
     ");
     insta::assert_snapshot!(std::fs::read_to_string(world.root().join("schemas/flows.yaml")).unwrap(), @"
@@ -56,7 +56,7 @@ fn a_target_that_is_none_is_refused_with_a_hint() {
     assert_eq!(wrong.code, 2);
     insta::assert_snapshot!(wrong.stderr, @"error: --target: there is no column `lable`: did you mean `label`?");
     let many = world.netsec(&["init", "flows.csv", "--target", "session"]);
-    insta::assert_snapshot!(many.stderr, @"error: the target `session` has 600 labels (id-0, id-1, id-10, id-100, id-101, …) and none is called benign: name another column with `--target`");
+    insta::assert_snapshot!(many.stderr, @"error: the target `session` has 600 labels (`id-0` 1, `id-1` 1, `id-10` 1, `id-100` 1, `id-101` 1, `id-102` 1, `id-103` 1, `id-104` 1 and 592 more): name another column with `--target`");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_table_of_many_attacks_gets_one_class_for_all_of_them() {
     world.write("kdd.csv", head);
     let init = world.netsec(&["init", "kdd.csv", "--target", "attack"]);
     assert_eq!(init.code, 0, "{}", init.stderr);
-    assert!(init.stderr.contains("`normal` is benign (0)"), "{}", init.stderr);
+    assert!(init.stderr.contains("1570 rows are benign (0): `normal` 1570"), "{}", init.stderr);
     let pipeline = std::fs::read_to_string(world.root().join("pipelines/kdd.yaml")).unwrap();
     assert!(pipeline.contains("target_map: {normal: 0}\n      other_labels: 1"), "{pipeline}");
     let until = world.netsec(&["run", "pipelines/kdd.yaml", "--until", "transform"]);
@@ -92,16 +92,14 @@ fn any_file_name_gives_a_pipeline_that_checks() {
 fn what_is_called_benign_is_benign() {
     let world = World::new();
     let labelled = |header: &str, labels: &[&str]| {
-        let row = |i: usize| format!("{i},{}\n", labels[i % labels.len()]);
+        let row = |i: usize| format!("{},{}\n", i * 7919 % 23, labels[i % labels.len()]);
         format!("x,{header}\n{}", (0..40).map(row).collect::<String>())
     };
     let note = |header: &str, labels: &[&str]| {
         world.write("t.csv", labelled(header, labels));
         world.netsec(&["init", "t.csv", "--force"]).stderr.lines().nth(2).unwrap_or_default().to_owned()
     };
-    assert!(
-        note("label", &["BENIGN", "DoS", "benign"]).contains("`BENIGN`, `benign` is benign (0), each of the 1 other")
-    );
-    assert!(note("is_benign", &["0", "1"]).contains("`1` is benign (0), `0` the attack (1)"));
-    assert!(note("label", &["attack", "normal"]).contains("`normal` is benign (0)"));
+    assert!(note("label", &["BENIGN", "DoS", "benign"]).ends_with("27 rows are benign (0): `BENIGN` 14, `benign` 13"));
+    assert!(note("is_benign", &["0", "1"]).ends_with("20 rows are benign (0): `1` 20"));
+    assert!(note("label", &["attack", "normal"]).ends_with("20 rows are benign (0): `normal` 20"));
 }

@@ -50,7 +50,7 @@ proptest! {
         let bytes = edited(CSV, edits);
         if let Ok(table) = read(bytes, &Options::plain(&[String::new()])) {
             prop_assert!(table.height() > 0);
-            prop_assert!(Profile::of(&table, 0).is_ok());
+            prop_assert!(Profile::of(&table).is_ok());
         }
     }
 
