@@ -1,6 +1,7 @@
 //! Finds, fetches, verifies and counts what the cache of a workspace holds.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use crate::app::workspace::{AppError, Result, Workspace};
 use crate::base::artifact::Artifact;
@@ -8,7 +9,7 @@ use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::name::{RefName, RunId, stage_and_port};
 use crate::lineage::ledger::Ledger;
-use crate::lineage::record::ActionRecord;
+use crate::lineage::record::{ActionRecord, Retention, RunRecord};
 use crate::plan::files;
 use crate::store::blob::{Store, StoreError};
 use crate::store::local::Local;
@@ -87,8 +88,8 @@ impl Found {
 }
 
 impl Workspace {
-    /// Finds the artifact or file that `target` means: `stage.port` of the latest run that has it, `ref:NAME`, a
-    /// file, or the beginning of a digest.
+    /// Finds the artifact or file that `target` means: `stage.port` of the latest run that has it, `PIPELINE:stage.port` or
+    /// `RUN:stage.port`, `ref:NAME`, a file, or the beginning of a digest.
     ///
     /// # Errors
     /// Nothing, or more than one thing, is meant.
@@ -101,10 +102,32 @@ impl Workspace {
                 .map(|digest| found(digest, target.to_owned()))
                 .ok_or_else(|| AppError::Usage(format!("the ref `{name}` points at nothing yet")));
         }
-        if let Some((stage, port)) = stage_and_port(target)
-            && let Some((digest, run)) = find_output(ledger, stage.as_str(), port)?
-        {
-            return Ok(Found { digest, name: target.to_owned(), run: Some(run) });
+        let (of, output) = target.rsplit_once(':').map_or((None, target), |(of, output)| (Some(of), output));
+        if let Some((stage, port)) = stage_and_port(output) {
+            match (find_output(ledger, of, (stage.as_str(), port))?.as_slice(), of) {
+                ([(digest, run)], _) => {
+                    if ledger.is_swept(digest)? && !self.store().has(digest)? {
+                        return Err(AppError::Usage(format!(
+                            "`{output}` of run {} was removed by `netsec cache gc`: run `{}` again to make it",
+                            run.run, run.pipeline
+                        )));
+                    }
+                    return Ok(Found { digest: *digest, name: output.to_owned(), run: Some(run.run.clone()) });
+                }
+                ([], None) => {}
+                ([], Some(of)) => {
+                    return Err(AppError::Usage(format!(
+                        "no run of `{of}` has `{output}`: `netsec runs` names runs and pipelines"
+                    )));
+                }
+                (several, _) => {
+                    let list: Vec<String> = several
+                        .iter()
+                        .map(|(_, run)| format!("`{}:{output}` (run {})", run.pipeline, run.run))
+                        .collect();
+                    return Err(AppError::Usage(format!("`{output}` is ambiguous: it may be {}", list.join(" or "))));
+                }
+            }
         }
         if disk::look(&self.root().join(target)).is_ok() {
             let source = files::resolve(self.root(), target, &self.known());
@@ -218,20 +241,28 @@ fn by_stage(store: &Local, actions: &[ActionRecord], sizes: &BTreeMap<Digest, u6
     stages.into_iter().map(stats).collect()
 }
 
-fn find_output(ledger: &Ledger, stage: &str, port: &str) -> Result<Option<(Digest, RunId)>> {
-    for run in ledger.runs()?.iter().rev() {
+/// Finds an output of the latest run of each pipeline that has it; of a pipeline or a run alone, if one is named.
+fn find_output(ledger: &Ledger, of: Option<&str>, (stage, port): (&str, &str)) -> Result<Vec<(Digest, RunRecord)>> {
+    let is_meant = |run: &RunRecord| {
+        let stem = Path::new(&run.pipeline).file_stem().and_then(|stem| stem.to_str());
+        let is_named = of.is_none_or(|of| run.run.as_str() == of || run.pipeline == of || stem == Some(of));
+        is_named && run.retention != Retention::Removed
+    };
+    let mut found: Vec<(Digest, RunRecord)> = Vec::new();
+    for run in ledger.runs()?.iter().rev().filter(|run| is_meant(run)) {
+        if found.iter().any(|(_, other)| other.pipeline == run.pipeline) {
+            continue;
+        }
         let Some(run) = ledger.run(&run.run)? else { continue };
         let of_stage = run.stages.iter().find(|of| of.id.as_str() == stage && of.outcome.is_success());
         if let Some(key) = of_stage.and_then(|of| of.key)
             && let Some(record) = ledger.action(&key)?
+            && let Some(output) = record.outputs.iter().find(|output| output.port == port)
         {
-            let found = record.outputs.iter().find(|output| output.port == port);
-            if let Some(output) = found {
-                return Ok(Some((output.digest, run.run)));
-            }
+            found.push((output.digest, run));
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 /// Looks for the beginning of a digest among what is recorded, then, for what failed stages left, in the store.

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::app::artifacts::blobs;
-use crate::app::workspace::{Reading, Result, Terms, Workspace};
+use crate::app::workspace::{AppError, Reading, Result, Terms, Workspace};
 use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::outcome::Outcome;
 use crate::lineage::ledger::Ledger;
-use crate::lineage::record::{ActionRecord, Entry, RunRecord};
+use crate::lineage::record::{ActionRecord, Entry, Retention, RunRecord};
 use crate::plan::standing;
 use crate::store::blob::Store;
 use crate::store::local::Local;
@@ -77,8 +77,36 @@ impl Workspace {
         for path in &removal.files {
             disk::remove_dir(path)?;
         }
+        let is_mark_missing = |run: &RunRecord| {
+            run.retention == Retention::Kept
+                && run.outcome.is_some()
+                && !removal.kept_runs.contains(&run.run.to_string())
+        };
+        let gone = ledger.runs()?.into_iter().filter(is_mark_missing);
+        let marked: Vec<Entry> =
+            gone.map(|run| Entry::Run(Box::new(RunRecord { retention: Retention::OutputsRemoved, ..run }))).collect();
+        if !marked.is_empty() {
+            ledger.commit(&marked)?;
+        }
         ledger.flush()?;
         Ok(removal)
+    }
+
+    /// Takes a run off the list. What it made goes with the next sweep, unless something else needs it.
+    ///
+    /// # Errors
+    /// There is no such run, or it is going on; `Busy`, `Stopped`; the ledger failed.
+    pub fn remove_run(&self, name: &str, terms: &Terms<'_>) -> Result<()> {
+        let _lock = self.lock(terms)?;
+        let ledger = self.writing()?;
+        let run =
+            ledger.runs()?.into_iter().find(|run| run.run.as_str() == name && run.retention != Retention::Removed);
+        let Some(run) = run else {
+            return Err(AppError::Usage(format!("there is no run `{name}`: see `netsec runs`")));
+        };
+        standing::forget(&self.cache)?;
+        ledger.commit(&[Entry::Run(Box::new(RunRecord { retention: Retention::Removed, ..run }))])?;
+        Ok(ledger.flush()?)
     }
 
     fn removal(&self, ledger: &Ledger, store: &Local, keep: &Keep) -> Result<Removal> {
@@ -132,7 +160,7 @@ impl Workspace {
 fn chosen(runs: &[RunRecord], keep: &Keep, now_ms: u64) -> Vec<RunRecord> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut chosen = Vec::new();
-    for run in runs.iter().rev() {
+    for run in runs.iter().rev().filter(|run| run.retention != Retention::Removed) {
         let count = counts.entry(&run.pipeline).or_default();
         let is_young = keep.days.is_some_and(|days| now_ms.saturating_sub(run.started_ms) <= u64::from(days) * DAY_MS);
         if *count < keep.runs || is_young {

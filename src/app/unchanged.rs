@@ -12,7 +12,7 @@ use crate::engine::drive::Summary;
 use crate::engine::voice::Voice;
 use crate::event::EventKind;
 use crate::lineage::journal::{self, ENDING, Journal};
-use crate::lineage::record::{Entry, RunRecord};
+use crate::lineage::record::{Entry, Retention, RunRecord};
 use crate::plan::decide::Verdict;
 use crate::plan::standing::{Asked, Standing};
 use crate::plan::whole::{Plan, Sources};
@@ -62,6 +62,7 @@ impl Workspace {
         });
         voice.tell(EventKind::Unchanged { since: standing.run.clone(), stages });
         let record = RunRecord {
+            retention: Retention::Kept,
             run: run.clone(),
             pipeline: asked.file.to_owned(),
             digest: standing.digest,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::cli::args_data::{Data, Quarantine, SchemaAction};
+use crate::cli::args_data::{Data, Init, Quarantine, SchemaAction};
 use crate::cli::args_model::{Model, Predict, Sweep};
 use clap_complete::Shell;
 
@@ -156,9 +156,12 @@ pub struct Run {
     /// Only say what would be done
     #[arg(long)]
     pub dry_run: bool,
-    /// Print one JSON object about the run when it is over
+    /// Print one JSON object about the run when it is over, however it ends
     #[arg(long)]
     pub json: bool,
+    /// Say nothing while all goes well: only warnings and what failed
+    #[arg(short, long)]
+    pub quiet: bool,
     /// How to tell what happens
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
@@ -211,9 +214,33 @@ pub struct Runs {
     /// List at most this many
     #[arg(short = 'n', long, default_value_t = 20)]
     pub most: usize,
+    /// Take this run off the list; what it made goes with the next `netsec cache gc`, unless something else needs it
+    #[arg(long, value_name = "RUN")]
+    pub remove: Option<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Whose `stage.port` is meant.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Whose {
+    /// The pipeline whose `stage.port` is meant, as a file or by its name; also written `PIPELINE:stage.port`
+    #[arg(long, value_name = "PIPELINE")]
+    pub pipeline: Option<String>,
+    /// The run whose `stage.port` is meant; also written `RUN:stage.port`
+    #[arg(long, value_name = "RUN", conflicts_with = "pipeline")]
+    pub run: Option<String>,
+}
+
+impl Whose {
+    /// Returns the target with the pipeline or run before it.
+    pub fn name(&self, target: &str) -> String {
+        match self.run.as_ref().or(self.pipeline.as_ref()) {
+            Some(of) => format!("{of}:{target}"),
+            None => target.to_owned(),
+        }
+    }
 }
 
 /// Say what an artifact was made of.
@@ -221,6 +248,9 @@ pub struct Runs {
 pub struct Lineage {
     /// `stage.port` of the latest run that has it, `ref:NAME`, a file, or the beginning of a digest
     pub target: String,
+    /// Whose
+    #[command(flatten)]
+    pub whose: Whose,
     /// Say what was made of it instead
     #[arg(long)]
     pub downstream: bool,
@@ -234,6 +264,9 @@ pub struct Lineage {
 pub struct Cat {
     /// `stage.port` of the latest run that has it, `ref:NAME`, or the beginning of a digest
     pub target: String,
+    /// Whose
+    #[command(flatten)]
+    pub whose: Whose,
     /// Write it here: a directory as one, a dataset as one table if the path ends with `.csv` or `.parquet`. Without it, a dataset is
     /// written as CSV
     #[arg(short, long, value_name = "PATH")]
@@ -437,34 +470,6 @@ fn size(text: &str) -> Result<u64, String> {
     };
     let number: u64 = digits.trim().parse().map_err(|_| "write a whole number of bytes, or one with K, M, G or T")?;
     number.checked_shl(shift).filter(|size| size >> shift == number).ok_or_else(|| "that is too much".to_owned())
-}
-
-/// Write a starter pipeline and schema.
-#[derive(Args, Debug)]
-pub struct Init {
-    /// A file, a folder or a glob of files: CSV, Parquet, NDJSON or Zeek logs, also compressed
-    pub data: String,
-    /// The rows to judge by, where they are given as a table of their own
-    #[arg(long, value_name = "DATA")]
-    pub test: Option<String>,
-    /// The column of labels [default: the last column, or one that is called so]
-    #[arg(long, value_name = "COLUMN")]
-    pub target: Option<String>,
-    /// A label that is benign, `*` standing for anything, '' for rows without a label (may be repeated; all others are attacks)
-    #[arg(long, value_name = "LABEL")]
-    pub benign: Vec<String>,
-    /// A label that says nothing, such as `Background`: its rows are left out (may be repeated)
-    #[arg(long, value_name = "LABEL")]
-    pub unknown: Vec<String>,
-    /// What separates the fields of CSV [default: told by the header]
-    #[arg(long, value_name = "CHAR")]
-    pub separator: Option<char>,
-    /// The name of the pipeline [default: the file's name]
-    #[arg(long)]
-    pub name: Option<String>,
-    /// Replace files that are there
-    #[arg(long)]
-    pub force: bool,
 }
 
 /// Print a completion script.

@@ -83,3 +83,31 @@ pub struct Push {
     #[arg(long, value_name = "PATH")]
     pub tls_ca_file: Option<PathBuf>,
 }
+
+/// Write a starter pipeline and schema.
+#[derive(Args, Debug)]
+pub struct Init {
+    /// A file, a folder or a glob of files: CSV, Parquet, NDJSON or Zeek logs, also compressed
+    pub data: String,
+    /// The rows to judge by, where they are given as a table of their own
+    #[arg(long, value_name = "DATA")]
+    pub test: Option<String>,
+    /// The column of labels [default: the last column, or one that is called so]
+    #[arg(long, value_name = "COLUMN")]
+    pub target: Option<String>,
+    /// A label that is benign, `*` standing for anything, '' for rows without a label (may be repeated; all others are attacks)
+    #[arg(long, value_name = "LABEL")]
+    pub benign: Vec<String>,
+    /// A label that says nothing, such as `Background`: its rows are left out (may be repeated)
+    #[arg(long, value_name = "LABEL")]
+    pub unknown: Vec<String>,
+    /// What separates the fields of CSV [default: told by the header]
+    #[arg(long, value_name = "CHAR")]
+    pub separator: Option<char>,
+    /// The name of the pipeline [default: the file's name]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Replace files that are there
+    #[arg(long)]
+    pub force: bool,
+}

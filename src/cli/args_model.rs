@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
+use crate::cli::args::Whose;
 use crate::kinds::predict::METRICS;
 
 /// Look at a model.
@@ -14,6 +15,9 @@ pub enum Model {
     Show {
         /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning of a digest
         target: String,
+        /// Whose
+        #[command(flatten)]
+        whose: Whose,
         /// Print JSON, the model itself included
         #[arg(long)]
         json: bool,
@@ -22,6 +26,9 @@ pub enum Model {
     Importance {
         /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning of a digest
         target: String,
+        /// Whose
+        #[command(flatten)]
+        whose: Whose,
         /// Rows with labels: CSV, Parquet or NDJSON, also compressed
         data: String,
         /// What is measured, as in `select` of `train`
@@ -44,19 +51,38 @@ pub enum Model {
     Export {
         /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning of a digest
         target: String,
+        /// Whose
+        #[command(flatten)]
+        whose: Whose,
         /// Write here: `NAME.onnx` is an ONNX file, `NAME.md` a model card, another name a folder for MLflow with both
         #[arg(short, long, value_name = "PATH")]
         output: PathBuf,
     },
-    /// Say of every row what each feature adds to the prediction (TreeSHAP, exact)
+    /// Say of every row what each column adds to the prediction: exactly for trees (TreeSHAP) and linear models, otherwise by sampled
+    /// Shapley values with their error
     Explain {
-        /// The model, one made of trees
+        /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning of a digest
         target: String,
+        /// Whose
+        #[command(flatten)]
+        whose: Whose,
         /// The rows: CSV, Parquet or NDJSON, also compressed
         data: String,
         /// Write here, as CSV or Parquet by the name's end
         #[arg(short, long, value_name = "PATH")]
         output: Option<PathBuf>,
+        /// Rows that others are compared with, for models that are neither trees nor linear [default: the rows themselves]
+        #[arg(long, value_name = "FILE")]
+        background: Option<String>,
+        /// Tell the parts that a column was made into, such as those of `onehot`, one by one
+        #[arg(long)]
+        by_feature: bool,
+        /// How many orders of columns are drawn for each row, where values are sampled
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+        samples: u32,
+        /// What sampling begins with
+        #[arg(long, value_name = "N", default_value_t = 42)]
+        seed: u64,
         /// What separates the fields of CSV
         #[arg(long, default_value_t = ',')]
         separator: char,
@@ -68,6 +94,9 @@ pub enum Model {
 pub struct Predict {
     /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning of a digest
     pub model: String,
+    /// Whose
+    #[command(flatten)]
+    pub whose: Whose,
     /// The rows: CSV, Parquet or NDJSON, also compressed
     pub data: String,
     /// Write here, as CSV or Parquet by the name's end, instead of to the standard output as CSV
@@ -89,6 +118,9 @@ pub enum Sweep {
         /// The leaderboard: `stage.port` of the latest run that has it, or the beginning of a digest
         #[arg(default_value = "train.metrics")]
         target: String,
+        /// Whose
+        #[command(flatten)]
+        whose: Whose,
         /// How many trials to show
         #[arg(long, value_name = "N", default_value_t = 20)]
         top: usize,
@@ -101,6 +133,9 @@ pub enum Sweep {
         /// The leaderboard: `stage.port` of the latest run that has it, or the beginning of a digest
         #[arg(default_value = "train.metrics")]
         target: String,
+        /// Whose
+        #[command(flatten)]
+        whose: Whose,
         /// Write here instead of to the standard output
         #[arg(short, long, value_name = "PATH")]
         output: Option<PathBuf>,

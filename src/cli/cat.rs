@@ -21,7 +21,7 @@ fn is_table(output: Option<&Path>) -> bool {
 /// # Errors
 /// The target means nothing; its blob is missing or damaged; the disk failed.
 pub fn cat(workspace: &Workspace, args: &Cat) -> Result<Exit, AppError> {
-    let Found { digest, name, .. } = workspace.find(&workspace.reading()?.ledger, &args.target)?;
+    let Found { digest, name, .. } = workspace.find(&workspace.reading()?.ledger, &args.whose.name(&args.target))?;
     let files = workspace.fetch(&digest)?;
     match (&args.output, files.as_slice()) {
         (None, [(path, bytes)]) if path.is_empty() => out::data(bytes)?,

@@ -36,7 +36,8 @@ pub fn check(workspace: &Workspace, args: &Check) -> Result<Exit, AppError> {
     }
 }
 
-fn problems(report: &Report) -> Value {
+/// Returns what is wrong with a file, for scripts.
+pub(crate) fn problems(report: &Report) -> Value {
     let place = |place: &crate::base::problem::Place| {
         let (file, line, column) = report.source.position(place.span.start);
         let offset = place.span.start - report.source.part(place.span.start).1;

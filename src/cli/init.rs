@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::disk;
-use crate::cli::args::Init;
+use crate::cli::args_data::Init;
 use crate::cli::exit::Exit;
 use crate::cli::{out, rows};
 use crate::kinds::starter::{self, InitRequest, Starter};

@@ -16,7 +16,7 @@ use crate::reporter::table;
 /// The target means nothing; the ledger failed.
 pub fn lineage(workspace: &Workspace, args: &Lineage) -> Result<Exit, AppError> {
     let ledger = workspace.reading()?.ledger;
-    let Found { digest, name, run } = workspace.find(&ledger, &args.target)?;
+    let Found { digest, name, run } = workspace.find(&ledger, &args.whose.name(&args.target))?;
     if args.downstream {
         let impact = query::impact(&ledger, digest, &name)?;
         if args.json { out::json(&json!(impact))? } else { out::data(table::impact(&impact).as_bytes())? }

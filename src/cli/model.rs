@@ -13,11 +13,10 @@ use crate::cli::rows::byte;
 use crate::cli::{out, run};
 use crate::frame::codec::Form;
 use crate::frame::table::{Table, TableError};
+use crate::kinds::attribution::{Explaining, explained};
 use crate::kinds::export::file;
 use crate::kinds::handover::{card, mlflow, onnx};
-use crate::kinds::predict::{
-    Fall, ScoreError, Summary, explained, importance, model, options, permuted, score, unexplained,
-};
+use crate::kinds::predict::{Fall, ScoreError, Summary, importance, model, options, permuted, score};
 use crate::lineage::query;
 use crate::reporter::table::{self, columns};
 use crate::source::files::{self, Options};
@@ -70,8 +69,8 @@ fn rows(workspace: &Workspace, data: &str, options: &Options) -> Result<Table, A
 /// It is not there, or no model; the rows cannot be read.
 pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
     match args {
-        Model::Show { target, json: as_json } => {
-            let (name, bundle) = stored(workspace, target, model)?;
+        Model::Show { target, whose, json: as_json } => {
+            let (name, bundle) = stored(workspace, &whose.name(target), model)?;
             out::say(&name);
             let (shares, features) = (importance(&bundle), bundle.preprocessor.features());
             let setting: serde_json::Map<String, serde_json::Value> =
@@ -118,8 +117,8 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
             }
             out::data(text.as_bytes())?;
         }
-        Model::Importance { target, data, metric, repeats, seed, separator, json: as_json } => {
-            let (_, bundle) = stored(workspace, target, model)?;
+        Model::Importance { target, whose, data, metric, repeats, seed, separator, json: as_json } => {
+            let (_, bundle) = stored(workspace, &whose.name(target), model)?;
             let table = rows(workspace, data, &options(&bundle, byte(*separator)?))?;
             let failed = |why: String| AppError::Data(format!("`{data}`: {why}"));
             let (whole, falls) = permuted(&bundle, &table, metric, *repeats as usize, *seed).map_err(failed)?;
@@ -133,7 +132,8 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
             lines.extend(falls.iter().map(line));
             out::data(format!("{metric} {whole:.4}\n\n{}", columns(&lines)).as_bytes())?;
         }
-        Model::Export { target, output } => {
+        Model::Export { target, whose, output } => {
+            let target = &whose.name(target);
             let reading = workspace.reading()?;
             let found = workspace.find(&reading.ledger, target)?;
             let (_, bundle) = stored(workspace, target, model)?;
@@ -157,15 +157,20 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
             }
             out::say(&format!("`{name}` is written to `{}`", output.display()));
         }
-        Model::Explain { target, data, output, separator } => {
-            let (_, bundle) = stored(workspace, target, model)?;
-            if let Some(why) = unexplained(&bundle) {
-                return Err(AppError::Usage(why));
-            }
-            let table = rows(workspace, data, &options(&bundle, byte(*separator)?))?;
-            let explained = explained(&bundle, &table).map_err(|why| AppError::Data(format!("`{data}`: {why}")))?;
+        Model::Explain { target, whose, data, output, background, by_feature, samples, seed, separator } => {
+            let (_, bundle) = stored(workspace, &whose.name(target), model)?;
+            let options = options(&bundle, byte(*separator)?);
+            let table = rows(workspace, data, &options)?;
+            let background = match background {
+                Some(background) => rows(workspace, background, &options)?,
+                None => table.clone(),
+            };
+            let explaining = Explaining { by_feature: *by_feature, samples: *samples as usize, seed: *seed };
+            let explained = explained(&bundle, &table, &background, &explaining);
+            let explained = explained.map_err(|why| AppError::Data(format!("`{data}`: {why}")))?;
+            out::say(&format!("values add up to the {}", explained.unit));
             let to = output.as_deref().and_then(|path| path.to_str()).unwrap_or_default();
-            let bytes = file(&explained, to).map_err(named(data))?;
+            let bytes = file(&explained.table, to).map_err(named(data))?;
             match output {
                 Some(path) => disk::write_plain(&workspace.root().join(path), &bytes)?,
                 None => out::data(&bytes)?,
@@ -180,7 +185,7 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
 /// # Errors
 /// The model or the file is not there or not as it should be; the output cannot be written.
 pub fn predict(workspace: &Workspace, args: &Predict) -> Result<Exit, AppError> {
-    let (name, bundle) = stored(workspace, &args.model, model)?;
+    let (name, bundle) = stored(workspace, &args.whose.name(&args.model), model)?;
     let (path, separator) = (workspace.root().join(&args.data), byte(args.separator)?);
     if path.is_dir() {
         return Err(AppError::Usage(format!("`{}` is a folder: name a file in it", args.data)));

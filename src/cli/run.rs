@@ -3,17 +3,20 @@
 use std::io::stderr;
 use std::path::Path;
 
+use serde_json::json;
+
 use crate::app::workspace::{AppError, Choices, Loaded, Sinks, Terms, Wish, Workspace};
 use crate::base::cancel::Cancel;
 use crate::base::disk;
 use crate::base::outcome::RunOutcome;
 use crate::cli::args::{Choose, LogFormat, Part, Run};
-use crate::cli::exit::{Exit, of_stages};
+use crate::cli::check::problems;
+use crate::cli::exit::{Exit, of_error, of_stages};
 use crate::cli::{interrupt, out, status};
 use crate::event::Sink;
 use crate::kinds::list::registry;
 use crate::plan::standing::Asked;
-use crate::reporter::console::{Bars, Lines};
+use crate::reporter::console::{Bars, Failures, Lines};
 use crate::reporter::jsonl::JsonLines;
 use crate::reporter::table;
 
@@ -22,6 +25,20 @@ use crate::reporter::table;
 /// # Errors
 /// It could not begin, or ledger, store or disk failed.
 pub fn run(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
+    let ended = carry_out(workspace, args);
+    if let (Err(error), true) = (&ended, args.json) {
+        // Scripts get one object, however it ends.
+        let exit = of_error(error) as u8;
+        let mut told = json!({"pipeline": args.file, "outcome": "refused", "exit": exit, "error": error.to_string()});
+        if let AppError::Report(report) = error {
+            told["problems"] = problems(report)["problems"].clone();
+        }
+        out::json(&told)?;
+    }
+    ended
+}
+
+fn carry_out(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
     let wish = wish(&args.part);
     if args.dry_run {
         let loaded = load(workspace, &args.file, &args.part.choose)?;
@@ -34,7 +51,8 @@ pub fn run(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
     let cancel = Cancel::new();
     let jobs = args.jobs.map_or_else(cores, usize::from);
     let max_failures = args.max_failures.map(|most| most as usize);
-    let terms = terms(&cancel, jobs, max_failures, !args.no_wait, args.log_format);
+    let voice = if args.quiet && args.log_format == LogFormat::Text { Voice::Failures } else { args.log_format.into() };
+    let terms = terms(&cancel, jobs, max_failures, !args.no_wait, voice);
     // What is told with `--json` needs every stage.
     if !(args.json || wish.force || wish.rehash || wish.full) {
         let asked = Asked { file: &args.file, terms: &wish.terms(&choices(&args.part.choose)) };
@@ -49,15 +67,19 @@ pub fn run(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
         let (run, outcome) = (summary.run.as_str(), summary.outcome.as_str());
         out::json(&table::summary_json(run, &args.file, outcome, summary.seconds, &summary.stages))?;
     }
+    if !(args.json || args.quiet) && args.log_format == LogFormat::Text {
+        table::reports(&summary.stages).iter().for_each(|line| out::say(line));
+    }
     let is_stopped = cancel.is_cancelled() && summary.outcome == RunOutcome::Cancelled;
     Ok(if is_stopped { Exit::Stopped } else { of_stages(&summary.stages) })
 }
 
 /// The terms of a run that is told on the standard error.
-fn terms(cancel: &Cancel, jobs: usize, max_failures: Option<usize>, wait: bool, format: LogFormat) -> Terms<'_> {
-    let sinks: &'static dyn Fn(&Path) -> Sinks = match format {
-        LogFormat::Json => &|log| sinks(log, LogFormat::Json),
-        LogFormat::Text => &|log| sinks(log, LogFormat::Text),
+fn terms(cancel: &Cancel, jobs: usize, max_failures: Option<usize>, wait: bool, voice: Voice) -> Terms<'_> {
+    let sinks: &'static dyn Fn(&Path) -> Sinks = match voice {
+        Voice::Json => &|log| sinks(log, Voice::Json),
+        Voice::Text => &|log| sinks(log, Voice::Text),
+        Voice::Failures => &|log| sinks(log, Voice::Failures),
     };
     let guard = std::env::current_exe().ok();
     Terms {
@@ -73,7 +95,7 @@ fn terms(cancel: &Cancel, jobs: usize, max_failures: Option<usize>, wait: bool, 
 
 /// The terms of what runs beside `netsec run` itself: as many jobs as cores, and lines for people.
 pub fn plain_terms(cancel: &Cancel) -> Terms<'_> {
-    terms(cancel, cores(), None, true, LogFormat::Text)
+    terms(cancel, cores(), None, true, Voice::Text)
 }
 
 /// How many cores there are.
@@ -111,11 +133,30 @@ pub fn wish(part: &Part) -> Wish {
     }
 }
 
-fn sinks(log: &Path, format: LogFormat) -> Sinks {
-    let told: Box<dyn Sink> = match format {
-        LogFormat::Json => Box::new(JsonLines(stderr())),
-        LogFormat::Text if out::is_terminal() => Box::new(Bars::default()),
-        LogFormat::Text => Box::new(Lines(stderr())),
+/// What is told of a run on the standard error.
+#[derive(Clone, Copy)]
+enum Voice {
+    Json,
+    Text,
+    /// Warnings and what failed.
+    Failures,
+}
+
+impl From<LogFormat> for Voice {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Json => Self::Json,
+            LogFormat::Text => Self::Text,
+        }
+    }
+}
+
+fn sinks(log: &Path, voice: Voice) -> Sinks {
+    let told: Box<dyn Sink> = match voice {
+        Voice::Json => Box::new(JsonLines(stderr())),
+        Voice::Failures => Box::new(Failures(stderr())),
+        Voice::Text if out::is_terminal() => Box::new(Bars::default()),
+        Voice::Text => Box::new(Lines(stderr())),
     };
     Ok(vec![told, Box::new(JsonLines(disk::append(log)?))])
 }

@@ -3,10 +3,12 @@
 use serde_json::json;
 
 use crate::app::workspace::{AppError, Workspace};
+use crate::base::cancel::Cancel;
 use crate::base::name::RunId;
 use crate::cli::args::Runs;
 use crate::cli::exit::Exit;
-use crate::cli::out;
+use crate::cli::{out, run};
+use crate::lineage::record::Retention;
 use crate::reporter::table;
 
 /// Lists the latest runs.
@@ -14,8 +16,15 @@ use crate::reporter::table;
 /// # Errors
 /// The ledger failed.
 pub fn runs(workspace: &Workspace, args: &Runs) -> Result<Exit, AppError> {
+    if let Some(name) = &args.remove {
+        let cancel = Cancel::new();
+        workspace.remove_run(name, &run::plain_terms(&cancel))?;
+        out::say(&format!("run {name} is removed; `netsec cache gc --apply` frees what only it needed"));
+        return Ok(Exit::Done);
+    }
     let ledger = workspace.reading()?.ledger;
-    let all = ledger.runs()?;
+    let mut all = ledger.runs()?;
+    all.retain(|run| run.retention != Retention::Removed);
     let latest = &all[all.len().saturating_sub(args.most)..];
     match (args.json, all.is_empty()) {
         (true, _) => {
@@ -33,7 +42,8 @@ pub fn runs(workspace: &Workspace, args: &Runs) -> Result<Exit, AppError> {
 /// # Errors
 /// There is no such run; the ledger failed.
 pub fn named_or_latest(workspace: &Workspace, name: Option<&str>) -> Result<RunId, AppError> {
-    let runs = workspace.reading()?.ledger.runs()?;
+    let mut runs = workspace.reading()?.ledger.runs()?;
+    runs.retain(|run| run.retention != Retention::Removed);
     let found = match name {
         Some(name) => runs.into_iter().find(|run| run.run.as_str() == name),
         None => runs.into_iter().next_back(),

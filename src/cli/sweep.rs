@@ -26,11 +26,15 @@ fn board(workspace: &Workspace, target: &str) -> Result<Value, AppError> {
 /// It is not there, or something else; the drawing cannot be written.
 pub fn sweep(workspace: &Workspace, sweep: &Sweep) -> Result<Exit, AppError> {
     match sweep {
-        Sweep::Show { target, json: true, .. } => out::json(&board(workspace, target)?)?,
-        Sweep::Show { target, top, .. } => out::data(leaderboard::show(&board(workspace, target)?, *top).as_bytes())?,
-        Sweep::Plot { target, json: true, .. } => out::json(&leaderboard::points(&board(workspace, target)?))?,
-        Sweep::Plot { target, output, .. } => {
-            let svg = leaderboard::plot(&board(workspace, target)?);
+        Sweep::Show { target, whose, json: true, .. } => out::json(&board(workspace, &whose.name(target))?)?,
+        Sweep::Show { target, whose, top, .. } => {
+            out::data(leaderboard::show(&board(workspace, &whose.name(target))?, *top).as_bytes())?;
+        }
+        Sweep::Plot { target, whose, json: true, .. } => {
+            out::json(&leaderboard::points(&board(workspace, &whose.name(target))?))?;
+        }
+        Sweep::Plot { target, whose, output, .. } => {
+            let svg = leaderboard::plot(&board(workspace, &whose.name(target))?);
             match output {
                 Some(path) => disk::write_plain(&workspace.root().join(path), svg.as_bytes())?,
                 None => out::data(svg.as_bytes())?,

@@ -8,7 +8,7 @@ use crate::engine::drive::{Driver, Ended, Retry, Started};
 use crate::engine::perform::Performed;
 use crate::event::{EventKind, StageResult};
 use crate::lineage::ledger::LedgerError;
-use crate::lineage::record::{ActionRecord, Entry, InputRecord, PortMove, RefMove, RunRecord, StageRun};
+use crate::lineage::record::{ActionRecord, Entry, InputRecord, PortMove, RefMove, Retention, RunRecord, StageRun};
 use crate::pipeline::check::Origin;
 use crate::plan::decide::{self, DecideError};
 use crate::stage::error::StageError;
@@ -139,6 +139,7 @@ impl Driver<'_, '_> {
             error: result.error.clone(),
         };
         RunRecord {
+            retention: Retention::Kept,
             run: self.setup.run.clone(),
             pipeline: self.setup.planner.pipeline.file.clone(),
             digest: self.setup.planner.pipeline.digest,

@@ -347,7 +347,8 @@ impl Table {
                     let part = 10_f64.powi(*digits as i32 - 3);
                     let ms = |cell: f64| cell.is_finite().then(|| (cell / part).round() as i64);
                     let cells: Vec<Option<i64>> = self.numbers(&name)?.into_iter().map(ms).collect();
-                    let times = Series::new(name.as_str().into(), cells).cast(&ColumnType::Time.dtype()).map_err(error)?;
+                    let times =
+                        Series::new(name.as_str().into(), cells).cast(&ColumnType::Time.dtype()).map_err(error)?;
                     Ok(Column::from(times))
                 }
                 _ => self.column(&name).cloned(),

@@ -85,8 +85,8 @@ pub const KIND: Kind = Kind {
 };
 
 /// What to do about a file that could not be opened.
-const DENIED: &str = "a program opens only its inputs and the system's files: give the file as an input, or a tool's folder \
-                      under `reads`";
+const DENIED: &str = "a confined program opens only its inputs and the system's files: give the file as an input, name a tool's \
+                      folder, such as a virtual environment, in `reads: [FOLDER]`, or set `sandbox: false`";
 
 struct Command {
     run: Vec<String>,

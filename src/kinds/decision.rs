@@ -66,6 +66,8 @@ pub(crate) struct JudgedModel {
     pub(crate) metrics: Metrics,
     /// Between which values 95 % of a figure lie.
     pub(crate) intervals: BTreeMap<String, Interval>,
+    /// Columns that may hold for the testbed only, and the figures in cross-validation without them.
+    pub(crate) without_shortcuts: Option<(Vec<String>, Metrics)>,
 }
 
 /// How the challenger compares with the champion.

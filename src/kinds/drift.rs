@@ -159,7 +159,12 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         max_share: number("max_share"),
         seed: 0,
     };
-    Ok(Box::new(Compare { settings, group: values.texts("group"), ignore: values.texts("ignore"), fail: values.flag("fail") }))
+    Ok(Box::new(Compare {
+        settings,
+        group: values.texts("group"),
+        ignore: values.texts("ignore"),
+        fail: values.flag("fail"),
+    }))
 }
 
 impl Stage for Compare {
@@ -213,9 +218,8 @@ pub(crate) fn profile(
     context: &Context<'_>,
 ) -> Result<Profile, StageError> {
     let with = |_| if group.is_empty() { Vec::new() } else { vec![("group", group.join("\n"))] };
-    let kept = data.each((word, &data.all()), &with, context, &|_, table| {
-        Ok(vec![Profile::of_groups(table, group)?.encode()])
-    })?;
+    let kept = data
+        .each((word, &data.all()), &with, context, &|_, table| Ok(vec![Profile::of_groups(table, group)?.encode()]))?;
     together(word, &kept.iter().map(|kept| kept[0]).collect::<Vec<_>>(), context)
 }
 
@@ -242,12 +246,7 @@ pub(crate) fn together(word: &str, kept: &[Kept], context: &Context<'_>) -> Resu
 }
 
 /// Reads whatever a reference is. A file of rows gets the text columns of the current rows, as numbers may be names there.
-fn from_any(
-    input: &Input,
-    current: &Profile,
-    group: &[String],
-    context: &Context<'_>,
-) -> Result<Profile, StageError> {
+fn from_any(input: &Input, current: &Profile, group: &[String], context: &Context<'_>) -> Result<Profile, StageError> {
     if input.directory {
         return profile(&Dataset::open(input)?, "reference", group, context);
     }

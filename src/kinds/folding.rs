@@ -83,7 +83,8 @@ impl Folding {
                     Some(_) => ("fold_column", format!("folds by {word} need no column")),
                 };
                 let help =
-                    "set `fold_by: group` or `fold_by: time`, `fold_column:` to the column, and the input `rows`".to_owned();
+                    "set `fold_by: group` or `fold_by: time`, `fold_column:` to the column, and the input `rows`"
+                        .to_owned();
                 return Err(Fault { path: vec![key(at)], message, help: Some(help) });
             }
         };
@@ -154,13 +155,16 @@ impl Folding {
                 self.folds
             )));
         }
-        let lacking = classes.iter().position(|(attacks, benign)| attacks + benign > 0 && (*attacks == 0 || *benign == 0));
+        let lacking =
+            classes.iter().position(|(attacks, benign)| attacks + benign > 0 && (*attacks == 0 || *benign == 0));
         let Some(at) = lacking else { return Ok(Vec::new()) };
         let (attacks, benign) = classes[at];
         let what = if attacks == 0 { "attack" } else { "benign row" };
         let told = format!("no {what} is among the {} rows of fold {} of {}", attacks + benign, at + 1, self.folds);
         match by {
-            By::Content => Err(StageError::Rejected(format!("{told}: set `fold_by: stratified`, or bring more of them"))),
+            By::Content => {
+                Err(StageError::Rejected(format!("{told}: set `fold_by: stratified`, or bring more of them")))
+            }
             By::Stratified => Err(StageError::Rejected(format!(
                 "{told}: there are fewer that differ than folds; bring more of them, or set fewer `folds`"
             ))),

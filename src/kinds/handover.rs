@@ -8,7 +8,6 @@ use crate::kinds::predict::importance;
 use crate::model::bundle::Bundle;
 use crate::model::calibrate::Calibrator;
 use crate::model::onnx::export::{self, ALARM, PROBABILITY};
-use crate::prep::columns::Kind;
 use crate::prep::preprocessor::{Input, Seen};
 
 /// How many features the card names.
@@ -16,6 +15,44 @@ const SHOWN: usize = 15;
 
 /// The Python packages with which an MLflow directory is known to load.
 const REQUIREMENTS: &str = "mlflow==3.17.2\nonnx==1.23.2\nonnxruntime==1.32.0\nnumpy==2.4.6\npandas==2.3.3\n";
+
+/// Loads the ONNX file for MLflow.
+const LOADER: &str = r#""""Asks a model exported by netsec: rows as pandas reads them from CSV, a probability and an alarm each."""
+
+import numpy as np
+import onnxruntime
+import pandas as pd
+
+
+class NetsecModel:
+    """A detector: numbers may be whole or missing, text may be missing."""
+
+    def __init__(self, path):
+        self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def predict(self, rows, params=None):
+        feeds = {}
+        for entry in self.session.get_inputs():
+            cells = rows[entry.name]
+            if entry.type == "tensor(string)":
+                text = ["" if pd.isna(cell) else as_text(cell) for cell in cells]
+                feeds[entry.name] = np.array(text, dtype=object)
+            else:
+                feeds[entry.name] = pd.to_numeric(cells).to_numpy(dtype=np.float64, na_value=np.nan)
+        probability, alarm = self.session.run(["probability", "alarm"], feeds)
+        return pd.DataFrame({"probability": probability, "alarm": alarm}, index=rows.index)
+
+
+def as_text(cell):
+    """Whole numbers that pandas made floating, for the sake of missing ones, are written without a point."""
+    if isinstance(cell, float) and cell.is_integer():
+        return str(int(cell))
+    return str(cell)
+
+
+def _load_pyfunc(path):
+    return NetsecModel(path)
+"#;
 
 /// Returns a model with its preprocessing as an ONNX file.
 ///
@@ -31,8 +68,8 @@ pub fn onnx(bundle: &Bundle) -> Result<Vec<u8>, String> {
 /// As for ONNX.
 pub fn mlflow(bundle: &Bundle, card: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
     let column = |input: &Input| {
-        let kind = if input.kind() == Kind::Text { "string" } else { "double" };
-        json!({"type": kind, "name": input.name, "required": true})
+        // The loader takes numbers and text as readers of CSV give them: whole numbers, and missing cells of text as NaN.
+        json!({"type": "any", "name": input.name, "required": true})
     };
     let inputs: Vec<_> = bundle.preprocessor.inputs().iter().map(column).collect();
     let outputs = json!([{"type": "double", "name": PROBABILITY, "required": true}, {"type": "long", "name": ALARM, "required": true}]);
@@ -40,8 +77,8 @@ pub fn mlflow(bundle: &Bundle, card: &str) -> Result<Vec<(String, Vec<u8>)>, Str
     let quoted = |value: serde_json::Value| json!(value.to_string()).to_string();
     let model = format!(
         "flavors:\n  onnx:\n    data: model.onnx\n    onnx_version: 1.23.2\n    providers: [CPUExecutionProvider]\n  \
-         python_function:\n    data: model.onnx\n    env: {{virtualenv: python_env.yaml}}\n    loader_module: mlflow.onnx\n    \
-         python_version: 3.11.2\nmlflow_version: 3.17.2\nsignature:\n  inputs: {}\n  outputs: {}\n  params: null\n",
+         python_function:\n    code: code\n    data: model.onnx\n    env: {{virtualenv: python_env.yaml}}\n    \
+         loader_module: netsec_model\n    python_version: 3.11.2\nmlflow_version: 3.17.2\nsignature:\n  inputs: {}\n  outputs: {}\n  params: null\n",
         quoted(json!(inputs)),
         quoted(outputs)
     );
@@ -49,6 +86,7 @@ pub fn mlflow(bundle: &Bundle, card: &str) -> Result<Vec<(String, Vec<u8>)>, Str
     Ok(vec![
         ("MLmodel".to_owned(), model.into_bytes()),
         ("model.onnx".to_owned(), onnx(bundle)?),
+        ("code/netsec_model.py".to_owned(), LOADER.as_bytes().to_vec()),
         ("python_env.yaml".to_owned(), python.as_bytes().to_vec()),
         ("requirements.txt".to_owned(), REQUIREMENTS.as_bytes().to_vec()),
         ("README.md".to_owned(), card.as_bytes().to_vec()),
@@ -123,6 +161,22 @@ pub fn card(name: &str, bundle: &Bundle, digest: &str, lineage: &str) -> String 
         let _ = writeln!(text, "| {name} | {value:.4} | {sure} |");
     }
     let _ = writeln!(text, "| false_positive_rate | {:.4} | |", metrics.false_positive_rate);
+    if !prep.giveaways.is_empty() {
+        text.push_str("\n## Columns to be wary of\n\n| column | finding | used because |\n|---|---|---|\n");
+        for giveaway in &prep.giveaways {
+            let reason = prep.allowed.get(&giveaway.column).map_or("", String::as_str);
+            let _ = writeln!(text, "| {} | {} | {} |", cell(&giveaway.column), cell(&giveaway.tell()), cell(reason));
+        }
+        if let Some((columns, metrics)) = &bundle.without_shortcuts {
+            let columns: Vec<String> = columns.iter().map(|column| format!("`{}`", cell(column))).collect();
+            let _ = writeln!(
+                text,
+                "\nWithout {} the ROC AUC in cross-validation is {:.4}.",
+                columns.join(", "),
+                metrics.roc_auc
+            );
+        }
+    }
     let shares = importance(bundle);
     if !shares.is_empty() {
         text.push_str("\n## What counts\n\n| feature | share |\n|---|--:|\n");

@@ -189,7 +189,12 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         }]);
     }
     let keeps_conflicts = values.text("conflicts") == Some("text");
-    Ok(Box::new(Ingest { from, drop, options: Options { format, separator, na, types, epochs, encoding }, keeps_conflicts }))
+    Ok(Box::new(Ingest {
+        from,
+        drop,
+        options: Options { format, separator, na, types, epochs, encoding },
+        keeps_conflicts,
+    }))
 }
 
 /// Columns of numbers that count from 1970, with the digits of the parts of a second; and columns with their types.

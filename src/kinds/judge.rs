@@ -60,6 +60,7 @@ impl Evaluated {
             score: self.score,
             metrics: self.metrics,
             intervals: self.intervals.clone(),
+            without_shortcuts: self.bundle.without_shortcuts.clone(),
         }
     }
 
@@ -86,7 +87,8 @@ impl Stage for Evaluate {
     fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
         let whole = Dataset::open(inputs.one("test"))?.whole()?;
         let challenger = bundle(inputs.one("model"), "challenger")?;
-        let champion = inputs.maybe("champion").map(|input| bundle(input, "champion").map_err(start_over)).transpose()?;
+        let champion =
+            inputs.maybe("champion").map(|input| bundle(input, "champion").map_err(start_over)).transpose()?;
         let (test, mut rows) = self.fair_rows(&whole, &challenger, champion.as_ref())?;
         let y = labels(&challenger, &test, "challenger")?;
         rows.attacks = y.iter().filter(|y| **y == 1.0).count();
@@ -139,6 +141,14 @@ impl Stage for Evaluate {
         }
         for giveaway in decision.giveaways.iter().filter(|giveaway| giveaway.grade == GiveawayGrade::Shortcut) {
             outputs.note(giveaway.tell());
+        }
+        if let Some((columns, metrics)) = &challenger.bundle.without_shortcuts {
+            let columns: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
+            outputs.note(format!(
+                "without {} the ROC AUC in cross-validation is {:.4}",
+                columns.join(", "),
+                metrics.roc_auc
+            ));
         }
         let reasons = decision.reasons.join("; ");
         if decision.accepted {
@@ -198,7 +208,9 @@ impl Evaluate {
         champion: Option<&Bundle>,
     ) -> Result<(Table, JudgedRows), StageError> {
         let mut seen = vec![RowSeen::No; test.height()];
-        for (bundle, who) in std::iter::once((challenger, "challenger")).chain(champion.map(|bundle| (bundle, "champion"))) {
+        for (bundle, who) in
+            std::iter::once((challenger, "challenger")).chain(champion.map(|bundle| (bundle, "champion")))
+        {
             let Some(by_this) = bundle.preprocessor.seen(test).map_err(wrong(who))? else { continue };
             for (seen, by_this) in seen.iter_mut().zip(by_this) {
                 match (*seen, by_this) {
@@ -231,12 +243,15 @@ impl Evaluate {
             1 => format!("only 1 {what} is"),
             count => format!("only {count} {what}s are"),
         };
-        let seen = if rows.seen_in_training > 0 { format!(" ({})", rows.tell()) } else { String::new() };
-        Some(format!(
-            "{found} among the {} test rows{seen}, at least {least} are needed (`{key}`): set `stratify: true` in `split`, a larger \
-             `test_share`, or bring more of them",
-            rows.judged
-        ))
+        let least = format!("at least {least} are needed (`{key}`)");
+        Some(match rows.seen_in_training {
+            0 => format!(
+                "{found} among the {} test rows, {least}: set `stratify: true` in `split`, a larger `test_share`, or bring more of \
+                 them",
+                rows.judged
+            ),
+            _ => format!("{}; {found} among those, {least}: judge by rows that training did not have", rows.tell()),
+        })
     }
 
     fn judge(
@@ -264,7 +279,10 @@ impl Evaluate {
         };
         let passes = challenger.score >= self.min_score;
         let word = if passes { "reaches" } else { "does not reach" };
-        verdict.check(passes, format!("{metric} {:.4}{} {word} the least {}", challenger.score, within(metric), self.min_score));
+        verdict.check(
+            passes,
+            format!("{metric} {:.4}{} {word} the least {}", challenger.score, within(metric), self.min_score),
+        );
         for (name, least) in &self.at_least {
             let found = metrics.score(name).unwrap_or(f64::NEG_INFINITY);
             let word = if found >= *least { "reaches" } else { "does not reach" };
@@ -297,10 +315,15 @@ impl Evaluate {
         for giveaway in prep.objections() {
             verdict.check(
                 false,
-                format!("{}, or allow it with a reason (`allow: {{{}: …}}` of `transform`)", giveaway.tell(), giveaway.column),
+                format!(
+                    "{}, or allow it with a reason (`allow: {{{}: …}}` of `transform`)",
+                    giveaway.tell(),
+                    giveaway.column
+                ),
             );
         }
-        let is_leak = |column: &String| prep.giveaways.iter().any(|giveaway| giveaway.is_leak() && giveaway.column == *column);
+        let is_leak =
+            |column: &String| prep.giveaways.iter().any(|giveaway| giveaway.is_leak() && giveaway.column == *column);
         for (column, reason) in prep.allowed.iter().filter(|(column, _)| is_leak(column)) {
             verdict.reasons.push(format!("`{column}` is allowed: {reason}"));
         }

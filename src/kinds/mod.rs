@@ -1,5 +1,6 @@
 //! Every stage kind, one file each.
 
+pub mod attribution;
 pub mod candidates;
 pub mod collection;
 pub mod command;
@@ -22,6 +23,7 @@ pub mod push;
 pub mod quarantine;
 pub mod sandbox;
 pub mod select;
+pub mod shortcuts;
 pub mod split;
 pub mod split_work;
 pub mod starter;

@@ -25,11 +25,6 @@ pub const ALARM: &str = "netsec_alarm";
 /// The column of what is wrong with a row.
 pub const ERROR: &str = "netsec_error";
 
-/// The column of the number of a row that is explained.
-const ROW: &str = "netsec_row";
-/// The column of what is expected of any row.
-const BASE: &str = "netsec_base";
-
 /// What a model may be measured by.
 pub const METRICS: [&str; CHOICES.len()] = CHOICES;
 
@@ -61,13 +56,6 @@ pub struct Summary {
 /// What is wrong with the bytes.
 pub fn model(bytes: &[u8]) -> Result<Bundle, String> {
     Bundle::decode(bytes)
-}
-
-/// Returns why the rows of a model cannot be explained, if so.
-pub fn unexplained(bundle: &Bundle) -> Option<String> {
-    let is_explained = matches!(bundle.model, Model::Trees(_));
-    (!is_explained)
-        .then(|| format!("a model of `{}` is not made of trees: only those are explained row by row", bundle.learner))
 }
 
 /// Scores the rows of a file: CSV, NDJSON or Parquet, also packed. They are written as they come, with three columns more; `told`
@@ -149,7 +137,10 @@ fn number(name: &str, cell: Option<&str>) -> Result<f64, String> {
         Some("true" | "True" | "TRUE") => Ok(1.0),
         Some("false" | "False" | "FALSE") => Ok(0.0),
         Some(text) => match text.parse::<f64>() {
-            Ok(number) if number.is_infinite() => Err(format!("`{name}` is infinite")),
+            // What is written as infinite is for the preprocessing to see to; what has grown so was meant otherwise.
+            Ok(number) if number.is_infinite() && text.bytes().any(|byte| byte.is_ascii_digit()) => {
+                Err(format!("`{name}`: {text} is beyond all numbers"))
+            }
             Ok(number) => Ok(number),
             Err(_) => Err(format!("`{name}`: {text:?} is no number")),
         },
@@ -235,24 +226,6 @@ fn scored(bundle: &Bundle, table: &Table, form: Form, before: u64) -> Result<(Ta
         }
     };
     Ok((rows.beside(&added)?, summary))
-}
-
-/// Of every row, what is expected of any, and what every feature adds: a table with the columns `netsec_row` (from 1) and
-/// `netsec_base`, and one a feature.
-///
-/// # Errors
-/// The table does not fit; the model is not made of trees.
-pub fn explained(bundle: &Bundle, table: &Table) -> Result<Table, String> {
-    let Model::Trees(trees) = &bundle.model else {
-        return Err(unexplained(bundle).unwrap_or_default());
-    };
-    let shap = trees.shap(bundle.preprocessor.apply(table)?.view());
-    let rows = Table::of_ints(ROW, (1..=shap.len() as i64).collect()).map_err(|error| error.to_string())?;
-    let base = (BASE.to_owned(), shap.iter().map(|shap| shap.base).collect());
-    let features = bundle.preprocessor.features();
-    let of = |(at, name): (usize, &String)| (name.clone(), shap.iter().map(|shap| shap.values[at]).collect());
-    let told = Table::of_numbers(std::iter::once(base).chain(features.iter().enumerate().map(of)).collect());
-    told.and_then(|told| rows.beside(&told)).map_err(|error| error.to_string())
 }
 
 /// How much a score falls when the cells of a column are shuffled.

@@ -120,12 +120,23 @@ impl Program<'_> {
         command.arg0(&self.run[0]).args(&self.run[1..]).current_dir(self.folder);
         command.env_clear().envs(self.env.iter().copied()).process_group(0);
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        let is_confined = self.launcher.is_some();
         let started = match self.launcher.take() {
             Some(launcher) => launcher.start(command),
             None => command.spawn(),
         };
         started.map_err(|error| {
+            let path = Path::new(&self.run[0]);
+            // The interpreter of a virtual environment is a link into another folder: both have to be readable.
+            let folder = path.parent().filter(|folder| folder.ends_with("bin")).and_then(Path::parent).or(path.parent());
             let help = match self.run[0].contains('/') {
+                true if is_confined && error.kind() == std::io::ErrorKind::PermissionDenied => {
+                    let folder = folder.unwrap_or(path).display();
+                    format!(
+                        "a confined program may open nothing but its inputs, the system's folders and those of `reads`: write \
+                         `reads: [{folder}]`, or `sandbox: false`"
+                    )
+                }
                 true => {
                     "a script of one's own is given as an input, and begins with a line such as `#!/bin/sh`".to_owned()
                 }

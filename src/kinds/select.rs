@@ -93,7 +93,11 @@ pub(crate) fn floors(values: &Values, name: &str) -> Result<Vec<(String, f64)>, 
             continue;
         }
         let help = suggest(metric, CHOICES);
-        faults.push(Fault { path: vec![key(name), key(metric)], message: format!("there is no metric `{metric}`"), help });
+        faults.push(Fault {
+            path: vec![key(name), key(metric)],
+            message: format!("there is no metric `{metric}`"),
+            help,
+        });
     }
     if faults.is_empty() { Ok(floors) } else { Err(faults) }
 }

@@ -14,7 +14,12 @@ pub const KIND: Kind = Kind {
           reports what leaks: rows that repeat, labels that contradict each other, columns that give the label away or name \
           rows, hosts and times.",
     inputs: Ports::Fixed(&[
-        Port { name: "data", format: Format::Table, need: Need::One, doc: "the rows; for `by: given`, those to learn from" },
+        Port {
+            name: "data",
+            format: Format::Table,
+            need: Need::One,
+            doc: "the rows; for `by: given`, those to learn from",
+        },
         Port {
             name: "test",
             format: Format::Table,

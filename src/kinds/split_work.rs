@@ -321,8 +321,10 @@ impl Split {
             return Ok(());
         }
         let (mut unlabelled, mut rows) = (0_u64, 0_u64);
-        let unknown: Vec<u64> =
-            std::iter::once(None).chain(self.unknown.iter().map(|label| Some(label.as_str()))).map(leakage::label).collect();
+        let unknown: Vec<u64> = std::iter::once(None)
+            .chain(self.unknown.iter().map(|label| Some(label.as_str())))
+            .map(leakage::label)
+            .collect();
         for (part, sides) in traces.parts().zip(sides) {
             for (trace, side) in part.zip(sides) {
                 rows += 1;
@@ -358,7 +360,9 @@ impl Split {
         let body = |_: usize, table: &Table| self.label_profiles(table);
         for kept in source.data.each((source.words[2], &source.data.all()), &with, context, &body)? {
             let labels: Vec<String> = read_kept(&kept[0], context)?;
-            for (label, profile) in labels.into_iter().zip(&kept[1..]).filter(|(label, _)| !self.unknown.contains(label)) {
+            for (label, profile) in
+                labels.into_iter().zip(&kept[1..]).filter(|(label, _)| !self.unknown.contains(label))
+            {
                 profiles.entry(label).or_default().push(*profile);
             }
         }

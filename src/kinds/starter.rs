@@ -26,6 +26,9 @@ const TARGETS: [&str; 10] =
 /// A target has at most so many labels.
 const LABELS: usize = 50;
 
+/// Files that were read, each with its name.
+pub type NamedFiles = Vec<(String, Vec<u8>)>;
+
 /// What is asked for.
 #[derive(Clone, Debug, Default)]
 pub struct InitRequest {
@@ -34,9 +37,9 @@ pub struct InitRequest {
     /// The way to the rows to learn from: a file, a folder or a glob.
     pub data: String,
     /// Its files, with their names.
-    pub files: Vec<(String, Vec<u8>)>,
+    pub files: NamedFiles,
     /// The way to the rows to judge by, where they are given, and their files.
-    pub test: Option<(String, Vec<(String, Vec<u8>)>)>,
+    pub test: Option<(String, NamedFiles)>,
     /// The column of labels.
     pub target: Option<String>,
     /// Labels that are benign; the empty one stands for none.
@@ -86,7 +89,8 @@ pub fn propose(request: &InitRequest) -> Result<Starter, String> {
     let (mut counts, mut missing) = (std::collections::BTreeMap::new(), 0);
     for table in labelled {
         let found = table.counts(&target).map_err(|error| format!("--target: {error}"))?;
-        missing += table.missing(&target).map_err(|error| error.0)?.into_iter().filter(|missing| *missing).count() as u64;
+        missing +=
+            table.missing(&target).map_err(|error| error.0)?.into_iter().filter(|missing| *missing).count() as u64;
         found.into_iter().for_each(|(label, count)| *counts.entry(label).or_insert(0) += count as u64);
     }
     let said = SaidLabels { benign: request.benign.clone(), unknown: request.unknown.clone() };
@@ -118,7 +122,11 @@ pub fn propose(request: &InitRequest) -> Result<Starter, String> {
         labels: &labels,
         columns: &columns,
         many: many.into_iter().map(|(name, _)| name).collect(),
-        texts: kept.names().into_iter().filter(|name| *name != target && kept.column_type(name) == Ok(ColumnType::Text)).collect(),
+        texts: kept
+            .names()
+            .into_iter()
+            .filter(|name| *name != target && kept.column_type(name) == Ok(ColumnType::Text))
+            .collect(),
         separator: (options.separator != b',').then_some(options.separator),
     };
     Ok(Starter { pipeline: pipeline(&proposal), schema, notes })
@@ -230,14 +238,22 @@ fn target(named: Option<&str>, table: &Table, notes: &mut Vec<String>) -> Result
         .collect();
     match called.as_slice() {
         [one] => {
-            notes.push(format!("`{one}` is taken for the target, as the last column `{last}` has too many values for labels"));
+            notes.push(format!(
+                "`{one}` is taken for the target, as the last column `{last}` has too many values for labels"
+            ));
             Ok((*one).clone())
         }
         _ => {
             let could: Vec<String> =
                 names.iter().filter(|name| has_labels(name)).take(8).map(|name| format!("`{name}`")).collect();
-            let could = if could.is_empty() { String::new() } else { format!("; columns with few values: {}", could.join(", ")) };
-            Err(format!("the last column `{last}` has too many values for labels: name the target with `--target`{could}"))
+            let could = if could.is_empty() {
+                String::new()
+            } else {
+                format!("; columns with few values: {}", could.join(", "))
+            };
+            Err(format!(
+                "the last column `{last}` has too many values for labels: name the target with `--target`{could}"
+            ))
         }
     }
 }

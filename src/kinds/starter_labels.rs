@@ -74,11 +74,19 @@ pub(crate) fn labels(
 ) -> Result<Labels, String> {
     let all: Vec<&String> = counts.keys().collect();
     if all.len() > MOST {
-        return Err(format!("the target `{target}` has {} labels ({}): {OTHER}", all.len(), listed(counts, all.iter().copied())));
+        return Err(format!(
+            "the target `{target}` has {} labels ({}): {OTHER}",
+            all.len(),
+            listed(counts, all.iter().copied())
+        ));
     }
     for (word, names) in [("benign", &said.benign), ("unknown", &said.unknown)] {
-        if let Some(name) = names.iter().find(|name| !name.is_empty() && !all.iter().any(|label| matches(name, label))) {
-            return Err(format!("--{word}: no label of `{target}` is `{name}`; there are {}", listed(counts, all.iter().copied())));
+        if let Some(name) = names.iter().find(|name| !name.is_empty() && !all.iter().any(|label| matches(name, label)))
+        {
+            return Err(format!(
+                "--{word}: no label of `{target}` is `{name}`; there are {}",
+                listed(counts, all.iter().copied())
+            ));
         }
     }
     let is_said = |names: &[String], label: &str| names.iter().any(|name| !name.is_empty() && matches(name, label));
@@ -98,7 +106,10 @@ pub(crate) fn labels(
             "labels of `{target}` that do not say whether it was an attack: {}. Say which rows are left out (`--unknown NAME`) and \
              which are benign (`--benign NAME`); `*` stands for anything, as in `--unknown '*{}*'`",
             listed(counts, doubtful.iter().copied()),
-            UNKNOWN.iter().find(|word| doubtful[0].to_lowercase().contains(**word)).map_or("", |word| capital(doubtful[0], word)),
+            UNKNOWN
+                .iter()
+                .find(|word| doubtful[0].to_lowercase().contains(**word))
+                .map_or("", |word| capital(doubtful[0], word)),
         ));
     }
     let benign: Vec<&String> = match said.benign.is_empty() {
@@ -134,7 +145,11 @@ pub(crate) fn labels(
             false => listed(counts, benign.iter().copied()),
         }
     ));
-    found.notes.push(format!("{} rows are attacks (1): {}", found.attack_rows, listed(counts, attacks.iter().copied())));
+    found.notes.push(format!(
+        "{} rows are attacks (1): {}",
+        found.attack_rows,
+        listed(counts, attacks.iter().copied())
+    ));
     if found.unlabelled > 0 {
         found.notes.push(format!(
             "{} rows are left out: they have no label{}",

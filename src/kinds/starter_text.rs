@@ -42,7 +42,10 @@ pub(crate) fn pipeline(proposal: &Proposal<'_>) -> String {
     let sides: &[(&str, &str)] =
         if request.test.is_some() { &[("", "data"), ("_test", "test")] } else { &[("", "data")] };
     for (suffix, param) in sides {
-        let _ = writeln!(text, "  ingest{suffix}:\n    kind: ingest\n    inputs: {{ data: \"${{params.{param}}}\" }}\n    with:");
+        let _ = writeln!(
+            text,
+            "  ingest{suffix}:\n    kind: ingest\n    inputs: {{ data: \"${{params.{param}}}\" }}\n    with:"
+        );
         if let Some(separator) = proposal.separator {
             let _ = writeln!(text, "      separator: {}", serde_json::json!(char::from(separator).to_string()));
         }
@@ -84,7 +87,9 @@ fn dropped(proposal: &Proposal<'_>) -> String {
     if out.is_empty() {
         text.push_str("      drop: []\n");
     } else {
-        text.push_str("      drop:                # take a column out of this list to use it, and `allow` it in `transform`\n");
+        text.push_str(
+            "      drop:                # take a column out of this list to use it, and `allow` it in `transform`\n",
+        );
         for column in &out {
             let _ = writeln!(text, "        - {}  # {}", quote(&column.name), plain(&column.why));
         }

@@ -8,8 +8,9 @@ use serde_json::{Value as Json, json};
 use crate::base::nearest::suggest;
 use crate::frame::npy;
 use crate::kinds::candidates::{self, key};
-use crate::kinds::folding::{self, Folding};
+use crate::kinds::folding::{self, FoldPlan, Folding};
 use crate::kinds::select::{self, Judged, Select};
+use crate::kinds::shortcuts::{JudgedBy, without_shortcuts};
 use crate::kinds::sweep::{Outcome, Plan, Sweep, Trial};
 use crate::model::bundle::Bundle;
 use crate::model::data::Data;
@@ -220,7 +221,8 @@ impl Stage for Train {
         let preprocessor = Preprocessor::decode(&inputs.one("preprocessor").bytes()?).map_err(StageError::Data)?;
         let data = self.data(inputs, &preprocessor)?;
         self.check_classes(&data)?;
-        let sweep = self.sweep(inputs, &data, &preprocessor, outputs, context)?;
+        let folding = self.folding.plan(inputs, &data, &preprocessor)?;
+        let sweep = self.sweep(&data, &folding, outputs, context)?;
         let (trials, outcomes) = self.search(&sweep, outputs, context)?;
         let judged = select::judged(&self.select, &data, outcomes);
         let order = Select::order(&trials, &judged);
@@ -235,6 +237,24 @@ impl Stage for Train {
         board["intervals"] = json!(sure);
         if !self.curve.is_empty() {
             board["learning_curve"] = self.learning_curve(&sweep, best, &data, trials.len(), context)?;
+        }
+        let judged_by = JudgedBy {
+            folds: self.folding.folds,
+            by: &folding.by,
+            made: &format!("{} by {} seed {}", self.folding.folds, folding.made, context.seed),
+            inputs: folding.inputs.clone(),
+            metric: &self.select.metric,
+        };
+        let blind = without_shortcuts(best, &data, &preprocessor, judged_by, context)?;
+        if let Some((columns, metrics)) = &blind {
+            board["without_shortcuts"] = json!({"columns": columns, "metrics": metrics});
+            let columns: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
+            outputs.note(format!(
+                "without {}, which may hold for this testbed only: ROC AUC {:.4}, with {:.4}",
+                columns.join(", "),
+                metrics.roc_auc,
+                picked.metrics.roc_auc
+            ));
         }
         outputs.bytes("metrics", bytes(&board));
         let rows = data.rows();
@@ -269,6 +289,7 @@ impl Stage for Train {
         let mut bundle = Bundle::new(best.learner.name, best.named(), metrics, preprocessor, fitted);
         bundle.calibrator.clone_from(&picked.calibrator);
         bundle.intervals = sure;
+        bundle.without_shortcuts = blind;
         bundle.profile = inputs.maybe("profile").map(Input::bytes).transpose()?;
         outputs.bytes("model", bundle.encode());
         Ok(())
@@ -316,17 +337,19 @@ impl Train {
 
     fn sweep<'a>(
         &'a self,
-        inputs: &Inputs,
         data: &'a Data,
-        preprocessor: &Preprocessor,
+        folding: &FoldPlan,
         outputs: &mut Outputs,
         context: &Context<'_>,
     ) -> Result<Sweep<'a>, StageError> {
-        let folding = self.folding.plan(inputs, data, preprocessor)?;
         let made = format!("{} by {} seed {}", self.folding.folds, folding.made, context.seed);
         let folds = Folds::new(data, self.folding.folds, &folding.by, context.seed);
-        let plan =
-            Plan { made, inputs: folding.inputs, metric: &self.select.metric, with_gap: self.select.overfit_gap.is_some() };
+        let plan = Plan {
+            made,
+            inputs: folding.inputs.clone(),
+            metric: &self.select.metric,
+            with_gap: self.select.overfit_gap.is_some(),
+        };
         let sweep = Sweep::new(data, folds, plan, context.seed);
         self.folding.check(&sweep.classes(), &folding.by)?.into_iter().for_each(|note| outputs.note(note));
         Ok(sweep)

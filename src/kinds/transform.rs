@@ -128,7 +128,9 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         return Err(vec![Fault {
             path: vec![Step::Key("allow".to_owned()), Step::Key(column.clone())],
             message: format!("no reason is given for `{column}`"),
-            help: Some("say why it is known at detection time: the reason stands in the decision and in the card".to_owned()),
+            help: Some(
+                "say why it is known at detection time: the reason stands in the decision and in the card".to_owned(),
+            ),
         }]);
     }
     let near_perfect = values.float("near_perfect").unwrap_or_default();
@@ -168,7 +170,12 @@ impl Stage for Transform {
         let features = preprocessor.apply(&test).map_err(of("test"))?;
         let labels = preprocessor.labels(&test).map_err(of("test"))?;
         outputs.bytes("test", array(features, labels)?);
-        outputs.note(format!("{} features of {} rows: {attacks} attacks, {} benign", preprocessor.features().len(), train.height(), train.height() - attacks));
+        outputs.note(format!(
+            "{} features of {} rows: {attacks} attacks, {} benign",
+            preprocessor.features().len(),
+            train.height(),
+            train.height() - attacks
+        ));
         outputs.bytes("preprocessor", preprocessor.encode());
         Ok(())
     }

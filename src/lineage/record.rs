@@ -141,8 +141,24 @@ pub struct RunRecord {
     /// The run whose stages all were reused, because nothing had changed since; then `stages` are told there.
     #[serde(default)]
     pub unchanged_since: Option<RunId>,
+    /// What became of it since.
+    #[serde(default)]
+    pub retention: Retention,
     /// How each wanted stage ended.
     pub stages: Vec<StageRun>,
+}
+
+/// What became of a run after it ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retention {
+    /// It is listed, and what it made is there.
+    #[default]
+    Kept,
+    /// It is listed; what it made, and nothing else needed, was removed from the cache.
+    OutputsRemoved,
+    /// It was taken off the list.
+    Removed,
 }
 
 /// How a stage ended in a run.

@@ -39,6 +39,9 @@ pub struct Bundle {
     pub model: Model,
     /// What its probabilities are corrected by.
     pub calibrator: Option<Calibrator>,
+    /// Columns that may hold for the testbed only, and the figures in cross-validation without them, at the threshold .5.
+    #[serde(default)]
+    pub without_shortcuts: Option<(Vec<String>, Metrics)>,
     /// What the data looked like that it was trained on, if that was told.
     #[serde(default)]
     pub profile: Option<Vec<u8>>,
@@ -62,6 +65,7 @@ impl Bundle {
             preprocessor,
             model,
             calibrator: None,
+            without_shortcuts: None,
             profile: None,
         }
     }

@@ -86,9 +86,8 @@ struct Placements {
 
 impl Placements {
     fn of(y: &[f64], p: &[f64]) -> Option<Self> {
-        let scores = |class: f64| -> Vec<f64> {
-            y.iter().zip(p).filter(|(y, _)| **y == class).map(|(_, p)| *p).collect()
-        };
+        let scores =
+            |class: f64| -> Vec<f64> { y.iter().zip(p).filter(|(y, _)| **y == class).map(|(_, p)| *p).collect() };
         let (attacks, benign) = (scores(1.0), scores(0.0));
         if attacks.len() < 2 || benign.len() < 2 {
             return None;
@@ -104,8 +103,7 @@ impl Placements {
         };
         let (sorted_attacks, sorted_benign) = (sorted(&attacks), sorted(&benign));
         let share = |count: usize, of: &[f64]| count as f64 / (2.0 * of.len() as f64);
-        let of_attacks: Vec<f64> =
-            attacks.iter().map(|score| share(below(&sorted_benign, *score), &benign)).collect();
+        let of_attacks: Vec<f64> = attacks.iter().map(|score| share(below(&sorted_benign, *score), &benign)).collect();
         let of_benign: Vec<f64> =
             benign.iter().map(|score| 1.0 - share(below(&sorted_attacks, *score), &attacks)).collect();
         let auc = of_attacks.iter().sum::<f64>() / of_attacks.len() as f64;

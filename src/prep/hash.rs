@@ -19,6 +19,11 @@ pub struct Hashed {
 }
 
 impl Hashed {
+    /// Returns the name of the column of a bucket.
+    pub fn of_bucket(at: usize) -> String {
+        format!("hash={at}")
+    }
+
     /// Replaces the columns by buckets.
     ///
     /// # Errors
@@ -41,6 +46,6 @@ impl Hashed {
             columns.take(name)?;
         }
         let mut named = buckets.into_iter().enumerate();
-        named.try_for_each(|(at, cells)| columns.push(format!("hash={at}"), Cells::Numbers(cells)))
+        named.try_for_each(|(at, cells)| columns.push(Self::of_bucket(at), Cells::Numbers(cells)))
     }
 }

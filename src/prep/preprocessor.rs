@@ -168,6 +168,17 @@ impl Preprocessor {
         &self.inputs
     }
 
+    /// Returns of every feature the column that it was made of; of one made of several columns its own name.
+    pub fn origins(&self) -> Vec<String> {
+        let mut known: BTreeMap<String, String> =
+            self.inputs.iter().map(|input| (input.name.clone(), input.name.clone())).collect();
+        for (made, of) in self.steps.iter().flat_map(Fitted::made) {
+            let origin = known.get(&of).cloned().unwrap_or(of);
+            known.insert(made, origin);
+        }
+        self.features.iter().map(|name| known.get(name).unwrap_or(name).clone()).collect()
+    }
+
     /// Returns the steps in order.
     pub fn steps(&self) -> &[Fitted] {
         &self.steps

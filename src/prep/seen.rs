@@ -72,6 +72,9 @@ mod tests {
         let few = SeenRows::new([3, 1, 3].into_iter());
         assert_eq!((few.has(3), few.has(2), few.has(u64::MAX)), (RowSeen::Yes, RowSeen::No, RowSeen::No));
         let many = SeenRows::new((0..MOST as u64 + 10).map(|number| 2 * number));
-        assert_eq!((many.has(4), many.has(5), many.has(4 * MOST as u64)), (RowSeen::Yes, RowSeen::No, RowSeen::Unknown));
+        assert_eq!(
+            (many.has(4), many.has(5), many.has(4 * MOST as u64)),
+            (RowSeen::Yes, RowSeen::No, RowSeen::Unknown)
+        );
     }
 }

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::prep::clip::{Bound, Clip, Log1p};
 use crate::prep::columns::{Columns, Kind, Pick};
 use crate::prep::derive::{Derived, How};
-use crate::prep::encode::{OneHot, Ordinal, Unknown};
+use crate::prep::encode::{OneHot, Ordinal, Unknown, of_category, of_rare};
 use crate::prep::finite::{FiniteReplacement, FiniteStrategy};
 use crate::prep::hash::{Hashed, MOST_BUCKETS};
-use crate::prep::impute::{Fill, Imputer, With};
+use crate::prep::impute::{Fill, Imputer, With, indicator};
 use crate::prep::pca::Components;
 use crate::prep::quantile::Quantiles;
 use crate::prep::reduce::{Dropped, Useless};
@@ -178,6 +178,25 @@ impl Fitted {
             _ => false,
         };
         is_odd.then_some("a step whose lists do not fit its columns")
+    }
+
+    /// Returns the columns that it makes of one other, each with that other.
+    pub fn made(&self) -> Vec<(String, String)> {
+        match self {
+            Self::Impute(step) => step.indicated.iter().map(|name| (indicator(name), name.clone())).collect(),
+            Self::OneHot(step) => {
+                let parts = |(name, categories, _): &(String, Vec<String>, Vec<String>)| {
+                    let of_each = categories.iter().map(|category| of_category(name, category));
+                    of_each.chain([of_rare(name)]).map(|made| (made, name.clone())).collect::<Vec<_>>()
+                };
+                step.columns.iter().flat_map(parts).collect()
+            }
+            Self::Hash(step) => match step.columns.as_slice() {
+                [name] => (0..step.buckets).map(|at| (Hashed::of_bucket(at), name.clone())).collect(),
+                _ => Vec::new(),
+            },
+            _ => Vec::new(),
+        }
     }
 
     /// Says what it does, for people.

@@ -56,13 +56,7 @@ struct Sides {
 
 /// Compares the sampled units of two profiles; from `min_auc` on the p-value is to be exact enough for an alarm. `None` if there
 /// are too few, or no column that both have.
-pub fn compare(
-    reference: &Profile,
-    current: &Profile,
-    drawn: DrawnUnit,
-    min_auc: f64,
-    seed: u64,
-) -> Option<Domain> {
+pub fn compare(reference: &Profile, current: &Profile, drawn: DrawnUnit, min_auc: f64, seed: u64) -> Option<Domain> {
     let mut sides = Sides::of(reference, current, drawn);
     let rows = (sides.rows(0), sides.rows(1));
     if rows.0.min(rows.1) < LEAST || sides.columns.is_empty() {
@@ -123,9 +117,10 @@ impl Sides {
             }
         }
         thin(&mut counts);
-        let columns = reference.columns.iter().filter_map(|column| {
-            Some(binned(&column.sample, &current.column(&column.name)?.sample, &shown))
-        });
+        let columns = reference
+            .columns
+            .iter()
+            .filter_map(|column| Some(binned(&column.sample, &current.column(&column.name)?.sample, &shown)));
         Self { columns: columns.collect(), counts }
     }
 
@@ -184,8 +179,11 @@ impl Sides {
                 let nodes = 1_usize << depth;
                 // Of every node its best split: gain, column, bin.
                 let mut best: Vec<(f64, usize, u8)> = vec![(1e-9, 0, u8::MAX); nodes];
-                let mine: Vec<(u32, f64, f64)> =
-                    units.iter().zip(&residual).map(|(unit, residual)| (node[*unit], *residual, weight(*unit))).collect();
+                let mine: Vec<(u32, f64, f64)> = units
+                    .iter()
+                    .zip(&residual)
+                    .map(|(unit, residual)| (node[*unit], *residual, weight(*unit)))
+                    .collect();
                 for (at, bins) in bins.iter().enumerate() {
                     let mut sums = [[(0.0, 0.0); BINS]; 1 << (DEPTH - 1)];
                     for (bin, (node, residual, weight)) in bins.iter().zip(&mine) {

@@ -10,10 +10,10 @@ use crate::quality::distances::{deviation, in_quantiles, jensen_shannon, psi, wa
 use crate::quality::domain::{self, Domain};
 use crate::quality::ks;
 use crate::quality::profile::{ColumnProfile, Profile, Values, in_buckets, side_by_side};
-use crate::quality::units::{DrawnUnit, drawn_by};
 use crate::quality::tests::{
     Tested, benjamini_hochberg, chi_squared, cramer_von_mises, cramers_v, fisher, holm, two_proportions,
 };
+use crate::quality::units::{DrawnUnit, drawn_by};
 
 /// Bins for the stability index and the Jensen–Shannon distance of numbers.
 const BINS: u64 = 10;
@@ -157,7 +157,8 @@ pub struct Drift {
 
 /// Compares two tables by their profiles.
 pub fn compare(reference: &Profile, current: &Profile, settings: &Settings) -> Drift {
-    let (rows, drawn_by) = ((reference.rows, current.rows), drawn_by(&reference.units, &current.units, (reference.rows, current.rows)));
+    let (rows, drawn_by) =
+        ((reference.rows, current.rows), drawn_by(&reference.units, &current.units, (reference.rows, current.rows)));
     let (first, second) = match drawn_by {
         DrawnUnit::Row => (Cow::Borrowed(reference), Cow::Borrowed(current)),
         DrawnUnit::DistinctRow | DrawnUnit::Group => (Cow::Owned(reference.of_units()), Cow::Owned(current.of_units())),
@@ -180,7 +181,8 @@ pub fn compare(reference: &Profile, current: &Profile, settings: &Settings) -> D
         column.drifted = column.asked.iter().any(|asked| asked.alarm);
     }
     let drifted_columns = columns.iter().filter(|column| column.drifted).count();
-    let domain = settings.rows.then(|| domain::compare(reference, current, drawn_by, settings.min_auc, settings.seed)).flatten();
+    let domain =
+        settings.rows.then(|| domain::compare(reference, current, drawn_by, settings.min_auc, settings.seed)).flatten();
     let domain_alarm =
         domain.is_some_and(|domain| domain.p <= settings.alpha * DOMAIN_SHARE && domain.auc >= settings.min_auc);
     let share = drifted_columns as f64 / columns.len().max(1) as f64;

@@ -29,7 +29,10 @@ pub fn page(drift: &Drift, reference: &Profile, current: &Profile) -> String {
         drift.current_rows,
         match drift.drawn_by {
             DrawnUnit::Row => "rows".to_owned(),
-            DrawnUnit::DistinctRow => format!("a sample of {} and {} distinct rows: copies stay on one side", drift.compared.0, drift.compared.1),
+            DrawnUnit::DistinctRow => format!(
+                "a sample of {} and {} distinct rows: copies stay on one side",
+                drift.compared.0, drift.compared.1
+            ),
             DrawnUnit::Group => format!("a row of each of {} and {} groups", drift.compared.0, drift.compared.1),
         },
         drift.drifted_columns,

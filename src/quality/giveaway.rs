@@ -109,22 +109,32 @@ impl Giveaway {
                 format!("LEAK? `{column}` alone tells `{label}` from every other label{auc}: {known}")
             }
             (GiveawayReason::RowNumber, _) => {
-                format!("LEAK? `{column}` numbers the rows{auc}: drop it, it tells the order of the file and nothing of the traffic")
+                format!(
+                    "LEAK? `{column}` numbers the rows{auc}: drop it, it tells the order of the file and nothing of the traffic"
+                )
             }
             (GiveawayReason::FlowId, _) => {
-                format!("LEAK? `{column}` names rows, its values hardly repeat: drop it, a model would learn them by heart")
+                format!(
+                    "LEAK? `{column}` names rows, its values hardly repeat: drop it, a model would learn them by heart"
+                )
             }
             (GiveawayReason::Address, _) => {
                 format!("LEAK? `{column}` holds addresses{auc}: drop it, a model would learn the hosts of this network")
             }
             (GiveawayReason::Moment, _) => {
-                format!("LEAK? `{column}` holds times{auc}: drop it, a model would learn when the attacks were carried out")
+                format!(
+                    "LEAK? `{column}` holds times{auc}: drop it, a model would learn when the attacks were carried out"
+                )
             }
             (GiveawayReason::TimeToLive, _) => {
-                format!("SHORTCUT? `{column}` is a time to live and tells much by itself{auc}: it may hold in this testbed only")
+                format!(
+                    "SHORTCUT? `{column}` is a time to live and tells much by itself{auc}: it may hold in this testbed only"
+                )
             }
             (GiveawayReason::Port, _) => {
-                format!("SHORTCUT? `{column}` is a port and tells much by itself{auc}: it may hold for these attackers only")
+                format!(
+                    "SHORTCUT? `{column}` is a port and tells much by itself{auc}: it may hold for these attackers only"
+                )
             }
         }
     }
@@ -244,7 +254,10 @@ impl Telling {
         let ordered = match (first.numbers(), second.numbers()) {
             (Some(_), Some(_)) => {
                 let placed = |place: f64| auc(&first.placed(place), &second.placed(place)).unwrap_or(0.5);
-                [placed(f64::NEG_INFINITY), placed(f64::INFINITY)].into_iter().map(|auc| auc.max(1.0 - auc)).fold(0.5, f64::max)
+                [placed(f64::NEG_INFINITY), placed(f64::INFINITY)]
+                    .into_iter()
+                    .map(|auc| auc.max(1.0 - auc))
+                    .fold(0.5, f64::max)
             }
             _ => by_category,
         };
@@ -291,9 +304,8 @@ impl Cells<'_> {
     fn categories(&self, other: &Self) -> Vec<(u64, u64)> {
         let mut pairs: Vec<(u64, u64)> = match (self.numbers(), other.numbers()) {
             (Some(mine), Some(theirs)) => {
-                let is_points = |cells: &Self| {
-                    cells.column.is_some_and(|column| matches!(column.values, Values::Points(_)))
-                };
+                let is_points =
+                    |cells: &Self| cells.column.is_some_and(|column| matches!(column.values, Values::Points(_)));
                 grouped(mine, theirs, is_points(self) || is_points(other))
             }
             _ => self.texts(other),
@@ -334,8 +346,11 @@ fn as_texts(values: &Values) -> Values {
 /// How often each number stands in two lists that are in order; with many different numbers, or points that stand for others, how
 /// often those of each group do.
 fn grouped(first: &[(f64, u64)], second: &[(f64, u64)], are_points: bool) -> Vec<(u64, u64)> {
-    let mut all: Vec<(f64, u64, u64)> =
-        first.iter().map(|(value, count)| (*value, *count, 0)).chain(second.iter().map(|(value, count)| (*value, 0, *count))).collect();
+    let mut all: Vec<(f64, u64, u64)> = first
+        .iter()
+        .map(|(value, count)| (*value, *count, 0))
+        .chain(second.iter().map(|(value, count)| (*value, 0, *count)))
+        .collect();
     all.sort_by(|a, b| a.0.total_cmp(&b.0));
     all.dedup_by(|next, kept| {
         let is_same = next.0 == kept.0;
@@ -376,7 +391,11 @@ fn by_category(pairs: &[(u64, u64)]) -> f64 {
 
 /// The words of a column's name, in lower case.
 fn words(name: &str) -> Vec<String> {
-    name.to_lowercase().split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    name.to_lowercase()
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn of_testbed(name: &str) -> Option<GiveawayReason> {
@@ -438,7 +457,8 @@ fn most(column: &ColumnProfile, is_so: impl Fn(&str) -> bool) -> bool {
 fn is_address(column: &ColumnProfile) -> bool {
     let is_mac = |text: &str| {
         let parts: Vec<&str> = text.split([':', '-']).collect();
-        parts.len() == 6 && parts.iter().all(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        parts.len() == 6
+            && parts.iter().all(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
     };
     column.kind == ColumnType::Text && most(column, |text| text.trim().parse::<IpAddr>().is_ok() || is_mac(text.trim()))
 }
@@ -466,7 +486,10 @@ mod tests {
     use super::*;
     use crate::frame::table::Table;
 
-    fn profiles(columns: &[(&str, &dyn Fn(usize, bool) -> f64)], rows: usize) -> LabelProfiles {
+    /// A column's name, and its cell by row and class.
+    type Column<'a> = (&'a str, &'a dyn Fn(usize, bool) -> f64);
+
+    fn profiles(columns: &[Column<'_>], rows: usize) -> LabelProfiles {
         let of = |is_attack: bool| {
             let cells = |cell: &dyn Fn(usize, bool) -> f64| (0..rows).map(|row| cell(row, is_attack)).collect();
             let columns = columns.iter().map(|(name, cell)| ((*name).to_owned(), cells(*cell))).collect();

@@ -5,8 +5,7 @@ use std::fmt::Write as _;
 use crate::frame::table::ColumnType;
 use crate::quality::profile::{ColumnProfile, Profile, Values};
 
-/// Text and whole numbers with up to so many different values get a list of them, if every value stands for so many rows on
-/// average.
+/// Text with up to so many different values gets a list of them, if every value stands for so many rows on average.
 const LISTED: usize = 20;
 const ROWS_A_VALUE: u64 = 20;
 /// From so many rows on, values that never repeat are taken for names.
@@ -50,7 +49,7 @@ fn rules(column: &ColumnProfile, rows: u64, is_target: bool, strictness: Strictn
         && kind != ColumnType::Bool
         && let Some((first, _)) = values.first()
     {
-        // A bound that the next batch will keep: what is never negative is rarely so later.
+        // A bound that the next file will keep: what is never negative is rarely so later. The greatest of a file is no bound.
         if *first >= 0.0 && column.infinite.0 == 0 && kind != ColumnType::Time {
             rules.push("min: 0".to_owned());
         }
@@ -77,7 +76,13 @@ fn rules(column: &ColumnProfile, rows: u64, is_target: bool, strictness: Strictn
 fn listed(column: &ColumnProfile, rows: u64, is_target: bool, is_strict: bool) -> Option<Vec<String>> {
     let (values, levels): (Vec<String>, bool) = match (&column.values, column.kind) {
         (Values::Counts(values), ColumnType::Int) => {
-            let levels = values.len() > 1 && values.iter().all(|(value, _)| (-1.0..=1.0).contains(value));
+            // -1, 0 and 1 are levels. Other numbers are counts and measurements: tomorrow's file has others.
+            let levels = values.len() > 1
+                && values.iter().all(|(value, _)| (-1.0..=1.0).contains(value))
+                && values.iter().any(|(value, _)| *value < 0.0);
+            if !(levels || is_target) {
+                return None;
+            }
             (values.iter().map(|(value, _)| value.to_string()).collect(), levels)
         }
         (Values::Texts(values), ColumnType::Text) => (values.iter().map(|(text, _)| quote(text)).collect(), false),

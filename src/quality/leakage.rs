@@ -59,7 +59,8 @@ impl Traces {
         let mut known: HashMap<&str, u64> = HashMap::new();
         for ((features, text), decider) in features.iter().zip(labels).zip(deciders) {
             bytes.extend_from_slice(&features[..16]);
-            let label = text.as_deref().map_or(UNLABELLED, |text| *known.entry(text).or_insert_with(|| label(Some(text))));
+            let label =
+                text.as_deref().map_or(UNLABELLED, |text| *known.entry(text).or_insert_with(|| label(Some(text))));
             bytes.extend_from_slice(&label.to_le_bytes());
             bytes.extend_from_slice(&decider.to_le_bytes());
         }

@@ -2,6 +2,7 @@
 
 pub mod auc;
 pub mod distances;
+pub mod distinct;
 pub mod domain;
 pub mod drift;
 pub mod drift_page;

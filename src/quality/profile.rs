@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::hash::{hash_text, spread};
 use crate::frame::table::{ColumnType, Table, TableError};
+use crate::quality::distinct::Distinct;
 use crate::quality::units::Units;
 
 /// Version of the stored form. Another one is refused.
@@ -74,40 +75,6 @@ pub enum Sample {
     Numbers(Vec<f32>),
     /// Texts.
     Texts(Vec<Option<String>>),
-}
-
-/// An estimate of how many different values there are, within some 3 %: 1024 registers of HyperLogLog (Flajolet, Fusy,
-/// Gandouet and Meunier, 2007), empty while the values are counted exactly.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Distinct(Vec<u8>);
-
-const REGISTERS: usize = 1024;
-
-impl Distinct {
-    fn of(hashes: impl Iterator<Item = u64>) -> Self {
-        let mut registers = vec![0; REGISTERS];
-        hashes.for_each(|hash| {
-            let register = (hash >> 54) as usize;
-            let rank = ((hash << 10) | (1 << 9)).leading_zeros() as u8 + 1;
-            registers[register] = rank.max(registers[register]);
-        });
-        Self(registers)
-    }
-
-    fn merge(&mut self, other: &Self) {
-        if self.0.is_empty() {
-            self.0.clone_from(&other.0);
-        }
-        self.0.iter_mut().zip(&other.0).for_each(|(mine, theirs)| *mine = (*mine).max(*theirs));
-    }
-
-    fn estimate(&self) -> f64 {
-        let m = REGISTERS as f64;
-        let sum: f64 = self.0.iter().map(|register| (-f64::from(*register)).exp2()).sum();
-        let raw = 0.7213 / (1.0 + 1.079 / m) * m * m / sum;
-        let zeros = self.0.iter().filter(|register| **register == 0).count();
-        if raw <= 2.5 * m && zeros > 0 { m * (m / zeros as f64).ln() } else { raw }
-    }
 }
 
 impl Profile {
@@ -195,7 +162,9 @@ impl Profile {
         let profile: Self = rmp_serde::from_slice(bytes).map_err(|error| format!("not a profile: {error}"))?;
         match profile.format {
             FORMAT => Ok(profile),
-            other => Err(format!("a profile of format {other}; this netsec reads {FORMAT}: make it again, or train the model again")),
+            other => Err(format!(
+                "a profile of format {other}; this netsec reads {FORMAT}: make it again, or train the model again"
+            )),
         }
     }
 }
@@ -258,7 +227,7 @@ impl ColumnProfile {
         let missing = parts.iter().map(|(rows, column)| column.map_or(*rows, |column| column.missing)).sum();
         let mut distinct = Distinct::default();
         for column in present() {
-            distinct.merge(&column.distinct.or_of(&column.values));
+            distinct.merge(&registers(column));
         }
         let values = if is_text { merged_texts(present()) } else { merged_numbers(present()) };
         if matches!(values, Values::Counts(_) | Values::Texts(_)) {
@@ -318,7 +287,8 @@ impl ColumnProfile {
                 cells.iter().flatten().for_each(|cell| *counts.entry(cell).or_default() += 1);
                 let texts = Values::Texts(counts.into_iter().map(|(text, count)| (text.to_owned(), count)).collect());
                 // What had too many values to be counted one by one has too many here.
-                let values = if matches!(self.values, Values::Buckets(_)) { Values::Buckets(in_buckets(&texts)) } else { texts };
+                let values =
+                    if matches!(self.values, Values::Buckets(_)) { Values::Buckets(in_buckets(&texts)) } else { texts };
                 none(cells.iter().filter(|cell| cell.is_none()).count(), values, (0, 0))
             }
         }
@@ -343,15 +313,13 @@ impl ColumnProfile {
     }
 }
 
-impl Distinct {
-    /// These registers, or those of values that are still counted exactly.
-    fn or_of(&self, values: &Values) -> Self {
-        match values {
-            _ if !self.0.is_empty() => self.clone(),
-            Values::Counts(values) => Self::of(values.iter().map(|(value, _)| spread(value.to_bits()))),
-            Values::Texts(values) => Self::of(values.iter().map(|(text, _)| hash_text(text))),
-            Values::Points(_) | Values::Buckets(_) => self.clone(),
-        }
+/// The registers of a column, or those of its values where they are still counted exactly.
+fn registers(column: &ColumnProfile) -> Distinct {
+    match &column.values {
+        _ if !column.distinct.is_empty() => column.distinct.clone(),
+        Values::Counts(values) => Distinct::of(values.iter().map(|(value, _)| spread(value.to_bits()))),
+        Values::Texts(values) => Distinct::of(values.iter().map(|(text, _)| hash_text(text))),
+        Values::Points(_) | Values::Buckets(_) => column.distinct.clone(),
     }
 }
 
@@ -532,10 +500,8 @@ mod tests {
     #[test]
     fn the_distribution_of_a_merge_is_near_that_of_the_whole() {
         let cells: Vec<f64> = (0..40_000).map(|i| (f64::from(i * 7919 % 40_000) / 100.0).exp()).collect();
-        let parts: Vec<Profile> = cells
-            .chunks(7_000)
-            .map(|part| Profile::of(&numbers(part.to_vec())).unwrap())
-            .collect();
+        let parts: Vec<Profile> =
+            cells.chunks(7_000).map(|part| Profile::of(&numbers(part.to_vec())).unwrap()).collect();
         let merged = Profile::merged(&parts);
         let Values::Points(points) = &merged.column("a").unwrap().values else { panic!() };
         assert!(points.len() <= MERGED);

@@ -100,7 +100,8 @@ impl Units {
     /// Returns how many of them have a hash up to which those of another sample are complete too: units that both tables have are in
     /// both samples, or in neither.
     pub fn comparable(&self, other: &Self) -> usize {
-        let reach = |units: &Self| if units.len() < SAMPLE { u64::MAX } else { units.keys.last().copied().unwrap_or(u64::MAX) };
+        let reach =
+            |units: &Self| if units.len() < SAMPLE { u64::MAX } else { units.keys.last().copied().unwrap_or(u64::MAX) };
         let common = reach(self).min(reach(other));
         self.keys.partition_point(|key| *key <= common)
     }

@@ -20,6 +20,24 @@ impl<W: Write + Send> Sink for Lines<W> {
     }
 }
 
+/// Writes warnings and what failed to `out`, and nothing else.
+pub struct Failures<W>(pub W);
+
+impl<W: Write + Send> Sink for Failures<W> {
+    fn take(&mut self, event: &Event) -> Result<(), String> {
+        let is_told = match &event.kind {
+            EventKind::Warning { .. } => true,
+            EventKind::StageFinished(result) => result.outcome == Outcome::Failed,
+            _ => false,
+        };
+        if !is_told {
+            return Ok(());
+        }
+        let text = lines(&event.kind);
+        self.0.write_all(text.as_bytes()).and_then(|()| self.0.flush()).map_err(|error| error.to_string())
+    }
+}
+
 /// Draws a bar for each running stage on the terminal, and lines above them.
 pub struct Bars {
     all: MultiProgress,

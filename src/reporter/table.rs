@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::base::clock::iso;
+use crate::base::outcome::Outcome;
 use crate::event::StageResult;
 use crate::lineage::query::{Impact, Maker, Trace};
-use crate::lineage::record::RunRecord;
+use crate::lineage::record::{Retention, RunRecord};
 use crate::plan::decide::{Verdict, Why};
 use crate::plan::explain::{Difference, FileChange};
 use crate::plan::whole::Decision;
@@ -141,12 +142,20 @@ pub fn runs(runs: &[RunRecord]) -> String {
             run.run.to_string(),
             iso(run.started_ms),
             format!("{:.2}", run.seconds),
-            run.outcome.map_or("not ended", |outcome| outcome.as_str()).to_owned(),
+            outcome(run),
             stage_counts(run),
             run.pipeline.clone(),
         ]);
     }
     columns(&cells)
+}
+
+fn outcome(run: &RunRecord) -> String {
+    let word = run.outcome.map_or("not ended", |outcome| outcome.as_str());
+    match run.retention {
+        Retention::OutputsRemoved => format!("{word}, outputs removed"),
+        Retention::Kept | Retention::Removed => word.to_owned(),
+    }
 }
 
 fn stage_counts(run: &RunRecord) -> String {
@@ -232,6 +241,21 @@ pub fn summary_json(run: &str, pipeline: &str, outcome: &str, seconds: f64, stag
     };
     let stages: Vec<Value> = stages.iter().map(stage).collect();
     json!({"run": run, "pipeline": pipeline, "outcome": outcome, "seconds": seconds, "stages": stages})
+}
+
+/// Outputs that people read, of each stage the first that it has.
+const REPORTS: [&str; 5] = ["decision", "metrics", "page", "leakage", "report"];
+
+/// Says where the reports of a run that made something are.
+pub fn reports(stages: &[StageResult]) -> Option<String> {
+    let report = |stage: &StageResult| {
+        let port = REPORTS.iter().find(|port| stage.outputs.iter().any(|output| output.port == **port))?;
+        Some(format!("{}.{port}", stage.id))
+    };
+    let made = stages.iter().any(|stage| stage.outcome == Outcome::Made);
+    let mut names: Vec<String> = stages.iter().filter(|stage| stage.outcome.is_success()).filter_map(report).collect();
+    names.reverse();
+    (made && !names.is_empty()).then(|| format!("reports, with `netsec cat NAME`: {}", names.join(", ")))
 }
 
 /// Returns a size in bytes as people read it.

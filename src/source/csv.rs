@@ -47,7 +47,11 @@ pub fn header(bytes: &[u8], separator: u8, encoding: Encoding) -> Result<(Vec<St
             TableError(format!("line 1, column {}: the name is not UTF-8: set `encoding: windows-1252`", at + 1))
         })?;
         if is_recoded {
-            named.push(format!("the name of column {} is not UTF-8 and read as Windows-1252: `{}`", at + 1, name.trim()));
+            named.push(format!(
+                "the name of column {} is not UTF-8 and read as Windows-1252: `{}`",
+                at + 1,
+                name.trim()
+            ));
         }
         let name = if name.trim().is_empty() { format!("column_{}", at + 1) } else { name.trim().to_owned() };
         let mut unique = name.clone();

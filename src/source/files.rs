@@ -154,7 +154,12 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
         }
         FileFormat::Ndjson => {
             let chunks = Chunks::new(Box::new(input) as Box<dyn Read + Send>, Records::Lines);
-            Ok(Opened { form: Form::Ndjson { na, types, encoding }, epochs, rows: Rows::Text(chunks), notes: Vec::new() })
+            Ok(Opened {
+                form: Form::Ndjson { na, types, encoding },
+                epochs,
+                rows: Rows::Text(chunks),
+                notes: Vec::new(),
+            })
         }
         FileFormat::Zeek => {
             let mut chunks = Chunks::new(Box::new(input) as Box<dyn Read + Send>, Records::Lines);
@@ -399,7 +404,10 @@ mod tests {
             "line 3, column 1: a quote that opens in this record is never closed"
         );
         assert!(refused(b"a;b\n1;2\n").contains("separated by ';'"));
-        assert_eq!(refused(b"a,b\n1,\xe4\n"), "line 2, column 2: a cell of `b` is not UTF-8: set `encoding: windows-1252`");
+        assert_eq!(
+            refused(b"a,b\n1,\xe4\n"),
+            "line 2, column 2: a cell of `b` is not UTF-8: set `encoding: windows-1252`"
+        );
         assert!(refused(b"[{\"a\": 1}]").contains("one object a line"));
         assert_eq!(
             refused(b"{\"a\": 1}\n{\"a\": }\n3\n"),

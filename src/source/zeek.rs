@@ -82,7 +82,8 @@ impl ZeekHead {
     /// A column cannot be kept.
     pub fn table(&self, bytes: &[u8], form: &Csv) -> Result<Piece, TableError> {
         let mut columns: Vec<Fields> = self.names.iter().map(|_| Fields::default()).collect();
-        let is_bool: Vec<bool> = self.names.iter().map(|name| form.types.get(name) == Some(&ColumnType::Bool)).collect();
+        let is_bool: Vec<bool> =
+            self.names.iter().map(|name| form.types.get(name) == Some(&ColumnType::Bool)).collect();
         let (mut lines, mut malformed) = (Vec::new(), None);
         for (line, at) in bytes.split(|byte| *byte == b'\n').zip(1..) {
             let line = line.strip_suffix(b"\r").unwrap_or(line);

@@ -23,14 +23,15 @@ import pandas
 
 NETSEC, FOLDER = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
 STEPS = {
-    "usual": "[{impute: {with: knn}}, {onehot: {}}, {scale: {}}]",
-    "distance": "[{impute: {with: knn, neighbours: 4, weights: distance, indicator: true}}, {onehot: {unknown: rare, min_count: 40}},"
+    "usual": "[{finite: {}}, {impute: {with: knn}}, {onehot: {}}, {scale: {}}]",
+    "distance": "[{finite: {}}, {impute: {with: knn, neighbours: 4, weights: distance, indicator: true}}, {onehot: {unknown: rare, min_count: 40}},"
                 " {scale: {with: robust}}]",
-    "simple": "[{ratio: {of: a, and: b}}, {difference: {of: a, and: b}}, {impute: {with: median, indicator: true}},"
+    "simple": "[{finite: {with: clip}}, {ratio: {of: a, and: b}}, {difference: {of: a, and: b}}, {impute: {with: median, indicator: true}},"
               " {impute: {with: constant, text: none}}, {target: {}}, {quantile: {quantiles: 50}}, {drop: {constant: true}}]",
-    "other": "[{impute: {with: mean}}, {clip: {low_share: 0.01, high_share: 0.99}}, {columns: [c], log1p: {}}, {ordinal: {}},"
+    "other": "[{finite: {}}, {impute: {with: mean}}, {clip: {low_share: 0.01, high_share: 0.99}}, {columns: [c], log1p: {}}, {ordinal: {}},"
              " {scale: {with: min_max}}, {pca: {components: 5}}]",
-    "holes": "[{onehot: {unknown: error}}]",
+    "holes": "[{finite: {}}, {onehot: {unknown: error}}]",
+    "finite": "[{finite: {with: quantile, share: 0.99}}, {impute: {with: median}}, {onehot: {}}, {scale: {}}]",
 }
 LEARNERS = ["logistic_regression", "knn", "svm", "naive_bayes", "decision_tree", "random_forest", "extra_trees", "gradient_boosting",
             "adaboost"]
@@ -45,6 +46,8 @@ def rows(count):
     table = [[*map(repr, map(float, (a[i], b[i], c[i]))), str(d[i]), word[i], str(label[i])] for i in range(count)]
     for i, j in zip(*np.nonzero(random.random((count, 5)) < 0.06)):
         table[i][j] = ""
+    for i in range(0, count, 97):
+        table[i][2] = "inf" if i % 2 else "-inf"
     return ["a", "b", "c", "d", "word", "label"], table
 
 
@@ -104,6 +107,7 @@ else:
     cases += [("simple", learner, "") for learner in ("logistic_regression", "random_forest", "svm")]
     cases += [("other", learner, "") for learner in ("knn", "svm", "naive_bayes")]
     cases += [("holes", learner, "") for learner in TREES]
+    cases += [("finite", learner, "") for learner in ("logistic_regression", "gradient_boosting")]
     cases += [("usual", learner, ", calibrate: platt, threshold_fpr: 0.05") for learner in ("random_forest", "gradient_boosting")]
     cases += [("usual", learner, ", calibrate: isotonic") for learner in ("random_forest", "logistic_regression")]
     cases += [("usual", "knn", ", candidates: [{learner: knn, grid: {weights: [distance]}}]"),
@@ -121,8 +125,6 @@ for steps, learner, extra in cases:
     fine &= told(f"{steps}, {learner}{extra}", "model.onnx")
 run("model", "export", "train.model", "-o", "packed")
 table = pandas.read_csv(FOLDER / "test.csv").drop(columns=[target])
-texts = table.select_dtypes("object").columns
-table[texts] = table[texts].fillna("")
 p = np.asarray(mlflow.pyfunc.load_model(str(FOLDER / "packed")).predict(table)["probability"])
 far = np.abs(p - np.array([float(cell) for cell in column(FOLDER / "scored.csv", "netsec_probability")])).max()
 print(f"the last as a model of MLflow: farthest {far:.1e}")

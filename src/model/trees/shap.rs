@@ -37,6 +37,14 @@ impl Ensemble {
         }
     }
 
+    /// Returns what the values of an explanation add up to.
+    pub fn unit(&self) -> &'static str {
+        match self.link {
+            Link::Mean => "probability",
+            Link::Logistic(_) | Link::Votes(_) => "log-odds",
+        }
+    }
+
     /// Explains rows exactly (Lundberg, Erion and Lee, 2018, algorithm 2: what is not known goes the way of the training rows).
     pub fn shap(&self, x: ArrayView2<'_, f64>) -> Vec<Shap> {
         let scale = self.scale();

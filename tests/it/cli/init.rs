@@ -7,7 +7,7 @@ fn table() -> String {
     let mut text = "bytes,duration,protocol,session,label\n".to_owned();
     for i in 0..600_u32 {
         let attack = (i * 7919) % 10 < 4;
-        let noise = f64::from((i * 104_729) % 97) / 97.0;
+        let noise = f64::from((i * 104_729) % 9_973) / 9_973.0;
         let bytes = if attack { 500.0 } else { 300.0 } + 400.0 * noise;
         let duration =
             if i % 23 == 0 { "na".to_owned() } else { format!("{:.3}", noise + f64::from(u8::from(attack)) * 0.3) };

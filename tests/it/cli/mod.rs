@@ -2,6 +2,7 @@
 
 mod cache;
 mod crash;
+mod daily;
 mod init;
 mod matrix;
 mod models;

@@ -96,27 +96,68 @@ fn a_model_is_shown_and_explained() {
     let shown = world.ok(&["model", "show", "train.model"]);
     assert!(shown.contains("ROC AUC") && shown.contains("What counts:"), "{shown}");
     assert_eq!(json(&world.ok(&["model", "show", "train.model", "--json"]))["features"].as_array().unwrap().len(), 12);
-    let linear = world.netsec(&["model", "explain", "train.model", "test.csv"]);
-    assert_eq!(linear.code, 2, "{}", linear.stderr);
-    assert!(linear.stderr.contains("not made of trees"), "{}", linear.stderr);
+    assert_added_up(&world, "train.model");
     let pipeline = std::fs::read_to_string(world.root().join("pipelines/default.yaml")).unwrap();
     let boosted = pipeline.replacen("select: {", "candidates: [{ learner: gradient_boosting }], select: {", 1);
     world.write("boosted.yaml", boosted.replace("champion/default", "champion/boosted"));
     world.ok(&["run", "boosted.yaml", "--until", "train"]);
     let learner = |text: &str| json(text)["learner"].clone();
-    assert_eq!(learner(&world.ok(&["model", "show", "train.model", "--json"])), "gradient_boosting");
-    let explained = world.ok(&["model", "explain", "train.model", "test.csv"]);
-    let scored = world.ok(&["predict", "train.model", "test.csv"]);
-    let column = |text: &str, name: &str| -> Vec<f64> {
-        let at = text.lines().next().unwrap().split(',').position(|column| column == name).unwrap();
-        text.lines().skip(1).map(|line| line.split(',').nth(at).unwrap().parse().unwrap()).collect()
+    assert_eq!(learner(&world.ok(&["model", "show", "boosted.yaml:train.model", "--json"])), "gradient_boosting");
+    assert_added_up(&world, "boosted:train.model");
+    let ambiguous = world.netsec(&["model", "show", "train.model"]);
+    assert!(ambiguous.code == 2 && ambiguous.stderr.contains("`boosted.yaml:train.model`"), "{}", ambiguous.stderr);
+    // Of other learners the values are sampled, with their error.
+    world.write("nearest.yaml", pipeline.replacen("select: {", "candidates: [{ learner: knn }], select: {", 1));
+    world.ok(&["run", "nearest.yaml", "--until", "train"]);
+    let head = std::fs::read_to_string(world.root().join("test.csv")).unwrap();
+    world.write("few.csv", head.lines().take(9).collect::<Vec<_>>().join("\n"));
+    let explain = |more: &[&str]| {
+        world.ok(&[&["model", "explain", "train.model", "few.csv", "--pipeline", "nearest", "--samples", "200"], more]
+            .concat())
     };
-    let p = column(&scored, "netsec_probability");
-    for (line, p) in explained.lines().skip(1).zip(p) {
+    let (sampled, scored) = (explain(&[]), world.ok(&["predict", "train.model", "few.csv", "--pipeline", "nearest"]));
+    assert_eq!(sampled, explain(&[]), "the seed decides");
+    assert_ne!(sampled, explain(&["--seed", "7"]));
+    let names: Vec<&str> = sampled.lines().next().unwrap().split(',').collect();
+    for (line, p) in sampled.lines().skip(1).zip(column(&scored, "netsec_probability")) {
+        let cells: Vec<f64> = line.split(',').map(|cell| cell.parse().unwrap()).collect();
+        let of =
+            |is_error: bool| cells.iter().zip(&names).skip(1).filter(move |(_, name)| name.ends_with('±') == is_error);
+        let (told, error): (f64, f64) =
+            (of(false).map(|(cell, _)| cell).sum(), of(true).map(|(cell, _)| cell * cell).sum::<f64>().sqrt());
+        assert!((told - p).abs() <= 5.0 * error + 1e-9, "{told} and {p}, error {error}");
+    }
+}
+
+fn column(text: &str, name: &str) -> Vec<f64> {
+    let at = text.lines().next().unwrap().split(',').position(|column| column == name).unwrap();
+    text.lines().skip(1).map(|line| line.split(',').nth(at).unwrap().parse().unwrap()).collect()
+}
+
+/// What the columns add makes the probability.
+fn assert_added_up(world: &World, model: &str) {
+    let explained = world.ok(&["model", "explain", model, "test.csv"]);
+    let scored = world.ok(&["predict", model, "test.csv"]);
+    for (line, p) in explained.lines().skip(1).zip(column(&scored, "netsec_probability")) {
         let raw: f64 = line.split(',').skip(1).map(|cell| cell.parse::<f64>().unwrap()).sum();
         let told = 1.0 / (1.0 + (-raw).exp());
-        assert!((told - p).abs() < 1e-9, "what features add makes the probability: {told} and {p}");
+        assert!((told - p).abs() < 1e-9, "{model}: {told} and {p}");
     }
+}
+
+#[test]
+fn parts_of_a_column_are_explained_together_and_one_by_one() {
+    let world = World::new();
+    world.write("flows.csv", flows());
+    world.write("p.yaml", FLOWS);
+    world.ok(&["run", "p.yaml"]);
+    world.ok(&["cat", "split.test", "-o", "test.csv"]);
+    let header = |more: &[&str]| {
+        let explained = world.ok(&[&["model", "explain", "train.model", "test.csv"], more].concat());
+        explained.lines().next().unwrap().to_owned()
+    };
+    assert_eq!(header(&[]), "netsec_row,netsec_base,bytes,packets,per_packet,proto");
+    assert!(header(&["--by-feature"]).contains("proto=tcp,proto=udp"), "{}", header(&["--by-feature"]));
 }
 
 /// Rows with holes, a column of text, groups and times; the default pipeline's would be too clean.

@@ -344,7 +344,11 @@ fn columns_that_tell_too_much_are_named() {
     world.write("t.csv", format!("flow_id,hint,noise,y\n{text}"));
     world.write("p.yaml", "stages:\n  ingest: { kind: ingest, inputs: { data: ./t.csv } }\n  split: { kind: split, inputs: { data: ingest.data }, with: { target: y } }\n");
     let output = world.netsec(&["run", "p.yaml"]);
-    assert!(output.stderr.contains("LEAK? `hint` alone predicts the label (AUC 1.000): drop it unless"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("LEAK? `hint` alone predicts the label (AUC 1.000): drop it unless"),
+        "{}",
+        output.stderr
+    );
     assert!(output.stderr.contains("LEAK? `flow_id` numbers the rows"), "{}", output.stderr);
     assert!(!output.stderr.contains("`noise`"), "{}", output.stderr);
 }

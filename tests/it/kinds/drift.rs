@@ -2,9 +2,9 @@
 
 use netsec::frame::rows::{self, digests};
 use netsec::frame::table::{ColumnType, Table};
+use netsec::quality::auc::auc;
 use netsec::quality::distances::{deviation, jensen_shannon, psi, wasserstein};
 use netsec::quality::drift::{Drift, Settings, compare};
-use netsec::quality::auc::auc;
 use netsec::quality::leakage::head;
 use netsec::quality::profile::Profile;
 use netsec::quality::tests::{
@@ -277,8 +277,7 @@ fn driftless(shape: &str, dice: &mut Dice) -> (Table, Vec<String>) {
     };
     let mut cells: Vec<Vec<f64>> = vec![Vec::new(); columns];
     let mut host = Vec::new();
-    let hosts: Vec<Vec<f64>> =
-        (0..150).map(|_| (0..columns).map(|column| cell(dice, column)).collect()).collect();
+    let hosts: Vec<Vec<f64>> = (0..150).map(|_| (0..columns).map(|column| cell(dice, column)).collect()).collect();
     for row in 0..rows {
         // Some rows are copied far more often than others.
         let of = (row > 10 && dice.chance(copied)).then(|| (dice.below(row) * dice.below(row)) / row);
@@ -309,7 +308,13 @@ fn splits_of_tables_of_every_shape_raise_no_more_alarms_than_they_may() {
     // Of 60 splits at most 8: more than that has a chance of .3 % at the 5 % that are allowed.
     let (splits, most) = if is_full { (500, 30) } else { (60, 8) };
     let shapes = [
-        "no copies", "20 % copies", "50 % copies", "groups of hosts", "a rare class", "heavy tails", "3 columns",
+        "no copies",
+        "20 % copies",
+        "50 % copies",
+        "groups of hosts",
+        "a rare class",
+        "heavy tails",
+        "3 columns",
         "200 columns",
     ];
     let mut told = Vec::new();
@@ -317,11 +322,17 @@ fn splits_of_tables_of_every_shape_raise_no_more_alarms_than_they_may() {
         let drifted = |seed: &u64| {
             let mut dice = Dice(*seed << 20);
             let (table, group) = driftless(shape, &mut dice);
-            let decides = if group.is_empty() { table.clone() } else { table.shaped(&[("host".to_owned(), ColumnType::Float)]).unwrap() };
+            let decides = if group.is_empty() {
+                table.clone()
+            } else {
+                table.shaped(&[("host".to_owned(), ColumnType::Float)]).unwrap()
+            };
             let salt = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let is_test: Vec<bool> = digests(&decides, &[]).unwrap().iter().map(|digest| {
-                rows::place((head(digest) ^ salt).wrapping_mul(0xbf58_476d_1ce4_e5b9)) < 0.2
-            }).collect();
+            let is_test: Vec<bool> = digests(&decides, &[])
+                .unwrap()
+                .iter()
+                .map(|digest| rows::place((head(digest) ^ salt).wrapping_mul(0xbf58_476d_1ce4_e5b9)) < 0.2)
+                .collect();
             let is_train: Vec<bool> = is_test.iter().map(|is_test| !is_test).collect();
             let profile = |keep: &[bool]| Profile::of_groups(&table.filter(keep).unwrap(), &group).unwrap();
             compare(&profile(&is_train), &profile(&is_test), &Settings { seed: *seed, ..Settings::default() }).drifted

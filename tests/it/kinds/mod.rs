@@ -2,6 +2,7 @@
 
 mod data;
 mod drift;
+mod honest;
 mod learners;
 mod malformed;
 mod mongodb;

@@ -225,10 +225,10 @@ fn a_file_that_was_pushed_reads_back_the_same() {
     ok(&world, &database, &["run", "p.yaml"]);
     let from_collection = ok(&world, &database, &["cat", "ingest.data"]).stdout;
     ok(&world, &database, &["run", "q.yaml"]);
-    assert_eq!(from_collection, ok(&world, &database, &["cat", "ingest.data"]).stdout);
+    assert_eq!(from_collection, ok(&world, &database, &["cat", "q:ingest.data"]).stdout);
     ok(&world, &database, &[&push[..], &["--replace"]].concat());
     ok(&world, &database, &["run", "p.yaml"]);
-    assert_eq!(from_collection, ok(&world, &database, &["cat", "ingest.data"]).stdout);
+    assert_eq!(from_collection, ok(&world, &database, &["cat", "p.yaml:ingest.data"]).stdout);
 }
 
 #[test]

@@ -145,7 +145,8 @@ mod models {
     use std::sync::OnceLock;
 
     use netsec::frame::table::Table;
-    use netsec::kinds::{handover, predict};
+    use netsec::kinds::attribution::{Explaining, explained};
+    use netsec::kinds::handover;
     use netsec::model::bundle::Bundle;
     use netsec::model::calibrate::Calibrator;
     use netsec::model::data::Data;
@@ -226,7 +227,8 @@ mod models {
             bytes.splice(at..end, with);
             if let Ok(bundle) = Bundle::decode(&bytes) {
                 let _ = bundle.probabilities(&table());
-                let _ = predict::explained(&bundle, &table());
+                let explaining = Explaining { by_feature: false, samples: 2, seed: 1 };
+                let _ = explained(&bundle, &table(), &table(), &explaining);
                 let _ = handover::mlflow(&bundle, &handover::card("m", &bundle, "", ""));
             }
         }

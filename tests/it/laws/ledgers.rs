@@ -6,7 +6,7 @@ use netsec::base::name::{RefName, RunId, StageId};
 use netsec::base::outcome::{Outcome, RunOutcome};
 use netsec::lineage::journal::{self, Journal};
 use netsec::lineage::ledger::Ledger;
-use netsec::lineage::record::{ActionRecord, Entry, InputRecord, PortMove, RefMove, RunRecord, StageRun};
+use netsec::lineage::record::{ActionRecord, Entry, InputRecord, PortMove, RefMove, Retention, RunRecord, StageRun};
 use netsec::lineage::sled;
 use proptest::prelude::*;
 
@@ -42,6 +42,7 @@ fn run(byte: u8, at: u64) -> RunRecord {
     let stage =
         StageRun { id: stage(byte), outcome: Outcome::Made, key: Some(digest(byte)), seconds: 0.5, error: None };
     RunRecord {
+        retention: Retention::Kept,
         run: RunId::new(at, 0),
         pipeline: "p.yaml".to_owned(),
         digest: digest(byte),

@@ -1,0 +1,186 @@
+//! Which columns a prediction comes from: exactly for trees and linear models, by sampled Shapley values for all others.
+
+use ndarray::{Array2, ArrayView1, Axis};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rayon::prelude::*;
+
+use crate::frame::table::Table;
+use crate::model::bundle::Bundle;
+use crate::model::draws::{below, settle};
+use crate::model::learner::Model;
+
+/// The column of the number of a row that is explained.
+const ROW: &str = "netsec_row";
+/// The column of what is expected of any row.
+const BASE: &str = "netsec_base";
+/// Rows that others are compared with.
+const BACKGROUND: usize = 200;
+
+/// How rows are explained.
+#[derive(Clone, Copy, Debug)]
+pub struct Explaining {
+    /// Whether the parts that a column was made into, such as those of `onehot`, are told one by one.
+    pub by_feature: bool,
+    /// How often columns are put in another order where values are sampled.
+    pub samples: usize,
+    /// What sampling begins with.
+    pub seed: u64,
+}
+
+/// What explains the rows of a table.
+#[derive(Debug)]
+pub struct Explained {
+    /// `netsec_row` (from 1), `netsec_base`, and what every column adds; of sampled values each with its standard error in a column
+    /// `NAME ±`.
+    pub table: Table,
+    /// What the values add up to.
+    pub unit: &'static str,
+}
+
+/// Values of one row: the base, what each feature or column adds, and the standard errors of sampled ones.
+struct RowValues {
+    base: f64,
+    values: Vec<f64>,
+    errors: Option<Vec<f64>>,
+}
+
+/// Explains rows. Of trees the values are TreeSHAP's and of linear models the terms, both exact; of other learners they are sampled
+/// Shapley values of the probability: what a column adds on average when it becomes known after some of the others, in a random
+/// order, the rest being those of a random row of `background` (Štrumbelj and Kononenko, 2014).
+///
+/// # Errors
+/// The rows do not fit; there are too few to compare with.
+pub fn explained(
+    bundle: &Bundle,
+    table: &Table,
+    background: &Table,
+    explaining: &Explaining,
+) -> Result<Explained, String> {
+    let prep = &bundle.preprocessor;
+    let features = prep.apply(table)?;
+    let groups = Groups::new(bundle, explaining.by_feature);
+    let (rows, unit) = match &bundle.model {
+        Model::Trees(trees) => {
+            let rows = trees.shap(features.view()).into_iter();
+            (rows.map(|shap| groups.added(shap.base, &shap.values)).collect(), trees.unit())
+        }
+        Model::Linear(linear) => {
+            let terms =
+                |row: ArrayView1<'_, f64>| row.iter().zip(&linear.weights).map(|(x, w)| x * w).collect::<Vec<_>>();
+            let rows = features.axis_iter(Axis(0)).map(|row| groups.added(linear.intercept, &terms(row)));
+            (rows.collect(), "log-odds")
+        }
+        Model::Neighbours(_) | Model::Svm(_) | Model::Bayes(_) => {
+            (sampled(bundle, &features, &prep.apply(background)?, &groups, explaining)?, "probability")
+        }
+    };
+    Ok(Explained { table: groups.table(&rows)?, unit })
+}
+
+/// Features that are told together, under one name.
+struct Groups {
+    names: Vec<String>,
+    /// Of each feature its group.
+    of: Vec<usize>,
+}
+
+impl Groups {
+    fn new(bundle: &Bundle, by_feature: bool) -> Self {
+        let prep = &bundle.preprocessor;
+        let origins = if by_feature { prep.features().to_vec() } else { prep.origins() };
+        let mut names: Vec<String> = Vec::new();
+        let of = origins.into_iter().map(|origin| {
+            names.iter().position(|name| *name == origin).unwrap_or_else(|| {
+                names.push(origin);
+                names.len() - 1
+            })
+        });
+        let of = of.collect();
+        Self { names, of }
+    }
+
+    fn added(&self, base: f64, by_feature: &[f64]) -> RowValues {
+        let mut values = vec![0.0; self.names.len()];
+        for (group, value) in self.of.iter().zip(by_feature) {
+            values[*group] += value;
+        }
+        RowValues { base, values, errors: None }
+    }
+
+    fn table(&self, rows: &[RowValues]) -> Result<Table, String> {
+        let mut columns = vec![(BASE.to_owned(), rows.iter().map(|row| row.base).collect::<Vec<f64>>())];
+        for (at, name) in self.names.iter().enumerate() {
+            columns.push((name.clone(), rows.iter().map(|row| row.values[at]).collect()));
+            if rows.iter().all(|row| row.errors.is_some()) {
+                let errors = rows.iter().filter_map(|row| row.errors.as_ref()).map(|errors| errors[at]).collect();
+                columns.push((format!("{name} ±"), errors));
+            }
+        }
+        let numbers = Table::of_ints(ROW, (1..=rows.len() as i64).collect());
+        let told = Table::of_numbers(columns);
+        numbers.and_then(|numbers| numbers.beside(&told?)).map_err(|error| error.to_string())
+    }
+}
+
+fn sampled(
+    bundle: &Bundle,
+    features: &Array2<f64>,
+    background: &Array2<f64>,
+    groups: &Groups,
+    explaining: &Explaining,
+) -> Result<Vec<RowValues>, String> {
+    if background.nrows() < 2 {
+        return Err(
+            "these rows are explained by comparing them with others: give some with `--background FILE`".to_owned()
+        );
+    }
+    let step = background.nrows().div_ceil(BACKGROUND);
+    let background = background.select(Axis(0), &(0..background.nrows()).step_by(step).collect::<Vec<_>>());
+    let base = mean(&bundle.of_features(background.view())?);
+    let one = |(number, row): (usize, ArrayView1<'_, f64>)| {
+        let mut random = ChaCha8Rng::seed_from_u64(explaining.seed);
+        random.set_stream(number as u64 + 1);
+        let count = groups.names.len();
+        let mut order: Vec<usize> = (0..count).collect();
+        let mut asked = Array2::zeros((explaining.samples * (count + 1), row.len()));
+        let mut orders = Vec::new();
+        for sample in 0..explaining.samples {
+            (0..count).for_each(|place| settle(&mut random, &mut order, place));
+            let other = background.row(below(&mut random, background.nrows()));
+            let mut known = vec![false; count];
+            for at in 0..=count {
+                if at > 0 {
+                    known[order[at - 1]] = true;
+                }
+                let mut mixed = asked.row_mut(sample * (count + 1) + at);
+                for (feature, cell) in mixed.iter_mut().enumerate() {
+                    *cell = if known[groups.of[feature]] { row[feature] } else { other[feature] };
+                }
+            }
+            orders.push(order.clone());
+        }
+        let p = bundle.of_features(asked.view())?;
+        let mut added = vec![Vec::with_capacity(explaining.samples); count];
+        for (sample, order) in orders.iter().enumerate() {
+            let p = &p[sample * (count + 1)..];
+            order.iter().enumerate().for_each(|(at, group)| added[*group].push(p[at + 1] - p[at]));
+        }
+        let values = added.iter().map(|added| mean(added)).collect();
+        let errors = Some(added.iter().map(|added| standard_error(added)).collect());
+        Ok(RowValues { base, values, errors })
+    };
+    let rows: Vec<(usize, ArrayView1<'_, f64>)> = features.axis_iter(Axis(0)).enumerate().collect();
+    rows.into_par_iter().map(one).collect()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+fn standard_error(values: &[f64]) -> f64 {
+    let mean = mean(values);
+    let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
+    let count = values.len() as f64;
+    if count < 2.0 { f64::NAN } else { (squares / (count - 1.0) / count).sqrt() }
+}
