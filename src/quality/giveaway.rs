@@ -32,6 +32,9 @@ const DENSE: f64 = 2.0;
 /// where points stand for others, which are never the same in two sets.
 const GROUPS_OF_VALUES: usize = 256;
 const GROUPS_OF_POINTS: usize = 32;
+/// A number that this share of the rows of a set has, and so many of them, is a value by itself.
+const ATOM_SHARE: f64 = 0.01;
+const ATOM_ROWS: f64 = 20.0;
 /// This share of the sampled cells decides what text holds.
 const MOST: f64 = 0.95;
 /// Seconds from 2000 to 2040: numbers that all lie there are taken for moments.
@@ -59,6 +62,8 @@ pub enum GiveawayReason {
     Missing,
     /// Its values tell this label from all others.
     OneLabel(String),
+    /// It is called what is noted down after the fact, such as a second label.
+    Annotation,
     /// It numbers the rows.
     RowNumber,
     /// It names rows: a value hardly ever repeats.
@@ -108,6 +113,9 @@ impl Giveaway {
             (GiveawayReason::OneLabel(label), _) => {
                 format!("LEAK? `{column}` alone tells `{label}` from every other label{auc}: {known}")
             }
+            (GiveawayReason::Annotation, _) => {
+                format!("LEAK? `{column}` is named like a note made after the fact{auc}: {known}")
+            }
             (GiveawayReason::RowNumber, _) => {
                 format!(
                     "LEAK? `{column}` numbers the rows{auc}: drop it, it tells the order of the file and nothing of the traffic"
@@ -155,11 +163,11 @@ pub fn giveaways(labels: &LabelProfiles, is_attack: &dyn Fn(&str) -> bool, near_
             named(column, whole.rows, telling).or_else(|| by_value(column, telling, near_perfect))
         })
         .collect();
-    let known: Vec<String> = found.iter().map(|giveaway| giveaway.column.clone()).collect();
     if labels.len() > 2 {
-        for column in whole.columns.iter().filter(|column| !known.contains(&column.name)) {
-            found.extend(one_label(column, labels, near_perfect));
-        }
+        let is_known = |name: &str| found.iter().any(|giveaway| giveaway.column == name);
+        let others: Vec<&str> =
+            whole.columns.iter().map(|column| column.name.as_str()).filter(|name| !is_known(name)).collect();
+        found.extend(one_label(&others, labels, near_perfect));
     }
     found.sort_by(|a, b| {
         a.grade.cmp(&b.grade).then(b.auc.unwrap_or(1.0).total_cmp(&a.auc.unwrap_or(1.0))).then(a.column.cmp(&b.column))
@@ -188,7 +196,9 @@ fn by_class(labels: &LabelProfiles, is_attack: &dyn Fn(&str) -> bool) -> (Profil
 /// A column that names rows, hosts or moments, or is known to be one of the testbed.
 fn named(column: &ColumnProfile, rows: u64, telling: Option<Telling>) -> Option<Giveaway> {
     let auc = telling.map(|telling| telling.auc);
-    let reason = if is_address(column) {
+    let reason = if is_annotation(&column.name) {
+        GiveawayReason::Annotation
+    } else if is_address(column) {
         GiveawayReason::Address
     } else if is_moment(column) {
         GiveawayReason::Moment
@@ -209,22 +219,29 @@ fn by_value(column: &ColumnProfile, telling: Option<Telling>, near_perfect: f64)
     Some(Giveaway { column: column.name.clone(), grade, reason, auc: Some(telling.auc) })
 }
 
-/// The label that a column tells best from all others, if it does so nearly perfectly.
-fn one_label(column: &ColumnProfile, labels: &LabelProfiles, near_perfect: f64) -> Option<Giveaway> {
-    let told = labels.iter().filter_map(|(label, profile)| {
-        let others = labels.iter().filter(|(other, _)| *other != label).map(|(_, profile)| profile);
-        let others: Vec<Profile> = others.map(|profile| profile.only(&column.name)).collect();
-        let telling = Telling::of(&Profile::merged(&others), profile, &column.name)?;
-        Some((label, telling))
-    });
-    let best = told
-        .filter(|(_, telling)| telling.rows >= LEAST_ROWS && telling.ordered >= near_perfect)
-        .max_by(|a, b| a.1.ordered.total_cmp(&b.1.ordered).then_with(|| b.0.cmp(a.0)));
-    let (label, telling) = best?;
-    let is_complete = telling.rows >= COMPLETE_ROWS && telling.ordered >= COMPLETE;
-    let grade = if is_complete { GiveawayGrade::Leak } else { GiveawayGrade::Signature };
-    let reason = GiveawayReason::OneLabel(label.clone());
-    Some(Giveaway { column: column.name.clone(), grade, reason, auc: Some(telling.ordered) })
+/// Columns that tell one label nearly perfectly from all others. If several do, the attack has marks in the traffic; if one does
+/// alone and completely, it may be the label itself.
+fn one_label(columns: &[&str], labels: &LabelProfiles, near_perfect: f64) -> Vec<Giveaway> {
+    let mut found: BTreeMap<&str, Giveaway> = BTreeMap::new();
+    for (label, profile) in labels.iter().filter(|(_, profile)| profile.rows >= LEAST_ROWS) {
+        let told = columns.iter().filter_map(|name| {
+            let others = labels.iter().filter(|(other, _)| *other != label).map(|(_, profile)| profile.only(name));
+            let telling = Telling::of(&Profile::merged(&others.collect::<Vec<_>>()), profile, name)?;
+            (telling.auc >= near_perfect).then_some((*name, telling))
+        });
+        let told: Vec<(&str, Telling)> = told.collect();
+        for (name, telling) in told.iter().filter(|(_, telling)| telling.ordered >= near_perfect) {
+            let is_complete = telling.rows >= COMPLETE_ROWS && telling.ordered >= COMPLETE;
+            let grade = if is_complete && told.len() == 1 { GiveawayGrade::Leak } else { GiveawayGrade::Signature };
+            let reason = GiveawayReason::OneLabel(label.clone());
+            let giveaway = Giveaway { column: (*name).to_owned(), grade, reason, auc: Some(telling.ordered) };
+            let worse = found.get(name).is_none_or(|known| (grade, known.auc) < (known.grade, giveaway.auc));
+            if worse {
+                found.insert(name, giveaway);
+            }
+        }
+    }
+    found.into_values().collect()
 }
 
 /// How well a column tells two sets of rows apart.
@@ -362,6 +379,12 @@ fn grouped(first: &[(f64, u64)], second: &[(f64, u64)], are_points: bool) -> Vec
     if !are_points && all.len() <= EXACT {
         return all.into_iter().map(|(_, a, b)| (a, b)).collect();
     }
+    // A value that many rows of a set have is a value by itself, and no point that stands for others.
+    let total = |list: &[(f64, u64)]| list.iter().map(|(_, count)| count).sum::<u64>() as f64;
+    let (least_first, least_second) =
+        ((total(first) * ATOM_SHARE).max(ATOM_ROWS), (total(second) * ATOM_SHARE).max(ATOM_ROWS));
+    let (atoms, all): (Vec<(f64, u64, u64)>, Vec<(f64, u64, u64)>) =
+        all.into_iter().partition(|(_, a, b)| *a as f64 >= least_first || *b as f64 >= least_second);
     let whole: u64 = all.iter().map(|(_, a, b)| a + b).sum();
     let count = if are_points { GROUPS_OF_POINTS } else { GROUPS_OF_VALUES };
     let mut groups = vec![(0, 0); count];
@@ -371,6 +394,7 @@ fn grouped(first: &[(f64, u64)], second: &[(f64, u64)], are_points: bool) -> Vec
         (group.0, group.1) = (group.0 + a, group.1 + b);
         before += a + b;
     }
+    groups.extend(atoms.into_iter().map(|(_, a, b)| (a, b)));
     groups
 }
 
@@ -409,6 +433,36 @@ fn of_testbed(name: &str) -> Option<GiveawayReason> {
         }
         () => None,
     }
+}
+
+/// Names of what is noted down after the fact: second labels, and how hard a row was for others.
+const ANNOTATIONS: [&str; 22] = [
+    "attack",
+    "attack_cat",
+    "attack_category",
+    "attack_name",
+    "attack_type",
+    "category",
+    "class",
+    "detailed_label",
+    "difficulty",
+    "difficulty_level",
+    "ground_truth",
+    "is_attack",
+    "is_malicious",
+    "is_malware",
+    "label",
+    "labels",
+    "malicious",
+    "subcategory",
+    "sublabel",
+    "target",
+    "traffic_category",
+    "verdict",
+];
+
+fn is_annotation(name: &str) -> bool {
+    ANNOTATIONS.contains(&words(name).join("_").as_str())
 }
 
 fn is_called_name(name: &str) -> bool {

@@ -257,7 +257,7 @@ fn copies_infinities_labels_of_many_kinds_and_empty_ones_end_with_a_model() {
 #[test]
 fn a_leak_keeps_a_model_from_being_accepted_until_it_is_allowed_with_a_reason() {
     let shape = Shape {
-        columns: ",verdict",
+        columns: ",engine",
         cells: |_, attack, _, dice| format!(",{}", if attack { 50 + dice.below(40) } else { dice.below(40) }),
         ..PLAIN
     };
@@ -271,23 +271,23 @@ fn a_leak_keeps_a_model_from_being_accepted_until_it_is_allowed_with_a_reason() 
     world.write("p.yaml", pipeline(""));
     let refused = world.netsec(&["run", "p.yaml"]);
     assert_eq!(refused.code, 6, "{}", refused.stderr);
-    assert!(refused.stderr.contains("LEAK? `verdict` alone predicts the label (AUC 1.000)"), "{}", refused.stderr);
-    assert!(refused.stderr.contains("(`allow: {verdict: …}` of `transform`)"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("LEAK? `engine` alone predicts the label (AUC 1.000)"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("(`allow: {engine: …}` of `transform`)"), "{}", refused.stderr);
     assert_ne!(world.netsec(&["lineage", "ref:champion/t"]).code, 0, "there is no champion");
-    world.write("p.yaml", pipeline(", allow: { verdict: '' }"));
-    assert!(world.netsec(&["check", "p.yaml"]).stderr.contains("no reason is given for `verdict`"));
-    world.write("p.yaml", pipeline(", allow: { verdict: an engine in front tells it }"));
+    world.write("p.yaml", pipeline(", allow: { engine: '' }"));
+    assert!(world.netsec(&["check", "p.yaml"]).stderr.contains("no reason is given for `engine`"));
+    world.write("p.yaml", pipeline(", allow: { engine: an engine in front tells it }"));
     world.ok(&["run", "p.yaml"]);
     let decision: Value = serde_json::from_str(&world.ok(&["cat", "evaluate.decision"])).unwrap();
     assert_eq!(
-        (decision["accepted"].as_bool(), decision["allowed"]["verdict"].as_str()),
+        (decision["accepted"].as_bool(), decision["allowed"]["engine"].as_str()),
         (Some(true), Some("an engine in front tells it"))
     );
     world.ok(&["model", "export", "ref:champion/t", "-o", "card.md"]);
     let card = std::fs::read_to_string(world.root().join("card.md")).unwrap();
     assert!(card.contains("| an engine in front tells it |"), "{card}");
     // The challenger is the champion: that is no first champion.
-    world.write("p.yaml", pipeline(", allow: { verdict: an engine in front tells it }") + "# again\n");
+    world.write("p.yaml", pipeline(", allow: { engine: an engine in front tells it }") + "# again\n");
     let again = world.netsec(&["run", "p.yaml", "--force"]);
     assert!(again.stderr.contains("there is no other champion to compare with"), "{}", again.stderr);
 }
