@@ -89,6 +89,11 @@ impl Stage for Evaluate {
         let challenger = bundle(inputs.one("model"), "challenger")?;
         let champion =
             inputs.maybe("champion").map(|input| bundle(input, "champion").map_err(start_over)).transpose()?;
+        // One that was crowned before its leak was known is no measure of others.
+        let leaks: Vec<String> = (champion.iter().flat_map(|champion| champion.preprocessor.objections()))
+            .map(|giveaway| format!("`{}`", giveaway.column))
+            .collect();
+        let champion = champion.filter(|_| leaks.is_empty());
         let (test, mut rows) = self.fair_rows(&whole, &challenger, champion.as_ref())?;
         let y = labels(&challenger, &test, "challenger")?;
         rows.attacks = y.iter().filter(|y| **y == 1.0).count();
@@ -129,7 +134,10 @@ impl Stage for Evaluate {
         };
         let mut verdict = self.own_merits(&challenger, &decision.rows);
         match &champion {
-            None => verdict.reasons.push("there is no other champion to compare with".to_owned()),
+            None if leaks.is_empty() => verdict.reasons.push("there is no other champion to compare with".to_owned()),
+            None => verdict
+                .reasons
+                .push(format!("the champion does not count: it uses {}, which gives the label away", leaks.join(", "))),
             Some(champion) => decision.comparison = Some(self.compare(&y, &challenger, champion, &mut verdict)),
         }
         decision.families = self.families(&y, &test, &challenger, champion.as_ref(), outputs)?;
@@ -149,6 +157,12 @@ impl Stage for Evaluate {
                 columns.join(", "),
                 metrics.roc_auc
             ));
+        }
+        if challenger.metrics.roc_auc > 0.9995 {
+            outputs.note(
+                "a ROC AUC of 1 is rare on real traffic: columns may give the label away together; `netsec model show` names those \
+                 that count most",
+            );
         }
         let reasons = decision.reasons.join("; ");
         if decision.accepted {
@@ -211,7 +225,10 @@ impl Evaluate {
         for (bundle, who) in
             std::iter::once((challenger, "challenger")).chain(champion.map(|bundle| (bundle, "champion")))
         {
-            let Some(by_this) = bundle.preprocessor.seen(test).map_err(wrong(who))? else { continue };
+            let by_this = bundle.preprocessor.seen(test).map_err(wrong(who));
+            let Some(by_this) = (if who == "champion" { by_this.map_err(start_over)? } else { by_this? }) else {
+                continue;
+            };
             for (seen, by_this) in seen.iter_mut().zip(by_this) {
                 match (*seen, by_this) {
                     (_, RowSeen::Yes) => *seen = RowSeen::Yes,
@@ -394,8 +411,8 @@ impl Evaluate {
         if let Some(worst) = found.iter().min_by(|a, b| a.recall.total_cmp(&b.recall)) {
             let ([low, high], recall) = (worst.recall_interval, worst.recall);
             outputs.note(format!(
-                "of {} kinds of attack `{}` is found least: {recall:.4} of {} rows (95 % {low:.4} to {high:.4})",
-                found.len(),
+                "of {} of attack `{}` is found least: {recall:.4} of {} rows (95 % {low:.4} to {high:.4})",
+                if found.len() == 1 { "1 kind".to_owned() } else { format!("{} kinds", found.len()) },
                 worst.family,
                 worst.rows,
             ));

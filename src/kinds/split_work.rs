@@ -11,10 +11,11 @@ use crate::frame::rows;
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::kinds::dataset::{Dataset, Writer, read_kept};
 use crate::kinds::drift::together;
-use crate::quality::giveaway::LabelProfiles;
 use crate::quality::labels::presumed_benign;
 use crate::quality::leakage::{self, Leakage, Side, Traces};
 use crate::quality::profile::Profile;
+use crate::quality::telling::LabelProfiles;
+use crate::quality::units::distinct_rows;
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Inputs, Outputs};
 use crate::stage::kind::Stage;
@@ -124,7 +125,14 @@ impl Stage for Split {
             true => presumed_benign(labels.iter().map(|(label, count)| (label.as_str(), *count))),
             false => self.benign.clone(),
         };
-        let leakage = Leakage::new(&traces, &sides, benign, &profiles, self.near_perfect);
+        let mut leakage = Leakage::new(&traces, &sides, benign, &profiles, self.near_perfect);
+        // What the rows are split by is needed until here, and left out of the features later.
+        let decides = match &self.by {
+            SplitBy::Time { column, .. } => std::slice::from_ref(column),
+            SplitBy::Group(columns) => columns.as_slice(),
+            SplitBy::Content | SplitBy::Given => &[],
+        };
+        leakage.giveaways.retain(|giveaway| !decides.contains(&giveaway.column));
         let mut rows = Vec::new();
         for (writer, port) in writers.into_iter().zip(["train", "validation", "test"]) {
             rows.push(writer.finish(outputs, port, context)?.rows());
@@ -375,6 +383,8 @@ impl Split {
             let labels = serde_json::to_vec(&[""]).expect("plain data serialises");
             return Ok(vec![labels, Profile::of(table)?.with_sample(SAMPLE).encode()]);
         };
+        // Copies of a row are no evidence of what its cells tell.
+        let table = &distinct_rows(table)?;
         let cells = table.texts(target)?;
         let mut counts: Vec<(String, usize)> = table.counts(target)?.into_iter().collect();
         counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));

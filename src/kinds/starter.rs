@@ -9,9 +9,12 @@ use crate::kinds::ingest::{self, EPOCHS};
 use crate::kinds::split_work::SAMPLE;
 use crate::kinds::starter_labels::{Labels, SaidLabels, labels};
 use crate::kinds::starter_text::{Proposal, pipeline};
-use crate::quality::giveaway::{Giveaway, GiveawayGrade, GiveawayReason, LabelProfiles, epoch_parts, giveaways};
+use crate::quality::giveaway::{Giveaway, GiveawayGrade, GiveawayReason};
 use crate::quality::infer::{self, Strictness};
+use crate::quality::nature::{epoch_parts, rising};
 use crate::quality::profile::Profile;
+use crate::quality::telling::{LabelProfiles, giveaways};
+use crate::quality::units::distinct_rows;
 use crate::source::files::{FileFormat, Options, likely_separator, read};
 
 /// Rows that are looked at at once.
@@ -20,11 +23,11 @@ const ROWS: usize = 1 << 16;
 const CATEGORIES: usize = 100;
 /// From which AUC on a column that tells the label by itself is left out.
 const NEAR_PERFECT: f64 = 0.99;
-/// Names of columns that are taken for the target where the last one cannot be it.
+/// Names of columns that are taken for the target, the likeliest first; without any the last is.
 const TARGETS: [&str; 10] =
-    ["label", "class", "target", "attack", "attack_cat", "y", "is_attack", "malicious", "category", "action"];
+    ["label", "is_attack", "is_malicious", "malicious", "class", "target", "attack", "attack_cat", "y", "action"];
 /// A target has at most so many labels.
-const LABELS: usize = 50;
+const LABELS: usize = 200;
 
 /// Files that were read, each with its name.
 pub type NamedFiles = Vec<(String, Vec<u8>)>;
@@ -81,7 +84,7 @@ pub fn name_of(path: &str) -> String {
 pub fn propose(request: &InitRequest) -> Result<Starter, String> {
     check_word(&request.name).map_err(|why| format!("--name: {why}"))?;
     let mut notes = Vec::new();
-    let options = options(&request.files, request.separator, &mut notes);
+    let options = options(&request.files, request.separator, &mut notes)?;
     let table = rows(&request.files, &options)?;
     let test = request.test.as_ref().map(|(_, files)| rows(files, &options)).transpose()?;
     let target = target(request.target.as_deref(), &table, &mut notes)?;
@@ -96,15 +99,24 @@ pub fn propose(request: &InitRequest) -> Result<Starter, String> {
     let said = SaidLabels { benign: request.benign.clone(), unknown: request.unknown.clone() };
     let labels = labels(&target, &counts, missing, &said)?;
     notes.extend(labels.notes.iter().cloned());
-    let columns = judged_columns(&table, &target, &labels)?;
+    let mut columns = judged_columns(&distinct_rows(&table).map_err(|error| error.0)?, &table, &target, &labels)?;
+    if let Some(test) = &test {
+        columns.extend(of_one_alone(&table, test, &columns));
+    }
     notes.extend(columns.iter().filter_map(|column| column.note.clone()));
-    let dropped: Vec<String> =
-        columns.iter().filter(|column| column.is_dropped).map(|column| column.name.clone()).collect();
+    let dropped: Vec<String> = (columns.iter().filter(|column| column.is_dropped && table.has(&column.name)))
+        .map(|column| column.name.clone())
+        .collect();
     if dropped.len() + 1 >= table.names().len() {
         return Err(format!("no column is left to learn from: {}", notes.join("; ")));
     }
     let kept = table.without(&dropped).map_err(|error| error.to_string())?;
-    let profile = look(&kept)?;
+    let in_both = |test: &Table| {
+        let names: Vec<String> = test.names().into_iter().filter(|name| !kept.has(name)).collect();
+        test.without(&names).and_then(|test| Table::stacked(&[kept.clone(), test]))
+    };
+    let all = test.as_ref().map(in_both).transpose().map_err(|error| error.0)?;
+    let profile = look(all.as_ref().unwrap_or(&kept))?;
     let many = |name: &String| {
         let kind = kept.column_type(name).ok()?;
         let count = profile.column(name)?.distinct() as usize;
@@ -114,13 +126,34 @@ pub fn propose(request: &InitRequest) -> Result<Starter, String> {
     notes.extend(many.iter().map(|(name, count)| {
         format!("`{name}` has {count} categories and is encoded by the share of attacks in each (`target`)")
     }));
+    for name in table.names().iter().filter(|name| **name != target) {
+        notes.extend(nearly_numbers(&table, name));
+    }
     let heading = "What the data must look like. Made by `netsec init`; make it as strict as you know it to be.";
-    let schema = infer::schema(&profile, Some(&target), Strictness::Lenient, heading);
+    let mut schema = infer::schema(&profile, Some(&target), Strictness::Lenient, heading);
+    if !dropped.is_empty() {
+        // Ready to be taken in by who takes a column out of `drop`.
+        let rest = kept.names();
+        let lines =
+            infer::schema(&look(&table.without(&rest).map_err(|error| error.0)?)?, None, Strictness::Lenient, "");
+        schema.push_str("  # Left out by `ingest`; whoever takes one in writes it here too:\n");
+        for line in lines.lines().filter(|line| line.starts_with("  ")) {
+            let epoch = columns.iter().find(|column| {
+                column.epoch.is_some() && line.starts_with(&format!("  {}: ", infer::quote(&column.name)))
+            });
+            let line = match epoch {
+                Some(column) => format!("  {}: {{ type: time }}", infer::quote(&column.name)),
+                None => line.to_owned(),
+            };
+            schema.push_str(&format!("  # {}\n", line.trim_start()));
+        }
+    }
     let proposal = Proposal {
         request,
         target: &target,
         labels: &labels,
         columns: &columns,
+        names: [table.names(), test.as_ref().map(Table::names).unwrap_or_default()],
         many: many.into_iter().map(|(name, _)| name).collect(),
         texts: kept
             .names()
@@ -130,6 +163,30 @@ pub fn propose(request: &InitRequest) -> Result<Starter, String> {
         separator: (options.separator != b',').then_some(options.separator),
     };
     Ok(Starter { pipeline: pipeline(&proposal), schema, notes })
+}
+
+/// Says of a column of text that nearly all of its cells are numbers, and which is the first that is not.
+fn nearly_numbers(table: &Table, name: &str) -> Option<String> {
+    let cells = (table.column_type(name) == Ok(ColumnType::Text)).then(|| table.texts(name).ok())??;
+    let odd = |cell: &&String| cell.trim().parse::<f64>().is_err();
+    let present = cells.iter().flatten().count();
+    let count = cells.iter().flatten().filter(odd).count();
+    let has_comma = |cell: &String| cell.contains(',') && cell.replacen(',', ".", 1).parse::<f64>().is_ok();
+    if count == present && present > 0 && cells.iter().flatten().all(has_comma) {
+        return Some(format!(
+            "`{name}` is text: its numbers have commas where points are read; write them with points"
+        ));
+    }
+    if count == 0 || count * 20 > present {
+        return None;
+    }
+    let at = |(row, cell): (usize, &Option<String>)| Some((row + 1, cell.clone().filter(|cell| odd(&cell))?));
+    let (row, first) = cells.iter().enumerate().find_map(at)?;
+    let header = if first.trim() == name.trim() { ", where the header stands again" } else { "" };
+    Some(format!(
+        "`{name}` is text because of {count} of {present} cells, the first is `{first}` in row {row}{header}: take such rows out, or \
+         name what means a missing value in `na` of `ingest`"
+    ))
 }
 
 /// A column about which something has to be said.
@@ -144,8 +201,8 @@ pub(crate) struct JudgedColumn {
     pub(crate) epoch: Option<&'static str>,
 }
 
-/// Says which columns are left out, and why.
-fn judged_columns(table: &Table, target: &str, labels: &Labels) -> Result<Vec<JudgedColumn>, String> {
+/// Says which columns are left out, and why; copies of a row count once, and `in_order` are all rows as they stand in the files.
+fn judged_columns(table: &Table, in_order: &Table, target: &str, labels: &Labels) -> Result<Vec<JudgedColumn>, String> {
     let wrong = |error: crate::frame::table::TableError| error.0;
     let mut judged = Vec::new();
     for (name, kind) in table.columns().map_err(wrong)?.into_iter().filter(|(name, _)| name != target) {
@@ -170,7 +227,9 @@ fn judged_columns(table: &Table, target: &str, labels: &Labels) -> Result<Vec<Ju
         }
     }
     let whole = look(&features)?;
-    for giveaway in giveaways(&profiles, &|label| labels.is_attack(label), NEAR_PERFECT) {
+    for giveaway in
+        giveaways(&profiles, &|label| labels.is_attack(label), NEAR_PERFECT, &rising(in_order).map_err(wrong)?)
+    {
         let is_dropped = giveaway.grade == GiveawayGrade::Leak;
         let note = match giveaway.grade {
             GiveawayGrade::Leak => Some(format!("{}; it is left out", giveaway.tell())),
@@ -188,6 +247,28 @@ fn judged_columns(table: &Table, target: &str, labels: &Labels) -> Result<Vec<Ju
     Ok(judged)
 }
 
+/// The columns that one of two tables has alone, and that are not left out already.
+fn of_one_alone(train: &Table, test: &Table, judged: &[JudgedColumn]) -> Vec<JudgedColumn> {
+    let is_new = |name: &String| !judged.iter().any(|column| column.is_dropped && column.name == *name);
+    let beyond =
+        |mine: &Table, other: &Table| mine.names().into_iter().filter(|name| !other.has(name)).collect::<Vec<_>>();
+    let sides = [
+        (beyond(train, test), "the test table does not have it"),
+        (beyond(test, train), "the training table does not have it"),
+    ];
+    let one = |(names, why): (Vec<String>, &str)| {
+        let column = |name: String| JudgedColumn {
+            note: Some(format!("`{name}` is left out: {why}")),
+            name,
+            is_dropped: true,
+            why: why.to_owned(),
+            epoch: None,
+        };
+        names.into_iter().filter(is_new).map(column).collect::<Vec<_>>()
+    };
+    sides.into_iter().flat_map(one).collect()
+}
+
 /// The type of a column that counts from 1970.
 fn epoch(giveaway: &Giveaway, whole: &Profile) -> Option<&'static str> {
     let column = whole.column(&giveaway.column).filter(|_| giveaway.reason == GiveawayReason::Moment)?;
@@ -196,16 +277,21 @@ fn epoch(giveaway: &Giveaway, whole: &Profile) -> Option<&'static str> {
 }
 
 /// How the files are read: the separator of CSV is that of the header.
-fn options(files: &[(String, Vec<u8>)], separator: Option<u8>, notes: &mut Vec<String>) -> Options {
+fn options(files: &[(String, Vec<u8>)], separator: Option<u8>, notes: &mut Vec<String>) -> Result<Options, String> {
     let na = default_na();
     let first = files.first().map(|(_, bytes)| bytes.as_slice()).unwrap_or_default();
     let header = first.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let is_csv = FileFormat::detect(first) == FileFormat::Csv && !first.starts_with(&[0x1f, 0x8b]);
     let found = separator.or_else(|| likely_separator(header).filter(|_| is_csv)).unwrap_or(b',');
+    let names: Vec<&[u8]> = header.split(|byte| *byte == found).collect();
+    let is_number = |name: &&&[u8]| std::str::from_utf8(name).is_ok_and(|name| name.trim().parse::<f64>().is_ok());
+    if is_csv && names.len() > 1 && names.iter().filter(is_number).count() * 2 > names.len() {
+        return Err("the first line holds numbers and no names: put a header in front of the rows".to_owned());
+    }
     if separator.is_none() && found != b',' {
         notes.push(format!("fields are separated by {:?}", char::from(found)));
     }
-    Options { separator: found, ..Options::plain(&na) }
+    Ok(Options { separator: found, ..Options::plain(&na) })
 }
 
 /// Reads files, one below the other.
@@ -214,14 +300,18 @@ fn rows(files: &[(String, Vec<u8>)], options: &Options) -> Result<Table, String>
         read(bytes.clone(), options).map_err(|error| {
             let separator = error.0.ends_with("set `separator`");
             let hint = if separator { " (here `--separator`)" } else { "" };
-            format!("`{name}`: {error}{hint}")
+            let others = match files {
+                [_] => "",
+                _ => "; if it is no table, name the others by a glob, as in 'folder/*.csv'",
+            };
+            format!("`{name}`: {error}{hint}{others}")
         })
     };
     let tables = files.iter().map(one).collect::<Result<Vec<_>, _>>()?;
     Table::stacked(&tables).map_err(|error| error.0)
 }
 
-/// The column of labels: the one that is named, or the last if it can be it, or one that is called so.
+/// The column of labels: the one that is named, or one that is called so, or the last.
 fn target(named: Option<&str>, table: &Table, notes: &mut Vec<String>) -> Result<String, String> {
     let names = table.names();
     if let Some(name) = named {
@@ -230,26 +320,25 @@ fn target(named: Option<&str>, table: &Table, notes: &mut Vec<String>) -> Result
     }
     let has_labels = |name: &String| table.counts(name).is_ok_and(|counts| (1..=LABELS).contains(&counts.len()));
     let last = names.last().cloned().unwrap_or_default();
-    if has_labels(&last) {
-        return Ok(last);
-    }
-    let called: Vec<&String> = (names.iter())
-        .filter(|name| TARGETS.contains(&name.trim().to_lowercase().as_str()) && has_labels(name))
-        .collect();
-    match called.as_slice() {
-        [one] => {
-            notes.push(format!(
-                "`{one}` is taken for the target, as the last column `{last}` has too many values for labels"
-            ));
-            Ok((*one).clone())
+    let called = TARGETS
+        .iter()
+        .find_map(|called| names.iter().find(|name| name.trim().to_lowercase() == *called && has_labels(name)));
+    match called {
+        Some(called) if *called == last => Ok(last),
+        Some(called) => {
+            notes.push(format!("`{called}` is taken for the target by its name; `--target` names another column"));
+            Ok(called.clone())
         }
-        _ => {
+        None if has_labels(&last) => Ok(last),
+        None if names.len() == 1 => Err(format!(
+            "there is one column, `{last}`: if something else separates the fields, name it with `--separator`"
+        )),
+        None => {
             let could: Vec<String> =
                 names.iter().filter(|name| has_labels(name)).take(8).map(|name| format!("`{name}`")).collect();
-            let could = if could.is_empty() {
-                String::new()
-            } else {
-                format!("; columns with few values: {}", could.join(", "))
+            let could = match could.as_slice() {
+                [] => String::new(),
+                _ => format!("; columns with few values: {}", could.join(", ")),
             };
             Err(format!(
                 "the last column `{last}` has too many values for labels: name the target with `--target`{could}"
@@ -276,7 +365,7 @@ pub fn infer(
     separator: Option<u8>,
     strictness: Strictness,
 ) -> Result<String, String> {
-    let profile = look(&rows(files, &options(files, separator, &mut Vec::new()))?)?;
+    let profile = look(&rows(files, &options(files, separator, &mut Vec::new())?)?)?;
     let heading = format!("What `{path}` looks like. Made by `netsec schema infer`: correct it where you know better.");
     Ok(infer::schema(&profile, None, strictness, &heading))
 }

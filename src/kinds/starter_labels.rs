@@ -8,6 +8,8 @@ use crate::quality::labels::is_called_benign;
 
 /// More labels are not those of a target.
 const MOST: usize = 200;
+/// With fewer rows of a class no model is chosen: a fifth goes to `test`, and `train` asks for 20.
+const FEW: u64 = 50;
 /// How many labels a message names.
 const SHOWN: usize = 8;
 /// What labels hold that say no more than that nobody looked.
@@ -73,7 +75,7 @@ pub(crate) fn labels(
     said: &SaidLabels,
 ) -> Result<Labels, String> {
     let all: Vec<&String> = counts.keys().collect();
-    if all.len() > MOST {
+    if all.len() > MOST && said.benign.is_empty() {
         return Err(format!(
             "the target `{target}` has {} labels ({}): {OTHER}",
             all.len(),
@@ -94,7 +96,8 @@ pub(crate) fn labels(
     let empty_is_benign = said.benign.iter().any(String::is_empty);
     if known.len() + usize::from(empty_is_benign) < 2 {
         let empty = if missing > 0 { missing_labels(target, missing) } else { String::new() };
-        return Err(format!("the target `{target}` has fewer than two labels: {OTHER}{empty}"));
+        let only = known.first().map_or("no label".to_owned(), |label| format!("the label `{label}` alone"));
+        return Err(format!("the target `{target}` has {only}: bring rows of the other class too, or {OTHER}{empty}"));
     }
     let doubtful: Vec<&String> = known
         .iter()
@@ -157,6 +160,16 @@ pub(crate) fn labels(
             if unknown.is_empty() { "" } else { ", or one that says nothing" }
         ));
     }
+    if let ([one], [other], true) = (found.benign.as_slice(), found.attacks.as_slice(), said.benign.is_empty())
+        && one == "-1"
+    {
+        found.notes.push(format!("if it is the other way round: `--benign {other}`"));
+    }
+    let rarer = found.attack_rows.min(found.benign_rows);
+    if rarer < FEW {
+        let what = if found.attack_rows < found.benign_rows { "attacks" } else { "benign rows" };
+        found.notes.push(format!("only {rarer} {what}: a run will say that they are too few; bring more of them"));
+    }
     Ok(found)
 }
 
@@ -217,9 +230,10 @@ fn capital<'a>(label: &'a str, word: &str) -> &'a str {
     label.get(at..at + word.len()).unwrap_or_default()
 }
 
-/// Whether a name, in which `*` stands for anything, describes a label. Blanks around it do not matter.
+/// Whether a name, in which `*` stands for anything, describes a label. Blanks around it and the case do not matter.
 fn matches(name: &str, label: &str) -> bool {
-    let (name, label) = (name.trim(), label.trim());
+    let (name, label) = (name.trim().to_lowercase(), label.trim().to_lowercase());
+    let (name, label) = (name.as_str(), label.as_str());
     let parts: Vec<&str> = name.split('*').collect();
     let [first, middle @ .., last] = parts.as_slice() else { return name == label };
     let Some(mut rest) = label.strip_prefix(first) else { return false };

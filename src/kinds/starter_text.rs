@@ -17,6 +17,8 @@ pub(crate) struct Proposal<'a> {
     pub(crate) target: &'a str,
     pub(crate) labels: &'a Labels,
     pub(crate) columns: &'a [JudgedColumn],
+    /// The columns of the table to learn from, and of that to judge by.
+    pub(crate) names: [Vec<String>; 2],
     /// Columns of text with many categories.
     pub(crate) many: Vec<String>,
     /// All columns of text that are left.
@@ -41,7 +43,7 @@ pub(crate) fn pipeline(proposal: &Proposal<'_>) -> String {
     text.push_str("stages:\n");
     let sides: &[(&str, &str)] =
         if request.test.is_some() { &[("", "data"), ("_test", "test")] } else { &[("", "data")] };
-    for (suffix, param) in sides {
+    for (side, (suffix, param)) in sides.iter().enumerate() {
         let _ = writeln!(
             text,
             "  ingest{suffix}:\n    kind: ingest\n    inputs: {{ data: \"${{params.{param}}}\" }}\n    with:"
@@ -49,7 +51,7 @@ pub(crate) fn pipeline(proposal: &Proposal<'_>) -> String {
         if let Some(separator) = proposal.separator {
             let _ = writeln!(text, "      separator: {}", serde_json::json!(char::from(separator).to_string()));
         }
-        text.push_str(&dropped(proposal));
+        text.push_str(&dropped(proposal, &proposal.names[side]));
         let _ = writeln!(
             text,
             "  validate{suffix}:\n    kind: validate\n    inputs: {{ schema: schemas/{name}.yaml, data: ingest{suffix}.data }}"
@@ -80,10 +82,10 @@ fn way(path: &str) -> String {
 }
 
 /// The columns that are left out, each with the reason.
-fn dropped(proposal: &Proposal<'_>) -> String {
+fn dropped(proposal: &Proposal<'_>, names: &[String]) -> String {
     let mut text = String::new();
     let (out, told): (Vec<&JudgedColumn>, Vec<&JudgedColumn>) =
-        proposal.columns.iter().partition(|column| column.is_dropped);
+        proposal.columns.iter().filter(|column| names.contains(&column.name)).partition(|column| column.is_dropped);
     if out.is_empty() {
         text.push_str("      drop: []\n");
     } else {
@@ -103,8 +105,8 @@ fn dropped(proposal: &Proposal<'_>) -> String {
     if !epochs.is_empty() {
         let _ = writeln!(
             text,
-            "      # To split by time, take the column out of `drop` here, name it in `drop` of `transform`, and write:\n      \
-             # types: {{ {} }}",
+            "      # To split by time, take the column out of `drop` here and into the schema, name it in `drop` of `transform`, and\n      \
+             # `ignore` of `drift`, set `by: time`, `time` and `test_from` in `split`, and write here: types: {{ {} }}",
             epochs.join(", ")
         );
     }
@@ -136,7 +138,7 @@ fn split(proposal: &Proposal<'_>) -> String {
         let _ = writeln!(text, "      unknown: [{}]", unknown.join(", "));
     }
     if request.test.is_none() && labels.attack_rows.min(labels.benign_rows) < RARE {
-        text.push_str("      stratify: true       # a class is rare: it is dealt out evenly\n");
+        text.push_str("      stratify: true       # each side gets its share of every label\n");
     }
     text
 }

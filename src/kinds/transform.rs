@@ -12,8 +12,11 @@ use crate::kinds::split_work::{LABELS, SAMPLE};
 use crate::kinds::steps;
 use crate::prep::labels::TargetMap;
 use crate::prep::preprocessor::{Preprocessor, Settings};
-use crate::quality::giveaway::{Giveaway, LabelProfiles, giveaways};
+use crate::quality::giveaway::Giveaway;
+use crate::quality::nature::rising;
 use crate::quality::profile::Profile;
+use crate::quality::telling::{LabelProfiles, giveaways};
+use crate::quality::units::distinct_rows;
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Inputs, Outputs};
 use crate::stage::kind::{Kind, Stage};
@@ -184,6 +187,9 @@ impl Stage for Transform {
 impl Transform {
     /// Finds the columns that give the label away, by the question that is asked here: attack or not.
     fn giveaways(&self, train: &Table) -> Result<Vec<Giveaway>, TableError> {
+        // Copies of a row are no evidence of what its cells tell.
+        let rising = rising(train)?;
+        let train = &distinct_rows(train)?;
         let labels = &self.settings.labels;
         let cells = train.texts(&self.settings.target)?;
         let features = train.without(std::slice::from_ref(&self.settings.target))?;
@@ -207,7 +213,7 @@ impl Transform {
             Some(class) => class == "1",
             None => class(Some(label)) == 1,
         };
-        Ok(giveaways(&profiles, &is_attack, self.near_perfect))
+        Ok(giveaways(&profiles, &is_attack, self.near_perfect, &rising))
     }
 }
 

@@ -44,6 +44,10 @@ fn rules(column: &ColumnProfile, rows: u64, is_target: bool, strictness: Strictn
     let mut rules = vec![format!("type: {}", kind.as_str())];
     if let Some(values) = listed(column, rows, is_target, is_strict) {
         rules.push(format!("allowed: [{}]", values.join(", ")));
+        if !is_strict {
+            // A level or a label that is new tomorrow is news, and no reason to look away.
+            rules.push("severity: { allowed: warn }".to_owned());
+        }
     } else if is_strict
         && let Values::Counts(values) | Values::Points(values) = &column.values
         && kind != ColumnType::Bool

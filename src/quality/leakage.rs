@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::quality::giveaway::{Giveaway, GiveawayGrade, LabelProfiles, giveaways, telling};
+use crate::quality::giveaway::{Giveaway, GiveawayGrade};
+use crate::quality::telling::{LabelProfiles, giveaways, telling};
 
 /// Bytes that are kept of a row: 16 of the digest of its features, 8 of that of its label, 8 that decide its side.
 const ROW: usize = 32;
@@ -188,7 +189,7 @@ impl Leakage {
             test,
             unlabelled_rows: rows.iter().filter(|row| row.1 == UNLABELLED).count() as u64,
             columns: columns.into_iter().map(|(column, auc)| ColumnTelling { column, auc }).collect(),
-            giveaways: giveaways(labels, &is_attack, near_perfect),
+            giveaways: giveaways(labels, &is_attack, near_perfect, &[]),
             benign,
         }
     }

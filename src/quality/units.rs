@@ -5,7 +5,7 @@
 //! fair sample of all units, however often each stands, in which the same units stand for every table, and whose counts stay exact
 //! when tables are put together. A group is shown by the row with the smallest hash of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -139,6 +139,16 @@ pub fn drawn_by(first: &Units, second: &Units, rows: (u64, u64)) -> DrawnUnit {
         found += f64::from(u8::from(a > 0 && b > 0));
     }
     if expected >= TELLING && found < expected / 2.0 { DrawnUnit::DistinctRow } else { DrawnUnit::Row }
+}
+
+/// Returns a table with the first of each of its equal rows.
+///
+/// # Errors
+/// A column cannot be read.
+pub fn distinct_rows(table: &Table) -> Result<Table, TableError> {
+    let mut known = HashSet::new();
+    let keep: Vec<bool> = hashes(table, &table.names())?.into_iter().map(|hash| known.insert(hash)).collect();
+    table.filter(&keep)
 }
 
 /// A hash of each row over some columns, which the order of the columns does not change.

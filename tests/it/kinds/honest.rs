@@ -127,17 +127,14 @@ fn honest(name: &str, shape: &Shape, init: &[&str], left_out: &[&str]) -> String
 #[test]
 fn what_leaks_is_told_and_left_out() {
     let second = Shape {
-        columns: ",attack_cat",
+        columns: ",family",
         cells: |_, attack, kind, _| {
             format!(",{}", if attack { ["dos", "scan", "bot", "worm", "shell", "web"][kind - 1] } else { "Normal" })
         },
         ..PLAIN
     };
-    let said = honest("a second label", &second, &[], &["attack_cat"]);
-    assert!(
-        said.contains("LEAK? `attack_cat` alone predicts the label (AUC 1.000): drop it unless it is known"),
-        "{said}"
-    );
+    let said = honest("a second label", &second, &[], &["family"]);
+    assert!(said.contains("LEAK? `family` alone predicts the label (AUC 1.000): drop it unless it is known"), "{said}");
     let gaps = Shape {
         columns: ",alert,rtt",
         cells: |_, attack, _, dice| {
@@ -376,4 +373,100 @@ fn paired_tests_are_those_of_scipy_and_statsmodels() {
             close(found.p, &theirs.into(), 4.0 * spread + 0.003, &format!("bootstrap of {name}, n {}", y.len()));
         }
     }
+}
+
+#[test]
+fn a_time_that_was_left_out_can_split_the_rows() {
+    let time = Shape {
+        columns: ",ts",
+        cells: |row, _, _, dice| format!(",{}", 1_772_323_200_000_u64 + row as u64 * 20_000 + dice.below(9_000) as u64),
+        ..PLAIN
+    };
+    let (world, said, _) = tried(&table(&time), &[]);
+    assert!(said.contains("`ts` holds times"), "{said}");
+    let read = |path: &str| std::fs::read_to_string(world.root().join(path)).unwrap();
+    let pipeline = read("pipelines/flows.yaml");
+    assert!(pipeline.contains("write here: types: { ts: epoch_ms }"), "{pipeline}");
+    let drop: String = pipeline.lines().filter(|line| line.contains("- ts ")).map(|line| format!("{line}\n")).collect();
+    let pipeline = pipeline
+        .replace(&drop, "        - []\n")
+        .replace("      drop:                # take a column out of this list to use it, and `allow` it in `transform`\n        - []\n", "      types: { ts: epoch_ms }\n")
+        .replace("      target: label\n      benign", "      by: time\n      time: ts\n      test_from: '2026-03-01T11:00:00Z'\n      target: label\n      benign")
+        .replace("      target: label\n      target_map", "      target: label\n      drop: [ts]\n      target_map")
+        .replace("      stratify: true", "      # stratify");
+    world.write("pipelines/flows.yaml", pipeline);
+    world.write(
+        "schemas/flows.yaml",
+        read("schemas/flows.yaml").replace("  # ts: { type: time }", "  ts: { type: time }"),
+    );
+    let ran = world.netsec(&["run", "pipelines/flows.yaml"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("2500 rows: 1980 to train, 520 to test"), "{}", ran.stderr);
+}
+
+#[test]
+fn copies_make_no_column_a_leak_and_attacks_that_are_new_stay_in_the_test() {
+    let world = World::new();
+    let text = table(&Shape { rows: 900, ..PLAIN });
+    let (header, rows) = text.split_once('\n').unwrap();
+    world.write(
+        "twice.csv",
+        format!("{header}\n{}", rows.lines().map(|row| format!("{row}\n{row}\n")).collect::<String>()),
+    );
+    let init = world.netsec(&["init", "twice.csv"]);
+    assert!(init.code == 0 && !init.stderr.contains("LEAK"), "{}", init.stderr);
+    world.ok(&["run", "pipelines/twice.yaml"]);
+    // A kind of attack, and a level of a feature, that only the test table has.
+    let known = Shape {
+        rows: 2_000,
+        label: |attack, _| if attack { "DoS" } else { "benign" }.to_owned(),
+        columns: ",flag",
+        cells: |_, _, _, dice| format!(",{}", dice.below(2)),
+        ..PLAIN
+    };
+    let train = table(&known);
+    let test = table(&Shape { rows: 2_001, ..known });
+    let (_, test_rows) = test.split_once('\n').unwrap();
+    let renamed: String = test_rows
+        .lines()
+        .enumerate()
+        .map(|(row, line)| if row % 5 == 0 { line.replace("DoS", "Zeroday") } else { line.to_owned() })
+        .map(|line| format!("9{}\n", line.replace(",1,DoS", ",2,DoS")))
+        .collect();
+    world.write("train.csv", train);
+    world.write("new.csv", format!("{header},flag\n").replace(",label,flag", ",flag,label") + &renamed);
+    world.ok(&["init", "train.csv", "--test", "new.csv", "--name", "new"]);
+    let ran = world.netsec(&["run", "pipelines/new.yaml"]);
+    assert!(ran.stderr.contains("2001 rows keep the schema") && ran.stderr.contains("`Zeroday`"), "{}", ran.stderr);
+}
+
+#[test]
+fn counters_and_times_of_any_form_are_left_out() {
+    for (name, cells) in [
+        (
+            "a counter with gaps",
+            (|row, attack, _, dice: &mut Dice| format!(",{}", row * 7 + dice.below(7) + usize::from(attack)))
+                as fn(usize, bool, usize, &mut Dice) -> String,
+        ),
+        ("dates of a sensor", |row, _, _, _| {
+            format!(",{:02}/07/2017 {:02}:{:02}", 1 + row / 1_440, row / 60 % 24, row % 60)
+        }),
+        ("a calendar as a number", |row, _, _, _| {
+            format!(",201707{:02}{:02}{:02}", 1 + row / 1_440, row / 60 % 24, row % 60)
+        }),
+        ("an address with its port", |_, _, _, dice| {
+            format!(",10.0.{}.{}:{}", dice.below(9), dice.below(250), 1024 + dice.below(60_000))
+        }),
+    ] {
+        let shape = Shape { columns: ",planted", cells, ..PLAIN };
+        let said = honest(name, &shape, &[], &["planted"]);
+        assert!(said.contains("LEAK? `planted`"), "{name}: {said}");
+    }
+    let hard = Shape {
+        columns: ",difficulty",
+        cells: |_, attack, _, dice| format!(",{}", 21 - dice.below(if attack { 9 } else { 6 })),
+        ..PLAIN
+    };
+    let said = honest("a note made after the fact", &hard, &[], &["difficulty"]);
+    assert!(said.contains("`difficulty` is named like a note made after the fact"), "{said}");
 }
