@@ -14,6 +14,8 @@ mod broken;
 #[cfg(feature = "kinds")]
 mod cli;
 #[cfg(feature = "kinds")]
+mod dice;
+#[cfg(feature = "kinds")]
 mod docs;
 #[cfg(feature = "kinds")]
 mod kinds;

@@ -14,6 +14,7 @@ use netsec::source::files::{Options, read};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use serde_json::Value;
 
+use crate::dice::Dice;
 use crate::kinds::quality::{oracle, sample};
 use crate::world::{shared, skip};
 
@@ -91,37 +92,6 @@ fn phishing() -> Option<Columns> {
     let bytes = std::fs::read(shared("phishing.csv")?).unwrap();
     let table = read(bytes, &Options::plain(&[])).unwrap();
     Some(table.names().into_iter().map(|name| (name.clone(), table.numbers(&name).unwrap())).collect())
-}
-
-/// The finisher of splitmix64 over a counter.
-struct Dice(u64);
-
-impl Dice {
-    fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut state = self.0;
-        state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        state ^ (state >> 31)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.draw()) * bound as u128) >> 64) as usize
-    }
-
-    fn chance(&mut self, share: f64) -> bool {
-        ((self.draw() >> 11) as f64) / ((1_u64 << 53) as f64) < share
-    }
-
-    /// The numbers below a bound, in a random order.
-    fn shuffled(&mut self, bound: usize) -> Vec<usize> {
-        let mut list: Vec<usize> = (0..bound).collect();
-        for at in (1..bound).rev() {
-            let other = self.below(at + 1);
-            list.swap(at, other);
-        }
-        list
-    }
 }
 
 fn pick(columns: &Columns, rows: &[usize]) -> Columns {
@@ -257,18 +227,17 @@ fn what_only_whole_rows_show_is_seen() {
 /// Tables without drift, of every shape that has misled a test before, each with the columns that name its groups.
 fn driftless(shape: &str, dice: &mut Dice) -> (Table, Vec<String>) {
     let rows = 3_000;
-    let unit = |dice: &mut Dice| (dice.draw() >> 11) as f64 / (1_u64 << 53) as f64;
     let columns = match shape {
         "3 columns" => 3,
         "200 columns" => 200,
         _ => 12,
     };
     let cell = |dice: &mut Dice, column: usize| match column % 4 {
-        0 => (unit(dice) * 1e6).floor() / 1e3,
+        0 => (dice.unit() * 1e6).floor() / 1e3,
         1 => dice.below(6) as f64,
         2 => f64::from(u8::from(dice.chance(0.1))),
         // Heavy tails: the logarithm is far from bounded.
-        _ => (-unit(dice).max(1e-12).ln() * if shape == "heavy tails" { 9.0 } else { 2.0 }).exp().floor(),
+        _ => (-dice.unit().max(1e-12).ln() * if shape == "heavy tails" { 9.0 } else { 2.0 }).exp().floor(),
     };
     let copied = match shape {
         "20 % copies" => 0.2,

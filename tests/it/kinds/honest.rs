@@ -6,29 +6,9 @@ use netsec::model::compare::{Alternative, ScoredRows, delong, mcnemar, paired_bo
 use netsec::model::metrics::Metrics;
 use serde_json::Value;
 
+use crate::dice::Dice;
 use crate::kinds::quality::oracle;
 use crate::world::{World, outcomes};
-
-/// The finisher of splitmix64 over a counter.
-struct Dice(u64);
-
-impl Dice {
-    fn unit(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut state = self.0;
-        state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((state ^ (state >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        (self.unit() * bound as f64) as usize
-    }
-
-    fn normal(&mut self) -> f64 {
-        (-2.0 * self.unit().max(1e-12).ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
-    }
-}
 
 /// Flows with features that tell something and not all, and what is planted besides.
 struct Shape {
