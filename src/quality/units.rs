@@ -28,6 +28,51 @@ pub struct Units {
     pub are_groups: bool,
 }
 
+/// The units with the smallest hashes so far: of each the hash of the row that is shown, where that stands, and its rows. One that
+/// is beyond them never comes back, so that the counts of those that stay are whole.
+struct Smallest<P> {
+    units: BTreeMap<u64, (u64, P, u64)>,
+}
+
+impl<P> Default for Smallest<P> {
+    fn default() -> Self {
+        Self { units: BTreeMap::new() }
+    }
+}
+
+impl<P> Smallest<P> {
+    fn add(&mut self, key: u64, pick: u64, place: P, count: u64) {
+        if self.units.len() >= SAMPLE && self.units.last_key_value().is_some_and(|(last, _)| key > *last) {
+            return;
+        }
+        match self.units.get_mut(&key) {
+            Some(unit) => {
+                unit.2 += count;
+                if pick < unit.0 {
+                    (unit.0, unit.1) = (pick, place);
+                }
+            }
+            None => {
+                self.units.insert(key, (pick, place, count));
+                if self.units.len() > SAMPLE {
+                    self.units.pop_last();
+                }
+            }
+        }
+    }
+
+    fn finish(self, are_groups: bool) -> (Units, Vec<P>) {
+        let (mut sample, mut shown) = (Units { are_groups, ..Units::default() }, Vec::new());
+        for (key, (pick, place, count)) in self.units {
+            sample.keys.push(key);
+            sample.picks.push(pick);
+            sample.counts.push(count);
+            shown.push(place);
+        }
+        (sample, shown)
+    }
+}
+
 impl Units {
     /// Samples a table; the second list is the row that is shown of each unit. Without columns that name a group, equal rows are one
     /// unit.
@@ -37,47 +82,23 @@ impl Units {
     pub fn of(table: &Table, group: &[String]) -> Result<(Self, Vec<usize>), TableError> {
         let rows = hashes(table, &table.names())?;
         let keys = if group.is_empty() { rows.clone() } else { hashes(table, group)? };
-        let mut units: BTreeMap<u64, (u64, usize, u64)> = BTreeMap::new();
+        let mut smallest = Smallest::default();
         for (row, (key, pick)) in keys.into_iter().zip(rows).enumerate() {
-            let unit = units.entry(key).or_insert((pick, row, 0));
-            unit.2 += 1;
-            if pick < unit.0 {
-                (unit.0, unit.1) = (pick, row);
-            }
+            smallest.add(key, pick, row, 1);
         }
-        let (mut sample, mut shown) = (Self { are_groups: !group.is_empty(), ..Self::default() }, Vec::new());
-        for (key, (pick, row, count)) in units.into_iter().take(SAMPLE) {
-            sample.keys.push(key);
-            sample.picks.push(pick);
-            sample.counts.push(count);
-            shown.push(row);
-        }
-        Ok((sample, shown))
+        Ok(smallest.finish(!group.is_empty()))
     }
 
     /// Puts the samples of parts together; the second list tells of each unit in which part, and at which place there, the row
     /// stands that is shown.
     pub fn merged(parts: &[&Self]) -> (Self, Vec<(usize, usize)>) {
-        let mut units: BTreeMap<u64, (u64, (usize, usize), u64)> = BTreeMap::new();
+        let mut smallest = Smallest::default();
         for (part, sample) in parts.iter().enumerate() {
             for (at, key) in sample.keys.iter().enumerate() {
-                let (pick, count) = (sample.picks[at], sample.counts[at]);
-                let unit = units.entry(*key).or_insert((pick, (part, at), 0));
-                unit.2 += count;
-                if pick < unit.0 {
-                    (unit.0, unit.1) = (pick, (part, at));
-                }
+                smallest.add(*key, sample.picks[at], (part, at), sample.counts[at]);
             }
         }
-        let are_groups = parts.iter().any(|part| part.are_groups);
-        let (mut sample, mut shown) = (Self { are_groups, ..Self::default() }, Vec::new());
-        for (key, (pick, place, count)) in units.into_iter().take(SAMPLE) {
-            sample.keys.push(key);
-            sample.picks.push(pick);
-            sample.counts.push(count);
-            shown.push(place);
-        }
-        (sample, shown)
+        smallest.finish(parts.iter().any(|part| part.are_groups))
     }
 
     /// Keeps at most so many.
