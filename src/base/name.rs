@@ -33,6 +33,12 @@ pub fn check_word(text: &str) -> Result<(), String> {
     if is_word(text) { Ok(()) } else { Err(format!("`{text}` is not a name: {RULE}")) }
 }
 
+/// Names as they stand in a sentence: each in backticks, with commas between them.
+pub fn in_backticks<N: fmt::Display>(names: impl IntoIterator<Item = N>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    names.join(", ")
+}
+
 /// The name of a stage within its pipeline: a word, and for one of several instances of a stage what tells it apart, as
 /// in `train[rate=0.1,depth=6]`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

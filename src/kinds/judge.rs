@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::name::in_backticks;
 use crate::frame::table::Table;
 use crate::kinds::dataset::Dataset;
 use crate::kinds::decision::{AttackFamily, Comparison, Decision, FORMAT, JudgedModel, JudgedRows};
@@ -91,7 +92,7 @@ impl Stage for Evaluate {
             inputs.maybe("champion").map(|input| bundle(input, "champion").map_err(start_over)).transpose()?;
         // One that was crowned before its leak was known is no measure of others.
         let leaks: Vec<String> = (champion.iter().flat_map(|champion| champion.preprocessor.objections()))
-            .map(|giveaway| format!("`{}`", giveaway.column))
+            .map(|giveaway| giveaway.column.clone())
             .collect();
         let champion = champion.filter(|_| leaks.is_empty());
         let (test, mut rows) = self.fair_rows(&whole, &challenger, champion.as_ref())?;
@@ -135,9 +136,10 @@ impl Stage for Evaluate {
         let mut verdict = self.own_merits(&challenger, &decision.rows);
         match &champion {
             None if leaks.is_empty() => verdict.reasons.push("there is no other champion to compare with".to_owned()),
-            None => verdict
-                .reasons
-                .push(format!("the champion does not count: it uses {}, which gives the label away", leaks.join(", "))),
+            None => verdict.reasons.push(format!(
+                "the champion does not count: it uses {}, which gives the label away",
+                in_backticks(&leaks)
+            )),
             Some(champion) => decision.comparison = Some(self.compare(&y, &challenger, champion, &mut verdict)),
         }
         decision.families = self.families(&y, &test, &challenger, champion.as_ref(), outputs)?;
@@ -151,10 +153,9 @@ impl Stage for Evaluate {
             outputs.note(giveaway.tell());
         }
         if let Some((columns, metrics)) = &challenger.bundle.without_shortcuts {
-            let columns: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
             outputs.note(format!(
                 "without {} the ROC AUC in cross-validation is {:.4}",
-                columns.join(", "),
+                in_backticks(columns),
                 metrics.roc_auc
             ));
         }
@@ -226,15 +227,9 @@ impl Evaluate {
             std::iter::once((challenger, "challenger")).chain(champion.map(|bundle| (bundle, "champion")))
         {
             let by_this = bundle.preprocessor.seen(test).map_err(wrong(who));
-            let Some(by_this) = (if who == "champion" { by_this.map_err(start_over)? } else { by_this? }) else {
-                continue;
-            };
-            for (seen, by_this) in seen.iter_mut().zip(by_this) {
-                match (*seen, by_this) {
-                    (_, RowSeen::Yes) => *seen = RowSeen::Yes,
-                    (RowSeen::No, RowSeen::Unknown) => *seen = RowSeen::Unknown,
-                    _ => {}
-                }
+            let by_this = if who == "champion" { by_this.map_err(start_over)? } else { by_this? };
+            for (seen, by_this) in seen.iter_mut().zip(by_this.into_iter().flatten()) {
+                *seen = by_this.max(*seen);
             }
         }
         let count = |wanted: RowSeen| seen.iter().filter(|seen| **seen == wanted).count();

@@ -1,23 +1,13 @@
 //! How good a model is without the columns that may hold for its testbed only.
 
-use crate::kinds::sweep::{Plan, Sweep, Trial};
+use crate::kinds::sweep::{Sweep, Trial};
 use crate::model::data::Data;
-use crate::model::folds::{By, Folds};
 use crate::model::learner::ModelError;
 use crate::model::metrics::Metrics;
 use crate::prep::preprocessor::Preprocessor;
 use crate::quality::giveaway::GiveawayGrade;
 use crate::stage::error::StageError;
 use crate::stage::io::Context;
-
-/// The folds by which a trial was judged, in words, and the inputs that they depend on.
-pub(crate) struct JudgedBy<'a> {
-    pub(crate) folds: usize,
-    pub(crate) by: &'a By,
-    pub(crate) made: &'a str,
-    pub(crate) inputs: Vec<&'static str>,
-    pub(crate) metric: &'a str,
-}
 
 /// Carries a trial out again with the features of shortcut columns all the same in every row, which tells a model nothing. Returns
 /// the columns and the figures at the threshold .5; `None` if there is no such column.
@@ -28,7 +18,7 @@ pub(crate) fn without_shortcuts(
     trial: &Trial,
     data: &Data,
     preprocessor: &Preprocessor,
-    judged: JudgedBy<'_>,
+    sweep: &Sweep<'_>,
     context: &Context<'_>,
 ) -> Result<Option<(Vec<String>, Metrics)>, StageError> {
     let found = preprocessor.giveaways.iter().filter(|giveaway| giveaway.grade == GiveawayGrade::Shortcut);
@@ -43,11 +33,7 @@ pub(crate) fn without_shortcuts(
     let wrong = |error: ModelError| StageError::Data(error.0);
     let mut blind = Data::new(x, data.y.clone(), preprocessor.features()).map_err(wrong)?;
     blind.directions.clone_from(&data.directions);
-    // The folds are those of the rows as they are: without a column more of them could be equal.
-    let folds = Folds::new(data, judged.folds, judged.by, context.seed);
-    let made = format!("{} without {}", judged.made, columns.join(", "));
-    let plan = Plan { made, inputs: judged.inputs, metric: judged.metric, with_gap: false };
-    let sweep = Sweep::new(&blind, folds, plan, context.seed);
+    let sweep = sweep.with_features(&blind, &format!("without {}", columns.join(", ")));
     let trial = Trial { share: 1.0, ..trial.clone() };
     let outcome = sweep.carry_out(std::slice::from_ref(&trial), 0, false, context)?.into_iter().next();
     Ok(outcome.and_then(Result::ok).map(|scored| (columns, scored.metrics)))

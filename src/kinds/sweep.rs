@@ -124,6 +124,14 @@ impl<'a> Sweep<'a> {
         Self { data, folds, held, made, inputs, metric, with_gap, seed, places, news }
     }
 
+    /// Makes ready to carry trials out on the same rows with other features, in the same folds: without a column more of the rows
+    /// could be equal. `how` says what is other, for the keys of trials.
+    pub(crate) fn with_features<'b>(&'b self, data: &'b Data, how: &str) -> Sweep<'b> {
+        let made = format!("{} {how}", self.made);
+        let plan = Plan { made, inputs: self.inputs.clone(), metric: self.metric, with_gap: false };
+        Sweep::new(data, self.folds.clone(), plan, self.seed)
+    }
+
     /// Returns the attacks and the benign rows of every fold.
     pub(crate) fn classes(&self) -> Vec<(usize, usize)> {
         let of = |held: &Vec<u32>| {

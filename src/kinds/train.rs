@@ -5,12 +5,13 @@ use std::time::Instant;
 use ndarray::Axis;
 use serde_json::{Value as Json, json};
 
+use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
 use crate::frame::npy;
 use crate::kinds::candidates::{self, key};
 use crate::kinds::folding::{self, FoldPlan, Folding};
 use crate::kinds::select::{self, Judged, Select};
-use crate::kinds::shortcuts::{JudgedBy, without_shortcuts};
+use crate::kinds::shortcuts::without_shortcuts;
 use crate::kinds::sweep::{Outcome, Plan, Sweep, Trial};
 use crate::model::bundle::Bundle;
 use crate::model::data::Data;
@@ -238,20 +239,12 @@ impl Stage for Train {
         if !self.curve.is_empty() {
             board["learning_curve"] = self.learning_curve(&sweep, best, &data, trials.len(), context)?;
         }
-        let judged_by = JudgedBy {
-            folds: self.folding.folds,
-            by: &folding.by,
-            made: &format!("{} by {} seed {}", self.folding.folds, folding.made, context.seed),
-            inputs: folding.inputs.clone(),
-            metric: &self.select.metric,
-        };
-        let blind = without_shortcuts(best, &data, &preprocessor, judged_by, context)?;
+        let blind = without_shortcuts(best, &data, &preprocessor, &sweep, context)?;
         if let Some((columns, metrics)) = &blind {
             board["without_shortcuts"] = json!({"columns": columns, "metrics": metrics});
-            let columns: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
             outputs.note(format!(
                 "without {}, which may hold for this testbed only: ROC AUC {:.4}, with {:.4}",
-                columns.join(", "),
+                in_backticks(columns),
                 metrics.roc_auc,
                 picked.metrics.roc_auc
             ));

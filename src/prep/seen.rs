@@ -13,15 +13,15 @@ use crate::prep::columns::Cells;
 /// So many hashes are kept.
 const MOST: usize = 1 << 16;
 
-/// Whether a row was seen in training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether a row was seen in training; of what several models say the greatest holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RowSeen {
-    /// It was.
-    Yes,
     /// It was not.
     No,
     /// Too many rows were seen for all of them to be kept.
     Unknown,
+    /// It was.
+    Yes,
 }
 
 /// The rows that were seen in training.
