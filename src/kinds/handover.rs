@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
+use crate::base::name::in_backticks;
 use crate::kinds::predict::importance;
 use crate::model::bundle::Bundle;
 use crate::model::calibrate::Calibrator;
@@ -109,9 +110,7 @@ fn short(number: f64) -> String {
 fn seen(input: &Input) -> (&'static str, String) {
     match &input.seen {
         Seen::Numbers(least, most) => ("number", format!("{} to {}", short(*least), short(*most))),
-        Seen::Texts(Some(values)) => {
-            ("text", values.iter().map(|value| format!("`{value}`")).collect::<Vec<_>>().join(", "))
-        }
+        Seen::Texts(Some(values)) => ("text", in_backticks(values)),
         Seen::Texts(None) => ("text", "many values".to_owned()),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use crate::base::name::in_backticks;
 use crate::frame::build::Conflict;
 use crate::frame::dataset::Index;
 use crate::frame::table::{ColumnType, TableError};
@@ -246,10 +247,9 @@ impl Stage for Ingest {
             (From::Files | From::Collection(_), Some(input)) => {
                 let gathered = gather(input, &self.options, &self.drop, &mut writer, context)?;
                 for (file, columns) in gathered.torn {
-                    let columns: Vec<String> = columns.iter().map(|name| format!("`{name}`")).collect();
                     outputs.note(format!(
                         "read as text, because not all cells of the column are numbers: {} in `{file}` (`types` says otherwise)",
-                        columns.join(", ")
+                        in_backticks(columns)
                     ));
                 }
                 gathered.notes.into_iter().for_each(|note| outputs.note(note));

@@ -7,6 +7,7 @@ use polars::prelude::{Column, NamedFrom, Series};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
 use crate::frame::codec::{Form, Stream};
 use crate::frame::table::{ColumnType, Table, TableError};
@@ -119,10 +120,9 @@ fn columns(bundle: &Bundle) -> (Vec<String>, Vec<String>) {
 fn fits<'a>(table: &Table, needed: impl Iterator<Item = &'a String>) -> Result<(), TableError> {
     let missing: Vec<&String> = needed.filter(|name| !table.has(name)).collect();
     if let Some(first) = missing.first() {
-        let listed: Vec<String> = missing.iter().map(|name| format!("`{name}`")).collect();
         let names = table.names();
         let help = suggest(first, names.iter().map(String::as_str)).map(|help| format!("; {help}")).unwrap_or_default();
-        return Err(TableError(format!("the model needs columns that are not there: {}{help}", listed.join(", "))));
+        return Err(TableError(format!("the model needs columns that are not there: {}{help}", in_backticks(missing))));
     }
     match [PROBABILITY, ALARM, ERROR].into_iter().find(|name| table.has(name)) {
         Some(name) => Err(TableError(format!("there is a column `{name}` already: the rows were scored before"))),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::base::digest::Digest;
+use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
 use crate::frame::codec;
 use crate::frame::rows;
@@ -193,8 +194,7 @@ impl Split {
         let (only_data, only_test) = (beyond(&data, &test), beyond(&test, &data));
         for (only, place) in [(&only_data, "`data` and not in `test`"), (&only_test, "`test` and not in `data`")] {
             if !only.is_empty() {
-                let listed: Vec<String> = only.iter().map(|name| format!("`{name}`")).collect();
-                outputs.note(format!("columns in {place}: {}", listed.join(", ")));
+                outputs.note(format!("columns in {place}: {}", in_backticks(only)));
             }
         }
         Ok(vec![

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::base::name::check_word;
+use crate::base::name::{check_word, in_backticks};
 use crate::base::tree;
 use crate::frame::table::{ColumnType, Table};
 use crate::kinds::ingest::{self, EPOCHS};
@@ -334,12 +334,8 @@ fn target(named: Option<&str>, table: &Table, notes: &mut Vec<String>) -> Result
             "there is one column, `{last}`: if something else separates the fields, name it with `--separator`"
         )),
         None => {
-            let could: Vec<String> =
-                names.iter().filter(|name| has_labels(name)).take(8).map(|name| format!("`{name}`")).collect();
-            let could = match could.as_slice() {
-                [] => String::new(),
-                _ => format!("; columns with few values: {}", could.join(", ")),
-            };
+            let could = in_backticks(names.iter().filter(|name| has_labels(name)).take(8));
+            let could = if could.is_empty() { could } else { format!("; columns with few values: {could}") };
             Err(format!(
                 "the last column `{last}` has too many values for labels: name the target with `--target`{could}"
             ))

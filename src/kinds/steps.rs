@@ -1,5 +1,6 @@
 //! Steps of `transform`, read from parameters.
 
+use crate::base::name::in_backticks;
 use crate::kinds::candidates::key;
 use crate::prep::clip::Bound;
 use crate::prep::columns::{Kind, Pick};
@@ -179,9 +180,8 @@ fn one(step: &Values, at: usize) -> Result<Step, Box<Fault>> {
     let actions = || PARAMS[CHOOSERS..].iter().map(|param| param.name);
     let named: Vec<(&str, &Values)> = actions().filter_map(|name| Some((name, step.map(name)?))).collect();
     let [(name, with)] = named[..] else {
-        let all: Vec<String> = actions().map(|name| format!("`{name}`")).collect();
         let message = if named.is_empty() { "this step does nothing" } else { "this step does more than one thing" };
-        return Err(Box::new(fault(at, None, message.to_owned(), &format!("name one of {}", all.join(", ")))));
+        return Err(Box::new(fault(at, None, message.to_owned(), &format!("name one of {}", in_backticks(actions())))));
     };
     let matching = match step.text("match").map(Pick::whole) {
         None => None,

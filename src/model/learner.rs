@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
+use crate::base::name::in_backticks;
 use crate::model::data::{Data, first_missing, lacking};
 use crate::model::trees::ensemble::Ensemble;
 use crate::model::trees::learners;
@@ -65,7 +66,7 @@ impl Hyper {
             Range::Number(least, most) => format!("a number from {least} to {most}"),
             Range::Whole(least, most) => format!("a whole number from {least} to {most}"),
             Range::Words(words) => {
-                format!("one of {}", words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "))
+                format!("one of {}", in_backticks(words))
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Everything that can be wrong with a pipeline file: code, message, help.
 
 use crate::base::disk::DiskError;
+use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
 use crate::base::problem::Problem;
 use crate::base::source::{Span, Spanned};
@@ -201,11 +202,10 @@ pub fn left_out(stage: &str, span: Span) -> Problem {
 
 /// A reference to a stage of which there are several instances.
 pub fn several_instances(stage: &str, span: Span, instances: &[&str]) -> Problem {
-    let shown: Vec<String> = instances.iter().take(3).map(|id| format!("`{id}`")).collect();
     let more = if instances.len() > 3 { ", …" } else { "" };
     Problem::new("pipeline::several_instances", format!("there are {} instances of `{stage}`", instances.len()))
         .at(span, "which one?")
-        .help(format!("name one of {}{more}", shown.join(", ")))
+        .help(format!("name one of {}{more}", in_backticks(instances.iter().take(3))))
 }
 
 /// A `--set` of a parameter the file does not declare.

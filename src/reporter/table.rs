@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::base::clock::iso;
+use crate::base::name::in_backticks;
 use crate::base::outcome::Outcome;
 use crate::event::StageResult;
 use crate::lineage::query::{Impact, Maker, Trace};
@@ -93,8 +94,7 @@ pub fn explain(row: &Row<'_>, behind: &dyn Fn(&Difference) -> Vec<String>) -> St
             format!("`{}` is up to date: made by run {} at {}\n", row.id, record.run, iso(record.started_ms))
         }
         Verdict::Wait(stages) => {
-            let names: Vec<String> = stages.iter().map(|stage| format!("`{stage}`")).collect();
-            format!("`{}` waits for {}: its inputs are not known before\n", row.id, names.join(", "))
+            format!("`{}` waits for {}: its inputs are not known before\n", row.id, in_backticks(stages))
         }
         Verdict::Run(Why::Changed { differences }) => {
             let mut text = format!("`{}` would run: these ingredients differ from the last record\n", row.id);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::base::digest::Framed;
+use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
 use crate::base::problem::Problem;
 use crate::base::secret::Secret;
@@ -115,10 +116,7 @@ impl Type {
             Self::Int(low, high) => format!("a whole number{}", bounds(*low, *high, i64::MIN, i64::MAX)),
             Self::Float(low, high) => format!("a number{}", bounds(*low, *high, f64::MIN, f64::MAX)),
             Self::Text => "text".to_owned(),
-            Self::Choice(words) => {
-                let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-                format!("one of {}", words.join(", "))
-            }
+            Self::Choice(words) => format!("one of {}", in_backticks(*words)),
             Self::Scalar => "a number, text, `true` or `false`".to_owned(),
             Self::Secret => "text, which may hold `${env.NAME}`".to_owned(),
             Self::List(of) => format!("a list (each {})", of.describe()),
