@@ -13,7 +13,7 @@ use crate::quality::giveaway::{Giveaway, GiveawayGrade, GiveawayReason};
 use crate::quality::infer::{self, Strictness};
 use crate::quality::nature::{epoch_parts, rising};
 use crate::quality::profile::Profile;
-use crate::quality::telling::{LabelProfiles, giveaways};
+use crate::quality::telling::{ClassTellings, LabelProfiles};
 use crate::quality::units::distinct_rows;
 use crate::source::files::{FileFormat, Options, likely_separator, read};
 
@@ -227,8 +227,8 @@ fn judged_columns(table: &Table, in_order: &Table, target: &str, labels: &Labels
         }
     }
     let whole = look(&features)?;
-    for giveaway in
-        giveaways(&profiles, &|label| labels.is_attack(label), NEAR_PERFECT, &rising(in_order).map_err(wrong)?)
+    for giveaway in ClassTellings::new(&profiles, &|label| labels.is_attack(label))
+        .giveaways(NEAR_PERFECT, &rising(in_order).map_err(wrong)?)
     {
         let is_dropped = giveaway.grade == GiveawayGrade::Leak;
         let note = match giveaway.grade {

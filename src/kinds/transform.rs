@@ -15,7 +15,7 @@ use crate::prep::preprocessor::{Preprocessor, Settings};
 use crate::quality::giveaway::Giveaway;
 use crate::quality::nature::rising;
 use crate::quality::profile::Profile;
-use crate::quality::telling::{LabelProfiles, giveaways};
+use crate::quality::telling::{ClassTellings, LabelProfiles};
 use crate::quality::units::distinct_rows;
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Inputs, Outputs};
@@ -213,7 +213,7 @@ impl Transform {
             Some(class) => class == "1",
             None => class(Some(label)) == 1,
         };
-        Ok(giveaways(&profiles, &is_attack, self.near_perfect, &rising))
+        Ok(ClassTellings::new(&profiles, &is_attack).giveaways(self.near_perfect, &rising))
     }
 }
 

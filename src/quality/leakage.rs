@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::quality::giveaway::{Giveaway, GiveawayGrade};
-use crate::quality::telling::{LabelProfiles, giveaways, telling};
+use crate::quality::telling::{ClassTellings, LabelProfiles};
 
 /// Bytes that are kept of a row: 16 of the digest of its features, 8 of that of its label, 8 that decide its side.
 const ROW: usize = 32;
@@ -177,7 +177,7 @@ impl Leakage {
             }
         }
         let is_attack = |label: &str| !benign.iter().any(|benign| benign == label);
-        let columns = telling(labels, &is_attack);
+        let tellings = ClassTellings::new(labels, &is_attack);
         Self {
             rows: rows.len() as u64,
             duplicate_rows,
@@ -188,8 +188,8 @@ impl Leakage {
             validation,
             test,
             unlabelled_rows: rows.iter().filter(|row| row.1 == UNLABELLED).count() as u64,
-            columns: columns.into_iter().map(|(column, auc)| ColumnTelling { column, auc }).collect(),
-            giveaways: giveaways(labels, &is_attack, near_perfect, &[]),
+            columns: tellings.areas().into_iter().map(|(column, auc)| ColumnTelling { column, auc }).collect(),
+            giveaways: tellings.giveaways(near_perfect, &[]),
             benign,
         }
     }

@@ -31,52 +31,62 @@ const ATOM_ROWS: f64 = 20.0;
 /// The profiles of the rows of every label, without the label itself.
 pub type LabelProfiles = BTreeMap<String, Profile>;
 
-/// Finds the columns that give the label away, the worst first. `is_attack` says which labels are attacks, `rising` which columns
-/// rise with the file, where that is known.
-pub fn giveaways(
-    labels: &LabelProfiles,
-    is_attack: &dyn Fn(&str) -> bool,
-    near_perfect: f64,
-    rising: &[String],
-) -> Vec<Giveaway> {
-    let (attack, benign) = by_class(labels, is_attack);
-    let whole = Profile::merged(&[attack.clone(), benign.clone()]);
-    let mut found: Vec<Giveaway> = whole
-        .columns
-        .iter()
-        .filter_map(|column| {
-            let telling = Telling::of(&benign, &attack, &column.name);
-            named(column, whole.rows, telling, rising).or_else(|| by_value(column, telling, near_perfect))
-        })
-        .collect();
-    if labels.len() > 2 {
-        let is_known = |name: &str| found.iter().any(|giveaway| giveaway.column == name);
-        let others: Vec<&str> =
-            whole.columns.iter().map(|column| column.name.as_str()).filter(|name| !is_known(name)).collect();
-        found.extend(one_label(&others, labels, near_perfect));
+/// How well each column tells attacks from benign rows by itself.
+#[derive(Debug)]
+pub struct ClassTellings<'a> {
+    labels: &'a LabelProfiles,
+    benign: Profile,
+    /// The profile of all rows.
+    whole: Profile,
+    /// By column; none where a class has no rows.
+    by_column: BTreeMap<String, Option<Telling>>,
+}
+
+impl<'a> ClassTellings<'a> {
+    /// Asks every column; `is_attack` says which labels are attacks.
+    pub fn new(labels: &'a LabelProfiles, is_attack: &dyn Fn(&str) -> bool) -> Self {
+        let of = |class: bool| {
+            let some = labels.iter().filter(|(label, _)| is_attack(label) == class);
+            Profile::merged(&some.map(|(_, profile)| profile.clone()).collect::<Vec<_>>())
+        };
+        let (attack, benign) = (of(true), of(false));
+        let whole = Profile::merged(&[attack.clone(), benign.clone()]);
+        let one = |column: &ColumnProfile| (column.name.clone(), Telling::of(&benign, &attack, &column.name));
+        let by_column = whole.columns.iter().map(one).collect();
+        Self { labels, benign, whole, by_column }
     }
-    found.sort_by(|a, b| {
-        a.grade.cmp(&b.grade).then(b.auc.unwrap_or(1.0).total_cmp(&a.auc.unwrap_or(1.0))).then(a.column.cmp(&b.column))
-    });
-    found
-}
 
-/// Returns how well each column tells attacks from benign rows by itself, the best first.
-pub fn telling(labels: &LabelProfiles, is_attack: &dyn Fn(&str) -> bool) -> Vec<(String, f64)> {
-    let (attack, benign) = by_class(labels, is_attack);
-    let one = |column: &ColumnProfile| Some((column.name.clone(), Telling::of(&benign, &attack, &column.name)?.auc));
-    let mut all: Vec<(String, f64)> = benign.columns.iter().filter_map(one).collect();
-    all.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    all
-}
+    fn of(&self, column: &str) -> Option<Telling> {
+        self.by_column.get(column).copied().flatten()
+    }
 
-/// The profiles of all attacks and of all benign rows.
-fn by_class(labels: &LabelProfiles, is_attack: &dyn Fn(&str) -> bool) -> (Profile, Profile) {
-    let of = |class: bool| {
-        let some = labels.iter().filter(|(label, _)| is_attack(label) == class);
-        Profile::merged(&some.map(|(_, profile)| profile.clone()).collect::<Vec<_>>())
-    };
-    (of(true), of(false))
+    /// Returns the area under the ROC curve of each column that benign rows have, the best first.
+    pub fn areas(&self) -> Vec<(String, f64)> {
+        let one = |column: &ColumnProfile| Some((column.name.clone(), self.of(&column.name)?.auc));
+        let mut all: Vec<(String, f64)> = self.benign.columns.iter().filter_map(one).collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        all
+    }
+
+    /// Finds the columns that give the label away, the worst first. `rising` are those that rise with the file, where that is known.
+    pub fn giveaways(&self, near_perfect: f64, rising: &[String]) -> Vec<Giveaway> {
+        let one = |column: &ColumnProfile| {
+            let telling = self.of(&column.name);
+            named(column, self.whole.rows, telling, rising).or_else(|| by_value(column, telling, near_perfect))
+        };
+        let mut found: Vec<Giveaway> = self.whole.columns.iter().filter_map(one).collect();
+        if self.labels.len() > 2 {
+            let is_known = |name: &str| found.iter().any(|giveaway| giveaway.column == name);
+            let names = self.whole.columns.iter().map(|column| column.name.as_str());
+            let others: Vec<&str> = names.filter(|name| !is_known(name)).collect();
+            found.extend(one_label(&others, self.labels, near_perfect));
+        }
+        found.sort_by(|a, b| {
+            let auc = |giveaway: &Giveaway| giveaway.auc.unwrap_or(1.0);
+            a.grade.cmp(&b.grade).then(auc(b).total_cmp(&auc(a))).then(a.column.cmp(&b.column))
+        });
+        found
+    }
 }
 
 /// A column that gives the label away by what it is.
@@ -319,9 +329,9 @@ mod tests {
     fn numbers_that_say_nothing_are_no_leak_however_many_there_are() {
         for rows in [30, 500, 5_000] {
             let labels = profiles(&[("noise", &scattered)], rows);
-            let told = telling(&labels, &|label| label == "attack")[0].1;
+            let told = ClassTellings::new(&labels, &|label| label == "attack").areas()[0].1;
             assert!(told < 0.7, "{rows} rows: {told}");
-            assert_eq!(giveaways(&labels, &|label| label == "attack", 0.99, &[]), []);
+            assert_eq!(ClassTellings::new(&labels, &|label| label == "attack").giveaways(0.99, &[]), []);
         }
     }
 
@@ -336,7 +346,7 @@ mod tests {
             _ => scattered(row, false),
         };
         let labels = profiles(&[("code", &code), ("gap", &gap), ("ends", &ends)], 3_000);
-        let found = giveaways(&labels, &|label| label == "attack", 0.99, &[]);
+        let found = ClassTellings::new(&labels, &|label| label == "attack").giveaways(0.99, &[]);
         let told: Vec<(&str, &GiveawayReason)> =
             found.iter().map(|giveaway| (giveaway.column.as_str(), &giveaway.reason)).collect();
         assert_eq!(
@@ -351,7 +361,7 @@ mod tests {
         let moment = |row: usize, _: bool| 1_700_000_000.0 + 0.37 * row as f64;
         let bytes = |row: usize, _: bool| ((row * 7919) % 1_000_003) as f64;
         let labels = profiles(&[("number", &number), ("moment", &moment), ("bytes", &bytes)], 400);
-        let found = giveaways(&labels, &|label| label == "attack", 0.99, &[]);
+        let found = ClassTellings::new(&labels, &|label| label == "attack").giveaways(0.99, &[]);
         let told: BTreeMap<&str, &GiveawayReason> =
             found.iter().map(|giveaway| (giveaway.column.as_str(), &giveaway.reason)).collect();
         assert_eq!(told, [("moment", &GiveawayReason::Moment), ("number", &GiveawayReason::RowNumber)].into());
