@@ -1,25 +1,31 @@
 //! A run as one file: its records and all blobs they speak of, to be taken into another workspace.
+//!
+//! What comes from elsewhere is checked, not believed: the archive is whole, every name in it is one, every blob of every
+//! record is there and no other. That its records are *true* nobody can check. So they are marked, what ran here is never
+//! replaced by them, and a ref moves by them only if a trusted key signed the archive.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
 use std::path::Path;
 
-use crate::app::artifacts::blobs;
+use crate::app::archive::{ArchiveReader, ArchiveWriter, Tag, odd};
+use crate::app::artifacts::{blobs, manifest};
+use crate::app::run::Writing;
 use crate::app::workspace::{AppError, Reading, Result, Terms, Workspace};
+use crate::base::cancel::Cancel;
+use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
-use crate::base::disk::{self, DiskError};
-use crate::base::name::RunId;
+use crate::base::disk;
+use crate::base::name::{RunId, check_word};
+use crate::base::signing::SigningKey;
 use crate::lineage::journal;
 use crate::lineage::ledger::Ledger;
-use crate::lineage::record::{Entry, RunRecord};
+use crate::lineage::record::{ActionRecord, Entry, Imported, RunRecord};
 use crate::plan::standing;
 use crate::store::blob::Store;
 use crate::store::local::Local;
 
-/// What such a file begins with; the digit is the format's version. After it: frames of a length (8 bytes,
-/// little-endian), the digest of the body (32 bytes) and the body. The first body holds the records, as in a journal;
-/// each further one is a blob.
-const MAGIC: &[u8] = b"netsec-run-1\n";
+/// The longest name of a pipeline file, a host or a version that is taken in, in bytes.
+const NAME: usize = 4096;
 
 /// What was written or read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -28,18 +34,23 @@ pub struct Carried {
     pub run: String,
     /// How many actions it is made of.
     pub actions: usize,
+    /// How many of them ran here already.
+    pub known: usize,
     /// How many blobs.
     pub blobs: usize,
     /// Their bytes.
     pub bytes: u64,
+    /// The public key it is signed with.
+    pub signer: Option<String>,
 }
 
 impl Workspace {
-    /// Writes a run, with every action it is made of and their outputs, to a file. Files from outside are no part of it.
+    /// Writes a run, with every action it is made of and their outputs, to a file, signed if there is a key. Files from
+    /// outside are no part of it.
     ///
     /// # Errors
     /// There is no such run; a blob is missing or damaged; the disk failed.
-    pub fn export(&self, run: &RunId, to: &Path) -> Result<Carried> {
+    pub fn export(&self, run: &RunId, to: &Path, key: Option<&SigningKey>) -> Result<Carried> {
         let Reading { ledger, .. } = &self.reading()?;
         let record =
             ledger.run(run)?.ok_or_else(|| AppError::Usage(format!("there is no run `{run}`: see `netsec runs`")))?;
@@ -53,47 +64,89 @@ impl Workspace {
                 digests.extend(blobs(&store, &action.outputs).into_iter().map(|(_, digest)| digest));
             }
         }
-        let mut carried = Carried { run: run.to_string(), actions: entries.len(), ..Carried::default() };
+        let signer = key.map(SigningKey::public);
+        let mut carried = Carried { run: run.to_string(), actions: entries.len(), signer, ..Carried::default() };
         entries.push(Entry::Run(Box::new(RunRecord { unchanged_since: None, ..record })));
-        let mut bytes = MAGIC.to_vec();
-        frame(&mut bytes, &journal::encode(&entries));
-        let mut file = disk::create(to)?;
-        let failed = |cause| DiskError { verb: "write", path: to.to_owned(), cause };
-        file.write_all(&bytes).map_err(failed)?;
+        let mut archive = ArchiveWriter::create(to)?;
+        archive.add(Tag::Records, &journal::encode(&entries))?;
         for digest in digests {
             let body = store.get(&digest)?;
-            bytes.clear();
-            frame(&mut bytes, &body);
-            file.write_all(&bytes).map_err(failed)?;
+            archive.add(Tag::Blob, &body)?;
             carried.blobs += 1;
             carried.bytes += body.len() as u64;
         }
-        file.sync_all().map_err(failed)?;
+        archive.seal(key)?;
         Ok(carried)
     }
 
-    /// Takes a run from a file: what it made can be reused here as if it had run here. Pointers are not moved.
+    /// Takes a run from a file: what it made can be reused here. Refs are not moved, now or by what is reused, unless the
+    /// file is signed by a key that the pipeline trusts.
     ///
     /// # Errors
-    /// The file is no such file, is torn or damaged: then nothing is recorded. `Busy`, `Stopped`; ledger or disk failed.
+    /// The file is no such file, is not whole, or holds what no run is made of: then nothing is recorded. `Busy`,
+    /// `Stopped`; ledger or disk failed.
     pub fn import(&self, from: &Path, terms: &Terms<'_>) -> Result<Carried> {
         self.prepare()?;
         let _lock = self.lock(terms)?;
         let store = self.store();
-        let (entries, mut carried) = take_in(from, &store)?;
-        let ledger = self.writing()?;
-        for entry in &entries {
-            match entry {
-                Entry::Action(_) => carried.actions += 1,
-                Entry::Run(record) => carried.run = record.run.to_string(),
-                Entry::Move(_) | Entry::Swept(_) => return Err(odd(from, "it holds records that no run is made of")),
+        let (mut carried, records) = self.take_in(from, &store)?;
+        let Writing { ledger, run } = self.writing()?;
+        let imported = Some(Imported { at_ms: clock::System.now_ms(), signer: carried.signer.clone() });
+        let mut entries = Vec::new();
+        for mut action in records.actions {
+            carried.actions += 1;
+            // What ran here stays what is known of it.
+            if ledger.action(&action.key)?.is_some_and(|known| known.imported.is_none()) {
+                carried.known += 1;
+                continue;
             }
+            action.imported.clone_from(&imported);
+            entries.push(Entry::Action(Box::new(action)));
+        }
+        if ledger.run(&records.run.run)?.is_none() {
+            entries.push(Entry::Run(Box::new(RunRecord { imported, ..records.run })));
         }
         standing::forget(&self.cache)?;
         store.flush()?;
-        ledger.commit(&entries)?;
+        if !entries.is_empty() {
+            ledger.commit(&entries)?;
+        }
         ledger.flush()?;
+        self.close(&run, &ledger);
         Ok(carried)
+    }
+
+    /// Reads the whole file, keeps its blobs, and returns its records.
+    fn take_in(&self, from: &Path, store: &Local) -> Result<(Carried, CarriedRecords)> {
+        let mut archive = ArchiveReader::open(from)?;
+        let first = archive.next()?;
+        if first.tag != Tag::Records {
+            return Err(odd(from, "it is damaged: it does not begin with records").into());
+        }
+        let entries = journal::decode(&archive.body(&first)?).map_err(|why| odd(from, &why))?;
+        let records = CarriedRecords::of(entries).map_err(|why| odd(from, &why))?;
+        let mut carried = Carried { run: records.run.run.to_string(), ..Carried::default() };
+        let mut there = BTreeSet::new();
+        loop {
+            let frame = archive.next()?;
+            match frame.tag {
+                Tag::Records => return Err(odd(from, "it is damaged: records stand among its blobs").into()),
+                Tag::Seal => {
+                    carried.signer = archive.seal(&frame)?;
+                    break;
+                }
+                Tag::Blob => {
+                    let mut copy = disk::temporary(&self.cache.join("tmp"))?;
+                    archive.copy(&frame, copy.as_file_mut())?;
+                    let (digest, _) = store.take(&copy.into_temp_path(), &Cancel::new())?;
+                    there.insert(digest);
+                    carried.blobs += 1;
+                    carried.bytes += frame.length;
+                }
+            }
+        }
+        records.check_blobs(store, &there).map_err(|why| odd(from, &why))?;
+        Ok((carried, records))
     }
 }
 
@@ -117,53 +170,92 @@ fn collect(
     Ok(())
 }
 
-fn frame(bytes: &mut Vec<u8>, body: &[u8]) {
-    bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
-    bytes.extend_from_slice(Digest::of(body).as_bytes());
-    bytes.extend_from_slice(body);
+/// The records of an archive, with nothing in them but names and plain text.
+struct CarriedRecords {
+    actions: Vec<ActionRecord>,
+    run: RunRecord,
 }
 
-fn odd(path: &Path, why: &str) -> AppError {
-    let cause = std::io::Error::other(why.to_owned());
-    DiskError { verb: "take in", path: path.to_owned(), cause }.into()
-}
-
-/// Reads the whole file, keeps its blobs, and returns its records.
-fn take_in(from: &Path, store: &Local) -> Result<(Vec<Entry>, Carried)> {
-    let mut file = disk::open(from)?;
-    let failed = |cause| DiskError { verb: "read", path: from.to_owned(), cause };
-    let mut left = file.metadata().map_err(failed)?.len();
-    let mut head = vec![0; MAGIC.len()];
-    if left < MAGIC.len() as u64 || file.read_exact(&mut head).is_err() || head != MAGIC {
-        return Err(odd(from, "it is no exported run of this version of netsec"));
-    }
-    left -= MAGIC.len() as u64;
-    let (mut entries, mut carried) = (None, Carried::default());
-    while left > 0 {
-        let mut head = [0; 40];
-        if left < 40 || file.read_exact(&mut head).is_err() {
-            return Err(odd(from, "it ends in the middle"));
-        }
-        left -= 40;
-        let (length, digest) = head.split_at(8);
-        let length = u64::from_le_bytes(length.try_into().expect("eight bytes"));
-        let mut body = Vec::new();
-        // Read no more than there is, whatever the length says.
-        if length > left || (&mut file).take(length).read_to_end(&mut body).map_err(failed)? as u64 != length {
-            return Err(odd(from, "it ends in the middle"));
-        }
-        left -= length;
-        if Digest::of(&body).as_bytes() != digest {
-            return Err(odd(from, "it is damaged"));
-        }
-        match entries {
-            None => entries = Some(journal::decode(&body).map_err(|why| odd(from, &why))?),
-            Some(_) => {
-                store.put(&body)?;
-                carried.blobs += 1;
-                carried.bytes += length;
+impl CarriedRecords {
+    /// Sorts the records of an archive and checks what they say.
+    fn of(entries: Vec<Entry>) -> std::result::Result<Self, String> {
+        let (mut actions, mut runs) = (Vec::new(), Vec::new());
+        for entry in entries {
+            match entry {
+                Entry::Action(action) => actions.push(checked_action(*action)?),
+                Entry::Run(run) => runs.push(checked_run(*run)?),
+                Entry::Move(_) | Entry::Swept(_) => return Err("it holds records that no run is made of".to_owned()),
             }
         }
+        match (runs.pop(), runs.is_empty()) {
+            (Some(run), true) => Ok(Self { actions, run }),
+            _ => Err("it does not hold one run".to_owned()),
+        }
     }
-    Ok((entries.ok_or_else(|| odd(from, "it holds no records"))?, carried))
+
+    /// Checks that the archive held every blob that its records speak of, and no other.
+    fn check_blobs(&self, store: &Local, there: &BTreeSet<Digest>) -> std::result::Result<(), String> {
+        let mut wanted = BTreeSet::new();
+        for output in self.actions.iter().flat_map(|action| &action.outputs) {
+            wanted.insert(output.digest);
+            if output.directory && there.contains(&output.digest) {
+                let listed = manifest(store, &output.digest)
+                    .ok_or_else(|| format!("the list of the files of `{}` cannot be read", output.port))?;
+                wanted.extend(listed.files.iter().map(|file| file.digest));
+            }
+        }
+        match (wanted.difference(there).next(), there.difference(&wanted).next()) {
+            (Some(missing), _) => {
+                Err(format!("it is not whole: the blob {} that its records name is missing", missing.short()))
+            }
+            (None, Some(extra)) => Err(format!("it holds the blob {} that no record of it names", extra.short())),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+fn checked_action(mut action: ActionRecord) -> std::result::Result<ActionRecord, String> {
+    for text in [&action.pipeline, &action.kind, &action.host, &action.netsec].into_iter().chain(&action.part) {
+        check_text(text)?;
+    }
+    for output in &action.outputs {
+        check_text(&output.port)?;
+    }
+    for wish in &action.moves {
+        check_word(&wish.port)?;
+    }
+    for input in &action.inputs {
+        check_text(&input.port)?;
+        check_text(&input.text)?;
+    }
+    for ingredient in &mut action.ingredients {
+        check_text(&ingredient.name)?;
+        ingredient.value = plain(&ingredient.value);
+    }
+    action.notes.iter_mut().for_each(|note| *note = plain(note));
+    Ok(action)
+}
+
+fn checked_run(mut run: RunRecord) -> std::result::Result<RunRecord, String> {
+    for text in [&run.pipeline, &run.host, &run.netsec] {
+        check_text(text)?;
+    }
+    for failure in run.stages.iter_mut().filter_map(|stage| stage.error.as_mut()) {
+        failure.message = plain(&failure.message);
+    }
+    Ok(run)
+}
+
+/// Refuses a name that could do something to a terminal.
+fn check_text(text: &str) -> std::result::Result<(), String> {
+    match text.len() > NAME || text.chars().any(char::is_control) {
+        true => Err(format!("a name in it is none: {:?}", text.chars().take(60).collect::<String>())),
+        false => Ok(()),
+    }
+}
+
+/// Text for people without what could do something to a terminal.
+fn plain(text: &str) -> String {
+    let plain = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().map(plain).collect()
 }

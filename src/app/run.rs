@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::app::guard::Guard;
+use crate::app::supervisors::Pool;
 use crate::app::workspace::{AppError, Loaded, Result, Terms, Wish, Workspace};
 use crate::base::clock::{self, Clock};
 use crate::base::disk::{self, DiskError};
@@ -14,14 +14,21 @@ use crate::engine::drive::{Setup, Summary, drive};
 use crate::engine::voice::Voice;
 use crate::graph::order::upstream;
 use crate::graph::select::{Selection, select};
-use crate::lineage::journal::Journal;
+use crate::lineage::journal::{Head, Journal, Link};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::sled;
+use crate::lineage::tail::{Tail, last_link};
 use crate::plan::standing;
 use crate::plan::whole::{Plan, Planner, Sources};
-use crate::stage::error::StageError;
 use crate::store::blob::Store;
 use crate::store::local::Local;
+
+/// A ledger that is written outside of a run.
+pub(crate) struct Writing {
+    pub(crate) ledger: Ledger,
+    /// What its journal is named after.
+    pub(crate) run: RunId,
+}
 
 /// Which stages are wanted, needed and forced.
 pub(crate) struct Scope {
@@ -62,10 +69,10 @@ impl Workspace {
         let lock = self.lock(terms)?;
         let runs = self.cache.join("runs");
         let started_ms = clock.now_ms();
-        let run = next_run(&self.cache, started_ms)?;
+        let Begun { run, after } = begin_run(&self.cache, started_ms)?;
         let temporary = self.cache.join("tmp").join(run.as_str());
         let swept = sweep(&self.cache.join("tmp"));
-        let known = Arc::new(self.known());
+        let known = Arc::new(self.known().until(terms.cancel.clone()));
         if wish.rehash {
             known.forget();
         }
@@ -76,20 +83,21 @@ impl Workspace {
             (self.sources(loaded, &scope.needed, &known), opened.join())
         });
         let (ledger, rebuilt) = opened.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        if terms.cancel.is_cancelled() {
+            return Err(AppError::Stopped);
+        }
         let sources = sources?;
         let local = Arc::new(Local::open(&self.cache, Arc::clone(&known)));
         let store: Arc<dyn Store> = Arc::<Local>::clone(&local);
-        let ledger = ledger.with_journal(Journal::of(&runs, &run));
+        let ledger = ledger.with_journal(Journal::of(&runs, &run, Head { is_base: false, after }));
         let planner = scope.planner(loaded, &sources, &ledger, store.as_ref());
         let plan = scope.plan(loaded, &planner)?;
         let mut voice = Voice::new(&clock, (terms.sinks)(&runs.join(format!("{run}.jsonl")))?);
-        if let Some(message) = rebuilt {
-            voice.warn("ledger::rebuilt", &message);
-        }
+        rebuilt.iter().for_each(|line| voice.warn("ledger::rebuilt", line));
         if let Err(error) = swept {
             voice.warn("cache::scratch", &format!("{error}; what an earlier run left there stays"));
         }
-        let guard = Guard::new(terms.guard.clone(), format!("{run}.{}", std::process::id()), &lock);
+        let supervisors = Pool::new(terms.program.clone(), &lock);
         let setup = Setup {
             planner: &planner,
             store: Arc::clone(&store),
@@ -101,7 +109,7 @@ impl Workspace {
             jobs: terms.jobs,
             max_failures: terms.max_failures,
             full: wish.full,
-            mark: &|| guard.mark().map(str::to_owned).map_err(|error| StageError::Storage(error.to_string())),
+            supervisors: &supervisors,
         };
         if loaded.pipeline.has_ref() || !plan.reuses_all() {
             standing::forget(&self.cache)?;
@@ -118,6 +126,7 @@ impl Workspace {
                 &format!("{error}; the journal has everything, and the next run goes on from it"),
             );
         }
+        self.close(&summary.run, &ledger);
         self.leave_standing(loaded, wish, (&plan, &sources, &summary), &local, started_ms);
         if let Err(error) = known.save() {
             voice.warn("cache::memory", &error.to_string());
@@ -147,11 +156,17 @@ impl Workspace {
     }
 
     /// Opens the ledger to be written outside of a run; the caller holds the workspace's lock.
-    pub(crate) fn writing(&self) -> Result<Ledger> {
+    pub(crate) fn writing(&self) -> Result<Writing> {
         let runs = self.cache.join("runs");
-        let run = next_run(&self.cache, clock::System.now_ms())?;
+        let Begun { run, after } = begin_run(&self.cache, clock::System.now_ms())?;
         let (ledger, _) = sled::open(&self.cache)?;
-        Ok(ledger.with_journal(Journal::of(&runs, &run)))
+        let ledger = ledger.with_journal(Journal::of(&runs, &run, Head { is_base: false, after }));
+        Ok(Writing { ledger, run })
+    }
+
+    /// Notes how far the journals go. It is only a memory: what goes wrong here costs time later, nothing else.
+    pub(crate) fn close(&self, run: &RunId, ledger: &Ledger) {
+        let _ = Tail { latest: Some(run.clone()), link: ledger.journal_end() }.save(&self.cache);
     }
 
     pub(crate) fn prepare(&self) -> Result<()> {
@@ -195,43 +210,36 @@ fn refuse_unready(loaded: &Loaded, plan: &Plan) -> Result<()> {
     if problems.is_empty() { Ok(()) } else { Err(AppError::Report(Report::new(loaded.source.clone(), problems))) }
 }
 
+/// A run that begins.
+pub(crate) struct Begun {
+    /// Its name.
+    pub(crate) run: RunId,
+    /// How far the last journal before it goes.
+    pub(crate) after: Option<Link>,
+}
+
 /// Names a run so that it sorts after all before it, whatever the clock does. The caller holds the lock.
-pub(crate) fn next_run(cache: &Path, now_ms: u64) -> Result<RunId> {
-    let path = cache.join("latest");
-    // The latest name is kept by itself: the folder of runs grows with every run.
-    let kept = disk::read(&path).ok().and_then(|bytes| RunId::parse(std::str::from_utf8(&bytes).ok()?));
-    let latest = match kept {
-        Some(run) => run.to_string(),
-        None => {
-            let names = disk::list(&cache.join("runs"))?;
-            let runs = names.iter().filter_map(|path| RunId::parse(path.file_stem()?.to_str()?));
-            runs.map(|run| run.to_string()).max().unwrap_or_default()
-        }
+pub(crate) fn begin_run(cache: &Path, now_ms: u64) -> Result<Begun> {
+    let runs = cache.join("runs");
+    // Kept by themselves: the folder of runs grows with every run.
+    let Tail { latest, link } = Tail::load(cache);
+    let latest = match latest {
+        Some(run) => Some(run),
+        None => disk::list(&runs)?.iter().filter_map(|path| RunId::parse(path.file_stem()?.to_str()?)).max(),
     };
-    let run = name_after(&latest, now_ms);
-    disk::overwrite(&path, run.as_str().as_bytes())?;
-    Ok(run)
+    let after = match link {
+        Some(link) => Some(link),
+        None => last_link(&runs)?,
+    };
+    let Some(run) = RunId::after(latest.as_ref(), now_ms, u64::from(std::process::id())) else {
+        let cause =
+            std::io::Error::other("no later name is left: remove that run's files, which a wrong clock has named");
+        let path = latest.map_or(runs, |latest| cache.join("runs").join(latest.as_str()));
+        return Err(DiskError { verb: "name a run after", path, cause }.into());
+    };
+    Tail { latest: Some(run.clone()), link: None }.save(cache)?;
+    Ok(Begun { run, after })
 }
-
-fn name_after(latest: &str, now_ms: u64) -> RunId {
-    let named = |steps: u64| RunId::new(now_ms + steps * STEP_MS, u64::from(std::process::id()));
-    let is_after = |steps: u64| named(steps).as_str() > latest;
-    if is_after(0) {
-        return named(0);
-    }
-    let (mut low, mut high) = (0, 1);
-    while !is_after(high) {
-        (low, high) = (high, 2 * high);
-    }
-    while high - low > 1 {
-        let middle = low + (high - low) / 2;
-        if is_after(middle) { high = middle } else { low = middle }
-    }
-    named(high)
-}
-
-/// How far a run's name is moved on when the clock stands before the latest run.
-const STEP_MS: u64 = 60_000;
 
 /// Removes what killed runs left in the scratch folder.
 fn sweep(scratch: &Path) -> std::result::Result<(), DiskError> {

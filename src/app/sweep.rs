@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::app::artifacts::blobs;
+use crate::app::run::Writing;
 use crate::app::workspace::{AppError, Reading, Result, Terms, Workspace};
 use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
@@ -63,7 +64,7 @@ impl Workspace {
     /// `Busy`, `Stopped`; ledger or disk failed: then some of it is removed, and nothing else.
     pub fn sweep(&self, keep: &Keep, terms: &Terms<'_>) -> Result<Removal> {
         let _lock = self.lock(terms)?;
-        let ledger = self.writing()?;
+        let Writing { ledger, run } = self.writing()?;
         let store = self.store();
         let removal = self.removal(&ledger, &store, keep)?;
         standing::forget(&self.cache)?;
@@ -89,6 +90,7 @@ impl Workspace {
             ledger.commit(&marked)?;
         }
         ledger.flush()?;
+        self.close(&run, &ledger);
         Ok(removal)
     }
 
@@ -98,7 +100,7 @@ impl Workspace {
     /// There is no such run, or it is going on; `Busy`, `Stopped`; the ledger failed.
     pub fn remove_run(&self, name: &str, terms: &Terms<'_>) -> Result<()> {
         let _lock = self.lock(terms)?;
-        let ledger = self.writing()?;
+        let Writing { ledger, run: own } = self.writing()?;
         let run =
             ledger.runs()?.into_iter().find(|run| run.run.as_str() == name && run.retention != Retention::Removed);
         let Some(run) = run else {
@@ -106,7 +108,9 @@ impl Workspace {
         };
         standing::forget(&self.cache)?;
         ledger.commit(&[Entry::Run(Box::new(RunRecord { retention: Retention::Removed, ..run }))])?;
-        Ok(ledger.flush()?)
+        ledger.flush()?;
+        self.close(&own, &ledger);
+        Ok(())
     }
 
     fn removal(&self, ledger: &Ledger, store: &Local, keep: &Keep) -> Result<Removal> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::app::artifacts::manifest;
-use crate::app::run::{host, next_run};
+use crate::app::run::{Begun, begin_run, host};
 use crate::app::workspace::{Choices, Loaded, Result, Terms, Wish, Workspace};
 use crate::base::clock::{self, Clock};
 use crate::base::disk;
@@ -11,8 +11,9 @@ use crate::base::outcome::{Outcome, RunOutcome};
 use crate::engine::drive::Summary;
 use crate::engine::voice::Voice;
 use crate::event::EventKind;
-use crate::lineage::journal::{self, ENDING, Journal};
+use crate::lineage::journal::{self, ENDING, Head, Journal};
 use crate::lineage::record::{Entry, Retention, RunRecord};
+use crate::lineage::tail::Tail;
 use crate::plan::decide::Verdict;
 use crate::plan::standing::{Asked, Standing};
 use crate::plan::whole::{Plan, Sources};
@@ -50,7 +51,7 @@ impl Workspace {
             return Ok(None);
         }
         let started_ms = clock.now_ms();
-        let run = next_run(&self.cache, started_ms)?;
+        let Begun { run, after } = begin_run(&self.cache, started_ms)?;
         let mut voice = Voice::new(&clock, (terms.sinks)(&runs.join(format!("{run}.jsonl")))?);
         let stages = standing.stages.len();
         voice.tell(EventKind::RunStarted {
@@ -63,6 +64,7 @@ impl Workspace {
         voice.tell(EventKind::Unchanged { since: standing.run.clone(), stages });
         let record = RunRecord {
             retention: Retention::Kept,
+            imported: None,
             run: run.clone(),
             pipeline: asked.file.to_owned(),
             digest: standing.digest,
@@ -76,7 +78,9 @@ impl Workspace {
             stages: Vec::new(),
         };
         let (seconds, counts) = (record.seconds, record.counts.clone());
-        Journal::of(&runs, &run).append(&[journal::encode(&[Entry::Run(Box::new(record))])])?;
+        let journal = Journal::of(&runs, &run, Head { is_base: false, after });
+        let link = journal.append(&[journal::encode(&[Entry::Run(Box::new(record))])])?;
+        let _ = Tail { latest: Some(run.clone()), link: Some(link) }.save(&self.cache);
         let outcome = RunOutcome::Succeeded;
         voice.tell(EventKind::RunFinished { run: run.clone(), outcome, seconds, counts });
         Ok(Some(Summary { run, outcome, seconds, stages: Vec::new(), moved: false }))

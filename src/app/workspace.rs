@@ -13,12 +13,14 @@ use crate::base::disk::{self, DiskError, Lock, Signature};
 use crate::base::name::{RunId, StageId};
 use crate::base::nearest::suggest;
 use crate::base::problem::{Problem, Report};
+use crate::base::processes;
 use crate::base::source::Source;
 use crate::base::tree;
 use crate::event::Sink;
 use crate::graph::build::Graph;
 use crate::graph::draw;
-use crate::lineage::ledger::{Ledger, LedgerError};
+use crate::lineage::error::LedgerError;
+use crate::lineage::ledger::Ledger;
 use crate::lineage::sled;
 use crate::pipeline::check::{Pipeline, Wiring, check};
 use crate::pipeline::gather::{Choice, gather};
@@ -46,8 +48,8 @@ pub enum AppError {
     /// Another run holds the workspace.
     #[error("the workspace is held by {0}")]
     Busy(String),
-    /// The wait for another run was stopped.
-    #[error("stopped while waiting for another run")]
+    /// It was stopped before the run began.
+    #[error("stopped before the run began")]
     Stopped,
     /// The disk failed.
     #[error(transparent)]
@@ -130,8 +132,8 @@ pub struct Terms<'a> {
     pub jobs: usize,
     /// After so many failures nothing more is begun.
     pub max_failures: Option<usize>,
-    /// The program that guards the run, which is netsec itself.
-    pub guard: Option<PathBuf>,
+    /// netsec itself, which starts programs for the run; without it no program can be started.
+    pub program: Option<PathBuf>,
     /// Whether to wait for another run to end.
     pub wait: bool,
     /// Raised when the run is to stop.
@@ -146,7 +148,7 @@ impl<'a> Terms<'a> {
     /// The terms of a run that is told to nobody.
     pub fn quiet(jobs: usize, cancel: &'a Cancel) -> Self {
         let (waiting, sinks) = (&|_: &str| {}, &|_: &Path| Ok(Vec::new()));
-        Self { jobs, max_failures: None, guard: None, wait: false, cancel, waiting, sinks }
+        Self { jobs, max_failures: None, program: None, wait: false, cancel, waiting, sinks }
     }
 }
 
@@ -158,7 +160,16 @@ pub struct Glimpse(Vec<(String, Vec<Option<Signature>>)>);
 pub struct Reading {
     /// The records.
     pub ledger: Ledger,
-    _lock: Option<Lock>,
+    /// Whether the database answers; otherwise the journals do.
+    pub(crate) is_database: bool,
+    lock: Option<Lock>,
+}
+
+impl Reading {
+    /// Returns whether nobody can write meanwhile.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.lock.is_some()
+    }
 }
 
 impl Workspace {
@@ -257,11 +268,11 @@ impl Workspace {
             // Only for whoever looks in these milliseconds; if it cannot be written, nothing is lost.
             let _ = lock.describe(&path, &format!("a query (process {})", std::process::id()));
         }
-        let ledger = match &lock {
+        let (ledger, is_database) = match &lock {
             Some(_) => sled::read(&self.cache)?,
-            None => sled::from_journals(&self.cache)?,
+            None => (sled::from_journals(&self.cache)?, false),
         };
-        Ok(Reading { ledger, _lock: lock })
+        Ok(Reading { ledger, is_database, lock })
     }
 
     /// Returns where the log of a run is.
@@ -315,12 +326,23 @@ impl Workspace {
         let holder = format!("a run (process {} on {})", std::process::id(), host());
         let path = self.cache.join("lock");
         let mut told = false;
+        // The number of a process of another machine says nothing here.
+        let holder_process = |other: &str| {
+            let (_, rest) = other.split_once("(process ")?;
+            let (process, at) = rest.split_once(" on ")?;
+            at.starts_with(&host()).then(|| process.parse().ok())?
+        };
         loop {
             if let Some(mut lock) = Lock::try_take(&path)? {
                 lock.describe(&path, &holder)?;
                 return Ok(lock);
             }
             let other = String::from_utf8_lossy(&disk::read(&path)?).into_owned();
+            if holder_process(&other).is_some_and(processes::is_below) {
+                return Err(AppError::Usage(format!(
+                    "the workspace is held by {other}, of which this is a part: it would wait for itself"
+                )));
+            }
             if !terms.wait {
                 return Err(AppError::Busy(other));
             }

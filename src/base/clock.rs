@@ -57,6 +57,18 @@ pub fn civil(ms: u64) -> (u64, u64, u64, u64, u64, u64) {
     (year, month, day, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
 }
 
+/// Returns the instant of a date and a time of day in UTC, in milliseconds since the Unix epoch: what `civil` takes apart.
+/// Of parts that are no date, some instant; of years before 1970, the epoch.
+pub fn ms_of((year, month, day): (u64, u64, u64), (hour, minute, second): (u64, u64, u64)) -> u64 {
+    let shifted_year = if month <= 2 { year.saturating_sub(1) } else { year };
+    let (era, year_of_era) = (shifted_year / 400, shifted_year % 400);
+    let shifted_month = (month + 9) % 12;
+    let day_of_year = (153 * shifted_month + 2) / 5 + day.saturating_sub(1);
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    let days = (era * 146_097 + day_of_era).saturating_sub(719_468);
+    (days * 86_400 + hour * 3600 + minute * 60 + second) * 1000
+}
+
 /// Returns an instant as `2026-11-22T10:14:03Z`.
 pub fn iso(ms: u64) -> String {
     let (year, month, day, hour, minute, second) = civil(ms);
@@ -69,6 +81,11 @@ mod tests {
 
     #[test]
     fn instants_read_as_their_calendar_date() {
+        for day in 0..1_500_000 {
+            let ms = day * 86_400_000 + 45_296_000;
+            let (y, m, d, hour, minute, second) = civil(ms);
+            assert_eq!(ms_of((y, m, d), (hour, minute, second)), ms);
+        }
         assert_eq!(iso(0), "1970-01-01T00:00:00Z");
         assert_eq!(iso(951_782_400_000), "2000-02-29T00:00:00Z");
         assert_eq!(iso(1_795_342_443_000), "2026-11-22T10:14:03Z");

@@ -1,18 +1,15 @@
 //! The only door to the file system: whole-file reads, atomic writes, walks; errors name path and verb.
 
-use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use blake3::hazmat::{ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root};
 use serde::{Deserialize, Serialize};
 
+use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
-
-/// So much of a file is read and hashed at once, in bytes: a power of two, and short enough to stay in a core's cache.
-const PIECE: u64 = 1 << 18;
+use crate::base::hashing::hash;
 
 /// A file of at least this size is not read into memory to be copied, in bytes.
 pub const LARGE: u64 = 1 << 20;
@@ -40,9 +37,9 @@ impl DiskError {
     }
 }
 
-type Result<T> = std::result::Result<T, DiskError>;
+pub(crate) type Result<T> = std::result::Result<T, DiskError>;
 
-fn named<T>(verb: &'static str, path: &Path, result: io::Result<T>) -> Result<T> {
+pub(crate) fn named<T>(verb: &'static str, path: &Path, result: io::Result<T>) -> Result<T> {
     result.map_err(|cause| DiskError { verb, path: path.to_owned(), cause })
 }
 
@@ -125,41 +122,6 @@ impl Folder {
 /// Reads a whole file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
     named("read", path, fs::read(path))
-}
-
-/// Hashes a file of which the size is known; a large one by all cores. It is read, and not mapped: one that is cut short
-/// meanwhile is an error, where a map would end the process.
-pub fn hash(path: &Path, size: u64) -> Result<Digest> {
-    let mut hasher = blake3::Hasher::new();
-    let file = open(path)?;
-    let hash = match size > PIECE {
-        true => hash_tree(&file, 0, size).map(|(left, right)| merge_subtrees_root(&left, &right, Mode::Hash)),
-        false => hasher.update_reader(file).map(|fed| fed.finalize()),
-    };
-    named("read", path, hash.map(|hash| Digest::from_bytes(*hash.as_bytes())))
-}
-
-/// Hashes the two halves of a part of a file, as BLAKE3 cuts it (the BLAKE3 paper, section 2.1): each half by itself.
-fn hash_tree(file: &File, start: u64, length: u64) -> io::Result<(ChainingValue, ChainingValue)> {
-    let left = left_subtree_len(length);
-    let (left, right) = rayon::join(|| hash_part(file, start, left), || hash_part(file, start + left, length - left));
-    Ok((left?, right?))
-}
-
-fn hash_part(file: &File, start: u64, length: u64) -> io::Result<ChainingValue> {
-    if length > PIECE {
-        let (left, right) = hash_tree(file, start, length)?;
-        return Ok(merge_subtrees_non_root(&left, &right, Mode::Hash));
-    }
-    thread_local!(static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
-    BUFFER.with_borrow_mut(|buffer| {
-        buffer.resize(usize::try_from(length).expect("a piece is short"), 0);
-        file.read_exact_at(buffer, start).map_err(|cause| match cause.kind() {
-            io::ErrorKind::UnexpectedEof => io::Error::other("it became shorter while it was read: run again"),
-            _ => cause,
-        })?;
-        Ok(blake3::Hasher::new().set_input_offset(start).update(buffer).finalize_non_root())
-    })
 }
 
 /// Opens a file for reading.
@@ -316,7 +278,7 @@ pub fn copy_input(from: &Path, (size, digest): (u64, &Digest), to: &Path) -> Res
     let copied = copy(from, to)?;
     named("protect", to, fs::set_permissions(to, fs::Permissions::from_mode(0o555)))?;
     // What is longer than it was has the same beginning.
-    Ok(copied == size && hash(to, size)? == *digest)
+    Ok(copied == size && hash(to, size, &Cancel::new())? == *digest)
 }
 
 /// Makes a file readable and not writable.
@@ -406,6 +368,22 @@ pub fn is_little(path: &Path) -> bool {
             })
     };
     folder(path, &|inner| folder(inner, &|_| false))
+}
+
+/// Returns how many bytes the files below a directory say they have together; links are not followed, and what cannot be
+/// looked at does not count.
+pub fn size_below(root: &Path) -> u64 {
+    let (mut bytes, mut open) = (0_u64, vec![root.to_owned()]);
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(meta) if meta.is_dir() => open.push(entry.path()),
+                Ok(meta) if meta.is_file() => bytes = bytes.saturating_add(meta.len()),
+                _ => {}
+            }
+        }
+    }
+    bytes
 }
 
 /// Gives back the right to change a folder and those below it, as far as that is possible.

@@ -85,11 +85,11 @@ pub enum Command {
     Init(Init),
     /// Print a completion script for a shell
     Completions(Completions),
-    /// End what a run started if the run is killed; started by the run itself
+    /// Start programs for a run, and end what they leave behind; started by the run itself
     #[command(hide = true)]
-    Guard {
-        /// The mark its programs carry
-        mark: String,
+    Supervise {
+        /// What the programs may do
+        sort: String,
     },
 }
 
@@ -405,6 +405,10 @@ pub struct Export {
     /// The run, as `netsec runs` names it [default: the latest]
     #[arg(long)]
     pub run: Option<String>,
+    /// Sign it with a private key: Ed25519, PKCS#8 in DER, as `openssl genpkey -algorithm ed25519 -outform DER` makes one.
+    /// Whoever lists the public key under `trust` in a pipeline lets the run decide where refs point
+    #[arg(long, value_name = "KEY")]
+    pub sign: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -30,27 +30,39 @@ pub fn cache(workspace: &Workspace, args: &Cache) -> Result<Exit, AppError> {
 
 fn verify(workspace: &Workspace, repair: bool, json: bool) -> Result<Exit, AppError> {
     let mut verified = workspace.verify()?;
-    if repair && !verified.bad.is_empty() {
+    if repair && !verified.records.is_empty() {
+        tell_bad(&verified)?;
+        with_terms(|terms| workspace.mend_records(terms))?.iter().for_each(|line| out::say(line));
+        verified = workspace.verify()?;
+    }
+    if repair && !(verified.bad.is_empty() && verified.unneeded.is_empty()) {
         tell_bad(&verified)?;
         mend(workspace, &verified)?;
         verified = workspace.verify()?;
     }
+    let is_good = verified.bad.is_empty() && verified.records.is_empty();
     if json {
-        out::json(&json!({"sound": verified.sound, "bad": verified.bad}))?;
-    } else {
-        tell_bad(&verified)?;
-        out::say(&format!("{} blobs are sound, {} bad", verified.sound, verified.bad.len()));
-        if !verified.bad.is_empty() && !repair {
-            out::say("`--repair` sets damaged blobs aside and runs the stages that made them");
-        } else if !verified.bad.is_empty() {
-            out::say("what is still bad was made by stages or parameters that the pipelines do not have any more");
-        }
+        let Verified { sound, bad, unneeded, records, .. } = &verified;
+        out::json(&json!({"sound": sound, "bad": bad, "unneeded": unneeded, "records": records}))?;
+        return Ok(if is_good { Exit::Done } else { Exit::Failed });
     }
-    Ok(if verified.bad.is_empty() { Exit::Done } else { Exit::Failed })
+    tell_bad(&verified)?;
+    verified.unneeded.iter().for_each(|line| out::say(&format!("{line}; no record needs it")));
+    out::say(&format!("{} blobs are sound, {} bad", verified.sound, verified.bad.len()));
+    if !is_good && !repair {
+        out::say(
+            "`--repair` sets damaged blobs aside and runs the stages that made them, and writes records anew that the \
+             database or the journals still have",
+        );
+    } else if !is_good {
+        out::say("what is still bad was made by stages or parameters that the pipelines do not have any more");
+    }
+    Ok(if is_good { Exit::Done } else { Exit::Failed })
 }
 
 fn tell_bad(verified: &Verified) -> Result<(), AppError> {
-    verified.bad.iter().try_for_each(|line| Ok(out::data(format!("{line}\n").as_bytes())?))
+    let lines = verified.records.iter().chain(&verified.bad);
+    lines.into_iter().try_for_each(|line| Ok(out::data(format!("{line}\n").as_bytes())?))
 }
 
 /// Sets damaged blobs aside and runs the stages whose outputs are gone, pipeline by pipeline.

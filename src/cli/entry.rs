@@ -9,8 +9,8 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args::{Arguments, Command};
 use crate::cli::exit::{Exit, of_error};
 use crate::cli::{
-    cache, cancel, carry, cat, check, completions, data, explain, graph, guard, init, lineage, model, out, quarantine,
-    replay, run, runs, schema, status, sweep, watch,
+    cache, cancel, carry, cat, check, completions, data, explain, graph, init, lineage, model, out, quarantine, replay,
+    run, runs, schema, status, supervise, sweep, watch,
 };
 use crate::reporter::problem;
 
@@ -68,7 +68,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
         Command::Export(args) => carry::export(&workspace, args),
         Command::Import(args) => carry::import(&workspace, args),
         Command::Init(args) => init::init(&workspace, args),
-        Command::Guard { mark } => Ok(guard::guard(mark)),
+        Command::Supervise { sort } => Ok(supervise::supervise(sort)),
         Command::Completions(args) => completions::completions(args),
     }
 }

@@ -9,6 +9,7 @@ use crate::app::workspace::{AppError, Choices, Loaded, Sinks, Terms, Wish, Works
 use crate::base::cancel::Cancel;
 use crate::base::disk;
 use crate::base::outcome::RunOutcome;
+use crate::base::processes;
 use crate::cli::args::{Choose, LogFormat, Part, Run};
 use crate::cli::check::problems;
 use crate::cli::exit::{Exit, of_error, of_stages};
@@ -60,8 +61,13 @@ fn carry_out(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
             return Ok(Exit::Done);
         }
     }
+    // Secrets come in with the pipeline.
+    processes::hide_memory();
     interrupt::listen(&cancel);
     let loaded = load(workspace, &args.file, &args.part.choose)?;
+    if out::is_terminal() && !args.quiet {
+        warn_root(&loaded);
+    }
     let summary = workspace.run(&loaded, &wish, &terms)?;
     if args.json {
         let (run, outcome) = (summary.run.as_str(), summary.outcome.as_str());
@@ -74,6 +80,14 @@ fn carry_out(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
     Ok(if is_stopped { Exit::Stopped } else { of_stages(&summary.stages) })
 }
 
+/// Programs that root starts have none of root's rights over the files of others, but all of its own files are open to those
+/// that are not confined.
+fn warn_root(loaded: &Loaded) {
+    if processes::is_root() && loaded.pipeline.stages.iter().any(|stage| stage.kind.name == "command") {
+        out::say("netsec runs as root, and so do the programs of `command` stages: run it as a user of its own");
+    }
+}
+
 /// The terms of a run that is told on the standard error.
 fn terms(cancel: &Cancel, jobs: usize, max_failures: Option<usize>, wait: bool, voice: Voice) -> Terms<'_> {
     let sinks: &'static dyn Fn(&Path) -> Sinks = match voice {
@@ -81,11 +95,11 @@ fn terms(cancel: &Cancel, jobs: usize, max_failures: Option<usize>, wait: bool, 
         Voice::Text => &|log| sinks(log, Voice::Text),
         Voice::Failures => &|log| sinks(log, Voice::Failures),
     };
-    let guard = std::env::current_exe().ok();
+    let program = std::env::current_exe().ok();
     Terms {
         jobs,
         max_failures,
-        guard,
+        program,
         wait,
         cancel,
         waiting: &|holder| out::say(&format!("waiting for {holder}")),

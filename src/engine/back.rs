@@ -7,7 +7,7 @@ use crate::base::outcome::{Failure, FailureClass, Outcome, RunOutcome};
 use crate::engine::drive::{Driver, Ended, Retry, Started};
 use crate::engine::perform::Performed;
 use crate::event::{EventKind, StageResult};
-use crate::lineage::ledger::LedgerError;
+use crate::lineage::error::LedgerError;
 use crate::lineage::record::{ActionRecord, Entry, InputRecord, PortMove, RefMove, Retention, RunRecord, StageRun};
 use crate::pipeline::check::Origin;
 use crate::plan::decide::{self, DecideError};
@@ -110,6 +110,7 @@ impl Driver<'_, '_> {
             seconds,
             host: self.setup.host.clone(),
             netsec: env!("CARGO_PKG_VERSION").to_owned(),
+            imported: None,
         };
         for wish in &wishes {
             if !self.setup.store.has(&wish.to)? {
@@ -140,6 +141,7 @@ impl Driver<'_, '_> {
         };
         RunRecord {
             retention: Retention::Kept,
+            imported: None,
             run: self.setup.run.clone(),
             pipeline: self.setup.planner.pipeline.file.clone(),
             digest: self.setup.planner.pipeline.digest,

@@ -28,7 +28,7 @@ use crate::pipeline::check::StageSpec;
 use crate::plan::decide::{self, DecideError, Verdict, Why};
 use crate::plan::key::Ingredients;
 use crate::plan::whole::{Decision, KnownOutputs, Plan, Planner};
-use crate::stage::io::Mark;
+use crate::stage::io::Supervisors;
 use crate::store::blob::{Store, StoreError};
 
 /// How long the driver sleeps at most before it looks at the cancel token.
@@ -54,8 +54,8 @@ pub struct Setup<'a> {
     pub jobs: usize,
     /// After so many failures nothing more is begun.
     pub max_failures: Option<usize>,
-    /// Gives the mark of the run to what stages start.
-    pub mark: Mark<'a>,
+    /// Gives the processes that start programs.
+    pub supervisors: &'a dyn Supervisors,
     /// Whether stages that look outside build on nothing they made earlier.
     pub full: bool,
 }
@@ -135,7 +135,7 @@ pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Su
                     clock: setup.clock,
                     run: &setup.run,
                     host: &setup.host,
-                    mark: setup.mark,
+                    supervisors: setup.supervisors,
                     full: setup.full,
                 };
                 work(&bench, slots, &tasks, &to_driver);

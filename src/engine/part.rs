@@ -217,6 +217,7 @@ impl Parts<'_> {
             seconds,
             host: self.bench.host.to_owned(),
             netsec: env!("CARGO_PKG_VERSION").to_owned(),
+            imported: None,
         };
         let entered = self.bench.ledger.enter(&[Entry::Action(Box::new(record))]);
         let commits = entered.map_err(|error| StageError::Storage(error.to_string()))?;

@@ -27,7 +27,7 @@ use crate::plan::files::{self, SourceFile};
 use crate::plan::key::{Ingredients, OUTSIDE};
 use crate::plan::whole::Sources;
 use crate::stage::error::StageError;
-use crate::stage::io::{Content, Context, Input, Inputs, Made, Mark, Member, Outputs, Turn};
+use crate::stage::io::{Content, Context, Input, Inputs, Made, Member, Outputs, Supervisors, Turn};
 use crate::stage::memo::Kept;
 use crate::store::blob::{Store, StoreError};
 use crate::store::manifest::{FileEntry, Manifest};
@@ -67,8 +67,8 @@ pub struct Bench<'a> {
     pub run: &'a RunId,
     /// The machine.
     pub host: &'a str,
-    /// Gives the mark of the run.
-    pub mark: Mark<'a>,
+    /// Gives the processes that start programs.
+    pub supervisors: &'a dyn Supervisors,
     /// Whether stages that look outside build on nothing they made earlier.
     pub full: bool,
 }
@@ -144,7 +144,8 @@ pub(crate) fn perform(
         cancel,
         progress: &progress,
         scratch: &scratch,
-        mark: bench.mark,
+        supervisors: bench.supervisors,
+        limits: &bench.pipeline.stages[stage].limits,
         memo: &Indivisible,
         seen,
         earlier: &|port| earlier(bench, stage, ingredients, port),
@@ -170,7 +171,7 @@ pub(crate) fn perform(
     let parts = memo.made.into_inner().unwrap_or_else(PoisonError::into_inner);
     let mut performed = Performed { result, outputs: Vec::new(), moves, notes, parts };
     for (port, made) in made {
-        match keep(bench.store, port, made) {
+        match keep(bench.store, port, made, cancel) {
             Ok(artifact) => performed.outputs.push(artifact),
             Err(error) if performed.result.is_ok() => performed.result = Err(error),
             Err(_) => {}
@@ -298,7 +299,12 @@ fn keep_manifests(bench: &Bench<'_>, stage: usize) -> Result<(), StageError> {
     Ok(())
 }
 
-fn keep(store: &Arc<dyn Store>, port: String, made: Made) -> Result<Artifact, StageError> {
+fn keep(store: &Arc<dyn Store>, port: String, made: Made, cancel: &Cancel) -> Result<Artifact, StageError> {
+    let taken = |path: &Path| {
+        store
+            .take(path, cancel)
+            .map_err(|error| if cancel.is_cancelled() { StageError::Cancelled } else { stage_error(error) })
+    };
     let disk_error = |error: DiskError| StageError::Storage(error.to_string());
     match made {
         Made::Bytes(bytes) => {
@@ -310,9 +316,9 @@ fn keep(store: &Arc<dyn Store>, port: String, made: Made) -> Result<Artifact, St
             keep_manifest(store, port, &Manifest::new(files.into_iter().map(entry).collect()))
         }
         Made::Path(path) => match disk::look(&path).map_err(disk_error)? {
-            Entry::Directory => keep_directory(store, port, &path),
+            Entry::Directory => keep_directory(store, port, &path, &taken),
             Entry::File(_) => {
-                let (digest, size) = store.take(&path).map_err(stage_error)?;
+                let (digest, size) = taken(&path)?;
                 Ok(Artifact { port, digest, size, directory: false })
             }
             Entry::Special => Err(StageError::Failed(format!("the output `{port}` is neither a file nor a directory"))),
@@ -320,10 +326,13 @@ fn keep(store: &Arc<dyn Store>, port: String, made: Made) -> Result<Artifact, St
     }
 }
 
-fn keep_directory(store: &Arc<dyn Store>, port: String, root: &Path) -> Result<Artifact, StageError> {
+/// Takes a file into the store.
+type Take<'a> = &'a (dyn Fn(&Path) -> Result<(Digest, u64), StageError> + Sync);
+
+fn keep_directory(store: &Arc<dyn Store>, port: String, root: &Path, taken: Take<'_>) -> Result<Artifact, StageError> {
     let found = disk::walk(root).map_err(|error| StageError::Failed(format!("output `{port}`: {error}")))?;
     let kept = found.into_par_iter().map(|(path, file)| {
-        let (digest, size) = store.take(&file).map_err(stage_error)?;
+        let (digest, size) = taken(&file)?;
         Ok(FileEntry { path, digest, size })
     });
     let manifest = Manifest::new(kept.collect::<Vec<_>>().into_iter().collect::<Result<Vec<_>, StageError>>()?);

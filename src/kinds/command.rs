@@ -1,17 +1,20 @@
 //! `command`: any program, in a folder that holds only its inputs.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Component, Path};
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::base::disk;
 use crate::base::secret::Secret;
-use crate::kinds::launcher::Launcher;
-use crate::kinds::program::{End, Ended, PATH, Program, Said};
+use crate::kinds::program::{End, Ended, PATH, Said};
+use crate::kinds::sandbox::{self, Confinement};
+use crate::kinds::supervisor::Order;
 use crate::stage::error::StageError;
-use crate::stage::io::{Context, Inputs, MARK, Member, Outputs};
-use crate::stage::kind::{Kind, Stage};
+use crate::stage::io::{Context, Inputs, Member, Outputs, SupervisorSort};
+use crate::stage::kind::{Kind, Outside, Stage};
 use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
 
@@ -21,7 +24,7 @@ const TAIL: u64 = 2000;
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "command",
-    version: 2,
+    version: 3,
     doc: "Runs a program in an empty folder that holds its inputs under their ports' names, with a clean environment, \
           and keeps the files it declares, its output and its errors. The program itself is no ingredient of the \
           key: a script of your own is given as an input and run as `[./script]`.",
@@ -70,13 +73,19 @@ pub const KIND: Kind = Kind {
             kind: Type::Bool,
             default: Fallback::Yaml("true"),
             doc: "Whether the program is kept to what it declares, where the system can (Landlock, Linux 5.13): it then \
-                  cannot open any other file, nor write outside of its folder and of `/dev`, where shared memory lies.",
+                  cannot open any other file, nor write outside of its folder; see `network`, and what is kept in below.",
+        },
+        Param {
+            name: "network",
+            kind: Type::Bool,
+            default: Fallback::Yaml("false"),
+            doc: "Whether a confined program may use the network. What comes from there is no part of the key.",
         },
         Param {
             name: "timeout_seconds",
             kind: Type::Float(0.001, 1e9),
             default: Fallback::Yaml("3600"),
-            doc: "After this the program and its process group are ended, and the stage fails.",
+            doc: "After this the program is ended with all it started, and the stage fails.",
         },
     ],
     seeded: false,
@@ -86,7 +95,14 @@ pub const KIND: Kind = Kind {
 
 /// What to do about a file that could not be opened.
 const DENIED: &str = "a confined program opens only its inputs and the system's files: give the file as an input, name a tool's \
-                      folder, such as a virtual environment, in `reads: [FOLDER]`, or set `sandbox: false`";
+                      folder, such as a virtual environment, in `reads: [FOLDER]`, let it use the network with `network: true`, \
+                      or set `sandbox: false`";
+/// How programs say that something was denied to them.
+const DENIALS: [&str; 4] =
+    ["Permission denied", "Operation not permitted", "Network is unreachable", "name resolution"];
+/// What is told of a program that cannot be confined.
+const UNCONFINED: &str =
+    "the program was not confined: this system cannot (Landlock, Linux 5.13); where one can, it runs again";
 
 struct Command {
     run: Vec<String>,
@@ -96,7 +112,12 @@ struct Command {
     timeout: Duration,
     /// What it may read besides; nothing if it is not confined.
     reads: Option<Vec<String>>,
+    /// Whether it may use the network.
+    network: bool,
 }
+
+/// What variables that netsec may come to use itself begin with.
+const RESERVED: &str = "NETSEC_";
 
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
     let mut faults = Vec::new();
@@ -124,6 +145,13 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
             faults.push(Fault { path: at, message: format!("the port `{port}` is taken"), help });
         }
     }
+    for (param, map) in ["env", "secrets"].into_iter().filter_map(|param| Some((param, values.map(param)?))) {
+        for name in map.0.keys().filter(|name| name.starts_with(RESERVED)) {
+            let path = vec![Step::Key(param.to_owned()), Step::Key(name.clone())];
+            let message = format!("the variable `{name}` is reserved: netsec's own begin with `{RESERVED}`");
+            faults.push(Fault { path, message, help: Some("choose another name".to_owned()) });
+        }
+    }
     if !faults.is_empty() {
         return Err(faults);
     }
@@ -134,10 +162,25 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
     let secrets = values.map("secrets").map(|map| map.0.iter().filter_map(secret).collect()).unwrap_or_default();
     let timeout = Duration::from_secs_f64(values.float("timeout_seconds").unwrap_or_default());
     let reads = values.flag("sandbox").then(|| values.texts("reads"));
-    Ok(Box::new(Command { run, outputs, env: pairs("env"), secrets, timeout, reads }))
+    let network = values.flag("network");
+    Ok(Box::new(Command { run, outputs, env: pairs("env"), secrets, timeout, reads, network }))
+}
+
+/// A program that should be confined, and was not because the system cannot, is another action: where one can, its result is
+/// not reused.
+struct Unconfined;
+
+impl Outside for Unconfined {
+    fn look(&self) -> Result<String, StageError> {
+        Ok("not confined".to_owned())
+    }
 }
 
 impl Stage for Command {
+    fn outside(&self) -> Option<&dyn Outside> {
+        self.is_unconfined().then_some(&Unconfined as &dyn Outside)
+    }
+
     fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
         let folder = context.scratch;
         for (port, input) in inputs.all() {
@@ -154,24 +197,39 @@ impl Stage for Command {
                 files => files.par_iter().try_for_each(write)?,
             }
         }
-        let mark = (context.mark)()?;
-        let program = Program {
-            run: &self.run,
-            folder,
-            env: self.environment(folder, &mark)?,
-            launcher: self.reads.as_ref().map(|reads| Launcher::new(folder, reads)),
+        let order = Order {
+            run: self.run.clone(),
+            folder: folder.to_owned(),
+            env: self.environment(folder)?,
+            confinement: self.reads.as_ref().map(|reads| self.confinement(reads, folder)),
             spools: ["stdout", "stderr"].map(|name| folder.with_extension(name)),
-            timeout: self.timeout,
+            timeout_ms: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX),
+            memory: context.limits.memory(),
+            disk: context.limits.disk,
+            processes: context.limits.processes,
         };
+        let sort = match (&self.reads, self.network) {
+            (None, _) => SupervisorSort::Free,
+            (Some(_), true) => SupervisorSort::Networked,
+            (Some(_), false) => SupervisorSort::Confined,
+        };
+        if self.is_unconfined() {
+            outputs.note(UNCONFINED);
+        }
+        let supervisor = context.supervisors.take(sort)?;
         context.turn.begin();
-        let ended = context.check().and_then(|()| program.carry_out(context.cancel));
+        let (ended, supervisor) = order.carry_out(supervisor, context.cancel);
         context.turn.end();
+        match supervisor {
+            Ok(supervisor) => context.supervisors.give(sort, supervisor),
+            Err(lost) => context.supervisors.lost(lost),
+        }
         let Ended { end, said: [stdout, stderr], left_behind } = ended?;
         let tail = self.tail(&stderr)?;
         self.say(outputs, "stdout", stdout)?;
         self.say(outputs, "stderr", stderr)?;
-        if left_behind {
-            outputs.note(format!("`{}` left something running that still holds its output open", self.run[0]));
+        if left_behind > 0 && end.status().is_some() {
+            outputs.note(format!("`{}` left {left_behind} processes running, which were ended with it", self.run[0]));
         }
         match end {
             End::Cancelled => return Err(StageError::Cancelled),
@@ -182,12 +240,10 @@ impl Stage for Command {
                     self.run[0]
                 )));
             }
-            End::Exit(status) if !status.success() => {
-                let denied = self.reads.is_some() && tail.contains("Permission denied");
-                let tail = if denied { format!("{tail}\n{DENIED}") } else { tail };
-                return Err(StageError::Failed(format!("`{}` failed ({status}){tail}", self.run[0])));
+            End::TookTooMuch(what) => {
+                return Err(StageError::Failed(format!("`{}` was ended: {what}{tail}", self.run[0])));
             }
-            End::Exit(_) => {}
+            End::Exit(raw) => self.check_status(ExitStatus::from_raw(raw), tail.clone())?,
         }
         for (port, path) in &self.outputs {
             let whole = folder.join(path);
@@ -205,20 +261,36 @@ impl Stage for Command {
 }
 
 impl Command {
+    /// Refuses a program that says it failed.
+    fn check_status(&self, status: ExitStatus, tail: String) -> Result<(), StageError> {
+        if status.success() {
+            return Ok(());
+        }
+        let is_denied = self.reads.is_some() && DENIALS.iter().any(|denial| tail.contains(denial));
+        let tail = if is_denied { format!("{tail}\n{DENIED}") } else { tail };
+        Err(StageError::Failed(format!("`{}` failed ({status}){tail}", self.run[0])))
+    }
+
+    /// Returns whether the program is to be confined, and the system cannot.
+    fn is_unconfined(&self) -> bool {
+        self.reads.is_some() && !sandbox::is_possible()
+    }
+
+    fn confinement(&self, reads: &[String], folder: &Path) -> Confinement {
+        // A scratch folder lies four levels below the workspace: `cache/tmp/RUN/NUMBER`.
+        let workspace = folder.ancestors().nth(4).unwrap_or(folder).to_owned();
+        Confinement { reads: reads.to_vec(), network: self.network, workspace }
+    }
+
     /// All that the program sees of the environment.
-    fn environment<'a>(&'a self, folder: &'a Path, mark: &'a str) -> Result<Vec<(&'a str, &'a str)>, StageError> {
+    fn environment(&self, folder: &Path) -> Result<Vec<(String, String)>, StageError> {
         let folder =
             folder.to_str().ok_or_else(|| StageError::Failed("the workspace's path is not UTF-8".to_owned()))?;
-        let mut env = vec![
-            (MARK, mark),
-            ("PATH", PATH),
-            ("HOME", folder),
-            ("TMPDIR", folder),
-            ("LANG", "C.UTF-8"),
-            ("TZ", "UTC"),
-        ];
-        env.extend(self.env.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        env.extend(self.secrets.iter().map(|(name, secret)| (name.as_str(), secret.reveal())));
+        let own = [("PATH", PATH), ("HOME", folder), ("TMPDIR", folder), ("LANG", "C.UTF-8"), ("TZ", "UTC")];
+        let mut env: Vec<(String, String)> =
+            own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        env.extend(self.env.iter().cloned());
+        env.extend(self.secrets.iter().map(|(name, secret)| (name.clone(), secret.reveal().to_owned())));
         Ok(env)
     }
 
@@ -226,8 +298,8 @@ impl Command {
     fn say(&self, outputs: &mut Outputs, port: &str, said: Said) -> Result<(), StageError> {
         match said {
             Said::Held(bytes) => outputs.bytes(port, self.scrub(bytes)),
-            Said::Spooled(path, _) if self.secrets.is_empty() => outputs.path(port, path),
-            Said::Spooled(path, _) => outputs.bytes(port, self.scrub(disk::read(&path).map_err(storage)?)),
+            Said::Spooled(path) if self.secrets.is_empty() => outputs.path(port, path),
+            Said::Spooled(path) => outputs.bytes(port, self.scrub(disk::read(&path).map_err(storage)?)),
         }
         Ok(())
     }
@@ -238,7 +310,7 @@ impl Command {
         let whole = if self.secrets.is_empty() { TAIL } else { u64::MAX };
         let end = match stderr {
             Said::Held(bytes) => self.scrub(bytes.clone()),
-            Said::Spooled(path, _) => self.scrub(disk::read_end(path, whole).map_err(storage)?),
+            Said::Spooled(path) => self.scrub(disk::read_end(path, whole).map_err(storage)?),
         };
         let text = String::from_utf8_lossy(&end[end.len().saturating_sub(TAIL as usize)..]);
         let text = text.trim();

@@ -1,47 +1,173 @@
-//! What a program may read and write: its folder, the system's own folders, and nothing else (Landlock, Linux 5.13).
+//! What a confined program may do: open its folder, its inputs and the system's own files; nothing of the network, of other
+//! processes, of root's rights.
+//!
+//! Three walls, each as high as the system allows. Namespaces give the program a `/dev/shm` of its own and a network in
+//! which nobody is. Landlock refuses every file that is not allowed, and, from later versions on, TCP, signals and abstract
+//! sockets beyond the program. And it has no capabilities and can gain none, whoever runs it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use landlock::{
-    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr,
-    RulesetError,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, RulesetStatus, Scope,
 };
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
+use rustix::process::{getegid, geteuid};
+use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags, set_capabilities, set_no_new_privs};
+use serde::{Deserialize, Serialize};
+
+use crate::base::disk;
 
 /// Folders of the system: programs, libraries, settings. What a stage's result depends on besides its key is here.
 const SYSTEM: [&str; 14] = [
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/nix", "/snap", "/proc", "/sys", "/run",
     "/var/lib",
 ];
-/// What may be written besides the stage's folder.
-const DEVICES: &str = "/dev";
+/// Devices that hold nothing, and those that compute. Disks and terminals are devices too: they are not here.
+const DEVICES: [&str; 9] = [
+    "/dev/null",
+    "/dev/zero",
+    "/dev/full",
+    "/dev/random",
+    "/dev/urandom",
+    "/dev/dri",
+    "/dev/kfd",
+    "/dev/infiniband",
+    "/dev/accel",
+];
+/// What the files of a maker's devices begin with.
+const NVIDIA: &str = "nvidia";
+/// Where shared memory lies.
+const SHARED_MEMORY: &str = "/dev/shm";
+/// The latest rights that are known of.
+const RIGHTS: ABI = ABI::V6;
 
-/// The system's folders that are there, opened once.
-static SYSTEM_FOLDERS: OnceLock<Vec<PathFd>> = OnceLock::new();
+/// What a program is kept from, besides what every confined program is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confinement {
+    /// What it may read besides.
+    pub reads: Vec<String>,
+    /// Whether it may use the network.
+    pub network: bool,
+    /// The workspace, of which it sees its own folder.
+    pub workspace: PathBuf,
+}
 
-fn system_folders() -> Vec<PathFd> {
-    SYSTEM.iter().filter_map(|path| PathFd::new(path).ok()).collect()
+/// What the namespaces of this process give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Namespaces {
+    /// Whether mounts are seen by nobody else.
+    has_mounts: bool,
+}
+
+impl Namespaces {
+    /// Moves this process, which has one thread, into namespaces of its own: for mounts, and for the network unless it is to
+    /// be used. Where the system does not allow that, nothing happens.
+    pub fn enter(network: bool) -> Self {
+        let wanted = if network { UnshareFlags::NEWNS } else { UnshareFlags::NEWNS | UnshareFlags::NEWNET };
+        let (user, group) = (geteuid().as_raw(), getegid().as_raw());
+        let is_in = unshare(wanted) || unshare(UnshareFlags::NEWUSER | wanted) && map_ids(user, group);
+        let alone = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        Self { has_mounts: is_in && mount_change("/", alone).is_ok() }
+    }
+
+    /// Gives the next program shared memory of its own, at most so many bytes; returns whether it is there.
+    fn renew_shared_memory(self, most: Option<u64>) -> bool {
+        if !self.has_mounts {
+            return false;
+        }
+        // That of the program before; the first one has none.
+        let _ = unmount(SHARED_MEMORY, UnmountFlags::DETACH);
+        let size = most.map_or_else(|| "50%".to_owned(), |bytes| bytes.to_string());
+        let data = std::ffi::CString::new(format!("mode=1777,size={size}")).unwrap_or_default();
+        let flags = MountFlags::NOSUID | MountFlags::NODEV;
+        mount("tmpfs", SHARED_MEMORY, "tmpfs", flags, Some(data.as_c_str())).is_ok()
+    }
+}
+
+#[expect(deprecated, reason = "its successor is unsafe for the sake of file descriptors, which are not unshared here")]
+fn unshare(flags: UnshareFlags) -> bool {
+    rustix::thread::unshare(flags).is_ok()
+}
+
+/// In a user namespace everybody keeps the number they have.
+fn map_ids(user: u32, group: u32) -> bool {
+    let write = |file: &str, text: String| disk::overwrite(Path::new(&format!("/proc/self/{file}")), text.as_bytes());
+    let _ = write("setgroups", "deny".to_owned());
+    write("uid_map", format!("{user} {user} 1")).is_ok() && write("gid_map", format!("{group} {group} 1")).is_ok()
+}
+
+/// Returns whether the system can keep a program from files at all.
+pub fn is_possible() -> bool {
+    static POSSIBLE: OnceLock<bool> = OnceLock::new();
+    *POSSIBLE.get_or_init(|| {
+        // A thread of its own: it is confined for good.
+        let tried = std::thread::spawn(|| {
+            let rules = Ruleset::default().handle_access(AccessFs::from_all(ABI::V1)).and_then(Ruleset::create);
+            rules.and_then(|rules| rules.restrict_self()).is_ok_and(|done| done.ruleset != RulesetStatus::NotEnforced)
+        });
+        tried.join().unwrap_or(false)
+    })
 }
 
 /// Confines the calling thread, and every program it starts, for good. Folders that are not there are left out; where
-/// the system cannot confine, nothing happens.
+/// the system cannot confine, only root's rights are given up.
 ///
 /// # Errors
 /// The system refused.
-pub fn confine(folder: &Path, reads: &[String]) -> Result<(), RulesetError> {
-    let abi = ABI::V3;
-    let (all, read) = (AccessFs::from_all(abi), AccessFs::from_read(abi));
-    let mut rules = Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(all)?.create()?;
-    for folder in SYSTEM_FOLDERS.get_or_init(system_folders) {
-        rules = rules.add_rule(PathBeneath::new(folder, read))?;
+pub fn confine(
+    folder: &Path,
+    confinement: &Confinement,
+    namespaces: Namespaces,
+    memory: Option<u64>,
+) -> Result<(), RulesetError> {
+    let shares_memory = namespaces.renew_shared_memory(memory);
+    // Shared memory and queues that have numbers rather than names; they go with the program.
+    let _ = unshare(UnshareFlags::NEWIPC);
+    let (all, read) = (AccessFs::from_all(RIGHTS), AccessFs::from_read(RIGHTS));
+    let mut rules = Ruleset::default().set_compatibility(CompatLevel::BestEffort).handle_access(all)?;
+    if !confinement.network {
+        rules = rules.handle_access(AccessNet::from_all(RIGHTS))?;
     }
-    let readable = reads.iter().map(|path| (Path::new(path), read));
-    for (path, access) in readable.chain([(Path::new(DEVICES), all), (folder, all)]) {
-        if let Ok(opened) = PathFd::new(path) {
+    let mut rules = rules.scope(Scope::from_all(RIGHTS))?.create()?;
+    let workspace = disk::absolute(&confinement.workspace).unwrap_or_else(|_| confinement.workspace.clone());
+    let mut allowed: Vec<(PathBuf, BitFlags<AccessFs>)> = Vec::new();
+    for system in SYSTEM {
+        around(Path::new(system), &workspace, &mut |path| allowed.push((path.to_owned(), read)));
+    }
+    allowed.extend(confinement.reads.iter().map(|path| (PathBuf::from(path), read)));
+    allowed.extend(DEVICES.iter().map(|path| (PathBuf::from(path), all)));
+    let devices = disk::list(Path::new("/dev")).unwrap_or_default().into_iter();
+    let is_nvidia = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(NVIDIA));
+    allowed.extend(devices.filter(is_nvidia).map(|path| (path, all)));
+    allowed.extend(shares_memory.then(|| (PathBuf::from(SHARED_MEMORY), all)));
+    allowed.push((folder.to_owned(), all));
+    for (path, access) in allowed {
+        if let Ok(opened) = PathFd::new(&path) {
             // Of a file only what concerns files can be allowed.
-            let access = if path.is_dir() { access } else { access & AccessFs::from_file(abi) };
+            let access = if path.is_dir() { access } else { access & AccessFs::from_file(RIGHTS) };
             rules = rules.add_rule(PathBeneath::new(opened, access))?;
         }
     }
+    // In this order: a thread without capabilities may confine itself only if it cannot gain any.
+    let _ = set_no_new_privs(true);
+    let nothing = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    let _ = set_capabilities(None, nothing);
     rules.restrict_self().map(|_| ())
+}
+
+/// Goes to a folder of the system; of one that the workspace lies in, to everything in it but the way to the workspace.
+fn around(folder: &Path, workspace: &Path, visit: &mut dyn FnMut(&Path)) {
+    let resolved = disk::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    if !workspace.starts_with(&resolved) {
+        return visit(folder);
+    }
+    if workspace != resolved {
+        disk::list(&resolved).unwrap_or_default().iter().for_each(|inner| around(inner, workspace, visit));
+    }
 }

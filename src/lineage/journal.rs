@@ -1,10 +1,17 @@
 //! A run's records as a file that only grows: what others read while the run holds the database, and what the
 //! database is rebuilt from.
+//!
+//! After the format's line come frames: a length (8 bytes, little-endian), a chain (32 bytes) and a body. The first frame is
+//! the head, each further one a commit. The chain of a frame is the digest of the chain before it and of its body, so that
+//! a commit that is gone or changed is missed by all after it; and the head names the chain that the journal before ended
+//! with, so that a journal that is cut or gone is missed by the next one.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
 
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError};
@@ -13,50 +20,110 @@ use crate::lineage::record::Entry;
 
 /// The ending of journals in the folder of runs.
 pub const ENDING: &str = "records";
-const CHECK: usize = 8;
 
-/// What a journal begins with; the digit is the format's version.
-const MAGIC: &[u8] = b"netsec-journal-1\n";
+/// What journals begin with, up to the digit that is the format's version.
+const FAMILY: &[u8] = b"netsec-journal-";
+/// The line of this format.
+const MAGIC: &[u8] = b"netsec-journal-2\n";
+/// The line of the format before: no head, and in place of the chain the first 8 bytes of the body's digest.
+const FIRST_MAGIC: &[u8] = b"netsec-journal-1\n";
+/// How many bytes of a digest the first format has.
+const FIRST_CHECK: usize = 8;
 
-/// A journal being written: after its head, frames of length, check (the first 8 bytes of the body's digest) and
-/// body. The file is made with the first commit.
+/// How far a journal goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The run whose journal it is.
+    pub run: RunId,
+    /// How many commits it holds.
+    pub commits: u64,
+    /// The chain of the last of them; not known of what older versions wrote down.
+    #[serde(default)]
+    pub chain: Option<Digest>,
+}
+
+/// What a journal's first frame holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Whether it holds everything that was recorded before, so that no earlier journal is needed.
+    pub is_base: bool,
+    /// The journal before.
+    pub after: Option<Link>,
+}
+
+/// A journal being written. The file is made with the first commit.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    name: String,
-    state: Mutex<(Option<File>, u64)>,
+    run: RunId,
+    head: Head,
+    state: Mutex<Written>,
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    file: Option<File>,
+    commits: u64,
+    chain: Option<Digest>,
 }
 
 impl Journal {
     /// Makes the journal of a run in the folder of runs.
-    pub fn of(runs: &Path, run: &RunId) -> Self {
-        let path = runs.join(format!("{run}.{ENDING}"));
-        Self { path, name: run.to_string(), state: Mutex::default() }
+    pub fn of(runs: &Path, run: &RunId, head: Head) -> Self {
+        Self { path: path(runs, run), run: run.clone(), head, state: Mutex::default() }
     }
 
-    /// Appends encoded commits in a single write, flushed. Returns the journal's name and how many commits it holds.
+    /// Appends encoded commits in a single write, flushed. Returns how far the journal goes then.
     ///
     /// # Errors
     /// The disk failed.
-    pub fn append(&self, bodies: &[Vec<u8>]) -> Result<(String, u64), DiskError> {
+    pub fn append(&self, bodies: &[Vec<u8>]) -> Result<Link, DiskError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let (file, count) = &mut *state;
-        let mut frames = if file.is_none() { MAGIC.to_vec() } else { Vec::new() };
-        for body in bodies {
-            frames.extend_from_slice(&(body.len() as u64).to_le_bytes());
-            frames.extend_from_slice(&Digest::of(body).as_bytes()[..CHECK]);
-            frames.extend_from_slice(body);
-        }
-        let file = match file {
-            Some(file) => file,
-            None => file.insert(disk::append(&self.path)?),
+        let mut frames = Vec::new();
+        let mut chain = match state.chain {
+            Some(chain) => chain,
+            None => {
+                frames.extend_from_slice(MAGIC);
+                let head = rmp_serde::to_vec_named(&self.head).expect("plain data serialises");
+                add_frame(&mut frames, &Digest::of(MAGIC), &head)
+            }
         };
+        for body in bodies {
+            chain = add_frame(&mut frames, &chain, body);
+        }
         let failed = |verb| move |cause| DiskError { verb, path: self.path.clone(), cause };
+        let file = match &mut state.file {
+            Some(file) => file,
+            none => none.insert(disk::append(&self.path)?),
+        };
         file.write_all(&frames).map_err(failed("append to"))?;
         file.sync_data().map_err(failed("flush"))?;
-        *count += bodies.len() as u64;
-        Ok((self.name.clone(), *count))
+        state.chain = Some(chain);
+        state.commits += bodies.len() as u64;
+        Ok(Link { run: self.run.clone(), commits: state.commits, chain: Some(chain) })
     }
+
+    /// Returns how far the last journal goes: this one, or the one before if nothing was committed.
+    pub fn end(&self) -> Option<Link> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match state.chain {
+            Some(_) => Some(Link { run: self.run.clone(), commits: state.commits, chain: state.chain }),
+            None => self.head.after.clone(),
+        }
+    }
+}
+
+/// Appends a frame; returns its chain.
+fn add_frame(frames: &mut Vec<u8>, before: &Digest, body: &[u8]) -> Digest {
+    let chain = next(before, body);
+    frames.extend_from_slice(&(body.len() as u64).to_le_bytes());
+    frames.extend_from_slice(chain.as_bytes());
+    frames.extend_from_slice(body);
+    chain
+}
+
+fn next(before: &Digest, body: &[u8]) -> Digest {
+    Digest::of(&[before.as_bytes(), body].concat())
 }
 
 /// Returns a commit's body.
@@ -72,41 +139,148 @@ pub fn decode(body: &[u8]) -> Result<Vec<Entry>, String> {
     rmp_serde::from_slice(body).map_err(|error| format!("a record cannot be read: {error}"))
 }
 
-/// Reads a journal's commits, up to the first that is not whole: what is being written, or was when the
-/// process was killed.
+/// A journal that was read, up to the first frame that is not whole.
+#[derive(Debug)]
+pub struct JournalText {
+    /// Its head.
+    pub head: Head,
+    /// Its commits.
+    pub commits: Vec<Vec<Entry>>,
+    /// How it ends.
+    pub end: JournalEnd,
+    /// The chain after each number of commits, from none on.
+    chains: Vec<Digest>,
+}
+
+/// How a journal ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JournalEnd {
+    /// After a commit.
+    Whole,
+    /// In the middle of a frame: it is being written, was when the process was killed, or was cut.
+    Torn,
+    /// What follows is not what was written.
+    Damaged(String),
+}
+
+impl JournalText {
+    fn new() -> Self {
+        Self { head: Head::default(), commits: Vec::new(), end: JournalEnd::Whole, chains: Vec::new() }
+    }
+
+    fn ended(end: JournalEnd) -> Self {
+        Self { end, ..Self::new() }
+    }
+
+    /// Returns the chain after so many commits; `None` if there are fewer.
+    pub fn chain(&self, commits: u64) -> Option<Digest> {
+        self.chains.get(usize::try_from(commits).ok()?).copied()
+    }
+
+    /// Returns whether it goes at least as far as a link says, by the same commits.
+    pub fn reaches(&self, link: &Link) -> bool {
+        let found = self.chain(link.commits);
+        found.is_some() && (link.chain.is_none() || link.chain == found)
+    }
+
+    /// Returns how far it goes.
+    pub fn link(&self, run: &RunId) -> Link {
+        Link { run: run.clone(), commits: self.commits.len() as u64, chain: self.chains.last().copied() }
+    }
+}
+
+/// Reads a journal. What is wrong with it is told in how it ends.
 ///
 /// # Errors
-/// The disk failed; the journal is of another format.
-pub fn read(path: &Path) -> Result<Vec<Vec<Entry>>, DiskError> {
+/// The disk failed; the journal is of a later format.
+pub fn read(path: &Path) -> Result<JournalText, DiskError> {
     let bytes = disk::read(path)?;
-    let mut commits = Vec::new();
-    let odd = |why: String| DiskError { verb: "read", path: path.to_owned(), cause: std::io::Error::other(why) };
-    let Some(mut rest) = bytes.strip_prefix(MAGIC) else {
-        let torn = MAGIC.starts_with(&bytes);
-        return if torn { Ok(commits) } else { Err(odd("it is no journal of this version of netsec".to_owned())) };
-    };
-    while let Some((body, after)) = frame(rest) {
-        commits.push(decode(body).map_err(odd)?);
+    let line = &bytes[..bytes.len().min(MAGIC.len())];
+    if line == MAGIC || line == FIRST_MAGIC {
+        return Ok(read_frames(&bytes[MAGIC.len()..], line == FIRST_MAGIC));
+    }
+    if MAGIC.starts_with(line) || FIRST_MAGIC.starts_with(line) {
+        return Ok(JournalText::ended(JournalEnd::Torn));
+    }
+    if is_later(&bytes) {
+        let cause = io::Error::other("it was written by a later netsec: use that");
+        return Err(DiskError { verb: "read", path: path.to_owned(), cause });
+    }
+    Ok(JournalText::ended(JournalEnd::Damaged("it does not begin like a journal".to_owned())))
+}
+
+/// Returns whether this is a journal of a format to come, and not one of this format whose line was damaged: then its head
+/// does not follow from it.
+fn is_later(bytes: &[u8]) -> bool {
+    let Some((line, rest)) = bytes.split_at_checked(MAGIC.len()) else { return false };
+    let is_of_family = line.starts_with(FAMILY) && line.ends_with(b"\n");
+    is_of_family && take_frame(rest, 32).is_some_and(|head| next(&Digest::of(line), head.body).as_bytes() == head.check)
+}
+
+fn read_frames(mut rest: &[u8], is_first: bool) -> JournalText {
+    let mut text = JournalText::new();
+    let mut chain = Digest::of(if is_first { FIRST_MAGIC } else { MAGIC });
+    if is_first {
+        text.chains.push(chain);
+    }
+    while !rest.is_empty() {
+        let Some(Frame { check, body, after }) = take_frame(rest, if is_first { FIRST_CHECK } else { 32 }) else {
+            text.end = JournalEnd::Torn;
+            return text;
+        };
+        chain = next(&chain, body);
+        let is_sound = match is_first {
+            true => Digest::of(body).as_bytes()[..FIRST_CHECK] == *check,
+            false => chain.as_bytes() == check,
+        };
+        if !is_sound {
+            text.end = JournalEnd::Damaged("its bytes are not those that were written".to_owned());
+            return text;
+        }
+        let is_head = text.chains.is_empty();
+        let read = match is_head {
+            true => rmp_serde::from_slice(body).map(|head| text.head = head).map_err(|error| error.to_string()),
+            false => decode(body).map(|entries| text.commits.push(entries)),
+        };
+        if let Err(why) = read {
+            text.end = JournalEnd::Damaged(why);
+            return text;
+        }
+        text.chains.push(chain);
         rest = after;
     }
-    Ok(commits)
+    text
 }
 
-fn frame(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+/// A frame as it lies in a file.
+struct Frame<'a> {
+    check: &'a [u8],
+    body: &'a [u8],
+    /// What follows it.
+    after: &'a [u8],
+}
+
+/// Takes a frame with so long a check off; `None` if the bytes end before it does.
+fn take_frame(bytes: &[u8], check: usize) -> Option<Frame<'_>> {
     let (length, rest) = bytes.split_first_chunk::<8>()?;
-    let (check, rest) = rest.split_first_chunk::<CHECK>()?;
+    let (check, rest) = rest.split_at_checked(check)?;
     let (body, after) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-    (Digest::of(body).as_bytes()[..CHECK] == *check).then_some((body, after))
+    Some(Frame { check, body, after })
 }
 
-/// Lists the journals in the folder of runs with their names, the earliest run first.
+/// Returns where the journal of a run lies in the folder of runs.
+pub fn path(runs: &Path, run: &RunId) -> PathBuf {
+    runs.join(format!("{run}.{ENDING}"))
+}
+
+/// Lists the journals in the folder of runs with their runs, the earliest first.
 ///
 /// # Errors
 /// The disk failed.
-pub fn list(runs: &Path) -> Result<Vec<(String, PathBuf)>, DiskError> {
+pub fn list(runs: &Path) -> Result<Vec<(RunId, PathBuf)>, DiskError> {
     let named = |path: PathBuf| {
         let is_journal = path.extension().is_some_and(|ending| ending == ENDING);
-        is_journal.then(|| Some((path.file_stem()?.to_str()?.to_owned(), path.clone())))?
+        is_journal.then(|| Some((RunId::parse(path.file_stem()?.to_str()?)?, path.clone())))?
     };
     Ok(disk::list(runs)?.into_iter().filter_map(named).collect())
 }

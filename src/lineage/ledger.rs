@@ -8,46 +8,10 @@ use serde::de::DeserializeOwned;
 
 use crate::base::digest::Digest;
 use crate::base::name::{RefName, RunId, StageId};
-use crate::lineage::journal::{self, Journal};
+use crate::lineage::error::LedgerError;
+use crate::lineage::journal::{self, Journal, Link};
 use crate::lineage::pairs::{Memory, Pair, Pairs};
 use crate::lineage::record::{ActionRecord, Entry, FORMAT, RefMove, RefState, RunRecord, StageRun};
-
-/// Why the ledger could not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum LedgerError {
-    /// The database failed.
-    #[error("the ledger failed: {0}")]
-    Database(String),
-    /// Another process has the database open.
-    #[error("another process has the ledger open: {0}")]
-    Held(String),
-    /// A record cannot be read.
-    #[error("a record of the ledger cannot be read: {0}")]
-    Unreadable(String),
-    /// The ledger was written by a later version of netsec.
-    #[error("the ledger has format {found}, this netsec reads up to {FORMAT}; use a later netsec")]
-    TooNew {
-        /// The format found.
-        found: u32,
-    },
-    /// A pointer points elsewhere than the move expects.
-    #[error("the ref `{name}` was not moved: it points at {}, not at {}", show(*found), show(*expected))]
-    Moved {
-        /// The pointer.
-        name: RefName,
-        /// What it points at.
-        found: Option<Digest>,
-        /// What it was expected to point at.
-        expected: Option<Digest>,
-    },
-    /// The journal could not be written.
-    #[error(transparent)]
-    Journal(#[from] crate::base::disk::DiskError),
-}
-
-fn show(digest: Option<Digest>) -> String {
-    digest.map_or_else(|| "nothing".to_owned(), |digest| digest.short())
-}
 
 type Result<T> = std::result::Result<T, LedgerError>;
 
@@ -84,9 +48,6 @@ pub struct Entered {
     changes: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-/// How far a database follows the journals: up to which commit of which journal.
-pub type Mark = (String, u64);
-
 // What the first byte of a pair's key means.
 const ACTION: u8 = b'a';
 const MADE: u8 = b'm';
@@ -96,6 +57,8 @@ const STAGES: u8 = b's';
 const LATEST: u8 = b'l';
 const REF: u8 = b'f';
 const SWEPT: u8 = b'x';
+/// What two ledgers of the same records agree in.
+pub(crate) const TABLES: [u8; 7] = [ACTION, MADE, USED, RUN, STAGES, REF, SWEPT];
 const META: &[u8] = b"v";
 const MARK: &[u8] = b"w";
 
@@ -141,6 +104,11 @@ impl Ledger {
     /// Never: memory does not fail.
     pub fn in_memory() -> Self {
         Self::open(Box::new(Memory::default())).expect("memory does not fail")
+    }
+
+    /// Returns how far the journals go with this ledger's own.
+    pub fn journal_end(&self) -> Option<Link> {
+        self.journal.as_ref().and_then(Journal::end)
     }
 
     /// Makes every commit from now on go to `journal` too.
@@ -191,7 +159,7 @@ impl Ledger {
         }
         let (bodies, changes): (Vec<_>, Vec<_>) =
             commits.into_iter().map(|commit| (commit.body, commit.changes)).unzip();
-        let mark: Option<Mark> = self.journal.as_ref().map(|journal| journal.append(&bodies)).transpose()?;
+        let mark: Option<Link> = self.journal.as_ref().map(|journal| journal.append(&bodies)).transpose()?;
         let mut pending = self.pending();
         pending.kept.extend(changes.into_iter().flatten());
         pending.kept.extend(mark.iter().map(|mark| (MARK.to_vec(), encode(mark))));
@@ -223,7 +191,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The database failed.
-    pub fn replay(&self, entries: &[Entry], mark: &Mark) -> Result<()> {
+    pub fn replay(&self, entries: &[Entry], mark: &Link) -> Result<()> {
         let mut changes = match self.changes(entries) {
             Err(LedgerError::Moved { .. }) => {
                 let rest = entries.iter().filter(|entry| !matches!(entry, Entry::Move(_)));
@@ -249,7 +217,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The database failed or the mark cannot be read.
-    pub fn mark(&self) -> Result<Option<Mark>> {
+    pub fn mark(&self) -> Result<Option<Link>> {
         self.read(MARK)
     }
 
@@ -263,7 +231,11 @@ impl Ledger {
                     let key = record.key.as_bytes();
                     changes.insert(join(ACTION, &[key]), encode(record));
                     if record.part.is_none() {
-                        changes.insert(latest(&record.pipeline, &record.stage), key.to_vec());
+                        let pair = latest(&record.pipeline, &record.stage);
+                        // What came from elsewhere does not take the place of what ran here.
+                        if record.imported.is_none() || self.peek(&changes, &pair)?.is_none() {
+                            changes.insert(pair, key.to_vec());
+                        }
                     }
                     let made = record.outputs.iter().map(|output| join(MADE, &[output.digest.as_bytes(), key]));
                     let used = record.inputs.iter().filter_map(|input| input.digest);
@@ -292,7 +264,7 @@ impl Ledger {
                 changes.insert(join(STAGES, &[record.run.as_str().as_bytes()]), encode(&record.stages));
             }
         }
-        for stage in &record.stages {
+        for stage in record.stages.iter().filter(|_| record.imported.is_none()) {
             if let Some(key) = stage.key.filter(|_| stage.outcome.is_success()) {
                 let pair = latest(&record.pipeline, &stage.id);
                 if self.peek(changes, &pair)?.as_deref() != Some(key.as_bytes().as_slice()) {
@@ -316,6 +288,10 @@ impl Ledger {
             refs.insert(step.name.clone(), self.reference(&step.name)?);
         }
         let state = refs.get_mut(&step.name).expect("just inserted");
+        // A journal that was written anew tells again of moves that another one told of.
+        if state.moves.contains(step) {
+            return Ok(());
+        }
         if state.current() == step.from {
             state.moves.push(step.clone());
             return Ok(());
@@ -347,14 +323,17 @@ impl Ledger {
     pub fn run(&self, run: &RunId) -> Result<Option<RunRecord>> {
         let Some(mut record) = self.read::<RunRecord>(&join(RUN, &[run.as_str().as_bytes()]))? else { return Ok(None) };
         if record.stages.is_empty() {
-            let told_by = record.unchanged_since.as_ref().unwrap_or(run);
-            let stages: Option<Vec<StageRun>> = self.read(&join(STAGES, &[told_by.as_str().as_bytes()]))?;
-            record.stages = stages.unwrap_or_default();
+            record.stages = self.stages(record.unchanged_since.as_ref().unwrap_or(run))?;
             if record.unchanged_since.is_some() {
                 record.stages.iter_mut().for_each(StageRun::reuse);
             }
         }
         Ok(Some(record))
+    }
+
+    /// Returns how the stages of a run ended, if it is recorded with this run itself.
+    pub(crate) fn stages(&self, run: &RunId) -> Result<Vec<StageRun>> {
+        Ok(self.read(&join(STAGES, &[run.as_str().as_bytes()]))?.unwrap_or_default())
     }
 
     /// Returns all runs, the latest last, without their stages.
@@ -396,6 +375,11 @@ impl Ledger {
     /// The database failed.
     pub fn is_swept(&self, digest: &Digest) -> Result<bool> {
         Ok(self.get(&join(SWEPT, &[digest.as_bytes()]))?.is_some())
+    }
+
+    /// Returns every blob that was removed because nothing kept needed it.
+    pub(crate) fn swept(&self) -> Result<Vec<Digest>> {
+        Ok(self.scan(&[SWEPT])?.iter().filter_map(|(key, _)| digest(&key[1..])).collect())
     }
 
     /// Returns the keys of the actions that made an artifact.

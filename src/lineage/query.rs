@@ -1,13 +1,14 @@
 //! Trace (up) and impact (down) of an artifact.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::base::digest::Digest;
-use crate::base::name::RunId;
-use crate::lineage::ledger::{Ledger, LedgerError};
-use crate::lineage::record::ActionRecord;
+use crate::base::name::{RunId, StageId};
+use crate::lineage::error::LedgerError;
+use crate::lineage::ledger::Ledger;
+use crate::lineage::record::{ActionRecord, Imported};
 
 /// An artifact, the action that made it, and what flowed into that action, all the way up.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -44,6 +45,9 @@ pub struct Maker {
     pub started_ms: u64,
     /// How long it took.
     pub seconds: f64,
+    /// How its record came here, if it ran elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
 }
 
 /// An artifact and what was made of it, all the way down.
@@ -68,16 +72,17 @@ pub struct Use {
     pub outputs: Vec<Impact>,
 }
 
-fn maker(record: &ActionRecord) -> Maker {
+fn maker(record: &ActionRecord, of_run: &Keys) -> Maker {
     Maker {
         key: record.key,
         pipeline: record.pipeline.clone(),
-        stage: record.stage.to_string(),
+        stage: of_run.get(&record.key).unwrap_or(&record.stage).to_string(),
         part: record.part.clone(),
         kind: record.kind.clone(),
         run: record.run.to_string(),
         started_ms: record.started_ms,
         seconds: record.seconds,
+        imported: record.imported.clone(),
     }
 }
 
@@ -93,23 +98,35 @@ fn records(ledger: &Ledger, keys: Vec<Digest>) -> Result<Vec<ActionRecord>, Ledg
 /// What has been told: artifacts, each with the action that is shown as its maker or user.
 type Seen = BTreeSet<(Digest, Option<Digest>)>;
 
+/// The actions a run was made of, each with the stage it served there: a stage that was given another name since it ran
+/// goes by the new one.
+type Keys = BTreeMap<Digest, StageId>;
+
 /// Of several actions that made the same bytes, takes the one the name speaks of (`stage.port`), and of several of those
 /// one of the run; or the earliest.
 fn pick(records: Vec<ActionRecord>, digest: &Digest, name: &str, of_run: &Keys) -> Option<ActionRecord> {
     let rank = |record: &ActionRecord| {
-        let mut made = record.outputs.iter().filter(|output| output.digest == *digest);
-        let speaks_of = made.any(|output| format!("{}.{}", record.stage, output.port) == name);
-        (!speaks_of, !of_run.contains(&record.key))
+        let speaks_of = names(record, digest, of_run).iter().any(|made| made == name) || makes(record, digest, name);
+        (!speaks_of, !of_run.contains_key(&record.key))
     };
     records.into_iter().min_by_key(rank)
 }
 
-/// The actions a run was made of.
-type Keys = BTreeSet<Digest>;
+/// The names that an artifact goes by as outputs of an action.
+fn names(record: &ActionRecord, digest: &Digest, of_run: &Keys) -> Vec<String> {
+    let stage = of_run.get(&record.key).unwrap_or(&record.stage);
+    let made = record.outputs.iter().filter(|output| output.digest == *digest);
+    made.map(|output| format!("{stage}.{}", output.port)).collect()
+}
+
+/// Returns whether an action made an artifact under this name when it ran.
+fn makes(record: &ActionRecord, digest: &Digest, name: &str) -> bool {
+    names(record, digest, &Keys::new()).iter().any(|made| made == name)
+}
 
 fn keys(ledger: &Ledger, run: &RunId) -> Result<Keys, LedgerError> {
     let stages = ledger.run(run)?.map(|run| run.stages).unwrap_or_default();
-    Ok(stages.into_iter().filter_map(|stage| stage.key).collect())
+    Ok(stages.into_iter().filter_map(|stage| Some((stage.key?, stage.id))).collect())
 }
 
 /// Finds what made an artifact. Where several actions made the same bytes, the one that the pipeline names is taken: a
@@ -126,27 +143,25 @@ pub fn trace(ledger: &Ledger, digest: Digest, name: &str, run: Option<&RunId>) -
             None => Keys::new(),
         },
     };
-    trace_below(ledger, digest, name, &of_run, &mut BTreeSet::new())
+    let made = records(ledger, ledger.makers(&digest)?)?;
+    trace_below(ledger, (digest, name), made, &of_run, &mut BTreeSet::new())
 }
 
 fn trace_below(
     ledger: &Ledger,
-    digest: Digest,
-    name: &str,
+    (digest, name): (Digest, &str),
+    made: Vec<ActionRecord>,
     of_run: &Keys,
     seen: &mut Seen,
 ) -> Result<Trace, LedgerError> {
     let mut trace = Trace { digest, name: name.to_owned(), action: None, inputs: Vec::new(), repeated: false };
-    let made = records(ledger, ledger.makers(&digest)?)?;
     let Some(record) = pick(made, &digest, name, of_run) else { return Ok(trace) };
-    let made = |name: Option<&str>| {
-        let mut outputs = record.outputs.iter().filter(|output| output.digest == digest);
-        outputs.find(|output| name.is_none_or(|name| name == format!("{}.{}", record.stage, output.port)))
-    };
-    if let Some(output) = made(Some(name)).or(made(None)) {
-        trace.name = format!("{}.{}", record.stage, output.port);
+    let mut all = names(&record, &digest, of_run);
+    let at = all.iter().position(|made| made == name).unwrap_or_default();
+    if at < all.len() {
+        trace.name = all.swap_remove(at);
     }
-    trace.action = Some(maker(&record));
+    trace.action = Some(maker(&record, of_run));
     // Shared ancestors are told once; so is an action that gave back bytes it was given, which is a circle.
     trace.repeated = !seen.insert((digest, Some(record.key)));
     if trace.repeated {
@@ -154,10 +169,30 @@ fn trace_below(
     }
     for input in &record.inputs {
         if let Some(digest) = input.digest {
-            trace.inputs.push(trace_below(ledger, digest, &input.text, of_run, seen)?);
+            let mut made = records(ledger, ledger.makers(&digest)?)?;
+            if is_file(&input.text, &digest, &made, of_run) {
+                // A stage that happened to make the same bytes did not make this file.
+                made.clear();
+            }
+            trace.inputs.push(trace_below(ledger, (digest, &input.text), made, of_run, seen)?);
         }
     }
     Ok(trace)
+}
+
+/// Returns whether an input as a pipeline names it is a file: neither a ref nor the output of a stage of the run, or of one
+/// that is known to have made it.
+fn is_file(text: &str, digest: &Digest, made: &[ActionRecord], of_run: &Keys) -> bool {
+    if text.starts_with("ref:") {
+        return false;
+    }
+    let stage = match text.find("].") {
+        Some(at) => StageId::parse(&text[..=at]),
+        None => text.split_once('.').and_then(|(stage, _)| StageId::parse(stage)),
+    };
+    let is_of_run = |stage: &StageId| of_run.values().any(|id| id == stage || id.stem() == stage.as_str());
+    let is_stage = |stage: StageId| is_of_run(&stage) || made.iter().any(|record| makes(record, digest, text));
+    !stage.is_some_and(is_stage)
 }
 
 /// Finds all that was made of an artifact or file.
@@ -180,7 +215,7 @@ fn impact_below(ledger: &Ledger, digest: Digest, name: &str, seen: &mut Seen) ->
             let name = format!("{}.{}", record.stage, output.port);
             outputs.push(impact_below(ledger, output.digest, &name, seen)?);
         }
-        impact.uses.push(Use { action: maker(&record), outputs });
+        impact.uses.push(Use { action: maker(&record, &Keys::new()), outputs });
     }
     Ok(impact)
 }

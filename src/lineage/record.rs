@@ -46,6 +46,26 @@ pub struct ActionRecord {
     pub host: String,
     /// The version of netsec.
     pub netsec: String,
+    /// How it came here, if it ran elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
+}
+
+/// How a record came from elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// When, in milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// The public key that the archive was signed with.
+    pub signer: Option<String>,
+}
+
+impl ActionRecord {
+    /// Returns whether nobody that is trusted vouches for it: it ran elsewhere, and none of these keys signed it.
+    pub fn is_foreign(&self, trusted: &[String]) -> bool {
+        let is_trusted = |signer: &String| trusted.contains(signer);
+        self.imported.as_ref().is_some_and(|imported| !imported.signer.as_ref().is_some_and(is_trusted))
+    }
 }
 
 /// One of the things that determine an action's result.
@@ -144,6 +164,9 @@ pub struct RunRecord {
     /// What became of it since.
     #[serde(default)]
     pub retention: Retention,
+    /// How it came here, if it ran elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
     /// How each wanted stage ended.
     pub stages: Vec<StageRun>,
 }

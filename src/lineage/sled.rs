@@ -8,8 +8,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::base::disk::{self, DiskError};
-use crate::lineage::journal;
-use crate::lineage::ledger::{Ledger, LedgerError};
+use crate::base::name::RunId;
+use crate::lineage::error::LedgerError;
+use crate::lineage::journal::{self, JournalEnd, Link};
+use crate::lineage::ledger::Ledger;
 use crate::lineage::pairs::{Change, Pair, Pairs};
 
 /// Memory for pages: a ledger of a hundred thousand records fits.
@@ -19,7 +21,7 @@ const CACHE_BYTES: u64 = 64 << 20;
 const LOCK_TRIES: usize = 200;
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// How long the database may take to write: after some errors of the disk sled 0.34 waits for ever.
+/// How long the database may take to open or to write: after some errors sled 0.34 waits for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The database. What writes is done by a thread of its own: one that does not come back takes nobody with it.
@@ -172,76 +174,108 @@ impl Drop for Fresh {
 }
 
 /// Opens the database in a cache folder; the caller holds the workspace's lock. A database that cannot be opened,
-/// or has lost records, is moved to `bad/` and built anew from the journals of all runs; the second value says so.
+/// or has lost records, is moved to `bad/` and built anew from the journals of all runs; the lines say so, and what is wrong
+/// with the journals that were read.
 ///
 /// # Errors
 /// `TooNew`; the disk or the database failed.
-pub fn open(cache: &Path) -> Result<(Ledger, Option<String>), LedgerError> {
+pub fn open(cache: &Path) -> Result<(Ledger, Vec<String>), LedgerError> {
     let folder = cache.join("ledger");
     let fresh = !folder.exists();
     if fresh && journal::list(&cache.join("runs"))?.is_empty() {
-        return Ok((Ledger::open(Box::new(Fresh::begin(folder)))?, None));
+        return Ok((Ledger::open(Box::new(Fresh::begin(folder)))?, Vec::new()));
     }
     let error = match open_db(&folder).and_then(|ledger| Ok((catch_up(&ledger, cache)?, ledger))) {
-        Ok((true, ledger)) => {
+        Ok((Some(followed), ledger)) => {
             ledger.claim()?;
-            return Ok((ledger, None));
+            return Ok((ledger, followed.odd));
         }
-        Ok((false, _)) => LedgerError::Database("records are missing from it".to_owned()),
+        Ok((None, _)) => LedgerError::Database("records are missing from it".to_owned()),
         Err(error @ (LedgerError::TooNew { .. } | LedgerError::Held(_))) => return Err(error),
         Err(error) => error,
     };
-    let message = if fresh {
+    let cause = if fresh {
         disk::remove_dir(&folder)?;
-        format!("there was no database, but there are journals of earlier runs in `{RUNS}`: it was built from them")
+        "there was no database, but there are journals of earlier runs".to_owned()
     } else {
-        let aside = set_aside(cache, &folder)?;
-        let aside = aside.display();
-        format!("{error}; the database was moved to `{aside}` and rebuilt from the journals in `{RUNS}`")
+        let aside = set_aside(cache)?;
+        format!("{error}; the database was moved to `{}`", aside.display())
     };
     let ledger = open_db(&folder)?;
-    follow(&ledger, cache)?;
+    let Followed { commits, runs, odd } = follow(&ledger, cache)?;
     ledger.claim()?;
-    Ok((ledger, Some(message)))
+    let message = format!("{cause}: it was built from the {commits} commits of {runs} runs in `{RUNS}`");
+    Ok((ledger, [vec![message], odd].concat()))
 }
 
 const RUNS: &str = "cache/runs";
 
-/// Brings the database to where the journals are. Returns false if it is empty although there are some: sled 0.34
+/// Brings the database to where the journals are. Returns nothing if it is empty although there are some: sled 0.34
 /// opens some damaged files as if they were empty, and what makes a database one of ours is flushed before its first
 /// journal is begun.
-fn catch_up(ledger: &Ledger, cache: &Path) -> Result<bool, LedgerError> {
+fn catch_up(ledger: &Ledger, cache: &Path) -> Result<Option<Followed>, LedgerError> {
     if ledger.is_new() && !journal::list(&cache.join("runs"))?.is_empty() {
-        return Ok(false);
+        return Ok(None);
     }
-    follow(ledger, cache)?;
-    Ok(true)
+    follow(ledger, cache).map(Some)
+}
+
+/// What was taken from journals.
+#[derive(Debug, Default)]
+struct Followed {
+    commits: u64,
+    runs: u64,
+    /// What is wrong with them, a line each.
+    odd: Vec<String>,
 }
 
 /// Replays what the journals hold beyond the database's mark.
-fn follow(ledger: &Ledger, cache: &Path) -> Result<(), LedgerError> {
-    let (run, done) = ledger.mark()?.unwrap_or_default();
-    let mut followed = false;
-    for (name, path) in journal::list(&cache.join("runs"))?.into_iter().filter(|(name, _)| *name >= run) {
-        let skip = if name == run { done } else { 0 };
-        for (entries, count) in journal::read(&path)?.iter().zip(1..).filter(|(_, count)| *count > skip) {
-            ledger.replay(entries, &(name.clone(), count))?;
-            followed = true;
+fn follow(ledger: &Ledger, cache: &Path) -> Result<Followed, LedgerError> {
+    let mark = ledger.mark()?;
+    let mut followed = Followed::default();
+    let is_open = |run: &RunId| mark.as_ref().is_none_or(|mark| *run >= mark.run);
+    for (run, path) in journal::list(&cache.join("runs"))?.into_iter().filter(|(run, _)| is_open(run)) {
+        let text = journal::read(&path)?;
+        let there = text.commits.len() as u64;
+        let known = mark.as_ref().filter(|mark| mark.run == run);
+        match (&text.end, known) {
+            (_, Some(known)) if !text.reaches(known) => followed.odd.push(format!(
+                "the journal of run {run} holds {there} of its {} commits; the database has them all, and `netsec cache \
+                 verify --repair` writes them anew",
+                known.commits
+            )),
+            (JournalEnd::Damaged(why), _) => {
+                followed.odd.push(format!("the journal of run {run} cannot be read after {there} commits: {why}"));
+            }
+            (JournalEnd::Torn, None) if mark.is_none() => followed.odd.push(format!(
+                "the journal of run {run} ends in the middle of a commit, after {there}: it was killed there, or the file \
+                 was cut"
+            )),
+            _ => {}
         }
+        let skip = known.map_or(0, |mark| mark.commits);
+        for (entries, commits) in text.commits.iter().zip(1..).filter(|(_, count)| *count > skip) {
+            ledger.replay(entries, &Link { run: run.clone(), commits, chain: text.chain(commits) })?;
+            followed.commits += 1;
+        }
+        followed.runs += 1;
     }
-    if followed { ledger.flush() } else { Ok(()) }
+    if followed.commits > 0 {
+        ledger.flush()?;
+    }
+    Ok(followed)
 }
 
 /// Opens the database for a query; the caller holds the workspace's lock. One that is damaged is left as it is for
-/// the next run to rebuild, and to tell; until then the journals answer.
+/// the next run to rebuild, and to tell; until then the journals answer. The second value says whether the database does.
 ///
 /// # Errors
 /// `TooNew`; the disk failed.
-pub fn read(cache: &Path) -> Result<Ledger, LedgerError> {
+pub fn read(cache: &Path) -> Result<(Ledger, bool), LedgerError> {
     match open_db(&cache.join("ledger")).and_then(|ledger| Ok((catch_up(&ledger, cache)?, ledger))) {
-        Ok((true, ledger)) => Ok(ledger),
+        Ok((Some(_), ledger)) => Ok((ledger, true)),
         Err(error @ LedgerError::TooNew { .. }) => Err(error),
-        Ok((false, _)) | Err(_) => from_journals(cache),
+        Ok((None, _)) | Err(_) => Ok((from_journals(cache)?, false)),
     }
 }
 
@@ -269,14 +303,26 @@ fn open_db(folder: &Path) -> Result<Ledger, LedgerError> {
     opened
 }
 
+/// Opens the database on a thread of its own: where the system has no more threads to give, sled 0.34 waits for ever for
+/// one of its own.
 fn try_open_db(folder: &Path) -> Result<Ledger, LedgerError> {
-    // sled 0.34 panics on some damaged files instead of returning an error.
-    let opened = catch_unwind(AssertUnwindSafe(|| {
-        let config = sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
-        let pairs = config.open().map_err(|error| open_error(&error))?;
-        Ledger::open(Box::new(Sled::new(pairs)))
-    }));
-    opened.unwrap_or_else(|_| Err(LedgerError::Database("its files are damaged".to_owned())))
+    let (to_caller, opened) = channel();
+    let folder = folder.to_owned();
+    let open = move || {
+        // It panics on some damaged files instead of returning an error.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let config = sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+            let pairs = config.open().map_err(|error| open_error(&error))?;
+            Ledger::open(Box::new(Sled::new(pairs)))
+        }));
+        let damaged = || Err(LedgerError::Database("its files are damaged".to_owned()));
+        // Whoever has stopped waiting does without.
+        let _ = to_caller.send(opened.unwrap_or_else(|_| damaged()));
+    };
+    let started = std::thread::Builder::new().spawn(open);
+    started.map_err(|error| LedgerError::Database(format!("it cannot be opened: {error}")))?;
+    let late = |_| Err(LedgerError::Database("it does not answer".to_owned()));
+    opened.recv_timeout(PATIENCE).unwrap_or_else(late)
 }
 
 fn open_error(error: &sled::Error) -> LedgerError {
@@ -284,11 +330,15 @@ fn open_error(error: &sled::Error) -> LedgerError {
     if text.contains("could not acquire lock") { LedgerError::Held(text) } else { LedgerError::Database(text) }
 }
 
-fn set_aside(cache: &Path, folder: &Path) -> Result<std::path::PathBuf, DiskError> {
+/// Moves the database out of the way, so that the next one that opens it builds it from the journals. Nobody has it open.
+///
+/// # Errors
+/// The disk failed.
+pub fn set_aside(cache: &Path) -> Result<PathBuf, DiskError> {
     let bad = cache.join("bad");
     disk::create_dirs(&bad)?;
     let free = (1..).map(|n| bad.join(format!("ledger-{n}"))).find(|path| !path.exists());
     let aside = free.expect("there is always a free number");
-    disk::rename(folder, &aside)?;
+    disk::rename(&cache.join("ledger"), &aside)?;
     Ok(aside)
 }

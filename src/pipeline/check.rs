@@ -31,6 +31,8 @@ pub struct Pipeline {
     pub stages: Vec<StageSpec>,
     /// What there is for stages that run at once, by name.
     pub capacity: BTreeMap<String, u64>,
+    /// The public keys whose owners may decide, by what they export, where refs point.
+    pub trust: Vec<String>,
     /// How they hang together.
     pub wiring: Wiring,
 }
@@ -152,6 +154,7 @@ pub fn check(gathered: Gathered, registry: &Registry, env: Env<'_>) -> Result<(S
         seed: outline.seed,
         stages,
         capacity,
+        trust: outline.trust.clone(),
         wiring,
     };
     Ok((source, pipeline))

@@ -2,6 +2,7 @@
 
 use crate::base::name::StageId;
 use crate::base::problem::Problem;
+use crate::base::signing::is_public_key;
 use crate::base::source::{Span, Spanned};
 use crate::base::tree::{Node, Value};
 use crate::pipeline::expand::{Instance, expand};
@@ -23,6 +24,8 @@ pub struct Outline {
     pub stages: Vec<StageOutline>,
     /// What there is for stages that run at once.
     pub limits: Option<Node>,
+    /// Public keys whose owners are believed.
+    pub trust: Vec<String>,
     /// Stages whose `when` does not hold.
     pub left_out: Vec<StageId>,
 }
@@ -49,7 +52,8 @@ pub struct StageOutline {
 /// read all the same, so that the rest can be checked too.
 pub fn outline(gathered: Gathered) -> (Outline, Vec<Problem>) {
     let mut problems = gathered.problems;
-    let mut outline = Outline { name: None, seed: SEED, stages: Vec::new(), limits: None, left_out: Vec::new() };
+    let mut outline =
+        Outline { name: None, seed: SEED, stages: Vec::new(), limits: None, trust: Vec::new(), left_out: Vec::new() };
     let names = Names { params: &gathered.params, local: &[] };
     let chosen = gathered.seed.map(|node| (Spanned { value: "seed".to_owned(), span: node.span }, node));
     for (key, mut node) in gathered.head.into_iter().chain(chosen) {
@@ -59,6 +63,7 @@ pub fn outline(gathered: Gathered) -> (Outline, Vec<Problem>) {
             ("seed", Value::Int(seed)) if seed >= 0 => outline.seed = seed.unsigned_abs(),
             ("limits", value @ Value::Map(_)) => outline.limits = Some(Node::new(value, node.span)),
             ("limits", other) => problems.push(problem::wrong_type(other.type_name(), "a map", node.span)),
+            ("trust", value) => outline.trust = trust(value, node.span, &mut problems),
             ("name", other) => problems.push(problem::wrong_type(other.type_name(), "text", node.span)),
             ("seed", other) => {
                 problems.push(problem::wrong_type(other.type_name(), "a whole number from zero", node.span));
@@ -92,10 +97,30 @@ pub fn outline(gathered: Gathered) -> (Outline, Vec<Problem>) {
 }
 
 /// What may stand at the top of a file.
-const KEYS: [&str; 9] =
-    ["name", "seed", "limits", "include", "params", "params_files", "profiles", "templates", "stages"];
+const KEYS: [&str; 10] =
+    ["name", "seed", "limits", "trust", "include", "params", "params_files", "profiles", "templates", "stages"];
 /// What may stand in a stage.
 const STAGE_KEYS: [&str; 9] = ["kind", "doc", "template", "matrix", "foreach", "when", "inputs", "with", "limits"];
+
+/// Reads a list of public keys.
+fn trust(value: Value, span: Span, problems: &mut Vec<Problem>) -> Vec<String> {
+    let Value::List(items) = value else {
+        problems.push(problem::wrong_type(value.type_name(), "a list of public keys", span));
+        return Vec::new();
+    };
+    let mut keys = Vec::new();
+    for Node { value, span, .. } in items {
+        match value {
+            Value::Text(key) if is_public_key(&key) => keys.push(key),
+            _ => problems.push(problem::bad_value(
+                "this is no public key".to_owned(),
+                Some("`netsec export --sign KEY` tells it: `ed25519:` and 64 hexadecimal digits".to_owned()),
+                span,
+            )),
+        }
+    }
+    keys
+}
 
 fn stage(instance: Instance, problems: &mut Vec<Problem>) -> Option<StageOutline> {
     let id = instance.id;

@@ -5,7 +5,8 @@ use serde::Serialize;
 use crate::base::artifact::Artifact;
 use crate::base::digest::Digest;
 use crate::base::name::StageId;
-use crate::lineage::ledger::{Ledger, LedgerError};
+use crate::lineage::error::LedgerError;
+use crate::lineage::ledger::Ledger;
 use crate::lineage::record::ActionRecord;
 use crate::plan::explain::{Difference, difference};
 use crate::plan::key::Ingredients;
@@ -36,6 +37,8 @@ pub enum Why {
         /// The differences.
         differences: Vec<Difference>,
     },
+    /// The record came from elsewhere, nobody that is trusted vouches for it, and it has a say in where a ref points.
+    Imported,
     /// An output of the record is missing or damaged.
     Lost {
         /// What is so.
@@ -49,6 +52,9 @@ impl Why {
         match self {
             Self::Forced => "forced".to_owned(),
             Self::New => "no record of it yet".to_owned(),
+            Self::Imported => {
+                "its record was imported, and a ref moves only by what ran here or a key in `trust` signed".to_owned()
+            }
             Self::Changed { differences } => {
                 let names: Vec<&str> = differences.iter().map(|difference| difference.name.as_str()).collect();
                 format!("changed: {}", names.join(", "))

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
+use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError, Entry, Signature};
+use crate::base::hashing::hash;
 use crate::store::known::Known;
 use crate::store::manifest::{FileEntry, Manifest};
 
@@ -100,7 +102,7 @@ pub fn is_unchanged(source: &SourceFile) -> Result<bool, DiskError> {
     for part in &source.parts {
         let same = match disk::look(&part.path) {
             Ok(Entry::File(signature)) if signature == part.signature => true,
-            Ok(Entry::File(signature)) => disk::hash(&part.path, signature.size)? == part.digest,
+            Ok(Entry::File(signature)) => hash(&part.path, signature.size, &Cancel::new())? == part.digest,
             Ok(_) => false,
             Err(error) if error.is_missing() => false,
             Err(error) => return Err(error),

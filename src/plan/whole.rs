@@ -11,7 +11,8 @@ use crate::base::source::Span;
 use crate::graph::build::Graph;
 use crate::graph::order::{topological, upstream};
 use crate::lineage::ledger::Ledger;
-use crate::pipeline::check::{InputSpec, Origin, Pipeline};
+use crate::lineage::record::ActionRecord;
+use crate::pipeline::check::{InputSpec, Origin, Pipeline, StageSpec};
 use crate::plan::decide::{DecideError, Verdict, Why, decide};
 use crate::plan::files::{self, FilesError, SourceFile};
 use crate::plan::key::{Content, Ingredients};
@@ -155,7 +156,17 @@ impl Planner<'_> {
         } else {
             decide(self.ledger, self.store, (&self.pipeline.file, &spec.id), &ingredients, &key)?
         };
+        let verdict = match verdict {
+            Verdict::Reuse(record) if self.may_not_decide(spec, &record) => Verdict::Run(Why::Imported),
+            verdict => verdict,
+        };
         Ok(Decision { action: Some((ingredients, key)), verdict, estimate_ms: None })
+    }
+
+    /// Returns whether a record has a say in where a ref points, and came from elsewhere with nobody that is trusted to
+    /// vouch for it.
+    fn may_not_decide(&self, spec: &StageSpec, record: &ActionRecord) -> bool {
+        (spec.has_ref() || !record.moves.is_empty()) && record.is_foreign(&self.pipeline.trust)
     }
 
     fn content(&self, input: &InputSpec, outputs: &KnownOutputs) -> Option<Content> {

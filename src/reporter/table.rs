@@ -9,7 +9,7 @@ use crate::base::name::in_backticks;
 use crate::base::outcome::Outcome;
 use crate::event::StageResult;
 use crate::lineage::query::{Impact, Maker, Trace};
-use crate::lineage::record::{Retention, RunRecord};
+use crate::lineage::record::{Imported, Retention, RunRecord};
 use crate::plan::decide::{Verdict, Why};
 use crate::plan::explain::{Difference, FileChange};
 use crate::plan::whole::Decision;
@@ -172,7 +172,15 @@ pub fn trace(trace: &Trace) -> String {
 
 fn trace_line(text: &mut String, trace: &Trace, first: &str, rest: &str) {
     let made = match &trace.action {
-        Some(action) => format!("made by {} ({}) in run {}", action.stage, action.kind, action.run),
+        Some(action) => {
+            let Maker { stage, kind, run, imported, .. } = action;
+            let imported = match imported {
+                Some(Imported { signer: Some(signer), .. }) => format!(", imported, signed by {signer}"),
+                Some(Imported { signer: None, .. }) => ", imported, not signed".to_owned(),
+                None => String::new(),
+            };
+            format!("made by {stage} ({kind}) in run {run}{imported}")
+        }
         None => "from outside".to_owned(),
     };
     let again = if trace.repeated { ", see above" } else { "" };

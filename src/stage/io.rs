@@ -3,12 +3,16 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{Cursor, Read};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::stage::error::StageError;
+use crate::stage::limits::Limits;
 use crate::stage::memo::{Kept, Memo, OneBody, Part};
 
 /// Where the bytes of an input are. The engine brings them; what comes out has been checked against the digest.
@@ -154,11 +158,62 @@ impl Outputs {
     }
 }
 
-/// The environment variable that marks what a stage starts outside of this process.
-pub const MARK: &str = "NETSEC_RUN";
+/// A process that carries out programs for this one, one at a time: what a program starts is its descendant, and ends
+/// with it. It goes when this value does.
+#[derive(Debug)]
+pub struct Supervisor {
+    /// The process.
+    pub process: Child,
+    /// The way to it and back.
+    pub stream: UnixStream,
+}
 
-/// Gives the mark of the run, and sees to it that what carries it ends with the run.
-pub type Mark<'a> = &'a (dyn Fn() -> Result<String, StageError> + Sync);
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+        let _ = self.process.wait();
+    }
+}
+
+/// Gives supervisors to stages that start programs.
+pub trait Supervisors: Sync {
+    /// Takes a supervisor of a sort that has nothing to do; one is started if there is none.
+    ///
+    /// # Errors
+    /// `Storage` if it cannot be started.
+    fn take(&self, sort: SupervisorSort) -> Result<Supervisor, StageError>;
+
+    /// Gives a supervisor back that has nothing to do any more.
+    fn give(&self, sort: SupervisorSort, supervisor: Supervisor);
+
+    /// Gives up a supervisor that is gone, and ends what it left behind.
+    fn lost(&self, supervisor: Supervisor);
+}
+
+/// What a supervisor's programs may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SupervisorSort {
+    /// What netsec itself may.
+    Free,
+    /// Open what they declare, and use the network.
+    Networked,
+    /// Open what they declare.
+    Confined,
+}
+
+impl SupervisorSort {
+    /// All sorts.
+    pub const ALL: [Self; 3] = [Self::Free, Self::Networked, Self::Confined];
+
+    /// Returns the word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Networked => "networked",
+            Self::Confined => "confined",
+        }
+    }
+}
 
 /// Gives an output of the stage's latest record that differs from this action in nothing but what was seen outside.
 pub type Earlier<'a> = &'a (dyn Fn(&str) -> Option<Input> + Sync);
@@ -174,8 +229,10 @@ pub struct Context<'a> {
     pub progress: &'a (dyn Fn(u64, u64, &str) + Sync),
     /// An empty folder of its own, gone afterwards.
     pub scratch: &'a Path,
-    /// Gives the value of `MARK` for programs the stage starts.
-    pub mark: Mark<'a>,
+    /// Gives the processes that start the stage's programs.
+    pub supervisors: &'a dyn Supervisors,
+    /// How much of the machine what the stage starts may take.
+    pub limits: &'a Limits,
     /// Carries out smaller actions of the stage's own.
     pub memo: &'a dyn Memo,
     /// What `Outside::look` saw.

@@ -35,7 +35,20 @@ pub const STAGE: &[Param] = &[
         name: "memory_mb",
         kind: Type::Int(0, 1 << 40),
         default: Fallback::Yaml("0"),
-        doc: "How much memory it takes, in MB, of what `limits.memory_mb` of the file allows.",
+        doc: "How much memory it takes, in MB, of what `limits.memory_mb` of the file allows. A program that takes more is ended.",
+    },
+    Param {
+        name: "disk_mb",
+        kind: Type::Int(0, 1 << 40),
+        default: Fallback::Yaml("0"),
+        doc: "How much a program may write to its folder and its output, in MB; one that writes more is ended. Without it, its \
+              output is 1024 MB at most.",
+    },
+    Param {
+        name: "processes",
+        kind: Type::Int(0, 1 << 22),
+        default: Fallback::Yaml("0"),
+        doc: "How many processes a program may have at once, itself among them; one that has more is ended. Without it, 4096.",
     },
     Param {
         name: "slots",
@@ -64,6 +77,9 @@ pub const FILE: &[Param] = &[
 /// The name memory goes by among what stages take.
 pub const MEMORY: &str = "memory_mb";
 
+/// A megabyte, in bytes.
+const MB: u64 = 1 << 20;
+
 /// The longest wait before a retry.
 const LONGEST: Duration = Duration::from_secs(3600);
 
@@ -80,19 +96,31 @@ pub struct Limits {
     pub cpus: usize,
     /// What it takes besides, by name.
     pub takes: BTreeMap<String, u64>,
+    /// How much a program may write, in bytes.
+    pub disk: Option<u64>,
+    /// How many processes a program may have at once.
+    pub processes: Option<u64>,
 }
 
 impl Limits {
     /// Makes the limits of checked values.
     pub fn of(values: &Values) -> Self {
         let seconds = |name: &str| values.float(name).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let some = |name: &str| values.int(name).and_then(|most| u64::try_from(most).ok()).filter(|most| *most > 0);
         Self {
             retries: values.int("retries").and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
             backoff: seconds("backoff_seconds").unwrap_or_default(),
             timeout: seconds("timeout_seconds"),
             cpus: values.int("cpus").and_then(|count| usize::try_from(count).ok()).unwrap_or(1),
             takes: amounts(values),
+            disk: some("disk_mb").map(|mb| mb.saturating_mul(MB)),
+            processes: some("processes"),
         }
+    }
+
+    /// Returns how much memory a program may take, in bytes.
+    pub fn memory(&self) -> Option<u64> {
+        self.takes.get(MEMORY).map(|mb| mb.saturating_mul(MB))
     }
 
     /// Returns the wait before the next try, given how many have failed.

@@ -31,6 +31,11 @@ pub fn json_schema(registry: &Registry) -> Value {
             "seed": {"type": ["integer", "string"], "default": 42, "description": "Seed of every stage that draws random numbers."},
             "include": paths("Files whose params, templates, profiles and stages are taken in."),
             "limits": described(record(limits::FILE), "What there is for stages that run at once."),
+            "trust": {
+                "description": "Public keys whose owners are believed: what they exported may decide, once imported, where refs point.",
+                "type": "array",
+                "items": {"type": "string", "pattern": "^ed25519:[0-9a-f]{64}$"},
+            },
             "params": {"type": "object", "description": "Values to be used as ${params.name} and set with --set name=value."},
             "params_files": paths("YAML, JSON or TOML files of parameters, over those under params."),
             "profiles": {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError};
 
@@ -46,7 +47,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// `Disk`.
-    fn take(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
+    fn take(&self, path: &Path, _cancel: &Cancel) -> Result<(Digest, u64), StoreError> {
         let bytes = disk::read(path)?;
         Ok((self.put(&bytes)?, bytes.len() as u64))
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::disk::DiskError;
 use crate::store::blob::{Store, StoreError};
@@ -42,9 +43,9 @@ impl<S: Store> Store for Faulty<S> {
         self.inner.put(bytes)
     }
 
-    fn take(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
+    fn take(&self, path: &Path, cancel: &Cancel) -> Result<(Digest, u64), StoreError> {
         self.pass()?;
-        self.inner.take(path)
+        self.inner.take(path, cancel)
     }
 
     fn flush(&self) -> Result<(), StoreError> {

@@ -6,17 +6,21 @@ use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::cancel::Cancel;
 use crate::base::clock::Clock;
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError, Signature};
+use crate::base::hashing::hash;
 
 /// Version of the file this memory is kept in. Another version is ignored: it is only a memory.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Remembers digests of files, so that an unchanged file is not read twice.
 pub struct Known {
     path: PathBuf,
     clock: Box<dyn Clock>,
+    /// Raised when what is being read is not wanted any more.
+    cancel: Cancel,
     state: Mutex<State>,
 }
 
@@ -32,16 +36,34 @@ struct Entry {
     digest: [u8; 32],
 }
 
+/// Reads the file: the digest of what follows, the format, the entries. A digest in it that was damaged would be believed.
+fn read(bytes: &[u8]) -> Option<(u32, BTreeMap<String, Entry>)> {
+    let (check, body) = bytes.split_first_chunk::<32>()?;
+    let is_sound = Digest::of(body).as_bytes() == check;
+    is_sound.then(|| rmp_serde::from_slice(body).ok())?
+}
+
 impl Known {
     /// Loads the memory kept at `path`; one that is missing or unreadable is empty.
     pub fn load(path: &Path, clock: Box<dyn Clock>) -> Self {
         let entries = disk::read(path)
             .ok()
-            .and_then(|bytes| rmp_serde::from_slice::<(u32, BTreeMap<String, Entry>)>(&bytes).ok())
+            .and_then(|bytes| read(&bytes))
             .filter(|(format, _)| *format == FORMAT)
             .map(|(_, entries)| entries)
             .unwrap_or_default();
-        Self { path: path.to_owned(), clock, state: Mutex::new(State { entries, changed: false }) }
+        Self {
+            path: path.to_owned(),
+            clock,
+            cancel: Cancel::new(),
+            state: Mutex::new(State { entries, changed: false }),
+        }
+    }
+
+    /// Makes it stop reading files when `cancel` is raised.
+    #[must_use]
+    pub fn until(self, cancel: Cancel) -> Self {
+        Self { cancel, ..self }
     }
 
     /// Forgets everything, so that every file is read again.
@@ -60,7 +82,7 @@ impl Known {
         {
             return Ok(Digest::from_bytes(entry.digest));
         }
-        let digest = disk::hash(path, signature.size)?;
+        let digest = hash(path, signature.size, &self.cancel)?;
         self.note_read(path, signature, digest)?;
         Ok(digest)
     }
@@ -103,7 +125,7 @@ impl Known {
             return Ok(());
         }
         let bytes = rmp_serde::to_vec(&(FORMAT, &state.entries)).expect("plain data serialises");
-        disk::write_atomic(&self.path, &bytes)?;
+        disk::write_atomic(&self.path, &[Digest::of(&bytes).as_bytes().as_slice(), &bytes].concat())?;
         state.changed = false;
         Ok(())
     }

@@ -6,8 +6,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError, Entry, Signature};
+use crate::base::hashing::hash;
 use crate::store::blob::{Store, StoreError};
 use crate::store::known::Known;
 use crate::store::packed;
@@ -48,7 +50,8 @@ impl Local {
         }
     }
 
-    fn path(&self, digest: &Digest) -> PathBuf {
+    /// Returns where a blob lies.
+    pub fn path(&self, digest: &Digest) -> PathBuf {
         self.blobs.join(place(digest))
     }
 
@@ -128,7 +131,7 @@ fn content_digest(path: &Path) -> Result<Option<Digest>, DiskError> {
     let size = file.metadata().map_err(failed)?.len();
     match packed::unpack(file).and_then(|content| content.map(Digest::of_reader).transpose()) {
         Ok(Some(digest)) => Ok(Some(digest)),
-        Ok(None) => disk::hash(path, size).map(Some),
+        Ok(None) => hash(path, size, &Cancel::new()).map(Some),
         Err(cause) if cause.raw_os_error().is_some() || packed::is_later(&cause) => Err(failed(cause)),
         Err(_) => Ok(None),
     }
@@ -151,7 +154,7 @@ impl Store for Local {
         Ok(digest)
     }
 
-    fn take(&self, path: &Path) -> Result<(Digest, u64), StoreError> {
+    fn take(&self, path: &Path, cancel: &Cancel) -> Result<(Digest, u64), StoreError> {
         let copy;
         let (path, size) = match disk::sole_size(path)? {
             Some(size) => (path, size),
@@ -164,7 +167,7 @@ impl Store for Local {
         let head = disk::read_start(path, packed::SAMPLE as u64)?;
         let digest = match head.len() as u64 == size {
             true => Digest::of(&head),
-            false => disk::hash(path, size)?,
+            false => hash(path, size, cancel)?,
         };
         if !self.has(&digest).unwrap_or(false) {
             if packed::pays(size, &head) {

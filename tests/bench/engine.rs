@@ -12,6 +12,7 @@ use netsec::app::workspace::{Choices, Terms, Wish, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::clock::System;
 use netsec::base::disk;
+use netsec::base::hashing;
 use netsec::stage::error::StageError;
 use netsec::stage::io::{Context, Inputs, Outputs};
 use netsec::stage::kind::{Kind, Stage};
@@ -101,7 +102,7 @@ fn hash() {
     let disk::Entry::File(signature) = disk::look(&path).expect("it is there") else { return };
     let ours = least(|| {
         let started = Instant::now();
-        disk::hash(&path, signature.size).expect("it can be read");
+        hashing::hash(&path, signature.size, &Cancel::new()).expect("it can be read");
         started.elapsed()
     });
     show("hash 2 GiB", ours);
@@ -127,7 +128,7 @@ fn hash() {
         None => say("b3sum is not installed: no comparison"),
     }
     let known = Known::load(&folder.path().join("known"), Box::new(System));
-    known.note(&path, disk::hash(&path, signature.size).expect("it can be read"));
+    known.note(&path, hashing::hash(&path, signature.size, &Cancel::new()).expect("it can be read"));
     let remembered = least(|| {
         let started = Instant::now();
         let disk::Entry::File(signature) = disk::look(&path).expect("it is there") else { return Duration::MAX };

@@ -34,7 +34,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
 ];
 
 /// Which places may use a crate; a crate that is not named may be used anywhere.
-const CRATES: [(&str, &[&str]); 25] = [
+const CRATES: [(&str, &[&str]); 26] = [
     ("bson", &["source/"]),
     ("zstd", &["store/packed.rs", "source/files.rs"]),
     ("mongodb", &["source/"]),
@@ -46,6 +46,7 @@ const CRATES: [(&str, &[&str]); 25] = [
     ("rand_chacha", &["source/synthetic.rs", "quality/domain.rs", "model/", "kinds/"]),
     ("landlock", &["kinds/sandbox.rs"]),
     ("sled", &["lineage/sled.rs"]),
+    ("ring", &["base/signing.rs"]),
     ("polars", &["source/", "frame/", "quality/", "kinds/"]),
     ("prost", &["model/onnx/"]),
     ("smartcore", &["prep/pca.rs"]),
@@ -54,7 +55,7 @@ const CRATES: [(&str, &[&str]); 25] = [
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),
     ("tokio", &["source/", "cli/interrupt.rs"]),
-    ("rustix", &["base/disk.rs", "kinds/program.rs", "cli/guard.rs"]),
+    ("rustix", &["base/disk.rs", "base/processes.rs", "kinds/program.rs", "kinds/sandbox.rs"]),
     ("miette", &["reporter/problem.rs"]),
     ("indicatif", &["reporter/console.rs"]),
     ("glob", &["plan/files.rs"]),

@@ -291,7 +291,7 @@ fn carry_out(
     let terms = Terms {
         jobs,
         max_failures,
-        guard: None,
+        program: None,
         wait: false,
         cancel,
         waiting: &|_| {},

@@ -131,17 +131,18 @@ fn rustix_pid(child: &std::process::Child) -> rustix::process::Pid {
 }
 
 /// The processes that carry an environment variable.
-fn carriers(variable: &str) -> usize {
+pub(crate) fn carriers(variable: &str) -> usize {
     let folders = netsec::base::disk::list(std::path::Path::new("/proc")).unwrap();
     let environments = folders.iter().filter_map(|folder| std::fs::read(folder.join("environ")).ok());
     environments.filter(|all| all.split(|byte| *byte == 0).any(|one| one == variable.as_bytes())).count()
 }
 
-/// Whether each guard that a process has started leads its process group.
-fn groups_of_guards(parent: u32) -> Vec<bool> {
+/// Whether each supervisor that a process has started leads its process group.
+fn groups_of_supervisors(parent: u32) -> Vec<bool> {
     let stats = netsec::base::disk::list(std::path::Path::new("/proc")).unwrap().into_iter().filter_map(|folder| {
-        let is_guard = std::fs::read(folder.join("cmdline")).ok()?.split(|byte| *byte == 0).nth(1) == Some(b"guard");
-        is_guard.then(|| std::fs::read_to_string(folder.join("stat")).ok())?
+        let line = std::fs::read(folder.join("cmdline")).ok()?;
+        let is_meant = line.split(|byte| *byte == 0).nth(1) == Some(b"supervise");
+        is_meant.then(|| std::fs::read_to_string(folder.join("stat")).ok())?
     });
     let own = |stat: String| {
         let (pid, rest) = stat.split_once(' ')?;
@@ -169,8 +170,8 @@ fn what_a_killed_run_started_ends_with_it() {
     while carriers(&own) < 3 {
         std::thread::yield_now();
     }
-    // A signal from the terminal reaches the group of the run, and not its guard.
-    assert_eq!(groups_of_guards(child.id()), [true], "the guard leads a group of its own");
+    // A signal from the terminal reaches the group of the run, and not its supervisors.
+    assert_eq!(groups_of_supervisors(child.id()), [true], "a supervisor leads a group of its own");
     child.kill().unwrap();
     child.wait().unwrap();
     // The workspace is free only when all of them are gone.

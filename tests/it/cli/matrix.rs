@@ -47,7 +47,7 @@ fn world() -> World {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test harness reads its own switch")]
-fn is_full() -> bool {
+pub(crate) fn is_full() -> bool {
     std::env::var("NETSEC_FULL").is_ok()
 }
 

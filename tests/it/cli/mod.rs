@@ -1,12 +1,15 @@
 //! What people and scripts see: one file a command or a story.
 
+mod archives;
 mod cache;
 mod crash;
 mod daily;
+mod escapes;
 mod init;
 mod matrix;
 mod models;
 mod oddities;
+mod records;
 mod reports;
 mod tour;
 mod views;

@@ -260,7 +260,7 @@ fn a_process_that_left_its_group_is_not_waited_for() {
     let output = world.netsec(&["run", "p.yaml"]);
     std::fs::remove_file(world.root().join("flag")).unwrap();
     assert_eq!(output.code, 0, "{}", output.stderr);
-    assert!(output.stderr.contains("`setsid` left something running"), "{}", output.stderr);
+    assert!(output.stderr.contains("`setsid` left 2 processes running, which were ended with it"), "{}", output.stderr);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use netsec::app::supervisors::Pool;
 use netsec::app::workspace::{AppError, Wish, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::clock::Ticking;
@@ -168,7 +169,7 @@ fn drive_with(
         host: "test".to_owned(),
         jobs: 2,
         max_failures: None,
-        mark: &|| Ok(String::new()),
+        supervisors: &Pool::none(),
     };
     let summary = drive(&setup, &plan, &mut voice)?;
     let events = heard.0.lock().unwrap().clone();
@@ -280,7 +281,7 @@ fn a_run_that_is_stopped_keeps_what_is_finished() {
     let cancel = Cancel::new();
     let terms = netsec::app::workspace::Terms {
         max_failures: None,
-        guard: None,
+        program: None,
         jobs: 2,
         wait: false,
         cancel: &cancel,
@@ -309,7 +310,7 @@ fn a_sink_that_fails_is_dropped_and_the_run_goes_on() {
     let sinks = heard.clone();
     let terms = netsec::app::workspace::Terms {
         max_failures: None,
-        guard: None,
+        program: None,
         jobs: 1,
         wait: false,
         cancel: &Cancel::new(),

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use netsec::app::workspace::{AppError, Wish, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::digest::Digest;
-use netsec::base::disk;
+use netsec::base::hashing::hash;
 use netsec::base::outcome::Outcome;
 
 use crate::toy::{run, run_with, try_load};
@@ -81,9 +81,9 @@ fn a_file_is_hashed_as_a_whole_however_long_it_is() {
     for length in [0, 1, 1024, 1025, piece - 1, piece, piece + 1, 2 * piece, 3 * piece + 17, 8 * piece + 1024] {
         let bytes: Vec<u8> = (0..length).map(|at| (at * 31 % 253) as u8).collect();
         world.write("x.bin", &bytes);
-        assert_eq!(disk::hash(&path, length as u64).unwrap(), Digest::of(&bytes), "{length} bytes");
+        assert_eq!(hash(&path, length as u64, &Cancel::new()).unwrap(), Digest::of(&bytes), "{length} bytes");
     }
-    let cut = disk::hash(&path, 9 * piece as u64).unwrap_err();
+    let cut = hash(&path, 9 * piece as u64, &Cancel::new()).unwrap_err();
     assert!(cut.to_string().contains("it became shorter while it was read"), "{cut}");
 }
 

@@ -4,7 +4,7 @@ use netsec::base::artifact::Artifact;
 use netsec::base::digest::Digest;
 use netsec::base::name::{RefName, RunId, StageId};
 use netsec::base::outcome::{Outcome, RunOutcome};
-use netsec::lineage::journal::{self, Journal};
+use netsec::lineage::journal::{self, Head, Journal, JournalEnd, Link};
 use netsec::lineage::ledger::Ledger;
 use netsec::lineage::record::{ActionRecord, Entry, InputRecord, PortMove, RefMove, Retention, RunRecord, StageRun};
 use netsec::lineage::sled;
@@ -35,6 +35,7 @@ fn action(byte: u8, run: u64) -> ActionRecord {
         seconds: 0.5,
         host: "h".to_owned(),
         netsec: "0".to_owned(),
+        imported: None,
     }
 }
 
@@ -43,6 +44,7 @@ fn run(byte: u8, at: u64) -> RunRecord {
         StageRun { id: stage(byte), outcome: Outcome::Made, key: Some(digest(byte)), seconds: 0.5, error: None };
     RunRecord {
         retention: Retention::Kept,
+        imported: None,
         run: RunId::new(at, 0),
         pipeline: "p.yaml".to_owned(),
         digest: digest(byte),
@@ -99,8 +101,8 @@ proptest! {
         let memory = Ledger::in_memory();
         {
             let (ledger, rebuilt) = sled::open(folder.path()).unwrap();
-            prop_assert!(rebuilt.is_none());
-            let journal = Journal::of(&folder.path().join("runs"), &RunId::new(1, 0));
+            prop_assert!(rebuilt.is_empty());
+            let journal = Journal::of(&folder.path().join("runs"), &RunId::new(1, 0), Head::default());
             let ledger = ledger.with_journal(journal);
             for commit in &commits {
                 prop_assert_eq!(ledger.commit(commit).is_ok(), memory.commit(commit).is_ok());
@@ -115,18 +117,35 @@ proptest! {
     #[test]
     fn a_torn_journal_gives_its_whole_commits(commits in prop::collection::vec(prop::collection::vec(entry(), 1..3), 1..6), cut in any::<prop::sample::Index>()) {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::of(folder.path(), &RunId::new(1, 0));
+        let journal = Journal::of(folder.path(), &RunId::new(1, 0), Head::default());
         for commit in &commits {
             journal.append(&[journal::encode(commit)]).unwrap();
         }
         let path = journal::list(folder.path()).unwrap()[0].1.clone();
-        prop_assert_eq!(&journal::read(&path).unwrap(), &commits);
+        prop_assert_eq!(&journal::read(&path).unwrap().commits, &commits);
         let bytes = std::fs::read(&path).unwrap();
         let file = std::fs::File::options().write(true).open(&path).unwrap();
         file.set_len(cut.index(bytes.len()) as u64).unwrap();
-        let read = journal::read(&path).unwrap();
+        let read = journal::read(&path).unwrap().commits;
         prop_assert!(read.len() < commits.len());
         prop_assert_eq!(&read[..], &commits[..read.len()]);
+    }
+
+    #[test]
+    fn a_journal_of_which_a_byte_changed_is_not_whole(commits in prop::collection::vec(prop::collection::vec(entry(), 1..3), 1..6), at in any::<prop::sample::Index>(), bit in 0..8_u8) {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = Journal::of(folder.path(), &RunId::new(1, 0), Head::default());
+        let bodies: Vec<Vec<u8>> = commits.iter().map(|commit| journal::encode(commit)).collect();
+        let link = journal.append(&bodies).unwrap();
+        let path = journal::list(folder.path()).unwrap()[0].1.clone();
+        prop_assert!(journal::read(&path).unwrap().reaches(&link));
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = at.index(bytes.len());
+        bytes[at] ^= 1 << bit;
+        std::fs::File::options().write(true).truncate(true).open(&path).and_then(|mut file| std::io::Write::write_all(&mut file, &bytes)).unwrap();
+        let read = journal::read(&path).unwrap();
+        prop_assert!(read.end != JournalEnd::Whole && !read.reaches(&link));
+        prop_assert_eq!(&read.commits[..], &commits[..read.commits.len()]);
     }
 }
 
@@ -143,6 +162,6 @@ fn a_replayed_move_that_no_longer_applies_does_not_take_its_action_with_it() {
     let commit = [Entry::Action(Box::new(action(1, 1))), Entry::Move(step)];
     assert!(ledger.commit(&commit).is_err(), "a commit is all or nothing");
     assert!(ledger.action(&digest(1)).unwrap().is_none());
-    ledger.replay(&commit, &("1".to_owned(), 1)).unwrap();
+    ledger.replay(&commit, &Link { run: RunId::new(1, 0), commits: 1, chain: None }).unwrap();
     assert!(ledger.action(&digest(1)).unwrap().is_some());
 }

@@ -1,0 +1,98 @@
+//! Which run was the latest, and how far the journals go: kept in one small file, so that the next run need not look
+//! through those of all before it. What it says can be found again from the journals.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::digest::Digest;
+use crate::base::disk::{self, DiskError};
+use crate::base::name::RunId;
+use crate::lineage::journal::{self, Link};
+
+/// What the file holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// The latest name that was given to a run.
+    pub latest: Option<RunId>,
+    /// How far the last journal goes; not known while a run is going on, or after one that was killed.
+    pub link: Option<Link>,
+}
+
+fn place(cache: &Path) -> PathBuf {
+    cache.join("latest")
+}
+
+impl Tail {
+    /// Reads the file; one that is missing or damaged says nothing.
+    pub fn load(cache: &Path) -> Self {
+        let text = disk::read(&place(cache)).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+        parse(&text).unwrap_or_default()
+    }
+
+    /// Writes the file. It is only a memory, and is not flushed.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn save(&self, cache: &Path) -> Result<(), DiskError> {
+        let mut text = String::new();
+        if let Some(latest) = &self.latest {
+            text.push_str(&format!("{latest}\n"));
+        }
+        if let Some(Link { run, commits, chain: Some(chain) }) = &self.link {
+            text.push_str(&format!("{run} {commits} {chain}\n"));
+        }
+        text.push_str(&format!("{}\n", Digest::of(text.as_bytes())));
+        disk::overwrite(&place(cache), text.as_bytes())
+    }
+}
+
+fn parse(text: &str) -> Option<Tail> {
+    let body = text.strip_suffix('\n')?;
+    let (body, check) = body.rsplit_once('\n')?;
+    let body = format!("{body}\n");
+    if Digest::of(body.as_bytes()) != Digest::parse(check)? {
+        return None;
+    }
+    let mut lines = body.lines();
+    let latest = RunId::parse(lines.next()?)?;
+    let link = lines.next().map(|line| {
+        let mut words = line.split(' ');
+        let (run, commits, chain) = (words.next()?, words.next()?, words.next()?);
+        Some(Link { run: RunId::parse(run)?, commits: commits.parse().ok()?, chain: Some(Digest::parse(chain)?) })
+    });
+    Some(Tail { latest: Some(latest), link: link.flatten() })
+}
+
+/// Returns how far the last journal in the folder of runs goes, by reading it.
+///
+/// # Errors
+/// The disk failed; the journal is of a later format.
+pub fn last_link(runs: &Path) -> Result<Option<Link>, DiskError> {
+    match journal::list(runs)?.pop() {
+        Some((run, path)) => Ok(Some(journal::read(&path)?.link(&run))),
+        None => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_saved_is_loaded_and_what_was_damaged_says_nothing() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let run = RunId::new(1, 2);
+        let link = Link { run: run.clone(), commits: 3, chain: Some(Digest::of(b"x")) };
+        for link in [None, Some(link)] {
+            let tail = Tail { latest: Some(run.clone()), link };
+            tail.save(folder.path()).expect("it is saved");
+            assert_eq!(Tail::load(folder.path()), tail);
+            let bytes = disk::read(&place(folder.path())).expect("it is there");
+            for at in 0..bytes.len() {
+                let mut bad = bytes.clone();
+                bad[at] ^= 1;
+                disk::overwrite(&place(folder.path()), &bad).expect("it is written");
+                assert_eq!(Tail::load(folder.path()), Tail::default(), "byte {at}");
+            }
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Records that are damaged, cut or gone are noticed, and mended from what is whole.
+
+use netsec::base::name::RunId;
+use netsec::lineage::journal;
+
+use crate::world::{World, digests, outcomes};
+
+const PIPELINE: &str = "\
+stages:
+  a: { kind: command, inputs: { x: ./in.txt }, with: { run: [cat, x] } }
+  b: { kind: command, inputs: { x: a.stdout }, with: { run: [sh, -c, 'cat x x'] } }
+";
+
+/// A workspace in which three runs each made two actions; the names of the runs.
+fn world() -> (World, Vec<RunId>) {
+    let world = World::new();
+    world.write("p.yaml", PIPELINE);
+    let mut runs = Vec::new();
+    for text in ["one", "two", "three"] {
+        world.write("in.txt", text);
+        runs.push(RunId::parse(world.run(&["p.yaml"])["run"].as_str().unwrap()).unwrap());
+    }
+    (world, runs)
+}
+
+fn journal_of(world: &World, run: &RunId) -> std::path::PathBuf {
+    journal::path(&world.root().join("cache/runs"), run)
+}
+
+fn shorten(path: &std::path::Path, by: u64) {
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.set_len(file.metadata().unwrap().len() - by).unwrap();
+}
+
+fn remove_database(world: &World) {
+    std::fs::remove_dir_all(world.root().join("cache/ledger")).unwrap();
+}
+
+fn actions(world: &World) -> u64 {
+    let stats: serde_json::Value = serde_json::from_str(&world.ok(&["cache", "stats", "--json"])).unwrap();
+    stats["actions"].as_u64().unwrap()
+}
+
+/// The lines of `netsec runs`, as words.
+fn runs_of(world: &World) -> Vec<String> {
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    world.ok(&["runs"]).lines().skip(1).map(words).collect()
+}
+
+#[test]
+fn journals_that_are_damaged_cut_or_gone_are_told_and_mended_from_the_database() {
+    type Harm = fn(&std::path::Path);
+    let harms: [(&str, Harm); 5] = [
+        ("a byte changed", |path| {
+            let mut bytes = std::fs::read(path).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+            netsec::base::disk::overwrite(path, &bytes).unwrap();
+        }),
+        ("its head is gone", |path| netsec::base::disk::overwrite(path, b"nonsense").unwrap()),
+        ("cut in a commit", |path| shorten(path, 3)),
+        ("cut at a border", |path| {
+            // After the head and the first commit.
+            let bytes = std::fs::read(path).unwrap();
+            let mut at = b"netsec-journal-2\n".len();
+            for _ in 0..2 {
+                at += 40 + u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+            }
+            shorten(path, (bytes.len() - at) as u64);
+        }),
+        ("gone", |path| std::fs::remove_file(path).unwrap()),
+    ];
+    for (what, harm) in harms {
+        for which in 0..3 {
+            let (world, runs) = world();
+            let before = runs_of(&world);
+            assert_eq!(world.netsec(&["cache", "verify"]).code, 0, "nothing is wrong yet");
+            harm(&journal_of(&world, &runs[which]));
+            let verified = world.netsec(&["cache", "verify"]);
+            let names = verified.stdout.contains(runs[which].as_str());
+            assert!(verified.code == 1 && names, "{what}, {which}: {}{}", verified.stdout, verified.stderr);
+            let mended = world.netsec(&["cache", "verify", "--repair"]);
+            assert_eq!(mended.code, 0, "{what}, {which}: {}{}", mended.stdout, mended.stderr);
+            remove_database(&world);
+            let again = world.run(&["p.yaml"]);
+            assert!(outcomes(&again).iter().all(|outcome| outcome.ends_with("reused")), "{what}, {which}");
+            assert_eq!(actions(&world), 6, "{what}, {which}");
+            let listed = runs_of(&world);
+            assert!(before.iter().all(|line| listed.contains(line)), "{what}, {which}: {listed:?}{before:?}");
+            assert_eq!(world.netsec(&["cache", "verify"]).code, 0, "{what}, {which}");
+        }
+    }
+}
+
+#[test]
+fn a_rebuild_says_how_many_records_ended_where() {
+    let (world, runs) = world();
+    shorten(&journal_of(&world, &runs[1]), 3);
+    remove_database(&world);
+    let run = world.netsec(&["run", "p.yaml"]);
+    assert!(run.stderr.contains("it was built from the"), "{}", run.stderr);
+    let told = format!("the journal of run {} ends in the middle of a commit, after", runs[1]);
+    assert!(run.stderr.contains(&told), "{}", run.stderr);
+}
+
+#[test]
+fn a_journal_with_an_unreadable_head_is_not_fatal() {
+    let (world, runs) = world();
+    world.write(&format!("cache/runs/{}.records", runs[0]), "nonsense that is long enough to be read");
+    for args in [["runs"].as_slice(), &["status", "p.yaml"], &["lineage", "b.stdout"]] {
+        world.ok(args);
+    }
+    remove_database(&world);
+    let run = world.netsec(&["run", "p.yaml"]);
+    assert!(run.code == 0 && run.stderr.contains("it does not begin like a journal"), "{}", run.stderr);
+}
+
+#[test]
+fn journals_of_the_first_format_are_read() {
+    let (world, runs) = world();
+    let mut expected = digests(&world.run(&["p.yaml"]));
+    for (_, path) in journal::list(&world.root().join("cache/runs")).unwrap() {
+        let commits = journal::read(&path).unwrap().commits;
+        let mut bytes = b"netsec-journal-1\n".to_vec();
+        for body in commits.iter().map(|commit| journal::encode(commit)) {
+            bytes.extend((body.len() as u64).to_le_bytes());
+            bytes.extend(&netsec::base::digest::Digest::of(&body).as_bytes()[..8]);
+            bytes.extend(body);
+        }
+        std::fs::remove_file(&path).unwrap();
+        netsec::base::disk::write_plain(&path, &bytes).unwrap();
+    }
+    remove_database(&world);
+    std::fs::remove_file(world.root().join("cache/latest")).unwrap();
+    let again = world.run(&["p.yaml"]);
+    assert!(outcomes(&again).iter().all(|outcome| outcome.ends_with("reused")));
+    expected.sort();
+    let mut found = digests(&again);
+    found.sort();
+    assert_eq!(found, expected);
+    assert!(again["run"].as_str().unwrap() > runs[2].as_str());
+    assert_eq!(world.netsec(&["cache", "verify"]).code, 0);
+}
+
+#[test]
+fn a_journal_of_a_later_format_is_refused_by_name() {
+    let (world, runs) = world();
+    let line = b"netsec-journal-7\n".to_vec();
+    let body = b"something else";
+    let chain = netsec::base::digest::Digest::of(
+        &[netsec::base::digest::Digest::of(&line).as_bytes().as_slice(), body].concat(),
+    );
+    let frame = [line.as_slice(), &(body.len() as u64).to_le_bytes(), chain.as_bytes(), body].concat();
+    world.write(&format!("cache/runs/{}.records", runs[2]), frame);
+    let run = world.netsec(&["run", "p.yaml"]);
+    assert!(run.code == 5 && run.stderr.contains("written by a later netsec"), "{}", run.stderr);
+}
+
+#[test]
+fn a_run_named_by_a_wrong_clock_ends_nothing() {
+    let (world, _) = world();
+    for odd in ["99991231-235959-00000", "120261122-101403-01234", "x"] {
+        world.write(&format!("cache/runs/{odd}.records"), "netsec-journal-1\n");
+    }
+    std::fs::remove_file(world.root().join("cache/latest")).unwrap();
+    assert_eq!(world.run(&["p.yaml"])["outcome"], "succeeded");
+    let verified = world.netsec(&["cache", "verify"]);
+    assert!(verified.code == 1 && verified.stdout.contains("has not the name of a run"), "{}", verified.stdout);
+}
+
+/// Every byte of every file below `cache/` is changed, one at a time: `NETSEC_FULL=1` all of them, otherwise some. It is
+/// noticed by `cache verify`, or nothing that is told changes, also when the database is gone.
+#[test]
+fn a_changed_byte_is_noticed_or_harmless() {
+    let (world, _) = world();
+    let root = world.root().to_owned();
+    let workspace = || netsec::app::workspace::Workspace::open(&root).unwrap();
+    let told = || {
+        let reading = workspace().reading();
+        reading.map(|reading| {
+            let ledger = reading.ledger;
+            format!("{:?} {:?} {:?}", ledger.runs(), ledger.actions(), ledger.references())
+        })
+    };
+    let expected = told().unwrap();
+    let files = netsec::base::disk::walk(&root.join("cache")).unwrap();
+    let database: Vec<(std::path::PathBuf, Vec<u8>)> = files
+        .iter()
+        .filter(|(name, _)| name.starts_with("ledger/"))
+        .map(|(_, path)| (path.clone(), std::fs::read(path).unwrap()))
+        .collect();
+    let restore = || {
+        let _ = std::fs::remove_dir_all(root.join("cache/ledger"));
+        for (path, bytes) in &database {
+            netsec::base::disk::write_plain(path, bytes).unwrap();
+        }
+    };
+    let (mut changed, mut noticed, mut wrong) = (0_u64, 0_u64, Vec::new());
+    for (name, path) in &files {
+        let bytes = std::fs::read(path).unwrap();
+        let is_database = name.starts_with("ledger/");
+        let few = if is_database { 40 } else { 25 };
+        let step = if super::matrix::is_full() { 1 } else { (bytes.len() / few).max(1) };
+        for at in (0..bytes.len()).step_by(step) {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1 << (at % 8);
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+            netsec::base::disk::overwrite(path, &bad).unwrap();
+            changed += 1;
+            let verified = workspace().verify();
+            let is_noticed = verified.as_ref().map_or(true, |verified| {
+                !(verified.bad.is_empty() && verified.records.is_empty() && verified.unneeded.is_empty())
+            });
+            noticed += u64::from(is_noticed);
+            let with = told();
+            if !is_noticed && with.as_ref().ok() != Some(&expected) {
+                wrong.push(format!("{name}, byte {at}: {with:?}"));
+            }
+            std::fs::remove_dir_all(root.join("cache/ledger")).unwrap();
+            let without = told();
+            if !is_noticed && without.as_ref().ok() != Some(&expected) {
+                wrong.push(format!("{name}, byte {at}, without the database: {without:?}"));
+            }
+            // `verify` sets nothing aside; what was changed is put back.
+            if !is_database {
+                netsec::base::disk::overwrite(path, &bytes).unwrap();
+            }
+            restore();
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {changed} changes, {noticed} noticed: {wrong:#?}", wrong.len());
+    assert!(noticed > 100, "{noticed} of {changed}");
+}
