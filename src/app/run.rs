@@ -64,6 +64,16 @@ impl Workspace {
     /// # Errors
     /// Before anything ran: a stage or file that is not there, `Busy`, `Stopped`. Ledger, store or disk failed.
     pub fn run(&self, loaded: &Loaded, wish: &Wish, terms: &Terms<'_>) -> Result<Summary> {
+        let is_first = disk::look(&self.cache).is_err_and(|error| error.is_missing());
+        let ran = self.run_with_cache(loaded, wish, terms);
+        if is_first && matches!(ran, Err(AppError::Report(_) | AppError::Usage(_))) {
+            // What was refused leaves nothing behind.
+            let _ = disk::remove_dir(&self.cache);
+        }
+        ran
+    }
+
+    fn run_with_cache(&self, loaded: &Loaded, wish: &Wish, terms: &Terms<'_>) -> Result<Summary> {
         self.prepare()?;
         let clock = clock::System;
         let lock = self.lock(terms)?;

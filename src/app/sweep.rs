@@ -11,7 +11,7 @@ use crate::app::workspace::{AppError, Reading, Result, Terms, Workspace};
 use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
 use crate::base::disk;
-use crate::base::outcome::Outcome;
+use crate::base::outcome::{Outcome, RunOutcome};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::{ActionRecord, Entry, Retention, RunRecord};
 use crate::plan::standing;
@@ -160,7 +160,8 @@ impl Workspace {
     }
 }
 
-/// The runs to be kept, the latest first. Runs that made nothing do not count.
+/// The runs to be kept, the latest first. Runs that made nothing do not count, nor do those that failed or were stopped:
+/// however many of them there are, the last good results stay.
 fn chosen(runs: &[RunRecord], keep: &Keep, now_ms: u64) -> Vec<RunRecord> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut chosen = Vec::new();
@@ -170,8 +171,8 @@ fn chosen(runs: &[RunRecord], keep: &Keep, now_ms: u64) -> Vec<RunRecord> {
         if *count < keep.runs || is_young {
             chosen.push(run.clone());
         }
-        let made_nothing = run.counts.keys().all(|outcome| *outcome == Outcome::Reused);
-        *count += usize::from(!made_nothing);
+        let made_something = run.counts.keys().any(|outcome| *outcome != Outcome::Reused);
+        *count += usize::from(made_something && run.outcome == Some(RunOutcome::Succeeded));
     }
     chosen
 }

@@ -12,7 +12,7 @@ use crate::base::clock::{self, Clock};
 use crate::base::disk::{self, DiskError, Lock, Signature};
 use crate::base::name::{RunId, StageId};
 use crate::base::nearest::suggest;
-use crate::base::problem::{Problem, Report};
+use crate::base::problem::Report;
 use crate::base::processes;
 use crate::base::source::Source;
 use crate::base::tree;
@@ -43,7 +43,7 @@ pub enum AppError {
     #[error("{0}")]
     Data(String),
     /// A file is wrong.
-    #[error("`{}` has {} problem(s)", .0.source.name, .0.problems.len())]
+    #[error("`{}` has {} problem(s)", .0.source.name, .0.count)]
     Report(Report),
     /// Another run holds the workspace.
     #[error("the workspace is held by {0}")]
@@ -204,7 +204,7 @@ impl Workspace {
             if let disk::Entry::File(signature) = disk::look(&whole)? {
                 files.borrow_mut().push((PathBuf::from(path), signature));
             }
-            disk::read(&whole)
+            disk::read_bounded(&whole, tree::SIZE)
         };
         let bytes = read(file).map_err(|error| match error.is_missing() {
             true => AppError::Usage(format!("there is no pipeline file `{file}` in `{}`", self.root.display())),
@@ -213,21 +213,23 @@ impl Workspace {
         let source = tree::source(file, bytes).map_err(AppError::Report)?;
         let sets = choices.sets.iter().map(|set| parse_set(set)).collect::<Result<Vec<_>>>()?;
         let choice = Choice { profile: choices.profile.clone(), files: choices.params.clone(), sets };
-        let refuse = |source: Source, mut problems: Vec<Problem>, wiring: &Wiring| {
+        let refuse = |refused: Report, wiring: &Wiring| {
+            let Report { source, mut problems, count } = refused;
+            let hidden = count - problems.len();
             problems.extend(Graph::of(wiring).err());
             problems.extend(missing(&self.root, &wiring.files));
-            Err(AppError::Report(Report::new(source, problems)))
+            Err(AppError::Report(Report::new(source, problems).and_more(hidden)))
         };
         let (source, pipeline) = match check(gather(source, &read, &choice), registry, env) {
             Ok(checked) => checked,
-            Err(refused) => return refuse(refused.report.source, refused.report.problems, &refused.wiring),
+            Err(refused) => return refuse(refused.report, &refused.wiring),
         };
         match Graph::of(&pipeline.wiring) {
             Ok(graph) => {
                 let (choices, files) = (choices.clone(), files.into_inner());
                 Ok(Loaded { source, pipeline, graph, choices, files, read_ms })
             }
-            Err(_) => refuse(source, Vec::new(), &pipeline.wiring),
+            Err(_) => refuse(Report::new(source, Vec::new()), &pipeline.wiring),
         }
     }
 

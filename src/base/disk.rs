@@ -124,6 +124,15 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     named("read", path, fs::read(path))
 }
 
+/// Reads a whole file that has at most so many bytes; what goes on is an error, however long it is.
+pub fn read_bounded(path: &Path, most: usize) -> Result<Vec<u8>> {
+    let bytes = read_start(path, most as u64 + 1)?;
+    match bytes.len() > most {
+        true => named("read", path, Err(io::Error::other(format!("it is longer than {most} bytes")))),
+        false => Ok(bytes),
+    }
+}
+
 /// Opens a file for reading.
 pub fn open(path: &Path) -> Result<File> {
     named("open", path, File::open(path))
@@ -154,18 +163,6 @@ pub fn copy(from: &Path, to: &Path) -> Result<u64> {
 /// Returns whether a path is a link.
 pub fn is_link(path: &Path) -> Result<bool> {
     named("look at", path, fs::symlink_metadata(path).map(|meta| meta.is_symlink()))
-}
-
-/// Returns whether a path leads, by a link on the way below `folder` or at its end, out of `folder`.
-pub fn leads_out(folder: &Path, path: &Path) -> Result<bool> {
-    let mut here = folder.to_owned();
-    for part in path.strip_prefix(folder).unwrap_or(path).components() {
-        here.push(part);
-        if is_link(&here)? {
-            return Ok(!absolute(path)?.starts_with(absolute(folder)?));
-        }
-    }
-    Ok(false)
 }
 
 /// Returns whether a path is a file that may be run.
@@ -253,6 +250,11 @@ fn put_over(file: &File, bytes: &[u8]) -> io::Result<()> {
 
 /// Writes a file that may be read and run, and not written: an input may be a program.
 pub fn write_input(path: &Path, bytes: &[u8]) -> Result<()> {
+    named("write", path, begin_input(path)?.write_all(bytes))
+}
+
+/// Makes such a file, and the folders on its way.
+fn begin_input(path: &Path) -> Result<File> {
     let create = || File::options().write(true).create_new(true).mode(0o555).open(path);
     let made = match create() {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
@@ -261,7 +263,7 @@ pub fn write_input(path: &Path, bytes: &[u8]) -> Result<()> {
         }
         made => made,
     };
-    named("write", path, made.and_then(|mut file| file.write_all(bytes)))
+    named("write", path, made)
 }
 
 /// Copies a file of which size and digest are known to one that may be read and run, and not written; a large one by
@@ -279,6 +281,24 @@ pub fn copy_input(from: &Path, (size, digest): (u64, &Digest), to: &Path) -> Res
     named("protect", to, fs::set_permissions(to, fs::Permissions::from_mode(0o555)))?;
     // What is longer than it was has the same beginning.
     Ok(copied == size && hash(to, size, &Cancel::new())? == *digest)
+}
+
+/// Writes what a reader gives to a file that may be read and run, and not written; returns its digest, or why reading failed.
+pub fn copy_reader(from: impl Read, to: &Path) -> Result<io::Result<Digest>> {
+    let file = begin_input(to)?;
+    let mut hasher = blake3::Hasher::new();
+    let (mut from, mut file) = (from, &file);
+    let mut buffer = vec![0; 1 << 17];
+    loop {
+        let read = match from.read(&mut buffer) {
+            Ok(0) => return Ok(Ok(Digest::from_bytes(*hasher.finalize().as_bytes()))),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Ok(Err(error)),
+        };
+        hasher.update(&buffer[..read]);
+        named("write", to, file.write_all(&buffer[..read]))?;
+    }
 }
 
 /// Makes a file readable and not writable.
@@ -368,22 +388,6 @@ pub fn is_little(path: &Path) -> bool {
             })
     };
     folder(path, &|inner| folder(inner, &|_| false))
-}
-
-/// Returns how many bytes the files below a directory say they have together; links are not followed, and what cannot be
-/// looked at does not count.
-pub fn size_below(root: &Path) -> u64 {
-    let (mut bytes, mut open) = (0_u64, vec![root.to_owned()]);
-    while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-            match entry.metadata() {
-                Ok(meta) if meta.is_dir() => open.push(entry.path()),
-                Ok(meta) if meta.is_file() => bytes = bytes.saturating_add(meta.len()),
-                _ => {}
-            }
-        }
-    }
-    bytes
 }
 
 /// Gives back the right to change a folder and those below it, as far as that is possible.

@@ -1,6 +1,7 @@
 //! Floor 0: the words every floor speaks. Imports nothing of ours.
 
 pub mod artifact;
+pub mod below;
 pub mod cancel;
 pub mod clock;
 pub mod digest;

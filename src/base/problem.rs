@@ -1,5 +1,7 @@
 //! Problem: what is wrong with a user's file, as data (code, message, places, help).
 
+use std::collections::BTreeSet;
+
 use crate::base::source::{Source, Span};
 
 /// One thing that is wrong with a file a user wrote.
@@ -29,9 +31,14 @@ pub struct Place {
 pub struct Report {
     /// The file.
     pub source: Source,
-    /// What is wrong with it, in the order of the places.
+    /// What is wrong with it, in the order of the places: at most the first `SHOWN`.
     pub problems: Vec<Problem>,
+    /// How many problems there are.
+    pub count: usize,
 }
+
+/// More problems of a file are counted, not told.
+const SHOWN: usize = 100;
 
 impl Problem {
     /// Makes a problem with no place and no help.
@@ -57,8 +64,28 @@ impl Problem {
 impl Report {
     /// Makes a report with its problems in the order of their places.
     pub fn new(source: Source, mut problems: Vec<Problem>) -> Self {
-        problems.sort_by_key(|problem| problem.places.first().map(|place| place.span));
-        Self { source, problems }
+        let place = |problem: &Problem| problem.places.first().map(|place| place.span);
+        problems.sort_by_key(place);
+        let count = problems.len();
+        if count > SHOWN {
+            // What was not said before comes first, so that one mistake made often hides no other.
+            let mut said = BTreeSet::new();
+            let is_said: Vec<bool> =
+                problems.iter().map(|problem| !said.insert((problem.code, problem.message.clone()))).collect();
+            let mut marked: Vec<(bool, Problem)> = is_said.into_iter().zip(problems).collect();
+            marked.sort_by_key(|(is_said, _)| *is_said);
+            marked.truncate(SHOWN);
+            problems = marked.into_iter().map(|(_, problem)| problem).collect();
+            problems.sort_by_key(place);
+        }
+        Self { source, problems, count }
+    }
+
+    /// Adds problems that were counted elsewhere and are not told.
+    #[must_use]
+    pub fn and_more(mut self, count: usize) -> Self {
+        self.count += count;
+        self
     }
 
     /// Returns the report as plain text, one `file:line:column: message` a problem.

@@ -12,7 +12,7 @@ const DEPTH: usize = 48;
 /// The most nodes that aliases may add up to.
 const ALIASED: usize = 50_000;
 /// The largest file that is read, in bytes.
-const SIZE: usize = 64 << 20;
+pub const SIZE: usize = 64 << 20;
 
 /// A value with its place.
 #[derive(Clone, Debug, PartialEq)]

@@ -142,10 +142,10 @@ pub struct Run {
     #[command(flatten)]
     pub part: Part,
     /// Run at most this many stages at once [default: one a core]
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
     /// Use this many threads inside stages; results do not depend on it [default: one a core]
-    #[arg(long, value_name = "N", env = "RAYON_NUM_THREADS", hide_env = true, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", env = "RAYON_NUM_THREADS", hide_env = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// Begin nothing more after this many stages have failed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]

@@ -47,5 +47,5 @@ pub(crate) fn problems(report: &Report) -> Value {
         let places: Vec<Value> = problem.places.iter().map(place).collect();
         json!({"code": problem.code, "message": problem.message, "places": places, "help": problem.help})
     };
-    json!({"file": report.source.name, "problems": report.problems.iter().map(problem).collect::<Vec<_>>()})
+    json!({"file": report.source.name, "count": report.count, "problems": report.problems.iter().map(problem).collect::<Vec<_>>()})
 }

@@ -13,6 +13,12 @@ const EXAMPLES: usize = 3;
 /// Whole numbers beyond this (2^53) are not all numbers of 64 bits with a floating point.
 const EXACT: u64 = 1 << 53;
 
+/// The most columns of a table that is read.
+pub const COLUMNS: usize = 1 << 14;
+/// For each byte that is read so many cells may be missing or there, and some more.
+const CELLS_A_BYTE: usize = 2;
+const CELLS: usize = 1 << 20;
+
 /// One cell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
@@ -112,6 +118,22 @@ impl Builder {
             cells.push(cell);
         }
         self.rows.push(name);
+    }
+
+    /// Returns why the rows so far cannot be a table, given how many bytes they were read from: too many columns, or nearly
+    /// all cells missing. Asked after each row, so that no more is held than a bounded multiple of what is read.
+    pub fn check(&self, bytes: usize) -> Result<(), String> {
+        let (rows, columns) = (self.rows.len(), self.names.len());
+        let is_sparse = rows.saturating_mul(columns) > bytes.saturating_mul(CELLS_A_BYTE).saturating_add(CELLS);
+        if columns <= COLUMNS && !is_sparse {
+            return Ok(());
+        }
+        let latest: Vec<String> = self.names.iter().rev().take(EXAMPLES).map(|name| format!("`{name}`")).collect();
+        let much = match is_sparse {
+            true => format!("{rows} rows have {columns} columns together, and hardly any cells"),
+            false => format!("there are more than {COLUMNS} columns"),
+        };
+        Err(format!("{much}: names of columns, such as {}, seem to be data", latest.join(", ")))
     }
 
     /// Returns the number of rows.

@@ -1,5 +1,6 @@
 //! `command`: any program, in a folder that holds only its inputs.
 
+use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Component, Path};
 use std::process::ExitStatus;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
+use crate::base::below::open_below;
 use crate::base::disk;
 use crate::base::secret::Secret;
 use crate::kinds::program::{End, Ended, PATH, Said};
@@ -135,7 +137,9 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
     };
     let outputs = pairs("outputs");
     for (port, path) in &outputs {
-        let inside = !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+        let is_below = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+        let is_named = Path::new(path).components().any(|part| matches!(part, Component::Normal(_)));
+        let inside = is_named && Path::new(path).components().all(is_below);
         let at = vec![Step::Key("outputs".to_owned()), Step::Key(port.clone())];
         if !inside {
             let help = Some("write a path within the stage's folder, such as `out/scores.csv`".to_owned());
@@ -253,7 +257,7 @@ impl Stage for Command {
                     self.run[0]
                 )));
             }
-            self.check_output(port, &whole, folder)?;
+            self.check_output(port, path, folder)?;
             outputs.path(port, whole);
         }
         Ok(())
@@ -328,28 +332,31 @@ impl Command {
         secrets.into_iter().fold(bytes, |bytes, secret| secret.scrub(&bytes))
     }
 
-    /// Refuses a declared output that holds a secret: it would be kept for good.
-    fn check_output(&self, port: &str, path: &Path, folder: &Path) -> Result<(), StageError> {
-        let files = match disk::look(path).map_err(storage)? {
-            disk::Entry::Directory => disk::walk(path).map_err(|error| StageError::Failed(error.to_string()))?,
-            _ => vec![(String::new(), path.to_owned())],
+    /// Refuses a declared output that leads out of the stage's folder, or holds a secret in its bytes or its names: it would
+    /// be kept for good.
+    fn check_output(&self, port: &str, path: &str, folder: &Path) -> Result<(), StageError> {
+        let whole = folder.join(path);
+        let files = match disk::look(&whole).map_err(storage)? {
+            disk::Entry::Directory => disk::walk(&whole).map_err(|error| StageError::Failed(error.to_string()))?,
+            _ => vec![(String::new(), whole)],
         };
         let secrets = self.all_secrets();
-        let out = || StageError::Failed(format!("the output `{port}` leads out of the stage's folder by a link"));
-        if disk::leads_out(folder, path).map_err(storage)? {
-            return Err(out());
-        }
+        let holds = |bytes: &[u8]| secrets.iter().any(|secret| secret.is_in(bytes));
         for (name, file) in files {
-            // No folder in it is a link: the walk refuses them.
-            let is_link = !name.is_empty() && disk::is_link(&file).map_err(storage)?;
-            if is_link && disk::leads_out(folder, &file).map_err(storage)? {
-                return Err(out());
+            // Opened once, by a way that cannot be exchanged: what is checked is what is there.
+            let way = file.strip_prefix(folder).unwrap_or(&file);
+            let Some(mut opened) = open_below(folder, way).map_err(storage)? else {
+                let how = format!("the output `{port}` leads out of the stage's folder by a link");
+                return Err(StageError::Failed(how));
+            };
+            if secrets.is_empty() {
+                continue;
             }
-            if !secrets.is_empty() {
-                let bytes = disk::read(&file).map_err(storage)?;
-                if secrets.iter().any(|secret| secret.is_in(&bytes)) {
-                    return Err(StageError::Failed(format!("the output `{port}` holds a secret and was not kept")));
-                }
+            let mut bytes = Vec::new();
+            opened.read_to_end(&mut bytes).map_err(|error| StageError::Storage(error.to_string()))?;
+            if holds(name.as_bytes()) || holds(&bytes) {
+                let place = if holds(name.as_bytes()) { " in the name of a file" } else { "" };
+                return Err(StageError::Failed(format!("the output `{port}` holds a secret{place} and was not kept")));
             }
         }
         Ok(())

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, getrlimit, pidfd_open, prlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
+use crate::base::below::size_below;
 use crate::base::{disk, processes};
 use crate::kinds::sandbox::{Namespaces, confine};
 use crate::kinds::supervisor::Order;
@@ -95,7 +96,7 @@ impl End {
 impl Program {
     /// Makes ready to carry an order out.
     pub fn new(order: Order, namespaces: Option<Namespaces>) -> Self {
-        let given = order.disk.map_or(0, |_| disk::size_below(&order.folder));
+        let given = order.disk.map_or(0, |_| size_below(&order.folder));
         Self { order, namespaces, given }
     }
 
@@ -257,7 +258,7 @@ impl Program {
     fn written(&self, ears: &Ears) -> Option<String> {
         let said: u64 = ears.said.iter().map(|(_, length)| length).sum();
         if let Some(most) = self.order.disk {
-            let written = said.saturating_add(disk::size_below(&self.order.folder).saturating_sub(self.given));
+            let written = said.saturating_add(size_below(&self.order.folder).saturating_sub(self.given));
             return (written > most)
                 .then(|| format!("it wrote {} MB, and may write {} (`limits.disk_mb`)", mb(written), mb(most)));
         }

@@ -142,6 +142,10 @@ pub fn check(gathered: Gathered, registry: &Registry, env: Env<'_>) -> Result<(S
             Ok(stage) => stages.push(stage),
             Err(more) => problems.extend(more),
         }
+        // More would take long to find, and nobody reads them.
+        if problems.len() > MOST {
+            break;
+        }
     }
     if !problems.is_empty() {
         return Err(refused(without_echoes(problems), wiring));
@@ -159,6 +163,9 @@ pub fn check(gathered: Gathered, registry: &Registry, env: Env<'_>) -> Result<(S
     };
     Ok((source, pipeline))
 }
+
+/// After so many problems no more are looked for.
+const MOST: usize = 1000;
 
 /// A file that is no YAML, or cannot be read, says nothing of its stages: what else is wrong would be an echo of that.
 fn is_unread(problem: &Problem) -> bool {

@@ -19,12 +19,22 @@ pub fn holds(text: &str) -> Result<bool, String> {
 }
 
 fn single(words: &[String]) -> Result<bool, String> {
-    match words {
-        [not, rest @ ..] if not == "not" => single(rest).map(|holds| !holds),
-        [one] if one == "true" => Ok(true),
-        [one] if one == "false" => Ok(false),
-        [left, operator, right] => compare(left, operator, right),
-        other => Err(format!("`{}` is no condition", other.join(" "))),
+    let nots = words.iter().take_while(|word| *word == "not").count();
+    let holds = match &words[nots..] {
+        [one] if one == "true" => true,
+        [one] if one == "false" => false,
+        [left, operator, right] => compare(left, operator, right)?,
+        _ => return Err(format!("`{}` is no condition", shortened(&words.join(" ")))),
+    };
+    Ok(holds ^ (nots % 2 == 1))
+}
+
+/// A text that may be very long, as far as people want to read it.
+fn shortened(text: &str) -> String {
+    const SHOWN: usize = 200;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{} …", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! `${params.x}`, `${matrix.x}`, `${item}`, `${key}` in the values of a file; `${env.X}` is left for the parameter that
 //! may hold it.
 
+use std::cell::Cell;
+
 use crate::base::problem::Problem;
 use crate::base::source::{Span, Spanned};
 use crate::base::tree::{Node, Value};
@@ -19,7 +21,13 @@ pub struct Names<'a> {
     pub params: &'a Params,
     /// What an instance of a stage knows besides: `matrix.x`, `item`, `item.x`, `key`.
     pub local: &'a [(String, Value)],
+    /// How many bytes references were replaced by so far.
+    pub replaced: &'a Cell<usize>,
 }
+
+/// References are replaced by so many bytes at most, in a file and all it takes in: a few lines can ask for more than there
+/// is memory.
+const REPLACED: usize = 64 << 20;
 
 /// Overrides parameters.
 ///
@@ -74,6 +82,15 @@ fn replace(text: &str, span: Span, names: &Names<'_>) -> Result<Value, Problem> 
         let inner = &reference[2..reference.len() - 1];
         whole.push_str(&rest[..at]);
         if let Some(value) = find(inner, span, names)? {
+            names.replaced.set(names.replaced.get().saturating_add(size(value)));
+            if names.replaced.get() > REPLACED {
+                let message = format!("references are replaced by more than {} MB of text", REPLACED >> 20);
+                return Err(problem::bad_value(
+                    message,
+                    Some("keep long values in files of their own".to_owned()),
+                    span,
+                ));
+            }
             if reference == text {
                 return Ok(value.clone());
             }
@@ -87,6 +104,16 @@ fn replace(text: &str, span: Span, names: &Names<'_>) -> Result<Value, Problem> 
     }
     whole.push_str(rest);
     Ok(Value::Text(whole))
+}
+
+/// About how many bytes a value takes.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Text(text) => text.len(),
+        Value::List(items) => items.iter().map(|item| size(&item.value) + 8).sum(),
+        Value::Map(entries) => entries.iter().map(|(key, item)| key.value.len() + size(&item.value) + 8).sum(),
+        _ => 8,
+    }
 }
 
 /// Finds what a reference stands for; `None` if it is of a sort that is not replaced here.

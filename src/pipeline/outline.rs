@@ -1,5 +1,7 @@
 //! Gathered → Outline: the shape of the file; wrong, missing and unknown keys.
 
+use std::cell::Cell;
+
 use crate::base::name::StageId;
 use crate::base::problem::Problem;
 use crate::base::signing::is_public_key;
@@ -54,7 +56,8 @@ pub fn outline(gathered: Gathered) -> (Outline, Vec<Problem>) {
     let mut problems = gathered.problems;
     let mut outline =
         Outline { name: None, seed: SEED, stages: Vec::new(), limits: None, trust: Vec::new(), left_out: Vec::new() };
-    let names = Names { params: &gathered.params, local: &[] };
+    let replaced = Cell::new(0);
+    let names = Names { params: &gathered.params, local: &[], replaced: &replaced };
     let chosen = gathered.seed.map(|node| (Spanned { value: "seed".to_owned(), span: node.span }, node));
     for (key, mut node) in gathered.head.into_iter().chain(chosen) {
         problems.extend(interpolate(&mut node, &names));

@@ -100,8 +100,9 @@ pub fn render(report: &Report, colour: bool) -> String {
         }
         text.push('\n');
     }
-    let count = report.problems.len();
+    let (count, shown) = (report.count, report.problems.len());
     let plural = if count == 1 { "problem" } else { "problems" };
-    text.push_str(&format!("`{}` has {count} {plural}\n", report.source.name));
+    let first = if shown < count { format!("; the first {shown} are shown") } else { String::new() };
+    text.push_str(&format!("`{}` has {count} {plural}{first}\n", report.source.name));
     text
 }

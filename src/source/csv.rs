@@ -1,11 +1,12 @@
 //! Records of a CSV file → a table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use csv::{ByteRecord, ReaderBuilder};
 use polars::prelude::{Column, DataType, NamedFrom, Series, TimeUnit};
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
+use crate::frame::build::COLUMNS;
 use crate::frame::table::{ColumnType, Table, TableError, read_time};
 use crate::source::encoding::{Encoding, Recoded};
 use crate::source::piece::{Malformed, Piece};
@@ -41,7 +42,14 @@ pub fn header(bytes: &[u8], separator: u8, encoding: Encoding) -> Result<(Vec<St
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut record = ByteRecord::new();
     reader(bytes, separator).read_byte_record(&mut record).map_err(|error| TableError(error.to_string()))?;
+    if record.len() > COLUMNS {
+        return Err(TableError(format!("the header names {} columns; at most {COLUMNS} are read", record.len())));
+    }
+    if let Some(Quoting::Followed { column, .. }) = quoting(bytes, separator) {
+        return Err(TableError(format!("line 1, column {column}: {FOLLOWED}")));
+    }
     let (mut names, mut named): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    let mut taken: HashSet<String> = HashSet::new();
     for (at, field) in record.iter().enumerate() {
         let (name, is_recoded) = encoding.read(field).ok_or_else(|| {
             TableError(format!("line 1, column {}: the name is not UTF-8: set `encoding: windows-1252`", at + 1))
@@ -56,7 +64,7 @@ pub fn header(bytes: &[u8], separator: u8, encoding: Encoding) -> Result<(Vec<St
         let name = if name.trim().is_empty() { format!("column_{}", at + 1) } else { name.trim().to_owned() };
         let mut unique = name.clone();
         let mut number = 2;
-        while names.contains(&unique) {
+        while !taken.insert(unique.clone()) {
             unique = format!("{name}_{number}");
             number += 1;
         }
@@ -115,9 +123,13 @@ pub fn read(bytes: &[u8], form: &Csv) -> Result<Piece, TableError> {
         }
         lines.push(at);
     }
-    if memchr::memchr(b'"', bytes).is_some() && is_open(bytes, form.separator) {
-        let at = lines.last().copied().unwrap_or(1);
-        Malformed::count(&mut malformed, at, 1, "a quote that opens in this record is never closed".to_owned());
+    match quoting(bytes, form.separator) {
+        Some(Quoting::Open) => {
+            let at = lines.last().copied().unwrap_or(1);
+            Malformed::count(&mut malformed, at, 1, "a quote that opens in this record is never closed".to_owned());
+        }
+        Some(Quoting::Followed { line, column }) => Malformed::count(&mut malformed, line, column, FOLLOWED.to_owned()),
+        None => {}
     }
     table(&columns, &lines, form, malformed)
 }
@@ -172,22 +184,44 @@ impl Fields {
     }
 }
 
-/// Returns whether the last record ends inside quotes.
-fn is_open(bytes: &[u8], separator: u8) -> bool {
+/// What is wrong with the quotes of records.
+enum Quoting {
+    /// The last record ends inside quotes.
+    Open,
+    /// Text follows a quote that closes a field: its line, and the number of the field, both counted from one.
+    Followed { line: u64, column: usize },
+}
+
+/// What is told of the second.
+const FOLLOWED: &str = "text follows the quote that closes this field: write a quote within quotes twice";
+
+/// Returns what is wrong with the quotes of whole records (RFC 4180), the first of it.
+fn quoting(bytes: &[u8], separator: u8) -> Option<Quoting> {
+    memchr::memchr(b'"', bytes)?;
     let (mut is_quoted, mut at_start, mut at) = (false, true, 0);
+    let (mut line, mut column) = (1_u64, 1);
     while at < bytes.len() {
         let byte = bytes[at];
+        line += u64::from(byte == b'\n');
         match (is_quoted, byte) {
             (true, b'"') if bytes.get(at + 1) == Some(&b'"') => at += 1,
-            (true, b'"') => is_quoted = false,
+            (true, b'"') => {
+                is_quoted = false;
+                let is_end = |byte: &u8| *byte == separator || matches!(byte, b'\n' | b'\r');
+                if !bytes.get(at + 1).is_none_or(is_end) {
+                    return Some(Quoting::Followed { line, column });
+                }
+            }
             (true, _) => {}
             (false, b'"') if at_start => is_quoted = true,
+            (false, b'\n') => column = 1,
+            (false, byte) if byte == separator => column += 1,
             (false, _) => {}
         }
         at_start = !is_quoted && (byte == separator || byte == b'\n');
         at += 1;
     }
-    is_quoted
+    is_quoted.then_some(Quoting::Open)
 }
 
 /// Cells that are not of the type that was asked for, or not text at all.

@@ -163,12 +163,19 @@ pub struct Reading {
 /// A cell is not of the type that is asked for.
 pub fn rows(documents: &[RawDocumentBuf], reading: &Reading) -> Result<(Piece, Vec<Conflict>), TableError> {
     let mut builder = Builder::default();
-    let mut malformed = None;
+    let (mut malformed, mut read) = (None, 0);
     for (document, at) in documents.iter().zip(1..) {
         let name = format!("_id {}", shown(&key_of(document)));
         let mut cells = Vec::new();
         match fields("", document, reading, 0, &mut cells) {
-            Ok(()) => builder.row(name, cells),
+            Ok(()) => {
+                read += document.as_bytes().len();
+                builder.row(name.clone(), cells);
+                if let Err(why) = builder.check(read) {
+                    Malformed::count(&mut malformed, at, 1, format!("{name}: {why}"));
+                    break;
+                }
+            }
             Err(why) => Malformed::count(&mut malformed, at, 1, format!("{name}: {why}")),
         }
     }

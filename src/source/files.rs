@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Cursor, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use polars::prelude::{Column, DataType, ParquetReader, SerReader, StringChunked};
 
@@ -11,6 +13,7 @@ use crate::source::chunks::{Chunks, Records};
 use crate::source::csv::{self, Csv};
 use crate::source::encoding::Encoding;
 use crate::source::ndjson;
+use crate::source::parquet;
 use crate::source::piece::{Malformed, Piece};
 use crate::source::zeek::{ZeekHead, is_zeek};
 
@@ -118,13 +121,61 @@ fn wrong(format: FileFormat) -> impl Fn(std::io::Error) -> TableError {
 fn unpack(input: Box<dyn Read + Send>) -> Result<Box<dyn Read + Send>, TableError> {
     let mut input = BufReader::with_capacity(1 << 17, input);
     let start = input.fill_buf().map_err(|error| TableError(error.to_string()))?;
-    Ok(match start {
-        [0x1f, 0x8b, ..] => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            Box::new(zstd::stream::read::Decoder::with_buffer(input).map_err(|error| TableError(error.to_string()))?)
+    let is_gzip = start.starts_with(&[0x1f, 0x8b]);
+    if !is_gzip && !start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        return Ok(Box::new(input));
+    }
+    let packed = Arc::new(AtomicU64::new(0));
+    let counted = BufReader::with_capacity(1 << 17, Counted { input, read: Arc::clone(&packed) });
+    let unpacking: Box<dyn Read + Send> = match is_gzip {
+        true => Box::new(flate2::bufread::MultiGzDecoder::new(counted)),
+        false => {
+            Box::new(zstd::stream::read::Decoder::with_buffer(counted).map_err(|error| TableError(error.to_string()))?)
         }
-        _ => Box::new(input),
-    })
+    };
+    Ok(Box::new(Unpacked { unpacking, packed, unpacked: 0 }))
+}
+
+/// For each packed byte so many are unpacked at most, and some more: what goes on beyond is made to fill disks. Rows that
+/// all are alike stay below.
+const UNPACKED: u64 = 5000;
+const UNPACKED_ANYWAY: u64 = 256 << 20;
+
+/// Counts what is read.
+struct Counted<R> {
+    input: R,
+    read: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+/// Ends what unpacks to much more than it is.
+struct Unpacked {
+    unpacking: Box<dyn Read + Send>,
+    packed: Arc<AtomicU64>,
+    unpacked: u64,
+}
+
+impl Read for Unpacked {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.unpacking.read(buffer)?;
+        self.unpacked += read as u64;
+        let packed = self.packed.load(Ordering::Relaxed);
+        if self.unpacked > packed.saturating_mul(UNPACKED).saturating_add(UNPACKED_ANYWAY) {
+            let why = format!(
+                "{packed} packed bytes give more than {} bytes: unpack it by hand if that is meant",
+                self.unpacked
+            );
+            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, why));
+        }
+        Ok(read)
+    }
 }
 
 /// Begins to read a file.
@@ -144,6 +195,7 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
         FileFormat::Parquet => {
             let mut bytes = Vec::new();
             input.read_to_end(&mut bytes).map_err(wrong(format))?;
+            parquet::check(&bytes)?;
             let rows = ParquetReader::new(Cursor::new(&bytes)).num_rows().map_err(unreadable)?;
             Ok(Opened {
                 form: Form::Parquet { na, types },

@@ -7,6 +7,7 @@ pub mod encoding;
 pub mod files;
 pub mod mongodb;
 pub mod ndjson;
+pub mod parquet;
 pub mod piece;
 pub mod synthetic;
 pub mod zeek;

@@ -1,6 +1,6 @@
 //! Lines of JSON objects → a table; what is nested gets a name with dots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
@@ -37,9 +37,15 @@ pub fn read(
         }
         match serde_json::from_str::<Json>(&text) {
             Ok(Json::Object(object)) => {
-                let mut cells = Vec::new();
-                object.into_iter().for_each(|(name, value)| flatten(name, value, na, &mut cells));
-                builder.row(format!("line {at}"), cells);
+                let mut row = Row::default();
+                match object.into_iter().try_for_each(|(name, value)| row.add(name, value, na)) {
+                    Ok(()) => builder.row(format!("line {at}"), row.cells),
+                    Err(why) => Malformed::count(&mut malformed, at, 1, why),
+                }
+                if let Err(why) = builder.check(bytes.len()) {
+                    Malformed::count(&mut malformed, at, 1, why);
+                    break;
+                }
             }
             Ok(_) => Malformed::count(&mut malformed, at, 1, "this is JSON, but no object".to_owned()),
             Err(error) => Malformed::count(&mut malformed, at, error.column().max(1), plain(&error)),
@@ -126,21 +132,33 @@ impl<'de> Visitor<'de> for Ordered {
     }
 }
 
-fn flatten(name: String, value: Json, na: &[String], cells: &mut Vec<(String, Cell)>) {
-    let cell = match value {
-        Json::Null => Cell::Missing,
-        Json::Bool(flag) => Cell::Bool(flag),
-        Json::Int(number) => Cell::Int(number),
-        Json::Float(number) => Cell::Float(number),
-        Json::Text(text) if na.contains(&text) => Cell::Missing,
-        Json::Text(text) => Cell::Text(text),
-        Json::List(items) => Cell::Text(serde_json::Value::Array(items).to_string()),
-        Json::Object(object) => {
-            return object.into_iter().for_each(|(inner, value)| flatten(format!("{name}.{inner}"), value, na, cells));
+/// The cells of one object, each name once.
+#[derive(Default)]
+struct Row {
+    cells: Vec<(String, Cell)>,
+    names: HashSet<String>,
+}
+
+impl Row {
+    fn add(&mut self, name: String, value: Json, na: &[String]) -> Result<(), String> {
+        let cell = match value {
+            Json::Null => Cell::Missing,
+            Json::Bool(flag) => Cell::Bool(flag),
+            Json::Int(number) => Cell::Int(number),
+            Json::Float(number) => Cell::Float(number),
+            Json::Text(text) if na.contains(&text) => Cell::Missing,
+            Json::Text(text) => Cell::Text(text),
+            Json::List(items) => Cell::Text(serde_json::Value::Array(items).to_string()),
+            Json::Object(object) => {
+                return object
+                    .into_iter()
+                    .try_for_each(|(inner, value)| self.add(format!("{name}.{inner}"), value, na));
+            }
+        };
+        if !self.names.insert(name.clone()) {
+            return Err(format!("the key `{name}` stands twice in it, by itself or as a path"));
         }
-    };
-    // A name with a dot can meet the path of a nested one; the first stays.
-    if !cells.iter().any(|(other, _)| *other == name) {
-        cells.push((name, cell));
+        self.cells.push((name, cell));
+        Ok(())
     }
 }

@@ -203,11 +203,14 @@ impl Store for Local {
     }
 
     fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
-        let blob = disk::read(&self.path(digest)).map_err(|error| missing(error, digest))?;
-        match packed::unpacked(blob) {
+        let path = self.path(digest);
+        let blob = disk::open(&path).map_err(|error| missing(error, digest))?;
+        let read = blob.metadata().and_then(|meta| packed::content(blob, meta.len()));
+        match read {
             Ok(bytes) if Digest::of(&bytes) == *digest => Ok(bytes),
-            Err(cause) if packed::is_later(&cause) => {
-                Err(DiskError { verb: "read", path: self.path(digest), cause }.into())
+            // What the system could not read is not known to be damaged.
+            Err(cause) if packed::is_later(&cause) || cause.raw_os_error().is_some() => {
+                Err(DiskError { verb: "read", path, cause }.into())
             }
             _ => Err(self.set_aside(digest)?),
         }
@@ -217,9 +220,15 @@ impl Store for Local {
         let path = self.path(digest);
         let size = self.size(digest).unwrap_or(0);
         let lost = |error| missing(error, digest);
-        if size < disk::LARGE || packed::unpack(disk::open(&path).map_err(lost)?).is_ok_and(|content| content.is_some())
-        {
+        if size < disk::LARGE {
             return Ok(disk::write_input(to, &self.get(digest)?)?);
+        }
+        if let Ok(Some(content)) = packed::unpack(disk::open(&path).map_err(lost)?) {
+            // As it comes, so that a large content takes no memory. One that is damaged is removed with the stage's folder.
+            return match disk::copy_reader(content, to)? {
+                Ok(found) if found == *digest => Ok(()),
+                _ => Err(self.set_aside(digest)?),
+            };
         }
         let is_sound = disk::copy_input(&path, (size, digest), to).map_err(lost)?;
         if is_sound { Ok(()) } else { Err(self.set_aside(digest)?) }

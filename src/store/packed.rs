@@ -59,17 +59,32 @@ pub fn is_later(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
 }
 
-/// Returns the content of a blob that was read.
+/// Returns the length that a compressed blob speaks of; `None` if it is not compressed, or has no length.
+pub fn spoken_length(head: &[u8]) -> Option<u64> {
+    let length = head.strip_prefix(MAGIC)?.first_chunk::<8>()?;
+    Some(u64::from_le_bytes(*length))
+}
+
+/// How long the beginning of a compressed blob is that tells its length, in bytes.
+pub const HEAD: usize = MAGIC.len() + 8;
+/// So much is made room for at once for each byte of a compressed blob: what shrank by more grows as it is read.
+const ROOM: u64 = 256;
+
+/// Reads the content of a blob of so many bytes: no more memory is taken than the content takes.
 ///
 /// # Errors
-/// It is compressed and damaged.
-pub fn unpacked(blob: Vec<u8>) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if let Some(mut content) = unpack(blob.as_slice())? {
-        content.read_to_end(&mut bytes)?;
-        return Ok(bytes);
-    }
-    Ok(blob)
+/// Reading failed; it is compressed and damaged.
+pub fn content(mut blob: impl Read, size: u64) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    (&mut blob).take(HEAD as u64).read_to_end(&mut head)?;
+    let length = spoken_length(&head).unwrap_or(size);
+    let mut bytes = Vec::with_capacity(usize::try_from(length.min(size.saturating_mul(ROOM))).unwrap_or_default());
+    let whole = head.as_slice().chain(blob);
+    match head.starts_with(FAMILY) {
+        true => unpack(whole)?.map_or(Ok(0), |mut content| content.read_to_end(&mut bytes))?,
+        false => { whole }.read_to_end(&mut bytes)?,
+    };
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -86,7 +101,7 @@ mod tests {
     }
 
     fn back(blob: &[u8]) -> io::Result<Vec<u8>> {
-        unpacked(blob.to_vec())
+        content(blob, blob.len() as u64)
     }
 
     #[test]

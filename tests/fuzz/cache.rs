@@ -28,7 +28,8 @@ fuzz_target!(|bytes: &[u8]| {
         2 => drop(serde_json::from_slice::<Event>(bytes)),
         _ => {
             let blob = [b"NSBLOBZ1".as_slice(), &LENGTH.to_le_bytes(), bytes].concat();
-            assert!(packed::unpacked(blob).map_or(0, |content| content.len() as u64) <= LENGTH);
+            let size = blob.len() as u64;
+            assert!(packed::content(blob.as_slice(), size).map_or(0, |content| content.len() as u64) <= LENGTH);
         }
     }
 });

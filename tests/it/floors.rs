@@ -34,7 +34,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
 ];
 
 /// Which places may use a crate; a crate that is not named may be used anywhere.
-const CRATES: [(&str, &[&str]); 26] = [
+const CRATES: [(&str, &[&str]); 28] = [
     ("bson", &["source/"]),
     ("zstd", &["store/packed.rs", "source/files.rs"]),
     ("mongodb", &["source/"]),
@@ -45,6 +45,8 @@ const CRATES: [(&str, &[&str]); 26] = [
     ("chrono", &["frame/table.rs"]),
     ("rand_chacha", &["source/synthetic.rs", "quality/domain.rs", "model/", "kinds/"]),
     ("landlock", &["kinds/sandbox.rs"]),
+    ("polars_parquet_format", &["source/parquet.rs"]),
+    ("crc32fast", &["source/parquet.rs"]),
     ("sled", &["lineage/sled.rs"]),
     ("ring", &["base/signing.rs"]),
     ("polars", &["source/", "frame/", "quality/", "kinds/"]),
@@ -55,7 +57,7 @@ const CRATES: [(&str, &[&str]); 26] = [
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),
     ("tokio", &["source/", "cli/interrupt.rs"]),
-    ("rustix", &["base/disk.rs", "base/processes.rs", "kinds/program.rs", "kinds/sandbox.rs"]),
+    ("rustix", &["base/below.rs", "base/disk.rs", "base/processes.rs", "kinds/program.rs", "kinds/sandbox.rs"]),
     ("miette", &["reporter/problem.rs"]),
     ("indicatif", &["reporter/console.rs"]),
     ("glob", &["plan/files.rs"]),

@@ -361,3 +361,72 @@ fn netsec_within_a_stage_of_the_same_workspace_does_not_wait_for_itself() {
     assert!(outcome == "failed" && said.contains("would wait for itself"), "{said}");
     assert!(digests(&world.run(&["inner.yaml"])).len() == 2);
 }
+
+#[test]
+fn a_secret_in_the_name_of_a_file_is_found_as_in_its_bytes() {
+    let world = World::new();
+    for script in ["mkdir o; echo x > o/$TOKEN", "mkdir -p o/$TOKEN; echo x > o/$TOKEN/y", "mkdir o; echo $TOKEN > o/x"]
+    {
+        world.write(
+            "p.yaml",
+            format!("stages: {{ a: {{ kind: command, with: {{ run: [sh, -c, '{script}'], outputs: {{ o: ./o }}, secrets: {{ TOKEN: '${{env.TEST_TOKEN}}' }} }} }} }}\n"),
+        );
+        let mut command = world.command(&["run", "p.yaml"]);
+        let output = command.env("TEST_TOKEN", "t0ken-that-is-secret").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains("holds a secret"), "{script}: {said}");
+        assert!(!said.contains("t0ken-that-is-secret"));
+        world.assert_not_in_cache(b"t0ken-that-is-secret");
+        let names = netsec::base::disk::walk(&world.root().join("cache")).unwrap();
+        assert!(names.iter().all(|(name, _)| !name.contains("t0ken")));
+    }
+}
+
+#[test]
+fn a_refused_pipeline_leaves_no_cache() {
+    let world = World::new();
+    world.write("p.yaml", "stages: { a: { kind: command, with: { run: [echo] } } }\n");
+    assert_eq!(world.netsec(&["run", "p.yaml", "--only", "nope"]).code, 2);
+    world.write("q.yaml", "stages: { a: { kind: command, inputs: { x: ./gone }, with: { run: [echo] } } }\n");
+    assert_eq!(world.netsec(&["run", "q.yaml"]).code, 3);
+    assert!(!world.root().join("cache").exists());
+}
+
+#[test]
+fn the_last_good_results_stay_however_often_runs_fail_after() {
+    let world = World::new();
+    let pipeline = |last: &str| {
+        format!(
+            "stages:\n  a: {{ kind: command, with: {{ run: [echo, good] }} }}\n  b: {{ kind: command, inputs: {{ x: a.stdout }}, with: {{ run: [sh, -c, '{last}'] }} }}\n"
+        )
+    };
+    world.write("p.yaml", pipeline("cat x"));
+    world.run(&["p.yaml"]);
+    for failure in 0..8 {
+        world.write("p.yaml", pipeline(&format!("exit {}", failure + 1)));
+        world.run(&["p.yaml"]);
+    }
+    world.ok(&["cache", "gc", "--apply"]);
+    world.write("p.yaml", pipeline("cat x"));
+    assert_eq!(outcomes(&world.run(&["p.yaml"])), ["a reused", "b reused"]);
+}
+
+#[test]
+fn lineage_does_not_take_a_stage_for_the_maker_of_a_file() {
+    let world = World::new();
+    world.write("in.txt", "same\n");
+    let pipeline = |name: &str| {
+        format!(
+            "stages:\n  other: {{ kind: command, with: {{ run: [echo, same] }} }}\n  {name}: {{ kind: command, inputs: {{ x: ./in.txt }}, with: {{ run: [cat, x, x] }} }}\n"
+        )
+    };
+    world.write("p.yaml", pipeline("a"));
+    world.run(&["p.yaml"]);
+    let told = world.ok(&["lineage", "a.stdout"]);
+    assert!(told.contains("./in.txt") && told.contains("from outside") && !told.contains("other"), "{told}");
+    // A stage that was renamed goes by its new name.
+    world.write("p.yaml", pipeline("renamed"));
+    assert_eq!(outcomes(&world.run(&["p.yaml"])), ["other reused", "renamed reused"]);
+    let told = world.ok(&["lineage", "renamed.stdout"]);
+    assert!(told.starts_with("renamed.stdout") && told.contains("made by renamed"), "{told}");
+}

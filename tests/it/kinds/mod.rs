@@ -1,5 +1,6 @@
 //! Every stage kind: a small table in, figures and digests out, against outside oracles.
 
+mod bounds;
 mod data;
 mod drift;
 mod honest;

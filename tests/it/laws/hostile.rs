@@ -234,3 +234,44 @@ mod models {
         }
     }
 }
+
+/// What a pipeline file with these lines is refused for.
+fn refused(world: &crate::world::World, text: &str) -> String {
+    match crate::toy::try_load(world, text) {
+        Ok(_) => panic!("it is taken"),
+        Err(netsec::app::workspace::AppError::Report(report)) => {
+            assert!(report.problems.len() <= 100);
+            format!("{} of {}: {}", report.problems.len(), report.count, report.plain())
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn long_conditions_many_problems_and_references_that_multiply_are_bounded() {
+    let world = crate::world::World::new();
+    let when = |condition: &str| format!("stages:\n  a: {{ kind: echo, when: '{condition}' }}\n");
+    let many_nots = |count: usize| when(&format!("{}true", "not ".repeat(count)));
+    assert!(crate::toy::try_load(&world, &many_nots(100_000)).is_ok());
+    assert!(refused(&world, &when(&"not ".repeat(100_000))).len() < 1000, "a condition of any length is told shortly");
+    let unknown: String = (0..20_000).map(|at| format!("  s{at}: {{ kind: nope{at} }}\n")).collect();
+    assert!(refused(&world, &format!("stages:\n{unknown}")).starts_with("100 of 1001: "));
+    let value = "${params.a}".repeat(500);
+    let stages: String =
+        (0..300).map(|at| format!("  s{at}: {{ kind: echo, with: {{ text: '{value}' }} }}\n")).collect();
+    let text = format!("params: {{ a: {} }}\nstages:\n{stages}", "x".repeat(100_000));
+    let mut said = String::new();
+    let held = most_held(|| said = refused(&world, &text));
+    assert!(said.contains("references are replaced by more than 64 MB"), "{}", &said[..said.len().min(300)]);
+    assert!(held < 400 << 20, "{held}");
+}
+
+#[test]
+fn a_file_of_parameters_that_never_ends_is_refused() {
+    let world = crate::world::World::new();
+    std::os::unix::fs::symlink("/dev/zero", world.root().join("endless")).unwrap();
+    let mut said = String::new();
+    let held = most_held(|| said = refused(&world, "params_files: [endless]\nstages: { a: { kind: echo } }\n"));
+    assert!(said.contains("it is longer than 67108864 bytes"), "{said}");
+    assert!(held < 300 << 20, "{held}");
+}

@@ -1,0 +1,140 @@
+//! What is read takes a bounded multiple of its size, or is refused; and is never read as something else than it says.
+
+use std::io::{Cursor, Read, Write};
+
+use netsec::source::files::{Options, open, read};
+use netsec::source::parquet;
+
+use crate::memory::most_held;
+use crate::world::package;
+
+fn refused(bytes: impl Into<Vec<u8>>) -> String {
+    let options = Options::plain(&[String::new()]);
+    read(bytes.into(), &options).map(|table| table.height()).expect_err("it is refused").0
+}
+
+#[test]
+fn a_key_that_stands_twice_is_refused_with_its_line() {
+    for (text, says) in [
+        ("{\"a\": 1}\n{\"a\": 1, \"a\": 2}\n", "line 2, column 1: the key `a` stands twice"),
+        ("{\"a.b\": 1, \"a\": {\"b\": 2}}\n", "line 1, column 1: the key `a.b` stands twice"),
+        ("{\"a\": {\"b\": 2, \"b\": 3}}\n", "the key `a.b` stands twice"),
+    ] {
+        let why = refused(text);
+        assert!(why.contains(says), "{text}: {why}");
+    }
+}
+
+#[test]
+fn text_after_a_closing_quote_is_refused_with_its_line() {
+    for (text, says) in [
+        ("a,b\n1,\"x\"y\n", "line 2, column 2: text follows the quote"),
+        ("a,b\n1,\"x\ny\" \n2,z\n", "column 2: text follows the quote"),
+        ("\"a\"b,c\n1,2\n", "line 1, column 1: text follows the quote"),
+    ] {
+        let why = refused(text);
+        assert!(why.contains(says), "{text}: {why}");
+    }
+    let fine = "a,b\r\n\"x\"\"y\",\"1\"\r\nit\"s,\"\"\r\n\"z\",2";
+    assert_eq!(read(fine.as_bytes().to_vec(), &Options::plain(&[])).unwrap().height(), 3);
+}
+
+#[test]
+fn wide_and_sparse_tables_are_refused_before_they_fill_memory() {
+    let new_keys: String = (0..9000).map(|line| format!("{{\"k{line}\": 1}}\n")).collect();
+    let one_wide = format!("{{{}}}\n", (0..20_000).map(|at| format!("\"k{at}\":1")).collect::<Vec<_>>().join(","));
+    let nested: String = (0..9000).map(|line| format!("{{\"a\": {{\"k{line}\": {{\"x\": 1}}}}}}\n")).collect();
+    let header = (0..100_000).map(|at| format!("c{at}")).collect::<Vec<_>>().join(",");
+    let csv = format!("{header}\n{}\n", vec!["1"; 100_000].join(","));
+    let twice = format!("{}\n1\n", vec!["c"; 16_000].join(","));
+    for (what, text, says) in [
+        ("a new key a row", new_keys, "seem to be data"),
+        ("one wide object", one_wide, "more than 16384 columns"),
+        ("nested", nested, "such as `a.k"),
+        ("CSV", csv, "names 100000 columns"),
+        ("names that stand twice", twice, "the record has 1 fields"),
+    ] {
+        let length = text.len();
+        let held = most_held(|| {
+            let why = refused(text);
+            assert!(why.contains(says), "{what}: {why}");
+        });
+        assert!(held < (64 << 20) + 100 * length, "{what}: {held} bytes for {length}");
+    }
+    // What is sparse, but not to that degree, is read.
+    let sparse: String = (0..2000).map(|line| format!("{{\"id\": {line}, \"k{}\": 1}}\n", line % 300)).collect();
+    let table = read(sparse.into_bytes(), &Options::plain(&[])).unwrap();
+    assert_eq!((table.height(), table.names().len()), (2000, 301));
+}
+
+/// Reads pieces until something is wrong; returns what.
+fn drained(bytes: Vec<u8>) -> String {
+    let mut opened = match open(Box::new(Cursor::new(bytes)), &Options::plain(&[])) {
+        Ok(opened) => opened,
+        Err(error) => return error.0,
+    };
+    loop {
+        match opened.piece() {
+            Ok(Some(_)) => {}
+            Ok(None) => return "read".to_owned(),
+            Err(error) => return error.0,
+        }
+    }
+}
+
+#[test]
+fn what_unpacks_to_much_more_than_it_is_ends() {
+    let rows = "1,2\n".repeat(1 << 18);
+    let mut zstd = zstd::stream::Encoder::new(Vec::new(), 19).unwrap();
+    zstd.write_all(b"a,b\n").unwrap();
+    (0..600).for_each(|_| zstd.write_all(rows.as_bytes()).unwrap());
+    let bomb = zstd.finish().unwrap();
+    assert!(bomb.len() < 100_000, "{}", bomb.len());
+    let mut why = String::new();
+    let held = most_held(|| why = drained(bomb));
+    assert!(why.contains("packed bytes give more than"), "{why}");
+    assert!(held < 128 << 20, "{held}");
+    // A line that never ends.
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::copy(&mut std::io::repeat(b'x').take(200 << 20), &mut gzip).unwrap();
+    let why = drained(gzip.finish().unwrap());
+    assert!(why.contains("goes on for more than"), "{}", &why[..why.len().min(300)]);
+}
+
+#[test]
+fn damaged_pages_of_parquet_are_noticed_by_their_checksums() {
+    let bytes = std::fs::read(package().join("tests/oracle/checksums.parquet")).unwrap();
+    assert_eq!(parquet::check(&bytes).map_err(|error| error.0), Ok(()));
+    assert_eq!(read(bytes.clone(), &Options::plain(&[])).unwrap().height(), 120);
+    let footer = u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
+    let pages = bytes.len() - 8 - footer;
+    let (mut noticed, mut by_sum) = (0, 0);
+    for at in 4..pages {
+        let mut bad = bytes.clone();
+        bad[at] ^= 1 << (at % 8);
+        if let Err(error) = parquet::check(&bad) {
+            noticed += 1;
+            by_sum += usize::from(error.0.contains("its checksum (CRC-32) is another"));
+        }
+    }
+    // What is left are fields of page headers that no checksum covers: statistics, encodings, numbers of values.
+    assert!(by_sum * 3 > pages && noticed * 2 > pages, "{noticed} of {pages}, {by_sum} by checksum");
+}
+
+#[test]
+fn a_parquet_file_that_says_what_cannot_be_is_refused() {
+    let bytes = std::fs::read(package().join("tests/oracle/checksums.parquet")).unwrap();
+    for cut in [0, 3, 4, 8, 11, bytes.len() / 2, bytes.len() - 1] {
+        assert!(parquet::check(&bytes[..cut]).is_err(), "{cut}");
+    }
+    // Every byte of the footer, so every number in it, changed: refused or read, and never more made than is bounded.
+    let footer = u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
+    for at in bytes.len() - 8 - footer..bytes.len() {
+        for with in [0x7f, 0xff, 0x80] {
+            let mut bad = bytes.clone();
+            bad[at] = with;
+            let held = most_held(|| parquet::check(&bad).is_ok());
+            assert!(held < 8 << 20, "byte {at}: {held}");
+        }
+    }
+}
