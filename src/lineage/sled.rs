@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -58,6 +58,9 @@ impl Sled {
                     return std::mem::forget(own);
                 }
             }
+            // The last to hold it: to give it back flushes it, which panics where the disk is broken.
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(own)));
+            drop(to_answer);
         });
         Self { db: Some(db), writer: Mutex::new(Some(Writer { jobs, answers, thread })) }
     }
@@ -84,9 +87,13 @@ impl Drop for Sled {
     fn drop(&mut self) {
         let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         match writer {
-            Some(Writer { jobs, thread, .. }) => {
+            Some(Writer { jobs, answers, thread }) => {
+                drop(self.db.take());
                 drop(jobs);
-                let _ = thread.join();
+                // One that does not come back is left alone.
+                if let Err(RecvTimeoutError::Disconnected) = answers.recv_timeout(PATIENCE) {
+                    let _ = thread.join();
+                }
             }
             // To give it back would flush it, and that may never end: its journals have everything.
             None => std::mem::forget(self.db.take()),

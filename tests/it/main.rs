@@ -22,4 +22,6 @@ mod kinds;
 #[cfg(feature = "kinds")]
 mod mongod;
 #[cfg(feature = "kinds")]
+mod notices;
+#[cfg(feature = "kinds")]
 mod pipelines;

@@ -32,9 +32,64 @@ const CALLS: [&str; 12] = [
     "copy_file_range",
 ];
 
-/// What is done to the n-th call of a sort.
-const FAULTS: [(&str, &str); 3] =
-    [("killed", "signal=KILL"), ("disk full", "error=ENOSPC"), ("disk broken", "error=EIO")];
+/// What is done to the n-th call of a sort, and how strace is told which.
+const FAULTS: [(&str, &str, &str); 5] = [
+    ("killed", "signal=KILL", ""),
+    ("disk full", "error=ENOSPC", ""),
+    ("disk broken", "error=EIO", ""),
+    ("disk full from then on", "error=ENOSPC", "+"),
+    ("disk broken from then on", "error=EIO", "+"),
+];
+
+/// What is done while it happens.
+struct Story {
+    name: &'static str,
+    args: &'static [&'static str],
+    /// What is there before; the pipeline it is about.
+    prepare: fn() -> (World, &'static str),
+}
+
+/// The pipeline of programs is tried by default; the others with `NETSEC_FULL`, and a few of their calls otherwise.
+const STORIES: [Story; 5] = [
+    Story { name: "run of programs", args: &["run", "p.yaml", "--jobs", "2"], prepare: || (world(), "p.yaml") },
+    Story {
+        name: "run of `default.yaml`",
+        args: &["run", "pipelines/default.yaml", "--jobs", "2", "--set", "rows=300"],
+        prepare: || (World::shipped(), "pipelines/default.yaml"),
+    },
+    Story {
+        name: "import",
+        args: &["import", "run.netsec"],
+        prepare: || {
+            let (from, to) = (world(), world());
+            from.run(&["p.yaml"]);
+            from.ok(&["export", "run.netsec"]);
+            std::fs::copy(from.root().join("run.netsec"), to.root().join("run.netsec")).unwrap();
+            (to, "p.yaml")
+        },
+    },
+    Story {
+        name: "cache gc",
+        args: &["cache", "gc", "--keep-runs", "1", "--apply"],
+        prepare: || {
+            let world = world();
+            world.run(&["p.yaml"]);
+            world.write("in.txt", "other\n");
+            world.run(&["p.yaml"]);
+            world.write("in.txt", "hello\n");
+            (world, "p.yaml")
+        },
+    },
+    Story {
+        name: "export",
+        args: &["export", "run.netsec"],
+        prepare: || {
+            let world = world();
+            world.run(&["p.yaml"]);
+            (world, "p.yaml")
+        },
+    },
+];
 
 /// How many calls of a sort are tried by default.
 const SAMPLE: usize = 3;
@@ -51,18 +106,19 @@ pub(crate) fn is_full() -> bool {
     std::env::var("NETSEC_FULL").is_ok()
 }
 
-/// Runs netsec under strace; returns the trace.
-fn traced(world: &World, flags: &[&str]) -> String {
+/// Runs netsec under strace; returns the trace and how netsec ended.
+fn traced(world: &World, args: &[&str], flags: &[&str]) -> (String, std::process::Output) {
     let trace = world.root().join("trace");
     let mut command = Command::new("strace");
     command.args(["-f", "-qq", "-o"]).arg(&trace).args(flags).arg(env!("CARGO_BIN_EXE_netsec"));
-    command.args(["run", "p.yaml", "--jobs", "2"]).current_dir(world.root()).output().unwrap();
-    std::fs::read_to_string(trace).unwrap()
+    let output = command.args(args).current_dir(world.root()).output().unwrap();
+    (std::fs::read_to_string(trace).unwrap(), output)
 }
 
 /// The most calls of each sort that one thread makes: strace counts by thread.
-fn most_calls() -> BTreeMap<&'static str, usize> {
-    let trace = traced(&world(), &["-e", &format!("trace={}", CALLS.join(","))]);
+fn most_calls(story: &Story) -> BTreeMap<&'static str, usize> {
+    let (world, _) = (story.prepare)();
+    let (trace, _) = traced(&world, story.args, &["-e", &format!("trace={}", CALLS.join(","))]);
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for line in trace.lines() {
         let Some((thread, rest)) = line.split_once(' ') else { continue };
@@ -92,34 +148,61 @@ fn recorded(world: &World) -> u64 {
     stats["actions"].as_u64().unwrap()
 }
 
+/// Lets one fault happen, and checks what is left.
+fn suffer(story: &Story, expected: &[String], (call, fault, flag): (&str, &str, &str), place: &str) {
+    let (world, pipeline) = (story.prepare)();
+    let before = if world.root().join("cache/runs").exists() { world.ok(&["runs"]) } else { String::new() };
+    let inject = format!("inject={call}:{flag}");
+    let (_, output) = traced(&world, story.args, &["-e", &format!("trace={call}"), "-e", &inject]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    if fault != "killed" {
+        // 1 and 4: the fault hit a program, or a stage whose work it was.
+        let code = output.status.code();
+        assert!(matches!(code, Some(0 | 1 | 4 | 5)) && !said.contains("panicked"), "{place}: {code:?} {said}");
+    }
+    let verified = world.netsec(&["cache", "verify"]);
+    assert_eq!(verified.code, 0, "{place}: {}{}", verified.stdout, verified.stderr);
+    let is_told =
+        |line: &str| line.split_whitespace().next().is_some_and(|run| world.ok(&["runs", "-n", "99"]).contains(run));
+    assert!(before.lines().skip(1).all(is_told), "{place}: every run is told of as before");
+    let recorded = recorded(&world);
+    let after = world.run(&[pipeline, "--set", "rows=300"][..if pipeline == "p.yaml" { 1 } else { 3 }]);
+    assert_eq!(after["outcome"], "succeeded", "{place}: {after}");
+    assert_eq!(digests(&after), expected, "{place}");
+    if story.args[0] == "run" && pipeline == "p.yaml" {
+        let reused = outcomes(&after).iter().filter(|outcome| outcome.ends_with("reused")).count() as u64;
+        assert_eq!(reused, recorded, "{place}: what was finished is not made again");
+    }
+}
+
 #[test]
 fn crash_matrix() {
     if Command::new("strace").arg("-V").output().is_err() {
         crate::world::skip("strace is not installed");
         return;
     }
-    let expected = digests(&world().run(&["p.yaml"]));
     let mut rows = Vec::new();
-    for (call, count) in most_calls() {
-        for (fault, how) in FAULTS {
-            let tried = points(count);
-            for &at in &tried {
-                let place = format!("{fault} at {call} {at}");
-                let world = world();
-                traced(&world, &["-e", &format!("trace={call}"), "-e", &format!("inject={call}:{how}:when={at}")]);
-                let verified = world.netsec(&["cache", "verify"]);
-                assert_eq!(verified.code, 0, "{place}: {}{}", verified.stdout, verified.stderr);
-                let before = recorded(&world);
-                let after = world.run(&["p.yaml"]);
-                assert_eq!(after["outcome"], "succeeded", "{place}: {after}");
-                assert_eq!(digests(&after), expected, "{place}");
-                let reused = outcomes(&after).iter().filter(|outcome| outcome.ends_with("reused")).count() as u64;
-                assert_eq!(reused, before, "{place}: what was finished is not made again");
+    for story in &STORIES {
+        let (clean, pipeline) = (story.prepare)();
+        let args = [pipeline, "--set", "rows=300"];
+        let expected = digests(&clean.run(&args[..if pipeline == "p.yaml" { 1 } else { 3 }]));
+        let is_small = story.name == "run of programs";
+        for (call, count) in most_calls(story) {
+            for (fault, how, from) in FAULTS {
+                let tried = if is_small || is_full() { points(count) } else { vec![count.div_ceil(2)] };
+                let is_telling = matches!(fault, "killed" | "disk broken from then on");
+                if !is_full() && !is_telling && !is_small {
+                    continue;
+                }
+                for &at in &tried {
+                    let place = format!("{}: {fault} at {call} {at}", story.name);
+                    suffer(story, &expected, (call, fault, &format!("{how}:when={at}{from}")), &place);
+                }
+                rows.push(format!("| {} | `{call}` | {fault} | {} of {count} | all |", story.name, tried.len()));
             }
-            rows.push(format!("| `{call}` | {fault} | {} of {count} | all |", tried.len()));
         }
     }
-    assert!(rows.len() >= 12, "{rows:?}");
+    assert!(rows.len() >= 50, "{rows:?}");
     if is_full() {
         crate::world::same_file(&package().join("docs/reliability.md"), &page(&rows));
     }
@@ -132,11 +215,12 @@ fn page(rows: &[String]) -> String {
 const HEAD: &str = "\
 # What a run survives
 
-Made by `NETSEC_FULL=1 NETSEC_UPDATE=1 cargo test crash_matrix` with strace: a pipeline of four programs is run, and its
-n-th call of one sort, on any thread, is made to kill the process or to fail as on a full or a broken disk; for every n.
-After each: `cache verify` finds nothing bad, the next run ends with the same digests, and every action that was recorded
-is reused. Without `NETSEC_FULL` the test tries the first, a middle and the last call of each sort.
+Made by `NETSEC_FULL=1 NETSEC_UPDATE=1 cargo test crash_matrix` with strace: the n-th call of one sort, on any thread, is
+made to kill the process or to fail as on a full or a broken disk, once or from then on; for every n. After each: netsec
+ended with an exit code that says so and did not panic, `cache verify` finds nothing bad, every run that was told of still is,
+the next run ends with the same digests, and (of the pipeline of programs) every action that was recorded is reused. Without
+`NETSEC_FULL` the test tries some calls of each sort.
 
-| call | what was done to it | calls tried | survived |
-|---|---|--:|---|
+| what | call | what was done to it | calls tried | survived |
+|---|---|---|--:|---|
 ";

@@ -6,3 +6,6 @@ mod keys;
 mod ledgers;
 mod plans;
 mod trees;
+
+#[cfg(feature = "kinds")]
+mod fuzzed;
