@@ -20,10 +20,10 @@ use netsec::store::manifest::Manifest;
 use netsec::store::packed;
 
 /// A reader: its name, a good file, what reads it.
-pub type Fuzzed = (&'static str, &'static [u8], fn(&[u8]));
+pub(crate) type Fuzzed = (&'static str, &'static [u8], fn(&[u8]));
 
 /// All of them.
-pub const READERS: [Fuzzed; 15] = [
+pub(crate) const READERS: [Fuzzed; 15] = [
     ("archive", b"netsec-run-2\n", archive),
     ("journal", b"netsec-journal-2\n", whole_journal),
     ("records", b"\x91\x81\xa5Swept\x90", records),
