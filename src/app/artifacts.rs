@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::app::run::{Begun, begin_run};
 use crate::app::workspace::{AppError, Result, Terms, Workspace};
-use crate::base::artifact::Artifact;
+use crate::base::artifact::{Artifact, EntryForm};
 use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
 use crate::base::disk;
@@ -160,6 +160,12 @@ impl Workspace {
         let bytes = store.get(digest)?;
         let Ok(manifest) = Manifest::decode(&bytes) else { return Ok(vec![(String::new(), bytes)]) };
         manifest.files.into_iter().map(|file| Ok((file.path, store.get(&file.digest)?))).collect()
+    }
+
+    /// Returns what each file of an artifact is, in the order of `fetch`.
+    pub fn forms(&self, digest: &Digest) -> Vec<EntryForm> {
+        let forms = |manifest: Manifest| manifest.files.iter().map(|file| file.form).collect();
+        manifest(&self.store(), digest).map_or_else(|| vec![EntryForm::Plain], forms)
     }
 
     /// Reads every blob and checks it; checks that every blob of every record is there, and that the records are.

@@ -1,12 +1,15 @@
 //! What lies below a folder that somebody else may have filled: opened and counted without being led out of it.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
-use crate::base::disk::{Result, absolute, named, open};
+use crate::base::artifact::EntryForm;
+use crate::base::disk::{self, Entry, Result, absolute, is_link, named, open};
 
 /// Opens a file by its way from a folder, following no link that leads out of it; `None` if one does.
 pub fn open_below(folder: &Path, way: &Path) -> Result<Option<File>> {
@@ -51,4 +54,85 @@ pub fn size_below(root: &Path) -> u64 {
         }
     }
     bytes
+}
+
+/// An entry of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeEntry {
+    /// Its path in the directory, with `/`.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is; of a link, one that stays in the directory.
+    pub form: EntryForm,
+}
+
+/// Lists everything below a directory that a program made, in order: files, empty folders, and links that stay in it. Other
+/// links stand for the files they lead to.
+pub fn tree(root: &Path) -> Result<Vec<TreeEntry>> {
+    let (mut entries, mut open) = (Vec::new(), vec![root.to_owned()]);
+    while let Some(folder) = open.pop() {
+        let inner = disk::list(&folder)?;
+        if inner.is_empty() && folder != root {
+            entries.push(entry(root, folder.clone(), EntryForm::Folder)?);
+        }
+        for path in inner {
+            if is_link(&path)? && link_target(root, &path)?.is_some() {
+                entries.push(entry(root, path, EntryForm::Link)?);
+                continue;
+            }
+            match disk::look(&path)? {
+                Entry::File(_) if disk::is_executable(&path) => entries.push(entry(root, path, EntryForm::Executable)?),
+                Entry::File(_) => entries.push(entry(root, path, EntryForm::Plain)?),
+                Entry::Directory if !is_link(&path)? => open.push(path),
+                _ => return named("use", &path, Err(io::Error::other("neither a file nor a plain directory"))),
+            }
+        }
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+fn entry(root: &Path, path: PathBuf, form: EntryForm) -> Result<TreeEntry> {
+    let name = path.strip_prefix(root).ok().and_then(Path::to_str).map(str::to_owned);
+    let name = named("use", &path, name.ok_or_else(|| io::Error::other("the name is not UTF-8")))?;
+    Ok(TreeEntry { name, path, form })
+}
+
+/// Returns where a link leads, if that is text and stays below the root by its words alone.
+pub fn link_target(root: &Path, path: &Path) -> Result<Option<String>> {
+    let target = named("read", path, fs::read_link(path))?;
+    let name = path.strip_prefix(root).unwrap_or(path);
+    Ok(target.to_str().filter(|target| stays_below(name, target)).map(str::to_owned))
+}
+
+/// Returns whether a link of this name in a directory, to this target, stays in the directory.
+pub fn stays_below(name: &Path, target: &str) -> bool {
+    let mut depth = name.components().count().saturating_sub(1);
+    for part in Path::new(target).components() {
+        match part {
+            Component::Normal(_) => depth += 1,
+            Component::CurDir => {}
+            Component::ParentDir if depth > 0 => depth -= 1,
+            _ => return false,
+        }
+    }
+    !target.is_empty()
+}
+
+/// Makes an entry of a directory that is no file: a link, which has to stay in it, or a folder.
+pub fn make_entry(root: &Path, name: &str, form: EntryForm, bytes: &[u8]) -> Result<()> {
+    let path = root.join(name);
+    if form == EntryForm::Folder {
+        return disk::create_dirs(&path);
+    }
+    let target = std::str::from_utf8(bytes).ok().filter(|target| stays_below(Path::new(name), target));
+    let target = named("use", &path, target.ok_or_else(|| io::Error::other("a link that leads out of its directory")))?;
+    disk::create_dirs(path.parent().unwrap_or(root))?;
+    named("create", &path, std::os::unix::fs::symlink(target, &path))
+}
+
+/// Makes a file one that may be run.
+pub fn make_executable(path: &Path) -> Result<()> {
+    named("protect", path, fs::set_permissions(path, fs::Permissions::from_mode(0o755)))
 }

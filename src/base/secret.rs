@@ -58,6 +58,16 @@ impl Secret {
     }
 }
 
+/// What is not needed any more is wiped, so that it is not to be found in memory that was given back.
+impl Drop for Secret {
+    fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.text).into_bytes();
+        bytes.fill(0);
+        // Seen by nobody, but the compiler cannot know.
+        std::hint::black_box(&bytes);
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(***)")

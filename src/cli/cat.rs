@@ -4,6 +4,8 @@ use std::path::Path;
 
 use crate::app::artifacts::Found;
 use crate::app::workspace::{AppError, Workspace};
+use crate::base::artifact::EntryForm;
+use crate::base::below::{make_entry, make_executable};
 use crate::base::disk;
 use crate::cli::args::Cat;
 use crate::cli::exit::Exit;
@@ -39,9 +41,22 @@ pub fn cat(workspace: &Workspace, args: &Cat) -> Result<Exit, AppError> {
         }
         (None, _) => return Err(AppError::Usage(format!("`{name}` is a directory: name one to write with `-o PATH`"))),
         (Some(output), files) => {
-            for (path, bytes) in files {
-                let path = if path.is_empty() { output.clone() } else { output.join(path) };
-                disk::write_plain(&workspace.root().join(path), bytes)?;
+            let root = workspace.root().join(output);
+            let mut links = Vec::new();
+            for ((path, bytes), form) in files.iter().zip(workspace.forms(&digest)) {
+                let whole = if path.is_empty() { root.clone() } else { root.join(path) };
+                match form {
+                    EntryForm::Link | EntryForm::Folder => links.push((path, form, bytes)),
+                    EntryForm::Plain => disk::write_plain(&whole, bytes)?,
+                    EntryForm::Executable => {
+                        disk::write_plain(&whole, bytes)?;
+                        make_executable(&whole)?;
+                    }
+                }
+            }
+            // Links last: no file is written by way of one.
+            for (path, form, bytes) in links {
+                make_entry(&root, path, form, bytes)?;
             }
         }
     }

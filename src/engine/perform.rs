@@ -10,7 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use crate::base::artifact::Artifact;
+use crate::base::artifact::{Artifact, EntryForm};
+use crate::base::below::{TreeEntry, link_target, tree};
 use crate::base::cancel::Cancel;
 use crate::base::clock::Clock;
 use crate::base::digest::Digest;
@@ -234,7 +235,7 @@ fn inputs(bench: &Bench<'_>, stage: usize, ingredients: &Ingredients) -> Result<
                 let digest = content.digest;
                 let content = Box::new(Blob(Arc::clone(bench.store), digest));
                 // Only the store knows how many bytes there are, and nobody asks that of a single blob.
-                vec![Member { name: String::new(), digest, size: 0, content }]
+                vec![Member { name: String::new(), digest, size: 0, form: EntryForm::Plain, content }]
             }
         };
         let (digest, directory) = (content.digest, content.directory);
@@ -246,7 +247,13 @@ fn inputs(bench: &Bench<'_>, stage: usize, ingredients: &Ingredients) -> Result<
 fn from_files(source: &SourceFile) -> Vec<Member> {
     let member = |part: &files::Part| {
         let (digest, size) = (part.digest, part.signature.size);
-        Member { name: part.name.clone(), digest, size, content: Box::new(File(part.path.clone(), size, digest)) }
+        Member {
+            name: part.name.clone(),
+            digest,
+            size,
+            form: EntryForm::Plain,
+            content: Box::new(File(part.path.clone(), size, digest)),
+        }
     };
     source.parts.iter().map(member).collect()
 }
@@ -255,7 +262,8 @@ fn from_files(source: &SourceFile) -> Vec<Member> {
 fn earlier(bench: &Bench<'_>, stage: usize, ingredients: &Ingredients, port: &str) -> Option<Input> {
     let spec = &bench.pipeline.stages[stage];
     let latest = bench.ledger.latest(&bench.pipeline.file, &spec.id).ok().flatten()?;
-    let record = bench.ledger.action(&latest).ok().flatten()?;
+    // What ran elsewhere is not built on.
+    let record = bench.ledger.action(&latest).ok().flatten().filter(|record| record.imported.is_none())?;
     let differences = difference(&record.ingredients, &ingredients.listed());
     let made = record.outputs.iter().find(|made| made.port == port && made.directory)?;
     let is_same = differences.iter().all(|difference| difference.name == OUTSIDE);
@@ -268,8 +276,8 @@ fn from_manifest(store: &Arc<dyn Store>, digest: &Digest) -> Result<Vec<Member>,
     let bytes = store.get(digest).map_err(stage_error)?;
     let manifest = Manifest::decode(&bytes).map_err(StageError::Storage)?;
     let member = |file: FileEntry| {
-        let FileEntry { path: name, digest, size } = file;
-        Member { name, digest, size, content: Box::new(Blob(Arc::clone(store), digest)) }
+        let FileEntry { path: name, digest, size, form } = file;
+        Member { name, digest, size, form, content: Box::new(Blob(Arc::clone(store), digest)) }
     };
     Ok(manifest.files.into_iter().map(member).collect())
 }
@@ -312,7 +320,7 @@ fn keep(store: &Arc<dyn Store>, port: String, made: Made, cancel: &Cancel) -> Re
             Ok(Artifact { port, digest, size: bytes.len() as u64, directory: false })
         }
         Made::Listed(files) => {
-            let entry = |(path, Kept { digest, size })| FileEntry { path, digest, size };
+            let entry = |(path, Kept { digest, size })| FileEntry { path, digest, size, form: EntryForm::Plain };
             keep_manifest(store, port, &Manifest::new(files.into_iter().map(entry).collect()))
         }
         Made::Path(path) => match disk::look(&path).map_err(disk_error)? {
@@ -330,10 +338,18 @@ fn keep(store: &Arc<dyn Store>, port: String, made: Made, cancel: &Cancel) -> Re
 type Take<'a> = &'a (dyn Fn(&Path) -> Result<(Digest, u64), StageError> + Sync);
 
 fn keep_directory(store: &Arc<dyn Store>, port: String, root: &Path, taken: Take<'_>) -> Result<Artifact, StageError> {
-    let found = disk::walk(root).map_err(|error| StageError::Failed(format!("output `{port}`: {error}")))?;
-    let kept = found.into_par_iter().map(|(path, file)| {
-        let (digest, size) = taken(&file)?;
-        Ok(FileEntry { path, digest, size })
+    let odd = |error: DiskError| StageError::Failed(format!("output `{port}`: {error}"));
+    let kept = tree(root).map_err(odd)?.into_par_iter().map(|TreeEntry { name, path, form }| {
+        let text = match form {
+            EntryForm::Plain | EntryForm::Executable => None,
+            EntryForm::Link => Some(link_target(root, &path).map_err(odd)?.unwrap_or_default()),
+            EntryForm::Folder => Some(String::new()),
+        };
+        let (digest, size) = match text {
+            Some(text) => (store.put(text.as_bytes()).map_err(stage_error)?, text.len() as u64),
+            None => taken(&path)?,
+        };
+        Ok(FileEntry { path: name, digest, size, form })
     });
     let manifest = Manifest::new(kept.collect::<Vec<_>>().into_iter().collect::<Result<Vec<_>, StageError>>()?);
     keep_manifest(store, port, &manifest)

@@ -2,13 +2,14 @@
 
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
-use crate::base::below::open_below;
+use crate::base::artifact::EntryForm;
+use crate::base::below::{TreeEntry, link_target, make_entry, open_below, tree};
 use crate::base::disk;
 use crate::base::secret::Secret;
 use crate::kinds::program::{End, Ended, PATH, Said};
@@ -75,7 +76,8 @@ pub const KIND: Kind = Kind {
             kind: Type::Bool,
             default: Fallback::Yaml("true"),
             doc: "Whether the program is kept to what it declares, where the system can (Landlock, Linux 5.13): it then \
-                  cannot open any other file, nor write outside of its folder; see `network`, and what is kept in below.",
+                  cannot open any other file, nor write outside of its folder, nor reach the network or other processes; \
+                  `docs/sandbox.md` lists what is kept in and what is not.",
         },
         Param {
             name: "network",
@@ -192,13 +194,18 @@ impl Stage for Command {
             if input.directory {
                 disk::create_dirs(&whole).map_err(storage)?;
             }
-            let write = |file: &Member| match file.name.as_str() {
-                "" => file.content.write(&whole),
-                name => file.content.write(&whole.join(name)),
+            let write = |file: &Member| match (file.name.as_str(), file.form) {
+                ("", _) => file.content.write(&whole),
+                (name, EntryForm::Plain | EntryForm::Executable) => file.content.write(&whole.join(name)),
+                (_, EntryForm::Link | EntryForm::Folder) => Ok(()),
             };
             match input.files.as_slice() {
                 [file] => write(file)?,
                 files => files.par_iter().try_for_each(write)?,
+            }
+            // Links last: no file is written by way of one.
+            for file in input.files.iter().filter(|file| matches!(file.form, EntryForm::Link | EntryForm::Folder)) {
+                make_entry(&whole, &file.name, file.form, &file.content.bytes()?).map_err(storage)?;
             }
         }
         let order = Order {
@@ -336,24 +343,30 @@ impl Command {
     /// be kept for good.
     fn check_output(&self, port: &str, path: &str, folder: &Path) -> Result<(), StageError> {
         let whole = folder.join(path);
-        let files = match disk::look(&whole).map_err(storage)? {
-            disk::Entry::Directory => disk::walk(&whole).map_err(|error| StageError::Failed(error.to_string()))?,
-            _ => vec![(String::new(), whole)],
+        let plain = |path: PathBuf| TreeEntry { name: String::new(), path, form: EntryForm::Plain };
+        let entries = match disk::look(&whole).map_err(storage)? {
+            disk::Entry::Directory => tree(&whole).map_err(|error| StageError::Failed(error.to_string()))?,
+            _ => vec![plain(whole.clone())],
         };
         let secrets = self.all_secrets();
         let holds = |bytes: &[u8]| secrets.iter().any(|secret| secret.is_in(bytes));
-        for (name, file) in files {
-            // Opened once, by a way that cannot be exchanged: what is checked is what is there.
-            let way = file.strip_prefix(folder).unwrap_or(&file);
-            let Some(mut opened) = open_below(folder, way).map_err(storage)? else {
-                let how = format!("the output `{port}` leads out of the stage's folder by a link");
-                return Err(StageError::Failed(how));
-            };
-            if secrets.is_empty() {
-                continue;
-            }
+        let leads_out = || StageError::Failed(format!("the output `{port}` leads out of the stage's folder by a link"));
+        for TreeEntry { name, path, form } in entries {
             let mut bytes = Vec::new();
-            opened.read_to_end(&mut bytes).map_err(|error| StageError::Storage(error.to_string()))?;
+            match form {
+                EntryForm::Link => {
+                    bytes = link_target(&whole, &path).map_err(storage)?.unwrap_or_default().into_bytes()
+                }
+                EntryForm::Folder => {}
+                EntryForm::Plain | EntryForm::Executable => {
+                    // Opened once, by a way that cannot be exchanged: what is checked is what is there.
+                    let way = path.strip_prefix(folder).unwrap_or(&path);
+                    let mut opened = open_below(folder, way).map_err(storage)?.ok_or_else(leads_out)?;
+                    if !secrets.is_empty() {
+                        opened.read_to_end(&mut bytes).map_err(|error| StageError::Storage(error.to_string()))?;
+                    }
+                }
+            }
             if holds(name.as_bytes()) || holds(&bytes) {
                 let place = if holds(name.as_bytes()) { " in the name of a file" } else { "" };
                 return Err(StageError::Failed(format!("the output `{port}` holds a secret{place} and was not kept")));

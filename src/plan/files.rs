@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
+use crate::base::artifact::EntryForm;
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError, Entry, Signature};
@@ -45,7 +46,10 @@ impl SourceFile {
 }
 
 fn manifest(parts: &[Part]) -> Manifest {
-    let entry = |part: &Part| FileEntry { path: part.name.clone(), digest: part.digest, size: part.signature.size };
+    let entry = |part: &Part| {
+        let (path, form) = (part.name.clone(), EntryForm::Plain);
+        FileEntry { path, digest: part.digest, size: part.signature.size, form }
+    };
     Manifest::new(parts.iter().map(entry).collect())
 }
 

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 
+use crate::base::artifact::EntryForm;
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::disk;
@@ -49,6 +50,8 @@ pub struct Member {
     pub digest: Digest,
     /// How many they are.
     pub size: u64,
+    /// What it is; the bytes of a link are where it leads.
+    pub form: EntryForm,
     /// The bytes.
     pub content: Box<dyn Content>,
 }

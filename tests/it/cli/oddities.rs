@@ -39,7 +39,7 @@ fn a_program_that_makes_odd_things_fails_and_leaves_nothing() {
     for (script, says) in [
         ("mkfifo out", "neither a file nor a directory"),
         ("mkdir out; mkfifo out/pipe", "neither a file nor a plain directory"),
-        ("mkdir out; ln -s . out/loop", "neither a file nor a plain directory"),
+        ("mkdir out; ln -s .. out/loop", "neither a file nor a plain directory"),
         ("mkdir out; touch \"out/$(printf 'o\\377')\"", "the name is not UTF-8"),
         ("ln -s /etc/hostname out", "leads out of the stage's folder"),
         ("ln -s nowhere out", "did not make `out`"),
@@ -141,4 +141,33 @@ fn queries_are_answered_on_a_disk_that_cannot_be_written() {
     }
     let (code, text) = inside("run p.yaml").unwrap();
     assert!(code == Some(5) && text.contains("Read-only file system"), "{text}");
+}
+
+#[test]
+fn links_empty_folders_and_programs_in_a_directory_come_back() {
+    let world = World::new();
+    let make = "mkdir -p o/deep/empty o/bin; echo x > o/file; ln -s ../file o/deep/link; ln -s deep o/folder; \
+                printf \"#!/bin/sh\\\\necho ran\\\\n\" > o/bin/run; chmod +x o/bin/run";
+    let look = "cd x; test -d deep/empty && cat deep/link folder/link && readlink deep/link folder && bin/run";
+    world.write(
+        "p.yaml",
+        format!(
+            "stages:\n  a: {{ kind: command, with: {{ run: [sh, -c, '{make}'], outputs: {{ o: o }} }} }}\n  b: {{ kind: command, inputs: {{ x: a.o }}, with: {{ run: [sh, -c, '{look}'] }} }}\n"
+        ),
+    );
+    let summary = world.run(&["p.yaml"]);
+    assert_eq!(summary["outcome"], "succeeded", "{summary}");
+    assert_eq!(world.ok(&["cat", "b.stdout"]), "x\nx\n../file\ndeep\nran\n");
+    world.ok(&["cat", "a.o", "-o", "back"]);
+    let back = world.root().join("back");
+    assert_eq!(std::fs::read_link(back.join("deep/link")).unwrap(), std::path::Path::new("../file"));
+    assert_eq!(std::fs::read_to_string(back.join("folder/link")).unwrap(), "x\n");
+    assert!(back.join("deep/empty").is_dir() && netsec::base::disk::is_executable(&back.join("bin/run")));
+    assert!(!netsec::base::disk::is_executable(&back.join("file")));
+    assert_eq!(world.netsec(&["cache", "verify"]).code, 0);
+    // What leads out is not made, whoever says that it was.
+    for (name, target) in [("l", "../x"), ("d/l", "../../x"), ("l", "/etc"), ("l", "a/../../x"), ("l", "")] {
+        assert!(!netsec::base::below::stays_below(std::path::Path::new(name), target), "{name} to {target}");
+    }
+    assert!(netsec::base::below::stays_below(std::path::Path::new("d/l"), "../x/./y"));
 }

@@ -1,6 +1,7 @@
 //! Whatever stands in a file of the cache, reading it ends with a value or an error: no panic, and no more memory than a
 //! few times the file.
 
+use netsec::base::artifact::EntryForm;
 use netsec::base::clock::System;
 use netsec::base::digest::Digest;
 use netsec::event::Event;
@@ -19,7 +20,12 @@ const RESERVE: usize = (2 << 20) + (1 << 12);
 type Reader = (&'static str, Vec<u8>, fn(&[u8]));
 
 fn manifest() -> Vec<u8> {
-    let entry = |n: u8| FileEntry { path: format!("d/{n}"), digest: Digest::of(&[n]), size: u64::from(n) };
+    let entry = |n: u8| FileEntry {
+        path: format!("d/{n}"),
+        digest: Digest::of(&[n]),
+        size: u64::from(n),
+        form: EntryForm::Plain,
+    };
     Manifest::new((0..20).map(entry).collect()).encode()
 }
 
