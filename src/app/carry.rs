@@ -27,6 +27,9 @@ use crate::store::local::Local;
 /// The longest name of a pipeline file, a host or a version that is taken in, in bytes.
 const NAME: usize = 4096;
 
+/// So far may the clocks of two machines be apart, in milliseconds.
+const DAY_MS: u64 = 86_400_000;
+
 /// What was written or read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Carried {
@@ -90,13 +93,18 @@ impl Workspace {
         let _lock = self.lock(terms)?;
         let store = self.store();
         let (mut carried, records) = self.take_in(from, &store)?;
+        if records.run.run > RunId::new(clock::System.now_ms().saturating_add(DAY_MS), 0) {
+            return Err(odd(from, "its run has the name of a day that has not come: one of the clocks is wrong").into());
+        }
         let Writing { ledger, run } = self.writing()?;
         let imported = Some(Imported { at_ms: clock::System.now_ms(), signer: carried.signer.clone() });
         let mut entries = Vec::new();
         for mut action in records.actions {
             carried.actions += 1;
-            // What ran here stays what is known of it.
-            if ledger.action(&action.key)?.is_some_and(|known| known.imported.is_none()) {
+            // What ran here stays what is known of it; so does what somebody signed, if nobody signed this.
+            let is_better = |known: &Imported| known.signer.is_some() && carried.signer.is_none();
+            let known = ledger.action(&action.key)?;
+            if known.is_some_and(|known| known.imported.as_ref().is_none_or(is_better)) {
                 carried.known += 1;
                 continue;
             }
@@ -248,7 +256,9 @@ fn checked_run(mut run: RunRecord) -> std::result::Result<RunRecord, String> {
 
 /// Refuses a name that could do something to a terminal.
 fn check_text(text: &str) -> std::result::Result<(), String> {
-    match text.len() > NAME || text.chars().any(char::is_control) {
+    // Marks that turn the direction of what follows show a name as another one.
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    match text.len() > NAME || text.chars().any(|c| c.is_control() || turns(c)) {
         true => Err(format!("a name in it is none: {:?}", text.chars().take(60).collect::<String>())),
         false => Ok(()),
     }

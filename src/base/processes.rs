@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::{Pid, Signal, WaitOptions, getpid, getppid, kill_process, set_child_subreaper, wait, waitpid};
 
 use crate::base::disk;
@@ -37,6 +38,18 @@ pub fn hide_memory() {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
 }
 
+/// Sees to it that what this process was given open by its caller is closed in what it starts.
+pub fn keep_descriptors() {
+    for path in disk::list(Path::new("/proc/self/fd")).unwrap_or_default() {
+        let number = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<i32>().ok());
+        let Some(number) = number.filter(|number| *number > 2) else { continue };
+        #[expect(unsafe_code, reason = "there is no other name for a descriptor that somebody else opened")]
+        // SAFETY: it is open, or the call says that it is not; only its flag is set.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+        let _ = fcntl_setfd(descriptor, FdFlags::CLOEXEC);
+    }
+}
+
 /// Returns whether this process is root's.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
@@ -56,6 +69,7 @@ pub fn is_below(ancestor: u32) -> bool {
     false
 }
 
+/// All processes; nothing if they cannot be listed, which is not the same as that there are none.
 fn all() -> BTreeMap<i32, Seen> {
     let seen = |folder: &std::path::PathBuf| {
         let pid = folder.file_name()?.to_str()?.parse().ok()?;
@@ -132,7 +146,8 @@ fn end(which: &dyn Fn(&BTreeMap<i32, Seen>) -> Vec<i32>) -> (usize, bool) {
     for _ in 0..MOST {
         let all = all();
         let found = which(&all);
-        if found.is_empty() {
+        // This process itself is always among them.
+        if found.is_empty() && !all.is_empty() {
             return (ended.len(), true);
         }
         for pid in found {

@@ -1,10 +1,12 @@
 //! What a confined program may do: open its folder, its inputs and the system's own files; nothing of the network, of other
 //! processes, of root's rights.
 //!
-//! Three walls, each as high as the system allows. Namespaces give the program a `/dev/shm` of its own and a network in
+//! Four walls, each as high as the system allows. Namespaces give the program a `/dev/shm` of its own and a network in
 //! which nobody is. Landlock refuses every file that is not allowed, and, from later versions on, TCP, signals and abstract
-//! sockets beyond the program. And it has no capabilities and can gain none, whoever runs it.
+//! sockets beyond the program. A filter refuses the calls by which a process reaches into others, or into keys of the user
+//! (seccomp). And it has no capabilities and can gain none, whoever runs it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -15,6 +17,9 @@ use landlock::{
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
 use rustix::process::{getegid, geteuid};
 use rustix::thread::{CapabilitySet, CapabilitySets, UnshareFlags, set_capabilities, set_no_new_privs};
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::base::disk;
@@ -131,10 +136,13 @@ pub fn confine(
         rules = rules.handle_access(AccessNet::from_all(RIGHTS))?;
     }
     let mut rules = rules.scope(Scope::from_all(RIGHTS))?.create()?;
+    // The cache may lie elsewhere, by a link: a scratch folder is three levels below it.
+    let cache = disk::absolute(folder).unwrap_or_else(|_| folder.to_owned()).ancestors().nth(3).map(Path::to_owned);
     let workspace = disk::absolute(&confinement.workspace).unwrap_or_else(|_| confinement.workspace.clone());
+    let hidden: Vec<PathBuf> = std::iter::once(workspace).chain(cache).collect();
     let mut allowed: Vec<(PathBuf, BitFlags<AccessFs>)> = Vec::new();
     for system in SYSTEM {
-        around(Path::new(system), &workspace, &mut |path| allowed.push((path.to_owned(), read)));
+        around(Path::new(system), &hidden, &mut |path| allowed.push((path.to_owned(), read)));
     }
     allowed.extend(confinement.reads.iter().map(|path| (PathBuf::from(path), read)));
     allowed.extend(DEVICES.iter().map(|path| (PathBuf::from(path), all)));
@@ -158,16 +166,57 @@ pub fn confine(
         inheritable: CapabilitySet::empty(),
     };
     let _ = set_capabilities(None, nothing);
-    rules.restrict_self().map(|_| ())
+    rules.restrict_self()?;
+    // Where there is no such filter, the other walls stand all the same.
+    let _ = filter_calls();
+    Ok(())
 }
 
-/// Goes to a folder of the system; of one that the workspace lies in, to everything in it but the way to the workspace.
-fn around(folder: &Path, workspace: &Path, visit: &mut dyn FnMut(&Path)) {
+/// Goes to a folder of the system; of one that something hidden lies in, to everything in it but the way there.
+fn around(folder: &Path, hidden: &[PathBuf], visit: &mut dyn FnMut(&Path)) {
     let resolved = disk::absolute(folder).unwrap_or_else(|_| folder.to_owned());
-    if !workspace.starts_with(&resolved) {
+    if hidden.contains(&resolved) {
+        return;
+    }
+    if !hidden.iter().any(|hidden| hidden.starts_with(&resolved)) {
         return visit(folder);
     }
-    if workspace != resolved {
-        disk::list(&resolved).unwrap_or_default().iter().for_each(|inner| around(inner, workspace, visit));
+    disk::list(&resolved).unwrap_or_default().iter().for_each(|inner| around(inner, hidden, visit));
+}
+
+/// Calls that reach into another process if the number of one is given, with the place of the number: its limits, its memory.
+/// Those for priorities and cores are let through: they are given the numbers of a program's own threads.
+const OF_OTHERS: [(i64, u8); 3] = [(libc::SYS_prlimit64, 0), (libc::SYS_migrate_pages, 0), (libc::SYS_move_pages, 0)];
+/// Calls that a confined program has no use for: keys of the user, looking into other processes and into the system.
+const REFUSED: [i64; 10] = [
+    libc::SYS_keyctl,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_kcmp,
+    libc::SYS_perf_event_open,
+    libc::SYS_bpf,
+    libc::SYS_userfaultfd,
+];
+/// Sockets to the machine that this one runs on.
+const VSOCK: u64 = 40;
+
+/// Has the system refuse those calls to this thread, and to what it starts, from now on.
+fn filter_calls() -> Result<(), seccompiler::Error> {
+    let above_zero = |place: u8| {
+        let is_other = SeccompCondition::new(place, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, 0);
+        is_other.and_then(|condition| SeccompRule::new(vec![condition]))
+    };
+    let mut rules: BTreeMap<i64, Vec<SeccompRule>> = REFUSED.iter().map(|call| (*call, Vec::new())).collect();
+    for (call, place) in OF_OTHERS {
+        rules.insert(call, vec![above_zero(place)?]);
     }
+    let is_vsock = SeccompCondition::new(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, VSOCK)?;
+    rules.insert(libc::SYS_socket, vec![SeccompRule::new(vec![is_vsock])?]);
+    let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, std::env::consts::ARCH.try_into()?)?;
+    let program: BpfProgram = filter.try_into()?;
+    seccompiler::apply_filter(&program)
 }

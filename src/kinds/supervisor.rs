@@ -61,6 +61,7 @@ pub fn serve(sort: SupervisorSort) {
         SupervisorSort::Confined => Some(Namespaces::enter(false)),
     };
     processes::hide_memory();
+    processes::keep_descriptors();
     let Ok(stream) = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from) else { return };
     if processes::adopt_orphans().is_err() {
         return;

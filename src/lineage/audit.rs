@@ -4,7 +4,7 @@
 //! known by the tail file and by the database's mark. What no later word vouches for was told to nobody: a commit that was
 //! being written when the process was killed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::base::disk;
@@ -87,7 +87,14 @@ pub fn audit(cache: &Path, database: Option<&Ledger>, is_alone: bool) -> Result<
         };
         audit.journals.push((path, line));
     }
-    for (run, (path, text)) in journals.iter().filter(|(run, _)| counts(run) && !vouched.contains_key(*run)) {
+    // What follows the commits that a later journal vouches for was told to nobody; of the last one that is not known.
+    let acknowledged: BTreeSet<&RunId> =
+        journals.values().filter_map(|(_, text)| text.head.after.as_ref()).map(|link| &link.run).collect();
+    let is_told = |path: &Path, audit: &Audit| audit.journals.iter().any(|(told, _)| told == path);
+    for (run, (path, text)) in journals.iter().filter(|(run, _)| counts(run) && !acknowledged.contains(*run)) {
+        if is_told(path, &audit) {
+            continue;
+        }
         let why = match &text.end {
             JournalEnd::Damaged(why) => why.as_str(),
             // One that is being written, or was when its run was killed, ends like this: nobody was told of the rest. But

@@ -49,6 +49,12 @@ pub fn sources(
     if problems.is_empty() { Ok(sources) } else { Err(problems) }
 }
 
+/// Returns the first output of a stage that a record does not have, as one that came from elsewhere may not.
+fn missing_port<'a>(spec: &'a StageSpec, record: &ActionRecord) -> Option<&'a str> {
+    let has = |port: &&String| record.outputs.iter().any(|output| output.port == **port);
+    spec.outputs.iter().find(|port| !has(port)).map(String::as_str)
+}
+
 /// Looks for files that are not there, without reading any: for a pipeline that is wrong anyway.
 pub fn missing(root: &Path, files: &[(String, Span)]) -> Vec<Problem> {
     let gone = |text: &str| disk::look(&root.join(text)).is_err_and(|error| error.is_missing());
@@ -157,6 +163,10 @@ impl Planner<'_> {
             decide(self.ledger, self.store, (&self.pipeline.file, &spec.id), &ingredients, &key)?
         };
         let verdict = match verdict {
+            Verdict::Reuse(record) if missing_port(spec, &record).is_some() => {
+                let port = missing_port(spec, &record).unwrap_or_default();
+                Verdict::Run(Why::Lost { message: format!("its record has no output `{port}`") })
+            }
             Verdict::Reuse(record) if self.may_not_decide(spec, &record) => Verdict::Run(Why::Imported),
             verdict => verdict,
         };

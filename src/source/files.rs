@@ -17,6 +17,9 @@ use crate::source::parquet;
 use crate::source::piece::{Malformed, Piece};
 use crate::source::zeek::{ZeekHead, is_zeek};
 
+/// A head of a Zeek log has at most so many lines.
+const HEAD_LINES: usize = 64;
+
 /// Rows of Parquet that are read at once.
 const ROWS: usize = 1 << 16;
 
@@ -218,7 +221,7 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
             let mut lines = Vec::new();
             while !lines.last().is_some_and(|line: &Vec<u8>| line.starts_with(b"#types")) {
                 match chunks.record().map_err(wrong(format))? {
-                    Some(line) if line.bytes.starts_with(b"#") => lines.push(line.bytes),
+                    Some(line) if line.bytes.starts_with(b"#") && lines.len() < HEAD_LINES => lines.push(line.bytes),
                     _ => return Err(TableError("the head of the Zeek log ends without `#types`".to_owned())),
                 }
             }

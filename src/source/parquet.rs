@@ -7,7 +7,7 @@
 use std::io::Cursor;
 
 use polars_parquet_format::thrift::protocol::TCompactInputProtocol;
-use polars_parquet_format::{FileMetaData, PageHeader};
+use polars_parquet_format::{ConvertedType, FileMetaData, LogicalType, PageHeader, SchemaElement};
 
 use crate::frame::table::TableError;
 
@@ -32,6 +32,13 @@ pub fn check(bytes: &[u8]) -> Result<(), TableError> {
     let mut protocol = TCompactInputProtocol::new(Cursor::new(footer), footer.len().saturating_mul(MADE));
     let meta = FileMetaData::read_from_in_protocol(&mut protocol)
         .map_err(|error| refuse(format!("its footer is damaged: {error}")))?;
+    let is_decimal = |element: &&SchemaElement| {
+        matches!(element.converted_type, Some(ConvertedType::DECIMAL))
+            || matches!(element.logical_type, Some(LogicalType::DECIMAL(_)))
+    };
+    if let Some(column) = meta.schema.iter().find(is_decimal) {
+        return Err(refuse(format!("`{}` holds decimals: write them as floating numbers or as text", column.name)));
+    }
     let length = bytes.len() as u64;
     let rows =
         u64::try_from(meta.num_rows).map_err(|_| refuse("it says that it has fewer rows than none".to_owned()))?;
@@ -39,6 +46,8 @@ pub fn check(bytes: &[u8]) -> Result<(), TableError> {
         return Err(refuse(format!("it says that it has {rows} rows, in {length} bytes")));
     }
     let chunks = meta.row_groups.iter().flat_map(|group| &group.columns).filter_map(|chunk| chunk.meta_data.as_ref());
+    // A column without values has no pages.
+    let chunks = chunks.filter(|chunk| chunk.num_values > 0);
     let mut unpacked = 0_u64;
     for chunk in chunks {
         let name = chunk.path_in_schema.join(".");

@@ -34,7 +34,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
 ];
 
 /// Which places may use a crate; a crate that is not named may be used anywhere.
-const CRATES: [(&str, &[&str]); 28] = [
+const CRATES: [(&str, &[&str]); 30] = [
     ("bson", &["source/"]),
     ("zstd", &["store/packed.rs", "source/files.rs"]),
     ("mongodb", &["source/"]),
@@ -45,6 +45,8 @@ const CRATES: [(&str, &[&str]); 28] = [
     ("chrono", &["frame/table.rs"]),
     ("rand_chacha", &["source/synthetic.rs", "quality/domain.rs", "model/", "kinds/"]),
     ("landlock", &["kinds/sandbox.rs"]),
+    ("seccompiler", &["kinds/sandbox.rs"]),
+    ("libc", &["kinds/sandbox.rs"]),
     ("polars_parquet_format", &["source/parquet.rs"]),
     ("crc32fast", &["source/parquet.rs"]),
     ("sled", &["lineage/sled.rs"]),

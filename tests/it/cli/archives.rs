@@ -133,7 +133,11 @@ fn names_in_archives_are_parsed() {
     let text = String::from_utf8_lossy(&journal::encode(&archive.entries)).into_owned();
     assert!(text.contains("p.yaml"));
     type Forge = fn(&mut Archive);
-    let forgeries: [(&str, Forge); 5] = [
+    let forgeries: [(&str, Forge); 7] = [
+        ("a run of a day that has not come", |archive| {
+            archive.run().run = netsec::base::name::RunId::parse("89991231-235959-63999").unwrap();
+        }),
+        ("text that turns", |archive| archive.run().host = "a\u{202e}b".to_owned()),
         ("escape sequences", |archive| archive.run().pipeline = "\u{1b}[2Jp.yaml".to_owned()),
         ("a line break", |archive| archive.actions().for_each(|action| action.host = "a\nb".to_owned())),
         ("a blob is missing", |archive| drop(archive.blobs.pop())),

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import resource
 import signal
 import socket
 import subprocess
@@ -109,6 +110,24 @@ def files_of_supervisor():
         except OSError as error:
             errors.append(str(error))
     raise OSError("; ".join(errors))
+
+
+def limits_of_supervisor():
+    return resource.prlimit(os.getppid(), resource.RLIMIT_NOFILE, (64, 64))
+
+
+def keyring():
+    if platform.machine() != "x86_64":
+        raise OSError("not tried here")
+    return call(libc.syscall, 250, 0, -4, 1)
+
+
+def vsock():
+    return socket.socket(40, socket.SOCK_STREAM)
+
+
+def priority_of_other():
+    os.setpriority(os.PRIO_PROCESS, int(victim), 5)
 
 
 def trace_run():

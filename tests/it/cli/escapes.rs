@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use crate::world::{World, digests, outcomes, package, same_file, skip};
 
 /// What a probe tries: its name in `escapes.py`, what it is, and whether it is kept in.
-const PROBES: [(&str, &str, bool); 44] = [
+const PROBES: [(&str, &str, bool); 47] = [
     ("read_outside", "read a file outside of its folder", true),
     ("read_pipeline", "read the pipeline file", true),
     ("list_workspace", "list the workspace", true),
@@ -39,6 +39,9 @@ const PROBES: [(&str, &str, bool); 44] = [
     ("trace_run", "trace the run (ptrace)", true),
     ("signal_run", "send a signal to the run", true),
     ("signal_supervisor", "send a signal to its supervisor", true),
+    ("limits_of_supervisor", "change its supervisor's limits (prlimit)", true),
+    ("keyring", "use the keys that the kernel keeps for the user", true),
+    ("vsock", "open a socket to the machine that this one runs on", true),
     ("signal_other", "send a signal to a process of the same user", true),
     ("connect", "connect by TCP", true),
     ("listen", "listen for TCP", true),
@@ -63,9 +66,10 @@ system's own files for reading (`/usr`, `/etc`, `/opt`, `/var/lib`, … but not 
 `reads` names, and devices that hold nothing or compute. `network: true` gives it the network. Everything that it started
 is ended before its outputs are looked at, and they are taken without following links out of its folder.
 
-Three means keep it there, each as far as the system has it: Landlock (Linux 5.13 for files, 6.7 for TCP, 6.12 for signals
+Four means keep it there, each as far as the system has it: Landlock (Linux 5.13 for files, 6.7 for TCP, 6.12 for signals
 and sockets without a file), namespaces for mounts, network and shared memory (where the user or the container may make
-them; without them `/dev/shm` cannot be opened at all, and UDP is not kept in), and the loss of all capabilities. Where there
+them; without them `/dev/shm` cannot be opened at all, and UDP is not kept in), a filter of system calls (seccomp) and the loss
+of all capabilities. Where there
 is no Landlock the stage says that it was not confined, and runs again where it can be.
 
 Each of these was tried by a test (`tests/it/cli/escapes.rs`), on Linux 6.18 as root and as another user:
@@ -77,6 +81,10 @@ const LIMITS: &str = "
 What it takes of the machine is kept to `limits` of the stage: `memory_mb` (each process by the system, all together by
 looks every 50 ms), `disk_mb` (each file by the system, all together by looks), `processes` (looks), `timeout_seconds`.
 Without them its output is 1024 MB at most, and it has 4096 processes at most.
+
+Not kept in either: it may look at the sizes and times of files (stat) and be told of changes in folders (inotify), set extended
+attributes of files of the same user, and change the priority and the cores of processes of the same user. `memory_mb` does not
+count memory that no process holds (System V, `memfd`) until it ends with the stage, nor `disk_mb` files without a name.
 
 What no check can find: a secret that a program writes in another form (compressed, encoded, cut in two) into an output or a
 name of one; what it tells a service by a socket that has a file. A program with `sandbox: false` may do all that netsec may:
@@ -429,4 +437,17 @@ fn lineage_does_not_take_a_stage_for_the_maker_of_a_file() {
     assert_eq!(outcomes(&world.run(&["p.yaml"])), ["other reused", "renamed reused"]);
     let told = world.ok(&["lineage", "renamed.stdout"]);
     assert!(told.starts_with("renamed.stdout") && told.contains("made by renamed"), "{told}");
+}
+
+#[test]
+fn what_the_caller_has_open_is_not_open_to_programs() {
+    let world = World::new();
+    world.write("secret", "not for programs");
+    world
+        .write("p.yaml", "stages: { a: { kind: command, with: { run: [sh, -c, 'cat <&9; echo more >&8; true'] } } }\n");
+    let script = format!("exec {} run p.yaml 9<secret 8>>log", env!("CARGO_BIN_EXE_netsec"));
+    let ran = Command::new("sh").args(["-c", &script]).current_dir(world.root()).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    assert_eq!(world.ok(&["cat", "a.stdout"]), "");
+    assert_eq!(std::fs::read_to_string(world.root().join("log")).unwrap(), "");
 }
