@@ -220,15 +220,15 @@ impl Store for Local {
         let path = self.path(digest);
         let size = self.size(digest).unwrap_or(0);
         let lost = |error| missing(error, digest);
-        if size < disk::LARGE {
-            return Ok(disk::write_input(to, &self.get(digest)?)?);
-        }
         if let Ok(Some(content)) = packed::unpack(disk::open(&path).map_err(lost)?) {
             // As it comes, so that a large content takes no memory. One that is damaged is removed with the stage's folder.
             return match disk::copy_reader(content, to)? {
                 Ok(found) if found == *digest => Ok(()),
                 _ => Err(self.set_aside(digest)?),
             };
+        }
+        if size < disk::LARGE {
+            return Ok(disk::write_input(to, &self.get(digest)?)?);
         }
         let is_sound = disk::copy_input(&path, (size, digest), to).map_err(lost)?;
         if is_sound { Ok(()) } else { Err(self.set_aside(digest)?) }

@@ -67,8 +67,8 @@ pub fn spoken_length(head: &[u8]) -> Option<u64> {
 
 /// How long the beginning of a compressed blob is that tells its length, in bytes.
 pub const HEAD: usize = MAGIC.len() + 8;
-/// So much is made room for at once for each byte of a compressed blob: what shrank by more grows as it is read.
-const ROOM: u64 = 256;
+/// So much is made room for at once at most, in bytes. Room that is not written to takes no memory, if the length is a lie.
+const ROOM: u64 = 4 << 30;
 
 /// Reads the content of a blob of so many bytes: no more memory is taken than the content takes.
 ///
@@ -78,7 +78,9 @@ pub fn content(mut blob: impl Read, size: u64) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     (&mut blob).take(HEAD as u64).read_to_end(&mut head)?;
     let length = spoken_length(&head).unwrap_or(size);
-    let mut bytes = Vec::with_capacity(usize::try_from(length.min(size.saturating_mul(ROOM))).unwrap_or_default());
+    let mut bytes = Vec::new();
+    // Without it the room is doubled again and again, and the content held twice meanwhile.
+    let _ = bytes.try_reserve_exact(usize::try_from(length.min(ROOM)).unwrap_or_default() + 1);
     let whole = head.as_slice().chain(blob);
     match head.starts_with(FAMILY) {
         true => unpack(whole)?.map_or(Ok(0), |mut content| content.read_to_end(&mut bytes))?,
