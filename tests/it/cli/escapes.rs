@@ -181,6 +181,9 @@ fn escapes_are_kept_in_or_named() {
         let summary: serde_json::Value =
             serde_json::from_str(&told).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
         assert!(outcomes(&summary).iter().all(|one| one.ends_with(" made")), "{told}");
+        if told.contains("the program was not confined") {
+            return skip("this system cannot confine programs");
+        }
         let mut wrong = Vec::new();
         for (name, what, is_kept) in PROBES {
             let said = world.ok(&["cat", &format!("{name}.stdout")]);
@@ -343,7 +346,10 @@ fn a_workspace_below_a_folder_of_the_system_is_not_open_to_its_programs() {
     let netsec = |args: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_netsec")).args(args).current_dir(root.path()).output().unwrap()
     };
-    netsec(&["run", "p.yaml"]);
+    let ran = String::from_utf8(netsec(&["run", "p.yaml"]).stderr).unwrap();
+    if ran.contains("the program was not confined") {
+        return skip("this system cannot confine programs");
+    }
     let said = String::from_utf8(netsec(&["cat", "a.stdout"]).stdout).unwrap();
     assert_eq!(said, "usable\n");
 }
