@@ -96,7 +96,8 @@ impl Workspace {
         if records.run.run > RunId::new(clock::System.now_ms().saturating_add(DAY_MS), 0) {
             return Err(odd(from, "its run has the name of a day that has not come: one of the clocks is wrong").into());
         }
-        let Writing { ledger, run } = self.writing()?;
+        let writing = self.writing()?;
+        let Writing { ledger, .. } = &writing;
         let imported = Some(Imported { at_ms: clock::System.now_ms(), signer: carried.signer.clone() });
         let mut entries = Vec::new();
         for mut action in records.actions {
@@ -119,8 +120,7 @@ impl Workspace {
         if !entries.is_empty() {
             ledger.commit(&entries)?;
         }
-        ledger.flush()?;
-        self.close(&run, &ledger);
+        self.settle(&writing)?;
         Ok(carried)
     }
 

@@ -27,7 +27,7 @@ use crate::store::local::Local;
 pub(crate) struct Writing {
     pub(crate) ledger: Ledger,
     /// What its journal is named after.
-    pub(crate) run: RunId,
+    run: RunId,
 }
 
 /// Which stages are wanted, needed and forced.
@@ -174,8 +174,15 @@ impl Workspace {
         Ok(Writing { ledger, run })
     }
 
+    /// Makes what was written outside of a run last.
+    pub(crate) fn settle(&self, writing: &Writing) -> Result<()> {
+        writing.ledger.flush()?;
+        self.close(&writing.run, &writing.ledger);
+        Ok(())
+    }
+
     /// Notes how far the journals go. It is only a memory: what goes wrong here costs time later, nothing else.
-    pub(crate) fn close(&self, run: &RunId, ledger: &Ledger) {
+    fn close(&self, run: &RunId, ledger: &Ledger) {
         let _ = Tail { latest: Some(run.clone()), link: ledger.journal_end() }.save(&self.cache);
     }
 

@@ -64,9 +64,10 @@ impl Workspace {
     /// `Busy`, `Stopped`; ledger or disk failed: then some of it is removed, and nothing else.
     pub fn sweep(&self, keep: &Keep, terms: &Terms<'_>) -> Result<Removal> {
         let _lock = self.lock(terms)?;
-        let Writing { ledger, run } = self.writing()?;
+        let writing = self.writing()?;
+        let Writing { ledger, .. } = &writing;
         let store = self.store();
-        let removal = self.removal(&ledger, &store, keep)?;
+        let removal = self.removal(ledger, &store, keep)?;
         standing::forget(&self.cache)?;
         if !removal.blobs.is_empty() {
             // Told before it is done: a blob that is there although it may be gone is no fault.
@@ -89,8 +90,7 @@ impl Workspace {
         if !marked.is_empty() {
             ledger.commit(&marked)?;
         }
-        ledger.flush()?;
-        self.close(&run, &ledger);
+        self.settle(&writing)?;
         Ok(removal)
     }
 
@@ -100,7 +100,8 @@ impl Workspace {
     /// There is no such run, or it is going on; `Busy`, `Stopped`; the ledger failed.
     pub fn remove_run(&self, name: &str, terms: &Terms<'_>) -> Result<()> {
         let _lock = self.lock(terms)?;
-        let Writing { ledger, run: own } = self.writing()?;
+        let writing = self.writing()?;
+        let Writing { ledger, .. } = &writing;
         let run =
             ledger.runs()?.into_iter().find(|run| run.run.as_str() == name && run.retention != Retention::Removed);
         let Some(run) = run else {
@@ -108,9 +109,7 @@ impl Workspace {
         };
         standing::forget(&self.cache)?;
         ledger.commit(&[Entry::Run(Box::new(RunRecord { retention: Retention::Removed, ..run }))])?;
-        ledger.flush()?;
-        self.close(&own, &ledger);
-        Ok(())
+        self.settle(&writing)
     }
 
     fn removal(&self, ledger: &Ledger, store: &Local, keep: &Keep) -> Result<Removal> {

@@ -327,7 +327,7 @@ impl Workspace {
     pub(crate) fn lock(&self, terms: &Terms<'_>) -> Result<Lock> {
         let holder = format!("a run (process {} on {})", std::process::id(), host());
         let path = self.cache.join("lock");
-        let mut told = false;
+        let (mut told, mut seen) = (false, String::new());
         // The number of a process of another machine says nothing here.
         let holder_process = |other: &str| {
             let (_, rest) = other.split_once("(process ")?;
@@ -340,11 +340,13 @@ impl Workspace {
                 return Ok(lock);
             }
             let other = String::from_utf8_lossy(&disk::read(&path)?).into_owned();
-            if holder_process(&other).is_some_and(processes::is_below) {
+            // Asked once for each holder: it takes a look at every process.
+            if other != seen && holder_process(&other).is_some_and(processes::is_below) {
                 return Err(AppError::Usage(format!(
                     "the workspace is held by {other}, of which this is a part: it would wait for itself"
                 )));
             }
+            seen.clone_from(&other);
             if !terms.wait {
                 return Err(AppError::Busy(other));
             }

@@ -33,6 +33,11 @@ pub enum EntryForm {
 }
 
 impl EntryForm {
+    /// Returns whether it is a file.
+    pub fn is_file(self) -> bool {
+        matches!(self, Self::Plain | Self::Executable)
+    }
+
     /// Returns whether it is a file like most.
     pub fn is_plain(&self) -> bool {
         *self == Self::Plain

@@ -65,6 +65,8 @@ pub struct TreeEntry {
     pub path: PathBuf,
     /// What it is; of a link, one that stays in the directory.
     pub form: EntryForm,
+    /// What is kept of an entry that is no file: where a link leads, and nothing of a folder.
+    pub text: Option<String>,
 }
 
 /// Lists everything below a directory that a program made, in order: files, empty folders, and links that stay in it. Other
@@ -74,17 +76,20 @@ pub fn tree(root: &Path) -> Result<Vec<TreeEntry>> {
     while let Some(folder) = open.pop() {
         let inner = disk::list(&folder)?;
         if inner.is_empty() && folder != root {
-            entries.push(entry(root, folder.clone(), EntryForm::Folder)?);
+            entries.push(entry(root, folder.clone(), EntryForm::Folder, Some(String::new()))?);
         }
         for path in inner {
-            if is_link(&path)? && link_target(root, &path)?.is_some() {
-                entries.push(entry(root, path, EntryForm::Link)?);
+            let link = is_link(&path)?;
+            if link && let Some(target) = link_target(root, &path)? {
+                entries.push(entry(root, path, EntryForm::Link, Some(target))?);
                 continue;
             }
             match disk::look(&path)? {
-                Entry::File(_) if disk::is_executable(&path) => entries.push(entry(root, path, EntryForm::Executable)?),
-                Entry::File(_) => entries.push(entry(root, path, EntryForm::Plain)?),
-                Entry::Directory if !is_link(&path)? => open.push(path),
+                Entry::File(_) => {
+                    let form = if disk::is_executable(&path) { EntryForm::Executable } else { EntryForm::Plain };
+                    entries.push(entry(root, path, form, None)?);
+                }
+                Entry::Directory if !link => open.push(path),
                 _ => return named("use", &path, Err(io::Error::other("neither a file nor a plain directory"))),
             }
         }
@@ -93,14 +98,12 @@ pub fn tree(root: &Path) -> Result<Vec<TreeEntry>> {
     Ok(entries)
 }
 
-fn entry(root: &Path, path: PathBuf, form: EntryForm) -> Result<TreeEntry> {
-    let name = path.strip_prefix(root).ok().and_then(Path::to_str).map(str::to_owned);
-    let name = named("use", &path, name.ok_or_else(|| io::Error::other("the name is not UTF-8")))?;
-    Ok(TreeEntry { name, path, form })
+fn entry(root: &Path, path: PathBuf, form: EntryForm, text: Option<String>) -> Result<TreeEntry> {
+    Ok(TreeEntry { name: disk::relative(root, &path)?, path, form, text })
 }
 
 /// Returns where a link leads, if that is text and stays below the root by its words alone.
-pub fn link_target(root: &Path, path: &Path) -> Result<Option<String>> {
+fn link_target(root: &Path, path: &Path) -> Result<Option<String>> {
     let target = named("read", path, fs::read_link(path))?;
     let name = path.strip_prefix(root).unwrap_or(path);
     Ok(target.to_str().filter(|target| stays_below(name, target)).map(str::to_owned))

@@ -436,7 +436,8 @@ pub fn walk(root: &Path) -> Result<Vec<(String, PathBuf)>> {
     Ok(files)
 }
 
-fn relative(root: &Path, path: &Path) -> Result<String> {
+/// Returns the path of what lies below a directory, relative to it.
+pub(crate) fn relative(root: &Path, path: &Path) -> Result<String> {
     let inner = path.strip_prefix(root).unwrap_or(path).to_str();
     let text = inner.ok_or_else(|| io::Error::other("the name is not UTF-8"));
     named("use", path, text.map(str::to_owned))

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::base::artifact::{Artifact, EntryForm};
-use crate::base::below::{TreeEntry, link_target, tree};
+use crate::base::below::{TreeEntry, tree};
 use crate::base::cancel::Cancel;
 use crate::base::clock::Clock;
 use crate::base::digest::Digest;
@@ -339,12 +339,7 @@ type Take<'a> = &'a (dyn Fn(&Path) -> Result<(Digest, u64), StageError> + Sync);
 
 fn keep_directory(store: &Arc<dyn Store>, port: String, root: &Path, taken: Take<'_>) -> Result<Artifact, StageError> {
     let odd = |error: DiskError| StageError::Failed(format!("output `{port}`: {error}"));
-    let kept = tree(root).map_err(odd)?.into_par_iter().map(|TreeEntry { name, path, form }| {
-        let text = match form {
-            EntryForm::Plain | EntryForm::Executable => None,
-            EntryForm::Link => Some(link_target(root, &path).map_err(odd)?.unwrap_or_default()),
-            EntryForm::Folder => Some(String::new()),
-        };
+    let kept = tree(root).map_err(odd)?.into_par_iter().map(|TreeEntry { name, path, form, text }| {
         let (digest, size) = match text {
             Some(text) => (store.put(text.as_bytes()).map_err(stage_error)?, text.len() as u64),
             None => taken(&path)?,

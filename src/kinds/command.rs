@@ -9,7 +9,7 @@ use std::time::Duration;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::base::artifact::EntryForm;
-use crate::base::below::{TreeEntry, link_target, make_entry, open_below, tree};
+use crate::base::below::{TreeEntry, make_entry, open_below, tree};
 use crate::base::disk;
 use crate::base::secret::Secret;
 use crate::kinds::program::{End, Ended, PATH, Said};
@@ -196,15 +196,15 @@ impl Stage for Command {
             }
             let write = |file: &Member| match (file.name.as_str(), file.form) {
                 ("", _) => file.content.write(&whole),
-                (name, EntryForm::Plain | EntryForm::Executable) => file.content.write(&whole.join(name)),
-                (_, EntryForm::Link | EntryForm::Folder) => Ok(()),
+                (name, form) if form.is_file() => file.content.write(&whole.join(name)),
+                _ => Ok(()),
             };
             match input.files.as_slice() {
                 [file] => write(file)?,
                 files => files.par_iter().try_for_each(write)?,
             }
             // Links last: no file is written by way of one.
-            for file in input.files.iter().filter(|file| matches!(file.form, EntryForm::Link | EntryForm::Folder)) {
+            for file in input.files.iter().filter(|file| !file.form.is_file()) {
                 make_entry(&whole, &file.name, file.form, &file.content.bytes()?).map_err(storage)?;
             }
         }
@@ -212,7 +212,7 @@ impl Stage for Command {
             run: self.run.clone(),
             folder: folder.to_owned(),
             env: self.environment(folder)?,
-            confinement: self.reads.as_ref().map(|reads| self.confinement(reads, folder)),
+            confinement: self.reads.clone().map(|reads| Confinement { reads, network: self.network }),
             spools: ["stdout", "stderr"].map(|name| folder.with_extension(name)),
             timeout_ms: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX),
             memory: context.limits.memory(),
@@ -239,7 +239,7 @@ impl Stage for Command {
         let tail = self.tail(&stderr)?;
         self.say(outputs, "stdout", stdout)?;
         self.say(outputs, "stderr", stderr)?;
-        if left_behind > 0 && end.status().is_some() {
+        if left_behind > 0 && matches!(end, End::Exit(_)) {
             outputs.note(format!("`{}` left {left_behind} processes running, which were ended with it", self.run[0]));
         }
         match end {
@@ -254,7 +254,7 @@ impl Stage for Command {
             End::TookTooMuch(what) => {
                 return Err(StageError::Failed(format!("`{}` was ended: {what}{tail}", self.run[0])));
             }
-            End::Exit(raw) => self.check_status(ExitStatus::from_raw(raw), tail.clone())?,
+            End::Exit(raw) => self.check_status(ExitStatus::from_raw(raw), &tail)?,
         }
         for (port, path) in &self.outputs {
             let whole = folder.join(path);
@@ -273,24 +273,18 @@ impl Stage for Command {
 
 impl Command {
     /// Refuses a program that says it failed.
-    fn check_status(&self, status: ExitStatus, tail: String) -> Result<(), StageError> {
+    fn check_status(&self, status: ExitStatus, tail: &str) -> Result<(), StageError> {
         if status.success() {
             return Ok(());
         }
         let is_denied = self.reads.is_some() && DENIALS.iter().any(|denial| tail.contains(denial));
-        let tail = if is_denied { format!("{tail}\n{DENIED}") } else { tail };
-        Err(StageError::Failed(format!("`{}` failed ({status}){tail}", self.run[0])))
+        let denied = if is_denied { format!("\n{DENIED}") } else { String::new() };
+        Err(StageError::Failed(format!("`{}` failed ({status}){tail}{denied}", self.run[0])))
     }
 
     /// Returns whether the program is to be confined, and the system cannot.
     fn is_unconfined(&self) -> bool {
         self.reads.is_some() && !sandbox::is_possible()
-    }
-
-    fn confinement(&self, reads: &[String], folder: &Path) -> Confinement {
-        // A scratch folder lies four levels below the workspace: `cache/tmp/RUN/NUMBER`.
-        let workspace = folder.ancestors().nth(4).unwrap_or(folder).to_owned();
-        Confinement { reads: reads.to_vec(), network: self.network, workspace }
     }
 
     /// All that the program sees of the environment.
@@ -343,7 +337,7 @@ impl Command {
     /// be kept for good.
     fn check_output(&self, port: &str, path: &str, folder: &Path) -> Result<(), StageError> {
         let whole = folder.join(path);
-        let plain = |path: PathBuf| TreeEntry { name: String::new(), path, form: EntryForm::Plain };
+        let plain = |path: PathBuf| TreeEntry { name: String::new(), path, form: EntryForm::Plain, text: None };
         let entries = match disk::look(&whole).map_err(storage)? {
             disk::Entry::Directory => tree(&whole).map_err(|error| StageError::Failed(error.to_string()))?,
             _ => vec![plain(whole.clone())],
@@ -351,20 +345,15 @@ impl Command {
         let secrets = self.all_secrets();
         let holds = |bytes: &[u8]| secrets.iter().any(|secret| secret.is_in(bytes));
         let leads_out = || StageError::Failed(format!("the output `{port}` leads out of the stage's folder by a link"));
-        for TreeEntry { name, path, form } in entries {
-            let mut bytes = Vec::new();
-            match form {
-                EntryForm::Link => {
-                    bytes = link_target(&whole, &path).map_err(storage)?.unwrap_or_default().into_bytes()
-                }
-                EntryForm::Folder => {}
-                EntryForm::Plain | EntryForm::Executable => {
-                    // Opened once, by a way that cannot be exchanged: what is checked is what is there.
-                    let way = path.strip_prefix(folder).unwrap_or(&path);
-                    let mut opened = open_below(folder, way).map_err(storage)?.ok_or_else(leads_out)?;
-                    if !secrets.is_empty() {
-                        opened.read_to_end(&mut bytes).map_err(|error| StageError::Storage(error.to_string()))?;
-                    }
+        for TreeEntry { name, path, text, .. } in entries {
+            let is_file = text.is_none();
+            let mut bytes = text.unwrap_or_default().into_bytes();
+            if is_file {
+                // Opened once, by a way that cannot be exchanged: what is checked is what is there.
+                let way = path.strip_prefix(folder).unwrap_or(&path);
+                let mut opened = open_below(folder, way).map_err(storage)?.ok_or_else(leads_out)?;
+                if !secrets.is_empty() {
+                    opened.read_to_end(&mut bytes).map_err(|error| StageError::Storage(error.to_string()))?;
                 }
             }
             if holds(name.as_bytes()) || holds(&bytes) {

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -81,16 +81,6 @@ pub enum Said {
     Held(Vec<u8>),
     /// The file that holds all of it.
     Spooled(PathBuf),
-}
-
-impl End {
-    /// Returns the status of a program that ended by itself.
-    pub fn status(&self) -> Option<ExitStatus> {
-        match self {
-            Self::Exit(raw) => Some(ExitStatus::from_raw(*raw)),
-            _ => None,
-        }
-    }
 }
 
 impl Program {

@@ -55,8 +55,6 @@ pub struct Confinement {
     pub reads: Vec<String>,
     /// Whether it may use the network.
     pub network: bool,
-    /// The workspace, of which it sees its own folder.
-    pub workspace: PathBuf,
 }
 
 /// What the namespaces of this process give.
@@ -136,27 +134,15 @@ pub fn confine(
         rules = rules.handle_access(AccessNet::from_all(RIGHTS))?;
     }
     let mut rules = rules.scope(Scope::from_all(RIGHTS))?.create()?;
-    // The cache may lie elsewhere, by a link: a scratch folder is three levels below it.
-    let cache = disk::absolute(folder).unwrap_or_else(|_| folder.to_owned()).ancestors().nth(3).map(Path::to_owned);
-    let workspace = disk::absolute(&confinement.workspace).unwrap_or_else(|_| confinement.workspace.clone());
-    let hidden: Vec<PathBuf> = std::iter::once(workspace).chain(cache).collect();
-    let mut allowed: Vec<(PathBuf, BitFlags<AccessFs>)> = Vec::new();
-    for system in SYSTEM {
-        around(Path::new(system), &hidden, &mut |path| allowed.push((path.to_owned(), read)));
+    for (opened, access) in SYSTEM_PLACES.get_or_init(|| system_places(folder)) {
+        rules = rules.add_rule(PathBeneath::new(opened, *access))?;
     }
-    allowed.extend(confinement.reads.iter().map(|path| (PathBuf::from(path), read)));
-    allowed.extend(DEVICES.iter().map(|path| (PathBuf::from(path), all)));
-    let devices = disk::list(Path::new("/dev")).unwrap_or_default().into_iter();
-    let is_nvidia = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(NVIDIA));
-    allowed.extend(devices.filter(is_nvidia).map(|path| (path, all)));
-    allowed.extend(shares_memory.then(|| (PathBuf::from(SHARED_MEMORY), all)));
-    allowed.push((folder.to_owned(), all));
-    for (path, access) in allowed {
-        if let Ok(opened) = PathFd::new(&path) {
-            // Of a file only what concerns files can be allowed.
-            let access = if path.is_dir() { access } else { access & AccessFs::from_file(RIGHTS) };
-            rules = rules.add_rule(PathBeneath::new(opened, access))?;
-        }
+    let readable = confinement.reads.iter().map(|path| (Path::new(path), read));
+    let shared = shares_memory.then(|| (Path::new(SHARED_MEMORY), all));
+    for (opened, access) in
+        readable.chain(shared).chain([(folder, all)]).filter_map(|(path, access)| opened(path, access))
+    {
+        rules = rules.add_rule(PathBeneath::new(opened, access))?;
     }
     // In this order: a thread without capabilities may confine itself only if it cannot gain any.
     let _ = set_no_new_privs(true);
@@ -170,6 +156,33 @@ pub fn confine(
     // Where there is no such filter, the other walls stand all the same.
     let _ = filter_calls();
     Ok(())
+}
+
+/// What of the system is open to every program of this process, opened once: all of them are of one workspace.
+static SYSTEM_PLACES: OnceLock<Vec<(PathFd, BitFlags<AccessFs>)>> = OnceLock::new();
+
+/// Opens the system's folders for reading, but for the way to the workspace and its cache, and devices. A scratch folder lies
+/// four levels below the workspace, `cache/tmp/RUN/NUMBER`; the cache may lie elsewhere, by a link.
+fn system_places(folder: &Path) -> Vec<(PathFd, BitFlags<AccessFs>)> {
+    let resolved = |path: &Path| disk::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let workspace = folder.ancestors().nth(4).map(resolved);
+    let cache = resolved(folder).ancestors().nth(3).map(Path::to_owned);
+    let hidden: Vec<PathBuf> = workspace.into_iter().chain(cache).collect();
+    let mut places: Vec<(PathBuf, BitFlags<AccessFs>)> = Vec::new();
+    for system in SYSTEM {
+        around(Path::new(system), &hidden, &mut |path| places.push((path.to_owned(), AccessFs::from_read(RIGHTS))));
+    }
+    let is_nvidia = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(NVIDIA));
+    let makers = disk::list(Path::new("/dev")).unwrap_or_default().into_iter().filter(is_nvidia);
+    let devices = DEVICES.iter().map(PathBuf::from).chain(makers);
+    places.extend(devices.map(|path| (path, AccessFs::from_all(RIGHTS))));
+    places.iter().filter_map(|(path, access)| opened(path, *access)).collect()
+}
+
+/// Opens a place that is there, with the rights that are to be had of it: of a file only what concerns files can be allowed.
+fn opened(path: &Path, access: BitFlags<AccessFs>) -> Option<(PathFd, BitFlags<AccessFs>)> {
+    let access = if path.is_dir() { access } else { access & AccessFs::from_file(RIGHTS) };
+    Some((PathFd::new(path).ok()?, access))
 }
 
 /// Goes to a folder of the system; of one that something hidden lies in, to everything in it but the way there.

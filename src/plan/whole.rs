@@ -49,12 +49,6 @@ pub fn sources(
     if problems.is_empty() { Ok(sources) } else { Err(problems) }
 }
 
-/// Returns the first output of a stage that a record does not have, as one that came from elsewhere may not.
-fn missing_port<'a>(spec: &'a StageSpec, record: &ActionRecord) -> Option<&'a str> {
-    let has = |port: &&String| record.outputs.iter().any(|output| output.port == **port);
-    spec.outputs.iter().find(|port| !has(port)).map(String::as_str)
-}
-
 /// Looks for files that are not there, without reading any: for a pipeline that is wrong anyway.
 pub fn missing(root: &Path, files: &[(String, Span)]) -> Vec<Problem> {
     let gone = |text: &str| disk::look(&root.join(text)).is_err_and(|error| error.is_missing());
@@ -162,21 +156,23 @@ impl Planner<'_> {
         } else {
             decide(self.ledger, self.store, (&self.pipeline.file, &spec.id), &ingredients, &key)?
         };
-        let verdict = match verdict {
-            Verdict::Reuse(record) if missing_port(spec, &record).is_some() => {
-                let port = missing_port(spec, &record).unwrap_or_default();
-                Verdict::Run(Why::Lost { message: format!("its record has no output `{port}`") })
-            }
-            Verdict::Reuse(record) if self.may_not_decide(spec, &record) => Verdict::Run(Why::Imported),
-            verdict => verdict,
+        let objection = match &verdict {
+            Verdict::Reuse(record) => self.objection(spec, record),
+            _ => None,
         };
+        let verdict = objection.map_or(verdict, Verdict::Run);
         Ok(Decision { action: Some((ingredients, key)), verdict, estimate_ms: None })
     }
 
-    /// Returns whether a record has a say in where a ref points, and came from elsewhere with nobody that is trusted to
-    /// vouch for it.
-    fn may_not_decide(&self, spec: &StageSpec, record: &ActionRecord) -> bool {
-        (spec.has_ref() || !record.moves.is_empty()) && record.is_foreign(&self.pipeline.trust)
+    /// Returns why a record whose outputs are there does not serve a stage all the same: it lacks an output, as one that
+    /// came from elsewhere may; or it has a say in where a ref points, and nobody that is trusted vouches for it.
+    fn objection(&self, spec: &StageSpec, record: &ActionRecord) -> Option<Why> {
+        let has = |port: &&String| record.outputs.iter().any(|output| output.port == **port);
+        if let Some(port) = spec.outputs.iter().find(|port| !has(port)) {
+            return Some(Why::Lost { message: format!("its record has no output `{port}`") });
+        }
+        let decides = spec.has_ref() || !record.moves.is_empty();
+        (decides && record.is_foreign(&self.pipeline.trust)).then_some(Why::Imported)
     }
 
     fn content(&self, input: &InputSpec, outputs: &KnownOutputs) -> Option<Content> {

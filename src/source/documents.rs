@@ -165,18 +165,18 @@ pub fn rows(documents: &[RawDocumentBuf], reading: &Reading) -> Result<(Piece, V
     let mut builder = Builder::default();
     let (mut malformed, mut read) = (None, 0);
     for (document, at) in documents.iter().zip(1..) {
-        let name = format!("_id {}", shown(&key_of(document)));
+        let name = || format!("_id {}", shown(&key_of(document)));
         let mut cells = Vec::new();
         match fields("", document, reading, 0, &mut cells) {
             Ok(()) => {
                 read += document.as_bytes().len();
-                builder.row(name.clone(), cells);
+                builder.row(name(), cells);
                 if let Err(why) = builder.check(read) {
-                    Malformed::count(&mut malformed, at, 1, format!("{name}: {why}"));
+                    Malformed::count(&mut malformed, at, 1, format!("{}: {why}", name()));
                     break;
                 }
             }
-            Err(why) => Malformed::count(&mut malformed, at, 1, format!("{name}: {why}")),
+            Err(why) => Malformed::count(&mut malformed, at, 1, format!("{}: {why}", name())),
         }
     }
     if malformed.is_some() {
