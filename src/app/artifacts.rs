@@ -3,21 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::app::run::{Begun, begin_run};
-use crate::app::workspace::{AppError, Result, Terms, Workspace};
+use crate::app::workspace::{AppError, Result, Workspace};
 use crate::base::artifact::{Artifact, EntryForm};
-use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::name::{RefName, RunId, stage_and_port};
-use crate::lineage::audit::{audit, everything};
-use crate::lineage::journal::{self, Head, Journal};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::{ActionRecord, Retention, RunRecord};
-use crate::lineage::sled;
-use crate::lineage::tail::Tail;
 use crate::plan::files;
-use crate::store::blob::{Store, StoreError};
+use crate::store::blob::Store;
 use crate::store::local::Local;
 use crate::store::manifest::Manifest;
 
@@ -30,23 +24,6 @@ pub struct Found {
     pub name: String,
     /// The run that was meant, if the target names an output of the latest run that has it.
     pub run: Option<RunId>,
-}
-
-/// What `cache verify` found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verified {
-    /// How many blobs are sound.
-    pub sound: usize,
-    /// What is bad about blobs that records need, a line each.
-    pub bad: Vec<String>,
-    /// What is bad about blobs that no record needs, as a loss of power may leave them, a line each.
-    pub unneeded: Vec<String>,
-    /// What is wrong with the records themselves, a line each.
-    pub records: Vec<String>,
-    /// The blobs that are damaged.
-    pub damaged: BTreeSet<Digest>,
-    /// The pipelines and stages whose outputs are bad or missing.
-    pub lost: Vec<(String, String)>,
 }
 
 /// What `cache stats` counts.
@@ -166,110 +143,6 @@ impl Workspace {
     pub fn forms(&self, digest: &Digest) -> Vec<EntryForm> {
         let forms = |manifest: Manifest| manifest.files.iter().map(|file| file.form).collect();
         manifest(&self.store(), digest).map_or_else(|| vec![EntryForm::Plain], forms)
-    }
-
-    /// Reads every blob and checks it; checks that every blob of every record is there, and that the records are.
-    ///
-    /// # Errors
-    /// Ledger or disk failed.
-    pub fn verify(&self) -> Result<Verified> {
-        let store = self.store();
-        let mut verified = Verified::default();
-        // The records first: a blob is there before its record is. The database is given back before the blobs are read.
-        let actions = {
-            let reading = self.reading()?;
-            let database = reading.is_database.then_some(&reading.ledger);
-            let audit = audit(&self.cache, database, reading.is_alone())?;
-            verified.records = audit.lines();
-            reading.ledger.actions()?
-        };
-        let mut there = BTreeSet::new();
-        for (digest, _) in store.list()? {
-            match store.verify(&digest) {
-                Ok(()) => verified.sound += 1,
-                // Removed since it was listed.
-                Err(StoreError::Missing(_)) => continue,
-                Err(StoreError::Corrupt { .. }) => {
-                    verified.damaged.insert(digest);
-                }
-                Err(error) => verified.bad.push(error.to_string()),
-            }
-            there.insert(digest);
-        }
-        let mut needed = BTreeSet::new();
-        let mut missing = Vec::new();
-        for record in &actions {
-            for (name, digest) in blobs(&store, &record.outputs) {
-                if !there.contains(&digest) {
-                    missing.push((record, name, digest));
-                } else if verified.damaged.contains(&digest) {
-                    verified.lost.push((record.pipeline.clone(), record.stage.stem().to_owned()));
-                }
-                needed.insert(digest);
-            }
-        }
-        for digest in &verified.damaged {
-            let line = format!("the blob {digest} is damaged: `{}`", store.path(digest).display());
-            if needed.contains(digest) { verified.bad.push(line) } else { verified.unneeded.push(line) }
-        }
-        if !missing.is_empty() {
-            // Asked again: they may have been removed meanwhile.
-            let ledger = self.reading()?.ledger;
-            for (record, name, digest) in missing {
-                if !ledger.is_swept(&digest)? {
-                    let ActionRecord { pipeline, stage, run, .. } = record;
-                    verified.lost.push((pipeline.clone(), stage.stem().to_owned()));
-                    verified.bad.push(format!("the blob {digest} is missing: `{stage}.{name}` of run {run}"));
-                }
-            }
-        }
-        Ok(verified)
-    }
-
-    /// Writes anew what is missing from the journals and stands in the database, and has the database built anew where it
-    /// lacks what the journals hold. Returns what was done, a line each.
-    ///
-    /// # Errors
-    /// `Busy`, `Stopped`; ledger or disk failed.
-    pub fn mend_records(&self, terms: &Terms<'_>) -> Result<Vec<String>> {
-        let _lock = self.lock(terms)?;
-        let (ledger, mut done) = sled::open(&self.cache)?;
-        let found = audit(&self.cache, Some(&ledger), true)?;
-        if !found.journals.is_empty() || found.only_in_database > 0 {
-            let Begun { run, after } = begin_run(&self.cache, clock::System.now_ms())?;
-            let journal = Journal::of(&self.cache.join("runs"), &run, Head { is_base: true, after });
-            let commits: Vec<Vec<u8>> = everything(&ledger)?.iter().map(|entries| journal::encode(entries)).collect();
-            let link = journal.append(&commits)?;
-            done.push(format!("all {} records were written to a journal of their own, {run}", link.commits));
-            Tail { latest: Some(run), link: Some(link) }.save(&self.cache)?;
-            for (path, _) in &found.journals {
-                done.extend(self.set_journal_aside(path)?);
-            }
-        }
-        drop(ledger);
-        if found.only_in_journals > 0 {
-            let aside = sled::set_aside(&self.cache)?;
-            done.push(format!("the database was moved to `{}`, and built from the journals", aside.display()));
-            sled::open(&self.cache)?.0.flush()?;
-        }
-        Ok(done)
-    }
-
-    fn set_journal_aside(&self, path: &Path) -> Result<Option<String>> {
-        let (true, Some(name)) = (disk::look(path).is_ok(), path.file_name()) else { return Ok(None) };
-        disk::create_dirs(&self.cache.join("bad"))?;
-        let aside = self.cache.join("bad").join(name);
-        disk::rename(path, &aside)?;
-        Ok(Some(format!("a damaged journal was moved to `{}`", aside.display())))
-    }
-
-    /// Moves the damaged blobs that were found out of the store.
-    pub fn set_aside(&self, verified: &Verified) {
-        let store = self.store();
-        for digest in &verified.damaged {
-            // Reading it finds it damaged and sets it aside.
-            let _ = store.get(digest);
-        }
     }
 
     /// Counts what the cache holds.

@@ -9,7 +9,6 @@ use std::path::Path;
 
 use crate::app::archive::{ArchiveReader, ArchiveWriter, Tag, odd};
 use crate::app::artifacts::{blobs, manifest};
-use crate::app::run::Writing;
 use crate::app::workspace::{AppError, Reading, Result, Terms, Workspace};
 use crate::base::cancel::Cancel;
 use crate::base::clock::{self, Clock};
@@ -29,6 +28,9 @@ const NAME: usize = 4096;
 
 /// So far may the clocks of two machines be apart, in milliseconds.
 const DAY_MS: u64 = 86_400_000;
+
+/// The longest that an action or a run may have taken, in seconds: thirty years.
+const LONGEST: f64 = 1e9;
 
 /// What was written or read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -93,11 +95,7 @@ impl Workspace {
         let _lock = self.lock(terms)?;
         let store = self.store();
         let (mut carried, records) = self.take_in(from, &store)?;
-        if records.run.run > RunId::new(clock::System.now_ms().saturating_add(DAY_MS), 0) {
-            return Err(odd(from, "its run has the name of a day that has not come: one of the clocks is wrong").into());
-        }
-        let writing = self.writing()?;
-        let Writing { ledger, .. } = &writing;
+        let ledger = self.writing()?;
         let imported = Some(Imported { at_ms: clock::System.now_ms(), signer: carried.signer.clone() });
         let mut entries = Vec::new();
         for mut action in records.actions {
@@ -120,7 +118,7 @@ impl Workspace {
         if !entries.is_empty() {
             ledger.commit(&entries)?;
         }
-        self.settle(&writing)?;
+        self.settle(&ledger)?;
         Ok(carried)
     }
 
@@ -132,7 +130,8 @@ impl Workspace {
             return Err(odd(from, "it is damaged: it does not begin with records").into());
         }
         let entries = journal::decode(&archive.body(&first)?).map_err(|why| odd(from, &why))?;
-        let records = CarriedRecords::of(entries).map_err(|why| odd(from, &why))?;
+        let latest_ms = clock::System.now_ms().saturating_add(DAY_MS);
+        let records = CarriedRecords::of(entries, latest_ms).map_err(|why| odd(from, &why))?;
         let mut carried = Carried { run: records.run.run.to_string(), ..Carried::default() };
         let mut there = BTreeSet::new();
         loop {
@@ -185,13 +184,26 @@ struct CarriedRecords {
 }
 
 impl CarriedRecords {
-    /// Sorts the records of an archive and checks what they say.
-    fn of(entries: Vec<Entry>) -> std::result::Result<Self, String> {
+    /// Sorts the records of an archive and checks what they say. Nothing in them may have begun after `latest_ms`, in
+    /// milliseconds since the Unix epoch.
+    fn of(entries: Vec<Entry>, latest_ms: u64) -> std::result::Result<Self, String> {
         let (mut actions, mut runs) = (Vec::new(), Vec::new());
         for entry in entries {
             match entry {
-                Entry::Action(action) => actions.push(checked_action(*action)?),
-                Entry::Run(run) => runs.push(checked_run(*run)?),
+                Entry::Action(action) => {
+                    check_times(action.started_ms, [action.seconds], latest_ms)?;
+                    actions.push(checked_action(*action)?);
+                }
+                Entry::Run(run) => {
+                    if run.run > RunId::new(latest_ms, 0) {
+                        return Err(
+                            "its run has the name of a day that has not come: one of the clocks is wrong".to_owned()
+                        );
+                    }
+                    let stages = run.stages.iter().map(|stage| stage.seconds);
+                    check_times(run.started_ms, stages.chain([run.seconds]), latest_ms)?;
+                    runs.push(checked_run(*run)?);
+                }
                 Entry::Move(_) | Entry::Swept(_) => return Err("it holds records that no run is made of".to_owned()),
             }
         }
@@ -252,6 +264,21 @@ fn checked_run(mut run: RunRecord) -> std::result::Result<RunRecord, String> {
         failure.message = plain(&failure.message);
     }
     Ok(run)
+}
+
+/// Refuses what began later than `latest_ms`, or took no time that a clock could measure.
+fn check_times(
+    started_ms: u64,
+    seconds: impl IntoIterator<Item = f64>,
+    latest_ms: u64,
+) -> std::result::Result<(), String> {
+    if started_ms > latest_ms {
+        return Err("a record in it began on a day that has not come: one of the clocks is wrong".to_owned());
+    }
+    match seconds.into_iter().find(|seconds| !(0.0..=LONGEST).contains(seconds)) {
+        Some(odd) => Err(format!("a record in it took {odd} seconds, which no action does")),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a name that could do something to a terminal.

@@ -9,4 +9,5 @@ pub mod run;
 pub mod supervisors;
 pub mod sweep;
 pub mod unchanged;
+pub mod verify;
 pub mod workspace;

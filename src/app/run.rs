@@ -14,21 +14,14 @@ use crate::engine::drive::{Setup, Summary, drive};
 use crate::engine::voice::Voice;
 use crate::graph::order::upstream;
 use crate::graph::select::{Selection, select};
-use crate::lineage::journal::{Head, Journal, Link};
+use crate::lineage::journal::{self, Head, Journal};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::sled;
-use crate::lineage::tail::{Tail, last_link};
+use crate::lineage::tail::{Link, Tail};
 use crate::plan::standing;
 use crate::plan::whole::{Plan, Planner, Sources};
 use crate::store::blob::Store;
 use crate::store::local::Local;
-
-/// A ledger that is written outside of a run.
-pub(crate) struct Writing {
-    pub(crate) ledger: Ledger,
-    /// What its journal is named after.
-    run: RunId,
-}
 
 /// Which stages are wanted, needed and forced.
 pub(crate) struct Scope {
@@ -99,7 +92,7 @@ impl Workspace {
         let sources = sources?;
         let local = Arc::new(Local::open(&self.cache, Arc::clone(&known)));
         let store: Arc<dyn Store> = Arc::<Local>::clone(&local);
-        let ledger = ledger.with_journal(Journal::of(&runs, &run, Head { is_base: false, after }));
+        let ledger = ledger.with_journal(Journal::of(&self.cache, &run, Head { is_base: false, after }));
         let planner = scope.planner(loaded, &sources, &ledger, store.as_ref());
         let plan = scope.plan(loaded, &planner)?;
         let mut voice = Voice::new(&clock, (terms.sinks)(&runs.join(format!("{run}.jsonl")))?);
@@ -136,7 +129,7 @@ impl Workspace {
                 &format!("{error}; the journal has everything, and the next run goes on from it"),
             );
         }
-        self.close(&summary.run, &ledger);
+        ledger.close_journal();
         self.leave_standing(loaded, wish, (&plan, &sources, &summary), &local, started_ms);
         if let Err(error) = known.save() {
             voice.warn("cache::memory", &error.to_string());
@@ -166,24 +159,17 @@ impl Workspace {
     }
 
     /// Opens the ledger to be written outside of a run; the caller holds the workspace's lock.
-    pub(crate) fn writing(&self) -> Result<Writing> {
-        let runs = self.cache.join("runs");
+    pub(crate) fn writing(&self) -> Result<Ledger> {
         let Begun { run, after } = begin_run(&self.cache, clock::System.now_ms())?;
         let (ledger, _) = sled::open(&self.cache)?;
-        let ledger = ledger.with_journal(Journal::of(&runs, &run, Head { is_base: false, after }));
-        Ok(Writing { ledger, run })
+        Ok(ledger.with_journal(Journal::of(&self.cache, &run, Head { is_base: false, after })))
     }
 
     /// Makes what was written outside of a run last.
-    pub(crate) fn settle(&self, writing: &Writing) -> Result<()> {
-        writing.ledger.flush()?;
-        self.close(&writing.run, &writing.ledger);
+    pub(crate) fn settle(&self, ledger: &Ledger) -> Result<()> {
+        ledger.flush()?;
+        ledger.close_journal();
         Ok(())
-    }
-
-    /// Notes how far the journals go. It is only a memory: what goes wrong here costs time later, nothing else.
-    fn close(&self, run: &RunId, ledger: &Ledger) {
-        let _ = Tail { latest: Some(run.clone()), link: ledger.journal_end() }.save(&self.cache);
     }
 
     pub(crate) fn prepare(&self) -> Result<()> {
@@ -239,22 +225,19 @@ pub(crate) struct Begun {
 pub(crate) fn begin_run(cache: &Path, now_ms: u64) -> Result<Begun> {
     let runs = cache.join("runs");
     // Kept by themselves: the folder of runs grows with every run.
-    let Tail { latest, link } = Tail::load(cache);
-    let latest = match latest {
+    let tail = Tail::load(cache);
+    let latest = match tail.latest.clone() {
         Some(run) => Some(run),
         None => disk::list(&runs)?.iter().filter_map(|path| RunId::parse(path.file_stem()?.to_str()?)).max(),
     };
-    let after = match link {
-        Some(link) => Some(link),
-        None => last_link(&runs)?,
-    };
+    let after = journal::last_link(cache, &tail)?;
     let Some(run) = RunId::after(latest.as_ref(), now_ms, u64::from(std::process::id())) else {
         let cause =
             std::io::Error::other("no later name is left: remove that run's files, which a wrong clock has named");
         let path = latest.map_or(runs, |latest| cache.join("runs").join(latest.as_str()));
         return Err(DiskError { verb: "name a run after", path, cause }.into());
     };
-    Tail { latest: Some(run.clone()), link: None }.save(cache)?;
+    Tail { latest: Some(run.clone()), link: after.clone(), is_open: true }.save(cache)?;
     Ok(Begun { run, after })
 }
 

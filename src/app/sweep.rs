@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::app::artifacts::blobs;
-use crate::app::run::Writing;
 use crate::app::workspace::{AppError, Reading, Result, Terms, Workspace};
 use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
@@ -64,10 +63,9 @@ impl Workspace {
     /// `Busy`, `Stopped`; ledger or disk failed: then some of it is removed, and nothing else.
     pub fn sweep(&self, keep: &Keep, terms: &Terms<'_>) -> Result<Removal> {
         let _lock = self.lock(terms)?;
-        let writing = self.writing()?;
-        let Writing { ledger, .. } = &writing;
+        let ledger = self.writing()?;
         let store = self.store();
-        let removal = self.removal(ledger, &store, keep)?;
+        let removal = self.removal(&ledger, &store, keep)?;
         standing::forget(&self.cache)?;
         if !removal.blobs.is_empty() {
             // Told before it is done: a blob that is there although it may be gone is no fault.
@@ -90,7 +88,7 @@ impl Workspace {
         if !marked.is_empty() {
             ledger.commit(&marked)?;
         }
-        self.settle(&writing)?;
+        self.settle(&ledger)?;
         Ok(removal)
     }
 
@@ -100,8 +98,7 @@ impl Workspace {
     /// There is no such run, or it is going on; `Busy`, `Stopped`; the ledger failed.
     pub fn remove_run(&self, name: &str, terms: &Terms<'_>) -> Result<()> {
         let _lock = self.lock(terms)?;
-        let writing = self.writing()?;
-        let Writing { ledger, .. } = &writing;
+        let ledger = self.writing()?;
         let run =
             ledger.runs()?.into_iter().find(|run| run.run.as_str() == name && run.retention != Retention::Removed);
         let Some(run) = run else {
@@ -109,7 +106,7 @@ impl Workspace {
         };
         standing::forget(&self.cache)?;
         ledger.commit(&[Entry::Run(Box::new(RunRecord { retention: Retention::Removed, ..run }))])?;
-        self.settle(&writing)
+        self.settle(&ledger)
     }
 
     fn removal(&self, ledger: &Ledger, store: &Local, keep: &Keep) -> Result<Removal> {

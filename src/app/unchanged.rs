@@ -13,7 +13,6 @@ use crate::engine::voice::Voice;
 use crate::event::EventKind;
 use crate::lineage::journal::{self, ENDING, Head, Journal};
 use crate::lineage::record::{Entry, Retention, RunRecord};
-use crate::lineage::tail::Tail;
 use crate::plan::decide::Verdict;
 use crate::plan::standing::{Asked, Standing};
 use crate::plan::whole::{Plan, Sources};
@@ -78,9 +77,9 @@ impl Workspace {
             stages: Vec::new(),
         };
         let (seconds, counts) = (record.seconds, record.counts.clone());
-        let journal = Journal::of(&runs, &run, Head { is_base: false, after });
-        let link = journal.append(&[journal::encode(&[Entry::Run(Box::new(record))])])?;
-        let _ = Tail { latest: Some(run.clone()), link: Some(link) }.save(&self.cache);
+        let journal = Journal::of(&self.cache, &run, Head { is_base: false, after });
+        journal.append(&[journal::encode(&[Entry::Run(Box::new(record))])])?;
+        journal.close();
         let outcome = RunOutcome::Succeeded;
         voice.tell(EventKind::RunFinished { run: run.clone(), outcome, seconds, counts });
         Ok(Some(Summary { run, outcome, seconds, stages: Vec::new(), moved: false }))

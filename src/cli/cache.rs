@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use crate::app::artifacts::Verified;
 use crate::app::sweep::Keep;
+use crate::app::verify::Verified;
 use crate::app::workspace::{AppError, Terms, Wish, Workspace};
 use crate::base::cancel::Cancel;
 use crate::cli::args::{Cache, CacheAction, Choose};

@@ -75,9 +75,10 @@ impl Namespaces {
         Self { has_mounts: is_in && mount_change("/", alone).is_ok() }
     }
 
-    /// Gives the next program shared memory of its own, at most so many bytes; returns whether it is there.
-    fn renew_shared_memory(self, most: Option<u64>) -> bool {
-        if !self.has_mounts {
+    /// Gives the next program, which works in `folder`, shared memory of its own, at most so many bytes; returns whether it is
+    /// there. Where the workspace itself lies in shared memory it would be hidden: then the program has none.
+    fn renew_shared_memory(self, folder: &Path, most: Option<u64>) -> bool {
+        if !self.has_mounts || folder.starts_with(SHARED_MEMORY) {
             return false;
         }
         // That of the program before; the first one has none.
@@ -125,7 +126,7 @@ pub fn confine(
     namespaces: Namespaces,
     memory: Option<u64>,
 ) -> Result<(), RulesetError> {
-    let shares_memory = namespaces.renew_shared_memory(memory);
+    let shares_memory = namespaces.renew_shared_memory(folder, memory);
     // Shared memory and queues that have numbers rather than names; they go with the program.
     let _ = unshare(UnshareFlags::NEWIPC);
     let (all, read) = (AccessFs::from_all(RIGHTS), AccessFs::from_read(RIGHTS));

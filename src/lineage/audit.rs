@@ -7,19 +7,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use crate::base::disk;
 use crate::base::name::RunId;
 use crate::lineage::error::LedgerError;
-use crate::lineage::journal::{self, ENDING, JournalEnd, JournalText, Link};
+use crate::lineage::journal::{self, JournalEnd, JournalText};
 use crate::lineage::ledger::{Ledger, TABLES};
 use crate::lineage::record::Entry;
-use crate::lineage::tail::Tail;
+use crate::lineage::tail::{Link, Tail};
 
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Audit {
-    /// What is wrong with journals: the file, and a line for people.
-    pub journals: Vec<(PathBuf, String)>,
+    /// What is wrong with journals.
+    pub journals: Vec<Fault>,
     /// How many pairs of the database stand in no journal, or otherwise.
     pub only_in_database: usize,
     /// How many pairs that the journals tell of the database lacks, or has otherwise.
@@ -46,75 +45,117 @@ impl Audit {
 /// # Errors
 /// The disk or the database failed; a journal is of a later format.
 pub fn audit(cache: &Path, database: Option<&Ledger>, is_alone: bool) -> Result<Audit, LedgerError> {
-    let runs = cache.join("runs");
-    let mut audit = Audit::default();
+    // Before the journals: beside a run, it must not say more than they held when they were read.
     let tail = Tail::load(cache);
-    let mut journals: BTreeMap<RunId, (PathBuf, JournalText)> = BTreeMap::new();
-    for (run, path) in journal::list(&runs)? {
-        let text = journal::read(&path)?;
-        journals.insert(run, (path, text));
-    }
-    for path in disk::list(&runs)? {
-        let is_named = path.file_stem().and_then(|stem| stem.to_str()).is_some_and(|stem| RunId::parse(stem).is_some());
-        if path.extension().is_some_and(|ending| ending == ENDING) && !is_named {
-            audit.journals.push((path.clone(), format!("`{}` has not the name of a run", path.display())));
-        }
-    }
+    let (journals, misnamed) = Journals::read(&cache.join("runs"))?;
+    let mut audit = Audit { journals: misnamed, ..Audit::default() };
     let mark = database.map(Ledger::mark).transpose()?.flatten();
-    let base = journals.iter().rev().find(|(_, (_, text))| text.head.is_base).map(|(run, _)| run.clone());
-    let counts = |run: &RunId| base.as_ref().is_none_or(|base| run >= base);
-    let heads = journals.iter().filter(|(run, (_, text))| counts(run) && !text.head.is_base);
-    let links = heads.filter_map(|(_, (_, text))| text.head.after.clone()).chain(tail.link).chain(mark);
-    let mut vouched: BTreeMap<RunId, Link> = BTreeMap::new();
-    for link in links.filter(|link| counts(&link.run)) {
-        let known = vouched.entry(link.run.clone()).or_insert_with(|| link.clone());
-        if link.commits > known.commits {
-            *known = link;
-        }
-    }
-    for link in vouched.values() {
-        let path = journal::path(&runs, &link.run);
-        let line = match journals.get(&link.run) {
-            None => format!("the journal of run {} is missing: it held {} commits", link.run, link.commits),
-            Some((_, text)) if !text.reaches(link) => {
-                let there = text.commits.len();
-                format!(
-                    "the journal of run {} is damaged: {there} of its {} commits can be read",
-                    link.run, link.commits
-                )
-            }
-            Some(_) => continue,
-        };
-        audit.journals.push((path, line));
-    }
-    // What follows the commits that a later journal vouches for was told to nobody; of the last one that is not known.
-    let acknowledged: BTreeSet<&RunId> =
-        journals.values().filter_map(|(_, text)| text.head.after.as_ref()).map(|link| &link.run).collect();
-    let is_told = |path: &Path, audit: &Audit| audit.journals.iter().any(|(told, _)| told == path);
-    for (run, (path, text)) in journals.iter().filter(|(run, _)| counts(run) && !acknowledged.contains(*run)) {
-        if is_told(path, &audit) {
-            continue;
-        }
-        let why = match &text.end {
-            JournalEnd::Damaged(why) => why.as_str(),
-            // One that is being written, or was when its run was killed, ends like this: nobody was told of the rest. But
-            // then the database, which the next run keeps, knows of it; without one nothing does.
-            JournalEnd::Torn if is_alone && database.is_none() => "it ends in the middle of a commit",
-            JournalEnd::Torn | JournalEnd::Whole => continue,
-        };
-        let line = format!("the journal of run {run} cannot be read after {} commits: {why}", text.commits.len());
-        audit.journals.push((path.clone(), line));
-    }
+    let vouched = journals.vouched(tail.link.into_iter().chain(mark));
+    audit.journals.extend(journals.missed(&vouched));
+    audit.journals.extend(journals.broken(&vouched, is_alone && database.is_none()));
     if let Some(database) = database {
-        let told = Ledger::in_memory();
-        for (run, (_, text)) in &journals {
-            for (entries, commits) in text.commits.iter().zip(1..) {
-                told.replay(entries, &Link { run: run.clone(), commits, chain: None })?;
-            }
-        }
-        compare(database, &told, &mut audit)?;
+        compare(database, &journals.ledger()?, &mut audit)?;
     }
     Ok(audit)
+}
+
+/// What is wrong with a journal: its file, and a line for people.
+pub type Fault = (PathBuf, String);
+
+/// All journals of a cache.
+struct Journals {
+    runs: PathBuf,
+    texts: BTreeMap<RunId, JournalText>,
+    /// The latest that holds all that was recorded before it: what earlier ones hold matters no more.
+    base: Option<RunId>,
+}
+
+impl Journals {
+    /// Reads the journals in the folder of runs; tells which files look like one and have not the name of a run.
+    fn read(runs: &Path) -> Result<(Self, Vec<Fault>), LedgerError> {
+        let (mut texts, mut misnamed) = (BTreeMap::new(), Vec::new());
+        for (run, path) in journal::files(runs)? {
+            match run {
+                Some(run) => {
+                    texts.insert(run, journal::read(&path)?);
+                }
+                None => {
+                    let line = format!("`{}` has not the name of a run", path.display());
+                    misnamed.push((path, line));
+                }
+            }
+        }
+        let base = texts.iter().rev().find(|(_, text)| text.head.is_base).map(|(run, _)| run.clone());
+        Ok((Self { runs: runs.to_owned(), texts, base }, misnamed))
+    }
+
+    fn counts(&self, run: &RunId) -> bool {
+        self.base.as_ref().is_none_or(|base| run >= base)
+    }
+
+    /// Returns how far each journal goes, as the later ones and `others` vouch.
+    fn vouched(&self, others: impl Iterator<Item = Link>) -> BTreeMap<RunId, Link> {
+        let later = self.texts.iter().filter(|(run, text)| self.counts(run) && !text.head.is_base);
+        let links = later.filter_map(|(_, text)| text.head.after.clone()).chain(others);
+        let mut vouched: BTreeMap<RunId, Link> = BTreeMap::new();
+        for link in links.filter(|link| self.counts(&link.run)) {
+            let known = vouched.entry(link.run.clone()).or_insert_with(|| link.clone());
+            if link.commits > known.commits {
+                *known = link;
+            }
+        }
+        vouched
+    }
+
+    /// Tells which journals do not go as far as is vouched for.
+    fn missed(&self, vouched: &BTreeMap<RunId, Link>) -> Vec<Fault> {
+        let missed = |link: &Link| match self.texts.get(&link.run) {
+            None => Some(format!("the journal of run {} is missing: it held {} commits", link.run, link.commits)),
+            Some(text) if text.reaches(link) => None,
+            Some(text) => Some(format!(
+                "the journal of run {} is damaged: {} of its {} commits can be read",
+                link.run,
+                text.commits.len(),
+                link.commits
+            )),
+        };
+        vouched.values().filter_map(|link| Some((journal::path(&self.runs, &link.run), missed(link)?))).collect()
+    }
+
+    /// Tells which journals, other than those that are missed, cannot be read to their end. What follows the commits that a
+    /// later journal vouches for was told to nobody; of the last one that is not known.
+    fn broken(&self, vouched: &BTreeMap<RunId, Link>, is_last_word: bool) -> Vec<Fault> {
+        let heads = self.texts.values().filter_map(|text| text.head.after.as_ref());
+        let followed: BTreeSet<&RunId> = heads.map(|link| &link.run).collect();
+        let mut broken = Vec::new();
+        for (run, text) in self.texts.iter().filter(|(run, _)| self.counts(run)) {
+            let is_missed = vouched.get(run).is_some_and(|link| !text.reaches(link));
+            let why = match &text.end {
+                JournalEnd::Damaged(why) => why.as_str(),
+                // One that is being written, or was when its run was killed, ends like this: nobody was told of the rest.
+                // But then the database, which the next run keeps, knows of it; without one nothing does.
+                JournalEnd::Torn if is_last_word => "it ends in the middle of a commit",
+                JournalEnd::Torn | JournalEnd::Whole => continue,
+            };
+            if is_missed || followed.contains(run) {
+                continue;
+            }
+            let line = format!("the journal of run {run} cannot be read after {} commits: {why}", text.commits.len());
+            broken.push((journal::path(&self.runs, run), line));
+        }
+        broken
+    }
+
+    /// Returns what they hold, as a ledger.
+    fn ledger(&self) -> Result<Ledger, LedgerError> {
+        let ledger = Ledger::in_memory();
+        for (run, text) in &self.texts {
+            for (entries, commits) in text.commits.iter().zip(1..) {
+                ledger.replay(entries, &Link { run: run.clone(), commits, chain: None })?;
+            }
+        }
+        Ok(ledger)
+    }
 }
 
 fn compare(database: &Ledger, journals: &Ledger, audit: &mut Audit) -> Result<(), LedgerError> {

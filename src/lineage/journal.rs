@@ -17,6 +17,7 @@ use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError};
 use crate::base::name::RunId;
 use crate::lineage::record::Entry;
+use crate::lineage::tail::{Link, Tail};
 
 /// The ending of journals in the folder of runs.
 pub const ENDING: &str = "records";
@@ -30,18 +31,6 @@ const FIRST_MAGIC: &[u8] = b"netsec-journal-1\n";
 /// How many bytes of a digest the first format has.
 const FIRST_CHECK: usize = 8;
 
-/// How far a journal goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Link {
-    /// The run whose journal it is.
-    pub run: RunId,
-    /// How many commits it holds.
-    pub commits: u64,
-    /// The chain of the last of them; not known of what older versions wrote down.
-    #[serde(default)]
-    pub chain: Option<Digest>,
-}
-
 /// What a journal's first frame holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
@@ -54,6 +43,7 @@ pub struct Head {
 /// A journal being written. The file is made with the first commit.
 #[derive(Debug)]
 pub struct Journal {
+    cache: PathBuf,
     path: PathBuf,
     run: RunId,
     head: Head,
@@ -68,12 +58,14 @@ struct Written {
 }
 
 impl Journal {
-    /// Makes the journal of a run in the folder of runs.
-    pub fn of(runs: &Path, run: &RunId, head: Head) -> Self {
-        Self { path: path(runs, run), run: run.clone(), head, state: Mutex::default() }
+    /// Makes the journal of a run in a cache folder.
+    pub fn of(cache: &Path, run: &RunId, head: Head) -> Self {
+        let path = path(&cache.join("runs"), run);
+        Self { cache: cache.to_owned(), path, run: run.clone(), head, state: Mutex::default() }
     }
 
-    /// Appends encoded commits in a single write, flushed. Returns how far the journal goes then.
+    /// Appends encoded commits in a single write, flushed, and has the tail file say so. Returns how far the journal goes
+    /// then.
     ///
     /// # Errors
     /// The disk failed.
@@ -100,11 +92,23 @@ impl Journal {
         file.sync_data().map_err(failed("flush"))?;
         state.chain = Some(chain);
         state.commits += bodies.len() as u64;
-        Ok(Link { run: self.run.clone(), commits: state.commits, chain: Some(chain) })
+        let link = Link { run: self.run.clone(), commits: state.commits, chain: Some(chain) };
+        // If it cannot be written, it says less than it could; the commit stands.
+        let _ = self.tail(Some(link.clone()), true).save(&self.cache);
+        Ok(link)
+    }
+
+    /// Says in the tail file that the journal ends here. It is only a memory: what goes wrong costs time later, nothing else.
+    pub fn close(&self) {
+        let _ = self.tail(self.end(), false).save(&self.cache);
+    }
+
+    fn tail(&self, link: Option<Link>, is_open: bool) -> Tail {
+        Tail { latest: Some(self.run.clone()), link, is_open }
     }
 
     /// Returns how far the last journal goes: this one, or the one before if nothing was committed.
-    pub fn end(&self) -> Option<Link> {
+    fn end(&self) -> Option<Link> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match state.chain {
             Some(_) => Some(Link { run: self.run.clone(), commits: state.commits, chain: state.chain }),
@@ -136,7 +140,12 @@ pub fn encode(entries: &[Entry]) -> Vec<u8> {
 /// # Errors
 /// What is wrong with it.
 pub fn decode(body: &[u8]) -> Result<Vec<Entry>, String> {
-    rmp_serde::from_slice(body).map_err(|error| format!("a record cannot be read: {error}"))
+    let mut rest = rmp_serde::Deserializer::new(body);
+    let entries = Vec::deserialize(&mut rest).map_err(|error| format!("a record cannot be read: {error}"))?;
+    match rest.get_ref() {
+        [] => Ok(entries),
+        more => Err(format!("{} bytes follow the last record", more.len())),
+    }
 }
 
 /// A journal that was read, up to the first frame that is not whole.
@@ -278,9 +287,32 @@ pub fn path(runs: &Path, run: &RunId) -> PathBuf {
 /// # Errors
 /// The disk failed.
 pub fn list(runs: &Path) -> Result<Vec<(RunId, PathBuf)>, DiskError> {
-    let named = |path: PathBuf| {
-        let is_journal = path.extension().is_some_and(|ending| ending == ENDING);
-        is_journal.then(|| Some((RunId::parse(path.file_stem()?.to_str()?)?, path.clone())))?
-    };
-    Ok(disk::list(runs)?.into_iter().filter_map(named).collect())
+    Ok(files(runs)?.into_iter().filter_map(|(run, path)| Some((run?, path))).collect())
+}
+
+/// Lists the files that look like journals in the folder of runs; one whose name is not that of a run has none.
+///
+/// # Errors
+/// The disk failed.
+pub fn files(runs: &Path) -> Result<Vec<(Option<RunId>, PathBuf)>, DiskError> {
+    let mut files = disk::list(runs)?;
+    files.retain(|path| path.extension().is_some_and(|ending| ending == ENDING));
+    let run = |path: &Path| RunId::parse(path.file_stem()?.to_str()?);
+    Ok(files.into_iter().map(|path| (run(&path), path)).collect())
+}
+
+/// Returns how far the last journal goes, as the next one is to say: what the tail file says, or what is found, whichever
+/// is further.
+///
+/// # Errors
+/// The disk failed; the journal is of a later format.
+pub fn last_link(cache: &Path, tail: &Tail) -> Result<Option<Link>, DiskError> {
+    if tail.link.is_some() && !tail.is_open {
+        return Ok(tail.link.clone());
+    }
+    let Some((run, path)) = list(&cache.join("runs"))?.pop() else { return Ok(tail.link.clone()) };
+    let text = read(&path)?;
+    let told = tail.link.as_ref();
+    let is_beyond = told.is_none_or(|told| told.run < run || (told.run == run && text.reaches(told)));
+    Ok(if is_beyond { Some(text.link(&run)) } else { tail.link.clone() })
 }

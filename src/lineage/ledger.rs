@@ -9,9 +9,10 @@ use serde::de::DeserializeOwned;
 use crate::base::digest::Digest;
 use crate::base::name::{RefName, RunId, StageId};
 use crate::lineage::error::LedgerError;
-use crate::lineage::journal::{self, Journal, Link};
+use crate::lineage::journal::{self, Journal};
 use crate::lineage::pairs::{Memory, Pair, Pairs};
 use crate::lineage::record::{ActionRecord, Entry, FORMAT, RefMove, RefState, RunRecord, StageRun};
+use crate::lineage::tail::Link;
 
 type Result<T> = std::result::Result<T, LedgerError>;
 
@@ -106,9 +107,9 @@ impl Ledger {
         Self::open(Box::new(Memory::default())).expect("memory does not fail")
     }
 
-    /// Returns how far the journals go with this ledger's own.
-    pub fn journal_end(&self) -> Option<Link> {
-        self.journal.as_ref().and_then(Journal::end)
+    /// Says, for whoever comes after, that nothing more is recorded here.
+    pub fn close_journal(&self) {
+        self.journal.as_ref().inspect(|journal| journal.close());
     }
 
     /// Makes every commit from now on go to `journal` too.

@@ -10,9 +10,10 @@ use std::time::Duration;
 use crate::base::disk::{self, DiskError};
 use crate::base::name::RunId;
 use crate::lineage::error::LedgerError;
-use crate::lineage::journal::{self, JournalEnd, Link};
+use crate::lineage::journal::{self, JournalEnd};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::pairs::{Change, Pair, Pairs};
+use crate::lineage::tail::Link;
 
 /// Memory for pages: a ledger of a hundred thousand records fits.
 const CACHE_BYTES: u64 = 64 << 20;

@@ -1,20 +1,40 @@
 //! Which run was the latest, and how far the journals go: kept in one small file, so that the next run need not look
-//! through those of all before it. What it says can be found again from the journals.
+//! through those of all before it, and so that the last journal, which no later one vouches for, is missed when it is gone.
+//!
+//! It is written after each commit has lasted: it may say less than the journals hold, never more.
 
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError};
 use crate::base::name::RunId;
-use crate::lineage::journal::{self, Link};
+
+/// The first line of the file: its format.
+const MAGIC: &str = "netsec-latest-2";
+
+/// How far a journal goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// The run whose journal it is.
+    pub run: RunId,
+    /// How many commits it holds.
+    pub commits: u64,
+    /// The chain of the last of them; not known of what older versions wrote down.
+    #[serde(default)]
+    pub chain: Option<Digest>,
+}
 
 /// What the file holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tail {
     /// The latest name that was given to a run.
     pub latest: Option<RunId>,
-    /// How far the last journal goes; not known while a run is going on, or after one that was killed.
+    /// How far the last journal goes, if there is one.
     pub link: Option<Link>,
+    /// Whether it may go further: a run is going on, or was killed.
+    pub is_open: bool,
 }
 
 fn place(cache: &Path) -> PathBuf {
@@ -33,9 +53,10 @@ impl Tail {
     /// # Errors
     /// The disk failed.
     pub fn save(&self, cache: &Path) -> Result<(), DiskError> {
-        let mut text = String::new();
+        let mut text = format!("{MAGIC}\n");
         if let Some(latest) = &self.latest {
-            text.push_str(&format!("{latest}\n"));
+            let state = if self.is_open { "open" } else { "closed" };
+            text.push_str(&format!("{latest} {state}\n"));
         }
         if let Some(Link { run, commits, chain: Some(chain) }) = &self.link {
             text.push_str(&format!("{run} {commits} {chain}\n"));
@@ -53,24 +74,16 @@ fn parse(text: &str) -> Option<Tail> {
         return None;
     }
     let mut lines = body.lines();
-    let latest = RunId::parse(lines.next()?)?;
+    if lines.next() != Some(MAGIC) {
+        return None;
+    }
+    let (latest, state) = lines.next()?.split_once(' ')?;
     let link = lines.next().map(|line| {
         let mut words = line.split(' ');
         let (run, commits, chain) = (words.next()?, words.next()?, words.next()?);
         Some(Link { run: RunId::parse(run)?, commits: commits.parse().ok()?, chain: Some(Digest::parse(chain)?) })
     });
-    Some(Tail { latest: Some(latest), link: link.flatten() })
-}
-
-/// Returns how far the last journal in the folder of runs goes, by reading it.
-///
-/// # Errors
-/// The disk failed; the journal is of a later format.
-pub fn last_link(runs: &Path) -> Result<Option<Link>, DiskError> {
-    match journal::list(runs)?.pop() {
-        Some((run, path)) => Ok(Some(journal::read(&path)?.link(&run))),
-        None => Ok(None),
-    }
+    Some(Tail { latest: RunId::parse(latest), link: link.flatten(), is_open: state == "open" })
 }
 
 #[cfg(test)]
@@ -82,8 +95,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let run = RunId::new(1, 2);
         let link = Link { run: run.clone(), commits: 3, chain: Some(Digest::of(b"x")) };
-        for link in [None, Some(link)] {
-            let tail = Tail { latest: Some(run.clone()), link };
+        for (link, is_open) in [(None, true), (Some(link.clone()), true), (Some(link), false)] {
+            let tail = Tail { latest: Some(run.clone()), link, is_open };
             tail.save(folder.path()).expect("it is saved");
             assert_eq!(Tail::load(folder.path()), tail);
             let bytes = disk::read(&place(folder.path())).expect("it is there");

@@ -152,9 +152,10 @@ pub fn runs(runs: &[RunRecord]) -> String {
 
 fn outcome(run: &RunRecord) -> String {
     let word = run.outcome.map_or("not ended", |outcome| outcome.as_str());
+    let imported = if run.imported.is_some() { ", imported" } else { "" };
     match run.retention {
-        Retention::OutputsRemoved => format!("{word}, outputs removed"),
-        Retention::Kept | Retention::Removed => word.to_owned(),
+        Retention::OutputsRemoved => format!("{word}{imported}, outputs removed"),
+        Retention::Kept | Retention::Removed => format!("{word}{imported}"),
     }
 }
 

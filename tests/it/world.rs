@@ -9,6 +9,10 @@ impl World {
         Self(tempfile::tempdir().unwrap())
     }
 
+    pub(crate) fn below(folder: &str) -> Self {
+        Self(tempfile::tempdir_in(folder).unwrap())
+    }
+
     pub(crate) fn root(&self) -> &Path {
         self.0.path()
     }

@@ -133,10 +133,16 @@ fn names_in_archives_are_parsed() {
     let text = String::from_utf8_lossy(&journal::encode(&archive.entries)).into_owned();
     assert!(text.contains("p.yaml"));
     type Forge = fn(&mut Archive);
-    let forgeries: [(&str, Forge); 7] = [
+    let forgeries: [(&str, Forge); 11] = [
         ("a run of a day that has not come", |archive| {
             archive.run().run = netsec::base::name::RunId::parse("89991231-235959-63999").unwrap();
         }),
+        ("an action of a day that has not come", |archive| {
+            archive.actions().for_each(|action| action.started_ms = u64::MAX);
+        }),
+        ("no time at all", |archive| archive.run().seconds = f64::NAN),
+        ("less than no time", |archive| archive.run().stages[0].seconds = -1.0),
+        ("more time than there is", |archive| archive.actions().for_each(|action| action.seconds = 1e300)),
         ("text that turns", |archive| archive.run().host = "a\u{202e}b".to_owned()),
         ("escape sequences", |archive| archive.run().pipeline = "\u{1b}[2Jp.yaml".to_owned()),
         ("a line break", |archive| archive.actions().for_each(|action| action.host = "a\nb".to_owned())),
@@ -151,9 +157,12 @@ fn names_in_archives_are_parsed() {
         let taken = world.netsec(&["import", "forged.netsec"]);
         assert_eq!(taken.code, 5, "{what}: {}{}", taken.stdout, taken.stderr);
     }
-    // Names that the types do not let anybody write.
+    // Names that the types do not let anybody write, and what follows the records.
     let (world, archive) = exported();
     let records = journal::encode(&archive.entries);
+    world.write("forged.netsec", archive.forged_of(&[&records[..], b"\0"].concat()));
+    let taken = world.netsec(&["import", "forged.netsec"]);
+    assert!(taken.code == 5 && taken.stderr.contains("1 bytes follow the last record"), "{}", taken.stderr);
     let run = archive
         .entries
         .iter()
@@ -222,6 +231,7 @@ fn an_archive_does_not_decide_who_is_champion() {
     let taken = other.netsec(&["import", "forged.netsec"]);
     assert_eq!(taken.code, 0, "{}", taken.stderr);
     assert!(taken.stderr.contains("It is not signed, so it moves no ref"), "{}", taken.stderr);
+    assert!(other.ok(&["runs"]).contains("succeeded, imported"));
     assert_ne!(other.netsec(&["lineage", "ref:champion/default"]).code, 0, "no pointer was moved");
     let status = other.ok(&["status", "p.yaml"]);
     assert!(status.contains("its record was imported"), "{status}");

@@ -222,6 +222,26 @@ fn end_of(world: &World, stage: &str) -> (String, String) {
 }
 
 #[test]
+fn a_workspace_in_shared_memory_is_not_hidden_from_its_programs() {
+    const SHARED: &str = "/dev/shm";
+    if !std::path::Path::new(SHARED).is_dir() {
+        return skip("there is no /dev/shm");
+    }
+    let (world, other) = (World::below(SHARED), World::below(SHARED));
+    other.write("secret", "hidden");
+    let script = format!("echo here > o; cat {}/secret", other.root().display());
+    let (outcome, said) = end_of(
+        &world,
+        &format!("{{ kind: command, with: {{ run: [sh, -c, \"{script} || true\"], outputs: {{ o: o }} }} }}"),
+    );
+    assert_eq!(outcome, "made", "{said}");
+    assert_eq!(world.ok(&["cat", "a.o"]), "here\n");
+    if !said.contains("the program was not confined") {
+        assert_eq!(world.ok(&["cat", "a.stdout"]), "", "what others have there stays theirs");
+    }
+}
+
+#[test]
 fn outputs_that_lead_out_are_refused_whoever_swaps_them() {
     let world = World::new();
     let outside = tempfile::tempdir().unwrap();

@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use rayon::prelude::*;
+
 use crate::world::{World, digests, outcomes, package};
 
 const PIPELINE: &str = "\
@@ -204,10 +206,10 @@ fn crash_matrix() {
                 if !is_full() && !is_telling && !is_small {
                     continue;
                 }
-                for &at in &tried {
+                tried.par_iter().for_each(|at| {
                     let place = format!("{}: {fault} at {call} {at}", story.name);
                     suffer(story, &expected, (call, fault, &format!("{how}:when={at}{from}")), &place);
-                }
+                });
                 rows.push(format!("| {} | `{call}` | {fault} | {} of {count} | all |", story.name, tried.len()));
             }
         }

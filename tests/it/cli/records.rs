@@ -1,5 +1,7 @@
 //! Records that are damaged, cut or gone are noticed, and mended from what is whole.
 
+use std::process::Stdio;
+
 use netsec::base::name::RunId;
 use netsec::lineage::journal;
 
@@ -59,15 +61,7 @@ fn journals_that_are_damaged_cut_or_gone_are_told_and_mended_from_the_database()
         }),
         ("its head is gone", |path| netsec::base::disk::overwrite(path, b"nonsense").unwrap()),
         ("cut in a commit", |path| shorten(path, 3)),
-        ("cut at a border", |path| {
-            // After the head and the first commit.
-            let bytes = std::fs::read(path).unwrap();
-            let mut at = b"netsec-journal-2\n".len();
-            for _ in 0..2 {
-                at += 40 + u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
-            }
-            shorten(path, (bytes.len() - at) as u64);
-        }),
+        ("cut at a border", |path| cut_after(path, 1)),
         ("gone", |path| std::fs::remove_file(path).unwrap()),
     ];
     for (what, harm) in harms {
@@ -89,6 +83,61 @@ fn journals_that_are_damaged_cut_or_gone_are_told_and_mended_from_the_database()
             assert!(before.iter().all(|line| listed.contains(line)), "{what}, {which}: {listed:?}{before:?}");
             assert_eq!(world.netsec(&["cache", "verify"]).code, 0, "{what}, {which}");
         }
+    }
+}
+
+/// The journal of a run that was killed when it had made one of its actions, in a workspace of three runs before it.
+fn killed() -> (World, RunId) {
+    let (world, runs) = world();
+    world.write("in.txt", "four");
+    world.write("p.yaml", PIPELINE.replace("cat x x", "sleep 600"));
+    let mut child = world.command(&["run", "p.yaml"]).stderr(Stdio::null()).spawn().unwrap();
+    let run = loop {
+        let (run, path) = journal::list(&world.root().join("cache/runs")).unwrap().pop().unwrap();
+        if !runs.contains(&run) && journal::read(&path).unwrap().commits.len() == 2 {
+            break run;
+        }
+        std::thread::yield_now();
+    };
+    child.kill().unwrap();
+    child.wait().unwrap();
+    (world, run)
+}
+
+/// Cuts a journal after its head and so many commits.
+fn cut_after(path: &std::path::Path, commits: usize) {
+    let bytes = std::fs::read(path).unwrap();
+    let mut at = b"netsec-journal-2\n".len();
+    for _ in 0..=commits {
+        at += 40 + u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize;
+    }
+    shorten(path, (bytes.len() - at) as u64);
+}
+
+#[test]
+fn the_journal_of_a_killed_run_is_missed_before_anybody_else_looked() {
+    type Harm = fn(&std::path::Path);
+    let harms: [(&str, Harm); 4] = [
+        ("gone", |path| std::fs::remove_file(path).unwrap()),
+        ("without commits", |path| cut_after(path, 0)),
+        ("with its first commit alone", |path| cut_after(path, 1)),
+        ("cut in a commit", |path| shorten(path, 3)),
+    ];
+    for (what, harm) in harms {
+        let (world, run) = killed();
+        let copy = std::fs::read(journal_of(&world, &run)).unwrap();
+        harm(&journal_of(&world, &run));
+        let verified = world.netsec(&["cache", "verify"]);
+        assert!(verified.code == 1 && verified.stdout.contains(run.as_str()), "{what}: {}", verified.stdout);
+        // The next run does not cover it up.
+        world.write("p.yaml", PIPELINE);
+        world.run(&["p.yaml"]);
+        let verified = world.netsec(&["cache", "verify"]);
+        assert!(verified.code == 1 && verified.stdout.contains(run.as_str()), "{what}: {}", verified.stdout);
+        world.write(&format!("cache/runs/{run}.records"), copy);
+        // The database went on without it, and takes in what is there again.
+        world.ok(&["cache", "verify", "--repair"]);
+        assert_eq!(world.netsec(&["cache", "verify"]).code, 0, "{what}: it was only that");
     }
 }
 
@@ -171,6 +220,7 @@ fn a_run_named_by_a_wrong_clock_ends_nothing() {
 /// Every byte of every file below `cache/` is changed, one at a time: `NETSEC_FULL=1` all of them, otherwise some. It is
 /// noticed by `cache verify`, or nothing that is told changes, also when the database is gone.
 #[test]
+#[expect(clippy::print_stdout, reason = "the figure is for `docs/reliability.md`")]
 fn a_changed_byte_is_noticed_or_harmless() {
     let (world, _) = world();
     let root = world.root().to_owned();
@@ -217,7 +267,8 @@ fn a_changed_byte_is_noticed_or_harmless() {
                 wrong.push(format!("{name}, byte {at}: {with:?}"));
             }
             std::fs::remove_dir_all(root.join("cache/ledger")).unwrap();
-            let without = told();
+            // Without the database it does not matter which of its bytes was changed: some are enough.
+            let without = if is_database && at % 997 != 0 { Ok(expected.clone()) } else { told() };
             if !is_noticed && without.as_ref().ok() != Some(&expected) {
                 wrong.push(format!("{name}, byte {at}, without the database: {without:?}"));
             }
@@ -228,6 +279,7 @@ fn a_changed_byte_is_noticed_or_harmless() {
             restore();
         }
     }
+    println!("{changed} changes, {noticed} noticed");
     assert!(wrong.is_empty(), "{} of {changed} changes, {noticed} noticed: {wrong:#?}", wrong.len());
     assert!(noticed > 100, "{noticed} of {changed}");
 }

@@ -4,10 +4,11 @@ use netsec::base::artifact::Artifact;
 use netsec::base::digest::Digest;
 use netsec::base::name::{RefName, RunId, StageId};
 use netsec::base::outcome::{Outcome, RunOutcome};
-use netsec::lineage::journal::{self, Head, Journal, JournalEnd, Link};
+use netsec::lineage::journal::{self, Head, Journal, JournalEnd};
 use netsec::lineage::ledger::Ledger;
 use netsec::lineage::record::{ActionRecord, Entry, InputRecord, PortMove, RefMove, Retention, RunRecord, StageRun};
 use netsec::lineage::sled;
+use netsec::lineage::tail::Link;
 use proptest::prelude::*;
 
 fn digest(byte: u8) -> Digest {
@@ -102,7 +103,7 @@ proptest! {
         {
             let (ledger, rebuilt) = sled::open(folder.path()).unwrap();
             prop_assert!(rebuilt.is_empty());
-            let journal = Journal::of(&folder.path().join("runs"), &RunId::new(1, 0), Head::default());
+            let journal = Journal::of(folder.path(), &RunId::new(1, 0), Head::default());
             let ledger = ledger.with_journal(journal);
             for commit in &commits {
                 prop_assert_eq!(ledger.commit(commit).is_ok(), memory.commit(commit).is_ok());
@@ -117,11 +118,12 @@ proptest! {
     #[test]
     fn a_torn_journal_gives_its_whole_commits(commits in prop::collection::vec(prop::collection::vec(entry(), 1..3), 1..6), cut in any::<prop::sample::Index>()) {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("runs")).unwrap();
         let journal = Journal::of(folder.path(), &RunId::new(1, 0), Head::default());
         for commit in &commits {
             journal.append(&[journal::encode(commit)]).unwrap();
         }
-        let path = journal::list(folder.path()).unwrap()[0].1.clone();
+        let path = journal::list(&folder.path().join("runs")).unwrap()[0].1.clone();
         prop_assert_eq!(&journal::read(&path).unwrap().commits, &commits);
         let bytes = std::fs::read(&path).unwrap();
         let file = std::fs::File::options().write(true).open(&path).unwrap();
@@ -134,10 +136,11 @@ proptest! {
     #[test]
     fn a_journal_of_which_a_byte_changed_is_not_whole(commits in prop::collection::vec(prop::collection::vec(entry(), 1..3), 1..6), at in any::<prop::sample::Index>(), bit in 0..8_u8) {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("runs")).unwrap();
         let journal = Journal::of(folder.path(), &RunId::new(1, 0), Head::default());
         let bodies: Vec<Vec<u8>> = commits.iter().map(|commit| journal::encode(commit)).collect();
         let link = journal.append(&bodies).unwrap();
-        let path = journal::list(folder.path()).unwrap()[0].1.clone();
+        let path = journal::list(&folder.path().join("runs")).unwrap()[0].1.clone();
         prop_assert!(journal::read(&path).unwrap().reaches(&link));
         let mut bytes = std::fs::read(&path).unwrap();
         let at = at.index(bytes.len());
