@@ -50,9 +50,10 @@ pub fn audit(cache: &Path, database: Option<&Ledger>, is_alone: bool) -> Result<
     let (journals, misnamed) = Journals::read(&cache.join("runs"))?;
     let mut audit = Audit { journals: misnamed, ..Audit::default() };
     let mark = database.map(Ledger::mark).transpose()?.flatten();
+    let is_last_word = is_alone && database.is_none() && tail == Tail::default();
     let vouched = journals.vouched(tail.link.into_iter().chain(mark));
     audit.journals.extend(journals.missed(&vouched));
-    audit.journals.extend(journals.broken(&vouched, is_alone && database.is_none()));
+    audit.journals.extend(journals.broken(&vouched, is_last_word));
     if let Some(database) = database {
         compare(database, &journals.ledger()?, &mut audit)?;
     }
@@ -133,7 +134,7 @@ impl Journals {
             let why = match &text.end {
                 JournalEnd::Damaged(why) => why.as_str(),
                 // One that is being written, or was when its run was killed, ends like this: nobody was told of the rest.
-                // But then the database, which the next run keeps, knows of it; without one nothing does.
+                // The tail file or the database know of it; without them nothing does.
                 JournalEnd::Torn if is_last_word => "it ends in the middle of a commit",
                 JournalEnd::Torn | JournalEnd::Whole => continue,
             };

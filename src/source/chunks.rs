@@ -8,7 +8,7 @@ const LEAST: usize = 3 << 19;
 /// After the least, a cut comes on average after so many more.
 const MORE: u64 = 1 << 19;
 /// From here on every end of a record is a cut.
-const MOST: usize = 4 << 20;
+pub(crate) const MOST: usize = 4 << 20;
 /// A record longer than this is refused.
 const RECORD: usize = 64 << 20;
 

@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Cursor, Read};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use polars::prelude::{Column, DataType, ParquetReader, SerReader, StringChunked};
+use polars::prelude::{Column, DataType, StringChunked};
 
 use crate::frame::codec;
 use crate::frame::table::{ColumnType, Table, TableError, error, unify};
@@ -13,15 +11,13 @@ use crate::source::chunks::{Chunks, Records};
 use crate::source::csv::{self, Csv};
 use crate::source::encoding::Encoding;
 use crate::source::ndjson;
-use crate::source::parquet;
+use crate::source::parquet::{self, ParquetRows};
 use crate::source::piece::{Malformed, Piece};
+use crate::source::unpack::Unpacked;
 use crate::source::zeek::{ZeekHead, is_zeek};
 
 /// A head of a Zeek log has at most so many lines.
 const HEAD_LINES: usize = 64;
-
-/// Rows of Parquet that are read at once.
-const ROWS: usize = 1 << 16;
 
 /// The form of a file of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +101,7 @@ enum Form {
 
 enum Rows {
     Text(Chunks<Box<dyn Read + Send>>),
-    Parquet { bytes: Vec<u8>, at: usize, rows: usize },
+    Parquet(ParquetRows),
 }
 
 /// A piece that is not read yet.
@@ -120,73 +116,12 @@ fn wrong(format: FileFormat) -> impl Fn(std::io::Error) -> TableError {
     move |error| TableError(format!("it cannot be read as {}: {error}", format.as_str()))
 }
 
-/// Unpacks a stream if its first bytes say that it is packed: gzip or Zstandard.
-fn unpack(input: Box<dyn Read + Send>) -> Result<Box<dyn Read + Send>, TableError> {
-    let mut input = BufReader::with_capacity(1 << 17, input);
-    let start = input.fill_buf().map_err(|error| TableError(error.to_string()))?;
-    let is_gzip = start.starts_with(&[0x1f, 0x8b]);
-    if !is_gzip && !start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        return Ok(Box::new(input));
-    }
-    let packed = Arc::new(AtomicU64::new(0));
-    let counted = BufReader::with_capacity(1 << 17, Counted { input, read: Arc::clone(&packed) });
-    let unpacking: Box<dyn Read + Send> = match is_gzip {
-        true => Box::new(flate2::bufread::MultiGzDecoder::new(counted)),
-        false => {
-            Box::new(zstd::stream::read::Decoder::with_buffer(counted).map_err(|error| TableError(error.to_string()))?)
-        }
-    };
-    Ok(Box::new(Unpacked { unpacking, packed, unpacked: 0 }))
-}
-
-/// For each packed byte so many are unpacked at most, and some more: what goes on beyond is made to fill disks. Rows that
-/// all are alike stay below.
-const UNPACKED: u64 = 5000;
-const UNPACKED_ANYWAY: u64 = 256 << 20;
-
-/// Counts what is read.
-struct Counted<R> {
-    input: R,
-    read: Arc<AtomicU64>,
-}
-
-impl<R: Read> Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.input.read(buffer)?;
-        self.read.fetch_add(read as u64, Ordering::Relaxed);
-        Ok(read)
-    }
-}
-
-/// Ends what unpacks to much more than it is.
-struct Unpacked {
-    unpacking: Box<dyn Read + Send>,
-    packed: Arc<AtomicU64>,
-    unpacked: u64,
-}
-
-impl Read for Unpacked {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.unpacking.read(buffer)?;
-        self.unpacked += read as u64;
-        let packed = self.packed.load(Ordering::Relaxed);
-        if self.unpacked > packed.saturating_mul(UNPACKED).saturating_add(UNPACKED_ANYWAY) {
-            let why = format!(
-                "{packed} packed bytes give more than {} bytes: unpack it by hand if that is meant",
-                self.unpacked
-            );
-            return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, why));
-        }
-        Ok(read)
-    }
-}
-
 /// Begins to read a file.
 ///
 /// # Errors
 /// It is empty, of another form, or its header cannot be read.
 pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, TableError> {
-    let mut input = BufReader::with_capacity(1 << 17, unpack(input)?);
+    let mut input = BufReader::with_capacity(1 << 17, Unpacked::open(input)?);
     let start = input.fill_buf().map_err(|error| TableError(format!("it cannot be unpacked: {error}")))?;
     let format = options.format.unwrap_or_else(|| FileFormat::detect(start));
     refuse_odd(start, format)?;
@@ -196,16 +131,12 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
     types.extend(epochs.keys().map(|name| (name.clone(), ColumnType::Float)));
     match format {
         FileFormat::Parquet => {
+            // It is held in memory as a whole, and what is packed in it is packed already.
+            input.get_mut().set_limit(parquet::PACKED_AGAIN);
             let mut bytes = Vec::new();
             input.read_to_end(&mut bytes).map_err(wrong(format))?;
-            parquet::check(&bytes)?;
-            let rows = ParquetReader::new(Cursor::new(&bytes)).num_rows().map_err(unreadable)?;
-            Ok(Opened {
-                form: Form::Parquet { na, types },
-                epochs,
-                rows: Rows::Parquet { bytes, at: 0, rows },
-                notes: Vec::new(),
-            })
+            let rows = Rows::Parquet(ParquetRows::open(bytes)?);
+            Ok(Opened { form: Form::Parquet { na, types }, epochs, rows, notes: Vec::new() })
         }
         FileFormat::Ndjson => {
             let chunks = Chunks::new(Box::new(input) as Box<dyn Read + Send>, Records::Lines);
@@ -248,11 +179,6 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
     }
 }
 
-fn unreadable(library: polars::prelude::PolarsError) -> TableError {
-    let TableError(why) = error(library);
-    TableError(format!("it cannot be read as Parquet: {why}"))
-}
-
 impl Opened {
     /// Returns all besides its bytes that decides what a piece is read as.
     pub fn settings(&self) -> String {
@@ -269,15 +195,10 @@ impl Opened {
                 let chunk = chunks.chunk().map_err(|error| TableError(format!("it cannot be read: {error}")))?;
                 Ok(chunk.map(|chunk| Raw { at: chunk.line, bytes: chunk.bytes }))
             }
-            Rows::Parquet { bytes, at, rows } => {
-                if *at >= *rows {
-                    return Ok(None);
-                }
-                let slice = ParquetReader::new(Cursor::new(&*bytes)).with_slice(Some((*at, ROWS.min(*rows - *at))));
-                let table = slice.finish().map(|frame| Table { frame }).map_err(unreadable)?;
-                let first = *at as u64 + 1;
-                *at += ROWS;
-                Ok(Some(Raw { at: first, bytes: codec::encode(&table.canonical()?)? }))
+            Rows::Parquet(rows) => {
+                let at = rows.next_row();
+                let piece = rows.piece()?;
+                piece.map(|table| Ok(Raw { at, bytes: codec::encode(&table)? })).transpose()
             }
         }
     }
@@ -489,18 +410,6 @@ mod tests {
         let columns: Vec<&str> = table.columns().unwrap().iter().map(|(_, kind)| kind.as_str()).collect();
         assert_eq!(columns, ["text", "text", "text", "float", "float"]);
         assert_eq!(table.texts("zeros").unwrap()[0].as_deref(), Some("007"));
-    }
-
-    #[test]
-    fn packed_files_are_unpacked() {
-        let plain = b"a,b\n1,x\n2,y\n";
-        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        std::io::Write::write_all(&mut gz, plain).unwrap();
-        let zst = zstd::stream::encode_all(&plain[..], 3).unwrap();
-        for packed in [gz.finish().unwrap(), zst] {
-            assert_eq!(table(&packed).columns().unwrap(), table(plain).columns().unwrap());
-        }
-        assert!(refused(&[0x1f, 0x8b, 8, 0, 1]).contains("unpacked"));
     }
 
     #[test]

@@ -6,7 +6,9 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::frame::build::{Builder, Cell};
 use crate::frame::table::{ColumnType, TableError};
+use crate::source::chunks::MOST;
 use crate::source::encoding::{Encoding, Recoded};
+use crate::source::json_list::append_list;
 use crate::source::piece::{Malformed, Piece};
 
 /// Reads whole lines; empty ones are left out. What is malformed is counted, its line counted from the first.
@@ -42,7 +44,8 @@ pub fn read(
                     Ok(()) => builder.row(format!("line {at}"), row.cells),
                     Err(why) => Malformed::count(&mut malformed, at, 1, why),
                 }
-                if let Err(why) = builder.check(bytes.len()) {
+                // A line that is longer than a piece pays for no other.
+                if let Err(why) = builder.check(bytes.len().min(MOST)) {
                     Malformed::count(&mut malformed, at, 1, why);
                     break;
                 }
@@ -72,7 +75,8 @@ enum Json {
     Int(i64),
     Float(f64),
     Text(String),
-    List(Vec<serde_json::Value>),
+    /// As JSON.
+    List(String),
     Object(Vec<(String, Json)>),
 }
 
@@ -115,12 +119,10 @@ impl<'de> Visitor<'de> for Ordered {
         Ok(Json::Text(text.to_owned()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element()? {
-            list.push(item);
-        }
-        Ok(Json::List(list))
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Json, A::Error> {
+        let mut text = String::new();
+        append_list(&mut text, items)?;
+        Ok(Json::List(text))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
@@ -148,7 +150,7 @@ impl Row {
             Json::Float(number) => Cell::Float(number),
             Json::Text(text) if na.contains(&text) => Cell::Missing,
             Json::Text(text) => Cell::Text(text),
-            Json::List(items) => Cell::Text(serde_json::Value::Array(items).to_string()),
+            Json::List(text) => Cell::Text(text),
             Json::Object(object) => {
                 return object
                     .into_iter()

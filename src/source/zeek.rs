@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::frame::build::COLUMNS;
 use crate::frame::table::{ColumnType, TableError};
 use crate::source::csv::{Csv, Fields, table};
 use crate::source::piece::{Malformed, Piece};
@@ -48,6 +49,9 @@ impl ZeekHead {
             (0, _) => Err(TableError("the head of the Zeek log names no `#fields`".to_owned())),
             (names, types) if names != types => {
                 Err(TableError(format!("the head of the Zeek log names {names} `#fields` and {types} `#types`")))
+            }
+            (names, _) if names > COLUMNS => {
+                Err(TableError(format!("the head of the Zeek log names {names} `#fields`; at most {COLUMNS} are read")))
             }
             _ => Ok(head),
         }

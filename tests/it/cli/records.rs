@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use netsec::base::name::RunId;
 use netsec::lineage::journal;
+use netsec::lineage::tail::{Link, Tail};
 
 use crate::world::{World, digests, outcomes};
 
@@ -93,11 +94,10 @@ fn killed() -> (World, RunId) {
     world.write("p.yaml", PIPELINE.replace("cat x x", "sleep 600"));
     let mut child = world.command(&["run", "p.yaml"]).stderr(Stdio::null()).spawn().unwrap();
     let run = loop {
-        let (run, path) = journal::list(&world.root().join("cache/runs")).unwrap().pop().unwrap();
-        if !runs.contains(&run) && journal::read(&path).unwrap().commits.len() == 2 {
-            break run;
+        match Tail::load(&world.root().join("cache")).link {
+            Some(Link { run, commits: 2, .. }) if !runs.contains(&run) => break run,
+            _ => std::thread::yield_now(),
         }
-        std::thread::yield_now();
     };
     child.kill().unwrap();
     child.wait().unwrap();
@@ -125,6 +125,7 @@ fn the_journal_of_a_killed_run_is_missed_before_anybody_else_looked() {
     ];
     for (what, harm) in harms {
         let (world, run) = killed();
+        assert_eq!(world.netsec(&["cache", "verify"]).code, 0, "{what}: nothing is wrong yet");
         let copy = std::fs::read(journal_of(&world, &run)).unwrap();
         harm(&journal_of(&world, &run));
         let verified = world.netsec(&["cache", "verify"]);

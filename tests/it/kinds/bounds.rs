@@ -4,9 +4,10 @@ use std::io::{Cursor, Read, Write};
 
 use netsec::source::files::{Options, open, read};
 use netsec::source::parquet;
+use polars::prelude::{ChunkFull, Column, DataFrame, IntoSeries, ParquetWriter, StringChunked};
 
 use crate::memory::most_held;
-use crate::world::package;
+use crate::world::{World, package};
 
 fn refused(bytes: impl Into<Vec<u8>>) -> String {
     let options = Options::plain(&[String::new()]);
@@ -137,4 +138,80 @@ fn a_parquet_file_that_says_what_cannot_be_is_refused() {
             assert!(held < 8 << 20, "byte {at}: {held}");
         }
     }
+}
+
+#[test]
+fn long_lines_take_a_bounded_multiple_and_pay_for_no_other() {
+    let list = format!("{{\"a\": [{}1]}}\n", "1,".repeat(4_000_000));
+    let length = list.len();
+    let mut table = None;
+    let held = most_held(|| table = read(list.into_bytes(), &Options::plain(&[])).ok());
+    assert_eq!(table.unwrap().texts("a").unwrap()[0].as_ref().map(String::len), Some(8_000_003));
+    assert!(held < 12 * length, "{held} bytes for {length}");
+    let long = format!("{{\"long\": \"{}\"}}\n", "x".repeat(20 << 20));
+    let sparse: String = (0..16_000).map(|line| format!("{{\"k{line}\": 1}}\n")).collect();
+    let why = refused(long + &sparse);
+    assert!(why.contains("hardly any cells"), "{why}");
+    let names: String = (0..20_000).map(|at| format!("\tc{at}")).collect();
+    let why = refused(format!("#separator \\x09\n#fields{names}\n#types{}\n", "\tstring".repeat(20_000)));
+    assert!(why.contains("names 20000 `#fields`; at most 16384"), "{why}");
+}
+
+/// Parquet of one column of text, every cell the same.
+fn alike(text: &str, rows: usize) -> Vec<u8> {
+    let cells = StringChunked::full("text".into(), text, rows);
+    let mut frame = DataFrame::new(rows, vec![Column::from(cells.into_series())]).unwrap();
+    let mut bytes = Vec::new();
+    ParquetWriter::new(&mut bytes).finish(&mut frame).unwrap();
+    bytes
+}
+
+/// Ingests a file with at most 4 GB of addresses; returns what was said.
+fn ingested(name: &str, bytes: &[u8]) -> String {
+    let world = World::new();
+    world.write(name, bytes);
+    world.write("p.yaml", format!("stages:\n  a: {{ kind: ingest, inputs: {{ data: ./{name} }} }}\n"));
+    let script = format!("ulimit -v 4000000; exec {} run p.yaml", env!("CARGO_BIN_EXE_netsec"));
+    let output = std::process::Command::new("sh").args(["-c", &script]).current_dir(world.root()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(matches!(output.status.code(), Some(0 | 4)), "{:?}: {said}", output.status);
+    said
+}
+
+#[test]
+fn parquet_whose_rows_share_a_long_text_is_refused_and_short_texts_are_read() {
+    for (length, rows) in [(100_000, 100_000), (5_000_000, 2000), (1000, 3_000_000)] {
+        let bomb = alike(&"x".repeat(length), rows);
+        assert!(bomb.len() < 1 << 20, "{}", bomb.len());
+        let said = ingested("bomb.parquet", &bomb);
+        assert!(said.contains("bytes of text, in"), "{length} × {rows}: {said}");
+    }
+    for (name, says) in [
+        ("shared", "bytes of text, in"),
+        ("nested", "bytes of text, in"),
+        ("lists", "column `b` holds lists"),
+        ("empty", "there are no rows"),
+    ] {
+        let bytes = std::fs::read(package().join(format!("tests/oracle/{name}.parquet"))).unwrap();
+        let said = ingested("data.parquet", &bytes);
+        assert!(said.contains(says), "{name}: {said}");
+    }
+    let same = alike("10.0.0.1", 3_000_000);
+    assert!(same.len() < 10_000, "{}", same.len());
+    assert!(ingested("same.parquet", &same).contains("made      a"));
+}
+
+#[test]
+fn parquet_that_is_packed_again_is_bounded_as_it_is_held_as_a_whole() {
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    gzip.write_all(b"PAR1").unwrap();
+    std::io::copy(&mut std::io::repeat(0).take(600 << 20), &mut gzip).unwrap();
+    let bomb = gzip.finish().unwrap();
+    let mut why = String::new();
+    let held = most_held(|| why = drained(bomb));
+    assert!(why.contains("packed bytes give more than"), "{why}");
+    assert!(held < 256 << 20, "{held}");
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&alike("10.0.0.1", 1000)).unwrap();
+    assert_eq!(drained(gzip.finish().unwrap()), "read");
 }

@@ -1,0 +1,116 @@
+//! A JSON list as text again: without spaces, the keys of its objects in order. Its items are written as they are read, since a
+//! list of millions of them would take thirty times as much memory as its text.
+
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+/// Appends a list, with its brackets.
+///
+/// # Errors
+/// It is not JSON.
+pub fn append_list<'de, A: SeqAccess<'de>>(text: &mut String, mut items: A) -> Result<(), A::Error> {
+    text.push('[');
+    let mut separator = "";
+    while items.next_element_seed(Item { text: &mut *text, separator })?.is_some() {
+        separator = ",";
+    }
+    text.push(']');
+    Ok(())
+}
+
+/// Where an item of a list is written.
+struct Item<'a> {
+    text: &'a mut String,
+    /// What stands before it.
+    separator: &'static str,
+}
+
+impl Item<'_> {
+    fn append<T: serde::Serialize + ?Sized, E: Error>(self, value: &T) -> Result<(), E> {
+        self.text.push_str(&serde_json::to_string(value).map_err(E::custom)?);
+        Ok(())
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Item<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        self.text.push_str(self.separator);
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Item<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.append(&())
+    }
+
+    fn visit_bool<E: Error>(self, flag: bool) -> Result<(), E> {
+        self.append(&flag)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<(), E> {
+        self.append(&number)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
+        self.append(&number)
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<(), E> {
+        self.append(&number)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        self.append(text)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<(), A::Error> {
+        append_list(self.text, items)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<(), A::Error> {
+        let object = serde_json::Value::deserialize(MapAccessDeserializer::new(entries))?;
+        self.append(&object)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct List(String);
+
+    impl<'de> Deserialize<'de> for List {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let mut text = String::new();
+            deserializer.deserialize_any(Item { text: &mut text, separator: "" })?;
+            Ok(Self(text))
+        }
+    }
+
+    #[test]
+    fn lists_are_written_as_the_library_writes_them() {
+        for text in [
+            "[]",
+            "[ 1 , -2, 18446744073709551615, 1.50, 1e300, -0.0, 123456789012345678901234567890 ]",
+            r#"[null, true, false, "a\"\u00e9\n\u0000", "", [], [[]], [[1], [2, [3]]]]"#,
+            r#"[{"b": 1, "a": [1, {"d": {}, "c": null}], "b": 2}, {}]"#,
+        ] {
+            let whole: serde_json::Value = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::from_str::<List>(text).unwrap().0, whole.to_string());
+        }
+        for text in ["[1,]", "[1 2]", "[", "[{]", "[nul]"] {
+            assert!(serde_json::from_str::<List>(text).is_err(), "{text}");
+        }
+    }
+}
