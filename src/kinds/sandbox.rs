@@ -155,7 +155,7 @@ pub fn confine(
     let _ = set_capabilities(None, nothing);
     rules.restrict_self()?;
     // Where there is no such filter, the other walls stand all the same.
-    let _ = filter_calls();
+    let _ = calls_filter().map(|filter| seccompiler::apply_filter(filter));
     Ok(())
 }
 
@@ -217,8 +217,13 @@ const REFUSED: [i64; 10] = [
 /// Sockets to the machine that this one runs on.
 const VSOCK: u64 = 40;
 
-/// Has the system refuse those calls to this thread, and to what it starts, from now on.
-fn filter_calls() -> Result<(), seccompiler::Error> {
+/// Returns what has the system refuse those calls to a thread, and to what it starts; made once. `None` where there is none.
+fn calls_filter() -> Option<&'static BpfProgram> {
+    static FILTER: OnceLock<Option<BpfProgram>> = OnceLock::new();
+    FILTER.get_or_init(|| make_filter().ok()).as_ref()
+}
+
+fn make_filter() -> Result<BpfProgram, seccompiler::Error> {
     let above_zero = |place: u8| {
         let is_other = SeccompCondition::new(place, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, 0);
         is_other.and_then(|condition| SeccompRule::new(vec![condition]))
@@ -231,6 +236,5 @@ fn filter_calls() -> Result<(), seccompiler::Error> {
     rules.insert(libc::SYS_socket, vec![SeccompRule::new(vec![is_vsock])?]);
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, refuse, std::env::consts::ARCH.try_into()?)?;
-    let program: BpfProgram = filter.try_into()?;
-    seccompiler::apply_filter(&program)
+    Ok(filter.try_into()?)
 }

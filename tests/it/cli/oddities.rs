@@ -171,3 +171,19 @@ fn links_empty_folders_and_programs_in_a_directory_come_back() {
     }
     assert!(netsec::base::below::stays_below(std::path::Path::new("d/l"), "../x/./y"));
 }
+
+#[test]
+fn half_a_gigabyte_goes_from_stage_to_stage_with_half_a_gigabyte_of_addresses() {
+    let world = World::new();
+    world.write(
+        "p.yaml",
+        "stages:\n  a: { kind: command, with: { run: [sh, -c, 'yes | head -c 536870912 > o'], outputs: { o: o } } }\n  \
+         b: { kind: command, inputs: { x: a.o }, with: { run: [sh, -c, 'wc -c < x'] } }\n",
+    );
+    let script = format!("ulimit -v 500000; exec {} run p.yaml", env!("CARGO_BIN_EXE_netsec"));
+    let output = std::process::Command::new("sh").args(["-c", &script]).current_dir(world.root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(world.ok(&["cat", "b.stdout"]).trim(), "536870912");
+    let kept: u64 = world.blobs().iter().map(|blob| blob.metadata().unwrap().len()).sum();
+    assert!(kept < 1 << 20, "it was compressed: {kept}");
+}
