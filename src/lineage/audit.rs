@@ -128,6 +128,7 @@ impl Journals {
     fn broken(&self, vouched: &BTreeMap<RunId, Link>, is_last_word: bool) -> Vec<Fault> {
         let heads = self.texts.values().filter_map(|text| text.head.after.as_ref());
         let followed: BTreeSet<&RunId> = heads.map(|link| &link.run).collect();
+        let last = self.texts.keys().next_back();
         let mut broken = Vec::new();
         for (run, text) in self.texts.iter().filter(|(run, _)| self.counts(run)) {
             let is_missed = vouched.get(run).is_some_and(|link| !text.reaches(link));
@@ -135,7 +136,7 @@ impl Journals {
                 JournalEnd::Damaged(why) => why.as_str(),
                 // One that is being written, or was when its run was killed, ends like this: nobody was told of the rest.
                 // The tail file or the database know of it; without them nothing does.
-                JournalEnd::Torn if is_last_word => "it ends in the middle of a commit",
+                JournalEnd::Torn if is_last_word && last == Some(run) => "it ends in the middle of a commit",
                 JournalEnd::Torn | JournalEnd::Whole => continue,
             };
             if is_missed || followed.contains(run) {

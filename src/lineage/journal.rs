@@ -186,8 +186,12 @@ impl JournalText {
         self.chains.get(usize::try_from(commits).ok()?).copied()
     }
 
-    /// Returns whether it goes at least as far as a link says, by the same commits.
+    /// Returns whether it goes at least as far as a link says, by the same commits. A link to none, without a chain, was
+    /// written of one whose run was killed before its head was there.
     pub fn reaches(&self, link: &Link) -> bool {
+        if link.commits == 0 && link.chain.is_none() {
+            return true;
+        }
         let found = self.chain(link.commits);
         found.is_some() && (link.chain.is_none() || link.chain == found)
     }
@@ -310,9 +314,20 @@ pub fn last_link(cache: &Path, tail: &Tail) -> Result<Option<Link>, DiskError> {
     if tail.link.is_some() && !tail.is_open {
         return Ok(tail.link.clone());
     }
-    let Some((run, path)) = list(&cache.join("runs"))?.pop() else { return Ok(tail.link.clone()) };
-    let text = read(&path)?;
+    let Some((run, text)) = last_with_head(cache)? else { return Ok(tail.link.clone()) };
     let told = tail.link.as_ref();
     let is_beyond = told.is_none_or(|told| told.run < run || (told.run == run && text.reaches(told)));
     Ok(if is_beyond { Some(text.link(&run)) } else { tail.link.clone() })
+}
+
+/// Returns the last journal of which a head can be read. One without was begun by a run that was killed before it had told
+/// anything: there is nothing in it to vouch for.
+fn last_with_head(cache: &Path) -> Result<Option<(RunId, JournalText)>, DiskError> {
+    for (run, path) in list(&cache.join("runs"))?.into_iter().rev() {
+        let text = read(&path)?;
+        if !text.chains.is_empty() {
+            return Ok(Some((run, text)));
+        }
+    }
+    Ok(None)
 }

@@ -9,6 +9,7 @@ impl World {
         Self(tempfile::tempdir().unwrap())
     }
 
+    #[cfg(feature = "kinds")]
     pub(crate) fn below(folder: &str) -> Self {
         Self(tempfile::tempdir_in(folder).unwrap())
     }

@@ -181,6 +181,8 @@ fn suffer(story: &Story, expected: &[String], (call, fault, flag): (&str, &str, 
     let after = world.run(&[pipeline, "--set", "rows=300"][..if pipeline == "p.yaml" { 1 } else { 3 }]);
     assert_eq!(after["outcome"], "succeeded", "{place}: {after}");
     assert_eq!(digests(&after), expected, "{place}");
+    let verified = world.netsec(&["cache", "verify"]);
+    assert_eq!(verified.code, 0, "{place}, after the next run: {}{}", verified.stdout, verified.stderr);
     if story.args[0] == "run" && pipeline == "p.yaml" {
         let reused = outcomes(&after).iter().filter(|outcome| outcome.ends_with("reused")).count() as u64;
         assert_eq!(reused, recorded, "{place}: what was finished is not made again");
@@ -230,8 +232,8 @@ const HEAD: &str = "\
 Made by `NETSEC_FULL=1 NETSEC_UPDATE=1 cargo test crash_matrix` with strace: the n-th call of one sort, on any thread, is
 made to kill the process or to fail as on a full or a broken disk, once or from then on; for every n. After each: netsec
 ended with an exit code that says so and did not panic, `cache verify` finds nothing bad, every run that was told of still is,
-the next run ends with the same digests, and (of the pipeline of programs) every action that was recorded is reused. Without
-`NETSEC_FULL` the test tries some calls of each sort.
+the next run ends with the same digests, `cache verify` finds nothing bad after it either, and (of the pipeline of programs)
+every action that was recorded is reused. Without `NETSEC_FULL` the test tries some calls of each sort.
 
 | what | call | what was done to it | calls tried | survived |
 |---|---|---|--:|---|

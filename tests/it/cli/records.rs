@@ -165,6 +165,27 @@ fn a_journal_with_an_unreadable_head_is_not_fatal() {
     assert!(run.code == 0 && run.stderr.contains("it does not begin like a journal"), "{}", run.stderr);
 }
 
+/// A run may be killed when its journal is there, and nothing whole in it yet: the runs after it do not vouch for that.
+#[test]
+fn a_journal_that_was_only_begun_is_missed_by_nobody() {
+    for begun in ["", "netsec-jour", "netsec-journal-2\n", "netsec-journal-2\n\x40\0\0\0\0\0\0\0half of a head"] {
+        let (world, runs) = world();
+        let killed = RunId::after(Some(&runs[2]), 0, 0).unwrap();
+        world.write(&format!("cache/runs/{killed}.records"), begun);
+        // The tail file of a run that was killed says that the last journal may go further.
+        std::fs::remove_file(world.root().join("cache/latest")).unwrap();
+        for _ in 0..2 {
+            assert_eq!(world.run(&["p.yaml"])["outcome"], "succeeded");
+            let verified = world.netsec(&["cache", "verify"]);
+            assert_eq!(verified.code, 0, "{begun:?}: {}{}", verified.stdout, verified.stderr);
+        }
+        remove_database(&world);
+        std::fs::remove_file(world.root().join("cache/latest")).unwrap();
+        let verified = world.netsec(&["cache", "verify"]);
+        assert_eq!(verified.code, 0, "{begun:?}, without the database: {}{}", verified.stdout, verified.stderr);
+    }
+}
+
 #[test]
 fn journals_of_the_first_format_are_read() {
     let (world, runs) = world();
