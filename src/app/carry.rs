@@ -281,18 +281,23 @@ fn check_times(
     }
 }
 
-/// Refuses a name that could do something to a terminal.
+/// Returns whether a character could do something to a terminal, or turns the direction of what follows and so shows a name
+/// as another one.
+fn is_mark(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns
+}
+
+/// Refuses a name with such a character.
 fn check_text(text: &str) -> std::result::Result<(), String> {
-    // Marks that turn the direction of what follows show a name as another one.
-    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    match text.len() > NAME || text.chars().any(|c| c.is_control() || turns(c)) {
+    match text.len() > NAME || text.chars().any(is_mark) {
         true => Err(format!("a name in it is none: {:?}", text.chars().take(60).collect::<String>())),
         false => Ok(()),
     }
 }
 
-/// Text for people without what could do something to a terminal.
+/// Text for people without such characters.
 fn plain(text: &str) -> String {
-    let plain = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
+    let plain = |c: char| if is_mark(c) && !matches!(c, '\n' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
     text.chars().map(plain).collect()
 }
