@@ -28,6 +28,8 @@ pub enum Cell {
     Bool(bool),
     /// A whole number.
     Int(i64),
+    /// A whole number that is larger than those.
+    Whole(u64),
     /// A number.
     Float(f64),
     /// Text.
@@ -41,7 +43,7 @@ impl Cell {
         match self {
             Self::Missing => ColumnType::Empty,
             Self::Bool(_) => ColumnType::Bool,
-            Self::Int(_) => ColumnType::Int,
+            Self::Int(_) | Self::Whole(_) => ColumnType::Int,
             Self::Float(_) => ColumnType::Float,
             Self::Text(_) => ColumnType::Text,
             Self::Time(_) => ColumnType::Time,
@@ -188,8 +190,12 @@ impl Builder {
             }
             let mut cells = std::mem::take(&mut self.columns[at]);
             cells.resize(self.rows.len(), Cell::Missing);
-            let is_lossy = natural == ColumnType::Float
-                && cells.iter().any(|cell| matches!(cell, Cell::Int(number) if number.unsigned_abs() > EXACT));
+            // Such cells would lose digits among numbers of this type.
+            let is_lossy = cells.iter().any(|cell| match cell {
+                Cell::Int(number) => natural == ColumnType::Float && number.unsigned_abs() > EXACT,
+                Cell::Whole(_) => natural.is_numeric(),
+                _ => false,
+            });
             let kind = asked.unwrap_or(if is_lossy { ColumnType::Text } else { natural });
             made.push(column(&name, &cells, kind, &self.rows)?);
         }
@@ -254,6 +260,7 @@ fn text(cell: &Cell) -> Option<String> {
         Cell::Missing => return None,
         Cell::Bool(flag) => flag.to_string(),
         Cell::Int(number) => number.to_string(),
+        Cell::Whole(number) => number.to_string(),
         Cell::Float(number) => (number + 0.0).to_string(),
         Cell::Text(text) => text.clone(),
         Cell::Time(ms) => crate::frame::table::show_time(*ms),
@@ -265,6 +272,7 @@ pub fn convert(cell: &Cell, kind: ColumnType) -> Option<Cell> {
     match (cell, kind) {
         (Cell::Missing, _) => Some(Cell::Missing),
         (cell, ColumnType::Text | ColumnType::Other) => text(cell).map(Cell::Text),
+        (Cell::Whole(_), _) => None,
         (cell, kind) if cell.kind() == kind => Some(cell.clone()),
         (Cell::Int(number), ColumnType::Float) => {
             (number.unsigned_abs() <= EXACT).then_some(Cell::Float(*number as f64))
@@ -322,6 +330,11 @@ mod tests {
 
     #[test]
     fn large_whole_numbers_are_not_rounded() {
+        let (table, conflicts) = built(&[("a", Cell::Int(7)), ("a", Cell::Whole(u64::MAX))], &[]).unwrap();
+        assert_eq!(table.texts("a").unwrap(), [Some("7".to_owned()), Some("18446744073709551615".to_owned())]);
+        assert_eq!(conflicts, []);
+        let asked = built(&[("a", Cell::Whole(u64::MAX))], &[("a", ColumnType::Int)]).unwrap_err();
+        assert!(asked.0.contains("is not of the type int"), "{asked}");
         let (table, _) = built(&[("a", Cell::Int((1 << 53) + 1)), ("a", Cell::Float(0.5))], &[]).unwrap();
         assert_eq!(table.texts("a").unwrap()[0].as_deref(), Some("9007199254740993"));
     }

@@ -302,7 +302,7 @@ impl Table {
     }
 
     /// Returns the table with every column in the one form that its type has here, whatever the file had: 64-bit numbers,
-    /// milliseconds; whole numbers too large for that become floating.
+    /// milliseconds. A column with whole numbers too large for that is text, as floating ones would lose digits.
     ///
     /// # Errors
     /// A column cannot be turned into that form.
@@ -315,7 +315,7 @@ impl Table {
                     _ => Ok(Column::from(Series::new(name.as_str().into(), self.texts(&name)?))),
                 },
                 ColumnType::Int => {
-                    column.strict_cast(&DataType::Int64).or_else(|_| column.cast(&DataType::Float64)).map_err(error)
+                    column.strict_cast(&DataType::Int64).or_else(|_| column.cast(&DataType::String)).map_err(error)
                 }
                 kind => column.cast(&kind.dtype()).map_err(error),
             }

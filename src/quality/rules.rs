@@ -246,6 +246,7 @@ impl<'t> Column<'t> {
 fn as_number(cell: &Cell) -> f64 {
     match cell {
         Cell::Int(number) | Cell::Time(number) => *number as f64,
+        Cell::Whole(number) => *number as f64,
         Cell::Float(number) => *number,
         Cell::Bool(flag) => f64::from(u8::from(*flag)),
         Cell::Missing | Cell::Text(_) => f64::NAN,

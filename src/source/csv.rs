@@ -1,6 +1,6 @@
 //! Records of a CSV file → a table.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use csv::{ByteRecord, ReaderBuilder};
 use polars::prelude::{Column, DataType, NamedFrom, Series, TimeUnit};
@@ -10,6 +10,9 @@ use crate::frame::build::COLUMNS;
 use crate::frame::table::{ColumnType, Table, TableError, read_time};
 use crate::source::encoding::{Encoding, Recoded};
 use crate::source::piece::{Malformed, Piece};
+
+/// Of how many names of a header it is told what is odd about them.
+const NOTES: usize = 20;
 
 /// How a CSV file is read.
 #[derive(Clone, Debug)]
@@ -39,7 +42,6 @@ impl Csv {
 /// # Errors
 /// It is not UTF-8 or has no name at all.
 pub fn header(bytes: &[u8], separator: u8, encoding: Encoding) -> Result<(Vec<String>, Vec<String>), TableError> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut record = ByteRecord::new();
     reader(bytes, separator).read_byte_record(&mut record).map_err(|error| TableError(error.to_string()))?;
     if record.len() > COLUMNS {
@@ -50,6 +52,8 @@ pub fn header(bytes: &[u8], separator: u8, encoding: Encoding) -> Result<(Vec<St
     }
     let (mut names, mut named): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     let mut taken: HashSet<String> = HashSet::new();
+    // Of a name that stands twice, the number that is tried next.
+    let mut numbers: HashMap<String, usize> = HashMap::new();
     for (at, field) in record.iter().enumerate() {
         let (name, is_recoded) = encoding.read(field).ok_or_else(|| {
             TableError(format!("line 1, column {}: the name is not UTF-8: set `encoding: windows-1252`", at + 1))
@@ -63,10 +67,10 @@ pub fn header(bytes: &[u8], separator: u8, encoding: Encoding) -> Result<(Vec<St
         }
         let name = if name.trim().is_empty() { format!("column_{}", at + 1) } else { name.trim().to_owned() };
         let mut unique = name.clone();
-        let mut number = 2;
         while !taken.insert(unique.clone()) {
+            let number = numbers.entry(name.clone()).or_insert(2);
             unique = format!("{name}_{number}");
-            number += 1;
+            *number += 1;
         }
         if unique != name {
             named.push(format!("the name `{name}` stands twice in the header: column {} is called `{unique}`", at + 1));
@@ -74,6 +78,11 @@ pub fn header(bytes: &[u8], separator: u8, encoding: Encoding) -> Result<(Vec<St
             named.push(format!("column {} has no name in the header: it is called `{unique}`", at + 1));
         }
         names.push(unique);
+    }
+    if named.len() > NOTES {
+        let more = named.len() - NOTES;
+        named.truncate(NOTES);
+        named.push(format!("{more} more names of the header stand twice, are empty or not UTF-8"));
     }
     if names.is_empty() { Err(TableError("the header has no names".to_owned())) } else { Ok((names, named)) }
 }

@@ -125,6 +125,7 @@ pub fn document(cells: Vec<(String, Cell)>) -> Document {
         Cell::Missing => Bson::Null,
         Cell::Bool(flag) => Bson::Boolean(flag),
         Cell::Int(number) => Bson::Int64(number),
+        Cell::Whole(number) => Bson::String(number.to_string()),
         Cell::Float(number) => Bson::Double(number),
         Cell::Text(text) => Bson::String(text),
         Cell::Time(ms) => Bson::DateTime(mongodb::bson::DateTime::from_millis(ms)),

@@ -16,6 +16,8 @@ use crate::source::piece::{Malformed, Piece};
 use crate::source::unpack::Unpacked;
 use crate::source::zeek::{ZeekHead, is_zeek};
 
+/// What some programs write at the begin of UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// A head of a Zeek log has at most so many lines.
 const HEAD_LINES: usize = 64;
 
@@ -35,6 +37,7 @@ pub enum FileFormat {
 impl FileFormat {
     /// Recognises the form by the first bytes.
     pub fn detect(bytes: &[u8]) -> Self {
+        let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
         let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
         match first {
             _ if bytes.starts_with(b"PAR1") => Self::Parquet,
@@ -125,6 +128,8 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
     let start = input.fill_buf().map_err(|error| TableError(format!("it cannot be unpacked: {error}")))?;
     let format = options.format.unwrap_or_else(|| FileFormat::detect(start));
     refuse_odd(start, format)?;
+    let mark = if start.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    input.consume(mark);
     let Options { separator, na, mut types, mut epochs, encoding, .. } = options.clone();
     // A column that is asked for as text is left alone: so a model reads what it scores.
     epochs.retain(|name, _| !types.contains_key(name));

@@ -1,10 +1,10 @@
 //! A JSON list as text again: without spaces, the keys of its objects in order. Its items are written as they are read, since a
 //! list of millions of them would take thirty times as much memory as its text.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 /// Appends a list, with its brackets.
 ///
@@ -78,14 +78,32 @@ impl<'de> Visitor<'de> for Item<'_> {
         append_list(self.text, items)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<(), A::Error> {
-        let object = serde_json::Value::deserialize(MapAccessDeserializer::new(entries))?;
-        self.append(&object)
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        let mut object: BTreeMap<String, String> = BTreeMap::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            let mut value = String::new();
+            entries.next_value_seed(Item { text: &mut value, separator: "" })?;
+            if object.contains_key(&key) {
+                return Err(A::Error::custom(format!("the key `{key}` stands twice in an object of a list")));
+            }
+            object.insert(key, value);
+        }
+        self.text.push('{');
+        for (at, (key, value)) in object.iter().enumerate() {
+            self.text.push_str(if at > 0 { "," } else { "" });
+            self.text.push_str(&serde_json::to_string(key).map_err(A::Error::custom)?);
+            self.text.push(':');
+            self.text.push_str(value);
+        }
+        self.text.push('}');
+        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
 
     struct List(String);
@@ -104,12 +122,12 @@ mod tests {
             "[]",
             "[ 1 , -2, 18446744073709551615, 1.50, 1e300, -0.0, 123456789012345678901234567890 ]",
             r#"[null, true, false, "a\"\u00e9\n\u0000", "", [], [[]], [[1], [2, [3]]]]"#,
-            r#"[{"b": 1, "a": [1, {"d": {}, "c": null}], "b": 2}, {}]"#,
+            r#"[{"b": 1, "a": [1, {"d": {}, "c": null}], "\u0000\"": 2}, {}]"#,
         ] {
             let whole: serde_json::Value = serde_json::from_str(text).unwrap();
             assert_eq!(serde_json::from_str::<List>(text).unwrap().0, whole.to_string());
         }
-        for text in ["[1,]", "[1 2]", "[", "[{]", "[nul]"] {
+        for text in ["[1,]", "[1 2]", "[", "[{]", "[nul]", r#"[{"b": 1, "b": 1}]"#, r#"[[{"a": {"b": 1, "b": 2}}]]"#] {
             assert!(serde_json::from_str::<List>(text).is_err(), "{text}");
         }
     }

@@ -13,8 +13,8 @@ use crate::source::piece::{Malformed, Piece};
 
 /// Reads whole lines; empty ones are left out. What is malformed is counted, its line counted from the first.
 ///
-/// Objects in objects become columns named by their path, `a.b`; lists stay JSON text. Whole numbers beyond 64 bits are
-/// floating.
+/// Objects in objects become columns named by their path, `a.b`; lists stay JSON text. A column with whole numbers that take
+/// 64 bits is text; those that take more are floating.
 ///
 /// # Errors
 /// A cell is not of the type of `types` that is asked for.
@@ -65,7 +65,7 @@ pub fn read(
 fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or_default();
-    format!("this is not JSON: {text}")
+    if error.is_data() { text.to_owned() } else { format!("this is not JSON: {text}") }
 }
 
 /// A value whose objects keep the order of their names.
@@ -73,6 +73,7 @@ enum Json {
     Null,
     Bool(bool),
     Int(i64),
+    Whole(u64),
     Float(f64),
     Text(String),
     /// As JSON.
@@ -108,7 +109,7 @@ impl<'de> Visitor<'de> for Ordered {
     }
 
     fn visit_u64<E>(self, number: u64) -> Result<Json, E> {
-        Ok(i64::try_from(number).map_or(Json::Float(number as f64), Json::Int))
+        Ok(i64::try_from(number).map_or(Json::Whole(number), Json::Int))
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<Json, E> {
@@ -147,6 +148,7 @@ impl Row {
             Json::Null => Cell::Missing,
             Json::Bool(flag) => Cell::Bool(flag),
             Json::Int(number) => Cell::Int(number),
+            Json::Whole(number) => Cell::Whole(number),
             Json::Float(number) => Cell::Float(number),
             Json::Text(text) if na.contains(&text) => Cell::Missing,
             Json::Text(text) => Cell::Text(text),

@@ -27,6 +27,28 @@ fn a_key_that_stands_twice_is_refused_with_its_line() {
 }
 
 #[test]
+fn a_key_that_stands_twice_within_a_list_is_refused_with_its_line() {
+    let why = refused("{\"a\": []}\n{\"a\": [{\"b\": 1, \"b\": 2}]}\n");
+    assert!(why.contains("line 2, column") && why.contains("the key `b` stands twice in an object of a list"), "{why}");
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_any_text() {
+    for text in ["\u{feff}a,b\n1,2\n", "\u{feff}{\"a\": 1, \"b\": 2}\n"] {
+        assert_eq!(read(text.as_bytes().to_vec(), &Options::plain(&[])).unwrap().names(), ["a", "b"]);
+    }
+    let log = "\u{feff}#separator \\x09\n#fields\ta\tb\n#types\tcount\tcount\n1\t2\n";
+    assert_eq!(read(log.as_bytes().to_vec(), &Options::plain(&[])).unwrap().names(), ["a", "b"]);
+}
+
+#[test]
+fn whole_numbers_of_64_bits_keep_their_digits() {
+    let text = "{\"a\": 7}\n{\"a\": 18446744073709551615}\n";
+    let table = read(text.as_bytes().to_vec(), &Options::plain(&[])).unwrap();
+    assert_eq!(table.texts("a").unwrap(), [Some("7".to_owned()), Some("18446744073709551615".to_owned())]);
+}
+
+#[test]
 fn text_after_a_closing_quote_is_refused_with_its_line() {
     for (text, says) in [
         ("a,b\n1,\"x\"y\n", "line 2, column 2: text follows the quote"),
@@ -62,6 +84,10 @@ fn wide_and_sparse_tables_are_refused_before_they_fill_memory() {
         });
         assert!(held < (64 << 20) + 100 * length, "{what}: {held} bytes for {length}");
     }
+    let named =
+        open(Box::new(Cursor::new(format!("{}\n", vec!["c"; 16_000].join(",")))), &Options::plain(&[])).unwrap();
+    assert_eq!(named.notes.len(), 21);
+    assert_eq!(named.notes[20], "15979 more names of the header stand twice, are empty or not UTF-8");
     // What is sparse, but not to that degree, is read.
     let sparse: String = (0..2000).map(|line| format!("{{\"id\": {line}, \"k{}\": 1}}\n", line % 300)).collect();
     let table = read(sparse.into_bytes(), &Options::plain(&[])).unwrap();
