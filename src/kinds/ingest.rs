@@ -34,7 +34,7 @@ pub(crate) const EPOCHS: [(&str, u32); 3] = [("epoch_s", 0), ("epoch_ms", 3), ("
 /// The kind.
 pub const KIND: Kind = Kind {
     name: "ingest",
-    version: 4,
+    version: 5,
     doc: "Reads rows, drops columns and blanks `na` values, and keeps them as a dataset of parts: what was read before \
           and is unchanged is not read again.",
     inputs: Ports::Fixed(&[Port {

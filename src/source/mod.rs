@@ -9,6 +9,8 @@ pub mod json_list;
 pub mod mongodb;
 pub mod ndjson;
 pub mod parquet;
+pub mod parquet_cells;
+pub mod parquet_footer;
 pub mod piece;
 pub mod synthetic;
 pub mod unpack;

@@ -1,93 +1,65 @@
-//! Parquet, read in pieces of rows, if it may be read: its pages are those that were written, where they tell, and what it says
-//! of itself can be true.
+//! Parquet, read forward in pieces of rows.
 //!
-//! A few bytes can say that a billion rows follow (they are all alike), that a page is as long as memory, or that every row
-//! holds the same long text. Such a file is refused before more is made of it than a bounded multiple of its bytes.
+//! Groups of rows are decoded one after the other, each once: small ones together, and of one with more cells than are held
+//! at once, its rows in a few slices, as the reader begins each slice at the first row of a page.
 
+use std::collections::VecDeque;
 use std::io::Cursor;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-use polars::prelude::{Column, DataType, ParquetReader, PolarsError, SerReader, Series};
-use polars_parquet_format::thrift::protocol::TCompactInputProtocol;
-use polars_parquet_format::{ColumnMetaData, ConvertedType, FileMetaData, LogicalType, PageHeader, SchemaElement};
+use polars::io::parquet::metadata::FileMetadataRef;
+use polars::prelude::{Column, DataFrame, DataType, ParquetReader, PolarsError, SerReader};
 
 use crate::frame::table::{Table, TableError, error};
+use crate::source::parquet_cells::{self, Leaf};
+use crate::source::parquet_footer::{self, Believed};
 use crate::source::unpack::Limit;
 
-const MAGIC: &[u8] = b"PAR1";
-/// For each byte of the file so many cells are believed, and some more: columns of which all cells are alike take hardly any.
-const CELLS_A_BYTE: u64 = 100;
-const CELLS: u64 = 32 << 20;
-/// For each byte of the file so many bytes unpacked, and of text, are believed, and some more.
-const BYTES_A_BYTE: u64 = 200;
-const BYTES: u64 = 256 << 20;
 /// What a file that is packed once more gives at most.
 pub const PACKED_AGAIN: Limit = Limit { ratio: 50, anyway: 64 << 20 };
-/// Rows that are read at once at most, and the bytes of their text.
+/// How many cells are decoded at once, and into how many slices a larger group is cut at most.
+const CELLS_AT_ONCE: usize = 8 << 20;
+const SLICES: usize = 16;
+/// The rows of a piece at most, and the bytes of their text.
 const ROWS: usize = 1 << 16;
 const TEXT: u64 = 64 << 20;
-/// For each byte of what is read so many bytes are made at most.
-const MADE: usize = 64;
 
 /// Checks a file that is in memory: its size in rows and bytes, and the checksum of every page that has one.
 ///
 /// # Errors
 /// What cannot be.
 pub fn check(bytes: &[u8]) -> Result<(), TableError> {
-    let refuse = |why: String| TableError(format!("it cannot be read as Parquet: {why}"));
-    let footer = footer(bytes).ok_or_else(|| refuse("it ends in the middle, or its footer is damaged".to_owned()))?;
-    let mut protocol = TCompactInputProtocol::new(Cursor::new(footer), footer.len().saturating_mul(MADE));
-    let meta = FileMetaData::read_from_in_protocol(&mut protocol)
-        .map_err(|error| refuse(format!("its footer is damaged: {error}")))?;
-    let is_decimal = |element: &&SchemaElement| {
-        matches!(element.converted_type, Some(ConvertedType::DECIMAL))
-            || matches!(element.logical_type, Some(LogicalType::DECIMAL(_)))
-    };
-    if let Some(column) = meta.schema.iter().find(is_decimal) {
-        return Err(refuse(format!("`{}` holds decimals: write them as floating numbers or as text", column.name)));
-    }
-    let length = bytes.len() as u64;
-    if meta.num_rows < 0 || meta.row_groups.iter().any(|group| group.num_rows < 0) {
-        return Err(refuse("it says that it has fewer rows than none".to_owned()));
-    }
-    let groups = meta.row_groups.iter();
-    let chunks = groups.flat_map(|group| group.columns.iter().map(|chunk| (group.num_rows, chunk.meta_data.as_ref())));
-    let (mut unpacked, mut cells) = (0_u64, 0_u64);
-    for (rows, chunk) in chunks.filter_map(|(rows, chunk)| Some((rows, chunk?))) {
-        let name = chunk.path_in_schema.join(".");
-        cells = cells.saturating_add(rows.max(chunk.num_values).unsigned_abs());
-        if cells > length.saturating_mul(CELLS_A_BYTE).saturating_add(CELLS) {
-            return Err(refuse(format!("it says that it has more than {cells} cells, in {length} bytes")));
-        }
-        // A column without values has no pages.
-        if chunk.num_values <= 0 {
-            continue;
-        }
-        unpacked = unpacked.saturating_add(u64::try_from(chunk.total_uncompressed_size).unwrap_or(u64::MAX));
-        if unpacked > length.saturating_mul(BYTES_A_BYTE).saturating_add(BYTES) {
-            return Err(refuse(format!("it says that it unpacks to more than {unpacked} bytes, of {length}")));
-        }
-        let start = [chunk.dictionary_page_offset, chunk.index_page_offset].into_iter().flatten();
-        let start = start.filter(|offset| *offset > 0).fold(chunk.data_page_offset, i64::min);
-        let pages = usize::try_from(start)
-            .ok()
-            .zip(usize::try_from(chunk.total_compressed_size).ok())
-            .and_then(|(start, size)| bytes.get(start..start.checked_add(size)?))
-            .ok_or_else(|| refuse(format!("the pages of `{name}` lie beyond its end")))?;
-        check_pages(pages, chunk).map_err(|(page, why)| refuse(format!("page {page} of `{name}` {why}")))?;
-    }
-    Ok(())
+    parquet_footer::believe(&mut bytes.to_vec()).map(|_| ()).map_err(refuse)
 }
 
 /// A file that is read piece by piece.
 pub struct ParquetRows {
     bytes: Vec<u8>,
-    rows: usize,
-    /// How many rows were read.
+    /// How many bytes of text its rows may hold.
+    most: u64,
+    leaves: Vec<Leaf>,
+    meta: FileMetadataRef,
+    /// What is not decoded yet.
+    batches: VecDeque<Batch>,
+    /// Rows that are decoded, and in no piece yet.
+    rows: DataFrame,
+    /// How many rows are in pieces.
     at: usize,
-    /// How many are read next: fewer where they hold much text.
+    /// How many rows the next piece has at most: fewer where they hold much text.
     step: usize,
     /// How many bytes of text the rows so far hold.
     text: u64,
+}
+
+/// What is decoded at once.
+#[derive(Debug, PartialEq, Eq)]
+struct Batch {
+    groups: Range<usize>,
+    /// The first of their rows, and how many.
+    from: usize,
+    rows: usize,
 }
 
 impl ParquetRows {
@@ -95,10 +67,13 @@ impl ParquetRows {
     ///
     /// # Errors
     /// As `check`; it cannot be read.
-    pub fn open(bytes: Vec<u8>) -> Result<Self, TableError> {
-        check(&bytes)?;
-        let rows = ParquetReader::new(Cursor::new(&bytes)).num_rows().map_err(unreadable)?;
-        Ok(Self { bytes, rows, at: 0, step: ROWS, text: 0 })
+    pub fn open(mut bytes: Vec<u8>) -> Result<Self, TableError> {
+        let most = parquet_footer::most_bytes(bytes.len());
+        let Believed { leaves, groups } = parquet_footer::believe(&mut bytes).map_err(refuse)?;
+        let meta = ParquetReader::new(Cursor::new(&bytes)).get_metadata().map_err(unreadable)?.clone();
+        let batches = batches(&groups, leaves.len());
+        let rows = DataFrame::empty();
+        Ok(Self { bytes, most, leaves, meta, batches, rows, at: 0, step: ROWS, text: 0 })
     }
 
     /// Returns the number of the row that comes next, counted from one.
@@ -111,12 +86,13 @@ impl ParquetRows {
     /// # Errors
     /// They cannot be read, or hold much more text than there are bytes.
     pub fn piece(&mut self) -> Result<Option<Table>, TableError> {
-        if self.at >= self.rows {
-            return Ok(None);
+        while self.rows.height() == 0 {
+            let Some(batch) = self.batches.pop_front() else { return Ok(None) };
+            self.rows = self.decode(&batch)?;
         }
-        let slice = (self.at, self.step.min(self.rows - self.at));
-        let reader = ParquetReader::new(Cursor::new(&self.bytes)).with_slice(Some(slice));
-        let mut frame = reader.finish().map_err(unreadable)?;
+        let mut frame = self.rows.slice(0, self.step);
+        let columns = parquet_cells::columns(&frame, &self.leaves, self.next_row())?;
+        frame = DataFrame::new(frame.height(), columns).map_err(error)?;
         // Rows that share a long text hold it once here, and each for itself in what is made of them.
         let mut text = text_bytes(frame.columns())?;
         self.step = (2 * self.step).min(ROWS);
@@ -126,95 +102,82 @@ impl ParquetRows {
             self.step = frame.height();
         }
         self.text = self.text.saturating_add(text);
-        if self.text > (self.bytes.len() as u64).saturating_mul(BYTES_A_BYTE).saturating_add(BYTES) {
-            return Err(TableError(format!(
-                "it cannot be read as Parquet: its rows up to {} hold {} bytes of text, in {} bytes",
-                self.at + frame.height(),
-                self.text,
-                self.bytes.len()
-            )));
+        if self.text > self.most {
+            let (rows, text) = (self.at + frame.height(), self.text);
+            return Err(refuse(format!("its rows up to {rows} hold {text} bytes of text, in {}", self.bytes.len())));
         }
-        self.at += frame.height().max(1);
+        self.at += frame.height();
+        self.rows = self.rows.slice(frame.height() as i64, usize::MAX);
         Table { frame }.canonical().map(Some)
+    }
+
+    fn decode(&self, batch: &Batch) -> Result<DataFrame, TableError> {
+        let mut meta = (*self.meta).clone();
+        meta.row_groups = meta.row_groups.drain(batch.groups.clone()).collect();
+        meta.num_rows = meta.row_groups.iter().map(|group| group.num_rows()).sum();
+        let mut reader = ParquetReader::new(Cursor::new(&self.bytes)).with_slice(Some((batch.from, batch.rows)));
+        reader.set_metadata(Arc::new(meta));
+        // The library stops where it meets what no writer makes.
+        let read = catch_unwind(AssertUnwindSafe(|| reader.finish()));
+        let rows = read.map_err(|_| refuse("its pages are damaged".to_owned()))?.map_err(unreadable)?;
+        match rows.height() == batch.rows {
+            true => Ok(rows),
+            false => Err(refuse(format!("its pages hold {} rows, and should {}", rows.height(), batch.rows))),
+        }
     }
 }
 
-fn unreadable(library: PolarsError) -> TableError {
-    let TableError(why) = error(library);
+/// Returns what is decoded at once, of groups of so many rows.
+fn batches(groups: &[usize], columns: usize) -> VecDeque<Batch> {
+    let most = (CELLS_AT_ONCE / columns.max(1)).max(1);
+    let mut batches: VecDeque<Batch> = VecDeque::new();
+    for (at, rows) in groups.iter().copied().enumerate() {
+        if rows > most {
+            let step = most.max(rows.div_ceil(SLICES));
+            let slice = |from: usize| Batch { groups: at..at + 1, from, rows: step.min(rows - from) };
+            batches.extend((0..rows).step_by(step).map(slice));
+            continue;
+        }
+        match batches.back_mut() {
+            Some(last) if last.from == 0 && last.rows + rows <= most && last.groups.end == at => {
+                last.groups.end += 1;
+                last.rows += rows;
+            }
+            _ => batches.push_back(Batch { groups: at..at + 1, from: 0, rows }),
+        }
+    }
+    batches
+}
+
+fn refuse(why: String) -> TableError {
     TableError(format!("it cannot be read as Parquet: {why}"))
+}
+
+fn unreadable(library: PolarsError) -> TableError {
+    refuse(error(library).0)
 }
 
 /// Returns how many bytes the text of columns takes when each cell holds its own.
 fn text_bytes(columns: &[Column]) -> Result<u64, TableError> {
-    columns.iter().map(|column| text_of(column.as_materialized_series())).sum()
-}
-
-fn text_of(column: &Series) -> Result<u64, TableError> {
-    let bytes = match column.dtype() {
-        DataType::String => lengths(column.str().map_err(error)?.downcast_iter().map(|cells| cells.total_bytes_len())),
-        DataType::Binary => {
-            lengths(column.binary().map_err(error)?.downcast_iter().map(|cells| cells.total_bytes_len()))
-        }
-        DataType::Categorical(..) => lengths(column.cat32().map_err(error)?.iter_str().flatten().map(str::len)),
-        DataType::Struct(_) => {
-            let fields = column.struct_().map_err(error)?.fields_as_series();
-            return fields.iter().map(text_of).sum();
-        }
-        DataType::List(_) => {
-            let name = column.name();
-            return Err(TableError(format!(
-                "column `{name}` holds lists: write them as text, or their items as columns"
-            )));
-        }
-        _ => 0,
-    };
+    let mut bytes = 0;
+    for column in columns.iter().filter(|column| *column.dtype() == DataType::String) {
+        let cells = column.str().map_err(error)?;
+        bytes += cells.downcast_iter().map(|cells| cells.total_bytes_len() as u64).sum::<u64>();
+    }
     Ok(bytes)
 }
 
-fn lengths(of: impl Iterator<Item = usize>) -> u64 {
-    of.map(|length| length as u64).sum()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn footer(bytes: &[u8]) -> Option<&[u8]> {
-    let (body, magic) = bytes.split_last_chunk::<4>()?;
-    let (body, length) = body.split_last_chunk::<4>()?;
-    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-    let footer = body.len().checked_sub(length).map(|start| &body[start..])?;
-    (magic == MAGIC && bytes.starts_with(MAGIC)).then_some(footer)
-}
-
-/// Goes through the pages of a column; an error tells the number of the page, counted from one.
-fn check_pages(pages: &[u8], chunk: &ColumnMetaData) -> Result<(), (usize, String)> {
-    let (mut at, mut number, mut values) = (0, 0, 0);
-    while at < pages.len() {
-        number += 1;
-        let mut cursor = Cursor::new(&pages[at..]);
-        let mut protocol = TCompactInputProtocol::new(&mut cursor, (pages.len() - at).saturating_mul(MADE));
-        let header = PageHeader::read_from_in_protocol(&mut protocol)
-            .map_err(|error| (number, format!("cannot be read: {error}")))?;
-        let begin = at + usize::try_from(cursor.position()).unwrap_or(usize::MAX);
-        let page = usize::try_from(header.compressed_page_size)
-            .ok()
-            .and_then(|size| pages.get(begin..begin.checked_add(size)?))
-            .ok_or_else(|| (number, "goes beyond the pages of its column".to_owned()))?;
-        if i64::from(header.uncompressed_page_size) > chunk.total_uncompressed_size {
-            return Err((number, "says that it is longer than its column".to_owned()));
-        }
-        values += values_of(&header);
-        if values > chunk.num_values {
-            return Err((number, "says that it has more values than its column".to_owned()));
-        }
-        if header.crc.is_some_and(|crc| crc32fast::hash(page) != crc.cast_unsigned()) {
-            return Err((number, "is damaged: its checksum (CRC-32) is another".to_owned()));
-        }
-        at = begin + page.len();
+    #[test]
+    fn small_groups_are_decoded_together_and_large_ones_in_slices() {
+        let found = batches(&[10, 0, 20, CELLS_AT_ONCE, 5, 40 * CELLS_AT_ONCE, 7], 1);
+        let rows: Vec<usize> = found.iter().map(|batch| batch.rows).collect();
+        assert_eq!(rows[..3], [30, CELLS_AT_ONCE, 5]);
+        assert_eq!(rows.len(), 3 + SLICES + 1);
+        assert_eq!(rows.iter().sum::<usize>(), 42 + 41 * CELLS_AT_ONCE);
+        assert!(batches(&[3, 3], 100 * CELLS_AT_ONCE).iter().all(|batch| batch.rows == 1));
     }
-    Ok(())
-}
-
-/// Returns how many values a page says that it has, missing ones too.
-fn values_of(header: &PageHeader) -> i64 {
-    let first = header.data_page_header.as_ref().map(|page| page.num_values);
-    let second = header.data_page_header_v2.as_ref().map(|page| page.num_values);
-    first.or(second).map_or(0, i64::from)
 }

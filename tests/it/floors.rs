@@ -34,7 +34,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
 ];
 
 /// Which places may use a crate; a crate that is not named may be used anywhere.
-const CRATES: [(&str, &[&str]); 30] = [
+const CRATES: [(&str, &[&str]); 31] = [
     ("bson", &["source/"]),
     ("zstd", &["store/packed.rs", "source/unpack.rs"]),
     ("mongodb", &["source/"]),
@@ -47,8 +47,9 @@ const CRATES: [(&str, &[&str]); 30] = [
     ("landlock", &["kinds/sandbox.rs"]),
     ("seccompiler", &["kinds/sandbox.rs"]),
     ("libc", &["kinds/sandbox.rs"]),
-    ("polars_parquet_format", &["source/parquet.rs"]),
-    ("crc32fast", &["source/parquet.rs"]),
+    ("polars_parquet_format", &["source/parquet_footer.rs", "source/parquet_cells.rs"]),
+    ("crc32fast", &["source/parquet_footer.rs"]),
+    ("half", &["source/parquet_cells.rs"]),
     ("sled", &["lineage/sled.rs"]),
     ("ring", &["base/signing.rs"]),
     ("polars", &["source/", "frame/", "quality/", "kinds/"]),

@@ -7,6 +7,7 @@ mod honest;
 mod learners;
 mod malformed;
 mod mongodb;
+mod parquet;
 mod prep;
 mod quality;
 mod split;

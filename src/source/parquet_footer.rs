@@ -1,0 +1,280 @@
+//! What a Parquet file says of itself: believed as far as it can be true, and rewritten so that what reads the rows believes
+//! nothing else.
+//!
+//! A few bytes can say that a billion rows follow (they are all alike), that a page is as long as memory, that a structure is
+//! nested two thousand deep, or that a column is sorted. The footer is read and held against the pages; then one is put in its
+//! place that says the least with which the rows can be read: no statistics, no order of rows, no types of another program's,
+//! and of each column only the annotation that its cells need.
+
+use std::collections::HashSet;
+use std::io::Cursor;
+
+use polars_parquet_format::thrift::protocol::{TCompactInputProtocol, TCompactOutputProtocol};
+use polars_parquet_format::{
+    ColumnChunk, ColumnMetaData, FieldRepetitionType, FileMetaData, PageHeader, RowGroup, SchemaElement,
+};
+
+use crate::source::parquet_cells::{Leaf, leaf};
+
+const MAGIC: &[u8] = b"PAR1";
+/// For each byte of the file so many cells are believed, and some more: columns of which all cells are alike take hardly any.
+const CELLS_A_BYTE: u64 = 100;
+const CELLS: u64 = 32 << 20;
+/// For each byte of the file so many bytes unpacked are believed, and some more.
+const BYTES_A_BYTE: u64 = 200;
+const BYTES: u64 = 256 << 20;
+/// For each byte of what is read so many bytes are made at most.
+const MADE: usize = 64;
+/// How many columns there are at most, how deep structures are nested, and how long all names are together.
+const COLUMNS: usize = 16_384;
+const DEPTH: usize = 32;
+const NAMES: usize = 16 << 20;
+
+/// How many bytes, of which a file has so many, are believed to be made of it.
+pub(crate) fn most_bytes(length: usize) -> u64 {
+    (length as u64).saturating_mul(BYTES_A_BYTE).saturating_add(BYTES)
+}
+
+/// A file that can be read.
+#[derive(Debug)]
+pub(crate) struct Believed {
+    /// Its columns, in order.
+    pub(crate) leaves: Vec<Leaf>,
+    /// The rows of each of its groups.
+    pub(crate) groups: Vec<usize>,
+}
+
+/// Checks a file that is in memory, and puts another footer in the place of its own.
+///
+/// # Errors
+/// What cannot be, or cannot be read here.
+pub(crate) fn believe(bytes: &mut Vec<u8>) -> Result<Believed, String> {
+    let place = footer(bytes).ok_or("it ends in the middle, or its footer is damaged")?;
+    let mut protocol = TCompactInputProtocol::new(Cursor::new(&bytes[place.clone()]), place.len().saturating_mul(MADE));
+    let mut meta = FileMetaData::read_from_in_protocol(&mut protocol)
+        .map_err(|error| format!("its footer is damaged: {error}"))?;
+    let leaves = leaves(&mut meta.schema)?;
+    let groups = check_groups(bytes, &meta, &leaves)?;
+    let footer = plain(meta);
+    bytes.truncate(place.start);
+    let mut protocol = TCompactOutputProtocol::new(&mut *bytes);
+    footer.write_to_out_protocol(&mut protocol).map_err(|error| format!("its footer cannot be used: {error}"))?;
+    let length = u32::try_from(bytes.len() - place.start).map_err(|_| "its footer is too long")?;
+    bytes.extend(length.to_le_bytes());
+    bytes.extend(MAGIC);
+    Ok(Believed { leaves, groups })
+}
+
+fn footer(bytes: &[u8]) -> Option<std::ops::Range<usize>> {
+    let (body, magic) = bytes.split_last_chunk::<4>()?;
+    let (body, length) = body.split_last_chunk::<4>()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    let start = body.len().checked_sub(length).filter(|start| *start >= MAGIC.len())?;
+    (magic == MAGIC && bytes.starts_with(MAGIC)).then_some(start..body.len())
+}
+
+/// A structure whose columns are being gone through.
+struct Open {
+    /// The length of the path up to its own name.
+    path: usize,
+    /// How many of its columns are still to come.
+    rest: usize,
+}
+
+/// Goes through the schema, which is a tree in the order of its preorder; leaves of each annotation only what is needed.
+fn leaves(schema: &mut [SchemaElement]) -> Result<Vec<Leaf>, String> {
+    let (root, elements) = schema.split_first_mut().ok_or("it has no schema")?;
+    let mut open = vec![Open { path: 0, rest: children(root, elements.len())? }];
+    let (mut path, mut names, mut leaves) = (String::new(), 0, Vec::new());
+    for element in elements {
+        while open.last().is_some_and(|group| group.rest == 0) {
+            open.pop();
+        }
+        let depth = open.len();
+        let group = open.last_mut().ok_or("its schema has more columns than it says")?;
+        group.rest -= 1;
+        path.truncate(group.path);
+        if depth > 1 {
+            path.push('.');
+        }
+        path.push_str(&element.name);
+        names += path.len();
+        if names > NAMES {
+            return Err(format!("the names of its columns take more than {NAMES} bytes"));
+        }
+        if element.repetition_type == Some(FieldRepetitionType::REPEATED) {
+            let column = path.split('.').next().unwrap_or_default();
+            return Err(format!("column `{column}` holds lists: write them as text, or their items as columns"));
+        }
+        if element.type_.is_some() {
+            leaves.push(leaf(element, path.clone())?);
+            continue;
+        }
+        if depth > DEPTH {
+            return Err(format!("its columns are nested more than {DEPTH} deep"));
+        }
+        let rest = children(element, usize::MAX)?;
+        if rest == 0 {
+            return Err(format!("column `{path}` is a structure without columns"));
+        }
+        element.logical_type = None;
+        element.converted_type = None;
+        open.push(Open { path: path.len(), rest });
+    }
+    if open.iter().any(|group| group.rest > 0) {
+        return Err("its schema has fewer columns than it says".to_owned());
+    }
+    if leaves.len() > COLUMNS {
+        return Err(format!("it names {} columns; at most {COLUMNS} are read", leaves.len()));
+    }
+    let mut met = HashSet::new();
+    match leaves.iter().find(|leaf| !met.insert(leaf.name.as_str())) {
+        Some(twice) => Err(format!("two of its columns are named `{}`", twice.name)),
+        None => Ok(leaves),
+    }
+}
+
+fn children(element: &SchemaElement, most: usize) -> Result<usize, String> {
+    let said = element.num_children.unwrap_or_default();
+    let wrong = || format!("its schema says that `{}` has {said} columns", element.name);
+    usize::try_from(said).ok().filter(|children| *children <= most).ok_or_else(wrong)
+}
+
+/// Holds the groups of rows against the columns and the pages; returns how many rows each has.
+fn check_groups(bytes: &[u8], meta: &FileMetaData, leaves: &[Leaf]) -> Result<Vec<usize>, String> {
+    let length = bytes.len() as u64;
+    let (mut unpacked, mut cells) = (0_u64, 0_u64);
+    let mut groups = Vec::new();
+    for group in &meta.row_groups {
+        let rows = usize::try_from(group.num_rows).map_err(|_| "it says that it has fewer rows than none")?;
+        groups.push(rows);
+        if group.columns.len() != leaves.len() {
+            return Err(format!("{} of its columns have rows, of {}", group.columns.len(), leaves.len()));
+        }
+        cells = cells.saturating_add((rows as u64).saturating_mul(leaves.len() as u64));
+        if cells > length.saturating_mul(CELLS_A_BYTE).saturating_add(CELLS) {
+            return Err(format!("it says that it has more than {cells} cells, in {length} bytes"));
+        }
+        for (chunk, leaf) in group.columns.iter().zip(leaves) {
+            let chunk = chunk_of(chunk, leaf, group.num_rows)?;
+            // A column without values has no pages.
+            if rows == 0 {
+                continue;
+            }
+            let (start, size) = pages_of(chunk).ok_or_else(|| beyond(leaf))?;
+            let pages = start.checked_add(size).and_then(|end| bytes.get(start..end)).ok_or_else(|| beyond(leaf))?;
+            let made = check_pages(pages, chunk, most_bytes(bytes.len()))
+                .map_err(|(page, why)| format!("page {page} of `{}` {why}", leaf.name))?;
+            unpacked = unpacked.saturating_add(made).saturating_add((rows as u64).saturating_mul(leaf.width));
+            if unpacked > most_bytes(bytes.len()) {
+                return Err(format!("it says that it unpacks to more than {unpacked} bytes, of {length}"));
+            }
+        }
+    }
+    let all = groups.iter().try_fold(0_i64, |sum, rows| sum.checked_add(i64::try_from(*rows).ok()?));
+    if all != Some(meta.num_rows) || (leaves.is_empty() && meta.num_rows != 0) {
+        return Err(format!("it says that it has {} rows, and its columns have others", meta.num_rows));
+    }
+    Ok(groups)
+}
+
+fn beyond(leaf: &Leaf) -> String {
+    format!("the pages of `{}` lie beyond its end", leaf.name)
+}
+
+/// Returns what a column of a group says of itself.
+fn chunk_of<'a>(chunk: &'a ColumnChunk, leaf: &Leaf, rows: i64) -> Result<&'a ColumnMetaData, String> {
+    let name = &leaf.name;
+    if chunk.crypto_metadata.is_some() || chunk.file_path.is_some() {
+        return Err(format!("column `{name}` is encrypted, or lies in another file"));
+    }
+    let meta = chunk.meta_data.as_ref().ok_or_else(|| format!("column `{name}` is encrypted"))?;
+    if meta.path_in_schema.join(".") != *name || meta.type_ != leaf.physical {
+        return Err(format!("its rows have another column in the place of `{name}`"));
+    }
+    if meta.num_values != rows {
+        return Err(format!("it says that `{name}` has {} values in {rows} rows", meta.num_values));
+    }
+    Ok(meta)
+}
+
+/// Returns where the pages of a column begin, and how many bytes they take.
+fn pages_of(chunk: &ColumnMetaData) -> Option<(usize, usize)> {
+    let start = [chunk.dictionary_page_offset, chunk.index_page_offset].into_iter().flatten();
+    let start = start.filter(|offset| *offset > 0).fold(chunk.data_page_offset, i64::min);
+    Some((usize::try_from(start).ok()?, usize::try_from(chunk.total_compressed_size).ok()?))
+}
+
+/// Goes through the pages of a column; returns how many bytes they unpack to. An error tells the number of the page, counted
+/// from one.
+fn check_pages(pages: &[u8], chunk: &ColumnMetaData, most: u64) -> Result<u64, (usize, String)> {
+    let (mut at, mut number, mut values, mut unpacked) = (0, 0, 0_i64, 0_u64);
+    while at < pages.len() {
+        number += 1;
+        let wrong = |why: &str| (number, why.to_owned());
+        let mut cursor = Cursor::new(&pages[at..]);
+        let mut protocol = TCompactInputProtocol::new(&mut cursor, (pages.len() - at).saturating_mul(MADE));
+        let header = PageHeader::read_from_in_protocol(&mut protocol)
+            .map_err(|error| (number, format!("cannot be read: {error}")))?;
+        let begin = at + usize::try_from(cursor.position()).unwrap_or(usize::MAX);
+        let page = usize::try_from(header.compressed_page_size)
+            .ok()
+            .and_then(|size| pages.get(begin..begin.checked_add(size)?))
+            .ok_or_else(|| wrong("goes beyond the pages of its column"))?;
+        let size = u64::try_from(header.uncompressed_page_size).map_err(|_| wrong("says that it has no size"))?;
+        unpacked = unpacked.saturating_add(size);
+        if unpacked > most {
+            return Err(wrong("says that it is longer than can be"));
+        }
+        if let Some(dictionary) = &header.dictionary_page_header {
+            // An entry takes a byte at least.
+            if u64::try_from(dictionary.num_values).map_or(true, |entries| entries > size) {
+                return Err(wrong("says that it has more entries than bytes"));
+            }
+        }
+        values += values_of(&header).ok_or_else(|| wrong("says that it has fewer values than none"))?;
+        if values > chunk.num_values {
+            return Err(wrong("says that it has more values than its column"));
+        }
+        if header.crc.is_some_and(|crc| crc32fast::hash(page) != crc.cast_unsigned()) {
+            return Err(wrong("is damaged: its checksum (CRC-32) is another"));
+        }
+        at = begin + page.len();
+    }
+    match values == chunk.num_values {
+        true => Ok(unpacked),
+        false => Err((number, format!("is the last, and there are {values} values of {}", chunk.num_values))),
+    }
+}
+
+/// Returns how many values a page says that it has, missing ones too; `None` if that is no number of values.
+fn values_of(header: &PageHeader) -> Option<i64> {
+    let first = header.data_page_header.as_ref().map(|page| page.num_values);
+    let second = header.data_page_header_v2.as_ref().map(|page| page.num_values);
+    let values = first.or(second).unwrap_or_default();
+    (values >= 0).then_some(i64::from(values))
+}
+
+/// Returns a footer that says only what the rows are read by.
+fn plain(meta: FileMetaData) -> FileMetaData {
+    let chunk = |mut chunk: ColumnChunk| {
+        if let Some(meta) = &mut chunk.meta_data {
+            let start = pages_of(meta).and_then(|(start, _)| i64::try_from(start).ok());
+            meta.dictionary_page_offset = start.filter(|start| *start < meta.data_page_offset);
+            meta.index_page_offset = None;
+            meta.key_value_metadata = None;
+            meta.statistics = None;
+            meta.size_statistics = None;
+            meta.encoding_stats = None;
+            meta.bloom_filter_offset = None;
+            meta.bloom_filter_length = None;
+        }
+        let meta = chunk.meta_data;
+        ColumnChunk::new(None, chunk.file_offset, meta, None, None, None, None, None, None)
+    };
+    let groups = meta.row_groups.into_iter().map(|group| {
+        let columns = group.columns.into_iter().map(chunk).collect();
+        RowGroup::new(columns, group.total_byte_size, group.num_rows, None, None, None, None)
+    });
+    FileMetaData { row_groups: groups.collect(), key_value_metadata: None, column_orders: None, ..meta }
+}
