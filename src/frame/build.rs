@@ -5,16 +5,15 @@ use std::collections::{BTreeMap, HashMap};
 use polars::prelude::{Column, DataType, NamedFrom, Series, TimeUnit};
 use serde::{Deserialize, Serialize};
 
-use crate::frame::table::{ColumnType, Table, TableError};
+use crate::frame::table::{ColumnType, EXACT, Table, TableError};
 
 /// How many rows are named for each type of a conflict.
 const EXAMPLES: usize = 3;
 
-/// Whole numbers beyond this (2^53) are not all numbers of 64 bits with a floating point.
-const EXACT: u64 = 1 << 53;
-
 /// The most columns of a table that is read.
 pub const COLUMNS: usize = 1 << 14;
+/// How many bytes the names of all columns take at most.
+pub const NAMES: usize = 16 << 20;
 /// For each byte that is read so many cells may be missing or there, and some more.
 const CELLS_A_BYTE: usize = 2;
 const CELLS: usize = 1 << 20;
@@ -99,6 +98,8 @@ impl Conflict {
 #[derive(Debug, Default)]
 pub struct Builder {
     names: Vec<String>,
+    /// How many bytes the names take.
+    bytes: usize,
     places: HashMap<String, usize>,
     /// Of every column, its cells so far; those at the end may be left out.
     columns: Vec<Vec<Cell>>,
@@ -111,6 +112,7 @@ impl Builder {
         let height = self.rows.len();
         for (column, cell) in cells {
             let at = *self.places.entry(column.clone()).or_insert_with(|| {
+                self.bytes += column.len();
                 self.names.push(column);
                 self.columns.push(Vec::new());
                 self.columns.len() - 1
@@ -127,6 +129,9 @@ impl Builder {
     pub fn check(&self, bytes: usize) -> Result<(), String> {
         let (rows, columns) = (self.rows.len(), self.names.len());
         let is_sparse = rows.saturating_mul(columns) > bytes.saturating_mul(CELLS_A_BYTE).saturating_add(CELLS);
+        if self.bytes > NAMES {
+            return Err(format!("the names of its {columns} columns take more than {NAMES} bytes"));
+        }
         if columns <= COLUMNS && !is_sparse {
             return Ok(());
         }

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, HashMap};
 use polars::prelude::{BooleanChunked, Column, DataFrame, DataType, NamedFrom, Series, TimeUnit};
 use serde::{Deserialize, Serialize};
 
+/// Whole numbers beyond this (2^53) are not all numbers of 64 bits with a floating point.
+pub(crate) const EXACT: u64 = 1 << 53;
+
 /// A table that cannot be used as asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -275,6 +278,22 @@ impl Table {
             self.column(name)?;
         }
         Ok(Self { frame: self.frame.drop_many(names.iter().map(String::as_str)) })
+    }
+
+    /// Returns the columns of whole numbers of which some are beyond 2^53: among numbers with a floating point those would
+    /// lose digits.
+    ///
+    /// # Errors
+    /// A column cannot be read.
+    pub fn long_ints(&self) -> Result<Vec<String>, TableError> {
+        let mut long = Vec::new();
+        for (name, _) in self.columns()?.into_iter().filter(|(_, kind)| *kind == ColumnType::Int) {
+            let cells = self.column(&name)?.strict_cast(&DataType::Int64).map_err(error)?;
+            if cells.i64().map_err(error)?.iter().flatten().any(|cell| cell.unsigned_abs() > EXACT) {
+                long.push(name);
+            }
+        }
+        Ok(long)
     }
 
     /// Returns the names and types of the columns.

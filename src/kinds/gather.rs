@@ -70,7 +70,8 @@ pub(crate) fn gather(
     for file in &read {
         gathered.notes.extend(file.notes.iter().map(|note| format!("`{}`: {note}", file.name)));
     }
-    let all = torn(read.iter().flat_map(|file| &file.pieces).map(|(gist, _)| gist.columns.as_slice()));
+    let pieces = read.iter().flat_map(|file| &file.pieces);
+    let all = torn(pieces.map(|(gist, _)| (gist.columns.as_slice(), gist.long.as_slice())));
     for (file_read, member) in read.iter_mut().zip(&files) {
         let holds = |name: &&String| {
             file_read
@@ -234,7 +235,10 @@ fn blobs(piece: Piece, drop: &[String]) -> Result<Vec<Vec<u8>>, TableError> {
     if let Some(table) = table {
         let present: Vec<String> = drop.iter().filter(|name| table.has(name)).cloned().collect();
         let table: Table = table.without(&present)?.canonical()?;
-        (gist.rows, gist.columns, gist.dropped) = (table.height() as u64, table.columns()?, present);
+        gist.rows = table.height() as u64;
+        gist.columns = table.columns()?;
+        gist.long = table.long_ints()?;
+        gist.dropped = present;
         rows = codec::encode(&table)?;
     }
     Ok(vec![serde_json::to_vec(&gist).expect("plain data serialises"), rows])

@@ -109,7 +109,9 @@ impl<R: Read> Chunks<R> {
     /// Returns the end of the first record that ends a piece.
     fn end(&self, least: usize, most: usize) -> Option<usize> {
         let is_end = |start: usize, end: usize| {
-            end >= most || (end >= least && draw(&self.buffer[start..end]) < (end - start) as u64 * (u64::MAX / MORE))
+            end >= most
+                || (end >= least
+                    && draw(&self.buffer[start..end]) < ((end - start) as u64).saturating_mul(u64::MAX / MORE))
         };
         match self.records {
             Records::Csv(separator) if memchr::memchr(b'"', &self.buffer).is_some() => {

@@ -11,6 +11,9 @@ use crate::frame::table::{ColumnType, Table, TableError, read_time};
 use crate::source::encoding::{Encoding, Recoded};
 use crate::source::piece::{Malformed, Piece};
 
+/// What some programs write at the begin of UTF-8.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Of how many names of a header it is told what is odd about them.
 const NOTES: usize = 20;
 
@@ -113,7 +116,16 @@ pub fn read(bytes: &[u8], form: &Csv) -> Result<Piece, TableError> {
     let mut columns: Vec<Fields> = form.names.iter().map(|_| Fields::default()).collect();
     let mut lines = Vec::new();
     let mut malformed: Option<Malformed> = None;
-    let mut reader = reader(bytes, form.separator);
+    // The library leaves a mark out that stands at the begin, and here that is the begin of a cell.
+    let marked;
+    let with_mark = match bytes.starts_with(BYTE_ORDER_MARK) {
+        true => {
+            marked = [BYTE_ORDER_MARK, bytes].concat();
+            &marked
+        }
+        false => bytes,
+    };
+    let mut reader = reader(with_mark, form.separator);
     let mut record = ByteRecord::new();
     loop {
         match reader.read_byte_record(&mut record) {

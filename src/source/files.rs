@@ -8,7 +8,7 @@ use polars::prelude::{Column, DataType, StringChunked};
 use crate::frame::codec;
 use crate::frame::table::{ColumnType, Table, TableError, error, unify};
 use crate::source::chunks::{Chunks, Records};
-use crate::source::csv::{self, Csv};
+use crate::source::csv::{self, BYTE_ORDER_MARK, Csv};
 use crate::source::encoding::Encoding;
 use crate::source::ndjson;
 use crate::source::parquet::{self, ParquetRows};
@@ -16,8 +16,6 @@ use crate::source::piece::{Malformed, Piece};
 use crate::source::unpack::Unpacked;
 use crate::source::zeek::{ZeekHead, is_zeek};
 
-/// What some programs write at the begin of UTF-8.
-pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// A head of a Zeek log has at most so many lines.
 const HEAD_LINES: usize = 64;
 
@@ -104,7 +102,7 @@ enum Form {
 
 enum Rows {
     Text(Chunks<Box<dyn Read + Send>>),
-    Parquet(ParquetRows),
+    Parquet(Box<ParquetRows>),
 }
 
 /// A piece that is not read yet.
@@ -140,7 +138,7 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
             input.get_mut().set_limit(parquet::PACKED_AGAIN);
             let mut bytes = Vec::new();
             input.read_to_end(&mut bytes).map_err(wrong(format))?;
-            let rows = Rows::Parquet(ParquetRows::open(bytes)?);
+            let rows = Rows::Parquet(Box::new(ParquetRows::open(bytes)?));
             Ok(Opened { form: Form::Parquet { na, types }, epochs, rows, notes: Vec::new() })
         }
         FileFormat::Ndjson => {
@@ -259,15 +257,19 @@ impl Form {
 }
 
 /// Returns the columns of pieces that were read as numbers, truth values or times where others hold text: text that was
-/// read as a number is not the text any more, so these have to be read again.
-pub fn torn<'a>(pieces: impl Iterator<Item = &'a [(String, ColumnType)]> + Clone) -> BTreeSet<String> {
-    let whole = unify(pieces.clone().map(<[_]>::to_vec));
-    let text: BTreeSet<&str> =
-        whole.iter().filter(|(_, kind)| *kind == ColumnType::Text).map(|(name, _)| name.as_str()).collect();
+/// read as a number is not the text any more, so these have to be read again. So have whole numbers that would lose digits
+/// among the numbers of other pieces. Of each piece its columns are given, and those of them that hold such numbers.
+pub fn torn<'a>(pieces: impl Iterator<Item = (&'a [(String, ColumnType)], &'a [String])> + Clone) -> BTreeSet<String> {
+    let whole = unify(pieces.clone().map(|(columns, _)| columns.to_vec()));
+    let long: BTreeSet<&String> = pieces.clone().flat_map(|(_, long)| long).collect();
+    let is_text = |(name, kind): &&(String, ColumnType)| {
+        *kind == ColumnType::Text || *kind == ColumnType::Float && long.contains(name)
+    };
+    let text: BTreeSet<&str> = whole.iter().filter(is_text).map(|(name, _)| name.as_str()).collect();
     let is_torn = |(name, kind): &&(String, ColumnType)| {
         text.contains(name.as_str()) && !matches!(kind, ColumnType::Text | ColumnType::Empty)
     };
-    pieces.flatten().filter(is_torn).map(|(name, _)| name.clone()).collect()
+    pieces.flat_map(|(columns, _)| columns).filter(is_torn).map(|(name, _)| name.clone()).collect()
 }
 
 /// Reads a whole file that is in memory.
@@ -294,7 +296,8 @@ pub fn read(bytes: Vec<u8>, options: &Options) -> Result<Table, TableError> {
             return Err(TableError(malformed.tell()));
         }
         let columns = tables.iter().map(Table::columns).collect::<Result<Vec<_>, _>>()?;
-        let torn = torn(columns.iter().map(Vec::as_slice));
+        let long = tables.iter().map(Table::long_ints).collect::<Result<Vec<_>, _>>()?;
+        let torn = torn(columns.iter().map(Vec::as_slice).zip(long.iter().map(Vec::as_slice)));
         if torn.is_empty() {
             return match tables.iter().map(Table::height).sum::<usize>() {
                 0 => Err(TableError("the file has a header and no rows".to_owned())),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::frame::build::{Builder, Cell};
+use crate::frame::build::{Builder, Cell, NAMES};
 use crate::frame::table::{ColumnType, TableError};
 use crate::source::chunks::MOST;
 use crate::source::encoding::{Encoding, Recoded};
@@ -139,11 +139,21 @@ impl<'de> Visitor<'de> for Ordered {
 #[derive(Default)]
 struct Row {
     cells: Vec<(String, Cell)>,
+    /// Of all cells, and of the objects they stand in.
     names: HashSet<String>,
+    /// How many bytes those take.
+    bytes: usize,
 }
 
 impl Row {
     fn add(&mut self, name: String, value: Json, na: &[String]) -> Result<(), String> {
+        self.bytes += name.len();
+        if self.bytes > NAMES {
+            return Err(format!("the paths of its keys take more than {NAMES} bytes"));
+        }
+        if !self.names.insert(name.clone()) {
+            return Err(format!("the key `{name}` stands twice in it, by itself or as a path"));
+        }
         let cell = match value {
             Json::Null => Cell::Missing,
             Json::Bool(flag) => Cell::Bool(flag),
@@ -159,9 +169,6 @@ impl Row {
                     .try_for_each(|(inner, value)| self.add(format!("{name}.{inner}"), value, na));
             }
         };
-        if !self.names.insert(name.clone()) {
-            return Err(format!("the key `{name}` stands twice in it, by itself or as a path"));
-        }
         self.cells.push((name, cell));
         Ok(())
     }

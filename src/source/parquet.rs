@@ -9,8 +9,8 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use polars::io::parquet::metadata::FileMetadataRef;
-use polars::prelude::{Column, DataFrame, DataType, ParquetReader, PolarsError, SerReader};
+use polars::prelude::{Column, DataFrame, DataType, ParquetReader, PolarsError, PolarsResult, SerReader, Series};
+use polars_parquet::parquet::metadata::{FileMetadata, RowGroupMetadata};
 
 use crate::frame::table::{Table, TableError, error};
 use crate::source::parquet_cells::{self, Leaf};
@@ -40,7 +40,9 @@ pub struct ParquetRows {
     /// How many bytes of text its rows may hold.
     most: u64,
     leaves: Vec<Leaf>,
-    meta: FileMetadataRef,
+    /// What is known of the file, and of each of its groups.
+    meta: FileMetadata,
+    groups: Vec<RowGroupMetadata>,
     /// What is not decoded yet.
     batches: VecDeque<Batch>,
     /// Rows that are decoded, and in no piece yet.
@@ -70,10 +72,14 @@ impl ParquetRows {
     pub fn open(mut bytes: Vec<u8>) -> Result<Self, TableError> {
         let most = parquet_footer::most_bytes(bytes.len());
         let Believed { leaves, groups } = parquet_footer::believe(&mut bytes).map_err(refuse)?;
-        let meta = ParquetReader::new(Cursor::new(&bytes)).get_metadata().map_err(unreadable)?.clone();
         let batches = batches(&groups, leaves.len());
+        let mut meta = guarded(|| {
+            let mut reader = ParquetReader::new(Cursor::new(&bytes));
+            reader.get_metadata().map(|meta| (**meta).clone())
+        })?;
+        let groups = std::mem::take(&mut meta.row_groups);
         let rows = DataFrame::empty();
-        Ok(Self { bytes, most, leaves, meta, batches, rows, at: 0, step: ROWS, text: 0 })
+        Ok(Self { bytes, most, leaves, meta, groups, batches, rows, at: 0, step: ROWS, text: 0 })
     }
 
     /// Returns the number of the row that comes next, counted from one.
@@ -91,8 +97,6 @@ impl ParquetRows {
             self.rows = self.decode(&batch)?;
         }
         let mut frame = self.rows.slice(0, self.step);
-        let columns = parquet_cells::columns(&frame, &self.leaves, self.next_row())?;
-        frame = DataFrame::new(frame.height(), columns).map_err(error)?;
         // Rows that share a long text hold it once here, and each for itself in what is made of them.
         let mut text = text_bytes(frame.columns())?;
         self.step = (2 * self.step).min(ROWS);
@@ -104,27 +108,36 @@ impl ParquetRows {
         self.text = self.text.saturating_add(text);
         if self.text > self.most {
             let (rows, text) = (self.at + frame.height(), self.text);
-            return Err(refuse(format!("its rows up to {rows} hold {text} bytes of text, in {}", self.bytes.len())));
+            let bytes = self.bytes.len();
+            return Err(refuse(format!(
+                "its rows up to {rows} hold {text} bytes of text, in {bytes}: write it as several files"
+            )));
         }
+        let columns = parquet_cells::columns(&frame, &self.leaves, self.next_row())?;
+        frame = DataFrame::new(frame.height(), columns).map_err(error)?;
         self.at += frame.height();
         self.rows = self.rows.slice(frame.height() as i64, usize::MAX);
         Table { frame }.canonical().map(Some)
     }
 
     fn decode(&self, batch: &Batch) -> Result<DataFrame, TableError> {
-        let mut meta = (*self.meta).clone();
-        meta.row_groups = meta.row_groups.drain(batch.groups.clone()).collect();
-        meta.num_rows = meta.row_groups.iter().map(|group| group.num_rows()).sum();
+        let row_groups = self.groups[batch.groups.clone()].to_vec();
+        let num_rows = row_groups.iter().map(|group| group.num_rows()).sum();
+        let meta = FileMetadata { row_groups, num_rows, ..self.meta.clone() };
         let mut reader = ParquetReader::new(Cursor::new(&self.bytes)).with_slice(Some((batch.from, batch.rows)));
         reader.set_metadata(Arc::new(meta));
-        // The library stops where it meets what no writer makes.
-        let read = catch_unwind(AssertUnwindSafe(|| reader.finish()));
-        let rows = read.map_err(|_| refuse("its pages are damaged".to_owned()))?.map_err(unreadable)?;
+        let rows = guarded(|| reader.finish())?;
         match rows.height() == batch.rows {
             true => Ok(rows),
             false => Err(refuse(format!("its pages hold {} rows, and should {}", rows.height(), batch.rows))),
         }
     }
+}
+
+/// Has the library read something: it stops where it meets what no writer makes.
+fn guarded<T>(read: impl FnOnce() -> PolarsResult<T>) -> Result<T, TableError> {
+    let read = catch_unwind(AssertUnwindSafe(read));
+    read.map_err(|_| refuse("its pages are damaged".to_owned()))?.map_err(unreadable)
 }
 
 /// Returns what is decoded at once, of groups of so many rows.
@@ -157,14 +170,23 @@ fn unreadable(library: PolarsError) -> TableError {
     refuse(error(library).0)
 }
 
-/// Returns how many bytes the text of columns takes when each cell holds its own.
+/// Returns how many bytes the text of columns takes when each cell holds its own. It is not known yet whether it is text.
 fn text_bytes(columns: &[Column]) -> Result<u64, TableError> {
-    let mut bytes = 0;
-    for column in columns.iter().filter(|column| *column.dtype() == DataType::String) {
-        let cells = column.str().map_err(error)?;
-        bytes += cells.downcast_iter().map(|cells| cells.total_bytes_len() as u64).sum::<u64>();
+    columns.iter().map(|column| text_of(column.as_materialized_series())).sum()
+}
+
+fn text_of(column: &Series) -> Result<u64, TableError> {
+    match column.dtype() {
+        DataType::Binary => {
+            let cells = column.binary().map_err(error)?;
+            Ok(cells.downcast_iter().map(|cells| cells.total_bytes_len() as u64).sum())
+        }
+        DataType::Struct(_) => {
+            let fields = column.struct_().map_err(error)?.fields_as_series();
+            fields.iter().map(text_of).sum()
+        }
+        _ => Ok(0),
     }
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -10,7 +10,10 @@ use polars_parquet_format::{
     ConvertedType, LogicalType, MicroSeconds, MilliSeconds, SchemaElement, TimeUnit, TimestampType, Type,
 };
 
-use crate::frame::table::{TableError, error};
+use crate::frame::table::{ColumnType, TableError, error};
+
+/// The Julian day of 1970-01-01.
+const EPOCH: i64 = 2_440_588;
 
 /// A column of cells.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(crate) struct Leaf {
     pub(crate) physical: Type,
     /// How many bytes each cell takes at least, even a missing one.
     pub(crate) width: u64,
+    /// Whether cells may be missing.
+    pub(crate) is_optional: bool,
     cells: Cells,
 }
 
@@ -32,6 +37,8 @@ enum Cells {
     TimeOfDay {
         a_second: i64,
     },
+    /// Moments, as the nanosecond of a day and the day (Julian): what Parquet had before it had moments.
+    Int96,
     /// Numbers of 16 bits (IEEE 754 binary16).
     Half,
     /// Text, as RFC 9562 writes it.
@@ -59,7 +66,7 @@ enum Annotation {
 ///
 /// # Errors
 /// It cannot be read: what to do.
-pub(crate) fn leaf(element: &mut SchemaElement, name: String) -> Result<Leaf, String> {
+pub(crate) fn leaf(element: &mut SchemaElement, name: String, is_optional: bool) -> Result<Leaf, String> {
     let physical = element.type_.unwrap_or(Type::BYTE_ARRAY);
     let width = width(element, &name)?;
     let (mut cells, mut converted, mut logical) = (Cells::AsTheyAre, None, None);
@@ -74,16 +81,22 @@ pub(crate) fn leaf(element: &mut SchemaElement, name: String) -> Result<Leaf, St
         (Type::INT64, Annotation::Moment(unit)) => {
             logical = Some(LogicalType::TIMESTAMP(TimestampType::new(false, unit)));
         }
+        (Type::INT96, _) => {
+            cells = Cells::Int96;
+            element.type_ = Some(Type::FIXED_LEN_BYTE_ARRAY);
+            element.type_length = Some(12);
+        }
         (Type::FIXED_LEN_BYTE_ARRAY, Annotation::Half) if width == 2 => cells = Cells::Half,
         (Type::FIXED_LEN_BYTE_ARRAY, Annotation::Uuid) if width == 16 => cells = Cells::Uuid,
         (Type::FIXED_LEN_BYTE_ARRAY | Type::BYTE_ARRAY, _) => cells = Cells::Utf8,
         _ => {}
     }
+    element.num_children = None;
     element.converted_type = converted;
     element.logical_type = logical;
     element.scale = None;
     element.precision = None;
-    Ok(Leaf { name, physical, width, cells })
+    Ok(Leaf { name, physical, width, is_optional, cells })
 }
 
 /// Returns how many bytes a missing cell of a column takes once it is read.
@@ -161,6 +174,7 @@ impl Leaf {
         let made = match self.cells {
             Cells::AsTheyAre => cells.clone(),
             Cells::TimeOfDay { a_second } => self.times(cells, a_second, from)?,
+            Cells::Int96 => self.int96(cells)?,
             Cells::Half => self.halves(cells)?,
             Cells::Uuid => self.uuids(cells)?,
             Cells::Utf8 => self.text(cells, from)?,
@@ -180,6 +194,12 @@ impl Leaf {
             });
         }
         Ok(Series::new(self.name.as_str().into(), texts))
+    }
+
+    fn int96(&self, cells: &Series) -> Result<Series, TableError> {
+        let ms: Vec<Option<i64>> =
+            cells.binary().map_err(error)?.iter().map(|cell| cell.and_then(ms_of_int96)).collect();
+        Series::new(self.name.as_str().into(), ms).cast(&ColumnType::Time.dtype()).map_err(error)
     }
 
     fn halves(&self, cells: &Series) -> Result<Series, TableError> {
@@ -209,11 +229,19 @@ impl Leaf {
     }
 }
 
+/// Returns the milliseconds since 1970 of a moment of 96 bits.
+fn ms_of_int96(bytes: &[u8]) -> Option<i64> {
+    let (nanoseconds, day) = bytes.split_first_chunk::<8>()?;
+    let day = i64::from(i32::from_le_bytes(*day.first_chunk()?)) - EPOCH;
+    (day * 86_400_000).checked_add(i64::from_le_bytes(*nanoseconds).div_euclid(1_000_000))
+}
+
 /// Writes a time of day with as many digits of its seconds as it has, in threes.
 fn time_of_day(parts: i64, a_second: i64) -> Option<String> {
     let seconds = parts.div_euclid(a_second);
     let nanoseconds = parts.rem_euclid(a_second) * (1_000_000_000 / a_second);
-    if !(0..86_400).contains(&seconds) {
+    // The end of a day may stand for itself.
+    if !(0..86_400).contains(&seconds) && (seconds, nanoseconds) != (86_400, 0) {
         return None;
     }
     let mut text = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);

@@ -11,10 +11,12 @@ use std::io::Cursor;
 
 use polars_parquet_format::thrift::protocol::{TCompactInputProtocol, TCompactOutputProtocol};
 use polars_parquet_format::{
-    ColumnChunk, ColumnMetaData, FieldRepetitionType, FileMetaData, PageHeader, RowGroup, SchemaElement,
+    ColumnChunk, ColumnMetaData, FieldRepetitionType, FileMetaData, PageHeader, PageType, RowGroup, SchemaElement, Type,
 };
 
+use crate::frame::build::{COLUMNS, NAMES};
 use crate::source::parquet_cells::{Leaf, leaf};
+use crate::source::{parquet_delta, parquet_thrift};
 
 const MAGIC: &[u8] = b"PAR1";
 /// For each byte of the file so many cells are believed, and some more: columns of which all cells are alike take hardly any.
@@ -23,12 +25,12 @@ const CELLS: u64 = 32 << 20;
 /// For each byte of the file so many bytes unpacked are believed, and some more.
 const BYTES_A_BYTE: u64 = 200;
 const BYTES: u64 = 256 << 20;
+/// What an entry of a dictionary takes once it is read.
+const VIEW: u64 = 16;
 /// For each byte of what is read so many bytes are made at most.
 const MADE: usize = 64;
-/// How many columns there are at most, how deep structures are nested, and how long all names are together.
-const COLUMNS: usize = 16_384;
+/// How deep structures are nested at most.
 const DEPTH: usize = 32;
-const NAMES: usize = 16 << 20;
 
 /// How many bytes, of which a file has so many, are believed to be made of it.
 pub(crate) fn most_bytes(length: usize) -> u64 {
@@ -50,10 +52,16 @@ pub(crate) struct Believed {
 /// What cannot be, or cannot be read here.
 pub(crate) fn believe(bytes: &mut Vec<u8>) -> Result<Believed, String> {
     let place = footer(bytes).ok_or("it ends in the middle, or its footer is damaged")?;
+    if !parquet_thrift::is_sound(&bytes[place.clone()]) {
+        return Err("its footer is damaged: it is no structure, or its lists are longer than it".to_owned());
+    }
     let mut protocol = TCompactInputProtocol::new(Cursor::new(&bytes[place.clone()]), place.len().saturating_mul(MADE));
     let mut meta = FileMetaData::read_from_in_protocol(&mut protocol)
         .map_err(|error| format!("its footer is damaged: {error}"))?;
     let leaves = leaves(&mut meta.schema)?;
+    check_rows(&meta, &leaves)?;
+    // Of groups without rows nothing is read.
+    meta.row_groups.retain(|group| group.num_rows > 0);
     let groups = check_groups(bytes, &meta, &leaves)?;
     let footer = plain(meta);
     bytes.truncate(place.start);
@@ -77,6 +85,8 @@ fn footer(bytes: &[u8]) -> Option<std::ops::Range<usize>> {
 struct Open {
     /// The length of the path up to its own name.
     path: usize,
+    /// Whether its columns may be missing, by itself or by what it stands in.
+    is_optional: bool,
     /// How many of its columns are still to come.
     rest: usize,
 }
@@ -84,7 +94,7 @@ struct Open {
 /// Goes through the schema, which is a tree in the order of its preorder; leaves of each annotation only what is needed.
 fn leaves(schema: &mut [SchemaElement]) -> Result<Vec<Leaf>, String> {
     let (root, elements) = schema.split_first_mut().ok_or("it has no schema")?;
-    let mut open = vec![Open { path: 0, rest: children(root, elements.len())? }];
+    let mut open = vec![Open { path: 0, is_optional: false, rest: children(root, elements.len())? }];
     let (mut path, mut names, mut leaves) = (String::new(), 0, Vec::new());
     for element in elements {
         while open.last().is_some_and(|group| group.rest == 0) {
@@ -93,6 +103,7 @@ fn leaves(schema: &mut [SchemaElement]) -> Result<Vec<Leaf>, String> {
         let depth = open.len();
         let group = open.last_mut().ok_or("its schema has more columns than it says")?;
         group.rest -= 1;
+        let is_optional = group.is_optional || element.repetition_type == Some(FieldRepetitionType::OPTIONAL);
         path.truncate(group.path);
         if depth > 1 {
             path.push('.');
@@ -107,7 +118,7 @@ fn leaves(schema: &mut [SchemaElement]) -> Result<Vec<Leaf>, String> {
             return Err(format!("column `{column}` holds lists: write them as text, or their items as columns"));
         }
         if element.type_.is_some() {
-            leaves.push(leaf(element, path.clone())?);
+            leaves.push(leaf(element, path.clone(), is_optional)?);
             continue;
         }
         if depth > DEPTH {
@@ -119,7 +130,7 @@ fn leaves(schema: &mut [SchemaElement]) -> Result<Vec<Leaf>, String> {
         }
         element.logical_type = None;
         element.converted_type = None;
-        open.push(Open { path: path.len(), rest });
+        open.push(Open { path: path.len(), is_optional, rest });
     }
     if open.iter().any(|group| group.rest > 0) {
         return Err("its schema has fewer columns than it says".to_owned());
@@ -140,42 +151,78 @@ fn children(element: &SchemaElement, most: usize) -> Result<usize, String> {
     usize::try_from(said).ok().filter(|children| *children <= most).ok_or_else(wrong)
 }
 
+/// Holds what is said of all rows against what is said of their groups.
+fn check_rows(meta: &FileMetaData, leaves: &[Leaf]) -> Result<(), String> {
+    if meta.row_groups.iter().any(|group| group.num_rows < 0) {
+        return Err("it says that it has fewer rows than none".to_owned());
+    }
+    let all = meta.row_groups.iter().try_fold(0_i64, |sum, group| sum.checked_add(group.num_rows));
+    match all == Some(meta.num_rows) && (meta.num_rows == 0 || !leaves.is_empty()) {
+        true => Ok(()),
+        false => Err(format!("it says that it has {} rows, and its columns have others", meta.num_rows)),
+    }
+}
+
+/// The pages of a column in a group of rows.
+struct Chunk<'a> {
+    leaf: &'a Leaf,
+    meta: &'a ColumnMetaData,
+    rows: u64,
+    /// Where they begin, and how many bytes they take.
+    start: usize,
+    size: usize,
+}
+
 /// Holds the groups of rows against the columns and the pages; returns how many rows each has.
 fn check_groups(bytes: &[u8], meta: &FileMetaData, leaves: &[Leaf]) -> Result<Vec<usize>, String> {
-    let length = bytes.len() as u64;
-    let (mut unpacked, mut cells) = (0_u64, 0_u64);
-    let mut groups = Vec::new();
+    let mut chunks = find_chunks(bytes.len() as u64, meta, leaves)?;
+    check_apart(&mut chunks)?;
+    let most = most_bytes(bytes.len());
+    let mut unpacked = 0_u64;
+    for chunk in &chunks {
+        let end = chunk.start.checked_add(chunk.size);
+        let pages = end.and_then(|end| bytes.get(chunk.start..end)).ok_or_else(|| beyond(chunk.leaf))?;
+        let made = check_pages(pages, chunk.meta, chunk.leaf.is_optional, most)
+            .map_err(|(page, why)| format!("page {page} of `{}` {why}", chunk.leaf.name))?;
+        unpacked = unpacked.saturating_add(made).saturating_add(chunk.rows.saturating_mul(chunk.leaf.width));
+        if unpacked > most {
+            return Err(format!("it says that it unpacks to more than {unpacked} bytes, of {}", bytes.len()));
+        }
+    }
+    Ok(meta.row_groups.iter().map(|group| usize::try_from(group.num_rows).unwrap_or_default()).collect())
+}
+
+/// Finds the pages of every column in every group; checks that there can be so many cells, in a file of so many bytes.
+fn find_chunks<'a>(length: u64, meta: &'a FileMetaData, leaves: &'a [Leaf]) -> Result<Vec<Chunk<'a>>, String> {
+    let mut cells = 0_u64;
+    let mut chunks = Vec::new();
     for group in &meta.row_groups {
-        let rows = usize::try_from(group.num_rows).map_err(|_| "it says that it has fewer rows than none")?;
-        groups.push(rows);
+        let rows = group.num_rows.unsigned_abs();
         if group.columns.len() != leaves.len() {
             return Err(format!("{} of its columns have rows, of {}", group.columns.len(), leaves.len()));
         }
-        cells = cells.saturating_add((rows as u64).saturating_mul(leaves.len() as u64));
+        cells = cells.saturating_add(rows.saturating_mul(leaves.len() as u64));
         if cells > length.saturating_mul(CELLS_A_BYTE).saturating_add(CELLS) {
-            return Err(format!("it says that it has more than {cells} cells, in {length} bytes"));
+            return Err(format!(
+                "it says that it has more than {cells} cells, in {length} bytes: write it as several files"
+            ));
         }
         for (chunk, leaf) in group.columns.iter().zip(leaves) {
-            let chunk = chunk_of(chunk, leaf, group.num_rows)?;
-            // A column without values has no pages.
-            if rows == 0 {
-                continue;
-            }
-            let (start, size) = pages_of(chunk).ok_or_else(|| beyond(leaf))?;
-            let pages = start.checked_add(size).and_then(|end| bytes.get(start..end)).ok_or_else(|| beyond(leaf))?;
-            let made = check_pages(pages, chunk, most_bytes(bytes.len()))
-                .map_err(|(page, why)| format!("page {page} of `{}` {why}", leaf.name))?;
-            unpacked = unpacked.saturating_add(made).saturating_add((rows as u64).saturating_mul(leaf.width));
-            if unpacked > most_bytes(bytes.len()) {
-                return Err(format!("it says that it unpacks to more than {unpacked} bytes, of {length}"));
-            }
+            let meta = chunk_of(chunk, leaf, group.num_rows)?;
+            let (start, size) = pages_of(meta).ok_or_else(|| beyond(leaf))?;
+            chunks.push(Chunk { leaf, meta, rows, start, size });
         }
     }
-    let all = groups.iter().try_fold(0_i64, |sum, rows| sum.checked_add(i64::try_from(*rows).ok()?));
-    if all != Some(meta.num_rows) || (leaves.is_empty() && meta.num_rows != 0) {
-        return Err(format!("it says that it has {} rows, and its columns have others", meta.num_rows));
+    Ok(chunks)
+}
+
+/// Checks that no columns share their pages: what each of many says of the same few bytes costs as if there were many.
+fn check_apart(chunks: &mut [Chunk<'_>]) -> Result<(), String> {
+    chunks.sort_by_key(|chunk| (chunk.start, chunk.size));
+    match chunks.windows(2).find(|pair| pair[0].start.saturating_add(pair[0].size) > pair[1].start) {
+        Some(pair) => Err(format!("the pages of `{}` lie within those of `{}`", pair[1].leaf.name, pair[0].leaf.name)),
+        None => Ok(()),
     }
-    Ok(groups)
 }
 
 fn beyond(leaf: &Leaf) -> String {
@@ -207,7 +254,7 @@ fn pages_of(chunk: &ColumnMetaData) -> Option<(usize, usize)> {
 
 /// Goes through the pages of a column; returns how many bytes they unpack to. An error tells the number of the page, counted
 /// from one.
-fn check_pages(pages: &[u8], chunk: &ColumnMetaData, most: u64) -> Result<u64, (usize, String)> {
+fn check_pages(pages: &[u8], chunk: &ColumnMetaData, has_levels: bool, most: u64) -> Result<u64, (usize, String)> {
     let (mut at, mut number, mut values, mut unpacked) = (0, 0, 0_i64, 0_u64);
     while at < pages.len() {
         number += 1;
@@ -221,16 +268,19 @@ fn check_pages(pages: &[u8], chunk: &ColumnMetaData, most: u64) -> Result<u64, (
             .ok()
             .and_then(|size| pages.get(begin..begin.checked_add(size)?))
             .ok_or_else(|| wrong("goes beyond the pages of its column"))?;
+        if !is_of_one_sort(&header) {
+            return Err(wrong("says that it is of two sorts"));
+        }
         let size = u64::try_from(header.uncompressed_page_size).map_err(|_| wrong("says that it has no size"))?;
         unpacked = unpacked.saturating_add(size);
         if unpacked > most {
             return Err(wrong("says that it is longer than can be"));
         }
         if let Some(dictionary) = &header.dictionary_page_header {
-            // An entry takes a byte at least.
-            if u64::try_from(dictionary.num_values).map_or(true, |entries| entries > size) {
-                return Err(wrong("says that it has more entries than bytes"));
-            }
+            // An entry takes a byte at least here, and more once it is read.
+            let entries = u64::try_from(dictionary.num_values).ok().filter(|entries| *entries <= size);
+            let entries = entries.ok_or_else(|| wrong("says that it has more entries than bytes"))?;
+            unpacked = unpacked.saturating_add(entries.saturating_mul(VIEW));
         }
         values += values_of(&header).ok_or_else(|| wrong("says that it has fewer values than none"))?;
         if values > chunk.num_values {
@@ -239,12 +289,24 @@ fn check_pages(pages: &[u8], chunk: &ColumnMetaData, most: u64) -> Result<u64, (
         if header.crc.is_some_and(|crc| crc32fast::hash(page) != crc.cast_unsigned()) {
             return Err(wrong("is damaged: its checksum (CRC-32) is another"));
         }
+        let shared = parquet_delta::check(page, &header, chunk.codec, has_levels).map_err(wrong)?;
+        unpacked = unpacked.saturating_add(shared);
         at = begin + page.len();
     }
     match values == chunk.num_values {
         true => Ok(unpacked),
         false => Err((number, format!("is the last, and there are {values} values of {}", chunk.num_values))),
     }
+}
+
+/// Returns whether what a page says of itself is of the sort that it says it is.
+fn is_of_one_sort(header: &PageHeader) -> bool {
+    let has = [
+        (header.data_page_header.is_some(), PageType::DATA_PAGE),
+        (header.data_page_header_v2.is_some(), PageType::DATA_PAGE_V2),
+        (header.dictionary_page_header.is_some(), PageType::DICTIONARY_PAGE),
+    ];
+    has.into_iter().all(|(is_there, sort)| is_there == (header.type_ == sort))
 }
 
 /// Returns how many values a page says that it has, missing ones too; `None` if that is no number of values.
@@ -260,6 +322,10 @@ fn plain(meta: FileMetaData) -> FileMetaData {
     let chunk = |mut chunk: ColumnChunk| {
         if let Some(meta) = &mut chunk.meta_data {
             let start = pages_of(meta).and_then(|(start, _)| i64::try_from(start).ok());
+            // Moments of 96 bits are read as the bytes that they are.
+            if meta.type_ == Type::INT96 {
+                meta.type_ = Type::FIXED_LEN_BYTE_ARRAY;
+            }
             meta.dictionary_page_offset = start.filter(|start| *start < meta.data_page_offset);
             meta.index_page_offset = None;
             meta.key_value_metadata = None;

@@ -75,6 +75,9 @@ pub struct Gist {
     pub rows: u64,
     /// Its columns.
     pub columns: Vec<(String, ColumnType)>,
+    /// Columns of whole numbers of which some are beyond 2^53.
+    #[serde(default)]
+    pub long: Vec<String>,
     /// Columns that were left out because that was asked.
     pub dropped: Vec<String>,
     /// What is malformed, its line counted from the piece's first.

@@ -34,7 +34,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
 ];
 
 /// Which places may use a crate; a crate that is not named may be used anywhere.
-const CRATES: [(&str, &[&str]); 31] = [
+const CRATES: [(&str, &[&str]); 32] = [
     ("bson", &["source/"]),
     ("zstd", &["store/packed.rs", "source/unpack.rs"]),
     ("mongodb", &["source/"]),
@@ -47,7 +47,8 @@ const CRATES: [(&str, &[&str]); 31] = [
     ("landlock", &["kinds/sandbox.rs"]),
     ("seccompiler", &["kinds/sandbox.rs"]),
     ("libc", &["kinds/sandbox.rs"]),
-    ("polars_parquet_format", &["source/parquet_footer.rs", "source/parquet_cells.rs"]),
+    ("polars_parquet", &["source/parquet.rs", "source/parquet_delta.rs"]),
+    ("polars_parquet_format", &["source/parquet_footer.rs", "source/parquet_cells.rs", "source/parquet_delta.rs"]),
     ("crc32fast", &["source/parquet_footer.rs"]),
     ("half", &["source/parquet_cells.rs"]),
     ("sled", &["lineage/sled.rs"]),

@@ -1,9 +1,12 @@
 //! What is read takes a bounded multiple of its size, or is refused; and is never read as something else than it says.
 
+use std::collections::BTreeSet;
 use std::io::{Cursor, Read, Write};
 
+use netsec::frame::table::TableError;
 use netsec::source::files::{Options, open, read};
 use netsec::source::parquet;
+use netsec::source::piece::Piece;
 use polars::prelude::{ChunkFull, Column, DataFrame, IntoSeries, ParquetWriter, StringChunked};
 
 use crate::memory::most_held;
@@ -20,6 +23,7 @@ fn a_key_that_stands_twice_is_refused_with_its_line() {
         ("{\"a\": 1}\n{\"a\": 1, \"a\": 2}\n", "line 2, column 1: the key `a` stands twice"),
         ("{\"a.b\": 1, \"a\": {\"b\": 2}}\n", "line 1, column 1: the key `a.b` stands twice"),
         ("{\"a\": {\"b\": 2, \"b\": 3}}\n", "the key `a.b` stands twice"),
+        ("{\"a\": 1, \"a\": {\"c\": 2}}\n", "the key `a` stands twice"),
     ] {
         let why = refused(text);
         assert!(why.contains(says), "{text}: {why}");
@@ -39,6 +43,61 @@ fn a_byte_order_mark_is_no_part_of_any_text() {
     }
     let log = "\u{feff}#separator \\x09\n#fields\ta\tb\n#types\tcount\tcount\n1\t2\n";
     assert_eq!(read(log.as_bytes().to_vec(), &Options::plain(&[])).unwrap().names(), ["a", "b"]);
+}
+
+#[test]
+fn whole_numbers_keep_their_digits_wherever_the_others_stand() {
+    let rows = 400_000;
+    let exact = "9007199254740993";
+    for first in [true, false] {
+        let cell = |row: usize| match row {
+            0 if first => exact.to_owned(),
+            row if row == rows - 1 && !first => exact.to_owned(),
+            row => format!("{row}.5"),
+        };
+        let whole = |row: usize| if row < rows / 2 { format!("{row}") } else { cell(row) };
+        let at = if first { 0 } else { rows - 1 };
+        let cells: Vec<String> = (0..rows).map(|row| if row == at { exact.to_owned() } else { whole(row) }).collect();
+        let csv = format!("a\n{}\n", cells.join("\n"));
+        let json: String = cells.iter().map(|cell| format!("{{\"a\": {cell}}}\n")).collect();
+        for text in [csv, json] {
+            let table = read(text.into_bytes(), &Options::plain(&[])).unwrap();
+            assert_eq!(table.texts("a").unwrap()[at].as_deref(), Some(exact), "first: {first}");
+        }
+    }
+}
+
+#[test]
+fn a_record_of_half_a_megabyte_is_one_like_others() {
+    let long = "x".repeat(550_000);
+    for (head, row) in [("a,b\n", format!("{long},1\n")), ("", format!("{{\"a\": \"{long}\", \"b\": 1}}\n"))] {
+        let table = read(format!("{head}{}", row.repeat(12)).into_bytes(), &Options::plain(&[])).unwrap();
+        assert_eq!(table.height(), 12);
+    }
+}
+
+#[test]
+fn paths_of_keys_that_multiply_are_refused() {
+    let parent = "p".repeat(100_000);
+    let keys: Vec<String> = (0..5000).map(|at| format!("\"k{at}\":1")).collect();
+    let text = format!("{{\"{parent}\":{{{}}}}}\n", keys.join(","));
+    let length = text.len();
+    let mut why = String::new();
+    let held = most_held(|| why = refused(text));
+    assert!(why.contains("line 1, column 1: the paths of its keys take more than"), "{why}");
+    assert!(held < (96 << 20) + 16 * length, "{held} bytes for {length}");
+}
+
+#[test]
+fn a_mark_within_a_text_is_kept() {
+    let piece = files_reader(b"a\n1\n");
+    let table = piece(b"\xef\xbb\xbf1\n\xef\xbb\xbf2\n").unwrap().table.unwrap();
+    assert_eq!(table.texts("a").unwrap(), [Some("\u{feff}1".to_owned()), Some("\u{feff}2".to_owned())]);
+}
+
+fn files_reader(file: &[u8]) -> impl Fn(&[u8]) -> Result<Piece, TableError> {
+    let opened = open(Box::new(Cursor::new(file.to_vec())), &Options::plain(&[])).unwrap();
+    opened.with_text(&BTreeSet::new())
 }
 
 #[test]

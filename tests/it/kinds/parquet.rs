@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use netsec::source::files::{Options, read};
 use polars_parquet_format::thrift::protocol::{TCompactInputProtocol, TCompactOutputProtocol};
 use polars_parquet_format::{
-    ColumnChunk, ColumnMetaData, CompressionCodec, DataPageHeader, DictionaryPageHeader, Encoding, FieldRepetitionType,
-    FileMetaData, PageHeader, PageType, RowGroup, SchemaElement, SortingColumn, Type,
+    ColumnChunk, ColumnMetaData, CompressionCodec, DataPageHeader, DataPageHeaderV2, DictionaryPageHeader, Encoding,
+    FieldRepetitionType, FileMetaData, PageHeader, PageType, RowGroup, SchemaElement, SortingColumn, Type,
 };
 
 use crate::memory::most_held;
@@ -74,6 +74,30 @@ fn missing(values: i32) -> (PageHeader, Vec<u8>) {
 fn data_page(values: i32, unpacked: i32, packed: i32) -> PageHeader {
     let header = DataPageHeader::new(values, Encoding::PLAIN, Encoding::RLE, Encoding::RLE, None);
     PageHeader::new(PageType::DATA_PAGE, unpacked, packed, None, header, None, None, None)
+}
+
+/// A page that is of the second format by its sort, and says what both formats say.
+fn two_sorts(values: i32) -> (PageHeader, Vec<u8>) {
+    let (mut header, body) = missing(values);
+    header.type_ = PageType::DATA_PAGE_V2;
+    header.data_page_header_v2 = Some(DataPageHeaderV2::new(i32::MAX, 0, 0, Encoding::PLAIN, 0, 0, false, None));
+    (header, body)
+}
+
+/// A page of so many cells, none missing, whose values are these bytes, in delta encoding.
+fn delta(values: i32, bytes: &[u8]) -> (PageHeader, Vec<u8>) {
+    let (mut header, body) = present(values, bytes);
+    header.data_page_header.as_mut().unwrap().encoding = Encoding::DELTA_BINARY_PACKED;
+    (header, body)
+}
+
+/// A page of so many cells, none missing, whose values are these bytes.
+fn present(values: i32, bytes: &[u8]) -> (PageHeader, Vec<u8>) {
+    let (mut header, mut body) = missing(values);
+    *body.last_mut().unwrap() = 1;
+    body.extend(bytes);
+    (header.uncompressed_page_size, header.compressed_page_size) = (body.len() as i32, body.len() as i32);
+    (header, body)
 }
 
 fn dictionary(entries: i32, body: Vec<u8>) -> (PageHeader, Vec<u8>) {
@@ -194,7 +218,34 @@ fn what_a_file_says_of_itself_is_believed_only_as_far_as_it_can_be_true() {
         ("fewer values", pages(vec![missing(600)]), "page 1 of `a` is the last, and there are 600 values of 1000"),
         ("nested", nested(2000), "nested more than 32 deep"),
         ("rows", footer(|meta| meta.num_rows = 999), "it says that it has 999 rows, and its columns have others"),
-        ("rows of a group", footer(|meta| meta.row_groups[0].num_rows = 999), "`a` has 1000 values in 999 rows"),
+        (
+            "rows of a group",
+            footer(|meta| {
+                meta.num_rows = 999;
+                meta.row_groups[0].num_rows = 999;
+            }),
+            "`a` has 1000 values in 999 rows",
+        ),
+        ("pages of two sorts", pages(vec![two_sorts(1000)]), "page 1 of `a` says that it is of two sorts"),
+        (
+            "pages of others",
+            footer(|meta| {
+                let group = meta.row_groups[0].clone();
+                meta.row_groups.push(group);
+                meta.num_rows = 2000;
+            }),
+            "the pages of `a` lie within those of `a`",
+        ),
+        (
+            "differences",
+            pages(vec![delta(1000, &[0x80, 1, 4, 0x80, 0x80, 0x80, 0x80, 0x80, 1, 0])]),
+            "page 1 of `a` is damaged: its differences are not what they say",
+        ),
+        (
+            "a long block",
+            pages(vec![delta(1000, &[0x80, 0x80, 0x80, 0x80, 0x10, 1, 8, 0, 0, 0])]),
+            "page 1 of `a` is damaged: its differences are not what they say",
+        ),
         (
             "no columns",
             forged(1_000_000_000_000_000, Vec::new(), as_it_is),
@@ -270,4 +321,86 @@ fn damaged_pages_are_refused_or_read() {
         })
         .collect();
     assert!(!rows.is_empty() && rows.iter().all(|rows| *rows == 3));
+}
+
+#[test]
+fn groups_without_rows_are_not_read() {
+    let bytes = single(Type::INT32, None, missing(1000), |meta| {
+        let mut group = meta.row_groups[0].clone();
+        group.num_rows = 0;
+        group.columns[0].meta_data.as_mut().unwrap().data_page_offset = -1;
+        meta.row_groups.insert(0, group);
+    });
+    assert_eq!(read(bytes, &plain()).unwrap().height(), 1000);
+}
+
+#[test]
+fn a_column_that_says_it_has_columns_is_a_column() {
+    let bytes = single(Type::INT32, None, missing(1000), |meta| meta.schema[1].num_children = Some(1));
+    assert_eq!(read(bytes, &plain()).unwrap().names(), ["a"]);
+}
+
+#[test]
+fn moments_of_96_bits_are_read_of_all_years() {
+    let days: [(i32, &str); 4] =
+        [(1_721_426, "0001-01-01"), (2_440_588, "1970-01-01"), (2_299_161, "1582-10-15"), (5_373_484, "9999-12-31")];
+    let mut bytes = Vec::new();
+    for (day, _) in days {
+        bytes.extend(3_600_000_000_000_i64.to_le_bytes());
+        bytes.extend(day.to_le_bytes());
+    }
+    let column =
+        Forged { element: element("a", Some(Type::INT96), None, None), values: 4, pages: vec![present(4, &bytes)] };
+    let table = read(forged(4, vec![column], |_| {}), &plain()).unwrap();
+    let expected: Vec<Option<String>> = days.iter().map(|(_, day)| Some(format!("{day}T01:00:00.000Z"))).collect();
+    assert_eq!(table.texts("a").unwrap(), expected);
+}
+
+fn varint(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+/// Numbers as differences, each of 32 bits.
+fn packed(numbers: &[i64]) -> Vec<u8> {
+    let mut bytes = vec![0x80, 1, 4];
+    varint(&mut bytes, numbers.len() as u64);
+    varint(&mut bytes, (numbers[0] << 1) as u64);
+    let deltas: Vec<i32> = numbers.windows(2).map(|pair| (pair[1] - pair[0]) as i32).collect();
+    let least = deltas.iter().copied().min().unwrap();
+    for block in deltas.chunks(128) {
+        varint(&mut bytes, ((i64::from(least) << 1) ^ (i64::from(least) >> 63)) as u64);
+        bytes.extend([32; 4]);
+        for delta in block {
+            bytes.extend((delta.wrapping_sub(least)).to_le_bytes());
+        }
+        bytes.extend(vec![0; 4 * (block.len().next_multiple_of(32) - block.len())]);
+    }
+    bytes
+}
+
+/// One text of a megabyte, and many rows that say they begin like it.
+#[test]
+fn texts_that_share_their_beginning_count_as_long_as_they_are() {
+    let rows: i32 = 20_000;
+    let long = 1 << 20;
+    let mut shared = vec![long; rows as usize];
+    shared[0] = 0;
+    let mut lengths = vec![0; rows as usize];
+    lengths[0] = long;
+    let mut bytes = [packed(&shared), packed(&lengths)].concat();
+    bytes.extend(vec![b'x'; long as usize]);
+    let (mut header, body) = present(rows, &bytes);
+    header.data_page_header.as_mut().unwrap().encoding = Encoding::DELTA_BYTE_ARRAY;
+    let element = element("a", Some(Type::BYTE_ARRAY), None, None);
+    let column = Forged { element, values: i64::from(rows), pages: vec![(header, body)] };
+    let bytes = forged(i64::from(rows), vec![column], |_| {});
+    let length = bytes.len();
+    let mut why = String::new();
+    let held = most_held(|| why = read(bytes, &plain()).map(|table| table.height()).expect_err("long").0);
+    assert!(why.contains("it says that it unpacks to more than"), "{why}");
+    assert!(held < 16 * length, "{held} bytes for {length}");
 }
