@@ -9,7 +9,8 @@ use crate::base::digest::Digest;
 use crate::base::name::{RunId, StageId};
 use crate::base::outcome::{Failure, Outcome, RunOutcome};
 
-/// Version of the event format. A reader meets unknown fields by ignoring them, unknown kinds by skipping.
+/// Version of the event format. A reader meets unknown fields by ignoring them, unknown kinds by
+/// skipping.
 pub const VERSION: u32 = 1;
 
 /// One thing a run tells, numbered in one order.

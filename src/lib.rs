@@ -1,4 +1,5 @@
-//! netsec as a library: the floors of the house, from the ground up. `docs/ARCHITECTURE.md` is the map.
+//! netsec as a library: the floors of the house, from the ground up. `docs/ARCHITECTURE.md` is the
+//! map.
 
 pub mod base;
 

@@ -1,9 +1,10 @@
-//! The file a run is carried in: frames, and a last one that says how many there were and what they were.
+//! The file a run is carried in: frames, and a last one that says how many there were and what they
+//! were.
 //!
-//! After the format's line come frames: a tag, a length (8 bytes, little-endian), the digest of the body (32 bytes) and the
-//! body. The first holds the records, as in a journal; each further one is a blob; the last one, the seal, counts them and
-//! holds the digest of all that was before, with a signature of it if there is a key. So a file that ends early, at
-//! whatever place, is not whole.
+//! After the format's line come frames: a tag, a length (8 bytes, little-endian), the digest of the
+//! body (32 bytes) and the body. The first holds the records, as in a journal; each further one is
+//! a blob; the last one, the seal, counts them and holds the digest of all that was before, with a
+//! signature of it if there is a key. So a file that ends early, at whatever place, is not whole.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -42,7 +43,9 @@ impl Tag {
     }
 
     fn of(byte: u8) -> Option<Self> {
-        [Self::Records, Self::Blob, Self::Seal].into_iter().find(|tag| tag.byte() == byte)
+        [Self::Records, Self::Blob, Self::Seal]
+            .into_iter()
+            .find(|tag| tag.byte() == byte)
     }
 }
 
@@ -65,7 +68,10 @@ struct Sum {
 
 impl Sum {
     fn new() -> Self {
-        Self { frames: 0, framed: Framed::new("netsec 2026-11 archive 2") }
+        Self {
+            frames: 0,
+            framed: Framed::new("netsec 2026-11 archive 2"),
+        }
     }
 
     fn add(&mut self, tag: Tag, digest: &Digest) {
@@ -84,7 +90,11 @@ pub(crate) struct ArchiveWriter<'a> {
 impl<'a> ArchiveWriter<'a> {
     /// Begins an archive.
     pub(crate) fn create(path: &'a Path) -> Result<Self, DiskError> {
-        let mut writer = Self { path, file: disk::begin(path)?, sum: Sum::new() };
+        let mut writer = Self {
+            path,
+            file: disk::begin(path)?,
+            sum: Sum::new(),
+        };
         writer.write(MAGIC)?;
         Ok(writer)
     }
@@ -93,7 +103,14 @@ impl<'a> ArchiveWriter<'a> {
     pub(crate) fn add(&mut self, tag: Tag, body: &[u8]) -> Result<(), DiskError> {
         let digest = Digest::of(body);
         self.sum.add(tag, &digest);
-        self.write(&[&[tag.byte()], body.len().to_le_bytes().as_slice(), digest.as_bytes()].concat())?;
+        self.write(
+            &[
+                &[tag.byte()],
+                body.len().to_le_bytes().as_slice(),
+                digest.as_bytes(),
+            ]
+            .concat(),
+        )?;
         self.write(body)
     }
 
@@ -101,16 +118,31 @@ impl<'a> ArchiveWriter<'a> {
     pub(crate) fn seal(mut self, key: Option<&SigningKey>) -> Result<(), DiskError> {
         let all = self.sum.framed.finish();
         let signature = key.map(|key| key.sign(all.as_bytes()));
-        let seal = Seal { frames: self.sum.frames, all, signature };
-        self.add(Tag::Seal, &rmp_serde::to_vec_named(&seal).expect("plain data serialises"))?;
+        let seal = Seal {
+            frames: self.sum.frames,
+            all,
+            signature,
+        };
+        self.add(
+            Tag::Seal,
+            &rmp_serde::to_vec_named(&seal).expect("plain data serialises"),
+        )?;
         let synced = self.file.as_file().sync_all();
-        synced.map_err(|cause| DiskError { verb: "flush", path: self.path.to_owned(), cause })?;
+        synced.map_err(|cause| DiskError {
+            verb: "flush",
+            path: self.path.to_owned(),
+            cause,
+        })?;
         disk::settle(self.file, self.path)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), DiskError> {
         let written = self.file.write_all(bytes);
-        written.map_err(|cause| DiskError { verb: "write", path: self.path.to_owned(), cause })
+        written.map_err(|cause| DiskError {
+            verb: "write",
+            path: self.path.to_owned(),
+            cause,
+        })
     }
 }
 
@@ -131,7 +163,11 @@ pub(crate) struct Frame {
 
 /// Returns the error of an archive that is not as it should be.
 pub(crate) fn odd(path: &Path, why: &str) -> DiskError {
-    DiskError { verb: "take in", path: path.to_owned(), cause: io::Error::other(why.to_owned()) }
+    DiskError {
+        verb: "take in",
+        path: path.to_owned(),
+        cause: io::Error::other(why.to_owned()),
+    }
 }
 
 impl<'a> ArchiveReader<'a> {
@@ -141,10 +177,17 @@ impl<'a> ArchiveReader<'a> {
     /// It is none, or of another format; the disk failed.
     pub(crate) fn open(path: &'a Path) -> Result<Self, DiskError> {
         let mut file = disk::open(path)?;
-        let failed = |cause| DiskError { verb: "read", path: path.to_owned(), cause };
+        let failed = |cause| DiskError {
+            verb: "read",
+            path: path.to_owned(),
+            cause,
+        };
         let left = file.metadata().map_err(failed)?.len();
         let mut line = Vec::new();
-        (&mut file).take(MAGIC.len() as u64).read_to_end(&mut line).map_err(failed)?;
+        (&mut file)
+            .take(MAGIC.len() as u64)
+            .read_to_end(&mut line)
+            .map_err(failed)?;
         match line.as_slice() {
             MAGIC => {}
             b"netsec-run-1\n" => {
@@ -154,11 +197,19 @@ impl<'a> ArchiveReader<'a> {
                 ));
             }
             line if line.starts_with(FAMILY) => {
-                return Err(odd(path, "it was exported by another version of netsec, or its first line is damaged"));
+                return Err(odd(
+                    path,
+                    "it was exported by another version of netsec, or its first line is damaged",
+                ));
             }
             _ => return Err(odd(path, "it is no exported run")),
         }
-        Ok(Self { path, file, left: left - MAGIC.len() as u64, sum: Sum::new() })
+        Ok(Self {
+            path,
+            file,
+            left: left - MAGIC.len() as u64,
+            sum: Sum::new(),
+        })
     }
 
     /// Reads the beginning of the next frame.
@@ -171,7 +222,9 @@ impl<'a> ArchiveReader<'a> {
             return Err(odd(self.path, "it is not whole: it ends before its seal"));
         }
         self.left -= HEAD;
-        let (length, digest) = head[1..].split_first_chunk::<8>().expect("eight bytes and more");
+        let (length, digest) = head[1..]
+            .split_first_chunk::<8>()
+            .expect("eight bytes and more");
         let length = u64::from_le_bytes(*length);
         let digest = Digest::from_bytes(digest.try_into().expect("thirty-two bytes"));
         let Some(tag) = Tag::of(head[0]) else {
@@ -179,10 +232,17 @@ impl<'a> ArchiveReader<'a> {
         };
         // No more is read than there is, whatever the length says.
         if length > self.left || tag == Tag::Seal && length > SEAL {
-            return Err(odd(self.path, "it is not whole: a frame goes beyond its end"));
+            return Err(odd(
+                self.path,
+                "it is not whole: a frame goes beyond its end",
+            ));
         }
         self.left -= length;
-        Ok(Frame { tag, digest, length })
+        Ok(Frame {
+            tag,
+            digest,
+            length,
+        })
     }
 
     /// Reads a frame's body into memory.
@@ -204,14 +264,26 @@ impl<'a> ArchiveReader<'a> {
         let mut buffer = vec![0; 1 << 16];
         let mut left = frame.length;
         while left > 0 {
-            let part = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let copied = self.file.read_exact(&mut buffer[..part]).and_then(|()| to.write_all(&buffer[..part]));
-            copied.map_err(|cause| DiskError { verb: "take in", path: self.path.to_owned(), cause })?;
+            let part = buffer
+                .len()
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
+            let copied = self
+                .file
+                .read_exact(&mut buffer[..part])
+                .and_then(|()| to.write_all(&buffer[..part]));
+            copied.map_err(|cause| DiskError {
+                verb: "take in",
+                path: self.path.to_owned(),
+                cause,
+            })?;
             hasher.update(&buffer[..part]);
             left -= part as u64;
         }
         if hasher.finalize().as_bytes() != frame.digest.as_bytes() {
-            return Err(odd(self.path, "it is damaged: a frame's bytes are not those its digest promises"));
+            return Err(odd(
+                self.path,
+                "it is damaged: a frame's bytes are not those its digest promises",
+            ));
         }
         if frame.tag != Tag::Seal {
             self.sum.add(frame.tag, &frame.digest);
@@ -225,10 +297,14 @@ impl<'a> ArchiveReader<'a> {
     /// Something is missing, was added, or follows; the signature does not fit.
     pub(crate) fn seal(mut self, frame: &Frame) -> Result<Option<String>, DiskError> {
         let body = self.body(frame)?;
-        let seal: Seal = rmp_serde::from_slice(&body).map_err(|_| odd(self.path, "its seal cannot be read"))?;
+        let seal: Seal =
+            rmp_serde::from_slice(&body).map_err(|_| odd(self.path, "its seal cannot be read"))?;
         let all = self.sum.framed.finish();
         if seal.frames != self.sum.frames || seal.all != all {
-            return Err(odd(self.path, "it is not whole: its seal speaks of other frames"));
+            return Err(odd(
+                self.path,
+                "it is not whole: its seal speaks of other frames",
+            ));
         }
         if self.left > 0 {
             return Err(odd(self.path, "something follows its seal"));

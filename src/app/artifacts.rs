@@ -33,7 +33,8 @@ pub struct Stats {
     pub blobs: usize,
     /// Their bytes.
     pub bytes: u64,
-    /// Blobs no record mentions: of failed stages, or of actions that were killed before they were recorded.
+    /// Blobs no record mentions: of failed stages, or of actions that were killed before they were
+    /// recorded.
     pub unrecorded_blobs: usize,
     /// Their bytes.
     pub unrecorded_bytes: u64,
@@ -41,7 +42,8 @@ pub struct Stats {
     pub actions: usize,
     /// Recorded runs.
     pub runs: usize,
-    /// What the outputs of each stage take, by pipeline and stage; what several share is counted for each.
+    /// What the outputs of each stage take, by pipeline and stage; what several share is counted
+    /// for each.
     pub stages: Vec<StageStats>,
 }
 
@@ -66,7 +68,12 @@ impl Found {
     /// # Errors
     /// The ledger failed.
     pub fn tell(&self, ledger: &Ledger) -> Result<String> {
-        let run = self.run.as_ref().map(|run| ledger.run(run)).transpose()?.flatten();
+        let run = self
+            .run
+            .as_ref()
+            .map(|run| ledger.run(run))
+            .transpose()?
+            .flatten();
         Ok(match run {
             Some(run) => format!("{} of run {} of {}", self.name, run.run, run.pipeline),
             None => self.name.clone(),
@@ -75,13 +82,17 @@ impl Found {
 }
 
 impl Workspace {
-    /// Finds the artifact or file that `target` means: `stage.port` of the latest run that has it, `PIPELINE:stage.port` or
-    /// `RUN:stage.port`, `ref:NAME`, a file, or the beginning of a digest.
+    /// Finds the artifact or file that `target` means: `stage.port` of the latest run that has it,
+    /// `PIPELINE:stage.port` or `RUN:stage.port`, `ref:NAME`, a file, or the beginning of a digest.
     ///
     /// # Errors
     /// Nothing, or more than one thing, is meant.
     pub fn find(&self, ledger: &Ledger, target: &str) -> Result<Found> {
-        let found = |digest, name: String| Found { digest, name, run: None };
+        let found = |digest, name: String| Found {
+            digest,
+            name,
+            run: None,
+        };
         if let Some(name) = target.strip_prefix("ref:") {
             let name = RefName::new(name).map_err(AppError::Usage)?;
             let current = ledger.reference(&name)?.current();
@@ -89,9 +100,14 @@ impl Workspace {
                 .map(|digest| found(digest, target.to_owned()))
                 .ok_or_else(|| AppError::Usage(format!("the ref `{name}` points at nothing yet")));
         }
-        let (of, output) = target.rsplit_once(':').map_or((None, target), |(of, output)| (Some(of), output));
+        let (of, output) = target
+            .rsplit_once(':')
+            .map_or((None, target), |(of, output)| (Some(of), output));
         if let Some((stage, port)) = stage_and_port(output) {
-            match (find_output(ledger, of, (stage.as_str(), port))?.as_slice(), of) {
+            match (
+                find_output(ledger, of, (stage.as_str(), port))?.as_slice(),
+                of,
+            ) {
                 ([(digest, run)], _) => {
                     if ledger.is_swept(digest)? && !self.store().has(digest)? {
                         return Err(AppError::Usage(format!(
@@ -99,7 +115,11 @@ impl Workspace {
                             run.run, run.pipeline
                         )));
                     }
-                    return Ok(Found { digest: *digest, name: output.to_owned(), run: Some(run.run.clone()) });
+                    return Ok(Found {
+                        digest: *digest,
+                        name: output.to_owned(),
+                        run: Some(run.run.clone()),
+                    });
                 }
                 ([], None) => {}
                 ([], Some(of)) => {
@@ -112,7 +132,10 @@ impl Workspace {
                         .iter()
                         .map(|(_, run)| format!("`{}:{output}` (run {})", run.pipeline, run.run))
                         .collect();
-                    return Err(AppError::Usage(format!("`{output}` is ambiguous: it may be {}", list.join(" or "))));
+                    return Err(AppError::Usage(format!(
+                        "`{output}` is ambiguous: it may be {}",
+                        list.join(" or ")
+                    )));
                 }
             }
         }
@@ -123,7 +146,9 @@ impl Workspace {
         }
         let of_store = |prefix: &str| -> Result<Vec<Digest>> {
             let blobs = self.store().list()?.into_iter().map(|(digest, _)| digest);
-            Ok(blobs.filter(|digest| digest.hex().starts_with(prefix)).collect())
+            Ok(blobs
+                .filter(|digest| digest.hex().starts_with(prefix))
+                .collect())
         };
         find_prefix(ledger, target, &of_store).map(|(digest, name)| found(digest, name))
     }
@@ -135,8 +160,14 @@ impl Workspace {
     pub fn fetch(&self, digest: &Digest) -> Result<Vec<(String, Vec<u8>)>> {
         let store = self.store();
         let bytes = store.get(digest)?;
-        let Ok(manifest) = Manifest::decode(&bytes) else { return Ok(vec![(String::new(), bytes)]) };
-        manifest.files.into_iter().map(|file| Ok((file.path, store.get(&file.digest)?))).collect()
+        let Ok(manifest) = Manifest::decode(&bytes) else {
+            return Ok(vec![(String::new(), bytes)]);
+        };
+        manifest
+            .files
+            .into_iter()
+            .map(|file| Ok((file.path, store.get(&file.digest)?)))
+            .collect()
     }
 
     /// Returns what each file of an artifact is, in the order of `fetch`.
@@ -153,8 +184,14 @@ impl Workspace {
         let store = self.store();
         let ledger = self.reading()?.ledger;
         let actions = ledger.actions()?;
-        let outputs = actions.iter().flat_map(|record| blobs(&store, &record.outputs)).map(|(_, digest)| digest);
-        let inputs = actions.iter().flat_map(|record| &record.inputs).filter_map(|input| input.digest);
+        let outputs = actions
+            .iter()
+            .flat_map(|record| blobs(&store, &record.outputs))
+            .map(|(_, digest)| digest);
+        let inputs = actions
+            .iter()
+            .flat_map(|record| &record.inputs)
+            .filter_map(|input| input.digest);
         let recorded: BTreeSet<Digest> = outputs.chain(inputs).collect();
         let sizes: BTreeMap<Digest, u64> = store.list()?.into_iter().collect();
         let mut stats = Stats {
@@ -175,35 +212,71 @@ impl Workspace {
     }
 }
 
-fn by_stage(store: &Local, actions: &[ActionRecord], sizes: &BTreeMap<Digest, u64>) -> Vec<StageStats> {
+fn by_stage(
+    store: &Local,
+    actions: &[ActionRecord],
+    sizes: &BTreeMap<Digest, u64>,
+) -> Vec<StageStats> {
     let mut stages: BTreeMap<(&str, &str), (usize, BTreeSet<Digest>)> = BTreeMap::new();
     for record in actions {
-        let (count, digests) = stages.entry((&record.pipeline, record.stage.stem())).or_default();
+        let (count, digests) = stages
+            .entry((&record.pipeline, record.stage.stem()))
+            .or_default();
         *count += 1;
-        digests.extend(blobs(store, &record.outputs).into_iter().map(|(_, digest)| digest));
+        digests.extend(
+            blobs(store, &record.outputs)
+                .into_iter()
+                .map(|(_, digest)| digest),
+        );
     }
-    let stats = |((pipeline, stage), (actions, digests)): ((&str, &str), (usize, BTreeSet<Digest>))| {
-        let there: Vec<u64> = digests.iter().filter_map(|digest| sizes.get(digest).copied()).collect();
-        let (pipeline, stage) = (pipeline.to_owned(), stage.to_owned());
-        StageStats { pipeline, stage, actions, blobs: there.len(), bytes: there.iter().sum() }
-    };
+    let stats =
+        |((pipeline, stage), (actions, digests)): ((&str, &str), (usize, BTreeSet<Digest>))| {
+            let there: Vec<u64> = digests
+                .iter()
+                .filter_map(|digest| sizes.get(digest).copied())
+                .collect();
+            let (pipeline, stage) = (pipeline.to_owned(), stage.to_owned());
+            StageStats {
+                pipeline,
+                stage,
+                actions,
+                blobs: there.len(),
+                bytes: there.iter().sum(),
+            }
+        };
     stages.into_iter().map(stats).collect()
 }
 
-/// Finds an output of the latest run of each pipeline that has it; of a pipeline or a run alone, if one is named.
-fn find_output(ledger: &Ledger, of: Option<&str>, (stage, port): (&str, &str)) -> Result<Vec<(Digest, RunRecord)>> {
+/// Finds an output of the latest run of each pipeline that has it; of a pipeline or a run alone, if
+/// one is named.
+fn find_output(
+    ledger: &Ledger,
+    of: Option<&str>,
+    (stage, port): (&str, &str),
+) -> Result<Vec<(Digest, RunRecord)>> {
     let is_meant = |run: &RunRecord| {
-        let stem = Path::new(&run.pipeline).file_stem().and_then(|stem| stem.to_str());
-        let is_named = of.is_none_or(|of| run.run.as_str() == of || run.pipeline == of || stem == Some(of));
+        let stem = Path::new(&run.pipeline)
+            .file_stem()
+            .and_then(|stem| stem.to_str());
+        let is_named =
+            of.is_none_or(|of| run.run.as_str() == of || run.pipeline == of || stem == Some(of));
         is_named && run.retention != Retention::Removed
     };
     let mut found: Vec<(Digest, RunRecord)> = Vec::new();
     for run in ledger.runs()?.iter().rev().filter(|run| is_meant(run)) {
-        if found.iter().any(|(_, other)| other.pipeline == run.pipeline) {
+        if found
+            .iter()
+            .any(|(_, other)| other.pipeline == run.pipeline)
+        {
             continue;
         }
-        let Some(run) = ledger.run(&run.run)? else { continue };
-        let of_stage = run.stages.iter().find(|of| of.id.as_str() == stage && of.outcome.is_success());
+        let Some(run) = ledger.run(&run.run)? else {
+            continue;
+        };
+        let of_stage = run
+            .stages
+            .iter()
+            .find(|of| of.id.as_str() == stage && of.outcome.is_success());
         if let Some(key) = of_stage.and_then(|of| of.key)
             && let Some(record) = ledger.action(&key)?
             && let Some(output) = record.outputs.iter().find(|output| output.port == port)
@@ -214,7 +287,8 @@ fn find_output(ledger: &Ledger, of: Option<&str>, (stage, port): (&str, &str)) -
     Ok(found)
 }
 
-/// Looks for the beginning of a digest among what is recorded, then, for what failed stages left, in the store.
+/// Looks for the beginning of a digest among what is recorded, then, for what failed stages left,
+/// in the store.
 fn find_prefix(
     ledger: &Ledger,
     target: &str,
@@ -222,7 +296,11 @@ fn find_prefix(
 ) -> Result<(Digest, String)> {
     let hex = target.len() >= 4 && target.bytes().all(|byte| byte.is_ascii_hexdigit());
     let prefix = target.to_ascii_lowercase();
-    let mut found = if hex { ledger.starting_with(&prefix)? } else { Vec::new() };
+    let mut found = if hex {
+        ledger.starting_with(&prefix)?
+    } else {
+        Vec::new()
+    };
     if hex && found.is_empty() {
         found = of_store(&prefix)?;
     }
@@ -231,7 +309,9 @@ fn find_prefix(
             // The key of an action stands for the first thing it made.
             Some(record) => match record.outputs.first() {
                 Some(output) => Ok((output.digest, format!("{}.{}", record.stage, output.port))),
-                None => Err(AppError::Usage(format!("the action `{target}` made nothing"))),
+                None => Err(AppError::Usage(format!(
+                    "the action `{target}` made nothing"
+                ))),
             },
             None => Ok((*digest, digest.short())),
         },
@@ -241,7 +321,10 @@ fn find_prefix(
         ))),
         several => {
             let list: Vec<String> = several.iter().take(8).map(Digest::short).collect();
-            Err(AppError::Usage(format!("`{target}` may mean {}: give more digits", list.join(", "))))
+            Err(AppError::Usage(format!(
+                "`{target}` may mean {}: give more digits",
+                list.join(", ")
+            )))
         }
     }
 }
@@ -258,8 +341,12 @@ pub(crate) fn blobs(store: &Local, outputs: &[Artifact]) -> Vec<(String, Digest)
         if output.directory
             && let Some(manifest) = manifest(store, &output.digest)
         {
-            blobs
-                .extend(manifest.files.into_iter().map(|file| (format!("{}/{}", output.port, file.path), file.digest)));
+            blobs.extend(
+                manifest
+                    .files
+                    .into_iter()
+                    .map(|file| (format!("{}/{}", output.port, file.path), file.digest)),
+            );
         }
     }
     blobs

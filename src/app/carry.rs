@@ -1,8 +1,9 @@
 //! A run as one file: its records and all blobs they speak of, to be taken into another workspace.
 //!
-//! What comes from elsewhere is checked, not believed: the archive is whole, every name in it is one, every blob of every
-//! record is there and no other. That its records are *true* nobody can check. So they are marked, what ran here is never
-//! replaced by them, and a ref moves by them only if a trusted key signed the archive.
+//! What comes from elsewhere is checked, not believed: the archive is whole, every name in it is
+//! one, every blob of every record is there and no other. That its records are *true* nobody can
+//! check. So they are marked, what ran here is never replaced by them, and a ref moves by them only
+//! if a trusted key signed the archive.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -50,28 +51,44 @@ pub struct Carried {
 }
 
 impl Workspace {
-    /// Writes a run, with every action it is made of and their outputs, to a file, signed if there is a key. Files from
-    /// outside are no part of it.
+    /// Writes a run, with every action it is made of and their outputs, to a file, signed if there
+    /// is a key. Files from outside are no part of it.
     ///
     /// # Errors
     /// There is no such run; a blob is missing or damaged; the disk failed.
     pub fn export(&self, run: &RunId, to: &Path, key: Option<&SigningKey>) -> Result<Carried> {
         let Reading { ledger, .. } = &self.reading()?;
-        let record =
-            ledger.run(run)?.ok_or_else(|| AppError::Usage(format!("there is no run `{run}`: see `netsec runs`")))?;
+        let record = ledger.run(run)?.ok_or_else(|| {
+            AppError::Usage(format!("there is no run `{run}`: see `netsec runs`"))
+        })?;
         let store = self.store();
         let mut entries = Vec::new();
-        let (mut open, mut seen) = (record.stages.iter().filter_map(|stage| stage.key).collect(), BTreeSet::new());
+        let (mut open, mut seen) = (
+            record.stages.iter().filter_map(|stage| stage.key).collect(),
+            BTreeSet::new(),
+        );
         collect(ledger, &mut open, &mut seen, &mut entries)?;
         let mut digests = BTreeSet::new();
         for entry in &entries {
             if let Entry::Action(action) = entry {
-                digests.extend(blobs(&store, &action.outputs).into_iter().map(|(_, digest)| digest));
+                digests.extend(
+                    blobs(&store, &action.outputs)
+                        .into_iter()
+                        .map(|(_, digest)| digest),
+                );
             }
         }
         let signer = key.map(SigningKey::public);
-        let mut carried = Carried { run: run.to_string(), actions: entries.len(), signer, ..Carried::default() };
-        entries.push(Entry::Run(Box::new(RunRecord { unchanged_since: None, ..record })));
+        let mut carried = Carried {
+            run: run.to_string(),
+            actions: entries.len(),
+            signer,
+            ..Carried::default()
+        };
+        entries.push(Entry::Run(Box::new(RunRecord {
+            unchanged_since: None,
+            ..record
+        })));
         let mut archive = ArchiveWriter::create(to)?;
         archive.add(Tag::Records, &journal::encode(&entries))?;
         for digest in digests {
@@ -84,23 +101,27 @@ impl Workspace {
         Ok(carried)
     }
 
-    /// Takes a run from a file: what it made can be reused here. Refs are not moved, now or by what is reused, unless the
-    /// file is signed by a key that the pipeline trusts.
+    /// Takes a run from a file: what it made can be reused here. Refs are not moved, now or by what
+    /// is reused, unless the file is signed by a key that the pipeline trusts.
     ///
     /// # Errors
-    /// The file is no such file, is not whole, or holds what no run is made of: then nothing is recorded. `Busy`,
-    /// `Stopped`; ledger or disk failed.
+    /// The file is no such file, is not whole, or holds what no run is made of: then nothing is
+    /// recorded. `Busy`, `Stopped`; ledger or disk failed.
     pub fn import(&self, from: &Path, terms: &Terms<'_>) -> Result<Carried> {
         self.prepare()?;
         let _lock = self.lock(terms)?;
         let store = self.store();
         let (mut carried, records) = self.take_in(from, &store)?;
         let ledger = self.writing()?;
-        let imported = Some(Imported { at_ms: clock::System.now_ms(), signer: carried.signer.clone() });
+        let imported = Some(Imported {
+            at_ms: clock::System.now_ms(),
+            signer: carried.signer.clone(),
+        });
         let mut entries = Vec::new();
         for mut action in records.actions {
             carried.actions += 1;
-            // What ran here stays what is known of it; so does what somebody signed, if nobody signed this.
+            // What ran here stays what is known of it; so does what somebody signed, if nobody
+            // signed this.
             let is_better = |known: &Imported| known.signer.is_some() && carried.signer.is_none();
             let known = ledger.action(&action.key)?;
             if known.is_some_and(|known| known.imported.as_ref().is_none_or(is_better)) {
@@ -111,7 +132,10 @@ impl Workspace {
             entries.push(Entry::Action(Box::new(action)));
         }
         if ledger.run(&records.run.run)?.is_none() {
-            entries.push(Entry::Run(Box::new(RunRecord { imported, ..records.run })));
+            entries.push(Entry::Run(Box::new(RunRecord {
+                imported,
+                ..records.run
+            })));
         }
         standing::forget(&self.cache)?;
         store.flush()?;
@@ -132,12 +156,17 @@ impl Workspace {
         let entries = journal::decode(&archive.body(&first)?).map_err(|why| odd(from, &why))?;
         let latest_ms = clock::System.now_ms().saturating_add(DAY_MS);
         let records = CarriedRecords::of(entries, latest_ms).map_err(|why| odd(from, &why))?;
-        let mut carried = Carried { run: records.run.run.to_string(), ..Carried::default() };
+        let mut carried = Carried {
+            run: records.run.run.to_string(),
+            ..Carried::default()
+        };
         let mut there = BTreeSet::new();
         loop {
             let frame = archive.next()?;
             match frame.tag {
-                Tag::Records => return Err(odd(from, "it is damaged: records stand among its blobs").into()),
+                Tag::Records => {
+                    return Err(odd(from, "it is damaged: records stand among its blobs").into());
+                }
                 Tag::Seal => {
                     carried.signer = archive.seal(&frame)?;
                     break;
@@ -152,7 +181,9 @@ impl Workspace {
                 }
             }
         }
-        records.check_blobs(store, &there).map_err(|why| odd(from, &why))?;
+        records
+            .check_blobs(store, &there)
+            .map_err(|why| odd(from, &why))?;
         Ok((carried, records))
     }
 }
@@ -168,7 +199,9 @@ fn collect(
         if !seen.insert(key) {
             continue;
         }
-        let Some(action) = ledger.action(&key)? else { continue };
+        let Some(action) = ledger.action(&key)? else {
+            continue;
+        };
         for digest in action.inputs.iter().filter_map(|input| input.digest) {
             open.extend(ledger.makers(&digest)?);
         }
@@ -184,8 +217,8 @@ struct CarriedRecords {
 }
 
 impl CarriedRecords {
-    /// Sorts the records of an archive and checks what they say. Nothing in them may have begun after `latest_ms`, in
-    /// milliseconds since the Unix epoch.
+    /// Sorts the records of an archive and checks what they say. Nothing in them may have begun
+    /// after `latest_ms`, in milliseconds since the Unix epoch.
     fn of(entries: Vec<Entry>, latest_ms: u64) -> std::result::Result<Self, String> {
         let (mut actions, mut runs) = (Vec::new(), Vec::new());
         for entry in entries {
@@ -204,7 +237,9 @@ impl CarriedRecords {
                     check_times(run.started_ms, stages.chain([run.seconds]), latest_ms)?;
                     runs.push(checked_run(*run)?);
                 }
-                Entry::Move(_) | Entry::Swept(_) => return Err("it holds records that no run is made of".to_owned()),
+                Entry::Move(_) | Entry::Swept(_) => {
+                    return Err("it holds records that no run is made of".to_owned());
+                }
             }
         }
         match (runs.pop(), runs.is_empty()) {
@@ -214,28 +249,43 @@ impl CarriedRecords {
     }
 
     /// Checks that the archive held every blob that its records speak of, and no other.
-    fn check_blobs(&self, store: &Local, there: &BTreeSet<Digest>) -> std::result::Result<(), String> {
+    fn check_blobs(
+        &self,
+        store: &Local,
+        there: &BTreeSet<Digest>,
+    ) -> std::result::Result<(), String> {
         let mut wanted = BTreeSet::new();
         for output in self.actions.iter().flat_map(|action| &action.outputs) {
             wanted.insert(output.digest);
             if output.directory && there.contains(&output.digest) {
-                let listed = manifest(store, &output.digest)
-                    .ok_or_else(|| format!("the list of the files of `{}` cannot be read", output.port))?;
+                let listed = manifest(store, &output.digest).ok_or_else(|| {
+                    format!("the list of the files of `{}` cannot be read", output.port)
+                })?;
                 wanted.extend(listed.files.iter().map(|file| file.digest));
             }
         }
-        match (wanted.difference(there).next(), there.difference(&wanted).next()) {
-            (Some(missing), _) => {
-                Err(format!("it is not whole: the blob {} that its records name is missing", missing.short()))
-            }
-            (None, Some(extra)) => Err(format!("it holds the blob {} that no record of it names", extra.short())),
+        match (
+            wanted.difference(there).next(),
+            there.difference(&wanted).next(),
+        ) {
+            (Some(missing), _) => Err(format!(
+                "it is not whole: the blob {} that its records name is missing",
+                missing.short()
+            )),
+            (None, Some(extra)) => Err(format!(
+                "it holds the blob {} that no record of it names",
+                extra.short()
+            )),
             (None, None) => Ok(()),
         }
     }
 }
 
 fn checked_action(mut action: ActionRecord) -> std::result::Result<ActionRecord, String> {
-    for text in [&action.pipeline, &action.kind, &action.host, &action.netsec].into_iter().chain(&action.part) {
+    for text in [&action.pipeline, &action.kind, &action.host, &action.netsec]
+        .into_iter()
+        .chain(&action.part)
+    {
         check_text(text)?;
     }
     for output in &action.outputs {
@@ -260,7 +310,11 @@ fn checked_run(mut run: RunRecord) -> std::result::Result<RunRecord, String> {
     for text in [&run.pipeline, &run.host, &run.netsec] {
         check_text(text)?;
     }
-    for failure in run.stages.iter_mut().filter_map(|stage| stage.error.as_mut()) {
+    for failure in run
+        .stages
+        .iter_mut()
+        .filter_map(|stage| stage.error.as_mut())
+    {
         failure.message = plain(&failure.message);
     }
     Ok(run)
@@ -273,16 +327,24 @@ fn check_times(
     latest_ms: u64,
 ) -> std::result::Result<(), String> {
     if started_ms > latest_ms {
-        return Err("a record in it began on a day that has not come: one of the clocks is wrong".to_owned());
+        return Err(
+            "a record in it began on a day that has not come: one of the clocks is wrong"
+                .to_owned(),
+        );
     }
-    match seconds.into_iter().find(|seconds| !(0.0..=LONGEST).contains(seconds)) {
-        Some(odd) => Err(format!("a record in it took {odd} seconds, which no action does")),
+    match seconds
+        .into_iter()
+        .find(|seconds| !(0.0..=LONGEST).contains(seconds))
+    {
+        Some(odd) => Err(format!(
+            "a record in it took {odd} seconds, which no action does"
+        )),
         None => Ok(()),
     }
 }
 
-/// Returns whether a character could do something to a terminal, or turns the direction of what follows and so shows a name
-/// as another one.
+/// Returns whether a character could do something to a terminal, or turns the direction of what
+/// follows and so shows a name as another one.
 fn is_mark(c: char) -> bool {
     let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     c.is_control() || turns
@@ -291,13 +353,22 @@ fn is_mark(c: char) -> bool {
 /// Refuses a name with such a character.
 fn check_text(text: &str) -> std::result::Result<(), String> {
     match text.len() > NAME || text.chars().any(is_mark) {
-        true => Err(format!("a name in it is none: {:?}", text.chars().take(60).collect::<String>())),
+        true => Err(format!(
+            "a name in it is none: {:?}",
+            text.chars().take(60).collect::<String>()
+        )),
         false => Ok(()),
     }
 }
 
 /// Text for people without such characters.
 fn plain(text: &str) -> String {
-    let plain = |c: char| if is_mark(c) && !matches!(c, '\n' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
+    let plain = |c: char| {
+        if is_mark(c) && !matches!(c, '\n' | '\t') {
+            char::REPLACEMENT_CHARACTER
+        } else {
+            c
+        }
+    };
     text.chars().map(plain).collect()
 }

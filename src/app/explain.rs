@@ -1,4 +1,5 @@
-//! What lies behind an input that differs: the files of two directories, or the bytes of two artifacts.
+//! What lies behind an input that differs: the files of two directories, or the bytes of two
+//! artifacts.
 
 use crate::app::artifacts::manifest;
 use crate::app::workspace::{Loaded, Workspace};
@@ -19,7 +20,8 @@ pub type Files = Vec<(String, Vec<u8>)>;
 /// What lies behind a difference, as far as it is still known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Behind {
-    /// The files in which two directories differ, and both directories whole if they are artifacts and not very large.
+    /// The files in which two directories differ, and both directories whole if they are artifacts
+    /// and not very large.
     Files(Vec<FileChange>, Option<Box<[Files; 2]>>),
     /// The bytes of an artifact, before and after.
     Bytes(Vec<u8>, Vec<u8>),
@@ -30,20 +32,28 @@ pub enum Behind {
 impl Workspace {
     /// Looks behind a difference of a stage's ingredients.
     pub fn behind(&self, loaded: &Loaded, stage: usize, difference: &Difference) -> Behind {
-        self.sides(loaded, stage, difference).unwrap_or(Behind::Nothing)
+        self.sides(loaded, stage, difference)
+            .unwrap_or(Behind::Nothing)
     }
 
     fn sides(&self, loaded: &Loaded, stage: usize, difference: &Difference) -> Option<Behind> {
         let port = difference.name.strip_prefix("input.")?;
         let digest = |value: &Option<String>| value.as_deref().and_then(Digest::parse);
         let (before, after) = (digest(&difference.before)?, digest(&difference.after)?);
-        let input = loaded.pipeline.stages[stage].inputs.iter().find(|input| input.port == port)?;
+        let input = loaded.pipeline.stages[stage]
+            .inputs
+            .iter()
+            .find(|input| input.port == port)?;
         let store = self.store();
         let source = match &input.from {
             Origin::File(text) => Some(files::resolve(self.root(), text, &self.known()).ok()?),
             Origin::Stage(..) | Origin::Ref(..) => None,
         };
-        let bytes = |digest: &Digest| (store.size(digest)? <= LARGE).then(|| store.get(digest).ok()).flatten();
+        let bytes = |digest: &Digest| {
+            (store.size(digest)? <= LARGE)
+                .then(|| store.get(digest).ok())
+                .flatten()
+        };
         let old = bytes(&before)?;
         if let Ok(old) = Manifest::decode(&old) {
             let new = match &source {
@@ -51,9 +61,13 @@ impl Workspace {
                 None => manifest(&store, &after)?,
             };
             let whole = |of: &Manifest, digest: &Digest| {
-                (source.is_none() && of.size() <= LARGE).then(|| self.fetch(digest).ok()).flatten()
+                (source.is_none() && of.size() <= LARGE)
+                    .then(|| self.fetch(digest).ok())
+                    .flatten()
             };
-            let both = whole(&old, &before).zip(whole(&new, &after)).map(|(old, new)| Box::new([old, new]));
+            let both = whole(&old, &before)
+                .zip(whole(&new, &after))
+                .map(|(old, new)| Box::new([old, new]));
             return Some(Behind::Files(changed_files(&old, &new), both));
         }
         let new = match &source {

@@ -40,7 +40,14 @@ impl Scope {
         store: &'a dyn Store,
     ) -> Planner<'a> {
         let (pipeline, graph) = (&loaded.pipeline, &loaded.graph);
-        Planner { pipeline, graph, ledger, store, sources, forced: &self.forced }
+        Planner {
+            pipeline,
+            graph,
+            ledger,
+            store,
+            sources,
+            forced: &self.forced,
+        }
     }
 
     /// Plans the wanted stages.
@@ -55,7 +62,8 @@ impl Workspace {
     /// Carries out what `plan` would decide.
     ///
     /// # Errors
-    /// Before anything ran: a stage or file that is not there, `Busy`, `Stopped`. Ledger, store or disk failed.
+    /// Before anything ran: a stage or file that is not there, `Busy`, `Stopped`. Ledger, store or
+    /// disk failed.
     pub fn run(&self, loaded: &Loaded, wish: &Wish, terms: &Terms<'_>) -> Result<Summary> {
         let is_first = disk::look(&self.cache).is_err_and(|error| error.is_missing());
         let ran = self.run_with_cache(loaded, wish, terms);
@@ -92,13 +100,25 @@ impl Workspace {
         let sources = sources?;
         let local = Arc::new(Local::open(&self.cache, Arc::clone(&known)));
         let store: Arc<dyn Store> = Arc::<Local>::clone(&local);
-        let ledger = ledger.with_journal(Journal::of(&self.cache, &run, Head { is_base: false, after }));
+        let ledger = ledger.with_journal(Journal::of(
+            &self.cache,
+            &run,
+            Head {
+                is_base: false,
+                after,
+            },
+        ));
         let planner = scope.planner(loaded, &sources, &ledger, store.as_ref());
         let plan = scope.plan(loaded, &planner)?;
         let mut voice = Voice::new(&clock, (terms.sinks)(&runs.join(format!("{run}.jsonl")))?);
-        rebuilt.iter().for_each(|line| voice.warn("ledger::rebuilt", line));
+        rebuilt
+            .iter()
+            .for_each(|line| voice.warn("ledger::rebuilt", line));
         if let Err(error) = swept {
-            voice.warn("cache::scratch", &format!("{error}; what an earlier run left there stays"));
+            voice.warn(
+                "cache::scratch",
+                &format!("{error}; what an earlier run left there stays"),
+            );
         }
         let supervisors = Pool::new(terms.program.clone(), &lock);
         let setup = Setup {
@@ -130,7 +150,13 @@ impl Workspace {
             );
         }
         ledger.close_journal();
-        self.leave_standing(loaded, wish, (&plan, &sources, &summary), &local, started_ms);
+        self.leave_standing(
+            loaded,
+            wish,
+            (&plan, &sources, &summary),
+            &local,
+            started_ms,
+        );
         if let Err(error) = known.save() {
             voice.warn("cache::memory", &error.to_string());
         }
@@ -143,10 +169,16 @@ impl Workspace {
     pub(crate) fn scope(&self, loaded: &Loaded, wish: &Wish) -> Result<Scope> {
         let wanted = select(&loaded.graph, &selection(loaded, wish)?);
         if wanted.is_empty() {
-            let none =
-                format!("`{}` has no stages: every `matrix`, `foreach` or `when` leaves none", loaded.pipeline.file);
+            let none = format!(
+                "`{}` has no stages: every `matrix`, `foreach` or `when` leaves none",
+                loaded.pipeline.file
+            );
             let between = "no stage lies between `--from` and `--until`".to_owned();
-            return Err(AppError::Usage(if loaded.pipeline.stages.is_empty() { none } else { between }));
+            return Err(AppError::Usage(if loaded.pipeline.stages.is_empty() {
+                none
+            } else {
+                between
+            }));
         }
         let needed = upstream(&loaded.graph, &wanted);
         let looks = |stage: &usize| loaded.pipeline.stages[*stage].looks_outside();
@@ -155,14 +187,25 @@ impl Workspace {
             (false, true) => needed.iter().copied().filter(looks).collect(),
             (false, false) => BTreeSet::new(),
         };
-        Ok(Scope { wanted, needed, forced })
+        Ok(Scope {
+            wanted,
+            needed,
+            forced,
+        })
     }
 
     /// Opens the ledger to be written outside of a run; the caller holds the workspace's lock.
     pub(crate) fn writing(&self) -> Result<Ledger> {
         let Begun { run, after } = begin_run(&self.cache, clock::System.now_ms())?;
         let (ledger, _) = sled::open(&self.cache)?;
-        Ok(ledger.with_journal(Journal::of(&self.cache, &run, Head { is_base: false, after })))
+        Ok(ledger.with_journal(Journal::of(
+            &self.cache,
+            &run,
+            Head {
+                is_base: false,
+                after,
+            },
+        )))
     }
 
     /// Makes what was written outside of a run last.
@@ -191,10 +234,17 @@ const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# This folder ho
 
 fn selection(loaded: &Loaded, wish: &Wish) -> Result<Selection> {
     let numbers = |names: &[String]| -> Result<Vec<usize>> {
-        let found = names.iter().map(|name| loaded.stages(name)).collect::<Result<Vec<_>>>()?;
+        let found = names
+            .iter()
+            .map(|name| loaded.stages(name))
+            .collect::<Result<Vec<_>>>()?;
         Ok(found.into_iter().flatten().collect())
     };
-    Ok(Selection { only: numbers(&wish.only)?, from: numbers(&wish.from)?, until: numbers(&wish.until)? })
+    Ok(Selection {
+        only: numbers(&wish.only)?,
+        from: numbers(&wish.from)?,
+        until: numbers(&wish.until)?,
+    })
 }
 
 fn refuse_unready(loaded: &Loaded, plan: &Plan) -> Result<()> {
@@ -204,13 +254,26 @@ fn refuse_unready(loaded: &Loaded, plan: &Plan) -> Result<()> {
             let spec = &loaded.pipeline.stages[stage];
             Problem::new(
                 "plan::not_ready",
-                format!("the stage `{}` is needed, is not up to date and is not asked for", spec.id),
+                format!(
+                    "the stage `{}` is needed, is not up to date and is not asked for",
+                    spec.id
+                ),
             )
             .at(spec.span, "needed")
-            .help(format!("run it too: `--until` instead of `--only` or `--from`, or `--only {}` first", spec.id))
+            .help(format!(
+                "run it too: `--until` instead of `--only` or `--from`, or `--only {}` first",
+                spec.id
+            ))
         })
         .collect();
-    if problems.is_empty() { Ok(()) } else { Err(AppError::Report(Report::new(loaded.source.clone(), problems))) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(AppError::Report(Report::new(
+            loaded.source.clone(),
+            problems,
+        )))
+    }
 }
 
 /// A run that begins.
@@ -221,32 +284,51 @@ pub(crate) struct Begun {
     pub(crate) after: Option<Link>,
 }
 
-/// Names a run so that it sorts after all before it, whatever the clock does. The caller holds the lock.
+/// Names a run so that it sorts after all before it, whatever the clock does. The caller holds the
+/// lock.
 pub(crate) fn begin_run(cache: &Path, now_ms: u64) -> Result<Begun> {
     let runs = cache.join("runs");
     // Kept by themselves: the folder of runs grows with every run.
     let tail = Tail::load(cache);
     let latest = match tail.latest.clone() {
         Some(run) => Some(run),
-        None => disk::list(&runs)?.iter().filter_map(|path| RunId::parse(path.file_stem()?.to_str()?)).max(),
+        None => disk::list(&runs)?
+            .iter()
+            .filter_map(|path| RunId::parse(path.file_stem()?.to_str()?))
+            .max(),
     };
     let after = journal::last_link(cache, &tail)?;
     let Some(run) = RunId::after(latest.as_ref(), now_ms, u64::from(std::process::id())) else {
-        let cause =
-            std::io::Error::other("no later name is left: remove that run's files, which a wrong clock has named");
+        let cause = std::io::Error::other(
+            "no later name is left: remove that run's files, which a wrong clock has named",
+        );
         let path = latest.map_or(runs, |latest| cache.join("runs").join(latest.as_str()));
-        return Err(DiskError { verb: "name a run after", path, cause }.into());
+        return Err(DiskError {
+            verb: "name a run after",
+            path,
+            cause,
+        }
+        .into());
     };
-    Tail { latest: Some(run.clone()), link: after.clone(), is_open: true }.save(cache)?;
+    Tail {
+        latest: Some(run.clone()),
+        link: after.clone(),
+        is_open: true,
+    }
+    .save(cache)?;
     Ok(Begun { run, after })
 }
 
 /// Removes what killed runs left in the scratch folder.
 fn sweep(scratch: &Path) -> std::result::Result<(), DiskError> {
-    disk::list(scratch)?.iter().try_for_each(|folder| disk::remove_dir(folder))
+    disk::list(scratch)?
+        .iter()
+        .try_for_each(|folder| disk::remove_dir(folder))
 }
 
 pub(crate) fn host() -> String {
-    disk::read(Path::new("/proc/sys/kernel/hostname"))
-        .map_or_else(|_| "unknown".to_owned(), |bytes| String::from_utf8_lossy(&bytes).trim().to_owned())
+    disk::read(Path::new("/proc/sys/kernel/hostname")).map_or_else(
+        |_| "unknown".to_owned(),
+        |bytes| String::from_utf8_lossy(&bytes).trim().to_owned(),
+    )
 }

@@ -1,8 +1,10 @@
-//! The supervisors of a run: processes that start programs for it, and end with it all that a program left running.
+//! The supervisors of a run: processes that start programs for it, and end with it all that a
+//! program left running.
 //!
-//! A supervisor is netsec again. It has one program at a time, so that everything that descends from it is that program's;
-//! when the program has ended, it ends the rest. If the run is gone, however it went, the way to it closes: then it ends
-//! all there is and goes. While it lives it holds the workspace's lock, so that no other run begins before that.
+//! A supervisor is netsec again. It has one program at a time, so that everything that descends
+//! from it is that program's; when the program has ended, it ends the rest. If the run is gone,
+//! however it went, the way to it closes: then it ends all there is and goes. While it lives it
+//! holds the workspace's lock, so that no other run begins before that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
@@ -32,14 +34,23 @@ struct State {
 }
 
 impl<'a> Pool<'a> {
-    /// Makes the pool of a run; `program` is netsec itself, or nothing if no program is to be started.
+    /// Makes the pool of a run; `program` is netsec itself, or nothing if no program is to be
+    /// started.
     pub(crate) fn new(program: Option<PathBuf>, lock: &'a Lock) -> Self {
-        Self { program, lock: Some(lock), state: Mutex::default() }
+        Self {
+            program,
+            lock: Some(lock),
+            state: Mutex::default(),
+        }
     }
 
     /// Makes a pool that has no supervisors and cannot start any.
     pub fn none() -> Self {
-        Self { program: None, lock: None, state: Mutex::default() }
+        Self {
+            program: None,
+            lock: None,
+            state: Mutex::default(),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -48,14 +59,17 @@ impl<'a> Pool<'a> {
 
     fn start(&self, sort: SupervisorSort) -> std::io::Result<Supervisor> {
         let (Some(program), Some(lock)) = (&self.program, self.lock) else {
-            return Err(std::io::Error::other("nothing is there to start programs with"));
+            return Err(std::io::Error::other(
+                "nothing is there to start programs with",
+            ));
         };
         let (stream, other) = UnixStream::pair()?;
         // What a supervisor leaves behind, should it be killed, comes to this process.
         processes::adopt_orphans()?;
         let process = Command::new(program)
             .args(["supervise", sort.as_str()])
-            // The program's environment comes with the request; nothing of ours is to be found in the supervisor.
+            // The program's environment comes with the request; nothing of ours is to be found in
+            // the supervisor.
             .env_clear()
             .stdin(Stdio::from(OwnedFd::from(other)))
             .stdout(lock.share()?)
@@ -73,7 +87,8 @@ impl Supervisors for Pool<'_> {
         if let Some(idle) = self.state().idle.get_mut(&sort).and_then(Vec::pop) {
             return Ok(idle);
         }
-        self.start(sort).map_err(|error| StageError::Storage(format!("a program cannot be started: {error}")))
+        self.start(sort)
+            .map_err(|error| StageError::Storage(format!("a program cannot be started: {error}")))
     }
 
     fn give(&self, sort: SupervisorSort, supervisor: Supervisor) {

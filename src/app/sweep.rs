@@ -24,7 +24,8 @@ pub struct Keep {
     pub runs: usize,
     /// Every run that began so many days ago or later.
     pub days: Option<u32>,
-    /// At most so many bytes: of the runs above, the oldest are given up until the rest fits. What refs point at stays.
+    /// At most so many bytes: of the runs above, the oldest are given up until the rest fits. What
+    /// refs point at stays.
     pub bytes: Option<u64>,
 }
 
@@ -57,7 +58,8 @@ impl Workspace {
         self.removal(ledger, &self.store(), keep)
     }
 
-    /// Removes what can go. No run can begin meanwhile. Records stay, and tell that the bytes were removed.
+    /// Removes what can go. No run can begin meanwhile. Records stay, and tell that the bytes were
+    /// removed.
     ///
     /// # Errors
     /// `Busy`, `Stopped`; ledger or disk failed: then some of it is removed, and nothing else.
@@ -69,7 +71,9 @@ impl Workspace {
         standing::forget(&self.cache)?;
         if !removal.blobs.is_empty() {
             // Told before it is done: a blob that is there although it may be gone is no fault.
-            ledger.commit(&[Entry::Swept(removal.blobs.iter().map(|(digest, _)| *digest).collect())])?;
+            ledger.commit(&[Entry::Swept(
+                removal.blobs.iter().map(|(digest, _)| *digest).collect(),
+            )])?;
         }
         for (digest, _) in &removal.blobs {
             store.remove(digest)?;
@@ -83,8 +87,14 @@ impl Workspace {
                 && !removal.kept_runs.contains(&run.run.to_string())
         };
         let gone = ledger.runs()?.into_iter().filter(is_mark_missing);
-        let marked: Vec<Entry> =
-            gone.map(|run| Entry::Run(Box::new(RunRecord { retention: Retention::OutputsRemoved, ..run }))).collect();
+        let marked: Vec<Entry> = gone
+            .map(|run| {
+                Entry::Run(Box::new(RunRecord {
+                    retention: Retention::OutputsRemoved,
+                    ..run
+                }))
+            })
+            .collect();
         if !marked.is_empty() {
             ledger.commit(&marked)?;
         }
@@ -92,33 +102,54 @@ impl Workspace {
         Ok(removal)
     }
 
-    /// Takes a run off the list. What it made goes with the next sweep, unless something else needs it.
+    /// Takes a run off the list. What it made goes with the next sweep, unless something else needs
+    /// it.
     ///
     /// # Errors
     /// There is no such run, or it is going on; `Busy`, `Stopped`; the ledger failed.
     pub fn remove_run(&self, name: &str, terms: &Terms<'_>) -> Result<()> {
         let _lock = self.lock(terms)?;
         let ledger = self.writing()?;
-        let run =
-            ledger.runs()?.into_iter().find(|run| run.run.as_str() == name && run.retention != Retention::Removed);
+        let run = ledger
+            .runs()?
+            .into_iter()
+            .find(|run| run.run.as_str() == name && run.retention != Retention::Removed);
         let Some(run) = run else {
-            return Err(AppError::Usage(format!("there is no run `{name}`: see `netsec runs`")));
+            return Err(AppError::Usage(format!(
+                "there is no run `{name}`: see `netsec runs`"
+            )));
         };
         standing::forget(&self.cache)?;
-        ledger.commit(&[Entry::Run(Box::new(RunRecord { retention: Retention::Removed, ..run }))])?;
+        ledger.commit(&[Entry::Run(Box::new(RunRecord {
+            retention: Retention::Removed,
+            ..run
+        }))])?;
         self.settle(&ledger)
     }
 
     fn removal(&self, ledger: &Ledger, store: &Local, keep: &Keep) -> Result<Removal> {
         let listed: BTreeMap<Digest, u64> = store.list()?.into_iter().collect();
-        let size = |digests: &BTreeSet<Digest>| digests.iter().filter_map(|digest| listed.get(digest)).sum::<u64>();
+        let size = |digests: &BTreeSet<Digest>| {
+            digests
+                .iter()
+                .filter_map(|digest| listed.get(digest))
+                .sum::<u64>()
+        };
         let mut kept = BTreeSet::new();
         for (_, state) in ledger.references()? {
             let latest = state.moves.last();
-            for digest in latest.into_iter().flat_map(|step| [Some(step.to), step.from]).flatten() {
+            for digest in latest
+                .into_iter()
+                .flat_map(|step| [Some(step.to), step.from])
+                .flatten()
+            {
                 mark_artifact(store, &digest, &mut kept);
             }
-            if let Some(record) = latest.map(|step| ledger.action(&step.evidence)).transpose()?.flatten() {
+            if let Some(record) = latest
+                .map(|step| ledger.action(&step.evidence))
+                .transpose()?
+                .flatten()
+            {
                 mark_record(store, &record, &mut kept);
             }
         }
@@ -126,7 +157,9 @@ impl Workspace {
         let mut is_full = false;
         for run in chosen(&ledger.runs()?, keep, clock::System.now_ms()) {
             let mut with = kept.clone();
-            let Some(whole) = ledger.run(&run.run)? else { continue };
+            let Some(whole) = ledger.run(&run.run)? else {
+                continue;
+            };
             for key in whole.stages.iter().filter_map(|stage| stage.key) {
                 mark_action(ledger, store, &key, &mut with)?;
             }
@@ -138,8 +171,14 @@ impl Workspace {
             }
         }
         removal.kept_bytes = size(&kept);
-        removal.kept_blobs = kept.iter().filter(|digest| listed.contains_key(*digest)).count();
-        removal.blobs = listed.into_iter().filter(|(digest, _)| !kept.contains(digest)).collect();
+        removal.kept_blobs = kept
+            .iter()
+            .filter(|digest| listed.contains_key(*digest))
+            .count();
+        removal.blobs = listed
+            .into_iter()
+            .filter(|(digest, _)| !kept.contains(digest))
+            .collect();
         removal.bytes = removal.blobs.iter().map(|(_, size)| size).sum();
         removal.files = self.removable_files(&removal.kept_runs)?;
         Ok(removal)
@@ -147,23 +186,34 @@ impl Workspace {
 
     fn removable_files(&self, kept_runs: &[String]) -> Result<Vec<PathBuf>> {
         let is_log = |path: &PathBuf| {
-            let is_kept = path.file_stem().is_some_and(|stem| kept_runs.iter().any(|run| stem == run.as_str()));
+            let is_kept = path
+                .file_stem()
+                .is_some_and(|stem| kept_runs.iter().any(|run| stem == run.as_str()));
             path.extension().is_some_and(|ending| ending == "jsonl") && !is_kept
         };
-        let mut files: Vec<PathBuf> = disk::list(&self.cache.join("runs"))?.into_iter().filter(is_log).collect();
+        let mut files: Vec<PathBuf> = disk::list(&self.cache.join("runs"))?
+            .into_iter()
+            .filter(is_log)
+            .collect();
         files.extend(disk::list(&self.cache.join("bad"))?);
         Ok(files)
     }
 }
 
-/// The runs to be kept, the latest first. Runs that made nothing do not count, nor do those that failed or were stopped:
-/// however many of them there are, the last good results stay.
+/// The runs to be kept, the latest first. Runs that made nothing do not count, nor do those that
+/// failed or were stopped: however many of them there are, the last good results stay.
 fn chosen(runs: &[RunRecord], keep: &Keep, now_ms: u64) -> Vec<RunRecord> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut chosen = Vec::new();
-    for run in runs.iter().rev().filter(|run| run.retention != Retention::Removed) {
+    for run in runs
+        .iter()
+        .rev()
+        .filter(|run| run.retention != Retention::Removed)
+    {
         let count = counts.entry(&run.pipeline).or_default();
-        let is_young = keep.days.is_some_and(|days| now_ms.saturating_sub(run.started_ms) <= u64::from(days) * DAY_MS);
+        let is_young = keep
+            .days
+            .is_some_and(|days| now_ms.saturating_sub(run.started_ms) <= u64::from(days) * DAY_MS);
         if *count < keep.runs || is_young {
             chosen.push(run.clone());
         }
@@ -173,22 +223,42 @@ fn chosen(runs: &[RunRecord], keep: &Keep, now_ms: u64) -> Vec<RunRecord> {
     chosen
 }
 
-fn mark_action(ledger: &Ledger, store: &Local, key: &Digest, kept: &mut BTreeSet<Digest>) -> Result<()> {
-    let Some(record) = ledger.action(key)? else { return Ok(()) };
+fn mark_action(
+    ledger: &Ledger,
+    store: &Local,
+    key: &Digest,
+    kept: &mut BTreeSet<Digest>,
+) -> Result<()> {
+    let Some(record) = ledger.action(key)? else {
+        return Ok(());
+    };
     mark_record(store, &record, kept);
-    // The parts a stage was made of: with them, a change of the stage costs only what changed. The lists of the files
-    // it read: with them, a change is told file by file.
+    // The parts a stage was made of: with them, a change of the stage costs only what changed. The
+    // lists of the files it read: with them, a change is told file by file.
     kept.extend(record.inputs.iter().filter_map(|input| input.digest));
     Ok(())
 }
 
 fn mark_record(store: &Local, record: &ActionRecord, kept: &mut BTreeSet<Digest>) {
-    kept.extend(blobs(store, &record.outputs).into_iter().map(|(_, digest)| digest));
+    kept.extend(
+        blobs(store, &record.outputs)
+            .into_iter()
+            .map(|(_, digest)| digest),
+    );
 }
 
 /// An artifact of which it is not known whether it is a directory.
 fn mark_artifact(store: &Local, digest: &Digest, kept: &mut BTreeSet<Digest>) {
     kept.insert(*digest);
-    let artifact = crate::base::artifact::Artifact { port: String::new(), digest: *digest, size: 0, directory: true };
-    kept.extend(blobs(store, &[artifact]).into_iter().map(|(_, digest)| digest));
+    let artifact = crate::base::artifact::Artifact {
+        port: String::new(),
+        digest: *digest,
+        size: 0,
+        directory: true,
+    };
+    kept.extend(
+        blobs(store, &[artifact])
+            .into_iter()
+            .map(|(_, digest)| digest),
+    );
 }

@@ -22,8 +22,16 @@ impl Wish {
     /// Returns, in a fixed order, all that two runs have to agree in to do the same.
     pub fn terms(&self, choices: &Choices) -> Vec<String> {
         let profile: Vec<String> = choices.profile.iter().cloned().collect();
-        let chosen = [("profile", &profile), ("params", &choices.params), ("set", &choices.sets)];
-        let lists = [("only", &self.only), ("from", &self.from), ("until", &self.until)];
+        let chosen = [
+            ("profile", &profile),
+            ("params", &choices.params),
+            ("set", &choices.sets),
+        ];
+        let lists = [
+            ("only", &self.only),
+            ("from", &self.from),
+            ("until", &self.until),
+        ];
         chosen
             .iter()
             .chain(&lists)
@@ -33,8 +41,9 @@ impl Wish {
 }
 
 impl Workspace {
-    /// Carries out a run of which it is known from an earlier one that it has nothing to do. Returns `None` if that is
-    /// not known: then the pipeline has to be loaded and planned. The summary tells of no stages.
+    /// Carries out a run of which it is known from an earlier one that it has nothing to do.
+    /// Returns `None` if that is not known: then the pipeline has to be loaded and planned. The
+    /// summary tells of no stages.
     ///
     /// # Errors
     /// `Busy`, `Stopped`; the disk failed.
@@ -45,7 +54,9 @@ impl Workspace {
             false => return Ok(None),
         };
         let runs = self.cache.join("runs");
-        let Some(standing) = Standing::recall(self.root(), &self.cache, asked) else { return Ok(None) };
+        let Some(standing) = Standing::recall(self.root(), &self.cache, asked) else {
+            return Ok(None);
+        };
         if disk::look(&runs.join(format!("{}.{ENDING}", standing.run))).is_err() {
             return Ok(None);
         }
@@ -60,7 +71,10 @@ impl Workspace {
             stages: standing.stages,
             jobs: terms.jobs,
         });
-        voice.tell(EventKind::Unchanged { since: standing.run.clone(), stages });
+        voice.tell(EventKind::Unchanged {
+            since: standing.run.clone(),
+            stages,
+        });
         let record = RunRecord {
             retention: Retention::Kept,
             imported: None,
@@ -77,16 +91,34 @@ impl Workspace {
             stages: Vec::new(),
         };
         let (seconds, counts) = (record.seconds, record.counts.clone());
-        let journal = Journal::of(&self.cache, &run, Head { is_base: false, after });
+        let journal = Journal::of(
+            &self.cache,
+            &run,
+            Head {
+                is_base: false,
+                after,
+            },
+        );
         journal.append(&[journal::encode(&[Entry::Run(Box::new(record))])])?;
         journal.close();
         let outcome = RunOutcome::Succeeded;
-        voice.tell(EventKind::RunFinished { run: run.clone(), outcome, seconds, counts });
-        Ok(Some(Summary { run, outcome, seconds, stages: Vec::new(), moved: false }))
+        voice.tell(EventKind::RunFinished {
+            run: run.clone(),
+            outcome,
+            seconds,
+            counts,
+        });
+        Ok(Some(Summary {
+            run,
+            outcome,
+            seconds,
+            stages: Vec::new(),
+            moved: false,
+        }))
     }
 
-    /// Leaves what the next run of which the same is asked can rest on, if there is no doubt about it. It is only a
-    /// memory: what goes wrong here costs time later, nothing else.
+    /// Leaves what the next run of which the same is asked can rest on, if there is no doubt about
+    /// it. It is only a memory: what goes wrong here costs time later, nothing else.
     pub(crate) fn leave_standing(
         &self,
         loaded: &Loaded,
@@ -106,13 +138,21 @@ impl Workspace {
         let mut standing = Standing {
             run: summary.run.clone(),
             digest: loaded.pipeline.digest,
-            stages: summary.stages.iter().map(|stage| stage.id.clone()).collect(),
+            stages: summary
+                .stages
+                .iter()
+                .map(|stage| stage.id.clone())
+                .collect(),
             files: loaded.files.clone(),
             groups: Vec::new(),
             blobs: Vec::new(),
         };
         let before = |ms: u64| ms as i64 * 1_000_000;
-        if !loaded.files.iter().all(|(_, signature)| signature.is_settled(before(loaded.read_ms))) {
+        if !loaded
+            .files
+            .iter()
+            .all(|(_, signature)| signature.is_settled(before(loaded.read_ms)))
+        {
             return;
         }
         for (text, source) in sources {
@@ -120,22 +160,35 @@ impl Workspace {
                 return;
             }
         }
-        let reused = plan.decisions.values().filter_map(|decision| match &decision.verdict {
-            Verdict::Reuse(record) => Some(&record.outputs),
-            _ => None,
-        });
+        let reused = plan
+            .decisions
+            .values()
+            .filter_map(|decision| match &decision.verdict {
+                Verdict::Reuse(record) => Some(&record.outputs),
+                _ => None,
+            });
         let mut blobs = BTreeSet::new();
-        for output in reused.chain(summary.stages.iter().map(|stage| &stage.outputs)).flatten() {
+        for output in reused
+            .chain(summary.stages.iter().map(|stage| &stage.outputs))
+            .flatten()
+        {
             if blobs.insert(output.digest) && output.directory {
-                let Some(manifest) = manifest(store, &output.digest) else { return };
+                let Some(manifest) = manifest(store, &output.digest) else {
+                    return;
+                };
                 blobs.extend(manifest.files.iter().map(|file| file.digest));
             }
         }
         for digest in blobs {
-            let Some(signature) = store.signature(&digest) else { return };
+            let Some(signature) = store.signature(&digest) else {
+                return;
+            };
             standing.blobs.push((digest, signature));
         }
-        let asked = Asked { file: &loaded.pipeline.file, terms: &wish.terms(&loaded.choices) };
+        let asked = Asked {
+            file: &loaded.pipeline.file,
+            terms: &wish.terms(&loaded.choices),
+        };
         let _ = standing.leave(&self.cache, &asked);
     }
 }

@@ -22,7 +22,8 @@ pub struct Verified {
     pub sound: usize,
     /// What is bad about blobs that records need, a line each.
     pub bad: Vec<String>,
-    /// What is bad about blobs that no record needs, as a loss of power may leave them, a line each.
+    /// What is bad about blobs that no record needs, as a loss of power may leave them, a line
+    /// each.
     pub unneeded: Vec<String>,
     /// What is wrong with the records themselves, a line each.
     pub records: Vec<String>,
@@ -33,14 +34,16 @@ pub struct Verified {
 }
 
 impl Workspace {
-    /// Reads every blob and checks it; checks that every blob of every record is there, and that the records are.
+    /// Reads every blob and checks it; checks that every blob of every record is there, and that
+    /// the records are.
     ///
     /// # Errors
     /// Ledger or disk failed.
     pub fn verify(&self) -> Result<Verified> {
         let store = self.store();
         let mut verified = Verified::default();
-        // The records first: a blob is there before its record is. The database is given back before the blobs are read.
+        // The records first: a blob is there before its record is. The database is given back
+        // before the blobs are read.
         let actions = {
             let reading = self.reading()?;
             let database = reading.is_database.then_some(&reading.ledger);
@@ -68,31 +71,50 @@ impl Workspace {
                 if !there.contains(&digest) {
                     missing.push((record, name, digest));
                 } else if verified.damaged.contains(&digest) {
-                    verified.lost.push((record.pipeline.clone(), record.stage.stem().to_owned()));
+                    verified
+                        .lost
+                        .push((record.pipeline.clone(), record.stage.stem().to_owned()));
                 }
                 needed.insert(digest);
             }
         }
         for digest in &verified.damaged {
-            let line = format!("the blob {digest} is damaged: `{}`", store.path(digest).display());
-            if needed.contains(digest) { verified.bad.push(line) } else { verified.unneeded.push(line) }
+            let line = format!(
+                "the blob {digest} is damaged: `{}`",
+                store.path(digest).display()
+            );
+            if needed.contains(digest) {
+                verified.bad.push(line)
+            } else {
+                verified.unneeded.push(line)
+            }
         }
         if !missing.is_empty() {
             // Asked again: they may have been removed meanwhile.
             let ledger = self.reading()?.ledger;
             for (record, name, digest) in missing {
                 if !ledger.is_swept(&digest)? {
-                    let ActionRecord { pipeline, stage, run, .. } = record;
-                    verified.lost.push((pipeline.clone(), stage.stem().to_owned()));
-                    verified.bad.push(format!("the blob {digest} is missing: `{stage}.{name}` of run {run}"));
+                    let ActionRecord {
+                        pipeline,
+                        stage,
+                        run,
+                        ..
+                    } = record;
+                    verified
+                        .lost
+                        .push((pipeline.clone(), stage.stem().to_owned()));
+                    verified.bad.push(format!(
+                        "the blob {digest} is missing: `{stage}.{name}` of run {run}"
+                    ));
                 }
             }
         }
         Ok(verified)
     }
 
-    /// Writes anew what is missing from the journals and stands in the database, and has the database built anew where it
-    /// lacks what the journals hold. Returns what was done, a line each.
+    /// Writes anew what is missing from the journals and stands in the database, and has the
+    /// database built anew where it lacks what the journals hold. Returns what was done, a line
+    /// each.
     ///
     /// # Errors
     /// `Busy`, `Stopped`; ledger or disk failed.
@@ -102,10 +124,23 @@ impl Workspace {
         let found = audit(&self.cache, Some(&ledger), true)?;
         if !found.journals.is_empty() || found.only_in_database > 0 {
             let Begun { run, after } = begin_run(&self.cache, clock::System.now_ms())?;
-            let journal = Journal::of(&self.cache, &run, Head { is_base: true, after });
-            let commits: Vec<Vec<u8>> = everything(&ledger)?.iter().map(|entries| journal::encode(entries)).collect();
+            let journal = Journal::of(
+                &self.cache,
+                &run,
+                Head {
+                    is_base: true,
+                    after,
+                },
+            );
+            let commits: Vec<Vec<u8>> = everything(&ledger)?
+                .iter()
+                .map(|entries| journal::encode(entries))
+                .collect();
             let link = journal.append(&commits)?;
-            done.push(format!("all {} records were written to a journal of their own, {run}", link.commits));
+            done.push(format!(
+                "all {} records were written to a journal of their own, {run}",
+                link.commits
+            ));
             journal.close();
             for (path, _) in &found.journals {
                 done.extend(self.set_journal_aside(path)?);
@@ -114,18 +149,26 @@ impl Workspace {
         drop(ledger);
         if found.only_in_journals > 0 {
             let aside = sled::set_aside(&self.cache)?;
-            done.push(format!("the database was moved to `{}`, and built from the journals", aside.display()));
+            done.push(format!(
+                "the database was moved to `{}`, and built from the journals",
+                aside.display()
+            ));
             sled::open(&self.cache)?.0.flush()?;
         }
         Ok(done)
     }
 
     fn set_journal_aside(&self, path: &Path) -> Result<Option<String>> {
-        let (true, Some(name)) = (disk::look(path).is_ok(), path.file_name()) else { return Ok(None) };
+        let (true, Some(name)) = (disk::look(path).is_ok(), path.file_name()) else {
+            return Ok(None);
+        };
         disk::create_dirs(&self.cache.join("bad"))?;
         let aside = self.cache.join("bad").join(name);
         disk::rename(path, &aside)?;
-        Ok(Some(format!("a damaged journal was moved to `{}`", aside.display())))
+        Ok(Some(format!(
+            "a damaged journal was moved to `{}`",
+            aside.display()
+        )))
     }
 
     /// Moves the damaged blobs that were found out of the store.

@@ -100,7 +100,8 @@ pub struct Loaded {
     pub graph: Graph,
     /// What was chosen from outside.
     pub choices: Choices,
-    /// The files it was read from, by their way from the workspace, as the system told of them before.
+    /// The files it was read from, by their way from the workspace, as the system told of them
+    /// before.
     pub files: Vec<(PathBuf, Signature)>,
     /// When they were read, in milliseconds since the Unix epoch.
     pub read_ms: u64,
@@ -148,7 +149,15 @@ impl<'a> Terms<'a> {
     /// The terms of a run that is told to nobody.
     pub fn quiet(jobs: usize, cancel: &'a Cancel) -> Self {
         let (waiting, sinks) = (&|_: &str| {}, &|_: &Path| Ok(Vec::new()));
-        Self { jobs, max_failures: None, program: None, wait: false, cancel, waiting, sinks }
+        Self {
+            jobs,
+            max_failures: None,
+            program: None,
+            wait: false,
+            cancel,
+            waiting,
+            sinks,
+        }
     }
 }
 
@@ -181,9 +190,15 @@ impl Workspace {
         match disk::look(root)? {
             disk::Entry::Directory => {
                 let root = disk::absolute(root)?;
-                Ok(Self { cache: root.join("cache"), root })
+                Ok(Self {
+                    cache: root.join("cache"),
+                    root,
+                })
             }
-            _ => Err(AppError::Usage(format!("`{}` is not a folder", root.display()))),
+            _ => Err(AppError::Usage(format!(
+                "`{}` is not a folder",
+                root.display()
+            ))),
         }
     }
 
@@ -196,7 +211,13 @@ impl Workspace {
     ///
     /// # Errors
     /// All that is wrong with it; the file cannot be read.
-    pub fn load(&self, file: &str, choices: &Choices, registry: &Registry, env: Env<'_>) -> Result<Loaded> {
+    pub fn load(
+        &self,
+        file: &str,
+        choices: &Choices,
+        registry: &Registry,
+        env: Env<'_>,
+    ) -> Result<Loaded> {
         let read_ms = clock::System.now_ms();
         let files = RefCell::new(Vec::new());
         let read = |path: &str| {
@@ -207,18 +228,35 @@ impl Workspace {
             disk::read_bounded(&whole, tree::SIZE)
         };
         let bytes = read(file).map_err(|error| match error.is_missing() {
-            true => AppError::Usage(format!("there is no pipeline file `{file}` in `{}`", self.root.display())),
+            true => AppError::Usage(format!(
+                "there is no pipeline file `{file}` in `{}`",
+                self.root.display()
+            )),
             false => error.into(),
         })?;
         let source = tree::source(file, bytes).map_err(AppError::Report)?;
-        let sets = choices.sets.iter().map(|set| parse_set(set)).collect::<Result<Vec<_>>>()?;
-        let choice = Choice { profile: choices.profile.clone(), files: choices.params.clone(), sets };
+        let sets = choices
+            .sets
+            .iter()
+            .map(|set| parse_set(set))
+            .collect::<Result<Vec<_>>>()?;
+        let choice = Choice {
+            profile: choices.profile.clone(),
+            files: choices.params.clone(),
+            sets,
+        };
         let refuse = |refused: Report, wiring: &Wiring| {
-            let Report { source, mut problems, count } = refused;
+            let Report {
+                source,
+                mut problems,
+                count,
+            } = refused;
             let hidden = count - problems.len();
             problems.extend(Graph::of(wiring).err());
             problems.extend(missing(&self.root, &wiring.files));
-            Err(AppError::Report(Report::new(source, problems).and_more(hidden)))
+            Err(AppError::Report(
+                Report::new(source, problems).and_more(hidden),
+            ))
         };
         let (source, pipeline) = match check(gather(source, &read, &choice), registry, env) {
             Ok(checked) => checked,
@@ -227,7 +265,14 @@ impl Workspace {
         match Graph::of(&pipeline.wiring) {
             Ok(graph) => {
                 let (choices, files) = (choices.clone(), files.into_inner());
-                Ok(Loaded { source, pipeline, graph, choices, files, read_ms })
+                Ok(Loaded {
+                    source,
+                    pipeline,
+                    graph,
+                    choices,
+                    files,
+                    read_ms,
+                })
             }
             Err(_) => refuse(Report::new(source, Vec::new()), &pipeline.wiring),
         }
@@ -255,26 +300,39 @@ impl Workspace {
         let store = Local::open(&self.cache, Arc::clone(&known));
         let scope = self.scope(loaded, wish)?;
         let sources = self.sources(loaded, &scope.needed, &known)?;
-        scope.plan(loaded, &scope.planner(loaded, &sources, &reading.ledger, &store))
+        scope.plan(
+            loaded,
+            &scope.planner(loaded, &sources, &reading.ledger, &store),
+        )
     }
 
-    /// Opens the ledger for reading. While a run holds the database, the records are read from the journals.
+    /// Opens the ledger for reading. While a run holds the database, the records are read from the
+    /// journals.
     ///
     /// # Errors
     /// The ledger or the disk failed.
     pub fn reading(&self) -> Result<Reading> {
         let writable = self.cache.join("ledger").exists();
         let path = self.cache.join("lock");
-        let mut lock = if writable { Lock::try_take(&path).unwrap_or(None) } else { None };
+        let mut lock = if writable {
+            Lock::try_take(&path).unwrap_or(None)
+        } else {
+            None
+        };
         if let Some(lock) = &mut lock {
-            // Only for whoever looks in these milliseconds; if it cannot be written, nothing is lost.
+            // Only for whoever looks in these milliseconds; if it cannot be written, nothing is
+            // lost.
             let _ = lock.describe(&path, &format!("a query (process {})", std::process::id()));
         }
         let (ledger, is_database) = match &lock {
             Some(_) => sled::read(&self.cache)?,
             None => (sled::from_journals(&self.cache)?, false),
         };
-        Ok(Reading { ledger, is_database, lock })
+        Ok(Reading {
+            ledger,
+            is_database,
+            lock,
+        })
     }
 
     /// Returns where the log of a run is.
@@ -286,12 +344,26 @@ impl Workspace {
     pub fn glimpse(&self, file: &str, loaded: Option<&Loaded>) -> Glimpse {
         let mut texts: Vec<String> = vec![file.to_owned()];
         if let Some(loaded) = loaded {
-            texts.extend(loaded.files.iter().map(|(path, _)| path.to_string_lossy().into_owned()));
-            texts.extend(loaded.pipeline.wiring.files.iter().map(|(text, _)| text.clone()));
+            texts.extend(
+                loaded
+                    .files
+                    .iter()
+                    .map(|(path, _)| path.to_string_lossy().into_owned()),
+            );
+            texts.extend(
+                loaded
+                    .pipeline
+                    .wiring
+                    .files
+                    .iter()
+                    .map(|(text, _)| text.clone()),
+            );
         }
         texts.sort();
         texts.dedup();
-        self.look_again(&Glimpse(texts.into_iter().map(|text| (text, Vec::new())).collect()))
+        self.look_again(&Glimpse(
+            texts.into_iter().map(|text| (text, Vec::new())).collect(),
+        ))
     }
 
     /// Looks again at what was looked at.
@@ -318,7 +390,12 @@ impl Workspace {
         Known::load(&self.cache.join("known"), Box::new(clock::System))
     }
 
-    pub(crate) fn sources(&self, loaded: &Loaded, stages: &BTreeSet<usize>, known: &Known) -> Result<Sources> {
+    pub(crate) fn sources(
+        &self,
+        loaded: &Loaded,
+        stages: &BTreeSet<usize>,
+        known: &Known,
+    ) -> Result<Sources> {
         sources(&self.root, &loaded.pipeline, stages, known)
             .map_err(|problems| AppError::Report(Report::new(loaded.source.clone(), problems)))
     }
@@ -380,18 +457,25 @@ impl Loaded {
     pub fn stages(&self, name: &str) -> Result<Vec<usize>> {
         let stages = &self.pipeline.stages;
         let is_meant = |id: &StageId| id.as_str() == name || id.stem() == name;
-        let found: Vec<usize> = (0..stages.len()).filter(|at| is_meant(&stages[*at].id)).collect();
+        let found: Vec<usize> = (0..stages.len())
+            .filter(|at| is_meant(&stages[*at].id))
+            .collect();
         if found.is_empty() {
-            let help = suggest(name, stages.iter().map(|stage| stage.id.as_str())).unwrap_or_default();
-            return Err(AppError::Usage(format!("`{}` has no stage `{name}`: {help}", self.pipeline.file)));
+            let help =
+                suggest(name, stages.iter().map(|stage| stage.id.as_str())).unwrap_or_default();
+            return Err(AppError::Usage(format!(
+                "`{}` has no stage `{name}`: {help}",
+                self.pipeline.file
+            )));
         }
         Ok(found)
     }
 }
 
 fn parse_set(text: &str) -> Result<(String, tree::Value)> {
-    let (name, value) =
-        text.split_once('=').ok_or_else(|| AppError::Usage(format!("`--set {text}`: write `--set name=value`")))?;
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| AppError::Usage(format!("`--set {text}`: write `--set name=value`")))?;
     let value = tree::parse_snippet(value).or_else(|error| match value {
         "" => Ok(tree::Value::Null),
         _ => Err(AppError::Usage(format!("`--set {text}`: {error}"))),

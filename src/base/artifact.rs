@@ -17,7 +17,8 @@ pub struct Artifact {
     pub directory: bool,
 }
 
-/// What an entry of a directory is. The bytes of a link are where it leads; a folder that holds something is not listed.
+/// What an entry of a directory is. The bytes of a link are where it leads; a folder that holds
+/// something is not listed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EntryForm {

@@ -1,4 +1,5 @@
-//! What lies below a folder that somebody else may have filled: opened and counted without being led out of it.
+//! What lies below a folder that somebody else may have filled: opened and counted without being
+//! led out of it.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,19 +12,26 @@ use rustix::io::Errno;
 use crate::base::artifact::EntryForm;
 use crate::base::disk::{self, Entry, Result, absolute, is_link, named, open};
 
-/// Opens a file by its way from a folder, following no link that leads out of it; `None` if one does.
+/// Opens a file by its way from a folder, following no link that leads out of it; `None` if one
+/// does.
 pub fn open_below(folder: &Path, way: &Path) -> Result<Option<File>> {
     let path = folder.join(way);
     let root = open(folder)?;
     let opened = |way: &Path| {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        openat2(&root, way, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS)
+        openat2(
+            &root,
+            way,
+            flags,
+            Mode::empty(),
+            ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS,
+        )
     };
     let is_out = |error: &Errno| matches!(*error, Errno::XDEV | Errno::LOOP);
     match opened(way) {
         Ok(file) => Ok(Some(File::from(file))),
-        // A link that names a place in the folder by its whole path counts as leading out, and does not: asked again by
-        // the way it gives.
+        // A link that names a place in the folder by its whole path counts as leading out, and does
+        // not: asked again by the way it gives.
         Err(error) if is_out(&error) || error == Errno::NOSYS => {
             let (place, top) = (absolute(&path)?, absolute(folder)?);
             match place.strip_prefix(&top) {
@@ -31,7 +39,11 @@ pub fn open_below(folder: &Path, way: &Path) -> Result<Option<File>> {
                 Ok(_) if error == Errno::NOSYS => open(&place).map(Some),
                 Ok(inner) => match opened(inner) {
                     Err(error) if is_out(&error) => Ok(None),
-                    file => named("open", &path, file.map(|file| Some(File::from(file))).map_err(Into::into)),
+                    file => named(
+                        "open",
+                        &path,
+                        file.map(|file| Some(File::from(file))).map_err(Into::into),
+                    ),
                 },
                 Err(_) => Ok(None),
             }
@@ -40,8 +52,8 @@ pub fn open_below(folder: &Path, way: &Path) -> Result<Option<File>> {
     }
 }
 
-/// Returns how many bytes the files below a directory say they have together; links are not followed, and what cannot be
-/// looked at does not count.
+/// Returns how many bytes the files below a directory say they have together; links are not
+/// followed, and what cannot be looked at does not count.
 pub fn size_below(root: &Path) -> u64 {
     let (mut bytes, mut open) = (0_u64, vec![root.to_owned()]);
     while let Some(folder) = open.pop() {
@@ -69,14 +81,19 @@ pub struct TreeEntry {
     pub text: Option<String>,
 }
 
-/// Lists everything below a directory that a program made, in order: files, empty folders, and links that stay in it. Other
-/// links stand for the files they lead to.
+/// Lists everything below a directory that a program made, in order: files, empty folders, and
+/// links that stay in it. Other links stand for the files they lead to.
 pub fn tree(root: &Path) -> Result<Vec<TreeEntry>> {
     let (mut entries, mut open) = (Vec::new(), vec![root.to_owned()]);
     while let Some(folder) = open.pop() {
         let inner = disk::list(&folder)?;
         if inner.is_empty() && folder != root {
-            entries.push(entry(root, folder.clone(), EntryForm::Folder, Some(String::new()))?);
+            entries.push(entry(
+                root,
+                folder.clone(),
+                EntryForm::Folder,
+                Some(String::new()),
+            )?);
         }
         for path in inner {
             let link = is_link(&path)?;
@@ -86,11 +103,21 @@ pub fn tree(root: &Path) -> Result<Vec<TreeEntry>> {
             }
             match disk::look(&path)? {
                 Entry::File(_) => {
-                    let form = if disk::is_executable(&path) { EntryForm::Executable } else { EntryForm::Plain };
+                    let form = if disk::is_executable(&path) {
+                        EntryForm::Executable
+                    } else {
+                        EntryForm::Plain
+                    };
                     entries.push(entry(root, path, form, None)?);
                 }
                 Entry::Directory if !link => open.push(path),
-                _ => return named("use", &path, Err(io::Error::other("neither a file nor a plain directory"))),
+                _ => {
+                    return named(
+                        "use",
+                        &path,
+                        Err(io::Error::other("neither a file nor a plain directory")),
+                    );
+                }
             }
         }
     }
@@ -99,14 +126,22 @@ pub fn tree(root: &Path) -> Result<Vec<TreeEntry>> {
 }
 
 fn entry(root: &Path, path: PathBuf, form: EntryForm, text: Option<String>) -> Result<TreeEntry> {
-    Ok(TreeEntry { name: disk::relative(root, &path)?, path, form, text })
+    Ok(TreeEntry {
+        name: disk::relative(root, &path)?,
+        path,
+        form,
+        text,
+    })
 }
 
 /// Returns where a link leads, if that is text and stays below the root by its words alone.
 fn link_target(root: &Path, path: &Path) -> Result<Option<String>> {
     let target = named("read", path, fs::read_link(path))?;
     let name = path.strip_prefix(root).unwrap_or(path);
-    Ok(target.to_str().filter(|target| stays_below(name, target)).map(str::to_owned))
+    Ok(target
+        .to_str()
+        .filter(|target| stays_below(name, target))
+        .map(str::to_owned))
 }
 
 /// Returns whether a link of this name in a directory, to this target, stays in the directory.
@@ -129,13 +164,23 @@ pub fn make_entry(root: &Path, name: &str, form: EntryForm, bytes: &[u8]) -> Res
     if form == EntryForm::Folder {
         return disk::create_dirs(&path);
     }
-    let target = std::str::from_utf8(bytes).ok().filter(|target| stays_below(Path::new(name), target));
-    let target = named("use", &path, target.ok_or_else(|| io::Error::other("a link that leads out of its directory")))?;
+    let target = std::str::from_utf8(bytes)
+        .ok()
+        .filter(|target| stays_below(Path::new(name), target));
+    let target = named(
+        "use",
+        &path,
+        target.ok_or_else(|| io::Error::other("a link that leads out of its directory")),
+    )?;
     disk::create_dirs(path.parent().unwrap_or(root))?;
     named("create", &path, std::os::unix::fs::symlink(target, &path))
 }
 
 /// Makes a file one that may be run.
 pub fn make_executable(path: &Path) -> Result<()> {
-    named("protect", path, fs::set_permissions(path, fs::Permissions::from_mode(0o755)))
+    named(
+        "protect",
+        path,
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)),
+    )
 }

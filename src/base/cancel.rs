@@ -16,11 +16,14 @@ impl Cancel {
         Self::default()
     }
 
-    /// Returns a token of its own that counts as raised as soon as this one is. Of a part of a part, the nearest two
-    /// are looked at.
+    /// Returns a token of its own that counts as raised as soon as this one is. Of a part of a
+    /// part, the nearest two are looked at.
     #[must_use]
     pub fn part(&self) -> Self {
-        Self { own: Arc::default(), above: Some(Arc::clone(&self.own)) }
+        Self {
+            own: Arc::default(),
+            above: Some(Arc::clone(&self.own)),
+        }
     }
 
     /// Raises the flag.
@@ -30,6 +33,10 @@ impl Cancel {
 
     /// Returns whether the flag is raised.
     pub fn is_cancelled(&self) -> bool {
-        self.own.load(Ordering::SeqCst) || self.above.as_ref().is_some_and(|above| above.load(Ordering::SeqCst))
+        self.own.load(Ordering::SeqCst)
+            || self
+                .above
+                .as_ref()
+                .is_some_and(|above| above.load(Ordering::SeqCst))
     }
 }

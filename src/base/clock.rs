@@ -18,7 +18,9 @@ impl Clock for System {
     fn now_ms(&self) -> u64 {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+            .map_or(0, |since| {
+                u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+            })
     }
 }
 
@@ -41,26 +43,43 @@ impl Clock for Ticking {
 
 /// Year, month, day, hour, minute, second of an instant, in UTC.
 ///
-/// The date is found with the proleptic Gregorian rules, counting days in eras of 400 years that begin on
-/// 1 March, so that a leap day is the last of its year.
+/// The date is found with the proleptic Gregorian rules, counting days in eras of 400 years that
+/// begin on 1 March, so that a leap day is the last of its year.
 pub fn civil(ms: u64) -> (u64, u64, u64, u64, u64, u64) {
     let seconds = ms / 1000;
     let days = seconds / 86_400 + 719_468;
     let era = days / 146_097;
     let day_of_era = days % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
-    (year, month, day, seconds / 3600 % 24, seconds / 60 % 60, seconds % 60)
+    (
+        year,
+        month,
+        day,
+        seconds / 3600 % 24,
+        seconds / 60 % 60,
+        seconds % 60,
+    )
 }
 
-/// Returns the instant of a date and a time of day in UTC, in milliseconds since the Unix epoch: what `civil` takes apart.
-/// Of parts that are no date, some instant; of years before 1970, the epoch.
+/// Returns the instant of a date and a time of day in UTC, in milliseconds since the Unix epoch:
+/// what `civil` takes apart. Of parts that are no date, some instant; of years before 1970, the
+/// epoch.
 pub fn ms_of((year, month, day): (u64, u64, u64), (hour, minute, second): (u64, u64, u64)) -> u64 {
-    let shifted_year = if month <= 2 { year.saturating_sub(1) } else { year };
+    let shifted_year = if month <= 2 {
+        year.saturating_sub(1)
+    } else {
+        year
+    };
     let (era, year_of_era) = (shifted_year / 400, shifted_year % 400);
     let shifted_month = (month + 9) % 12;
     let day_of_year = (153 * shifted_month + 2) / 5 + day.saturating_sub(1);

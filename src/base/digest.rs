@@ -37,7 +37,11 @@ impl Digest {
 
     /// Returns its first eight bytes as a number.
     pub fn head(&self) -> u64 {
-        u64::from_le_bytes(self.as_bytes()[..8].try_into().expect("a digest has 32 bytes"))
+        u64::from_le_bytes(
+            self.as_bytes()[..8]
+                .try_into()
+                .expect("a digest has 32 bytes"),
+        )
     }
 
     /// Returns the 64 lower-case hexadecimal digits.
@@ -45,14 +49,18 @@ impl Digest {
         blake3::Hash::from_bytes(self.0).to_hex().to_string()
     }
 
-    /// Returns the first twelve hexadecimal digits: enough for people, never used to look things up.
+    /// Returns the first twelve hexadecimal digits: enough for people, never used to look things
+    /// up.
     pub fn short(&self) -> String {
         self.hex()[..12].to_owned()
     }
 
     /// Reads 64 lower-case hexadecimal digits and nothing else.
     pub fn parse(text: &str) -> Option<Self> {
-        let strict = text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let strict = text.len() == 64
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         let hash = strict.then(|| blake3::Hash::from_hex(text).ok())??;
         Some(Self(*hash.as_bytes()))
     }
@@ -79,14 +87,16 @@ impl Serialize for Digest {
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).ok_or_else(|| D::Error::custom("a digest is 64 lower-case hexadecimal digits"))
+        Self::parse(&text)
+            .ok_or_else(|| D::Error::custom("a digest is 64 lower-case hexadecimal digits"))
     }
 }
 
 /// Hashes a sequence of typed fields so that no two different sequences feed the same bytes.
 ///
-/// Each field is a tag byte, then its length or its fixed width, then its bytes; numbers are little-endian.
-/// The domain separates this use of BLAKE3 from every other (`derive_key` mode, BLAKE3 paper, section 2.3).
+/// Each field is a tag byte, then its length or its fixed width, then its bytes; numbers are
+/// little-endian. The domain separates this use of BLAKE3 from every other (`derive_key` mode,
+/// BLAKE3 paper, section 2.3).
 pub struct Framed(blake3::Hasher);
 
 impl Framed {
@@ -138,7 +148,8 @@ impl Framed {
         self
     }
 
-    /// Opens a map of `length` pairs that follow, a text and a field each, in the order of the texts.
+    /// Opens a map of `length` pairs that follow, a text and a field each, in the order of the
+    /// texts.
     pub fn map(&mut self, length: usize) -> &mut Self {
         self.0.update(b"m").update(&(length as u64).to_le_bytes());
         self
@@ -150,7 +161,10 @@ impl Framed {
     }
 
     fn sized(&mut self, tag: u8, bytes: &[u8]) -> &mut Self {
-        self.0.update(&[tag]).update(&(bytes.len() as u64).to_le_bytes()).update(bytes);
+        self.0
+            .update(&[tag])
+            .update(&(bytes.len() as u64).to_le_bytes())
+            .update(bytes);
         self
     }
 }
@@ -162,7 +176,10 @@ mod tests {
     #[test]
     fn a_digest_is_read_strictly() {
         let digest = Digest::of(b"");
-        assert_eq!(digest.hex(), "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262");
+        assert_eq!(
+            digest.hex(),
+            "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
+        );
         assert_eq!(Digest::parse(&digest.hex()), Some(digest));
         assert_eq!(Digest::parse(&digest.hex().to_uppercase()), None);
         assert_eq!(Digest::parse(&digest.hex()[1..]), None);

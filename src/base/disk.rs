@@ -1,4 +1,5 @@
-//! The only door to the file system: whole-file reads, atomic writes, walks; errors name path and verb.
+//! The only door to the file system: whole-file reads, atomic writes, walks; errors name path and
+//! verb.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
@@ -33,14 +34,21 @@ pub struct DiskError {
 impl DiskError {
     /// Returns whether the path does not exist.
     pub fn is_missing(&self) -> bool {
-        matches!(self.cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+        matches!(
+            self.cause.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        )
     }
 }
 
 pub(crate) type Result<T> = std::result::Result<T, DiskError>;
 
 pub(crate) fn named<T>(verb: &'static str, path: &Path, result: io::Result<T>) -> Result<T> {
-    result.map_err(|cause| DiskError { verb, path: path.to_owned(), cause })
+    result.map_err(|cause| DiskError {
+        verb,
+        path: path.to_owned(),
+        cause,
+    })
 }
 
 /// What the system tells of a file without reading it. While it stays the same, so do the bytes.
@@ -50,7 +58,8 @@ pub struct Signature {
     pub size: u64,
     /// Time of the last change of the content, in nanoseconds since the Unix epoch.
     pub mtime_ns: i64,
-    /// Time of the last change of the file's entry, in nanoseconds; it cannot be set back by `touch`.
+    /// Time of the last change of the file's entry, in nanoseconds; it cannot be set back by
+    /// `touch`.
     pub ctime_ns: i64,
     /// The file's number on its device.
     pub inode: u64,
@@ -60,7 +69,8 @@ pub struct Signature {
 const RACY_NS: i64 = 100_000_000;
 
 impl Signature {
-    /// Returns whether every change made from `now_ns` on shows in the times: they have moved on since the last one.
+    /// Returns whether every change made from `now_ns` on shows in the times: they have moved on
+    /// since the last one.
     pub fn is_settled(&self, now_ns: i64) -> bool {
         now_ns.saturating_sub(self.ctime_ns.max(self.mtime_ns)) > RACY_NS
     }
@@ -107,15 +117,18 @@ impl Folder {
         open(path).map(Self)
     }
 
-    /// Returns what the system tells of a regular file, given its way from the folder; `None` if there is none.
+    /// Returns what the system tells of a regular file, given its way from the folder; `None` if
+    /// there is none.
     pub fn signature(&self, path: &Path) -> Option<Signature> {
         let stat = rustix::fs::statat(&self.0, path, rustix::fs::AtFlags::empty()).ok()?;
-        rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file().then(|| Signature {
-            size: stat.st_size.unsigned_abs(),
-            mtime_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
-            ctime_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
-            inode: stat.st_ino,
-        })
+        rustix::fs::FileType::from_raw_mode(stat.st_mode)
+            .is_file()
+            .then(|| Signature {
+                size: stat.st_size.unsigned_abs(),
+                mtime_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
+                ctime_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
+                inode: stat.st_ino,
+            })
     }
 }
 
@@ -128,7 +141,11 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 pub fn read_bounded(path: &Path, most: usize) -> Result<Vec<u8>> {
     let bytes = read_start(path, most as u64 + 1)?;
     match bytes.len() > most {
-        true => named("read", path, Err(io::Error::other(format!("it is longer than {most} bytes")))),
+        true => named(
+            "read",
+            path,
+            Err(io::Error::other(format!("it is longer than {most} bytes"))),
+        ),
         false => Ok(bytes),
     }
 }
@@ -141,7 +158,14 @@ pub fn open(path: &Path) -> Result<File> {
 /// Reads the first bytes of a file, at most so many.
 pub fn read_start(path: &Path, bytes: u64) -> Result<Vec<u8>> {
     let mut start = Vec::new();
-    named("read", path, open(path)?.take(bytes).read_to_end(&mut start).map(|_| start))
+    named(
+        "read",
+        path,
+        open(path)?
+            .take(bytes)
+            .read_to_end(&mut start)
+            .map(|_| start),
+    )
 }
 
 /// Reads the last bytes of a file, at most so many.
@@ -162,7 +186,11 @@ pub fn copy(from: &Path, to: &Path) -> Result<u64> {
 
 /// Returns whether a path is a link.
 pub fn is_link(path: &Path) -> Result<bool> {
-    named("look at", path, fs::symlink_metadata(path).map(|meta| meta.is_symlink()))
+    named(
+        "look at",
+        path,
+        fs::symlink_metadata(path).map(|meta| meta.is_symlink()),
+    )
 }
 
 /// Returns whether a path is a file that may be run.
@@ -184,13 +212,22 @@ pub fn create_dirs(path: &Path) -> Result<()> {
 /// Writes a file that appears whole or not at all: a temporary neighbour, flushed, then renamed.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut temporary = named("create a file beside", path, tempfile::NamedTempFile::new_in(folder))?;
+    let mut temporary = named(
+        "create a file beside",
+        path,
+        tempfile::NamedTempFile::new_in(folder),
+    )?;
     named("write", path, temporary.write_all(bytes))?;
     named("flush", path, temporary.as_file().sync_data())?;
-    named("rename to", path, temporary.persist(path).map(|_| ()).map_err(|e| e.error))
+    named(
+        "rename to",
+        path,
+        temporary.persist(path).map(|_| ()).map_err(|e| e.error),
+    )
 }
 
-/// Returns where a file that is to appear whole is put: behind a link, what it names. `None` for a device or a pipe.
+/// Returns where a file that is to appear whole is put: behind a link, what it names. `None` for a
+/// device or a pipe.
 pub fn whole_place(path: &Path) -> Option<PathBuf> {
     match fs::metadata(path) {
         Ok(meta) if meta.is_file() => fs::canonicalize(path).ok(),
@@ -201,14 +238,27 @@ pub fn whole_place(path: &Path) -> Option<PathBuf> {
 
 /// Opens a device or a pipe to write to it.
 pub fn write_into(path: &Path) -> Result<File> {
-    named("open to write to", path, File::options().write(true).open(path))
+    named(
+        "open to write to",
+        path,
+        File::options().write(true).open(path),
+    )
 }
 
 /// Begins a file of the user's beside where it is to be: what is there stays until it is settled.
 pub fn begin(path: &Path) -> Result<tempfile::NamedTempFile> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let all = fs::Permissions::from_mode(0o666);
-    named("create a file beside", path, tempfile::Builder::new().permissions(all).tempfile_in(folder))
+    named(
+        "create a file beside",
+        path,
+        tempfile::Builder::new()
+            .permissions(all)
+            .tempfile_in(folder),
+    )
 }
 
 /// Writes a file of the user's, and the folders on its way: it appears whole or not at all.
@@ -224,7 +274,11 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Puts a file that was begun where it is to be.
 pub fn settle(begun: tempfile::NamedTempFile, path: &Path) -> Result<()> {
-    named("rename to", path, begun.persist(path).map(|_| ()).map_err(|e| e.error))
+    named(
+        "rename to",
+        path,
+        begun.persist(path).map(|_| ()).map_err(|e| e.error),
+    )
 }
 
 /// Writes a file in place: for scratch folders, where nobody else looks and nothing must last.
@@ -236,16 +290,28 @@ pub fn write_plain(path: &Path, bytes: &[u8]) -> Result<()> {
     named("write", path, fs::write(path, bytes))
 }
 
-/// Writes over a small file in place, or makes it: for what may be lost. It is not emptied first, since some file systems
-/// write what was emptied to the disk at once.
+/// Writes over a small file in place, or makes it: for what may be lost. It is not emptied first,
+/// since some file systems write what was emptied to the disk at once.
 pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<()> {
-    let opened = File::options().write(true).create(true).truncate(false).open(path);
-    named("write", path, opened.and_then(|file| put_over(&file, bytes)))
+    let opened = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path);
+    named(
+        "write",
+        path,
+        opened.and_then(|file| put_over(&file, bytes)),
+    )
 }
 
 fn put_over(file: &File, bytes: &[u8]) -> io::Result<()> {
     file.write_all_at(bytes, 0)?;
-    if file.metadata()?.len() == bytes.len() as u64 { Ok(()) } else { file.set_len(bytes.len() as u64) }
+    if file.metadata()?.len() == bytes.len() as u64 {
+        Ok(())
+    } else {
+        file.set_len(bytes.len() as u64)
+    }
 }
 
 /// Writes a file that may be read and run, and not written: an input may be a program.
@@ -255,7 +321,13 @@ pub fn write_input(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Makes such a file, and the folders on its way.
 fn begin_input(path: &Path) -> Result<File> {
-    let create = || File::options().write(true).create_new(true).mode(0o555).open(path);
+    let create = || {
+        File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o555)
+            .open(path)
+    };
     let made = match create() {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
             create_dirs(path.parent().unwrap_or(Path::new(".")))?;
@@ -266,24 +338,34 @@ fn begin_input(path: &Path) -> Result<File> {
     named("write", path, made)
 }
 
-/// Copies a file of which size and digest are known to one that may be read and run, and not written; a large one by
-/// reference where the file system can. Returns whether what was copied has that digest.
+/// Copies a file of which size and digest are known to one that may be read and run, and not
+/// written; a large one by reference where the file system can. Returns whether what was copied has
+/// that digest.
 pub fn copy_input(from: &Path, (size, digest): (u64, &Digest), to: &Path) -> Result<bool> {
     if size < LARGE {
         let bytes = read(from)?;
         let is_same = Digest::of(&bytes) == *digest;
-        return if is_same { write_input(to, &bytes).map(|()| true) } else { Ok(false) };
+        return if is_same {
+            write_input(to, &bytes).map(|()| true)
+        } else {
+            Ok(false)
+        };
     }
     if let Some(folder) = to.parent() {
         create_dirs(folder)?;
     }
     let copied = copy(from, to)?;
-    named("protect", to, fs::set_permissions(to, fs::Permissions::from_mode(0o555)))?;
+    named(
+        "protect",
+        to,
+        fs::set_permissions(to, fs::Permissions::from_mode(0o555)),
+    )?;
     // What is longer than it was has the same beginning.
     Ok(copied == size && hash(to, size, &Cancel::new())? == *digest)
 }
 
-/// Writes what a reader gives to a file that may be read and run, and not written; returns its digest, or why reading failed.
+/// Writes what a reader gives to a file that may be read and run, and not written; returns its
+/// digest, or why reading failed.
 pub fn copy_reader(from: impl Read, to: &Path) -> Result<io::Result<Digest>> {
     let file = begin_input(to)?;
     let mut hasher = blake3::Hasher::new();
@@ -303,22 +385,38 @@ pub fn copy_reader(from: impl Read, to: &Path) -> Result<io::Result<Digest>> {
 
 /// Makes a file readable and not writable.
 pub fn make_read_only(path: &Path) -> Result<()> {
-    named("protect", path, fs::set_permissions(path, fs::Permissions::from_mode(0o444)))
+    named(
+        "protect",
+        path,
+        fs::set_permissions(path, fs::Permissions::from_mode(0o444)),
+    )
 }
 
 /// Flushes a directory's entries, so that a rename inside it lasts.
 pub fn sync_dir(path: &Path) -> Result<()> {
-    named("flush", path, File::open(path).and_then(|dir| dir.sync_all()))
+    named(
+        "flush",
+        path,
+        File::open(path).and_then(|dir| dir.sync_all()),
+    )
 }
 
 /// Flushes a file that was written under another name.
 pub fn sync_file(path: &Path) -> Result<()> {
-    named("flush", path, File::open(path).and_then(|file| file.sync_data()))
+    named(
+        "flush",
+        path,
+        File::open(path).and_then(|file| file.sync_data()),
+    )
 }
 
 /// Flushes everything on the file system a directory is on.
 pub fn sync_file_system(path: &Path) -> Result<()> {
-    named("flush the file system of", path, File::open(path).and_then(|dir| Ok(rustix::fs::syncfs(&dir)?)))
+    named(
+        "flush the file system of",
+        path,
+        File::open(path).and_then(|dir| Ok(rustix::fs::syncfs(&dir)?)),
+    )
 }
 
 /// Makes a temporary file in a folder, and the folder if need be.
@@ -338,7 +436,8 @@ pub fn create_dir(path: &Path) -> Result<()> {
     named("create", path, fs::create_dir(path))
 }
 
-/// Returns the size of a regular file that has one name; `None` for a link, or a file that goes by other names too.
+/// Returns the size of a regular file that has one name; `None` for a link, or a file that goes by
+/// other names too.
 pub fn sole_size(path: &Path) -> Result<Option<u64>> {
     let meta = named("look at", path, fs::symlink_metadata(path))?;
     Ok((meta.is_file() && meta.nlink() == 1).then(|| meta.size()))
@@ -346,7 +445,11 @@ pub fn sole_size(path: &Path) -> Result<Option<u64>> {
 
 /// Opens a file to append to, creating it if need be.
 pub fn append(path: &Path) -> Result<File> {
-    named("append to", path, File::options().append(true).create(true).open(path))
+    named(
+        "append to",
+        path,
+        File::options().append(true).create(true).open(path),
+    )
 }
 
 /// Moves a file or directory; a file that was there is replaced.
@@ -360,7 +463,8 @@ pub fn remove_file(path: &Path) -> Result<()> {
     named("remove", path, fs::remove_file(path))
 }
 
-/// Removes a file, or a directory with all that is in it, read-only folders too; success if there is none.
+/// Removes a file, or a directory with all that is in it, read-only folders too; success if there
+/// is none.
 pub fn remove_dir(path: &Path) -> Result<()> {
     let remove = || match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
@@ -380,7 +484,12 @@ pub fn remove_dir(path: &Path) -> Result<()> {
 /// Returns whether a directory holds hardly anything: a few small files, one folder deep.
 pub fn is_little(path: &Path) -> bool {
     let folder = |path: &Path, deeper: &dyn Fn(&Path) -> bool| {
-        let entries: Vec<_> = fs::read_dir(path).into_iter().flatten().flatten().take(LITTLE_FILES + 1).collect();
+        let entries: Vec<_> = fs::read_dir(path)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .take(LITTLE_FILES + 1)
+            .collect();
         entries.len() <= LITTLE_FILES
             && entries.iter().all(|entry| match entry.metadata() {
                 Ok(meta) if meta.is_dir() => deeper(&entry.path()),
@@ -394,7 +503,10 @@ pub fn is_little(path: &Path) -> bool {
 fn open_up(path: &Path) {
     if fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir()) {
         let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o700));
-        list(path).unwrap_or_default().iter().for_each(|inner| open_up(inner));
+        list(path)
+            .unwrap_or_default()
+            .iter()
+            .for_each(|inner| open_up(inner));
     }
 }
 
@@ -417,8 +529,9 @@ pub fn list(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Lists every regular file below a directory with its path relative to it, in order. Links are followed for
-/// files and refused for directories, so that a loop of links cannot hang the walk; special files are refused.
+/// Lists every regular file below a directory with its path relative to it, in order. Links are
+/// followed for files and refused for directories, so that a loop of links cannot hang the walk;
+/// special files are refused.
 pub fn walk(root: &Path) -> Result<Vec<(String, PathBuf)>> {
     let mut files = Vec::new();
     let mut open = vec![root.to_owned()];
@@ -428,7 +541,13 @@ pub fn walk(root: &Path) -> Result<Vec<(String, PathBuf)>> {
             match look(&path)? {
                 Entry::File(_) => files.push((relative(root, &path)?, path)),
                 Entry::Directory if !link => open.push(path),
-                _ => return named("use", &path, Err(io::Error::other("neither a file nor a plain directory"))),
+                _ => {
+                    return named(
+                        "use",
+                        &path,
+                        Err(io::Error::other("neither a file nor a plain directory")),
+                    );
+                }
             }
         }
     }
@@ -458,8 +577,8 @@ impl Lock {
         }
     }
 
-    /// Returns the lock's file for a process that is to hold the lock too, until both have let it go or this one gives it
-    /// back.
+    /// Returns the lock's file for a process that is to hold the lock too, until both have let it
+    /// go or this one gives it back.
     pub fn share(&self) -> io::Result<File> {
         self.0.try_clone()
     }
@@ -478,5 +597,14 @@ impl Drop for Lock {
 }
 
 fn open_lock(path: &Path) -> Result<File> {
-    named("open", path, File::options().write(true).read(true).create(true).truncate(false).open(path))
+    named(
+        "open",
+        path,
+        File::options()
+            .write(true)
+            .read(true)
+            .create(true)
+            .truncate(false)
+            .open(path),
+    )
 }

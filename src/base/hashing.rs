@@ -6,17 +6,20 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use blake3::hazmat::{ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root};
+use blake3::hazmat::{
+    ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root,
+};
 
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::disk::{Result, named, open};
 
-/// So much of a file is read and hashed at once, in bytes: a power of two, and short enough to stay in a core's cache.
+/// So much of a file is read and hashed at once, in bytes: a power of two, and short enough to stay
+/// in a core's cache.
 const PIECE: u64 = 1 << 18;
 
-/// Hashes a file of which the size is known; a large one by all cores. It is read, and not mapped: one that is cut short
-/// meanwhile is an error, where a map would end the process.
+/// Hashes a file of which the size is known; a large one by all cores. It is read, and not mapped:
+/// one that is cut short meanwhile is an error, where a map would end the process.
 ///
 /// # Errors
 /// Reading failed; `cancel` was raised.
@@ -24,10 +27,18 @@ pub fn hash(path: &Path, size: u64, cancel: &Cancel) -> Result<Digest> {
     let mut hasher = blake3::Hasher::new();
     let file = open(path)?;
     let hash = match size > PIECE {
-        true => (Hashing { file: &file, cancel }).tree(0, size),
+        true => (Hashing {
+            file: &file,
+            cancel,
+        })
+        .tree(0, size),
         false => hasher.update_reader(file).map(|fed| fed.finalize()),
     };
-    named("read", path, hash.map(|hash| Digest::from_bytes(*hash.as_bytes())))
+    named(
+        "read",
+        path,
+        hash.map(|hash| Digest::from_bytes(*hash.as_bytes())),
+    )
 }
 
 struct Hashing<'a> {
@@ -37,13 +48,18 @@ struct Hashing<'a> {
 
 impl Hashing<'_> {
     fn tree(&self, start: u64, length: u64) -> io::Result<blake3::Hash> {
-        self.halves(start, length).map(|(left, right)| merge_subtrees_root(&left, &right, Mode::Hash))
+        self.halves(start, length)
+            .map(|(left, right)| merge_subtrees_root(&left, &right, Mode::Hash))
     }
 
-    /// Hashes the two halves of a part of a file, as BLAKE3 cuts it (the BLAKE3 paper, section 2.1): each half by itself.
+    /// Hashes the two halves of a part of a file, as BLAKE3 cuts it (the BLAKE3 paper, section
+    /// 2.1): each half by itself.
     fn halves(&self, start: u64, length: u64) -> io::Result<(ChainingValue, ChainingValue)> {
         let left = left_subtree_len(length);
-        let (left, right) = rayon::join(|| self.part(start, left), || self.part(start + left, length - left));
+        let (left, right) = rayon::join(
+            || self.part(start, left),
+            || self.part(start + left, length - left),
+        );
         Ok((left?, right?))
     }
 
@@ -58,11 +74,18 @@ impl Hashing<'_> {
         thread_local!(static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
         BUFFER.with_borrow_mut(|buffer| {
             buffer.resize(usize::try_from(length).expect("a piece is short"), 0);
-            self.file.read_exact_at(buffer, start).map_err(|cause| match cause.kind() {
-                io::ErrorKind::UnexpectedEof => io::Error::other("it became shorter while it was read: run again"),
-                _ => cause,
-            })?;
-            Ok(blake3::Hasher::new().set_input_offset(start).update(buffer).finalize_non_root())
+            self.file
+                .read_exact_at(buffer, start)
+                .map_err(|cause| match cause.kind() {
+                    io::ErrorKind::UnexpectedEof => {
+                        io::Error::other("it became shorter while it was read: run again")
+                    }
+                    _ => cause,
+                })?;
+            Ok(blake3::Hasher::new()
+                .set_input_offset(start)
+                .update(buffer)
+                .finalize_non_root())
         })
     }
 }

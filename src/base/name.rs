@@ -11,7 +11,9 @@ const RULE: &str = "a letter, then letters, digits, `_` or `-`, 64 at most";
 fn is_word(text: &str) -> bool {
     text.len() <= 64
         && text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
 /// What may stand in the label of an instance.
@@ -30,7 +32,11 @@ pub fn stage_and_port(text: &str) -> Option<(StageId, &str)> {
 
 /// Returns what is wrong with `text` as a port or parameter name, if anything.
 pub fn check_word(text: &str) -> Result<(), String> {
-    if is_word(text) { Ok(()) } else { Err(format!("`{text}` is not a name: {RULE}")) }
+    if is_word(text) {
+        Ok(())
+    } else {
+        Err(format!("`{text}` is not a name: {RULE}"))
+    }
 }
 
 /// Names as they stand in a sentence: each in backticks, with commas between them.
@@ -39,8 +45,8 @@ pub fn in_backticks<N: fmt::Display>(names: impl IntoIterator<Item = N>) -> Stri
     names.join(", ")
 }
 
-/// The name of a stage within its pipeline: a word, and for one of several instances of a stage what tells it apart, as
-/// in `train[rate=0.1,depth=6]`.
+/// The name of a stage within its pipeline: a word, and for one of several instances of a stage
+/// what tells it apart, as in `train[rate=0.1,depth=6]`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct StageId(String);
@@ -55,7 +61,11 @@ impl StageId {
     #[must_use]
     pub fn instance(&self, label: &str) -> Self {
         let plain = |c: char| if is_label(c) { c } else { '_' };
-        Self(format!("{}[{}]", self.stem(), label.chars().map(plain).collect::<String>()))
+        Self(format!(
+            "{}[{}]",
+            self.stem(),
+            label.chars().map(plain).collect::<String>()
+        ))
     }
 
     /// Reads the name of a stage or of an instance.
@@ -63,7 +73,10 @@ impl StageId {
         let is_name = match text.split_once('[') {
             None => is_word(text),
             Some((stem, rest)) => {
-                is_word(stem) && rest.strip_suffix(']').is_some_and(|label| label.chars().all(is_label))
+                is_word(stem)
+                    && rest
+                        .strip_suffix(']')
+                        .is_some_and(|label| label.chars().all(is_label))
             }
         };
         is_name.then(|| Self(text.to_owned()))
@@ -97,7 +110,9 @@ impl RefName {
         if text.split('/').all(is_word) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(format!("`{text}` is not the name of a ref: words joined by `/`, each {RULE}"))
+            Err(format!(
+                "`{text}` is not the name of a ref: words joined by `/`, each {RULE}"
+            ))
         }
     }
 
@@ -113,14 +128,15 @@ impl fmt::Display for RefName {
     }
 }
 
-/// The name of a run: its start in UTC and five digits against collisions, as in `20261122-101403-01234`; later runs sort
-/// later. Every name is of the same form and length, so that the order of the texts is the order of the runs.
+/// The name of a run: its start in UTC and five digits against collisions, as in
+/// `20261122-101403-01234`; later runs sort later. Every name is of the same form and length, so
+/// that the order of the texts is the order of the runs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct RunId(String);
 
-/// The first instant that no run is named after, in milliseconds since the Unix epoch: the year 9000. A clock or a file
-/// name beyond it is wrong.
+/// The first instant that no run is named after, in milliseconds since the Unix epoch: the year
+/// 9000. A clock or a file name beyond it is wrong.
 const NEVER_MS: u64 = 221_845_392_000_000;
 /// How far a run's name is moved on when the clock stands before the latest run.
 const STEP_MS: u64 = 60_000;
@@ -128,20 +144,24 @@ const STEP_MS: u64 = 60_000;
 const SALTS: u64 = 64;
 
 impl RunId {
-    /// Makes the name of a run that starts at `now_ms`; `salt` tells apart runs of the same millisecond. A clock beyond the
-    /// year 8999 counts as its end.
+    /// Makes the name of a run that starts at `now_ms`; `salt` tells apart runs of the same
+    /// millisecond. A clock beyond the year 8999 counts as its end.
     pub fn new(now_ms: u64, salt: u64) -> Self {
         let now_ms = now_ms.min(NEVER_MS - 1);
         let (year, month, day, hour, minute, second) = civil(now_ms);
         let tail = (now_ms % 1000) * SALTS + salt % SALTS;
-        Self(format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}-{tail:05}"))
+        Self(format!(
+            "{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}-{tail:05}"
+        ))
     }
 
-    /// Makes the name of a run that starts at `now_ms` and comes after `latest`, whatever the clock says; `None` if no
-    /// later name is left.
+    /// Makes the name of a run that starts at `now_ms` and comes after `latest`, whatever the clock
+    /// says; `None` if no later name is left.
     pub fn after(latest: Option<&Self>, now_ms: u64, salt: u64) -> Option<Self> {
         let now = Self::new(now_ms, salt);
-        let Some(latest) = latest.filter(|latest| **latest >= now) else { return Some(now) };
+        let Some(latest) = latest.filter(|latest| **latest >= now) else {
+            return Some(now);
+        };
         let next_ms = latest.started_ms() + STEP_MS;
         (next_ms < NEVER_MS).then(|| Self::new(next_ms, salt))
     }
@@ -161,8 +181,10 @@ impl RunId {
     /// Returns when the run began, as its name tells, in milliseconds since the Unix epoch.
     fn started_ms(&self) -> u64 {
         let number = |from: usize, to: usize| self.0[from..to].parse::<u64>().unwrap_or_default();
-        let seconds_ms =
-            ms_of((number(0, 4), number(4, 6), number(6, 8)), (number(9, 11), number(11, 13), number(13, 15)));
+        let seconds_ms = ms_of(
+            (number(0, 4), number(4, 6), number(6, 8)),
+            (number(9, 11), number(11, 13), number(13, 15)),
+        );
         seconds_ms + self.tail() / SALTS
     }
 
@@ -176,7 +198,8 @@ impl RunId {
     }
 }
 
-/// What is stored is read as strictly as what is typed: a name from a file that somebody else made is no path.
+/// What is stored is read as strictly as what is typed: a name from a file that somebody else made
+/// is no path.
 macro_rules! stored_as_text {
     ($name:ident, $parse:expr) => {
         impl TryFrom<String> for $name {
@@ -199,9 +222,17 @@ fn or_refuse<N>(name: Option<N>, what: &str, text: &str) -> Result<N, String> {
     name.ok_or_else(|| format!("{text:?} is not the name of a {what}"))
 }
 
-stored_as_text!(StageId, |text: &str| or_refuse(StageId::parse(text), "stage", text));
+stored_as_text!(StageId, |text: &str| or_refuse(
+    StageId::parse(text),
+    "stage",
+    text
+));
 stored_as_text!(RefName, RefName::new);
-stored_as_text!(RunId, |text: &str| or_refuse(RunId::parse(text), "run", text));
+stored_as_text!(RunId, |text: &str| or_refuse(
+    RunId::parse(text),
+    "run",
+    text
+));
 
 impl fmt::Display for RunId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -229,7 +260,10 @@ mod tests {
             "20261122-101403\x1b0000",
         ] {
             assert!(RunId::parse(odd).is_none(), "{odd}");
-            assert!(serde_json::from_value::<RunId>(odd.into()).is_err(), "{odd}");
+            assert!(
+                serde_json::from_value::<RunId>(odd.into()).is_err(),
+                "{odd}"
+            );
         }
         assert!(serde_json::from_str::<StageId>("\"../a\"").is_err());
         assert!(serde_json::from_str::<RefName>("\"a/../b\"").is_err());

@@ -2,27 +2,54 @@
 
 /// Returns the candidate nearest to `word`, if one is near enough to be a slip of the hand.
 ///
-/// Distance is the number of inserted, removed, replaced or swapped neighbouring characters (optimal string
-/// alignment); near enough is at most a third of the longer word, rounded up. A word cut short is near too.
+/// Distance is the number of inserted, removed, replaced or swapped neighbouring characters
+/// (optimal string alignment); near enough is at most a third of the longer word, rounded up. A
+/// word cut short is near too.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
-        .map(|candidate| (if begins(word, candidate) { 1 } else { distance(word, candidate) }, candidate))
-        .filter(|(distance, candidate)| *distance <= word.chars().count().max(candidate.chars().count()).div_ceil(3))
+        .map(|candidate| {
+            (
+                if begins(word, candidate) {
+                    1
+                } else {
+                    distance(word, candidate)
+                },
+                candidate,
+            )
+        })
+        .filter(|(distance, candidate)| {
+            *distance
+                <= word
+                    .chars()
+                    .count()
+                    .max(candidate.chars().count())
+                    .div_ceil(3)
+        })
         .min()
         .map(|(_, candidate)| candidate)
 }
 
 /// Returns a help line that offers the nearest name, or else lists what there is.
-pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> Option<String> {
+pub fn suggest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str> + Clone,
+) -> Option<String> {
     if let Some(name) = nearest(word, candidates.clone()) {
         return Some(format!("did you mean `{name}`?"));
     }
-    let all: Vec<String> = candidates.into_iter().map(|name| format!("`{name}`")).collect();
+    let all: Vec<String> = candidates
+        .into_iter()
+        .map(|name| format!("`{name}`"))
+        .collect();
     match all.len() {
         0 => None,
         1..=12 => Some(format!("there is {}", all.join(", "))),
-        more => Some(format!("there is {} and {} more", all[..12].join(", "), more - 12)),
+        more => Some(format!(
+            "there is {} and {} more",
+            all[..12].join(", "),
+            more - 12
+        )),
     }
 }
 
@@ -31,7 +58,8 @@ fn begins(word: &str, candidate: &str) -> bool {
 }
 
 fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(80).collect(), b.chars().take(80).collect());
+    let (a, b): (Vec<char>, Vec<char>) =
+        (a.chars().take(80).collect(), b.chars().take(80).collect());
     let mut before: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=b.len()).collect();
     for i in 1..=a.len() {
@@ -56,7 +84,10 @@ mod tests {
     fn slips_are_recognised_and_strangers_are_not() {
         assert_eq!(nearest("trian", ["ingest", "train", "test"]), Some("train"));
         assert_eq!(nearest("kindd", ["kind", "with"]), Some("kind"));
-        assert_eq!(nearest("timeout", ["env", "timeout_seconds"]), Some("timeout_seconds"));
+        assert_eq!(
+            nearest("timeout", ["env", "timeout_seconds"]),
+            Some("timeout_seconds")
+        );
         assert_eq!(nearest("zebra", ["kind", "with"]), None);
     }
 }

@@ -43,13 +43,21 @@ const SHOWN: usize = 100;
 impl Problem {
     /// Makes a problem with no place and no help.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), places: Vec::new(), help: None }
+        Self {
+            code,
+            message: message.into(),
+            places: Vec::new(),
+            help: None,
+        }
     }
 
     /// Adds a place.
     #[must_use]
     pub fn at(mut self, span: Span, label: impl Into<String>) -> Self {
-        self.places.push(Place { span, label: label.into() });
+        self.places.push(Place {
+            span,
+            label: label.into(),
+        });
         self
     }
 
@@ -70,15 +78,21 @@ impl Report {
         if count > SHOWN {
             // What was not said before comes first, so that one mistake made often hides no other.
             let mut said = BTreeSet::new();
-            let is_said: Vec<bool> =
-                problems.iter().map(|problem| !said.insert((problem.code, problem.message.clone()))).collect();
+            let is_said: Vec<bool> = problems
+                .iter()
+                .map(|problem| !said.insert((problem.code, problem.message.clone())))
+                .collect();
             let mut marked: Vec<(bool, Problem)> = is_said.into_iter().zip(problems).collect();
             marked.sort_by_key(|(is_said, _)| *is_said);
             marked.truncate(SHOWN);
             problems = marked.into_iter().map(|(_, problem)| problem).collect();
             problems.sort_by_key(place);
         }
-        Self { source, problems, count }
+        Self {
+            source,
+            problems,
+            count,
+        }
     }
 
     /// Adds problems that were counted elsewhere and are not told.
@@ -90,7 +104,11 @@ impl Report {
 
     /// Returns the report as plain text, one `file:line:column: message` a problem.
     pub fn plain(&self) -> String {
-        let lines: Vec<String> = self.problems.iter().map(|problem| self.plain_line(problem)).collect();
+        let lines: Vec<String> = self
+            .problems
+            .iter()
+            .map(|problem| self.plain_line(problem))
+            .collect();
         lines.join("\n")
     }
 
@@ -103,7 +121,10 @@ impl Report {
                 format!("{name}:{line}:{column}: ")
             },
         );
-        let help = problem.help.as_ref().map_or_else(String::new, |help| format!(" ({help})"));
+        let help = problem
+            .help
+            .as_ref()
+            .map_or_else(String::new, |help| format!(" ({help})"));
         format!("{place}{}{help}", problem.message)
     }
 }

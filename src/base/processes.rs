@@ -7,7 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::io::{Errno, FdFlags, fcntl_setfd};
-use rustix::process::{Pid, Signal, WaitOptions, getpid, getppid, kill_process, set_child_subreaper, wait, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpid, getppid, kill_process, set_child_subreaper, wait, waitpid,
+};
 
 use crate::base::disk;
 
@@ -41,9 +43,17 @@ pub fn hide_memory() {
 /// Sees to it that what this process was given open by its caller is closed in what it starts.
 pub fn keep_descriptors() {
     for path in disk::list(Path::new("/proc/self/fd")).unwrap_or_default() {
-        let number = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<i32>().ok());
-        let Some(number) = number.filter(|number| *number > 2) else { continue };
-        #[expect(unsafe_code, reason = "there is no other name for a descriptor that somebody else opened")]
+        let number = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(|name| name.parse::<i32>().ok());
+        let Some(number) = number.filter(|number| *number > 2) else {
+            continue;
+        };
+        #[expect(
+            unsafe_code,
+            reason = "there is no other name for a descriptor that somebody else opened"
+        )]
         // SAFETY: it is open, or the call says that it is not; only its flag is set.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
         let _ = fcntl_setfd(descriptor, FdFlags::CLOEXEC);
@@ -78,12 +88,23 @@ fn all() -> BTreeMap<i32, Seen> {
         let rest = &stat[stat.iter().rposition(|byte| *byte == b')')? + 1..];
         let mut words = std::str::from_utf8(rest).ok()?.split_ascii_whitespace();
         let (state, parent) = (words.next()?, words.next()?);
-        Some((pid, Seen { parent: parent.parse().ok()?, is_over: matches!(state, "Z" | "X") }))
+        Some((
+            pid,
+            Seen {
+                parent: parent.parse().ok()?,
+                is_over: matches!(state, "Z" | "X"),
+            },
+        ))
     };
-    disk::list(Path::new("/proc")).unwrap_or_default().iter().filter_map(seen).collect()
+    disk::list(Path::new("/proc"))
+        .unwrap_or_default()
+        .iter()
+        .filter_map(seen)
+        .collect()
 }
 
-/// The processes that descend from this one, in no order; with those that are over and not waited for.
+/// The processes that descend from this one, in no order; with those that are over and not waited
+/// for.
 fn below(all: &BTreeMap<i32, Seen>) -> Vec<i32> {
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     for (pid, seen) in all {
@@ -101,14 +122,19 @@ fn below(all: &BTreeMap<i32, Seen>) -> Vec<i32> {
 /// Returns the descendants of this process that run.
 pub fn descendants() -> Vec<i32> {
     let all = all();
-    below(&all).into_iter().filter(|pid| !all[pid].is_over).collect()
+    below(&all)
+        .into_iter()
+        .filter(|pid| !all[pid].is_over)
+        .collect()
 }
 
 /// Returns how many bytes of memory processes take together, as far as it can be told.
 pub fn memory(pids: &[i32]) -> u64 {
     let kilobytes = |pid: &i32| {
         let text = |file: &str| {
-            disk::read(Path::new(&format!("/proc/{pid}/{file}"))).ok().and_then(|b| String::from_utf8(b).ok())
+            disk::read(Path::new(&format!("/proc/{pid}/{file}")))
+                .ok()
+                .and_then(|b| String::from_utf8(b).ok())
         };
         let line = |text: &str, name: &str| {
             let line = text.lines().find_map(|line| line.strip_prefix(name))?;
@@ -116,12 +142,15 @@ pub fn memory(pids: &[i32]) -> u64 {
         };
         // What processes share counts once, where the system tells.
         let shared = text("smaps_rollup").and_then(|text| line(&text, "Pss:"));
-        shared.or_else(|| text("status").and_then(|text| line(&text, "VmRSS:"))).unwrap_or_default()
+        shared
+            .or_else(|| text("status").and_then(|text| line(&text, "VmRSS:")))
+            .unwrap_or_default()
     };
     pids.iter().map(|pid| kilobytes(pid) * 1024).sum()
 }
 
-/// Ends every descendant of this process, and waits for them. Returns how many there were, and whether all are gone.
+/// Ends every descendant of this process, and waits for them. Returns how many there were, and
+/// whether all are gone.
 pub fn end_descendants() -> (usize, bool) {
     // A process without children has no descendants: what they leave behind becomes a child of it.
     if matches!(wait(WaitOptions::NOHANG), Err(Errno::CHILD)) {
@@ -130,17 +159,21 @@ pub fn end_descendants() -> (usize, bool) {
     end(&|all| below(all))
 }
 
-/// Ends the children of this process, and what descends from them, but for some and what descends from those.
+/// Ends the children of this process, and what descends from them, but for some and what descends
+/// from those.
 pub fn end_orphans(but: &BTreeSet<u32>) {
     let is_kept = |pid: i32| u32::try_from(pid).is_ok_and(|pid| but.contains(&pid));
     end(&|all| {
         let own = getpid().as_raw_pid();
-        all.iter().filter(|(pid, seen)| seen.parent == own && !is_kept(**pid)).map(|(pid, _)| *pid).collect()
+        all.iter()
+            .filter(|(pid, seen)| seen.parent == own && !is_kept(**pid))
+            .map(|(pid, _)| *pid)
+            .collect()
     });
 }
 
-/// Kills what `which` finds, again and again: what was killed may have started more, and what it leaves behind becomes a
-/// child of this process.
+/// Kills what `which` finds, again and again: what was killed may have started more, and what it
+/// leaves behind becomes a child of this process.
 fn end(which: &dyn Fn(&BTreeMap<i32, Seen>) -> Vec<i32>) -> (usize, bool) {
     let mut ended = BTreeSet::new();
     for _ in 0..MOST {
@@ -151,7 +184,9 @@ fn end(which: &dyn Fn(&BTreeMap<i32, Seen>) -> Vec<i32>) -> (usize, bool) {
             return (ended.len(), true);
         }
         for pid in found {
-            let Some(number) = Pid::from_raw(pid) else { continue };
+            let Some(number) = Pid::from_raw(pid) else {
+                continue;
+            };
             if all[&pid].is_over {
                 // Only those that are this process's own can be waited for; the others come to it.
                 let _ = waitpid(Some(number), WaitOptions::NOHANG);

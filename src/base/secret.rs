@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// Text that may be used but not shown. Its `Debug` form is a mark; it has no `Display`, `Serialize` or `Hash`.
+/// Text that may be used but not shown. Its `Debug` form is a mark; it has no `Display`,
+/// `Serialize` or `Hash`.
 #[derive(Clone)]
 pub struct Secret {
     text: String,
@@ -13,7 +14,10 @@ pub struct Secret {
 impl Secret {
     /// Wraps a secret text.
     pub fn new(text: String) -> Self {
-        Self { text, parts: Vec::new() }
+        Self {
+            text,
+            parts: Vec::new(),
+        }
     }
 
     /// Wraps a secret text that was put together with other secrets.
@@ -58,7 +62,8 @@ impl Secret {
     }
 }
 
-/// What is not needed any more is wiped, so that it is not to be found in memory that was given back.
+/// What is not needed any more is wiped, so that it is not to be found in memory that was given
+/// back.
 impl Drop for Secret {
     fn drop(&mut self) {
         let mut bytes = std::mem::take(&mut self.text).into_bytes();
@@ -82,6 +87,9 @@ mod tests {
     fn a_secret_shows_as_a_mark() {
         let secret = Secret::new("hunter2".to_owned());
         assert_eq!(format!("{secret:?}"), "Secret(***)");
-        assert_eq!(secret.scrub(b"user hunter2, again hunter2"), b"user ***, again ***");
+        assert_eq!(
+            secret.scrub(b"user hunter2, again hunter2"),
+            b"user ***, again ***"
+        );
     }
 }

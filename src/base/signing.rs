@@ -14,7 +14,8 @@ const PREFIX: &str = "ed25519:";
 pub struct SigningKey(Ed25519KeyPair);
 
 impl SigningKey {
-    /// Reads a private key from a file: PKCS#8 in DER, as `openssl genpkey -algorithm ed25519 -outform DER` writes it.
+    /// Reads a private key from a file: PKCS#8 in DER, as `openssl genpkey -algorithm ed25519
+    /// -outform DER` writes it.
     ///
     /// # Errors
     /// The file cannot be read, or is no such key.
@@ -34,7 +35,10 @@ impl SigningKey {
 
     /// Signs a message.
     pub fn sign(&self, message: &[u8]) -> Signature {
-        Signature { key: self.public(), signature: hex(self.0.sign(message).as_ref()) }
+        Signature {
+            key: self.public(),
+            signature: hex(self.0.sign(message).as_ref()),
+        }
     }
 }
 
@@ -49,8 +53,12 @@ pub struct Signature {
 impl Signature {
     /// Returns whether it is a signature of the message by its key.
     pub fn is_of(&self, message: &[u8]) -> bool {
-        let (Some(key), Some(signature)) = (key_bytes(&self.key), bytes(&self.signature)) else { return false };
-        UnparsedPublicKey::new(&ED25519, key).verify(message, &signature).is_ok()
+        let (Some(key), Some(signature)) = (key_bytes(&self.key), bytes(&self.signature)) else {
+            return false;
+        };
+        UnparsedPublicKey::new(&ED25519, key)
+            .verify(message, &signature)
+            .is_ok()
     }
 }
 
@@ -68,8 +76,13 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn bytes(text: &str) -> Option<Vec<u8>> {
-    let is_plain =
-        text.len().is_multiple_of(2) && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    is_plain
-        .then(|| (0..text.len() / 2).map_while(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok()).collect())
+    let is_plain = text.len().is_multiple_of(2)
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    is_plain.then(|| {
+        (0..text.len() / 2)
+            .map_while(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).ok())
+            .collect()
+    })
 }

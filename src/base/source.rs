@@ -2,8 +2,8 @@
 
 /// A text a user wrote, and the name it goes by in reports; with the texts it takes in, if any.
 ///
-/// Places in all of them are told apart by one count of bytes: each text begins where the one before it ends, and one
-/// byte later.
+/// Places in all of them are told apart by one count of bytes: each text begins where the one
+/// before it ends, and one byte later.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Source {
     /// The path as the user gave it.
@@ -35,7 +35,11 @@ pub struct Spanned<T> {
 impl Source {
     /// Makes a source that takes in no other.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { name: name.into(), text: text.into(), others: Vec::new() }
+        Self {
+            name: name.into(),
+            text: text.into(),
+            others: Vec::new(),
+        }
     }
 
     /// Adds a text; returns where its first byte stands.
@@ -46,7 +50,13 @@ impl Source {
     }
 
     fn end(&self) -> usize {
-        self.text.len() + 1 + self.others.iter().map(|other| other.text.len() + 1).sum::<usize>()
+        self.text.len()
+            + 1
+            + self
+                .others
+                .iter()
+                .map(|other| other.text.len() + 1)
+                .sum::<usize>()
     }
 
     /// Returns the text a byte stands in, and where that text begins.
@@ -61,8 +71,8 @@ impl Source {
         (self, 0)
     }
 
-    /// Returns the name of the text a byte stands in, and its line and column there, both counted from one, the column
-    /// in characters.
+    /// Returns the name of the text a byte stands in, and its line and column there, both counted
+    /// from one, the column in characters.
     pub fn position(&self, offset: usize) -> (&str, usize, usize) {
         let (part, base) = self.part(offset);
         let mut end = (offset - base).min(part.text.len());
@@ -71,7 +81,11 @@ impl Source {
         }
         let before = &part.text[..end];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        (&part.name, before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+        (
+            &part.name,
+            before.matches('\n').count() + 1,
+            before[line_start..].chars().count() + 1,
+        )
     }
 }
 
@@ -82,9 +96,16 @@ mod tests {
     #[test]
     fn places_tell_the_text_they_stand_in() {
         let mut source = Source::new("a", "one\ntwo");
-        let (b, c) = (source.take_in(Source::new("b", "x\nyz")), source.take_in(Source::new("c", "")));
+        let (b, c) = (
+            source.take_in(Source::new("b", "x\nyz")),
+            source.take_in(Source::new("c", "")),
+        );
         assert_eq!(source.position(4), ("a", 2, 1));
-        assert_eq!(source.position(7), ("a", 2, 4), "the end of a text belongs to it");
+        assert_eq!(
+            source.position(7),
+            ("a", 2, 4),
+            "the end of a text belongs to it"
+        );
         assert_eq!(source.position(b), ("b", 1, 1));
         assert_eq!(source.position(b + 3), ("b", 2, 2));
         assert_eq!(source.position(c), ("c", 1, 1));

@@ -62,13 +62,20 @@ impl Value {
 impl Node {
     /// Makes a node of what is written.
     pub fn new(value: Value, span: Span) -> Self {
-        Self { value, span, is_referred: false }
+        Self {
+            value,
+            span,
+            is_referred: false,
+        }
     }
 
     /// Returns the value under `key` if this is a map that has it.
     pub fn get(&self, key: &str) -> Option<&Node> {
         match &self.value {
-            Value::Map(entries) => entries.iter().find(|(name, _)| name.value == key).map(|(_, node)| node),
+            Value::Map(entries) => entries
+                .iter()
+                .find(|(name, _)| name.value == key)
+                .map(|(_, node)| node),
             _ => None,
         }
     }
@@ -89,24 +96,42 @@ impl Node {
 pub fn source(name: &str, bytes: Vec<u8>) -> Result<Source, Report> {
     let failed = |text, problem| Report::new(Source::new(name, text), vec![problem]);
     if bytes.len() > SIZE {
-        let message = format!("the file has {} bytes; at most {SIZE} are read", bytes.len());
-        return Err(failed(String::new(), Problem::new("yaml::too_large", message)));
+        let message = format!(
+            "the file has {} bytes; at most {SIZE} are read",
+            bytes.len()
+        );
+        return Err(failed(
+            String::new(),
+            Problem::new("yaml::too_large", message),
+        ));
     }
-    String::from_utf8(bytes).map(|text| Source::new(name, text)).map_err(|error| {
-        let good = error.utf8_error().valid_up_to();
-        let text = String::from_utf8_lossy(&error.as_bytes()[..good]).into_owned();
-        let problem = Problem::new("yaml::not_utf8", format!("the file is not UTF-8: byte {good} begins no character"))
-            .at(Span { start: good.saturating_sub(1), length: 1 }, "the last good byte")
+    String::from_utf8(bytes)
+        .map(|text| Source::new(name, text))
+        .map_err(|error| {
+            let good = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(&error.as_bytes()[..good]).into_owned();
+            let problem = Problem::new(
+                "yaml::not_utf8",
+                format!("the file is not UTF-8: byte {good} begins no character"),
+            )
+            .at(
+                Span {
+                    start: good.saturating_sub(1),
+                    length: 1,
+                },
+                "the last good byte",
+            )
             .help("save the file as UTF-8 text".to_owned());
-        failed(text, problem)
-    })
+            failed(text, problem)
+        })
 }
 
-/// Reads one YAML document into a tree. The places in it are counted from `base`, where the text begins in its source.
+/// Reads one YAML document into a tree. The places in it are counted from `base`, where the text
+/// begins in its source.
 ///
 /// # Errors
-/// All repeated keys, or the first place where the text is not YAML, is nested too deeply, or grows too large
-/// through aliases.
+/// All repeated keys, or the first place where the text is not YAML, is nested too deeply, or grows
+/// too large through aliases.
 pub fn parse(text: &str, base: usize) -> Result<Node, Vec<Problem>> {
     let mut builder = Builder::new(text, base);
     for event in Parser::new(StrInput::new(text)) {
@@ -114,9 +139,12 @@ pub fn parse(text: &str, base: usize) -> Result<Node, Vec<Problem>> {
             Ok((event, span)) => builder.on_event(event, span),
             Err(error) => {
                 let start = base + builder.offset(error.marker().index());
-                let problem = Problem::new("yaml::syntax", format!("this is not YAML: {}", error.info()))
-                    .at(Span { start, length: 1 }, "here")
-                    .help("check indentation, quotes and colons just before this place".to_owned());
+                let problem = Problem::new(
+                    "yaml::syntax",
+                    format!("this is not YAML: {}", error.info()),
+                )
+                .at(Span { start, length: 1 }, "here")
+                .help("check indentation, quotes and colons just before this place".to_owned());
                 builder.problems.push(problem);
                 break;
             }
@@ -128,9 +156,12 @@ pub fn parse(text: &str, base: usize) -> Result<Node, Vec<Problem>> {
     builder.finish()
 }
 
-/// Reads a piece of text as YAML wherever it stands, such as the value of a command-line flag or a default.
+/// Reads a piece of text as YAML wherever it stands, such as the value of a command-line flag or a
+/// default.
 pub fn parse_snippet(text: &str) -> Result<Value, String> {
-    parse(text, 0).map(|node| node.value).map_err(|problems| problems[0].message.clone())
+    parse(text, 0)
+        .map(|node| node.value)
+        .map_err(|problems| problems[0].message.clone())
 }
 
 enum Open {
@@ -162,8 +193,11 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(text: &'a str, base: usize) -> Self {
-        let marks =
-            if text.is_ascii() { Vec::new() } else { text.char_indices().step_by(64).map(|(at, _)| at).collect() };
+        let marks = if text.is_ascii() {
+            Vec::new()
+        } else {
+            text.char_indices().step_by(64).map(|(at, _)| at).collect()
+        };
         Self {
             text,
             base,
@@ -183,19 +217,34 @@ impl<'a> Builder<'a> {
         if self.marks.is_empty() {
             return characters.min(self.text.len());
         }
-        let Some(&mark) = self.marks.get(characters / 64) else { return self.text.len() };
-        self.text[mark..].char_indices().nth(characters % 64).map_or(self.text.len(), |(at, _)| mark + at)
+        let Some(&mark) = self.marks.get(characters / 64) else {
+            return self.text.len();
+        };
+        self.text[mark..]
+            .char_indices()
+            .nth(characters % 64)
+            .map_or(self.text.len(), |(at, _)| mark + at)
     }
 
     fn span(&self, span: YamlSpan) -> Span {
-        let (start, end) = (self.offset(span.start.index()), self.offset(span.end.index()));
+        let (start, end) = (
+            self.offset(span.start.index()),
+            self.offset(span.end.index()),
+        );
         // A list or map has an empty span at its start: mark the rest of that line.
         let length = if end > start {
             self.text[start..end].trim_end().len().max(1)
         } else {
-            self.text[start..].lines().next().map_or(0, |line| line.trim_end().len()).max(1)
+            self.text[start..]
+                .lines()
+                .next()
+                .map_or(0, |line| line.trim_end().len())
+                .max(1)
         };
-        Span { start: self.base + start, length }
+        Span {
+            start: self.base + start,
+            length,
+        }
     }
 
     fn fail(&mut self, problem: Problem) {
@@ -209,22 +258,42 @@ impl<'a> Builder<'a> {
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    let problem = Problem::new("yaml::many_documents", "the file holds more than one document");
+                    let problem = Problem::new(
+                        "yaml::many_documents",
+                        "the file holds more than one document",
+                    );
                     self.fail(
-                        problem.at(span, "the second begins here").help("put it in a file of its own".to_owned()),
+                        problem
+                            .at(span, "the second begins here")
+                            .help("put it in a file of its own".to_owned()),
                     );
                 }
             }
             Event::Alias(anchor) => self.alias(anchor, span),
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = style == ScalarStyle::Plain && tag.is_none();
-                let value = if plain { scalar(&text) } else { Value::Text(text.into_owned()) };
+                let value = if plain {
+                    scalar(&text)
+                } else {
+                    Value::Text(text.into_owned())
+                };
                 self.push(Node::new(value, span), anchor);
             }
-            Event::SequenceStart(anchor, _) => self.descend(Open::List(span, anchor, Vec::new()), span),
+            Event::SequenceStart(anchor, _) => {
+                self.descend(Open::List(span, anchor, Vec::new()), span)
+            }
             Event::MappingStart(anchor, _) => {
                 let (entries, seen) = (Vec::new(), HashMap::new());
-                self.descend(Open::Map(OpenMap { span, anchor, entries, seen, key: None }), span);
+                self.descend(
+                    Open::Map(OpenMap {
+                        span,
+                        anchor,
+                        entries,
+                        seen,
+                        key: None,
+                    }),
+                    span,
+                );
             }
             Event::SequenceEnd | Event::MappingEnd => self.ascend(),
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
@@ -241,15 +310,22 @@ impl<'a> Builder<'a> {
 
     fn ascend(&mut self) {
         match self.open.pop() {
-            Some(Open::List(span, anchor, items)) => self.push(Node::new(Value::List(items), span), anchor),
-            Some(Open::Map(map)) => self.push(Node::new(Value::Map(map.entries), map.span), map.anchor),
+            Some(Open::List(span, anchor, items)) => {
+                self.push(Node::new(Value::List(items), span), anchor)
+            }
+            Some(Open::Map(map)) => {
+                self.push(Node::new(Value::Map(map.entries), map.span), map.anchor)
+            }
             None => {}
         }
     }
 
     fn alias(&mut self, anchor: usize, span: Span) {
         let Some((node, size)) = self.anchors.get(&anchor) else {
-            let problem = Problem::new("yaml::unknown_alias", "this alias stands inside its own anchor");
+            let problem = Problem::new(
+                "yaml::unknown_alias",
+                "this alias stands inside its own anchor",
+            );
             return self.fail(problem.at(span, "refers to itself"));
         };
         self.aliased += size;
@@ -275,10 +351,18 @@ impl<'a> Builder<'a> {
                     None => map.entries.push((key, node)),
                 },
                 None => match key_text(&node.value) {
-                    Some(value) => map.key = Some(Spanned { value, span: node.span }),
+                    Some(value) => {
+                        map.key = Some(Spanned {
+                            value,
+                            span: node.span,
+                        })
+                    }
                     None => {
-                        let message = format!("a key must be text, and this is {}", node.value.type_name());
-                        self.fail(Problem::new("yaml::odd_key", message).at(node.span, "not a key"));
+                        let message =
+                            format!("a key must be text, and this is {}", node.value.type_name());
+                        self.fail(
+                            Problem::new("yaml::odd_key", message).at(node.span, "not a key"),
+                        );
                     }
                 },
             },
@@ -289,15 +373,20 @@ impl<'a> Builder<'a> {
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
-        self.root.take().ok_or_else(|| vec![Problem::new("yaml::empty", "the file is empty")])
+        self.root
+            .take()
+            .ok_or_else(|| vec![Problem::new("yaml::empty", "the file is empty")])
     }
 }
 
 fn repeated(key: &Spanned<String>, first: Span) -> Problem {
-    Problem::new("yaml::duplicate_key", format!("the key `{}` stands twice", key.value))
-        .at(key.span, "again")
-        .at(first, "first")
-        .help("remove or rename one of them".to_owned())
+    Problem::new(
+        "yaml::duplicate_key",
+        format!("the key `{}` stands twice", key.value),
+    )
+    .at(key.span, "again")
+    .at(first, "first")
+    .help("remove or rename one of them".to_owned())
 }
 
 fn key_text(value: &Value) -> Option<String> {
@@ -313,7 +402,12 @@ fn key_text(value: &Value) -> Option<String> {
 fn size(node: &Node) -> usize {
     match &node.value {
         Value::List(items) => 1 + items.iter().map(size).sum::<usize>(),
-        Value::Map(entries) => 1 + entries.iter().map(|(_, node)| 1 + size(node)).sum::<usize>(),
+        Value::Map(entries) => {
+            1 + entries
+                .iter()
+                .map(|(_, node)| 1 + size(node))
+                .sum::<usize>()
+        }
         _ => 1,
     }
 }
@@ -324,7 +418,9 @@ fn scalar(text: &str) -> Value {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
         "true" | "True" | "TRUE" => return Value::Bool(true),
         "false" | "False" | "FALSE" => return Value::Bool(false),
-        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => return Value::Float(f64::INFINITY),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => {
+            return Value::Float(f64::INFINITY);
+        }
         "-.inf" | "-.Inf" | "-.INF" => return Value::Float(f64::NEG_INFINITY),
         ".nan" | ".NaN" | ".NAN" => return Value::Float(f64::NAN),
         _ => {}
@@ -337,14 +433,17 @@ fn scalar(text: &str) -> Value {
         return value;
     }
     let numeric = text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.'))
-        && text.chars().all(|c| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E'));
+        && text
+            .chars()
+            .all(|c| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E'));
     if !numeric {
         return Value::Text(text.to_owned());
     }
     if let Ok(number) = text.parse::<i64>() {
         return Value::Int(number);
     }
-    text.parse::<f64>().map_or_else(|_| Value::Text(text.to_owned()), Value::Float)
+    text.parse::<f64>()
+        .map_or_else(|_| Value::Text(text.to_owned()), Value::Float)
 }
 
 #[cfg(test)]
@@ -376,7 +475,9 @@ mod tests {
     fn places_are_exact_after_wide_characters() {
         let text = "größe: ä\nnäxt: [1, zwölf]\n";
         let node = read(text).unwrap();
-        let Value::List(items) = &node.get("näxt").unwrap().value else { panic!("a list") };
+        let Value::List(items) = &node.get("näxt").unwrap().value else {
+            panic!("a list")
+        };
         let span = items[1].span;
         assert_eq!(&text[span.start..span.start + span.length], "zwölf");
     }
@@ -395,10 +496,16 @@ mod tests {
         }
         assert_eq!(read(&bomb).unwrap_err()[0].code, "yaml::alias_bomb");
         assert_eq!(read(&"[".repeat(60)).unwrap_err()[0].code, "yaml::too_deep");
-        assert_eq!(read(&"- ".repeat(5 << 20)).unwrap_err()[0].code, "yaml::too_deep");
+        assert_eq!(
+            read(&"- ".repeat(5 << 20)).unwrap_err()[0].code,
+            "yaml::too_deep"
+        );
         // So many brackets the parser refuses by itself.
         assert_eq!(read(&"[".repeat(10 << 20)).unwrap_err().len(), 1);
-        assert_eq!(read("a: &a [*a]").unwrap_err()[0].code, "yaml::unknown_alias");
+        assert_eq!(
+            read("a: &a [*a]").unwrap_err()[0].code,
+            "yaml::unknown_alias"
+        );
         assert_eq!(read("").unwrap_err()[0].code, "yaml::empty");
     }
 }

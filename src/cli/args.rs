@@ -12,8 +12,8 @@ use crate::cli::exit::TABLE;
 
 /// From network-security data to a gated, explained, recorded detector.
 ///
-/// A pipeline file names stages and what flows between them. `netsec run` carries it out, skips whatever is
-/// unchanged, and records what made what.
+/// A pipeline file names stages and what flows between them. `netsec run` carries it out, skips
+/// whatever is unchanged, and records what made what.
 #[derive(Debug, Parser)]
 #[command(name = "netsec", version, after_help = TABLE, max_term_width = 100)]
 pub struct Arguments {
@@ -128,7 +128,8 @@ pub struct Part {
     /// Read every input file again, even if its times say it is unchanged
     #[arg(long)]
     pub rehash: bool,
-    /// Read sources outside of files, such as a collection, as a whole again, and say what their increments had missed
+    /// Read sources outside of files, such as a collection, as a whole again, and say what their
+    /// increments had missed
     #[arg(long)]
     pub full: bool,
 }
@@ -150,7 +151,8 @@ pub struct Run {
     /// Begin nothing more after this many stages have failed
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_failures: Option<u32>,
-    /// Go on with all that does not depend on what failed, whatever number fails: this is so unless `--max-failures` is given
+    /// Go on with all that does not depend on what failed, whatever number fails: this is so unless
+    /// `--max-failures` is given
     #[arg(long, conflicts_with = "max_failures")]
     pub keep_going: bool,
     /// Only say what would be done
@@ -214,7 +216,8 @@ pub struct Runs {
     /// List at most this many
     #[arg(short = 'n', long, default_value_t = 20)]
     pub most: usize,
-    /// Take this run off the list; what it made goes with the next `netsec cache gc`, unless something else needs it
+    /// Take this run off the list; what it made goes with the next `netsec cache gc`, unless
+    /// something else needs it
     #[arg(long, value_name = "RUN")]
     pub remove: Option<String>,
     /// Print JSON
@@ -225,7 +228,8 @@ pub struct Runs {
 /// Whose `stage.port` is meant.
 #[derive(Args, Clone, Debug, Default)]
 pub struct Whose {
-    /// The pipeline whose `stage.port` is meant, as a file or by its name; also written `PIPELINE:stage.port`
+    /// The pipeline whose `stage.port` is meant, as a file or by its name; also written
+    /// `PIPELINE:stage.port`
     #[arg(long, value_name = "PIPELINE")]
     pub pipeline: Option<String>,
     /// The run whose `stage.port` is meant; also written `RUN:stage.port`
@@ -267,8 +271,8 @@ pub struct Cat {
     /// Whose
     #[command(flatten)]
     pub whose: Whose,
-    /// Write it here: a directory as one, a dataset as one table if the path ends with `.csv` or `.parquet`. Without it, a dataset is
-    /// written as CSV
+    /// Write it here: a directory as one, a dataset as one table if the path ends with `.csv` or
+    /// `.parquet`. Without it, a dataset is written as CSV
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
 }
@@ -405,8 +409,9 @@ pub struct Export {
     /// The run, as `netsec runs` names it [default: the latest]
     #[arg(long)]
     pub run: Option<String>,
-    /// Sign it with a private key: Ed25519, PKCS#8 in DER, as `openssl genpkey -algorithm ed25519 -outform DER` makes one.
-    /// Whoever lists the public key under `trust` in a pipeline lets the run decide where refs point
+    /// Sign it with a private key: Ed25519, PKCS#8 in DER, as `openssl genpkey -algorithm ed25519
+    /// -outform DER` makes one. Whoever lists the public key under `trust` in a pipeline lets the
+    /// run decide where refs point
     #[arg(long, value_name = "KEY")]
     pub sign: Option<PathBuf>,
     /// Print JSON
@@ -444,7 +449,8 @@ pub enum CacheAction {
         /// Keep what runs of the last days made, too
         #[arg(long, value_name = "DAYS")]
         keep_days: Option<u32>,
-        /// Keep at most this much, such as 500M or 20G: older runs are given up first, what refs point at never
+        /// Keep at most this much, such as 500M or 20G: older runs are given up first, what refs
+        /// point at never
         #[arg(long, value_name = "SIZE", value_parser = size)]
         max_size: Option<u64>,
         /// Remove it
@@ -467,13 +473,21 @@ fn size(text: &str) -> Result<u64, String> {
     let text = text.trim_end_matches(['B', 'b', 'i']);
     let (digits, shift) = match text.char_indices().next_back() {
         Some((at, letter)) if letter.is_ascii_alphabetic() => {
-            let shift = "KMGT".find(letter.to_ascii_uppercase()).ok_or("the letters are K, M, G and T")?;
+            let shift = "KMGT"
+                .find(letter.to_ascii_uppercase())
+                .ok_or("the letters are K, M, G and T")?;
             (&text[..at], 10 * (shift as u32 + 1))
         }
         _ => (text, 0),
     };
-    let number: u64 = digits.trim().parse().map_err(|_| "write a whole number of bytes, or one with K, M, G or T")?;
-    number.checked_shl(shift).filter(|size| size >> shift == number).ok_or_else(|| "that is too much".to_owned())
+    let number: u64 = digits
+        .trim()
+        .parse()
+        .map_err(|_| "write a whole number of bytes, or one with K, M, G or T")?;
+    number
+        .checked_shl(shift)
+        .filter(|size| size >> shift == number)
+        .ok_or_else(|| "that is too much".to_owned())
 }
 
 /// Print a completion script.

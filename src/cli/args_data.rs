@@ -14,7 +14,8 @@ pub enum SchemaAction {
         /// What separates the fields of CSV [default: told by the header]
         #[arg(long, value_name = "CHAR")]
         separator: Option<char>,
-        /// Only types, what is missing, and levels like -1, 0, 1: no lists of values, bounds, uniqueness
+        /// Only types, what is missing, and levels like -1, 0, 1: no lists of values, bounds,
+        /// uniqueness
         #[arg(long)]
         lenient: bool,
         /// Write it here instead of to the standard output
@@ -64,7 +65,8 @@ pub enum Data {
 pub struct Push {
     /// The file: CSV, Parquet or NDJSON, also compressed
     pub file: String,
-    /// The address: `mongodb://…`; `${env.NAME}` stands for an environment variable, so that no password need be written
+    /// The address: `mongodb://…`; `${env.NAME}` stands for an environment variable, so that no
+    /// password need be written
     #[arg(long, value_name = "URI")]
     pub to: String,
     /// The database
@@ -95,7 +97,8 @@ pub struct Init {
     /// The column of labels [default: the last column, or one that is called so]
     #[arg(long, value_name = "COLUMN")]
     pub target: Option<String>,
-    /// A label that is benign, `*` standing for anything, '' for rows without a label (may be repeated; all others are attacks)
+    /// A label that is benign, `*` standing for anything, '' for rows without a label (may be
+    /// repeated; all others are attacks)
     #[arg(long, value_name = "LABEL")]
     pub benign: Vec<String>,
     /// A label that says nothing, such as `Background`: its rows are left out (may be repeated)

@@ -13,7 +13,8 @@ use crate::kinds::predict::METRICS;
 pub enum Model {
     /// Show what a model is, how good it was and which features count
     Show {
-        /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning of a digest
+        /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the
+        /// beginning of a digest
         target: String,
         /// Whose
         #[command(flatten)]
@@ -22,9 +23,11 @@ pub enum Model {
         #[arg(long)]
         json: bool,
     },
-    /// Say how much worse a model is when the cells of a column are shuffled (permutation importance)
+    /// Say how much worse a model is when the cells of a column are shuffled (permutation
+    /// importance)
     Importance {
-        /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning of a digest
+        /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the
+        /// beginning of a digest
         target: String,
         /// Whose
         #[command(flatten)]
@@ -49,19 +52,22 @@ pub enum Model {
     },
     /// Write a model for other programs or for people
     Export {
-        /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning of a digest
+        /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the
+        /// beginning of a digest
         target: String,
         /// Whose
         #[command(flatten)]
         whose: Whose,
-        /// Write here: `NAME.onnx` is an ONNX file, `NAME.md` a model card, another name a folder for MLflow with both
+        /// Write here: `NAME.onnx` is an ONNX file, `NAME.md` a model card, another name a folder
+        /// for MLflow with both
         #[arg(short, long, value_name = "PATH")]
         output: PathBuf,
     },
-    /// Say of every row what each column adds to the prediction: exactly for trees (TreeSHAP) and linear models, otherwise by sampled
-    /// Shapley values with their error
+    /// Say of every row what each column adds to the prediction: exactly for trees (TreeSHAP) and
+    /// linear models, otherwise by sampled Shapley values with their error
     Explain {
-        /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning of a digest
+        /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the
+        /// beginning of a digest
         target: String,
         /// Whose
         #[command(flatten)]
@@ -71,7 +77,8 @@ pub enum Model {
         /// Write here, as CSV or Parquet by the name's end
         #[arg(short, long, value_name = "PATH")]
         output: Option<PathBuf>,
-        /// Rows that others are compared with, for models that are neither trees nor linear [default: the rows themselves]
+        /// Rows that others are compared with, for models that are neither trees nor linear
+        /// [default: the rows themselves]
         #[arg(long, value_name = "FILE")]
         background: Option<String>,
         /// Tell the parts that a column was made into, such as those of `onehot`, one by one
@@ -92,7 +99,8 @@ pub enum Model {
 /// Score the rows of a file.
 #[derive(Args, Debug)]
 pub struct Predict {
-    /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning of a digest
+    /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning
+    /// of a digest
     pub model: String,
     /// Whose
     #[command(flatten)]
@@ -115,7 +123,8 @@ pub struct Predict {
 pub enum Sweep {
     /// Show the leaderboard of a search
     Show {
-        /// The leaderboard: `stage.port` of the latest run that has it, or the beginning of a digest
+        /// The leaderboard: `stage.port` of the latest run that has it, or the beginning of a
+        /// digest
         #[arg(default_value = "train.metrics")]
         target: String,
         /// Whose
@@ -130,7 +139,8 @@ pub enum Sweep {
     },
     /// Draw the score of every trial against each hyperparameter, as SVG
     Plot {
-        /// The leaderboard: `stage.port` of the latest run that has it, or the beginning of a digest
+        /// The leaderboard: `stage.port` of the latest run that has it, or the beginning of a
+        /// digest
         #[arg(default_value = "train.metrics")]
         target: String,
         /// Whose

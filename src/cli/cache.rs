@@ -21,8 +21,18 @@ pub fn cache(workspace: &Workspace, args: &Cache) -> Result<Exit, AppError> {
     match args.action {
         CacheAction::Verify { repair, json } => verify(workspace, repair, json),
         CacheAction::Stats { json } => stats(workspace, json),
-        CacheAction::Gc { keep_runs, keep_days, max_size, apply, json } => {
-            let keep = Keep { runs: keep_runs, days: keep_days, bytes: max_size };
+        CacheAction::Gc {
+            keep_runs,
+            keep_days,
+            max_size,
+            apply,
+            json,
+        } => {
+            let keep = Keep {
+                runs: keep_runs,
+                days: keep_days,
+                bytes: max_size,
+            };
             gc(workspace, &keep, apply, json)
         }
     }
@@ -32,7 +42,9 @@ fn verify(workspace: &Workspace, repair: bool, json: bool) -> Result<Exit, AppEr
     let mut verified = workspace.verify()?;
     if repair && !verified.records.is_empty() {
         tell_bad(&verified)?;
-        with_terms(|terms| workspace.mend_records(terms))?.iter().for_each(|line| out::say(line));
+        with_terms(|terms| workspace.mend_records(terms))?
+            .iter()
+            .for_each(|line| out::say(line));
         verified = workspace.verify()?;
     }
     if repair && !(verified.bad.is_empty() && verified.unneeded.is_empty()) {
@@ -42,27 +54,44 @@ fn verify(workspace: &Workspace, repair: bool, json: bool) -> Result<Exit, AppEr
     }
     let is_good = verified.bad.is_empty() && verified.records.is_empty();
     if json {
-        let Verified { sound, bad, unneeded, records, .. } = &verified;
+        let Verified {
+            sound,
+            bad,
+            unneeded,
+            records,
+            ..
+        } = &verified;
         out::json(&json!({"sound": sound, "bad": bad, "unneeded": unneeded, "records": records}))?;
         return Ok(if is_good { Exit::Done } else { Exit::Failed });
     }
     tell_bad(&verified)?;
-    verified.unneeded.iter().for_each(|line| out::say(&format!("{line}; no record needs it")));
-    out::say(&format!("{} blobs are sound, {} bad", verified.sound, verified.bad.len()));
+    verified
+        .unneeded
+        .iter()
+        .for_each(|line| out::say(&format!("{line}; no record needs it")));
+    out::say(&format!(
+        "{} blobs are sound, {} bad",
+        verified.sound,
+        verified.bad.len()
+    ));
     if !is_good && !repair {
         out::say(
             "`--repair` sets damaged blobs aside and runs the stages that made them, and writes records anew that the \
              database or the journals still have",
         );
     } else if !is_good {
-        out::say("what is still bad was made by stages or parameters that the pipelines do not have any more");
+        out::say(
+            "what is still bad was made by stages or parameters that the pipelines do not have any more",
+        );
     }
     Ok(if is_good { Exit::Done } else { Exit::Failed })
 }
 
 fn tell_bad(verified: &Verified) -> Result<(), AppError> {
     let lines = verified.records.iter().chain(&verified.bad);
-    lines.into_iter().try_for_each(|line| Ok(out::data(format!("{line}\n").as_bytes())?))
+    lines
+        .into_iter()
+        .try_for_each(|line| Ok(out::data(format!("{line}\n").as_bytes())?))
 }
 
 /// Sets damaged blobs aside and runs the stages whose outputs are gone, pipeline by pipeline.
@@ -80,10 +109,22 @@ fn mend(workspace: &Workspace, verified: &Verified) -> Result<(), AppError> {
                 continue;
             }
         };
-        let until: Vec<String> =
-            stages.into_iter().filter(|stage| loaded.stages(stage).is_ok()).map(str::to_owned).collect();
+        let until: Vec<String> = stages
+            .into_iter()
+            .filter(|stage| loaded.stages(stage).is_ok())
+            .map(str::to_owned)
+            .collect();
         if !until.is_empty() {
-            with_terms(|terms| workspace.run(&loaded, &Wish { until, ..Wish::default() }, terms))?;
+            with_terms(|terms| {
+                workspace.run(
+                    &loaded,
+                    &Wish {
+                        until,
+                        ..Wish::default()
+                    },
+                    terms,
+                )
+            })?;
         }
     }
     Ok(())
@@ -104,10 +145,19 @@ fn gc(workspace: &Workspace, keep: &Keep, apply: bool, json: bool) -> Result<Exi
         out::json(&json!({"applied": apply, "removal": removal}))?;
         return Ok(Exit::Done);
     }
-    let row =
-        |name: &str, count: usize, bytes: u64| vec![name.to_owned(), format!("{count} blobs"), table::size(bytes)];
+    let row = |name: &str, count: usize, bytes: u64| {
+        vec![
+            name.to_owned(),
+            format!("{count} blobs"),
+            table::size(bytes),
+        ]
+    };
     let rows = [
-        row(if apply { "removed" } else { "can go" }, removal.blobs.len(), removal.bytes),
+        row(
+            if apply { "removed" } else { "can go" },
+            removal.blobs.len(),
+            removal.bytes,
+        ),
         row("kept", removal.kept_blobs, removal.kept_bytes),
     ];
     out::data(table::columns(&rows).as_bytes())?;
@@ -132,19 +182,39 @@ fn stats(workspace: &Workspace, json: bool) -> Result<Exit, AppError> {
     }
     let row = |name: &str, value: String| vec![name.to_owned(), value];
     let rows = [
-        row("blobs", format!("{} ({})", stats.blobs, table::size(stats.bytes))),
-        row("not recorded", format!("{} ({})", stats.unrecorded_blobs, table::size(stats.unrecorded_bytes))),
+        row(
+            "blobs",
+            format!("{} ({})", stats.blobs, table::size(stats.bytes)),
+        ),
+        row(
+            "not recorded",
+            format!(
+                "{} ({})",
+                stats.unrecorded_blobs,
+                table::size(stats.unrecorded_bytes)
+            ),
+        ),
         row("actions", stats.actions.to_string()),
         row("runs", stats.runs.to_string()),
     ];
     out::data(table::columns(&rows).as_bytes())?;
     let mut stages: Vec<_> = stats.stages.iter().collect();
     stages.sort_by_key(|stage| std::cmp::Reverse(stage.bytes));
-    let mut rows = vec![["pipeline", "stage", "actions", "blobs", "size"].map(str::to_owned).to_vec()];
+    let mut rows = vec![
+        ["pipeline", "stage", "actions", "blobs", "size"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     rows.extend(stages.into_iter().map(|stage| {
         let counts = [stage.actions, stage.blobs].map(|count| count.to_string());
         let [actions, blobs] = counts;
-        vec![stage.pipeline.clone(), stage.stage.clone(), actions, blobs, table::size(stage.bytes)]
+        vec![
+            stage.pipeline.clone(),
+            stage.stage.clone(),
+            actions,
+            blobs,
+            table::size(stage.bytes),
+        ]
     }));
     if rows.len() > 1 {
         out::data(format!("\n{}", table::columns(&rows)).as_bytes())?;

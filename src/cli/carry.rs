@@ -48,7 +48,9 @@ fn trusted(carried: &Carried) -> String {
     };
     let by = match &carried.signer {
         Some(signer) => {
-            format!("It is signed by {signer}: pipelines that list this key under `trust` let it move refs")
+            format!(
+                "It is signed by {signer}: pipelines that list this key under `trust` let it move refs"
+            )
         }
         None => "It is not signed, so it moves no ref".to_owned(),
     };
@@ -62,7 +64,16 @@ fn tell(verb: &str, carried: &Carried, json: bool) -> Result<(), AppError> {
     if json {
         return Ok(out::json(&json!(carried))?);
     }
-    let Carried { run, actions, blobs, bytes, .. } = carried;
-    out::say(&format!("{verb} run {run}: {actions} actions, {blobs} blobs, {}", table::size(*bytes)));
+    let Carried {
+        run,
+        actions,
+        blobs,
+        bytes,
+        ..
+    } = carried;
+    out::say(&format!(
+        "{verb} run {run}: {actions} actions, {blobs} blobs, {}",
+        table::size(*bytes)
+    ));
     Ok(())
 }

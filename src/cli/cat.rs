@@ -13,9 +13,13 @@ use crate::cli::out;
 use crate::frame::table::TableError;
 use crate::kinds::export::{dataset, file};
 
-/// Returns whether a dataset is asked for as one table: on the standard output, or in a file of such a form.
+/// Returns whether a dataset is asked for as one table: on the standard output, or in a file of
+/// such a form.
 fn is_table(output: Option<&Path>) -> bool {
-    output.is_none_or(|path| path.extension().is_some_and(|form| form == "csv" || form == "parquet"))
+    output.is_none_or(|path| {
+        path.extension()
+            .is_some_and(|form| form == "csv" || form == "parquet")
+    })
 }
 
 /// Writes an artifact.
@@ -23,7 +27,8 @@ fn is_table(output: Option<&Path>) -> bool {
 /// # Errors
 /// The target means nothing; its blob is missing or damaged; the disk failed.
 pub fn cat(workspace: &Workspace, args: &Cat) -> Result<Exit, AppError> {
-    let Found { digest, name, .. } = workspace.find(&workspace.reading()?.ledger, &args.whose.name(&args.target))?;
+    let Found { digest, name, .. } =
+        workspace.find(&workspace.reading()?.ledger, &args.whose.name(&args.target))?;
     let files = workspace.fetch(&digest)?;
     match (&args.output, files.as_slice()) {
         (None, [(path, bytes)]) if path.is_empty() => out::data(bytes)?,
@@ -31,7 +36,9 @@ pub fn cat(workspace: &Workspace, args: &Cat) -> Result<Exit, AppError> {
             let broken = |error: TableError| AppError::Usage(format!("`{name}`: {error}"));
             let table = dataset(files).transpose().map_err(broken)?;
             if let Some(table) = table {
-                let to = output.as_deref().map_or("", |path| path.to_str().unwrap_or_default());
+                let to = output
+                    .as_deref()
+                    .map_or("", |path| path.to_str().unwrap_or_default());
                 let bytes = file(&table, to).map_err(broken)?;
                 match output {
                     Some(path) => disk::write_plain(&workspace.root().join(path), &bytes)?,
@@ -39,12 +46,20 @@ pub fn cat(workspace: &Workspace, args: &Cat) -> Result<Exit, AppError> {
                 }
             }
         }
-        (None, _) => return Err(AppError::Usage(format!("`{name}` is a directory: name one to write with `-o PATH`"))),
+        (None, _) => {
+            return Err(AppError::Usage(format!(
+                "`{name}` is a directory: name one to write with `-o PATH`"
+            )));
+        }
         (Some(output), files) => {
             let root = workspace.root().join(output);
             let mut links = Vec::new();
             for ((path, bytes), form) in files.iter().zip(workspace.forms(&digest)) {
-                let whole = if path.is_empty() { root.clone() } else { root.join(path) };
+                let whole = if path.is_empty() {
+                    root.clone()
+                } else {
+                    root.join(path)
+                };
                 match form {
                     EntryForm::Link | EntryForm::Folder => links.push((path, form, bytes)),
                     EntryForm::Plain => disk::write_plain(&whole, bytes)?,

@@ -14,9 +14,20 @@ use crate::stage::param;
 /// # Errors
 /// The file cannot be read; the server does not answer or refuses.
 pub fn data(workspace: &Workspace, data: &Data) -> Result<Exit, AppError> {
-    let Data::Push(Push { file, to, database, collection, replace, timeout, tls_ca_file }) = data;
-    let uri = param::resolve(to, &run::environment)
-        .map_err(|name| AppError::Usage(format!("--to: the environment variable `{name}` is not set")))?;
+    let Data::Push(Push {
+        file,
+        to,
+        database,
+        collection,
+        replace,
+        timeout,
+        tls_ca_file,
+    }) = data;
+    let uri = param::resolve(to, &run::environment).map_err(|name| {
+        AppError::Usage(format!(
+            "--to: the environment variable `{name}` is not set"
+        ))
+    })?;
     let target = Target {
         uri,
         database: database.clone(),
@@ -27,6 +38,8 @@ pub fn data(workspace: &Workspace, data: &Data) -> Result<Exit, AppError> {
     };
     let bytes = run::read_named(workspace, file)?;
     let count = push(bytes, &target).map_err(|why| AppError::Usage(format!("`{file}`: {why}")))?;
-    out::say(&format!("{count} documents are in `{database}.{collection}`"));
+    out::say(&format!(
+        "{count} documents are in `{database}.{collection}`"
+    ));
     Ok(Exit::Done)
 }

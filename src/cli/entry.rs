@@ -9,8 +9,8 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args::{Arguments, Command};
 use crate::cli::exit::{Exit, of_error};
 use crate::cli::{
-    cache, cancel, carry, cat, check, completions, data, explain, graph, init, lineage, model, out, quarantine, replay,
-    run, runs, schema, status, supervise, sweep, watch,
+    cache, cancel, carry, cat, check, completions, data, explain, graph, init, lineage, model, out,
+    quarantine, replay, run, runs, schema, status, supervise, sweep, watch,
 };
 use crate::reporter::problem;
 
@@ -25,14 +25,17 @@ pub fn main() -> ExitCode {
             of_error(&error)
         }
         Err(_) => {
-            out::say("this is a fault in netsec; please report it with the command, the pipeline file and the run log");
+            out::say(
+                "this is a fault in netsec; please report it with the command, the pipeline file and the run log",
+            );
             Exit::Fault
         }
     };
     ExitCode::from(exit as u8)
 }
 
-/// A panic on a worker is caught and told as the stage's failure; only one on the main thread speaks for itself.
+/// A panic on a worker is caught and told as the stage's failure; only one on the main thread
+/// speaks for itself.
 fn quiet_workers() {
     let speak = std::panic::take_hook();
     let main = std::thread::current().id();
@@ -75,7 +78,9 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
 
 fn tell(error: &AppError) {
     match error {
-        AppError::Report(report) => out::say(problem::render(report, out::is_terminal()).trim_end()),
+        AppError::Report(report) => {
+            out::say(problem::render(report, out::is_terminal()).trim_end())
+        }
         error => out::say(&format!("error: {error}")),
     }
 }

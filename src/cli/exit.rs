@@ -9,8 +9,8 @@ use crate::event::StageResult;
 pub enum Exit {
     /// All that was asked for is done or was already so.
     Done = 0,
-    /// The run ended with a failed or cancelled stage, `cache verify` found something bad, or a schema
-    /// change breaks data.
+    /// The run ended with a failed or cancelled stage, `cache verify` found something bad, or a
+    /// schema change breaks data.
     Failed = 1,
     /// The command line is wrong.
     Usage = 2,
@@ -44,8 +44,10 @@ Exit codes:
 
 /// Returns the exit code of a run: that of its gravest failure.
 pub fn of_stages(stages: &[StageResult]) -> Exit {
-    let failures =
-        stages.iter().filter(|stage| stage.outcome == Outcome::Failed).filter_map(|stage| stage.error.as_ref());
+    let failures = stages
+        .iter()
+        .filter(|stage| stage.outcome == Outcome::Failed)
+        .filter_map(|stage| stage.error.as_ref());
     let grave = |class: FailureClass| match class {
         FailureClass::Fault => (5, Exit::Fault),
         FailureClass::Storage => (4, Exit::Storage),
@@ -53,7 +55,9 @@ pub fn of_stages(stages: &[StageResult]) -> Exit {
         FailureClass::Data => (2, Exit::Data),
         FailureClass::Rejected => (1, Exit::Rejected),
     };
-    let gravest = failures.map(|failure| grave(failure.class)).max_by_key(|(gravity, _)| *gravity);
+    let gravest = failures
+        .map(|failure| grave(failure.class))
+        .max_by_key(|(gravity, _)| *gravity);
     match gravest {
         Some((_, exit)) => exit,
         None if stages.iter().all(|stage| stage.outcome.is_success()) => Exit::Done,
@@ -68,6 +72,8 @@ pub fn of_error(error: &AppError) -> Exit {
         AppError::Data(_) => Exit::Data,
         AppError::Report(_) => Exit::Pipeline,
         AppError::Stopped => Exit::Stopped,
-        AppError::Busy(_) | AppError::Disk(_) | AppError::Ledger(_) | AppError::Store(_) => Exit::Storage,
+        AppError::Busy(_) | AppError::Disk(_) | AppError::Ledger(_) | AppError::Store(_) => {
+            Exit::Storage
+        }
     }
 }

@@ -19,12 +19,24 @@ use crate::reporter::table::{self, Row};
 pub fn explain(workspace: &Workspace, args: &Explain) -> Result<Exit, AppError> {
     let loaded = run::load(workspace, &args.file, &args.choose)?;
     let stages = loaded.stages(&args.stage)?;
-    let plan = workspace.plan(&loaded, &Wish { until: vec![args.stage.clone()], ..Wish::default() })?;
+    let plan = workspace.plan(
+        &loaded,
+        &Wish {
+            until: vec![args.stage.clone()],
+            ..Wish::default()
+        },
+    )?;
     let row = |stage: &usize| {
         let spec = &loaded.pipeline.stages[*stage];
-        Row { id: spec.id.as_str(), kind: spec.kind.name, decision: &plan.decisions[stage] }
+        Row {
+            id: spec.id.as_str(),
+            kind: spec.kind.name,
+            decision: &plan.decisions[stage],
+        }
     };
-    let behind = |stage: usize, difference: &Difference| match workspace.behind(&loaded, stage, difference) {
+    let behind = |stage: usize, difference: &Difference| match workspace
+        .behind(&loaded, stage, difference)
+    {
         Behind::Files(changes, both) => {
             let rows = both.and_then(|both| datasets(&both[0], &both[1]));
             rows.unwrap_or_else(|| table::files(&changes))
@@ -35,14 +47,19 @@ pub fn explain(workspace: &Workspace, args: &Explain) -> Result<Exit, AppError> 
     if args.json {
         let mut whole = table::plan_json(&stages.iter().map(row).collect::<Vec<_>>());
         for (at, stage) in stages.iter().enumerate() {
-            let Verdict::Run(Why::Changed { differences }) = &plan.decisions[stage].verdict else { continue };
+            let Verdict::Run(Why::Changed { differences }) = &plan.decisions[stage].verdict else {
+                continue;
+            };
             for (place, difference) in differences.iter().enumerate() {
-                whole["stages"][at]["why"]["differences"][place]["behind"] = json!(behind(*stage, difference));
+                whole["stages"][at]["why"]["differences"][place]["behind"] =
+                    json!(behind(*stage, difference));
             }
         }
         out::json(&whole)?;
     } else {
-        let text = stages.iter().map(|stage| table::explain(&row(stage), &|difference| behind(*stage, difference)));
+        let text = stages
+            .iter()
+            .map(|stage| table::explain(&row(stage), &|difference| behind(*stage, difference)));
         out::data(text.collect::<String>().as_bytes())?;
     }
     Ok(Exit::Done)

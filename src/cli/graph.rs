@@ -36,18 +36,38 @@ fn html(workspace: &Workspace, loaded: &Loaded) -> Result<String, AppError> {
             }
         };
         let (id, kind) = (stage.id.to_string(), stage.kind.name.to_owned());
-        graph::Box { id, kind, state, why, needs: loaded.graph.needs(number) }
+        graph::Box {
+            id,
+            kind,
+            state,
+            why,
+            needs: loaded.graph.needs(number),
+        }
     };
-    let boxes: Vec<graph::Box> = loaded.pipeline.stages.iter().enumerate().map(stage).collect();
+    let boxes: Vec<graph::Box> = loaded
+        .pipeline
+        .stages
+        .iter()
+        .enumerate()
+        .map(stage)
+        .collect();
     Ok(graph::html(&loaded.pipeline.name, &boxes))
 }
 
 fn nodes(loaded: &Loaded) -> Value {
     let stages = &loaded.pipeline.stages;
     let node = |(index, stage): (usize, &crate::pipeline::check::StageSpec)| {
-        let inputs: serde_json::Map<String, Value> =
-            stage.inputs.iter().map(|input| (input.port.clone(), json!(input.text))).collect();
-        let needs: Vec<&str> = loaded.graph.needs(index).into_iter().map(|need| stages[need].id.as_str()).collect();
+        let inputs: serde_json::Map<String, Value> = stage
+            .inputs
+            .iter()
+            .map(|input| (input.port.clone(), json!(input.text)))
+            .collect();
+        let needs: Vec<&str> = loaded
+            .graph
+            .needs(index)
+            .into_iter()
+            .map(|need| stages[need].id.as_str())
+            .collect();
         json!({"id": stage.id, "kind": stage.kind.name, "inputs": inputs, "outputs": stage.outputs, "needs": needs})
     };
     json!({"name": loaded.pipeline.name, "stages": stages.iter().enumerate().map(node).collect::<Vec<_>>()})

@@ -14,7 +14,10 @@ use crate::kinds::starter::{self, InitRequest, Starter};
 /// # Errors
 /// The table cannot be read or has no usable target; a file is there already; the disk failed.
 pub fn init(workspace: &Workspace, args: &Init) -> Result<Exit, AppError> {
-    let name = args.name.clone().unwrap_or_else(|| starter::name_of(&args.data));
+    let name = args
+        .name
+        .clone()
+        .unwrap_or_else(|| starter::name_of(&args.data));
     let test = match &args.test {
         Some(test) => Some((test.clone(), rows::files(workspace, test)?)),
         None => None,
@@ -29,11 +32,20 @@ pub fn init(workspace: &Workspace, args: &Init) -> Result<Exit, AppError> {
         unknown: args.unknown.clone(),
         separator: args.separator.map(rows::byte).transpose()?,
     };
-    let Starter { pipeline, schema, notes } = starter::propose(&request).map_err(AppError::Usage)?;
-    let files = [(format!("pipelines/{name}.yaml"), pipeline), (format!("schemas/{name}.yaml"), schema)];
+    let Starter {
+        pipeline,
+        schema,
+        notes,
+    } = starter::propose(&request).map_err(AppError::Usage)?;
+    let files = [
+        (format!("pipelines/{name}.yaml"), pipeline),
+        (format!("schemas/{name}.yaml"), schema),
+    ];
     for (path, _) in &files {
         if workspace.root().join(path).exists() && !args.force {
-            return Err(AppError::Usage(format!("`{path}` is there already: `--force` replaces it")));
+            return Err(AppError::Usage(format!(
+                "`{path}` is there already: `--force` replaces it"
+            )));
         }
     }
     for (path, text) in &files {

@@ -6,15 +6,23 @@ use crate::base::cancel::Cancel;
 use crate::cli::exit::Exit;
 use crate::cli::out;
 
-/// Listens on a thread of its own and raises `cancel` at the first signal; ends the process at the second.
+/// Listens on a thread of its own and raises `cancel` at the first signal; ends the process at the
+/// second.
 pub fn listen(cancel: &Cancel) {
     let cancel = cancel.clone();
     std::thread::spawn(move || {
-        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+        else {
+            return;
+        };
         runtime.block_on(async {
-            let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
-            else {
+            let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)) = (
+                signal(SignalKind::interrupt()),
+                signal(SignalKind::terminate()),
+                signal(SignalKind::hangup()),
+            ) else {
                 return;
             };
             loop {
@@ -33,7 +41,10 @@ pub fn listen(cancel: &Cancel) {
     });
 }
 
-#[expect(clippy::exit, reason = "the user asked twice; nothing half-done is visible to the next run")]
+#[expect(
+    clippy::exit,
+    reason = "the user asked twice; nothing half-done is visible to the next run"
+)]
 fn leave() -> ! {
     std::process::exit(Exit::Stopped as i32)
 }

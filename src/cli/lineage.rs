@@ -19,10 +19,18 @@ pub fn lineage(workspace: &Workspace, args: &Lineage) -> Result<Exit, AppError> 
     let Found { digest, name, run } = workspace.find(&ledger, &args.whose.name(&args.target))?;
     if args.downstream {
         let impact = query::impact(&ledger, digest, &name)?;
-        if args.json { out::json(&json!(impact))? } else { out::data(table::impact(&impact).as_bytes())? }
+        if args.json {
+            out::json(&json!(impact))?
+        } else {
+            out::data(table::impact(&impact).as_bytes())?
+        }
     } else {
         let trace = query::trace(&ledger, digest, &name, run.as_ref())?;
-        if args.json { out::json(&json!(trace))? } else { out::data(table::trace(&trace).as_bytes())? }
+        if args.json {
+            out::json(&json!(trace))?
+        } else {
+            out::data(table::trace(&trace).as_bytes())?
+        }
     }
     Ok(Exit::Done)
 }

@@ -16,7 +16,9 @@ use crate::frame::table::{Table, TableError};
 use crate::kinds::attribution::{Explaining, explained};
 use crate::kinds::export::file;
 use crate::kinds::handover::{card, mlflow, onnx};
-use crate::kinds::predict::{Fall, ScoreError, Summary, importance, model, options, permuted, score};
+use crate::kinds::predict::{
+    Fall, ScoreError, Summary, importance, model, options, permuted, score,
+};
 use crate::lineage::query;
 use crate::reporter::table::{self, columns};
 use crate::source::files::{self, Options};
@@ -33,9 +35,11 @@ fn scoring(data: &str, output: &Path) -> impl Fn(ScoreError) -> AppError {
     let output = output.to_owned();
     move |error| match error {
         ScoreError::Data(error) => named(data)(error),
-        ScoreError::Output(why) => {
-            AppError::Disk(DiskError { verb: "write", path: output.clone(), cause: std::io::Error::other(why) })
-        }
+        ScoreError::Output(why) => AppError::Disk(DiskError {
+            verb: "write",
+            path: output.clone(),
+            cause: std::io::Error::other(why),
+        }),
     }
 }
 
@@ -69,12 +73,19 @@ fn rows(workspace: &Workspace, data: &str, options: &Options) -> Result<Table, A
 /// It is not there, or no model; the rows cannot be read.
 pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
     match args {
-        Model::Show { target, whose, json: as_json } => {
+        Model::Show {
+            target,
+            whose,
+            json: as_json,
+        } => {
             let (name, bundle) = stored(workspace, &whose.name(target), model)?;
             out::say(&name);
             let (shares, features) = (importance(&bundle), bundle.preprocessor.features());
-            let setting: serde_json::Map<String, serde_json::Value> =
-                bundle.setting.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+            let setting: serde_json::Map<String, serde_json::Value> = bundle
+                .setting
+                .iter()
+                .map(|(name, value)| (name.clone(), json!(value)))
+                .collect();
             if *as_json {
                 out::json(&json!({
                     "learner": bundle.learner, "setting": setting, "target": bundle.preprocessor.target(),
@@ -84,7 +95,11 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
                 }))?;
                 return Ok(Exit::Done);
             }
-            let told: Vec<String> = bundle.setting.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            let told: Vec<String> = bundle
+                .setting
+                .iter()
+                .map(|(name, value)| format!("{name}: {value}"))
+                .collect();
             let metrics = bundle.validation;
             let mut text = format!(
                 "{} {{{}}}\n{} features, judged by {} rows; alarms from {:.4} on\n\nIn cross-validation:\n",
@@ -104,7 +119,8 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
                 ("recall at 0.1 % false alarms", metrics.recall_at_fpr_0_001),
                 ("log loss", metrics.log_loss),
             ];
-            let figures = figures.map(|(name, value)| vec![format!("  {name}"), format!("{value:.4}")]);
+            let figures =
+                figures.map(|(name, value)| vec![format!("  {name}"), format!("{value:.4}")]);
             text.push_str(&columns(&figures));
             if !shares.is_empty() {
                 text.push_str("\nWhat counts:\n");
@@ -117,29 +133,55 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
             }
             out::data(text.as_bytes())?;
         }
-        Model::Importance { target, whose, data, metric, repeats, seed, separator, json: as_json } => {
+        Model::Importance {
+            target,
+            whose,
+            data,
+            metric,
+            repeats,
+            seed,
+            separator,
+            json: as_json,
+        } => {
             let (_, bundle) = stored(workspace, &whose.name(target), model)?;
             let table = rows(workspace, data, &options(&bundle, byte(*separator)?))?;
             let failed = |why: String| AppError::Data(format!("`{data}`: {why}"));
-            let (whole, falls) = permuted(&bundle, &table, metric, *repeats as usize, *seed).map_err(failed)?;
+            let (whole, falls) =
+                permuted(&bundle, &table, metric, *repeats as usize, *seed).map_err(failed)?;
             if *as_json {
-                out::json(&json!({"metric": metric, "score": whole, "repeats": repeats, "columns": falls}))?;
+                out::json(
+                    &json!({"metric": metric, "score": whole, "repeats": repeats, "columns": falls}),
+                )?;
                 return Ok(Exit::Done);
             }
             let mut lines = vec![["column", "falls by", "±"].map(str::to_owned).to_vec()];
-            let line =
-                |fall: &Fall| vec![fall.column.clone(), format!("{:.4}", fall.mean), format!("{:.4}", fall.deviation)];
+            let line = |fall: &Fall| {
+                vec![
+                    fall.column.clone(),
+                    format!("{:.4}", fall.mean),
+                    format!("{:.4}", fall.deviation),
+                ]
+            };
             lines.extend(falls.iter().map(line));
             out::data(format!("{metric} {whole:.4}\n\n{}", columns(&lines)).as_bytes())?;
         }
-        Model::Export { target, whose, output } => {
+        Model::Export {
+            target,
+            whose,
+            output,
+        } => {
             let target = &whose.name(target);
             let reading = workspace.reading()?;
             let found = workspace.find(&reading.ledger, target)?;
             let (_, bundle) = stored(workspace, target, model)?;
             let name = &found.name;
             let failed = |why: String| AppError::Data(format!("`{name}`: {why}"));
-            let trace = query::trace(&reading.ledger, found.digest, &found.name, found.run.as_ref())?;
+            let trace = query::trace(
+                &reading.ledger,
+                found.digest,
+                &found.name,
+                found.run.as_ref(),
+            )?;
             let told = card(name, &bundle, &found.digest.hex(), &table::trace(&trace));
             let to = workspace.root().join(output);
             let files = match to.extension().and_then(|form| form.to_str()) {
@@ -149,7 +191,10 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
             };
             let is_folder = files.len() > 1;
             if is_folder && disk::list(&to).is_ok_and(|files| !files.is_empty()) {
-                return Err(AppError::Usage(format!("`{}` is there already: name another folder", output.display())));
+                return Err(AppError::Usage(format!(
+                    "`{}` is there already: name another folder",
+                    output.display()
+                )));
             }
             for (file, bytes) in files {
                 let to = if is_folder { to.join(file) } else { to.clone() };
@@ -157,7 +202,17 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
             }
             out::say(&format!("`{name}` is written to `{}`", output.display()));
         }
-        Model::Explain { target, whose, data, output, background, by_feature, samples, seed, separator } => {
+        Model::Explain {
+            target,
+            whose,
+            data,
+            output,
+            background,
+            by_feature,
+            samples,
+            seed,
+            separator,
+        } => {
             let (_, bundle) = stored(workspace, &whose.name(target), model)?;
             let options = options(&bundle, byte(*separator)?);
             let table = rows(workspace, data, &options)?;
@@ -165,11 +220,18 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
                 Some(background) => rows(workspace, background, &options)?,
                 None => table.clone(),
             };
-            let explaining = Explaining { by_feature: *by_feature, samples: *samples as usize, seed: *seed };
+            let explaining = Explaining {
+                by_feature: *by_feature,
+                samples: *samples as usize,
+                seed: *seed,
+            };
             let explained = explained(&bundle, &table, &background, &explaining);
             let explained = explained.map_err(|why| AppError::Data(format!("`{data}`: {why}")))?;
             out::say(&format!("values add up to the {}", explained.unit));
-            let to = output.as_deref().and_then(|path| path.to_str()).unwrap_or_default();
+            let to = output
+                .as_deref()
+                .and_then(|path| path.to_str())
+                .unwrap_or_default();
             let bytes = file(&explained.table, to).map_err(named(data))?;
             match output {
                 Some(path) => disk::write_plain(&workspace.root().join(path), &bytes)?,
@@ -188,7 +250,10 @@ pub fn predict(workspace: &Workspace, args: &Predict) -> Result<Exit, AppError> 
     let (name, bundle) = stored(workspace, &args.whose.name(&args.model), model)?;
     let (path, separator) = (workspace.root().join(&args.data), byte(args.separator)?);
     if path.is_dir() {
-        return Err(AppError::Usage(format!("`{}` is a folder: name a file in it", args.data)));
+        return Err(AppError::Usage(format!(
+            "`{}` is a folder: name a file in it",
+            args.data
+        )));
     }
     if !path.exists() {
         return Err(AppError::Usage(format!("there is no file `{}`", args.data)));
@@ -197,14 +262,18 @@ pub fn predict(workspace: &Workspace, args: &Predict) -> Result<Exit, AppError> 
     let is_terminal = out::is_terminal();
     let mut told = |so_far: Summary| {
         if is_terminal {
-            out::say(&format!("{} rows, {} alarms, {} errors", so_far.rows, so_far.alarms, so_far.errors));
+            out::say(&format!(
+                "{} rows, {} alarms, {} errors",
+                so_far.rows, so_far.alarms, so_far.errors
+            ));
         }
     };
     let summary = match &args.output {
         None => {
             let output = BufWriter::new(std::io::stdout().lock());
             let place = Path::new("the standard output");
-            score(&bundle, input, separator, Form::Csv, output, &mut told).map_err(scoring(&args.data, place))?
+            score(&bundle, input, separator, Form::Csv, output, &mut told)
+                .map_err(scoring(&args.data, place))?
         }
         Some(to) => {
             let form = match to.extension().and_then(|form| form.to_str()) {
@@ -217,14 +286,25 @@ pub fn predict(workspace: &Workspace, args: &Predict) -> Result<Exit, AppError> 
                 _ => Form::Csv,
             };
             let to = workspace.root().join(to);
-            if disk::absolute(&to).is_ok_and(|to| disk::absolute(&path).is_ok_and(|path| to == path)) {
-                return Err(AppError::Usage(format!("`{}` would be written over while it is read", args.data)));
+            if disk::absolute(&to)
+                .is_ok_and(|to| disk::absolute(&path).is_ok_and(|path| to == path))
+            {
+                return Err(AppError::Usage(format!(
+                    "`{}` would be written over while it is read",
+                    args.data
+                )));
             }
             if let Some(folder) = to.parent().filter(|folder| !folder.is_dir()) {
-                return Err(AppError::Usage(format!("there is no folder `{}` to write to", folder.display())));
+                return Err(AppError::Usage(format!(
+                    "there is no folder `{}` to write to",
+                    folder.display()
+                )));
             }
             if to.is_dir() {
-                return Err(AppError::Usage(format!("`{}` is a folder: name a file in it", to.display())));
+                return Err(AppError::Usage(format!(
+                    "`{}` is a folder: name a file in it",
+                    to.display()
+                )));
             }
             let failed = scoring(&args.data, &to);
             match disk::whole_place(&to) {
@@ -235,7 +315,8 @@ pub fn predict(workspace: &Workspace, args: &Predict) -> Result<Exit, AppError> 
                 Some(place) => {
                     let mut beside = disk::begin(&place)?;
                     let output = BufWriter::new(beside.as_file_mut());
-                    let summary = score(&bundle, input, separator, form, output, &mut told).map_err(failed)?;
+                    let summary = score(&bundle, input, separator, form, output, &mut told)
+                        .map_err(failed)?;
                     disk::settle(beside, &place)?;
                     summary
                 }
@@ -243,7 +324,9 @@ pub fn predict(workspace: &Workspace, args: &Predict) -> Result<Exit, AppError> 
         }
     };
     if args.json {
-        out::json(&json!({"rows": summary.rows, "alarms": summary.alarms, "errors": summary.errors, "model": name}))?;
+        out::json(
+            &json!({"rows": summary.rows, "alarms": summary.alarms, "errors": summary.errors, "model": name}),
+        )?;
     } else {
         let threshold = bundle.validation.threshold;
         out::say(&format!(
@@ -251,5 +334,9 @@ pub fn predict(workspace: &Workspace, args: &Predict) -> Result<Exit, AppError> 
             summary.rows, summary.alarms, summary.errors
         ));
     }
-    Ok(if summary.errors > 0 { Exit::Data } else { Exit::Done })
+    Ok(if summary.errors > 0 {
+        Exit::Data
+    } else {
+        Exit::Done
+    })
 }

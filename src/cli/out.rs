@@ -14,9 +14,11 @@ use crate::base::disk::DiskError;
 pub fn data(bytes: &[u8]) -> Result<(), DiskError> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(cause) if cause.kind() != ErrorKind::BrokenPipe => {
-            Err(DiskError { verb: "write to", path: PathBuf::from("the standard output"), cause })
-        }
+        Err(cause) if cause.kind() != ErrorKind::BrokenPipe => Err(DiskError {
+            verb: "write to",
+            path: PathBuf::from("the standard output"),
+            cause,
+        }),
         _ => Ok(()),
     }
 }

@@ -16,7 +16,12 @@ use crate::kinds::validate::replay;
 /// # Errors
 /// The rows are not there; the schema is wrong.
 pub fn quarantine(workspace: &Workspace, quarantine: &Quarantine) -> Result<Exit, AppError> {
-    let Quarantine::Replay { schema, rows, output, json } = quarantine;
+    let Quarantine::Replay {
+        schema,
+        rows,
+        output,
+        json,
+    } = quarantine;
     let found = workspace.find(&workspace.reading()?.ledger, rows)?;
     let wrong = |error: TableError| AppError::Usage(format!("`{}`: {error}", found.name));
     let files = workspace.fetch(&found.digest)?;
@@ -31,14 +36,19 @@ pub fn quarantine(workspace: &Workspace, quarantine: &Quarantine) -> Result<Exit
     }
     let (whole, keeps) = (table.height(), replayed.keeps.height());
     if *json {
-        out::json(&json!({"rows": whole, "keep": keeps, "broken": replayed.broken, "columns": replayed.misfits}))?;
+        out::json(
+            &json!({"rows": whole, "keep": keeps, "broken": replayed.broken, "columns": replayed.misfits}),
+        )?;
     } else {
         let mut text = format!("{keeps} of {whole} rows that were set aside keep `{schema}`\n");
         for (rule, count) in &replayed.broken {
             text.push_str(&format!("  {count} rows still break {rule}\n"));
         }
         for misfit in &replayed.misfits {
-            text.push_str(&format!("  {} ({}): {}\n", misfit.column, misfit.rule, misfit.message));
+            text.push_str(&format!(
+                "  {} ({}): {}\n",
+                misfit.column, misfit.rule, misfit.message
+            ));
         }
         out::data(text.as_bytes())?;
     }

@@ -59,5 +59,7 @@ fn log(workspace: &Workspace, run: Option<&str>) -> Result<String, AppError> {
 
 /// Reads events; lines of a later version, or torn by a kill, are left out.
 fn events(text: &str) -> Vec<Event> {
-    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    text.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
 }

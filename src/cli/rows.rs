@@ -16,7 +16,9 @@ const MOST: u64 = 1 << 30;
 pub fn byte(separator: char) -> Result<u8, AppError> {
     match u8::try_from(separator) {
         Ok(byte) if byte.is_ascii() => Ok(byte),
-        _ => Err(AppError::Usage(format!("--separator: `{separator}` must be one ASCII character"))),
+        _ => Err(AppError::Usage(format!(
+            "--separator: `{separator}` must be one ASCII character"
+        ))),
     }
 }
 
@@ -27,19 +29,36 @@ pub fn byte(separator: char) -> Result<u8, AppError> {
 pub fn files(workspace: &Workspace, data: &str) -> Result<Vec<(String, Vec<u8>)>, AppError> {
     let Some(paths) = files::paths(workspace.root(), data) else {
         return match disk::look(&workspace.root().join(data)) {
-            Ok(disk::Entry::Special) => Err(AppError::Usage(format!("`{data}` is neither a file nor a folder"))),
+            Ok(disk::Entry::Special) => Err(AppError::Usage(format!(
+                "`{data}` is neither a file nor a folder"
+            ))),
             _ => Ok(vec![(data.to_owned(), read_named(workspace, data)?)]),
         };
     };
-    let is_hidden = |name: &str| name.split('/').any(|part| part.starts_with('.') && part.len() > 1);
+    let is_hidden = |name: &str| {
+        name.split('/')
+            .any(|part| part.starts_with('.') && part.len() > 1)
+    };
     let names: Vec<_> = (paths.into_iter())
-        .map(|path| (path.strip_prefix(workspace.root()).unwrap_or(&path).to_string_lossy().into_owned(), path))
+        .map(|path| {
+            (
+                path.strip_prefix(workspace.root())
+                    .unwrap_or(&path)
+                    .to_string_lossy()
+                    .into_owned(),
+                path,
+            )
+        })
         .filter(|(name, _)| !is_hidden(name))
         .collect();
     let (mut read, mut bytes) = (Vec::new(), 0);
     for (name, path) in &names {
         if bytes >= MOST {
-            out::say(&format!("looked at the first {} of {} files of `{data}`", read.len(), names.len()));
+            out::say(&format!(
+                "looked at the first {} of {} files of `{data}`",
+                read.len(),
+                names.len()
+            ));
             break;
         }
         let file = disk::read(path)?;

@@ -47,16 +47,25 @@ fn carry_out(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
     }
     if let Some(threads) = args.threads {
         // Fails only if the pool is there already, which it is not.
-        let _ = rayon::ThreadPoolBuilder::new().num_threads(usize::from(threads)).build_global();
+        let _ = rayon::ThreadPoolBuilder::new()
+            .num_threads(usize::from(threads))
+            .build_global();
     }
     let cancel = Cancel::new();
     let jobs = args.jobs.map_or_else(cores, usize::from);
     let max_failures = args.max_failures.map(|most| most as usize);
-    let voice = if args.quiet && args.log_format == LogFormat::Text { Voice::Failures } else { args.log_format.into() };
+    let voice = if args.quiet && args.log_format == LogFormat::Text {
+        Voice::Failures
+    } else {
+        args.log_format.into()
+    };
     let terms = terms(&cancel, jobs, max_failures, !args.no_wait, voice);
     // What is told with `--json` needs every stage.
     if !(args.json || wish.force || wish.rehash || wish.full) {
-        let asked = Asked { file: &args.file, terms: &wish.terms(&choices(&args.part.choose)) };
+        let asked = Asked {
+            file: &args.file,
+            terms: &wish.terms(&choices(&args.part.choose)),
+        };
         if workspace.run_unchanged(&asked, &terms)?.is_some() {
             return Ok(Exit::Done);
         }
@@ -71,25 +80,51 @@ fn carry_out(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
     let summary = workspace.run(&loaded, &wish, &terms)?;
     if args.json {
         let (run, outcome) = (summary.run.as_str(), summary.outcome.as_str());
-        out::json(&table::summary_json(run, &args.file, outcome, summary.seconds, &summary.stages))?;
+        out::json(&table::summary_json(
+            run,
+            &args.file,
+            outcome,
+            summary.seconds,
+            &summary.stages,
+        ))?;
     }
     if !(args.json || args.quiet) && args.log_format == LogFormat::Text {
-        table::reports(&summary.stages).iter().for_each(|line| out::say(line));
+        table::reports(&summary.stages)
+            .iter()
+            .for_each(|line| out::say(line));
     }
     let is_stopped = cancel.is_cancelled() && summary.outcome == RunOutcome::Cancelled;
-    Ok(if is_stopped { Exit::Stopped } else { of_stages(&summary.stages) })
+    Ok(if is_stopped {
+        Exit::Stopped
+    } else {
+        of_stages(&summary.stages)
+    })
 }
 
-/// Programs that root starts have none of root's rights over the files of others, but all of its own files are open to those
-/// that are not confined.
+/// Programs that root starts have none of root's rights over the files of others, but all of its
+/// own files are open to those that are not confined.
 fn warn_root(loaded: &Loaded) {
-    if processes::is_root() && loaded.pipeline.stages.iter().any(|stage| stage.kind.name == "command") {
-        out::say("netsec runs as root, and so do the programs of `command` stages: run it as a user of its own");
+    if processes::is_root()
+        && loaded
+            .pipeline
+            .stages
+            .iter()
+            .any(|stage| stage.kind.name == "command")
+    {
+        out::say(
+            "netsec runs as root, and so do the programs of `command` stages: run it as a user of its own",
+        );
     }
 }
 
 /// The terms of a run that is told on the standard error.
-fn terms(cancel: &Cancel, jobs: usize, max_failures: Option<usize>, wait: bool, voice: Voice) -> Terms<'_> {
+fn terms(
+    cancel: &Cancel,
+    jobs: usize,
+    max_failures: Option<usize>,
+    wait: bool,
+    voice: Voice,
+) -> Terms<'_> {
     let sinks: &'static dyn Fn(&Path) -> Sinks = match voice {
         Voice::Json => &|log| sinks(log, Voice::Json),
         Voice::Text => &|log| sinks(log, Voice::Text),
@@ -126,11 +161,18 @@ pub fn load(workspace: &Workspace, file: &str, choose: &Choose) -> Result<Loaded
 }
 
 fn choices(choose: &Choose) -> Choices {
-    Choices { profile: choose.profile.clone(), params: choose.params.clone(), sets: choose.set.clone() }
+    Choices {
+        profile: choose.profile.clone(),
+        params: choose.params.clone(),
+        sets: choose.set.clone(),
+    }
 }
 
 /// Returns the value of an environment variable.
-#[expect(clippy::disallowed_methods, reason = "this is where the environment comes in")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is where the environment comes in"
+)]
 pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

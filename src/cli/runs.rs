@@ -19,7 +19,9 @@ pub fn runs(workspace: &Workspace, args: &Runs) -> Result<Exit, AppError> {
     if let Some(name) = &args.remove {
         let cancel = Cancel::new();
         workspace.remove_run(name, &run::plain_terms(&cancel))?;
-        out::say(&format!("run {name} is removed; `netsec cache gc --apply` frees what only it needed"));
+        out::say(&format!(
+            "run {name} is removed; `netsec cache gc --apply` frees what only it needed"
+        ));
         return Ok(Exit::Done);
     }
     let ledger = workspace.reading()?.ledger;

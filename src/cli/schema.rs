@@ -21,17 +21,32 @@ use crate::stage::schema as pages;
 /// A file cannot be read or is wrong; the output could not be written.
 pub fn schema(workspace: &Workspace, args: &Schema) -> Result<Exit, AppError> {
     match (&args.action, args.format) {
-        (Some(SchemaAction::Infer { data, separator, lenient, output }), _) => {
+        (
+            Some(SchemaAction::Infer {
+                data,
+                separator,
+                lenient,
+                output,
+            }),
+            _,
+        ) => {
             let files = rows::files(workspace, data)?;
             let separator = separator.map(rows::byte).transpose()?;
-            let strictness = if *lenient { Strictness::Lenient } else { Strictness::Strict };
-            let text = starter::infer(data, &files, separator, strictness).map_err(AppError::Usage)?;
+            let strictness = if *lenient {
+                Strictness::Lenient
+            } else {
+                Strictness::Strict
+            };
+            let text =
+                starter::infer(data, &files, separator, strictness).map_err(AppError::Usage)?;
             match output {
                 Some(path) => disk::write_plain(&workspace.root().join(path), text.as_bytes())?,
                 None => out::data(text.as_bytes())?,
             }
         }
-        (Some(SchemaAction::Diff { old, new, json }), _) => return diff(workspace, old, new, *json),
+        (Some(SchemaAction::Diff { old, new, json }), _) => {
+            return diff(workspace, old, new, *json);
+        }
         (None, SchemaFormat::Json) => out::json(&pages::json_schema(&registry()))?,
         (None, SchemaFormat::Data) => out::json(&schema_json::json_schema())?,
         (None, SchemaFormat::Markdown) => out::data(pages::reference(&registry()).as_bytes())?,
@@ -45,15 +60,28 @@ fn diff(workspace: &Workspace, old: &str, new: &str, json: bool) -> Result<Exit,
         schema::parse(name, bytes).map_err(AppError::Report)
     };
     let found = changes(&read(old)?, &read(new)?);
-    let effect = found.iter().map(|change| change.effect).max().unwrap_or(Effect::Compatible);
+    let effect = found
+        .iter()
+        .map(|change| change.effect)
+        .max()
+        .unwrap_or(Effect::Compatible);
     if json {
         out::json(&json!({"effect": effect, "changes": found}))?;
     } else {
         let mut text = format!("{}: {} changes\n", effect.as_str(), found.len());
         for change in &found {
-            text.push_str(&format!("  {:<10}  {}: {}\n", change.effect.as_str(), change.at, change.what));
+            text.push_str(&format!(
+                "  {:<10}  {}: {}\n",
+                change.effect.as_str(),
+                change.at,
+                change.what
+            ));
         }
         out::data(text.as_bytes())?;
     }
-    Ok(if effect == Effect::Breaking { Exit::Failed } else { Exit::Done })
+    Ok(if effect == Effect::Breaking {
+        Exit::Failed
+    } else {
+        Exit::Done
+    })
 }

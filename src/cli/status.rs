@@ -19,11 +19,20 @@ pub fn status(workspace: &Workspace, args: &Status) -> Result<Exit, AppError> {
 ///
 /// # Errors
 /// Ledger, store or disk failed.
-pub fn show(workspace: &Workspace, loaded: &Loaded, wish: &Wish, json: bool) -> Result<Exit, AppError> {
+pub fn show(
+    workspace: &Workspace,
+    loaded: &Loaded,
+    wish: &Wish,
+    json: bool,
+) -> Result<Exit, AppError> {
     let plan = workspace.plan(loaded, wish)?;
     let row = |stage: &usize| {
         let spec = &loaded.pipeline.stages[*stage];
-        Row { id: spec.id.as_str(), kind: spec.kind.name, decision: &plan.decisions[stage] }
+        Row {
+            id: spec.id.as_str(),
+            kind: spec.kind.name,
+            decision: &plan.decisions[stage],
+        }
     };
     let rows: Vec<Row<'_>> = plan.wanted.iter().map(row).collect();
     if json {

@@ -4,10 +4,13 @@ use crate::cli::exit::Exit;
 use crate::kinds::supervisor;
 use crate::stage::io::SupervisorSort;
 
-/// Carries out programs until the run has no more, or is gone. The standard output is the workspace's lock: while this
-/// process lives, no other run can begin.
+/// Carries out programs until the run has no more, or is gone. The standard output is the
+/// workspace's lock: while this process lives, no other run can begin.
 pub fn supervise(sort: &str) -> Exit {
-    match SupervisorSort::ALL.into_iter().find(|known| known.as_str() == sort) {
+    match SupervisorSort::ALL
+        .into_iter()
+        .find(|known| known.as_str() == sort)
+    {
         Some(sort) => {
             supervisor::serve(sort);
             Exit::Done

@@ -14,10 +14,17 @@ fn board(workspace: &Workspace, target: &str) -> Result<Value, AppError> {
     let found = workspace.find(&reading.ledger, target)?;
     out::say(&found.tell(&reading.ledger)?);
     let files = workspace.fetch(&found.digest)?;
-    let parsed = files.first().and_then(|(_, bytes)| serde_json::from_slice::<Value>(bytes).ok());
-    parsed.filter(|board| board["trials"].is_array()).ok_or_else(|| {
-        AppError::Usage(format!("`{}` is no leaderboard: name the `metrics` of a `train` stage", found.name))
-    })
+    let parsed = files
+        .first()
+        .and_then(|(_, bytes)| serde_json::from_slice::<Value>(bytes).ok());
+    parsed
+        .filter(|board| board["trials"].is_array())
+        .ok_or_else(|| {
+            AppError::Usage(format!(
+                "`{}` is no leaderboard: name the `metrics` of a `train` stage",
+                found.name
+            ))
+        })
 }
 
 /// Shows or draws the leaderboard of a search.
@@ -26,14 +33,34 @@ fn board(workspace: &Workspace, target: &str) -> Result<Value, AppError> {
 /// It is not there, or something else; the drawing cannot be written.
 pub fn sweep(workspace: &Workspace, sweep: &Sweep) -> Result<Exit, AppError> {
     match sweep {
-        Sweep::Show { target, whose, json: true, .. } => out::json(&board(workspace, &whose.name(target))?)?,
-        Sweep::Show { target, whose, top, .. } => {
+        Sweep::Show {
+            target,
+            whose,
+            json: true,
+            ..
+        } => out::json(&board(workspace, &whose.name(target))?)?,
+        Sweep::Show {
+            target, whose, top, ..
+        } => {
             out::data(leaderboard::show(&board(workspace, &whose.name(target))?, *top).as_bytes())?;
         }
-        Sweep::Plot { target, whose, json: true, .. } => {
-            out::json(&leaderboard::points(&board(workspace, &whose.name(target))?))?;
+        Sweep::Plot {
+            target,
+            whose,
+            json: true,
+            ..
+        } => {
+            out::json(&leaderboard::points(&board(
+                workspace,
+                &whose.name(target),
+            )?))?;
         }
-        Sweep::Plot { target, whose, output, .. } => {
+        Sweep::Plot {
+            target,
+            whose,
+            output,
+            ..
+        } => {
             let svg = leaderboard::plot(&board(workspace, &whose.name(target))?);
             match output {
                 Some(path) => disk::write_plain(&workspace.root().join(path), svg.as_bytes())?,

@@ -32,12 +32,18 @@ pub fn watch(workspace: &Workspace, args: &Watch) -> Result<Exit, AppError> {
                 let ended = std::thread::scope(|threads| {
                     // What lies outside is watched from before the run, so that nothing is missed.
                     for stage in &loaded.pipeline.stages {
-                        let Some(outside) = stage.stage.outside() else { continue };
+                        let Some(outside) = stage.stage.outside() else {
+                            continue;
+                        };
                         let (changed, is_over) = (&changed, &is_over);
-                        threads.spawn(move || match outside.wait(&|| is_over.load(Ordering::SeqCst)) {
-                            Ok(true) => changed.store(true, Ordering::SeqCst),
-                            Ok(false) => {}
-                            Err(error) => out::say(&format!("`{}` is not watched: {error}", stage.id)),
+                        threads.spawn(move || {
+                            match outside.wait(&|| is_over.load(Ordering::SeqCst)) {
+                                Ok(true) => changed.store(true, Ordering::SeqCst),
+                                Ok(false) => {}
+                                Err(error) => {
+                                    out::say(&format!("`{}` is not watched: {error}", stage.id))
+                                }
+                            }
                         });
                     }
                     let ended = match workspace.run(&loaded, &wish, &terms) {
@@ -52,7 +58,8 @@ pub fn watch(workspace: &Workspace, args: &Watch) -> Result<Exit, AppError> {
                         Err(AppError::Stopped) => Some(Ok(Exit::Stopped)),
                         Err(error) => Some(Err(error)),
                     };
-                    let is_last = args.rounds.is_some_and(|rounds| round >= rounds) || cancel.is_cancelled();
+                    let is_last =
+                        args.rounds.is_some_and(|rounds| round >= rounds) || cancel.is_cancelled();
                     let ended = match ended {
                         None if is_last => Some(Ok(exit)),
                         None => {
@@ -89,9 +96,14 @@ fn tell(report: &crate::base::problem::Report, exit: &mut Exit) {
     *exit = Exit::Pipeline;
 }
 
-/// Waits until something outside has changed, or a file is other than it was and all have been the same for one look; false
-/// if it was stopped.
-fn wait_for_change(workspace: &Workspace, seen: &Glimpse, cancel: &Cancel, changed: &AtomicBool) -> bool {
+/// Waits until something outside has changed, or a file is other than it was and all have been the
+/// same for one look; false if it was stopped.
+fn wait_for_change(
+    workspace: &Workspace,
+    seen: &Glimpse,
+    cancel: &Cancel,
+    changed: &AtomicBool,
+) -> bool {
     let mut last = seen.clone();
     loop {
         std::thread::sleep(LOOK);

@@ -8,7 +8,9 @@ use crate::engine::drive::{Driver, Ended, Retry, Started};
 use crate::engine::perform::Performed;
 use crate::event::{EventKind, StageResult};
 use crate::lineage::error::LedgerError;
-use crate::lineage::record::{ActionRecord, Entry, InputRecord, PortMove, RefMove, Retention, RunRecord, StageRun};
+use crate::lineage::record::{
+    ActionRecord, Entry, InputRecord, PortMove, RefMove, Retention, RunRecord, StageRun,
+};
 use crate::pipeline::check::Origin;
 use crate::plan::decide::{self, DecideError};
 use crate::stage::error::StageError;
@@ -18,16 +20,29 @@ const REDOS: usize = 3;
 
 impl Driver<'_, '_> {
     /// Takes a stage back from its worker.
-    pub(crate) fn back(&mut self, stage: usize, mut performed: Performed) -> Result<(), DecideError> {
-        let mut started = self.started.remove(&stage).expect("what comes back was started");
+    pub(crate) fn back(
+        &mut self,
+        stage: usize,
+        mut performed: Performed,
+    ) -> Result<(), DecideError> {
+        let mut started = self
+            .started
+            .remove(&stage)
+            .expect("what comes back was started");
         let limits = self.spec(stage).limits.clone();
         self.capacity.give(&limits.takes);
-        let began_ms = if started.at_ms == 0 { self.setup.clock.now_ms() } else { started.at_ms };
+        let began_ms = if started.at_ms == 0 {
+            self.setup.clock.now_ms()
+        } else {
+            started.at_ms
+        };
         let seconds = self.setup.clock.now_ms().saturating_sub(began_ms) as f64 / 1000.0;
         if performed.result.is_ok() {
             performed.result = self.record_action(stage, &started, &performed, seconds)?;
         }
-        if let (Err(StageError::Cancelled), Some(Ended::TimedOut)) = (&performed.result, started.ended) {
+        if let (Err(StageError::Cancelled), Some(Ended::TimedOut)) =
+            (&performed.result, started.ended)
+        {
             let after = limits.timeout.unwrap_or_default().as_secs_f64();
             let message = format!("it was ended after {after} s (`limits.timeout_seconds`)");
             performed.result = Err(StageError::Failed(message));
@@ -39,14 +54,20 @@ impl Driver<'_, '_> {
             Err(StageError::Cancelled) => Outcome::Cancelled,
             Err(_) => Outcome::Failed,
         };
-        let may_pass = matches!(performed.result, Err(StageError::Failed(_) | StageError::Storage(_)))
-            && started.ended != Some(Ended::Asked);
+        let may_pass = matches!(
+            performed.result,
+            Err(StageError::Failed(_) | StageError::Storage(_))
+        ) && started.ended != Some(Ended::Asked);
         let result = StageResult {
             key: Some(started.key),
             seconds,
             outputs: performed.outputs,
             notes: performed.notes,
-            error: performed.result.err().filter(|error| *error != StageError::Cancelled).map(|error| failure(&error)),
+            error: performed
+                .result
+                .err()
+                .filter(|error| *error != StageError::Cancelled)
+                .map(|error| failure(&error)),
             ..self.result(stage, outcome)
         };
         if outcome == Outcome::Made {
@@ -59,14 +80,35 @@ impl Driver<'_, '_> {
         let failed = self.failed.entry(stage).or_default();
         *failed += 1;
         let failed = *failed;
-        if may_pass && failed <= limits.retries && !self.is_halted() && !self.setup.cancel.is_cancelled() {
+        if may_pass
+            && failed <= limits.retries
+            && !self.is_halted()
+            && !self.setup.cancel.is_cancelled()
+        {
             let wait = limits.wait(failed);
-            let message = result.error.as_ref().map_or("", |error| error.message.as_str());
-            let again = format!("try {} of {} in {} s", failed + 1, limits.retries + 1, wait.as_secs_f64());
-            self.voice.warn("stage::retry", &format!("`{}` failed, {again}: {message}", self.spec(stage).id));
+            let message = result
+                .error
+                .as_ref()
+                .map_or("", |error| error.message.as_str());
+            let again = format!(
+                "try {} of {} in {} s",
+                failed + 1,
+                limits.retries + 1,
+                wait.as_secs_f64()
+            );
+            self.voice.warn(
+                "stage::retry",
+                &format!("`{}` failed, {again}: {message}", self.spec(stage).id),
+            );
             (started.at_ms, started.ended, started.cancel) = (0, None, self.setup.cancel.part());
-            let due_ms = self.setup.clock.now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            self.retries.push(Retry { stage, due_ms, started, result });
+            let due_ms =
+                self.setup.clock.now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            self.retries.push(Retry {
+                stage,
+                due_ms,
+                started,
+                result,
+            });
             return Ok(());
         }
         self.give_up(stage, result);
@@ -81,8 +123,14 @@ impl Driver<'_, '_> {
         performed: &Performed,
         seconds: f64,
     ) -> Result<Result<(), StageError>, DecideError> {
-        let wishes: Vec<PortMove> =
-            performed.moves.iter().map(|(port, to)| PortMove { port: port.clone(), to: *to }).collect();
+        let wishes: Vec<PortMove> = performed
+            .moves
+            .iter()
+            .map(|(port, to)| PortMove {
+                port: port.clone(),
+                to: *to,
+            })
+            .collect();
         let spec = self.spec(stage);
         let input = |port: &str, text: &str| InputRecord {
             port: port.to_owned(),
@@ -101,7 +149,12 @@ impl Driver<'_, '_> {
             kind: spec.kind.name.to_owned(),
             ingredients: started.ingredients.listed(),
             part: None,
-            inputs: spec.inputs.iter().map(|spec| input(&spec.port, &spec.text)).chain(parts).collect(),
+            inputs: spec
+                .inputs
+                .iter()
+                .map(|spec| input(&spec.port, &spec.text))
+                .chain(parts)
+                .collect(),
             outputs: performed.outputs.clone(),
             moves: wishes.clone(),
             notes: performed.notes.clone(),
@@ -122,10 +175,16 @@ impl Driver<'_, '_> {
         }
         let rival = |port: &str| started.ingredients.digest(port);
         let mut entries = vec![Entry::Action(Box::new(record))];
-        entries.extend(self.moves(stage, &wishes, started.key, &rival)?.into_iter().map(Entry::Move));
+        entries.extend(
+            self.moves(stage, &wishes, started.key, &rival)?
+                .into_iter()
+                .map(Entry::Move),
+        );
         match self.enter(&entries) {
             Ok(()) => Ok(Ok(())),
-            Err(error @ LedgerError::Moved { .. }) => Ok(Err(StageError::Failed(error.to_string()))),
+            Err(error @ LedgerError::Moved { .. }) => {
+                Ok(Err(StageError::Failed(error.to_string())))
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -159,12 +218,15 @@ impl Driver<'_, '_> {
     /// How many stages ended each way.
     pub(crate) fn counts(&self) -> BTreeMap<Outcome, usize> {
         let mut counts = BTreeMap::new();
-        self.results.values().for_each(|result| *counts.entry(result.outcome).or_default() += 1);
+        self.results
+            .values()
+            .for_each(|result| *counts.entry(result.outcome).or_default() += 1);
         counts
     }
 
-    /// Turns wishes about ports into moves of the pointers behind them; none for a pointer that is there already. A
-    /// move is right only if the pointer still points at the rival that the stage compared with.
+    /// Turns wishes about ports into moves of the pointers behind them; none for a pointer that is
+    /// there already. A move is right only if the pointer still points at the rival that the stage
+    /// compared with.
     pub(crate) fn moves(
         &self,
         stage: usize,
@@ -174,12 +236,22 @@ impl Driver<'_, '_> {
     ) -> Result<Vec<RefMove>, LedgerError> {
         let mut moves = Vec::new();
         for wish in wishes {
-            let input = self.spec(stage).inputs.iter().find(|input| input.port == wish.port);
+            let input = self
+                .spec(stage)
+                .inputs
+                .iter()
+                .find(|input| input.port == wish.port);
             if let Some(Origin::Ref(name, _)) = input.map(|input| &input.from) {
                 let from = rival(&wish.port);
                 let at_ms = self.setup.clock.now_ms();
                 if self.setup.planner.ledger.reference(name)?.current() != Some(wish.to) {
-                    moves.push(RefMove { name: name.clone(), from, to: wish.to, evidence, at_ms });
+                    moves.push(RefMove {
+                        name: name.clone(),
+                        from,
+                        to: wish.to,
+                        evidence,
+                        at_ms,
+                    });
                 }
             }
         }
@@ -194,7 +266,10 @@ impl Driver<'_, '_> {
         for entry in entries {
             if let Entry::Move(step) = entry {
                 self.moved = true;
-                let kind = EventKind::RefMoved { name: step.name.to_string(), to: step.to };
+                let kind = EventKind::RefMoved {
+                    name: step.name.to_string(),
+                    to: step.to,
+                };
                 self.voice.tell_after(self.entered, kind);
             }
         }
@@ -248,5 +323,8 @@ fn failure(error: &StageError) -> Failure {
         StageError::Broken(_) => FailureClass::Fault,
         StageError::Failed(_) | StageError::Cancelled => FailureClass::Stage,
     };
-    Failure { class, message: error.to_string() }
+    Failure {
+        class,
+        message: error.to_string(),
+    }
 }

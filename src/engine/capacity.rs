@@ -12,15 +12,20 @@ pub struct Capacity {
 impl Capacity {
     /// Makes a capacity of which nothing is taken.
     pub fn new(whole: BTreeMap<String, u64>) -> Self {
-        Self { free: whole.clone(), whole }
+        Self {
+            free: whole.clone(),
+            whole,
+        }
     }
 
-    /// Takes amounts if all of them are free. One that is larger than the whole is taken as the whole, so that every
-    /// stage can run at some time.
+    /// Takes amounts if all of them are free. One that is larger than the whole is taken as the
+    /// whole, so that every stage can run at some time.
     pub fn take(&mut self, amounts: &BTreeMap<String, u64>) -> bool {
-        let fits = amounts
-            .iter()
-            .all(|(name, amount)| self.free.get(name).is_none_or(|free| *free >= (*amount).min(self.whole[name])));
+        let fits = amounts.iter().all(|(name, amount)| {
+            self.free
+                .get(name)
+                .is_none_or(|free| *free >= (*amount).min(self.whole[name]))
+        });
         if fits {
             self.change(amounts, u64::saturating_sub);
         }

@@ -108,12 +108,16 @@ pub(crate) struct Retry {
     pub(crate) result: StageResult,
 }
 
-/// Carries a plan out: what can be reused is, the rest runs on workers; each finished action is recorded before
-/// anyone is told.
+/// Carries a plan out: what can be reused is, the rest runs on workers; each finished action is
+/// recorded before anyone is told.
 ///
 /// # Errors
 /// Ledger or store failed in a way that ends the run. Stages that fail do not end it.
-pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Summary, DecideError> {
+pub fn drive(
+    setup: &Setup<'_>,
+    plan: &Plan,
+    voice: &mut Voice<'_>,
+) -> Result<Summary, DecideError> {
     disk::create_dirs(setup.temporary).map_err(StoreError::from)?;
     let (to_workers, tasks) = channel::<Task>();
     let (to_driver, messages) = channel::<Message>();
@@ -165,8 +169,8 @@ pub fn drive(setup: &Setup<'_>, plan: &Plan, voice: &mut Voice<'_>) -> Result<Su
         };
         let (ledger, store, to_driver) = (setup.planner.ledger, &setup.store, to_driver.clone());
         scope.spawn(move || keeper::keep(ledger, store.as_ref(), &wakes, &to_driver));
-        // The sender of tasks is dropped at the end of this block, which sends the workers home; with the driver goes
-        // the keeper.
+        // The sender of tasks is dropped at the end of this block, which sends the workers home;
+        // with the driver goes the keeper.
         let summary = driver.run(&messages, to_workers, &spawn);
         if summary.is_err() {
             // The run is lost: what still runs has nowhere to be recorded.
@@ -224,7 +228,9 @@ impl Driver<'_, '_> {
                     workers += 1;
                     spawn();
                 }
-                to_workers.send(task).expect("a worker lives as long as the driver");
+                to_workers
+                    .send(task)
+                    .expect("a worker lives as long as the driver");
             }
             if self.schedule.running() > 0 {
                 match messages.recv_timeout(GLANCE) {
@@ -249,10 +255,16 @@ impl Driver<'_, '_> {
             let stages = &self.setup.planner.pipeline.stages;
             let capacity = &mut self.capacity;
             let may_begin = |stage: &usize| {
-                let most = if stages[*stage].has_ref() { jobs } else { 2 * jobs };
+                let most = if stages[*stage].has_ref() {
+                    jobs
+                } else {
+                    2 * jobs
+                };
                 running < most && capacity.take(&stages[*stage].limits.takes)
             };
-            let Some(stage) = self.schedule.ready().find(may_begin) else { return Ok(None) };
+            let Some(stage) = self.schedule.ready().find(may_begin) else {
+                return Ok(None);
+            };
             self.schedule.take(stage);
             match self.take_up(stage)? {
                 Some(task) => return Ok(Some(task)),
@@ -273,7 +285,9 @@ impl Driver<'_, '_> {
         let now_ms = self.setup.clock.now_ms();
         let stages = &self.setup.planner.pipeline.stages;
         let capacity = &mut self.capacity;
-        let is_due = |retry: &Retry| retry.due_ms <= now_ms && capacity.take(&stages[retry.stage].limits.takes);
+        let is_due = |retry: &Retry| {
+            retry.due_ms <= now_ms && capacity.take(&stages[retry.stage].limits.takes)
+        };
         let at = self.retries.iter().position(is_due)?;
         let Retry { stage, started, .. } = self.retries.remove(at);
         Some(self.task(stage, started))
@@ -285,22 +299,37 @@ impl Driver<'_, '_> {
         self.turns += 1;
         let (ingredients, cancel) = (started.ingredients.clone(), started.cancel.clone());
         self.started.insert(stage, started);
-        Task { stage, turn, ingredients, cancel }
+        Task {
+            stage,
+            turn,
+            ingredients,
+            cancel,
+        }
     }
 
     fn begin(&mut self) -> Result<(), DecideError> {
         let pipeline = self.setup.planner.pipeline;
         for (&stage, decision) in &self.plan.decisions {
-            if let (false, Verdict::Reuse(record)) = (self.plan.wanted.contains(&stage), &decision.verdict) {
+            if let (false, Verdict::Reuse(record)) =
+                (self.plan.wanted.contains(&stage), &decision.verdict)
+            {
                 self.outputs.insert(stage, record.outputs.clone());
             }
         }
-        self.setup.planner.ledger.commit(&[Entry::Run(Box::new(self.record(None)))])?;
+        self.setup
+            .planner
+            .ledger
+            .commit(&[Entry::Run(Box::new(self.record(None)))])?;
         self.voice.tell(EventKind::RunStarted {
             run: self.setup.run.clone(),
             pipeline: pipeline.file.clone(),
             digest: pipeline.digest,
-            stages: self.plan.wanted.iter().map(|stage| pipeline.stages[*stage].id.clone()).collect(),
+            stages: self
+                .plan
+                .wanted
+                .iter()
+                .map(|stage| pipeline.stages[*stage].id.clone())
+                .collect(),
             jobs: self.setup.jobs,
         });
         Ok(())
@@ -309,14 +338,20 @@ impl Driver<'_, '_> {
     /// Decides about a stage whose needs are done; gives back a task if it has to run.
     fn take_up(&mut self, stage: usize) -> Result<Option<Task>, DecideError> {
         let planned = self.plan.decisions.get(&stage);
-        // Once a lost blob was made again, or where a pointer may have moved since, the plan is out of date.
+        // Once a lost blob was made again, or where a pointer may have moved since, the plan is out
+        // of date.
         let is_current = self.redos.is_empty() && !self.spec(stage).has_ref();
         let planned = planned.filter(|decision| decision.action.is_some() && is_current);
         let decision = match planned {
             Some(decision) => decision.clone(),
             None => self.setup.planner.decide(stage, &self.outputs)?,
         };
-        let Decision { action: Some((ingredients, key)), verdict, .. } = decision else {
+        let Decision {
+            action: Some((ingredients, key)),
+            verdict,
+            ..
+        } = decision
+        else {
             // What it needs was made, was lost, and could not be made again.
             self.give_up(stage, self.result(stage, Outcome::Skipped));
             return Ok(None);
@@ -324,8 +359,19 @@ impl Driver<'_, '_> {
         // What another stage of this run has made since serves this one too.
         let verdict = match verdict {
             Verdict::Run(_) if self.recorded.contains(&key) => {
-                let Planner { pipeline, ledger, store, .. } = self.setup.planner;
-                decide::decide(ledger, *store, (&pipeline.file, &self.spec(stage).id), &ingredients, &key)?
+                let Planner {
+                    pipeline,
+                    ledger,
+                    store,
+                    ..
+                } = self.setup.planner;
+                decide::decide(
+                    ledger,
+                    *store,
+                    (&pipeline.file, &self.spec(stage).id),
+                    &ingredients,
+                    &key,
+                )?
             }
             verdict => verdict,
         };
@@ -340,10 +386,20 @@ impl Driver<'_, '_> {
             }
             Verdict::Run(why) => {
                 if let Why::Lost { message } = &why {
-                    self.voice.warn("store::lost", &format!("stage `{}` runs again: {message}", self.spec(stage).id));
+                    self.voice.warn(
+                        "store::lost",
+                        &format!("stage `{}` runs again: {message}", self.spec(stage).id),
+                    );
                 }
                 let cancel = self.setup.cancel.part();
-                let started = Started { why: why.short(), ingredients, key, at_ms: 0, cancel, ended: None };
+                let started = Started {
+                    why: why.short(),
+                    ingredients,
+                    key,
+                    at_ms: 0,
+                    cancel,
+                    ended: None,
+                };
                 Ok(Some(self.task(stage, started)))
             }
             Verdict::Wait(_) => unreachable!("what waits has no key"),
@@ -351,7 +407,13 @@ impl Driver<'_, '_> {
     }
 
     fn reuse(&mut self, stage: usize, record: &ActionRecord) -> Result<(), DecideError> {
-        let rival = |port: &str| record.inputs.iter().find(|input| input.port == port).and_then(|input| input.digest);
+        let rival = |port: &str| {
+            record
+                .inputs
+                .iter()
+                .find(|input| input.port == port)
+                .and_then(|input| input.digest)
+        };
         let moves = self.moves(stage, &record.moves, record.key, &rival)?;
         let entries: Vec<Entry> = moves.into_iter().map(Entry::Move).collect();
         if !entries.is_empty() {
@@ -371,26 +433,65 @@ impl Driver<'_, '_> {
 
     fn hear(&mut self, message: Message) -> Result<(), DecideError> {
         match message {
-            Message::Progress { stage, done, total, note } => {
+            Message::Progress {
+                stage,
+                done,
+                total,
+                note,
+            } => {
                 let stage = self.spec(stage).id.clone();
-                self.voice.tell(EventKind::StageProgress { stage, done, total, note });
+                self.voice.tell(EventKind::StageProgress {
+                    stage,
+                    done,
+                    total,
+                    note,
+                });
                 Ok(())
             }
             Message::Started { stage } => {
-                let (id, kind) = (self.spec(stage).id.clone(), self.spec(stage).kind.name.to_owned());
+                let (id, kind) = (
+                    self.spec(stage).id.clone(),
+                    self.spec(stage).kind.name.to_owned(),
+                );
                 let started = self.started.get_mut(&stage).expect("it was handed out");
                 started.at_ms = self.setup.clock.now_ms();
                 let stages = &self.setup.planner.pipeline.stages;
-                let needs = self.setup.planner.graph.needs(stage).iter().map(|need| stages[*need].id.clone()).collect();
-                self.voice.tell(EventKind::StageStarted { stage: id, kind, why: started.why.clone(), needs });
+                let needs = self
+                    .setup
+                    .planner
+                    .graph
+                    .needs(stage)
+                    .iter()
+                    .map(|need| stages[*need].id.clone())
+                    .collect();
+                self.voice.tell(EventKind::StageStarted {
+                    stage: id,
+                    kind,
+                    why: started.why.clone(),
+                    needs,
+                });
                 Ok(())
             }
             Message::Finished { stage, performed } => self.back(stage, *performed),
-            Message::Part { stage, name, outcome, seconds, commits } => {
+            Message::Part {
+                stage,
+                name,
+                outcome,
+                seconds,
+                commits,
+            } => {
                 // A keeper that has gone has said why.
                 let _ = self.to_keeper.send(());
                 let stage = self.spec(stage).id.clone();
-                self.voice.tell_after(commits, EventKind::PartFinished { stage, part: name, outcome, seconds });
+                self.voice.tell_after(
+                    commits,
+                    EventKind::PartFinished {
+                        stage,
+                        part: name,
+                        outcome,
+                        seconds,
+                    },
+                );
                 Ok(())
             }
             Message::Kept(commits) => {
@@ -402,10 +503,22 @@ impl Driver<'_, '_> {
     }
 
     fn end(&mut self, messages: &Receiver<Message>) -> Result<Summary, DecideError> {
-        assert_eq!(self.results.len(), self.plan.wanted.len(), "a run ends when every wanted stage has");
-        let outcome = if self.results.values().any(|result| result.outcome == Outcome::Cancelled) {
+        assert_eq!(
+            self.results.len(),
+            self.plan.wanted.len(),
+            "a run ends when every wanted stage has"
+        );
+        let outcome = if self
+            .results
+            .values()
+            .any(|result| result.outcome == Outcome::Cancelled)
+        {
             RunOutcome::Cancelled
-        } else if self.results.values().all(|result| result.outcome.is_success()) {
+        } else if self
+            .results
+            .values()
+            .all(|result| result.outcome.is_success())
+        {
             RunOutcome::Succeeded
         } else {
             RunOutcome::Failed
@@ -414,7 +527,15 @@ impl Driver<'_, '_> {
         let seconds = record.seconds;
         let (counts, run) = (record.counts.clone(), record.run.clone());
         self.enter(&[Entry::Run(Box::new(record))])?;
-        self.voice.tell_after(self.entered, EventKind::RunFinished { run: run.clone(), outcome, seconds, counts });
+        self.voice.tell_after(
+            self.entered,
+            EventKind::RunFinished {
+                run: run.clone(),
+                outcome,
+                seconds,
+                counts,
+            },
+        );
         self.wait_for_keeper(messages)?;
         Ok(Summary {
             run,
@@ -453,16 +574,26 @@ impl Driver<'_, '_> {
     }
 
     pub(crate) fn finish(&mut self, stage: usize, result: StageResult) {
-        let commits = if result.outcome.is_success() { self.entered } else { 0 };
-        self.voice.tell_after(commits, EventKind::StageFinished(result.clone()));
+        let commits = if result.outcome.is_success() {
+            self.entered
+        } else {
+            0
+        };
+        self.voice
+            .tell_after(commits, EventKind::StageFinished(result.clone()));
         self.results.insert(stage, result);
     }
 }
 
-/// The urgency of each stage: how long, as far as is known, what has to run of it and below it will take.
+/// The urgency of each stage: how long, as far as is known, what has to run of it and below it will
+/// take.
 fn urgency(setup: &Setup<'_>, plan: &Plan) -> Vec<u64> {
     let weight = |stage: usize| match plan.decisions.get(&stage) {
-        Some(Decision { verdict: Verdict::Reuse(_), .. }) | None => 0,
+        Some(Decision {
+            verdict: Verdict::Reuse(_),
+            ..
+        })
+        | None => 0,
         Some(decision) => decision.estimate_ms.unwrap_or(UNKNOWN_MS).max(1),
     };
     weight_below(setup.planner.graph, weight)

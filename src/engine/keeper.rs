@@ -7,9 +7,15 @@ use crate::lineage::ledger::Ledger;
 use crate::plan::decide::DecideError;
 use crate::store::blob::Store;
 
-/// Keeps what is entered each time it is woken, until nobody can wake it any more. While one group is being flushed
-/// the next one gathers, so that a slow disk makes groups larger and not the run slower.
-pub(crate) fn keep(ledger: &Ledger, store: &dyn Store, wakes: &Receiver<()>, to_driver: &Sender<Message>) {
+/// Keeps what is entered each time it is woken, until nobody can wake it any more. While one group
+/// is being flushed the next one gathers, so that a slow disk makes groups larger and not the run
+/// slower.
+pub(crate) fn keep(
+    ledger: &Ledger,
+    store: &dyn Store,
+    wakes: &Receiver<()>,
+    to_driver: &Sender<Message>,
+) {
     while wakes.recv().is_ok() {
         while wakes.try_recv().is_ok() {}
         let message = match keep_entered(ledger, store) {

@@ -1,4 +1,5 @@
-//! Sub-actions of a running stage: looked up, made on the run's workers, kept and recorded one by one.
+//! Sub-actions of a running stage: looked up, made on the run's workers, kept and recorded one by
+//! one.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -101,7 +102,8 @@ impl Memo for Parts<'_> {
                 None => all.push(Err(StageError::Cancelled)),
             }
         }
-        let is_real = |result: &&Made| matches!(result, Err(error) if *error != StageError::Cancelled);
+        let is_real =
+            |result: &&Made| matches!(result, Err(error) if *error != StageError::Cancelled);
         match all.iter().find(is_real) {
             Some(Err(error)) => Err(error.clone()),
             _ => all.into_iter().collect(),
@@ -122,7 +124,10 @@ impl Memo for Parts<'_> {
 
     fn put(&self, bytes: &[u8]) -> Result<Kept, StageError> {
         let digest = self.bench.store.put(bytes).map_err(stage_error)?;
-        Ok(Kept { digest, size: bytes.len() as u64 })
+        Ok(Kept {
+            digest,
+            size: bytes.len() as u64,
+        })
     }
 
     fn fetch(&self, digest: &Digest) -> Result<Vec<u8>, StageError> {
@@ -132,7 +137,10 @@ impl Memo for Parts<'_> {
 
 impl Parts<'_> {
     fn part(&self, at: usize, part: &Part, body: Body<'_>) -> Made {
-        let context = Context { memo: self, ..self.context };
+        let context = Context {
+            memo: self,
+            ..self.context
+        };
         context.check()?;
         let ingredients = self.ingredients(part);
         let key = ingredients.key();
@@ -142,14 +150,29 @@ impl Parts<'_> {
         }
         let started_ms = self.bench.clock.now_ms();
         let caught = catch_unwind(AssertUnwindSafe(|| body(at, &context)));
-        let blobs = caught.unwrap_or_else(|panic| Err(StageError::Broken(panic_text(panic.as_ref()))))?;
-        let kept = blobs.iter().map(|bytes| self.put(bytes)).collect::<Result<Vec<_>, _>>()?;
+        let blobs =
+            caught.unwrap_or_else(|panic| Err(StageError::Broken(panic_text(panic.as_ref()))))?;
+        let kept = blobs
+            .iter()
+            .map(|bytes| self.put(bytes))
+            .collect::<Result<Vec<_>, _>>()?;
         let seconds = self.bench.clock.now_ms().saturating_sub(started_ms) as f64 / 1000.0;
         let outputs = kept.iter().enumerate().map(|(at, kept)| {
             let Kept { digest, size } = *kept;
-            Artifact { port: port(part, at), digest, size, directory: false }
+            Artifact {
+                port: port(part, at),
+                digest,
+                size,
+                directory: false,
+            }
         });
-        self.record(part, &ingredients, key, outputs.collect(), (started_ms, seconds))?;
+        self.record(
+            part,
+            &ingredients,
+            key,
+            outputs.collect(),
+            (started_ms, seconds),
+        )?;
         self.note(part, &kept);
         Ok(kept)
     }
@@ -159,7 +182,11 @@ impl Parts<'_> {
             let content = self.ingredients.inputs.get(*port)?;
             Some(((*port).to_owned(), *content))
         });
-        let kind = format!("{}/{}", self.ingredients.kind, part.name.split(['-', '=']).next().unwrap_or_default());
+        let kind = format!(
+            "{}/{}",
+            self.ingredients.kind,
+            part.name.split(['-', '=']).next().unwrap_or_default()
+        );
         Ingredients {
             kind,
             version: self.ingredients.version,
@@ -178,11 +205,26 @@ impl Parts<'_> {
 
     /// Returns what is kept of a part, if all of it is.
     fn recorded(&self, key: &Digest) -> Result<Option<Vec<Kept>>, StageError> {
-        let record = self.bench.ledger.action(key).map_err(|error| StageError::Storage(error.to_string()))?;
-        let Some(record) = record else { return Ok(None) };
+        let record = self
+            .bench
+            .ledger
+            .action(key)
+            .map_err(|error| StageError::Storage(error.to_string()))?;
+        let Some(record) = record else {
+            return Ok(None);
+        };
         match decide::lost(self.bench.store.as_ref(), &record.outputs).map_err(stage_error)? {
             Some(_) => Ok(None),
-            None => Ok(Some(record.outputs.iter().map(|made| Kept { digest: made.digest, size: made.size }).collect())),
+            None => Ok(Some(
+                record
+                    .outputs
+                    .iter()
+                    .map(|made| Kept {
+                        digest: made.digest,
+                        size: made.size,
+                    })
+                    .collect(),
+            )),
         }
     }
 
@@ -195,7 +237,12 @@ impl Parts<'_> {
         (started_ms, seconds): (u64, f64),
     ) -> Result<(), StageError> {
         let spec = &self.bench.pipeline.stages[self.stage];
-        let text = |port: &str| spec.inputs.iter().find(|input| input.port == port).map(|input| input.text.clone());
+        let text = |port: &str| {
+            spec.inputs
+                .iter()
+                .find(|input| input.port == port)
+                .map(|input| input.text.clone())
+        };
         let input = |port: &&'static str| InputRecord {
             port: (*port).to_owned(),
             text: text(port).unwrap_or_default(),
@@ -221,8 +268,13 @@ impl Parts<'_> {
         };
         let entered = self.bench.ledger.enter(&[Entry::Action(Box::new(record))]);
         let commits = entered.map_err(|error| StageError::Storage(error.to_string()))?;
-        let message =
-            Message::Part { stage: self.stage, name: part.name.clone(), outcome: Outcome::Made, seconds, commits };
+        let message = Message::Part {
+            stage: self.stage,
+            name: part.name.clone(),
+            outcome: Outcome::Made,
+            seconds,
+            commits,
+        };
         // A driver that has gone has no use for the news.
         let _ = self.to_driver.send(message);
         Ok(())

@@ -92,7 +92,11 @@ struct File(PathBuf, u64, Digest);
 impl Content for File {
     fn bytes(&self) -> Result<Vec<u8>, StageError> {
         let bytes = disk::read(&self.0).map_err(|error| StageError::Storage(error.to_string()))?;
-        if Digest::of(&bytes) == self.2 { Ok(bytes) } else { Err(changed(&self.0)) }
+        if Digest::of(&bytes) == self.2 {
+            Ok(bytes)
+        } else {
+            Err(changed(&self.0))
+        }
     }
 
     fn open(&self) -> Result<Box<dyn Read + Send>, StageError> {
@@ -110,11 +114,17 @@ impl Content for File {
 
 fn changed(path: &Path) -> StageError {
     let path = path.display();
-    StageError::Failed(format!("`{path}` changed while the stage ran; nothing was recorded: run again"))
+    StageError::Failed(format!(
+        "`{path}` changed while the stage ran; nothing was recorded: run again"
+    ))
 }
 
 pub(crate) fn stage_error(error: StoreError) -> StageError {
-    if error.is_lost() { StageError::Lost(error.to_string()) } else { StageError::Storage(error.to_string()) }
+    if error.is_lost() {
+        StageError::Lost(error.to_string())
+    } else {
+        StageError::Storage(error.to_string())
+    }
 }
 
 /// Runs a stage and keeps its outputs. Records nothing.
@@ -127,11 +137,18 @@ pub(crate) fn perform(
     to_driver: &Sender<Message>,
 ) -> Performed {
     let progress = |done, total, note: &str| {
-        let message = Message::Progress { stage, done, total, note: note.to_owned() };
+        let message = Message::Progress {
+            stage,
+            done,
+            total,
+            note: note.to_owned(),
+        };
         let _ = to_driver.send(message);
     };
     let mut outputs = Outputs::default();
-    let scratch = bench.temporary.join(bench.scratches.fetch_add(1, Ordering::Relaxed).to_string());
+    let scratch = bench
+        .temporary
+        .join(bench.scratches.fetch_add(1, Ordering::Relaxed).to_string());
     if let Err(error) = disk::create_dir(&scratch) {
         return failed(StageError::Storage(error.to_string()));
     }
@@ -153,9 +170,20 @@ pub(crate) fn perform(
         full: bench.full,
         turn,
     };
-    let memo = Parts { bench, slots, stage, ingredients, context, to_driver, made: Mutex::default() };
+    let memo = Parts {
+        bench,
+        slots,
+        stage,
+        ingredients,
+        context,
+        to_driver,
+        made: Mutex::default(),
+    };
     let result = inputs(bench, stage, ingredients).and_then(|inputs| {
-        let context = Context { memo: &memo, ..context };
+        let context = Context {
+            memo: &memo,
+            ..context
+        };
         context.check()?;
         if !bench.pipeline.stages[stage].kind.own_turn {
             turn.begin();
@@ -166,11 +194,26 @@ pub(crate) fn perform(
         std::thread::yield_now();
         ran
     });
-    let result = result.and_then(|()| unchanged(bench, stage)).and_then(|()| keep_manifests(bench, stage));
+    let result = result
+        .and_then(|()| unchanged(bench, stage))
+        .and_then(|()| keep_manifests(bench, stage));
     let (made, moves, notes) = outputs.into_parts();
-    let missing = bench.pipeline.stages[stage].outputs.iter().find(|port| !made.contains_key(*port)).cloned();
-    let parts = memo.made.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut performed = Performed { result, outputs: Vec::new(), moves, notes, parts };
+    let missing = bench.pipeline.stages[stage]
+        .outputs
+        .iter()
+        .find(|port| !made.contains_key(*port))
+        .cloned();
+    let parts = memo
+        .made
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    let mut performed = Performed {
+        result,
+        outputs: Vec::new(),
+        moves,
+        notes,
+        parts,
+    };
     for (port, made) in made {
         match keep(bench.store, port, made, cancel) {
             Ok(artifact) => performed.outputs.push(artifact),
@@ -178,13 +221,15 @@ pub(crate) fn perform(
             Err(_) => {}
         }
     }
-    // Little is left until the end of the run: some file systems are slow to create where much was just removed. What
-    // cannot be removed is told then.
+    // Little is left until the end of the run: some file systems are slow to create where much was
+    // just removed. What cannot be removed is told then.
     if !disk::is_little(&scratch) {
         let _ = disk::remove_dir(&scratch);
     }
     if let (Ok(()), Some(port)) = (&performed.result, missing) {
-        performed.result = Err(StageError::Broken(format!("the stage gave no output `{port}`")));
+        performed.result = Err(StageError::Broken(format!(
+            "the stage gave no output `{port}`"
+        )));
     }
     performed
 }
@@ -193,12 +238,21 @@ impl Performed {
     /// What comes of an action that gave nothing.
     pub fn nothing() -> Self {
         let (outputs, notes) = (Vec::new(), Vec::new());
-        Self { result: Ok(()), outputs, moves: BTreeMap::new(), notes, parts: BTreeMap::new() }
+        Self {
+            result: Ok(()),
+            outputs,
+            moves: BTreeMap::new(),
+            notes,
+            parts: BTreeMap::new(),
+        }
     }
 }
 
 fn failed(error: StageError) -> Performed {
-    Performed { result: Err(error), ..Performed::nothing() }
+    Performed {
+        result: Err(error),
+        ..Performed::nothing()
+    }
 }
 
 fn run(
@@ -215,31 +269,57 @@ fn run(
         return Err(StageError::unset(name));
     }
     context.check()?;
-    let caught = catch_unwind(AssertUnwindSafe(|| spec.stage.run(inputs, outputs, context)));
+    let caught = catch_unwind(AssertUnwindSafe(|| {
+        spec.stage.run(inputs, outputs, context)
+    }));
     caught.unwrap_or_else(|panic| Err(StageError::Broken(panic_text(panic.as_ref()))))
 }
 
 pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
-fn inputs(bench: &Bench<'_>, stage: usize, ingredients: &Ingredients) -> Result<Inputs, StageError> {
+fn inputs(
+    bench: &Bench<'_>,
+    stage: usize,
+    ingredients: &Ingredients,
+) -> Result<Inputs, StageError> {
     let mut ports = BTreeMap::new();
     for input in &bench.pipeline.stages[stage].inputs {
-        let Some(content) = ingredients.inputs.get(&input.port).copied().flatten() else { continue };
+        let Some(content) = ingredients.inputs.get(&input.port).copied().flatten() else {
+            continue;
+        };
         let files = match &input.from {
             Origin::File(text) => from_files(&bench.sources[text]),
-            Origin::Stage(..) | Origin::Ref(..) if content.directory => from_manifest(bench.store, &content.digest)?,
+            Origin::Stage(..) | Origin::Ref(..) if content.directory => {
+                from_manifest(bench.store, &content.digest)?
+            }
             Origin::Stage(..) | Origin::Ref(..) => {
                 let digest = content.digest;
                 let content = Box::new(Blob(Arc::clone(bench.store), digest));
-                // Only the store knows how many bytes there are, and nobody asks that of a single blob.
-                vec![Member { name: String::new(), digest, size: 0, form: EntryForm::Plain, content }]
+                // Only the store knows how many bytes there are, and nobody asks that of a single
+                // blob.
+                vec![Member {
+                    name: String::new(),
+                    digest,
+                    size: 0,
+                    form: EntryForm::Plain,
+                    content,
+                }]
             }
         };
         let (digest, directory) = (content.digest, content.directory);
-        ports.insert(input.port.clone(), Input { label: input.text.clone(), digest, files, directory });
+        ports.insert(
+            input.port.clone(),
+            Input {
+                label: input.text.clone(),
+                digest,
+                files,
+                directory,
+            },
+        );
     }
     Ok(Inputs::new(ports))
 }
@@ -258,26 +338,66 @@ fn from_files(source: &SourceFile) -> Vec<Member> {
     source.parts.iter().map(member).collect()
 }
 
-/// Returns an output of the stage's latest record if nothing but what was seen outside differs from now.
-fn earlier(bench: &Bench<'_>, stage: usize, ingredients: &Ingredients, port: &str) -> Option<Input> {
+/// Returns an output of the stage's latest record if nothing but what was seen outside differs from
+/// now.
+fn earlier(
+    bench: &Bench<'_>,
+    stage: usize,
+    ingredients: &Ingredients,
+    port: &str,
+) -> Option<Input> {
     let spec = &bench.pipeline.stages[stage];
-    let latest = bench.ledger.latest(&bench.pipeline.file, &spec.id).ok().flatten()?;
+    let latest = bench
+        .ledger
+        .latest(&bench.pipeline.file, &spec.id)
+        .ok()
+        .flatten()?;
     // What ran elsewhere is not built on.
-    let record = bench.ledger.action(&latest).ok().flatten().filter(|record| record.imported.is_none())?;
+    let record = bench
+        .ledger
+        .action(&latest)
+        .ok()
+        .flatten()
+        .filter(|record| record.imported.is_none())?;
     let differences = difference(&record.ingredients, &ingredients.listed());
-    let made = record.outputs.iter().find(|made| made.port == port && made.directory)?;
-    let is_same = differences.iter().all(|difference| difference.name == OUTSIDE);
-    let is_whole = decide::lost(bench.store.as_ref(), std::slice::from_ref(made)).ok()?.is_none();
-    let files = (is_same && is_whole).then(|| from_manifest(bench.store, &made.digest))?.ok()?;
-    Some(Input { label: format!("{}.{port}", spec.id), digest: made.digest, files, directory: true })
+    let made = record
+        .outputs
+        .iter()
+        .find(|made| made.port == port && made.directory)?;
+    let is_same = differences
+        .iter()
+        .all(|difference| difference.name == OUTSIDE);
+    let is_whole = decide::lost(bench.store.as_ref(), std::slice::from_ref(made))
+        .ok()?
+        .is_none();
+    let files = (is_same && is_whole)
+        .then(|| from_manifest(bench.store, &made.digest))?
+        .ok()?;
+    Some(Input {
+        label: format!("{}.{port}", spec.id),
+        digest: made.digest,
+        files,
+        directory: true,
+    })
 }
 
 fn from_manifest(store: &Arc<dyn Store>, digest: &Digest) -> Result<Vec<Member>, StageError> {
     let bytes = store.get(digest).map_err(stage_error)?;
     let manifest = Manifest::decode(&bytes).map_err(StageError::Storage)?;
     let member = |file: FileEntry| {
-        let FileEntry { path: name, digest, size, form } = file;
-        Member { name, digest, size, form, content: Box::new(Blob(Arc::clone(store), digest)) }
+        let FileEntry {
+            path: name,
+            digest,
+            size,
+            form,
+        } = file;
+        Member {
+            name,
+            digest,
+            size,
+            form,
+            content: Box::new(Blob(Arc::clone(store), digest)),
+        }
     };
     Ok(manifest.files.into_iter().map(member).collect())
 }
@@ -285,7 +405,9 @@ fn from_manifest(store: &Arc<dyn Store>, digest: &Digest) -> Result<Vec<Member>,
 /// A file edited while its stage ran must never be recorded as the cause of the result.
 fn unchanged(bench: &Bench<'_>, stage: usize) -> Result<(), StageError> {
     for input in &bench.pipeline.stages[stage].inputs {
-        let Origin::File(text) = &input.from else { continue };
+        let Origin::File(text) = &input.from else {
+            continue;
+        };
         match files::is_unchanged(&bench.sources[text]) {
             Ok(true) => {}
             Ok(false) => return Err(changed(Path::new(text))),
@@ -295,41 +417,75 @@ fn unchanged(bench: &Bench<'_>, stage: usize) -> Result<(), StageError> {
     Ok(())
 }
 
-/// Keeps the list of the files of every source that is several, so that a later change can be told file by file.
+/// Keeps the list of the files of every source that is several, so that a later change can be told
+/// file by file.
 fn keep_manifests(bench: &Bench<'_>, stage: usize) -> Result<(), StageError> {
     for input in &bench.pipeline.stages[stage].inputs {
         if let Origin::File(text) = &input.from
             && bench.sources[text].directory
         {
-            bench.store.put(&bench.sources[text].manifest().encode()).map_err(stage_error)?;
+            bench
+                .store
+                .put(&bench.sources[text].manifest().encode())
+                .map_err(stage_error)?;
         }
     }
     Ok(())
 }
 
-fn keep(store: &Arc<dyn Store>, port: String, made: Made, cancel: &Cancel) -> Result<Artifact, StageError> {
+fn keep(
+    store: &Arc<dyn Store>,
+    port: String,
+    made: Made,
+    cancel: &Cancel,
+) -> Result<Artifact, StageError> {
     let taken = |path: &Path| {
-        store
-            .take(path, cancel)
-            .map_err(|error| if cancel.is_cancelled() { StageError::Cancelled } else { stage_error(error) })
+        store.take(path, cancel).map_err(|error| {
+            if cancel.is_cancelled() {
+                StageError::Cancelled
+            } else {
+                stage_error(error)
+            }
+        })
     };
     let disk_error = |error: DiskError| StageError::Storage(error.to_string());
     match made {
         Made::Bytes(bytes) => {
             let digest = store.put(&bytes).map_err(stage_error)?;
-            Ok(Artifact { port, digest, size: bytes.len() as u64, directory: false })
+            Ok(Artifact {
+                port,
+                digest,
+                size: bytes.len() as u64,
+                directory: false,
+            })
         }
         Made::Listed(files) => {
-            let entry = |(path, Kept { digest, size })| FileEntry { path, digest, size, form: EntryForm::Plain };
-            keep_manifest(store, port, &Manifest::new(files.into_iter().map(entry).collect()))
+            let entry = |(path, Kept { digest, size })| FileEntry {
+                path,
+                digest,
+                size,
+                form: EntryForm::Plain,
+            };
+            keep_manifest(
+                store,
+                port,
+                &Manifest::new(files.into_iter().map(entry).collect()),
+            )
         }
         Made::Path(path) => match disk::look(&path).map_err(disk_error)? {
             Entry::Directory => keep_directory(store, port, &path, &taken),
             Entry::File(_) => {
                 let (digest, size) = taken(&path)?;
-                Ok(Artifact { port, digest, size, directory: false })
+                Ok(Artifact {
+                    port,
+                    digest,
+                    size,
+                    directory: false,
+                })
             }
-            Entry::Special => Err(StageError::Failed(format!("the output `{port}` is neither a file nor a directory"))),
+            Entry::Special => Err(StageError::Failed(format!(
+                "the output `{port}` is neither a file nor a directory"
+            ))),
         },
     }
 }
@@ -337,20 +493,53 @@ fn keep(store: &Arc<dyn Store>, port: String, made: Made, cancel: &Cancel) -> Re
 /// Takes a file into the store.
 type Take<'a> = &'a (dyn Fn(&Path) -> Result<(Digest, u64), StageError> + Sync);
 
-fn keep_directory(store: &Arc<dyn Store>, port: String, root: &Path, taken: Take<'_>) -> Result<Artifact, StageError> {
+fn keep_directory(
+    store: &Arc<dyn Store>,
+    port: String,
+    root: &Path,
+    taken: Take<'_>,
+) -> Result<Artifact, StageError> {
     let odd = |error: DiskError| StageError::Failed(format!("output `{port}`: {error}"));
-    let kept = tree(root).map_err(odd)?.into_par_iter().map(|TreeEntry { name, path, form, text }| {
-        let (digest, size) = match text {
-            Some(text) => (store.put(text.as_bytes()).map_err(stage_error)?, text.len() as u64),
-            None => taken(&path)?,
-        };
-        Ok(FileEntry { path: name, digest, size, form })
-    });
-    let manifest = Manifest::new(kept.collect::<Vec<_>>().into_iter().collect::<Result<Vec<_>, StageError>>()?);
+    let kept = tree(root).map_err(odd)?.into_par_iter().map(
+        |TreeEntry {
+             name,
+             path,
+             form,
+             text,
+         }| {
+            let (digest, size) = match text {
+                Some(text) => (
+                    store.put(text.as_bytes()).map_err(stage_error)?,
+                    text.len() as u64,
+                ),
+                None => taken(&path)?,
+            };
+            Ok(FileEntry {
+                path: name,
+                digest,
+                size,
+                form,
+            })
+        },
+    );
+    let manifest = Manifest::new(
+        kept.collect::<Vec<_>>()
+            .into_iter()
+            .collect::<Result<Vec<_>, StageError>>()?,
+    );
     keep_manifest(store, port, &manifest)
 }
 
-fn keep_manifest(store: &Arc<dyn Store>, port: String, manifest: &Manifest) -> Result<Artifact, StageError> {
+fn keep_manifest(
+    store: &Arc<dyn Store>,
+    port: String,
+    manifest: &Manifest,
+) -> Result<Artifact, StageError> {
     let digest = store.put(&manifest.encode()).map_err(stage_error)?;
-    Ok(Artifact { port, digest, size: manifest.size(), directory: true })
+    Ok(Artifact {
+        port,
+        digest,
+        size: manifest.size(),
+        directory: true,
+    })
 }

@@ -31,18 +31,35 @@ pub struct Schedule<'a> {
 }
 
 impl<'a> Schedule<'a> {
-    /// Makes the schedule of `stages`; needs outside of it count as done. `urgency` holds a number for each stage of the
-    /// graph; of stages equally urgent, the earliest of the file goes first.
+    /// Makes the schedule of `stages`; needs outside of it count as done. `urgency` holds a number
+    /// for each stage of the graph; of stages equally urgent, the earliest of the file goes first.
     pub fn new(graph: &'a Graph, stages: &BTreeSet<usize>, urgency: Vec<u64>) -> Self {
-        let open = |stage: usize| graph.needs(stage).into_iter().filter(|need| stages.contains(need)).count();
+        let open = |stage: usize| {
+            graph
+                .needs(stage)
+                .into_iter()
+                .filter(|need| stages.contains(need))
+                .count()
+        };
         let state = |stage: usize| match open(stage) {
             0 => State::Ready,
             open => State::Waiting(open),
         };
-        let states: BTreeMap<usize, State> = stages.iter().map(|&stage| (stage, state(stage))).collect();
+        let states: BTreeMap<usize, State> =
+            stages.iter().map(|&stage| (stage, state(stage))).collect();
         let is_ready = |(_, state): &(&usize, &State)| **state == State::Ready;
-        let ready = states.iter().filter(is_ready).map(|(stage, _)| (Reverse(urgency[*stage]), *stage)).collect();
-        Self { graph, states, urgency, ready, running: 0 }
+        let ready = states
+            .iter()
+            .filter(is_ready)
+            .map(|(stage, _)| (Reverse(urgency[*stage]), *stage))
+            .collect();
+        Self {
+            graph,
+            states,
+            urgency,
+            ready,
+            running: 0,
+        }
     }
 
     /// Returns the stages that can be handed out, the one to be handed out next first.
@@ -66,7 +83,11 @@ impl<'a> Schedule<'a> {
         self.leave(stage, State::Done);
         for user in self.graph.users(stage) {
             if let Some(State::Waiting(open)) = self.states.get(&user).copied() {
-                let state = if open == 1 { State::Ready } else { State::Waiting(open - 1) };
+                let state = if open == 1 {
+                    State::Ready
+                } else {
+                    State::Waiting(open - 1)
+                };
                 self.states.insert(user, state);
                 if state == State::Ready {
                     self.ready.insert(self.place(user));
@@ -75,16 +96,20 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    /// Notes that a stage that was handed out failed; returns what is skipped because of it, in order.
+    /// Notes that a stage that was handed out failed; returns what is skipped because of it, in
+    /// order.
     pub fn fail(&mut self, stage: usize) -> Vec<usize> {
         self.leave(stage, State::Out);
         self.skip_below(stage)
     }
 
-    /// Takes a stage out that was not handed out yet, and all that depends on it, which is returned in order; `None`, and
-    /// nothing is changed, if it was handed out or is out.
+    /// Takes a stage out that was not handed out yet, and all that depends on it, which is returned
+    /// in order; `None`, and nothing is changed, if it was handed out or is out.
     pub fn withdraw(&mut self, stage: usize) -> Option<Vec<usize>> {
-        if !matches!(self.states.get(&stage), Some(State::Waiting(_) | State::Ready)) {
+        if !matches!(
+            self.states.get(&stage),
+            Some(State::Waiting(_) | State::Ready)
+        ) {
             return None;
         }
         self.ready.remove(&self.place(stage));
@@ -97,7 +122,10 @@ impl<'a> Schedule<'a> {
         let mut open = vec![stage];
         while let Some(failed) = open.pop() {
             for user in self.graph.users(failed) {
-                if matches!(self.states.get(&user), Some(State::Waiting(_) | State::Ready)) {
+                if matches!(
+                    self.states.get(&user),
+                    Some(State::Waiting(_) | State::Ready)
+                ) {
                     self.states.insert(user, State::Out);
                     self.ready.remove(&self.place(user));
                     skipped.insert(user);
@@ -108,11 +136,13 @@ impl<'a> Schedule<'a> {
         skipped.into_iter().collect()
     }
 
-    /// Takes back a stage that was handed out, because `lost`, done before, have to be done again first. It is ready
-    /// again when all it needs is done.
+    /// Takes back a stage that was handed out, because `lost`, done before, have to be done again
+    /// first. It is ready again when all it needs is done.
     pub fn redo(&mut self, stage: usize, lost: &[usize]) {
         self.leave(stage, State::Waiting(0));
-        let done = lost.iter().filter(|need| self.states.get(need) == Some(&State::Done));
+        let done = lost
+            .iter()
+            .filter(|need| self.states.get(need) == Some(&State::Done));
         for need in done.copied().collect::<Vec<usize>>() {
             self.states.insert(need, State::Ready);
             self.ready.insert(self.place(need));
@@ -129,8 +159,17 @@ impl<'a> Schedule<'a> {
                 }
             }
         }
-        let open = self.graph.needs(stage).into_iter().filter(|need| self.is_open(*need)).count();
-        let state = if open == 0 { State::Ready } else { State::Waiting(open) };
+        let open = self
+            .graph
+            .needs(stage)
+            .into_iter()
+            .filter(|need| self.is_open(*need))
+            .count();
+        let state = if open == 0 {
+            State::Ready
+        } else {
+            State::Waiting(open)
+        };
         self.states.insert(stage, state);
         if state == State::Ready {
             self.ready.insert(self.place(stage));
@@ -138,7 +177,10 @@ impl<'a> Schedule<'a> {
     }
 
     fn is_open(&self, stage: usize) -> bool {
-        matches!(self.states.get(&stage), Some(State::Waiting(_) | State::Ready | State::Running))
+        matches!(
+            self.states.get(&stage),
+            Some(State::Waiting(_) | State::Ready | State::Running)
+        )
     }
 
     /// Takes every stage out that was not handed out yet; returns them in order.
@@ -165,7 +207,11 @@ impl<'a> Schedule<'a> {
     }
 
     fn leave(&mut self, stage: usize, state: State) {
-        debug_assert_eq!(self.states.get(&stage), Some(&State::Running), "only what was handed out comes back");
+        debug_assert_eq!(
+            self.states.get(&stage),
+            Some(&State::Running),
+            "only what was handed out comes back"
+        );
         self.states.insert(stage, state);
         self.running -= 1;
     }

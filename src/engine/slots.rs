@@ -1,10 +1,12 @@
-//! Slots: how many stages run at once, and that they start in the order in which they were handed out.
+//! Slots: how many stages run at once, and that they start in the order in which they were handed
+//! out.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 
-/// Slots to run in. A worker holds one only while its stage runs: what comes before and after is done beside others.
+/// Slots to run in. A worker holds one only while its stage runs: what comes before and after is
+/// done beside others.
 pub(crate) struct Slots {
     state: Mutex<State>,
     /// For those who borrow.
@@ -57,13 +59,28 @@ pub(crate) struct Slot<'a>(&'a Slots, usize);
 impl Slots {
     /// Makes so many slots.
     pub(crate) fn new(count: usize) -> Self {
-        let state = State { count, free: count, next: 0, waiting: BTreeMap::new(), borrowers: 0 };
-        Self { state: Mutex::new(state), freed: Condvar::new() }
+        let state = State {
+            count,
+            free: count,
+            next: 0,
+            waiting: BTreeMap::new(),
+            borrowers: 0,
+        };
+        Self {
+            state: Mutex::new(state),
+            freed: Condvar::new(),
+        }
     }
 
-    /// Returns the turn of the task that was handed out as this many-th, from zero, and takes so many slots.
+    /// Returns the turn of the task that was handed out as this many-th, from zero, and takes so
+    /// many slots.
     pub(crate) fn turn(&self, number: u64, width: usize) -> Turn<'_> {
-        Turn { slots: self, number, width, taken: false }
+        Turn {
+            slots: self,
+            number,
+            width,
+            taken: false,
+        }
     }
 
     /// Returns how many slots there are.
@@ -76,7 +93,10 @@ impl Slots {
         let mut state = self.lock();
         state.borrowers += 1;
         let waits = |state: &mut State| state.free == 0 && !is_over();
-        let mut state = self.freed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
+        let mut state = self
+            .freed
+            .wait_while(state, waits)
+            .unwrap_or_else(PoisonError::into_inner);
         state.borrowers -= 1;
         if is_over() {
             return None;

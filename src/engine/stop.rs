@@ -1,5 +1,5 @@
-//! Stages that end before their time, or are not begun any more: the run is cancelled, they took too long, somebody asked
-//! for it, what they need failed, or so much else did.
+//! Stages that end before their time, or are not begun any more: the run is cancelled, they took
+//! too long, somebody asked for it, what they need failed, or so much else did.
 
 use std::time::Duration;
 
@@ -9,7 +9,8 @@ use crate::engine::drive::{Driver, Ended};
 use crate::event::StageResult;
 
 impl Driver<'_, '_> {
-    /// Ends stages that somebody asked to end, what a cancelled run does not begin any more, and stages whose time is over.
+    /// Ends stages that somebody asked to end, what a cancelled run does not begin any more, and
+    /// stages whose time is over.
     pub(crate) fn stop_what_is_to_stop(&mut self) {
         for name in self.asked.take(self.setup.clock.now_ms()) {
             self.end_asked(&name);
@@ -21,16 +22,31 @@ impl Driver<'_, '_> {
                 self.finish(stage, result);
             }
             for retry in std::mem::take(&mut self.retries) {
-                self.give_up(retry.stage, StageResult { outcome: Outcome::Cancelled, ..retry.result });
+                self.give_up(
+                    retry.stage,
+                    StageResult {
+                        outcome: Outcome::Cancelled,
+                        ..retry.result
+                    },
+                );
             }
         }
         let stages = &self.setup.planner.pipeline.stages;
         let is_timed = |stage: &usize| stages[*stage].limits.timeout.is_some();
         if self.started.keys().any(is_timed) {
             let now_ms = self.setup.clock.now_ms();
-            for (stage, started) in self.started.iter_mut().filter(|(_, started)| started.at_ms > 0) {
+            for (stage, started) in self
+                .started
+                .iter_mut()
+                .filter(|(_, started)| started.at_ms > 0)
+            {
                 let ran = Duration::from_millis(now_ms.saturating_sub(started.at_ms));
-                if stages[*stage].limits.timeout.is_some_and(|timeout| ran > timeout) && started.ended.is_none() {
+                if stages[*stage]
+                    .limits
+                    .timeout
+                    .is_some_and(|timeout| ran > timeout)
+                    && started.ended.is_none()
+                {
                     started.ended = Some(Ended::TimedOut);
                     started.cancel.cancel();
                 }
@@ -52,7 +68,13 @@ impl Driver<'_, '_> {
                 started.cancel.cancel();
             } else if let Some(at) = self.retries.iter().position(|retry| retry.stage == stage) {
                 let retry = self.retries.remove(at);
-                self.give_up(stage, StageResult { outcome: Outcome::Cancelled, ..retry.result });
+                self.give_up(
+                    stage,
+                    StageResult {
+                        outcome: Outcome::Cancelled,
+                        ..retry.result
+                    },
+                );
             } else if let Some(below) = self.schedule.withdraw(stage) {
                 self.finish(stage, self.result(stage, Outcome::Cancelled));
                 self.skip(stage, below, Outcome::Cancelled);
@@ -60,21 +82,32 @@ impl Driver<'_, '_> {
                 continue;
             }
             let id = self.spec(stage).id.clone();
-            self.voice.warn("stage::ended", &format!("`{id}` is to end: it was asked for"));
+            self.voice.warn(
+                "stage::ended",
+                &format!("`{id}` is to end: it was asked for"),
+            );
         }
     }
 
     /// Returns whether a stage with this key runs, or is to be tried again.
     pub(crate) fn is_under_way(&self, key: &Digest) -> bool {
-        self.started.values().chain(self.retries.iter().map(|retry| &retry.started)).any(|other| other.key == *key)
+        self.started
+            .values()
+            .chain(self.retries.iter().map(|retry| &retry.started))
+            .any(|other| other.key == *key)
     }
 
-    /// Lets stages go on that waited for another with the same key: all of them, or those of which none runs.
+    /// Lets stages go on that waited for another with the same key: all of them, or those of which
+    /// none runs.
     pub(crate) fn free_twins(&mut self, all: bool) {
-        let (free, held) = self.twins.iter().partition(|(_, key)| all || !self.is_under_way(key));
+        let (free, held) = self
+            .twins
+            .iter()
+            .partition(|(_, key)| all || !self.is_under_way(key));
         self.twins = held;
         let free: Vec<(usize, Digest)> = free;
-        free.iter().for_each(|(stage, _)| self.schedule.redo(*stage, &[]));
+        free.iter()
+            .for_each(|(stage, _)| self.schedule.redo(*stage, &[]));
     }
 
     /// Ends a stage that did not give what it should, and all that depends on it.
@@ -95,27 +128,52 @@ impl Driver<'_, '_> {
     fn skip(&mut self, stage: usize, below: Vec<usize>, outcome: Outcome) {
         for skipped in below {
             let message = format!("`{}` did not give what it needs", self.spec(stage).id);
-            let error = Some(Failure { class: FailureClass::Stage, message });
-            let end = if outcome == Outcome::Cancelled { Outcome::Cancelled } else { Outcome::Skipped };
-            let result = StageResult { error, ..self.result(skipped, end) };
+            let error = Some(Failure {
+                class: FailureClass::Stage,
+                message,
+            });
+            let end = if outcome == Outcome::Cancelled {
+                Outcome::Cancelled
+            } else {
+                Outcome::Skipped
+            };
+            let result = StageResult {
+                error,
+                ..self.result(skipped, end)
+            };
             self.finish(skipped, result);
         }
     }
 
     pub(crate) fn is_halted(&self) -> bool {
-        self.setup.max_failures.is_some_and(|most| self.failures >= most)
+        self.setup
+            .max_failures
+            .is_some_and(|most| self.failures >= most)
     }
 
     /// Lets what runs go on and begins nothing more.
     fn halt(&mut self) {
-        let message = format!("nothing more is begun after {} failed (`--max-failures`)", self.failures);
+        let message = format!(
+            "nothing more is begun after {} failed (`--max-failures`)",
+            self.failures
+        );
         self.free_twins(true);
         for skipped in self.schedule.stop() {
-            let error = Some(Failure { class: FailureClass::Stage, message: message.clone() });
-            let result = StageResult { error, ..self.result(skipped, Outcome::Skipped) };
+            let error = Some(Failure {
+                class: FailureClass::Stage,
+                message: message.clone(),
+            });
+            let result = StageResult {
+                error,
+                ..self.result(skipped, Outcome::Skipped)
+            };
             self.finish(skipped, result);
         }
-        for started in self.started.values_mut().filter(|started| started.at_ms == 0) {
+        for started in self
+            .started
+            .values_mut()
+            .filter(|started| started.at_ms == 0)
+        {
             started.ended = Some(Ended::Halted);
             started.cancel.cancel();
         }

@@ -1,4 +1,5 @@
-//! The one voice of a run: events in one order, told to every sink, none before what it tells is kept.
+//! The one voice of a run: events in one order, told to every sink, none before what it tells is
+//! kept.
 
 use std::collections::VecDeque;
 
@@ -12,14 +13,21 @@ pub struct Voice<'a> {
     seq: u64,
     /// How many commits are kept.
     kept: u64,
-    /// Events that wait, or stand behind one that waits, with the commits that have to be kept first.
+    /// Events that wait, or stand behind one that waits, with the commits that have to be kept
+    /// first.
     waiting: VecDeque<(u64, u64, EventKind)>,
 }
 
 impl<'a> Voice<'a> {
     /// Makes a voice that is heard by `sinks`.
     pub fn new(clock: &'a dyn Clock, sinks: Vec<Box<dyn Sink>>) -> Self {
-        Self { clock, sinks, seq: 0, kept: 0, waiting: VecDeque::new() }
+        Self {
+            clock,
+            sinks,
+            seq: 0,
+            kept: 0,
+            waiting: VecDeque::new(),
+        }
     }
 
     /// Tells an event, after those that wait.
@@ -27,7 +35,8 @@ impl<'a> Voice<'a> {
         self.tell_after(0, kind);
     }
 
-    /// Tells an event once so many commits are kept. Events stay in their order and carry the time they were given.
+    /// Tells an event once so many commits are kept. Events stay in their order and carry the time
+    /// they were given.
     pub fn tell_after(&mut self, commits: u64, kind: EventKind) {
         self.waiting.push_back((commits, self.clock.now_ms(), kind));
         self.speak();
@@ -54,19 +63,32 @@ impl<'a> Voice<'a> {
             && *commits <= self.kept
         {
             let (_, at_ms, kind) = self.waiting.pop_front().expect("there is a front");
-            let event = Event { v: VERSION, seq: self.seq, at_ms, kind };
+            let event = Event {
+                v: VERSION,
+                seq: self.seq,
+                at_ms,
+                kind,
+            };
             self.seq += 1;
             // A sink that fails is dropped, and the others are told so.
             let mut failed = Vec::new();
-            self.sinks.retain_mut(|sink| sink.take(&event).map_err(|message| failed.push(message)).is_ok());
+            self.sinks.retain_mut(|sink| {
+                sink.take(&event)
+                    .map_err(|message| failed.push(message))
+                    .is_ok()
+            });
             for message in failed {
                 let message = format!("one of the run's logs stopped: {message}");
-                self.waiting.push_front((0, at_ms, warning("event::sink", &message)));
+                self.waiting
+                    .push_front((0, at_ms, warning("event::sink", &message)));
             }
         }
     }
 }
 
 fn warning(code: &str, message: &str) -> EventKind {
-    EventKind::Warning { code: code.to_owned(), message: message.to_owned() }
+    EventKind::Warning {
+        code: code.to_owned(),
+        message: message.to_owned(),
+    }
 }

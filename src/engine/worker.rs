@@ -55,17 +55,39 @@ pub(crate) enum Message {
 }
 
 /// Performs tasks until there are no more; a panic around a stage comes back as its failure.
-pub(crate) fn work(bench: &Bench<'_>, slots: &Slots, tasks: &Mutex<Receiver<Task>>, to_driver: &Sender<Message>) {
+pub(crate) fn work(
+    bench: &Bench<'_>,
+    slots: &Slots,
+    tasks: &Mutex<Receiver<Task>>,
+    to_driver: &Sender<Message>,
+) {
     loop {
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Task { stage, turn, ingredients, cancel }) = task else { return };
+        let Ok(Task {
+            stage,
+            turn,
+            ingredients,
+            cancel,
+        }) = task
+        else {
+            return;
+        };
         let turn = slots.turn(turn, bench.pipeline.stages[stage].limits.cpus);
-        let turn = TaskTurn { stage, to_driver, state: Mutex::new((turn, None)) };
+        let turn = TaskTurn {
+            stage,
+            to_driver,
+            state: Mutex::new((turn, None)),
+        };
         let action = (stage, &ingredients);
-        let caught = catch_unwind(AssertUnwindSafe(|| perform(bench, action, &cancel, &turn, slots, to_driver)));
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            perform(bench, action, &cancel, &turn, slots, to_driver)
+        }));
         drop(turn);
         let performed = Box::new(caught.unwrap_or_else(|_| broken()));
-        if to_driver.send(Message::Finished { stage, performed }).is_err() {
+        if to_driver
+            .send(Message::Finished { stage, performed })
+            .is_err()
+        {
             return;
         }
     }
@@ -95,6 +117,11 @@ impl Turn for TaskTurn<'_> {
 
 /// What comes back when the engine itself panicked around a stage.
 fn broken() -> Performed {
-    let result = Err(StageError::Broken("the engine panicked around this stage".to_owned()));
-    Performed { result, ..Performed::nothing() }
+    let result = Err(StageError::Broken(
+        "the engine panicked around this stage".to_owned(),
+    ));
+    Performed {
+        result,
+        ..Performed::nothing()
+    }
 }

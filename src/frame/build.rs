@@ -75,7 +75,12 @@ impl Conflict {
         for (kind, (count, names)) in &other.types {
             let mine = self.types.entry(kind.clone()).or_default();
             mine.0 += count;
-            mine.1.extend(names.iter().take(EXAMPLES.saturating_sub(mine.1.len())).cloned());
+            mine.1.extend(
+                names
+                    .iter()
+                    .take(EXAMPLES.saturating_sub(mine.1.len()))
+                    .cloned(),
+            );
         }
     }
 
@@ -90,7 +95,11 @@ impl Conflict {
         let one = |(kind, (count, names)): (&String, &(u64, Vec<String>))| {
             format!("{count} {kind} (such as {})", names.join(", "))
         };
-        format!("`{}`: {}", self.column, self.types.iter().map(one).collect::<Vec<_>>().join(", "))
+        format!(
+            "`{}`: {}",
+            self.column,
+            self.types.iter().map(one).collect::<Vec<_>>().join(", ")
+        )
     }
 }
 
@@ -124,23 +133,36 @@ impl Builder {
         self.rows.push(name);
     }
 
-    /// Returns why the rows so far cannot be a table, given how many bytes they were read from: too many columns, or nearly
-    /// all cells missing. Asked after each row, so that no more is held than a bounded multiple of what is read.
+    /// Returns why the rows so far cannot be a table, given how many bytes they were read from: too
+    /// many columns, or nearly all cells missing. Asked after each row, so that no more is held
+    /// than a bounded multiple of what is read.
     pub fn check(&self, bytes: usize) -> Result<(), String> {
         let (rows, columns) = (self.rows.len(), self.names.len());
-        let is_sparse = rows.saturating_mul(columns) > bytes.saturating_mul(CELLS_A_BYTE).saturating_add(CELLS);
+        let is_sparse =
+            rows.saturating_mul(columns) > bytes.saturating_mul(CELLS_A_BYTE).saturating_add(CELLS);
         if self.bytes > NAMES {
-            return Err(format!("the names of its {columns} columns take more than {NAMES} bytes"));
+            return Err(format!(
+                "the names of its {columns} columns take more than {NAMES} bytes"
+            ));
         }
         if columns <= COLUMNS && !is_sparse {
             return Ok(());
         }
-        let latest: Vec<String> = self.names.iter().rev().take(EXAMPLES).map(|name| format!("`{name}`")).collect();
+        let latest: Vec<String> = self
+            .names
+            .iter()
+            .rev()
+            .take(EXAMPLES)
+            .map(|name| format!("`{name}`"))
+            .collect();
         let much = match is_sparse {
             true => format!("{rows} rows have {columns} columns together, and hardly any cells"),
             false => format!("there are more than {COLUMNS} columns"),
         };
-        Err(format!("{much}: names of columns, such as {}, seem to be data", latest.join(", ")))
+        Err(format!(
+            "{much}: names of columns, such as {}, seem to be data",
+            latest.join(", ")
+        ))
     }
 
     /// Returns the number of rows.
@@ -151,8 +173,15 @@ impl Builder {
     /// Returns of every column how many cells it has of each type.
     pub fn tallies(&self) -> Vec<Conflict> {
         let one = |at: usize| {
-            let types = self.tally(at).into_iter().map(|(kind, found)| (kind.as_str().to_owned(), found)).collect();
-            Conflict { column: self.names[at].clone(), types }
+            let types = self
+                .tally(at)
+                .into_iter()
+                .map(|(kind, found)| (kind.as_str().to_owned(), found))
+                .collect();
+            Conflict {
+                column: self.names[at].clone(),
+                types,
+            }
         };
         (0..self.names.len()).map(one).collect()
     }
@@ -176,22 +205,33 @@ impl Builder {
         tally
     }
 
-    /// Returns the table, every column of the type that holds all its cells, and the columns that are text only because
-    /// their cells are of several types. Columns of `types` get that type.
+    /// Returns the table, every column of the type that holds all its cells, and the columns that
+    /// are text only because their cells are of several types. Columns of `types` get that type.
     ///
     /// # Errors
     /// A cell cannot be read as the type that is asked for.
-    pub fn finish(mut self, types: &BTreeMap<String, ColumnType>) -> Result<(Table, Vec<Conflict>), TableError> {
+    pub fn finish(
+        mut self,
+        types: &BTreeMap<String, ColumnType>,
+    ) -> Result<(Table, Vec<Conflict>), TableError> {
         let (mut conflicts, mut made) = (Vec::new(), Vec::new());
         for at in 0..self.names.len() {
             let tally = self.tally(at);
             let name = self.names[at].clone();
-            let natural = tally.keys().fold(ColumnType::Empty, |kind, other| kind.unify(*other));
+            let natural = tally
+                .keys()
+                .fold(ColumnType::Empty, |kind, other| kind.unify(*other));
             let asked = types.get(&name).copied();
             let is_mixed = tally.len() > 1 && natural == ColumnType::Text;
             if is_mixed && asked.is_none() {
-                let types = tally.iter().map(|(kind, found)| (kind.as_str().to_owned(), found.clone())).collect();
-                conflicts.push(Conflict { column: name.clone(), types });
+                let types = tally
+                    .iter()
+                    .map(|(kind, found)| (kind.as_str().to_owned(), found.clone()))
+                    .collect();
+                conflicts.push(Conflict {
+                    column: name.clone(),
+                    types,
+                });
             }
             let mut cells = std::mem::take(&mut self.columns[at]);
             cells.resize(self.rows.len(), Cell::Missing);
@@ -209,9 +249,18 @@ impl Builder {
 }
 
 /// Makes a column of cells, each read as `kind`.
-fn column(name: &str, cells: &[Cell], kind: ColumnType, rows: &[String]) -> Result<Column, TableError> {
-    let unfit: Vec<usize> =
-        cells.iter().enumerate().filter(|(_, cell)| convert(cell, kind).is_none()).map(|(row, _)| row).collect();
+fn column(
+    name: &str,
+    cells: &[Cell],
+    kind: ColumnType,
+    rows: &[String],
+) -> Result<Column, TableError> {
+    let unfit: Vec<usize> = cells
+        .iter()
+        .enumerate()
+        .filter(|(_, cell)| convert(cell, kind).is_none())
+        .map(|(row, _)| row)
+        .collect();
     if let Some(&first) = unfit.first() {
         return Err(TableError(format!(
             "column `{name}`: {:?} in {} is not of the type {} ({} cells of the column are not)",
@@ -221,12 +270,22 @@ fn column(name: &str, cells: &[Cell], kind: ColumnType, rows: &[String]) -> Resu
             unfit.len()
         )));
     }
-    let cells = cells.iter().map(|cell| convert(cell, kind).unwrap_or(Cell::Missing));
+    let cells = cells
+        .iter()
+        .map(|cell| convert(cell, kind).unwrap_or(Cell::Missing));
     macro_rules! gather {
         ($variant:ident) => {
             Series::new(
                 name.into(),
-                cells.map(|cell| if let Cell::$variant(value) = cell { Some(value) } else { None }).collect::<Vec<_>>(),
+                cells
+                    .map(|cell| {
+                        if let Cell::$variant(value) = cell {
+                            Some(value)
+                        } else {
+                            None
+                        }
+                    })
+                    .collect::<Vec<_>>(),
             )
         };
     }
@@ -235,15 +294,16 @@ fn column(name: &str, cells: &[Cell], kind: ColumnType, rows: &[String]) -> Resu
         ColumnType::Float => gather!(Float),
         ColumnType::Bool => gather!(Bool),
         ColumnType::Text | ColumnType::Other => gather!(Text),
-        ColumnType::Time => {
-            gather!(Time).cast(&DataType::Datetime(TimeUnit::Milliseconds, None)).map_err(crate::frame::table::error)?
-        }
+        ColumnType::Time => gather!(Time)
+            .cast(&DataType::Datetime(TimeUnit::Milliseconds, None))
+            .map_err(crate::frame::table::error)?,
         ColumnType::Empty => Series::new_null(name.into(), rows.len()),
     };
     Ok(Column::from(series))
 }
 
-/// Returns a table in which these columns are read as another type; cells that cannot be are missing.
+/// Returns a table in which these columns are read as another type; cells that cannot be are
+/// missing.
 ///
 /// # Errors
 /// A column cannot be read as text.
@@ -253,11 +313,20 @@ pub fn retyped(table: &Table, types: &BTreeMap<String, ColumnType>) -> Result<Ta
         None => table.column(&name).cloned(),
         Some(kind) => {
             let read = |cell: Option<String>| convert(&Cell::Text(cell?), *kind);
-            let cells = table.texts(&name)?.into_iter().map(|cell| read(cell).unwrap_or(Cell::Missing));
+            let cells = table
+                .texts(&name)?
+                .into_iter()
+                .map(|cell| read(cell).unwrap_or(Cell::Missing));
             column(&name, &cells.collect::<Vec<_>>(), *kind, &rows)
         }
     };
-    Table::of_columns(table.names().into_iter().map(one).collect::<Result<_, TableError>>()?)
+    Table::of_columns(
+        table
+            .names()
+            .into_iter()
+            .map(one)
+            .collect::<Result<_, TableError>>()?,
+    )
 }
 
 fn text(cell: &Cell) -> Option<String> {
@@ -293,7 +362,9 @@ pub fn convert(cell: &Cell, kind: ColumnType) -> Option<Cell> {
             "false" => Some(Cell::Bool(false)),
             _ => None,
         },
-        (Cell::Text(text), ColumnType::Time) => crate::frame::table::read_time(text.trim()).map(Cell::Time),
+        (Cell::Text(text), ColumnType::Time) => {
+            crate::frame::table::read_time(text.trim()).map(Cell::Time)
+        }
         _ => None,
     }
 }
@@ -302,45 +373,93 @@ pub fn convert(cell: &Cell, kind: ColumnType) -> Option<Cell> {
 mod tests {
     use super::*;
 
-    fn built(rows: &[(&str, Cell)], types: &[(&str, ColumnType)]) -> Result<(Table, Vec<Conflict>), TableError> {
+    fn built(
+        rows: &[(&str, Cell)],
+        types: &[(&str, ColumnType)],
+    ) -> Result<(Table, Vec<Conflict>), TableError> {
         let mut builder = Builder::default();
         for (row, (name, cell)) in rows.iter().enumerate() {
             builder.row(format!("row {row}"), [((*name).to_owned(), cell.clone())]);
         }
-        builder.finish(&types.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect())
+        builder.finish(
+            &types
+                .iter()
+                .map(|(name, kind)| ((*name).to_owned(), *kind))
+                .collect(),
+        )
     }
 
     #[test]
     fn numbers_are_widened_and_other_mixtures_are_told() {
-        let (table, conflicts) =
-            built(&[("a", Cell::Int(1)), ("a", Cell::Float(0.5)), ("b", Cell::Missing)], &[]).unwrap();
+        let (table, conflicts) = built(
+            &[
+                ("a", Cell::Int(1)),
+                ("a", Cell::Float(0.5)),
+                ("b", Cell::Missing),
+            ],
+            &[],
+        )
+        .unwrap();
         assert_eq!(
             table.columns().unwrap(),
-            [("a".to_owned(), ColumnType::Float), ("b".to_owned(), ColumnType::Empty)]
+            [
+                ("a".to_owned(), ColumnType::Float),
+                ("b".to_owned(), ColumnType::Empty)
+            ]
         );
         assert_eq!(conflicts, []);
-        let (table, conflicts) = built(&[("a", Cell::Int(80)), ("a", Cell::Text("http".into()))], &[]).unwrap();
-        assert_eq!(table.texts("a").unwrap(), [Some("80".to_owned()), Some("http".to_owned())]);
-        assert_eq!(conflicts[0].tell(), "`a`: 1 int (such as row 0), 1 text (such as row 1)");
+        let (table, conflicts) = built(
+            &[("a", Cell::Int(80)), ("a", Cell::Text("http".into()))],
+            &[],
+        )
+        .unwrap();
+        assert_eq!(
+            table.texts("a").unwrap(),
+            [Some("80".to_owned()), Some("http".to_owned())]
+        );
+        assert_eq!(
+            conflicts[0].tell(),
+            "`a`: 1 int (such as row 0), 1 text (such as row 1)"
+        );
     }
 
     #[test]
     fn a_type_that_is_asked_for_is_read_or_refused() {
         let rows = [("a", Cell::Int(80)), ("a", Cell::Text("81".into()))];
         let (table, conflicts) = built(&rows, &[("a", ColumnType::Int)]).unwrap();
-        assert_eq!((table.numbers("a").unwrap(), conflicts.len()), (vec![80.0, 81.0], 0));
+        assert_eq!(
+            (table.numbers("a").unwrap(), conflicts.len()),
+            (vec![80.0, 81.0], 0)
+        );
         let error = built(&[("a", Cell::Text("x".into()))], &[("a", ColumnType::Int)]).unwrap_err();
-        assert_eq!(error.0, "column `a`: \"x\" in row 0 is not of the type int (1 cells of the column are not)");
+        assert_eq!(
+            error.0,
+            "column `a`: \"x\" in row 0 is not of the type int (1 cells of the column are not)"
+        );
     }
 
     #[test]
     fn large_whole_numbers_are_not_rounded() {
-        let (table, conflicts) = built(&[("a", Cell::Int(7)), ("a", Cell::Whole(u64::MAX))], &[]).unwrap();
-        assert_eq!(table.texts("a").unwrap(), [Some("7".to_owned()), Some("18446744073709551615".to_owned())]);
+        let (table, conflicts) =
+            built(&[("a", Cell::Int(7)), ("a", Cell::Whole(u64::MAX))], &[]).unwrap();
+        assert_eq!(
+            table.texts("a").unwrap(),
+            [
+                Some("7".to_owned()),
+                Some("18446744073709551615".to_owned())
+            ]
+        );
         assert_eq!(conflicts, []);
         let asked = built(&[("a", Cell::Whole(u64::MAX))], &[("a", ColumnType::Int)]).unwrap_err();
         assert!(asked.0.contains("is not of the type int"), "{asked}");
-        let (table, _) = built(&[("a", Cell::Int((1 << 53) + 1)), ("a", Cell::Float(0.5))], &[]).unwrap();
-        assert_eq!(table.texts("a").unwrap()[0].as_deref(), Some("9007199254740993"));
+        let (table, _) = built(
+            &[("a", Cell::Int((1 << 53) + 1)), ("a", Cell::Float(0.5))],
+            &[],
+        )
+        .unwrap();
+        assert_eq!(
+            table.texts("a").unwrap()[0].as_deref(),
+            Some("9007199254740993")
+        );
     }
 }

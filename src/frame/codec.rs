@@ -4,7 +4,8 @@ use std::io::{Cursor, Write};
 
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::{
-    CsvWriter, ParquetCompression, ParquetReader, ParquetWriter, SerReader, SerWriter, StatisticsOptions,
+    CsvWriter, ParquetCompression, ParquetReader, ParquetWriter, SerReader, SerWriter,
+    StatisticsOptions,
 };
 
 use crate::frame::table::{Table, TableError, error};
@@ -51,7 +52,12 @@ pub struct Stream<W: Write> {
 impl<W: Write> Stream<W> {
     /// Begins to write.
     pub fn new(form: Form, output: W) -> Self {
-        Self { form, output: Some(output), parquet: None, begun: false }
+        Self {
+            form,
+            output: Some(output),
+            parquet: None,
+            begun: false,
+        }
     }
 
     /// Writes one more.
@@ -64,17 +70,27 @@ impl<W: Write> Stream<W> {
         match (self.form, &mut self.parquet, &mut self.output) {
             (Form::Csv, _, Some(output)) => {
                 let text = csv(table)?;
-                let header = text.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-                output.write_all(if is_first { &text } else { &text[header..] }).map_err(failed)
+                let header = text
+                    .iter()
+                    .position(|byte| *byte == b'\n')
+                    .map_or(0, |at| at + 1);
+                output
+                    .write_all(if is_first { &text } else { &text[header..] })
+                    .map_err(failed)
             }
             (Form::Parquet, None, output) => {
-                let Some(output) = output.take() else { return Ok(()) };
+                let Some(output) = output.take() else {
+                    return Ok(());
+                };
                 let writer = ParquetWriter::new(output)
                     .with_compression(ParquetCompression::Zstd(None))
                     .with_statistics(StatisticsOptions::empty())
                     .set_parallel(false);
                 let writer = writer.batched(table.frame.schema()).map_err(error)?;
-                self.parquet.insert(writer).write_batch(&table.frame).map_err(error)
+                self.parquet
+                    .insert(writer)
+                    .write_batch(&table.frame)
+                    .map_err(error)
             }
             (_, Some(writer), _) => {
                 let mut frame = table.frame.clone();
@@ -104,7 +120,9 @@ impl<W: Write> Stream<W> {
 /// A column that CSV cannot hold.
 pub fn csv(table: &Table) -> Result<Vec<u8>, TableError> {
     let mut bytes = Vec::new();
-    CsvWriter::new(&mut bytes).finish(&mut table.as_text()?.frame).map_err(error)?;
+    CsvWriter::new(&mut bytes)
+        .finish(&mut table.as_text()?.frame)
+        .map_err(error)?;
     Ok(bytes)
 }
 
@@ -113,5 +131,8 @@ pub fn csv(table: &Table) -> Result<Vec<u8>, TableError> {
 /// # Errors
 /// The bytes are not Parquet or hold something polars cannot read.
 pub fn decode(bytes: Vec<u8>) -> Result<Table, TableError> {
-    ParquetReader::new(Cursor::new(bytes)).finish().map(|frame| Table { frame }).map_err(error)
+    ParquetReader::new(Cursor::new(bytes))
+        .finish()
+        .map(|frame| Table { frame })
+        .map_err(error)
 }

@@ -14,7 +14,8 @@ const FORMAT: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Index {
     format: u32,
-    /// Every column, of the type that holds all parts. A part may lack some, and hold others in a narrower type.
+    /// Every column, of the type that holds all parts. A part may lack some, and hold others in a
+    /// narrower type.
     pub columns: Vec<(String, ColumnType)>,
     /// The parts.
     pub parts: Vec<Part>,
@@ -38,7 +39,12 @@ pub struct Part {
 impl Index {
     /// Makes an index.
     pub fn new(columns: Vec<(String, ColumnType)>, parts: Vec<Part>) -> Self {
-        Self { format: FORMAT, columns, parts, mark: None }
+        Self {
+            format: FORMAT,
+            columns,
+            parts,
+            mark: None,
+        }
     }
 
     /// Returns the number of rows of all parts.
@@ -56,11 +62,14 @@ impl Index {
     /// # Errors
     /// What is wrong with the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, TableError> {
-        let index: Self = serde_json::from_slice(bytes)
-            .map_err(|error| TableError(format!("`{INDEX}` is not the index of a dataset: {error}")))?;
+        let index: Self = serde_json::from_slice(bytes).map_err(|error| {
+            TableError(format!("`{INDEX}` is not the index of a dataset: {error}"))
+        })?;
         match index.format {
             FORMAT => Ok(index),
-            other => Err(TableError(format!("a dataset of format {other}; this netsec reads {FORMAT}"))),
+            other => Err(TableError(format!(
+                "a dataset of format {other}; this netsec reads {FORMAT}"
+            ))),
         }
     }
 }

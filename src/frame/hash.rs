@@ -19,22 +19,37 @@ pub fn spread(number: u64) -> u64 {
 /// Returns the first eight bytes of the digest of a text as a number.
 pub fn hash_text(text: &str) -> u64 {
     let digest = blake3::hash(text.as_bytes());
-    u64::from_le_bytes(digest.as_bytes()[..8].try_into().expect("a digest has 32 bytes"))
+    u64::from_le_bytes(
+        digest.as_bytes()[..8]
+            .try_into()
+            .expect("a digest has 32 bytes"),
+    )
 }
 
 impl RowHasher {
     /// Begins with so many rows and no columns.
     pub fn new(rows: usize) -> Self {
-        Self { hashes: vec![0; rows] }
+        Self {
+            hashes: vec![0; rows],
+        }
     }
 
     fn add(&mut self, cells: impl Iterator<Item = u64>) {
-        self.hashes.iter_mut().zip(cells).for_each(|(hash, cell)| *hash = spread(*hash ^ cell));
+        self.hashes
+            .iter_mut()
+            .zip(cells)
+            .for_each(|(hash, cell)| *hash = spread(*hash ^ cell));
     }
 
     /// Adds a column of numbers; NaN is a missing cell, and -0.0 is 0.0.
     pub fn numbers(&mut self, cells: &[f64]) {
-        self.add(cells.iter().map(|cell| if cell.is_nan() { u64::MAX } else { (cell + 0.0).to_bits() }));
+        self.add(cells.iter().map(|cell| {
+            if cell.is_nan() {
+                u64::MAX
+            } else {
+                (cell + 0.0).to_bits()
+            }
+        }));
     }
 
     /// Adds a column of text.
@@ -64,9 +79,20 @@ mod tests {
     fn equal_cells_give_equal_hashes() {
         let mut hasher = RowHasher::new(4);
         hasher.numbers(&[0.0, -0.0, f64::NAN, 1.0]);
-        hasher.texts(&[Some("a".to_owned()), Some("a".to_owned()), None, Some("b".to_owned())]);
+        hasher.texts(&[
+            Some("a".to_owned()),
+            Some("a".to_owned()),
+            None,
+            Some("b".to_owned()),
+        ]);
         let hashes = hasher.finish();
         assert_eq!(hashes[0], hashes[1]);
-        assert_eq!(hashes.iter().collect::<std::collections::BTreeSet<_>>().len(), 3);
+        assert_eq!(
+            hashes
+                .iter()
+                .collect::<std::collections::BTreeSet<_>>()
+                .len(),
+            3
+        );
     }
 }

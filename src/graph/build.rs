@@ -5,8 +5,8 @@ use petgraph::graph::{DiGraph, NodeIndex};
 use crate::base::problem::Problem;
 use crate::pipeline::check::Wiring;
 
-/// The stages of a pipeline and their needs: an edge from each stage to every stage that uses an output of it.
-/// Nodes have the numbers of the stages. Without circles.
+/// The stages of a pipeline and their needs: an edge from each stage to every stage that uses an
+/// output of it. Nodes have the numbers of the stages. Without circles.
 #[derive(Clone, Debug)]
 pub struct Graph {
     pub(crate) edges: DiGraph<(), ()>,
@@ -17,7 +17,10 @@ impl Graph {
     ///
     /// # Errors
     /// The stages of a circle, each needing the next, the last the first.
-    pub fn new(count: usize, needs: impl IntoIterator<Item = (usize, usize)>) -> Result<Self, Vec<usize>> {
+    pub fn new(
+        count: usize,
+        needs: impl IntoIterator<Item = (usize, usize)>,
+    ) -> Result<Self, Vec<usize>> {
         let mut edges = DiGraph::with_capacity(count, count);
         (0..count).for_each(|_| {
             edges.add_node(());
@@ -39,7 +42,10 @@ impl Graph {
     /// # Errors
     /// A problem that lists a whole circle.
     pub fn of(wiring: &Wiring) -> Result<Self, Problem> {
-        let needs = wiring.needs.iter().map(|(user, needed, _)| (*user, *needed));
+        let needs = wiring
+            .needs
+            .iter()
+            .map(|(user, needed, _)| (*user, *needed));
         Self::new(wiring.stages.len(), needs).map_err(|circle| tell(wiring, &circle))
     }
 
@@ -64,14 +70,18 @@ impl Graph {
     }
 
     fn next(&self, stage: usize, direction: petgraph::Direction) -> Vec<usize> {
-        let mut next: Vec<usize> =
-            self.edges.neighbors_directed(NodeIndex::new(stage), direction).map(NodeIndex::index).collect();
+        let mut next: Vec<usize> = self
+            .edges
+            .neighbors_directed(NodeIndex::new(stage), direction)
+            .map(NodeIndex::index)
+            .collect();
         next.sort_unstable();
         next
     }
 }
 
-/// Finds a circle: within a strongly connected component, a walk along needs comes back to where it was.
+/// Finds a circle: within a strongly connected component, a walk along needs comes back to where it
+/// was.
 fn circle(edges: &DiGraph<(), ()>) -> Option<Vec<usize>> {
     let component = petgraph::algo::tarjan_scc(edges)
         .into_iter()
@@ -93,13 +103,22 @@ fn circle(edges: &DiGraph<(), ()>) -> Option<Vec<usize>> {
 
 fn tell(wiring: &Wiring, circle: &[usize]) -> Problem {
     let id = |stage: usize| wiring.stages[stage].0.as_str();
-    let names: Vec<&str> = circle.iter().chain(circle.first()).map(|stage| id(*stage)).collect();
-    let mut problem =
-        Problem::new("graph::circle", format!("stages need each other in a circle: {}", names.join(" → ")))
-            .help("cut the circle: one of these inputs has to come from elsewhere".to_owned());
+    let names: Vec<&str> = circle
+        .iter()
+        .chain(circle.first())
+        .map(|stage| id(*stage))
+        .collect();
+    let mut problem = Problem::new(
+        "graph::circle",
+        format!("stages need each other in a circle: {}", names.join(" → ")),
+    )
+    .help("cut the circle: one of these inputs has to come from elsewhere".to_owned());
     for (at, user) in circle.iter().enumerate() {
         let needed = circle[(at + 1) % circle.len()];
-        let need = wiring.needs.iter().find(|(a, b, _)| (a, b) == (user, &needed));
+        let need = wiring
+            .needs
+            .iter()
+            .find(|(a, b, _)| (a, b) == (user, &needed));
         let span = need.map_or(wiring.stages[*user].1, |(_, _, span)| *span);
         problem = problem.at(span, format!("`{}` needs `{}`", id(*user), id(needed)));
     }
@@ -112,7 +131,10 @@ mod tests {
 
     #[test]
     fn a_circle_is_told_whole() {
-        assert_eq!(Graph::new(4, [(1, 0), (2, 1), (1, 3), (3, 2)]).unwrap_err(), [1, 3, 2]);
+        assert_eq!(
+            Graph::new(4, [(1, 0), (2, 1), (1, 3), (3, 2)]).unwrap_err(),
+            [1, 3, 2]
+        );
         assert_eq!(Graph::new(1, [(0, 0)]).unwrap_err(), [0]);
         assert!(Graph::new(3, [(1, 0), (2, 1), (2, 0)]).is_ok());
     }

@@ -6,15 +6,27 @@ use crate::pipeline::check::{Origin, Pipeline};
 
 /// Returns the pipeline as a DOT drawing.
 pub fn dot(pipeline: &Pipeline) -> String {
-    let mut text = format!("digraph {:?} {{\n  rankdir=LR;\n  node [shape=box];\n", pipeline.name);
+    let mut text = format!(
+        "digraph {:?} {{\n  rankdir=LR;\n  node [shape=box];\n",
+        pipeline.name
+    );
     for stage in &pipeline.stages {
-        let _ = writeln!(text, "  {:?} [label=\"{}\\n{}\"];", stage.id.as_str(), stage.id, stage.kind.name);
+        let _ = writeln!(
+            text,
+            "  {:?} [label=\"{}\\n{}\"];",
+            stage.id.as_str(),
+            stage.id,
+            stage.kind.name
+        );
     }
     for (file, number) in files(pipeline) {
         let _ = writeln!(text, "  file{number} [label={file:?}, shape=note];");
     }
     for edge in edges(pipeline) {
-        let from = edge.file.map_or_else(|| format!("{:?}", edge.from), |number| format!("file{number}"));
+        let from = edge.file.map_or_else(
+            || format!("{:?}", edge.from),
+            |number| format!("file{number}"),
+        );
         let _ = writeln!(text, "  {from} -> {:?} [label={:?}];", edge.to, edge.port);
     }
     text.push_str("}\n");
@@ -29,18 +41,35 @@ pub fn mermaid(pipeline: &Pipeline) -> String {
         let _ = writeln!(text, "  {node}[\"{id}<br/>{}\"]", stage.kind.name);
     }
     for (file, number) in files(pipeline) {
-        let _ = writeln!(text, "  file{number}[/\"{}\"/]", file.replace('"', "#quot;"));
+        let _ = writeln!(
+            text,
+            "  file{number}[/\"{}\"/]",
+            file.replace('"', "#quot;")
+        );
     }
     for edge in edges(pipeline) {
-        let from = edge.file.map_or_else(|| node(pipeline, edge.from), |number| format!("file{number}"));
-        let _ = writeln!(text, "  {from} -->|{}| {}", edge.port, node(pipeline, edge.to));
+        let from = edge.file.map_or_else(
+            || node(pipeline, edge.from),
+            |number| format!("file{number}"),
+        );
+        let _ = writeln!(
+            text,
+            "  {from} -->|{}| {}",
+            edge.port,
+            node(pipeline, edge.to)
+        );
     }
     text
 }
 
-/// The name of a stage in a Mermaid drawing, where brackets mean something: an instance goes by its number.
+/// The name of a stage in a Mermaid drawing, where brackets mean something: an instance goes by its
+/// number.
 fn node(pipeline: &Pipeline, id: &str) -> String {
-    match pipeline.stages.iter().position(|stage| stage.id.as_str() == id && id.contains('[')) {
+    match pipeline
+        .stages
+        .iter()
+        .position(|stage| stage.id.as_str() == id && id.contains('['))
+    {
         Some(number) => format!("n{number}"),
         None => format!("s_{id}"),
     }
@@ -60,7 +89,11 @@ fn files(pipeline: &Pipeline) -> Vec<(&str, usize)> {
             files.push(&input.text);
         }
     }
-    files.into_iter().enumerate().map(|(number, file)| (file, number)).collect()
+    files
+        .into_iter()
+        .enumerate()
+        .map(|(number, file)| (file, number))
+        .collect()
 }
 
 fn edges(pipeline: &Pipeline) -> Vec<Edge<'_>> {
@@ -69,13 +102,23 @@ fn edges(pipeline: &Pipeline) -> Vec<Edge<'_>> {
     for stage in &pipeline.stages {
         for input in &stage.inputs {
             let (from, file, port) = match &input.from {
-                Origin::Stage(index, port) => (pipeline.stages[*index].id.as_str(), None, port.as_str()),
+                Origin::Stage(index, port) => {
+                    (pipeline.stages[*index].id.as_str(), None, port.as_str())
+                }
                 Origin::File(_) | Origin::Ref(..) => {
-                    let number = files.iter().find(|(file, _)| *file == input.text).map(|(_, number)| *number);
+                    let number = files
+                        .iter()
+                        .find(|(file, _)| *file == input.text)
+                        .map(|(_, number)| *number);
                     (input.text.as_str(), number, input.port.as_str())
                 }
             };
-            edges.push(Edge { from, file, to: stage.id.as_str(), port });
+            edges.push(Edge {
+                from,
+                file,
+                to: stage.id.as_str(),
+                port,
+            });
         }
     }
     edges

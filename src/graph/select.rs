@@ -16,11 +16,15 @@ pub struct Selection {
     pub until: Vec<usize>,
 }
 
-/// Returns the wanted stages; all of them if nothing is asked for. `from` and `until` together mean what lies
-/// between them; `only` adds to either.
+/// Returns the wanted stages; all of them if nothing is asked for. `from` and `until` together mean
+/// what lies between them; `only` adds to either.
 pub fn select(graph: &Graph, selection: &Selection) -> BTreeSet<usize> {
     let set = |stages: &[usize]| stages.iter().copied().collect::<BTreeSet<usize>>();
-    let (only, from, until) = (set(&selection.only), set(&selection.from), set(&selection.until));
+    let (only, from, until) = (
+        set(&selection.only),
+        set(&selection.from),
+        set(&selection.until),
+    );
     let between: BTreeSet<usize> = match (from.is_empty(), until.is_empty()) {
         (true, true) if only.is_empty() => (0..graph.len()).collect(),
         (true, true) => BTreeSet::new(),
@@ -40,7 +44,11 @@ mod tests {
         // 0 → 1 → 3, 0 → 2
         let graph = Graph::new(4, [(1, 0), (3, 1), (2, 0)]).unwrap();
         let wanted = |only: &[usize], from: &[usize], until: &[usize]| {
-            let selection = Selection { only: only.to_vec(), from: from.to_vec(), until: until.to_vec() };
+            let selection = Selection {
+                only: only.to_vec(),
+                from: from.to_vec(),
+                until: until.to_vec(),
+            };
             select(&graph, &selection).into_iter().collect::<Vec<_>>()
         };
         assert_eq!(wanted(&[], &[], &[]), [0, 1, 2, 3]);

@@ -1,4 +1,5 @@
-//! Which columns a prediction comes from: exactly for trees and linear models, by sampled Shapley values for all others.
+//! Which columns a prediction comes from: exactly for trees and linear models, by sampled Shapley
+//! values for all others.
 
 use ndarray::{Array2, ArrayView1, Axis};
 use rand_chacha::ChaCha8Rng;
@@ -20,7 +21,8 @@ const BACKGROUND: usize = 200;
 /// How rows are explained.
 #[derive(Clone, Copy, Debug)]
 pub struct Explaining {
-    /// Whether the parts that a column was made into, such as those of `onehot`, are told one by one.
+    /// Whether the parts that a column was made into, such as those of `onehot`, are told one by
+    /// one.
     pub by_feature: bool,
     /// How often columns are put in another order where values are sampled.
     pub samples: usize,
@@ -31,23 +33,25 @@ pub struct Explaining {
 /// What explains the rows of a table.
 #[derive(Debug)]
 pub struct Explained {
-    /// `netsec_row` (from 1), `netsec_base`, and what every column adds; of sampled values each with its standard error in a column
-    /// `NAME ±`.
+    /// `netsec_row` (from 1), `netsec_base`, and what every column adds; of sampled values each
+    /// with its standard error in a column `NAME ±`.
     pub table: Table,
     /// What the values add up to.
     pub unit: &'static str,
 }
 
-/// Values of one row: the base, what each feature or column adds, and the standard errors of sampled ones.
+/// Values of one row: the base, what each feature or column adds, and the standard errors of
+/// sampled ones.
 struct RowValues {
     base: f64,
     values: Vec<f64>,
     errors: Option<Vec<f64>>,
 }
 
-/// Explains rows. Of trees the values are TreeSHAP's and of linear models the terms, both exact; of other learners they are sampled
-/// Shapley values of the probability: what a column adds on average when it becomes known after some of the others, in a random
-/// order, the rest being those of a random row of `background` (Štrumbelj and Kononenko, 2014).
+/// Explains rows. Of trees the values are TreeSHAP's and of linear models the terms, both exact; of
+/// other learners they are sampled Shapley values of the probability: what a column adds on average
+/// when it becomes known after some of the others, in a random order, the rest being those of a
+/// random row of `background` (Štrumbelj and Kononenko, 2014).
 ///
 /// # Errors
 /// The rows do not fit; there are too few to compare with.
@@ -63,19 +67,39 @@ pub fn explained(
     let (rows, unit) = match &bundle.model {
         Model::Trees(trees) => {
             let rows = trees.shap(features.view()).into_iter();
-            (rows.map(|shap| groups.added(shap.base, &shap.values)).collect(), trees.unit())
+            (
+                rows.map(|shap| groups.added(shap.base, &shap.values))
+                    .collect(),
+                trees.unit(),
+            )
         }
         Model::Linear(linear) => {
-            let terms =
-                |row: ArrayView1<'_, f64>| row.iter().zip(&linear.weights).map(|(x, w)| x * w).collect::<Vec<_>>();
-            let rows = features.axis_iter(Axis(0)).map(|row| groups.added(linear.intercept, &terms(row)));
+            let terms = |row: ArrayView1<'_, f64>| {
+                row.iter()
+                    .zip(&linear.weights)
+                    .map(|(x, w)| x * w)
+                    .collect::<Vec<_>>()
+            };
+            let rows = features
+                .axis_iter(Axis(0))
+                .map(|row| groups.added(linear.intercept, &terms(row)));
             (rows.collect(), "log-odds")
         }
-        Model::Neighbours(_) | Model::Svm(_) | Model::Bayes(_) => {
-            (sampled(bundle, &features, &prep.apply(background)?, &groups, explaining)?, "probability")
-        }
+        Model::Neighbours(_) | Model::Svm(_) | Model::Bayes(_) => (
+            sampled(
+                bundle,
+                &features,
+                &prep.apply(background)?,
+                &groups,
+                explaining,
+            )?,
+            "probability",
+        ),
     };
-    Ok(Explained { table: groups.table(&rows)?, unit })
+    Ok(Explained {
+        table: groups.table(&rows)?,
+        unit,
+    })
 }
 
 /// Features that are told together, under one name.
@@ -88,13 +112,20 @@ struct Groups {
 impl Groups {
     fn new(bundle: &Bundle, by_feature: bool) -> Self {
         let prep = &bundle.preprocessor;
-        let origins = if by_feature { prep.features().to_vec() } else { prep.origins() };
+        let origins = if by_feature {
+            prep.features().to_vec()
+        } else {
+            prep.origins()
+        };
         let mut names: Vec<String> = Vec::new();
         let of = origins.into_iter().map(|origin| {
-            names.iter().position(|name| *name == origin).unwrap_or_else(|| {
-                names.push(origin);
-                names.len() - 1
-            })
+            names
+                .iter()
+                .position(|name| *name == origin)
+                .unwrap_or_else(|| {
+                    names.push(origin);
+                    names.len() - 1
+                })
         });
         let of = of.collect();
         Self { names, of }
@@ -105,21 +136,37 @@ impl Groups {
         for (group, value) in self.of.iter().zip(by_feature) {
             values[*group] += value;
         }
-        RowValues { base, values, errors: None }
+        RowValues {
+            base,
+            values,
+            errors: None,
+        }
     }
 
     fn table(&self, rows: &[RowValues]) -> Result<Table, String> {
-        let mut columns = vec![(BASE.to_owned(), rows.iter().map(|row| row.base).collect::<Vec<f64>>())];
+        let mut columns = vec![(
+            BASE.to_owned(),
+            rows.iter().map(|row| row.base).collect::<Vec<f64>>(),
+        )];
         for (at, name) in self.names.iter().enumerate() {
-            columns.push((name.clone(), rows.iter().map(|row| row.values[at]).collect()));
+            columns.push((
+                name.clone(),
+                rows.iter().map(|row| row.values[at]).collect(),
+            ));
             if rows.iter().all(|row| row.errors.is_some()) {
-                let errors = rows.iter().filter_map(|row| row.errors.as_ref()).map(|errors| errors[at]).collect();
+                let errors = rows
+                    .iter()
+                    .filter_map(|row| row.errors.as_ref())
+                    .map(|errors| errors[at])
+                    .collect();
                 columns.push((format!("{name} ±"), errors));
             }
         }
         let numbers = Table::of_ints(ROW, (1..=rows.len() as i64).collect());
         let told = Table::of_numbers(columns);
-        numbers.and_then(|numbers| numbers.beside(&told?)).map_err(|error| error.to_string())
+        numbers
+            .and_then(|numbers| numbers.beside(&told?))
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -136,7 +183,10 @@ fn sampled(
         );
     }
     let step = background.nrows().div_ceil(BACKGROUND);
-    let background = background.select(Axis(0), &(0..background.nrows()).step_by(step).collect::<Vec<_>>());
+    let background = background.select(
+        Axis(0),
+        &(0..background.nrows()).step_by(step).collect::<Vec<_>>(),
+    );
     let base = mean(&bundle.of_features(background.view())?);
     let one = |(number, row): (usize, ArrayView1<'_, f64>)| {
         let mut random = ChaCha8Rng::seed_from_u64(explaining.seed);
@@ -155,7 +205,11 @@ fn sampled(
                 }
                 let mut mixed = asked.row_mut(sample * (count + 1) + at);
                 for (feature, cell) in mixed.iter_mut().enumerate() {
-                    *cell = if known[groups.of[feature]] { row[feature] } else { other[feature] };
+                    *cell = if known[groups.of[feature]] {
+                        row[feature]
+                    } else {
+                        other[feature]
+                    };
                 }
             }
             orders.push(order.clone());
@@ -164,11 +218,18 @@ fn sampled(
         let mut added = vec![Vec::with_capacity(explaining.samples); count];
         for (sample, order) in orders.iter().enumerate() {
             let p = &p[sample * (count + 1)..];
-            order.iter().enumerate().for_each(|(at, group)| added[*group].push(p[at + 1] - p[at]));
+            order
+                .iter()
+                .enumerate()
+                .for_each(|(at, group)| added[*group].push(p[at + 1] - p[at]));
         }
         let values = added.iter().map(|added| mean(added)).collect();
         let errors = Some(added.iter().map(|added| standard_error(added)).collect());
-        Ok(RowValues { base, values, errors })
+        Ok(RowValues {
+            base,
+            values,
+            errors,
+        })
     };
     let rows: Vec<(usize, ArrayView1<'_, f64>)> = features.axis_iter(Axis(0)).enumerate().collect();
     rows.into_par_iter().map(one).collect()
@@ -180,7 +241,14 @@ fn mean(values: &[f64]) -> f64 {
 
 fn standard_error(values: &[f64]) -> f64 {
     let mean = mean(values);
-    let squares: f64 = values.iter().map(|value| (value - mean) * (value - mean)).sum();
+    let squares: f64 = values
+        .iter()
+        .map(|value| (value - mean) * (value - mean))
+        .sum();
     let count = values.len() as f64;
-    if count < 2.0 { f64::NAN } else { (squares / (count - 1.0) / count).sqrt() }
+    if count < 2.0 {
+        f64::NAN
+    } else {
+        (squares / (count - 1.0) / count).sqrt()
+    }
 }

@@ -1,4 +1,5 @@
-//! Candidates of a search: learners with the values or ranges of their hyperparameters, read from parameters.
+//! Candidates of a search: learners with the values or ranges of their hyperparameters, read from
+//! parameters.
 
 use crate::base::nearest::suggest;
 use crate::model::learner::{Hyper, Learner, NAMES, Range, Told, find};
@@ -15,7 +16,12 @@ const GRID: &str = "Values to try for each hyperparameter; every combination is 
 
 /// What may stand for a hyperparameter in a space.
 const SPACE: &[Param] = &[
-    Param { name: "choice", kind: Type::List(&Type::Scalar), default: Fallback::Absent, doc: "One of these." },
+    Param {
+        name: "choice",
+        kind: Type::List(&Type::Scalar),
+        default: Fallback::Absent,
+        doc: "One of these.",
+    },
     Param {
         name: "int",
         kind: Type::List(&Type::Int(i64::MIN, i64::MAX)),
@@ -38,8 +44,18 @@ const SPACE: &[Param] = &[
 
 /// A candidate.
 pub(crate) const PARAMS: &[Param] = &[
-    Param { name: "learner", kind: Type::Choice(&NAMES), default: Fallback::Required, doc: "The learner." },
-    Param { name: "grid", kind: Type::Map(&Type::List(&Type::Scalar)), default: Fallback::Yaml("{}"), doc: GRID },
+    Param {
+        name: "learner",
+        kind: Type::Choice(&NAMES),
+        default: Fallback::Required,
+        doc: "The learner.",
+    },
+    Param {
+        name: "grid",
+        kind: Type::Map(&Type::List(&Type::Scalar)),
+        default: Fallback::Yaml("{}"),
+        doc: GRID,
+    },
     Param {
         name: "space",
         kind: Type::Map(&Type::Record(SPACE)),
@@ -62,17 +78,27 @@ pub(crate) fn read(values: &Values, strategy: Strategy) -> Read {
     let (mut learners, mut spaces, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     let none = Values::default();
     for (index, candidate) in values.list("candidates").iter().enumerate() {
-        let Value::Map(candidate) = candidate else { continue };
-        let Some(learner) = candidate.text("learner").and_then(find) else { continue };
+        let Value::Map(candidate) = candidate else {
+            continue;
+        };
+        let Some(learner) = candidate.text("learner").and_then(find) else {
+            continue;
+        };
         let of = |wrong: Vec<Wrong>, word: &'static str| {
             wrong.into_iter().map(move |(steps, message, help)| Fault {
-                path: [key("candidates"), Step::Index(index), key(word)].into_iter().chain(steps).collect(),
+                path: [key("candidates"), Step::Index(index), key(word)]
+                    .into_iter()
+                    .chain(steps)
+                    .collect(),
                 message,
                 help,
             })
         };
         let (mut space, mut wrong) = (Vec::new(), Vec::new());
-        let (grid, wide) = (candidate.map("grid").unwrap_or(&none), candidate.map("space").unwrap_or(&none));
+        let (grid, wide) = (
+            candidate.map("grid").unwrap_or(&none),
+            candidate.map("space").unwrap_or(&none),
+        );
         for (name, tries) in &grid.0 {
             wrong.extend(listed(learner, name, tries).err().unwrap_or_default());
         }
@@ -80,18 +106,37 @@ pub(crate) fn read(values: &Values, strategy: Strategy) -> Read {
         for (name, range) in &wide.0 {
             wrong.extend(drawn(learner, name, range).err().unwrap_or_default());
             if grid.0.contains_key(name) {
-                wrong.push((vec![key(name)], format!("`{name}` stands in `grid` too"), None));
+                wrong.push((
+                    vec![key(name)],
+                    format!("`{name}` stands in `grid` too"),
+                    None,
+                ));
             }
             if strategy == Strategy::Grid {
-                let help = "set `search: { strategy: tpe, trials: 50 }`, or name values in `grid`".to_owned();
-                wrong.push((vec![key(name)], "the strategy `grid` draws nothing from a space".to_owned(), Some(help)));
+                let help = "set `search: { strategy: tpe, trials: 50 }`, or name values in `grid`"
+                    .to_owned();
+                wrong.push((
+                    vec![key(name)],
+                    "the strategy `grid` draws nothing from a space".to_owned(),
+                    Some(help),
+                ));
             }
         }
         faults.extend(of(wrong, "space"));
         for hyper in learner.hypers {
-            let of_grid = grid.0.get(hyper.name).and_then(|tries| listed(learner, hyper.name, tries).ok());
-            let of_space = wide.0.get(hyper.name).and_then(|range| drawn(learner, hyper.name, range).ok());
-            space.push(of_grid.or(of_space).unwrap_or(Dimension::Choice(vec![hyper.default])));
+            let of_grid = grid
+                .0
+                .get(hyper.name)
+                .and_then(|tries| listed(learner, hyper.name, tries).ok());
+            let of_space = wide
+                .0
+                .get(hyper.name)
+                .and_then(|range| drawn(learner, hyper.name, range).ok());
+            space.push(
+                of_grid
+                    .or(of_space)
+                    .unwrap_or(Dimension::Choice(vec![hyper.default])),
+            );
         }
         learners.push(learner);
         spaces.push(space);
@@ -109,16 +154,26 @@ pub(crate) fn read(values: &Values, strategy: Strategy) -> Read {
 type Wrong = (Vec<Step>, String, Option<String>);
 
 fn hyper(learner: &Learner, name: &str) -> Result<&'static Hyper, Vec<Wrong>> {
-    learner.hypers.iter().find(|hyper| hyper.name == name).ok_or_else(|| {
-        let message = format!("`{}` has no hyperparameter `{name}`", learner.name);
-        vec![(vec![key(name)], message, suggest(name, learner.hypers.iter().map(|hyper| hyper.name)))]
-    })
+    learner
+        .hypers
+        .iter()
+        .find(|hyper| hyper.name == name)
+        .ok_or_else(|| {
+            let message = format!("`{}` has no hyperparameter `{name}`", learner.name);
+            vec![(
+                vec![key(name)],
+                message,
+                suggest(name, learner.hypers.iter().map(|hyper| hyper.name)),
+            )]
+        })
 }
 
 /// Values to try, one after the other.
 fn listed(learner: &Learner, name: &str, tries: &Value) -> Result<Dimension, Vec<Wrong>> {
     let hyper = hyper(learner, name)?;
-    let Value::List(tries) = tries else { return Err(Vec::new()) };
+    let Value::List(tries) = tries else {
+        return Err(Vec::new());
+    };
     let (mut values, mut wrong) = (Vec::new(), Vec::new());
     for (index, value) in tries.iter().enumerate() {
         let told = match value {
@@ -131,31 +186,51 @@ fn listed(learner: &Learner, name: &str, tries: &Value) -> Result<Dimension, Vec
             Some(value) => values.push(value),
             None => {
                 let message = format!("`{name}` is {}, not {told}", hyper.describe());
-                wrong.push((vec![key(name), Step::Index(index)], message, Some(hyper.doc.to_owned())));
+                wrong.push((
+                    vec![key(name), Step::Index(index)],
+                    message,
+                    Some(hyper.doc.to_owned()),
+                ));
             }
         }
     }
     if tries.is_empty() {
-        wrong.push((vec![key(name)], format!("there is nothing to try for `{name}`"), None));
+        wrong.push((
+            vec![key(name)],
+            format!("there is nothing to try for `{name}`"),
+            None,
+        ));
     }
-    if wrong.is_empty() { Ok(Dimension::Choice(values)) } else { Err(wrong) }
+    if wrong.is_empty() {
+        Ok(Dimension::Choice(values))
+    } else {
+        Err(wrong)
+    }
 }
 
 /// A range to draw from.
 fn drawn(learner: &Learner, name: &str, range: &Value) -> Result<Dimension, Vec<Wrong>> {
     let hyper = hyper(learner, name)?;
-    let Value::Map(range) = range else { return Err(Vec::new()) };
+    let Value::Map(range) = range else {
+        return Err(Vec::new());
+    };
     let at = |message: String| vec![(vec![key(name)], message, Some(hyper.doc.to_owned()))];
     let [(word, value)] = range.0.iter().collect::<Vec<_>>()[..] else {
-        return Err(at("one of `choice`, `int`, `float` and `log` is needed".to_owned()));
+        return Err(at(
+            "one of `choice`, `int`, `float` and `log` is needed".to_owned()
+        ));
     };
     if word == "choice" {
         return listed(learner, name, value);
     }
-    let Value::List(ends) = value else { return Err(Vec::new()) };
+    let Value::List(ends) = value else {
+        return Err(Vec::new());
+    };
     let ends: Vec<f64> = ends.iter().filter_map(Value::number).collect();
     let [low, high] = ends[..] else {
-        return Err(at(format!("`{word}` takes two numbers, the least and the greatest")));
+        return Err(at(format!(
+            "`{word}` takes two numbers, the least and the greatest"
+        )));
     };
     let fits = match hyper.range {
         Range::Number(least, most) => word != "int" && low >= least && high <= most,
@@ -163,7 +238,10 @@ fn drawn(learner: &Learner, name: &str, range: &Value) -> Result<Dimension, Vec<
         Range::Words(_) => false,
     };
     if low >= high || !fits {
-        return Err(at(format!("`{name}` is {}, which `{word}` from {low} to {high} does not give", hyper.describe())));
+        return Err(at(format!(
+            "`{name}` is {}, which `{word}` from {low} to {high} does not give",
+            hyper.describe()
+        )));
     }
     Ok(match word.as_str() {
         "int" => Dimension::Whole(low, high),

@@ -13,7 +13,9 @@ use crate::frame::codec;
 use crate::frame::dataset::{INDEX, Index};
 use crate::frame::table::{ColumnType, TableError};
 use crate::kinds::dataset::{Keys, Writer, read_kept};
-use crate::source::documents::{Fields, Key, Raw, Reading, cut, join, key_of, key_text, order, read_key, rows, split};
+use crate::source::documents::{
+    Fields, Key, Raw, Reading, cut, join, key_of, key_text, order, read_key, rows, split,
+};
 use crate::source::mongodb::{Collection, MongoError, Range, moment, parse};
 use crate::stage::error::StageError;
 use crate::stage::io::{Context, Outputs};
@@ -46,8 +48,18 @@ pub(crate) const PARAMS: &[Param] = &[
         default: Fallback::Required,
         doc: "The address, such as `${env.NETSEC_MONGODB_URI}`; it is part of no key and shown nowhere.",
     },
-    Param { name: "database", kind: Type::Text, default: Fallback::Required, doc: "The database." },
-    Param { name: "collection", kind: Type::Text, default: Fallback::Required, doc: "The collection." },
+    Param {
+        name: "database",
+        kind: Type::Text,
+        default: Fallback::Required,
+        doc: "The database.",
+    },
+    Param {
+        name: "collection",
+        kind: Type::Text,
+        default: Fallback::Required,
+        doc: "The collection.",
+    },
     Param {
         name: "filter",
         kind: Type::Text,
@@ -107,7 +119,11 @@ impl Source {
         let mut document = |name: &str| {
             parse(values.text(name).unwrap_or("{}")).unwrap_or_else(|MongoError(message)| {
                 let path = vec![Step::Key(path.to_owned()), Step::Key(name.to_owned())];
-                faults.push(Fault { path, message, help: None });
+                faults.push(Fault {
+                    path,
+                    message,
+                    help: None,
+                });
                 Fields::new()
             })
         };
@@ -126,9 +142,21 @@ impl Source {
             timeout: Duration::from_secs_f64(values.float("timeout_seconds").unwrap_or(5.0)),
             tls_ca_file: values.text("tls_ca_file").map(PathBuf::from),
         };
-        let by = values.map("incremental").and_then(|values| values.text("by")).map(str::to_owned);
-        let source = Self { uri, asked, by, keeps_id: values.flag("keep_id") };
-        if faults.is_empty() { Ok(source) } else { Err(faults) }
+        let by = values
+            .map("incremental")
+            .and_then(|values| values.text("by"))
+            .map(str::to_owned);
+        let source = Self {
+            uri,
+            asked,
+            by,
+            keeps_id: values.flag("keep_id"),
+        };
+        if faults.is_empty() {
+            Ok(source)
+        } else {
+            Err(faults)
+        }
     }
 
     /// Returns the collection if its address is known.
@@ -147,9 +175,16 @@ fn failed(MongoError(message): MongoError) -> StageError {
 impl Outside for Source {
     fn look(&self) -> Result<String, StageError> {
         let collection = self.collection()?;
-        let Some(by) = &self.by else { return Ok(moment()) };
-        let greatest = collection.connect().and_then(|session| session.greatest(by)).map_err(failed)?;
-        Ok(greatest.as_ref().map_or_else(|| "nothing".to_owned(), key_text))
+        let Some(by) = &self.by else {
+            return Ok(moment());
+        };
+        let greatest = collection
+            .connect()
+            .and_then(|session| session.greatest(by))
+            .map_err(failed)?;
+        Ok(greatest
+            .as_ref()
+            .map_or_else(|| "nothing".to_owned(), key_text))
     }
 
     fn wait(&self, is_over: &dyn Fn() -> bool) -> Result<bool, StageError> {
@@ -183,7 +218,8 @@ struct Parts<'a> {
     rows: u64,
 }
 
-/// Reads the collection and gives the dataset at a port. Returns its index, and the columns whose cells do not fit together.
+/// Reads the collection and gives the dataset at a port. Returns its index, and the columns whose
+/// cells do not fit together.
 ///
 /// # Errors
 /// The server does not answer or refuses; a document cannot be read.
@@ -195,11 +231,21 @@ pub(crate) fn pull(
     context: &Context<'_>,
 ) -> Result<(Index, BTreeMap<String, Conflict>), StageError> {
     let session = source.collection()?.connect().map_err(failed)?;
-    let reading = Reading { keeps_id: source.keeps_id, ..reading };
+    let reading = Reading {
+        keeps_id: source.keeps_id,
+        ..reading
+    };
     let earlier = source.by.as_ref().and_then(|_| before(context));
     let seen = context.seen.and_then(read_key);
-    let mut parts =
-        Parts { source, reading: &reading, drop, context, pending: VecDeque::new(), made: Vec::new(), rows: 0 };
+    let mut parts = Parts {
+        source,
+        reading: &reading,
+        drop,
+        context,
+        pending: VecDeque::new(),
+        made: Vec::new(),
+        rows: 0,
+    };
     let resumed = match (&source.by, earlier, seen) {
         (Some(by), Some(before), Some(seen)) if !context.full => {
             let range = match by.as_str() {
@@ -212,10 +258,16 @@ pub(crate) fn pull(
                 context.check()
             };
             let is_new = !matches!(&range, Range::Ids(after, up_to) if after == up_to);
-            let resumed = if is_new { session.read(&range, &mut gather).map_err(failed)?? } else { 0 };
+            let resumed = if is_new {
+                session.read(&range, &mut gather).map_err(failed)??
+            } else {
+                0
+            };
             let count = changed.len();
             parts.refresh(&before, changed)?;
-            outputs.note(format!("{count} documents are new or changed since the last time"));
+            outputs.note(format!(
+                "{count} documents are new or changed since the last time"
+            ));
             if source.asked.filter.is_empty() {
                 let there = session.count().map_err(failed)?;
                 if there != parts.rows {
@@ -229,7 +281,9 @@ pub(crate) fn pull(
             resumed
         }
         (_, earlier, _) => {
-            let resumed = session.read(&Range::All, &mut |batch| parts.take(batch)).map_err(failed)??;
+            let resumed = session
+                .read(&Range::All, &mut |batch| parts.take(batch))
+                .map_err(failed)??;
             parts.finish()?;
             if let Some(before) = earlier {
                 compare(&before, &parts, outputs)?;
@@ -238,7 +292,9 @@ pub(crate) fn pull(
         }
     };
     if resumed > 0 {
-        outputs.note(format!("the connection broke off {resumed} times and was taken up again"));
+        outputs.note(format!(
+            "the connection broke off {resumed} times and was taken up again"
+        ));
     }
     parts.give(outputs, port)
 }
@@ -253,10 +309,26 @@ fn before(context: &Context<'_>) -> Option<Before> {
         let raw = member(&raw_name(at))?;
         let (first, last) = part.keys.as_ref()?;
         let (first, last) = (read_key(first)?, read_key(last)?);
-        Some(Known { first, last, raw: Kept { digest: raw.digest, size: raw.size } })
+        Some(Known {
+            first,
+            last,
+            raw: Kept {
+                digest: raw.digest,
+                size: raw.size,
+            },
+        })
     };
-    let parts = index.parts.iter().enumerate().map(known).collect::<Option<Vec<_>>>()?;
-    Some(Before { mark, parts, rows: index.rows() })
+    let parts = index
+        .parts
+        .iter()
+        .enumerate()
+        .map(known)
+        .collect::<Option<Vec<_>>>()?;
+    Some(Before {
+        mark,
+        parts,
+        rows: index.rows(),
+    })
 }
 
 fn documents(kept: &Kept, context: &Context<'_>) -> Result<Vec<Raw>, StageError> {
@@ -277,24 +349,43 @@ impl Parts<'_> {
     }
 
     fn finish(&mut self) -> Result<(), StageError> {
-        if self.pending.is_empty() { Ok(()) } else { self.make(self.pending.len()) }
+        if self.pending.is_empty() {
+            Ok(())
+        } else {
+            self.make(self.pending.len())
+        }
     }
 
     /// Makes a part of so many documents that wait.
     fn make(&mut self, count: usize) -> Result<(), StageError> {
         let documents: Vec<Raw> = self.pending.drain(..count).collect();
         let raw = self.context.memo.put(&join(&documents))?;
-        let keys = (key_text(&key_of(&documents[0])), key_text(&key_of(&documents[count - 1])));
+        let keys = (
+            key_text(&key_of(&documents[0])),
+            key_text(&key_of(&documents[count - 1])),
+        );
         self.read(raw, Some(documents), keys)
     }
 
     /// Reads the documents of a part, unless that was done before.
     fn read(&mut self, raw: Kept, known: Option<Vec<Raw>>, keys: Keys) -> Result<(), StageError> {
-        let Reading { na, types, keeps_id } = self.reading;
+        let Reading {
+            na,
+            types,
+            keeps_id,
+        } = self.reading;
         let text = |name: &str, text: String| (name.to_owned(), Value::Text(text));
         let settings = format!("{na:?} {types:?} {keeps_id} drop {:?}", self.drop);
-        let with = [text("documents", raw.digest.hex()), text("settings", settings)].into();
-        let part = Part { name: format!("read-{}", self.made.len() + 1), with, inputs: Vec::new() };
+        let with = [
+            text("documents", raw.digest.hex()),
+            text("settings", settings),
+        ]
+        .into();
+        let part = Part {
+            name: format!("read-{}", self.made.len() + 1),
+            with,
+            inputs: Vec::new(),
+        };
         let (reading, drop) = (self.reading, self.drop);
         let kept = self.context.memo.keep(&[part], &|_, context| {
             let documents = match &known {
@@ -309,17 +400,29 @@ impl Parts<'_> {
         Ok(())
     }
 
-    /// Puts documents that are new or changed into the parts that are known; parts that none of them touches stay.
+    /// Puts documents that are new or changed into the parts that are known; parts that none of
+    /// them touches stay.
     fn refresh(&mut self, before: &Before, mut changed: Vec<Raw>) -> Result<(), StageError> {
         changed.sort_by(|a, b| order(&key_of(a), &key_of(b)));
         let mut changed = VecDeque::from(changed);
         for (at, known) in before.parts.iter().enumerate() {
             let next = before.parts.get(at + 1).map(|next| &next.first);
-            let belongs = |document: &Raw| next.is_none_or(|next| order(&key_of(document), next).is_lt());
-            let mine: Vec<Raw> =
-                std::iter::from_fn(|| if belongs(changed.front()?) { changed.pop_front() } else { None }).collect();
+            let belongs =
+                |document: &Raw| next.is_none_or(|next| order(&key_of(document), next).is_lt());
+            let mine: Vec<Raw> = std::iter::from_fn(|| {
+                if belongs(changed.front()?) {
+                    changed.pop_front()
+                } else {
+                    None
+                }
+            })
+            .collect();
             if mine.is_empty() && self.pending.is_empty() {
-                self.read(known.raw, None, (key_text(&known.first), key_text(&known.last)))?;
+                self.read(
+                    known.raw,
+                    None,
+                    (key_text(&known.first), key_text(&known.last)),
+                )?;
                 continue;
             }
             let old = documents(&known.raw, self.context)?;
@@ -331,27 +434,46 @@ impl Parts<'_> {
     }
 
     /// Gives the dataset as an output.
-    fn give(self, outputs: &mut Outputs, port: &str) -> Result<(Index, BTreeMap<String, Conflict>), StageError> {
+    fn give(
+        self,
+        outputs: &mut Outputs,
+        port: &str,
+    ) -> Result<(Index, BTreeMap<String, Conflict>), StageError> {
         let mut writer = Writer::default();
         let mut tallies: BTreeMap<String, Conflict> = BTreeMap::new();
         for name in self.drop {
-            if !self.made.iter().any(|(_, gist, ..)| gist.dropped.contains(name)) {
-                return Err(StageError::Data(format!("drop: no document has a field `{name}`")));
+            if !self
+                .made
+                .iter()
+                .any(|(_, gist, ..)| gist.dropped.contains(name))
+            {
+                return Err(StageError::Data(format!(
+                    "drop: no document has a field `{name}`"
+                )));
             }
         }
         for (at, (rows, gist, raw, keys)) in self.made.into_iter().enumerate() {
-            gist.tally.into_iter().for_each(|tally| tally.gather(&mut tallies));
+            gist.tally
+                .into_iter()
+                .for_each(|tally| tally.gather(&mut tallies));
             writer.add_keyed(rows, gist.rows, gist.columns, Some(keys));
             writer.attach(raw_name(at), raw);
         }
-        writer.mark = self.context.seen.filter(|_| self.source.by.is_some()).map(|seen| serde_json::json!(seen));
+        writer.mark = self
+            .context
+            .seen
+            .filter(|_| self.source.by.is_some())
+            .map(|seen| serde_json::json!(seen));
         let index = writer.finish(outputs, port, self.context)?;
-        tallies.retain(|column, tally| tally.is_conflict() && !self.reading.types.contains_key(column));
+        tallies.retain(|column, tally| {
+            tally.is_conflict() && !self.reading.types.contains_key(column)
+        });
         Ok((index, tallies))
     }
 }
 
-/// Two lists in the order of their keys as one; of two documents with the same key, the second list's stays.
+/// Two lists in the order of their keys as one; of two documents with the same key, the second
+/// list's stays.
 fn merge(old: Vec<Raw>, new: Vec<Raw>) -> Vec<Raw> {
     let (mut old, mut new) = (old.into_iter().peekable(), new.into_iter().peekable());
     let mut merged = Vec::new();
@@ -372,17 +494,37 @@ fn merge(old: Vec<Raw>, new: Vec<Raw>) -> Vec<Raw> {
 }
 
 /// What is kept of the documents of a part: the gist, and the rows as Parquet.
-fn blobs(documents: &[Raw], reading: &Reading, drop: &[String]) -> Result<Vec<Vec<u8>>, TableError> {
+fn blobs(
+    documents: &[Raw],
+    reading: &Reading,
+    drop: &[String],
+) -> Result<Vec<Vec<u8>>, TableError> {
     let (piece, tally) = rows(documents, reading)?;
     if let Some(malformed) = piece.malformed {
         return Err(TableError(malformed.why));
     }
-    let table = piece.table.ok_or_else(|| TableError("there are no rows".to_owned()))?;
-    let dropped: Vec<String> = drop.iter().filter(|name| table.has(name)).cloned().collect();
+    let table = piece
+        .table
+        .ok_or_else(|| TableError("there are no rows".to_owned()))?;
+    let dropped: Vec<String> = drop
+        .iter()
+        .filter(|name| table.has(name))
+        .cloned()
+        .collect();
     let table = table.without(&dropped)?.canonical()?;
-    let tally = tally.into_iter().filter(|tally| !drop.contains(&tally.column));
-    let gist = Gist { rows: table.height() as u64, columns: table.columns()?, tally: tally.collect(), dropped };
-    Ok(vec![serde_json::to_vec(&gist).expect("plain data serialises"), codec::encode(&table)?])
+    let tally = tally
+        .into_iter()
+        .filter(|tally| !drop.contains(&tally.column));
+    let gist = Gist {
+        rows: table.height() as u64,
+        columns: table.columns()?,
+        tally: tally.collect(),
+        dropped,
+    };
+    Ok(vec![
+        serde_json::to_vec(&gist).expect("plain data serialises"),
+        codec::encode(&table)?,
+    ])
 }
 
 /// Says what the increments had missed.
@@ -390,16 +532,20 @@ fn compare(before: &Before, parts: &Parts<'_>, outputs: &mut Outputs) -> Result<
     let after: Vec<Digest> = parts.made.iter().map(|(_, _, raw, _)| raw.digest).collect();
     let known: Vec<Digest> = before.parts.iter().map(|known| known.raw.digest).collect();
     // Parts that are the same on both sides need no look.
-    let digests =
-        |raws: &mut dyn Iterator<Item = Kept>, others: &[Digest]| -> Result<BTreeMap<String, Digest>, StageError> {
-            let mut documents_by_key = BTreeMap::new();
-            for raw in raws.filter(|raw| !others.contains(&raw.digest)) {
-                for document in documents(&raw, parts.context)? {
-                    documents_by_key.insert(key_text(&key_of(&document)), Digest::of(document.as_bytes()));
-                }
+    let digests = |raws: &mut dyn Iterator<Item = Kept>,
+                   others: &[Digest]|
+     -> Result<BTreeMap<String, Digest>, StageError> {
+        let mut documents_by_key = BTreeMap::new();
+        for raw in raws.filter(|raw| !others.contains(&raw.digest)) {
+            for document in documents(&raw, parts.context)? {
+                documents_by_key.insert(
+                    key_text(&key_of(&document)),
+                    Digest::of(document.as_bytes()),
+                );
             }
-            Ok(documents_by_key)
-        };
+        }
+        Ok(documents_by_key)
+    };
     let old = digests(&mut before.parts.iter().map(|known| known.raw), &after)?;
     let new = digests(&mut parts.made.iter().map(|(_, _, raw, _)| *raw), &known)?;
     let deleted: Vec<&String> = old.keys().filter(|key| !new.contains_key(*key)).collect();
@@ -410,7 +556,10 @@ fn compare(before: &Before, parts: &Parts<'_>, outputs: &mut Outputs) -> Result<
         .collect();
     let added: Vec<&String> = new.keys().filter(|key| !old.contains_key(*key)).collect();
     if deleted.is_empty() && edited.is_empty() && added.is_empty() {
-        outputs.note(format!("all {} documents were known as they are", before.rows));
+        outputs.note(format!(
+            "all {} documents were known as they are",
+            before.rows
+        ));
     }
     for (keys, what) in [(deleted, "deleted"), (edited, "changed"), (added, "new")] {
         if !keys.is_empty() {

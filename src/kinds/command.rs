@@ -35,8 +35,18 @@ pub const KIND: Kind = Kind {
     outputs: Ports::Declared(
         "outputs",
         &[
-            Port { name: "stdout", format: Format::Text, need: Need::One, doc: "what the program wrote to its output" },
-            Port { name: "stderr", format: Format::Text, need: Need::One, doc: "what the program wrote as errors" },
+            Port {
+                name: "stdout",
+                format: Format::Text,
+                need: Need::One,
+                doc: "what the program wrote to its output",
+            },
+            Port {
+                name: "stderr",
+                format: Format::Text,
+                need: Need::One,
+                doc: "what the program wrote as errors",
+            },
         ],
     ),
     params: &[
@@ -102,11 +112,14 @@ const DENIED: &str = "a confined program opens only its inputs and the system's 
                       folder, such as a virtual environment, in `reads: [FOLDER]`, let it use the network with `network: true`, \
                       or set `sandbox: false`";
 /// How programs say that something was denied to them.
-const DENIALS: [&str; 4] =
-    ["Permission denied", "Operation not permitted", "Network is unreachable", "name resolution"];
+const DENIALS: [&str; 4] = [
+    "Permission denied",
+    "Operation not permitted",
+    "Network is unreachable",
+    "name resolution",
+];
 /// What is told of a program that cannot be confined.
-const UNCONFINED: &str =
-    "the program was not confined: this system cannot (Landlock, Linux 5.13); where one can, it runs again";
+const UNCONFINED: &str = "the program was not confined: this system cannot (Landlock, Linux 5.13); where one can, it runs again";
 
 struct Command {
     run: Vec<String>,
@@ -128,34 +141,60 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
     let run = values.texts("run");
     if run.is_empty() {
         let path = vec![Step::Key("run".to_owned())];
-        faults.push(Fault { path, message: "there is no program to run".to_owned(), help: None });
+        faults.push(Fault {
+            path,
+            message: "there is no program to run".to_owned(),
+            help: None,
+        });
     }
     let pairs = |name: &str| {
         let text = |(key, value): (&String, &Value)| match value {
             Value::Text(text) => Some((key.clone(), text.clone())),
             _ => None,
         };
-        values.map(name).map(|map| map.0.iter().filter_map(text).collect::<Vec<_>>()).unwrap_or_default()
+        values
+            .map(name)
+            .map(|map| map.0.iter().filter_map(text).collect::<Vec<_>>())
+            .unwrap_or_default()
     };
     let outputs = pairs("outputs");
     for (port, path) in &outputs {
         let is_below = |part| matches!(part, Component::Normal(_) | Component::CurDir);
-        let is_named = Path::new(path).components().any(|part| matches!(part, Component::Normal(_)));
+        let is_named = Path::new(path)
+            .components()
+            .any(|part| matches!(part, Component::Normal(_)));
         let inside = is_named && Path::new(path).components().all(is_below);
         let at = vec![Step::Key("outputs".to_owned()), Step::Key(port.clone())];
         if !inside {
-            let help = Some("write a path within the stage's folder, such as `out/scores.csv`".to_owned());
-            faults.push(Fault { path: at, message: format!("`{path}` leads out of the stage's folder"), help });
+            let help =
+                Some("write a path within the stage's folder, such as `out/scores.csv`".to_owned());
+            faults.push(Fault {
+                path: at,
+                message: format!("`{path}` leads out of the stage's folder"),
+                help,
+            });
         } else if port == "stdout" || port == "stderr" {
             let help = Some("these ports are always there; choose another name".to_owned());
-            faults.push(Fault { path: at, message: format!("the port `{port}` is taken"), help });
+            faults.push(Fault {
+                path: at,
+                message: format!("the port `{port}` is taken"),
+                help,
+            });
         }
     }
-    for (param, map) in ["env", "secrets"].into_iter().filter_map(|param| Some((param, values.map(param)?))) {
+    for (param, map) in ["env", "secrets"]
+        .into_iter()
+        .filter_map(|param| Some((param, values.map(param)?)))
+    {
         for name in map.0.keys().filter(|name| name.starts_with(RESERVED)) {
             let path = vec![Step::Key(param.to_owned()), Step::Key(name.clone())];
-            let message = format!("the variable `{name}` is reserved: netsec's own begin with `{RESERVED}`");
-            faults.push(Fault { path, message, help: Some("choose another name".to_owned()) });
+            let message =
+                format!("the variable `{name}` is reserved: netsec's own begin with `{RESERVED}`");
+            faults.push(Fault {
+                path,
+                message,
+                help: Some("choose another name".to_owned()),
+            });
         }
     }
     if !faults.is_empty() {
@@ -165,15 +204,26 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         Value::Secret(Ok(secret)) => Some((key.clone(), secret.clone())),
         _ => None,
     };
-    let secrets = values.map("secrets").map(|map| map.0.iter().filter_map(secret).collect()).unwrap_or_default();
+    let secrets = values
+        .map("secrets")
+        .map(|map| map.0.iter().filter_map(secret).collect())
+        .unwrap_or_default();
     let timeout = Duration::from_secs_f64(values.float("timeout_seconds").unwrap_or_default());
     let reads = values.flag("sandbox").then(|| values.texts("reads"));
     let network = values.flag("network");
-    Ok(Box::new(Command { run, outputs, env: pairs("env"), secrets, timeout, reads, network }))
+    Ok(Box::new(Command {
+        run,
+        outputs,
+        env: pairs("env"),
+        secrets,
+        timeout,
+        reads,
+        network,
+    }))
 }
 
-/// A program that should be confined, and was not because the system cannot, is another action: where one can, its result is
-/// not reused.
+/// A program that should be confined, and was not because the system cannot, is another action:
+/// where one can, its result is not reused.
 struct Unconfined;
 
 impl Outside for Unconfined {
@@ -187,7 +237,12 @@ impl Stage for Command {
         self.is_unconfined().then_some(&Unconfined as &dyn Outside)
     }
 
-    fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
+    fn run(
+        &self,
+        inputs: &Inputs,
+        outputs: &mut Outputs,
+        context: &Context<'_>,
+    ) -> Result<(), StageError> {
         let folder = context.scratch;
         for (port, input) in inputs.all() {
             let whole = folder.join(port);
@@ -205,14 +260,18 @@ impl Stage for Command {
             }
             // Links last: no file is written by way of one.
             for file in input.files.iter().filter(|file| !file.form.is_file()) {
-                make_entry(&whole, &file.name, file.form, &file.content.bytes()?).map_err(storage)?;
+                make_entry(&whole, &file.name, file.form, &file.content.bytes()?)
+                    .map_err(storage)?;
             }
         }
         let order = Order {
             run: self.run.clone(),
             folder: folder.to_owned(),
             env: self.environment(folder)?,
-            confinement: self.reads.clone().map(|reads| Confinement { reads, network: self.network }),
+            confinement: self.reads.clone().map(|reads| Confinement {
+                reads,
+                network: self.network,
+            }),
             spools: ["stdout", "stderr"].map(|name| folder.with_extension(name)),
             timeout_ms: u64::try_from(self.timeout.as_millis()).unwrap_or(u64::MAX),
             memory: context.limits.memory(),
@@ -235,12 +294,19 @@ impl Stage for Command {
             Ok(supervisor) => context.supervisors.give(sort, supervisor),
             Err(lost) => context.supervisors.lost(lost),
         }
-        let Ended { end, said: [stdout, stderr], left_behind } = ended?;
+        let Ended {
+            end,
+            said: [stdout, stderr],
+            left_behind,
+        } = ended?;
         let tail = self.tail(&stderr)?;
         self.say(outputs, "stdout", stdout)?;
         self.say(outputs, "stderr", stderr)?;
         if left_behind > 0 && matches!(end, End::Exit(_)) {
-            outputs.note(format!("`{}` left {left_behind} processes running, which were ended with it", self.run[0]));
+            outputs.note(format!(
+                "`{}` left {left_behind} processes running, which were ended with it",
+                self.run[0]
+            ));
         }
         match end {
             End::Cancelled => return Err(StageError::Cancelled),
@@ -252,7 +318,10 @@ impl Stage for Command {
                 )));
             }
             End::TookTooMuch(what) => {
-                return Err(StageError::Failed(format!("`{}` was ended: {what}{tail}", self.run[0])));
+                return Err(StageError::Failed(format!(
+                    "`{}` was ended: {what}{tail}",
+                    self.run[0]
+                )));
             }
             End::Exit(raw) => self.check_status(ExitStatus::from_raw(raw), &tail)?,
         }
@@ -278,8 +347,15 @@ impl Command {
             return Ok(());
         }
         let is_denied = self.reads.is_some() && DENIALS.iter().any(|denial| tail.contains(denial));
-        let denied = if is_denied { format!("\n{DENIED}") } else { String::new() };
-        Err(StageError::Failed(format!("`{}` failed ({status}){tail}{denied}", self.run[0])))
+        let denied = if is_denied {
+            format!("\n{DENIED}")
+        } else {
+            String::new()
+        };
+        Err(StageError::Failed(format!(
+            "`{}` failed ({status}){tail}{denied}",
+            self.run[0]
+        )))
     }
 
     /// Returns whether the program is to be confined, and the system cannot.
@@ -289,13 +365,26 @@ impl Command {
 
     /// All that the program sees of the environment.
     fn environment(&self, folder: &Path) -> Result<Vec<(String, String)>, StageError> {
-        let folder =
-            folder.to_str().ok_or_else(|| StageError::Failed("the workspace's path is not UTF-8".to_owned()))?;
-        let own = [("PATH", PATH), ("HOME", folder), ("TMPDIR", folder), ("LANG", "C.UTF-8"), ("TZ", "UTC")];
-        let mut env: Vec<(String, String)> =
-            own.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let folder = folder
+            .to_str()
+            .ok_or_else(|| StageError::Failed("the workspace's path is not UTF-8".to_owned()))?;
+        let own = [
+            ("PATH", PATH),
+            ("HOME", folder),
+            ("TMPDIR", folder),
+            ("LANG", "C.UTF-8"),
+            ("TZ", "UTC"),
+        ];
+        let mut env: Vec<(String, String)> = own
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
         env.extend(self.env.iter().cloned());
-        env.extend(self.secrets.iter().map(|(name, secret)| (name.clone(), secret.reveal().to_owned())));
+        env.extend(
+            self.secrets
+                .iter()
+                .map(|(name, secret)| (name.clone(), secret.reveal().to_owned())),
+        );
         Ok(env)
     }
 
@@ -304,7 +393,9 @@ impl Command {
         match said {
             Said::Held(bytes) => outputs.bytes(port, self.scrub(bytes)),
             Said::Spooled(path) if self.secrets.is_empty() => outputs.path(port, path),
-            Said::Spooled(path) => outputs.bytes(port, self.scrub(disk::read(&path).map_err(storage)?)),
+            Said::Spooled(path) => {
+                outputs.bytes(port, self.scrub(disk::read(&path).map_err(storage)?))
+            }
         }
         Ok(())
     }
@@ -312,53 +403,91 @@ impl Command {
     /// Returns the program's last words, for a message.
     fn tail(&self, stderr: &Said) -> Result<String, StageError> {
         // A secret must not be cut in two before it is blotted out.
-        let whole = if self.secrets.is_empty() { TAIL } else { u64::MAX };
+        let whole = if self.secrets.is_empty() {
+            TAIL
+        } else {
+            u64::MAX
+        };
         let end = match stderr {
             Said::Held(bytes) => self.scrub(bytes.clone()),
             Said::Spooled(path) => self.scrub(disk::read_end(path, whole).map_err(storage)?),
         };
         let text = String::from_utf8_lossy(&end[end.len().saturating_sub(TAIL as usize)..]);
         let text = text.trim();
-        Ok(if text.is_empty() { String::new() } else { format!("; it said:\n{text}") })
+        Ok(if text.is_empty() {
+            String::new()
+        } else {
+            format!("; it said:\n{text}")
+        })
     }
 
     fn all_secrets(&self) -> Vec<&Secret> {
-        self.secrets.iter().flat_map(|(_, secret)| secret.all()).collect()
+        self.secrets
+            .iter()
+            .flat_map(|(_, secret)| secret.all())
+            .collect()
     }
 
-    /// Blots secrets out, the longest first, so that one that begins like another leaves nothing of it.
+    /// Blots secrets out, the longest first, so that one that begins like another leaves nothing of
+    /// it.
     fn scrub(&self, bytes: Vec<u8>) -> Vec<u8> {
         let mut secrets = self.all_secrets();
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.reveal().len()));
-        secrets.into_iter().fold(bytes, |bytes, secret| secret.scrub(&bytes))
+        secrets
+            .into_iter()
+            .fold(bytes, |bytes, secret| secret.scrub(&bytes))
     }
 
-    /// Refuses a declared output that leads out of the stage's folder, or holds a secret in its bytes or its names: it would
-    /// be kept for good.
+    /// Refuses a declared output that leads out of the stage's folder, or holds a secret in its
+    /// bytes or its names: it would be kept for good.
     fn check_output(&self, port: &str, path: &str, folder: &Path) -> Result<(), StageError> {
         let whole = folder.join(path);
-        let plain = |path: PathBuf| TreeEntry { name: String::new(), path, form: EntryForm::Plain, text: None };
+        let plain = |path: PathBuf| TreeEntry {
+            name: String::new(),
+            path,
+            form: EntryForm::Plain,
+            text: None,
+        };
         let entries = match disk::look(&whole).map_err(storage)? {
-            disk::Entry::Directory => tree(&whole).map_err(|error| StageError::Failed(error.to_string()))?,
+            disk::Entry::Directory => {
+                tree(&whole).map_err(|error| StageError::Failed(error.to_string()))?
+            }
             _ => vec![plain(whole.clone())],
         };
         let secrets = self.all_secrets();
         let holds = |bytes: &[u8]| secrets.iter().any(|secret| secret.is_in(bytes));
-        let leads_out = || StageError::Failed(format!("the output `{port}` leads out of the stage's folder by a link"));
-        for TreeEntry { name, path, text, .. } in entries {
+        let leads_out = || {
+            StageError::Failed(format!(
+                "the output `{port}` leads out of the stage's folder by a link"
+            ))
+        };
+        for TreeEntry {
+            name, path, text, ..
+        } in entries
+        {
             let is_file = text.is_none();
             let mut bytes = text.unwrap_or_default().into_bytes();
             if is_file {
                 // Opened once, by a way that cannot be exchanged: what is checked is what is there.
                 let way = path.strip_prefix(folder).unwrap_or(&path);
-                let mut opened = open_below(folder, way).map_err(storage)?.ok_or_else(leads_out)?;
+                let mut opened = open_below(folder, way)
+                    .map_err(storage)?
+                    .ok_or_else(leads_out)?;
                 if !secrets.is_empty() {
-                    opened.read_to_end(&mut bytes).map_err(|error| StageError::Storage(error.to_string()))?;
+                    opened
+                        .read_to_end(&mut bytes)
+                        .map_err(|error| StageError::Storage(error.to_string()))?;
                 }
             }
             if holds(name.as_bytes()) || holds(&bytes) {
-                let place = if holds(name.as_bytes()) { " in the name of a file" } else { "" };
-                return Err(StageError::Failed(format!("the output `{port}` holds a secret{place} and was not kept")));
+                let place = if holds(name.as_bytes()) {
+                    " in the name of a file"
+                } else {
+                    ""
+                };
+                return Err(StageError::Failed(format!(
+                    "the output `{port}` holds a secret{place} and was not kept"
+                )));
             }
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! Tables that flow between stages: a dataset of parts, or one Parquet file that something else made.
+//! Tables that flow between stages: a dataset of parts, or one Parquet file that something else
+//! made.
 
 use std::collections::BTreeMap;
 
@@ -20,9 +21,13 @@ pub(crate) type Body<'a> = &'a (dyn Fn(usize, &Table) -> Result<Vec<Vec<u8>>, Ta
 ///
 /// # Errors
 /// `Lost` if it cannot be read: then it is made again.
-pub(crate) fn read_kept<T: DeserializeOwned>(kept: &Kept, context: &Context<'_>) -> Result<T, StageError> {
+pub(crate) fn read_kept<T: DeserializeOwned>(
+    kept: &Kept,
+    context: &Context<'_>,
+) -> Result<T, StageError> {
     let bytes = context.memo.fetch(&kept.digest)?;
-    serde_json::from_slice(&bytes).map_err(|error| StageError::Lost(format!("what is kept of a part: {error}")))
+    serde_json::from_slice(&bytes)
+        .map_err(|error| StageError::Lost(format!("what is kept of a part: {error}")))
 }
 
 /// A table that flows in.
@@ -42,27 +47,58 @@ impl<'a> Dataset<'a> {
     pub(crate) fn open(input: &'a Input) -> Result<Self, StageError> {
         let label = input.label.as_str();
         let wrong = |error: TableError| StageError::Data(format!("`{label}`: {error}"));
-        if let Some(member) = input.files.iter().find(|file| input.directory && file.name == INDEX) {
+        if let Some(member) = input
+            .files
+            .iter()
+            .find(|file| input.directory && file.name == INDEX)
+        {
             let index = Index::decode(&member.content.bytes()?).map_err(wrong)?;
-            let files: BTreeMap<&str, &Member> = input.files.iter().map(|file| (file.name.as_str(), file)).collect();
+            let files: BTreeMap<&str, &Member> = input
+                .files
+                .iter()
+                .map(|file| (file.name.as_str(), file))
+                .collect();
             let find = |part: &Part| {
                 let none = || wrong(TableError(format!("the part `{}` is missing", part.file)));
                 files.get(part.file.as_str()).copied().ok_or_else(none)
             };
             let members = index.parts.iter().map(find).collect::<Result<_, _>>()?;
-            return Ok(Self { index, label, is_indexed: true, members });
+            return Ok(Self {
+                index,
+                label,
+                is_indexed: true,
+                members,
+            });
         }
-        // What has no index was made by a program: then its rows have to be read to know what they are.
+        // What has no index was made by a program: then its rows have to be read to know what they
+        // are.
         let (mut members, mut columns, mut parts) = (Vec::new(), Vec::new(), Vec::new());
-        for file in input.files.iter().filter(|file| !input.directory || file.name.ends_with(".parquet")) {
-            let table = codec::decode(file.content.bytes()?).and_then(|table| table.canonical()).map_err(wrong)?;
-            parts.push(Part { file: file.name.clone(), rows: table.height() as u64, keys: None });
+        for file in input
+            .files
+            .iter()
+            .filter(|file| !input.directory || file.name.ends_with(".parquet"))
+        {
+            let table = codec::decode(file.content.bytes()?)
+                .and_then(|table| table.canonical())
+                .map_err(wrong)?;
+            parts.push(Part {
+                file: file.name.clone(),
+                rows: table.height() as u64,
+                keys: None,
+            });
             columns.push(table.columns().map_err(wrong)?);
             members.push(file);
         }
         match members.as_slice() {
-            [] => Err(StageError::Data(format!("`{label}` is a directory without a table (`{INDEX}` or `*.parquet`)"))),
-            _ => Ok(Self { index: Index::new(unify(columns), parts), label, is_indexed: false, members }),
+            [] => Err(StageError::Data(format!(
+                "`{label}` is a directory without a table (`{INDEX}` or `*.parquet`)"
+            ))),
+            _ => Ok(Self {
+                index: Index::new(unify(columns), parts),
+                label,
+                is_indexed: false,
+                members,
+            }),
         }
     }
 
@@ -73,7 +109,10 @@ impl<'a> Dataset<'a> {
     fn part(&self, at: usize) -> Result<Table, StageError> {
         let wrong = |error: TableError| StageError::Data(format!("`{}`: {error}", self.label));
         let table = codec::decode(self.members[at].content.bytes()?).map_err(wrong)?;
-        table.canonical().and_then(|table| table.shaped(&self.index.columns)).map_err(wrong)
+        table
+            .canonical()
+            .and_then(|table| table.shaped(&self.index.columns))
+            .map_err(wrong)
     }
 
     /// Returns the whole table.
@@ -81,7 +120,9 @@ impl<'a> Dataset<'a> {
     /// # Errors
     /// What reading tells.
     pub(crate) fn whole(&self) -> Result<Table, StageError> {
-        let tables = (0..self.members.len()).map(|at| self.part(at)).collect::<Result<Vec<_>, _>>()?;
+        let tables = (0..self.members.len())
+            .map(|at| self.part(at))
+            .collect::<Result<Vec<_>, _>>()?;
         match tables.is_empty() {
             true => Table::of_none(&self.index.columns),
             false => Table::stacked(&tables),
@@ -89,8 +130,9 @@ impl<'a> Dataset<'a> {
         .map_err(|error| StageError::Data(format!("`{}`: {error}", self.label)))
     }
 
-    /// Carries out a piece of a stage's work on some parts, each as a part of its own called after `word`: what it is made of
-    /// is the part, its columns and what `with` adds; `body` is given the part's number and table.
+    /// Carries out a piece of a stage's work on some parts, each as a part of its own called after
+    /// `word`: what it is made of is the part, its columns and what `with` adds; `body` is given
+    /// the part's number and table.
     ///
     /// # Errors
     /// That of the first part that failed.
@@ -104,9 +146,19 @@ impl<'a> Dataset<'a> {
         let columns = serde_json::to_vec(&self.index.columns).expect("plain data serialises");
         let columns = Digest::of(&columns).hex();
         let part = |at: &usize| {
-            let own = [("part", self.members[*at].digest.hex()), ("columns", columns.clone())];
-            let with = own.into_iter().chain(with(*at)).map(|(name, text)| (name.to_owned(), Value::Text(text)));
-            StagePart { name: format!("{word}-{}", at + 1), with: with.collect(), inputs: Vec::new() }
+            let own = [
+                ("part", self.members[*at].digest.hex()),
+                ("columns", columns.clone()),
+            ];
+            let with = own
+                .into_iter()
+                .chain(with(*at))
+                .map(|(name, text)| (name.to_owned(), Value::Text(text)));
+            StagePart {
+                name: format!("{word}-{}", at + 1),
+                with: with.collect(),
+                inputs: Vec::new(),
+            }
         };
         let parts: Vec<StagePart> = ats.iter().map(part).collect();
         context.memo.keep(&parts, &|at, context| {
@@ -148,7 +200,13 @@ impl Writer {
     }
 
     /// Adds a part with the source's keys of its first and last row.
-    pub(crate) fn add_keyed(&mut self, kept: Kept, rows: u64, columns: Vec<(String, ColumnType)>, keys: Option<Keys>) {
+    pub(crate) fn add_keyed(
+        &mut self,
+        kept: Kept,
+        rows: u64,
+        columns: Vec<(String, ColumnType)>,
+        keys: Option<Keys>,
+    ) {
         self.columns.push(columns);
         if rows > 0 {
             self.parts.push((kept, rows, keys));
@@ -167,7 +225,11 @@ impl Writer {
     pub(crate) fn put(&mut self, table: &Table, context: &Context<'_>) -> Result<(), StageError> {
         let data = |error: TableError| StageError::Data(error.0);
         let bytes = codec::encode(table).map_err(data)?;
-        self.add(context.memo.put(&bytes)?, table.height() as u64, table.columns().map_err(data)?);
+        self.add(
+            context.memo.put(&bytes)?,
+            table.height() as u64,
+            table.columns().map_err(data)?,
+        );
         Ok(())
     }
 
@@ -175,11 +237,20 @@ impl Writer {
     ///
     /// # Errors
     /// The index cannot be kept.
-    pub(crate) fn finish(self, outputs: &mut Outputs, port: &str, context: &Context<'_>) -> Result<Index, StageError> {
+    pub(crate) fn finish(
+        self,
+        outputs: &mut Outputs,
+        port: &str,
+        context: &Context<'_>,
+    ) -> Result<Index, StageError> {
         let (mut files, mut parts) = (self.attached, Vec::new());
         for (at, (kept, rows, keys)) in self.parts.into_iter().enumerate() {
             let file = part_name(at);
-            parts.push(Part { file: file.clone(), rows, keys });
+            parts.push(Part {
+                file: file.clone(),
+                rows,
+                keys,
+            });
             files.push((file, kept));
         }
         let mut index = Index::new(unify(self.columns), parts);

@@ -1,4 +1,5 @@
-//! What `evaluate` decided: the verdict, its reasons, and the figures of both models on the same rows, as it is stored.
+//! What `evaluate` decided: the verdict, its reasons, and the figures of both models on the same
+//! rows, as it is stored.
 
 use std::collections::BTreeMap;
 
@@ -66,7 +67,8 @@ pub(crate) struct JudgedModel {
     pub(crate) metrics: Metrics,
     /// Between which values 95 % of a figure lie.
     pub(crate) intervals: BTreeMap<String, Interval>,
-    /// Columns that may hold for the testbed only, and the figures in cross-validation without them.
+    /// Columns that may hold for the testbed only, and the figures in cross-validation without
+    /// them.
     pub(crate) without_shortcuts: Option<(Vec<String>, Metrics)>,
 }
 
@@ -96,7 +98,8 @@ pub(crate) struct AttackFamily {
     pub(crate) recall: f64,
     /// Between which values 95 % of it lie.
     pub(crate) recall_interval: Interval,
-    /// By the challenger at the lowest threshold with at most 0.1 % false alarms among all benign rows.
+    /// By the challenger at the lowest threshold with at most 0.1 % false alarms among all benign
+    /// rows.
     pub(crate) recall_at_fpr_0_001: f64,
     /// By the champion at its threshold.
     pub(crate) champion_recall: Option<f64>,

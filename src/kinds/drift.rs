@@ -25,7 +25,12 @@ pub const KIND: Kind = Kind {
     doc: "Compares rows with a reference: column by column with the test that fits what it holds, and as whole rows. An alarm \
           needs a significant p-value after correction and an effect that counts. Each part of a table is looked at once.",
     inputs: Ports::Fixed(&[
-        Port { name: "current", format: Format::Table, need: Need::One, doc: "the rows" },
+        Port {
+            name: "current",
+            format: Format::Table,
+            need: Need::One,
+            doc: "the rows",
+        },
         Port {
             name: "reference",
             format: Format::Any,
@@ -40,10 +45,30 @@ pub const KIND: Kind = Kind {
         },
     ]),
     outputs: Ports::Fixed(&[
-        Port { name: "report", format: Format::Json, need: Need::One, doc: "every test, distance and verdict" },
-        Port { name: "page", format: Format::Text, need: Need::One, doc: "the same as a page (HTML)" },
-        Port { name: "reference", format: Format::Profile, need: Need::One, doc: "the profile of the reference" },
-        Port { name: "current", format: Format::Profile, need: Need::One, doc: "the profile of the rows" },
+        Port {
+            name: "report",
+            format: Format::Json,
+            need: Need::One,
+            doc: "every test, distance and verdict",
+        },
+        Port {
+            name: "page",
+            format: Format::Text,
+            need: Need::One,
+            doc: "the same as a page (HTML)",
+        },
+        Port {
+            name: "reference",
+            format: Format::Profile,
+            need: Need::One,
+            doc: "the profile of the reference",
+        },
+        Port {
+            name: "current",
+            format: Format::Profile,
+            need: Need::One,
+            doc: "the profile of the rows",
+        },
     ]),
     params: &[
         Param {
@@ -168,8 +193,18 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
 }
 
 impl Stage for Compare {
-    fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
-        let current = profile(&Dataset::open(inputs.one("current"))?, "current", &self.group, context)?;
+    fn run(
+        &self,
+        inputs: &Inputs,
+        outputs: &mut Outputs,
+        context: &Context<'_>,
+    ) -> Result<(), StageError> {
+        let current = profile(
+            &Dataset::open(inputs.one("current"))?,
+            "current",
+            &self.group,
+            context,
+        )?;
         let reference = match (inputs.maybe("reference"), inputs.maybe("champion")) {
             (Some(_), Some(_)) => {
                 let why = "both `reference` and `champion` are given: which one is it to be?";
@@ -180,22 +215,45 @@ impl Stage for Compare {
             (None, None) => None,
         };
         let is_known = reference.is_some();
-        let mut both = std::iter::once(&current).chain(&reference).flat_map(|profile| &profile.columns);
+        let mut both = std::iter::once(&current)
+            .chain(&reference)
+            .flat_map(|profile| &profile.columns);
         let names: BTreeSet<&str> = both.by_ref().map(|column| column.name.as_str()).collect();
-        if let Some(name) = self.ignore.iter().find(|name| !names.contains(name.as_str())) {
+        if let Some(name) = self
+            .ignore
+            .iter()
+            .find(|name| !names.contains(name.as_str()))
+        {
             let help = suggest(name, names.iter().copied()).unwrap_or_default();
-            return Err(StageError::Data(format!("ignore: there is no column `{name}`: {help}")));
+            return Err(StageError::Data(format!(
+                "ignore: there is no column `{name}`: {help}"
+            )));
         }
         let ignored = |mut profile: Profile| {
-            profile.columns.retain(|column| !self.ignore.contains(&column.name));
+            profile
+                .columns
+                .retain(|column| !self.ignore.contains(&column.name));
             profile
         };
-        let (reference, current) = (ignored(reference.unwrap_or_else(|| current.clone())), ignored(current));
-        let settings = Settings { seed: context.seed, rows: self.settings.rows && is_known, ..self.settings };
+        let (reference, current) = (
+            ignored(reference.unwrap_or_else(|| current.clone())),
+            ignored(current),
+        );
+        let settings = Settings {
+            seed: context.seed,
+            rows: self.settings.rows && is_known,
+            ..self.settings
+        };
         (context.progress)(0, 1, "comparing");
         let found = drift::compare(&reference, &current, &settings);
-        outputs.bytes("report", serde_json::to_vec_pretty(&found).expect("plain data serialises"));
-        outputs.bytes("page", drift_page::page(&found, &reference, &current).into_bytes());
+        outputs.bytes(
+            "report",
+            serde_json::to_vec_pretty(&found).expect("plain data serialises"),
+        );
+        outputs.bytes(
+            "page",
+            drift_page::page(&found, &reference, &current).into_bytes(),
+        );
         outputs.bytes("reference", reference.encode());
         outputs.bytes("current", current.encode());
         if !is_known {
@@ -203,7 +261,10 @@ impl Stage for Compare {
             return Ok(());
         }
         if self.fail && found.drifted {
-            return Err(StageError::Data(format!("{}; look at the `report`, or set `fail: false`", found.line())));
+            return Err(StageError::Data(format!(
+                "{}; look at the `report`, or set `fail: false`",
+                found.line()
+            )));
         }
         outputs.note(found.line());
         Ok(())
@@ -217,36 +278,76 @@ pub(crate) fn profile(
     group: &[String],
     context: &Context<'_>,
 ) -> Result<Profile, StageError> {
-    let with = |_| if group.is_empty() { Vec::new() } else { vec![("group", group.join("\n"))] };
-    let kept = data
-        .each((word, &data.all()), &with, context, &|_, table| Ok(vec![Profile::of_groups(table, group)?.encode()]))?;
-    together(word, &kept.iter().map(|kept| kept[0]).collect::<Vec<_>>(), context)
+    let with = |_| {
+        if group.is_empty() {
+            Vec::new()
+        } else {
+            vec![("group", group.join("\n"))]
+        }
+    };
+    let kept = data.each((word, &data.all()), &with, context, &|_, table| {
+        Ok(vec![Profile::of_groups(table, group)?.encode()])
+    })?;
+    together(
+        word,
+        &kept.iter().map(|kept| kept[0]).collect::<Vec<_>>(),
+        context,
+    )
 }
 
 /// One of so many profiles, on average, ends a group.
 const GROUP: u8 = 8;
 
-/// Puts the profiles of parts together, first in groups that are kept: where they end is told by the profiles themselves,
-/// so that one more part changes one group.
-pub(crate) fn together(word: &str, kept: &[Kept], context: &Context<'_>) -> Result<Profile, StageError> {
-    let read = |kept: &Kept| Profile::decode(&context.memo.fetch(&kept.digest)?).map_err(StageError::Lost);
-    let merged = |kept: &[Kept]| Ok(Profile::merged(&kept.iter().map(read).collect::<Result<Vec<_>, StageError>>()?));
+/// Puts the profiles of parts together, first in groups that are kept: where they end is told by
+/// the profiles themselves, so that one more part changes one group.
+pub(crate) fn together(
+    word: &str,
+    kept: &[Kept],
+    context: &Context<'_>,
+) -> Result<Profile, StageError> {
+    let read =
+        |kept: &Kept| Profile::decode(&context.memo.fetch(&kept.digest)?).map_err(StageError::Lost);
+    let merged = |kept: &[Kept]| {
+        Ok(Profile::merged(
+            &kept
+                .iter()
+                .map(read)
+                .collect::<Result<Vec<_>, StageError>>()?,
+        ))
+    };
     if kept.len() <= usize::from(GROUP) {
         return merged(kept);
     }
-    let groups: Vec<&[Kept]> = kept.split_inclusive(|kept| kept.digest.as_bytes()[0] % GROUP == 0).collect();
+    let groups: Vec<&[Kept]> = kept
+        .split_inclusive(|kept| kept.digest.as_bytes()[0] % GROUP == 0)
+        .collect();
     let part = |(at, group): (usize, &&[Kept])| {
         let of: String = group.iter().map(|kept| kept.digest.hex()).collect();
-        let with = [("of".to_owned(), Value::Text(Digest::of(of.as_bytes()).hex()))];
-        Part { name: format!("{word}-group-{}", at + 1), with: with.into(), inputs: Vec::new() }
+        let with = [(
+            "of".to_owned(),
+            Value::Text(Digest::of(of.as_bytes()).hex()),
+        )];
+        Part {
+            name: format!("{word}-group-{}", at + 1),
+            with: with.into(),
+            inputs: Vec::new(),
+        }
     };
     let parts: Vec<Part> = groups.iter().enumerate().map(part).collect();
-    let kept = context.memo.keep(&parts, &|at, _| Ok(vec![merged(groups[at])?.encode()]))?;
+    let kept = context
+        .memo
+        .keep(&parts, &|at, _| Ok(vec![merged(groups[at])?.encode()]))?;
     merged(&kept.iter().map(|kept| kept[0]).collect::<Vec<_>>())
 }
 
-/// Reads whatever a reference is. A file of rows gets the text columns of the current rows, as numbers may be names there.
-fn from_any(input: &Input, current: &Profile, group: &[String], context: &Context<'_>) -> Result<Profile, StageError> {
+/// Reads whatever a reference is. A file of rows gets the text columns of the current rows, as
+/// numbers may be names there.
+fn from_any(
+    input: &Input,
+    current: &Profile,
+    group: &[String],
+    context: &Context<'_>,
+) -> Result<Profile, StageError> {
     if input.directory {
         return profile(&Dataset::open(input)?, "reference", group, context);
     }
@@ -258,9 +359,17 @@ fn from_any(input: &Input, current: &Profile, group: &[String], context: &Contex
         return Ok(profile);
     }
     let wrong = |error: TableError| StageError::Data(format!("`{}`: {error}", input.label));
-    let text = current.columns.iter().filter(|column| column.kind == ColumnType::Text);
-    let types = text.map(|column| (column.name.clone(), ColumnType::Text)).collect();
-    let options = Options { types, ..Options::plain(&crate::kinds::starter::default_na()) };
+    let text = current
+        .columns
+        .iter()
+        .filter(|column| column.kind == ColumnType::Text);
+    let types = text
+        .map(|column| (column.name.clone(), ColumnType::Text))
+        .collect();
+    let options = Options {
+        types,
+        ..Options::plain(&crate::kinds::starter::default_na())
+    };
     let table = files::read(bytes, &options).map_err(wrong)?;
     Profile::of_groups(&table, group).map_err(wrong)
 }
@@ -268,7 +377,8 @@ fn from_any(input: &Input, current: &Profile, group: &[String], context: &Contex
 fn from_model(input: &Input) -> Result<Profile, StageError> {
     let wrong = |why: String| StageError::Data(format!("`{}`: {why}", input.label));
     let bundle = Bundle::decode(&input.bytes()?).map_err(wrong)?;
-    let none = "this model does not know the data it was trained on: give its `train` stage a `profile`";
+    let none =
+        "this model does not know the data it was trained on: give its `train` stage a `profile`";
     let bytes = bundle.profile.ok_or_else(|| wrong(none.to_owned()))?;
     Profile::decode(&bytes).map_err(wrong)
 }

@@ -17,8 +17,18 @@ pub const KIND: Kind = Kind {
           label away, it reaches `min_score` and `at_least` and, where there is a champion, scores higher with a p-value of at \
           most `alpha`. Test rows that equal training rows are left out.",
     inputs: Ports::Fixed(&[
-        Port { name: "model", format: Format::Model, need: Need::One, doc: "the challenger" },
-        Port { name: "test", format: Format::Table, need: Need::One, doc: "the rows to judge by, as they come" },
+        Port {
+            name: "model",
+            format: Format::Model,
+            need: Need::One,
+            doc: "the challenger",
+        },
+        Port {
+            name: "test",
+            format: Format::Table,
+            need: Need::One,
+            doc: "the rows to judge by, as they come",
+        },
         Port {
             name: "champion",
             format: Format::Model,

@@ -20,11 +20,15 @@ pub fn dataset(files: &Files) -> Option<Result<Table, TableError>> {
 
 fn whole(index: &[u8], files: &Files) -> Result<Table, TableError> {
     let index = Index::decode(index)?;
-    let by_name: BTreeMap<&str, &Vec<u8>> = files.iter().map(|(name, bytes)| (name.as_str(), bytes)).collect();
+    let by_name: BTreeMap<&str, &Vec<u8>> = files
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), bytes))
+        .collect();
     let mut tables = vec![Table::of_none(&index.columns)?];
     for part in &index.parts {
         let bytes = by_name.get(part.file.as_str()).copied();
-        let bytes = bytes.ok_or_else(|| TableError(format!("the part `{}` is missing", part.file)))?;
+        let bytes =
+            bytes.ok_or_else(|| TableError(format!("the part `{}` is missing", part.file)))?;
         tables.push(codec::decode(bytes.clone())?.shaped(&index.columns)?);
     }
     Table::stacked(&tables)
@@ -35,5 +39,9 @@ fn whole(index: &[u8], files: &Files) -> Result<Table, TableError> {
 /// # Errors
 /// A column cannot be written so.
 pub fn file(table: &Table, name: &str) -> Result<Vec<u8>, TableError> {
-    if name.ends_with(".parquet") { codec::encode(table) } else { codec::csv(table) }
+    if name.ends_with(".parquet") {
+        codec::encode(table)
+    } else {
+        codec::csv(table)
+    }
 }

@@ -85,10 +85,17 @@ impl Folding {
                 let help =
                     "set `fold_by: group` or `fold_by: time`, `fold_column:` to the column, and the input `rows`"
                         .to_owned();
-                return Err(Fault { path: vec![key(at)], message, help: Some(help) });
+                return Err(Fault {
+                    path: vec![key(at)],
+                    message,
+                    help: Some(help),
+                });
             }
         };
-        Ok(Self { folds: values.size("folds"), by })
+        Ok(Self {
+            folds: values.size("folds"),
+            by,
+        })
     }
 
     /// Decides how the rows find their folds.
@@ -98,7 +105,11 @@ impl Folding {
         data: &Data,
         preprocessor: &Preprocessor,
     ) -> Result<FoldPlan, StageError> {
-        let plain = |by: By, word: &str| FoldPlan { by, made: word.to_owned(), inputs: vec!["train"] };
+        let plain = |by: By, word: &str| FoldPlan {
+            by,
+            made: word.to_owned(),
+            inputs: vec!["train"],
+        };
         let (column, word) = match &self.by {
             FoldBy::Content => return Ok(plain(By::Content, "content")),
             FoldBy::Stratified => return Ok(plain(By::Stratified, "content stratified")),
@@ -115,19 +126,28 @@ impl Folding {
         };
         let wrong = |error: TableError| StageError::Data(format!("rows: {error}"));
         let Some(input) = inputs.maybe("rows") else {
-            let help = "name the stage that `transform` takes its `train` from, as in `rows: split.train`";
-            return Err(StageError::Data(format!("fold_by: the input `rows` is not given: {help}")));
+            let help =
+                "name the stage that `transform` takes its `train` from, as in `rows: split.train`";
+            return Err(StageError::Data(format!(
+                "fold_by: the input `rows` is not given: {help}"
+            )));
         };
         let table = Dataset::open(input)?.whole()?;
         if table.height() != data.y.len() {
             let (rows, all) = (table.height(), data.y.len());
-            return Err(StageError::Data(format!("rows: {rows} rows, and {all} in `train`: they are not the same")));
+            return Err(StageError::Data(format!(
+                "rows: {rows} rows, and {all} in `train`: they are not the same"
+            )));
         }
         if preprocessor.labels(&table).map_err(StageError::Data)? != data.y {
             let why = "rows: its labels are not those of `train`: name the table it was made of";
             return Err(StageError::Data(why.to_owned()));
         }
-        if preprocessor.steps().iter().any(|step| matches!(step, Fitted::Target(_))) {
+        if preprocessor
+            .steps()
+            .iter()
+            .any(|step| matches!(step, Fitted::Target(_)))
+        {
             return Err(StageError::Data(format!(
                 "fold_by: the step `target` of `transform` tells every row the classes of others, whatever folds are made by \
                  {word}: use `onehot` or `hash` there, or folds by content"
@@ -135,40 +155,70 @@ impl Folding {
         }
         let by = match &self.by {
             FoldBy::Time(_) => By::Time(moments(&table, column).map_err(wrong)?),
-            _ => By::Group(table.texts(column).map_err(wrong)?.into_iter().map(Option::unwrap_or_default).collect()),
+            _ => By::Group(
+                table
+                    .texts(column)
+                    .map_err(wrong)?
+                    .into_iter()
+                    .map(Option::unwrap_or_default)
+                    .collect(),
+            ),
         };
-        Ok(FoldPlan { by, made: format!("{word} column {column}"), inputs: vec!["train", "rows"] })
+        Ok(FoldPlan {
+            by,
+            made: format!("{word} column {column}"),
+            inputs: vec!["train", "rows"],
+        })
     }
 
-    /// Refuses folds that tell nothing; returns what is to be known of the others. `classes` are the attacks and benign rows that
-    /// are asked about in every fold.
-    pub(crate) fn check(&self, classes: &[(usize, usize)], by: &By) -> Result<Vec<String>, StageError> {
-        let filled = classes.iter().filter(|(attacks, benign)| attacks + benign > 0).count();
+    /// Refuses folds that tell nothing; returns what is to be known of the others. `classes` are
+    /// the attacks and benign rows that are asked about in every fold.
+    pub(crate) fn check(
+        &self,
+        classes: &[(usize, usize)],
+        by: &By,
+    ) -> Result<Vec<String>, StageError> {
+        let filled = classes
+            .iter()
+            .filter(|(attacks, benign)| attacks + benign > 0)
+            .count();
         let column = match &self.by {
             FoldBy::Group(column) | FoldBy::Time(column) => Some(column),
             _ => None,
         };
         if filled < 2 {
-            let by = column.map_or_else(|| "the features have".to_owned(), |column| format!("`{column}` has"));
+            let by = column.map_or_else(
+                || "the features have".to_owned(),
+                |column| format!("`{column}` has"),
+            );
             return Err(StageError::Data(format!(
                 "fold_by: {by} too few distinct values for {} folds ({filled} would have rows): fold by something else",
                 self.folds
             )));
         }
-        let lacking =
-            classes.iter().position(|(attacks, benign)| attacks + benign > 0 && (*attacks == 0 || *benign == 0));
-        let Some(at) = lacking else { return Ok(Vec::new()) };
+        let lacking = classes
+            .iter()
+            .position(|(attacks, benign)| attacks + benign > 0 && (*attacks == 0 || *benign == 0));
+        let Some(at) = lacking else {
+            return Ok(Vec::new());
+        };
         let (attacks, benign) = classes[at];
         let what = if attacks == 0 { "attack" } else { "benign row" };
-        let told = format!("no {what} is among the {} rows of fold {} of {}", attacks + benign, at + 1, self.folds);
+        let told = format!(
+            "no {what} is among the {} rows of fold {} of {}",
+            attacks + benign,
+            at + 1,
+            self.folds
+        );
         match by {
-            By::Content => {
-                Err(StageError::Rejected(format!("{told}: set `fold_by: stratified`, or bring more of them")))
-            }
+            By::Content => Err(StageError::Rejected(format!(
+                "{told}: set `fold_by: stratified`, or bring more of them"
+            ))),
             By::Stratified => Err(StageError::Rejected(format!(
                 "{told}: there are fewer that differ than folds; bring more of them, or set fewer `folds`"
             ))),
-            // Of groups and times some are as they are: what is found is judged on all folds together.
+            // Of groups and times some are as they are: what is found is judged on all folds
+            // together.
             By::Group(_) | By::Time(_) => Ok(vec![told]),
         }
     }

@@ -1,4 +1,5 @@
-//! Files of rows → parts of a dataset: each piece of a file is read once, whatever is added around it.
+//! Files of rows → parts of a dataset: each piece of a file is read once, whatever is added around
+//! it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,7 +27,8 @@ const AT_ONCE: usize = 8;
 pub(crate) struct Gathered {
     /// Columns whose cells do not fit together.
     pub(crate) conflicts: BTreeMap<String, Conflict>,
-    /// Columns that are text because not all of their cells are numbers, by file that has numbers there.
+    /// Columns that are text because not all of their cells are numbers, by file that has numbers
+    /// there.
     pub(crate) torn: BTreeMap<String, BTreeSet<String>>,
     /// What is odd, though it was read.
     pub(crate) notes: Vec<String>,
@@ -60,15 +62,29 @@ pub(crate) fn gather(
     let mut number = 0;
     let mut read = Vec::new();
     for (done, member) in files.iter().enumerate() {
-        read.push(file(input, member, (options, drop, &BTreeSet::new()), &mut number, context)?);
+        read.push(file(
+            input,
+            member,
+            (options, drop, &BTreeSet::new()),
+            &mut number,
+            context,
+        )?);
         (context.progress)(done as u64 + 1, files.len() as u64, "files");
     }
     let mut gathered = Gathered::default();
     if let Some(first) = hidden.first() {
-        gathered.notes.push(format!("{} hidden files are not read, such as `{}`", hidden.len(), first.name));
+        gathered.notes.push(format!(
+            "{} hidden files are not read, such as `{}`",
+            hidden.len(),
+            first.name
+        ));
     }
     for file in &read {
-        gathered.notes.extend(file.notes.iter().map(|note| format!("`{}`: {note}", file.name)));
+        gathered.notes.extend(
+            file.notes
+                .iter()
+                .map(|note| format!("`{}`: {note}", file.name)),
+        );
     }
     let pieces = read.iter().flat_map(|file| &file.pieces);
     let all = torn(pieces.map(|(gist, _)| (gist.columns.as_slice(), gist.long.as_slice())));
@@ -78,7 +94,9 @@ pub(crate) fn gather(
                 .pieces
                 .iter()
                 .flat_map(|(gist, _)| &gist.columns)
-                .any(|(column, kind)| column == *name && !matches!(kind, ColumnType::Text | ColumnType::Empty))
+                .any(|(column, kind)| {
+                    column == *name && !matches!(kind, ColumnType::Text | ColumnType::Empty)
+                })
         };
         let again: BTreeSet<String> = all.iter().filter(holds).cloned().collect();
         if !again.is_empty() {
@@ -87,22 +105,41 @@ pub(crate) fn gather(
         }
     }
     same_columns(&read)?;
-    let gists = || read.iter().flat_map(|file| &file.pieces).map(|(gist, _)| gist);
-    let dropped: BTreeSet<&str> = gists().flat_map(|gist| &gist.dropped).map(String::as_str).collect();
-    let names: BTreeSet<&str> = gists().flat_map(|gist| &gist.columns).map(|(name, _)| name.as_str()).collect();
-    let typed = options.types.keys().chain(options.epochs.keys()).map(|name| ("types", name));
+    let gists = || {
+        read.iter()
+            .flat_map(|file| &file.pieces)
+            .map(|(gist, _)| gist)
+    };
+    let dropped: BTreeSet<&str> = gists()
+        .flat_map(|gist| &gist.dropped)
+        .map(String::as_str)
+        .collect();
+    let names: BTreeSet<&str> = gists()
+        .flat_map(|gist| &gist.columns)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let typed = options
+        .types
+        .keys()
+        .chain(options.epochs.keys())
+        .map(|name| ("types", name));
     for (word, name) in drop.iter().map(|name| ("drop", name)).chain(typed) {
-        let is_there = dropped.contains(name.as_str()) || (word == "types" && names.contains(name.as_str()));
+        let is_there =
+            dropped.contains(name.as_str()) || (word == "types" && names.contains(name.as_str()));
         if !is_there {
             let help = suggest(name, names.iter().copied()).unwrap_or_default();
-            return Err(StageError::Data(format!("{word}: there is no column `{name}`: {help}")));
+            return Err(StageError::Data(format!(
+                "{word}: there is no column `{name}`: {help}"
+            )));
         }
     }
     if names.is_empty() && !dropped.is_empty() {
         return Err(StageError::Data("drop: no column is left".to_owned()));
     }
     for (gist, kept) in read.into_iter().flat_map(|file| file.pieces) {
-        gist.conflicts.into_iter().for_each(|conflict| conflict.gather(&mut gathered.conflicts));
+        gist.conflicts
+            .into_iter()
+            .for_each(|conflict| conflict.gather(&mut gathered.conflicts));
         writer.add(kept, gist.rows, gist.columns);
     }
     Ok(gathered)
@@ -119,10 +156,20 @@ fn same_columns(read: &[Read]) -> Result<(), StageError> {
         match &first {
             None => first = Some((file, names)),
             Some((other, theirs)) => {
-                let mine = names.difference(theirs).next().map(|name| (name, &file.name, &other.name));
-                let missing = || theirs.difference(&names).next().map(|name| (name, &other.name, &file.name));
+                let mine = names
+                    .difference(theirs)
+                    .next()
+                    .map(|name| (name, &file.name, &other.name));
+                let missing = || {
+                    theirs
+                        .difference(&names)
+                        .next()
+                        .map(|name| (name, &other.name, &file.name))
+                };
                 if let Some((name, has, lacks)) = mine.or_else(missing) {
-                    return Err(StageError::Data(format!("the column `{name}` is in `{has}` and not in `{lacks}`")));
+                    return Err(StageError::Data(format!(
+                        "the column `{name}` is in `{has}` and not in `{lacks}`"
+                    )));
                 }
             }
         }
@@ -142,12 +189,28 @@ fn file(
         inner => format!("{}: {inner}", input.label),
     };
     let about = format!("{options:?} drop {drop:?} text {text:?}");
-    let with = [("file".to_owned(), Value::Text(member.digest.hex())), ("settings".to_owned(), Value::Text(about))];
+    let with = [
+        ("file".to_owned(), Value::Text(member.digest.hex())),
+        ("settings".to_owned(), Value::Text(about)),
+    ];
     *number += 1;
-    let whole = Part { name: format!("file-{number}"), with: with.into(), inputs: Vec::new() };
+    let whole = Part {
+        name: format!("file-{number}"),
+        with: with.into(),
+        inputs: Vec::new(),
+    };
     if let Some(pieces) = recall(&whole, context)? {
-        let Pieces { is_strict, notes, pieces } = pieces;
-        return Ok(Read { name, is_strict, notes, pieces });
+        let Pieces {
+            is_strict,
+            notes,
+            pieces,
+        } = pieces;
+        return Ok(Read {
+            name,
+            is_strict,
+            notes,
+            pieces,
+        });
     }
     let wrong = |TableError(why): TableError| StageError::Data(format!("`{name}`: {why}"));
     let mut opened = files::open(member.content.open()?, options).map_err(wrong)?;
@@ -168,11 +231,16 @@ fn file(
         if raws.is_empty() {
             break;
         }
-        let parts: Vec<Part> = raws.iter().map(|raw| part(raw, &settings, number)).collect();
+        let parts: Vec<Part> = raws
+            .iter()
+            .map(|raw| part(raw, &settings, number))
+            .collect();
         let kept = context.memo.keep(&parts, &|at, _| {
-            // Lines are counted from the piece's first, so that a piece is the same wherever it stands.
+            // Lines are counted from the piece's first, so that a piece is the same wherever it
+            // stands.
             let Raw { bytes, .. } = &raws[at];
-            let piece = reader(bytes).map_err(|TableError(why)| StageError::Data(format!("`{name}`: {why}")))?;
+            let piece = reader(bytes)
+                .map_err(|TableError(why)| StageError::Data(format!("`{name}`: {why}")))?;
             blobs(piece, drop).map_err(wrong)
         })?;
         for (raw, kept) in raws.iter().zip(kept) {
@@ -190,10 +258,21 @@ fn file(
         Some(malformed) => Err(StageError::Data(format!("`{name}`, {}", malformed.tell()))),
         None => {
             notes.extend(recoded.as_ref().map(Recoded::tell));
-            let listed = Pieces { is_strict, notes, pieces };
+            let listed = Pieces {
+                is_strict,
+                notes,
+                pieces,
+            };
             let bytes = serde_json::to_vec(&listed).expect("plain data serialises");
-            context.memo.keep(&[whole], &|_, _| Ok(vec![bytes.clone()]))?;
-            Ok(Read { name, is_strict, notes: listed.notes, pieces: listed.pieces })
+            context
+                .memo
+                .keep(&[whole], &|_, _| Ok(vec![bytes.clone()]))?;
+            Ok(Read {
+                name,
+                is_strict,
+                notes: listed.notes,
+                pieces: listed.pieces,
+            })
         }
     }
 }
@@ -208,9 +287,13 @@ struct Pieces {
 
 /// Returns the pieces of a file that was read before, if all of them are still there.
 fn recall(whole: &Part, context: &Context<'_>) -> Result<Option<Pieces>, StageError> {
-    let Some(kept) = context.memo.recall(whole)? else { return Ok(None) };
+    let Some(kept) = context.memo.recall(whole)? else {
+        return Ok(None);
+    };
     let bytes = context.memo.fetch(&kept[0].digest)?;
-    let Ok(listed) = serde_json::from_slice::<Pieces>(&bytes) else { return Ok(None) };
+    let Ok(listed) = serde_json::from_slice::<Pieces>(&bytes) else {
+        return Ok(None);
+    };
     for (_, rows) in &listed.pieces {
         if !context.memo.has(&rows.digest)? {
             return Ok(None);
@@ -222,18 +305,42 @@ fn recall(whole: &Part, context: &Context<'_>) -> Result<Option<Pieces>, StageEr
 fn part(raw: &Raw, settings: &str, number: &mut usize) -> Part {
     *number += 1;
     let text = |name: &str, text: String| (name.to_owned(), Value::Text(text));
-    let with = [text("bytes", Digest::of(&raw.bytes).hex()), text("settings", settings.to_owned())];
-    Part { name: format!("read-{number}"), with: with.into(), inputs: Vec::new() }
+    let with = [
+        text("bytes", Digest::of(&raw.bytes).hex()),
+        text("settings", settings.to_owned()),
+    ];
+    Part {
+        name: format!("read-{number}"),
+        with: with.into(),
+        inputs: Vec::new(),
+    }
 }
 
 /// What is kept of a piece: its gist, and its rows as Parquet.
 fn blobs(piece: Piece, drop: &[String]) -> Result<Vec<Vec<u8>>, TableError> {
-    let Piece { table, malformed, conflicts, recoded } = piece;
-    let conflicts = conflicts.into_iter().filter(|conflict| !drop.contains(&conflict.column)).collect();
-    let mut gist = Gist { malformed, conflicts, recoded, ..Gist::default() };
+    let Piece {
+        table,
+        malformed,
+        conflicts,
+        recoded,
+    } = piece;
+    let conflicts = conflicts
+        .into_iter()
+        .filter(|conflict| !drop.contains(&conflict.column))
+        .collect();
+    let mut gist = Gist {
+        malformed,
+        conflicts,
+        recoded,
+        ..Gist::default()
+    };
     let mut rows = Vec::new();
     if let Some(table) = table {
-        let present: Vec<String> = drop.iter().filter(|name| table.has(name)).cloned().collect();
+        let present: Vec<String> = drop
+            .iter()
+            .filter(|name| table.has(name))
+            .cloned()
+            .collect();
         let table: Table = table.without(&present)?.canonical()?;
         gist.rows = table.height() as u64;
         gist.columns = table.columns()?;
@@ -241,5 +348,8 @@ fn blobs(piece: Piece, drop: &[String]) -> Result<Vec<Vec<u8>>, TableError> {
         gist.dropped = present;
         rows = codec::encode(&table)?;
     }
-    Ok(vec![serde_json::to_vec(&gist).expect("plain data serialises"), rows])
+    Ok(vec![
+        serde_json::to_vec(&gist).expect("plain data serialises"),
+        rows,
+    ])
 }

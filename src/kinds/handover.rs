@@ -15,7 +15,8 @@ use crate::prep::preprocessor::{Input, Seen};
 const SHOWN: usize = 15;
 
 /// The Python packages with which an MLflow directory is known to load.
-const REQUIREMENTS: &str = "mlflow==3.17.2\nonnx==1.23.2\nonnxruntime==1.32.0\nnumpy==2.4.6\npandas==2.3.3\n";
+const REQUIREMENTS: &str =
+    "mlflow==3.17.2\nonnx==1.23.2\nonnxruntime==1.32.0\nnumpy==2.4.6\npandas==2.3.3\n";
 
 /// Loads the ONNX file for MLflow.
 const LOADER: &str = r#""""Asks a model exported by netsec: rows as pandas reads them from CSV, a probability and an alarm each."""
@@ -69,7 +70,8 @@ pub fn onnx(bundle: &Bundle) -> Result<Vec<u8>, String> {
 /// As for ONNX.
 pub fn mlflow(bundle: &Bundle, card: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
     let column = |input: &Input| {
-        // The loader takes numbers and text as readers of CSV give them: whole numbers, and missing cells of text as NaN.
+        // The loader takes numbers and text as readers of CSV give them: whole numbers, and missing
+        // cells of text as NaN.
         json!({"type": "any", "name": input.name, "required": true})
     };
     let inputs: Vec<_> = bundle.preprocessor.inputs().iter().map(column).collect();
@@ -87,9 +89,15 @@ pub fn mlflow(bundle: &Bundle, card: &str) -> Result<Vec<(String, Vec<u8>)>, Str
     Ok(vec![
         ("MLmodel".to_owned(), model.into_bytes()),
         ("model.onnx".to_owned(), onnx(bundle)?),
-        ("code/netsec_model.py".to_owned(), LOADER.as_bytes().to_vec()),
+        (
+            "code/netsec_model.py".to_owned(),
+            LOADER.as_bytes().to_vec(),
+        ),
         ("python_env.yaml".to_owned(), python.as_bytes().to_vec()),
-        ("requirements.txt".to_owned(), REQUIREMENTS.as_bytes().to_vec()),
+        (
+            "requirements.txt".to_owned(),
+            REQUIREMENTS.as_bytes().to_vec(),
+        ),
         ("README.md".to_owned(), card.as_bytes().to_vec()),
     ])
 }
@@ -102,7 +110,10 @@ fn cell(text: &str) -> String {
 /// A number with as many digits as people want to read.
 fn short(number: f64) -> String {
     match number.abs() {
-        0.0 | 1e-3..1e9 => format!("{number:.4}").trim_end_matches('0').trim_end_matches('.').to_owned(),
+        0.0 | 1e-3..1e9 => format!("{number:.4}")
+            .trim_end_matches('0')
+            .trim_end_matches('.')
+            .to_owned(),
         _ => format!("{number:.3e}"),
     }
 }
@@ -115,13 +126,22 @@ fn seen(input: &Input) -> (&'static str, String) {
     }
 }
 
-/// Returns what is known of a model, as Markdown: what it is, how good, what it needs, where it comes from.
+/// Returns what is known of a model, as Markdown: what it is, how good, what it needs, where it
+/// comes from.
 pub fn card(name: &str, bundle: &Bundle, digest: &str, lineage: &str) -> String {
     let prep = &bundle.preprocessor;
     let metrics = bundle.validation;
-    let classes: Vec<String> =
-        prep.classes().classes.iter().map(|(label, class)| format!("`{}` is {class}", cell(label))).collect();
-    let others = prep.classes().others.map(|class| format!(", every other label {class}")).unwrap_or_default();
+    let classes: Vec<String> = prep
+        .classes()
+        .classes
+        .iter()
+        .map(|(label, class)| format!("`{}` is {class}", cell(label)))
+        .collect();
+    let others = prep
+        .classes()
+        .others
+        .map(|class| format!(", every other label {class}"))
+        .unwrap_or_default();
     let mut text = format!(
         "# {}\n\nLearner `{}`: tells the probability of an attack, and alarms from {:.4} on.\n\n- digest: `{digest}`\n- target: \
          `{}`; {}{others}; 1 is the attack\n- rows that cross-validation judged it by: {}\n",
@@ -132,11 +152,17 @@ pub fn card(name: &str, bundle: &Bundle, digest: &str, lineage: &str) -> String 
         classes.join(", "),
         metrics.rows
     );
-    let setting: Vec<String> = bundle.setting.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    let setting: Vec<String> = bundle
+        .setting
+        .iter()
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
     let _ = writeln!(text, "- hyperparameters: {}", setting.join(", "));
     match &bundle.calibrator {
         Some(Calibrator::Platt { .. }) => text.push_str("- probabilities are calibrated (Platt)\n"),
-        Some(Calibrator::Isotonic { .. }) => text.push_str("- probabilities are calibrated (isotonic)\n"),
+        Some(Calibrator::Isotonic { .. }) => {
+            text.push_str("- probabilities are calibrated (isotonic)\n")
+        }
         None => {}
     }
     text.push_str("\n## How good it is\n\nIn cross-validation, each row told by a model that did not see it:\n\n");
@@ -156,18 +182,40 @@ pub fn card(name: &str, bundle: &Bundle, digest: &str, lineage: &str) -> String 
     ];
     for name in known {
         let value = metrics.figure(name).unwrap_or(f64::NAN);
-        let sure = bundle.intervals.get(name).map(|[low, high]| format!("{low:.4} to {high:.4}")).unwrap_or_default();
+        let sure = bundle
+            .intervals
+            .get(name)
+            .map(|[low, high]| format!("{low:.4} to {high:.4}"))
+            .unwrap_or_default();
         let _ = writeln!(text, "| {name} | {value:.4} | {sure} |");
     }
-    let _ = writeln!(text, "| false_positive_rate | {:.4} | |", metrics.false_positive_rate);
+    let _ = writeln!(
+        text,
+        "| false_positive_rate | {:.4} | |",
+        metrics.false_positive_rate
+    );
     if !prep.giveaways.is_empty() {
-        text.push_str("\n## Columns to be wary of\n\n| column | finding | used because |\n|---|---|---|\n");
+        text.push_str(
+            "\n## Columns to be wary of\n\n| column | finding | used because |\n|---|---|---|\n",
+        );
         for giveaway in &prep.giveaways {
-            let reason = prep.allowed.get(&giveaway.column).map_or("", String::as_str);
-            let _ = writeln!(text, "| {} | {} | {} |", cell(&giveaway.column), cell(&giveaway.tell()), cell(reason));
+            let reason = prep
+                .allowed
+                .get(&giveaway.column)
+                .map_or("", String::as_str);
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} |",
+                cell(&giveaway.column),
+                cell(&giveaway.tell()),
+                cell(reason)
+            );
         }
         if let Some((columns, metrics)) = &bundle.without_shortcuts {
-            let columns: Vec<String> = columns.iter().map(|column| format!("`{}`", cell(column))).collect();
+            let columns: Vec<String> = columns
+                .iter()
+                .map(|column| format!("`{}`", cell(column)))
+                .collect();
             let _ = writeln!(
                 text,
                 "\nWithout {} the ROC AUC in cross-validation is {:.4}.",
@@ -186,7 +234,13 @@ pub fn card(name: &str, bundle: &Bundle, digest: &str, lineage: &str) -> String 
     text.push_str("\n## What it needs\n\n| column | type | in training | missing there |\n|---|---|---|--:|\n");
     for input in prep.inputs() {
         let (kind, values) = seen(input);
-        let _ = writeln!(text, "| {} | {kind} | {} | {} |", cell(&input.name), cell(&values), input.missing);
+        let _ = writeln!(
+            text,
+            "| {} | {kind} | {} | {} |",
+            cell(&input.name),
+            cell(&values),
+            input.missing
+        );
     }
     text.push_str("\n## What is done first\n\n");
     for (at, step) in prep.steps().iter().enumerate() {

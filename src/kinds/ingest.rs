@@ -44,7 +44,12 @@ pub const KIND: Kind = Kind {
         doc: "a file, a directory or a glob of files, also compressed (`.gz`, `.zst`); not needed for `source: mongodb` and `synthetic`",
     }]),
     outputs: Ports::Fixed(&[
-        Port { name: "data", format: Format::Table, need: Need::One, doc: "all rows" },
+        Port {
+            name: "data",
+            format: Format::Table,
+            need: Need::One,
+            doc: "all rows",
+        },
         Port {
             name: "report",
             format: Format::Json,
@@ -55,7 +60,15 @@ pub const KIND: Kind = Kind {
     params: &[
         Param {
             name: "source",
-            kind: Type::Choice(&["auto", "csv", "parquet", "ndjson", "zeek", "mongodb", "synthetic"]),
+            kind: Type::Choice(&[
+                "auto",
+                "csv",
+                "parquet",
+                "ndjson",
+                "zeek",
+                "mongodb",
+                "synthetic",
+            ]),
             default: Fallback::Yaml("auto"),
             doc: "The form of the files; `auto` looks at their first bytes; `mongodb` reads a collection; `synthetic` \
                   makes rows by itself.",
@@ -151,15 +164,18 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         _ => {
             return Err(vec![Fault {
                 path: vec![Step::Key("separator".to_owned())],
-                message: "the separator of fields is one ASCII character, and no quote or line break".to_owned(),
+                message:
+                    "the separator of fields is one ASCII character, and no quote or line break"
+                        .to_owned(),
                 help: Some(r#"a tab is written "\t", in double quotes"#.to_owned()),
             }]);
         }
     };
     let from = match source {
-        "synthetic" => {
-            From::Synthetic { rows: values.size("rows"), missing: values.float("missing").unwrap_or_default() }
-        }
+        "synthetic" => From::Synthetic {
+            rows: values.size("rows"),
+            missing: values.float("missing").unwrap_or_default(),
+        },
         "mongodb" => match values.map("mongodb") {
             Some(values) => From::Collection(Box::new(Source::new(values, "mongodb")?)),
             None => {
@@ -193,12 +209,20 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
     Ok(Box::new(Ingest {
         from,
         drop,
-        options: Options { format, separator, na, types, epochs, encoding },
+        options: Options {
+            format,
+            separator,
+            na,
+            types,
+            epochs,
+            encoding,
+        },
         keeps_conflicts,
     }))
 }
 
-/// Columns of numbers that count from 1970, with the digits of the parts of a second; and columns with their types.
+/// Columns of numbers that count from 1970, with the digits of the parts of a second; and columns
+/// with their types.
 fn types(values: &Values) -> (BTreeMap<String, u32>, BTreeMap<String, ColumnType>) {
     let (mut epochs, mut types) = (BTreeMap::new(), BTreeMap::new());
     for (name, value) in values.map("types").into_iter().flat_map(|types| &types.0) {
@@ -224,11 +248,26 @@ impl Stage for Ingest {
         matches!(self.from, From::Collection(_))
     }
 
-    fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
+    fn run(
+        &self,
+        inputs: &Inputs,
+        outputs: &mut Outputs,
+        context: &Context<'_>,
+    ) -> Result<(), StageError> {
         if let From::Collection(source) = &self.from {
             let Options { na, types, .. } = self.options.clone();
-            let reading = Reading { na, types, keeps_id: false };
-            let (index, conflicts) = pull(source, reading, &self.drop, (&mut *outputs, "data"), context)?;
+            let reading = Reading {
+                na,
+                types,
+                keeps_id: false,
+            };
+            let (index, conflicts) = pull(
+                source,
+                reading,
+                &self.drop,
+                (&mut *outputs, "data"),
+                context,
+            )?;
             self.settle(&conflicts, outputs)?;
             return report(&index, &conflicts, outputs);
         }
@@ -237,9 +276,12 @@ impl Stage for Ingest {
         match (&self.from, inputs.maybe("data")) {
             (From::Synthetic { rows, missing }, _) => {
                 let data = |error: TableError| StageError::Data(error.0);
-                let whole = synthetic::table(*rows, *missing, context.seed).and_then(|table| table.canonical());
+                let whole = synthetic::table(*rows, *missing, context.seed)
+                    .and_then(|table| table.canonical());
                 let whole = whole.map_err(data)?;
-                let whole = whole.without(&self.drop).map_err(|error| StageError::Data(format!("drop: {error}")))?;
+                let whole = whole
+                    .without(&self.drop)
+                    .map_err(|error| StageError::Data(format!("drop: {error}")))?;
                 for from in (0..whole.height()).step_by(ROWS) {
                     writer.put(&whole.slice(from, ROWS), context)?;
                 }
@@ -252,7 +294,10 @@ impl Stage for Ingest {
                         in_backticks(columns)
                     ));
                 }
-                gathered.notes.into_iter().for_each(|note| outputs.note(note));
+                gathered
+                    .notes
+                    .into_iter()
+                    .for_each(|note| outputs.note(note));
                 conflicts = gathered.conflicts;
             }
             (From::Files | From::Collection(_), None) => {
@@ -268,13 +313,18 @@ impl Stage for Ingest {
 
 impl Ingest {
     /// Tells which cells do not fit together, or refuses them.
-    fn settle(&self, conflicts: &BTreeMap<String, Conflict>, outputs: &mut Outputs) -> Result<(), StageError> {
+    fn settle(
+        &self,
+        conflicts: &BTreeMap<String, Conflict>,
+        outputs: &mut Outputs,
+    ) -> Result<(), StageError> {
         let told: Vec<String> = conflicts.values().map(Conflict::tell).collect();
         if told.is_empty() {
             return Ok(());
         }
         if self.keeps_conflicts {
-            told.iter().for_each(|line| outputs.note(format!("kept as text: {line}")));
+            told.iter()
+                .for_each(|line| outputs.note(format!("kept as text: {line}")));
             return Ok(());
         }
         Err(StageError::Data(format!(
@@ -285,16 +335,37 @@ impl Ingest {
     }
 }
 
-fn report(index: &Index, conflicts: &BTreeMap<String, Conflict>, outputs: &mut Outputs) -> Result<(), StageError> {
+fn report(
+    index: &Index,
+    conflicts: &BTreeMap<String, Conflict>,
+    outputs: &mut Outputs,
+) -> Result<(), StageError> {
     if index.rows() == 0 {
-        return Err(StageError::Data("there are no rows: only a header, or nothing at all".to_owned()));
+        return Err(StageError::Data(
+            "there are no rows: only a header, or nothing at all".to_owned(),
+        ));
     }
-    let parts = if index.parts.len() == 1 { "part" } else { "parts" };
-    outputs.note(format!("{} rows × {} columns in {} {parts}", index.rows(), index.columns.len(), index.parts.len()));
-    let columns: Vec<_> =
-        index.columns.iter().map(|(name, kind)| json!({"name": name, "type": kind.as_str()})).collect();
+    let parts = if index.parts.len() == 1 {
+        "part"
+    } else {
+        "parts"
+    };
+    outputs.note(format!(
+        "{} rows × {} columns in {} {parts}",
+        index.rows(),
+        index.columns.len(),
+        index.parts.len()
+    ));
+    let columns: Vec<_> = index
+        .columns
+        .iter()
+        .map(|(name, kind)| json!({"name": name, "type": kind.as_str()}))
+        .collect();
     let conflicts: Vec<&Conflict> = conflicts.values().collect();
     let report = json!({"rows": index.rows(), "parts": index.parts.len(), "columns": columns, "conflicts": conflicts});
-    outputs.bytes("report", serde_json::to_vec_pretty(&report).expect("plain data serialises"));
+    outputs.bytes(
+        "report",
+        serde_json::to_vec_pretty(&report).expect("plain data serialises"),
+    );
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! `evaluate`, carried out: which rows may judge, what both models make of them, and what speaks against the challenger.
+//! `evaluate`, carried out: which rows may judge, what both models make of them, and what speaks
+//! against the challenger.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,9 @@ use crate::frame::table::Table;
 use crate::kinds::dataset::Dataset;
 use crate::kinds::decision::{AttackFamily, Comparison, Decision, FORMAT, JudgedModel, JudgedRows};
 use crate::model::bundle::Bundle;
-use crate::model::compare::{Alternative, PairedDifference, ScoredRows, delong, mcnemar, paired_bootstrap};
+use crate::model::compare::{
+    Alternative, PairedDifference, ScoredRows, delong, mcnemar, paired_bootstrap,
+};
 use crate::model::intervals::{Interval, intervals, wilson};
 use crate::model::metrics::{Metrics, Ranked};
 use crate::prep::seen::RowSeen;
@@ -66,7 +69,10 @@ impl Evaluated {
     }
 
     fn rows(&self) -> ScoredRows<'_> {
-        ScoredRows { p: &self.p, threshold: self.metrics.threshold }
+        ScoredRows {
+            p: &self.p,
+            threshold: self.metrics.threshold,
+        }
     }
 }
 
@@ -85,15 +91,24 @@ impl Verdict {
 }
 
 impl Stage for Evaluate {
-    fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
+    fn run(
+        &self,
+        inputs: &Inputs,
+        outputs: &mut Outputs,
+        context: &Context<'_>,
+    ) -> Result<(), StageError> {
         let whole = Dataset::open(inputs.one("test"))?.whole()?;
         let challenger = bundle(inputs.one("model"), "challenger")?;
-        let champion =
-            inputs.maybe("champion").map(|input| bundle(input, "champion").map_err(start_over)).transpose()?;
+        let champion = inputs
+            .maybe("champion")
+            .map(|input| bundle(input, "champion").map_err(start_over))
+            .transpose()?;
         // One that was crowned before its leak was known is no measure of others.
-        let leaks: Vec<String> = (champion.iter().flat_map(|champion| champion.preprocessor.objections()))
-            .map(|giveaway| giveaway.column.clone())
-            .collect();
+        let leaks: Vec<String> = (champion
+            .iter()
+            .flat_map(|champion| champion.preprocessor.objections()))
+        .map(|giveaway| giveaway.column.clone())
+        .collect();
         let champion = champion.filter(|_| leaks.is_empty());
         let (test, mut rows) = self.fair_rows(&whole, &challenger, champion.as_ref())?;
         let y = labels(&challenger, &test, "challenger")?;
@@ -115,7 +130,9 @@ impl Stage for Evaluate {
         if let Some(why) = self.too_few(&decision.rows) {
             decision.reasons.push(why.clone());
             write(&decision, outputs);
-            return Err(StageError::Rejected(format!("the model cannot be judged: {why}")));
+            return Err(StageError::Rejected(format!(
+                "the model cannot be judged: {why}"
+            )));
         }
         let challenger = self.judge(inputs.one("model"), challenger, &test, &y, "challenger")?;
         context.check()?;
@@ -129,27 +146,41 @@ impl Stage for Evaluate {
                             .to_owned(),
                     ));
                 }
-                Some(self.judge(input, bundle, &test, &y, "champion").map_err(start_over)?)
+                Some(
+                    self.judge(input, bundle, &test, &y, "champion")
+                        .map_err(start_over)?,
+                )
             }
             _ => None,
         };
         let mut verdict = self.own_merits(&challenger, &decision.rows);
         match &champion {
-            None if leaks.is_empty() => verdict.reasons.push("there is no other champion to compare with".to_owned()),
+            None if leaks.is_empty() => verdict
+                .reasons
+                .push("there is no other champion to compare with".to_owned()),
             None => verdict.reasons.push(format!(
                 "the champion does not count: it uses {}, which gives the label away",
                 in_backticks(&leaks)
             )),
-            Some(champion) => decision.comparison = Some(self.compare(&y, &challenger, champion, &mut verdict)),
+            Some(champion) => {
+                decision.comparison = Some(self.compare(&y, &challenger, champion, &mut verdict))
+            }
         }
         decision.families = self.families(&y, &test, &challenger, champion.as_ref(), outputs)?;
         (decision.accepted, decision.reasons) = (verdict.accepted, verdict.reasons);
-        (decision.challenger, decision.champion) = (Some(challenger.told()), champion.as_ref().map(Evaluated::told));
+        (decision.challenger, decision.champion) = (
+            Some(challenger.told()),
+            champion.as_ref().map(Evaluated::told),
+        );
         write(&decision, outputs);
         if decision.rows.seen_in_training > 0 {
             outputs.note(decision.rows.tell());
         }
-        for giveaway in decision.giveaways.iter().filter(|giveaway| giveaway.grade == GiveawayGrade::Shortcut) {
+        for giveaway in decision
+            .giveaways
+            .iter()
+            .filter(|giveaway| giveaway.grade == GiveawayGrade::Shortcut)
+        {
             outputs.note(giveaway.tell());
         }
         if let Some((columns, metrics)) = &challenger.bundle.without_shortcuts {
@@ -172,23 +203,34 @@ impl Stage for Evaluate {
         } else if champion.is_some() {
             outputs.note(format!("the champion stays: {reasons}"));
         } else {
-            return Err(StageError::Rejected(format!("the model is not accepted: {reasons}")));
+            return Err(StageError::Rejected(format!(
+                "the model is not accepted: {reasons}"
+            )));
         }
         Ok(())
     }
 }
 
 fn write(decision: &Decision, outputs: &mut Outputs) {
-    outputs.bytes("decision", serde_json::to_vec_pretty(decision).expect("plain data serialises"));
+    outputs.bytes(
+        "decision",
+        serde_json::to_vec_pretty(decision).expect("plain data serialises"),
+    );
 }
 
 fn wrong(who: &str) -> impl Fn(String) -> StageError {
-    move |why| StageError::Data(format!("the {who} cannot be applied to the test rows: {why}"))
+    move |why| {
+        StageError::Data(format!(
+            "the {who} cannot be applied to the test rows: {why}"
+        ))
+    }
 }
 
 fn start_over(error: StageError) -> StageError {
     match error {
-        StageError::Data(why) => StageError::Data(format!("{why}; to start over, use another `ref:`")),
+        StageError::Data(why) => {
+            StageError::Data(format!("{why}; to start over, use another `ref:`"))
+        }
         other => other,
     }
 }
@@ -223,31 +265,50 @@ impl Evaluate {
         champion: Option<&Bundle>,
     ) -> Result<(Table, JudgedRows), StageError> {
         let mut seen = vec![RowSeen::No; test.height()];
-        for (bundle, who) in
-            std::iter::once((challenger, "challenger")).chain(champion.map(|bundle| (bundle, "champion")))
+        for (bundle, who) in std::iter::once((challenger, "challenger"))
+            .chain(champion.map(|bundle| (bundle, "champion")))
         {
             let by_this = bundle.preprocessor.seen(test).map_err(wrong(who));
-            let by_this = if who == "champion" { by_this.map_err(start_over)? } else { by_this? };
+            let by_this = if who == "champion" {
+                by_this.map_err(start_over)?
+            } else {
+                by_this?
+            };
             for (seen, by_this) in seen.iter_mut().zip(by_this.into_iter().flatten()) {
                 *seen = by_this.max(*seen);
             }
         }
         let count = |wanted: RowSeen| seen.iter().filter(|seen| **seen == wanted).count();
-        let mut rows = JudgedRows { given: test.height(), judged: test.height(), ..JudgedRows::default() };
+        let mut rows = JudgedRows {
+            given: test.height(),
+            judged: test.height(),
+            ..JudgedRows::default()
+        };
         if self.keeps_seen || count(RowSeen::Yes) == 0 {
             return Ok((test.clone(), rows));
         }
-        (rows.seen_in_training, rows.not_known, rows.judged) =
-            (count(RowSeen::Yes), count(RowSeen::Unknown), count(RowSeen::No));
+        (rows.seen_in_training, rows.not_known, rows.judged) = (
+            count(RowSeen::Yes),
+            count(RowSeen::Unknown),
+            count(RowSeen::No),
+        );
         let keep: Vec<bool> = seen.iter().map(|seen| *seen == RowSeen::No).collect();
-        Ok((test.filter(&keep).map_err(|error| StageError::Data(error.0))?, rows))
+        Ok((
+            test.filter(&keep)
+                .map_err(|error| StageError::Data(error.0))?,
+            rows,
+        ))
     }
 
     /// Says why these rows tell too little, if so.
     fn too_few(&self, rows: &JudgedRows) -> Option<String> {
         let (what, found, least, key) = match () {
-            () if rows.attacks < self.min_attacks => ("attack", rows.attacks, self.min_attacks, "min_attacks"),
-            () if rows.benign < self.min_benign => ("benign row", rows.benign, self.min_benign, "min_benign"),
+            () if rows.attacks < self.min_attacks => {
+                ("attack", rows.attacks, self.min_attacks, "min_attacks")
+            }
+            () if rows.benign < self.min_benign => {
+                ("benign row", rows.benign, self.min_benign, "min_benign")
+            }
             () => return None,
         };
         let found = match found {
@@ -262,7 +323,10 @@ impl Evaluate {
                  them",
                 rows.judged
             ),
-            _ => format!("{}; {found} among those, {least}: judge by rows that training did not have", rows.tell()),
+            _ => format!(
+                "{}; {found} among those, {least}: judge by rows that training did not have",
+                rows.tell()
+            ),
         })
     }
 
@@ -278,35 +342,66 @@ impl Evaluate {
         let metrics = Metrics::at(y, &p, bundle.validation.threshold);
         let score = metrics.score(&self.metric).unwrap_or(f64::NEG_INFINITY);
         let intervals = intervals(y, &p, metrics.threshold, RESAMPLING);
-        Ok(Evaluated { digest: input.digest.hex(), bundle, p, metrics, intervals, score })
+        Ok(Evaluated {
+            digest: input.digest.hex(),
+            bundle,
+            p,
+            metrics,
+            intervals,
+            score,
+        })
     }
 
     /// Checks what does not depend on a champion.
     fn own_merits(&self, challenger: &Evaluated, rows: &JudgedRows) -> Verdict {
-        let mut verdict = Verdict { accepted: true, reasons: Vec::new() };
+        let mut verdict = Verdict {
+            accepted: true,
+            reasons: Vec::new(),
+        };
         let (metric, metrics) = (&self.metric, &challenger.metrics);
         let within = |name: &str| {
             let interval = challenger.intervals.get(name);
-            interval.map(|[low, high]| format!(" (95 % {low:.4} to {high:.4})")).unwrap_or_default()
+            interval
+                .map(|[low, high]| format!(" (95 % {low:.4} to {high:.4})"))
+                .unwrap_or_default()
         };
         let passes = challenger.score >= self.min_score;
         let word = if passes { "reaches" } else { "does not reach" };
         verdict.check(
             passes,
-            format!("{metric} {:.4}{} {word} the least {}", challenger.score, within(metric), self.min_score),
+            format!(
+                "{metric} {:.4}{} {word} the least {}",
+                challenger.score,
+                within(metric),
+                self.min_score
+            ),
         );
         for (name, least) in &self.at_least {
             let found = metrics.score(name).unwrap_or(f64::NEG_INFINITY);
-            let word = if found >= *least { "reaches" } else { "does not reach" };
-            verdict.check(found >= *least, format!("{name} {found:.4}{} {word} the least {least}", within(name)));
+            let word = if found >= *least {
+                "reaches"
+            } else {
+                "does not reach"
+            };
+            verdict.check(
+                found >= *least,
+                format!("{name} {found:.4}{} {word} the least {least}", within(name)),
+            );
         }
         let counts = metrics.counts;
         if let Some(most) = self.max_fpr {
             let rate = metrics.false_positive_rate;
-            let word = if rate <= most { "is within" } else { "is above" };
+            let word = if rate <= most {
+                "is within"
+            } else {
+                "is above"
+            };
             verdict.check(
                 rate <= most,
-                format!("false-positive rate {rate:.4}{} {word} {most}", within("false_positive_rate")),
+                format!(
+                    "false-positive rate {rate:.4}{} {word} {most}",
+                    within("false_positive_rate")
+                ),
             );
         }
         verdict.check(
@@ -334,15 +429,26 @@ impl Evaluate {
                 ),
             );
         }
-        let is_leak =
-            |column: &String| prep.giveaways.iter().any(|giveaway| giveaway.is_leak() && giveaway.column == *column);
+        let is_leak = |column: &String| {
+            prep.giveaways
+                .iter()
+                .any(|giveaway| giveaway.is_leak() && giveaway.column == *column)
+        };
         for (column, reason) in prep.allowed.iter().filter(|(column, _)| is_leak(column)) {
-            verdict.reasons.push(format!("`{column}` is allowed: {reason}"));
+            verdict
+                .reasons
+                .push(format!("`{column}` is allowed: {reason}"));
         }
         verdict
     }
 
-    fn compare(&self, y: &[f64], challenger: &Evaluated, champion: &Evaluated, verdict: &mut Verdict) -> Comparison {
+    fn compare(
+        &self,
+        y: &[f64],
+        challenger: &Evaluated,
+        champion: &Evaluated,
+        verdict: &mut Verdict,
+    ) -> Comparison {
         let (wins, losses) = paired_outcomes(y, challenger, champion);
         let difference = challenger.score - champion.score;
         let both = (challenger.rows(), champion.rows());
@@ -351,7 +457,11 @@ impl Evaluate {
         let (test, name, PairedDifference { p, .. }) = match self.test {
             PairedTest::McNemar => {
                 let p = mcnemar(wins, losses, self.alternative);
-                ("mcnemar", "McNemar's test", PairedDifference { difference, p })
+                (
+                    "mcnemar",
+                    "McNemar's test",
+                    PairedDifference { difference, p },
+                )
             }
             PairedTest::DeLong => match delong(y, &challenger.p, &champion.p, self.alternative) {
                 Some(found) => ("delong", "DeLong's test", found),
@@ -360,8 +470,15 @@ impl Evaluate {
             PairedTest::Bootstrap => ("bootstrap", "a paired bootstrap", bootstrap()),
         };
         let is_higher = difference > 0.0;
-        let word = if is_higher { "higher than" } else { "not higher than" };
-        verdict.check(is_higher, format!("{word} the champion's {:.4}", champion.score));
+        let word = if is_higher {
+            "higher than"
+        } else {
+            "not higher than"
+        };
+        verdict.check(
+            is_higher,
+            format!("{word} the champion's {:.4}", champion.score),
+        );
         verdict.check(
             p <= self.alpha,
             format!(
@@ -369,8 +486,19 @@ impl Evaluate {
                 self.alpha
             ),
         );
-        let alternative = if self.alternative == Alternative::Greater { "greater" } else { "two_sided" };
-        Comparison { test: test.to_owned(), alternative: alternative.to_owned(), difference, p, wins, losses }
+        let alternative = if self.alternative == Alternative::Greater {
+            "greater"
+        } else {
+            "two_sided"
+        };
+        Comparison {
+            test: test.to_owned(),
+            alternative: alternative.to_owned(),
+            difference,
+            p,
+            wins,
+            losses,
+        }
     }
 
     /// Counts, of every kind of attack, what is found.
@@ -382,11 +510,17 @@ impl Evaluate {
         champion: Option<&Evaluated>,
         outputs: &mut Outputs,
     ) -> Result<Option<Vec<AttackFamily>>, StageError> {
-        let Some(column) = &self.family else { return Ok(None) };
-        let cells = test.texts(column).map_err(|error| StageError::Data(format!("family: {error}")))?;
+        let Some(column) = &self.family else {
+            return Ok(None);
+        };
+        let cells = test
+            .texts(column)
+            .map_err(|error| StageError::Data(format!("family: {error}")))?;
         let mut rows: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for row in (0..y.len()).filter(|row| y[*row] == 1.0) {
-            rows.entry(cells[row].as_deref().unwrap_or("")).or_default().push(row);
+            rows.entry(cells[row].as_deref().unwrap_or(""))
+                .or_default()
+                .push(row);
         }
         let strict = Ranked::new(y, &challenger.p).threshold_within(0.001);
         let one = |(family, rows): (&str, Vec<usize>)| {
@@ -398,7 +532,8 @@ impl Evaluate {
                 recall: hits as f64 / rows.len() as f64,
                 recall_interval: wilson(hits as u64, rows.len() as u64),
                 recall_at_fpr_0_001: recall(&challenger.p, strict),
-                champion_recall: champion.map(|champion| recall(&champion.p, champion.metrics.threshold)),
+                champion_recall: champion
+                    .map(|champion| recall(&champion.p, champion.metrics.threshold)),
                 rows: rows.len(),
             }
         };

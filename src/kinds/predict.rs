@@ -59,8 +59,9 @@ pub fn model(bytes: &[u8]) -> Result<Bundle, String> {
     Bundle::decode(bytes)
 }
 
-/// Scores the rows of a file: CSV, NDJSON or Parquet, also packed. They are written as they come, with three columns more; `told`
-/// is told after every piece. In Parquet the columns of numbers that the model needs are numbers, all others text.
+/// Scores the rows of a file: CSV, NDJSON or Parquet, also packed. They are written as they come,
+/// with three columns more; `told` is told after every piece. In Parquet the columns of numbers
+/// that the model needs are numbers, all others text.
 ///
 /// # Errors
 /// The file cannot be read, or a column that the model needs is not there; it cannot be written.
@@ -73,9 +74,18 @@ pub fn score<W: Write>(
     told: &mut dyn FnMut(Summary),
 ) -> Result<Summary, ScoreError> {
     let (numeric, text) = columns(bundle);
-    // Numbers are read from text, so that a cell that is none spoils its row alone; text stays as it is written.
-    let types = numeric.iter().chain(&text).map(|name| (name.clone(), ColumnType::Text)).collect();
-    let options = Options { separator, types, ..Options::plain(&default_na()) };
+    // Numbers are read from text, so that a cell that is none spoils its row alone; text stays as
+    // it is written.
+    let types = numeric
+        .iter()
+        .chain(&text)
+        .map(|name| (name.clone(), ColumnType::Text))
+        .collect();
+    let options = Options {
+        separator,
+        types,
+        ..Options::plain(&default_na())
+    };
     let mut opened = files::open(input, &options)?;
     let reader = opened.with_text(&BTreeSet::new());
     let mut whole = Summary::default();
@@ -90,29 +100,48 @@ pub fn score<W: Write>(
             fits(&table, numeric.iter().chain(&text))?;
         }
         let (scored, summary) = scored(bundle, &table, form, whole.rows)?;
-        stream.write(&scored).map_err(|error| ScoreError::Output(error.0))?;
+        stream
+            .write(&scored)
+            .map_err(|error| ScoreError::Output(error.0))?;
         whole.rows += summary.rows;
         whole.alarms += summary.alarms;
         whole.errors += summary.errors;
         told(whole);
     }
-    stream.finish().map_err(|error| ScoreError::Output(error.0))?;
+    stream
+        .finish()
+        .map_err(|error| ScoreError::Output(error.0))?;
     match whole.rows {
         0 => Err(TableError("there are no rows".to_owned()).into()),
         _ => Ok(whole),
     }
 }
 
-/// Returns how the rows of a file are read that a model is asked about: its columns of text stay as they are written.
+/// Returns how the rows of a file are read that a model is asked about: its columns of text stay as
+/// they are written.
 pub fn options(bundle: &Bundle, separator: u8) -> Options {
-    let types = columns(bundle).1.into_iter().map(|name| (name, ColumnType::Text)).collect();
-    Options { separator, types, ..Options::plain(&default_na()) }
+    let types = columns(bundle)
+        .1
+        .into_iter()
+        .map(|name| (name, ColumnType::Text))
+        .collect();
+    Options {
+        separator,
+        types,
+        ..Options::plain(&default_na())
+    }
 }
 
 /// The columns that a model needs: those of numbers, and those of text.
 fn columns(bundle: &Bundle) -> (Vec<String>, Vec<String>) {
     let inputs = bundle.preprocessor.inputs();
-    let of = |kind: Kind| inputs.iter().filter(|input| input.kind() == kind).map(|input| input.name.clone()).collect();
+    let of = |kind: Kind| {
+        inputs
+            .iter()
+            .filter(|input| input.kind() == kind)
+            .map(|input| input.name.clone())
+            .collect()
+    };
     (of(Kind::Number), of(Kind::Text))
 }
 
@@ -121,11 +150,21 @@ fn fits<'a>(table: &Table, needed: impl Iterator<Item = &'a String>) -> Result<(
     let missing: Vec<&String> = needed.filter(|name| !table.has(name)).collect();
     if let Some(first) = missing.first() {
         let names = table.names();
-        let help = suggest(first, names.iter().map(String::as_str)).map(|help| format!("; {help}")).unwrap_or_default();
-        return Err(TableError(format!("the model needs columns that are not there: {}{help}", in_backticks(missing))));
+        let help = suggest(first, names.iter().map(String::as_str))
+            .map(|help| format!("; {help}"))
+            .unwrap_or_default();
+        return Err(TableError(format!(
+            "the model needs columns that are not there: {}{help}",
+            in_backticks(missing)
+        )));
     }
-    match [PROBABILITY, ALARM, ERROR].into_iter().find(|name| table.has(name)) {
-        Some(name) => Err(TableError(format!("there is a column `{name}` already: the rows were scored before"))),
+    match [PROBABILITY, ALARM, ERROR]
+        .into_iter()
+        .find(|name| table.has(name))
+    {
+        Some(name) => Err(TableError(format!(
+            "there is a column `{name}` already: the rows were scored before"
+        ))),
         None => Ok(()),
     }
 }
@@ -137,8 +176,11 @@ fn number(name: &str, cell: Option<&str>) -> Result<f64, String> {
         Some("true" | "True" | "TRUE") => Ok(1.0),
         Some("false" | "False" | "FALSE") => Ok(0.0),
         Some(text) => match text.parse::<f64>() {
-            // What is written as infinite is for the preprocessing to see to; what has grown so was meant otherwise.
-            Ok(number) if number.is_infinite() && text.bytes().any(|byte| byte.is_ascii_digit()) => {
+            // What is written as infinite is for the preprocessing to see to; what has grown so was
+            // meant otherwise.
+            Ok(number)
+                if number.is_infinite() && text.bytes().any(|byte| byte.is_ascii_digit()) =>
+            {
                 Err(format!("`{name}`: {text} is beyond all numbers"))
             }
             Ok(number) => Ok(number),
@@ -148,7 +190,12 @@ fn number(name: &str, cell: Option<&str>) -> Result<f64, String> {
 }
 
 /// Scores rows, before which there were so many.
-fn scored(bundle: &Bundle, table: &Table, form: Form, before: u64) -> Result<(Table, Summary), TableError> {
+fn scored(
+    bundle: &Bundle,
+    table: &Table,
+    form: Form,
+    before: u64,
+) -> Result<(Table, Summary), TableError> {
     let (numeric, text) = columns(bundle);
     let height = table.height();
     let mut errors: Vec<Option<String>> = vec![None; height];
@@ -164,10 +211,19 @@ fn scored(bundle: &Bundle, table: &Table, form: Form, before: u64) -> Result<(Ta
         needed.push(Column::from(Series::new(name.as_str().into(), cells)));
     }
     for name in &text {
-        needed.push(Column::from(Series::new(name.as_str().into(), table.texts(name)?)));
+        needed.push(Column::from(Series::new(
+            name.as_str().into(),
+            table.texts(name)?,
+        )));
     }
     let needed = Table::of_columns(needed)?;
-    let failed = |why: String| TableError(if before == 0 { why } else { format!("after {before} rows: {why}") });
+    let failed = |why: String| {
+        TableError(if before == 0 {
+            why
+        } else {
+            format!("after {before} rows: {why}")
+        })
+    };
     let (mut features, unknown) = bundle.preprocessor.raw(&needed).map_err(failed)?;
     for (row, why) in unknown {
         errors[row].get_or_insert(why);
@@ -177,7 +233,11 @@ fn scored(bundle: &Bundle, table: &Table, form: Form, before: u64) -> Result<(Ta
     for (mut row, error) in features.rows_mut().into_iter().zip(&mut errors) {
         let odd = |cell: &f64| cell.is_infinite() || cell.is_nan() && !takes_missing;
         if let Some(at) = row.iter().position(odd) {
-            let what = if row[at].is_nan() { "is missing" } else { "is beyond all numbers" };
+            let what = if row[at].is_nan() {
+                "is missing"
+            } else {
+                "is beyond all numbers"
+            };
             error.get_or_insert_with(|| format!("the feature `{}` {what}", names[at]));
         }
         if error.is_some() {
@@ -189,7 +249,10 @@ fn scored(bundle: &Bundle, table: &Table, form: Form, before: u64) -> Result<(Ta
         // Rows that are too much for the model spoil themselves alone.
         Err(why) => {
             let one = |row: ndarray::ArrayView2<'_, f64>| bundle.of_features(row).map(|p| p[0]);
-            let each: Vec<Result<f64, String>> = features.axis_chunks_iter(ndarray::Axis(0), 1).map(one).collect();
+            let each: Vec<Result<f64, String>> = features
+                .axis_chunks_iter(ndarray::Axis(0), 1)
+                .map(one)
+                .collect();
             if each.iter().all(Result::is_err) {
                 return Err(failed(why));
             }
@@ -203,7 +266,11 @@ fn scored(bundle: &Bundle, table: &Table, form: Form, before: u64) -> Result<(Ta
         }
     };
     let threshold = bundle.validation.threshold;
-    let p: Vec<Option<f64>> = p.into_iter().zip(&errors).map(|(p, error)| error.is_none().then_some(p)).collect();
+    let p: Vec<Option<f64>> = p
+        .into_iter()
+        .zip(&errors)
+        .map(|(p, error)| error.is_none().then_some(p))
+        .collect();
     let alarms: Vec<Option<bool>> = p.iter().map(|p| p.map(|p| p >= threshold)).collect();
     let summary = Summary {
         rows: height as u64,
@@ -219,10 +286,22 @@ fn scored(bundle: &Bundle, table: &Table, form: Form, before: u64) -> Result<(Ta
         Form::Csv => table.clone(),
         Form::Parquet => {
             let column = |name: String| match numeric.contains(&name) {
-                true => Ok(Column::from(Series::new(name.as_str().into(), needed.numbers(&name)?))),
-                false => Ok(Column::from(Series::new(name.as_str().into(), table.texts(&name)?))),
+                true => Ok(Column::from(Series::new(
+                    name.as_str().into(),
+                    needed.numbers(&name)?,
+                ))),
+                false => Ok(Column::from(Series::new(
+                    name.as_str().into(),
+                    table.texts(&name)?,
+                ))),
             };
-            Table::of_columns(table.names().into_iter().map(column).collect::<Result<_, TableError>>()?)?
+            Table::of_columns(
+                table
+                    .names()
+                    .into_iter()
+                    .map(column)
+                    .collect::<Result<_, TableError>>()?,
+            )?
         }
     };
     Ok((rows.beside(&added)?, summary))
@@ -239,8 +318,9 @@ pub struct Fall {
     pub deviation: f64,
 }
 
-/// Returns how good a model is on rows with labels, and how much worse without each column, the most first: its cells are shuffled
-/// so many times (Breiman, 2001, section 10). The figure is that of `metric`, losses negated.
+/// Returns how good a model is on rows with labels, and how much worse without each column, the
+/// most first: its cells are shuffled so many times (Breiman, 2001, section 10). The figure is that
+/// of `metric`, losses negated.
 ///
 /// # Errors
 /// The table does not fit.
@@ -257,7 +337,9 @@ pub fn permuted(
         let (features, _) = prep.shuffled(table, other)?;
         let p = bundle.of_features(features.view())?;
         let metrics = Metrics::at(&y, &p, bundle.validation.threshold);
-        metrics.score(metric).ok_or_else(|| format!("there is no metric `{metric}`"))
+        metrics
+            .score(metric)
+            .ok_or_else(|| format!("there is no metric `{metric}`"))
     };
     let whole = score(None)?;
     let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -272,24 +354,38 @@ pub fn permuted(
         let mean = each.iter().sum::<f64>() / each.len().max(1) as f64;
         let squares: f64 = each.iter().map(|fall| (fall - mean) * (fall - mean)).sum();
         let deviation = (squares / (each.len().max(2) - 1) as f64).sqrt();
-        falls.push(Fall { column: input.name.clone(), mean, deviation });
+        falls.push(Fall {
+            column: input.name.clone(),
+            mean,
+            deviation,
+        });
     }
     falls.sort_by(|a, b| b.mean.total_cmp(&a.mean));
     Ok((whole, falls))
 }
 
-/// Returns how much every feature counts in a model as a whole, the most first: of trees the share of the gains, of logistic
-/// regression that of the sizes of the weights.
+/// Returns how much every feature counts in a model as a whole, the most first: of trees the share
+/// of the gains, of logistic regression that of the sizes of the weights.
 pub fn importance(bundle: &Bundle) -> Vec<(String, f64)> {
     let shares = match &bundle.model {
         Model::Trees(trees) => trees.importance(),
         Model::Linear(linear) => {
             let whole: f64 = linear.weights.iter().map(|weight| weight.abs()).sum();
-            linear.weights.iter().map(|weight| weight.abs() / whole.max(f64::MIN_POSITIVE)).collect()
+            linear
+                .weights
+                .iter()
+                .map(|weight| weight.abs() / whole.max(f64::MIN_POSITIVE))
+                .collect()
         }
         Model::Neighbours(_) | Model::Svm(_) | Model::Bayes(_) => Vec::new(),
     };
-    let mut named: Vec<(String, f64)> = bundle.preprocessor.features().iter().cloned().zip(shares).collect();
+    let mut named: Vec<(String, f64)> = bundle
+        .preprocessor
+        .features()
+        .iter()
+        .cloned()
+        .zip(shares)
+        .collect();
     named.sort_by(|a, b| b.1.total_cmp(&a.1));
     named
 }

@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, getrlimit, pidfd_open, prlimit, setrlimit};
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Rlimit, getrlimit, pidfd_open, prlimit, setrlimit,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::base::below::size_below;
@@ -22,7 +24,8 @@ use crate::kinds::sandbox::{Namespaces, confine};
 use crate::kinds::supervisor::Order;
 use crate::stage::error::StageError;
 
-/// Where programs are looked for; the same on every machine, so that the caller's own path has no say.
+/// Where programs are looked for; the same on every machine, so that the caller's own path has no
+/// say.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How often what a program takes is looked at, if it is limited.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -87,11 +90,15 @@ impl Program {
     /// Makes ready to carry an order out.
     pub fn new(order: Order, namespaces: Option<Namespaces>) -> Self {
         let given = order.disk.map_or(0, |_| size_below(&order.folder));
-        Self { order, namespaces, given }
+        Self {
+            order,
+            namespaces,
+            given,
+        }
     }
 
-    /// Starts the program and waits for it; when it has ended, so has everything that descends from it. It is ended when
-    /// something comes by the stream, or it closes.
+    /// Starts the program and waits for it; when it has ended, so has everything that descends from
+    /// it. It is ended when something comes by the stream, or it closes.
     ///
     /// # Errors
     /// `Failed` if it cannot be started; `Storage` if the system does not let it be watched.
@@ -106,7 +113,9 @@ impl Program {
         let status = child.wait().map_err(|error| storage(&error))?;
         let (left_behind, are_gone) = processes::end_descendants();
         if !are_gone {
-            return Err(StageError::Storage("what a program started could not be ended".to_owned()));
+            return Err(StageError::Storage(
+                "what a program started could not be ended".to_owned(),
+            ));
         }
         ears.listen(&[], Duration::ZERO, &self.order.spools)?;
         let end = match stopped? {
@@ -116,21 +125,32 @@ impl Program {
                 None => End::Exit(status.into_raw()),
             },
         };
-        Ok(Ended { end, said: ears.said.map(|(said, _)| said), left_behind })
+        Ok(Ended {
+            end,
+            said: ears.said.map(|(said, _)| said),
+            left_behind,
+        })
     }
 
     fn start(&self, stdout: Stdio, stderr: Stdio) -> Result<Child, StageError> {
-        let Order { run, folder, env, .. } = &self.order;
+        let Order {
+            run, folder, env, ..
+        } = &self.order;
         let mut command = Command::new(find(&run[0]));
         command.arg0(&run[0]).args(&run[1..]).current_dir(folder);
-        command.env_clear().envs(env.iter().map(|(name, value)| (name, value))).process_group(0);
+        command
+            .env_clear()
+            .envs(env.iter().map(|(name, value)| (name, value)))
+            .process_group(0);
         command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         let started = self.with_limits(|| match (&self.order.confinement, self.namespaces) {
             // A thread can be confined only for good, so each program is started by one of its own.
             (Some(confinement), Some(namespaces)) => std::thread::scope(|threads| {
                 let start = || {
                     let confined = confine(folder, confinement, namespaces, self.order.memory);
-                    confined.map_err(std::io::Error::other).and_then(|()| command.spawn())
+                    confined
+                        .map_err(std::io::Error::other)
+                        .and_then(|()| command.spawn())
                 };
                 let gone = || std::io::Error::other("the thread that starts the program is gone");
                 threads.spawn(start).join().unwrap_or_else(|_| Err(gone()))
@@ -140,7 +160,8 @@ impl Program {
         started.map_err(|error| {
             let name = &run[0];
             let path = Path::new(name);
-            // The interpreter of a virtual environment is a link into another folder: both have to be readable.
+            // The interpreter of a virtual environment is a link into another folder: both have to
+            // be readable.
             let folder = path.parent().filter(|folder| folder.ends_with("bin")).and_then(Path::parent).or(path.parent());
             let is_denied = self.order.confinement.is_some() && error.kind() == std::io::ErrorKind::PermissionDenied;
             let help = match name.contains('/') {
@@ -160,41 +181,81 @@ impl Program {
         })
     }
 
-    /// Starts the program so that the system itself keeps each of its processes to what it may take.
-    fn with_limits(&self, start: impl FnOnce() -> std::io::Result<Child>) -> std::io::Result<Child> {
-        let limits = [(Resource::Core, Some(0)), (Resource::Fsize, self.order.disk)];
-        let limits = limits.into_iter().filter_map(|(resource, most)| Some((resource, most?)));
-        let before: Vec<(Resource, u64, Rlimit)> =
-            limits.map(|(resource, most)| (resource, most, getrlimit(resource))).collect();
+    /// Starts the program so that the system itself keeps each of its processes to what it may
+    /// take.
+    fn with_limits(
+        &self,
+        start: impl FnOnce() -> std::io::Result<Child>,
+    ) -> std::io::Result<Child> {
+        let limits = [
+            (Resource::Core, Some(0)),
+            (Resource::Fsize, self.order.disk),
+        ];
+        let limits = limits
+            .into_iter()
+            .filter_map(|(resource, most)| Some((resource, most?)));
+        let before: Vec<(Resource, u64, Rlimit)> = limits
+            .map(|(resource, most)| (resource, most, getrlimit(resource)))
+            .collect();
         let lowered = |most: u64, own: &Rlimit| Some(own.maximum.map_or(most, |own| own.min(most)));
         // Inherited from this process, which is given back its own.
         for (resource, most, own) in &before {
-            setrlimit(*resource, Rlimit { current: lowered(*most, own), maximum: own.maximum })?;
+            setrlimit(
+                *resource,
+                Rlimit {
+                    current: lowered(*most, own),
+                    maximum: own.maximum,
+                },
+            )?;
         }
         let child = start();
         for (resource, _, own) in &before {
             setrlimit(*resource, *own)?;
         }
         if let Ok(child) = &child {
-            // What is inherited could be raised again, so what it could be raised to is lowered too. This process could not
-            // live with the limit of memory itself.
-            let memory = self.order.memory.map(|most| (Resource::Data, most, getrlimit(Resource::Data)));
+            // What is inherited could be raised again, so what it could be raised to is lowered
+            // too. This process could not live with the limit of memory itself.
+            let memory = self
+                .order
+                .memory
+                .map(|most| (Resource::Data, most, getrlimit(Resource::Data)));
             for (resource, most, own) in before.into_iter().chain(memory) {
                 let lowered = lowered(most, &own);
                 // One that is over already needs no limit.
-                let _ = prlimit(Some(Pid::from_child(child)), resource, Rlimit { current: lowered, maximum: lowered });
+                let _ = prlimit(
+                    Some(Pid::from_child(child)),
+                    resource,
+                    Rlimit {
+                        current: lowered,
+                        maximum: lowered,
+                    },
+                );
             }
         }
         child
     }
 
     /// Waits until a program has ended and its output is closed; `None` if it ended by itself.
-    fn watch(&self, child: &Child, ears: &mut Ears, stream: &UnixStream) -> Result<Option<End>, StageError> {
-        let watched =
-            pidfd_open(Pid::from_child(child), PidfdFlags::empty()).map_err(|error| storage(&error.into()))?;
+    fn watch(
+        &self,
+        child: &Child,
+        ears: &mut Ears,
+        stream: &UnixStream,
+    ) -> Result<Option<End>, StageError> {
+        let watched = pidfd_open(Pid::from_child(child), PidfdFlags::empty())
+            .map_err(|error| storage(&error.into()))?;
         let timeout = Duration::from_millis(self.order.timeout_ms);
-        let Order { memory, processes, disk, .. } = &self.order;
-        let glance = if memory.or(*processes).or(*disk).is_some() { GLANCE } else { SELDOM };
+        let Order {
+            memory,
+            processes,
+            disk,
+            ..
+        } = &self.order;
+        let glance = if memory.or(*processes).or(*disk).is_some() {
+            GLANCE
+        } else {
+            SELDOM
+        };
         let started = Instant::now();
         let mut looked = started;
         loop {
@@ -202,7 +263,11 @@ impl Program {
             if left.is_zero() {
                 return Ok(Some(End::TimedOut));
             }
-            let heard = ears.listen(&[watched.as_fd(), stream.as_fd()], left.min(glance), &self.order.spools)?;
+            let heard = ears.listen(
+                &[watched.as_fd(), stream.as_fd()],
+                left.min(glance),
+                &self.order.spools,
+            )?;
             match heard {
                 Heard::More => {}
                 Heard::Of(0) => break,
@@ -229,7 +294,10 @@ impl Program {
         let running = processes::descendants();
         let most = self.order.processes.unwrap_or(PROCESSES);
         if running.len() as u64 > most {
-            return Some(format!("it has {} processes, and may have {most} (`limits.processes`)", running.len()));
+            return Some(format!(
+                "it has {} processes, and may have {most} (`limits.processes`)",
+                running.len()
+            ));
         }
         if let Some(most) = self.order.memory {
             let taken = processes::memory(&running);
@@ -248,12 +316,21 @@ impl Program {
     fn written(&self, ears: &Ears) -> Option<String> {
         let said: u64 = ears.said.iter().map(|(_, length)| length).sum();
         if let Some(most) = self.order.disk {
-            let written = said.saturating_add(size_below(&self.order.folder).saturating_sub(self.given));
-            return (written > most)
-                .then(|| format!("it wrote {} MB, and may write {} (`limits.disk_mb`)", mb(written), mb(most)));
+            let written =
+                said.saturating_add(size_below(&self.order.folder).saturating_sub(self.given));
+            return (written > most).then(|| {
+                format!(
+                    "it wrote {} MB, and may write {} (`limits.disk_mb`)",
+                    mb(written),
+                    mb(most)
+                )
+            });
         }
         (said > OUTPUT).then(|| {
-            format!("its output is longer than {} MB: say how long it may be with `limits.disk_mb`", mb(OUTPUT))
+            format!(
+                "its output is longer than {} MB: say how long it may be with `limits.disk_mb`",
+                mb(OUTPUT)
+            )
         })
     }
 }
@@ -282,10 +359,15 @@ enum Heard {
 impl Ears {
     fn new(pipes: [PipeReader; 2]) -> Self {
         let nothing = || (Said::Held(Vec::new()), 0);
-        Self { pipes: pipes.map(Some), said: [nothing(), nothing()], spools: [None, None] }
+        Self {
+            pipes: pipes.map(Some),
+            said: [nothing(), nothing()],
+            spools: [None, None],
+        }
     }
 
-    /// Hears what there is, waiting for it at most so long, or until one of the others has something to say.
+    /// Hears what there is, waiting for it at most so long, or until one of the others has
+    /// something to say.
     fn listen(
         &mut self,
         others: &[BorrowedFd<'_>],
@@ -295,9 +377,14 @@ impl Ears {
         let mut wait = wait;
         loop {
             let open: Vec<usize> = (0..2).filter(|at| self.pipes[*at].is_some()).collect();
-            let pipes = open.iter().filter_map(|at| self.pipes[*at].as_ref()).map(AsFd::as_fd);
-            let mut polled: Vec<PollFd<'_>> =
-                pipes.chain(others.iter().copied()).map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+            let pipes = open
+                .iter()
+                .filter_map(|at| self.pipes[*at].as_ref())
+                .map(AsFd::as_fd);
+            let mut polled: Vec<PollFd<'_>> = pipes
+                .chain(others.iter().copied())
+                .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+                .collect();
             let glance = Timespec::try_from(wait).expect("a wait is short");
             match poll(&mut polled, Some(&glance)) {
                 Ok(0) | Err(Errno::INTR) => return Ok(Heard::More),
@@ -321,7 +408,9 @@ impl Ears {
     }
 
     fn hear(&mut self, at: usize, spool: &Path) -> Result<(), StageError> {
-        let Some(pipe) = &mut self.pipes[at] else { return Ok(()) };
+        let Some(pipe) = &mut self.pipes[at] else {
+            return Ok(());
+        };
         let mut buffer = [0; BUFFER];
         match pipe.read(&mut buffer) {
             Ok(0) => self.pipes[at] = None,
@@ -342,7 +431,8 @@ impl Ears {
             }
             (said, file) => {
                 if let Said::Held(held) = said {
-                    let mut created = disk::create(spool).map_err(|error| StageError::Storage(error.to_string()))?;
+                    let mut created = disk::create(spool)
+                        .map_err(|error| StageError::Storage(error.to_string()))?;
                     let written = created.write_all(held);
                     *said = Said::Spooled(spool.to_owned());
                     *file = Some(created);
@@ -359,7 +449,8 @@ impl Ears {
     }
 }
 
-/// Looks a program up, once in the life of this process, instead of letting the system try every folder.
+/// Looks a program up, once in the life of this process, instead of letting the system try every
+/// folder.
 fn find(name: &str) -> PathBuf {
     static FOUND: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
     if name.contains('/') {
@@ -370,7 +461,9 @@ fn find(name: &str) -> PathBuf {
         return path.clone();
     }
     let mut folders = PATH.split(':').map(|folder| Path::new(folder).join(name));
-    let Some(path) = folders.find(|path| disk::is_executable(path)) else { return PathBuf::from(name) };
+    let Some(path) = folders.find(|path| disk::is_executable(path)) else {
+        return PathBuf::from(name);
+    };
     found.insert(name.to_owned(), path.clone());
     path
 }

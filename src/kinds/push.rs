@@ -28,13 +28,18 @@ pub struct Target {
     pub replaces: bool,
 }
 
-/// Loads every row as a document, in the order of the file; missing cells are null. Returns how many there are.
+/// Loads every row as a document, in the order of the file; missing cells are null. Returns how
+/// many there are.
 ///
 /// # Errors
 /// The file cannot be read; the server does not answer or refuses.
 pub fn push(bytes: Vec<u8>, target: &Target) -> Result<u64, String> {
     let table = read(bytes, &Options::plain(&default_na())).map_err(|error| error.0)?;
-    let documents = rows(&table).map_err(|error| error.0)?.into_iter().map(document).collect::<Vec<_>>();
+    let documents = rows(&table)
+        .map_err(|error| error.0)?
+        .into_iter()
+        .map(document)
+        .collect::<Vec<_>>();
     let collection = Collection {
         uri: target.uri.clone(),
         database: target.database.clone(),
@@ -54,9 +59,21 @@ fn rows(table: &Table) -> Result<Vec<Vec<(String, Cell)>>, TableError> {
         let fields: Vec<Cell> = match kind {
             ColumnType::Int => table.ints(&name)?.into_iter().map(Cell::Int).collect(),
             ColumnType::Float => table.numbers(&name)?.into_iter().map(Cell::Float).collect(),
-            ColumnType::Bool => table.numbers(&name)?.into_iter().map(|flag| Cell::Bool(flag == 1.0)).collect(),
-            ColumnType::Time => table.times(&name)?.into_iter().map(|ms| Cell::Time(ms.unwrap_or_default())).collect(),
-            _ => table.texts(&name)?.into_iter().map(|text| Cell::Text(text.unwrap_or_default())).collect(),
+            ColumnType::Bool => table
+                .numbers(&name)?
+                .into_iter()
+                .map(|flag| Cell::Bool(flag == 1.0))
+                .collect(),
+            ColumnType::Time => table
+                .times(&name)?
+                .into_iter()
+                .map(|ms| Cell::Time(ms.unwrap_or_default()))
+                .collect(),
+            _ => table
+                .texts(&name)?
+                .into_iter()
+                .map(|text| Cell::Text(text.unwrap_or_default()))
+                .collect(),
         };
         for ((row, field), missing) in rows.iter_mut().zip(fields).zip(missing) {
             row.push((name.clone(), if missing { Cell::Missing } else { field }));

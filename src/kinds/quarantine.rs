@@ -13,13 +13,20 @@ pub const RULES: &str = "netsec_rules";
 
 /// Returns the columns of the list of all failures.
 pub(crate) fn failure_columns() -> Vec<(String, ColumnType)> {
-    let text = ["column", "rule", "severity", "value"].map(|name| (name.to_owned(), ColumnType::Text));
-    [("row".to_owned(), ColumnType::Int)].into_iter().chain(text).collect()
+    let text =
+        ["column", "rule", "severity", "value"].map(|name| (name.to_owned(), ColumnType::Text));
+    [("row".to_owned(), ColumnType::Int)]
+        .into_iter()
+        .chain(text)
+        .collect()
 }
 
 /// Returns the columns of the rows that are set aside.
 pub(crate) fn quarantine_columns(columns: &[(String, ColumnType)]) -> Vec<(String, ColumnType)> {
-    let own = [(ROW.to_owned(), ColumnType::Int), (RULES.to_owned(), ColumnType::Text)];
+    let own = [
+        (ROW.to_owned(), ColumnType::Int),
+        (RULES.to_owned(), ColumnType::Text),
+    ];
     own.into_iter().chain(columns.iter().cloned()).collect()
 }
 
@@ -28,18 +35,31 @@ pub(crate) fn quarantine_columns(columns: &[(String, ColumnType)]) -> Vec<(Strin
 pub(crate) struct Aside(Vec<Table>);
 
 impl Aside {
-    /// Adds rows of a part that begins after so many rows; their numbers count from one over the whole table.
+    /// Adds rows of a part that begins after so many rows; their numbers count from one over the
+    /// whole table.
     ///
     /// # Errors
     /// The bytes are no such table.
-    pub(crate) fn add(&mut self, bytes: &[u8], column: &str, before: u64) -> Result<(), StageError> {
+    pub(crate) fn add(
+        &mut self,
+        bytes: &[u8],
+        column: &str,
+        before: u64,
+    ) -> Result<(), StageError> {
         let data = |error: TableError| StageError::Data(error.0);
         let table = codec::decode(bytes.to_vec()).map_err(data)?;
         if table.height() > 0 {
             let numbers = table.numbers(column).map_err(data)?;
-            let rows = numbers.into_iter().map(|row| row as i64 + before as i64 + 1).collect();
+            let rows = numbers
+                .into_iter()
+                .map(|row| row as i64 + before as i64 + 1)
+                .collect();
             let rest = table.without(&[column.to_owned()]).map_err(data)?;
-            self.0.push(Table::of_ints(column, rows).and_then(|rows| rows.beside(&rest)).map_err(data)?);
+            self.0.push(
+                Table::of_ints(column, rows)
+                    .and_then(|rows| rows.beside(&rest))
+                    .map_err(data)?,
+            );
         }
         Ok(())
     }

@@ -79,9 +79,15 @@ pub(crate) fn gate_fits(values: &Values) -> Result<(), Vec<Fault>> {
     if !is_loss(metric) || values.float("min_score").unwrap_or_default() <= 0.0 {
         return Ok(());
     }
-    let message = format!("`{metric}` counts negated and is never above 0: nothing can reach this `min_score`");
+    let message = format!(
+        "`{metric}` counts negated and is never above 0: nothing can reach this `min_score`"
+    );
     let help = Some("set it to the negated greatest loss, such as `min_score: -0.3`".to_owned());
-    Err(vec![Fault { path: vec![key("min_score")], message, help }])
+    Err(vec![Fault {
+        path: vec![key("min_score")],
+        message,
+        help,
+    }])
 }
 
 /// Reads metrics with what they have to reach.
@@ -99,7 +105,11 @@ pub(crate) fn floors(values: &Values, name: &str) -> Result<Vec<(String, f64)>, 
             help,
         });
     }
-    if faults.is_empty() { Ok(floors) } else { Err(faults) }
+    if faults.is_empty() {
+        Ok(floors)
+    } else {
+        Err(faults)
+    }
 }
 
 impl Select {
@@ -108,8 +118,10 @@ impl Select {
         let none = Values::default();
         let select = values.map("select").unwrap_or(&none);
         gate_fits(select).map_err(|faults| {
-            let inside =
-                |fault: Fault| Fault { path: std::iter::once(key("select")).chain(fault.path).collect(), ..fault };
+            let inside = |fault: Fault| Fault {
+                path: std::iter::once(key("select")).chain(fault.path).collect(),
+                ..fault
+            };
             faults.into_iter().map(inside).collect::<Vec<_>>()
         })?;
         Ok(Self {
@@ -136,11 +148,20 @@ impl Select {
             None => scored.p.clone(),
         };
         let ranked = Ranked::new(&y, &p);
-        let threshold = self.threshold_fpr.map_or(0.5, |budget| ranked.threshold_within(budget));
+        let threshold = self
+            .threshold_fpr
+            .map_or(0.5, |budget| ranked.threshold_within(budget));
         let metrics = ranked.metrics(|_| 1.0, threshold);
         let score = metrics.score(&self.metric).unwrap_or(f64::NEG_INFINITY);
         let objection = self.objection(&scored, &metrics, score);
-        Judged { scored, calibrator, p, metrics, score, objection }
+        Judged {
+            scored,
+            calibrator,
+            p,
+            metrics,
+            score,
+            objection,
+        }
     }
 
     fn objection(&self, scored: &Scored, metrics: &Metrics, score: f64) -> Option<String> {
@@ -161,40 +182,67 @@ impl Select {
             ));
         }
         if score < self.min_score {
-            return Some(format!("{} {score:.4} is below {}", self.metric, self.min_score));
+            return Some(format!(
+                "{} {score:.4} is below {}",
+                self.metric, self.min_score
+            ));
         }
-        if let Some(most) = self.max_fpr.filter(|most| metrics.false_positive_rate > *most) {
-            return Some(format!("{:.4} false alarms are above {most}", metrics.false_positive_rate));
+        if let Some(most) = self
+            .max_fpr
+            .filter(|most| metrics.false_positive_rate > *most)
+        {
+            return Some(format!(
+                "{:.4} false alarms are above {most}",
+                metrics.false_positive_rate
+            ));
         }
         if let (Some(most), Some(gap)) = (self.overfit_gap, scored.gap)
             && gap > most
         {
-            return Some(format!("it is {gap:.4} better on the rows it was fitted to, above {most}"));
+            return Some(format!(
+                "it is {gap:.4} better on the rows it was fitted to, above {most}"
+            ));
         }
         None
     }
 
-    /// Returns the places of trials, the best first: those on all rows and with all folds before others, of equal ones the first.
+    /// Returns the places of trials, the best first: those on all rows and with all folds before
+    /// others, of equal ones the first.
     pub(crate) fn order(trials: &[Trial], judged: &[Result<Judged, ModelError>]) -> Vec<usize> {
         let key = |index: usize| match &judged[index] {
-            Ok(judged) => (judged.scored.given_up.is_none(), trials[index].share, judged.score),
+            Ok(judged) => (
+                judged.scored.given_up.is_none(),
+                trials[index].share,
+                judged.score,
+            ),
             Err(_) => (false, trials[index].share, f64::NEG_INFINITY),
         };
         let mut order: Vec<usize> = (0..trials.len()).collect();
         order.sort_by(|a, b| {
             let (a, b) = (key(*a), key(*b));
-            b.0.cmp(&a.0).then(b.1.total_cmp(&a.1)).then(b.2.total_cmp(&a.2))
+            b.0.cmp(&a.0)
+                .then(b.1.total_cmp(&a.1))
+                .then(b.2.total_cmp(&a.2))
         });
         order
     }
 
     /// Returns the leaderboard, its trials in this order.
-    pub(crate) fn board(&self, trials: &[Trial], judged: &[Result<Judged, ModelError>], order: &[usize]) -> Json {
+    pub(crate) fn board(
+        &self,
+        trials: &[Trial],
+        judged: &[Result<Judged, ModelError>],
+        order: &[usize],
+    ) -> Json {
         let row = |index: &usize| {
             let trial = &trials[*index];
-            let setting: serde_json::Map<String, Json> =
-                trial.named().into_iter().map(|(name, value)| (name, json!(value))).collect();
-            let mut row = json!({"trial": index + 1, "learner": trial.learner.name, "setting": setting});
+            let setting: serde_json::Map<String, Json> = trial
+                .named()
+                .into_iter()
+                .map(|(name, value)| (name, json!(value)))
+                .collect();
+            let mut row =
+                json!({"trial": index + 1, "learner": trial.learner.name, "setting": setting});
             if trial.share < 1.0 {
                 row["share"] = json!(trial.share);
             }
@@ -219,6 +267,13 @@ impl Select {
 }
 
 /// Judges what trials came to.
-pub(crate) fn judged(select: &Select, data: &Data, outcomes: Vec<Outcome>) -> Vec<Result<Judged, ModelError>> {
-    outcomes.into_iter().map(|outcome| outcome.map(|scored| select.judge(data, scored))).collect()
+pub(crate) fn judged(
+    select: &Select,
+    data: &Data,
+    outcomes: Vec<Outcome>,
+) -> Vec<Result<Judged, ModelError>> {
+    outcomes
+        .into_iter()
+        .map(|outcome| outcome.map(|scored| select.judge(data, scored)))
+        .collect()
 }

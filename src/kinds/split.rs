@@ -28,15 +28,30 @@ pub const KIND: Kind = Kind {
         },
     ]),
     outputs: Ports::Fixed(&[
-        Port { name: "train", format: Format::Table, need: Need::One, doc: "the rows to learn from" },
+        Port {
+            name: "train",
+            format: Format::Table,
+            need: Need::One,
+            doc: "the rows to learn from",
+        },
         Port {
             name: "validation",
             format: Format::Table,
             need: Need::One,
             doc: "the rows to choose by; none by default",
         },
-        Port { name: "test", format: Format::Table, need: Need::One, doc: "the rows to judge by" },
-        Port { name: "leakage", format: Format::Json, need: Need::One, doc: "what leaks" },
+        Port {
+            name: "test",
+            format: Format::Table,
+            need: Need::One,
+            doc: "the rows to judge by",
+        },
+        Port {
+            name: "leakage",
+            format: Format::Json,
+            need: Need::One,
+            doc: "what leaks",
+        },
     ]),
     params: &[
         Param {
@@ -143,18 +158,32 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut fault = |key: &str, message: &str, help: &str| {
         let path = vec![Step::Key(key.to_owned())];
-        faults.push(Fault { path, message: message.to_owned(), help: Some(help.to_owned()) });
+        faults.push(Fault {
+            path,
+            message: message.to_owned(),
+            help: Some(help.to_owned()),
+        });
     };
-    let (test_share, validation_share) =
-        (values.float("test_share").unwrap_or_default(), values.float("validation_share").unwrap_or_default());
+    let (test_share, validation_share) = (
+        values.float("test_share").unwrap_or_default(),
+        values.float("validation_share").unwrap_or_default(),
+    );
     if test_share + validation_share > 1.0 {
-        fault("validation_share", "`test_share` and `validation_share` together are more than all rows", "lower one");
+        fault(
+            "validation_share",
+            "`test_share` and `validation_share` together are more than all rows",
+            "lower one",
+        );
     }
     let mut moment = |key: &str| {
         let text = values.text(key)?;
         let time = read_time(text);
         if time.is_none() {
-            fault(key, "this is no moment", "write `2026-01-31` or `2026-01-31T12:00:00Z`");
+            fault(
+                key,
+                "this is no moment",
+                "write `2026-01-31` or `2026-01-31T12:00:00Z`",
+            );
         }
         time
     };
@@ -165,7 +194,11 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         "group" => {
             let group = values.texts("group");
             if group.is_empty() {
-                fault("by", "`by: group` needs `group`", "name the columns that tell one group from another");
+                fault(
+                    "by",
+                    "`by: group` needs `group`",
+                    "name the columns that tell one group from another",
+                );
             }
             SplitBy::Group(group)
         }
@@ -188,7 +221,12 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
                 );
             }
             let gap_ms = (values.float("gap_hours").unwrap_or_default() * 3_600_000.0) as i64;
-            SplitBy::Time { column, validation_from, test_from: test_from.unwrap_or_default(), gap_ms }
+            SplitBy::Time {
+                column,
+                validation_from,
+                test_from: test_from.unwrap_or_default(),
+                gap_ms,
+            }
         }
         "given" => SplitBy::Given,
         _ => SplitBy::Content,
@@ -200,11 +238,19 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         (!values.list("unknown").is_empty(), "unknown"),
     ] {
         if is_asked && target.is_none() {
-            fault(key, &format!("`{key}` needs `target`"), "name the column of labels");
+            fault(
+                key,
+                &format!("`{key}` needs `target`"),
+                "name the column of labels",
+            );
         }
     }
     if stratify && !matches!(by, SplitBy::Content) {
-        fault("stratify", "only `by: content` can be stratified", "leave it out");
+        fault(
+            "stratify",
+            "only `by: content` can be stratified",
+            "leave it out",
+        );
     }
     if !faults.is_empty() {
         return Err(faults);
@@ -220,7 +266,11 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
     if !unknown.is_empty() && unlabelled == Unlabelled::Keep {
         let message = "`unknown` needs `unlabelled: drop` or `unlabelled: fail`".to_owned();
         let help = Some("say what becomes of rows with such labels".to_owned());
-        return Err(vec![Fault { path: vec![Step::Key("unknown".to_owned())], message, help }]);
+        return Err(vec![Fault {
+            path: vec![Step::Key("unknown".to_owned())],
+            message,
+            help,
+        }]);
     }
     Ok(Box::new(Split {
         by,

@@ -1,4 +1,5 @@
-//! `split`, carried out: rows are traced, dealt out and written side by side, and what leaks between the sides is told.
+//! `split`, carried out: rows are traced, dealt out and written side by side, and what leaks
+//! between the sides is told.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +49,12 @@ pub(crate) enum SplitBy {
     /// A digest of these columns.
     Group(Vec<String>),
     /// A moment.
-    Time { column: String, validation_from: Option<i64>, test_from: i64, gap_ms: i64 },
+    Time {
+        column: String,
+        validation_from: Option<i64>,
+        test_from: i64,
+        gap_ms: i64,
+    },
     /// The table it comes in.
     Given,
 }
@@ -89,7 +95,12 @@ struct Source<'a> {
 }
 
 impl Stage for Split {
-    fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
+    fn run(
+        &self,
+        inputs: &Inputs,
+        outputs: &mut Outputs,
+        context: &Context<'_>,
+    ) -> Result<(), StageError> {
         let sources = self.sources(inputs, outputs)?;
         let mut labels: BTreeMap<String, u64> = BTreeMap::new();
         let mut traces = Traces::default();
@@ -99,7 +110,10 @@ impl Stage for Split {
             parts_of.push(traced.len());
             for kept in &traced {
                 let counts: LabelCounts = read_kept(&kept[0], context)?;
-                counts.labels.into_iter().for_each(|(label, count)| *labels.entry(label).or_default() += count);
+                counts
+                    .labels
+                    .into_iter()
+                    .for_each(|(label, count)| *labels.entry(label).or_default() += count);
                 traces.push(&context.memo.fetch(&kept[1].digest)?);
             }
         }
@@ -133,16 +147,33 @@ impl Stage for Split {
             SplitBy::Group(columns) => columns.as_slice(),
             SplitBy::Content | SplitBy::Given => &[],
         };
-        leakage.giveaways.retain(|giveaway| !decides.contains(&giveaway.column));
+        leakage
+            .giveaways
+            .retain(|giveaway| !decides.contains(&giveaway.column));
         let mut rows = Vec::new();
         for (writer, port) in writers.into_iter().zip(["train", "validation", "test"]) {
             rows.push(writer.finish(outputs, port, context)?.rows());
         }
-        outputs.bytes("leakage", serde_json::to_vec_pretty(&leakage).expect("plain data serialises"));
-        let [train, validation, test] = rows[..] else { unreachable!("there are three sides") };
-        let validation_words = if validation > 0 { format!(", {validation} to validation") } else { String::new() };
-        outputs.note(format!("{} rows: {train} to train{validation_words}, {test} to test", leakage.rows));
-        leakage.warnings().into_iter().for_each(|line| outputs.note(line));
+        outputs.bytes(
+            "leakage",
+            serde_json::to_vec_pretty(&leakage).expect("plain data serialises"),
+        );
+        let [train, validation, test] = rows[..] else {
+            unreachable!("there are three sides")
+        };
+        let validation_words = if validation > 0 {
+            format!(", {validation} to validation")
+        } else {
+            String::new()
+        };
+        outputs.note(format!(
+            "{} rows: {train} to train{validation_words}, {test} to test",
+            leakage.rows
+        ));
+        leakage
+            .warnings()
+            .into_iter()
+            .for_each(|line| outputs.note(line));
         self.check(&leakage, train, test)
     }
 }
@@ -169,13 +200,18 @@ impl Split {
     }
 
     /// Opens the tables that are split, and checks that they have the columns that are named.
-    fn sources<'a>(&self, inputs: &'a Inputs, outputs: &mut Outputs) -> Result<Vec<Source<'a>>, StageError> {
+    fn sources<'a>(
+        &self,
+        inputs: &'a Inputs,
+        outputs: &mut Outputs,
+    ) -> Result<Vec<Source<'a>>, StageError> {
         let data = Dataset::open(inputs.one("data"))?;
         self.check_columns(&data, "data")?;
         let test = match (inputs.maybe("test"), &self.by) {
             (Some(test), SplitBy::Given) => Dataset::open(test)?,
             (None, SplitBy::Given) => {
-                let why = "`by: given` needs the input `test`: name the table of the rows to judge by";
+                let why =
+                    "`by: given` needs the input `test`: name the table of the rows to judge by";
                 return Err(StageError::Data(why.to_owned()));
             }
             (Some(_), _) => {
@@ -183,33 +219,62 @@ impl Split {
                 return Err(StageError::Data(why.to_owned()));
             }
             (None, _) => {
-                return Ok(vec![Source { data, words: ["trace", "deal", "classes"], unshared: Vec::new() }]);
+                return Ok(vec![Source {
+                    data,
+                    words: ["trace", "deal", "classes"],
+                    unshared: Vec::new(),
+                }]);
             }
         };
         self.check_columns(&test, "test")?;
         let beyond = |mine: &Dataset<'_>, other: &Dataset<'_>| -> Vec<String> {
-            let is_unshared = |name: &&String| !other.index.columns.iter().any(|(known, _)| known == *name);
-            mine.index.columns.iter().map(|(name, _)| name).filter(is_unshared).cloned().collect()
+            let is_unshared =
+                |name: &&String| !other.index.columns.iter().any(|(known, _)| known == *name);
+            mine.index
+                .columns
+                .iter()
+                .map(|(name, _)| name)
+                .filter(is_unshared)
+                .cloned()
+                .collect()
         };
         let (only_data, only_test) = (beyond(&data, &test), beyond(&test, &data));
-        for (only, place) in [(&only_data, "`data` and not in `test`"), (&only_test, "`test` and not in `data`")] {
+        for (only, place) in [
+            (&only_data, "`data` and not in `test`"),
+            (&only_test, "`test` and not in `data`"),
+        ] {
             if !only.is_empty() {
                 outputs.note(format!("columns in {place}: {}", in_backticks(only)));
             }
         }
         Ok(vec![
-            Source { data, words: ["trace", "deal", "classes"], unshared: only_data },
-            Source { data: test, words: ["trace_test", "deal_test", "classes_test"], unshared: only_test },
+            Source {
+                data,
+                words: ["trace", "deal", "classes"],
+                unshared: only_data,
+            },
+            Source {
+                data: test,
+                words: ["trace_test", "deal_test", "classes_test"],
+                unshared: only_test,
+            },
         ])
     }
 
     fn check_columns(&self, data: &Dataset<'_>, port: &str) -> Result<(), StageError> {
-        let names: Vec<&str> = data.index.columns.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = data
+            .index
+            .columns
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect();
         let asked = |key: &'static str, name: &str| match names.contains(&name) {
             true => Ok(()),
             false => {
                 let help = suggest(name, names.iter().copied()).unwrap_or_default();
-                Err(StageError::Data(format!("{key}: there is no column `{name}` in `{port}`: {help}")))
+                Err(StageError::Data(format!(
+                    "{key}: there is no column `{name}` in `{port}`: {help}"
+                )))
             }
         };
         if let Some(target) = &self.target {
@@ -222,8 +287,13 @@ impl Split {
         }
     }
 
-    /// Reads every part once: its labels, and of every row what decides its side and what tells equal rows.
-    fn trace(&self, source: &Source<'_>, context: &Context<'_>) -> Result<Vec<Vec<Kept>>, StageError> {
+    /// Reads every part once: its labels, and of every row what decides its side and what tells
+    /// equal rows.
+    fn trace(
+        &self,
+        source: &Source<'_>,
+        context: &Context<'_>,
+    ) -> Result<Vec<Vec<Kept>>, StageError> {
         let decides = match &self.by {
             SplitBy::Content | SplitBy::Given => "content".to_owned(),
             SplitBy::Group(columns) => format!("group {columns:?}"),
@@ -231,13 +301,26 @@ impl Split {
         };
         let target = self.target.clone().unwrap_or_default();
         let unshared = source.unshared.join("\n");
-        let with = |_| vec![("decides", decides.clone()), ("target", target.clone()), ("unshared", unshared.clone())];
+        let with = |_| {
+            vec![
+                ("decides", decides.clone()),
+                ("target", target.clone()),
+                ("unshared", unshared.clone()),
+            ]
+        };
         let body = |_: usize, table: &Table| self.traces(table, &source.unshared);
-        source.data.each((source.words[0], &source.data.all()), &with, context, &body)
+        source
+            .data
+            .each((source.words[0], &source.data.all()), &with, context, &body)
     }
 
     fn traces(&self, table: &Table, unshared: &[String]) -> Result<Vec<Vec<u8>>, TableError> {
-        let except: Vec<&str> = self.target.iter().chain(unshared).map(String::as_str).collect();
+        let except: Vec<&str> = self
+            .target
+            .iter()
+            .chain(unshared)
+            .map(String::as_str)
+            .collect();
         let features = rows::digests(table, &except)?;
         let labels: Vec<Option<String>> = match &self.target {
             Some(target) => table.texts(target)?,
@@ -246,13 +329,22 @@ impl Split {
         let deciders: Vec<u64> = match &self.by {
             SplitBy::Content | SplitBy::Given => features.iter().map(leakage::head).collect(),
             SplitBy::Group(columns) => {
-                let kinds = columns.iter().map(|name| Ok((name.clone(), table.column_type(name)?)));
+                let kinds = columns
+                    .iter()
+                    .map(|name| Ok((name.clone(), table.column_type(name)?)));
                 let group = table.shaped(&kinds.collect::<Result<Vec<_>, TableError>>()?)?;
-                rows::digests(&group, &[])?.iter().map(leakage::head).collect()
+                rows::digests(&group, &[])?
+                    .iter()
+                    .map(leakage::head)
+                    .collect()
             }
             SplitBy::Time { column, .. } => {
                 // A row without a moment goes nowhere.
-                table.times(column)?.into_iter().map(|ms| ms.unwrap_or(i64::MIN).cast_unsigned()).collect()
+                table
+                    .times(column)?
+                    .into_iter()
+                    .map(|ms| ms.unwrap_or(i64::MIN).cast_unsigned())
+                    .collect()
             }
         };
         let mut counts = LabelCounts::default();
@@ -266,7 +358,12 @@ impl Split {
     }
 
     /// Decides the side of every row, part by part; so many parts are of the first table.
-    fn sides(&self, traces: &Traces, labels: &BTreeMap<String, u64>, first: usize) -> Vec<Vec<Side>> {
+    fn sides(
+        &self,
+        traces: &Traces,
+        labels: &BTreeMap<String, u64>,
+        first: usize,
+    ) -> Vec<Vec<Side>> {
         if self.stratify {
             return self.dealt(traces, labels);
         }
@@ -279,7 +376,12 @@ impl Split {
             SplitBy::Given if part >= first => Side::Test,
             SplitBy::Given => by_place(decider, 0.0),
             SplitBy::Content | SplitBy::Group(_) => by_place(decider, self.test_share),
-            SplitBy::Time { validation_from, test_from, gap_ms, .. } => {
+            SplitBy::Time {
+                validation_from,
+                test_from,
+                gap_ms,
+                ..
+            } => {
                 let ms = decider.cast_signed();
                 let first = validation_from.unwrap_or(*test_from);
                 let in_gap = |border: i64| ms < border && ms >= border.saturating_sub(*gap_ms);
@@ -293,29 +395,42 @@ impl Split {
             }
         };
         let parts = traces.parts().enumerate();
-        parts.map(|(at, part)| part.map(|trace| side(at, trace.decider)).collect()).collect()
+        parts
+            .map(|(at, part)| part.map(|trace| side(at, trace.decider)).collect())
+            .collect()
     }
 
-    /// Deals out the distinct rows of every label in turn, so that each side has its share of each label after any number
-    /// of rows. Equal rows follow the first of them.
+    /// Deals out the distinct rows of every label in turn, so that each side has its share of each
+    /// label after any number of rows. Equal rows follow the first of them.
     fn dealt(&self, traces: &Traces, labels: &BTreeMap<String, u64>) -> Vec<Vec<Side>> {
         let mut known: BTreeMap<u128, Side> = BTreeMap::new();
-        let mut counts: BTreeMap<u64, [f64; 3]> =
-            labels.keys().map(|label| (leakage::label(Some(label)), [0.0; 3])).collect();
-        let shares = [1.0 - self.test_share - self.validation_share, self.validation_share, self.test_share];
+        let mut counts: BTreeMap<u64, [f64; 3]> = labels
+            .keys()
+            .map(|label| (leakage::label(Some(label)), [0.0; 3]))
+            .collect();
+        let shares = [
+            1.0 - self.test_share - self.validation_share,
+            self.validation_share,
+            self.test_share,
+        ];
         let mut deal = |trace: leakage::Trace| {
             *known.entry(trace.features).or_insert_with(|| {
                 let counts = counts.entry(trace.label).or_default();
                 let all = counts.iter().sum::<f64>() + 1.0;
                 // The side that is furthest behind its share gets the row.
                 let behind = |side: usize| shares[side] * all - counts[side];
-                let side = [0, 2, 1].into_iter().max_by(|a, b| behind(*a).total_cmp(&behind(*b)).then(b.cmp(a)));
+                let side = [0, 2, 1]
+                    .into_iter()
+                    .max_by(|a, b| behind(*a).total_cmp(&behind(*b)).then(b.cmp(a)));
                 let side = side.unwrap_or_default();
                 counts[side] += 1.0;
                 [Side::Train, Side::Validation, Side::Test][side]
             })
         };
-        traces.parts().map(|part| part.map(&mut deal).collect()).collect()
+        traces
+            .parts()
+            .map(|part| part.map(&mut deal).collect())
+            .collect()
     }
 
     /// Takes rows without a label off their sides, or refuses them.
@@ -343,20 +458,27 @@ impl Split {
             }
         }
         let target = self.target.as_deref().unwrap_or_default();
-        let none = if self.unknown.is_empty() { "no label" } else { "no label, or one of `unknown`," };
+        let none = if self.unknown.is_empty() {
+            "no label"
+        } else {
+            "no label, or one of `unknown`,"
+        };
         match (unlabelled, self.unlabelled) {
             (0, _) => Ok(()),
             (_, Unlabelled::Fail) => Err(StageError::Data(format!(
                 "{unlabelled} of {rows} rows have {none} in `{target}`: `unlabelled: drop` leaves them out"
             ))),
             _ => {
-                outputs.note(format!("{unlabelled} of {rows} rows have {none} in `{target}` and are left out"));
+                outputs.note(format!(
+                    "{unlabelled} of {rows} rows have {none} in `{target}` and are left out"
+                ));
                 Ok(())
             }
         }
     }
 
-    /// Looks at the rows of every label of every part once, and adds what is kept of them to those of other parts.
+    /// Looks at the rows of every label of every part once, and adds what is kept of them to those
+    /// of other parts.
     fn profiles(
         &self,
         source: &Source<'_>,
@@ -366,10 +488,16 @@ impl Split {
         let target = self.target.clone().unwrap_or_default();
         let with = |_| vec![("target", target.clone())];
         let body = |_: usize, table: &Table| self.label_profiles(table);
-        for kept in source.data.each((source.words[2], &source.data.all()), &with, context, &body)? {
+        for kept in
+            source
+                .data
+                .each((source.words[2], &source.data.all()), &with, context, &body)?
+        {
             let labels: Vec<String> = read_kept(&kept[0], context)?;
-            for (label, profile) in
-                labels.into_iter().zip(&kept[1..]).filter(|(label, _)| !self.unknown.contains(label))
+            for (label, profile) in labels
+                .into_iter()
+                .zip(&kept[1..])
+                .filter(|(label, _)| !self.unknown.contains(label))
             {
                 profiles.entry(label).or_default().push(*profile);
             }
@@ -381,44 +509,78 @@ impl Split {
     fn label_profiles(&self, table: &Table) -> Result<Vec<Vec<u8>>, TableError> {
         let Some(target) = &self.target else {
             let labels = serde_json::to_vec(&[""]).expect("plain data serialises");
-            return Ok(vec![labels, Profile::of(table)?.with_sample(SAMPLE).encode()]);
+            return Ok(vec![
+                labels,
+                Profile::of(table)?.with_sample(SAMPLE).encode(),
+            ]);
         };
         // Copies of a row are no evidence of what its cells tell.
         let table = &distinct_rows(table)?;
         let cells = table.texts(target)?;
         let mut counts: Vec<(String, usize)> = table.counts(target)?.into_iter().collect();
         counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        let mut labels: Vec<String> = counts.iter().take(LABELS).map(|(label, _)| label.clone()).collect();
+        let mut labels: Vec<String> = counts
+            .iter()
+            .take(LABELS)
+            .map(|(label, _)| label.clone())
+            .collect();
         let features = table.without(std::slice::from_ref(target))?;
         let of = |is_wanted: &dyn Fn(&str) -> bool| -> Result<Vec<u8>, TableError> {
-            let keep: Vec<bool> = cells.iter().map(|cell| cell.as_deref().is_some_and(is_wanted)).collect();
-            Ok(Profile::of(&features.filter(&keep)?)?.with_sample(SAMPLE).encode())
+            let keep: Vec<bool> = cells
+                .iter()
+                .map(|cell| cell.as_deref().is_some_and(is_wanted))
+                .collect();
+            Ok(Profile::of(&features.filter(&keep)?)?
+                .with_sample(SAMPLE)
+                .encode())
         };
-        let mut profiles = labels.iter().map(|label| of(&|cell| cell == label)).collect::<Result<Vec<_>, _>>()?;
+        let mut profiles = labels
+            .iter()
+            .map(|label| of(&|cell| cell == label))
+            .collect::<Result<Vec<_>, _>>()?;
         if counts.len() > LABELS {
             profiles.push(of(&|cell| !labels.iter().any(|label| label == cell))?);
             labels.push(OTHERS.to_owned());
         }
-        profiles.insert(0, serde_json::to_vec(&labels).expect("plain data serialises"));
+        profiles.insert(
+            0,
+            serde_json::to_vec(&labels).expect("plain data serialises"),
+        );
         Ok(profiles)
     }
 }
 
 /// Writes the sides of every part.
-fn deal(source: &Source<'_>, sides: &[Vec<Side>], context: &Context<'_>) -> Result<Vec<Vec<Kept>>, StageError> {
+fn deal(
+    source: &Source<'_>,
+    sides: &[Vec<Side>],
+    context: &Context<'_>,
+) -> Result<Vec<Vec<Kept>>, StageError> {
     let with = |at: usize| {
         let bytes: Vec<u8> = sides[at].iter().map(|side| *side as u8).collect();
         vec![("sides", Digest::of(&bytes).hex())]
     };
-    source.data.each((source.words[1], &source.data.all()), &with, context, &|at, table| {
-        let mut blobs = Vec::new();
-        for wanted in [Side::Train, Side::Validation, Side::Test] {
-            let keep: Vec<bool> = sides[at].iter().map(|side| *side == wanted).collect();
-            let side = table.filter(&keep)?;
-            let part = SidePart { rows: side.height() as u64, columns: table.columns()? };
-            blobs.push(serde_json::to_vec(&part).expect("plain data serialises"));
-            blobs.push(if part.rows == 0 { Vec::new() } else { codec::encode(&side)? });
-        }
-        Ok(blobs)
-    })
+    source.data.each(
+        (source.words[1], &source.data.all()),
+        &with,
+        context,
+        &|at, table| {
+            let mut blobs = Vec::new();
+            for wanted in [Side::Train, Side::Validation, Side::Test] {
+                let keep: Vec<bool> = sides[at].iter().map(|side| *side == wanted).collect();
+                let side = table.filter(&keep)?;
+                let part = SidePart {
+                    rows: side.height() as u64,
+                    columns: table.columns()?,
+                };
+                blobs.push(serde_json::to_vec(&part).expect("plain data serialises"));
+                blobs.push(if part.rows == 0 {
+                    Vec::new()
+                } else {
+                    codec::encode(&side)?
+                });
+            }
+            Ok(blobs)
+        },
+    )
 }

@@ -24,8 +24,18 @@ const CATEGORIES: usize = 100;
 /// From which AUC on a column that tells the label by itself is left out.
 const NEAR_PERFECT: f64 = 0.99;
 /// Names of columns that are taken for the target, the likeliest first; without any the last is.
-const TARGETS: [&str; 10] =
-    ["label", "is_attack", "is_malicious", "malicious", "class", "target", "attack", "attack_cat", "y", "action"];
+const TARGETS: [&str; 10] = [
+    "label",
+    "is_attack",
+    "is_malicious",
+    "malicious",
+    "class",
+    "target",
+    "attack",
+    "attack_cat",
+    "y",
+    "action",
+];
 /// A target has at most so many labels.
 const LABELS: usize = 200;
 
@@ -66,9 +76,20 @@ pub struct Starter {
 
 /// Returns a pipeline's name for a data file: its stem, with other characters made `_`.
 pub fn name_of(path: &str) -> String {
-    let stem = Path::new(path).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let stem = Path::new(path)
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let stem = stem.split('.').next().unwrap_or_default().to_owned();
-    let name: String = stem.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect();
+    let name: String = stem
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '-' {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
     let name = name.trim_matches(['_', '-']).to_owned();
     match () {
         () if name.is_empty() => "pipeline".to_owned(),
@@ -86,41 +107,76 @@ pub fn propose(request: &InitRequest) -> Result<Starter, String> {
     let mut notes = Vec::new();
     let options = options(&request.files, request.separator, &mut notes)?;
     let table = rows(&request.files, &options)?;
-    let test = request.test.as_ref().map(|(_, files)| rows(files, &options)).transpose()?;
+    let test = request
+        .test
+        .as_ref()
+        .map(|(_, files)| rows(files, &options))
+        .transpose()?;
     let target = target(request.target.as_deref(), &table, &mut notes)?;
     let labelled = [Some(&table), test.as_ref()].into_iter().flatten();
     let (mut counts, mut missing) = (std::collections::BTreeMap::new(), 0);
     for table in labelled {
-        let found = table.counts(&target).map_err(|error| format!("--target: {error}"))?;
-        missing +=
-            table.missing(&target).map_err(|error| error.0)?.into_iter().filter(|missing| *missing).count() as u64;
-        found.into_iter().for_each(|(label, count)| *counts.entry(label).or_insert(0) += count as u64);
+        let found = table
+            .counts(&target)
+            .map_err(|error| format!("--target: {error}"))?;
+        missing += table
+            .missing(&target)
+            .map_err(|error| error.0)?
+            .into_iter()
+            .filter(|missing| *missing)
+            .count() as u64;
+        found
+            .into_iter()
+            .for_each(|(label, count)| *counts.entry(label).or_insert(0) += count as u64);
     }
-    let said = SaidLabels { benign: request.benign.clone(), unknown: request.unknown.clone() };
+    let said = SaidLabels {
+        benign: request.benign.clone(),
+        unknown: request.unknown.clone(),
+    };
     let labels = labels(&target, &counts, missing, &said)?;
     notes.extend(labels.notes.iter().cloned());
-    let mut columns = judged_columns(&distinct_rows(&table).map_err(|error| error.0)?, &table, &target, &labels)?;
+    let mut columns = judged_columns(
+        &distinct_rows(&table).map_err(|error| error.0)?,
+        &table,
+        &target,
+        &labels,
+    )?;
     if let Some(test) = &test {
         columns.extend(of_one_alone(&table, test, &columns));
     }
     notes.extend(columns.iter().filter_map(|column| column.note.clone()));
-    let dropped: Vec<String> = (columns.iter().filter(|column| column.is_dropped && table.has(&column.name)))
-        .map(|column| column.name.clone())
-        .collect();
+    let dropped: Vec<String> = (columns
+        .iter()
+        .filter(|column| column.is_dropped && table.has(&column.name)))
+    .map(|column| column.name.clone())
+    .collect();
     if dropped.len() + 1 >= table.names().len() {
-        return Err(format!("no column is left to learn from: {}", notes.join("; ")));
+        return Err(format!(
+            "no column is left to learn from: {}",
+            notes.join("; ")
+        ));
     }
     let kept = table.without(&dropped).map_err(|error| error.to_string())?;
     let in_both = |test: &Table| {
-        let names: Vec<String> = test.names().into_iter().filter(|name| !kept.has(name)).collect();
-        test.without(&names).and_then(|test| Table::stacked(&[kept.clone(), test]))
+        let names: Vec<String> = test
+            .names()
+            .into_iter()
+            .filter(|name| !kept.has(name))
+            .collect();
+        test.without(&names)
+            .and_then(|test| Table::stacked(&[kept.clone(), test]))
     };
-    let all = test.as_ref().map(in_both).transpose().map_err(|error| error.0)?;
+    let all = test
+        .as_ref()
+        .map(in_both)
+        .transpose()
+        .map_err(|error| error.0)?;
     let profile = look(all.as_ref().unwrap_or(&kept))?;
     let many = |name: &String| {
         let kind = kept.column_type(name).ok()?;
         let count = profile.column(name)?.distinct() as usize;
-        (*name != target && kind == ColumnType::Text && count > CATEGORIES).then(|| (name.clone(), count))
+        (*name != target && kind == ColumnType::Text && count > CATEGORIES)
+            .then(|| (name.clone(), count))
     };
     let many: Vec<(String, usize)> = kept.names().iter().filter_map(many).collect();
     notes.extend(many.iter().map(|(name, count)| {
@@ -134,12 +190,17 @@ pub fn propose(request: &InitRequest) -> Result<Starter, String> {
     if !dropped.is_empty() {
         // Ready to be taken in by who takes a column out of `drop`.
         let rest = kept.names();
-        let lines =
-            infer::schema(&look(&table.without(&rest).map_err(|error| error.0)?)?, None, Strictness::Lenient, "");
+        let lines = infer::schema(
+            &look(&table.without(&rest).map_err(|error| error.0)?)?,
+            None,
+            Strictness::Lenient,
+            "",
+        );
         schema.push_str("  # Left out by `ingest`; whoever takes one in writes it here too:\n");
         for line in lines.lines().filter(|line| line.starts_with("  ")) {
             let epoch = columns.iter().find(|column| {
-                column.epoch.is_some() && line.starts_with(&format!("  {}: ", infer::quote(&column.name)))
+                column.epoch.is_some()
+                    && line.starts_with(&format!("  {}: ", infer::quote(&column.name)))
             });
             let line = match epoch {
                 Some(column) => format!("  {}: {{ type: time }}", infer::quote(&column.name)),
@@ -153,7 +214,10 @@ pub fn propose(request: &InitRequest) -> Result<Starter, String> {
         target: &target,
         labels: &labels,
         columns: &columns,
-        names: [table.names(), test.as_ref().map(Table::names).unwrap_or_default()],
+        names: [
+            table.names(),
+            test.as_ref().map(Table::names).unwrap_or_default(),
+        ],
         many: many.into_iter().map(|(name, _)| name).collect(),
         texts: kept
             .names()
@@ -162,16 +226,23 @@ pub fn propose(request: &InitRequest) -> Result<Starter, String> {
             .collect(),
         separator: (options.separator != b',').then_some(options.separator),
     };
-    Ok(Starter { pipeline: pipeline(&proposal), schema, notes })
+    Ok(Starter {
+        pipeline: pipeline(&proposal),
+        schema,
+        notes,
+    })
 }
 
-/// Says of a column of text that nearly all of its cells are numbers, and which is the first that is not.
+/// Says of a column of text that nearly all of its cells are numbers, and which is the first that
+/// is not.
 fn nearly_numbers(table: &Table, name: &str) -> Option<String> {
-    let cells = (table.column_type(name) == Ok(ColumnType::Text)).then(|| table.texts(name).ok())??;
+    let cells =
+        (table.column_type(name) == Ok(ColumnType::Text)).then(|| table.texts(name).ok())??;
     let odd = |cell: &&String| cell.trim().parse::<f64>().is_err();
     let present = cells.iter().flatten().count();
     let count = cells.iter().flatten().filter(odd).count();
-    let has_comma = |cell: &String| cell.contains(',') && cell.replacen(',', ".", 1).parse::<f64>().is_ok();
+    let has_comma =
+        |cell: &String| cell.contains(',') && cell.replacen(',', ".", 1).parse::<f64>().is_ok();
     if count == present && present > 0 && cells.iter().flatten().all(has_comma) {
         return Some(format!(
             "`{name}` is text: its numbers have commas where points are read; write them with points"
@@ -180,9 +251,15 @@ fn nearly_numbers(table: &Table, name: &str) -> Option<String> {
     if count == 0 || count * 20 > present {
         return None;
     }
-    let at = |(row, cell): (usize, &Option<String>)| Some((row + 1, cell.clone().filter(|cell| odd(&cell))?));
+    let at = |(row, cell): (usize, &Option<String>)| {
+        Some((row + 1, cell.clone().filter(|cell| odd(&cell))?))
+    };
     let (row, first) = cells.iter().enumerate().find_map(at)?;
-    let header = if first.trim() == name.trim() { ", where the header stands again" } else { "" };
+    let header = if first.trim() == name.trim() {
+        ", where the header stands again"
+    } else {
+        ""
+    };
     Some(format!(
         "`{name}` is text because of {count} of {present} cells, the first is `{first}` in row {row}{header}: take such rows out, or \
          name what means a missing value in `na` of `ingest`"
@@ -201,24 +278,49 @@ pub(crate) struct JudgedColumn {
     pub(crate) epoch: Option<&'static str>,
 }
 
-/// Says which columns are left out, and why; copies of a row count once, and `in_order` are all rows as they stand in the files.
-fn judged_columns(table: &Table, in_order: &Table, target: &str, labels: &Labels) -> Result<Vec<JudgedColumn>, String> {
+/// Says which columns are left out, and why; copies of a row count once, and `in_order` are all
+/// rows as they stand in the files.
+fn judged_columns(
+    table: &Table,
+    in_order: &Table,
+    target: &str,
+    labels: &Labels,
+) -> Result<Vec<JudgedColumn>, String> {
     let wrong = |error: crate::frame::table::TableError| error.0;
     let mut judged = Vec::new();
-    for (name, kind) in table.columns().map_err(wrong)?.into_iter().filter(|(name, _)| name != target) {
+    for (name, kind) in table
+        .columns()
+        .map_err(wrong)?
+        .into_iter()
+        .filter(|(name, _)| name != target)
+    {
         let why = match kind {
             ColumnType::Empty => "it has no value",
             ColumnType::Other => "it holds neither numbers nor text",
             _ => continue,
         };
         let note = Some(format!("`{name}` is left out: {why}"));
-        judged.push(JudgedColumn { name, is_dropped: true, why: why.to_owned(), note, epoch: None });
+        judged.push(JudgedColumn {
+            name,
+            is_dropped: true,
+            why: why.to_owned(),
+            note,
+            epoch: None,
+        });
     }
-    let known: Vec<String> = judged.iter().map(|column| column.name.clone()).chain([target.to_owned()]).collect();
+    let known: Vec<String> = judged
+        .iter()
+        .map(|column| column.name.clone())
+        .chain([target.to_owned()])
+        .collect();
     let features = table.without(&known).map_err(wrong)?;
     let cells = table.texts(target).map_err(wrong)?;
     let mut profiles = LabelProfiles::new();
-    let names = labels.benign.iter().chain(&labels.attacks).map(|label| (label.clone(), Some(label.as_str())));
+    let names = labels
+        .benign
+        .iter()
+        .chain(&labels.attacks)
+        .map(|label| (label.clone(), Some(label.as_str())));
     for (name, label) in names.chain(labels.empty_is_benign.then(|| (String::new(), None))) {
         let keep: Vec<bool> = cells.iter().map(|cell| cell.as_deref() == label).collect();
         let rows = features.filter(&keep).map_err(wrong)?;
@@ -249,9 +351,17 @@ fn judged_columns(table: &Table, in_order: &Table, target: &str, labels: &Labels
 
 /// The columns that one of two tables has alone, and that are not left out already.
 fn of_one_alone(train: &Table, test: &Table, judged: &[JudgedColumn]) -> Vec<JudgedColumn> {
-    let is_new = |name: &String| !judged.iter().any(|column| column.is_dropped && column.name == *name);
-    let beyond =
-        |mine: &Table, other: &Table| mine.names().into_iter().filter(|name| !other.has(name)).collect::<Vec<_>>();
+    let is_new = |name: &String| {
+        !judged
+            .iter()
+            .any(|column| column.is_dropped && column.name == *name)
+    };
+    let beyond = |mine: &Table, other: &Table| {
+        mine.names()
+            .into_iter()
+            .filter(|name| !other.has(name))
+            .collect::<Vec<_>>()
+    };
     let sides = [
         (beyond(train, test), "the test table does not have it"),
         (beyond(test, train), "the training table does not have it"),
@@ -264,34 +374,63 @@ fn of_one_alone(train: &Table, test: &Table, judged: &[JudgedColumn]) -> Vec<Jud
             why: why.to_owned(),
             epoch: None,
         };
-        names.into_iter().filter(is_new).map(column).collect::<Vec<_>>()
+        names
+            .into_iter()
+            .filter(is_new)
+            .map(column)
+            .collect::<Vec<_>>()
     };
     sides.into_iter().flat_map(one).collect()
 }
 
 /// The type of a column that counts from 1970.
 fn epoch(giveaway: &Giveaway, whole: &Profile) -> Option<&'static str> {
-    let column = whole.column(&giveaway.column).filter(|_| giveaway.reason == GiveawayReason::Moment)?;
+    let column = whole
+        .column(&giveaway.column)
+        .filter(|_| giveaway.reason == GiveawayReason::Moment)?;
     let digits = epoch_parts(column)?;
-    EPOCHS.iter().find(|(_, known)| *known == digits).map(|(word, _)| *word)
+    EPOCHS
+        .iter()
+        .find(|(_, known)| *known == digits)
+        .map(|(word, _)| *word)
 }
 
 /// How the files are read: the separator of CSV is that of the header.
-fn options(files: &[(String, Vec<u8>)], separator: Option<u8>, notes: &mut Vec<String>) -> Result<Options, String> {
+fn options(
+    files: &[(String, Vec<u8>)],
+    separator: Option<u8>,
+    notes: &mut Vec<String>,
+) -> Result<Options, String> {
     let na = default_na();
-    let first = files.first().map(|(_, bytes)| bytes.as_slice()).unwrap_or_default();
-    let header = first.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let first = files
+        .first()
+        .map(|(_, bytes)| bytes.as_slice())
+        .unwrap_or_default();
+    let header = first
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
     let is_csv = FileFormat::detect(first) == FileFormat::Csv && !first.starts_with(&[0x1f, 0x8b]);
-    let found = separator.or_else(|| likely_separator(header).filter(|_| is_csv)).unwrap_or(b',');
+    let found = separator
+        .or_else(|| likely_separator(header).filter(|_| is_csv))
+        .unwrap_or(b',');
     let names: Vec<&[u8]> = header.split(|byte| *byte == found).collect();
-    let is_number = |name: &&&[u8]| std::str::from_utf8(name).is_ok_and(|name| name.trim().parse::<f64>().is_ok());
+    let is_number = |name: &&&[u8]| {
+        std::str::from_utf8(name).is_ok_and(|name| name.trim().parse::<f64>().is_ok())
+    };
     if is_csv && names.len() > 1 && names.iter().filter(is_number).count() * 2 > names.len() {
-        return Err("the first line holds numbers and no names: put a header in front of the rows".to_owned());
+        return Err(
+            "the first line holds numbers and no names: put a header in front of the rows"
+                .to_owned(),
+        );
     }
     if separator.is_none() && found != b',' {
         notes.push(format!("fields are separated by {:?}", char::from(found)));
     }
-    Ok(Options { separator: found, ..Options::plain(&na) })
+    Ok(Options {
+        separator: found,
+        ..Options::plain(&na)
+    })
 }
 
 /// Reads files, one below the other.
@@ -299,7 +438,11 @@ fn rows(files: &[(String, Vec<u8>)], options: &Options) -> Result<Table, String>
     let one = |(name, bytes): &(String, Vec<u8>)| {
         read(bytes.clone(), options).map_err(|error| {
             let separator = error.0.ends_with("set `separator`");
-            let hint = if separator { " (here `--separator`)" } else { "" };
+            let hint = if separator {
+                " (here `--separator`)"
+            } else {
+                ""
+            };
             let others = match files {
                 [_] => "",
                 _ => "; if it is no table, name the others by a glob, as in 'folder/*.csv'",
@@ -315,18 +458,28 @@ fn rows(files: &[(String, Vec<u8>)], options: &Options) -> Result<Table, String>
 fn target(named: Option<&str>, table: &Table, notes: &mut Vec<String>) -> Result<String, String> {
     let names = table.names();
     if let Some(name) = named {
-        let trimmed = names.iter().find(|known| *known == name || known.trim() == name.trim());
+        let trimmed = names
+            .iter()
+            .find(|known| *known == name || known.trim() == name.trim());
         return Ok(trimmed.cloned().unwrap_or_else(|| name.to_owned()));
     }
-    let has_labels = |name: &String| table.counts(name).is_ok_and(|counts| (1..=LABELS).contains(&counts.len()));
+    let has_labels = |name: &String| {
+        table
+            .counts(name)
+            .is_ok_and(|counts| (1..=LABELS).contains(&counts.len()))
+    };
     let last = names.last().cloned().unwrap_or_default();
-    let called = TARGETS
-        .iter()
-        .find_map(|called| names.iter().find(|name| name.trim().to_lowercase() == *called && has_labels(name)));
+    let called = TARGETS.iter().find_map(|called| {
+        names
+            .iter()
+            .find(|name| name.trim().to_lowercase() == *called && has_labels(name))
+    });
     match called {
         Some(called) if *called == last => Ok(last),
         Some(called) => {
-            notes.push(format!("`{called}` is taken for the target by its name; `--target` names another column"));
+            notes.push(format!(
+                "`{called}` is taken for the target by its name; `--target` names another column"
+            ));
             Ok(called.clone())
         }
         None if has_labels(&last) => Ok(last),
@@ -335,7 +488,11 @@ fn target(named: Option<&str>, table: &Table, notes: &mut Vec<String>) -> Result
         )),
         None => {
             let could = in_backticks(names.iter().filter(|name| has_labels(name)).take(8));
-            let could = if could.is_empty() { could } else { format!("; columns with few values: {could}") };
+            let could = if could.is_empty() {
+                could
+            } else {
+                format!("; columns with few values: {could}")
+            };
             Err(format!(
                 "the last column `{last}` has too many values for labels: name the target with `--target`{could}"
             ))
@@ -346,7 +503,10 @@ fn target(named: Option<&str>, table: &Table, notes: &mut Vec<String>) -> Result
 /// What `ingest` takes for missing: the types inferred here must be those it will see.
 pub(crate) fn default_na() -> Vec<String> {
     match tree::parse_snippet(ingest::NA) {
-        Ok(tree::Value::List(items)) => items.iter().filter_map(|item| item.as_text().map(str::to_owned)).collect(),
+        Ok(tree::Value::List(items)) => items
+            .iter()
+            .filter_map(|item| item.as_text().map(str::to_owned))
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -362,14 +522,20 @@ pub fn infer(
     strictness: Strictness,
 ) -> Result<String, String> {
     let profile = look(&rows(files, &options(files, separator, &mut Vec::new())?)?)?;
-    let heading = format!("What `{path}` looks like. Made by `netsec schema infer`: correct it where you know better.");
+    let heading = format!(
+        "What `{path}` looks like. Made by `netsec schema infer`: correct it where you know better."
+    );
     Ok(infer::schema(&profile, None, strictness, &heading))
 }
 
 /// Looks at a table part by part: the profile of a large one at once would be coarser.
 fn look(table: &Table) -> Result<Profile, String> {
-    let parts = (0..table.height()).step_by(ROWS).map(|from| Profile::of(&table.slice(from, ROWS)));
-    let parts = parts.collect::<Result<Vec<_>, _>>().map_err(|error| error.0)?;
+    let parts = (0..table.height())
+        .step_by(ROWS)
+        .map(|from| Profile::of(&table.slice(from, ROWS)));
+    let parts = parts
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| error.0)?;
     Ok(Profile::merged(&parts))
 }
 

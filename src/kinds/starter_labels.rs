@@ -1,5 +1,5 @@
-//! Which labels of a target are benign, which are attacks and which say nothing: as told, or as they are called, never guessed in
-//! silence.
+//! Which labels of a target are benign, which are attacks and which say nothing: as told, or as
+//! they are called, never guessed in silence.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +13,17 @@ const FEW: u64 = 50;
 /// How many labels a message names.
 const SHOWN: usize = 8;
 /// What labels hold that say no more than that nobody looked.
-const UNKNOWN: [&str; 6] = ["background", "unknown", "unlabeled", "unlabelled", "n/a", "not labeled"];
+const UNKNOWN: [&str; 6] = [
+    "background",
+    "unknown",
+    "unlabeled",
+    "unlabelled",
+    "n/a",
+    "not labeled",
+];
 
-/// What was said about labels: names, in which `*` stands for anything; the empty name is that of rows without a label.
+/// What was said about labels: names, in which `*` stands for anything; the empty name is that of
+/// rows without a label.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SaidLabels {
     pub(crate) benign: Vec<String>,
@@ -42,8 +50,15 @@ impl Labels {
     /// The map of `transform`.
     pub(crate) fn map(&self) -> String {
         let empty = self.empty_is_benign.then(|| "\"\": 0".to_owned());
-        let zeros = self.benign.iter().map(|label| format!("{}: 0", quote(label)));
-        let ones = self.attacks.iter().filter(|_| !self.has_others()).map(|label| format!("{}: 1", quote(label)));
+        let zeros = self
+            .benign
+            .iter()
+            .map(|label| format!("{}: 0", quote(label)));
+        let ones = self
+            .attacks
+            .iter()
+            .filter(|_| !self.has_others())
+            .map(|label| format!("{}: 1", quote(label)));
         let all: Vec<String> = empty.into_iter().chain(zeros).chain(ones).collect();
         format!("{{{}}}", all.join(", "))
     }
@@ -64,10 +79,12 @@ impl Labels {
     }
 }
 
-/// Says what the labels of a target mean; `counts` are the labels with their rows, `missing` the rows without one.
+/// Says what the labels of a target mean; `counts` are the labels with their rows, `missing` the
+/// rows without one.
 ///
 /// # Errors
-/// It is not told which are benign, or a name that was said is none of them: what there is, and what to say.
+/// It is not told which are benign, or a name that was said is none of them: what there is, and
+/// what to say.
 pub(crate) fn labels(
     target: &str,
     counts: &BTreeMap<String, u64>,
@@ -83,7 +100,9 @@ pub(crate) fn labels(
         ));
     }
     for (word, names) in [("benign", &said.benign), ("unknown", &said.unknown)] {
-        if let Some(name) = names.iter().find(|name| !name.is_empty() && !all.iter().any(|label| matches(name, label)))
+        if let Some(name) = names
+            .iter()
+            .find(|name| !name.is_empty() && !all.iter().any(|label| matches(name, label)))
         {
             return Err(format!(
                 "--{word}: no label of `{target}` is `{name}`; there are {}",
@@ -91,18 +110,36 @@ pub(crate) fn labels(
             ));
         }
     }
-    let is_said = |names: &[String], label: &str| names.iter().any(|name| !name.is_empty() && matches(name, label));
-    let (unknown, known): (Vec<&String>, Vec<&String>) = all.iter().partition(|label| is_said(&said.unknown, label));
+    let is_said = |names: &[String], label: &str| {
+        names
+            .iter()
+            .any(|name| !name.is_empty() && matches(name, label))
+    };
+    let (unknown, known): (Vec<&String>, Vec<&String>) =
+        all.iter().partition(|label| is_said(&said.unknown, label));
     let empty_is_benign = said.benign.iter().any(String::is_empty);
     if known.len() + usize::from(empty_is_benign) < 2 {
-        let empty = if missing > 0 { missing_labels(target, missing) } else { String::new() };
-        let only = known.first().map_or("no label".to_owned(), |label| format!("the label `{label}` alone"));
-        return Err(format!("the target `{target}` has {only}: bring rows of the other class too, or {OTHER}{empty}"));
+        let empty = if missing > 0 {
+            missing_labels(target, missing)
+        } else {
+            String::new()
+        };
+        let only = known.first().map_or("no label".to_owned(), |label| {
+            format!("the label `{label}` alone")
+        });
+        return Err(format!(
+            "the target `{target}` has {only}: bring rows of the other class too, or {OTHER}{empty}"
+        ));
     }
     let doubtful: Vec<&String> = known
         .iter()
         .copied()
-        .filter(|label| !is_said(&said.benign, label) && UNKNOWN.iter().any(|word| label.to_lowercase().contains(word)))
+        .filter(|label| {
+            !is_said(&said.benign, label)
+                && UNKNOWN
+                    .iter()
+                    .any(|word| label.to_lowercase().contains(word))
+        })
         .collect();
     if !doubtful.is_empty() {
         return Err(format!(
@@ -116,19 +153,41 @@ pub(crate) fn labels(
         ));
     }
     let benign: Vec<&String> = match said.benign.is_empty() {
-        false => known.iter().copied().filter(|label| is_said(&said.benign, label)).collect(),
+        false => known
+            .iter()
+            .copied()
+            .filter(|label| is_said(&said.benign, label))
+            .collect(),
         true => presumed(target, counts, &known, missing)?,
     };
-    let attacks: Vec<&String> = known.iter().copied().filter(|label| !benign.contains(label)).collect();
+    let attacks: Vec<&String> = known
+        .iter()
+        .copied()
+        .filter(|label| !benign.contains(label))
+        .collect();
     if attacks.is_empty() {
-        return Err(format!("every label of `{target}` is benign: name fewer with `--benign`"));
+        return Err(format!(
+            "every label of `{target}` is benign: name fewer with `--benign`"
+        ));
     }
     if benign.is_empty() && !empty_is_benign {
-        return Err(format!("no label of `{target}` is benign: {}", say_which(counts, &known)));
+        return Err(format!(
+            "no label of `{target}` is benign: {}",
+            say_which(counts, &known)
+        ));
     }
     let rows = |labels: &[&String]| labels.iter().map(|label| counts[*label]).sum::<u64>();
-    let own = |labels: &[&String]| labels.iter().map(|label| (*label).clone()).collect::<Vec<String>>();
-    let (empty_benign, empty_unlabelled) = if empty_is_benign { (missing, 0) } else { (0, missing) };
+    let own = |labels: &[&String]| {
+        labels
+            .iter()
+            .map(|label| (*label).clone())
+            .collect::<Vec<String>>()
+    };
+    let (empty_benign, empty_unlabelled) = if empty_is_benign {
+        (missing, 0)
+    } else {
+        (0, missing)
+    };
     let mut found = Labels {
         attack_rows: rows(&attacks),
         benign_rows: rows(&benign) + empty_benign,
@@ -144,7 +203,10 @@ pub(crate) fn labels(
         found.benign_rows,
         match empty_is_benign {
             true if benign.is_empty() => "those without a label".to_owned(),
-            true => format!("those without a label, {}", listed(counts, benign.iter().copied())),
+            true => format!(
+                "those without a label, {}",
+                listed(counts, benign.iter().copied())
+            ),
             false => listed(counts, benign.iter().copied()),
         }
     ));
@@ -157,18 +219,33 @@ pub(crate) fn labels(
         found.notes.push(format!(
             "{} rows are left out: they have no label{}",
             found.unlabelled,
-            if unknown.is_empty() { "" } else { ", or one that says nothing" }
+            if unknown.is_empty() {
+                ""
+            } else {
+                ", or one that says nothing"
+            }
         ));
     }
-    if let ([one], [other], true) = (found.benign.as_slice(), found.attacks.as_slice(), said.benign.is_empty())
-        && one == "-1"
+    if let ([one], [other], true) = (
+        found.benign.as_slice(),
+        found.attacks.as_slice(),
+        said.benign.is_empty(),
+    ) && one == "-1"
     {
-        found.notes.push(format!("if it is the other way round: `--benign {other}`"));
+        found
+            .notes
+            .push(format!("if it is the other way round: `--benign {other}`"));
     }
     let rarer = found.attack_rows.min(found.benign_rows);
     if rarer < FEW {
-        let what = if found.attack_rows < found.benign_rows { "attacks" } else { "benign rows" };
-        found.notes.push(format!("only {rarer} {what}: a run will say that they are too few; bring more of them"));
+        let what = if found.attack_rows < found.benign_rows {
+            "attacks"
+        } else {
+            "benign rows"
+        };
+        found.notes.push(format!(
+            "only {rarer} {what}: a run will say that they are too few; bring more of them"
+        ));
     }
     Ok(found)
 }
@@ -183,18 +260,32 @@ fn presumed<'a>(
     missing: u64,
 ) -> Result<Vec<&'a String>, String> {
     // `is_benign: 1` is benign.
-    let asks_for_benign = ["benign", "legit", "normal"].iter().any(|word| target.to_lowercase().contains(word));
-    let called: Vec<&String> = known.iter().copied().filter(|label| is_called_benign(label)).collect();
+    let asks_for_benign = ["benign", "legit", "normal"]
+        .iter()
+        .any(|word| target.to_lowercase().contains(word));
+    let called: Vec<&String> = known
+        .iter()
+        .copied()
+        .filter(|label| is_called_benign(label))
+        .collect();
     match (called.len(), known) {
         (1, [first, second]) if asks_for_benign && called[0] == *first => Ok(vec![*second]),
         (1, [first, _]) if asks_for_benign => Ok(vec![*first]),
         (0, _) => {
-            let empty = if missing > 0 { missing_labels(target, missing) } else { String::new() };
-            Err(format!("no label of `{target}` is called benign: {}{empty}", say_which(counts, known)))
+            let empty = if missing > 0 {
+                missing_labels(target, missing)
+            } else {
+                String::new()
+            };
+            Err(format!(
+                "no label of `{target}` is called benign: {}{empty}",
+                say_which(counts, known)
+            ))
         }
-        (count, _) if count == known.len() => {
-            Err(format!("every label of `{target}` is called benign: {}", say_which(counts, known)))
-        }
+        (count, _) if count == known.len() => Err(format!(
+            "every label of `{target}` is called benign: {}",
+            say_which(counts, known)
+        )),
         _ => Ok(called),
     }
 }
@@ -202,7 +293,9 @@ fn presumed<'a>(
 fn say_which(counts: &BTreeMap<String, u64>, known: &[&String]) -> String {
     let hint = known.iter().find(|label| {
         let lower = label.to_lowercase();
-        ["normal", "benign", "legit", "allow"].iter().any(|word| lower.contains(word))
+        ["normal", "benign", "legit", "allow"]
+            .iter()
+            .any(|word| lower.contains(word))
     });
     let example = hint.map_or("NAME", |label| label.as_str());
     format!(
@@ -219,8 +312,16 @@ fn missing_labels(target: &str, missing: u64) -> String {
 fn listed<'a>(counts: &BTreeMap<String, u64>, labels: impl Iterator<Item = &'a String>) -> String {
     let mut labels: Vec<&String> = labels.collect();
     labels.sort_by_key(|label| (std::cmp::Reverse(counts[*label]), *label));
-    let shown: Vec<String> = labels.iter().take(SHOWN).map(|label| format!("`{label}` {}", counts[*label])).collect();
-    let more = if labels.len() > SHOWN { format!(" and {} more", labels.len() - SHOWN) } else { String::new() };
+    let shown: Vec<String> = labels
+        .iter()
+        .take(SHOWN)
+        .map(|label| format!("`{label}` {}", counts[*label]))
+        .collect();
+    let more = if labels.len() > SHOWN {
+        format!(" and {} more", labels.len() - SHOWN)
+    } else {
+        String::new()
+    };
     format!("{}{more}", shown.join(", "))
 }
 
@@ -230,15 +331,22 @@ fn capital<'a>(label: &'a str, word: &str) -> &'a str {
     label.get(at..at + word.len()).unwrap_or_default()
 }
 
-/// Whether a name, in which `*` stands for anything, describes a label. Blanks around it and the case do not matter.
+/// Whether a name, in which `*` stands for anything, describes a label. Blanks around it and the
+/// case do not matter.
 fn matches(name: &str, label: &str) -> bool {
     let (name, label) = (name.trim().to_lowercase(), label.trim().to_lowercase());
     let (name, label) = (name.as_str(), label.as_str());
     let parts: Vec<&str> = name.split('*').collect();
-    let [first, middle @ .., last] = parts.as_slice() else { return name == label };
-    let Some(mut rest) = label.strip_prefix(first) else { return false };
+    let [first, middle @ .., last] = parts.as_slice() else {
+        return name == label;
+    };
+    let Some(mut rest) = label.strip_prefix(first) else {
+        return false;
+    };
     for part in middle {
-        let Some(at) = rest.find(part) else { return false };
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
         rest = &rest[at + part.len()..];
     }
     rest.ends_with(last)
@@ -258,20 +366,53 @@ mod tests {
     #[test]
     fn what_is_not_told_is_asked() {
         let of = |labels: &[(&str, u64)], missing, benign: &[&str], unknown: &[&str]| {
-            let counts = labels.iter().map(|(label, count)| ((*label).to_owned(), *count)).collect();
+            let counts = labels
+                .iter()
+                .map(|(label, count)| ((*label).to_owned(), *count))
+                .collect();
             let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-            labels_of("y", &counts, missing, &SaidLabels { benign: own(benign), unknown: own(unknown) })
+            labels_of(
+                "y",
+                &counts,
+                missing,
+                &SaidLabels {
+                    benign: own(benign),
+                    unknown: own(unknown),
+                },
+            )
         };
         let labels_of_two = of(&[("attack", 3), ("normal", 9)], 2, &[], &[]).unwrap();
-        assert_eq!((labels_of_two.map().as_str(), labels_of_two.unlabelled), ("{normal: 0, attack: 1}", 2));
-        assert!(of(&[("dos", 3), ("scan", 9)], 7, &[], &[]).unwrap_err().contains("`--benign ''`"));
+        assert_eq!(
+            (labels_of_two.map().as_str(), labels_of_two.unlabelled),
+            ("{normal: 0, attack: 1}", 2)
+        );
+        assert!(
+            of(&[("dos", 3), ("scan", 9)], 7, &[], &[])
+                .unwrap_err()
+                .contains("`--benign ''`")
+        );
         let empty = of(&[("dos", 3), ("scan", 9)], 7, &[""], &[]).unwrap();
         assert_eq!((empty.map().as_str(), empty.benign_rows), ("{\"\": 0}", 7));
-        let ctu = [("flow=Background-UDP", 9), ("flow=From-Normal", 4), ("flow=From-Botnet", 2)];
-        assert!(of(&ctu, 0, &[], &[]).unwrap_err().contains("`--unknown '*Background*'`"));
-        assert!(of(&ctu, 0, &[], &["*Background*"]).unwrap_err().contains("`--benign 'flow=From-Normal'`"));
+        let ctu = [
+            ("flow=Background-UDP", 9),
+            ("flow=From-Normal", 4),
+            ("flow=From-Botnet", 2),
+        ];
+        assert!(
+            of(&ctu, 0, &[], &[])
+                .unwrap_err()
+                .contains("`--unknown '*Background*'`")
+        );
+        assert!(
+            of(&ctu, 0, &[], &["*Background*"])
+                .unwrap_err()
+                .contains("`--benign 'flow=From-Normal'`")
+        );
         let told = of(&ctu, 0, &["*Normal"], &["*Background*"]).unwrap();
-        assert_eq!((told.unlabelled, told.attacks.len(), told.benign_rows), (9, 1, 4));
+        assert_eq!(
+            (told.unlabelled, told.attacks.len(), told.benign_rows),
+            (9, 1, 4)
+        );
     }
 
     use super::labels as labels_of;

@@ -29,7 +29,12 @@ pub(crate) struct Proposal<'a> {
 
 /// Writes the pipeline.
 pub(crate) fn pipeline(proposal: &Proposal<'_>) -> String {
-    let Proposal { request, target, labels, .. } = proposal;
+    let Proposal {
+        request,
+        target,
+        labels,
+        ..
+    } = proposal;
     let name = &request.name;
     let mut text = format!(
         "# From `{name}` to an accepted model. Made by `netsec init`; `netsec schema --format markdown` explains every key.\n\
@@ -41,15 +46,22 @@ pub(crate) fn pipeline(proposal: &Proposal<'_>) -> String {
         let _ = writeln!(text, "  test: {}", way(path));
     }
     text.push_str("stages:\n");
-    let sides: &[(&str, &str)] =
-        if request.test.is_some() { &[("", "data"), ("_test", "test")] } else { &[("", "data")] };
+    let sides: &[(&str, &str)] = if request.test.is_some() {
+        &[("", "data"), ("_test", "test")]
+    } else {
+        &[("", "data")]
+    };
     for (side, (suffix, param)) in sides.iter().enumerate() {
         let _ = writeln!(
             text,
             "  ingest{suffix}:\n    kind: ingest\n    inputs: {{ data: \"${{params.{param}}}\" }}\n    with:"
         );
         if let Some(separator) = proposal.separator {
-            let _ = writeln!(text, "      separator: {}", serde_json::json!(char::from(separator).to_string()));
+            let _ = writeln!(
+                text,
+                "      separator: {}",
+                serde_json::json!(char::from(separator).to_string())
+            );
         }
         text.push_str(&dropped(proposal, &proposal.names[side]));
         let _ = writeln!(
@@ -78,14 +90,21 @@ pub(crate) fn pipeline(proposal: &Proposal<'_>) -> String {
 }
 
 fn way(path: &str) -> String {
-    quote(&if path.contains('/') { path.to_owned() } else { format!("./{path}") })
+    quote(&if path.contains('/') {
+        path.to_owned()
+    } else {
+        format!("./{path}")
+    })
 }
 
 /// The columns that are left out, each with the reason.
 fn dropped(proposal: &Proposal<'_>, names: &[String]) -> String {
     let mut text = String::new();
-    let (out, told): (Vec<&JudgedColumn>, Vec<&JudgedColumn>) =
-        proposal.columns.iter().filter(|column| names.contains(&column.name)).partition(|column| column.is_dropped);
+    let (out, told): (Vec<&JudgedColumn>, Vec<&JudgedColumn>) = proposal
+        .columns
+        .iter()
+        .filter(|column| names.contains(&column.name))
+        .partition(|column| column.is_dropped);
     if out.is_empty() {
         text.push_str("      drop: []\n");
     } else {
@@ -93,7 +112,12 @@ fn dropped(proposal: &Proposal<'_>, names: &[String]) -> String {
             "      drop:                # take a column out of this list to use it, and `allow` it in `transform`\n",
         );
         for column in &out {
-            let _ = writeln!(text, "        - {}  # {}", quote(&column.name), plain(&column.why));
+            let _ = writeln!(
+                text,
+                "        - {}  # {}",
+                quote(&column.name),
+                plain(&column.why)
+            );
         }
     }
     for column in told {
@@ -119,9 +143,20 @@ fn plain(text: &str) -> String {
 }
 
 fn split(proposal: &Proposal<'_>) -> String {
-    let Proposal { request, target, labels, .. } = proposal;
-    let test = if request.test.is_some() { ", test: validate_test.data" } else { "" };
-    let mut text = format!("  split:\n    kind: split\n    inputs: {{ data: validate.data{test} }}\n    with:\n");
+    let Proposal {
+        request,
+        target,
+        labels,
+        ..
+    } = proposal;
+    let test = if request.test.is_some() {
+        ", test: validate_test.data"
+    } else {
+        ""
+    };
+    let mut text = format!(
+        "  split:\n    kind: split\n    inputs: {{ data: validate.data{test} }}\n    with:\n"
+    );
     if request.test.is_some() {
         text.push_str("      by: given            # the second table is for judging, as it came\n");
     }
@@ -145,10 +180,25 @@ fn split(proposal: &Proposal<'_>) -> String {
 
 fn steps(proposal: &Proposal<'_>) -> String {
     let mut text = "      steps:\n        - finite: {}         # infinite cells are missing ones\n        - impute: { with: knn }\n".to_owned();
-    let list = |names: &[String]| names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ");
-    let few: Vec<String> = proposal.texts.iter().filter(|name| !proposal.many.contains(name)).cloned().collect();
+    let list = |names: &[String]| {
+        names
+            .iter()
+            .map(|name| quote(name))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let few: Vec<String> = proposal
+        .texts
+        .iter()
+        .filter(|name| !proposal.many.contains(name))
+        .cloned()
+        .collect();
     if !proposal.many.is_empty() {
-        let _ = writeln!(text, "        - columns: [{}]\n          target: {{}}", list(&proposal.many));
+        let _ = writeln!(
+            text,
+            "        - columns: [{}]\n          target: {{}}",
+            list(&proposal.many)
+        );
     }
     if !few.is_empty() {
         text.push_str("        - onehot: {}\n");
@@ -163,7 +213,10 @@ fn judging(proposal: &Proposal<'_>) -> String {
     let (metric, least) = match (IMBALANCED..=1.0 - IMBALANCED).contains(&share) {
         true => ("roc_auc", 0.7),
         // Chance is the share of attacks.
-        false => ("pr_auc", share + (1.0 - share) * if share < 0.05 { 0.1 } else { 0.3 }),
+        false => (
+            "pr_auc",
+            share + (1.0 - share) * if share < 0.05 { 0.1 } else { 0.3 },
+        ),
     };
     let least = (least * 100.0).round() / 100.0;
     let family = match proposal.labels.has_others() {

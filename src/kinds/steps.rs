@@ -15,11 +15,21 @@ use crate::prep::step::{Action, Step};
 use crate::stage::param::{self, Fallback, Fault, Param, Type, Value, Values};
 
 const fn of(name: &'static str, kind: Type, default: &'static str, doc: &'static str) -> Param {
-    Param { name, kind, default: Fallback::Yaml(default), doc }
+    Param {
+        name,
+        kind,
+        default: Fallback::Yaml(default),
+        doc,
+    }
 }
 
 const fn maybe(name: &'static str, kind: Type, doc: &'static str) -> Param {
-    Param { name, kind, default: Fallback::Absent, doc }
+    Param {
+        name,
+        kind,
+        default: Fallback::Absent,
+        doc,
+    }
 }
 
 const FINITE: Type = Type::Float(f64::MIN, f64::MAX);
@@ -31,15 +41,30 @@ const IMPUTE: &[Param] = &[
         "knn",
         "`knn`: the mean of the nearest rows, as scikit-learn's `KNNImputer`; the others look at the column alone.",
     ),
-    of("neighbours", Type::Int(1, 1000), "3", "How many rows `knn` takes."),
+    of(
+        "neighbours",
+        Type::Int(1, 1000),
+        "3",
+        "How many rows `knn` takes.",
+    ),
     of(
         "weights",
         Type::Choice(&["uniform", "distance"]),
         "uniform",
         "Whether all of them count the same, or one over the distance.",
     ),
-    of("value", FINITE, "0", "What `constant` puts into columns of numbers."),
-    of("text", Type::Text, "missing", "What `constant` puts into columns of text."),
+    of(
+        "value",
+        FINITE,
+        "0",
+        "What `constant` puts into columns of numbers.",
+    ),
+    of(
+        "text",
+        Type::Text,
+        "missing",
+        "What `constant` puts into columns of text.",
+    ),
     of(
         "indicator",
         Type::Bool,
@@ -56,7 +81,12 @@ const INFINITE: &[Param] = &[
         "What stands in for plus and minus infinity: a missing cell; the greatest and the least finite number of training; or, \
          `quantile`, what all but a small share of the training cells are below and above.",
     ),
-    of("share", Type::Float(0.5, 1.0), "0.999", "The share of training cells below what `quantile` puts there."),
+    of(
+        "share",
+        Type::Float(0.5, 1.0),
+        "0.999",
+        "The share of training cells below what `quantile` puts there.",
+    ),
 ];
 
 const SCALE: &[Param] = &[of(
@@ -68,15 +98,33 @@ const SCALE: &[Param] = &[of(
 )];
 
 const QUANTILE: &[Param] = &[
-    of("quantiles", Type::Int(2, 10_000), "1000", "How many quantiles are kept, or as many as there are rows."),
-    of("to", Type::Choice(&["uniform", "normal"]), "uniform", "How the values are spread."),
+    of(
+        "quantiles",
+        Type::Int(2, 10_000),
+        "1000",
+        "How many quantiles are kept, or as many as there are rows.",
+    ),
+    of(
+        "to",
+        Type::Choice(&["uniform", "normal"]),
+        "uniform",
+        "How the values are spread.",
+    ),
 ];
 
 const CLIP: &[Param] = &[
     maybe("low", FINITE, "The least value."),
     maybe("high", FINITE, "The greatest value."),
-    maybe("low_share", Type::Float(0.0, 1.0), "The least value is what this share of the training rows is below."),
-    maybe("high_share", Type::Float(0.0, 1.0), "The greatest value is what this share of the training rows is below."),
+    maybe(
+        "low_share",
+        Type::Float(0.0, 1.0),
+        "The least value is what this share of the training rows is below.",
+    ),
+    maybe(
+        "high_share",
+        Type::Float(0.0, 1.0),
+        "The greatest value is what this share of the training rows is below.",
+    ),
 ];
 
 const ONEHOT: &[Param] = &[
@@ -92,7 +140,12 @@ const ONEHOT: &[Param] = &[
         "1",
         "Categories in fewer training rows share the column `NAME is rare`.",
     ),
-    of("max", Type::Int(1, 10_000), "100", "The most categories of a column; with more the stage fails."),
+    of(
+        "max",
+        Type::Int(1, 10_000),
+        "100",
+        "The most categories of a column; with more the stage fails.",
+    ),
 ];
 
 const TARGET: &[Param] = &[
@@ -109,14 +162,33 @@ const TARGET: &[Param] = &[
     ),
 ];
 
-const HASH: &[Param] = &[of("buckets", Type::Int(1, 100_000), "32", "How many columns there are in the end.")];
+const HASH: &[Param] = &[of(
+    "buckets",
+    Type::Int(1, 100_000),
+    "32",
+    "How many columns there are in the end.",
+)];
 
-const PCA: &[Param] =
-    &[of("components", Type::Int(1, 10_000), "10", "How many components there are in the end, or as many as columns.")];
+const PCA: &[Param] = &[of(
+    "components",
+    Type::Int(1, 10_000),
+    "10",
+    "How many components there are in the end, or as many as columns.",
+)];
 
 const DROP: &[Param] = &[
-    of("constant", Type::Bool, "false", "Those that are the same in all training rows."),
-    of("duplicate", Type::Bool, "false", "Those that equal an earlier one."),
+    of(
+        "constant",
+        Type::Bool,
+        "false",
+        "Those that are the same in all training rows.",
+    ),
+    of(
+        "duplicate",
+        Type::Bool,
+        "false",
+        "Those that equal an earlier one.",
+    ),
     maybe(
         "correlated",
         Type::Float(0.0, 1.0),
@@ -125,9 +197,23 @@ const DROP: &[Param] = &[
 ];
 
 const PAIR: &[Param] = &[
-    Param { name: "of", kind: Type::Text, default: Fallback::Required, doc: "The first column." },
-    Param { name: "and", kind: Type::Text, default: Fallback::Required, doc: "The second column." },
-    maybe("name", Type::Text, "What the new column is called; otherwise after the two, as in `a / b` or `a - b`."),
+    Param {
+        name: "of",
+        kind: Type::Text,
+        default: Fallback::Required,
+        doc: "The first column.",
+    },
+    Param {
+        name: "and",
+        kind: Type::Text,
+        default: Fallback::Required,
+        doc: "The second column.",
+    },
+    maybe(
+        "name",
+        Type::Text,
+        "What the new column is called; otherwise after the two, as in `a / b` or `a - b`.",
+    ),
 ];
 
 /// A step.
@@ -137,30 +223,97 @@ pub(crate) const PARAMS: &[Param] = &[
         Type::List(&Type::Text),
         "Which columns the step takes; without any choice all that it has use for.",
     ),
-    maybe("match", Type::Text, "Which columns it takes: those whose whole name this regular expression describes."),
-    maybe("type", Type::Choice(&["number", "text"]), "Which columns it takes: those of this kind."),
-    maybe("finite", Type::Record(INFINITE), "Replaces infinite numbers; first of all steps."),
+    maybe(
+        "match",
+        Type::Text,
+        "Which columns it takes: those whose whole name this regular expression describes.",
+    ),
+    maybe(
+        "type",
+        Type::Choice(&["number", "text"]),
+        "Which columns it takes: those of this kind.",
+    ),
+    maybe(
+        "finite",
+        Type::Record(INFINITE),
+        "Replaces infinite numbers; first of all steps.",
+    ),
     maybe("impute", Type::Record(IMPUTE), "Fills missing cells."),
-    maybe("scale", Type::Record(SCALE), "Shifts and divides columns of numbers."),
-    maybe("quantile", Type::Record(QUANTILE), "Spreads columns of numbers by their rank."),
-    maybe("log1p", Type::Record(&[]), "Takes ln(1 + x) of columns of numbers that are above -1."),
-    maybe("clip", Type::Record(CLIP), "Keeps columns of numbers within bounds."),
-    maybe("onehot", Type::Record(ONEHOT), "Makes columns of text a column of zeros and ones a category."),
-    maybe("ordinal", Type::Record(&[]), "Makes columns of text the number of their category; unknown or missing: -1."),
-    maybe("target", Type::Record(TARGET), "Makes columns of text the share of attacks in their category."),
-    maybe("hash", Type::Record(HASH), "Deals columns of text out over buckets, whatever stands there."),
-    maybe("pca", Type::Record(PCA), "Makes columns of numbers their principal components."),
-    maybe("drop", Type::Record(DROP), "Leaves out columns: all that are taken, or those of them that are useless."),
-    maybe("ratio", Type::Record(PAIR), "Adds the first column over the second; missing where that is 0."),
-    maybe("difference", Type::Record(PAIR), "Adds the first column less the second."),
+    maybe(
+        "scale",
+        Type::Record(SCALE),
+        "Shifts and divides columns of numbers.",
+    ),
+    maybe(
+        "quantile",
+        Type::Record(QUANTILE),
+        "Spreads columns of numbers by their rank.",
+    ),
+    maybe(
+        "log1p",
+        Type::Record(&[]),
+        "Takes ln(1 + x) of columns of numbers that are above -1.",
+    ),
+    maybe(
+        "clip",
+        Type::Record(CLIP),
+        "Keeps columns of numbers within bounds.",
+    ),
+    maybe(
+        "onehot",
+        Type::Record(ONEHOT),
+        "Makes columns of text a column of zeros and ones a category.",
+    ),
+    maybe(
+        "ordinal",
+        Type::Record(&[]),
+        "Makes columns of text the number of their category; unknown or missing: -1.",
+    ),
+    maybe(
+        "target",
+        Type::Record(TARGET),
+        "Makes columns of text the share of attacks in their category.",
+    ),
+    maybe(
+        "hash",
+        Type::Record(HASH),
+        "Deals columns of text out over buckets, whatever stands there.",
+    ),
+    maybe(
+        "pca",
+        Type::Record(PCA),
+        "Makes columns of numbers their principal components.",
+    ),
+    maybe(
+        "drop",
+        Type::Record(DROP),
+        "Leaves out columns: all that are taken, or those of them that are useless.",
+    ),
+    maybe(
+        "ratio",
+        Type::Record(PAIR),
+        "Adds the first column over the second; missing where that is 0.",
+    ),
+    maybe(
+        "difference",
+        Type::Record(PAIR),
+        "Adds the first column less the second.",
+    ),
 ];
 
 /// The names of the actions.
 const CHOOSERS: usize = 3;
 
 fn fault(at: usize, inner: Option<&str>, message: String, help: &str) -> Fault {
-    let path = [key("steps"), param::Step::Index(at)].into_iter().chain(inner.map(key)).collect();
-    Fault { path, message, help: Some(help.to_owned()) }
+    let path = [key("steps"), param::Step::Index(at)]
+        .into_iter()
+        .chain(inner.map(key))
+        .collect();
+    Fault {
+        path,
+        message,
+        help: Some(help.to_owned()),
+    }
 }
 
 /// Reads the steps.
@@ -178,10 +331,21 @@ pub(crate) fn read(values: &Values) -> (Vec<Step>, Vec<Fault>) {
 
 fn one(step: &Values, at: usize) -> Result<Step, Box<Fault>> {
     let actions = || PARAMS[CHOOSERS..].iter().map(|param| param.name);
-    let named: Vec<(&str, &Values)> = actions().filter_map(|name| Some((name, step.map(name)?))).collect();
+    let named: Vec<(&str, &Values)> = actions()
+        .filter_map(|name| Some((name, step.map(name)?)))
+        .collect();
     let [(name, with)] = named[..] else {
-        let message = if named.is_empty() { "this step does nothing" } else { "this step does more than one thing" };
-        return Err(Box::new(fault(at, None, message.to_owned(), &format!("name one of {}", in_backticks(actions())))));
+        let message = if named.is_empty() {
+            "this step does nothing"
+        } else {
+            "this step does more than one thing"
+        };
+        return Err(Box::new(fault(
+            at,
+            None,
+            message.to_owned(),
+            &format!("name one of {}", in_backticks(actions())),
+        )));
     };
     let matching = match step.text("match").map(Pick::whole) {
         None => None,
@@ -197,14 +361,32 @@ fn one(step: &Values, at: usize) -> Result<Step, Box<Fault>> {
     };
     if step.get("columns").is_some() && step.texts("columns").is_empty() {
         let help = "name some, or leave it out: then the step takes all that it has use for";
-        return Err(Box::new(fault(at, Some("columns"), "no column is named".to_owned(), help)));
+        return Err(Box::new(fault(
+            at,
+            Some("columns"),
+            "no column is named".to_owned(),
+            help,
+        )));
     }
-    let kind = step.text("type").map(|word| if word == "text" { Kind::Text } else { Kind::Number });
-    let pick = Pick { names: step.texts("columns"), matching, kind };
+    let kind = step.text("type").map(|word| {
+        if word == "text" {
+            Kind::Text
+        } else {
+            Kind::Number
+        }
+    });
+    let pick = Pick {
+        names: step.texts("columns"),
+        matching,
+        kind,
+    };
     let is_choice = !pick.names.is_empty() || pick.matching.is_some() || pick.kind.is_some();
     let pair = |how: How, sign: &str| {
         let text = |name: &str| with.text(name).unwrap_or_default().to_owned();
-        let name = with.text("name").map_or_else(|| format!("{} {sign} {}", text("of"), text("and")), str::to_owned);
+        let name = with.text("name").map_or_else(
+            || format!("{} {sign} {}", text("of"), text("and")),
+            str::to_owned,
+        );
         Action::Derive(how, text("of"), text("and"), name)
     };
     let action = match name {
@@ -230,15 +412,24 @@ fn one(step: &Values, at: usize) -> Result<Step, Box<Fault>> {
                 (None, None) => Ok(Bound::None),
             };
             let wrong = |why: String| Box::new(fault(at, Some("clip"), why, "name one of them"));
-            let (low, high) = (bound("low", "low_share").map_err(wrong)?, bound("high", "high_share").map_err(wrong)?);
+            let (low, high) = (
+                bound("low", "low_share").map_err(wrong)?,
+                bound("high", "high_share").map_err(wrong)?,
+            );
             let is_empty = match (low, high) {
-                (Bound::Value(low), Bound::Value(high)) | (Bound::Share(low), Bound::Share(high)) => low > high,
+                (Bound::Value(low), Bound::Value(high))
+                | (Bound::Share(low), Bound::Share(high)) => low > high,
                 (Bound::None, Bound::None) => true,
                 _ => false,
             };
             if is_empty {
                 let help = "name `low` or `low_share`, and `high` or `high_share` above it";
-                return Err(Box::new(fault(at, Some("clip"), "these are no bounds".to_owned(), help)));
+                return Err(Box::new(fault(
+                    at,
+                    Some("clip"),
+                    "these are no bounds".to_owned(),
+                    help,
+                )));
             }
             Action::Clip(low, high)
         }
@@ -257,10 +448,19 @@ fn one(step: &Values, at: usize) -> Result<Step, Box<Fault>> {
         "pca" => Action::Pca(with.size("components")),
         "drop" => {
             let correlated = with.float("correlated");
-            let useless = Useless { constant: with.flag("constant"), duplicate: with.flag("duplicate"), correlated };
+            let useless = Useless {
+                constant: with.flag("constant"),
+                duplicate: with.flag("duplicate"),
+                correlated,
+            };
             if useless == Useless::default() && !is_choice {
                 let help = "name `columns`, `match` or `type`, or set `constant`, `duplicate` or `correlated`";
-                return Err(Box::new(fault(at, Some("drop"), "this would leave out all columns".to_owned(), help)));
+                return Err(Box::new(fault(
+                    at,
+                    Some("drop"),
+                    "this would leave out all columns".to_owned(),
+                    help,
+                )));
             }
             Action::Drop(useless)
         }
@@ -269,20 +469,30 @@ fn one(step: &Values, at: usize) -> Result<Step, Box<Fault>> {
     };
     if matches!(action, Action::Derive(..)) && is_choice {
         let message = format!("`{name}` names its columns itself");
-        return Err(Box::new(fault(at, Some(name), message, "leave out `columns`, `match` and `type`")));
+        return Err(Box::new(fault(
+            at,
+            Some(name),
+            message,
+            "leave out `columns`, `match` and `type`",
+        )));
     }
     Ok(Step { pick, action })
 }
 
 fn imputed(with: &Values) -> With {
-    let weights = if with.text("weights") == Some("distance") { Weights::Distance } else { Weights::Uniform };
+    let weights = if with.text("weights") == Some("distance") {
+        Weights::Distance
+    } else {
+        Weights::Uniform
+    };
     match with.text("with") {
         Some("mean") => With::Mean,
         Some("median") => With::Median,
         Some("most_frequent") => With::MostFrequent,
-        Some("constant") => {
-            With::Constant(with.float("value").unwrap_or_default(), with.text("text").unwrap_or_default().to_owned())
-        }
+        Some("constant") => With::Constant(
+            with.float("value").unwrap_or_default(),
+            with.text("text").unwrap_or_default().to_owned(),
+        ),
         _ => With::Knn(with.size("neighbours"), weights),
     }
 }

@@ -1,5 +1,5 @@
-//! A supervisor: a process that carries out programs for a run, one at a time. Everything that descends from it is the
-//! program's, and is ended with it; and with the run, however that goes.
+//! A supervisor: a process that carries out programs for a run, one at a time. Everything that
+//! descends from it is the program's, and is ended with it; and with the run, however that goes.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
@@ -62,7 +62,13 @@ pub fn serve(sort: SupervisorSort) {
     };
     processes::hide_memory();
     processes::keep_descriptors();
-    let Ok(stream) = io::stdin().as_fd().try_clone_to_owned().map(UnixStream::from) else { return };
+    let Ok(stream) = io::stdin()
+        .as_fd()
+        .try_clone_to_owned()
+        .map(UnixStream::from)
+    else {
+        return;
+    };
     if processes::adopt_orphans().is_err() {
         return;
     }
@@ -84,8 +90,9 @@ fn carry_out(order: Order, namespaces: Option<Namespaces>, stream: &UnixStream) 
 }
 
 impl Order {
-    /// Has a supervisor carry the program out, and waits for it. When this returns, so has everything it started ended. The
-    /// second value is the supervisor, if it is there to be used again.
+    /// Has a supervisor carry the program out, and waits for it. When this returns, so has
+    /// everything it started ended. The second value is the supervisor, if it is there to be used
+    /// again.
     ///
     /// # Errors
     /// `Failed` if the program cannot be started; `Storage` if it cannot be watched.
@@ -99,7 +106,10 @@ impl Order {
             Ok(Answer::Failed(why)) => (Err(StageError::Failed(why)), Ok(supervisor)),
             Ok(Answer::Storage(why)) => (Err(StageError::Storage(why)), Err(supervisor)),
             Err(error) => {
-                let why = format!("what watches programs was ended while `{}` ran: {error}", self.run[0]);
+                let why = format!(
+                    "what watches programs was ended while `{}` ran: {error}",
+                    self.run[0]
+                );
                 (Err(StageError::Failed(why)), Err(supervisor))
             }
         }
@@ -116,7 +126,11 @@ impl Order {
             }
             match next_tag(stream) {
                 Ok(_) => break,
-                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                    ) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -132,8 +146,11 @@ const STOP: u8 = b's';
 
 fn send(stream: &UnixStream, message: &impl Serialize) -> io::Result<()> {
     let body = rmp_serde::to_vec(message).map_err(io::Error::other)?;
-    let length = u32::try_from(body.len()).ok().filter(|length| *length <= LONGEST);
-    let length = length.ok_or_else(|| io::Error::other("a program's arguments and environment are too long"))?;
+    let length = u32::try_from(body.len())
+        .ok()
+        .filter(|length| *length <= LONGEST);
+    let length = length
+        .ok_or_else(|| io::Error::other("a program's arguments and environment are too long"))?;
     (&mut &*stream).write_all(&[&[MESSAGE], length.to_le_bytes().as_slice(), &body].concat())
 }
 

@@ -1,4 +1,5 @@
-//! Trials of a search, carried out: each a part of its own, fits shared by those that a larger model holds.
+//! Trials of a search, carried out: each a part of its own, fits shared by those that a larger
+//! model holds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -40,12 +41,16 @@ impl Trial {
     fn family(&self) -> (usize, Trial) {
         let mut family = self.clone();
         // A model that holds no others is of any size.
-        let size = self.learner.size.map_or(usize::MAX, |at| std::mem::take(&mut family.setting[at]) as usize);
+        let size = self.learner.size.map_or(usize::MAX, |at| {
+            std::mem::take(&mut family.setting[at]) as usize
+        });
         (size, family)
     }
 
     fn is_like(&self, other: &Self) -> bool {
-        self.learner.name == other.learner.name && self.setting == other.setting && self.share == other.share
+        self.learner.name == other.learner.name
+            && self.setting == other.setting
+            && self.share == other.share
     }
 }
 
@@ -88,7 +93,8 @@ pub(crate) struct Sweep<'a> {
     news: Mutex<News>,
 }
 
-/// What is kept of a fit: the probabilities of the rows of its fold, and how good it is on those that it was fitted to.
+/// What is kept of a fit: the probabilities of the rows of its fold, and how good it is on those
+/// that it was fitted to.
 type Fit = Result<(Vec<f64>, Option<f64>), String>;
 
 /// Fits by trial and fold.
@@ -119,23 +125,48 @@ impl<'a> Sweep<'a> {
     /// Makes ready to carry trials out.
     pub(crate) fn new(data: &'a Data, folds: Folds, plan: Plan<'a>, seed: u64) -> Self {
         let held = (0..folds.count).map(|fold| folds.held(fold)).collect();
-        let Plan { made, inputs, metric, with_gap } = plan;
+        let Plan {
+            made,
+            inputs,
+            metric,
+            with_gap,
+        } = plan;
         let (places, news) = (OnceLock::new(), Mutex::default());
-        Self { data, folds, held, made, inputs, metric, with_gap, seed, places, news }
+        Self {
+            data,
+            folds,
+            held,
+            made,
+            inputs,
+            metric,
+            with_gap,
+            seed,
+            places,
+            news,
+        }
     }
 
-    /// Makes ready to carry trials out on the same rows with other features, in the same folds: without a column more of the rows
-    /// could be equal. `how` says what is other, for the keys of trials.
+    /// Makes ready to carry trials out on the same rows with other features, in the same folds:
+    /// without a column more of the rows could be equal. `how` says what is other, for the keys of
+    /// trials.
     pub(crate) fn with_features<'b>(&'b self, data: &'b Data, how: &str) -> Sweep<'b> {
         let made = format!("{} {how}", self.made);
-        let plan = Plan { made, inputs: self.inputs.clone(), metric: self.metric, with_gap: false };
+        let plan = Plan {
+            made,
+            inputs: self.inputs.clone(),
+            metric: self.metric,
+            with_gap: false,
+        };
         Sweep::new(data, self.folds.clone(), plan, self.seed)
     }
 
     /// Returns the attacks and the benign rows of every fold.
     pub(crate) fn classes(&self) -> Vec<(usize, usize)> {
         let of = |held: &Vec<u32>| {
-            let attacks = held.iter().filter(|row| self.data.y[**row as usize] == 1.0).count();
+            let attacks = held
+                .iter()
+                .filter(|row| self.data.y[**row as usize] == 1.0)
+                .count();
             (attacks, held.len() - attacks)
         };
         self.held.iter().map(of).collect()
@@ -146,7 +177,11 @@ impl<'a> Sweep<'a> {
             Told::Number(number) => Value::Float(number),
             Told::Word(word) => Value::Text(word),
         };
-        let setting = trial.named().into_iter().map(|(name, value)| (name, told(value))).collect();
+        let setting = trial
+            .named()
+            .into_iter()
+            .map(|(name, value)| (name, told(value)))
+            .collect();
         let mut with = vec![
             ("learner", Value::Text(trial.learner.name.to_owned())),
             ("setting", Value::Map(Values(setting))),
@@ -156,7 +191,12 @@ impl<'a> Sweep<'a> {
         if trial.share < 1.0 {
             with.push(("share", Value::Float(trial.share)));
         }
-        let directions: Vec<Value> = self.data.directions.iter().map(|way| Value::Int(i64::from(*way))).collect();
+        let directions: Vec<Value> = self
+            .data
+            .directions
+            .iter()
+            .map(|way| Value::Int(i64::from(*way)))
+            .collect();
         if !directions.is_empty() && trial.learner.monotone {
             with.push(("directions", Value::List(directions)));
         }
@@ -165,13 +205,16 @@ impl<'a> Sweep<'a> {
         }
         Part {
             name: format!("trial-{}-fold-{}", number + 1, fold + 1),
-            with: with.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+            with: with
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
             inputs: self.inputs.clone(),
         }
     }
 
-    /// Carries trials out, of which the first has this number. With `prune`, those that are worse than half of the others after a
-    /// fold are given up.
+    /// Carries trials out, of which the first has this number. With `prune`, those that are worse
+    /// than half of the others after a fold are given up.
     pub(crate) fn carry_out(
         &self,
         trials: &[Trial],
@@ -179,19 +222,26 @@ impl<'a> Sweep<'a> {
         prune: bool,
         context: &Context<'_>,
     ) -> Result<Vec<Outcome>, StageError> {
-        let folds: Vec<usize> = (0..self.folds.count).filter(|fold| !self.held[*fold].is_empty()).collect();
+        let folds: Vec<usize> = (0..self.folds.count)
+            .filter(|fold| !self.held[*fold].is_empty())
+            .collect();
         let mut fits: Fits = vec![BTreeMap::new(); trials.len()];
         let mut given_up: Vec<Option<String>> = vec![None; trials.len()];
         let step = if prune { 1 } else { folds.len().max(1) };
         for some in folds.chunks(step) {
-            let going: Vec<usize> = (0..trials.len()).filter(|trial| given_up[*trial].is_none()).collect();
+            let going: Vec<usize> = (0..trials.len())
+                .filter(|trial| given_up[*trial].is_none())
+                .collect();
             self.fit_all(trials, &going, some, first, &mut fits, context)?;
             if prune && some.last() != folds.last() {
                 self.give_up(&going, &fits, &mut given_up);
             }
         }
-        let outcomes: Vec<Outcome> =
-            fits.into_iter().zip(given_up).map(|(fits, given_up)| self.pooled(fits, given_up)).collect();
+        let outcomes: Vec<Outcome> = fits
+            .into_iter()
+            .zip(given_up)
+            .map(|(fits, given_up)| self.pooled(fits, given_up))
+            .collect();
         let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
         for (trial, scored) in trials.iter().zip(&outcomes) {
             if let Ok(scored) = scored {
@@ -215,41 +265,68 @@ impl<'a> Sweep<'a> {
         let mut family_of = BTreeMap::new();
         for &number in going {
             let (size, alike) = trials[number].family();
-            let at = families.iter().position(|family| family.trial.is_like(&alike)).unwrap_or(families.len());
+            let at = families
+                .iter()
+                .position(|family| family.trial.is_like(&alike))
+                .unwrap_or(families.len());
             if at == families.len() {
                 let fits = (0..self.folds.count).map(|_| OnceLock::new()).collect();
-                families.push(Family { trial: alike, sizes: Vec::new(), fits });
+                families.push(Family {
+                    trial: alike,
+                    sizes: Vec::new(),
+                    fits,
+                });
             }
             families[at].sizes.push((size, number));
             family_of.insert(number, (at, size));
         }
-        families.iter_mut().for_each(|family| family.sizes.sort_unstable());
+        families
+            .iter_mut()
+            .for_each(|family| family.sizes.sort_unstable());
         // The largest of every family first: it makes the others too.
-        let mut pairs: Vec<(usize, usize)> =
-            going.iter().flat_map(|trial| folds.iter().map(move |fold| (*trial, *fold))).collect();
-        let is_largest =
-            |trial: usize| families[family_of[&trial].0].sizes.last().is_some_and(|(_, largest)| *largest == trial);
+        let mut pairs: Vec<(usize, usize)> = going
+            .iter()
+            .flat_map(|trial| folds.iter().map(move |fold| (*trial, *fold)))
+            .collect();
+        let is_largest = |trial: usize| {
+            families[family_of[&trial].0]
+                .sizes
+                .last()
+                .is_some_and(|(_, largest)| *largest == trial)
+        };
         pairs.sort_by_key(|(trial, fold)| (!is_largest(*trial), *trial, *fold));
-        let parts: Vec<Part> =
-            pairs.iter().map(|(trial, fold)| self.part(&trials[*trial], first + trial, *fold)).collect();
+        let parts: Vec<Part> = pairs
+            .iter()
+            .map(|(trial, fold)| self.part(&trials[*trial], first + trial, *fold))
+            .collect();
         let mut missing = BTreeSet::new();
         for (part, pair) in parts.iter().zip(&pairs) {
             if context.memo.recall(part)?.is_none() {
                 missing.insert(*pair);
             }
         }
-        self.news.lock().unwrap_or_else(PoisonError::into_inner).begin(pairs.len(), missing.len());
+        self.news
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .begin(pairs.len(), missing.len());
         let kept = context.memo.keep(&parts, &|at, context| {
             context.check()?;
             let (trial, fold) = pairs[at];
             let (family, size) = (&families[family_of[&trial].0], family_of[&trial].1);
             let fits = family.fits[fold].get_or_init(|| {
-                let wanted = family.sizes.iter().filter(|(_, trial)| missing.contains(&(*trial, fold)));
+                let wanted = family
+                    .sizes
+                    .iter()
+                    .filter(|(_, trial)| missing.contains(&(*trial, fold)));
                 self.fits(&family.trial, wanted.map(|(size, _)| *size).collect(), fold)
             });
             // One that was kept a moment ago and is not any more is fitted by itself.
-            let alone = (!fits.contains_key(&size)).then(|| self.fits(&family.trial, vec![size], fold));
-            let fit = fits.get(&size).or_else(|| alone.as_ref()?.get(&size)).expect("it was just fitted");
+            let alone =
+                (!fits.contains_key(&size)).then(|| self.fits(&family.trial, vec![size], fold));
+            let fit = fits
+                .get(&size)
+                .or_else(|| alone.as_ref()?.get(&size))
+                .expect("it was just fitted");
             let score = fit.as_ref().ok().map(|(p, _)| self.score(fold, p));
             let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
             let line = news.add(self, score, &trials[trial], first + trial);
@@ -258,24 +335,34 @@ impl<'a> Sweep<'a> {
         })?;
         for (kept, (trial, fold)) in kept.iter().zip(&pairs) {
             let bytes = context.memo.fetch(&kept[0].digest)?;
-            let fit: Fit = rmp_serde::from_slice(&bytes)
-                .map_err(|error| StageError::Lost(format!("what is kept of a fit cannot be read: {error}")))?;
+            let fit: Fit = rmp_serde::from_slice(&bytes).map_err(|error| {
+                StageError::Lost(format!("what is kept of a fit cannot be read: {error}"))
+            })?;
             fits[*trial].insert(*fold, fit);
         }
         context.check()
     }
 
-    /// Gives up the trials that are worse, by the mean of their folds so far, than half of those that go on.
+    /// Gives up the trials that are worse, by the mean of their folds so far, than half of those
+    /// that go on.
     fn give_up(&self, going: &[usize], fits: &Fits, given_up: &mut [Option<String>]) {
         let mean = |trial: usize| {
             let mixed = fits[trial].iter().filter(|(fold, _)| self.is_mixed(**fold));
-            let told = mixed.map(|(fold, fit)| fit.as_ref().map(|(p, _)| self.score(*fold, p)).ok());
-            told.collect::<Option<Vec<f64>>>().filter(|scores| !scores.is_empty()).map(|scores| mean(&scores))
+            let told =
+                mixed.map(|(fold, fit)| fit.as_ref().map(|(p, _)| self.score(*fold, p)).ok());
+            told.collect::<Option<Vec<f64>>>()
+                .filter(|scores| !scores.is_empty())
+                .map(|scores| mean(&scores))
         };
-        let means: Vec<(usize, f64)> = going.iter().filter_map(|trial| Some((*trial, mean(*trial)?))).collect();
+        let means: Vec<(usize, f64)> = going
+            .iter()
+            .filter_map(|trial| Some((*trial, mean(*trial)?)))
+            .collect();
         let mut sorted: Vec<f64> = means.iter().map(|(_, mean)| *mean).collect();
         sorted.sort_by(f64::total_cmp);
-        let Some(&median) = sorted.get(sorted.len() / 2) else { return };
+        let Some(&median) = sorted.get(sorted.len() / 2) else {
+            return;
+        };
         for (trial, mean) in means.into_iter().filter(|(_, mean)| *mean < median) {
             let folds = fits[trial].len();
             given_up[trial] = Some(format!(
@@ -296,19 +383,40 @@ impl<'a> Sweep<'a> {
             let places = self.places.get_or_init(|| places(self.data, self.seed));
             rows.retain(|row| places[*row as usize] <= family.share);
         }
-        let fitted = family.learner.fit(&Task { data: self.data, rows: &rows, setting: &setting, seed: self.seed });
+        let fitted = family.learner.fit(&Task {
+            data: self.data,
+            rows: &rows,
+            setting: &setting,
+            seed: self.seed,
+        });
         let told = fitted.and_then(|model| {
             let held = model.staged(self.data, &self.held[fold], &sizes)?;
-            let seen = if self.with_gap { Some(model.staged(self.data, &rows, &sizes)?) } else { None };
+            let seen = if self.with_gap {
+                Some(model.staged(self.data, &rows, &sizes)?)
+            } else {
+                None
+            };
             Ok((held, seen))
         });
         match told {
-            Err(error) => sizes.into_iter().map(|size| (size, Err(error.0.clone()))).collect(),
+            Err(error) => sizes
+                .into_iter()
+                .map(|size| (size, Err(error.0.clone())))
+                .collect(),
             Ok((held, seen)) => {
                 let y = self.data.labels(&rows);
-                let seen =
-                    |at: usize| Some(Metrics::of(&y, &seen.as_ref()?[at]).score(self.metric).unwrap_or_default());
-                held.into_iter().zip(&sizes).enumerate().map(|(at, (p, size))| (*size, Ok((p, seen(at))))).collect()
+                let seen = |at: usize| {
+                    Some(
+                        Metrics::of(&y, &seen.as_ref()?[at])
+                            .score(self.metric)
+                            .unwrap_or_default(),
+                    )
+                };
+                held.into_iter()
+                    .zip(&sizes)
+                    .enumerate()
+                    .map(|(at, (p, size))| (*size, Ok((p, seen(at)))))
+                    .collect()
             }
         }
     }
@@ -319,23 +427,40 @@ impl<'a> Sweep<'a> {
             let (predicted, on_seen) = fit.map_err(ModelError)?;
             let score = self.score(fold, &predicted);
             folds.push(score);
-            gaps.extend(on_seen.filter(|_| self.is_mixed(fold)).map(|seen| seen - score));
+            gaps.extend(
+                on_seen
+                    .filter(|_| self.is_mixed(fold))
+                    .map(|seen| seen - score),
+            );
             told.extend(self.held[fold].iter().copied().zip(predicted));
         }
         told.sort_unstable_by_key(|(row, _)| *row);
         let (rows, p): (Vec<u32>, Vec<f64>) = told.into_iter().unzip();
         let gap = (!gaps.is_empty()).then(|| mean(&gaps));
-        Ok(Scored { metrics: Metrics::of(&self.data.labels(&rows), &p), folds, gap, rows, p, given_up })
+        Ok(Scored {
+            metrics: Metrics::of(&self.data.labels(&rows), &p),
+            folds,
+            gap,
+            rows,
+            p,
+            given_up,
+        })
     }
 
     /// Whether a fold holds rows of both classes: of others most figures tell nothing.
     fn is_mixed(&self, fold: usize) -> bool {
-        let first = self.held[fold].first().map(|row| self.data.y[*row as usize]);
-        self.held[fold].iter().any(|row| Some(self.data.y[*row as usize]) != first)
+        let first = self.held[fold]
+            .first()
+            .map(|row| self.data.y[*row as usize]);
+        self.held[fold]
+            .iter()
+            .any(|row| Some(self.data.y[*row as usize]) != first)
     }
 
     fn score(&self, fold: usize, p: &[f64]) -> f64 {
-        Metrics::of(&self.data.labels(&self.held[fold]), p).score(self.metric).unwrap_or_default()
+        Metrics::of(&self.data.labels(&self.held[fold]), p)
+            .score(self.metric)
+            .unwrap_or_default()
     }
 }
 
@@ -343,7 +468,8 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// What is told while trials are carried out: how many fits are done of how many, and the best trial so far.
+/// What is told while trials are carried out: how many fits are done of how many, and the best
+/// trial so far.
 #[derive(Default)]
 struct News {
     done: u64,
@@ -365,7 +491,13 @@ impl News {
         }
     }
 
-    fn add(&mut self, sweep: &Sweep<'_>, score: Option<f64>, trial: &Trial, number: usize) -> String {
+    fn add(
+        &mut self,
+        sweep: &Sweep<'_>,
+        score: Option<f64>,
+        trial: &Trial,
+        number: usize,
+    ) -> String {
         self.done += 1;
         let folds = self.folds.entry(number).or_default();
         folds.extend(score);

@@ -1,4 +1,5 @@
-//! `train`: the model factory. Candidates × settings × folds in parallel; the best by the declared metric.
+//! `train`: the model factory. Candidates × settings × folds in parallel; the best by the declared
+//! metric.
 
 use std::time::Instant;
 
@@ -61,8 +62,18 @@ pub const KIND: Kind = Kind {
         },
     ]),
     outputs: Ports::Fixed(&[
-        Port { name: "model", format: Format::Model, need: Need::One, doc: "the model with its preprocessor" },
-        Port { name: "metrics", format: Format::Json, need: Need::One, doc: "the leaderboard: figures of every trial" },
+        Port {
+            name: "model",
+            format: Format::Model,
+            need: Need::One,
+            doc: "the model with its preprocessor",
+        },
+        Port {
+            name: "metrics",
+            format: Format::Json,
+            need: Need::One,
+            doc: "the leaderboard: figures of every trial",
+        },
     ]),
     params: &[
         Param {
@@ -185,11 +196,28 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
     };
     let (learners, spaces, mut faults) = candidates::read(values, strategy);
     let way = |(name, way): (&String, &Value)| {
-        (name.clone(), if matches!(way, Value::Text(word) if word == "falling") { -1 } else { 1 })
+        (
+            name.clone(),
+            if matches!(way, Value::Text(word) if word == "falling") {
+                -1
+            } else {
+                1
+            },
+        )
     };
-    let monotone: Vec<(String, i8)> = values.map("monotone").unwrap_or(&none).0.iter().map(way).collect();
+    let monotone: Vec<(String, i8)> = values
+        .map("monotone")
+        .unwrap_or(&none)
+        .0
+        .iter()
+        .map(way)
+        .collect();
     if !monotone.is_empty() {
-        for (index, learner) in learners.iter().enumerate().filter(|(_, learner)| !learner.monotone) {
+        for (index, learner) in learners
+            .iter()
+            .enumerate()
+            .filter(|(_, learner)| !learner.monotone)
+        {
             faults.push(Fault {
                 path: vec![key("candidates"), Step::Index(index), key("learner")],
                 message: format!("`{}` cannot keep to `monotone`", learner.name),
@@ -197,7 +225,9 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
             });
         }
     }
-    let folding = Folding::read(values).map_err(|fault| faults.push(fault)).ok();
+    let folding = Folding::read(values)
+        .map_err(|fault| faults.push(fault))
+        .ok();
     match (Select::read(values), folding) {
         (Ok(select), Some(folding)) if faults.is_empty() => Ok(Box::new(Train {
             learners,
@@ -208,7 +238,11 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
             folding,
             monotone,
             select,
-            curve: values.list("learning_curve").iter().filter_map(Value::number).collect(),
+            curve: values
+                .list("learning_curve")
+                .iter()
+                .filter_map(Value::number)
+                .collect(),
         })),
         (read, _) => {
             faults.extend(read.err().unwrap_or_default());
@@ -218,8 +252,14 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
 }
 
 impl Stage for Train {
-    fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
-        let preprocessor = Preprocessor::decode(&inputs.one("preprocessor").bytes()?).map_err(StageError::Data)?;
+    fn run(
+        &self,
+        inputs: &Inputs,
+        outputs: &mut Outputs,
+        context: &Context<'_>,
+    ) -> Result<(), StageError> {
+        let preprocessor =
+            Preprocessor::decode(&inputs.one("preprocessor").bytes()?).map_err(StageError::Data)?;
         let data = self.data(inputs, &preprocessor)?;
         self.check_classes(&data)?;
         let folding = self.folding.plan(inputs, &data, &preprocessor)?;
@@ -237,7 +277,8 @@ impl Stage for Train {
         let sure = intervals(&y, &picked.p, picked.metrics.threshold, context.seed);
         board["intervals"] = json!(sure);
         if !self.curve.is_empty() {
-            board["learning_curve"] = self.learning_curve(&sweep, best, &data, trials.len(), context)?;
+            board["learning_curve"] =
+                self.learning_curve(&sweep, best, &data, trials.len(), context)?;
         }
         let blind = without_shortcuts(best, &data, &preprocessor, &sweep, context)?;
         if let Some((columns, metrics)) = &blind {
@@ -251,11 +292,26 @@ impl Stage for Train {
         }
         outputs.bytes("metrics", bytes(&board));
         let rows = data.rows();
-        let task = Task { data: &data, rows: &rows, setting: &best.setting, seed: context.seed };
-        let fitted = best.learner.fit(&task).map_err(|error| failed(best, &error))?;
-        let failures: Vec<&ModelError> = judged.iter().filter_map(|judged| judged.as_ref().err()).collect();
+        let task = Task {
+            data: &data,
+            rows: &rows,
+            setting: &best.setting,
+            seed: context.seed,
+        };
+        let fitted = best
+            .learner
+            .fit(&task)
+            .map_err(|error| failed(best, &error))?;
+        let failures: Vec<&ModelError> = judged
+            .iter()
+            .filter_map(|judged| judged.as_ref().err())
+            .collect();
         if let Some(first) = failures.first() {
-            outputs.note(format!("{} of {} trials could not be fitted: {first}", failures.len(), trials.len()));
+            outputs.note(format!(
+                "{} of {} trials could not be fitted: {first}",
+                failures.len(),
+                trials.len()
+            ));
         }
         let (metric, metrics) = (&self.select.metric, picked.metrics);
         let [low, high] = sure.get(metric).copied().unwrap_or([f64::NAN; 2]);
@@ -269,7 +325,10 @@ impl Stage for Train {
         ));
         if picked.calibrator.is_some() {
             let before = picked.scored.metrics.log_loss;
-            outputs.note(format!("calibrated: log loss {before:.4} before, {:.4} after", metrics.log_loss));
+            outputs.note(format!(
+                "calibrated: log loss {before:.4} before, {:.4} after",
+                metrics.log_loss
+            ));
         }
         if let Some(budget) = self.select.threshold_fpr {
             outputs.note(format!(
@@ -279,7 +338,13 @@ impl Stage for Train {
                 metrics.recall
             ));
         }
-        let mut bundle = Bundle::new(best.learner.name, best.named(), metrics, preprocessor, fitted);
+        let mut bundle = Bundle::new(
+            best.learner.name,
+            best.named(),
+            metrics,
+            preprocessor,
+            fitted,
+        );
         bundle.calibrator.clone_from(&picked.calibrator);
         bundle.intervals = sure;
         bundle.without_shortcuts = blind;
@@ -291,21 +356,26 @@ impl Stage for Train {
 
 impl Train {
     fn data(&self, inputs: &Inputs, preprocessor: &Preprocessor) -> Result<Data, StageError> {
-        let array = npy::decode(&inputs.one("train").bytes()?).map_err(|error| StageError::Data(error.0))?;
+        let array = npy::decode(&inputs.one("train").bytes()?)
+            .map_err(|error| StageError::Data(error.0))?;
         if array.ncols() < 2 {
-            return Err(StageError::Data("the training array has no feature column".to_owned()));
+            return Err(StageError::Data(
+                "the training array has no feature column".to_owned(),
+            ));
         }
         let (x, y) = array.view().split_at(Axis(1), array.ncols() - 1);
         let names = preprocessor.features();
-        let mut data =
-            Data::new(x.to_owned(), y.iter().copied().collect(), names).map_err(|error| StageError::Data(error.0))?;
+        let mut data = Data::new(x.to_owned(), y.iter().copied().collect(), names)
+            .map_err(|error| StageError::Data(error.0))?;
         if !self.monotone.is_empty() {
             data.directions = vec![0; data.x.ncols()];
         }
         for (name, way) in &self.monotone {
             let Some(at) = names.iter().position(|known| known == name) else {
                 let help = suggest(name, names.iter().map(String::as_str)).unwrap_or_default();
-                return Err(StageError::Data(format!("monotone: there is no feature `{name}`: {help}")));
+                return Err(StageError::Data(format!(
+                    "monotone: there is no feature `{name}`: {help}"
+                )));
             };
             data.directions[at] = *way;
         }
@@ -318,7 +388,11 @@ impl Train {
         if attacks.min(benign) >= self.select.min_attacks {
             return Ok(());
         }
-        let what = if attacks < benign { "attacks" } else { "benign rows" };
+        let what = if attacks < benign {
+            "attacks"
+        } else {
+            "benign rows"
+        };
         Err(StageError::Rejected(format!(
             "only {} {what} are among the {} training rows, too few to choose a model by: at least {} are needed (`min_attacks` of \
              `select`); bring more of them",
@@ -335,7 +409,10 @@ impl Train {
         outputs: &mut Outputs,
         context: &Context<'_>,
     ) -> Result<Sweep<'a>, StageError> {
-        let made = format!("{} by {} seed {}", self.folding.folds, folding.made, context.seed);
+        let made = format!(
+            "{} by {} seed {}",
+            self.folding.folds, folding.made, context.seed
+        );
         let folds = Folds::new(data, self.folding.folds, &folding.by, context.seed);
         let plan = Plan {
             made,
@@ -344,7 +421,10 @@ impl Train {
             with_gap: self.select.overfit_gap.is_some(),
         };
         let sweep = Sweep::new(data, folds, plan, context.seed);
-        self.folding.check(&sweep.classes(), &folding.by)?.into_iter().for_each(|note| outputs.note(note));
+        self.folding
+            .check(&sweep.classes(), &folding.by)?
+            .into_iter()
+            .for_each(|note| outputs.note(note));
         Ok(sweep)
     }
 
@@ -355,21 +435,35 @@ impl Train {
         outputs: &mut Outputs,
         context: &Context<'_>,
     ) -> Result<(Vec<Trial>, Vec<Outcome>), StageError> {
-        let search = Search { spaces: self.spaces.clone(), strategy: self.strategy, seed: context.seed };
+        let search = Search {
+            spaces: self.spaces.clone(),
+            strategy: self.strategy,
+            seed: context.seed,
+        };
         // What was given up is never built on.
         let score = |outcome: &Outcome| {
-            let scored = outcome.as_ref().ok().filter(|scored| scored.given_up.is_none())?;
+            let scored = outcome
+                .as_ref()
+                .ok()
+                .filter(|scored| scored.given_up.is_none())?;
             scored.metrics.score(&self.select.metric)
         };
         let begun = Instant::now();
-        let is_over = || self.minutes.is_some_and(|minutes| begun.elapsed().as_secs_f64() > minutes * 60.0);
+        let is_over = || {
+            self.minutes
+                .is_some_and(|minutes| begun.elapsed().as_secs_f64() > minutes * 60.0)
+        };
         let (mut trials, mut scores, mut done) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             let next = search.next(&done);
             if next.is_empty() {
                 return Ok((trials, scores));
             }
-            let round = if self.minutes.is_some() { ROUND } else { next.len() };
+            let round = if self.minutes.is_some() {
+                ROUND
+            } else {
+                next.len()
+            };
             for next in next.chunks(round) {
                 if is_over() && !trials.is_empty() {
                     outputs.note(format!("the time was up after {} trials", trials.len()));
@@ -382,7 +476,12 @@ impl Train {
                 };
                 let batch: Vec<Trial> = next.iter().map(of).collect();
                 let found = sweep.carry_out(&batch, trials.len(), self.prune, context)?;
-                done.extend(next.iter().cloned().zip(&found).map(|(trial, outcome)| (trial, score(outcome))));
+                done.extend(
+                    next.iter()
+                        .cloned()
+                        .zip(&found)
+                        .map(|(trial, outcome)| (trial, score(outcome))),
+                );
                 trials.extend(batch);
                 scores.extend(found);
             }
@@ -397,7 +496,10 @@ impl Train {
         order: &[usize],
     ) -> Result<(&'t Trial, &'t Judged), StageError> {
         let fits = |index: &usize| {
-            let judged = judged[*index].as_ref().ok().filter(|judged| judged.objection.is_none())?;
+            let judged = judged[*index]
+                .as_ref()
+                .ok()
+                .filter(|judged| judged.objection.is_none())?;
             (trials[*index].share >= 1.0).then_some((&trials[*index], judged))
         };
         if let Some(found) = order.iter().find_map(fits) {
@@ -411,7 +513,10 @@ impl Train {
                 trials[best].show(),
                 self.select.metric,
                 judged.score,
-                judged.objection.clone().unwrap_or_else(|| "no trial had all rows".to_owned())
+                judged
+                    .objection
+                    .clone()
+                    .unwrap_or_else(|| "no trial had all rows".to_owned())
             ))),
         }
     }
@@ -425,13 +530,26 @@ impl Train {
         first: usize,
         context: &Context<'_>,
     ) -> Result<Json, StageError> {
-        let trials: Vec<Trial> = self.curve.iter().map(|share| Trial { share: *share, ..best.clone() }).collect();
+        let trials: Vec<Trial> = self
+            .curve
+            .iter()
+            .map(|share| Trial {
+                share: *share,
+                ..best.clone()
+            })
+            .collect();
         let outcomes = sweep.carry_out(&trials, first, false, context)?;
         let point = |(trial, judged): (&Trial, Result<Judged, ModelError>)| match judged {
-            Ok(judged) => json!({"share": trial.share, "score": judged.score, "folds": judged.scored.folds}),
+            Ok(judged) => {
+                json!({"share": trial.share, "score": judged.score, "folds": judged.scored.folds})
+            }
             Err(error) => json!({"share": trial.share, "error": error.0}),
         };
-        Ok(trials.iter().zip(select::judged(&self.select, data, outcomes)).map(point).collect())
+        Ok(trials
+            .iter()
+            .zip(select::judged(&self.select, data, outcomes))
+            .map(point)
+            .collect())
     }
 }
 

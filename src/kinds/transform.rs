@@ -30,8 +30,18 @@ pub const KIND: Kind = Kind {
     doc: "Makes tables numbers, step by step: fills, encodes, scales, and maps the target to 0 and 1. Fitted on `train` only, \
           applied to both.",
     inputs: Ports::Fixed(&[
-        Port { name: "train", format: Format::Table, need: Need::One, doc: "the rows to learn from" },
-        Port { name: "test", format: Format::Table, need: Need::One, doc: "the rows to judge by" },
+        Port {
+            name: "train",
+            format: Format::Table,
+            need: Need::One,
+            doc: "the rows to learn from",
+        },
+        Port {
+            name: "test",
+            format: Format::Table,
+            need: Need::One,
+            doc: "the rows to judge by",
+        },
     ]),
     outputs: Ports::Fixed(&[
         Port {
@@ -40,11 +50,26 @@ pub const KIND: Kind = Kind {
             need: Need::One,
             doc: "features, then the class in the last column",
         },
-        Port { name: "test", format: Format::Array, need: Need::One, doc: "the same of the test rows" },
-        Port { name: "preprocessor", format: Format::Preprocessor, need: Need::One, doc: "every fitted step" },
+        Port {
+            name: "test",
+            format: Format::Array,
+            need: Need::One,
+            doc: "the same of the test rows",
+        },
+        Port {
+            name: "preprocessor",
+            format: Format::Preprocessor,
+            need: Need::One,
+            doc: "every fitted step",
+        },
     ]),
     params: &[
-        Param { name: "target", kind: Type::Text, default: Fallback::Required, doc: "The column of labels." },
+        Param {
+            name: "target",
+            kind: Type::Text,
+            default: Fallback::Required,
+            doc: "The column of labels.",
+        },
         Param {
             name: "target_map",
             kind: Type::Map(&Type::Int(0, 1)),
@@ -100,7 +125,12 @@ struct Transform {
 
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
     let mut classes: BTreeMap<String, u8> = BTreeMap::new();
-    for (label, class) in values.map("target_map").map(|map| &map.0).into_iter().flatten() {
+    for (label, class) in values
+        .map("target_map")
+        .map(|map| &map.0)
+        .into_iter()
+        .flatten()
+    {
         classes.insert(label.clone(), u8::from(matches!(class, Value::Int(1))));
     }
     let others = values.int("other_labels").map(|class| u8::from(class == 1));
@@ -121,12 +151,13 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         labels: TargetMap { classes, others },
         steps,
     };
-    let allow: BTreeMap<String, String> = (values.map("allow").map(|map| &map.0).into_iter().flatten())
-        .filter_map(|(column, reason)| match reason {
-            Value::Text(reason) => Some((column.clone(), reason.trim().to_owned())),
-            _ => None,
-        })
-        .collect();
+    let allow: BTreeMap<String, String> =
+        (values.map("allow").map(|map| &map.0).into_iter().flatten())
+            .filter_map(|(column, reason)| match reason {
+                Value::Text(reason) => Some((column.clone(), reason.trim().to_owned())),
+                _ => None,
+            })
+            .collect();
     if let Some((column, _)) = allow.iter().find(|(_, reason)| reason.is_empty()) {
         return Err(vec![Fault {
             path: vec![Step::Key("allow".to_owned()), Step::Key(column.clone())],
@@ -137,34 +168,53 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         }]);
     }
     let near_perfect = values.float("near_perfect").unwrap_or_default();
-    Ok(Box::new(Transform { settings, drop: values.texts("drop"), near_perfect, allow }))
+    Ok(Box::new(Transform {
+        settings,
+        drop: values.texts("drop"),
+        near_perfect,
+        allow,
+    }))
 }
 
 impl Stage for Transform {
-    fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
+    fn run(
+        &self,
+        inputs: &Inputs,
+        outputs: &mut Outputs,
+        context: &Context<'_>,
+    ) -> Result<(), StageError> {
         let table = |port: &str| -> Result<Table, StageError> {
             let table = Dataset::open(inputs.one(port))?.whole()?;
             if let Some(name) = self.drop.iter().find(|name| !table.has(name)) {
                 let names = table.names();
                 let help = suggest(name, names.iter().map(String::as_str)).unwrap_or_default();
-                return Err(StageError::Data(format!("drop: there is no column `{name}`: {help}")));
+                return Err(StageError::Data(format!(
+                    "drop: there is no column `{name}`: {help}"
+                )));
             }
             match table.height() {
                 0 => Err(StageError::Data(format!("the table `{port}` has no rows"))),
-                _ => table.without(&self.drop).map_err(|error| StageError::Data(error.0)),
+                _ => table
+                    .without(&self.drop)
+                    .map_err(|error| StageError::Data(error.0)),
             }
         };
         let of = |port: &'static str| move |why: String| StageError::Data(format!("{port}: {why}"));
         let (train, test) = (table("train")?, table("test")?);
         (context.progress)(0, 2, "fitting on train");
-        let (mut preprocessor, features) = Preprocessor::fit(&train, &self.settings).map_err(of("train"))?;
+        let (mut preprocessor, features) =
+            Preprocessor::fit(&train, &self.settings).map_err(of("train"))?;
         context.check()?;
-        preprocessor.giveaways = self.giveaways(&train).map_err(|error| of("train")(error.0))?;
+        preprocessor.giveaways = self
+            .giveaways(&train)
+            .map_err(|error| of("train")(error.0))?;
         preprocessor.allowed.clone_from(&self.allow);
         if let Some(name) = self.allow.keys().find(|name| !train.has(name)) {
             let names = train.names();
             let help = suggest(name, names.iter().map(String::as_str)).unwrap_or_default();
-            return Err(StageError::Data(format!("allow: there is no column `{name}`: {help}")));
+            return Err(StageError::Data(format!(
+                "allow: there is no column `{name}`: {help}"
+            )));
         }
         let labels = preprocessor.labels(&train).map_err(of("train"))?;
         let attacks = labels.iter().filter(|class| **class == 1.0).count();
@@ -185,7 +235,8 @@ impl Stage for Transform {
 }
 
 impl Transform {
-    /// Finds the columns that give the label away, by the question that is asked here: attack or not.
+    /// Finds the columns that give the label away, by the question that is asked here: attack or
+    /// not.
     fn giveaways(&self, train: &Table) -> Result<Vec<Giveaway>, TableError> {
         // Copies of a row are no evidence of what its cells tell.
         let rising = rising(train)?;
@@ -193,21 +244,34 @@ impl Transform {
         let labels = &self.settings.labels;
         let cells = train.texts(&self.settings.target)?;
         let features = train.without(std::slice::from_ref(&self.settings.target))?;
-        let mut counts: Vec<(String, usize)> = train.counts(&self.settings.target)?.into_iter().collect();
+        let mut counts: Vec<(String, usize)> =
+            train.counts(&self.settings.target)?.into_iter().collect();
         counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         let mut profiles = LabelProfiles::new();
         let class = |label: Option<&str>| labels.class(label).unwrap_or_default();
         // Labels that are rarer than these are put together by their class.
         let name = |label: Option<&str>| match label {
-            Some(label) if counts.iter().take(LABELS).any(|(common, _)| common == label) => label.to_owned(),
+            Some(label)
+                if counts
+                    .iter()
+                    .take(LABELS)
+                    .any(|(common, _)| common == label) =>
+            {
+                label.to_owned()
+            }
             label => format!("\0{}", class(label)),
         };
         let mut rows_of: BTreeMap<String, Vec<bool>> = BTreeMap::new();
         for (row, cell) in cells.iter().enumerate() {
-            rows_of.entry(name(cell.as_deref())).or_insert_with(|| vec![false; cells.len()])[row] = true;
+            rows_of
+                .entry(name(cell.as_deref()))
+                .or_insert_with(|| vec![false; cells.len()])[row] = true;
         }
         for (label, keep) in rows_of {
-            profiles.insert(label, Profile::of(&features.filter(&keep)?)?.with_sample(SAMPLE));
+            profiles.insert(
+                label,
+                Profile::of(&features.filter(&keep)?)?.with_sample(SAMPLE),
+            );
         }
         let is_attack = |label: &str| match label.strip_prefix('\0') {
             Some(class) => class == "1",

@@ -38,10 +38,20 @@ pub const KIND: Kind = Kind {
             need: Need::One,
             doc: "the schema file, such as `schemas/phishing.yaml`",
         },
-        Port { name: "data", format: Format::Table, need: Need::One, doc: "the rows" },
+        Port {
+            name: "data",
+            format: Format::Table,
+            need: Need::One,
+            doc: "the rows",
+        },
     ]),
     outputs: Ports::Fixed(&[
-        Port { name: "data", format: Format::Table, need: Need::One, doc: "the rows that go on" },
+        Port {
+            name: "data",
+            format: Format::Table,
+            need: Need::One,
+            doc: "the rows that go on",
+        },
         Port {
             name: "quarantine",
             format: Format::Table,
@@ -54,9 +64,24 @@ pub const KIND: Kind = Kind {
             need: Need::One,
             doc: "every broken rule of every row: `row`, `column`, `rule`, `severity`, `value`",
         },
-        Port { name: "report", format: Format::Json, need: Need::One, doc: "the verdict on every rule" },
-        Port { name: "page", format: Format::Text, need: Need::One, doc: "the same as a page (HTML)" },
-        Port { name: "junit", format: Format::Text, need: Need::One, doc: "the same for test runners (JUnit XML)" },
+        Port {
+            name: "report",
+            format: Format::Json,
+            need: Need::One,
+            doc: "the verdict on every rule",
+        },
+        Port {
+            name: "page",
+            format: Format::Text,
+            need: Need::One,
+            doc: "the same as a page (HTML)",
+        },
+        Port {
+            name: "junit",
+            format: Format::Text,
+            need: Need::One,
+            doc: "the same for test runners (JUnit XML)",
+        },
     ]),
     params: &[Param {
         name: "as_of",
@@ -96,7 +121,10 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
             help: Some("write `2026-01-31`, `2026-01-31T12:00:00Z` or `today`".to_owned()),
         }]);
     }
-    Ok(Box::new(Validate { as_of, today: is_today.then_some(Today) }))
+    Ok(Box::new(Validate {
+        as_of,
+        today: is_today.then_some(Today),
+    }))
 }
 
 /// What is known of a checked part.
@@ -130,9 +158,15 @@ impl Stage for Validate {
         self.today.as_ref().map(|today| today as &dyn Outside)
     }
 
-    fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
+    fn run(
+        &self,
+        inputs: &Inputs,
+        outputs: &mut Outputs,
+        context: &Context<'_>,
+    ) -> Result<(), StageError> {
         let file = inputs.one("schema");
-        let schema = schema::parse(&file.label, file.bytes()?).map_err(|report| StageError::Data(report.plain()))?;
+        let schema = schema::parse(&file.label, file.bytes()?)
+            .map_err(|report| StageError::Data(report.plain()))?;
         let rules = rules::rules(&schema);
         let data = Dataset::open(inputs.one("data"))?;
         let measures = || schema.table.iter().map(|rule| &rule.measure);
@@ -153,22 +187,37 @@ impl Stage for Validate {
             counts_duplicates: measures().any(|measure| *measure == Measure::Duplicates),
         };
         let misfits = rules::misfits(&schema, &data.index.columns);
-        let mut kept = check.parts(&data, (file.digest, ("check", &data.all())), &Repeated::new(), context)?;
+        let mut kept = check.parts(
+            &data,
+            (file.digest, ("check", &data.all())),
+            &Repeated::new(),
+            context,
+        )?;
         let digests = kept.iter().map(|kept| context.memo.fetch(&kept[4].digest));
         let (repeated, duplicates) = check.repeated(digests)?;
         let again: Vec<usize> = repeated.keys().copied().collect();
         let checked = check.parts(&data, (file.digest, ("again", &again)), &repeated, context)?;
-        again.into_iter().zip(checked).for_each(|(at, checked)| kept[at] = checked);
-        let (mut clean, mut aside, mut failures) = (Writer::default(), Aside::default(), Aside::default());
-        let mut counts =
-            Counts { broken: vec![0; rules.len()], first: vec![None; rules.len()], duplicates, ..Counts::default() };
+        again
+            .into_iter()
+            .zip(checked)
+            .for_each(|(at, checked)| kept[at] = checked);
+        let (mut clean, mut aside, mut failures) =
+            (Writer::default(), Aside::default(), Aside::default());
+        let mut counts = Counts {
+            broken: vec![0; rules.len()],
+            first: vec![None; rules.len()],
+            duplicates,
+            ..Counts::default()
+        };
         let mut latest: Vec<Option<i64>> = vec![None; check.moments.len()];
         for (at, kept) in kept.iter().enumerate() {
             let gist: Gist = read_kept(&kept[0], context)?;
             for (rule, (count, first)) in gist.broken.iter().enumerate() {
                 counts.broken[rule] += count;
                 if counts.first[rule].is_none() {
-                    counts.first[rule] = first.clone().map(|(row, value)| (counts.rows + row + 1, value));
+                    counts.first[rule] = first
+                        .clone()
+                        .map(|(row, value)| (counts.rows + row + 1, value));
                 }
             }
             if gist.broken.iter().any(|(count, _)| *count > 0) {
@@ -178,7 +227,10 @@ impl Stage for Validate {
             counts.rows += gist.rows;
             counts.cells.0 += gist.rows * data.index.columns.len() as u64;
             counts.cells.1 += gist.missing;
-            latest.iter_mut().zip(&gist.latest).for_each(|(all, one)| *all = (*all).max(*one));
+            latest
+                .iter_mut()
+                .zip(&gist.latest)
+                .for_each(|(all, one)| *all = (*all).max(*one));
             let go_on = gist.clean.unwrap_or(gist.rows);
             counts.clean += go_on;
             let blob = match (gist.clean, data.kept(at)) {
@@ -196,24 +248,40 @@ impl Stage for Validate {
             .collect();
         let report = Report::new(&file.label, &schema, &rules, misfits, counts);
         clean.finish(outputs, "data", context)?;
-        aside.finish(outputs, "quarantine", &quarantine_columns(&data.index.columns), context)?;
+        aside.finish(
+            outputs,
+            "quarantine",
+            &quarantine_columns(&data.index.columns),
+            context,
+        )?;
         failures.finish(outputs, "failures", &failure_columns(), context)?;
-        outputs.bytes("report", serde_json::to_vec_pretty(&report).expect("plain data serialises"));
+        outputs.bytes(
+            "report",
+            serde_json::to_vec_pretty(&report).expect("plain data serialises"),
+        );
         outputs.bytes("page", report.page().into_bytes());
         outputs.bytes("junit", report.junit().into_bytes());
         if !report.valid {
             return Err(StageError::Data(message(&report)));
         }
         if report.clean == 0 {
-            return Err(StageError::Data(format!("none of the {} rows keeps `{}`", report.rows, report.schema)));
+            return Err(StageError::Data(format!(
+                "none of the {} rows keeps `{}`",
+                report.rows, report.schema
+            )));
         }
         match report.quarantined {
             0 => outputs.note(format!("{} rows keep the schema", report.rows)),
-            aside => {
-                outputs.note(format!("{} of {} rows keep the schema, {aside} are set aside", report.clean, report.rows))
-            }
+            aside => outputs.note(format!(
+                "{} of {} rows keep the schema, {aside} are set aside",
+                report.clean, report.rows
+            )),
         }
-        for line in report.lines(&[Verdict::Warned, Verdict::Quarantined]).into_iter().take(SHOWN) {
+        for line in report
+            .lines(&[Verdict::Warned, Verdict::Quarantined])
+            .into_iter()
+            .take(SHOWN)
+        {
             outputs.note(line);
         }
         Ok(())
@@ -222,13 +290,22 @@ impl Stage for Validate {
 
 fn message(report: &Report) -> String {
     let all = report.lines(&[Verdict::Failed]);
-    let mut lines = vec![format!("the data breaks `{}` in {} places:", report.schema, all.len())];
+    let mut lines = vec![format!(
+        "the data breaks `{}` in {} places:",
+        report.schema,
+        all.len()
+    )];
     lines.extend(all.iter().take(SHOWN).map(|line| format!("  {line}")));
     if all.len() > SHOWN {
         lines.push(format!("  and {} more in the `report`", all.len() - SHOWN));
     }
     let quarantined = report.lines(&[Verdict::Quarantined]);
-    lines.extend(quarantined.iter().take(SHOWN).map(|line| format!("  set aside: {line}")));
+    lines.extend(
+        quarantined
+            .iter()
+            .take(SHOWN)
+            .map(|line| format!("  set aside: {line}")),
+    );
     lines.push("change the data or the schema".to_owned());
     lines.join("\n")
 }
@@ -243,7 +320,9 @@ impl Check<'_> {
         context: &Context<'_>,
     ) -> Result<Vec<Vec<Kept>>, StageError> {
         let with = |at: usize| {
-            let rows = repeated.get(&at).map(|rows| serde_json::to_vec(rows).expect("plain data serialises"));
+            let rows = repeated
+                .get(&at)
+                .map(|rows| serde_json::to_vec(rows).expect("plain data serialises"));
             let rows = rows.map(|rows| ("repeated", Digest::of(&rows).hex()));
             [("schema", schema.hex())].into_iter().chain(rows).collect()
         };
@@ -252,13 +331,17 @@ impl Check<'_> {
         })
     }
 
-    /// Checks a part: its gist, the rows that go on unless that is all of them, those set aside, the failures, and digests of
-    /// what must not repeat.
+    /// Checks a part: its gist, the rows that go on unless that is all of them, those set aside,
+    /// the failures, and digests of what must not repeat.
     fn part(&self, table: &Table, repeated: &[(usize, usize)]) -> Result<Vec<Vec<u8>>, TableError> {
         let mut failures = rules::failures(self.rules, table)?;
         for &(rule, row) in repeated {
             let column = self.rules[rule].column.as_deref().unwrap_or_default();
-            let value = table.slice(row, 1).texts(column)?.remove(0).unwrap_or_default();
+            let value = table
+                .slice(row, 1)
+                .texts(column)?
+                .remove(0)
+                .unwrap_or_default();
             failures.push(Failure { row, rule, value });
         }
         failures.sort_by_key(|failure| (failure.rule, failure.row));
@@ -275,7 +358,11 @@ impl Check<'_> {
         let is_same = stay == 0 && clean.columns()? == table.columns()?;
         let mut missing = 0;
         for name in table.names() {
-            missing += table.missing(&name)?.into_iter().filter(|missing| *missing).count() as u64;
+            missing += table
+                .missing(&name)?
+                .into_iter()
+                .filter(|missing| *missing)
+                .count() as u64;
         }
         let latest = |name: &String| match table.has(name) {
             true => Ok(table.times(name)?.into_iter().flatten().max()),
@@ -287,16 +374,27 @@ impl Check<'_> {
             clean: (!is_same).then_some(clean.height() as u64),
             columns: clean.columns()?,
             missing,
-            latest: self.moments.iter().map(latest).collect::<Result<_, TableError>>()?,
+            latest: self
+                .moments
+                .iter()
+                .map(latest)
+                .collect::<Result<_, TableError>>()?,
         };
         let (aside, listed) = if failures.is_empty() {
             (Vec::new(), Vec::new())
         } else {
-            (codec::encode(&self.aside(table, &failures)?)?, codec::encode(&self.listed(&failures)?)?)
+            (
+                codec::encode(&self.aside(table, &failures)?)?,
+                codec::encode(&self.listed(&failures)?)?,
+            )
         };
         Ok(vec![
             serde_json::to_vec(&gist).expect("plain data serialises"),
-            if is_same { Vec::new() } else { codec::encode(&clean)? },
+            if is_same {
+                Vec::new()
+            } else {
+                codec::encode(&clean)?
+            },
             aside,
             listed,
             self.digests(table)?,
@@ -306,13 +404,26 @@ impl Check<'_> {
     /// The rows that break a rule for which rows are set aside or the table is refused.
     fn aside(&self, table: &Table, failures: &[Failure]) -> Result<Table, TableError> {
         let mut broken: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-        for failure in failures.iter().filter(|failure| self.rules[failure.rule].severity != Severity::Warn) {
-            broken.entry(failure.row).or_default().push(self.rules[failure.rule].id());
+        for failure in failures
+            .iter()
+            .filter(|failure| self.rules[failure.rule].severity != Severity::Warn)
+        {
+            broken
+                .entry(failure.row)
+                .or_default()
+                .push(self.rules[failure.rule].id());
         }
-        let keep: Vec<bool> = (0..table.height()).map(|row| broken.contains_key(&row)).collect();
+        let keep: Vec<bool> = (0..table.height())
+            .map(|row| broken.contains_key(&row))
+            .collect();
         let rows = broken.keys().map(|row| *row as i64).collect();
-        let names = broken.values().map(|names| Some(names.join(", "))).collect();
-        Table::of_ints(ROW, rows)?.beside(&Table::of_texts(RULES, names)?)?.beside(&table.filter(&keep)?)
+        let names = broken
+            .values()
+            .map(|names| Some(names.join(", ")))
+            .collect();
+        Table::of_ints(ROW, rows)?
+            .beside(&Table::of_texts(RULES, names)?)?
+            .beside(&table.filter(&keep)?)
     }
 
     fn listed(&self, failures: &[Failure]) -> Result<Table, TableError> {
@@ -328,7 +439,10 @@ impl Check<'_> {
                     ("row".to_owned(), Cell::Int(*row as i64)),
                     ("column".to_owned(), column),
                     ("rule".to_owned(), Cell::Text(rule.name.clone())),
-                    ("severity".to_owned(), Cell::Text(rule.severity.as_str().to_owned())),
+                    (
+                        "severity".to_owned(),
+                        Cell::Text(rule.severity.as_str().to_owned()),
+                    ),
                     ("value".to_owned(), Cell::Text(value.clone())),
                 ],
             );
@@ -339,12 +453,16 @@ impl Check<'_> {
 
     /// The columns of which no value may stand twice: the numbers of their rules.
     fn unique(&self) -> impl Iterator<Item = (usize, &str)> {
-        let rules = self.rules.iter().enumerate().filter(|(_, rule)| rule.is_unique());
+        let rules = self
+            .rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.is_unique());
         rules.filter_map(|(at, rule)| Some((at, rule.column.as_deref()?)))
     }
 
-    /// Of every row 16 bytes of digest: for each column that is unique (zeros for what is missing), then, if duplicates
-    /// are counted, for the whole row.
+    /// Of every row 16 bytes of digest: for each column that is unique (zeros for what is missing),
+    /// then, if duplicates are counted, for the whole row.
     fn digests(&self, table: &Table) -> Result<Vec<u8>, TableError> {
         let mut bytes = Vec::new();
         for (_, name) in self.unique() {
@@ -359,14 +477,19 @@ impl Check<'_> {
             }
         }
         if self.counts_duplicates {
-            rows::digests(table, &[])?.iter().for_each(|digest| bytes.extend_from_slice(&digest[..16]));
+            rows::digests(table, &[])?
+                .iter()
+                .for_each(|digest| bytes.extend_from_slice(&digest[..16]));
         }
         Ok(bytes)
     }
 
-    /// Returns the rows that repeat the value of an earlier row, by part, and how many whole rows do; given the digests of
-    /// every part.
-    fn repeated<E>(&self, parts: impl Iterator<Item = Result<Vec<u8>, E>>) -> Result<(Repeated, u64), E> {
+    /// Returns the rows that repeat the value of an earlier row, by part, and how many whole rows
+    /// do; given the digests of every part.
+    fn repeated<E>(
+        &self,
+        parts: impl Iterator<Item = Result<Vec<u8>, E>>,
+    ) -> Result<(Repeated, u64), E> {
         let unique: Vec<usize> = self.unique().map(|(rule, _)| rule).collect();
         let mut seen: Vec<HashSet<u128>> = vec![HashSet::new(); unique.len()];
         let (mut whole, mut duplicates) = (HashSet::new(), 0);
@@ -380,7 +503,11 @@ impl Check<'_> {
             let (digests, _) = bytes.as_chunks::<16>();
             let rows = digests.len() / lists;
             for (list, digests) in digests.chunks(rows.max(1)).enumerate() {
-                for (row, digest) in digests.iter().map(|digest| u128::from_le_bytes(*digest)).enumerate() {
+                for (row, digest) in digests
+                    .iter()
+                    .map(|digest| u128::from_le_bytes(*digest))
+                    .enumerate()
+                {
                     match unique.get(list) {
                         Some(rule) if digest != 0 && !seen[list].insert(digest) => {
                             repeated.entry(at).or_default().push((*rule, row));
@@ -406,19 +533,28 @@ pub struct Replayed {
     pub misfits: Vec<rules::Misfit>,
 }
 
-/// Checks rows that were set aside against a schema. A value that repeats within them breaks uniqueness; one that repeats
-/// among the rows that went on is not known here.
+/// Checks rows that were set aside against a schema. A value that repeats within them breaks
+/// uniqueness; one that repeats among the rows that went on is not known here.
 ///
 /// # Errors
 /// The table is no quarantine.
 pub fn replay(schema: &Schema, table: &Table) -> Result<Replayed, TableError> {
     let table = table.without(&[ROW.to_owned(), RULES.to_owned()])?;
     let rules = rules::rules(schema);
-    let check = Check { schema, rules: &rules, moments: Vec::new(), counts_duplicates: false };
+    let check = Check {
+        schema,
+        rules: &rules,
+        moments: Vec::new(),
+        counts_duplicates: false,
+    };
     let mut failures = rules::failures(&rules, &table)?;
     let (repeated, _) = check.repeated(std::iter::once(check.digests(&table)))?;
     let repeats = repeated.into_values().flatten();
-    failures.extend(repeats.map(|(rule, row)| Failure { row, rule, value: String::new() }));
+    failures.extend(repeats.map(|(rule, row)| Failure {
+        row,
+        rule,
+        value: String::new(),
+    }));
     let (mut broken, mut keep) = (BTreeMap::new(), vec![true; table.height()]);
     for failure in failures {
         let rule = &rules[failure.rule];
@@ -426,5 +562,9 @@ pub fn replay(schema: &Schema, table: &Table) -> Result<Replayed, TableError> {
         keep[failure.row] &= rule.severity == Severity::Warn;
     }
     let keeps = rules::coerced(schema, &table.filter(&keep)?)?;
-    Ok(Replayed { keeps, broken, misfits: rules::misfits(schema, &table.columns()?) })
+    Ok(Replayed {
+        keeps,
+        broken,
+        misfits: rules::misfits(schema, &table.columns()?),
+    })
 }

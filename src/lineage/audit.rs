@@ -1,8 +1,8 @@
 //! Are the records all there? The journals are held against each other, and against the database.
 //!
-//! Each journal's head says how far the one before went, so one that is cut, changed or gone is missed; the last one is
-//! known by the tail file and by the database's mark. What no later word vouches for was told to nobody: a commit that was
-//! being written when the process was killed.
+//! Each journal's head says how far the one before went, so one that is cut, changed or gone is
+//! missed; the last one is known by the tail file and by the database's mark. What no later word
+//! vouches for was told to nobody: a commit that was being written when the process was killed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -30,30 +30,45 @@ impl Audit {
     pub fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.journals.iter().map(|(_, line)| line.clone()).collect();
         if self.only_in_database > 0 {
-            lines.push(format!("{} entries of the database stand in no journal", self.only_in_database));
+            lines.push(format!(
+                "{} entries of the database stand in no journal",
+                self.only_in_database
+            ));
         }
         if self.only_in_journals > 0 {
-            lines.push(format!("the database lacks {} entries that the journals hold", self.only_in_journals));
+            lines.push(format!(
+                "the database lacks {} entries that the journals hold",
+                self.only_in_journals
+            ));
         }
         lines
     }
 }
 
-/// Holds the journals of a cache against each other and against the database, if it is there to be asked. `is_alone`: nobody
-/// writes meanwhile.
+/// Holds the journals of a cache against each other and against the database, if it is there to be
+/// asked. `is_alone`: nobody writes meanwhile.
 ///
 /// # Errors
 /// The disk or the database failed; a journal is of a later format.
-pub fn audit(cache: &Path, database: Option<&Ledger>, is_alone: bool) -> Result<Audit, LedgerError> {
+pub fn audit(
+    cache: &Path,
+    database: Option<&Ledger>,
+    is_alone: bool,
+) -> Result<Audit, LedgerError> {
     // Before the journals: beside a run, it must not say more than they held when they were read.
     let tail = Tail::load(cache);
     let (journals, misnamed) = Journals::read(&cache.join("runs"))?;
-    let mut audit = Audit { journals: misnamed, ..Audit::default() };
+    let mut audit = Audit {
+        journals: misnamed,
+        ..Audit::default()
+    };
     let mark = database.map(Ledger::mark).transpose()?.flatten();
     let is_last_word = is_alone && database.is_none() && tail == Tail::default();
     let vouched = journals.vouched(tail.link.into_iter().chain(mark));
     audit.journals.extend(journals.missed(&vouched));
-    audit.journals.extend(journals.broken(&vouched, is_last_word));
+    audit
+        .journals
+        .extend(journals.broken(&vouched, is_last_word));
     if let Some(database) = database {
         compare(database, &journals.ledger()?, &mut audit)?;
     }
@@ -67,12 +82,14 @@ pub type Fault = (PathBuf, String);
 struct Journals {
     runs: PathBuf,
     texts: BTreeMap<RunId, JournalText>,
-    /// The latest that holds all that was recorded before it: what earlier ones hold matters no more.
+    /// The latest that holds all that was recorded before it: what earlier ones hold matters no
+    /// more.
     base: Option<RunId>,
 }
 
 impl Journals {
-    /// Reads the journals in the folder of runs; tells which files look like one and have not the name of a run.
+    /// Reads the journals in the folder of runs; tells which files look like one and have not the
+    /// name of a run.
     fn read(runs: &Path) -> Result<(Self, Vec<Fault>), LedgerError> {
         let (mut texts, mut misnamed) = (BTreeMap::new(), Vec::new());
         for (run, path) in journal::files(runs)? {
@@ -86,8 +103,19 @@ impl Journals {
                 }
             }
         }
-        let base = texts.iter().rev().find(|(_, text)| text.head.is_base).map(|(run, _)| run.clone());
-        Ok((Self { runs: runs.to_owned(), texts, base }, misnamed))
+        let base = texts
+            .iter()
+            .rev()
+            .find(|(_, text)| text.head.is_base)
+            .map(|(run, _)| run.clone());
+        Ok((
+            Self {
+                runs: runs.to_owned(),
+                texts,
+                base,
+            },
+            misnamed,
+        ))
     }
 
     fn counts(&self, run: &RunId) -> bool {
@@ -96,11 +124,18 @@ impl Journals {
 
     /// Returns how far each journal goes, as the later ones and `others` vouch.
     fn vouched(&self, others: impl Iterator<Item = Link>) -> BTreeMap<RunId, Link> {
-        let later = self.texts.iter().filter(|(run, text)| self.counts(run) && !text.head.is_base);
-        let links = later.filter_map(|(_, text)| text.head.after.clone()).chain(others);
+        let later = self
+            .texts
+            .iter()
+            .filter(|(run, text)| self.counts(run) && !text.head.is_base);
+        let links = later
+            .filter_map(|(_, text)| text.head.after.clone())
+            .chain(others);
         let mut vouched: BTreeMap<RunId, Link> = BTreeMap::new();
         for link in links.filter(|link| self.counts(&link.run)) {
-            let known = vouched.entry(link.run.clone()).or_insert_with(|| link.clone());
+            let known = vouched
+                .entry(link.run.clone())
+                .or_insert_with(|| link.clone());
             if link.commits > known.commits {
                 *known = link;
             }
@@ -111,7 +146,10 @@ impl Journals {
     /// Tells which journals do not go as far as is vouched for.
     fn missed(&self, vouched: &BTreeMap<RunId, Link>) -> Vec<Fault> {
         let missed = |link: &Link| match self.texts.get(&link.run) {
-            None => Some(format!("the journal of run {} is missing: it held {} commits", link.run, link.commits)),
+            None => Some(format!(
+                "the journal of run {} is missing: it held {} commits",
+                link.run, link.commits
+            )),
             Some(text) if text.reaches(link) => None,
             Some(text) => Some(format!(
                 "the journal of run {} is damaged: {} of its {} commits can be read",
@@ -120,13 +158,20 @@ impl Journals {
                 link.commits
             )),
         };
-        vouched.values().filter_map(|link| Some((journal::path(&self.runs, &link.run), missed(link)?))).collect()
+        vouched
+            .values()
+            .filter_map(|link| Some((journal::path(&self.runs, &link.run), missed(link)?)))
+            .collect()
     }
 
-    /// Tells which journals, other than those that are missed, cannot be read to their end. What follows the commits that a
-    /// later journal vouches for was told to nobody; of the last one that is not known.
+    /// Tells which journals, other than those that are missed, cannot be read to their end. What
+    /// follows the commits that a later journal vouches for was told to nobody; of the last one
+    /// that is not known.
     fn broken(&self, vouched: &BTreeMap<RunId, Link>, is_last_word: bool) -> Vec<Fault> {
-        let heads = self.texts.values().filter_map(|text| text.head.after.as_ref());
+        let heads = self
+            .texts
+            .values()
+            .filter_map(|text| text.head.after.as_ref());
         let followed: BTreeSet<&RunId> = heads.map(|link| &link.run).collect();
         let last = self.texts.keys().next_back();
         let mut broken = Vec::new();
@@ -134,15 +179,21 @@ impl Journals {
             let is_missed = vouched.get(run).is_some_and(|link| !text.reaches(link));
             let why = match &text.end {
                 JournalEnd::Damaged(why) => why.as_str(),
-                // One that is being written, or was when its run was killed, ends like this: nobody was told of the rest.
-                // The tail file or the database know of it; without them nothing does.
-                JournalEnd::Torn if is_last_word && last == Some(run) => "it ends in the middle of a commit",
+                // One that is being written, or was when its run was killed, ends like this: nobody
+                // was told of the rest. The tail file or the database know of it; without them
+                // nothing does.
+                JournalEnd::Torn if is_last_word && last == Some(run) => {
+                    "it ends in the middle of a commit"
+                }
                 JournalEnd::Torn | JournalEnd::Whole => continue,
             };
             if is_missed || followed.contains(run) {
                 continue;
             }
-            let line = format!("the journal of run {run} cannot be read after {} commits: {why}", text.commits.len());
+            let line = format!(
+                "the journal of run {run} cannot be read after {} commits: {why}",
+                text.commits.len()
+            );
             broken.push((journal::path(&self.runs, run), line));
         }
         broken
@@ -153,7 +204,14 @@ impl Journals {
         let ledger = Ledger::in_memory();
         for (run, text) in &self.texts {
             for (entries, commits) in text.commits.iter().zip(1..) {
-                ledger.replay(entries, &Link { run: run.clone(), commits, chain: None })?;
+                ledger.replay(
+                    entries,
+                    &Link {
+                        run: run.clone(),
+                        commits,
+                        chain: None,
+                    },
+                )?;
             }
         }
         Ok(ledger)
@@ -163,17 +221,25 @@ impl Journals {
 fn compare(database: &Ledger, journals: &Ledger, audit: &mut Audit) -> Result<(), LedgerError> {
     for table in TABLES {
         let pairs = |ledger: &Ledger| -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LedgerError> {
-            Ok(ledger.pairs().scan(&[table]).map_err(LedgerError::Database)?.into_iter().collect())
+            Ok(ledger
+                .pairs()
+                .scan(&[table])
+                .map_err(LedgerError::Database)?
+                .into_iter()
+                .collect())
         };
         let (kept, told) = (pairs(database)?, pairs(journals)?);
         audit.only_in_database += kept.keys().filter(|key| !told.contains_key(*key)).count();
-        audit.only_in_journals += told.iter().filter(|(key, value)| kept.get(*key) != Some(*value)).count();
+        audit.only_in_journals += told
+            .iter()
+            .filter(|(key, value)| kept.get(*key) != Some(*value))
+            .count();
     }
     Ok(())
 }
 
-/// Returns everything a ledger holds as commits from which it can be built again: actions in the order they began, then
-/// runs, then each move by itself.
+/// Returns everything a ledger holds as commits from which it can be built again: actions in the
+/// order they began, then runs, then each move by itself.
 ///
 /// # Errors
 /// The database failed or a record cannot be read.
@@ -181,7 +247,11 @@ pub fn everything(ledger: &Ledger) -> Result<Vec<Vec<Entry>>, LedgerError> {
     let mut commits = Vec::new();
     let mut actions = ledger.actions()?;
     actions.sort_by_key(|record| (record.started_ms, record.key));
-    commits.extend(actions.into_iter().map(|record| vec![Entry::Action(Box::new(record))]));
+    commits.extend(
+        actions
+            .into_iter()
+            .map(|record| vec![Entry::Action(Box::new(record))]),
+    );
     for mut run in ledger.runs()? {
         run.stages = ledger.stages(&run.run)?;
         commits.push(vec![Entry::Run(Box::new(run))]);

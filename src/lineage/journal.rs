@@ -1,10 +1,11 @@
-//! A run's records as a file that only grows: what others read while the run holds the database, and what the
-//! database is rebuilt from.
+//! A run's records as a file that only grows: what others read while the run holds the database,
+//! and what the database is rebuilt from.
 //!
-//! After the format's line come frames: a length (8 bytes, little-endian), a chain (32 bytes) and a body. The first frame is
-//! the head, each further one a commit. The chain of a frame is the digest of the chain before it and of its body, so that
-//! a commit that is gone or changed is missed by all after it; and the head names the chain that the journal before ended
-//! with, so that a journal that is cut or gone is missed by the next one.
+//! After the format's line come frames: a length (8 bytes, little-endian), a chain (32 bytes) and a
+//! body. The first frame is the head, each further one a commit. The chain of a frame is the digest
+//! of the chain before it and of its body, so that a commit that is gone or changed is missed by
+//! all after it; and the head names the chain that the journal before ended with, so that a journal
+//! that is cut or gone is missed by the next one.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -26,7 +27,8 @@ pub const ENDING: &str = "records";
 const FAMILY: &[u8] = b"netsec-journal-";
 /// The line of this format.
 const MAGIC: &[u8] = b"netsec-journal-2\n";
-/// The line of the format before: no head, and in place of the chain the first 8 bytes of the body's digest.
+/// The line of the format before: no head, and in place of the chain the first 8 bytes of the
+/// body's digest.
 const FIRST_MAGIC: &[u8] = b"netsec-journal-1\n";
 /// How many bytes of a digest the first format has.
 const FIRST_CHECK: usize = 8;
@@ -61,11 +63,17 @@ impl Journal {
     /// Makes the journal of a run in a cache folder.
     pub fn of(cache: &Path, run: &RunId, head: Head) -> Self {
         let path = path(&cache.join("runs"), run);
-        Self { cache: cache.to_owned(), path, run: run.clone(), head, state: Mutex::default() }
+        Self {
+            cache: cache.to_owned(),
+            path,
+            run: run.clone(),
+            head,
+            state: Mutex::default(),
+        }
     }
 
-    /// Appends encoded commits in a single write, flushed, and has the tail file say so. Returns how far the journal goes
-    /// then.
+    /// Appends encoded commits in a single write, flushed, and has the tail file say so. Returns
+    /// how far the journal goes then.
     ///
     /// # Errors
     /// The disk failed.
@@ -83,7 +91,13 @@ impl Journal {
         for body in bodies {
             chain = add_frame(&mut frames, &chain, body);
         }
-        let failed = |verb| move |cause| DiskError { verb, path: self.path.clone(), cause };
+        let failed = |verb| {
+            move |cause| DiskError {
+                verb,
+                path: self.path.clone(),
+                cause,
+            }
+        };
         let file = match &mut state.file {
             Some(file) => file,
             none => none.insert(disk::append(&self.path)?),
@@ -92,26 +106,39 @@ impl Journal {
         file.sync_data().map_err(failed("flush"))?;
         state.chain = Some(chain);
         state.commits += bodies.len() as u64;
-        let link = Link { run: self.run.clone(), commits: state.commits, chain: Some(chain) };
+        let link = Link {
+            run: self.run.clone(),
+            commits: state.commits,
+            chain: Some(chain),
+        };
         // If it cannot be written, it says less than it could; the commit stands.
         let _ = self.tail(Some(link.clone()), true).save(&self.cache);
         Ok(link)
     }
 
-    /// Says in the tail file that the journal ends here. It is only a memory: what goes wrong costs time later, nothing else.
+    /// Says in the tail file that the journal ends here. It is only a memory: what goes wrong costs
+    /// time later, nothing else.
     pub fn close(&self) {
         let _ = self.tail(self.end(), false).save(&self.cache);
     }
 
     fn tail(&self, link: Option<Link>, is_open: bool) -> Tail {
-        Tail { latest: Some(self.run.clone()), link, is_open }
+        Tail {
+            latest: Some(self.run.clone()),
+            link,
+            is_open,
+        }
     }
 
     /// Returns how far the last journal goes: this one, or the one before if nothing was committed.
     fn end(&self) -> Option<Link> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match state.chain {
-            Some(_) => Some(Link { run: self.run.clone(), commits: state.commits, chain: state.chain }),
+            Some(_) => Some(Link {
+                run: self.run.clone(),
+                commits: state.commits,
+                chain: state.chain,
+            }),
             None => self.head.after.clone(),
         }
     }
@@ -141,7 +168,8 @@ pub fn encode(entries: &[Entry]) -> Vec<u8> {
 /// What is wrong with it.
 pub fn decode(body: &[u8]) -> Result<Vec<Entry>, String> {
     let mut rest = rmp_serde::Deserializer::new(body);
-    let entries = Vec::deserialize(&mut rest).map_err(|error| format!("a record cannot be read: {error}"))?;
+    let entries =
+        Vec::deserialize(&mut rest).map_err(|error| format!("a record cannot be read: {error}"))?;
     match rest.get_ref() {
         [] => Ok(entries),
         more => Err(format!("{} bytes follow the last record", more.len())),
@@ -174,7 +202,12 @@ pub enum JournalEnd {
 
 impl JournalText {
     fn new() -> Self {
-        Self { head: Head::default(), commits: Vec::new(), end: JournalEnd::Whole, chains: Vec::new() }
+        Self {
+            head: Head::default(),
+            commits: Vec::new(),
+            end: JournalEnd::Whole,
+            chains: Vec::new(),
+        }
     }
 
     fn ended(end: JournalEnd) -> Self {
@@ -186,8 +219,8 @@ impl JournalText {
         self.chains.get(usize::try_from(commits).ok()?).copied()
     }
 
-    /// Returns whether it goes at least as far as a link says, by the same commits. A link to none, without a chain, was
-    /// written of one whose run was killed before its head was there.
+    /// Returns whether it goes at least as far as a link says, by the same commits. A link to none,
+    /// without a chain, was written of one whose run was killed before its head was there.
     pub fn reaches(&self, link: &Link) -> bool {
         if link.commits == 0 && link.chain.is_none() {
             return true;
@@ -198,7 +231,11 @@ impl JournalText {
 
     /// Returns how far it goes.
     pub fn link(&self, run: &RunId) -> Link {
-        Link { run: run.clone(), commits: self.commits.len() as u64, chain: self.chains.last().copied() }
+        Link {
+            run: run.clone(),
+            commits: self.commits.len() as u64,
+            chain: self.chains.last().copied(),
+        }
     }
 }
 
@@ -217,17 +254,27 @@ pub fn read(path: &Path) -> Result<JournalText, DiskError> {
     }
     if is_later(&bytes) {
         let cause = io::Error::other("it was written by a later netsec: use that");
-        return Err(DiskError { verb: "read", path: path.to_owned(), cause });
+        return Err(DiskError {
+            verb: "read",
+            path: path.to_owned(),
+            cause,
+        });
     }
-    Ok(JournalText::ended(JournalEnd::Damaged("it does not begin like a journal".to_owned())))
+    Ok(JournalText::ended(JournalEnd::Damaged(
+        "it does not begin like a journal".to_owned(),
+    )))
 }
 
-/// Returns whether this is a journal of a format to come, and not one of this format whose line was damaged: then its head
-/// does not follow from it.
+/// Returns whether this is a journal of a format to come, and not one of this format whose line was
+/// damaged: then its head does not follow from it.
 fn is_later(bytes: &[u8]) -> bool {
-    let Some((line, rest)) = bytes.split_at_checked(MAGIC.len()) else { return false };
+    let Some((line, rest)) = bytes.split_at_checked(MAGIC.len()) else {
+        return false;
+    };
     let is_of_family = line.starts_with(FAMILY) && line.ends_with(b"\n");
-    is_of_family && take_frame(rest, 32).is_some_and(|head| next(&Digest::of(line), head.body).as_bytes() == head.check)
+    is_of_family
+        && take_frame(rest, 32)
+            .is_some_and(|head| next(&Digest::of(line), head.body).as_bytes() == head.check)
 }
 
 fn read_frames(mut rest: &[u8], is_first: bool) -> JournalText {
@@ -237,7 +284,9 @@ fn read_frames(mut rest: &[u8], is_first: bool) -> JournalText {
         text.chains.push(chain);
     }
     while !rest.is_empty() {
-        let Some(Frame { check, body, after }) = take_frame(rest, if is_first { FIRST_CHECK } else { 32 }) else {
+        let Some(Frame { check, body, after }) =
+            take_frame(rest, if is_first { FIRST_CHECK } else { 32 })
+        else {
             text.end = JournalEnd::Torn;
             return text;
         };
@@ -252,7 +301,9 @@ fn read_frames(mut rest: &[u8], is_first: bool) -> JournalText {
         }
         let is_head = text.chains.is_empty();
         let read = match is_head {
-            true => rmp_serde::from_slice(body).map(|head| text.head = head).map_err(|error| error.to_string()),
+            true => rmp_serde::from_slice(body)
+                .map(|head| text.head = head)
+                .map_err(|error| error.to_string()),
             false => decode(body).map(|entries| text.commits.push(entries)),
         };
         if let Err(why) = read {
@@ -277,7 +328,8 @@ struct Frame<'a> {
 fn take_frame(bytes: &[u8], check: usize) -> Option<Frame<'_>> {
     let (length, rest) = bytes.split_first_chunk::<8>()?;
     let (check, rest) = rest.split_at_checked(check)?;
-    let (body, after) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    let (body, after) =
+        rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
     Some(Frame { check, body, after })
 }
 
@@ -291,10 +343,14 @@ pub fn path(runs: &Path, run: &RunId) -> PathBuf {
 /// # Errors
 /// The disk failed.
 pub fn list(runs: &Path) -> Result<Vec<(RunId, PathBuf)>, DiskError> {
-    Ok(files(runs)?.into_iter().filter_map(|(run, path)| Some((run?, path))).collect())
+    Ok(files(runs)?
+        .into_iter()
+        .filter_map(|(run, path)| Some((run?, path)))
+        .collect())
 }
 
-/// Lists the files that look like journals in the folder of runs; one whose name is not that of a run has none.
+/// Lists the files that look like journals in the folder of runs; one whose name is not that of a
+/// run has none.
 ///
 /// # Errors
 /// The disk failed.
@@ -305,8 +361,8 @@ pub fn files(runs: &Path) -> Result<Vec<(Option<RunId>, PathBuf)>, DiskError> {
     Ok(files.into_iter().map(|path| (run(&path), path)).collect())
 }
 
-/// Returns how far the last journal goes, as the next one is to say: what the tail file says, or what is found, whichever
-/// is further.
+/// Returns how far the last journal goes, as the next one is to say: what the tail file says, or
+/// what is found, whichever is further.
 ///
 /// # Errors
 /// The disk failed; the journal is of a later format.
@@ -314,14 +370,21 @@ pub fn last_link(cache: &Path, tail: &Tail) -> Result<Option<Link>, DiskError> {
     if tail.link.is_some() && !tail.is_open {
         return Ok(tail.link.clone());
     }
-    let Some((run, text)) = last_with_head(cache)? else { return Ok(tail.link.clone()) };
+    let Some((run, text)) = last_with_head(cache)? else {
+        return Ok(tail.link.clone());
+    };
     let told = tail.link.as_ref();
-    let is_beyond = told.is_none_or(|told| told.run < run || (told.run == run && text.reaches(told)));
-    Ok(if is_beyond { Some(text.link(&run)) } else { tail.link.clone() })
+    let is_beyond =
+        told.is_none_or(|told| told.run < run || (told.run == run && text.reaches(told)));
+    Ok(if is_beyond {
+        Some(text.link(&run))
+    } else {
+        tail.link.clone()
+    })
 }
 
-/// Returns the last journal of which a head can be read. One without was begun by a run that was killed before it had told
-/// anything: there is nothing in it to vouch for.
+/// Returns the last journal of which a head can be read. One without was begun by a run that was
+/// killed before it had told anything: there is nothing in it to vouch for.
 fn last_with_head(cache: &Path) -> Result<Option<(RunId, JournalText)>, DiskError> {
     for (run, path) in list(&cache.join("runs"))?.into_iter().rev() {
         let text = read(&path)?;

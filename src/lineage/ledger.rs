@@ -18,8 +18,9 @@ type Result<T> = std::result::Result<T, LedgerError>;
 
 /// Where records are kept.
 ///
-/// A commit is *entered*, from when on it is seen by whoever asks this ledger, and then *kept*: written to the journal
-/// and flushed. Many entered commits are kept at once. The database follows in batches.
+/// A commit is *entered*, from when on it is seen by whoever asks this ledger, and then *kept*:
+/// written to the journal and flushed. Many entered commits are kept at once. The database follows
+/// in batches.
 pub struct Ledger {
     pairs: Box<dyn Pairs>,
     journal: Option<Journal>,
@@ -40,7 +41,8 @@ struct Pending {
     kept: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
-/// From so many pairs on, what is kept goes to the database: in large batches, for it is slow with small ones.
+/// From so many pairs on, what is kept goes to the database: in large batches, for it is slow with
+/// small ones.
 const BATCH: usize = 20_000;
 
 /// A commit between being entered and being kept.
@@ -69,7 +71,12 @@ impl Ledger {
     /// # Errors
     /// `TooNew`; `Database`.
     pub fn open(pairs: Box<dyn Pairs>) -> Result<Self> {
-        let mut ledger = Self { pairs, journal: None, pending: Mutex::default(), is_new: false };
+        let mut ledger = Self {
+            pairs,
+            journal: None,
+            pending: Mutex::default(),
+            is_new: false,
+        };
         match ledger.read::<u32>(META)? {
             Some(found) if found > FORMAT => return Err(LedgerError::TooNew { found }),
             found => ledger.is_new = found.is_none(),
@@ -82,7 +89,8 @@ impl Ledger {
         self.pairs.as_ref()
     }
 
-    /// Writes down that the database is a ledger, for good: one that is found without this has lost all it held.
+    /// Writes down that the database is a ledger, for good: one that is found without this has lost
+    /// all it held.
     ///
     /// # Errors
     /// The database failed.
@@ -128,14 +136,18 @@ impl Ledger {
         self.keep(self.take().0)
     }
 
-    /// Takes entries in, all of them or none: they are seen from now on, and lost if the process ends before they are
-    /// kept. Returns the number of the commit, counted from one.
+    /// Takes entries in, all of them or none: they are seen from now on, and lost if the process
+    /// ends before they are kept. Returns the number of the commit, counted from one.
     ///
     /// # Errors
     /// `Moved` if a pointer is not where a move expects it; the database failed.
     pub fn enter(&self, entries: &[Entry]) -> Result<u64> {
         let changes = self.changes(entries)?;
-        let body = if self.journal.is_some() { journal::encode(entries) } else { Vec::new() };
+        let body = if self.journal.is_some() {
+            journal::encode(entries)
+        } else {
+            Vec::new()
+        };
         let mut pending = self.pending();
         pending.pairs.extend(changes.clone());
         pending.entered.push(Entered { body, changes });
@@ -143,8 +155,8 @@ impl Ledger {
         Ok(pending.count)
     }
 
-    /// Takes out what is entered, to be kept, and the number of its last commit. What it speaks of has to last before
-    /// it is.
+    /// Takes out what is entered, to be kept, and the number of its last commit. What it speaks of
+    /// has to last before it is.
     pub fn take(&self) -> (Vec<Entered>, u64) {
         let mut pending = self.pending();
         (std::mem::take(&mut pending.entered), pending.count)
@@ -158,15 +170,24 @@ impl Ledger {
         if commits.is_empty() {
             return Ok(());
         }
-        let (bodies, changes): (Vec<_>, Vec<_>) =
-            commits.into_iter().map(|commit| (commit.body, commit.changes)).unzip();
-        let mark: Option<Link> = self.journal.as_ref().map(|journal| journal.append(&bodies)).transpose()?;
+        let (bodies, changes): (Vec<_>, Vec<_>) = commits
+            .into_iter()
+            .map(|commit| (commit.body, commit.changes))
+            .unzip();
+        let mark: Option<Link> = self
+            .journal
+            .as_ref()
+            .map(|journal| journal.append(&bodies))
+            .transpose()?;
         let mut pending = self.pending();
         pending.kept.extend(changes.into_iter().flatten());
-        pending.kept.extend(mark.iter().map(|mark| (MARK.to_vec(), encode(mark))));
+        pending
+            .kept
+            .extend(mark.iter().map(|mark| (MARK.to_vec(), encode(mark))));
         match mark {
             None => self.follow(&mut pending),
-            // What is in the journal is kept: a database that fails here is told of when it is flushed.
+            // What is in the journal is kept: a database that fails here is told of when it is
+            // flushed.
             Some(_) if pending.kept.len() >= BATCH => {
                 let _ = self.follow(&mut pending);
                 Ok(())
@@ -187,15 +208,17 @@ impl Ledger {
         Ok(())
     }
 
-    /// Records a commit of a journal again and notes that the database has followed so far; a move of a pointer that
-    /// no longer applies is left out.
+    /// Records a commit of a journal again and notes that the database has followed so far; a move
+    /// of a pointer that no longer applies is left out.
     ///
     /// # Errors
     /// The database failed.
     pub fn replay(&self, entries: &[Entry], mark: &Link) -> Result<()> {
         let mut changes = match self.changes(entries) {
             Err(LedgerError::Moved { .. }) => {
-                let rest = entries.iter().filter(|entry| !matches!(entry, Entry::Move(_)));
+                let rest = entries
+                    .iter()
+                    .filter(|entry| !matches!(entry, Entry::Move(_)));
                 self.changes(&rest.cloned().collect::<Vec<Entry>>())?
             }
             changes => changes?,
@@ -204,8 +227,8 @@ impl Ledger {
         self.write(changes)
     }
 
-    /// Brings the database to what is kept and makes it last; it can do without, but then has to follow the journals
-    /// when it is opened.
+    /// Brings the database to what is kept and makes it last; it can do without, but then has to
+    /// follow the journals when it is opened.
     ///
     /// # Errors
     /// The database failed.
@@ -238,7 +261,10 @@ impl Ledger {
                             changes.insert(pair, key.to_vec());
                         }
                     }
-                    let made = record.outputs.iter().map(|output| join(MADE, &[output.digest.as_bytes(), key]));
+                    let made = record
+                        .outputs
+                        .iter()
+                        .map(|output| join(MADE, &[output.digest.as_bytes(), key]));
                     let used = record.inputs.iter().filter_map(|input| input.digest);
                     let used = used.map(|digest| join(USED, &[digest.as_bytes(), key]));
                     changes.extend(made.chain(used).map(|pair| (pair, Vec::new())));
@@ -246,23 +272,47 @@ impl Ledger {
                 Entry::Run(record) => self.run_changes(record, &mut changes)?,
                 Entry::Move(step) => self.step(&mut refs, step)?,
                 Entry::Swept(digests) => {
-                    changes.extend(digests.iter().map(|digest| (join(SWEPT, &[digest.as_bytes()]), Vec::new())));
+                    changes.extend(
+                        digests
+                            .iter()
+                            .map(|digest| (join(SWEPT, &[digest.as_bytes()]), Vec::new())),
+                    );
                 }
             }
         }
-        changes.extend(refs.iter().map(|(name, state)| (join(REF, &[name.as_str().as_bytes()]), encode(state))));
+        changes.extend(
+            refs.iter()
+                .map(|(name, state)| (join(REF, &[name.as_str().as_bytes()]), encode(state))),
+        );
         Ok(changes)
     }
 
-    /// A run that has ended stays ended; of the keys that served its stages, only those that are new are written, so
-    /// that a rerun of ten thousand stages that changes nothing has nothing to write here.
-    fn run_changes(&self, record: &RunRecord, changes: &mut BTreeMap<Vec<u8>, Vec<u8>>) -> Result<()> {
+    /// A run that has ended stays ended; of the keys that served its stages, only those that are
+    /// new are written, so that a rerun of ten thousand stages that changes nothing has nothing to
+    /// write here.
+    fn run_changes(
+        &self,
+        record: &RunRecord,
+        changes: &mut BTreeMap<Vec<u8>, Vec<u8>>,
+    ) -> Result<()> {
         let pair = join(RUN, &[record.run.as_str().as_bytes()]);
-        let before: Option<RunRecord> = self.peek(changes, &pair)?.map(|bytes| decode(&bytes)).transpose()?;
+        let before: Option<RunRecord> = self
+            .peek(changes, &pair)?
+            .map(|bytes| decode(&bytes))
+            .transpose()?;
         if record.outcome.is_some() || before.is_none_or(|before| before.outcome.is_none()) {
-            changes.insert(pair, encode(&RunRecord { stages: Vec::new(), ..record.clone() }));
+            changes.insert(
+                pair,
+                encode(&RunRecord {
+                    stages: Vec::new(),
+                    ..record.clone()
+                }),
+            );
             if !record.stages.is_empty() {
-                changes.insert(join(STAGES, &[record.run.as_str().as_bytes()]), encode(&record.stages));
+                changes.insert(
+                    join(STAGES, &[record.run.as_str().as_bytes()]),
+                    encode(&record.stages),
+                );
             }
         }
         for stage in record.stages.iter().filter(|_| record.imported.is_none()) {
@@ -297,7 +347,11 @@ impl Ledger {
             state.moves.push(step.clone());
             return Ok(());
         }
-        Err(LedgerError::Moved { name: step.name.clone(), found: state.current(), expected: step.from })
+        Err(LedgerError::Moved {
+            name: step.name.clone(),
+            found: state.current(),
+            expected: step.from,
+        })
     }
 
     /// Returns the record of an action.
@@ -322,7 +376,10 @@ impl Ledger {
     /// # Errors
     /// The database failed or the record cannot be read.
     pub fn run(&self, run: &RunId) -> Result<Option<RunRecord>> {
-        let Some(mut record) = self.read::<RunRecord>(&join(RUN, &[run.as_str().as_bytes()]))? else { return Ok(None) };
+        let Some(mut record) = self.read::<RunRecord>(&join(RUN, &[run.as_str().as_bytes()]))?
+        else {
+            return Ok(None);
+        };
         if record.stages.is_empty() {
             record.stages = self.stages(record.unchanged_since.as_ref().unwrap_or(run))?;
             if record.unchanged_since.is_some() {
@@ -334,7 +391,9 @@ impl Ledger {
 
     /// Returns how the stages of a run ended, if it is recorded with this run itself.
     pub(crate) fn stages(&self, run: &RunId) -> Result<Vec<StageRun>> {
-        Ok(self.read(&join(STAGES, &[run.as_str().as_bytes()]))?.unwrap_or_default())
+        Ok(self
+            .read(&join(STAGES, &[run.as_str().as_bytes()]))?
+            .unwrap_or_default())
     }
 
     /// Returns all runs, the latest last, without their stages.
@@ -342,7 +401,10 @@ impl Ledger {
     /// # Errors
     /// The database failed or a record cannot be read.
     pub fn runs(&self) -> Result<Vec<RunRecord>> {
-        self.scan(&[RUN])?.into_iter().map(|(_, value)| decode(&value)).collect()
+        self.scan(&[RUN])?
+            .into_iter()
+            .map(|(_, value)| decode(&value))
+            .collect()
     }
 
     /// Returns all action records, in the order of their keys.
@@ -350,7 +412,10 @@ impl Ledger {
     /// # Errors
     /// The database failed or a record cannot be read.
     pub fn actions(&self) -> Result<Vec<ActionRecord>> {
-        self.scan(&[ACTION])?.into_iter().map(|(_, value)| decode(&value)).collect()
+        self.scan(&[ACTION])?
+            .into_iter()
+            .map(|(_, value)| decode(&value))
+            .collect()
     }
 
     /// Returns a pointer; one that was never set has no moves.
@@ -358,7 +423,9 @@ impl Ledger {
     /// # Errors
     /// The database failed or the record cannot be read.
     pub fn reference(&self, name: &RefName) -> Result<RefState> {
-        Ok(self.read(&join(REF, &[name.as_str().as_bytes()]))?.unwrap_or_default())
+        Ok(self
+            .read(&join(REF, &[name.as_str().as_bytes()]))?
+            .unwrap_or_default())
     }
 
     /// Returns every pointer with its name.
@@ -367,10 +434,18 @@ impl Ledger {
     /// The database failed or a record cannot be read.
     pub fn references(&self) -> Result<Vec<(String, RefState)>> {
         let pairs = self.scan(&[REF])?.into_iter();
-        pairs.map(|(key, value)| Ok((String::from_utf8_lossy(&key[1..]).into_owned(), decode(&value)?))).collect()
+        pairs
+            .map(|(key, value)| {
+                Ok((
+                    String::from_utf8_lossy(&key[1..]).into_owned(),
+                    decode(&value)?,
+                ))
+            })
+            .collect()
     }
 
-    /// Returns whether a blob was removed because nothing kept needed it. It may have been made again since.
+    /// Returns whether a blob was removed because nothing kept needed it. It may have been made
+    /// again since.
     ///
     /// # Errors
     /// The database failed.
@@ -380,7 +455,11 @@ impl Ledger {
 
     /// Returns every blob that was removed because nothing kept needed it.
     pub(crate) fn swept(&self) -> Result<Vec<Digest>> {
-        Ok(self.scan(&[SWEPT])?.iter().filter_map(|(key, _)| digest(&key[1..])).collect())
+        Ok(self
+            .scan(&[SWEPT])?
+            .iter()
+            .filter_map(|(key, _)| digest(&key[1..]))
+            .collect())
     }
 
     /// Returns the keys of the actions that made an artifact.
@@ -399,13 +478,15 @@ impl Ledger {
         self.seconds(USED, artifact)
     }
 
-    /// Returns every artifact, file or action key the ledger knows whose digest begins with `prefix`.
+    /// Returns every artifact, file or action key the ledger knows whose digest begins with
+    /// `prefix`.
     ///
     /// # Errors
     /// The database failed.
     pub fn starting_with(&self, prefix: &str) -> Result<Vec<Digest>> {
-        let whole: Vec<u8> =
-            (0..prefix.len() / 2).map_while(|i| u8::from_str_radix(prefix.get(2 * i..2 * i + 2)?, 16).ok()).collect();
+        let whole: Vec<u8> = (0..prefix.len() / 2)
+            .map_while(|i| u8::from_str_radix(prefix.get(2 * i..2 * i + 2)?, 16).ok())
+            .collect();
         let mut found = std::collections::BTreeSet::new();
         for table in [MADE, USED, ACTION] {
             for (key, _) in self.scan(&join(table, &[&whole]))? {
@@ -417,7 +498,10 @@ impl Ledger {
 
     fn seconds(&self, table: u8, first: &Digest) -> Result<Vec<Digest>> {
         let pairs = self.scan(&join(table, &[first.as_bytes()]))?;
-        Ok(pairs.iter().filter_map(|(key, _)| digest(&key[33..])).collect())
+        Ok(pairs
+            .iter()
+            .filter_map(|(key, _)| digest(&key[33..]))
+            .collect())
     }
 
     fn read<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>> {
@@ -434,8 +518,11 @@ impl Ledger {
     fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>> {
         let kept = self.pairs.scan(prefix).map_err(LedgerError::Database)?;
         let pending = self.pending();
-        let mut entered =
-            pending.pairs.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix)).peekable();
+        let mut entered = pending
+            .pairs
+            .range(prefix.to_vec()..)
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .peekable();
         if entered.peek().is_none() {
             return Ok(kept);
         }
@@ -445,7 +532,10 @@ impl Ledger {
     }
 
     fn write(&self, changes: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<()> {
-        let changes = changes.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        let changes = changes
+            .into_iter()
+            .map(|(key, value)| (key, Some(value)))
+            .collect();
         self.pairs.write(changes).map_err(LedgerError::Database)
     }
 
@@ -461,7 +551,10 @@ fn join(table: u8, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 fn latest(pipeline: &str, stage: &StageId) -> Vec<u8> {
-    join(LATEST, &[pipeline.as_bytes(), b"\0", stage.as_str().as_bytes()])
+    join(
+        LATEST,
+        &[pipeline.as_bytes(), b"\0", stage.as_str().as_bytes()],
+    )
 }
 
 fn digest(bytes: &[u8]) -> Option<Digest> {

@@ -42,13 +42,22 @@ pub struct Memory(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
 
 impl Pairs for Memory {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        Ok(self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned())
+        Ok(self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned())
     }
 
     fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, String> {
         let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let from = map.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
-        Ok(from.map(|(key, value)| (key.clone(), value.clone())).collect())
+        let from = map
+            .range(prefix.to_vec()..)
+            .take_while(|(key, _)| key.starts_with(prefix));
+        Ok(from
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect())
     }
 
     fn write(&self, changes: Vec<Change>) -> Result<(), String> {

@@ -98,15 +98,23 @@ fn records(ledger: &Ledger, keys: Vec<Digest>) -> Result<Vec<ActionRecord>, Ledg
 /// What has been told: artifacts, each with the action that is shown as its maker or user.
 type Seen = BTreeSet<(Digest, Option<Digest>)>;
 
-/// The actions a run was made of, each with the stage it served there: a stage that was given another name since it ran
-/// goes by the new one.
+/// The actions a run was made of, each with the stage it served there: a stage that was given
+/// another name since it ran goes by the new one.
 type Keys = BTreeMap<Digest, StageId>;
 
-/// Of several actions that made the same bytes, takes the one the name speaks of (`stage.port`), and of several of those
-/// one of the run; or the earliest.
-fn pick(records: Vec<ActionRecord>, digest: &Digest, name: &str, of_run: &Keys) -> Option<ActionRecord> {
+/// Of several actions that made the same bytes, takes the one the name speaks of (`stage.port`),
+/// and of several of those one of the run; or the earliest.
+fn pick(
+    records: Vec<ActionRecord>,
+    digest: &Digest,
+    name: &str,
+    of_run: &Keys,
+) -> Option<ActionRecord> {
     let rank = |record: &ActionRecord| {
-        let speaks_of = names(record, digest, of_run).iter().any(|made| made == name) || makes(record, digest, name);
+        let speaks_of = names(record, digest, of_run)
+            .iter()
+            .any(|made| made == name)
+            || makes(record, digest, name);
         (!speaks_of, !of_run.contains_key(&record.key))
     };
     records.into_iter().min_by_key(rank)
@@ -115,30 +123,50 @@ fn pick(records: Vec<ActionRecord>, digest: &Digest, name: &str, of_run: &Keys) 
 /// The names that an artifact goes by as outputs of an action.
 fn names(record: &ActionRecord, digest: &Digest, of_run: &Keys) -> Vec<String> {
     let stage = of_run.get(&record.key).unwrap_or(&record.stage);
-    let made = record.outputs.iter().filter(|output| output.digest == *digest);
-    made.map(|output| format!("{stage}.{}", output.port)).collect()
+    let made = record
+        .outputs
+        .iter()
+        .filter(|output| output.digest == *digest);
+    made.map(|output| format!("{stage}.{}", output.port))
+        .collect()
 }
 
 /// Returns whether an action made an artifact under this name when it ran.
 fn makes(record: &ActionRecord, digest: &Digest, name: &str) -> bool {
-    names(record, digest, &Keys::new()).iter().any(|made| made == name)
+    names(record, digest, &Keys::new())
+        .iter()
+        .any(|made| made == name)
 }
 
 fn keys(ledger: &Ledger, run: &RunId) -> Result<Keys, LedgerError> {
     let stages = ledger.run(run)?.map(|run| run.stages).unwrap_or_default();
-    Ok(stages.into_iter().filter_map(|stage| Some((stage.key?, stage.id))).collect())
+    Ok(stages
+        .into_iter()
+        .filter_map(|stage| Some((stage.key?, stage.id)))
+        .collect())
 }
 
-/// Finds what made an artifact. Where several actions made the same bytes, the one that the pipeline names is taken: a
-/// stage that passes a table on unchanged is not left out. Where it made them more than once, of other inputs, that of
-/// `run` is taken, or of the run that made the artifact.
+/// Finds what made an artifact. Where several actions made the same bytes, the one that the
+/// pipeline names is taken: a stage that passes a table on unchanged is not left out. Where it made
+/// them more than once, of other inputs, that of `run` is taken, or of the run that made the
+/// artifact.
 ///
 /// # Errors
 /// The ledger failed.
-pub fn trace(ledger: &Ledger, digest: Digest, name: &str, run: Option<&RunId>) -> Result<Trace, LedgerError> {
+pub fn trace(
+    ledger: &Ledger,
+    digest: Digest,
+    name: &str,
+    run: Option<&RunId>,
+) -> Result<Trace, LedgerError> {
     let of_run = match run {
         Some(run) => keys(ledger, run)?,
-        None => match pick(records(ledger, ledger.makers(&digest)?)?, &digest, name, &Keys::new()) {
+        None => match pick(
+            records(ledger, ledger.makers(&digest)?)?,
+            &digest,
+            name,
+            &Keys::new(),
+        ) {
             Some(record) => keys(ledger, &record.run)?,
             None => Keys::new(),
         },
@@ -154,15 +182,24 @@ fn trace_below(
     of_run: &Keys,
     seen: &mut Seen,
 ) -> Result<Trace, LedgerError> {
-    let mut trace = Trace { digest, name: name.to_owned(), action: None, inputs: Vec::new(), repeated: false };
-    let Some(record) = pick(made, &digest, name, of_run) else { return Ok(trace) };
+    let mut trace = Trace {
+        digest,
+        name: name.to_owned(),
+        action: None,
+        inputs: Vec::new(),
+        repeated: false,
+    };
+    let Some(record) = pick(made, &digest, name, of_run) else {
+        return Ok(trace);
+    };
     let mut all = names(&record, &digest, of_run);
     let at = all.iter().position(|made| made == name).unwrap_or_default();
     if at < all.len() {
         trace.name = all.swap_remove(at);
     }
     trace.action = Some(maker(&record, of_run));
-    // Shared ancestors are told once; so is an action that gave back bytes it was given, which is a circle.
+    // Shared ancestors are told once; so is an action that gave back bytes it was given, which is a
+    // circle.
     trace.repeated = !seen.insert((digest, Some(record.key)));
     if trace.repeated {
         return Ok(trace);
@@ -174,24 +211,37 @@ fn trace_below(
                 // A stage that happened to make the same bytes did not make this file.
                 made.clear();
             }
-            trace.inputs.push(trace_below(ledger, (digest, &input.text), made, of_run, seen)?);
+            trace.inputs.push(trace_below(
+                ledger,
+                (digest, &input.text),
+                made,
+                of_run,
+                seen,
+            )?);
         }
     }
     Ok(trace)
 }
 
-/// Returns whether an input as a pipeline names it is a file: neither a ref nor the output of a stage of the run, or of one
-/// that is known to have made it.
+/// Returns whether an input as a pipeline names it is a file: neither a ref nor the output of a
+/// stage of the run, or of one that is known to have made it.
 fn is_file(text: &str, digest: &Digest, made: &[ActionRecord], of_run: &Keys) -> bool {
     if text.starts_with("ref:") {
         return false;
     }
     let stage = match text.find("].") {
         Some(at) => StageId::parse(&text[..=at]),
-        None => text.split_once('.').and_then(|(stage, _)| StageId::parse(stage)),
+        None => text
+            .split_once('.')
+            .and_then(|(stage, _)| StageId::parse(stage)),
     };
-    let is_of_run = |stage: &StageId| of_run.values().any(|id| id == stage || id.stem() == stage.as_str());
-    let is_stage = |stage: StageId| is_of_run(&stage) || made.iter().any(|record| makes(record, digest, text));
+    let is_of_run = |stage: &StageId| {
+        of_run
+            .values()
+            .any(|id| id == stage || id.stem() == stage.as_str())
+    };
+    let is_stage =
+        |stage: StageId| is_of_run(&stage) || made.iter().any(|record| makes(record, digest, text));
     !stage.is_some_and(is_stage)
 }
 
@@ -203,9 +253,19 @@ pub fn impact(ledger: &Ledger, digest: Digest, name: &str) -> Result<Impact, Led
     impact_below(ledger, digest, name, &mut BTreeSet::new())
 }
 
-fn impact_below(ledger: &Ledger, digest: Digest, name: &str, seen: &mut Seen) -> Result<Impact, LedgerError> {
+fn impact_below(
+    ledger: &Ledger,
+    digest: Digest,
+    name: &str,
+    seen: &mut Seen,
+) -> Result<Impact, LedgerError> {
     let repeated = !seen.insert((digest, None));
-    let mut impact = Impact { digest, name: name.to_owned(), uses: Vec::new(), repeated };
+    let mut impact = Impact {
+        digest,
+        name: name.to_owned(),
+        uses: Vec::new(),
+        repeated,
+    };
     if repeated {
         return Ok(impact);
     }
@@ -215,7 +275,10 @@ fn impact_below(ledger: &Ledger, digest: Digest, name: &str, seen: &mut Seen) ->
             let name = format!("{}.{}", record.stage, output.port);
             outputs.push(impact_below(ledger, output.digest, &name, seen)?);
         }
-        impact.uses.push(Use { action: maker(&record, &Keys::new()), outputs });
+        impact.uses.push(Use {
+            action: maker(&record, &Keys::new()),
+            outputs,
+        });
     }
     Ok(impact)
 }

@@ -9,7 +9,8 @@ use crate::base::digest::Digest;
 use crate::base::name::{RefName, RunId, StageId};
 use crate::base::outcome::{Failure, Outcome, RunOutcome};
 
-/// Version of all records. A newer one is refused; fields added later have defaults, so an older one is read.
+/// Version of all records. A newer one is refused; fields added later have defaults, so an older
+/// one is read.
 pub const FORMAT: u32 = 1;
 
 /// What is kept of a finished action.
@@ -61,10 +62,13 @@ pub struct Imported {
 }
 
 impl ActionRecord {
-    /// Returns whether nobody that is trusted vouches for it: it ran elsewhere, and none of these keys signed it.
+    /// Returns whether nobody that is trusted vouches for it: it ran elsewhere, and none of these
+    /// keys signed it.
     pub fn is_foreign(&self, trusted: &[String]) -> bool {
         let is_trusted = |signer: &String| trusted.contains(signer);
-        self.imported.as_ref().is_some_and(|imported| !imported.signer.as_ref().is_some_and(is_trusted))
+        self.imported
+            .as_ref()
+            .is_some_and(|imported| !imported.signer.as_ref().is_some_and(is_trusted))
     }
 }
 
@@ -125,8 +129,8 @@ impl RefState {
         self.moves.last().map(|last| last.to)
     }
 
-    /// Returns what a challenger is to be compared with: what the pointer points at, or, if that already is the
-    /// challenger, what it pointed at before.
+    /// Returns what a challenger is to be compared with: what the pointer points at, or, if that
+    /// already is the challenger, what it pointed at before.
     pub fn rival_of(&self, challenger: Option<Digest>) -> Option<Digest> {
         match self.moves.last() {
             Some(last) if Some(last.to) == challenger => last.from,
@@ -158,7 +162,8 @@ pub struct RunRecord {
     /// How many stages ended each way.
     #[serde(default)]
     pub counts: BTreeMap<Outcome, usize>,
-    /// The run whose stages all were reused, because nothing had changed since; then `stages` are told there.
+    /// The run whose stages all were reused, because nothing had changed since; then `stages` are
+    /// told there.
     #[serde(default)]
     pub unchanged_since: Option<RunId>,
     /// What became of it since.

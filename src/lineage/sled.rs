@@ -1,4 +1,5 @@
-//! The ledger on sled: an index that follows the journals; a damaged database is set aside and rebuilt from them.
+//! The ledger on sled: an index that follows the journals; a damaged database is set aside and
+//! rebuilt from them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -25,7 +26,8 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 /// How long the database may take to open or to write: after some errors sled 0.34 waits for ever.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The database. What writes is done by a thread of its own: one that does not come back takes nobody with it.
+/// The database. What writes is done by a thread of its own: one that does not come back takes
+/// nobody with it.
 struct Sled {
     /// There until it is dropped.
     db: Option<sled::Db>,
@@ -59,21 +61,32 @@ impl Sled {
                     return std::mem::forget(own);
                 }
             }
-            // The last to hold it: to give it back flushes it, which panics where the disk is broken.
+            // The last to hold it: to give it back flushes it, which panics where the disk is
+            // broken.
             let _ = catch_unwind(AssertUnwindSafe(|| drop(own)));
             drop(to_answer);
         });
-        Self { db: Some(db), writer: Mutex::new(Some(Writer { jobs, answers, thread })) }
+        Self {
+            db: Some(db),
+            writer: Mutex::new(Some(Writer {
+                jobs,
+                answers,
+                thread,
+            })),
+        }
     }
 
     fn db(&self) -> &sled::Db {
         self.db.as_ref().expect("it is there until it is dropped")
     }
 
-    /// Has the thread do something; a database that failed or did not answer once is not asked again.
+    /// Has the thread do something; a database that failed or did not answer once is not asked
+    /// again.
     fn ask(&self, job: Job) -> Result<(), String> {
         let mut slot = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(writer) = slot.as_ref() else { return Err("it failed before".to_owned()) };
+        let Some(writer) = slot.as_ref() else {
+            return Err("it failed before".to_owned());
+        };
         let sent = writer.jobs.send(job).map_err(|_| "it has gone".to_owned());
         let late = |_| Err("it does not answer".to_owned());
         let done = sent.and_then(|()| writer.answers.recv_timeout(PATIENCE).unwrap_or_else(late));
@@ -86,9 +99,17 @@ impl Sled {
 
 impl Drop for Sled {
     fn drop(&mut self) {
-        let writer = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let writer = self
+            .writer
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         match writer {
-            Some(Writer { jobs, answers, thread }) => {
+            Some(Writer {
+                jobs,
+                answers,
+                thread,
+            }) => {
                 drop(self.db.take());
                 drop(jobs);
                 // One that does not come back is left alone.
@@ -104,12 +125,20 @@ impl Drop for Sled {
 
 impl Pairs for Sled {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        self.db().get(key).map(|value| value.map(|bytes| bytes.to_vec())).map_err(|error| error.to_string())
+        self.db()
+            .get(key)
+            .map(|value| value.map(|bytes| bytes.to_vec()))
+            .map_err(|error| error.to_string())
     }
 
     fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, String> {
         let pairs = self.db().scan_prefix(prefix);
-        pairs.map(|pair| pair.map(|(k, v)| (k.to_vec(), v.to_vec())).map_err(|error| error.to_string())).collect()
+        pairs
+            .map(|pair| {
+                pair.map(|(k, v)| (k.to_vec(), v.to_vec()))
+                    .map_err(|error| error.to_string())
+            })
+            .collect()
     }
 
     fn write(&self, changes: Vec<Change>) -> Result<(), String> {
@@ -120,7 +149,8 @@ impl Pairs for Sled {
                 None => batch.remove(key),
             }
         }
-        // Not flushed: what a crash takes from the database, the next start takes from the journals.
+        // Not flushed: what a crash takes from the database, the next start takes from the
+        // journals.
         self.ask(Some(batch))
     }
 
@@ -129,8 +159,8 @@ impl Pairs for Sled {
     }
 }
 
-/// A database that is being made beside the run that needs it: making one takes longer than opening one. It is empty
-/// until something is written.
+/// A database that is being made beside the run that needs it: making one takes longer than opening
+/// one. It is empty until something is written.
 struct Fresh {
     making: Mutex<Option<JoinHandle<Result<Ledger, LedgerError>>>>,
     made: OnceLock<Ledger>,
@@ -143,26 +173,38 @@ impl Fresh {
             ledger.claim()?;
             Ok(ledger)
         };
-        Self { making: Mutex::new(Some(std::thread::spawn(make))), made: OnceLock::new() }
+        Self {
+            making: Mutex::new(Some(std::thread::spawn(make))),
+            made: OnceLock::new(),
+        }
     }
 
     fn made(&self) -> Result<&dyn Pairs, String> {
         let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(thread) = making.take() {
-            let made = thread.join().map_err(|_| "it could not be made".to_owned())?;
+            let made = thread
+                .join()
+                .map_err(|_| "it could not be made".to_owned())?;
             let _ = self.made.set(made.map_err(|error| error.to_string())?);
         }
-        self.made.get().map(Ledger::pairs).ok_or_else(|| "it could not be made".to_owned())
+        self.made
+            .get()
+            .map(Ledger::pairs)
+            .ok_or_else(|| "it could not be made".to_owned())
     }
 }
 
 impl Pairs for Fresh {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
-        self.made.get().map_or(Ok(None), |made| made.pairs().get(key))
+        self.made
+            .get()
+            .map_or(Ok(None), |made| made.pairs().get(key))
     }
 
     fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, String> {
-        self.made.get().map_or(Ok(Vec::new()), |made| made.pairs().scan(prefix))
+        self.made
+            .get()
+            .map_or(Ok(Vec::new()), |made| made.pairs().scan(prefix))
     }
 
     fn write(&self, changes: Vec<Change>) -> Result<(), String> {
@@ -181,9 +223,9 @@ impl Drop for Fresh {
     }
 }
 
-/// Opens the database in a cache folder; the caller holds the workspace's lock. A database that cannot be opened,
-/// or has lost records, is moved to `bad/` and built anew from the journals of all runs; the lines say so, and what is wrong
-/// with the journals that were read.
+/// Opens the database in a cache folder; the caller holds the workspace's lock. A database that
+/// cannot be opened, or has lost records, is moved to `bad/` and built anew from the journals of
+/// all runs; the lines say so, and what is wrong with the journals that were read.
 ///
 /// # Errors
 /// `TooNew`; the disk or the database failed.
@@ -212,15 +254,16 @@ pub fn open(cache: &Path) -> Result<(Ledger, Vec<String>), LedgerError> {
     let ledger = open_db(&folder)?;
     let Followed { commits, runs, odd } = follow(&ledger, cache)?;
     ledger.claim()?;
-    let message = format!("{cause}: it was built from the {commits} commits of {runs} runs in `{RUNS}`");
+    let message =
+        format!("{cause}: it was built from the {commits} commits of {runs} runs in `{RUNS}`");
     Ok((ledger, [vec![message], odd].concat()))
 }
 
 const RUNS: &str = "cache/runs";
 
-/// Brings the database to where the journals are. Returns nothing if it is empty although there are some: sled 0.34
-/// opens some damaged files as if they were empty, and what makes a database one of ours is flushed before its first
-/// journal is begun.
+/// Brings the database to where the journals are. Returns nothing if it is empty although there are
+/// some: sled 0.34 opens some damaged files as if they were empty, and what makes a database one of
+/// ours is flushed before its first journal is begun.
 fn catch_up(ledger: &Ledger, cache: &Path) -> Result<Option<Followed>, LedgerError> {
     if ledger.is_new() && !journal::list(&cache.join("runs"))?.is_empty() {
         return Ok(None);
@@ -242,7 +285,10 @@ fn follow(ledger: &Ledger, cache: &Path) -> Result<Followed, LedgerError> {
     let mark = ledger.mark()?;
     let mut followed = Followed::default();
     let is_open = |run: &RunId| mark.as_ref().is_none_or(|mark| *run >= mark.run);
-    for (run, path) in journal::list(&cache.join("runs"))?.into_iter().filter(|(run, _)| is_open(run)) {
+    for (run, path) in journal::list(&cache.join("runs"))?
+        .into_iter()
+        .filter(|(run, _)| is_open(run))
+    {
         let text = journal::read(&path)?;
         let there = text.commits.len() as u64;
         let known = mark.as_ref().filter(|mark| mark.run == run);
@@ -262,8 +308,20 @@ fn follow(ledger: &Ledger, cache: &Path) -> Result<Followed, LedgerError> {
             _ => {}
         }
         let skip = known.map_or(0, |mark| mark.commits);
-        for (entries, commits) in text.commits.iter().zip(1..).filter(|(_, count)| *count > skip) {
-            ledger.replay(entries, &Link { run: run.clone(), commits, chain: text.chain(commits) })?;
+        for (entries, commits) in text
+            .commits
+            .iter()
+            .zip(1..)
+            .filter(|(_, count)| *count > skip)
+        {
+            ledger.replay(
+                entries,
+                &Link {
+                    run: run.clone(),
+                    commits,
+                    chain: text.chain(commits),
+                },
+            )?;
             followed.commits += 1;
         }
         followed.runs += 1;
@@ -274,13 +332,15 @@ fn follow(ledger: &Ledger, cache: &Path) -> Result<Followed, LedgerError> {
     Ok(followed)
 }
 
-/// Opens the database for a query; the caller holds the workspace's lock. One that is damaged is left as it is for
-/// the next run to rebuild, and to tell; until then the journals answer. The second value says whether the database does.
+/// Opens the database for a query; the caller holds the workspace's lock. One that is damaged is
+/// left as it is for the next run to rebuild, and to tell; until then the journals answer. The
+/// second value says whether the database does.
 ///
 /// # Errors
 /// `TooNew`; the disk failed.
 pub fn read(cache: &Path) -> Result<(Ledger, bool), LedgerError> {
-    match open_db(&cache.join("ledger")).and_then(|ledger| Ok((catch_up(&ledger, cache)?, ledger))) {
+    match open_db(&cache.join("ledger")).and_then(|ledger| Ok((catch_up(&ledger, cache)?, ledger)))
+    {
         Ok((Some(_), ledger)) => Ok((ledger, true)),
         Err(error @ LedgerError::TooNew { .. }) => Err(error),
         Ok((None, _)) | Err(_) => Ok((from_journals(cache)?, false)),
@@ -297,8 +357,8 @@ pub fn from_journals(cache: &Path) -> Result<Ledger, LedgerError> {
     Ok(ledger)
 }
 
-/// Opens the database, and waits a little if its own lock is held: it outlives its holder by as long as a child of
-/// the holder is between its fork and its exec.
+/// Opens the database, and waits a little if its own lock is held: it outlives its holder by as
+/// long as a child of the holder is between its fork and its exec.
 fn open_db(folder: &Path) -> Result<Ledger, LedgerError> {
     let mut opened = try_open_db(folder);
     for _ in 0..LOCK_TRIES {
@@ -311,15 +371,18 @@ fn open_db(folder: &Path) -> Result<Ledger, LedgerError> {
     opened
 }
 
-/// Opens the database on a thread of its own: where the system has no more threads to give, sled 0.34 waits for ever for
-/// one of its own.
+/// Opens the database on a thread of its own: where the system has no more threads to give, sled
+/// 0.34 waits for ever for one of its own.
 fn try_open_db(folder: &Path) -> Result<Ledger, LedgerError> {
     let (to_caller, opened) = channel();
     let folder = folder.to_owned();
     let open = move || {
         // It panics on some damaged files instead of returning an error.
         let opened = catch_unwind(AssertUnwindSafe(|| {
-            let config = sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).flush_every_ms(None);
+            let config = sled::Config::new()
+                .path(folder)
+                .cache_capacity(CACHE_BYTES)
+                .flush_every_ms(None);
             let pairs = config.open().map_err(|error| open_error(&error))?;
             Ledger::open(Box::new(Sled::new(pairs)))
         }));
@@ -335,17 +398,24 @@ fn try_open_db(folder: &Path) -> Result<Ledger, LedgerError> {
 
 fn open_error(error: &sled::Error) -> LedgerError {
     let text = error.to_string();
-    if text.contains("could not acquire lock") { LedgerError::Held(text) } else { LedgerError::Database(text) }
+    if text.contains("could not acquire lock") {
+        LedgerError::Held(text)
+    } else {
+        LedgerError::Database(text)
+    }
 }
 
-/// Moves the database out of the way, so that the next one that opens it builds it from the journals. Nobody has it open.
+/// Moves the database out of the way, so that the next one that opens it builds it from the
+/// journals. Nobody has it open.
 ///
 /// # Errors
 /// The disk failed.
 pub fn set_aside(cache: &Path) -> Result<PathBuf, DiskError> {
     let bad = cache.join("bad");
     disk::create_dirs(&bad)?;
-    let free = (1..).map(|n| bad.join(format!("ledger-{n}"))).find(|path| !path.exists());
+    let free = (1..)
+        .map(|n| bad.join(format!("ledger-{n}")))
+        .find(|path| !path.exists());
     let aside = free.expect("there is always a free number");
     disk::rename(&cache.join("ledger"), &aside)?;
     Ok(aside)

@@ -1,5 +1,6 @@
-//! Which run was the latest, and how far the journals go: kept in one small file, so that the next run need not look
-//! through those of all before it, and so that the last journal, which no later one vouches for, is missed when it is gone.
+//! Which run was the latest, and how far the journals go: kept in one small file, so that the next
+//! run need not look through those of all before it, and so that the last journal, which no later
+//! one vouches for, is missed when it is gone.
 //!
 //! It is written after each commit has lasted: it may say less than the journals hold, never more.
 
@@ -44,7 +45,10 @@ fn place(cache: &Path) -> PathBuf {
 impl Tail {
     /// Reads the file; one that is missing or damaged says nothing.
     pub fn load(cache: &Path) -> Self {
-        let text = disk::read(&place(cache)).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+        let text = disk::read(&place(cache))
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .unwrap_or_default();
         parse(&text).unwrap_or_default()
     }
 
@@ -58,7 +62,12 @@ impl Tail {
             let state = if self.is_open { "open" } else { "closed" };
             text.push_str(&format!("{latest} {state}\n"));
         }
-        if let Some(Link { run, commits, chain: Some(chain) }) = &self.link {
+        if let Some(Link {
+            run,
+            commits,
+            chain: Some(chain),
+        }) = &self.link
+        {
             text.push_str(&format!("{run} {commits} {chain}\n"));
         }
         text.push_str(&format!("{}\n", Digest::of(text.as_bytes())));
@@ -81,9 +90,17 @@ fn parse(text: &str) -> Option<Tail> {
     let link = lines.next().map(|line| {
         let mut words = line.split(' ');
         let (run, commits, chain) = (words.next()?, words.next()?, words.next()?);
-        Some(Link { run: RunId::parse(run)?, commits: commits.parse().ok()?, chain: Some(Digest::parse(chain)?) })
+        Some(Link {
+            run: RunId::parse(run)?,
+            commits: commits.parse().ok()?,
+            chain: Some(Digest::parse(chain)?),
+        })
     });
-    Some(Tail { latest: RunId::parse(latest), link: link.flatten(), is_open: state == "open" })
+    Some(Tail {
+        latest: RunId::parse(latest),
+        link: link.flatten(),
+        is_open: state == "open",
+    })
 }
 
 #[cfg(test)]
@@ -94,9 +111,21 @@ mod tests {
     fn what_was_saved_is_loaded_and_what_was_damaged_says_nothing() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let run = RunId::new(1, 2);
-        let link = Link { run: run.clone(), commits: 3, chain: Some(Digest::of(b"x")) };
-        for (link, is_open) in [(None, true), (Some(link.clone()), true), (Some(link), false)] {
-            let tail = Tail { latest: Some(run.clone()), link, is_open };
+        let link = Link {
+            run: run.clone(),
+            commits: 3,
+            chain: Some(Digest::of(b"x")),
+        };
+        for (link, is_open) in [
+            (None, true),
+            (Some(link.clone()), true),
+            (Some(link), false),
+        ] {
+            let tail = Tail {
+                latest: Some(run.clone()),
+                link,
+                is_open,
+            };
             tail.save(folder.path()).expect("it is saved");
             assert_eq!(Tail::load(folder.path()), tail);
             let bytes = disk::read(&place(folder.path())).expect("it is there");

@@ -1,6 +1,7 @@
 //! Gaussian naive Bayes.
 //!
-//! It is our own because smartcore's tells an AUC of .50 on the tables of the tests and panics on constant features.
+//! It is our own because smartcore's tells an AUC of .50 on the tables of the tests and panics on
+//! constant features.
 
 use ndarray::{Array1, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
@@ -43,10 +44,15 @@ fn fit(task: &Task<'_>) -> Result<Model, ModelError> {
         let x = x.select(Axis(0), &rows);
         let means = x.mean_axis(Axis(0)).unwrap_or_default().to_vec();
         // A feature that is the same in all rows tells nothing, and does not divide by nothing.
-        let variances = variance(x.view()).iter().map(|variance| (variance + added).max(f64::MIN_POSITIVE)).collect();
+        let variances = variance(x.view())
+            .iter()
+            .map(|variance| (variance + added).max(f64::MIN_POSITIVE))
+            .collect();
         ((rows.len() as f64 / y.len() as f64).ln(), means, variances)
     };
-    Ok(Model::Bayes(Bayes { classes: vec![class(0.0), class(1.0)] }))
+    Ok(Model::Bayes(Bayes {
+        classes: vec![class(0.0), class(1.0)],
+    }))
 }
 
 impl Bayes {
@@ -54,26 +60,39 @@ impl Bayes {
     pub fn features(&self) -> Option<usize> {
         let width = self.classes.first()?.1.len();
         let is_whole = self.classes.len() == 2
-            && self.classes.iter().all(|(_, means, variances)| means.len() == width && variances.len() == width);
+            && self
+                .classes
+                .iter()
+                .all(|(_, means, variances)| means.len() == width && variances.len() == width);
         is_whole.then_some(width)
     }
 
     pub(crate) fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
         let (Some(width), [zero, one]) = (self.features(), self.classes.as_slice()) else {
-            return Err(ModelError("a model of naive Bayes without two classes".to_owned()));
+            return Err(ModelError(
+                "a model of naive Bayes without two classes".to_owned(),
+            ));
         };
         if width != x.ncols() {
-            return Err(ModelError(format!("{} features instead of {width}", x.ncols())));
+            return Err(ModelError(format!(
+                "{} features instead of {width}",
+                x.ncols()
+            )));
         }
-        let density = |(share, means, variances): &(f64, Vec<f64>, Vec<f64>), row: ndarray::ArrayView1<'_, f64>| {
+        let density = |(share, means, variances): &(f64, Vec<f64>, Vec<f64>),
+                       row: ndarray::ArrayView1<'_, f64>| {
             let cells = row.iter().zip(means.iter().zip(variances));
             let exponent: f64 = cells
                 .map(|(cell, (mean, variance))| {
-                    (cell - mean) * (cell - mean) / variance + (2.0 * std::f64::consts::PI * variance).ln()
+                    (cell - mean) * (cell - mean) / variance
+                        + (2.0 * std::f64::consts::PI * variance).ln()
                 })
                 .sum();
             share - exponent / 2.0
         };
-        Ok(x.rows().into_iter().map(|row| logistic(density(one, row) - density(zero, row))).collect())
+        Ok(x.rows()
+            .into_iter()
+            .map(|row| logistic(density(one, row) - density(zero, row)))
+            .collect())
     }
 }

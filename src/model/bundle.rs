@@ -39,7 +39,8 @@ pub struct Bundle {
     pub model: Model,
     /// What its probabilities are corrected by.
     pub calibrator: Option<Calibrator>,
-    /// Columns that may hold for the testbed only, and the figures in cross-validation without them, at the threshold .5.
+    /// Columns that may hold for the testbed only, and the figures in cross-validation without
+    /// them, at the threshold .5.
     #[serde(default)]
     pub without_shortcuts: Option<(Vec<String>, Metrics)>,
     /// What the data looked like that it was trained on, if that was told.
@@ -75,12 +76,21 @@ impl Bundle {
         let preprocessor = self.preprocessor.checked()?;
         let (needs, gives) = (self.model.features(), preprocessor.features().len());
         if needs.is_some_and(|needs| needs != gives) {
-            return Err(format!("not a model: it asks for {} features, {gives} are made", needs.unwrap_or_default()));
+            return Err(format!(
+                "not a model: it asks for {} features, {gives} are made",
+                needs.unwrap_or_default()
+            ));
         }
-        let fault = self.model.fault().or_else(|| self.calibrator.as_ref().and_then(Calibrator::fault));
+        let fault = self
+            .model
+            .fault()
+            .or_else(|| self.calibrator.as_ref().and_then(Calibrator::fault));
         match fault {
             Some(fault) => Err(format!("not a model: {fault}")),
-            None => Ok(Self { preprocessor, ..self }),
+            None => Ok(Self {
+                preprocessor,
+                ..self
+            }),
         }
     }
 
@@ -97,7 +107,10 @@ impl Bundle {
     /// # Errors
     /// They are not what the model needs; it failed.
     pub fn of_features(&self, features: ArrayView2<'_, f64>) -> Result<Vec<f64>, String> {
-        let told = self.model.probabilities(features).map_err(|error| error.to_string())?;
+        let told = self
+            .model
+            .probabilities(features)
+            .map_err(|error| error.to_string())?;
         Ok(match &self.calibrator {
             Some(calibrator) => told.into_iter().map(|p| calibrator.apply(p)).collect(),
             None => told,
@@ -116,8 +129,12 @@ impl Bundle {
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let wrong = |error: rmp_serde::decode::Error| format!("not a model: {error}");
         match rmp_serde::from_slice::<Head>(bytes).map_err(wrong)?.format {
-            FORMAT => rmp_serde::from_slice::<Self>(bytes).map_err(wrong)?.checked(),
-            other => Err(format!("a model of format {other}; this netsec reads {FORMAT}: train it again")),
+            FORMAT => rmp_serde::from_slice::<Self>(bytes)
+                .map_err(wrong)?
+                .checked(),
+            other => Err(format!(
+                "a model of format {other}; this netsec reads {FORMAT}: train it again"
+            )),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Probabilities that mean what they say: what a model tells, corrected by rows that it did not see.
+//! Probabilities that mean what they say: what a model tells, corrected by rows that it did not
+//! see.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +21,8 @@ pub enum Calibrator {
         /// Where it begins.
         start: f64,
     },
-    /// A line that rises from point to point: told probabilities, in order, and what becomes of them.
+    /// A line that rises from point to point: told probabilities, in order, and what becomes of
+    /// them.
     Isotonic {
         /// What was told.
         told: Vec<f64>,
@@ -35,16 +37,23 @@ fn log_odds(p: f64) -> f64 {
 }
 
 impl Calibrator {
-    /// Fits a line to the logarithm of the odds (Platt, 1999): the classes are taken for a little less certain than they are,
-    /// so that the line stays finite. `y` holds both classes.
+    /// Fits a line to the logarithm of the odds (Platt, 1999): the classes are taken for a little
+    /// less certain than they are, so that the line stays finite. `y` holds both classes.
     pub fn platt(y: &[f64], p: &[f64]) -> Self {
         let ones = y.iter().filter(|label| **label == 1.0).count() as f64;
         let zeros = y.len() as f64 - ones;
         let (high, low) = ((ones + 1.0) / (ones + 2.0), 1.0 / (zeros + 2.0));
-        let points: Vec<(f64, f64)> =
-            y.iter().zip(p).map(|(y, p)| (log_odds(*p), if *y == 1.0 { high } else { low })).collect();
-        let loss =
-            |slope: f64, start: f64| -> f64 { points.iter().map(|(x, t)| logistic::loss(slope * x + start, *t)).sum() };
+        let points: Vec<(f64, f64)> = y
+            .iter()
+            .zip(p)
+            .map(|(y, p)| (log_odds(*p), if *y == 1.0 { high } else { low }))
+            .collect();
+        let loss = |slope: f64, start: f64| -> f64 {
+            points
+                .iter()
+                .map(|(x, t)| logistic::loss(slope * x + start, *t))
+                .sum()
+        };
         let (mut slope, mut start) = (1.0, 0.0);
         for _ in 0..STEPS {
             let (mut gradient, mut hessian) = ([0.0; 2], [0.0, 0.0, 0.0]);
@@ -67,7 +76,8 @@ impl Calibrator {
                 (hessian[0] * gradient[1] - hessian[1] * gradient[0]) / determinant,
             ];
             let (here, mut length) = (loss(slope, start), 1.0);
-            while length > 1e-10 && loss(slope - length * step[0], start - length * step[1]) > here {
+            while length > 1e-10 && loss(slope - length * step[0], start - length * step[1]) > here
+            {
                 length /= 2.0;
             }
             (slope, start) = (slope - length * step[0], start - length * step[1]);
@@ -75,17 +85,21 @@ impl Calibrator {
         Self::Platt { slope, start }
     }
 
-    /// Fits the rising steps that are nearest to the classes, by pooling neighbours that fall (Ayer, Brunk, Ewing, Reid and
-    /// Silverman, 1955).
+    /// Fits the rising steps that are nearest to the classes, by pooling neighbours that fall
+    /// (Ayer, Brunk, Ewing, Reid and Silverman, 1955).
     pub fn isotonic(y: &[f64], p: &[f64]) -> Self {
         let mut order: Vec<(f64, f64)> = p.iter().copied().zip(y.iter().copied()).collect();
         order.sort_by(|a, b| a.0.total_cmp(&b.0));
-        // Blocks: the least and the greatest probability told, the rows, and the attacks among them.
+        // Blocks: the least and the greatest probability told, the rows, and the attacks among
+        // them.
         let mut blocks: Vec<(f64, f64, f64, f64)> = Vec::new();
         for tied in order.chunk_by(|a, b| a.0 == b.0) {
             let (rows, hits) = (tied.len() as f64, tied.iter().map(|(_, y)| y).sum::<f64>());
             let mut block = (tied[0].0, tied[0].0, rows, hits);
-            while let Some(last) = blocks.last().filter(|last| last.3 / last.2 >= block.3 / block.2) {
+            while let Some(last) = blocks
+                .last()
+                .filter(|last| last.3 / last.2 >= block.3 / block.2)
+            {
                 block = (last.0, block.1, last.2 + block.2, last.3 + block.3);
                 blocks.pop();
             }
@@ -93,7 +107,11 @@ impl Calibrator {
         }
         let (mut told, mut meant) = (Vec::new(), Vec::new());
         for (low, high, rows, hits) in blocks {
-            for end in if low == high { vec![low] } else { vec![low, high] } {
+            for end in if low == high {
+                vec![low]
+            } else {
+                vec![low, high]
+            } {
                 told.push(end);
                 meant.push(hits / rows);
             }
@@ -144,14 +162,24 @@ mod tests {
         let calibrator = Calibrator::isotonic(&y, &p);
         let told = [0.0, 0.1, 0.2, 0.3, 0.35, 0.4, 0.6, 0.8, 1.0].map(|p| calibrator.apply(p));
         let meant = [0.0, 0.0, 0.25, 0.5, 0.5, 0.5, 0.75, 1.0, 1.0];
-        assert!(told.iter().zip(meant).all(|(told, meant)| (told - meant).abs() < 1e-15), "{told:?}");
+        assert!(
+            told.iter()
+                .zip(meant)
+                .all(|(told, meant)| (told - meant).abs() < 1e-15),
+            "{told:?}"
+        );
     }
 
     #[test]
     fn certain_wrongness_stays_finite() {
-        let Calibrator::Platt { slope, start } = Calibrator::platt(&[0.0, 0.0, 1.0, 1.0], &[0.0, 0.0, 1.0, 1.0]) else {
+        let Calibrator::Platt { slope, start } =
+            Calibrator::platt(&[0.0, 0.0, 1.0, 1.0], &[0.0, 0.0, 1.0, 1.0])
+        else {
             unreachable!("it is of Platt's form")
         };
-        assert!(slope.is_finite() && start.is_finite() && slope > 0.0, "{slope} {start}");
+        assert!(
+            slope.is_finite() && start.is_finite() && slope > 0.0,
+            "{slope} {start}"
+        );
     }
 }

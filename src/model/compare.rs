@@ -1,4 +1,5 @@
-//! Two models on the same rows: McNemar's test, that of DeLong, and a paired bootstrap of any metric.
+//! Two models on the same rows: McNemar's test, that of DeLong, and a paired bootstrap of any
+//! metric.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -31,11 +32,14 @@ pub struct PairedDifference {
     pub p: f64,
 }
 
-/// The exact p-value of McNemar's test (1947): of `wins + losses` rows on which exactly one of two models is right, how likely
-/// so uneven a division is if either falls to either model with the same chance. 1 if there is no such row.
+/// The exact p-value of McNemar's test (1947): of `wins + losses` rows on which exactly one of two
+/// models is right, how likely so uneven a division is if either falls to either model with the
+/// same chance. 1 if there is no such row.
 pub fn mcnemar(wins: u64, losses: u64, alternative: Alternative) -> f64 {
     let n = wins + losses;
-    let ln_choose = |k: u64| ln_gamma(n as f64 + 1.0) - ln_gamma(k as f64 + 1.0) - ln_gamma((n - k) as f64 + 1.0);
+    let ln_choose = |k: u64| {
+        ln_gamma(n as f64 + 1.0) - ln_gamma(k as f64 + 1.0) - ln_gamma((n - k) as f64 + 1.0)
+    };
     let term = |k: u64| (ln_choose(k) - n as f64 * std::f64::consts::LN_2).exp();
     let upper_tail = |from: u64| (from..=n).map(term).sum::<f64>();
     match alternative {
@@ -44,21 +48,30 @@ pub fn mcnemar(wins: u64, losses: u64, alternative: Alternative) -> f64 {
     }
 }
 
-/// Compares the areas under the ROC curves of two models on the same rows (DeLong, DeLong and Clarke-Pearson, 1988; midranks as
-/// Sun and Xu, 2014). `None` if there are fewer than two attacks or benign rows.
-pub fn delong(y: &[f64], first: &[f64], second: &[f64], alternative: Alternative) -> Option<PairedDifference> {
+/// Compares the areas under the ROC curves of two models on the same rows (DeLong, DeLong and
+/// Clarke-Pearson, 1988; midranks as Sun and Xu, 2014). `None` if there are fewer than two attacks
+/// or benign rows.
+pub fn delong(
+    y: &[f64],
+    first: &[f64],
+    second: &[f64],
+    alternative: Alternative,
+) -> Option<PairedDifference> {
     let (first, second) = (Placements::of(y, first)?, Placements::of(y, second)?);
     let difference = first.auc - second.auc;
     let spread = |a: &[f64], b: &[f64]| {
         let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
         variance(&differences) / differences.len() as f64
     };
-    let variance = spread(&first.of_attacks, &second.of_attacks) + spread(&first.of_benign, &second.of_benign);
+    let variance =
+        spread(&first.of_attacks, &second.of_attacks) + spread(&first.of_benign, &second.of_benign);
     let p = match variance > 0.0 {
         true => normal_tail(difference / variance.sqrt(), alternative),
         // The models put every pair of rows in the same order, or differ in all of them alike.
         false if difference == 0.0 => 1.0,
-        false => f64::from(u8::from(alternative == Alternative::Greater && difference < 0.0)),
+        false => f64::from(u8::from(
+            alternative == Alternative::Greater && difference < 0.0,
+        )),
     };
     Some(PairedDifference { difference, p })
 }
@@ -73,11 +86,15 @@ fn normal_tail(z: f64, alternative: Alternative) -> f64 {
 /// The variance with one degree of freedom less.
 fn variance(values: &[f64]) -> f64 {
     let mean = values.iter().sum::<f64>() / values.len() as f64;
-    values.iter().map(|value| (value - mean) * (value - mean)).sum::<f64>() / (values.len() as f64 - 1.0)
+    values
+        .iter()
+        .map(|value| (value - mean) * (value - mean))
+        .sum::<f64>()
+        / (values.len() as f64 - 1.0)
 }
 
-/// Of every attack the share of benign rows that score lower, of every benign row the share of attacks that score higher; ties count
-/// half. The mean of either is the area under the ROC curve.
+/// Of every attack the share of benign rows that score lower, of every benign row the share of
+/// attacks that score higher; ties count half. The mean of either is the area under the ROC curve.
 struct Placements {
     auc: f64,
     of_attacks: Vec<f64>,
@@ -86,8 +103,13 @@ struct Placements {
 
 impl Placements {
     fn of(y: &[f64], p: &[f64]) -> Option<Self> {
-        let scores =
-            |class: f64| -> Vec<f64> { y.iter().zip(p).filter(|(y, _)| **y == class).map(|(_, p)| *p).collect() };
+        let scores = |class: f64| -> Vec<f64> {
+            y.iter()
+                .zip(p)
+                .filter(|(y, _)| **y == class)
+                .map(|(_, p)| *p)
+                .collect()
+        };
         let (attacks, benign) = (scores(1.0), scores(0.0));
         if attacks.len() < 2 || benign.len() < 2 {
             return None;
@@ -99,15 +121,25 @@ impl Placements {
         };
         // Twice the number of entries below a score, those equal to it counted once.
         let below = |sorted: &[f64], score: f64| {
-            sorted.partition_point(|other| *other < score) + sorted.partition_point(|other| *other <= score)
+            sorted.partition_point(|other| *other < score)
+                + sorted.partition_point(|other| *other <= score)
         };
         let (sorted_attacks, sorted_benign) = (sorted(&attacks), sorted(&benign));
         let share = |count: usize, of: &[f64]| count as f64 / (2.0 * of.len() as f64);
-        let of_attacks: Vec<f64> = attacks.iter().map(|score| share(below(&sorted_benign, *score), &benign)).collect();
-        let of_benign: Vec<f64> =
-            benign.iter().map(|score| 1.0 - share(below(&sorted_attacks, *score), &attacks)).collect();
+        let of_attacks: Vec<f64> = attacks
+            .iter()
+            .map(|score| share(below(&sorted_benign, *score), &benign))
+            .collect();
+        let of_benign: Vec<f64> = benign
+            .iter()
+            .map(|score| 1.0 - share(below(&sorted_attacks, *score), &attacks))
+            .collect();
         let auc = of_attacks.iter().sum::<f64>() / of_attacks.len() as f64;
-        Some(Self { auc, of_attacks, of_benign })
+        Some(Self {
+            auc,
+            of_attacks,
+            of_benign,
+        })
     }
 }
 
@@ -120,9 +152,10 @@ pub struct ScoredRows<'a> {
     pub threshold: f64,
 }
 
-/// Compares two models by a figure on rows drawn with replacement, the same ones for both (Efron and Tibshirani, 1993, chapter
-/// 16). The two-sided p-value is twice the smaller share of draws on either side of no difference, one added to both counts
-/// (Davison and Hinkley, 1997, section 4.2). Draws that hold one class only tell nothing and are left out.
+/// Compares two models by a figure on rows drawn with replacement, the same ones for both (Efron
+/// and Tibshirani, 1993, chapter 16). The two-sided p-value is twice the smaller share of draws on
+/// either side of no difference, one added to both counts (Davison and Hinkley, 1997, section 4.2).
+/// Draws that hold one class only tell nothing and are left out.
 pub fn paired_bootstrap(
     y: &[f64],
     (first, second): (ScoredRows<'_>, ScoredRows<'_>),
@@ -136,7 +169,8 @@ pub fn paired_bootstrap(
         let of = |ranked: &Ranked, order: &[u32], threshold: f64| {
             figure(&ranked.metrics(|place| f64::from(counts[order[place] as usize]), threshold))
         };
-        of(&ranked_first, &order_first, first.threshold) - of(&ranked_second, &order_second, second.threshold)
+        of(&ranked_first, &order_first, first.threshold)
+            - of(&ranked_second, &order_second, second.threshold)
     };
     let rows = y.len();
     let difference = difference_of(&vec![1; rows]);
@@ -151,9 +185,16 @@ pub fn paired_bootstrap(
         }
         (0 < attacks && attacks < rows).then(|| difference_of(&counts))
     };
-    let drawn: Vec<f64> = (0..resamples(rows)).into_par_iter().filter_map(draw).collect();
+    let drawn: Vec<f64> = (0..resamples(rows))
+        .into_par_iter()
+        .filter_map(draw)
+        .collect();
     let share = |holds: &dyn Fn(f64) -> bool| {
-        (1 + drawn.iter().filter(|difference| holds(**difference)).count()) as f64 / (drawn.len() + 1) as f64
+        (1 + drawn
+            .iter()
+            .filter(|difference| holds(**difference))
+            .count()) as f64
+            / (drawn.len() + 1) as f64
     };
     // What differs by rounding alone does not differ.
     let (not_better, not_worse) = (share(&|d| d <= ROUNDING), share(&|d| d >= -ROUNDING));
@@ -185,9 +226,26 @@ mod tests {
         let p = [0.9, 0.2, 0.4, 0.4, 0.1, 0.8];
         let found = delong(&y, &p, &p, Alternative::TwoSided).unwrap();
         assert_eq!((found.difference, found.p), (0.0, 1.0));
-        let rows = ScoredRows { p: &p, threshold: 0.5 };
-        let found = paired_bootstrap(&y, (rows, rows), &|metrics| metrics.f1, Alternative::TwoSided, 1);
+        let rows = ScoredRows {
+            p: &p,
+            threshold: 0.5,
+        };
+        let found = paired_bootstrap(
+            &y,
+            (rows, rows),
+            &|metrics| metrics.f1,
+            Alternative::TwoSided,
+            1,
+        );
         assert_eq!((found.difference, found.p), (0.0, 1.0));
-        assert!(delong(&[1.0, 0.0, 0.0], &[0.5; 3], &[0.5; 3], Alternative::TwoSided).is_none());
+        assert!(
+            delong(
+                &[1.0, 0.0, 0.0],
+                &[0.5; 3],
+                &[0.5; 3],
+                Alternative::TwoSided
+            )
+            .is_none()
+        );
     }
 }

@@ -33,15 +33,32 @@ impl Data {
         };
         let missing = first_missing(x.view(), &name)?.map(|(row, column)| (name(column), row + 1));
         if x.nrows() != y.len() {
-            return Err(ModelError(format!("{} rows of features and {} labels", x.nrows(), y.len())));
+            return Err(ModelError(format!(
+                "{} rows of features and {} labels",
+                x.nrows(),
+                y.len()
+            )));
         }
         if u32::try_from(x.nrows()).is_err() {
-            return Err(ModelError(format!("{} rows are more than a model is fitted to", x.nrows())));
+            return Err(ModelError(format!(
+                "{} rows are more than a model is fitted to",
+                x.nrows()
+            )));
         }
         if let Some(row) = y.iter().position(|label| *label != 0.0 && *label != 1.0) {
-            return Err(ModelError(format!("the label in row {} is {}, not 0 or 1", row + 1, y[row])));
+            return Err(ModelError(format!(
+                "the label in row {} is {}, not 0 or 1",
+                row + 1,
+                y[row]
+            )));
         }
-        Ok(Self { x, y, directions: Vec::new(), missing, bins: OnceLock::new() })
+        Ok(Self {
+            x,
+            y,
+            directions: Vec::new(),
+            missing,
+            bins: OnceLock::new(),
+        })
     }
 
     /// Returns the features as bins.
@@ -56,7 +73,10 @@ impl Data {
 
     /// Returns the features of some rows.
     pub fn select(&self, rows: &[u32]) -> Array2<f64> {
-        self.x.select(Axis(0), &rows.iter().map(|row| *row as usize).collect::<Vec<_>>())
+        self.x.select(
+            Axis(0),
+            &rows.iter().map(|row| *row as usize).collect::<Vec<_>>(),
+        )
     }
 
     /// Returns the classes of some rows.
@@ -65,7 +85,8 @@ impl Data {
     }
 }
 
-/// Refuses rows that no learner can do with, and returns the first missing cell: its row and its column.
+/// Refuses rows that no learner can do with, and returns the first missing cell: its row and its
+/// column.
 pub(crate) fn first_missing(
     x: ArrayView2<'_, f64>,
     name: &dyn Fn(usize) -> String,
@@ -78,14 +99,21 @@ pub(crate) fn first_missing(
         return Ok(None);
     }
     match x.indexed_iter().find(|(_, cell)| cell.is_infinite()) {
-        Some(((row, column), cell)) => {
-            Err(ModelError(format!("{} in row {} is {cell}, not a finite number", name(column), row + 1)))
-        }
-        None => Ok(x.indexed_iter().find(|(_, cell)| cell.is_nan()).map(|(place, _)| place)),
+        Some(((row, column), cell)) => Err(ModelError(format!(
+            "{} in row {} is {cell}, not a finite number",
+            name(column),
+            row + 1
+        ))),
+        None => Ok(x
+            .indexed_iter()
+            .find(|(_, cell)| cell.is_nan())
+            .map(|(place, _)| place)),
     }
 }
 
 /// What is told where a cell is missing that may not.
 pub(crate) fn lacking(name: &str, row: usize) -> ModelError {
-    ModelError(format!("{name} is missing in row {row}: fill it, by a step `impute` of the stage `transform`"))
+    ModelError(format!(
+        "{name} is missing in row {row}: fill it, by a step `impute` of the stage `transform`"
+    ))
 }

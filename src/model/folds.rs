@@ -11,14 +11,15 @@ use crate::model::data::Data;
 /// By what a row finds its fold.
 #[derive(Clone, Debug, PartialEq)]
 pub enum By {
-    /// By its features, so that a model is never asked about a row that equals one it was fitted to.
+    /// By its features, so that a model is never asked about a row that equals one it was fitted
+    /// to.
     Content,
     /// As by content, and so that every fold has as many rows of each class as can be.
     Stratified,
     /// By the group of each row: rows of one group stay together.
     Group(Vec<String>),
-    /// By the time of each row: a model is fitted to what was before the rows that it is asked about. The first of as many
-    /// blocks and one is only learned from.
+    /// By the time of each row: a model is fitted to what was before the rows that it is asked
+    /// about. The first of as many blocks and one is only learned from.
     Time(Vec<f64>),
 }
 
@@ -54,9 +55,18 @@ impl Folds {
         const WORD: &str = "netsec 2026-11 fold 1";
         let count = count.max(1);
         let rows = data.y.len();
-        let heads = || data.x.rows().into_iter().map(|row| head(WORD, seed, cells(row))).collect::<Vec<u64>>();
+        let heads = || {
+            data.x
+                .rows()
+                .into_iter()
+                .map(|row| head(WORD, seed, cells(row)))
+                .collect::<Vec<u64>>()
+        };
         let of = match by {
-            By::Content => heads().into_iter().map(|head| Some((head % count as u64) as usize)).collect(),
+            By::Content => heads()
+                .into_iter()
+                .map(|head| Some((head % count as u64) as usize))
+                .collect(),
             By::Group(groups) => {
                 let of = |group: &String| {
                     head(WORD, seed, |framed| {
@@ -64,18 +74,26 @@ impl Folds {
                     })
                 };
                 let mut sizes: HashMap<&String, usize> = HashMap::new();
-                groups.iter().for_each(|group| *sizes.entry(group).or_default() += 1);
-                // The largest first, each to the fold that has the fewest rows; of equal ones the digest decides.
+                groups
+                    .iter()
+                    .for_each(|group| *sizes.entry(group).or_default() += 1);
+                // The largest first, each to the fold that has the fewest rows; of equal ones the
+                // digest decides.
                 let mut order: Vec<(&String, usize)> = sizes.into_iter().collect();
                 order.sort_by_key(|(group, size)| (std::cmp::Reverse(*size), of(group), *group));
                 let mut filled = vec![0; count];
                 let mut fold_of: HashMap<&String, usize> = HashMap::new();
                 for (group, size) in order {
-                    let fold = (0..count).min_by_key(|fold| filled[*fold]).unwrap_or_default();
+                    let fold = (0..count)
+                        .min_by_key(|fold| filled[*fold])
+                        .unwrap_or_default();
                     filled[fold] += size;
                     fold_of.insert(group, fold);
                 }
-                groups.iter().map(|group| fold_of.get(group).copied()).collect()
+                groups
+                    .iter()
+                    .map(|group| fold_of.get(group).copied())
+                    .collect()
             }
             By::Stratified => {
                 let heads = heads();
@@ -87,13 +105,16 @@ impl Folds {
                     rows.push(row);
                 }
                 let mut groups: Vec<(bool, Vec<usize>)> = equal.into_values().collect();
-                // The largest first, each to the fold that has the fewest of its class; of equal ones the digest decides.
+                // The largest first, each to the fold that has the fewest of its class; of equal
+                // ones the digest decides.
                 groups.sort_by_key(|(is_attack, rows)| (*is_attack, std::cmp::Reverse(rows.len())));
                 let mut filled = vec![[0; 2]; count];
                 let mut of = vec![None; rows];
                 for (is_attack, rows) in groups {
                     let class = usize::from(is_attack);
-                    let fold = (0..count).min_by_key(|fold| filled[*fold][class]).unwrap_or_default();
+                    let fold = (0..count)
+                        .min_by_key(|fold| filled[*fold][class])
+                        .unwrap_or_default();
                     filled[fold][class] += rows.len();
                     rows.into_iter().for_each(|row| of[row] = Some(fold));
                 }
@@ -107,13 +128,18 @@ impl Folds {
                 let mut place = 0;
                 // Rows of one time are not parted: they are where the first of them is.
                 for tied in order.chunk_by(|a, b| times[*a] == times[*b]) {
-                    tied.iter().for_each(|row| of[*row] = block(place).checked_sub(1));
+                    tied.iter()
+                        .for_each(|row| of[*row] = block(place).checked_sub(1));
                     place += tied.len();
                 }
                 of
             }
         };
-        Self { of, count, ordered: matches!(by, By::Time(_)) }
+        Self {
+            of,
+            count,
+            ordered: matches!(by, By::Time(_)),
+        }
     }
 
     /// Returns the rows of a fold.
@@ -123,18 +149,31 @@ impl Folds {
 
     /// Returns the rows that a model is fitted to that is asked about those of a fold.
     pub fn fitted(&self, fold: usize) -> Vec<u32> {
-        self.rows(|of| if self.ordered { of.is_none_or(|of| of < fold) } else { of != Some(fold) })
+        self.rows(|of| {
+            if self.ordered {
+                of.is_none_or(|of| of < fold)
+            } else {
+                of != Some(fold)
+            }
+        })
     }
 
     fn rows(&self, wanted: impl Fn(Option<usize>) -> bool) -> Vec<u32> {
-        self.of.iter().zip(0..).filter(|(of, _)| wanted(**of)).map(|(_, row)| row).collect()
+        self.of
+            .iter()
+            .zip(0..)
+            .filter(|(of, _)| wanted(**of))
+            .map(|(_, row)| row)
+            .collect()
     }
 }
 
-/// Returns of every row its place among all from 0 to 1: those up to a share are that share of the rows. Equal rows stand at the
-/// same place.
+/// Returns of every row its place among all from 0 to 1: those up to a share are that share of the
+/// rows. Equal rows stand at the same place.
 pub fn places(data: &Data, seed: u64) -> Vec<f64> {
-    let place = |row| (head("netsec 2026-11 share 1", seed, cells(row)) >> 11) as f64 / (1_u64 << 53) as f64;
+    let place = |row| {
+        (head("netsec 2026-11 share 1", seed, cells(row)) >> 11) as f64 / (1_u64 << 53) as f64
+    };
     data.x.rows().into_iter().map(place).collect()
 }
 
@@ -144,15 +183,26 @@ pub fn places(data: &Data, seed: u64) -> Vec<f64> {
 /// A cell is none of these.
 pub fn moments(table: &Table, column: &str) -> Result<Vec<f64>, TableError> {
     let cells: Vec<f64> = match table.column_type(column)? {
-        ColumnType::Time => table.times(column)?.into_iter().map(|ms| ms.map_or(f64::NAN, |ms| ms as f64)).collect(),
+        ColumnType::Time => table
+            .times(column)?
+            .into_iter()
+            .map(|ms| ms.map_or(f64::NAN, |ms| ms as f64))
+            .collect(),
         ColumnType::Text => {
-            let read = |cell: Option<String>| cell.as_deref().and_then(read_time).map_or(f64::NAN, |ms| ms as f64);
+            let read = |cell: Option<String>| {
+                cell.as_deref()
+                    .and_then(read_time)
+                    .map_or(f64::NAN, |ms| ms as f64)
+            };
             table.texts(column)?.into_iter().map(read).collect()
         }
         _ => table.numbers(column)?,
     };
     match cells.iter().position(|cell| cell.is_nan()) {
-        Some(row) => Err(TableError(format!("the column `{column}` has no time in row {}", row + 1))),
+        Some(row) => Err(TableError(format!(
+            "the column `{column}` has no time in row {}",
+            row + 1
+        ))),
         None => Ok(cells),
     }
 }

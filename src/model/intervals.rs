@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use crate::model::draws::below;
 use crate::model::metrics::{CHOICES, Metrics, Ranked};
 
-/// How often rows are drawn, and how many draws of a row are enough to draw less often, down to the least.
+/// How often rows are drawn, and how many draws of a row are enough to draw less often, down to the
+/// least.
 const RESAMPLES: usize = 1000;
 const DRAWS: usize = 20_000_000;
 const LEAST: usize = 200;
@@ -22,8 +23,8 @@ pub(crate) fn resamples(rows: usize) -> usize {
     (DRAWS / rows.max(1)).clamp(LEAST, RESAMPLES)
 }
 
-/// The interval of Wilson (1927) for a share, of 95 %: of a share of 1 or 0 it still has a width. From 0 to 1 where there is
-/// nothing to count.
+/// The interval of Wilson (1927) for a share, of 95 %: of a share of 1 or 0 it still has a width.
+/// From 0 to 1 where there is nothing to count.
 pub fn wilson(hits: u64, of: u64) -> Interval {
     const Z: f64 = 1.959_963_984_540_054;
     if of == 0 {
@@ -33,12 +34,16 @@ pub fn wilson(hits: u64, of: u64) -> Interval {
     let middle = (share + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
     let half = Z / (1.0 + Z * Z / n) * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
     // Rounding must not leave the share outside.
-    [(middle - half).clamp(0.0, share), (middle + half).clamp(share, 1.0)]
+    [
+        (middle - half).clamp(0.0, share),
+        (middle + half).clamp(share, 1.0),
+    ]
 }
 
-/// Returns, of every metric by which models may be chosen, between which values 95 % of the figures lie when as many rows as there
-/// are are drawn with replacement (Efron and Tibshirani, 1993, chapter 13); of plain shares, and of the false-positive rate, which is
-/// told too, the interval of Wilson. Losses are as they are, not negated.
+/// Returns, of every metric by which models may be chosen, between which values 95 % of the figures
+/// lie when as many rows as there are are drawn with replacement (Efron and Tibshirani, 1993,
+/// chapter 13); of plain shares, and of the false-positive rate, which is told too, the interval of
+/// Wilson. Losses are as they are, not negated.
 pub fn intervals(y: &[f64], p: &[f64], threshold: f64, seed: u64) -> BTreeMap<String, Interval> {
     let ranked = Ranked::new(y, p);
     let rows = ranked.rows();
@@ -56,7 +61,10 @@ pub fn intervals(y: &[f64], p: &[f64], threshold: f64, seed: u64) -> BTreeMap<St
     };
     let drawn: Vec<Metrics> = (0..resamples(rows)).into_par_iter().map(one).collect();
     let of = |name: &str| {
-        let mut values: Vec<f64> = drawn.iter().filter_map(|metrics| metrics.figure(name)).collect();
+        let mut values: Vec<f64> = drawn
+            .iter()
+            .filter_map(|metrics| metrics.figure(name))
+            .collect();
         values.sort_by(f64::total_cmp);
         let at = |share: f64| values[((values.len() - 1) as f64 * share).round() as usize];
         (name.to_owned(), [at(0.025), at(0.975)])
@@ -78,7 +86,10 @@ mod tests {
         let [low, high] = wilson(10, 10);
         assert!((low - 0.722_467_2).abs() < 1e-6 && high == 1.0, "{low}");
         let [low, high] = wilson(15, 50);
-        assert!((low - 0.191_035_5).abs() < 1e-6 && (high - 0.437_503_5).abs() < 1e-6, "{low} {high}");
+        assert!(
+            (low - 0.191_035_5).abs() < 1e-6 && (high - 0.437_503_5).abs() < 1e-6,
+            "{low} {high}"
+        );
         assert_eq!(wilson(0, 0), [0.0, 1.0]);
     }
 }

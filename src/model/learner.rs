@@ -74,11 +74,16 @@ impl Hyper {
     /// Reads a value; `None` if it may not stand there.
     pub fn read(&self, told: &Told) -> Option<f64> {
         match (self.range, told) {
-            (Range::Number(least, most), Told::Number(number)) => (least..=most).contains(number).then_some(*number),
+            (Range::Number(least, most), Told::Number(number)) => {
+                (least..=most).contains(number).then_some(*number)
+            }
             (Range::Whole(least, most), Told::Number(number)) => {
                 ((least..=most).contains(number) && number.fract() == 0.0).then_some(*number)
             }
-            (Range::Words(words), Told::Word(word)) => words.iter().position(|known| known == word).map(|at| at as f64),
+            (Range::Words(words), Told::Word(word)) => words
+                .iter()
+                .position(|known| known == word)
+                .map(|at| at as f64),
             _ => None,
         }
     }
@@ -86,7 +91,13 @@ impl Hyper {
     /// Returns a value as people write it.
     pub fn tell(&self, value: f64) -> Told {
         match self.range {
-            Range::Words(words) => Told::Word(words.get(value as usize).copied().unwrap_or_default().to_owned()),
+            Range::Words(words) => Told::Word(
+                words
+                    .get(value as usize)
+                    .copied()
+                    .unwrap_or_default()
+                    .to_owned(),
+            ),
             _ => Told::Number(value),
         }
     }
@@ -120,7 +131,8 @@ pub struct Learner {
     pub doc: &'static str,
     /// Its hyperparameters.
     pub hypers: &'static [Hyper],
-    /// The place of the hyperparameter of which a model of a larger value holds those of all smaller ones.
+    /// The place of the hyperparameter of which a model of a larger value holds those of all
+    /// smaller ones.
     pub size: Option<usize>,
     /// Whether cells may be missing.
     pub missing: bool,
@@ -134,15 +146,22 @@ impl Learner {
     /// Fits a model.
     ///
     /// # Errors
-    /// The rows are of one class, or too few; a cell is missing that may not; the learner failed or panicked.
+    /// The rows are of one class, or too few; a cell is missing that may not; the learner failed or
+    /// panicked.
     pub fn fit(&self, task: &Task<'_>) -> Result<Model, ModelError> {
         let rows = task.rows.len();
-        let positives = task.rows.iter().filter(|row| task.data.y[**row as usize] == 1.0).count();
+        let positives = task
+            .rows
+            .iter()
+            .filter(|row| task.data.y[**row as usize] == 1.0)
+            .count();
         if rows == 0 {
             return Err(ModelError("there are no rows to learn from".to_owned()));
         }
         if positives == 0 || positives == rows {
-            return Err(ModelError(format!("all {rows} rows are of one class: there is nothing to learn")));
+            return Err(ModelError(format!(
+                "all {rows} rows are of one class: there is nothing to learn"
+            )));
         }
         match &task.data.missing {
             Some((name, row)) if !self.missing => Err(lacking(name, *row)),
@@ -152,7 +171,11 @@ impl Learner {
 
     /// Returns a setting with the names of its hyperparameters, as people write it.
     pub fn named(&self, setting: &[f64]) -> Vec<(String, Told)> {
-        self.hypers.iter().zip(setting).map(|(hyper, value)| (hyper.name.to_owned(), hyper.tell(*value))).collect()
+        self.hypers
+            .iter()
+            .zip(setting)
+            .map(|(hyper, value)| (hyper.name.to_owned(), hyper.tell(*value)))
+            .collect()
     }
 
     /// Returns the setting in which every hyperparameter is as it is when it is not given.
@@ -228,7 +251,10 @@ impl Model {
             Self::Linear(_) => None,
             Self::Neighbours(model) => model.fault(),
             Self::Svm(model) => model.fault(),
-            Self::Bayes(model) => model.features().is_none().then(|| "naive Bayes without two classes".to_owned()),
+            Self::Bayes(model) => model
+                .features()
+                .is_none()
+                .then(|| "naive Bayes without two classes".to_owned()),
             Self::Trees(model) => model.fault(),
         }
     }
@@ -236,8 +262,8 @@ impl Model {
     /// Returns the probability of class 1 for each row.
     ///
     /// # Errors
-    /// The input is empty or infinite, or a cell is missing that may not; the model failed or panicked, as it may if the
-    /// number of columns differs.
+    /// The input is empty or infinite, or a cell is missing that may not; the model failed or
+    /// panicked, as it may if the number of columns differs.
     pub fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
         let name = |column: usize| format!("the feature {}", column + 1);
         if let (Some((row, column)), false) = (first_missing(x, &name)?, self.takes_missing()) {
@@ -251,37 +277,61 @@ impl Model {
             Self::Trees(model) => model.probabilities(x),
         })?;
         if raw.iter().any(|p| !p.is_finite()) {
-            return Err(ModelError("the model gave a probability that is not finite".to_owned()));
+            return Err(ModelError(
+                "the model gave a probability that is not finite".to_owned(),
+            ));
         }
         Ok(raw.into_iter().map(|p| p.clamp(0.0, 1.0)).collect())
     }
 
-    /// Returns the probability of class 1 for some rows, as told by the models of these sizes that it holds, in ascending
-    /// order; a model that holds no others tells the same for every size.
+    /// Returns the probability of class 1 for some rows, as told by the models of these sizes that
+    /// it holds, in ascending order; a model that holds no others tells the same for every size.
     ///
     /// # Errors
     /// As for all rows.
-    pub fn staged(&self, data: &Data, rows: &[u32], sizes: &[usize]) -> Result<Vec<Vec<f64>>, ModelError> {
+    pub fn staged(
+        &self,
+        data: &Data,
+        rows: &[u32],
+        sizes: &[usize],
+    ) -> Result<Vec<Vec<f64>>, ModelError> {
         match self {
             Self::Trees(model) => {
-                let of: Vec<u32> = rows.iter().map(|row| data.bins().group[*row as usize]).collect();
+                let of: Vec<u32> = rows
+                    .iter()
+                    .map(|row| data.bins().group[*row as usize])
+                    .collect();
                 // Rows of one group are asked about once.
                 let mut groups = of.clone();
                 groups.sort_unstable();
                 groups.dedup();
                 let mut place = vec![0_u32; data.bins().groups];
-                groups.iter().zip(0..).for_each(|(group, at)| place[*group as usize] = at);
+                groups
+                    .iter()
+                    .zip(0..)
+                    .for_each(|(group, at)| place[*group as usize] = at);
                 let told = model.of_groups(data.bins(), &groups, sizes);
-                let of_rows = |p: &Vec<f64>| of.iter().map(|group| p[place[*group as usize] as usize]).collect();
+                let of_rows = |p: &Vec<f64>| {
+                    of.iter()
+                        .map(|group| p[place[*group as usize] as usize])
+                        .collect()
+                };
                 Ok(told.iter().map(of_rows).collect())
             }
             Self::Neighbours(model) => Ok(model.staged(data.select(rows).view(), sizes)),
-            _ => Ok(vec![self.probabilities(data.select(rows).view())?; sizes.len()]),
+            _ => Ok(vec![
+                self.probabilities(data.select(rows).view())?;
+                sizes.len()
+            ]),
         }
     }
 }
 
 fn shielded<T>(work: impl FnOnce() -> Result<T, ModelError>) -> Result<T, ModelError> {
     let caught = catch_unwind(AssertUnwindSafe(work));
-    caught.unwrap_or_else(|_| Err(ModelError("the learner's library failed on this input".to_owned())))
+    caught.unwrap_or_else(|_| {
+        Err(ModelError(
+            "the learner's library failed on this input".to_owned(),
+        ))
+    })
 }

@@ -48,24 +48,38 @@ struct Problem {
 }
 
 impl Problem {
-    /// The sum of the losses, −ln of the probability of the true class, and half the penalty; the intercept is free.
+    /// The sum of the losses, −ln of the probability of the true class, and half the penalty; the
+    /// intercept is free.
     fn loss(&self, w: &Array1<f64>) -> (f64, Array1<f64>) {
         let raw = self.x.dot(w);
         let features = w.len() - 1;
-        let penalty = w.iter().take(features).map(|weight| weight * weight).sum::<f64>();
+        let penalty = w
+            .iter()
+            .take(features)
+            .map(|weight| weight * weight)
+            .sum::<f64>();
         (
-            raw.iter().zip(&self.y).map(|(raw, y)| logistic::loss(*raw, *y)).sum::<f64>() + self.alpha * penalty / 2.0,
+            raw.iter()
+                .zip(&self.y)
+                .map(|(raw, y)| logistic::loss(*raw, *y))
+                .sum::<f64>()
+                + self.alpha * penalty / 2.0,
             raw,
         )
     }
 
-    /// The direction of Newton's step: the Hessian's inverse times the gradient, a little more penalised if need be.
+    /// The direction of Newton's step: the Hessian's inverse times the gradient, a little more
+    /// penalised if need be.
     fn step(&self, w: &Array1<f64>, raw: &Array1<f64>) -> Option<(Array1<f64>, f64)> {
         let width = w.len();
         let p = raw.mapv(logistic);
         let mut gradient = self.x.t().dot(&(&p - &self.y));
         let mut hessian = Array2::<f64>::zeros((width, width));
-        for (rows, p) in self.x.axis_chunks_iter(Axis(0), BLOCK).zip(p.axis_chunks_iter(Axis(0), BLOCK)) {
+        for (rows, p) in self
+            .x
+            .axis_chunks_iter(Axis(0), BLOCK)
+            .zip(p.axis_chunks_iter(Axis(0), BLOCK))
+        {
             let mut scaled = rows.to_owned();
             for (mut row, p) in scaled.axis_iter_mut(Axis(0)).zip(p) {
                 row *= (p * (1.0 - p)).sqrt();
@@ -76,7 +90,12 @@ impl Problem {
             gradient[at] += self.alpha * w[at];
             hessian[[at, at]] += self.alpha;
         }
-        let scale = hessian.diag().iter().copied().fold(0.0, f64::max).max(f64::MIN_POSITIVE);
+        let scale = hessian
+            .diag()
+            .iter()
+            .copied()
+            .fold(0.0, f64::max)
+            .max(f64::MIN_POSITIVE);
         let mut ridge = 0.0;
         loop {
             let mut damped = hessian.clone();
@@ -85,7 +104,11 @@ impl Problem {
                 let slope = gradient.dot(&direction);
                 return Some((direction, slope));
             }
-            ridge = if ridge == 0.0 { scale * 1e-12 } else { ridge * 100.0 };
+            ridge = if ridge == 0.0 {
+                scale * 1e-12
+            } else {
+                ridge * 100.0
+            };
             if ridge > scale {
                 return None;
             }
@@ -107,15 +130,19 @@ fn solved(mut matrix: Array2<f64>, right: &Array1<f64>) -> Option<Array1<f64>> {
         let root = pivot.sqrt();
         matrix[[column, column]] = root;
         for row in column + 1..width {
-            let (upper, lower) =
-                (matrix.slice(ndarray::s![column, ..column]), matrix.slice(ndarray::s![row, ..column]));
+            let (upper, lower) = (
+                matrix.slice(ndarray::s![column, ..column]),
+                matrix.slice(ndarray::s![row, ..column]),
+            );
             let sum = upper.dot(&lower);
             matrix[[row, column]] = (matrix[[row, column]] - sum) / root;
         }
     }
     let mut x = right.clone();
     for row in 0..width {
-        let sum = matrix.slice(ndarray::s![row, ..row]).dot(&x.slice(ndarray::s![..row]));
+        let sum = matrix
+            .slice(ndarray::s![row, ..row])
+            .dot(&x.slice(ndarray::s![..row]));
         x[row] = (x[row] - sum) / matrix[[row, row]];
     }
     for row in (0..width).rev() {
@@ -128,8 +155,13 @@ fn solved(mut matrix: Array2<f64>, right: &Array1<f64>) -> Option<Array1<f64>> {
 fn fit(task: &Task<'_>) -> Result<Model, ModelError> {
     let features = task.data.select(task.rows);
     let mut x = Array2::ones((features.nrows(), features.ncols() + 1));
-    x.slice_mut(ndarray::s![.., ..features.ncols()]).assign(&features);
-    let problem = Problem { x, y: Array1::from(task.data.labels(task.rows)), alpha: task.setting[0] };
+    x.slice_mut(ndarray::s![.., ..features.ncols()])
+        .assign(&features);
+    let problem = Problem {
+        x,
+        y: Array1::from(task.data.labels(task.rows)),
+        alpha: task.setting[0],
+    };
     let failed = || ModelError("logistic regression did not converge to finite weights".to_owned());
     let mut w = Array1::zeros(problem.x.ncols());
     let (mut loss, mut raw) = problem.loss(&w);
@@ -146,7 +178,9 @@ fn fit(task: &Task<'_>) -> Result<Model, ModelError> {
             }
             length /= 2.0;
         }
-        let Some((tried, there, there_raw)) = next else { break };
+        let Some((tried, there, there_raw)) = next else {
+            break;
+        };
         let gained = loss - there;
         (w, loss, raw) = (tried, there, there_raw);
         if gained <= ENOUGH * loss.max(1e-12) {
@@ -164,9 +198,16 @@ fn fit(task: &Task<'_>) -> Result<Model, ModelError> {
 impl Linear {
     pub(crate) fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
         if x.ncols() != self.weights.len() {
-            return Err(ModelError(format!("{} features instead of {}", x.ncols(), self.weights.len())));
+            return Err(ModelError(format!(
+                "{} features instead of {}",
+                x.ncols(),
+                self.weights.len()
+            )));
         }
         let weights = ArrayView1::from(&self.weights);
-        Ok(x.rows().into_iter().map(|row| logistic(row.dot(&weights) + self.intercept)).collect())
+        Ok(x.rows()
+            .into_iter()
+            .map(|row| logistic(row.dot(&weights) + self.intercept))
+            .collect())
     }
 }

@@ -27,7 +27,8 @@ pub struct Metrics {
     pub roc_auc: f64,
     /// The sum over thresholds of the precision times what the recall gains (average precision).
     pub pr_auc: f64,
-    /// The area under the ROC curve up to 1 % false alarms, scaled so that chance is .5 and the best is 1 (McClish, 1989).
+    /// The area under the ROC curve up to 1 % false alarms, scaled so that chance is .5 and the
+    /// best is 1 (McClish, 1989).
     pub partial_auc_fpr_0_01: f64,
     /// The mean of −ln of the probability given to the true class, clipped at 1e-15.
     pub log_loss: f64,
@@ -71,7 +72,11 @@ impl ConfusionCounts {
         let right = self.true_positives + self.true_negatives;
         [
             ("accuracy", right, self.attacks() + self.benign()),
-            ("precision", self.true_positives, self.true_positives + self.false_positives),
+            (
+                "precision",
+                self.true_positives,
+                self.true_positives + self.false_positives,
+            ),
             ("recall", self.true_positives, self.attacks()),
             ("false_positive_rate", self.false_positives, self.benign()),
         ]
@@ -113,7 +118,8 @@ impl Metrics {
 
     /// Returns a figure by its name, turned so that greater is better.
     pub fn score(&self, name: &str) -> Option<f64> {
-        self.figure(name).map(|figure| if is_loss(name) { -figure } else { figure })
+        self.figure(name)
+            .map(|figure| if is_loss(name) { -figure } else { figure })
     }
 
     /// Returns a figure by its name.
@@ -143,7 +149,8 @@ pub struct Ranked(Vec<(f64, bool)>);
 impl Ranked {
     /// Puts rows in order; `y` holds 0 and 1 and is as long as `p`.
     pub fn new(y: &[f64], p: &[f64]) -> Self {
-        let mut rows: Vec<(f64, bool)> = p.iter().copied().zip(y.iter().map(|y| *y == 1.0)).collect();
+        let mut rows: Vec<(f64, bool)> =
+            p.iter().copied().zip(y.iter().map(|y| *y == 1.0)).collect();
         rows.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         Self(rows)
     }
@@ -153,9 +160,20 @@ impl Ranked {
         let mut order: Vec<u32> = (0..p.len() as u32).collect();
         let is_attack = |row: u32| y[row as usize] == 1.0;
         order.sort_unstable_by(|a, b| {
-            p[*b as usize].total_cmp(&p[*a as usize]).then(is_attack(*a).cmp(&is_attack(*b))).then(a.cmp(b))
+            p[*b as usize]
+                .total_cmp(&p[*a as usize])
+                .then(is_attack(*a).cmp(&is_attack(*b)))
+                .then(a.cmp(b))
         });
-        (Self(order.iter().map(|row| (p[*row as usize], is_attack(*row))).collect()), order)
+        (
+            Self(
+                order
+                    .iter()
+                    .map(|row| (p[*row as usize], is_attack(*row)))
+                    .collect(),
+            ),
+            order,
+        )
     }
 
     /// Returns the number of rows.
@@ -165,22 +183,33 @@ impl Ranked {
 
     /// Counts rows, each as often as `weight` says by its place, from every threshold on.
     fn curve(&self, weight: impl Fn(usize) -> f64) -> Curve {
-        let mut curve = Curve { points: Vec::new(), positives: 0.0, negatives: 0.0 };
+        let mut curve = Curve {
+            points: Vec::new(),
+            positives: 0.0,
+            negatives: 0.0,
+        };
         let mut at = 0;
         for tied in self.0.chunk_by(|a, b| a.0 == b.0) {
             let before = (curve.positives, curve.negatives);
             for (_, attack) in tied {
-                *(if *attack { &mut curve.positives } else { &mut curve.negatives }) += weight(at);
+                *(if *attack {
+                    &mut curve.positives
+                } else {
+                    &mut curve.negatives
+                }) += weight(at);
                 at += 1;
             }
             if before != (curve.positives, curve.negatives) {
-                curve.points.push((tied[0].0, curve.positives, curve.negatives));
+                curve
+                    .points
+                    .push((tied[0].0, curve.positives, curve.negatives));
             }
         }
         curve
     }
 
-    /// Computes the figures of rows that count as often as `weight` says of each by its place: a whole number.
+    /// Computes the figures of rows that count as often as `weight` says of each by its place: a
+    /// whole number.
     pub fn metrics(&self, weight: impl Fn(usize) -> f64, threshold: f64) -> Metrics {
         let curve = self.curve(weight);
         let (mut tp, mut fp, mut log_loss, mut brier, mut roc_area) = (0.0, 0.0, 0.0, 0.0, 0.0);
@@ -189,7 +218,11 @@ impl Ranked {
             let (hits, alarms) = (positives - before.0, negatives - before.1);
             let loss = |told: f64| -told.clamp(1e-15, 1.0).ln();
             log_loss += if hits > 0.0 { hits * loss(p) } else { 0.0 };
-            log_loss += if alarms > 0.0 { alarms * loss(1.0 - p) } else { 0.0 };
+            log_loss += if alarms > 0.0 {
+                alarms * loss(1.0 - p)
+            } else {
+                0.0
+            };
             brier += hits * (1.0 - p) * (1.0 - p) + alarms * p * p;
             // What is tied counts half.
             roc_area += alarms * (before.0 + hits / 2.0);
@@ -200,7 +233,8 @@ impl Ranked {
         }
         let (fn_, tn) = (curve.positives - tp, curve.negatives - fp);
         let ratio = |part: f64, whole: f64| if whole == 0.0 { 0.0 } else { part / whole };
-        let (precision, recall, specificity) = (ratio(tp, tp + fp), ratio(tp, tp + fn_), ratio(tn, tn + fp));
+        let (precision, recall, specificity) =
+            (ratio(tp, tp + fp), ratio(tp, tp + fn_), ratio(tn, tn + fp));
         let rows = (curve.positives + curve.negatives).max(1.0);
         let both = curve.positives * curve.negatives;
         Metrics {
@@ -212,7 +246,10 @@ impl Ranked {
             recall,
             false_positive_rate: ratio(fp, tn + fp),
             f1: ratio(2.0 * precision * recall, precision + recall),
-            mcc: ratio(tp * tn - fp * fn_, ((tp + fp) * (tp + fn_) * (tn + fp) * (tn + fn_)).sqrt()),
+            mcc: ratio(
+                tp * tn - fp * fn_,
+                ((tp + fp) * (tp + fn_) * (tn + fp) * (tn + fn_)).sqrt(),
+            ),
             roc_auc: if both == 0.0 { 0.5 } else { roc_area / both },
             pr_auc: curve.average_precision(),
             partial_auc_fpr_0_01: curve.partial_auc(0.01),
@@ -229,7 +266,8 @@ impl Ranked {
         }
     }
 
-    /// Returns the lowest threshold with at most this share of false alarms; infinite if even the highest score has more.
+    /// Returns the lowest threshold with at most this share of false alarms; infinite if even the
+    /// highest score has more.
     pub fn threshold_within(&self, budget: f64) -> f64 {
         self.curve(|_| 1.0).within(budget).1
     }
@@ -249,7 +287,11 @@ impl Curve {
             sum += (hits - before) * hits / (hits + alarms);
             before = *hits;
         }
-        if self.positives == 0.0 { 0.0 } else { sum / self.positives }
+        if self.positives == 0.0 {
+            0.0
+        } else {
+            sum / self.positives
+        }
     }
 
     fn partial_auc(&self, most: f64) -> f64 {
@@ -271,11 +313,17 @@ impl Curve {
         (1.0 + (area - least) / (most - least)) / 2.0
     }
 
-    /// The most recall within a budget of false alarms, and the threshold of it; with no alarm at all it is infinite.
+    /// The most recall within a budget of false alarms, and the threshold of it; with no alarm at
+    /// all it is infinite.
     fn within(&self, budget: f64) -> (f64, f64) {
-        let fits = self.points.iter().take_while(|(_, _, alarms)| *alarms <= budget * self.negatives);
+        let fits = self
+            .points
+            .iter()
+            .take_while(|(_, _, alarms)| *alarms <= budget * self.negatives);
         let best = fits.last().filter(|_| self.positives > 0.0);
-        best.map_or((0.0, f64::INFINITY), |(threshold, hits, _)| (hits / self.positives, *threshold))
+        best.map_or((0.0, f64::INFINITY), |(threshold, hits, _)| {
+            (hits / self.positives, *threshold)
+        })
     }
 }
 
@@ -288,8 +336,19 @@ mod tests {
         let y = [1.0, 1.0, 0.0, 0.0];
         let p = [0.9, 0.4, 0.6, 0.1];
         let metrics = Metrics::of(&y, &p);
-        assert_eq!((metrics.accuracy, metrics.precision, metrics.recall, metrics.f1), (0.5, 0.5, 0.5, 0.5));
-        assert_eq!((metrics.roc_auc, metrics.mcc, metrics.balanced_accuracy), (0.75, 0.0, 0.5));
+        assert_eq!(
+            (
+                metrics.accuracy,
+                metrics.precision,
+                metrics.recall,
+                metrics.f1
+            ),
+            (0.5, 0.5, 0.5, 0.5)
+        );
+        assert_eq!(
+            (metrics.roc_auc, metrics.mcc, metrics.balanced_accuracy),
+            (0.75, 0.0, 0.5)
+        );
         assert!((metrics.pr_auc - 5.0 / 6.0).abs() < 1e-15);
         assert_eq!(metrics.recall_at_fpr_0_001, 0.5);
         assert_eq!(Ranked::new(&y, &p).threshold_within(0.001), 0.9);
@@ -298,6 +357,9 @@ mod tests {
     #[test]
     fn ties_count_half() {
         assert_eq!(Metrics::of(&[1.0, 0.0], &[0.5, 0.5]).roc_auc, 0.5);
-        assert_eq!(Ranked::new(&[1.0, 0.0], &[0.5, 0.5]).threshold_within(0.0), f64::INFINITY);
+        assert_eq!(
+            Ranked::new(&[1.0, 0.0], &[0.5, 0.5]).threshold_within(0.0),
+            f64::INFINITY
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! K nearest neighbours.
 //!
-//! It is our own because smartcore's takes twenty times as long on the tables of the tests, tells nothing of several k at once, and
-//! cannot be written as ONNX, since its rows cannot be had.
+//! It is our own because smartcore's takes twenty times as long on the tables of the tests, tells
+//! nothing of several k at once, and cannot be written as ONNX, since its rows cannot be had.
 
 use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
@@ -15,7 +15,12 @@ pub const KNN: Learner = Learner {
     name: "knn",
     doc: "K nearest neighbours by Euclidean distance.",
     hypers: &[
-        Hyper { name: "k", range: Range::Whole(1.0, 1000.0), default: 5.0, doc: "How many neighbours vote." },
+        Hyper {
+            name: "k",
+            range: Range::Whole(1.0, 1000.0),
+            default: 5.0,
+            doc: "How many neighbours vote.",
+        },
         Hyper {
             name: "weights",
             range: Range::Words(&["uniform", "distance"]),
@@ -50,9 +55,19 @@ pub struct Neighbours {
 
 fn fit(task: &Task<'_>) -> Result<Model, ModelError> {
     let y = task.data.labels(task.rows);
-    let x = task.data.select(task.rows).reversed_axes().as_standard_layout().to_owned();
+    let x = task
+        .data
+        .select(task.rows)
+        .reversed_axes()
+        .as_standard_layout()
+        .to_owned();
     let k = (task.setting[0] as usize).min(y.len());
-    Ok(Model::Neighbours(Neighbours { k, by_distance: task.setting[1] == 1.0, x, y }))
+    Ok(Model::Neighbours(Neighbours {
+        k,
+        by_distance: task.setting[1] == 1.0,
+        x,
+        y,
+    }))
 }
 
 impl Neighbours {
@@ -63,13 +78,20 @@ impl Neighbours {
 
     /// Returns what is wrong with it, if it was read from a file.
     pub fn fault(&self) -> Option<String> {
-        let is_odd = self.y.is_empty() || self.x.ncols() != self.y.len() || self.k == 0 || !self.x.is_standard_layout();
+        let is_odd = self.y.is_empty()
+            || self.x.ncols() != self.y.len()
+            || self.k == 0
+            || !self.x.is_standard_layout();
         is_odd.then(|| "nearest neighbours without rows".to_owned())
     }
 
     pub(crate) fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
         if x.ncols() != self.features() {
-            return Err(ModelError(format!("{} features instead of {}", x.ncols(), self.features())));
+            return Err(ModelError(format!(
+                "{} features instead of {}",
+                x.ncols(),
+                self.features()
+            )));
         }
         Ok(self.staged(x, &[self.k]).remove(0))
     }
@@ -95,18 +117,26 @@ impl Neighbours {
                     }
                 }
             }
-            let votes = |nearest: &Nearest| ks.iter().map(|k| self.vote(&nearest.found[..(*k).min(most)])).collect();
+            let votes = |nearest: &Nearest| {
+                ks.iter()
+                    .map(|k| self.vote(&nearest.found[..(*k).min(most)]))
+                    .collect()
+            };
             nearest.iter().map(votes).collect()
         };
         let told: Vec<Vec<f64>> = rows.par_chunks(TOGETHER).flat_map_iter(some).collect();
-        (0..ks.len()).map(|at| told.iter().map(|row| row[at]).collect()).collect()
+        (0..ks.len())
+            .map(|at| told.iter().map(|row| row[at]).collect())
+            .collect()
     }
 
     /// Sums the squared differences of a row to some of the training rows, feature by feature.
     fn measure(&self, row: ndarray::ArrayView1<'_, f64>, from: usize, sums: &mut [f64]) {
         sums.fill(0.0);
         for (cell, theirs) in row.iter().zip(self.x.axis_iter(Axis(0))) {
-            let theirs = &theirs.to_slice().expect("rows of a matrix in order are contiguous")[from..from + sums.len()];
+            let theirs = &theirs
+                .to_slice()
+                .expect("rows of a matrix in order are contiguous")[from..from + sums.len()];
             for (sum, other) in sums.iter_mut().zip(theirs) {
                 *sum += (cell - other) * (cell - other);
             }
@@ -114,7 +144,11 @@ impl Neighbours {
     }
 
     fn vote(&self, nearest: &[(f64, usize)]) -> f64 {
-        let weights = if self.by_distance { Weights::Distance } else { Weights::Uniform };
+        let weights = if self.by_distance {
+            Weights::Distance
+        } else {
+            Weights::Uniform
+        };
         weights.mean(nearest, |row| self.y[row])
     }
 }

@@ -1,7 +1,7 @@
 //! Which settings to try next: every combination, draws, or what the trials so far suggest.
 //!
-//! What comes next depends on the trials so far and the seed alone, so that a search that was stopped goes on where it was,
-//! and the same one is the same with any number of threads.
+//! What comes next depends on the trials so far and the seed alone, so that a search that was
+//! stopped goes on where it was, and the same one is the same with any number of threads.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -36,11 +36,11 @@ pub enum Strategy {
     Grid,
     /// So many draws.
     Random(usize),
-    /// So many trials, each after the first drawn where good ones are dense and others are not (TPE; Bergstra, Bardenet,
-    /// Bengio and Kégl, 2011).
+    /// So many trials, each after the first drawn where good ones are dense and others are not
+    /// (TPE; Bergstra, Bardenet, Bengio and Kégl, 2011).
     Tpe(usize),
-    /// So many trials on a small share of the rows, the best of them on a share that is larger by this factor, and so on
-    /// (successive halving; Jamieson and Talwalkar, 2016).
+    /// So many trials on a small share of the rows, the best of them on a share that is larger by
+    /// this factor, and so on (successive halving; Jamieson and Talwalkar, 2016).
     Halving(usize, usize),
 }
 
@@ -77,10 +77,14 @@ impl Dimension {
     /// The value at a place from 0 to 1.
     fn value(&self, place: f64) -> f64 {
         match self {
-            Self::Choice(values) => values[((place * values.len() as f64) as usize).min(values.len() - 1)],
+            Self::Choice(values) => {
+                values[((place * values.len() as f64) as usize).min(values.len() - 1)]
+            }
             Self::Whole(low, high) => (low + (place * (high - low + 1.0)).floor()).min(*high),
             Self::Number(low, high) => low + place * (high - low),
-            Self::Log(low, high) => (low.ln() + place * (high.ln() - low.ln())).exp().clamp(*low, *high),
+            Self::Log(low, high) => (low.ln() + place * (high.ln() - low.ln()))
+                .exp()
+                .clamp(*low, *high),
         }
     }
 
@@ -107,7 +111,9 @@ impl Search {
             Strategy::Random(count) if done.is_empty() => self.drawn(0, count),
             Strategy::Grid | Strategy::Random(_) => Vec::new(),
             Strategy::Tpe(count) if done.is_empty() => self.drawn(0, count.min(STARTUP)),
-            Strategy::Tpe(count) => self.suggested(done, count.saturating_sub(done.len()).min(BATCH)),
+            Strategy::Tpe(count) => {
+                self.suggested(done, count.saturating_sub(done.len()).min(BATCH))
+            }
             Strategy::Halving(count, factor) => self.halved(done, count, factor),
         }
     }
@@ -129,18 +135,36 @@ impl Search {
                 };
                 settings = settings
                     .iter()
-                    .flat_map(|setting| values.iter().map(|value| setting.iter().copied().chain([*value]).collect()))
+                    .flat_map(|setting| {
+                        values
+                            .iter()
+                            .map(|value| setting.iter().copied().chain([*value]).collect())
+                    })
                     .collect();
             }
-            settings.into_iter().map(move |setting| Trial { candidate, setting, share: 1.0 }).collect::<Vec<_>>()
+            settings
+                .into_iter()
+                .map(move |setting| Trial {
+                    candidate,
+                    setting,
+                    share: 1.0,
+                })
+                .collect::<Vec<_>>()
         };
         self.spaces.iter().enumerate().flat_map(of).collect()
     }
 
     fn any(&self, random: &mut ChaCha8Rng) -> Trial {
         let candidate = below(random, self.spaces.len());
-        let setting = self.spaces[candidate].iter().map(|dimension| dimension.draw(random)).collect();
-        Trial { candidate, setting, share: 1.0 }
+        let setting = self.spaces[candidate]
+            .iter()
+            .map(|dimension| dimension.draw(random))
+            .collect();
+        Trial {
+            candidate,
+            setting,
+            share: 1.0,
+        }
     }
 
     /// Draws trials; where all has been drawn before, there are fewer.
@@ -160,9 +184,17 @@ impl Search {
 
     fn suggested(&self, done: &Done, count: usize) -> Vec<Trial> {
         let mut ranked: Vec<&(Trial, Option<f64>)> = done.iter().collect();
-        ranked.sort_by(|a, b| b.1.unwrap_or(f64::NEG_INFINITY).total_cmp(&a.1.unwrap_or(f64::NEG_INFINITY)));
+        ranked.sort_by(|a, b| {
+            b.1.unwrap_or(f64::NEG_INFINITY)
+                .total_cmp(&a.1.unwrap_or(f64::NEG_INFINITY))
+        });
         let good = (done.len().div_ceil(10)).min(25);
-        let of = |trials: &[&(Trial, Option<f64>)]| trials.iter().map(|(trial, _)| trial.clone()).collect::<Vec<_>>();
+        let of = |trials: &[&(Trial, Option<f64>)]| {
+            trials
+                .iter()
+                .map(|(trial, _)| trial.clone())
+                .collect::<Vec<_>>()
+        };
         let (good, others) = (of(&ranked[..good]), of(&ranked[good..]));
         let mut trials: Vec<Trial> = Vec::new();
         for number in 0..40 * count {
@@ -182,32 +214,69 @@ impl Search {
         trials
     }
 
-    /// Draws near good trials and takes, of every hyperparameter, the draw that is densest among the good and thinnest among
-    /// the others.
+    /// Draws near good trials and takes, of every hyperparameter, the draw that is densest among
+    /// the good and thinnest among the others.
     fn promising(&self, good: &[Trial], others: &[Trial], random: &mut ChaCha8Rng) -> Trial {
-        let numbers = |trials: &[Trial]| trials.iter().map(|trial| trial.candidate as f64).collect::<Vec<_>>();
-        let candidates = Dimension::Choice((0..self.spaces.len()).map(|candidate| candidate as f64).collect());
+        let numbers = |trials: &[Trial]| {
+            trials
+                .iter()
+                .map(|trial| trial.candidate as f64)
+                .collect::<Vec<_>>()
+        };
+        let candidates = Dimension::Choice(
+            (0..self.spaces.len())
+                .map(|candidate| candidate as f64)
+                .collect(),
+        );
         let candidate = best(&candidates, &numbers(good), &numbers(others), random) as usize;
         let cells = |trials: &[Trial], at: usize| -> Vec<f64> {
-            trials.iter().filter(|trial| trial.candidate == candidate).map(|trial| trial.setting[at]).collect()
+            trials
+                .iter()
+                .filter(|trial| trial.candidate == candidate)
+                .map(|trial| trial.setting[at])
+                .collect()
         };
-        let one = |(at, dimension): (usize, &Dimension)| best(dimension, &cells(good, at), &cells(others, at), random);
+        let one = |(at, dimension): (usize, &Dimension)| {
+            best(dimension, &cells(good, at), &cells(others, at), random)
+        };
         let setting = self.spaces[candidate].iter().enumerate().map(one).collect();
-        Trial { candidate, setting, share: 1.0 }
+        Trial {
+            candidate,
+            setting,
+            share: 1.0,
+        }
     }
 
     /// The trials that halving begins with: all, where they are few enough.
     fn begun(&self, count: usize) -> Vec<Trial> {
-        let is_listed = self.spaces.iter().flatten().all(|dimension| matches!(dimension, Dimension::Choice(_)));
-        let all = if is_listed { self.combinations() } else { Vec::new() };
-        if is_listed && all.len() <= count { all } else { self.drawn(0, count) }
+        let is_listed = self
+            .spaces
+            .iter()
+            .flatten()
+            .all(|dimension| matches!(dimension, Dimension::Choice(_)));
+        let all = if is_listed {
+            self.combinations()
+        } else {
+            Vec::new()
+        };
+        if is_listed && all.len() <= count {
+            all
+        } else {
+            self.drawn(0, count)
+        }
     }
 
     fn halved(&self, done: &Done, count: usize, factor: usize) -> Vec<Trial> {
-        let begun = match done.iter().map(|(trial, _)| trial.share).min_by(f64::total_cmp) {
-            Some(least) => {
-                done.iter().filter(|(trial, _)| trial.share == least).map(|(trial, _)| trial.clone()).collect()
-            }
+        let begun = match done
+            .iter()
+            .map(|(trial, _)| trial.share)
+            .min_by(f64::total_cmp)
+        {
+            Some(least) => done
+                .iter()
+                .filter(|(trial, _)| trial.share == least)
+                .map(|(trial, _)| trial.clone())
+                .collect(),
             None => self.begun(count),
         };
         // Rungs of so many trials that the last has fewer than the factor.
@@ -217,19 +286,36 @@ impl Search {
         }
         let share = |rung: usize| (factor as f64).powi(rung as i32 - (sizes.len() as i32 - 1));
         if done.is_empty() {
-            return begun.into_iter().map(|trial| Trial { share: share(0), ..trial }).collect();
+            return begun
+                .into_iter()
+                .map(|trial| Trial {
+                    share: share(0),
+                    ..trial
+                })
+                .collect();
         }
-        let rung = (0..sizes.len()).find(|rung| !done.iter().any(|(trial, _)| trial.share == share(*rung)));
+        let rung = (0..sizes.len())
+            .find(|rung| !done.iter().any(|(trial, _)| trial.share == share(*rung)));
         let Some(rung) = rung else { return Vec::new() };
-        let mut last: Vec<&(Trial, Option<f64>)> =
-            done.iter().filter(|(trial, score)| trial.share == share(rung - 1) && score.is_some()).collect();
-        last.sort_by(|a, b| b.1.unwrap_or(f64::NEG_INFINITY).total_cmp(&a.1.unwrap_or(f64::NEG_INFINITY)));
+        let mut last: Vec<&(Trial, Option<f64>)> = done
+            .iter()
+            .filter(|(trial, score)| trial.share == share(rung - 1) && score.is_some())
+            .collect();
+        last.sort_by(|a, b| {
+            b.1.unwrap_or(f64::NEG_INFINITY)
+                .total_cmp(&a.1.unwrap_or(f64::NEG_INFINITY))
+        });
         let kept = last.into_iter().take(sizes[rung].max(1));
-        kept.map(|(trial, _)| Trial { share: share(rung), ..trial.clone() }).collect()
+        kept.map(|(trial, _)| Trial {
+            share: share(rung),
+            ..trial.clone()
+        })
+        .collect()
     }
 }
 
-/// Of draws from the density of good values the one where that is largest beside the density of the others.
+/// Of draws from the density of good values the one where that is largest beside the density of the
+/// others.
 fn best(dimension: &Dimension, good: &[f64], others: &[f64], random: &mut ChaCha8Rng) -> f64 {
     if let Dimension::Choice(values) = dimension {
         let weight = |seen: &[f64], value: f64| {
@@ -240,7 +326,11 @@ fn best(dimension: &Dimension, good: &[f64], others: &[f64], random: &mut ChaCha
         for _ in 0..DRAWS {
             // Good values as often as they stand there, and each once more.
             let at = below(random, good.len() + values.len());
-            let value = if at < good.len() { good[at] } else { values[at - good.len()] };
+            let value = if at < good.len() {
+                good[at]
+            } else {
+                values[at - good.len()]
+            };
             let ratio = weight(good, value).ln() - weight(others, value).ln();
             if ratio > kept.0 {
                 kept = (ratio, value);
@@ -265,8 +355,8 @@ fn best(dimension: &Dimension, good: &[f64], others: &[f64], random: &mut ChaCha
     dimension.value(kept.1.min(1.0 - 1e-12))
 }
 
-/// A density over places from 0 to 1: one normal around each place, as wide as the way to its neighbours, and a wide one in
-/// the middle.
+/// A density over places from 0 to 1: one normal around each place, as wide as the way to its
+/// neighbours, and a wide one in the middle.
 struct Parzen(Vec<f64>);
 
 impl Parzen {
@@ -276,7 +366,12 @@ impl Parzen {
         let one = move |at: usize| {
             let before = if at == 0 { 0.0 } else { places[at - 1] };
             let after = places.get(at + 1).copied().unwrap_or(1.0);
-            (places[at], (places[at] - before).max(after - places[at]).clamp(least, 1.0))
+            (
+                places[at],
+                (places[at] - before)
+                    .max(after - places[at])
+                    .clamp(least, 1.0),
+            )
         };
         (0..places.len()).map(one).chain([(0.5, 1.0)])
     }
@@ -297,7 +392,8 @@ impl Parzen {
     }
 
     fn density(&self, place: f64) -> f64 {
-        let bell = |(middle, width): (f64, f64)| (-((place - middle) / width).powi(2) / 2.0).exp() / width;
+        let bell =
+            |(middle, width): (f64, f64)| (-((place - middle) / width).powi(2) / 2.0).exp() / width;
         self.kernels().map(bell).sum::<f64>() / (self.0.len() as f64 + 1.0)
     }
 }
@@ -308,10 +404,17 @@ mod tests {
 
     fn search(strategy: Strategy) -> Search {
         let spaces = vec![
-            vec![Dimension::Number(-1.0, 1.0), Dimension::Choice(vec![0.0, 1.0])],
+            vec![
+                Dimension::Number(-1.0, 1.0),
+                Dimension::Choice(vec![0.0, 1.0]),
+            ],
             vec![Dimension::Log(0.001, 1.0), Dimension::Whole(1.0, 8.0)],
         ];
-        Search { spaces, strategy, seed: 7 }
+        Search {
+            spaces,
+            strategy,
+            seed: 7,
+        }
     }
 
     /// Best at candidate 0, near 0.6, choice 1.
@@ -329,32 +432,69 @@ mod tests {
             if next.is_empty() {
                 return done;
             }
-            done.extend(next.into_iter().map(|trial| (trial.clone(), Some(score(&trial)))));
+            done.extend(
+                next.into_iter()
+                    .map(|trial| (trial.clone(), Some(score(&trial)))),
+            );
         }
     }
 
     #[test]
     fn a_grid_is_every_combination() {
-        let spaces = vec![vec![Dimension::Choice(vec![1.0, 2.0]), Dimension::Choice(vec![3.0, 4.0, 5.0])]];
-        let done = carried_out(&Search { spaces, strategy: Strategy::Grid, seed: 1 });
+        let spaces = vec![vec![
+            Dimension::Choice(vec![1.0, 2.0]),
+            Dimension::Choice(vec![3.0, 4.0, 5.0]),
+        ]];
+        let done = carried_out(&Search {
+            spaces,
+            strategy: Strategy::Grid,
+            seed: 1,
+        });
         assert_eq!(done.len(), 6);
         assert_eq!(done[1].0.setting, [1.0, 4.0]);
     }
 
     #[test]
     fn suggestions_come_near_the_best() {
-        let best = |strategy| carried_out(&search(strategy)).iter().map(|(trial, _)| score(trial)).fold(0.0, f64::max);
+        let best = |strategy| {
+            carried_out(&search(strategy))
+                .iter()
+                .map(|(trial, _)| score(trial))
+                .fold(0.0, f64::max)
+        };
         let done = carried_out(&search(Strategy::Tpe(60)));
         assert_eq!(done.len(), 60);
-        let late = done[40..].iter().filter(|(trial, _)| trial.candidate == 0).count();
-        assert!(late > 12, "{late} of the last 20 are of the better candidate");
-        assert!(best(Strategy::Tpe(60)) > 1.07, "{}", best(Strategy::Tpe(60)));
+        let late = done[40..]
+            .iter()
+            .filter(|(trial, _)| trial.candidate == 0)
+            .count();
+        assert!(
+            late > 12,
+            "{late} of the last 20 are of the better candidate"
+        );
+        assert!(
+            best(Strategy::Tpe(60)) > 1.07,
+            "{}",
+            best(Strategy::Tpe(60))
+        );
     }
 
     #[test]
     fn halving_gives_more_rows_to_fewer_trials() {
         let done = carried_out(&search(Strategy::Halving(27, 3)));
-        let rung = |share: f64| done.iter().filter(|(trial, _)| (trial.share - share).abs() < 1e-9).count();
-        assert_eq!((rung(1.0 / 27.0), rung(1.0 / 9.0), rung(1.0 / 3.0), rung(1.0)), (27, 9, 3, 1));
+        let rung = |share: f64| {
+            done.iter()
+                .filter(|(trial, _)| (trial.share - share).abs() < 1e-9)
+                .count()
+        };
+        assert_eq!(
+            (
+                rung(1.0 / 27.0),
+                rung(1.0 / 9.0),
+                rung(1.0 / 3.0),
+                rung(1.0)
+            ),
+            (27, 9, 3, 1)
+        );
     }
 }

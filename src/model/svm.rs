@@ -1,7 +1,8 @@
 //! Support vector machines, with a linear or a Gaussian kernel.
 //!
-//! They are our own because smartcore's take a hundred times scikit-learn's time on the tables of the tests and stop short of the
-//! optimum: .874 of the rows right on two thousand rows of the phishing table where .913 is to be had.
+//! They are our own because smartcore's take a hundred times scikit-learn's time on the tables of
+//! the tests and stop short of the optimum: .874 of the rows right on two thousand rows of the
+//! phishing table where .913 is to be had.
 
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
@@ -10,14 +11,24 @@ use serde::{Deserialize, Serialize};
 use crate::model::learner::{Hyper, Learner, Model, ModelError, Range, Task};
 use crate::model::logistic::logistic;
 
-/// The learner. Its probability is the logistic function of the distance from the border, so that .5 is the border; `calibrate`
-/// makes it mean what it says.
+/// The learner. Its probability is the logistic function of the distance from the border, so that
+/// .5 is the border; `calibrate` makes it mean what it says.
 pub const SVM: Learner = Learner {
     name: "svm",
     doc: "A support vector machine; its time grows with the square of the rows.",
     hypers: &[
-        Hyper { name: "c", range: Range::Number(1e-6, 1e6), default: 1.0, doc: "What a row on the wrong side costs." },
-        Hyper { name: "kernel", range: Range::Words(&["rbf", "linear"]), default: 0.0, doc: "How rows are compared." },
+        Hyper {
+            name: "c",
+            range: Range::Number(1e-6, 1e6),
+            default: 1.0,
+            doc: "What a row on the wrong side costs.",
+        },
+        Hyper {
+            name: "kernel",
+            range: Range::Words(&["rbf", "linear"]),
+            default: 0.0,
+            doc: "How rows are compared.",
+        },
         Hyper {
             name: "gamma",
             range: Range::Number(0.0, 1e6),
@@ -38,7 +49,8 @@ pub const SVM: Learner = Learner {
     fit,
 };
 
-/// It has converged when no two rows break the conditions of the optimum by more than this (LIBSVM's default).
+/// It has converged when no two rows break the conditions of the optimum by more than this
+/// (LIBSVM's default).
 const ENOUGH: f64 = 1e-3;
 /// The most steps, LIBSVM's least limit.
 const STEPS: usize = 10_000_000;
@@ -90,10 +102,14 @@ impl Kernel {
             for feature in self.x.axis_iter(Axis(0)) {
                 let cell = feature[at];
                 match self.gamma {
-                    None => sums.iter_mut().zip(feature).for_each(|(sum, other)| *sum += cell * other),
-                    Some(_) => {
-                        sums.iter_mut().zip(feature).for_each(|(sum, other)| *sum += (cell - other) * (cell - other))
-                    }
+                    None => sums
+                        .iter_mut()
+                        .zip(feature)
+                        .for_each(|(sum, other)| *sum += cell * other),
+                    Some(_) => sums
+                        .iter_mut()
+                        .zip(feature)
+                        .for_each(|(sum, other)| *sum += (cell - other) * (cell - other)),
                 }
             }
             if let Some(gamma) = self.gamma {
@@ -106,19 +122,35 @@ impl Kernel {
     }
 }
 
-/// Solves the dual problem by pairs of rows (SMO), the second chosen by second-order information (Fan, Chen and Lin, 2005, WSS 2).
-/// Returns the weight of every row, and the intercept.
+/// Solves the dual problem by pairs of rows (SMO), the second chosen by second-order information
+/// (Fan, Chen and Lin, 2005, WSS 2). Returns the weight of every row, and the intercept.
 fn solved(kernel: &mut Kernel, y: &[f64], most: &[f64]) -> Result<(Vec<f64>, f64), ModelError> {
     let rows = y.len();
     let (mut alpha, mut gradient) = (vec![0.0; rows], vec![-1.0; rows]);
     let diagonal: Vec<f64> = match kernel.gamma {
         Some(_) => vec![1.0; rows],
-        None => kernel.x.axis_iter(Axis(1)).map(|row| row.dot(&row)).collect(),
+        None => kernel
+            .x
+            .axis_iter(Axis(1))
+            .map(|row| row.dot(&row))
+            .collect(),
     };
     let mut is_solved = false;
     for _ in 0..STEPS {
-        let up = |at: usize, alpha: &[f64]| if y[at] > 0.0 { alpha[at] < most[at] } else { alpha[at] > 0.0 };
-        let low = |at: usize, alpha: &[f64]| if y[at] > 0.0 { alpha[at] > 0.0 } else { alpha[at] < most[at] };
+        let up = |at: usize, alpha: &[f64]| {
+            if y[at] > 0.0 {
+                alpha[at] < most[at]
+            } else {
+                alpha[at] > 0.0
+            }
+        };
+        let low = |at: usize, alpha: &[f64]| {
+            if y[at] > 0.0 {
+                alpha[at] > 0.0
+            } else {
+                alpha[at] < most[at]
+            }
+        };
         let (mut first, mut highest) = (None, f64::NEG_INFINITY);
         for at in 0..rows {
             let value = -y[at] * gradient[at];
@@ -172,9 +204,12 @@ fn solved(kernel: &mut Kernel, y: &[f64], most: &[f64]) -> Result<(Vec<f64>, f64
         }
     }
     if !is_solved {
-        return Err(ModelError(format!("no border was found in {STEPS} steps: scale the features, or lower `c`")));
+        return Err(ModelError(format!(
+            "no border was found in {STEPS} steps: scale the features, or lower `c`"
+        )));
     }
-    // The border runs where the free vectors are at a distance of 1; without any, in the middle of what is allowed.
+    // The border runs where the free vectors are at a distance of 1; without any, in the middle of
+    // what is allowed.
     let (mut sum, mut free, mut above, mut below) = (0.0, 0.0, f64::INFINITY, f64::NEG_INFINITY);
     for at in 0..rows {
         let value = y[at] * gradient[at];
@@ -187,11 +222,18 @@ fn solved(kernel: &mut Kernel, y: &[f64], most: &[f64]) -> Result<(Vec<f64>, f64
             above = above.min(value);
         }
     }
-    let rho = if free > 0.0 { sum / free } else { f64::midpoint(above, below) };
+    let rho = if free > 0.0 {
+        sum / free
+    } else {
+        f64::midpoint(above, below)
+    };
     if !rho.is_finite() {
         return Err(ModelError("no border was found".to_owned()));
     }
-    Ok((alpha.iter().zip(y).map(|(alpha, y)| alpha * y).collect(), -rho))
+    Ok((
+        alpha.iter().zip(y).map(|(alpha, y)| alpha * y).collect(),
+        -rho,
+    ))
 }
 
 fn fit(task: &Task<'_>) -> Result<Model, ModelError> {
@@ -218,12 +260,23 @@ fn fit(task: &Task<'_>) -> Result<Model, ModelError> {
     let most: Vec<f64> = y.iter().map(weigh).collect();
     let columns = x.t().as_standard_layout().to_owned();
     let room = (ROOM / (8 * y.len())).max(2);
-    let mut kernel = Kernel { x: columns, gamma, rows: vec![None; y.len()], kept: [].into(), most: room };
+    let mut kernel = Kernel {
+        x: columns,
+        gamma,
+        rows: vec![None; y.len()],
+        kept: [].into(),
+        most: room,
+    };
     let (weights, intercept) = solved(&mut kernel, &y, &most)?;
     let support: Vec<usize> = (0..y.len()).filter(|row| weights[*row] != 0.0).collect();
     let vectors = x.select(Axis(0), &support);
     let weights = support.iter().map(|row| weights[*row]).collect();
-    Ok(Model::Svm(Svm { vectors, weights, intercept, gamma }))
+    Ok(Model::Svm(Svm {
+        vectors,
+        weights,
+        intercept,
+        gamma,
+    }))
 }
 
 impl Svm {
@@ -232,20 +285,28 @@ impl Svm {
         let rows: Vec<ArrayView1<'_, f64>> = x.axis_iter(Axis(0)).collect();
         let one = |row: &ArrayView1<'_, f64>| {
             let parts = self.vectors.axis_iter(Axis(0)).zip(&self.weights);
-            parts.map(|(vector, weight)| weight * kernel(self.gamma, *row, vector)).sum::<f64>() + self.intercept
+            parts
+                .map(|(vector, weight)| weight * kernel(self.gamma, *row, vector))
+                .sum::<f64>()
+                + self.intercept
         };
         rows.par_iter().map(one).collect()
     }
 
     pub(crate) fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
         if x.ncols() != self.vectors.ncols() {
-            return Err(ModelError(format!("{} features instead of {}", x.ncols(), self.vectors.ncols())));
+            return Err(ModelError(format!(
+                "{} features instead of {}",
+                x.ncols(),
+                self.vectors.ncols()
+            )));
         }
         Ok(self.distances(x).into_iter().map(logistic).collect())
     }
 
     /// Returns what is wrong with it, if it was read from a file.
     pub fn fault(&self) -> Option<String> {
-        (self.vectors.nrows() != self.weights.len()).then(|| "support vectors without weights".to_owned())
+        (self.vectors.nrows() != self.weights.len())
+            .then(|| "support vectors without weights".to_owned())
     }
 }

@@ -114,17 +114,31 @@ pub struct Refused {
 ///
 /// # Errors
 /// All that is wrong with it, but for what takes a graph or a look at the disk to know.
-pub fn check(gathered: Gathered, registry: &Registry, env: Env<'_>) -> Result<(Source, Pipeline), Box<Refused>> {
+pub fn check(
+    gathered: Gathered,
+    registry: &Registry,
+    env: Env<'_>,
+) -> Result<(Source, Pipeline), Box<Refused>> {
     let source = gathered.source.clone();
-    let refused = |problems, wiring| Box::new(Refused { report: Report::new(source.clone(), problems), wiring });
+    let refused = |problems, wiring| {
+        Box::new(Refused {
+            report: Report::new(source.clone(), problems),
+            wiring,
+        })
+    };
     let is_read = gathered.problems.iter().all(|problem| !is_unread(problem));
     if !is_read {
         return Err(refused(gathered.problems, Wiring::default()));
     }
     let (outline, mut problems) = outline(gathered);
-    let outputs: Vec<Outputs> = outline.stages.iter().map(|stage| outputs(stage, registry)).collect();
-    let ids: HashMap<String, usize> =
-        (outline.stages.iter().enumerate()).map(|(index, stage)| (stage.id.value.as_str().to_owned(), index)).collect();
+    let outputs: Vec<Outputs> = outline
+        .stages
+        .iter()
+        .map(|stage| outputs(stage, registry))
+        .collect();
+    let ids: HashMap<String, usize> = (outline.stages.iter().enumerate())
+        .map(|(index, stage)| (stage.id.value.as_str().to_owned(), index))
+        .collect();
     let mut groups: HashMap<String, Vec<usize>> = HashMap::new();
     for (index, stage) in outline.stages.iter().enumerate() {
         let id = &stage.id.value;
@@ -132,9 +146,23 @@ pub fn check(gathered: Gathered, registry: &Registry, env: Env<'_>) -> Result<(S
             groups.entry(id.stem().to_owned()).or_default().push(index);
         }
     }
-    let there_is = check_record(limits::FILE, outline.limits.as_ref(), Span::default(), env, &mut problems);
+    let there_is = check_record(
+        limits::FILE,
+        outline.limits.as_ref(),
+        Span::default(),
+        env,
+        &mut problems,
+    );
     let capacity = limits::amounts(&there_is);
-    let scope = Scope { outline: &outline, ids, groups, outputs, registry, env, capacity: &capacity };
+    let scope = Scope {
+        outline: &outline,
+        ids,
+        groups,
+        outputs,
+        registry,
+        env,
+        capacity: &capacity,
+    };
     let mut stages = Vec::new();
     let mut wiring = Wiring::default();
     for (index, stage) in outline.stages.iter().enumerate() {
@@ -150,7 +178,9 @@ pub fn check(gathered: Gathered, registry: &Registry, env: Env<'_>) -> Result<(S
     if !problems.is_empty() {
         return Err(refused(without_echoes(problems), wiring));
     }
-    let stem = std::path::Path::new(&source.name).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let stem = std::path::Path::new(&source.name)
+        .file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned());
     let pipeline = Pipeline {
         name: outline.name.clone().or(stem).unwrap_or_default(),
         file: source.name.clone(),
@@ -167,9 +197,12 @@ pub fn check(gathered: Gathered, registry: &Registry, env: Env<'_>) -> Result<(S
 /// After so many problems no more are looked for.
 const MOST: usize = 1000;
 
-/// A file that is no YAML, or cannot be read, says nothing of its stages: what else is wrong would be an echo of that.
+/// A file that is no YAML, or cannot be read, says nothing of its stages: what else is wrong would
+/// be an echo of that.
 fn is_unread(problem: &Problem) -> bool {
-    ["yaml::", "toml::", "pipeline::unreadable"].iter().any(|prefix| problem.code.starts_with(prefix))
+    ["yaml::", "toml::", "pipeline::unreadable"]
+        .iter()
+        .any(|prefix| problem.code.starts_with(prefix))
 }
 
 /// The digest of a file, or of a file and all it takes in.
@@ -205,16 +238,28 @@ fn without_echoes(problems: Vec<Problem>) -> Vec<Problem> {
 type Outputs = Option<Vec<(String, Format)>>;
 
 fn outputs(stage: &StageOutline, registry: &Registry) -> Outputs {
-    let fixed = |ports: &[Port]| ports.iter().map(|port| (port.name.to_owned(), port.format)).collect::<Vec<_>>();
+    let fixed = |ports: &[Port]| {
+        ports
+            .iter()
+            .map(|port| (port.name.to_owned(), port.format))
+            .collect::<Vec<_>>()
+    };
     match registry.find(&stage.kind.value)?.outputs {
         Ports::Fixed(ports) => Some(fixed(ports)),
         Ports::Free => Some(Vec::new()),
         Ports::Declared(param, ports) => {
             let mut all = fixed(ports);
-            if let Some(tree::Value::Map(entries)) =
-                stage.with.as_ref().and_then(|with| with.get(param)).map(|n| &n.value)
+            if let Some(tree::Value::Map(entries)) = stage
+                .with
+                .as_ref()
+                .and_then(|with| with.get(param))
+                .map(|n| &n.value)
             {
-                all.extend(entries.iter().map(|(key, _)| (key.value.clone(), Format::Any)));
+                all.extend(
+                    entries
+                        .iter()
+                        .map(|(key, _)| (key.value.clone(), Format::Any)),
+                );
             }
             Some(all)
         }
@@ -233,27 +278,61 @@ struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    fn stage(&self, index: usize, stage: &StageOutline, wiring: &mut Wiring) -> Result<StageSpec, Vec<Problem>> {
+    fn stage(
+        &self,
+        index: usize,
+        stage: &StageOutline,
+        wiring: &mut Wiring,
+    ) -> Result<StageSpec, Vec<Problem>> {
         wiring.stages.push((stage.id.value.clone(), stage.id.span));
         let names = self.registry.kinds().iter().map(|kind| kind.name);
-        let kind =
-            self.registry.find(&stage.kind.value).ok_or_else(|| vec![problem::unknown_kind(&stage.kind, names)])?;
+        let kind = self
+            .registry
+            .find(&stage.kind.value)
+            .ok_or_else(|| vec![problem::unknown_kind(&stage.kind, names)])?;
         let mut problems = Vec::new();
         let inputs = self.inputs(stage, kind, &mut problems);
         inputs.iter().for_each(|input| wiring.add(index, input));
-        let outputs: Vec<String> = self.outputs[index].iter().flatten().map(|(name, _)| name.clone()).collect();
+        let outputs: Vec<String> = self.outputs[index]
+            .iter()
+            .flatten()
+            .map(|(name, _)| name.clone())
+            .collect();
         for name in &outputs {
             if let Err(why) = check_word(name) {
-                problems.push(problem::bad_name(why, stage.with.as_ref().map_or(stage.id.span, |with| with.span)));
+                problems.push(problem::bad_name(
+                    why,
+                    stage.with.as_ref().map_or(stage.id.span, |with| with.span),
+                ));
             }
         }
         let whole = stage.with.as_ref().map_or(stage.id.span, |with| with.span);
-        let values = check_record(kind.params, stage.with.as_ref(), whole, self.env, &mut problems);
-        let terms = check_record(limits::STAGE, stage.limits.as_ref(), whole, self.env, &mut problems);
+        let values = check_record(
+            kind.params,
+            stage.with.as_ref(),
+            whole,
+            self.env,
+            &mut problems,
+        );
+        let terms = check_record(
+            limits::STAGE,
+            stage.limits.as_ref(),
+            whole,
+            self.env,
+            &mut problems,
+        );
         let limits = Limits::of(&terms);
-        for name in limits.takes.keys().filter(|name| !self.capacity.contains_key(*name) && *name != limits::MEMORY) {
+        for name in limits
+            .takes
+            .keys()
+            .filter(|name| !self.capacity.contains_key(*name) && *name != limits::MEMORY)
+        {
             let span = stage.limits.as_ref().map_or(whole, |limits| limits.span);
-            problems.push(problem::unknown_slot(name, span, self.capacity.keys().map(String::as_str)));
+            problems.push(problem::unknown_slot(
+                name,
+                span,
+                self.capacity.keys().map(String::as_str),
+            ));
         }
         let made = match (kind.make)(&values) {
             Ok(made) if problems.is_empty() => made,
@@ -275,7 +354,12 @@ impl Scope<'_> {
         })
     }
 
-    fn inputs(&self, stage: &StageOutline, kind: &Kind, problems: &mut Vec<Problem>) -> Vec<InputSpec> {
+    fn inputs(
+        &self,
+        stage: &StageOutline,
+        kind: &Kind,
+        problems: &mut Vec<Problem>,
+    ) -> Vec<InputSpec> {
         let mut inputs = BTreeMap::new();
         for (port, text) in &self.spread(stage, kind) {
             let declared = match find_port(kind, port) {
@@ -286,12 +370,20 @@ impl Scope<'_> {
                 }
             };
             let is_optional = declared.is_some_and(|port| port.need == Need::Optional);
-            if is_optional && stage_and_port(&text.value).is_some_and(|(id, _)| self.outline.left_out.contains(&id)) {
+            if is_optional
+                && stage_and_port(&text.value)
+                    .is_some_and(|(id, _)| self.outline.left_out.contains(&id))
+            {
                 continue;
             }
             match self.origin(text, declared) {
                 Ok(from) => {
-                    let spec = InputSpec { port: port.value.clone(), text: text.value.clone(), span: text.span, from };
+                    let spec = InputSpec {
+                        port: port.value.clone(),
+                        text: text.value.clone(),
+                        span: text.span,
+                        from,
+                    };
                     inputs.insert(port.value.clone(), spec);
                 }
                 Err(problem) => problems.push(*problem),
@@ -299,7 +391,11 @@ impl Scope<'_> {
         }
         if let Ports::Fixed(ports) = kind.inputs {
             for port in ports.iter().filter(|port| port.need == Need::One) {
-                if !stage.inputs.iter().any(|(given, _)| given.value == port.name) {
+                if !stage
+                    .inputs
+                    .iter()
+                    .any(|(given, _)| given.value == port.name)
+                {
                     problems.push(problem::missing_input(port.name, port.doc, stage.id.span));
                 }
             }
@@ -307,20 +403,33 @@ impl Scope<'_> {
         inputs.into_values().collect()
     }
 
-    /// An input of a free port that names a stage with several instances becomes one port for each: `port-1`, `port-2`, …
+    /// An input of a free port that names a stage with several instances becomes one port for each:
+    /// `port-1`, `port-2`, …
     fn spread(&self, stage: &StageOutline, kind: &Kind) -> Vec<(Spanned<String>, Spanned<String>)> {
         let mut inputs = Vec::with_capacity(stage.inputs.len());
         for (port, text) in &stage.inputs {
-            let found = stage_and_port(&text.value).filter(|_| !matches!(kind.inputs, Ports::Fixed(_)));
-            let group = found.map(|(id, output)| (self.instances(&id), output)).filter(|(group, _)| !group.is_empty());
+            let found =
+                stage_and_port(&text.value).filter(|_| !matches!(kind.inputs, Ports::Fixed(_)));
+            let group = found
+                .map(|(id, output)| (self.instances(&id), output))
+                .filter(|(group, _)| !group.is_empty());
             let Some((group, output)) = group else {
                 inputs.push((port.clone(), text.clone()));
                 continue;
             };
             for (number, at) in group.into_iter().enumerate() {
-                let port = Spanned { value: format!("{}-{}", port.value, number + 1), span: port.span };
+                let port = Spanned {
+                    value: format!("{}-{}", port.value, number + 1),
+                    span: port.span,
+                };
                 let value = format!("{}.{output}", self.outline.stages[at].id.value);
-                inputs.push((port, Spanned { value, span: text.span }));
+                inputs.push((
+                    port,
+                    Spanned {
+                        value,
+                        span: text.span,
+                    },
+                ));
             }
         }
         inputs
@@ -337,19 +446,33 @@ impl Scope<'_> {
             }
             (Some(_), _) => {
                 let message = "this input does not take a `ref:`";
-                return Err(problem::wrong_reference(message, span, "name a stage's output or a file").into());
+                return Err(problem::wrong_reference(
+                    message,
+                    span,
+                    "name a stage's output or a file",
+                )
+                .into());
             }
             (None, Need::Ref(_)) => {
                 let help = "write `ref:` and a name, such as `ref:champion/phishing`";
-                return Err(problem::wrong_reference("this input takes a `ref:`", span, help).into());
+                return Err(
+                    problem::wrong_reference("this input takes a `ref:`", span, help).into(),
+                );
             }
             (None, _) => {}
         }
         if text.value.contains("${env.") {
             let help = "the environment is read only where a secret or an address belongs; use `params:` and `--set`";
-            return Err(problem::wrong_reference("an input cannot come from the environment", span, help).into());
+            return Err(problem::wrong_reference(
+                "an input cannot come from the environment",
+                span,
+                help,
+            )
+            .into());
         }
-        let Some((id, output)) = stage_and_port(&text.value) else { return Ok(Origin::File(text.value.clone())) };
+        let Some((id, output)) = stage_and_port(&text.value) else {
+            return Ok(Origin::File(text.value.clone()));
+        };
         let Some(&index) = self.ids.get(id.as_str()) else {
             return self.no_stage(&id, output, text);
         };
@@ -372,22 +495,43 @@ impl Scope<'_> {
 
 impl Scope<'_> {
     /// An input that looks like a stage's output and is none: a file, or a mistake.
-    fn no_stage(&self, id: &StageId, output: &str, text: &Spanned<String>) -> Result<Origin, Box<Problem>> {
+    fn no_stage(
+        &self,
+        id: &StageId,
+        output: &str,
+        text: &Spanned<String>,
+    ) -> Result<Origin, Box<Problem>> {
         let instances = self.instances(id);
         if !instances.is_empty() {
-            let ids: Vec<&str> = instances.iter().map(|at| self.outline.stages[*at].id.value.as_str()).collect();
+            let ids: Vec<&str> = instances
+                .iter()
+                .map(|at| self.outline.stages[*at].id.value.as_str())
+                .collect();
             return Err(problem::several_instances(id.as_str(), text.span, &ids).into());
         }
-        if self.outline.left_out.iter().any(|left_out| left_out == id || left_out.stem() == id.as_str()) {
+        if self
+            .outline
+            .left_out
+            .iter()
+            .any(|left_out| left_out == id || left_out.stem() == id.as_str())
+        {
             return Err(problem::left_out(id.as_str(), text.span).into());
         }
         // A glob may look like an instance: it is one if the stage has any.
-        let is_glob =
-            id.stem() != id.as_str() && !self.outline.stages.iter().any(|stage| stage.id.value.stem() == id.stem());
+        let is_glob = id.stem() != id.as_str()
+            && !self
+                .outline
+                .stages
+                .iter()
+                .any(|stage| stage.id.value.stem() == id.stem());
         if is_glob || FILE_ENDINGS.contains(&output) {
             return Ok(Origin::File(text.value.clone()));
         }
-        let ids = self.outline.stages.iter().map(|stage| stage.id.value.as_str());
+        let ids = self
+            .outline
+            .stages
+            .iter()
+            .map(|stage| stage.id.value.as_str());
         Err(problem::unknown_stage(id.as_str(), &text.value, text.span, ids).into())
     }
 
@@ -401,7 +545,11 @@ fn find_port<'a>(kind: &'a Kind, port: &Spanned<String>) -> Result<Option<&'a Po
     match kind.inputs {
         Ports::Fixed(ports) => match ports.iter().find(|declared| declared.name == port.value) {
             Some(declared) => Ok(Some(declared)),
-            None => Err(problem::unknown_input(port, kind.name, ports.iter().map(|port| port.name))),
+            None => Err(problem::unknown_input(
+                port,
+                kind.name,
+                ports.iter().map(|port| port.name),
+            )),
         },
         Ports::Free | Ports::Declared(..) => match check_word(&port.value) {
             Ok(()) => Ok(None),
@@ -411,7 +559,9 @@ fn find_port<'a>(kind: &'a Kind, port: &Spanned<String>) -> Result<Option<&'a Po
 }
 
 /// Endings that make `name.ending` a file if there is no stage of that name.
-const FILE_ENDINGS: [&str; 10] = ["csv", "tsv", "parquet", "ndjson", "jsonl", "json", "yaml", "yml", "txt", "gz"];
+const FILE_ENDINGS: [&str; 10] = [
+    "csv", "tsv", "parquet", "ndjson", "jsonl", "json", "yaml", "yml", "txt", "gz",
+];
 
 fn place(faults: Vec<Fault>, with: Option<&Node>, whole: Span) -> Vec<Problem> {
     let span = |fault: &Fault| {
@@ -434,7 +584,8 @@ fn place(faults: Vec<Fault>, with: Option<&Node>, whole: Span) -> Vec<Problem> {
 }
 
 impl Pipeline {
-    /// Returns whether any stage reads a named pointer, so that what it is to do may depend on more than contents.
+    /// Returns whether any stage reads a named pointer, so that what it is to do may depend on more
+    /// than contents.
     pub fn has_ref(&self) -> bool {
         self.stages.iter().any(StageSpec::has_ref)
     }
@@ -443,7 +594,9 @@ impl Pipeline {
 impl StageSpec {
     /// Returns whether it reads a named pointer.
     pub fn has_ref(&self) -> bool {
-        self.inputs.iter().any(|input| matches!(input.from, Origin::Ref(..)))
+        self.inputs
+            .iter()
+            .any(|input| matches!(input.from, Origin::Ref(..)))
     }
 
     /// Returns whether it depends on something outside that can change by itself.
@@ -462,7 +615,10 @@ impl StageSpec {
             }
         }
         let mut unset = Vec::new();
-        self.values.0.values().for_each(|value| walk(value, &mut unset));
+        self.values
+            .0
+            .values()
+            .for_each(|value| walk(value, &mut unset));
         unset
     }
 }

@@ -1,7 +1,8 @@
 //! `when:` – a truth value, or comparisons joined by `and`, `or` and `not`.
 
-/// Reads a condition whose references have been replaced: words, `==`, `!=`, `<`, `<=`, `>`, `>=`, `not`, `and`, `or`;
-/// `and` binds closer than `or`. Two sides that both are numbers are compared as numbers, others as text.
+/// Reads a condition whose references have been replaced: words, `==`, `!=`, `<`, `<=`, `>`, `>=`,
+/// `not`, `and`, `or`; `and` binds closer than `or`. Two sides that both are numbers are compared
+/// as numbers, others as text.
 ///
 /// # Errors
 /// What cannot be understood.
@@ -43,7 +44,9 @@ fn compare(left: &str, operator: &str, right: &str) -> Result<bool, String> {
         (Ok(left), Ok(right)) => left.partial_cmp(&right),
         _ => Some(unquoted(left).cmp(unquoted(right))),
     };
-    let Some(order) = order else { return Ok(operator == "!=") };
+    let Some(order) = order else {
+        return Ok(operator == "!=");
+    };
     match operator {
         "==" => Ok(order.is_eq()),
         "!=" => Ok(order.is_ne()),
@@ -56,8 +59,15 @@ fn compare(left: &str, operator: &str, right: &str) -> Result<bool, String> {
 }
 
 fn unquoted(word: &str) -> &str {
-    let inner = word.strip_prefix('\'').and_then(|rest| rest.strip_suffix('\''));
-    inner.or_else(|| word.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))).unwrap_or(word)
+    let inner = word
+        .strip_prefix('\'')
+        .and_then(|rest| rest.strip_suffix('\''));
+    inner
+        .or_else(|| {
+            word.strip_prefix('"')
+                .and_then(|rest| rest.strip_suffix('"'))
+        })
+        .unwrap_or(word)
 }
 
 /// Splits at blanks outside of quotes.

@@ -31,7 +31,11 @@ pub fn expand(
 ) -> Vec<Instance> {
     let whole = node.span;
     let Value::Map(entries) = node.value else {
-        problems.push(problem::wrong_type(node.value.type_name(), "a map with `kind`", whole));
+        problems.push(problem::wrong_type(
+            node.value.type_name(),
+            "a map with `kind`",
+            whole,
+        ));
         return Vec::new();
     };
     let mut entries = match from_template(entries, templates) {
@@ -53,7 +57,11 @@ pub fn expand(
     }
     let cells = match (matrix, foreach) {
         (Some((span, _)), Some(_)) => {
-            problems.push(problem::bad_value("`matrix` and `foreach` exclude each other".to_owned(), None, span));
+            problems.push(problem::bad_value(
+                "`matrix` and `foreach` exclude each other".to_owned(),
+                None,
+                span,
+            ));
             return Vec::new();
         }
         (Some((_, node)), None) => matrix_cells(node, problems),
@@ -61,11 +69,22 @@ pub fn expand(
         (None, None) => vec![Cell::default()],
     };
     if cells.len() > MOST {
-        let message = format!("`{}` has {} instances; at most {MOST} are made", id.value, cells.len());
+        let message = format!(
+            "`{}` has {} instances; at most {MOST} are made",
+            id.value,
+            cells.len()
+        );
         problems.push(problem::bad_value(message, None, whole));
         return Vec::new();
     }
-    instances(id, entries, when.as_ref().map(|(_, node)| node), cells, names, problems)
+    instances(
+        id,
+        entries,
+        when.as_ref().map(|(_, node)| node),
+        cells,
+        names,
+        problems,
+    )
 }
 
 fn instances(
@@ -80,12 +99,18 @@ fn instances(
     let mut seen = std::collections::HashMap::new();
     let last = cells.len().saturating_sub(1);
     for (at, cell) in cells.into_iter().enumerate() {
-        let names = Names { local: &cell.local, ..*names };
+        let names = Names {
+            local: &cell.local,
+            ..*names
+        };
         let mut value = match cell.label.as_str() {
             "" => id.value.clone(),
             label => id.value.instance(label),
         };
-        let count = seen.entry(value.clone()).and_modify(|count| *count += 1).or_insert(1);
+        let count = seen
+            .entry(value.clone())
+            .and_modify(|count| *count += 1)
+            .or_insert(1);
         if *count > 1 {
             value = id.value.instance(&format!("{}~{count}", cell.label));
         }
@@ -99,11 +124,26 @@ fn instances(
             }
         }
         // The last takes what the others copy: most stages have one instance.
-        let mut entries = if at == last { std::mem::take(&mut entries) } else { entries.clone() };
+        let mut entries = if at == last {
+            std::mem::take(&mut entries)
+        } else {
+            entries.clone()
+        };
         if !is_left_out {
-            problems.extend(entries.iter_mut().flat_map(|(_, node)| interpolate(node, &names)));
+            problems.extend(
+                entries
+                    .iter_mut()
+                    .flat_map(|(_, node)| interpolate(node, &names)),
+            );
         }
-        instances.push(Instance { id: Spanned { value, span: id.span }, entries, is_left_out });
+        instances.push(Instance {
+            id: Spanned {
+                value,
+                span: id.span,
+            },
+            entries,
+            is_left_out,
+        });
     }
     instances
 }
@@ -111,8 +151,14 @@ fn instances(
 fn holds(when: &Node) -> Result<bool, Problem> {
     match &when.value {
         Value::Bool(flag) => Ok(*flag),
-        Value::Text(text) => condition::holds(text).map_err(|why| problem::bad_condition(why, when.span)),
-        other => Err(problem::wrong_type(other.type_name(), "a condition", when.span)),
+        Value::Text(text) => {
+            condition::holds(text).map_err(|why| problem::bad_condition(why, when.span))
+        }
+        other => Err(problem::wrong_type(
+            other.type_name(),
+            "a condition",
+            when.span,
+        )),
     }
 }
 
@@ -121,18 +167,37 @@ fn from_template(
     mut entries: Vec<(Spanned<String>, Node)>,
     templates: &[(Spanned<String>, Node)],
 ) -> Result<Vec<(Spanned<String>, Node)>, Problem> {
-    let Some(at) = entries.iter().position(|(key, _)| key.value == "template") else { return Ok(entries) };
+    let Some(at) = entries.iter().position(|(key, _)| key.value == "template") else {
+        return Ok(entries);
+    };
     let (_, named) = entries.remove(at);
-    let template = named.as_text().and_then(|name| templates.iter().find(|(key, _)| key.value == name));
-    let Some((_, Node { value: Value::Map(base), .. })) = template else {
+    let template = named
+        .as_text()
+        .and_then(|name| templates.iter().find(|(key, _)| key.value == name));
+    let Some((
+        _,
+        Node {
+            value: Value::Map(base),
+            ..
+        },
+    )) = template
+    else {
         let names = templates.iter().map(|(key, _)| key.value.as_str());
         return Err(problem::unknown_template(&named, names));
     };
     for (key, node) in base {
         match entries.iter_mut().find(|(name, _)| name.value == key.value) {
-            Some((_, Node { value: Value::Map(own), .. })) if matches!(key.value.as_str(), "inputs" | "with") => {
+            Some((
+                _,
+                Node {
+                    value: Value::Map(own),
+                    ..
+                },
+            )) if matches!(key.value.as_str(), "inputs" | "with") => {
                 if let Value::Map(base) = &node.value {
-                    let missing = base.iter().filter(|(key, _)| !own.iter().any(|(name, _)| name.value == key.value));
+                    let missing = base
+                        .iter()
+                        .filter(|(key, _)| !own.iter().any(|(name, _)| name.value == key.value));
                     let missing: Vec<_> = missing.cloned().collect();
                     own.extend(missing);
                 }
@@ -154,13 +219,21 @@ struct Cell {
 /// Every combination of the values of a matrix, the last key fastest.
 fn matrix_cells(node: Node, problems: &mut Vec<Problem>) -> Vec<Cell> {
     let Value::Map(axes) = node.value else {
-        problems.push(problem::wrong_type(node.value.type_name(), "a map from names to lists", node.span));
+        problems.push(problem::wrong_type(
+            node.value.type_name(),
+            "a map from names to lists",
+            node.span,
+        ));
         return Vec::new();
     };
     let mut cells = vec![Cell::default()];
     for (axis, node) in axes {
         let Value::List(values) = node.value else {
-            problems.push(problem::wrong_type(node.value.type_name(), "a list of values", node.span));
+            problems.push(problem::wrong_type(
+                node.value.type_name(),
+                "a list of values",
+                node.span,
+            ));
             return Vec::new();
         };
         if cells.len().saturating_mul(values.len()) > MOST {
@@ -171,13 +244,23 @@ fn matrix_cells(node: Node, problems: &mut Vec<Problem>) -> Vec<Cell> {
         let with = |cell: &Cell, at: usize, value: &Node| {
             let mut cell = cell.clone();
             let comma = if cell.label.is_empty() { "" } else { "," };
-            cell.label.push_str(&format!("{comma}{}={}", axis.value, label(&value.value, at)));
-            cell.local.push((format!("matrix.{}", axis.value), value.value.clone()));
+            cell.label.push_str(&format!(
+                "{comma}{}={}",
+                axis.value,
+                label(&value.value, at)
+            ));
+            cell.local
+                .push((format!("matrix.{}", axis.value), value.value.clone()));
             cell
         };
         let with = &with;
         cells = (cells.iter())
-            .flat_map(|cell| values.iter().enumerate().map(move |(at, value)| with(cell, at, value)))
+            .flat_map(|cell| {
+                values
+                    .iter()
+                    .enumerate()
+                    .map(move |(at, value)| with(cell, at, value))
+            })
             .collect();
     }
     cells
@@ -188,22 +271,34 @@ fn foreach_cells(node: Node, problems: &mut Vec<Problem>) -> Vec<Cell> {
     let cell = |label: String, key: Value, item: Node| {
         let mut local = vec![("key".to_owned(), key)];
         if let Value::Map(fields) = &item.value {
-            local.extend(fields.iter().map(|(name, node)| (format!("item.{}", name.value), node.value.clone())));
+            local.extend(
+                fields
+                    .iter()
+                    .map(|(name, node)| (format!("item.{}", name.value), node.value.clone())),
+            );
         }
         local.push(("item".to_owned(), item.value));
         Cell { label, local }
     };
     match node.value {
         Value::List(items) => {
-            let one = |(at, item): (usize, Node)| cell(label(&item.value, at), Value::Int(at as i64), item);
+            let one = |(at, item): (usize, Node)| {
+                cell(label(&item.value, at), Value::Int(at as i64), item)
+            };
             items.into_iter().enumerate().map(one).collect()
         }
         Value::Map(entries) => {
-            let one = |(key, item): (Spanned<String>, Node)| cell(key.value.clone(), Value::Text(key.value), item);
+            let one = |(key, item): (Spanned<String>, Node)| {
+                cell(key.value.clone(), Value::Text(key.value), item)
+            };
             entries.into_iter().map(one).collect()
         }
         other => {
-            problems.push(problem::wrong_type(other.type_name(), "a list or a map", node.span));
+            problems.push(problem::wrong_type(
+                other.type_name(),
+                "a list or a map",
+                node.span,
+            ));
             Vec::new()
         }
     }

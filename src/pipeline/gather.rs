@@ -58,12 +58,16 @@ pub struct Gathered {
 
 /// The deepest nesting of files.
 const DEPTH: usize = 16;
-/// The most files that are taken in: with links, a folder may hold more names of files than can be read.
+/// The most files that are taken in: with links, a folder may hold more names of files than can be
+/// read.
 const FILES: usize = 1000;
 
 /// Reads a pipeline file and all it takes in.
 pub fn gather(source: Source, read: Read<'_>, choice: &Choice) -> Gathered {
-    let mut gathered = Gathered { source, ..Gathered::default() };
+    let mut gathered = Gathered {
+        source,
+        ..Gathered::default()
+    };
     let (name, text) = (gathered.source.name.clone(), gathered.source.text.clone());
     match tree::parse(&text, 0) {
         Ok(root) => {
@@ -83,7 +87,11 @@ impl Gathered {
     fn take(&mut self, name: &str, root: Node, read: Read<'_>, depth: usize) {
         let span = root.span;
         let Value::Map(entries) = root.value else {
-            self.problems.push(problem::wrong_type(root.value.type_name(), "a map with `stages`", span));
+            self.problems.push(problem::wrong_type(
+                root.value.type_name(),
+                "a map with `stages`",
+                span,
+            ));
             return;
         };
         self.seen.push(name.to_owned());
@@ -96,7 +104,11 @@ impl Gathered {
                 "include" => {}
                 "params" => {
                     let params = self.map(node, "a map from names to values");
-                    self.problems.extend(params.iter().filter_map(|(_, node)| problem::reference_in_params(node)));
+                    self.problems.extend(
+                        params
+                            .iter()
+                            .filter_map(|(_, node)| problem::reference_in_params(node)),
+                    );
                     overlay(&mut self.params, params);
                 }
                 "params_files" => files = Some(node),
@@ -112,7 +124,9 @@ impl Gathered {
                     self.has_stages = true;
                     for (id, node) in self.map(node, "a map from names to stages") {
                         match self.ids.get(&id.value) {
-                            Some(first) => self.problems.push(problem::duplicate_stage(&id, *first)),
+                            Some(first) => {
+                                self.problems.push(problem::duplicate_stage(&id, *first))
+                            }
                             None => {
                                 self.ids.insert(id.value.clone(), id.span);
                                 self.stages.push((id, node));
@@ -167,11 +181,12 @@ impl Gathered {
                 Some((text, self.source.take_in(source)))
             }
             Err(report) => {
-                self.problems.extend(report.problems.into_iter().map(|mut problem| {
-                    problem.places.clear();
-                    problem.message = format!("`{path}`: {}", problem.message);
-                    problem.at(span, "this file")
-                }));
+                self.problems
+                    .extend(report.problems.into_iter().map(|mut problem| {
+                        problem.places.clear();
+                        problem.message = format!("`{path}`: {}", problem.message);
+                        problem.at(span, "this file")
+                    }));
                 None
             }
         }
@@ -179,7 +194,9 @@ impl Gathered {
 
     /// Reads a file of parameters: YAML, JSON or TOML, by its ending.
     fn params_file(&mut self, path: &str, span: Span, read: Read<'_>) -> Params {
-        let Some((text, base)) = self.read(path, span, read) else { return Params::new() };
+        let Some((text, base)) = self.read(path, span, read) else {
+            return Params::new();
+        };
         let parsed = match path.ends_with(".toml") {
             true => toml::parse(&text, base),
             false => tree::parse(&text, base),
@@ -202,8 +219,15 @@ impl Gathered {
                     self.profile(node);
                 }
                 None => {
-                    let names: Vec<String> = self.profiles.iter().map(|(key, _)| key.value.clone()).collect();
-                    self.problems.push(problem::unknown_profile(name, names.iter().map(String::as_str)));
+                    let names: Vec<String> = self
+                        .profiles
+                        .iter()
+                        .map(|(key, _)| key.value.clone())
+                        .collect();
+                    self.problems.push(problem::unknown_profile(
+                        name,
+                        names.iter().map(String::as_str),
+                    ));
                 }
             }
         }
@@ -222,7 +246,9 @@ impl Gathered {
                 "params" => params = self.map(node, "a map from names to values"),
                 "seed" => self.seed = Some(node),
                 "doc" => {}
-                _ => self.problems.push(problem::unknown_key(&inner, &["doc", "params", "seed"])),
+                _ => self
+                    .problems
+                    .push(problem::unknown_key(&inner, &["doc", "params", "seed"])),
             }
         }
         self.override_with(params);
@@ -231,7 +257,11 @@ impl Gathered {
     /// Replaces parameters that are declared.
     fn override_with(&mut self, params: Params) {
         for (key, node) in params {
-            match self.params.iter_mut().find(|(name, _)| name.value == key.value) {
+            match self
+                .params
+                .iter_mut()
+                .find(|(name, _)| name.value == key.value)
+            {
                 Some((_, value)) => *value = node,
                 None => {
                     let names = self.params.iter().map(|(name, _)| name.value.as_str());
@@ -247,7 +277,8 @@ impl Gathered {
             Value::Map(entries) => entries,
             Value::Null => Entries::new(),
             other => {
-                self.problems.push(problem::wrong_type(other.type_name(), needed, node.span));
+                self.problems
+                    .push(problem::wrong_type(other.type_name(), needed, node.span));
                 Entries::new()
             }
         }
@@ -264,7 +295,11 @@ impl Gathered {
             match item.as_text() {
                 Some(text) => texts.push((text.to_owned(), item.span)),
                 None => {
-                    let problem = problem::wrong_type(item.value.type_name(), "the path of a file", item.span);
+                    let problem = problem::wrong_type(
+                        item.value.type_name(),
+                        "the path of a file",
+                        item.span,
+                    );
                     self.problems.push(problem);
                 }
             }
@@ -274,7 +309,14 @@ impl Gathered {
 }
 
 /// What may stand in a file that is taken in.
-const INCLUDED: [&str; 6] = ["include", "params", "params_files", "profiles", "templates", "stages"];
+const INCLUDED: [&str; 6] = [
+    "include",
+    "params",
+    "params_files",
+    "profiles",
+    "templates",
+    "stages",
+];
 
 /// Puts entries over others: what has the same name is replaced in its place.
 fn overlay(under: &mut Entries, over: Entries) {

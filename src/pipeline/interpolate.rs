@@ -1,5 +1,5 @@
-//! `${params.x}`, `${matrix.x}`, `${item}`, `${key}` in the values of a file; `${env.X}` is left for the parameter that
-//! may hold it.
+//! `${params.x}`, `${matrix.x}`, `${item}`, `${key}` in the values of a file; `${env.X}` is left
+//! for the parameter that may hold it.
 
 use std::cell::Cell;
 
@@ -25,8 +25,8 @@ pub struct Names<'a> {
     pub replaced: &'a Cell<usize>,
 }
 
-/// References are replaced by so many bytes at most, in a file and all it takes in: a few lines can ask for more than there
-/// is memory.
+/// References are replaced by so many bytes at most, in a file and all it takes in: a few lines can
+/// ask for more than there is memory.
 const REPLACED: usize = 64 << 20;
 
 /// Overrides parameters.
@@ -38,7 +38,10 @@ pub fn apply_sets(params: &mut Params, sets: &[Set]) -> Vec<Problem> {
     for (name, value) in sets {
         match params.iter().position(|(key, _)| key.value == *name) {
             Some(at) => params[at].1.value = value.clone(),
-            None => problems.push(problem::unknown_set(name, params.iter().map(|(key, _)| key.value.as_str()))),
+            None => problems.push(problem::unknown_set(
+                name,
+                params.iter().map(|(key, _)| key.value.as_str()),
+            )),
         }
     }
     problems
@@ -56,8 +59,12 @@ pub fn interpolate(node: &mut Node, names: &Names<'_>) -> Vec<Problem> {
 
 fn walk(node: &mut Node, names: &Names<'_>, problems: &mut Vec<Problem>) {
     match &mut node.value {
-        Value::List(items) => items.iter_mut().for_each(|item| walk(item, names, problems)),
-        Value::Map(entries) => entries.iter_mut().for_each(|(_, item)| walk(item, names, problems)),
+        Value::List(items) => items
+            .iter_mut()
+            .for_each(|item| walk(item, names, problems)),
+        Value::Map(entries) => entries
+            .iter_mut()
+            .for_each(|(_, item)| walk(item, names, problems)),
         Value::Text(text) if text.contains("${") => match replace(text, node.span, names) {
             Ok(value) => (node.value, node.is_referred) = (value, true),
             Err(problem) => problems.push(problem),
@@ -77,14 +84,21 @@ fn replace(text: &str, span: Span, names: &Names<'_>) -> Result<Value, Problem> 
             continue;
         }
         let end = rest[at..].find('}').map(|end| at + end);
-        let Some(end) = end else { return Err(problem::bad_interpolation(&rest[at..], span)) };
+        let Some(end) = end else {
+            return Err(problem::bad_interpolation(&rest[at..], span));
+        };
         let reference = &rest[at..=end];
         let inner = &reference[2..reference.len() - 1];
         whole.push_str(&rest[..at]);
         if let Some(value) = find(inner, span, names)? {
-            names.replaced.set(names.replaced.get().saturating_add(size(value)));
+            names
+                .replaced
+                .set(names.replaced.get().saturating_add(size(value)));
             if names.replaced.get() > REPLACED {
-                let message = format!("references are replaced by more than {} MB of text", REPLACED >> 20);
+                let message = format!(
+                    "references are replaced by more than {} MB of text",
+                    REPLACED >> 20
+                );
                 return Err(problem::bad_value(
                     message,
                     Some("keep long values in files of their own".to_owned()),
@@ -95,7 +109,10 @@ fn replace(text: &str, span: Span, names: &Names<'_>) -> Result<Value, Problem> 
                 return Ok(value.clone());
             }
             whole.push_str(&inline(value, inner, span)?);
-        } else if inner.strip_prefix("env.").is_some_and(|name| !name.is_empty()) {
+        } else if inner
+            .strip_prefix("env.")
+            .is_some_and(|name| !name.is_empty())
+        {
             whole.push_str(reference);
         } else {
             return Err(problem::bad_interpolation(reference, span));
@@ -111,7 +128,10 @@ fn size(value: &Value) -> usize {
     match value {
         Value::Text(text) => text.len(),
         Value::List(items) => items.iter().map(|item| size(&item.value) + 8).sum(),
-        Value::Map(entries) => entries.iter().map(|(key, item)| key.value.len() + size(&item.value) + 8).sum(),
+        Value::Map(entries) => entries
+            .iter()
+            .map(|(key, item)| key.value.len() + size(&item.value) + 8)
+            .sum(),
         _ => 8,
     }
 }
@@ -121,14 +141,23 @@ fn find<'a>(inner: &str, span: Span, names: &Names<'a>) -> Result<Option<&'a Val
     if let Some(name) = inner.strip_prefix("params.") {
         let found = names.params.iter().find(|(key, _)| key.value == name);
         let known = names.params.iter().map(|(key, _)| key.value.as_str());
-        return found.map(|(_, node)| Some(&node.value)).ok_or_else(|| problem::unknown_param(name, span, known));
+        return found
+            .map(|(_, node)| Some(&node.value))
+            .ok_or_else(|| problem::unknown_param(name, span, known));
     }
     if let Some((_, value)) = names.local.iter().find(|(name, _)| name == inner) {
         return Ok(Some(value));
     }
-    let is_local = inner == "item" || inner == "key" || inner.starts_with("item.") || inner.starts_with("matrix.");
+    let is_local = inner == "item"
+        || inner == "key"
+        || inner.starts_with("item.")
+        || inner.starts_with("matrix.");
     let known = names.local.iter().map(|(name, _)| name.as_str());
-    if is_local { Err(problem::unknown_local(inner, span, known)) } else { Ok(None) }
+    if is_local {
+        Err(problem::unknown_local(inner, span, known))
+    } else {
+        Ok(None)
+    }
 }
 
 fn inline(value: &Value, name: &str, span: Span) -> Result<String, Problem> {
@@ -138,8 +167,15 @@ fn inline(value: &Value, name: &str, span: Span) -> Result<String, Problem> {
         Value::Float(number) => Ok(number.to_string()),
         Value::Bool(flag) => Ok(flag.to_string()),
         other => {
-            let message = format!("`${{{name}}}` is {} and cannot be a part of a text", other.type_name());
-            Err(problem::bad_value(message, Some("let it be the whole value".to_owned()), span))
+            let message = format!(
+                "`${{{name}}}` is {} and cannot be a part of a text",
+                other.type_name()
+            );
+            Err(problem::bad_value(
+                message,
+                Some("let it be the whole value".to_owned()),
+                span,
+            ))
         }
     }
 }

@@ -15,7 +15,8 @@ use crate::pipeline::problem;
 /// The seed of a file that names none.
 const SEED: u64 = 42;
 
-/// A pipeline file as written: names unresolved, parameters unchecked, references replaced, stages expanded.
+/// A pipeline file as written: names unresolved, parameters unchecked, references replaced, stages
+/// expanded.
 #[derive(Clone, Debug)]
 pub struct Outline {
     /// What it calls itself.
@@ -50,26 +51,52 @@ pub struct StageOutline {
 /// Reads the shape of a file.
 ///
 /// # Errors
-/// Everything that is wrong with it as far as it can be told without knowing any kind; with it, what could be
-/// read all the same, so that the rest can be checked too.
+/// Everything that is wrong with it as far as it can be told without knowing any kind; with it,
+/// what could be read all the same, so that the rest can be checked too.
 pub fn outline(gathered: Gathered) -> (Outline, Vec<Problem>) {
     let mut problems = gathered.problems;
-    let mut outline =
-        Outline { name: None, seed: SEED, stages: Vec::new(), limits: None, trust: Vec::new(), left_out: Vec::new() };
+    let mut outline = Outline {
+        name: None,
+        seed: SEED,
+        stages: Vec::new(),
+        limits: None,
+        trust: Vec::new(),
+        left_out: Vec::new(),
+    };
     let replaced = Cell::new(0);
-    let names = Names { params: &gathered.params, local: &[], replaced: &replaced };
-    let chosen = gathered.seed.map(|node| (Spanned { value: "seed".to_owned(), span: node.span }, node));
+    let names = Names {
+        params: &gathered.params,
+        local: &[],
+        replaced: &replaced,
+    };
+    let chosen = gathered.seed.map(|node| {
+        (
+            Spanned {
+                value: "seed".to_owned(),
+                span: node.span,
+            },
+            node,
+        )
+    });
     for (key, mut node) in gathered.head.into_iter().chain(chosen) {
         problems.extend(interpolate(&mut node, &names));
         match (key.value.as_str(), node.value) {
             ("name", Value::Text(name)) => outline.name = Some(name),
             ("seed", Value::Int(seed)) if seed >= 0 => outline.seed = seed.unsigned_abs(),
             ("limits", value @ Value::Map(_)) => outline.limits = Some(Node::new(value, node.span)),
-            ("limits", other) => problems.push(problem::wrong_type(other.type_name(), "a map", node.span)),
+            ("limits", other) => {
+                problems.push(problem::wrong_type(other.type_name(), "a map", node.span))
+            }
             ("trust", value) => outline.trust = trust(value, node.span, &mut problems),
-            ("name", other) => problems.push(problem::wrong_type(other.type_name(), "text", node.span)),
+            ("name", other) => {
+                problems.push(problem::wrong_type(other.type_name(), "text", node.span))
+            }
             ("seed", other) => {
-                problems.push(problem::wrong_type(other.type_name(), "a whole number from zero", node.span));
+                problems.push(problem::wrong_type(
+                    other.type_name(),
+                    "a whole number from zero",
+                    node.span,
+                ));
             }
             _ => problems.push(problem::unknown_key(&key, &KEYS)),
         }
@@ -78,11 +105,18 @@ pub fn outline(gathered: Gathered) -> (Outline, Vec<Problem>) {
         let help = "`stages` maps names to stages, each with a `kind`";
         problems.push(problem::missing_key("stages", gathered.whole, help));
     } else if gathered.stages.is_empty() && problems.is_empty() {
-        problems.push(problem::bad_value("there is no stage".to_owned(), None, gathered.whole));
+        problems.push(problem::bad_value(
+            "there is no stage".to_owned(),
+            None,
+            gathered.whole,
+        ));
     }
     for (id, node) in gathered.stages {
         let id = match StageId::new(&id.value) {
-            Ok(value) => Spanned { value, span: id.span },
+            Ok(value) => Spanned {
+                value,
+                span: id.span,
+            },
             Err(why) => {
                 problems.push(problem::bad_name(why, id.span));
                 continue;
@@ -100,15 +134,31 @@ pub fn outline(gathered: Gathered) -> (Outline, Vec<Problem>) {
 }
 
 /// What may stand at the top of a file.
-const KEYS: [&str; 10] =
-    ["name", "seed", "limits", "trust", "include", "params", "params_files", "profiles", "templates", "stages"];
+const KEYS: [&str; 10] = [
+    "name",
+    "seed",
+    "limits",
+    "trust",
+    "include",
+    "params",
+    "params_files",
+    "profiles",
+    "templates",
+    "stages",
+];
 /// What may stand in a stage.
-const STAGE_KEYS: [&str; 9] = ["kind", "doc", "template", "matrix", "foreach", "when", "inputs", "with", "limits"];
+const STAGE_KEYS: [&str; 9] = [
+    "kind", "doc", "template", "matrix", "foreach", "when", "inputs", "with", "limits",
+];
 
 /// Reads a list of public keys.
 fn trust(value: Value, span: Span, problems: &mut Vec<Problem>) -> Vec<String> {
     let Value::List(items) = value else {
-        problems.push(problem::wrong_type(value.type_name(), "a list of public keys", span));
+        problems.push(problem::wrong_type(
+            value.type_name(),
+            "a list of public keys",
+            span,
+        ));
         return Vec::new();
     };
     let mut keys = Vec::new();
@@ -117,7 +167,10 @@ fn trust(value: Value, span: Span, problems: &mut Vec<Problem>) -> Vec<String> {
             Value::Text(key) if is_public_key(&key) => keys.push(key),
             _ => problems.push(problem::bad_value(
                 "this is no public key".to_owned(),
-                Some("`netsec export --sign KEY` tells it: `ed25519:` and 64 hexadecimal digits".to_owned()),
+                Some(
+                    "`netsec export --sign KEY` tells it: `ed25519:` and 64 hexadecimal digits"
+                        .to_owned(),
+                ),
                 span,
             )),
         }
@@ -135,11 +188,16 @@ fn stage(instance: Instance, problems: &mut Vec<Problem>) -> Option<StageOutline
             ("kind", Value::Text(value)) => kind = Some(Spanned { value, span }),
             ("doc", Value::Text(_)) | ("inputs" | "with" | "limits", Value::Null) => {}
             ("inputs", Value::Map(entries)) => {
-                inputs = entries.into_iter().filter_map(|(port, node)| input(port, node, problems)).collect();
+                inputs = entries
+                    .into_iter()
+                    .filter_map(|(port, node)| input(port, node, problems))
+                    .collect();
             }
             ("with", value @ Value::Map(_)) => with = Some(Node::new(value, span)),
             ("limits", value @ Value::Map(_)) => limits = Some(Node::new(value, span)),
-            ("kind" | "doc", other) => problems.push(problem::wrong_type(other.type_name(), "text", span)),
+            ("kind" | "doc", other) => {
+                problems.push(problem::wrong_type(other.type_name(), "text", span))
+            }
             ("inputs" | "with" | "limits", other) => {
                 problems.push(problem::wrong_type(other.type_name(), "a map", span))
             }
@@ -147,12 +205,26 @@ fn stage(instance: Instance, problems: &mut Vec<Problem>) -> Option<StageOutline
         }
     }
     if kind.is_none() && problems.len() == before {
-        problems.push(problem::missing_key("kind", id.span, "`kind` says what the stage does"));
+        problems.push(problem::missing_key(
+            "kind",
+            id.span,
+            "`kind` says what the stage does",
+        ));
     }
-    Some(StageOutline { id, kind: kind?, inputs, with, limits })
+    Some(StageOutline {
+        id,
+        kind: kind?,
+        inputs,
+        with,
+        limits,
+    })
 }
 
-fn input(port: Spanned<String>, node: Node, problems: &mut Vec<Problem>) -> Option<(Spanned<String>, Spanned<String>)> {
+fn input(
+    port: Spanned<String>,
+    node: Node,
+    problems: &mut Vec<Problem>,
+) -> Option<(Spanned<String>, Spanned<String>)> {
     let span: Span = node.span;
     match node.value {
         Value::Text(value) => Some((port, Spanned { value, span })),

@@ -7,20 +7,29 @@ use crate::base::problem::Problem;
 use crate::base::source::{Span, Spanned};
 use crate::base::tree::{Node, Value};
 
-/// Reads a TOML document into a tree. The places in it are counted from `base`, where the text begins in its source.
+/// Reads a TOML document into a tree. The places in it are counted from `base`, where the text
+/// begins in its source.
 ///
 /// # Errors
 /// Where the text is not TOML.
 pub fn parse(text: &str, base: usize) -> Result<Node, Vec<Problem>> {
-    let place = |range: std::ops::Range<usize>| Span { start: base + range.start, length: range.len().max(1) };
+    let place = |range: std::ops::Range<usize>| Span {
+        start: base + range.start,
+        length: range.len().max(1),
+    };
     match DeTable::parse(text) {
         Ok(table) => {
             let span = place(table.span());
             Ok(Node::new(map(table.get_ref(), &place), span))
         }
         Err(error) => {
-            let problem = Problem::new("toml::syntax", format!("this is not TOML: {}", error.message()));
-            Err(vec![problem.at(place(error.span().unwrap_or(0..0)), "here")])
+            let problem = Problem::new(
+                "toml::syntax",
+                format!("this is not TOML: {}", error.message()),
+            );
+            Err(vec![
+                problem.at(place(error.span().unwrap_or(0..0)), "here"),
+            ])
         }
     }
 }
@@ -29,7 +38,13 @@ type Place<'a> = &'a dyn Fn(std::ops::Range<usize>) -> Span;
 
 fn map(table: &DeTable<'_>, place: Place<'_>) -> Value {
     let entry = |(key, value): (&Placed<std::borrow::Cow<'_, str>>, &Placed<DeValue<'_>>)| {
-        (Spanned { value: key.get_ref().to_string(), span: place(key.span()) }, node(value, place))
+        (
+            Spanned {
+                value: key.get_ref().to_string(),
+                span: place(key.span()),
+            },
+            node(value, place),
+        )
     };
     let mut entries: Vec<_> = table.iter().map(entry).collect();
     entries.sort_by_key(|(key, _)| key.span.start);
@@ -41,9 +56,10 @@ fn node(value: &Placed<DeValue<'_>>, place: Place<'_>) -> Node {
         DeValue::String(text) => Value::Text(text.to_string()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
             .map_or_else(|_| Value::Text(number.as_str().to_owned()), Value::Int),
-        DeValue::Float(number) => {
-            number.as_str().parse().map_or_else(|_| Value::Text(number.as_str().to_owned()), Value::Float)
-        }
+        DeValue::Float(number) => number
+            .as_str()
+            .parse()
+            .map_or_else(|_| Value::Text(number.as_str().to_owned()), Value::Float),
         DeValue::Boolean(flag) => Value::Bool(*flag),
         DeValue::Datetime(instant) => Value::Text(instant.to_string()),
         DeValue::Array(items) => Value::List(items.iter().map(|item| node(item, place)).collect()),
@@ -60,10 +76,25 @@ mod tests {
     fn values_keep_their_types_and_places() {
         let node = parse("rate = 0.1\n[deep]\nlist = [1, true, 'x']\n", 100).unwrap();
         assert_eq!(node.get("rate").unwrap().value, Value::Float(0.1));
-        assert_eq!(node.get("rate").unwrap().span, Span { start: 107, length: 3 });
-        let Value::List(items) = &node.get("deep").unwrap().get("list").unwrap().value else { panic!("a list") };
+        assert_eq!(
+            node.get("rate").unwrap().span,
+            Span {
+                start: 107,
+                length: 3
+            }
+        );
+        let Value::List(items) = &node.get("deep").unwrap().get("list").unwrap().value else {
+            panic!("a list")
+        };
         let values: Vec<_> = items.iter().map(|item| item.value.clone()).collect();
-        assert_eq!(values, [Value::Int(1), Value::Bool(true), Value::Text("x".to_owned())]);
+        assert_eq!(
+            values,
+            [
+                Value::Int(1),
+                Value::Bool(true),
+                Value::Text("x".to_owned())
+            ]
+        );
         assert_eq!(parse("x = ", 0).unwrap_err()[0].code, "toml::syntax");
     }
 }

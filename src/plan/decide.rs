@@ -37,7 +37,8 @@ pub enum Why {
         /// The differences.
         differences: Vec<Difference>,
     },
-    /// The record came from elsewhere, nobody that is trusted vouches for it, and it has a say in where a ref points.
+    /// The record came from elsewhere, nobody that is trusted vouches for it, and it has a say in
+    /// where a ref points.
     Imported,
     /// An output of the record is missing or damaged.
     Lost {
@@ -98,7 +99,9 @@ pub fn decide(
     };
     Ok(Verdict::Run(match latest {
         None => Why::New,
-        Some(record) => Why::Changed { differences: difference(&record.ingredients, &ingredients.listed()) },
+        Some(record) => Why::Changed {
+            differences: difference(&record.ingredients, &ingredients.listed()),
+        },
     }))
 }
 
@@ -113,9 +116,16 @@ pub fn lost(store: &dyn Store, outputs: &[Artifact]) -> Result<Option<String>, S
             match store.get(&output.digest) {
                 Ok(bytes) => match Manifest::decode(&bytes) {
                     Ok(manifest) => blobs.extend(manifest.files.iter().map(|file| file.digest)),
-                    Err(why) => return Ok(Some(format!("the manifest of `{}` cannot be read: {why}", output.port))),
+                    Err(why) => {
+                        return Ok(Some(format!(
+                            "the manifest of `{}` cannot be read: {why}",
+                            output.port
+                        )));
+                    }
                 },
-                Err(error) if error.is_lost() => return Ok(Some(format!("output `{}`: {error}", output.port))),
+                Err(error) if error.is_lost() => {
+                    return Ok(Some(format!("output `{}`: {error}", output.port)));
+                }
                 Err(error) => return Err(error),
             }
         }

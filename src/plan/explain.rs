@@ -1,4 +1,5 @@
-//! Why: the ingredients that differ from the nearest earlier record, and the files in which two directories differ.
+//! Why: the ingredients that differ from the nearest earlier record, and the files in which two
+//! directories differ.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,9 @@ pub fn difference(before: &[Ingredient], after: &[Ingredient]) -> Vec<Difference
     for ingredient in after {
         names.entry(&ingredient.name).or_default().1 = Some(&ingredient.value);
     }
-    let differs = names.into_iter().filter(|(_, (before, after))| before != after);
+    let differs = names
+        .into_iter()
+        .filter(|(_, (before, after))| before != after);
     differs
         .map(|(name, (before, after))| Difference {
             name: name.to_owned(),
@@ -59,7 +62,9 @@ pub fn changed_files(before: &Manifest, after: &Manifest) -> Vec<FileChange> {
     for file in &after.files {
         sides.entry(&file.path).or_default().1 = Some((file.digest, file.size));
     }
-    let differs = sides.into_iter().filter(|(_, (before, after))| before.map(|b| b.0) != after.map(|a| a.0));
+    let differs = sides
+        .into_iter()
+        .filter(|(_, (before, after))| before.map(|b| b.0) != after.map(|a| a.0));
     let change = |(path, (before, after)): (&str, (Side, Side))| FileChange {
         path: path.to_owned(),
         before: before.map(|(_, size)| size),

@@ -48,7 +48,12 @@ impl SourceFile {
 fn manifest(parts: &[Part]) -> Manifest {
     let entry = |part: &Part| {
         let (path, form) = (part.name.clone(), EntryForm::Plain);
-        FileEntry { path, digest: part.digest, size: part.signature.size, form }
+        FileEntry {
+            path,
+            digest: part.digest,
+            size: part.signature.size,
+            form,
+        }
     };
     Manifest::new(parts.iter().map(entry).collect())
 }
@@ -88,7 +93,12 @@ pub fn resolve(root: &Path, text: &str, known: &Known) -> Result<SourceFile, Fil
     match disk::look(&path) {
         Ok(Entry::File(signature)) => {
             let part = part(String::new(), path, signature, known)?;
-            Ok(SourceFile { digest: part.digest, size: signature.size, directory: false, parts: vec![part] })
+            Ok(SourceFile {
+                digest: part.digest,
+                size: signature.size,
+                directory: false,
+                parts: vec![part],
+            })
         }
         Ok(Entry::Directory) => several(disk::walk(&path)?, known),
         Ok(Entry::Special) => Err(FilesError::Special(path)),
@@ -97,8 +107,8 @@ pub fn resolve(root: &Path, text: &str, known: &Known) -> Result<SourceFile, Fil
     }
 }
 
-/// Returns whether the source's bytes are still those that were hashed. Reads a file again only if the system
-/// tells that it was touched.
+/// Returns whether the source's bytes are still those that were hashed. Reads a file again only if
+/// the system tells that it was touched.
 ///
 /// # Errors
 /// The disk failed.
@@ -106,7 +116,9 @@ pub fn is_unchanged(source: &SourceFile) -> Result<bool, DiskError> {
     for part in &source.parts {
         let same = match disk::look(&part.path) {
             Ok(Entry::File(signature)) if signature == part.signature => true,
-            Ok(Entry::File(signature)) => hash(&part.path, signature.size, &Cancel::new())? == part.digest,
+            Ok(Entry::File(signature)) => {
+                hash(&part.path, signature.size, &Cancel::new())? == part.digest
+            }
             Ok(_) => false,
             Err(error) if error.is_missing() => false,
             Err(error) => return Err(error),
@@ -118,14 +130,25 @@ pub fn is_unchanged(source: &SourceFile) -> Result<bool, DiskError> {
     Ok(true)
 }
 
-/// Lists the files of a directory or a glob by name, without reading any; `None` if it is neither or cannot be listed.
+/// Lists the files of a directory or a glob by name, without reading any; `None` if it is neither
+/// or cannot be listed.
 pub fn names(root: &Path, text: &str) -> Option<Vec<String>> {
-    Some(list(root, text)?.into_iter().map(|(name, _)| name).collect())
+    Some(
+        list(root, text)?
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect(),
+    )
 }
 
 /// Lists the files of a directory or a glob, as `names` does.
 pub fn paths(root: &Path, text: &str) -> Option<Vec<PathBuf>> {
-    Some(list(root, text)?.into_iter().map(|(_, path)| path).collect())
+    Some(
+        list(root, text)?
+            .into_iter()
+            .map(|(_, path)| path)
+            .collect(),
+    )
 }
 
 fn list(root: &Path, text: &str) -> Option<Vec<(String, PathBuf)>> {
@@ -137,20 +160,40 @@ fn list(root: &Path, text: &str) -> Option<Vec<(String, PathBuf)>> {
     }
 }
 
-fn part(name: String, path: PathBuf, signature: Signature, known: &Known) -> Result<Part, FilesError> {
+fn part(
+    name: String,
+    path: PathBuf,
+    signature: Signature,
+    known: &Known,
+) -> Result<Part, FilesError> {
     let digest = known.digest(&path, signature)?;
-    Ok(Part { name, path, signature, digest })
+    Ok(Part {
+        name,
+        path,
+        signature,
+        digest,
+    })
 }
 
 fn several(files: Vec<(String, PathBuf)>, known: &Known) -> Result<SourceFile, FilesError> {
-    let looked = files.into_par_iter().map(|(name, path)| match disk::look(&path)? {
-        Entry::File(signature) => part(name, path, signature, known),
-        _ => Err(FilesError::Special(path)),
-    });
+    let looked = files
+        .into_par_iter()
+        .map(|(name, path)| match disk::look(&path)? {
+            Entry::File(signature) => part(name, path, signature, known),
+            _ => Err(FilesError::Special(path)),
+        });
     // All of them first: of several errors, the first in the order of the names is told.
-    let parts = looked.collect::<Vec<_>>().into_iter().collect::<Result<Vec<_>, _>>()?;
+    let parts = looked
+        .collect::<Vec<_>>()
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()?;
     let manifest = manifest(&parts);
-    Ok(SourceFile { digest: Digest::of(&manifest.encode()), size: manifest.size(), directory: true, parts })
+    Ok(SourceFile {
+        digest: Digest::of(&manifest.encode()),
+        size: manifest.size(),
+        directory: true,
+        parts,
+    })
 }
 
 /// Matches a glob; names are relative to the last folder before its first wild component.
@@ -161,21 +204,40 @@ fn matches(root: &Path, text: &str) -> Result<Vec<(String, PathBuf)>, FilesError
         .collect();
     // Resolved, so that the names do not depend on how the way to the folder is written.
     let base = disk::absolute(&root.join(&fixed)).unwrap_or_else(|_| root.join(&fixed));
-    let wild: PathBuf = Path::new(text).components().skip(fixed.components().count()).collect();
-    let pattern = format!("{}/{}", glob::Pattern::escape(&base.to_string_lossy()), wild.display());
+    let wild: PathBuf = Path::new(text)
+        .components()
+        .skip(fixed.components().count())
+        .collect();
+    let pattern = format!(
+        "{}/{}",
+        glob::Pattern::escape(&base.to_string_lossy()),
+        wild.display()
+    );
     let bad = |error: glob::PatternError| FilesError::BadGlob(text.to_owned(), error.to_string());
     let mut files = Vec::new();
     for found in glob::glob(&pattern).map_err(bad)? {
         let path = found.map_err(|error| {
             let path = error.path().to_owned();
-            DiskError { verb: "list", path, cause: error.into() }
+            DiskError {
+                verb: "list",
+                path,
+                cause: error.into(),
+            }
         })?;
         if matches!(disk::look(&path)?, Entry::Directory) {
             continue;
         }
-        let name = path.strip_prefix(&base).ok().and_then(|name| name.to_str()).map(str::to_owned);
+        let name = path
+            .strip_prefix(&base)
+            .ok()
+            .and_then(|name| name.to_str())
+            .map(str::to_owned);
         files.push((name.ok_or_else(|| FilesError::Outside(path.clone()))?, path));
     }
     files.sort();
-    if files.is_empty() { Err(FilesError::NoMatch(text.to_owned())) } else { Ok(files) }
+    if files.is_empty() {
+        Err(FilesError::NoMatch(text.to_owned()))
+    } else {
+        Ok(files)
+    }
 }

@@ -7,7 +7,8 @@ use crate::lineage::record::Ingredient;
 use crate::stage::error::StageError;
 use crate::stage::param::{Value, Values};
 
-/// The key format. A change of any byte fed below is a new format, and every cached result is made again once.
+/// The key format. A change of any byte fed below is a new format, and every cached result is made
+/// again once.
 ///
 /// 1: kind, version, seed, parameters, inputs.
 const DOMAIN: &str = "netsec 2026-11 action key 1";
@@ -44,19 +45,29 @@ pub struct Content {
 impl Ingredients {
     /// Leaves out what must not be part of a key.
     pub fn with_values(values: &Values) -> BTreeMap<String, Value> {
-        values.0.iter().filter_map(|(name, value)| Some((name.clone(), value.public()?))).collect()
+        values
+            .0
+            .iter()
+            .filter_map(|(name, value)| Some((name.clone(), value.public()?)))
+            .collect()
     }
 
     /// Returns the digest of what flows into a port; `None` if nothing does.
     pub fn digest(&self, port: &str) -> Option<Digest> {
-        self.inputs.get(port).copied().flatten().map(|content| content.digest)
+        self.inputs
+            .get(port)
+            .copied()
+            .flatten()
+            .map(|content| content.digest)
     }
 
     /// Returns the action key.
     pub fn key(&self) -> Digest {
         let mut framed = Framed::new(DOMAIN);
         framed.text(&self.kind).number(u64::from(self.version));
-        framed.flag(self.seed.is_some()).number(self.seed.unwrap_or_default());
+        framed
+            .flag(self.seed.is_some())
+            .number(self.seed.unwrap_or_default());
         framed.map(self.with.len());
         for (name, value) in &self.with {
             framed.text(name);
@@ -85,12 +96,22 @@ impl Ingredients {
     /// Returns the ingredients as they are recorded and explained: a name and a text each.
     pub fn listed(&self) -> Vec<Ingredient> {
         let one = |name: String, value: String| Ingredient { name, value };
-        let mut list =
-            vec![one("kind".to_owned(), self.kind.clone()), one("version".to_owned(), self.version.to_string())];
-        list.extend(self.seed.map(|seed| one("seed".to_owned(), seed.to_string())));
-        list.extend(self.with.iter().map(|(name, value)| one(format!("with.{name}"), value.to_string())));
+        let mut list = vec![
+            one("kind".to_owned(), self.kind.clone()),
+            one("version".to_owned(), self.version.to_string()),
+        ];
+        list.extend(
+            self.seed
+                .map(|seed| one("seed".to_owned(), seed.to_string())),
+        );
+        list.extend(
+            self.with
+                .iter()
+                .map(|(name, value)| one(format!("with.{name}"), value.to_string())),
+        );
         list.extend(self.inputs.iter().map(|(port, content)| {
-            let value = content.map_or_else(|| "nothing".to_owned(), |content| content.digest.hex());
+            let value =
+                content.map_or_else(|| "nothing".to_owned(), |content| content.digest.hex());
             one(format!("input.{port}"), value)
         }));
         list.extend(self.seen.as_ref().map(|seen| match seen {

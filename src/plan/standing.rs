@@ -1,4 +1,5 @@
-//! What a plan that reuses everything rests on: while all of it stands, the next run need not plan at all.
+//! What a plan that reuses everything rests on: while all of it stands, the next run need not plan
+//! at all.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,8 @@ const FORMAT: u32 = 2;
 /// From so many files and blobs on, a second thread is worth its start.
 const MANY: usize = 256;
 
-/// What is asked of a run. Two runs of which the same is asked, in the same state of the workspace, do the same.
+/// What is asked of a run. Two runs of which the same is asked, in the same state of the workspace,
+/// do the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked<'a> {
     /// The pipeline file as the user named it.
@@ -34,23 +36,30 @@ pub struct Standing {
     pub digest: Digest,
     /// The stages that were wanted, in the order of the file.
     pub stages: Vec<StageId>,
-    /// Files that were read, by their way from the workspace: the pipeline's own and its sources, as the system told of
-    /// them before they were read.
+    /// Files that were read, by their way from the workspace: the pipeline's own and its sources,
+    /// as the system told of them before they were read.
     pub files: Vec<(PathBuf, Signature)>,
     /// Sources of several files: how the pipeline names them, with the names of all files in them.
     pub groups: Vec<(String, Vec<String>)>,
-    /// The blobs of all outputs, as they were when they were put. Kept apart, as a table of fixed width.
+    /// The blobs of all outputs, as they were when they were put. Kept apart, as a table of fixed
+    /// width.
     #[serde(skip)]
     pub blobs: Vec<(Digest, Signature)>,
 }
 
 impl Asked<'_> {
-    /// Returns where the standing of such a run is kept. The program itself is part of what is asked.
+    /// Returns where the standing of such a run is kept. The program itself is part of what is
+    /// asked.
     fn path(&self, cache: &Path) -> PathBuf {
         let mut framed = Framed::new("netsec 2026-11 standing 1");
-        let program = std::env::current_exe().ok().and_then(|path| Some((disk::look(&path).ok()?, path)));
+        let program = std::env::current_exe()
+            .ok()
+            .and_then(|path| Some((disk::look(&path).ok()?, path)));
         if let Some((Entry::File(signature), path)) = program {
-            framed.text(&path.to_string_lossy()).number(signature.size).signed(signature.mtime_ns);
+            framed
+                .text(&path.to_string_lossy())
+                .number(signature.size)
+                .signed(signature.mtime_ns);
         }
         framed.text(self.file).list(self.terms.len());
         self.terms.iter().for_each(|term| {
@@ -66,9 +75,23 @@ const ROW: usize = 64;
 fn row(bytes: &[u8]) -> (Digest, Signature) {
     let number = |at: usize| <[u8; 8]>::try_from(&bytes[at..at + 8]).expect("eight bytes");
     let digest = Digest::from_bytes(bytes[..32].try_into().expect("thirty-two bytes"));
-    let (mtime_ns, ctime_ns) = (i64::from_le_bytes(number(40)), i64::from_le_bytes(number(48)));
-    let (size, inode) = (u64::from_le_bytes(number(32)), u64::from_le_bytes(number(56)));
-    (digest, Signature { size, mtime_ns, ctime_ns, inode })
+    let (mtime_ns, ctime_ns) = (
+        i64::from_le_bytes(number(40)),
+        i64::from_le_bytes(number(48)),
+    );
+    let (size, inode) = (
+        u64::from_le_bytes(number(32)),
+        u64::from_le_bytes(number(56)),
+    );
+    (
+        digest,
+        Signature {
+            size,
+            mtime_ns,
+            ctime_ns,
+            inode,
+        },
+    )
 }
 
 fn folder(cache: &Path) -> PathBuf {
@@ -76,7 +99,8 @@ fn folder(cache: &Path) -> PathBuf {
 }
 
 impl Standing {
-    /// Returns the standing that an earlier run of which the same is asked left, if all it rests on is as it was.
+    /// Returns the standing that an earlier run of which the same is asked left, if all it rests on
+    /// is as it was.
     pub fn recall(workspace: &Path, cache: &Path, asked: &Asked<'_>) -> Option<Self> {
         let bytes = disk::read(&asked.path(cache)).ok()?;
         let (check, body) = bytes.split_first_chunk::<32>()?;
@@ -84,14 +108,28 @@ impl Standing {
             return None;
         }
         let (length, rest) = body.split_first_chunk::<8>()?;
-        let (head, table) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+        let (head, table) =
+            rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
         let (format, mut standing): (u32, Self) = rmp_serde::from_slice(head).ok()?;
         standing.blobs = table.chunks_exact(ROW).map(row).collect();
-        let (root, blobs) = (Folder::open(workspace).ok()?, Folder::open(&local::blobs(cache)).ok()?);
-        let files_stand = || standing.files.iter().all(|(path, seen)| root.signature(path) == Some(*seen));
-        let blobs_stand =
-            || standing.blobs.iter().all(|(blob, seen)| blobs.signature(&local::place(blob)) == Some(*seen));
-        // Nearly all of the time goes into these looks: the two lists are gone through side by side.
+        let (root, blobs) = (
+            Folder::open(workspace).ok()?,
+            Folder::open(&local::blobs(cache)).ok()?,
+        );
+        let files_stand = || {
+            standing
+                .files
+                .iter()
+                .all(|(path, seen)| root.signature(path) == Some(*seen))
+        };
+        let blobs_stand = || {
+            standing
+                .blobs
+                .iter()
+                .all(|(blob, seen)| blobs.signature(&local::place(blob)) == Some(*seen))
+        };
+        // Nearly all of the time goes into these looks: the two lists are gone through side by
+        // side.
         let both_stand = || match standing.files.len().min(standing.blobs.len()) < MANY {
             true => files_stand() && blobs_stand(),
             false => std::thread::scope(|threads| {
@@ -101,7 +139,10 @@ impl Standing {
         };
         let stands = format == FORMAT
             && both_stand()
-            && standing.groups.iter().all(|(text, names)| files::names(workspace, text).as_ref() == Some(names));
+            && standing
+                .groups
+                .iter()
+                .all(|(text, names)| files::names(workspace, text).as_ref() == Some(names));
         stands.then_some(standing)
     }
 
@@ -115,23 +156,53 @@ impl Standing {
         let mut bytes = (head.len() as u64).to_le_bytes().to_vec();
         bytes.extend(head);
         for (digest, signature) in &self.blobs {
-            let Signature { size, mtime_ns, ctime_ns, inode } = signature;
+            let Signature {
+                size,
+                mtime_ns,
+                ctime_ns,
+                inode,
+            } = signature;
             bytes.extend_from_slice(digest.as_bytes());
-            let numbers = [size.to_le_bytes(), mtime_ns.to_le_bytes(), ctime_ns.to_le_bytes(), inode.to_le_bytes()];
+            let numbers = [
+                size.to_le_bytes(),
+                mtime_ns.to_le_bytes(),
+                ctime_ns.to_le_bytes(),
+                inode.to_le_bytes(),
+            ];
             bytes.extend(numbers.as_flattened());
         }
-        disk::write_atomic(&asked.path(cache), &[Digest::of(&bytes).as_bytes().as_slice(), &bytes].concat())
+        disk::write_atomic(
+            &asked.path(cache),
+            &[Digest::of(&bytes).as_bytes().as_slice(), &bytes].concat(),
+        )
     }
 
-    /// Adds a source. Returns false if a change of it might not show: it was changed too short a time before it was
-    /// read.
-    pub fn rest_on(&mut self, workspace: &Path, text: &str, source: &SourceFile, before_ns: i64) -> bool {
+    /// Adds a source. Returns false if a change of it might not show: it was changed too short a
+    /// time before it was read.
+    pub fn rest_on(
+        &mut self,
+        workspace: &Path,
+        text: &str,
+        source: &SourceFile,
+        before_ns: i64,
+    ) -> bool {
         if source.directory {
-            self.groups.push((text.to_owned(), source.parts.iter().map(|part| part.name.clone()).collect()));
+            self.groups.push((
+                text.to_owned(),
+                source.parts.iter().map(|part| part.name.clone()).collect(),
+            ));
         }
         let inner = |path: &Path| path.strip_prefix(workspace).unwrap_or(path).to_owned();
-        self.files.extend(source.parts.iter().map(|part| (inner(&part.path), part.signature)));
-        source.parts.iter().all(|part| part.signature.is_settled(before_ns))
+        self.files.extend(
+            source
+                .parts
+                .iter()
+                .map(|part| (inner(&part.path), part.signature)),
+        );
+        source
+            .parts
+            .iter()
+            .all(|part| part.signature.is_settled(before_ns))
     }
 }
 

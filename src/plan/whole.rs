@@ -34,8 +34,13 @@ pub fn sources(
     known: &Known,
 ) -> Result<Sources, Vec<Problem>> {
     let (mut sources, mut problems) = (Sources::new(), Vec::new());
-    for input in stages.iter().flat_map(|stage| &pipeline.stages[*stage].inputs) {
-        let Origin::File(text) = &input.from else { continue };
+    for input in stages
+        .iter()
+        .flat_map(|stage| &pipeline.stages[*stage].inputs)
+    {
+        let Origin::File(text) = &input.from else {
+            continue;
+        };
         if sources.contains_key(text) {
             continue;
         }
@@ -46,20 +51,31 @@ pub fn sources(
             Err(error) => problems.push(unusable(&error, input.span)),
         }
     }
-    if problems.is_empty() { Ok(sources) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(sources)
+    } else {
+        Err(problems)
+    }
 }
 
 /// Looks for files that are not there, without reading any: for a pipeline that is wrong anyway.
 pub fn missing(root: &Path, files: &[(String, Span)]) -> Vec<Problem> {
     let gone = |text: &str| disk::look(&root.join(text)).is_err_and(|error| error.is_missing());
-    let plain = files.iter().filter(|(text, _)| !text.contains(['*', '?', '[', '$']) && gone(text));
-    plain.map(|(text, span)| unusable(&FilesError::Missing(text.into()), *span)).collect()
+    let plain = files
+        .iter()
+        .filter(|(text, _)| !text.contains(['*', '?', '[', '$']) && gone(text));
+    plain
+        .map(|(text, span)| unusable(&FilesError::Missing(text.into()), *span))
+        .collect()
 }
 
 fn unusable(error: &FilesError, span: Span) -> Problem {
     Problem::new("plan::source", error.to_string())
         .at(span, "this file")
-        .help("paths are relative to the workspace: the folder of the command, or `-C DIR`".to_owned())
+        .help(
+            "paths are relative to the workspace: the folder of the command, or `-C DIR`"
+                .to_owned(),
+        )
 }
 
 /// Where decisions are made from: everything that is known before a stage runs.
@@ -106,13 +122,19 @@ pub struct Plan {
 impl Plan {
     /// Returns whether nothing has to run.
     pub fn reuses_all(&self) -> bool {
-        self.decisions.values().all(|decision| matches!(decision.verdict, Verdict::Reuse(_)))
+        self.decisions
+            .values()
+            .all(|decision| matches!(decision.verdict, Verdict::Reuse(_)))
     }
 
     /// Returns the stages that are needed, are not up to date and are not wanted.
     pub fn unready(&self) -> BTreeSet<usize> {
         let is_open = |stage: &usize| !matches!(self.decisions[stage].verdict, Verdict::Reuse(_));
-        self.order.iter().copied().filter(|stage| !self.wanted.contains(stage) && is_open(stage)).collect()
+        self.order
+            .iter()
+            .copied()
+            .filter(|stage| !self.wanted.contains(stage) && is_open(stage))
+            .collect()
     }
 }
 
@@ -128,7 +150,11 @@ impl Planner<'_> {
             .map(|need| self.pipeline.stages[need].id.clone())
             .collect();
         if !waits.is_empty() {
-            return Ok(Decision { action: None, verdict: Verdict::Wait(waits), estimate_ms: None });
+            return Ok(Decision {
+                action: None,
+                verdict: Verdict::Wait(waits),
+                estimate_ms: None,
+            });
         }
         let mut inputs: BTreeMap<String, Option<Content>> = BTreeMap::new();
         for input in &spec.inputs {
@@ -137,9 +163,19 @@ impl Planner<'_> {
         // A pointer is resolved last: what it is compared with depends on the challenger.
         for input in &spec.inputs {
             if let Origin::Ref(name, against) = &input.from {
-                let challenger = inputs.get(*against).copied().flatten().map(|content| content.digest);
+                let challenger = inputs
+                    .get(*against)
+                    .copied()
+                    .flatten()
+                    .map(|content| content.digest);
                 let rival = self.ledger.reference(name)?.rival_of(challenger);
-                inputs.insert(input.port.clone(), rival.map(|digest| Content { digest, directory: false }));
+                inputs.insert(
+                    input.port.clone(),
+                    rival.map(|digest| Content {
+                        digest,
+                        directory: false,
+                    }),
+                );
             }
         }
         let ingredients = Ingredients {
@@ -154,22 +190,35 @@ impl Planner<'_> {
         let verdict = if self.forced.contains(&stage) {
             Verdict::Run(Why::Forced)
         } else {
-            decide(self.ledger, self.store, (&self.pipeline.file, &spec.id), &ingredients, &key)?
+            decide(
+                self.ledger,
+                self.store,
+                (&self.pipeline.file, &spec.id),
+                &ingredients,
+                &key,
+            )?
         };
         let objection = match &verdict {
             Verdict::Reuse(record) => self.objection(spec, record),
             _ => None,
         };
         let verdict = objection.map_or(verdict, Verdict::Run);
-        Ok(Decision { action: Some((ingredients, key)), verdict, estimate_ms: None })
+        Ok(Decision {
+            action: Some((ingredients, key)),
+            verdict,
+            estimate_ms: None,
+        })
     }
 
-    /// Returns why a record whose outputs are there does not serve a stage all the same: it lacks an output, as one that
-    /// came from elsewhere may; or it has a say in where a ref points, and nobody that is trusted vouches for it.
+    /// Returns why a record whose outputs are there does not serve a stage all the same: it lacks
+    /// an output, as one that came from elsewhere may; or it has a say in where a ref points, and
+    /// nobody that is trusted vouches for it.
     fn objection(&self, spec: &StageSpec, record: &ActionRecord) -> Option<Why> {
         let has = |port: &&String| record.outputs.iter().any(|output| output.port == **port);
         if let Some(port) = spec.outputs.iter().find(|port| !has(port)) {
-            return Some(Why::Lost { message: format!("its record has no output `{port}`") });
+            return Some(Why::Lost {
+                message: format!("its record has no output `{port}`"),
+            });
         }
         let decides = spec.has_ref() || !record.moves.is_empty();
         (decides && record.is_foreign(&self.pipeline.trust)).then_some(Why::Imported)
@@ -178,20 +227,34 @@ impl Planner<'_> {
     fn content(&self, input: &InputSpec, outputs: &KnownOutputs) -> Option<Content> {
         match &input.from {
             Origin::Stage(stage, port) => {
-                let made = outputs.get(stage)?.iter().find(|artifact| artifact.port == *port)?;
-                Some(Content { digest: made.digest, directory: made.directory })
+                let made = outputs
+                    .get(stage)?
+                    .iter()
+                    .find(|artifact| artifact.port == *port)?;
+                Some(Content {
+                    digest: made.digest,
+                    directory: made.directory,
+                })
             }
             Origin::File(text) => {
                 let source = &self.sources[text];
-                Some(Content { digest: source.digest, directory: source.directory })
+                Some(Content {
+                    digest: source.digest,
+                    directory: source.directory,
+                })
             }
             Origin::Ref(..) => None,
         }
     }
 
     fn estimate(&self, stage: usize) -> Result<Option<u64>, DecideError> {
-        let latest = self.ledger.latest(&self.pipeline.file, &self.pipeline.stages[stage].id)?;
-        let record = latest.map(|key| self.ledger.action(&key)).transpose()?.flatten();
+        let latest = self
+            .ledger
+            .latest(&self.pipeline.file, &self.pipeline.stages[stage].id)?;
+        let record = latest
+            .map(|key| self.ledger.action(&key))
+            .transpose()?
+            .flatten();
         Ok(record.map(|record| (record.seconds * 1000.0) as u64))
     }
 
@@ -201,7 +264,10 @@ impl Planner<'_> {
     /// Ledger or store failed.
     pub fn plan(&self, wanted: BTreeSet<usize>) -> Result<Plan, DecideError> {
         let needed = upstream(self.graph, &wanted);
-        let order: Vec<usize> = topological(self.graph).into_iter().filter(|stage| needed.contains(stage)).collect();
+        let order: Vec<usize> = topological(self.graph)
+            .into_iter()
+            .filter(|stage| needed.contains(stage))
+            .collect();
         let mut outputs = KnownOutputs::new();
         let mut decisions = BTreeMap::new();
         for &stage in &order {
@@ -213,6 +279,10 @@ impl Planner<'_> {
             }
             decisions.insert(stage, decision);
         }
-        Ok(Plan { order, wanted, decisions })
+        Ok(Plan {
+            order,
+            wanted,
+            decisions,
+        })
     }
 }

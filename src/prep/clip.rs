@@ -28,7 +28,12 @@ impl Clip {
     ///
     /// # Errors
     /// A column is not there, holds text, or has no value.
-    pub fn fit(columns: &mut Columns, names: Vec<String>, low: Bound, high: Bound) -> Result<Self, String> {
+    pub fn fit(
+        columns: &mut Columns,
+        names: Vec<String>,
+        low: Bound,
+        high: Bound,
+    ) -> Result<Self, String> {
         let one = |name: String| {
             let mut cells = columns.present(&name)?;
             cells.sort_by(f64::total_cmp);
@@ -45,7 +50,9 @@ impl Clip {
             }
             Ok((name, least, most))
         };
-        let fitted = Self { columns: names.into_iter().map(one).collect::<Result<_, String>>()? };
+        let fitted = Self {
+            columns: names.into_iter().map(one).collect::<Result<_, String>>()?,
+        };
         fitted.apply(columns)?;
         Ok(fitted)
     }
@@ -56,14 +63,18 @@ impl Clip {
     /// A column is not there, or holds text.
     pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
         for (name, low, high) in &self.columns {
-            let cells = columns.numbers_mut(name)?.iter_mut().filter(|cell| !cell.is_nan());
+            let cells = columns
+                .numbers_mut(name)?
+                .iter_mut()
+                .filter(|cell| !cell.is_nan());
             cells.for_each(|cell| *cell = cell.max(*low).min(*high));
         }
         Ok(())
     }
 }
 
-/// ln(1 + x) of columns whose training rows are above -1. What is less than all of them counts as the least.
+/// ln(1 + x) of columns whose training rows are above -1. What is less than all of them counts as
+/// the least.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Log1p {
     /// Of every column its name and least value.
@@ -87,7 +98,9 @@ impl Log1p {
             let least = cells.iter().copied().fold(f64::INFINITY, f64::min);
             Ok((name, if least.is_finite() { least } else { 0.0 }))
         };
-        let fitted = Self { columns: names.into_iter().map(one).collect::<Result<_, String>>()? };
+        let fitted = Self {
+            columns: names.into_iter().map(one).collect::<Result<_, String>>()?,
+        };
         fitted.apply(columns)?;
         Ok(fitted)
     }
@@ -98,7 +111,10 @@ impl Log1p {
     /// A column is not there, or holds text.
     pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
         for (name, least) in &self.columns {
-            let cells = columns.numbers_mut(name)?.iter_mut().filter(|cell| !cell.is_nan());
+            let cells = columns
+                .numbers_mut(name)?
+                .iter_mut()
+                .filter(|cell| !cell.is_nan());
             cells.for_each(|cell| *cell = cell.max(*least).ln_1p());
         }
         Ok(())

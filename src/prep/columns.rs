@@ -44,7 +44,10 @@ pub struct Columns {
 impl Columns {
     /// Returns no columns of so many rows.
     pub fn new(rows: usize) -> Self {
-        Self { rows, ..Self::default() }
+        Self {
+            rows,
+            ..Self::default()
+        }
     }
 
     /// Returns the number of rows.
@@ -54,26 +57,43 @@ impl Columns {
 
     /// Returns the names in order.
     pub fn names(&self) -> Vec<String> {
-        self.list.iter().flatten().map(|(name, _)| name.clone()).collect()
+        self.list
+            .iter()
+            .flatten()
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 
     fn cells(&self, name: &str) -> Result<&Cells, String> {
-        let found = self.places.get(name).and_then(|place| self.list[*place].as_ref());
-        found.map(|(_, cells)| cells).ok_or_else(|| format!("there is no column `{name}`: {}", self.like(name)))
+        let found = self
+            .places
+            .get(name)
+            .and_then(|place| self.list[*place].as_ref());
+        found
+            .map(|(_, cells)| cells)
+            .ok_or_else(|| format!("there is no column `{name}`: {}", self.like(name)))
     }
 
     fn cells_mut(&mut self, name: &str) -> Result<&mut Cells, String> {
         self.cells(name)?;
-        let found = self.places.get(name).and_then(|place| self.list[*place].as_mut());
-        found.map(|(_, cells)| cells).ok_or_else(|| format!("there is no column `{name}`"))
+        let found = self
+            .places
+            .get(name)
+            .and_then(|place| self.list[*place].as_mut());
+        found
+            .map(|(_, cells)| cells)
+            .ok_or_else(|| format!("there is no column `{name}`"))
     }
 
     /// Returns what the cells of a column are, if it is there.
     pub fn kind(&self, name: &str) -> Option<Kind> {
-        self.places.get(name).and_then(|place| self.list[*place].as_ref()).map(|(_, cells)| match cells {
-            Cells::Numbers(_) => Kind::Number,
-            Cells::Texts(_) => Kind::Text,
-        })
+        self.places
+            .get(name)
+            .and_then(|place| self.list[*place].as_ref())
+            .map(|(_, cells)| match cells {
+                Cells::Numbers(_) => Kind::Number,
+                Cells::Texts(_) => Kind::Text,
+            })
     }
 
     /// Adds a column after the others.
@@ -92,7 +112,11 @@ impl Columns {
     }
 
     fn like(&self, name: &str) -> String {
-        suggest(name, self.list.iter().flatten().map(|(known, _)| known.as_str())).unwrap_or_default()
+        suggest(
+            name,
+            self.list.iter().flatten().map(|(known, _)| known.as_str()),
+        )
+        .unwrap_or_default()
     }
 
     /// Takes a column out.
@@ -103,7 +127,9 @@ impl Columns {
         self.cells(name)?;
         let place = self.places.remove(name);
         let taken = place.and_then(|place| self.list[place].take());
-        taken.map(|(_, cells)| cells).ok_or_else(|| format!("there is no column `{name}`"))
+        taken
+            .map(|(_, cells)| cells)
+            .ok_or_else(|| format!("there is no column `{name}`"))
     }
 
     /// Returns the numbers of a column.
@@ -113,7 +139,9 @@ impl Columns {
     pub fn numbers(&self, name: &str) -> Result<&[f64], String> {
         match self.cells(name)? {
             Cells::Numbers(cells) => Ok(cells),
-            Cells::Texts(_) => Err(format!("the column `{name}` holds text where numbers are needed")),
+            Cells::Texts(_) => Err(format!(
+                "the column `{name}` holds text where numbers are needed"
+            )),
         }
     }
 
@@ -122,7 +150,12 @@ impl Columns {
     /// # Errors
     /// It is not there, or holds text.
     pub fn present(&self, name: &str) -> Result<Vec<f64>, String> {
-        Ok(self.numbers(name)?.iter().copied().filter(|cell| !cell.is_nan()).collect())
+        Ok(self
+            .numbers(name)?
+            .iter()
+            .copied()
+            .filter(|cell| !cell.is_nan())
+            .collect())
     }
 
     /// Returns the numbers of a column, to be changed.
@@ -132,7 +165,9 @@ impl Columns {
     pub fn numbers_mut(&mut self, name: &str) -> Result<&mut [f64], String> {
         match self.cells_mut(name)? {
             Cells::Numbers(cells) => Ok(cells),
-            Cells::Texts(_) => Err(format!("the column `{name}` holds text where numbers are needed")),
+            Cells::Texts(_) => Err(format!(
+                "the column `{name}` holds text where numbers are needed"
+            )),
         }
     }
 
@@ -143,7 +178,9 @@ impl Columns {
     pub fn texts(&self, name: &str) -> Result<&[Option<String>], String> {
         match self.cells(name)? {
             Cells::Texts(cells) => Ok(cells),
-            Cells::Numbers(_) => Err(format!("the column `{name}` holds numbers where text is needed")),
+            Cells::Numbers(_) => Err(format!(
+                "the column `{name}` holds numbers where text is needed"
+            )),
         }
     }
 
@@ -154,21 +191,33 @@ impl Columns {
     pub fn texts_mut(&mut self, name: &str) -> Result<&mut [Option<String>], String> {
         match self.cells_mut(name)? {
             Cells::Texts(cells) => Ok(cells),
-            Cells::Numbers(_) => Err(format!("the column `{name}` holds numbers where text is needed")),
+            Cells::Numbers(_) => Err(format!(
+                "the column `{name}` holds numbers where text is needed"
+            )),
         }
     }
 
     /// Returns a hash of each row over all columns.
     pub fn row_hashes(&self) -> Vec<u64> {
-        row_hashes(self.rows, self.list.iter().flatten().map(|(_, cells)| cells))
+        row_hashes(
+            self.rows,
+            self.list.iter().flatten().map(|(_, cells)| cells),
+        )
     }
 
-    /// Returns the first cell of each column of numbers that is infinite: the column's name and the row.
+    /// Returns the first cell of each column of numbers that is infinite: the column's name and the
+    /// row.
     fn infinite(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.list.iter().flatten().filter_map(|(name, cells)| match cells {
-            Cells::Numbers(cells) => Some((name.as_str(), cells.iter().position(|cell| cell.is_infinite())?)),
-            Cells::Texts(_) => None,
-        })
+        self.list
+            .iter()
+            .flatten()
+            .filter_map(|(name, cells)| match cells {
+                Cells::Numbers(cells) => Some((
+                    name.as_str(),
+                    cells.iter().position(|cell| cell.is_infinite())?,
+                )),
+                Cells::Texts(_) => None,
+            })
     }
 
     /// Refuses numbers that are infinite.
@@ -177,7 +226,9 @@ impl Columns {
     /// Names the first, and what to do.
     pub fn check_finite(&self) -> Result<(), String> {
         let found: Vec<(&str, usize)> = self.infinite().collect();
-        let Some((name, row)) = found.first() else { return Ok(()) };
+        let Some((name, row)) = found.first() else {
+            return Ok(());
+        };
         let others = match found.len() {
             1 => String::new(),
             count => format!(", and so are {} more columns", count - 1),
@@ -189,13 +240,22 @@ impl Columns {
         ))
     }
 
-    /// Tells of every row with an infinite number that it cannot be used, and takes the number for missing.
+    /// Tells of every row with an infinite number that it cannot be used, and takes the number for
+    /// missing.
     pub fn set_infinite_aside(&mut self) {
         for (name, cells) in self.list.iter_mut().flatten() {
-            let Cells::Numbers(cells) = cells else { continue };
-            for (row, cell) in cells.iter_mut().enumerate().filter(|(_, cell)| cell.is_infinite()) {
+            let Cells::Numbers(cells) = cells else {
+                continue;
+            };
+            for (row, cell) in cells
+                .iter_mut()
+                .enumerate()
+                .filter(|(_, cell)| cell.is_infinite())
+            {
                 *cell = f64::NAN;
-                self.faults.entry(row).or_insert_with(|| format!("`{name}` is infinite"));
+                self.faults
+                    .entry(row)
+                    .or_insert_with(|| format!("`{name}` is infinite"));
             }
         }
     }
@@ -233,17 +293,29 @@ impl Pick {
         Regex::new(&format!("^(?:{text})$")).map_err(|error| error.to_string())
     }
 
-    /// Returns the columns that are taken, of the kinds that the step can do with. Without any choice all of them are.
+    /// Returns the columns that are taken, of the kinds that the step can do with. Without any
+    /// choice all of them are.
     ///
     /// # Errors
     /// One that was named is not there, or of another kind; nothing is described.
     pub fn of(&self, columns: &Columns, able: &[Kind]) -> Result<Vec<String>, String> {
         for name in &self.names {
             match columns.kind(name) {
-                None => return Err(format!("there is no column `{name}`: {}", columns.like(name))),
+                None => {
+                    return Err(format!(
+                        "there is no column `{name}`: {}",
+                        columns.like(name)
+                    ));
+                }
                 Some(kind) if !able.contains(&kind) => {
-                    let word = if kind == Kind::Text { "text" } else { "numbers" };
-                    return Err(format!("the column `{name}` holds {word}, which this step has no use for"));
+                    let word = if kind == Kind::Text {
+                        "text"
+                    } else {
+                        "numbers"
+                    };
+                    return Err(format!(
+                        "the column `{name}` holds {word}, which this step has no use for"
+                    ));
                 }
                 Some(_) => {}
             }
@@ -252,14 +324,17 @@ impl Pick {
             let kind = columns.kind(name);
             kind.is_some_and(|kind| able.contains(&kind))
                 && (self.names.is_empty() || self.names.contains(name))
-                && self.matching.as_ref().is_none_or(|matching| matching.is_match(name))
+                && self
+                    .matching
+                    .as_ref()
+                    .is_none_or(|matching| matching.is_match(name))
                 && self.kind.is_none_or(|wanted| kind == Some(wanted))
         };
         let found: Vec<String> = columns.names().into_iter().filter(is_wanted).collect();
         match &self.matching {
-            Some(matching) if found.is_empty() => {
-                Err(format!("no column that this step has use for matches `{matching}`"))
-            }
+            Some(matching) if found.is_empty() => Err(format!(
+                "no column that this step has use for matches `{matching}`"
+            )),
             None if found.is_empty() && self.kind.is_some() => {
                 Err("the step has no use for columns of this `type`, or there is none".to_owned())
             }

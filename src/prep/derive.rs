@@ -32,9 +32,14 @@ impl Derived {
     /// # Errors
     /// A column is not there, or holds text; there is one of that name.
     pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
-        let pairs = columns.numbers(&self.first)?.iter().zip(columns.numbers(&self.second)?);
+        let pairs = columns
+            .numbers(&self.first)?
+            .iter()
+            .zip(columns.numbers(&self.second)?);
         let cells = match self.how {
-            How::Ratio => pairs.map(|(a, b)| if *b == 0.0 { f64::NAN } else { a / b }).collect(),
+            How::Ratio => pairs
+                .map(|(a, b)| if *b == 0.0 { f64::NAN } else { a / b })
+                .collect(),
             How::Difference => pairs.map(|(a, b)| a - b).collect(),
         };
         columns.push(self.name.clone(), Cells::Numbers(cells))

@@ -20,7 +20,8 @@ pub enum Unknown {
 /// The categories of text columns that were seen in training, in order, a column each.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OneHot {
-    /// Of every column its name, its categories, and those that share a column because they are rare.
+    /// Of every column its name, its categories, and those that share a column because they are
+    /// rare.
     pub columns: Vec<(String, Vec<String>, Vec<String>)>,
     /// What becomes of others.
     pub unknown: Unknown,
@@ -38,12 +39,16 @@ pub fn of_rare(name: &str) -> String {
 
 fn counted(cells: &[Option<String>]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
-    cells.iter().flatten().for_each(|cell| *counts.entry(cell.clone()).or_insert(0) += 1);
+    cells
+        .iter()
+        .flatten()
+        .for_each(|cell| *counts.entry(cell.clone()).or_insert(0) += 1);
     counts
 }
 
 impl OneHot {
-    /// Finds the categories, those in fewer training rows than `least` together, and replaces the columns.
+    /// Finds the categories, those in fewer training rows than `least` together, and replaces the
+    /// columns.
     ///
     /// # Errors
     /// A column has more categories than `most`, or holds numbers.
@@ -56,7 +61,8 @@ impl OneHot {
     ) -> Result<Self, String> {
         let one = |name: String| {
             let counts = counted(columns.texts(&name)?);
-            let (common, rare): (Vec<_>, Vec<_>) = counts.into_iter().partition(|(_, count)| *count >= least);
+            let (common, rare): (Vec<_>, Vec<_>) =
+                counts.into_iter().partition(|(_, count)| *count >= least);
             if common.len() > most {
                 let count = common.len();
                 return Err(format!(
@@ -64,15 +70,20 @@ impl OneHot {
                      `min_count` of `onehot`, or use `target` or `hash`"
                 ));
             }
-            let words = |list: Vec<(String, usize)>| list.into_iter().map(|(word, _)| word).collect();
+            let words =
+                |list: Vec<(String, usize)>| list.into_iter().map(|(word, _)| word).collect();
             Ok((name, words(common), words(rare)))
         };
-        let fitted = Self { columns: names.into_iter().map(one).collect::<Result<_, String>>()?, unknown };
+        let fitted = Self {
+            columns: names.into_iter().map(one).collect::<Result<_, String>>()?,
+            unknown,
+        };
         fitted.apply(columns)?;
         Ok(fitted)
     }
 
-    /// Returns whether rare categories of a column have a column: there were some, or unknown ones count as such.
+    /// Returns whether rare categories of a column have a column: there were some, or unknown ones
+    /// count as such.
     pub fn has_rare(&self, rare: &[String]) -> bool {
         !rare.is_empty() || self.unknown == Unknown::Rare
     }
@@ -80,28 +91,44 @@ impl OneHot {
     /// Replaces columns. A cell that is missing is 0 everywhere.
     ///
     /// # Errors
-    /// A column is not there, or holds numbers. A row with a category that is unknown and may not be has a fault.
+    /// A column is not there, or holds numbers. A row with a category that is unknown and may not
+    /// be has a fault.
     pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
         for (name, categories, rare) in &self.columns {
             let cells = columns.texts(name)?.to_vec();
-            let place = |cell: &Option<String>| cell.as_ref().map(|cell| categories.binary_search(cell).ok());
+            let place = |cell: &Option<String>| {
+                cell.as_ref()
+                    .map(|cell| categories.binary_search(cell).ok())
+            };
             let places: Vec<Option<Option<usize>>> = cells.iter().map(place).collect();
-            let is_rare = |row: usize| cells[row].as_ref().is_some_and(|cell| rare.binary_search(cell).is_ok());
+            let is_rare = |row: usize| {
+                cells[row]
+                    .as_ref()
+                    .is_some_and(|cell| rare.binary_search(cell).is_ok())
+            };
             columns.take(name)?;
             for row in 0..cells.len() {
                 if self.unknown == Unknown::Error && places[row] == Some(None) && !is_rare(row) {
                     let cell = cells[row].as_deref().unwrap_or_default();
-                    let why = format!("the column `{name}` is `{cell}`, which training did not have");
+                    let why =
+                        format!("the column `{name}` is `{cell}`, which training did not have");
                     columns.faults.entry(row).or_insert(why);
                 }
             }
             for (at, category) in categories.iter().enumerate() {
-                let column = places.iter().map(|place| f64::from(u8::from(*place == Some(Some(at))))).collect();
+                let column = places
+                    .iter()
+                    .map(|place| f64::from(u8::from(*place == Some(Some(at)))))
+                    .collect();
                 columns.push(of_category(name, category), Cells::Numbers(column))?;
             }
             if self.has_rare(rare) {
-                let counts = |row: usize| places[row] == Some(None) && (self.unknown == Unknown::Rare || is_rare(row));
-                let column = (0..cells.len()).map(|row| f64::from(u8::from(counts(row)))).collect();
+                let counts = |row: usize| {
+                    places[row] == Some(None) && (self.unknown == Unknown::Rare || is_rare(row))
+                };
+                let column = (0..cells.len())
+                    .map(|row| f64::from(u8::from(counts(row))))
+                    .collect();
                 columns.push(of_rare(name), Cells::Numbers(column))?;
             }
         }
@@ -109,7 +136,8 @@ impl OneHot {
     }
 }
 
-/// Text columns as the number of their category, in alphabetical order from 0; what is missing or unknown is -1.
+/// Text columns as the number of their category, in alphabetical order from 0; what is missing or
+/// unknown is -1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ordinal {
     /// Of every column its name and its categories.
@@ -122,8 +150,15 @@ impl Ordinal {
     /// # Errors
     /// A column is not there, or holds numbers.
     pub fn fit(columns: &mut Columns, names: Vec<String>) -> Result<Self, String> {
-        let one = |name: String| Ok((name.clone(), counted(columns.texts(&name)?).into_keys().collect()));
-        let fitted = Self { columns: names.into_iter().map(one).collect::<Result<_, String>>()? };
+        let one = |name: String| {
+            Ok((
+                name.clone(),
+                counted(columns.texts(&name)?).into_keys().collect(),
+            ))
+        };
+        let fitted = Self {
+            columns: names.into_iter().map(one).collect::<Result<_, String>>()?,
+        };
         fitted.apply(columns)?;
         Ok(fitted)
     }
@@ -135,7 +170,9 @@ impl Ordinal {
     pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
         for (name, categories) in &self.columns {
             let place = |cell: &Option<String>| {
-                cell.as_ref().and_then(|cell| categories.binary_search(cell).ok()).map_or(-1.0, |place| place as f64)
+                cell.as_ref()
+                    .and_then(|cell| categories.binary_search(cell).ok())
+                    .map_or(-1.0, |place| place as f64)
             };
             let cells = columns.texts(name)?.iter().map(place).collect();
             columns.take(name)?;

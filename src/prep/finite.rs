@@ -11,7 +11,8 @@ pub enum FiniteStrategy {
     Missing,
     /// The least or the greatest finite number of training.
     Clip,
-    /// The number that this share of the training cells is below; for minus infinity that which it is above.
+    /// The number that this share of the training cells is below; for minus infinity that which it
+    /// is above.
     Quantile(f64),
 }
 
@@ -27,7 +28,11 @@ impl FiniteReplacement {
     ///
     /// # Errors
     /// A column is not there or holds text.
-    pub fn fit(columns: &mut Columns, names: Vec<String>, strategy: FiniteStrategy) -> Result<Self, String> {
+    pub fn fit(
+        columns: &mut Columns,
+        names: Vec<String>,
+        strategy: FiniteStrategy,
+    ) -> Result<Self, String> {
         let one = |name: String| {
             let mut finite = columns.present(&name)?;
             finite.retain(|cell| cell.is_finite());
@@ -43,7 +48,9 @@ impl FiniteReplacement {
             };
             Ok((name, low, high))
         };
-        let fitted = Self { columns: names.into_iter().map(one).collect::<Result<_, String>>()? };
+        let fitted = Self {
+            columns: names.into_iter().map(one).collect::<Result<_, String>>()?,
+        };
         fitted.apply(columns)?;
         Ok(fitted)
     }
@@ -54,7 +61,11 @@ impl FiniteReplacement {
     /// A column is not there or holds text.
     pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
         for (name, low, high) in &self.columns {
-            for cell in columns.numbers_mut(name)?.iter_mut().filter(|cell| cell.is_infinite()) {
+            for cell in columns
+                .numbers_mut(name)?
+                .iter_mut()
+                .filter(|cell| cell.is_infinite())
+            {
                 *cell = if *cell > 0.0 { *high } else { *low };
             }
         }

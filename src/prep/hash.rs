@@ -8,8 +8,8 @@ use crate::prep::columns::{Cells, Columns};
 /// The most buckets.
 pub const MOST_BUCKETS: usize = 100_000;
 
-/// Text columns dealt out over buckets: each cell adds 1 to a bucket, or takes 1 away (Weinberger, Dasgupta, Langford, Smola and
-/// Attenberg, 2009).
+/// Text columns dealt out over buckets: each cell adds 1 to a bucket, or takes 1 away (Weinberger,
+/// Dasgupta, Langford, Smola and Attenberg, 2009).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hashed {
     /// The columns.
@@ -40,7 +40,11 @@ impl Hashed {
                 framed.text(name).text(cell);
                 let digest = framed.finish();
                 let head = digest.head();
-                let sign = if digest.as_bytes()[8] & 1 == 0 { 1.0 } else { -1.0 };
+                let sign = if digest.as_bytes()[8] & 1 == 0 {
+                    1.0
+                } else {
+                    -1.0
+                };
                 buckets[(head % self.buckets as u64) as usize][row] += sign;
             }
             columns.take(name)?;

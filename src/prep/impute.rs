@@ -54,8 +54,14 @@ impl Imputer {
     ///
     /// # Errors
     /// A column has no value at all.
-    pub fn fit(columns: &mut Columns, names: Vec<String>, with: &With, indicator: bool) -> Result<Self, String> {
-        let empty = |name: &str| format!("the column `{name}` has no value in the training rows: drop it");
+    pub fn fit(
+        columns: &mut Columns,
+        names: Vec<String>,
+        with: &With,
+        indicator: bool,
+    ) -> Result<Self, String> {
+        let empty =
+            |name: &str| format!("the column `{name}` has no value in the training rows: drop it");
         let mut indicated = Vec::new();
         if indicator {
             for name in &names {
@@ -66,18 +72,25 @@ impl Imputer {
         }
         let fill = match with {
             With::Knn(neighbours, weights) => {
-                let imputer = KnnImputer::fit(columns.matrix(&names)?.view(), *neighbours, *weights);
+                let imputer =
+                    KnnImputer::fit(columns.matrix(&names)?.view(), *neighbours, *weights);
                 Fill::Knn(imputer.map_err(|at| empty(&names[at]))?)
             }
             other => {
                 let one = |name: &String| match columns.kind(name) {
-                    Some(Kind::Text) => text(columns.texts(name)?, other).ok_or_else(|| empty(name)),
+                    Some(Kind::Text) => {
+                        text(columns.texts(name)?, other).ok_or_else(|| empty(name))
+                    }
                     _ => number(columns.present(name)?, other).ok_or_else(|| empty(name)),
                 };
                 Fill::Each(names.iter().map(one).collect::<Result<_, String>>()?)
             }
         };
-        let fitted = Self { columns: names, indicated, fill };
+        let fitted = Self {
+            columns: names,
+            indicated,
+            fill,
+        };
         fitted.apply(columns)?;
         Ok(fitted)
     }
@@ -96,7 +109,11 @@ impl Imputer {
                 let mut matrix = columns.matrix(&self.columns)?;
                 imputer.fill(&mut matrix);
                 for (name, filled) in self.columns.iter().zip(matrix.columns()) {
-                    columns.numbers_mut(name)?.iter_mut().zip(filled).for_each(|(cell, filled)| *cell = *filled);
+                    columns
+                        .numbers_mut(name)?
+                        .iter_mut()
+                        .zip(filled)
+                        .for_each(|(cell, filled)| *cell = *filled);
                 }
             }
             Fill::Each(fillings) => {
@@ -132,8 +149,16 @@ pub fn indicator(name: &str) -> String {
 fn missing(columns: &Columns, name: &str) -> Result<Vec<f64>, String> {
     let flag = |is_missing: bool| f64::from(u8::from(is_missing));
     Ok(match columns.kind(name) {
-        Some(Kind::Text) => columns.texts(name)?.iter().map(|cell| flag(cell.is_none())).collect(),
-        _ => columns.numbers(name)?.iter().map(|cell| flag(cell.is_nan())).collect(),
+        Some(Kind::Text) => columns
+            .texts(name)?
+            .iter()
+            .map(|cell| flag(cell.is_none()))
+            .collect(),
+        _ => columns
+            .numbers(name)?
+            .iter()
+            .map(|cell| flag(cell.is_nan()))
+            .collect(),
     })
 }
 
@@ -148,13 +173,19 @@ fn number(mut present: Vec<f64>, with: &With) -> Option<Filling> {
     Some(Filling::Number(match with {
         With::Median => {
             present.sort_by(f64::total_cmp);
-            if present.len() % 2 == 1 { present[middle] } else { f64::midpoint(present[middle - 1], present[middle]) }
+            if present.len() % 2 == 1 {
+                present[middle]
+            } else {
+                f64::midpoint(present[middle - 1], present[middle])
+            }
         }
         With::MostFrequent => {
             present.iter_mut().for_each(|cell| *cell += 0.0);
             present.sort_by(f64::total_cmp);
             let runs = present.chunk_by(|a, b| a == b);
-            runs.rev().max_by_key(|run| run.len()).map_or(f64::NAN, |run| run[0])
+            runs.rev()
+                .max_by_key(|run| run.len())
+                .map_or(f64::NAN, |run| run[0])
         }
         _ => present.iter().sum::<f64>() / present.len() as f64,
     }))
@@ -167,5 +198,7 @@ fn text(cells: &[Option<String>], with: &With) -> Option<Filling> {
     let mut present: Vec<&String> = cells.iter().flatten().collect();
     present.sort();
     let runs = present.chunk_by(|a, b| a == b);
-    runs.rev().max_by_key(|run| run.len()).map(|run| Filling::Text(run[0].clone()))
+    runs.rev()
+        .max_by_key(|run| run.len())
+        .map(|run| Filling::Text(run[0].clone()))
 }

@@ -27,10 +27,11 @@ pub enum Weights {
 
 /// An imputer fitted on the rows of a training table.
 ///
-/// The distance of two rows is sqrt(D / present · Σ (xᵢ − yᵢ)²) over the coordinates present in both, D being the
-/// number of columns. A missing cell becomes the mean of its column over the `neighbours` nearest rows that have
-/// it; where no row with a distance has it, the column's mean. Rows at the same distance are taken in the order
-/// of the table (scikit-learn's order among ties is not defined).
+/// The distance of two rows is sqrt(D / present · Σ (xᵢ − yᵢ)²) over the coordinates present in
+/// both, D being the number of columns. A missing cell becomes the mean of its column over the
+/// `neighbours` nearest rows that have it; where no row with a distance has it, the column's mean.
+/// Rows at the same distance are taken in the order of the table (scikit-learn's order among ties
+/// is not defined).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KnnImputer {
     /// How many donors a cell is made of.
@@ -49,7 +50,8 @@ const NONE: i16 = i16::MIN;
 /// The training rows column by column, and of every row which cells are present.
 struct Donors {
     columns: Vec<Vec<f64>>,
-    /// The same as small whole numbers, with the least and the greatest of every column, where all are.
+    /// The same as small whole numbers, with the least and the greatest of every column, where all
+    /// are.
     small: Option<Vec<(Vec<i16>, f64, f64)>>,
     /// Of every row, a bit a column, in words of 64.
     present: Vec<u64>,
@@ -58,10 +60,21 @@ struct Donors {
 
 impl Donors {
     fn new(rows: &Array2<f64>) -> Self {
-        let columns: Vec<Vec<f64>> = rows.axis_iter(Axis(1)).map(|column| column.to_vec()).collect();
+        let columns: Vec<Vec<f64>> = rows
+            .axis_iter(Axis(1))
+            .map(|column| column.to_vec())
+            .collect();
         let words = rows.ncols().div_ceil(64);
         let small = columns.iter().map(|column| small(column)).collect();
-        Self { columns, small, present: rows.axis_iter(Axis(0)).flat_map(|row| bits(row, words)).collect(), words }
+        Self {
+            columns,
+            small,
+            present: rows
+                .axis_iter(Axis(0))
+                .flat_map(|row| bits(row, words))
+                .collect(),
+            words,
+        }
     }
 }
 
@@ -79,14 +92,16 @@ fn small(column: &[f64]) -> Option<(Vec<i16>, f64, f64)> {
     Some((cells, least, most))
 }
 
-/// Of some donors, the sums of squared differences to a row, and in how many coordinates both are present.
+/// Of some donors, the sums of squared differences to a row, and in how many coordinates both are
+/// present.
 struct Apart {
     sums: [f64; BLOCK],
     both: [u16; BLOCK],
 }
 
 impl Donors {
-    /// Returns the cells of a row as small whole numbers, where no sum of squares can grow beyond 16 bits.
+    /// Returns the cells of a row as small whole numbers, where no sum of squares can grow beyond
+    /// 16 bits.
     fn small_row(&self, row: ArrayView1<'_, f64>, present: &[usize]) -> Option<Vec<i16>> {
         let columns = self.small.as_ref()?;
         let mut worst = 0.0;
@@ -98,11 +113,19 @@ impl Donors {
             }
             worst += (cell - least).powi(2).max((cell - most).powi(2));
         }
-        (worst <= f64::from(i16::MAX)).then(|| present.iter().map(|column| row[*column] as i16).collect())
+        (worst <= f64::from(i16::MAX))
+            .then(|| present.iter().map(|column| row[*column] as i16).collect())
     }
 
-    /// Measures some donors, of a row that is small: whole numbers are exact in any type that holds them.
-    fn measure_small(&self, cells: &[i16], present: &[usize], from: usize, apart: &mut Apart) -> Option<()> {
+    /// Measures some donors, of a row that is small: whole numbers are exact in any type that holds
+    /// them.
+    fn measure_small(
+        &self,
+        cells: &[i16],
+        present: &[usize],
+        from: usize,
+        apart: &mut Apart,
+    ) -> Option<()> {
         let columns = self.small.as_ref()?;
         let count = BLOCK.min(self.columns[0].len() - from);
         let (mut sums, mut absent) = ([0_i16; BLOCK], [0_i16; BLOCK]);
@@ -123,7 +146,14 @@ impl Donors {
     }
 
     /// Measures some donors.
-    fn measure(&self, row: ArrayView1<'_, f64>, mine: &[u64], present: &[usize], from: usize, apart: &mut Apart) {
+    fn measure(
+        &self,
+        row: ArrayView1<'_, f64>,
+        mine: &[u64],
+        present: &[usize],
+        from: usize,
+        apart: &mut Apart,
+    ) {
         let to = (from + BLOCK).min(self.columns[0].len());
         let sums = &mut apart.sums[..to - from];
         sums.fill(0.0);
@@ -131,17 +161,28 @@ impl Donors {
         for four in fours {
             let [a, b, c, d] = four.map(|column| (row[column], &self.columns[column][from..to]));
             for (at, sum) in sums.iter_mut().enumerate() {
-                // In the order of the columns, so that the last bit does not depend on how they are taken.
-                *sum = *sum + part(a.0, a.1[at]) + part(b.0, b.1[at]) + part(c.0, c.1[at]) + part(d.0, d.1[at]);
+                // In the order of the columns, so that the last bit does not depend on how they are
+                // taken.
+                *sum = *sum
+                    + part(a.0, a.1[at])
+                    + part(b.0, b.1[at])
+                    + part(c.0, c.1[at])
+                    + part(d.0, d.1[at]);
             }
         }
         for column in rest {
             let (cell, donors) = (row[*column], &self.columns[*column][from..to]);
-            sums.iter_mut().zip(donors).for_each(|(sum, donor)| *sum += part(cell, *donor));
+            sums.iter_mut()
+                .zip(donors)
+                .for_each(|(sum, donor)| *sum += part(cell, *donor));
         }
         let theirs = self.present[from * self.words..to * self.words].chunks_exact(self.words);
         for (both, theirs) in apart.both.iter_mut().zip(theirs) {
-            *both = mine.iter().zip(theirs).map(|(mine, theirs)| (mine & theirs).count_ones() as u16).sum();
+            *both = mine
+                .iter()
+                .zip(theirs)
+                .map(|(mine, theirs)| (mine & theirs).count_ones() as u16)
+                .sum();
         }
     }
 }
@@ -156,7 +197,8 @@ fn bits(row: ArrayView1<'_, f64>, words: usize) -> Vec<u64> {
 }
 
 impl Weights {
-    /// Returns the mean of the values of donors, of which the squared distances are told, the nearest first; there is one.
+    /// Returns the mean of the values of donors, of which the squared distances are told, the
+    /// nearest first; there is one.
     pub(crate) fn mean(self, donors: &[(f64, usize)], value: impl Fn(usize) -> f64) -> f64 {
         let has_equal = donors[0].0 == 0.0;
         let weight = |square: f64| match self {
@@ -164,10 +206,12 @@ impl Weights {
             Self::Distance => 1.0 / square.sqrt(),
             Self::Uniform => 1.0,
         };
-        let (sum, whole) = donors.iter().fold((0.0, 0.0), |(sum, whole), (square, donor)| {
-            let weight = weight(*square);
-            (sum + weight * value(*donor), whole + weight)
-        });
+        let (sum, whole) = donors
+            .iter()
+            .fold((0.0, 0.0), |(sum, whole), (square, donor)| {
+                let weight = weight(*square);
+                (sum + weight * value(*donor), whole + weight)
+            });
         sum / whole
     }
 }
@@ -180,7 +224,10 @@ pub(crate) struct Nearest {
 
 impl Nearest {
     pub(crate) fn new(most: usize) -> Self {
-        Self { most, found: Vec::with_capacity(most + 1) }
+        Self {
+            most,
+            found: Vec::with_capacity(most + 1),
+        }
     }
 
     /// The distance from which on a donor is of no use.
@@ -215,10 +262,18 @@ struct Asked<'a> {
 
 impl<'a> Asked<'a> {
     fn new(row: ArrayView1<'a, f64>, donors: &Donors, neighbours: usize) -> Self {
-        let (present, missing): (Vec<usize>, Vec<usize>) = (0..row.len()).partition(|column| !row[*column].is_nan());
+        let (present, missing): (Vec<usize>, Vec<usize>) =
+            (0..row.len()).partition(|column| !row[*column].is_nan());
         let (mine, small) = (bits(row, donors.words), donors.small_row(row, &present));
         let nearest = missing.iter().map(|_| Nearest::new(neighbours)).collect();
-        Self { row, present, missing, mine, small, nearest }
+        Self {
+            row,
+            present,
+            missing,
+            mine,
+            small,
+            nearest,
+        }
     }
 }
 
@@ -227,21 +282,36 @@ impl KnnImputer {
     ///
     /// # Errors
     /// The index of a column that has no value at all.
-    pub fn fit(table: ArrayView2<'_, f64>, neighbours: usize, weights: Weights) -> Result<Self, usize> {
+    pub fn fit(
+        table: ArrayView2<'_, f64>,
+        neighbours: usize,
+        weights: Weights,
+    ) -> Result<Self, usize> {
         let mut means = Array1::zeros(table.ncols());
         for (index, column) in table.axis_iter(Axis(1)).enumerate() {
-            let present: Vec<f64> = column.iter().copied().filter(|cell| !cell.is_nan()).collect();
+            let present: Vec<f64> = column
+                .iter()
+                .copied()
+                .filter(|cell| !cell.is_nan())
+                .collect();
             if present.is_empty() {
                 return Err(index);
             }
             means[index] = present.iter().sum::<f64>() / present.len() as f64;
         }
-        Ok(Self { neighbours, weights, rows: table.to_owned(), means })
+        Ok(Self {
+            neighbours,
+            weights,
+            rows: table.to_owned(),
+            means,
+        })
     }
 
     /// Returns whether it is of so many columns, and can be asked.
     pub fn fits(&self, columns: usize) -> bool {
-        self.rows.ncols() == columns && self.means.len() == columns && (1..=MOST).contains(&self.neighbours)
+        self.rows.ncols() == columns
+            && self.means.len() == columns
+            && (1..=MOST).contains(&self.neighbours)
     }
 
     /// Fills the missing cells of `table`, which has the columns of the training table.
@@ -249,15 +319,21 @@ impl KnnImputer {
     /// # Panics
     /// The number of columns differs: the caller lines them up by name.
     pub fn fill(&self, table: &mut Array2<f64>) {
-        assert_eq!(table.ncols(), self.rows.ncols(), "columns are lined up by name");
+        assert_eq!(
+            table.ncols(),
+            self.rows.ncols(),
+            "columns are lined up by name"
+        );
         // Rows that are equal, missing cells included, are filled alike.
         let mut asked: Vec<usize> = Vec::new();
         let mut known: HashMap<Vec<u64>, usize> = HashMap::new();
         let mut same: Vec<(usize, usize)> = Vec::new();
         for (row, cells) in table.axis_iter(Axis(0)).enumerate() {
             if cells.iter().any(|cell| cell.is_nan()) {
-                let cells =
-                    cells.iter().map(|cell| if cell.is_nan() { f64::NAN } else { cell + 0.0 }.to_bits()).collect();
+                let cells = cells
+                    .iter()
+                    .map(|cell| if cell.is_nan() { f64::NAN } else { cell + 0.0 }.to_bits())
+                    .collect();
                 let number = *known.entry(cells).or_insert_with(|| {
                     asked.push(row);
                     asked.len() - 1
@@ -270,29 +346,58 @@ impl KnnImputer {
         }
         let donors = Donors::new(&self.rows);
         let rows: Vec<ArrayView1<'_, f64>> = asked.iter().map(|row| table.row(*row)).collect();
-        let filled: Vec<Vec<f64>> =
-            rows.par_chunks(TOGETHER).flat_map_iter(|rows| self.filled(&donors, rows)).collect();
+        let filled: Vec<Vec<f64>> = rows
+            .par_chunks(TOGETHER)
+            .flat_map_iter(|rows| self.filled(&donors, rows))
+            .collect();
         for (row, number) in same {
-            table.row_mut(row).iter_mut().zip(&filled[number]).for_each(|(cell, value)| *cell = *value);
+            table
+                .row_mut(row)
+                .iter_mut()
+                .zip(&filled[number])
+                .for_each(|(cell, value)| *cell = *value);
         }
     }
 
-    /// Returns rows with their missing cells filled. Every block of donors is read for all of them before the next.
+    /// Returns rows with their missing cells filled. Every block of donors is read for all of them
+    /// before the next.
     fn filled(&self, donors: &Donors, rows: &[ArrayView1<'_, f64>]) -> Vec<Vec<f64>> {
-        let mut asked: Vec<Asked<'_>> = rows.iter().map(|row| Asked::new(*row, donors, self.neighbours)).collect();
+        let mut asked: Vec<Asked<'_>> = rows
+            .iter()
+            .map(|row| Asked::new(*row, donors, self.neighbours))
+            .collect();
         let (count, width) = (self.rows.nrows(), self.rows.ncols() as f64);
-        let mut apart = Apart { sums: [0.0; BLOCK], both: [0; BLOCK] };
+        let mut apart = Apart {
+            sums: [0.0; BLOCK],
+            both: [0; BLOCK],
+        };
         for start in (0..count).step_by(BLOCK) {
             for asked in &mut asked {
-                let Asked { row, present, missing, mine, small, nearest } = asked;
-                let is_small = small.as_ref().and_then(|cells| donors.measure_small(cells, present, start, &mut apart));
+                let Asked {
+                    row,
+                    present,
+                    missing,
+                    mine,
+                    small,
+                    nearest,
+                } = asked;
+                let is_small = small
+                    .as_ref()
+                    .and_then(|cells| donors.measure_small(cells, present, start, &mut apart));
                 if is_small.is_none() {
                     donors.measure(*row, mine, present, start, &mut apart);
                 }
                 let mut limit = nearest.iter().map(Nearest::limit).fold(0.0, f64::max);
-                for (at, (sum, both)) in apart.sums.iter().zip(&apart.both).enumerate().take(count - start) {
+                for (at, (sum, both)) in apart
+                    .sums
+                    .iter()
+                    .zip(&apart.both)
+                    .enumerate()
+                    .take(count - start)
+                {
                     let (both, donor) = (f64::from(*both), start + at);
-                    // Most donors are too far for all missing cells, which costs no division to see.
+                    // Most donors are too far for all missing cells, which costs no division to
+                    // see.
                     if both == 0.0 || sum * width > limit * both * (1.0 + 1e-9) {
                         continue;
                     }
@@ -322,7 +427,8 @@ impl KnnImputer {
         if donors.is_empty() {
             return self.means[column];
         }
-        self.weights.mean(donors, |donor| self.rows[[donor, column]])
+        self.weights
+            .mean(donors, |donor| self.rows[[donor, column]])
     }
 }
 
@@ -346,7 +452,11 @@ mod tests {
         let mut table = array![[1.0, f64::NAN], [f64::NAN, f64::NAN]];
         imputer.fill(&mut table);
         assert_eq!(table[[0, 1]], 3.0);
-        assert_eq!(table[[1, 0]], (1.0 + 1.1 + 9.0 + 1.2) / 4.0, "no coordinate in common: the column's mean");
+        assert_eq!(
+            table[[1, 0]],
+            (1.0 + 1.1 + 9.0 + 1.2) / 4.0,
+            "no coordinate in common: the column's mean"
+        );
     }
 
     #[test]
@@ -362,12 +472,17 @@ mod tests {
     fn a_large_offset_does_not_change_the_neighbours() {
         let train = array![[1e8, 1.0], [1e8 + 1.0, 5.0], [1e8 + 3.0, 9.0]];
         let mut table = array![[1e8 + 1.1, f64::NAN]];
-        KnnImputer::fit(train.view(), 1, Weights::Uniform).unwrap().fill(&mut table);
+        KnnImputer::fit(train.view(), 1, Weights::Uniform)
+            .unwrap()
+            .fill(&mut table);
         assert_eq!(table[[0, 1]], 5.0);
     }
 
     #[test]
     fn a_column_without_a_value_is_named() {
-        assert_eq!(KnnImputer::fit(array![[1.0, f64::NAN]].view(), 3, Weights::Uniform), Err(1));
+        assert_eq!(
+            KnnImputer::fit(array![[1.0, f64::NAN]].view(), 3, Weights::Uniform),
+            Err(1)
+        );
     }
 }

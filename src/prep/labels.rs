@@ -27,7 +27,8 @@ impl TargetMap {
     /// Maps labels.
     ///
     /// # Errors
-    /// The first row (from one) whose label is missing or unknown, how many there are, and what to do.
+    /// The first row (from one) whose label is missing or unknown, how many there are, and what to
+    /// do.
     pub fn apply(&self, labels: &[Option<String>]) -> Result<Vec<f64>, String> {
         let class = |(row, label): (usize, &Option<String>)| {
             self.class(label.as_deref()).map(f64::from).ok_or_else(|| {

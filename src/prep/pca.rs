@@ -10,8 +10,8 @@ use smartcore::linalg::basic::matrix::DenseMatrix;
 
 use crate::prep::columns::{Cells, Columns};
 
-/// Fitted principal components (Pearson, 1901): a row less the means of training, times the directions in which training rows vary
-/// most. The largest part of every direction is positive.
+/// Fitted principal components (Pearson, 1901): a row less the means of training, times the
+/// directions in which training rows vary most. The largest part of every direction is positive.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Components {
     /// The columns that are replaced.
@@ -28,19 +28,30 @@ pub fn named(at: usize) -> String {
 }
 
 impl Components {
-    /// Finds so many directions, or as many as there are columns, and replaces the columns of the training rows.
+    /// Finds so many directions, or as many as there are columns, and replaces the columns of the
+    /// training rows.
     ///
     /// # Errors
     /// A cell is missing; there are fewer rows than columns; no directions were found.
     pub fn fit(columns: &mut Columns, names: Vec<String>, count: usize) -> Result<Self, String> {
         let matrix = columns.matrix(&names)?;
         if let Some(((row, at), _)) = matrix.indexed_iter().find(|(_, cell)| !cell.is_finite()) {
-            let what = if matrix[[row, at]].is_nan() { "is missing" } else { "is beyond all numbers" };
-            return Err(format!("the column `{}` {what} in row {}: fill or clip it before `pca`", names[at], row + 1));
+            let what = if matrix[[row, at]].is_nan() {
+                "is missing"
+            } else {
+                "is beyond all numbers"
+            };
+            return Err(format!(
+                "the column `{}` {what} in row {}: fill or clip it before `pca`",
+                names[at],
+                row + 1
+            ));
         }
         let (rows, width) = matrix.dim();
         if rows <= width || width == 0 {
-            return Err(format!("{rows} rows of {width} columns have no principal components: more rows are needed"));
+            return Err(format!(
+                "{rows} rows of {width} columns have no principal components: more rows are needed"
+            ));
         }
         let count = count.min(width);
         let cells: Vec<f64> = matrix.iter().copied().collect();
@@ -48,21 +59,36 @@ impl Components {
             let x = DenseMatrix::new(rows, width, cells, false).ok()?;
             let fitted = PCA::fit(&x, PCAParameters::default().with_n_components(count)).ok()?;
             let of = fitted.components();
-            (of.shape() == (width, count)).then(|| Array2::from_shape_fn((width, count), |at| *of.get(at)))
+            (of.shape() == (width, count))
+                .then(|| Array2::from_shape_fn((width, count), |at| *of.get(at)))
         });
-        let directions = found.ok().flatten().filter(|found| found.iter().all(|cell| cell.is_finite()));
+        let directions = found
+            .ok()
+            .flatten()
+            .filter(|found| found.iter().all(|cell| cell.is_finite()));
         let Some(mut directions) = directions else {
             return Err("no principal components were found".to_owned());
         };
         for mut direction in directions.columns_mut() {
-            let largest = direction
-                .iter()
-                .copied()
-                .fold(0.0, |most: f64, part| if part.abs() > most.abs() + 1e-12 { part } else { most });
+            let largest = direction.iter().copied().fold(0.0, |most: f64, part| {
+                if part.abs() > most.abs() + 1e-12 {
+                    part
+                } else {
+                    most
+                }
+            });
             direction *= if largest < 0.0 { -1.0 } else { 1.0 };
         }
-        let means = matrix.columns().into_iter().map(|column| column.sum() / rows as f64).collect();
-        let fitted = Self { columns: names, means, directions };
+        let means = matrix
+            .columns()
+            .into_iter()
+            .map(|column| column.sum() / rows as f64)
+            .collect();
+        let fitted = Self {
+            columns: names,
+            means,
+            directions,
+        };
         fitted.apply(columns)?;
         Ok(fitted)
     }
@@ -73,7 +99,9 @@ impl Components {
     /// A column is not there, or holds text.
     pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
         let matrix = columns.matrix(&self.columns)? - ArrayView1::from(&self.means);
-        self.columns.iter().try_for_each(|name| columns.take(name).map(|_| ()))?;
+        self.columns
+            .iter()
+            .try_for_each(|name| columns.take(name).map(|_| ()))?;
         let told = matrix.dot(&self.directions);
         let mut each = told.columns().into_iter().enumerate();
         each.try_for_each(|(at, column)| columns.push(named(at), Cells::Numbers(column.to_vec())))

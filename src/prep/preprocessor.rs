@@ -52,23 +52,38 @@ pub struct Input {
 impl Input {
     /// Returns what its cells are.
     pub fn kind(&self) -> Kind {
-        if matches!(self.seen, Seen::Numbers(..)) { Kind::Number } else { Kind::Text }
+        if matches!(self.seen, Seen::Numbers(..)) {
+            Kind::Number
+        } else {
+            Kind::Text
+        }
     }
 
     fn of(name: String, cells: &Cells) -> Self {
         match cells {
             Cells::Numbers(cells) => {
                 let present = cells.iter().filter(|cell| !cell.is_nan());
-                let (least, most) =
-                    present.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, m), x| (l.min(*x), m.max(*x)));
+                let (least, most) = present
+                    .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, m), x| {
+                        (l.min(*x), m.max(*x))
+                    });
                 let missing = cells.iter().filter(|cell| cell.is_nan()).count();
-                Self { name, seen: Seen::Numbers(least, most), missing }
+                Self {
+                    name,
+                    seen: Seen::Numbers(least, most),
+                    missing,
+                }
             }
             Cells::Texts(cells) => {
                 let values: BTreeSet<&String> = cells.iter().flatten().collect();
-                let values = (values.len() <= VALUES).then(|| values.into_iter().cloned().collect());
+                let values =
+                    (values.len() <= VALUES).then(|| values.into_iter().cloned().collect());
                 let missing = cells.iter().filter(|cell| cell.is_none()).count();
-                Self { name, seen: Seen::Texts(values), missing }
+                Self {
+                    name,
+                    seen: Seen::Texts(values),
+                    missing,
+                }
             }
         }
     }
@@ -106,12 +121,25 @@ impl Preprocessor {
     /// # Errors
     /// What does not fit, naming the column.
     pub fn fit(table: &Table, settings: &Settings) -> Result<(Self, Array2<f64>), String> {
-        table.column_type(&settings.target).map_err(|error| format!("target: {error}"))?;
+        table
+            .column_type(&settings.target)
+            .map_err(|error| format!("target: {error}"))?;
         let mut columns = Columns::new(table.height());
         let mut inputs = Vec::new();
-        let odd = |what: &str, name: &str| Err(format!("the column `{name}` {what}: name it in `drop` of `transform`"));
-        for name in table.names().into_iter().filter(|name| *name != settings.target) {
-            let kind = match table.column_type(&name).map_err(|error| error.to_string())? {
+        let odd = |what: &str, name: &str| {
+            Err(format!(
+                "the column `{name}` {what}: name it in `drop` of `transform`"
+            ))
+        };
+        for name in table
+            .names()
+            .into_iter()
+            .filter(|name| *name != settings.target)
+        {
+            let kind = match table
+                .column_type(&name)
+                .map_err(|error| error.to_string())?
+            {
                 ColumnType::Int | ColumnType::Float | ColumnType::Bool => Kind::Number,
                 ColumnType::Text => Kind::Text,
                 ColumnType::Empty => return odd("has no value in the training rows", &name),
@@ -143,10 +171,17 @@ impl Preprocessor {
             if !matches!(step.action, Action::Finite(_)) {
                 columns.check_finite()?;
             }
-            fitted.steps.push(step.fit(&mut columns, &y).map_err(|why| format!("step {}: {why}", at + 1))?);
+            fitted.steps.push(
+                step.fit(&mut columns, &y)
+                    .map_err(|why| format!("step {}: {why}", at + 1))?,
+            );
         }
         fitted.features = columns.names();
-        if let Some(name) = fitted.features.iter().find(|name| columns.kind(name) == Some(Kind::Text)) {
+        if let Some(name) = fitted
+            .features
+            .iter()
+            .find(|name| columns.kind(name) == Some(Kind::Text))
+        {
             return Err(format!(
                 "the column `{name}` is still text after all steps: add `onehot`, `ordinal`, `target` or `hash`"
             ));
@@ -168,15 +203,22 @@ impl Preprocessor {
         &self.inputs
     }
 
-    /// Returns of every feature the column that it was made of; of one made of several columns its own name.
+    /// Returns of every feature the column that it was made of; of one made of several columns its
+    /// own name.
     pub fn origins(&self) -> Vec<String> {
-        let mut known: BTreeMap<String, String> =
-            self.inputs.iter().map(|input| (input.name.clone(), input.name.clone())).collect();
+        let mut known: BTreeMap<String, String> = self
+            .inputs
+            .iter()
+            .map(|input| (input.name.clone(), input.name.clone()))
+            .collect();
         for (made, of) in self.steps.iter().flat_map(Fitted::made) {
             let origin = known.get(&of).cloned().unwrap_or(of);
             known.insert(made, origin);
         }
-        self.features.iter().map(|name| known.get(name).unwrap_or(name).clone()).collect()
+        self.features
+            .iter()
+            .map(|name| known.get(name).unwrap_or(name).clone())
+            .collect()
     }
 
     /// Returns the steps in order.
@@ -203,13 +245,15 @@ impl Preprocessor {
             (features, faults) if faults.is_empty() => self.finite(features),
             (_, faults) => {
                 let first = faults.into_iter().next();
-                Err(first.map(|(row, why)| format!("row {}: {why}", row + 1)).unwrap_or_default())
+                Err(first
+                    .map(|(row, why)| format!("row {}: {why}", row + 1))
+                    .unwrap_or_default())
             }
         }
     }
 
-    /// Returns the features of a table's rows, as they come: what has grown beyond all numbers is infinite; and what is wrong with
-    /// single rows.
+    /// Returns the features of a table's rows, as they come: what has grown beyond all numbers is
+    /// infinite; and what is wrong with single rows.
     ///
     /// # Errors
     /// A column is missing or holds something else than in training.
@@ -217,12 +261,16 @@ impl Preprocessor {
         self.shuffled(table, None)
     }
 
-    /// Returns the same, where the cells of one needed column, by its place, stand in another order: row by row that of the row
-    /// named there.
+    /// Returns the same, where the cells of one needed column, by its place, stand in another
+    /// order: row by row that of the row named there.
     ///
     /// # Errors
     /// As for the rows as they are.
-    pub fn shuffled(&self, table: &Table, other: Option<(usize, &[usize])>) -> Result<(Array2<f64>, Faults), String> {
+    pub fn shuffled(
+        &self,
+        table: &Table,
+        other: Option<(usize, &[usize])>,
+    ) -> Result<(Array2<f64>, Faults), String> {
         let mut columns = Columns::new(table.height());
         for (at, input) in self.inputs.iter().enumerate() {
             let cells = cells(table, &input.name, input.kind())?;
@@ -243,33 +291,48 @@ impl Preprocessor {
             }
             step.apply(&mut columns)?;
         }
-        Ok((columns.matrix(&self.features)?, std::mem::take(&mut columns.faults)))
+        Ok((
+            columns.matrix(&self.features)?,
+            std::mem::take(&mut columns.faults),
+        ))
     }
 
-    /// Returns of each row of a table whether the training rows held an equal one, in all columns that are needed. `None` of
-    /// preprocessors of before that was kept.
+    /// Returns of each row of a table whether the training rows held an equal one, in all columns
+    /// that are needed. `None` of preprocessors of before that was kept.
     ///
     /// # Errors
     /// A column is missing or holds something else than in training.
     pub fn seen(&self, table: &Table) -> Result<Option<Vec<RowSeen>>, String> {
-        let Some(seen) = &self.seen else { return Ok(None) };
+        let Some(seen) = &self.seen else {
+            return Ok(None);
+        };
         let mut columns = Columns::new(table.height());
         for input in &self.inputs {
             columns.push(input.name.clone(), cells(table, &input.name, input.kind())?)?;
         }
-        Ok(Some(columns.row_hashes().into_iter().map(|hash| seen.has(hash)).collect()))
+        Ok(Some(
+            columns
+                .row_hashes()
+                .into_iter()
+                .map(|hash| seen.has(hash))
+                .collect(),
+        ))
     }
 
     /// Returns what is known against its columns and is not allowed by name.
     pub fn objections(&self) -> impl Iterator<Item = &Giveaway> {
-        self.giveaways.iter().filter(|giveaway| giveaway.is_leak() && !self.allowed.contains_key(&giveaway.column))
+        self.giveaways
+            .iter()
+            .filter(|giveaway| giveaway.is_leak() && !self.allowed.contains_key(&giveaway.column))
     }
 
     fn finite(&self, features: Array2<f64>) -> Result<Array2<f64>, String> {
         match features.indexed_iter().find(|(_, cell)| cell.is_infinite()) {
-            Some(((row, at), _)) => {
-                Err(format!("the feature `{}` is beyond all numbers in row {}", self.features[at], row + 1))
-            }
+            Some(((row, at), _)) => Err(format!(
+                "the feature `{}` is beyond all numbers in row {}",
+                self.features[at],
+                row + 1
+            )),
             None => Ok(features),
         }
     }
@@ -279,8 +342,12 @@ impl Preprocessor {
     /// # Errors
     /// The target is missing or a label is unknown.
     pub fn labels(&self, table: &Table) -> Result<Vec<f64>, String> {
-        let cells = table.texts(&self.target).map_err(|error| format!("target: {error}"))?;
-        self.labels.apply(&cells).map_err(|why| format!("the target `{}`: {why}", self.target))
+        let cells = table
+            .texts(&self.target)
+            .map_err(|error| format!("target: {error}"))?;
+        self.labels
+            .apply(&cells)
+            .map_err(|why| format!("the target `{}`: {why}", self.target))
     }
 
     /// Returns the stored form: MessagePack, versioned.
@@ -295,10 +362,12 @@ impl Preprocessor {
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let wrong = |error: rmp_serde::decode::Error| format!("not a preprocessor: {error}");
         match rmp_serde::from_slice::<Head>(bytes).map_err(wrong)?.format {
-            FORMAT => rmp_serde::from_slice::<Self>(bytes).map_err(wrong)?.checked(),
-            other => {
-                Err(format!("a preprocessor of format {other}; this netsec reads {FORMAT}: train the model again"))
-            }
+            FORMAT => rmp_serde::from_slice::<Self>(bytes)
+                .map_err(wrong)?
+                .checked(),
+            other => Err(format!(
+                "a preprocessor of format {other}; this netsec reads {FORMAT}: train the model again"
+            )),
         }
     }
 

@@ -12,7 +12,8 @@ pub struct Useless {
     pub constant: bool,
     /// Those that equal an earlier one.
     pub duplicate: bool,
-    /// Those whose correlation with an earlier one that stays is larger than this, whatever its sign.
+    /// Those whose correlation with an earlier one that stays is larger than this, whatever its
+    /// sign.
     pub correlated: Option<f64>,
 }
 
@@ -38,7 +39,11 @@ impl Dropped {
     ///
     /// # Errors
     /// A column is not there.
-    pub fn fit(columns: &mut Columns, names: Vec<String>, useless: Useless) -> Result<Self, String> {
+    pub fn fit(
+        columns: &mut Columns,
+        names: Vec<String>,
+        useless: Useless,
+    ) -> Result<Self, String> {
         let mut kept: Vec<String> = Vec::new();
         let mut dropped = Vec::new();
         for name in names {
@@ -47,12 +52,15 @@ impl Dropped {
                     let is_equal = useless.duplicate && is_equal(columns, other, &name)?;
                     Ok(is_equal
                         || match useless.correlated {
-                            Some(most) => correlation(columns, other, &name)?.is_some_and(|r| r.abs() > most),
+                            Some(most) => {
+                                correlation(columns, other, &name)?.is_some_and(|r| r.abs() > most)
+                            }
                             None => false,
                         })
                 };
                 // The names were all found before: nothing can fail here.
-                kept.par_iter().any(|other| tells_nothing_new(other).unwrap_or(false))
+                kept.par_iter()
+                    .any(|other| tells_nothing_new(other).unwrap_or(false))
             };
             if is_useless { &mut dropped } else { &mut kept }.push(name);
         }
@@ -64,14 +72,22 @@ impl Dropped {
     /// # Errors
     /// A column is not there.
     pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
-        self.columns.iter().try_for_each(|name| columns.take(name).map(|_| ()))
+        self.columns
+            .iter()
+            .try_for_each(|name| columns.take(name).map(|_| ()))
     }
 }
 
 fn is_constant(columns: &Columns, name: &str) -> Result<bool, String> {
     Ok(match columns.kind(name) {
-        Some(Kind::Text) => columns.texts(name)?.windows(2).all(|pair| pair[0] == pair[1]),
-        _ => columns.numbers(name)?.windows(2).all(|pair| pair[0] == pair[1] || pair[0].is_nan() && pair[1].is_nan()),
+        Some(Kind::Text) => columns
+            .texts(name)?
+            .windows(2)
+            .all(|pair| pair[0] == pair[1]),
+        _ => columns
+            .numbers(name)?
+            .windows(2)
+            .all(|pair| pair[0] == pair[1] || pair[0].is_nan() && pair[1].is_nan()),
     })
 }
 
@@ -86,12 +102,19 @@ fn is_equal(columns: &Columns, a: &str, b: &str) -> Result<bool, String> {
     })
 }
 
-/// Pearson's correlation over the rows that have both; none where one of them does not vary there, or holds text.
+/// Pearson's correlation over the rows that have both; none where one of them does not vary there,
+/// or holds text.
 fn correlation(columns: &Columns, a: &str, b: &str) -> Result<Option<f64>, String> {
     if columns.kind(a) == Some(Kind::Text) || columns.kind(b) == Some(Kind::Text) {
         return Ok(None);
     }
-    let pairs = || columns.numbers(a).into_iter().flatten().zip(columns.numbers(b).into_iter().flatten());
+    let pairs = || {
+        columns
+            .numbers(a)
+            .into_iter()
+            .flatten()
+            .zip(columns.numbers(b).into_iter().flatten())
+    };
     let pairs = || pairs().filter(|(a, b)| !a.is_nan() && !b.is_nan());
     let count = pairs().count() as f64;
     let (sum_a, sum_b) = pairs().fold((0.0, 0.0), |(x, y), (a, b)| (x + a, y + b));

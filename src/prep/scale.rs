@@ -18,7 +18,8 @@ pub enum By {
     MaxAbs,
 }
 
-/// A fitted scaler: (x − shift) / factor, as scikit-learn's scalers have it; a constant column is only shifted.
+/// A fitted scaler: (x − shift) / factor, as scikit-learn's scalers have it; a constant column is
+/// only shifted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Scaler {
     /// Of every column its name, shift and factor.
@@ -26,17 +27,24 @@ pub struct Scaler {
 }
 
 impl Scaler {
-    /// Finds shift and factor of columns, whose missing cells do not count, and scales the training rows.
+    /// Finds shift and factor of columns, whose missing cells do not count, and scales the training
+    /// rows.
     ///
     /// # Errors
     /// A column is not there, or holds text.
     pub fn fit(columns: &mut Columns, names: Vec<String>, by: By) -> Result<Self, String> {
         let one = |name: String| {
             let present = columns.present(&name)?;
-            let (shift, factor) = if present.is_empty() { (0.0, 1.0) } else { of(present, by) };
+            let (shift, factor) = if present.is_empty() {
+                (0.0, 1.0)
+            } else {
+                of(present, by)
+            };
             Ok((name, shift, factor))
         };
-        let fitted = Self { columns: names.into_iter().map(one).collect::<Result<_, String>>()? };
+        let fitted = Self {
+            columns: names.into_iter().map(one).collect::<Result<_, String>>()?,
+        };
         fitted.apply(columns)?;
         Ok(fitted)
     }
@@ -47,15 +55,23 @@ impl Scaler {
     /// A column is not there, or holds text.
     pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
         for (name, shift, factor) in &self.columns {
-            columns.numbers_mut(name)?.iter_mut().for_each(|cell| *cell = (*cell - shift) / factor);
+            columns
+                .numbers_mut(name)?
+                .iter_mut()
+                .for_each(|cell| *cell = (*cell - shift) / factor);
         }
         Ok(())
     }
 }
 
 fn of(mut cells: Vec<f64>, by: By) -> (f64, f64) {
-    let ends =
-        |cells: &[f64]| cells.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(*x), h.max(*x)));
+    let ends = |cells: &[f64]| {
+        cells
+            .iter()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| {
+                (l.min(*x), h.max(*x))
+            })
+    };
     let (shift, factor) = match by {
         By::Standard => return standard(&cells),
         By::MinMax => {
@@ -64,7 +80,10 @@ fn of(mut cells: Vec<f64>, by: By) -> (f64, f64) {
         }
         By::Robust => {
             cells.sort_by(f64::total_cmp);
-            (quantile(&cells, 0.5), quantile(&cells, 0.75) - quantile(&cells, 0.25))
+            (
+                quantile(&cells, 0.5),
+                quantile(&cells, 0.75) - quantile(&cells, 0.25),
+            )
         }
         By::MaxAbs => {
             let (least, most) = ends(&cells);
@@ -72,13 +91,21 @@ fn of(mut cells: Vec<f64>, by: By) -> (f64, f64) {
         }
     };
     // scikit-learn leaves a factor of so little alone, too.
-    (shift, if factor.abs() < 10.0 * f64::EPSILON || !factor.is_finite() { 1.0 } else { factor })
+    (
+        shift,
+        if factor.abs() < 10.0 * f64::EPSILON || !factor.is_finite() {
+            1.0
+        } else {
+            factor
+        },
+    )
 }
 
 fn standard(cells: &[f64]) -> (f64, f64) {
     let rows = cells.len() as f64;
     let mean = cells.iter().sum::<f64>() / rows;
-    // Corrected two-pass variance (Chan, Golub and LeVeque, 1983): the second sum takes out what rounding left in the mean.
+    // Corrected two-pass variance (Chan, Golub and LeVeque, 1983): the second sum takes out what
+    // rounding left in the mean.
     let (mut squares, mut rest) = (0.0, 0.0);
     for cell in cells {
         squares += (cell - mean) * (cell - mean);
@@ -87,7 +114,14 @@ fn standard(cells: &[f64]) -> (f64, f64) {
     let variance = (squares - rest * rest / rows) / rows;
     // A variance that is no more than the rounding of its own sums: the column is constant.
     let noise = rows * f64::EPSILON * variance + (rows * mean * f64::EPSILON).powi(2);
-    (mean, if variance <= noise { 1.0 } else { variance.sqrt() })
+    (
+        mean,
+        if variance <= noise {
+            1.0
+        } else {
+            variance.sqrt()
+        },
+    )
 }
 
 #[cfg(test)]
@@ -98,8 +132,12 @@ mod tests {
     #[test]
     fn columns_are_centred_and_constant_ones_only_shifted() {
         let mut columns = Columns::new(2);
-        columns.push("a".to_owned(), Cells::Numbers(vec![1.0, 3.0])).unwrap();
-        columns.push("b".to_owned(), Cells::Numbers(vec![7.0, 7.0])).unwrap();
+        columns
+            .push("a".to_owned(), Cells::Numbers(vec![1.0, 3.0]))
+            .unwrap();
+        columns
+            .push("b".to_owned(), Cells::Numbers(vec![7.0, 7.0]))
+            .unwrap();
         let names = columns.names();
         Scaler::fit(&mut columns, names, By::Standard).unwrap();
         assert_eq!(columns.numbers("a").unwrap(), [-1.0, 1.0]);

@@ -1,7 +1,9 @@
-//! Which rows a model was fitted to, in little room: so that it is never judged by rows that it has seen.
+//! Which rows a model was fitted to, in little room: so that it is never judged by rows that it has
+//! seen.
 //!
-//! How: of every training row a hash of the cells that the model is asked with. All of them are kept, or, of large tables, those
-//! with the smallest hashes (Broder, 1997): then only rows whose hash is as small can be told, which are a fair sample of all.
+//! How: of every training row a hash of the cells that the model is asked with. All of them are
+//! kept, or, of large tables, those with the smallest hashes (Broder, 1997): then only rows whose
+//! hash is as small can be told, which are a fair sample of all.
 
 use std::collections::BTreeSet;
 
@@ -37,8 +39,15 @@ impl SeenRows {
     /// Keeps rows.
     pub fn new(hashes: impl Iterator<Item = u64>) -> Self {
         let distinct: BTreeSet<u64> = hashes.collect();
-        let known_to = if distinct.len() > MOST { distinct.iter().nth(MOST - 1).copied() } else { None };
-        Self { hashes: distinct.into_iter().take(MOST).collect(), known_to: known_to.unwrap_or(u64::MAX) }
+        let known_to = if distinct.len() > MOST {
+            distinct.iter().nth(MOST - 1).copied()
+        } else {
+            None
+        };
+        Self {
+            hashes: distinct.into_iter().take(MOST).collect(),
+            known_to: known_to.unwrap_or(u64::MAX),
+        }
     }
 
     /// Returns whether a row was seen.
@@ -70,7 +79,10 @@ mod tests {
     #[test]
     fn rows_that_were_kept_are_known_and_others_are_too_while_all_are_kept() {
         let few = SeenRows::new([3, 1, 3].into_iter());
-        assert_eq!((few.has(3), few.has(2), few.has(u64::MAX)), (RowSeen::Yes, RowSeen::No, RowSeen::No));
+        assert_eq!(
+            (few.has(3), few.has(2), few.has(u64::MAX)),
+            (RowSeen::Yes, RowSeen::No, RowSeen::No)
+        );
         let many = SeenRows::new((0..MOST as u64 + 10).map(|number| 2 * number));
         assert_eq!(
             (many.has(4), many.has(5), many.has(4 * MOST as u64)),

@@ -1,4 +1,5 @@
-//! A step on the way from a table to features: what is asked for, and what it is once it was fitted.
+//! A step on the way from a table to features: what is asked for, and what it is once it was
+//! fitted.
 
 use serde::{Deserialize, Serialize};
 
@@ -91,38 +92,60 @@ const TEXTS: &[Kind] = &[Kind::Text];
 const ALL: &[Kind] = &[Kind::Number, Kind::Text];
 
 impl Step {
-    /// Fits the step to training rows with their classes, and carries it out on them. This is the only way to a fitted step, so
-    /// that none has seen other rows.
+    /// Fits the step to training rows with their classes, and carries it out on them. This is the
+    /// only way to a fitted step, so that none has seen other rows.
     ///
     /// # Errors
     /// What does not fit, naming the column.
     pub fn fit(&self, columns: &mut Columns, y: &[f64]) -> Result<Fitted, String> {
         let pick = |columns: &Columns, able: &[Kind]| self.pick.of(columns, able);
         Ok(match &self.action {
-            Action::Finite(strategy) => {
-                Fitted::Finite(FiniteReplacement::fit(columns, pick(columns, NUMBERS)?, *strategy)?)
-            }
+            Action::Finite(strategy) => Fitted::Finite(FiniteReplacement::fit(
+                columns,
+                pick(columns, NUMBERS)?,
+                *strategy,
+            )?),
             Action::Impute(with, indicator) => {
                 // What only numbers have is asked of numbers.
-                let able = if matches!(with, With::MostFrequent | With::Constant(..)) { ALL } else { NUMBERS };
+                let able = if matches!(with, With::MostFrequent | With::Constant(..)) {
+                    ALL
+                } else {
+                    NUMBERS
+                };
                 let names = pick(columns, able)?;
                 Fitted::Impute(Imputer::fit(columns, names, with, *indicator)?)
             }
             Action::Scale(by) => Fitted::Scale(Scaler::fit(columns, pick(columns, NUMBERS)?, *by)?),
-            Action::Quantile(count, normal) => {
-                Fitted::Quantile(Quantiles::fit(columns, pick(columns, NUMBERS)?, *count, *normal)?)
-            }
+            Action::Quantile(count, normal) => Fitted::Quantile(Quantiles::fit(
+                columns,
+                pick(columns, NUMBERS)?,
+                *count,
+                *normal,
+            )?),
             Action::Log1p => Fitted::Log1p(Log1p::fit(columns, pick(columns, NUMBERS)?)?),
-            Action::Clip(low, high) => Fitted::Clip(Clip::fit(columns, pick(columns, NUMBERS)?, *low, *high)?),
-            Action::OneHot(unknown, least, most) => {
-                Fitted::OneHot(OneHot::fit(columns, pick(columns, TEXTS)?, *unknown, *least, *most)?)
+            Action::Clip(low, high) => {
+                Fitted::Clip(Clip::fit(columns, pick(columns, NUMBERS)?, *low, *high)?)
             }
+            Action::OneHot(unknown, least, most) => Fitted::OneHot(OneHot::fit(
+                columns,
+                pick(columns, TEXTS)?,
+                *unknown,
+                *least,
+                *most,
+            )?),
             Action::Ordinal => Fitted::Ordinal(Ordinal::fit(columns, pick(columns, TEXTS)?)?),
-            Action::Target(smooth, folds) => {
-                Fitted::Target(TargetEncoder::fit(columns, pick(columns, TEXTS)?, y, *smooth, *folds)?)
-            }
+            Action::Target(smooth, folds) => Fitted::Target(TargetEncoder::fit(
+                columns,
+                pick(columns, TEXTS)?,
+                y,
+                *smooth,
+                *folds,
+            )?),
             Action::Hash(buckets) => {
-                let hashed = Hashed { columns: pick(columns, TEXTS)?, buckets: *buckets };
+                let hashed = Hashed {
+                    columns: pick(columns, TEXTS)?,
+                    buckets: *buckets,
+                };
                 hashed.apply(columns)?;
                 Fitted::Hash(hashed)
             }
@@ -133,10 +156,17 @@ impl Step {
                     false => Dropped::fit(columns, names, *useless)?,
                 })
             }
-            Action::Pca(count) => Fitted::Pca(Components::fit(columns, pick(columns, NUMBERS)?, *count)?),
+            Action::Pca(count) => {
+                Fitted::Pca(Components::fit(columns, pick(columns, NUMBERS)?, *count)?)
+            }
             Action::Derive(how, first, second, name) => {
                 let (first, second, name) = (first.clone(), second.clone(), name.clone());
-                let derived = Derived { how: *how, first, second, name };
+                let derived = Derived {
+                    how: *how,
+                    first,
+                    second,
+                    name,
+                };
                 derived.apply(columns)?;
                 Fitted::Derive(derived)
             }
@@ -170,8 +200,16 @@ impl Fitted {
     /// Returns what is wrong with it, if it was read from a file.
     pub fn fault(&self) -> Option<&'static str> {
         let is_odd = match self {
-            Self::Impute(Imputer { columns, fill: Fill::Knn(imputer), .. }) => !imputer.fits(columns.len()),
-            Self::Impute(Imputer { columns, fill: Fill::Each(fillings), .. }) => fillings.len() != columns.len(),
+            Self::Impute(Imputer {
+                columns,
+                fill: Fill::Knn(imputer),
+                ..
+            }) => !imputer.fits(columns.len()),
+            Self::Impute(Imputer {
+                columns,
+                fill: Fill::Each(fillings),
+                ..
+            }) => fillings.len() != columns.len(),
             Self::Quantile(step) => !step.fits(),
             Self::Hash(step) => !(1..=MOST_BUCKETS).contains(&step.buckets),
             Self::Pca(step) => !step.fits(),
@@ -183,16 +221,27 @@ impl Fitted {
     /// Returns the columns that it makes of one other, each with that other.
     pub fn made(&self) -> Vec<(String, String)> {
         match self {
-            Self::Impute(step) => step.indicated.iter().map(|name| (indicator(name), name.clone())).collect(),
+            Self::Impute(step) => step
+                .indicated
+                .iter()
+                .map(|name| (indicator(name), name.clone()))
+                .collect(),
             Self::OneHot(step) => {
                 let parts = |(name, categories, _): &(String, Vec<String>, Vec<String>)| {
-                    let of_each = categories.iter().map(|category| of_category(name, category));
-                    of_each.chain([of_rare(name)]).map(|made| (made, name.clone())).collect::<Vec<_>>()
+                    let of_each = categories
+                        .iter()
+                        .map(|category| of_category(name, category));
+                    of_each
+                        .chain([of_rare(name)])
+                        .map(|made| (made, name.clone()))
+                        .collect::<Vec<_>>()
                 };
                 step.columns.iter().flat_map(parts).collect()
             }
             Self::Hash(step) => match step.columns.as_slice() {
-                [name] => (0..step.buckets).map(|at| (Hashed::of_bucket(at), name.clone())).collect(),
+                [name] => (0..step.buckets)
+                    .map(|at| (Hashed::of_bucket(at), name.clone()))
+                    .collect(),
                 _ => Vec::new(),
             },
             _ => Vec::new(),
@@ -203,7 +252,9 @@ impl Fitted {
     pub fn tell(&self) -> String {
         let count = |count: usize| format!("{count} column{}", if count == 1 { "" } else { "s" });
         match self {
-            Self::Finite(step) => format!("replace infinite numbers in {}", count(step.columns.len())),
+            Self::Finite(step) => {
+                format!("replace infinite numbers in {}", count(step.columns.len()))
+            }
             Self::Impute(step) => {
                 let with = match &step.fill {
                     Fill::Knn(imputer) => format!("from the {} nearest rows", imputer.neighbours),
@@ -215,13 +266,27 @@ impl Fitted {
             Self::Quantile(step) => format!("spread {} evenly", count(step.columns.len())),
             Self::Log1p(step) => format!("take ln(1 + x) of {}", count(step.columns.len())),
             Self::Clip(step) => format!("keep {} within bounds", count(step.columns.len())),
-            Self::OneHot(step) => format!("make {} of text a column a category", count(step.columns.len())),
+            Self::OneHot(step) => format!(
+                "make {} of text a column a category",
+                count(step.columns.len())
+            ),
             Self::Ordinal(step) => format!("make {} of text numbers", count(step.columns.len())),
-            Self::Target(step) => format!("make {} of text shares of attacks", count(step.columns.len())),
-            Self::Hash(step) => format!("deal {} of text out over {} buckets", count(step.columns.len()), step.buckets),
+            Self::Target(step) => format!(
+                "make {} of text shares of attacks",
+                count(step.columns.len())
+            ),
+            Self::Hash(step) => format!(
+                "deal {} of text out over {} buckets",
+                count(step.columns.len()),
+                step.buckets
+            ),
             Self::Drop(step) => format!("leave out {}", count(step.columns.len())),
             Self::Pca(step) => {
-                format!("make {} {} principal components", count(step.columns.len()), step.directions.ncols())
+                format!(
+                    "make {} {} principal components",
+                    count(step.columns.len()),
+                    step.directions.ncols()
+                )
             }
             Self::Derive(step) => format!("add `{}`", step.name),
         }

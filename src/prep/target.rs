@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::prep::columns::{Cells, Columns};
 
-/// Of text columns, what stands for each category (Micci-Barreca, 2001); a category that training did not have, or a missing
-/// cell, is the share among all rows.
+/// Of text columns, what stands for each category (Micci-Barreca, 2001); a category that training
+/// did not have, or a missing cell, is the share among all rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TargetEncoder {
     /// Of every column its name and its categories.
@@ -16,8 +16,9 @@ pub struct TargetEncoder {
     pub prior: f64,
 }
 
-/// The share of attacks in each category, drawn towards the share among all: by so many rows of that, or, without a number, by as
-/// much as its own spread asks for (empirical Bayes, as scikit-learn's `smooth="auto"`).
+/// The share of attacks in each category, drawn towards the share among all: by so many rows of
+/// that, or, without a number, by as much as its own spread asks for (empirical Bayes, as
+/// scikit-learn's `smooth="auto"`).
 fn shares(
     cells: &[Option<String>],
     y: &[f64],
@@ -25,7 +26,12 @@ fn shares(
     rows: impl Fn(usize) -> bool,
 ) -> (BTreeMap<String, f64>, f64) {
     let (mut sums, mut all) = (BTreeMap::<&String, (f64, f64)>::new(), (0.0, 0.0));
-    for (_, (cell, y)) in cells.iter().zip(y).enumerate().filter(|(row, _)| rows(*row)) {
+    for (_, (cell, y)) in cells
+        .iter()
+        .zip(y)
+        .enumerate()
+        .filter(|(row, _)| rows(*row))
+    {
         all = (all.0 + 1.0, all.1 + y);
         if let Some(cell) = cell {
             let entry = sums.entry(cell).or_default();
@@ -51,8 +57,8 @@ fn shares(
 }
 
 impl TargetEncoder {
-    /// Finds the shares, and replaces the columns of the training rows: each by the shares of the rows outside of its fold, so
-    /// that no row is told its own class.
+    /// Finds the shares, and replaces the columns of the training rows: each by the shares of the
+    /// rows outside of its fold, so that no row is told its own class.
     ///
     /// # Errors
     /// A column is not there, or holds numbers.
@@ -63,17 +69,28 @@ impl TargetEncoder {
         smooth: Option<f64>,
         folds: usize,
     ) -> Result<Self, String> {
-        let mut fitted = Self { columns: Vec::new(), prior: y.iter().sum::<f64>() / y.len().max(1) as f64 };
+        let mut fitted = Self {
+            columns: Vec::new(),
+            prior: y.iter().sum::<f64>() / y.len().max(1) as f64,
+        };
         for name in names {
             let Cells::Texts(cells) = columns.take(&name)? else {
-                return Err(format!("the column `{name}` holds numbers where text is needed"));
+                return Err(format!(
+                    "the column `{name}` holds numbers where text is needed"
+                ));
             };
-            fitted.columns.push((name.clone(), shares(&cells, y, smooth, |_| true).0));
+            fitted
+                .columns
+                .push((name.clone(), shares(&cells, y, smooth, |_| true).0));
             let mut told = vec![0.0; cells.len()];
             for fold in 0..folds {
                 let (known, prior) = shares(&cells, y, smooth, |row| row % folds != fold);
                 for row in (fold..cells.len()).step_by(folds) {
-                    told[row] = cells[row].as_ref().and_then(|cell| known.get(cell)).copied().unwrap_or(prior);
+                    told[row] = cells[row]
+                        .as_ref()
+                        .and_then(|cell| known.get(cell))
+                        .copied()
+                        .unwrap_or(prior);
                 }
             }
             columns.push(name, Cells::Numbers(told))?;
@@ -87,8 +104,12 @@ impl TargetEncoder {
     /// A column is not there, or holds numbers.
     pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
         for (name, known) in &self.columns {
-            let share =
-                |cell: &Option<String>| cell.as_ref().and_then(|cell| known.get(cell)).copied().unwrap_or(self.prior);
+            let share = |cell: &Option<String>| {
+                cell.as_ref()
+                    .and_then(|cell| known.get(cell))
+                    .copied()
+                    .unwrap_or(self.prior)
+            };
             let cells = columns.texts(name)?.iter().map(share).collect();
             columns.take(name)?;
             columns.push(name.clone(), Cells::Numbers(cells))?;

@@ -1,18 +1,24 @@
-//! How far two distributions are apart, whatever the sizes of their samples: effect sizes without a p-value.
+//! How far two distributions are apart, whatever the sizes of their samples: effect sizes without a
+//! p-value.
 
 /// A share that stands for an empty bin, so that logarithms stay finite.
 const EMPTY: f64 = 1e-4;
 
-/// The population stability index of two lists of counts in the same bins: Σ (b - a) ln(b / a) over their shares, empty
-/// bins counted as a share of 0.0001. 0.1 and 0.25 are the usual marks of a small and a large change.
+/// The population stability index of two lists of counts in the same bins: Σ (b - a) ln(b / a) over
+/// their shares, empty bins counted as a share of 0.0001. 0.1 and 0.25 are the usual marks of a
+/// small and a large change.
 pub fn psi(counts: &[(f64, f64)]) -> f64 {
     let (n1, n2) = totals(counts);
     let share = |count: f64, n: f64| (count / n).max(EMPTY);
-    counts.iter().map(|(a, b)| (share(*a, n1), share(*b, n2))).map(|(a, b)| (b - a) * (b / a).ln()).sum()
+    counts
+        .iter()
+        .map(|(a, b)| (share(*a, n1), share(*b, n2)))
+        .map(|(a, b)| (b - a) * (b / a).ln())
+        .sum()
 }
 
-/// The Jensen–Shannon distance: the root of the divergence with logarithms to the base 2, from 0 to 1 (SciPy's
-/// `jensenshannon(base=2)`).
+/// The Jensen–Shannon distance: the root of the divergence with logarithms to the base 2, from 0 to
+/// 1 (SciPy's `jensenshannon(base=2)`).
 pub fn jensen_shannon(counts: &[(f64, f64)]) -> f64 {
     let (n1, n2) = totals(counts);
     let part = |p: f64, m: f64| if p > 0.0 { p * (p / m).log2() } else { 0.0 };
@@ -21,16 +27,20 @@ pub fn jensen_shannon(counts: &[(f64, f64)]) -> f64 {
         let m = (p + q) / 2.0;
         part(p, m) + part(q, m)
     };
-    (counts.iter().map(divergence).sum::<f64>() / 2.0).max(0.0).sqrt()
+    (counts.iter().map(divergence).sum::<f64>() / 2.0)
+        .max(0.0)
+        .sqrt()
 }
 
 fn totals(counts: &[(f64, f64)]) -> (f64, f64) {
-    let (n1, n2) = counts.iter().fold((0.0, 0.0), |(n1, n2), (a, b)| (n1 + a, n2 + b));
+    let (n1, n2) = counts
+        .iter()
+        .fold((0.0, 0.0), |(n1, n2), (a, b)| (n1 + a, n2 + b));
     (n1.max(f64::MIN_POSITIVE), n2.max(f64::MIN_POSITIVE))
 }
 
-/// The Wasserstein distance of values with their counts, in order: the area between the two distribution functions
-/// (SciPy's `wasserstein_distance`). Zero if a sample is empty.
+/// The Wasserstein distance of values with their counts, in order: the area between the two
+/// distribution functions (SciPy's `wasserstein_distance`). Zero if a sample is empty.
 pub fn wasserstein(first: &[(f64, u64)], second: &[(f64, u64)]) -> f64 {
     let total = |sample: &[(f64, u64)]| sample.iter().map(|(_, count)| *count as f64).sum::<f64>();
     let (n1, n2) = (total(first), total(second));
@@ -62,12 +72,21 @@ pub fn wasserstein(first: &[(f64, u64)], second: &[(f64, u64)]) -> f64 {
 /// The standard deviation of values with their counts, over n.
 pub fn deviation(values: &[(f64, u64)]) -> f64 {
     let n: f64 = values.iter().map(|(_, count)| *count as f64).sum();
-    let mean = values.iter().map(|(value, count)| value * *count as f64).sum::<f64>() / n;
-    (values.iter().map(|(value, count)| (value - mean).powi(2) * *count as f64).sum::<f64>() / n).sqrt()
+    let mean = values
+        .iter()
+        .map(|(value, count)| value * *count as f64)
+        .sum::<f64>()
+        / n;
+    (values
+        .iter()
+        .map(|(value, count)| (value - mean).powi(2) * *count as f64)
+        .sum::<f64>()
+        / n)
+        .sqrt()
 }
 
-/// Counts two samples in the bins between the quantiles of the first: about so many bins, each open below and closed
-/// above. Values that are one bin by themselves stay one.
+/// Counts two samples in the bins between the quantiles of the first: about so many bins, each open
+/// below and closed above. Values that are one bin by themselves stay one.
 pub fn in_quantiles(first: &[(f64, u64)], second: &[(f64, u64)], bins: u64) -> Vec<(f64, f64)> {
     let whole: u64 = first.iter().map(|(_, count)| count).sum();
     let mut edges = Vec::new();

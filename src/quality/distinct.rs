@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-/// An estimate of how many different values there are, within some 3 %: 1024 registers of HyperLogLog (Flajolet, Fusy,
-/// Gandouet and Meunier, 2007), empty while the values are counted exactly.
+/// An estimate of how many different values there are, within some 3 %: 1024 registers of
+/// HyperLogLog (Flajolet, Fusy, Gandouet and Meunier, 2007), empty while the values are counted
+/// exactly.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Distinct(Vec<u8>);
 
@@ -26,7 +27,10 @@ impl Distinct {
         if self.0.is_empty() {
             self.0.clone_from(&other.0);
         }
-        self.0.iter_mut().zip(&other.0).for_each(|(mine, theirs)| *mine = (*mine).max(*theirs));
+        self.0
+            .iter_mut()
+            .zip(&other.0)
+            .for_each(|(mine, theirs)| *mine = (*mine).max(*theirs));
     }
 
     /// Returns whether nothing was counted.
@@ -37,9 +41,17 @@ impl Distinct {
     /// Returns how many there are, about.
     pub fn estimate(&self) -> f64 {
         let m = REGISTERS as f64;
-        let sum: f64 = self.0.iter().map(|register| (-f64::from(*register)).exp2()).sum();
+        let sum: f64 = self
+            .0
+            .iter()
+            .map(|register| (-f64::from(*register)).exp2())
+            .sum();
         let raw = 0.7213 / (1.0 + 1.079 / m) * m * m / sum;
         let zeros = self.0.iter().filter(|register| **register == 0).count();
-        if raw <= 2.5 * m && zeros > 0 { m * (m / zeros as f64).ln() } else { raw }
+        if raw <= 2.5 * m && zeros > 0 {
+            m * (m / zeros as f64).ln()
+        } else {
+            raw
+        }
     }
 }

@@ -1,8 +1,10 @@
-//! Can a model tell the rows of two tables apart? What single columns do not show, such as a changed correlation, it sees.
+//! Can a model tell the rows of two tables apart? What single columns do not show, such as a
+//! changed correlation, it sees.
 //!
-//! How: the model is fitted to units, distinct rows with their copies, of one half and judged by those of the other, so that no copy
-//! of a row that it learned is asked about. Then the sides are dealt out anew many times: of rows, if the tables were drawn row by
-//! row; of whole units, if copies stay together. How often that is told apart as well is the p-value.
+//! How: the model is fitted to units, distinct rows with their copies, of one half and judged by
+//! those of the other, so that no copy of a row that it learned is asked about. Then the sides are
+//! dealt out anew many times: of rows, if the tables were drawn row by row; of whole units, if
+//! copies stay together. How often that is told apart as well is the p-value.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +26,8 @@ const STEP: f64 = 0.3;
 /// The most permutations where the model tells well enough for an alarm, and where it does not.
 const PERMUTATIONS: usize = 199;
 const FEW: usize = 9;
-/// So many permutations that tell as well end the count: the p-value is then large anyway (Besag and Clifford, 1991).
+/// So many permutations that tell as well end the count: the p-value is then large anyway (Besag
+/// and Clifford, 1991).
 const ENOUGH: usize = 5;
 /// With fewer sampled units on a side nothing is asked.
 const LEAST: usize = 50;
@@ -36,7 +39,8 @@ const ROWS: f64 = 8000.0;
 /// How well a model tells the two apart.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Domain {
-    /// The area under the ROC curve on rows that the model was not fitted to; 0.5 if it cannot tell.
+    /// The area under the ROC curve on rows that the model was not fitted to; 0.5 if it cannot
+    /// tell.
     pub auc: f64,
     /// The share of permutations of the rows that are told apart as well.
     pub p: f64,
@@ -54,18 +58,29 @@ struct Sides {
     counts: Vec<[u64; 2]>,
 }
 
-/// Compares the sampled units of two profiles; from `min_auc` on the p-value is to be exact enough for an alarm. `None` if there
-/// are too few, or no column that both have.
-pub fn compare(reference: &Profile, current: &Profile, drawn: DrawnUnit, min_auc: f64, seed: u64) -> Option<Domain> {
+/// Compares the sampled units of two profiles; from `min_auc` on the p-value is to be exact enough
+/// for an alarm. `None` if there are too few, or no column that both have.
+pub fn compare(
+    reference: &Profile,
+    current: &Profile,
+    drawn: DrawnUnit,
+    min_auc: f64,
+    seed: u64,
+) -> Option<Domain> {
     let mut sides = Sides::of(reference, current, drawn);
     let rows = (sides.rows(0), sides.rows(1));
     if rows.0.min(rows.1) < LEAST || sides.columns.is_empty() {
         return None;
     }
     // A column with one value tells nothing.
-    sides.columns.retain(|column| column.iter().any(|bin| *bin != column[0]));
+    sides
+        .columns
+        .retain(|column| column.iter().any(|bin| *bin != column[0]));
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let fold = shuffled(&mut random, (0..sides.counts.len()).map(|unit| unit % 2 == 0).collect());
+    let fold = shuffled(
+        &mut random,
+        (0..sides.counts.len()).map(|unit| unit % 2 == 0).collect(),
+    );
     let seen = sides.area(&fold);
     let (mut as_good, mut permutations) = (0, 0);
     let most = if seen >= min_auc { PERMUTATIONS } else { FEW };
@@ -78,7 +93,12 @@ pub fn compare(reference: &Profile, current: &Profile, drawn: DrawnUnit, min_auc
         true => (as_good + 1) as f64 / (permutations + 1) as f64,
         false => as_good as f64 / permutations as f64,
     };
-    Some(Domain { auc: seen, p, permutations, rows })
+    Some(Domain {
+        auc: seen,
+        p,
+        permutations,
+        rows,
+    })
 }
 
 /// Fisher and Yates.
@@ -93,10 +113,13 @@ fn shuffled<T>(random: &mut ChaCha8Rng, mut list: Vec<T>) -> Vec<T> {
 impl Sides {
     fn of(reference: &Profile, current: &Profile, drawn: DrawnUnit) -> Self {
         let (first, second) = (&reference.units, &current.units);
-        // Of whole units each side has its own; of rows, those count that would be in both samples if they were in both tables.
+        // Of whole units each side has its own; of rows, those count that would be in both samples
+        // if they were in both tables.
         let (mine, theirs) = match drawn {
             DrawnUnit::Row => (first.comparable(second), second.comparable(first)),
-            DrawnUnit::DistinctRow | DrawnUnit::Group => (first.len().min(UNITS), second.len().min(UNITS)),
+            DrawnUnit::DistinctRow | DrawnUnit::Group => {
+                (first.len().min(UNITS), second.len().min(UNITS))
+            }
         };
         let mut counts: Vec<[u64; 2]> = Vec::new();
         let mut places: BTreeMap<u64, usize> = BTreeMap::new();
@@ -104,7 +127,11 @@ impl Sides {
         let mut shown: Vec<(usize, usize)> = Vec::new();
         for (side, units, count) in [(0, first, mine), (1, second, theirs)] {
             for at in 0..count {
-                let weight = if drawn == DrawnUnit::Row { units.counts[at] } else { 1 };
+                let weight = if drawn == DrawnUnit::Row {
+                    units.counts[at]
+                } else {
+                    1
+                };
                 let unit = match drawn {
                     DrawnUnit::Row => *places.entry(units.keys[at]).or_insert(counts.len()),
                     DrawnUnit::DistinctRow | DrawnUnit::Group => counts.len(),
@@ -117,11 +144,17 @@ impl Sides {
             }
         }
         thin(&mut counts);
-        let columns = reference
-            .columns
-            .iter()
-            .filter_map(|column| Some(binned(&column.sample, &current.column(&column.name)?.sample, &shown)));
-        Self { columns: columns.collect(), counts }
+        let columns = reference.columns.iter().filter_map(|column| {
+            Some(binned(
+                &column.sample,
+                &current.column(&column.name)?.sample,
+                &shown,
+            ))
+        });
+        Self {
+            columns: columns.collect(),
+            counts,
+        }
     }
 
     fn rows(&self, side: usize) -> usize {
@@ -136,7 +169,12 @@ impl Sides {
         }
         let whole = |unit: usize, counts: &[u64; 2]| vec![unit; (counts[0] + counts[1]) as usize];
         let second = self.rows(1);
-        let rows = self.counts.iter().enumerate().flat_map(|(unit, counts)| whole(unit, counts)).collect();
+        let rows = self
+            .counts
+            .iter()
+            .enumerate()
+            .flat_map(|(unit, counts)| whole(unit, counts))
+            .collect();
         self.counts.iter_mut().for_each(|counts| *counts = [0; 2]);
         for (place, unit) in shuffled::<usize>(random, rows).into_iter().enumerate() {
             self.counts[unit][usize::from(place < second)] += 1;
@@ -146,11 +184,19 @@ impl Sides {
     /// The mean area under the ROC curve over the two halves, each judged by a model of the other.
     fn area(&self, fold: &[bool]) -> f64 {
         let half = |judged: bool| {
-            let units = |wanted: bool| (0..fold.len()).filter(|unit| fold[*unit] == wanted).collect::<Vec<usize>>();
+            let units = |wanted: bool| {
+                (0..fold.len())
+                    .filter(|unit| fold[*unit] == wanted)
+                    .collect::<Vec<usize>>()
+            };
             let scores = self.boost(&units(!judged));
             let mut sides: [Vec<(f64, u64)>; 2] = [Vec::new(), Vec::new()];
             for unit in units(judged) {
-                for (side, count) in self.counts[unit].into_iter().enumerate().filter(|(_, count)| *count > 0) {
+                for (side, count) in self.counts[unit]
+                    .into_iter()
+                    .enumerate()
+                    .filter(|(_, count)| *count > 0)
+                {
                     sides[side].push((scores[unit], count));
                 }
             }
@@ -162,19 +208,25 @@ impl Sides {
         (half(false) + half(true)) / 2.0
     }
 
-    /// Fits small boosted trees for the logistic loss to some units (Friedman, 2001) and returns the scores of all.
+    /// Fits small boosted trees for the logistic loss to some units (Friedman, 2001) and returns
+    /// the scores of all.
     fn boost(&self, units: &[usize]) -> Vec<f64> {
         let mut scores = vec![0.0; self.counts.len()];
         let mut node = vec![0_u32; self.counts.len()];
         let weight = |unit: usize| (self.counts[unit][0] + self.counts[unit][1]) as f64;
         // The bins of these units alone, one after the other.
-        let bins: Vec<Vec<u8>> =
-            self.columns.iter().map(|column| units.iter().map(|unit| column[*unit]).collect()).collect();
+        let bins: Vec<Vec<u8>> = self
+            .columns
+            .iter()
+            .map(|column| units.iter().map(|unit| column[*unit]).collect())
+            .collect();
         for _ in 0..ROUNDS {
             node.fill(0);
             let told = |unit: usize| 1.0 / (1.0 + f64::exp(-scores[unit]));
-            let residual: Vec<f64> =
-                units.iter().map(|unit| self.counts[*unit][1] as f64 - weight(*unit) * told(*unit)).collect();
+            let residual: Vec<f64> = units
+                .iter()
+                .map(|unit| self.counts[*unit][1] as f64 - weight(*unit) * told(*unit))
+                .collect();
             for depth in 0..DEPTH {
                 let nodes = 1_usize << depth;
                 // Of every node its best split: gain, column, bin.
@@ -219,9 +271,12 @@ impl Sides {
     }
 }
 
-/// The gain of the best split of a node, by the sums of residuals and rows of its bins, and the last bin on the left.
+/// The gain of the best split of a node, by the sums of residuals and rows of its bins, and the
+/// last bin on the left.
 fn best_split(sums: &[(f64, f64); BINS]) -> (f64, u8) {
-    let (whole, count) = sums.iter().fold((0.0, 0.0), |(s, n), (sum, rows)| (s + sum, n + rows));
+    let (whole, count) = sums
+        .iter()
+        .fold((0.0, 0.0), |(s, n), (sum, rows)| (s + sum, n + rows));
     let (mut left, mut below) = (0.0, 0.0);
     let mut best = (0.0, u8::MAX);
     for (bin, (sum, rows)) in sums.iter().enumerate() {
@@ -230,7 +285,8 @@ fn best_split(sums: &[(f64, f64); BINS]) -> (f64, u8) {
         if below < LEAF || count - below < LEAF {
             continue;
         }
-        let gain = left * left / below + (whole - left).powi(2) / (count - below) - whole * whole / count;
+        let gain =
+            left * left / below + (whole - left).powi(2) / (count - below) - whole * whole / count;
         if gain > best.0 {
             best = (gain, bin as u8);
         }
@@ -261,23 +317,51 @@ fn binned(first: &Sample, second: &Sample, shown: &[(usize, usize)]) -> Vec<u8> 
     if let (Sample::Numbers(first), Sample::Numbers(second)) = (first, second) {
         let cell = |(side, at): &(usize, usize)| if *side == 0 { first[*at] } else { second[*at] };
         let cells: Vec<f32> = shown.iter().map(cell).collect();
-        let mut sorted: Vec<f32> = cells.iter().copied().filter(|cell| !cell.is_nan()).collect();
+        let mut sorted: Vec<f32> = cells
+            .iter()
+            .copied()
+            .filter(|cell| !cell.is_nan())
+            .collect();
         sorted.sort_unstable_by(f32::total_cmp);
-        let mut edges: Vec<f32> =
-            (1..BINS - 1).filter_map(|at| sorted.get(at * sorted.len() / (BINS - 1)).copied()).collect();
+        let mut edges: Vec<f32> = (1..BINS - 1)
+            .filter_map(|at| sorted.get(at * sorted.len() / (BINS - 1)).copied())
+            .collect();
         edges.dedup();
-        let bin = |cell: &f32| if cell.is_nan() { 0 } else { 1 + edges.partition_point(|edge| edge < cell) as u8 };
+        let bin = |cell: &f32| {
+            if cell.is_nan() {
+                0
+            } else {
+                1 + edges.partition_point(|edge| edge < cell) as u8
+            }
+        };
         return cells.iter().map(bin).collect();
     }
-    let cells: Vec<Option<String>> =
-        shown.iter().map(|(side, at)| if *side == 0 { first.text(*at) } else { second.text(*at) }).collect();
+    let cells: Vec<Option<String>> = shown
+        .iter()
+        .map(|(side, at)| {
+            if *side == 0 {
+                first.text(*at)
+            } else {
+                second.text(*at)
+            }
+        })
+        .collect();
     let mut counts = BTreeMap::new();
-    cells.iter().flatten().for_each(|cell| *counts.entry(cell.as_str()).or_insert(0_usize) += 1);
+    cells
+        .iter()
+        .flatten()
+        .for_each(|cell| *counts.entry(cell.as_str()).or_insert(0_usize) += 1);
     let mut common: Vec<(&str, usize)> = counts.into_iter().collect();
     common.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
     let place = |cell: &Option<String>| match cell {
         None => 0,
-        Some(cell) => 1 + common.iter().take(BINS - 2).position(|(text, _)| text == cell).unwrap_or(BINS - 2) as u8,
+        Some(cell) => {
+            1 + common
+                .iter()
+                .take(BINS - 2)
+                .position(|(text, _)| text == cell)
+                .unwrap_or(BINS - 2) as u8
+        }
     };
     cells.iter().map(place).collect()
 }

@@ -1,5 +1,5 @@
-//! Do two tables look alike: per column the test that fits what it holds, corrected for how many there are, and always with
-//! an effect size, so that neither chance nor trifles raise an alarm.
+//! Do two tables look alike: per column the test that fits what it holds, corrected for how many
+//! there are, and always with an effect size, so that neither chance nor trifles raise an alarm.
 
 use std::borrow::Cow;
 
@@ -11,14 +11,15 @@ use crate::quality::domain::{self, Domain};
 use crate::quality::ks;
 use crate::quality::profile::{ColumnProfile, Profile, Values, in_buckets, side_by_side};
 use crate::quality::tests::{
-    Tested, benjamini_hochberg, chi_squared, cramer_von_mises, cramers_v, fisher, holm, two_proportions,
+    Tested, benjamini_hochberg, chi_squared, cramer_von_mises, cramers_v, fisher, holm,
+    two_proportions,
 };
 use crate::quality::units::{DrawnUnit, drawn_by};
 
 /// Bins for the stability index and the Jensen–Shannon distance of numbers.
 const BINS: u64 = 10;
-/// A category that is expected less often is put together with others: below it the chi-squared test does not hold its
-/// level (Cochran, 1954).
+/// A category that is expected less often is put together with others: below it the chi-squared
+/// test does not hold its level (Cochran, 1954).
 const EXPECTED: f64 = 5.0;
 /// How many columns a line names.
 const SHOWN: usize = 8;
@@ -54,7 +55,8 @@ pub struct Settings {
     pub continuous: Continuous,
     /// Numbers with up to so many different values are compared like categories.
     pub few: usize,
-    /// The least effect of a distribution that counts: the greatest distance of the distribution functions, or Cramér's V.
+    /// The least effect of a distribution that counts: the greatest distance of the distribution
+    /// functions, or Cramér's V.
     pub min_effect: f64,
     /// The least difference of shares that counts: of missing cells, of NaN and infinities.
     pub min_share: f64,
@@ -93,7 +95,8 @@ impl Default for Settings {
 pub struct Asked {
     /// `distribution`, `missing`, `not_finite`, `new_categories`, `type` or `column`.
     pub about: &'static str,
-    /// The test: `ks`, `cramer_von_mises`, `chi_squared`, `two_proportions`, `fisher`, or none for what needs none.
+    /// The test: `ks`, `cramer_von_mises`, `chi_squared`, `two_proportions`, `fisher`, or none for
+    /// what needs none.
     pub test: &'static str,
     /// Its statistic.
     pub statistic: f64,
@@ -157,23 +160,50 @@ pub struct Drift {
 
 /// Compares two tables by their profiles.
 pub fn compare(reference: &Profile, current: &Profile, settings: &Settings) -> Drift {
-    let (rows, drawn_by) =
-        ((reference.rows, current.rows), drawn_by(&reference.units, &current.units, (reference.rows, current.rows)));
+    let (rows, drawn_by) = (
+        (reference.rows, current.rows),
+        drawn_by(
+            &reference.units,
+            &current.units,
+            (reference.rows, current.rows),
+        ),
+    );
     let (first, second) = match drawn_by {
         DrawnUnit::Row => (Cow::Borrowed(reference), Cow::Borrowed(current)),
-        DrawnUnit::DistinctRow | DrawnUnit::Group => (Cow::Owned(reference.of_units()), Cow::Owned(current.of_units())),
+        DrawnUnit::DistinctRow | DrawnUnit::Group => (
+            Cow::Owned(reference.of_units()),
+            Cow::Owned(current.of_units()),
+        ),
     };
-    let mut columns: Vec<ColumnDrift> =
-        first.columns.iter().map(|column| compare_column(column, second.column(&column.name), settings)).collect();
-    let unknown = current.columns.iter().filter(|column| reference.column(&column.name).is_none());
+    let mut columns: Vec<ColumnDrift> = first
+        .columns
+        .iter()
+        .map(|column| compare_column(column, second.column(&column.name), settings))
+        .collect();
+    let unknown = current
+        .columns
+        .iter()
+        .filter(|column| reference.column(&column.name).is_none());
     columns.extend(unknown.map(|column| certain(&column.name, "column", "a new column")));
-    let mut p: Vec<f64> = columns.iter().flat_map(|column| &column.asked).map(|asked| asked.p).collect();
+    let mut p: Vec<f64> = columns
+        .iter()
+        .flat_map(|column| &column.asked)
+        .map(|asked| asked.p)
+        .collect();
     p = match settings.correction {
         Correction::Holm => holm(&p),
         Correction::BenjaminiHochberg => benjamini_hochberg(&p),
     };
-    let alpha = if settings.rows { settings.alpha * (1.0 - DOMAIN_SHARE) } else { settings.alpha };
-    for (asked, p) in columns.iter_mut().flat_map(|column| &mut column.asked).zip(p) {
+    let alpha = if settings.rows {
+        settings.alpha * (1.0 - DOMAIN_SHARE)
+    } else {
+        settings.alpha
+    };
+    for (asked, p) in columns
+        .iter_mut()
+        .flat_map(|column| &mut column.asked)
+        .zip(p)
+    {
         asked.p_adjusted = p;
         asked.alarm = p < alpha && asked.effect >= asked.min_effect;
     }
@@ -181,10 +211,21 @@ pub fn compare(reference: &Profile, current: &Profile, settings: &Settings) -> D
         column.drifted = column.asked.iter().any(|asked| asked.alarm);
     }
     let drifted_columns = columns.iter().filter(|column| column.drifted).count();
-    let domain =
-        settings.rows.then(|| domain::compare(reference, current, drawn_by, settings.min_auc, settings.seed)).flatten();
-    let domain_alarm =
-        domain.is_some_and(|domain| domain.p <= settings.alpha * DOMAIN_SHARE && domain.auc >= settings.min_auc);
+    let domain = settings
+        .rows
+        .then(|| {
+            domain::compare(
+                reference,
+                current,
+                drawn_by,
+                settings.min_auc,
+                settings.seed,
+            )
+        })
+        .flatten();
+    let domain_alarm = domain.is_some_and(|domain| {
+        domain.p <= settings.alpha * DOMAIN_SHARE && domain.auc >= settings.min_auc
+    });
     let share = drifted_columns as f64 / columns.len().max(1) as f64;
     Drift {
         drifted: share > settings.max_share || domain_alarm,
@@ -215,18 +256,47 @@ fn certain(name: &str, about: &'static str, effect_name: &'static str) -> Column
     };
     let (psi, jensen_shannon, wasserstein) = (None, None, None);
     let (column, new_categories) = (name.to_owned(), Vec::new());
-    ColumnDrift { column, asked: vec![asked], psi, jensen_shannon, wasserstein, new_categories, drifted: true }
+    ColumnDrift {
+        column,
+        asked: vec![asked],
+        psi,
+        jensen_shannon,
+        wasserstein,
+        new_categories,
+        drifted: true,
+    }
 }
 
-fn asked(about: &'static str, test: &'static str, tested: Tested, effect: (&'static str, f64, f64)) -> Asked {
+fn asked(
+    about: &'static str,
+    test: &'static str,
+    tested: Tested,
+    effect: (&'static str, f64, f64),
+) -> Asked {
     let Tested { statistic, p } = tested;
     let (effect_name, effect, min_effect) = effect;
-    Asked { about, test, statistic, p, p_adjusted: p, effect_name, effect, min_effect, alarm: false }
+    Asked {
+        about,
+        test,
+        statistic,
+        p,
+        p_adjusted: p,
+        effect_name,
+        effect,
+        min_effect,
+        alarm: false,
+    }
 }
 
-fn compare_column(reference: &ColumnProfile, current: Option<&ColumnProfile>, settings: &Settings) -> ColumnDrift {
+fn compare_column(
+    reference: &ColumnProfile,
+    current: Option<&ColumnProfile>,
+    settings: &Settings,
+) -> ColumnDrift {
     let name = reference.name.as_str();
-    let Some(current) = current else { return certain(name, "column", "a missing column") };
+    let Some(current) = current else {
+        return certain(name, "column", "a missing column");
+    };
     let mut column = ColumnDrift {
         column: name.to_owned(),
         asked: Vec::new(),
@@ -236,15 +306,24 @@ fn compare_column(reference: &ColumnProfile, current: Option<&ColumnProfile>, se
         new_categories: Vec::new(),
         drifted: false,
     };
-    let all =
-        |column: &ColumnProfile| column.missing + column.nan + column.infinite.0 + column.infinite.1 + column.count();
+    let all = |column: &ColumnProfile| {
+        column.missing + column.nan + column.infinite.0 + column.infinite.1 + column.count()
+    };
     let (n1, n2) = (all(reference), all(current));
     let odd = |column: &ColumnProfile| column.nan + column.infinite.0 + column.infinite.1;
-    let shares = [("missing", reference.missing, current.missing), ("not_finite", odd(reference), odd(current))];
+    let shares = [
+        ("missing", reference.missing, current.missing),
+        ("not_finite", odd(reference), odd(current)),
+    ];
     for (about, hits1, hits2) in shares {
         if let Some((test, tested)) = proportions((hits1, n1), (hits2, n2)) {
             let difference = (hits1 as f64 / n1 as f64 - hits2 as f64 / n2 as f64).abs();
-            column.asked.push(asked(about, test, tested, ("difference", difference, settings.min_share)));
+            column.asked.push(asked(
+                about,
+                test,
+                tested,
+                ("difference", difference, settings.min_share),
+            ));
         }
     }
     let is_empty = |column: &ColumnProfile| column.count() == 0;
@@ -253,10 +332,15 @@ fn compare_column(reference: &ColumnProfile, current: Option<&ColumnProfile>, se
     }
     match (&reference.values, &current.values) {
         (Values::Counts(a), Values::Counts(b)) if is_few(a, b, settings) => {
-            let text =
-                |values: &[(f64, u64)]| values.iter().map(|(v, count)| (v.to_string(), *count)).collect::<Vec<_>>();
+            let text = |values: &[(f64, u64)]| {
+                values
+                    .iter()
+                    .map(|(v, count)| (v.to_string(), *count))
+                    .collect::<Vec<_>>()
+            };
             // A number that is new is news only where numbers are names: few, and whole.
-            let are_names = reference.kind != ColumnType::Time && a.iter().all(|(value, _)| value.fract() == 0.0);
+            let are_names = reference.kind != ColumnType::Time
+                && a.iter().all(|(value, _)| value.fract() == 0.0);
             categories(&mut column, &text(a), &text(b), are_names, settings);
             column.wasserstein = Some(scaled(a, b));
         }
@@ -284,7 +368,11 @@ fn is_few(a: &[(f64, u64)], b: &[(f64, u64)], settings: &Settings) -> bool {
 fn scaled(a: &[(f64, u64)], b: &[(f64, u64)]) -> f64 {
     let spread = deviation(a);
     let distance = wasserstein(a, b);
-    if spread > 0.0 { distance / spread } else { distance }
+    if spread > 0.0 {
+        distance / spread
+    } else {
+        distance
+    }
 }
 
 fn numbers(column: &mut ColumnDrift, a: &[(f64, u64)], b: &[(f64, u64)], settings: &Settings) {
@@ -292,14 +380,27 @@ fn numbers(column: &mut ColumnDrift, a: &[(f64, u64)], b: &[(f64, u64)], setting
     column.psi = Some(psi(&bins));
     column.jensen_shannon = Some(jensen_shannon(&bins));
     column.wasserstein = Some(scaled(a, b));
-    let Some(found) = ks::of_counts(a, b) else { return };
+    let Some(found) = ks::of_counts(a, b) else {
+        return;
+    };
     let distance = found.statistic;
     let (test, tested) = match settings.continuous {
-        Continuous::Ks => ("ks", Some(Tested { statistic: distance, p: found.p })),
+        Continuous::Ks => (
+            "ks",
+            Some(Tested {
+                statistic: distance,
+                p: found.p,
+            }),
+        ),
         Continuous::CramerVonMises => ("cramer_von_mises", cramer_von_mises(a, b)),
     };
     if let Some(tested) = tested {
-        column.asked.push(asked("distribution", test, tested, ("distance", distance, settings.min_effect)));
+        column.asked.push(asked(
+            "distribution",
+            test,
+            tested,
+            ("distance", distance, settings.min_effect),
+        ));
     }
 }
 
@@ -318,14 +419,22 @@ fn categories(
         .filter(|(_, (old, _))| *old == 0)
         .map(|(text, (_, count))| ((*text).to_owned(), *count))
         .collect();
-    let (n1, n2) = pairs.iter().fold((0, 0), |(n1, n2), (a, b)| (n1 + a, n2 + b));
+    let (n1, n2) = pairs
+        .iter()
+        .fold((0, 0), |(n1, n2), (a, b)| (n1 + a, n2 + b));
     let hits: u64 = new.iter().map(|(_, count)| count).sum();
     if hits > 0 && are_names {
-        // Of rows yet to come, about as many are of a category never met as so far were of one met once (Good, 1953).
+        // Of rows yet to come, about as many are of a category never met as so far were of one met
+        // once (Good, 1953).
         let once = pairs.iter().filter(|(old, _)| *old == 1).count() as u64;
         let beyond = hits as f64 / n2 as f64 - once as f64 / n1.max(1) as f64;
         if let Some((test, tested)) = proportions((once, n1), (hits, n2)).filter(|_| beyond > 0.0) {
-            column.asked.push(asked("new_categories", test, tested, ("share", beyond, settings.min_new)));
+            column.asked.push(asked(
+                "new_categories",
+                test,
+                tested,
+                ("share", beyond, settings.min_new),
+            ));
         }
         new.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         column.new_categories = new;
@@ -334,7 +443,9 @@ fn categories(
 
 /// Compares counts in the same categories.
 fn distribution(column: &mut ColumnDrift, pairs: &[(u64, u64)], settings: &Settings) {
-    let (n1, n2) = pairs.iter().fold((0, 0), |(n1, n2), (a, b)| (n1 + a, n2 + b));
+    let (n1, n2) = pairs
+        .iter()
+        .fold((0, 0), |(n1, n2), (a, b)| (n1 + a, n2 + b));
     let floats: Vec<(f64, f64)> = pairs.iter().map(|(a, b)| (*a as f64, *b as f64)).collect();
     column.psi = Some(psi(&floats));
     column.jensen_shannon = Some(jensen_shannon(&floats));
@@ -346,7 +457,12 @@ fn distribution(column: &mut ColumnDrift, pairs: &[(u64, u64)], settings: &Setti
     let statistic = chi_squared(&pooled).map_or(0.0, |tested| tested.statistic);
     if let Some((test, tested)) = found {
         let effect = cramers_v(statistic, n1 + n2);
-        column.asked.push(asked("distribution", test, tested, ("cramers_v", effect, settings.min_effect)));
+        column.asked.push(asked(
+            "distribution",
+            test,
+            tested,
+            ("cramers_v", effect, settings.min_effect),
+        ));
     }
 }
 
@@ -372,8 +488,8 @@ fn pool(pairs: &[(u64, u64)], n1: u64, n2: u64) -> Vec<(u64, u64)> {
     kept
 }
 
-/// The test of two shares that fits: that of the normal distribution where it holds, otherwise the exact one. `None` if
-/// there is nothing to ask.
+/// The test of two shares that fits: that of the normal distribution where it holds, otherwise the
+/// exact one. `None` if there is nothing to ask.
 fn proportions((hits1, n1): (u64, u64), (hits2, n2): (u64, u64)) -> Option<(&'static str, Tested)> {
     let (hits, n) = (hits1 + hits2, n1 + n2);
     if hits == 0 || hits == n || n1 == 0 || n2 == 0 {
@@ -397,15 +513,32 @@ fn buckets(values: &Values) -> Vec<u64> {
 impl Drift {
     /// Returns a line that says what came of it.
     pub fn line(&self) -> String {
-        let names: Vec<String> = self.columns.iter().filter(|column| column.drifted).map(ColumnDrift::short).collect();
+        let names: Vec<String> = self
+            .columns
+            .iter()
+            .filter(|column| column.drifted)
+            .map(ColumnDrift::short)
+            .collect();
         let rows = match self.domain {
             Some(domain) if self.domain_alarm => {
-                format!("whole rows are told apart with AUC {:.3} (p {:.3})", domain.auc, domain.p)
+                format!(
+                    "whole rows are told apart with AUC {:.3} (p {:.3})",
+                    domain.auc, domain.p
+                )
             }
             _ => String::new(),
         };
-        let more = if names.len() > SHOWN { format!(" and {} more", names.len() - SHOWN) } else { String::new() };
-        let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+        let more = if names.len() > SHOWN {
+            format!(" and {} more", names.len() - SHOWN)
+        } else {
+            String::new()
+        };
+        let shown = names
+            .iter()
+            .take(SHOWN)
+            .cloned()
+            .collect::<Vec<_>>()
+            .join(", ");
         let count = self.columns.len();
         let columns = format!("{} of {count} columns drifted: {shown}{more}", names.len());
         let told = match (self.drifted, names.is_empty()) {
@@ -420,7 +553,10 @@ impl Drift {
             DrawnUnit::DistinctRow => "distinct rows, as copies stay on one side",
             DrawnUnit::Group => "groups",
         };
-        format!("{told} (compared by {} and {} {by})", self.compared.0, self.compared.1)
+        format!(
+            "{told} (compared by {} and {} {by})",
+            self.compared.0, self.compared.1
+        )
     }
 }
 

@@ -33,7 +33,10 @@ pub fn page(drift: &Drift, reference: &Profile, current: &Profile) -> String {
                 "a sample of {} and {} distinct rows: copies stay on one side",
                 drift.compared.0, drift.compared.1
             ),
-            DrawnUnit::Group => format!("a row of each of {} and {} groups", drift.compared.0, drift.compared.1),
+            DrawnUnit::Group => format!(
+                "a row of each of {} and {} groups",
+                drift.compared.0, drift.compared.1
+            ),
         },
         drift.drifted_columns,
         drift.columns.len(),
@@ -45,7 +48,11 @@ pub fn page(drift: &Drift, reference: &Profile, current: &Profile) -> String {
             domain.auc,
             domain.p,
             domain.permutations,
-            if drift.domain_alarm { ": <b>alarm</b>" } else { "" }
+            if drift.domain_alarm {
+                ": <b>alarm</b>"
+            } else {
+                ""
+            }
         );
     }
     html.push_str(
@@ -56,22 +63,39 @@ pub fn page(drift: &Drift, reference: &Profile, current: &Profile) -> String {
     let mut columns: Vec<&ColumnDrift> = drift.columns.iter().collect();
     columns.sort_by_key(|column| !column.drifted);
     for column in columns {
-        let (class, verdict) = if column.drifted { ("failed", "drifted") } else { ("passed", "same") };
+        let (class, verdict) = if column.drifted {
+            ("failed", "drifted")
+        } else {
+            ("passed", "same")
+        };
         let lines = |of: &dyn Fn(&crate::quality::drift::Asked) -> String| {
             column.asked.iter().map(of).collect::<Vec<_>>().join("<br>")
         };
-        let number = |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.3}"));
+        let number =
+            |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.3}"));
         let mut new: Vec<String> = column
             .new_categories
             .iter()
             .take(SHOWN)
             .map(|(text, count)| format!("{} ({count})", escape(text)))
             .collect();
-        if let Some(more) = column.new_categories.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        if let Some(more) = column
+            .new_categories
+            .len()
+            .checked_sub(SHOWN)
+            .filter(|more| *more > 0)
+        {
             new.push(format!("and {more} more in the report"));
         }
-        let new = if new.is_empty() { String::new() } else { format!("<br>new: {}", new.join(", ")) };
-        let picture = match (reference.column(&column.column), current.column(&column.column)) {
+        let new = if new.is_empty() {
+            String::new()
+        } else {
+            format!("<br>new: {}", new.join(", "))
+        };
+        let picture = match (
+            reference.column(&column.column),
+            current.column(&column.column),
+        ) {
             (Some(a), Some(b)) => picture(a, b),
             _ => String::new(),
         };
@@ -80,7 +104,11 @@ pub fn page(drift: &Drift, reference: &Profile, current: &Profile) -> String {
             "<tr class=\"{class}\"><td>{verdict}</td><td><code>{}</code>{new}</td><td>{picture}</td><td>{}</td><td class=\"n\">{}</td>\
              <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
             escape(&column.column),
-            lines(&|asked| format!("{}, {}", asked.about.replace('_', " "), asked.test.replace('_', " "))),
+            lines(&|asked| format!(
+                "{}, {}",
+                asked.about.replace('_', " "),
+                asked.test.replace('_', " ")
+            )),
             lines(&|asked| if asked.p_adjusted < 1e-4 {
                 "&lt; 0.0001".to_owned()
             } else {
@@ -106,17 +134,26 @@ fn picture(a: &ColumnProfile, b: &ColumnProfile) -> String {
             pairs.truncate(BARS);
             pairs
         }
-        (Values::Counts(a) | Values::Points(a), Values::Counts(b) | Values::Points(b)) => bars(a, b),
+        (Values::Counts(a) | Values::Points(a), Values::Counts(b) | Values::Points(b)) => {
+            bars(a, b)
+        }
         _ => return String::new(),
     };
-    let (n1, n2) = pairs.iter().fold((0.0, 0.0), |(n1, n2), (a, b)| (n1 + a, n2 + b));
+    let (n1, n2) = pairs
+        .iter()
+        .fold((0.0, 0.0), |(n1, n2), (a, b)| (n1 + a, n2 + b));
     if n1 == 0.0 || n2 == 0.0 {
         return String::new();
     }
-    let most = pairs.iter().map(|(a, b)| (a / n1).max(b / n2)).fold(0.0, f64::max);
+    let most = pairs
+        .iter()
+        .map(|(a, b)| (a / n1).max(b / n2))
+        .fold(0.0, f64::max);
     let width = SIZE.0 / pairs.len() as f64;
-    let mut svg =
-        format!("<svg width=\"{}\" height=\"{}\" role=\"img\" aria-label=\"both distributions\">", SIZE.0, SIZE.1);
+    let mut svg = format!(
+        "<svg width=\"{}\" height=\"{}\" role=\"img\" aria-label=\"both distributions\">",
+        SIZE.0, SIZE.1
+    );
     for (at, (a, b)) in pairs.iter().enumerate() {
         for (class, share) in [("a", a / n1), ("b", b / n2)] {
             let height = SIZE.1 * share / most;
@@ -140,9 +177,16 @@ fn bars(a: &[(f64, u64)], b: &[(f64, u64)]) -> Vec<(f64, f64)> {
     values.dedup();
     if values.len() <= BARS {
         let count = |sample: &[(f64, u64)], value: f64| {
-            sample.iter().filter(|(other, _)| *other == value).map(|(_, count)| *count as f64).sum::<f64>()
+            sample
+                .iter()
+                .filter(|(other, _)| *other == value)
+                .map(|(_, count)| *count as f64)
+                .sum::<f64>()
         };
-        return values.into_iter().map(|value| (count(a, value), count(b, value))).collect();
+        return values
+            .into_iter()
+            .map(|value| (count(a, value), count(b, value)))
+            .collect();
     }
     in_quantiles(a, b, BARS as u64)
 }

@@ -1,4 +1,5 @@
-//! Conditions between the columns of a row, such as `src_bytes + dst_bytes <= total or flag in ['S0', 'REJ']`.
+//! Conditions between the columns of a row, such as `src_bytes + dst_bytes <= total or flag in
+//! ['S0', 'REJ']`.
 //!
 //! As in a CHECK of SQL, what is missing is unknown, and a condition that is unknown is not broken.
 
@@ -83,7 +84,9 @@ enum Token {
     Sign(&'static str),
 }
 
-const SIGNS: [&str; 16] = ["<=", ">=", "!=", "<>", "==", "<", ">", "=", "+", "-", "*", "/", "(", ")", "[", "]"];
+const SIGNS: [&str; 16] = [
+    "<=", ">=", "!=", "<>", "==", "<", ">", "=", "+", "-", "*", "/", "(", ")", "[", "]",
+];
 
 fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Fault> {
     let mut found = Vec::new();
@@ -97,21 +100,37 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Fault> {
             }
             ',' => (1, Token::Sign(",")),
             '0'..='9' | '.' => {
-                let mut end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+                let mut end = rest
+                    .find(|c: char| !c.is_ascii_digit() && c != '.')
+                    .unwrap_or(rest.len());
                 // An exponent, with its sign.
                 if rest[end..].starts_with(['e', 'E']) {
                     let digits = &rest[end + 1..];
                     let sign = usize::from(digits.starts_with(['+', '-']));
-                    let length = digits[sign..].find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len() - sign);
+                    let length = digits[sign..]
+                        .find(|c: char| !c.is_ascii_digit())
+                        .unwrap_or(digits.len() - sign);
                     end += if length > 0 { 1 + sign + length } else { 0 };
                 }
-                let number = rest[..end].parse().map_err(|_| (at, format!("`{}` is not a number", &rest[..end])))?;
+                let number = rest[..end]
+                    .parse()
+                    .map_err(|_| (at, format!("`{}` is not a number", &rest[..end])))?;
                 (end, Token::Number(number))
             }
             '\'' | '"' | '`' => {
-                let end = rest[1..].find(first).ok_or((at, "this quote is never closed".to_owned()))? + 1;
+                let end = rest[1..]
+                    .find(first)
+                    .ok_or((at, "this quote is never closed".to_owned()))?
+                    + 1;
                 let inner = rest[1..end].to_owned();
-                (end + 1, if first == '`' { Token::Name(inner) } else { Token::Text(inner) })
+                (
+                    end + 1,
+                    if first == '`' {
+                        Token::Name(inner)
+                    } else {
+                        Token::Text(inner)
+                    },
+                )
             }
             _ if first.is_alphabetic() || first == '_' => {
                 let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
@@ -123,7 +142,9 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Fault> {
                 None => {
                     return Err((
                         at,
-                        format!("`{first}` means nothing here; a column with odd characters goes in `…`"),
+                        format!(
+                            "`{first}` means nothing here; a column with odd characters goes in `…`"
+                        ),
                     ));
                 }
             },
@@ -140,7 +161,12 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Fault> {
 /// Where the text is none.
 pub fn parse(text: &str) -> Result<Expression, Fault> {
     let tokens = tokens(text)?;
-    let mut parser = Parser { tokens, at: 0, end: text.len(), depth: 0 };
+    let mut parser = Parser {
+        tokens,
+        at: 0,
+        end: text.len(),
+        depth: 0,
+    };
     let whole = parser.binary(0)?;
     match parser.tokens.get(parser.at) {
         None => Ok(whole),
@@ -194,11 +220,17 @@ impl Parser {
 
     fn expect(&mut self, word: &str) -> Result<(), Fault> {
         let place = self.place();
-        if self.take(word) { Ok(()) } else { Err((place, format!("`{word}` is missing here"))) }
+        if self.take(word) {
+            Ok(())
+        } else {
+            Err((place, format!("`{word}` is missing here")))
+        }
     }
 
     fn binary(&mut self, level: usize) -> Result<Expression, Fault> {
-        let Some(operators) = LEVELS.get(level) else { return self.unary() };
+        let Some(operators) = LEVELS.get(level) else {
+            return self.unary();
+        };
         self.depth += 1;
         if self.depth > DEPTH * LEVELS.len() {
             return Err((self.place(), "it is nested too deeply".to_owned()));
@@ -211,7 +243,10 @@ impl Parser {
         let mut left = self.binary(level + 1)?;
         let mut count = 0;
         loop {
-            let found = operators.iter().find(|(word, _)| self.word() == Some(word)).map(|(_, two)| *two);
+            let found = operators
+                .iter()
+                .find(|(word, _)| self.word() == Some(word))
+                .map(|(_, two)| *two);
             if let Some(two) = found {
                 self.at += 1;
                 // A comparison of a comparison is nearly always meant as something else.
@@ -231,7 +266,11 @@ impl Parser {
                     self.expect("missing")?;
                 }
                 let is = Expression::One(One::IsMissing, Box::new(left));
-                left = if negated { Expression::One(One::Not, Box::new(is)) } else { is };
+                left = if negated {
+                    Expression::One(One::Not, Box::new(is))
+                } else {
+                    is
+                };
             } else {
                 self.depth -= 1;
                 return Ok(left);
@@ -257,7 +296,11 @@ impl Parser {
         }
         self.expect(close)?;
         let inside = Expression::In(Box::new(left), items);
-        Ok(if negated { Expression::One(One::Not, Box::new(inside)) } else { inside })
+        Ok(if negated {
+            Expression::One(One::Not, Box::new(inside))
+        } else {
+            inside
+        })
     }
 
     fn unary(&mut self) -> Result<Expression, Fault> {
@@ -287,7 +330,12 @@ impl Parser {
                 let one = match name.as_str() {
                     "abs" => One::Abs,
                     "length" => One::Length,
-                    _ => return Err((place, format!("there is no function `{name}`: there are `abs` and `length`"))),
+                    _ => {
+                        return Err((
+                            place,
+                            format!("there is no function `{name}`: there are `abs` and `length`"),
+                        ));
+                    }
                 };
                 self.at += 1;
                 let inner = self.binary(0)?;
@@ -351,7 +399,13 @@ impl Expression {
             };
             Ok((name, cells))
         };
-        Ok(Bound { columns: self.columns().into_iter().map(read).collect::<Result<_, TableError>>()? })
+        Ok(Bound {
+            columns: self
+                .columns()
+                .into_iter()
+                .map(read)
+                .collect::<Result<_, TableError>>()?,
+        })
     }
 
     /// Returns its value in a row.
@@ -361,11 +415,17 @@ impl Expression {
             Self::Text(text) => Outcome::Text(text.clone()),
             Self::Column(name) => bound.cell(name, row),
             Self::One(one, inner) => apply(*one, inner.value(bound, row)),
-            Self::Two(two, left, right) => combine(*two, left.value(bound, row), || right.value(bound, row)),
+            Self::Two(two, left, right) => {
+                combine(*two, left.value(bound, row), || right.value(bound, row))
+            }
             Self::In(left, items) => {
                 let left = left.value(bound, row);
-                let is = items.iter().map(|item| combine(Two::Equal, left.clone(), || item.value(bound, row)));
-                is.fold(Outcome::Truth(false), |all, one| combine(Two::Or, all, || one.clone()))
+                let is = items
+                    .iter()
+                    .map(|item| combine(Two::Equal, left.clone(), || item.value(bound, row)));
+                is.fold(Outcome::Truth(false), |all, one| {
+                    combine(Two::Or, all, || one.clone())
+                })
             }
         }
     }
@@ -385,7 +445,9 @@ impl Bound {
         match self.columns.iter().find(|(column, _)| column == name) {
             Some((_, Cells::Numbers(_, missing))) if missing[row] => Outcome::Unknown,
             Some((_, Cells::Numbers(cells, _))) => Outcome::Number(cells[row]),
-            Some((_, Cells::Texts(cells))) => cells[row].clone().map_or(Outcome::Unknown, Outcome::Text),
+            Some((_, Cells::Texts(cells))) => {
+                cells[row].clone().map_or(Outcome::Unknown, Outcome::Text)
+            }
             None => Outcome::Unknown,
         }
     }
@@ -432,7 +494,8 @@ fn apply(one: One, value: Outcome) -> Outcome {
     }
 }
 
-/// Combines two values; the second is only asked for where it matters. Logic is that of three values (Kleene).
+/// Combines two values; the second is only asked for where it matters. Logic is that of three
+/// values (Kleene).
 fn combine(two: Two, left: Outcome, right: impl Fn() -> Outcome) -> Outcome {
     let compare = |fits: fn(std::cmp::Ordering) -> bool| {
         let right = right();
@@ -485,7 +548,8 @@ mod tests {
     use super::*;
 
     fn broken(text: &str, a: f64, b: f64) -> bool {
-        let table = Table::of_numbers(vec![("a".to_owned(), vec![a]), ("b c".to_owned(), vec![b])]).unwrap();
+        let table = Table::of_numbers(vec![("a".to_owned(), vec![a]), ("b c".to_owned(), vec![b])])
+            .unwrap();
         let expression = parse(text).unwrap();
         expression.is_broken(&expression.bind(&table).unwrap(), 0)
     }
@@ -510,7 +574,10 @@ mod tests {
     fn faults_are_told_with_their_place() {
         let fault = |text: &str| parse(text).unwrap_err();
         assert_eq!(fault("a >"), (3, "a value is missing here".to_owned()));
-        assert_eq!(fault("a b"), (2, "an operator is missing before this".to_owned()));
+        assert_eq!(
+            fault("a b"),
+            (2, "an operator is missing before this".to_owned())
+        );
         assert_eq!(fault("a < b < c").1, "write `a < b and b < c`");
         assert_eq!(fault("f(a)").0, 0);
         assert_eq!(fault("a = 'x").1, "this quote is never closed");

@@ -1,4 +1,5 @@
-//! Whether a condition means something for columns of these types: what does not would never be broken, without a word.
+//! Whether a condition means something for columns of these types: what does not would never be
+//! broken, without a word.
 
 use crate::frame::table::{ColumnType, TableError};
 use crate::quality::expression::{Expression, One, Two};
@@ -18,13 +19,17 @@ impl Expression {
     /// Returns what it gives, where `kind` tells the type of a column.
     ///
     /// # Errors
-    /// A column is not there; text is asked for a number, or a number for its length; a number is compared with text that is
-    /// none.
-    pub(super) fn sort(&self, kind: &dyn Fn(&str) -> Result<ColumnType, TableError>) -> Result<Sort, TableError> {
+    /// A column is not there; text is asked for a number, or a number for its length; a number is
+    /// compared with text that is none.
+    pub(super) fn sort(
+        &self,
+        kind: &dyn Fn(&str) -> Result<ColumnType, TableError>,
+    ) -> Result<Sort, TableError> {
         let number = |inner: &Self, what: &str| match inner.sort(kind)? {
-            Sort::Text if !inner.is_numeral() => {
-                Err(TableError(format!("{} is text: {what} it means nothing", inner.show())))
-            }
+            Sort::Text if !inner.is_numeral() => Err(TableError(format!(
+                "{} is text: {what} it means nothing",
+                inner.show()
+            ))),
             _ => Ok(Sort::Number),
         };
         match self {
@@ -37,7 +42,10 @@ impl Expression {
             }),
             Self::One(One::IsMissing, inner) => inner.sort(kind).map(|_| Sort::Number),
             Self::One(One::Length, inner) => match inner.sort(kind)? {
-                Sort::Number => Err(TableError(format!("{} is a number: it has no `length`", inner.show()))),
+                Sort::Number => Err(TableError(format!(
+                    "{} is a number: it has no `length`",
+                    inner.show()
+                ))),
                 Sort::Text | Sort::Any => Ok(Sort::Number),
             },
             Self::One(One::Not, inner) => number(inner, "`not`"),
@@ -52,7 +60,9 @@ impl Expression {
             }
             Self::Two(_, left, right) => comparison(left, right, kind),
             Self::In(left, items) => {
-                items.iter().try_for_each(|item| comparison(left, item, kind).map(|_| ()))?;
+                items
+                    .iter()
+                    .try_for_each(|item| comparison(left, item, kind).map(|_| ()))?;
                 Ok(Sort::Number)
             }
         }
@@ -81,11 +91,17 @@ fn comparison(
     let sides = (left.sort(kind)?, right.sort(kind)?);
     let refuse = |text: &Expression, number: &Expression| {
         let (text, number) = (text.show(), number.show());
-        Err(TableError(format!("{number} is a number and {text} is text: they cannot be compared")))
+        Err(TableError(format!(
+            "{number} is a number and {text} is text: they cannot be compared"
+        )))
     };
     match sides {
-        (Sort::Text, Sort::Number) if matches!(left, Expression::Text(_)) && !left.is_numeral() => refuse(left, right),
-        (Sort::Number, Sort::Text) if matches!(right, Expression::Text(_)) && !right.is_numeral() => {
+        (Sort::Text, Sort::Number) if matches!(left, Expression::Text(_)) && !left.is_numeral() => {
+            refuse(left, right)
+        }
+        (Sort::Number, Sort::Text)
+            if matches!(right, Expression::Text(_)) && !right.is_numeral() =>
+        {
             refuse(right, left)
         }
         _ => Ok(Sort::Number),
@@ -109,16 +125,32 @@ mod tests {
 
     #[test]
     fn what_means_nothing_is_refused() {
-        for fine in
-            ["n + 1 > 2", "length(t) > 3 and n = '80'", "t in ['a', 'b'] or not n", "e + 1 > 2", "length(e) = 1"]
-        {
+        for fine in [
+            "n + 1 > 2",
+            "length(t) > 3 and n = '80'",
+            "t in ['a', 'b'] or not n",
+            "e + 1 > 2",
+            "length(e) = 1",
+        ] {
             assert_eq!(sort(fine), Ok(Sort::Number), "{fine}");
         }
         let refused = |text: &str| sort(text).unwrap_err();
-        assert_eq!(refused("t + 1 > 2"), "`t` is text: to reckon with it means nothing");
-        assert_eq!(refused("n in [80, 'http']"), "`n` is a number and 'http' is text: they cannot be compared");
-        assert_eq!(refused("length(n) > 2"), "`n` is a number: it has no `length`");
-        assert_eq!(refused("t or n"), "`t` is text: as a condition it means nothing");
+        assert_eq!(
+            refused("t + 1 > 2"),
+            "`t` is text: to reckon with it means nothing"
+        );
+        assert_eq!(
+            refused("n in [80, 'http']"),
+            "`n` is a number and 'http' is text: they cannot be compared"
+        );
+        assert_eq!(
+            refused("length(n) > 2"),
+            "`n` is a number: it has no `length`"
+        );
+        assert_eq!(
+            refused("t or n"),
+            "`t` is text: as a condition it means nothing"
+        );
         assert_eq!(refused("x > 1"), "there is no column `x`");
     }
 }

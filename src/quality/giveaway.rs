@@ -53,7 +53,8 @@ pub struct Giveaway {
     pub grade: GiveawayGrade,
     /// How.
     pub reason: GiveawayReason,
-    /// The area under the ROC curve of the column by itself, at least one half; none where that was not asked.
+    /// The area under the ROC curve of the column by itself, at least one half; none where that was
+    /// not asked.
     pub auc: Option<f64>,
 }
 
@@ -66,18 +67,27 @@ impl Giveaway {
     /// Says what is so and what to do.
     pub fn tell(&self) -> String {
         let column = &self.column;
-        let auc = self.auc.map(|auc| format!(" (AUC {auc:.3})")).unwrap_or_default();
+        let auc = self
+            .auc
+            .map(|auc| format!(" (AUC {auc:.3})"))
+            .unwrap_or_default();
         let known = "drop it unless it is known at detection time";
         match (&self.reason, self.grade) {
-            (GiveawayReason::Values, _) => format!("LEAK? `{column}` alone predicts the label{auc}: {known}"),
+            (GiveawayReason::Values, _) => {
+                format!("LEAK? `{column}` alone predicts the label{auc}: {known}")
+            }
             (GiveawayReason::Missing, _) => {
-                format!("LEAK? which cells of `{column}` are missing predicts the label{auc}: {known}")
+                format!(
+                    "LEAK? which cells of `{column}` are missing predicts the label{auc}: {known}"
+                )
             }
             (GiveawayReason::OneLabel(label), GiveawayGrade::Signature) => {
                 format!("`{column}` alone nearly tells `{label}` from every other label{auc}")
             }
             (GiveawayReason::OneLabel(label), _) => {
-                format!("LEAK? `{column}` alone tells `{label}` from every other label{auc}: {known}")
+                format!(
+                    "LEAK? `{column}` alone tells `{label}` from every other label{auc}: {known}"
+                )
             }
             (GiveawayReason::Annotation, _) => {
                 format!("LEAK? `{column}` is named like a note made after the fact{auc}: {known}")
@@ -88,7 +98,9 @@ impl Giveaway {
                 )
             }
             (GiveawayReason::Strong, _) => {
-                format!("SHORTCUT? `{column}` tells much by itself{auc}: make sure that it is known at detection time")
+                format!(
+                    "SHORTCUT? `{column}` tells much by itself{auc}: make sure that it is known at detection time"
+                )
             }
             (GiveawayReason::RowNumber, _) => {
                 format!(
@@ -101,7 +113,9 @@ impl Giveaway {
                 )
             }
             (GiveawayReason::Address, _) => {
-                format!("LEAK? `{column}` holds addresses{auc}: drop it, a model would learn the hosts of this network")
+                format!(
+                    "LEAK? `{column}` holds addresses{auc}: drop it, a model would learn the hosts of this network"
+                )
             }
             (GiveawayReason::Moment, _) => {
                 format!(

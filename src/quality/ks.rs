@@ -2,8 +2,8 @@
 
 use statrs::function::gamma::ln_gamma;
 
-/// The largest sample for which the p-value is counted exactly; above it, the limit for large samples is used.
-/// The same border as SciPy's `ks_2samp` with `method="auto"`.
+/// The largest sample for which the p-value is counted exactly; above it, the limit for large
+/// samples is used. The same border as SciPy's `ks_2samp` with `method="auto"`.
 pub const EXACT_UP_TO: u64 = 10_000;
 
 /// The result of a test.
@@ -11,13 +11,15 @@ pub const EXACT_UP_TO: u64 = 10_000;
 pub struct Ks {
     /// The greatest distance of the two empirical distribution functions, from 0 to 1.
     pub statistic: f64,
-    /// The probability of at least this distance if both samples come from one continuous distribution.
+    /// The probability of at least this distance if both samples come from one continuous
+    /// distribution.
     pub p: f64,
 }
 
 /// Compares two samples, two-sided. NaN cells must be taken out before.
 ///
-/// Returns `None` if a sample is empty. With ties the p-value is an upper bound, as everywhere in the field.
+/// Returns `None` if a sample is empty. With ties the p-value is an upper bound, as everywhere in
+/// the field.
 pub fn two_sample(first: &[f64], second: &[f64]) -> Option<Ks> {
     let counted = |sample: &[f64]| {
         let mut sample = sample.to_vec();
@@ -59,16 +61,17 @@ fn greatest_distance((a, n1): (&[(f64, u64)], u64), (b, n2): (&[(f64, u64)], u64
             below_b += count;
             j += 1;
         }
-        let distance = (u128::from(below_a) * u128::from(n2)).abs_diff(u128::from(below_b) * u128::from(n1));
+        let distance =
+            (u128::from(below_a) * u128::from(n2)).abs_diff(u128::from(below_b) * u128::from(n1));
         greatest = greatest.max(distance);
     }
     greatest
 }
 
-/// P(distance ≥ steps / (n1 · n2)) by counting lattice paths (Hodges, 1958): of all ways to interleave the two
-/// samples, the share whose path from (0, 0) to (n1, n2) reaches the border. The share is carried along the
-/// grid, q(i, j) = i/(i+j) · q(i-1, j) + j/(i+j) · q(i, j-1), with q = 1 on and beyond the border, so that small
-/// tails are sums of small numbers and lose nothing.
+/// P(distance ≥ steps / (n1 · n2)) by counting lattice paths (Hodges, 1958): of all ways to
+/// interleave the two samples, the share whose path from (0, 0) to (n1, n2) reaches the border. The
+/// share is carried along the grid, q(i, j) = i/(i+j) · q(i-1, j) + j/(i+j) · q(i, j-1), with q = 1
+/// on and beyond the border, so that small tails are sums of small numbers and lose nothing.
 fn exact_tail(n1: u64, n2: u64, steps: u64) -> f64 {
     if steps == 0 {
         return 1.0;
@@ -83,7 +86,8 @@ fn exact_tail(n1: u64, n2: u64, steps: u64) -> f64 {
     };
     for i in 0..=long {
         let (low, high) = inside(i);
-        // Left of the band everything is beyond the border; so is, at first, what the band newly takes in.
+        // Left of the band everything is beyond the border; so is, at first, what the band newly
+        // takes in.
         if low > 0 {
             row[low as usize - 1] = 1.0;
         }
@@ -96,14 +100,23 @@ fn exact_tail(n1: u64, n2: u64, steps: u64) -> f64 {
             };
             let left = if j == 0 { 0.0 } else { row[j as usize - 1] };
             let total = (i + j) as f64;
-            row[j as usize] = if i + j == 0 { 0.0 } else { i as f64 / total * above + j as f64 / total * left };
+            row[j as usize] = if i + j == 0 {
+                0.0
+            } else {
+                i as f64 / total * above + j as f64 / total * left
+            };
         }
     }
-    if inside(long).1 < short { 1.0 } else { row[short as usize].clamp(0.0, 1.0) }
+    if inside(long).1 < short {
+        1.0
+    } else {
+        row[short as usize].clamp(0.0, 1.0)
+    }
 }
 
-/// P(D ≥ d) of the one-sample statistic for `n` observations, after Simard and L'Ecuyer, "Computing the two-sided
-/// Kolmogorov–Smirnov distribution", Journal of Statistical Software 39 (2011), with the same regions as SciPy.
+/// P(D ≥ d) of the one-sample statistic for `n` observations, after Simard and L'Ecuyer, "Computing
+/// the two-sided Kolmogorov–Smirnov distribution", Journal of Statistical Software 39 (2011), with
+/// the same regions as SciPy.
 pub fn one_sample_tail(n: f64, d: f64) -> f64 {
     let t = n * d;
     if d >= 1.0 {
@@ -122,7 +135,11 @@ pub fn one_sample_tail(n: f64, d: f64) -> f64 {
     }
     let nd2 = t * d;
     let tail = if n <= 140.0 {
-        if nd2 > 4.0 { both_sides() } else { 1.0 - by_matrix(n, d) }
+        if nd2 > 4.0 {
+            both_sides()
+        } else {
+            1.0 - by_matrix(n, d)
+        }
     } else if nd2 >= 370.0 {
         0.0
     } else if nd2 >= 2.2 {
@@ -135,8 +152,8 @@ pub fn one_sample_tail(n: f64, d: f64) -> f64 {
     tail.clamp(0.0, 1.0)
 }
 
-/// P(D⁺ ≥ d), exact (Birnbaum and Tingey, 1951): d Σⱼ C(n, j) pⱼ^(j-1) (1 - pⱼ)^(n-j) with pⱼ = d + j/n, where
-/// each term is a binomial probability over pⱼ.
+/// P(D⁺ ≥ d), exact (Birnbaum and Tingey, 1951): d Σⱼ C(n, j) pⱼ^(j-1) (1 - pⱼ)^(n-j) with pⱼ = d +
+/// j/n, where each term is a binomial probability over pⱼ.
 fn one_sided_tail(n: f64, d: f64) -> f64 {
     let last = (n * (1.0 - d)).floor() as u64;
     let term = |j: u64| {
@@ -146,8 +163,8 @@ fn one_sided_tail(n: f64, d: f64) -> f64 {
     d * (0..=last).map(term).sum::<f64>()
 }
 
-/// The probability of `k` successes in `n` trials, without the cancellation of logarithms of large factorials
-/// (Loader, "Fast and accurate computation of binomial probabilities", 2000).
+/// The probability of `k` successes in `n` trials, without the cancellation of logarithms of large
+/// factorials (Loader, "Fast and accurate computation of binomial probabilities", 2000).
 fn binomial(n: f64, k: f64, p: f64) -> f64 {
     let q = 1.0 - p;
     if q <= 0.0 {
@@ -170,7 +187,9 @@ fn stirling_rest(n: f64) -> f64 {
         return ln_gamma(n + 1.0) - (n + 0.5) * n.ln() + n - 0.5 * std::f64::consts::TAU.ln();
     }
     let n2 = n * n;
-    (1.0 / 12.0 - (1.0 / 360.0 - (1.0 / 1260.0 - (1.0 / 1680.0 - 1.0 / 1188.0 / n2) / n2) / n2) / n2) / n
+    (1.0 / 12.0
+        - (1.0 / 360.0 - (1.0 / 1260.0 - (1.0 / 1680.0 - 1.0 / 1188.0 / n2) / n2) / n2) / n2)
+        / n
 }
 
 /// x ln(x / m) + m - x, by a series where x and m are close.
@@ -192,8 +211,9 @@ fn deviance(x: f64, m: f64) -> f64 {
     sum
 }
 
-/// P(D < d), exact (Marsaglia, Tsang and Wang, "Evaluating Kolmogorov's distribution", Journal of Statistical
-/// Software 8, 2003): an entry of the n-th power of a matrix, with the exponent of ten kept apart.
+/// P(D < d), exact (Marsaglia, Tsang and Wang, "Evaluating Kolmogorov's distribution", Journal of
+/// Statistical Software 8, 2003): an entry of the n-th power of a matrix, with the exponent of ten
+/// kept apart.
 fn by_matrix(n: f64, d: f64) -> f64 {
     let k = (n * d).floor() as usize + 1;
     let m = 2 * k - 1;
@@ -260,7 +280,8 @@ fn product(a: &[Vec<f64>], b: &[Vec<f64>]) -> Vec<Vec<f64>> {
     c
 }
 
-/// P(D < d) by the asymptotic expansion of Pelz and Good (1976) up to n^(-3/2), as given by Simard and L'Ecuyer.
+/// P(D < d) by the asymptotic expansion of Pelz and Good (1976) up to n^(-3/2), as given by Simard
+/// and L'Ecuyer.
 fn pelz_good(n: f64, d: f64) -> f64 {
     let z = n.sqrt() * d;
     let (z2, z3, z4, z6) = (z * z, z.powi(3), z.powi(4), z.powi(6));
@@ -275,7 +296,8 @@ fn pelz_good(n: f64, d: f64) -> f64 {
         let weight = (-h2 / (2.0 * z2)).exp();
         k0 += weight;
         k1 += (h2 - z2) * weight;
-        k2 += (6.0 * z6 + 2.0 * z4 + (2.0 * z4 - 5.0 * z2) * h2 + (1.0 - 2.0 * z2) * h2 * h2) * weight;
+        k2 += (6.0 * z6 + 2.0 * z4 + (2.0 * z4 - 5.0 * z2) * h2 + (1.0 - 2.0 * z2) * h2 * h2)
+            * weight;
         k3 += (-30.0 * z6 - 90.0 * z4 * z4
             + h2 * (135.0 * z4 - 96.0 * z6)
             + h2 * h2 * (-60.0 * z2 + 212.0 * z4)
@@ -299,7 +321,13 @@ mod tests {
 
     #[test]
     fn equal_samples_have_no_distance() {
-        assert_eq!(two_sample(&[1.0, 2.0, 3.0], &[3.0, 1.0, 2.0]), Some(Ks { statistic: 0.0, p: 1.0 }));
+        assert_eq!(
+            two_sample(&[1.0, 2.0, 3.0], &[3.0, 1.0, 2.0]),
+            Some(Ks {
+                statistic: 0.0,
+                p: 1.0
+            })
+        );
         assert_eq!(two_sample(&[], &[1.0]), None);
     }
 

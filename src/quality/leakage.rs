@@ -7,7 +7,8 @@ use serde::Serialize;
 use crate::quality::giveaway::{Giveaway, GiveawayGrade};
 use crate::quality::telling::{ClassTellings, LabelProfiles};
 
-/// Bytes that are kept of a row: 16 of the digest of its features, 8 of that of its label, 8 that decide its side.
+/// Bytes that are kept of a row: 16 of the digest of its features, 8 of that of its label, 8 that
+/// decide its side.
 const ROW: usize = 32;
 
 /// Stands for the digest of a label that is missing.
@@ -50,7 +51,9 @@ pub fn head(digest: &[u8; 32]) -> u64 {
 
 /// Returns the digest of a label.
 pub fn label(text: Option<&str>) -> u64 {
-    text.map_or(UNLABELLED, |text| head(blake3::hash(text.as_bytes()).as_bytes()))
+    text.map_or(UNLABELLED, |text| {
+        head(blake3::hash(text.as_bytes()).as_bytes())
+    })
 }
 
 impl Traces {
@@ -60,8 +63,9 @@ impl Traces {
         let mut known: HashMap<&str, u64> = HashMap::new();
         for ((features, text), decider) in features.iter().zip(labels).zip(deciders) {
             bytes.extend_from_slice(&features[..16]);
-            let label =
-                text.as_deref().map_or(UNLABELLED, |text| *known.entry(text).or_insert_with(|| label(Some(text))));
+            let label = text.as_deref().map_or(UNLABELLED, |text| {
+                *known.entry(text).or_insert_with(|| label(Some(text)))
+            });
             bytes.extend_from_slice(&label.to_le_bytes());
             bytes.extend_from_slice(&decider.to_le_bytes());
         }
@@ -75,14 +79,20 @@ impl Traces {
 
     /// Returns the rows of every part.
     pub fn parts(&self) -> impl Iterator<Item = impl Iterator<Item = Trace>> {
-        self.0.iter().map(|part| part.as_chunks::<ROW>().0.iter().map(trace))
+        self.0
+            .iter()
+            .map(|part| part.as_chunks::<ROW>().0.iter().map(trace))
     }
 }
 
 fn trace(bytes: &[u8; ROW]) -> Trace {
     let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
     let features = u128::from_le_bytes(bytes[..16].try_into().expect("sixteen bytes"));
-    Trace { features, label: number(16), decider: number(24) }
+    Trace {
+        features,
+        label: number(16),
+        decider: number(24),
+    }
 }
 
 /// Rows of one side that stand in another.
@@ -135,7 +145,8 @@ pub struct Leakage {
 }
 
 impl Leakage {
-    /// Looks for leaks: in the traces of all rows and their sides, and in the profiles of the rows of every label.
+    /// Looks for leaks: in the traces of all rows and their sides, and in the profiles of the rows
+    /// of every label.
     pub fn new(
         traces: &Traces,
         sides: &[Vec<Side>],
@@ -143,9 +154,13 @@ impl Leakage {
         labels: &LabelProfiles,
         near_perfect: f64,
     ) -> Self {
-        // Sorted, rows with the same features stand side by side; among them those with the same label.
+        // Sorted, rows with the same features stand side by side; among them those with the same
+        // label.
         let mut rows: Vec<(u128, u64, Side)> = (traces.parts().zip(sides))
-            .flat_map(|(part, sides)| part.zip(sides).map(|(trace, side)| (trace.features, trace.label, *side)))
+            .flat_map(|(part, sides)| {
+                part.zip(sides)
+                    .map(|(trace, side)| (trace.features, trace.label, *side))
+            })
             .collect();
         rows.sort_unstable();
         let (mut distinct_features, mut duplicate_rows) = (0, 0);
@@ -188,7 +203,11 @@ impl Leakage {
             validation,
             test,
             unlabelled_rows: rows.iter().filter(|row| row.1 == UNLABELLED).count() as u64,
-            columns: tellings.areas().into_iter().map(|(column, auc)| ColumnTelling { column, auc }).collect(),
+            columns: tellings
+                .areas()
+                .into_iter()
+                .map(|(column, auc)| ColumnTelling { column, auc })
+                .collect(),
             giveaways: tellings.giveaways(near_perfect, &[]),
             benign,
         }
@@ -196,18 +215,29 @@ impl Leakage {
 
     /// Returns the share of test rows whose features stand in train.
     pub fn shared_share(&self) -> f64 {
-        if self.test.rows == 0 { 0.0 } else { self.test.features_in_train as f64 / self.test.rows as f64 }
+        if self.test.rows == 0 {
+            0.0
+        } else {
+            self.test.features_in_train as f64 / self.test.rows as f64
+        }
     }
 
     /// Returns a line for each thing that asks for a look.
     pub fn warnings(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if self.test.features_in_train > 0 {
-            let Shared { rows, features_in_train, .. } = self.test;
+            let Shared {
+                rows,
+                features_in_train,
+                ..
+            } = self.test;
             lines.push(format!("leak: {features_in_train} of {rows} test rows have features that stand in train too"));
         }
         if self.rows_nowhere > 0 {
-            lines.push(format!("{} rows are on no side: they lie in a gap or have no moment", self.rows_nowhere));
+            lines.push(format!(
+                "{} rows are on no side: they lie in a gap or have no moment",
+                self.rows_nowhere
+            ));
         }
         if self.contradictory_rows > 0 {
             lines.push(format!(
@@ -215,7 +245,10 @@ impl Leakage {
                 self.contradictory_rows, self.contradictory_features
             ));
         }
-        let told = self.giveaways.iter().filter(|giveaway| giveaway.grade != GiveawayGrade::Signature);
+        let told = self
+            .giveaways
+            .iter()
+            .filter(|giveaway| giveaway.grade != GiveawayGrade::Signature);
         lines.extend(told.map(Giveaway::tell));
         lines
     }

@@ -1,5 +1,5 @@
-//! What a column is by its name and by what it holds: names of rows, hosts and moments, notes made after the fact, and what belongs to
-//! a testbed.
+//! What a column is by its name and by what it holds: names of rows, hosts and moments, notes made
+//! after the fact, and what belongs to a testbed.
 
 use std::net::IpAddr;
 
@@ -7,8 +7,9 @@ use crate::frame::table::{ColumnType, Table, TableError, read_time};
 use crate::quality::giveaway::GiveawayReason;
 use crate::quality::profile::{ColumnProfile, Sample, Values};
 
-/// Columns with so many different values for so many rows look like names of rows, in tables of at least so many rows. Where values
-/// are not counted one by one, their number is an estimate, which may be too low.
+/// Columns with so many different values for so many rows look like names of rows, in tables of at
+/// least so many rows. Where values are not counted one by one, their number is an estimate, which
+/// may be too low.
 const NAME_SHARE: f64 = 0.95;
 const ESTIMATED_NAME_SHARE: f64 = 0.88;
 const NAME_ROWS: u64 = 50;
@@ -29,24 +30,39 @@ pub fn nature(column: &ColumnProfile, rows: u64, rising: &[String]) -> Option<Gi
         () if is_annotation(&column.name) => Some(GiveawayReason::Annotation),
         () if is_address(column) => Some(GiveawayReason::Address),
         () if is_moment(column) => Some(GiveawayReason::Moment),
-        () => name_of_rows(column, rows).or_else(|| rising.contains(&column.name).then_some(GiveawayReason::FileOrder)),
+        () => name_of_rows(column, rows).or_else(|| {
+            rising
+                .contains(&column.name)
+                .then_some(GiveawayReason::FileOrder)
+        }),
     }
 }
 
-/// Returns the columns of numbers that rise, or fall, with the rows of a table: counters and times, whatever they count from.
+/// Returns the columns of numbers that rise, or fall, with the rows of a table: counters and times,
+/// whatever they count from.
 ///
 /// # Errors
 /// A column cannot be read.
 pub fn rising(table: &Table) -> Result<Vec<String>, TableError> {
     let mut found = Vec::new();
     for (name, kind) in table.columns()? {
-        if !matches!(kind, ColumnType::Int | ColumnType::Float) || (table.height() as u64) < NAME_ROWS {
+        if !matches!(kind, ColumnType::Int | ColumnType::Float)
+            || (table.height() as u64) < NAME_ROWS
+        {
             continue;
         }
-        let cells: Vec<f64> = table.numbers(&name)?.into_iter().filter(|cell| !cell.is_nan()).collect();
+        let cells: Vec<f64> = table
+            .numbers(&name)?
+            .into_iter()
+            .filter(|cell| !cell.is_nan())
+            .collect();
         let pairs = cells.len().saturating_sub(1) as f64;
-        let count =
-            |is_so: &dyn Fn(f64, f64) -> bool| cells.windows(2).filter(|pair| is_so(pair[0], pair[1])).count() as f64;
+        let count = |is_so: &dyn Fn(f64, f64) -> bool| {
+            cells
+                .windows(2)
+                .filter(|pair| is_so(pair[0], pair[1]))
+                .count() as f64
+        };
         let (up, down) = (count(&|a, b| b > a), count(&|a, b| b < a));
         let is_full = cells.len() * 2 > table.height();
         // Levels that change now and then rise too: most steps have to be real ones.
@@ -72,8 +88,12 @@ pub fn of_testbed(name: &str) -> Option<GiveawayReason> {
     let has = |known: &[&str]| words.iter().any(|word| known.contains(&word.as_str()));
     match () {
         () if words.iter().any(|word| word.ends_with("ttl")) => Some(GiveawayReason::TimeToLive),
-        () if has(&["port", "sport", "dport", "srcport", "dstport", "spt", "dpt"]) => Some(GiveawayReason::Port),
-        () if words.starts_with(&["id".to_owned()]) && words.last().is_some_and(|word| word == "p") => {
+        () if has(&["port", "sport", "dport", "srcport", "dstport", "spt", "dpt"]) => {
+            Some(GiveawayReason::Port)
+        }
+        () if words.starts_with(&["id".to_owned()])
+            && words.last().is_some_and(|word| word == "p") =>
+        {
             Some(GiveawayReason::Port)
         }
         () => None,
@@ -111,29 +131,43 @@ fn is_annotation(name: &str) -> bool {
 }
 
 fn is_called_name(name: &str) -> bool {
-    const CALLED: [&str; 12] =
-        ["id", "uid", "uuid", "guid", "index", "idx", "rownum", "rowid", "flowid", "seqno", "unnamed", "record"];
-    words(name).iter().any(|word| CALLED.contains(&word.as_str()))
+    const CALLED: [&str; 12] = [
+        "id", "uid", "uuid", "guid", "index", "idx", "rownum", "rowid", "flowid", "seqno",
+        "unnamed", "record",
+    ];
+    words(name)
+        .iter()
+        .any(|word| CALLED.contains(&word.as_str()))
 }
 
 fn name_of_rows(column: &ColumnProfile, rows: u64) -> Option<GiveawayReason> {
     let (count, distinct) = (column.count(), column.distinct());
     let share = distinct / count.max(1) as f64;
     let is_estimate = matches!(column.values, Values::Points(_) | Values::Buckets(_));
-    let least = if is_estimate { ESTIMATED_NAME_SHARE } else { NAME_SHARE };
+    let least = if is_estimate {
+        ESTIMATED_NAME_SHARE
+    } else {
+        NAME_SHARE
+    };
     if rows < NAME_ROWS || count * 2 < rows {
         return None;
     }
     let is_whole = match &column.values {
-        Values::Counts(values) | Values::Points(values) => values.iter().all(|(value, _)| value.fract() == 0.0),
+        Values::Counts(values) | Values::Points(values) => {
+            values.iter().all(|(value, _)| value.fract() == 0.0)
+        }
         Values::Texts(_) | Values::Buckets(_) => false,
     };
     match column.kind {
-        ColumnType::Text if share >= least || is_called_name(&column.name) && share >= CALLED_NAME_SHARE => {
+        ColumnType::Text
+            if share >= least || is_called_name(&column.name) && share >= CALLED_NAME_SHARE =>
+        {
             Some(GiveawayReason::FlowId)
         }
         ColumnType::Int | ColumnType::Float if is_whole && share >= least => {
-            let (Values::Counts(values) | Values::Points(values)) = &column.values else { return None };
+            let (Values::Counts(values) | Values::Points(values)) = &column.values else {
+                return None;
+            };
             let (low, high) = (values.first()?.0, values.last()?.0);
             match () {
                 () if high - low + 1.0 <= DENSE * rows as f64 => Some(GiveawayReason::RowNumber),
@@ -148,11 +182,14 @@ fn name_of_rows(column: &ColumnProfile, rows: u64) -> Option<GiveawayReason> {
 /// Whether most sampled cells are as they are asked for; there have to be some.
 fn most(column: &ColumnProfile, is_so: impl Fn(&str) -> bool) -> bool {
     let cells: Vec<&str> = match (&column.sample, &column.values) {
-        (Sample::Texts(cells), _) if !cells.is_empty() => cells.iter().flatten().map(String::as_str).collect(),
+        (Sample::Texts(cells), _) if !cells.is_empty() => {
+            cells.iter().flatten().map(String::as_str).collect()
+        }
         (_, Values::Texts(values)) => values.iter().map(|(text, _)| text.as_str()).collect(),
         _ => return false,
     };
-    !cells.is_empty() && cells.iter().filter(|cell| is_so(cell)).count() as f64 >= MOST * cells.len() as f64
+    !cells.is_empty()
+        && cells.iter().filter(|cell| is_so(cell)).count() as f64 >= MOST * cells.len() as f64
 }
 
 /// Whether text is an address of IP, also with a port or the length of a network.
@@ -165,14 +202,19 @@ fn is_address(column: &ColumnProfile) -> bool {
     let is_mac = |text: &str| {
         let parts: Vec<&str> = text.split([':', '-']).collect();
         parts.len() == 6
-            && parts.iter().all(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            && parts
+                .iter()
+                .all(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()))
     };
-    column.kind == ColumnType::Text && most(column, |text| is_ip(text.trim()) || is_mac(text.trim()))
+    column.kind == ColumnType::Text
+        && most(column, |text| is_ip(text.trim()) || is_mac(text.trim()))
 }
 
 /// The parts of a second in which numbers count from 1970, if all of them can be moments.
 pub fn epoch_parts(column: &ColumnProfile) -> Option<u32> {
-    let (Values::Counts(values) | Values::Points(values)) = &column.values else { return None };
+    let (Values::Counts(values) | Values::Points(values)) = &column.values else {
+        return None;
+    };
     let (low, high) = (values.first()?.0, values.last()?.0);
     // One value is a constant, and few are levels.
     let is_many = values.len() > 2 && matches!(column.kind, ColumnType::Int | ColumnType::Float);
@@ -183,7 +225,8 @@ pub fn epoch_parts(column: &ColumnProfile) -> Option<u32> {
 }
 
 fn is_moment(column: &ColumnProfile) -> bool {
-    let is_called = TIMES.contains(&words(&column.name).join("_").as_str()) && column.distinct() > 20.0;
+    let is_called =
+        TIMES.contains(&words(&column.name).join("_").as_str()) && column.distinct() > 20.0;
     column.kind == ColumnType::Time
         || is_called
         || epoch_parts(column).is_some()
@@ -217,27 +260,38 @@ const TIMES: [&str; 22] = [
     "utc",
 ];
 
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: [&str; 12] = [
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+];
 
-/// Whether text is a date, with a time of day or without: in the forms of RFC 3339, or with parts in any order, numbers or names of
-/// months.
+/// Whether text is a date, with a time of day or without: in the forms of RFC 3339, or with parts
+/// in any order, numbers or names of months.
 fn is_time(text: &str) -> bool {
     if text.len() >= 8 && read_time(text).is_some() {
         return true;
     }
     let is_apart = |c: char| matches!(c, ' ' | '-' | '/' | '.' | ':' | 'T' | ',' | '+' | '_');
-    let parts: Vec<String> =
-        text.trim_end_matches('Z').split(is_apart).filter(|part| !part.is_empty()).map(str::to_lowercase).collect();
+    let parts: Vec<String> = text
+        .trim_end_matches('Z')
+        .split(is_apart)
+        .filter(|part| !part.is_empty())
+        .map(str::to_lowercase)
+        .collect();
     let is_month = |part: &String| part.get(..3).is_some_and(|head| MONTHS.contains(&head));
-    let is_name = |part: &String| is_month(part) || matches!(part.as_str(), "am" | "pm" | "utc" | "gmt");
+    let is_name =
+        |part: &String| is_month(part) || matches!(part.as_str(), "am" | "pm" | "utc" | "gmt");
     let is_number = |part: &String| part.bytes().all(|byte| byte.is_ascii_digit());
     if parts.len() < 3 || !parts.iter().all(|part| is_number(part) || is_name(part)) {
         return false;
     }
-    let has_year =
-        parts.iter().take(3).any(|part| part.len() == 4 && part.parse().is_ok_and(|year| (1990..2060).contains(&year)));
+    let has_year = parts
+        .iter()
+        .take(3)
+        .any(|part| part.len() == 4 && part.parse().is_ok_and(|year| (1990..2060).contains(&year)));
     let has_clock = text.contains(':');
-    let small = |part: &String| is_month(part) || part.len() <= 2 && part.parse().is_ok_and(|number: u32| number <= 60);
+    let small = |part: &String| {
+        is_month(part) || part.len() <= 2 && part.parse().is_ok_and(|number: u32| number <= 60)
+    };
     has_year && parts.iter().take(3).filter(|part| small(part)).count() >= 2
         || has_clock
             && parts.len() >= 4
@@ -245,20 +299,26 @@ fn is_time(text: &str) -> bool {
             && (parts.iter().any(is_month) || text.contains(['/', '-']))
 }
 
-/// Whether whole numbers are written as a calendar: `20170703`, `201707030800` or `20170703080000`; or count hundreds of nanoseconds
-/// from 1601, as Windows does.
+/// Whether whole numbers are written as a calendar: `20170703`, `201707030800` or `20170703080000`;
+/// or count hundreds of nanoseconds from 1601, as Windows does.
 fn is_calendar(column: &ColumnProfile) -> bool {
-    let (Values::Counts(values) | Values::Points(values)) = &column.values else { return false };
+    let (Values::Counts(values) | Values::Points(values)) = &column.values else {
+        return false;
+    };
     if values.len() < 3 || !matches!(column.kind, ColumnType::Int | ColumnType::Float) {
         return false;
     }
     let is_date = |value: f64, digits: i32| {
         let day = (value / 10_f64.powi(digits - 8)).floor();
         let (year, month, of_month) = ((day / 1e4).floor(), (day / 1e2).floor() % 1e2, day % 1e2);
-        (1990.0..2060.0).contains(&year) && (1.0..=12.0).contains(&month) && (1.0..=31.0).contains(&of_month)
+        (1990.0..2060.0).contains(&year)
+            && (1.0..=12.0).contains(&month)
+            && (1.0..=31.0).contains(&of_month)
     };
     let all = |is_so: &dyn Fn(f64) -> bool| values.iter().all(|(value, _)| is_so(*value));
-    [8, 12, 14].into_iter().any(|digits| all(&|value| is_date(value, digits)))
+    [8, 12, 14]
+        .into_iter()
+        .any(|digits| all(&|value| is_date(value, digits)))
         || all(&|value| (1.26e17..1.46e17).contains(&value))
 }
 
@@ -282,8 +342,17 @@ mod tests {
         ] {
             assert!(is_time(text), "{text}");
         }
-        for text in ["10.0.0.1", "1.2.3", "80", "00:11:22:33:44:55", "tcp", "GET /a/b/c", "12:30", "v1.2.2017", "1/2/3"]
-        {
+        for text in [
+            "10.0.0.1",
+            "1.2.3",
+            "80",
+            "00:11:22:33:44:55",
+            "tcp",
+            "GET /a/b/c",
+            "12:30",
+            "v1.2.2017",
+            "1/2/3",
+        ] {
             assert!(!is_time(text), "{text}");
         }
     }
@@ -292,10 +361,16 @@ mod tests {
     fn a_counter_rises_with_the_file_and_a_measure_does_not() {
         let cells = |of: &dyn Fn(u32) -> f64| (0..400).map(of).collect::<Vec<f64>>();
         let table = Table::of_numbers(vec![
-            ("gaps".to_owned(), cells(&|row| f64::from(row * 7 + row * 7919 % 7))),
+            (
+                "gaps".to_owned(),
+                cells(&|row| f64::from(row * 7 + row * 7919 % 7)),
+            ),
             ("falls".to_owned(), cells(&|row| -f64::from(row))),
             ("levels".to_owned(), cells(&|row| f64::from(row / 100))),
-            ("bytes".to_owned(), cells(&|row| f64::from(row * 7919 % 1_009))),
+            (
+                "bytes".to_owned(),
+                cells(&|row| f64::from(row * 7919 % 1_009)),
+            ),
         ]);
         assert_eq!(rising(&table.unwrap()).unwrap(), ["gaps", "falls"]);
     }

@@ -1,5 +1,5 @@
-//! What a table looks like, in little room: per column the distribution of its values, and a sample of rows. Profiles of
-//! parts can be merged; for a list of parts the result is always the same.
+//! What a table looks like, in little room: per column the distribution of its values, and a sample
+//! of rows. Profiles of parts can be merged; for a list of parts the result is always the same.
 
 use std::collections::BTreeMap;
 
@@ -59,8 +59,8 @@ pub struct ColumnProfile {
 pub enum Values {
     /// Every number with its count, in order.
     Counts(Vec<(f64, u64)>),
-    /// Numbers that each stand for as many values around them: the empirical distribution function at any place is off by
-    /// at most 1 / 512 in a part, and by as much again after a merge.
+    /// Numbers that each stand for as many values around them: the empirical distribution function
+    /// at any place is off by at most 1 / 512 in a part, and by as much again after a merge.
     Points(Vec<(f64, u64)>),
     /// Every text with its count, in order.
     Texts(Vec<(String, u64)>),
@@ -86,22 +86,34 @@ impl Profile {
         Self::of_groups(table, &[])
     }
 
-    /// Looks at one part of a table in which the rows of a group are not drawn one by one: columns that name it; none where equal
-    /// rows are one unit.
+    /// Looks at one part of a table in which the rows of a group are not drawn one by one: columns
+    /// that name it; none where equal rows are one unit.
     ///
     /// # Errors
     /// A column is not there or cannot be read.
     pub fn of_groups(table: &Table, group: &[String]) -> Result<Self, TableError> {
         let (units, rows) = Units::of(table, group)?;
-        let column = |(name, kind): (String, ColumnType)| ColumnProfile::of(table, name, kind, &rows);
-        let columns = table.columns()?.into_iter().map(column).collect::<Result<_, TableError>>()?;
-        Ok(Self { format: FORMAT, rows: table.height() as u64, columns, units })
+        let column =
+            |(name, kind): (String, ColumnType)| ColumnProfile::of(table, name, kind, &rows);
+        let columns = table
+            .columns()?
+            .into_iter()
+            .map(column)
+            .collect::<Result<_, TableError>>()?;
+        Ok(Self {
+            format: FORMAT,
+            rows: table.height() as u64,
+            columns,
+            units,
+        })
     }
 
-    /// Puts the profiles of parts together; a column that a part does not have is missing in all of its rows.
+    /// Puts the profiles of parts together; a column that a part does not have is missing in all of
+    /// its rows.
     pub fn merged(parts: &[Self]) -> Self {
         let rows = parts.iter().map(|part| part.rows).sum();
-        let (units, shown) = Units::merged(&parts.iter().map(|part| &part.units).collect::<Vec<_>>());
+        let (units, shown) =
+            Units::merged(&parts.iter().map(|part| &part.units).collect::<Vec<_>>());
         let mut names: Vec<&str> = Vec::new();
         for column in parts.iter().flat_map(|part| &part.columns) {
             if !names.contains(&column.name.as_str()) {
@@ -109,12 +121,19 @@ impl Profile {
             }
         }
         let column = |name: &&str| {
-            let of: Vec<(u64, Option<&ColumnProfile>)> =
-                parts.iter().map(|part| (part.rows, part.column(name))).collect();
+            let of: Vec<(u64, Option<&ColumnProfile>)> = parts
+                .iter()
+                .map(|part| (part.rows, part.column(name)))
+                .collect();
             ColumnProfile::merged(name, &of, &shown)
         };
         let columns = names.iter().map(column).collect();
-        Self { format: FORMAT, rows, columns, units }
+        Self {
+            format: FORMAT,
+            rows,
+            columns,
+            units,
+        }
     }
 
     /// Returns the profile with at most so many sampled rows.
@@ -134,7 +153,13 @@ impl Profile {
     #[must_use]
     pub fn only(&self, name: &str) -> Self {
         let columns = self.column(name).cloned().into_iter().collect();
-        Self { format: self.format, rows: self.rows, columns, units: Units::default() }.with_sample(0)
+        Self {
+            format: self.format,
+            rows: self.rows,
+            columns,
+            units: Units::default(),
+        }
+        .with_sample(0)
     }
 
     /// Returns a column's profile.
@@ -146,7 +171,12 @@ impl Profile {
     #[must_use]
     pub fn of_units(&self) -> Self {
         let columns = self.columns.iter().map(ColumnProfile::of_units).collect();
-        Self { format: self.format, rows: self.units.len() as u64, columns, units: self.units.clone() }
+        Self {
+            format: self.format,
+            rows: self.units.len() as u64,
+            columns,
+            units: self.units.clone(),
+        }
     }
 
     /// Returns the stored form (MessagePack).
@@ -159,7 +189,8 @@ impl Profile {
     /// # Errors
     /// What is wrong with the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let profile: Self = rmp_serde::from_slice(bytes).map_err(|error| format!("not a profile: {error}"))?;
+        let profile: Self =
+            rmp_serde::from_slice(bytes).map_err(|error| format!("not a profile: {error}"))?;
         match profile.format {
             FORMAT => Ok(profile),
             other => Err(format!(
@@ -170,8 +201,17 @@ impl Profile {
 }
 
 impl ColumnProfile {
-    fn of(table: &Table, name: String, kind: ColumnType, rows: &[usize]) -> Result<Self, TableError> {
-        let missing = table.missing(&name)?.into_iter().filter(|missing| *missing).count() as u64;
+    fn of(
+        table: &Table,
+        name: String,
+        kind: ColumnType,
+        rows: &[usize],
+    ) -> Result<Self, TableError> {
+        let missing = table
+            .missing(&name)?
+            .into_iter()
+            .filter(|missing| *missing)
+            .count() as u64;
         let whole = table.height() as u64;
         let none = |sample| Self {
             name: name.clone(),
@@ -192,30 +232,61 @@ impl ColumnProfile {
                 for cell in cells.iter().flatten() {
                     *counts.entry(cell).or_default() += 1;
                 }
-                let distinct = (counts.len() > EXACT).then(|| Distinct::of(counts.keys().map(|text| hash_text(text))));
-                let counts = counts.into_iter().map(|(text, count)| (text.to_owned(), count)).collect();
-                Ok(Self { values: fewer_texts(counts), distinct: distinct.unwrap_or_default(), ..none(sample) })
+                let distinct = (counts.len() > EXACT)
+                    .then(|| Distinct::of(counts.keys().map(|text| hash_text(text))));
+                let counts = counts
+                    .into_iter()
+                    .map(|(text, count)| (text.to_owned(), count))
+                    .collect();
+                Ok(Self {
+                    values: fewer_texts(counts),
+                    distinct: distinct.unwrap_or_default(),
+                    ..none(sample)
+                })
             }
             _ => {
                 let cells: Vec<f64> = match kind {
-                    ColumnType::Time => {
-                        table.times(&name)?.into_iter().map(|ms| ms.map_or(f64::NAN, |ms| ms as f64)).collect()
-                    }
+                    ColumnType::Time => table
+                        .times(&name)?
+                        .into_iter()
+                        .map(|ms| ms.map_or(f64::NAN, |ms| ms as f64))
+                        .collect(),
                     _ => table.numbers(&name)?,
                 };
                 let sample = Sample::Numbers(rows.iter().map(|row| cells[*row] as f32).collect());
                 let nan = cells.iter().filter(|cell| cell.is_nan()).count() as u64 - missing;
-                let count = |infinity: f64| cells.iter().filter(|cell| **cell == infinity).count() as u64;
+                let count =
+                    |infinity: f64| cells.iter().filter(|cell| **cell == infinity).count() as u64;
                 let infinite = (count(f64::NEG_INFINITY), count(f64::INFINITY));
-                let finite: Vec<f64> =
-                    cells.into_iter().filter(|cell| cell.is_finite()).map(|cell| cell + 0.0).collect();
-                debug_assert_eq!(finite.len() as u64 + nan + missing + infinite.0 + infinite.1, whole);
+                let finite: Vec<f64> = cells
+                    .into_iter()
+                    .filter(|cell| cell.is_finite())
+                    .map(|cell| cell + 0.0)
+                    .collect();
+                debug_assert_eq!(
+                    finite.len() as u64 + nan + missing + infinite.0 + infinite.1,
+                    whole
+                );
                 let counts = counted(finite);
                 let is_few = counts.len() <= EXACT;
                 let hashes = counts.iter().map(|(value, _)| spread(value.to_bits()));
-                let distinct = if is_few { Distinct::default() } else { Distinct::of(hashes) };
-                let values = if is_few { Values::Counts(counts) } else { Values::Points(thinned(&counts, POINTS)) };
-                Ok(Self { nan, infinite, values, distinct, ..none(sample) })
+                let distinct = if is_few {
+                    Distinct::default()
+                } else {
+                    Distinct::of(hashes)
+                };
+                let values = if is_few {
+                    Values::Counts(counts)
+                } else {
+                    Values::Points(thinned(&counts, POINTS))
+                };
+                Ok(Self {
+                    nan,
+                    infinite,
+                    values,
+                    distinct,
+                    ..none(sample)
+                })
             }
         }
     }
@@ -224,26 +295,39 @@ impl ColumnProfile {
         let present = || parts.iter().filter_map(|(_, column)| *column);
         let kind = present().fold(ColumnType::Empty, |kind, column| kind.unify(column.kind));
         let is_text = matches!(kind, ColumnType::Text | ColumnType::Other);
-        let missing = parts.iter().map(|(rows, column)| column.map_or(*rows, |column| column.missing)).sum();
+        let missing = parts
+            .iter()
+            .map(|(rows, column)| column.map_or(*rows, |column| column.missing))
+            .sum();
         let mut distinct = Distinct::default();
         for column in present() {
             distinct.merge(&registers(column));
         }
-        let values = if is_text { merged_texts(present()) } else { merged_numbers(present()) };
+        let values = if is_text {
+            merged_texts(present())
+        } else {
+            merged_numbers(present())
+        };
         if matches!(values, Values::Counts(_) | Values::Texts(_)) {
             distinct = Distinct::default();
         }
         let cell = |(part, row): &(usize, usize)| (parts[*part].1, *row);
         let sample = if is_text {
             Sample::Texts(
-                shown.iter().map(cell).map(|(column, row)| column.and_then(|column| column.sample.text(row))).collect(),
+                shown
+                    .iter()
+                    .map(cell)
+                    .map(|(column, row)| column.and_then(|column| column.sample.text(row)))
+                    .collect(),
             )
         } else {
             Sample::Numbers(
                 shown
                     .iter()
                     .map(cell)
-                    .map(|(column, row)| column.map_or(f32::NAN, |column| column.sample.number(row)))
+                    .map(|(column, row)| {
+                        column.map_or(f32::NAN, |column| column.sample.number(row))
+                    })
                     .collect(),
             )
         };
@@ -276,20 +360,45 @@ impl ColumnProfile {
         };
         match &self.sample {
             Sample::Numbers(cells) => {
-                let count = |is_so: fn(&f32) -> bool| cells.iter().filter(|cell| is_so(cell)).count();
-                let infinite = |infinity: f32| cells.iter().filter(|cell| **cell == infinity).count() as u64;
-                let finite = cells.iter().filter(|cell| cell.is_finite()).map(|cell| f64::from(*cell) + 0.0).collect();
+                let count =
+                    |is_so: fn(&f32) -> bool| cells.iter().filter(|cell| is_so(cell)).count();
+                let infinite =
+                    |infinity: f32| cells.iter().filter(|cell| **cell == infinity).count() as u64;
+                let finite = cells
+                    .iter()
+                    .filter(|cell| cell.is_finite())
+                    .map(|cell| f64::from(*cell) + 0.0)
+                    .collect();
                 let infinite = (infinite(f32::NEG_INFINITY), infinite(f32::INFINITY));
-                none(count(|cell| cell.is_nan()), Values::Counts(counted(finite)), infinite)
+                none(
+                    count(|cell| cell.is_nan()),
+                    Values::Counts(counted(finite)),
+                    infinite,
+                )
             }
             Sample::Texts(cells) => {
                 let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
-                cells.iter().flatten().for_each(|cell| *counts.entry(cell).or_default() += 1);
-                let texts = Values::Texts(counts.into_iter().map(|(text, count)| (text.to_owned(), count)).collect());
+                cells
+                    .iter()
+                    .flatten()
+                    .for_each(|cell| *counts.entry(cell).or_default() += 1);
+                let texts = Values::Texts(
+                    counts
+                        .into_iter()
+                        .map(|(text, count)| (text.to_owned(), count))
+                        .collect(),
+                );
                 // What had too many values to be counted one by one has too many here.
-                let values =
-                    if matches!(self.values, Values::Buckets(_)) { Values::Buckets(in_buckets(&texts)) } else { texts };
-                none(cells.iter().filter(|cell| cell.is_none()).count(), values, (0, 0))
+                let values = if matches!(self.values, Values::Buckets(_)) {
+                    Values::Buckets(in_buckets(&texts))
+                } else {
+                    texts
+                };
+                none(
+                    cells.iter().filter(|cell| cell.is_none()).count(),
+                    values,
+                    (0, 0),
+                )
             }
         }
     }
@@ -297,7 +406,9 @@ impl ColumnProfile {
     /// Returns the number of cells that are neither missing nor NaN nor infinite.
     pub fn count(&self) -> u64 {
         match &self.values {
-            Values::Counts(values) | Values::Points(values) => values.iter().map(|(_, count)| count).sum(),
+            Values::Counts(values) | Values::Points(values) => {
+                values.iter().map(|(_, count)| count).sum()
+            }
             Values::Texts(values) => values.iter().map(|(_, count)| count).sum(),
             Values::Buckets(counts) => counts.iter().sum(),
         }
@@ -317,7 +428,9 @@ impl ColumnProfile {
 fn registers(column: &ColumnProfile) -> Distinct {
     match &column.values {
         _ if !column.distinct.is_empty() => column.distinct.clone(),
-        Values::Counts(values) => Distinct::of(values.iter().map(|(value, _)| spread(value.to_bits()))),
+        Values::Counts(values) => {
+            Distinct::of(values.iter().map(|(value, _)| spread(value.to_bits())))
+        }
         Values::Texts(values) => Distinct::of(values.iter().map(|(text, _)| hash_text(text))),
         Values::Points(_) | Values::Buckets(_) => column.distinct.clone(),
     }
@@ -334,7 +447,10 @@ impl Sample {
     pub(crate) fn text(&self, row: usize) -> Option<String> {
         match self {
             Self::Texts(cells) => cells.get(row).cloned().flatten(),
-            Self::Numbers(cells) => cells.get(row).filter(|cell| !cell.is_nan()).map(|cell| (cell + 0.0).to_string()),
+            Self::Numbers(cells) => cells
+                .get(row)
+                .filter(|cell| !cell.is_nan())
+                .map(|cell| (cell + 0.0).to_string()),
         }
     }
 }
@@ -352,19 +468,25 @@ fn counted(mut numbers: Vec<f64>) -> Vec<(f64, u64)> {
     counts
 }
 
-/// Puts values together into at most so many groups of about equal weight; the middle value of a group stands for it.
+/// Puts values together into at most so many groups of about equal weight; the middle value of a
+/// group stands for it.
 fn thinned(values: &[(f64, u64)], groups: usize) -> Vec<(f64, u64)> {
     let whole: u64 = values.iter().map(|(_, count)| count).sum();
     let mut points: Vec<(f64, u64)> = Vec::new();
-    // The last value whose group is under way, the weight before it, and what the group has gathered.
+    // The last value whose group is under way, the weight before it, and what the group has
+    // gathered.
     let (mut before, mut from, mut group) = (0_u64, 0, 0_u64);
     for (at, (_, count)) in values.iter().enumerate() {
         let start = before;
         before += count;
         group += count;
-        let number = |weight: u64| (u128::from(weight) * groups as u128 / u128::from(whole.max(1))) as u64;
+        let number =
+            |weight: u64| (u128::from(weight) * groups as u128 / u128::from(whole.max(1))) as u64;
         let is_last = at + 1 == values.len();
-        if is_last || number(before) != number(start) || number(before) != number(before + values[at + 1].1 - 1) {
+        if is_last
+            || number(before) != number(start)
+            || number(before) != number(before + values[at + 1].1 - 1)
+        {
             points.push((middle(&values[from..=at], group), group));
             (from, group) = (at + 1, 0);
         }
@@ -412,10 +534,17 @@ fn merged_numbers<'a>(columns: impl Iterator<Item = &'a ColumnProfile>) -> Value
 }
 
 /// Returns how often each text stands in one list and in another.
-pub fn side_by_side<'a>(first: &'a [(String, u64)], second: &'a [(String, u64)]) -> BTreeMap<&'a str, (u64, u64)> {
+pub fn side_by_side<'a>(
+    first: &'a [(String, u64)],
+    second: &'a [(String, u64)],
+) -> BTreeMap<&'a str, (u64, u64)> {
     let mut counts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-    first.iter().for_each(|(text, count)| counts.entry(text).or_default().0 += count);
-    second.iter().for_each(|(text, count)| counts.entry(text).or_default().1 += count);
+    first
+        .iter()
+        .for_each(|(text, count)| counts.entry(text).or_default().0 += count);
+    second
+        .iter()
+        .for_each(|(text, count)| counts.entry(text).or_default().1 += count);
     counts
 }
 
@@ -443,15 +572,21 @@ fn merged_texts<'a>(columns: impl Iterator<Item = &'a ColumnProfile>) -> Values 
     for column in columns {
         match &column.values {
             Values::Texts(values) => {
-                values.iter().for_each(|(text, count)| *counts.entry(text.clone()).or_default() += count);
+                values
+                    .iter()
+                    .for_each(|(text, count)| *counts.entry(text.clone()).or_default() += count);
             }
             // A column that held numbers in one part and text in another.
             Values::Counts(values) | Values::Points(values) => {
-                values.iter().for_each(|(value, count)| *counts.entry(value.to_string()).or_default() += count);
+                values.iter().for_each(|(value, count)| {
+                    *counts.entry(value.to_string()).or_default() += count
+                });
             }
             Values::Buckets(theirs) => {
                 let mine = buckets.get_or_insert_with(|| vec![0; BUCKETS]);
-                mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
+                mine.iter_mut()
+                    .zip(theirs)
+                    .for_each(|(mine, theirs)| *mine += theirs);
             }
         }
     }
@@ -459,7 +594,10 @@ fn merged_texts<'a>(columns: impl Iterator<Item = &'a ColumnProfile>) -> Values 
         None => fewer_texts(counts.into_iter().collect()),
         Some(mut buckets) => {
             let others = in_buckets(&Values::Texts(counts.into_iter().collect()));
-            buckets.iter_mut().zip(others).for_each(|(mine, theirs)| *mine += theirs);
+            buckets
+                .iter_mut()
+                .zip(others)
+                .for_each(|(mine, theirs)| *mine += theirs);
             Values::Buckets(buckets)
         }
     }
@@ -480,8 +618,14 @@ mod tests {
         assert_eq!((column.missing, column.infinite), (1, (0, 1)));
         assert_eq!(column.values, Values::Counts(vec![(1.0, 1), (2.0, 2)]));
         let many = Profile::of(&numbers((0..10_000).map(f64::from).collect())).unwrap();
-        let Values::Points(points) = &many.column("a").unwrap().values else { panic!() };
-        assert!(points.len() <= 520 && points.iter().all(|(_, weight)| *weight <= 40), "{}", points.len());
+        let Values::Points(points) = &many.column("a").unwrap().values else {
+            panic!()
+        };
+        assert!(
+            points.len() <= 520 && points.iter().all(|(_, weight)| *weight <= 40),
+            "{}",
+            points.len()
+        );
         let distinct = many.column("a").unwrap().distinct();
         assert!((9_500.0..10_500.0).contains(&distinct), "{distinct}");
     }
@@ -489,21 +633,31 @@ mod tests {
     #[test]
     fn merging_parts_is_looking_at_the_whole_where_values_are_counted() {
         let cells: Vec<f64> = (0..3_000).map(|i| f64::from(i * 7 % 90)).collect();
-        let part = |range: std::ops::Range<usize>| Profile::of(&numbers(cells[range].to_vec())).unwrap();
+        let part =
+            |range: std::ops::Range<usize>| Profile::of(&numbers(cells[range].to_vec())).unwrap();
         let merged = Profile::merged(&[part(0..1000), part(1000..1200), part(1200..3000)]);
         let whole = part(0..3000);
-        assert_eq!(merged.column("a").unwrap().values, whole.column("a").unwrap().values);
+        assert_eq!(
+            merged.column("a").unwrap().values,
+            whole.column("a").unwrap().values
+        );
         assert_eq!((merged.rows, &merged.units), (3000, &whole.units));
         assert_eq!(Profile::decode(&merged.encode()), Ok(merged));
     }
 
     #[test]
     fn the_distribution_of_a_merge_is_near_that_of_the_whole() {
-        let cells: Vec<f64> = (0..40_000).map(|i| (f64::from(i * 7919 % 40_000) / 100.0).exp()).collect();
-        let parts: Vec<Profile> =
-            cells.chunks(7_000).map(|part| Profile::of(&numbers(part.to_vec())).unwrap()).collect();
+        let cells: Vec<f64> = (0..40_000)
+            .map(|i| (f64::from(i * 7919 % 40_000) / 100.0).exp())
+            .collect();
+        let parts: Vec<Profile> = cells
+            .chunks(7_000)
+            .map(|part| Profile::of(&numbers(part.to_vec())).unwrap())
+            .collect();
         let merged = Profile::merged(&parts);
-        let Values::Points(points) = &merged.column("a").unwrap().values else { panic!() };
+        let Values::Points(points) = &merged.column("a").unwrap().values else {
+            panic!()
+        };
         assert!(points.len() <= MERGED);
         let mut sorted = cells.clone();
         sorted.sort_by(f64::total_cmp);
@@ -511,7 +665,10 @@ mod tests {
         for (value, weight) in points {
             before += weight;
             let below = sorted.partition_point(|cell| cell <= value);
-            assert!((before as f64 - below as f64).abs() / 40_000.0 < 2.0 / 512.0, "{value}: {before} {below}");
+            assert!(
+                (before as f64 - below as f64).abs() / 40_000.0 < 2.0 / 512.0,
+                "{value}: {before} {below}"
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What came of a validation: the verdict on each rule, and its forms for programs (JSON), people (HTML) and test
-//! runners (JUnit XML).
+//! What came of a validation: the verdict on each rule, and its forms for programs (JSON), people
+//! (HTML) and test runners (JUnit XML).
 
 use std::fmt::Write as _;
 
@@ -104,8 +104,20 @@ pub struct Counts {
 
 impl Report {
     /// Judges what was counted.
-    pub fn new(name: &str, schema: &Schema, rules: &[Rule], misfits: Vec<Misfit>, counts: Counts) -> Self {
-        let share = |count: u64| if counts.rows == 0 { 0.0 } else { count as f64 / counts.rows as f64 };
+    pub fn new(
+        name: &str,
+        schema: &Schema,
+        rules: &[Rule],
+        misfits: Vec<Misfit>,
+        counts: Counts,
+    ) -> Self {
+        let share = |count: u64| {
+            if counts.rows == 0 {
+                0.0
+            } else {
+                count as f64 / counts.rows as f64
+            }
+        };
         let judge = |(at, rule): (usize, &Rule)| {
             let rows = counts.broken.get(at).copied().unwrap_or_default();
             let is_over = rule.at_most.is_some_and(|most| share(rows) > most);
@@ -132,7 +144,11 @@ impl Report {
             }
         };
         let rules: Vec<RuleReport> = rules.iter().enumerate().map(judge).collect();
-        let table: Vec<TableReport> = schema.table.iter().map(|rule| measure(rule, &counts)).collect();
+        let table: Vec<TableReport> = schema
+            .table
+            .iter()
+            .map(|rule| measure(rule, &counts))
+            .collect();
         let quarantined = counts.rows - counts.clean;
         let valid = misfits.is_empty()
             && rules.iter().all(|rule| rule.verdict != Verdict::Failed)
@@ -156,11 +172,23 @@ impl Report {
         let mut lines = Vec::new();
         if wanted.contains(&Verdict::Failed) {
             lines.extend(
-                self.columns.iter().map(|misfit| format!("{} ({}): {}", misfit.column, misfit.rule, misfit.message)),
+                self.columns.iter().map(|misfit| {
+                    format!("{} ({}): {}", misfit.column, misfit.rule, misfit.message)
+                }),
             );
         }
-        lines.extend(self.rules.iter().filter(|rule| wanted.contains(&rule.verdict)).map(RuleReport::line));
-        lines.extend(self.table.iter().filter(|rule| wanted.contains(&rule.verdict)).map(TableReport::line));
+        lines.extend(
+            self.rules
+                .iter()
+                .filter(|rule| wanted.contains(&rule.verdict))
+                .map(RuleReport::line),
+        );
+        lines.extend(
+            self.table
+                .iter()
+                .filter(|rule| wanted.contains(&rule.verdict))
+                .map(TableReport::line),
+        );
         let share = self.quarantined as f64 / self.rows.max(1) as f64;
         if wanted.contains(&Verdict::Failed) && share > self.quarantine_at_most {
             lines.push(format!(
@@ -177,19 +205,45 @@ impl Report {
     /// Returns the report as JUnit XML: a test case a rule.
     pub fn junit(&self) -> String {
         let mut cases = Vec::new();
-        cases.extend(
-            self.columns
-                .iter()
-                .map(|misfit| (misfit.column.clone(), misfit.rule.clone(), Verdict::Failed, misfit.message.clone())),
-        );
+        cases.extend(self.columns.iter().map(|misfit| {
+            (
+                misfit.column.clone(),
+                misfit.rule.clone(),
+                Verdict::Failed,
+                misfit.message.clone(),
+            )
+        }));
         let column = |rule: &RuleReport| rule.column.clone().unwrap_or_else(|| "rows".to_owned());
-        cases.extend(self.rules.iter().map(|rule| (column(rule), rule.rule.clone(), rule.verdict, rule.line())));
-        cases.extend(self.table.iter().map(|rule| ("table".to_owned(), rule.rule.clone(), rule.verdict, rule.line())));
+        cases.extend(
+            self.rules
+                .iter()
+                .map(|rule| (column(rule), rule.rule.clone(), rule.verdict, rule.line())),
+        );
+        cases.extend(self.table.iter().map(|rule| {
+            (
+                "table".to_owned(),
+                rule.rule.clone(),
+                rule.verdict,
+                rule.line(),
+            )
+        }));
         let share = self.quarantined as f64 / self.rows.max(1) as f64;
-        let verdict = if share > self.quarantine_at_most { Verdict::Failed } else { Verdict::Passed };
+        let verdict = if share > self.quarantine_at_most {
+            Verdict::Failed
+        } else {
+            Verdict::Passed
+        };
         let line = format!("{} of {} rows are set aside", self.quarantined, self.rows);
-        cases.push(("table".to_owned(), "quarantine_at_most".to_owned(), verdict, line));
-        let failed = cases.iter().filter(|(_, _, verdict, _)| *verdict == Verdict::Failed).count();
+        cases.push((
+            "table".to_owned(),
+            "quarantine_at_most".to_owned(),
+            verdict,
+            line,
+        ));
+        let failed = cases
+            .iter()
+            .filter(|(_, _, verdict, _)| *verdict == Verdict::Failed)
+            .count();
         let mut xml = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites><testsuite name=\"{}\" tests=\"{}\" failures=\"{failed}\">\n",
             escape(&self.schema),
@@ -198,7 +252,9 @@ impl Report {
         for (class, name, verdict, line) in cases {
             let (class, name, line) = (escape(&class), escape(&name), escape(&line));
             let _ = match verdict {
-                Verdict::Passed => writeln!(xml, "  <testcase classname=\"{class}\" name=\"{name}\"/>"),
+                Verdict::Passed => {
+                    writeln!(xml, "  <testcase classname=\"{class}\" name=\"{name}\"/>")
+                }
                 Verdict::Failed => writeln!(
                     xml,
                     "  <testcase classname=\"{class}\" name=\"{name}\"><failure message=\"{line}\"/></testcase>"
@@ -228,8 +284,15 @@ impl Report {
             percent(self.quarantine_at_most),
         );
         if !self.columns.is_empty() {
-            html.push_str("<h2>Columns</h2>\n<table><tr><th>column</th><th>rule</th><th></th></tr>\n");
-            for Misfit { column, rule, message } in &self.columns {
+            html.push_str(
+                "<h2>Columns</h2>\n<table><tr><th>column</th><th>rule</th><th></th></tr>\n",
+            );
+            for Misfit {
+                column,
+                rule,
+                message,
+            } in &self.columns
+            {
                 let _ = writeln!(
                     html,
                     "<tr class=\"failed\"><td><code>{}</code></td><td>{rule}</td><td>{}</td></tr>",
@@ -242,7 +305,9 @@ impl Report {
         if !self.table.is_empty() {
             html.push_str("<h2>Table</h2>\n<table><tr><th>verdict</th><th>rule</th><th class=\"n\">value</th><th class=\"n\">least</th><th class=\"n\">most</th></tr>\n");
             for rule in &self.table {
-                let show = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| value.to_string());
+                let show = |value: Option<f64>| {
+                    value.map_or_else(|| "–".to_owned(), |value| value.to_string())
+                };
                 let verdict = word_of(rule.verdict);
                 let _ = writeln!(
                     html,
@@ -261,7 +326,10 @@ impl Report {
         rules.sort_by_key(|rule| std::cmp::Reverse((rule.verdict, rule.rows)));
         for rule in rules {
             let verdict = word_of(rule.verdict);
-            let first = rule.first.as_ref().map(|(row, value)| format!("row {row}: <code>{}</code>", escape(value)));
+            let first = rule
+                .first
+                .as_ref()
+                .map(|(row, value)| format!("row {row}: <code>{}</code>", escape(value)));
             let _ = writeln!(
                 html,
                 "<tr class=\"{verdict}\"><td>{verdict}</td><td><code>{}</code></td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>",
@@ -269,7 +337,11 @@ impl Report {
                 escape(&rule.rule),
                 escape(&rule.asks),
                 rule.rows,
-                if rule.rows == 0 { String::new() } else { percent(rule.share) },
+                if rule.rows == 0 {
+                    String::new()
+                } else {
+                    percent(rule.share)
+                },
                 first.unwrap_or_default()
             );
         }
@@ -296,15 +368,26 @@ fn word_of(verdict: Verdict) -> &'static str {
 }
 
 fn measure(rule: &TableRule, counts: &Counts) -> TableReport {
-    let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+    let share = |part: u64, whole: u64| {
+        if whole == 0 {
+            0.0
+        } else {
+            part as f64 / whole as f64
+        }
+    };
     let value = match &rule.measure {
         Measure::Rows => Some(counts.rows as f64),
         Measure::NullShare => Some(share(counts.cells.1, counts.cells.0)),
         Measure::Duplicates => Some(share(counts.duplicates, counts.rows)),
-        Measure::Freshness(column) => counts.ages.iter().find(|(name, _)| name == column).map(|(_, age)| *age),
+        Measure::Freshness(column) => counts
+            .ages
+            .iter()
+            .find(|(name, _)| name == column)
+            .map(|(_, age)| *age),
     };
-    let holds =
-        value.is_some_and(|value| rule.min.is_none_or(|min| value >= min) && rule.max.is_none_or(|max| value <= max));
+    let holds = value.is_some_and(|value| {
+        rule.min.is_none_or(|min| value >= min) && rule.max.is_none_or(|max| value <= max)
+    });
     let verdict = match rule.severity {
         _ if holds => Verdict::Passed,
         Severity::Warn => Verdict::Warned,
@@ -314,29 +397,58 @@ fn measure(rule: &TableRule, counts: &Counts) -> TableReport {
         Measure::Freshness(column) => format!("freshness of {column}, hours"),
         other => other.as_str().to_owned(),
     };
-    TableReport { rule: name, value, min: rule.min, max: rule.max, verdict }
+    TableReport {
+        rule: name,
+        value,
+        min: rule.min,
+        max: rule.max,
+        verdict,
+    }
 }
 
 impl RuleReport {
     fn line(&self) -> String {
-        let Self { column, rule, asks, rows, share, at_most, first, .. } = self;
-        let place = column.as_ref().map_or_else(|| rule.clone(), |column| format!("{column} ({rule})"));
-        let first = first.as_ref().map_or_else(String::new, |(row, value)| format!(", first `{value}` in row {row}"));
-        let most = at_most.map_or_else(String::new, |most| format!("; at most {} may", percent(most)));
-        format!("{place}: {rows} rows ({}) are not {asks}{first}{most}", percent(*share))
+        let Self {
+            column,
+            rule,
+            asks,
+            rows,
+            share,
+            at_most,
+            first,
+            ..
+        } = self;
+        let place = column
+            .as_ref()
+            .map_or_else(|| rule.clone(), |column| format!("{column} ({rule})"));
+        let first = first.as_ref().map_or_else(String::new, |(row, value)| {
+            format!(", first `{value}` in row {row}")
+        });
+        let most = at_most.map_or_else(String::new, |most| {
+            format!("; at most {} may", percent(most))
+        });
+        format!(
+            "{place}: {rows} rows ({}) are not {asks}{first}{most}",
+            percent(*share)
+        )
     }
 }
 
 impl TableReport {
     fn line(&self) -> String {
-        let value = self.value.map_or_else(|| "not known".to_owned(), |value| value.to_string());
+        let value = self
+            .value
+            .map_or_else(|| "not known".to_owned(), |value| value.to_string());
         let bounds = match (self.min, self.max) {
             (Some(min), Some(max)) => format!("from {min} to {max}"),
             (Some(min), None) => format!("at least {min}"),
             (None, Some(max)) => format!("at most {max}"),
             (None, None) => "anything".to_owned(),
         };
-        format!("{} of the table is {value}, where {bounds} is asked", self.rule)
+        format!(
+            "{} of the table is {value}, where {bounds} is asked",
+            self.rule
+        )
     }
 }
 
@@ -347,7 +459,9 @@ fn percent(share: f64) -> String {
     let digits = match percent {
         0.0 => 1,
         percent if percent >= 10.0 => 1,
-        percent => usize::try_from(1 - percent.log10().floor() as i64).unwrap_or(1).clamp(1, 8),
+        percent => usize::try_from(1 - percent.log10().floor() as i64)
+            .unwrap_or(1)
+            .clamp(1, 8),
     };
     format!("{percent:.digits$} %")
 }
@@ -375,11 +489,17 @@ mod tests {
 
     #[test]
     fn shares_have_the_digits_that_matter() {
-        assert_eq!([0.0, 0.25, 0.012, 0.00034].map(percent), ["0.0 %", "25.0 %", "1.2 %", "0.034 %"]);
+        assert_eq!(
+            [0.0, 0.25, 0.012, 0.00034].map(percent),
+            ["0.0 %", "25.0 %", "1.2 %", "0.034 %"]
+        );
     }
 
     #[test]
     fn text_from_outside_is_escaped() {
-        assert_eq!(escape("<a & \"b\">\u{1}\n"), "&lt;a &amp; &quot;b&quot;&gt;\u{fffd} ");
+        assert_eq!(
+            escape("<a & \"b\">\u{1}\n"),
+            "&lt;a &amp; &quot;b&quot;&gt;\u{fffd} "
+        );
     }
 }

@@ -21,7 +21,8 @@ pub struct Rule {
     pub asks: String,
     /// What happens to rows that break it.
     pub severity: Severity,
-    /// The share of rows that may break it; more, and the table is refused (or, of `warn`, told of).
+    /// The share of rows that may break it; more, and the table is refused (or, of `warn`, told
+    /// of).
     pub at_most: Option<f64>,
     test: Test,
 }
@@ -98,9 +99,21 @@ pub fn rules(schema: &Schema) -> Vec<Rule> {
 pub(super) fn of_column(column: &ColumnRule) -> Vec<Rule> {
     let mut rules = Vec::new();
     let mut add = |name: &str, asks: String, test: Test| {
-        let severity = column.severity.get(name).or(column.severity.get("")).copied().unwrap_or(Severity::Quarantine);
+        let severity = column
+            .severity
+            .get(name)
+            .or(column.severity.get(""))
+            .copied()
+            .unwrap_or(Severity::Quarantine);
         let at_most = column.at_most.get(name).or(column.at_most.get("")).copied();
-        rules.push(Rule { column: Some(column.name.clone()), name: name.to_owned(), asks, severity, at_most, test });
+        rules.push(Rule {
+            column: Some(column.name.clone()),
+            name: name.to_owned(),
+            asks,
+            severity,
+            at_most,
+            test,
+        });
     };
     let of_type = match column.kind {
         ColumnType::Int => "a whole number",
@@ -109,7 +122,11 @@ pub(super) fn of_column(column: &ColumnRule) -> Vec<Rule> {
         ColumnType::Time => "a moment",
         _ => "text",
     };
-    add("type", of_type.to_owned(), Test::Type(column.kind, column.coerce));
+    add(
+        "type",
+        of_type.to_owned(),
+        Test::Type(column.kind, column.coerce),
+    );
     if !column.nullable {
         add("null", "present".to_owned(), Test::Null);
     }
@@ -120,7 +137,10 @@ pub(super) fn of_column(column: &ColumnRule) -> Vec<Rule> {
         add("infinite", "finite".to_owned(), Test::Infinite);
     }
     if let Some(allowed) = &column.allowed {
-        let numbers = allowed.iter().filter_map(|value| value.parse().ok()).collect();
+        let numbers = allowed
+            .iter()
+            .filter_map(|value| value.parse().ok())
+            .collect();
         add(
             "allowed",
             format!("one of {}", allowed.join(", ")),
@@ -128,32 +148,62 @@ pub(super) fn of_column(column: &ColumnRule) -> Vec<Rule> {
         );
     }
     if let Some(min) = column.min {
-        add("min", format!("at least {}", show(min, column.kind)), Test::Min(min));
+        add(
+            "min",
+            format!("at least {}", show(min, column.kind)),
+            Test::Min(min),
+        );
     }
     if let Some(max) = column.max {
-        add("max", format!("at most {}", show(max, column.kind)), Test::Max(max));
+        add(
+            "max",
+            format!("at most {}", show(max, column.kind)),
+            Test::Max(max),
+        );
     }
     if let Some(regex) = &column.regex {
         add(
             "regex",
-            format!("matching {}", regex.as_str().trim_start_matches("^(?:").trim_end_matches(")$")),
+            format!(
+                "matching {}",
+                regex
+                    .as_str()
+                    .trim_start_matches("^(?:")
+                    .trim_end_matches(")$")
+            ),
             Test::Regex(regex.clone()),
         );
     }
     if let Some(least) = column.min_length {
-        add("min_length", format!("at least {least} characters"), Test::MinLength(least));
+        add(
+            "min_length",
+            format!("at least {least} characters"),
+            Test::MinLength(least),
+        );
     }
     if let Some(most) = column.max_length {
-        add("max_length", format!("at most {most} characters"), Test::MaxLength(most));
+        add(
+            "max_length",
+            format!("at most {most} characters"),
+            Test::MaxLength(most),
+        );
     }
     if column.unique {
-        add("unique", "different from all earlier ones".to_owned(), Test::Unique);
+        add(
+            "unique",
+            "different from all earlier ones".to_owned(),
+            Test::Unique,
+        );
     }
     rules
 }
 
 fn show(bound: f64, kind: ColumnType) -> String {
-    if kind == ColumnType::Time { crate::frame::table::show_time(bound as i64) } else { bound.to_string() }
+    if kind == ColumnType::Time {
+        crate::frame::table::show_time(bound as i64)
+    } else {
+        bound.to_string()
+    }
 }
 
 /// Returns the columns that are not as the schema says: missing or unexpected.
@@ -164,21 +214,38 @@ pub fn misfits(schema: &Schema, columns: &[(String, ColumnType)]) -> Vec<Misfit>
         if !names().any(|name| name == rule.name) {
             let help = suggest(&rule.name, names()).unwrap_or_default();
             let message = format!("the column is missing: {help}");
-            found.push(Misfit { column: rule.name.clone(), rule: "missing".to_owned(), message });
+            found.push(Misfit {
+                column: rule.name.clone(),
+                rule: "missing".to_owned(),
+                message,
+            });
         }
     }
     for name in names() {
         if !schema.others && !schema.columns.iter().any(|rule| rule.name == name) {
-            let message = "the schema does not know this column (`other_columns: allow` lets it pass)".to_owned();
-            found.push(Misfit { column: name.to_owned(), rule: "unexpected".to_owned(), message });
+            let message =
+                "the schema does not know this column (`other_columns: allow` lets it pass)"
+                    .to_owned();
+            found.push(Misfit {
+                column: name.to_owned(),
+                rule: "unexpected".to_owned(),
+                message,
+            });
         }
     }
     for rule in &schema.rows {
         for name in rule.check.columns() {
             if !names().any(|column| column == name) {
                 let help = suggest(&name, names()).unwrap_or_default();
-                let message = format!("the condition `{}` needs this column, and it is missing: {help}", rule.name);
-                found.push(Misfit { column: name, rule: "missing".to_owned(), message });
+                let message = format!(
+                    "the condition `{}` needs this column, and it is missing: {help}",
+                    rule.name
+                );
+                found.push(Misfit {
+                    column: name,
+                    rule: "missing".to_owned(),
+                    message,
+                });
             }
         }
     }
@@ -196,7 +263,12 @@ struct Column<'t> {
 
 impl<'t> Column<'t> {
     /// Reads a column as its rule asks; text that does not read as the type is in the second list.
-    fn read(table: &'t Table, name: &str, asked: ColumnType, coerce: bool) -> Result<(Self, Vec<bool>), TableError> {
+    fn read(
+        table: &'t Table,
+        name: &str,
+        asked: ColumnType,
+        coerce: bool,
+    ) -> Result<(Self, Vec<bool>), TableError> {
         let found = table.column_type(name)?;
         let missing = table.missing(name)?;
         let mut unfit = vec![false; table.height()];
@@ -210,15 +282,26 @@ impl<'t> Column<'t> {
             (true, ColumnType::Text) => texts = table.texts(name)?,
             (true, ColumnType::Empty) => {}
             (true, ColumnType::Time) => {
-                numbers = table.times(name)?.into_iter().map(|ms| ms.map_or(f64::NAN, |ms| ms as f64)).collect();
+                numbers = table
+                    .times(name)?
+                    .into_iter()
+                    .map(|ms| ms.map_or(f64::NAN, |ms| ms as f64))
+                    .collect();
             }
             (true, _) => numbers = table.numbers(name)?,
             (false, ColumnType::Text) if coerce => {
                 let cells = table.texts(name)?;
                 let read = |cell: &Option<String>| convert(&Cell::Text(cell.clone()?), asked);
                 let cells: Vec<Option<Cell>> = cells.iter().map(read).collect();
-                unfit = cells.iter().zip(&missing).map(|(cell, missing)| cell.is_none() && !missing).collect();
-                numbers = cells.iter().map(|cell| cell.as_ref().map_or(f64::NAN, as_number)).collect();
+                unfit = cells
+                    .iter()
+                    .zip(&missing)
+                    .map(|(cell, missing)| cell.is_none() && !missing)
+                    .collect();
+                numbers = cells
+                    .iter()
+                    .map(|cell| cell.as_ref().map_or(f64::NAN, as_number))
+                    .collect();
             }
             (false, _) => unfit = missing.iter().map(|missing| !missing).collect(),
         }
@@ -227,7 +310,16 @@ impl<'t> Column<'t> {
                 *unfit |= number.is_finite() && number.fract() != 0.0 || number.is_infinite();
             }
         }
-        Ok((Self { table, kind: asked, missing, numbers, texts }, unfit))
+        Ok((
+            Self {
+                table,
+                kind: asked,
+                missing,
+                numbers,
+                texts,
+            },
+            unfit,
+        ))
     }
 
     fn show(&self, name: &str, row: usize) -> Result<String, TableError> {
@@ -235,10 +327,18 @@ impl<'t> Column<'t> {
             return Ok("missing".to_owned());
         }
         match self.numbers.get(row) {
-            Some(number) if self.kind != ColumnType::Time && !self.table.column_type(name)?.eq(&ColumnType::Text) => {
+            Some(number)
+                if self.kind != ColumnType::Time
+                    && !self.table.column_type(name)?.eq(&ColumnType::Text) =>
+            {
                 Ok(number.to_string())
             }
-            _ => Ok(self.table.slice(row, 1).texts(name)?.remove(0).unwrap_or_else(|| "NaN".to_owned())),
+            _ => Ok(self
+                .table
+                .slice(row, 1)
+                .texts(name)?
+                .remove(0)
+                .unwrap_or_else(|| "NaN".to_owned())),
         }
     }
 }
@@ -253,8 +353,8 @@ fn as_number(cell: &Cell) -> f64 {
     }
 }
 
-/// Returns every row of a table that breaks a rule, with each of the rules it breaks, ordered by rule and row. Rules about
-/// columns that are not there and rules about uniqueness are passed over.
+/// Returns every row of a table that breaks a rule, with each of the rules it breaks, ordered by
+/// rule and row. Rules about columns that are not there and rules about uniqueness are passed over.
 ///
 /// # Errors
 /// A column cannot be read.
@@ -264,37 +364,66 @@ pub fn failures(rules: &[Rule], table: &Table) -> Result<Vec<Failure>, TableErro
     for (number, rule) in rules.iter().enumerate() {
         if let Test::Condition(check) = &rule.test {
             if check.columns().iter().all(|name| table.has(name)) {
-                let about = |TableError(why)| TableError(format!("the condition `{}`: {why}", rule.name));
+                let about =
+                    |TableError(why)| TableError(format!("the condition `{}`: {why}", rule.name));
                 let bound = check.bind(table).map_err(about)?;
                 let broken = (0..table.height()).filter(|row| check.is_broken(&bound, *row));
-                found.extend(broken.map(|row| Failure { row, rule: number, value: bound.show(row) }));
+                found.extend(broken.map(|row| Failure {
+                    row,
+                    rule: number,
+                    value: bound.show(row),
+                }));
             }
             continue;
         }
-        let Some(name) = rule.column.as_deref().filter(|name| table.has(name)) else { continue };
+        let Some(name) = rule.column.as_deref().filter(|name| table.has(name)) else {
+            continue;
+        };
         if let Test::Type(kind, coerce) = rule.test {
             let (column, unfit) = Column::read(table, name, kind, coerce)?;
             current = Some((name.to_owned(), column, unfit));
         }
-        let Some((_, column, unfit)) = current.as_ref().filter(|(current, ..)| current == name) else { continue };
+        let Some((_, column, unfit)) = current.as_ref().filter(|(current, ..)| current == name)
+        else {
+            continue;
+        };
         for row in broken(&rule.test, column, unfit) {
-            found.push(Failure { row, rule: number, value: column.show(name, row)? });
+            found.push(Failure {
+                row,
+                rule: number,
+                value: column.show(name, row)?,
+            });
         }
     }
     Ok(found)
 }
 
-/// Returns the rows of a column that break a test. What is missing or not of the type breaks only the tests for that.
+/// Returns the rows of a column that break a test. What is missing or not of the type breaks only
+/// the tests for that.
 fn broken(test: &Test, column: &Column<'_>, unfit: &[bool]) -> Vec<usize> {
-    let rows = |breaks: &dyn Fn(usize) -> bool| (0..unfit.len()).filter(|row| breaks(*row)).collect();
+    let rows =
+        |breaks: &dyn Fn(usize) -> bool| (0..unfit.len()).filter(|row| breaks(*row)).collect();
     let numbers = |breaks: &dyn Fn(f64) -> bool| {
-        let is_broken =
-            |(row, number): (usize, &f64)| (!column.missing[row] && !unfit[row] && breaks(*number)).then_some(row);
-        column.numbers.iter().enumerate().filter_map(is_broken).collect()
+        let is_broken = |(row, number): (usize, &f64)| {
+            (!column.missing[row] && !unfit[row] && breaks(*number)).then_some(row)
+        };
+        column
+            .numbers
+            .iter()
+            .enumerate()
+            .filter_map(is_broken)
+            .collect()
     };
     let texts = |breaks: &dyn Fn(&str) -> bool| {
-        let is_broken = |(row, text): (usize, &Option<String>)| text.as_deref().is_some_and(breaks).then_some(row);
-        column.texts.iter().enumerate().filter_map(is_broken).collect::<Vec<_>>()
+        let is_broken = |(row, text): (usize, &Option<String>)| {
+            text.as_deref().is_some_and(breaks).then_some(row)
+        };
+        column
+            .texts
+            .iter()
+            .enumerate()
+            .filter_map(is_broken)
+            .collect::<Vec<_>>()
     };
     match test {
         Test::Type(..) => rows(&|row| unfit[row]),
@@ -317,17 +446,25 @@ fn broken(test: &Test, column: &Column<'_>, unfit: &[bool]) -> Vec<usize> {
     }
 }
 
-/// Returns a table in which every column that a schema reads from text (`coerce`) has its type; what does not read as it is
-/// missing.
+/// Returns a table in which every column that a schema reads from text (`coerce`) has its type;
+/// what does not read as it is missing.
 ///
 /// # Errors
 /// A column cannot be read.
 pub fn coerced(schema: &Schema, table: &Table) -> Result<Table, TableError> {
     let mut types = std::collections::BTreeMap::new();
-    for rule in schema.columns.iter().filter(|rule| rule.coerce && table.has(&rule.name)) {
+    for rule in schema
+        .columns
+        .iter()
+        .filter(|rule| rule.coerce && table.has(&rule.name))
+    {
         if table.column_type(&rule.name)? == ColumnType::Text && rule.kind != ColumnType::Text {
             types.insert(rule.name.clone(), rule.kind);
         }
     }
-    if types.is_empty() { Ok(table.clone()) } else { crate::frame::build::retyped(table, &types) }
+    if types.is_empty() {
+        Ok(table.clone())
+    } else {
+        crate::frame::build::retyped(table, &types)
+    }
 }

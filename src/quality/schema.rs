@@ -141,8 +141,11 @@ impl Severity {
 }
 
 /// Words for severities.
-pub const SEVERITIES: [(&str, Severity); 3] =
-    [("warn", Severity::Warn), ("quarantine", Severity::Quarantine), ("fail", Severity::Fail)];
+pub const SEVERITIES: [(&str, Severity); 3] = [
+    ("warn", Severity::Warn),
+    ("quarantine", Severity::Quarantine),
+    ("fail", Severity::Fail),
+];
 /// Words for column types.
 pub const TYPES: [(&str, ColumnType); 5] = [
     ("int", ColumnType::Int),
@@ -152,10 +155,27 @@ pub const TYPES: [(&str, ColumnType); 5] = [
     ("time", ColumnType::Time),
 ];
 /// The rules of a column, as reports and `severity` name them.
-pub const RULES: [&str; 11] =
-    ["type", "null", "nan", "infinite", "allowed", "min", "max", "regex", "min_length", "max_length", "unique"];
+pub const RULES: [&str; 11] = [
+    "type",
+    "null",
+    "nan",
+    "infinite",
+    "allowed",
+    "min",
+    "max",
+    "regex",
+    "min_length",
+    "max_length",
+    "unique",
+];
 
-const ROOT: [&str; 5] = ["columns", "other_columns", "rows", "table", "quarantine_at_most"];
+const ROOT: [&str; 5] = [
+    "columns",
+    "other_columns",
+    "rows",
+    "table",
+    "quarantine_at_most",
+];
 const KEYS: [&str; 14] = [
     "type",
     "coerce",
@@ -184,10 +204,17 @@ const SET_ASIDE: f64 = 0.1;
 /// All that is wrong with it.
 pub fn parse(name: &str, bytes: Vec<u8>) -> Result<Schema, Report> {
     let source: Source = tree::source(name, bytes)?;
-    let root = tree::parse(&source.text, 0).map_err(|problems| Report::new(source.clone(), problems))?;
-    let mut reader = Reader { problems: Vec::new() };
+    let root =
+        tree::parse(&source.text, 0).map_err(|problems| Report::new(source.clone(), problems))?;
+    let mut reader = Reader {
+        problems: Vec::new(),
+    };
     let schema = reader.schema(&root);
-    if reader.problems.is_empty() { Ok(schema) } else { Err(Report::new(source, reader.problems)) }
+    if reader.problems.is_empty() {
+        Ok(schema)
+    } else {
+        Err(Report::new(source, reader.problems))
+    }
 }
 
 impl Reader {
@@ -203,7 +230,10 @@ impl Reader {
             match key.value.as_str() {
                 "columns" => {
                     let columns = self.map(node, "a map from column names to rules");
-                    schema.columns = columns.iter().filter_map(|(name, node)| self.column(name, node)).collect();
+                    schema.columns = columns
+                        .iter()
+                        .filter_map(|(name, node)| self.column(name, node))
+                        .collect();
                 }
                 "other_columns" => match node.as_text() {
                     Some("allow") => schema.others = true,
@@ -211,19 +241,34 @@ impl Reader {
                     _ => self.wrong(node, "`allow` or `refuse`"),
                 },
                 "rows" => match &node.value {
-                    Value::List(items) => schema.rows = items.iter().filter_map(|item| self.row(item)).collect(),
+                    Value::List(items) => {
+                        schema.rows = items.iter().filter_map(|item| self.row(item)).collect()
+                    }
                     _ => self.wrong(node, "a list of conditions"),
                 },
                 "table" => {
-                    let rules = self.map(node, "a map with `rows`, `null_share`, `duplicates` or `freshness`");
-                    schema.table = rules.iter().filter_map(|(name, node)| self.table(name, node)).collect();
+                    let rules = self.map(
+                        node,
+                        "a map with `rows`, `null_share`, `duplicates` or `freshness`",
+                    );
+                    schema.table = rules
+                        .iter()
+                        .filter_map(|(name, node)| self.table(name, node))
+                        .collect();
                 }
-                "quarantine_at_most" => schema.quarantine_at_most = self.share(node).unwrap_or(SET_ASIDE),
+                "quarantine_at_most" => {
+                    schema.quarantine_at_most = self.share(node).unwrap_or(SET_ASIDE)
+                }
                 _ => self.unknown(key, &ROOT),
             }
         }
         if root.get("columns").is_none() && matches!(root.value, Value::Map(_)) {
-            self.problem("schema::missing_key", "the key `columns` is missing", root.span, "needs `columns`");
+            self.problem(
+                "schema::missing_key",
+                "the key `columns` is missing",
+                root.span,
+                "needs `columns`",
+            );
         }
         let mut names: Vec<&str> = schema.rows.iter().map(|rule| rule.name.as_str()).collect();
         names.sort_unstable();
@@ -273,7 +318,9 @@ impl Reader {
                 "infinite" => rule.infinite = self.flag(node),
                 "unique" => rule.unique = self.flag(node),
                 "allowed" => match &node.value {
-                    Value::List(items) => rule.allowed = Some(items.iter().map(|item| self.cell(item)).collect()),
+                    Value::List(items) => {
+                        rule.allowed = Some(items.iter().map(|item| self.cell(item)).collect())
+                    }
                     _ => self.wrong(node, "a list of values"),
                 },
                 "min" => rule.min = self.bound(node, rule.kind),
@@ -291,28 +338,60 @@ impl Reader {
         }
         let is_text = rule.kind == ColumnType::Text;
         let misplaced = [
-            ("min", rule.min.is_some() && (is_text || rule.kind == ColumnType::Bool)),
-            ("max", rule.max.is_some() && (is_text || rule.kind == ColumnType::Bool)),
+            (
+                "min",
+                rule.min.is_some() && (is_text || rule.kind == ColumnType::Bool),
+            ),
+            (
+                "max",
+                rule.max.is_some() && (is_text || rule.kind == ColumnType::Bool),
+            ),
             ("regex", rule.regex.is_some() && !is_text),
             ("min_length", rule.min_length.is_some() && !is_text),
             ("max_length", rule.max_length.is_some() && !is_text),
         ];
-        for (key, _) in misplaced.into_iter().filter(|(_, is_misplaced)| *is_misplaced) {
-            let message = format!("`{key}` means nothing for a column of the type `{}`", rule.kind.as_str());
-            self.problem("schema::misplaced", message, node.get(key).map_or(node.span, |node| node.span), "here");
+        for (key, _) in misplaced
+            .into_iter()
+            .filter(|(_, is_misplaced)| *is_misplaced)
+        {
+            let message = format!(
+                "`{key}` means nothing for a column of the type `{}`",
+                rule.kind.as_str()
+            );
+            self.problem(
+                "schema::misplaced",
+                message,
+                node.get(key).map_or(node.span, |node| node.span),
+                "here",
+            );
         }
         if rule.allowed.as_ref().is_some_and(Vec::is_empty) {
-            self.problem("schema::empty_range", "`allowed` is empty: nothing can stand here", node.span, "here");
+            self.problem(
+                "schema::empty_range",
+                "`allowed` is empty: nothing can stand here",
+                node.span,
+                "here",
+            );
         }
         if let (Some(least), Some(most)) = (rule.min_length, rule.max_length)
             && least > most
         {
-            self.problem("schema::empty_range", "`min_length` is above `max_length`", node.span, "here");
+            self.problem(
+                "schema::empty_range",
+                "`min_length` is above `max_length`",
+                node.span,
+                "here",
+            );
         }
         if let (Some(min), Some(max)) = (rule.min, rule.max)
             && min > max
         {
-            self.problem("schema::empty_range", "`min` is above `max`: nothing can stand here", node.span, "here");
+            self.problem(
+                "schema::empty_range",
+                "`min` is above `max`: nothing can stand here",
+                node.span,
+                "here",
+            );
         }
         if kind.is_some() {
             self.unused(&rule, node);
@@ -326,22 +405,33 @@ impl Reader {
         kind.map(|_| rule)
     }
 
-    /// Tells of what is said of rules that are not asked, and of values that can never stand in the column.
+    /// Tells of what is said of rules that are not asked, and of values that can never stand in the
+    /// column.
     fn unused(&mut self, rule: &ColumnRule, node: &Node) {
         let asked = of_column(rule);
         for word in ["severity", "at_most"] {
-            let Some(Value::Map(entries)) = node.get(word).map(|node| &node.value) else { continue };
+            let Some(Value::Map(entries)) = node.get(word).map(|node| &node.value) else {
+                continue;
+            };
             let is_asked = |name: &str| asked.iter().any(|rule| rule.name == name);
-            for (key, _) in entries.iter().filter(|(key, _)| RULES.contains(&&*key.value) && !is_asked(&key.value)) {
-                let message = format!("`{word}` speaks of `{}`, which this column does not ask", key.value);
+            for (key, _) in entries
+                .iter()
+                .filter(|(key, _)| RULES.contains(&&*key.value) && !is_asked(&key.value))
+            {
+                let message = format!(
+                    "`{word}` speaks of `{}`, which this column does not ask",
+                    key.value
+                );
                 self.problem("schema::not_asked", message, key.span, "no such rule here");
             }
         }
         if let Some(Value::List(items)) = node.get("allowed").map(|node| &node.value) {
             for (item, text) in items.iter().zip(rule.allowed.iter().flatten()) {
                 if convert(&Cell::Text(text.clone()), rule.kind).is_none() {
-                    let message =
-                        format!("`{text}` is not of the type `{}`: it can never stand here", rule.kind.as_str());
+                    let message = format!(
+                        "`{text}` is not of the type `{}`: it can never stand here",
+                        rule.kind.as_str()
+                    );
                     self.problem("schema::misplaced", message, item.span, "here");
                 }
             }
@@ -354,11 +444,19 @@ impl Reader {
             .iter()
             .filter(|(key, _)| !ROW_KEYS.contains(&key.value.as_str()))
             .for_each(|(key, _)| self.unknown(key, &ROW_KEYS));
-        let severity = node.get("severity").and_then(|node| self.severity(node)).unwrap_or(Severity::Quarantine);
+        let severity = node
+            .get("severity")
+            .and_then(|node| self.severity(node))
+            .unwrap_or(Severity::Quarantine);
         let at_most = node.get("at_most").and_then(|node| self.share(node));
         let Some(check) = node.get("check") else {
             if !entries.is_empty() {
-                self.problem("schema::missing_key", "the key `check` is missing", node.span, "needs `check`");
+                self.problem(
+                    "schema::missing_key",
+                    "the key `check` is missing",
+                    node.span,
+                    "needs `check`",
+                );
             }
             return None;
         };
@@ -374,9 +472,18 @@ impl Reader {
             }),
         };
         match expression::parse(text) {
-            Ok(parsed) => Some(RowRule { name, text: text.to_owned(), check: parsed, severity, at_most }),
+            Ok(parsed) => Some(RowRule {
+                name,
+                text: text.to_owned(),
+                check: parsed,
+                severity,
+                at_most,
+            }),
             Err((at, why)) => {
-                let message = format!("this is not a condition: {why}, at character {} of `{text}`", at + 1);
+                let message = format!(
+                    "this is not a condition: {why}, at character {} of `{text}`",
+                    at + 1
+                );
                 self.problem("schema::expression", message, check.span, "not a condition");
                 None
             }
@@ -415,24 +522,49 @@ impl Reader {
             _ => match column {
                 Some(column) => Measure::Freshness(column),
                 None => {
-                    self.problem("schema::missing_key", "`freshness` needs a `column`", name.span, "needs `column`");
+                    self.problem(
+                        "schema::missing_key",
+                        "`freshness` needs a `column`",
+                        name.span,
+                        "needs `column`",
+                    );
                     return None;
                 }
             },
         };
         if min.is_none() && max.is_none() {
-            let message = format!("`{}` bounds nothing: it needs `{}`", name.value, known[known.len() - 2]);
+            let message = format!(
+                "`{}` bounds nothing: it needs `{}`",
+                name.value,
+                known[known.len() - 2]
+            );
             self.problem("schema::missing_key", message, name.span, "bounds nothing");
         }
         if let (Some(min), Some(max)) = (min, max)
             && min > max
         {
-            self.problem("schema::empty_range", "`min` is above `max`: no table can keep this", node.span, "here");
+            self.problem(
+                "schema::empty_range",
+                "`min` is above `max`: no table can keep this",
+                node.span,
+                "here",
+            );
         }
         if severity == Severity::Quarantine {
-            let message = "a condition on the whole table has no rows to set aside: use `warn` or `fail`";
-            self.problem("schema::no_rows", message, node.span, "no rows to set aside");
+            let message =
+                "a condition on the whole table has no rows to set aside: use `warn` or `fail`";
+            self.problem(
+                "schema::no_rows",
+                message,
+                node.span,
+                "no rows to set aside",
+            );
         }
-        Some(TableRule { measure, min, max, severity })
+        Some(TableRule {
+            measure,
+            min,
+            max,
+            severity,
+        })
     }
 }

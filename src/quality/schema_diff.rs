@@ -43,37 +43,78 @@ pub struct Change {
 /// Returns every change from one schema to another.
 pub fn changes(old: &Schema, new: &Schema) -> Vec<Change> {
     let mut found = Vec::new();
-    let mut add = |effect: Effect, at: String, what: String| found.push(Change { effect, at, what });
+    let mut add =
+        |effect: Effect, at: String, what: String| found.push(Change { effect, at, what });
     for before in &old.columns {
         match new.columns.iter().find(|column| column.name == before.name) {
-            None if new.others => add(Effect::Widening, before.name.clone(), "the column is free".to_owned()),
-            None => add(Effect::Breaking, before.name.clone(), "the column is refused".to_owned()),
+            None if new.others => add(
+                Effect::Widening,
+                before.name.clone(),
+                "the column is free".to_owned(),
+            ),
+            None => add(
+                Effect::Breaking,
+                before.name.clone(),
+                "the column is refused".to_owned(),
+            ),
             Some(after) => column(before, after, &mut add),
         }
     }
-    for after in new.columns.iter().filter(|column| !old.columns.iter().any(|before| before.name == column.name)) {
-        add(Effect::Breaking, after.name.clone(), "the column is required".to_owned());
+    for after in new
+        .columns
+        .iter()
+        .filter(|column| !old.columns.iter().any(|before| before.name == column.name))
+    {
+        add(
+            Effect::Breaking,
+            after.name.clone(),
+            "the column is required".to_owned(),
+        );
     }
     if old.others != new.others {
-        let effect = if new.others { Effect::Widening } else { Effect::Breaking };
+        let effect = if new.others {
+            Effect::Widening
+        } else {
+            Effect::Breaking
+        };
         let word = |others: bool| if others { "allow" } else { "refuse" };
-        add(effect, "other_columns".to_owned(), format!("{} → {}", word(old.others), word(new.others)));
+        add(
+            effect,
+            "other_columns".to_owned(),
+            format!("{} → {}", word(old.others), word(new.others)),
+        );
     }
     for before in &old.rows {
         let at = format!("rows.{}", before.name);
         match new.rows.iter().find(|rule| rule.name == before.name) {
-            None => add(Effect::Widening, at, format!("`{}` is not asked", before.text)),
+            None => add(
+                Effect::Widening,
+                at,
+                format!("`{}` is not asked", before.text),
+            ),
             Some(after) => {
                 if before.check != after.check {
-                    add(Effect::Breaking, at.clone(), format!("`{}` → `{}`", before.text, after.text));
+                    add(
+                        Effect::Breaking,
+                        at.clone(),
+                        format!("`{}` → `{}`", before.text, after.text),
+                    );
                 }
                 severity(&at, before.severity, after.severity, &mut add);
                 share(&at, before.at_most, after.at_most, &mut add);
             }
         }
     }
-    for after in new.rows.iter().filter(|rule| !old.rows.iter().any(|before| before.name == rule.name)) {
-        add(Effect::Breaking, format!("rows.{}", after.name), format!("`{}` is asked", after.text));
+    for after in new
+        .rows
+        .iter()
+        .filter(|rule| !old.rows.iter().any(|before| before.name == rule.name))
+    {
+        add(
+            Effect::Breaking,
+            format!("rows.{}", after.name),
+            format!("`{}` is asked", after.text),
+        );
     }
     for before in &old.table {
         let at = format!("table.{}", before.measure.as_str());
@@ -86,10 +127,25 @@ pub fn changes(old: &Schema, new: &Schema) -> Vec<Change> {
             }
         }
     }
-    for after in new.table.iter().filter(|rule| !old.table.iter().any(|before| before.measure == rule.measure)) {
-        add(Effect::Breaking, format!("table.{}", after.measure.as_str()), "is bounded".to_owned());
+    for after in new.table.iter().filter(|rule| {
+        !old.table
+            .iter()
+            .any(|before| before.measure == rule.measure)
+    }) {
+        add(
+            Effect::Breaking,
+            format!("table.{}", after.measure.as_str()),
+            "is bounded".to_owned(),
+        );
     }
-    bound("quarantine_at_most", "share", Some(old.quarantine_at_most), Some(new.quarantine_at_most), true, &mut add);
+    bound(
+        "quarantine_at_most",
+        "share",
+        Some(old.quarantine_at_most),
+        Some(new.quarantine_at_most),
+        true,
+        &mut add,
+    );
     found.sort_by_key(|change| std::cmp::Reverse(change.effect));
     found
 }
@@ -103,7 +159,11 @@ fn column(before: &ColumnRule, after: &ColumnRule, add: Add<'_>) {
             (ColumnType::Int, ColumnType::Float) => Effect::Widening,
             _ => Effect::Breaking,
         };
-        add(effect, at("type"), format!("{} → {}", before.kind.as_str(), after.kind.as_str()));
+        add(
+            effect,
+            at("type"),
+            format!("{} → {}", before.kind.as_str(), after.kind.as_str()),
+        );
     }
     let flags = [
         ("coerce", before.coerce, after.coerce),
@@ -115,34 +175,100 @@ fn column(before: &ColumnRule, after: &ColumnRule, add: Add<'_>) {
     ];
     for (name, old, new) in flags.into_iter().filter(|(_, old, new)| old != new) {
         let widens = if name == "unique" { !new } else { new };
-        add(if widens { Effect::Widening } else { Effect::Breaking }, at(name), format!("{old} → {new}"));
+        add(
+            if widens {
+                Effect::Widening
+            } else {
+                Effect::Breaking
+            },
+            at(name),
+            format!("{old} → {new}"),
+        );
     }
     match (&before.allowed, &after.allowed) {
-        (Some(old), None) => add(Effect::Widening, at("allowed"), format!("{} values → any", old.len())),
-        (None, Some(new)) => add(Effect::Breaking, at("allowed"), format!("any → {} values", new.len())),
+        (Some(old), None) => add(
+            Effect::Widening,
+            at("allowed"),
+            format!("{} values → any", old.len()),
+        ),
+        (None, Some(new)) => add(
+            Effect::Breaking,
+            at("allowed"),
+            format!("any → {} values", new.len()),
+        ),
         (Some(old), Some(new)) => {
-            let gone: Vec<&str> = old.iter().filter(|value| !new.contains(value)).map(String::as_str).collect();
-            let more: Vec<&str> = new.iter().filter(|value| !old.contains(value)).map(String::as_str).collect();
+            let gone: Vec<&str> = old
+                .iter()
+                .filter(|value| !new.contains(value))
+                .map(String::as_str)
+                .collect();
+            let more: Vec<&str> = new
+                .iter()
+                .filter(|value| !old.contains(value))
+                .map(String::as_str)
+                .collect();
             if !gone.is_empty() {
-                add(Effect::Breaking, at("allowed"), format!("without {}", gone.join(", ")));
+                add(
+                    Effect::Breaking,
+                    at("allowed"),
+                    format!("without {}", gone.join(", ")),
+                );
             }
             if !more.is_empty() {
-                add(Effect::Widening, at("allowed"), format!("also {}", more.join(", ")));
+                add(
+                    Effect::Widening,
+                    at("allowed"),
+                    format!("also {}", more.join(", ")),
+                );
             }
         }
         (None, None) => {}
     }
-    let show = if before.kind == ColumnType::Time { moment } else { plain };
-    bound_of(&before.name, "min", (before.min, after.min, false), show, add);
-    bound_of(&before.name, "max", (before.max, after.max, true), show, add);
+    let show = if before.kind == ColumnType::Time {
+        moment
+    } else {
+        plain
+    };
+    bound_of(
+        &before.name,
+        "min",
+        (before.min, after.min, false),
+        show,
+        add,
+    );
+    bound_of(
+        &before.name,
+        "max",
+        (before.max, after.max, true),
+        show,
+        add,
+    );
     let length = |length: Option<u64>| length.map(|length| length as f64);
-    bound(&before.name, "min_length", length(before.min_length), length(after.min_length), false, add);
-    bound(&before.name, "max_length", length(before.max_length), length(after.max_length), true, add);
+    bound(
+        &before.name,
+        "min_length",
+        length(before.min_length),
+        length(after.min_length),
+        false,
+        add,
+    );
+    bound(
+        &before.name,
+        "max_length",
+        length(before.max_length),
+        length(after.max_length),
+        true,
+        add,
+    );
     let regex = |rule: &ColumnRule| rule.regex.as_ref().map(|regex| regex.as_str().to_owned());
     match (regex(before), regex(after)) {
         (old, new) if old == new => {}
         (Some(_), None) => add(Effect::Widening, at("regex"), "any text".to_owned()),
-        (_, new) => add(Effect::Breaking, at("regex"), format!("must match {}", new.unwrap_or_default())),
+        (_, new) => add(
+            Effect::Breaking,
+            at("regex"),
+            format!("must match {}", new.unwrap_or_default()),
+        ),
     }
     // Of rules that both ask.
     let asked = of_column(after);
@@ -156,17 +282,34 @@ fn column(before: &ColumnRule, after: &ColumnRule, add: Add<'_>) {
 
 fn severity(at: &str, old: Severity, new: Severity, add: Add<'_>) {
     if old != new {
-        let effect = if new < old { Effect::Widening } else { Effect::Breaking };
-        add(effect, format!("{at}.severity"), format!("{} → {}", old.as_str(), new.as_str()));
+        let effect = if new < old {
+            Effect::Widening
+        } else {
+            Effect::Breaking
+        };
+        add(
+            effect,
+            format!("{at}.severity"),
+            format!("{} → {}", old.as_str(), new.as_str()),
+        );
     }
 }
 
-/// A share that may break a rule: without one, what happens is up to the severity alone, so that neither is above the other.
+/// A share that may break a rule: without one, what happens is up to the severity alone, so that
+/// neither is above the other.
 fn share(at: &str, old: Option<f64>, new: Option<f64>, add: Add<'_>) {
     match (old, new) {
         (Some(old), Some(new)) => bound(at, "at_most", Some(old), Some(new), true, add),
-        (None, Some(new)) => add(Effect::Breaking, format!("{at}.at_most"), format!("any share → {new}")),
-        (Some(old), None) => add(Effect::Widening, format!("{at}.at_most"), format!("{old} → any share")),
+        (None, Some(new)) => add(
+            Effect::Breaking,
+            format!("{at}.at_most"),
+            format!("any share → {new}"),
+        ),
+        (Some(old), None) => add(
+            Effect::Widening,
+            format!("{at}.at_most"),
+            format!("{old} → any share"),
+        ),
         (None, None) => {}
     }
 }
@@ -185,7 +328,13 @@ fn moment(bound: f64) -> String {
 
 type Bounds = (Option<f64>, Option<f64>, bool);
 
-fn bound_of(at: &str, name: &str, (old, new, is_upper): Bounds, show: fn(f64) -> String, add: Add<'_>) {
+fn bound_of(
+    at: &str,
+    name: &str,
+    (old, new, is_upper): Bounds,
+    show: fn(f64) -> String,
+    add: Add<'_>,
+) {
     let show = |bound: Option<f64>| bound.map_or_else(|| "none".to_owned(), show);
     let effect = match (old, new) {
         (old, new) if old == new => return,
@@ -194,5 +343,9 @@ fn bound_of(at: &str, name: &str, (old, new, is_upper): Bounds, show: fn(f64) ->
         (Some(old), Some(new)) if (new > old) == is_upper => Effect::Widening,
         _ => Effect::Breaking,
     };
-    add(effect, format!("{at}.{name}"), format!("{} → {}", show(old), show(new)));
+    add(
+        effect,
+        format!("{at}.{name}"),
+        format!("{} → {}", show(old), show(new)),
+    );
 }

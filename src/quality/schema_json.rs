@@ -13,8 +13,10 @@ pub fn json_schema() -> Value {
         {"type": "string", "pattern": "^\\s*[0-9.]+\\s*%\\s*$"},
     ]});
     let by_rule = |one: &Value| {
-        let rules: serde_json::Map<String, Value> =
-            RULES.iter().map(|rule| ((*rule).to_owned(), one.clone())).collect();
+        let rules: serde_json::Map<String, Value> = RULES
+            .iter()
+            .map(|rule| ((*rule).to_owned(), one.clone()))
+            .collect();
         json!({"anyOf": [one, {"type": "object", "properties": rules, "additionalProperties": false}]})
     };
     let severity = json!({"enum": severities});
@@ -42,9 +44,14 @@ pub fn json_schema() -> Value {
         },
     });
     let table = |keys: &[(&str, Value)]| {
-        let mut properties: serde_json::Map<String, Value> =
-            keys.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
-        properties.insert("severity".to_owned(), json!({"enum": ["warn", "fail"], "default": "fail"}));
+        let mut properties: serde_json::Map<String, Value> = keys
+            .iter()
+            .map(|(name, schema)| ((*name).to_owned(), schema.clone()))
+            .collect();
+        properties.insert(
+            "severity".to_owned(),
+            json!({"enum": ["warn", "fail"], "default": "fail"}),
+        );
         json!({"type": "object", "properties": properties, "additionalProperties": false})
     };
     let number = json!({"type": "number"});

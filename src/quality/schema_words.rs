@@ -1,4 +1,5 @@
-//! The parts of a schema file that stand in many places: words, shares, bounds, with all that can be wrong with them.
+//! The parts of a schema file that stand in many places: words, shares, bounds, with all that can
+//! be wrong with them.
 
 use std::collections::BTreeMap;
 
@@ -20,18 +21,37 @@ pub(super) struct Reader {
 pub(super) type Entries = [(Spanned<String>, Node)];
 
 impl Reader {
-    pub(super) fn problem(&mut self, code: &'static str, message: impl Into<String>, span: Span, label: &str) {
-        self.problems.push(Problem::new(code, message).at(span, label.to_owned()));
+    pub(super) fn problem(
+        &mut self,
+        code: &'static str,
+        message: impl Into<String>,
+        span: Span,
+        label: &str,
+    ) {
+        self.problems
+            .push(Problem::new(code, message).at(span, label.to_owned()));
     }
 
     pub(super) fn wrong(&mut self, node: &Node, needed: &str) {
         let message = format!("{} stands where {needed} is needed", node.value.type_name());
-        self.problem("schema::wrong_type", message, node.span, &format!("not {needed}"));
+        self.problem(
+            "schema::wrong_type",
+            message,
+            node.span,
+            &format!("not {needed}"),
+        );
     }
 
     pub(super) fn unknown(&mut self, key: &Spanned<String>, known: &[&'static str]) {
-        let problem = Problem::new("schema::unknown_key", format!("there is no key `{}` here", key.value));
-        self.problems.push(problem.at(key.span, "unknown").help(suggest(&key.value, known.iter().copied())));
+        let problem = Problem::new(
+            "schema::unknown_key",
+            format!("there is no key `{}` here", key.value),
+        );
+        self.problems.push(
+            problem
+                .at(key.span, "unknown")
+                .help(suggest(&key.value, known.iter().copied())),
+        );
     }
 
     pub(super) fn map<'n>(&mut self, node: &'n Node, needed: &str) -> &'n Entries {
@@ -51,17 +71,29 @@ impl Reader {
         what: &str,
         code: &'static str,
     ) -> Option<T> {
-        let list = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        let list = words
+            .iter()
+            .map(|(word, _)| format!("`{word}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
         let Some(text) = node.as_text() else {
             self.wrong(node, &format!("one of {list}"));
             return None;
         };
-        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        let found = words
+            .iter()
+            .find(|(word, _)| *word == text)
+            .map(|(_, value)| *value);
         if found.is_none() {
-            let article = if what.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
+            let article = if what.starts_with(['a', 'e', 'i', 'o']) {
+                "an"
+            } else {
+                "a"
+            };
             let problem = Problem::new(code, format!("`{text}` is not {article} {what}"))
                 .at(node.span, format!("unknown {what}"));
-            self.problems.push(problem.help(suggest(text, words.iter().map(|(word, _)| *word))));
+            self.problems
+                .push(problem.help(suggest(text, words.iter().map(|(word, _)| *word))));
         }
         found
     }
@@ -118,7 +150,10 @@ impl Reader {
             (ColumnType::Time, Some(text)) => {
                 let time = read_time(text);
                 if time.is_none() {
-                    self.wrong(node, "a moment such as `2026-01-31` or `2026-01-31T12:00:00Z`");
+                    self.wrong(
+                        node,
+                        "a moment such as `2026-01-31` or `2026-01-31T12:00:00Z`",
+                    );
                 }
                 time.map(|ms| ms as f64)
             }
@@ -141,9 +176,11 @@ impl Reader {
         let share = match &node.value {
             Value::Int(number) => Some(*number as f64),
             Value::Float(number) => Some(*number),
-            Value::Text(text) => {
-                text.trim().strip_suffix('%').and_then(|percent| percent.trim().parse::<f64>().ok()).map(|p| p / 100.0)
-            }
+            Value::Text(text) => text
+                .trim()
+                .strip_suffix('%')
+                .and_then(|percent| percent.trim().parse::<f64>().ok())
+                .map(|p| p / 100.0),
             _ => None,
         };
         let share = share.filter(|share| (0.0..=1.0).contains(share));
@@ -162,7 +199,12 @@ impl Reader {
             Ok(regex) => Some(regex),
             Err(error) => {
                 let error = error.to_string();
-                let why = error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                let why = error
+                    .lines()
+                    .last()
+                    .unwrap_or_default()
+                    .trim_start_matches("error: ")
+                    .to_owned();
                 let message = format!("`{text}` is not a regular expression: {why}");
                 self.problem("schema::regex", message, node.span, "here");
                 None

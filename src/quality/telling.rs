@@ -1,9 +1,11 @@
-//! Columns that give the label away: by their values, by which cells are missing, or because they name rows, hosts and moments
-//! rather than what the traffic did.
+//! Columns that give the label away: by their values, by which cells are missing, or because they
+//! name rows, hosts and moments rather than what the traffic did.
 //!
-//! How: a column is asked how well it tells attacks from benign rows by itself. Its rows are placed in the order of its numbers, and
-//! again by the share of attacks among the *other* rows with the same value, so that codes without an order are seen too and a value
-//! that stands once tells nothing. A missing cell is a value like any other. The better of the two areas under the ROC curve counts.
+//! How: a column is asked how well it tells attacks from benign rows by itself. Its rows are placed
+//! in the order of its numbers, and again by the share of attacks among the *other* rows with the
+//! same value, so that codes without an order are seen too and a value that stands once tells
+//! nothing. A missing cell is a value like any other. The better of the two areas under the ROC
+//! curve counts.
 
 use std::collections::BTreeMap;
 
@@ -20,8 +22,8 @@ const COMPLETE: f64 = 0.9995;
 /// A column of the testbed is a shortcut from this area on, any other from that.
 const SHORTCUT: f64 = 0.8;
 const STRONG: f64 = 0.97;
-/// Numbers with many different values are put into so many groups of about as many rows: more where every value is known than
-/// where points stand for others, which are never the same in two sets.
+/// Numbers with many different values are put into so many groups of about as many rows: more where
+/// every value is known than where points stand for others, which are never the same in two sets.
 const GROUPS_OF_VALUES: usize = 256;
 const GROUPS_OF_POINTS: usize = 96;
 /// A number that this share of the rows of a set has, and so many of them, is a value by itself.
@@ -51,9 +53,19 @@ impl<'a> ClassTellings<'a> {
         };
         let (attack, benign) = (of(true), of(false));
         let whole = Profile::merged(&[attack.clone(), benign.clone()]);
-        let one = |column: &ColumnProfile| (column.name.clone(), Telling::of(&benign, &attack, &column.name));
+        let one = |column: &ColumnProfile| {
+            (
+                column.name.clone(),
+                Telling::of(&benign, &attack, &column.name),
+            )
+        };
         let by_column = whole.columns.iter().map(one).collect();
-        Self { labels, benign, whole, by_column }
+        Self {
+            labels,
+            benign,
+            whole,
+            by_column,
+        }
     }
 
     fn of(&self, column: &str) -> Option<Telling> {
@@ -68,11 +80,13 @@ impl<'a> ClassTellings<'a> {
         all
     }
 
-    /// Finds the columns that give the label away, the worst first. `rising` are those that rise with the file, where that is known.
+    /// Finds the columns that give the label away, the worst first. `rising` are those that rise
+    /// with the file, where that is known.
     pub fn giveaways(&self, near_perfect: f64, rising: &[String]) -> Vec<Giveaway> {
         let one = |column: &ColumnProfile| {
             let telling = self.of(&column.name);
-            named(column, self.whole.rows, telling, rising).or_else(|| by_value(column, telling, near_perfect))
+            named(column, self.whole.rows, telling, rising)
+                .or_else(|| by_value(column, telling, near_perfect))
         };
         let mut found: Vec<Giveaway> = self.whole.columns.iter().filter_map(one).collect();
         if self.labels.len() > 2 {
@@ -83,50 +97,96 @@ impl<'a> ClassTellings<'a> {
         }
         found.sort_by(|a, b| {
             let auc = |giveaway: &Giveaway| giveaway.auc.unwrap_or(1.0);
-            a.grade.cmp(&b.grade).then(auc(b).total_cmp(&auc(a))).then(a.column.cmp(&b.column))
+            a.grade
+                .cmp(&b.grade)
+                .then(auc(b).total_cmp(&auc(a)))
+                .then(a.column.cmp(&b.column))
         });
         found
     }
 }
 
 /// A column that gives the label away by what it is.
-fn named(column: &ColumnProfile, rows: u64, telling: Option<Telling>, rising: &[String]) -> Option<Giveaway> {
+fn named(
+    column: &ColumnProfile,
+    rows: u64,
+    telling: Option<Telling>,
+    rising: &[String],
+) -> Option<Giveaway> {
     let reason = nature(column, rows, rising)?;
     let auc = telling.map(|telling| telling.auc);
-    Some(Giveaway { column: column.name.clone(), grade: GiveawayGrade::Leak, reason, auc })
+    Some(Giveaway {
+        column: column.name.clone(),
+        grade: GiveawayGrade::Leak,
+        reason,
+        auc,
+    })
 }
 
-fn by_value(column: &ColumnProfile, telling: Option<Telling>, near_perfect: f64) -> Option<Giveaway> {
+fn by_value(
+    column: &ColumnProfile,
+    telling: Option<Telling>,
+    near_perfect: f64,
+) -> Option<Giveaway> {
     let telling = telling.filter(|telling| telling.rows >= LEAST_ROWS)?;
     let (grade, reason) = match () {
         () if telling.by_missing >= near_perfect => (GiveawayGrade::Leak, GiveawayReason::Missing),
         () if telling.auc >= near_perfect => (GiveawayGrade::Leak, GiveawayReason::Values),
         () if telling.auc >= SHORTCUT => {
             let strong = (telling.auc >= STRONG).then_some(GiveawayReason::Strong);
-            (GiveawayGrade::Shortcut, of_testbed(&column.name).or(strong)?)
+            (
+                GiveawayGrade::Shortcut,
+                of_testbed(&column.name).or(strong)?,
+            )
         }
         () => return None,
     };
-    Some(Giveaway { column: column.name.clone(), grade, reason, auc: Some(telling.auc) })
+    Some(Giveaway {
+        column: column.name.clone(),
+        grade,
+        reason,
+        auc: Some(telling.auc),
+    })
 }
 
-/// Columns that tell one label nearly perfectly from all others. If several do, the attack has marks in the traffic; if one does
-/// alone and completely, it may be the label itself.
+/// Columns that tell one label nearly perfectly from all others. If several do, the attack has
+/// marks in the traffic; if one does alone and completely, it may be the label itself.
 fn one_label(columns: &[&str], labels: &LabelProfiles, near_perfect: f64) -> Vec<Giveaway> {
     let mut found: BTreeMap<&str, Giveaway> = BTreeMap::new();
-    for (label, profile) in labels.iter().filter(|(_, profile)| profile.rows >= LEAST_ROWS) {
+    for (label, profile) in labels
+        .iter()
+        .filter(|(_, profile)| profile.rows >= LEAST_ROWS)
+    {
         let told = columns.iter().filter_map(|name| {
-            let others = labels.iter().filter(|(other, _)| *other != label).map(|(_, profile)| profile.only(name));
-            let telling = Telling::of(&Profile::merged(&others.collect::<Vec<_>>()), profile, name)?;
+            let others = labels
+                .iter()
+                .filter(|(other, _)| *other != label)
+                .map(|(_, profile)| profile.only(name));
+            let telling =
+                Telling::of(&Profile::merged(&others.collect::<Vec<_>>()), profile, name)?;
             (telling.auc >= near_perfect).then_some((*name, telling))
         });
         let told: Vec<(&str, Telling)> = told.collect();
-        for (name, telling) in told.iter().filter(|(_, telling)| telling.ordered >= near_perfect) {
+        for (name, telling) in told
+            .iter()
+            .filter(|(_, telling)| telling.ordered >= near_perfect)
+        {
             let is_complete = telling.rows >= COMPLETE_ROWS && telling.ordered >= COMPLETE;
-            let grade = if is_complete && told.len() == 1 { GiveawayGrade::Leak } else { GiveawayGrade::Signature };
+            let grade = if is_complete && told.len() == 1 {
+                GiveawayGrade::Leak
+            } else {
+                GiveawayGrade::Signature
+            };
             let reason = GiveawayReason::OneLabel(label.clone());
-            let giveaway = Giveaway { column: (*name).to_owned(), grade, reason, auc: Some(telling.ordered) };
-            let worse = found.get(name).is_none_or(|known| (grade, known.auc) < (known.grade, giveaway.auc));
+            let giveaway = Giveaway {
+                column: (*name).to_owned(),
+                grade,
+                reason,
+                auc: Some(telling.ordered),
+            };
+            let worse = found
+                .get(name)
+                .is_none_or(|known| (grade, known.auc) < (known.grade, giveaway.auc));
             if worse {
                 found.insert(name, giveaway);
             }
@@ -151,8 +211,14 @@ struct Telling {
 impl Telling {
     fn of(first: &Profile, second: &Profile, name: &str) -> Option<Self> {
         let (first, second) = (
-            Cells { column: first.column(name), rows: first.rows },
-            Cells { column: second.column(name), rows: second.rows },
+            Cells {
+                column: first.column(name),
+                rows: first.rows,
+            },
+            Cells {
+                column: second.column(name),
+                rows: second.rows,
+            },
         );
         if first.rows == 0 || second.rows == 0 {
             return None;
@@ -161,7 +227,8 @@ impl Telling {
         let by_category = by_category(&first.categories(&second));
         let ordered = match (first.numbers(), second.numbers()) {
             (Some(_), Some(_)) => {
-                let placed = |place: f64| auc(&first.placed(place), &second.placed(place)).unwrap_or(0.5);
+                let placed =
+                    |place: f64| auc(&first.placed(place), &second.placed(place)).unwrap_or(0.5);
                 [placed(f64::NEG_INFINITY), placed(f64::INFINITY)]
                     .into_iter()
                     .map(|auc| auc.max(1.0 - auc))
@@ -170,7 +237,12 @@ impl Telling {
             _ => by_category,
         };
         let rows = first.rows.min(second.rows);
-        Some(Self { auc: ordered.max(by_category).max(by_missing), ordered, by_missing, rows })
+        Some(Self {
+            auc: ordered.max(by_category).max(by_missing),
+            ordered,
+            by_missing,
+            rows,
+        })
     }
 }
 
@@ -183,7 +255,8 @@ struct Cells<'a> {
 impl Cells<'_> {
     /// Cells that are missing or NaN.
     fn missing(&self) -> u64 {
-        self.column.map_or(self.rows, |column| column.missing + column.nan)
+        self.column
+            .map_or(self.rows, |column| column.missing + column.nan)
     }
 
     fn missing_share(&self) -> f64 {
@@ -202,7 +275,11 @@ impl Cells<'_> {
     fn placed(&self, missing: f64) -> Vec<(f64, u64)> {
         let infinite = self.column.map_or((0, 0), |column| column.infinite);
         let mut all: Vec<(f64, u64)> = self.numbers().unwrap_or_default().to_vec();
-        all.extend([(f64::MIN, infinite.0), (f64::MAX, infinite.1), (missing, self.missing())]);
+        all.extend([
+            (f64::MIN, infinite.0),
+            (f64::MAX, infinite.1),
+            (missing, self.missing()),
+        ]);
         all.retain(|(_, count)| *count > 0);
         all.sort_by(|a, b| a.0.total_cmp(&b.0));
         all
@@ -212,24 +289,37 @@ impl Cells<'_> {
     fn categories(&self, other: &Self) -> Vec<(u64, u64)> {
         let mut pairs: Vec<(u64, u64)> = match (self.numbers(), other.numbers()) {
             (Some(mine), Some(theirs)) => {
-                let is_points =
-                    |cells: &Self| cells.column.is_some_and(|column| matches!(column.values, Values::Points(_)));
+                let is_points = |cells: &Self| {
+                    cells
+                        .column
+                        .is_some_and(|column| matches!(column.values, Values::Points(_)))
+                };
                 grouped(mine, theirs, is_points(self) || is_points(other))
             }
             _ => self.texts(other),
         };
         let infinite = |cells: &Self| cells.column.map_or((0, 0), |column| column.infinite);
         let ((low, high), (other_low, other_high)) = (infinite(self), infinite(other));
-        pairs.extend([(low, other_low), (high, other_high), (self.missing(), other.missing())]);
+        pairs.extend([
+            (low, other_low),
+            (high, other_high),
+            (self.missing(), other.missing()),
+        ]);
         pairs.retain(|(a, b)| a + b > 0);
         pairs
     }
 
     fn texts(&self, other: &Self) -> Vec<(u64, u64)> {
         let none = Values::Texts(Vec::new());
-        let values = |cells: &Self| cells.column.map_or_else(|| none.clone(), |column| as_texts(&column.values));
+        let values = |cells: &Self| {
+            cells
+                .column
+                .map_or_else(|| none.clone(), |column| as_texts(&column.values))
+        };
         match (values(self), values(other)) {
-            (Values::Texts(mine), Values::Texts(theirs)) => side_by_side(&mine, &theirs).into_values().collect(),
+            (Values::Texts(mine), Values::Texts(theirs)) => {
+                side_by_side(&mine, &theirs).into_values().collect()
+            }
             (mine, theirs) => {
                 let buckets = |values: Values| match values {
                     Values::Buckets(counts) => counts,
@@ -244,15 +334,18 @@ impl Cells<'_> {
 /// Values of a column that is text in one set and numbers in another, as text.
 fn as_texts(values: &Values) -> Values {
     match values {
-        Values::Counts(counts) | Values::Points(counts) => {
-            Values::Texts(counts.iter().map(|(value, count)| (value.to_string(), *count)).collect())
-        }
+        Values::Counts(counts) | Values::Points(counts) => Values::Texts(
+            counts
+                .iter()
+                .map(|(value, count)| (value.to_string(), *count))
+                .collect(),
+        ),
         values => values.clone(),
     }
 }
 
-/// How often each number stands in two lists that are in order; with many different numbers, or points that stand for others, how
-/// often those of each group do.
+/// How often each number stands in two lists that are in order; with many different numbers, or
+/// points that stand for others, how often those of each group do.
 fn grouped(first: &[(f64, u64)], second: &[(f64, u64)], are_points: bool) -> Vec<(u64, u64)> {
     let mut all: Vec<(f64, u64, u64)> = first
         .iter()
@@ -270,14 +363,22 @@ fn grouped(first: &[(f64, u64)], second: &[(f64, u64)], are_points: bool) -> Vec
     if !are_points && all.len() <= EXACT {
         return all.into_iter().map(|(_, a, b)| (a, b)).collect();
     }
-    // A value that many rows of a set have is a value by itself, and no point that stands for others.
+    // A value that many rows of a set have is a value by itself, and no point that stands for
+    // others.
     let total = |list: &[(f64, u64)]| list.iter().map(|(_, count)| count).sum::<u64>() as f64;
-    let (least_first, least_second) =
-        ((total(first) * ATOM_SHARE).max(ATOM_ROWS), (total(second) * ATOM_SHARE).max(ATOM_ROWS));
-    let (atoms, all): (Vec<_>, Vec<_>) =
-        all.into_iter().partition(|(_, a, b)| *a as f64 >= least_first || *b as f64 >= least_second);
+    let (least_first, least_second) = (
+        (total(first) * ATOM_SHARE).max(ATOM_ROWS),
+        (total(second) * ATOM_SHARE).max(ATOM_ROWS),
+    );
+    let (atoms, all): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .partition(|(_, a, b)| *a as f64 >= least_first || *b as f64 >= least_second);
     let whole: u64 = all.iter().map(|(_, a, b)| a + b).sum();
-    let count = if are_points { GROUPS_OF_POINTS } else { GROUPS_OF_VALUES };
+    let count = if are_points {
+        GROUPS_OF_POINTS
+    } else {
+        GROUPS_OF_VALUES
+    };
     let mut groups = vec![(0, 0); count];
     let mut before = 0;
     for (_, a, b) in all {
@@ -289,11 +390,19 @@ fn grouped(first: &[(f64, u64)], second: &[(f64, u64)], are_points: bool) -> Vec
     groups
 }
 
-/// The area under the ROC curve where each row is placed by the share of the second set among the other rows with its value: a value
-/// that stands once tells nothing, and one half is the least.
+/// The area under the ROC curve where each row is placed by the share of the second set among the
+/// other rows with its value: a value that stands once tells nothing, and one half is the least.
 fn by_category(pairs: &[(u64, u64)]) -> f64 {
-    let (n1, n2) = pairs.iter().fold((0, 0), |(n1, n2), (a, b)| (n1 + a, n2 + b));
-    let share = |hits: u64, rows: u64| if rows == 0 { n2 as f64 / (n1 + n2) as f64 } else { hits as f64 / rows as f64 };
+    let (n1, n2) = pairs
+        .iter()
+        .fold((0, 0), |(n1, n2), (a, b)| (n1 + a, n2 + b));
+    let share = |hits: u64, rows: u64| {
+        if rows == 0 {
+            n2 as f64 / (n1 + n2) as f64
+        } else {
+            hits as f64 / rows as f64
+        }
+    };
     let side = |place: &dyn Fn(u64, u64) -> Option<(f64, u64)>| {
         let mut places: Vec<(f64, u64)> = pairs.iter().filter_map(|(a, b)| place(*a, *b)).collect();
         places.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -314,11 +423,20 @@ mod tests {
 
     fn profiles(columns: &[Column<'_>], rows: usize) -> LabelProfiles {
         let of = |is_attack: bool| {
-            let cells = |cell: &dyn Fn(usize, bool) -> f64| (0..rows).map(|row| cell(row, is_attack)).collect();
-            let columns = columns.iter().map(|(name, cell)| ((*name).to_owned(), cells(*cell))).collect();
+            let cells = |cell: &dyn Fn(usize, bool) -> f64| {
+                (0..rows).map(|row| cell(row, is_attack)).collect()
+            };
+            let columns = columns
+                .iter()
+                .map(|(name, cell)| ((*name).to_owned(), cells(*cell)))
+                .collect();
             Profile::of(&Table::of_numbers(columns).unwrap()).unwrap()
         };
-        [("attack".to_owned(), of(true)), ("benign".to_owned(), of(false))].into()
+        [
+            ("attack".to_owned(), of(true)),
+            ("benign".to_owned(), of(false)),
+        ]
+        .into()
     }
 
     fn scattered(row: usize, is_attack: bool) -> f64 {
@@ -331,14 +449,24 @@ mod tests {
             let labels = profiles(&[("noise", &scattered)], rows);
             let told = ClassTellings::new(&labels, &|label| label == "attack").areas()[0].1;
             assert!(told < 0.7, "{rows} rows: {told}");
-            assert_eq!(ClassTellings::new(&labels, &|label| label == "attack").giveaways(0.99, &[]), []);
+            assert_eq!(
+                ClassTellings::new(&labels, &|label| label == "attack").giveaways(0.99, &[]),
+                []
+            );
         }
     }
 
     #[test]
     fn codes_without_an_order_and_missing_cells_are_seen() {
-        let code = |row: usize, is_attack: bool| (row % 5) as f64 * 2.0 + f64::from(u8::from(is_attack));
-        let gap = |row: usize, is_attack: bool| if is_attack { (row % 7) as f64 } else { f64::NAN };
+        let code =
+            |row: usize, is_attack: bool| (row % 5) as f64 * 2.0 + f64::from(u8::from(is_attack));
+        let gap = |row: usize, is_attack: bool| {
+            if is_attack {
+                (row % 7) as f64
+            } else {
+                f64::NAN
+            }
+        };
         // Above and below, but never between.
         let ends = |row: usize, is_attack: bool| match (is_attack, row % 2) {
             (true, 0) => 1e6 + scattered(row, true),
@@ -347,11 +475,17 @@ mod tests {
         };
         let labels = profiles(&[("code", &code), ("gap", &gap), ("ends", &ends)], 3_000);
         let found = ClassTellings::new(&labels, &|label| label == "attack").giveaways(0.99, &[]);
-        let told: Vec<(&str, &GiveawayReason)> =
-            found.iter().map(|giveaway| (giveaway.column.as_str(), &giveaway.reason)).collect();
+        let told: Vec<(&str, &GiveawayReason)> = found
+            .iter()
+            .map(|giveaway| (giveaway.column.as_str(), &giveaway.reason))
+            .collect();
         assert_eq!(
             told,
-            [("code", &GiveawayReason::Values), ("ends", &GiveawayReason::Values), ("gap", &GiveawayReason::Missing)]
+            [
+                ("code", &GiveawayReason::Values),
+                ("ends", &GiveawayReason::Values),
+                ("gap", &GiveawayReason::Missing)
+            ]
         );
     }
 
@@ -360,10 +494,22 @@ mod tests {
         let number = |row: usize, is_attack: bool| (2 * row + usize::from(is_attack)) as f64;
         let moment = |row: usize, _: bool| 1_700_000_000.0 + 0.37 * row as f64;
         let bytes = |row: usize, _: bool| ((row * 7919) % 1_000_003) as f64;
-        let labels = profiles(&[("number", &number), ("moment", &moment), ("bytes", &bytes)], 400);
+        let labels = profiles(
+            &[("number", &number), ("moment", &moment), ("bytes", &bytes)],
+            400,
+        );
         let found = ClassTellings::new(&labels, &|label| label == "attack").giveaways(0.99, &[]);
-        let told: BTreeMap<&str, &GiveawayReason> =
-            found.iter().map(|giveaway| (giveaway.column.as_str(), &giveaway.reason)).collect();
-        assert_eq!(told, [("moment", &GiveawayReason::Moment), ("number", &GiveawayReason::RowNumber)].into());
+        let told: BTreeMap<&str, &GiveawayReason> = found
+            .iter()
+            .map(|giveaway| (giveaway.column.as_str(), &giveaway.reason))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("moment", &GiveawayReason::Moment),
+                ("number", &GiveawayReason::RowNumber)
+            ]
+            .into()
+        );
     }
 }

@@ -1,9 +1,10 @@
-//! What of a table may be dealt out, drawn and permuted by itself: a distinct row with all its copies, or a group of rows; and a
-//! sample of them.
+//! What of a table may be dealt out, drawn and permuted by itself: a distinct row with all its
+//! copies, or a group of rows; and a sample of them.
 //!
-//! How: a unit is known by a hash of its row, or of what names its group. Those with the smallest hashes are kept (Broder, 1997): a
-//! fair sample of all units, however often each stands, in which the same units stand for every table, and whose counts stay exact
-//! when tables are put together. A group is shown by the row with the smallest hash of its own.
+//! How: a unit is known by a hash of its row, or of what names its group. Those with the smallest
+//! hashes are kept (Broder, 1997): a fair sample of all units, however often each stands, in which
+//! the same units stand for every table, and whose counts stay exact when tables are put together.
+//! A group is shown by the row with the smallest hash of its own.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -28,21 +29,29 @@ pub struct Units {
     pub are_groups: bool,
 }
 
-/// The units with the smallest hashes so far: of each the hash of the row that is shown, where that stands, and its rows. One that
-/// is beyond them never comes back, so that the counts of those that stay are whole.
+/// The units with the smallest hashes so far: of each the hash of the row that is shown, where that
+/// stands, and its rows. One that is beyond them never comes back, so that the counts of those that
+/// stay are whole.
 struct Smallest<P> {
     units: BTreeMap<u64, (u64, P, u64)>,
 }
 
 impl<P> Default for Smallest<P> {
     fn default() -> Self {
-        Self { units: BTreeMap::new() }
+        Self {
+            units: BTreeMap::new(),
+        }
     }
 }
 
 impl<P> Smallest<P> {
     fn add(&mut self, key: u64, pick: u64, place: P, count: u64) {
-        if self.units.len() >= SAMPLE && self.units.last_key_value().is_some_and(|(last, _)| key > *last) {
+        if self.units.len() >= SAMPLE
+            && self
+                .units
+                .last_key_value()
+                .is_some_and(|(last, _)| key > *last)
+        {
             return;
         }
         match self.units.get_mut(&key) {
@@ -62,7 +71,13 @@ impl<P> Smallest<P> {
     }
 
     fn finish(self, are_groups: bool) -> (Units, Vec<P>) {
-        let (mut sample, mut shown) = (Units { are_groups, ..Units::default() }, Vec::new());
+        let (mut sample, mut shown) = (
+            Units {
+                are_groups,
+                ..Units::default()
+            },
+            Vec::new(),
+        );
         for (key, (pick, place, count)) in self.units {
             sample.keys.push(key);
             sample.picks.push(pick);
@@ -74,14 +89,18 @@ impl<P> Smallest<P> {
 }
 
 impl Units {
-    /// Samples a table; the second list is the row that is shown of each unit. Without columns that name a group, equal rows are one
-    /// unit.
+    /// Samples a table; the second list is the row that is shown of each unit. Without columns that
+    /// name a group, equal rows are one unit.
     ///
     /// # Errors
     /// A column is not there or cannot be read.
     pub fn of(table: &Table, group: &[String]) -> Result<(Self, Vec<usize>), TableError> {
         let rows = hashes(table, &table.names())?;
-        let keys = if group.is_empty() { rows.clone() } else { hashes(table, group)? };
+        let keys = if group.is_empty() {
+            rows.clone()
+        } else {
+            hashes(table, group)?
+        };
         let mut smallest = Smallest::default();
         for (row, (key, pick)) in keys.into_iter().zip(rows).enumerate() {
             smallest.add(key, pick, row, 1);
@@ -89,8 +108,8 @@ impl Units {
         Ok(smallest.finish(!group.is_empty()))
     }
 
-    /// Puts the samples of parts together; the second list tells of each unit in which part, and at which place there, the row
-    /// stands that is shown.
+    /// Puts the samples of parts together; the second list tells of each unit in which part, and at
+    /// which place there, the row stands that is shown.
     pub fn merged(parts: &[&Self]) -> (Self, Vec<(usize, usize)>) {
         let mut smallest = Smallest::default();
         for (part, sample) in parts.iter().enumerate() {
@@ -118,11 +137,16 @@ impl Units {
         self.keys.is_empty()
     }
 
-    /// Returns how many of them have a hash up to which those of another sample are complete too: units that both tables have are in
-    /// both samples, or in neither.
+    /// Returns how many of them have a hash up to which those of another sample are complete too:
+    /// units that both tables have are in both samples, or in neither.
     pub fn comparable(&self, other: &Self) -> usize {
-        let reach =
-            |units: &Self| if units.len() < SAMPLE { u64::MAX } else { units.keys.last().copied().unwrap_or(u64::MAX) };
+        let reach = |units: &Self| {
+            if units.len() < SAMPLE {
+                u64::MAX
+            } else {
+                units.keys.last().copied().unwrap_or(u64::MAX)
+            }
+        };
         let common = reach(self).min(reach(other));
         self.keys.partition_point(|key| *key <= common)
     }
@@ -134,7 +158,8 @@ impl Units {
 pub enum DrawnUnit {
     /// Row by row: copies of a row are on both sides about as often as chance has it.
     Row,
-    /// Distinct rows with all their copies: those are on one side, as a split by content leaves them.
+    /// Distinct rows with all their copies: those are on one side, as a split by content leaves
+    /// them.
     DistinctRow,
     /// The groups that were named.
     Group,
@@ -159,7 +184,11 @@ pub fn drawn_by(first: &Units, second: &Units, rows: (u64, u64)) -> DrawnUnit {
         expected += 1.0 - share.powf(copies) - (1.0 - share).powf(copies);
         found += f64::from(u8::from(a > 0 && b > 0));
     }
-    if expected >= TELLING && found < expected / 2.0 { DrawnUnit::DistinctRow } else { DrawnUnit::Row }
+    if expected >= TELLING && found < expected / 2.0 {
+        DrawnUnit::DistinctRow
+    } else {
+        DrawnUnit::Row
+    }
 }
 
 /// Returns a table with the first of each of its equal rows.
@@ -168,7 +197,10 @@ pub fn drawn_by(first: &Units, second: &Units, rows: (u64, u64)) -> DrawnUnit {
 /// A column cannot be read.
 pub fn distinct_rows(table: &Table) -> Result<Table, TableError> {
     let mut known = HashSet::new();
-    let keep: Vec<bool> = hashes(table, &table.names())?.into_iter().map(|hash| known.insert(hash)).collect();
+    let keep: Vec<bool> = hashes(table, &table.names())?
+        .into_iter()
+        .map(|hash| known.insert(hash))
+        .collect();
     table.filter(&keep)
 }
 
@@ -183,7 +215,10 @@ fn hashes(table: &Table, names: &[String]) -> Result<Vec<u64>, TableError> {
                 hasher.numbers(&table.numbers(name)?);
             }
             ColumnType::Time => {
-                let ms = table.times(name)?.into_iter().map(|ms| ms.map_or(f64::NAN, |ms| ms as f64));
+                let ms = table
+                    .times(name)?
+                    .into_iter()
+                    .map(|ms| ms.map_or(f64::NAN, |ms| ms as f64));
                 hasher.numbers(&ms.collect::<Vec<_>>());
             }
             ColumnType::Text | ColumnType::Other => hasher.texts(&table.texts(name)?),
@@ -202,12 +237,19 @@ mod tests {
 
     #[test]
     fn copies_are_counted_and_stay_exact_in_a_merge() {
-        let cells = |range: std::ops::Range<u32>| range.map(|row| f64::from(row % 3_000)).collect::<Vec<f64>>();
+        let cells = |range: std::ops::Range<u32>| {
+            range
+                .map(|row| f64::from(row % 3_000))
+                .collect::<Vec<f64>>()
+        };
         let of = |range| Units::of(&table(cells(range)), &[]).unwrap().0;
         let (first, second) = (of(0..4_000), of(4_000..6_500));
         let (merged, _) = Units::merged(&[&first, &second]);
         assert_eq!(merged, of(0..6_500));
-        assert_eq!((merged.len(), merged.counts.iter().max()), (SAMPLE, Some(&3)));
+        assert_eq!(
+            (merged.len(), merged.counts.iter().max()),
+            (SAMPLE, Some(&3))
+        );
     }
 
     #[test]
@@ -215,7 +257,11 @@ mod tests {
         // Every row stands four times.
         let cells: Vec<f64> = (0..4_000_u32).map(|row| f64::from(row % 1_000)).collect();
         let side = |is_second: &dyn Fn(usize) -> bool, wanted: bool| {
-            let rows = cells.iter().enumerate().filter(|(row, _)| is_second(*row) == wanted).map(|(_, cell)| *cell);
+            let rows = cells
+                .iter()
+                .enumerate()
+                .filter(|(row, _)| is_second(*row) == wanted)
+                .map(|(_, cell)| *cell);
             Units::of(&table(rows.collect()), &[]).unwrap().0
         };
         let drawn = |is_second: &dyn Fn(usize) -> bool| {

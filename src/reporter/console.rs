@@ -16,7 +16,10 @@ pub struct Lines<W>(pub W);
 impl<W: Write + Send> Sink for Lines<W> {
     fn take(&mut self, event: &Event) -> Result<(), String> {
         let text = lines(&event.kind);
-        self.0.write_all(text.as_bytes()).and_then(|()| self.0.flush()).map_err(|error| error.to_string())
+        self.0
+            .write_all(text.as_bytes())
+            .and_then(|()| self.0.flush())
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -34,7 +37,10 @@ impl<W: Write + Send> Sink for Failures<W> {
             return Ok(());
         }
         let text = lines(&event.kind);
-        self.0.write_all(text.as_bytes()).and_then(|()| self.0.flush()).map_err(|error| error.to_string())
+        self.0
+            .write_all(text.as_bytes())
+            .and_then(|()| self.0.flush())
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -46,7 +52,10 @@ pub struct Bars {
 
 impl Default for Bars {
     fn default() -> Self {
-        Self { all: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()), running: HashMap::new() }
+        Self {
+            all: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
+            running: HashMap::new(),
+        }
     }
 }
 
@@ -54,13 +63,20 @@ impl Sink for Bars {
     fn take(&mut self, event: &Event) -> Result<(), String> {
         match &event.kind {
             EventKind::StageStarted { stage, kind, .. } => {
-                let bar = self.all.add(ProgressBar::new_spinner().with_style(style(false)));
+                let bar = self
+                    .all
+                    .add(ProgressBar::new_spinner().with_style(style(false)));
                 bar.set_prefix(stage.to_string());
                 bar.set_message(kind.clone());
                 bar.enable_steady_tick(Duration::from_millis(120));
                 self.running.insert(stage.clone(), bar);
             }
-            EventKind::StageProgress { stage, done, total, note } => {
+            EventKind::StageProgress {
+                stage,
+                done,
+                total,
+                note,
+            } => {
                 if let Some(bar) = self.running.get(stage) {
                     if *total > 0 && bar.length() != Some(*total) {
                         bar.set_length(*total);
@@ -91,31 +107,60 @@ fn style(with_length: bool) -> ProgressStyle {
     } else {
         "  {spinner} {prefix:<14} {wide_msg} {elapsed}"
     };
-    ProgressStyle::with_template(template).expect("the template is right").progress_chars("━╸─")
+    ProgressStyle::with_template(template)
+        .expect("the template is right")
+        .progress_chars("━╸─")
 }
 
-/// Returns what people are told of an event; empty if nothing. What stands in data may be meant to steer the terminal: its
-/// control characters become a mark.
+/// Returns what people are told of an event; empty if nothing. What stands in data may be meant to
+/// steer the terminal: its control characters become a mark.
 fn lines(kind: &EventKind) -> String {
-    told(kind).chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+    told(kind)
+        .chars()
+        .map(|c| {
+            if c.is_control() && c != '\n' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 fn told(kind: &EventKind) -> String {
     match kind {
-        EventKind::RunStarted { run, pipeline, stages, .. } => {
+        EventKind::RunStarted {
+            run,
+            pipeline,
+            stages,
+            ..
+        } => {
             let plural = if stages.len() == 1 { "stage" } else { "stages" };
             format!("run {run} of {pipeline}: {} {plural}\n", stages.len())
         }
         EventKind::Unchanged { since, .. } => format!("  unchanged since run {since}\n"),
-        EventKind::StageStarted { stage, why, .. } => format!("  {:<9} {stage:<14} {why}\n", "running"),
+        EventKind::StageStarted { stage, why, .. } => {
+            format!("  {:<9} {stage:<14} {why}\n", "running")
+        }
         EventKind::StageProgress { .. } | EventKind::PartFinished { .. } => String::new(),
         EventKind::StageFinished(result) => finished(result),
         EventKind::Warning { message, .. } => format!("warning: {message}\n"),
         EventKind::RefMoved { name, to } => format!("  {name} now points at {}\n", to.short()),
-        EventKind::RunFinished { outcome, seconds, counts, .. } => {
-            let counts: Vec<String> =
-                counts.iter().map(|(outcome, count)| format!("{count} {}", outcome.as_str())).collect();
-            format!("{} in {seconds:.2} s: {}\n", outcome.as_str(), counts.join(", "))
+        EventKind::RunFinished {
+            outcome,
+            seconds,
+            counts,
+            ..
+        } => {
+            let counts: Vec<String> = counts
+                .iter()
+                .map(|(outcome, count)| format!("{count} {}", outcome.as_str()))
+                .collect();
+            format!(
+                "{} in {seconds:.2} s: {}\n",
+                outcome.as_str(),
+                counts.join(", ")
+            )
         }
     }
 }
@@ -125,7 +170,9 @@ fn finished(result: &StageResult) -> String {
         Outcome::Made | Outcome::Failed => format!("in {:.2} s", result.seconds),
         _ => String::new(),
     };
-    let mut text = format!("  {:<9} {:<14} {time}", result.outcome.as_str(), result.id).trim_end().to_owned();
+    let mut text = format!("  {:<9} {:<14} {time}", result.outcome.as_str(), result.id)
+        .trim_end()
+        .to_owned();
     text.push('\n');
     if result.outcome != Outcome::Reused {
         for note in &result.notes {
@@ -136,8 +183,16 @@ fn finished(result: &StageResult) -> String {
         for line in error.message.lines() {
             text.push_str(&format!("            {line}\n"));
         }
-        for output in result.outputs.iter().filter(|_| result.outcome == Outcome::Failed) {
-            text.push_str(&format!("            it left `{}`: netsec cat {}\n", output.port, output.digest.short()));
+        for output in result
+            .outputs
+            .iter()
+            .filter(|_| result.outcome == Outcome::Failed)
+        {
+            text.push_str(&format!(
+                "            it left `{}`: netsec cat {}\n",
+                output.port,
+                output.digest.short()
+            ));
         }
     }
     text

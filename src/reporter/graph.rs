@@ -33,7 +33,10 @@ pub fn svg(boxes: &[Box]) -> String {
         if rows.len() <= *layer {
             rows.resize(layer + 1, 0);
         }
-        places.push((10 + layer * (WIDTH + GAP_X), 10 + rows[*layer] * (HEIGHT + GAP_Y)));
+        places.push((
+            10 + layer * (WIDTH + GAP_X),
+            10 + rows[*layer] * (HEIGHT + GAP_Y),
+        ));
         rows[*layer] += 1;
     }
     let width = 20 + rows.len() * (WIDTH + GAP_X) - GAP_X.min(rows.len() * GAP_X);
@@ -91,7 +94,12 @@ fn layers(boxes: &[Box]) -> Vec<usize> {
     while changed {
         changed = false;
         for (at, stage) in boxes.iter().enumerate() {
-            let layer = stage.needs.iter().map(|need| layers[*need] + 1).max().unwrap_or(0);
+            let layer = stage
+                .needs
+                .iter()
+                .map(|need| layers[*need] + 1)
+                .max()
+                .unwrap_or(0);
             changed |= layers[at] != layer;
             layers[at] = layer;
         }

@@ -27,8 +27,15 @@ pub struct Row<'a> {
 /// Lays out cells in columns; the last column is not padded.
 pub fn columns(rows: &[Vec<String>]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..count).map(|column| width(column).unwrap_or(0)).collect();
+    let width = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .max()
+    };
+    let widths: Vec<usize> = (0..count)
+        .map(|column| width(column).unwrap_or(0))
+        .collect();
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();
@@ -53,12 +60,21 @@ pub fn plan(rows: &[Row<'_>]) -> String {
                 ("wait", format!("for {}", names.join(", ")))
             }
         };
-        cells.push(vec![word.to_owned(), row.id.to_owned(), row.kind.to_owned(), why]);
+        cells.push(vec![
+            word.to_owned(),
+            row.id.to_owned(),
+            row.kind.to_owned(),
+            why,
+        ]);
     }
     let count = |word: &str| cells.iter().filter(|row| row[0] == word).count();
     let (reuse, run, wait) = (count("reuse"), count("run"), count("wait"));
     let mut text = columns(&cells);
-    let later = if wait == 0 { String::new() } else { format!(", {wait} to be decided when these are done") };
+    let later = if wait == 0 {
+        String::new()
+    } else {
+        format!(", {wait} to be decided when these are done")
+    };
     let _ = writeln!(text, "{reuse} to reuse, {run} to run{later}");
     text
 }
@@ -91,17 +107,40 @@ pub fn plan_json(rows: &[Row<'_>]) -> Value {
 pub fn explain(row: &Row<'_>, behind: &dyn Fn(&Difference) -> Vec<String>) -> String {
     let head = match &row.decision.verdict {
         Verdict::Reuse(record) => {
-            format!("`{}` is up to date: made by run {} at {}\n", row.id, record.run, iso(record.started_ms))
+            format!(
+                "`{}` is up to date: made by run {} at {}\n",
+                row.id,
+                record.run,
+                iso(record.started_ms)
+            )
         }
         Verdict::Wait(stages) => {
-            format!("`{}` waits for {}: its inputs are not known before\n", row.id, in_backticks(stages))
+            format!(
+                "`{}` waits for {}: its inputs are not known before\n",
+                row.id,
+                in_backticks(stages)
+            )
         }
         Verdict::Run(Why::Changed { differences }) => {
-            let mut text = format!("`{}` would run: these ingredients differ from the last record\n", row.id);
+            let mut text = format!(
+                "`{}` would run: these ingredients differ from the last record\n",
+                row.id
+            );
             for difference in differences {
-                let Difference { name, before, after } = difference;
-                let side = |value: &Option<String>| value.clone().unwrap_or_else(|| "(not there)".to_owned());
-                let _ = writeln!(text, "  {name}\n    - {}\n    + {}", side(before), side(after));
+                let Difference {
+                    name,
+                    before,
+                    after,
+                } = difference;
+                let side = |value: &Option<String>| {
+                    value.clone().unwrap_or_else(|| "(not there)".to_owned())
+                };
+                let _ = writeln!(
+                    text,
+                    "  {name}\n    - {}\n    + {}",
+                    side(before),
+                    side(after)
+                );
                 for line in behind(difference) {
                     let _ = writeln!(text, "    {line}");
                 }
@@ -110,16 +149,26 @@ pub fn explain(row: &Row<'_>, behind: &dyn Fn(&Difference) -> Vec<String>) -> St
         }
         Verdict::Run(why) => format!("`{}` would run: {}\n", row.id, why.short()),
     };
-    let key = row.decision.action.as_ref().map_or_else(String::new, |(_, key)| format!("  key {key}\n"));
+    let key = row
+        .decision
+        .action
+        .as_ref()
+        .map_or_else(String::new, |(_, key)| format!("  key {key}\n"));
     head + &key
 }
 
 /// Shows the files in which two directories differ, a line each.
 pub fn files(changes: &[FileChange]) -> Vec<String> {
     let line = |change: &FileChange| {
-        let FileChange { path, before, after } = change;
+        let FileChange {
+            path,
+            before,
+            after,
+        } = change;
         match (before, after) {
-            (Some(before), Some(after)) => format!("{path} changed: {} → {}", size(*before), size(*after)),
+            (Some(before), Some(after)) => {
+                format!("{path} changed: {} → {}", size(*before), size(*after))
+            }
             (_, Some(after)) => format!("{path} is new: {}", size(*after)),
             _ => format!("{path} is gone"),
         }
@@ -136,7 +185,11 @@ const FILES: usize = 20;
 
 /// Shows runs, the latest first.
 pub fn runs(runs: &[RunRecord]) -> String {
-    let mut cells = vec![["run", "started", "seconds", "outcome", "stages", "pipeline"].map(str::to_owned).to_vec()];
+    let mut cells = vec![
+        ["run", "started", "seconds", "outcome", "stages", "pipeline"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
     for run in runs.iter().rev() {
         cells.push(vec![
             run.run.to_string(),
@@ -152,7 +205,11 @@ pub fn runs(runs: &[RunRecord]) -> String {
 
 fn outcome(run: &RunRecord) -> String {
     let word = run.outcome.map_or("not ended", |outcome| outcome.as_str());
-    let imported = if run.imported.is_some() { ", imported" } else { "" };
+    let imported = if run.imported.is_some() {
+        ", imported"
+    } else {
+        ""
+    };
     match run.retention {
         Retention::OutputsRemoved => format!("{word}{imported}, outputs removed"),
         Retention::Kept | Retention::Removed => format!("{word}{imported}"),
@@ -160,7 +217,10 @@ fn outcome(run: &RunRecord) -> String {
 }
 
 fn stage_counts(run: &RunRecord) -> String {
-    let counts = run.counts.iter().map(|(outcome, count)| format!("{count} {}", outcome.as_str()));
+    let counts = run
+        .counts
+        .iter()
+        .map(|(outcome, count)| format!("{count} {}", outcome.as_str()));
     counts.collect::<Vec<String>>().join(", ")
 }
 
@@ -174,9 +234,18 @@ pub fn trace(trace: &Trace) -> String {
 fn trace_line(text: &mut String, trace: &Trace, first: &str, rest: &str) {
     let made = match &trace.action {
         Some(action) => {
-            let Maker { stage, kind, run, imported, .. } = action;
+            let Maker {
+                stage,
+                kind,
+                run,
+                imported,
+                ..
+            } = action;
             let imported = match imported {
-                Some(Imported { signer: Some(signer), .. }) => format!(", imported, signed by {signer}"),
+                Some(Imported {
+                    signer: Some(signer),
+                    ..
+                }) => format!(", imported, signed by {signer}"),
                 Some(Imported { signer: None, .. }) => ", imported, not signed".to_owned(),
                 None => String::new(),
             };
@@ -185,11 +254,26 @@ fn trace_line(text: &mut String, trace: &Trace, first: &str, rest: &str) {
         None => "from outside".to_owned(),
     };
     let again = if trace.repeated { ", see above" } else { "" };
-    let _ = writeln!(text, "{first}{}  {}  {made}{again}", trace.name, trace.digest.short());
+    let _ = writeln!(
+        text,
+        "{first}{}  {}  {made}{again}",
+        trace.name,
+        trace.digest.short()
+    );
     // The parts of a stage's own work are counted; their names are in the JSON form.
-    let is_part = |input: &&Trace| input.action.as_ref().is_some_and(|action| action.part.is_some());
+    let is_part = |input: &&Trace| {
+        input
+            .action
+            .as_ref()
+            .is_some_and(|action| action.part.is_some())
+    };
     let parts = trace.inputs.iter().filter(is_part).count();
-    let mut lines: Vec<Option<&Trace>> = trace.inputs.iter().filter(|input| !is_part(input)).map(Some).collect();
+    let mut lines: Vec<Option<&Trace>> = trace
+        .inputs
+        .iter()
+        .filter(|input| !is_part(input))
+        .map(Some)
+        .collect();
     if parts > 0 {
         lines.push(None);
     }
@@ -211,15 +295,27 @@ pub fn impact(impact: &Impact) -> String {
 
 fn impact_line(text: &mut String, impact: &Impact, first: &str, rest: &str) {
     let again = if impact.repeated { "  see above" } else { "" };
-    let _ = writeln!(text, "{first}{}  {}{again}", impact.name, impact.digest.short());
+    let _ = writeln!(
+        text,
+        "{first}{}  {}{again}",
+        impact.name,
+        impact.digest.short()
+    );
     branches(text, &impact.uses, rest, |text, used, first, rest| {
-        let Maker { stage, kind, run, .. } = &used.action;
+        let Maker {
+            stage, kind, run, ..
+        } = &used.action;
         let _ = writeln!(text, "{first}{stage} ({kind}) in run {run}");
         branches(text, &used.outputs, rest, impact_line);
     });
 }
 
-fn branches<T>(text: &mut String, items: &[T], indent: &str, line: impl Fn(&mut String, &T, &str, &str)) {
+fn branches<T>(
+    text: &mut String,
+    items: &[T],
+    indent: &str,
+    line: impl Fn(&mut String, &T, &str, &str),
+) {
     for (at, item) in items.iter().enumerate() {
         let last = at + 1 == items.len();
         let first = format!("{indent}{}", if last { "└─ " } else { "├─ " });
@@ -229,7 +325,13 @@ fn branches<T>(text: &mut String, items: &[T], indent: &str, line: impl Fn(&mut 
 }
 
 /// Shows how a run ended as one JSON object.
-pub fn summary_json(run: &str, pipeline: &str, outcome: &str, seconds: f64, stages: &[StageResult]) -> Value {
+pub fn summary_json(
+    run: &str,
+    pipeline: &str,
+    outcome: &str,
+    seconds: f64,
+    stages: &[StageResult],
+) -> Value {
     let output = |artifact: &crate::base::artifact::Artifact| json!({"port": artifact.port, "digest": artifact.digest, "size": artifact.size});
     let stage = |result: &StageResult| {
         let mut stage = json!({
@@ -258,13 +360,20 @@ const REPORTS: [&str; 5] = ["decision", "metrics", "page", "leakage", "report"];
 /// Says where the reports of a run that made something are.
 pub fn reports(stages: &[StageResult]) -> Option<String> {
     let report = |stage: &StageResult| {
-        let port = REPORTS.iter().find(|port| stage.outputs.iter().any(|output| output.port == **port))?;
+        let port = REPORTS
+            .iter()
+            .find(|port| stage.outputs.iter().any(|output| output.port == **port))?;
         Some(format!("{}.{port}", stage.id))
     };
     let made = stages.iter().any(|stage| stage.outcome == Outcome::Made);
-    let mut names: Vec<String> = stages.iter().filter(|stage| stage.outcome.is_success()).filter_map(report).collect();
+    let mut names: Vec<String> = stages
+        .iter()
+        .filter(|stage| stage.outcome.is_success())
+        .filter_map(report)
+        .collect();
     names.reverse();
-    (made && !names.is_empty()).then(|| format!("reports, with `netsec cat NAME`: {}", names.join(", ")))
+    (made && !names.is_empty())
+        .then(|| format!("reports, with `netsec cat NAME`: {}", names.join(", ")))
 }
 
 /// Returns a size in bytes as people read it.
@@ -276,5 +385,9 @@ pub fn size(bytes: u64) -> String {
         value /= 1024.0;
         unit += 1;
     }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+    if unit == 0 {
+        format!("{bytes} B")
+    } else {
+        format!("{value:.1} {}", UNITS[unit])
+    }
 }

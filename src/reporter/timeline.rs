@@ -44,8 +44,10 @@ pub struct Timeline {
 /// Puts a run's events in order.
 pub fn timeline(events: &[Event]) -> Timeline {
     let start = events.first().map_or(0, |event| event.at_ms);
-    let mut timeline =
-        Timeline { length_ms: events.last().map_or(0, |event| event.at_ms - start), ..Timeline::default() };
+    let mut timeline = Timeline {
+        length_ms: events.last().map_or(0, |event| event.at_ms - start),
+        ..Timeline::default()
+    };
     let mut needed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut running: BTreeMap<String, (u64, usize)> = BTreeMap::new();
     for event in events {
@@ -56,9 +58,14 @@ pub fn timeline(events: &[Event]) -> Timeline {
             }
             EventKind::Unchanged { stages, .. } => timeline.reused += stages,
             EventKind::StageStarted { stage, needs, .. } => {
-                needed.insert(stage.to_string(), needs.iter().map(ToString::to_string).collect());
+                needed.insert(
+                    stage.to_string(),
+                    needs.iter().map(ToString::to_string).collect(),
+                );
                 let taken: BTreeSet<usize> = running.values().map(|(_, lane)| *lane).collect();
-                let lane = (0..).find(|lane| !taken.contains(lane)).expect("there is always a free number");
+                let lane = (0..)
+                    .find(|lane| !taken.contains(lane))
+                    .expect("there is always a free number");
                 running.insert(stage.to_string(), (at, lane));
             }
             EventKind::StageFinished(result) => match running.remove(result.id.as_str()) {
@@ -76,7 +83,9 @@ pub fn timeline(events: &[Event]) -> Timeline {
             _ => {}
         }
     }
-    timeline.bars.sort_by(|a, b| (a.start_ms, a.lane, &a.id).cmp(&(b.start_ms, b.lane, &b.id)));
+    timeline
+        .bars
+        .sort_by(|a, b| (a.start_ms, a.lane, &a.id).cmp(&(b.start_ms, b.lane, &b.id)));
     mark(&mut timeline.bars, &needed);
     timeline
 }
@@ -100,7 +109,12 @@ const TOP: usize = 34;
 
 /// Draws a timeline as SVG.
 pub fn svg(timeline: &Timeline) -> String {
-    let lanes = timeline.bars.iter().map(|bar| bar.lane + 1).max().unwrap_or(1);
+    let lanes = timeline
+        .bars
+        .iter()
+        .map(|bar| bar.lane + 1)
+        .max()
+        .unwrap_or(1);
     let length = timeline.length_ms.max(1) as f64;
     let x = |ms: u64| ms as f64 / length * WIDTH;
     let height = TOP + lanes * ROW + 10;
@@ -128,10 +142,18 @@ pub fn svg(timeline: &Timeline) -> String {
             Outcome::Failed => "#e8a09a",
             Outcome::Skipped | Outcome::Cancelled => "#ddd",
         };
-        let (stroke, thick) = if bar.critical { ("#b35900", 2) } else { ("#4a7ba6", 1) };
+        let (stroke, thick) = if bar.critical {
+            ("#b35900", 2)
+        } else {
+            ("#4a7ba6", 1)
+        };
         let seconds = (bar.end_ms - bar.start_ms) as f64 / 1000.0;
         let id = escape(&bar.id);
-        let critical = if bar.critical { ", on the critical path" } else { "" };
+        let critical = if bar.critical {
+            ", on the critical path"
+        } else {
+            ""
+        };
         let _ = write!(
             svg,
             "<g><title>{id}: {} in {seconds:.2} s{critical}</title><rect x=\"{left:.1}\" y=\"{top}\" width=\"{width:.1}\" \
@@ -140,7 +162,12 @@ pub fn svg(timeline: &Timeline) -> String {
         );
         // A name is written where it fits.
         if width > 7.0 * bar.id.chars().count() as f64 + 8.0 {
-            let _ = write!(svg, "<text x=\"{:.1}\" y=\"{}\" fill=\"#222\">{id}</text>", left + 5.0, top + 14);
+            let _ = write!(
+                svg,
+                "<text x=\"{:.1}\" y=\"{}\" fill=\"#222\">{id}</text>",
+                left + 5.0,
+                top + 14
+            );
         }
         svg.push_str("</g>\n");
     }

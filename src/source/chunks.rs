@@ -1,5 +1,6 @@
-//! A stream of records cut into pieces, at places that their content decides: what is added, changed or removed somewhere
-//! moves only the cuts near it, so that all other pieces keep their digests.
+//! A stream of records cut into pieces, at places that their content decides: what is added,
+//! changed or removed somewhere moves only the cuts near it, so that all other pieces keep their
+//! digests.
 
 use std::io::{self, Read};
 
@@ -26,7 +27,8 @@ pub struct Chunk {
 pub enum Records {
     /// Every line is one.
     Lines,
-    /// Lines, but for line breaks between double quotes (RFC 4180); the separator tells where a field begins.
+    /// Lines, but for line breaks between double quotes (RFC 4180); the separator tells where a
+    /// field begins.
     Csv(u8),
 }
 
@@ -42,7 +44,13 @@ pub struct Chunks<R> {
 impl<R: Read> Chunks<R> {
     /// Begins with the first byte of a stream, which is the first of a record.
     pub fn new(input: R, records: Records) -> Self {
-        Self { input, records, buffer: Vec::new(), line: 1, is_over: false }
+        Self {
+            input,
+            records,
+            buffer: Vec::new(),
+            line: 1,
+            is_over: false,
+        }
     }
 
     /// Returns the next record alone, without its line end: a header.
@@ -101,7 +109,9 @@ impl<R: Read> Chunks<R> {
         }
         let missing = wanted - self.buffer.len();
         self.buffer.reserve(missing);
-        let read = (&mut self.input).take(missing as u64).read_to_end(&mut self.buffer)?;
+        let read = (&mut self.input)
+            .take(missing as u64)
+            .read_to_end(&mut self.buffer)?;
         self.is_over = read < missing;
         Ok(())
     }
@@ -111,7 +121,8 @@ impl<R: Read> Chunks<R> {
         let is_end = |start: usize, end: usize| {
             end >= most
                 || (end >= least
-                    && draw(&self.buffer[start..end]) < ((end - start) as u64).saturating_mul(u64::MAX / MORE))
+                    && draw(&self.buffer[start..end])
+                        < ((end - start) as u64).saturating_mul(u64::MAX / MORE))
         };
         match self.records {
             Records::Csv(separator) if memchr::memchr(b'"', &self.buffer).is_some() => {
@@ -129,7 +140,9 @@ impl<R: Read> Chunks<R> {
                 let before = &self.buffer[..least.min(self.buffer.len())];
                 let first = memchr::memrchr(b'\n', before).map_or(0, |at| at + 1);
                 let mut start = first;
-                for end in memchr::memchr_iter(b'\n', &self.buffer[first..]).map(|at| first + at + 1) {
+                for end in
+                    memchr::memchr_iter(b'\n', &self.buffer[first..]).map(|at| first + at + 1)
+                {
                     if is_end(start, end) {
                         return Some(end);
                     }
@@ -141,8 +154,8 @@ impl<R: Read> Chunks<R> {
     }
 }
 
-/// A number that the bytes of a record decide; the bits are spread by multiplication (Fowler, Noll and Vo's with eight
-/// bytes at once, finished as in splitmix64).
+/// A number that the bytes of a record decide; the bits are spread by multiplication (Fowler, Noll
+/// and Vo's with eight bytes at once, finished as in splitmix64).
 fn draw(bytes: &[u8]) -> u64 {
     let mut state: u64 = 0xcbf2_9ce4_8422_2325;
     for piece in bytes.chunks(8) {
@@ -156,8 +169,9 @@ fn draw(bytes: &[u8]) -> u64 {
     state ^ (state >> 31)
 }
 
-/// Returns the end of the CSV record that begins at `start`, its line end included; `None` if it does not end. A quote that
-/// opens a field holds separators and line ends until it is closed; elsewhere it is a character like others.
+/// Returns the end of the CSV record that begins at `start`, its line end included; `None` if it
+/// does not end. A quote that opens a field holds separators and line ends until it is closed;
+/// elsewhere it is a character like others.
 fn record_end(bytes: &[u8], start: usize, separator: u8) -> Option<usize> {
     let mut at = start;
     loop {
@@ -190,7 +204,11 @@ mod tests {
 
     fn rows(from: usize, to: usize, quoted: bool) -> String {
         let row = |i: usize| match quoted && i.is_multiple_of(3) {
-            true => format!("{i},\"a \"\"b\"\",\n{}\",{}\n", i * 7919 % 1000, i * 31 % 97),
+            true => format!(
+                "{i},\"a \"\"b\"\",\n{}\",{}\n",
+                i * 7919 % 1000,
+                i * 31 % 97
+            ),
             false => format!("{i},{},{}\n", i * 7919 % 1000, i * 31 % 97),
         };
         (from..to).map(row).collect()
@@ -198,11 +216,19 @@ mod tests {
 
     #[test]
     fn pieces_are_whole_records_and_together_the_stream() {
-        for (text, records) in [(rows(0, 900_000, false), Records::Lines), (rows(0, 500_000, true), Records::Csv(b','))]
-        {
+        for (text, records) in [
+            (rows(0, 900_000, false), Records::Lines),
+            (rows(0, 500_000, true), Records::Csv(b',')),
+        ] {
             let pieces = pieces(text.as_bytes(), records);
             assert!(pieces.len() > 3, "{}", pieces.len());
-            assert_eq!(pieces.iter().flat_map(|piece| piece.bytes.clone()).collect::<Vec<_>>(), text.as_bytes());
+            assert_eq!(
+                pieces
+                    .iter()
+                    .flat_map(|piece| piece.bytes.clone())
+                    .collect::<Vec<_>>(),
+                text.as_bytes()
+            );
             let mut line = 1;
             for piece in &pieces {
                 assert_eq!(piece.line, line);
@@ -218,10 +244,16 @@ mod tests {
         let (head, tail) = text.split_at(text.find("\n300000,").unwrap() + 1);
         let changed = format!("{head}new,1,2\n{tail}");
         let digests = |text: &str| -> Vec<blake3::Hash> {
-            pieces(text.as_bytes(), Records::Lines).iter().map(|piece| blake3::hash(&piece.bytes)).collect()
+            pieces(text.as_bytes(), Records::Lines)
+                .iter()
+                .map(|piece| blake3::hash(&piece.bytes))
+                .collect()
         };
         let (before, after) = (digests(&text), digests(&changed));
-        let lost = before.iter().filter(|digest| !after.contains(digest)).count();
+        let lost = before
+            .iter()
+            .filter(|digest| !after.contains(digest))
+            .count();
         assert!(lost <= 2 && before.len() > 5, "{lost} of {}", before.len());
     }
 

@@ -35,20 +35,35 @@ pub struct Csv {
 impl Csv {
     /// Nothing means a missing value, types are told by the cells.
     pub fn plain(separator: u8, names: Vec<String>) -> Self {
-        Self { separator, names, na: Vec::new(), types: BTreeMap::new(), encoding: Encoding::Auto }
+        Self {
+            separator,
+            names,
+            na: Vec::new(),
+            types: BTreeMap::new(),
+            encoding: Encoding::Auto,
+        }
     }
 }
 
-/// Reads the names of columns from a header. Names that stand twice get a number, empty ones that of their place; the
-/// second list tells which.
+/// Reads the names of columns from a header. Names that stand twice get a number, empty ones that
+/// of their place; the second list tells which.
 ///
 /// # Errors
 /// It is not UTF-8 or has no name at all.
-pub fn header(bytes: &[u8], separator: u8, encoding: Encoding) -> Result<(Vec<String>, Vec<String>), TableError> {
+pub fn header(
+    bytes: &[u8],
+    separator: u8,
+    encoding: Encoding,
+) -> Result<(Vec<String>, Vec<String>), TableError> {
     let mut record = ByteRecord::new();
-    reader(bytes, separator).read_byte_record(&mut record).map_err(|error| TableError(error.to_string()))?;
+    reader(bytes, separator)
+        .read_byte_record(&mut record)
+        .map_err(|error| TableError(error.to_string()))?;
     if record.len() > COLUMNS {
-        return Err(TableError(format!("the header names {} columns; at most {COLUMNS} are read", record.len())));
+        return Err(TableError(format!(
+            "the header names {} columns; at most {COLUMNS} are read",
+            record.len()
+        )));
     }
     if let Some(Quoting::Followed { column, .. }) = quoting(bytes, separator) {
         return Err(TableError(format!("line 1, column {column}: {FOLLOWED}")));
@@ -59,7 +74,10 @@ pub fn header(bytes: &[u8], separator: u8, encoding: Encoding) -> Result<(Vec<St
     let mut numbers: HashMap<String, usize> = HashMap::new();
     for (at, field) in record.iter().enumerate() {
         let (name, is_recoded) = encoding.read(field).ok_or_else(|| {
-            TableError(format!("line 1, column {}: the name is not UTF-8: set `encoding: windows-1252`", at + 1))
+            TableError(format!(
+                "line 1, column {}: the name is not UTF-8: set `encoding: windows-1252`",
+                at + 1
+            ))
         })?;
         if is_recoded {
             named.push(format!(
@@ -68,7 +86,11 @@ pub fn header(bytes: &[u8], separator: u8, encoding: Encoding) -> Result<(Vec<St
                 name.trim()
             ));
         }
-        let name = if name.trim().is_empty() { format!("column_{}", at + 1) } else { name.trim().to_owned() };
+        let name = if name.trim().is_empty() {
+            format!("column_{}", at + 1)
+        } else {
+            name.trim().to_owned()
+        };
         let mut unique = name.clone();
         while !taken.insert(unique.clone()) {
             let number = numbers.entry(name.clone()).or_insert(2);
@@ -76,22 +98,38 @@ pub fn header(bytes: &[u8], separator: u8, encoding: Encoding) -> Result<(Vec<St
             *number += 1;
         }
         if unique != name {
-            named.push(format!("the name `{name}` stands twice in the header: column {} is called `{unique}`", at + 1));
+            named.push(format!(
+                "the name `{name}` stands twice in the header: column {} is called `{unique}`",
+                at + 1
+            ));
         } else if field.trim_ascii().is_empty() {
-            named.push(format!("column {} has no name in the header: it is called `{unique}`", at + 1));
+            named.push(format!(
+                "column {} has no name in the header: it is called `{unique}`",
+                at + 1
+            ));
         }
         names.push(unique);
     }
     if named.len() > NOTES {
         let more = named.len() - NOTES;
         named.truncate(NOTES);
-        named.push(format!("{more} more names of the header stand twice, are empty or not UTF-8"));
+        named.push(format!(
+            "{more} more names of the header stand twice, are empty or not UTF-8"
+        ));
     }
-    if names.is_empty() { Err(TableError("the header has no names".to_owned())) } else { Ok((names, named)) }
+    if names.is_empty() {
+        Err(TableError("the header has no names".to_owned()))
+    } else {
+        Ok((names, named))
+    }
 }
 
 fn reader(bytes: &[u8], separator: u8) -> csv::Reader<&[u8]> {
-    ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).from_reader(bytes)
+    ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(separator)
+        .from_reader(bytes)
 }
 
 /// The fields of one column, one after the other.
@@ -135,8 +173,17 @@ pub fn read(bytes: &[u8], form: &Csv) -> Result<Piece, TableError> {
         }
         let at = record.position().map_or(1, csv::Position::line);
         if record.len() != form.names.len() {
-            let why = format!("the record has {} fields, the header {}", record.len(), form.names.len());
-            Malformed::count(&mut malformed, at, record.len().min(form.names.len()) + 1, why);
+            let why = format!(
+                "the record has {} fields, the header {}",
+                record.len(),
+                form.names.len()
+            );
+            Malformed::count(
+                &mut malformed,
+                at,
+                record.len().min(form.names.len()) + 1,
+                why,
+            );
             continue;
         }
         for (fields, field) in columns.iter_mut().zip(&record) {
@@ -147,9 +194,16 @@ pub fn read(bytes: &[u8], form: &Csv) -> Result<Piece, TableError> {
     match quoting(bytes, form.separator) {
         Some(Quoting::Open) => {
             let at = lines.last().copied().unwrap_or(1);
-            Malformed::count(&mut malformed, at, 1, "a quote that opens in this record is never closed".to_owned());
+            Malformed::count(
+                &mut malformed,
+                at,
+                1,
+                "a quote that opens in this record is never closed".to_owned(),
+            );
         }
-        Some(Quoting::Followed { line, column }) => Malformed::count(&mut malformed, line, column, FOLLOWED.to_owned()),
+        Some(Quoting::Followed { line, column }) => {
+            Malformed::count(&mut malformed, line, column, FOLLOWED.to_owned())
+        }
         None => {}
     }
     table(&columns, &lines, form, malformed)
@@ -170,7 +224,8 @@ pub(crate) fn table(
         };
         (column.map_err(|unfit| unfit.at(at, lines)), recoded)
     };
-    let made: Vec<(Result<Column, Malformed>, Option<Recoded>)> = columns.par_iter().enumerate().map(one).collect();
+    let made: Vec<(Result<Column, Malformed>, Option<Recoded>)> =
+        columns.par_iter().enumerate().map(one).collect();
     let (mut whole, mut recoded): (Vec<Column>, Option<Recoded>) = (Vec::new(), None);
     for (column, other) in made {
         match column {
@@ -181,15 +236,33 @@ pub(crate) fn table(
             Recoded::add(&mut recoded, &other, 1);
         }
     }
-    let table = if malformed.is_none() { Some(Table::of_columns(whole)?) } else { None };
-    Ok(Piece { table, malformed, conflicts: Vec::new(), recoded })
+    let table = if malformed.is_none() {
+        Some(Table::of_columns(whole)?)
+    } else {
+        None
+    };
+    Ok(Piece {
+        table,
+        malformed,
+        conflicts: Vec::new(),
+        recoded,
+    })
 }
 
 impl Fields {
-    /// Returns the fields as UTF-8 if they are not: those that are not read as Windows-1252, and counted.
-    fn as_utf8(&self, encoding: Encoding, lines: &[u64], recoded: &mut Option<Recoded>) -> Option<Self> {
+    /// Returns the fields as UTF-8 if they are not: those that are not read as Windows-1252, and
+    /// counted.
+    fn as_utf8(
+        &self,
+        encoding: Encoding,
+        lines: &[u64],
+        recoded: &mut Option<Recoded>,
+    ) -> Option<Self> {
         let is_utf8 = || std::str::from_utf8(&self.bytes).is_ok();
-        if encoding == Encoding::Utf8 || self.bytes.is_ascii() || encoding == Encoding::Auto && is_utf8() {
+        if encoding == Encoding::Utf8
+            || self.bytes.is_ascii()
+            || encoding == Encoding::Auto && is_utf8()
+        {
             return None;
         }
         let (mut fields, mut start) = (Self::default(), 0);
@@ -209,12 +282,14 @@ impl Fields {
 enum Quoting {
     /// The last record ends inside quotes.
     Open,
-    /// Text follows a quote that closes a field: its line, and the number of the field, both counted from one.
+    /// Text follows a quote that closes a field: its line, and the number of the field, both
+    /// counted from one.
     Followed { line: u64, column: usize },
 }
 
 /// What is told of the second.
-const FOLLOWED: &str = "text follows the quote that closes this field: write a quote within quotes twice";
+const FOLLOWED: &str =
+    "text follows the quote that closes this field: write a quote within quotes twice";
 
 /// Returns what is wrong with the quotes of whole records (RFC 4180), the first of it.
 fn quoting(bytes: &[u8], separator: u8) -> Option<Quoting> {
@@ -255,14 +330,25 @@ struct Unfit {
 impl Unfit {
     fn at(self, column: usize, lines: &[u64]) -> Malformed {
         let line = lines.get(self.row).copied().unwrap_or_default();
-        Malformed { count: self.count, line, column: column + 1, why: self.why }
+        Malformed {
+            count: self.count,
+            line,
+            column: column + 1,
+            why: self.why,
+        }
     }
 }
 
 fn column(fields: &Fields, name: &str, form: &Csv) -> Result<Column, Unfit> {
     let text = std::str::from_utf8(&fields.bytes).map_err(|error| {
-        let row = fields.ends.partition_point(|end| *end <= error.valid_up_to());
-        Unfit { row, count: 1, why: format!("a cell of `{name}` is not UTF-8: set `encoding: windows-1252`") }
+        let row = fields
+            .ends
+            .partition_point(|end| *end <= error.valid_up_to());
+        Unfit {
+            row,
+            count: 1,
+            why: format!("a cell of `{name}` is not UTF-8: set `encoding: windows-1252`"),
+        }
     })?;
     let mut start = 0;
     let mut cells: Vec<Option<&str>> = Vec::with_capacity(fields.ends.len());
@@ -285,7 +371,11 @@ fn column(fields: &Fields, name: &str, form: &Csv) -> Result<Column, Unfit> {
             let unfit = |row: usize, count: usize| Unfit {
                 row,
                 count: count as u64,
-                why: format!("{:?} in `{name}` is not of the type {}", cells[row].unwrap_or_default(), kind.as_str()),
+                why: format!(
+                    "{:?} in `{name}` is not of the type {}",
+                    cells[row].unwrap_or_default(),
+                    kind.as_str()
+                ),
             };
             match typed(name, &cells, *kind) {
                 Ok(series) => made(series),
@@ -298,13 +388,18 @@ fn column(fields: &Fields, name: &str, form: &Csv) -> Result<Column, Unfit> {
 /// Whole numbers with more digits are not all numbers of 64 bits with a floating point.
 const EXACT_DIGITS: usize = 15;
 
-/// Returns whether a cell is more than the number it reads as: zeros before it, as identifiers have; more digits, or a
-/// larger exponent, than the number can hold.
+/// Returns whether a cell is more than the number it reads as: zeros before it, as identifiers
+/// have; more digits, or a larger exponent, than the number can hold.
 fn is_more(cell: &str, kind: ColumnType) -> bool {
     let digits = cell.trim_start_matches(['-', '+']);
     let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     match kind {
-        _ if digits.len() > 1 && digits.starts_with('0') && digits.as_bytes()[1].is_ascii_digit() => true,
+        _ if digits.len() > 1
+            && digits.starts_with('0')
+            && digits.as_bytes()[1].is_ascii_digit() =>
+        {
+            true
+        }
         ColumnType::Float if is_whole => digits.len() > EXACT_DIGITS,
         ColumnType::Float if digits.len() > EXACT_DIGITS || digits.contains(['e', 'E']) => {
             digits.starts_with(|first: char| first.is_ascii_digit() || first == '.')
@@ -324,26 +419,41 @@ fn natural(name: &str, cells: &[Option<&str>]) -> Series {
         .filter(|kind| first_fits(cells, *kind))
         .find_map(|kind| {
             let is_less = cells.iter().flatten().any(|cell| is_more(cell, kind));
-            if is_less { None } else { typed(name, cells, kind).ok() }
+            if is_less {
+                None
+            } else {
+                typed(name, cells, kind).ok()
+            }
         })
         .unwrap_or_else(|| Series::new(name.into(), cells))
 }
 
 /// A quick look that spares reading most of a column as what it is not.
 fn first_fits(cells: &[Option<&str>], kind: ColumnType) -> bool {
-    cells.iter().flatten().next().is_some_and(|cell| typed("", &[Some(cell)], kind).is_ok())
+    cells
+        .iter()
+        .flatten()
+        .next()
+        .is_some_and(|cell| typed("", &[Some(cell)], kind).is_ok())
 }
 
 /// The column as this type, or the first row that is not, and how many are not.
 fn typed(name: &str, cells: &[Option<&str>], kind: ColumnType) -> Result<Series, (usize, usize)> {
-    fn all<T>(cells: &[Option<&str>], read: impl Fn(&str) -> Option<T>) -> Result<Vec<Option<T>>, (usize, usize)> {
+    fn all<T>(
+        cells: &[Option<&str>],
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<Option<T>>, (usize, usize)> {
         let mut values = Vec::with_capacity(cells.len());
         for (row, cell) in cells.iter().enumerate() {
             match cell.map(&read) {
                 None => values.push(None),
                 Some(Some(value)) => values.push(Some(value)),
                 Some(None) => {
-                    let rest = cells[row..].iter().flatten().filter(|cell| read(cell).is_none()).count();
+                    let rest = cells[row..]
+                        .iter()
+                        .flatten()
+                        .filter(|cell| read(cell).is_none())
+                        .count();
                     return Err((row, rest));
                 }
             }
@@ -364,7 +474,9 @@ fn typed(name: &str, cells: &[Option<&str>], kind: ColumnType) -> Result<Series,
         ),
         ColumnType::Time => {
             let times = Series::new(name, all(cells, read_time)?);
-            times.cast(&DataType::Datetime(TimeUnit::Milliseconds, None)).map_err(|_| (0, 0))?
+            times
+                .cast(&DataType::Datetime(TimeUnit::Milliseconds, None))
+                .map_err(|_| (0, 0))?
         }
         ColumnType::Text | ColumnType::Other | ColumnType::Empty => Series::new(name, cells),
     })

@@ -1,4 +1,5 @@
-//! BSON documents: their keys and their order, how they are cut into parts, and how they become rows.
+//! BSON documents: their keys and their order, how they are cut into parts, and how they become
+//! rows.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -26,7 +27,12 @@ const DEPTH: usize = 100;
 
 /// Returns the `_id` of a document; null if it has none.
 pub fn key_of(document: &RawDocument) -> Bson {
-    document.get("_id").ok().flatten().and_then(|key| Bson::try_from(key).ok()).unwrap_or(Bson::Null)
+    document
+        .get("_id")
+        .ok()
+        .flatten()
+        .and_then(|key| Bson::try_from(key).ok())
+        .unwrap_or(Bson::Null)
 }
 
 /// Writes a key as canonical Extended JSON.
@@ -40,7 +46,8 @@ pub fn read_key(text: &str) -> Option<Bson> {
     Bson::try_from(json).ok()
 }
 
-/// The order of MongoDB's indexes: by type first, numbers by value. Types that are no sensible keys compare by their text.
+/// The order of MongoDB's indexes: by type first, numbers by value. Types that are no sensible keys
+/// compare by their text.
 pub fn order(a: &Bson, b: &Bson) -> Ordering {
     let number = |bson: &Bson| match bson {
         Bson::Int32(number) => Some(f64::from(*number)),
@@ -55,13 +62,20 @@ pub fn order(a: &Bson, b: &Bson) -> Ordering {
         (Bson::DateTime(a), Bson::DateTime(b)) => a.cmp(b),
         (Bson::Boolean(a), Bson::Boolean(b)) => a.cmp(b),
         (Bson::Binary(a), Bson::Binary(b)) => {
-            let rank =
-                |binary: &mongodb::bson::Binary| (binary.bytes.len(), u8::from(binary.subtype), binary.bytes.clone());
+            let rank = |binary: &mongodb::bson::Binary| {
+                (
+                    binary.bytes.len(),
+                    u8::from(binary.subtype),
+                    binary.bytes.clone(),
+                )
+            };
             rank(a).cmp(&rank(b))
         }
         _ => match (number(a), number(b)) {
             (Some(a), Some(b)) => a.total_cmp(&b),
-            _ => rank(a).cmp(&rank(b)).then_with(|| key_text(a).cmp(&key_text(b))),
+            _ => rank(a)
+                .cmp(&rank(b))
+                .then_with(|| key_text(a).cmp(&key_text(b))),
         },
     }
 }
@@ -84,21 +98,33 @@ fn rank(bson: &Bson) -> u8 {
     }
 }
 
-/// Returns how many of these documents, from the first on, make a part: it ends at a document that its key decides, so that
-/// what is added or changed elsewhere does not move it. `None` if the part may go on.
+/// Returns how many of these documents, from the first on, make a part: it ends at a document that
+/// its key decides, so that what is added or changed elsewhere does not move it. `None` if the part
+/// may go on.
 pub fn cut(documents: &[RawDocumentBuf]) -> Option<usize> {
     let is_last = |document: &RawDocumentBuf| {
         let digest = blake3::hash(key_text(&key_of(document)).as_bytes());
-        let head = u64::from_le_bytes(digest.as_bytes()[..8].try_into().expect("a digest has 32 bytes"));
+        let head = u64::from_le_bytes(
+            digest.as_bytes()[..8]
+                .try_into()
+                .expect("a digest has 32 bytes"),
+        );
         head.is_multiple_of(ONE_IN)
     };
-    let found = documents.iter().enumerate().skip(LEAST - 1).find(|(at, document)| at + 1 >= MOST || is_last(document));
+    let found = documents
+        .iter()
+        .enumerate()
+        .skip(LEAST - 1)
+        .find(|(at, document)| at + 1 >= MOST || is_last(document));
     found.map(|(at, _)| at + 1)
 }
 
 /// Writes documents one after the other, as BSON does.
 pub fn join(documents: &[RawDocumentBuf]) -> Vec<u8> {
-    documents.iter().flat_map(|document| document.as_bytes().to_vec()).collect()
+    documents
+        .iter()
+        .flat_map(|document| document.as_bytes().to_vec())
+        .collect()
 }
 
 /// Reads documents that stand one after the other.
@@ -108,11 +134,16 @@ pub fn join(documents: &[RawDocumentBuf]) -> Vec<u8> {
 pub fn split(mut bytes: &[u8]) -> Result<Vec<RawDocumentBuf>, TableError> {
     let mut documents = Vec::new();
     while !bytes.is_empty() {
-        let length = bytes.first_chunk::<4>().map_or(0, |length| i32::from_le_bytes(*length));
+        let length = bytes
+            .first_chunk::<4>()
+            .map_or(0, |length| i32::from_le_bytes(*length));
         let length = usize::try_from(length).unwrap_or_default();
-        let document =
-            bytes.get(..length).filter(|_| length >= 5).and_then(|one| RawDocumentBuf::from_bytes(one.to_vec()).ok());
-        let document = document.ok_or_else(|| TableError(format!("document {} is not BSON", documents.len() + 1)))?;
+        let document = bytes
+            .get(..length)
+            .filter(|_| length >= 5)
+            .and_then(|one| RawDocumentBuf::from_bytes(one.to_vec()).ok());
+        let document = document
+            .ok_or_else(|| TableError(format!("document {} is not BSON", documents.len() + 1)))?;
         documents.push(document);
         bytes = &bytes[length..];
     }
@@ -130,7 +161,10 @@ pub fn document(cells: Vec<(String, Cell)>) -> Document {
         Cell::Text(text) => Bson::String(text),
         Cell::Time(ms) => Bson::DateTime(mongodb::bson::DateTime::from_millis(ms)),
     };
-    cells.into_iter().map(|(name, cell)| (name, value(cell))).collect()
+    cells
+        .into_iter()
+        .map(|(name, cell)| (name, value(cell)))
+        .collect()
 }
 
 /// How documents become rows.
@@ -144,7 +178,8 @@ pub struct Reading {
     pub keeps_id: bool,
 }
 
-/// Reads documents, one row each, and counts of which types the cells of every column are; what is nested gets a name with dots.
+/// Reads documents, one row each, and counts of which types the cells of every column are; what is
+/// nested gets a name with dots.
 ///
 /// | BSON | cell |
 /// |---|---|
@@ -162,7 +197,10 @@ pub struct Reading {
 ///
 /// # Errors
 /// A cell is not of the type that is asked for.
-pub fn rows(documents: &[RawDocumentBuf], reading: &Reading) -> Result<(Piece, Vec<Conflict>), TableError> {
+pub fn rows(
+    documents: &[RawDocumentBuf],
+    reading: &Reading,
+) -> Result<(Piece, Vec<Conflict>), TableError> {
     let mut builder = Builder::default();
     let (mut malformed, mut read) = (None, 0);
     for (document, at) in documents.iter().zip(1..) {
@@ -181,11 +219,27 @@ pub fn rows(documents: &[RawDocumentBuf], reading: &Reading) -> Result<(Piece, V
         }
     }
     if malformed.is_some() {
-        return Ok((Piece { table: None, malformed, conflicts: Vec::new(), recoded: None }, Vec::new()));
+        return Ok((
+            Piece {
+                table: None,
+                malformed,
+                conflicts: Vec::new(),
+                recoded: None,
+            },
+            Vec::new(),
+        ));
     }
     let tallies = builder.tallies();
     let (table, conflicts) = builder.finish(&reading.types)?;
-    Ok((Piece { table: Some(table), malformed, conflicts, recoded: None }, tallies))
+    Ok((
+        Piece {
+            table: Some(table),
+            malformed,
+            conflicts,
+            recoded: None,
+        },
+        tallies,
+    ))
 }
 
 /// A key as people write it.
@@ -209,7 +263,11 @@ fn fields(
     }
     for field in document {
         let (key, value) = field.map_err(|error| format!("it is not whole: {error}"))?;
-        let name = if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
+        let name = if path.is_empty() {
+            key.to_string()
+        } else {
+            format!("{path}.{key}")
+        };
         if name == "_id" && !reading.keeps_id {
             continue;
         }
@@ -217,7 +275,8 @@ fn fields(
             fields(&name, inner, reading, depth + 1, cells)?;
             continue;
         }
-        let value = Bson::try_from(value).map_err(|error| format!("the field `{name}` cannot be read: {error}"))?;
+        let value = Bson::try_from(value)
+            .map_err(|error| format!("the field `{name}` cannot be read: {error}"))?;
         // A name with a dot can meet the path of a nested one; the first stays.
         if !cells.iter().any(|(other, _)| *other == name) {
             cells.push((name, cell(value, &reading.na)));
@@ -244,7 +303,11 @@ fn cell(value: Bson, na: &[String]) -> Cell {
         Bson::ObjectId(id) => Cell::Text(id.to_hex()),
         Bson::Binary(binary) => Cell::Text(match (binary.subtype, binary.to_uuid()) {
             (BinarySubtype::Uuid, Ok(uuid)) => uuid.to_string(),
-            _ => binary.bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+            _ => binary
+                .bytes
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect(),
         }),
         other => Cell::Text(other.into_relaxed_extjson().to_string()),
     }
@@ -261,7 +324,11 @@ mod tests {
 
     #[test]
     fn documents_become_rows() {
-        let reading = Reading { na: vec!["na".to_owned()], types: BTreeMap::new(), keeps_id: true };
+        let reading = Reading {
+            na: vec!["na".to_owned()],
+            types: BTreeMap::new(),
+            keeps_id: true,
+        };
         let documents = [
             raw(
                 doc! { "_id": ObjectId::from_bytes([7; 12]), "a": 1_i32, "b": { "c": 2_i64, "d": { "e": "x" } }, "f": true },
@@ -272,9 +339,24 @@ mod tests {
             raw(doc! { "_id": 3, "f": "na" }),
         ];
         let table = rows(&documents, &reading).unwrap().0.table.unwrap();
-        let kinds: Vec<String> =
-            table.columns().unwrap().iter().map(|(name, kind)| format!("{name}: {}", kind.as_str())).collect();
-        assert_eq!(kinds, ["_id: text", "a: float", "b.c: int", "b.d.e: text", "f: bool", "l: text", "t: time"]);
+        let kinds: Vec<String> = table
+            .columns()
+            .unwrap()
+            .iter()
+            .map(|(name, kind)| format!("{name}: {}", kind.as_str()))
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                "_id: text",
+                "a: float",
+                "b.c: int",
+                "b.d.e: text",
+                "f: bool",
+                "l: text",
+                "t: time"
+            ]
+        );
         assert_eq!(table.texts("l").unwrap()[1].as_deref(), Some("[1,\"y\"]"));
         assert_eq!(split(&join(&documents)).unwrap(), documents);
         assert!(split(b"nonsense").is_err() && split(&[5, 0, 0, 0]).is_err());
@@ -291,7 +373,13 @@ mod tests {
         ];
         keys.sort_by(order);
         let texts: Vec<String> = keys.iter().map(shown).collect();
-        assert_eq!(texts, ["null", "9.5", "10", "a", "000000000000000000000000"]);
-        assert!(keys.iter().all(|key| read_key(&key_text(key)).as_ref() == Some(key)));
+        assert_eq!(
+            texts,
+            ["null", "9.5", "10", "a", "000000000000000000000000"]
+        );
+        assert!(
+            keys.iter()
+                .all(|key| read_key(&key_text(key)).as_ref() == Some(key))
+        );
     }
 }

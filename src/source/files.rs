@@ -67,8 +67,8 @@ pub struct Options {
     pub na: Vec<String>,
     /// Columns that get this type, whatever their cells look like.
     pub types: BTreeMap<String, ColumnType>,
-    /// Columns of numbers that count from 1970, each with the digits of the parts of a second it counts in: 0, 3 or 6. They become
-    /// moments.
+    /// Columns of numbers that count from 1970, each with the digits of the parts of a second it
+    /// counts in: 0, 3 or 6. They become moments.
     pub epochs: BTreeMap<String, u32>,
     /// How bytes are read as text.
     pub encoding: Encoding,
@@ -78,7 +78,14 @@ impl Options {
     /// Commas, the form told by the first bytes, types told by the cells.
     pub fn plain(na: &[String]) -> Self {
         let (types, epochs) = (BTreeMap::new(), BTreeMap::new());
-        Self { format: None, separator: b',', na: na.to_vec(), types, epochs, encoding: Encoding::Auto }
+        Self {
+            format: None,
+            separator: b',',
+            na: na.to_vec(),
+            types,
+            epochs,
+            encoding: Encoding::Auto,
+        }
     }
 }
 
@@ -95,9 +102,19 @@ pub struct Opened {
 #[derive(Clone, Debug)]
 enum Form {
     Csv(Csv),
-    Ndjson { na: Vec<String>, types: BTreeMap<String, ColumnType>, encoding: Encoding },
-    Zeek { head: ZeekHead, form: Csv },
-    Parquet { na: Vec<String>, types: BTreeMap<String, ColumnType> },
+    Ndjson {
+        na: Vec<String>,
+        types: BTreeMap<String, ColumnType>,
+        encoding: Encoding,
+    },
+    Zeek {
+        head: ZeekHead,
+        form: Csv,
+    },
+    Parquet {
+        na: Vec<String>,
+        types: BTreeMap<String, ColumnType>,
+    },
 }
 
 enum Rows {
@@ -123,12 +140,25 @@ fn wrong(format: FileFormat) -> impl Fn(std::io::Error) -> TableError {
 /// It is empty, of another form, or its header cannot be read.
 pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, TableError> {
     let mut input = BufReader::with_capacity(1 << 17, Unpacked::open(input)?);
-    let start = input.fill_buf().map_err(|error| TableError(format!("it cannot be unpacked: {error}")))?;
+    let start = input
+        .fill_buf()
+        .map_err(|error| TableError(format!("it cannot be unpacked: {error}")))?;
     let format = options.format.unwrap_or_else(|| FileFormat::detect(start));
     refuse_odd(start, format)?;
-    let mark = if start.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    let mark = if start.starts_with(BYTE_ORDER_MARK) {
+        BYTE_ORDER_MARK.len()
+    } else {
+        0
+    };
     input.consume(mark);
-    let Options { separator, na, mut types, mut epochs, encoding, .. } = options.clone();
+    let Options {
+        separator,
+        na,
+        mut types,
+        mut epochs,
+        encoding,
+        ..
+    } = options.clone();
     // A column that is asked for as text is left alone: so a model reads what it scores.
     epochs.retain(|name, _| !types.contains_key(name));
     types.extend(epochs.keys().map(|name| (name.clone(), ColumnType::Float)));
@@ -139,12 +169,21 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
             let mut bytes = Vec::new();
             input.read_to_end(&mut bytes).map_err(wrong(format))?;
             let rows = Rows::Parquet(Box::new(ParquetRows::open(bytes)?));
-            Ok(Opened { form: Form::Parquet { na, types }, epochs, rows, notes: Vec::new() })
+            Ok(Opened {
+                form: Form::Parquet { na, types },
+                epochs,
+                rows,
+                notes: Vec::new(),
+            })
         }
         FileFormat::Ndjson => {
             let chunks = Chunks::new(Box::new(input) as Box<dyn Read + Send>, Records::Lines);
             Ok(Opened {
-                form: Form::Ndjson { na, types, encoding },
+                form: Form::Ndjson {
+                    na,
+                    types,
+                    encoding,
+                },
                 epochs,
                 rows: Rows::Text(chunks),
                 notes: Vec::new(),
@@ -153,31 +192,69 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
         FileFormat::Zeek => {
             let mut chunks = Chunks::new(Box::new(input) as Box<dyn Read + Send>, Records::Lines);
             let mut lines = Vec::new();
-            while !lines.last().is_some_and(|line: &Vec<u8>| line.starts_with(b"#types")) {
+            while !lines
+                .last()
+                .is_some_and(|line: &Vec<u8>| line.starts_with(b"#types"))
+            {
                 match chunks.record().map_err(wrong(format))? {
-                    Some(line) if line.bytes.starts_with(b"#") && lines.len() < HEAD_LINES => lines.push(line.bytes),
-                    _ => return Err(TableError("the head of the Zeek log ends without `#types`".to_owned())),
+                    Some(line) if line.bytes.starts_with(b"#") && lines.len() < HEAD_LINES => {
+                        lines.push(line.bytes)
+                    }
+                    _ => {
+                        return Err(TableError(
+                            "the head of the Zeek log ends without `#types`".to_owned(),
+                        ));
+                    }
                 }
             }
             let head = ZeekHead::read(&lines)?;
             let asked = std::mem::take(&mut types);
-            epochs.extend(head.moments().filter(|name| !asked.contains_key(*name)).map(|name| (name.clone(), 0)));
+            epochs.extend(
+                head.moments()
+                    .filter(|name| !asked.contains_key(*name))
+                    .map(|name| (name.clone(), 0)),
+            );
             types = head.types();
             types.extend(asked);
-            let form = Csv { encoding, ..head.form(&na, types) };
-            Ok(Opened { form: Form::Zeek { head, form }, epochs, rows: Rows::Text(chunks), notes: Vec::new() })
+            let form = Csv {
+                encoding,
+                ..head.form(&na, types)
+            };
+            Ok(Opened {
+                form: Form::Zeek { head, form },
+                epochs,
+                rows: Rows::Text(chunks),
+                notes: Vec::new(),
+            })
         }
         FileFormat::Csv => {
-            let mut chunks = Chunks::new(Box::new(input) as Box<dyn Read + Send>, Records::Csv(separator));
+            let mut chunks = Chunks::new(
+                Box::new(input) as Box<dyn Read + Send>,
+                Records::Csv(separator),
+            );
             let first = chunks.record().map_err(wrong(format))?;
             let first = first.ok_or_else(|| TableError("the file is empty".to_owned()))?;
             let (names, notes) = csv::header(&first.bytes, separator, encoding)?;
             refuse_separator(&names, &first.bytes, separator)?;
-            if names.iter().all(|name| name.starts_with("column_")) && first.bytes.trim_ascii().is_empty() {
-                return Err(TableError("the file is empty, or its first line is".to_owned()));
+            if names.iter().all(|name| name.starts_with("column_"))
+                && first.bytes.trim_ascii().is_empty()
+            {
+                return Err(TableError(
+                    "the file is empty, or its first line is".to_owned(),
+                ));
             }
-            let form = Form::Csv(Csv { na, types, encoding, ..Csv::plain(separator, names) });
-            Ok(Opened { form, epochs, rows: Rows::Text(chunks), notes })
+            let form = Form::Csv(Csv {
+                na,
+                types,
+                encoding,
+                ..Csv::plain(separator, names)
+            });
+            Ok(Opened {
+                form,
+                epochs,
+                rows: Rows::Text(chunks),
+                notes,
+            })
         }
     }
 }
@@ -195,13 +272,25 @@ impl Opened {
     pub fn piece(&mut self) -> Result<Option<Raw>, TableError> {
         match &mut self.rows {
             Rows::Text(chunks) => {
-                let chunk = chunks.chunk().map_err(|error| TableError(format!("it cannot be read: {error}")))?;
-                Ok(chunk.map(|chunk| Raw { at: chunk.line, bytes: chunk.bytes }))
+                let chunk = chunks
+                    .chunk()
+                    .map_err(|error| TableError(format!("it cannot be read: {error}")))?;
+                Ok(chunk.map(|chunk| Raw {
+                    at: chunk.line,
+                    bytes: chunk.bytes,
+                }))
             }
             Rows::Parquet(rows) => {
                 let at = rows.next_row();
                 let piece = rows.piece()?;
-                piece.map(|table| Ok(Raw { at, bytes: codec::encode(&table)? })).transpose()
+                piece
+                    .map(|table| {
+                        Ok(Raw {
+                            at,
+                            bytes: codec::encode(&table)?,
+                        })
+                    })
+                    .transpose()
             }
         }
     }
@@ -216,12 +305,18 @@ impl Opened {
         }
     }
 
-    /// Returns what reads the bytes of a piece of this file; columns that are named here are read as text. Lines are
-    /// counted from the piece's first.
-    pub fn with_text(&self, columns: &BTreeSet<String>) -> impl Fn(&[u8]) -> Result<Piece, TableError> + Sync + use<> {
+    /// Returns what reads the bytes of a piece of this file; columns that are named here are read
+    /// as text. Lines are counted from the piece's first.
+    pub fn with_text(
+        &self,
+        columns: &BTreeSet<String>,
+    ) -> impl Fn(&[u8]) -> Result<Piece, TableError> + Sync + use<> {
         let mut form = self.form.clone();
         let (Form::Csv(Csv { types, .. })
-        | Form::Zeek { form: Csv { types, .. }, .. }
+        | Form::Zeek {
+            form: Csv { types, .. },
+            ..
+        }
         | Form::Ndjson { types, .. }
         | Form::Parquet { types, .. }) = &mut form;
         for column in columns {
@@ -242,34 +337,60 @@ impl Form {
     fn read(&self, bytes: &[u8]) -> Result<Piece, TableError> {
         match self {
             Self::Csv(csv) => csv::read(bytes, csv),
-            Self::Ndjson { na, types, encoding } => ndjson::read(bytes, na, types, *encoding),
+            Self::Ndjson {
+                na,
+                types,
+                encoding,
+            } => ndjson::read(bytes, na, types, *encoding),
             Self::Zeek { head, form } => head.table(bytes, form),
             Self::Parquet { na, types } => {
                 let table = blank(&codec::decode(bytes.to_vec())?, na)?;
-                let asked = |(name, kind): (String, ColumnType)| (types.get(&name).copied().unwrap_or(kind), name);
-                let columns: Vec<_> =
-                    table.columns()?.into_iter().map(asked).map(|(kind, name)| (name, kind)).collect();
+                let asked = |(name, kind): (String, ColumnType)| {
+                    (types.get(&name).copied().unwrap_or(kind), name)
+                };
+                let columns: Vec<_> = table
+                    .columns()?
+                    .into_iter()
+                    .map(asked)
+                    .map(|(kind, name)| (name, kind))
+                    .collect();
                 let table = Some(table.shaped(&columns)?);
-                Ok(Piece { table, malformed: None, conflicts: Vec::new(), recoded: None })
+                Ok(Piece {
+                    table,
+                    malformed: None,
+                    conflicts: Vec::new(),
+                    recoded: None,
+                })
             }
         }
     }
 }
 
-/// Returns the columns of pieces that were read as numbers, truth values or times where others hold text: text that was
-/// read as a number is not the text any more, so these have to be read again. So have whole numbers that would lose digits
-/// among the numbers of other pieces. Of each piece its columns are given, and those of them that hold such numbers.
-pub fn torn<'a>(pieces: impl Iterator<Item = (&'a [(String, ColumnType)], &'a [String])> + Clone) -> BTreeSet<String> {
+/// Returns the columns of pieces that were read as numbers, truth values or times where others hold
+/// text: text that was read as a number is not the text any more, so these have to be read again.
+/// So have whole numbers that would lose digits among the numbers of other pieces. Of each piece
+/// its columns are given, and those of them that hold such numbers.
+pub fn torn<'a>(
+    pieces: impl Iterator<Item = (&'a [(String, ColumnType)], &'a [String])> + Clone,
+) -> BTreeSet<String> {
     let whole = unify(pieces.clone().map(|(columns, _)| columns.to_vec()));
     let long: BTreeSet<&String> = pieces.clone().flat_map(|(_, long)| long).collect();
     let is_text = |(name, kind): &&(String, ColumnType)| {
         *kind == ColumnType::Text || *kind == ColumnType::Float && long.contains(name)
     };
-    let text: BTreeSet<&str> = whole.iter().filter(is_text).map(|(name, _)| name.as_str()).collect();
+    let text: BTreeSet<&str> = whole
+        .iter()
+        .filter(is_text)
+        .map(|(name, _)| name.as_str())
+        .collect();
     let is_torn = |(name, kind): &&(String, ColumnType)| {
         text.contains(name.as_str()) && !matches!(kind, ColumnType::Text | ColumnType::Empty)
     };
-    pieces.flat_map(|(columns, _)| columns).filter(is_torn).map(|(name, _)| name.clone()).collect()
+    pieces
+        .flat_map(|(columns, _)| columns)
+        .filter(is_torn)
+        .map(|(name, _)| name.clone())
+        .collect()
 }
 
 /// Reads a whole file that is in memory.
@@ -295,9 +416,20 @@ pub fn read(bytes: Vec<u8>, options: &Options) -> Result<Table, TableError> {
         if let Some(malformed) = malformed {
             return Err(TableError(malformed.tell()));
         }
-        let columns = tables.iter().map(Table::columns).collect::<Result<Vec<_>, _>>()?;
-        let long = tables.iter().map(Table::long_ints).collect::<Result<Vec<_>, _>>()?;
-        let torn = torn(columns.iter().map(Vec::as_slice).zip(long.iter().map(Vec::as_slice)));
+        let columns = tables
+            .iter()
+            .map(Table::columns)
+            .collect::<Result<Vec<_>, _>>()?;
+        let long = tables
+            .iter()
+            .map(Table::long_ints)
+            .collect::<Result<Vec<_>, _>>()?;
+        let torn = torn(
+            columns
+                .iter()
+                .map(Vec::as_slice)
+                .zip(long.iter().map(Vec::as_slice)),
+        );
         if torn.is_empty() {
             return match tables.iter().map(Table::height).sum::<usize>() {
                 0 => Err(TableError("the file has a header and no rows".to_owned())),
@@ -330,10 +462,15 @@ fn refuse_odd(start: &[u8], format: FileFormat) -> Result<(), TableError> {
     }
 }
 
-/// Returns what separates the names of a header: of some characters, that which stands in it most often.
+/// Returns what separates the names of a header: of some characters, that which stands in it most
+/// often.
 pub fn likely_separator(header: &[u8]) -> Option<u8> {
     let count = |other: &u8| header.iter().filter(|byte| *byte == other).count();
-    b",;\t|".iter().copied().filter(|other| count(other) > 0).max_by_key(count)
+    b",;\t|"
+        .iter()
+        .copied()
+        .filter(|other| count(other) > 0)
+        .max_by_key(count)
 }
 
 fn refuse_separator(names: &[String], header: &[u8], separator: u8) -> Result<(), TableError> {
@@ -351,17 +488,26 @@ fn blank(table: &Table, na: &[String]) -> Result<Table, TableError> {
     let mut columns = Vec::new();
     for name in table.names() {
         let column = table.column(&name)?;
-        columns.push(if *column.dtype() == DataType::String { blank_text(column, na)? } else { column.clone() });
+        columns.push(if *column.dtype() == DataType::String {
+            blank_text(column, na)?
+        } else {
+            column.clone()
+        });
     }
     Table::of_columns(columns)
 }
 
 fn blank_text(column: &Column, na: &[String]) -> Result<Column, TableError> {
     let cells = column.str().map_err(error)?;
-    let keep = |cell: Option<&str>| cell.filter(|text| !na.iter().any(|value| value == text)).map(str::to_owned);
+    let keep = |cell: Option<&str>| {
+        cell.filter(|text| !na.iter().any(|value| value == text))
+            .map(str::to_owned)
+    };
     let mut blanked: StringChunked = cells.iter().map(keep).collect();
     blanked.rename(column.name().clone());
-    Ok(Column::from(polars::prelude::IntoSeries::into_series(blanked)))
+    Ok(Column::from(polars::prelude::IntoSeries::into_series(
+        blanked,
+    )))
 }
 
 #[cfg(test)]
@@ -369,7 +515,10 @@ mod tests {
     use super::*;
 
     fn refused(bytes: &[u8]) -> String {
-        let options = Options { encoding: Encoding::Utf8, ..Options::plain(&[String::new()]) };
+        let options = Options {
+            encoding: Encoding::Utf8,
+            ..Options::plain(&[String::new()])
+        };
         read(bytes.to_vec(), &options).unwrap_err().0
     }
 
@@ -404,10 +553,18 @@ mod tests {
 
     #[test]
     fn cells_decide_the_type_and_names_are_unique() {
-        let table = table(b"\xef\xbb\xbfa,a,,\"d\"\"q\"\n1,1,true,x\n2,-inf,,\"y,\n\"\n,NaN,false,z\n");
-        let columns: Vec<String> =
-            table.columns().unwrap().iter().map(|(name, kind)| format!("{name}: {}", kind.as_str())).collect();
-        assert_eq!(columns, ["a: int", "a_2: float", "column_3: bool", "d\"q: text"]);
+        let table =
+            table(b"\xef\xbb\xbfa,a,,\"d\"\"q\"\n1,1,true,x\n2,-inf,,\"y,\n\"\n,NaN,false,z\n");
+        let columns: Vec<String> = table
+            .columns()
+            .unwrap()
+            .iter()
+            .map(|(name, kind)| format!("{name}: {}", kind.as_str()))
+            .collect();
+        assert_eq!(
+            columns,
+            ["a: int", "a_2: float", "column_3: bool", "d\"q: text"]
+        );
         assert_eq!(table.texts("d\"q").unwrap()[1].as_deref(), Some("y,\n"));
     }
 
@@ -415,7 +572,12 @@ mod tests {
     fn cells_that_say_more_than_a_number_are_text() {
         let table =
             table(b"zeros,long,huge,fine,exact\n007,12345678901234567890,1e400,-0.5,900719925474099\n8,1,1,inf,0.5\n");
-        let columns: Vec<&str> = table.columns().unwrap().iter().map(|(_, kind)| kind.as_str()).collect();
+        let columns: Vec<&str> = table
+            .columns()
+            .unwrap()
+            .iter()
+            .map(|(_, kind)| kind.as_str())
+            .collect();
         assert_eq!(columns, ["text", "text", "text", "float", "float"]);
         assert_eq!(table.texts("zeros").unwrap()[0].as_deref(), Some("007"));
     }
@@ -429,7 +591,10 @@ mod tests {
         text.push_str("x7,0\n");
         let table = table(text.as_bytes());
         let cells = table.texts("a").unwrap();
-        assert_eq!((cells[7].as_deref(), cells[400_000].as_deref()), (Some("7.0"), Some("x7")));
+        assert_eq!(
+            (cells[7].as_deref(), cells[400_000].as_deref()),
+            (Some("7.0"), Some("x7"))
+        );
     }
 
     #[test]
@@ -438,34 +603,61 @@ mod tests {
             #fields\tts\tuid\tid.orig_p\tproto\tduration\tlocal\n#types\ttime\tstring\tport\tenum\tinterval\tbool\n\
             1700000000.500000\tC1\\x09a\t80\ttcp\t-\tT\n1700000001.000000\tC2\t443\t(empty)\t0.5\tF\n#close\t2023-11-14\n";
         let table = table(log);
-        let kinds: Vec<&str> = table.columns().unwrap().iter().map(|(_, kind)| kind.as_str()).collect();
+        let kinds: Vec<&str> = table
+            .columns()
+            .unwrap()
+            .iter()
+            .map(|(_, kind)| kind.as_str())
+            .collect();
         assert_eq!(kinds, ["time", "text", "int", "text", "float", "bool"]);
-        assert_eq!(table.times("ts").unwrap(), [Some(1_700_000_000_500), Some(1_700_000_001_000)]);
+        assert_eq!(
+            table.times("ts").unwrap(),
+            [Some(1_700_000_000_500), Some(1_700_000_001_000)]
+        );
         assert_eq!(table.texts("uid").unwrap()[0].as_deref(), Some("C1\ta"));
         assert_eq!(table.missing("duration").unwrap(), [true, false]);
         let other = b"#separator \\x09\n#fields\ta\n#types\tcount\n1\n#fields\tb\n2\t3\n";
         let error = refused(other);
-        assert!(error.contains("line 5") && error.contains("other `#fields`"), "{error}");
+        assert!(
+            error.contains("line 5") && error.contains("other `#fields`"),
+            "{error}"
+        );
         assert!(refused(b"\xd4\xc3\xb2\xa1\x02\x00").contains("packet capture"));
     }
 
     #[test]
     fn numbers_that_count_from_1970_become_moments() {
-        let epochs = [("s", 0), ("ms", 3), ("us", 6)].map(|(name, digits)| (name.to_owned(), digits)).into();
-        let options = Options { epochs, ..Options::plain(&[String::new()]) };
+        let epochs = [("s", 0), ("ms", 3), ("us", 6)]
+            .map(|(name, digits)| (name.to_owned(), digits))
+            .into();
+        let options = Options {
+            epochs,
+            ..Options::plain(&[String::new()])
+        };
         let csv = b"s,ms,us\n1700000000.25,1700000000250,1700000000250000\n,,\n";
         let table = read(csv.to_vec(), &options).unwrap();
         for name in ["s", "ms", "us"] {
-            assert_eq!(table.times(name).unwrap(), [Some(1_700_000_000_250), None], "{name}");
+            assert_eq!(
+                table.times(name).unwrap(),
+                [Some(1_700_000_000_250), None],
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn a_cell_of_windows_is_read_and_told() {
-        let mut opened = open(Box::new(Cursor::new(b"a,b\n1,x\n2,\x96\n".to_vec())), &Options::plain(&[])).unwrap();
+        let mut opened = open(
+            Box::new(Cursor::new(b"a,b\n1,x\n2,\x96\n".to_vec())),
+            &Options::plain(&[]),
+        )
+        .unwrap();
         let raw = opened.piece().unwrap().unwrap();
         let piece = opened.with_text(&BTreeSet::new())(&raw.bytes).unwrap();
-        assert_eq!(piece.table.unwrap().texts("b").unwrap()[1].as_deref(), Some("\u{2013}"));
+        assert_eq!(
+            piece.table.unwrap().texts("b").unwrap()[1].as_deref(),
+            Some("\u{2013}")
+        );
         let recoded = piece.recoded.unwrap();
         assert_eq!((recoded.count, recoded.line), (1, 2));
     }

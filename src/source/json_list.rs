@@ -1,5 +1,6 @@
-//! A JSON list as text again: without spaces, the keys of its objects in order. Its items are written as they are read, since a
-//! list of millions of them would take thirty times as much memory as its text.
+//! A JSON list as text again: without spaces, the keys of its objects in order. Its items are
+//! written as they are read, since a list of millions of them would take thirty times as much
+//! memory as its text.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,10 +11,19 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 ///
 /// # Errors
 /// It is not JSON.
-pub fn append_list<'de, A: SeqAccess<'de>>(text: &mut String, mut items: A) -> Result<(), A::Error> {
+pub fn append_list<'de, A: SeqAccess<'de>>(
+    text: &mut String,
+    mut items: A,
+) -> Result<(), A::Error> {
     text.push('[');
     let mut separator = "";
-    while items.next_element_seed(Item { text: &mut *text, separator })?.is_some() {
+    while items
+        .next_element_seed(Item {
+            text: &mut *text,
+            separator,
+        })?
+        .is_some()
+    {
         separator = ",";
     }
     text.push(']');
@@ -29,7 +39,8 @@ struct Item<'a> {
 
 impl Item<'_> {
     fn append<T: serde::Serialize + ?Sized, E: Error>(self, value: &T) -> Result<(), E> {
-        self.text.push_str(&serde_json::to_string(value).map_err(E::custom)?);
+        self.text
+            .push_str(&serde_json::to_string(value).map_err(E::custom)?);
         Ok(())
     }
 }
@@ -82,16 +93,22 @@ impl<'de> Visitor<'de> for Item<'_> {
         let mut object: BTreeMap<String, String> = BTreeMap::new();
         while let Some(key) = entries.next_key::<String>()? {
             let mut value = String::new();
-            entries.next_value_seed(Item { text: &mut value, separator: "" })?;
+            entries.next_value_seed(Item {
+                text: &mut value,
+                separator: "",
+            })?;
             if object.contains_key(&key) {
-                return Err(A::Error::custom(format!("the key `{key}` stands twice in an object of a list")));
+                return Err(A::Error::custom(format!(
+                    "the key `{key}` stands twice in an object of a list"
+                )));
             }
             object.insert(key, value);
         }
         self.text.push('{');
         for (at, (key, value)) in object.iter().enumerate() {
             self.text.push_str(if at > 0 { "," } else { "" });
-            self.text.push_str(&serde_json::to_string(key).map_err(A::Error::custom)?);
+            self.text
+                .push_str(&serde_json::to_string(key).map_err(A::Error::custom)?);
             self.text.push(':');
             self.text.push_str(value);
         }
@@ -111,7 +128,10 @@ mod tests {
     impl<'de> Deserialize<'de> for List {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             let mut text = String::new();
-            deserializer.deserialize_any(Item { text: &mut text, separator: "" })?;
+            deserializer.deserialize_any(Item {
+                text: &mut text,
+                separator: "",
+            })?;
             Ok(Self(text))
         }
     }
@@ -125,9 +145,20 @@ mod tests {
             r#"[{"b": 1, "a": [1, {"d": {}, "c": null}], "\u0000\"": 2}, {}]"#,
         ] {
             let whole: serde_json::Value = serde_json::from_str(text).unwrap();
-            assert_eq!(serde_json::from_str::<List>(text).unwrap().0, whole.to_string());
+            assert_eq!(
+                serde_json::from_str::<List>(text).unwrap().0,
+                whole.to_string()
+            );
         }
-        for text in ["[1,]", "[1 2]", "[", "[{]", "[nul]", r#"[{"b": 1, "b": 1}]"#, r#"[[{"a": {"b": 1, "b": 2}}]]"#] {
+        for text in [
+            "[1,]",
+            "[1 2]",
+            "[",
+            "[{]",
+            "[nul]",
+            r#"[{"b": 1, "b": 1}]"#,
+            r#"[[{"a": {"b": 1, "b": 2}}]]"#,
+        ] {
             assert!(serde_json::from_str::<List>(text).is_err(), "{text}");
         }
     }

@@ -56,7 +56,9 @@ pub fn parse(text: &str) -> Result<Document, MongoError> {
     // Read without a detour, so that the order of the keys stays.
     let bson: Bson = serde_json::from_str(text)
         .map_err(|error| MongoError(format!("this is not MongoDB Extended JSON: {error}")))?;
-    let Bson::Document(document) = bson else { return Err(MongoError("this is JSON, but no object".to_owned())) };
+    let Bson::Document(document) = bson else {
+        return Err(MongoError("this is JSON, but no object".to_owned()));
+    };
     match program(&Bson::Document(document.clone())) {
         Some(word) => Err(MongoError(format!(
             "`{word}` runs a program on the server, which is refused: ask with plain operators"
@@ -68,7 +70,10 @@ pub fn parse(text: &str) -> Result<Document, MongoError> {
 fn program(bson: &Bson) -> Option<&'static str> {
     match bson {
         Bson::Document(document) => document.iter().find_map(|(key, value)| {
-            PROGRAMS.into_iter().find(|word| word.eq_ignore_ascii_case(key)).or_else(|| program(value))
+            PROGRAMS
+                .into_iter()
+                .find(|word| word.eq_ignore_ascii_case(key))
+                .or_else(|| program(value))
         }),
         Bson::Array(items) => items.iter().find_map(program),
         Bson::JavaScriptCode(_) | Bson::JavaScriptCodeWithScope(_) => Some("$where"),
@@ -102,14 +107,18 @@ impl Collection {
     pub fn connect(&self) -> Result<Session<'_>, MongoError> {
         let session = self.open()?;
         let database = session.handle.client().database(&self.database);
-        let listed = session.runtime.block_on(database.list_collection_names().into_future());
+        let listed = session
+            .runtime
+            .block_on(database.list_collection_names().into_future());
         match listed {
             Ok(names) if names.contains(&self.collection) => Ok(session),
-            Ok(names) if names.is_empty() => {
-                Err(MongoError(format!("there is no database `{}`, or nothing in it: check `database`", self.database)))
-            }
+            Ok(names) if names.is_empty() => Err(MongoError(format!(
+                "there is no database `{}`, or nothing in it: check `database`",
+                self.database
+            ))),
             Ok(names) => {
-                let help = suggest(&self.collection, names.iter().map(String::as_str)).unwrap_or_default();
+                let help =
+                    suggest(&self.collection, names.iter().map(String::as_str)).unwrap_or_default();
                 Err(MongoError(format!(
                     "the database `{}` has no collection `{}`: {help}",
                     self.database, self.collection
@@ -123,11 +132,19 @@ impl Collection {
 
     /// Connects for writing: the collection need not be there.
     fn open(&self) -> Result<Session<'_>, MongoError> {
-        let broken = |error: std::io::Error| MongoError(format!("no runtime for the connection: {error}"));
-        let runtime = RuntimeBuilder::new_current_thread().enable_all().build().map_err(broken)?;
+        let broken =
+            |error: std::io::Error| MongoError(format!("no runtime for the connection: {error}"));
+        let runtime = RuntimeBuilder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(broken)?;
         let client = runtime.block_on(self.client())?;
         let handle = client.database(&self.database).collection(&self.collection);
-        Ok(Session { asked: self, runtime, handle })
+        Ok(Session {
+            asked: self,
+            runtime,
+            handle,
+        })
     }
 
     async fn client(&self) -> Result<Client, MongoError> {
@@ -148,7 +165,10 @@ impl Collection {
                 _ => TlsOptions::default(),
             };
             if !file.exists() {
-                return Err(MongoError(format!("`tls_ca_file`: there is no file `{}`", file.display())));
+                return Err(MongoError(format!(
+                    "`tls_ca_file`: there is no file `{}`",
+                    file.display()
+                )));
             }
             tls.ca_file_path = Some(file.clone());
             options.tls = Some(Tls::Enabled(tls));
@@ -156,14 +176,17 @@ impl Collection {
         Client::with_options(options).map_err(|error| self.error(&error))
     }
 
-    /// Says what went wrong. The driver's own words are passed on only where they are needed, and scrubbed.
+    /// Says what went wrong. The driver's own words are passed on only where they are needed, and
+    /// scrubbed.
     fn error(&self, error: &DriverError) -> MongoError {
         let place = format!("`{}.{}`", self.database, self.collection);
         let scrubbed = || {
             let parts = password(self.uri.reveal());
             let secrets = self.uri.all().into_iter().cloned().chain(parts);
             let text = match &*error.kind {
-                ErrorKind::Command(command) => format!("{} ({})", command.message, command.code_name),
+                ErrorKind::Command(command) => {
+                    format!("{} ({})", command.message, command.code_name)
+                }
                 _ => error.to_string(),
             };
             let clean = secrets.fold(text.into_bytes(), |text, secret| secret.scrub(&text));
@@ -171,21 +194,31 @@ impl Collection {
         };
         MongoError(match (&*error.kind, code(error)) {
             (ErrorKind::Authentication { .. }, _) | (_, Some(18)) => {
-                "the server refuses the user or the password in `uri` (also see `authSource`)".to_owned()
+                "the server refuses the user or the password in `uri` (also see `authSource`)"
+                    .to_owned()
             }
             (_, Some(13)) if self.uri.reveal().contains('@') => {
-                format!("the user in `uri` may not do this with {place}: reading needs the role `read` on its database")
+                format!(
+                    "the user in `uri` may not do this with {place}: reading needs the role `read` on its database"
+                )
             }
-            (_, Some(13)) => format!("the server wants a user and a password for {place}: put them into `uri`"),
+            (_, Some(13)) => {
+                format!("the server wants a user and a password for {place}: put them into `uri`")
+            }
             (ErrorKind::ServerSelection { .. }, _) => {
                 let why = scrubbed();
-                let tls = ["certificate", "tls", "TLS"].iter().any(|word| why.contains(word));
+                let tls = ["certificate", "tls", "TLS"]
+                    .iter()
+                    .any(|word| why.contains(word));
                 let hint = if tls {
                     "; its certificate is not trusted or does not fit its name: see `tls_ca_file`"
                 } else {
                     ": is it running, are host, port and `replicaSet` right, does it want TLS?"
                 };
-                format!("no server answered within {} s{hint}", self.timeout.as_secs_f64())
+                format!(
+                    "no server answered within {} s{hint}",
+                    self.timeout.as_secs_f64()
+                )
             }
             (ErrorKind::InvalidTlsConfig { .. }, _) => format!("TLS: {}", scrubbed()),
             _ => format!("{place}: {}", scrubbed()),
@@ -195,8 +228,13 @@ impl Collection {
 
 /// The password of an address, as written and decoded.
 fn password(uri: &str) -> Vec<Secret> {
-    let user = uri.split_once("://").and_then(|(_, rest)| rest.rsplit_once('@')).map(|(user, _)| user);
-    let Some((_, written)) = user.and_then(|user| user.split_once(':')) else { return Vec::new() };
+    let user = uri
+        .split_once("://")
+        .and_then(|(_, rest)| rest.rsplit_once('@'))
+        .map(|(user, _)| user);
+    let Some((_, written)) = user.and_then(|user| user.split_once(':')) else {
+        return Vec::new();
+    };
     let mut decoded = Vec::new();
     let mut bytes = written.bytes();
     while let Some(byte) = bytes.next() {
@@ -208,7 +246,10 @@ fn password(uri: &str) -> Vec<Secret> {
             .flatten();
         decoded.push(hex.unwrap_or(byte));
     }
-    vec![Secret::new(written.to_owned()), Secret::new(String::from_utf8_lossy(&decoded).into_owned())]
+    vec![
+        Secret::new(written.to_owned()),
+        Secret::new(String::from_utf8_lossy(&decoded).into_owned()),
+    ]
 }
 
 fn code(error: &DriverError) -> Option<i32> {
@@ -218,30 +259,45 @@ fn code(error: &DriverError) -> Option<i32> {
     }
 }
 
-/// Whether reading can be taken up again where it broke off: the connection or the cursor is gone, the server steps down.
+/// Whether reading can be taken up again where it broke off: the connection or the cursor is gone,
+/// the server steps down.
 fn can_resume(error: &DriverError) -> bool {
-    let passing = [6, 7, 43, 50, 89, 91, 133, 150, 189, 234, 237, 262, 9001, 10107, 11600, 11602, 13388, 13435, 13436];
+    let passing = [
+        6, 7, 43, 50, 89, 91, 133, 150, 189, 234, 237, 262, 9001, 10107, 11600, 11602, 13388,
+        13435, 13436,
+    ];
     match &*error.kind {
-        ErrorKind::Io(_) | ErrorKind::ConnectionPoolCleared { .. } | ErrorKind::ServerSelection { .. } => true,
+        ErrorKind::Io(_)
+        | ErrorKind::ConnectionPoolCleared { .. }
+        | ErrorKind::ServerSelection { .. } => true,
         ErrorKind::Command(command) => passing.contains(&command.code),
         _ => false,
     }
 }
 
 impl Session<'_> {
-    /// Says in what state the collection is: the greatest `_id`, or the greatest value of the field, among the documents
-    /// that are meant. `None` if there are none.
+    /// Says in what state the collection is: the greatest `_id`, or the greatest value of the
+    /// field, among the documents that are meant. `None` if there are none.
     ///
     /// # Errors
     /// The server does not answer or refuses.
     pub fn greatest(&self, field: &str) -> Result<Option<Bson>, MongoError> {
         let filter = match field {
             "_id" => self.asked.filter.clone(),
-            _ => both(self.asked.filter.clone(), doc! { field: { "$exists": true, "$ne": null } }),
+            _ => both(
+                self.asked.filter.clone(),
+                doc! { field: { "$exists": true, "$ne": null } },
+            ),
         };
         let handle = self.handle.clone_with_type::<Document>();
-        let found = handle.find_one(filter).sort(doc! { field: -1 }).projection(doc! { field: 1 });
-        let found = self.runtime.block_on(found.into_future()).map_err(|error| self.asked.error(&error))?;
+        let found = handle
+            .find_one(filter)
+            .sort(doc! { field: -1 })
+            .projection(doc! { field: 1 });
+        let found = self
+            .runtime
+            .block_on(found.into_future())
+            .map_err(|error| self.asked.error(&error))?;
         Ok(found.and_then(|found| at_path(&found, field)))
     }
 
@@ -251,11 +307,14 @@ impl Session<'_> {
     /// As `greatest`.
     pub fn count(&self) -> Result<u64, MongoError> {
         let counted = self.handle.estimated_document_count().into_future();
-        self.runtime.block_on(counted).map_err(|error| self.asked.error(&error))
+        self.runtime
+            .block_on(counted)
+            .map_err(|error| self.asked.error(&error))
     }
 
-    /// Gives every document of a range, in the order of their `_id`, to `each`, several at once. A cursor that is lost and a
-    /// connection that breaks off are taken up after the last document that came.
+    /// Gives every document of a range, in the order of their `_id`, to `each`, several at once. A
+    /// cursor that is lost and a connection that breaks off are taken up after the last document
+    /// that came.
     ///
     /// # Errors
     /// The server does not answer or refuses; what `each` tells.
@@ -274,15 +333,25 @@ impl Session<'_> {
         'resume: loop {
             let mut filter = self.asked.filter.clone();
             if let Range::Values(field, from, to) = range {
-                filter = both(filter, doc! { field: { "$gte": from.clone(), "$lte": to.clone() } });
+                filter = both(
+                    filter,
+                    doc! { field: { "$gte": from.clone(), "$lte": to.clone() } },
+                );
             }
-            let mut find = self.handle.find(filter).sort(doc! { "_id": 1 }).batch_size(BATCH);
+            let mut find = self
+                .handle
+                .find(filter)
+                .sort(doc! { "_id": 1 })
+                .batch_size(BATCH);
             if !self.asked.projection.is_empty() {
                 find = find.projection(self.asked.projection.clone());
             }
             if let Some(last) = &last {
-                // A bound of the index goes on through `_id`s of all types, where `$gt` would stay within one.
-                find = find.hint(Hint::Keys(doc! { "_id": 1 })).min(doc! { "_id": last.clone() });
+                // A bound of the index goes on through `_id`s of all types, where `$gt` would stay
+                // within one.
+                find = find
+                    .hint(Hint::Keys(doc! { "_id": 1 }))
+                    .min(doc! { "_id": last.clone() });
             }
             let mut cursor = match self.runtime.block_on(find.into_future()) {
                 Ok(cursor) => cursor,
@@ -345,15 +414,20 @@ impl Session<'_> {
 
     /// Waits a little, longer after each failure in a row.
     fn rest(&self, tries: u32) {
-        self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(50 << tries)).await });
+        self.runtime
+            .block_on(async { tokio::time::sleep(Duration::from_millis(50 << tries)).await });
     }
 
-    /// Waits until something in the collection changes, and then until nothing has changed for `calm`; or until `is_over`.
-    /// Returns whether something changed.
+    /// Waits until something in the collection changes, and then until nothing has changed for
+    /// `calm`; or until `is_over`. Returns whether something changed.
     ///
     /// # Errors
     /// The server is none that tells of changes (it is no replica set), does not answer or refuses.
-    pub fn wait_for_change(&self, calm: Duration, is_over: &dyn Fn() -> bool) -> Result<bool, MongoError> {
+    pub fn wait_for_change(
+        &self,
+        calm: Duration,
+        is_over: &dyn Fn() -> bool,
+    ) -> Result<bool, MongoError> {
         self.runtime.block_on(async {
             let watch = self.handle.clone_with_type::<Document>().watch().await;
             let mut changes = watch.map_err(|error| match code(&error) {
@@ -412,13 +486,21 @@ pub fn command(to: &Collection, command: &str) -> Result<String, MongoError> {
     let command = parse(command)?;
     let session = to.open()?;
     let database = session.handle.client().database(&to.database);
-    let answer = session.runtime.block_on(database.run_command(command).into_future());
-    answer.map(|answer| key_text(&Bson::Document(answer))).map_err(|error| to.error(&error))
+    let answer = session
+        .runtime
+        .block_on(database.run_command(command).into_future());
+    answer
+        .map(|answer| key_text(&Bson::Document(answer)))
+        .map_err(|error| to.error(&error))
 }
 
 /// Returns a text that is never the same twice: of what has no mark of its state.
 pub fn moment() -> String {
-    format!("read whole at {} ms, {}", clock::System.now_ms(), std::process::id())
+    format!(
+        "read whole at {} ms, {}",
+        clock::System.now_ms(),
+        std::process::id()
+    )
 }
 
 fn both(a: Document, b: Document) -> Document {
@@ -457,13 +539,19 @@ mod tests {
         }
         assert!(parse("[1]").is_err() && parse("{").is_err());
         let dated = parse(r#"{"at": {"$gte": {"$date": "2026-01-01T00:00:00Z"}}}"#).unwrap();
-        assert!(matches!(dated.get_document("at").unwrap().get("$gte"), Some(Bson::DateTime(_))));
+        assert!(matches!(
+            dated.get_document("at").unwrap().get("$gte"),
+            Some(Bson::DateTime(_))
+        ));
     }
 
     #[test]
     fn a_password_is_found_as_written_and_as_meant() {
         let parts = password("mongodb://user:p%40ss%2F@host/?x=1");
-        assert_eq!(parts.iter().map(Secret::reveal).collect::<Vec<_>>(), ["p%40ss%2F", "p@ss/"]);
+        assert_eq!(
+            parts.iter().map(Secret::reveal).collect::<Vec<_>>(),
+            ["p%40ss%2F", "p@ss/"]
+        );
         assert!(password("mongodb://host").is_empty());
     }
 }

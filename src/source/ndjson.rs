@@ -11,10 +11,11 @@ use crate::source::encoding::{Encoding, Recoded};
 use crate::source::json_list::append_list;
 use crate::source::piece::{Malformed, Piece};
 
-/// Reads whole lines; empty ones are left out. What is malformed is counted, its line counted from the first.
+/// Reads whole lines; empty ones are left out. What is malformed is counted, its line counted from
+/// the first.
 ///
-/// Objects in objects become columns named by their path, `a.b`; lists stay JSON text. A column with whole numbers that take
-/// 64 bits is text; those that take more are floating.
+/// Objects in objects become columns named by their path, `a.b`; lists stay JSON text. A column
+/// with whole numbers that take 64 bits is text; those that take more are floating.
 ///
 /// # Errors
 /// A cell is not of the type of `types` that is asked for.
@@ -31,7 +32,12 @@ pub fn read(
             continue;
         }
         let Some((text, is_recoded)) = encoding.read(text) else {
-            Malformed::count(&mut malformed, at, 1, "this is not UTF-8: set `encoding: windows-1252`".to_owned());
+            Malformed::count(
+                &mut malformed,
+                at,
+                1,
+                "this is not UTF-8: set `encoding: windows-1252`".to_owned(),
+            );
             continue;
         };
         if is_recoded {
@@ -40,7 +46,10 @@ pub fn read(
         match serde_json::from_str::<Json>(&text) {
             Ok(Json::Object(object)) => {
                 let mut row = Row::default();
-                match object.into_iter().try_for_each(|(name, value)| row.add(name, value, na)) {
+                match object
+                    .into_iter()
+                    .try_for_each(|(name, value)| row.add(name, value, na))
+                {
                     Ok(()) => builder.row(format!("line {at}"), row.cells),
                     Err(why) => Malformed::count(&mut malformed, at, 1, why),
                 }
@@ -50,22 +59,43 @@ pub fn read(
                     break;
                 }
             }
-            Ok(_) => Malformed::count(&mut malformed, at, 1, "this is JSON, but no object".to_owned()),
-            Err(error) => Malformed::count(&mut malformed, at, error.column().max(1), plain(&error)),
+            Ok(_) => Malformed::count(
+                &mut malformed,
+                at,
+                1,
+                "this is JSON, but no object".to_owned(),
+            ),
+            Err(error) => {
+                Malformed::count(&mut malformed, at, error.column().max(1), plain(&error))
+            }
         }
     }
     if malformed.is_some() {
-        return Ok(Piece { table: None, malformed, conflicts: Vec::new(), recoded });
+        return Ok(Piece {
+            table: None,
+            malformed,
+            conflicts: Vec::new(),
+            recoded,
+        });
     }
     let (table, conflicts) = builder.finish(types)?;
-    Ok(Piece { table: Some(table), malformed, conflicts, recoded })
+    Ok(Piece {
+        table: Some(table),
+        malformed,
+        conflicts,
+        recoded,
+    })
 }
 
 /// The library's words without its count of lines, which begins anew with each.
 fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or_default();
-    if error.is_data() { text.to_owned() } else { format!("this is not JSON: {text}") }
+    if error.is_data() {
+        text.to_owned()
+    } else {
+        format!("this is not JSON: {text}")
+    }
 }
 
 /// A value whose objects keep the order of their names.
@@ -149,10 +179,14 @@ impl Row {
     fn add(&mut self, name: String, value: Json, na: &[String]) -> Result<(), String> {
         self.bytes += name.len();
         if self.bytes > NAMES {
-            return Err(format!("the paths of its keys take more than {NAMES} bytes"));
+            return Err(format!(
+                "the paths of its keys take more than {NAMES} bytes"
+            ));
         }
         if !self.names.insert(name.clone()) {
-            return Err(format!("the key `{name}` stands twice in it, by itself or as a path"));
+            return Err(format!(
+                "the key `{name}` stands twice in it, by itself or as a path"
+            ));
         }
         let cell = match value {
             Json::Null => Cell::Missing,

@@ -1,7 +1,8 @@
 //! Parquet, read forward in pieces of rows.
 //!
-//! Groups of rows are decoded one after the other, each once: small ones together, and of one with more cells than are held
-//! at once, its rows in a few slices, as the reader begins each slice at the first row of a page.
+//! Groups of rows are decoded one after the other, each once: small ones together, and of one with
+//! more cells than are held at once, its rows in a few slices, as the reader begins each slice at
+//! the first row of a page.
 
 use std::collections::VecDeque;
 use std::io::Cursor;
@@ -9,7 +10,9 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use polars::prelude::{Column, DataFrame, DataType, ParquetReader, PolarsError, PolarsResult, SerReader, Series};
+use polars::prelude::{
+    Column, DataFrame, DataType, ParquetReader, PolarsError, PolarsResult, SerReader, Series,
+};
 use polars_parquet::parquet::metadata::{FileMetadata, RowGroupMetadata};
 
 use crate::frame::table::{Table, TableError, error};
@@ -18,7 +21,10 @@ use crate::source::parquet_footer::{self, Believed};
 use crate::source::unpack::Limit;
 
 /// What a file that is packed once more gives at most.
-pub const PACKED_AGAIN: Limit = Limit { ratio: 50, anyway: 64 << 20 };
+pub const PACKED_AGAIN: Limit = Limit {
+    ratio: 50,
+    anyway: 64 << 20,
+};
 /// How many cells are decoded at once, and into how many slices a larger group is cut at most.
 const CELLS_AT_ONCE: usize = 8 << 20;
 const SLICES: usize = 16;
@@ -26,12 +32,15 @@ const SLICES: usize = 16;
 const ROWS: usize = 1 << 16;
 const TEXT: u64 = 64 << 20;
 
-/// Checks a file that is in memory: its size in rows and bytes, and the checksum of every page that has one.
+/// Checks a file that is in memory: its size in rows and bytes, and the checksum of every page that
+/// has one.
 ///
 /// # Errors
 /// What cannot be.
 pub fn check(bytes: &[u8]) -> Result<(), TableError> {
-    parquet_footer::believe(&mut bytes.to_vec()).map(|_| ()).map_err(refuse)
+    parquet_footer::believe(&mut bytes.to_vec())
+        .map(|_| ())
+        .map_err(refuse)
 }
 
 /// A file that is read piece by piece.
@@ -79,7 +88,18 @@ impl ParquetRows {
         })?;
         let groups = std::mem::take(&mut meta.row_groups);
         let rows = DataFrame::empty();
-        Ok(Self { bytes, most, leaves, meta, groups, batches, rows, at: 0, step: ROWS, text: 0 })
+        Ok(Self {
+            bytes,
+            most,
+            leaves,
+            meta,
+            groups,
+            batches,
+            rows,
+            at: 0,
+            step: ROWS,
+            text: 0,
+        })
     }
 
     /// Returns the number of the row that comes next, counted from one.
@@ -93,11 +113,14 @@ impl ParquetRows {
     /// They cannot be read, or hold much more text than there are bytes.
     pub fn piece(&mut self) -> Result<Option<Table>, TableError> {
         while self.rows.height() == 0 {
-            let Some(batch) = self.batches.pop_front() else { return Ok(None) };
+            let Some(batch) = self.batches.pop_front() else {
+                return Ok(None);
+            };
             self.rows = self.decode(&batch)?;
         }
         let mut frame = self.rows.slice(0, self.step);
-        // Rows that share a long text hold it once here, and each for itself in what is made of them.
+        // Rows that share a long text hold it once here, and each for itself in what is made of
+        // them.
         let mut text = text_bytes(frame.columns())?;
         self.step = (2 * self.step).min(ROWS);
         while text > TEXT && frame.height() > 1 {
@@ -123,13 +146,22 @@ impl ParquetRows {
     fn decode(&self, batch: &Batch) -> Result<DataFrame, TableError> {
         let row_groups = self.groups[batch.groups.clone()].to_vec();
         let num_rows = row_groups.iter().map(|group| group.num_rows()).sum();
-        let meta = FileMetadata { row_groups, num_rows, ..self.meta.clone() };
-        let mut reader = ParquetReader::new(Cursor::new(&self.bytes)).with_slice(Some((batch.from, batch.rows)));
+        let meta = FileMetadata {
+            row_groups,
+            num_rows,
+            ..self.meta.clone()
+        };
+        let mut reader =
+            ParquetReader::new(Cursor::new(&self.bytes)).with_slice(Some((batch.from, batch.rows)));
         reader.set_metadata(Arc::new(meta));
         let rows = guarded(|| reader.finish())?;
         match rows.height() == batch.rows {
             true => Ok(rows),
-            false => Err(refuse(format!("its pages hold {} rows, and should {}", rows.height(), batch.rows))),
+            false => Err(refuse(format!(
+                "its pages hold {} rows, and should {}",
+                rows.height(),
+                batch.rows
+            ))),
         }
     }
 }
@@ -137,7 +169,8 @@ impl ParquetRows {
 /// Has the library read something: it stops where it meets what no writer makes.
 fn guarded<T>(read: impl FnOnce() -> PolarsResult<T>) -> Result<T, TableError> {
     let read = catch_unwind(AssertUnwindSafe(read));
-    read.map_err(|_| refuse("its pages are damaged".to_owned()))?.map_err(unreadable)
+    read.map_err(|_| refuse("its pages are damaged".to_owned()))?
+        .map_err(unreadable)
 }
 
 /// Returns what is decoded at once, of groups of so many rows.
@@ -147,7 +180,11 @@ fn batches(groups: &[usize], columns: usize) -> VecDeque<Batch> {
     for (at, rows) in groups.iter().copied().enumerate() {
         if rows > most {
             let step = most.max(rows.div_ceil(SLICES));
-            let slice = |from: usize| Batch { groups: at..at + 1, from, rows: step.min(rows - from) };
+            let slice = |from: usize| Batch {
+                groups: at..at + 1,
+                from,
+                rows: step.min(rows - from),
+            };
             batches.extend((0..rows).step_by(step).map(slice));
             continue;
         }
@@ -156,7 +193,11 @@ fn batches(groups: &[usize], columns: usize) -> VecDeque<Batch> {
                 last.groups.end += 1;
                 last.rows += rows;
             }
-            _ => batches.push_back(Batch { groups: at..at + 1, from: 0, rows }),
+            _ => batches.push_back(Batch {
+                groups: at..at + 1,
+                from: 0,
+                rows,
+            }),
         }
     }
     batches
@@ -170,16 +211,23 @@ fn unreadable(library: PolarsError) -> TableError {
     refuse(error(library).0)
 }
 
-/// Returns how many bytes the text of columns takes when each cell holds its own. It is not known yet whether it is text.
+/// Returns how many bytes the text of columns takes when each cell holds its own. It is not known
+/// yet whether it is text.
 fn text_bytes(columns: &[Column]) -> Result<u64, TableError> {
-    columns.iter().map(|column| text_of(column.as_materialized_series())).sum()
+    columns
+        .iter()
+        .map(|column| text_of(column.as_materialized_series()))
+        .sum()
 }
 
 fn text_of(column: &Series) -> Result<u64, TableError> {
     match column.dtype() {
         DataType::Binary => {
             let cells = column.binary().map_err(error)?;
-            Ok(cells.downcast_iter().map(|cells| cells.total_bytes_len() as u64).sum())
+            Ok(cells
+                .downcast_iter()
+                .map(|cells| cells.total_bytes_len() as u64)
+                .sum())
         }
         DataType::Struct(_) => {
             let fields = column.struct_().map_err(error)?.fields_as_series();
@@ -200,6 +248,10 @@ mod tests {
         assert_eq!(rows[..3], [30, CELLS_AT_ONCE, 5]);
         assert_eq!(rows.len(), 3 + SLICES + 1);
         assert_eq!(rows.iter().sum::<usize>(), 42 + 41 * CELLS_AT_ONCE);
-        assert!(batches(&[3, 3], 100 * CELLS_AT_ONCE).iter().all(|batch| batch.rows == 1));
+        assert!(
+            batches(&[3, 3], 100 * CELLS_AT_ONCE)
+                .iter()
+                .all(|batch| batch.rows == 1)
+        );
     }
 }

@@ -1,13 +1,16 @@
-//! What the cells of a column of Parquet are: a few physical types, and annotations that say what their bytes mean.
+//! What the cells of a column of Parquet are: a few physical types, and annotations that say what
+//! their bytes mean.
 //!
-//! What the reader of rows knows is left to it. Of the rest the annotation is taken away, and what the bytes mean is made of
-//! them here: times of day, half-precision numbers, UUIDs, and text, of which the first that is none is told with its row.
+//! What the reader of rows knows is left to it. Of the rest the annotation is taken away, and what
+//! the bytes mean is made of them here: times of day, half-precision numbers, UUIDs, and text, of
+//! which the first that is none is told with its row.
 
 use std::fmt::Write;
 
 use polars::prelude::{Column, DataFrame, DataType, NamedFrom, Series};
 use polars_parquet_format::{
-    ConvertedType, LogicalType, MicroSeconds, MilliSeconds, SchemaElement, TimeUnit, TimestampType, Type,
+    ConvertedType, LogicalType, MicroSeconds, MilliSeconds, SchemaElement, TimeUnit, TimestampType,
+    Type,
 };
 
 use crate::frame::table::{ColumnType, TableError, error};
@@ -37,7 +40,8 @@ enum Cells {
     TimeOfDay {
         a_second: i64,
     },
-    /// Moments, as the nanosecond of a day and the day (Julian): what Parquet had before it had moments.
+    /// Moments, as the nanosecond of a day and the day (Julian): what Parquet had before it had
+    /// moments.
     Int96,
     /// Numbers of 16 bits (IEEE 754 binary16).
     Half,
@@ -62,22 +66,31 @@ enum Annotation {
     Other(&'static str),
 }
 
-/// Returns the column that an element of a schema describes, and leaves of its annotation what the reader needs.
+/// Returns the column that an element of a schema describes, and leaves of its annotation what the
+/// reader needs.
 ///
 /// # Errors
 /// It cannot be read: what to do.
-pub(crate) fn leaf(element: &mut SchemaElement, name: String, is_optional: bool) -> Result<Leaf, String> {
+pub(crate) fn leaf(
+    element: &mut SchemaElement,
+    name: String,
+    is_optional: bool,
+) -> Result<Leaf, String> {
     let physical = element.type_.unwrap_or(Type::BYTE_ARRAY);
     let width = width(element, &name)?;
     let (mut cells, mut converted, mut logical) = (Cells::AsTheyAre, None, None);
     match (physical, annotation(element)) {
         (_, Annotation::Other(what)) => {
-            return Err(format!("column `{name}` holds {what}: write them as numbers or as text"));
+            return Err(format!(
+                "column `{name}` holds {what}: write them as numbers or as text"
+            ));
         }
         (Type::INT32, Annotation::Unsigned) => converted = Some(ConvertedType::UINT_32),
         (Type::INT64, Annotation::Unsigned) => converted = Some(ConvertedType::UINT_64),
         (Type::INT32, Annotation::Date) => converted = Some(ConvertedType::DATE),
-        (Type::INT32 | Type::INT64, Annotation::TimeOfDay { a_second }) => cells = Cells::TimeOfDay { a_second },
+        (Type::INT32 | Type::INT64, Annotation::TimeOfDay { a_second }) => {
+            cells = Cells::TimeOfDay { a_second }
+        }
         (Type::INT64, Annotation::Moment(unit)) => {
             logical = Some(LogicalType::TIMESTAMP(TimestampType::new(false, unit)));
         }
@@ -96,7 +109,13 @@ pub(crate) fn leaf(element: &mut SchemaElement, name: String, is_optional: bool)
     element.logical_type = logical;
     element.scale = None;
     element.precision = None;
-    Ok(Leaf { name, physical, width, is_optional, cells })
+    Ok(Leaf {
+        name,
+        physical,
+        width,
+        is_optional,
+        cells,
+    })
 }
 
 /// Returns how many bytes a missing cell of a column takes once it is read.
@@ -104,7 +123,10 @@ fn width(element: &SchemaElement, name: &str) -> Result<u64, String> {
     if element.type_ != Some(Type::FIXED_LEN_BYTE_ARRAY) {
         return Ok(0);
     }
-    let length = element.type_length.and_then(|length| u64::try_from(length).ok()).filter(|length| *length > 0);
+    let length = element
+        .type_length
+        .and_then(|length| u64::try_from(length).ok())
+        .filter(|length| *length > 0);
     length.ok_or_else(|| format!("it says that the cells of `{name}` have no length"))
 }
 
@@ -115,9 +137,13 @@ fn annotation(element: &SchemaElement) -> Annotation {
         TimeUnit::NANOS(_) => 1_000_000_000,
     };
     match &element.logical_type {
-        Some(LogicalType::INTEGER(number)) if !number.is_signed && number.bit_width >= 32 => Annotation::Unsigned,
+        Some(LogicalType::INTEGER(number)) if !number.is_signed && number.bit_width >= 32 => {
+            Annotation::Unsigned
+        }
         Some(LogicalType::DATE(_)) => Annotation::Date,
-        Some(LogicalType::TIME(time)) => Annotation::TimeOfDay { a_second: a_second(&time.unit) },
+        Some(LogicalType::TIME(time)) => Annotation::TimeOfDay {
+            a_second: a_second(&time.unit),
+        },
         Some(LogicalType::TIMESTAMP(moment)) => Annotation::Moment(moment.unit.clone()),
         Some(LogicalType::UUID(_)) => Annotation::Uuid,
         Some(LogicalType::FLOAT16(_)) => Annotation::Half,
@@ -133,30 +159,49 @@ fn old_annotation(converted: Option<ConvertedType>) -> Annotation {
         Some(ConvertedType::UINT_32 | ConvertedType::UINT_64) => Annotation::Unsigned,
         Some(ConvertedType::DATE) => Annotation::Date,
         Some(ConvertedType::TIME_MILLIS) => Annotation::TimeOfDay { a_second: 1000 },
-        Some(ConvertedType::TIME_MICROS) => Annotation::TimeOfDay { a_second: 1_000_000 },
-        Some(ConvertedType::TIMESTAMP_MILLIS) => Annotation::Moment(TimeUnit::MILLIS(MilliSeconds {})),
-        Some(ConvertedType::TIMESTAMP_MICROS) => Annotation::Moment(TimeUnit::MICROS(MicroSeconds {})),
+        Some(ConvertedType::TIME_MICROS) => Annotation::TimeOfDay {
+            a_second: 1_000_000,
+        },
+        Some(ConvertedType::TIMESTAMP_MILLIS) => {
+            Annotation::Moment(TimeUnit::MILLIS(MilliSeconds {}))
+        }
+        Some(ConvertedType::TIMESTAMP_MICROS) => {
+            Annotation::Moment(TimeUnit::MICROS(MicroSeconds {}))
+        }
         Some(ConvertedType::DECIMAL) => Annotation::Other("decimals"),
         Some(ConvertedType::BSON) => Annotation::Other("BSON documents"),
-        Some(ConvertedType::INTERVAL) => Annotation::Other("intervals of months, days and milliseconds"),
+        Some(ConvertedType::INTERVAL) => {
+            Annotation::Other("intervals of months, days and milliseconds")
+        }
         _ => Annotation::None,
     }
 }
 
-/// Returns the columns of rows that were read, those in structures each for itself; `from` is the number of the first row,
-/// counted from one.
+/// Returns the columns of rows that were read, those in structures each for itself; `from` is the
+/// number of the first row, counted from one.
 ///
 /// # Errors
 /// A cell is not what its annotation says: its column and row.
-pub(crate) fn columns(rows: &DataFrame, leaves: &[Leaf], from: u64) -> Result<Vec<Column>, TableError> {
+pub(crate) fn columns(
+    rows: &DataFrame,
+    leaves: &[Leaf],
+    from: u64,
+) -> Result<Vec<Column>, TableError> {
     let mut flat = Vec::new();
     for column in rows.columns() {
         flatten(column.as_materialized_series(), &mut flat)?;
     }
     if flat.len() != leaves.len() {
-        return Err(TableError(format!("its rows have {} columns, its schema {}", flat.len(), leaves.len())));
+        return Err(TableError(format!(
+            "its rows have {} columns, its schema {}",
+            flat.len(),
+            leaves.len()
+        )));
     }
-    flat.iter().zip(leaves).map(|(cells, leaf)| leaf.column(cells, from)).collect()
+    flat.iter()
+        .zip(leaves)
+        .map(|(cells, leaf)| leaf.column(cells, from))
+        .collect()
 }
 
 fn flatten(column: &Series, flat: &mut Vec<Series>) -> Result<(), TableError> {
@@ -166,7 +211,12 @@ fn flatten(column: &Series, flat: &mut Vec<Series>) -> Result<(), TableError> {
     };
     // Of a structure that is missing, no column is there.
     let column = column.propagate_nulls().unwrap_or_else(|| column.clone());
-    column.struct_().map_err(error)?.fields_as_series().iter().try_for_each(|field| flatten(field, flat))
+    column
+        .struct_()
+        .map_err(error)?
+        .fields_as_series()
+        .iter()
+        .try_for_each(|field| flatten(field, flat))
 }
 
 impl Leaf {
@@ -189,7 +239,10 @@ impl Leaf {
             texts.push(match cell {
                 None => None,
                 Some(parts) => Some(time_of_day(parts, a_second).ok_or_else(|| {
-                    TableError(format!("row {row} of `{}` is no time of day: {parts} / {a_second} s", self.name))
+                    TableError(format!(
+                        "row {row} of `{}` is no time of day: {parts} / {a_second} s",
+                        self.name
+                    ))
                 })?),
             });
         }
@@ -197,21 +250,39 @@ impl Leaf {
     }
 
     fn int96(&self, cells: &Series) -> Result<Series, TableError> {
-        let ms: Vec<Option<i64>> =
-            cells.binary().map_err(error)?.iter().map(|cell| cell.and_then(ms_of_int96)).collect();
-        Series::new(self.name.as_str().into(), ms).cast(&ColumnType::Time.dtype()).map_err(error)
+        let ms: Vec<Option<i64>> = cells
+            .binary()
+            .map_err(error)?
+            .iter()
+            .map(|cell| cell.and_then(ms_of_int96))
+            .collect();
+        Series::new(self.name.as_str().into(), ms)
+            .cast(&ColumnType::Time.dtype())
+            .map_err(error)
     }
 
     fn halves(&self, cells: &Series) -> Result<Series, TableError> {
-        let number =
-            |bytes: &[u8]| <[u8; 2]>::try_from(bytes).ok().map(|bytes| half::f16::from_le_bytes(bytes).to_f64());
-        let numbers: Vec<Option<f64>> =
-            cells.binary().map_err(error)?.iter().map(|cell| cell.and_then(number)).collect();
+        let number = |bytes: &[u8]| {
+            <[u8; 2]>::try_from(bytes)
+                .ok()
+                .map(|bytes| half::f16::from_le_bytes(bytes).to_f64())
+        };
+        let numbers: Vec<Option<f64>> = cells
+            .binary()
+            .map_err(error)?
+            .iter()
+            .map(|cell| cell.and_then(number))
+            .collect();
         Ok(Series::new(self.name.as_str().into(), numbers))
     }
 
     fn uuids(&self, cells: &Series) -> Result<Series, TableError> {
-        let texts: Vec<Option<String>> = cells.binary().map_err(error)?.iter().map(|cell| cell.map(uuid)).collect();
+        let texts: Vec<Option<String>> = cells
+            .binary()
+            .map_err(error)?
+            .iter()
+            .map(|cell| cell.map(uuid))
+            .collect();
         Ok(Series::new(self.name.as_str().into(), texts))
     }
 
@@ -219,8 +290,14 @@ impl Leaf {
         if let Ok(text) = cells.strict_cast(&DataType::String) {
             return Ok(text);
         }
-        let is_text = |cell: Option<&[u8]>| cell.is_none_or(|bytes| std::str::from_utf8(bytes).is_ok());
-        let first = cells.binary().map_err(error)?.iter().zip(from..).find(|(cell, _)| !is_text(*cell));
+        let is_text =
+            |cell: Option<&[u8]>| cell.is_none_or(|bytes| std::str::from_utf8(bytes).is_ok());
+        let first = cells
+            .binary()
+            .map_err(error)?
+            .iter()
+            .zip(from..)
+            .find(|(cell, _)| !is_text(*cell));
         let row = first.map_or(from, |(_, row)| row);
         Err(TableError(format!(
             "row {row} of column `{}` holds bytes that are no UTF-8 text: write them as text, for example in hexadecimal",
@@ -244,7 +321,12 @@ fn time_of_day(parts: i64, a_second: i64) -> Option<String> {
     if !(0..86_400).contains(&seconds) && (seconds, nanoseconds) != (86_400, 0) {
         return None;
     }
-    let mut text = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    let mut text = format!(
+        "{:02}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    );
     match nanoseconds {
         0 => {}
         whole if whole % 1_000_000 == 0 => text.push_str(&format!(".{:03}", whole / 1_000_000)),

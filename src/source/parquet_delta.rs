@@ -1,7 +1,8 @@
-//! Are the delta encodings of a page as long as they say? Numbers, lengths and shared beginnings stand there as differences,
-//! and what reads them makes room for as many as their header tells.
+//! Are the delta encodings of a page as long as they say? Numbers, lengths and shared beginnings
+//! stand there as differences, and what reads them makes room for as many as their header tells.
 //!
-//! Source: "Parquet encoding definitions", DELTA_BINARY_PACKED, DELTA_LENGTH_BYTE_ARRAY and DELTA_BYTE_ARRAY.
+//! Source: "Parquet encoding definitions", DELTA_BINARY_PACKED, DELTA_LENGTH_BYTE_ARRAY and
+//! DELTA_BYTE_ARRAY.
 
 use polars_parquet::parquet::compression::{Compression, DecompressionContext, decompress};
 use polars_parquet_format::{CompressionCodec, Encoding, PageHeader};
@@ -9,7 +10,8 @@ use polars_parquet_format::{CompressionCodec, Encoding, PageHeader};
 /// Between so many differences and none of them their least one stands anew.
 const BLOCK: u64 = 1 << 16;
 
-/// Checks the values of a data page; returns how many bytes of text they make beyond those of the page.
+/// Checks the values of a data page; returns how many bytes of text they make beyond those of the
+/// page.
 ///
 /// # Errors
 /// They are not what they say.
@@ -25,8 +27,12 @@ pub(crate) fn check(
         _ => return Ok(0),
     };
     let values = u64::try_from(values).unwrap_or_default();
-    if ![Encoding::DELTA_BINARY_PACKED, Encoding::DELTA_LENGTH_BYTE_ARRAY, Encoding::DELTA_BYTE_ARRAY]
-        .contains(&encoding)
+    if ![
+        Encoding::DELTA_BINARY_PACKED,
+        Encoding::DELTA_LENGTH_BYTE_ARRAY,
+        Encoding::DELTA_BYTE_ARRAY,
+    ]
+    .contains(&encoding)
     {
         return Ok(0);
     }
@@ -56,11 +62,18 @@ pub(crate) fn check(
 const WRONG: &str = "is damaged: its differences are not what they say";
 
 fn sum(lengths: &[i64]) -> Option<u64> {
-    lengths.iter().try_fold(0_u64, |sum, length| sum.checked_add(u64::try_from(*length).ok()?))
+    lengths.iter().try_fold(0_u64, |sum, length| {
+        sum.checked_add(u64::try_from(*length).ok()?)
+    })
 }
 
 /// Returns the values of a page, without the levels that say which are missing.
-fn unpacked(page: &[u8], header: &PageHeader, codec: CompressionCodec, has_levels: bool) -> Option<Vec<u8>> {
+fn unpacked(
+    page: &[u8],
+    header: &PageHeader,
+    codec: CompressionCodec,
+    has_levels: bool,
+) -> Option<Vec<u8>> {
     let size = usize::try_from(header.uncompressed_page_size).ok()?;
     let codec = Compression::try_from(codec).ok()?;
     let unpack = |packed: &[u8], size: usize| {
@@ -80,8 +93,13 @@ fn unpacked(page: &[u8], header: &PageHeader, codec: CompressionCodec, has_level
         }
         return Some(body);
     };
-    let levels = [second.repetition_levels_byte_length, second.definition_levels_byte_length];
-    let levels = levels.into_iter().try_fold(0_usize, |sum, length| sum.checked_add(usize::try_from(length).ok()?))?;
+    let levels = [
+        second.repetition_levels_byte_length,
+        second.definition_levels_byte_length,
+    ];
+    let levels = levels.into_iter().try_fold(0_usize, |sum, length| {
+        sum.checked_add(usize::try_from(length).ok()?)
+    })?;
     let values = page.get(levels..)?;
     match second.is_compressed {
         Some(false) => Some(values.to_vec()),
@@ -134,7 +152,9 @@ fn numbers(rest: &mut &[u8], most: u64) -> Option<Vec<i64>> {
             let (packed, after) = rest.split_at_checked(bytes).filter(|_| *width <= 64)?;
             *rest = after;
             for at in 0..head.miniblock.min(left) {
-                last = last.wrapping_add(least).wrapping_add(bits(packed, at, *width).cast_signed());
+                last = last
+                    .wrapping_add(least)
+                    .wrapping_add(bits(packed, at, *width).cast_signed());
                 numbers.push(last);
             }
             left -= head.miniblock.min(left);
@@ -181,15 +201,24 @@ mod tests {
     fn the_example_of_the_definitions_is_read() {
         let deltas: [u64; 7] = [0, 0, 0, 3, 3, 3, 3];
         let mut bytes = vec![0x80, 1, 4, 8, 14, 3, 2, 0, 0, 0];
-        let packed = deltas.iter().enumerate().fold(0_u64, |packed, (at, delta)| packed | delta << (2 * at));
+        let packed = deltas
+            .iter()
+            .enumerate()
+            .fold(0_u64, |packed, (at, delta)| packed | delta << (2 * at));
         bytes.extend(packed.to_le_bytes());
         bytes.extend(b"rest");
         let mut rest = bytes.as_slice();
         assert_eq!(numbers(&mut rest, 8).unwrap(), [7, 5, 3, 1, 2, 3, 4, 5]);
         assert_eq!(rest, b"rest");
-        assert!(numbers(&mut bytes.as_slice(), 7).is_none(), "more than the page has values");
+        assert!(
+            numbers(&mut bytes.as_slice(), 7).is_none(),
+            "more than the page has values"
+        );
         assert!(numbers(&mut &bytes[..12], 8).is_none());
         let huge = [0x80, 0x80, 0x80, 0x80, 0x10, 1, 8, 14, 3, 0];
-        assert!(numbers(&mut huge.as_slice(), 8).is_none(), "a block of 2^32");
+        assert!(
+            numbers(&mut huge.as_slice(), 8).is_none(),
+            "a block of 2^32"
+        );
     }
 }

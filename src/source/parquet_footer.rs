@@ -1,17 +1,19 @@
-//! What a Parquet file says of itself: believed as far as it can be true, and rewritten so that what reads the rows believes
-//! nothing else.
+//! What a Parquet file says of itself: believed as far as it can be true, and rewritten so that
+//! what reads the rows believes nothing else.
 //!
-//! A few bytes can say that a billion rows follow (they are all alike), that a page is as long as memory, that a structure is
-//! nested two thousand deep, or that a column is sorted. The footer is read and held against the pages; then one is put in its
-//! place that says the least with which the rows can be read: no statistics, no order of rows, no types of another program's,
-//! and of each column only the annotation that its cells need.
+//! A few bytes can say that a billion rows follow (they are all alike), that a page is as long as
+//! memory, that a structure is nested two thousand deep, or that a column is sorted. The footer is
+//! read and held against the pages; then one is put in its place that says the least with which the
+//! rows can be read: no statistics, no order of rows, no types of another program's, and of each
+//! column only the annotation that its cells need.
 
 use std::collections::HashSet;
 use std::io::Cursor;
 
 use polars_parquet_format::thrift::protocol::{TCompactInputProtocol, TCompactOutputProtocol};
 use polars_parquet_format::{
-    ColumnChunk, ColumnMetaData, FieldRepetitionType, FileMetaData, PageHeader, PageType, RowGroup, SchemaElement, Type,
+    ColumnChunk, ColumnMetaData, FieldRepetitionType, FileMetaData, PageHeader, PageType, RowGroup,
+    SchemaElement, Type,
 };
 
 use crate::frame::build::{COLUMNS, NAMES};
@@ -19,7 +21,8 @@ use crate::source::parquet_cells::{Leaf, leaf};
 use crate::source::{parquet_delta, parquet_thrift};
 
 const MAGIC: &[u8] = b"PAR1";
-/// For each byte of the file so many cells are believed, and some more: columns of which all cells are alike take hardly any.
+/// For each byte of the file so many cells are believed, and some more: columns of which all cells
+/// are alike take hardly any.
 const CELLS_A_BYTE: u64 = 100;
 const CELLS: u64 = 32 << 20;
 /// For each byte of the file so many bytes unpacked are believed, and some more.
@@ -34,7 +37,9 @@ const DEPTH: usize = 32;
 
 /// How many bytes, of which a file has so many, are believed to be made of it.
 pub(crate) fn most_bytes(length: usize) -> u64 {
-    (length as u64).saturating_mul(BYTES_A_BYTE).saturating_add(BYTES)
+    (length as u64)
+        .saturating_mul(BYTES_A_BYTE)
+        .saturating_add(BYTES)
 }
 
 /// A file that can be read.
@@ -53,9 +58,14 @@ pub(crate) struct Believed {
 pub(crate) fn believe(bytes: &mut Vec<u8>) -> Result<Believed, String> {
     let place = footer(bytes).ok_or("it ends in the middle, or its footer is damaged")?;
     if !parquet_thrift::is_sound(&bytes[place.clone()]) {
-        return Err("its footer is damaged: it is no structure, or its lists are longer than it".to_owned());
+        return Err(
+            "its footer is damaged: it is no structure, or its lists are longer than it".to_owned(),
+        );
     }
-    let mut protocol = TCompactInputProtocol::new(Cursor::new(&bytes[place.clone()]), place.len().saturating_mul(MADE));
+    let mut protocol = TCompactInputProtocol::new(
+        Cursor::new(&bytes[place.clone()]),
+        place.len().saturating_mul(MADE),
+    );
     let mut meta = FileMetaData::read_from_in_protocol(&mut protocol)
         .map_err(|error| format!("its footer is damaged: {error}"))?;
     let leaves = leaves(&mut meta.schema)?;
@@ -66,7 +76,9 @@ pub(crate) fn believe(bytes: &mut Vec<u8>) -> Result<Believed, String> {
     let footer = plain(meta);
     bytes.truncate(place.start);
     let mut protocol = TCompactOutputProtocol::new(&mut *bytes);
-    footer.write_to_out_protocol(&mut protocol).map_err(|error| format!("its footer cannot be used: {error}"))?;
+    footer
+        .write_to_out_protocol(&mut protocol)
+        .map_err(|error| format!("its footer cannot be used: {error}"))?;
     let length = u32::try_from(bytes.len() - place.start).map_err(|_| "its footer is too long")?;
     bytes.extend(length.to_le_bytes());
     bytes.extend(MAGIC);
@@ -77,7 +89,10 @@ fn footer(bytes: &[u8]) -> Option<std::ops::Range<usize>> {
     let (body, magic) = bytes.split_last_chunk::<4>()?;
     let (body, length) = body.split_last_chunk::<4>()?;
     let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-    let start = body.len().checked_sub(length).filter(|start| *start >= MAGIC.len())?;
+    let start = body
+        .len()
+        .checked_sub(length)
+        .filter(|start| *start >= MAGIC.len())?;
     (magic == MAGIC && bytes.starts_with(MAGIC)).then_some(start..body.len())
 }
 
@@ -91,19 +106,27 @@ struct Open {
     rest: usize,
 }
 
-/// Goes through the schema, which is a tree in the order of its preorder; leaves of each annotation only what is needed.
+/// Goes through the schema, which is a tree in the order of its preorder; leaves of each annotation
+/// only what is needed.
 fn leaves(schema: &mut [SchemaElement]) -> Result<Vec<Leaf>, String> {
     let (root, elements) = schema.split_first_mut().ok_or("it has no schema")?;
-    let mut open = vec![Open { path: 0, is_optional: false, rest: children(root, elements.len())? }];
+    let mut open = vec![Open {
+        path: 0,
+        is_optional: false,
+        rest: children(root, elements.len())?,
+    }];
     let (mut path, mut names, mut leaves) = (String::new(), 0, Vec::new());
     for element in elements {
         while open.last().is_some_and(|group| group.rest == 0) {
             open.pop();
         }
         let depth = open.len();
-        let group = open.last_mut().ok_or("its schema has more columns than it says")?;
+        let group = open
+            .last_mut()
+            .ok_or("its schema has more columns than it says")?;
         group.rest -= 1;
-        let is_optional = group.is_optional || element.repetition_type == Some(FieldRepetitionType::OPTIONAL);
+        let is_optional =
+            group.is_optional || element.repetition_type == Some(FieldRepetitionType::OPTIONAL);
         path.truncate(group.path);
         if depth > 1 {
             path.push('.');
@@ -111,11 +134,15 @@ fn leaves(schema: &mut [SchemaElement]) -> Result<Vec<Leaf>, String> {
         path.push_str(&element.name);
         names += path.len();
         if names > NAMES {
-            return Err(format!("the names of its columns take more than {NAMES} bytes"));
+            return Err(format!(
+                "the names of its columns take more than {NAMES} bytes"
+            ));
         }
         if element.repetition_type == Some(FieldRepetitionType::REPEATED) {
             let column = path.split('.').next().unwrap_or_default();
-            return Err(format!("column `{column}` holds lists: write them as text, or their items as columns"));
+            return Err(format!(
+                "column `{column}` holds lists: write them as text, or their items as columns"
+            ));
         }
         if element.type_.is_some() {
             leaves.push(leaf(element, path.clone(), is_optional)?);
@@ -130,13 +157,20 @@ fn leaves(schema: &mut [SchemaElement]) -> Result<Vec<Leaf>, String> {
         }
         element.logical_type = None;
         element.converted_type = None;
-        open.push(Open { path: path.len(), is_optional, rest });
+        open.push(Open {
+            path: path.len(),
+            is_optional,
+            rest,
+        });
     }
     if open.iter().any(|group| group.rest > 0) {
         return Err("its schema has fewer columns than it says".to_owned());
     }
     if leaves.len() > COLUMNS {
-        return Err(format!("it names {} columns; at most {COLUMNS} are read", leaves.len()));
+        return Err(format!(
+            "it names {} columns; at most {COLUMNS} are read",
+            leaves.len()
+        ));
     }
     let mut met = HashSet::new();
     match leaves.iter().find(|leaf| !met.insert(leaf.name.as_str())) {
@@ -148,7 +182,10 @@ fn leaves(schema: &mut [SchemaElement]) -> Result<Vec<Leaf>, String> {
 fn children(element: &SchemaElement, most: usize) -> Result<usize, String> {
     let said = element.num_children.unwrap_or_default();
     let wrong = || format!("its schema says that `{}` has {said} columns", element.name);
-    usize::try_from(said).ok().filter(|children| *children <= most).ok_or_else(wrong)
+    usize::try_from(said)
+        .ok()
+        .filter(|children| *children <= most)
+        .ok_or_else(wrong)
 }
 
 /// Holds what is said of all rows against what is said of their groups.
@@ -156,10 +193,16 @@ fn check_rows(meta: &FileMetaData, leaves: &[Leaf]) -> Result<(), String> {
     if meta.row_groups.iter().any(|group| group.num_rows < 0) {
         return Err("it says that it has fewer rows than none".to_owned());
     }
-    let all = meta.row_groups.iter().try_fold(0_i64, |sum, group| sum.checked_add(group.num_rows));
+    let all = meta
+        .row_groups
+        .iter()
+        .try_fold(0_i64, |sum, group| sum.checked_add(group.num_rows));
     match all == Some(meta.num_rows) && (meta.num_rows == 0 || !leaves.is_empty()) {
         true => Ok(()),
-        false => Err(format!("it says that it has {} rows, and its columns have others", meta.num_rows)),
+        false => Err(format!(
+            "it says that it has {} rows, and its columns have others",
+            meta.num_rows
+        )),
     }
 }
 
@@ -181,25 +224,45 @@ fn check_groups(bytes: &[u8], meta: &FileMetaData, leaves: &[Leaf]) -> Result<Ve
     let mut unpacked = 0_u64;
     for chunk in &chunks {
         let end = chunk.start.checked_add(chunk.size);
-        let pages = end.and_then(|end| bytes.get(chunk.start..end)).ok_or_else(|| beyond(chunk.leaf))?;
+        let pages = end
+            .and_then(|end| bytes.get(chunk.start..end))
+            .ok_or_else(|| beyond(chunk.leaf))?;
         let made = check_pages(pages, chunk.meta, chunk.leaf.is_optional, most)
             .map_err(|(page, why)| format!("page {page} of `{}` {why}", chunk.leaf.name))?;
-        unpacked = unpacked.saturating_add(made).saturating_add(chunk.rows.saturating_mul(chunk.leaf.width));
+        unpacked = unpacked
+            .saturating_add(made)
+            .saturating_add(chunk.rows.saturating_mul(chunk.leaf.width));
         if unpacked > most {
-            return Err(format!("it says that it unpacks to more than {unpacked} bytes, of {}", bytes.len()));
+            return Err(format!(
+                "it says that it unpacks to more than {unpacked} bytes, of {}",
+                bytes.len()
+            ));
         }
     }
-    Ok(meta.row_groups.iter().map(|group| usize::try_from(group.num_rows).unwrap_or_default()).collect())
+    Ok(meta
+        .row_groups
+        .iter()
+        .map(|group| usize::try_from(group.num_rows).unwrap_or_default())
+        .collect())
 }
 
-/// Finds the pages of every column in every group; checks that there can be so many cells, in a file of so many bytes.
-fn find_chunks<'a>(length: u64, meta: &'a FileMetaData, leaves: &'a [Leaf]) -> Result<Vec<Chunk<'a>>, String> {
+/// Finds the pages of every column in every group; checks that there can be so many cells, in a
+/// file of so many bytes.
+fn find_chunks<'a>(
+    length: u64,
+    meta: &'a FileMetaData,
+    leaves: &'a [Leaf],
+) -> Result<Vec<Chunk<'a>>, String> {
     let mut cells = 0_u64;
     let mut chunks = Vec::new();
     for group in &meta.row_groups {
         let rows = group.num_rows.unsigned_abs();
         if group.columns.len() != leaves.len() {
-            return Err(format!("{} of its columns have rows, of {}", group.columns.len(), leaves.len()));
+            return Err(format!(
+                "{} of its columns have rows, of {}",
+                group.columns.len(),
+                leaves.len()
+            ));
         }
         cells = cells.saturating_add(rows.saturating_mul(leaves.len() as u64));
         if cells > length.saturating_mul(CELLS_A_BYTE).saturating_add(CELLS) {
@@ -210,17 +273,30 @@ fn find_chunks<'a>(length: u64, meta: &'a FileMetaData, leaves: &'a [Leaf]) -> R
         for (chunk, leaf) in group.columns.iter().zip(leaves) {
             let meta = chunk_of(chunk, leaf, group.num_rows)?;
             let (start, size) = pages_of(meta).ok_or_else(|| beyond(leaf))?;
-            chunks.push(Chunk { leaf, meta, rows, start, size });
+            chunks.push(Chunk {
+                leaf,
+                meta,
+                rows,
+                start,
+                size,
+            });
         }
     }
     Ok(chunks)
 }
 
-/// Checks that no columns share their pages: what each of many says of the same few bytes costs as if there were many.
+/// Checks that no columns share their pages: what each of many says of the same few bytes costs as
+/// if there were many.
 fn check_apart(chunks: &mut [Chunk<'_>]) -> Result<(), String> {
     chunks.sort_by_key(|chunk| (chunk.start, chunk.size));
-    match chunks.windows(2).find(|pair| pair[0].start.saturating_add(pair[0].size) > pair[1].start) {
-        Some(pair) => Err(format!("the pages of `{}` lie within those of `{}`", pair[1].leaf.name, pair[0].leaf.name)),
+    match chunks
+        .windows(2)
+        .find(|pair| pair[0].start.saturating_add(pair[0].size) > pair[1].start)
+    {
+        Some(pair) => Err(format!(
+            "the pages of `{}` lie within those of `{}`",
+            pair[1].leaf.name, pair[0].leaf.name
+        )),
         None => Ok(()),
     }
 }
@@ -230,37 +306,64 @@ fn beyond(leaf: &Leaf) -> String {
 }
 
 /// Returns what a column of a group says of itself.
-fn chunk_of<'a>(chunk: &'a ColumnChunk, leaf: &Leaf, rows: i64) -> Result<&'a ColumnMetaData, String> {
+fn chunk_of<'a>(
+    chunk: &'a ColumnChunk,
+    leaf: &Leaf,
+    rows: i64,
+) -> Result<&'a ColumnMetaData, String> {
     let name = &leaf.name;
     if chunk.crypto_metadata.is_some() || chunk.file_path.is_some() {
-        return Err(format!("column `{name}` is encrypted, or lies in another file"));
+        return Err(format!(
+            "column `{name}` is encrypted, or lies in another file"
+        ));
     }
-    let meta = chunk.meta_data.as_ref().ok_or_else(|| format!("column `{name}` is encrypted"))?;
+    let meta = chunk
+        .meta_data
+        .as_ref()
+        .ok_or_else(|| format!("column `{name}` is encrypted"))?;
     if meta.path_in_schema.join(".") != *name || meta.type_ != leaf.physical {
-        return Err(format!("its rows have another column in the place of `{name}`"));
+        return Err(format!(
+            "its rows have another column in the place of `{name}`"
+        ));
     }
     if meta.num_values != rows {
-        return Err(format!("it says that `{name}` has {} values in {rows} rows", meta.num_values));
+        return Err(format!(
+            "it says that `{name}` has {} values in {rows} rows",
+            meta.num_values
+        ));
     }
     Ok(meta)
 }
 
 /// Returns where the pages of a column begin, and how many bytes they take.
 fn pages_of(chunk: &ColumnMetaData) -> Option<(usize, usize)> {
-    let start = [chunk.dictionary_page_offset, chunk.index_page_offset].into_iter().flatten();
-    let start = start.filter(|offset| *offset > 0).fold(chunk.data_page_offset, i64::min);
-    Some((usize::try_from(start).ok()?, usize::try_from(chunk.total_compressed_size).ok()?))
+    let start = [chunk.dictionary_page_offset, chunk.index_page_offset]
+        .into_iter()
+        .flatten();
+    let start = start
+        .filter(|offset| *offset > 0)
+        .fold(chunk.data_page_offset, i64::min);
+    Some((
+        usize::try_from(start).ok()?,
+        usize::try_from(chunk.total_compressed_size).ok()?,
+    ))
 }
 
-/// Goes through the pages of a column; returns how many bytes they unpack to. An error tells the number of the page, counted
-/// from one.
-fn check_pages(pages: &[u8], chunk: &ColumnMetaData, has_levels: bool, most: u64) -> Result<u64, (usize, String)> {
+/// Goes through the pages of a column; returns how many bytes they unpack to. An error tells the
+/// number of the page, counted from one.
+fn check_pages(
+    pages: &[u8],
+    chunk: &ColumnMetaData,
+    has_levels: bool,
+    most: u64,
+) -> Result<u64, (usize, String)> {
     let (mut at, mut number, mut values, mut unpacked) = (0, 0, 0_i64, 0_u64);
     while at < pages.len() {
         number += 1;
         let wrong = |why: &str| (number, why.to_owned());
         let mut cursor = Cursor::new(&pages[at..]);
-        let mut protocol = TCompactInputProtocol::new(&mut cursor, (pages.len() - at).saturating_mul(MADE));
+        let mut protocol =
+            TCompactInputProtocol::new(&mut cursor, (pages.len() - at).saturating_mul(MADE));
         let header = PageHeader::read_from_in_protocol(&mut protocol)
             .map_err(|error| (number, format!("cannot be read: {error}")))?;
         let begin = at + usize::try_from(cursor.position()).unwrap_or(usize::MAX);
@@ -271,22 +374,30 @@ fn check_pages(pages: &[u8], chunk: &ColumnMetaData, has_levels: bool, most: u64
         if !is_of_one_sort(&header) {
             return Err(wrong("says that it is of two sorts"));
         }
-        let size = u64::try_from(header.uncompressed_page_size).map_err(|_| wrong("says that it has no size"))?;
+        let size = u64::try_from(header.uncompressed_page_size)
+            .map_err(|_| wrong("says that it has no size"))?;
         unpacked = unpacked.saturating_add(size);
         if unpacked > most {
             return Err(wrong("says that it is longer than can be"));
         }
         if let Some(dictionary) = &header.dictionary_page_header {
             // An entry takes a byte at least here, and more once it is read.
-            let entries = u64::try_from(dictionary.num_values).ok().filter(|entries| *entries <= size);
-            let entries = entries.ok_or_else(|| wrong("says that it has more entries than bytes"))?;
+            let entries = u64::try_from(dictionary.num_values)
+                .ok()
+                .filter(|entries| *entries <= size);
+            let entries =
+                entries.ok_or_else(|| wrong("says that it has more entries than bytes"))?;
             unpacked = unpacked.saturating_add(entries.saturating_mul(VIEW));
         }
-        values += values_of(&header).ok_or_else(|| wrong("says that it has fewer values than none"))?;
+        values +=
+            values_of(&header).ok_or_else(|| wrong("says that it has fewer values than none"))?;
         if values > chunk.num_values {
             return Err(wrong("says that it has more values than its column"));
         }
-        if header.crc.is_some_and(|crc| crc32fast::hash(page) != crc.cast_unsigned()) {
+        if header
+            .crc
+            .is_some_and(|crc| crc32fast::hash(page) != crc.cast_unsigned())
+        {
             return Err(wrong("is damaged: its checksum (CRC-32) is another"));
         }
         let shared = parquet_delta::check(page, &header, chunk.codec, has_levels).map_err(wrong)?;
@@ -295,7 +406,13 @@ fn check_pages(pages: &[u8], chunk: &ColumnMetaData, has_levels: bool, most: u64
     }
     match values == chunk.num_values {
         true => Ok(unpacked),
-        false => Err((number, format!("is the last, and there are {values} values of {}", chunk.num_values))),
+        false => Err((
+            number,
+            format!(
+                "is the last, and there are {values} values of {}",
+                chunk.num_values
+            ),
+        )),
     }
 }
 
@@ -304,15 +421,23 @@ fn is_of_one_sort(header: &PageHeader) -> bool {
     let has = [
         (header.data_page_header.is_some(), PageType::DATA_PAGE),
         (header.data_page_header_v2.is_some(), PageType::DATA_PAGE_V2),
-        (header.dictionary_page_header.is_some(), PageType::DICTIONARY_PAGE),
+        (
+            header.dictionary_page_header.is_some(),
+            PageType::DICTIONARY_PAGE,
+        ),
     ];
-    has.into_iter().all(|(is_there, sort)| is_there == (header.type_ == sort))
+    has.into_iter()
+        .all(|(is_there, sort)| is_there == (header.type_ == sort))
 }
 
-/// Returns how many values a page says that it has, missing ones too; `None` if that is no number of values.
+/// Returns how many values a page says that it has, missing ones too; `None` if that is no number
+/// of values.
 fn values_of(header: &PageHeader) -> Option<i64> {
     let first = header.data_page_header.as_ref().map(|page| page.num_values);
-    let second = header.data_page_header_v2.as_ref().map(|page| page.num_values);
+    let second = header
+        .data_page_header_v2
+        .as_ref()
+        .map(|page| page.num_values);
     let values = first.or(second).unwrap_or_default();
     (values >= 0).then_some(i64::from(values))
 }
@@ -336,11 +461,34 @@ fn plain(meta: FileMetaData) -> FileMetaData {
             meta.bloom_filter_length = None;
         }
         let meta = chunk.meta_data;
-        ColumnChunk::new(None, chunk.file_offset, meta, None, None, None, None, None, None)
+        ColumnChunk::new(
+            None,
+            chunk.file_offset,
+            meta,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+        )
     };
     let groups = meta.row_groups.into_iter().map(|group| {
         let columns = group.columns.into_iter().map(chunk).collect();
-        RowGroup::new(columns, group.total_byte_size, group.num_rows, None, None, None, None)
+        RowGroup::new(
+            columns,
+            group.total_byte_size,
+            group.num_rows,
+            None,
+            None,
+            None,
+            None,
+        )
     });
-    FileMetaData { row_groups: groups.collect(), key_value_metadata: None, column_orders: None, ..meta }
+    FileMetaData {
+        row_groups: groups.collect(),
+        key_value_metadata: None,
+        column_orders: None,
+        ..meta
+    }
 }

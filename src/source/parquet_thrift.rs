@@ -1,5 +1,5 @@
-//! Is this a value of Thrift's compact protocol that can be read? A list may say that it has as many items as it likes, and
-//! what reads it makes room for all of them before the first.
+//! Is this a value of Thrift's compact protocol that can be read? A list may say that it has as
+//! many items as it likes, and what reads it makes room for all of them before the first.
 //!
 //! Source: Thrift's specification of the compact protocol.
 
@@ -8,7 +8,8 @@ const DEPTH: usize = 16;
 /// What the shortest structure of a footer takes: one required field, and the end.
 const SHORTEST: usize = 3;
 
-/// Checks a structure at the begin of some bytes: no list has more items than there are bytes for them.
+/// Checks a structure at the begin of some bytes: no list has more items than there are bytes for
+/// them.
 pub(crate) fn is_sound(bytes: &[u8]) -> bool {
     let mut rest = bytes;
     structure(&mut rest, DEPTH).is_some()
@@ -50,7 +51,11 @@ fn value(rest: &mut &[u8], sort: u8, depth: usize) -> Option<()> {
 
 fn list(rest: &mut &[u8], depth: usize) -> Option<()> {
     let header = byte(rest)?;
-    let items = if header >> 4 == 15 { varint(rest)? } else { usize::from(header >> 4) };
+    let items = if header >> 4 == 15 {
+        varint(rest)?
+    } else {
+        usize::from(header >> 4)
+    };
     let sort = header & 15;
     let shortest = if sort == 12 { SHORTEST } else { 1 };
     if items > rest.len() / shortest {

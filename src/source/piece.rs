@@ -22,7 +22,15 @@ pub struct Malformed {
 impl Malformed {
     /// Counts one more.
     pub fn count(malformed: &mut Option<Self>, line: u64, column: usize, why: String) {
-        Self::add(malformed, Self { count: 1, line, column, why });
+        Self::add(
+            malformed,
+            Self {
+                count: 1,
+                line,
+                column,
+                why,
+            },
+        );
     }
 
     /// Adds those of another place; the first of all is the one that is told.
@@ -39,10 +47,14 @@ impl Malformed {
         }
     }
 
-    /// Returns it told by the lines of the whole file, `from` being the line that its piece begins with.
+    /// Returns it told by the lines of the whole file, `from` being the line that its piece begins
+    /// with.
     #[must_use]
     pub fn from_line(self, from: u64) -> Self {
-        Self { line: self.line + from - 1, ..self }
+        Self {
+            line: self.line + from - 1,
+            ..self
+        }
     }
 
     /// Tells it, without the file's name.
@@ -51,7 +63,10 @@ impl Malformed {
             1 => String::new(),
             count => format!("; {count} records are malformed in all"),
         };
-        format!("line {}, column {}: {}{more}", self.line, self.column, self.why)
+        format!(
+            "line {}, column {}: {}{more}",
+            self.line, self.column, self.why
+        )
     }
 }
 

@@ -27,18 +27,90 @@ enum Form {
 }
 
 const FEATURES: [Feature; 12] = [
-    Feature { name: "url_length", legitimate: 42.0, phishing: 71.0, spread: 27.0, form: Form::Count },
-    Feature { name: "host_length", legitimate: 15.0, phishing: 24.0, spread: 10.0, form: Form::Count },
-    Feature { name: "dots", legitimate: 2.1, phishing: 3.4, spread: 1.4, form: Form::Count },
-    Feature { name: "hyphens", legitimate: 0.4, phishing: 1.9, spread: 1.5, form: Form::Count },
-    Feature { name: "digit_share", legitimate: 0.04, phishing: 0.15, spread: 0.1, form: Form::Share },
-    Feature { name: "path_depth", legitimate: 2.0, phishing: 3.0, spread: 1.8, form: Form::Count },
-    Feature { name: "external_links", legitimate: 0.25, phishing: 0.55, spread: 0.28, form: Form::Share },
-    Feature { name: "domain_age_days", legitimate: 2400.0, phishing: 500.0, spread: 1300.0, form: Form::Count },
-    Feature { name: "has_ip_address", legitimate: 0.8, phishing: -0.2, spread: 0.9, form: Form::Ternary },
-    Feature { name: "ssl_state", legitimate: 0.9, phishing: -0.6, spread: 1.0, form: Form::Ternary },
-    Feature { name: "anchor_urls", legitimate: 0.5, phishing: -0.5, spread: 1.0, form: Form::Ternary },
-    Feature { name: "redirects", legitimate: 0.3, phishing: 0.7, spread: 1.1, form: Form::Count },
+    Feature {
+        name: "url_length",
+        legitimate: 42.0,
+        phishing: 71.0,
+        spread: 27.0,
+        form: Form::Count,
+    },
+    Feature {
+        name: "host_length",
+        legitimate: 15.0,
+        phishing: 24.0,
+        spread: 10.0,
+        form: Form::Count,
+    },
+    Feature {
+        name: "dots",
+        legitimate: 2.1,
+        phishing: 3.4,
+        spread: 1.4,
+        form: Form::Count,
+    },
+    Feature {
+        name: "hyphens",
+        legitimate: 0.4,
+        phishing: 1.9,
+        spread: 1.5,
+        form: Form::Count,
+    },
+    Feature {
+        name: "digit_share",
+        legitimate: 0.04,
+        phishing: 0.15,
+        spread: 0.1,
+        form: Form::Share,
+    },
+    Feature {
+        name: "path_depth",
+        legitimate: 2.0,
+        phishing: 3.0,
+        spread: 1.8,
+        form: Form::Count,
+    },
+    Feature {
+        name: "external_links",
+        legitimate: 0.25,
+        phishing: 0.55,
+        spread: 0.28,
+        form: Form::Share,
+    },
+    Feature {
+        name: "domain_age_days",
+        legitimate: 2400.0,
+        phishing: 500.0,
+        spread: 1300.0,
+        form: Form::Count,
+    },
+    Feature {
+        name: "has_ip_address",
+        legitimate: 0.8,
+        phishing: -0.2,
+        spread: 0.9,
+        form: Form::Ternary,
+    },
+    Feature {
+        name: "ssl_state",
+        legitimate: 0.9,
+        phishing: -0.6,
+        spread: 1.0,
+        form: Form::Ternary,
+    },
+    Feature {
+        name: "anchor_urls",
+        legitimate: 0.5,
+        phishing: -0.5,
+        spread: 1.0,
+        form: Form::Ternary,
+    },
+    Feature {
+        name: "redirects",
+        legitimate: 0.3,
+        phishing: 0.7,
+        spread: 1.1,
+        form: Form::Count,
+    },
 ];
 
 /// Makes a table of `rows` rows, a `missing` share of whose feature cells are missing.
@@ -47,8 +119,10 @@ const FEATURES: [Feature; 12] = [
 /// Does not happen: the columns have the same length and different names.
 pub fn table(rows: usize, missing: f64, seed: u64) -> Result<Table, TableError> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let mut columns: Vec<(String, Vec<f64>)> =
-        FEATURES.iter().map(|feature| (feature.name.to_owned(), Vec::with_capacity(rows))).collect();
+    let mut columns: Vec<(String, Vec<f64>)> = FEATURES
+        .iter()
+        .map(|feature| (feature.name.to_owned(), Vec::with_capacity(rows)))
+        .collect();
     let mut target = Vec::with_capacity(rows);
     for _ in 0..rows {
         let phishing = uniform(&mut random) < 0.45;
@@ -65,7 +139,11 @@ pub fn table(rows: usize, missing: f64, seed: u64) -> Result<Table, TableError> 
 
 impl Feature {
     fn draw(&self, phishing: bool, random: &mut ChaCha8Rng) -> f64 {
-        let mean = if phishing { self.phishing } else { self.legitimate };
+        let mean = if phishing {
+            self.phishing
+        } else {
+            self.legitimate
+        };
         let value = mean + self.spread * normal(random);
         match self.form {
             Form::Count => value.round().max(0.0),

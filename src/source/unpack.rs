@@ -1,5 +1,5 @@
-//! Packed files, unpacked as they are read: gzip and Zstandard, told by their first bytes. What unpacks to much more than it is
-//! was made to fill memory and disks, and ends with an error.
+//! Packed files, unpacked as they are read: gzip and Zstandard, told by their first bytes. What
+//! unpacks to much more than it is was made to fill memory and disks, and ends with an error.
 
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
@@ -9,7 +9,10 @@ use crate::frame::table::TableError;
 
 const BUFFER: usize = 1 << 17;
 /// For what is read piece by piece. Rows that all are alike stay below.
-const STREAM: Limit = Limit { ratio: 5000, anyway: 256 << 20 };
+const STREAM: Limit = Limit {
+    ratio: 5000,
+    anyway: 256 << 20,
+};
 
 /// A file's bytes, unpacked if they are packed.
 pub struct Unpacked {
@@ -40,15 +43,31 @@ impl Unpacked {
         let start = input.fill_buf().map_err(failed)?;
         let is_gzip = start.starts_with(&[0x1f, 0x8b]);
         if !is_gzip && !start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-            return Ok(Self { bytes: Box::new(input), packed: None, unpacked: 0, limit: STREAM });
+            return Ok(Self {
+                bytes: Box::new(input),
+                packed: None,
+                unpacked: 0,
+                limit: STREAM,
+            });
         }
         let packed = Arc::new(AtomicU64::new(0));
-        let counted = BufReader::with_capacity(BUFFER, Counted { input, read: Arc::clone(&packed) });
+        let counted = BufReader::with_capacity(
+            BUFFER,
+            Counted {
+                input,
+                read: Arc::clone(&packed),
+            },
+        );
         let bytes: Box<dyn Read + Send> = match is_gzip {
             true => Box::new(flate2::bufread::MultiGzDecoder::new(counted)),
             false => Box::new(zstd::stream::read::Decoder::with_buffer(counted).map_err(failed)?),
         };
-        Ok(Self { bytes, packed: Some(packed), unpacked: 0, limit: STREAM })
+        Ok(Self {
+            bytes,
+            packed: Some(packed),
+            unpacked: 0,
+            limit: STREAM,
+        })
     }
 
     /// Sets another limit: for what has to be held as a whole.
@@ -61,8 +80,18 @@ impl Read for Unpacked {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.bytes.read(buffer)?;
         self.unpacked += read as u64;
-        let Some(packed) = self.packed.as_ref().map(|packed| packed.load(Ordering::Relaxed)) else { return Ok(read) };
-        if self.unpacked > packed.saturating_mul(self.limit.ratio).saturating_add(self.limit.anyway) {
+        let Some(packed) = self
+            .packed
+            .as_ref()
+            .map(|packed| packed.load(Ordering::Relaxed))
+        else {
+            return Ok(read);
+        };
+        if self.unpacked
+            > packed
+                .saturating_mul(self.limit.ratio)
+                .saturating_add(self.limit.anyway)
+        {
             let why = format!(
                 "{packed} packed bytes give more than {} bytes: unpack it by hand if that is meant",
                 self.unpacked
@@ -108,9 +137,19 @@ mod tests {
             assert_eq!(unpacked(packed).unwrap(), plain);
         }
         // Several, one after the other, are one file.
-        assert_eq!(unpacked([&gzip[..], &gzip].concat()).unwrap(), [&plain[..], plain].concat());
-        assert_eq!(unpacked([&zstd[..], &zstd].concat()).unwrap(), [&plain[..], plain].concat());
-        for cut in [gzip[..gzip.len() - 3].to_vec(), zstd[..zstd.len() - 3].to_vec(), vec![0x1f, 0x8b, 8, 0, 1]] {
+        assert_eq!(
+            unpacked([&gzip[..], &gzip].concat()).unwrap(),
+            [&plain[..], plain].concat()
+        );
+        assert_eq!(
+            unpacked([&zstd[..], &zstd].concat()).unwrap(),
+            [&plain[..], plain].concat()
+        );
+        for cut in [
+            gzip[..gzip.len() - 3].to_vec(),
+            zstd[..zstd.len() - 3].to_vec(),
+            vec![0x1f, 0x8b, 8, 0, 1],
+        ] {
             assert!(unpacked(cut).is_err());
         }
     }

@@ -1,7 +1,9 @@
-//! Logs of Zeek in its own form: lines of tab-separated fields under a head of lines that begin with `#`.
+//! Logs of Zeek in its own form: lines of tab-separated fields under a head of lines that begin
+//! with `#`.
 //!
-//! How: the head names the separator, what stands for an unset field, the fields and their types. Live files lack the closing line,
-//! and files that were put together have several heads: those that name the same fields are passed over.
+//! How: the head names the separator, what stands for an unset field, the fields and their types.
+//! Live files lack the closing line, and files that were put together have several heads: those
+//! that name the same fields are passed over.
 
 use std::collections::BTreeMap;
 
@@ -30,11 +32,19 @@ impl ZeekHead {
     /// # Errors
     /// It names no fields, or not as many types.
     pub fn read(lines: &[Vec<u8>]) -> Result<Self, TableError> {
-        let mut head = Self { separator: b'\t', unset: "-".to_owned(), names: Vec::new(), types: Vec::new() };
+        let mut head = Self {
+            separator: b'\t',
+            unset: "-".to_owned(),
+            names: Vec::new(),
+            types: Vec::new(),
+        };
         for line in lines {
             let text = String::from_utf8_lossy(line.trim_ascii_end()).into_owned();
             if let Some(separator) = text.strip_prefix("#separator ") {
-                head.separator = unescaped(separator.as_bytes()).first().copied().unwrap_or(b'\t');
+                head.separator = unescaped(separator.as_bytes())
+                    .first()
+                    .copied()
+                    .unwrap_or(b'\t');
                 continue;
             }
             let mut fields = text.split(char::from(head.separator)).map(str::to_owned);
@@ -46,13 +56,15 @@ impl ZeekHead {
             }
         }
         match (head.names.len(), head.types.len()) {
-            (0, _) => Err(TableError("the head of the Zeek log names no `#fields`".to_owned())),
-            (names, types) if names != types => {
-                Err(TableError(format!("the head of the Zeek log names {names} `#fields` and {types} `#types`")))
-            }
-            (names, _) if names > COLUMNS => {
-                Err(TableError(format!("the head of the Zeek log names {names} `#fields`; at most {COLUMNS} are read")))
-            }
+            (0, _) => Err(TableError(
+                "the head of the Zeek log names no `#fields`".to_owned(),
+            )),
+            (names, types) if names != types => Err(TableError(format!(
+                "the head of the Zeek log names {names} `#fields` and {types} `#types`"
+            ))),
+            (names, _) if names > COLUMNS => Err(TableError(format!(
+                "the head of the Zeek log names {names} `#fields`; at most {COLUMNS} are read"
+            ))),
             _ => Ok(head),
         }
     }
@@ -65,19 +77,31 @@ impl ZeekHead {
             "double" | "interval" | "time" => ColumnType::Float,
             _ => ColumnType::Text,
         };
-        self.names.iter().cloned().zip(self.types.iter().map(of)).collect()
+        self.names
+            .iter()
+            .cloned()
+            .zip(self.types.iter().map(of))
+            .collect()
     }
 
     /// Returns the columns that hold moments.
     pub fn moments(&self) -> impl Iterator<Item = &String> {
-        self.names.iter().zip(&self.types).filter(|(_, word)| *word == "time").map(|(name, _)| name)
+        self.names
+            .iter()
+            .zip(&self.types)
+            .filter(|(_, word)| *word == "time")
+            .map(|(name, _)| name)
     }
 
     /// Returns how the fields are read, once split and unescaped.
     pub fn form(&self, na: &[String], types: BTreeMap<String, ColumnType>) -> Csv {
         let mut na = na.to_vec();
         na.push(self.unset.clone());
-        Csv { na, types, ..Csv::plain(self.separator, self.names.clone()) }
+        Csv {
+            na,
+            types,
+            ..Csv::plain(self.separator, self.names.clone())
+        }
     }
 
     /// Reads whole lines of the log. What is malformed is counted and left out.
@@ -86,8 +110,11 @@ impl ZeekHead {
     /// A column cannot be kept.
     pub fn table(&self, bytes: &[u8], form: &Csv) -> Result<Piece, TableError> {
         let mut columns: Vec<Fields> = self.names.iter().map(|_| Fields::default()).collect();
-        let is_bool: Vec<bool> =
-            self.names.iter().map(|name| form.types.get(name) == Some(&ColumnType::Bool)).collect();
+        let is_bool: Vec<bool> = self
+            .names
+            .iter()
+            .map(|name| form.types.get(name) == Some(&ColumnType::Bool))
+            .collect();
         let (mut lines, mut malformed) = (Vec::new(), None);
         for (line, at) in bytes.split(|byte| *byte == b'\n').zip(1..) {
             let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -96,14 +123,19 @@ impl ZeekHead {
             }
             if line.starts_with(b"#") {
                 if line.starts_with(b"#fields") && !self.names_are(line) {
-                    let why = "the log has other `#fields` from here on: give files with the same fields".to_owned();
+                    let why =
+                        "the log has other `#fields` from here on: give files with the same fields"
+                            .to_owned();
                     Malformed::count(&mut malformed, at, 1, why);
                 }
                 continue;
             }
             let count = memchr::memchr_iter(self.separator, line).count() + 1;
             if count != self.names.len() {
-                let why = format!("the record has {count} fields, the head names {}", self.names.len());
+                let why = format!(
+                    "the record has {count} fields, the head names {}",
+                    self.names.len()
+                );
                 Malformed::count(&mut malformed, at, count.min(self.names.len()) + 1, why);
                 continue;
             }
@@ -122,7 +154,9 @@ impl ZeekHead {
 
     fn names_are(&self, line: &[u8]) -> bool {
         let text = String::from_utf8_lossy(line);
-        text.split(char::from(self.separator)).skip(1).eq(self.names.iter().map(String::as_str))
+        text.split(char::from(self.separator))
+            .skip(1)
+            .eq(self.names.iter().map(String::as_str))
     }
 }
 
@@ -131,7 +165,9 @@ fn unescaped(field: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut at = 0;
     while at < field.len() {
-        let code = field[at..].strip_prefix(b"\\x").and_then(|rest| std::str::from_utf8(rest.get(..2)?).ok());
+        let code = field[at..]
+            .strip_prefix(b"\\x")
+            .and_then(|rest| std::str::from_utf8(rest.get(..2)?).ok());
         match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
             Some(byte) => {
                 bytes.push(byte);

@@ -1,6 +1,7 @@
 //! StageError: bad data, bad fit, rejected, cancelled, broken (a panic caught).
 
-/// Why a stage did not do what was asked. Messages are whole: they say what is so, where, and what to do.
+/// Why a stage did not do what was asked. Messages are whole: they say what is so, where, and what
+/// to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StageError {
     /// The data that came in does not fit.
@@ -22,15 +23,18 @@ pub enum StageError {
     #[error("{0}")]
     Lost(String),
     /// A panic was caught: a fault in netsec or in a library.
-    #[error("this is a fault in netsec: {0}; please report it with the pipeline file and the run log")]
+    #[error(
+        "this is a fault in netsec: {0}; please report it with the pipeline file and the run log"
+    )]
     Broken(String),
 }
 
 impl StageError {
     /// What a stage fails with whose environment variable is not set.
     pub fn unset(name: &str) -> Self {
-        let message =
-            format!("the environment variable `{name}` is not set, and this stage needs it: set it and run again");
+        let message = format!(
+            "the environment variable `{name}` is not set, and this stage needs it: set it and run again"
+        );
         Self::Failed(message)
     }
 }

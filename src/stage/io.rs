@@ -16,7 +16,8 @@ use crate::stage::error::StageError;
 use crate::stage::limits::Limits;
 use crate::stage::memo::{Kept, Memo, OneBody, Part};
 
-/// Where the bytes of an input are. The engine brings them; what comes out has been checked against the digest.
+/// Where the bytes of an input are. The engine brings them; what comes out has been checked against
+/// the digest.
 pub trait Content: Send + Sync {
     /// Returns the bytes.
     ///
@@ -24,8 +25,8 @@ pub trait Content: Send + Sync {
     /// `Lost` or `Storage` if they cannot be had.
     fn bytes(&self) -> Result<Vec<u8>, StageError>;
 
-    /// Returns the bytes one after the other, for what is too large to be held at once. Of a file from outside they are
-    /// checked when the stage is through, not before.
+    /// Returns the bytes one after the other, for what is too large to be held at once. Of a file
+    /// from outside they are checked when the stage is through, not before.
     ///
     /// # Errors
     /// As `bytes`.
@@ -38,7 +39,8 @@ pub trait Content: Send + Sync {
     /// # Errors
     /// `Lost` or `Storage`.
     fn write(&self, path: &Path) -> Result<(), StageError> {
-        disk::write_input(path, &self.bytes()?).map_err(|error| StageError::Storage(error.to_string()))
+        disk::write_input(path, &self.bytes()?)
+            .map_err(|error| StageError::Storage(error.to_string()))
     }
 }
 
@@ -76,7 +78,10 @@ impl Input {
     pub fn bytes(&self) -> Result<Vec<u8>, StageError> {
         match self.files.as_slice() {
             [file] if !self.directory => file.content.bytes(),
-            _ => Err(StageError::Data(format!("`{}` is a directory where one file is needed", self.label))),
+            _ => Err(StageError::Data(format!(
+                "`{}` is a directory where one file is needed",
+                self.label
+            ))),
         }
     }
 }
@@ -96,7 +101,9 @@ impl Inputs {
     /// # Panics
     /// Never for ports declared with `Need::One`: the pipeline was checked.
     pub fn one(&self, port: &str) -> &Input {
-        self.0.get(port).expect("a port declared as needed is always given")
+        self.0
+            .get(port)
+            .expect("a port declared as needed is always given")
     }
 
     /// Returns the input of a port that may be left out.
@@ -145,7 +152,8 @@ impl Outputs {
         self.made.insert(port.to_owned(), Made::Listed(files));
     }
 
-    /// Asks that the pointer behind an input port point at `to` from now on, with this action as evidence.
+    /// Asks that the pointer behind an input port point at `to` from now on, with this action as
+    /// evidence.
     pub fn move_ref(&mut self, port: &str, to: Digest) {
         self.moves.insert(port.to_owned(), to);
     }
@@ -156,13 +164,19 @@ impl Outputs {
     }
 
     /// Takes everything out: artifacts, moves, notes.
-    pub fn into_parts(self) -> (BTreeMap<String, Made>, BTreeMap<String, Digest>, Vec<String>) {
+    pub fn into_parts(
+        self,
+    ) -> (
+        BTreeMap<String, Made>,
+        BTreeMap<String, Digest>,
+        Vec<String>,
+    ) {
         (self.made, self.moves, self.notes)
     }
 }
 
-/// A process that carries out programs for this one, one at a time: what a program starts is its descendant, and ends
-/// with it. It goes when this value does.
+/// A process that carries out programs for this one, one at a time: what a program starts is its
+/// descendant, and ends with it. It goes when this value does.
 #[derive(Debug)]
 pub struct Supervisor {
     /// The process.
@@ -218,7 +232,8 @@ impl SupervisorSort {
     }
 }
 
-/// Gives an output of the stage's latest record that differs from this action in nothing but what was seen outside.
+/// Gives an output of the stage's latest record that differs from this action in nothing but what
+/// was seen outside.
 pub type Earlier<'a> = &'a (dyn Fn(&str) -> Option<Input> + Sync);
 
 /// What a stage may ask of its surroundings.
@@ -244,7 +259,8 @@ pub struct Context<'a> {
     pub earlier: Earlier<'a>,
     /// Whether nothing made earlier is to be built on.
     pub full: bool,
-    /// The stage's turn among those that run at once; of interest only to kinds that declare `own_turn`.
+    /// The stage's turn among those that run at once; of interest only to kinds that declare
+    /// `own_turn`.
     pub turn: &'a dyn Turn,
 }
 
@@ -258,13 +274,18 @@ pub trait Turn: Sync {
 }
 
 impl Context<'_> {
-    /// Carries out parts of the stage's work that are kept and reused by themselves; see `Memo::memo`.
+    /// Carries out parts of the stage's work that are kept and reused by themselves; see
+    /// `Memo::memo`.
     ///
     /// # Errors
     /// That of the first part that failed.
     pub fn memo(&self, parts: &[Part], body: OneBody<'_>) -> Result<Vec<Vec<u8>>, StageError> {
-        let kept = self.memo.keep(parts, &|at, context| Ok(vec![body(at, context)?]))?;
-        kept.iter().map(|part| self.memo.fetch(&part[0].digest)).collect()
+        let kept = self
+            .memo
+            .keep(parts, &|at, context| Ok(vec![body(at, context)?]))?;
+        kept.iter()
+            .map(|part| self.memo.fetch(&part[0].digest))
+            .collect()
     }
 
     /// Returns an error if the run is to stop.
@@ -272,7 +293,11 @@ impl Context<'_> {
     /// # Errors
     /// `Cancelled`.
     pub fn check(&self) -> Result<(), StageError> {
-        if self.cancel.is_cancelled() { Err(StageError::Cancelled) } else { Ok(()) }
+        if self.cancel.is_cancelled() {
+            Err(StageError::Cancelled)
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -13,7 +13,12 @@ pub trait Stage: Send + Sync {
     ///
     /// # Errors
     /// Why it could not; what was given up to then is kept for the user to look at.
-    fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError>;
+    fn run(
+        &self,
+        inputs: &Inputs,
+        outputs: &mut Outputs,
+        context: &Context<'_>,
+    ) -> Result<(), StageError>;
 
     /// Returns what the stage depends on besides its inputs and parameters; nothing for most.
     fn outside(&self) -> Option<&dyn Outside> {
@@ -28,15 +33,16 @@ pub trait Stage: Send + Sync {
 
 /// Something outside that can change by itself, such as a collection of a database.
 pub trait Outside: Send + Sync {
-    /// Says in what state it is, in a text without secrets: an ingredient of the action. Asked before each decision, so it
-    /// has to be quick; two states that a stage tells apart must have different texts.
+    /// Says in what state it is, in a text without secrets: an ingredient of the action. Asked
+    /// before each decision, so it has to be quick; two states that a stage tells apart must have
+    /// different texts.
     ///
     /// # Errors
     /// It cannot be seen: the stage fails with this.
     fn look(&self) -> Result<String, StageError>;
 
-    /// Waits until it has changed and is calm again, or until `is_over`; returns whether it changed. Here by looking again and
-    /// again.
+    /// Waits until it has changed and is calm again, or until `is_over`; returns whether it
+    /// changed. Here by looking again and again.
     ///
     /// # Errors
     /// It cannot be seen.
@@ -72,8 +78,8 @@ pub struct Kind {
     pub params: &'static [Param],
     /// Whether it draws random numbers, so that the pipeline's seed is one of its ingredients.
     pub seeded: bool,
-    /// Whether the work is done outside of this process, so that the stage says itself when its turn begins and ends: see
-    /// `Context::turn`. Every other stage is begun when it is its turn.
+    /// Whether the work is done outside of this process, so that the stage says itself when its
+    /// turn begins and ends: see `Context::turn`. Every other stage is begun when it is its turn.
     pub own_turn: bool,
     /// Makes the stage.
     pub make: Make,

@@ -105,13 +105,28 @@ pub struct Limits {
 impl Limits {
     /// Makes the limits of checked values.
     pub fn of(values: &Values) -> Self {
-        let seconds = |name: &str| values.float(name).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let some = |name: &str| values.int(name).and_then(|most| u64::try_from(most).ok()).filter(|most| *most > 0);
+        let seconds = |name: &str| {
+            values
+                .float(name)
+                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        };
+        let some = |name: &str| {
+            values
+                .int(name)
+                .and_then(|most| u64::try_from(most).ok())
+                .filter(|most| *most > 0)
+        };
         Self {
-            retries: values.int("retries").and_then(|count| u32::try_from(count).ok()).unwrap_or_default(),
+            retries: values
+                .int("retries")
+                .and_then(|count| u32::try_from(count).ok())
+                .unwrap_or_default(),
             backoff: seconds("backoff_seconds").unwrap_or_default(),
             timeout: seconds("timeout_seconds"),
-            cpus: values.int("cpus").and_then(|count| usize::try_from(count).ok()).unwrap_or(1),
+            cpus: values
+                .int("cpus")
+                .and_then(|count| usize::try_from(count).ok())
+                .unwrap_or(1),
             takes: amounts(values),
             disk: some("disk_mb").map(|mb| mb.saturating_mul(MB)),
             processes: some("processes"),
@@ -125,7 +140,9 @@ impl Limits {
 
     /// Returns the wait before the next try, given how many have failed.
     pub fn wait(&self, failed: u32) -> Duration {
-        self.backoff.saturating_mul(1 << failed.saturating_sub(1).min(20)).min(LONGEST)
+        self.backoff
+            .saturating_mul(1 << failed.saturating_sub(1).min(20))
+            .min(LONGEST)
     }
 }
 
@@ -136,8 +153,9 @@ pub fn amounts(values: &Values) -> BTreeMap<String, u64> {
         _ => None,
     };
     let named = values.map("slots").into_iter().flat_map(|map| &map.0);
-    let mut amounts: BTreeMap<String, u64> =
-        named.filter_map(|(name, value)| Some((name.clone(), amount(value)?))).collect();
+    let mut amounts: BTreeMap<String, u64> = named
+        .filter_map(|(name, value)| Some((name.clone(), amount(value)?)))
+        .collect();
     if let Some(memory) = values.0.get(MEMORY).and_then(amount) {
         amounts.insert(MEMORY.to_owned(), memory);
     }
@@ -150,8 +168,14 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_an_hour() {
-        let limits = Limits { backoff: Duration::from_secs(3), ..Limits::default() };
-        let waits: Vec<u64> = [1, 2, 3, 30].iter().map(|failed| limits.wait(*failed).as_secs()).collect();
+        let limits = Limits {
+            backoff: Duration::from_secs(3),
+            ..Limits::default()
+        };
+        let waits: Vec<u64> = [1, 2, 3, 30]
+            .iter()
+            .map(|failed| limits.wait(*failed).as_secs())
+            .collect();
         assert_eq!(waits, [3, 6, 12, 3600]);
     }
 }

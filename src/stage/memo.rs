@@ -9,8 +9,8 @@ use crate::stage::error::StageError;
 use crate::stage::io::Context;
 use crate::stage::param::Value;
 
-/// A part of a stage's work that is worth keeping by itself, such as a trial of a sweep. What it makes may depend on what
-/// is listed here, the stage's kind and its seed, and on nothing else.
+/// A part of a stage's work that is worth keeping by itself, such as a trial of a sweep. What it
+/// makes may depend on what is listed here, the stage's kind and its seed, and on nothing else.
 #[derive(Clone, Debug)]
 pub struct Part {
     /// What it is called within its stage: letters, digits and `_-+.,=`.
@@ -38,14 +38,16 @@ pub type OneBody<'a> = &'a (dyn Fn(usize, &Context<'_>) -> Result<Vec<u8>, Stage
 
 /// Carries parts out for a stage: the engine's side.
 pub trait Memo: Sync {
-    /// Returns what is kept of every part, in order: of those that are recorded, what was kept then; of the others, what
-    /// `body` makes, several at once as the run's limits allow. Each is recorded as soon as it is made.
+    /// Returns what is kept of every part, in order: of those that are recorded, what was kept
+    /// then; of the others, what `body` makes, several at once as the run's limits allow. Each is
+    /// recorded as soon as it is made.
     ///
     /// # Errors
     /// That of the first part that failed; no more are begun then.
     fn keep(&self, parts: &[Part], body: Body<'_>) -> Result<Vec<Vec<Kept>>, StageError>;
 
-    /// Returns what is kept of a part, if it is recorded: for what is only worth listing once it is made.
+    /// Returns what is kept of a part, if it is recorded: for what is only worth listing once it is
+    /// made.
     ///
     /// # Errors
     /// `Storage`.

@@ -113,8 +113,12 @@ impl Type {
     pub fn describe(&self) -> String {
         match self {
             Self::Bool => "`true` or `false`".to_owned(),
-            Self::Int(low, high) => format!("a whole number{}", bounds(*low, *high, i64::MIN, i64::MAX)),
-            Self::Float(low, high) => format!("a number{}", bounds(*low, *high, f64::MIN, f64::MAX)),
+            Self::Int(low, high) => {
+                format!("a whole number{}", bounds(*low, *high, i64::MIN, i64::MAX))
+            }
+            Self::Float(low, high) => {
+                format!("a number{}", bounds(*low, *high, f64::MIN, f64::MAX))
+            }
             Self::Text => "text".to_owned(),
             Self::Choice(words) => format!("one of {}", in_backticks(*words)),
             Self::Scalar => "a number, text, `true` or `false`".to_owned(),
@@ -122,24 +126,35 @@ impl Type {
             Self::List(of) => format!("a list (each {})", of.describe()),
             Self::Map(of) => format!("a map (each value {})", of.describe()),
             Self::Record(params) => {
-                let names: Vec<String> = params.iter().map(|param| format!("`{}`", param.name)).collect();
+                let names: Vec<String> = params
+                    .iter()
+                    .map(|param| format!("`{}`", param.name))
+                    .collect();
                 format!("a map with {}", names.join(", "))
             }
         }
     }
 
-    /// Checks a value; adds all that is wrong with it and inside it to `problems`. What is right inside a wrong value
-    /// is given back all the same, so that what goes together can be checked in the same go.
+    /// Checks a value; adds all that is wrong with it and inside it to `problems`. What is right
+    /// inside a wrong value is given back all the same, so that what goes together can be checked
+    /// in the same go.
     pub fn check(&self, node: &Node, env: Env<'_>, problems: &mut Vec<Problem>) -> Option<Value> {
         let value = match (self, &node.value) {
-            // What came in for a reference keeps its type where it can, and gives its text where text is needed.
-            (Self::Text, tree::Value::Int(number)) if node.is_referred => Some(Value::Text(number.to_string())),
-            (Self::Text, tree::Value::Float(number)) if node.is_referred => Some(Value::Text(number.to_string())),
-            (Self::Text, tree::Value::Bool(flag)) if node.is_referred => Some(Value::Text(flag.to_string())),
-            (Self::Bool | Self::Scalar, tree::Value::Bool(flag)) => Some(Value::Bool(*flag)),
-            (Self::Int(low, high), tree::Value::Int(number)) => {
-                (low..=high).contains(&number).then_some(Value::Int(*number))
+            // What came in for a reference keeps its type where it can, and gives its text where
+            // text is needed.
+            (Self::Text, tree::Value::Int(number)) if node.is_referred => {
+                Some(Value::Text(number.to_string()))
             }
+            (Self::Text, tree::Value::Float(number)) if node.is_referred => {
+                Some(Value::Text(number.to_string()))
+            }
+            (Self::Text, tree::Value::Bool(flag)) if node.is_referred => {
+                Some(Value::Text(flag.to_string()))
+            }
+            (Self::Bool | Self::Scalar, tree::Value::Bool(flag)) => Some(Value::Bool(*flag)),
+            (Self::Int(low, high), tree::Value::Int(number)) => (low..=high)
+                .contains(&number)
+                .then_some(Value::Int(*number)),
             (Self::Float(low, high), tree::Value::Int(number)) => {
                 let number = *number as f64;
                 (number >= *low && number <= *high).then_some(Value::Float(number))
@@ -148,23 +163,35 @@ impl Type {
                 (number >= low && number <= high).then_some(Value::Float(*number))
             }
             (Self::Scalar, tree::Value::Int(number)) => Some(Value::Int(*number)),
-            (Self::Scalar, tree::Value::Float(number)) => number.is_finite().then_some(Value::Float(*number)),
+            (Self::Scalar, tree::Value::Float(number)) => {
+                number.is_finite().then_some(Value::Float(*number))
+            }
             (Self::Secret, tree::Value::Text(text)) => Some(Value::Secret(resolve(text, env))),
             (Self::Text | Self::Scalar | Self::Choice(_), tree::Value::Text(text)) => {
-                return self.check_text(text, node).map_err(|problem| problems.push(*problem)).ok();
+                return self
+                    .check_text(text, node)
+                    .map_err(|problem| problems.push(*problem))
+                    .ok();
             }
             (Self::List(of), tree::Value::List(items)) => {
                 let item = |item| of.check(item, env, problems).unwrap_or(Value::Wrong);
                 Some(Value::List(items.iter().map(item).collect()))
             }
             (Self::Map(of), tree::Value::Map(entries)) => {
-                let pair =
-                    |(key, node): &(Spanned<String>, Node)| Some((key.value.clone(), of.check(node, env, problems)?));
-                Some(Value::Map(Values(entries.iter().filter_map(pair).collect())))
+                let pair = |(key, node): &(Spanned<String>, Node)| {
+                    Some((key.value.clone(), of.check(node, env, problems)?))
+                };
+                Some(Value::Map(Values(
+                    entries.iter().filter_map(pair).collect(),
+                )))
             }
-            (Self::Record(params), tree::Value::Map(_)) => {
-                Some(Value::Map(check_record(params, Some(node), node.span, env, problems)))
-            }
+            (Self::Record(params), tree::Value::Map(_)) => Some(Value::Map(check_record(
+                params,
+                Some(node),
+                node.span,
+                env,
+                problems,
+            ))),
             _ => None,
         };
         if value.is_none() {
@@ -177,15 +204,19 @@ impl Type {
         if let Some(at) = text.find("${env.") {
             let name = text[at..].split('}').next().unwrap_or_default();
             let help = "the environment is read only where a secret or an address belongs; use `params:` and `--set`";
-            let problem = Problem::new("pipeline::env_not_allowed", format!("`{name}}}` may not stand here"))
-                .at(node.span, "this value is part of the cache key")
-                .help(help.to_owned());
+            let problem = Problem::new(
+                "pipeline::env_not_allowed",
+                format!("`{name}}}` may not stand here"),
+            )
+            .at(node.span, "this value is part of the cache key")
+            .help(help.to_owned());
             return Err(problem.into());
         }
         match self {
             Self::Choice(words) if !words.contains(&text) => {
                 let message = format!("`{text}` is not {}", self.describe());
-                let problem = Problem::new("pipeline::unknown_choice", message).at(node.span, "not a choice");
+                let problem =
+                    Problem::new("pipeline::unknown_choice", message).at(node.span, "not a choice");
                 Err(problem.help(suggest(text, words.iter().copied())).into())
             }
             _ => Ok(Value::Text(text.to_owned())),
@@ -203,9 +234,14 @@ impl Type {
         let expected = self.describe();
         let out_of_range = matches!(
             (self, &node.value),
-            (Self::Int(..), tree::Value::Int(_)) | (Self::Float(..), tree::Value::Int(_) | tree::Value::Float(_))
+            (Self::Int(..), tree::Value::Int(_))
+                | (Self::Float(..), tree::Value::Int(_) | tree::Value::Float(_))
         );
-        let code = if out_of_range { "pipeline::out_of_range" } else { "pipeline::wrong_type" };
+        let code = if out_of_range {
+            "pipeline::out_of_range"
+        } else {
+            "pipeline::wrong_type"
+        };
         let problem = Problem::new(code, format!("{found} stands where {expected} is needed"));
         problem.at(node.span, format!("not {expected}"))
     }
@@ -220,8 +256,8 @@ fn bounds<T: PartialOrd + fmt::Display>(low: T, high: T, least: T, most: T) -> S
     }
 }
 
-/// Checks the entries of a map against declarations and fills in the defaults; adds all that is wrong to `problems`
-/// and gives back what is right.
+/// Checks the entries of a map against declarations and fills in the defaults; adds all that is
+/// wrong to `problems` and gives back what is right.
 ///
 /// `node` is the map, if there is one; `whole` is the place to report a missing key at.
 pub fn check_record(
@@ -231,27 +267,46 @@ pub fn check_record(
     env: Env<'_>,
     problems: &mut Vec<Problem>,
 ) -> Values {
-    if let Some(Node { value: tree::Value::Map(entries), .. }) = node {
+    if let Some(Node {
+        value: tree::Value::Map(entries),
+        ..
+    }) = node
+    {
         for (key, _) in entries {
             if !params.iter().any(|param| param.name == key.value) {
                 let help = suggest(&key.value, params.iter().map(|param| param.name));
                 let message = format!("there is no parameter `{}`", key.value);
-                problems.push(Problem::new("pipeline::unknown_key", message).at(key.span, "unknown").help(help));
+                problems.push(
+                    Problem::new("pipeline::unknown_key", message)
+                        .at(key.span, "unknown")
+                        .help(help),
+                );
             }
         }
     }
     let mut values = BTreeMap::new();
     for param in params {
-        let given = node.and_then(|node| node.get(param.name)).filter(|node| node.value != tree::Value::Null);
+        let given = node
+            .and_then(|node| node.get(param.name))
+            .filter(|node| node.value != tree::Value::Null);
         let value = match (given, param.default) {
             (Some(node), _) => param.kind.check(node, env, problems),
             (None, Fallback::Absent) => None,
             (None, Fallback::Yaml(text)) => Some(default(param, text)),
             (None, Fallback::Required) => {
                 let message = format!("the parameter `{}` is missing", param.name);
-                let help = format!("`{}` is {}: {}", param.name, param.kind.describe(), param.doc);
+                let help = format!(
+                    "`{}` is {}: {}",
+                    param.name,
+                    param.kind.describe(),
+                    param.doc
+                );
                 let problem = Problem::new("pipeline::missing_key", message);
-                problems.push(problem.at(whole, format!("needs `{}`", param.name)).help(help));
+                problems.push(
+                    problem
+                        .at(whole, format!("needs `{}`", param.name))
+                        .help(help),
+                );
                 None
             }
         };
@@ -263,7 +318,10 @@ pub fn check_record(
 fn default(param: &Param, text: &str) -> Value {
     let value = tree::parse_snippet(text).expect("a declared default is YAML");
     let node = Node::new(value, Span::default());
-    param.kind.check(&node, &|_| None, &mut Vec::new()).expect("a declared default passes its own check")
+    param
+        .kind
+        .check(&node, &|_| None, &mut Vec::new())
+        .expect("a declared default passes its own check")
 }
 
 /// Puts environment variables into a text.
@@ -275,7 +333,9 @@ pub fn resolve(text: &str, env: Env<'_>) -> Result<Secret, String> {
     let mut rest = text;
     while let Some(at) = rest.find("${env.") {
         whole.push_str(&rest[..at]);
-        let Some(end) = rest[at..].find('}') else { break };
+        let Some(end) = rest[at..].find('}') else {
+            break;
+        };
         let name = &rest[at + 6..at + end];
         let value = env(name).ok_or_else(|| name.to_owned())?;
         whole.push_str(&value);
@@ -300,11 +360,17 @@ impl Value {
     pub fn public(&self) -> Option<Value> {
         match self {
             Self::Secret(_) | Self::Wrong => None,
-            Self::List(items) => items.iter().map(Self::public).collect::<Option<_>>().map(Self::List),
+            Self::List(items) => items
+                .iter()
+                .map(Self::public)
+                .collect::<Option<_>>()
+                .map(Self::List),
             // A map of secrets is one; of others the secrets are left out.
             Self::Map(Values(map)) => {
-                let public: BTreeMap<String, Value> =
-                    map.iter().filter_map(|(name, value)| Some((name.clone(), value.public()?))).collect();
+                let public: BTreeMap<String, Value> = map
+                    .iter()
+                    .filter_map(|(name, value)| Some((name.clone(), value.public()?)))
+                    .collect();
                 (!public.is_empty() || map.is_empty()).then_some(Self::Map(Values(public)))
             }
             other => Some(other.clone()),
@@ -394,7 +460,9 @@ impl Values {
 
     /// Returns a whole number of a parameter declared with bounds from zero and a default.
     pub fn size(&self, name: &str) -> usize {
-        self.int(name).and_then(|number| usize::try_from(number).ok()).unwrap_or_default()
+        self.int(name)
+            .and_then(|number| usize::try_from(number).ok())
+            .unwrap_or_default()
     }
 
     /// Returns a number if it is there.

@@ -49,9 +49,10 @@ pub enum Need {
     One,
     /// Once or not at all.
     Optional,
-    /// A named pointer, such as `ref:champion/phishing`; it may point at nothing yet. The text names the input
-    /// that challenges what it points at: a challenger that already is what the pointer points at is compared
-    /// with what it replaced, so that a decision once made stays the same. Without a name it is what it points at.
+    /// A named pointer, such as `ref:champion/phishing`; it may point at nothing yet. The text
+    /// names the input that challenges what it points at: a challenger that already is what the
+    /// pointer points at is compared with what it replaced, so that a decision once made stays the
+    /// same. Without a name it is what it points at.
     Ref(&'static str),
 }
 

@@ -11,8 +11,8 @@ use crate::stage::param::{Fallback, Param, Type};
 use crate::stage::port::{Format, Need, Port, Ports};
 use crate::stage::registry::Registry;
 
-/// A value that stands in for another: `${params.name}` anywhere, `${matrix.name}`, `${item}` and `${key}` in instances
-/// of a stage, `${env.NAME}` in secrets.
+/// A value that stands in for another: `${params.name}` anywhere, `${matrix.name}`, `${item}` and
+/// `${key}` in instances of a stage, `${env.NAME}` in secrets.
 const REFERENCE: &str = r"\$\{((params|env|matrix|item)\.[^}]+|item|key)\}";
 
 /// Returns the JSON Schema (draft 2020-12) of pipeline files.
@@ -89,8 +89,12 @@ fn paths(doc: &str) -> Value {
 }
 
 fn branch(kind: &Kind) -> Value {
-    let required: Vec<&str> =
-        kind.params.iter().filter(|param| param.default == Fallback::Required).map(|param| param.name).collect();
+    let required: Vec<&str> = kind
+        .params
+        .iter()
+        .filter(|param| param.default == Fallback::Required)
+        .map(|param| param.name)
+        .collect();
     let mut body = Map::new();
     body.insert("with".to_owned(), record(kind.params));
     body.insert("inputs".to_owned(), inputs(&kind.inputs));
@@ -113,10 +117,15 @@ fn inputs(ports: &Ports) -> Value {
     let input = |doc: &str| json!({"type": "string", "description": doc});
     match ports {
         Ports::Fixed(ports) => {
-            let properties: Map<String, Value> =
-                ports.iter().map(|port| (port.name.to_owned(), input(port.doc))).collect();
-            let required: Vec<&str> =
-                ports.iter().filter(|port| port.need == Need::One).map(|port| port.name).collect();
+            let properties: Map<String, Value> = ports
+                .iter()
+                .map(|port| (port.name.to_owned(), input(port.doc)))
+                .collect();
+            let required: Vec<&str> = ports
+                .iter()
+                .filter(|port| port.need == Need::One)
+                .map(|port| port.name)
+                .collect();
             json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
         }
         Ports::Free | Ports::Declared(..) => {
@@ -126,9 +135,15 @@ fn inputs(ports: &Ports) -> Value {
 }
 
 fn record(params: &[Param]) -> Value {
-    let properties: Map<String, Value> = params.iter().map(|param| (param.name.to_owned(), property(param))).collect();
-    let required: Vec<&str> =
-        params.iter().filter(|param| param.default == Fallback::Required).map(|param| param.name).collect();
+    let properties: Map<String, Value> = params
+        .iter()
+        .map(|param| (param.name.to_owned(), property(param)))
+        .collect();
+    let required: Vec<&str> = params
+        .iter()
+        .filter(|param| param.default == Fallback::Required)
+        .map(|param| param.name)
+        .collect();
     json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
 }
 
@@ -155,23 +170,39 @@ fn to_json(value: &tree::Value) -> Value {
         tree::Value::Float(number) => json!(number),
         tree::Value::Text(text) => json!(text),
         tree::Value::List(items) => items.iter().map(|node| to_json(&node.value)).collect(),
-        tree::Value::Map(entries) => {
-            Value::Object(entries.iter().map(|(key, node)| (key.value.clone(), to_json(&node.value))).collect())
-        }
+        tree::Value::Map(entries) => Value::Object(
+            entries
+                .iter()
+                .map(|(key, node)| (key.value.clone(), to_json(&node.value)))
+                .collect(),
+        ),
     }
 }
 
 fn type_schema(kind: &Type) -> Value {
-    let or_reference = |schema: Value| json!({"anyOf": [schema, {"type": "string", "pattern": REFERENCE}]});
+    let or_reference =
+        |schema: Value| json!({"anyOf": [schema, {"type": "string", "pattern": REFERENCE}]});
     match kind {
         Type::Bool => or_reference(json!({"type": "boolean"})),
-        Type::Int(low, high) => or_reference(limits(json!({"type": "integer"}), json!(low), json!(high), kind)),
-        Type::Float(low, high) => or_reference(limits(json!({"type": "number"}), json!(low), json!(high), kind)),
+        Type::Int(low, high) => or_reference(limits(
+            json!({"type": "integer"}),
+            json!(low),
+            json!(high),
+            kind,
+        )),
+        Type::Float(low, high) => or_reference(limits(
+            json!({"type": "number"}),
+            json!(low),
+            json!(high),
+            kind,
+        )),
         Type::Text | Type::Secret => json!({"type": "string"}),
         Type::Choice(words) => or_reference(json!({"enum": words})),
         Type::Scalar => json!({"type": ["boolean", "number", "string"]}),
         Type::List(of) => or_reference(json!({"type": "array", "items": type_schema(of)})),
-        Type::Map(of) => or_reference(json!({"type": "object", "additionalProperties": type_schema(of)})),
+        Type::Map(of) => {
+            or_reference(json!({"type": "object", "additionalProperties": type_schema(of)}))
+        }
         Type::Record(params) => or_reference(record(params)),
     }
 }
@@ -205,8 +236,16 @@ pub fn reference(registry: &Registry) -> String {
     page.push_str(ROWS);
     parameter_rows(&mut page, "", limits::FILE);
     for kind in registry.kinds() {
-        let _ = write!(page, "\n## `{}`\n\n{}\n\nVersion {}", kind.name, kind.doc, kind.version);
-        page.push_str(if kind.seeded { "; draws random numbers from the pipeline's `seed`.\n" } else { ".\n" });
+        let _ = write!(
+            page,
+            "\n## `{}`\n\n{}\n\nVersion {}",
+            kind.name, kind.doc, kind.version
+        );
+        page.push_str(if kind.seeded {
+            "; draws random numbers from the pipeline's `seed`.\n"
+        } else {
+            ".\n"
+        });
         ports(&mut page, "Inputs", &kind.inputs);
         ports(&mut page, "Outputs", &kind.outputs);
         parameters(&mut page, kind.params);
@@ -238,8 +277,16 @@ fn ports(page: &mut String, title: &str, ports: &Ports) {
             Need::Optional => "no",
             Need::Ref(_) => "no; `ref:NAME`",
         };
-        let format = if port.format == Format::Any { "any" } else { port.format.as_str() };
-        let _ = writeln!(page, "| `{}` | {format} | {need} | {} |", port.name, port.doc);
+        let format = if port.format == Format::Any {
+            "any"
+        } else {
+            port.format.as_str()
+        };
+        let _ = writeln!(
+            page,
+            "| `{}` | {format} | {need} | {} |",
+            port.name, port.doc
+        );
     }
 }
 
@@ -262,7 +309,12 @@ fn parameter_rows(page: &mut String, prefix: &str, params: &[Param]) {
             Fallback::Yaml(text) => format!("`{}`", text.replace('|', "\\|")),
         };
         let name = format!("{prefix}{}", param.name);
-        let _ = writeln!(page, "| `{name}` | {} | {default} | {} |", param.kind.describe(), param.doc);
+        let _ = writeln!(
+            page,
+            "| `{name}` | {} | {default} | {} |",
+            param.kind.describe(),
+            param.doc
+        );
         match param.kind {
             Type::List(Type::Record(inner)) => parameter_rows(page, &format!("{name}[]."), inner),
             Type::Record(inner) => parameter_rows(page, &format!("{name}."), inner),

@@ -43,7 +43,8 @@ pub trait Store: Send + Sync {
     /// `Disk`; nothing half-written is to be seen then.
     fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError>;
 
-    /// Keeps the bytes of a file and returns how many they are; the file itself may be gone afterwards.
+    /// Keeps the bytes of a file and returns how many they are; the file itself may be gone
+    /// afterwards.
     ///
     /// # Errors
     /// `Disk`.
@@ -64,7 +65,8 @@ pub trait Store: Send + Sync {
     /// `Missing`; `Corrupt`, and then the blob is set aside; `Disk`.
     fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError>;
 
-    /// Writes a blob's bytes, checked against its name, to a new file that may be read and run, and not written.
+    /// Writes a blob's bytes, checked against its name, to a new file that may be read and run, and
+    /// not written.
     ///
     /// # Errors
     /// As `get`.

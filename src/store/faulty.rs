@@ -19,7 +19,10 @@ pub struct Faulty<S> {
 impl<S> Faulty<S> {
     /// Lets `calls` calls pass and fails the one after them; later calls pass again.
     pub fn after(inner: S, calls: usize) -> Self {
-        Self { inner, left: AtomicUsize::new(calls + 1) }
+        Self {
+            inner,
+            left: AtomicUsize::new(calls + 1),
+        }
     }
 
     /// Returns whether the fault has happened.
@@ -28,10 +31,19 @@ impl<S> Faulty<S> {
     }
 
     fn pass(&self) -> Result<(), StoreError> {
-        let before = self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        let before = self
+            .left
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                left.checked_sub(1)
+            });
         if before == Ok(1) {
             let cause = io::Error::other("an injected fault");
-            return Err(DiskError { verb: "use", path: PathBuf::from("faulty"), cause }.into());
+            return Err(DiskError {
+                verb: "use",
+                path: PathBuf::from("faulty"),
+                cause,
+            }
+            .into());
         }
         Ok(())
     }

@@ -36,7 +36,8 @@ struct Entry {
     digest: [u8; 32],
 }
 
-/// Reads the file: the digest of what follows, the format, the entries. A digest in it that was damaged would be believed.
+/// Reads the file: the digest of what follows, the format, the entries. A digest in it that was
+/// damaged would be believed.
 fn read(bytes: &[u8]) -> Option<(u32, BTreeMap<String, Entry>)> {
     let (check, body) = bytes.split_first_chunk::<32>()?;
     let is_sound = Digest::of(body).as_bytes() == check;
@@ -56,7 +57,10 @@ impl Known {
             path: path.to_owned(),
             clock,
             cancel: Cancel::new(),
-            state: Mutex::new(State { entries, changed: false }),
+            state: Mutex::new(State {
+                entries,
+                changed: false,
+            }),
         }
     }
 
@@ -68,7 +72,10 @@ impl Known {
 
     /// Forgets everything, so that every file is read again.
     pub fn forget(&self) {
-        *self.lock() = State { entries: BTreeMap::new(), changed: true };
+        *self.lock() = State {
+            entries: BTreeMap::new(),
+            changed: true,
+        };
     }
 
     /// Returns the digest of a file, reading it only if it is not known.
@@ -87,15 +94,22 @@ impl Known {
         Ok(digest)
     }
 
-    /// Notes the digest of a file that was read and had this signature before. The bytes belong to it only if it is still
-    /// the same after reading them, and if the last change is old enough for a later one to show in the times (the
-    /// problem git calls racy).
+    /// Notes the digest of a file that was read and had this signature before. The bytes belong to
+    /// it only if it is still the same after reading them, and if the last change is old enough for
+    /// a later one to show in the times (the problem git calls racy).
     ///
     /// # Errors
     /// The disk failed.
-    pub fn note_read(&self, path: &Path, signature: Signature, digest: Digest) -> Result<(), DiskError> {
+    pub fn note_read(
+        &self,
+        path: &Path,
+        signature: Signature,
+        digest: Digest,
+    ) -> Result<(), DiskError> {
         let after = disk::look(path)?;
-        if after == disk::Entry::File(signature) && signature.is_settled(self.clock.now_ms() as i64 * 1_000_000) {
+        if after == disk::Entry::File(signature)
+            && signature.is_settled(self.clock.now_ms() as i64 * 1_000_000)
+        {
             self.remember(path.to_string_lossy().into_owned(), signature, digest);
         }
         Ok(())
@@ -115,7 +129,8 @@ impl Known {
         }
     }
 
-    /// Writes the memory back if it changed. It is only a memory: a failure costs time later, nothing else.
+    /// Writes the memory back if it changed. It is only a memory: a failure costs time later,
+    /// nothing else.
     ///
     /// # Errors
     /// The disk failed.
@@ -125,18 +140,29 @@ impl Known {
             return Ok(());
         }
         let bytes = rmp_serde::to_vec(&(FORMAT, &state.entries)).expect("plain data serialises");
-        disk::write_atomic(&self.path, &[Digest::of(&bytes).as_bytes().as_slice(), &bytes].concat())?;
+        disk::write_atomic(
+            &self.path,
+            &[Digest::of(&bytes).as_bytes().as_slice(), &bytes].concat(),
+        )?;
         state.changed = false;
         Ok(())
     }
 
     fn remember(&self, name: String, signature: Signature, digest: Digest) {
         let mut state = self.lock();
-        state.entries.insert(name, Entry { signature, digest: *digest.as_bytes() });
+        state.entries.insert(
+            name,
+            Entry {
+                signature,
+                digest: *digest.as_bytes(),
+            },
+        );
         state.changed = true;
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

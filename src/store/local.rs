@@ -57,7 +57,10 @@ impl Local {
 
     /// Returns what the system told of a blob when its bytes were last known to be right.
     pub fn signature(&self, digest: &Digest) -> Option<Signature> {
-        self.known.recall(&self.path(digest)).filter(|(known, _)| known == digest).map(|(_, signature)| signature)
+        self.known
+            .recall(&self.path(digest))
+            .filter(|(known, _)| known == digest)
+            .map(|(_, signature)| signature)
     }
 
     /// Returns the size of a blob that is there, in bytes.
@@ -69,10 +72,18 @@ impl Local {
     }
 
     /// Writes a blob and gives it its name.
-    fn write(&self, digest: &Digest, write: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), DiskError> {
+    fn write(
+        &self,
+        digest: &Digest,
+        write: impl FnOnce(&mut File) -> io::Result<()>,
+    ) -> Result<(), DiskError> {
         let mut file = disk::temporary(&self.temporary)?;
         let written = write(file.as_file_mut());
-        written.map_err(|cause| DiskError { verb: "write", path: file.path().to_owned(), cause })?;
+        written.map_err(|cause| DiskError {
+            verb: "write",
+            path: file.path().to_owned(),
+            cause,
+        })?;
         self.settle(file.path(), digest)?;
         // It has another name now.
         file.disable_cleanup(true);
@@ -87,15 +98,18 @@ impl Local {
             Err(error) if error.is_missing() => return Ok(StoreError::Missing(*digest)),
             result => result?,
         }
-        Ok(StoreError::Corrupt { digest: *digest, aside })
+        Ok(StoreError::Corrupt {
+            digest: *digest,
+            aside,
+        })
     }
 
     /// Gives a file that holds a blob's bytes the blob's name.
     fn settle(&self, file: &Path, digest: &Digest) -> Result<(), DiskError> {
         disk::make_read_only(file)?;
         let path = self.path(digest);
-        // Held until it is on the list: another thread may see the blob at once and speak of it in a record, and what is
-        // flushed before that record has to contain it.
+        // Held until it is on the list: another thread may see the blob at once and speak of it in
+        // a record, and what is flushed before that record has to contain it.
         let mut fresh = self.fresh.lock().unwrap_or_else(PoisonError::into_inner);
         match disk::rename(file, &path) {
             Err(error) if error.is_missing() => {
@@ -118,27 +132,41 @@ impl Local {
         let path = self.path(digest);
         match content_digest(&path) {
             Ok(Some(found)) if found == *digest => Ok(()),
-            Ok(_) => Err(StoreError::Corrupt { digest: *digest, aside: path }),
+            Ok(_) => Err(StoreError::Corrupt {
+                digest: *digest,
+                aside: path,
+            }),
             Err(error) => Err(missing(error, digest)),
         }
     }
 }
 
-/// Returns the digest of a blob's content; `None` if the blob is compressed and cannot be read back.
+/// Returns the digest of a blob's content; `None` if the blob is compressed and cannot be read
+/// back.
 fn content_digest(path: &Path) -> Result<Option<Digest>, DiskError> {
     let file = disk::open(path)?;
-    let failed = |cause| DiskError { verb: "read", path: path.to_owned(), cause };
+    let failed = |cause| DiskError {
+        verb: "read",
+        path: path.to_owned(),
+        cause,
+    };
     let size = file.metadata().map_err(failed)?.len();
     match packed::unpack(file).and_then(|content| content.map(Digest::of_reader).transpose()) {
         Ok(Some(digest)) => Ok(Some(digest)),
         Ok(None) => hash(path, size, &Cancel::new()).map(Some),
-        Err(cause) if cause.raw_os_error().is_some() || packed::is_later(&cause) => Err(failed(cause)),
+        Err(cause) if cause.raw_os_error().is_some() || packed::is_later(&cause) => {
+            Err(failed(cause))
+        }
         Err(_) => Ok(None),
     }
 }
 
 fn missing(error: DiskError, digest: &Digest) -> StoreError {
-    if error.is_missing() { StoreError::Missing(*digest) } else { error.into() }
+    if error.is_missing() {
+        StoreError::Missing(*digest)
+    } else {
+        error.into()
+    }
 }
 
 impl Store for Local {
@@ -205,12 +233,19 @@ impl Store for Local {
     fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
         let path = self.path(digest);
         let blob = disk::open(&path).map_err(|error| missing(error, digest))?;
-        let read = blob.metadata().and_then(|meta| packed::content(blob, meta.len()));
+        let read = blob
+            .metadata()
+            .and_then(|meta| packed::content(blob, meta.len()));
         match read {
             Ok(bytes) if Digest::of(&bytes) == *digest => Ok(bytes),
             // What the system could not read is not known to be damaged.
             Err(cause) if packed::is_later(&cause) || cause.raw_os_error().is_some() => {
-                Err(DiskError { verb: "read", path, cause }.into())
+                Err(DiskError {
+                    verb: "read",
+                    path,
+                    cause,
+                }
+                .into())
             }
             _ => Err(self.set_aside(digest)?),
         }
@@ -221,7 +256,8 @@ impl Store for Local {
         let size = self.size(digest).unwrap_or(0);
         let lost = |error| missing(error, digest);
         if let Ok(Some(content)) = packed::unpack(disk::open(&path).map_err(lost)?) {
-            // As it comes, so that a large content takes no memory. One that is damaged is removed with the stage's folder.
+            // As it comes, so that a large content takes no memory. One that is damaged is removed
+            // with the stage's folder.
             return match disk::copy_reader(content, to)? {
                 Ok(found) if found == *digest => Ok(()),
                 _ => Err(self.set_aside(digest)?),
@@ -231,7 +267,11 @@ impl Store for Local {
             return Ok(disk::write_input(to, &self.get(digest)?)?);
         }
         let is_sound = disk::copy_input(&path, (size, digest), to).map_err(lost)?;
-        if is_sound { Ok(()) } else { Err(self.set_aside(digest)?) }
+        if is_sound {
+            Ok(())
+        } else {
+            Err(self.set_aside(digest)?)
+        }
     }
 
     fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
@@ -259,7 +299,10 @@ impl Store for Local {
                 continue;
             }
             for path in disk::list(&shard)? {
-                let digest = path.file_name().and_then(|name| name.to_str()).and_then(Digest::parse);
+                let digest = path
+                    .file_name()
+                    .and_then(|name| name.to_str())
+                    .and_then(Digest::parse);
                 if let (Some(digest), Entry::File(signature)) = (digest, disk::look(&path)?) {
                     blobs.push((digest, signature.size));
                 }

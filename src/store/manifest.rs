@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::artifact::EntryForm;
 use crate::base::digest::Digest;
 
-/// What a manifest begins with; the digit is the format's version. The second has entries that are not plain files; one of
-/// plain files alone is written as it always was.
+/// What a manifest begins with; the digit is the format's version. The second has entries that are
+/// not plain files; one of plain files alone is written as it always was.
 const MAGIC: &str = "netsec-manifest-1";
 const FORMS: &str = "netsec-manifest-2";
 
@@ -58,19 +58,27 @@ impl Manifest {
     /// # Errors
     /// What is wrong with the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let body = bytes.strip_prefix(MAGIC.as_bytes()).or_else(|| bytes.strip_prefix(FORMS.as_bytes()));
+        let body = bytes
+            .strip_prefix(MAGIC.as_bytes())
+            .or_else(|| bytes.strip_prefix(FORMS.as_bytes()));
         let body = body.and_then(|rest| rest.strip_prefix(b"\n"));
         let body = body.ok_or("it does not begin like a manifest of this version")?;
         let manifest: Self = serde_json::from_slice(body).map_err(|error| error.to_string())?;
         match manifest.files.iter().find(|file| !is_inside(&file.path)) {
-            Some(file) => Err(format!("the path `{}` leads out of the directory", file.path)),
+            Some(file) => Err(format!(
+                "the path `{}` leads out of the directory",
+                file.path
+            )),
             None => Ok(manifest),
         }
     }
 }
 
 fn is_inside(path: &str) -> bool {
-    !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+    !path.is_empty()
+        && Path::new(path)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)))
 }
 
 #[cfg(test)]
@@ -79,13 +87,21 @@ mod tests {
 
     #[test]
     fn a_manifest_reads_back_and_does_not_lead_out() {
-        let entry =
-            |path: &str| FileEntry { path: path.to_owned(), digest: Digest::of(b"x"), size: 1, form: EntryForm::Plain };
+        let entry = |path: &str| FileEntry {
+            path: path.to_owned(),
+            digest: Digest::of(b"x"),
+            size: 1,
+            form: EntryForm::Plain,
+        };
         let manifest = Manifest::new(vec![entry("b/c"), entry("a")]);
         assert_eq!(manifest.files[0].path, "a");
         assert_eq!(Manifest::decode(&manifest.encode()), Ok(manifest));
         let outside = Manifest::new(vec![entry("../x")]);
-        assert!(Manifest::decode(&outside.encode()).unwrap_err().contains("leads out"));
+        assert!(
+            Manifest::decode(&outside.encode())
+                .unwrap_err()
+                .contains("leads out")
+        );
         assert!(Manifest::decode(b"PAR1").is_err());
     }
 }

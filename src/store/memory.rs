@@ -28,7 +28,10 @@ impl Store for Memory {
     }
 
     fn get(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
-        self.blobs().get(digest).cloned().ok_or(StoreError::Missing(*digest))
+        self.blobs()
+            .get(digest)
+            .cloned()
+            .ok_or(StoreError::Missing(*digest))
     }
 
     fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
@@ -36,7 +39,11 @@ impl Store for Memory {
     }
 
     fn list(&self) -> Result<Vec<(Digest, u64)>, StoreError> {
-        Ok(self.blobs().iter().map(|(digest, bytes)| (*digest, bytes.len() as u64)).collect())
+        Ok(self
+            .blobs()
+            .iter()
+            .map(|(digest, bytes)| (*digest, bytes.len() as u64))
+            .collect())
     }
 
     fn remove(&self, digest: &Digest) -> Result<(), StoreError> {

@@ -1,11 +1,11 @@
-//! How a blob lies on disk: as it is, or compressed with zstd where that pays. Its name is the digest of its content
-//! either way.
+//! How a blob lies on disk: as it is, or compressed with zstd where that pays. Its name is the
+//! digest of its content either way.
 
 use std::io::{self, Read, Write};
 
-/// What a compressed blob begins with; the digit is the format's version. A content that itself begins like this is always
-/// compressed, so that the two cannot be mistaken for each other. Then come the content's length, eight bytes, the
-/// lowest first, and a zstd frame.
+/// What a compressed blob begins with; the digit is the format's version. A content that itself
+/// begins like this is always compressed, so that the two cannot be mistaken for each other. Then
+/// come the content's length, eight bytes, the lowest first, and a zstd frame.
 const MAGIC: &[u8; 8] = b"NSBLOBZ1";
 /// What compressed blobs of every version begin with.
 const FAMILY: &[u8] = b"NSBLOBZ";
@@ -18,10 +18,14 @@ const PAYS: usize = 80;
 /// zstd's fastest level: reading is to cost less than computing again.
 const LEVEL: i32 = 1;
 
-/// Returns whether a content is to be compressed, given its length and its first bytes, at least `SAMPLE` of them or all.
+/// Returns whether a content is to be compressed, given its length and its first bytes, at least
+/// `SAMPLE` of them or all.
 pub fn pays(length: u64, head: &[u8]) -> bool {
     let sample = &head[..head.len().min(SAMPLE)];
-    let is_dense = || zstd::bulk::compress(sample, LEVEL).is_ok_and(|small| small.len() * 100 <= sample.len() * PAYS);
+    let is_dense = || {
+        zstd::bulk::compress(sample, LEVEL)
+            .is_ok_and(|small| small.len() * 100 <= sample.len() * PAYS)
+    };
     head.starts_with(FAMILY) || (length >= SHORT && is_dense())
 }
 
@@ -35,23 +39,31 @@ pub fn pack(content: impl Read, length: u64, to: &mut impl Write) -> io::Result<
     zstd::stream::copy_encode(content, to, LEVEL)
 }
 
-/// Returns a reader of a compressed blob's content; `None` if the blob is not compressed. Of one that is damaged the reader
-/// gives an error or other bytes than were put in, and never more than the length the blob speaks of.
+/// Returns a reader of a compressed blob's content; `None` if the blob is not compressed. Of one
+/// that is damaged the reader gives an error or other bytes than were put in, and never more than
+/// the length the blob speaks of.
 ///
 /// # Errors
 /// Reading failed.
 pub fn unpack<'a>(mut blob: impl Read + 'a) -> io::Result<Option<Box<dyn Read + 'a>>> {
     let mut head = Vec::new();
-    (&mut blob).take(MAGIC.len() as u64).read_to_end(&mut head)?;
+    (&mut blob)
+        .take(MAGIC.len() as u64)
+        .read_to_end(&mut head)?;
     if !head.starts_with(FAMILY) {
         return Ok(None);
     }
     if head != MAGIC {
-        return Err(io::Error::new(io::ErrorKind::Unsupported, "it was written by a later version of netsec"));
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "it was written by a later version of netsec",
+        ));
     }
     let mut length = [0; 8];
     blob.read_exact(&mut length)?;
-    Ok(Some(Box::new(zstd::stream::read::Decoder::new(blob)?.take(u64::from_le_bytes(length)))))
+    Ok(Some(Box::new(
+        zstd::stream::read::Decoder::new(blob)?.take(u64::from_le_bytes(length)),
+    )))
 }
 
 /// Returns whether a blob could not be read because a later version wrote it.
@@ -59,7 +71,8 @@ pub fn is_later(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::Unsupported
 }
 
-/// Returns the length that a compressed blob speaks of; `None` if it is not compressed, or has no length.
+/// Returns the length that a compressed blob speaks of; `None` if it is not compressed, or has no
+/// length.
 pub fn spoken_length(head: &[u8]) -> Option<u64> {
     let length = head.strip_prefix(MAGIC)?.first_chunk::<8>()?;
     Some(u64::from_le_bytes(*length))
@@ -67,7 +80,8 @@ pub fn spoken_length(head: &[u8]) -> Option<u64> {
 
 /// How long the beginning of a compressed blob is that tells its length, in bytes.
 pub const HEAD: usize = MAGIC.len() + 8;
-/// So much is made room for at once at most, in bytes. Room that is not written to takes no memory, if the length is a lie.
+/// So much is made room for at once at most, in bytes. Room that is not written to takes no memory,
+/// if the length is a lie.
 const ROOM: u64 = 4 << 30;
 
 /// Reads the content of a blob of so many bytes: no more memory is taken than the content takes.
@@ -109,17 +123,33 @@ mod tests {
     #[test]
     fn every_content_comes_back_and_only_what_shrinks_is_compressed() {
         let mut random = Vec::new();
-        blake3::Hasher::new().finalize_xof().take(200_000).read_to_end(&mut random).unwrap();
+        blake3::Hasher::new()
+            .finalize_xof()
+            .take(200_000)
+            .read_to_end(&mut random)
+            .unwrap();
         let even = vec![7; 200_000];
-        for bytes in
-            [&b""[..], b"NSB", FAMILY, MAGIC, b"NSBLOBZ1 and more", b"NSBLOBZ2 and more", &even, &random, &even[..1000]]
-        {
+        for bytes in [
+            &b""[..],
+            b"NSB",
+            FAMILY,
+            MAGIC,
+            b"NSBLOBZ1 and more",
+            b"NSBLOBZ2 and more",
+            &even,
+            &random,
+            &even[..1000],
+        ] {
             assert_eq!(back(&stored(bytes)).unwrap(), bytes);
         }
         assert!(stored(&even).len() < 1000);
         assert_eq!(stored(&random), random);
         assert_eq!(stored(&even[..1000]), even[..1000]);
-        assert_ne!(stored(MAGIC), MAGIC, "it would be taken for a compressed one");
+        assert_ne!(
+            stored(MAGIC),
+            MAGIC,
+            "it would be taken for a compressed one"
+        );
     }
 
     #[test]
@@ -135,7 +165,10 @@ mod tests {
             let mut bad = blob.clone();
             bad[at] ^= 1;
             // Whether it is right, the digest tells.
-            assert!(back(&bad).map_or(0, |bytes| bytes.len()) <= even.len(), "byte {at}");
+            assert!(
+                back(&bad).map_or(0, |bytes| bytes.len()) <= even.len(),
+                "byte {at}"
+            );
         }
     }
 }

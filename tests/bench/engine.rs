@@ -1,8 +1,9 @@
 //! How long the engine itself takes: `cargo bench`, or `cargo bench -- hash` for one of them.
 //!
-//! - `noop`: the second run of 100, 1,000 and 10,000 toy stages that all can be reused, and the first run before it.
-//! - `hash`: a file of 2 GiB, hashed as inputs are, against `b3sum` in the same run (skipped where it is not
-//!   installed), and the same file again when its digest is known.
+//! - `noop`: the second run of 100, 1,000 and 10,000 toy stages that all can be reused, and the
+//!   first run before it.
+//! - `hash`: a file of 2 GiB, hashed as inputs are, against `b3sum` in the same run (skipped where
+//!   it is not installed), and the same file again when its digest is known.
 
 use std::path::Path;
 use std::process::Command;
@@ -37,21 +38,37 @@ const ECHO: Kind = Kind {
     version: 1,
     doc: "Says its text.",
     inputs: Ports::Free,
-    outputs: Ports::Fixed(&[Port { name: "out", format: Format::Any, need: Need::One, doc: "the text" }]),
-    params: &[Param { name: "text", kind: Type::Text, default: Fallback::Required, doc: "The text." }],
+    outputs: Ports::Fixed(&[Port {
+        name: "out",
+        format: Format::Any,
+        need: Need::One,
+        doc: "the text",
+    }]),
+    params: &[Param {
+        name: "text",
+        kind: Type::Text,
+        default: Fallback::Required,
+        doc: "The text.",
+    }],
     seeded: false,
     own_turn: false,
     make,
 };
 
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
-    Ok(Box::new(Echo(values.text("text").unwrap_or_default().to_owned())))
+    Ok(Box::new(Echo(
+        values.text("text").unwrap_or_default().to_owned(),
+    )))
 }
 
 /// `count` stages in chains of ten.
 fn pipeline(count: usize) -> String {
     let stage = |i: usize| {
-        let input = if i.is_multiple_of(10) { String::new() } else { format!(", inputs: {{ x: s{}.out }}", i - 1) };
+        let input = if i.is_multiple_of(10) {
+            String::new()
+        } else {
+            format!(", inputs: {{ x: s{}.out }}", i - 1)
+        };
         format!("  s{i}: {{ kind: echo, with: {{ text: t{i} }}{input} }}\n")
     };
     format!("stages:\n{}", (0..count).map(stage).collect::<String>())
@@ -61,21 +78,34 @@ fn run(folder: &Path) -> Duration {
     let started = Instant::now();
     let workspace = Workspace::open(folder).expect("the folder is there");
     let loaded = workspace
-        .load("p.yaml", &Choices::default(), &Registry::new(vec![ECHO]), &|_| None)
+        .load(
+            "p.yaml",
+            &Choices::default(),
+            &Registry::new(vec![ECHO]),
+            &|_| None,
+        )
         .unwrap_or_else(|e| panic!("{e}"));
     let cancel = Cancel::new();
     let terms = Terms::quiet(2, &cancel);
-    workspace.run(&loaded, &Wish::default(), &terms).unwrap_or_else(|e| panic!("{e}"));
+    workspace
+        .run(&loaded, &Wish::default(), &terms)
+        .unwrap_or_else(|e| panic!("{e}"));
     started.elapsed()
 }
 
 /// The least of several timings: what is above it is noise of the machine.
 fn least(mut time: impl FnMut() -> Duration) -> Duration {
-    (0..REPEATS).map(|_| time()).min().expect("there are repeats")
+    (0..REPEATS)
+        .map(|_| time())
+        .min()
+        .expect("there are repeats")
 }
 
 fn show(name: &str, time: Duration) {
-    say(&format!("{name:<44} {:>10.2} ms", time.as_secs_f64() * 1000.0));
+    say(&format!(
+        "{name:<44} {:>10.2} ms",
+        time.as_secs_f64() * 1000.0
+    ));
 }
 
 #[expect(clippy::print_stdout, reason = "a benchmark's figures are its output")]
@@ -86,20 +116,28 @@ fn say(line: &str) {
 fn noop() {
     for count in [100, 1_000, 10_000] {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        disk::write_plain(&folder.path().join("p.yaml"), pipeline(count).as_bytes()).expect("it can be written");
+        disk::write_plain(&folder.path().join("p.yaml"), pipeline(count).as_bytes())
+            .expect("it can be written");
         show(&format!("first run of {count} stages"), run(folder.path()));
         let again = least(|| run(folder.path()));
         show(&format!("no-op rerun of {count} stages"), again);
-        show("  a stage", again / u32::try_from(count).expect("a small number"));
+        show(
+            "  a stage",
+            again / u32::try_from(count).expect("a small number"),
+        );
     }
 }
 
 fn hash() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("big");
-    let block: Vec<u8> = (0..1_u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let block: Vec<u8> = (0..1_u32 << 20)
+        .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+        .collect();
     disk::write_plain(&path, &block.repeat(2048)).expect("there is room for 2 GiB");
-    let disk::Entry::File(signature) = disk::look(&path).expect("it is there") else { return };
+    let disk::Entry::File(signature) = disk::look(&path).expect("it is there") else {
+        return;
+    };
     let ours = least(|| {
         let started = Instant::now();
         hashing::hash(&path, signature.size, &Cancel::new()).expect("it can be read");
@@ -128,10 +166,15 @@ fn hash() {
         None => say("b3sum is not installed: no comparison"),
     }
     let known = Known::load(&folder.path().join("known"), Box::new(System));
-    known.note(&path, hashing::hash(&path, signature.size, &Cancel::new()).expect("it can be read"));
+    known.note(
+        &path,
+        hashing::hash(&path, signature.size, &Cancel::new()).expect("it can be read"),
+    );
     let remembered = least(|| {
         let started = Instant::now();
-        let disk::Entry::File(signature) = disk::look(&path).expect("it is there") else { return Duration::MAX };
+        let disk::Entry::File(signature) = disk::look(&path).expect("it is there") else {
+            return Duration::MAX;
+        };
         known.digest(&path, signature).expect("it is known");
         started.elapsed()
     });
@@ -139,7 +182,10 @@ fn hash() {
 }
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with('-'))
+        .collect();
     let is_wanted = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
     if is_wanted("noop") {
         noop();

@@ -1,8 +1,8 @@
-//! Learners and imputation beside scikit-learn and LightGBM, one thread each: `cargo bench --bench models`, or with
-//! `-- phishing nsl_kdd synthetic impute job` for some of it.
+//! Learners and imputation beside scikit-learn and LightGBM, one thread each: `cargo bench --bench
+//! models`, or with `-- phishing nsl_kdd synthetic impute job` for some of it.
 //!
-//! The peers are run by `tests/bench/models.py`, with the Python that `NETSEC_PYTHON` names or `.venv/bin/python`; the real
-//! tables are taken from the folder `NETSEC_DATA` or `../shared/data`.
+//! The peers are run by `tests/bench/models.py`, with the Python that `NETSEC_PYTHON` names or
+//! `.venv/bin/python`; the real tables are taken from the folder `NETSEC_DATA` or `../shared/data`.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -51,9 +51,16 @@ const JOB: &str = "stages:
 
 /// The processor time of this process so far, in seconds.
 fn own_seconds() -> f64 {
-    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let spent = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
-    spent.filter_map(|text| text.split(' ').next()?.parse::<f64>().ok()).sum::<f64>() / 1e9
+    let tasks = std::fs::read_dir("/proc/self/task")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let spent =
+        tasks.filter_map(|task| std::fs::read_to_string(task.path().join("schedstat")).ok());
+    spent
+        .filter_map(|text| text.split(' ').next()?.parse::<f64>().ok())
+        .sum::<f64>()
+        / 1e9
 }
 
 fn data() -> PathBuf {
@@ -63,16 +70,24 @@ fn data() -> PathBuf {
 fn peer(folder: &Path, name: &str, asked: &[&str]) -> Vec<Value> {
     let python = std::env::var_os("NETSEC_PYTHON").unwrap_or_else(|| ".venv/bin/python".into());
     let mut command = Command::new(python);
-    command.arg("tests/bench/models.py").arg(folder).arg(name).args(asked);
+    command
+        .arg("tests/bench/models.py")
+        .arg(folder)
+        .arg(name)
+        .args(asked);
     for threads in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"] {
         command.env(threads, "1");
     }
     match command.output() {
-        Ok(output) if output.status.success() => {
-            String::from_utf8_lossy(&output.stdout).lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-        }
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect(),
         Ok(output) => {
-            say(&format!("no peer: {}", String::from_utf8_lossy(&output.stderr)));
+            say(&format!(
+                "no peer: {}",
+                String::from_utf8_lossy(&output.stderr)
+            ));
             Vec::new()
         }
         Err(error) => {
@@ -92,11 +107,18 @@ fn phishing() -> Option<(String, Vec<String>)> {
 fn numbers(lines: &[&String]) -> Array2<f64> {
     let rows: Vec<Vec<f64>> = lines
         .iter()
-        .map(|line| line.split(',').map(|cell| cell.trim().parse().unwrap_or(f64::NAN)).collect())
+        .map(|line| {
+            line.split(',')
+                .map(|cell| cell.trim().parse().unwrap_or(f64::NAN))
+                .collect()
+        })
         .collect();
-    let mut table = Array2::from_shape_vec((rows.len(), rows[0].len()), rows.concat()).expect("rows of one width");
+    let mut table = Array2::from_shape_vec((rows.len(), rows[0].len()), rows.concat())
+        .expect("rows of one width");
     let last = table.ncols() - 1;
-    table.column_mut(last).mapv_inplace(|cell| f64::from(u8::from(cell == 1.0)));
+    table
+        .column_mut(last)
+        .mapv_inplace(|cell| f64::from(u8::from(cell == 1.0)));
     table
 }
 
@@ -121,8 +143,15 @@ fn held(count: usize) -> Vec<bool> {
 
 fn sides_of(whole: &Array2<f64>) -> (Array2<f64>, Array2<f64>) {
     let held = held(whole.nrows());
-    let pick = |side: bool| (0..held.len()).filter(|row| held[*row] == side).collect::<Vec<_>>();
-    (whole.select(Axis(0), &pick(false)), whole.select(Axis(0), &pick(true)))
+    let pick = |side: bool| {
+        (0..held.len())
+            .filter(|row| held[*row] == side)
+            .collect::<Vec<_>>()
+    };
+    (
+        whole.select(Axis(0), &pick(false)),
+        whole.select(Axis(0), &pick(true)),
+    )
 }
 
 /// NSL-KDD's own two files, text columns as a column of zeros and ones a category.
@@ -130,23 +159,46 @@ fn nsl_kdd() -> Option<(Array2<f64>, Array2<f64>)> {
     let read = |name: &str| -> Option<Vec<Vec<String>>> {
         let mut text = String::new();
         let file = std::fs::File::open(data().join(name)).ok()?;
-        flate2::read::GzDecoder::new(file).read_to_string(&mut text).ok()?;
-        Some(text.lines().skip(1).map(|line| line.split(',').map(str::to_owned).collect()).collect())
+        flate2::read::GzDecoder::new(file)
+            .read_to_string(&mut text)
+            .ok()?;
+        Some(
+            text.lines()
+                .skip(1)
+                .map(|line| line.split(',').map(str::to_owned).collect())
+                .collect(),
+        )
     };
     let (train, test) = (read("nsl_kdd_train.csv.gz")?, read("nsl_kdd_test.csv.gz")?);
     let width = 41;
-    let is_text: Vec<bool> = (0..width).map(|column| train[0][column].parse::<f64>().is_err()).collect();
-    let categories =
-        |column: usize| train.iter().map(|row| row[column].clone()).collect::<std::collections::BTreeSet<_>>();
+    let is_text: Vec<bool> = (0..width)
+        .map(|column| train[0][column].parse::<f64>().is_err())
+        .collect();
+    let categories = |column: usize| {
+        train
+            .iter()
+            .map(|row| row[column].clone())
+            .collect::<std::collections::BTreeSet<_>>()
+    };
     let known: Vec<Vec<String>> = (0..width)
-        .map(|column| if is_text[column] { categories(column).into_iter().collect() } else { Vec::new() })
+        .map(|column| {
+            if is_text[column] {
+                categories(column).into_iter().collect()
+            } else {
+                Vec::new()
+            }
+        })
         .collect();
     let encode = |rows: &[Vec<String>]| {
         let row = |row: &Vec<String>| {
             let mut cells: Vec<f64> = Vec::new();
             for column in 0..width {
                 match is_text[column] {
-                    true => cells.extend(known[column].iter().map(|name| f64::from(u8::from(*name == row[column])))),
+                    true => cells.extend(
+                        known[column]
+                            .iter()
+                            .map(|name| f64::from(u8::from(*name == row[column]))),
+                    ),
                     false => cells.push(row[column].parse().unwrap_or(f64::NAN)),
                 }
             }
@@ -154,7 +206,8 @@ fn nsl_kdd() -> Option<(Array2<f64>, Array2<f64>)> {
             cells
         };
         let rows: Vec<Vec<f64>> = rows.iter().map(row).collect();
-        Array2::from_shape_vec((rows.len(), rows[0].len()), rows.concat()).expect("rows of one width")
+        Array2::from_shape_vec((rows.len(), rows[0].len()), rows.concat())
+            .expect("rows of one width")
     };
     Some((encode(&train), encode(&test)))
 }
@@ -167,7 +220,8 @@ fn synthetic() -> Array2<f64> {
         for cell in row.iter_mut().take(30) {
             *cell = (0..4).map(|_| unit(&mut state)).sum::<f64>() - 2.0;
         }
-        let score = row[0] * row[1] + row[2] * row[3] * 1.5 + (row[4] * 3.0).sin() + row[5] - row[6] * row[6]
+        let score = row[0] * row[1] + row[2] * row[3] * 1.5 + (row[4] * 3.0).sin() + row[5]
+            - row[6] * row[6]
             + 0.5 * row[7] * row[8]
             + 0.3;
         row[30] = f64::from(u8::from(score + unit(&mut state) - 0.5 > 0.0));
@@ -179,11 +233,15 @@ fn synthetic() -> Array2<f64> {
 fn compare(folder: &Path, name: &str, train: &Array2<f64>, test: &Array2<f64>, asked: &[&str]) {
     for (side, table) in [("train", train), ("test", test)] {
         let bytes = npy::encode(&table.as_standard_layout().to_owned()).expect("numbers");
-        disk::write_plain(&folder.join(format!("{name}.{side}.npy")), &bytes).expect("it can be written");
+        disk::write_plain(&folder.join(format!("{name}.{side}.npy")), &bytes)
+            .expect("it can be written");
     }
     let features = train.ncols() - 1;
     let y: Vec<f64> = train.column(features).to_vec();
-    let (held, truth) = (test.slice(s![.., ..features]), test.column(features).to_vec());
+    let (held, truth) = (
+        test.slice(s![.., ..features]),
+        test.column(features).to_vec(),
+    );
     let theirs = peer(folder, name, asked);
     for learner in asked {
         let learner = find(learner).expect("a learner");
@@ -193,7 +251,12 @@ fn compare(folder: &Path, name: &str, train: &Array2<f64>, test: &Array2<f64>, a
             let before = own_seconds();
             let data = Data::new(x, y.clone(), &[]).expect("finite rows");
             let rows = data.rows();
-            let fitted = learner.fit(&Task { data: &data, rows: &rows, setting: &learner.usual(), seed: 1 });
+            let fitted = learner.fit(&Task {
+                data: &data,
+                rows: &rows,
+                setting: &learner.usual(),
+                seed: 1,
+            });
             let taken = own_seconds() - before;
             (least, spent, model) = (taken.min(least), spent + taken.max(0.1), fitted.ok());
         }
@@ -201,7 +264,10 @@ fn compare(folder: &Path, name: &str, train: &Array2<f64>, test: &Array2<f64>, a
         let auc = Metrics::of(&truth, &model.probabilities(held).expect("finite rows")).roc_auc;
         let peer = theirs.iter().find(|line| line["learner"] == learner.name);
         let (cpu, their_auc) = peer.map_or((f64::NAN, f64::NAN), |line| {
-            (line["cpu"].as_f64().unwrap_or(f64::NAN), line["auc"].as_f64().unwrap_or(f64::NAN))
+            (
+                line["cpu"].as_f64().unwrap_or(f64::NAN),
+                line["auc"].as_f64().unwrap_or(f64::NAN),
+            )
         });
         let mut line = format!(
             "| {name}, {} × {features} | {} | {cpu:.3} s | {least:.3} s | {:.2} × | {their_auc:.4} | {auc:.4} |",
@@ -209,10 +275,23 @@ fn compare(folder: &Path, name: &str, train: &Array2<f64>, test: &Array2<f64>, a
             learner.name,
             cpu / least
         );
-        if let (Model::Linear(linear), Some(theirs)) = (&model, peer.and_then(|line| line["loss"].as_f64())) {
-            let p = model.probabilities(train.slice(s![.., ..features])).expect("finite rows");
-            let losses = p.iter().zip(&y).map(|(p, y)| -(if *y == 1.0 { *p } else { 1.0 - *p }).ln());
-            let loss = losses.sum::<f64>() + linear.weights.iter().map(|weight| weight * weight).sum::<f64>() / 2.0;
+        if let (Model::Linear(linear), Some(theirs)) =
+            (&model, peer.and_then(|line| line["loss"].as_f64()))
+        {
+            let p = model
+                .probabilities(train.slice(s![.., ..features]))
+                .expect("finite rows");
+            let losses = p
+                .iter()
+                .zip(&y)
+                .map(|(p, y)| -(if *y == 1.0 { *p } else { 1.0 - *p }).ln());
+            let loss = losses.sum::<f64>()
+                + linear
+                    .weights
+                    .iter()
+                    .map(|weight| weight * weight)
+                    .sum::<f64>()
+                    / 2.0;
             line.push_str(&format!(" loss {loss:.4}, theirs {theirs:.4}"));
         }
         say(&line);
@@ -220,20 +299,42 @@ fn compare(folder: &Path, name: &str, train: &Array2<f64>, test: &Array2<f64>, a
 }
 
 fn impute(folder: &Path) {
-    say("| imputation, 5 % missing, 3 neighbours | scikit-learn | memory | netsec | memory | ratio |");
+    say(
+        "| imputation, 5 % missing, 3 neighbours | scikit-learn | memory | netsec | memory | ratio |",
+    );
     say("|---|--:|--:|--:|--:|--:|");
-    let mut tables = vec![("20000x40", continuous(20_000)), ("50000x40", continuous(50_000))];
+    let mut tables = vec![
+        ("20000x40", continuous(20_000)),
+        ("50000x40", continuous(50_000)),
+    ];
     if let Some((_, lines)) = phishing() {
         let whole = numbers(&lines.iter().collect::<Vec<_>>());
-        tables.insert(0, ("phishing", whole.slice(s![.., ..whole.ncols() - 1]).to_owned()));
+        tables.insert(
+            0,
+            (
+                "phishing",
+                whole.slice(s![.., ..whole.ncols() - 1]).to_owned(),
+            ),
+        );
     }
     for (name, mut table) in tables {
         let mut state = 5;
-        table.mapv_inplace(|cell| if unit(&mut state) < 0.05 { f64::NAN } else { cell });
+        table.mapv_inplace(|cell| {
+            if unit(&mut state) < 0.05 {
+                f64::NAN
+            } else {
+                cell
+            }
+        });
         let bytes = npy::encode(&table).expect("numbers");
         disk::write_plain(&folder.join(format!("{name}.npy")), &bytes).expect("it can be written");
         let theirs = peer(folder, name, &["knn_imputer"]);
-        let told = |field: &str| theirs.first().and_then(|line| line[field].as_f64()).unwrap_or(f64::NAN);
+        let told = |field: &str| {
+            theirs
+                .first()
+                .and_then(|line| line[field].as_f64())
+                .unwrap_or(f64::NAN)
+        };
         let ours = alone(&folder.join(format!("{name}.npy")));
         let mine = |field: &str| ours[field].as_f64().unwrap_or(f64::NAN);
         say(&format!(
@@ -252,7 +353,11 @@ fn impute(folder: &Path) {
 /// Fills a table in a process of its own, so that its memory is that of this alone.
 fn alone(path: &Path) -> Value {
     let program = std::env::current_exe().expect("it runs");
-    let output = Command::new(program).arg("fill").arg(path).output().expect("it can be started");
+    let output = Command::new(program)
+        .arg("fill")
+        .arg(path)
+        .output()
+        .expect("it can be started");
     serde_json::from_slice(&output.stdout).unwrap_or_default()
 }
 
@@ -267,57 +372,99 @@ fn fill(path: &str) {
 
 fn continuous(rows: usize) -> Array2<f64> {
     let mut state = 3;
-    Array2::from_shape_fn((rows, 40), |_| (0..4).map(|_| unit(&mut state)).sum::<f64>() - 2.0)
+    Array2::from_shape_fn((rows, 40), |_| {
+        (0..4).map(|_| unit(&mut state)).sum::<f64>() - 2.0
+    })
 }
 
 /// The most memory of this process so far, in MB.
 fn most_memory() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with("VmHWM"));
-    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).unwrap_or(f64::NAN) / 1024.0
+    line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok())
+        .unwrap_or(f64::NAN)
+        / 1024.0
 }
 
-/// The whole job, on a random split and on one in which no row of the test side equals one of the train side.
+/// The whole job, on a random split and on one in which no row of the test side equals one of the
+/// train side.
 fn job(folder: &Path) {
-    let Some((header, lines)) = phishing() else { return say("no phishing.csv: the job is not run") };
+    let Some((header, lines)) = phishing() else {
+        return say("no phishing.csv: the job is not run");
+    };
     let random = held(lines.len());
     let features = |line: &str| {
         line.rsplit_once(',').map_or(0, |(features, _)| {
-            u64::from_le_bytes(blake3::hash(features.as_bytes()).as_bytes()[..8].try_into().expect("eight bytes"))
+            u64::from_le_bytes(
+                blake3::hash(features.as_bytes()).as_bytes()[..8]
+                    .try_into()
+                    .expect("eight bytes"),
+            )
         })
     };
     let content: Vec<bool> = lines.iter().map(|line| features(line) % 5 == 0).collect();
     say("| the seed project's grids, 3 folds | scikit-learn | best F1 | netsec | F1 | ratio |");
     say("|---|--:|--:|--:|--:|--:|");
-    // Each with the folds that go with it: those of the peer, and those that keep equal rows together.
-    for (name, held, folds) in [("random", random, "stratified"), ("content", content, "content")] {
+    // Each with the folds that go with it: those of the peer, and those that keep equal rows
+    // together.
+    for (name, held, folds) in [
+        ("random", random, "stratified"),
+        ("content", content, "content"),
+    ] {
         for (side, wanted) in [("train", false), ("test", true)] {
-            let rows =
-                lines.iter().zip(&held).filter(|(_, held)| **held == wanted).map(|(line, _)| format!("{line}\n"));
-            write(&folder.join(format!("{name}.{side}.csv")), &format!("{header}\n{}", rows.collect::<String>()));
+            let rows = lines
+                .iter()
+                .zip(&held)
+                .filter(|(_, held)| **held == wanted)
+                .map(|(line, _)| format!("{line}\n"));
+            write(
+                &folder.join(format!("{name}.{side}.csv")),
+                &format!("{header}\n{}", rows.collect::<String>()),
+            );
         }
-        write(&folder.join(format!("{name}.yaml")), &JOB.replace("NAME", name).replace("FOLDS", folds));
+        write(
+            &folder.join(format!("{name}.yaml")),
+            &JOB.replace("NAME", name).replace("FOLDS", folds),
+        );
         let theirs = peer(folder, name, &["job"]);
         let before = children_seconds();
         let run = Command::new(env!("CARGO_BIN_EXE_netsec"))
-            .args(["run", &format!("{name}.yaml"), "--threads", "1", "--jobs", "1"])
+            .args([
+                "run",
+                &format!("{name}.yaml"),
+                "--threads",
+                "1",
+                "--jobs",
+                "1",
+            ])
             .current_dir(folder)
             .output()
             .expect("it can be started");
         let cpu = children_seconds() - before;
-        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        assert!(
+            run.status.success(),
+            "{}",
+            String::from_utf8_lossy(&run.stderr)
+        );
         let decision = Command::new(env!("CARGO_BIN_EXE_netsec"))
             .args(["cat", "evaluate.decision"])
             .current_dir(folder)
             .output()
             .expect("it can be started");
         let decision: Value = serde_json::from_slice(&decision.stdout).unwrap_or_default();
-        let told = |field: &str| theirs.first().and_then(|line| line[field].as_f64()).unwrap_or(f64::NAN);
+        let told = |field: &str| {
+            theirs
+                .first()
+                .and_then(|line| line[field].as_f64())
+                .unwrap_or(f64::NAN)
+        };
         say(&format!(
             "| {name} split | {:.1} CPU s | {:.4} | {cpu:.2} CPU s | {:.4} ({}) | {:.1} × |",
             told("cpu"),
             told("f1"),
-            decision["challenger"]["metrics"]["f1"].as_f64().unwrap_or(f64::NAN),
+            decision["challenger"]["metrics"]["f1"]
+                .as_f64()
+                .unwrap_or(f64::NAN),
             decision["challenger"]["learner"],
             told("cpu") / cpu
         ));
@@ -326,10 +473,16 @@ fn job(folder: &Path) {
 }
 
 fn main() {
-    let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let asked: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with("--"))
+        .collect();
     let wants = |name: &str| asked.is_empty() || asked.iter().any(|word| word == name);
     let folder = tempfile::tempdir().expect("there is room");
-    rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("no pool yet");
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build_global()
+        .expect("no pool yet");
     if let [word, path] = asked.as_slice()
         && word == "fill"
     {
@@ -342,8 +495,14 @@ fn main() {
         && let Some((_, lines)) = phishing()
     {
         let (train, test) = sides_of(&numbers(&lines.iter().collect::<Vec<_>>()));
-        let learners =
-            ["random_forest", "extra_trees", "gradient_boosting", "adaboost", "decision_tree", "logistic_regression"];
+        let learners = [
+            "random_forest",
+            "extra_trees",
+            "gradient_boosting",
+            "adaboost",
+            "decision_tree",
+            "logistic_regression",
+        ];
         compare(folder.path(), "phishing", &train, &test, &learners);
     }
     if wants("nsl_kdd")
@@ -354,7 +513,13 @@ fn main() {
     if wants("synthetic") {
         let whole = synthetic();
         let (train, test) = whole.view().split_at(Axis(0), 200_000);
-        compare(folder.path(), "synthetic", &train.to_owned(), &test.to_owned(), &trees);
+        compare(
+            folder.path(),
+            "synthetic",
+            &train.to_owned(),
+            &test.to_owned(),
+            &trees,
+        );
     }
     if wants("impute") {
         impute(folder.path());

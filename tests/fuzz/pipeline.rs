@@ -1,4 +1,5 @@
-//! Any bytes as a pipeline file, and as every file it takes in: they are read or refused, with places that lie in them.
+//! Any bytes as a pipeline file, and as every file it takes in: they are read or refused, with
+//! places that lie in them.
 
 #![no_main]
 

@@ -1,5 +1,6 @@
-// Every reader of what comes from outside, as a function of bytes, with good files to begin from. Shared by the fuzzer's targets
-// (`tests/fuzz`) and the gate's short run (`tests/it/laws/fuzzed.rs`).
+// Every reader of what comes from outside, as a function of bytes, with good files to begin from.
+// Shared by the fuzzer's targets (`tests/fuzz`) and the gate's short run
+// (`tests/it/laws/fuzzed.rs`).
 
 use std::path::Path;
 
@@ -30,13 +31,33 @@ pub(crate) const READERS: [Fuzzed; 15] = [
     ("manifest", b"netsec-manifest-1\n{\"files\":[]}", manifest),
     ("packed blob", b"NSBLOBZ1\x04\0\0\0\0\0\0\0", blob),
     ("tail", b"20261122-101403-01234\n", tail),
-    ("schema", b"columns:\n  a: { type: int, min: 1 }\nrows:\n  - { name: n, check: \"a > 1\" }\n", schema_file),
+    (
+        "schema",
+        b"columns:\n  a: { type: int, min: 1 }\nrows:\n  - { name: n, check: \"a > 1\" }\n",
+        schema_file,
+    ),
     ("condition", b"not 1 == 2 and a != b or true", when),
-    ("expression", b"not (a + 2 * b <= c) and d in [1, 'x'] or e is null", check),
+    (
+        "expression",
+        b"not (a + 2 * b <= c) and d in [1, 'x'] or e is null",
+        check,
+    ),
     ("CSV", b"a,b\n1,\"x\"\"y\"\n2,\n", csv),
-    ("NDJSON", b"{\"a\": {\"b\": [1, null]}, \"c\": 1.5}\n", ndjson),
-    ("Zeek", b"#separator \\x09\n#fields\tts\tid\n#types\ttime\tstring\n1.5\tx\n", zeek),
-    ("Parquet", include_bytes!("../oracle/checksums.parquet"), parquet_file),
+    (
+        "NDJSON",
+        b"{\"a\": {\"b\": [1, null]}, \"c\": 1.5}\n",
+        ndjson,
+    ),
+    (
+        "Zeek",
+        b"#separator \\x09\n#fields\tts\tid\n#types\ttime\tstring\n1.5\tx\n",
+        zeek,
+    ),
+    (
+        "Parquet",
+        include_bytes!("../oracle/checksums.parquet"),
+        parquet_file,
+    ),
     ("model", b"\x92\x01\xa1x", model),
     ("profile", b"{}", profile),
 ];
@@ -50,7 +71,8 @@ fn in_a_file(name: &str, bytes: &[u8], read: impl FnOnce(&Path)) {
 
 fn archive(bytes: &[u8]) {
     in_a_file("run.netsec", bytes, |path| {
-        let workspace = Workspace::open(path.parent().expect("it lies in a folder")).expect("it is there");
+        let workspace =
+            Workspace::open(path.parent().expect("it lies in a folder")).expect("it is there");
         let _ = workspace.import(path, &Terms::quiet(1, &Cancel::new()));
     });
 }
@@ -61,7 +83,8 @@ fn whole_journal(bytes: &[u8]) {
 
 fn records(bytes: &[u8]) {
     if let Ok(entries) = journal::decode(bytes) {
-        let again: Vec<Entry> = journal::decode(&journal::encode(&entries)).expect("what was written is read");
+        let again: Vec<Entry> =
+            journal::decode(&journal::encode(&entries)).expect("what was written is read");
         assert_eq!(again, entries);
     }
 }
@@ -80,7 +103,9 @@ fn blob(bytes: &[u8]) {
 }
 
 fn tail(bytes: &[u8]) {
-    in_a_file("latest", bytes, |path| drop(Tail::load(path.parent().expect("it lies in a folder"))));
+    in_a_file("latest", bytes, |path| {
+        drop(Tail::load(path.parent().expect("it lies in a folder")))
+    });
 }
 
 fn schema_file(bytes: &[u8]) {
@@ -98,7 +123,10 @@ fn check(bytes: &[u8]) {
 }
 
 fn table(bytes: &[u8], format: FileFormat) {
-    let options = Options { format: Some(format), ..Options::plain(&[String::new()]) };
+    let options = Options {
+        format: Some(format),
+        ..Options::plain(&[String::new()])
+    };
     if let Ok(table) = read(bytes.to_vec(), &options) {
         assert!(table.height() > 0);
     }
@@ -116,7 +144,8 @@ fn zeek(bytes: &[u8]) {
     table(bytes, FileFormat::Zeek);
 }
 
-/// The library that decodes pages is asked only about files that pass: its own faults are not ours to find here.
+/// The library that decodes pages is asked only about files that pass: its own faults are not ours
+/// to find here.
 fn parquet_file(bytes: &[u8]) {
     drop(parquet::check(bytes));
 }

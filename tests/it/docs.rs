@@ -5,7 +5,10 @@ use crate::world::{World, package, same_file};
 #[test]
 fn the_pipeline_reference_is_current() {
     let world = World::new();
-    same_file(&package().join("docs/pipeline.md"), &world.ok(&["schema", "--format", "markdown"]));
+    same_file(
+        &package().join("docs/pipeline.md"),
+        &world.ok(&["schema", "--format", "markdown"]),
+    );
 }
 
 fn pages() -> Vec<(String, String)> {
@@ -14,7 +17,10 @@ fn pages() -> Vec<(String, String)> {
         pages.push((format!("docs/{name}"), path));
     }
     pages.retain(|(name, _)| name.ends_with(".md"));
-    pages.into_iter().map(|(name, path)| (name, std::fs::read_to_string(path).unwrap())).collect()
+    pages
+        .into_iter()
+        .map(|(name, path)| (name, std::fs::read_to_string(path).unwrap()))
+        .collect()
 }
 
 #[test]
@@ -25,11 +31,15 @@ fn every_yaml_block_of_the_docs_checks() {
             let block = block.split("```").next().unwrap();
             count += 1;
             if block.starts_with("columns:") {
-                let parsed = netsec::quality::schema::parse("block.yaml", block.as_bytes().to_vec());
+                let parsed =
+                    netsec::quality::schema::parse("block.yaml", block.as_bytes().to_vec());
                 assert!(
                     parsed.is_ok(),
                     "{name}:\n{block}\n{}",
-                    parsed.err().map(|report| report.plain()).unwrap_or_default()
+                    parsed
+                        .err()
+                        .map(|report| report.plain())
+                        .unwrap_or_default()
                 );
                 continue;
             }
@@ -46,7 +56,11 @@ fn every_yaml_block_of_the_docs_checks() {
 fn every_relative_link_leads_somewhere() {
     for (name, text) in pages() {
         let folder = package().join(&name).parent().unwrap().to_owned();
-        for link in text.split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap()) {
+        for link in text
+            .split("](")
+            .skip(1)
+            .map(|rest| rest.split([')', '#']).next().unwrap())
+        {
             if !link.is_empty() && !link.contains("://") {
                 assert!(folder.join(link).exists(), "{name} links to `{link}`");
             }
@@ -66,7 +80,13 @@ fn the_reference_of_learners_is_current() {
         text.push_str("| hyperparameter | what may stand there | default | what it does |\n|---|---|---|---|\n");
         for hyper in learner.hypers {
             let default = hyper.tell(hyper.default);
-            let _ = writeln!(text, "| `{}` | {} | `{default}` | {} |", hyper.name, hyper.describe(), hyper.doc);
+            let _ = writeln!(
+                text,
+                "| `{}` | {} | `{default}` | {} |",
+                hyper.name,
+                hyper.describe(),
+                hyper.doc
+            );
         }
     }
     same_file(&package().join("docs/learners.md"), &text);

@@ -19,8 +19,12 @@ fn count(change: isize) {
     });
 }
 
-#[expect(unsafe_code, reason = "an allocator cannot be had otherwise; every call goes to the system's unchanged")]
-// SAFETY: memory comes from and goes back to `System` with the layout that was given; counting touches none of it.
+#[expect(
+    unsafe_code,
+    reason = "an allocator cannot be had otherwise; every call goes to the system's unchanged"
+)]
+// SAFETY: memory comes from and goes back to `System` with the layout that was given; counting
+// touches none of it.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size() as isize);

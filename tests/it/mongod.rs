@@ -1,5 +1,5 @@
-//! A real MongoDB server for the tests: installed into the build folder, started once for the whole run, ended with it. With
-//! `NETSEC_TEST_MONGODB_URI` set, that server is used instead.
+//! A real MongoDB server for the tests: installed into the build folder, started once for the whole
+//! run, ended with it. With `NETSEC_TEST_MONGODB_URI` set, that server is used instead.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,8 @@ pub(crate) struct Server {
     _keeper: Option<Child>,
 }
 
-/// Ends the server and removes its data as soon as the standard input is closed, however the test run ends.
+/// Ends the server and removes its data as soon as the standard input is closed, however the test
+/// run ends.
 const KEEPER: &str = "\"$@\" & server=$!; cat >/dev/null; kill -9 $server; wait $server 2>/dev/null; rm -rf \"$DATA\"";
 
 fn binary() -> Result<PathBuf, String> {
@@ -60,14 +61,37 @@ fn binary() -> Result<PathBuf, String> {
 /// Starts a server with these further flags and returns its port.
 pub(crate) fn start(flags: &[String]) -> Result<(u16, Child), String> {
     let binary = binary()?;
-    let data = tempfile::tempdir().map_err(|error| error.to_string())?.keep();
+    let data = tempfile::tempdir()
+        .map_err(|error| error.to_string())?
+        .keep();
     let mut command = Command::new("sh");
-    command.args(["-c", KEEPER, "keeper"]).arg(binary).arg("--dbpath").arg(&data);
-    command.args(["--port", "0", "--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"]);
-    command.args(["--wiredTigerEngineConfigString", "log=(file_max=8MB,prealloc=false)"]);
+    command
+        .args(["-c", KEEPER, "keeper"])
+        .arg(binary)
+        .arg("--dbpath")
+        .arg(&data);
+    command.args([
+        "--port",
+        "0",
+        "--bind_ip",
+        "127.0.0.1",
+        "--nounixsocket",
+        "--wiredTigerCacheSizeGB",
+        "0.25",
+    ]);
+    command.args([
+        "--wiredTigerEngineConfigString",
+        "log=(file_max=8MB,prealloc=false)",
+    ]);
     command.args(["--setParameter", "diagnosticDataCollectionEnabled=false"]);
-    command.args(["--setParameter", "enableTestCommands=1"]).args(flags);
-    command.env("DATA", &data).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .args(["--setParameter", "enableTestCommands=1"])
+        .args(flags);
+    command
+        .env("DATA", &data)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let mut keeper = command.spawn().map_err(|error| error.to_string())?;
     let mut lines = BufReader::new(keeper.stdout.take().unwrap()).lines();
     let mark = "\"Waiting for connections\",\"attr\":{\"port\":";
@@ -139,7 +163,10 @@ pub(crate) struct Database {
 impl Database {
     pub(crate) fn new(name: &str) -> Option<Self> {
         let server = server()?;
-        let database = Self { uri: server.uri.clone(), name: format!("netsec_test_{name}_{}", std::process::id()) };
+        let database = Self {
+            uri: server.uri.clone(),
+            name: format!("netsec_test_{name}_{}", std::process::id()),
+        };
         database.say(r#"{"dropDatabase": 1}"#);
         Some(database)
     }
@@ -170,7 +197,10 @@ impl Database {
     /// Inserts documents given as Extended JSON.
     pub(crate) fn insert(&self, documents: &[String]) {
         for some in documents.chunks(10_000) {
-            self.say(&format!(r#"{{"insert": "flows", "documents": [{}]}}"#, some.join(",")));
+            self.say(&format!(
+                r#"{{"insert": "flows", "documents": [{}]}}"#,
+                some.join(",")
+            ));
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The list of what is linked, with licences: made from the lock file's packages. `NETSEC_UPDATE=1 cargo test notices` writes it.
+//! The list of what is linked, with licences: made from the lock file's packages. `NETSEC_UPDATE=1
+//! cargo test notices` writes it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -40,15 +41,22 @@ fn notices_name_every_crate_that_is_linked() {
     let mut crates: BTreeMap<String, String> = BTreeMap::new();
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let mut parts = line.trim_end_matches(" (*)").split('|');
-        let (Some(crate_name), Some(licence), Some(from)) = (parts.next(), parts.next(), parts.next()) else {
+        let (Some(crate_name), Some(licence), Some(from)) =
+            (parts.next(), parts.next(), parts.next())
+        else {
             continue;
         };
         let mut words = crate_name.split(' ');
-        let (Some(name), Some(version)) = (words.next(), words.next()) else { continue };
+        let (Some(name), Some(version)) = (words.next(), words.next()) else {
+            continue;
+        };
         if name != "netsec" {
             let from = from.trim_end_matches(" (*)");
-            let row =
-                format!("| {name} | {} | {} | {from} |", version.trim_start_matches('v'), licence.replace('/', " OR "));
+            let row = format!(
+                "| {name} | {} | {} | {from} |",
+                version.trim_start_matches('v'),
+                licence.replace('/', " OR ")
+            );
             crates.insert(format!("{name} {version}"), row);
         }
     }

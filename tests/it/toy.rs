@@ -19,25 +19,55 @@ use netsec::stage::registry::Registry;
 
 use crate::world::World;
 
-const OUT: Ports = Ports::Fixed(&[Port { name: "out", format: Format::Any, need: Need::One, doc: "the result" }]);
+const OUT: Ports = Ports::Fixed(&[Port {
+    name: "out",
+    format: Format::Any,
+    need: Need::One,
+    doc: "the result",
+}]);
 const NONE: Ports = Ports::Fixed(&[]);
-const TEXT: Param = Param { name: "text", kind: Type::Text, default: Fallback::Yaml("x"), doc: "What to say." };
+const TEXT: Param = Param {
+    name: "text",
+    kind: Type::Text,
+    default: Fallback::Yaml("x"),
+    doc: "What to say.",
+};
 const HOW: Param = Param {
     name: "how",
     kind: Type::Choice(&["data", "failed", "rejected", "panic"]),
     default: Fallback::Yaml("failed"),
     doc: "How to fail.",
 };
-const PATH: Param = Param { name: "path", kind: Type::Text, default: Fallback::Required, doc: "What to edit." };
-const TOKEN: Param = Param { name: "token", kind: Type::Secret, default: Fallback::Absent, doc: "A secret." };
-const NUMBER: Param = Param { name: "number", kind: Type::Int(0, 9), default: Fallback::Yaml("0"), doc: "A number." };
+const PATH: Param = Param {
+    name: "path",
+    kind: Type::Text,
+    default: Fallback::Required,
+    doc: "What to edit.",
+};
+const TOKEN: Param = Param {
+    name: "token",
+    kind: Type::Secret,
+    default: Fallback::Absent,
+    doc: "A secret.",
+};
+const NUMBER: Param = Param {
+    name: "number",
+    kind: Type::Int(0, 9),
+    default: Fallback::Yaml("0"),
+    doc: "A number.",
+};
 
 type Body = fn(&Values, &Inputs, &mut Outputs, &Context<'_>) -> Result<(), StageError>;
 
 struct Toy(Values, Body);
 
 impl Stage for Toy {
-    fn run(&self, inputs: &Inputs, outputs: &mut Outputs, context: &Context<'_>) -> Result<(), StageError> {
+    fn run(
+        &self,
+        inputs: &Inputs,
+        outputs: &mut Outputs,
+        context: &Context<'_>,
+    ) -> Result<(), StageError> {
         (self.1)(&self.0, inputs, outputs, context)
     }
 }
@@ -73,9 +103,9 @@ macro_rules! kind {
     }};
 }
 
-/// `echo` says its text; `join` joins its inputs; `length` says only how long they are; `fail` fails; `edit` edits a
-/// file while it runs; `wait` waits until it is stopped; `two` has two outputs; `leave` leaves something and fails;
-/// `folder` makes a directory.
+/// `echo` says its text; `join` joins its inputs; `length` says only how long they are; `fail`
+/// fails; `edit` edits a file while it runs; `wait` waits until it is stopped; `two` has two
+/// outputs; `leave` leaves something and fails; `folder` makes a directory.
 pub(crate) fn registry() -> Registry {
     let mut seeded = kind!("seeded", NONE, OUT, &[], |_, _, outputs, context| {
         outputs.bytes("out", context.seed.to_string().into_bytes());
@@ -83,31 +113,55 @@ pub(crate) fn registry() -> Registry {
     });
     seeded.seeded = true;
     Registry::new(vec![
-        kind!("echo", Ports::Free, OUT, &[TEXT, NUMBER, TOKEN], |values, _, outputs, _| {
-            outputs.bytes("out", values.text("text").unwrap().as_bytes().to_vec());
-            Ok(())
-        }),
-        kind!("join", Ports::Free, OUT, &[TEXT], |_, inputs, outputs, _| {
-            outputs.bytes("out", joined(inputs)?);
-            Ok(())
-        }),
+        kind!(
+            "echo",
+            Ports::Free,
+            OUT,
+            &[TEXT, NUMBER, TOKEN],
+            |values, _, outputs, _| {
+                outputs.bytes("out", values.text("text").unwrap().as_bytes().to_vec());
+                Ok(())
+            }
+        ),
+        kind!(
+            "join",
+            Ports::Free,
+            OUT,
+            &[TEXT],
+            |_, inputs, outputs, _| {
+                outputs.bytes("out", joined(inputs)?);
+                Ok(())
+            }
+        ),
         kind!("length", Ports::Free, OUT, &[], |_, inputs, outputs, _| {
             outputs.bytes("out", joined(inputs)?.len().to_string().into_bytes());
             Ok(())
         }),
-        kind!("fail", Ports::Free, OUT, &[HOW], |values, _, _, _| match values.text("how").unwrap() {
-            "data" => Err(StageError::Data("bad data".to_owned())),
-            "rejected" => Err(StageError::Rejected("not good enough".to_owned())),
-            "panic" => panic!("a toy panicked"),
-            _ => Err(StageError::Failed("it failed".to_owned())),
-        }),
-        kind!("edit", Ports::Free, OUT, &[PATH], |values, inputs, outputs, _| {
-            let all = joined(inputs)?;
-            let path = PathBuf::from(values.text("path").unwrap());
-            netsec::base::disk::write_plain(&path, b"edited meanwhile").unwrap();
-            outputs.bytes("out", all);
-            Ok(())
-        }),
+        kind!(
+            "fail",
+            Ports::Free,
+            OUT,
+            &[HOW],
+            |values, _, _, _| match values.text("how").unwrap() {
+                "data" => Err(StageError::Data("bad data".to_owned())),
+                "rejected" => Err(StageError::Rejected("not good enough".to_owned())),
+                "panic" => panic!("a toy panicked"),
+                _ => Err(StageError::Failed("it failed".to_owned())),
+            }
+        ),
+        kind!(
+            "edit",
+            Ports::Free,
+            OUT,
+            &[PATH],
+            |values, inputs, outputs, _| {
+                let all = joined(inputs)?;
+                let path = PathBuf::from(values.text("path").unwrap());
+                netsec::base::disk::write_plain(&path, b"edited meanwhile").unwrap();
+                outputs.bytes("out", all);
+                Ok(())
+            }
+        ),
         kind!("wait", Ports::Free, OUT, &[], |_, _, _, context| {
             while !context.cancel.is_cancelled() {
                 std::thread::yield_now();
@@ -118,8 +172,18 @@ pub(crate) fn registry() -> Registry {
             "two",
             NONE,
             Ports::Fixed(&[
-                Port { name: "a", format: Format::Table, need: Need::One, doc: "first" },
-                Port { name: "b", format: Format::Json, need: Need::One, doc: "second" },
+                Port {
+                    name: "a",
+                    format: Format::Table,
+                    need: Need::One,
+                    doc: "first"
+                },
+                Port {
+                    name: "b",
+                    format: Format::Json,
+                    need: Need::One,
+                    doc: "second"
+                },
             ]),
             &[],
             |_, _, outputs, _| {
@@ -128,79 +192,117 @@ pub(crate) fn registry() -> Registry {
                 Ok(())
             }
         ),
-        kind!("parts", Ports::Free, OUT, &[NUMBER, PATH], |values, _, outputs, context| {
-            // As many parts as the number says; each adds a line to the file when it runs, and one called `5` fails.
-            let count = values.int("number").unwrap();
-            let path = PathBuf::from(values.text("path").unwrap());
-            let part = |number: i64| Part {
-                name: format!("part-{number}"),
-                with: [("number".to_owned(), Value::Int(number))].into(),
-                inputs: Vec::new(),
-            };
-            let parts: Vec<Part> = (0..count).map(part).collect();
-            let lock = Mutex::new(());
-            let made = context.memo(&parts, &|at, _| {
-                if at == 5 && !path.with_extension("mended").exists() {
-                    return Err(StageError::Failed("part five".to_owned()));
-                }
-                let _held = lock.lock().unwrap();
-                let before = std::fs::read_to_string(&path).unwrap_or_default();
-                netsec::base::disk::write_plain(&path, format!("{before}{at}\n").as_bytes()).unwrap();
-                Ok(format!("<{at}>").into_bytes())
-            })?;
-            outputs.bytes("out", made.concat());
-            Ok(())
-        }),
+        kind!(
+            "parts",
+            Ports::Free,
+            OUT,
+            &[NUMBER, PATH],
+            |values, _, outputs, context| {
+                // As many parts as the number says; each adds a line to the file when it runs, and
+                // one called `5` fails.
+                let count = values.int("number").unwrap();
+                let path = PathBuf::from(values.text("path").unwrap());
+                let part = |number: i64| Part {
+                    name: format!("part-{number}"),
+                    with: [("number".to_owned(), Value::Int(number))].into(),
+                    inputs: Vec::new(),
+                };
+                let parts: Vec<Part> = (0..count).map(part).collect();
+                let lock = Mutex::new(());
+                let made = context.memo(&parts, &|at, _| {
+                    if at == 5 && !path.with_extension("mended").exists() {
+                        return Err(StageError::Failed("part five".to_owned()));
+                    }
+                    let _held = lock.lock().unwrap();
+                    let before = std::fs::read_to_string(&path).unwrap_or_default();
+                    netsec::base::disk::write_plain(&path, format!("{before}{at}\n").as_bytes())
+                        .unwrap();
+                    Ok(format!("<{at}>").into_bytes())
+                })?;
+                outputs.bytes("out", made.concat());
+                Ok(())
+            }
+        ),
         kind!("flaky", NONE, OUT, &[PATH], |values, _, outputs, _| {
             // It fails until the file holds three lines, and adds one each time.
             let path = PathBuf::from(values.text("path").unwrap());
             let before = std::fs::read_to_string(&path).unwrap_or_default();
             netsec::base::disk::write_plain(&path, format!("{before}try\n").as_bytes()).unwrap();
             if before.lines().count() < 3 {
-                return Err(StageError::Failed(format!("after {}", before.lines().count())));
+                return Err(StageError::Failed(format!(
+                    "after {}",
+                    before.lines().count()
+                )));
             }
             outputs.bytes("out", b"at last".to_vec());
             Ok(())
         }),
-        kind!("count", Ports::Free, OUT, &[PATH], |values, _, outputs, _| {
-            // How many of its like run at once: each adds a file while it runs.
-            let folder = PathBuf::from(values.text("path").unwrap());
-            let own = folder.join(format!("{:?}", std::thread::current().id()));
-            netsec::base::disk::write_plain(&own, b"").unwrap();
-            let most = netsec::base::disk::list(&folder).unwrap().len();
-            for _ in 0..2000 {
-                std::thread::yield_now();
+        kind!(
+            "count",
+            Ports::Free,
+            OUT,
+            &[PATH],
+            |values, _, outputs, _| {
+                // How many of its like run at once: each adds a file while it runs.
+                let folder = PathBuf::from(values.text("path").unwrap());
+                let own = folder.join(format!("{:?}", std::thread::current().id()));
+                netsec::base::disk::write_plain(&own, b"").unwrap();
+                let most = netsec::base::disk::list(&folder).unwrap().len();
+                for _ in 0..2000 {
+                    std::thread::yield_now();
+                }
+                let most = most.max(netsec::base::disk::list(&folder).unwrap().len());
+                netsec::base::disk::remove_dir(&own).unwrap();
+                outputs.bytes("out", most.to_string().into_bytes());
+                Ok(())
             }
-            let most = most.max(netsec::base::disk::list(&folder).unwrap().len());
-            netsec::base::disk::remove_dir(&own).unwrap();
-            outputs.bytes("out", most.to_string().into_bytes());
-            Ok(())
-        }),
+        ),
         kind!("leave", NONE, OUT, &[], |_, _, outputs, _| {
             outputs.bytes("out", b"last words".to_vec());
             Err(StageError::Failed("after last words".to_owned()))
         }),
         kind!("forget", NONE, OUT, &[], |_, _, _, _| Ok(())),
-        kind!("folder", Ports::Free, OUT, &[TEXT], |values, _, outputs, context| {
-            let folder = context.scratch.join("made");
-            let text = values.text("text").unwrap();
-            netsec::base::disk::write_plain(&folder.join("a/b.txt"), text.as_bytes()).unwrap();
-            netsec::base::disk::write_plain(&folder.join("c.txt"), b"same").unwrap();
-            outputs.path("out", folder);
-            Ok(())
-        }),
+        kind!(
+            "folder",
+            Ports::Free,
+            OUT,
+            &[TEXT],
+            |values, _, outputs, context| {
+                let folder = context.scratch.join("made");
+                let text = values.text("text").unwrap();
+                netsec::base::disk::write_plain(&folder.join("a/b.txt"), text.as_bytes()).unwrap();
+                netsec::base::disk::write_plain(&folder.join("c.txt"), b"same").unwrap();
+                outputs.path("out", folder);
+                Ok(())
+            }
+        ),
         kind!(
             "judge",
             Ports::Fixed(&[
-                Port { name: "model", format: Format::Any, need: Need::One, doc: "the challenger" },
-                Port { name: "champion", format: Format::Any, need: Need::Ref("model"), doc: "the champion" },
+                Port {
+                    name: "model",
+                    format: Format::Any,
+                    need: Need::One,
+                    doc: "the challenger"
+                },
+                Port {
+                    name: "champion",
+                    format: Format::Any,
+                    need: Need::Ref("model"),
+                    doc: "the champion"
+                },
             ]),
             OUT,
             &[],
             |_, inputs, outputs, _| {
                 let challenger = inputs.one("model").bytes()?;
-                let champion = inputs.maybe("champion").map(|input| input.bytes()).transpose()?;
-                let better = champion.as_ref().is_none_or(|champion| challenger > *champion);
+                let champion = inputs
+                    .maybe("champion")
+                    .map(|input| input.bytes())
+                    .transpose()?;
+                let better = champion
+                    .as_ref()
+                    .is_none_or(|champion| challenger > *champion);
                 outputs.bytes("out", format!("{better}").into_bytes());
                 if better {
                     outputs.move_ref("champion", inputs.one("model").digest);
@@ -244,15 +346,29 @@ pub(crate) struct Ran {
 impl Ran {
     /// `id outcome` of every stage.
     pub(crate) fn outcomes(&self) -> Vec<String> {
-        self.summary.stages.iter().map(|stage| format!("{} {}", stage.id, stage.outcome.as_str())).collect()
+        self.summary
+            .stages
+            .iter()
+            .map(|stage| format!("{} {}", stage.id, stage.outcome.as_str()))
+            .collect()
     }
 
     pub(crate) fn outcome(&self, id: &str) -> Outcome {
-        self.summary.stages.iter().find(|stage| stage.id.as_str() == id).unwrap().outcome
+        self.summary
+            .stages
+            .iter()
+            .find(|stage| stage.id.as_str() == id)
+            .unwrap()
+            .outcome
     }
 
     pub(crate) fn error(&self, id: &str) -> String {
-        let stage = self.summary.stages.iter().find(|stage| stage.id.as_str() == id).unwrap();
+        let stage = self
+            .summary
+            .stages
+            .iter()
+            .find(|stage| stage.id.as_str() == id)
+            .unwrap();
         stage.error.as_ref().unwrap().message.clone()
     }
 
@@ -260,7 +376,11 @@ impl Ran {
     pub(crate) fn digests(&self) -> BTreeMap<String, String> {
         let outputs = |stage: &netsec::event::StageResult| {
             let id = stage.id.clone();
-            stage.outputs.clone().into_iter().map(move |output| (format!("{id}.{}", output.port), output.digest.hex()))
+            stage
+                .outputs
+                .clone()
+                .into_iter()
+                .map(move |output| (format!("{id}.{}", output.port), output.digest.hex()))
         };
         self.summary.stages.iter().flat_map(outputs).collect()
     }
@@ -270,11 +390,22 @@ pub(crate) fn run(world: &World, text: &str) -> Ran {
     run_with(world, text, &Wish::default(), 4, &Cancel::new()).unwrap()
 }
 
-pub(crate) fn run_with(world: &World, text: &str, wish: &Wish, jobs: usize, cancel: &Cancel) -> Result<Ran, AppError> {
+pub(crate) fn run_with(
+    world: &World,
+    text: &str,
+    wish: &Wish,
+    jobs: usize,
+    cancel: &Cancel,
+) -> Result<Ran, AppError> {
     carry_out(world, text, wish, (jobs, None), cancel)
 }
 
-pub(crate) fn run_terms(world: &World, text: &str, jobs: usize, most: Option<usize>) -> Result<Ran, AppError> {
+pub(crate) fn run_terms(
+    world: &World,
+    text: &str,
+    jobs: usize,
+    most: Option<usize>,
+) -> Result<Ran, AppError> {
     carry_out(world, text, &Wish::default(), (jobs, most), &Cancel::new())
 }
 

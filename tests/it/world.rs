@@ -30,8 +30,12 @@ impl World {
         let mut bytes = std::fs::read(path).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
-        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-        self.write(path.strip_prefix(self.root()).unwrap().to_str().unwrap(), bytes);
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .unwrap();
+        self.write(
+            path.strip_prefix(self.root()).unwrap().to_str().unwrap(),
+            bytes,
+        );
     }
 
     /// Checks that these bytes stand in no file of the cache.
@@ -40,13 +44,21 @@ impl World {
         assert!(!files.is_empty(), "there is a cache to search");
         for (_, path) in files {
             let bytes = std::fs::read(&path).unwrap();
-            assert!(!bytes.windows(secret.len()).any(|window| window == secret), "{}", path.display());
+            assert!(
+                !bytes.windows(secret.len()).any(|window| window == secret),
+                "{}",
+                path.display()
+            );
         }
     }
 
     /// Every blob in the cache.
     pub(crate) fn blobs(&self) -> Vec<PathBuf> {
-        netsec::base::disk::walk(&self.root().join("cache/blobs")).unwrap().into_iter().map(|(_, path)| path).collect()
+        netsec::base::disk::walk(&self.root().join("cache/blobs"))
+            .unwrap()
+            .into_iter()
+            .map(|(_, path)| path)
+            .collect()
     }
 }
 
@@ -67,20 +79,30 @@ pub(crate) fn shared(name: &str) -> Option<PathBuf> {
 }
 
 #[cfg(feature = "kinds")]
-#[expect(clippy::print_stderr, reason = "a skipped test says that it was skipped")]
+#[expect(
+    clippy::print_stderr,
+    reason = "a skipped test says that it was skipped"
+)]
 pub(crate) fn skip(why: &str) {
     eprintln!("skipped: {why}");
 }
 
 /// Compares a generated file with what it should be; `NETSEC_UPDATE=1` writes it instead.
 #[cfg(feature = "kinds")]
-#[expect(clippy::disallowed_methods, reason = "a test harness reads its own switch and writes its own files")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test harness reads its own switch and writes its own files"
+)]
 pub(crate) fn same_file(path: &Path, expected: &str) {
     if std::env::var("NETSEC_UPDATE").is_ok() {
         std::fs::write(path, expected).unwrap();
     }
     let found = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(found == expected, "{} is not current: NETSEC_UPDATE=1 writes it; expected:\n{expected}", path.display());
+    assert!(
+        found == expected,
+        "{} is not current: NETSEC_UPDATE=1 writes it; expected:\n{expected}",
+        path.display()
+    );
 }
 
 #[cfg(feature = "kinds")]
@@ -105,7 +127,11 @@ impl World {
 
     pub(crate) fn command(&self, args: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_netsec"));
-        command.args(args).current_dir(self.root()).env_remove("RAYON_NUM_THREADS").env("COLUMNS", "100");
+        command
+            .args(args)
+            .current_dir(self.root())
+            .env_remove("RAYON_NUM_THREADS")
+            .env("COLUMNS", "100");
         command
     }
 
@@ -121,7 +147,11 @@ impl World {
     /// Runs a command that must end well, and returns what it wrote as data.
     pub(crate) fn ok(&self, args: &[&str]) -> String {
         let output = self.netsec(args);
-        assert_eq!(output.code, 0, "netsec {args:?}:\n{}{}", output.stdout, output.stderr);
+        assert_eq!(
+            output.code, 0,
+            "netsec {args:?}:\n{}{}",
+            output.stdout, output.stderr
+        );
         output.stdout
     }
 
@@ -131,7 +161,8 @@ impl World {
         all.extend(args);
         all.push("--json");
         let output = self.netsec(&all);
-        serde_json::from_str(&output.stdout).unwrap_or_else(|_| panic!("netsec {all:?}: {}", output.stderr))
+        serde_json::from_str(&output.stdout)
+            .unwrap_or_else(|_| panic!("netsec {all:?}: {}", output.stderr))
     }
 }
 
@@ -141,7 +172,13 @@ pub(crate) fn outcomes(summary: &serde_json::Value) -> Vec<String> {
     let stages = summary["stages"].as_array().unwrap();
     stages
         .iter()
-        .map(|stage| format!("{} {}", stage["id"].as_str().unwrap(), stage["outcome"].as_str().unwrap()))
+        .map(|stage| {
+            format!(
+                "{} {}",
+                stage["id"].as_str().unwrap(),
+                stage["outcome"].as_str().unwrap()
+            )
+        })
         .collect()
 }
 
@@ -149,8 +186,12 @@ pub(crate) fn outcomes(summary: &serde_json::Value) -> Vec<String> {
 #[cfg(feature = "kinds")]
 pub(crate) fn digests(summary: &serde_json::Value) -> Vec<String> {
     let stages = summary["stages"].as_array().unwrap();
-    let outputs = stages.iter().flat_map(|stage| stage["outputs"].as_array().unwrap());
-    outputs.map(|output| format!("{} {}", output["port"], output["digest"])).collect()
+    let outputs = stages
+        .iter()
+        .flat_map(|stage| stage["outputs"].as_array().unwrap());
+    outputs
+        .map(|output| format!("{} {}", output["port"], output["digest"]))
+        .collect()
 }
 
 /// Marks what differs from run to run: run names, digests, times, the temporary folder.
@@ -177,12 +218,15 @@ pub(crate) fn redact(text: &str, root: &Path) -> String {
 fn mark(word: &str) -> String {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     let parts: Vec<&str> = word.split('-').collect();
-    let is_run =
-        matches!(parts.as_slice(), [a, b, c] if digits(a) && digits(b) && digits(c) && a.len() == 8 && b.len() == 6);
-    let is_digest =
-        matches!(word.len(), 12 | 64) && word.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let is_run = matches!(parts.as_slice(), [a, b, c] if digits(a) && digits(b) && digits(c) && a.len() == 8 && b.len() == 6);
+    let is_digest = matches!(word.len(), 12 | 64)
+        && word
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     let is_instant = word.len() == 20 && word.ends_with('Z') && word.contains('T');
-    let is_seconds = word.split_once('.').is_some_and(|(a, b)| digits(a) && digits(b) && b.len() == 2);
+    let is_seconds = word
+        .split_once('.')
+        .is_some_and(|(a, b)| digits(a) && digits(b) && b.len() == 2);
     match () {
         () if is_run => "RUN".to_owned(),
         () if is_digest => "DIGEST".to_owned(),

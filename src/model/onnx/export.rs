@@ -5,11 +5,14 @@ use prost::Message;
 use crate::model::bundle::Bundle;
 use crate::model::onnx::graph::{ML, a_row, int};
 use crate::model::onnx::learners;
-use crate::model::onnx::proto::{DOUBLE, INT64, ModelProto, OperatorSetIdProto, STRING, StringStringEntryProto};
+use crate::model::onnx::proto::{
+    DOUBLE, INT64, ModelProto, OperatorSetIdProto, STRING, StringStringEntryProto,
+};
 use crate::model::onnx::steps::Flow;
 use crate::prep::columns::Kind;
 
-/// The version of the file format, and those of the operators: the general ones, and those for machine learning.
+/// The version of the file format, and those of the operators: the general ones, and those for
+/// machine learning.
 const IR: i64 = 10;
 const OPERATORS: i64 = 21;
 const OPERATORS_ML: i64 = 5;
@@ -19,8 +22,9 @@ pub const PROBABILITY: &str = "probability";
 /// The other one.
 pub const ALARM: &str = "alarm";
 
-/// Writes a model as ONNX. Every column of the table is an input of its own, one value a row: numbers as doubles, NaN where they are
-/// missing, text as strings, empty where it is missing. A category that may not be unknown counts as none.
+/// Writes a model as ONNX. Every column of the table is an input of its own, one value a row:
+/// numbers as doubles, NaN where they are missing, text as strings, empty where it is missing. A
+/// category that may not be unknown counts as none.
 ///
 /// # Errors
 /// ONNX has no operators for a step of the preprocessing.
@@ -30,9 +34,16 @@ pub fn onnx(bundle: &Bundle) -> Result<Vec<u8>, String> {
     let axis = flow.graph.ints(&[1]);
     for input in bundle.preprocessor.inputs() {
         if matches!(input.name.as_str(), PROBABILITY | ALARM) || input.name.starts_with('/') {
-            return Err(format!("a column `{}` is called as something in the file is: rename it", input.name));
+            return Err(format!(
+                "a column `{}` is called as something in the file is: rename it",
+                input.name
+            ));
         }
-        let elements = if input.kind() == Kind::Text { STRING } else { DOUBLE };
+        let elements = if input.kind() == Kind::Text {
+            STRING
+        } else {
+            DOUBLE
+        };
         inputs.push(a_row(&input.name, elements));
         let column = flow.graph.node("Unsqueeze", &[&input.name, &axis]);
         flow.push(std::slice::from_ref(&input.name), input.kind(), &column);
@@ -53,8 +64,14 @@ pub fn onnx(bundle: &Bundle) -> Result<Vec<u8>, String> {
     graph.named(&p, PROBABILITY);
     graph.named(&alarm, ALARM);
     let outputs = vec![a_row(PROBABILITY, DOUBLE), a_row(ALARM, INT64)];
-    let operators = |domain: &str, version: i64| OperatorSetIdProto { domain: domain.to_owned(), version };
-    let entry = |key: &str, value: String| StringStringEntryProto { key: key.to_owned(), value };
+    let operators = |domain: &str, version: i64| OperatorSetIdProto {
+        domain: domain.to_owned(),
+        version,
+    };
+    let entry = |key: &str, value: String| StringStringEntryProto {
+        key: key.to_owned(),
+        value,
+    };
     let model = ModelProto {
         ir_version: IR,
         producer_name: "netsec".to_owned(),

@@ -1,8 +1,8 @@
 //! A graph of ONNX under construction.
 
 use crate::model::onnx::proto::{
-    AttributeProto, DOUBLE, Dimension, GraphProto, INT64, NodeProto, STRING, TensorProto, TensorShapeProto, TensorType,
-    TypeProto, UINT8, ValueInfoProto,
+    AttributeProto, DOUBLE, Dimension, GraphProto, INT64, NodeProto, STRING, TensorProto,
+    TensorShapeProto, TensorType, TypeProto, UINT8, ValueInfoProto,
 };
 
 /// The domain of the operators for machine learning.
@@ -15,17 +15,32 @@ const INTS: i32 = 7;
 
 /// An attribute: a number.
 pub fn int(name: &str, value: i64) -> AttributeProto {
-    AttributeProto { name: name.to_owned(), i: value, r#type: INT, ..Default::default() }
+    AttributeProto {
+        name: name.to_owned(),
+        i: value,
+        r#type: INT,
+        ..Default::default()
+    }
 }
 
 /// An attribute: numbers.
 pub fn ints(name: &str, values: Vec<i64>) -> AttributeProto {
-    AttributeProto { name: name.to_owned(), ints: values, r#type: INTS, ..Default::default() }
+    AttributeProto {
+        name: name.to_owned(),
+        ints: values,
+        r#type: INTS,
+        ..Default::default()
+    }
 }
 
 /// An attribute: a tensor.
 pub fn tensor(name: &str, value: TensorProto) -> AttributeProto {
-    AttributeProto { name: name.to_owned(), t: Some(value), r#type: TENSOR, ..Default::default() }
+    AttributeProto {
+        name: name.to_owned(),
+        t: Some(value),
+        r#type: TENSOR,
+        ..Default::default()
+    }
 }
 
 /// A tensor of numbers.
@@ -41,17 +56,32 @@ pub fn doubles(dims: &[usize], cells: impl IntoIterator<Item = f64>) -> TensorPr
 
 /// A tensor of bytes.
 pub fn bytes(cells: Vec<u8>) -> TensorProto {
-    TensorProto { dims: vec![cells.len() as i64], data_type: UINT8, raw_data: cells, ..Default::default() }
+    TensorProto {
+        dims: vec![cells.len() as i64],
+        data_type: UINT8,
+        raw_data: cells,
+        ..Default::default()
+    }
 }
 
 /// What flows in or out: one value a row.
 pub fn a_row(name: &str, elem_type: i32) -> ValueInfoProto {
-    let shape = Some(TensorShapeProto { dim: vec![Dimension { dim_param: "rows".to_owned() }] });
-    let r#type = Some(TypeProto { tensor_type: Some(TensorType { elem_type, shape }) });
-    ValueInfoProto { name: name.to_owned(), r#type }
+    let shape = Some(TensorShapeProto {
+        dim: vec![Dimension {
+            dim_param: "rows".to_owned(),
+        }],
+    });
+    let r#type = Some(TypeProto {
+        tensor_type: Some(TensorType { elem_type, shape }),
+    });
+    ValueInfoProto {
+        name: name.to_owned(),
+        r#type,
+    }
 }
 
-/// Nodes and constants; what is made goes by numbers behind a slash, so that no column is called alike.
+/// Nodes and constants; what is made goes by numbers behind a slash, so that no column is called
+/// alike.
 #[derive(Debug, Default)]
 pub struct Graph {
     nodes: Vec<NodeProto>,
@@ -109,7 +139,10 @@ impl Graph {
 
     fn constant(&mut self, tensor: TensorProto) -> String {
         let name = self.fresh();
-        self.constants.push(TensorProto { name: name.clone(), ..tensor });
+        self.constants.push(TensorProto {
+            name: name.clone(),
+            ..tensor
+        });
         name
     }
 
@@ -126,14 +159,24 @@ impl Graph {
     /// Adds whole numbers.
     pub fn ints(&mut self, cells: &[i64]) -> String {
         let raw_data = cells.iter().flat_map(|cell| cell.to_le_bytes()).collect();
-        self.constant(TensorProto { dims: vec![cells.len() as i64], data_type: INT64, raw_data, ..Default::default() })
+        self.constant(TensorProto {
+            dims: vec![cells.len() as i64],
+            data_type: INT64,
+            raw_data,
+            ..Default::default()
+        })
     }
 
     /// Adds texts.
     pub fn texts(&mut self, dims: &[usize], cells: &[String]) -> String {
         let dims = dims.iter().map(|dim| *dim as i64).collect();
         let string_data = cells.iter().map(|cell| cell.clone().into_bytes()).collect();
-        self.constant(TensorProto { dims, data_type: STRING, string_data, ..Default::default() })
+        self.constant(TensorProto {
+            dims,
+            data_type: STRING,
+            string_data,
+            ..Default::default()
+        })
     }
 
     /// Makes something numbers.
@@ -153,8 +196,14 @@ impl Graph {
         self.node("ReduceSum", &[from, &axes])
     }
 
-    /// Looks values of a column up in tables, by how many of some numbers, which rise, are not above them.
-    pub fn looked_up<const N: usize>(&mut self, x: &str, borders: &[f64], tables: [Vec<f64>; N]) -> [String; N] {
+    /// Looks values of a column up in tables, by how many of some numbers, which rise, are not
+    /// above them.
+    pub fn looked_up<const N: usize>(
+        &mut self,
+        x: &str,
+        borders: &[f64],
+        tables: [Vec<f64>; N],
+    ) -> [String; N] {
         let borders = self.doubles(&[1, borders.len()], borders.iter().copied());
         let above = self.node("GreaterOrEqual", &[x, &borders]);
         let above = self.cast(&above);
@@ -178,7 +227,18 @@ impl Graph {
     }
 
     /// Ends the graph.
-    pub fn finish(self, name: &str, input: Vec<ValueInfoProto>, output: Vec<ValueInfoProto>) -> GraphProto {
-        GraphProto { node: self.nodes, name: name.to_owned(), initializer: self.constants, input, output }
+    pub fn finish(
+        self,
+        name: &str,
+        input: Vec<ValueInfoProto>,
+        output: Vec<ValueInfoProto>,
+    ) -> GraphProto {
+        GraphProto {
+            node: self.nodes,
+            name: name.to_owned(),
+            initializer: self.constants,
+            input,
+            output,
+        }
     }
 }

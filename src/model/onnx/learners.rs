@@ -40,7 +40,10 @@ pub fn add(graph: &mut Graph, x: &str, model: &Model, calibrator: Option<&Calibr
 
 fn linear(graph: &mut Graph, x: &str, model: &Linear) -> String {
     let weights = graph.doubles(&[model.weights.len(), 1], model.weights.iter().copied());
-    let (sum, intercept) = (graph.node("MatMul", &[x, &weights]), graph.double(model.intercept));
+    let (sum, intercept) = (
+        graph.node("MatMul", &[x, &weights]),
+        graph.double(model.intercept),
+    );
     graph.node("Add", &[&sum, &intercept])
 }
 
@@ -48,7 +51,10 @@ fn bayes(graph: &mut Graph, x: &str, model: &Bayes) -> String {
     let mut densities = Vec::new();
     for (share, means, variances) in &model.classes {
         let width = means.len();
-        let whole: f64 = variances.iter().map(|variance| (2.0 * std::f64::consts::PI * variance).ln()).sum();
+        let whole: f64 = variances
+            .iter()
+            .map(|variance| (2.0 * std::f64::consts::PI * variance).ln())
+            .sum();
         let start = graph.double(share - whole / 2.0);
         let means = graph.doubles(&[1, width], means.iter().copied());
         let doubled = graph.doubles(&[1, width], variances.iter().map(|variance| 2.0 * variance));
@@ -71,8 +77,12 @@ fn svm(graph: &mut Graph, x: &str, model: &Svm) -> String {
         Some(gamma) => {
             let squared = graph.node("Mul", &[x, x]);
             let mine = graph.sum(&squared);
-            let theirs = graph.doubles(&[1, count], model.vectors.rows().into_iter().map(|row| row.dot(&row)));
-            let (minus, zero, gamma) = (graph.double(-2.0), graph.double(0.0), graph.double(-gamma));
+            let theirs = graph.doubles(
+                &[1, count],
+                model.vectors.rows().into_iter().map(|row| row.dot(&row)),
+            );
+            let (minus, zero, gamma) =
+                (graph.double(-2.0), graph.double(0.0), graph.double(-gamma));
             let product = graph.node("Mul", &[&product, &minus]);
             let sum = graph.node("Add", &[&mine, &theirs]);
             let sum = graph.node("Add", &[&sum, &product]);
@@ -86,13 +96,16 @@ fn svm(graph: &mut Graph, x: &str, model: &Svm) -> String {
     graph.node("Add", &[&sum, &intercept])
 }
 
-/// Squared differences are summed feature by feature, in the order in which the model sums them: rows at the same distance stay
-/// there, and the earlier is nearer in both.
+/// Squared differences are summed feature by feature, in the order in which the model sums them:
+/// rows at the same distance stay there, and the earlier is nearer in both.
 fn neighbours(graph: &mut Graph, x: &str, model: &Neighbours) -> String {
     let count = model.y.len();
     let mut sum: Option<String> = None;
     for (at, feature) in model.x.rows().into_iter().enumerate() {
-        let (cell, theirs) = (graph.columns(x, &[at]), graph.doubles(&[1, count], feature.iter().copied()));
+        let (cell, theirs) = (
+            graph.columns(x, &[at]),
+            graph.doubles(&[1, count], feature.iter().copied()),
+        );
         let apart = graph.node("Sub", &[&cell, &theirs]);
         let square = graph.node("Mul", &[&apart, &apart]);
         sum = Some(match sum {
@@ -101,7 +114,12 @@ fn neighbours(graph: &mut Graph, x: &str, model: &Neighbours) -> String {
         });
     }
     let k = graph.ints(&[model.k.min(count) as i64]);
-    let near = graph.many(("", "TopK"), &[&sum.unwrap_or_default(), &k], vec![int("largest", 0)], 2);
+    let near = graph.many(
+        ("", "TopK"),
+        &[&sum.unwrap_or_default(), &k],
+        vec![int("largest", 0)],
+        2,
+    );
     let y = graph.doubles(&[count], model.y.iter().copied());
     let votes = graph.with("Gather", &[&y, &near[1]], vec![int("axis", 0)]);
     let weights = weights(graph, &near[0], model.by_distance);
@@ -110,10 +128,12 @@ fn neighbours(graph: &mut Graph, x: &str, model: &Neighbours) -> String {
     graph.node("Div", &[&votes, &whole])
 }
 
-/// The trees of an ensemble as one node of `TreeEnsemble` (version 5 of the operators, which knows double precision).
+/// The trees of an ensemble as one node of `TreeEnsemble` (version 5 of the operators, which knows
+/// double precision).
 fn trees(graph: &mut Graph, x: &str, model: &Ensemble) -> Told {
     let scale = model.scale();
-    let (mut roots, mut features, mut splits, mut tracks) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut roots, mut features, mut splits, mut tracks) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut to, mut is_leaf) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
     let mut weights = Vec::new();
     for tree in &model.trees {
@@ -122,11 +142,20 @@ fn trees(graph: &mut Graph, x: &str, model: &Ensemble) -> Told {
         let (mut leaf, mut inner) = (weights.len() as i64, features.len() as i64);
         let mut places = Vec::with_capacity(tree.nodes.len());
         for node in &tree.nodes {
-            let place = if node.is_leaf() { &mut leaf } else { &mut inner };
+            let place = if node.is_leaf() {
+                &mut leaf
+            } else {
+                &mut inner
+            };
             places.push(*place);
             *place += 1;
         }
-        weights.extend(tree.nodes.iter().filter(|node| node.is_leaf()).map(|node| node.value * scale));
+        weights.extend(
+            tree.nodes
+                .iter()
+                .filter(|node| node.is_leaf())
+                .map(|node| node.value * scale),
+        );
         if tree.nodes.len() == 1 {
             // A leaf alone is asked by a question to which both answers are the same.
             features.push(0);
@@ -164,7 +193,9 @@ fn trees(graph: &mut Graph, x: &str, model: &Ensemble) -> Told {
         int("post_transform", 0),
         ints("tree_roots", roots),
     ];
-    let sum = graph.many((ML, "TreeEnsemble"), &[x], attributes, 1).remove(0);
+    let sum = graph
+        .many((ML, "TreeEnsemble"), &[x], attributes, 1)
+        .remove(0);
     match &model.link {
         Link::Mean => Told::Probability(sum),
         Link::Votes(_) => Told::Raw(sum),
@@ -178,7 +209,11 @@ fn trees(graph: &mut Graph, x: &str, model: &Ensemble) -> Told {
 fn calibrated(graph: &mut Graph, p: &str, calibrator: &Calibrator) -> String {
     match calibrator {
         Calibrator::Platt { slope, start } => {
-            let (low, high, one) = (graph.double(EDGE), graph.double(1.0 - EDGE), graph.double(1.0));
+            let (low, high, one) = (
+                graph.double(EDGE),
+                graph.double(1.0 - EDGE),
+                graph.double(1.0),
+            );
             let p = graph.node("Max", &[p, &low]);
             let p = graph.node("Min", &[&p, &high]);
             let other = graph.node("Sub", &[&one, &p]);
@@ -190,7 +225,8 @@ fn calibrated(graph: &mut Graph, p: &str, calibrator: &Calibrator) -> String {
             graph.node("Sigmoid", &[&line])
         }
         Calibrator::Isotonic { told, meant } => {
-            // By how many points are not above: the last of them, what it means, and how it goes on.
+            // By how many points are not above: the last of them, what it means, and how it goes
+            // on.
             let mut table = vec![(0.0, meant.first().copied().unwrap_or_default(), 0.0)];
             for (at, (told_here, here)) in told.iter().zip(meant).enumerate() {
                 let slope = match (told.get(at + 1), meant.get(at + 1)) {
@@ -199,7 +235,8 @@ fn calibrated(graph: &mut Graph, p: &str, calibrator: &Calibrator) -> String {
                 };
                 table.push((*told_here, *here, slope));
             }
-            let column = |of: fn(&(f64, f64, f64)) -> f64| table.iter().map(of).collect::<Vec<f64>>();
+            let column =
+                |of: fn(&(f64, f64, f64)) -> f64| table.iter().map(of).collect::<Vec<f64>>();
             let tables = [column(|t| t.0), column(|t| t.1), column(|t| t.2)];
             let [from, here, slope] = graph.looked_up(p, told, tables);
             let beyond = graph.node("Sub", &[p, &from]);

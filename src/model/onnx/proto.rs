@@ -1,4 +1,5 @@
-//! The messages of ONNX (onnx.proto3 of ONNX 1.19) that are written: names, numbers and types of fields are those of the schema.
+//! The messages of ONNX (onnx.proto3 of ONNX 1.19) that are written: names, numbers and types of
+//! fields are those of the schema.
 #![allow(missing_docs, reason = "the schema documents them")]
 
 use prost::Message;

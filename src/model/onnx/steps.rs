@@ -33,7 +33,13 @@ impl Flow {
     pub fn push(&mut self, names: &[String], kind: Kind, matrix: &str) {
         for (at, name) in names.iter().enumerate() {
             let (name, matrix, width) = (name.clone(), matrix.to_owned(), names.len());
-            self.places.push(Place { name, kind, matrix, at, width });
+            self.places.push(Place {
+                name,
+                kind,
+                matrix,
+                at,
+                width,
+            });
         }
     }
 
@@ -52,7 +58,12 @@ impl Flow {
 
     /// Puts columns side by side, in this order.
     pub fn matrix(&mut self, names: &[String]) -> Result<String, String> {
-        let find = |name: &String| self.places.iter().find(|place| place.name == *name).cloned();
+        let find = |name: &String| {
+            self.places
+                .iter()
+                .find(|place| place.name == *name)
+                .cloned()
+        };
         let places: Vec<Place> = names
             .iter()
             .map(|name| find(name).ok_or_else(|| format!("there is no column `{name}`")))
@@ -61,7 +72,11 @@ impl Flow {
         for run in places.chunk_by(|a, b| a.matrix == b.matrix) {
             let at: Vec<usize> = run.iter().map(|place| place.at).collect();
             let is_whole = at.len() == run[0].width && at.iter().copied().eq(0..run[0].width);
-            parts.push(if is_whole { run[0].matrix.clone() } else { self.graph.columns(&run[0].matrix, &at) });
+            parts.push(if is_whole {
+                run[0].matrix.clone()
+            } else {
+                self.graph.columns(&run[0].matrix, &at)
+            });
         }
         Ok(self.graph.beside(&parts))
     }
@@ -83,7 +98,10 @@ impl Flow {
     /// Where a column is missing, as zeros and ones.
     fn missing(&mut self, name: &String) -> Result<String, String> {
         let column = self.matrix(std::slice::from_ref(name))?;
-        let is_text = self.places.iter().any(|place| place.name == *name && place.kind == Kind::Text);
+        let is_text = self
+            .places
+            .iter()
+            .any(|place| place.name == *name && place.kind == Kind::Text);
         let is = match is_text {
             true => {
                 let empty = self.graph.texts(&[1], &[String::new()]);
@@ -101,10 +119,17 @@ impl Flow {
     pub fn carry_out(&mut self, step: &Fitted) -> Result<(), String> {
         match step {
             Fitted::Finite(step) => {
-                let names: Vec<String> = step.columns.iter().map(|(name, ..)| name.clone()).collect();
+                let names: Vec<String> =
+                    step.columns.iter().map(|(name, ..)| name.clone()).collect();
                 self.row_by_row(&names, |graph, x| {
-                    let lows = graph.doubles(&[1, names.len()], step.columns.iter().map(|(_, low, _)| *low));
-                    let highs = graph.doubles(&[1, names.len()], step.columns.iter().map(|(.., high)| *high));
+                    let lows = graph.doubles(
+                        &[1, names.len()],
+                        step.columns.iter().map(|(_, low, _)| *low),
+                    );
+                    let highs = graph.doubles(
+                        &[1, names.len()],
+                        step.columns.iter().map(|(.., high)| *high),
+                    );
                     let above = graph.with("IsInf", &[x], vec![int("detect_negative", 0)]);
                     let below = graph.with("IsInf", &[x], vec![int("detect_positive", 0)]);
                     let x = graph.node("Where", &[&above, &highs, x]);
@@ -113,20 +138,27 @@ impl Flow {
             }
             Fitted::Impute(step) => self.impute(step)?,
             Fitted::Scale(step) => {
-                let names: Vec<String> = step.columns.iter().map(|(name, ..)| name.clone()).collect();
+                let names: Vec<String> =
+                    step.columns.iter().map(|(name, ..)| name.clone()).collect();
                 self.row_by_row(&names, |graph, x| {
                     let width = names.len();
-                    let shifts = graph.doubles(&[1, width], step.columns.iter().map(|(_, shift, _)| *shift));
-                    let factors = graph.doubles(&[1, width], step.columns.iter().map(|(.., factor)| *factor));
+                    let shifts =
+                        graph.doubles(&[1, width], step.columns.iter().map(|(_, shift, _)| *shift));
+                    let factors =
+                        graph.doubles(&[1, width], step.columns.iter().map(|(.., factor)| *factor));
                     let x = graph.node("Sub", &[x, &shifts]);
                     graph.node("Div", &[&x, &factors])
                 })?;
             }
             Fitted::Quantile(step) => self.quantile(step)?,
             Fitted::Log1p(step) => {
-                let names: Vec<String> = step.columns.iter().map(|(name, _)| name.clone()).collect();
+                let names: Vec<String> =
+                    step.columns.iter().map(|(name, _)| name.clone()).collect();
                 self.row_by_row(&names, |graph, x| {
-                    let least = graph.doubles(&[1, names.len()], step.columns.iter().map(|(_, least)| *least));
+                    let least = graph.doubles(
+                        &[1, names.len()],
+                        step.columns.iter().map(|(_, least)| *least),
+                    );
                     let one = graph.double(1.0);
                     let x = graph.node("Max", &[x, &least]);
                     let x = graph.node("Add", &[&x, &one]);
@@ -134,10 +166,17 @@ impl Flow {
                 })?;
             }
             Fitted::Clip(step) => {
-                let names: Vec<String> = step.columns.iter().map(|(name, ..)| name.clone()).collect();
+                let names: Vec<String> =
+                    step.columns.iter().map(|(name, ..)| name.clone()).collect();
                 self.row_by_row(&names, |graph, x| {
-                    let low = graph.doubles(&[1, names.len()], step.columns.iter().map(|(_, low, _)| *low));
-                    let high = graph.doubles(&[1, names.len()], step.columns.iter().map(|(.., high)| *high));
+                    let low = graph.doubles(
+                        &[1, names.len()],
+                        step.columns.iter().map(|(_, low, _)| *low),
+                    );
+                    let high = graph.doubles(
+                        &[1, names.len()],
+                        step.columns.iter().map(|(.., high)| *high),
+                    );
                     let x = graph.node("Max", &[x, &low]);
                     graph.node("Min", &[&x, &high])
                 })?;
@@ -161,11 +200,17 @@ impl Flow {
                 let x = self.matrix(&step.columns)?;
                 let (width, count) = step.directions.dim();
                 let means = self.graph.doubles(&[1, width], step.means.iter().copied());
-                let directions = self.graph.doubles(&[width, count], step.directions.iter().copied());
+                let directions = self
+                    .graph
+                    .doubles(&[width, count], step.directions.iter().copied());
                 let x = self.graph.node("Sub", &[&x, &means]);
                 let x = self.graph.node("MatMul", &[&x, &directions]);
                 self.remove(&step.columns);
-                self.push(&(0..count).map(pca::named).collect::<Vec<_>>(), Kind::Number, &x);
+                self.push(
+                    &(0..count).map(pca::named).collect::<Vec<_>>(),
+                    Kind::Number,
+                    &x,
+                );
             }
             Fitted::Derive(step) => {
                 let a = self.matrix(std::slice::from_ref(&step.first))?;
@@ -186,7 +231,11 @@ impl Flow {
     }
 
     /// Replaces columns of numbers by what is made of each cell; what is missing stays so.
-    fn row_by_row(&mut self, names: &[String], make: impl Fn(&mut Graph, &str) -> String) -> Result<(), String> {
+    fn row_by_row(
+        &mut self,
+        names: &[String],
+        make: impl Fn(&mut Graph, &str) -> String,
+    ) -> Result<(), String> {
         if names.is_empty() {
             return Ok(());
         }
@@ -198,7 +247,13 @@ impl Flow {
     }
 
     /// Replaces a column of text by a number for each word, and another for all others.
-    fn valued(&mut self, name: &String, words: &[String], values: Vec<f64>, other: f64) -> Result<(), String> {
+    fn valued(
+        &mut self,
+        name: &String,
+        words: &[String],
+        values: Vec<f64>,
+        other: f64,
+    ) -> Result<(), String> {
         let value = match words.is_empty() {
             true => {
                 let missing = self.missing(name)?;
@@ -208,8 +263,14 @@ impl Flow {
             }
             false => {
                 let is = self.words(name, words)?;
-                let values = self.graph.doubles(&[values.len(), 1], values.into_iter().map(|value| value - other));
-                let (value, other) = (self.graph.node("MatMul", &[&is, &values]), self.graph.double(other));
+                let values = self.graph.doubles(
+                    &[values.len(), 1],
+                    values.into_iter().map(|value| value - other),
+                );
+                let (value, other) = (
+                    self.graph.node("MatMul", &[&is, &values]),
+                    self.graph.double(other),
+                );
                 self.graph.node("Add", &[&value, &other])
             }
         };
@@ -221,7 +282,10 @@ impl Flow {
     fn onehot(&mut self, step: &OneHot) -> Result<(), String> {
         for (name, categories, rare) in &step.columns {
             let mut parts = Vec::new();
-            let mut names: Vec<String> = categories.iter().map(|category| of_category(name, category)).collect();
+            let mut names: Vec<String> = categories
+                .iter()
+                .map(|category| of_category(name, category))
+                .collect();
             if !categories.is_empty() {
                 parts.push(self.words(name, categories)?);
             }
@@ -255,10 +319,14 @@ impl Flow {
         Ok(())
     }
 
-    /// Of every value the place among quantiles: a table by how many different quantiles are not above it.
+    /// Of every value the place among quantiles: a table by how many different quantiles are not
+    /// above it.
     fn quantile(&mut self, step: &Quantiles) -> Result<(), String> {
         if step.normal {
-            return Err("ONNX has no operator for a normal distribution, as `quantile: {to: normal}` needs".to_owned());
+            return Err(
+                "ONNX has no operator for a normal distribution, as `quantile: {to: normal}` needs"
+                    .to_owned(),
+            );
         }
         for (name, quantiles) in &step.columns {
             let last = quantiles.len() - 1;
@@ -269,7 +337,8 @@ impl Flow {
                 runs.push((run[0], of(place), of(place + run.len() - 1)));
                 place += run.len();
             }
-            // By number of runs not above: the value of the last, what is told there, what is told above it, and its slope.
+            // By number of runs not above: the value of the last, what is told there, what is told
+            // above it, and its slope.
             let mut table = vec![(0.0, 0.0, 0.0, 0.0)];
             for (at, (value, low, high)) in runs.iter().enumerate() {
                 let there = if at == 0 {
@@ -279,13 +348,27 @@ impl Flow {
                 } else {
                     f64::midpoint(*low, *high)
                 };
-                let slope = runs.get(at + 1).map_or(0.0, |(next, share, _)| (share - high) / (next - value));
-                table.push((*value, there, if at + 1 == runs.len() { 1.0 } else { *high }, slope));
+                let slope = runs
+                    .get(at + 1)
+                    .map_or(0.0, |(next, share, _)| (share - high) / (next - value));
+                table.push((
+                    *value,
+                    there,
+                    if at + 1 == runs.len() { 1.0 } else { *high },
+                    slope,
+                ));
             }
             self.row_by_row(std::slice::from_ref(name), |graph, x| {
                 let borders: Vec<f64> = runs.iter().map(|(value, ..)| *value).collect();
-                let column = |of: fn(&(f64, f64, f64, f64)) -> f64| table.iter().map(of).collect::<Vec<f64>>();
-                let tables = [column(|t| t.0), column(|t| t.1), column(|t| t.2), column(|t| t.3)];
+                let column = |of: fn(&(f64, f64, f64, f64)) -> f64| {
+                    table.iter().map(of).collect::<Vec<f64>>()
+                };
+                let tables = [
+                    column(|t| t.0),
+                    column(|t| t.1),
+                    column(|t| t.2),
+                    column(|t| t.3),
+                ];
                 let [value, there, high, slope] = graph.looked_up(x, &borders, tables);
                 let is_there = graph.node("Equal", &[x, &value]);
                 let beyond = graph.node("Sub", &[x, &value]);
@@ -313,7 +396,9 @@ impl Flow {
                 for (name, filling) in step.columns.iter().zip(fillings) {
                     let x = self.matrix(std::slice::from_ref(name))?;
                     let (missing, fill) = match filling {
-                        Filling::Number(number) => (self.graph.node("IsNaN", &[&x]), self.graph.double(*number)),
+                        Filling::Number(number) => {
+                            (self.graph.node("IsNaN", &[&x]), self.graph.double(*number))
+                        }
                         Filling::Text(text) => {
                             let empty = self.graph.texts(&[1], &[String::new()]);
                             (
@@ -331,8 +416,9 @@ impl Flow {
     }
 }
 
-/// Rows with their missing cells filled from the nearest of the training rows. Only rows with missing cells are compared, and
-/// differences are summed column by column, in the order in which training sums them.
+/// Rows with their missing cells filled from the nearest of the training rows. Only rows with
+/// missing cells are compared, and differences are summed column by column, in the order in which
+/// training sums them.
 fn knn(graph: &mut Graph, x: &str, imputer: &KnnImputer) -> String {
     let (count, width) = imputer.rows.dim();
     let is_missing = graph.node("IsNaN", &[x]);
@@ -350,15 +436,31 @@ fn knn(graph: &mut Graph, x: &str, imputer: &KnnImputer) -> String {
     let known = graph.node("Where", &[&missing, &zero, &mine]);
     let present = graph.node("Not", &[&missing]);
     let present = graph.cast(&present);
-    let has = |at: usize| imputer.rows.column(at).to_vec().into_iter().map(|cell| f64::from(u8::from(!cell.is_nan())));
-    let cells =
-        |at: usize| imputer.rows.column(at).to_vec().into_iter().map(|cell| if cell.is_nan() { 0.0 } else { cell });
+    let has = |at: usize| {
+        imputer
+            .rows
+            .column(at)
+            .to_vec()
+            .into_iter()
+            .map(|cell| f64::from(u8::from(!cell.is_nan())))
+    };
+    let cells = |at: usize| {
+        imputer
+            .rows
+            .column(at)
+            .to_vec()
+            .into_iter()
+            .map(|cell| if cell.is_nan() { 0.0 } else { cell })
+    };
     let theirs = graph.doubles(&[width, count], (0..width).flat_map(has));
     let both = graph.node("MatMul", &[&present, &theirs]);
     let mut sum: Option<String> = None;
     for at in 0..width {
         let (cell, mark) = (graph.columns(&known, &[at]), graph.columns(&present, &[at]));
-        let (donors, marks) = (graph.doubles(&[1, count], cells(at)), graph.doubles(&[1, count], has(at)));
+        let (donors, marks) = (
+            graph.doubles(&[1, count], cells(at)),
+            graph.doubles(&[1, count], has(at)),
+        );
         let apart = graph.node("Sub", &[&cell, &donors]);
         let square = graph.node("Mul", &[&apart, &apart]);
         let marks = graph.node("Mul", &[&mark, &marks]);
@@ -379,7 +481,12 @@ fn knn(graph: &mut Graph, x: &str, imputer: &KnnImputer) -> String {
         let marks = graph.doubles(&[1, count], has(at));
         let is_donor = graph.node("Equal", &[&marks, &zero]);
         let to_donors = graph.node("Where", &[&is_donor, &infinite, &distance]);
-        let near = graph.many(("", "TopK"), &[&to_donors, &most], vec![int("largest", 0)], 2);
+        let near = graph.many(
+            ("", "TopK"),
+            &[&to_donors, &most],
+            vec![int("largest", 0)],
+            2,
+        );
         let donors = graph.doubles(&[count], cells(at));
         let values = graph.with("Gather", &[&donors, &near[1]], vec![int("axis", 0)]);
         let weights = weights(graph, &near[0], imputer.weights == Weights::Distance);
@@ -399,8 +506,8 @@ fn knn(graph: &mut Graph, x: &str, imputer: &KnnImputer) -> String {
     graph.node("ScatterND", &[x, &rows, &filled])
 }
 
-/// What neighbours at these squared distances, the nearest first, weigh: all the same, or one over the distance; where some are at
-/// none, those alone.
+/// What neighbours at these squared distances, the nearest first, weigh: all the same, or one over
+/// the distance; where some are at none, those alone.
 pub fn weights(graph: &mut Graph, squares: &str, by_distance: bool) -> String {
     if !by_distance {
         // Ones, as many.

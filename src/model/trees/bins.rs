@@ -1,7 +1,8 @@
 //! Features as bins of one byte each, made once for every candidate, fold and learner of a search.
 //!
-//! Rows with the same bins are one group: all that a tree can know of them is how many of each class there are. Groups stand
-//! in an order of their own, so that the order of the rows does not matter.
+//! Rows with the same bins are one group: all that a tree can know of them is how many of each
+//! class there are. Groups stand in an order of their own, so that the order of the rows does not
+//! matter.
 
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
@@ -15,19 +16,28 @@ const JOINT: usize = 256;
 /// How many packs are open for one more feature at a time.
 const OPEN: usize = 8;
 
-/// How a feature is cut: the bin of a value is the number of cuts below it; what is missing has a bin after the last.
+/// How a feature is cut: the bin of a value is the number of cuts below it; what is missing has a
+/// bin after the last.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cuts(Vec<f64>);
 
 impl Cuts {
-    /// Finds cuts: between any two values where there are few, otherwise so that bins hold about as many rows each. NaN is
-    /// missing and has no part in it.
+    /// Finds cuts: between any two values where there are few, otherwise so that bins hold about as
+    /// many rows each. NaN is missing and has no part in it.
     pub fn of(values: ArrayView1<'_, f64>) -> Self {
         if let Some(few) = few(values) {
-            return Self(few.windows(2).map(|pair| between(pair[0], pair[1])).collect());
+            return Self(
+                few.windows(2)
+                    .map(|pair| between(pair[0], pair[1]))
+                    .collect(),
+            );
         }
-        let mut sorted: Vec<f64> =
-            values.iter().copied().filter(|value| !value.is_nan()).map(|value| value + 0.0).collect();
+        let mut sorted: Vec<f64> = values
+            .iter()
+            .copied()
+            .filter(|value| !value.is_nan())
+            .map(|value| value + 0.0)
+            .collect();
         sorted.sort_unstable_by(f64::total_cmp);
         let mut distinct: Vec<(f64, usize)> = Vec::new();
         for value in &sorted {
@@ -53,7 +63,11 @@ impl Cuts {
 
     /// Returns the bin of a value.
     pub fn bin(&self, value: f64) -> u8 {
-        if value.is_nan() { self.missing() } else { self.0.partition_point(|cut| *cut < value) as u8 }
+        if value.is_nan() {
+            self.missing()
+        } else {
+            self.0.partition_point(|cut| *cut < value) as u8
+        }
     }
 
     /// Returns the bin of what is missing.
@@ -77,7 +91,11 @@ fn few(values: ArrayView1<'_, f64>) -> Option<Vec<f64>> {
     const SLOTS: usize = 1024;
     let mut slots = [f64::NAN; SLOTS];
     let mut distinct = Vec::new();
-    for value in values.iter().filter(|value| !value.is_nan()).map(|value| value + 0.0) {
+    for value in values
+        .iter()
+        .filter(|value| !value.is_nan())
+        .map(|value| value + 0.0)
+    {
         // Fibonacci hashing (Knuth, 6.4); then the next free slot.
         let mut at = (value.to_bits().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize;
         while slots[at] != value {
@@ -99,11 +117,15 @@ fn few(values: ArrayView1<'_, f64>) -> Option<Vec<f64>> {
 /// A number from the first on and below the second.
 fn between(low: f64, high: f64) -> f64 {
     let middle = low / 2.0 + high / 2.0;
-    if middle >= low && middle < high { middle } else { low }
+    if middle >= low && middle < high {
+        middle
+    } else {
+        low
+    }
 }
 
-/// Several features in one byte: as many joint bins as there are combinations in the data. A histogram of the pack is one of
-/// each of its features.
+/// Several features in one byte: as many joint bins as there are combinations in the data. A
+/// histogram of the pack is one of each of its features.
 #[derive(Clone, Debug)]
 pub struct Pack {
     /// The features.
@@ -118,8 +140,8 @@ pub struct Pack {
     pub shares: Vec<Share>,
 }
 
-/// How the histogram of a feature comes from that of its pack: most joint bins are of one bin of the feature, which holds what
-/// the others leave.
+/// How the histogram of a feature comes from that of its pack: most joint bins are of one bin of
+/// the feature, which holds what the others leave.
 #[derive(Clone, Debug, Default)]
 pub struct Share {
     /// That bin.
@@ -132,8 +154,13 @@ impl Share {
     fn of(own: &[u8]) -> Self {
         let mut counts = [0_usize; JOINT];
         own.iter().for_each(|bin| counts[usize::from(*bin)] += 1);
-        let usual = (0..=u8::MAX).max_by_key(|bin| (counts[usize::from(*bin)], std::cmp::Reverse(*bin))).unwrap_or(0);
-        let others = (0..=u8::MAX).zip(own.iter().copied()).filter(|(_, bin)| *bin != usual).collect();
+        let usual = (0..=u8::MAX)
+            .max_by_key(|bin| (counts[usize::from(*bin)], std::cmp::Reverse(*bin)))
+            .unwrap_or(0);
+        let others = (0..=u8::MAX)
+            .zip(own.iter().copied())
+            .filter(|(_, bin)| *bin != usual)
+            .collect();
         Self { usual, others }
     }
 }
@@ -168,10 +195,18 @@ impl Bins {
             .collect();
         let (cuts, rows): (Vec<Cuts>, Vec<Vec<u8>>) = binned.into_iter().unzip();
         let (group, firsts) = grouped(&rows, x.nrows());
-        let codes: Vec<Vec<u8>> =
-            rows.par_iter().map(|codes| firsts.iter().map(|row| codes[*row as usize]).collect()).collect();
+        let codes: Vec<Vec<u8>> = rows
+            .par_iter()
+            .map(|codes| firsts.iter().map(|row| codes[*row as usize]).collect())
+            .collect();
         let packs = packed(&codes);
-        Self { cuts, codes, group, groups: firsts.len(), packs }
+        Self {
+            cuts,
+            codes,
+            group,
+            groups: firsts.len(),
+            packs,
+        }
     }
 
     /// Returns the number of features.
@@ -180,24 +215,30 @@ impl Bins {
     }
 }
 
-/// Returns a row for each column, which is read several times, some rows at a time: both sides stay in the cache.
+/// Returns a row for each column, which is read several times, some rows at a time: both sides stay
+/// in the cache.
 fn turned(x: ArrayView2<'_, f64>) -> Array2<f64> {
     const ROWS: usize = 64;
     let mut turned = Array2::zeros((x.ncols(), x.nrows()));
-    for (block, mut into) in x.axis_chunks_iter(Axis(0), ROWS).zip(turned.axis_chunks_iter_mut(Axis(1), ROWS)) {
+    for (block, mut into) in x
+        .axis_chunks_iter(Axis(0), ROWS)
+        .zip(turned.axis_chunks_iter_mut(Axis(1), ROWS))
+    {
         into.assign(&block.t());
     }
     turned
 }
 
-/// Finds rows with the same codes: of every row its group, of every group its first row. Groups are in the order of a digest
-/// of their codes.
+/// Finds rows with the same codes: of every row its group, of every group its first row. Groups are
+/// in the order of a digest of their codes.
 fn grouped(codes: &[Vec<u8>], rows: usize) -> (Vec<u32>, Vec<u32>) {
     let mut keys = vec![0_u64; rows];
     for column in codes {
         for (key, code) in keys.iter_mut().zip(column) {
             // The multiplier of Knuth's generator MMIX; what it mixes upwards is turned down again.
-            *key = (key.rotate_left(23) ^ u64::from(*code)).wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            *key = (key.rotate_left(23) ^ u64::from(*code))
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
         }
     }
     let cells = |row: u32| codes.iter().map(move |column| column[row as usize]);
@@ -210,7 +251,8 @@ fn grouped(codes: &[Vec<u8>], rows: usize) -> (Vec<u32>, Vec<u32>) {
     let (mut group, mut firsts) = (vec![0; rows], Vec::new());
     let mut last: Option<(u64, u32)> = None;
     for (key, row) in order {
-        let is_same = last.is_some_and(|(other, first)| other == key && cells(first).eq(cells(row)));
+        let is_same =
+            last.is_some_and(|(other, first)| other == key && cells(first).eq(cells(row)));
         if !is_same {
             firsts.push(row);
             last = Some((key, row));
@@ -225,12 +267,20 @@ fn packed(codes: &[Vec<u8>]) -> Vec<Pack> {
     let (mut full, mut open): (Vec<Pack>, Vec<Pack>) = (Vec::new(), Vec::new());
     let mut table = vec![NONE; JOINT * JOINT];
     for (feature, mine) in codes.iter().enumerate() {
-        let place = open.iter_mut().find_map(|pack| joined(pack, mine, &mut table).map(|joint| (pack, joint)));
+        let place = open
+            .iter_mut()
+            .find_map(|pack| joined(pack, mine, &mut table).map(|joint| (pack, joint)));
         match place {
             Some((pack, (codes, sources))) => {
-                let of = |own: &Vec<u8>| sources.iter().map(|(joint, _)| own[usize::from(*joint)]).collect();
+                let of = |own: &Vec<u8>| {
+                    sources
+                        .iter()
+                        .map(|(joint, _)| own[usize::from(*joint)])
+                        .collect()
+                };
                 pack.bins = pack.bins.iter().map(of).collect();
-                pack.bins.push(sources.iter().map(|(_, bin)| *bin).collect());
+                pack.bins
+                    .push(sources.iter().map(|(_, bin)| *bin).collect());
                 pack.features.push(feature);
                 pack.joint = sources.len();
                 pack.codes = codes;
@@ -262,8 +312,8 @@ type Joint = (Vec<u8>, Vec<(u8, u8)>);
 /// No joint bin.
 const NONE: u16 = u16::MAX;
 
-/// Joins a feature to a pack: the joint bin of every group, and what each is made of. `None` if there are too many. The table
-/// is left as it was.
+/// Joins a feature to a pack: the joint bin of every group, and what each is made of. `None` if
+/// there are too many. The table is left as it was.
 fn joined(pack: &Pack, mine: &[u8], table: &mut [u16]) -> Option<Joint> {
     let mut sources = Vec::new();
     let codes = join(pack, mine, table, &mut sources);
@@ -273,7 +323,12 @@ fn joined(pack: &Pack, mine: &[u8], table: &mut [u16]) -> Option<Joint> {
     codes.map(|codes| (codes, sources))
 }
 
-fn join(pack: &Pack, mine: &[u8], table: &mut [u16], sources: &mut Vec<(u8, u8)>) -> Option<Vec<u8>> {
+fn join(
+    pack: &Pack,
+    mine: &[u8],
+    table: &mut [u16],
+    sources: &mut Vec<(u8, u8)>,
+) -> Option<Vec<u8>> {
     let mut codes = Vec::with_capacity(mine.len());
     for pair in pack.codes.iter().copied().zip(mine.iter().copied()) {
         let place = &mut table[usize::from(pair.0) * JOINT + usize::from(pair.1)];
@@ -297,13 +352,21 @@ mod tests {
     #[test]
     fn few_values_have_a_bin_each_and_many_share() {
         let cuts = Cuts::of(array![3.0, 1.0, f64::NAN, 3.0, -2.0].view());
-        assert_eq!((cuts.bins(), cuts.bin(-2.0), cuts.bin(1.0), cuts.bin(9.0)), (3, 0, 1, 2));
+        assert_eq!(
+            (cuts.bins(), cuts.bin(-2.0), cuts.bin(1.0), cuts.bin(9.0)),
+            (3, 0, 1, 2)
+        );
         assert_eq!((cuts.bin(f64::NAN), cuts.threshold(1)), (3, 2.0));
-        let many = ndarray::Array1::from_shape_fn(10_000, |row| if row < 5_000 { 0.5 } else { row as f64 });
+        let many =
+            ndarray::Array1::from_shape_fn(
+                10_000,
+                |row| if row < 5_000 { 0.5 } else { row as f64 },
+            );
         let cuts = Cuts::of(many.view());
         assert!(cuts.bins() > 200 && cuts.bins() <= 255, "{}", cuts.bins());
         let mut rows = [0; 256];
-        many.iter().for_each(|value| rows[usize::from(cuts.bin(*value))] += 1);
+        many.iter()
+            .for_each(|value| rows[usize::from(cuts.bin(*value))] += 1);
         assert_eq!(rows[0], 5_000);
         assert!(rows[1..255].iter().all(|rows| *rows <= 41), "{rows:?}");
     }
@@ -313,26 +376,41 @@ mod tests {
         let next = f64::from_bits(1.0_f64.to_bits() + 1);
         let cuts = Cuts::of(array![1.0, next].view());
         assert_eq!((cuts.bin(1.0), cuts.bin(next)), (0, 1));
-        assert_eq!(Cuts::of(array![-f64::MAX, f64::MAX].view()).threshold(0), 0.0);
+        assert_eq!(
+            Cuts::of(array![-f64::MAX, f64::MAX].view()).threshold(0),
+            0.0
+        );
     }
 
     #[test]
     fn packs_hold_every_feature_as_it_is() {
-        let x =
-            ndarray::Array2::from_shape_fn((500, 9), |(row, column)| ((row * 31 + column * 7) % (2 + column)) as f64);
+        let x = ndarray::Array2::from_shape_fn((500, 9), |(row, column)| {
+            ((row * 31 + column * 7) % (2 + column)) as f64
+        });
         let bins = Bins::new(x.view());
         let mut seen = 0;
         for pack in &bins.packs {
             for (feature, own) in pack.features.iter().zip(&pack.bins) {
-                let codes: Vec<u8> = pack.codes.iter().map(|joint| own[usize::from(*joint)]).collect();
+                let codes: Vec<u8> = pack
+                    .codes
+                    .iter()
+                    .map(|joint| own[usize::from(*joint)])
+                    .collect();
                 assert_eq!(codes, bins.codes[*feature]);
                 seen += 1;
             }
         }
-        assert!(seen == 9 && bins.packs.len() < 9, "{} packs", bins.packs.len());
+        assert!(
+            seen == 9 && bins.packs.len() < 9,
+            "{} packs",
+            bins.packs.len()
+        );
         for (row, group) in bins.group.iter().enumerate() {
             for (column, codes) in bins.codes.iter().enumerate() {
-                assert_eq!(codes[*group as usize], bins.cuts[column].bin(x[[row, column]]));
+                assert_eq!(
+                    codes[*group as usize],
+                    bins.cuts[column].bin(x[[row, column]])
+                );
             }
         }
     }

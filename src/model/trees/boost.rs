@@ -22,8 +22,8 @@ pub struct Boosting {
     pub subsample: f64,
     /// The share of features that each tree may use.
     pub colsample: f64,
-    /// After so many trees in a row that do not lessen the loss on a tenth of the groups, held out, it ends; 0, or where
-    /// there are fewer than ten: never.
+    /// After so many trees in a row that do not lessen the loss on a tenth of the groups, held out,
+    /// it ends; 0, or where there are fewer than ten: never.
     pub patience: usize,
     /// How trees grow.
     pub rules: Rules,
@@ -32,16 +32,22 @@ pub struct Boosting {
 /// Of so many groups one is held out.
 const HELD: usize = 10;
 
-/// Fits trees to the gradient of the logistic loss, one after the other (Friedman, 2001), each leaf a Newton step.
+/// Fits trees to the gradient of the logistic loss, one after the other (Friedman, 2001), each leaf
+/// a Newton step.
 pub fn boost(bins: &Bins, counts: &Counts, boosting: &Boosting, seed: u64) -> Ensemble {
     let weights = counts.weights();
-    let [zero, one] = weights.iter().fold([0.0, 0.0], |sum, pair| [sum[0] + pair[0], sum[1] + pair[1]]);
+    let [zero, one] = weights
+        .iter()
+        .fold([0.0, 0.0], |sum, pair| [sum[0] + pair[0], sum[1] + pair[1]]);
     let base = (one / zero).ln();
     let mut raw = vec![base; bins.groups];
     let present = counts.present();
     // Groups stand in the order of a digest: every tenth is as good as drawn.
     let is_held = |place: usize| boosting.patience > 0 && place % HELD == HELD - 1;
-    let held: Vec<u32> = (0..present.len()).filter(|place| is_held(*place)).map(|place| present[place]).collect();
+    let held: Vec<u32> = (0..present.len())
+        .filter(|place| is_held(*place))
+        .map(|place| present[place])
+        .collect();
     let (mut least, mut waited) = (f64::INFINITY, 0);
     let layout = Layout::new(bins);
     let all: Vec<usize> = (0..bins.features()).collect();
@@ -50,13 +56,18 @@ pub fn boost(bins: &Bins, counts: &Counts, boosting: &Boosting, seed: u64) -> En
     for round in 0..boosting.rounds {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(round as u64 + 1);
-        let drawn = (boosting.subsample < 1.0).then(|| sampled(counts, boosting.subsample, &mut random));
+        let drawn =
+            (boosting.subsample < 1.0).then(|| sampled(counts, boosting.subsample, &mut random));
         let features = match boosting.colsample < 1.0 {
             true => chosen(&all, boosting.colsample, &mut random),
             false => all.clone(),
         };
         entries.clear();
-        for (_, &group) in present.iter().enumerate().filter(|(place, _)| !is_held(*place)) {
+        for (_, &group) in present
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| !is_held(*place))
+        {
             let at = group as usize;
             let rows = drawn.as_ref().map_or(counts.rows[at], |drawn| drawn[at]);
             if rows == [0, 0] {
@@ -72,12 +83,19 @@ pub fn boost(bins: &Bins, counts: &Counts, boosting: &Boosting, seed: u64) -> En
             });
         }
         let (mut tree, values) = grow(bins, &layout, &features, &mut entries, &boosting.rules);
-        tree.nodes.iter_mut().for_each(|node| node.value *= boosting.learning_rate);
+        tree.nodes
+            .iter_mut()
+            .for_each(|node| node.value *= boosting.learning_rate);
         for (place, &group) in present.iter().enumerate() {
             let at = group as usize;
             // Groups without a drawn row were not there when the tree grew.
-            let was_there = !is_held(place) && drawn.as_ref().is_none_or(|drawn| drawn[at] != [0, 0]);
-            raw[at] += if was_there { values[at] * boosting.learning_rate } else { tree.of_group(bins, at) };
+            let was_there =
+                !is_held(place) && drawn.as_ref().is_none_or(|drawn| drawn[at] != [0, 0]);
+            raw[at] += if was_there {
+                values[at] * boosting.learning_rate
+            } else {
+                tree.of_group(bins, at)
+            };
         }
         trees.push(tree);
         if !held.is_empty() {
@@ -93,13 +111,24 @@ pub fn boost(bins: &Bins, counts: &Counts, boosting: &Boosting, seed: u64) -> En
             }
         }
     }
-    Ensemble { features: bins.features(), trees, link: Link::Logistic(base) }
+    Ensemble {
+        features: bins.features(),
+        trees,
+        link: Link::Logistic(base),
+    }
 }
 
 /// Draws a share of the rows without replacement.
 fn sampled(counts: &Counts, share: f64, random: &mut ChaCha8Rng) -> Vec<[u32; 2]> {
-    let whole: u64 = counts.rows.iter().map(|rows| u64::from(rows[0]) + u64::from(rows[1])).sum();
-    let (mut left, mut wanted) = (whole as usize, ((whole as f64 * share).round() as usize).max(1));
+    let whole: u64 = counts
+        .rows
+        .iter()
+        .map(|rows| u64::from(rows[0]) + u64::from(rows[1]))
+        .sum();
+    let (mut left, mut wanted) = (
+        whole as usize,
+        ((whole as f64 * share).round() as usize).max(1),
+    );
     let mut drawn = vec![[0; 2]; counts.rows.len()];
     // Each row in turn is taken with the chance that is left to it (Knuth's algorithm S).
     for (rows, drawn) in counts.rows.iter().zip(&mut drawn) {
@@ -127,9 +156,15 @@ fn chosen(all: &[usize], share: f64, random: &mut ChaCha8Rng) -> Vec<usize> {
     features
 }
 
-/// Fits small trees one after the other, each to rows that weigh more the more often they were wrong (SAMME; Zhu, Zou, Rosset
-/// and Hastie, 2009).
-pub fn adaboost(bins: &Bins, counts: &Counts, rounds: usize, learning_rate: f64, rules: &Rules) -> Ensemble {
+/// Fits small trees one after the other, each to rows that weigh more the more often they were
+/// wrong (SAMME; Zhu, Zou, Rosset and Hastie, 2009).
+pub fn adaboost(
+    bins: &Bins,
+    counts: &Counts,
+    rounds: usize,
+    learning_rate: f64,
+    rules: &Rules,
+) -> Ensemble {
     let mut weights = counts.weights();
     let layout = Layout::new(bins);
     let all: Vec<usize> = (0..bins.features()).collect();
@@ -139,19 +174,31 @@ pub fn adaboost(bins: &Bins, counts: &Counts, rounds: usize, learning_rate: f64,
         let whole: f64 = weights.iter().flatten().sum();
         let entry = |group: &u32| {
             let ([zero, one], rows) = (weights[*group as usize], counts.rows[*group as usize]);
-            Entry { group: *group, n: (rows[0] + rows[1]) as f32, g: one / whole, h: (zero + one) / whole }
+            Entry {
+                group: *group,
+                n: (rows[0] + rows[1]) as f32,
+                g: one / whole,
+                h: (zero + one) / whole,
+            }
         };
         let mut entries: Vec<Entry> = present.iter().map(entry).collect();
         let (mut tree, values) = grow(bins, &layout, &all, &mut entries, rules);
         let is_one = |group: u32| values[group as usize] > 0.5;
         // Of every group the class that the tree is wrong about.
-        let wrong: f64 = present.iter().map(|group| weights[*group as usize][usize::from(!is_one(*group))]).sum();
+        let wrong: f64 = present
+            .iter()
+            .map(|group| weights[*group as usize][usize::from(!is_one(*group))])
+            .sum();
         let error = wrong / whole;
         if error >= 0.5 && !trees.is_empty() {
             break;
         }
         // A tree that is never wrong is the last; its vote is that of scikit-learn's.
-        let vote = if error <= 0.0 { 1.0 } else { learning_rate * ((1.0 - error) / error).ln() };
+        let vote = if error <= 0.0 {
+            1.0
+        } else {
+            learning_rate * ((1.0 - error) / error).ln()
+        };
         for node in tree.nodes.iter_mut().filter(|node| node.is_leaf()) {
             node.value = if node.value > 0.5 { vote } else { -vote };
         }
@@ -169,7 +216,14 @@ pub fn adaboost(bins: &Bins, counts: &Counts, rounds: usize, learning_rate: f64,
         }
         // Kept from growing without end.
         let whole: f64 = weights.iter().flatten().sum();
-        weights.iter_mut().flatten().for_each(|weight| *weight /= whole);
+        weights
+            .iter_mut()
+            .flatten()
+            .for_each(|weight| *weight /= whole);
     }
-    Ensemble { features: bins.features(), trees, link: Link::Votes(votes) }
+    Ensemble {
+        features: bins.features(),
+        trees,
+        link: Link::Votes(votes),
+    }
 }

@@ -43,7 +43,17 @@ pub struct Node {
 impl Node {
     /// Returns a leaf.
     pub fn leaf(value: f64, cover: f64) -> Self {
-        Self { feature: LEAF, bin: 0, threshold: 0.0, missing_left: false, left: 0, right: 0, value, cover, gain: 0.0 }
+        Self {
+            feature: LEAF,
+            bin: 0,
+            threshold: 0.0,
+            missing_left: false,
+            left: 0,
+            right: 0,
+            value,
+            cover,
+            gain: 0.0,
+        }
     }
 
     /// Returns whether it is a leaf.
@@ -53,7 +63,11 @@ impl Node {
 
     /// Returns whether a value of its feature goes left; NaN is missing.
     pub fn takes(&self, value: f64) -> bool {
-        if value.is_nan() { self.missing_left } else { value <= self.threshold }
+        if value.is_nan() {
+            self.missing_left
+        } else {
+            value <= self.threshold
+        }
     }
 
     /// Returns whether a bin of its feature goes left, `missing` being that of what is missing.
@@ -121,7 +135,9 @@ impl TryFrom<Stored> for Tree {
             let (left, right) = (stored.left[at], stored.right[at]);
             let is_below = |node: u32| node as usize > at && (node as usize) < count;
             if stored.feature[at] != LEAF && !(is_below(left) && is_below(right)) {
-                return Err(format!("the node {at} of a tree has no nodes below it where it says"));
+                return Err(format!(
+                    "the node {at} of a tree has no nodes below it where it says"
+                ));
             }
             Ok(Node {
                 feature: stored.feature[at],
@@ -135,7 +151,9 @@ impl TryFrom<Stored> for Tree {
                 gain: stored.gain[at],
             })
         };
-        Ok(Self { nodes: (0..count).map(node).collect::<Result<_, String>>()? })
+        Ok(Self {
+            nodes: (0..count).map(node).collect::<Result<_, String>>()?,
+        })
     }
 }
 
@@ -144,7 +162,11 @@ impl Tree {
     fn value(&self, goes_left: impl Fn(&Node) -> bool) -> f64 {
         let mut node = &self.nodes[0];
         while !node.is_leaf() {
-            node = &self.nodes[if goes_left(node) { node.left } else { node.right } as usize];
+            node = &self.nodes[if goes_left(node) {
+                node.left
+            } else {
+                node.right
+            } as usize];
         }
         node.value
     }
@@ -166,7 +188,12 @@ impl Tree {
     fn depth(&self) -> Option<usize> {
         let mut depths: Vec<Option<usize>> = vec![None; self.nodes.len()];
         depths[0] = Some(0);
-        for (at, node) in self.nodes.iter().enumerate().filter(|(_, node)| !node.is_leaf()) {
+        for (at, node) in self
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| !node.is_leaf())
+        {
             let depth = depths[at]? + 1;
             for below in [node.left, node.right] {
                 if depths[below as usize].replace(depth).is_some() {
@@ -177,19 +204,28 @@ impl Tree {
         depths.into_iter().max().flatten()
     }
 
-    /// Adds the value of every group to its sum: the groups, each with the place of its sum, are dealt out over the tree, one
-    /// feature after the other.
-    fn add(&self, bins: &Bins, groups: &mut [(u32, u32)], spare: &mut Vec<(u32, u32)>, sums: &mut [f64]) {
+    /// Adds the value of every group to its sum: the groups, each with the place of its sum, are
+    /// dealt out over the tree, one feature after the other.
+    fn add(
+        &self,
+        bins: &Bins,
+        groups: &mut [(u32, u32)],
+        spare: &mut Vec<(u32, u32)>,
+        sums: &mut [f64],
+    ) {
         let mut open = vec![(0_usize, 0, groups.len())];
         while let Some((at, from, to)) = open.pop() {
             let node = &self.nodes[at];
             let mine = &mut groups[from..to];
             if node.is_leaf() {
-                mine.iter().for_each(|(_, place)| sums[*place as usize] += node.value);
+                mine.iter()
+                    .for_each(|(_, place)| sums[*place as usize] += node.value);
             } else if !mine.is_empty() {
                 let feature = node.feature as usize;
                 let (codes, missing) = (&bins.codes[feature], bins.cuts[feature].missing());
-                let left = partition(mine, spare, |(group, _)| node.takes_bin(codes[*group as usize], missing));
+                let left = partition(mine, spare, |(group, _)| {
+                    node.takes_bin(codes[*group as usize], missing)
+                });
                 open.push((node.left as usize, from, from + left));
                 open.push((node.right as usize, from + left, to));
             }
@@ -204,8 +240,9 @@ pub enum Link {
     Mean,
     /// It is the logistic function of a base and their sum.
     Logistic(f64),
-    /// The trees vote with these weights, their values being the weight, or minus it: the logistic function of twice the sum
-    /// over the weights' (SAMME of two classes; Zhu, Zou, Rosset and Hastie, 2009).
+    /// The trees vote with these weights, their values being the weight, or minus it: the logistic
+    /// function of twice the sum over the weights' (SAMME of two classes; Zhu, Zou, Rosset and
+    /// Hastie, 2009).
     Votes(Vec<f64>),
 }
 
@@ -233,7 +270,8 @@ impl Ensemble {
         }
     }
 
-    /// Returns what is wrong with it, if it was read from a file: a node may have one above it, the way to a leaf has an end.
+    /// Returns what is wrong with it, if it was read from a file: a node may have one above it, the
+    /// way to a leaf has an end.
     pub fn fault(&self) -> Option<String> {
         let odd = |node: &Node| !node.is_leaf() && node.feature as usize >= self.features;
         if self.trees.is_empty() {
@@ -242,11 +280,19 @@ impl Ensemble {
         if self.trees.iter().flat_map(|tree| &tree.nodes).any(odd) {
             return Some("a tree that asks for a feature that is not there".to_owned());
         }
-        if self.trees.iter().any(|tree| tree.depth().is_none_or(|depth| depth > DEEPEST)) {
-            return Some(format!("a tree whose nodes stand below several, or more than {DEEPEST} deep"));
+        if self
+            .trees
+            .iter()
+            .any(|tree| tree.depth().is_none_or(|depth| depth > DEEPEST))
+        {
+            return Some(format!(
+                "a tree whose nodes stand below several, or more than {DEEPEST} deep"
+            ));
         }
         match &self.link {
-            Link::Votes(weights) if weights.len() != self.trees.len() => Some("votes without weights".to_owned()),
+            Link::Votes(weights) if weights.len() != self.trees.len() => {
+                Some("votes without weights".to_owned())
+            }
             _ => None,
         }
     }
@@ -258,14 +304,19 @@ impl Ensemble {
         let some = |rows: &[ArrayView1<'_, f64>]| {
             let mut sums = vec![0.0; rows.len()];
             for tree in &self.trees {
-                sums.iter_mut().zip(rows).for_each(|(sum, row)| *sum += tree.of_row(*row));
+                sums.iter_mut()
+                    .zip(rows)
+                    .for_each(|(sum, row)| *sum += tree.of_row(*row));
             }
-            sums.iter().map(|sum| self.probability(*sum, self.trees.len())).collect::<Vec<f64>>()
+            sums.iter()
+                .map(|sum| self.probability(*sum, self.trees.len()))
+                .collect::<Vec<f64>>()
         };
         rows.par_chunks(TOGETHER).flat_map_iter(some).collect()
     }
 
-    /// Returns the probability of class 1 for groups of binned rows, after each of these counts of trees, in ascending order.
+    /// Returns the probability of class 1 for groups of binned rows, after each of these counts of
+    /// trees, in ascending order.
     pub fn of_groups(&self, bins: &Bins, groups: &[u32], counts: &[usize]) -> Vec<Vec<f64>> {
         let mut sums = vec![0.0; groups.len()];
         let mut placed: Vec<(u32, u32)> = groups.iter().copied().zip(0..).collect();
@@ -278,7 +329,11 @@ impl Ensemble {
                 tree.add(bins, &mut placed, &mut spare, &mut sums);
             }
             done = done.max(count);
-            told.push(sums.iter().map(|sum| self.probability(*sum, count)).collect());
+            told.push(
+                sums.iter()
+                    .map(|sum| self.probability(*sum, count))
+                    .collect(),
+            );
         }
         told
     }

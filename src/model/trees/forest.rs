@@ -26,7 +26,10 @@ impl Counts {
         for row in rows {
             counts[bins.group[*row as usize] as usize][usize::from(y[*row as usize] == 1.0)] += 1;
         }
-        Self { rows: counts, weight }
+        Self {
+            rows: counts,
+            weight,
+        }
     }
 
     /// Returns what the rows of each class weigh, by group.
@@ -41,7 +44,9 @@ impl Counts {
 
     /// Returns the groups that have rows.
     pub fn present(&self) -> Vec<u32> {
-        (0..self.rows.len() as u32).filter(|group| self.rows[*group as usize] != [0, 0]).collect()
+        (0..self.rows.len() as u32)
+            .filter(|group| self.rows[*group as usize] != [0, 0])
+            .collect()
     }
 
     /// Draws as many rows as there are, with replacement.
@@ -64,7 +69,10 @@ impl Counts {
 /// The groups that have rows.
 fn members(rows: &[[u32; 2]]) -> Vec<Member> {
     let member = |(group, rows): (usize, &[u32; 2])| {
-        (*rows != [0, 0]).then(|| Member { group: group as u32, cell: Cell::new(*rows) })
+        (*rows != [0, 0]).then(|| Member {
+            group: group as u32,
+            cell: Cell::new(*rows),
+        })
     };
     rows.iter().enumerate().filter_map(member).collect()
 }
@@ -80,16 +88,28 @@ pub struct Forest {
     pub rules: Rules,
 }
 
-/// Grows a forest (Breiman, 2001; with random cuts: Geurts, Ernst and Wehenkel, 2006). The first trees of a larger one are
-/// those of a smaller one.
+/// Grows a forest (Breiman, 2001; with random cuts: Geurts, Ernst and Wehenkel, 2006). The first
+/// trees of a larger one are those of a smaller one.
 pub fn fit(bins: &Bins, counts: &Counts, forest: &Forest, seed: u64) -> Ensemble {
-    let growing = Growing { bins, rules: &forest.rules, weight: counts.weight };
+    let growing = Growing {
+        bins,
+        rules: &forest.rules,
+        weight: counts.weight,
+    };
     let one = |number: usize| -> Tree {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(number as u64 + 1);
-        let members = if forest.resampled { members(&counts.resampled(&mut random)) } else { members(&counts.rows) };
+        let members = if forest.resampled {
+            members(&counts.resampled(&mut random))
+        } else {
+            members(&counts.rows)
+        };
         growing.grow(members, &mut random)
     };
     let trees = (0..forest.trees).into_par_iter().map(one).collect();
-    Ensemble { features: bins.features(), trees, link: Link::Mean }
+    Ensemble {
+        features: bins.features(),
+        trees,
+        link: Link::Mean,
+    }
 }

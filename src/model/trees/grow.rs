@@ -7,7 +7,8 @@ use crate::model::trees::bins::Bins;
 use crate::model::trees::ensemble::{Node, Tree};
 use crate::model::trees::splits::{Bounds, Here, Rules, Split, Sums, scan};
 
-/// So many entries add into copies of a histogram in turn, so that none waits for the one before it.
+/// So many entries add into copies of a histogram in turn, so that none waits for the one before
+/// it.
 const COPIES: usize = 4;
 
 /// With so few bins a histogram is copied.
@@ -41,9 +42,16 @@ pub struct Member {
     pub group: u32,
 }
 
-/// Puts the entries that go left before those that go right, both in the order they had, and returns how many go left.
-pub fn partition<T: Copy>(entries: &mut [T], spare: &mut Vec<T>, goes_left: impl Fn(&T) -> bool) -> usize {
-    let Some(first) = entries.first().copied() else { return 0 };
+/// Puts the entries that go left before those that go right, both in the order they had, and
+/// returns how many go left.
+pub fn partition<T: Copy>(
+    entries: &mut [T],
+    spare: &mut Vec<T>,
+    goes_left: impl Fn(&T) -> bool,
+) -> usize {
+    let Some(first) = entries.first().copied() else {
+        return 0;
+    };
     if spare.len() < entries.len() {
         spare.resize(entries.len(), first);
     }
@@ -65,7 +73,11 @@ pub fn partition<T: Copy>(entries: &mut [T], spare: &mut Vec<T>, goes_left: impl
 pub fn node(bins: &Bins, split: &Split, whole: Sums, left: usize) -> Node {
     let cuts = &bins.cuts[split.feature];
     // After the last bin of all, whatever is present goes left.
-    let threshold = if usize::from(split.bin) + 1 < cuts.bins() { cuts.threshold(split.bin) } else { f64::INFINITY };
+    let threshold = if usize::from(split.bin) + 1 < cuts.bins() {
+        cuts.threshold(split.bin)
+    } else {
+        f64::INFINITY
+    };
     Node {
         feature: split.feature as u32,
         bin: split.bin,
@@ -88,20 +100,32 @@ struct Histogram {
 
 impl Histogram {
     fn new() -> Self {
-        Self { cells: Box::new([[Cell(0); 256]; COPIES]), present: [0; 4] }
+        Self {
+            cells: Box::new([[Cell(0); 256]; COPIES]),
+            present: [0; 4],
+        }
     }
 
-    /// Counts members by the bins of a feature, of which there are so many with that of what is missing.
+    /// Counts members by the bins of a feature, of which there are so many with that of what is
+    /// missing.
     fn fill(&mut self, codes: &[u8], members: &[Member], bins: usize) {
         if bins <= FEW {
             let (blocks, rest) = members.as_chunks::<COPIES>();
             for block in blocks {
                 for (cells, member) in self.cells.iter_mut().zip(block) {
-                    count(&mut cells[usize::from(codes[member.group as usize])], member);
+                    count(
+                        &mut cells[usize::from(codes[member.group as usize])],
+                        member,
+                    );
                 }
             }
             let [first, others @ ..] = &mut *self.cells;
-            rest.iter().for_each(|member| count(&mut first[usize::from(codes[member.group as usize])], member));
+            rest.iter().for_each(|member| {
+                count(
+                    &mut first[usize::from(codes[member.group as usize])],
+                    member,
+                )
+            });
             for (bin, cell) in first[..bins].iter_mut().enumerate() {
                 for other in others.iter_mut() {
                     cell.0 += std::mem::take(&mut other[bin]).0;
@@ -110,7 +134,12 @@ impl Histogram {
             self.present = [(1 << bins) - 1, 0, 0, 0];
         } else if members.len() >= bins {
             let cells = &mut self.cells[0];
-            members.iter().for_each(|member| count(&mut cells[usize::from(codes[member.group as usize])], member));
+            members.iter().for_each(|member| {
+                count(
+                    &mut cells[usize::from(codes[member.group as usize])],
+                    member,
+                )
+            });
             let word = |word: usize| match bins.saturating_sub(64 * word) {
                 0 => 0,
                 64.. => u64::MAX,
@@ -178,7 +207,11 @@ pub struct Growing<'a> {
 impl Growing<'_> {
     fn sums(&self, cell: Cell) -> Sums {
         let g = f64::from(cell.one()) * self.weight[1];
-        Sums { g, h: g + f64::from(cell.all() - cell.one()) * self.weight[0], n: f64::from(cell.all()) }
+        Sums {
+            g,
+            h: g + f64::from(cell.all() - cell.one()) * self.weight[0],
+            n: f64::from(cell.all()),
+        }
     }
 
     /// Grows a tree.
@@ -195,11 +228,29 @@ impl Growing<'_> {
         };
         let whole = total(&members);
         let mut nodes = vec![leaf(whole, Bounds::NONE)];
-        let mut open = vec![Open { node: 0, from: 0, to: members.len(), depth: 0, whole, bounds: Bounds::NONE }];
-        let mut room =
-            Spare { features: (0..bins.features()).collect(), histogram: Histogram::new(), filled: Vec::new() };
+        let mut open = vec![Open {
+            node: 0,
+            from: 0,
+            to: members.len(),
+            depth: 0,
+            whole,
+            bounds: Bounds::NONE,
+        }];
+        let mut room = Spare {
+            features: (0..bins.features()).collect(),
+            histogram: Histogram::new(),
+            filled: Vec::new(),
+        };
         let mut spare = Vec::new();
-        while let Some(Open { node: at, from, to, depth, whole, bounds }) = open.pop() {
+        while let Some(Open {
+            node: at,
+            from,
+            to,
+            depth,
+            whole,
+            bounds,
+        }) = open.pop()
+        {
             let mine = &mut members[from..to];
             let is_pure = whole.one() == 0 || whole.one() == whole.all();
             let is_small = f64::from(whole.all()) < 2.0 * rules.min_leaf || mine.len() < 2;
@@ -207,12 +258,23 @@ impl Growing<'_> {
                 continue;
             }
             let sums = self.sums(whole);
-            let here = Here { whole: sums, score: rules.score(sums, bounds), bounds };
-            let Some(split) = self.best(mine, &here, &mut room, random) else { continue };
-            let (codes, missing) = (&bins.codes[split.feature], bins.cuts[split.feature].missing());
+            let here = Here {
+                whole: sums,
+                score: rules.score(sums, bounds),
+                bounds,
+            };
+            let Some(split) = self.best(mine, &here, &mut room, random) else {
+                continue;
+            };
+            let (codes, missing) = (
+                &bins.codes[split.feature],
+                bins.cuts[split.feature].missing(),
+            );
             let next = nodes.len();
             let asked = node(bins, &split, sums, next);
-            let left = partition(mine, &mut spare, |member| asked.takes_bin(codes[member.group as usize], missing));
+            let left = partition(mine, &mut spare, |member| {
+                asked.takes_bin(codes[member.group as usize], missing)
+            });
             nodes[at] = asked;
             let (low, high) = rules.bounds(&split, sums, bounds);
             let first = total(&mine[..left]);
@@ -220,18 +282,42 @@ impl Growing<'_> {
             nodes.push(leaf(first, low));
             nodes.push(leaf(second, high));
             let middle = from + left;
-            open.push(Open { node: next + 1, from: middle, to, depth: depth + 1, whole: second, bounds: high });
-            open.push(Open { node: next, from, to: middle, depth: depth + 1, whole: first, bounds: low });
+            open.push(Open {
+                node: next + 1,
+                from: middle,
+                to,
+                depth: depth + 1,
+                whole: second,
+                bounds: high,
+            });
+            open.push(Open {
+                node: next,
+                from,
+                to: middle,
+                depth: depth + 1,
+                whole: first,
+                bounds: low,
+            });
         }
         Tree { nodes }
     }
 
-    /// Finds the best split among so many features that are drawn; those that are constant here do not count, and where none
-    /// of them splits, more are drawn, as scikit-learn does.
-    fn best(&self, members: &[Member], here: &Here, spare: &mut Spare, random: &mut ChaCha8Rng) -> Option<Split> {
+    /// Finds the best split among so many features that are drawn; those that are constant here do
+    /// not count, and where none of them splits, more are drawn, as scikit-learn does.
+    fn best(
+        &self,
+        members: &[Member],
+        here: &Here,
+        spare: &mut Spare,
+        random: &mut ChaCha8Rng,
+    ) -> Option<Split> {
         let (bins, rules) = (self.bins, self.rules);
         let (mut best, mut tried) = (None, 0);
-        let Spare { features, histogram, filled } = spare;
+        let Spare {
+            features,
+            histogram,
+            filled,
+        } = spare;
         for place in 0..features.len() {
             if tried >= rules.features && best.is_some() {
                 break;
@@ -247,10 +333,12 @@ impl Growing<'_> {
                 continue;
             }
             tried += 1;
-            let lost = filled.pop_if(|(bin, _)| *bin == missing).map_or(Sums::default(), |(_, cell)| self.sums(cell));
+            let lost = filled
+                .pop_if(|(bin, _)| *bin == missing)
+                .map_or(Sums::default(), |(_, cell)| self.sums(cell));
             let (first, last) = (filled[0].0, filled[filled.len() - 1].0);
-            let only =
-                (rules.random_cuts && first < last).then(|| first + below(random, usize::from(last - first)) as u8);
+            let only = (rules.random_cuts && first < last)
+                .then(|| first + below(random, usize::from(last - first)) as u8);
             let sums = filled.iter().map(|(bin, cell)| (*bin, self.sums(*cell)));
             scan(rules, here, feature, sums, lost, only, &mut best);
         }

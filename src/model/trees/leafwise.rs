@@ -10,10 +10,12 @@ use crate::model::trees::splits::{Bounds, Here, Rules, Split, Sums, scan};
 /// With fewer additions the work is not shared out.
 const SHARED: usize = 1 << 21;
 
-/// Features whose histograms are filled in one pass over the rows: theirs fit into the nearest cache together.
+/// Features whose histograms are filled in one pass over the rows: theirs fit into the nearest
+/// cache together.
 const TOGETHER: usize = 4;
 
-/// Histograms of open leaves take this many bytes at most; those of more leaves are counted again when they are needed.
+/// Histograms of open leaves take this many bytes at most; those of more leaves are counted again
+/// when they are needed.
 const ROOM: usize = 512 << 20;
 
 /// A group of rows that a tree is grown from.
@@ -34,13 +36,18 @@ impl Entry {
     pub fn sums(entries: &[Self]) -> Sums {
         let mut sums = Sums::default();
         for entry in entries {
-            sums.add(Sums { g: entry.g, h: entry.h, n: f64::from(entry.n) });
+            sums.add(Sums {
+                g: entry.g,
+                h: entry.h,
+                n: f64::from(entry.n),
+            });
         }
         sums
     }
 }
 
-/// Where the bins of the features stand in a histogram of all of them: those of present values, then the missing.
+/// Where the bins of the features stand in a histogram of all of them: those of present values,
+/// then the missing.
 pub struct Layout {
     offsets: Vec<usize>,
     cells: usize,
@@ -96,9 +103,18 @@ fn grow_within(
     entries: &mut [Entry],
     rules: &Rules,
 ) -> (Tree, Vec<f64>) {
-    let mut tree = Growing { bins, layout, features, rules, nodes: Vec::new(), pool: Vec::new(), spare: Vec::new() };
+    let mut tree = Growing {
+        bins,
+        layout,
+        features,
+        rules,
+        nodes: Vec::new(),
+        pool: Vec::new(),
+        spare: Vec::new(),
+    };
     let whole = Entry::sums(entries);
-    tree.nodes.push(Node::leaf(rules.value(whole, Bounds::NONE), whole.h));
+    tree.nodes
+        .push(Node::leaf(rules.value(whole, Bounds::NONE), whole.h));
     let mut leaves: Vec<Leaf> = Vec::new();
     let mut count = 1;
     let most_kept = room / (layout.cells.max(1) * size_of::<Sums>());
@@ -114,7 +130,16 @@ fn grow_within(
         done.push((0, 0, entries.len()));
     }
     while let Some(place) = best(&leaves) {
-        let Leaf { node: at, from, to, depth, whole, bounds, sums, best } = leaves.swap_remove(place);
+        let Leaf {
+            node: at,
+            from,
+            to,
+            depth,
+            whole,
+            bounds,
+            sums,
+            best,
+        } = leaves.swap_remove(place);
         if count >= rules.max_leaves {
             done.push((at, from, to));
             continue;
@@ -123,21 +148,34 @@ fn grow_within(
         let (codes, missing) = (&bins.codes[best.feature], bins.cuts[best.feature].missing());
         let below = tree.nodes.len();
         let asked = node(bins, &best, whole, below);
-        let left = partition(mine, &mut tree.spare, |entry| asked.takes_bin(codes[entry.group as usize], missing));
+        let left = partition(mine, &mut tree.spare, |entry| {
+            asked.takes_bin(codes[entry.group as usize], missing)
+        });
         let middle = from + left;
         tree.nodes[at] = asked;
         let (low, high) = rules.bounds(&best, whole, bounds);
         count += 1;
         let rest = whole.less(best.left);
-        let mut sides = [(below, (from, middle), best.left, low), (below + 1, (middle, to), rest, high)];
+        let mut sides = [
+            (below, (from, middle), best.left, low),
+            (below + 1, (middle, to), rest, high),
+        ];
         for (_, _, whole, bounds) in &sides {
-            tree.nodes.push(Node::leaf(rules.value(*whole, *bounds), whole.h));
+            tree.nodes
+                .push(Node::leaf(rules.value(*whole, *bounds), whole.h));
         }
         // Leaves that cannot be split need no histogram.
-        let can =
-            |whole: &Sums| depth + 1 < rules.max_depth && count < rules.max_leaves && whole.n >= 2.0 * rules.min_leaf;
+        let can = |whole: &Sums| {
+            depth + 1 < rules.max_depth
+                && count < rules.max_leaves
+                && whole.n >= 2.0 * rules.min_leaf
+        };
         if !can(&sides[0].2) && !can(&sides[1].2) {
-            done.extend(sides.iter().map(|(node, (from, to), ..)| (*node, *from, *to)));
+            done.extend(
+                sides
+                    .iter()
+                    .map(|(node, (from, to), ..)| (*node, *from, *to)),
+            );
             tree.pool.push(sums);
             continue;
         }
@@ -153,7 +191,10 @@ fn grow_within(
             tree.histogram(&entries[start..end], sides[1].2)
         } else {
             let mut large = sums;
-            large.iter_mut().zip(&small).for_each(|(whole, part)| *whole = whole.less(*part));
+            large
+                .iter_mut()
+                .zip(&small)
+                .for_each(|(whole, part)| *whole = whole.less(*part));
             large
         };
         for ((node, (from, to), whole, bounds), sums) in sides.into_iter().zip([small, large]) {
@@ -178,7 +219,9 @@ fn grow_within(
     let mut values = vec![0.0; bins.groups];
     for (node, from, to) in done {
         let value = tree.nodes[node].value;
-        entries[from..to].iter().for_each(|entry| values[entry.group as usize] = value);
+        entries[from..to]
+            .iter()
+            .for_each(|entry| values[entry.group as usize] = value);
     }
     (Tree { nodes: tree.nodes }, values)
 }
@@ -186,9 +229,16 @@ fn grow_within(
 /// The leaf whose split gains most; of equal ones the first that was made.
 fn best(leaves: &[Leaf]) -> Option<usize> {
     let by_gain = |a: &(usize, &Leaf), b: &(usize, &Leaf)| {
-        a.1.best.gain.total_cmp(&b.1.best.gain).then_with(|| b.1.node.cmp(&a.1.node))
+        a.1.best
+            .gain
+            .total_cmp(&b.1.best.gain)
+            .then_with(|| b.1.node.cmp(&a.1.node))
     };
-    leaves.iter().enumerate().max_by(by_gain).map(|(place, _)| place)
+    leaves
+        .iter()
+        .enumerate()
+        .max_by(by_gain)
+        .map(|(place, _)| place)
 }
 
 struct Growing<'a> {
@@ -213,17 +263,33 @@ impl Growing<'_> {
         bounds: Bounds,
         sums: Vec<Sums>,
     ) -> Result<Leaf, Vec<Sums>> {
-        let here = Here { whole, score: self.rules.score(whole, bounds), bounds };
+        let here = Here {
+            whole,
+            score: self.rules.score(whole, bounds),
+            bounds,
+        };
         let mut best = None;
         for &feature in self.features {
-            let (missing, present) =
-                sums[self.layout.of(self.bins, feature)].split_last().expect("there is a last bin");
+            let (missing, present) = sums[self.layout.of(self.bins, feature)]
+                .split_last()
+                .expect("there is a last bin");
             let present = present.iter().enumerate().filter(|(_, sums)| sums.n > 0.5);
             let present = present.map(|(bin, sums)| (bin as u8, *sums));
-            scan(self.rules, &here, feature, present, *missing, None, &mut best);
+            scan(
+                self.rules, &here, feature, present, *missing, None, &mut best,
+            );
         }
         match best {
-            Some(best) => Ok(Leaf { node, from, to, depth, whole, bounds, sums, best }),
+            Some(best) => Ok(Leaf {
+                node,
+                from,
+                to,
+                depth,
+                whole,
+                bounds,
+                sums,
+                best,
+            }),
             None => Err(sums),
         }
     }
@@ -234,10 +300,17 @@ impl Growing<'_> {
         sums.resize(self.layout.cells, Sums::default());
         let (bins, layout) = (self.bins, self.layout);
         let mut alone: Vec<bool> = vec![false; bins.features()];
-        self.features.iter().for_each(|feature| alone[*feature] = true);
+        self.features
+            .iter()
+            .for_each(|feature| alone[*feature] = true);
         for pack in &bins.packs {
-            let wanted = pack.features.iter().filter(|feature| alone[**feature]).count();
-            // It pays where the passes over the rows that it saves are more than its joint bins to share out.
+            let wanted = pack
+                .features
+                .iter()
+                .filter(|feature| alone[**feature])
+                .count();
+            // It pays where the passes over the rows that it saves are more than its joint bins to
+            // share out.
             let shared: usize = pack.shares.iter().map(|share| share.others.len()).sum();
             if wanted < 2 || entries.len() * (wanted - 1) < pack.joint + shared {
                 continue;
@@ -262,14 +335,23 @@ impl Growing<'_> {
         let mut tasks: Vec<(&[u8], &mut [Sums])> = Vec::new();
         for feature in (0..alone.len()).filter(|feature| alone[*feature]) {
             let range = layout.of(bins, feature);
-            let (mine, after) = rest.split_at_mut(range.start - free).1.split_at_mut(range.len());
+            let (mine, after) = rest
+                .split_at_mut(range.start - free)
+                .1
+                .split_at_mut(range.len());
             tasks.push((&bins.codes[feature], mine));
             (rest, free) = (after, range.end);
         }
         let work = entries.len() * tasks.len();
         let of_block = |block: &mut [(&[u8], &mut [Sums])]| match block {
-            [a, b, c, d] => fill_four([&mut *a.1, &mut *b.1, &mut *c.1, &mut *d.1], [a.0, b.0, c.0, d.0], entries),
-            _ => block.iter_mut().for_each(|(codes, cells)| fill(cells, codes, entries)),
+            [a, b, c, d] => fill_four(
+                [&mut *a.1, &mut *b.1, &mut *c.1, &mut *d.1],
+                [a.0, b.0, c.0, d.0],
+                entries,
+            ),
+            _ => block
+                .iter_mut()
+                .for_each(|(codes, cells)| fill(cells, codes, entries)),
         };
         if work < SHARED {
             tasks.chunks_mut(TOGETHER).for_each(of_block);
@@ -282,14 +364,25 @@ impl Growing<'_> {
 
 fn fill(cells: &mut [Sums], codes: &[u8], entries: &[Entry]) {
     for entry in entries {
-        cells[usize::from(codes[entry.group as usize])].add(Sums { g: entry.g, h: entry.h, n: f64::from(entry.n) });
+        cells[usize::from(codes[entry.group as usize])].add(Sums {
+            g: entry.g,
+            h: entry.h,
+            n: f64::from(entry.n),
+        });
     }
 }
 
 fn fill_four(cells: [&mut [Sums]; TOGETHER], codes: [&[u8]; TOGETHER], entries: &[Entry]) {
     let [first, second, third, fourth] = cells;
     for entry in entries {
-        let (group, sums) = (entry.group as usize, Sums { g: entry.g, h: entry.h, n: f64::from(entry.n) });
+        let (group, sums) = (
+            entry.group as usize,
+            Sums {
+                g: entry.g,
+                h: entry.h,
+                n: f64::from(entry.n),
+            },
+        );
         first[usize::from(codes[0][group])].add(sums);
         second[usize::from(codes[1][group])].add(sums);
         third[usize::from(codes[2][group])].add(sums);
@@ -304,10 +397,17 @@ mod tests {
 
     #[test]
     fn a_tree_is_the_same_with_room_for_few_histograms() {
-        let x = ndarray::Array2::from_shape_fn((400, 3), |(row, column)| ((row * (31 + 12 * column)) % 97) as f64);
+        let x = ndarray::Array2::from_shape_fn((400, 3), |(row, column)| {
+            ((row * (31 + 12 * column)) % 97) as f64
+        });
         let bins = Bins::new(x.view());
         // Whole numbers, so that sums are exact however they are made.
-        let entry = |group: usize| Entry { group: group as u32, n: 1.0, g: ((group * 7) % 5) as f64 - 2.0, h: 1.0 };
+        let entry = |group: usize| Entry {
+            group: group as u32,
+            n: 1.0,
+            g: ((group * 7) % 5) as f64 - 2.0,
+            h: 1.0,
+        };
         let entries: Vec<Entry> = (0..bins.groups).map(entry).collect();
         let rules = Rules {
             criterion: Criterion::Squares,
@@ -322,11 +422,27 @@ mod tests {
             directions: Vec::new(),
         };
         let layout = Layout::new(&bins);
-        let grown = |room: usize| grow_within(room, &bins, &layout, &[0, 1, 2], &mut entries.clone(), &rules);
+        let grown = |room: usize| {
+            grow_within(
+                room,
+                &bins,
+                &layout,
+                &[0, 1, 2],
+                &mut entries.clone(),
+                &rules,
+            )
+        };
         let whole = grown(ROOM);
-        assert_eq!(whole.0.nodes.iter().filter(|node| node.is_leaf()).count(), 40);
+        assert_eq!(
+            whole.0.nodes.iter().filter(|node| node.is_leaf()).count(),
+            40
+        );
         for kept in [0, 1, 3] {
-            assert_eq!(grown(kept * layout.cells * size_of::<Sums>()), whole, "{kept} histograms");
+            assert_eq!(
+                grown(kept * layout.cells * size_of::<Sums>()),
+                whole,
+                "{kept} histograms"
+            );
         }
     }
 }

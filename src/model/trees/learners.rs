@@ -9,7 +9,12 @@ use crate::model::trees::forest::{Counts, Forest, fit};
 use crate::model::trees::splits::{Criterion, Rules};
 
 const fn trees(default: f64, doc: &'static str) -> Hyper {
-    Hyper { name: "trees", range: Range::Whole(1.0, 10_000.0), default, doc }
+    Hyper {
+        name: "trees",
+        range: Range::Whole(1.0, 10_000.0),
+        default,
+        doc,
+    }
 }
 
 const CRITERION: Hyper = Hyper {
@@ -29,7 +34,12 @@ const fn max_depth(default: f64) -> Hyper {
 }
 
 const fn min_leaf(default: f64) -> Hyper {
-    Hyper { name: "min_leaf", range: Range::Whole(1.0, 1e6), default, doc: "The fewest training rows in a leaf." }
+    Hyper {
+        name: "min_leaf",
+        range: Range::Whole(1.0, 1e6),
+        default,
+        doc: "The fewest training rows in a leaf.",
+    }
 }
 
 const fn max_features(default: f64) -> Hyper {
@@ -48,22 +58,38 @@ const BALANCED: Hyper = Hyper {
     doc: "Whether both classes weigh the same, however many rows they have.",
 };
 
-const LEARNING_RATE: Hyper =
-    Hyper { name: "learning_rate", range: Range::Number(1e-6, 10.0), default: 0.1, doc: "How far every tree goes." };
+const LEARNING_RATE: Hyper = Hyper {
+    name: "learning_rate",
+    range: Range::Number(1e-6, 10.0),
+    default: 0.1,
+    doc: "How far every tree goes.",
+};
 
 /// The learner of a single tree.
 pub const DECISION_TREE: Learner = Learner {
     name: "decision_tree",
     doc: "A single decision tree.",
-    hypers: &[CRITERION, max_depth(1000.0), min_leaf(1.0), max_features(0.0), BALANCED],
+    hypers: &[
+        CRITERION,
+        max_depth(1000.0),
+        min_leaf(1.0),
+        max_features(0.0),
+        BALANCED,
+    ],
     size: None,
     missing: true,
     monotone: true,
     fit: decision_tree,
 };
 
-const FOREST: &[Hyper] =
-    &[trees(100.0, "How many trees vote."), CRITERION, max_depth(1000.0), min_leaf(1.0), max_features(1.0), BALANCED];
+const FOREST: &[Hyper] = &[
+    trees(100.0, "How many trees vote."),
+    CRITERION,
+    max_depth(1000.0),
+    min_leaf(1.0),
+    max_features(1.0),
+    BALANCED,
+];
 
 /// The learner of a random forest.
 pub const RANDOM_FOREST: Learner = Learner {
@@ -94,7 +120,12 @@ pub const GRADIENT_BOOSTING: Learner = Learner {
     hypers: &[
         trees(100.0, "How many trees are added."),
         LEARNING_RATE,
-        Hyper { name: "leaves", range: Range::Whole(2.0, 1e5), default: 31.0, doc: "The most leaves of a tree." },
+        Hyper {
+            name: "leaves",
+            range: Range::Whole(2.0, 1e5),
+            default: 31.0,
+            doc: "The most leaves of a tree.",
+        },
         max_depth(1000.0),
         min_leaf(20.0),
         Hyper {
@@ -109,8 +140,18 @@ pub const GRADIENT_BOOSTING: Learner = Learner {
             default: 1.0,
             doc: "The share of features that every tree may use.",
         },
-        Hyper { name: "l2", range: Range::Number(0.0, 1e6), default: 0.0, doc: "The penalty of leaf values." },
-        Hyper { name: "min_gain", range: Range::Number(0.0, 1e6), default: 0.0, doc: "What a split has to gain." },
+        Hyper {
+            name: "l2",
+            range: Range::Number(0.0, 1e6),
+            default: 0.0,
+            doc: "The penalty of leaf values.",
+        },
+        Hyper {
+            name: "min_gain",
+            range: Range::Number(0.0, 1e6),
+            default: 0.0,
+            doc: "What a split has to gain.",
+        },
         BALANCED,
         Hyper {
             name: "patience",
@@ -130,7 +171,14 @@ pub const GRADIENT_BOOSTING: Learner = Learner {
 pub const ADABOOST: Learner = Learner {
     name: "adaboost",
     doc: "AdaBoost (SAMME) of small trees.",
-    hypers: &[trees(50.0, "The most trees that vote."), Hyper { default: 1.0, ..LEARNING_RATE }, max_depth(1.0)],
+    hypers: &[
+        trees(50.0, "The most trees that vote."),
+        Hyper {
+            default: 1.0,
+            ..LEARNING_RATE
+        },
+        max_depth(1.0),
+    ],
     size: Some(0),
     missing: true,
     monotone: false,
@@ -138,9 +186,17 @@ pub const ADABOOST: Learner = Learner {
 };
 
 fn counts(task: &Task<'_>, balanced: bool) -> Counts {
-    let ones = task.rows.iter().filter(|row| task.data.y[**row as usize] == 1.0).count() as f64;
+    let ones = task
+        .rows
+        .iter()
+        .filter(|row| task.data.y[**row as usize] == 1.0)
+        .count() as f64;
     let (all, zeros) = (task.rows.len() as f64, task.rows.len() as f64 - ones);
-    let weight = if balanced { [all / (2.0 * zeros), all / (2.0 * ones)] } else { [1.0, 1.0] };
+    let weight = if balanced {
+        [all / (2.0 * zeros), all / (2.0 * ones)]
+    } else {
+        [1.0, 1.0]
+    };
     Counts::of(task.data.bins(), &task.data.y, task.rows, weight)
 }
 
@@ -154,7 +210,11 @@ fn rules(task: &Task<'_>, [criterion, max_depth, min_leaf, max_features]: [f64; 
         _ => all,
     };
     Rules {
-        criterion: if criterion == 0.0 { Criterion::Squares } else { Criterion::Entropy },
+        criterion: if criterion == 0.0 {
+            Criterion::Squares
+        } else {
+            Criterion::Entropy
+        },
         max_depth: max_depth as usize,
         max_leaves: usize::MAX,
         min_leaf,
@@ -168,24 +228,58 @@ fn rules(task: &Task<'_>, [criterion, max_depth, min_leaf, max_features]: [f64; 
     }
 }
 
-/// The least sum of hessians of a boosted leaf, so that no Newton step explodes (LightGBM's default).
+/// The least sum of hessians of a boosted leaf, so that no Newton step explodes (LightGBM's
+/// default).
 const LEAST_H: f64 = 1e-3;
 
 /// What rounding alone may seem to gain.
 const GAIN: f64 = 1e-10;
 
 fn decision_tree(task: &Task<'_>) -> Result<Model, ModelError> {
-    let [criterion, max_depth, min_leaf, max_features, balanced] = *task.setting else { return Err(odd()) };
+    let [criterion, max_depth, min_leaf, max_features, balanced] = *task.setting else {
+        return Err(odd());
+    };
     let rules = rules(task, [criterion, max_depth, min_leaf, max_features]);
-    let forest = Forest { trees: 1, resampled: false, rules };
-    Ok(Model::Trees(fit(task.data.bins(), &counts(task, balanced == 1.0), &forest, task.seed)))
+    let forest = Forest {
+        trees: 1,
+        resampled: false,
+        rules,
+    };
+    Ok(Model::Trees(fit(
+        task.data.bins(),
+        &counts(task, balanced == 1.0),
+        &forest,
+        task.seed,
+    )))
 }
 
 fn forest(task: &Task<'_>, is_random: bool) -> Result<Model, ModelError> {
-    let [trees, criterion, max_depth, min_leaf, max_features, balanced] = *task.setting else { return Err(odd()) };
-    let rules = Rules { random_cuts: !is_random, ..rules(task, [criterion, max_depth, min_leaf, max_features]) };
-    let forest = Forest { trees: trees as usize, resampled: is_random, rules };
-    Ok(Model::Trees(fit(task.data.bins(), &counts(task, balanced == 1.0), &forest, task.seed)))
+    let [
+        trees,
+        criterion,
+        max_depth,
+        min_leaf,
+        max_features,
+        balanced,
+    ] = *task.setting
+    else {
+        return Err(odd());
+    };
+    let rules = Rules {
+        random_cuts: !is_random,
+        ..rules(task, [criterion, max_depth, min_leaf, max_features])
+    };
+    let forest = Forest {
+        trees: trees as usize,
+        resampled: is_random,
+        rules,
+    };
+    Ok(Model::Trees(fit(
+        task.data.bins(),
+        &counts(task, balanced == 1.0),
+        &forest,
+        task.seed,
+    )))
 }
 
 fn random_forest(task: &Task<'_>) -> Result<Model, ModelError> {
@@ -197,8 +291,19 @@ fn extra_trees(task: &Task<'_>) -> Result<Model, ModelError> {
 }
 
 fn gradient_boosting(task: &Task<'_>) -> Result<Model, ModelError> {
-    let [trees, learning_rate, leaves, max_depth, min_leaf, subsample, colsample, l2, min_gain, balanced, patience] =
-        *task.setting
+    let [
+        trees,
+        learning_rate,
+        leaves,
+        max_depth,
+        min_leaf,
+        subsample,
+        colsample,
+        l2,
+        min_gain,
+        balanced,
+        patience,
+    ] = *task.setting
     else {
         return Err(odd());
     };
@@ -212,16 +317,40 @@ fn gradient_boosting(task: &Task<'_>) -> Result<Model, ModelError> {
         ..rules(task, [0.0; 4])
     };
     let patience = patience as usize;
-    let boosting = Boosting { rounds: trees as usize, learning_rate, subsample, colsample, patience, rules };
+    let boosting = Boosting {
+        rounds: trees as usize,
+        learning_rate,
+        subsample,
+        colsample,
+        patience,
+        rules,
+    };
     let counts = counts(task, balanced == 1.0);
-    Ok(Model::Trees(boost(task.data.bins(), &counts, &boosting, task.seed)))
+    Ok(Model::Trees(boost(
+        task.data.bins(),
+        &counts,
+        &boosting,
+        task.seed,
+    )))
 }
 
 fn ada(task: &Task<'_>) -> Result<Model, ModelError> {
-    let [trees, learning_rate, max_depth] = *task.setting else { return Err(odd()) };
+    let [trees, learning_rate, max_depth] = *task.setting else {
+        return Err(odd());
+    };
     let rules = rules(task, [0.0, max_depth, 1.0, 0.0]);
-    let rules = Rules { min_gain: 0.0, directions: Vec::new(), ..rules };
-    Ok(Model::Trees(adaboost(task.data.bins(), &counts(task, false), trees as usize, learning_rate, &rules)))
+    let rules = Rules {
+        min_gain: 0.0,
+        directions: Vec::new(),
+        ..rules
+    };
+    Ok(Model::Trees(adaboost(
+        task.data.bins(),
+        &counts(task, false),
+        trees as usize,
+        learning_rate,
+        &rules,
+    )))
 }
 
 fn odd() -> ModelError {
@@ -235,7 +364,11 @@ impl Ensemble {
     /// There are fewer features than in training; it was read from a file that is odd.
     pub fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
         if x.ncols() != self.features {
-            return Err(ModelError(format!("{} features instead of {}", x.ncols(), self.features)));
+            return Err(ModelError(format!(
+                "{} features instead of {}",
+                x.ncols(),
+                self.features
+            )));
         }
         match self.fault() {
             Some(fault) => Err(ModelError(fault)),

@@ -8,14 +8,15 @@ use crate::model::trees::ensemble::{Ensemble, Link, Tree};
 /// Of a row, how much every feature moves the prediction away from what is expected of any row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shap {
-    /// What is expected of any row, before the link: of forests a probability, of boosted trees the logarithm of the odds.
+    /// What is expected of any row, before the link: of forests a probability, of boosted trees the
+    /// logarithm of the odds.
     pub base: f64,
     /// What every feature adds to it.
     pub values: Vec<f64>,
 }
 
-/// A feature on the way to a leaf: the shares of rows that go on when it is not known and when it is, and the weight of the
-/// subsets of the others.
+/// A feature on the way to a leaf: the shares of rows that go on when it is not known and when it
+/// is, and the weight of the subsets of the others.
 #[derive(Clone, Copy)]
 struct Passed {
     feature: u32,
@@ -45,16 +46,29 @@ impl Ensemble {
         }
     }
 
-    /// Explains rows exactly (Lundberg, Erion and Lee, 2018, algorithm 2: what is not known goes the way of the training rows).
+    /// Explains rows exactly (Lundberg, Erion and Lee, 2018, algorithm 2: what is not known goes
+    /// the way of the training rows).
     pub fn shap(&self, x: ArrayView2<'_, f64>) -> Vec<Shap> {
         let scale = self.scale();
-        let start = if let Link::Logistic(base) = self.link { base } else { 0.0 };
+        let start = if let Link::Logistic(base) = self.link {
+            base
+        } else {
+            0.0
+        };
         let base = start + scale * self.trees.iter().map(|tree| expected(tree, 0)).sum::<f64>();
         let rows: Vec<ArrayView1<'_, f64>> = x.axis_iter(Axis(0)).collect();
         let one = |row: &ArrayView1<'_, f64>| {
             let mut values = vec![0.0; self.features];
             for tree in &self.trees {
-                explain(tree, 0, *row, Vec::new(), (1.0, 1.0, u32::MAX), scale, &mut values);
+                explain(
+                    tree,
+                    0,
+                    *row,
+                    Vec::new(),
+                    (1.0, 1.0, u32::MAX),
+                    scale,
+                    &mut values,
+                );
             }
             Shap { base, values }
         };
@@ -64,11 +78,19 @@ impl Ensemble {
     /// Returns the share of all gains that is made by splits of each feature.
     pub fn importance(&self) -> Vec<f64> {
         let mut gains = vec![0.0; self.features];
-        for node in self.trees.iter().flat_map(|tree| &tree.nodes).filter(|node| !node.is_leaf()) {
+        for node in self
+            .trees
+            .iter()
+            .flat_map(|tree| &tree.nodes)
+            .filter(|node| !node.is_leaf())
+        {
             gains[node.feature as usize] += node.gain.max(0.0);
         }
         let whole: f64 = gains.iter().sum();
-        gains.iter().map(|gain| if whole > 0.0 { gain / whole } else { 0.0 }).collect()
+        gains
+            .iter()
+            .map(|gain| if whole > 0.0 { gain / whole } else { 0.0 })
+            .collect()
     }
 }
 
@@ -87,7 +109,12 @@ fn expected(tree: &Tree, at: usize) -> f64 {
 
 fn extend(path: &mut Vec<Passed>, (zero, one, feature): (f64, f64, u32)) {
     let depth = path.len();
-    path.push(Passed { feature, zero, one, weight: if depth == 0 { 1.0 } else { 0.0 } });
+    path.push(Passed {
+        feature,
+        zero,
+        one,
+        weight: if depth == 0 { 1.0 } else { 0.0 },
+    });
     for at in (0..depth).rev() {
         path[at + 1].weight += one * path[at].weight * (at + 1) as f64 / (depth + 1) as f64;
         path[at].weight = zero * path[at].weight * (depth - at) as f64 / (depth + 1) as f64;
@@ -108,7 +135,8 @@ fn unwind(path: &mut Vec<Passed>, index: usize) {
         }
     }
     for at in index..depth {
-        (path[at].feature, path[at].zero, path[at].one) = (path[at + 1].feature, path[at + 1].zero, path[at + 1].one);
+        (path[at].feature, path[at].zero, path[at].one) =
+            (path[at + 1].feature, path[at + 1].zero, path[at + 1].one);
     }
     path.pop();
 }
@@ -143,22 +171,47 @@ fn explain(
     let node = &tree.nodes[at];
     if node.is_leaf() {
         for index in 1..path.len() {
-            let Passed { feature, zero, one, .. } = path[index];
+            let Passed {
+                feature, zero, one, ..
+            } = path[index];
             values[feature as usize] += scale * unwound(&path, index) * (one - zero) * node.value;
         }
         return;
     }
-    let (hot, cold) =
-        if node.takes(row[node.feature as usize]) { (node.left, node.right) } else { (node.right, node.left) };
+    let (hot, cold) = if node.takes(row[node.feature as usize]) {
+        (node.left, node.right)
+    } else {
+        (node.right, node.left)
+    };
     let (mut zero, mut one) = (1.0, 1.0);
     // A feature that was passed before counts once, with both shares.
-    if let Some(index) = path.iter().skip(1).position(|passed| passed.feature == node.feature) {
+    if let Some(index) = path
+        .iter()
+        .skip(1)
+        .position(|passed| passed.feature == node.feature)
+    {
         (zero, one) = (path[index + 1].zero, path[index + 1].one);
         unwind(&mut path, index + 1);
     }
     let share = |below: u32| tree.nodes[below as usize].cover / node.cover.max(f64::MIN_POSITIVE);
-    explain(tree, hot as usize, row, path.clone(), (zero * share(hot), one, node.feature), scale, values);
-    explain(tree, cold as usize, row, path, (zero * share(cold), 0.0, node.feature), scale, values);
+    explain(
+        tree,
+        hot as usize,
+        row,
+        path.clone(),
+        (zero * share(hot), one, node.feature),
+        scale,
+        values,
+    );
+    explain(
+        tree,
+        cold as usize,
+        row,
+        path,
+        (zero * share(cold), 0.0, node.feature),
+        scale,
+        values,
+    );
 }
 
 #[cfg(test)]
@@ -169,15 +222,34 @@ mod tests {
     #[test]
     fn values_of_a_small_tree_are_the_means_over_all_orders() {
         // x0 <= 0 ? 1 : (x1 <= 0 ? 2 : 6), of 4, 3 and 1 rows.
-        let split =
-            |feature: u32, left: u32, cover: f64| Node { feature, left, right: left + 1, ..Node::leaf(0.0, cover) };
-        let nodes =
-            vec![split(0, 1, 8.0), Node::leaf(1.0, 4.0), split(1, 3, 4.0), Node::leaf(2.0, 3.0), Node::leaf(6.0, 1.0)];
-        let ensemble = Ensemble { features: 2, trees: vec![Tree { nodes }], link: Link::Mean };
+        let split = |feature: u32, left: u32, cover: f64| Node {
+            feature,
+            left,
+            right: left + 1,
+            ..Node::leaf(0.0, cover)
+        };
+        let nodes = vec![
+            split(0, 1, 8.0),
+            Node::leaf(1.0, 4.0),
+            split(1, 3, 4.0),
+            Node::leaf(2.0, 3.0),
+            Node::leaf(6.0, 1.0),
+        ];
+        let ensemble = Ensemble {
+            features: 2,
+            trees: vec![Tree { nodes }],
+            link: Link::Mean,
+        };
         let shap = &ensemble.shap(ndarray::array![[1.0, 1.0]].view())[0];
         // Nothing known: 2; x0 known: 3; x1 known: (1 + 6) / 2 = 3.5; both: 6.
         assert!((shap.base - 2.0).abs() < 1e-15);
-        assert!((shap.values[0] - ((3.0 - 2.0) + (6.0 - 3.5)) / 2.0).abs() < 1e-14, "{shap:?}");
-        assert!((shap.values[1] - ((3.5 - 2.0) + (6.0 - 3.0)) / 2.0).abs() < 1e-14, "{shap:?}");
+        assert!(
+            (shap.values[0] - ((3.0 - 2.0) + (6.0 - 3.5)) / 2.0).abs() < 1e-14,
+            "{shap:?}"
+        );
+        assert!(
+            (shap.values[1] - ((3.5 - 2.0) + (6.0 - 3.0)) / 2.0).abs() < 1e-14,
+            "{shap:?}"
+        );
     }
 }

@@ -23,15 +23,19 @@ impl Sums {
     /// Takes away.
     #[must_use]
     pub fn less(self, other: Self) -> Self {
-        Self { g: self.g - other.g, h: self.h - other.h, n: self.n - other.n }
+        Self {
+            g: self.g - other.g,
+            h: self.h - other.h,
+            n: self.n - other.n,
+        }
     }
 }
 
 /// What a split gains by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Criterion {
-    /// G² / (H + l2), the second-order gain of Friedman (2001) and of Chen and Guestrin (2016); of two classes without
-    /// gradients, half the decrease of Gini's impurity.
+    /// G² / (H + l2), the second-order gain of Friedman (2001) and of Chen and Guestrin (2016); of
+    /// two classes without gradients, half the decrease of Gini's impurity.
     Squares,
     /// The decrease of entropy.
     Entropy,
@@ -58,7 +62,8 @@ pub struct Rules {
     pub features: usize,
     /// Whether one random cut of each is tried instead of all.
     pub random_cuts: bool,
-    /// Of every feature whether the prediction may only rise (1) or fall (-1) with it; empty for none.
+    /// Of every feature whether the prediction may only rise (1) or fall (-1) with it; empty for
+    /// none.
     pub directions: Vec<i8>,
 }
 
@@ -73,13 +78,20 @@ pub struct Bounds {
 
 impl Bounds {
     /// No bounds.
-    pub const NONE: Self = Self { low: f64::NEG_INFINITY, high: f64::INFINITY };
+    pub const NONE: Self = Self {
+        low: f64::NEG_INFINITY,
+        high: f64::INFINITY,
+    };
 }
 
 impl Rules {
     /// Returns the value of a leaf.
     pub fn value(&self, sums: Sums, bounds: Bounds) -> f64 {
-        let value = if sums.h + self.l2 > 0.0 { sums.g / (sums.h + self.l2) } else { 0.0 };
+        let value = if sums.h + self.l2 > 0.0 {
+            sums.g / (sums.h + self.l2)
+        } else {
+            0.0
+        };
         value.max(bounds.low).min(bounds.high)
     }
 
@@ -88,14 +100,24 @@ impl Rules {
         match self.criterion {
             Criterion::Squares if self.directions.is_empty() => {
                 let whole = sums.h + self.l2;
-                if whole > 0.0 { sums.g * sums.g / whole } else { 0.0 }
+                if whole > 0.0 {
+                    sums.g * sums.g / whole
+                } else {
+                    0.0
+                }
             }
             Criterion::Squares => {
                 let value = self.value(sums, bounds);
                 2.0 * sums.g * value - (sums.h + self.l2) * value * value
             }
             Criterion::Entropy => {
-                let part = |weight: f64| if weight > 0.0 { weight * (weight / sums.h).ln() } else { 0.0 };
+                let part = |weight: f64| {
+                    if weight > 0.0 {
+                        weight * (weight / sums.h).ln()
+                    } else {
+                        0.0
+                    }
+                };
                 part(sums.g) + part(sums.h - sums.g)
             }
         }
@@ -107,9 +129,23 @@ impl Rules {
         if direction == 0 {
             return (bounds, bounds);
         }
-        let middle = (self.value(split.left, bounds) + self.value(whole.less(split.left), bounds)) / 2.0;
-        let (low, high) = (Bounds { high: middle, ..bounds }, Bounds { low: middle, ..bounds });
-        if direction > 0 { (low, high) } else { (high, low) }
+        let middle =
+            (self.value(split.left, bounds) + self.value(whole.less(split.left), bounds)) / 2.0;
+        let (low, high) = (
+            Bounds {
+                high: middle,
+                ..bounds
+            },
+            Bounds {
+                low: middle,
+                ..bounds
+            },
+        );
+        if direction > 0 {
+            (low, high)
+        } else {
+            (high, low)
+        }
     }
 }
 
@@ -139,8 +175,8 @@ pub struct Here {
     pub bounds: Bounds,
 }
 
-/// Looks for a better split among the cuts of one feature: `bins` are its bins with rows, in order, `missing` the rows
-/// without a value. With `only` just the cut after that bin is tried.
+/// Looks for a better split among the cuts of one feature: `bins` are its bins with rows, in order,
+/// `missing` the rows without a value. With `only` just the cut after that bin is tried.
 pub fn scan(
     rules: &Rules,
     here: &Here,
@@ -166,14 +202,21 @@ pub fn scan(
                 return;
             }
         }
-        *best = Some(Split { gain, feature, bin, missing_left, left });
+        *best = Some(Split {
+            gain,
+            feature,
+            bin,
+            missing_left,
+            left,
+        });
     };
     let has_missing = missing.n > 0.0;
     let mut below = Sums::default();
     let mut last: Option<u8> = None;
     for (bin, sums) in bins {
         if let Some(last) = last {
-            // Between two bins with rows, the first cut, as LightGBM has it: what is never seen goes with the greater values.
+            // Between two bins with rows, the first cut, as LightGBM has it: what is never seen
+            // goes with the greater values.
             if only.is_none_or(|only| last <= only && only < bin) {
                 let cut = only.unwrap_or(last);
                 if has_missing {

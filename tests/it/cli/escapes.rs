@@ -1,4 +1,5 @@
-//! Ways out of the sandbox, each tried. The page `docs/sandbox.md` is written by `NETSEC_UPDATE=1 cargo test escapes`.
+//! Ways out of the sandbox, each tried. The page `docs/sandbox.md` is written by `NETSEC_UPDATE=1
+//! cargo test escapes`.
 
 use std::net::{TcpListener, UdpSocket};
 use std::os::linux::net::SocketAddrExt;
@@ -17,44 +18,120 @@ const PROBES: [(&str, &str, bool); 47] = [
     ("write_workspace", "write into the workspace", true),
     ("write_tmp", "write to `/tmp`", true),
     ("truncate_outside", "cut a file outside", true),
-    ("rename_in", "move a file from outside into its folder", true),
-    ("link_in", "give a file from outside a name in its folder (hard link)", true),
+    (
+        "rename_in",
+        "move a file from outside into its folder",
+        true,
+    ),
+    (
+        "link_in",
+        "give a file from outside a name in its folder (hard link)",
+        true,
+    ),
     ("unlink_outside", "remove a file outside", true),
     ("symlink_read", "read a file outside by a link", true),
-    ("open_by_handle", "open a file by its number instead of its name", true),
+    (
+        "open_by_handle",
+        "open a file by its number instead of its name",
+        true,
+    ),
     ("read_disk", "read the disk under the file system", true),
     ("make_device", "make a device of its own (mknod)", true),
     ("mount", "mount something", true),
     ("chroot", "change its root", true),
-    ("user_namespace", "gain rights in a user namespace, and mount there", true),
-    ("setuid", "gain rights by a program that has them (setuid)", true),
+    (
+        "user_namespace",
+        "gain rights in a user namespace, and mount there",
+        true,
+    ),
+    (
+        "setuid",
+        "gain rights by a program that has them (setuid)",
+        true,
+    ),
     ("capabilities", "have any of root's capabilities", true),
     ("write_proc_sys", "change the system's settings", true),
-    ("environment_of_run", "read the environment of the run", true),
+    (
+        "environment_of_run",
+        "read the environment of the run",
+        true,
+    ),
     ("memory_of_run", "read the memory of the run", true),
-    ("root_of_run", "go by `/proc` through the root folder of the run", true),
-    ("folder_of_run", "go by `/proc` through the working folder of the run", true),
-    ("files_of_supervisor", "open what its supervisor has open", true),
+    (
+        "root_of_run",
+        "go by `/proc` through the root folder of the run",
+        true,
+    ),
+    (
+        "folder_of_run",
+        "go by `/proc` through the working folder of the run",
+        true,
+    ),
+    (
+        "files_of_supervisor",
+        "open what its supervisor has open",
+        true,
+    ),
     ("memory_of_supervisor", "read its supervisor's memory", true),
     ("trace_run", "trace the run (ptrace)", true),
     ("signal_run", "send a signal to the run", true),
     ("signal_supervisor", "send a signal to its supervisor", true),
-    ("limits_of_supervisor", "change its supervisor's limits (prlimit)", true),
-    ("keyring", "use the keys that the kernel keeps for the user", true),
-    ("vsock", "open a socket to the machine that this one runs on", true),
-    ("signal_other", "send a signal to a process of the same user", true),
+    (
+        "limits_of_supervisor",
+        "change its supervisor's limits (prlimit)",
+        true,
+    ),
+    (
+        "keyring",
+        "use the keys that the kernel keeps for the user",
+        true,
+    ),
+    (
+        "vsock",
+        "open a socket to the machine that this one runs on",
+        true,
+    ),
+    (
+        "signal_other",
+        "send a signal to a process of the same user",
+        true,
+    ),
     ("connect", "connect by TCP", true),
     ("listen", "listen for TCP", true),
     ("send_udp", "send a datagram (UDP)", true),
-    ("abstract_socket", "connect to a socket without a file", true),
+    (
+        "abstract_socket",
+        "connect to a socket without a file",
+        true,
+    ),
     ("raw_socket", "open a raw socket", true),
     ("shared_memory", "see what others have in `/dev/shm`", true),
-    ("ipc", "see what others have in System V shared memory", true),
+    (
+        "ipc",
+        "see what others have in System V shared memory",
+        true,
+    ),
     ("terminal", "open the terminal", true),
-    ("secret_in_environment", "see a variable of netsec's environment", true),
-    ("path_socket", "connect to a socket that has a file, such as that of a service", false),
-    ("list_processes", "see which processes there are, and their command lines", false),
-    ("touch_outside", "change the times and the mode of a file of the same user outside", false),
+    (
+        "secret_in_environment",
+        "see a variable of netsec's environment",
+        true,
+    ),
+    (
+        "path_socket",
+        "connect to a socket that has a file, such as that of a service",
+        false,
+    ),
+    (
+        "list_processes",
+        "see which processes there are, and their command lines",
+        false,
+    ),
+    (
+        "touch_outside",
+        "change the times and the mode of a file of the same user outside",
+        false,
+    ),
     ("clock", "read the clock, and the machine's name", false),
 ];
 
@@ -98,7 +175,10 @@ fn as_user(world: &World, args: &[&str]) -> Option<Command> {
     }
     let program = world.root().join("netsec");
     std::fs::copy(env!("CARGO_BIN_EXE_netsec"), &program).unwrap();
-    let owned = Command::new("chown").args(["-R", "65534:65534"]).arg(world.root()).status();
+    let owned = Command::new("chown")
+        .args(["-R", "65534:65534"])
+        .arg(world.root())
+        .status();
     if !owned.is_ok_and(|status| status.success()) {
         return None;
     }
@@ -136,19 +216,25 @@ fn escapes_are_kept_in_or_named() {
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         udp.set_nonblocking(true).unwrap();
         let name = format!("netsec-test-{}-{other_user}", std::process::id());
-        let _abstract = UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        let _abstract =
+            UnixListener::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
         let socket = outside.path().join("socket");
         let _by_path = UnixListener::bind(&socket).unwrap();
-        std::fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        std::fs::set_permissions(&socket, std::os::unix::fs::PermissionsExt::from_mode(0o777))
+            .unwrap();
         let shared = format!("/dev/shm/{name}");
         world.write("secret", "hidden");
         std::fs::copy(world.root().join("secret"), outside.path().join("secret")).unwrap();
         std::fs::copy(world.root().join("secret"), &shared).unwrap();
         for path in [outside.path().join("secret"), shared.clone().into()] {
-            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o666))
+                .unwrap();
         }
         if other_user {
-            let owned = Command::new("chown").arg("65534").arg(outside.path().join("secret")).status();
+            let owned = Command::new("chown")
+                .arg("65534")
+                .arg(outside.path().join("secret"))
+                .status();
             assert!(owned.is_ok());
         }
         let mut victim = Command::new("sleep").arg("600").spawn().unwrap();
@@ -165,22 +251,33 @@ fn escapes_are_kept_in_or_named() {
         .join(", ");
         world.write("p.yaml", pipeline(&places));
         let args = ["run", "p.yaml", "--json"];
-        let command = if other_user { as_user(&world, &args) } else { Some(world.command(&args)) };
+        let command = if other_user {
+            as_user(&world, &args)
+        } else {
+            Some(world.command(&args))
+        };
         let Some(mut command) = command else {
             victim.kill().unwrap();
             victim.wait().unwrap();
             std::fs::remove_file(&shared).unwrap();
             continue;
         };
-        let output = command.env("NETSEC_TEST_SECRET", "hunter2hunter2").stdin(Stdio::null()).output().unwrap();
+        let output = command
+            .env("NETSEC_TEST_SECRET", "hunter2hunter2")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
         let is_alive = victim.try_wait().unwrap().is_none();
         victim.kill().unwrap();
         victim.wait().unwrap();
         std::fs::remove_file(&shared).unwrap();
         let told = String::from_utf8_lossy(&output.stdout).into_owned();
-        let summary: serde_json::Value =
-            serde_json::from_str(&told).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
-        assert!(outcomes(&summary).iter().all(|one| one.ends_with(" made")), "{told}");
+        let summary: serde_json::Value = serde_json::from_str(&told)
+            .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+        assert!(
+            outcomes(&summary).iter().all(|one| one.ends_with(" made")),
+            "{told}"
+        );
         if told.contains("the program was not confined") {
             return skip("this system cannot confine programs");
         }
@@ -193,13 +290,23 @@ fn escapes_are_kept_in_or_named() {
         }
         assert!(wrong.is_empty(), "{wrong:#?}");
         assert!(is_alive && outside.path().join("secret").exists());
-        assert_eq!(std::fs::read_to_string(outside.path().join("secret")).unwrap(), "hidden");
+        assert_eq!(
+            std::fs::read_to_string(outside.path().join("secret")).unwrap(),
+            "hidden"
+        );
         assert!(udp.recv(&mut [0; 8]).is_err(), "nothing came");
         assert!(tcp.set_nonblocking(true).is_ok() && tcp.accept().is_err());
         world.assert_not_in_cache(b"hunter2hunter2");
     }
     let row = |(_, what, is_kept): (&str, &str, bool)| {
-        format!("| {what} | {} |\n", if is_kept { "refused" } else { "**not kept in**" })
+        format!(
+            "| {what} | {} |\n",
+            if is_kept {
+                "refused"
+            } else {
+                "**not kept in**"
+            }
+        )
     };
     let table: String = PROBES.into_iter().map(row).collect();
     same_file(
@@ -214,9 +321,16 @@ fn end_of(world: &World, stage: &str) -> (String, String) {
     let summary = world.run(&["p.yaml"]);
     let stage = &summary["stages"][0];
     let error = stage["error"]["message"].as_str().unwrap_or_default();
-    let notes = stage["notes"].as_array().into_iter().flatten().filter_map(|note| note.as_str());
+    let notes = stage["notes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|note| note.as_str());
     (
-        stage["outcome"].as_str().unwrap_or_else(|| panic!("{summary}")).to_owned(),
+        stage["outcome"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{summary}"))
+            .to_owned(),
         format!("{error}{}", notes.collect::<Vec<_>>().join("\n")),
     )
 }
@@ -232,12 +346,18 @@ fn a_workspace_in_shared_memory_is_not_hidden_from_its_programs() {
     let script = format!("echo here > o; cat {}/secret", other.root().display());
     let (outcome, said) = end_of(
         &world,
-        &format!("{{ kind: command, with: {{ run: [sh, -c, \"{script} || true\"], outputs: {{ o: o }} }} }}"),
+        &format!(
+            "{{ kind: command, with: {{ run: [sh, -c, \"{script} || true\"], outputs: {{ o: o }} }} }}"
+        ),
     );
     assert_eq!(outcome, "made", "{said}");
     assert_eq!(world.ok(&["cat", "a.o"]), "here\n");
     if !said.contains("the program was not confined") {
-        assert_eq!(world.ok(&["cat", "a.stdout"]), "", "what others have there stays theirs");
+        assert_eq!(
+            world.ok(&["cat", "a.stdout"]),
+            "",
+            "what others have there stays theirs"
+        );
     }
 }
 
@@ -250,13 +370,18 @@ fn outputs_that_lead_out_are_refused_whoever_swaps_them() {
     std::fs::copy(world.root().join("secret"), &secret).unwrap();
     let secret = secret.display();
     let command = |script: &str, output: &str| {
-        format!("{{ kind: command, with: {{ run: [bash, -c, '{script}'], outputs: {{ o: {output} }} }} }}")
+        format!(
+            "{{ kind: command, with: {{ run: [bash, -c, '{script}'], outputs: {{ o: {output} }} }} }}"
+        )
     };
     for (script, output) in [
         (format!("ln -s {secret} o"), "o"),
         (format!("mkdir o; ln -s {secret} o/x"), "o"),
         (format!("ln -s {} d", outside.path().display()), "d/secret"),
-        (format!("mkdir o; ln -s {} o/d", outside.path().display()), "o"),
+        (
+            format!("mkdir o; ln -s {} o/d", outside.path().display()),
+            "o",
+        ),
         ("ln -s /etc o".to_owned(), "o"),
         ("ln -s /proc/self/environ o".to_owned(), "o"),
         ("mkfifo o".to_owned(), "o"),
@@ -282,9 +407,18 @@ fn what_a_program_started_ends_with_it() {
     for (script, left) in [
         ("setsid sleep 605 >/dev/null 2>&1 &", 1),
         ("(setsid sleep 605 >/dev/null 2>&1 &) & sleep 0.1", 1),
-        ("for i in 1 2 3 4 5; do setsid sleep 605 >/dev/null 2>&1 & done", 5),
-        ("trap \"\" TERM HUP INT; setsid sh -c \"trap \\\"\\\" TERM; sleep 605\" >/dev/null 2>&1 & sleep 0.1", 2),
-        ("env -i OWN=$OWN setsid sleep 605 >/dev/null 2>&1 & sleep 0.1", 1),
+        (
+            "for i in 1 2 3 4 5; do setsid sleep 605 >/dev/null 2>&1 & done",
+            5,
+        ),
+        (
+            "trap \"\" TERM HUP INT; setsid sh -c \"trap \\\"\\\" TERM; sleep 605\" >/dev/null 2>&1 & sleep 0.1",
+            2,
+        ),
+        (
+            "env -i OWN=$OWN setsid sleep 605 >/dev/null 2>&1 & sleep 0.1",
+            1,
+        ),
     ] {
         let script = script.replace('\'', "''");
         let stage = format!(
@@ -293,7 +427,10 @@ fn what_a_program_started_ends_with_it() {
         );
         let (outcome, said) = end_of(&world, &stage);
         assert_eq!(outcome, "made", "{script}: {said}");
-        assert!(said.contains(&format!("left {left} processes running")), "{script}: {said}");
+        assert!(
+            said.contains(&format!("left {left} processes running")),
+            "{script}: {said}"
+        );
         assert_eq!(super::crash::carriers(&own), 0, "{script}");
     }
     // What it goes on writing is not in what is kept.
@@ -312,16 +449,26 @@ fn what_a_program_takes_is_bounded() {
     let python = |script: &str, limits: &str| {
         // YAML reads JSON's texts.
         let script = serde_json::to_string(script).unwrap();
-        format!("{{ kind: command, with: {{ run: [/usr/bin/python3, -c, {script}] }}, limits: {{ {limits} }} }}")
+        format!(
+            "{{ kind: command, with: {{ run: [/usr/bin/python3, -c, {script}] }}, limits: {{ {limits} }} }}"
+        )
     };
     for (script, limits, says) in [
-        ("b = bytearray(300 << 20); b[::4096] = b[::4096]", "memory_mb: 100", "MemoryError"),
+        (
+            "b = bytearray(300 << 20); b[::4096] = b[::4096]",
+            "memory_mb: 100",
+            "MemoryError",
+        ),
         (
             "import os, time\nfor i in range(4):\n  if os.fork() == 0:\n    b = bytearray(60 << 20)\n    b[::4096] = bytes(len(b[::4096]))\n    time.sleep(30)\ntime.sleep(30)",
             "memory_mb: 100",
             "of memory, and may take 100",
         ),
-        ("open(\"x\", \"wb\").write(bytes(30 << 20))", "disk_mb: 20", "File too large|and may write 20"),
+        (
+            "open(\"x\", \"wb\").write(bytes(30 << 20))",
+            "disk_mb: 20",
+            "File too large|and may write 20",
+        ),
         (
             "import time\nfor i in range(5): open(str(i), \"wb\").write(bytes(9 << 20))\ntime.sleep(9)",
             "disk_mb: 20",
@@ -332,31 +479,47 @@ fn what_a_program_takes_is_bounded() {
             "disk_mb: 20",
             "and may write 20",
         ),
-        ("print(\"x\" * (30 << 20))", "disk_mb: 20", "and may write 20"),
+        (
+            "print(\"x\" * (30 << 20))",
+            "disk_mb: 20",
+            "and may write 20",
+        ),
         (
             "import os, time\nfor i in range(20):\n  if os.fork() == 0: time.sleep(30)\ntime.sleep(30)",
             "processes: 10",
             "and may have 10",
         ),
-        ("import os, time\nfor i in range(8): os.fork()\ntime.sleep(30)", "processes: 50", "and may have 50"),
+        (
+            "import os, time\nfor i in range(8): os.fork()\ntime.sleep(30)",
+            "processes: 50",
+            "and may have 50",
+        ),
     ] {
         let (outcome, said) = end_of(&world, &python(script, limits));
         // Whichever comes first: the system's refusal, or the look at what it has written.
         let is_said = says.split('|').any(|says| said.contains(says));
-        assert!(outcome == "failed" && is_said, "{script}: {outcome}: {said}");
+        assert!(
+            outcome == "failed" && is_said,
+            "{script}: {outcome}: {said}"
+        );
     }
     // Hashing what is left does not outlive the time it may take.
-    let sparse =
-        "{ kind: command, with: { run: [truncate, -s, 300G, o], outputs: { o: o } }, limits: { timeout_seconds: 1 } }";
+    let sparse = "{ kind: command, with: { run: [truncate, -s, 300G, o], outputs: { o: o } }, limits: { timeout_seconds: 1 } }";
     let (outcome, said) = end_of(&world, sparse);
-    assert!(outcome == "failed" && said.contains("ended after 1 s"), "{said}");
+    assert!(
+        outcome == "failed" && said.contains("ended after 1 s"),
+        "{said}"
+    );
 }
 
 #[test]
 fn a_workspace_below_a_folder_of_the_system_is_not_open_to_its_programs() {
-    let Ok(root) = tempfile::tempdir_in("/opt") else { return skip("/opt cannot be written") };
-    let write =
-        |name: &str, text: &str| netsec::base::disk::write_plain(&root.path().join(name), text.as_bytes()).unwrap();
+    let Ok(root) = tempfile::tempdir_in("/opt") else {
+        return skip("/opt cannot be written");
+    };
+    let write = |name: &str, text: &str| {
+        netsec::base::disk::write_plain(&root.path().join(name), text.as_bytes()).unwrap()
+    };
     write("data.txt", "rows");
     write(
         "p.yaml",
@@ -366,7 +529,11 @@ fn a_workspace_below_a_folder_of_the_system_is_not_open_to_its_programs() {
         ),
     );
     let netsec = |args: &[&str]| {
-        Command::new(env!("CARGO_BIN_EXE_netsec")).args(args).current_dir(root.path()).output().unwrap()
+        Command::new(env!("CARGO_BIN_EXE_netsec"))
+            .args(args)
+            .current_dir(root.path())
+            .output()
+            .unwrap()
     };
     let ran = String::from_utf8(netsec(&["run", "p.yaml"]).stderr).unwrap();
     if ran.contains("the program was not confined") {
@@ -379,38 +546,60 @@ fn a_workspace_below_a_folder_of_the_system_is_not_open_to_its_programs() {
 #[test]
 fn names_of_netsecs_own_variables_are_refused() {
     let world = World::new();
-    world.write("p.yaml", "stages: { a: { kind: command, with: { run: [env], env: { NETSEC_RUN: x } } } }\n");
+    world.write(
+        "p.yaml",
+        "stages: { a: { kind: command, with: { run: [env], env: { NETSEC_RUN: x } } } }\n",
+    );
     let refused = world.netsec(&["check", "p.yaml"]);
-    assert!(refused.code == 3 && refused.stderr.contains("`NETSEC_RUN` is reserved"), "{}", refused.stderr);
+    assert!(
+        refused.code == 3 && refused.stderr.contains("`NETSEC_RUN` is reserved"),
+        "{}",
+        refused.stderr
+    );
 }
 
 #[test]
 fn netsec_within_a_stage_of_the_same_workspace_does_not_wait_for_itself() {
     let world = World::new();
-    world.write("inner.yaml", "stages: { a: { kind: command, with: { run: [echo, hi] } } }\n");
+    world.write(
+        "inner.yaml",
+        "stages: { a: { kind: command, with: { run: [echo, hi] } } }\n",
+    );
     let program = env!("CARGO_BIN_EXE_netsec");
     let root = world.root().display();
     let stage = format!(
         "{{ kind: command, with: {{ run: [{program}, -C, '{root}', run, inner.yaml], sandbox: false, timeout_seconds: 60 }} }}"
     );
     let (outcome, said) = end_of(&world, &stage);
-    assert!(outcome == "failed" && said.contains("would wait for itself"), "{said}");
+    assert!(
+        outcome == "failed" && said.contains("would wait for itself"),
+        "{said}"
+    );
     assert!(digests(&world.run(&["inner.yaml"])).len() == 2);
 }
 
 #[test]
 fn a_secret_in_the_name_of_a_file_is_found_as_in_its_bytes() {
     let world = World::new();
-    for script in ["mkdir o; echo x > o/$TOKEN", "mkdir -p o/$TOKEN; echo x > o/$TOKEN/y", "mkdir o; echo $TOKEN > o/x"]
-    {
+    for script in [
+        "mkdir o; echo x > o/$TOKEN",
+        "mkdir -p o/$TOKEN; echo x > o/$TOKEN/y",
+        "mkdir o; echo $TOKEN > o/x",
+    ] {
         world.write(
             "p.yaml",
             format!("stages: {{ a: {{ kind: command, with: {{ run: [sh, -c, '{script}'], outputs: {{ o: ./o }}, secrets: {{ TOKEN: '${{env.TEST_TOKEN}}' }} }} }} }}\n"),
         );
         let mut command = world.command(&["run", "p.yaml"]);
-        let output = command.env("TEST_TOKEN", "t0ken-that-is-secret").output().unwrap();
+        let output = command
+            .env("TEST_TOKEN", "t0ken-that-is-secret")
+            .output()
+            .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(1) && said.contains("holds a secret"), "{script}: {said}");
+        assert!(
+            output.status.code() == Some(1) && said.contains("holds a secret"),
+            "{script}: {said}"
+        );
         assert!(!said.contains("t0ken-that-is-secret"));
         world.assert_not_in_cache(b"t0ken-that-is-secret");
         let names = netsec::base::disk::walk(&world.root().join("cache")).unwrap();
@@ -421,9 +610,15 @@ fn a_secret_in_the_name_of_a_file_is_found_as_in_its_bytes() {
 #[test]
 fn a_refused_pipeline_leaves_no_cache() {
     let world = World::new();
-    world.write("p.yaml", "stages: { a: { kind: command, with: { run: [echo] } } }\n");
+    world.write(
+        "p.yaml",
+        "stages: { a: { kind: command, with: { run: [echo] } } }\n",
+    );
     assert_eq!(world.netsec(&["run", "p.yaml", "--only", "nope"]).code, 2);
-    world.write("q.yaml", "stages: { a: { kind: command, inputs: { x: ./gone }, with: { run: [echo] } } }\n");
+    world.write(
+        "q.yaml",
+        "stages: { a: { kind: command, inputs: { x: ./gone }, with: { run: [echo] } } }\n",
+    );
     assert_eq!(world.netsec(&["run", "q.yaml"]).code, 3);
     assert!(!world.root().join("cache").exists());
 }
@@ -459,12 +654,21 @@ fn lineage_does_not_take_a_stage_for_the_maker_of_a_file() {
     world.write("p.yaml", pipeline("a"));
     world.run(&["p.yaml"]);
     let told = world.ok(&["lineage", "a.stdout"]);
-    assert!(told.contains("./in.txt") && told.contains("from outside") && !told.contains("other"), "{told}");
+    assert!(
+        told.contains("./in.txt") && told.contains("from outside") && !told.contains("other"),
+        "{told}"
+    );
     // A stage that was renamed goes by its new name.
     world.write("p.yaml", pipeline("renamed"));
-    assert_eq!(outcomes(&world.run(&["p.yaml"])), ["other reused", "renamed reused"]);
+    assert_eq!(
+        outcomes(&world.run(&["p.yaml"])),
+        ["other reused", "renamed reused"]
+    );
     let told = world.ok(&["lineage", "renamed.stdout"]);
-    assert!(told.starts_with("renamed.stdout") && told.contains("made by renamed"), "{told}");
+    assert!(
+        told.starts_with("renamed.stdout") && told.contains("made by renamed"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -473,9 +677,23 @@ fn what_the_caller_has_open_is_not_open_to_programs() {
     world.write("secret", "not for programs");
     world
         .write("p.yaml", "stages: { a: { kind: command, with: { run: [sh, -c, 'cat <&9; echo more >&8; true'] } } }\n");
-    let script = format!("exec {} run p.yaml 9<secret 8>>log", env!("CARGO_BIN_EXE_netsec"));
-    let ran = Command::new("sh").args(["-c", &script]).current_dir(world.root()).output().unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let script = format!(
+        "exec {} run p.yaml 9<secret 8>>log",
+        env!("CARGO_BIN_EXE_netsec")
+    );
+    let ran = Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(world.root())
+        .output()
+        .unwrap();
+    assert!(
+        ran.status.success(),
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
     assert_eq!(world.ok(&["cat", "a.stdout"]), "");
-    assert_eq!(std::fs::read_to_string(world.root().join("log")).unwrap(), "");
+    assert_eq!(
+        std::fs::read_to_string(world.root().join("log")).unwrap(),
+        ""
+    );
 }

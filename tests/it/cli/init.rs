@@ -9,11 +9,16 @@ fn table() -> String {
         let attack = (i * 7919) % 10 < 4;
         let noise = f64::from((i * 104_729) % 9_973) / 9_973.0;
         let bytes = if attack { 500.0 } else { 300.0 } + 400.0 * noise;
-        let duration =
-            if i % 23 == 0 { "na".to_owned() } else { format!("{:.3}", noise + f64::from(u8::from(attack)) * 0.3) };
+        let duration = if i % 23 == 0 {
+            "na".to_owned()
+        } else {
+            format!("{:.3}", noise + f64::from(u8::from(attack)) * 0.3)
+        };
         let protocol = ["tcp", "udp", "icmp"][(i % 3) as usize];
         let label = if attack { "attack" } else { "normal" };
-        text.push_str(&format!("{bytes:.1},{duration},{protocol},id-{i},{label}\n"));
+        text.push_str(&format!(
+            "{bytes:.1},{duration},{protocol},id-{i},{label}\n"
+        ));
     }
     text
 }
@@ -44,10 +49,20 @@ fn an_empty_folder_and_a_csv_lead_to_a_trained_model() {
     ");
     let summary = world.run(&["pipelines/flows.yaml"]);
     assert_eq!(summary["outcome"], "succeeded", "{summary:#}");
-    assert!(world.ok(&["lineage", "ref:champion/flows"]).starts_with("train.model"));
+    assert!(
+        world
+            .ok(&["lineage", "ref:champion/flows"])
+            .starts_with("train.model")
+    );
     let again = world.netsec(&["init", "flows.csv"]);
     assert_eq!(again.code, 2);
-    assert!(again.stderr.contains("`pipelines/flows.yaml` is there already"), "{}", again.stderr);
+    assert!(
+        again
+            .stderr
+            .contains("`pipelines/flows.yaml` is there already"),
+        "{}",
+        again.stderr
+    );
 }
 
 #[test]
@@ -63,16 +78,36 @@ fn a_target_that_is_none_is_refused_with_a_hint() {
 
 #[test]
 fn a_table_of_many_attacks_gets_one_class_for_all_of_them() {
-    let Some(path) = shared("nsl_kdd_train.csv.gz") else { return };
+    let Some(path) = shared("nsl_kdd_train.csv.gz") else {
+        return;
+    };
     let world = World::new();
-    let unpacked = std::process::Command::new("gzip").arg("-dc").arg(path).output().unwrap().stdout;
-    let head: Vec<u8> = unpacked.split_inclusive(|byte| *byte == b'\n').take(3000).flatten().copied().collect();
+    let unpacked = std::process::Command::new("gzip")
+        .arg("-dc")
+        .arg(path)
+        .output()
+        .unwrap()
+        .stdout;
+    let head: Vec<u8> = unpacked
+        .split_inclusive(|byte| *byte == b'\n')
+        .take(3000)
+        .flatten()
+        .copied()
+        .collect();
     world.write("kdd.csv", head);
     let init = world.netsec(&["init", "kdd.csv", "--target", "attack"]);
     assert_eq!(init.code, 0, "{}", init.stderr);
-    assert!(init.stderr.contains("1570 rows are benign (0): `normal` 1570"), "{}", init.stderr);
+    assert!(
+        init.stderr
+            .contains("1570 rows are benign (0): `normal` 1570"),
+        "{}",
+        init.stderr
+    );
     let pipeline = std::fs::read_to_string(world.root().join("pipelines/kdd.yaml")).unwrap();
-    assert!(pipeline.contains("target_map: {normal: 0}\n      other_labels: 1"), "{pipeline}");
+    assert!(
+        pipeline.contains("target_map: {normal: 0}\n      other_labels: 1"),
+        "{pipeline}"
+    );
     let until = world.netsec(&["run", "pipelines/kdd.yaml", "--until", "transform"]);
     assert_eq!(until.code, 0, "{}", until.stderr);
 }
@@ -80,14 +115,28 @@ fn a_table_of_many_attacks_gets_one_class_for_all_of_them() {
 #[test]
 fn any_file_name_gives_a_pipeline_that_checks() {
     let world = World::new();
-    for file in ["2024-01.csv", "true.csv", "_x_.csv", "my data (1).csv", "größe.csv"] {
+    for file in [
+        "2024-01.csv",
+        "true.csv",
+        "_x_.csv",
+        "my data (1).csv",
+        "größe.csv",
+    ] {
         world.write(file, table());
         let init = world.netsec(&["init", file]);
         assert_eq!(init.code, 0, "{file}: {}", init.stderr);
-        let next = init.stderr.lines().find_map(|line| line.strip_prefix("next: netsec run ")).unwrap().to_owned();
+        let next = init
+            .stderr
+            .lines()
+            .find_map(|line| line.strip_prefix("next: netsec run "))
+            .unwrap()
+            .to_owned();
         world.ok(&["check", &next]);
     }
-    assert_eq!(world.netsec(&["init", "true.csv", "--name", "../x"]).code, 2);
+    assert_eq!(
+        world.netsec(&["init", "true.csv", "--name", "../x"]).code,
+        2
+    );
 }
 
 #[test]
@@ -99,9 +148,18 @@ fn what_is_called_benign_is_benign() {
     };
     let note = |header: &str, labels: &[&str]| {
         world.write("t.csv", labelled(header, labels));
-        world.netsec(&["init", "t.csv", "--force"]).stderr.lines().nth(2).unwrap_or_default().to_owned()
+        world
+            .netsec(&["init", "t.csv", "--force"])
+            .stderr
+            .lines()
+            .nth(2)
+            .unwrap_or_default()
+            .to_owned()
     };
-    assert!(note("label", &["BENIGN", "DoS", "benign"]).ends_with("27 rows are benign (0): `BENIGN` 14, `benign` 13"));
+    assert!(
+        note("label", &["BENIGN", "DoS", "benign"])
+            .ends_with("27 rows are benign (0): `BENIGN` 14, `benign` 13")
+    );
     assert!(note("is_benign", &["0", "1"]).ends_with("20 rows are benign (0): `1` 20"));
     assert!(note("label", &["attack", "normal"]).ends_with("20 rows are benign (0): `normal` 20"));
 }

@@ -1,7 +1,9 @@
-//! The crash matrix: a real run is killed, or told that the disk is full or broken, at each call that changes the disk.
+//! The crash matrix: a real run is killed, or told that the disk is full or broken, at each call
+//! that changes the disk.
 //!
-//! By default some of the calls of each sort are tried; with `NETSEC_FULL=1` all of them. The page `docs/reliability.md` is
-//! written by `NETSEC_FULL=1 NETSEC_UPDATE=1 cargo test crash_matrix`. Skipped where there is no strace.
+//! By default some of the calls of each sort are tried; with `NETSEC_FULL=1` all of them. The page
+//! `docs/reliability.md` is written by `NETSEC_FULL=1 NETSEC_UPDATE=1 cargo test crash_matrix`.
+//! Skipped where there is no strace.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -65,12 +67,24 @@ struct Story {
     prepare: fn() -> (World, &'static str),
 }
 
-/// The pipeline of programs is tried by default; the others with `NETSEC_FULL`, and a few of their calls otherwise.
+/// The pipeline of programs is tried by default; the others with `NETSEC_FULL`, and a few of their
+/// calls otherwise.
 const STORIES: [Story; 5] = [
-    Story { name: "run of programs", args: &["run", "p.yaml", "--jobs", "2"], prepare: || (world(), "p.yaml") },
+    Story {
+        name: "run of programs",
+        args: &["run", "p.yaml", "--jobs", "2"],
+        prepare: || (world(), "p.yaml"),
+    },
     Story {
         name: "run of `default.yaml`",
-        args: &["run", "pipelines/default.yaml", "--jobs", "2", "--set", "rows=300"],
+        args: &[
+            "run",
+            "pipelines/default.yaml",
+            "--jobs",
+            "2",
+            "--set",
+            "rows=300",
+        ],
         prepare: || (World::shipped(), "pipelines/default.yaml"),
     },
     Story {
@@ -117,7 +131,10 @@ fn world() -> World {
     world
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test harness reads its own switch")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test harness reads its own switch"
+)]
 pub(crate) fn is_full() -> bool {
     std::env::var("NETSEC_FULL").is_ok()
 }
@@ -126,19 +143,38 @@ pub(crate) fn is_full() -> bool {
 fn traced(world: &World, args: &[&str], flags: &[&str]) -> (String, std::process::Output) {
     let trace = world.root().join("trace");
     let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-o"]).arg(&trace).args(flags).arg(env!("CARGO_BIN_EXE_netsec"));
-    let output = command.args(args).current_dir(world.root()).output().unwrap();
+    command
+        .args(["-f", "-qq", "-o"])
+        .arg(&trace)
+        .args(flags)
+        .arg(env!("CARGO_BIN_EXE_netsec"));
+    let output = command
+        .args(args)
+        .current_dir(world.root())
+        .output()
+        .unwrap();
     (std::fs::read_to_string(trace).unwrap(), output)
 }
 
 /// The most calls of each sort that one thread makes: strace counts by thread.
 fn most_calls(story: &Story) -> BTreeMap<&'static str, usize> {
     let (world, _) = (story.prepare)();
-    let (trace, _) = traced(&world, story.args, &["-e", &format!("trace={}", CALLS.join(","))]);
+    let (trace, _) = traced(
+        &world,
+        story.args,
+        &["-e", &format!("trace={}", CALLS.join(","))],
+    );
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for line in trace.lines() {
-        let Some((thread, rest)) = line.split_once(' ') else { continue };
-        let Some(call) = CALLS.iter().find(|call| rest.trim_start().starts_with(&format!("{call}("))) else { continue };
+        let Some((thread, rest)) = line.split_once(' ') else {
+            continue;
+        };
+        let Some(call) = CALLS
+            .iter()
+            .find(|call| rest.trim_start().starts_with(&format!("{call}(")))
+        else {
+            continue;
+        };
         *counts.entry((call, thread)).or_default() += 1;
     }
     let mut most = BTreeMap::new();
@@ -155,41 +191,81 @@ fn points(count: usize) -> Vec<usize> {
     if is_full() || count <= SAMPLE {
         return (1..=count).collect();
     }
-    (0..SAMPLE).map(|at| 1 + at * (count - 1) / (SAMPLE - 1)).collect()
+    (0..SAMPLE)
+        .map(|at| 1 + at * (count - 1) / (SAMPLE - 1))
+        .collect()
 }
 
 /// Actions that are recorded.
 fn recorded(world: &World) -> u64 {
-    let stats: serde_json::Value = serde_json::from_str(&world.ok(&["cache", "stats", "--json"])).unwrap();
+    let stats: serde_json::Value =
+        serde_json::from_str(&world.ok(&["cache", "stats", "--json"])).unwrap();
     stats["actions"].as_u64().unwrap()
 }
 
 /// Lets one fault happen, and checks what is left.
-fn suffer(story: &Story, expected: &[String], (call, fault, flag): (&str, &str, &str), place: &str) {
+fn suffer(
+    story: &Story,
+    expected: &[String],
+    (call, fault, flag): (&str, &str, &str),
+    place: &str,
+) {
     let (world, pipeline) = (story.prepare)();
-    let before = if world.root().join("cache/runs").exists() { world.ok(&["runs"]) } else { String::new() };
+    let before = if world.root().join("cache/runs").exists() {
+        world.ok(&["runs"])
+    } else {
+        String::new()
+    };
     let inject = format!("inject={call}:{flag}");
-    let (_, output) = traced(&world, story.args, &["-e", &format!("trace={call}"), "-e", &inject]);
+    let (_, output) = traced(
+        &world,
+        story.args,
+        &["-e", &format!("trace={call}"), "-e", &inject],
+    );
     let said = String::from_utf8_lossy(&output.stderr);
     if fault != "killed" {
         // 1 and 4: the fault hit a program, or a stage whose work it was.
         let code = output.status.code();
-        assert!(matches!(code, Some(0 | 1 | 4 | 5)) && !said.contains("panicked"), "{place}: {code:?} {said}");
+        assert!(
+            matches!(code, Some(0 | 1 | 4 | 5)) && !said.contains("panicked"),
+            "{place}: {code:?} {said}"
+        );
     }
     let verified = world.netsec(&["cache", "verify"]);
-    assert_eq!(verified.code, 0, "{place}: {}{}", verified.stdout, verified.stderr);
-    let is_told =
-        |line: &str| line.split_whitespace().next().is_some_and(|run| world.ok(&["runs", "-n", "99"]).contains(run));
-    assert!(before.lines().skip(1).all(is_told), "{place}: every run is told of as before");
+    assert_eq!(
+        verified.code, 0,
+        "{place}: {}{}",
+        verified.stdout, verified.stderr
+    );
+    let is_told = |line: &str| {
+        line.split_whitespace()
+            .next()
+            .is_some_and(|run| world.ok(&["runs", "-n", "99"]).contains(run))
+    };
+    assert!(
+        before.lines().skip(1).all(is_told),
+        "{place}: every run is told of as before"
+    );
     let recorded = recorded(&world);
-    let after = world.run(&[pipeline, "--set", "rows=300"][..if pipeline == "p.yaml" { 1 } else { 3 }]);
+    let after =
+        world.run(&[pipeline, "--set", "rows=300"][..if pipeline == "p.yaml" { 1 } else { 3 }]);
     assert_eq!(after["outcome"], "succeeded", "{place}: {after}");
     assert_eq!(digests(&after), expected, "{place}");
     let verified = world.netsec(&["cache", "verify"]);
-    assert_eq!(verified.code, 0, "{place}, after the next run: {}{}", verified.stdout, verified.stderr);
+    assert_eq!(
+        verified.code, 0,
+        "{place}, after the next run: {}{}",
+        verified.stdout, verified.stderr
+    );
     if story.args[0] == "run" && pipeline == "p.yaml" {
-        let reused = outcomes(&after).iter().filter(|outcome| outcome.ends_with("reused")).count() as u64;
-        assert_eq!(reused, recorded, "{place}: what was finished is not made again");
+        let reused = outcomes(&after)
+            .iter()
+            .filter(|outcome| outcome.ends_with("reused"))
+            .count() as u64;
+        assert_eq!(
+            reused, recorded,
+            "{place}: what was finished is not made again"
+        );
     }
 }
 
@@ -207,16 +283,29 @@ fn crash_matrix() {
         let is_small = story.name == "run of programs";
         for (call, count) in most_calls(story) {
             for (fault, how, from) in FAULTS {
-                let tried = if is_small || is_full() { points(count) } else { vec![count.div_ceil(2)] };
+                let tried = if is_small || is_full() {
+                    points(count)
+                } else {
+                    vec![count.div_ceil(2)]
+                };
                 let is_telling = matches!(fault, "killed" | "disk broken from then on");
                 if !is_full() && !is_telling && !is_small {
                     continue;
                 }
                 tried.par_iter().for_each(|at| {
                     let place = format!("{}: {fault} at {call} {at}", story.name);
-                    suffer(story, &expected, (call, fault, &format!("{how}:when={at}{from}")), &place);
+                    suffer(
+                        story,
+                        &expected,
+                        (call, fault, &format!("{how}:when={at}{from}")),
+                        &place,
+                    );
                 });
-                rows.push(format!("| {} | `{call}` | {fault} | {} of {count} | all |", story.name, tried.len()));
+                rows.push(format!(
+                    "| {} | `{call}` | {fault} | {} of {count} | all |",
+                    story.name,
+                    tried.len()
+                ));
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Workspaces as they should not be: odd files, a clock that is wrong, a disk that cannot be written.
+//! Workspaces as they should not be: odd files, a clock that is wrong, a disk that cannot be
+//! written.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -7,7 +8,8 @@ use std::process::Command;
 
 use crate::world::{World, digests, outcomes, skip};
 
-const FOLDER: &str = "stages:\n  a: { kind: command, inputs: { x: data }, with: { run: [ls, x] } }\n";
+const FOLDER: &str =
+    "stages:\n  a: { kind: command, inputs: { x: data }, with: { run: [ls, x] } }\n";
 
 #[test]
 fn files_that_are_none_are_refused_and_nothing_waits_for_them() {
@@ -17,19 +19,40 @@ fn files_that_are_none_are_refused_and_nothing_waits_for_them() {
         world.write("data/good.txt", "x");
         let path = world.root().join("data").join(OsStr::from_bytes(name));
         make(&path);
-        for (file, text) in [("p.yaml", FOLDER.to_owned()), ("q.yaml", FOLDER.replace("x: data", "x: data/odd"))] {
+        for (file, text) in [
+            ("p.yaml", FOLDER.to_owned()),
+            ("q.yaml", FOLDER.replace("x: data", "x: data/odd")),
+        ] {
             world.write(file, text);
             let output = world.netsec(&["run", file]);
             let says = if file == "p.yaml" { says } else { "data/odd" };
-            assert!(output.code == 3 && output.stderr.contains(says), "{}", output.stderr);
+            assert!(
+                output.code == 3 && output.stderr.contains(says),
+                "{}",
+                output.stderr
+            );
         }
         std::fs::remove_file(path).unwrap();
     };
-    let pipe = |path: &std::path::Path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    let pipe = |path: &std::path::Path| {
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success())
+    };
     refused(b"odd", &pipe, "neither a file nor a plain directory");
-    refused(b"odd", &|path| drop(UnixListener::bind(path).unwrap()), "neither a file nor a plain directory");
-    refused(b"odd", &|path| std::os::unix::fs::symlink("nowhere", path).unwrap(), "No such file");
-    refused(b"o\xff\xfe", &|path| drop(std::fs::File::create_new(path).unwrap()), "the name is not UTF-8");
+    refused(
+        b"odd",
+        &|path| drop(UnixListener::bind(path).unwrap()),
+        "neither a file nor a plain directory",
+    );
+    refused(
+        b"odd",
+        &|path| std::os::unix::fs::symlink("nowhere", path).unwrap(),
+        "No such file",
+    );
+    refused(
+        b"o\xff\xfe",
+        &|path| drop(std::fs::File::create_new(path).unwrap()),
+        "the name is not UTF-8",
+    );
     assert_eq!(outcomes(&world.run(&["p.yaml"])), ["a made"]);
 }
 
@@ -38,19 +61,32 @@ fn a_program_that_makes_odd_things_fails_and_leaves_nothing() {
     let world = World::new();
     for (script, says) in [
         ("mkfifo out", "neither a file nor a directory"),
-        ("mkdir out; mkfifo out/pipe", "neither a file nor a plain directory"),
-        ("mkdir out; ln -s .. out/loop", "neither a file nor a plain directory"),
-        ("mkdir out; touch \"out/$(printf 'o\\377')\"", "the name is not UTF-8"),
+        (
+            "mkdir out; mkfifo out/pipe",
+            "neither a file nor a plain directory",
+        ),
+        (
+            "mkdir out; ln -s .. out/loop",
+            "neither a file nor a plain directory",
+        ),
+        (
+            "mkdir out; touch \"out/$(printf 'o\\377')\"",
+            "the name is not UTF-8",
+        ),
         ("ln -s /etc/hostname out", "leads out of the stage's folder"),
         ("ln -s nowhere out", "did not make `out`"),
     ] {
         let run = serde_json::json!(["sh", "-c", script]);
         world.write(
             "p.yaml",
-            format!("stages:\n  a: {{ kind: command, with: {{ run: {run}, outputs: {{ o: out }} }} }}\n"),
+            format!(
+                "stages:\n  a: {{ kind: command, with: {{ run: {run}, outputs: {{ o: out }} }} }}\n"
+            ),
         );
         let summary = world.run(&["p.yaml"]);
-        let error = summary["stages"][0]["error"]["message"].as_str().unwrap_or_default();
+        let error = summary["stages"][0]["error"]["message"]
+            .as_str()
+            .unwrap_or_default();
         assert!(error.contains(says), "{script}: {error}");
     }
     world.ok(&["cache", "verify"]);
@@ -59,7 +95,15 @@ fn a_program_that_makes_odd_things_fails_and_leaves_nothing() {
 #[test]
 fn names_with_anything_in_them_go_through() {
     let world = World::new();
-    for name in ["with space", "line\nbreak", "quote'\"", "-dash", "ünï", "*", "#"] {
+    for name in [
+        "with space",
+        "line\nbreak",
+        "quote'\"",
+        "-dash",
+        "ünï",
+        "*",
+        "#",
+    ] {
         world.write(&format!("data/{name}"), name);
     }
     world.write(
@@ -72,15 +116,25 @@ stages:
     );
     let first = digests(&world.run(&["p.yaml"]));
     assert_eq!(digests(&world.run(&["p.yaml"])), first);
-    assert_eq!(world.ok(&["cat", "b.stdout"]).trim(), "8", "one name has two lines");
+    assert_eq!(
+        world.ok(&["cat", "b.stdout"]).trim(),
+        "8",
+        "one name has two lines"
+    );
     world.ok(&["cat", "a.o", "-o", "back"]);
-    assert_eq!(std::fs::read_to_string(world.root().join("back/line\nbreak")).unwrap(), "line\nbreak");
+    assert_eq!(
+        std::fs::read_to_string(world.root().join("back/line\nbreak")).unwrap(),
+        "line\nbreak"
+    );
 }
 
 #[test]
 fn a_clock_that_went_back_changes_no_order() {
     let world = World::new();
-    world.write("p.yaml", "stages:\n  a: { kind: command, inputs: { x: ./x.txt }, with: { run: [cat, x] } }\n");
+    world.write(
+        "p.yaml",
+        "stages:\n  a: { kind: command, inputs: { x: ./x.txt }, with: { run: [cat, x] } }\n",
+    );
     world.write("x.txt", "one");
     let first = world.run(&["p.yaml"])["run"].as_str().unwrap().to_owned();
     // As if that run had been in a year that has not come yet: its name, and the file it read.
@@ -95,7 +149,12 @@ fn a_clock_that_went_back_changes_no_order() {
     let future = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(5_000_000_000);
     let set = |text: &str| {
         world.write("x.txt", text);
-        std::fs::File::options().append(true).open(world.root().join("x.txt")).unwrap().set_modified(future).unwrap();
+        std::fs::File::options()
+            .append(true)
+            .open(world.root().join("x.txt"))
+            .unwrap()
+            .set_modified(future)
+            .unwrap();
     };
     set("two");
     let second = world.run(&["p.yaml"]);
@@ -103,22 +162,42 @@ fn a_clock_that_went_back_changes_no_order() {
     assert!(second["run"].as_str().unwrap() > later, "{}", second["run"]);
     set("six");
     let third = world.run(&["p.yaml"]);
-    assert_eq!(outcomes(&third), ["a made"], "the same size and times, and another content");
+    assert_eq!(
+        outcomes(&third),
+        ["a made"],
+        "the same size and times, and another content"
+    );
     assert!(third["run"].as_str() > second["run"].as_str());
-    assert!(world.ok(&["runs"]).lines().nth(1).unwrap().contains(third["run"].as_str().unwrap()));
+    assert!(
+        world
+            .ok(&["runs"])
+            .lines()
+            .nth(1)
+            .unwrap()
+            .contains(third["run"].as_str().unwrap())
+    );
 }
 
 #[test]
 fn queries_are_answered_on_a_disk_that_cannot_be_written() {
     let world = World::new();
-    world.write("p.yaml", "stages:\n  a: { kind: command, with: { run: [echo, hello] } }\n");
+    world.write(
+        "p.yaml",
+        "stages:\n  a: { kind: command, with: { run: [echo, hello] } }\n",
+    );
     world.ok(&["run", "p.yaml"]);
     let inside = |args: &str| {
         let netsec = env!("CARGO_BIN_EXE_netsec");
-        let script = format!("mount --bind . . && mount -o remount,ro,bind . && cd \"$PWD\" && {netsec} {args}");
-        let output = Command::new("unshare").args(["-rm", "sh", "-c", &script]).current_dir(world.root()).output();
+        let script = format!(
+            "mount --bind . . && mount -o remount,ro,bind . && cd \"$PWD\" && {netsec} {args}"
+        );
+        let output = Command::new("unshare")
+            .args(["-rm", "sh", "-c", &script])
+            .current_dir(world.root())
+            .output();
         output.map(|output| {
-            let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+            let text = String::from_utf8_lossy(&output.stdout).into_owned()
+                + &String::from_utf8_lossy(&output.stderr);
             (output.status.code(), text)
         })
     };
@@ -137,10 +216,16 @@ fn queries_are_answered_on_a_disk_that_cannot_be_written() {
         ("check p.yaml", ""),
     ] {
         let (code, text) = inside(args).unwrap();
-        assert!(code == Some(0) && text.contains(says), "netsec {args}: {text}");
+        assert!(
+            code == Some(0) && text.contains(says),
+            "netsec {args}: {text}"
+        );
     }
     let (code, text) = inside("run p.yaml").unwrap();
-    assert!(code == Some(5) && text.contains("Read-only file system"), "{text}");
+    assert!(
+        code == Some(5) && text.contains("Read-only file system"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -160,16 +245,37 @@ fn links_empty_folders_and_programs_in_a_directory_come_back() {
     assert_eq!(world.ok(&["cat", "b.stdout"]), "x\nx\n../file\ndeep\nran\n");
     world.ok(&["cat", "a.o", "-o", "back"]);
     let back = world.root().join("back");
-    assert_eq!(std::fs::read_link(back.join("deep/link")).unwrap(), std::path::Path::new("../file"));
-    assert_eq!(std::fs::read_to_string(back.join("folder/link")).unwrap(), "x\n");
-    assert!(back.join("deep/empty").is_dir() && netsec::base::disk::is_executable(&back.join("bin/run")));
+    assert_eq!(
+        std::fs::read_link(back.join("deep/link")).unwrap(),
+        std::path::Path::new("../file")
+    );
+    assert_eq!(
+        std::fs::read_to_string(back.join("folder/link")).unwrap(),
+        "x\n"
+    );
+    assert!(
+        back.join("deep/empty").is_dir()
+            && netsec::base::disk::is_executable(&back.join("bin/run"))
+    );
     assert!(!netsec::base::disk::is_executable(&back.join("file")));
     assert_eq!(world.netsec(&["cache", "verify"]).code, 0);
     // What leads out is not made, whoever says that it was.
-    for (name, target) in [("l", "../x"), ("d/l", "../../x"), ("l", "/etc"), ("l", "a/../../x"), ("l", "")] {
-        assert!(!netsec::base::below::stays_below(std::path::Path::new(name), target), "{name} to {target}");
+    for (name, target) in [
+        ("l", "../x"),
+        ("d/l", "../../x"),
+        ("l", "/etc"),
+        ("l", "a/../../x"),
+        ("l", ""),
+    ] {
+        assert!(
+            !netsec::base::below::stays_below(std::path::Path::new(name), target),
+            "{name} to {target}"
+        );
     }
-    assert!(netsec::base::below::stays_below(std::path::Path::new("d/l"), "../x/./y"));
+    assert!(netsec::base::below::stays_below(
+        std::path::Path::new("d/l"),
+        "../x/./y"
+    ));
 }
 
 #[test]
@@ -180,10 +286,25 @@ fn half_a_gigabyte_goes_from_stage_to_stage_with_half_a_gigabyte_of_addresses() 
         "stages:\n  a: { kind: command, with: { run: [sh, -c, 'yes | head -c 536870912 > o'], outputs: { o: o } } }\n  \
          b: { kind: command, inputs: { x: a.o }, with: { run: [sh, -c, 'wc -c < x'] } }\n",
     );
-    let script = format!("ulimit -v 500000; exec {} run p.yaml", env!("CARGO_BIN_EXE_netsec"));
-    let output = std::process::Command::new("sh").args(["-c", &script]).current_dir(world.root()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let script = format!(
+        "ulimit -v 500000; exec {} run p.yaml",
+        env!("CARGO_BIN_EXE_netsec")
+    );
+    let output = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(world.root())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert_eq!(world.ok(&["cat", "b.stdout"]).trim(), "536870912");
-    let kept: u64 = world.blobs().iter().map(|blob| blob.metadata().unwrap().len()).sum();
+    let kept: u64 = world
+        .blobs()
+        .iter()
+        .map(|blob| blob.metadata().unwrap().len())
+        .sum();
     assert!(kept < 1 << 20, "it was compressed: {kept}");
 }

@@ -40,7 +40,8 @@ fn remove_database(world: &World) {
 }
 
 fn actions(world: &World) -> u64 {
-    let stats: serde_json::Value = serde_json::from_str(&world.ok(&["cache", "stats", "--json"])).unwrap();
+    let stats: serde_json::Value =
+        serde_json::from_str(&world.ok(&["cache", "stats", "--json"])).unwrap();
     stats["actions"].as_u64().unwrap()
 }
 
@@ -60,7 +61,9 @@ fn journals_that_are_damaged_cut_or_gone_are_told_and_mended_from_the_database()
             bytes[middle] ^= 1;
             netsec::base::disk::overwrite(path, &bytes).unwrap();
         }),
-        ("its head is gone", |path| netsec::base::disk::overwrite(path, b"nonsense").unwrap()),
+        ("its head is gone", |path| {
+            netsec::base::disk::overwrite(path, b"nonsense").unwrap()
+        }),
         ("cut in a commit", |path| shorten(path, 3)),
         ("cut at a border", |path| cut_after(path, 1)),
         ("gone", |path| std::fs::remove_file(path).unwrap()),
@@ -69,33 +72,65 @@ fn journals_that_are_damaged_cut_or_gone_are_told_and_mended_from_the_database()
         for which in 0..3 {
             let (world, runs) = world();
             let before = runs_of(&world);
-            assert_eq!(world.netsec(&["cache", "verify"]).code, 0, "nothing is wrong yet");
+            assert_eq!(
+                world.netsec(&["cache", "verify"]).code,
+                0,
+                "nothing is wrong yet"
+            );
             harm(&journal_of(&world, &runs[which]));
             let verified = world.netsec(&["cache", "verify"]);
             let names = verified.stdout.contains(runs[which].as_str());
-            assert!(verified.code == 1 && names, "{what}, {which}: {}{}", verified.stdout, verified.stderr);
+            assert!(
+                verified.code == 1 && names,
+                "{what}, {which}: {}{}",
+                verified.stdout,
+                verified.stderr
+            );
             let mended = world.netsec(&["cache", "verify", "--repair"]);
-            assert_eq!(mended.code, 0, "{what}, {which}: {}{}", mended.stdout, mended.stderr);
+            assert_eq!(
+                mended.code, 0,
+                "{what}, {which}: {}{}",
+                mended.stdout, mended.stderr
+            );
             remove_database(&world);
             let again = world.run(&["p.yaml"]);
-            assert!(outcomes(&again).iter().all(|outcome| outcome.ends_with("reused")), "{what}, {which}");
+            assert!(
+                outcomes(&again)
+                    .iter()
+                    .all(|outcome| outcome.ends_with("reused")),
+                "{what}, {which}"
+            );
             assert_eq!(actions(&world), 6, "{what}, {which}");
             let listed = runs_of(&world);
-            assert!(before.iter().all(|line| listed.contains(line)), "{what}, {which}: {listed:?}{before:?}");
-            assert_eq!(world.netsec(&["cache", "verify"]).code, 0, "{what}, {which}");
+            assert!(
+                before.iter().all(|line| listed.contains(line)),
+                "{what}, {which}: {listed:?}{before:?}"
+            );
+            assert_eq!(
+                world.netsec(&["cache", "verify"]).code,
+                0,
+                "{what}, {which}"
+            );
         }
     }
 }
 
-/// The journal of a run that was killed when it had made one of its actions, in a workspace of three runs before it.
+/// The journal of a run that was killed when it had made one of its actions, in a workspace of
+/// three runs before it.
 fn killed() -> (World, RunId) {
     let (world, runs) = world();
     world.write("in.txt", "four");
     world.write("p.yaml", PIPELINE.replace("cat x x", "sleep 600"));
-    let mut child = world.command(&["run", "p.yaml"]).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = world
+        .command(&["run", "p.yaml"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let run = loop {
         match Tail::load(&world.root().join("cache")).link {
-            Some(Link { run, commits: 2, .. }) if !runs.contains(&run) => break run,
+            Some(Link {
+                run, commits: 2, ..
+            }) if !runs.contains(&run) => break run,
             _ => std::thread::yield_now(),
         }
     };
@@ -125,20 +160,36 @@ fn the_journal_of_a_killed_run_is_missed_before_anybody_else_looked() {
     ];
     for (what, harm) in harms {
         let (world, run) = killed();
-        assert_eq!(world.netsec(&["cache", "verify"]).code, 0, "{what}: nothing is wrong yet");
+        assert_eq!(
+            world.netsec(&["cache", "verify"]).code,
+            0,
+            "{what}: nothing is wrong yet"
+        );
         let copy = std::fs::read(journal_of(&world, &run)).unwrap();
         harm(&journal_of(&world, &run));
         let verified = world.netsec(&["cache", "verify"]);
-        assert!(verified.code == 1 && verified.stdout.contains(run.as_str()), "{what}: {}", verified.stdout);
+        assert!(
+            verified.code == 1 && verified.stdout.contains(run.as_str()),
+            "{what}: {}",
+            verified.stdout
+        );
         // The next run does not cover it up.
         world.write("p.yaml", PIPELINE);
         world.run(&["p.yaml"]);
         let verified = world.netsec(&["cache", "verify"]);
-        assert!(verified.code == 1 && verified.stdout.contains(run.as_str()), "{what}: {}", verified.stdout);
+        assert!(
+            verified.code == 1 && verified.stdout.contains(run.as_str()),
+            "{what}: {}",
+            verified.stdout
+        );
         world.write(&format!("cache/runs/{run}.records"), copy);
         // The database went on without it, and takes in what is there again.
         world.ok(&["cache", "verify", "--repair"]);
-        assert_eq!(world.netsec(&["cache", "verify"]).code, 0, "{what}: it was only that");
+        assert_eq!(
+            world.netsec(&["cache", "verify"]).code,
+            0,
+            "{what}: it was only that"
+        );
     }
 }
 
@@ -148,27 +199,51 @@ fn a_rebuild_says_how_many_records_ended_where() {
     shorten(&journal_of(&world, &runs[1]), 3);
     remove_database(&world);
     let run = world.netsec(&["run", "p.yaml"]);
-    assert!(run.stderr.contains("it was built from the"), "{}", run.stderr);
-    let told = format!("the journal of run {} ends in the middle of a commit, after", runs[1]);
+    assert!(
+        run.stderr.contains("it was built from the"),
+        "{}",
+        run.stderr
+    );
+    let told = format!(
+        "the journal of run {} ends in the middle of a commit, after",
+        runs[1]
+    );
     assert!(run.stderr.contains(&told), "{}", run.stderr);
 }
 
 #[test]
 fn a_journal_with_an_unreadable_head_is_not_fatal() {
     let (world, runs) = world();
-    world.write(&format!("cache/runs/{}.records", runs[0]), "nonsense that is long enough to be read");
-    for args in [["runs"].as_slice(), &["status", "p.yaml"], &["lineage", "b.stdout"]] {
+    world.write(
+        &format!("cache/runs/{}.records", runs[0]),
+        "nonsense that is long enough to be read",
+    );
+    for args in [
+        ["runs"].as_slice(),
+        &["status", "p.yaml"],
+        &["lineage", "b.stdout"],
+    ] {
         world.ok(args);
     }
     remove_database(&world);
     let run = world.netsec(&["run", "p.yaml"]);
-    assert!(run.code == 0 && run.stderr.contains("it does not begin like a journal"), "{}", run.stderr);
+    assert!(
+        run.code == 0 && run.stderr.contains("it does not begin like a journal"),
+        "{}",
+        run.stderr
+    );
 }
 
-/// A run may be killed when its journal is there, and nothing whole in it yet: the runs after it do not vouch for that.
+/// A run may be killed when its journal is there, and nothing whole in it yet: the runs after it do
+/// not vouch for that.
 #[test]
 fn a_journal_that_was_only_begun_is_missed_by_nobody() {
-    for begun in ["", "netsec-jour", "netsec-journal-2\n", "netsec-journal-2\n\x40\0\0\0\0\0\0\0half of a head"] {
+    for begun in [
+        "",
+        "netsec-jour",
+        "netsec-journal-2\n",
+        "netsec-journal-2\n\x40\0\0\0\0\0\0\0half of a head",
+    ] {
         let (world, runs) = world();
         let killed = RunId::after(Some(&runs[2]), 0, 0).unwrap();
         world.write(&format!("cache/runs/{killed}.records"), begun);
@@ -177,12 +252,20 @@ fn a_journal_that_was_only_begun_is_missed_by_nobody() {
         for _ in 0..2 {
             assert_eq!(world.run(&["p.yaml"])["outcome"], "succeeded");
             let verified = world.netsec(&["cache", "verify"]);
-            assert_eq!(verified.code, 0, "{begun:?}: {}{}", verified.stdout, verified.stderr);
+            assert_eq!(
+                verified.code, 0,
+                "{begun:?}: {}{}",
+                verified.stdout, verified.stderr
+            );
         }
         remove_database(&world);
         std::fs::remove_file(world.root().join("cache/latest")).unwrap();
         let verified = world.netsec(&["cache", "verify"]);
-        assert_eq!(verified.code, 0, "{begun:?}, without the database: {}{}", verified.stdout, verified.stderr);
+        assert_eq!(
+            verified.code, 0,
+            "{begun:?}, without the database: {}{}",
+            verified.stdout, verified.stderr
+        );
     }
 }
 
@@ -204,7 +287,11 @@ fn journals_of_the_first_format_are_read() {
     remove_database(&world);
     std::fs::remove_file(world.root().join("cache/latest")).unwrap();
     let again = world.run(&["p.yaml"]);
-    assert!(outcomes(&again).iter().all(|outcome| outcome.ends_with("reused")));
+    assert!(
+        outcomes(&again)
+            .iter()
+            .all(|outcome| outcome.ends_with("reused"))
+    );
     expected.sort();
     let mut found = digests(&again);
     found.sort();
@@ -219,12 +306,28 @@ fn a_journal_of_a_later_format_is_refused_by_name() {
     let line = b"netsec-journal-7\n".to_vec();
     let body = b"something else";
     let chain = netsec::base::digest::Digest::of(
-        &[netsec::base::digest::Digest::of(&line).as_bytes().as_slice(), body].concat(),
+        &[
+            netsec::base::digest::Digest::of(&line)
+                .as_bytes()
+                .as_slice(),
+            body,
+        ]
+        .concat(),
     );
-    let frame = [line.as_slice(), &(body.len() as u64).to_le_bytes(), chain.as_bytes(), body].concat();
+    let frame = [
+        line.as_slice(),
+        &(body.len() as u64).to_le_bytes(),
+        chain.as_bytes(),
+        body,
+    ]
+    .concat();
     world.write(&format!("cache/runs/{}.records", runs[2]), frame);
     let run = world.netsec(&["run", "p.yaml"]);
-    assert!(run.code == 5 && run.stderr.contains("written by a later netsec"), "{}", run.stderr);
+    assert!(
+        run.code == 5 && run.stderr.contains("written by a later netsec"),
+        "{}",
+        run.stderr
+    );
 }
 
 #[test]
@@ -236,13 +339,21 @@ fn a_run_named_by_a_wrong_clock_ends_nothing() {
     std::fs::remove_file(world.root().join("cache/latest")).unwrap();
     assert_eq!(world.run(&["p.yaml"])["outcome"], "succeeded");
     let verified = world.netsec(&["cache", "verify"]);
-    assert!(verified.code == 1 && verified.stdout.contains("has not the name of a run"), "{}", verified.stdout);
+    assert!(
+        verified.code == 1 && verified.stdout.contains("has not the name of a run"),
+        "{}",
+        verified.stdout
+    );
 }
 
-/// Every byte of every file below `cache/` is changed, one at a time: `NETSEC_FULL=1` all of them, otherwise some. It is
-/// noticed by `cache verify`, or nothing that is told changes, also when the database is gone.
+/// Every byte of every file below `cache/` is changed, one at a time: `NETSEC_FULL=1` all of them,
+/// otherwise some. It is noticed by `cache verify`, or nothing that is told changes, also when the
+/// database is gone.
 #[test]
-#[expect(clippy::print_stdout, reason = "the figure is for `docs/reliability.md`")]
+#[expect(
+    clippy::print_stdout,
+    reason = "the figure is for `docs/reliability.md`"
+)]
 fn a_changed_byte_is_noticed_or_harmless() {
     let (world, _) = world();
     let root = world.root().to_owned();
@@ -251,7 +362,12 @@ fn a_changed_byte_is_noticed_or_harmless() {
         let reading = workspace().reading();
         reading.map(|reading| {
             let ledger = reading.ledger;
-            format!("{:?} {:?} {:?}", ledger.runs(), ledger.actions(), ledger.references())
+            format!(
+                "{:?} {:?} {:?}",
+                ledger.runs(),
+                ledger.actions(),
+                ledger.references()
+            )
         })
     };
     let expected = told().unwrap();
@@ -272,16 +388,23 @@ fn a_changed_byte_is_noticed_or_harmless() {
         let bytes = std::fs::read(path).unwrap();
         let is_database = name.starts_with("ledger/");
         let few = if is_database { 40 } else { 25 };
-        let step = if super::matrix::is_full() { 1 } else { (bytes.len() / few).max(1) };
+        let step = if super::matrix::is_full() {
+            1
+        } else {
+            (bytes.len() / few).max(1)
+        };
         for at in (0..bytes.len()).step_by(step) {
             let mut bad = bytes.clone();
             bad[at] ^= 1 << (at % 8);
-            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o644))
+                .unwrap();
             netsec::base::disk::overwrite(path, &bad).unwrap();
             changed += 1;
             let verified = workspace().verify();
             let is_noticed = verified.as_ref().map_or(true, |verified| {
-                !(verified.bad.is_empty() && verified.records.is_empty() && verified.unneeded.is_empty())
+                !(verified.bad.is_empty()
+                    && verified.records.is_empty()
+                    && verified.unneeded.is_empty())
             });
             noticed += u64::from(is_noticed);
             let with = told();
@@ -289,10 +412,17 @@ fn a_changed_byte_is_noticed_or_harmless() {
                 wrong.push(format!("{name}, byte {at}: {with:?}"));
             }
             std::fs::remove_dir_all(root.join("cache/ledger")).unwrap();
-            // Without the database it does not matter which of its bytes was changed: some are enough.
-            let without = if is_database && at % 997 != 0 { Ok(expected.clone()) } else { told() };
+            // Without the database it does not matter which of its bytes was changed: some are
+            // enough.
+            let without = if is_database && at % 997 != 0 {
+                Ok(expected.clone())
+            } else {
+                told()
+            };
             if !is_noticed && without.as_ref().ok() != Some(&expected) {
-                wrong.push(format!("{name}, byte {at}, without the database: {without:?}"));
+                wrong.push(format!(
+                    "{name}, byte {at}, without the database: {without:?}"
+                ));
             }
             // `verify` sets nothing aside; what was changed is put back.
             if !is_database {
@@ -302,6 +432,10 @@ fn a_changed_byte_is_noticed_or_harmless() {
         }
     }
     println!("{changed} changes, {noticed} noticed");
-    assert!(wrong.is_empty(), "{} of {changed} changes, {noticed} noticed: {wrong:#?}", wrong.len());
+    assert!(
+        wrong.is_empty(),
+        "{} of {changed} changes, {noticed} noticed: {wrong:#?}",
+        wrong.len()
+    );
     assert!(noticed > 100, "{noticed} of {changed}");
 }

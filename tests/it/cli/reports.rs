@@ -35,7 +35,9 @@ fn a_run_in_lines_and_in_json() {
     assert_eq!(summary["stages"][1]["key"].as_str().unwrap().len(), 64);
     assert_eq!(summary["stages"][1]["outputs"][1]["port"], "stdout");
     assert_eq!(summary["stages"][1]["outputs"][1]["size"], 7);
-    let lines = world.netsec(&["run", "p.yaml", "--log-format", "json"]).stderr;
+    let lines = world
+        .netsec(&["run", "p.yaml", "--log-format", "json"])
+        .stderr;
     for (at, line) in lines.lines().enumerate() {
         let event: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!((&event["v"], &event["seq"]), (&1.into(), &at.into()));
@@ -102,7 +104,8 @@ fn status_explain_runs_and_lineage_speak_plainly() {
     }
     "#);
     insta::assert_snapshot!(say(&["cat", "count.stdout"]), @"4 text");
-    let graph: serde_json::Value = serde_json::from_str(&say(&["graph", "p.yaml", "--format", "json"])).unwrap();
+    let graph: serde_json::Value =
+        serde_json::from_str(&say(&["graph", "p.yaml", "--format", "json"])).unwrap();
     assert_eq!(graph["stages"][1]["needs"][0], "say");
 }
 
@@ -115,15 +118,24 @@ fn every_way_to_fail_has_its_code() {
     assert_eq!(code(&["run", "nowhere.yaml"]), 2);
     assert_eq!(code(&["run", "p.yaml", "--only", "sya"]), 2);
     assert_eq!(code(&["lineage", "nothing.here"]), 2);
-    assert_eq!(code(&["run", "p.yaml", "--from", "count", "--until", "say"]), 2);
+    assert_eq!(
+        code(&["run", "p.yaml", "--from", "count", "--until", "say"]),
+        2
+    );
     assert_eq!(code(&["status", "p.yaml", "--only", "count"]), 3);
     world.write("wrong.yaml", "stages: { a: { kind: nonsense } }");
     assert_eq!(code(&["run", "wrong.yaml"]), 3);
     assert_eq!(code(&["check", "p.yaml"]), 0);
-    world.write("fails.yaml", "stages: { a: { kind: command, with: { run: ['false'] } } }");
+    world.write(
+        "fails.yaml",
+        "stages: { a: { kind: command, with: { run: ['false'] } } }",
+    );
     assert_eq!(code(&["run", "fails.yaml"]), 1);
     world.write("data.csv", "a,y\n1,1\n2,-1\n");
-    world.write("data.yaml", "stages: { a: { kind: ingest, inputs: { data: ./data.csv }, with: { drop: [z] } } }");
+    world.write(
+        "data.yaml",
+        "stages: { a: { kind: ingest, inputs: { data: ./data.csv }, with: { drop: [z] } } }",
+    );
     assert_eq!(code(&["run", "data.yaml"]), 4);
     let picky = std::fs::read_to_string(world.root().join("pipelines/default.yaml")).unwrap();
     world.write(
@@ -136,7 +148,13 @@ fn every_way_to_fail_has_its_code() {
     );
     let rejected = world.netsec(&["run", "picky.yaml", "--until", "train"]);
     assert_eq!(rejected.code, 6, "{}", rejected.stderr);
-    assert!(rejected.stderr.contains("no candidate may be picked: the best was decision_tree"), "{}", rejected.stderr);
+    assert!(
+        rejected
+            .stderr
+            .contains("no candidate may be picked: the best was decision_tree"),
+        "{}",
+        rejected.stderr
+    );
 }
 
 #[test]
@@ -150,12 +168,26 @@ fn cache_verify_names_what_is_bad() {
     let verified = world.netsec(&["cache", "verify"]);
     assert_eq!(verified.code, 1);
     let name = blobs[0].file_name().unwrap().to_str().unwrap();
-    assert!(verified.stdout.contains(&format!("the blob {name} is damaged")), "{}", verified.stdout);
+    assert!(
+        verified
+            .stdout
+            .contains(&format!("the blob {name} is damaged")),
+        "{}",
+        verified.stdout
+    );
     std::fs::remove_file(&blobs[1]).unwrap();
     let verified = world.netsec(&["cache", "verify"]);
-    assert!(verified.stdout.contains("is missing"), "{}", verified.stdout);
+    assert!(
+        verified.stdout.contains("is missing"),
+        "{}",
+        verified.stdout
+    );
     world.ok(&["run", "p.yaml"]);
-    assert_eq!(world.netsec(&["cache", "verify"]).code, 0, "the next run mends it");
+    assert_eq!(
+        world.netsec(&["cache", "verify"]).code,
+        0,
+        "the next run mends it"
+    );
 }
 
 #[test]
@@ -165,10 +197,21 @@ fn a_command_sees_only_what_it_declares() {
     let text = "stages:\n  a:\n    kind: command\n    inputs: { x: ./in.txt }\n    with:\n      run: [sh, -c, 'ls; env | sort; cat x; echo $TOKEN >&2']\n      env: { A: b }\n      secrets: { TOKEN: 'Bearer ${env.NETSEC_TEST_TOKEN}' }\n";
     world.write("p.yaml", text);
     let mut command = world.command(&["run", "p.yaml"]);
-    let output = command.env("NETSEC_TEST_TOKEN", "planted-secret").env("STRAY", "1").output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = command
+        .env("NETSEC_TEST_TOKEN", "planted-secret")
+        .env("STRAY", "1")
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let stdout = world.ok(&["cat", "a.stdout"]);
-    assert!(stdout.starts_with("x\n") && stdout.contains("A=b\n") && stdout.ends_with("data"), "{stdout}");
+    assert!(
+        stdout.starts_with("x\n") && stdout.contains("A=b\n") && stdout.ends_with("data"),
+        "{stdout}"
+    );
     assert!(!stdout.contains("STRAY"), "{stdout}");
     assert_eq!(world.ok(&["cat", "a.stderr"]), "***\n");
     world.assert_not_in_cache(b"planted-secret");
@@ -180,7 +223,11 @@ fn a_command_that_hangs_is_ended_with_all_it_started() {
     world.write("p.yaml", "stages: { a: { kind: command, with: { run: [sh, -c, 'echo begun >&2; sleep 600 & sleep 600'], timeout_seconds: 0.3 } } }");
     let output = world.netsec(&["run", "p.yaml"]);
     assert_eq!(output.code, 1);
-    assert!(output.stderr.contains("was ended after 0.3 s"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("was ended after 0.3 s"),
+        "{}",
+        output.stderr
+    );
     assert!(output.stderr.contains("begun"), "{}", output.stderr);
 }
 
@@ -204,7 +251,8 @@ fn a_program_cannot_open_what_it_does_not_declare() {
         return;
     }
     assert!(
-        output.stderr.contains("Permission denied") && output.stderr.contains("give the file as an input"),
+        output.stderr.contains("Permission denied")
+            && output.stderr.contains("give the file as an input"),
         "{}",
         output.stderr
     );
@@ -239,20 +287,35 @@ stages:
 ",
     );
     let summary = world.run(&["p.yaml", "--jobs", "1"]);
-    assert_eq!(summary["outcome"], "succeeded", "a link within the folder is an output: {summary}");
+    assert_eq!(
+        summary["outcome"], "succeeded",
+        "a link within the folder is an output: {summary}"
+    );
     if world.ok(&["cat", "one.stdout"]) == "written\n" {
         return crate::world::skip("this system cannot confine programs");
     }
-    assert_eq!(world.ok(&["cat", "two.stdout"]), "secret\n", "its input, and nothing besides");
-    assert!(world.ok(&["cat", "two.stderr"]).contains("Permission denied"));
+    assert_eq!(
+        world.ok(&["cat", "two.stdout"]),
+        "secret\n",
+        "its input, and nothing besides"
+    );
+    assert!(
+        world
+            .ok(&["cat", "two.stderr"])
+            .contains("Permission denied")
+    );
 }
 
 #[test]
 fn a_process_that_left_its_group_is_not_waited_for() {
     let world = World::new();
     world.write("flag", "");
-    // It holds the stage's output open until this test removes the flag, which it does only afterwards.
-    let stay = format!("while [ -e {} ]; do sleep 0.1; done", world.root().join("flag").display());
+    // It holds the stage's output open until this test removes the flag, which it does only
+    // afterwards.
+    let stay = format!(
+        "while [ -e {} ]; do sleep 0.1; done",
+        world.root().join("flag").display()
+    );
     world.write(
         "p.yaml",
         format!("stages: {{ a: {{ kind: command, with: {{ run: [setsid, --fork, sh, -c, '{stay}'] }} }} }}"),
@@ -260,7 +323,13 @@ fn a_process_that_left_its_group_is_not_waited_for() {
     let output = world.netsec(&["run", "p.yaml"]);
     std::fs::remove_file(world.root().join("flag")).unwrap();
     assert_eq!(output.code, 0, "{}", output.stderr);
-    assert!(output.stderr.contains("`setsid` left 2 processes running, which were ended with it"), "{}", output.stderr);
+    assert!(
+        output
+            .stderr
+            .contains("`setsid` left 2 processes running, which were ended with it"),
+        "{}",
+        output.stderr
+    );
 }
 
 #[test]
@@ -273,15 +342,27 @@ fn secrets_and_links_do_not_leave_through_outputs() {
     };
     let run = |text: String| {
         world.write("p.yaml", text);
-        world.command(&["run", "p.yaml"]).env("S1", "abc").env("S2", "abcdef-token").output().unwrap()
+        world
+            .command(&["run", "p.yaml"])
+            .env("S1", "abc")
+            .env("S2", "abcdef-token")
+            .output()
+            .unwrap()
     };
-    assert!(run(secret("echo $A; echo $B; echo $B | cut -c8-", "")).status.success());
+    assert!(
+        run(secret("echo $A; echo $B; echo $B | cut -c8-", ""))
+            .status
+            .success()
+    );
     assert_eq!(world.ok(&["cat", "a.stdout"]), "***\n***\n***\n");
     let kept = run(secret("env >all", "out: all"));
     assert_eq!(kept.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&kept.stderr).contains("the output `out` holds a secret"));
     let linked = run(secret("ln -s /etc/hostname all", "out: all"));
-    assert!(String::from_utf8_lossy(&linked.stderr).contains("leads out of the stage's folder by a link"));
+    assert!(
+        String::from_utf8_lossy(&linked.stderr)
+            .contains("leads out of the stage's folder by a link")
+    );
     world.assert_not_in_cache(b"abcdef-token");
 }
 
@@ -289,9 +370,18 @@ fn secrets_and_links_do_not_leave_through_outputs() {
 fn a_script_of_ones_own_is_an_input() {
     let world = World::new();
     world.write("tool.sh", "#!/bin/sh\necho one\n");
-    world.write("p.yaml", "stages: { a: { kind: command, inputs: { script: tool.sh }, with: { run: [./script] } } }");
+    world.write(
+        "p.yaml",
+        "stages: { a: { kind: command, inputs: { script: tool.sh }, with: { run: [./script] } } }",
+    );
     let refused = world.netsec(&["check", "p.yaml"]);
-    assert!(refused.stderr.contains("a file of that name is written `./tool.sh`"), "{}", refused.stderr);
+    assert!(
+        refused
+            .stderr
+            .contains("a file of that name is written `./tool.sh`"),
+        "{}",
+        refused.stderr
+    );
     world.write("p.yaml", "stages: { a: { kind: command, inputs: { script: ./tool.sh }, with: { run: [./script] } } }");
     world.ok(&["run", "p.yaml"]);
     assert_eq!(world.ok(&["cat", "a.stdout"]), "one\n");
@@ -321,9 +411,16 @@ fn data_that_cannot_be_written_is_not_lost_in_silence() {
     let world = World::new();
     world.write("p.yaml", PIPELINE);
     world.ok(&["run", "p.yaml"]);
-    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-    let status =
-        world.command(&["cat", "say.stdout"]).stdout(full).stderr(std::process::Stdio::null()).status().unwrap();
+    let full = std::fs::File::options()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let status = world
+        .command(&["cat", "say.stdout"])
+        .stdout(full)
+        .stderr(std::process::Stdio::null())
+        .status()
+        .unwrap();
     assert_eq!(status.code(), Some(5));
 }
 
@@ -342,7 +439,13 @@ fn other_classes_for_the_same_labels_are_not_compared() {
     );
     let output = world.netsec(&["run", "swapped.yaml"]);
     assert_eq!(output.code, 4, "{}", output.stderr);
-    assert!(output.stderr.contains("with other classes for the same labels"), "{}", output.stderr);
+    assert!(
+        output
+            .stderr
+            .contains("with other classes for the same labels"),
+        "{}",
+        output.stderr
+    );
 }
 
 #[test]
@@ -352,26 +455,49 @@ fn a_command_keeps_files_and_directories() {
     world.ok(&["run", "p.yaml"]);
     assert_eq!(world.ok(&["cat", "b.stdout"]), "1\n");
     world.ok(&["cat", "a.dir", "-o", "copy"]);
-    assert_eq!(std::fs::read_to_string(world.root().join("copy/e/f")).unwrap(), "1\n");
-    world.write("q.yaml", "stages: { a: { kind: command, with: { run: ['true'], outputs: { out: never } } } }");
+    assert_eq!(
+        std::fs::read_to_string(world.root().join("copy/e/f")).unwrap(),
+        "1\n"
+    );
+    world.write(
+        "q.yaml",
+        "stages: { a: { kind: command, with: { run: ['true'], outputs: { out: never } } } }",
+    );
     let missing = world.netsec(&["run", "q.yaml"]);
-    assert!(missing.stderr.contains("did not make `never`, its output `out`"), "{}", missing.stderr);
+    assert!(
+        missing
+            .stderr
+            .contains("did not make `never`, its output `out`"),
+        "{}",
+        missing.stderr
+    );
 }
 
 /// The commands that a help text lists.
 fn commands(help: &str) -> Vec<String> {
-    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
+    let lines = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty());
     let names = lines.filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next());
-    names.filter(|name| *name != "help").map(str::to_owned).collect()
+    names
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
 }
 
 #[test]
 fn the_command_line_reference_is_current() {
     let world = World::new();
-    let mut page = "# Command line\n\nGenerated from `--help` of every command; a test compares.\n".to_owned();
+    let mut page =
+        "# Command line\n\nGenerated from `--help` of every command; a test compares.\n".to_owned();
     let mut section = |title: &str, args: &[&str]| {
         let help = world.ok(args);
-        page.push_str(&format!("\n## `{title}`\n\n```text\n{}\n```\n", help.trim_end()));
+        page.push_str(&format!(
+            "\n## `{title}`\n\n```text\n{}\n```\n",
+            help.trim_end()
+        ));
     };
     section("netsec", &["--help"]);
     for name in commands(&world.ok(&["--help"])) {
@@ -405,7 +531,10 @@ stages:
         world.ok(&["run", "p.yaml"]);
         let told = world.ok(&["lineage", "last.stdout"]);
         let other = if text == one { two } else { one };
-        assert!(told.contains(&digest(text)) && !told.contains(&digest(other)), "{told}");
+        assert!(
+            told.contains(&digest(text)) && !told.contains(&digest(other)),
+            "{told}"
+        );
     }
     world.write("x.txt", one);
     world.ok(&["run", "p.yaml"]);
@@ -450,10 +579,18 @@ stages:
     let whole: serde_json::Value =
         serde_json::from_str(&world.ok(&["explain", "judge", "-f", "p.yaml", "--json"])).unwrap();
     let differences = &whole["stages"][0]["why"]["differences"];
-    assert_eq!(differences[1]["behind"], serde_json::json!(["1 row of 4 changed: row 3"]));
+    assert_eq!(
+        differences[1]["behind"],
+        serde_json::json!(["1 row of 4 changed: row 3"])
+    );
     // What the explanation rests on is no waste, and stays as long as the run does.
-    let stats: serde_json::Value = serde_json::from_str(&world.ok(&["cache", "stats", "--json"])).unwrap();
+    let stats: serde_json::Value =
+        serde_json::from_str(&world.ok(&["cache", "stats", "--json"])).unwrap();
     assert_eq!(stats["unrecorded_blobs"], 0);
     world.ok(&["cache", "gc", "--apply"]);
-    assert!(world.ok(&["explain", "judge", "-f", "p.yaml"]).contains("old.csv is gone"));
+    assert!(
+        world
+            .ok(&["explain", "judge", "-f", "p.yaml"])
+            .contains("old.csv is gone")
+    );
 }

@@ -13,7 +13,9 @@ fn tour() -> Vec<(String, String)> {
         match line {
             "```console" => inside = true,
             "```" => inside = false,
-            line if inside && line.starts_with("$ ") => steps.push((line[2..].to_owned(), String::new())),
+            line if inside && line.starts_with("$ ") => {
+                steps.push((line[2..].to_owned(), String::new()))
+            }
             line if inside => {
                 let step = steps.last_mut().expect("a block begins with a command");
                 step.1.push_str(line);
@@ -29,7 +31,11 @@ fn tour() -> Vec<(String, String)> {
 fn comparable(text: &str, world: &World) -> String {
     let text = redact(text, world.root());
     let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-    text.lines().map(line).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(line)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn sorted(text: &str) -> String {
@@ -44,7 +50,10 @@ fn the_tour_of_the_readme_is_true() {
     assert!(steps.len() >= 6, "the tour has {} steps", steps.len());
     let world = World::shipped();
     let binary = std::path::Path::new(env!("CARGO_BIN_EXE_netsec"));
-    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", binary.parent().unwrap().display());
+    let path = format!(
+        "{}:/usr/local/bin:/usr/bin:/bin",
+        binary.parent().unwrap().display()
+    );
     for (command, expected) in steps {
         let output = Command::new("sh")
             .args(["-c", &format!("{command} 2>&1")])
@@ -53,7 +62,8 @@ fn the_tour_of_the_readme_is_true() {
             .output()
             .unwrap();
         let found = String::from_utf8(output.stdout).unwrap();
-        let (mut found_lines, mut expected) = (comparable(&found, &world), comparable(&expected, &world));
+        let (mut found_lines, mut expected) =
+            (comparable(&found, &world), comparable(&expected, &world));
         if command.starts_with("netsec run") {
             // Of stages that run at once, one or the other ends first.
             (found_lines, expected) = (sorted(&found_lines), sorted(&expected));

@@ -29,16 +29,28 @@ fn a_timeline_marks_what_the_run_waited_for() {
     let world = World::new();
     world.write("p.yaml", TEXT);
     world.netsec(&["run", "p.yaml", "--jobs", "2"]);
-    let timeline: serde_json::Value = serde_json::from_str(&world.ok(&["timeline", "--format", "json"])).unwrap();
+    let timeline: serde_json::Value =
+        serde_json::from_str(&world.ok(&["timeline", "--format", "json"])).unwrap();
     let bars = timeline["bars"].as_array().unwrap();
-    let critical: Vec<&str> =
-        bars.iter().filter(|bar| bar["critical"] == true).map(|bar| bar["id"].as_str().unwrap()).collect();
+    let critical: Vec<&str> = bars
+        .iter()
+        .filter(|bar| bar["critical"] == true)
+        .map(|bar| bar["id"].as_str().unwrap())
+        .collect();
     assert_eq!(critical, ["slow", "both", "bad"]);
     assert!(bars.iter().all(|bar| bar["lane"].as_u64().unwrap() < 4));
     world.ok(&["timeline", "-o", "t.html"]);
     let page = std::fs::read_to_string(world.root().join("t.html")).unwrap();
-    assert!(page.contains("<svg") && page.contains("on the critical path") && !page.contains("http-equiv"));
-    assert!(world.ok(&["timeline", "--format", "svg"]).starts_with("<svg"));
+    assert!(
+        page.contains("<svg")
+            && page.contains("on the critical path")
+            && !page.contains("http-equiv")
+    );
+    assert!(
+        world
+            .ok(&["timeline", "--format", "svg"])
+            .starts_with("<svg")
+    );
 }
 
 #[test]
@@ -47,7 +59,10 @@ fn a_drawing_shows_what_a_run_would_do() {
     world.write("p.yaml", TEXT);
     world.ok(&["run", "p.yaml", "--until", "both"]);
     let page = world.ok(&["graph", "p.yaml", "--format", "html"]);
-    assert!(page.contains("3 to reuse (green), 1 to run (orange), 0 wait"), "{page}");
+    assert!(
+        page.contains("3 to reuse (green), 1 to run (orange), 0 wait"),
+        "{page}"
+    );
     let titles: Vec<String> = redact(&page, world.root())
         .split("<title>")
         .skip(2)
@@ -70,11 +85,19 @@ fn a_watched_pipeline_runs_again_when_a_file_changes() {
     let world = World::new();
     world.write("in.txt", "one");
     let text = |word: &str| {
-        format!("stages:\n  a: {{ kind: {word}, inputs: {{ x: ./in.txt }}, with: {{ run: [cat, x] }} }}\n")
+        format!(
+            "stages:\n  a: {{ kind: {word}, inputs: {{ x: ./in.txt }}, with: {{ run: [cat, x] }} }}\n"
+        )
     };
     world.write("p.yaml", text("command"));
-    let mut child = world.command(&["watch", "p.yaml", "--rounds", "4"]).stderr(Stdio::piped()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let mut child = world
+        .command(&["watch", "p.yaml", "--rounds", "4"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
     let mut until = |word: &str| {
         let seen = lines.by_ref().find(|line| line.contains(word));
         assert!(seen.is_some(), "no `{word}` any more");

@@ -38,18 +38,37 @@ stages:
 fn a_failed_stage_fails_only_what_depends_on_it() {
     let world = World::new();
     let ran = run(&world, FORK);
-    assert_eq!(ran.outcomes(), ["good made", "bad failed", "below skipped", "lowest skipped", "apart made"]);
+    assert_eq!(
+        ran.outcomes(),
+        [
+            "good made",
+            "bad failed",
+            "below skipped",
+            "lowest skipped",
+            "apart made"
+        ]
+    );
     assert_eq!(ran.summary.outcome, RunOutcome::Failed);
     assert_eq!(ran.error("bad"), "it failed");
-    assert_eq!(run(&world, FORK).outcomes()[..2], ["good reused", "bad failed"]);
+    assert_eq!(
+        run(&world, FORK).outcomes()[..2],
+        ["good reused", "bad failed"]
+    );
 }
 
 #[test]
 fn a_panic_is_a_failure_and_nothing_more() {
     let world = World::new();
-    let ran = run(&world, &FORK.replace("kind: fail,", "kind: fail, with: { how: panic },"));
+    let ran = run(
+        &world,
+        &FORK.replace("kind: fail,", "kind: fail, with: { how: panic },"),
+    );
     assert_eq!(ran.outcome("bad"), Outcome::Failed);
-    assert!(ran.error("bad").contains("a toy panicked"), "{}", ran.error("bad"));
+    assert!(
+        ran.error("bad").contains("a toy panicked"),
+        "{}",
+        ran.error("bad")
+    );
     let class = ran.summary.stages[1].error.as_ref().unwrap().class;
     assert_eq!(class, FailureClass::Fault);
 }
@@ -58,7 +77,11 @@ fn a_panic_is_a_failure_and_nothing_more() {
 fn a_stage_that_forgets_an_output_is_not_recorded() {
     let world = World::new();
     let ran = run(&world, "stages:\n  a: { kind: forget }\n");
-    assert!(ran.error("a").contains("gave no output `out`"), "{}", ran.error("a"));
+    assert!(
+        ran.error("a").contains("gave no output `out`"),
+        "{}",
+        ran.error("a")
+    );
 }
 
 #[test]
@@ -66,7 +89,10 @@ fn last_words_of_a_failed_stage_are_kept() {
     let world = World::new();
     let ran = run(&world, "stages:\n  a: { kind: leave }\n");
     let output = &ran.summary.stages[0].outputs[0];
-    let files = Workspace::open(world.root()).unwrap().fetch(&output.digest).unwrap();
+    let files = Workspace::open(world.root())
+        .unwrap()
+        .fetch(&output.digest)
+        .unwrap();
     assert_eq!(files, [(String::new(), b"last words".to_vec())]);
 }
 
@@ -75,11 +101,21 @@ fn an_input_edited_while_its_stage_runs_is_never_recorded() {
     let world = World::new();
     world.write("in.txt", "before");
     let path = world.root().join("in.txt");
-    let text =
-        format!("stages:\n  a: {{ kind: edit, inputs: {{ x: ./in.txt }}, with: {{ path: '{}' }} }}\n", path.display());
+    let text = format!(
+        "stages:\n  a: {{ kind: edit, inputs: {{ x: ./in.txt }}, with: {{ path: '{}' }} }}\n",
+        path.display()
+    );
     let ran = run(&world, &text);
-    assert!(ran.error("a").contains("changed while the stage ran"), "{}", ran.error("a"));
-    let ledger = Workspace::open(world.root()).unwrap().reading().unwrap().ledger;
+    assert!(
+        ran.error("a").contains("changed while the stage ran"),
+        "{}",
+        ran.error("a")
+    );
+    let ledger = Workspace::open(world.root())
+        .unwrap()
+        .reading()
+        .unwrap()
+        .ledger;
     assert!(ledger.actions().unwrap().is_empty());
 }
 
@@ -92,15 +128,25 @@ fn a_flipped_byte_in_the_cache_is_never_used() {
         world.flip(&blob);
         let again = run(&world, text);
         let warned = |event: &Event| matches!(&event.kind, EventKind::Warning { code, message } if code == "store::lost" && message.contains("damaged"));
-        assert!(again.events.iter().any(warned), "the user is told: {:?}", again.events);
+        assert!(
+            again.events.iter().any(warned),
+            "the user is told: {:?}",
+            again.events
+        );
         assert_eq!(again.digests(), first.digests());
         assert_eq!(again.summary.outcome, RunOutcome::Succeeded);
     }
-    assert_eq!(netsec::base::disk::list(&world.root().join("cache/bad")).unwrap().len(), 2);
+    assert_eq!(
+        netsec::base::disk::list(&world.root().join("cache/bad"))
+            .unwrap()
+            .len(),
+        2
+    );
     assert_eq!(run(&world, text).outcomes(), ["a reused", "b reused"]);
 }
 
-/// A store whose disk loses a blob without its times telling: `has` says yes, the first `get` finds it bad.
+/// A store whose disk loses a blob without its times telling: `has` says yes, the first `get` finds
+/// it bad.
 struct Rotten {
     inner: Memory,
     rotten: Digest,
@@ -180,7 +226,11 @@ fn drive_with(
 fn a_blob_that_rotted_unseen_is_made_again_within_the_run() {
     let world = World::new();
     let rotten = Digest::of(b"rots");
-    let store = Arc::new(Rotten { inner: Memory::default(), rotten, found: AtomicBool::new(true) });
+    let store = Arc::new(Rotten {
+        inner: Memory::default(),
+        rotten,
+        found: AtomicBool::new(true),
+    });
     let ledger = Ledger::in_memory();
     let first = "stages:\n  a: { kind: echo, with: { text: rots } }\n";
     drive_with(&world, first, Arc::clone(&store) as Arc<dyn Store>, &ledger).unwrap();
@@ -189,53 +239,91 @@ fn a_blob_that_rotted_unseen_is_made_again_within_the_run() {
     let (summary, events) = drive_with(&world, both, store, &ledger).unwrap();
     assert_eq!(summary.outcome, RunOutcome::Succeeded, "{summary:?}");
     let outcomes: Vec<Outcome> = summary.stages.iter().map(|stage| stage.outcome).collect();
-    assert_eq!(outcomes, [Outcome::Made, Outcome::Made], "what was reused at first was made after all");
-    assert!(events.iter().any(|event| matches!(&event.kind, EventKind::Warning { code, .. } if code == "store::lost")));
+    assert_eq!(
+        outcomes,
+        [Outcome::Made, Outcome::Made],
+        "what was reused at first was made after all"
+    );
+    assert!(events.iter().any(
+        |event| matches!(&event.kind, EventKind::Warning { code, .. } if code == "store::lost")
+    ));
 }
 
 #[test]
 fn many_users_of_a_rotten_directory_are_all_served() {
     let world = World::new();
-    let store =
-        Arc::new(Rotten { inner: Memory::default(), rotten: Digest::of(b"rots"), found: AtomicBool::new(true) });
+    let store = Arc::new(Rotten {
+        inner: Memory::default(),
+        rotten: Digest::of(b"rots"),
+        found: AtomicBool::new(true),
+    });
     let ledger = Ledger::in_memory();
     let first = "stages:\n  d: { kind: folder, with: { text: rots } }\n";
     drive_with(&world, first, Arc::clone(&store) as Arc<dyn Store>, &ledger).unwrap();
     store.found.store(false, Ordering::SeqCst);
     let mut many = first.to_owned();
     for i in 0..6 {
-        many.push_str(&format!("  j{i}: {{ kind: join, inputs: {{ d: d.out }}, with: {{ text: t{i} }} }}\n"));
+        many.push_str(&format!(
+            "  j{i}: {{ kind: join, inputs: {{ d: d.out }}, with: {{ text: t{i} }} }}\n"
+        ));
     }
     let (summary, _) = drive_with(&world, &many, store, &ledger).unwrap();
-    assert_eq!(summary.outcome, RunOutcome::Succeeded, "{:?}", summary.stages);
+    assert_eq!(
+        summary.outcome,
+        RunOutcome::Succeeded,
+        "{:?}",
+        summary.stages
+    );
 }
 
 #[test]
 fn what_was_lost_and_cannot_be_made_again_fails_what_needs_it() {
     let world = World::new();
     world.write("tries", "try\ntry\ntry\n");
-    let store =
-        Arc::new(Rotten { inner: Memory::default(), rotten: Digest::of(b"at last"), found: AtomicBool::new(true) });
+    let store = Arc::new(Rotten {
+        inner: Memory::default(),
+        rotten: Digest::of(b"at last"),
+        found: AtomicBool::new(true),
+    });
     let ledger = Ledger::in_memory();
-    let mut text =
-        format!("stages:\n  x: {{ kind: flaky, with: {{ path: {} }} }}\n", world.root().join("tries").display());
+    let mut text = format!(
+        "stages:\n  x: {{ kind: flaky, with: {{ path: {} }} }}\n",
+        world.root().join("tries").display()
+    );
     drive_with(&world, &text, Arc::clone(&store) as Arc<dyn Store>, &ledger).unwrap();
     store.found.store(false, Ordering::SeqCst);
     world.write("tries", "");
     // Two of them are the same action.
     for (id, more) in [("a", "one"), ("b", "one"), ("c", "other")] {
-        text.push_str(&format!("  {id}: {{ kind: join, inputs: {{ x: x.out }}, with: {{ text: {more} }} }}\n"));
+        text.push_str(&format!(
+            "  {id}: {{ kind: join, inputs: {{ x: x.out }}, with: {{ text: {more} }} }}\n"
+        ));
     }
     let (summary, _) = drive_with(&world, &text, store, &ledger).unwrap();
     assert_eq!(summary.outcome, RunOutcome::Failed);
     let outcomes: Vec<Outcome> = summary.stages.iter().map(|stage| stage.outcome).collect();
-    assert_eq!(outcomes, [Outcome::Failed, Outcome::Skipped, Outcome::Skipped, Outcome::Skipped]);
+    assert_eq!(
+        outcomes,
+        [
+            Outcome::Failed,
+            Outcome::Skipped,
+            Outcome::Skipped,
+            Outcome::Skipped
+        ]
+    );
 }
 
 #[test]
 fn every_store_call_may_fail_and_the_next_run_mends() {
     let text = "stages:\n  a: { kind: echo }\n  b: { kind: join, inputs: { x: a.out } }\n  c: { kind: folder }\n";
-    let clean = drive_with(&World::new(), text, Arc::new(Memory::default()), &Ledger::in_memory()).unwrap().0;
+    let clean = drive_with(
+        &World::new(),
+        text,
+        Arc::new(Memory::default()),
+        &Ledger::in_memory(),
+    )
+    .unwrap()
+    .0;
     let mut faults = 0;
     for calls in 0.. {
         let world = World::new();
@@ -251,13 +339,21 @@ fn every_store_call_may_fail_and_the_next_run_mends() {
         faults += 1;
         for record in ledger.actions().unwrap() {
             for output in &record.outputs {
-                assert!(store.get(&output.digest).is_ok(), "whatever is recorded is in the store");
+                assert!(
+                    store.get(&output.digest).is_ok(),
+                    "whatever is recorded is in the store"
+                );
             }
         }
         let (mended, _) = drive_with(&world, text, store, &ledger).unwrap();
         assert_eq!(mended.outcome, RunOutcome::Succeeded, "after {calls} calls");
-        let outputs =
-            |summary: &Summary| summary.stages.iter().flat_map(|stage| stage.outputs.clone()).collect::<Vec<_>>();
+        let outputs = |summary: &Summary| {
+            summary
+                .stages
+                .iter()
+                .flat_map(|stage| stage.outputs.clone())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(outputs(&mended), outputs(&clean));
     }
     assert!(faults >= 5, "the story makes more calls than {faults}");
@@ -292,8 +388,14 @@ fn a_run_that_is_stopped_keeps_what_is_finished() {
     let summary = workspace.run(&loaded, &Wish::default(), &terms).unwrap();
     assert_eq!(summary.outcome, RunOutcome::Cancelled);
     let outcomes: Vec<Outcome> = summary.stages.iter().map(|stage| stage.outcome).collect();
-    assert_eq!(outcomes, [Outcome::Made, Outcome::Cancelled, Outcome::Cancelled]);
-    assert_eq!(workspace.reading().unwrap().ledger.actions().unwrap().len(), 1);
+    assert_eq!(
+        outcomes,
+        [Outcome::Made, Outcome::Cancelled, Outcome::Cancelled]
+    );
+    assert_eq!(
+        workspace.reading().unwrap().ledger.actions().unwrap().len(),
+        1
+    );
 }
 
 #[test]
@@ -315,12 +417,25 @@ fn a_sink_that_fails_is_dropped_and_the_run_goes_on() {
         wait: false,
         cancel: &Cancel::new(),
         waiting: &|_| {},
-        sinks: &|_: &Path| Ok(vec![Box::new(Broken) as Box<dyn Sink>, Box::new(sinks.clone())]),
+        sinks: &|_: &Path| {
+            Ok(vec![
+                Box::new(Broken) as Box<dyn Sink>,
+                Box::new(sinks.clone()),
+            ])
+        },
     };
-    let summary = Workspace::open(world.root()).unwrap().run(&loaded, &Wish::default(), &terms).unwrap();
+    let summary = Workspace::open(world.root())
+        .unwrap()
+        .run(&loaded, &Wish::default(), &terms)
+        .unwrap();
     assert_eq!(summary.outcome, RunOutcome::Succeeded, "{summary:?}");
-    let warnings =
-        heard.0.lock().unwrap().iter().filter(|event| matches!(event.kind, EventKind::Warning { .. })).count();
+    let warnings = heard
+        .0
+        .lock()
+        .unwrap()
+        .iter()
+        .filter(|event| matches!(event.kind, EventKind::Warning { .. }))
+        .count();
     assert_eq!(warnings, 1);
 }
 
@@ -332,11 +447,25 @@ fn a_held_workspace_says_who_holds_it_and_can_still_be_read() {
     let mut lock = Lock::try_take(&path).unwrap().unwrap();
     lock.describe(&path, "run X (process 1 on there)").unwrap();
     let refused = run_with(&world, FORK, &Wish::default(), 1, &Cancel::new());
-    assert!(matches!(refused, Err(AppError::Busy(holder)) if holder == "run X (process 1 on there)"));
+    assert!(
+        matches!(refused, Err(AppError::Busy(holder)) if holder == "run X (process 1 on there)")
+    );
     // The database may be in use: what is read comes from the journals, and is the same.
-    let from_journals = Workspace::open(world.root()).unwrap().reading().unwrap().ledger.actions().unwrap();
+    let from_journals = Workspace::open(world.root())
+        .unwrap()
+        .reading()
+        .unwrap()
+        .ledger
+        .actions()
+        .unwrap();
     drop(lock);
-    let from_sled = Workspace::open(world.root()).unwrap().reading().unwrap().ledger.actions().unwrap();
+    let from_sled = Workspace::open(world.root())
+        .unwrap()
+        .reading()
+        .unwrap()
+        .ledger
+        .actions()
+        .unwrap();
     assert_eq!(from_journals, from_sled);
     assert_eq!(from_sled.len(), 2);
 }
@@ -347,15 +476,25 @@ fn a_damaged_database_is_set_aside_and_rebuilt() {
     let before = run(&world, FORK);
     world.write("cache/ledger/db", vec![0x5a; 700]);
     world.write("cache/ledger/conf", "nonsense");
-    let read = || Workspace::open(world.root()).unwrap().reading().unwrap().ledger.actions().unwrap().len();
-    assert_eq!((read(), read()), (2, 2), "readers are served from the journals and hide nothing");
-    let after = run(&world, FORK);
-    assert!(
-        after
-            .events
-            .iter()
-            .any(|event| matches!(&event.kind, EventKind::Warning { code, .. } if code == "ledger::rebuilt"))
+    let read = || {
+        Workspace::open(world.root())
+            .unwrap()
+            .reading()
+            .unwrap()
+            .ledger
+            .actions()
+            .unwrap()
+            .len()
+    };
+    assert_eq!(
+        (read(), read()),
+        (2, 2),
+        "readers are served from the journals and hide nothing"
     );
+    let after = run(&world, FORK);
+    assert!(after.events.iter().any(
+        |event| matches!(&event.kind, EventKind::Warning { code, .. } if code == "ledger::rebuilt")
+    ));
     assert_eq!(after.outcome("good"), Outcome::Reused);
     assert_eq!(after.digests()["apart.out"], before.digests()["apart.out"]);
     assert!(world.root().join("cache/bad/ledger-1").exists());
@@ -363,5 +502,9 @@ fn a_damaged_database_is_set_aside_and_rebuilt() {
     let missing = "stages:\n  a: { kind: join, inputs: { x: ./nowhere } }\n";
     assert!(run_with(&world, missing, &Wish::default(), 1, &Cancel::new()).is_err());
     netsec::base::disk::remove_dir(&world.root().join("cache/ledger")).unwrap();
-    assert_eq!(run(&world, FORK).outcome("good"), Outcome::Reused, "a database that is gone is rebuilt too");
+    assert_eq!(
+        run(&world, FORK).outcome("good"),
+        Outcome::Reused,
+        "a database that is gone is rebuilt too"
+    );
 }

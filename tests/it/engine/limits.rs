@@ -13,7 +13,10 @@ fn retries(ran: &Ran) -> Vec<String> {
         EventKind::Warning { code, message } if code == "stage::retry" => Some(message.clone()),
         _ => None,
     };
-    ran.events.iter().filter_map(|event| warning(&event.kind)).collect()
+    ran.events
+        .iter()
+        .filter_map(|event| warning(&event.kind))
+        .collect()
 }
 
 #[test]
@@ -32,14 +35,24 @@ fn a_stage_that_fails_is_tried_again_and_then_it_is_as_if_it_had_not() {
     let passed = run(&world, &text(5));
     assert_eq!(passed.outcomes(), ["a made", "b made"]);
     assert_eq!(retries(&passed), ["`a` failed, try 2 of 6 in 0 s: after 2"]);
-    assert_eq!(run(&world, &text(0)).outcomes(), ["a reused", "b reused"], "limits are no part of the key");
+    assert_eq!(
+        run(&world, &text(0)).outcomes(),
+        ["a reused", "b reused"],
+        "limits are no part of the key"
+    );
 }
 
 #[test]
 fn bad_data_is_not_tried_again() {
     let world = World::new();
-    let ran = run(&world, "stages: { a: { kind: fail, limits: { retries: 3 }, with: { how: data } } }");
-    assert_eq!((ran.outcomes(), retries(&ran).len()), (vec!["a failed".to_owned()], 0));
+    let ran = run(
+        &world,
+        "stages: { a: { kind: fail, limits: { retries: 3 }, with: { how: data } } }",
+    );
+    assert_eq!(
+        (ran.outcomes(), retries(&ran).len()),
+        (vec!["a failed".to_owned()], 0)
+    );
 }
 
 #[test]
@@ -48,7 +61,10 @@ fn a_stage_that_takes_too_long_is_ended_and_the_rest_goes_on() {
     let text = "stages:\n  slow: { kind: wait, limits: { timeout_seconds: 0.05 } }\n  b: { kind: join, inputs: { x: slow.out } }\n  c: { kind: echo }\n";
     let ran = run(&world, text);
     assert_eq!(ran.outcomes(), ["slow failed", "b skipped", "c made"]);
-    assert_eq!(ran.error("slow"), "it was ended after 0.05 s (`limits.timeout_seconds`)");
+    assert_eq!(
+        ran.error("slow"),
+        "it was ended after 0.05 s (`limits.timeout_seconds`)"
+    );
 }
 
 #[test]
@@ -62,20 +78,38 @@ fn no_more_run_at_once_than_there_is_for_them() {
             folder.display()
         );
         // Each has to be an action of its own.
-        let text = text.replace("kind: count,", "kind: count, inputs: { x: 'f${matrix.n}' },");
+        let text = text.replace(
+            "kind: count,",
+            "kind: count, inputs: { x: 'f${matrix.n}' },",
+        );
         (1..=8).for_each(|n| world.write(&format!("f{n}"), n.to_string()));
         let ran = run(&world, &text);
         assert_eq!(ran.summary.outcome, RunOutcome::Succeeded);
         let ledger = Workspace::open(world.root()).unwrap();
-        let digests: Vec<_> = ran.summary.stages.iter().map(|stage| stage.outputs[0].digest).collect();
-        let count =
-            |digest| String::from_utf8(ledger.fetch(digest).unwrap()[0].1.clone()).unwrap().parse::<u32>().unwrap();
+        let digests: Vec<_> = ran
+            .summary
+            .stages
+            .iter()
+            .map(|stage| stage.outputs[0].digest)
+            .collect();
+        let count = |digest| {
+            String::from_utf8(ledger.fetch(digest).unwrap()[0].1.clone())
+                .unwrap()
+                .parse::<u32>()
+                .unwrap()
+        };
         digests.iter().map(count).max().unwrap()
     };
     assert!(most("", "") <= 4, "four jobs");
     assert!(most("", "limits: { cpus: 2 },") <= 2);
     assert_eq!(most("", "limits: { cpus: 99 },"), 1);
-    assert_eq!(most("limits: { slots: { gpu: 1 } }\n", "limits: { slots: { gpu: 1 } },"), 1);
+    assert_eq!(
+        most(
+            "limits: { slots: { gpu: 1 } }\n",
+            "limits: { slots: { gpu: 1 } },"
+        ),
+        1
+    );
     assert!(most("limits: { memory_mb: 100 }\n", "limits: { memory_mb: 40 },") <= 2);
 }
 
@@ -83,10 +117,18 @@ fn no_more_run_at_once_than_there_is_for_them() {
 fn a_slot_nobody_declared_is_a_problem() {
     let world = World::new();
     let text = "limits: { slots: { gpu: 1 } }\nstages: { a: { kind: echo, limits: { slots: { gpv: 1 }, retries: -1, what: 2 } } }\n";
-    let Err(AppError::Report(report)) = try_load(&world, text) else { panic!("a report") };
+    let Err(AppError::Report(report)) = try_load(&world, text) else {
+        panic!("a report")
+    };
     let plain = report.plain();
-    assert!(plain.contains("`limits.slots` has no `gpv` (did you mean `gpu`?)"), "{plain}");
-    assert!(plain.contains("there is no parameter `what`") && plain.contains("`-1` stands where"), "{plain}");
+    assert!(
+        plain.contains("`limits.slots` has no `gpv` (did you mean `gpu`?)"),
+        "{plain}"
+    );
+    assert!(
+        plain.contains("there is no parameter `what`") && plain.contains("`-1` stands where"),
+        "{plain}"
+    );
 }
 
 #[test]
@@ -94,14 +136,28 @@ fn after_so_many_failures_nothing_more_is_begun() {
     let world = World::new();
     let text = "stages:\n  a: { kind: fail }\n  b: { kind: echo, with: { text: b } }\n  c: { kind: fail, with: { how: data } }\n  d: { kind: echo, with: { text: d } }\n  e: { kind: echo, with: { text: e } }\n  f: { kind: join, inputs: { x: e.out } }\n";
     let all = run_with(&world, text, &Wish::default(), 1, &Cancel::new()).unwrap();
-    assert_eq!(all.outcomes(), ["a failed", "b made", "c failed", "d made", "e made", "f made"]);
+    assert_eq!(
+        all.outcomes(),
+        [
+            "a failed", "b made", "c failed", "d made", "e made", "f made"
+        ]
+    );
     netsec::base::disk::remove_dir(&world.root().join("cache")).unwrap();
     let first = run_terms(&world, text, 1, Some(1)).unwrap();
     assert_eq!(first.summary.outcome, RunOutcome::Failed);
     assert_eq!(first.outcome("a"), Outcome::Failed);
     // What was handed out already, two stages for each job, may still be through.
-    assert!(["d", "f"].iter().all(|id| first.outcome(id) == Outcome::Skipped), "{:?}", first.outcomes());
-    assert_eq!(first.error("f"), "nothing more is begun after 1 failed (`--max-failures`)");
+    assert!(
+        ["d", "f"]
+            .iter()
+            .all(|id| first.outcome(id) == Outcome::Skipped),
+        "{:?}",
+        first.outcomes()
+    );
+    assert_eq!(
+        first.error("f"),
+        "nothing more is begun after 1 failed (`--max-failures`)"
+    );
     let second = run_terms(&world, text, 1, Some(2)).unwrap();
     assert_eq!(second.outcome("c"), Outcome::Failed);
 }

@@ -1,4 +1,5 @@
-//! The champion: moved with evidence, compared with what it replaced, never twice for the same reason.
+//! The champion: moved with evidence, compared with what it replaced, never twice for the same
+//! reason.
 
 use netsec::app::workspace::{Wish, Workspace};
 use netsec::base::cancel::Cancel;
@@ -16,8 +17,15 @@ fn pipeline(text: &str) -> String {
 }
 
 fn champion(world: &World) -> Option<Digest> {
-    let ledger = Workspace::open(world.root()).unwrap().reading().unwrap().ledger;
-    ledger.reference(&RefName::new("champion/toy").unwrap()).unwrap().current()
+    let ledger = Workspace::open(world.root())
+        .unwrap()
+        .reading()
+        .unwrap()
+        .ledger;
+    ledger
+        .reference(&RefName::new("champion/toy").unwrap())
+        .unwrap()
+        .current()
 }
 
 #[test]
@@ -25,7 +33,10 @@ fn the_first_is_accepted_and_a_rerun_runs_nothing() {
     let world = World::new();
     assert_eq!(run(&world, &pipeline("b")).outcomes(), ["m made", "j made"]);
     assert_eq!(champion(&world), Some(Digest::of(b"b")));
-    assert_eq!(run(&world, &pipeline("b")).outcomes(), ["m reused", "j reused"]);
+    assert_eq!(
+        run(&world, &pipeline("b")).outcomes(),
+        ["m reused", "j reused"]
+    );
 }
 
 #[test]
@@ -34,11 +45,19 @@ fn a_better_one_replaces_it_and_a_worse_one_does_not() {
     run(&world, &pipeline("b"));
     assert_eq!(run(&world, &pipeline("a")).outcome("j"), Outcome::Made);
     assert_eq!(champion(&world), Some(Digest::of(b"b")));
-    assert_eq!(run(&world, &pipeline("a")).outcome("j"), Outcome::Reused, "a refusal is remembered");
+    assert_eq!(
+        run(&world, &pipeline("a")).outcome("j"),
+        Outcome::Reused,
+        "a refusal is remembered"
+    );
     run(&world, &pipeline("c"));
     assert_eq!(champion(&world), Some(Digest::of(b"c")));
     assert_eq!(run(&world, &pipeline("c")).outcome("j"), Outcome::Reused);
-    assert_eq!(run(&world, &pipeline("b")).outcome("j"), Outcome::Made, "b is now compared with c");
+    assert_eq!(
+        run(&world, &pipeline("b")).outcome("j"),
+        Outcome::Made,
+        "b is now compared with c"
+    );
     assert_eq!(champion(&world), Some(Digest::of(b"c")));
 }
 
@@ -48,8 +67,14 @@ fn a_reused_decision_moves_the_pointer_of_this_pipeline() {
     run(&world, &pipeline("b"));
     let other = pipeline("b").replace("champion/toy", "champion/other");
     assert_eq!(run(&world, &other).outcome("j"), Outcome::Reused);
-    let ledger = Workspace::open(world.root()).unwrap().reading().unwrap().ledger;
-    let state = ledger.reference(&RefName::new("champion/other").unwrap()).unwrap();
+    let ledger = Workspace::open(world.root())
+        .unwrap()
+        .reading()
+        .unwrap()
+        .ledger;
+    let state = ledger
+        .reference(&RefName::new("champion/other").unwrap())
+        .unwrap();
     assert_eq!(state.current(), Some(Digest::of(b"b")));
     let evidence = ledger.action(&state.moves[0].evidence).unwrap().unwrap();
     assert_eq!(evidence.kind, "judge");
@@ -65,12 +90,25 @@ fn two_challengers_of_one_run_meet_one_after_the_other() {
   jw: { kind: judge, inputs: { model: weak.out, champion: 'ref:champion/toy' } }
 ";
     // Both models are there before: the plan of the second run is made before either is judged.
-    let models = Wish { until: vec!["weak".to_owned(), "strong".to_owned()], ..Wish::default() };
+    let models = Wish {
+        until: vec!["weak".to_owned(), "strong".to_owned()],
+        ..Wish::default()
+    };
     run_with(&world, both, &models, 1, &Cancel::new()).unwrap();
     let ran = run_with(&world, both, &Wish::default(), 1, &Cancel::new()).unwrap();
-    assert_eq!(ran.outcomes(), ["weak reused", "strong reused", "js made", "jw made"]);
-    assert_eq!(champion(&world), Some(Digest::of(b"c")), "the weak one met the strong one and lost");
-    assert_eq!(run(&world, both).outcomes()[2..], ["js reused", "jw reused"]);
+    assert_eq!(
+        ran.outcomes(),
+        ["weak reused", "strong reused", "js made", "jw made"]
+    );
+    assert_eq!(
+        champion(&world),
+        Some(Digest::of(b"c")),
+        "the weak one met the strong one and lost"
+    );
+    assert_eq!(
+        run(&world, both).outcomes()[2..],
+        ["js reused", "jw reused"]
+    );
 }
 
 #[test]
@@ -79,6 +117,11 @@ fn only_what_a_stage_made_can_become_champion() {
     world.write("model.bin", "from elsewhere");
     let text = "stages:\n  j: { kind: judge, inputs: { model: ./model.bin, champion: 'ref:champion/toy' } }\n";
     let ran = run(&world, text);
-    assert!(ran.error("j").contains("only what a stage made can be pointed at"), "{}", ran.error("j"));
+    assert!(
+        ran.error("j")
+            .contains("only what a stage made can be pointed at"),
+        "{}",
+        ran.error("j")
+    );
     assert_eq!(champion(&world), None);
 }

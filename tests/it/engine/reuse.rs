@@ -19,10 +19,18 @@ stages:
 #[test]
 fn the_second_run_runs_nothing() {
     let world = World::new();
-    assert_eq!(run(&world, CHAIN).outcomes(), ["a made", "b made", "c made"]);
+    assert_eq!(
+        run(&world, CHAIN).outcomes(),
+        ["a made", "b made", "c made"]
+    );
     let again = run(&world, CHAIN);
     assert_eq!(again.outcomes(), ["a reused", "b reused", "c reused"]);
-    assert!(!again.events.iter().any(|event| matches!(event.kind, EventKind::StageStarted { .. })));
+    assert!(
+        !again
+            .events
+            .iter()
+            .any(|event| matches!(event.kind, EventKind::StageStarted { .. }))
+    );
 }
 
 #[test]
@@ -30,7 +38,10 @@ fn an_unchanged_output_stops_the_wave() {
     let world = World::new();
     run(&world, CHAIN);
     let same_length = CHAIN.replace("hello", "world");
-    assert_eq!(run(&world, &same_length).outcomes(), ["a made", "b made", "c reused"]);
+    assert_eq!(
+        run(&world, &same_length).outcomes(),
+        ["a made", "b made", "c reused"]
+    );
 }
 
 #[test]
@@ -38,7 +49,10 @@ fn going_back_reuses_what_was_made_before() {
     let world = World::new();
     run(&world, CHAIN);
     run(&world, &CHAIN.replace("hello", "goodbye"));
-    assert_eq!(run(&world, CHAIN).outcomes(), ["a reused", "b reused", "c reused"]);
+    assert_eq!(
+        run(&world, CHAIN).outcomes(),
+        ["a reused", "b reused", "c reused"]
+    );
 }
 
 #[test]
@@ -52,7 +66,10 @@ stages:
   middle: { kind: length, inputs: { x: first.out } }
   first: { with: { number: 0, text: 'hello' }, kind: echo }
 ";
-    assert_eq!(run(&world, renamed).outcomes(), ["last reused", "middle reused", "first reused"]);
+    assert_eq!(
+        run(&world, renamed).outcomes(),
+        ["last reused", "middle reused", "first reused"]
+    );
 }
 
 #[test]
@@ -60,7 +77,10 @@ fn the_seed_is_an_ingredient_of_seeded_kinds_only() {
     let world = World::new();
     let text = "seed: 1\nstages:\n  a: { kind: seeded }\n  b: { kind: echo }\n";
     run(&world, text);
-    assert_eq!(run(&world, &text.replace("seed: 1", "seed: 2")).outcomes(), ["a made", "b reused"]);
+    assert_eq!(
+        run(&world, &text.replace("seed: 1", "seed: 2")).outcomes(),
+        ["a made", "b reused"]
+    );
 }
 
 #[test]
@@ -68,20 +88,31 @@ fn a_plan_tells_what_a_run_would_do_and_why() {
     let world = World::new();
     run(&world, CHAIN);
     let loaded = load(&world, &CHAIN.replace("hello", "goodbye"));
-    let plan = Workspace::open(world.root()).unwrap().plan(&loaded, &Wish::default()).unwrap();
-    let Verdict::Run(Why::Changed { differences }) = &plan.decisions[&0].verdict else { panic!("{plan:?}") };
+    let plan = Workspace::open(world.root())
+        .unwrap()
+        .plan(&loaded, &Wish::default())
+        .unwrap();
+    let Verdict::Run(Why::Changed { differences }) = &plan.decisions[&0].verdict else {
+        panic!("{plan:?}")
+    };
     assert_eq!(differences.len(), 1);
     assert_eq!(differences[0].name, "with.text");
     assert_eq!(differences[0].before.as_deref(), Some("\"hello\""));
     assert_eq!(differences[0].after.as_deref(), Some("\"goodbye\""));
-    assert!(matches!(&plan.decisions[&1].verdict, Verdict::Wait(stages) if stages[0].as_str() == "a"));
+    assert!(
+        matches!(&plan.decisions[&1].verdict, Verdict::Wait(stages) if stages[0].as_str() == "a")
+    );
 }
 
 #[test]
 fn forced_stages_run_and_the_rest_is_reused() {
     let world = World::new();
     run(&world, CHAIN);
-    let wish = Wish { only: vec!["b".to_owned()], force: true, ..Wish::default() };
+    let wish = Wish {
+        only: vec!["b".to_owned()],
+        force: true,
+        ..Wish::default()
+    };
     let ran = run_with(&world, CHAIN, &wish, 2, &Cancel::new()).unwrap();
     assert_eq!(ran.outcomes(), ["b made"]);
 }
@@ -89,14 +120,39 @@ fn forced_stages_run_and_the_rest_is_reused() {
 #[test]
 fn only_refuses_what_is_not_up_to_date() {
     let world = World::new();
-    let wish = Wish { only: vec!["b".to_owned()], ..Wish::default() };
+    let wish = Wish {
+        only: vec!["b".to_owned()],
+        ..Wish::default()
+    };
     let refused = run_with(&world, CHAIN, &wish, 2, &Cancel::new());
-    let Err(AppError::Report(report)) = refused else { panic!("it ran") };
-    assert!(report.plain().contains("`a` is needed, is not up to date"), "{}", report.plain());
-    let until = Wish { until: vec!["b".to_owned()], ..Wish::default() };
-    assert_eq!(run_with(&world, CHAIN, &until, 2, &Cancel::new()).unwrap().outcomes(), ["a made", "b made"]);
-    let from = Wish { from: vec!["b".to_owned()], ..Wish::default() };
-    assert_eq!(run_with(&world, CHAIN, &from, 2, &Cancel::new()).unwrap().outcomes(), ["b reused", "c made"]);
+    let Err(AppError::Report(report)) = refused else {
+        panic!("it ran")
+    };
+    assert!(
+        report.plain().contains("`a` is needed, is not up to date"),
+        "{}",
+        report.plain()
+    );
+    let until = Wish {
+        until: vec!["b".to_owned()],
+        ..Wish::default()
+    };
+    assert_eq!(
+        run_with(&world, CHAIN, &until, 2, &Cancel::new())
+            .unwrap()
+            .outcomes(),
+        ["a made", "b made"]
+    );
+    let from = Wish {
+        from: vec!["b".to_owned()],
+        ..Wish::default()
+    };
+    assert_eq!(
+        run_with(&world, CHAIN, &from, 2, &Cancel::new())
+            .unwrap()
+            .outcomes(),
+        ["b reused", "c made"]
+    );
 }
 
 #[test]
@@ -115,8 +171,17 @@ fn one_worker_or_eight_make_the_same() {
 fn events_are_numbered_and_told_after_they_are_recorded() {
     let world = World::new();
     let ran = run(&world, CHAIN);
-    assert!(ran.events.iter().enumerate().all(|(at, event)| event.seq == at as u64));
-    let ledger = Workspace::open(world.root()).unwrap().reading().unwrap().ledger;
+    assert!(
+        ran.events
+            .iter()
+            .enumerate()
+            .all(|(at, event)| event.seq == at as u64)
+    );
+    let ledger = Workspace::open(world.root())
+        .unwrap()
+        .reading()
+        .unwrap()
+        .ledger;
     for stage in &ran.summary.stages {
         assert_eq!(stage.outcome, Outcome::Made);
         let record = ledger.action(&stage.key.unwrap()).unwrap().unwrap();
@@ -135,7 +200,13 @@ fn a_directory_is_kept_and_reused() {
     let workspace = Workspace::open(world.root()).unwrap();
     let artifact = &ran.summary.stages[0].outputs[0];
     let files = workspace.fetch(&artifact.digest).unwrap();
-    assert_eq!(files.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["a/b.txt", "c.txt"]);
+    assert_eq!(
+        files
+            .iter()
+            .map(|(path, _)| path.as_str())
+            .collect::<Vec<_>>(),
+        ["a/b.txt", "c.txt"]
+    );
     assert_eq!(artifact.size, 5);
 }
 

@@ -11,9 +11,14 @@ use crate::world::World;
 /// Whether a run of which this is asked would be cut short.
 fn is_known(world: &World, choices: &Choices) -> bool {
     let cancel = Cancel::new();
-    let asked = Asked { file: "toy.yaml", terms: &Wish::default().terms(choices) };
+    let asked = Asked {
+        file: "toy.yaml",
+        terms: &Wish::default().terms(choices),
+    };
     let workspace = Workspace::open(world.root()).unwrap();
-    let summary = workspace.run_unchanged(&asked, &Terms::quiet(1, &cancel)).unwrap();
+    let summary = workspace
+        .run_unchanged(&asked, &Terms::quiet(1, &cancel))
+        .unwrap();
     summary.is_some_and(|summary| summary.outcome == RunOutcome::Succeeded)
 }
 
@@ -41,10 +46,18 @@ fn ready() -> World {
     // The file of the pipeline is written anew by each run of a toy: run it without.
     let loaded = Workspace::open(world.root())
         .unwrap()
-        .load("toy.yaml", &Choices::default(), &crate::toy::registry(), &|_| None)
+        .load(
+            "toy.yaml",
+            &Choices::default(),
+            &crate::toy::registry(),
+            &|_| None,
+        )
         .unwrap_or_else(|error| panic!("{error}"));
     let cancel = Cancel::new();
-    Workspace::open(world.root()).unwrap().run(&loaded, &Wish::default(), &Terms::quiet(1, &cancel)).unwrap();
+    Workspace::open(world.root())
+        .unwrap()
+        .run(&loaded, &Wish::default(), &Terms::quiet(1, &cancel))
+        .unwrap();
     world
 }
 
@@ -52,13 +65,20 @@ fn ready() -> World {
 fn what_is_as_it_was_is_told_without_a_plan_and_recorded() {
     let world = ready();
     assert!(is_known(&world, &Choices::default()) && is_known(&world, &Choices::default()));
-    let ledger = Workspace::open(world.root()).unwrap().reading().unwrap().ledger;
+    let ledger = Workspace::open(world.root())
+        .unwrap()
+        .reading()
+        .unwrap()
+        .ledger;
     let runs = ledger.runs().unwrap();
     assert_eq!(runs.len(), 4);
     let last = ledger.run(&runs[3].run).unwrap().unwrap();
     assert_eq!(last.unchanged_since, Some(runs[1].run.clone()));
     let outcomes: Vec<Outcome> = last.stages.iter().map(|stage| stage.outcome).collect();
-    assert_eq!((outcomes, last.counts), (vec![Outcome::Reused; 2], [(Outcome::Reused, 2)].into()));
+    assert_eq!(
+        (outcomes, last.counts),
+        (vec![Outcome::Reused; 2], [(Outcome::Reused, 2)].into())
+    );
 }
 
 /// What is changed, and how.
@@ -66,15 +86,22 @@ type Change = (&'static str, fn(&World));
 
 #[test]
 fn any_change_that_could_matter_asks_for_a_plan() {
-    let other = Choices { sets: vec!["x=1".to_owned()], ..Choices::default() };
+    let other = Choices {
+        sets: vec!["x=1".to_owned()],
+        ..Choices::default()
+    };
     assert!(!is_known(&ready(), &other), "something else is asked");
     let changes: [Change; 7] = [
         ("a file", |world| world.write("f", "two")),
-        ("a file, its bytes as before", |world| world.write("f", "one")),
+        ("a file, its bytes as before", |world| {
+            world.write("f", "one")
+        }),
         ("the pipeline", |world| world.write("toy.yaml", TEXT)),
         ("a file more in a folder", |world| world.write("dir/y", "2")),
         ("a blob", |world| world.flip(&world.blobs()[0])),
-        ("a blob that is gone", |world| std::fs::remove_file(&world.blobs()[0]).unwrap()),
+        ("a blob that is gone", |world| {
+            std::fs::remove_file(&world.blobs()[0]).unwrap()
+        }),
         ("another run that made something", |world| {
             let loaded = load(world, "stages: { c: { kind: echo } }");
             drop(loaded);
@@ -96,10 +123,19 @@ fn a_memory_that_is_damaged_is_no_memory() {
     let folder = world.root().join("cache/standing");
     let file = netsec::base::disk::list(&folder).unwrap().remove(0);
     let bytes = std::fs::read(&file).unwrap();
-    let name = file.strip_prefix(world.root()).unwrap().to_str().unwrap().to_owned();
+    let name = file
+        .strip_prefix(world.root())
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned();
     for length in [0, 7, 31, 40, bytes.len() - 64, bytes.len() - 1] {
         world.write(&name, &bytes[..length]);
-        assert!(!is_known(&world, &Choices::default()), "{length} of {} bytes", bytes.len());
+        assert!(
+            !is_known(&world, &Choices::default()),
+            "{length} of {} bytes",
+            bytes.len()
+        );
     }
     world.write(&name, &bytes);
     assert!(is_known(&world, &Choices::default()));

@@ -1,4 +1,5 @@
-//! What is read takes a bounded multiple of its size, or is refused; and is never read as something else than it says.
+//! What is read takes a bounded multiple of its size, or is refused; and is never read as something
+//! else than it says.
 
 use std::collections::BTreeSet;
 use std::io::{Cursor, Read, Write};
@@ -14,16 +15,31 @@ use crate::world::{World, package};
 
 fn refused(bytes: impl Into<Vec<u8>>) -> String {
     let options = Options::plain(&[String::new()]);
-    read(bytes.into(), &options).map(|table| table.height()).expect_err("it is refused").0
+    read(bytes.into(), &options)
+        .map(|table| table.height())
+        .expect_err("it is refused")
+        .0
 }
 
 #[test]
 fn a_key_that_stands_twice_is_refused_with_its_line() {
     for (text, says) in [
-        ("{\"a\": 1}\n{\"a\": 1, \"a\": 2}\n", "line 2, column 1: the key `a` stands twice"),
-        ("{\"a.b\": 1, \"a\": {\"b\": 2}}\n", "line 1, column 1: the key `a.b` stands twice"),
-        ("{\"a\": {\"b\": 2, \"b\": 3}}\n", "the key `a.b` stands twice"),
-        ("{\"a\": 1, \"a\": {\"c\": 2}}\n", "the key `a` stands twice"),
+        (
+            "{\"a\": 1}\n{\"a\": 1, \"a\": 2}\n",
+            "line 2, column 1: the key `a` stands twice",
+        ),
+        (
+            "{\"a.b\": 1, \"a\": {\"b\": 2}}\n",
+            "line 1, column 1: the key `a.b` stands twice",
+        ),
+        (
+            "{\"a\": {\"b\": 2, \"b\": 3}}\n",
+            "the key `a.b` stands twice",
+        ),
+        (
+            "{\"a\": 1, \"a\": {\"c\": 2}}\n",
+            "the key `a` stands twice",
+        ),
     ] {
         let why = refused(text);
         assert!(why.contains(says), "{text}: {why}");
@@ -33,16 +49,30 @@ fn a_key_that_stands_twice_is_refused_with_its_line() {
 #[test]
 fn a_key_that_stands_twice_within_a_list_is_refused_with_its_line() {
     let why = refused("{\"a\": []}\n{\"a\": [{\"b\": 1, \"b\": 2}]}\n");
-    assert!(why.contains("line 2, column") && why.contains("the key `b` stands twice in an object of a list"), "{why}");
+    assert!(
+        why.contains("line 2, column")
+            && why.contains("the key `b` stands twice in an object of a list"),
+        "{why}"
+    );
 }
 
 #[test]
 fn a_byte_order_mark_is_no_part_of_any_text() {
     for text in ["\u{feff}a,b\n1,2\n", "\u{feff}{\"a\": 1, \"b\": 2}\n"] {
-        assert_eq!(read(text.as_bytes().to_vec(), &Options::plain(&[])).unwrap().names(), ["a", "b"]);
+        assert_eq!(
+            read(text.as_bytes().to_vec(), &Options::plain(&[]))
+                .unwrap()
+                .names(),
+            ["a", "b"]
+        );
     }
     let log = "\u{feff}#separator \\x09\n#fields\ta\tb\n#types\tcount\tcount\n1\t2\n";
-    assert_eq!(read(log.as_bytes().to_vec(), &Options::plain(&[])).unwrap().names(), ["a", "b"]);
+    assert_eq!(
+        read(log.as_bytes().to_vec(), &Options::plain(&[]))
+            .unwrap()
+            .names(),
+        ["a", "b"]
+    );
 }
 
 #[test]
@@ -55,14 +85,35 @@ fn whole_numbers_keep_their_digits_wherever_the_others_stand() {
             row if row == rows - 1 && !first => exact.to_owned(),
             row => format!("{row}.5"),
         };
-        let whole = |row: usize| if row < rows / 2 { format!("{row}") } else { cell(row) };
+        let whole = |row: usize| {
+            if row < rows / 2 {
+                format!("{row}")
+            } else {
+                cell(row)
+            }
+        };
         let at = if first { 0 } else { rows - 1 };
-        let cells: Vec<String> = (0..rows).map(|row| if row == at { exact.to_owned() } else { whole(row) }).collect();
+        let cells: Vec<String> = (0..rows)
+            .map(|row| {
+                if row == at {
+                    exact.to_owned()
+                } else {
+                    whole(row)
+                }
+            })
+            .collect();
         let csv = format!("a\n{}\n", cells.join("\n"));
-        let json: String = cells.iter().map(|cell| format!("{{\"a\": {cell}}}\n")).collect();
+        let json: String = cells
+            .iter()
+            .map(|cell| format!("{{\"a\": {cell}}}\n"))
+            .collect();
         for text in [csv, json] {
             let table = read(text.into_bytes(), &Options::plain(&[])).unwrap();
-            assert_eq!(table.texts("a").unwrap()[at].as_deref(), Some(exact), "first: {first}");
+            assert_eq!(
+                table.texts("a").unwrap()[at].as_deref(),
+                Some(exact),
+                "first: {first}"
+            );
         }
     }
 }
@@ -70,8 +121,15 @@ fn whole_numbers_keep_their_digits_wherever_the_others_stand() {
 #[test]
 fn a_record_of_half_a_megabyte_is_one_like_others() {
     let long = "x".repeat(550_000);
-    for (head, row) in [("a,b\n", format!("{long},1\n")), ("", format!("{{\"a\": \"{long}\", \"b\": 1}}\n"))] {
-        let table = read(format!("{head}{}", row.repeat(12)).into_bytes(), &Options::plain(&[])).unwrap();
+    for (head, row) in [
+        ("a,b\n", format!("{long},1\n")),
+        ("", format!("{{\"a\": \"{long}\", \"b\": 1}}\n")),
+    ] {
+        let table = read(
+            format!("{head}{}", row.repeat(12)).into_bytes(),
+            &Options::plain(&[]),
+        )
+        .unwrap();
         assert_eq!(table.height(), 12);
     }
 }
@@ -84,15 +142,24 @@ fn paths_of_keys_that_multiply_are_refused() {
     let length = text.len();
     let mut why = String::new();
     let held = most_held(|| why = refused(text));
-    assert!(why.contains("line 1, column 1: the paths of its keys take more than"), "{why}");
+    assert!(
+        why.contains("line 1, column 1: the paths of its keys take more than"),
+        "{why}"
+    );
     assert!(held < (96 << 20) + 16 * length, "{held} bytes for {length}");
 }
 
 #[test]
 fn a_mark_within_a_text_is_kept() {
     let piece = files_reader(b"a\n1\n");
-    let table = piece(b"\xef\xbb\xbf1\n\xef\xbb\xbf2\n").unwrap().table.unwrap();
-    assert_eq!(table.texts("a").unwrap(), [Some("\u{feff}1".to_owned()), Some("\u{feff}2".to_owned())]);
+    let table = piece(b"\xef\xbb\xbf1\n\xef\xbb\xbf2\n")
+        .unwrap()
+        .table
+        .unwrap();
+    assert_eq!(
+        table.texts("a").unwrap(),
+        [Some("\u{feff}1".to_owned()), Some("\u{feff}2".to_owned())]
+    );
 }
 
 fn files_reader(file: &[u8]) -> impl Fn(&[u8]) -> Result<Piece, TableError> {
@@ -104,29 +171,62 @@ fn files_reader(file: &[u8]) -> impl Fn(&[u8]) -> Result<Piece, TableError> {
 fn whole_numbers_of_64_bits_keep_their_digits() {
     let text = "{\"a\": 7}\n{\"a\": 18446744073709551615}\n";
     let table = read(text.as_bytes().to_vec(), &Options::plain(&[])).unwrap();
-    assert_eq!(table.texts("a").unwrap(), [Some("7".to_owned()), Some("18446744073709551615".to_owned())]);
+    assert_eq!(
+        table.texts("a").unwrap(),
+        [
+            Some("7".to_owned()),
+            Some("18446744073709551615".to_owned())
+        ]
+    );
 }
 
 #[test]
 fn text_after_a_closing_quote_is_refused_with_its_line() {
     for (text, says) in [
-        ("a,b\n1,\"x\"y\n", "line 2, column 2: text follows the quote"),
-        ("a,b\n1,\"x\ny\" \n2,z\n", "column 2: text follows the quote"),
-        ("\"a\"b,c\n1,2\n", "line 1, column 1: text follows the quote"),
+        (
+            "a,b\n1,\"x\"y\n",
+            "line 2, column 2: text follows the quote",
+        ),
+        (
+            "a,b\n1,\"x\ny\" \n2,z\n",
+            "column 2: text follows the quote",
+        ),
+        (
+            "\"a\"b,c\n1,2\n",
+            "line 1, column 1: text follows the quote",
+        ),
     ] {
         let why = refused(text);
         assert!(why.contains(says), "{text}: {why}");
     }
     let fine = "a,b\r\n\"x\"\"y\",\"1\"\r\nit\"s,\"\"\r\n\"z\",2";
-    assert_eq!(read(fine.as_bytes().to_vec(), &Options::plain(&[])).unwrap().height(), 3);
+    assert_eq!(
+        read(fine.as_bytes().to_vec(), &Options::plain(&[]))
+            .unwrap()
+            .height(),
+        3
+    );
 }
 
 #[test]
 fn wide_and_sparse_tables_are_refused_before_they_fill_memory() {
-    let new_keys: String = (0..9000).map(|line| format!("{{\"k{line}\": 1}}\n")).collect();
-    let one_wide = format!("{{{}}}\n", (0..20_000).map(|at| format!("\"k{at}\":1")).collect::<Vec<_>>().join(","));
-    let nested: String = (0..9000).map(|line| format!("{{\"a\": {{\"k{line}\": {{\"x\": 1}}}}}}\n")).collect();
-    let header = (0..100_000).map(|at| format!("c{at}")).collect::<Vec<_>>().join(",");
+    let new_keys: String = (0..9000)
+        .map(|line| format!("{{\"k{line}\": 1}}\n"))
+        .collect();
+    let one_wide = format!(
+        "{{{}}}\n",
+        (0..20_000)
+            .map(|at| format!("\"k{at}\":1"))
+            .collect::<Vec<_>>()
+            .join(",")
+    );
+    let nested: String = (0..9000)
+        .map(|line| format!("{{\"a\": {{\"k{line}\": {{\"x\": 1}}}}}}\n"))
+        .collect();
+    let header = (0..100_000)
+        .map(|at| format!("c{at}"))
+        .collect::<Vec<_>>()
+        .join(",");
     let csv = format!("{header}\n{}\n", vec!["1"; 100_000].join(","));
     let twice = format!("{}\n1\n", vec!["c"; 16_000].join(","));
     for (what, text, says) in [
@@ -141,14 +241,25 @@ fn wide_and_sparse_tables_are_refused_before_they_fill_memory() {
             let why = refused(text);
             assert!(why.contains(says), "{what}: {why}");
         });
-        assert!(held < (64 << 20) + 100 * length, "{what}: {held} bytes for {length}");
+        assert!(
+            held < (64 << 20) + 100 * length,
+            "{what}: {held} bytes for {length}"
+        );
     }
-    let named =
-        open(Box::new(Cursor::new(format!("{}\n", vec!["c"; 16_000].join(",")))), &Options::plain(&[])).unwrap();
+    let named = open(
+        Box::new(Cursor::new(format!("{}\n", vec!["c"; 16_000].join(",")))),
+        &Options::plain(&[]),
+    )
+    .unwrap();
     assert_eq!(named.notes.len(), 21);
-    assert_eq!(named.notes[20], "15979 more names of the header stand twice, are empty or not UTF-8");
+    assert_eq!(
+        named.notes[20],
+        "15979 more names of the header stand twice, are empty or not UTF-8"
+    );
     // What is sparse, but not to that degree, is read.
-    let sparse: String = (0..2000).map(|line| format!("{{\"id\": {line}, \"k{}\": 1}}\n", line % 300)).collect();
+    let sparse: String = (0..2000)
+        .map(|line| format!("{{\"id\": {line}, \"k{}\": 1}}\n", line % 300))
+        .collect();
     let table = read(sparse.into_bytes(), &Options::plain(&[])).unwrap();
     assert_eq!((table.height(), table.names().len()), (2000, 301));
 }
@@ -184,15 +295,23 @@ fn what_unpacks_to_much_more_than_it_is_ends() {
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     std::io::copy(&mut std::io::repeat(b'x').take(200 << 20), &mut gzip).unwrap();
     let why = drained(gzip.finish().unwrap());
-    assert!(why.contains("goes on for more than"), "{}", &why[..why.len().min(300)]);
+    assert!(
+        why.contains("goes on for more than"),
+        "{}",
+        &why[..why.len().min(300)]
+    );
 }
 
 #[test]
 fn damaged_pages_of_parquet_are_noticed_by_their_checksums() {
     let bytes = std::fs::read(package().join("tests/oracle/checksums.parquet")).unwrap();
     assert_eq!(parquet::check(&bytes).map_err(|error| error.0), Ok(()));
-    assert_eq!(read(bytes.clone(), &Options::plain(&[])).unwrap().height(), 120);
-    let footer = u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
+    assert_eq!(
+        read(bytes.clone(), &Options::plain(&[])).unwrap().height(),
+        120
+    );
+    let footer =
+        u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
     let pages = bytes.len() - 8 - footer;
     let (mut noticed, mut by_sum) = (0, 0);
     for at in 4..pages {
@@ -203,8 +322,12 @@ fn damaged_pages_of_parquet_are_noticed_by_their_checksums() {
             by_sum += usize::from(error.0.contains("its checksum (CRC-32) is another"));
         }
     }
-    // What is left are fields of page headers that no checksum covers: statistics, encodings, numbers of values.
-    assert!(by_sum * 3 > pages && noticed * 2 > pages, "{noticed} of {pages}, {by_sum} by checksum");
+    // What is left are fields of page headers that no checksum covers: statistics, encodings,
+    // numbers of values.
+    assert!(
+        by_sum * 3 > pages && noticed * 2 > pages,
+        "{noticed} of {pages}, {by_sum} by checksum"
+    );
 }
 
 #[test]
@@ -213,8 +336,10 @@ fn a_parquet_file_that_says_what_cannot_be_is_refused() {
     for cut in [0, 3, 4, 8, 11, bytes.len() / 2, bytes.len() - 1] {
         assert!(parquet::check(&bytes[..cut]).is_err(), "{cut}");
     }
-    // Every byte of the footer, so every number in it, changed: refused or read, and never more made than is bounded.
-    let footer = u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
+    // Every byte of the footer, so every number in it, changed: refused or read, and never more
+    // made than is bounded.
+    let footer =
+        u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
     for at in bytes.len() - 8 - footer..bytes.len() {
         for with in [0x7f, 0xff, 0x80] {
             let mut bad = bytes.clone();
@@ -231,15 +356,28 @@ fn long_lines_take_a_bounded_multiple_and_pay_for_no_other() {
     let length = list.len();
     let mut table = None;
     let held = most_held(|| table = read(list.into_bytes(), &Options::plain(&[])).ok());
-    assert_eq!(table.unwrap().texts("a").unwrap()[0].as_ref().map(String::len), Some(8_000_003));
+    assert_eq!(
+        table.unwrap().texts("a").unwrap()[0]
+            .as_ref()
+            .map(String::len),
+        Some(8_000_003)
+    );
     assert!(held < 12 * length, "{held} bytes for {length}");
     let long = format!("{{\"long\": \"{}\"}}\n", "x".repeat(20 << 20));
-    let sparse: String = (0..16_000).map(|line| format!("{{\"k{line}\": 1}}\n")).collect();
+    let sparse: String = (0..16_000)
+        .map(|line| format!("{{\"k{line}\": 1}}\n"))
+        .collect();
     let why = refused(long + &sparse);
     assert!(why.contains("hardly any cells"), "{why}");
     let names: String = (0..20_000).map(|at| format!("\tc{at}")).collect();
-    let why = refused(format!("#separator \\x09\n#fields{names}\n#types{}\n", "\tstring".repeat(20_000)));
-    assert!(why.contains("names 20000 `#fields`; at most 16384"), "{why}");
+    let why = refused(format!(
+        "#separator \\x09\n#fields{names}\n#types{}\n",
+        "\tstring".repeat(20_000)
+    ));
+    assert!(
+        why.contains("names 20000 `#fields`; at most 16384"),
+        "{why}"
+    );
 }
 
 /// Parquet of one column of text, every cell the same.
@@ -255,11 +393,25 @@ fn alike(text: &str, rows: usize) -> Vec<u8> {
 fn ingested(name: &str, bytes: &[u8]) -> String {
     let world = World::new();
     world.write(name, bytes);
-    world.write("p.yaml", format!("stages:\n  a: {{ kind: ingest, inputs: {{ data: ./{name} }} }}\n"));
-    let script = format!("ulimit -v 4000000; exec {} run p.yaml", env!("CARGO_BIN_EXE_netsec"));
-    let output = std::process::Command::new("sh").args(["-c", &script]).current_dir(world.root()).output().unwrap();
+    world.write(
+        "p.yaml",
+        format!("stages:\n  a: {{ kind: ingest, inputs: {{ data: ./{name} }} }}\n"),
+    );
+    let script = format!(
+        "ulimit -v 4000000; exec {} run p.yaml",
+        env!("CARGO_BIN_EXE_netsec")
+    );
+    let output = std::process::Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(world.root())
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(matches!(output.status.code(), Some(0 | 4)), "{:?}: {said}", output.status);
+    assert!(
+        matches!(output.status.code(), Some(0 | 4)),
+        "{:?}: {said}",
+        output.status
+    );
     said
 }
 
@@ -269,7 +421,10 @@ fn parquet_whose_rows_share_a_long_text_is_refused_and_short_texts_are_read() {
         let bomb = alike(&"x".repeat(length), rows);
         assert!(bomb.len() < 1 << 20, "{}", bomb.len());
         let said = ingested("bomb.parquet", &bomb);
-        assert!(said.contains("bytes of text, in"), "{length} × {rows}: {said}");
+        assert!(
+            said.contains("bytes of text, in"),
+            "{length} × {rows}: {said}"
+        );
     }
     for (name, says) in [
         ("shared", "bytes of text, in"),

@@ -8,7 +8,8 @@ use netsec::quality::drift::{Drift, Settings, compare};
 use netsec::quality::leakage::head;
 use netsec::quality::profile::Profile;
 use netsec::quality::tests::{
-    benjamini_hochberg, chi_squared, chi_squared_tail, cramer_von_mises, cramers_v, fisher, holm, two_proportions,
+    benjamini_hochberg, chi_squared, chi_squared_tail, cramer_von_mises, cramers_v, fisher, holm,
+    two_proportions,
 };
 use netsec::source::files::{Options, read};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
@@ -20,7 +21,10 @@ use crate::world::{shared, skip};
 
 fn close(ours: f64, theirs: &Value, what: &str) {
     let theirs = theirs.as_f64().unwrap();
-    assert!((ours - theirs).abs() < 1e-9 * theirs.abs().max(1.0), "{what}: {ours}, outside {theirs}");
+    assert!(
+        (ours - theirs).abs() < 1e-9 * theirs.abs().max(1.0),
+        "{what}: {ours}, outside {theirs}"
+    );
 }
 
 fn counted(spec: &Value) -> Vec<(f64, u64)> {
@@ -42,7 +46,14 @@ fn tests_and_distances_equal_scipy_and_statsmodels_to_1e_9() {
     let list = |name: &str| oracle[name].as_array().unwrap().clone();
     let whole = |value: &Value| value.as_u64().unwrap();
     for case in list("chi") {
-        let side = |name: &str| case[name].as_array().unwrap().iter().map(whole).collect::<Vec<_>>();
+        let side = |name: &str| {
+            case[name]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(whole)
+                .collect::<Vec<_>>()
+        };
         let pairs: Vec<(u64, u64)> = side("first").into_iter().zip(side("second")).collect();
         let floats: Vec<(f64, f64)> = pairs.iter().map(|(a, b)| (*a as f64, *b as f64)).collect();
         let tested = chi_squared(&pairs).unwrap();
@@ -51,11 +62,22 @@ fn tests_and_distances_equal_scipy_and_statsmodels_to_1e_9() {
         close(tested.p, &case["p"], &name);
         close(jensen_shannon(&floats), &case["jensen_shannon"], &name);
         close(psi(&floats), &case["psi"], &name);
-        close(cramers_v(tested.statistic, pairs.iter().map(|(a, b)| a + b).sum()), &case["cramers_v"], &name);
+        close(
+            cramers_v(tested.statistic, pairs.iter().map(|(a, b)| a + b).sum()),
+            &case["cramers_v"],
+            &name,
+        );
     }
     for tail in list("tails") {
-        let (x, degrees) = (tail["x"].as_f64().unwrap(), tail["degrees"].as_f64().unwrap());
-        close(chi_squared_tail(x, degrees), &tail["p"], &format!("chi-squared {x} {degrees}"));
+        let (x, degrees) = (
+            tail["x"].as_f64().unwrap(),
+            tail["degrees"].as_f64().unwrap(),
+        );
+        close(
+            chi_squared_tail(x, degrees),
+            &tail["p"],
+            &format!("chi-squared {x} {degrees}"),
+        );
     }
     for case in list("shares") {
         let side = |name: &str| (whole(&case[name][0]), whole(&case[name][1]));
@@ -80,7 +102,10 @@ fn tests_and_distances_equal_scipy_and_statsmodels_to_1e_9() {
     for (ours, theirs) in holm(&p).into_iter().zip(list("holm")) {
         close(ours, &theirs, "Holm");
     }
-    for (ours, theirs) in benjamini_hochberg(&p).into_iter().zip(list("benjamini_hochberg")) {
+    for (ours, theirs) in benjamini_hochberg(&p)
+        .into_iter()
+        .zip(list("benjamini_hochberg"))
+    {
         close(ours, &theirs, "Benjamini and Hochberg");
     }
 }
@@ -91,24 +116,44 @@ type Columns = Vec<(String, Vec<f64>)>;
 fn phishing() -> Option<Columns> {
     let bytes = std::fs::read(shared("phishing.csv")?).unwrap();
     let table = read(bytes, &Options::plain(&[])).unwrap();
-    Some(table.names().into_iter().map(|name| (name.clone(), table.numbers(&name).unwrap())).collect())
+    Some(
+        table
+            .names()
+            .into_iter()
+            .map(|name| (name.clone(), table.numbers(&name).unwrap()))
+            .collect(),
+    )
 }
 
 fn pick(columns: &Columns, rows: &[usize]) -> Columns {
-    columns.iter().map(|(name, cells)| (name.clone(), rows.iter().map(|row| cells[*row]).collect())).collect()
+    columns
+        .iter()
+        .map(|(name, cells)| (name.clone(), rows.iter().map(|row| cells[*row]).collect()))
+        .collect()
 }
 
 /// Four fifths of the rows and the rest, at random.
 fn halves(columns: &Columns, dice: &mut Dice) -> (Columns, Columns) {
     let order = dice.shuffled(columns[0].1.len());
     let border = order.len() * 4 / 5;
-    (pick(columns, &order[..border]), pick(columns, &order[border..]))
+    (
+        pick(columns, &order[..border]),
+        pick(columns, &order[border..]),
+    )
 }
 
 fn drift(reference: Columns, current: Columns, seed: u64, rows: bool) -> Drift {
     let profile = |columns: Columns| Profile::of(&Table::of_numbers(columns).unwrap()).unwrap();
     let (reference, current) = (profile(reference), profile(current));
-    compare(&reference, &current, &Settings { seed, rows, ..Settings::default() })
+    compare(
+        &reference,
+        &current,
+        &Settings {
+            seed,
+            rows,
+            ..Settings::default()
+        },
+    )
 }
 
 #[test]
@@ -132,10 +177,16 @@ fn power(columns: &Columns, name: &str, plant: impl Fn(&mut Vec<f64>, &mut Dice)
         .filter(|seed| {
             let mut dice = Dice(1_000 + seed);
             let (reference, mut current) = halves(columns, &mut dice);
-            let (_, cells) = current.iter_mut().find(|(column, _)| column == name).unwrap();
+            let (_, cells) = current
+                .iter_mut()
+                .find(|(column, _)| column == name)
+                .unwrap();
             plant(cells, &mut dice);
             let drift = drift(reference, current, *seed, false);
-            drift.columns.iter().any(|column| column.column == name && column.drifted)
+            drift
+                .columns
+                .iter()
+                .any(|column| column.column == name && column.drifted)
         })
         .count();
     found as f64 / rounds as f64
@@ -147,7 +198,9 @@ fn planted_shifts_are_found() {
     let ternary: Vec<&String> = columns
         .iter()
         .filter(|(_, cells)| {
-            [-1.0, 0.0, 1.0].iter().all(|level| cells.iter().filter(|cell| *cell == level).count() > 1_000)
+            [-1.0, 0.0, 1.0]
+                .iter()
+                .all(|level| cells.iter().filter(|cell| *cell == level).count() > 1_000)
         })
         .map(|(name, _)| name)
         .collect();
@@ -155,16 +208,21 @@ fn planted_shifts_are_found() {
     for name in ternary {
         // One row in ten leaves the middle for an end.
         let middle = power(&columns, name, |cells, dice| {
-            let share = 0.1 * cells.len() as f64 / cells.iter().filter(|cell| **cell == 0.0).count() as f64;
+            let share =
+                0.1 * cells.len() as f64 / cells.iter().filter(|cell| **cell == 0.0).count() as f64;
             for cell in cells.iter_mut().filter(|cell| **cell == 0.0) {
                 if dice.chance(share) {
                     *cell = if dice.chance(0.5) { 1.0 } else { -1.0 };
                 }
             }
         });
-        assert!(middle >= 0.95, "{name}: the middle category moved: {middle}");
+        assert!(
+            middle >= 0.95,
+            "{name}: the middle category moved: {middle}"
+        );
         let share = power(&columns, name, |cells, dice| {
-            let others = cells.iter().filter(|cell| **cell != -1.0).count() as f64 / cells.len() as f64;
+            let others =
+                cells.iter().filter(|cell| **cell != -1.0).count() as f64 / cells.len() as f64;
             for cell in cells.iter_mut().filter(|cell| **cell != -1.0) {
                 if dice.chance(0.08 / others) {
                     *cell = -1.0;
@@ -174,11 +232,15 @@ fn planted_shifts_are_found() {
         assert!(share >= 0.95, "{name}: eight points more of -1: {share}");
     }
     let missing = power(&columns, "port", |cells, dice| {
-        cells.iter_mut().for_each(|cell| *cell = if dice.chance(0.05) { f64::NAN } else { *cell });
+        cells
+            .iter_mut()
+            .for_each(|cell| *cell = if dice.chance(0.05) { f64::NAN } else { *cell });
     });
     assert!(missing >= 0.95, "5 % missing: {missing}");
     let new = power(&columns, "Iframe", |cells, dice| {
-        cells.iter_mut().for_each(|cell| *cell = if dice.chance(0.01) { 2.0 } else { *cell });
+        cells
+            .iter_mut()
+            .for_each(|cell| *cell = if dice.chance(0.01) { 2.0 } else { *cell });
     });
     assert!(new >= 0.95, "a new category in 1 %: {new}");
     // A tenth of the middle category itself, in the column where it is most common.
@@ -194,37 +256,63 @@ fn planted_shifts_are_found() {
 
 #[test]
 fn scaled_bytes_are_found() {
-    let Some(path) = shared("nsl_kdd_train.csv.gz") else { return };
+    let Some(path) = shared("nsl_kdd_train.csv.gz") else {
+        return;
+    };
     let table = read(std::fs::read(path).unwrap(), &Options::plain(&[])).unwrap();
     let columns: Columns = ["src_bytes", "dst_bytes", "count", "duration"]
         .map(|name| (name.to_owned(), table.numbers(name).unwrap()))
         .into();
     // 1.3 in log space: ln(1 + x) times 1.3.
     let scaled = power(&columns, "src_bytes", |cells, _| {
-        cells.iter_mut().for_each(|cell| *cell = (cell.ln_1p() * 1.3).exp_m1().round());
+        cells
+            .iter_mut()
+            .for_each(|cell| *cell = (cell.ln_1p() * 1.3).exp_m1().round());
     });
     assert!(scaled >= 0.95, "{scaled}");
 }
 
 #[test]
 fn what_only_whole_rows_show_is_seen() {
-    // Two columns that go together in one table and against each other in the other, each like before by itself.
+    // Two columns that go together in one table and against each other in the other, each like
+    // before by itself.
     let mut dice = Dice(7);
     let a: Vec<f64> = (0..2_000).map(|_| dice.below(1_000) as f64).collect();
     let noise: Vec<f64> = (0..2_000).map(|_| dice.below(300) as f64).collect();
     let together: Vec<f64> = a.iter().zip(&noise).map(|(a, noise)| a + noise).collect();
-    let against: Vec<f64> = a.iter().zip(&noise).map(|(a, noise)| 1_299.0 - a - noise).collect();
+    let against: Vec<f64> = a
+        .iter()
+        .zip(&noise)
+        .map(|(a, noise)| 1_299.0 - a - noise)
+        .collect();
     let columns = |b: &[f64], rows: std::ops::Range<usize>| {
-        vec![("a".to_owned(), a[rows.clone()].to_vec()), ("b".to_owned(), b[rows].to_vec())]
+        vec![
+            ("a".to_owned(), a[rows.clone()].to_vec()),
+            ("b".to_owned(), b[rows].to_vec()),
+        ]
     };
-    let same = drift(columns(&together, 0..1_000), columns(&together, 1_000..2_000), 1, true);
+    let same = drift(
+        columns(&together, 0..1_000),
+        columns(&together, 1_000..2_000),
+        1,
+        true,
+    );
     assert!(!same.drifted, "{same:?}");
-    let other = drift(columns(&together, 0..1_000), columns(&against, 1_000..2_000), 1, true);
+    let other = drift(
+        columns(&together, 0..1_000),
+        columns(&against, 1_000..2_000),
+        1,
+        true,
+    );
     let domain = other.domain.unwrap();
-    assert!(other.domain_alarm && domain.auc > 0.9 && domain.p <= 0.01, "{domain:?}");
+    assert!(
+        other.domain_alarm && domain.auc > 0.9 && domain.p <= 0.01,
+        "{domain:?}"
+    );
 }
 
-/// Tables without drift, of every shape that has misled a test before, each with the columns that name its groups.
+/// Tables without drift, of every shape that has misled a test before, each with the columns that
+/// name its groups.
 fn driftless(shape: &str, dice: &mut Dice) -> (Table, Vec<String>) {
     let rows = 3_000;
     let columns = match shape {
@@ -237,7 +325,9 @@ fn driftless(shape: &str, dice: &mut Dice) -> (Table, Vec<String>) {
         1 => dice.below(6) as f64,
         2 => f64::from(u8::from(dice.chance(0.1))),
         // Heavy tails: the logarithm is far from bounded.
-        _ => (-dice.unit().max(1e-12).ln() * if shape == "heavy tails" { 9.0 } else { 2.0 }).exp().floor(),
+        _ => (-dice.unit().max(1e-12).ln() * if shape == "heavy tails" { 9.0 } else { 2.0 })
+            .exp()
+            .floor(),
     };
     let copied = match shape {
         "20 % copies" => 0.2,
@@ -246,10 +336,13 @@ fn driftless(shape: &str, dice: &mut Dice) -> (Table, Vec<String>) {
     };
     let mut cells: Vec<Vec<f64>> = vec![Vec::new(); columns];
     let mut host = Vec::new();
-    let hosts: Vec<Vec<f64>> = (0..150).map(|_| (0..columns).map(|column| cell(dice, column)).collect()).collect();
+    let hosts: Vec<Vec<f64>> = (0..150)
+        .map(|_| (0..columns).map(|column| cell(dice, column)).collect())
+        .collect();
     for row in 0..rows {
         // Some rows are copied far more often than others.
-        let of = (row > 10 && dice.chance(copied)).then(|| (dice.below(row) * dice.below(row)) / row);
+        let of =
+            (row > 10 && dice.chance(copied)).then(|| (dice.below(row) * dice.below(row)) / row);
         let own = dice.below(hosts.len());
         for column in 0..columns {
             let fresh = match shape {
@@ -262,12 +355,23 @@ fn driftless(shape: &str, dice: &mut Dice) -> (Table, Vec<String>) {
         }
         host.push(own as f64);
     }
-    let mut named: Columns = cells.into_iter().enumerate().map(|(at, cells)| (format!("c{at}"), cells)).collect();
+    let mut named: Columns = cells
+        .into_iter()
+        .enumerate()
+        .map(|(at, cells)| (format!("c{at}"), cells))
+        .collect();
     let is_grouped = shape == "groups of hosts";
     if is_grouped {
         named.push(("host".to_owned(), host));
     }
-    (Table::of_numbers(named).unwrap(), if is_grouped { vec!["host".to_owned()] } else { Vec::new() })
+    (
+        Table::of_numbers(named).unwrap(),
+        if is_grouped {
+            vec!["host".to_owned()]
+        } else {
+            Vec::new()
+        },
+    )
 }
 
 /// Splits by content, or by group where there are any, of tables that are made anew each time.
@@ -294,19 +398,36 @@ fn splits_of_tables_of_every_shape_raise_no_more_alarms_than_they_may() {
             let decides = if group.is_empty() {
                 table.clone()
             } else {
-                table.shaped(&[("host".to_owned(), ColumnType::Float)]).unwrap()
+                table
+                    .shaped(&[("host".to_owned(), ColumnType::Float)])
+                    .unwrap()
             };
             let salt = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let is_test: Vec<bool> = digests(&decides, &[])
                 .unwrap()
                 .iter()
-                .map(|digest| rows::place((head(digest) ^ salt).wrapping_mul(0xbf58_476d_1ce4_e5b9)) < 0.2)
+                .map(|digest| {
+                    rows::place((head(digest) ^ salt).wrapping_mul(0xbf58_476d_1ce4_e5b9)) < 0.2
+                })
                 .collect();
             let is_train: Vec<bool> = is_test.iter().map(|is_test| !is_test).collect();
-            let profile = |keep: &[bool]| Profile::of_groups(&table.filter(keep).unwrap(), &group).unwrap();
-            compare(&profile(&is_train), &profile(&is_test), &Settings { seed: *seed, ..Settings::default() }).drifted
+            let profile =
+                |keep: &[bool]| Profile::of_groups(&table.filter(keep).unwrap(), &group).unwrap();
+            compare(
+                &profile(&is_train),
+                &profile(&is_test),
+                &Settings {
+                    seed: *seed,
+                    ..Settings::default()
+                },
+            )
+            .drifted
         };
-        let splits = if shape == "200 columns" && !is_full { splits / 3 } else { splits };
+        let splits = if shape == "200 columns" && !is_full {
+            splits / 3
+        } else {
+            splits
+        };
         let alarms = (0..splits).into_par_iter().filter(drifted).count();
         told.push(format!("{shape}: {alarms} of {splits}"));
         assert!(alarms <= most, "{told:?}");

@@ -1,4 +1,5 @@
-//! Tables with planted faults, as a newcomer would bring them: none ends with a champion that leaks or finds nothing.
+//! Tables with planted faults, as a newcomer would bring them: none ends with a champion that leaks
+//! or finds nothing.
 
 use std::fmt::Write as _;
 
@@ -33,7 +34,12 @@ const PLAIN: Shape = Shape {
 };
 
 fn families(attack: bool, kind: usize) -> String {
-    if attack { ["DoS", "Scan", "Bot", "Worm", "Shell", "WebAttack"][kind - 1] } else { "BENIGN" }.to_owned()
+    if attack {
+        ["DoS", "Scan", "Bot", "Worm", "Shell", "WebAttack"][kind - 1]
+    } else {
+        "BENIGN"
+    }
+    .to_owned()
 }
 
 fn table(shape: &Shape) -> String {
@@ -61,7 +67,11 @@ fn table(shape: &Shape) -> String {
         let _ = write!(line, "{:.0},", (5.0 + 1.5 * dice.normal() + shift).exp());
         let _ = write!(line, "{:.0},", (2.0 + dice.normal() - shift).exp());
         let _ = write!(line, "{:.2},", 50.0 + 20.0 * dice.normal() + 15.0 * shift);
-        let protos = if attack { ["tcp", "udp", "udp", "icmp"] } else { ["tcp", "tcp", "udp", "tcp"] };
+        let protos = if attack {
+            ["tcp", "udp", "udp", "icmp"]
+        } else {
+            ["tcp", "tcp", "udp", "tcp"]
+        };
         let _ = write!(line, "{}", protos[dice.below(4)]);
         line.push_str(&(shape.cells)(row, attack, kind, &mut dice));
         let _ = write!(line, ",{}", (shape.label)(attack, kind));
@@ -84,7 +94,8 @@ fn tried(table: &str, init: &[&str]) -> (World, String, Option<Value>) {
     }
     let ran = world.netsec(&["run", "pipelines/flows.yaml"]);
     let decision = world.netsec(&["cat", "evaluate.decision"]);
-    let decision = (decision.code == 0 && ran.code == 0).then(|| serde_json::from_str(&decision.stdout).unwrap());
+    let decision = (decision.code == 0 && ran.code == 0)
+        .then(|| serde_json::from_str(&decision.stdout).unwrap());
     (world, asked.stderr + &ran.stderr, decision)
 }
 
@@ -93,13 +104,27 @@ fn honest(name: &str, shape: &Shape, init: &[&str], left_out: &[&str]) -> String
     let (world, said, decision) = tried(&table(shape), init);
     let decision = decision.unwrap_or_else(|| panic!("{name}: {said}"));
     assert_eq!(decision["accepted"], true, "{name}: {said}");
-    let auc = decision["challenger"]["metrics"]["roc_auc"].as_f64().unwrap();
+    let auc = decision["challenger"]["metrics"]["roc_auc"]
+        .as_f64()
+        .unwrap();
     assert!((0.8..0.985).contains(&auc), "{name}: AUC {auc}");
-    assert!(decision["challenger"]["metrics"]["recall"].as_f64().unwrap() > 0.0, "{name}");
+    assert!(
+        decision["challenger"]["metrics"]["recall"]
+            .as_f64()
+            .unwrap()
+            > 0.0,
+        "{name}"
+    );
     let shown = world.ok(&["model", "show", "train.model", "--json"]);
     for column in left_out {
-        assert!(said.contains(&format!("`{column}`")), "{name}: `{column}` is told: {said}");
-        assert!(!shown.contains(&format!("\"{column}")), "{name}: `{column}` is left out");
+        assert!(
+            said.contains(&format!("`{column}`")),
+            "{name}: `{column}` is told: {said}"
+        );
+        assert!(
+            !shown.contains(&format!("\"{column}")),
+            "{name}: `{column}` is left out"
+        );
     }
     said
 }
@@ -109,49 +134,95 @@ fn what_leaks_is_told_and_left_out() {
     let second = Shape {
         columns: ",family",
         cells: |_, attack, kind, _| {
-            format!(",{}", if attack { ["dos", "scan", "bot", "worm", "shell", "web"][kind - 1] } else { "Normal" })
+            format!(
+                ",{}",
+                if attack {
+                    ["dos", "scan", "bot", "worm", "shell", "web"][kind - 1]
+                } else {
+                    "Normal"
+                }
+            )
         },
         ..PLAIN
     };
     let said = honest("a second label", &second, &[], &["family"]);
-    assert!(said.contains("LEAK? `family` alone predicts the label (AUC 1.000): drop it unless it is known"), "{said}");
+    assert!(
+        said.contains(
+            "LEAK? `family` alone predicts the label (AUC 1.000): drop it unless it is known"
+        ),
+        "{said}"
+    );
     let gaps = Shape {
         columns: ",alert,rtt",
         cells: |_, attack, _, dice| {
             format!(
                 ",{},{}",
-                if attack { format!("{:.2}", dice.unit()) } else { String::new() },
-                if dice.unit() < 0.3 { String::new() } else { "0.2".to_owned() }
+                if attack {
+                    format!("{:.2}", dice.unit())
+                } else {
+                    String::new()
+                },
+                if dice.unit() < 0.3 {
+                    String::new()
+                } else {
+                    "0.2".to_owned()
+                }
             )
         },
         ..PLAIN
     };
     let said = honest("missing cells", &gaps, &[], &["alert"]);
-    assert!(said.contains("which cells of `alert` are missing") && !said.contains("`rtt`"), "{said}");
+    assert!(
+        said.contains("which cells of `alert` are missing") && !said.contains("`rtt`"),
+        "{said}"
+    );
     let rare = Shape {
         rows: 5_000,
         columns: ",window",
-        cells: |_, _, kind, dice| format!(",{}", if kind == 6 { 20_000 } else { 0 } + dice.below(9_000)),
+        cells: |_, _, kind, dice| {
+            format!(
+                ",{}",
+                if kind == 6 { 20_000 } else { 0 } + dice.below(9_000)
+            )
+        },
         label: families,
         ..PLAIN
     };
     let said = honest("a leak of a rare class", &rare, &[], &["window"]);
-    assert!(said.contains("`window` alone tells `WebAttack` from every other label"), "{said}");
+    assert!(
+        said.contains("`window` alone tells `WebAttack` from every other label"),
+        "{said}"
+    );
 }
 
 #[test]
 fn what_names_rows_hosts_and_moments_is_left_out() {
     let id = Shape {
         columns: ",id,uid",
-        cells: |row, _, _, _| format!(",{},C{:016x}", row + 1, (row as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+        cells: |row, _, _, _| {
+            format!(
+                ",{},C{:016x}",
+                row + 1,
+                (row as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            )
+        },
         ..PLAIN
     };
     honest("row numbers and flow ids", &id, &[], &["id", "uid"]);
     let time = Shape {
         columns: ",ts,start",
         cells: |row, attack, _, dice| {
-            let second = if attack { 7_200.0 + 600.0 * dice.unit() } else { 36_000.0 * dice.unit() };
-            format!(",{:.3},2026-03-01T{:02}:{:02}:00Z", 1_772_323_200.0 + second, (second / 3_600.0) as u32, row % 60)
+            let second = if attack {
+                7_200.0 + 600.0 * dice.unit()
+            } else {
+                36_000.0 * dice.unit()
+            };
+            format!(
+                ",{:.3},2026-03-01T{:02}:{:02}:00Z",
+                1_772_323_200.0 + second,
+                (second / 3_600.0) as u32,
+                row % 60
+            )
         },
         ..PLAIN
     };
@@ -177,33 +248,74 @@ fn what_names_rows_hosts_and_moments_is_left_out() {
 fn a_time_to_live_is_told_with_what_the_model_is_without_it() {
     let ttl = Shape {
         columns: ",sttl",
-        cells: |_, attack, _, dice| format!(",{}", if attack == (dice.unit() < 0.93) { 254 } else { 31 }),
+        cells: |_, attack, _, dice| {
+            format!(
+                ",{}",
+                if attack == (dice.unit() < 0.93) {
+                    254
+                } else {
+                    31
+                }
+            )
+        },
         ..PLAIN
     };
     let (world, said, decision) = tried(&table(&ttl), &[]);
     let decision = decision.unwrap_or_else(|| panic!("{said}"));
-    assert!(said.contains("SHORTCUT? `sttl` is a time to live") && said.contains("without `sttl`"), "{said}");
-    let with = decision["challenger"]["metrics"]["roc_auc"].as_f64().unwrap();
-    let without = decision["challenger"]["without_shortcuts"][1]["roc_auc"].as_f64().unwrap();
+    assert!(
+        said.contains("SHORTCUT? `sttl` is a time to live") && said.contains("without `sttl`"),
+        "{said}"
+    );
+    let with = decision["challenger"]["metrics"]["roc_auc"]
+        .as_f64()
+        .unwrap();
+    let without = decision["challenger"]["without_shortcuts"][1]["roc_auc"]
+        .as_f64()
+        .unwrap();
     assert!(with > without + 0.02 && without > 0.8, "{with} {without}");
     world.ok(&["model", "export", "train.model", "-o", "card.md"]);
     let card = std::fs::read_to_string(world.root().join("card.md")).unwrap();
-    assert!(card.contains("Without `sttl` the ROC AUC in cross-validation is"), "{card}");
+    assert!(
+        card.contains("Without `sttl` the ROC AUC in cross-validation is"),
+        "{card}"
+    );
 }
 
 #[test]
 fn too_few_attacks_are_told_as_such_and_never_as_a_score() {
     for (name, rows, attacks) in [("1 in 1,000", 6_000, 0.001), ("11 in 8,000", 8_000, 0.0014)] {
-        let (_, said, decision) = tried(&table(&Shape { rows, attacks, ..PLAIN }), &[]);
+        let (_, said, decision) = tried(
+            &table(&Shape {
+                rows,
+                attacks,
+                ..PLAIN
+            }),
+            &[],
+        );
         assert!(decision.is_none(), "{name}: {said}");
-        assert!(said.contains("attacks are among the") && said.contains("bring more of them"), "{name}: {said}");
+        assert!(
+            said.contains("attacks are among the") && said.contains("bring more of them"),
+            "{name}: {said}"
+        );
     }
 }
 
 #[test]
 fn copies_infinities_labels_of_many_kinds_and_empty_ones_end_with_a_model() {
-    let said = honest("copies", &Shape { rows: 4_000, copies: 0.5, ..PLAIN }, &[], &[]);
-    assert!(!said.contains("columns drifted"), "copies are no drift: {said}");
+    let said = honest(
+        "copies",
+        &Shape {
+            rows: 4_000,
+            copies: 0.5,
+            ..PLAIN
+        },
+        &[],
+        &[],
+    );
+    assert!(
+        !said.contains("columns drifted"),
+        "copies are no drift: {said}"
+    );
     let infinite = Shape {
         columns: ", Flow Bytes/s",
         cells: |_, _, _, dice| {
@@ -219,15 +331,33 @@ fn copies_infinities_labels_of_many_kinds_and_empty_ones_end_with_a_model() {
         ..PLAIN
     };
     honest("infinities", &infinite, &[], &[]);
-    let said = honest("seven labels", &Shape { rows: 4_000, label: families, ..PLAIN }, &[], &[]);
+    let said = honest(
+        "seven labels",
+        &Shape {
+            rows: 4_000,
+            label: families,
+            ..PLAIN
+        },
+        &[],
+        &[],
+    );
     assert!(said.contains("kinds of attack"), "{said}");
     let empty = Shape {
         rows: 4_000,
-        label: |attack, kind| if attack { families(attack, kind) } else { String::new() },
+        label: |attack, kind| {
+            if attack {
+                families(attack, kind)
+            } else {
+                String::new()
+            }
+        },
         ..PLAIN
     };
     let (_, said, decision) = tried(&table(&empty), &[]);
-    assert!(decision.is_none() && said.contains("`--benign ''` if that means benign"), "{said}");
+    assert!(
+        decision.is_none() && said.contains("`--benign ''` if that means benign"),
+        "{said}"
+    );
     honest("an empty label is benign", &empty, &["--benign", ""], &[]);
 }
 
@@ -235,7 +365,16 @@ fn copies_infinities_labels_of_many_kinds_and_empty_ones_end_with_a_model() {
 fn a_leak_keeps_a_model_from_being_accepted_until_it_is_allowed_with_a_reason() {
     let shape = Shape {
         columns: ",engine",
-        cells: |_, attack, _, dice| format!(",{}", if attack { 50 + dice.below(40) } else { dice.below(40) }),
+        cells: |_, attack, _, dice| {
+            format!(
+                ",{}",
+                if attack {
+                    50 + dice.below(40)
+                } else {
+                    dice.below(40)
+                }
+            )
+        },
         ..PLAIN
     };
     let world = World::new();
@@ -248,25 +387,61 @@ fn a_leak_keeps_a_model_from_being_accepted_until_it_is_allowed_with_a_reason() 
     world.write("p.yaml", pipeline(""));
     let refused = world.netsec(&["run", "p.yaml"]);
     assert_eq!(refused.code, 6, "{}", refused.stderr);
-    assert!(refused.stderr.contains("LEAK? `engine` alone predicts the label (AUC 1.000)"), "{}", refused.stderr);
-    assert!(refused.stderr.contains("(`allow: {engine: …}` of `transform`)"), "{}", refused.stderr);
-    assert_ne!(world.netsec(&["lineage", "ref:champion/t"]).code, 0, "there is no champion");
+    assert!(
+        refused
+            .stderr
+            .contains("LEAK? `engine` alone predicts the label (AUC 1.000)"),
+        "{}",
+        refused.stderr
+    );
+    assert!(
+        refused
+            .stderr
+            .contains("(`allow: {engine: …}` of `transform`)"),
+        "{}",
+        refused.stderr
+    );
+    assert_ne!(
+        world.netsec(&["lineage", "ref:champion/t"]).code,
+        0,
+        "there is no champion"
+    );
     world.write("p.yaml", pipeline(", allow: { engine: '' }"));
-    assert!(world.netsec(&["check", "p.yaml"]).stderr.contains("no reason is given for `engine`"));
-    world.write("p.yaml", pipeline(", allow: { engine: an engine in front tells it }"));
+    assert!(
+        world
+            .netsec(&["check", "p.yaml"])
+            .stderr
+            .contains("no reason is given for `engine`")
+    );
+    world.write(
+        "p.yaml",
+        pipeline(", allow: { engine: an engine in front tells it }"),
+    );
     world.ok(&["run", "p.yaml"]);
     let decision: Value = serde_json::from_str(&world.ok(&["cat", "evaluate.decision"])).unwrap();
     assert_eq!(
-        (decision["accepted"].as_bool(), decision["allowed"]["engine"].as_str()),
+        (
+            decision["accepted"].as_bool(),
+            decision["allowed"]["engine"].as_str()
+        ),
         (Some(true), Some("an engine in front tells it"))
     );
     world.ok(&["model", "export", "ref:champion/t", "-o", "card.md"]);
     let card = std::fs::read_to_string(world.root().join("card.md")).unwrap();
     assert!(card.contains("| an engine in front tells it |"), "{card}");
     // The challenger is the champion: that is no first champion.
-    world.write("p.yaml", pipeline(", allow: { engine: an engine in front tells it }") + "# again\n");
+    world.write(
+        "p.yaml",
+        pipeline(", allow: { engine: an engine in front tells it }") + "# again\n",
+    );
     let again = world.netsec(&["run", "p.yaml", "--force"]);
-    assert!(again.stderr.contains("there is no other champion to compare with"), "{}", again.stderr);
+    assert!(
+        again
+            .stderr
+            .contains("there is no other champion to compare with"),
+        "{}",
+        again.stderr
+    );
 }
 
 #[test]
@@ -281,11 +456,19 @@ fn two_tables_that_are_given_stay_two_and_rows_of_both_are_no_judges() {
     world.ok(&["init", "train.csv", "--test", "test.csv", "--name", "given"]);
     let ran = world.netsec(&["run", "pipelines/given.yaml"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    assert!(ran.stderr.contains("leak: 300 of 1000 test rows have features that stand in train too"), "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("leak: 300 of 1000 test rows have features that stand in train too"),
+        "{}",
+        ran.stderr
+    );
     assert!(ran.stderr.contains("300 of 1000 test rows equal training rows in every column that is used and are left out: judged by 700 rows"), "{}", ran.stderr);
     let decision: Value = serde_json::from_str(&world.ok(&["cat", "evaluate.decision"])).unwrap();
     assert_eq!(
-        (decision["rows"]["judged"].as_u64(), decision["challenger"]["metrics"]["rows"].as_u64()),
+        (
+            decision["rows"]["judged"].as_u64(),
+            decision["challenger"]["metrics"]["rows"].as_u64()
+        ),
         (Some(700), Some(700))
     );
     // The same file on both sides judges nothing.
@@ -293,7 +476,12 @@ fn two_tables_that_are_given_stay_two_and_rows_of_both_are_no_judges() {
     world.ok(&["init", "train.csv", "--test", "same.csv", "--name", "same"]);
     let same = world.netsec(&["run", "pipelines/same.yaml"]);
     assert_eq!(same.code, 6, "{}", same.stderr);
-    assert!(same.stderr.contains("judge by rows that training did not have"), "{}", same.stderr);
+    assert!(
+        same.stderr
+            .contains("judge by rows that training did not have"),
+        "{}",
+        same.stderr
+    );
 }
 
 #[test]
@@ -308,14 +496,24 @@ fn rows_without_a_label_and_labels_that_say_nothing_are_left_out_and_counted() {
         ..PLAIN
     };
     let (_, said, decision) = tried(&table(&shape), &[]);
-    assert!(decision.is_none() && said.contains("do not say whether it was an attack: `Background`"), "{said}");
+    assert!(
+        decision.is_none() && said.contains("do not say whether it was an attack: `Background`"),
+        "{said}"
+    );
     let (world, said, decision) = tried(&table(&shape), &["--unknown", "Back*"]);
     assert!(
-        decision.is_some() && said.contains("rows have no label, or one of `unknown`, in `label` and are left out"),
+        decision.is_some()
+            && said
+                .contains("rows have no label, or one of `unknown`, in `label` and are left out"),
         "{said}"
     );
     let summary = world.run(&["pipelines/flows.yaml"]);
-    assert!(outcomes(&summary).iter().all(|outcome| outcome.ends_with("reused")), "{summary:#}");
+    assert!(
+        outcomes(&summary)
+            .iter()
+            .all(|outcome| outcome.ends_with("reused")),
+        "{summary:#}"
+    );
 }
 
 #[test]
@@ -323,7 +521,10 @@ fn paired_tests_are_those_of_scipy_and_statsmodels() {
     let oracle = oracle("paired.json");
     let close = |ours: f64, theirs: &Value, most: f64, what: &str| {
         let theirs = theirs.as_f64().unwrap();
-        assert!((ours - theirs).abs() <= most, "{what}: {ours}, theirs {theirs}");
+        assert!(
+            (ours - theirs).abs() <= most,
+            "{what}: {ours}, theirs {theirs}"
+        );
     };
     for case in oracle["mcnemar"].as_array().unwrap() {
         let count = |name: &str| case[name].as_u64().unwrap();
@@ -332,7 +533,12 @@ fn paired_tests_are_those_of_scipy_and_statsmodels() {
     }
     for case in oracle["models"].as_array().unwrap() {
         let list = |name: &str| -> Vec<f64> {
-            case[name].as_array().unwrap().iter().map(|cell| cell.as_f64().unwrap()).collect()
+            case[name]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|cell| cell.as_f64().unwrap())
+                .collect()
         };
         let (y, first, second) = (list("y"), list("first"), list("second"));
         let found = delong(&y, &first, &second, Alternative::TwoSided).unwrap();
@@ -343,14 +549,30 @@ fn paired_tests_are_those_of_scipy_and_statsmodels() {
             1e-12,
             "difference of AUC",
         );
-        let both = (ScoredRows { p: &first, threshold: 0.5 }, ScoredRows { p: &second, threshold: 0.5 });
+        let both = (
+            ScoredRows {
+                p: &first,
+                threshold: 0.5,
+            },
+            ScoredRows {
+                p: &second,
+                threshold: 0.5,
+            },
+        );
         for name in ["roc_auc", "pr_auc", "f1"] {
             let figure = |metrics: &Metrics| metrics.figure(name).unwrap();
             let found = paired_bootstrap(&y, both, &figure, Alternative::TwoSided, 42);
             let theirs = case["bootstrap"][name]["p"].as_f64().unwrap();
-            // Draws of 1,000 and of 9,999: four standard deviations, and the least p-value that a thousand can give.
-            let spread = 2.0 * (theirs / 2.0 * (1.0 - theirs / 2.0) * (1.0 / 1_000.0 + 1.0 / 9_999.0)).sqrt();
-            close(found.p, &theirs.into(), 4.0 * spread + 0.003, &format!("bootstrap of {name}, n {}", y.len()));
+            // Draws of 1,000 and of 9,999: four standard deviations, and the least p-value that a
+            // thousand can give.
+            let spread = 2.0
+                * (theirs / 2.0 * (1.0 - theirs / 2.0) * (1.0 / 1_000.0 + 1.0 / 9_999.0)).sqrt();
+            close(
+                found.p,
+                &theirs.into(),
+                4.0 * spread + 0.003,
+                &format!("bootstrap of {name}, n {}", y.len()),
+            );
         }
     }
 }
@@ -359,15 +581,27 @@ fn paired_tests_are_those_of_scipy_and_statsmodels() {
 fn a_time_that_was_left_out_can_split_the_rows() {
     let time = Shape {
         columns: ",ts",
-        cells: |row, _, _, dice| format!(",{}", 1_772_323_200_000_u64 + row as u64 * 20_000 + dice.below(9_000) as u64),
+        cells: |row, _, _, dice| {
+            format!(
+                ",{}",
+                1_772_323_200_000_u64 + row as u64 * 20_000 + dice.below(9_000) as u64
+            )
+        },
         ..PLAIN
     };
     let (world, said, _) = tried(&table(&time), &[]);
     assert!(said.contains("`ts` holds times"), "{said}");
     let read = |path: &str| std::fs::read_to_string(world.root().join(path)).unwrap();
     let pipeline = read("pipelines/flows.yaml");
-    assert!(pipeline.contains("write here: types: { ts: epoch_ms }"), "{pipeline}");
-    let drop: String = pipeline.lines().filter(|line| line.contains("- ts ")).map(|line| format!("{line}\n")).collect();
+    assert!(
+        pipeline.contains("write here: types: { ts: epoch_ms }"),
+        "{pipeline}"
+    );
+    let drop: String = pipeline
+        .lines()
+        .filter(|line| line.contains("- ts "))
+        .map(|line| format!("{line}\n"))
+        .collect();
     let pipeline = pipeline
         .replace(&drop, "        - []\n")
         .replace("      drop:                # take a column out of this list to use it, and `allow` it in `transform`\n        - []\n", "      types: { ts: epoch_ms }\n")
@@ -381,7 +615,11 @@ fn a_time_that_was_left_out_can_split_the_rows() {
     );
     let ran = world.netsec(&["run", "pipelines/flows.yaml"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    assert!(ran.stderr.contains("2500 rows: 1980 to train, 520 to test"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("2500 rows: 1980 to train, 520 to test"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
@@ -391,10 +629,19 @@ fn copies_make_no_column_a_leak_and_attacks_that_are_new_stay_in_the_test() {
     let (header, rows) = text.split_once('\n').unwrap();
     world.write(
         "twice.csv",
-        format!("{header}\n{}", rows.lines().map(|row| format!("{row}\n{row}\n")).collect::<String>()),
+        format!(
+            "{header}\n{}",
+            rows.lines()
+                .map(|row| format!("{row}\n{row}\n"))
+                .collect::<String>()
+        ),
     );
     let init = world.netsec(&["init", "twice.csv"]);
-    assert!(init.code == 0 && !init.stderr.contains("LEAK"), "{}", init.stderr);
+    assert!(
+        init.code == 0 && !init.stderr.contains("LEAK"),
+        "{}",
+        init.stderr
+    );
     world.ok(&["run", "pipelines/twice.yaml"]);
     // A kind of attack, and a level of a feature, that only the test table has.
     let known = Shape {
@@ -405,19 +652,35 @@ fn copies_make_no_column_a_leak_and_attacks_that_are_new_stay_in_the_test() {
         ..PLAIN
     };
     let train = table(&known);
-    let test = table(&Shape { rows: 2_001, ..known });
+    let test = table(&Shape {
+        rows: 2_001,
+        ..known
+    });
     let (_, test_rows) = test.split_once('\n').unwrap();
     let renamed: String = test_rows
         .lines()
         .enumerate()
-        .map(|(row, line)| if row % 5 == 0 { line.replace("DoS", "Zeroday") } else { line.to_owned() })
+        .map(|(row, line)| {
+            if row % 5 == 0 {
+                line.replace("DoS", "Zeroday")
+            } else {
+                line.to_owned()
+            }
+        })
         .map(|line| format!("9{}\n", line.replace(",1,DoS", ",2,DoS")))
         .collect();
     world.write("train.csv", train);
-    world.write("new.csv", format!("{header},flag\n").replace(",label,flag", ",flag,label") + &renamed);
+    world.write(
+        "new.csv",
+        format!("{header},flag\n").replace(",label,flag", ",flag,label") + &renamed,
+    );
     world.ok(&["init", "train.csv", "--test", "new.csv", "--name", "new"]);
     let ran = world.netsec(&["run", "pipelines/new.yaml"]);
-    assert!(ran.stderr.contains("2001 rows keep the schema") && ran.stderr.contains("`Zeroday`"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("2001 rows keep the schema") && ran.stderr.contains("`Zeroday`"),
+        "{}",
+        ran.stderr
+    );
 }
 
 #[test]
@@ -425,20 +688,40 @@ fn counters_and_times_of_any_form_are_left_out() {
     for (name, cells) in [
         (
             "a counter with gaps",
-            (|row, attack, _, dice: &mut Dice| format!(",{}", row * 7 + dice.below(7) + usize::from(attack)))
-                as fn(usize, bool, usize, &mut Dice) -> String,
+            (|row, attack, _, dice: &mut Dice| {
+                format!(",{}", row * 7 + dice.below(7) + usize::from(attack))
+            }) as fn(usize, bool, usize, &mut Dice) -> String,
         ),
         ("dates of a sensor", |row, _, _, _| {
-            format!(",{:02}/07/2017 {:02}:{:02}", 1 + row / 1_440, row / 60 % 24, row % 60)
+            format!(
+                ",{:02}/07/2017 {:02}:{:02}",
+                1 + row / 1_440,
+                row / 60 % 24,
+                row % 60
+            )
         }),
         ("a calendar as a number", |row, _, _, _| {
-            format!(",201707{:02}{:02}{:02}", 1 + row / 1_440, row / 60 % 24, row % 60)
+            format!(
+                ",201707{:02}{:02}{:02}",
+                1 + row / 1_440,
+                row / 60 % 24,
+                row % 60
+            )
         }),
         ("an address with its port", |_, _, _, dice| {
-            format!(",10.0.{}.{}:{}", dice.below(9), dice.below(250), 1024 + dice.below(60_000))
+            format!(
+                ",10.0.{}.{}:{}",
+                dice.below(9),
+                dice.below(250),
+                1024 + dice.below(60_000)
+            )
         }),
     ] {
-        let shape = Shape { columns: ",planted", cells, ..PLAIN };
+        let shape = Shape {
+            columns: ",planted",
+            cells,
+            ..PLAIN
+        };
         let said = honest(name, &shape, &[], &["planted"]);
         assert!(said.contains("LEAK? `planted`"), "{name}: {said}");
     }
@@ -448,5 +731,8 @@ fn counters_and_times_of_any_form_are_left_out() {
         ..PLAIN
     };
     let said = honest("a note made after the fact", &hard, &[], &["difficulty"]);
-    assert!(said.contains("`difficulty` is named like a note made after the fact"), "{said}");
+    assert!(
+        said.contains("`difficulty` is named like a note made after the fact"),
+        "{said}"
+    );
 }

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::world::{World, package, shared};
 
-/// How far below scikit-learn's AUC a learner may be: forests of other random draws differ by about half of this.
+/// How far below scikit-learn's AUC a learner may be: forests of other random draws differ by about
+/// half of this.
 const MARGIN: f64 = 0.01;
 
 fn split(array: &Array2<f64>) -> (ArrayView2<'_, f64>, ArrayView1<'_, f64>) {
@@ -18,21 +19,37 @@ fn split(array: &Array2<f64>) -> (ArrayView2<'_, f64>, ArrayView1<'_, f64>) {
     (x, y.index_axis_move(Axis(1), 0))
 }
 
-fn fit(learner: &Learner, x: &Array2<f64>, y: &[f64], setting: &[f64]) -> Result<Model, ModelError> {
+fn fit(
+    learner: &Learner,
+    x: &Array2<f64>,
+    y: &[f64],
+    setting: &[f64],
+) -> Result<Model, ModelError> {
     let data = Data::new(x.clone(), y.to_vec(), &[])?;
-    learner.fit(&Task { data: &data, rows: &data.rows(), setting, seed: 42 })
+    learner.fit(&Task {
+        data: &data,
+        rows: &data.rows(),
+        setting,
+        seed: 42,
+    })
 }
 
 fn compare(name: &str, world: &World) {
-    let oracle: Value =
-        serde_json::from_slice(&std::fs::read(package().join("tests/oracle/learners.json")).unwrap()).unwrap();
+    let oracle: Value = serde_json::from_slice(
+        &std::fs::read(package().join("tests/oracle/learners.json")).unwrap(),
+    )
+    .unwrap();
     let load = |side: &str| {
         let path = format!("{side}.npy");
         world.ok(&["cat", &format!("transform.{side}"), "-o", &path]);
         npy::decode(&std::fs::read(world.root().join(path)).unwrap()).unwrap()
     };
     let (train, test) = (load("train"), load("test"));
-    assert_eq!(oracle[name]["rows"], serde_json::json!([train.nrows(), test.nrows()]), "the same rows");
+    assert_eq!(
+        oracle[name]["rows"],
+        serde_json::json!([train.nrows(), test.nrows()]),
+        "the same rows"
+    );
     let ((x, y), (held_x, held_y)) = (split(&train), split(&test));
     for learner in &LEARNERS {
         let of = |hyper: &netsec::model::learner::Hyper| match (learner.name, hyper.name) {
@@ -44,13 +61,22 @@ fn compare(name: &str, world: &World) {
         let p = model.probabilities(held_x).unwrap();
         let auc = Metrics::of(&held_y.to_vec(), &p).roc_auc;
         let theirs = oracle[name]["roc_auc"][learner.name].as_f64().unwrap();
-        assert!(auc > theirs - MARGIN, "{name}, {}: AUC {auc}, scikit-learn {theirs}", learner.name);
+        assert!(
+            auc > theirs - MARGIN,
+            "{name}, {}: AUC {auc}, scikit-learn {theirs}",
+            learner.name
+        );
         if let Model::Svm(_) = &model {
             for (word, kernel) in [(0.0, "rbf"), (1.0, "linear")] {
-                let setting: Vec<f64> =
-                    setting.iter().enumerate().map(|(at, value)| if at == 1 { word } else { *value }).collect();
+                let setting: Vec<f64> = setting
+                    .iter()
+                    .enumerate()
+                    .map(|(at, value)| if at == 1 { word } else { *value })
+                    .collect();
                 let model = fit(learner, &x.to_owned(), &y.to_vec(), &setting).unwrap();
-                let Model::Svm(svm) = &model else { unreachable!("it is of support vectors") };
+                let Model::Svm(svm) = &model else {
+                    unreachable!("it is of support vectors")
+                };
                 let theirs = oracle[name]["svm"][kernel].as_array().unwrap();
                 for (ours, theirs) in svm.distances(held_x).iter().zip(theirs) {
                     assert!(
@@ -63,10 +89,22 @@ fn compare(name: &str, world: &World) {
         if let Model::Linear(linear) = &model {
             // The loss that scikit-learn's lbfgs minimises too.
             let p = model.probabilities(x).unwrap();
-            let losses = p.iter().zip(y).map(|(p, y)| -(if *y == 1.0 { *p } else { 1.0 - *p }).ln());
-            let loss = losses.sum::<f64>() + linear.weights.iter().map(|weight| weight * weight).sum::<f64>() / 2.0;
+            let losses = p
+                .iter()
+                .zip(y)
+                .map(|(p, y)| -(if *y == 1.0 { *p } else { 1.0 - *p }).ln());
+            let loss = losses.sum::<f64>()
+                + linear
+                    .weights
+                    .iter()
+                    .map(|weight| weight * weight)
+                    .sum::<f64>()
+                    / 2.0;
             let theirs = oracle[name]["logistic_loss"].as_f64().unwrap();
-            assert!(loss < theirs * (1.0 + 1e-6), "{name}: loss {loss}, scikit-learn {theirs}");
+            assert!(
+                loss < theirs * (1.0 + 1e-6),
+                "{name}: loss {loss}, scikit-learn {theirs}"
+            );
         }
     }
 }
@@ -80,31 +118,59 @@ fn on_synthetic_rows_no_learner_is_worse_than_scikit_learns() {
 
 #[test]
 fn on_the_phishing_table_no_learner_is_worse_than_scikit_learns() {
-    let Some(path) = shared("phishing.csv") else { return };
+    let Some(path) = shared("phishing.csv") else {
+        return;
+    };
     let world = World::shipped();
     let set = format!("data={}", path.display());
-    world.ok(&["run", "pipelines/phishing.yaml", "--until", "transform", "--set", &set]);
+    world.ok(&[
+        "run",
+        "pipelines/phishing.yaml",
+        "--until",
+        "transform",
+        "--set",
+        &set,
+    ]);
     compare("phishing", &world);
 }
 
 #[test]
 fn metrics_are_those_of_scikit_learn() {
-    let cases: Value =
-        serde_json::from_slice(&std::fs::read(package().join("tests/oracle/metrics.json")).unwrap()).unwrap();
+    let cases: Value = serde_json::from_slice(
+        &std::fs::read(package().join("tests/oracle/metrics.json")).unwrap(),
+    )
+    .unwrap();
     for case in cases.as_array().unwrap() {
-        let list =
-            |name: &str| -> Vec<f64> { case[name].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect() };
+        let list = |name: &str| -> Vec<f64> {
+            case[name]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|v| v.as_f64().unwrap())
+                .collect()
+        };
         let found = Metrics::of(&list("y"), &list("p"));
-        let turned =
-            |name: &str| found.score(name).unwrap() * if matches!(name, "log_loss" | "brier") { -1.0 } else { 1.0 };
+        let turned = |name: &str| {
+            found.score(name).unwrap()
+                * if matches!(name, "log_loss" | "brier") {
+                    -1.0
+                } else {
+                    1.0
+                }
+        };
         for name in CHOICES {
             let (ours, theirs) = (turned(name), case[name].as_f64().unwrap());
-            assert!((ours - theirs).abs() < 1e-12, "{name} of {} rows: {ours}, scikit-learn {theirs}", case["n"]);
+            assert!(
+                (ours - theirs).abs() < 1e-12,
+                "{name} of {} rows: {ours}, scikit-learn {theirs}",
+                case["n"]
+            );
         }
         let (y, p) = (list("y"), list("p"));
-        for (name, calibrator, from, most) in
-            [("isotonic", Calibrator::isotonic(&y, &p), 0.0, 1e-9), ("platt", Calibrator::platt(&y, &p), 0.025, 1e-6)]
-        {
+        for (name, calibrator, from, most) in [
+            ("isotonic", Calibrator::isotonic(&y, &p), 0.0, 1e-9),
+            ("platt", Calibrator::platt(&y, &p), 0.025, 1e-6),
+        ] {
             for (at, theirs) in list(name).into_iter().enumerate() {
                 let told = from + at as f64 * 0.025;
                 let ours = calibrator.apply(told);
@@ -129,22 +195,47 @@ fn odd_input_is_refused_and_never_panics() {
         let error = Data::new(broken, y.to_vec(), &names).unwrap_err().0;
         assert!(error.contains("the feature `b` in row 3"), "{error}");
     }
-    assert!(Data::new(x.clone(), vec![0.0, 1.0, 2.0, 0.0], &names).unwrap_err().0.contains("row 3 is 2"));
+    assert!(
+        Data::new(x.clone(), vec![0.0, 1.0, 2.0, 0.0], &names)
+            .unwrap_err()
+            .0
+            .contains("row 3 is 2")
+    );
     assert!(Data::new(x.clone(), vec![0.0, 1.0], &names).is_err());
     assert!(Data::new(Array2::zeros((0, 2)), vec![], &names).is_err());
     let data = Data::new(x.clone(), y.to_vec(), &names).unwrap();
     for learner in &LEARNERS {
         let setting = learner.usual();
-        let fit = |rows: &[u32]| learner.fit(&Task { data: &data, rows, setting: &setting, seed: 1 });
+        let fit = |rows: &[u32]| {
+            learner.fit(&Task {
+                data: &data,
+                rows,
+                setting: &setting,
+                seed: 1,
+            })
+        };
         assert!(fit(&[1, 2]).unwrap_err().0.contains("one class"));
         assert!(fit(&[]).unwrap_err().0.contains("no rows"));
         let model = fit(&data.rows()).unwrap();
-        assert!(model.probabilities(array![[f64::INFINITY, 0.0]].view()).is_err());
-        assert_eq!(model.probabilities(array![[f64::NAN, 0.0]].view()).is_ok(), learner.missing, "{}", learner.name);
+        assert!(
+            model
+                .probabilities(array![[f64::INFINITY, 0.0]].view())
+                .is_err()
+        );
+        assert_eq!(
+            model.probabilities(array![[f64::NAN, 0.0]].view()).is_ok(),
+            learner.missing,
+            "{}",
+            learner.name
+        );
         // Fewer columns than in training: an error or an answer, never a panic.
         let _ = model.probabilities(array![[0.0]].view());
         let p = model.probabilities(x.view()).unwrap();
-        assert!(p.iter().all(|p| (0.0..=1.0).contains(p)), "{}: {p:?}", learner.name);
+        assert!(
+            p.iter().all(|p| (0.0..=1.0).contains(p)),
+            "{}: {p:?}",
+            learner.name
+        );
     }
     assert!(find("random_forest").is_some());
 }
@@ -152,19 +243,32 @@ fn odd_input_is_refused_and_never_panics() {
 #[test]
 fn a_tree_of_depth_n_has_at_most_two_to_the_n_leaves() {
     let x = Array2::from_shape_fn((64, 1), |(row, _)| row as f64);
-    let y: Vec<f64> = (0..64).map(|row| f64::from(u8::from((row * 7919) % 11 < 5))).collect();
+    let y: Vec<f64> = (0..64)
+        .map(|row| f64::from(u8::from((row * 7919) % 11 < 5)))
+        .collect();
     let tree = find("decision_tree").unwrap();
-    let depth = tree.hypers.iter().position(|hyper| hyper.name == "max_depth").unwrap();
+    let depth = tree
+        .hypers
+        .iter()
+        .position(|hyper| hyper.name == "max_depth")
+        .unwrap();
     let told = |levels: u32| {
         let mut setting = tree.usual();
         setting[depth] = f64::from(levels);
-        let mut p = fit(tree, &x, &y, &setting).unwrap().probabilities(x.view()).unwrap();
+        let mut p = fit(tree, &x, &y, &setting)
+            .unwrap()
+            .probabilities(x.view())
+            .unwrap();
         p.sort_by(f64::total_cmp);
         p.dedup();
         p.len()
     };
     for levels in 1..5 {
-        assert!((2..=2_usize.pow(levels)).contains(&told(levels)), "depth {levels}: {} different leaves", told(levels));
+        assert!(
+            (2..=2_usize.pow(levels)).contains(&told(levels)),
+            "depth {levels}: {} different leaves",
+            told(levels)
+        );
     }
     assert_eq!(told(1), 2, "depth 1 splits once");
 }

@@ -1,4 +1,5 @@
-//! Ten thousand malformed inputs of each sort a user brings: every one is read or refused with a message, none panics.
+//! Ten thousand malformed inputs of each sort a user brings: every one is read or refused with a
+//! message, none panics.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,8 @@ const FILTER: &[u8] = b"{\"a\": {\"$gte\": {\"$date\": \"2026-01-01T00:00:00Z\"}
 /// An edit: where, by how much, and what comes in.
 type Edit = (prop::sample::Index, u8, Vec<u8>);
 
-/// A good file with a few edits; bytes that mean something to its readers come in more often than others.
+/// A good file with a few edits; bytes that mean something to its readers come in more often than
+/// others.
 fn edited(good: &[u8], edits: Vec<Edit>) -> Vec<u8> {
     let mut bytes = good.to_vec();
     for (place, gone, new) in edits {
@@ -33,7 +35,14 @@ fn edited(good: &[u8], edits: Vec<Edit>) -> Vec<u8> {
 fn edits() -> impl Strategy<Value = Vec<Edit>> {
     let meaningful = prop::sample::select(b"\",\n\r{}[]:;'$%\\\0\xff-0e\t #&*!|>(".to_vec());
     let byte = prop_oneof![3 => meaningful, 1 => any::<u8>()];
-    prop::collection::vec((any::<prop::sample::Index>(), 0_u8..6, prop::collection::vec(byte, 0..5)), 1..6)
+    prop::collection::vec(
+        (
+            any::<prop::sample::Index>(),
+            0_u8..6,
+            prop::collection::vec(byte, 0..5),
+        ),
+        1..6,
+    )
 }
 
 fn documents() -> Vec<u8> {

@@ -1,12 +1,14 @@
-//! Parquet as other programs write it is read as they mean it; what lies about itself is refused before it costs anything.
+//! Parquet as other programs write it is read as they mean it; what lies about itself is refused
+//! before it costs anything.
 
 use std::collections::BTreeMap;
 
 use netsec::source::files::{Options, read};
 use polars_parquet_format::thrift::protocol::{TCompactInputProtocol, TCompactOutputProtocol};
 use polars_parquet_format::{
-    ColumnChunk, ColumnMetaData, CompressionCodec, DataPageHeader, DataPageHeaderV2, DictionaryPageHeader, Encoding,
-    FieldRepetitionType, FileMetaData, PageHeader, PageType, RowGroup, SchemaElement, SortingColumn, Type,
+    ColumnChunk, ColumnMetaData, CompressionCodec, DataPageHeader, DataPageHeaderV2,
+    DictionaryPageHeader, Encoding, FieldRepetitionType, FileMetaData, PageHeader, PageType,
+    RowGroup, SchemaElement, SortingColumn, Type,
 };
 
 use crate::memory::most_held;
@@ -22,7 +24,8 @@ fn plain() -> Options {
 
 #[test]
 fn every_type_is_read_as_pyarrow_means_it() {
-    let expected: BTreeMap<String, Vec<Option<String>>> = serde_json::from_slice(&fixture("types.json")).unwrap();
+    let expected: BTreeMap<String, Vec<Option<String>>> =
+        serde_json::from_slice(&fixture("types.json")).unwrap();
     let table = read(fixture("types.parquet"), &plain()).unwrap();
     assert_eq!(table.names().len(), expected.len());
     for (name, texts) in expected {
@@ -33,13 +36,24 @@ fn every_type_is_read_as_pyarrow_means_it() {
 #[test]
 fn types_that_are_not_read_are_refused_with_their_column() {
     for (name, says) in [
-        ("decimal", "column `odd` holds decimals: write them as numbers or as text"),
-        ("list", "column `odd` holds lists: write them as text, or their items as columns"),
+        (
+            "decimal",
+            "column `odd` holds decimals: write them as numbers or as text",
+        ),
+        (
+            "list",
+            "column `odd` holds lists: write them as text, or their items as columns",
+        ),
         ("map", "column `odd` holds lists"),
         ("list-in-structure", "column `odd` holds lists"),
-        ("no-text", "row 2 of column `odd` holds bytes that are no UTF-8 text"),
+        (
+            "no-text",
+            "row 2 of column `odd` holds bytes that are no UTF-8 text",
+        ),
     ] {
-        let why = read(fixture(&format!("refused-{name}.parquet")), &plain()).expect_err(name).0;
+        let why = read(fixture(&format!("refused-{name}.parquet")), &plain())
+            .expect_err(name)
+            .0;
         assert!(why.contains(says), "{name}: {why}");
     }
 }
@@ -52,9 +66,25 @@ struct Forged {
     pages: Vec<(PageHeader, Vec<u8>)>,
 }
 
-fn element(name: &str, physical: Option<Type>, length: Option<i32>, children: Option<i32>) -> SchemaElement {
+fn element(
+    name: &str,
+    physical: Option<Type>,
+    length: Option<i32>,
+    children: Option<i32>,
+) -> SchemaElement {
     let optional = Some(FieldRepetitionType::OPTIONAL);
-    SchemaElement::new(physical, length, optional, name.to_owned(), children, None, None, None, None, None)
+    SchemaElement::new(
+        physical,
+        length,
+        optional,
+        name.to_owned(),
+        children,
+        None,
+        None,
+        None,
+        None,
+        None,
+    )
 }
 
 /// A page of so many missing cells: one run of zero definition levels.
@@ -68,19 +98,40 @@ fn missing(values: i32) -> (PageHeader, Vec<u8>) {
     run.extend([header as u8, 0]);
     let mut body = (run.len() as u32).to_le_bytes().to_vec();
     body.extend(run);
-    (data_page(values, body.len() as i32, body.len() as i32), body)
+    (
+        data_page(values, body.len() as i32, body.len() as i32),
+        body,
+    )
 }
 
 fn data_page(values: i32, unpacked: i32, packed: i32) -> PageHeader {
     let header = DataPageHeader::new(values, Encoding::PLAIN, Encoding::RLE, Encoding::RLE, None);
-    PageHeader::new(PageType::DATA_PAGE, unpacked, packed, None, header, None, None, None)
+    PageHeader::new(
+        PageType::DATA_PAGE,
+        unpacked,
+        packed,
+        None,
+        header,
+        None,
+        None,
+        None,
+    )
 }
 
 /// A page that is of the second format by its sort, and says what both formats say.
 fn two_sorts(values: i32) -> (PageHeader, Vec<u8>) {
     let (mut header, body) = missing(values);
     header.type_ = PageType::DATA_PAGE_V2;
-    header.data_page_header_v2 = Some(DataPageHeaderV2::new(i32::MAX, 0, 0, Encoding::PLAIN, 0, 0, false, None));
+    header.data_page_header_v2 = Some(DataPageHeaderV2::new(
+        i32::MAX,
+        0,
+        0,
+        Encoding::PLAIN,
+        0,
+        0,
+        false,
+        None,
+    ));
     (header, body)
 }
 
@@ -96,14 +147,27 @@ fn present(values: i32, bytes: &[u8]) -> (PageHeader, Vec<u8>) {
     let (mut header, mut body) = missing(values);
     *body.last_mut().unwrap() = 1;
     body.extend(bytes);
-    (header.uncompressed_page_size, header.compressed_page_size) = (body.len() as i32, body.len() as i32);
+    (header.uncompressed_page_size, header.compressed_page_size) =
+        (body.len() as i32, body.len() as i32);
     (header, body)
 }
 
 fn dictionary(entries: i32, body: Vec<u8>) -> (PageHeader, Vec<u8>) {
     let header = DictionaryPageHeader::new(entries, Encoding::PLAIN, None);
     let size = body.len() as i32;
-    (PageHeader::new(PageType::DICTIONARY_PAGE, size, size, None, None, None, header, None), body)
+    (
+        PageHeader::new(
+            PageType::DICTIONARY_PAGE,
+            size,
+            size,
+            None,
+            None,
+            None,
+            header,
+            None,
+        ),
+        body,
+    )
 }
 
 /// A file of one group and these columns, of which `change` changes what is said of it.
@@ -114,7 +178,9 @@ fn forged(rows: i64, columns: Vec<Forged>, change: impl FnOnce(&mut FileMetaData
     for column in columns {
         let start = bytes.len();
         for (header, body) in &column.pages {
-            header.write_to_out_protocol(&mut TCompactOutputProtocol::new(&mut bytes)).unwrap();
+            header
+                .write_to_out_protocol(&mut TCompactOutputProtocol::new(&mut bytes))
+                .unwrap();
             bytes.extend(body);
         }
         let size = (bytes.len() - start) as i64;
@@ -140,7 +206,17 @@ fn forged(rows: i64, columns: Vec<Forged>, change: impl FnOnce(&mut FileMetaData
             None,
             None,
         );
-        chunks.push(ColumnChunk::new(None, start as i64, meta, None, None, None, None, None, None));
+        chunks.push(ColumnChunk::new(
+            None,
+            start as i64,
+            meta,
+            None,
+            None,
+            None,
+            None,
+            None,
+            None,
+        ));
         schema.push(column.element);
     }
     let group = RowGroup::new(chunks, bytes.len() as i64, rows, None, None, None, None);
@@ -151,7 +227,8 @@ fn forged(rows: i64, columns: Vec<Forged>, change: impl FnOnce(&mut FileMetaData
 
 fn with_footer(mut bytes: Vec<u8>, meta: &FileMetaData) -> Vec<u8> {
     let start = bytes.len();
-    meta.write_to_out_protocol(&mut TCompactOutputProtocol::new(&mut bytes)).unwrap();
+    meta.write_to_out_protocol(&mut TCompactOutputProtocol::new(&mut bytes))
+        .unwrap();
     let length = (bytes.len() - start) as u32;
     bytes.extend(length.to_le_bytes());
     bytes.extend(b"PAR1");
@@ -166,15 +243,27 @@ fn single(
     change: impl FnOnce(&mut FileMetaData),
 ) -> Vec<u8> {
     let element = element("a", Some(physical), length, None);
-    forged(1000, vec![Forged { element, values: 1000, pages: vec![page] }], change)
+    forged(
+        1000,
+        vec![Forged {
+            element,
+            values: 1000,
+            pages: vec![page],
+        }],
+        change,
+    )
 }
 
 fn nested(depth: usize) -> Vec<u8> {
-    let column =
-        Forged { element: element("a", Some(Type::INT32), None, None), values: 1000, pages: vec![missing(1000)] };
+    let column = Forged {
+        element: element("a", Some(Type::INT32), None, None),
+        values: 1000,
+        pages: vec![missing(1000)],
+    };
     forged(1000, vec![column], |meta| {
         let leaf = meta.schema.pop().unwrap();
-        meta.schema.extend((0..depth).map(|_| element("s", None, None, Some(1))));
+        meta.schema
+            .extend((0..depth).map(|_| element("s", None, None, Some(1))));
         meta.schema.push(leaf);
     })
 }
@@ -186,22 +275,52 @@ fn what_a_file_says_of_itself_is_believed_only_as_far_as_it_can_be_true() {
     assert_eq!(read(fine, &plain()).unwrap().height(), 1000);
     let pages = |pages: Vec<(PageHeader, Vec<u8>)>| {
         let element = element("a", Some(Type::INT32), None, None);
-        forged(1000, vec![Forged { element, values: 1000, pages }], as_it_is)
+        forged(
+            1000,
+            vec![Forged {
+                element,
+                values: 1000,
+                pages,
+            }],
+            as_it_is,
+        )
     };
     let long = |size: i32| (data_page(100, size, 6), missing(100).1[..6].to_vec());
     let footer = |change: fn(&mut FileMetaData)| single(Type::INT32, None, missing(1000), change);
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
-        ("long pages", pages((0..10).map(|_| long(100 << 20)).collect()), "says that it is longer than can be"),
-        ("a page without a size", pages(vec![long(-1)]), "page 1 of `a` says that it has no size"),
+        (
+            "long pages",
+            pages((0..10).map(|_| long(100 << 20)).collect()),
+            "says that it is longer than can be",
+        ),
+        (
+            "a page without a size",
+            pages(vec![long(-1)]),
+            "page 1 of `a` says that it has no size",
+        ),
         (
             "wide cells",
-            single(Type::FIXED_LEN_BYTE_ARRAY, Some(1 << 28), missing(1000), as_it_is),
+            single(
+                Type::FIXED_LEN_BYTE_ARRAY,
+                Some(1 << 28),
+                missing(1000),
+                as_it_is,
+            ),
             "unpacks to more than",
         ),
-        ("no width", single(Type::FIXED_LEN_BYTE_ARRAY, Some(0), missing(1000), as_it_is), "`a` have no length"),
+        (
+            "no width",
+            single(Type::FIXED_LEN_BYTE_ARRAY, Some(0), missing(1000), as_it_is),
+            "`a` have no length",
+        ),
         (
             "a negative width",
-            single(Type::FIXED_LEN_BYTE_ARRAY, Some(-7), missing(1000), as_it_is),
+            single(
+                Type::FIXED_LEN_BYTE_ARRAY,
+                Some(-7),
+                missing(1000),
+                as_it_is,
+            ),
             "`a` have no length",
         ),
         (
@@ -214,10 +333,22 @@ fn what_a_file_says_of_itself_is_believed_only_as_far_as_it_can_be_true() {
             pages(vec![missing(-5), missing(1000)]),
             "page 1 of `a` says that it has fewer values than none",
         ),
-        ("more values", pages(vec![missing(600), missing(600)]), "page 2 of `a` says that it has more values than"),
-        ("fewer values", pages(vec![missing(600)]), "page 1 of `a` is the last, and there are 600 values of 1000"),
+        (
+            "more values",
+            pages(vec![missing(600), missing(600)]),
+            "page 2 of `a` says that it has more values than",
+        ),
+        (
+            "fewer values",
+            pages(vec![missing(600)]),
+            "page 1 of `a` is the last, and there are 600 values of 1000",
+        ),
         ("nested", nested(2000), "nested more than 32 deep"),
-        ("rows", footer(|meta| meta.num_rows = 999), "it says that it has 999 rows, and its columns have others"),
+        (
+            "rows",
+            footer(|meta| meta.num_rows = 999),
+            "it says that it has 999 rows, and its columns have others",
+        ),
         (
             "rows of a group",
             footer(|meta| {
@@ -226,7 +357,11 @@ fn what_a_file_says_of_itself_is_believed_only_as_far_as_it_can_be_true() {
             }),
             "`a` has 1000 values in 999 rows",
         ),
-        ("pages of two sorts", pages(vec![two_sorts(1000)]), "page 1 of `a` says that it is of two sorts"),
+        (
+            "pages of two sorts",
+            pages(vec![two_sorts(1000)]),
+            "page 1 of `a` says that it is of two sorts",
+        ),
         (
             "pages of others",
             footer(|meta| {
@@ -238,12 +373,18 @@ fn what_a_file_says_of_itself_is_believed_only_as_far_as_it_can_be_true() {
         ),
         (
             "differences",
-            pages(vec![delta(1000, &[0x80, 1, 4, 0x80, 0x80, 0x80, 0x80, 0x80, 1, 0])]),
+            pages(vec![delta(
+                1000,
+                &[0x80, 1, 4, 0x80, 0x80, 0x80, 0x80, 0x80, 1, 0],
+            )]),
             "page 1 of `a` is damaged: its differences are not what they say",
         ),
         (
             "a long block",
-            pages(vec![delta(1000, &[0x80, 0x80, 0x80, 0x80, 0x10, 1, 8, 0, 0, 0])]),
+            pages(vec![delta(
+                1000,
+                &[0x80, 0x80, 0x80, 0x80, 0x10, 1, 8, 0, 0, 0],
+            )]),
             "page 1 of `a` is damaged: its differences are not what they say",
         ),
         (
@@ -257,7 +398,11 @@ fn what_a_file_says_of_itself_is_believed_only_as_far_as_it_can_be_true() {
                 let rows = 1 << 40;
                 meta.num_rows = rows;
                 meta.row_groups[0].num_rows = rows;
-                meta.row_groups[0].columns[0].meta_data.as_mut().unwrap().num_values = rows;
+                meta.row_groups[0].columns[0]
+                    .meta_data
+                    .as_mut()
+                    .unwrap()
+                    .num_values = rows;
             }),
             "it says that it has more than 1099511627776 cells, in",
         ),
@@ -266,13 +411,35 @@ fn what_a_file_says_of_itself_is_believed_only_as_far_as_it_can_be_true() {
             footer(|meta| meta.schema[1].type_ = Some(Type::DOUBLE)),
             "another column in the place of `a`",
         ),
-        ("no chunk", footer(|meta| meta.row_groups[0].columns.clear()), "0 of its columns have rows, of 1"),
-        ("children", footer(|meta| meta.schema[0].num_children = Some(7)), "its schema says that `root` has 7 columns"),
-        ("no children", footer(|meta| meta.schema[0].num_children = Some(-1)), "its schema says that `root` has -1"),
-        ("too few children", footer(|meta| meta.schema[0].num_children = Some(0)), "has more columns than it says"),
+        (
+            "no chunk",
+            footer(|meta| meta.row_groups[0].columns.clear()),
+            "0 of its columns have rows, of 1",
+        ),
+        (
+            "children",
+            footer(|meta| meta.schema[0].num_children = Some(7)),
+            "its schema says that `root` has 7 columns",
+        ),
+        (
+            "no children",
+            footer(|meta| meta.schema[0].num_children = Some(-1)),
+            "its schema says that `root` has -1",
+        ),
+        (
+            "too few children",
+            footer(|meta| meta.schema[0].num_children = Some(0)),
+            "has more columns than it says",
+        ),
         (
             "pages elsewhere",
-            footer(|meta| meta.row_groups[0].columns[0].meta_data.as_mut().unwrap().data_page_offset = 1 << 40),
+            footer(|meta| {
+                meta.row_groups[0].columns[0]
+                    .meta_data
+                    .as_mut()
+                    .unwrap()
+                    .data_page_offset = 1 << 40
+            }),
             "the pages of `a` lie beyond its end",
         ),
         (
@@ -287,16 +454,25 @@ fn what_a_file_says_of_itself_is_believed_only_as_far_as_it_can_be_true() {
     for (what, bytes, says) in cases {
         let length = bytes.len();
         let mut why = String::new();
-        let held = most_held(|| why = read(bytes, &plain()).map(|table| table.height()).expect_err(what).0);
+        let held = most_held(|| {
+            why = read(bytes, &plain())
+                .map(|table| table.height())
+                .expect_err(what)
+                .0
+        });
         assert!(why.contains(says), "{what}: {why}");
-        assert!(held < (8 << 20) + 64 * length, "{what}: {held} bytes for {length}");
+        assert!(
+            held < (8 << 20) + 64 * length,
+            "{what}: {held} bytes for {length}"
+        );
     }
 }
 
 #[test]
 fn a_column_that_claims_to_be_sorted_is_not_believed() {
     let bytes = fixture("checksums.parquet");
-    let length = u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
+    let length =
+        u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
     let start = bytes.len() - 8 - length;
     let mut protocol = TCompactInputProtocol::new(&bytes[start..], 1 << 20);
     let mut meta = FileMetaData::read_from_in_protocol(&mut protocol).unwrap();
@@ -312,7 +488,8 @@ fn a_column_that_claims_to_be_sorted_is_not_believed() {
 #[test]
 fn damaged_pages_are_refused_or_read() {
     let bytes = fixture("types.parquet");
-    let length = u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
+    let length =
+        u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
     let rows: Vec<usize> = (4..bytes.len() - 8 - length)
         .filter_map(|at| {
             let mut bad = bytes.clone();
@@ -328,7 +505,11 @@ fn groups_without_rows_are_not_read() {
     let bytes = single(Type::INT32, None, missing(1000), |meta| {
         let mut group = meta.row_groups[0].clone();
         group.num_rows = 0;
-        group.columns[0].meta_data.as_mut().unwrap().data_page_offset = -1;
+        group.columns[0]
+            .meta_data
+            .as_mut()
+            .unwrap()
+            .data_page_offset = -1;
         meta.row_groups.insert(0, group);
     });
     assert_eq!(read(bytes, &plain()).unwrap().height(), 1000);
@@ -336,23 +517,35 @@ fn groups_without_rows_are_not_read() {
 
 #[test]
 fn a_column_that_says_it_has_columns_is_a_column() {
-    let bytes = single(Type::INT32, None, missing(1000), |meta| meta.schema[1].num_children = Some(1));
+    let bytes = single(Type::INT32, None, missing(1000), |meta| {
+        meta.schema[1].num_children = Some(1)
+    });
     assert_eq!(read(bytes, &plain()).unwrap().names(), ["a"]);
 }
 
 #[test]
 fn moments_of_96_bits_are_read_of_all_years() {
-    let days: [(i32, &str); 4] =
-        [(1_721_426, "0001-01-01"), (2_440_588, "1970-01-01"), (2_299_161, "1582-10-15"), (5_373_484, "9999-12-31")];
+    let days: [(i32, &str); 4] = [
+        (1_721_426, "0001-01-01"),
+        (2_440_588, "1970-01-01"),
+        (2_299_161, "1582-10-15"),
+        (5_373_484, "9999-12-31"),
+    ];
     let mut bytes = Vec::new();
     for (day, _) in days {
         bytes.extend(3_600_000_000_000_i64.to_le_bytes());
         bytes.extend(day.to_le_bytes());
     }
-    let column =
-        Forged { element: element("a", Some(Type::INT96), None, None), values: 4, pages: vec![present(4, &bytes)] };
+    let column = Forged {
+        element: element("a", Some(Type::INT96), None, None),
+        values: 4,
+        pages: vec![present(4, &bytes)],
+    };
     let table = read(forged(4, vec![column], |_| {}), &plain()).unwrap();
-    let expected: Vec<Option<String>> = days.iter().map(|(_, day)| Some(format!("{day}T01:00:00.000Z"))).collect();
+    let expected: Vec<Option<String>> = days
+        .iter()
+        .map(|(_, day)| Some(format!("{day}T01:00:00.000Z")))
+        .collect();
     assert_eq!(table.texts("a").unwrap(), expected);
 }
 
@@ -369,15 +562,24 @@ fn packed(numbers: &[i64]) -> Vec<u8> {
     let mut bytes = vec![0x80, 1, 4];
     varint(&mut bytes, numbers.len() as u64);
     varint(&mut bytes, (numbers[0] << 1) as u64);
-    let deltas: Vec<i32> = numbers.windows(2).map(|pair| (pair[1] - pair[0]) as i32).collect();
+    let deltas: Vec<i32> = numbers
+        .windows(2)
+        .map(|pair| (pair[1] - pair[0]) as i32)
+        .collect();
     let least = deltas.iter().copied().min().unwrap();
     for block in deltas.chunks(128) {
-        varint(&mut bytes, ((i64::from(least) << 1) ^ (i64::from(least) >> 63)) as u64);
+        varint(
+            &mut bytes,
+            ((i64::from(least) << 1) ^ (i64::from(least) >> 63)) as u64,
+        );
         bytes.extend([32; 4]);
         for delta in block {
             bytes.extend((delta.wrapping_sub(least)).to_le_bytes());
         }
-        bytes.extend(vec![0; 4 * (block.len().next_multiple_of(32) - block.len())]);
+        bytes.extend(vec![
+            0;
+            4 * (block.len().next_multiple_of(32) - block.len())
+        ]);
     }
     bytes
 }
@@ -396,11 +598,23 @@ fn texts_that_share_their_beginning_count_as_long_as_they_are() {
     let (mut header, body) = present(rows, &bytes);
     header.data_page_header.as_mut().unwrap().encoding = Encoding::DELTA_BYTE_ARRAY;
     let element = element("a", Some(Type::BYTE_ARRAY), None, None);
-    let column = Forged { element, values: i64::from(rows), pages: vec![(header, body)] };
+    let column = Forged {
+        element,
+        values: i64::from(rows),
+        pages: vec![(header, body)],
+    };
     let bytes = forged(i64::from(rows), vec![column], |_| {});
     let length = bytes.len();
     let mut why = String::new();
-    let held = most_held(|| why = read(bytes, &plain()).map(|table| table.height()).expect_err("long").0);
-    assert!(why.contains("it says that it unpacks to more than"), "{why}");
+    let held = most_held(|| {
+        why = read(bytes, &plain())
+            .map(|table| table.height())
+            .expect_err("long")
+            .0
+    });
+    assert!(
+        why.contains("it says that it unpacks to more than"),
+        "{why}"
+    );
     assert!(held < 16 * length, "{held} bytes for {length}");
 }

@@ -18,7 +18,13 @@ use serde_json::Value;
 use crate::world::package;
 
 fn rows(value: &Value) -> Vec<Vec<f64>> {
-    let row = |row: &Value| row.as_array().unwrap().iter().map(|cell| cell.as_f64().unwrap_or(f64::NAN)).collect();
+    let row = |row: &Value| {
+        row.as_array()
+            .unwrap()
+            .iter()
+            .map(|cell| cell.as_f64().unwrap_or(f64::NAN))
+            .collect()
+    };
     value.as_array().unwrap().iter().map(row).collect()
 }
 
@@ -26,25 +32,40 @@ fn rows(value: &Value) -> Vec<Vec<f64>> {
 fn columns(rows: &[Vec<f64>]) -> Columns {
     let mut columns = Columns::new(rows.len());
     for (at, name) in ('a'..='z').enumerate().take(rows[0].len()) {
-        columns.push(name.to_string(), Cells::Numbers(rows.iter().map(|row| row[at]).collect())).unwrap();
+        columns
+            .push(
+                name.to_string(),
+                Cells::Numbers(rows.iter().map(|row| row[at]).collect()),
+            )
+            .unwrap();
     }
     columns
 }
 
 fn words(cells: &[Option<String>]) -> Columns {
     let mut columns = Columns::new(cells.len());
-    columns.push("word".to_owned(), Cells::Texts(cells.to_vec())).unwrap();
+    columns
+        .push("word".to_owned(), Cells::Texts(cells.to_vec()))
+        .unwrap();
     columns
 }
 
 fn step(action: Action) -> Step {
-    Step { pick: Pick::default(), action }
+    Step {
+        pick: Pick::default(),
+        action,
+    }
 }
 
 /// Carries a step out that was fitted to the first rows.
 fn carried_out(action: Action, fit: &mut Columns, all: &mut Columns, y: &[f64]) -> Vec<Vec<f64>> {
     step(action).fit(fit, y).unwrap().apply(all).unwrap();
-    all.matrix(&all.names()).unwrap().rows().into_iter().map(|row| row.to_vec()).collect()
+    all.matrix(&all.names())
+        .unwrap()
+        .rows()
+        .into_iter()
+        .map(|row| row.to_vec())
+        .collect()
 }
 
 fn same(name: &str, ours: &[Vec<f64>], theirs: &[Vec<f64>]) {
@@ -52,7 +73,10 @@ fn same(name: &str, ours: &[Vec<f64>], theirs: &[Vec<f64>]) {
     for (row, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
         for (at, (x, y)) in ours.iter().zip(theirs).enumerate() {
             let is_same = x.is_nan() && y.is_nan() || (x - y).abs() <= 1e-9 * 1.0_f64.max(y.abs());
-            assert!(is_same, "{name}, row {row}, column {at}: {x}, scikit-learn {y}");
+            assert!(
+                is_same,
+                "{name}, row {row}, column {at}: {x}, scikit-learn {y}"
+            );
         }
     }
 }
@@ -60,17 +84,38 @@ fn same(name: &str, ours: &[Vec<f64>], theirs: &[Vec<f64>]) {
 #[test]
 fn steps_equal_scikit_learns_to_1e_9() {
     let oracle: Value =
-        serde_json::from_slice(&std::fs::read(package().join("tests/oracle/prep.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(package().join("tests/oracle/prep.json")).unwrap())
+            .unwrap();
     let count = oracle["fit_rows"].as_u64().unwrap() as usize;
     let numbers: [(&str, &str, Action); 15] = [
-        ("table", "knn_1", Action::Impute(With::Knn(1, Weights::Uniform), false)),
-        ("table", "knn_3", Action::Impute(With::Knn(3, Weights::Uniform), false)),
-        ("table", "knn_7", Action::Impute(With::Knn(7, Weights::Uniform), false)),
-        ("table", "knn_distance", Action::Impute(With::Knn(4, Weights::Distance), false)),
+        (
+            "table",
+            "knn_1",
+            Action::Impute(With::Knn(1, Weights::Uniform), false),
+        ),
+        (
+            "table",
+            "knn_3",
+            Action::Impute(With::Knn(3, Weights::Uniform), false),
+        ),
+        (
+            "table",
+            "knn_7",
+            Action::Impute(With::Knn(7, Weights::Uniform), false),
+        ),
+        (
+            "table",
+            "knn_distance",
+            Action::Impute(With::Knn(4, Weights::Distance), false),
+        ),
         ("table", "mean", Action::Impute(With::Mean, false)),
         ("table", "median", Action::Impute(With::Median, false)),
         ("table", "indicator", Action::Impute(With::Median, true)),
-        ("rough", "most_frequent", Action::Impute(With::MostFrequent, false)),
+        (
+            "rough",
+            "most_frequent",
+            Action::Impute(With::MostFrequent, false),
+        ),
         ("knn_3", "scaled", Action::Scale(By::Standard)),
         ("knn_3", "pca", Action::Pca(4)),
         ("table", "min_max", Action::Scale(By::MinMax)),
@@ -81,15 +126,39 @@ fn steps_equal_scikit_learns_to_1e_9() {
     ];
     for (from, name, action) in numbers {
         let table = rows(&oracle[from]);
-        let told = carried_out(action, &mut columns(&table[..count]), &mut columns(&table), &[]);
+        let told = carried_out(
+            action,
+            &mut columns(&table[..count]),
+            &mut columns(&table),
+            &[],
+        );
         same(name, &told, &rows(&oracle[name]));
     }
     let rough = rows(&oracle["rough"]);
-    let told = carried_out(Action::Quantile(17, false), &mut columns(&rough[..count]), &mut columns(&rough), &[]);
+    let told = carried_out(
+        Action::Quantile(17, false),
+        &mut columns(&rough[..count]),
+        &mut columns(&rough),
+        &[],
+    );
     same("uniform_rough", &told, &rows(&oracle["uniform_rough"]));
-    let text = |value: &Value| value.as_array().unwrap().iter().map(|cell| cell.as_str().map(str::to_owned)).collect();
-    let (cells, y): (Vec<Option<String>>, Vec<f64>) =
-        (text(&oracle["words"]), oracle["y"].as_array().unwrap().iter().filter_map(Value::as_f64).collect());
+    let text = |value: &Value| {
+        value
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|cell| cell.as_str().map(str::to_owned))
+            .collect()
+    };
+    let (cells, y): (Vec<Option<String>>, Vec<f64>) = (
+        text(&oracle["words"]),
+        oracle["y"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(Value::as_f64)
+            .collect(),
+    );
     let texts = [
         ("onehot", Action::OneHot(Unknown::Zero, 1, 100)),
         ("onehot_rare", Action::OneHot(Unknown::Rare, 5, 100)),
@@ -98,7 +167,12 @@ fn steps_equal_scikit_learns_to_1e_9() {
         ("target_3", Action::Target(Some(3.0), 5)),
     ];
     for (name, action) in texts {
-        let told = carried_out(action, &mut words(&cells[..count]), &mut words(&cells), &y[..count]);
+        let told = carried_out(
+            action,
+            &mut words(&cells[..count]),
+            &mut words(&cells),
+            &y[..count],
+        );
         same(name, &told, &rows(&oracle[name]));
     }
 }
@@ -154,16 +228,38 @@ proptest! {
 
 #[test]
 fn useless_columns_go_and_the_first_of_equals_stays() {
-    let table =
-        [[1.0, 1.0, 5.0, 2.0, 1.0], [2.0, 2.0, 5.0, 4.0, 7.0], [3.0, 3.0, 5.0, 6.1, 2.0], [4.0, 4.0, 5.0, 8.0, 9.0]];
+    let table = [
+        [1.0, 1.0, 5.0, 2.0, 1.0],
+        [2.0, 2.0, 5.0, 4.0, 7.0],
+        [3.0, 3.0, 5.0, 6.1, 2.0],
+        [4.0, 4.0, 5.0, 8.0, 9.0],
+    ];
     let left = |useless: Useless| {
         let mut columns = columns(&table.map(|row| row.to_vec()));
         step(Action::Drop(useless)).fit(&mut columns, &[]).unwrap();
         columns.names().concat()
     };
-    assert_eq!(left(Useless { constant: true, ..Useless::default() }), "abde");
-    assert_eq!(left(Useless { duplicate: true, ..Useless::default() }), "acde");
-    assert_eq!(left(Useless { correlated: Some(0.95), ..Useless::default() }), "ace");
+    assert_eq!(
+        left(Useless {
+            constant: true,
+            ..Useless::default()
+        }),
+        "abde"
+    );
+    assert_eq!(
+        left(Useless {
+            duplicate: true,
+            ..Useless::default()
+        }),
+        "acde"
+    );
+    assert_eq!(
+        left(Useless {
+            correlated: Some(0.95),
+            ..Useless::default()
+        }),
+        "ace"
+    );
 }
 
 #[test]
@@ -171,14 +267,24 @@ fn odd_columns_are_named() {
     let table = [vec![0.0, -1.0], vec![1.0, 2.0]];
     let fit = |step: Step| step.fit(&mut columns(&table), &[]).unwrap_err();
     insta::assert_snapshot!(fit(step(Action::Log1p)), @"the column `b` is -1 in row 1: only numbers above -1 have a logarithm of 1 + x");
-    let pick = Pick { names: vec!["aa".to_owned()], ..Pick::default() };
+    let pick = Pick {
+        names: vec!["aa".to_owned()],
+        ..Pick::default()
+    };
     insta::assert_snapshot!(fit(Step { pick, action: Action::Scale(By::Standard) }), @"there is no column `aa`: did you mean `a`?");
-    let pick = Pick { matching: Some(Pick::whole("x.*").unwrap()), ..Pick::default() };
+    let pick = Pick {
+        matching: Some(Pick::whole("x.*").unwrap()),
+        ..Pick::default()
+    };
     insta::assert_snapshot!(fit(Step { pick, action: Action::Log1p }), @"no column that this step has use for matches `^(?:x.*)$`");
     let text = [Some("a".to_owned()), Some("b".to_owned())];
-    let error = step(Action::OneHot(Unknown::Error, 1, 1)).fit(&mut words(&text), &[]).unwrap_err();
+    let error = step(Action::OneHot(Unknown::Error, 1, 1))
+        .fit(&mut words(&text), &[])
+        .unwrap_err();
     insta::assert_snapshot!(error, @"the text column `word` has 2 categories, at most 1 become columns: drop it, raise `max` or `min_count` of `onehot`, or use `target` or `hash`");
-    let fitted = step(Action::OneHot(Unknown::Error, 1, 9)).fit(&mut words(&text), &[]).unwrap();
+    let fitted = step(Action::OneHot(Unknown::Error, 1, 9))
+        .fit(&mut words(&text), &[])
+        .unwrap();
     let mut other = words(&[Some("a".to_owned()), Some("c".to_owned())]);
     fitted.apply(&mut other).unwrap();
     assert_eq!(other.faults.keys().collect::<Vec<_>>(), [&1]);

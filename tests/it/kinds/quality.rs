@@ -9,7 +9,8 @@ use serde_json::Value;
 use crate::world::package;
 
 pub(crate) fn oracle(name: &str) -> Value {
-    serde_json::from_slice(&std::fs::read(package().join("tests/oracle").join(name)).unwrap()).unwrap()
+    serde_json::from_slice(&std::fs::read(package().join("tests/oracle").join(name)).unwrap())
+        .unwrap()
 }
 
 /// The sample that `generate.py` makes of the same specification.
@@ -18,9 +19,14 @@ pub(crate) fn sample(spec: &Value) -> Vec<f64> {
     let real = |name: &str| spec[name].as_f64().unwrap();
     let levels = whole("levels") as f64;
     let value = |i: u64| {
-        let value =
-            ((i * whole("a") + whole("b")) % whole("m")) as f64 / whole("m") as f64 * real("scale") + real("shift");
-        if levels > 0.0 { (value * levels).floor() } else { value }
+        let value = ((i * whole("a") + whole("b")) % whole("m")) as f64 / whole("m") as f64
+            * real("scale")
+            + real("shift");
+        if levels > 0.0 {
+            (value * levels).floor()
+        } else {
+            value
+        }
     };
     (0..whole("n")).map(value).collect()
 }
@@ -29,16 +35,31 @@ pub(crate) fn sample(spec: &Value) -> Vec<f64> {
 fn ks_equals_scipy_to_1e_9() {
     for case in oracle("ks.json")["cases"].as_array().unwrap() {
         let ks = two_sample(&sample(&case["first"]), &sample(&case["second"])).unwrap();
-        let (statistic, p) = (case["statistic"].as_f64().unwrap(), case["p"].as_f64().unwrap());
-        assert!((ks.statistic - statistic).abs() < 1e-9, "{}: {ks:?}, SciPy {statistic}", case["name"]);
-        assert!((ks.p - p).abs() < 1e-9, "{}: {ks:?}, SciPy {p}", case["name"]);
+        let (statistic, p) = (
+            case["statistic"].as_f64().unwrap(),
+            case["p"].as_f64().unwrap(),
+        );
+        assert!(
+            (ks.statistic - statistic).abs() < 1e-9,
+            "{}: {ks:?}, SciPy {statistic}",
+            case["name"]
+        );
+        assert!(
+            (ks.p - p).abs() < 1e-9,
+            "{}: {ks:?}, SciPy {p}",
+            case["name"]
+        );
     }
 }
 
 #[test]
 fn the_one_sample_tail_equals_scipy_to_1e_9() {
     for tail in oracle("ks.json")["tails"].as_array().unwrap() {
-        let (n, d, p) = (tail["n"].as_f64().unwrap(), tail["d"].as_f64().unwrap(), tail["p"].as_f64().unwrap());
+        let (n, d, p) = (
+            tail["n"].as_f64().unwrap(),
+            tail["d"].as_f64().unwrap(),
+            tail["p"].as_f64().unwrap(),
+        );
         let ours = one_sample_tail(n, d);
         assert!((ours - p).abs() < 1e-9, "n {n}, d {d}: {ours}, SciPy {p}");
     }
@@ -46,17 +67,28 @@ fn the_one_sample_tail_equals_scipy_to_1e_9() {
 
 /// What a table breaks of a schema: `column.rule row value`, rows counted from zero.
 fn broken(schema: &str, table: &Table) -> Vec<String> {
-    let schema =
-        schema::parse("s.yaml", schema.as_bytes().to_vec()).unwrap_or_else(|report| panic!("{}", report.plain()));
+    let schema = schema::parse("s.yaml", schema.as_bytes().to_vec())
+        .unwrap_or_else(|report| panic!("{}", report.plain()));
     let rules = rules(&schema);
     let columns = misfits(&schema, &table.columns().unwrap());
     let rows = failures(&rules, table).unwrap();
-    let columns = columns.into_iter().map(|misfit| format!("{} {}", misfit.column, misfit.rule));
-    columns.chain(rows.into_iter().map(|f| format!("{} {} {}", rules[f.rule].id(), f.row, f.value))).collect()
+    let columns = columns
+        .into_iter()
+        .map(|misfit| format!("{} {}", misfit.column, misfit.rule));
+    columns
+        .chain(
+            rows.into_iter()
+                .map(|f| format!("{} {} {}", rules[f.rule].id(), f.row, f.value)),
+        )
+        .collect()
 }
 
 fn ndjson(text: &str) -> Table {
-    netsec::source::files::read(text.as_bytes().to_vec(), &netsec::source::files::Options::plain(&[])).unwrap()
+    netsec::source::files::read(
+        text.as_bytes().to_vec(),
+        &netsec::source::files::Options::plain(&[]),
+    )
+    .unwrap()
 }
 
 #[test]
@@ -91,9 +123,18 @@ fn missing_nan_and_infinite_are_three_things() {
     let table = netsec::source::files::read(text, &options).unwrap();
     let rest = "\n  b: { type: int }\n";
     let schema = |rules: &str| format!("columns:\n  a: {{ type: float{rules} }}{rest}");
-    assert_eq!(broken(&schema(""), &table), ["a.null 3 missing", "a.nan 1 NaN", "a.infinite 2 -inf"]);
-    assert_eq!(broken(&schema(", nan: true"), &table), ["a.null 3 missing", "a.infinite 2 -inf"]);
-    assert_eq!(broken(&schema(", infinite: true, nullable: true"), &table), ["a.nan 1 NaN"]);
+    assert_eq!(
+        broken(&schema(""), &table),
+        ["a.null 3 missing", "a.nan 1 NaN", "a.infinite 2 -inf"]
+    );
+    assert_eq!(
+        broken(&schema(", nan: true"), &table),
+        ["a.null 3 missing", "a.infinite 2 -inf"]
+    );
+    assert_eq!(
+        broken(&schema(", infinite: true, nullable: true"), &table),
+        ["a.nan 1 NaN"]
+    );
 }
 
 #[test]
@@ -101,11 +142,30 @@ fn text_is_a_number_only_where_that_is_asked() {
     let table = ndjson("{\"a\": \"-10\", \"b\": \"x\"}\n{\"a\": \"ten\", \"b\": \"yy\"}\n");
     let rest = "\n  b: { type: text, regex: \"[a-z]\", min_length: 1, max_length: 1 }\n";
     let strict = format!("columns:\n  a: {{ type: int }}{rest}");
-    assert_eq!(broken(&strict, &table), ["a.type 0 -10", "a.type 1 ten", "b.regex 1 yy", "b.max_length 1 yy"]);
+    assert_eq!(
+        broken(&strict, &table),
+        [
+            "a.type 0 -10",
+            "a.type 1 ten",
+            "b.regex 1 yy",
+            "b.max_length 1 yy"
+        ]
+    );
     let lenient = format!("columns:\n  a: {{ type: int, coerce: true, min: 0 }}{rest}");
-    assert_eq!(broken(&lenient, &table), ["a.type 1 ten", "a.min 0 -10", "b.regex 1 yy", "b.max_length 1 yy"]);
+    assert_eq!(
+        broken(&lenient, &table),
+        [
+            "a.type 1 ten",
+            "a.min 0 -10",
+            "b.regex 1 yy",
+            "b.max_length 1 yy"
+        ]
+    );
     let schema = schema::parse("s.yaml", lenient.into_bytes()).unwrap();
-    assert_eq!(coerced(&schema, &table).unwrap().column_type("a").unwrap(), ColumnType::Int);
+    assert_eq!(
+        coerced(&schema, &table).unwrap().column_type("a").unwrap(),
+        ColumnType::Int
+    );
 }
 
 #[test]
@@ -115,7 +175,10 @@ fn times_have_bounds_and_rows_have_conditions() {
     );
     let schema = "columns:\n  t: { type: time, coerce: true, min: 2020-01-01 }\n  a: { type: int, nullable: true }\n  b: { type: int }\n\
                   rows:\n  - { name: ordered, check: \"a <= b\" }\n";
-    assert_eq!(broken(schema, &table), ["t.min 1 1999-12-31", "ordered 1 a=3, b=2"]);
+    assert_eq!(
+        broken(schema, &table),
+        ["t.min 1 1999-12-31", "ordered 1 a=3, b=2"]
+    );
 }
 
 #[test]

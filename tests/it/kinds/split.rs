@@ -9,14 +9,21 @@ use netsec::model::folds::{By, Folds};
 use proptest::prelude::*;
 
 fn table(rows: &[(i8, i8)]) -> Table {
-    let column =
-        |name: &str, of: fn(&(i8, i8)) -> i8| (name.to_owned(), rows.iter().map(|row| f64::from(of(row))).collect());
+    let column = |name: &str, of: fn(&(i8, i8)) -> i8| {
+        (
+            name.to_owned(),
+            rows.iter().map(|row| f64::from(of(row))).collect(),
+        )
+    };
     Table::of_numbers(vec![column("a", |row| row.0), column("b", |row| row.1)]).unwrap()
 }
 
 /// Which rows belong to the part that gets this share of them.
 fn in_part(digests: &[[u8; 32]], share: f64) -> Vec<bool> {
-    digests.iter().map(|digest| place(netsec::quality::leakage::head(digest)) < share).collect()
+    digests
+        .iter()
+        .map(|digest| place(netsec::quality::leakage::head(digest)) < share)
+        .collect()
 }
 
 proptest! {
@@ -69,14 +76,22 @@ fn stratified_folds_have_as_many_of_each_class_as_can_be() {
         let folds = Folds::new(&data, 3, &By::Stratified, seed);
         for fold in 0..3 {
             let attacks = folds.held(fold).iter().filter(|row| **row < 11).count();
-            assert!((3..=4).contains(&attacks) && (66..=68).contains(&folds.held(fold).len()), "{attacks}");
+            assert!(
+                (3..=4).contains(&attacks) && (66..=68).contains(&folds.held(fold).len()),
+                "{attacks}"
+            );
         }
     }
 }
 
 #[test]
 fn the_share_is_about_what_was_asked_for() {
-    let rows: Vec<(i8, i8)> = (0..100).flat_map(|a| (0..100).map(move |b| (a, b))).collect();
-    let test = in_part(&digests(&table(&rows), &[]).unwrap(), 0.2).into_iter().filter(|test| *test).count();
+    let rows: Vec<(i8, i8)> = (0..100)
+        .flat_map(|a| (0..100).map(move |b| (a, b)))
+        .collect();
+    let test = in_part(&digests(&table(&rows), &[]).unwrap(), 0.2)
+        .into_iter()
+        .filter(|test| *test)
+        .count();
     assert!((1800..2200).contains(&test), "{test} of 10,000");
 }

@@ -8,7 +8,13 @@ use proptest::prelude::*;
 
 use crate::world::package;
 
-const TREES: [&str; 5] = ["decision_tree", "random_forest", "extra_trees", "gradient_boosting", "adaboost"];
+const TREES: [&str; 5] = [
+    "decision_tree",
+    "random_forest",
+    "extra_trees",
+    "gradient_boosting",
+    "adaboost",
+];
 
 /// Small enough to be quick, and with leaves small enough to split a few rows.
 fn setting(learner: &Learner) -> Vec<f64> {
@@ -25,17 +31,29 @@ fn setting(learner: &Learner) -> Vec<f64> {
 
 fn fitted(learner: &Learner, x: &Array2<f64>, y: &[f64], rows: &[u32]) -> Model {
     let data = Data::new(x.clone(), y.to_vec(), &[]).unwrap();
-    learner.fit(&Task { data: &data, rows, setting: &setting(learner), seed: 3 }).unwrap()
+    learner
+        .fit(&Task {
+            data: &data,
+            rows,
+            setting: &setting(learner),
+            seed: 3,
+        })
+        .unwrap()
 }
 
 /// Rows of three features with few values each, and classes that depend on them and on chance.
 fn table() -> impl Strategy<Value = (Array2<f64>, Vec<f64>)> {
     let row = (0_i32..6, -3_i32..4, 0_i32..2, any::<bool>());
     prop::collection::vec(row, 4..60).prop_map(|rows| {
-        let cells = rows.iter().flat_map(|(a, b, c, _)| [*a, *b, *c].map(f64::from)).collect();
+        let cells = rows
+            .iter()
+            .flat_map(|(a, b, c, _)| [*a, *b, *c].map(f64::from))
+            .collect();
         let x = Array2::from_shape_vec((rows.len(), 3), cells).unwrap();
-        let mut y: Vec<f64> =
-            rows.iter().map(|(a, b, _, noise)| f64::from(u8::from((a + b > 2) ^ (*noise && *a == 0)))).collect();
+        let mut y: Vec<f64> = rows
+            .iter()
+            .map(|(a, b, _, noise)| f64::from(u8::from((a + b > 2) ^ (*noise && *a == 0))))
+            .collect();
         (y[0], y[1]) = (0.0, 1.0);
         (x, y)
     })
@@ -90,7 +108,8 @@ proptest! {
 
     #[test]
     fn what_is_missing_is_a_value_of_its_own((x, y) in table(), gone in prop::collection::vec(any::<bool>(), 60)) {
-        // Where what is missing tells the class, every learner of trees tells it too, in whatever rows.
+        // Where what is missing tells the class, every learner of trees tells it too, in whatever
+        // rows.
         let mut holes = x.clone();
         let mut labels: Vec<f64> = (0..y.len()).map(|row| f64::from(u8::from(gone[row]))).collect();
         (labels[0], labels[1]) = (0.0, 1.0);
@@ -169,22 +188,39 @@ proptest! {
 #[test]
 fn boosting_ends_where_it_does_not_help_any_more() {
     // Of chance alone, so that trees soon help only on the rows that they are grown from.
-    let x = Array2::from_shape_fn((600, 4), |(row, column)| ((row * (7919 + 104_729 * column)) % 1009) as f64);
-    let y: Vec<f64> = (0..600).map(|row| f64::from(u8::from((row * row * 31 + row * 17) % 97 < 48))).collect();
+    let x = Array2::from_shape_fn((600, 4), |(row, column)| {
+        ((row * (7919 + 104_729 * column)) % 1009) as f64
+    });
+    let y: Vec<f64> = (0..600)
+        .map(|row| f64::from(u8::from((row * row * 31 + row * 17) % 97 < 48)))
+        .collect();
     let data = Data::new(x, y, &[]).unwrap();
     let learner = find("gradient_boosting").unwrap();
     let trees = |trees: f64, patience: f64| {
         let mut setting = learner.usual();
         setting[0] = trees;
         *setting.last_mut().unwrap() = patience;
-        let fitted = learner.fit(&Task { data: &data, rows: &data.rows(), setting: &setting, seed: 1 }).unwrap();
-        let Model::Trees(fitted) = fitted else { unreachable!("it is made of trees") };
+        let fitted = learner
+            .fit(&Task {
+                data: &data,
+                rows: &data.rows(),
+                setting: &setting,
+                seed: 1,
+            })
+            .unwrap();
+        let Model::Trees(fitted) = fitted else {
+            unreachable!("it is made of trees")
+        };
         fitted.trees
     };
     let patient = trees(200.0, 5.0);
     assert!(patient.len() < 100, "{} trees", patient.len());
     assert_eq!(trees(200.0, 0.0).len(), 200);
-    assert_eq!(trees(4.0, 5.0), patient[..4], "those of a smaller model are the first of a larger one");
+    assert_eq!(
+        trees(4.0, 5.0),
+        patient[..4],
+        "those of a smaller model are the first of a larger one"
+    );
 }
 
 #[test]
@@ -192,7 +228,9 @@ fn a_separable_table_is_learned_by_heart() {
     let x = Array2::from_shape_fn((40, 2), |(row, column)| ((row * (7 + column)) % 40) as f64);
     let y: Vec<f64> = (0..40).map(|row| (row % 2) as f64).collect();
     for name in ["decision_tree", "extra_trees"] {
-        let p = fitted(find(name).unwrap(), &x, &y, &all(&y)).probabilities(x.view()).unwrap();
+        let p = fitted(find(name).unwrap(), &x, &y, &all(&y))
+            .probabilities(x.view())
+            .unwrap();
         assert_eq!(p, y, "{name}");
     }
 }
@@ -200,15 +238,25 @@ fn a_separable_table_is_learned_by_heart() {
 #[test]
 fn shap_values_are_those_of_the_reference() {
     let oracle: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(package().join("tests/oracle/shap.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(package().join("tests/oracle/shap.json")).unwrap())
+            .unwrap();
     for case in oracle["cases"].as_array().unwrap() {
         let ensemble: Ensemble = serde_json::from_value(case["model"].clone()).unwrap();
         let list = |value: &serde_json::Value| -> Vec<f64> {
-            value.as_array().unwrap().iter().map(|cell| cell.as_f64().unwrap()).collect()
+            value
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|cell| cell.as_f64().unwrap())
+                .collect()
         };
         let rows: Vec<Vec<f64>> = case["x"].as_array().unwrap().iter().map(list).collect();
         let x = Array2::from_shape_vec((rows.len(), rows[0].len()), rows.concat()).unwrap();
-        for (shap, theirs) in ensemble.shap(x.view()).iter().zip(case["values"].as_array().unwrap()) {
+        for (shap, theirs) in ensemble
+            .shap(x.view())
+            .iter()
+            .zip(case["values"].as_array().unwrap())
+        {
             assert!(
                 (shap.base - case["base"].as_f64().unwrap()).abs() < 1e-9,
                 "{}: base {}",
@@ -216,7 +264,11 @@ fn shap_values_are_those_of_the_reference() {
                 shap.base
             );
             for (ours, theirs) in shap.values.iter().zip(list(theirs)) {
-                assert!((ours - theirs).abs() < 1e-9, "{}: {ours}, shap {theirs}", case["learner"]);
+                assert!(
+                    (ours - theirs).abs() < 1e-9,
+                    "{}: {ours}, shap {theirs}",
+                    case["learner"]
+                );
             }
         }
     }

@@ -1,5 +1,5 @@
-//! Whatever stands in a file of the cache, reading it ends with a value or an error: no panic, and no more memory than a
-//! few times the file.
+//! Whatever stands in a file of the cache, reading it ends with a value or an error: no panic, and
+//! no more memory than a few times the file.
 
 use netsec::base::artifact::EntryForm;
 use netsec::base::clock::System;
@@ -13,8 +13,8 @@ use proptest::prelude::*;
 
 use crate::memory::most_held;
 
-/// A decoder may reserve a mebibyte for a list before it has seen that the list is shorter (serde's own bound); no list
-/// stands deeper than in another. A page is for what else it holds meanwhile.
+/// A decoder may reserve a mebibyte for a list before it has seen that the list is shorter (serde's
+/// own bound); no list stands deeper than in another. A page is for what else it holds meanwhile.
 const RESERVE: usize = (2 << 20) + (1 << 12);
 
 type Reader = (&'static str, Vec<u8>, fn(&[u8]));
@@ -30,7 +30,10 @@ fn manifest() -> Vec<u8> {
 }
 
 fn entries() -> Vec<u8> {
-    journal::encode(&[Entry::Swept(vec![Digest::of(b"a"), Digest::of(b"b")]), Entry::Swept(Vec::new())])
+    journal::encode(&[
+        Entry::Swept(vec![Digest::of(b"a"), Digest::of(b"b")]),
+        Entry::Swept(Vec::new()),
+    ])
 }
 
 fn known(bytes: &[u8]) {
@@ -55,12 +58,17 @@ fn readers() -> Vec<Reader> {
     frames.extend((entries().len() as u64).to_le_bytes());
     frames.extend(&Digest::of(&entries()).as_bytes()[..8]);
     frames.extend(entries());
-    let memory = rmp_serde::to_vec(&(FORMAT, std::collections::BTreeMap::from([("a", 1)]))).unwrap();
+    let memory =
+        rmp_serde::to_vec(&(FORMAT, std::collections::BTreeMap::from([("a", 1)]))).unwrap();
     let mut readers: Vec<Reader> = vec![
-        ("a manifest", manifest(), |bytes| drop(Manifest::decode(bytes))),
+        ("a manifest", manifest(), |bytes| {
+            drop(Manifest::decode(bytes))
+        }),
         ("records", entries(), |bytes| drop(journal::decode(bytes))),
         ("a journal", frames, whole_journal),
-        ("an event", event, |bytes| drop(serde_json::from_slice::<Event>(bytes))),
+        ("an event", event, |bytes| {
+            drop(serde_json::from_slice::<Event>(bytes))
+        }),
         ("known files", memory, known),
     ];
     readers.extend(wing());
@@ -77,17 +85,29 @@ fn wing() -> Vec<Reader> {
     use netsec::frame::npy;
     let matrix = ndarray::Array2::from_shape_fn((20, 3), |(row, column)| (row * 3 + column) as f64);
     vec![
-        ("a matrix", npy::encode(&matrix).unwrap(), |bytes| drop(npy::decode(bytes))),
-        ("a preprocessor", rmp_serde::to_vec(&(1, "x")).unwrap(), |bytes| {
-            drop(netsec::prep::preprocessor::Preprocessor::decode(bytes));
+        ("a matrix", npy::encode(&matrix).unwrap(), |bytes| {
+            drop(npy::decode(bytes))
         }),
-        ("a model", rmp_serde::to_vec(&(1, "x")).unwrap(), |bytes| drop(netsec::model::bundle::Bundle::decode(bytes))),
+        (
+            "a preprocessor",
+            rmp_serde::to_vec(&(1, "x")).unwrap(),
+            |bytes| {
+                drop(netsec::prep::preprocessor::Preprocessor::decode(bytes));
+            },
+        ),
+        ("a model", rmp_serde::to_vec(&(1, "x")).unwrap(), |bytes| {
+            drop(netsec::model::bundle::Bundle::decode(bytes))
+        }),
     ]
 }
 
 fn check(name: &str, bytes: &[u8], read: fn(&[u8])) {
     let held = most_held(|| read(bytes));
-    assert!(held <= 4 * bytes.len() + RESERVE, "{name}: {held} bytes for a file of {}", bytes.len());
+    assert!(
+        held <= 4 * bytes.len() + RESERVE,
+        "{name}: {held} bytes for a file of {}",
+        bytes.len()
+    );
 }
 
 proptest! {
@@ -124,7 +144,12 @@ fn lengths_that_are_lies_cost_nothing() {
             check(name, &bytes, read);
         }
     }
-    let frame = [b"netsec-journal-1\n".as_slice(), &u64::MAX.to_le_bytes(), &[0; 40]].concat();
+    let frame = [
+        b"netsec-journal-1\n".as_slice(),
+        &u64::MAX.to_le_bytes(),
+        &[0; 40],
+    ]
+    .concat();
     check("a journal", &frame, whole_journal);
 }
 
@@ -132,17 +157,31 @@ fn lengths_that_are_lies_cost_nothing() {
 #[test]
 fn a_matrix_that_lies_about_its_shape_costs_nothing() {
     let good = netsec::frame::npy::encode(&ndarray::Array2::zeros((4, 4))).unwrap();
-    for shape in ["(9999999999999, 9999999)", "(4000000000, 4)", "(18446744073709551615, 2)", "(4, 5)", "(3, 4)"] {
+    for shape in [
+        "(9999999999999, 9999999)",
+        "(4000000000, 4)",
+        "(18446744073709551615, 2)",
+        "(4, 5)",
+        "(3, 4)",
+    ] {
         let old = "(4, 4)";
         let mut bytes = good.clone();
-        let start = bytes.windows(old.len()).position(|window| window == old.as_bytes()).unwrap();
+        let start = bytes
+            .windows(old.len())
+            .position(|window| window == old.as_bytes())
+            .unwrap();
         let padding = shape.len() - old.len();
         bytes.splice(start..start + old.len(), shape.bytes());
         // The header keeps its length: blanks at its end make up for the longer shape.
-        let end = bytes.windows(2).position(|window| window == b" \n").unwrap();
+        let end = bytes
+            .windows(2)
+            .position(|window| window == b" \n")
+            .unwrap();
         bytes.drain(end - padding..end);
         assert!(netsec::frame::npy::decode(&bytes).is_err(), "{shape}");
-        check("a matrix", &bytes, |bytes| drop(netsec::frame::npy::decode(bytes)));
+        check("a matrix", &bytes, |bytes| {
+            drop(netsec::frame::npy::decode(bytes))
+        });
     }
 }
 
@@ -171,25 +210,58 @@ mod models {
     fn table() -> Table {
         let cells = |of: fn(usize) -> f64| (0..24).map(of).collect::<Vec<f64>>();
         let numbers = Table::of_numbers(vec![
-            ("a".to_owned(), cells(|row| if row % 7 == 3 { f64::NAN } else { (row * 5 % 11) as f64 })),
+            (
+                "a".to_owned(),
+                cells(|row| {
+                    if row % 7 == 3 {
+                        f64::NAN
+                    } else {
+                        (row * 5 % 11) as f64
+                    }
+                }),
+            ),
             ("b".to_owned(), cells(|row| (row * row % 13) as f64 / 2.0)),
             ("y".to_owned(), cells(|row| (row % 2) as f64)),
         ]);
-        let words = (0..24).map(|row| (row % 5 != 0).then(|| ["tcp", "udp"][row % 2].to_owned())).collect();
-        numbers.unwrap().beside(&Table::of_texts("w", words).unwrap()).unwrap()
+        let words = (0..24)
+            .map(|row| (row % 5 != 0).then(|| ["tcp", "udp"][row % 2].to_owned()))
+            .collect();
+        numbers
+            .unwrap()
+            .beside(&Table::of_texts("w", words).unwrap())
+            .unwrap()
     }
 
     /// Good models of every learner, with all kinds of steps.
     fn bundles() -> &'static Vec<Vec<u8>> {
         static MADE: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
         MADE.get_or_init(|| {
-            let usual = vec![Action::Impute(With::Knn(2, Weights::Distance), true), Action::Quantile(5, true)];
+            let usual = vec![
+                Action::Impute(With::Knn(2, Weights::Distance), true),
+                Action::Quantile(5, true),
+            ];
             let other = vec![Action::Impute(With::Median, false), Action::Pca(2)];
             let made = |(name, mut steps): (&str, Vec<Action>)| {
-                steps.extend([Action::OneHot(Unknown::Rare, 1, 9), Action::Scale(By::Robust)]);
-                let labels = TargetMap { classes: [("0".to_owned(), 0), ("1".to_owned(), 1)].into(), others: None };
-                let steps = steps.into_iter().map(|action| Step { pick: Pick::default(), action }).collect();
-                let settings = Settings { target: "y".to_owned(), labels, steps };
+                steps.extend([
+                    Action::OneHot(Unknown::Rare, 1, 9),
+                    Action::Scale(By::Robust),
+                ]);
+                let labels = TargetMap {
+                    classes: [("0".to_owned(), 0), ("1".to_owned(), 1)].into(),
+                    others: None,
+                };
+                let steps = steps
+                    .into_iter()
+                    .map(|action| Step {
+                        pick: Pick::default(),
+                        action,
+                    })
+                    .collect();
+                let settings = Settings {
+                    target: "y".to_owned(),
+                    labels,
+                    steps,
+                };
                 let (preprocessor, x) = Preprocessor::fit(&table(), &settings).unwrap();
                 let y = preprocessor.labels(&table()).unwrap();
                 let data = Data::new(x, y.clone(), preprocessor.features()).unwrap();
@@ -198,10 +270,21 @@ mod models {
                 if let Some(at) = learner.size.filter(|_| name != "knn") {
                     setting[at] = 3.0;
                 }
-                let task = Task { data: &data, rows: &data.rows(), setting: &setting, seed: 1 };
+                let task = Task {
+                    data: &data,
+                    rows: &data.rows(),
+                    setting: &setting,
+                    seed: 1,
+                };
                 let model = learner.fit(&task).unwrap();
                 let p = model.probabilities(data.x.view()).unwrap();
-                let mut bundle = Bundle::new(name, learner.named(&setting), Metrics::of(&y, &p), preprocessor, model);
+                let mut bundle = Bundle::new(
+                    name,
+                    learner.named(&setting),
+                    Metrics::of(&y, &p),
+                    preprocessor,
+                    model,
+                );
                 bundle.calibrator = Some(Calibrator::isotonic(&y, &p));
                 bundle.encode()
             };
@@ -247,7 +330,12 @@ fn refused(world: &crate::world::World, text: &str) -> String {
         Ok(_) => panic!("it is taken"),
         Err(netsec::app::workspace::AppError::Report(report)) => {
             assert!(report.problems.len() <= 100);
-            format!("{} of {}: {}", report.problems.len(), report.count, report.plain())
+            format!(
+                "{} of {}: {}",
+                report.problems.len(),
+                report.count,
+                report.plain()
+            )
         }
         Err(error) => error.to_string(),
     }
@@ -259,16 +347,29 @@ fn long_conditions_many_problems_and_references_that_multiply_are_bounded() {
     let when = |condition: &str| format!("stages:\n  a: {{ kind: echo, when: '{condition}' }}\n");
     let many_nots = |count: usize| when(&format!("{}true", "not ".repeat(count)));
     assert!(crate::toy::try_load(&world, &many_nots(100_000)).is_ok());
-    assert!(refused(&world, &when(&"not ".repeat(100_000))).len() < 1000, "a condition of any length is told shortly");
-    let unknown: String = (0..20_000).map(|at| format!("  s{at}: {{ kind: nope{at} }}\n")).collect();
+    assert!(
+        refused(&world, &when(&"not ".repeat(100_000))).len() < 1000,
+        "a condition of any length is told shortly"
+    );
+    let unknown: String = (0..20_000)
+        .map(|at| format!("  s{at}: {{ kind: nope{at} }}\n"))
+        .collect();
     assert!(refused(&world, &format!("stages:\n{unknown}")).starts_with("100 of 1001: "));
     let value = "${params.a}".repeat(500);
-    let stages: String =
-        (0..300).map(|at| format!("  s{at}: {{ kind: echo, with: {{ text: '{value}' }} }}\n")).collect();
-    let text = format!("params: {{ a: {} }}\nstages:\n{stages}", "x".repeat(100_000));
+    let stages: String = (0..300)
+        .map(|at| format!("  s{at}: {{ kind: echo, with: {{ text: '{value}' }} }}\n"))
+        .collect();
+    let text = format!(
+        "params: {{ a: {} }}\nstages:\n{stages}",
+        "x".repeat(100_000)
+    );
     let mut said = String::new();
     let held = most_held(|| said = refused(&world, &text));
-    assert!(said.contains("references are replaced by more than 64 MB"), "{}", &said[..said.len().min(300)]);
+    assert!(
+        said.contains("references are replaced by more than 64 MB"),
+        "{}",
+        &said[..said.len().min(300)]
+    );
     assert!(held < 400 << 20, "{held}");
 }
 
@@ -277,7 +378,12 @@ fn a_file_of_parameters_that_never_ends_is_refused() {
     let world = crate::world::World::new();
     std::os::unix::fs::symlink("/dev/zero", world.root().join("endless")).unwrap();
     let mut said = String::new();
-    let held = most_held(|| said = refused(&world, "params_files: [endless]\nstages: { a: { kind: echo } }\n"));
+    let held = most_held(|| {
+        said = refused(
+            &world,
+            "params_files: [endless]\nstages: { a: { kind: echo } }\n",
+        )
+    });
     assert!(said.contains("it is longer than 67108864 bytes"), "{said}");
     assert!(held < 300 << 20, "{held}");
 }

@@ -17,7 +17,8 @@ fn value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(2, 8, 3, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..3).prop_map(Value::List),
-            prop::collection::btree_map("[a-c]{1,2}", inner, 0..3).prop_map(|map| Value::Map(Values(map))),
+            prop::collection::btree_map("[a-c]{1,2}", inner, 0..3)
+                .prop_map(|map| Value::Map(Values(map))),
         ]
     })
 }
@@ -33,10 +34,23 @@ fn ingredients() -> impl Strategy<Value = Ingredients> {
     )
         .prop_map(|(kind, version, seed, with, inputs)| {
             let content = |(byte, directory, there): (u8, bool, bool)| {
-                there.then(|| Content { digest: Digest::of(&[byte % 4]), directory })
+                there.then(|| Content {
+                    digest: Digest::of(&[byte % 4]),
+                    directory,
+                })
             };
-            let inputs = inputs.into_iter().map(|(port, one)| (port, content(one))).collect();
-            Ingredients { kind, version, seed, with, inputs, seen: None }
+            let inputs = inputs
+                .into_iter()
+                .map(|(port, one)| (port, content(one)))
+                .collect();
+            Ingredients {
+                kind,
+                version,
+                seed,
+                with,
+                inputs,
+                seen: None,
+            }
         })
 }
 
@@ -79,8 +93,8 @@ proptest! {
     }
 }
 
-/// A red test here asks: did you mean to make everybody's cache useless? If so, a new format number and its line
-/// of history in `plan/key.rs`.
+/// A red test here asks: did you mean to make everybody's cache useless? If so, a new format number
+/// and its line of history in `plan/key.rs`.
 #[test]
 fn golden_keys_stay() {
     let plain = Ingredients {
@@ -93,13 +107,22 @@ fn golden_keys_stay() {
     };
     let full = Ingredients {
         with: BTreeMap::from([
-            ("drop".to_owned(), Value::List(vec![Value::Text("id".to_owned())])),
+            (
+                "drop".to_owned(),
+                Value::List(vec![Value::Text("id".to_owned())]),
+            ),
             ("share".to_owned(), Value::Float(0.2)),
             ("rows".to_owned(), Value::Int(-3)),
             ("flag".to_owned(), Value::Bool(true)),
         ]),
         inputs: BTreeMap::from([
-            ("data".to_owned(), Some(Content { digest: Digest::of(b"rows"), directory: false })),
+            (
+                "data".to_owned(),
+                Some(Content {
+                    digest: Digest::of(b"rows"),
+                    directory: false,
+                }),
+            ),
             ("champion".to_owned(), None),
         ]),
         ..plain.clone()

@@ -6,7 +6,9 @@ use netsec::base::name::{RefName, RunId, StageId};
 use netsec::base::outcome::{Outcome, RunOutcome};
 use netsec::lineage::journal::{self, Head, Journal, JournalEnd};
 use netsec::lineage::ledger::Ledger;
-use netsec::lineage::record::{ActionRecord, Entry, InputRecord, PortMove, RefMove, Retention, RunRecord, StageRun};
+use netsec::lineage::record::{
+    ActionRecord, Entry, InputRecord, PortMove, RefMove, Retention, RunRecord, StageRun,
+};
 use netsec::lineage::sled;
 use netsec::lineage::tail::Link;
 use proptest::prelude::*;
@@ -27,9 +29,21 @@ fn action(byte: u8, run: u64) -> ActionRecord {
         part: byte.is_multiple_of(4).then(|| "trial-1".to_owned()),
         kind: "toy".to_owned(),
         ingredients: Vec::new(),
-        inputs: vec![InputRecord { port: "in".to_owned(), text: "x".to_owned(), digest: Some(digest(byte / 2)) }],
-        outputs: vec![Artifact { port: "out".to_owned(), digest: digest(byte / 3), size: 1, directory: false }],
-        moves: vec![PortMove { port: "champion".to_owned(), to: digest(byte) }],
+        inputs: vec![InputRecord {
+            port: "in".to_owned(),
+            text: "x".to_owned(),
+            digest: Some(digest(byte / 2)),
+        }],
+        outputs: vec![Artifact {
+            port: "out".to_owned(),
+            digest: digest(byte / 3),
+            size: 1,
+            directory: false,
+        }],
+        moves: vec![PortMove {
+            port: "champion".to_owned(),
+            to: digest(byte),
+        }],
         notes: Vec::new(),
         run: RunId::new(run, 0),
         started_ms: run,
@@ -41,8 +55,13 @@ fn action(byte: u8, run: u64) -> ActionRecord {
 }
 
 fn run(byte: u8, at: u64) -> RunRecord {
-    let stage =
-        StageRun { id: stage(byte), outcome: Outcome::Made, key: Some(digest(byte)), seconds: 0.5, error: None };
+    let stage = StageRun {
+        id: stage(byte),
+        outcome: Outcome::Made,
+        key: Some(digest(byte)),
+        seconds: 0.5,
+        error: None,
+    };
     RunRecord {
         retention: Retention::Kept,
         imported: None,
@@ -77,9 +96,17 @@ fn entry() -> impl Strategy<Value = Entry> {
 /// All that a ledger can be asked, as one text.
 fn answers(ledger: &Ledger) -> String {
     let runs = ledger.runs().unwrap();
-    let whole: Vec<_> = runs.iter().map(|run| ledger.run(&run.run).unwrap().unwrap()).collect();
+    let whole: Vec<_> = runs
+        .iter()
+        .map(|run| ledger.run(&run.run).unwrap().unwrap())
+        .collect();
     let mut text = format!("{:?}\n{runs:?}\n{whole:?}\n", ledger.actions().unwrap());
-    text.push_str(&format!("{:?}\n", ledger.reference(&RefName::new("champion/x").unwrap()).unwrap()));
+    text.push_str(&format!(
+        "{:?}\n",
+        ledger
+            .reference(&RefName::new("champion/x").unwrap())
+            .unwrap()
+    ));
     for byte in 0..9 {
         text.push_str(&format!(
             "{:?} {:?} {:?} {:?}\n",
@@ -163,8 +190,20 @@ fn a_replayed_move_that_no_longer_applies_does_not_take_its_action_with_it() {
         at_ms: 0,
     };
     let commit = [Entry::Action(Box::new(action(1, 1))), Entry::Move(step)];
-    assert!(ledger.commit(&commit).is_err(), "a commit is all or nothing");
+    assert!(
+        ledger.commit(&commit).is_err(),
+        "a commit is all or nothing"
+    );
     assert!(ledger.action(&digest(1)).unwrap().is_none());
-    ledger.replay(&commit, &Link { run: RunId::new(1, 0), commits: 1, chain: None }).unwrap();
+    ledger
+        .replay(
+            &commit,
+            &Link {
+                run: RunId::new(1, 0),
+                commits: 1,
+                chain: None,
+            },
+        )
+        .unwrap();
     assert!(ledger.action(&digest(1)).unwrap().is_some());
 }
