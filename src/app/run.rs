@@ -8,6 +8,7 @@ use crate::app::supervisors::Pool;
 use crate::app::workspace::{AppError, Loaded, Result, Terms, Wish, Workspace};
 use crate::base::clock::{self, Clock};
 use crate::base::disk::{self, DiskError};
+use crate::base::host::host;
 use crate::base::name::RunId;
 use crate::base::problem::{Problem, Report};
 use crate::engine::drive::{Setup, Summary, drive};
@@ -324,11 +325,4 @@ fn sweep(scratch: &Path) -> std::result::Result<(), DiskError> {
     disk::list(scratch)?
         .iter()
         .try_for_each(|folder| disk::remove_dir(folder))
-}
-
-pub(crate) fn host() -> String {
-    disk::read(Path::new("/proc/sys/kernel/hostname")).map_or_else(
-        |_| "unknown".to_owned(),
-        |bytes| String::from_utf8_lossy(&bytes).trim().to_owned(),
-    )
 }

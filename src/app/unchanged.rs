@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use crate::app::artifacts::manifest;
-use crate::app::run::{Begun, begin_run, host};
+use crate::app::run::{Begun, begin_run};
 use crate::app::workspace::{Choices, Loaded, Result, Terms, Wish, Workspace};
 use crate::base::clock::{self, Clock};
 use crate::base::disk;
+use crate::base::host::host;
 use crate::base::outcome::{Outcome, RunOutcome};
 use crate::engine::drive::Summary;
 use crate::engine::voice::Voice;

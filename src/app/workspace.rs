@@ -6,16 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::app::run::host;
 use crate::base::cancel::Cancel;
 use crate::base::clock::{self, Clock};
 use crate::base::disk::{self, DiskError, Lock, Signature};
+use crate::base::host::host;
 use crate::base::name::{RunId, StageId};
 use crate::base::nearest::suggest;
 use crate::base::problem::Report;
-use crate::base::processes;
 use crate::base::source::Source;
-use crate::base::tree;
+use crate::base::{processes, tree};
 use crate::event::Sink;
 use crate::graph::build::Graph;
 use crate::graph::draw;

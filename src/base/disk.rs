@@ -8,9 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
-use crate::base::hashing::hash;
 
 /// A file of at least this size is not read into memory to be copied, in bytes.
 pub const LARGE: u64 = 1 << 20;
@@ -336,32 +334,6 @@ fn begin_input(path: &Path) -> Result<File> {
         made => made,
     };
     named("write", path, made)
-}
-
-/// Copies a file of which size and digest are known to one that may be read and run, and not
-/// written; a large one by reference where the file system can. Returns whether what was copied has
-/// that digest.
-pub fn copy_input(from: &Path, (size, digest): (u64, &Digest), to: &Path) -> Result<bool> {
-    if size < LARGE {
-        let bytes = read(from)?;
-        let is_same = Digest::of(&bytes) == *digest;
-        return if is_same {
-            write_input(to, &bytes).map(|()| true)
-        } else {
-            Ok(false)
-        };
-    }
-    if let Some(folder) = to.parent() {
-        create_dirs(folder)?;
-    }
-    let copied = copy(from, to)?;
-    named(
-        "protect",
-        to,
-        fs::set_permissions(to, fs::Permissions::from_mode(0o555)),
-    )?;
-    // What is longer than it was has the same beginning.
-    Ok(copied == size && hash(to, size, &Cancel::new())? == *digest)
 }
 
 /// Writes what a reader gives to a file that may be read and run, and not written; returns its

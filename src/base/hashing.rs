@@ -1,9 +1,9 @@
 //! The digest of a file: a large one by all cores, and no longer than it is wanted.
 
 use std::cell::RefCell;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
 use blake3::hazmat::{
@@ -12,7 +12,7 @@ use blake3::hazmat::{
 
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
-use crate::base::disk::{Result, named, open};
+use crate::base::disk::{LARGE, Result, copy, create_dirs, named, open, read, write_input};
 
 /// So much of a file is read and hashed at once, in bytes: a power of two, and short enough to stay
 /// in a core's cache.
@@ -88,4 +88,30 @@ impl Hashing<'_> {
                 .finalize_non_root())
         })
     }
+}
+
+/// Copies a file of which size and digest are known to one that may be read and run, and not
+/// written; a large one by reference where the file system can. Returns whether what was copied has
+/// that digest.
+pub fn copy_input(from: &Path, (size, digest): (u64, &Digest), to: &Path) -> Result<bool> {
+    if size < LARGE {
+        let bytes = read(from)?;
+        let is_same = Digest::of(&bytes) == *digest;
+        return if is_same {
+            write_input(to, &bytes).map(|()| true)
+        } else {
+            Ok(false)
+        };
+    }
+    if let Some(folder) = to.parent() {
+        create_dirs(folder)?;
+    }
+    let copied = copy(from, to)?;
+    named(
+        "protect",
+        to,
+        fs::set_permissions(to, fs::Permissions::from_mode(0o555)),
+    )?;
+    // What is longer than it was has the same beginning.
+    Ok(copied == size && hash(to, size, &Cancel::new())? == *digest)
 }

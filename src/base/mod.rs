@@ -7,6 +7,7 @@ pub mod clock;
 pub mod digest;
 pub mod disk;
 pub mod hashing;
+pub mod host;
 pub mod name;
 pub mod nearest;
 pub mod outcome;

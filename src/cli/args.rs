@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use crate::cli::args_data::{Data, Init, Quarantine, SchemaAction};
 use crate::cli::args_model::{Model, Predict, Sweep};
-use clap_complete::Shell;
-
+use crate::cli::args_whose::Whose;
 use crate::cli::exit::TABLE;
 
 /// From network-security data to a gated, explained, recorded detector.
@@ -223,28 +223,6 @@ pub struct Runs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// Whose `stage.port` is meant.
-#[derive(Args, Clone, Debug, Default)]
-pub struct Whose {
-    /// The pipeline whose `stage.port` is meant, as a file or by its name; also written
-    /// `PIPELINE:stage.port`
-    #[arg(long, value_name = "PIPELINE")]
-    pub pipeline: Option<String>,
-    /// The run whose `stage.port` is meant; also written `RUN:stage.port`
-    #[arg(long, value_name = "RUN", conflicts_with = "pipeline")]
-    pub run: Option<String>,
-}
-
-impl Whose {
-    /// Returns the target with the pipeline or run before it.
-    pub fn name(&self, target: &str) -> String {
-        match self.run.as_ref().or(self.pipeline.as_ref()) {
-            Some(of) => format!("{of}:{target}"),
-            None => target.to_owned(),
-        }
-    }
 }
 
 /// Say what an artifact was made of.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
-use crate::cli::args::Whose;
+use crate::cli::args_whose::Whose;
 use crate::kinds::predict::METRICS;
 
 /// Look at a model.

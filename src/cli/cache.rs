@@ -10,7 +10,7 @@ use crate::app::workspace::{AppError, Terms, Wish, Workspace};
 use crate::base::cancel::Cancel;
 use crate::cli::args::{Cache, CacheAction, Choose};
 use crate::cli::exit::Exit;
-use crate::cli::{interrupt, out, run};
+use crate::cli::{interrupt, load, out, run};
 use crate::reporter::table;
 
 /// Checks, counts or clears what the cache holds.
@@ -102,7 +102,7 @@ fn mend(workspace: &Workspace, verified: &Verified) -> Result<(), AppError> {
         stages.entry(pipeline).or_default().insert(stage);
     }
     for (pipeline, stages) in stages {
-        let loaded = match run::load(workspace, pipeline, &Choose::default()) {
+        let loaded = match load::load(workspace, pipeline, &Choose::default()) {
             Ok(loaded) => loaded,
             Err(error) => {
                 out::say(&format!("`{pipeline}` cannot be run: {error}"));

@@ -6,14 +6,14 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::base::problem::Report;
 use crate::cli::args::Check;
 use crate::cli::exit::Exit;
-use crate::cli::{out, run};
+use crate::cli::{load, out};
 
 /// Checks a pipeline file and that the files it reads are there.
 ///
 /// # Errors
 /// All that is wrong with it.
 pub fn check(workspace: &Workspace, args: &Check) -> Result<Exit, AppError> {
-    let checked = run::load(workspace, &args.file, &args.choose).and_then(|loaded| {
+    let checked = load::load(workspace, &args.file, &args.choose).and_then(|loaded| {
         workspace.check_sources(&loaded)?;
         Ok(loaded)
     });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args_data::{Data, Push};
 use crate::cli::exit::Exit;
-use crate::cli::{out, run};
+use crate::cli::{load, out};
 use crate::kinds::push::{Target, push};
 use crate::stage::param;
 
@@ -23,7 +23,7 @@ pub fn data(workspace: &Workspace, data: &Data) -> Result<Exit, AppError> {
         timeout,
         tls_ca_file,
     }) = data;
-    let uri = param::resolve(to, &run::environment).map_err(|name| {
+    let uri = param::resolve(to, &load::environment).map_err(|name| {
         AppError::Usage(format!(
             "--to: the environment variable `{name}` is not set"
         ))
@@ -36,7 +36,7 @@ pub fn data(workspace: &Workspace, data: &Data) -> Result<Exit, AppError> {
         tls_ca_file: tls_ca_file.as_ref().map(|path| workspace.root().join(path)),
         replaces: *replace,
     };
-    let bytes = run::read_named(workspace, file)?;
+    let bytes = load::read_named(workspace, file)?;
     let count = push(bytes, &target).map_err(|why| AppError::Usage(format!("`{file}`: {why}")))?;
     out::say(&format!(
         "{count} documents are in `{database}.{collection}`"

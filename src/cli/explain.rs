@@ -6,7 +6,7 @@ use crate::app::explain::Behind;
 use crate::app::workspace::{AppError, Wish, Workspace};
 use crate::cli::args::Explain;
 use crate::cli::exit::Exit;
-use crate::cli::{out, run};
+use crate::cli::{load, out};
 use crate::kinds::compare::{compare, datasets};
 use crate::plan::decide::{Verdict, Why};
 use crate::plan::explain::Difference;
@@ -17,7 +17,7 @@ use crate::reporter::table::{self, Row};
 /// # Errors
 /// The pipeline is wrong, or ledger, store or disk failed.
 pub fn explain(workspace: &Workspace, args: &Explain) -> Result<Exit, AppError> {
-    let loaded = run::load(workspace, &args.file, &args.choose)?;
+    let loaded = load::load(workspace, &args.file, &args.choose)?;
     let stages = loaded.stages(&args.stage)?;
     let plan = workspace.plan(
         &loaded,

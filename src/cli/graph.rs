@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::app::workspace::{AppError, Loaded, Wish, Workspace};
 use crate::cli::args::{Graph, GraphFormat};
 use crate::cli::exit::Exit;
-use crate::cli::{out, run};
+use crate::cli::{load, out};
 use crate::plan::decide::Verdict;
 use crate::reporter::graph;
 
@@ -14,7 +14,7 @@ use crate::reporter::graph;
 /// # Errors
 /// The pipeline is wrong.
 pub fn graph(workspace: &Workspace, args: &Graph) -> Result<Exit, AppError> {
-    let loaded = run::load(workspace, &args.file, &args.choose)?;
+    let loaded = load::load(workspace, &args.file, &args.choose)?;
     match args.format {
         GraphFormat::Dot => out::data(loaded.dot().as_bytes())?,
         GraphFormat::Mermaid => out::data(loaded.mermaid().as_bytes())?,

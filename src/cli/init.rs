@@ -7,7 +7,8 @@ use crate::base::disk;
 use crate::cli::args_data::Init;
 use crate::cli::exit::Exit;
 use crate::cli::{out, rows};
-use crate::kinds::starter::{self, InitRequest, Starter};
+use crate::kinds::init_request::InitRequest;
+use crate::kinds::starter::{self, Starter};
 
 /// Writes a starter pipeline and schema for a table.
 ///

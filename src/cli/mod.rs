@@ -3,6 +3,7 @@
 pub mod args;
 pub mod args_data;
 pub mod args_model;
+pub mod args_whose;
 pub mod cache;
 pub mod cancel;
 pub mod carry;
@@ -17,6 +18,7 @@ pub mod graph;
 pub mod init;
 pub mod interrupt;
 pub mod lineage;
+pub mod load;
 pub mod model;
 pub mod out;
 pub mod quarantine;

@@ -10,7 +10,7 @@ use crate::base::disk::{self, DiskError};
 use crate::cli::args_model::{Model, Predict};
 use crate::cli::exit::Exit;
 use crate::cli::rows::byte;
-use crate::cli::{out, run};
+use crate::cli::{load, out};
 use crate::frame::codec::Form;
 use crate::frame::table::{Table, TableError};
 use crate::kinds::attribution::{Explaining, explained};
@@ -64,7 +64,7 @@ fn stored<T>(
 
 /// Reads the rows of a file.
 fn rows(workspace: &Workspace, data: &str, options: &Options) -> Result<Table, AppError> {
-    files::read(run::read_named(workspace, data)?, options).map_err(named(data))
+    files::read(load::read_named(workspace, data)?, options).map_err(named(data))
 }
 
 /// Shows a model, or why it says what it says.

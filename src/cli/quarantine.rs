@@ -6,7 +6,7 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::base::disk;
 use crate::cli::args_data::Quarantine;
 use crate::cli::exit::Exit;
-use crate::cli::{out, run};
+use crate::cli::{load, out};
 use crate::frame::table::TableError;
 use crate::kinds::export::{dataset, file};
 use crate::kinds::validate::replay;
@@ -27,7 +27,7 @@ pub fn quarantine(workspace: &Workspace, quarantine: &Quarantine) -> Result<Exit
     let files = workspace.fetch(&found.digest)?;
     let none = || wrong(TableError("this is no table".to_owned()));
     let table = dataset(&files).ok_or_else(none)?.map_err(wrong)?;
-    let bytes = run::read_named(workspace, schema)?;
+    let bytes = load::read_named(workspace, schema)?;
     let parsed = crate::quality::schema::parse(schema, bytes).map_err(AppError::Report)?;
     let replayed = replay(&parsed, &table).map_err(wrong)?;
     if let Some(output) = output {

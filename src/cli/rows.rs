@@ -2,8 +2,8 @@
 
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::disk;
+use crate::cli::load::read_named;
 use crate::cli::out;
-use crate::cli::run::read_named;
 use crate::plan::files;
 
 /// So many bytes are looked at.

@@ -5,17 +5,16 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::app::workspace::{AppError, Choices, Loaded, Sinks, Terms, Wish, Workspace};
+use crate::app::workspace::{AppError, Loaded, Sinks, Terms, Workspace};
 use crate::base::cancel::Cancel;
-use crate::base::disk;
 use crate::base::outcome::RunOutcome;
-use crate::base::processes;
-use crate::cli::args::{Choose, LogFormat, Part, Run};
+use crate::base::{disk, processes};
+use crate::cli::args::{LogFormat, Run};
 use crate::cli::check::problems;
 use crate::cli::exit::{Exit, of_error, of_stages};
+use crate::cli::load::{choices, load, wish};
 use crate::cli::{interrupt, out, status};
 use crate::event::Sink;
-use crate::kinds::list::registry;
 use crate::plan::standing::Asked;
 use crate::reporter::console::{Bars, Failures, Lines};
 use crate::reporter::jsonl::JsonLines;
@@ -152,43 +151,6 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Loads a pipeline with all kinds and the process's environment.
-///
-/// # Errors
-/// All that is wrong with it.
-pub fn load(workspace: &Workspace, file: &str, choose: &Choose) -> Result<Loaded, AppError> {
-    workspace.load(file, &choices(choose), &registry(), &environment)
-}
-
-fn choices(choose: &Choose) -> Choices {
-    Choices {
-        profile: choose.profile.clone(),
-        params: choose.params.clone(),
-        sets: choose.set.clone(),
-    }
-}
-
-/// Returns the value of an environment variable.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is where the environment comes in"
-)]
-pub(crate) fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
-/// Turns flags into a wish.
-pub fn wish(part: &Part) -> Wish {
-    Wish {
-        only: part.only.clone(),
-        from: part.from.clone(),
-        until: part.until.clone(),
-        force: part.force,
-        rehash: part.rehash,
-        full: part.full,
-    }
-}
-
 /// What is told of a run on the standard error.
 #[derive(Clone, Copy)]
 enum Voice {
@@ -215,15 +177,4 @@ fn sinks(log: &Path, voice: Voice) -> Sinks {
         Voice::Text => Box::new(Lines(stderr())),
     };
     Ok(vec![told, Box::new(JsonLines(disk::append(log)?))])
-}
-
-/// Reads a file that the command line names.
-///
-/// # Errors
-/// There is no such file; the disk failed.
-pub fn read_named(workspace: &Workspace, name: &str) -> Result<Vec<u8>, AppError> {
-    disk::read(&workspace.root().join(name)).map_err(|error| match error.is_missing() {
-        true => AppError::Usage(format!("there is no file `{name}`")),
-        false => error.into(),
-    })
 }

@@ -7,7 +7,7 @@ use crate::base::disk;
 use crate::cli::args::{Schema, SchemaFormat};
 use crate::cli::args_data::SchemaAction;
 use crate::cli::exit::Exit;
-use crate::cli::{out, rows, run};
+use crate::cli::{load, out, rows};
 use crate::kinds::list::registry;
 use crate::kinds::starter;
 use crate::quality::infer::Strictness;
@@ -56,7 +56,7 @@ pub fn schema(workspace: &Workspace, args: &Schema) -> Result<Exit, AppError> {
 
 fn diff(workspace: &Workspace, old: &str, new: &str, json: bool) -> Result<Exit, AppError> {
     let read = |name: &str| {
-        let bytes = run::read_named(workspace, name)?;
+        let bytes = load::read_named(workspace, name)?;
         schema::parse(name, bytes).map_err(AppError::Report)
     };
     let found = changes(&read(old)?, &read(new)?);

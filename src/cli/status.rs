@@ -3,7 +3,7 @@
 use crate::app::workspace::{AppError, Loaded, Wish, Workspace};
 use crate::cli::args::Status;
 use crate::cli::exit::Exit;
-use crate::cli::{out, run};
+use crate::cli::{load, out};
 use crate::reporter::table::{self, Row};
 
 /// Says what a run would do.
@@ -11,8 +11,8 @@ use crate::reporter::table::{self, Row};
 /// # Errors
 /// The pipeline is wrong, or ledger, store or disk failed.
 pub fn status(workspace: &Workspace, args: &Status) -> Result<Exit, AppError> {
-    let loaded = run::load(workspace, &args.file, &args.part.choose)?;
-    show(workspace, &loaded, &run::wish(&args.part), args.json)
+    let loaded = load::load(workspace, &args.file, &args.part.choose)?;
+    show(workspace, &loaded, &load::wish(&args.part), args.json)
 }
 
 /// Plans and shows the plan.

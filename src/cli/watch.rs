@@ -7,7 +7,7 @@ use crate::app::workspace::{AppError, Glimpse, Workspace};
 use crate::base::cancel::Cancel;
 use crate::cli::args::Watch;
 use crate::cli::exit::{Exit, of_stages};
-use crate::cli::{interrupt, out, run};
+use crate::cli::{interrupt, load, out, run};
 use crate::reporter::problem;
 
 /// How often it looks.
@@ -20,12 +20,12 @@ const LOOK: Duration = Duration::from_millis(250);
 pub fn watch(workspace: &Workspace, args: &Watch) -> Result<Exit, AppError> {
     let cancel = Cancel::new();
     interrupt::listen(&cancel);
-    let wish = run::wish(&args.part);
+    let wish = load::wish(&args.part);
     let terms = run::plain_terms(&cancel);
     let mut exit = Exit::Done;
     for round in 1.. {
         let mut seen = workspace.glimpse(&args.file, None);
-        match run::load(workspace, &args.file, &args.part.choose) {
+        match load::load(workspace, &args.file, &args.part.choose) {
             Ok(loaded) => {
                 seen = workspace.glimpse(&args.file, Some(&loaded));
                 let (changed, is_over) = (AtomicBool::new(false), AtomicBool::new(false));

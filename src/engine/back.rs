@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::base::digest::Digest;
 use crate::base::outcome::{Failure, FailureClass, Outcome, RunOutcome};
 use crate::engine::drive::{Driver, Ended, Retry, Started};
-use crate::engine::perform::Performed;
+use crate::engine::message::Performed;
 use crate::event::{EventKind, StageResult};
 use crate::lineage::error::LedgerError;
 use crate::lineage::record::{

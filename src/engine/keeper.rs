@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{Receiver, Sender};
 
-use crate::engine::worker::Message;
+use crate::engine::message::Message;
 use crate::lineage::ledger::Ledger;
 use crate::plan::decide::DecideError;
 use crate::store::blob::Store;

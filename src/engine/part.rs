@@ -10,15 +10,15 @@ use std::sync::{Mutex, PoisonError};
 use crate::base::artifact::Artifact;
 use crate::base::digest::Digest;
 use crate::base::outcome::Outcome;
-use crate::engine::perform::{Bench, panic_text, stage_error};
+use crate::engine::bench::{Bench, panic_text, stage_error};
+use crate::engine::message::Message;
 use crate::engine::slots::Slots;
-use crate::engine::worker::Message;
 use crate::lineage::record::{ActionRecord, Entry, InputRecord};
 use crate::plan::decide;
 use crate::plan::key::Ingredients;
+use crate::stage::context::{Body, Context, Memo};
 use crate::stage::error::StageError;
-use crate::stage::io::Context;
-use crate::stage::memo::{Body, Kept, Memo, Part};
+use crate::stage::memo::{Kept, Part};
 
 /// The sub-actions of one running stage.
 pub(crate) struct Parts<'a> {

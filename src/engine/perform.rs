@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,66 +13,24 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use crate::base::artifact::{Artifact, EntryForm};
 use crate::base::below::{TreeEntry, tree};
 use crate::base::cancel::Cancel;
-use crate::base::clock::Clock;
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError, Entry};
-use crate::base::name::RunId;
+use crate::base::hashing;
+use crate::engine::bench::{Bench, panic_text, stage_error};
+use crate::engine::message::{Message, Performed};
 use crate::engine::part::{Indivisible, Parts};
 use crate::engine::slots::Slots;
-use crate::engine::worker::Message;
-use crate::lineage::ledger::Ledger;
-use crate::pipeline::check::{Origin, Pipeline};
+use crate::pipeline::check::Origin;
 use crate::plan::decide;
 use crate::plan::explain::difference;
 use crate::plan::files::{self, SourceFile};
 use crate::plan::key::{Ingredients, OUTSIDE};
-use crate::plan::whole::Sources;
+use crate::stage::context::{Context, Turn};
 use crate::stage::error::StageError;
-use crate::stage::io::{Content, Context, Input, Inputs, Made, Member, Outputs, Supervisors, Turn};
+use crate::stage::io::{Content, Input, Inputs, Made, Member, Outputs};
 use crate::stage::memo::Kept;
-use crate::store::blob::{Store, StoreError};
+use crate::store::blob::Store;
 use crate::store::manifest::{FileEntry, Manifest};
-
-/// What came of an action.
-#[derive(Debug)]
-pub struct Performed {
-    /// Whether it did what was asked.
-    pub result: Result<(), StageError>,
-    /// What it made and is kept; of a failed action, what it left behind.
-    pub outputs: Vec<Artifact>,
-    /// Pointers it wants moved, by port.
-    pub moves: BTreeMap<String, Digest>,
-    /// Lines for people.
-    pub notes: Vec<String>,
-    /// The parts it was made of, and what they are.
-    pub parts: BTreeMap<String, Digest>,
-}
-
-/// What an action is performed with.
-pub struct Bench<'a> {
-    /// The pipeline.
-    pub pipeline: &'a Pipeline,
-    /// Where inputs come from and outputs are kept.
-    pub store: &'a Arc<dyn Store>,
-    /// The files that flow in.
-    pub sources: &'a Sources,
-    /// Where scratch folders are made.
-    pub temporary: &'a Path,
-    /// How many were made.
-    pub scratches: &'a AtomicU64,
-    /// Where parts are recorded.
-    pub ledger: &'a Ledger,
-    /// The time of day.
-    pub clock: &'a dyn Clock,
-    /// The run.
-    pub run: &'a RunId,
-    /// The machine.
-    pub host: &'a str,
-    /// Gives the processes that start programs.
-    pub supervisors: &'a dyn Supervisors,
-    /// Whether stages that look outside build on nothing they made earlier.
-    pub full: bool,
-}
 
 struct Blob(Arc<dyn Store>, Digest);
 
@@ -107,7 +65,7 @@ impl Content for File {
     fn write(&self, path: &Path) -> Result<(), StageError> {
         let Self(from, size, digest) = self;
         let failed = |error: DiskError| StageError::Storage(error.to_string());
-        let is_same = disk::copy_input(from, (*size, digest), path).map_err(failed)?;
+        let is_same = hashing::copy_input(from, (*size, digest), path).map_err(failed)?;
         if is_same { Ok(()) } else { Err(changed(from)) }
     }
 }
@@ -117,14 +75,6 @@ fn changed(path: &Path) -> StageError {
     StageError::Failed(format!(
         "`{path}` changed while the stage ran; nothing was recorded: run again"
     ))
-}
-
-pub(crate) fn stage_error(error: StoreError) -> StageError {
-    if error.is_lost() {
-        StageError::Lost(error.to_string())
-    } else {
-        StageError::Storage(error.to_string())
-    }
 }
 
 /// Runs a stage and keeps its outputs. Records nothing.
@@ -234,20 +184,6 @@ pub(crate) fn perform(
     performed
 }
 
-impl Performed {
-    /// What comes of an action that gave nothing.
-    pub fn nothing() -> Self {
-        let (outputs, notes) = (Vec::new(), Vec::new());
-        Self {
-            result: Ok(()),
-            outputs,
-            moves: BTreeMap::new(),
-            notes,
-            parts: BTreeMap::new(),
-        }
-    }
-}
-
 fn failed(error: StageError) -> Performed {
     Performed {
         result: Err(error),
@@ -273,12 +209,6 @@ fn run(
         spec.stage.run(inputs, outputs, context)
     }));
     caught.unwrap_or_else(|panic| Err(StageError::Broken(panic_text(panic.as_ref()))))
-}
-
-pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
 fn inputs(

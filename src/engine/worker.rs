@@ -5,13 +5,13 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 
 use crate::base::cancel::Cancel;
-use crate::base::outcome::Outcome;
-use crate::engine::perform::{Bench, Performed, perform};
+use crate::engine::bench::Bench;
+use crate::engine::message::{Message, Performed};
+use crate::engine::perform::perform;
 use crate::engine::slots::{self, Slot, Slots};
-use crate::plan::decide::DecideError;
 use crate::plan::key::Ingredients;
+use crate::stage::context::Turn;
 use crate::stage::error::StageError;
-use crate::stage::io::Turn;
 
 /// A stage to be performed.
 pub(crate) struct Task {
@@ -23,35 +23,6 @@ pub(crate) struct Task {
     pub(crate) ingredients: Ingredients,
     /// Raised when it is to stop.
     pub(crate) cancel: Cancel,
-}
-
-/// What workers and the keeper tell the driver.
-pub(crate) enum Message {
-    Started {
-        stage: usize,
-    },
-    Progress {
-        stage: usize,
-        done: u64,
-        total: u64,
-        note: String,
-    },
-    Finished {
-        stage: usize,
-        performed: Box<Performed>,
-    },
-    /// A part of a running stage was recorded with this commit.
-    Part {
-        stage: usize,
-        name: String,
-        outcome: Outcome,
-        seconds: f64,
-        commits: u64,
-    },
-    /// So many commits are kept.
-    Kept(u64),
-    /// Keeping failed.
-    NotKept(DecideError),
 }
 
 /// Performs tasks until there are no more; a panic around a stage comes back as its failure.

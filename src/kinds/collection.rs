@@ -17,8 +17,9 @@ use crate::source::documents::{
     Fields, Key, Raw, Reading, cut, join, key_of, key_text, order, read_key, rows, split,
 };
 use crate::source::mongodb::{Collection, MongoError, Range, moment, parse};
+use crate::stage::context::Context;
 use crate::stage::error::StageError;
-use crate::stage::io::{Context, Outputs};
+use crate::stage::io::Outputs;
 use crate::stage::kind::Outside;
 use crate::stage::memo::{Kept, Part};
 use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};

@@ -9,8 +9,9 @@ use crate::base::digest::Digest;
 use crate::frame::codec;
 use crate::frame::dataset::{INDEX, Index, Part, part_name};
 use crate::frame::table::{ColumnType, Table, TableError, unify};
+use crate::stage::context::Context;
 use crate::stage::error::StageError;
-use crate::stage::io::{Context, Input, Member, Outputs};
+use crate::stage::io::{Input, Member, Outputs};
 use crate::stage::memo::{Kept, Part as StagePart};
 use crate::stage::param::Value;
 

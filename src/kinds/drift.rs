@@ -11,8 +11,9 @@ use crate::quality::drift::{self, Continuous, Correction, Settings};
 use crate::quality::drift_page;
 use crate::quality::profile::Profile;
 use crate::source::files::{self, Options};
+use crate::stage::context::Context;
 use crate::stage::error::StageError;
-use crate::stage::io::{Context, Input, Inputs, Outputs};
+use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Kind, Stage};
 use crate::stage::memo::{Kept, Part};
 use crate::stage::param::{Fallback, Fault, Param, Type, Value, Values};
@@ -368,7 +369,7 @@ fn from_any(
         .collect();
     let options = Options {
         types,
-        ..Options::plain(&crate::kinds::starter::default_na())
+        ..Options::plain(&crate::kinds::ingest::default_na())
     };
     let table = files::read(bytes, &options).map_err(wrong)?;
     Profile::of_groups(&table, group).map_err(wrong)

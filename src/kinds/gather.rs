@@ -14,8 +14,9 @@ use crate::kinds::dataset::{Writer, read_kept};
 use crate::source::encoding::Recoded;
 use crate::source::files::{self, FileFormat, Options, Raw, torn};
 use crate::source::piece::{Gist, Malformed, Piece};
+use crate::stage::context::Context;
 use crate::stage::error::StageError;
-use crate::stage::io::{Context, Input, Member};
+use crate::stage::io::{Input, Member};
 use crate::stage::memo::{Kept, Part};
 use crate::stage::param::Value;
 

@@ -5,19 +5,21 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::base::name::in_backticks;
+use crate::base::tree;
 use crate::frame::build::Conflict;
 use crate::frame::dataset::Index;
 use crate::frame::table::{ColumnType, TableError};
 use crate::kinds::collection::{PARAMS, Source, pull};
 use crate::kinds::dataset::Writer;
 use crate::kinds::gather::gather;
-use crate::quality::schema::TYPES;
+use crate::quality::schema_types::TYPES;
 use crate::source::documents::Reading;
 use crate::source::encoding::Encoding;
 use crate::source::files::{FileFormat, Options};
 use crate::source::synthetic;
+use crate::stage::context::Context;
 use crate::stage::error::StageError;
-use crate::stage::io::{Context, Inputs, Outputs};
+use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::{Kind, Outside, Stage};
 use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
@@ -368,4 +370,15 @@ fn report(
         serde_json::to_vec_pretty(&report).expect("plain data serialises"),
     );
     Ok(())
+}
+
+/// What `ingest` takes for missing: the types inferred here must be those it will see.
+pub(crate) fn default_na() -> Vec<String> {
+    match tree::parse_snippet(NA) {
+        Ok(tree::Value::List(items)) => items
+            .iter()
+            .filter_map(|item| item.as_text().map(str::to_owned))
+            .collect(),
+        _ => Vec::new(),
+    }
 }

@@ -15,8 +15,9 @@ use crate::model::intervals::{Interval, intervals, wilson};
 use crate::model::metrics::{Metrics, Ranked};
 use crate::prep::seen::RowSeen;
 use crate::quality::giveaway::GiveawayGrade;
+use crate::stage::context::Context;
 use crate::stage::error::StageError;
-use crate::stage::io::{Context, Input, Inputs, Outputs};
+use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::Stage;
 
 /// What resampling begins with: the same rows give the same intervals.

@@ -11,12 +11,12 @@ use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
 use crate::frame::codec::{Form, Stream};
 use crate::frame::table::{ColumnType, Table, TableError};
-use crate::kinds::starter::default_na;
+use crate::kinds::ingest::default_na;
 use crate::model::bundle::Bundle;
 use crate::model::draws::settle;
 use crate::model::learner::Model;
 use crate::model::metrics::{CHOICES, Metrics};
-use crate::prep::columns::Kind;
+use crate::prep::cells::Kind;
 use crate::source::files::{self, Options};
 
 /// The column of the probability of an attack.

@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::below::size_below;
 use crate::base::{disk, processes};
+use crate::kinds::order::Order;
 use crate::kinds::sandbox::{Namespaces, confine};
-use crate::kinds::supervisor::Order;
 use crate::stage::error::StageError;
 
 /// Where programs are looked for; the same on every machine, so that the caller's own path has no

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::base::secret::Secret;
 use crate::frame::build::Cell;
 use crate::frame::table::{ColumnType, Table, TableError};
-use crate::kinds::starter::default_na;
+use crate::kinds::ingest::default_na;
 use crate::source::documents::document;
 use crate::source::files::{Options, read};
 use crate::source::mongodb::{Collection, push as insert};

@@ -3,8 +3,9 @@
 use crate::frame::codec;
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::kinds::dataset::Writer;
+use crate::stage::context::Context;
 use crate::stage::error::StageError;
-use crate::stage::io::{Context, Outputs};
+use crate::stage::io::Outputs;
 
 /// The column of a row's number.
 pub const ROW: &str = "netsec_row";

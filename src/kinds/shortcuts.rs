@@ -6,8 +6,8 @@ use crate::model::learner::ModelError;
 use crate::model::metrics::Metrics;
 use crate::prep::preprocessor::Preprocessor;
 use crate::quality::giveaway::GiveawayGrade;
+use crate::stage::context::Context;
 use crate::stage::error::StageError;
-use crate::stage::io::Context;
 
 /// Carries a trial out again with the features of shortcut columns all the same in every row, which
 /// tells a model nothing. Returns the columns and the figures at the threshold .5; `None` if there

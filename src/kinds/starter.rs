@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::base::name::{check_word, in_backticks};
-use crate::base::tree;
 use crate::frame::table::{ColumnType, Table};
-use crate::kinds::ingest::{self, EPOCHS};
+use crate::kinds::ingest::{EPOCHS, default_na};
+use crate::kinds::init_request::{InitRequest, JudgedColumn};
 use crate::kinds::split_work::SAMPLE;
 use crate::kinds::starter_labels::{Labels, SaidLabels, labels};
 use crate::kinds::starter_text::{Proposal, pipeline};
@@ -38,30 +38,6 @@ const TARGETS: [&str; 10] = [
 ];
 /// A target has at most so many labels.
 const LABELS: usize = 200;
-
-/// Files that were read, each with its name.
-pub type NamedFiles = Vec<(String, Vec<u8>)>;
-
-/// What is asked for.
-#[derive(Clone, Debug, Default)]
-pub struct InitRequest {
-    /// The name of the pipeline.
-    pub name: String,
-    /// The way to the rows to learn from: a file, a folder or a glob.
-    pub data: String,
-    /// Its files, with their names.
-    pub files: NamedFiles,
-    /// The way to the rows to judge by, where they are given, and their files.
-    pub test: Option<(String, NamedFiles)>,
-    /// The column of labels.
-    pub target: Option<String>,
-    /// Labels that are benign; the empty one stands for none.
-    pub benign: Vec<String>,
-    /// Labels that say nothing.
-    pub unknown: Vec<String>,
-    /// What separates the fields of CSV.
-    pub separator: Option<u8>,
-}
 
 /// What was proposed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -264,18 +240,6 @@ fn nearly_numbers(table: &Table, name: &str) -> Option<String> {
         "`{name}` is text because of {count} of {present} cells, the first is `{first}` in row {row}{header}: take such rows out, or \
          name what means a missing value in `na` of `ingest`"
     ))
-}
-
-/// A column about which something has to be said.
-#[derive(Clone, Debug)]
-pub(crate) struct JudgedColumn {
-    pub(crate) name: String,
-    pub(crate) is_dropped: bool,
-    /// Why, for a comment in the file.
-    pub(crate) why: String,
-    pub(crate) note: Option<String>,
-    /// The type of a column that counts from 1970.
-    pub(crate) epoch: Option<&'static str>,
 }
 
 /// Says which columns are left out, and why; copies of a row count once, and `in_order` are all
@@ -497,17 +461,6 @@ fn target(named: Option<&str>, table: &Table, notes: &mut Vec<String>) -> Result
                 "the last column `{last}` has too many values for labels: name the target with `--target`{could}"
             ))
         }
-    }
-}
-
-/// What `ingest` takes for missing: the types inferred here must be those it will see.
-pub(crate) fn default_na() -> Vec<String> {
-    match tree::parse_snippet(ingest::NA) {
-        Ok(tree::Value::List(items)) => items
-            .iter()
-            .filter_map(|item| item.as_text().map(str::to_owned))
-            .collect(),
-        _ => Vec::new(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::kinds::starter::{InitRequest, JudgedColumn};
+use crate::kinds::init_request::{InitRequest, JudgedColumn};
 use crate::kinds::starter_labels::Labels;
 use crate::quality::infer::quote;
 

@@ -2,8 +2,9 @@
 
 use crate::base::name::in_backticks;
 use crate::kinds::candidates::key;
+use crate::prep::cells::Kind;
 use crate::prep::clip::Bound;
-use crate::prep::columns::{Kind, Pick};
+use crate::prep::columns::Pick;
 use crate::prep::derive::How;
 use crate::prep::encode::Unknown;
 use crate::prep::finite::FiniteStrategy;

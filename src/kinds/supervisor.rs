@@ -4,7 +4,6 @@
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -12,8 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::cancel::Cancel;
 use crate::base::processes;
+use crate::kinds::order::Order;
 use crate::kinds::program::{Ended, Program};
-use crate::kinds::sandbox::{Confinement, Namespaces};
+use crate::kinds::sandbox::Namespaces;
 use crate::stage::error::StageError;
 use crate::stage::io::{Supervisor, SupervisorSort};
 
@@ -21,29 +21,6 @@ use crate::stage::io::{Supervisor, SupervisorSort};
 const GLANCE: Duration = Duration::from_millis(50);
 /// The longest message, in bytes: a program's output that is held in memory, twice, and room.
 const LONGEST: u32 = 1 << 26;
-
-/// A program and what it is given.
-#[derive(Serialize, Deserialize)]
-pub struct Order {
-    /// Its name or path, and its arguments.
-    pub run: Vec<String>,
-    /// The folder it works in.
-    pub folder: PathBuf,
-    /// All its environment.
-    pub env: Vec<(String, String)>,
-    /// What it is kept from, if it is.
-    pub confinement: Option<Confinement>,
-    /// The files that take its output and its errors if they are long.
-    pub spools: [PathBuf; 2],
-    /// How long it may take, in milliseconds.
-    pub timeout_ms: u64,
-    /// How much memory it may take, in bytes.
-    pub memory: Option<u64>,
-    /// How much it may write, in bytes.
-    pub disk: Option<u64>,
-    /// How many processes it may have at once.
-    pub processes: Option<u64>,
-}
 
 /// What is told of a program.
 #[derive(Serialize, Deserialize)]

@@ -8,8 +8,8 @@ use crate::model::data::Data;
 use crate::model::folds::{Folds, places};
 use crate::model::learner::{Learner, ModelError, Setting, Task, Told};
 use crate::model::metrics::Metrics;
+use crate::stage::context::Context;
 use crate::stage::error::StageError;
-use crate::stage::io::Context;
 use crate::stage::memo::Part;
 use crate::stage::param::{Value, Values};
 

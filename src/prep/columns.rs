@@ -4,28 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use ndarray::Array2;
 use regex::Regex;
-use serde::{Deserialize, Serialize};
 
 use crate::base::nearest::suggest;
+use crate::prep::cells::{Cells, Kind};
 use crate::prep::seen::row_hashes;
-
-/// The cells of a column.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Cells {
-    /// Numbers; NaN is missing.
-    Numbers(Vec<f64>),
-    /// Text.
-    Texts(Vec<Option<String>>),
-}
-
-/// What the cells of a column are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
-    /// Numbers.
-    Number,
-    /// Text.
-    Text,
-}
 
 /// What is wrong with single rows, by row from 0.
 pub type Faults = BTreeMap<usize, String>;

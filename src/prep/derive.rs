@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::prep::columns::{Cells, Columns};
+use crate::prep::cells::Cells;
+use crate::prep::columns::Columns;
 
 /// How a column is made of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::prep::columns::{Cells, Columns};
+use crate::prep::cells::Cells;
+use crate::prep::columns::Columns;
 
 /// What becomes of a category that training did not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::digest::Framed;
-use crate::prep::columns::{Cells, Columns};
+use crate::prep::cells::Cells;
+use crate::prep::columns::Columns;
 
 /// The most buckets.
 pub const MOST_BUCKETS: usize = 100_000;

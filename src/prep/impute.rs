@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::prep::columns::{Cells, Columns, Kind};
+use crate::prep::cells::{Cells, Kind};
+use crate::prep::columns::Columns;
 use crate::prep::knn::{KnnImputer, Weights};
 
 /// What missing cells are filled with.

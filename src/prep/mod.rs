@@ -1,5 +1,6 @@
 //! Fitted transformations, one a file.
 
+pub mod cells;
 pub mod clip;
 pub mod columns;
 pub mod derive;

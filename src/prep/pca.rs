@@ -8,7 +8,8 @@ use smartcore::decomposition::pca::{PCA, PCAParameters};
 use smartcore::linalg::basic::arrays::Array;
 use smartcore::linalg::basic::matrix::DenseMatrix;
 
-use crate::prep::columns::{Cells, Columns};
+use crate::prep::cells::Cells;
+use crate::prep::columns::Columns;
 
 /// Fitted principal components (Pearson, 1901): a row less the means of training, times the
 /// directions in which training rows vary most. The largest part of every direction is positive.

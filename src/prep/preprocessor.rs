@@ -6,7 +6,8 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::table::{ColumnType, Table};
-use crate::prep::columns::{Cells, Columns, Faults, Kind};
+use crate::prep::cells::{Cells, Kind};
+use crate::prep::columns::{Columns, Faults};
 use crate::prep::labels::TargetMap;
 use crate::prep::seen::{RowSeen, SeenRows};
 use crate::prep::step::{Action, Fitted, Step};

@@ -3,7 +3,8 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::prep::columns::{Columns, Kind};
+use crate::prep::cells::Kind;
+use crate::prep::columns::Columns;
 
 /// Which columns are left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -127,7 +127,7 @@ fn standard(cells: &[f64]) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prep::columns::Cells;
+    use crate::prep::cells::Cells;
 
     #[test]
     fn columns_are_centred_and_constant_ones_only_shifted() {

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::hash::RowHasher;
-use crate::prep::columns::Cells;
+use crate::prep::cells::Cells;
 
 /// So many hashes are kept.
 const MOST: usize = 1 << 16;

@@ -3,8 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::prep::cells::Kind;
 use crate::prep::clip::{Bound, Clip, Log1p};
-use crate::prep::columns::{Columns, Kind, Pick};
+use crate::prep::columns::{Columns, Pick};
 use crate::prep::derive::{Derived, How};
 use crate::prep::encode::{OneHot, Ordinal, Unknown, of_category, of_rare};
 use crate::prep::finite::{FiniteReplacement, FiniteStrategy};

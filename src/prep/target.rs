@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::prep::columns::{Cells, Columns};
+use crate::prep::cells::Cells;
+use crate::prep::columns::Columns;
 
 /// Of text columns, what stands for each category (Micci-Barreca, 2001); a category that training
 /// did not have, or a missing cell, is the share among all rows.

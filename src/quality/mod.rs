@@ -20,6 +20,7 @@ pub mod rules;
 pub mod schema;
 pub mod schema_diff;
 pub mod schema_json;
+pub mod schema_types;
 pub mod schema_words;
 pub mod telling;
 pub mod tests;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use crate::quality::rules::{Misfit, Rule};
-use crate::quality::schema::{Measure, Schema, Severity, TableRule};
+use crate::quality::schema_types::{Measure, Schema, Severity, TableRule};
 
 /// How a rule fared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -8,7 +8,7 @@ use crate::base::nearest::suggest;
 use crate::frame::build::{Cell, convert};
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::quality::expression::Expression;
-use crate::quality::schema::{ColumnRule, Schema, Severity};
+use crate::quality::schema_types::{ColumnRule, Schema, Severity};
 
 /// One rule about rows.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use crate::base::problem::Problem;
 use crate::base::source::{Span, Spanned};
 use crate::base::tree::{Node, Value};
 use crate::frame::table::{ColumnType, read_time};
-use crate::quality::schema::{RULES, SEVERITIES, Severity};
+use crate::quality::schema_types::{RULES, SEVERITIES, Severity};
 
 /// Reads a schema file and gathers what is wrong.
 pub(super) struct Reader {

@@ -9,12 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 
 use crate::base::artifact::EntryForm;
-use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::stage::error::StageError;
-use crate::stage::limits::Limits;
-use crate::stage::memo::{Kept, Memo, OneBody, Part};
+use crate::stage::memo::Kept;
 
 /// Where the bytes of an input are. The engine brings them; what comes out has been checked against
 /// the digest.
@@ -228,75 +226,6 @@ impl SupervisorSort {
             Self::Free => "free",
             Self::Networked => "networked",
             Self::Confined => "confined",
-        }
-    }
-}
-
-/// Gives an output of the stage's latest record that differs from this action in nothing but what
-/// was seen outside.
-pub type Earlier<'a> = &'a (dyn Fn(&str) -> Option<Input> + Sync);
-
-/// What a stage may ask of its surroundings.
-#[derive(Clone, Copy)]
-pub struct Context<'a> {
-    /// The pipeline's seed; only for kinds that declare `seeded`.
-    pub seed: u64,
-    /// Raised when the run is to stop.
-    pub cancel: &'a Cancel,
-    /// Takes units done, units in all and a few words.
-    pub progress: &'a (dyn Fn(u64, u64, &str) + Sync),
-    /// An empty folder of its own, gone afterwards.
-    pub scratch: &'a Path,
-    /// Gives the processes that start the stage's programs.
-    pub supervisors: &'a dyn Supervisors,
-    /// How much of the machine what the stage starts may take.
-    pub limits: &'a Limits,
-    /// Carries out smaller actions of the stage's own.
-    pub memo: &'a dyn Memo,
-    /// What `Outside::look` saw.
-    pub seen: Option<&'a str>,
-    /// What the stage made when it last saw something else.
-    pub earlier: Earlier<'a>,
-    /// Whether nothing made earlier is to be built on.
-    pub full: bool,
-    /// The stage's turn among those that run at once; of interest only to kinds that declare
-    /// `own_turn`.
-    pub turn: &'a dyn Turn,
-}
-
-/// A turn of a stage: so many run at once as the user allows.
-pub trait Turn: Sync {
-    /// Waits until it is the stage's turn. Once begun, nothing more happens.
-    fn begin(&self);
-
-    /// Lets another stage begin: what this one still has to do is little.
-    fn end(&self);
-}
-
-impl Context<'_> {
-    /// Carries out parts of the stage's work that are kept and reused by themselves; see
-    /// `Memo::memo`.
-    ///
-    /// # Errors
-    /// That of the first part that failed.
-    pub fn memo(&self, parts: &[Part], body: OneBody<'_>) -> Result<Vec<Vec<u8>>, StageError> {
-        let kept = self
-            .memo
-            .keep(parts, &|at, context| Ok(vec![body(at, context)?]))?;
-        kept.iter()
-            .map(|part| self.memo.fetch(&part[0].digest))
-            .collect()
-    }
-
-    /// Returns an error if the run is to stop.
-    ///
-    /// # Errors
-    /// `Cancelled`.
-    pub fn check(&self) -> Result<(), StageError> {
-        if self.cancel.is_cancelled() {
-            Err(StageError::Cancelled)
-        } else {
-            Ok(())
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::stage::context::Context;
 use crate::stage::error::StageError;
-use crate::stage::io::{Context, Inputs, Outputs};
+use crate::stage::io::{Inputs, Outputs};
 use crate::stage::param::{Fault, Param, Values};
 use crate::stage::port::Ports;
 

@@ -1,5 +1,6 @@
 //! What the engine needs of a stage kind.
 
+pub mod context;
 pub mod error;
 pub mod io;
 pub mod kind;

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError, Entry, Signature};
+use crate::base::hashing;
 use crate::base::hashing::hash;
 use crate::store::blob::{Store, StoreError};
 use crate::store::known::Known;
@@ -266,7 +267,7 @@ impl Store for Local {
         if size < disk::LARGE {
             return Ok(disk::write_input(to, &self.get(digest)?)?);
         }
-        let is_sound = disk::copy_input(&path, (size, digest), to).map_err(lost)?;
+        let is_sound = hashing::copy_input(&path, (size, digest), to).map_err(lost)?;
         if is_sound {
             Ok(())
         } else {

@@ -4,12 +4,14 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+
 use netsec::base::tree;
 use netsec::graph::build::Graph;
 use netsec::pipeline::check::check;
 use netsec::pipeline::gather::{Choice, gather};
+use netsec::stage::context::Context;
 use netsec::stage::error::StageError;
-use netsec::stage::io::{Context, Inputs, Outputs};
+use netsec::stage::io::{Inputs, Outputs};
 use netsec::stage::kind::{Kind, Stage};
 use netsec::stage::param::{Fallback, Fault, Param, Type, Values};
 use netsec::stage::port::{Format, Need, Port, Ports};

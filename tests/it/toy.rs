@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use crate::world::World;
 use netsec::app::workspace::{AppError, Choices, Loaded, Terms, Wish, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::outcome::Outcome;
 use netsec::engine::drive::Summary;
 use netsec::event::{Event, Sink};
+use netsec::stage::context::Context;
 use netsec::stage::error::StageError;
-use netsec::stage::io::{Context, Inputs, Member, Outputs};
+use netsec::stage::io::{Inputs, Member, Outputs};
 use netsec::stage::kind::{Kind, Stage};
 use netsec::stage::memo::Part;
 use netsec::stage::param::{Fallback, Fault, Param, Type, Value, Values};
 use netsec::stage::port::{Format, Need, Port, Ports};
 use netsec::stage::registry::Registry;
-
-use crate::world::World;
 
 const OUT: Ports = Ports::Fixed(&[Port {
     name: "out",

@@ -9,7 +9,7 @@ use crate::model::onnx::proto::{
     DOUBLE, INT64, ModelProto, OperatorSetIdProto, STRING, StringStringEntryProto,
 };
 use crate::model::onnx::steps::Flow;
-use crate::prep::columns::Kind;
+use crate::prep::cells::Kind;
 
 /// The version of the file format, and those of the operators: the general ones, and those for
 /// machine learning.

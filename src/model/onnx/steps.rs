@@ -1,7 +1,7 @@
 //! The steps of preprocessing as nodes of ONNX.
 
 use crate::model::onnx::graph::{Graph, int};
-use crate::prep::columns::Kind;
+use crate::prep::cells::Kind;
 use crate::prep::derive::How;
 use crate::prep::encode::{OneHot, Unknown, of_category, of_rare};
 use crate::prep::impute::{Fill, Filling, Imputer, indicator};

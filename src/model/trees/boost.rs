@@ -6,10 +6,11 @@ use rand_chacha::rand_core::SeedableRng;
 use crate::model::draws::{below, settle};
 use crate::model::logistic::{self, logistic};
 use crate::model::trees::bins::Bins;
-use crate::model::trees::ensemble::{Ensemble, Link, Tree};
+use crate::model::trees::ensemble::{Ensemble, Link};
 use crate::model::trees::forest::Counts;
 use crate::model::trees::leafwise::{Entry, Layout, grow};
 use crate::model::trees::splits::Rules;
+use crate::model::trees::tree::Tree;
 
 /// What gradient boosting does.
 #[derive(Clone, Debug)]

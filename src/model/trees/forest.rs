@@ -6,9 +6,10 @@ use rayon::prelude::*;
 
 use crate::model::draws::below;
 use crate::model::trees::bins::Bins;
-use crate::model::trees::ensemble::{Ensemble, Link, Tree};
+use crate::model::trees::ensemble::{Ensemble, Link};
 use crate::model::trees::grow::{Cell, Growing, Member};
 use crate::model::trees::splits::Rules;
+use crate::model::trees::tree::Tree;
 
 /// How many rows of each class there are in every group, and what a row of each class weighs.
 #[derive(Clone, Debug)]

@@ -4,8 +4,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::model::draws::{below, settle};
 use crate::model::trees::bins::Bins;
-use crate::model::trees::ensemble::{Node, Tree};
 use crate::model::trees::splits::{Bounds, Here, Rules, Split, Sums, scan};
+use crate::model::trees::tree::{Node, Tree, partition};
 
 /// So many entries add into copies of a histogram in turn, so that none waits for the one before
 /// it.
@@ -40,33 +40,6 @@ pub struct Member {
     pub cell: Cell,
     /// Their group.
     pub group: u32,
-}
-
-/// Puts the entries that go left before those that go right, both in the order they had, and
-/// returns how many go left.
-pub fn partition<T: Copy>(
-    entries: &mut [T],
-    spare: &mut Vec<T>,
-    goes_left: impl Fn(&T) -> bool,
-) -> usize {
-    let Some(first) = entries.first().copied() else {
-        return 0;
-    };
-    if spare.len() < entries.len() {
-        spare.resize(entries.len(), first);
-    }
-    let (mut left, mut right) = (0, 0);
-    for at in 0..entries.len() {
-        // Written to both sides, one of which is written again: no branch to be guessed.
-        let entry = entries[at];
-        let is_left = goes_left(&entry);
-        entries[left] = entry;
-        spare[right] = entry;
-        left += usize::from(is_left);
-        right += usize::from(!is_left);
-    }
-    entries[left..].copy_from_slice(&spare[..right]);
-    left
 }
 
 /// Returns the node that carries a split out; those below it are `left` and the next.

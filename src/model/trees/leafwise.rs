@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 
 use crate::model::trees::bins::{Bins, Cuts};
-use crate::model::trees::ensemble::{Node, Tree};
-use crate::model::trees::grow::{node, partition};
+use crate::model::trees::grow::node;
 use crate::model::trees::splits::{Bounds, Here, Rules, Split, Sums, scan};
+use crate::model::trees::tree::{Node, Tree, partition};
 
 /// With fewer additions the work is not shared out.
 const SHARED: usize = 1 << 21;

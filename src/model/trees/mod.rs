@@ -14,3 +14,4 @@ pub mod leafwise;
 pub mod learners;
 pub mod shap;
 pub mod splits;
+pub mod tree;

@@ -3,7 +3,8 @@
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
-use crate::model::trees::ensemble::{Ensemble, Link, Tree};
+use crate::model::trees::ensemble::{Ensemble, Link};
+use crate::model::trees::tree::Tree;
 
 /// Of a row, how much every feature moves the prediction away from what is expected of any row.
 #[derive(Clone, Debug, PartialEq)]
@@ -217,7 +218,7 @@ fn explain(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::trees::ensemble::Node;
+    use crate::model::trees::tree::Node;
 
     #[test]
     fn values_of_a_small_tree_are_the_means_over_all_orders() {

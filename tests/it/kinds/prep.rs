@@ -1,8 +1,13 @@
 //! The steps of preprocessing against scikit-learn, and their laws.
 
+use proptest::prelude::*;
+use serde_json::Value;
+
+use crate::world::package;
 use netsec::frame::table::Table;
+use netsec::prep::cells::Cells;
 use netsec::prep::clip::Bound;
-use netsec::prep::columns::{Cells, Columns, Pick};
+use netsec::prep::columns::{Columns, Pick};
 use netsec::prep::derive::How;
 use netsec::prep::encode::Unknown;
 use netsec::prep::impute::With;
@@ -12,10 +17,6 @@ use netsec::prep::preprocessor::{Preprocessor, Settings};
 use netsec::prep::reduce::Useless;
 use netsec::prep::scale::By;
 use netsec::prep::step::{Action, Step};
-use proptest::prelude::*;
-use serde_json::Value;
-
-use crate::world::package;
 
 fn rows(value: &Value) -> Vec<Vec<f64>> {
     let row = |row: &Value| {

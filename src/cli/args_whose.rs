@@ -1,0 +1,25 @@
+//! Whose models a command is about.
+
+use clap::Args;
+
+/// Whose `stage.port` is meant.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Whose {
+    /// The pipeline whose `stage.port` is meant, as a file or by its name; also written
+    /// `PIPELINE:stage.port`
+    #[arg(long, value_name = "PIPELINE")]
+    pub pipeline: Option<String>,
+    /// The run whose `stage.port` is meant; also written `RUN:stage.port`
+    #[arg(long, value_name = "RUN", conflicts_with = "pipeline")]
+    pub run: Option<String>,
+}
+
+impl Whose {
+    /// Returns the target with the pipeline or run before it.
+    pub fn name(&self, target: &str) -> String {
+        match self.run.as_ref().or(self.pipeline.as_ref()) {
+            Some(of) => format!("{of}:{target}"),
+            None => target.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! A tree of decisions: its nodes, and the leaf that a row or a group comes to.
+
+use ndarray::ArrayView1;
+use serde::{Deserialize, Serialize};
+
+use crate::model::trees::bins::Bins;
+
+/// The feature of a leaf.
+const LEAF: u32 = u32::MAX;
+
+/// No tree of ours is deeper: `max_depth` goes up to this.
+pub(crate) const DEEPEST: usize = 1000;
+
+/// A node of a tree.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Node {
+    /// The feature that is asked; `u32::MAX` in a leaf.
+    pub feature: u32,
+    /// The last bin that goes left; of a tree that was read from a file, 0.
+    pub bin: u8,
+    /// The greatest value that goes left.
+    pub threshold: f64,
+    /// Whether what is missing goes left.
+    pub missing_left: bool,
+    /// The nodes below.
+    pub left: u32,
+    /// The other one.
+    pub right: u32,
+    /// What a leaf tells.
+    pub value: f64,
+    /// The weight of the training rows that came here.
+    pub cover: f64,
+    /// What the split gained.
+    pub gain: f64,
+}
+
+impl Node {
+    /// Returns a leaf.
+    pub fn leaf(value: f64, cover: f64) -> Self {
+        Self {
+            feature: LEAF,
+            bin: 0,
+            threshold: 0.0,
+            missing_left: false,
+            left: 0,
+            right: 0,
+            value,
+            cover,
+            gain: 0.0,
+        }
+    }
+
+    /// Returns whether it is a leaf.
+    pub fn is_leaf(&self) -> bool {
+        self.feature == LEAF
+    }
+
+    /// Returns whether a value of its feature goes left; NaN is missing.
+    pub fn takes(&self, value: f64) -> bool {
+        if value.is_nan() {
+            self.missing_left
+        } else {
+            value <= self.threshold
+        }
+    }
+
+    /// Returns whether a bin of its feature goes left, `missing` being that of what is missing.
+    pub fn takes_bin(&self, bin: u8, missing: u8) -> bool {
+        // No branch to be guessed.
+        (bin <= self.bin && bin != missing) | (self.missing_left && bin == missing)
+    }
+}
+
+/// A tree: its root first, every node before those below it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
+pub struct Tree {
+    /// The nodes.
+    pub nodes: Vec<Node>,
+}
+
+/// A tree as it is stored: a list for each property of the nodes.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    feature: Vec<u32>,
+    threshold: Vec<f64>,
+    missing_left: Vec<bool>,
+    left: Vec<u32>,
+    right: Vec<u32>,
+    value: Vec<f64>,
+    cover: Vec<f64>,
+    gain: Vec<f64>,
+}
+
+impl From<Tree> for Stored {
+    fn from(tree: Tree) -> Self {
+        let nodes = &tree.nodes;
+        Self {
+            feature: nodes.iter().map(|node| node.feature).collect(),
+            threshold: nodes.iter().map(|node| node.threshold).collect(),
+            missing_left: nodes.iter().map(|node| node.missing_left).collect(),
+            left: nodes.iter().map(|node| node.left).collect(),
+            right: nodes.iter().map(|node| node.right).collect(),
+            value: nodes.iter().map(|node| node.value).collect(),
+            cover: nodes.iter().map(|node| node.cover).collect(),
+            gain: nodes.iter().map(|node| node.gain).collect(),
+        }
+    }
+}
+
+impl TryFrom<Stored> for Tree {
+    type Error = String;
+
+    fn try_from(stored: Stored) -> Result<Self, String> {
+        let count = stored.feature.len();
+        let lengths = [
+            stored.threshold.len(),
+            stored.missing_left.len(),
+            stored.left.len(),
+            stored.right.len(),
+            stored.value.len(),
+            stored.cover.len(),
+            stored.gain.len(),
+        ];
+        if count == 0 || lengths.iter().any(|length| *length != count) {
+            return Err("a tree whose lists have different lengths".to_owned());
+        }
+        let node = |at: usize| {
+            let (left, right) = (stored.left[at], stored.right[at]);
+            let is_below = |node: u32| node as usize > at && (node as usize) < count;
+            if stored.feature[at] != LEAF && !(is_below(left) && is_below(right)) {
+                return Err(format!(
+                    "the node {at} of a tree has no nodes below it where it says"
+                ));
+            }
+            Ok(Node {
+                feature: stored.feature[at],
+                bin: 0,
+                threshold: stored.threshold[at],
+                missing_left: stored.missing_left[at],
+                left,
+                right,
+                value: stored.value[at],
+                cover: stored.cover[at],
+                gain: stored.gain[at],
+            })
+        };
+        Ok(Self {
+            nodes: (0..count).map(node).collect::<Result<_, String>>()?,
+        })
+    }
+}
+
+impl Tree {
+    /// Returns the value of the leaf to which `goes_left` leads.
+    fn value(&self, goes_left: impl Fn(&Node) -> bool) -> f64 {
+        let mut node = &self.nodes[0];
+        while !node.is_leaf() {
+            node = &self.nodes[if goes_left(node) {
+                node.left
+            } else {
+                node.right
+            } as usize];
+        }
+        node.value
+    }
+
+    /// Returns the value of a row of features; NaN is missing.
+    pub fn of_row(&self, row: ArrayView1<'_, f64>) -> f64 {
+        self.value(|node| node.takes(row[node.feature as usize]))
+    }
+
+    /// Returns the value of a group of binned rows.
+    pub fn of_group(&self, bins: &Bins, group: usize) -> f64 {
+        self.value(|node| {
+            let feature = node.feature as usize;
+            node.takes_bin(bins.codes[feature][group], bins.cuts[feature].missing())
+        })
+    }
+
+    /// Returns the most splits from the root to a leaf; none if a node stands below several.
+    pub(crate) fn depth(&self) -> Option<usize> {
+        let mut depths: Vec<Option<usize>> = vec![None; self.nodes.len()];
+        depths[0] = Some(0);
+        for (at, node) in self
+            .nodes
+            .iter()
+            .enumerate()
+            .filter(|(_, node)| !node.is_leaf())
+        {
+            let depth = depths[at]? + 1;
+            for below in [node.left, node.right] {
+                if depths[below as usize].replace(depth).is_some() {
+                    return None;
+                }
+            }
+        }
+        depths.into_iter().max().flatten()
+    }
+
+    /// Adds the value of every group to its sum: the groups, each with the place of its sum, are
+    /// dealt out over the tree, one feature after the other.
+    pub(crate) fn add(
+        &self,
+        bins: &Bins,
+        groups: &mut [(u32, u32)],
+        spare: &mut Vec<(u32, u32)>,
+        sums: &mut [f64],
+    ) {
+        let mut open = vec![(0_usize, 0, groups.len())];
+        while let Some((at, from, to)) = open.pop() {
+            let node = &self.nodes[at];
+            let mine = &mut groups[from..to];
+            if node.is_leaf() {
+                mine.iter()
+                    .for_each(|(_, place)| sums[*place as usize] += node.value);
+            } else if !mine.is_empty() {
+                let feature = node.feature as usize;
+                let (codes, missing) = (&bins.codes[feature], bins.cuts[feature].missing());
+                let left = partition(mine, spare, |(group, _)| {
+                    node.takes_bin(codes[*group as usize], missing)
+                });
+                open.push((node.left as usize, from, from + left));
+                open.push((node.right as usize, from + left, to));
+            }
+        }
+    }
+}
+
+/// Puts the entries that go left before those that go right, both in the order they had, and
+/// returns how many go left.
+pub fn partition<T: Copy>(
+    entries: &mut [T],
+    spare: &mut Vec<T>,
+    goes_left: impl Fn(&T) -> bool,
+) -> usize {
+    let Some(first) = entries.first().copied() else {
+        return 0;
+    };
+    if spare.len() < entries.len() {
+        spare.resize(entries.len(), first);
+    }
+    let (mut left, mut right) = (0, 0);
+    for at in 0..entries.len() {
+        // Written to both sides, one of which is written again: no branch to be guessed.
+        let entry = entries[at];
+        let is_left = goes_left(&entry);
+        entries[left] = entry;
+        spare[right] = entry;
+        left += usize::from(is_left);
+        right += usize::from(!is_left);
+    }
+    entries[left..].copy_from_slice(&spare[..right]);
+    left
+}

@@ -1,0 +1,21 @@
+//! The cells of a column, as steps see them.
+
+use serde::{Deserialize, Serialize};
+
+/// The cells of a column.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cells {
+    /// Numbers; NaN is missing.
+    Numbers(Vec<f64>),
+    /// Text.
+    Texts(Vec<Option<String>>),
+}
+
+/// What the cells of a column are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// Numbers.
+    Number,
+    /// Text.
+    Text,
+}
