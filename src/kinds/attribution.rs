@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::frame::table::Table;
 use crate::model::bundle::Bundle;
 use crate::model::draws::{below, settle};
-use crate::model::learner::Model;
+use crate::model::fitted::Model;
 
 /// The column of the number of a row that is explained.
 const ROW: &str = "netsec_row";

@@ -2,7 +2,8 @@
 //! parameters.
 
 use crate::base::nearest::suggest;
-use crate::model::learner::{Hyper, Learner, NAMES, Range, Told, find};
+use crate::model::fitted::{Learner, NAMES, find};
+use crate::model::hyper::{Hyper, Range, Told};
 use crate::model::search::{Dimension, Strategy};
 use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
 
@@ -253,7 +254,7 @@ fn drawn(learner: &Learner, name: &str, range: &Value) -> Result<Dimension, Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::learner::LEARNERS;
+    use crate::model::fitted::LEARNERS;
 
     #[test]
     fn the_reference_names_every_hyperparameter() {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::hyper::Told;
 use crate::model::intervals::Interval;
-use crate::model::learner::Told;
 use crate::model::metrics::Metrics;
 use crate::quality::giveaway::Giveaway;
 

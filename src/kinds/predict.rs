@@ -14,7 +14,7 @@ use crate::frame::table::{ColumnType, Table, TableError};
 use crate::kinds::ingest::default_na;
 use crate::model::bundle::Bundle;
 use crate::model::draws::settle;
-use crate::model::learner::Model;
+use crate::model::fitted::Model;
 use crate::model::metrics::{CHOICES, Metrics};
 use crate::prep::cells::Kind;
 use crate::source::files::{self, Options};

@@ -7,7 +7,7 @@ use crate::kinds::candidates::key;
 use crate::kinds::sweep::{Outcome, Scored, Trial};
 use crate::model::calibrate::Calibrator;
 use crate::model::data::Data;
-use crate::model::learner::ModelError;
+use crate::model::error::ModelError;
 use crate::model::metrics::{CHOICES, Metrics, Ranked, is_loss};
 use crate::stage::param::{Fallback, Fault, Param, Type, Values};
 

@@ -2,7 +2,7 @@
 
 use crate::kinds::sweep::{Sweep, Trial};
 use crate::model::data::Data;
-use crate::model::learner::ModelError;
+use crate::model::error::ModelError;
 use crate::model::metrics::Metrics;
 use crate::prep::preprocessor::Preprocessor;
 use crate::quality::giveaway::GiveawayGrade;

@@ -5,8 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::model::data::Data;
+use crate::model::error::ModelError;
+use crate::model::fitted::Learner;
 use crate::model::folds::{Folds, places};
-use crate::model::learner::{Learner, ModelError, Setting, Task, Told};
+use crate::model::hyper::{Setting, Told};
+use crate::model::learner::Task;
 use crate::model::metrics::Metrics;
 use crate::stage::context::Context;
 use crate::stage::error::StageError;

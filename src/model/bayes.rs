@@ -6,11 +6,13 @@
 use ndarray::{Array1, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
-use crate::model::learner::{Hyper, Learner, Model, ModelError, Range, Task};
+use crate::model::error::ModelError;
+use crate::model::hyper::{Hyper, Range};
+use crate::model::learner::{LearnerOf, Task};
 use crate::model::logistic::logistic;
 
 /// The learner.
-pub const NAIVE_BAYES: Learner = Learner {
+pub const NAIVE_BAYES: LearnerOf<Bayes> = LearnerOf {
     name: "naive_bayes",
     doc: "Gaussian naive Bayes.",
     hypers: &[Hyper {
@@ -36,7 +38,7 @@ fn variance(x: ArrayView2<'_, f64>) -> Array1<f64> {
     x.var_axis(Axis(0), 0.0)
 }
 
-fn fit(task: &Task<'_>) -> Result<Model, ModelError> {
+fn fit(task: &Task<'_>) -> Result<Bayes, ModelError> {
     let (x, y) = (task.data.select(task.rows), task.data.labels(task.rows));
     let added = task.setting[0] * variance(x.view()).iter().copied().fold(0.0, f64::max);
     let class = |class: f64| {
@@ -50,9 +52,9 @@ fn fit(task: &Task<'_>) -> Result<Model, ModelError> {
             .collect();
         ((rows.len() as f64 / y.len() as f64).ln(), means, variances)
     };
-    Ok(Model::Bayes(Bayes {
+    Ok(Bayes {
         classes: vec![class(0.0), class(1.0)],
-    }))
+    })
 }
 
 impl Bayes {

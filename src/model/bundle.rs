@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::table::Table;
 use crate::model::calibrate::Calibrator;
+use crate::model::fitted::Model;
+use crate::model::hyper::Told;
 use crate::model::intervals::Interval;
-use crate::model::learner::{Model, Told};
 use crate::model::metrics::Metrics;
 use crate::prep::preprocessor::Preprocessor;
 

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use ndarray::{Array2, ArrayView2, Axis};
 
-use crate::model::learner::ModelError;
+use crate::model::error::ModelError;
 use crate::model::trees::bins::Bins;
 
 /// Features and classes.

@@ -5,11 +5,13 @@
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
-use crate::model::learner::{Hyper, Learner, Model, ModelError, Range, Task};
+use crate::model::error::ModelError;
+use crate::model::hyper::{Hyper, Range};
+use crate::model::learner::{LearnerOf, Task};
 use crate::model::logistic::{self, logistic};
 
 /// The learner.
-pub const LOGISTIC_REGRESSION: Learner = Learner {
+pub const LOGISTIC_REGRESSION: LearnerOf<Linear> = LearnerOf {
     name: "logistic_regression",
     doc: "Logistic regression with an L2 penalty, by Newton's method.",
     hypers: &[Hyper {
@@ -152,7 +154,7 @@ fn solved(mut matrix: Array2<f64>, right: &Array1<f64>) -> Option<Array1<f64>> {
     Some(x)
 }
 
-fn fit(task: &Task<'_>) -> Result<Model, ModelError> {
+fn fit(task: &Task<'_>) -> Result<Linear, ModelError> {
     let features = task.data.select(task.rows);
     let mut x = Array2::ones((features.nrows(), features.ncols() + 1));
     x.slice_mut(ndarray::s![.., ..features.ncols()])
@@ -192,7 +194,7 @@ fn fit(task: &Task<'_>) -> Result<Model, ModelError> {
     }
     let mut weights = w.to_vec();
     let intercept = weights.pop().unwrap_or_default();
-    Ok(Model::Linear(Linear { weights, intercept }))
+    Ok(Linear { weights, intercept })
 }
 
 impl Linear {

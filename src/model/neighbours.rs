@@ -7,11 +7,13 @@ use ndarray::{Array2, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::model::learner::{Hyper, Learner, Model, ModelError, Range, Task};
+use crate::model::error::ModelError;
+use crate::model::hyper::{Hyper, Range};
+use crate::model::learner::{LearnerOf, Task};
 use crate::prep::knn::{Nearest, Weights};
 
 /// The learner. The mean of the neighbours' labels is the probability.
-pub const KNN: Learner = Learner {
+pub const KNN: LearnerOf<Neighbours> = LearnerOf {
     name: "knn",
     doc: "K nearest neighbours by Euclidean distance.",
     hypers: &[
@@ -53,7 +55,7 @@ pub struct Neighbours {
     pub y: Vec<f64>,
 }
 
-fn fit(task: &Task<'_>) -> Result<Model, ModelError> {
+fn fit(task: &Task<'_>) -> Result<Neighbours, ModelError> {
     let y = task.data.labels(task.rows);
     let x = task
         .data
@@ -62,12 +64,12 @@ fn fit(task: &Task<'_>) -> Result<Model, ModelError> {
         .as_standard_layout()
         .to_owned();
     let k = (task.setting[0] as usize).min(y.len());
-    Ok(Model::Neighbours(Neighbours {
+    Ok(Neighbours {
         k,
         by_distance: task.setting[1] == 1.0,
         x,
         y,
-    }))
+    })
 }
 
 impl Neighbours {

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::model::draws::{below, unit};
-use crate::model::learner::Setting;
+use crate::model::hyper::Setting;
 
 /// Trials that are drawn before any is suggested (Optuna's default).
 const STARTUP: usize = 10;

@@ -8,12 +8,14 @@ use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::model::learner::{Hyper, Learner, Model, ModelError, Range, Task};
+use crate::model::error::ModelError;
+use crate::model::hyper::{Hyper, Range};
+use crate::model::learner::{LearnerOf, Task};
 use crate::model::logistic::logistic;
 
 /// The learner. Its probability is the logistic function of the distance from the border, so that
 /// .5 is the border; `calibrate` makes it mean what it says.
-pub const SVM: Learner = Learner {
+pub const SVM: LearnerOf<Svm> = LearnerOf {
     name: "svm",
     doc: "A support vector machine; its time grows with the square of the rows.",
     hypers: &[
@@ -236,7 +238,7 @@ fn solved(kernel: &mut Kernel, y: &[f64], most: &[f64]) -> Result<(Vec<f64>, f64
     ))
 }
 
-fn fit(task: &Task<'_>) -> Result<Model, ModelError> {
+fn fit(task: &Task<'_>) -> Result<Svm, ModelError> {
     let [c, kernel, gamma, balanced] = *task.setting else {
         return Err(ModelError("a setting of another learner".to_owned()));
     };
@@ -271,12 +273,12 @@ fn fit(task: &Task<'_>) -> Result<Model, ModelError> {
     let support: Vec<usize> = (0..y.len()).filter(|row| weights[*row] != 0.0).collect();
     let vectors = x.select(Axis(0), &support);
     let weights = support.iter().map(|row| weights[*row]).collect();
-    Ok(Model::Svm(Svm {
+    Ok(Svm {
         vectors,
         weights,
         intercept,
         gamma,
-    }))
+    })
 }
 
 impl Svm {

@@ -8,16 +8,17 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use measure::{children_seconds, say, write};
 use ndarray::{Array2, Axis, s};
+use serde_json::Value;
+
 use netsec::base::disk;
 use netsec::frame::npy;
 use netsec::model::data::Data;
-use netsec::model::learner::{Model, Task, find};
+use netsec::model::fitted::{Model, find};
+use netsec::model::learner::Task;
 use netsec::model::metrics::Metrics;
 use netsec::prep::knn::{KnnImputer, Weights};
-use serde_json::Value;
-
-use measure::{children_seconds, say, write};
 
 #[path = "measure.rs"]
 mod measure;

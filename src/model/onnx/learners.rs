@@ -2,7 +2,7 @@
 
 use crate::model::bayes::Bayes;
 use crate::model::calibrate::{Calibrator, EDGE};
-use crate::model::learner::Model;
+use crate::model::fitted::Model;
 use crate::model::linear::Linear;
 use crate::model::neighbours::Neighbours;
 use crate::model::onnx::graph::{Graph, ML, bytes, doubles, int, ints, tensor};

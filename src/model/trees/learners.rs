@@ -2,7 +2,9 @@
 
 use ndarray::ArrayView2;
 
-use crate::model::learner::{Hyper, Learner, Model, ModelError, Range, Task};
+use crate::model::error::ModelError;
+use crate::model::hyper::{Hyper, Range};
+use crate::model::learner::{LearnerOf, Task};
 use crate::model::trees::boost::{Boosting, adaboost, boost};
 use crate::model::trees::ensemble::Ensemble;
 use crate::model::trees::forest::{Counts, Forest, fit};
@@ -66,7 +68,7 @@ const LEARNING_RATE: Hyper = Hyper {
 };
 
 /// The learner of a single tree.
-pub const DECISION_TREE: Learner = Learner {
+pub const DECISION_TREE: LearnerOf<Ensemble> = LearnerOf {
     name: "decision_tree",
     doc: "A single decision tree.",
     hypers: &[
@@ -92,7 +94,7 @@ const FOREST: &[Hyper] = &[
 ];
 
 /// The learner of a random forest.
-pub const RANDOM_FOREST: Learner = Learner {
+pub const RANDOM_FOREST: LearnerOf<Ensemble> = LearnerOf {
     name: "random_forest",
     doc: "A random forest: trees of rows drawn with replacement, with features drawn at each split.",
     hypers: FOREST,
@@ -103,7 +105,7 @@ pub const RANDOM_FOREST: Learner = Learner {
 };
 
 /// The learner of extremely randomised trees.
-pub const EXTRA_TREES: Learner = Learner {
+pub const EXTRA_TREES: LearnerOf<Ensemble> = LearnerOf {
     name: "extra_trees",
     doc: "Extremely randomised trees: of every feature drawn at a split one random cut is tried.",
     hypers: FOREST,
@@ -114,7 +116,7 @@ pub const EXTRA_TREES: Learner = Learner {
 };
 
 /// The learner of gradient boosting.
-pub const GRADIENT_BOOSTING: Learner = Learner {
+pub const GRADIENT_BOOSTING: LearnerOf<Ensemble> = LearnerOf {
     name: "gradient_boosting",
     doc: "Gradient boosting of trees grown best leaf first, for the logistic loss.",
     hypers: &[
@@ -168,7 +170,7 @@ pub const GRADIENT_BOOSTING: Learner = Learner {
 };
 
 /// The learner of AdaBoost.
-pub const ADABOOST: Learner = Learner {
+pub const ADABOOST: LearnerOf<Ensemble> = LearnerOf {
     name: "adaboost",
     doc: "AdaBoost (SAMME) of small trees.",
     hypers: &[
@@ -235,7 +237,7 @@ const LEAST_H: f64 = 1e-3;
 /// What rounding alone may seem to gain.
 const GAIN: f64 = 1e-10;
 
-fn decision_tree(task: &Task<'_>) -> Result<Model, ModelError> {
+fn decision_tree(task: &Task<'_>) -> Result<Ensemble, ModelError> {
     let [criterion, max_depth, min_leaf, max_features, balanced] = *task.setting else {
         return Err(odd());
     };
@@ -245,15 +247,15 @@ fn decision_tree(task: &Task<'_>) -> Result<Model, ModelError> {
         resampled: false,
         rules,
     };
-    Ok(Model::Trees(fit(
+    Ok(fit(
         task.data.bins(),
         &counts(task, balanced == 1.0),
         &forest,
         task.seed,
-    )))
+    ))
 }
 
-fn forest(task: &Task<'_>, is_random: bool) -> Result<Model, ModelError> {
+fn forest(task: &Task<'_>, is_random: bool) -> Result<Ensemble, ModelError> {
     let [
         trees,
         criterion,
@@ -274,23 +276,23 @@ fn forest(task: &Task<'_>, is_random: bool) -> Result<Model, ModelError> {
         resampled: is_random,
         rules,
     };
-    Ok(Model::Trees(fit(
+    Ok(fit(
         task.data.bins(),
         &counts(task, balanced == 1.0),
         &forest,
         task.seed,
-    )))
+    ))
 }
 
-fn random_forest(task: &Task<'_>) -> Result<Model, ModelError> {
+fn random_forest(task: &Task<'_>) -> Result<Ensemble, ModelError> {
     forest(task, true)
 }
 
-fn extra_trees(task: &Task<'_>) -> Result<Model, ModelError> {
+fn extra_trees(task: &Task<'_>) -> Result<Ensemble, ModelError> {
     forest(task, false)
 }
 
-fn gradient_boosting(task: &Task<'_>) -> Result<Model, ModelError> {
+fn gradient_boosting(task: &Task<'_>) -> Result<Ensemble, ModelError> {
     let [
         trees,
         learning_rate,
@@ -326,15 +328,10 @@ fn gradient_boosting(task: &Task<'_>) -> Result<Model, ModelError> {
         rules,
     };
     let counts = counts(task, balanced == 1.0);
-    Ok(Model::Trees(boost(
-        task.data.bins(),
-        &counts,
-        &boosting,
-        task.seed,
-    )))
+    Ok(boost(task.data.bins(), &counts, &boosting, task.seed))
 }
 
-fn ada(task: &Task<'_>) -> Result<Model, ModelError> {
+fn ada(task: &Task<'_>) -> Result<Ensemble, ModelError> {
     let [trees, learning_rate, max_depth] = *task.setting else {
         return Err(odd());
     };
@@ -344,13 +341,13 @@ fn ada(task: &Task<'_>) -> Result<Model, ModelError> {
         directions: Vec::new(),
         ..rules
     };
-    Ok(Model::Trees(adaboost(
+    Ok(adaboost(
         task.data.bins(),
         &counts(task, false),
         trees as usize,
         learning_rate,
         &rules,
-    )))
+    ))
 }
 
 fn odd() -> ModelError {

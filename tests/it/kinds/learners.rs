@@ -1,14 +1,16 @@
 //! Every learner against scikit-learn's on the same arrays; the guard in front of them.
 
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis, array};
-use netsec::frame::npy;
-use netsec::model::calibrate::Calibrator;
-use netsec::model::data::Data;
-use netsec::model::learner::{LEARNERS, Learner, Model, ModelError, Task, find};
-use netsec::model::metrics::{CHOICES, Metrics};
 use serde_json::Value;
 
 use crate::world::{World, package, shared};
+use netsec::frame::npy;
+use netsec::model::calibrate::Calibrator;
+use netsec::model::data::Data;
+use netsec::model::error::ModelError;
+use netsec::model::fitted::{LEARNERS, Learner, Model, find};
+use netsec::model::learner::Task;
+use netsec::model::metrics::{CHOICES, Metrics};
 
 /// How far below scikit-learn's AUC a learner may be: forests of other random draws differ by about
 /// half of this.
@@ -52,7 +54,7 @@ fn compare(name: &str, world: &World) {
     );
     let ((x, y), (held_x, held_y)) = (split(&train), split(&test));
     for learner in &LEARNERS {
-        let of = |hyper: &netsec::model::learner::Hyper| match (learner.name, hyper.name) {
+        let of = |hyper: &netsec::model::hyper::Hyper| match (learner.name, hyper.name) {
             ("decision_tree", "max_depth") => 6.0,
             _ => hyper.default,
         };

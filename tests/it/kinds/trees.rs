@@ -1,12 +1,13 @@
 //! Laws of trees: what may change about the rows without a change of the model.
 
 use ndarray::Array2;
-use netsec::model::data::Data;
-use netsec::model::learner::{LEARNERS, Learner, Model, Task, find};
-use netsec::model::trees::ensemble::Ensemble;
 use proptest::prelude::*;
 
 use crate::world::package;
+use netsec::model::data::Data;
+use netsec::model::fitted::{LEARNERS, Learner, Model, find};
+use netsec::model::learner::Task;
+use netsec::model::trees::ensemble::Ensemble;
 
 const TREES: [&str; 5] = [
     "decision_tree",
@@ -18,7 +19,7 @@ const TREES: [&str; 5] = [
 
 /// Small enough to be quick, and with leaves small enough to split a few rows.
 fn setting(learner: &Learner) -> Vec<f64> {
-    let of = |hyper: &netsec::model::learner::Hyper| match hyper.name {
+    let of = |hyper: &netsec::model::hyper::Hyper| match hyper.name {
         "trees" => 7.0,
         "min_leaf" => 1.0,
         "subsample" => 0.7,

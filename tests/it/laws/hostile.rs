@@ -1,6 +1,9 @@
 //! Whatever stands in a file of the cache, reading it ends with a value or an error: no panic, and
 //! no more memory than a few times the file.
 
+use proptest::prelude::*;
+
+use crate::memory::most_held;
 use netsec::base::artifact::EntryForm;
 use netsec::base::clock::System;
 use netsec::base::digest::Digest;
@@ -9,9 +12,6 @@ use netsec::lineage::journal;
 use netsec::lineage::record::{Entry, FORMAT};
 use netsec::store::known::Known;
 use netsec::store::manifest::{FileEntry, Manifest};
-use proptest::prelude::*;
-
-use crate::memory::most_held;
 
 /// A decoder may reserve a mebibyte for a list before it has seen that the list is shorter (serde's
 /// own bound); no list stands deeper than in another. A page is for what else it holds meanwhile.
@@ -195,7 +195,8 @@ mod models {
     use netsec::model::bundle::Bundle;
     use netsec::model::calibrate::Calibrator;
     use netsec::model::data::Data;
-    use netsec::model::learner::{Task, find};
+    use netsec::model::fitted::find;
+    use netsec::model::learner::Task;
     use netsec::model::metrics::Metrics;
     use netsec::prep::columns::Pick;
     use netsec::prep::encode::Unknown;

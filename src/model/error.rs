@@ -1,0 +1,17 @@
+//! Why a model could not be fitted or asked.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Why a model could not be fitted or asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ModelError(pub String);
+
+pub(crate) fn shielded<T>(work: impl FnOnce() -> Result<T, ModelError>) -> Result<T, ModelError> {
+    let caught = catch_unwind(AssertUnwindSafe(work));
+    caught.unwrap_or_else(|_| {
+        Err(ModelError(
+            "the learner's library failed on this input".to_owned(),
+        ))
+    })
+}

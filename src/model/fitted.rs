@@ -1,0 +1,159 @@
+//! The models that the learners fit, as one type; and the list of the learners.
+
+use ndarray::ArrayView2;
+use serde::{Deserialize, Serialize};
+
+use crate::model::data::{Data, first_missing, lacking};
+use crate::model::error::{ModelError, shielded};
+use crate::model::learner::LearnerOf;
+use crate::model::trees::ensemble::Ensemble;
+use crate::model::trees::learners;
+use crate::model::{bayes, linear, neighbours, svm};
+
+/// A learner of any kind.
+pub type Learner = LearnerOf<Model>;
+
+/// Every learner, in the order in which they are shown.
+pub const LEARNERS: [Learner; 9] = [
+    linear::LOGISTIC_REGRESSION
+        .fitted_by(|task| (linear::LOGISTIC_REGRESSION.fit)(task).map(Model::Linear)),
+    neighbours::KNN.fitted_by(|task| (neighbours::KNN.fit)(task).map(Model::Neighbours)),
+    svm::SVM.fitted_by(|task| (svm::SVM.fit)(task).map(Model::Svm)),
+    bayes::NAIVE_BAYES.fitted_by(|task| (bayes::NAIVE_BAYES.fit)(task).map(Model::Bayes)),
+    learners::DECISION_TREE.fitted_by(|task| (learners::DECISION_TREE.fit)(task).map(Model::Trees)),
+    learners::RANDOM_FOREST.fitted_by(|task| (learners::RANDOM_FOREST.fit)(task).map(Model::Trees)),
+    learners::EXTRA_TREES.fitted_by(|task| (learners::EXTRA_TREES.fit)(task).map(Model::Trees)),
+    learners::GRADIENT_BOOSTING
+        .fitted_by(|task| (learners::GRADIENT_BOOSTING.fit)(task).map(Model::Trees)),
+    learners::ADABOOST.fitted_by(|task| (learners::ADABOOST.fit)(task).map(Model::Trees)),
+];
+
+/// The names of the learners, for declarations.
+pub const NAMES: [&str; LEARNERS.len()] = {
+    let mut names = [""; LEARNERS.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = LEARNERS[at].name;
+        at += 1;
+    }
+    names
+};
+
+/// Finds a learner by its name.
+pub fn find(name: &str) -> Option<&'static Learner> {
+    LEARNERS.iter().find(|learner| learner.name == name)
+}
+
+/// A fitted model, as it is stored.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Model {
+    /// A weight a feature, and one for all.
+    Linear(linear::Linear),
+    /// K nearest neighbours.
+    Neighbours(neighbours::Neighbours),
+    /// Support vectors.
+    Svm(svm::Svm),
+    /// Naive Bayes.
+    Bayes(bayes::Bayes),
+    /// Trees.
+    Trees(Ensemble),
+}
+
+impl Model {
+    /// Returns how many features it asks for.
+    pub fn features(&self) -> Option<usize> {
+        match self {
+            Self::Linear(model) => Some(model.weights.len()),
+            Self::Neighbours(model) => Some(model.features()),
+            Self::Svm(model) => Some(model.vectors.ncols()),
+            Self::Bayes(model) => model.features(),
+            Self::Trees(model) => Some(model.features),
+        }
+    }
+
+    /// Returns whether cells may be missing.
+    pub fn takes_missing(&self) -> bool {
+        matches!(self, Self::Trees(_))
+    }
+
+    /// Returns what is wrong with it, if it was read from a file.
+    pub fn fault(&self) -> Option<String> {
+        match self {
+            Self::Linear(_) => None,
+            Self::Neighbours(model) => model.fault(),
+            Self::Svm(model) => model.fault(),
+            Self::Bayes(model) => model
+                .features()
+                .is_none()
+                .then(|| "naive Bayes without two classes".to_owned()),
+            Self::Trees(model) => model.fault(),
+        }
+    }
+
+    /// Returns the probability of class 1 for each row.
+    ///
+    /// # Errors
+    /// The input is empty or infinite, or a cell is missing that may not; the model failed or
+    /// panicked, as it may if the number of columns differs.
+    pub fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
+        let name = |column: usize| format!("the feature {}", column + 1);
+        if let (Some((row, column)), false) = (first_missing(x, &name)?, self.takes_missing()) {
+            return Err(lacking(&name(column), row + 1));
+        }
+        let raw = shielded(|| match self {
+            Self::Linear(model) => model.probabilities(x),
+            Self::Neighbours(model) => model.probabilities(x),
+            Self::Svm(model) => model.probabilities(x),
+            Self::Bayes(model) => model.probabilities(x),
+            Self::Trees(model) => model.probabilities(x),
+        })?;
+        if raw.iter().any(|p| !p.is_finite()) {
+            return Err(ModelError(
+                "the model gave a probability that is not finite".to_owned(),
+            ));
+        }
+        Ok(raw.into_iter().map(|p| p.clamp(0.0, 1.0)).collect())
+    }
+
+    /// Returns the probability of class 1 for some rows, as told by the models of these sizes that
+    /// it holds, in ascending order; a model that holds no others tells the same for every size.
+    ///
+    /// # Errors
+    /// As for all rows.
+    pub fn staged(
+        &self,
+        data: &Data,
+        rows: &[u32],
+        sizes: &[usize],
+    ) -> Result<Vec<Vec<f64>>, ModelError> {
+        match self {
+            Self::Trees(model) => {
+                let of: Vec<u32> = rows
+                    .iter()
+                    .map(|row| data.bins().group[*row as usize])
+                    .collect();
+                // Rows of one group are asked about once.
+                let mut groups = of.clone();
+                groups.sort_unstable();
+                groups.dedup();
+                let mut place = vec![0_u32; data.bins().groups];
+                groups
+                    .iter()
+                    .zip(0..)
+                    .for_each(|(group, at)| place[*group as usize] = at);
+                let told = model.of_groups(data.bins(), &groups, sizes);
+                let of_rows = |p: &Vec<f64>| {
+                    of.iter()
+                        .map(|group| p[place[*group as usize] as usize])
+                        .collect()
+                };
+                Ok(told.iter().map(of_rows).collect())
+            }
+            Self::Neighbours(model) => Ok(model.staged(data.select(rows).view(), sizes)),
+            _ => Ok(vec![
+                self.probabilities(data.select(rows).view())?;
+                sizes.len()
+            ]),
+        }
+    }
+}

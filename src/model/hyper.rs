@@ -1,0 +1,95 @@
+//! Hyperparameters: what may stand for them, and what stands for them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::name::in_backticks;
+
+/// What may stand for a hyperparameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Range {
+    /// A number within these bounds.
+    Number(f64, f64),
+    /// A whole number within these bounds.
+    Whole(f64, f64),
+    /// One of these words; in a setting it is the number of the word, from zero.
+    Words(&'static [&'static str]),
+}
+
+/// A hyperparameter.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hyper {
+    /// Its name.
+    pub name: &'static str,
+    /// What may stand for it.
+    pub range: Range,
+    /// The value when it is not given.
+    pub default: f64,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+/// A value of a hyperparameter, as people write it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Told {
+    /// A number.
+    Number(f64),
+    /// A word.
+    Word(String),
+}
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Word(word) => f.write_str(word),
+        }
+    }
+}
+
+impl Hyper {
+    /// Returns what may stand for it, in words.
+    pub fn describe(&self) -> String {
+        match self.range {
+            Range::Number(least, most) => format!("a number from {least} to {most}"),
+            Range::Whole(least, most) => format!("a whole number from {least} to {most}"),
+            Range::Words(words) => {
+                format!("one of {}", in_backticks(words))
+            }
+        }
+    }
+
+    /// Reads a value; `None` if it may not stand there.
+    pub fn read(&self, told: &Told) -> Option<f64> {
+        match (self.range, told) {
+            (Range::Number(least, most), Told::Number(number)) => {
+                (least..=most).contains(number).then_some(*number)
+            }
+            (Range::Whole(least, most), Told::Number(number)) => {
+                ((least..=most).contains(number) && number.fract() == 0.0).then_some(*number)
+            }
+            (Range::Words(words), Told::Word(word)) => words
+                .iter()
+                .position(|known| known == word)
+                .map(|at| at as f64),
+            _ => None,
+        }
+    }
+
+    /// Returns a value as people write it.
+    pub fn tell(&self, value: f64) -> Told {
+        match self.range {
+            Range::Words(words) => Told::Word(
+                words
+                    .get(value as usize)
+                    .copied()
+                    .unwrap_or_default()
+                    .to_owned(),
+            ),
+            _ => Told::Number(value),
+        }
+    }
+}
+
+/// Values of hyperparameters, by position in the learner's list.
+pub type Setting = Vec<f64>;
