@@ -62,7 +62,7 @@ const CRATES: [(&str, &[&str]); 32] = [
     (
         "regex",
         &[
-            "quality/schema.rs",
+            "quality/schema_types.rs",
             "quality/schema_words.rs",
             "quality/rules.rs",
             "prep/columns.rs",
@@ -208,6 +208,104 @@ fn every_crate_keeps_to_its_rooms() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Returns the paths that begin here, braces taken apart: of `a::{b, c::d}` both `a::b` and `a::c::d`.
+fn paths(text: &str) -> Vec<String> {
+    let text = text.trim_start();
+    let end = text
+        .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .unwrap_or(text.len());
+    let (word, rest) = text.split_at(end);
+    let Some(rest) = rest.strip_prefix("::") else {
+        return vec![word.to_owned()];
+    };
+    let below = match rest.strip_prefix('{') {
+        None => paths(rest),
+        Some(list) => items(list).into_iter().flat_map(paths).collect(),
+    };
+    below
+        .into_iter()
+        .map(|path| format!("{word}::{path}"))
+        .collect()
+}
+
+/// Returns the items of a list that begins here, up to its closing brace.
+fn items(list: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut items) = (0, 0, Vec::new());
+    for (at, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                items.push(&list[start..at]);
+                start = at + 1;
+                if c == '}' {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    items.retain(|item| !item.trim().is_empty());
+    items
+}
+
+/// Returns the files that import each other in a circle, a list each.
+fn circles(files: &[(String, String)]) -> Vec<Vec<String>> {
+    let module = |file: &str| file.trim_end_matches(".rs").replace('/', "::");
+    let modules: Vec<String> = files.iter().map(|(file, _)| module(file)).collect();
+    let find = |path: &str| {
+        let mut path = path;
+        loop {
+            if let Some(at) = modules.iter().position(|module| module == path) {
+                return Some(at);
+            }
+            path = path.rsplit_once("::")?.0;
+        }
+    };
+    let mut imports = petgraph::graph::DiGraph::<usize, ()>::new();
+    let nodes: Vec<_> = (0..files.len()).map(|at| imports.add_node(at)).collect();
+    for ((_, text), node) in files.iter().zip(&nodes) {
+        let is_code = |line: &&str| !line.trim_start().starts_with("//");
+        let code: Vec<&str> = above_tests(text).lines().filter(is_code).collect();
+        let code = code.join("\n");
+        for (at, prefix) in code.match_indices("crate::") {
+            for path in paths(&code[at + prefix.len()..]) {
+                if let Some(to) = find(&path).filter(|to| nodes[*to] != *node) {
+                    imports.add_edge(*node, nodes[to], ());
+                }
+            }
+        }
+    }
+    let mut circles = petgraph::algo::tarjan_scc(&imports);
+    circles.retain(|circle| circle.len() > 1);
+    let names = |circle: Vec<petgraph::graph::NodeIndex>| {
+        let mut names: Vec<String> = circle
+            .into_iter()
+            .map(|node| files[imports[node]].0.clone())
+            .collect();
+        names.sort();
+        names
+    };
+    circles.into_iter().map(names).collect()
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    assert_eq!(circles(&sources()), Vec::<Vec<String>>::new());
+}
+
+#[test]
+fn a_planted_circle_is_seen() {
+    let files = [
+        ("a/b.rs", "use crate::c::{d::{E, F}, x};\n"),
+        ("c/d.rs", "use crate::g::H;\n"),
+        ("g.rs", "// why\nfn f() -> crate::a::b::B {}\n"),
+        ("c/x.rs", "fn x() {}\n#[cfg(test)]\nuse crate::a::b::B;\n"),
+    ];
+    let files = files.map(|(file, text)| (file.to_owned(), text.to_owned()));
+    assert_eq!(circles(&files), [["a/b.rs", "c/d.rs", "g.rs"]]);
 }
 
 #[test]
