@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::artifact::Artifact;
 use crate::base::digest::Digest;
 use crate::base::name::{RunId, StageId};
-use crate::base::outcome::{Failure, Outcome, RunOutcome};
+use crate::base::outcome::{RunOutcome, StageFailure, StageOutcome};
 
 /// Version of the event format. A reader meets unknown fields by ignoring them, unknown kinds by
 /// skipping.
@@ -81,7 +81,7 @@ pub enum EventKind {
         /// What the part is called within it.
         part: String,
         /// How it ended.
-        outcome: Outcome,
+        outcome: StageOutcome,
         /// How long it ran.
         seconds: f64,
     },
@@ -110,7 +110,7 @@ pub enum EventKind {
         /// How long it took.
         seconds: f64,
         /// How many stages ended each way.
-        counts: BTreeMap<Outcome, usize>,
+        counts: BTreeMap<StageOutcome, usize>,
     },
 }
 
@@ -122,7 +122,7 @@ pub struct StageResult {
     /// Its kind.
     pub kind: String,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: StageOutcome,
     /// The key of its action; absent if its inputs were never known.
     pub key: Option<Digest>,
     /// How long it ran.
@@ -130,7 +130,7 @@ pub struct StageResult {
     /// What it made. Of a failed stage: what it could still leave behind, such as its log.
     pub outputs: Vec<Artifact>,
     /// Why it failed or was skipped, and what to do.
-    pub error: Option<Failure>,
+    pub error: Option<StageFailure>,
     /// Lines worth reading at the end of the stage, such as a decision.
     pub notes: Vec<String>,
 }

@@ -10,7 +10,7 @@ use crate::base::clock::{self, Clock};
 use crate::base::disk::{self, DiskError};
 use crate::base::host::host;
 use crate::base::name::RunId;
-use crate::base::problem::{Problem, Report};
+use crate::base::problem::{Problem, ProblemReport};
 use crate::engine::drive::{Setup, Summary, drive};
 use crate::engine::voice::Voice;
 use crate::graph::order::upstream;
@@ -270,7 +270,7 @@ fn refuse_unready(loaded: &Loaded, plan: &Plan) -> Result<()> {
     if problems.is_empty() {
         Ok(())
     } else {
-        Err(AppError::Report(Report::new(
+        Err(AppError::Report(ProblemReport::new(
             loaded.source.clone(),
             problems,
         )))

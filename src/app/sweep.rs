@@ -10,7 +10,7 @@ use crate::app::workspace::{AppError, Reading, Result, Terms, Workspace};
 use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
 use crate::base::disk;
-use crate::base::outcome::{Outcome, RunOutcome};
+use crate::base::outcome::{RunOutcome, StageOutcome};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::{ActionRecord, Entry, Retention, RunRecord};
 use crate::plan::standing;
@@ -217,7 +217,10 @@ fn chosen(runs: &[RunRecord], keep: &Keep, now_ms: u64) -> Vec<RunRecord> {
         if *count < keep.runs || is_young {
             chosen.push(run.clone());
         }
-        let made_something = run.counts.keys().any(|outcome| *outcome != Outcome::Reused);
+        let made_something = run
+            .counts
+            .keys()
+            .any(|outcome| *outcome != StageOutcome::Reused);
         *count += usize::from(made_something && run.outcome == Some(RunOutcome::Succeeded));
     }
     chosen

@@ -8,7 +8,7 @@ use crate::app::workspace::{Choices, Loaded, Result, Terms, Wish, Workspace};
 use crate::base::clock::{self, Clock};
 use crate::base::disk;
 use crate::base::host::host;
-use crate::base::outcome::{Outcome, RunOutcome};
+use crate::base::outcome::{RunOutcome, StageOutcome};
 use crate::engine::drive::Summary;
 use crate::engine::voice::Voice;
 use crate::event::EventKind;
@@ -87,7 +87,7 @@ impl Workspace {
             outcome: Some(RunOutcome::Succeeded),
             host: host(),
             netsec: env!("CARGO_PKG_VERSION").to_owned(),
-            counts: [(Outcome::Reused, stages)].into(),
+            counts: [(StageOutcome::Reused, stages)].into(),
             unchanged_since: Some(standing.run),
             stages: Vec::new(),
         };

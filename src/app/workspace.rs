@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use crate::base::cancel::Cancel;
 use crate::base::clock::{self, Clock};
-use crate::base::disk::{self, DiskError, Lock, Signature};
+use crate::base::disk::{self, DiskError, FileStamp, Lock};
 use crate::base::host::host;
 use crate::base::name::{RunId, StageId};
 use crate::base::nearest::suggest;
-use crate::base::problem::Report;
-use crate::base::source::Source;
+use crate::base::problem::ProblemReport;
+use crate::base::source::SourceText;
 use crate::base::{processes, tree};
 use crate::event::Sink;
 use crate::graph::build::Graph;
@@ -43,7 +43,7 @@ pub enum AppError {
     Data(String),
     /// A file is wrong.
     #[error("`{}` has {} problem(s)", .0.source.name, .0.count)]
-    Report(Report),
+    Report(ProblemReport),
     /// Another run holds the workspace.
     #[error("the workspace is held by {0}")]
     Busy(String),
@@ -92,7 +92,7 @@ pub struct Choices {
 /// A pipeline file that is right.
 pub struct Loaded {
     /// Its text.
-    pub source: Source,
+    pub source: SourceText,
     /// What it means.
     pub pipeline: Pipeline,
     /// Its graph.
@@ -101,7 +101,7 @@ pub struct Loaded {
     pub choices: Choices,
     /// The files it was read from, by their way from the workspace, as the system told of them
     /// before.
-    pub files: Vec<(PathBuf, Signature)>,
+    pub files: Vec<(PathBuf, FileStamp)>,
     /// When they were read, in milliseconds since the Unix epoch.
     pub read_ms: u64,
 }
@@ -162,7 +162,7 @@ impl<'a> Terms<'a> {
 
 /// What the system told of files at one moment, by the text that names them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Glimpse(Vec<(String, Vec<Option<Signature>>)>);
+pub struct Glimpse(Vec<(String, Vec<Option<FileStamp>>)>);
 
 /// A ledger to read from; while it lives and holds the lock, no run can start.
 pub struct Reading {
@@ -187,7 +187,7 @@ impl Workspace {
     /// The folder is not there.
     pub fn open(root: &Path) -> Result<Self> {
         match disk::look(root)? {
-            disk::Entry::Directory => {
+            disk::PathEntry::Directory => {
                 let root = disk::absolute(root)?;
                 Ok(Self {
                     cache: root.join("cache"),
@@ -221,7 +221,7 @@ impl Workspace {
         let files = RefCell::new(Vec::new());
         let read = |path: &str| {
             let whole = self.root.join(path);
-            if let disk::Entry::File(signature) = disk::look(&whole)? {
+            if let disk::PathEntry::File(signature) = disk::look(&whole)? {
                 files.borrow_mut().push((PathBuf::from(path), signature));
             }
             disk::read_bounded(&whole, tree::SIZE)
@@ -244,8 +244,8 @@ impl Workspace {
             files: choices.params.clone(),
             sets,
         };
-        let refuse = |refused: Report, wiring: &Wiring| {
-            let Report {
+        let refuse = |refused: ProblemReport, wiring: &Wiring| {
+            let ProblemReport {
                 source,
                 mut problems,
                 count,
@@ -254,7 +254,7 @@ impl Workspace {
             problems.extend(Graph::of(wiring).err());
             problems.extend(missing(&self.root, &wiring.files));
             Err(AppError::Report(
-                Report::new(source, problems).and_more(hidden),
+                ProblemReport::new(source, problems).and_more(hidden),
             ))
         };
         let (source, pipeline) = match check(gather(source, &read, &choice), registry, env) {
@@ -273,7 +273,7 @@ impl Workspace {
                     read_ms,
                 })
             }
-            Err(_) => refuse(Report::new(source, Vec::new()), &pipeline.wiring),
+            Err(_) => refuse(ProblemReport::new(source, Vec::new()), &pipeline.wiring),
         }
     }
 
@@ -368,10 +368,10 @@ impl Workspace {
     /// Looks again at what was looked at.
     pub fn look_again(&self, before: &Glimpse) -> Glimpse {
         let look = |path: &Path| match disk::look(path) {
-            Ok(disk::Entry::File(signature)) => Some(signature),
+            Ok(disk::PathEntry::File(signature)) => Some(signature),
             _ => None,
         };
-        let one = |(text, _): &(String, Vec<Option<Signature>>)| {
+        let one = |(text, _): &(String, Vec<Option<FileStamp>>)| {
             let signatures = match files::paths(&self.root, text) {
                 Some(paths) => paths.iter().map(|path| look(path)).collect(),
                 None => vec![look(&self.root.join(text))],
@@ -395,8 +395,9 @@ impl Workspace {
         stages: &BTreeSet<usize>,
         known: &Known,
     ) -> Result<Sources> {
-        sources(&self.root, &loaded.pipeline, stages, known)
-            .map_err(|problems| AppError::Report(Report::new(loaded.source.clone(), problems)))
+        sources(&self.root, &loaded.pipeline, stages, known).map_err(|problems| {
+            AppError::Report(ProblemReport::new(loaded.source.clone(), problems))
+        })
     }
 
     /// Takes the workspace for a run.
@@ -471,12 +472,12 @@ impl Loaded {
     }
 }
 
-fn parse_set(text: &str) -> Result<(String, tree::Value)> {
+fn parse_set(text: &str) -> Result<(String, tree::SyntaxValue)> {
     let (name, value) = text
         .split_once('=')
         .ok_or_else(|| AppError::Usage(format!("`--set {text}`: write `--set name=value`")))?;
     let value = tree::parse_snippet(value).or_else(|error| match value {
-        "" => Ok(tree::Value::Null),
+        "" => Ok(tree::SyntaxValue::Null),
         _ => Err(AppError::Usage(format!("`--set {text}`: {error}"))),
     })?;
     Ok((name.to_owned(), value))

@@ -10,11 +10,11 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
 use crate::base::artifact::EntryForm;
-use crate::base::disk::{self, Entry, Result, absolute, is_link, named, open};
+use crate::base::disk::{self, DiskResult, PathEntry, absolute, is_link, named, open};
 
 /// Opens a file by its way from a folder, following no link that leads out of it; `None` if one
 /// does.
-pub fn open_below(folder: &Path, way: &Path) -> Result<Option<File>> {
+pub fn open_below(folder: &Path, way: &Path) -> DiskResult<Option<File>> {
     let path = folder.join(way);
     let root = open(folder)?;
     let opened = |way: &Path| {
@@ -83,7 +83,7 @@ pub struct TreeEntry {
 
 /// Lists everything below a directory that a program made, in order: files, empty folders, and
 /// links that stay in it. Other links stand for the files they lead to.
-pub fn tree(root: &Path) -> Result<Vec<TreeEntry>> {
+pub fn tree(root: &Path) -> DiskResult<Vec<TreeEntry>> {
     let (mut entries, mut open) = (Vec::new(), vec![root.to_owned()]);
     while let Some(folder) = open.pop() {
         let inner = disk::list(&folder)?;
@@ -102,7 +102,7 @@ pub fn tree(root: &Path) -> Result<Vec<TreeEntry>> {
                 continue;
             }
             match disk::look(&path)? {
-                Entry::File(_) => {
+                PathEntry::File(_) => {
                     let form = if disk::is_executable(&path) {
                         EntryForm::Executable
                     } else {
@@ -110,7 +110,7 @@ pub fn tree(root: &Path) -> Result<Vec<TreeEntry>> {
                     };
                     entries.push(entry(root, path, form, None)?);
                 }
-                Entry::Directory if !link => open.push(path),
+                PathEntry::Directory if !link => open.push(path),
                 _ => {
                     return named(
                         "use",
@@ -125,7 +125,12 @@ pub fn tree(root: &Path) -> Result<Vec<TreeEntry>> {
     Ok(entries)
 }
 
-fn entry(root: &Path, path: PathBuf, form: EntryForm, text: Option<String>) -> Result<TreeEntry> {
+fn entry(
+    root: &Path,
+    path: PathBuf,
+    form: EntryForm,
+    text: Option<String>,
+) -> DiskResult<TreeEntry> {
     Ok(TreeEntry {
         name: disk::relative(root, &path)?,
         path,
@@ -135,7 +140,7 @@ fn entry(root: &Path, path: PathBuf, form: EntryForm, text: Option<String>) -> R
 }
 
 /// Returns where a link leads, if that is text and stays below the root by its words alone.
-fn link_target(root: &Path, path: &Path) -> Result<Option<String>> {
+fn link_target(root: &Path, path: &Path) -> DiskResult<Option<String>> {
     let target = named("read", path, fs::read_link(path))?;
     let name = path.strip_prefix(root).unwrap_or(path);
     Ok(target
@@ -159,7 +164,7 @@ pub fn stays_below(name: &Path, target: &str) -> bool {
 }
 
 /// Makes an entry of a directory that is no file: a link, which has to stay in it, or a folder.
-pub fn make_entry(root: &Path, name: &str, form: EntryForm, bytes: &[u8]) -> Result<()> {
+pub fn make_entry(root: &Path, name: &str, form: EntryForm, bytes: &[u8]) -> DiskResult<()> {
     let path = root.join(name);
     if form == EntryForm::Folder {
         return disk::create_dirs(&path);
@@ -177,7 +182,7 @@ pub fn make_entry(root: &Path, name: &str, form: EntryForm, bytes: &[u8]) -> Res
 }
 
 /// Makes a file one that may be run.
-pub fn make_executable(path: &Path) -> Result<()> {
+pub fn make_executable(path: &Path) -> DiskResult<()> {
     named(
         "protect",
         path,

@@ -39,9 +39,9 @@ impl DiskError {
     }
 }
 
-pub(crate) type Result<T> = std::result::Result<T, DiskError>;
+pub(crate) type DiskResult<T> = std::result::Result<T, DiskError>;
 
-pub(crate) fn named<T>(verb: &'static str, path: &Path, result: io::Result<T>) -> Result<T> {
+pub(crate) fn named<T>(verb: &'static str, path: &Path, result: io::Result<T>) -> DiskResult<T> {
     result.map_err(|cause| DiskError {
         verb,
         path: path.to_owned(),
@@ -51,7 +51,7 @@ pub(crate) fn named<T>(verb: &'static str, path: &Path, result: io::Result<T>) -
 
 /// What the system tells of a file without reading it. While it stays the same, so do the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Signature {
+pub struct FileStamp {
     /// Size in bytes.
     pub size: u64,
     /// Time of the last change of the content, in nanoseconds since the Unix epoch.
@@ -66,7 +66,7 @@ pub struct Signature {
 /// A file changed less than this before it was read may change again without its times telling.
 const RACY_NS: i64 = 100_000_000;
 
-impl Signature {
+impl FileStamp {
     /// Returns whether every change made from `now_ns` on shows in the times: they have moved on
     /// since the last one.
     pub fn is_settled(&self, now_ns: i64) -> bool {
@@ -76,9 +76,9 @@ impl Signature {
 
 /// What stands at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
+pub enum PathEntry {
     /// A regular file.
-    File(Signature),
+    File(FileStamp),
     /// A directory.
     Directory,
     /// A socket, a pipe, a device.
@@ -86,19 +86,19 @@ pub enum Entry {
 }
 
 /// Tells what stands at `path`, following links.
-pub fn look(path: &Path) -> Result<Entry> {
+pub fn look(path: &Path) -> DiskResult<PathEntry> {
     let meta = named("look at", path, fs::metadata(path))?;
     Ok(if meta.is_file() {
-        Entry::File(Signature {
+        PathEntry::File(FileStamp {
             size: meta.size(),
             mtime_ns: nanoseconds(meta.mtime(), meta.mtime_nsec()),
             ctime_ns: nanoseconds(meta.ctime(), meta.ctime_nsec()),
             inode: meta.ino(),
         })
     } else if meta.is_dir() {
-        Entry::Directory
+        PathEntry::Directory
     } else {
-        Entry::Special
+        PathEntry::Special
     })
 }
 
@@ -111,17 +111,17 @@ pub struct Folder(File);
 
 impl Folder {
     /// Opens a folder.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> DiskResult<Self> {
         open(path).map(Self)
     }
 
     /// Returns what the system tells of a regular file, given its way from the folder; `None` if
     /// there is none.
-    pub fn signature(&self, path: &Path) -> Option<Signature> {
+    pub fn signature(&self, path: &Path) -> Option<FileStamp> {
         let stat = rustix::fs::statat(&self.0, path, rustix::fs::AtFlags::empty()).ok()?;
         rustix::fs::FileType::from_raw_mode(stat.st_mode)
             .is_file()
-            .then(|| Signature {
+            .then(|| FileStamp {
                 size: stat.st_size.unsigned_abs(),
                 mtime_ns: nanoseconds(stat.st_mtime, stat.st_mtime_nsec.cast_signed()),
                 ctime_ns: nanoseconds(stat.st_ctime, stat.st_ctime_nsec.cast_signed()),
@@ -131,12 +131,12 @@ impl Folder {
 }
 
 /// Reads a whole file.
-pub fn read(path: &Path) -> Result<Vec<u8>> {
+pub fn read(path: &Path) -> DiskResult<Vec<u8>> {
     named("read", path, fs::read(path))
 }
 
 /// Reads a whole file that has at most so many bytes; what goes on is an error, however long it is.
-pub fn read_bounded(path: &Path, most: usize) -> Result<Vec<u8>> {
+pub fn read_bounded(path: &Path, most: usize) -> DiskResult<Vec<u8>> {
     let bytes = read_start(path, most as u64 + 1)?;
     match bytes.len() > most {
         true => named(
@@ -149,12 +149,12 @@ pub fn read_bounded(path: &Path, most: usize) -> Result<Vec<u8>> {
 }
 
 /// Opens a file for reading.
-pub fn open(path: &Path) -> Result<File> {
+pub fn open(path: &Path) -> DiskResult<File> {
     named("open", path, File::open(path))
 }
 
 /// Reads the first bytes of a file, at most so many.
-pub fn read_start(path: &Path, bytes: u64) -> Result<Vec<u8>> {
+pub fn read_start(path: &Path, bytes: u64) -> DiskResult<Vec<u8>> {
     let mut start = Vec::new();
     named(
         "read",
@@ -167,7 +167,7 @@ pub fn read_start(path: &Path, bytes: u64) -> Result<Vec<u8>> {
 }
 
 /// Reads the last bytes of a file, at most so many.
-pub fn read_end(path: &Path, bytes: u64) -> Result<Vec<u8>> {
+pub fn read_end(path: &Path, bytes: u64) -> DiskResult<Vec<u8>> {
     let mut file = open(path)?;
     let mut end = Vec::new();
     let read = file.metadata().and_then(|meta| {
@@ -178,12 +178,12 @@ pub fn read_end(path: &Path, bytes: u64) -> Result<Vec<u8>> {
 }
 
 /// Copies a file's bytes over another file; by reference where the file system can.
-pub fn copy(from: &Path, to: &Path) -> Result<u64> {
+pub fn copy(from: &Path, to: &Path) -> DiskResult<u64> {
     named("copy", from, fs::copy(from, to))
 }
 
 /// Returns whether a path is a link.
-pub fn is_link(path: &Path) -> Result<bool> {
+pub fn is_link(path: &Path) -> DiskResult<bool> {
     named(
         "look at",
         path,
@@ -198,17 +198,17 @@ pub fn is_executable(path: &Path) -> bool {
 
 /// Creates an empty file to write to.
 #[expect(clippy::disallowed_methods, reason = "this is the disk door")]
-pub fn create(path: &Path) -> Result<File> {
+pub fn create(path: &Path) -> DiskResult<File> {
     named("create", path, File::create(path))
 }
 
 /// Creates a directory and those above it.
-pub fn create_dirs(path: &Path) -> Result<()> {
+pub fn create_dirs(path: &Path) -> DiskResult<()> {
     named("create", path, fs::create_dir_all(path))
 }
 
 /// Writes a file that appears whole or not at all: a temporary neighbour, flushed, then renamed.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> DiskResult<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut temporary = named(
         "create a file beside",
@@ -235,7 +235,7 @@ pub fn whole_place(path: &Path) -> Option<PathBuf> {
 }
 
 /// Opens a device or a pipe to write to it.
-pub fn write_into(path: &Path) -> Result<File> {
+pub fn write_into(path: &Path) -> DiskResult<File> {
     named(
         "open to write to",
         path,
@@ -244,7 +244,7 @@ pub fn write_into(path: &Path) -> Result<File> {
 }
 
 /// Begins a file of the user's beside where it is to be: what is there stays until it is settled.
-pub fn begin(path: &Path) -> Result<tempfile::NamedTempFile> {
+pub fn begin(path: &Path) -> DiskResult<tempfile::NamedTempFile> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty())
@@ -260,7 +260,7 @@ pub fn begin(path: &Path) -> Result<tempfile::NamedTempFile> {
 }
 
 /// Writes a file of the user's, and the folders on its way: it appears whole or not at all.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_whole(path: &Path, bytes: &[u8]) -> DiskResult<()> {
     create_dirs(path.parent().unwrap_or(Path::new(".")))?;
     let Some(place) = whole_place(path) else {
         return named("write", path, write_into(path)?.write_all(bytes));
@@ -271,7 +271,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Puts a file that was begun where it is to be.
-pub fn settle(begun: tempfile::NamedTempFile, path: &Path) -> Result<()> {
+pub fn settle(begun: tempfile::NamedTempFile, path: &Path) -> DiskResult<()> {
     named(
         "rename to",
         path,
@@ -281,7 +281,7 @@ pub fn settle(begun: tempfile::NamedTempFile, path: &Path) -> Result<()> {
 
 /// Writes a file in place: for scratch folders, where nobody else looks and nothing must last.
 #[expect(clippy::disallowed_methods, reason = "this is the disk door")]
-pub fn write_plain(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_plain(path: &Path, bytes: &[u8]) -> DiskResult<()> {
     if let Some(folder) = path.parent() {
         create_dirs(folder)?;
     }
@@ -290,7 +290,7 @@ pub fn write_plain(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// Writes over a small file in place, or makes it: for what may be lost. It is not emptied first,
 /// since some file systems write what was emptied to the disk at once.
-pub fn overwrite(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn overwrite(path: &Path, bytes: &[u8]) -> DiskResult<()> {
     let opened = File::options()
         .write(true)
         .create(true)
@@ -313,12 +313,12 @@ fn put_over(file: &File, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Writes a file that may be read and run, and not written: an input may be a program.
-pub fn write_input(path: &Path, bytes: &[u8]) -> Result<()> {
+pub fn write_input(path: &Path, bytes: &[u8]) -> DiskResult<()> {
     named("write", path, begin_input(path)?.write_all(bytes))
 }
 
 /// Makes such a file, and the folders on its way.
-fn begin_input(path: &Path) -> Result<File> {
+fn begin_input(path: &Path) -> DiskResult<File> {
     let create = || {
         File::options()
             .write(true)
@@ -338,7 +338,7 @@ fn begin_input(path: &Path) -> Result<File> {
 
 /// Writes what a reader gives to a file that may be read and run, and not written; returns its
 /// digest, or why reading failed.
-pub fn copy_reader(from: impl Read, to: &Path) -> Result<io::Result<Digest>> {
+pub fn copy_reader(from: impl Read, to: &Path) -> DiskResult<io::Result<Digest>> {
     let file = begin_input(to)?;
     let mut hasher = blake3::Hasher::new();
     let (mut from, mut file) = (from, &file);
@@ -356,7 +356,7 @@ pub fn copy_reader(from: impl Read, to: &Path) -> Result<io::Result<Digest>> {
 }
 
 /// Makes a file readable and not writable.
-pub fn make_read_only(path: &Path) -> Result<()> {
+pub fn make_read_only(path: &Path) -> DiskResult<()> {
     named(
         "protect",
         path,
@@ -365,7 +365,7 @@ pub fn make_read_only(path: &Path) -> Result<()> {
 }
 
 /// Flushes a directory's entries, so that a rename inside it lasts.
-pub fn sync_dir(path: &Path) -> Result<()> {
+pub fn sync_dir(path: &Path) -> DiskResult<()> {
     named(
         "flush",
         path,
@@ -374,7 +374,7 @@ pub fn sync_dir(path: &Path) -> Result<()> {
 }
 
 /// Flushes a file that was written under another name.
-pub fn sync_file(path: &Path) -> Result<()> {
+pub fn sync_file(path: &Path) -> DiskResult<()> {
     named(
         "flush",
         path,
@@ -383,7 +383,7 @@ pub fn sync_file(path: &Path) -> Result<()> {
 }
 
 /// Flushes everything on the file system a directory is on.
-pub fn sync_file_system(path: &Path) -> Result<()> {
+pub fn sync_file_system(path: &Path) -> DiskResult<()> {
     named(
         "flush the file system of",
         path,
@@ -392,7 +392,7 @@ pub fn sync_file_system(path: &Path) -> Result<()> {
 }
 
 /// Makes a temporary file in a folder, and the folder if need be.
-pub fn temporary(folder: &Path) -> Result<tempfile::NamedTempFile> {
+pub fn temporary(folder: &Path) -> DiskResult<tempfile::NamedTempFile> {
     let made = match tempfile::NamedTempFile::new_in(folder) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
             create_dirs(folder)?;
@@ -404,19 +404,19 @@ pub fn temporary(folder: &Path) -> Result<tempfile::NamedTempFile> {
 }
 
 /// Creates a directory that is not there in one that is.
-pub fn create_dir(path: &Path) -> Result<()> {
+pub fn create_dir(path: &Path) -> DiskResult<()> {
     named("create", path, fs::create_dir(path))
 }
 
 /// Returns the size of a regular file that has one name; `None` for a link, or a file that goes by
 /// other names too.
-pub fn sole_size(path: &Path) -> Result<Option<u64>> {
+pub fn sole_size(path: &Path) -> DiskResult<Option<u64>> {
     let meta = named("look at", path, fs::symlink_metadata(path))?;
     Ok((meta.is_file() && meta.nlink() == 1).then(|| meta.size()))
 }
 
 /// Opens a file to append to, creating it if need be.
-pub fn append(path: &Path) -> Result<File> {
+pub fn append(path: &Path) -> DiskResult<File> {
     named(
         "append to",
         path,
@@ -426,18 +426,18 @@ pub fn append(path: &Path) -> Result<File> {
 
 /// Moves a file or directory; a file that was there is replaced.
 #[expect(clippy::disallowed_methods, reason = "this is the disk door")]
-pub fn rename(from: &Path, to: &Path) -> Result<()> {
+pub fn rename(from: &Path, to: &Path) -> DiskResult<()> {
     named("rename", from, fs::rename(from, to))
 }
 
 /// Removes a file.
-pub fn remove_file(path: &Path) -> Result<()> {
+pub fn remove_file(path: &Path) -> DiskResult<()> {
     named("remove", path, fs::remove_file(path))
 }
 
 /// Removes a file, or a directory with all that is in it, read-only folders too; success if there
 /// is none.
-pub fn remove_dir(path: &Path) -> Result<()> {
+pub fn remove_dir(path: &Path) -> DiskResult<()> {
     let remove = || match fs::symlink_metadata(path) {
         Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),
@@ -483,12 +483,12 @@ fn open_up(path: &Path) {
 }
 
 /// Returns the path from the root of the file system, with links resolved.
-pub fn absolute(path: &Path) -> Result<PathBuf> {
+pub fn absolute(path: &Path) -> DiskResult<PathBuf> {
     named("find", path, fs::canonicalize(path))
 }
 
 /// Lists the names in a directory, in order; a directory that does not exist is empty.
-pub fn list(path: &Path) -> Result<Vec<PathBuf>> {
+pub fn list(path: &Path) -> DiskResult<Vec<PathBuf>> {
     let entries = match fs::read_dir(path) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => named("list", path, entries)?,
@@ -504,15 +504,15 @@ pub fn list(path: &Path) -> Result<Vec<PathBuf>> {
 /// Lists every regular file below a directory with its path relative to it, in order. Links are
 /// followed for files and refused for directories, so that a loop of links cannot hang the walk;
 /// special files are refused.
-pub fn walk(root: &Path) -> Result<Vec<(String, PathBuf)>> {
+pub fn walk(root: &Path) -> DiskResult<Vec<(String, PathBuf)>> {
     let mut files = Vec::new();
     let mut open = vec![root.to_owned()];
     while let Some(folder) = open.pop() {
         for path in list(&folder)? {
             let link = is_link(&path)?;
             match look(&path)? {
-                Entry::File(_) => files.push((relative(root, &path)?, path)),
-                Entry::Directory if !link => open.push(path),
+                PathEntry::File(_) => files.push((relative(root, &path)?, path)),
+                PathEntry::Directory if !link => open.push(path),
                 _ => {
                     return named(
                         "use",
@@ -528,7 +528,7 @@ pub fn walk(root: &Path) -> Result<Vec<(String, PathBuf)>> {
 }
 
 /// Returns the path of what lies below a directory, relative to it.
-pub(crate) fn relative(root: &Path, path: &Path) -> Result<String> {
+pub(crate) fn relative(root: &Path, path: &Path) -> DiskResult<String> {
     let inner = path.strip_prefix(root).unwrap_or(path).to_str();
     let text = inner.ok_or_else(|| io::Error::other("the name is not UTF-8"));
     named("use", path, text.map(str::to_owned))
@@ -540,7 +540,7 @@ pub struct Lock(File);
 
 impl Lock {
     /// Takes the lock if nobody holds it; `None` if somebody does.
-    pub fn try_take(path: &Path) -> Result<Option<Self>> {
+    pub fn try_take(path: &Path) -> DiskResult<Option<Self>> {
         let file = open_lock(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Self(file))),
@@ -556,7 +556,7 @@ impl Lock {
     }
 
     /// Replaces what the lock's file says of its holder.
-    pub fn describe(&mut self, path: &Path, text: &str) -> Result<()> {
+    pub fn describe(&mut self, path: &Path, text: &str) -> DiskResult<()> {
         named("write", path, put_over(&self.0, text.as_bytes()))
     }
 }
@@ -568,7 +568,7 @@ impl Drop for Lock {
     }
 }
 
-fn open_lock(path: &Path) -> Result<File> {
+fn open_lock(path: &Path) -> DiskResult<File> {
     named(
         "open",
         path,

@@ -12,7 +12,7 @@ use blake3::hazmat::{
 
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
-use crate::base::disk::{LARGE, Result, copy, create_dirs, named, open, read, write_input};
+use crate::base::disk::{DiskResult, LARGE, copy, create_dirs, named, open, read, write_input};
 
 /// So much of a file is read and hashed at once, in bytes: a power of two, and short enough to stay
 /// in a core's cache.
@@ -23,7 +23,7 @@ const PIECE: u64 = 1 << 18;
 ///
 /// # Errors
 /// Reading failed; `cancel` was raised.
-pub fn hash(path: &Path, size: u64, cancel: &Cancel) -> Result<Digest> {
+pub fn hash(path: &Path, size: u64, cancel: &Cancel) -> DiskResult<Digest> {
     let mut hasher = blake3::Hasher::new();
     let file = open(path)?;
     let hash = match size > PIECE {
@@ -93,7 +93,7 @@ impl Hashing<'_> {
 /// Copies a file of which size and digest are known to one that may be read and run, and not
 /// written; a large one by reference where the file system can. Returns whether what was copied has
 /// that digest.
-pub fn copy_input(from: &Path, (size, digest): (u64, &Digest), to: &Path) -> Result<bool> {
+pub fn copy_input(from: &Path, (size, digest): (u64, &Digest), to: &Path) -> DiskResult<bool> {
     if size < LARGE {
         let bytes = read(from)?;
         let is_same = Digest::of(&bytes) == *digest;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// How a stage ended in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum StageOutcome {
     /// It ran, and its outputs are recorded.
     Made,
     /// An earlier record served.
@@ -18,7 +18,7 @@ pub enum Outcome {
     Cancelled,
 }
 
-impl Outcome {
+impl StageOutcome {
     /// Returns whether its outputs can be used.
     pub fn is_success(self) -> bool {
         matches!(self, Self::Made | Self::Reused)
@@ -77,7 +77,7 @@ pub enum FailureClass {
 
 /// Why a stage failed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct StageFailure {
     /// Its class.
     pub class: FailureClass,
     /// What is so, and what to do.

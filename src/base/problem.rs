@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::base::source::{Source, Span};
+use crate::base::source::{SourceText, Span};
 
 /// One thing that is wrong with a file a user wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,9 +28,9 @@ pub struct Place {
 
 /// All that is wrong with one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
+pub struct ProblemReport {
     /// The file.
-    pub source: Source,
+    pub source: SourceText,
     /// What is wrong with it, in the order of the places: at most the first `SHOWN`.
     pub problems: Vec<Problem>,
     /// How many problems there are.
@@ -69,9 +69,9 @@ impl Problem {
     }
 }
 
-impl Report {
+impl ProblemReport {
     /// Makes a report with its problems in the order of their places.
-    pub fn new(source: Source, mut problems: Vec<Problem>) -> Self {
+    pub fn new(source: SourceText, mut problems: Vec<Problem>) -> Self {
         let place = |problem: &Problem| problem.places.first().map(|place| place.span);
         problems.sort_by_key(place);
         let count = problems.len();

@@ -20,7 +20,7 @@ const MOST: usize = 2500;
 
 /// What is known of a process.
 #[derive(Clone, Copy, Debug)]
-struct Seen {
+struct ObservedProcess {
     parent: i32,
     is_over: bool,
 }
@@ -80,7 +80,7 @@ pub fn is_below(ancestor: u32) -> bool {
 }
 
 /// All processes; nothing if they cannot be listed, which is not the same as that there are none.
-fn all() -> BTreeMap<i32, Seen> {
+fn all() -> BTreeMap<i32, ObservedProcess> {
     let seen = |folder: &std::path::PathBuf| {
         let pid = folder.file_name()?.to_str()?.parse().ok()?;
         // `pid (name) state parent …`; the name may hold anything.
@@ -90,7 +90,7 @@ fn all() -> BTreeMap<i32, Seen> {
         let (state, parent) = (words.next()?, words.next()?);
         Some((
             pid,
-            Seen {
+            ObservedProcess {
                 parent: parent.parse().ok()?,
                 is_over: matches!(state, "Z" | "X"),
             },
@@ -105,7 +105,7 @@ fn all() -> BTreeMap<i32, Seen> {
 
 /// The processes that descend from this one, in no order; with those that are over and not waited
 /// for.
-fn below(all: &BTreeMap<i32, Seen>) -> Vec<i32> {
+fn below(all: &BTreeMap<i32, ObservedProcess>) -> Vec<i32> {
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     for (pid, seen) in all {
         children.entry(seen.parent).or_default().push(*pid);
@@ -174,7 +174,7 @@ pub fn end_orphans(but: &BTreeSet<u32>) {
 
 /// Kills what `which` finds, again and again: what was killed may have started more, and what it
 /// leaves behind becomes a child of this process.
-fn end(which: &dyn Fn(&BTreeMap<i32, Seen>) -> Vec<i32>) -> (usize, bool) {
+fn end(which: &dyn Fn(&BTreeMap<i32, ObservedProcess>) -> Vec<i32>) -> (usize, bool) {
     let mut ended = BTreeSet::new();
     for _ in 0..MOST {
         let all = all();

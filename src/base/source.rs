@@ -5,13 +5,13 @@
 /// Places in all of them are told apart by one count of bytes: each text begins where the one
 /// before it ends, and one byte later.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Source {
+pub struct SourceText {
     /// The path as the user gave it.
     pub name: String,
     /// The whole text.
     pub text: String,
     /// Texts that are taken in, each with its own name, in the order in which they were met.
-    pub others: Vec<Source>,
+    pub others: Vec<SourceText>,
 }
 
 /// A stretch of a source, in bytes.
@@ -32,7 +32,7 @@ pub struct Spanned<T> {
     pub span: Span,
 }
 
-impl Source {
+impl SourceText {
     /// Makes a source that takes in no other.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self {
@@ -43,7 +43,7 @@ impl Source {
     }
 
     /// Adds a text; returns where its first byte stands.
-    pub fn take_in(&mut self, other: Source) -> usize {
+    pub fn take_in(&mut self, other: SourceText) -> usize {
         let base = self.end();
         self.others.push(other);
         base
@@ -60,7 +60,7 @@ impl Source {
     }
 
     /// Returns the text a byte stands in, and where that text begins.
-    pub fn part(&self, offset: usize) -> (&Source, usize) {
+    pub fn part(&self, offset: usize) -> (&SourceText, usize) {
         let mut base = 0;
         for part in std::iter::once(self).chain(&self.others) {
             if offset <= base + part.text.len() {
@@ -95,10 +95,10 @@ mod tests {
 
     #[test]
     fn places_tell_the_text_they_stand_in() {
-        let mut source = Source::new("a", "one\ntwo");
+        let mut source = SourceText::new("a", "one\ntwo");
         let (b, c) = (
-            source.take_in(Source::new("b", "x\nyz")),
-            source.take_in(Source::new("c", "")),
+            source.take_in(SourceText::new("b", "x\nyz")),
+            source.take_in(SourceText::new("c", "")),
         );
         assert_eq!(source.position(4), ("a", 2, 1));
         assert_eq!(

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Span as YamlSpan, StrInput};
 
-use crate::base::problem::{Problem, Report};
-use crate::base::source::{Source, Span, Spanned};
+use crate::base::problem::{Problem, ProblemReport};
+use crate::base::source::{SourceText, Span, Spanned};
 
 /// The deepest nesting that is read.
 const DEPTH: usize = 48;
@@ -16,9 +16,9 @@ pub const SIZE: usize = 64 << 20;
 
 /// A value with its place.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Node {
+pub struct SyntaxNode {
     /// The value.
-    pub value: Value,
+    pub value: SyntaxValue,
     /// Where it stands: of a scalar all of it, of a list or map its first line.
     pub span: Span,
     /// Whether it came in for a reference: then a number may stand where text is needed.
@@ -27,7 +27,7 @@ pub struct Node {
 
 /// A value of the YAML 1.2 core schema.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum SyntaxValue {
     /// Nothing, `~` or `null`.
     Null,
     /// `true` or `false`.
@@ -39,12 +39,12 @@ pub enum Value {
     /// Text, quoted or not.
     Text(String),
     /// A sequence.
-    List(Vec<Node>),
+    List(Vec<SyntaxNode>),
     /// A mapping, in the order of the file; no key stands twice.
-    Map(Vec<(Spanned<String>, Node)>),
+    Map(Vec<(Spanned<String>, SyntaxNode)>),
 }
 
-impl Value {
+impl SyntaxValue {
     /// Returns the name of the value's type, for messages.
     pub fn type_name(&self) -> &'static str {
         match self {
@@ -59,9 +59,9 @@ impl Value {
     }
 }
 
-impl Node {
+impl SyntaxNode {
     /// Makes a node of what is written.
-    pub fn new(value: Value, span: Span) -> Self {
+    pub fn new(value: SyntaxValue, span: Span) -> Self {
         Self {
             value,
             span,
@@ -70,9 +70,9 @@ impl Node {
     }
 
     /// Returns the value under `key` if this is a map that has it.
-    pub fn get(&self, key: &str) -> Option<&Node> {
+    pub fn get(&self, key: &str) -> Option<&SyntaxNode> {
         match &self.value {
-            Value::Map(entries) => entries
+            SyntaxValue::Map(entries) => entries
                 .iter()
                 .find(|(name, _)| name.value == key)
                 .map(|(_, node)| node),
@@ -83,7 +83,7 @@ impl Node {
     /// Returns the text if this is text.
     pub fn as_text(&self) -> Option<&str> {
         match &self.value {
-            Value::Text(text) => Some(text),
+            SyntaxValue::Text(text) => Some(text),
             _ => None,
         }
     }
@@ -93,8 +93,8 @@ impl Node {
 ///
 /// # Errors
 /// One problem if the bytes are not UTF-8 or are too many.
-pub fn source(name: &str, bytes: Vec<u8>) -> Result<Source, Report> {
-    let failed = |text, problem| Report::new(Source::new(name, text), vec![problem]);
+pub fn source(name: &str, bytes: Vec<u8>) -> Result<SourceText, ProblemReport> {
+    let failed = |text, problem| ProblemReport::new(SourceText::new(name, text), vec![problem]);
     if bytes.len() > SIZE {
         let message = format!(
             "the file has {} bytes; at most {SIZE} are read",
@@ -106,7 +106,7 @@ pub fn source(name: &str, bytes: Vec<u8>) -> Result<Source, Report> {
         ));
     }
     String::from_utf8(bytes)
-        .map(|text| Source::new(name, text))
+        .map(|text| SourceText::new(name, text))
         .map_err(|error| {
             let good = error.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(&error.as_bytes()[..good]).into_owned();
@@ -132,8 +132,8 @@ pub fn source(name: &str, bytes: Vec<u8>) -> Result<Source, Report> {
 /// # Errors
 /// All repeated keys, or the first place where the text is not YAML, is nested too deeply, or grows
 /// too large through aliases.
-pub fn parse(text: &str, base: usize) -> Result<Node, Vec<Problem>> {
-    let mut builder = Builder::new(text, base);
+pub fn parse(text: &str, base: usize) -> Result<SyntaxNode, Vec<Problem>> {
+    let mut builder = TreeBuilder::new(text, base);
     for event in Parser::new(StrInput::new(text)) {
         match event {
             Ok((event, span)) => builder.on_event(event, span),
@@ -158,40 +158,40 @@ pub fn parse(text: &str, base: usize) -> Result<Node, Vec<Problem>> {
 
 /// Reads a piece of text as YAML wherever it stands, such as the value of a command-line flag or a
 /// default.
-pub fn parse_snippet(text: &str) -> Result<Value, String> {
+pub fn parse_snippet(text: &str) -> Result<SyntaxValue, String> {
     parse(text, 0)
         .map(|node| node.value)
         .map_err(|problems| problems[0].message.clone())
 }
 
-enum Open {
-    List(Span, usize, Vec<Node>),
+enum OpenNode {
+    List(Span, usize, Vec<SyntaxNode>),
     Map(OpenMap),
 }
 
 struct OpenMap {
     span: Span,
     anchor: usize,
-    entries: Vec<(Spanned<String>, Node)>,
+    entries: Vec<(Spanned<String>, SyntaxNode)>,
     seen: HashMap<String, Span>,
     key: Option<Spanned<String>>,
 }
 
-struct Builder<'a> {
+struct TreeBuilder<'a> {
     text: &'a str,
     base: usize,
     /// Byte offset of every 64th character; empty if the text is ASCII.
     marks: Vec<usize>,
-    open: Vec<Open>,
-    anchors: HashMap<usize, (Node, usize)>,
+    open: Vec<OpenNode>,
+    anchors: HashMap<usize, (SyntaxNode, usize)>,
     aliased: usize,
-    root: Option<Node>,
+    root: Option<SyntaxNode>,
     documents: usize,
     problems: Vec<Problem>,
     stop: bool,
 }
 
-impl<'a> Builder<'a> {
+impl<'a> TreeBuilder<'a> {
     fn new(text: &'a str, base: usize) -> Self {
         let marks = if text.is_ascii() {
             Vec::new()
@@ -275,17 +275,17 @@ impl<'a> Builder<'a> {
                 let value = if plain {
                     scalar(&text)
                 } else {
-                    Value::Text(text.into_owned())
+                    SyntaxValue::Text(text.into_owned())
                 };
-                self.push(Node::new(value, span), anchor);
+                self.push(SyntaxNode::new(value, span), anchor);
             }
             Event::SequenceStart(anchor, _) => {
-                self.descend(Open::List(span, anchor, Vec::new()), span)
+                self.descend(OpenNode::List(span, anchor, Vec::new()), span)
             }
             Event::MappingStart(anchor, _) => {
                 let (entries, seen) = (Vec::new(), HashMap::new());
                 self.descend(
-                    Open::Map(OpenMap {
+                    OpenNode::Map(OpenMap {
                         span,
                         anchor,
                         entries,
@@ -300,7 +300,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn descend(&mut self, open: Open, span: Span) {
+    fn descend(&mut self, open: OpenNode, span: Span) {
         if self.open.len() == DEPTH {
             let message = format!("this is nested more than {DEPTH} deep");
             return self.fail(Problem::new("yaml::too_deep", message).at(span, "too deep"));
@@ -310,12 +310,13 @@ impl<'a> Builder<'a> {
 
     fn ascend(&mut self) {
         match self.open.pop() {
-            Some(Open::List(span, anchor, items)) => {
-                self.push(Node::new(Value::List(items), span), anchor)
+            Some(OpenNode::List(span, anchor, items)) => {
+                self.push(SyntaxNode::new(SyntaxValue::List(items), span), anchor)
             }
-            Some(Open::Map(map)) => {
-                self.push(Node::new(Value::Map(map.entries), map.span), map.anchor)
-            }
+            Some(OpenNode::Map(map)) => self.push(
+                SyntaxNode::new(SyntaxValue::Map(map.entries), map.span),
+                map.anchor,
+            ),
             None => {}
         }
     }
@@ -333,19 +334,19 @@ impl<'a> Builder<'a> {
             let message = format!("aliases add up to more than {ALIASED} values");
             return self.fail(Problem::new("yaml::alias_bomb", message).at(span, "with this one"));
         }
-        let copy = Node::new(node.value.clone(), span);
+        let copy = SyntaxNode::new(node.value.clone(), span);
         self.push(copy, 0);
     }
 
-    fn push(&mut self, node: Node, anchor: usize) {
+    fn push(&mut self, node: SyntaxNode, anchor: usize) {
         if anchor > 0 {
             let size = size(&node);
             self.anchors.insert(anchor, (node.clone(), size));
         }
         match self.open.last_mut() {
             None => self.root = Some(node),
-            Some(Open::List(_, _, items)) => items.push(node),
-            Some(Open::Map(map)) => match map.key.take() {
+            Some(OpenNode::List(_, _, items)) => items.push(node),
+            Some(OpenNode::Map(map)) => match map.key.take() {
                 Some(key) => match map.seen.insert(key.value.clone(), key.span) {
                     Some(first) => self.problems.push(repeated(&key, first)),
                     None => map.entries.push((key, node)),
@@ -369,7 +370,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn finish(mut self) -> Result<Node, Vec<Problem>> {
+    fn finish(mut self) -> Result<SyntaxNode, Vec<Problem>> {
         if !self.problems.is_empty() {
             return Err(self.problems);
         }
@@ -389,20 +390,20 @@ fn repeated(key: &Spanned<String>, first: Span) -> Problem {
     .help("remove or rename one of them".to_owned())
 }
 
-fn key_text(value: &Value) -> Option<String> {
+fn key_text(value: &SyntaxValue) -> Option<String> {
     match value {
-        Value::Text(text) => Some(text.clone()),
-        Value::Int(number) => Some(number.to_string()),
-        Value::Float(number) => Some(number.to_string()),
-        Value::Bool(flag) => Some(flag.to_string()),
-        Value::Null | Value::List(_) | Value::Map(_) => None,
+        SyntaxValue::Text(text) => Some(text.clone()),
+        SyntaxValue::Int(number) => Some(number.to_string()),
+        SyntaxValue::Float(number) => Some(number.to_string()),
+        SyntaxValue::Bool(flag) => Some(flag.to_string()),
+        SyntaxValue::Null | SyntaxValue::List(_) | SyntaxValue::Map(_) => None,
     }
 }
 
-fn size(node: &Node) -> usize {
+fn size(node: &SyntaxNode) -> usize {
     match &node.value {
-        Value::List(items) => 1 + items.iter().map(size).sum::<usize>(),
-        Value::Map(entries) => {
+        SyntaxValue::List(items) => 1 + items.iter().map(size).sum::<usize>(),
+        SyntaxValue::Map(entries) => {
             1 + entries
                 .iter()
                 .map(|(_, node)| 1 + size(node))
@@ -413,19 +414,23 @@ fn size(node: &Node) -> usize {
 }
 
 /// Resolves a plain scalar by the YAML 1.2 core schema (section 10.3.2).
-fn scalar(text: &str) -> Value {
+fn scalar(text: &str) -> SyntaxValue {
     match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
-        "true" | "True" | "TRUE" => return Value::Bool(true),
-        "false" | "False" | "FALSE" => return Value::Bool(false),
+        "" | "~" | "null" | "Null" | "NULL" => return SyntaxValue::Null,
+        "true" | "True" | "TRUE" => return SyntaxValue::Bool(true),
+        "false" | "False" | "FALSE" => return SyntaxValue::Bool(false),
         ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => {
-            return Value::Float(f64::INFINITY);
+            return SyntaxValue::Float(f64::INFINITY);
         }
-        "-.inf" | "-.Inf" | "-.INF" => return Value::Float(f64::NEG_INFINITY),
-        ".nan" | ".NaN" | ".NAN" => return Value::Float(f64::NAN),
+        "-.inf" | "-.Inf" | "-.INF" => return SyntaxValue::Float(f64::NEG_INFINITY),
+        ".nan" | ".NaN" | ".NAN" => return SyntaxValue::Float(f64::NAN),
         _ => {}
     }
-    let radix = |digits: &str, radix| i64::from_str_radix(digits, radix).ok().map(Value::Int);
+    let radix = |digits: &str, radix| {
+        i64::from_str_radix(digits, radix)
+            .ok()
+            .map(SyntaxValue::Int)
+    };
     if let Some(value) = text.strip_prefix("0x").and_then(|digits| radix(digits, 16)) {
         return value;
     }
@@ -437,34 +442,34 @@ fn scalar(text: &str) -> Value {
             .chars()
             .all(|c| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E'));
     if !numeric {
-        return Value::Text(text.to_owned());
+        return SyntaxValue::Text(text.to_owned());
     }
     if let Ok(number) = text.parse::<i64>() {
-        return Value::Int(number);
+        return SyntaxValue::Int(number);
     }
     text.parse::<f64>()
-        .map_or_else(|_| Value::Text(text.to_owned()), Value::Float)
+        .map_or_else(|_| SyntaxValue::Text(text.to_owned()), SyntaxValue::Float)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Node, Vec<Problem>> {
+    fn read(text: &str) -> Result<SyntaxNode, Vec<Problem>> {
         parse(text, 0)
     }
 
     #[test]
     fn scalars_follow_the_core_schema() {
-        let cases: [(&str, Value); 8] = [
-            ("no", Value::Text("no".to_owned())),
-            ("-1", Value::Int(-1)),
-            ("1e3", Value::Float(1000.0)),
-            ("0x1F", Value::Int(31)),
-            ("'1'", Value::Text("1".to_owned())),
-            ("~", Value::Null),
-            ("1.2.3", Value::Text("1.2.3".to_owned())),
-            ("True", Value::Bool(true)),
+        let cases: [(&str, SyntaxValue); 8] = [
+            ("no", SyntaxValue::Text("no".to_owned())),
+            ("-1", SyntaxValue::Int(-1)),
+            ("1e3", SyntaxValue::Float(1000.0)),
+            ("0x1F", SyntaxValue::Int(31)),
+            ("'1'", SyntaxValue::Text("1".to_owned())),
+            ("~", SyntaxValue::Null),
+            ("1.2.3", SyntaxValue::Text("1.2.3".to_owned())),
+            ("True", SyntaxValue::Bool(true)),
         ];
         for (text, value) in cases {
             assert_eq!(read(text).unwrap().value, value, "{text}");
@@ -475,7 +480,7 @@ mod tests {
     fn places_are_exact_after_wide_characters() {
         let text = "größe: ä\nnäxt: [1, zwölf]\n";
         let node = read(text).unwrap();
-        let Value::List(items) = &node.get("näxt").unwrap().value else {
+        let SyntaxValue::List(items) = &node.get("näxt").unwrap().value else {
             panic!("a list")
         };
         let span = items[1].span;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::app::workspace::{AppError, Workspace};
-use crate::base::problem::Report;
+use crate::base::problem::ProblemReport;
 use crate::cli::args::Check;
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
@@ -37,7 +37,7 @@ pub fn check(workspace: &Workspace, args: &Check) -> Result<Exit, AppError> {
 }
 
 /// Returns what is wrong with a file, for scripts.
-pub(crate) fn problems(report: &Report) -> Value {
+pub(crate) fn problems(report: &ProblemReport) -> Value {
     let place = |place: &crate::base::problem::Place| {
         let (file, line, column) = report.source.position(place.span.start);
         let offset = place.span.start - report.source.part(place.span.start).1;

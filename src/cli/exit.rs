@@ -1,7 +1,7 @@
 //! Every exit code, in one table.
 
 use crate::app::workspace::AppError;
-use crate::base::outcome::{FailureClass, Outcome};
+use crate::base::outcome::{FailureClass, StageOutcome};
 use crate::event::StageResult;
 
 /// What an exit code means.
@@ -46,7 +46,7 @@ Exit codes:
 pub fn of_stages(stages: &[StageResult]) -> Exit {
     let failures = stages
         .iter()
-        .filter(|stage| stage.outcome == Outcome::Failed)
+        .filter(|stage| stage.outcome == StageOutcome::Failed)
         .filter_map(|stage| stage.error.as_ref());
     let grave = |class: FailureClass| match class {
         FailureClass::Fault => (5, Exit::Fault),

@@ -29,7 +29,7 @@ pub fn byte(separator: char) -> Result<u8, AppError> {
 pub fn files(workspace: &Workspace, data: &str) -> Result<Vec<(String, Vec<u8>)>, AppError> {
     let Some(paths) = files::paths(workspace.root(), data) else {
         return match disk::look(&workspace.root().join(data)) {
-            Ok(disk::Entry::Special) => Err(AppError::Usage(format!(
+            Ok(disk::PathEntry::Special) => Err(AppError::Usage(format!(
                 "`{data}` is neither a file nor a folder"
             ))),
             _ => Ok(vec![(data.to_owned(), read_named(workspace, data)?)]),

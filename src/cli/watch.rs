@@ -91,7 +91,7 @@ pub fn watch(workspace: &Workspace, args: &Watch) -> Result<Exit, AppError> {
     Ok(exit)
 }
 
-fn tell(report: &crate::base::problem::Report, exit: &mut Exit) {
+fn tell(report: &crate::base::problem::ProblemReport, exit: &mut Exit) {
     out::say(problem::render(report, out::is_terminal()).trim_end());
     *exit = Exit::Pipeline;
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::digest::Digest;
-use crate::base::outcome::{Failure, FailureClass, Outcome, RunOutcome};
+use crate::base::outcome::{FailureClass, RunOutcome, StageFailure, StageOutcome};
 use crate::engine::drive::{Driver, Ended, Retry, Started};
 use crate::engine::message::Performed;
 use crate::event::{EventKind, StageResult};
@@ -48,11 +48,13 @@ impl Driver<'_, '_> {
             performed.result = Err(StageError::Failed(message));
         }
         let outcome = match &performed.result {
-            Ok(()) => Outcome::Made,
+            Ok(()) => StageOutcome::Made,
             Err(StageError::Lost(message)) if self.redo(stage, message)? => return Ok(()),
-            Err(StageError::Cancelled) if started.ended == Some(Ended::Halted) => Outcome::Skipped,
-            Err(StageError::Cancelled) => Outcome::Cancelled,
-            Err(_) => Outcome::Failed,
+            Err(StageError::Cancelled) if started.ended == Some(Ended::Halted) => {
+                StageOutcome::Skipped
+            }
+            Err(StageError::Cancelled) => StageOutcome::Cancelled,
+            Err(_) => StageOutcome::Failed,
         };
         let may_pass = matches!(
             performed.result,
@@ -70,7 +72,7 @@ impl Driver<'_, '_> {
                 .map(|error| failure(&error)),
             ..self.result(stage, outcome)
         };
-        if outcome == Outcome::Made {
+        if outcome == StageOutcome::Made {
             self.recorded.insert(started.key);
             self.outputs.insert(stage, result.outputs.clone());
             self.schedule.succeed(stage);
@@ -216,7 +218,7 @@ impl Driver<'_, '_> {
     }
 
     /// How many stages ended each way.
-    pub(crate) fn counts(&self) -> BTreeMap<Outcome, usize> {
+    pub(crate) fn counts(&self) -> BTreeMap<StageOutcome, usize> {
         let mut counts = BTreeMap::new();
         self.results
             .values()
@@ -315,7 +317,7 @@ impl Driver<'_, '_> {
     }
 }
 
-fn failure(error: &StageError) -> Failure {
+fn failure(error: &StageError) -> StageFailure {
     let class = match error {
         StageError::Data(_) => FailureClass::Data,
         StageError::Rejected(_) => FailureClass::Rejected,
@@ -323,7 +325,7 @@ fn failure(error: &StageError) -> Failure {
         StageError::Broken(_) => FailureClass::Fault,
         StageError::Failed(_) | StageError::Cancelled => FailureClass::Stage,
     };
-    Failure {
+    StageFailure {
         class,
         message: error.to_string(),
     }

@@ -12,7 +12,7 @@ use crate::base::clock::Clock;
 use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::name::RunId;
-use crate::base::outcome::{Outcome, RunOutcome};
+use crate::base::outcome::{RunOutcome, StageOutcome};
 use crate::engine::asked::Asked;
 use crate::engine::bench::Bench;
 use crate::engine::capacity::Capacity;
@@ -354,7 +354,7 @@ impl Driver<'_, '_> {
         } = decision
         else {
             // What it needs was made, was lost, and could not be made again.
-            self.give_up(stage, self.result(stage, Outcome::Skipped));
+            self.give_up(stage, self.result(stage, StageOutcome::Skipped));
             return Ok(None);
         };
         // What another stage of this run has made since serves this one too.
@@ -426,7 +426,7 @@ impl Driver<'_, '_> {
             key: Some(record.key),
             outputs: record.outputs.clone(),
             notes: record.notes.clone(),
-            ..self.result(stage, Outcome::Reused)
+            ..self.result(stage, StageOutcome::Reused)
         };
         self.finish(stage, result);
         Ok(())
@@ -512,7 +512,7 @@ impl Driver<'_, '_> {
         let outcome = if self
             .results
             .values()
-            .any(|result| result.outcome == Outcome::Cancelled)
+            .any(|result| result.outcome == StageOutcome::Cancelled)
         {
             RunOutcome::Cancelled
         } else if self
@@ -560,7 +560,7 @@ impl Driver<'_, '_> {
         &self.setup.planner.pipeline.stages[stage]
     }
 
-    pub(crate) fn result(&self, stage: usize, outcome: Outcome) -> StageResult {
+    pub(crate) fn result(&self, stage: usize, outcome: StageOutcome) -> StageResult {
         let spec = self.spec(stage);
         StageResult {
             id: spec.id.clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::base::artifact::Artifact;
 use crate::base::digest::Digest;
-use crate::base::outcome::Outcome;
+use crate::base::outcome::StageOutcome;
 use crate::plan::decide::DecideError;
 use crate::stage::error::StageError;
 
@@ -27,7 +27,7 @@ pub(crate) enum Message {
     Part {
         stage: usize,
         name: String,
-        outcome: Outcome,
+        outcome: StageOutcome,
         seconds: f64,
         commits: u64,
     },

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::base::artifact::Artifact;
 use crate::base::digest::Digest;
-use crate::base::outcome::Outcome;
+use crate::base::outcome::StageOutcome;
 use crate::engine::bench::{Bench, panic_text, stage_error};
 use crate::engine::message::Message;
 use crate::engine::slots::Slots;
@@ -271,7 +271,7 @@ impl Parts<'_> {
         let message = Message::Part {
             stage: self.stage,
             name: part.name.clone(),
-            outcome: Outcome::Made,
+            outcome: StageOutcome::Made,
             seconds,
             commits,
         };

@@ -14,7 +14,7 @@ use crate::base::artifact::{Artifact, EntryForm};
 use crate::base::below::{TreeEntry, tree};
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
-use crate::base::disk::{self, DiskError, Entry};
+use crate::base::disk::{self, DiskError, PathEntry};
 use crate::base::hashing;
 use crate::engine::bench::{Bench, panic_text, stage_error};
 use crate::engine::message::{Message, Performed};
@@ -403,8 +403,8 @@ fn keep(
             )
         }
         Made::Path(path) => match disk::look(&path).map_err(disk_error)? {
-            Entry::Directory => keep_directory(store, port, &path, &taken),
-            Entry::File(_) => {
+            PathEntry::Directory => keep_directory(store, port, &path, &taken),
+            PathEntry::File(_) => {
                 let (digest, size) = taken(&path)?;
                 Ok(Artifact {
                     port,
@@ -413,7 +413,7 @@ fn keep(
                     directory: false,
                 })
             }
-            Entry::Special => Err(StageError::Failed(format!(
+            PathEntry::Special => Err(StageError::Failed(format!(
                 "the output `{port}` is neither a file nor a directory"
             ))),
         },

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::base::digest::Digest;
-use crate::base::outcome::{Failure, FailureClass, Outcome};
+use crate::base::outcome::{FailureClass, StageFailure, StageOutcome};
 use crate::engine::drive::{Driver, Ended};
 use crate::event::StageResult;
 
@@ -18,14 +18,14 @@ impl Driver<'_, '_> {
         if self.setup.cancel.is_cancelled() {
             self.free_twins(true);
             for stage in self.schedule.stop() {
-                let result = self.result(stage, Outcome::Cancelled);
+                let result = self.result(stage, StageOutcome::Cancelled);
                 self.finish(stage, result);
             }
             for retry in std::mem::take(&mut self.retries) {
                 self.give_up(
                     retry.stage,
                     StageResult {
-                        outcome: Outcome::Cancelled,
+                        outcome: StageOutcome::Cancelled,
                         ..retry.result
                     },
                 );
@@ -71,13 +71,13 @@ impl Driver<'_, '_> {
                 self.give_up(
                     stage,
                     StageResult {
-                        outcome: Outcome::Cancelled,
+                        outcome: StageOutcome::Cancelled,
                         ..retry.result
                     },
                 );
             } else if let Some(below) = self.schedule.withdraw(stage) {
-                self.finish(stage, self.result(stage, Outcome::Cancelled));
-                self.skip(stage, below, Outcome::Cancelled);
+                self.finish(stage, self.result(stage, StageOutcome::Cancelled));
+                self.skip(stage, below, StageOutcome::Cancelled);
             } else {
                 continue;
             }
@@ -116,7 +116,7 @@ impl Driver<'_, '_> {
         self.finish(stage, result);
         let below = self.schedule.fail(stage);
         self.skip(stage, below, outcome);
-        if outcome == Outcome::Failed {
+        if outcome == StageOutcome::Failed {
             self.failures += 1;
             if self.is_halted() {
                 self.halt();
@@ -125,17 +125,17 @@ impl Driver<'_, '_> {
     }
 
     /// Ends what depends on a stage that ended like this.
-    fn skip(&mut self, stage: usize, below: Vec<usize>, outcome: Outcome) {
+    fn skip(&mut self, stage: usize, below: Vec<usize>, outcome: StageOutcome) {
         for skipped in below {
             let message = format!("`{}` did not give what it needs", self.spec(stage).id);
-            let error = Some(Failure {
+            let error = Some(StageFailure {
                 class: FailureClass::Stage,
                 message,
             });
-            let end = if outcome == Outcome::Cancelled {
-                Outcome::Cancelled
+            let end = if outcome == StageOutcome::Cancelled {
+                StageOutcome::Cancelled
             } else {
-                Outcome::Skipped
+                StageOutcome::Skipped
             };
             let result = StageResult {
                 error,
@@ -159,13 +159,13 @@ impl Driver<'_, '_> {
         );
         self.free_twins(true);
         for skipped in self.schedule.stop() {
-            let error = Some(Failure {
+            let error = Some(StageFailure {
                 class: FailureClass::Stage,
                 message: message.clone(),
             });
             let result = StageResult {
                 error,
-                ..self.result(skipped, Outcome::Skipped)
+                ..self.result(skipped, StageOutcome::Skipped)
             };
             self.finish(skipped, result);
         }

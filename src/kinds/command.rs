@@ -450,7 +450,7 @@ impl Command {
             text: None,
         };
         let entries = match disk::look(&whole).map_err(storage)? {
-            disk::Entry::Directory => {
+            disk::PathEntry::Directory => {
                 tree(&whole).map_err(|error| StageError::Failed(error.to_string()))?
             }
             _ => vec![plain(whole.clone())],

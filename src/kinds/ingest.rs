@@ -375,7 +375,7 @@ fn report(
 /// What `ingest` takes for missing: the types inferred here must be those it will see.
 pub(crate) fn default_na() -> Vec<String> {
     match tree::parse_snippet(NA) {
-        Ok(tree::Value::List(items)) => items
+        Ok(tree::SyntaxValue::List(items)) => items
             .iter()
             .filter_map(|item| item.as_text().map(str::to_owned))
             .collect(),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::artifact::Artifact;
 use crate::base::digest::Digest;
 use crate::base::name::{RefName, RunId, StageId};
-use crate::base::outcome::{Failure, Outcome, RunOutcome};
+use crate::base::outcome::{RunOutcome, StageFailure, StageOutcome};
 
 /// Version of all records. A newer one is refused; fields added later have defaults, so an older
 /// one is read.
@@ -161,7 +161,7 @@ pub struct RunRecord {
     pub netsec: String,
     /// How many stages ended each way.
     #[serde(default)]
-    pub counts: BTreeMap<Outcome, usize>,
+    pub counts: BTreeMap<StageOutcome, usize>,
     /// The run whose stages all were reused, because nothing had changed since; then `stages` are
     /// told there.
     #[serde(default)]
@@ -195,19 +195,19 @@ pub struct StageRun {
     /// Its name.
     pub id: StageId,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: StageOutcome,
     /// The key of its action, if it was known.
     pub key: Option<Digest>,
     /// How long it ran.
     pub seconds: f64,
     /// Why it failed.
-    pub error: Option<Failure>,
+    pub error: Option<StageFailure>,
 }
 
 impl StageRun {
     /// Turns it into what it is in a later run that reused it.
     pub fn reuse(&mut self) {
-        (self.outcome, self.seconds) = (Outcome::Reused, 0.0);
+        (self.outcome, self.seconds) = (StageOutcome::Reused, 0.0);
     }
 }
 

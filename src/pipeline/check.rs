@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::base::digest::{Digest, Framed};
 use crate::base::name::{RefName, StageId, check_word, stage_and_port};
-use crate::base::problem::{Problem, Report};
-use crate::base::source::{Source, Span, Spanned};
-use crate::base::tree::{self, Node};
+use crate::base::problem::{Problem, ProblemReport};
+use crate::base::source::{SourceText, Span, Spanned};
+use crate::base::tree::{self, SyntaxNode};
 use crate::pipeline::gather::Gathered;
 use crate::pipeline::outline::{Outline, StageOutline, outline};
 use crate::pipeline::problem;
@@ -105,7 +105,7 @@ impl Wiring {
 #[derive(Clone, Debug)]
 pub struct Refused {
     /// What is wrong with it.
-    pub report: Report,
+    pub report: ProblemReport,
     /// How its stages hang together.
     pub wiring: Wiring,
 }
@@ -118,11 +118,11 @@ pub fn check(
     gathered: Gathered,
     registry: &Registry,
     env: Env<'_>,
-) -> Result<(Source, Pipeline), Box<Refused>> {
+) -> Result<(SourceText, Pipeline), Box<Refused>> {
     let source = gathered.source.clone();
     let refused = |problems, wiring| {
         Box::new(Refused {
-            report: Report::new(source.clone(), problems),
+            report: ProblemReport::new(source.clone(), problems),
             wiring,
         })
     };
@@ -206,7 +206,7 @@ fn is_unread(problem: &Problem) -> bool {
 }
 
 /// The digest of a file, or of a file and all it takes in.
-fn digest(source: &Source) -> Digest {
+fn digest(source: &SourceText) -> Digest {
     if source.others.is_empty() {
         return Digest::of(source.text.as_bytes());
     }
@@ -249,7 +249,7 @@ fn outputs(stage: &StageOutline, registry: &Registry) -> Outputs {
         Ports::Free => Some(Vec::new()),
         Ports::Declared(param, ports) => {
             let mut all = fixed(ports);
-            if let Some(tree::Value::Map(entries)) = stage
+            if let Some(tree::SyntaxValue::Map(entries)) = stage
                 .with
                 .as_ref()
                 .and_then(|with| with.get(param))
@@ -563,14 +563,16 @@ const FILE_ENDINGS: [&str; 10] = [
     "csv", "tsv", "parquet", "ndjson", "jsonl", "json", "yaml", "yml", "txt", "gz",
 ];
 
-fn place(faults: Vec<Fault>, with: Option<&Node>, whole: Span) -> Vec<Problem> {
+fn place(faults: Vec<Fault>, with: Option<&SyntaxNode>, whole: Span) -> Vec<Problem> {
     let span = |fault: &Fault| {
         let mut at = with;
         let mut span = whole;
         for step in &fault.path {
             at = match (step, at.map(|node| &node.value)) {
-                (Step::Key(key), Some(tree::Value::Map(_))) => at.and_then(|node| node.get(key)),
-                (Step::Index(index), Some(tree::Value::List(items))) => items.get(*index),
+                (Step::Key(key), Some(tree::SyntaxValue::Map(_))) => {
+                    at.and_then(|node| node.get(key))
+                }
+                (Step::Index(index), Some(tree::SyntaxValue::List(items))) => items.get(*index),
                 _ => None,
             };
             span = at.map_or(span, |node| node.span);

@@ -3,7 +3,7 @@
 use crate::base::name::StageId;
 use crate::base::problem::Problem;
 use crate::base::source::Spanned;
-use crate::base::tree::{Node, Value};
+use crate::base::tree::{SyntaxNode, SyntaxValue};
 use crate::pipeline::interpolate::{Names, interpolate};
 use crate::pipeline::{condition, problem};
 
@@ -16,7 +16,7 @@ pub struct Instance {
     /// Its name.
     pub id: Spanned<StageId>,
     /// Its keys.
-    pub entries: Vec<(Spanned<String>, Node)>,
+    pub entries: Vec<(Spanned<String>, SyntaxNode)>,
     /// Whether `when` leaves it out.
     pub is_left_out: bool,
 }
@@ -24,13 +24,13 @@ pub struct Instance {
 /// Expands a stage.
 pub fn expand(
     id: &Spanned<StageId>,
-    node: Node,
-    templates: &[(Spanned<String>, Node)],
+    node: SyntaxNode,
+    templates: &[(Spanned<String>, SyntaxNode)],
     names: &Names<'_>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Instance> {
     let whole = node.span;
-    let Value::Map(entries) = node.value else {
+    let SyntaxValue::Map(entries) = node.value else {
         problems.push(problem::wrong_type(
             node.value.type_name(),
             "a map with `kind`",
@@ -89,8 +89,8 @@ pub fn expand(
 
 fn instances(
     id: &Spanned<StageId>,
-    mut entries: Vec<(Spanned<String>, Node)>,
-    when: Option<&Node>,
+    mut entries: Vec<(Spanned<String>, SyntaxNode)>,
+    when: Option<&SyntaxNode>,
     cells: Vec<Cell>,
     names: &Names<'_>,
     problems: &mut Vec<Problem>,
@@ -148,10 +148,10 @@ fn instances(
     instances
 }
 
-fn holds(when: &Node) -> Result<bool, Problem> {
+fn holds(when: &SyntaxNode) -> Result<bool, Problem> {
     match &when.value {
-        Value::Bool(flag) => Ok(*flag),
-        Value::Text(text) => {
+        SyntaxValue::Bool(flag) => Ok(*flag),
+        SyntaxValue::Text(text) => {
             condition::holds(text).map_err(|why| problem::bad_condition(why, when.span))
         }
         other => Err(problem::wrong_type(
@@ -164,9 +164,9 @@ fn holds(when: &Node) -> Result<bool, Problem> {
 
 /// Puts a stage's keys over those of the template it names; `inputs` and `with` key by key.
 fn from_template(
-    mut entries: Vec<(Spanned<String>, Node)>,
-    templates: &[(Spanned<String>, Node)],
-) -> Result<Vec<(Spanned<String>, Node)>, Problem> {
+    mut entries: Vec<(Spanned<String>, SyntaxNode)>,
+    templates: &[(Spanned<String>, SyntaxNode)],
+) -> Result<Vec<(Spanned<String>, SyntaxNode)>, Problem> {
     let Some(at) = entries.iter().position(|(key, _)| key.value == "template") else {
         return Ok(entries);
     };
@@ -176,8 +176,8 @@ fn from_template(
         .and_then(|name| templates.iter().find(|(key, _)| key.value == name));
     let Some((
         _,
-        Node {
-            value: Value::Map(base),
+        SyntaxNode {
+            value: SyntaxValue::Map(base),
             ..
         },
     )) = template
@@ -189,12 +189,12 @@ fn from_template(
         match entries.iter_mut().find(|(name, _)| name.value == key.value) {
             Some((
                 _,
-                Node {
-                    value: Value::Map(own),
+                SyntaxNode {
+                    value: SyntaxValue::Map(own),
                     ..
                 },
             )) if matches!(key.value.as_str(), "inputs" | "with") => {
-                if let Value::Map(base) = &node.value {
+                if let SyntaxValue::Map(base) = &node.value {
                     let missing = base
                         .iter()
                         .filter(|(key, _)| !own.iter().any(|(name, _)| name.value == key.value));
@@ -213,12 +213,12 @@ fn from_template(
 #[derive(Clone, Debug, Default)]
 struct Cell {
     label: String,
-    local: Vec<(String, Value)>,
+    local: Vec<(String, SyntaxValue)>,
 }
 
 /// Every combination of the values of a matrix, the last key fastest.
-fn matrix_cells(node: Node, problems: &mut Vec<Problem>) -> Vec<Cell> {
-    let Value::Map(axes) = node.value else {
+fn matrix_cells(node: SyntaxNode, problems: &mut Vec<Problem>) -> Vec<Cell> {
+    let SyntaxValue::Map(axes) = node.value else {
         problems.push(problem::wrong_type(
             node.value.type_name(),
             "a map from names to lists",
@@ -228,7 +228,7 @@ fn matrix_cells(node: Node, problems: &mut Vec<Problem>) -> Vec<Cell> {
     };
     let mut cells = vec![Cell::default()];
     for (axis, node) in axes {
-        let Value::List(values) = node.value else {
+        let SyntaxValue::List(values) = node.value else {
             problems.push(problem::wrong_type(
                 node.value.type_name(),
                 "a list of values",
@@ -241,7 +241,7 @@ fn matrix_cells(node: Node, problems: &mut Vec<Problem>) -> Vec<Cell> {
             problems.push(problem::bad_value(message, None, node.span));
             return Vec::new();
         }
-        let with = |cell: &Cell, at: usize, value: &Node| {
+        let with = |cell: &Cell, at: usize, value: &SyntaxNode| {
             let mut cell = cell.clone();
             let comma = if cell.label.is_empty() { "" } else { "," };
             cell.label.push_str(&format!(
@@ -267,10 +267,10 @@ fn matrix_cells(node: Node, problems: &mut Vec<Problem>) -> Vec<Cell> {
 }
 
 /// One instance for each item of a list or map.
-fn foreach_cells(node: Node, problems: &mut Vec<Problem>) -> Vec<Cell> {
-    let cell = |label: String, key: Value, item: Node| {
+fn foreach_cells(node: SyntaxNode, problems: &mut Vec<Problem>) -> Vec<Cell> {
+    let cell = |label: String, key: SyntaxValue, item: SyntaxNode| {
         let mut local = vec![("key".to_owned(), key)];
-        if let Value::Map(fields) = &item.value {
+        if let SyntaxValue::Map(fields) = &item.value {
             local.extend(
                 fields
                     .iter()
@@ -281,15 +281,15 @@ fn foreach_cells(node: Node, problems: &mut Vec<Problem>) -> Vec<Cell> {
         Cell { label, local }
     };
     match node.value {
-        Value::List(items) => {
-            let one = |(at, item): (usize, Node)| {
-                cell(label(&item.value, at), Value::Int(at as i64), item)
+        SyntaxValue::List(items) => {
+            let one = |(at, item): (usize, SyntaxNode)| {
+                cell(label(&item.value, at), SyntaxValue::Int(at as i64), item)
             };
             items.into_iter().enumerate().map(one).collect()
         }
-        Value::Map(entries) => {
-            let one = |(key, item): (Spanned<String>, Node)| {
-                cell(key.value.clone(), Value::Text(key.value), item)
+        SyntaxValue::Map(entries) => {
+            let one = |(key, item): (Spanned<String>, SyntaxNode)| {
+                cell(key.value.clone(), SyntaxValue::Text(key.value), item)
             };
             entries.into_iter().map(one).collect()
         }
@@ -305,12 +305,12 @@ fn foreach_cells(node: Node, problems: &mut Vec<Problem>) -> Vec<Cell> {
 }
 
 /// A value as it stands in a name; what is no plain value by its position, from zero.
-fn label(value: &Value, at: usize) -> String {
+fn label(value: &SyntaxValue, at: usize) -> String {
     match value {
-        Value::Text(text) if !text.is_empty() && text.len() <= 64 => text.clone(),
-        Value::Int(number) => number.to_string(),
-        Value::Float(number) => format!("{number:?}"),
-        Value::Bool(flag) => flag.to_string(),
+        SyntaxValue::Text(text) if !text.is_empty() && text.len() <= 64 => text.clone(),
+        SyntaxValue::Int(number) => number.to_string(),
+        SyntaxValue::Float(number) => format!("{number:?}"),
+        SyntaxValue::Bool(flag) => flag.to_string(),
         _ => at.to_string(),
     }
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::base::disk::DiskError;
 use crate::base::problem::Problem;
-use crate::base::source::{Source, Span, Spanned};
-use crate::base::tree::{self, Node, Value};
+use crate::base::source::{SourceText, Span, Spanned};
+use crate::base::tree::{self, SyntaxNode, SyntaxValue};
 use crate::pipeline::interpolate::{Params, Set, apply_sets};
 use crate::pipeline::{problem, toml};
 
@@ -24,19 +24,19 @@ pub struct Choice {
 }
 
 /// The entries of a map, with the places of their keys.
-type Entries = Vec<(Spanned<String>, Node)>;
+type Entries = Vec<(Spanned<String>, SyntaxNode)>;
 
 /// A pipeline file and all it takes in.
 #[derive(Debug, Default)]
 pub struct Gathered {
     /// All texts.
-    pub source: Source,
+    pub source: SourceText,
     /// The keys of the file itself other than those below.
     pub head: Entries,
     /// The parameters, with what was chosen from outside.
     pub params: Params,
     /// The seed, if a profile sets one.
-    pub seed: Option<Node>,
+    pub seed: Option<SyntaxNode>,
     /// The templates.
     pub templates: Entries,
     /// The stages, those of files taken in first.
@@ -63,7 +63,7 @@ const DEPTH: usize = 16;
 const FILES: usize = 1000;
 
 /// Reads a pipeline file and all it takes in.
-pub fn gather(source: Source, read: Read<'_>, choice: &Choice) -> Gathered {
+pub fn gather(source: SourceText, read: Read<'_>, choice: &Choice) -> Gathered {
     let mut gathered = Gathered {
         source,
         ..Gathered::default()
@@ -84,9 +84,9 @@ pub fn gather(source: Source, read: Read<'_>, choice: &Choice) -> Gathered {
 
 impl Gathered {
     /// Takes the keys of a file, of those it includes first.
-    fn take(&mut self, name: &str, root: Node, read: Read<'_>, depth: usize) {
+    fn take(&mut self, name: &str, root: SyntaxNode, read: Read<'_>, depth: usize) {
         let span = root.span;
-        let Value::Map(entries) = root.value else {
+        let SyntaxValue::Map(entries) = root.value else {
             self.problems.push(problem::wrong_type(
                 root.value.type_name(),
                 "a map with `stages`",
@@ -144,7 +144,7 @@ impl Gathered {
         }
     }
 
-    fn include(&mut self, name: &str, node: &Node, read: Read<'_>, depth: usize) {
+    fn include(&mut self, name: &str, node: &SyntaxNode, read: Read<'_>, depth: usize) {
         for (path, span) in self.texts(node) {
             let path = beside(name, &path);
             if self.source.others.len() >= FILES {
@@ -239,7 +239,7 @@ impl Gathered {
         self.problems.extend(problems);
     }
 
-    fn profile(&mut self, node: Node) {
+    fn profile(&mut self, node: SyntaxNode) {
         let mut params = Params::new();
         for (inner, node) in self.map(node, "a map with `params` or `seed`") {
             match inner.value.as_str() {
@@ -272,10 +272,10 @@ impl Gathered {
         }
     }
 
-    fn map(&mut self, node: Node, needed: &str) -> Entries {
+    fn map(&mut self, node: SyntaxNode, needed: &str) -> Entries {
         match node.value {
-            Value::Map(entries) => entries,
-            Value::Null => Entries::new(),
+            SyntaxValue::Map(entries) => entries,
+            SyntaxValue::Null => Entries::new(),
             other => {
                 self.problems
                     .push(problem::wrong_type(other.type_name(), needed, node.span));
@@ -285,9 +285,9 @@ impl Gathered {
     }
 
     /// A text or a list of texts, each with its place.
-    fn texts(&mut self, node: &Node) -> Vec<(String, Span)> {
+    fn texts(&mut self, node: &SyntaxNode) -> Vec<(String, Span)> {
         let items = match &node.value {
-            Value::List(items) => items.as_slice(),
+            SyntaxValue::List(items) => items.as_slice(),
             _ => std::slice::from_ref(node),
         };
         let mut texts = Vec::new();

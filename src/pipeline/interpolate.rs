@@ -5,14 +5,14 @@ use std::cell::Cell;
 
 use crate::base::problem::Problem;
 use crate::base::source::{Span, Spanned};
-use crate::base::tree::{Node, Value};
+use crate::base::tree::{SyntaxNode, SyntaxValue};
 use crate::pipeline::problem;
 
 /// The parameters of a file by name, in the order of the file.
-pub type Params = Vec<(Spanned<String>, Node)>;
+pub type Params = Vec<(Spanned<String>, SyntaxNode)>;
 
 /// A parameter set from outside: name and value.
-pub type Set = (String, Value);
+pub type Set = (String, SyntaxValue);
 
 /// What references may stand for.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +20,7 @@ pub struct Names<'a> {
     /// The parameters of the file.
     pub params: &'a Params,
     /// What an instance of a stage knows besides: `matrix.x`, `item`, `item.x`, `key`.
-    pub local: &'a [(String, Value)],
+    pub local: &'a [(String, SyntaxValue)],
     /// How many bytes references were replaced by so far.
     pub replaced: &'a Cell<usize>,
 }
@@ -51,21 +51,21 @@ pub fn apply_sets(params: &mut Params, sets: &[Set]) -> Vec<Problem> {
 ///
 /// # Errors
 /// One problem for each reference that leads nowhere.
-pub fn interpolate(node: &mut Node, names: &Names<'_>) -> Vec<Problem> {
+pub fn interpolate(node: &mut SyntaxNode, names: &Names<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
     walk(node, names, &mut problems);
     problems
 }
 
-fn walk(node: &mut Node, names: &Names<'_>, problems: &mut Vec<Problem>) {
+fn walk(node: &mut SyntaxNode, names: &Names<'_>, problems: &mut Vec<Problem>) {
     match &mut node.value {
-        Value::List(items) => items
+        SyntaxValue::List(items) => items
             .iter_mut()
             .for_each(|item| walk(item, names, problems)),
-        Value::Map(entries) => entries
+        SyntaxValue::Map(entries) => entries
             .iter_mut()
             .for_each(|(_, item)| walk(item, names, problems)),
-        Value::Text(text) if text.contains("${") => match replace(text, node.span, names) {
+        SyntaxValue::Text(text) if text.contains("${") => match replace(text, node.span, names) {
             Ok(value) => (node.value, node.is_referred) = (value, true),
             Err(problem) => problems.push(problem),
         },
@@ -73,7 +73,7 @@ fn walk(node: &mut Node, names: &Names<'_>, problems: &mut Vec<Problem>) {
     }
 }
 
-fn replace(text: &str, span: Span, names: &Names<'_>) -> Result<Value, Problem> {
+fn replace(text: &str, span: Span, names: &Names<'_>) -> Result<SyntaxValue, Problem> {
     let mut whole = String::new();
     let mut rest = text;
     while let Some(at) = rest.find("${") {
@@ -120,15 +120,15 @@ fn replace(text: &str, span: Span, names: &Names<'_>) -> Result<Value, Problem> 
         rest = &rest[end + 1..];
     }
     whole.push_str(rest);
-    Ok(Value::Text(whole))
+    Ok(SyntaxValue::Text(whole))
 }
 
 /// About how many bytes a value takes.
-fn size(value: &Value) -> usize {
+fn size(value: &SyntaxValue) -> usize {
     match value {
-        Value::Text(text) => text.len(),
-        Value::List(items) => items.iter().map(|item| size(&item.value) + 8).sum(),
-        Value::Map(entries) => entries
+        SyntaxValue::Text(text) => text.len(),
+        SyntaxValue::List(items) => items.iter().map(|item| size(&item.value) + 8).sum(),
+        SyntaxValue::Map(entries) => entries
             .iter()
             .map(|(key, item)| key.value.len() + size(&item.value) + 8)
             .sum(),
@@ -137,7 +137,11 @@ fn size(value: &Value) -> usize {
 }
 
 /// Finds what a reference stands for; `None` if it is of a sort that is not replaced here.
-fn find<'a>(inner: &str, span: Span, names: &Names<'a>) -> Result<Option<&'a Value>, Problem> {
+fn find<'a>(
+    inner: &str,
+    span: Span,
+    names: &Names<'a>,
+) -> Result<Option<&'a SyntaxValue>, Problem> {
     if let Some(name) = inner.strip_prefix("params.") {
         let found = names.params.iter().find(|(key, _)| key.value == name);
         let known = names.params.iter().map(|(key, _)| key.value.as_str());
@@ -160,12 +164,12 @@ fn find<'a>(inner: &str, span: Span, names: &Names<'a>) -> Result<Option<&'a Val
     }
 }
 
-fn inline(value: &Value, name: &str, span: Span) -> Result<String, Problem> {
+fn inline(value: &SyntaxValue, name: &str, span: Span) -> Result<String, Problem> {
     match value {
-        Value::Text(text) => Ok(text.clone()),
-        Value::Int(number) => Ok(number.to_string()),
-        Value::Float(number) => Ok(number.to_string()),
-        Value::Bool(flag) => Ok(flag.to_string()),
+        SyntaxValue::Text(text) => Ok(text.clone()),
+        SyntaxValue::Int(number) => Ok(number.to_string()),
+        SyntaxValue::Float(number) => Ok(number.to_string()),
+        SyntaxValue::Bool(flag) => Ok(flag.to_string()),
         other => {
             let message = format!(
                 "`${{{name}}}` is {} and cannot be a part of a text",

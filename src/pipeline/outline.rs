@@ -6,7 +6,7 @@ use crate::base::name::StageId;
 use crate::base::problem::Problem;
 use crate::base::signing::is_public_key;
 use crate::base::source::{Span, Spanned};
-use crate::base::tree::{Node, Value};
+use crate::base::tree::{SyntaxNode, SyntaxValue};
 use crate::pipeline::expand::{Instance, expand};
 use crate::pipeline::gather::Gathered;
 use crate::pipeline::interpolate::{Names, interpolate};
@@ -26,7 +26,7 @@ pub struct Outline {
     /// The stages in the order of the file.
     pub stages: Vec<StageOutline>,
     /// What there is for stages that run at once.
-    pub limits: Option<Node>,
+    pub limits: Option<SyntaxNode>,
     /// Public keys whose owners are believed.
     pub trust: Vec<String>,
     /// Stages whose `when` does not hold.
@@ -43,9 +43,9 @@ pub struct StageOutline {
     /// Port and reference of every input.
     pub inputs: Vec<(Spanned<String>, Spanned<String>)>,
     /// Its parameters.
-    pub with: Option<Node>,
+    pub with: Option<SyntaxNode>,
     /// Its limits.
-    pub limits: Option<Node>,
+    pub limits: Option<SyntaxNode>,
 }
 
 /// Reads the shape of a file.
@@ -81,9 +81,11 @@ pub fn outline(gathered: Gathered) -> (Outline, Vec<Problem>) {
     for (key, mut node) in gathered.head.into_iter().chain(chosen) {
         problems.extend(interpolate(&mut node, &names));
         match (key.value.as_str(), node.value) {
-            ("name", Value::Text(name)) => outline.name = Some(name),
-            ("seed", Value::Int(seed)) if seed >= 0 => outline.seed = seed.unsigned_abs(),
-            ("limits", value @ Value::Map(_)) => outline.limits = Some(Node::new(value, node.span)),
+            ("name", SyntaxValue::Text(name)) => outline.name = Some(name),
+            ("seed", SyntaxValue::Int(seed)) if seed >= 0 => outline.seed = seed.unsigned_abs(),
+            ("limits", value @ SyntaxValue::Map(_)) => {
+                outline.limits = Some(SyntaxNode::new(value, node.span))
+            }
             ("limits", other) => {
                 problems.push(problem::wrong_type(other.type_name(), "a map", node.span))
             }
@@ -152,8 +154,8 @@ const STAGE_KEYS: [&str; 9] = [
 ];
 
 /// Reads a list of public keys.
-fn trust(value: Value, span: Span, problems: &mut Vec<Problem>) -> Vec<String> {
-    let Value::List(items) = value else {
+fn trust(value: SyntaxValue, span: Span, problems: &mut Vec<Problem>) -> Vec<String> {
+    let SyntaxValue::List(items) = value else {
         problems.push(problem::wrong_type(
             value.type_name(),
             "a list of public keys",
@@ -162,9 +164,9 @@ fn trust(value: Value, span: Span, problems: &mut Vec<Problem>) -> Vec<String> {
         return Vec::new();
     };
     let mut keys = Vec::new();
-    for Node { value, span, .. } in items {
+    for SyntaxNode { value, span, .. } in items {
         match value {
-            Value::Text(key) if is_public_key(&key) => keys.push(key),
+            SyntaxValue::Text(key) if is_public_key(&key) => keys.push(key),
             _ => problems.push(problem::bad_value(
                 "this is no public key".to_owned(),
                 Some(
@@ -185,16 +187,16 @@ fn stage(instance: Instance, problems: &mut Vec<Problem>) -> Option<StageOutline
     for (key, node) in instance.entries {
         let span = node.span;
         match (key.value.as_str(), node.value) {
-            ("kind", Value::Text(value)) => kind = Some(Spanned { value, span }),
-            ("doc", Value::Text(_)) | ("inputs" | "with" | "limits", Value::Null) => {}
-            ("inputs", Value::Map(entries)) => {
+            ("kind", SyntaxValue::Text(value)) => kind = Some(Spanned { value, span }),
+            ("doc", SyntaxValue::Text(_)) | ("inputs" | "with" | "limits", SyntaxValue::Null) => {}
+            ("inputs", SyntaxValue::Map(entries)) => {
                 inputs = entries
                     .into_iter()
                     .filter_map(|(port, node)| input(port, node, problems))
                     .collect();
             }
-            ("with", value @ Value::Map(_)) => with = Some(Node::new(value, span)),
-            ("limits", value @ Value::Map(_)) => limits = Some(Node::new(value, span)),
+            ("with", value @ SyntaxValue::Map(_)) => with = Some(SyntaxNode::new(value, span)),
+            ("limits", value @ SyntaxValue::Map(_)) => limits = Some(SyntaxNode::new(value, span)),
             ("kind" | "doc", other) => {
                 problems.push(problem::wrong_type(other.type_name(), "text", span))
             }
@@ -222,12 +224,12 @@ fn stage(instance: Instance, problems: &mut Vec<Problem>) -> Option<StageOutline
 
 fn input(
     port: Spanned<String>,
-    node: Node,
+    node: SyntaxNode,
     problems: &mut Vec<Problem>,
 ) -> Option<(Spanned<String>, Spanned<String>)> {
     let span: Span = node.span;
     match node.value {
-        Value::Text(value) => Some((port, Spanned { value, span })),
+        SyntaxValue::Text(value) => Some((port, Spanned { value, span })),
         other => {
             let needed = "a stage's output, a file or a `ref:`";
             problems.push(problem::wrong_type(other.type_name(), needed, span));

@@ -5,7 +5,7 @@ use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
 use crate::base::problem::Problem;
 use crate::base::source::{Span, Spanned};
-use crate::base::tree::Node;
+use crate::base::tree::SyntaxNode;
 
 /// A key that means nothing where it stands.
 pub fn unknown_key(key: &Spanned<String>, known: &[&'static str]) -> Problem {
@@ -143,7 +143,7 @@ pub fn unknown_param<'a>(
 }
 
 /// A value under `params` that refers to something else.
-pub fn reference_in_params(node: &Node) -> Option<Problem> {
+pub fn reference_in_params(node: &SyntaxNode) -> Option<Problem> {
     node.as_text().filter(|text| text.contains("${")).map(|_| {
         Problem::new(
             "pipeline::bad_interpolation",
@@ -183,7 +183,7 @@ pub fn unknown_local<'a>(
 
 /// A template nobody knows.
 pub fn unknown_template<'a>(
-    node: &Node,
+    node: &SyntaxNode,
     names: impl IntoIterator<Item = &'a str> + Clone,
 ) -> Problem {
     let name = node.as_text().unwrap_or_default();

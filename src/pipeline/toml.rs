@@ -5,14 +5,14 @@ use toml::de::{DeTable, DeValue};
 
 use crate::base::problem::Problem;
 use crate::base::source::{Span, Spanned};
-use crate::base::tree::{Node, Value};
+use crate::base::tree::{SyntaxNode, SyntaxValue};
 
 /// Reads a TOML document into a tree. The places in it are counted from `base`, where the text
 /// begins in its source.
 ///
 /// # Errors
 /// Where the text is not TOML.
-pub fn parse(text: &str, base: usize) -> Result<Node, Vec<Problem>> {
+pub fn parse(text: &str, base: usize) -> Result<SyntaxNode, Vec<Problem>> {
     let place = |range: std::ops::Range<usize>| Span {
         start: base + range.start,
         length: range.len().max(1),
@@ -20,7 +20,7 @@ pub fn parse(text: &str, base: usize) -> Result<Node, Vec<Problem>> {
     match DeTable::parse(text) {
         Ok(table) => {
             let span = place(table.span());
-            Ok(Node::new(map(table.get_ref(), &place), span))
+            Ok(SyntaxNode::new(map(table.get_ref(), &place), span))
         }
         Err(error) => {
             let problem = Problem::new(
@@ -36,7 +36,7 @@ pub fn parse(text: &str, base: usize) -> Result<Node, Vec<Problem>> {
 
 type Place<'a> = &'a dyn Fn(std::ops::Range<usize>) -> Span;
 
-fn map(table: &DeTable<'_>, place: Place<'_>) -> Value {
+fn map(table: &DeTable<'_>, place: Place<'_>) -> SyntaxValue {
     let entry = |(key, value): (&Placed<std::borrow::Cow<'_, str>>, &Placed<DeValue<'_>>)| {
         (
             Spanned {
@@ -48,24 +48,29 @@ fn map(table: &DeTable<'_>, place: Place<'_>) -> Value {
     };
     let mut entries: Vec<_> = table.iter().map(entry).collect();
     entries.sort_by_key(|(key, _)| key.span.start);
-    Value::Map(entries)
+    SyntaxValue::Map(entries)
 }
 
-fn node(value: &Placed<DeValue<'_>>, place: Place<'_>) -> Node {
+fn node(value: &Placed<DeValue<'_>>, place: Place<'_>) -> SyntaxNode {
     let inner = match value.get_ref() {
-        DeValue::String(text) => Value::Text(text.to_string()),
+        DeValue::String(text) => SyntaxValue::Text(text.to_string()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-            .map_or_else(|_| Value::Text(number.as_str().to_owned()), Value::Int),
-        DeValue::Float(number) => number
-            .as_str()
-            .parse()
-            .map_or_else(|_| Value::Text(number.as_str().to_owned()), Value::Float),
-        DeValue::Boolean(flag) => Value::Bool(*flag),
-        DeValue::Datetime(instant) => Value::Text(instant.to_string()),
-        DeValue::Array(items) => Value::List(items.iter().map(|item| node(item, place)).collect()),
+            .map_or_else(
+                |_| SyntaxValue::Text(number.as_str().to_owned()),
+                SyntaxValue::Int,
+            ),
+        DeValue::Float(number) => number.as_str().parse().map_or_else(
+            |_| SyntaxValue::Text(number.as_str().to_owned()),
+            SyntaxValue::Float,
+        ),
+        DeValue::Boolean(flag) => SyntaxValue::Bool(*flag),
+        DeValue::Datetime(instant) => SyntaxValue::Text(instant.to_string()),
+        DeValue::Array(items) => {
+            SyntaxValue::List(items.iter().map(|item| node(item, place)).collect())
+        }
         DeValue::Table(table) => map(table, place),
     };
-    Node::new(inner, place(value.span()))
+    SyntaxNode::new(inner, place(value.span()))
 }
 
 #[cfg(test)]
@@ -75,7 +80,7 @@ mod tests {
     #[test]
     fn values_keep_their_types_and_places() {
         let node = parse("rate = 0.1\n[deep]\nlist = [1, true, 'x']\n", 100).unwrap();
-        assert_eq!(node.get("rate").unwrap().value, Value::Float(0.1));
+        assert_eq!(node.get("rate").unwrap().value, SyntaxValue::Float(0.1));
         assert_eq!(
             node.get("rate").unwrap().span,
             Span {
@@ -83,16 +88,16 @@ mod tests {
                 length: 3
             }
         );
-        let Value::List(items) = &node.get("deep").unwrap().get("list").unwrap().value else {
+        let SyntaxValue::List(items) = &node.get("deep").unwrap().get("list").unwrap().value else {
             panic!("a list")
         };
         let values: Vec<_> = items.iter().map(|item| item.value.clone()).collect();
         assert_eq!(
             values,
             [
-                Value::Int(1),
-                Value::Bool(true),
-                Value::Text("x".to_owned())
+                SyntaxValue::Int(1),
+                SyntaxValue::Bool(true),
+                SyntaxValue::Text("x".to_owned())
             ]
         );
         assert_eq!(parse("x = ", 0).unwrap_err()[0].code, "toml::syntax");

@@ -7,7 +7,7 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use crate::base::artifact::EntryForm;
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
-use crate::base::disk::{self, DiskError, Entry, Signature};
+use crate::base::disk::{self, DiskError, FileStamp, PathEntry};
 use crate::base::hashing::hash;
 use crate::store::known::Known;
 use crate::store::manifest::{FileEntry, Manifest};
@@ -33,7 +33,7 @@ pub struct Part {
     /// Where it is.
     pub path: PathBuf,
     /// What the system told of it when it was hashed.
-    pub signature: Signature,
+    pub signature: FileStamp,
     /// The digest of its bytes.
     pub digest: Digest,
 }
@@ -91,7 +91,7 @@ pub fn resolve(root: &Path, text: &str, known: &Known) -> Result<SourceFile, Fil
     }
     let path = root.join(text);
     match disk::look(&path) {
-        Ok(Entry::File(signature)) => {
+        Ok(PathEntry::File(signature)) => {
             let part = part(String::new(), path, signature, known)?;
             Ok(SourceFile {
                 digest: part.digest,
@@ -100,8 +100,8 @@ pub fn resolve(root: &Path, text: &str, known: &Known) -> Result<SourceFile, Fil
                 parts: vec![part],
             })
         }
-        Ok(Entry::Directory) => several(disk::walk(&path)?, known),
-        Ok(Entry::Special) => Err(FilesError::Special(path)),
+        Ok(PathEntry::Directory) => several(disk::walk(&path)?, known),
+        Ok(PathEntry::Special) => Err(FilesError::Special(path)),
         Err(error) if error.is_missing() => Err(FilesError::Missing(PathBuf::from(text))),
         Err(error) => Err(error.into()),
     }
@@ -115,8 +115,8 @@ pub fn resolve(root: &Path, text: &str, known: &Known) -> Result<SourceFile, Fil
 pub fn is_unchanged(source: &SourceFile) -> Result<bool, DiskError> {
     for part in &source.parts {
         let same = match disk::look(&part.path) {
-            Ok(Entry::File(signature)) if signature == part.signature => true,
-            Ok(Entry::File(signature)) => {
+            Ok(PathEntry::File(signature)) if signature == part.signature => true,
+            Ok(PathEntry::File(signature)) => {
                 hash(&part.path, signature.size, &Cancel::new())? == part.digest
             }
             Ok(_) => false,
@@ -154,7 +154,7 @@ pub fn paths(root: &Path, text: &str) -> Option<Vec<PathBuf>> {
 fn list(root: &Path, text: &str) -> Option<Vec<(String, PathBuf)>> {
     let path = root.join(text);
     match disk::look(&path) {
-        Ok(Entry::Directory) => disk::walk(&path).ok(),
+        Ok(PathEntry::Directory) => disk::walk(&path).ok(),
         Ok(_) => None,
         Err(_) => matches(root, text).ok(),
     }
@@ -163,7 +163,7 @@ fn list(root: &Path, text: &str) -> Option<Vec<(String, PathBuf)>> {
 fn part(
     name: String,
     path: PathBuf,
-    signature: Signature,
+    signature: FileStamp,
     known: &Known,
 ) -> Result<Part, FilesError> {
     let digest = known.digest(&path, signature)?;
@@ -179,7 +179,7 @@ fn several(files: Vec<(String, PathBuf)>, known: &Known) -> Result<SourceFile, F
     let looked = files
         .into_par_iter()
         .map(|(name, path)| match disk::look(&path)? {
-            Entry::File(signature) => part(name, path, signature, known),
+            PathEntry::File(signature) => part(name, path, signature, known),
             _ => Err(FilesError::Special(path)),
         });
     // All of them first: of several errors, the first in the order of the names is told.
@@ -224,7 +224,7 @@ fn matches(root: &Path, text: &str) -> Result<Vec<(String, PathBuf)>, FilesError
                 cause: error.into(),
             }
         })?;
-        if matches!(disk::look(&path)?, Entry::Directory) {
+        if matches!(disk::look(&path)?, PathEntry::Directory) {
             continue;
         }
         let name = path

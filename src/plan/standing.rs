@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::base::digest::{Digest, Framed};
-use crate::base::disk::{self, DiskError, Entry, Folder, Signature};
+use crate::base::disk::{self, DiskError, FileStamp, Folder, PathEntry};
 use crate::base::name::{RunId, StageId};
 use crate::plan::files::{self, SourceFile};
 use crate::store::local;
@@ -38,13 +38,13 @@ pub struct Standing {
     pub stages: Vec<StageId>,
     /// Files that were read, by their way from the workspace: the pipeline's own and its sources,
     /// as the system told of them before they were read.
-    pub files: Vec<(PathBuf, Signature)>,
+    pub files: Vec<(PathBuf, FileStamp)>,
     /// Sources of several files: how the pipeline names them, with the names of all files in them.
     pub groups: Vec<(String, Vec<String>)>,
     /// The blobs of all outputs, as they were when they were put. Kept apart, as a table of fixed
     /// width.
     #[serde(skip)]
-    pub blobs: Vec<(Digest, Signature)>,
+    pub blobs: Vec<(Digest, FileStamp)>,
 }
 
 impl Asked<'_> {
@@ -55,7 +55,7 @@ impl Asked<'_> {
         let program = std::env::current_exe()
             .ok()
             .and_then(|path| Some((disk::look(&path).ok()?, path)));
-        if let Some((Entry::File(signature), path)) = program {
+        if let Some((PathEntry::File(signature), path)) = program {
             framed
                 .text(&path.to_string_lossy())
                 .number(signature.size)
@@ -72,7 +72,7 @@ impl Asked<'_> {
 /// The width of a row: a digest and four numbers.
 const ROW: usize = 64;
 
-fn row(bytes: &[u8]) -> (Digest, Signature) {
+fn row(bytes: &[u8]) -> (Digest, FileStamp) {
     let number = |at: usize| <[u8; 8]>::try_from(&bytes[at..at + 8]).expect("eight bytes");
     let digest = Digest::from_bytes(bytes[..32].try_into().expect("thirty-two bytes"));
     let (mtime_ns, ctime_ns) = (
@@ -85,7 +85,7 @@ fn row(bytes: &[u8]) -> (Digest, Signature) {
     );
     (
         digest,
-        Signature {
+        FileStamp {
             size,
             mtime_ns,
             ctime_ns,
@@ -156,7 +156,7 @@ impl Standing {
         let mut bytes = (head.len() as u64).to_le_bytes().to_vec();
         bytes.extend(head);
         for (digest, signature) in &self.blobs {
-            let Signature {
+            let FileStamp {
                 size,
                 mtime_ns,
                 ctime_ns,

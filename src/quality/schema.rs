@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::problem::Report;
-use crate::base::source::{Source, Spanned};
-use crate::base::tree::{self, Node, Value};
+use crate::base::problem::ProblemReport;
+use crate::base::source::{SourceText, Spanned};
+use crate::base::tree::{self, SyntaxNode, SyntaxValue};
 use crate::frame::build::{Cell, convert};
 use crate::frame::table::ColumnType;
-use crate::quality::expression::{self};
+use crate::quality::expression;
 use crate::quality::rules::of_column;
 use crate::quality::schema_types::{
     ColumnRule, Measure, RULES, RowRule, Schema, Severity, TYPES, TableRule,
@@ -47,10 +47,10 @@ const SET_ASIDE: f64 = 0.1;
 ///
 /// # Errors
 /// All that is wrong with it.
-pub fn parse(name: &str, bytes: Vec<u8>) -> Result<Schema, Report> {
-    let source: Source = tree::source(name, bytes)?;
-    let root =
-        tree::parse(&source.text, 0).map_err(|problems| Report::new(source.clone(), problems))?;
+pub fn parse(name: &str, bytes: Vec<u8>) -> Result<Schema, ProblemReport> {
+    let source: SourceText = tree::source(name, bytes)?;
+    let root = tree::parse(&source.text, 0)
+        .map_err(|problems| ProblemReport::new(source.clone(), problems))?;
     let mut reader = Reader {
         problems: Vec::new(),
     };
@@ -58,12 +58,12 @@ pub fn parse(name: &str, bytes: Vec<u8>) -> Result<Schema, Report> {
     if reader.problems.is_empty() {
         Ok(schema)
     } else {
-        Err(Report::new(source, reader.problems))
+        Err(ProblemReport::new(source, reader.problems))
     }
 }
 
 impl Reader {
-    fn schema(&mut self, root: &Node) -> Schema {
+    fn schema(&mut self, root: &SyntaxNode) -> Schema {
         let mut schema = Schema {
             columns: Vec::new(),
             others: false,
@@ -86,7 +86,7 @@ impl Reader {
                     _ => self.wrong(node, "`allow` or `refuse`"),
                 },
                 "rows" => match &node.value {
-                    Value::List(items) => {
+                    SyntaxValue::List(items) => {
                         schema.rows = items.iter().filter_map(|item| self.row(item)).collect()
                     }
                     _ => self.wrong(node, "a list of conditions"),
@@ -107,7 +107,7 @@ impl Reader {
                 _ => self.unknown(key, &ROOT),
             }
         }
-        if root.get("columns").is_none() && matches!(root.value, Value::Map(_)) {
+        if root.get("columns").is_none() && matches!(root.value, SyntaxValue::Map(_)) {
             self.problem(
                 "schema::missing_key",
                 "the key `columns` is missing",
@@ -124,8 +124,8 @@ impl Reader {
         schema
     }
 
-    fn column(&mut self, name: &Spanned<String>, node: &Node) -> Option<ColumnRule> {
-        let Value::Map(entries) = &node.value else {
+    fn column(&mut self, name: &Spanned<String>, node: &SyntaxNode) -> Option<ColumnRule> {
+        let SyntaxValue::Map(entries) = &node.value else {
             self.wrong(node, "a map with `type`");
             return None;
         };
@@ -163,7 +163,7 @@ impl Reader {
                 "infinite" => rule.infinite = self.flag(node),
                 "unique" => rule.unique = self.flag(node),
                 "allowed" => match &node.value {
-                    Value::List(items) => {
+                    SyntaxValue::List(items) => {
                         rule.allowed = Some(items.iter().map(|item| self.cell(item)).collect())
                     }
                     _ => self.wrong(node, "a list of values"),
@@ -174,7 +174,7 @@ impl Reader {
                 "min_length" => rule.min_length = self.count(node),
                 "max_length" => rule.max_length = self.count(node),
                 "severity" => {
-                    let one = |reader: &mut Self, node: &Node| reader.severity(node);
+                    let one = |reader: &mut Self, node: &SyntaxNode| reader.severity(node);
                     rule.severity = self.by_rule(node, one);
                 }
                 "at_most" => rule.at_most = self.by_rule(node, Self::share),
@@ -252,10 +252,10 @@ impl Reader {
 
     /// Tells of what is said of rules that are not asked, and of values that can never stand in the
     /// column.
-    fn unused(&mut self, rule: &ColumnRule, node: &Node) {
+    fn unused(&mut self, rule: &ColumnRule, node: &SyntaxNode) {
         let asked = of_column(rule);
         for word in ["severity", "at_most"] {
-            let Some(Value::Map(entries)) = node.get(word).map(|node| &node.value) else {
+            let Some(SyntaxValue::Map(entries)) = node.get(word).map(|node| &node.value) else {
                 continue;
             };
             let is_asked = |name: &str| asked.iter().any(|rule| rule.name == name);
@@ -270,7 +270,7 @@ impl Reader {
                 self.problem("schema::not_asked", message, key.span, "no such rule here");
             }
         }
-        if let Some(Value::List(items)) = node.get("allowed").map(|node| &node.value) {
+        if let Some(SyntaxValue::List(items)) = node.get("allowed").map(|node| &node.value) {
             for (item, text) in items.iter().zip(rule.allowed.iter().flatten()) {
                 if convert(&Cell::Text(text.clone()), rule.kind).is_none() {
                     let message = format!(
@@ -283,7 +283,7 @@ impl Reader {
         }
     }
 
-    fn row(&mut self, node: &Node) -> Option<RowRule> {
+    fn row(&mut self, node: &SyntaxNode) -> Option<RowRule> {
         let entries = self.map(node, "a map with `check`");
         entries
             .iter()
@@ -335,7 +335,7 @@ impl Reader {
         }
     }
 
-    fn table(&mut self, name: &Spanned<String>, node: &Node) -> Option<TableRule> {
+    fn table(&mut self, name: &Spanned<String>, node: &SyntaxNode) -> Option<TableRule> {
         let (mut min, mut max, mut column, mut severity) = (None, None, None, Severity::Fail);
         let is_share = matches!(name.value.as_str(), "null_share" | "duplicates");
         let known: &[&'static str] = match name.value.as_str() {

@@ -8,7 +8,7 @@ use regex::Regex;
 use crate::base::nearest::suggest;
 use crate::base::problem::Problem;
 use crate::base::source::{Span, Spanned};
-use crate::base::tree::{Node, Value};
+use crate::base::tree::{SyntaxNode, SyntaxValue};
 use crate::frame::table::{ColumnType, read_time};
 use crate::quality::schema_types::{RULES, SEVERITIES, Severity};
 
@@ -18,7 +18,7 @@ pub(super) struct Reader {
 }
 
 /// The entries of a map.
-pub(super) type Entries = [(Spanned<String>, Node)];
+pub(super) type Entries = [(Spanned<String>, SyntaxNode)];
 
 impl Reader {
     pub(super) fn problem(
@@ -32,7 +32,7 @@ impl Reader {
             .push(Problem::new(code, message).at(span, label.to_owned()));
     }
 
-    pub(super) fn wrong(&mut self, node: &Node, needed: &str) {
+    pub(super) fn wrong(&mut self, node: &SyntaxNode, needed: &str) {
         let message = format!("{} stands where {needed} is needed", node.value.type_name());
         self.problem(
             "schema::wrong_type",
@@ -54,9 +54,9 @@ impl Reader {
         );
     }
 
-    pub(super) fn map<'n>(&mut self, node: &'n Node, needed: &str) -> &'n Entries {
+    pub(super) fn map<'n>(&mut self, node: &'n SyntaxNode, needed: &str) -> &'n Entries {
         match &node.value {
-            Value::Map(entries) => entries,
+            SyntaxValue::Map(entries) => entries,
             _ => {
                 self.wrong(node, needed);
                 &[]
@@ -66,7 +66,7 @@ impl Reader {
 
     pub(super) fn word<T: Copy>(
         &mut self,
-        node: &Node,
+        node: &SyntaxNode,
         words: &[(&'static str, T)],
         what: &str,
         code: &'static str,
@@ -98,19 +98,19 @@ impl Reader {
         found
     }
 
-    pub(super) fn severity(&mut self, node: &Node) -> Option<Severity> {
+    pub(super) fn severity(&mut self, node: &SyntaxNode) -> Option<Severity> {
         self.word(node, &SEVERITIES, "severity", "schema::unknown_severity")
     }
 
     /// One value for all rules of a column, or a map from rules to values.
     pub(super) fn by_rule<T>(
         &mut self,
-        node: &Node,
-        read: impl Fn(&mut Self, &Node) -> Option<T>,
+        node: &SyntaxNode,
+        read: impl Fn(&mut Self, &SyntaxNode) -> Option<T>,
     ) -> BTreeMap<String, T> {
         let mut values = BTreeMap::new();
         match &node.value {
-            Value::Map(entries) => {
+            SyntaxValue::Map(entries) => {
                 for (key, node) in entries {
                     if RULES.contains(&key.value.as_str()) {
                         values.extend(read(self, node).map(|value| (key.value.clone(), value)));
@@ -124,9 +124,9 @@ impl Reader {
         values
     }
 
-    pub(super) fn flag(&mut self, node: &Node) -> bool {
+    pub(super) fn flag(&mut self, node: &SyntaxNode) -> bool {
         match node.value {
-            Value::Bool(flag) => flag,
+            SyntaxValue::Bool(flag) => flag,
             _ => {
                 self.wrong(node, "`true` or `false`");
                 false
@@ -134,10 +134,10 @@ impl Reader {
         }
     }
 
-    pub(super) fn number(&mut self, node: &Node) -> Option<f64> {
+    pub(super) fn number(&mut self, node: &SyntaxNode) -> Option<f64> {
         match node.value {
-            Value::Int(number) => Some(number as f64),
-            Value::Float(number) if !number.is_nan() => Some(number),
+            SyntaxValue::Int(number) => Some(number as f64),
+            SyntaxValue::Float(number) if !number.is_nan() => Some(number),
             _ => {
                 self.wrong(node, "a number");
                 None
@@ -145,7 +145,7 @@ impl Reader {
         }
     }
 
-    pub(super) fn bound(&mut self, node: &Node, kind: ColumnType) -> Option<f64> {
+    pub(super) fn bound(&mut self, node: &SyntaxNode, kind: ColumnType) -> Option<f64> {
         match (kind, node.as_text()) {
             (ColumnType::Time, Some(text)) => {
                 let time = read_time(text);
@@ -161,9 +161,9 @@ impl Reader {
         }
     }
 
-    pub(super) fn count(&mut self, node: &Node) -> Option<u64> {
+    pub(super) fn count(&mut self, node: &SyntaxNode) -> Option<u64> {
         match node.value {
-            Value::Int(number) if number >= 0 => Some(number.unsigned_abs()),
+            SyntaxValue::Int(number) if number >= 0 => Some(number.unsigned_abs()),
             _ => {
                 self.wrong(node, "a whole number of at least 0");
                 None
@@ -172,11 +172,11 @@ impl Reader {
     }
 
     /// A share: a number from 0 to 1, or a text such as `0.1%`.
-    pub(super) fn share(&mut self, node: &Node) -> Option<f64> {
+    pub(super) fn share(&mut self, node: &SyntaxNode) -> Option<f64> {
         let share = match &node.value {
-            Value::Int(number) => Some(*number as f64),
-            Value::Float(number) => Some(*number),
-            Value::Text(text) => text
+            SyntaxValue::Int(number) => Some(*number as f64),
+            SyntaxValue::Float(number) => Some(*number),
+            SyntaxValue::Text(text) => text
                 .trim()
                 .strip_suffix('%')
                 .and_then(|percent| percent.trim().parse::<f64>().ok())
@@ -190,7 +190,7 @@ impl Reader {
         share
     }
 
-    pub(super) fn regex(&mut self, node: &Node) -> Option<Regex> {
+    pub(super) fn regex(&mut self, node: &SyntaxNode) -> Option<Regex> {
         let Some(text) = node.as_text() else {
             self.wrong(node, "a regular expression as text");
             return None;
@@ -212,12 +212,12 @@ impl Reader {
         }
     }
 
-    pub(super) fn cell(&mut self, node: &Node) -> String {
+    pub(super) fn cell(&mut self, node: &SyntaxNode) -> String {
         match &node.value {
-            Value::Text(text) => text.clone(),
-            Value::Int(number) => number.to_string(),
-            Value::Float(number) => number.to_string(),
-            Value::Bool(flag) => flag.to_string(),
+            SyntaxValue::Text(text) => text.clone(),
+            SyntaxValue::Int(number) => number.to_string(),
+            SyntaxValue::Float(number) => number.to_string(),
+            SyntaxValue::Bool(flag) => flag.to_string(),
             _ => {
                 self.wrong(node, "a number, text or truth value");
                 String::new()

@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::base::name::StageId;
-use crate::base::outcome::Outcome;
+use crate::base::outcome::StageOutcome;
 use crate::event::{Event, EventKind, Sink, StageResult};
 
 /// Writes one line an event to `out`; progress is left out.
@@ -30,7 +30,7 @@ impl<W: Write + Send> Sink for Failures<W> {
     fn take(&mut self, event: &Event) -> Result<(), String> {
         let is_told = match &event.kind {
             EventKind::Warning { .. } => true,
-            EventKind::StageFinished(result) => result.outcome == Outcome::Failed,
+            EventKind::StageFinished(result) => result.outcome == StageOutcome::Failed,
             _ => false,
         };
         if !is_told {
@@ -167,14 +167,14 @@ fn told(kind: &EventKind) -> String {
 
 fn finished(result: &StageResult) -> String {
     let time = match result.outcome {
-        Outcome::Made | Outcome::Failed => format!("in {:.2} s", result.seconds),
+        StageOutcome::Made | StageOutcome::Failed => format!("in {:.2} s", result.seconds),
         _ => String::new(),
     };
     let mut text = format!("  {:<9} {:<14} {time}", result.outcome.as_str(), result.id)
         .trim_end()
         .to_owned();
     text.push('\n');
-    if result.outcome != Outcome::Reused {
+    if result.outcome != StageOutcome::Reused {
         for note in &result.notes {
             text.push_str(&format!("            {note}\n"));
         }
@@ -186,7 +186,7 @@ fn finished(result: &StageResult) -> String {
         for output in result
             .outputs
             .iter()
-            .filter(|_| result.outcome == Outcome::Failed)
+            .filter(|_| result.outcome == StageOutcome::Failed)
         {
             text.push_str(&format!(
                 "            it left `{}`: netsec cat {}\n",

@@ -7,8 +7,8 @@ use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
 };
 
-use crate::base::problem::{Place, Problem, Report};
-use crate::base::source::Source;
+use crate::base::problem::{Place, Problem, ProblemReport};
+use crate::base::source::SourceText;
 
 struct Shown<'a> {
     problem: &'a Problem,
@@ -106,8 +106,8 @@ fn within<'a>(
 /// Places in other texts than the first are told in words.
 fn in_one_text<'a>(
     problem: &'a Problem,
-    report: &Report,
-    part: &Source,
+    report: &ProblemReport,
+    part: &SourceText,
     base: usize,
 ) -> Cow<'a, Problem> {
     let is_here = |place: &&Place| (base..=base + part.text.len()).contains(&place.span.start);
@@ -128,7 +128,7 @@ fn in_one_text<'a>(
 }
 
 /// Renders a report for people: every problem with its place, then how many there are.
-pub fn render(report: &Report, colour: bool) -> String {
+pub fn render(report: &ProblemReport, colour: bool) -> String {
     let theme = if colour {
         GraphicalTheme::unicode()
     } else {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::base::clock::iso;
 use crate::base::name::in_backticks;
-use crate::base::outcome::Outcome;
+use crate::base::outcome::StageOutcome;
 use crate::event::StageResult;
 use crate::lineage::query::{Impact, Maker, Trace};
 use crate::lineage::record::{Imported, Retention, RunRecord};
@@ -365,7 +365,9 @@ pub fn reports(stages: &[StageResult]) -> Option<String> {
             .find(|port| stage.outputs.iter().any(|output| output.port == **port))?;
         Some(format!("{}.{port}", stage.id))
     };
-    let made = stages.iter().any(|stage| stage.outcome == Outcome::Made);
+    let made = stages
+        .iter()
+        .any(|stage| stage.outcome == StageOutcome::Made);
     let mut names: Vec<String> = stages
         .iter()
         .filter(|stage| stage.outcome.is_success())

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::base::outcome::Outcome;
+use crate::base::outcome::StageOutcome;
 use crate::event::{Event, EventKind};
 use crate::reporter::page::{self, escape};
 
@@ -21,7 +21,7 @@ pub struct Bar {
     /// When it ended.
     pub end_ms: u64,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: StageOutcome,
     /// Whether the run would have been shorter had it been.
     pub critical: bool,
 }
@@ -77,7 +77,7 @@ pub fn timeline(events: &[Event]) -> Timeline {
                     outcome: result.outcome,
                     critical: false,
                 }),
-                None if result.outcome == Outcome::Reused => timeline.reused += 1,
+                None if result.outcome == StageOutcome::Reused => timeline.reused += 1,
                 None => {}
             },
             _ => {}
@@ -138,9 +138,9 @@ pub fn svg(timeline: &Timeline) -> String {
         let (left, width) = (x(bar.start_ms), (x(bar.end_ms) - x(bar.start_ms)).max(1.0));
         let top = TOP + bar.lane * ROW;
         let fill = match bar.outcome {
-            Outcome::Made | Outcome::Reused => "#9cc3e6",
-            Outcome::Failed => "#e8a09a",
-            Outcome::Skipped | Outcome::Cancelled => "#ddd",
+            StageOutcome::Made | StageOutcome::Reused => "#9cc3e6",
+            StageOutcome::Failed => "#e8a09a",
+            StageOutcome::Skipped | StageOutcome::Cancelled => "#ddd",
         };
         let (stroke, thick) = if bar.critical {
             ("#b35900", 2)

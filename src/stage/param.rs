@@ -9,7 +9,7 @@ use crate::base::nearest::suggest;
 use crate::base::problem::Problem;
 use crate::base::secret::Secret;
 use crate::base::source::{Span, Spanned};
-use crate::base::tree::{self, Node};
+use crate::base::tree::{self, SyntaxNode};
 
 /// The declaration of a parameter.
 #[derive(Clone, Copy, Debug)]
@@ -138,69 +138,75 @@ impl Type {
     /// Checks a value; adds all that is wrong with it and inside it to `problems`. What is right
     /// inside a wrong value is given back all the same, so that what goes together can be checked
     /// in the same go.
-    pub fn check(&self, node: &Node, env: Env<'_>, problems: &mut Vec<Problem>) -> Option<Value> {
-        let value = match (self, &node.value) {
-            // What came in for a reference keeps its type where it can, and gives its text where
-            // text is needed.
-            (Self::Text, tree::Value::Int(number)) if node.is_referred => {
-                Some(Value::Text(number.to_string()))
-            }
-            (Self::Text, tree::Value::Float(number)) if node.is_referred => {
-                Some(Value::Text(number.to_string()))
-            }
-            (Self::Text, tree::Value::Bool(flag)) if node.is_referred => {
-                Some(Value::Text(flag.to_string()))
-            }
-            (Self::Bool | Self::Scalar, tree::Value::Bool(flag)) => Some(Value::Bool(*flag)),
-            (Self::Int(low, high), tree::Value::Int(number)) => (low..=high)
-                .contains(&number)
-                .then_some(Value::Int(*number)),
-            (Self::Float(low, high), tree::Value::Int(number)) => {
-                let number = *number as f64;
-                (number >= *low && number <= *high).then_some(Value::Float(number))
-            }
-            (Self::Float(low, high), tree::Value::Float(number)) => {
-                (number >= low && number <= high).then_some(Value::Float(*number))
-            }
-            (Self::Scalar, tree::Value::Int(number)) => Some(Value::Int(*number)),
-            (Self::Scalar, tree::Value::Float(number)) => {
-                number.is_finite().then_some(Value::Float(*number))
-            }
-            (Self::Secret, tree::Value::Text(text)) => Some(Value::Secret(resolve(text, env))),
-            (Self::Text | Self::Scalar | Self::Choice(_), tree::Value::Text(text)) => {
-                return self
-                    .check_text(text, node)
-                    .map_err(|problem| problems.push(*problem))
-                    .ok();
-            }
-            (Self::List(of), tree::Value::List(items)) => {
-                let item = |item| of.check(item, env, problems).unwrap_or(Value::Wrong);
-                Some(Value::List(items.iter().map(item).collect()))
-            }
-            (Self::Map(of), tree::Value::Map(entries)) => {
-                let pair = |(key, node): &(Spanned<String>, Node)| {
-                    Some((key.value.clone(), of.check(node, env, problems)?))
-                };
-                Some(Value::Map(Values(
-                    entries.iter().filter_map(pair).collect(),
-                )))
-            }
-            (Self::Record(params), tree::Value::Map(_)) => Some(Value::Map(check_record(
-                params,
-                Some(node),
-                node.span,
-                env,
-                problems,
-            ))),
-            _ => None,
-        };
+    pub fn check(
+        &self,
+        node: &SyntaxNode,
+        env: Env<'_>,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Value> {
+        let value =
+            match (self, &node.value) {
+                // What came in for a reference keeps its type where it can, and gives its text where
+                // text is needed.
+                (Self::Text, tree::SyntaxValue::Int(number)) if node.is_referred => {
+                    Some(Value::Text(number.to_string()))
+                }
+                (Self::Text, tree::SyntaxValue::Float(number)) if node.is_referred => {
+                    Some(Value::Text(number.to_string()))
+                }
+                (Self::Text, tree::SyntaxValue::Bool(flag)) if node.is_referred => {
+                    Some(Value::Text(flag.to_string()))
+                }
+                (Self::Bool | Self::Scalar, tree::SyntaxValue::Bool(flag)) => {
+                    Some(Value::Bool(*flag))
+                }
+                (Self::Int(low, high), tree::SyntaxValue::Int(number)) => (low..=high)
+                    .contains(&number)
+                    .then_some(Value::Int(*number)),
+                (Self::Float(low, high), tree::SyntaxValue::Int(number)) => {
+                    let number = *number as f64;
+                    (number >= *low && number <= *high).then_some(Value::Float(number))
+                }
+                (Self::Float(low, high), tree::SyntaxValue::Float(number)) => {
+                    (number >= low && number <= high).then_some(Value::Float(*number))
+                }
+                (Self::Scalar, tree::SyntaxValue::Int(number)) => Some(Value::Int(*number)),
+                (Self::Scalar, tree::SyntaxValue::Float(number)) => {
+                    number.is_finite().then_some(Value::Float(*number))
+                }
+                (Self::Secret, tree::SyntaxValue::Text(text)) => {
+                    Some(Value::Secret(resolve(text, env)))
+                }
+                (Self::Text | Self::Scalar | Self::Choice(_), tree::SyntaxValue::Text(text)) => {
+                    return self
+                        .check_text(text, node)
+                        .map_err(|problem| problems.push(*problem))
+                        .ok();
+                }
+                (Self::List(of), tree::SyntaxValue::List(items)) => {
+                    let item = |item| of.check(item, env, problems).unwrap_or(Value::Wrong);
+                    Some(Value::List(items.iter().map(item).collect()))
+                }
+                (Self::Map(of), tree::SyntaxValue::Map(entries)) => {
+                    let pair = |(key, node): &(Spanned<String>, SyntaxNode)| {
+                        Some((key.value.clone(), of.check(node, env, problems)?))
+                    };
+                    Some(Value::Map(Values(
+                        entries.iter().filter_map(pair).collect(),
+                    )))
+                }
+                (Self::Record(params), tree::SyntaxValue::Map(_)) => Some(Value::Map(
+                    check_record(params, Some(node), node.span, env, problems),
+                )),
+                _ => None,
+            };
         if value.is_none() {
             problems.push(self.wrong(node));
         }
         value
     }
 
-    fn check_text(&self, text: &str, node: &Node) -> Result<Value, Box<Problem>> {
+    fn check_text(&self, text: &str, node: &SyntaxNode) -> Result<Value, Box<Problem>> {
         if let Some(at) = text.find("${env.") {
             let name = text[at..].split('}').next().unwrap_or_default();
             let help = "the environment is read only where a secret or an address belongs; use `params:` and `--set`";
@@ -223,19 +229,24 @@ impl Type {
         }
     }
 
-    fn wrong(&self, node: &Node) -> Problem {
+    fn wrong(&self, node: &SyntaxNode) -> Problem {
         let found = match &node.value {
-            tree::Value::Int(number) => format!("`{number}`"),
-            tree::Value::Float(number) => format!("`{number}`"),
-            tree::Value::Bool(flag) => format!("`{flag}`"),
-            tree::Value::Text(text) if text.chars().count() <= 40 => format!("the text `{text}`"),
+            tree::SyntaxValue::Int(number) => format!("`{number}`"),
+            tree::SyntaxValue::Float(number) => format!("`{number}`"),
+            tree::SyntaxValue::Bool(flag) => format!("`{flag}`"),
+            tree::SyntaxValue::Text(text) if text.chars().count() <= 40 => {
+                format!("the text `{text}`")
+            }
             other => other.type_name().to_owned(),
         };
         let expected = self.describe();
         let out_of_range = matches!(
             (self, &node.value),
-            (Self::Int(..), tree::Value::Int(_))
-                | (Self::Float(..), tree::Value::Int(_) | tree::Value::Float(_))
+            (Self::Int(..), tree::SyntaxValue::Int(_))
+                | (
+                    Self::Float(..),
+                    tree::SyntaxValue::Int(_) | tree::SyntaxValue::Float(_)
+                )
         );
         let code = if out_of_range {
             "pipeline::out_of_range"
@@ -262,13 +273,13 @@ fn bounds<T: PartialOrd + fmt::Display>(low: T, high: T, least: T, most: T) -> S
 /// `node` is the map, if there is one; `whole` is the place to report a missing key at.
 pub fn check_record(
     params: &[Param],
-    node: Option<&Node>,
+    node: Option<&SyntaxNode>,
     whole: Span,
     env: Env<'_>,
     problems: &mut Vec<Problem>,
 ) -> Values {
-    if let Some(Node {
-        value: tree::Value::Map(entries),
+    if let Some(SyntaxNode {
+        value: tree::SyntaxValue::Map(entries),
         ..
     }) = node
     {
@@ -288,7 +299,7 @@ pub fn check_record(
     for param in params {
         let given = node
             .and_then(|node| node.get(param.name))
-            .filter(|node| node.value != tree::Value::Null);
+            .filter(|node| node.value != tree::SyntaxValue::Null);
         let value = match (given, param.default) {
             (Some(node), _) => param.kind.check(node, env, problems),
             (None, Fallback::Absent) => None,
@@ -317,7 +328,7 @@ pub fn check_record(
 
 fn default(param: &Param, text: &str) -> Value {
     let value = tree::parse_snippet(text).expect("a declared default is YAML");
-    let node = Node::new(value, Span::default());
+    let node = SyntaxNode::new(value, Span::default());
     param
         .kind
         .check(&node, &|_| None, &mut Vec::new())

@@ -162,15 +162,15 @@ fn default_json(text: &str) -> Value {
     to_json(&tree::parse_snippet(text).expect("a declared default is YAML"))
 }
 
-fn to_json(value: &tree::Value) -> Value {
+fn to_json(value: &tree::SyntaxValue) -> Value {
     match value {
-        tree::Value::Null => Value::Null,
-        tree::Value::Bool(flag) => json!(flag),
-        tree::Value::Int(number) => json!(number),
-        tree::Value::Float(number) => json!(number),
-        tree::Value::Text(text) => json!(text),
-        tree::Value::List(items) => items.iter().map(|node| to_json(&node.value)).collect(),
-        tree::Value::Map(entries) => Value::Object(
+        tree::SyntaxValue::Null => Value::Null,
+        tree::SyntaxValue::Bool(flag) => json!(flag),
+        tree::SyntaxValue::Int(number) => json!(number),
+        tree::SyntaxValue::Float(number) => json!(number),
+        tree::SyntaxValue::Text(text) => json!(text),
+        tree::SyntaxValue::List(items) => items.iter().map(|node| to_json(&node.value)).collect(),
+        tree::SyntaxValue::Map(entries) => Value::Object(
             entries
                 .iter()
                 .map(|(key, node)| (key.value.clone(), to_json(&node.value)))

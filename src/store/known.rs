@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::cancel::Cancel;
 use crate::base::clock::Clock;
 use crate::base::digest::Digest;
-use crate::base::disk::{self, DiskError, Signature};
+use crate::base::disk::{self, DiskError, FileStamp};
 use crate::base::hashing::hash;
 
 /// Version of the file this memory is kept in. Another version is ignored: it is only a memory.
@@ -32,7 +32,7 @@ struct State {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Entry {
-    signature: Signature,
+    signature: FileStamp,
     digest: [u8; 32],
 }
 
@@ -82,7 +82,7 @@ impl Known {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn digest(&self, path: &Path, signature: Signature) -> Result<Digest, DiskError> {
+    pub fn digest(&self, path: &Path, signature: FileStamp) -> Result<Digest, DiskError> {
         let name = path.to_string_lossy().into_owned();
         if let Some(entry) = self.lock().entries.get(&name)
             && entry.signature == signature
@@ -103,11 +103,11 @@ impl Known {
     pub fn note_read(
         &self,
         path: &Path,
-        signature: Signature,
+        signature: FileStamp,
         digest: Digest,
     ) -> Result<(), DiskError> {
         let after = disk::look(path)?;
-        if after == disk::Entry::File(signature)
+        if after == disk::PathEntry::File(signature)
             && signature.is_settled(self.clock.now_ms() as i64 * 1_000_000)
         {
             self.remember(path.to_string_lossy().into_owned(), signature, digest);
@@ -116,7 +116,7 @@ impl Known {
     }
 
     /// Returns what is remembered of a file, without a look at it.
-    pub fn recall(&self, path: &Path) -> Option<(Digest, Signature)> {
+    pub fn recall(&self, path: &Path) -> Option<(Digest, FileStamp)> {
         let state = self.lock();
         let entry = state.entries.get(path.to_str()?)?;
         Some((Digest::from_bytes(entry.digest), entry.signature))
@@ -124,7 +124,7 @@ impl Known {
 
     /// Notes the digest of a file this process has just written and nobody else may write.
     pub fn note(&self, path: &Path, digest: Digest) {
-        if let Ok(disk::Entry::File(signature)) = disk::look(path) {
+        if let Ok(disk::PathEntry::File(signature)) = disk::look(path) {
             self.remember(path.to_string_lossy().into_owned(), signature, digest);
         }
     }
@@ -148,7 +148,7 @@ impl Known {
         Ok(())
     }
 
-    fn remember(&self, name: String, signature: Signature, digest: Digest) {
+    fn remember(&self, name: String, signature: FileStamp, digest: Digest) {
         let mut state = self.lock();
         state.entries.insert(
             name,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
-use crate::base::disk::{self, DiskError, Entry, Signature};
+use crate::base::disk::{self, DiskError, FileStamp, PathEntry};
 use crate::base::hashing;
 use crate::base::hashing::hash;
 use crate::store::blob::{Store, StoreError};
@@ -57,7 +57,7 @@ impl Local {
     }
 
     /// Returns what the system told of a blob when its bytes were last known to be right.
-    pub fn signature(&self, digest: &Digest) -> Option<Signature> {
+    pub fn signature(&self, digest: &Digest) -> Option<FileStamp> {
         self.known
             .recall(&self.path(digest))
             .filter(|(known, _)| known == digest)
@@ -67,7 +67,7 @@ impl Local {
     /// Returns the size of a blob that is there, in bytes.
     pub fn size(&self, digest: &Digest) -> Option<u64> {
         match disk::look(&self.path(digest)) {
-            Ok(Entry::File(signature)) => Some(signature.size),
+            Ok(PathEntry::File(signature)) => Some(signature.size),
             _ => None,
         }
     }
@@ -278,7 +278,7 @@ impl Store for Local {
     fn has(&self, digest: &Digest) -> Result<bool, StoreError> {
         let path = self.path(digest);
         let signature = match disk::look(&path) {
-            Ok(Entry::File(signature)) => signature,
+            Ok(PathEntry::File(signature)) => signature,
             Ok(_) => return Ok(false),
             Err(error) if error.is_missing() => return Ok(false),
             Err(error) => return Err(error.into()),
@@ -296,7 +296,7 @@ impl Store for Local {
     fn list(&self) -> Result<Vec<(Digest, u64)>, StoreError> {
         let mut blobs = Vec::new();
         for shard in disk::list(&self.blobs)? {
-            if disk::look(&shard)? != Entry::Directory {
+            if disk::look(&shard)? != PathEntry::Directory {
                 continue;
             }
             for path in disk::list(&shard)? {
@@ -304,7 +304,7 @@ impl Store for Local {
                     .file_name()
                     .and_then(|name| name.to_str())
                     .and_then(Digest::parse);
-                if let (Some(digest), Entry::File(signature)) = (digest, disk::look(&path)?) {
+                if let (Some(digest), PathEntry::File(signature)) = (digest, disk::look(&path)?) {
                     blobs.push((digest, signature.size));
                 }
             }

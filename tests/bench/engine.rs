@@ -135,7 +135,7 @@ fn hash() {
         .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
         .collect();
     disk::write_plain(&path, &block.repeat(2048)).expect("there is room for 2 GiB");
-    let disk::Entry::File(signature) = disk::look(&path).expect("it is there") else {
+    let disk::PathEntry::File(signature) = disk::look(&path).expect("it is there") else {
         return;
     };
     let ours = least(|| {
@@ -172,7 +172,7 @@ fn hash() {
     );
     let remembered = least(|| {
         let started = Instant::now();
-        let disk::Entry::File(signature) = disk::look(&path).expect("it is there") else {
+        let disk::PathEntry::File(signature) = disk::look(&path).expect("it is there") else {
             return Duration::MAX;
         };
         known.digest(&path, signature).expect("it is known");

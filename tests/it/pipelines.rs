@@ -153,8 +153,8 @@ fn shipped_schemas_fit_the_generated_schema() {
 }
 
 fn json(text: &str) -> Value {
-    fn of(value: &netsec::base::tree::Value) -> Value {
-        use netsec::base::tree::Value as Tree;
+    fn of(value: &netsec::base::tree::SyntaxValue) -> Value {
+        use netsec::base::tree::SyntaxValue as Tree;
         match value {
             Tree::Null => Value::Null,
             Tree::Bool(flag) => (*flag).into(),

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use crate::world::World;
 use netsec::app::workspace::{AppError, Choices, Loaded, Terms, Wish, Workspace};
 use netsec::base::cancel::Cancel;
-use netsec::base::outcome::Outcome;
+use netsec::base::outcome::StageOutcome;
 use netsec::engine::drive::Summary;
 use netsec::event::{Event, Sink};
 use netsec::stage::context::Context;
@@ -353,7 +353,7 @@ impl Ran {
             .collect()
     }
 
-    pub(crate) fn outcome(&self, id: &str) -> Outcome {
+    pub(crate) fn outcome(&self, id: &str) -> StageOutcome {
         self.summary
             .stages
             .iter()

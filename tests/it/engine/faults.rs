@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::toy::{Heard, load, run, run_with};
+use crate::world::World;
 use netsec::app::supervisors::Pool;
 use netsec::app::workspace::{AppError, Wish, Workspace};
 use netsec::base::cancel::Cancel;
@@ -11,7 +13,7 @@ use netsec::base::clock::Ticking;
 use netsec::base::digest::Digest;
 use netsec::base::disk::Lock;
 use netsec::base::name::RunId;
-use netsec::base::outcome::{FailureClass, Outcome, RunOutcome};
+use netsec::base::outcome::{FailureClass, RunOutcome, StageOutcome};
 use netsec::engine::drive::{Setup, Summary, drive};
 use netsec::engine::voice::Voice;
 use netsec::event::{Event, EventKind, Sink};
@@ -21,9 +23,6 @@ use netsec::plan::whole::{Planner, Sources};
 use netsec::store::blob::{Store, StoreError};
 use netsec::store::faulty::Faulty;
 use netsec::store::memory::Memory;
-
-use crate::toy::{Heard, load, run, run_with};
-use crate::world::World;
 
 const FORK: &str = "
 stages:
@@ -63,7 +62,7 @@ fn a_panic_is_a_failure_and_nothing_more() {
         &world,
         &FORK.replace("kind: fail,", "kind: fail, with: { how: panic },"),
     );
-    assert_eq!(ran.outcome("bad"), Outcome::Failed);
+    assert_eq!(ran.outcome("bad"), StageOutcome::Failed);
     assert!(
         ran.error("bad").contains("a toy panicked"),
         "{}",
@@ -238,10 +237,10 @@ fn a_blob_that_rotted_unseen_is_made_again_within_the_run() {
     let both = "stages:\n  a: { kind: echo, with: { text: rots } }\n  b: { kind: join, inputs: { x: a.out } }\n";
     let (summary, events) = drive_with(&world, both, store, &ledger).unwrap();
     assert_eq!(summary.outcome, RunOutcome::Succeeded, "{summary:?}");
-    let outcomes: Vec<Outcome> = summary.stages.iter().map(|stage| stage.outcome).collect();
+    let outcomes: Vec<StageOutcome> = summary.stages.iter().map(|stage| stage.outcome).collect();
     assert_eq!(
         outcomes,
-        [Outcome::Made, Outcome::Made],
+        [StageOutcome::Made, StageOutcome::Made],
         "what was reused at first was made after all"
     );
     assert!(events.iter().any(
@@ -301,14 +300,14 @@ fn what_was_lost_and_cannot_be_made_again_fails_what_needs_it() {
     }
     let (summary, _) = drive_with(&world, &text, store, &ledger).unwrap();
     assert_eq!(summary.outcome, RunOutcome::Failed);
-    let outcomes: Vec<Outcome> = summary.stages.iter().map(|stage| stage.outcome).collect();
+    let outcomes: Vec<StageOutcome> = summary.stages.iter().map(|stage| stage.outcome).collect();
     assert_eq!(
         outcomes,
         [
-            Outcome::Failed,
-            Outcome::Skipped,
-            Outcome::Skipped,
-            Outcome::Skipped
+            StageOutcome::Failed,
+            StageOutcome::Skipped,
+            StageOutcome::Skipped,
+            StageOutcome::Skipped
         ]
     );
 }
@@ -387,10 +386,14 @@ fn a_run_that_is_stopped_keeps_what_is_finished() {
     let workspace = Workspace::open(world.root()).unwrap();
     let summary = workspace.run(&loaded, &Wish::default(), &terms).unwrap();
     assert_eq!(summary.outcome, RunOutcome::Cancelled);
-    let outcomes: Vec<Outcome> = summary.stages.iter().map(|stage| stage.outcome).collect();
+    let outcomes: Vec<StageOutcome> = summary.stages.iter().map(|stage| stage.outcome).collect();
     assert_eq!(
         outcomes,
-        [Outcome::Made, Outcome::Cancelled, Outcome::Cancelled]
+        [
+            StageOutcome::Made,
+            StageOutcome::Cancelled,
+            StageOutcome::Cancelled
+        ]
     );
     assert_eq!(
         workspace.reading().unwrap().ledger.actions().unwrap().len(),
@@ -495,7 +498,7 @@ fn a_damaged_database_is_set_aside_and_rebuilt() {
     assert!(after.events.iter().any(
         |event| matches!(&event.kind, EventKind::Warning { code, .. } if code == "ledger::rebuilt")
     ));
-    assert_eq!(after.outcome("good"), Outcome::Reused);
+    assert_eq!(after.outcome("good"), StageOutcome::Reused);
     assert_eq!(after.digests()["apart.out"], before.digests()["apart.out"]);
     assert!(world.root().join("cache/bad/ledger-1").exists());
     // A run that ends before its first commit leaves nothing that could hide the loss.
@@ -504,7 +507,7 @@ fn a_damaged_database_is_set_aside_and_rebuilt() {
     netsec::base::disk::remove_dir(&world.root().join("cache/ledger")).unwrap();
     assert_eq!(
         run(&world, FORK).outcome("good"),
-        Outcome::Reused,
+        StageOutcome::Reused,
         "a database that is gone is rebuilt too"
     );
 }

@@ -3,14 +3,13 @@
 use std::fs::File;
 use std::time::{Duration, SystemTime};
 
+use crate::toy::{run, run_with, try_load};
+use crate::world::World;
 use netsec::app::workspace::{AppError, Wish, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::digest::Digest;
 use netsec::base::hashing::hash;
-use netsec::base::outcome::Outcome;
-
-use crate::toy::{run, run_with, try_load};
-use crate::world::World;
+use netsec::base::outcome::StageOutcome;
 
 const FILES: &str = "
 stages:
@@ -75,13 +74,13 @@ fn a_change_that_hides_behind_old_times_is_seen() {
     // The same size and the same time of change: only the entry's own time tells.
     world.write("data/a.txt", "B");
     touch(&world, "data/a.txt");
-    assert_eq!(run(&world, text).outcome("one"), Outcome::Made);
+    assert_eq!(run(&world, text).outcome("one"), StageOutcome::Made);
     let wish = Wish {
         rehash: true,
         ..Wish::default()
     };
     let again = run_with(&world, text, &wish, 1, &Cancel::new()).unwrap();
-    assert_eq!(again.outcome("one"), Outcome::Reused);
+    assert_eq!(again.outcome("one"), StageOutcome::Reused);
 }
 
 #[test]
@@ -154,7 +153,7 @@ fn a_file_that_is_cut_and_filled_while_it_is_hashed_is_never_taken_for_another()
         for _ in 0..10 {
             // It runs, or is refused with a message; what is recorded is true.
             if let Ok(ran) = run_with(&world, text, &Wish::default(), 1, &Cancel::new())
-                && ran.outcome("a") == Outcome::Failed
+                && ran.outcome("a") == StageOutcome::Failed
             {
                 let error = ran.error("a");
                 assert!(
@@ -214,7 +213,7 @@ fn odd_names_and_loops_of_links_do_no_harm() {
     let world = World::new();
     world.write("data/with space\nand line.txt", "odd");
     let text = "stages:\n  folder: { kind: join, inputs: { x: data } }\n";
-    assert_eq!(run(&world, text).outcome("folder"), Outcome::Made);
+    assert_eq!(run(&world, text).outcome("folder"), StageOutcome::Made);
     std::os::unix::fs::symlink(world.root().join("data"), world.root().join("data/loop")).unwrap();
     let refused = run_with(&world, text, &Wish::default(), 1, &Cancel::new());
     let Err(AppError::Report(report)) = refused else {
@@ -234,10 +233,10 @@ fn secrets_are_used_and_never_kept() {
     let world = World::new();
     let text = "stages:\n  a: { kind: echo, with: { token: 'Bearer ${env.SET}' } }\n";
     let ran = run(&world, text);
-    assert_eq!(ran.outcome("a"), Outcome::Made);
+    assert_eq!(ran.outcome("a"), StageOutcome::Made);
     assert_eq!(
         run(&world, &text.replace("Bearer ", "")).outcome("a"),
-        Outcome::Reused,
+        StageOutcome::Reused,
         "a secret is no ingredient"
     );
     world.assert_not_in_cache(b"s3cr3t-value");

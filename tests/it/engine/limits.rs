@@ -1,12 +1,11 @@
 //! Limits of stages and runs: retries, time, what there is of the machine, how many may fail.
 
-use netsec::app::workspace::{AppError, Wish, Workspace};
-use netsec::base::cancel::Cancel;
-use netsec::base::outcome::{Outcome, RunOutcome};
-use netsec::event::EventKind;
-
 use crate::toy::{Ran, run, run_terms, run_with, try_load};
 use crate::world::World;
+use netsec::app::workspace::{AppError, Wish, Workspace};
+use netsec::base::cancel::Cancel;
+use netsec::base::outcome::{RunOutcome, StageOutcome};
+use netsec::event::EventKind;
 
 fn retries(ran: &Ran) -> Vec<String> {
     let warning = |kind: &EventKind| match kind {
@@ -145,12 +144,12 @@ fn after_so_many_failures_nothing_more_is_begun() {
     netsec::base::disk::remove_dir(&world.root().join("cache")).unwrap();
     let first = run_terms(&world, text, 1, Some(1)).unwrap();
     assert_eq!(first.summary.outcome, RunOutcome::Failed);
-    assert_eq!(first.outcome("a"), Outcome::Failed);
+    assert_eq!(first.outcome("a"), StageOutcome::Failed);
     // What was handed out already, two stages for each job, may still be through.
     assert!(
         ["d", "f"]
             .iter()
-            .all(|id| first.outcome(id) == Outcome::Skipped),
+            .all(|id| first.outcome(id) == StageOutcome::Skipped),
         "{:?}",
         first.outcomes()
     );
@@ -159,7 +158,7 @@ fn after_so_many_failures_nothing_more_is_begun() {
         "nothing more is begun after 1 failed (`--max-failures`)"
     );
     let second = run_terms(&world, text, 1, Some(2)).unwrap();
-    assert_eq!(second.outcome("c"), Outcome::Failed);
+    assert_eq!(second.outcome("c"), StageOutcome::Failed);
 }
 
 #[test]

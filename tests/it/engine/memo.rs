@@ -1,12 +1,11 @@
 //! Parts of a stage's work that are kept by themselves.
 
-use netsec::app::workspace::Workspace;
-use netsec::base::outcome::Outcome;
-use netsec::event::EventKind;
-use netsec::lineage::query;
-
 use crate::toy::{Ran, run, run_terms};
 use crate::world::World;
+use netsec::app::workspace::Workspace;
+use netsec::base::outcome::StageOutcome;
+use netsec::event::EventKind;
+use netsec::lineage::query;
 
 fn text(world: &World, number: u32) -> String {
     let path = world.root().join("ran");
@@ -42,25 +41,25 @@ fn a_part_that_is_made_stays_made() {
     let first = run(&world, &text(&world, 3));
     assert_eq!(
         (first.outcome("a"), told(&first), ran(&world)),
-        (Outcome::Made, 3, vec![0, 1, 2])
+        (StageOutcome::Made, 3, vec![0, 1, 2])
     );
     let more = run(&world, &text(&world, 5));
     assert_eq!(
         (more.outcome("a"), told(&more), ran(&world)),
-        (Outcome::Made, 2, vec![3, 4])
+        (StageOutcome::Made, 2, vec![3, 4])
     );
     // Of a stage that fails, the parts that did not fail stay.
     let failed = run_terms(&world, &text(&world, 9), 1, None).unwrap();
     assert_eq!(
         (failed.outcome("a"), failed.error("a").as_str()),
-        (Outcome::Failed, "part five")
+        (StageOutcome::Failed, "part five")
     );
     assert!(ran(&world).is_empty());
     world.write("ran.mended", "");
     let mended = run(&world, &text(&world, 9));
     assert_eq!(
         (mended.outcome("a"), ran(&world)),
-        (Outcome::Made, vec![5, 6, 7, 8])
+        (StageOutcome::Made, vec![5, 6, 7, 8])
     );
     let digest = netsec::base::digest::Digest::of(b"<0><1><2><3><4><5><6><7><8>");
     assert_eq!(mended.digests()["a.out"], digest.hex());
@@ -72,7 +71,10 @@ fn a_part_that_is_made_stays_made() {
             .join(format!("cache/blobs/{}/{store}", &store[..2])),
     )
     .unwrap();
-    assert_eq!(run(&world, &text(&world, 8)).outcome("a"), Outcome::Made);
+    assert_eq!(
+        run(&world, &text(&world, 8)).outcome("a"),
+        StageOutcome::Made
+    );
     assert_eq!(ran(&world), [7]);
 }
 

@@ -1,14 +1,13 @@
 //! The champion: moved with evidence, compared with what it replaced, never twice for the same
 //! reason.
 
+use crate::toy::{run, run_with};
+use crate::world::World;
 use netsec::app::workspace::{Wish, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::digest::Digest;
 use netsec::base::name::RefName;
-use netsec::base::outcome::Outcome;
-
-use crate::toy::{run, run_with};
-use crate::world::World;
+use netsec::base::outcome::StageOutcome;
 
 fn pipeline(text: &str) -> String {
     format!(
@@ -43,19 +42,22 @@ fn the_first_is_accepted_and_a_rerun_runs_nothing() {
 fn a_better_one_replaces_it_and_a_worse_one_does_not() {
     let world = World::new();
     run(&world, &pipeline("b"));
-    assert_eq!(run(&world, &pipeline("a")).outcome("j"), Outcome::Made);
+    assert_eq!(run(&world, &pipeline("a")).outcome("j"), StageOutcome::Made);
     assert_eq!(champion(&world), Some(Digest::of(b"b")));
     assert_eq!(
         run(&world, &pipeline("a")).outcome("j"),
-        Outcome::Reused,
+        StageOutcome::Reused,
         "a refusal is remembered"
     );
     run(&world, &pipeline("c"));
     assert_eq!(champion(&world), Some(Digest::of(b"c")));
-    assert_eq!(run(&world, &pipeline("c")).outcome("j"), Outcome::Reused);
+    assert_eq!(
+        run(&world, &pipeline("c")).outcome("j"),
+        StageOutcome::Reused
+    );
     assert_eq!(
         run(&world, &pipeline("b")).outcome("j"),
-        Outcome::Made,
+        StageOutcome::Made,
         "b is now compared with c"
     );
     assert_eq!(champion(&world), Some(Digest::of(b"c")));
@@ -66,7 +68,7 @@ fn a_reused_decision_moves_the_pointer_of_this_pipeline() {
     let world = World::new();
     run(&world, &pipeline("b"));
     let other = pipeline("b").replace("champion/toy", "champion/other");
-    assert_eq!(run(&world, &other).outcome("j"), Outcome::Reused);
+    assert_eq!(run(&world, &other).outcome("j"), StageOutcome::Reused);
     let ledger = Workspace::open(world.root())
         .unwrap()
         .reading()

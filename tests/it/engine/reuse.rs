@@ -1,13 +1,12 @@
 //! What runs, what is reused, and why.
 
-use netsec::app::workspace::{AppError, Wish, Workspace};
-use netsec::base::cancel::Cancel;
-use netsec::base::outcome::Outcome;
-use netsec::event::EventKind;
-use netsec::plan::decide::{Verdict, Why};
-
 use crate::toy::{load, run, run_with};
 use crate::world::World;
+use netsec::app::workspace::{AppError, Wish, Workspace};
+use netsec::base::cancel::Cancel;
+use netsec::base::outcome::StageOutcome;
+use netsec::event::EventKind;
+use netsec::plan::decide::{Verdict, Why};
 
 const CHAIN: &str = "
 stages:
@@ -183,7 +182,7 @@ fn events_are_numbered_and_told_after_they_are_recorded() {
         .unwrap()
         .ledger;
     for stage in &ran.summary.stages {
-        assert_eq!(stage.outcome, Outcome::Made);
+        assert_eq!(stage.outcome, StageOutcome::Made);
         let record = ledger.action(&stage.key.unwrap()).unwrap().unwrap();
         assert_eq!(record.outputs, stage.outputs);
         assert_eq!(record.netsec, env!("CARGO_PKG_VERSION"));

@@ -1,12 +1,11 @@
 //! A run that needs no plan: when it is taken, and when it is not.
 
-use netsec::app::workspace::{Choices, Terms, Wish, Workspace};
-use netsec::base::cancel::Cancel;
-use netsec::base::outcome::{Outcome, RunOutcome};
-use netsec::plan::standing::Asked;
-
 use crate::toy::{load, run};
 use crate::world::World;
+use netsec::app::workspace::{Choices, Terms, Wish, Workspace};
+use netsec::base::cancel::Cancel;
+use netsec::base::outcome::{RunOutcome, StageOutcome};
+use netsec::plan::standing::Asked;
 
 /// Whether a run of which this is asked would be cut short.
 fn is_known(world: &World, choices: &Choices) -> bool {
@@ -74,10 +73,13 @@ fn what_is_as_it_was_is_told_without_a_plan_and_recorded() {
     assert_eq!(runs.len(), 4);
     let last = ledger.run(&runs[3].run).unwrap().unwrap();
     assert_eq!(last.unchanged_since, Some(runs[1].run.clone()));
-    let outcomes: Vec<Outcome> = last.stages.iter().map(|stage| stage.outcome).collect();
+    let outcomes: Vec<StageOutcome> = last.stages.iter().map(|stage| stage.outcome).collect();
     assert_eq!(
         (outcomes, last.counts),
-        (vec![Outcome::Reused; 2], [(Outcome::Reused, 2)].into())
+        (
+            vec![StageOutcome::Reused; 2],
+            [(StageOutcome::Reused, 2)].into()
+        )
     );
 }
 

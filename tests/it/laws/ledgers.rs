@@ -1,9 +1,11 @@
 //! The ledger answers alike on sled, in memory and rebuilt from a journal.
 
+use proptest::prelude::*;
+
 use netsec::base::artifact::Artifact;
 use netsec::base::digest::Digest;
 use netsec::base::name::{RefName, RunId, StageId};
-use netsec::base::outcome::{Outcome, RunOutcome};
+use netsec::base::outcome::{RunOutcome, StageOutcome};
 use netsec::lineage::journal::{self, Head, Journal, JournalEnd};
 use netsec::lineage::ledger::Ledger;
 use netsec::lineage::record::{
@@ -11,7 +13,6 @@ use netsec::lineage::record::{
 };
 use netsec::lineage::sled;
 use netsec::lineage::tail::Link;
-use proptest::prelude::*;
 
 fn digest(byte: u8) -> Digest {
     Digest::of(&[byte])
@@ -57,7 +58,7 @@ fn action(byte: u8, run: u64) -> ActionRecord {
 fn run(byte: u8, at: u64) -> RunRecord {
     let stage = StageRun {
         id: stage(byte),
-        outcome: Outcome::Made,
+        outcome: StageOutcome::Made,
         key: Some(digest(byte)),
         seconds: 0.5,
         error: None,
@@ -73,7 +74,7 @@ fn run(byte: u8, at: u64) -> RunRecord {
         outcome: (!byte.is_multiple_of(4)).then_some(RunOutcome::Succeeded),
         host: "h".to_owned(),
         netsec: "0".to_owned(),
-        counts: [(Outcome::Made, 1)].into(),
+        counts: [(StageOutcome::Made, 1)].into(),
         unchanged_since: None,
         stages: vec![stage],
     }

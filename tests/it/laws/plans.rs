@@ -1,14 +1,14 @@
 //! What a plan says is what a run does, whatever happened to the workspace before.
 
-use netsec::app::workspace::{Terms, Wish, Workspace};
-use netsec::base::cancel::Cancel;
-use netsec::base::outcome::Outcome;
-use netsec::plan::decide::Verdict;
-use netsec::plan::standing::Asked;
 use proptest::prelude::*;
 
 use crate::toy::{load, run};
 use crate::world::World;
+use netsec::app::workspace::{Terms, Wish, Workspace};
+use netsec::base::cancel::Cancel;
+use netsec::base::outcome::StageOutcome;
+use netsec::plan::decide::Verdict;
+use netsec::plan::standing::Asked;
 
 /// What may happen between two runs.
 #[derive(Clone, Debug)]
@@ -88,9 +88,9 @@ proptest! {
             for (at, stage) in summary.stages.iter().enumerate() {
                 let said = &plan.decisions[&at].verdict;
                 let is_true = match said {
-                    Verdict::Reuse(record) => stage.outcome == Outcome::Reused && stage.key == Some(record.key),
-                    Verdict::Run(_) => stage.outcome == Outcome::Made,
-                    Verdict::Wait(_) => matches!(stage.outcome, Outcome::Made | Outcome::Reused),
+                    Verdict::Reuse(record) => stage.outcome == StageOutcome::Reused && stage.key == Some(record.key),
+                    Verdict::Run(_) => stage.outcome == StageOutcome::Made,
+                    Verdict::Wait(_) => matches!(stage.outcome, StageOutcome::Made | StageOutcome::Reused),
                 };
                 prop_assert!(is_true, "{change:?}: `{}` was {:?}, and the plan said {said:?}", stage.id, stage.outcome);
             }

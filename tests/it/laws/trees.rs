@@ -1,11 +1,11 @@
 //! Whatever stands in a file, reading it ends with a tree or with problems, never otherwise.
 
-use netsec::base::source::Source;
-use netsec::base::tree;
-use netsec::pipeline::gather::{Choice, gather};
 use proptest::prelude::*;
 
 use crate::toy::registry;
+use netsec::base::source::SourceText;
+use netsec::base::tree;
+use netsec::pipeline::gather::{Choice, gather};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
@@ -26,7 +26,7 @@ proptest! {
         let at = at.index(text.len());
         text.replace_range(at..(at + 2).min(text.len()), &with);
         let read = |_: &str| Ok(b"params: { q: 1 }\nstages: { z: { kind: echo } }\n".to_vec());
-        let gathered = gather(Source::new("x", text), &read, &Choice::default());
+        let gathered = gather(SourceText::new("x", text), &read, &Choice::default());
         if let Err(refused) = netsec::pipeline::check::check(gathered, &registry(), &|_| None) {
             prop_assert!(!refused.report.problems.is_empty());
         }
