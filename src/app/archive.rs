@@ -12,7 +12,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::digest::{Digest, Framed};
+use crate::base::digest::{Digest, FramedHasher};
 use crate::base::disk::{self, DiskError};
 use crate::base::signing::{Signature, SigningKey};
 
@@ -63,14 +63,14 @@ struct Seal {
 /// What all frames come to.
 struct Sum {
     frames: u64,
-    framed: Framed,
+    framed: FramedHasher,
 }
 
 impl Sum {
     fn new() -> Self {
         Self {
             frames: 0,
-            framed: Framed::new("netsec 2026-11 archive 2"),
+            framed: FramedHasher::new("netsec 2026-11 archive 2"),
         }
     }
 

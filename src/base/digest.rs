@@ -97,9 +97,9 @@ impl<'de> Deserialize<'de> for Digest {
 /// Each field is a tag byte, then its length or its fixed width, then its bytes; numbers are
 /// little-endian. The domain separates this use of BLAKE3 from every other (`derive_key` mode,
 /// BLAKE3 paper, section 2.3).
-pub struct Framed(blake3::Hasher);
+pub struct FramedHasher(blake3::Hasher);
 
-impl Framed {
+impl FramedHasher {
     /// Starts a hash in `domain`.
     pub fn new(domain: &str) -> Self {
         Self(blake3::Hasher::new_derive_key(domain))
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn moving_a_character_between_fields_changes_the_digest() {
         let hash = |fields: &[&str]| {
-            let mut framed = Framed::new("test");
+            let mut framed = FramedHasher::new("test");
             fields.iter().for_each(|field| {
                 framed.text(field);
             });

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use ndarray::ArrayView1;
 
-use crate::base::digest::Framed;
+use crate::base::digest::FramedHasher;
 use crate::frame::table::{ColumnType, Table, TableError, read_time};
 use crate::model::data::Data;
 
@@ -34,14 +34,14 @@ pub struct Folds {
     ordered: bool,
 }
 
-fn head(word: &str, seed: u64, feed: impl FnOnce(&mut Framed)) -> u64 {
-    let mut framed = Framed::new(word);
+fn head(word: &str, seed: u64, feed: impl FnOnce(&mut FramedHasher)) -> u64 {
+    let mut framed = FramedHasher::new(word);
     framed.number(seed);
     feed(&mut framed);
     framed.finish().head()
 }
 
-fn cells(row: ArrayView1<'_, f64>) -> impl FnOnce(&mut Framed) {
+fn cells(row: ArrayView1<'_, f64>) -> impl FnOnce(&mut FramedHasher) {
     move |framed| {
         row.iter().for_each(|cell| {
             framed.float(*cell);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::base::digest::{Digest, Framed};
+use crate::base::digest::{Digest, FramedHasher};
 use crate::base::name::{RefName, StageId, check_word, stage_and_port};
 use crate::base::problem::{Problem, ProblemReport};
 use crate::base::source::{SourceText, Span, Spanned};
@@ -210,7 +210,7 @@ fn digest(source: &SourceText) -> Digest {
     if source.others.is_empty() {
         return Digest::of(source.text.as_bytes());
     }
-    let mut framed = Framed::new("netsec 2026-11 pipeline files 1");
+    let mut framed = FramedHasher::new("netsec 2026-11 pipeline files 1");
     for part in std::iter::once(source).chain(&source.others) {
         framed.text(&part.name).text(&part.text);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::digest::{Digest, Framed};
+use crate::base::digest::{Digest, FramedHasher};
 use crate::lineage::record::Ingredient;
 use crate::stage::error::StageError;
 use crate::stage::param::{Value, Values};
@@ -63,7 +63,7 @@ impl Ingredients {
 
     /// Returns the action key.
     pub fn key(&self) -> Digest {
-        let mut framed = Framed::new(DOMAIN);
+        let mut framed = FramedHasher::new(DOMAIN);
         framed.text(&self.kind).number(u64::from(self.version));
         framed
             .flag(self.seed.is_some())

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::digest::{Digest, Framed};
+use crate::base::digest::{Digest, FramedHasher};
 use crate::base::disk::{self, DiskError, FileStamp, Folder, PathEntry};
 use crate::base::name::{RunId, StageId};
 use crate::plan::files::{self, SourceFile};
@@ -51,7 +51,7 @@ impl Asked<'_> {
     /// Returns where the standing of such a run is kept. The program itself is part of what is
     /// asked.
     fn path(&self, cache: &Path) -> PathBuf {
-        let mut framed = Framed::new("netsec 2026-11 standing 1");
+        let mut framed = FramedHasher::new("netsec 2026-11 standing 1");
         let program = std::env::current_exe()
             .ok()
             .and_then(|path| Some((disk::look(&path).ok()?, path)));

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::digest::Framed;
+use crate::base::digest::FramedHasher;
 use crate::prep::cells::Cells;
 use crate::prep::columns::Columns;
 
@@ -37,7 +37,7 @@ impl Hashed {
         for name in &self.columns {
             for (row, cell) in columns.texts(name)?.iter().enumerate() {
                 let Some(cell) = cell else { continue };
-                let mut framed = Framed::new("netsec 2026-11 bucket 1");
+                let mut framed = FramedHasher::new("netsec 2026-11 bucket 1");
                 framed.text(name).text(cell);
                 let digest = framed.finish();
                 let head = digest.head();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::base::digest::Framed;
+use crate::base::digest::FramedHasher;
 use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
 use crate::base::problem::Problem;
@@ -389,7 +389,7 @@ impl Value {
     }
 
     /// Feeds the canonical form of a public value to a hash.
-    pub fn feed(&self, framed: &mut Framed) {
+    pub fn feed(&self, framed: &mut FramedHasher) {
         match self {
             Self::Bool(flag) => {
                 framed.flag(*flag);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use netsec::base::digest::{Digest, Framed};
+use netsec::base::digest::{Digest, FramedHasher};
 use netsec::lineage::journal;
 use netsec::lineage::record::{ActionRecord, Entry, RunRecord};
 
@@ -68,7 +68,7 @@ impl Archive {
 
     fn forged_of(&self, records: &[u8]) -> Vec<u8> {
         let mut bytes = b"netsec-run-2\n".to_vec();
-        let mut all = Framed::new("netsec 2026-11 archive 2");
+        let mut all = FramedHasher::new("netsec 2026-11 archive 2");
         let bodies = std::iter::once((b'r', records))
             .chain(self.blobs.iter().map(|blob| (b'b', blob.as_slice())));
         let mut count = 0_u64;
