@@ -16,9 +16,9 @@ use crate::engine::slots::Slots;
 use crate::lineage::record::{ActionRecord, Entry, InputRecord};
 use crate::plan::decide;
 use crate::plan::key::Ingredients;
-use crate::stage::context::{Body, Context, Memo};
+use crate::stage::context::{Context, SubActionBody, SubActions};
 use crate::stage::error::StageError;
-use crate::stage::memo::{Kept, Part};
+use crate::stage::memo::{BlobRef, SubAction};
 
 /// The sub-actions of one running stage.
 pub(crate) struct Parts<'a> {
@@ -34,17 +34,17 @@ pub(crate) struct Parts<'a> {
 }
 
 /// What is kept of a part, or why nothing is.
-type Made = Result<Vec<Kept>, StageError>;
+type Made = Result<Vec<BlobRef>, StageError>;
 
 /// A stage's parts have none of their own.
 pub(crate) struct Indivisible;
 
-impl Memo for Indivisible {
-    fn keep(&self, _: &[Part], _: Body<'_>) -> Result<Vec<Vec<Kept>>, StageError> {
+impl SubActions for Indivisible {
+    fn keep(&self, _: &[SubAction], _: SubActionBody<'_>) -> Result<Vec<Vec<BlobRef>>, StageError> {
         Err(indivisible())
     }
 
-    fn recall(&self, _: &Part) -> Result<Option<Vec<Kept>>, StageError> {
+    fn recall(&self, _: &SubAction) -> Result<Option<Vec<BlobRef>>, StageError> {
         Err(indivisible())
     }
 
@@ -52,7 +52,7 @@ impl Memo for Indivisible {
         Err(indivisible())
     }
 
-    fn put(&self, _: &[u8]) -> Result<Kept, StageError> {
+    fn put(&self, _: &[u8]) -> Result<BlobRef, StageError> {
         Err(indivisible())
     }
 
@@ -65,8 +65,12 @@ fn indivisible() -> StageError {
     StageError::Broken("a part of a stage has no parts".to_owned())
 }
 
-impl Memo for Parts<'_> {
-    fn keep(&self, parts: &[Part], body: Body<'_>) -> Result<Vec<Vec<Kept>>, StageError> {
+impl SubActions for Parts<'_> {
+    fn keep(
+        &self,
+        parts: &[SubAction],
+        body: SubActionBody<'_>,
+    ) -> Result<Vec<Vec<BlobRef>>, StageError> {
         let next = AtomicUsize::new(0);
         let results: Vec<Mutex<Option<Made>>> = parts.iter().map(|_| Mutex::default()).collect();
         let take = || {
@@ -110,7 +114,7 @@ impl Memo for Parts<'_> {
         }
     }
 
-    fn recall(&self, part: &Part) -> Result<Option<Vec<Kept>>, StageError> {
+    fn recall(&self, part: &SubAction) -> Result<Option<Vec<BlobRef>>, StageError> {
         let kept = self.recorded(&self.ingredients(part).key())?;
         if let Some(kept) = &kept {
             self.note(part, kept);
@@ -122,9 +126,9 @@ impl Memo for Parts<'_> {
         self.bench.store.has(digest).map_err(stage_error)
     }
 
-    fn put(&self, bytes: &[u8]) -> Result<Kept, StageError> {
+    fn put(&self, bytes: &[u8]) -> Result<BlobRef, StageError> {
         let digest = self.bench.store.put(bytes).map_err(stage_error)?;
-        Ok(Kept {
+        Ok(BlobRef {
             digest,
             size: bytes.len() as u64,
         })
@@ -136,7 +140,7 @@ impl Memo for Parts<'_> {
 }
 
 impl Parts<'_> {
-    fn part(&self, at: usize, part: &Part, body: Body<'_>) -> Made {
+    fn part(&self, at: usize, part: &SubAction, body: SubActionBody<'_>) -> Made {
         let context = Context {
             memo: self,
             ..self.context
@@ -158,7 +162,7 @@ impl Parts<'_> {
             .collect::<Result<Vec<_>, _>>()?;
         let seconds = self.bench.clock.now_ms().saturating_sub(started_ms) as f64 / 1000.0;
         let outputs = kept.iter().enumerate().map(|(at, kept)| {
-            let Kept { digest, size } = *kept;
+            let BlobRef { digest, size } = *kept;
             Artifact {
                 port: port(part, at),
                 digest,
@@ -177,7 +181,7 @@ impl Parts<'_> {
         Ok(kept)
     }
 
-    fn ingredients(&self, part: &Part) -> Ingredients {
+    fn ingredients(&self, part: &SubAction) -> Ingredients {
         let inputs = part.inputs.iter().filter_map(|port| {
             let content = self.ingredients.inputs.get(*port)?;
             Some(((*port).to_owned(), *content))
@@ -197,14 +201,14 @@ impl Parts<'_> {
         }
     }
 
-    fn note(&self, part: &Part, kept: &[Kept]) {
+    fn note(&self, part: &SubAction, kept: &[BlobRef]) {
         // The first blob stands for the part: what else it gave is told by its own record.
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         made.extend(kept.first().map(|kept| (part.name.clone(), kept.digest)));
     }
 
     /// Returns what is kept of a part, if all of it is.
-    fn recorded(&self, key: &Digest) -> Result<Option<Vec<Kept>>, StageError> {
+    fn recorded(&self, key: &Digest) -> Result<Option<Vec<BlobRef>>, StageError> {
         let record = self
             .bench
             .ledger
@@ -219,7 +223,7 @@ impl Parts<'_> {
                 record
                     .outputs
                     .iter()
-                    .map(|made| Kept {
+                    .map(|made| BlobRef {
                         digest: made.digest,
                         size: made.size,
                     })
@@ -230,7 +234,7 @@ impl Parts<'_> {
 
     fn record(
         &self,
-        part: &Part,
+        part: &SubAction,
         ingredients: &Ingredients,
         key: Digest,
         outputs: Vec<Artifact>,
@@ -282,7 +286,7 @@ impl Parts<'_> {
 }
 
 /// The name of a part's blob: that of the part, with a number from the second one on.
-fn port(part: &Part, at: usize) -> String {
+fn port(part: &SubAction, at: usize) -> String {
     match at {
         0 => part.name.clone(),
         at => format!("{}.{at}", part.name),

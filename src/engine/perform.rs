@@ -27,8 +27,8 @@ use crate::plan::files::{self, SourceFile};
 use crate::plan::key::{Ingredients, OUTSIDE};
 use crate::stage::context::{Context, Turn};
 use crate::stage::error::StageError;
-use crate::stage::io::{Content, Input, Inputs, Made, Member, Outputs};
-use crate::stage::memo::Kept;
+use crate::stage::io::{Content, Input, InputFile, Inputs, Outputs, StageOutput};
+use crate::stage::memo::BlobRef;
 use crate::store::blob::Store;
 use crate::store::manifest::{FileEntry, Manifest};
 
@@ -231,7 +231,7 @@ fn inputs(
                 let content = Box::new(Blob(Arc::clone(bench.store), digest));
                 // Only the store knows how many bytes there are, and nobody asks that of a single
                 // blob.
-                vec![Member {
+                vec![InputFile {
                     name: String::new(),
                     digest,
                     size: 0,
@@ -254,10 +254,10 @@ fn inputs(
     Ok(Inputs::new(ports))
 }
 
-fn from_files(source: &SourceFile) -> Vec<Member> {
+fn from_files(source: &SourceFile) -> Vec<InputFile> {
     let member = |part: &files::Part| {
         let (digest, size) = (part.digest, part.signature.size);
-        Member {
+        InputFile {
             name: part.name.clone(),
             digest,
             size,
@@ -311,7 +311,7 @@ fn earlier(
     })
 }
 
-fn from_manifest(store: &Arc<dyn Store>, digest: &Digest) -> Result<Vec<Member>, StageError> {
+fn from_manifest(store: &Arc<dyn Store>, digest: &Digest) -> Result<Vec<InputFile>, StageError> {
     let bytes = store.get(digest).map_err(stage_error)?;
     let manifest = Manifest::decode(&bytes).map_err(StageError::Storage)?;
     let member = |file: FileEntry| {
@@ -321,7 +321,7 @@ fn from_manifest(store: &Arc<dyn Store>, digest: &Digest) -> Result<Vec<Member>,
             size,
             form,
         } = file;
-        Member {
+        InputFile {
             name,
             digest,
             size,
@@ -366,7 +366,7 @@ fn keep_manifests(bench: &Bench<'_>, stage: usize) -> Result<(), StageError> {
 fn keep(
     store: &Arc<dyn Store>,
     port: String,
-    made: Made,
+    made: StageOutput,
     cancel: &Cancel,
 ) -> Result<Artifact, StageError> {
     let taken = |path: &Path| {
@@ -380,7 +380,7 @@ fn keep(
     };
     let disk_error = |error: DiskError| StageError::Storage(error.to_string());
     match made {
-        Made::Bytes(bytes) => {
+        StageOutput::Bytes(bytes) => {
             let digest = store.put(&bytes).map_err(stage_error)?;
             Ok(Artifact {
                 port,
@@ -389,8 +389,8 @@ fn keep(
                 directory: false,
             })
         }
-        Made::Listed(files) => {
-            let entry = |(path, Kept { digest, size })| FileEntry {
+        StageOutput::Listed(files) => {
+            let entry = |(path, BlobRef { digest, size })| FileEntry {
                 path,
                 digest,
                 size,
@@ -402,7 +402,7 @@ fn keep(
                 &Manifest::new(files.into_iter().map(entry).collect()),
             )
         }
-        Made::Path(path) => match disk::look(&path).map_err(disk_error)? {
+        StageOutput::Path(path) => match disk::look(&path).map_err(disk_error)? {
             PathEntry::Directory => keep_directory(store, port, &path, &taken),
             PathEntry::File(_) => {
                 let (digest, size) = taken(&path)?;

@@ -5,7 +5,7 @@ use crate::base::nearest::suggest;
 use crate::model::fitted::{Learner, NAMES, find};
 use crate::model::hyper::{Hyper, Range, Told};
 use crate::model::search::{Dimension, Strategy};
-use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
+use crate::stage::param::{Fallback, Param, ParamError, ParamStep, Type, Value, Values};
 
 /// The learners' hyperparameters, for the reference; a test compares with the learners' own lists.
 const GRID: &str = "Values to try for each hyperparameter; every combination is one trial. logistic_regression: alpha. \
@@ -67,12 +67,12 @@ pub(crate) const PARAMS: &[Param] = &[
 ];
 
 /// A step into a map.
-pub(crate) fn key(name: &str) -> Step {
-    Step::Key(name.to_owned())
+pub(crate) fn key(name: &str) -> ParamStep {
+    ParamStep::Key(name.to_owned())
 }
 
 /// What was read: learners, of each a dimension for every hyperparameter, and what is wrong.
-pub(crate) type Read = (Vec<&'static Learner>, Vec<Vec<Dimension>>, Vec<Fault>);
+pub(crate) type Read = (Vec<&'static Learner>, Vec<Vec<Dimension>>, Vec<ParamError>);
 
 /// Reads the candidates of a search.
 pub(crate) fn read(values: &Values, strategy: Strategy) -> Read {
@@ -86,14 +86,16 @@ pub(crate) fn read(values: &Values, strategy: Strategy) -> Read {
             continue;
         };
         let of = |wrong: Vec<Wrong>, word: &'static str| {
-            wrong.into_iter().map(move |(steps, message, help)| Fault {
-                path: [key("candidates"), Step::Index(index), key(word)]
-                    .into_iter()
-                    .chain(steps)
-                    .collect(),
-                message,
-                help,
-            })
+            wrong
+                .into_iter()
+                .map(move |(steps, message, help)| ParamError {
+                    path: [key("candidates"), ParamStep::Index(index), key(word)]
+                        .into_iter()
+                        .chain(steps)
+                        .collect(),
+                    message,
+                    help,
+                })
         };
         let (mut space, mut wrong) = (Vec::new(), Vec::new());
         let (grid, wide) = (
@@ -143,7 +145,7 @@ pub(crate) fn read(values: &Values, strategy: Strategy) -> Read {
         spaces.push(space);
     }
     if values.list("candidates").is_empty() {
-        faults.push(Fault {
+        faults.push(ParamError {
             path: vec![key("candidates")],
             message: "there is no candidate".to_owned(),
             help: Some("name at least one learner".to_owned()),
@@ -152,7 +154,7 @@ pub(crate) fn read(values: &Values, strategy: Strategy) -> Read {
     (learners, spaces, faults)
 }
 
-type Wrong = (Vec<Step>, String, Option<String>);
+type Wrong = (Vec<ParamStep>, String, Option<String>);
 
 fn hyper(learner: &Learner, name: &str) -> Result<&'static Hyper, Vec<Wrong>> {
     learner
@@ -188,7 +190,7 @@ fn listed(learner: &Learner, name: &str, tries: &Value) -> Result<Dimension, Vec
             None => {
                 let message = format!("`{name}` is {}, not {told}", hyper.describe());
                 wrong.push((
-                    vec![key(name), Step::Index(index)],
+                    vec![key(name), ParamStep::Index(index)],
                     message,
                     Some(hyper.doc.to_owned()),
                 ));

@@ -21,8 +21,8 @@ use crate::stage::context::Context;
 use crate::stage::error::StageError;
 use crate::stage::io::Outputs;
 use crate::stage::kind::Outside;
-use crate::stage::memo::{Kept, Part};
-use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
+use crate::stage::memo::{BlobRef, SubAction};
+use crate::stage::param::{Fallback, Param, ParamError, ParamStep, Type, Value, Values};
 
 /// A collection is calm when nothing has changed in it for so long.
 const CALM: Duration = Duration::from_millis(500);
@@ -115,12 +115,15 @@ pub(crate) struct Source {
 
 impl Source {
     /// Reads the parameters; `path` leads to them.
-    pub(crate) fn new(values: &Values, path: &str) -> Result<Self, Vec<Fault>> {
+    pub(crate) fn new(values: &Values, path: &str) -> Result<Self, Vec<ParamError>> {
         let mut faults = Vec::new();
         let mut document = |name: &str| {
             parse(values.text(name).unwrap_or("{}")).unwrap_or_else(|MongoError(message)| {
-                let path = vec![Step::Key(path.to_owned()), Step::Key(name.to_owned())];
-                faults.push(Fault {
+                let path = vec![
+                    ParamStep::Key(path.to_owned()),
+                    ParamStep::Key(name.to_owned()),
+                ];
+                faults.push(ParamError {
                     path,
                     message,
                     help: None,
@@ -198,7 +201,7 @@ impl Outside for Source {
 struct Known {
     first: Key,
     last: Key,
-    raw: Kept,
+    raw: BlobRef,
 }
 
 /// What is known from before.
@@ -215,7 +218,7 @@ struct Parts<'a> {
     drop: &'a [String],
     context: &'a Context<'a>,
     pending: VecDeque<Raw>,
-    made: Vec<(Kept, Gist, Kept, Keys)>,
+    made: Vec<(BlobRef, Gist, BlobRef, Keys)>,
     rows: u64,
 }
 
@@ -313,7 +316,7 @@ fn before(context: &Context<'_>) -> Option<Before> {
         Some(Known {
             first,
             last,
-            raw: Kept {
+            raw: BlobRef {
                 digest: raw.digest,
                 size: raw.size,
             },
@@ -332,7 +335,7 @@ fn before(context: &Context<'_>) -> Option<Before> {
     })
 }
 
-fn documents(kept: &Kept, context: &Context<'_>) -> Result<Vec<Raw>, StageError> {
+fn documents(kept: &BlobRef, context: &Context<'_>) -> Result<Vec<Raw>, StageError> {
     let bytes = context.memo.fetch(&kept.digest)?;
     split(&bytes).map_err(|TableError(why)| StageError::Lost(why))
 }
@@ -369,7 +372,12 @@ impl Parts<'_> {
     }
 
     /// Reads the documents of a part, unless that was done before.
-    fn read(&mut self, raw: Kept, known: Option<Vec<Raw>>, keys: Keys) -> Result<(), StageError> {
+    fn read(
+        &mut self,
+        raw: BlobRef,
+        known: Option<Vec<Raw>>,
+        keys: Keys,
+    ) -> Result<(), StageError> {
         let Reading {
             na,
             types,
@@ -382,7 +390,7 @@ impl Parts<'_> {
             text("settings", settings),
         ]
         .into();
-        let part = Part {
+        let part = SubAction {
             name: format!("read-{}", self.made.len() + 1),
             with,
             inputs: Vec::new(),
@@ -533,7 +541,7 @@ fn compare(before: &Before, parts: &Parts<'_>, outputs: &mut Outputs) -> Result<
     let after: Vec<Digest> = parts.made.iter().map(|(_, _, raw, _)| raw.digest).collect();
     let known: Vec<Digest> = before.parts.iter().map(|known| known.raw.digest).collect();
     // Parts that are the same on both sides need no look.
-    let digests = |raws: &mut dyn Iterator<Item = Kept>,
+    let digests = |raws: &mut dyn Iterator<Item = BlobRef>,
                    others: &[Digest]|
      -> Result<BTreeMap<String, Digest>, StageError> {
         let mut documents_by_key = BTreeMap::new();

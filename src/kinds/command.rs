@@ -17,16 +17,16 @@ use crate::kinds::program::{End, Ended, PATH, Said};
 use crate::kinds::sandbox::{self, Confinement};
 use crate::stage::context::Context;
 use crate::stage::error::StageError;
-use crate::stage::io::{Inputs, Member, Outputs, SupervisorSort};
-use crate::stage::kind::{Kind, Outside, Stage};
-use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
+use crate::stage::io::{InputFile, Inputs, Outputs, SupervisorSort};
+use crate::stage::kind::{Outside, Stage, StageKind};
+use crate::stage::param::{Fallback, Param, ParamError, ParamStep, Type, Value, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
 
 /// How much of its last words a failed program's message repeats, in bytes.
 const TAIL: u64 = 2000;
 
 /// The kind.
-pub const KIND: Kind = Kind {
+pub const KIND: StageKind = StageKind {
     name: "command",
     version: 3,
     doc: "Runs a program in an empty folder that holds its inputs under their ports' names, with a clean environment, \
@@ -137,12 +137,12 @@ struct Command {
 /// What variables that netsec may come to use itself begin with.
 const RESERVED: &str = "NETSEC_";
 
-fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
+fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     let mut faults = Vec::new();
     let run = values.texts("run");
     if run.is_empty() {
-        let path = vec![Step::Key("run".to_owned())];
-        faults.push(Fault {
+        let path = vec![ParamStep::Key("run".to_owned())];
+        faults.push(ParamError {
             path,
             message: "there is no program to run".to_owned(),
             help: None,
@@ -165,18 +165,21 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
             .components()
             .any(|part| matches!(part, Component::Normal(_)));
         let inside = is_named && Path::new(path).components().all(is_below);
-        let at = vec![Step::Key("outputs".to_owned()), Step::Key(port.clone())];
+        let at = vec![
+            ParamStep::Key("outputs".to_owned()),
+            ParamStep::Key(port.clone()),
+        ];
         if !inside {
             let help =
                 Some("write a path within the stage's folder, such as `out/scores.csv`".to_owned());
-            faults.push(Fault {
+            faults.push(ParamError {
                 path: at,
                 message: format!("`{path}` leads out of the stage's folder"),
                 help,
             });
         } else if port == "stdout" || port == "stderr" {
             let help = Some("these ports are always there; choose another name".to_owned());
-            faults.push(Fault {
+            faults.push(ParamError {
                 path: at,
                 message: format!("the port `{port}` is taken"),
                 help,
@@ -188,10 +191,13 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         .filter_map(|param| Some((param, values.map(param)?)))
     {
         for name in map.0.keys().filter(|name| name.starts_with(RESERVED)) {
-            let path = vec![Step::Key(param.to_owned()), Step::Key(name.clone())];
+            let path = vec![
+                ParamStep::Key(param.to_owned()),
+                ParamStep::Key(name.clone()),
+            ];
             let message =
                 format!("the variable `{name}` is reserved: netsec's own begin with `{RESERVED}`");
-            faults.push(Fault {
+            faults.push(ParamError {
                 path,
                 message,
                 help: Some("choose another name".to_owned()),
@@ -250,7 +256,7 @@ impl Stage for Command {
             if input.directory {
                 disk::create_dirs(&whole).map_err(storage)?;
             }
-            let write = |file: &Member| match (file.name.as_str(), file.form) {
+            let write = |file: &InputFile| match (file.name.as_str(), file.form) {
                 ("", _) => file.content.write(&whole),
                 (name, form) if form.is_file() => file.content.write(&whole.join(name)),
                 _ => Ok(()),

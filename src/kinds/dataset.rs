@@ -11,8 +11,8 @@ use crate::frame::dataset::{INDEX, Index, Part, part_name};
 use crate::frame::table::{ColumnType, Table, TableError, unify};
 use crate::stage::context::Context;
 use crate::stage::error::StageError;
-use crate::stage::io::{Input, Member, Outputs};
-use crate::stage::memo::{Kept, Part as StagePart};
+use crate::stage::io::{Input, InputFile, Outputs};
+use crate::stage::memo::{BlobRef, SubAction};
 use crate::stage::param::Value;
 
 /// Makes the blobs of a stage's work on one part of a dataset.
@@ -23,7 +23,7 @@ pub(crate) type Body<'a> = &'a (dyn Fn(usize, &Table) -> Result<Vec<Vec<u8>>, Ta
 /// # Errors
 /// `Lost` if it cannot be read: then it is made again.
 pub(crate) fn read_kept<T: DeserializeOwned>(
-    kept: &Kept,
+    kept: &BlobRef,
     context: &Context<'_>,
 ) -> Result<T, StageError> {
     let bytes = context.memo.fetch(&kept.digest)?;
@@ -37,7 +37,7 @@ pub(crate) struct Dataset<'a> {
     pub(crate) index: Index,
     label: &'a str,
     is_indexed: bool,
-    members: Vec<&'a Member>,
+    members: Vec<&'a InputFile>,
 }
 
 impl<'a> Dataset<'a> {
@@ -54,7 +54,7 @@ impl<'a> Dataset<'a> {
             .find(|file| input.directory && file.name == INDEX)
         {
             let index = Index::decode(&member.content.bytes()?).map_err(wrong)?;
-            let files: BTreeMap<&str, &Member> = input
+            let files: BTreeMap<&str, &InputFile> = input
                 .files
                 .iter()
                 .map(|file| (file.name.as_str(), file))
@@ -143,7 +143,7 @@ impl<'a> Dataset<'a> {
         with: &dyn Fn(usize) -> Vec<(&'static str, String)>,
         context: &Context<'_>,
         body: Body<'_>,
-    ) -> Result<Vec<Vec<Kept>>, StageError> {
+    ) -> Result<Vec<Vec<BlobRef>>, StageError> {
         let columns = serde_json::to_vec(&self.index.columns).expect("plain data serialises");
         let columns = Digest::of(&columns).hex();
         let part = |at: &usize| {
@@ -155,13 +155,13 @@ impl<'a> Dataset<'a> {
                 .into_iter()
                 .chain(with(*at))
                 .map(|(name, text)| (name.to_owned(), Value::Text(text)));
-            StagePart {
+            SubAction {
                 name: format!("{word}-{}", at + 1),
                 with: with.collect(),
                 inputs: Vec::new(),
             }
         };
-        let parts: Vec<StagePart> = ats.iter().map(part).collect();
+        let parts: Vec<SubAction> = ats.iter().map(part).collect();
         context.memo.keep(&parts, &|at, context| {
             context.check()?;
             body(ats[at], &self.part(ats[at])?).map_err(|error| StageError::Data(error.0))
@@ -174,9 +174,9 @@ impl<'a> Dataset<'a> {
     }
 
     /// Returns the blob of a part, if it is kept in the form in which parts are written here.
-    pub(crate) fn kept(&self, at: usize) -> Option<Kept> {
-        let Member { digest, size, .. } = *self.members[at];
-        self.is_indexed.then_some(Kept { digest, size })
+    pub(crate) fn kept(&self, at: usize) -> Option<BlobRef> {
+        let InputFile { digest, size, .. } = *self.members[at];
+        self.is_indexed.then_some(BlobRef { digest, size })
     }
 }
 
@@ -187,23 +187,23 @@ pub(crate) type Keys = (String, String);
 #[derive(Default)]
 pub(crate) struct Writer {
     columns: Vec<Vec<(String, ColumnType)>>,
-    parts: Vec<(Kept, u64, Option<Keys>)>,
+    parts: Vec<(BlobRef, u64, Option<Keys>)>,
     /// Files beside the parts.
-    attached: Vec<(String, Kept)>,
+    attached: Vec<(String, BlobRef)>,
     /// How far the source was read.
     pub(crate) mark: Option<serde_json::Value>,
 }
 
 impl Writer {
     /// Adds a part that is kept. One without rows only tells of its columns.
-    pub(crate) fn add(&mut self, kept: Kept, rows: u64, columns: Vec<(String, ColumnType)>) {
+    pub(crate) fn add(&mut self, kept: BlobRef, rows: u64, columns: Vec<(String, ColumnType)>) {
         self.add_keyed(kept, rows, columns, None);
     }
 
     /// Adds a part with the source's keys of its first and last row.
     pub(crate) fn add_keyed(
         &mut self,
-        kept: Kept,
+        kept: BlobRef,
         rows: u64,
         columns: Vec<(String, ColumnType)>,
         keys: Option<Keys>,
@@ -215,7 +215,7 @@ impl Writer {
     }
 
     /// Adds a file beside the parts, such as what a part was read from.
-    pub(crate) fn attach(&mut self, name: String, kept: Kept) {
+    pub(crate) fn attach(&mut self, name: String, kept: BlobRef) {
         self.attached.push((name, kept));
     }
 

@@ -14,13 +14,13 @@ use crate::source::files::{self, Options};
 use crate::stage::context::Context;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, Inputs, Outputs};
-use crate::stage::kind::{Kind, Stage};
-use crate::stage::memo::{Kept, Part};
-use crate::stage::param::{Fallback, Fault, Param, Type, Value, Values};
+use crate::stage::kind::{Stage, StageKind};
+use crate::stage::memo::{BlobRef, SubAction};
+use crate::stage::param::{Fallback, Param, ParamError, Type, Value, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
 
 /// The kind.
-pub const KIND: Kind = Kind {
+pub const KIND: StageKind = StageKind {
     name: "drift",
     version: 3,
     doc: "Compares rows with a reference: column by column with the test that fits what it holds, and as whole rows. An alarm \
@@ -164,7 +164,7 @@ struct Compare {
     fail: bool,
 }
 
-fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
+fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     let number = |name: &str| values.float(name).unwrap_or_default();
     let settings = Settings {
         alpha: number("alpha"),
@@ -303,12 +303,13 @@ const GROUP: u8 = 8;
 /// the profiles themselves, so that one more part changes one group.
 pub(crate) fn together(
     word: &str,
-    kept: &[Kept],
+    kept: &[BlobRef],
     context: &Context<'_>,
 ) -> Result<Profile, StageError> {
-    let read =
-        |kept: &Kept| Profile::decode(&context.memo.fetch(&kept.digest)?).map_err(StageError::Lost);
-    let merged = |kept: &[Kept]| {
+    let read = |kept: &BlobRef| {
+        Profile::decode(&context.memo.fetch(&kept.digest)?).map_err(StageError::Lost)
+    };
+    let merged = |kept: &[BlobRef]| {
         Ok(Profile::merged(
             &kept
                 .iter()
@@ -319,22 +320,22 @@ pub(crate) fn together(
     if kept.len() <= usize::from(GROUP) {
         return merged(kept);
     }
-    let groups: Vec<&[Kept]> = kept
+    let groups: Vec<&[BlobRef]> = kept
         .split_inclusive(|kept| kept.digest.as_bytes()[0] % GROUP == 0)
         .collect();
-    let part = |(at, group): (usize, &&[Kept])| {
+    let part = |(at, group): (usize, &&[BlobRef])| {
         let of: String = group.iter().map(|kept| kept.digest.hex()).collect();
         let with = [(
             "of".to_owned(),
             Value::Text(Digest::of(of.as_bytes()).hex()),
         )];
-        Part {
+        SubAction {
             name: format!("{word}-group-{}", at + 1),
             with: with.into(),
             inputs: Vec::new(),
         }
     };
-    let parts: Vec<Part> = groups.iter().enumerate().map(part).collect();
+    let parts: Vec<SubAction> = groups.iter().enumerate().map(part).collect();
     let kept = context
         .memo
         .keep(&parts, &|at, _| Ok(vec![merged(groups[at])?.encode()]))?;

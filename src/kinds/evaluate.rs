@@ -4,12 +4,12 @@ use crate::kinds::judge::{Evaluate, PairedTest};
 use crate::kinds::select::{floors, gate_fits};
 use crate::model::compare::Alternative;
 use crate::model::metrics::CHOICES;
-use crate::stage::kind::{Kind, Stage};
-use crate::stage::param::{Fallback, Fault, Param, Type, Values};
+use crate::stage::kind::{Stage, StageKind};
+use crate::stage::param::{Fallback, Param, ParamError, Type, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
 
 /// The kind.
-pub const KIND: Kind = Kind {
+pub const KIND: StageKind = StageKind {
     name: "evaluate",
     version: 4,
     doc: "Judges a model by rows it has not seen and compares it with the accepted one on the same rows. It is accepted, \
@@ -118,7 +118,7 @@ pub const KIND: Kind = Kind {
     make,
 };
 
-fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
+fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     gate_fits(values)?;
     let metric = values.text("metric").unwrap_or_default().to_owned();
     let test = match (values.text("test"), metric.as_str()) {

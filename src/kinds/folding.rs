@@ -9,7 +9,7 @@ use crate::prep::preprocessor::Preprocessor;
 use crate::prep::step::Fitted;
 use crate::stage::error::StageError;
 use crate::stage::io::Inputs;
-use crate::stage::param::{Fallback, Fault, Param, Type, Values};
+use crate::stage::param::{Fallback, Param, ParamError, Type, Values};
 
 /// With fewer rows of a class in each fold it is dealt out evenly where nothing else is said.
 const RARE: usize = 50;
@@ -68,7 +68,7 @@ pub(crate) struct FoldPlan {
 
 impl Folding {
     /// Reads what is asked for.
-    pub(crate) fn read(values: &Values) -> Result<Self, Fault> {
+    pub(crate) fn read(values: &Values) -> Result<Self, ParamError> {
         let word = values.text("fold_by").unwrap_or_default();
         let column = values.text("fold_column").map(str::to_owned);
         let by = match (word, column) {
@@ -85,7 +85,7 @@ impl Folding {
                 let help =
                     "set `fold_by: group` or `fold_by: time`, `fold_column:` to the column, and the input `rows`"
                         .to_owned();
-                return Err(Fault {
+                return Err(ParamError {
                     path: vec![key(at)],
                     message,
                     help: Some(help),

@@ -16,8 +16,8 @@ use crate::source::files::{self, FileFormat, Options, Raw, torn};
 use crate::source::piece::{Gist, Malformed, Piece};
 use crate::stage::context::Context;
 use crate::stage::error::StageError;
-use crate::stage::io::{Input, Member};
-use crate::stage::memo::{Kept, Part};
+use crate::stage::io::{Input, InputFile};
+use crate::stage::memo::{BlobRef, SubAction};
 use crate::stage::param::Value;
 
 /// How many pieces are in memory at once.
@@ -40,7 +40,7 @@ struct Read {
     name: String,
     is_strict: bool,
     notes: Vec<String>,
-    pieces: Vec<(Gist, Kept)>,
+    pieces: Vec<(Gist, BlobRef)>,
 }
 
 /// Reads every file of an input, leaving out the columns of `drop`, and adds its parts.
@@ -55,8 +55,9 @@ pub(crate) fn gather(
     context: &Context<'_>,
 ) -> Result<Gathered, StageError> {
     // What programs and systems hide beside the files of a directory is not data.
-    let is_hidden = |file: &&Member| file.name.split('/').any(|name| name.starts_with('.'));
-    let (hidden, files): (Vec<&Member>, Vec<&Member>) = input.files.iter().partition(is_hidden);
+    let is_hidden = |file: &&InputFile| file.name.split('/').any(|name| name.starts_with('.'));
+    let (hidden, files): (Vec<&InputFile>, Vec<&InputFile>) =
+        input.files.iter().partition(is_hidden);
     if files.is_empty() {
         return Err(StageError::Data(format!("`{}` holds no file", input.label)));
     }
@@ -180,7 +181,7 @@ fn same_columns(read: &[Read]) -> Result<(), StageError> {
 
 fn file(
     input: &Input,
-    member: &Member,
+    member: &InputFile,
     (options, drop, text): (&Options, &[String], &BTreeSet<String>),
     number: &mut usize,
     context: &Context<'_>,
@@ -195,7 +196,7 @@ fn file(
         ("settings".to_owned(), Value::Text(about)),
     ];
     *number += 1;
-    let whole = Part {
+    let whole = SubAction {
         name: format!("file-{number}"),
         with: with.into(),
         inputs: Vec::new(),
@@ -232,7 +233,7 @@ fn file(
         if raws.is_empty() {
             break;
         }
-        let parts: Vec<Part> = raws
+        let parts: Vec<SubAction> = raws
             .iter()
             .map(|raw| part(raw, &settings, number))
             .collect();
@@ -283,11 +284,11 @@ fn file(
 struct Pieces {
     is_strict: bool,
     notes: Vec<String>,
-    pieces: Vec<(Gist, Kept)>,
+    pieces: Vec<(Gist, BlobRef)>,
 }
 
 /// Returns the pieces of a file that was read before, if all of them are still there.
-fn recall(whole: &Part, context: &Context<'_>) -> Result<Option<Pieces>, StageError> {
+fn recall(whole: &SubAction, context: &Context<'_>) -> Result<Option<Pieces>, StageError> {
     let Some(kept) = context.memo.recall(whole)? else {
         return Ok(None);
     };
@@ -303,14 +304,14 @@ fn recall(whole: &Part, context: &Context<'_>) -> Result<Option<Pieces>, StageEr
     Ok(Some(listed))
 }
 
-fn part(raw: &Raw, settings: &str, number: &mut usize) -> Part {
+fn part(raw: &Raw, settings: &str, number: &mut usize) -> SubAction {
     *number += 1;
     let text = |name: &str, text: String| (name.to_owned(), Value::Text(text));
     let with = [
         text("bytes", Digest::of(&raw.bytes).hex()),
         text("settings", settings.to_owned()),
     ];
-    Part {
+    SubAction {
         name: format!("read-{number}"),
         with: with.into(),
         inputs: Vec::new(),

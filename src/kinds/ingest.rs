@@ -20,8 +20,8 @@ use crate::source::synthetic;
 use crate::stage::context::Context;
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
-use crate::stage::kind::{Kind, Outside, Stage};
-use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
+use crate::stage::kind::{Outside, Stage, StageKind};
+use crate::stage::param::{Fallback, Param, ParamError, ParamStep, Type, Value, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
 
 /// Rows of the generator that make a part.
@@ -34,7 +34,7 @@ pub(crate) const NA: &str = "['', na, NA, 'N/A', nan, NaN, 'null']";
 pub(crate) const EPOCHS: [(&str, u32); 3] = [("epoch_s", 0), ("epoch_ms", 3), ("epoch_us", 6)];
 
 /// The kind.
-pub const KIND: Kind = Kind {
+pub const KIND: StageKind = StageKind {
     name: "ingest",
     version: 5,
     doc: "Reads rows, drops columns and blanks `na` values, and keeps them as a dataset of parts: what was read before \
@@ -152,7 +152,7 @@ enum From {
     Synthetic { rows: usize, missing: f64 },
 }
 
-fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
+fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     let source = values.text("source").unwrap_or_default();
     let format = match source {
         "csv" => Some(FileFormat::Csv),
@@ -164,8 +164,8 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
     let separator = match values.text("separator").unwrap_or_default().as_bytes() {
         [one] if !matches!(one, b'"' | b'\n' | b'\r') => *one,
         _ => {
-            return Err(vec![Fault {
-                path: vec![Step::Key("separator".to_owned())],
+            return Err(vec![ParamError {
+                path: vec![ParamStep::Key("separator".to_owned())],
                 message:
                     "the separator of fields is one ASCII character, and no quote or line break"
                         .to_owned(),
@@ -181,8 +181,8 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         "mongodb" => match values.map("mongodb") {
             Some(values) => From::Collection(Box::new(Source::new(values, "mongodb")?)),
             None => {
-                return Err(vec![Fault {
-                    path: vec![Step::Key("source".to_owned())],
+                return Err(vec![ParamError {
+                    path: vec![ParamStep::Key("source".to_owned())],
                     message: "`source: mongodb` needs `mongodb`".to_owned(),
                     help: Some(
                         "write `mongodb: { uri: \"${env.NETSEC_MONGODB_URI}\", database: …, collection: … }`"
@@ -201,8 +201,8 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
         _ => Encoding::Auto,
     };
     if !epochs.is_empty() && matches!(from, From::Collection(_)) {
-        return Err(vec![Fault {
-            path: vec![Step::Key("types".to_owned())],
+        return Err(vec![ParamError {
+            path: vec![ParamStep::Key("types".to_owned())],
             message: "`epoch_s`, `epoch_ms` and `epoch_us` are for files".to_owned(),
             help: Some("keep moments in a collection as dates".to_owned()),
         }]);

@@ -9,7 +9,7 @@ use crate::model::calibrate::Calibrator;
 use crate::model::data::Data;
 use crate::model::error::ModelError;
 use crate::model::metrics::{CHOICES, Metrics, Ranked, is_loss};
-use crate::stage::param::{Fallback, Fault, Param, Type, Values};
+use crate::stage::param::{Fallback, Param, ParamError, Type, Values};
 
 /// What a trial is picked by.
 pub(crate) const PARAMS: &[Param] = &[
@@ -74,7 +74,7 @@ pub(crate) struct Judged {
 }
 
 /// A negated loss never reaches a positive score: such a gate refuses everything.
-pub(crate) fn gate_fits(values: &Values) -> Result<(), Vec<Fault>> {
+pub(crate) fn gate_fits(values: &Values) -> Result<(), Vec<ParamError>> {
     let metric = values.text("metric").unwrap_or_default();
     if !is_loss(metric) || values.float("min_score").unwrap_or_default() <= 0.0 {
         return Ok(());
@@ -83,7 +83,7 @@ pub(crate) fn gate_fits(values: &Values) -> Result<(), Vec<Fault>> {
         "`{metric}` counts negated and is never above 0: nothing can reach this `min_score`"
     );
     let help = Some("set it to the negated greatest loss, such as `min_score: -0.3`".to_owned());
-    Err(vec![Fault {
+    Err(vec![ParamError {
         path: vec![key("min_score")],
         message,
         help,
@@ -91,7 +91,7 @@ pub(crate) fn gate_fits(values: &Values) -> Result<(), Vec<Fault>> {
 }
 
 /// Reads metrics with what they have to reach.
-pub(crate) fn floors(values: &Values, name: &str) -> Result<Vec<(String, f64)>, Vec<Fault>> {
+pub(crate) fn floors(values: &Values, name: &str) -> Result<Vec<(String, f64)>, Vec<ParamError>> {
     let (mut floors, mut faults) = (Vec::new(), Vec::new());
     for (metric, least) in values.map(name).map(|map| &map.0).into_iter().flatten() {
         if CHOICES.contains(&metric.as_str()) {
@@ -99,7 +99,7 @@ pub(crate) fn floors(values: &Values, name: &str) -> Result<Vec<(String, f64)>, 
             continue;
         }
         let help = suggest(metric, CHOICES);
-        faults.push(Fault {
+        faults.push(ParamError {
             path: vec![key(name), key(metric)],
             message: format!("there is no metric `{metric}`"),
             help,
@@ -114,11 +114,11 @@ pub(crate) fn floors(values: &Values, name: &str) -> Result<Vec<(String, f64)>, 
 
 impl Select {
     /// Reads what trials are judged by from the parameters of the stage.
-    pub(crate) fn read(values: &Values) -> Result<Self, Vec<Fault>> {
+    pub(crate) fn read(values: &Values) -> Result<Self, Vec<ParamError>> {
         let none = Values::default();
         let select = values.map("select").unwrap_or(&none);
         gate_fits(select).map_err(|faults| {
-            let inside = |fault: Fault| Fault {
+            let inside = |fault: ParamError| ParamError {
                 path: std::iter::once(key("select")).chain(fault.path).collect(),
                 ..fault
             };

@@ -2,12 +2,12 @@
 
 use crate::frame::table::read_time;
 use crate::kinds::split_work::{Split, SplitBy, Unlabelled};
-use crate::stage::kind::{Kind, Stage};
-use crate::stage::param::{Fallback, Fault, Param, Step, Type, Values};
+use crate::stage::kind::{Stage, StageKind};
+use crate::stage::param::{Fallback, Param, ParamError, ParamStep, Type, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
 
 /// The kind.
-pub const KIND: Kind = Kind {
+pub const KIND: StageKind = StageKind {
     name: "split",
     version: 3,
     doc: "Splits rows into train, validation and test, so that a row never changes its side when others are added, and \
@@ -154,11 +154,11 @@ pub const KIND: Kind = Kind {
     make,
 };
 
-fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
+fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     let mut faults = Vec::new();
     let mut fault = |key: &str, message: &str, help: &str| {
-        let path = vec![Step::Key(key.to_owned())];
-        faults.push(Fault {
+        let path = vec![ParamStep::Key(key.to_owned())];
+        faults.push(ParamError {
             path,
             message: message.to_owned(),
             help: Some(help.to_owned()),
@@ -266,8 +266,8 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
     if !unknown.is_empty() && unlabelled == Unlabelled::Keep {
         let message = "`unknown` needs `unlabelled: drop` or `unlabelled: fail`".to_owned();
         let help = Some("say what becomes of rows with such labels".to_owned());
-        return Err(vec![Fault {
-            path: vec![Step::Key("unknown".to_owned())],
+        return Err(vec![ParamError {
+            path: vec![ParamStep::Key("unknown".to_owned())],
             message,
             help,
         }]);

@@ -21,7 +21,7 @@ use crate::stage::context::Context;
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::Stage;
-use crate::stage::memo::Kept;
+use crate::stage::memo::BlobRef;
 
 /// Labels of a part that get a profile of their own in the leakage report; rarer ones share one.
 pub(crate) const LABELS: usize = 64;
@@ -293,7 +293,7 @@ impl Split {
         &self,
         source: &Source<'_>,
         context: &Context<'_>,
-    ) -> Result<Vec<Vec<Kept>>, StageError> {
+    ) -> Result<Vec<Vec<BlobRef>>, StageError> {
         let decides = match &self.by {
             SplitBy::Content | SplitBy::Given => "content".to_owned(),
             SplitBy::Group(columns) => format!("group {columns:?}"),
@@ -482,7 +482,7 @@ impl Split {
     fn profiles(
         &self,
         source: &Source<'_>,
-        profiles: &mut BTreeMap<String, Vec<Kept>>,
+        profiles: &mut BTreeMap<String, Vec<BlobRef>>,
         context: &Context<'_>,
     ) -> Result<(), StageError> {
         let target = self.target.clone().unwrap_or_default();
@@ -555,7 +555,7 @@ fn deal(
     source: &Source<'_>,
     sides: &[Vec<Side>],
     context: &Context<'_>,
-) -> Result<Vec<Vec<Kept>>, StageError> {
+) -> Result<Vec<Vec<BlobRef>>, StageError> {
     let with = |at: usize| {
         let bytes: Vec<u8> = sides[at].iter().map(|side| *side as u8).collect();
         vec![("sides", Digest::of(&bytes).hex())]

@@ -13,7 +13,7 @@ use crate::prep::knn::Weights;
 use crate::prep::reduce::Useless;
 use crate::prep::scale::By;
 use crate::prep::step::{Action, Step};
-use crate::stage::param::{self, Fallback, Fault, Param, Type, Value, Values};
+use crate::stage::param::{self, Fallback, Param, ParamError, Type, Value, Values};
 
 const fn of(name: &'static str, kind: Type, default: &'static str, doc: &'static str) -> Param {
     Param {
@@ -305,12 +305,12 @@ pub(crate) const PARAMS: &[Param] = &[
 /// The names of the actions.
 const CHOOSERS: usize = 3;
 
-fn fault(at: usize, inner: Option<&str>, message: String, help: &str) -> Fault {
-    let path = [key("steps"), param::Step::Index(at)]
+fn fault(at: usize, inner: Option<&str>, message: String, help: &str) -> ParamError {
+    let path = [key("steps"), param::ParamStep::Index(at)]
         .into_iter()
         .chain(inner.map(key))
         .collect();
-    Fault {
+    ParamError {
         path,
         message,
         help: Some(help.to_owned()),
@@ -318,7 +318,7 @@ fn fault(at: usize, inner: Option<&str>, message: String, help: &str) -> Fault {
 }
 
 /// Reads the steps.
-pub(crate) fn read(values: &Values) -> (Vec<Step>, Vec<Fault>) {
+pub(crate) fn read(values: &Values) -> (Vec<Step>, Vec<ParamError>) {
     let (mut steps, mut faults) = (Vec::new(), Vec::new());
     for (at, step) in values.list("steps").iter().enumerate() {
         let Value::Map(step) = step else { continue };
@@ -330,7 +330,7 @@ pub(crate) fn read(values: &Values) -> (Vec<Step>, Vec<Fault>) {
     (steps, faults)
 }
 
-fn one(step: &Values, at: usize) -> Result<Step, Box<Fault>> {
+fn one(step: &Values, at: usize) -> Result<Step, Box<ParamError>> {
     let actions = || PARAMS[CHOOSERS..].iter().map(|param| param.name);
     let named: Vec<(&str, &Values)> = actions()
         .filter_map(|name| Some((name, step.map(name)?)))

@@ -13,7 +13,7 @@ use crate::model::learner::Task;
 use crate::model::metrics::Metrics;
 use crate::stage::context::Context;
 use crate::stage::error::StageError;
-use crate::stage::memo::Part;
+use crate::stage::memo::SubAction;
 use crate::stage::param::{Value, Values};
 
 /// A setting of a learner on a share of the rows.
@@ -175,7 +175,7 @@ impl<'a> Sweep<'a> {
         self.held.iter().map(of).collect()
     }
 
-    fn part(&self, trial: &Trial, number: usize, fold: usize) -> Part {
+    fn part(&self, trial: &Trial, number: usize, fold: usize) -> SubAction {
         let told = |value: Told| match value {
             Told::Number(number) => Value::Float(number),
             Told::Word(word) => Value::Text(word),
@@ -206,7 +206,7 @@ impl<'a> Sweep<'a> {
         if self.with_gap {
             with.push(("gap", Value::Text(self.metric.to_owned())));
         }
-        Part {
+        SubAction {
             name: format!("trial-{}-fold-{}", number + 1, fold + 1),
             with: with
                 .into_iter()
@@ -298,7 +298,7 @@ impl<'a> Sweep<'a> {
                 .is_some_and(|(_, largest)| *largest == trial)
         };
         pairs.sort_by_key(|(trial, fold)| (!is_largest(*trial), *trial, *fold));
-        let parts: Vec<Part> = pairs
+        let parts: Vec<SubAction> = pairs
             .iter()
             .map(|(trial, fold)| self.part(&trials[*trial], first + trial, *fold))
             .collect();

@@ -26,12 +26,12 @@ use crate::prep::preprocessor::Preprocessor;
 use crate::stage::context::Context;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, Inputs, Outputs};
-use crate::stage::kind::{Kind, Stage};
-use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
+use crate::stage::kind::{Stage, StageKind};
+use crate::stage::param::{Fallback, Param, ParamError, ParamStep, Type, Value, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
 
 /// The kind.
-pub const KIND: Kind = Kind {
+pub const KIND: StageKind = StageKind {
     name: "train",
     version: 5,
     doc: "Fits every candidate with the settings of its grid, or those that a search finds in its space, by cross-validation, \
@@ -187,7 +187,7 @@ struct Train {
     curve: Vec<f64>,
 }
 
-fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
+fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     let none = Values::default();
     let search = values.map("search").unwrap_or(&none);
     let (trials, factor) = (search.size("trials"), search.size("factor"));
@@ -221,8 +221,8 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
             .enumerate()
             .filter(|(_, learner)| !learner.monotone)
         {
-            faults.push(Fault {
-                path: vec![key("candidates"), Step::Index(index), key("learner")],
+            faults.push(ParamError {
+                path: vec![key("candidates"), ParamStep::Index(index), key("learner")],
                 message: format!("`{}` cannot keep to `monotone`", learner.name),
                 help: Some("name learners made of trees, other than `adaboost`".to_owned()),
             });

@@ -20,12 +20,12 @@ use crate::quality::units::distinct_rows;
 use crate::stage::context::Context;
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
-use crate::stage::kind::{Kind, Stage};
-use crate::stage::param::{Fallback, Fault, Param, Step, Type, Value, Values};
+use crate::stage::kind::{Stage, StageKind};
+use crate::stage::param::{Fallback, Param, ParamError, ParamStep, Type, Value, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
 
 /// The kind.
-pub const KIND: Kind = Kind {
+pub const KIND: StageKind = StageKind {
     name: "transform",
     version: 4,
     doc: "Makes tables numbers, step by step: fills, encodes, scales, and maps the target to 0 and 1. Fitted on `train` only, \
@@ -124,7 +124,7 @@ struct Transform {
     allow: BTreeMap<String, String>,
 }
 
-fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
+fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     let mut classes: BTreeMap<String, u8> = BTreeMap::new();
     for (label, class) in values
         .map("target_map")
@@ -137,8 +137,8 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
     let others = values.int("other_labels").map(|class| u8::from(class == 1));
     let reached: Vec<u8> = classes.values().copied().chain(others).collect();
     if !reached.contains(&0) || !reached.contains(&1) {
-        return Err(vec![Fault {
-            path: vec![Step::Key("target_map".to_owned())],
+        return Err(vec![ParamError {
+            path: vec![ParamStep::Key("target_map".to_owned())],
             message: "both classes, 0 and 1, must have a label".to_owned(),
             help: Some("name the benign labels with 0, and set `other_labels: 1` if all others are attacks".to_owned()),
         }]);
@@ -160,8 +160,8 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
             })
             .collect();
     if let Some((column, _)) = allow.iter().find(|(_, reason)| reason.is_empty()) {
-        return Err(vec![Fault {
-            path: vec![Step::Key("allow".to_owned()), Step::Key(column.clone())],
+        return Err(vec![ParamError {
+            path: vec![ParamStep::Key("allow".to_owned()), ParamStep::Key(column.clone())],
             message: format!("no reason is given for `{column}`"),
             help: Some(
                 "say why it is known at detection time: the reason stands in the decision and in the card".to_owned(),

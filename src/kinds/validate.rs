@@ -18,16 +18,16 @@ use crate::quality::schema_types::{Measure, Schema, Severity};
 use crate::stage::context::Context;
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
-use crate::stage::kind::{Kind, Outside, Stage};
-use crate::stage::memo::Kept;
-use crate::stage::param::{Fallback, Fault, Param, Step, Type, Values};
+use crate::stage::kind::{Outside, Stage, StageKind};
+use crate::stage::memo::BlobRef;
+use crate::stage::param::{Fallback, Param, ParamError, ParamStep, Type, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
 
 /// How many broken rules the message of a failed stage lists; the report lists all.
 const SHOWN: usize = 8;
 
 /// The kind.
-pub const KIND: Kind = Kind {
+pub const KIND: StageKind = StageKind {
     name: "validate",
     version: 3,
     doc: "Checks a table against a schema file. Rows that keep it go on; those that break a rule are set aside with the \
@@ -111,13 +111,13 @@ impl Outside for Today {
     }
 }
 
-fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
+fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     let text = values.text("as_of");
     let is_today = text == Some("today");
     let as_of = text.and_then(read_time);
     if text.is_some() && !is_today && as_of.is_none() {
-        return Err(vec![Fault {
-            path: vec![Step::Key("as_of".to_owned())],
+        return Err(vec![ParamError {
+            path: vec![ParamStep::Key("as_of".to_owned())],
             message: "this is no moment".to_owned(),
             help: Some("write `2026-01-31`, `2026-01-31T12:00:00Z` or `today`".to_owned()),
         }]);
@@ -319,7 +319,7 @@ impl Check<'_> {
         (schema, parts): (Digest, (&str, &[usize])),
         repeated: &Repeated,
         context: &Context<'_>,
-    ) -> Result<Vec<Vec<Kept>>, StageError> {
+    ) -> Result<Vec<Vec<BlobRef>>, StageError> {
         let with = |at: usize| {
             let rows = repeated
                 .get(&at)

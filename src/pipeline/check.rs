@@ -11,9 +11,9 @@ use crate::base::tree::{self, SyntaxNode};
 use crate::pipeline::gather::Gathered;
 use crate::pipeline::outline::{Outline, StageOutline, outline};
 use crate::pipeline::problem;
-use crate::stage::kind::{Kind, Stage};
+use crate::stage::kind::{Stage, StageKind};
 use crate::stage::limits::{self, Limits};
-use crate::stage::param::{Env, Fault, Step, Value, Values, check_record};
+use crate::stage::param::{Env, ParamError, ParamStep, Value, Values, check_record};
 use crate::stage::port::{Format, Need, Port, Ports};
 use crate::stage::registry::Registry;
 
@@ -44,7 +44,7 @@ pub struct StageSpec {
     /// Where its name stands.
     pub span: Span,
     /// Its kind.
-    pub kind: Kind,
+    pub kind: StageKind,
     /// Its parameters, with defaults.
     pub values: Values,
     /// The stage itself, ready to run.
@@ -357,7 +357,7 @@ impl Scope<'_> {
     fn inputs(
         &self,
         stage: &StageOutline,
-        kind: &Kind,
+        kind: &StageKind,
         problems: &mut Vec<Problem>,
     ) -> Vec<InputSpec> {
         let mut inputs = BTreeMap::new();
@@ -405,7 +405,11 @@ impl Scope<'_> {
 
     /// An input of a free port that names a stage with several instances becomes one port for each:
     /// `port-1`, `port-2`, …
-    fn spread(&self, stage: &StageOutline, kind: &Kind) -> Vec<(Spanned<String>, Spanned<String>)> {
+    fn spread(
+        &self,
+        stage: &StageOutline,
+        kind: &StageKind,
+    ) -> Vec<(Spanned<String>, Spanned<String>)> {
         let mut inputs = Vec::with_capacity(stage.inputs.len());
         for (port, text) in &stage.inputs {
             let found =
@@ -541,7 +545,7 @@ impl Scope<'_> {
     }
 }
 
-fn find_port<'a>(kind: &'a Kind, port: &Spanned<String>) -> Result<Option<&'a Port>, Problem> {
+fn find_port<'a>(kind: &'a StageKind, port: &Spanned<String>) -> Result<Option<&'a Port>, Problem> {
     match kind.inputs {
         Ports::Fixed(ports) => match ports.iter().find(|declared| declared.name == port.value) {
             Some(declared) => Ok(Some(declared)),
@@ -563,16 +567,18 @@ const FILE_ENDINGS: [&str; 10] = [
     "csv", "tsv", "parquet", "ndjson", "jsonl", "json", "yaml", "yml", "txt", "gz",
 ];
 
-fn place(faults: Vec<Fault>, with: Option<&SyntaxNode>, whole: Span) -> Vec<Problem> {
-    let span = |fault: &Fault| {
+fn place(faults: Vec<ParamError>, with: Option<&SyntaxNode>, whole: Span) -> Vec<Problem> {
+    let span = |fault: &ParamError| {
         let mut at = with;
         let mut span = whole;
         for step in &fault.path {
             at = match (step, at.map(|node| &node.value)) {
-                (Step::Key(key), Some(tree::SyntaxValue::Map(_))) => {
+                (ParamStep::Key(key), Some(tree::SyntaxValue::Map(_))) => {
                     at.and_then(|node| node.get(key))
                 }
-                (Step::Index(index), Some(tree::SyntaxValue::List(items))) => items.get(*index),
+                (ParamStep::Index(index), Some(tree::SyntaxValue::List(items))) => {
+                    items.get(*index)
+                }
                 _ => None,
             };
             span = at.map_or(span, |node| node.span);

@@ -7,7 +7,7 @@ use crate::base::digest::Digest;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, Supervisors};
 use crate::stage::limits::Limits;
-use crate::stage::memo::{Kept, Part};
+use crate::stage::memo::{BlobRef, SubAction};
 
 /// Gives an output of the stage's latest record that differs from this action in nothing but what
 /// was seen outside.
@@ -29,7 +29,7 @@ pub struct Context<'a> {
     /// How much of the machine what the stage starts may take.
     pub limits: &'a Limits,
     /// Carries out smaller actions of the stage's own.
-    pub memo: &'a dyn Memo,
+    pub memo: &'a dyn SubActions,
     /// What `Outside::look` saw.
     pub seen: Option<&'a str>,
     /// What the stage made when it last saw something else.
@@ -56,7 +56,11 @@ impl Context<'_> {
     ///
     /// # Errors
     /// That of the first part that failed.
-    pub fn memo(&self, parts: &[Part], body: OneBody<'_>) -> Result<Vec<Vec<u8>>, StageError> {
+    pub fn memo(
+        &self,
+        parts: &[SubAction],
+        body: SubActionBlob<'_>,
+    ) -> Result<Vec<Vec<u8>>, StageError> {
         let kept = self
             .memo
             .keep(parts, &|at, context| Ok(vec![body(at, context)?]))?;
@@ -79,27 +83,33 @@ impl Context<'_> {
 }
 
 /// Makes the blobs of a part, given its number: as many for every part of one kind.
-pub type Body<'a> = &'a (dyn Fn(usize, &Context<'_>) -> Result<Vec<Vec<u8>>, StageError> + Sync);
+pub type SubActionBody<'a> =
+    &'a (dyn Fn(usize, &Context<'_>) -> Result<Vec<Vec<u8>>, StageError> + Sync);
 
 /// Makes the one blob of a part.
-pub type OneBody<'a> = &'a (dyn Fn(usize, &Context<'_>) -> Result<Vec<u8>, StageError> + Sync);
+pub type SubActionBlob<'a> =
+    &'a (dyn Fn(usize, &Context<'_>) -> Result<Vec<u8>, StageError> + Sync);
 
 /// Carries parts out for a stage: the engine's side.
-pub trait Memo: Sync {
+pub trait SubActions: Sync {
     /// Returns what is kept of every part, in order: of those that are recorded, what was kept
     /// then; of the others, what `body` makes, several at once as the run's limits allow. Each is
     /// recorded as soon as it is made.
     ///
     /// # Errors
     /// That of the first part that failed; no more are begun then.
-    fn keep(&self, parts: &[Part], body: Body<'_>) -> Result<Vec<Vec<Kept>>, StageError>;
+    fn keep(
+        &self,
+        parts: &[SubAction],
+        body: SubActionBody<'_>,
+    ) -> Result<Vec<Vec<BlobRef>>, StageError>;
 
     /// Returns what is kept of a part, if it is recorded: for what is only worth listing once it is
     /// made.
     ///
     /// # Errors
     /// `Storage`.
-    fn recall(&self, part: &Part) -> Result<Option<Vec<Kept>>, StageError>;
+    fn recall(&self, part: &SubAction) -> Result<Option<Vec<BlobRef>>, StageError>;
 
     /// Returns whether bytes are kept.
     ///
@@ -111,7 +121,7 @@ pub trait Memo: Sync {
     ///
     /// # Errors
     /// `Storage`.
-    fn put(&self, bytes: &[u8]) -> Result<Kept, StageError>;
+    fn put(&self, bytes: &[u8]) -> Result<BlobRef, StageError>;
 
     /// Returns bytes that are kept.
     ///

@@ -12,7 +12,7 @@ use crate::base::artifact::EntryForm;
 use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::stage::error::StageError;
-use crate::stage::memo::Kept;
+use crate::stage::memo::BlobRef;
 
 /// Where the bytes of an input are. The engine brings them; what comes out has been checked against
 /// the digest.
@@ -43,7 +43,7 @@ pub trait Content: Send + Sync {
 }
 
 /// A file of an input.
-pub struct Member {
+pub struct InputFile {
     /// Its path within the input; empty if it is the input.
     pub name: String,
     /// The digest of its bytes.
@@ -63,7 +63,7 @@ pub struct Input {
     /// The digest of the bytes, or of the directory's manifest.
     pub digest: Digest,
     /// The files: one with an empty name, or those of a directory with their paths in it.
-    pub files: Vec<Member>,
+    pub files: Vec<InputFile>,
     /// Whether it is a directory.
     pub directory: bool,
 }
@@ -117,19 +117,19 @@ impl Inputs {
 
 /// What a stage made at one port.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Made {
+pub enum StageOutput {
     /// These bytes.
     Bytes(Vec<u8>),
     /// A file or directory in the scratch folder.
     Path(PathBuf),
     /// A directory of blobs that are in the store, by their path in it.
-    Listed(Vec<(String, Kept)>),
+    Listed(Vec<(String, BlobRef)>),
 }
 
 /// What a stage gives: artifacts by port, pointers to move, lines for people.
 #[derive(Debug, Default)]
 pub struct Outputs {
-    made: BTreeMap<String, Made>,
+    made: BTreeMap<String, StageOutput>,
     moves: BTreeMap<String, Digest>,
     notes: Vec<String>,
 }
@@ -137,17 +137,18 @@ pub struct Outputs {
 impl Outputs {
     /// Gives the bytes of an output.
     pub fn bytes(&mut self, port: &str, bytes: Vec<u8>) {
-        self.made.insert(port.to_owned(), Made::Bytes(bytes));
+        self.made.insert(port.to_owned(), StageOutput::Bytes(bytes));
     }
 
     /// Gives a file or directory in the scratch folder as an output.
     pub fn path(&mut self, port: &str, path: PathBuf) {
-        self.made.insert(port.to_owned(), Made::Path(path));
+        self.made.insert(port.to_owned(), StageOutput::Path(path));
     }
 
     /// Gives a directory of blobs that are kept already, by their path in it.
-    pub fn listed(&mut self, port: &str, files: Vec<(String, Kept)>) {
-        self.made.insert(port.to_owned(), Made::Listed(files));
+    pub fn listed(&mut self, port: &str, files: Vec<(String, BlobRef)>) {
+        self.made
+            .insert(port.to_owned(), StageOutput::Listed(files));
     }
 
     /// Asks that the pointer behind an input port point at `to` from now on, with this action as
@@ -165,7 +166,7 @@ impl Outputs {
     pub fn into_parts(
         self,
     ) -> (
-        BTreeMap<String, Made>,
+        BTreeMap<String, StageOutput>,
         BTreeMap<String, Digest>,
         Vec<String>,
     ) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::stage::context::Context;
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
-use crate::stage::param::{Fault, Param, Values};
+use crate::stage::param::{Param, ParamError, Values};
 use crate::stage::port::Ports;
 
 /// A stage ready to run: its parameters are checked and fixed.
@@ -60,11 +60,11 @@ pub trait Outside: Send + Sync {
 }
 
 /// Makes a stage of checked parameters, or tells what is wrong between them.
-pub type Make = fn(&Values) -> Result<Box<dyn Stage>, Vec<Fault>>;
+pub type Make = fn(&Values) -> Result<Box<dyn Stage>, Vec<ParamError>>;
 
 /// The declaration of a stage kind: everything the rest of the program knows of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Kind {
+pub struct StageKind {
     /// Its name in pipeline files.
     pub name: &'static str,
     /// Goes up whenever the same ingredients can give other bytes than before.

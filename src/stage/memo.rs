@@ -10,7 +10,7 @@ use crate::stage::param::Value;
 /// A part of a stage's work that is worth keeping by itself, such as a trial of a sweep. What it
 /// makes may depend on what is listed here, the stage's kind and its seed, and on nothing else.
 #[derive(Clone, Debug)]
-pub struct Part {
+pub struct SubAction {
     /// What it is called within its stage: letters, digits and `_-+.,=`.
     pub name: String,
     /// All that determines its result besides inputs.
@@ -21,7 +21,7 @@ pub struct Part {
 
 /// Bytes that are in the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct BlobRef {
     /// Their digest.
     pub digest: Digest,
     /// How many they are.

@@ -87,7 +87,7 @@ pub struct Values(pub BTreeMap<String, Value>);
 
 /// One step from the root of the parameters to a value inside them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum ParamStep {
     /// Into a map.
     Key(String),
     /// Into a list.
@@ -96,9 +96,9 @@ pub enum Step {
 
 /// What is wrong between parameters that each are right.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
+pub struct ParamError {
     /// The way to the value that is wrong.
-    pub path: Vec<Step>,
+    pub path: Vec<ParamStep>,
     /// What is so.
     pub message: String,
     /// What to do.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value, json};
 
 use crate::base::tree;
-use crate::stage::kind::Kind;
+use crate::stage::kind::StageKind;
 use crate::stage::limits;
 use crate::stage::param::{Fallback, Param, Type};
 use crate::stage::port::{Format, Need, Port, Ports};
@@ -88,7 +88,7 @@ fn paths(doc: &str) -> Value {
     json!({"type": ["array", "string"], "items": {"type": "string"}, "description": doc})
 }
 
-fn branch(kind: &Kind) -> Value {
+fn branch(kind: &StageKind) -> Value {
     let required: Vec<&str> = kind
         .params
         .iter()

@@ -16,8 +16,8 @@ use netsec::base::{disk, hashing};
 use netsec::stage::context::Context;
 use netsec::stage::error::StageError;
 use netsec::stage::io::{Inputs, Outputs};
-use netsec::stage::kind::{Kind, Stage};
-use netsec::stage::param::{Fallback, Fault, Param, Type, Values};
+use netsec::stage::kind::{Stage, StageKind};
+use netsec::stage::param::{Fallback, Param, ParamError, Type, Values};
 use netsec::stage::port::{Format, Need, Port, Ports};
 use netsec::stage::registry::Registry;
 use netsec::store::known::Known;
@@ -33,7 +33,7 @@ impl Stage for Echo {
     }
 }
 
-const ECHO: Kind = Kind {
+const ECHO: StageKind = StageKind {
     name: "echo",
     version: 1,
     doc: "Says its text.",
@@ -55,7 +55,7 @@ const ECHO: Kind = Kind {
     make,
 };
 
-fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
+fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     Ok(Box::new(Echo(
         values.text("text").unwrap_or_default().to_owned(),
     )))

@@ -12,8 +12,8 @@ use netsec::pipeline::gather::{Choice, gather};
 use netsec::stage::context::Context;
 use netsec::stage::error::StageError;
 use netsec::stage::io::{Inputs, Outputs};
-use netsec::stage::kind::{Kind, Stage};
-use netsec::stage::param::{Fallback, Fault, Param, Type, Values};
+use netsec::stage::kind::{Stage, StageKind};
+use netsec::stage::param::{Fallback, Param, ParamError, Type, Values};
 use netsec::stage::port::{Format, Need, Port, Ports};
 use netsec::stage::registry::Registry;
 
@@ -25,11 +25,11 @@ impl Stage for Nothing {
     }
 }
 
-fn make(_: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
+fn make(_: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     Ok(Box::new(Nothing))
 }
 
-const KIND: Kind = Kind {
+const KIND: StageKind = StageKind {
     name: "a",
     version: 1,
     doc: "Does nothing.",

@@ -12,10 +12,10 @@ use netsec::engine::drive::Summary;
 use netsec::event::{Event, Sink};
 use netsec::stage::context::Context;
 use netsec::stage::error::StageError;
-use netsec::stage::io::{Inputs, Member, Outputs};
-use netsec::stage::kind::{Kind, Stage};
-use netsec::stage::memo::Part;
-use netsec::stage::param::{Fallback, Fault, Param, Type, Value, Values};
+use netsec::stage::io::{InputFile, Inputs, Outputs};
+use netsec::stage::kind::{Stage, StageKind};
+use netsec::stage::memo::SubAction;
+use netsec::stage::param::{Fallback, Param, ParamError, Type, Value, Values};
 use netsec::stage::port::{Format, Need, Port, Ports};
 use netsec::stage::registry::Registry;
 
@@ -75,7 +75,7 @@ impl Stage for Toy {
 fn joined(inputs: &Inputs) -> Result<Vec<u8>, StageError> {
     let mut all = Vec::new();
     for (port, input) in inputs.all() {
-        for Member { name, content, .. } in &input.files {
+        for InputFile { name, content, .. } in &input.files {
             all.extend_from_slice(format!("{port}/{name}=").as_bytes());
             all.extend(content.bytes()?);
             all.push(b';');
@@ -86,10 +86,10 @@ fn joined(inputs: &Inputs) -> Result<Vec<u8>, StageError> {
 
 macro_rules! kind {
     ($name:literal, $inputs:expr, $outputs:expr, $params:expr, $body:expr) => {{
-        fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<Fault>> {
+        fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
             Ok(Box::new(Toy(values.clone(), $body)))
         }
-        Kind {
+        StageKind {
             name: $name,
             version: 1,
             doc: "A toy.",
@@ -202,12 +202,12 @@ pub(crate) fn registry() -> Registry {
                 // one called `5` fails.
                 let count = values.int("number").unwrap();
                 let path = PathBuf::from(values.text("path").unwrap());
-                let part = |number: i64| Part {
+                let part = |number: i64| SubAction {
                     name: format!("part-{number}"),
                     with: [("number".to_owned(), Value::Int(number))].into(),
                     inputs: Vec::new(),
                 };
-                let parts: Vec<Part> = (0..count).map(part).collect();
+                let parts: Vec<SubAction> = (0..count).map(part).collect();
                 let lock = Mutex::new(());
                 let made = context.memo(&parts, &|at, _| {
                     if at == 5 && !path.with_extension("mended").exists() {
