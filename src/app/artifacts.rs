@@ -12,7 +12,7 @@ use crate::lineage::ledger::Ledger;
 use crate::lineage::record::{ActionRecord, Retention, RunRecord};
 use crate::plan::files;
 use crate::store::blob::Store;
-use crate::store::local::Local;
+use crate::store::local::LocalStore;
 use crate::store::manifest::Manifest;
 
 /// What a target means.
@@ -213,7 +213,7 @@ impl Workspace {
 }
 
 fn by_stage(
-    store: &Local,
+    store: &LocalStore,
     actions: &[ActionRecord],
     sizes: &BTreeMap<Digest, u64>,
 ) -> Vec<StageStats> {
@@ -330,11 +330,11 @@ fn find_prefix(
 }
 
 /// Returns the manifest of a directory; `None` if it is gone or is none.
-pub(crate) fn manifest(store: &Local, digest: &Digest) -> Option<Manifest> {
+pub(crate) fn manifest(store: &LocalStore, digest: &Digest) -> Option<Manifest> {
     Manifest::decode(&store.get(digest).ok()?).ok()
 }
 
-pub(crate) fn blobs(store: &Local, outputs: &[Artifact]) -> Vec<(String, Digest)> {
+pub(crate) fn blobs(store: &LocalStore, outputs: &[Artifact]) -> Vec<(String, Digest)> {
     let mut blobs = Vec::new();
     for output in outputs {
         blobs.push((output.port.clone(), output.digest));

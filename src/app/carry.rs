@@ -22,7 +22,7 @@ use crate::lineage::ledger::Ledger;
 use crate::lineage::record::{ActionRecord, Entry, Imported, RunRecord};
 use crate::plan::standing;
 use crate::store::blob::Store;
-use crate::store::local::Local;
+use crate::store::local::LocalStore;
 
 /// The longest name of a pipeline file, a host or a version that is taken in, in bytes.
 const NAME: usize = 4096;
@@ -147,7 +147,7 @@ impl Workspace {
     }
 
     /// Reads the whole file, keeps its blobs, and returns its records.
-    fn take_in(&self, from: &Path, store: &Local) -> Result<(Carried, CarriedRecords)> {
+    fn take_in(&self, from: &Path, store: &LocalStore) -> Result<(Carried, CarriedRecords)> {
         let mut archive = ArchiveReader::open(from)?;
         let first = archive.next()?;
         if first.tag != Tag::Records {
@@ -251,7 +251,7 @@ impl CarriedRecords {
     /// Checks that the archive held every blob that its records speak of, and no other.
     fn check_blobs(
         &self,
-        store: &Local,
+        store: &LocalStore,
         there: &BTreeSet<Digest>,
     ) -> std::result::Result<(), String> {
         let mut wanted = BTreeSet::new();

@@ -22,7 +22,7 @@ use crate::lineage::tail::{Link, Tail};
 use crate::plan::standing;
 use crate::plan::whole::{Plan, Planner, Sources};
 use crate::store::blob::Store;
-use crate::store::local::Local;
+use crate::store::local::LocalStore;
 
 /// Which stages are wanted, needed and forced.
 pub(crate) struct Scope {
@@ -99,8 +99,8 @@ impl Workspace {
             return Err(AppError::Stopped);
         }
         let sources = sources?;
-        let local = Arc::new(Local::open(&self.cache, Arc::clone(&known)));
-        let store: Arc<dyn Store> = Arc::<Local>::clone(&local);
+        let local = Arc::new(LocalStore::open(&self.cache, Arc::clone(&known)));
+        let store: Arc<dyn Store> = Arc::<LocalStore>::clone(&local);
         let ledger = ledger.with_journal(Journal::of(
             &self.cache,
             &run,

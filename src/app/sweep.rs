@@ -15,7 +15,7 @@ use crate::lineage::ledger::Ledger;
 use crate::lineage::record::{ActionRecord, Entry, Retention, RunRecord};
 use crate::plan::standing;
 use crate::store::blob::Store;
-use crate::store::local::Local;
+use crate::store::local::LocalStore;
 
 /// What is to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +127,7 @@ impl Workspace {
         self.settle(&ledger)
     }
 
-    fn removal(&self, ledger: &Ledger, store: &Local, keep: &Keep) -> Result<Removal> {
+    fn removal(&self, ledger: &Ledger, store: &LocalStore, keep: &Keep) -> Result<Removal> {
         let listed: BTreeMap<Digest, u64> = store.list()?.into_iter().collect();
         let size = |digests: &BTreeSet<Digest>| {
             digests
@@ -228,7 +228,7 @@ fn chosen(runs: &[RunRecord], keep: &Keep, now_ms: u64) -> Vec<RunRecord> {
 
 fn mark_action(
     ledger: &Ledger,
-    store: &Local,
+    store: &LocalStore,
     key: &Digest,
     kept: &mut BTreeSet<Digest>,
 ) -> Result<()> {
@@ -242,7 +242,7 @@ fn mark_action(
     Ok(())
 }
 
-fn mark_record(store: &Local, record: &ActionRecord, kept: &mut BTreeSet<Digest>) {
+fn mark_record(store: &LocalStore, record: &ActionRecord, kept: &mut BTreeSet<Digest>) {
     kept.extend(
         blobs(store, &record.outputs)
             .into_iter()
@@ -251,7 +251,7 @@ fn mark_record(store: &Local, record: &ActionRecord, kept: &mut BTreeSet<Digest>
 }
 
 /// An artifact of which it is not known whether it is a directory.
-fn mark_artifact(store: &Local, digest: &Digest, kept: &mut BTreeSet<Digest>) {
+fn mark_artifact(store: &LocalStore, digest: &Digest, kept: &mut BTreeSet<Digest>) {
     kept.insert(*digest);
     let artifact = crate::base::artifact::Artifact {
         port: String::new(),

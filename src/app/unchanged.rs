@@ -17,7 +17,7 @@ use crate::lineage::record::{Entry, Retention, RunRecord};
 use crate::plan::decide::Verdict;
 use crate::plan::standing::{Asked, Standing};
 use crate::plan::whole::{Plan, Sources};
-use crate::store::local::Local;
+use crate::store::local::LocalStore;
 
 impl Wish {
     /// Returns, in a fixed order, all that two runs have to agree in to do the same.
@@ -125,7 +125,7 @@ impl Workspace {
         loaded: &Loaded,
         wish: &Wish,
         (plan, sources, summary): (&Plan, &Sources, &Summary),
-        store: &Local,
+        store: &LocalStore,
         started_ms: u64,
     ) {
         let looks = |stage: &usize| loaded.pipeline.stages[*stage].looks_outside();

@@ -29,8 +29,8 @@ use crate::plan::whole::{Plan, Sources, missing, sources};
 use crate::stage::param::Env;
 use crate::stage::registry::Registry;
 use crate::store::blob::StoreError;
-use crate::store::known::Known;
-use crate::store::local::Local;
+use crate::store::known::DigestCache;
+use crate::store::local::LocalStore;
 
 /// Why a command could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -296,7 +296,7 @@ impl Workspace {
             known.forget();
         }
         let reading = self.reading()?;
-        let store = Local::open(&self.cache, Arc::clone(&known));
+        let store = LocalStore::open(&self.cache, Arc::clone(&known));
         let scope = self.scope(loaded, wish)?;
         let sources = self.sources(loaded, &scope.needed, &known)?;
         scope.plan(
@@ -381,19 +381,19 @@ impl Workspace {
         Glimpse(before.0.iter().map(one).collect())
     }
 
-    pub(crate) fn store(&self) -> Local {
-        Local::open(&self.cache, Arc::new(self.known()))
+    pub(crate) fn store(&self) -> LocalStore {
+        LocalStore::open(&self.cache, Arc::new(self.known()))
     }
 
-    pub(crate) fn known(&self) -> Known {
-        Known::load(&self.cache.join("known"), Box::new(clock::System))
+    pub(crate) fn known(&self) -> DigestCache {
+        DigestCache::load(&self.cache.join("known"), Box::new(clock::System))
     }
 
     pub(crate) fn sources(
         &self,
         loaded: &Loaded,
         stages: &BTreeSet<usize>,
-        known: &Known,
+        known: &DigestCache,
     ) -> Result<Sources> {
         sources(&self.root, &loaded.pipeline, stages, known).map_err(|problems| {
             AppError::Report(ProblemReport::new(loaded.source.clone(), problems))

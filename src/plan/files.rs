@@ -9,7 +9,7 @@ use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError, FileStamp, PathEntry};
 use crate::base::hashing::hash;
-use crate::store::known::Known;
+use crate::store::known::DigestCache;
 use crate::store::manifest::{FileEntry, Manifest};
 
 /// A file, a directory or the matches of a glob, as it was when it was hashed.
@@ -85,7 +85,7 @@ pub enum FilesError {
 ///
 /// # Errors
 /// Why it cannot be used.
-pub fn resolve(root: &Path, text: &str, known: &Known) -> Result<SourceFile, FilesError> {
+pub fn resolve(root: &Path, text: &str, known: &DigestCache) -> Result<SourceFile, FilesError> {
     if text.contains(['*', '?', '[']) && disk::look(&root.join(text)).is_err() {
         return matches(root, text).and_then(|files| several(files, known));
     }
@@ -164,7 +164,7 @@ fn part(
     name: String,
     path: PathBuf,
     signature: FileStamp,
-    known: &Known,
+    known: &DigestCache,
 ) -> Result<Part, FilesError> {
     let digest = known.digest(&path, signature)?;
     Ok(Part {
@@ -175,7 +175,7 @@ fn part(
     })
 }
 
-fn several(files: Vec<(String, PathBuf)>, known: &Known) -> Result<SourceFile, FilesError> {
+fn several(files: Vec<(String, PathBuf)>, known: &DigestCache) -> Result<SourceFile, FilesError> {
     let looked = files
         .into_par_iter()
         .map(|(name, path)| match disk::look(&path)? {

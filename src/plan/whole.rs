@@ -18,7 +18,7 @@ use crate::plan::files::{self, FilesError, SourceFile};
 use crate::plan::key::{Content, Ingredients};
 use crate::stage::kind::Outside;
 use crate::store::blob::Store;
-use crate::store::known::Known;
+use crate::store::known::DigestCache;
 
 /// Source files by the text that names them.
 pub type Sources = HashMap<String, SourceFile>;
@@ -31,7 +31,7 @@ pub fn sources(
     root: &Path,
     pipeline: &Pipeline,
     stages: &BTreeSet<usize>,
-    known: &Known,
+    known: &DigestCache,
 ) -> Result<Sources, Vec<Problem>> {
     let (mut sources, mut problems) = (Sources::new(), Vec::new());
     for input in stages

@@ -16,35 +16,35 @@ use crate::base::hashing::hash;
 const FORMAT: u32 = 2;
 
 /// Remembers digests of files, so that an unchanged file is not read twice.
-pub struct Known {
+pub struct DigestCache {
     path: PathBuf,
     clock: Box<dyn Clock>,
     /// Raised when what is being read is not wanted any more.
     cancel: Cancel,
-    state: Mutex<State>,
+    state: Mutex<DigestCacheState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    entries: BTreeMap<String, Entry>,
+struct DigestCacheState {
+    entries: BTreeMap<String, DigestEntry>,
     changed: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Entry {
+struct DigestEntry {
     signature: FileStamp,
     digest: [u8; 32],
 }
 
 /// Reads the file: the digest of what follows, the format, the entries. A digest in it that was
 /// damaged would be believed.
-fn read(bytes: &[u8]) -> Option<(u32, BTreeMap<String, Entry>)> {
+fn read(bytes: &[u8]) -> Option<(u32, BTreeMap<String, DigestEntry>)> {
     let (check, body) = bytes.split_first_chunk::<32>()?;
     let is_sound = Digest::of(body).as_bytes() == check;
     is_sound.then(|| rmp_serde::from_slice(body).ok())?
 }
 
-impl Known {
+impl DigestCache {
     /// Loads the memory kept at `path`; one that is missing or unreadable is empty.
     pub fn load(path: &Path, clock: Box<dyn Clock>) -> Self {
         let entries = disk::read(path)
@@ -57,7 +57,7 @@ impl Known {
             path: path.to_owned(),
             clock,
             cancel: Cancel::new(),
-            state: Mutex::new(State {
+            state: Mutex::new(DigestCacheState {
                 entries,
                 changed: false,
             }),
@@ -72,7 +72,7 @@ impl Known {
 
     /// Forgets everything, so that every file is read again.
     pub fn forget(&self) {
-        *self.lock() = State {
+        *self.lock() = DigestCacheState {
             entries: BTreeMap::new(),
             changed: true,
         };
@@ -152,7 +152,7 @@ impl Known {
         let mut state = self.lock();
         state.entries.insert(
             name,
-            Entry {
+            DigestEntry {
                 signature,
                 digest: *digest.as_bytes(),
             },
@@ -160,7 +160,7 @@ impl Known {
         state.changed = true;
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, DigestCacheState> {
         self.state
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)

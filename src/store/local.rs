@@ -12,15 +12,15 @@ use crate::base::disk::{self, DiskError, FileStamp, PathEntry};
 use crate::base::hashing;
 use crate::base::hashing::hash;
 use crate::store::blob::{Store, StoreError};
-use crate::store::known::Known;
+use crate::store::known::DigestCache;
 use crate::store::packed;
 
 /// Blobs in a folder.
-pub struct Local {
+pub struct LocalStore {
     blobs: PathBuf,
     temporary: PathBuf,
     aside: PathBuf,
-    known: Arc<Known>,
+    known: Arc<DigestCache>,
     /// Blobs that were put and not flushed.
     fresh: Mutex<Vec<PathBuf>>,
 }
@@ -39,9 +39,9 @@ pub fn place(digest: &Digest) -> PathBuf {
     Path::new(&hex[..2]).join(&hex)
 }
 
-impl Local {
+impl LocalStore {
     /// Opens the store of a cache folder; creates nothing.
-    pub fn open(cache: &Path, known: Arc<Known>) -> Self {
+    pub fn open(cache: &Path, known: Arc<DigestCache>) -> Self {
         Self {
             blobs: cache.join("blobs"),
             temporary: cache.join("tmp"),
@@ -170,7 +170,7 @@ fn missing(error: DiskError, digest: &Digest) -> StoreError {
     }
 }
 
-impl Store for Local {
+impl Store for LocalStore {
     fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
         if !self.has(&digest).unwrap_or(false) {

@@ -8,15 +8,15 @@ use crate::store::blob::{Store, StoreError};
 
 /// Blobs in a map.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<BTreeMap<Digest, Vec<u8>>>);
+pub struct MemoryStore(Mutex<BTreeMap<Digest, Vec<u8>>>);
 
-impl Memory {
+impl MemoryStore {
     fn blobs(&self) -> MutexGuard<'_, BTreeMap<Digest, Vec<u8>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Store for Memory {
+impl Store for MemoryStore {
     fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
         self.blobs().insert(digest, bytes.to_vec());

@@ -20,7 +20,7 @@ use netsec::stage::kind::{Stage, StageKind};
 use netsec::stage::param::{Fallback, Param, ParamError, Type, Values};
 use netsec::stage::port::{Format, Need, Port, Ports};
 use netsec::stage::registry::Registry;
-use netsec::store::known::Known;
+use netsec::store::known::DigestCache;
 
 const REPEATS: usize = 5;
 
@@ -165,7 +165,7 @@ fn hash() {
         }
         None => say("b3sum is not installed: no comparison"),
     }
-    let known = Known::load(&folder.path().join("known"), Box::new(System));
+    let known = DigestCache::load(&folder.path().join("known"), Box::new(System));
     known.note(
         &path,
         hashing::hash(&path, signature.size, &Cancel::new()).expect("it can be read"),

@@ -22,7 +22,7 @@ use netsec::plan::decide::DecideError;
 use netsec::plan::whole::{Planner, Sources};
 use netsec::store::blob::{Store, StoreError};
 use netsec::store::faulty::Faulty;
-use netsec::store::memory::Memory;
+use netsec::store::memory::MemoryStore;
 
 const FORK: &str = "
 stages:
@@ -147,7 +147,7 @@ fn a_flipped_byte_in_the_cache_is_never_used() {
 /// A store whose disk loses a blob without its times telling: `has` says yes, the first `get` finds
 /// it bad.
 struct Rotten {
-    inner: Memory,
+    inner: MemoryStore,
     rotten: Digest,
     found: AtomicBool,
 }
@@ -226,7 +226,7 @@ fn a_blob_that_rotted_unseen_is_made_again_within_the_run() {
     let world = World::new();
     let rotten = Digest::of(b"rots");
     let store = Arc::new(Rotten {
-        inner: Memory::default(),
+        inner: MemoryStore::default(),
         rotten,
         found: AtomicBool::new(true),
     });
@@ -252,7 +252,7 @@ fn a_blob_that_rotted_unseen_is_made_again_within_the_run() {
 fn many_users_of_a_rotten_directory_are_all_served() {
     let world = World::new();
     let store = Arc::new(Rotten {
-        inner: Memory::default(),
+        inner: MemoryStore::default(),
         rotten: Digest::of(b"rots"),
         found: AtomicBool::new(true),
     });
@@ -280,7 +280,7 @@ fn what_was_lost_and_cannot_be_made_again_fails_what_needs_it() {
     let world = World::new();
     world.write("tries", "try\ntry\ntry\n");
     let store = Arc::new(Rotten {
-        inner: Memory::default(),
+        inner: MemoryStore::default(),
         rotten: Digest::of(b"at last"),
         found: AtomicBool::new(true),
     });
@@ -318,7 +318,7 @@ fn every_store_call_may_fail_and_the_next_run_mends() {
     let clean = drive_with(
         &World::new(),
         text,
-        Arc::new(Memory::default()),
+        Arc::new(MemoryStore::default()),
         &Ledger::in_memory(),
     )
     .unwrap()
@@ -327,7 +327,7 @@ fn every_store_call_may_fail_and_the_next_run_mends() {
     for calls in 0.. {
         let world = World::new();
         let ledger = Ledger::in_memory();
-        let store = Arc::new(Faulty::after(Memory::default(), calls));
+        let store = Arc::new(Faulty::after(MemoryStore::default(), calls));
         let broken = drive_with(&world, text, Arc::clone(&store) as Arc<dyn Store>, &ledger);
         if let Ok((summary, _)) = &broken
             && !store.has_failed()

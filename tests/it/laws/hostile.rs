@@ -10,7 +10,7 @@ use netsec::base::digest::Digest;
 use netsec::event::Event;
 use netsec::lineage::journal;
 use netsec::lineage::record::{Entry, FORMAT};
-use netsec::store::known::Known;
+use netsec::store::known::DigestCache;
 use netsec::store::manifest::{FileEntry, Manifest};
 
 /// A decoder may reserve a mebibyte for a list before it has seen that the list is shorter (serde's
@@ -40,7 +40,7 @@ fn known(bytes: &[u8]) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("known");
     netsec::base::disk::write_plain(&path, bytes).unwrap();
-    drop(Known::load(&path, Box::new(System)));
+    drop(DigestCache::load(&path, Box::new(System)));
 }
 
 fn whole_journal(bytes: &[u8]) {
