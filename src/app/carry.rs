@@ -19,7 +19,7 @@ use crate::base::name::{RunId, check_word};
 use crate::base::signing::SigningKey;
 use crate::lineage::journal;
 use crate::lineage::ledger::Ledger;
-use crate::lineage::record::{ActionRecord, Entry, Imported, RunRecord};
+use crate::lineage::record::{ActionRecord, Imported, LedgerEntry, RunRecord};
 use crate::plan::standing;
 use crate::store::blob::Store;
 use crate::store::local::LocalStore;
@@ -70,7 +70,7 @@ impl Workspace {
         collect(ledger, &mut open, &mut seen, &mut entries)?;
         let mut digests = BTreeSet::new();
         for entry in &entries {
-            if let Entry::Action(action) = entry {
+            if let LedgerEntry::Action(action) = entry {
                 digests.extend(
                     blobs(&store, &action.outputs)
                         .into_iter()
@@ -85,7 +85,7 @@ impl Workspace {
             signer,
             ..Carried::default()
         };
-        entries.push(Entry::Run(Box::new(RunRecord {
+        entries.push(LedgerEntry::Run(Box::new(RunRecord {
             unchanged_since: None,
             ..record
         })));
@@ -129,10 +129,10 @@ impl Workspace {
                 continue;
             }
             action.imported.clone_from(&imported);
-            entries.push(Entry::Action(Box::new(action)));
+            entries.push(LedgerEntry::Action(Box::new(action)));
         }
         if ledger.run(&records.run.run)?.is_none() {
-            entries.push(Entry::Run(Box::new(RunRecord {
+            entries.push(LedgerEntry::Run(Box::new(RunRecord {
                 imported,
                 ..records.run
             })));
@@ -193,7 +193,7 @@ fn collect(
     ledger: &Ledger,
     open: &mut Vec<Digest>,
     seen: &mut BTreeSet<Digest>,
-    entries: &mut Vec<Entry>,
+    entries: &mut Vec<LedgerEntry>,
 ) -> Result<()> {
     while let Some(key) = open.pop() {
         if !seen.insert(key) {
@@ -205,7 +205,7 @@ fn collect(
         for digest in action.inputs.iter().filter_map(|input| input.digest) {
             open.extend(ledger.makers(&digest)?);
         }
-        entries.push(Entry::Action(Box::new(action)));
+        entries.push(LedgerEntry::Action(Box::new(action)));
     }
     Ok(())
 }
@@ -219,15 +219,15 @@ struct CarriedRecords {
 impl CarriedRecords {
     /// Sorts the records of an archive and checks what they say. Nothing in them may have begun
     /// after `latest_ms`, in milliseconds since the Unix epoch.
-    fn of(entries: Vec<Entry>, latest_ms: u64) -> std::result::Result<Self, String> {
+    fn of(entries: Vec<LedgerEntry>, latest_ms: u64) -> std::result::Result<Self, String> {
         let (mut actions, mut runs) = (Vec::new(), Vec::new());
         for entry in entries {
             match entry {
-                Entry::Action(action) => {
+                LedgerEntry::Action(action) => {
                     check_times(action.started_ms, [action.seconds], latest_ms)?;
                     actions.push(checked_action(*action)?);
                 }
-                Entry::Run(run) => {
+                LedgerEntry::Run(run) => {
                     if run.run > RunId::new(latest_ms, 0) {
                         return Err(
                             "its run has the name of a day that has not come: one of the clocks is wrong".to_owned()
@@ -237,7 +237,7 @@ impl CarriedRecords {
                     check_times(run.started_ms, stages.chain([run.seconds]), latest_ms)?;
                     runs.push(checked_run(*run)?);
                 }
-                Entry::Move(_) | Entry::Swept(_) => {
+                LedgerEntry::Move(_) | LedgerEntry::Swept(_) => {
                     return Err("it holds records that no run is made of".to_owned());
                 }
             }

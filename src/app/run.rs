@@ -15,10 +15,10 @@ use crate::engine::drive::{Setup, Summary, drive};
 use crate::engine::voice::Voice;
 use crate::graph::order::upstream;
 use crate::graph::select::{Selection, select};
-use crate::lineage::journal::{self, Head, Journal};
+use crate::lineage::journal::{self, Journal, JournalHead};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::sled;
-use crate::lineage::tail::{Link, Tail};
+use crate::lineage::tail::{JournalLink, Tail};
 use crate::plan::standing;
 use crate::plan::whole::{Plan, Planner, Sources};
 use crate::store::blob::Store;
@@ -104,7 +104,7 @@ impl Workspace {
         let ledger = ledger.with_journal(Journal::of(
             &self.cache,
             &run,
-            Head {
+            JournalHead {
                 is_base: false,
                 after,
             },
@@ -202,7 +202,7 @@ impl Workspace {
         Ok(ledger.with_journal(Journal::of(
             &self.cache,
             &run,
-            Head {
+            JournalHead {
                 is_base: false,
                 after,
             },
@@ -282,7 +282,7 @@ pub(crate) struct Begun {
     /// Its name.
     pub(crate) run: RunId,
     /// How far the last journal before it goes.
-    pub(crate) after: Option<Link>,
+    pub(crate) after: Option<JournalLink>,
 }
 
 /// Names a run so that it sorts after all before it, whatever the clock does. The caller holds the

@@ -12,7 +12,7 @@ use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::outcome::{RunOutcome, StageOutcome};
 use crate::lineage::ledger::Ledger;
-use crate::lineage::record::{ActionRecord, Entry, Retention, RunRecord};
+use crate::lineage::record::{ActionRecord, LedgerEntry, Retention, RunRecord};
 use crate::plan::standing;
 use crate::store::blob::Store;
 use crate::store::local::LocalStore;
@@ -71,7 +71,7 @@ impl Workspace {
         standing::forget(&self.cache)?;
         if !removal.blobs.is_empty() {
             // Told before it is done: a blob that is there although it may be gone is no fault.
-            ledger.commit(&[Entry::Swept(
+            ledger.commit(&[LedgerEntry::Swept(
                 removal.blobs.iter().map(|(digest, _)| *digest).collect(),
             )])?;
         }
@@ -87,9 +87,9 @@ impl Workspace {
                 && !removal.kept_runs.contains(&run.run.to_string())
         };
         let gone = ledger.runs()?.into_iter().filter(is_mark_missing);
-        let marked: Vec<Entry> = gone
+        let marked: Vec<LedgerEntry> = gone
             .map(|run| {
-                Entry::Run(Box::new(RunRecord {
+                LedgerEntry::Run(Box::new(RunRecord {
                     retention: Retention::OutputsRemoved,
                     ..run
                 }))
@@ -120,7 +120,7 @@ impl Workspace {
             )));
         };
         standing::forget(&self.cache)?;
-        ledger.commit(&[Entry::Run(Box::new(RunRecord {
+        ledger.commit(&[LedgerEntry::Run(Box::new(RunRecord {
             retention: Retention::Removed,
             ..run
         }))])?;

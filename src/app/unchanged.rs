@@ -12,8 +12,8 @@ use crate::base::outcome::{RunOutcome, StageOutcome};
 use crate::engine::drive::Summary;
 use crate::engine::voice::Voice;
 use crate::event::EventKind;
-use crate::lineage::journal::{self, ENDING, Head, Journal};
-use crate::lineage::record::{Entry, Retention, RunRecord};
+use crate::lineage::journal::{self, ENDING, Journal, JournalHead};
+use crate::lineage::record::{LedgerEntry, Retention, RunRecord};
 use crate::plan::decide::Verdict;
 use crate::plan::standing::{Asked, Standing};
 use crate::plan::whole::{Plan, Sources};
@@ -95,12 +95,12 @@ impl Workspace {
         let journal = Journal::of(
             &self.cache,
             &run,
-            Head {
+            JournalHead {
                 is_base: false,
                 after,
             },
         );
-        journal.append(&[journal::encode(&[Entry::Run(Box::new(record))])])?;
+        journal.append(&[journal::encode(&[LedgerEntry::Run(Box::new(record))])])?;
         journal.close();
         let outcome = RunOutcome::Succeeded;
         voice.tell(EventKind::RunFinished {

@@ -10,7 +10,7 @@ use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::lineage::audit::{audit, everything};
-use crate::lineage::journal::{self, Head, Journal};
+use crate::lineage::journal::{self, Journal, JournalHead};
 use crate::lineage::record::ActionRecord;
 use crate::lineage::sled;
 use crate::store::blob::{Store, StoreError};
@@ -127,7 +127,7 @@ impl Workspace {
             let journal = Journal::of(
                 &self.cache,
                 &run,
-                Head {
+                JournalHead {
                     is_base: true,
                     after,
                 },

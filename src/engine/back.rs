@@ -9,7 +9,7 @@ use crate::engine::message::Performed;
 use crate::event::{EventKind, StageResult};
 use crate::lineage::error::LedgerError;
 use crate::lineage::record::{
-    ActionRecord, Entry, InputRecord, PortMove, RefMove, Retention, RunRecord, StageRun,
+    ActionRecord, InputRecord, LedgerEntry, PortMove, RefMove, Retention, RunRecord, StageRun,
 };
 use crate::pipeline::check::Origin;
 use crate::plan::decide::{self, DecideError};
@@ -176,11 +176,11 @@ impl Driver<'_, '_> {
             }
         }
         let rival = |port: &str| started.ingredients.digest(port);
-        let mut entries = vec![Entry::Action(Box::new(record))];
+        let mut entries = vec![LedgerEntry::Action(Box::new(record))];
         entries.extend(
             self.moves(stage, &wishes, started.key, &rival)?
                 .into_iter()
-                .map(Entry::Move),
+                .map(LedgerEntry::Move),
         );
         match self.enter(&entries) {
             Ok(()) => Ok(Ok(())),
@@ -261,12 +261,12 @@ impl Driver<'_, '_> {
     }
 
     /// Enters a commit and wakes the keeper; what is told of it waits until it is kept.
-    pub(crate) fn enter(&mut self, entries: &[Entry]) -> Result<(), LedgerError> {
+    pub(crate) fn enter(&mut self, entries: &[LedgerEntry]) -> Result<(), LedgerError> {
         self.entered = self.setup.planner.ledger.enter(entries)?;
         // A keeper that has gone has said why.
         let _ = self.to_keeper.send(());
         for entry in entries {
-            if let Entry::Move(step) = entry {
+            if let LedgerEntry::Move(step) = entry {
                 self.moved = true;
                 let kind = EventKind::RefMoved {
                     name: step.name.to_string(),

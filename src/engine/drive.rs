@@ -24,7 +24,7 @@ use crate::engine::voice::Voice;
 use crate::engine::worker::{Task, work};
 use crate::event::{EventKind, StageResult};
 use crate::graph::order::weight_below;
-use crate::lineage::record::{ActionRecord, Entry};
+use crate::lineage::record::{ActionRecord, LedgerEntry};
 use crate::pipeline::check::StageSpec;
 use crate::plan::decide::{self, DecideError, Verdict, Why};
 use crate::plan::key::Ingredients;
@@ -320,7 +320,7 @@ impl Driver<'_, '_> {
         self.setup
             .planner
             .ledger
-            .commit(&[Entry::Run(Box::new(self.record(None)))])?;
+            .commit(&[LedgerEntry::Run(Box::new(self.record(None)))])?;
         self.voice.tell(EventKind::RunStarted {
             run: self.setup.run.clone(),
             pipeline: pipeline.file.clone(),
@@ -416,7 +416,7 @@ impl Driver<'_, '_> {
                 .and_then(|input| input.digest)
         };
         let moves = self.moves(stage, &record.moves, record.key, &rival)?;
-        let entries: Vec<Entry> = moves.into_iter().map(Entry::Move).collect();
+        let entries: Vec<LedgerEntry> = moves.into_iter().map(LedgerEntry::Move).collect();
         if !entries.is_empty() {
             self.enter(&entries)?;
         }
@@ -527,7 +527,7 @@ impl Driver<'_, '_> {
         let record = self.record(Some(outcome));
         let seconds = record.seconds;
         let (counts, run) = (record.counts.clone(), record.run.clone());
-        self.enter(&[Entry::Run(Box::new(record))])?;
+        self.enter(&[LedgerEntry::Run(Box::new(record))])?;
         self.voice.tell_after(
             self.entered,
             EventKind::RunFinished {

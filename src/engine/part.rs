@@ -13,7 +13,7 @@ use crate::base::outcome::StageOutcome;
 use crate::engine::bench::{Bench, panic_text, stage_error};
 use crate::engine::message::Message;
 use crate::engine::slots::Slots;
-use crate::lineage::record::{ActionRecord, Entry, InputRecord};
+use crate::lineage::record::{ActionRecord, InputRecord, LedgerEntry};
 use crate::plan::decide;
 use crate::plan::key::Ingredients;
 use crate::stage::context::{Context, SubActionBody, SubActions};
@@ -270,7 +270,10 @@ impl Parts<'_> {
             netsec: env!("CARGO_PKG_VERSION").to_owned(),
             imported: None,
         };
-        let entered = self.bench.ledger.enter(&[Entry::Action(Box::new(record))]);
+        let entered = self
+            .bench
+            .ledger
+            .enter(&[LedgerEntry::Action(Box::new(record))]);
         let commits = entered.map_err(|error| StageError::Storage(error.to_string()))?;
         let message = Message::Part {
             stage: self.stage,

@@ -11,14 +11,14 @@ use crate::base::name::RunId;
 use crate::lineage::error::LedgerError;
 use crate::lineage::journal::{self, JournalEnd, JournalText};
 use crate::lineage::ledger::{Ledger, TABLES};
-use crate::lineage::record::Entry;
-use crate::lineage::tail::{Link, Tail};
+use crate::lineage::record::LedgerEntry;
+use crate::lineage::tail::{JournalLink, Tail};
 
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Audit {
     /// What is wrong with journals.
-    pub journals: Vec<Fault>,
+    pub journals: Vec<JournalFault>,
     /// How many pairs of the database stand in no journal, or otherwise.
     pub only_in_database: usize,
     /// How many pairs that the journals tell of the database lacks, or has otherwise.
@@ -76,7 +76,7 @@ pub fn audit(
 }
 
 /// What is wrong with a journal: its file, and a line for people.
-pub type Fault = (PathBuf, String);
+pub type JournalFault = (PathBuf, String);
 
 /// All journals of a cache.
 struct Journals {
@@ -90,7 +90,7 @@ struct Journals {
 impl Journals {
     /// Reads the journals in the folder of runs; tells which files look like one and have not the
     /// name of a run.
-    fn read(runs: &Path) -> Result<(Self, Vec<Fault>), LedgerError> {
+    fn read(runs: &Path) -> Result<(Self, Vec<JournalFault>), LedgerError> {
         let (mut texts, mut misnamed) = (BTreeMap::new(), Vec::new());
         for (run, path) in journal::files(runs)? {
             match run {
@@ -123,7 +123,7 @@ impl Journals {
     }
 
     /// Returns how far each journal goes, as the later ones and `others` vouch.
-    fn vouched(&self, others: impl Iterator<Item = Link>) -> BTreeMap<RunId, Link> {
+    fn vouched(&self, others: impl Iterator<Item = JournalLink>) -> BTreeMap<RunId, JournalLink> {
         let later = self
             .texts
             .iter()
@@ -131,7 +131,7 @@ impl Journals {
         let links = later
             .filter_map(|(_, text)| text.head.after.clone())
             .chain(others);
-        let mut vouched: BTreeMap<RunId, Link> = BTreeMap::new();
+        let mut vouched: BTreeMap<RunId, JournalLink> = BTreeMap::new();
         for link in links.filter(|link| self.counts(&link.run)) {
             let known = vouched
                 .entry(link.run.clone())
@@ -144,8 +144,8 @@ impl Journals {
     }
 
     /// Tells which journals do not go as far as is vouched for.
-    fn missed(&self, vouched: &BTreeMap<RunId, Link>) -> Vec<Fault> {
-        let missed = |link: &Link| match self.texts.get(&link.run) {
+    fn missed(&self, vouched: &BTreeMap<RunId, JournalLink>) -> Vec<JournalFault> {
+        let missed = |link: &JournalLink| match self.texts.get(&link.run) {
             None => Some(format!(
                 "the journal of run {} is missing: it held {} commits",
                 link.run, link.commits
@@ -167,7 +167,11 @@ impl Journals {
     /// Tells which journals, other than those that are missed, cannot be read to their end. What
     /// follows the commits that a later journal vouches for was told to nobody; of the last one
     /// that is not known.
-    fn broken(&self, vouched: &BTreeMap<RunId, Link>, is_last_word: bool) -> Vec<Fault> {
+    fn broken(
+        &self,
+        vouched: &BTreeMap<RunId, JournalLink>,
+        is_last_word: bool,
+    ) -> Vec<JournalFault> {
         let heads = self
             .texts
             .values()
@@ -206,7 +210,7 @@ impl Journals {
             for (entries, commits) in text.commits.iter().zip(1..) {
                 ledger.replay(
                     entries,
-                    &Link {
+                    &JournalLink {
                         run: run.clone(),
                         commits,
                         chain: None,
@@ -243,25 +247,30 @@ fn compare(database: &Ledger, journals: &Ledger, audit: &mut Audit) -> Result<()
 ///
 /// # Errors
 /// The database failed or a record cannot be read.
-pub fn everything(ledger: &Ledger) -> Result<Vec<Vec<Entry>>, LedgerError> {
+pub fn everything(ledger: &Ledger) -> Result<Vec<Vec<LedgerEntry>>, LedgerError> {
     let mut commits = Vec::new();
     let mut actions = ledger.actions()?;
     actions.sort_by_key(|record| (record.started_ms, record.key));
     commits.extend(
         actions
             .into_iter()
-            .map(|record| vec![Entry::Action(Box::new(record))]),
+            .map(|record| vec![LedgerEntry::Action(Box::new(record))]),
     );
     for mut run in ledger.runs()? {
         run.stages = ledger.stages(&run.run)?;
-        commits.push(vec![Entry::Run(Box::new(run))]);
+        commits.push(vec![LedgerEntry::Run(Box::new(run))]);
     }
     for (_, state) in ledger.references()? {
-        commits.extend(state.moves.into_iter().map(|step| vec![Entry::Move(step)]));
+        commits.extend(
+            state
+                .moves
+                .into_iter()
+                .map(|step| vec![LedgerEntry::Move(step)]),
+        );
     }
     let swept = ledger.swept()?;
     if !swept.is_empty() {
-        commits.push(vec![Entry::Swept(swept)]);
+        commits.push(vec![LedgerEntry::Swept(swept)]);
     }
     Ok(commits)
 }

@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError};
 use crate::base::name::RunId;
-use crate::lineage::record::Entry;
-use crate::lineage::tail::{Link, Tail};
+use crate::lineage::record::LedgerEntry;
+use crate::lineage::tail::{JournalLink, Tail};
 
 /// The ending of journals in the folder of runs.
 pub const ENDING: &str = "records";
@@ -35,11 +35,11 @@ const FIRST_CHECK: usize = 8;
 
 /// What a journal's first frame holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Head {
+pub struct JournalHead {
     /// Whether it holds everything that was recorded before, so that no earlier journal is needed.
     pub is_base: bool,
     /// The journal before.
-    pub after: Option<Link>,
+    pub after: Option<JournalLink>,
 }
 
 /// A journal being written. The file is made with the first commit.
@@ -48,7 +48,7 @@ pub struct Journal {
     cache: PathBuf,
     path: PathBuf,
     run: RunId,
-    head: Head,
+    head: JournalHead,
     state: Mutex<Written>,
 }
 
@@ -61,7 +61,7 @@ struct Written {
 
 impl Journal {
     /// Makes the journal of a run in a cache folder.
-    pub fn of(cache: &Path, run: &RunId, head: Head) -> Self {
+    pub fn of(cache: &Path, run: &RunId, head: JournalHead) -> Self {
         let path = path(&cache.join("runs"), run);
         Self {
             cache: cache.to_owned(),
@@ -77,7 +77,7 @@ impl Journal {
     ///
     /// # Errors
     /// The disk failed.
-    pub fn append(&self, bodies: &[Vec<u8>]) -> Result<Link, DiskError> {
+    pub fn append(&self, bodies: &[Vec<u8>]) -> Result<JournalLink, DiskError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut frames = Vec::new();
         let mut chain = match state.chain {
@@ -106,7 +106,7 @@ impl Journal {
         file.sync_data().map_err(failed("flush"))?;
         state.chain = Some(chain);
         state.commits += bodies.len() as u64;
-        let link = Link {
+        let link = JournalLink {
             run: self.run.clone(),
             commits: state.commits,
             chain: Some(chain),
@@ -122,7 +122,7 @@ impl Journal {
         let _ = self.tail(self.end(), false).save(&self.cache);
     }
 
-    fn tail(&self, link: Option<Link>, is_open: bool) -> Tail {
+    fn tail(&self, link: Option<JournalLink>, is_open: bool) -> Tail {
         Tail {
             latest: Some(self.run.clone()),
             link,
@@ -131,10 +131,10 @@ impl Journal {
     }
 
     /// Returns how far the last journal goes: this one, or the one before if nothing was committed.
-    fn end(&self) -> Option<Link> {
+    fn end(&self) -> Option<JournalLink> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         match state.chain {
-            Some(_) => Some(Link {
+            Some(_) => Some(JournalLink {
                 run: self.run.clone(),
                 commits: state.commits,
                 chain: state.chain,
@@ -158,7 +158,7 @@ fn next(before: &Digest, body: &[u8]) -> Digest {
 }
 
 /// Returns a commit's body.
-pub fn encode(entries: &[Entry]) -> Vec<u8> {
+pub fn encode(entries: &[LedgerEntry]) -> Vec<u8> {
     rmp_serde::to_vec_named(entries).expect("plain data serialises")
 }
 
@@ -166,7 +166,7 @@ pub fn encode(entries: &[Entry]) -> Vec<u8> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn decode(body: &[u8]) -> Result<Vec<Entry>, String> {
+pub fn decode(body: &[u8]) -> Result<Vec<LedgerEntry>, String> {
     let mut rest = rmp_serde::Deserializer::new(body);
     let entries =
         Vec::deserialize(&mut rest).map_err(|error| format!("a record cannot be read: {error}"))?;
@@ -180,9 +180,9 @@ pub fn decode(body: &[u8]) -> Result<Vec<Entry>, String> {
 #[derive(Debug)]
 pub struct JournalText {
     /// Its head.
-    pub head: Head,
+    pub head: JournalHead,
     /// Its commits.
-    pub commits: Vec<Vec<Entry>>,
+    pub commits: Vec<Vec<LedgerEntry>>,
     /// How it ends.
     pub end: JournalEnd,
     /// The chain after each number of commits, from none on.
@@ -203,7 +203,7 @@ pub enum JournalEnd {
 impl JournalText {
     fn new() -> Self {
         Self {
-            head: Head::default(),
+            head: JournalHead::default(),
             commits: Vec::new(),
             end: JournalEnd::Whole,
             chains: Vec::new(),
@@ -221,7 +221,7 @@ impl JournalText {
 
     /// Returns whether it goes at least as far as a link says, by the same commits. A link to none,
     /// without a chain, was written of one whose run was killed before its head was there.
-    pub fn reaches(&self, link: &Link) -> bool {
+    pub fn reaches(&self, link: &JournalLink) -> bool {
         if link.commits == 0 && link.chain.is_none() {
             return true;
         }
@@ -230,8 +230,8 @@ impl JournalText {
     }
 
     /// Returns how far it goes.
-    pub fn link(&self, run: &RunId) -> Link {
-        Link {
+    pub fn link(&self, run: &RunId) -> JournalLink {
+        JournalLink {
             run: run.clone(),
             commits: self.commits.len() as u64,
             chain: self.chains.last().copied(),
@@ -284,7 +284,7 @@ fn read_frames(mut rest: &[u8], is_first: bool) -> JournalText {
         text.chains.push(chain);
     }
     while !rest.is_empty() {
-        let Some(Frame { check, body, after }) =
+        let Some(JournalFrame { check, body, after }) =
             take_frame(rest, if is_first { FIRST_CHECK } else { 32 })
         else {
             text.end = JournalEnd::Torn;
@@ -317,7 +317,7 @@ fn read_frames(mut rest: &[u8], is_first: bool) -> JournalText {
 }
 
 /// A frame as it lies in a file.
-struct Frame<'a> {
+struct JournalFrame<'a> {
     check: &'a [u8],
     body: &'a [u8],
     /// What follows it.
@@ -325,12 +325,12 @@ struct Frame<'a> {
 }
 
 /// Takes a frame with so long a check off; `None` if the bytes end before it does.
-fn take_frame(bytes: &[u8], check: usize) -> Option<Frame<'_>> {
+fn take_frame(bytes: &[u8], check: usize) -> Option<JournalFrame<'_>> {
     let (length, rest) = bytes.split_first_chunk::<8>()?;
     let (check, rest) = rest.split_at_checked(check)?;
     let (body, after) =
         rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
-    Some(Frame { check, body, after })
+    Some(JournalFrame { check, body, after })
 }
 
 /// Returns where the journal of a run lies in the folder of runs.
@@ -366,7 +366,7 @@ pub fn files(runs: &Path) -> Result<Vec<(Option<RunId>, PathBuf)>, DiskError> {
 ///
 /// # Errors
 /// The disk failed; the journal is of a later format.
-pub fn last_link(cache: &Path, tail: &Tail) -> Result<Option<Link>, DiskError> {
+pub fn last_link(cache: &Path, tail: &Tail) -> Result<Option<JournalLink>, DiskError> {
     if tail.link.is_some() && !tail.is_open {
         return Ok(tail.link.clone());
     }

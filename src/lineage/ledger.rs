@@ -10,11 +10,13 @@ use crate::base::digest::Digest;
 use crate::base::name::{RefName, RunId, StageId};
 use crate::lineage::error::LedgerError;
 use crate::lineage::journal::{self, Journal};
-use crate::lineage::pairs::{Memory, Pair, Pairs};
-use crate::lineage::record::{ActionRecord, Entry, FORMAT, RefMove, RefState, RunRecord, StageRun};
-use crate::lineage::tail::Link;
+use crate::lineage::pairs::{KeyValue, MemoryKeyValue, Pair};
+use crate::lineage::record::{
+    ActionRecord, FORMAT, LedgerEntry, RefMove, RefState, RunRecord, StageRun,
+};
+use crate::lineage::tail::JournalLink;
 
-type Result<T> = std::result::Result<T, LedgerError>;
+type LedgerResult<T> = std::result::Result<T, LedgerError>;
 
 /// Where records are kept.
 ///
@@ -22,7 +24,7 @@ type Result<T> = std::result::Result<T, LedgerError>;
 /// written to the journal and flushed. Many entered commits are kept at once. The database follows
 /// in batches.
 pub struct Ledger {
-    pairs: Box<dyn Pairs>,
+    pairs: Box<dyn KeyValue>,
     journal: Option<Journal>,
     pending: Mutex<Pending>,
     is_new: bool,
@@ -70,7 +72,7 @@ impl Ledger {
     ///
     /// # Errors
     /// `TooNew`; `Database`.
-    pub fn open(pairs: Box<dyn Pairs>) -> Result<Self> {
+    pub fn open(pairs: Box<dyn KeyValue>) -> LedgerResult<Self> {
         let mut ledger = Self {
             pairs,
             journal: None,
@@ -85,7 +87,7 @@ impl Ledger {
     }
 
     /// Returns the pairs themselves.
-    pub(crate) fn pairs(&self) -> &dyn Pairs {
+    pub(crate) fn pairs(&self) -> &dyn KeyValue {
         self.pairs.as_ref()
     }
 
@@ -94,7 +96,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The database failed.
-    pub fn claim(&self) -> Result<()> {
+    pub fn claim(&self) -> LedgerResult<()> {
         if !self.is_new {
             return Ok(());
         }
@@ -112,7 +114,7 @@ impl Ledger {
     /// # Panics
     /// Never: memory does not fail.
     pub fn in_memory() -> Self {
-        Self::open(Box::new(Memory::default())).expect("memory does not fail")
+        Self::open(Box::new(MemoryKeyValue::default())).expect("memory does not fail")
     }
 
     /// Says, for whoever comes after, that nothing more is recorded here.
@@ -131,7 +133,7 @@ impl Ledger {
     ///
     /// # Errors
     /// `Moved` if a pointer is not where a move expects it; otherwise what failed.
-    pub fn commit(&self, entries: &[Entry]) -> Result<()> {
+    pub fn commit(&self, entries: &[LedgerEntry]) -> LedgerResult<()> {
         self.enter(entries)?;
         self.keep(self.take().0)
     }
@@ -141,7 +143,7 @@ impl Ledger {
     ///
     /// # Errors
     /// `Moved` if a pointer is not where a move expects it; the database failed.
-    pub fn enter(&self, entries: &[Entry]) -> Result<u64> {
+    pub fn enter(&self, entries: &[LedgerEntry]) -> LedgerResult<u64> {
         let changes = self.changes(entries)?;
         let body = if self.journal.is_some() {
             journal::encode(entries)
@@ -166,7 +168,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The disk or the database failed.
-    pub fn keep(&self, commits: Vec<Entered>) -> Result<()> {
+    pub fn keep(&self, commits: Vec<Entered>) -> LedgerResult<()> {
         if commits.is_empty() {
             return Ok(());
         }
@@ -174,7 +176,7 @@ impl Ledger {
             .into_iter()
             .map(|commit| (commit.body, commit.changes))
             .unzip();
-        let mark: Option<Link> = self
+        let mark: Option<JournalLink> = self
             .journal
             .as_ref()
             .map(|journal| journal.append(&bodies))
@@ -197,7 +199,7 @@ impl Ledger {
     }
 
     /// Hands what is kept over to the database.
-    fn follow(&self, pending: &mut Pending) -> Result<()> {
+    fn follow(&self, pending: &mut Pending) -> LedgerResult<()> {
         self.write(pending.kept.clone())?;
         let kept = std::mem::take(&mut pending.kept);
         for (key, value) in &kept {
@@ -213,13 +215,13 @@ impl Ledger {
     ///
     /// # Errors
     /// The database failed.
-    pub fn replay(&self, entries: &[Entry], mark: &Link) -> Result<()> {
+    pub fn replay(&self, entries: &[LedgerEntry], mark: &JournalLink) -> LedgerResult<()> {
         let mut changes = match self.changes(entries) {
             Err(LedgerError::Moved { .. }) => {
                 let rest = entries
                     .iter()
-                    .filter(|entry| !matches!(entry, Entry::Move(_)));
-                self.changes(&rest.cloned().collect::<Vec<Entry>>())?
+                    .filter(|entry| !matches!(entry, LedgerEntry::Move(_)));
+                self.changes(&rest.cloned().collect::<Vec<LedgerEntry>>())?
             }
             changes => changes?,
         };
@@ -232,7 +234,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The database failed.
-    pub fn flush(&self) -> Result<()> {
+    pub fn flush(&self) -> LedgerResult<()> {
         self.follow(&mut self.pending())?;
         self.pairs.flush().map_err(LedgerError::Database)
     }
@@ -241,17 +243,17 @@ impl Ledger {
     ///
     /// # Errors
     /// The database failed or the mark cannot be read.
-    pub fn mark(&self) -> Result<Option<Link>> {
+    pub fn mark(&self) -> LedgerResult<Option<JournalLink>> {
         self.read(MARK)
     }
 
     /// Returns what a commit changes. Entries see what those before them in the same commit change.
-    fn changes(&self, entries: &[Entry]) -> Result<BTreeMap<Vec<u8>, Vec<u8>>> {
+    fn changes(&self, entries: &[LedgerEntry]) -> LedgerResult<BTreeMap<Vec<u8>, Vec<u8>>> {
         let mut changes: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
         let mut refs: BTreeMap<RefName, RefState> = BTreeMap::new();
         for entry in entries {
             match entry {
-                Entry::Action(record) => {
+                LedgerEntry::Action(record) => {
                     let key = record.key.as_bytes();
                     changes.insert(join(ACTION, &[key]), encode(record));
                     if record.part.is_none() {
@@ -269,9 +271,9 @@ impl Ledger {
                     let used = used.map(|digest| join(USED, &[digest.as_bytes(), key]));
                     changes.extend(made.chain(used).map(|pair| (pair, Vec::new())));
                 }
-                Entry::Run(record) => self.run_changes(record, &mut changes)?,
-                Entry::Move(step) => self.step(&mut refs, step)?,
-                Entry::Swept(digests) => {
+                LedgerEntry::Run(record) => self.run_changes(record, &mut changes)?,
+                LedgerEntry::Move(step) => self.step(&mut refs, step)?,
+                LedgerEntry::Swept(digests) => {
                     changes.extend(
                         digests
                             .iter()
@@ -294,7 +296,7 @@ impl Ledger {
         &self,
         record: &RunRecord,
         changes: &mut BTreeMap<Vec<u8>, Vec<u8>>,
-    ) -> Result<()> {
+    ) -> LedgerResult<()> {
         let pair = join(RUN, &[record.run.as_str().as_bytes()]);
         let before: Option<RunRecord> = self
             .peek(changes, &pair)?
@@ -327,14 +329,18 @@ impl Ledger {
     }
 
     /// Returns a value as it will be after `changes`.
-    fn peek(&self, changes: &BTreeMap<Vec<u8>, Vec<u8>>, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    fn peek(
+        &self,
+        changes: &BTreeMap<Vec<u8>, Vec<u8>>,
+        key: &[u8],
+    ) -> LedgerResult<Option<Vec<u8>>> {
         match changes.get(key) {
             Some(value) => Ok(Some(value.clone())),
             None => self.get(key),
         }
     }
 
-    fn step(&self, refs: &mut BTreeMap<RefName, RefState>, step: &RefMove) -> Result<()> {
+    fn step(&self, refs: &mut BTreeMap<RefName, RefState>, step: &RefMove) -> LedgerResult<()> {
         if !refs.contains_key(&step.name) {
             refs.insert(step.name.clone(), self.reference(&step.name)?);
         }
@@ -358,7 +364,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The database failed or the record cannot be read.
-    pub fn action(&self, key: &Digest) -> Result<Option<ActionRecord>> {
+    pub fn action(&self, key: &Digest) -> LedgerResult<Option<ActionRecord>> {
         self.read(&join(ACTION, &[key.as_bytes()]))
     }
 
@@ -366,7 +372,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The database failed.
-    pub fn latest(&self, pipeline: &str, stage: &StageId) -> Result<Option<Digest>> {
+    pub fn latest(&self, pipeline: &str, stage: &StageId) -> LedgerResult<Option<Digest>> {
         let bytes = self.get(&latest(pipeline, stage))?;
         Ok(bytes.and_then(|bytes| digest(&bytes)))
     }
@@ -375,7 +381,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The database failed or the record cannot be read.
-    pub fn run(&self, run: &RunId) -> Result<Option<RunRecord>> {
+    pub fn run(&self, run: &RunId) -> LedgerResult<Option<RunRecord>> {
         let Some(mut record) = self.read::<RunRecord>(&join(RUN, &[run.as_str().as_bytes()]))?
         else {
             return Ok(None);
@@ -390,7 +396,7 @@ impl Ledger {
     }
 
     /// Returns how the stages of a run ended, if it is recorded with this run itself.
-    pub(crate) fn stages(&self, run: &RunId) -> Result<Vec<StageRun>> {
+    pub(crate) fn stages(&self, run: &RunId) -> LedgerResult<Vec<StageRun>> {
         Ok(self
             .read(&join(STAGES, &[run.as_str().as_bytes()]))?
             .unwrap_or_default())
@@ -400,7 +406,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The database failed or a record cannot be read.
-    pub fn runs(&self) -> Result<Vec<RunRecord>> {
+    pub fn runs(&self) -> LedgerResult<Vec<RunRecord>> {
         self.scan(&[RUN])?
             .into_iter()
             .map(|(_, value)| decode(&value))
@@ -411,7 +417,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The database failed or a record cannot be read.
-    pub fn actions(&self) -> Result<Vec<ActionRecord>> {
+    pub fn actions(&self) -> LedgerResult<Vec<ActionRecord>> {
         self.scan(&[ACTION])?
             .into_iter()
             .map(|(_, value)| decode(&value))
@@ -422,7 +428,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The database failed or the record cannot be read.
-    pub fn reference(&self, name: &RefName) -> Result<RefState> {
+    pub fn reference(&self, name: &RefName) -> LedgerResult<RefState> {
         Ok(self
             .read(&join(REF, &[name.as_str().as_bytes()]))?
             .unwrap_or_default())
@@ -432,7 +438,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The database failed or a record cannot be read.
-    pub fn references(&self) -> Result<Vec<(String, RefState)>> {
+    pub fn references(&self) -> LedgerResult<Vec<(String, RefState)>> {
         let pairs = self.scan(&[REF])?.into_iter();
         pairs
             .map(|(key, value)| {
@@ -449,12 +455,12 @@ impl Ledger {
     ///
     /// # Errors
     /// The database failed.
-    pub fn is_swept(&self, digest: &Digest) -> Result<bool> {
+    pub fn is_swept(&self, digest: &Digest) -> LedgerResult<bool> {
         Ok(self.get(&join(SWEPT, &[digest.as_bytes()]))?.is_some())
     }
 
     /// Returns every blob that was removed because nothing kept needed it.
-    pub(crate) fn swept(&self) -> Result<Vec<Digest>> {
+    pub(crate) fn swept(&self) -> LedgerResult<Vec<Digest>> {
         Ok(self
             .scan(&[SWEPT])?
             .iter()
@@ -466,7 +472,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The database failed.
-    pub fn makers(&self, artifact: &Digest) -> Result<Vec<Digest>> {
+    pub fn makers(&self, artifact: &Digest) -> LedgerResult<Vec<Digest>> {
         self.seconds(MADE, artifact)
     }
 
@@ -474,7 +480,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The database failed.
-    pub fn users(&self, artifact: &Digest) -> Result<Vec<Digest>> {
+    pub fn users(&self, artifact: &Digest) -> LedgerResult<Vec<Digest>> {
         self.seconds(USED, artifact)
     }
 
@@ -483,7 +489,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The database failed.
-    pub fn starting_with(&self, prefix: &str) -> Result<Vec<Digest>> {
+    pub fn starting_with(&self, prefix: &str) -> LedgerResult<Vec<Digest>> {
         let whole: Vec<u8> = (0..prefix.len() / 2)
             .map_while(|i| u8::from_str_radix(prefix.get(2 * i..2 * i + 2)?, 16).ok())
             .collect();
@@ -496,7 +502,7 @@ impl Ledger {
         Ok(found.into_iter().collect())
     }
 
-    fn seconds(&self, table: u8, first: &Digest) -> Result<Vec<Digest>> {
+    fn seconds(&self, table: u8, first: &Digest) -> LedgerResult<Vec<Digest>> {
         let pairs = self.scan(&join(table, &[first.as_bytes()]))?;
         Ok(pairs
             .iter()
@@ -504,18 +510,18 @@ impl Ledger {
             .collect())
     }
 
-    fn read<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>> {
+    fn read<T: DeserializeOwned>(&self, key: &[u8]) -> LedgerResult<Option<T>> {
         self.get(key)?.map(|bytes| decode(&bytes)).transpose()
     }
 
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    fn get(&self, key: &[u8]) -> LedgerResult<Option<Vec<u8>>> {
         if let Some(value) = self.pending().pairs.get(key) {
             return Ok(Some(value.clone()));
         }
         self.pairs.get(key).map_err(LedgerError::Database)
     }
 
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>> {
+    fn scan(&self, prefix: &[u8]) -> LedgerResult<Vec<Pair>> {
         let kept = self.pairs.scan(prefix).map_err(LedgerError::Database)?;
         let pending = self.pending();
         let mut entered = pending
@@ -531,7 +537,7 @@ impl Ledger {
         Ok(all.into_iter().collect())
     }
 
-    fn write(&self, changes: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> Result<()> {
+    fn write(&self, changes: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> LedgerResult<()> {
         let changes = changes
             .into_iter()
             .map(|(key, value)| (key, Some(value)))
@@ -565,6 +571,6 @@ fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     rmp_serde::to_vec_named(value).expect("plain data serialises")
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> LedgerResult<T> {
     rmp_serde::from_slice(bytes).map_err(|error| LedgerError::Unreadable(error.to_string()))
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 /// A change of one pair: the new value, or none to remove it.
-pub type Change = (Vec<u8>, Option<Vec<u8>>);
+pub type KeyValueChange = (Vec<u8>, Option<Vec<u8>>);
 
 /// A key and its value.
 pub type Pair = (Vec<u8>, Vec<u8>);
 
 /// A map from bytes to bytes.
-pub trait Pairs: Send + Sync {
+pub trait KeyValue: Send + Sync {
     /// Returns a value.
     ///
     /// # Errors
@@ -27,7 +27,7 @@ pub trait Pairs: Send + Sync {
     ///
     /// # Errors
     /// What the database says.
-    fn write(&self, changes: Vec<Change>) -> Result<(), String>;
+    fn write(&self, changes: Vec<KeyValueChange>) -> Result<(), String>;
 
     /// Makes all that was written last.
     ///
@@ -38,9 +38,9 @@ pub trait Pairs: Send + Sync {
 
 /// Pairs in memory.
 #[derive(Debug, Default)]
-pub struct Memory(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
+pub struct MemoryKeyValue(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
 
-impl Pairs for Memory {
+impl KeyValue for MemoryKeyValue {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
         Ok(self
             .0
@@ -60,7 +60,7 @@ impl Pairs for Memory {
             .collect())
     }
 
-    fn write(&self, changes: Vec<Change>) -> Result<(), String> {
+    fn write(&self, changes: Vec<KeyValueChange>) -> Result<(), String> {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, value) in changes {
             match value {

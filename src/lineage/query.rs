@@ -12,7 +12,7 @@ use crate::lineage::record::{ActionRecord, Imported};
 
 /// An artifact, the action that made it, and what flowed into that action, all the way up.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Trace {
+pub struct ArtifactTrace {
     /// The artifact or file.
     pub digest: Digest,
     /// What it is called: `stage.port`, or a file as the pipeline names it.
@@ -20,7 +20,7 @@ pub struct Trace {
     /// What made it; `None` for what came from outside.
     pub action: Option<Maker>,
     /// What flowed in.
-    pub inputs: Vec<Trace>,
+    pub inputs: Vec<ArtifactTrace>,
     /// Whether it stands, with all above it, earlier in the answer.
     pub repeated: bool,
 }
@@ -72,7 +72,7 @@ pub struct Use {
     pub outputs: Vec<Impact>,
 }
 
-fn maker(record: &ActionRecord, of_run: &Keys) -> Maker {
+fn maker(record: &ActionRecord, of_run: &ActionsOfRun) -> Maker {
     Maker {
         key: record.key,
         pipeline: record.pipeline.clone(),
@@ -96,11 +96,11 @@ fn records(ledger: &Ledger, keys: Vec<Digest>) -> Result<Vec<ActionRecord>, Ledg
 }
 
 /// What has been told: artifacts, each with the action that is shown as its maker or user.
-type Seen = BTreeSet<(Digest, Option<Digest>)>;
+type ShownArtifacts = BTreeSet<(Digest, Option<Digest>)>;
 
 /// The actions a run was made of, each with the stage it served there: a stage that was given
 /// another name since it ran goes by the new one.
-type Keys = BTreeMap<Digest, StageId>;
+type ActionsOfRun = BTreeMap<Digest, StageId>;
 
 /// Of several actions that made the same bytes, takes the one the name speaks of (`stage.port`),
 /// and of several of those one of the run; or the earliest.
@@ -108,7 +108,7 @@ fn pick(
     records: Vec<ActionRecord>,
     digest: &Digest,
     name: &str,
-    of_run: &Keys,
+    of_run: &ActionsOfRun,
 ) -> Option<ActionRecord> {
     let rank = |record: &ActionRecord| {
         let speaks_of = names(record, digest, of_run)
@@ -121,7 +121,7 @@ fn pick(
 }
 
 /// The names that an artifact goes by as outputs of an action.
-fn names(record: &ActionRecord, digest: &Digest, of_run: &Keys) -> Vec<String> {
+fn names(record: &ActionRecord, digest: &Digest, of_run: &ActionsOfRun) -> Vec<String> {
     let stage = of_run.get(&record.key).unwrap_or(&record.stage);
     let made = record
         .outputs
@@ -133,12 +133,12 @@ fn names(record: &ActionRecord, digest: &Digest, of_run: &Keys) -> Vec<String> {
 
 /// Returns whether an action made an artifact under this name when it ran.
 fn makes(record: &ActionRecord, digest: &Digest, name: &str) -> bool {
-    names(record, digest, &Keys::new())
+    names(record, digest, &ActionsOfRun::new())
         .iter()
         .any(|made| made == name)
 }
 
-fn keys(ledger: &Ledger, run: &RunId) -> Result<Keys, LedgerError> {
+fn keys(ledger: &Ledger, run: &RunId) -> Result<ActionsOfRun, LedgerError> {
     let stages = ledger.run(run)?.map(|run| run.stages).unwrap_or_default();
     Ok(stages
         .into_iter()
@@ -158,17 +158,17 @@ pub fn trace(
     digest: Digest,
     name: &str,
     run: Option<&RunId>,
-) -> Result<Trace, LedgerError> {
+) -> Result<ArtifactTrace, LedgerError> {
     let of_run = match run {
         Some(run) => keys(ledger, run)?,
         None => match pick(
             records(ledger, ledger.makers(&digest)?)?,
             &digest,
             name,
-            &Keys::new(),
+            &ActionsOfRun::new(),
         ) {
             Some(record) => keys(ledger, &record.run)?,
-            None => Keys::new(),
+            None => ActionsOfRun::new(),
         },
     };
     let made = records(ledger, ledger.makers(&digest)?)?;
@@ -179,10 +179,10 @@ fn trace_below(
     ledger: &Ledger,
     (digest, name): (Digest, &str),
     made: Vec<ActionRecord>,
-    of_run: &Keys,
-    seen: &mut Seen,
-) -> Result<Trace, LedgerError> {
-    let mut trace = Trace {
+    of_run: &ActionsOfRun,
+    seen: &mut ShownArtifacts,
+) -> Result<ArtifactTrace, LedgerError> {
+    let mut trace = ArtifactTrace {
         digest,
         name: name.to_owned(),
         action: None,
@@ -225,7 +225,7 @@ fn trace_below(
 
 /// Returns whether an input as a pipeline names it is a file: neither a ref nor the output of a
 /// stage of the run, or of one that is known to have made it.
-fn is_file(text: &str, digest: &Digest, made: &[ActionRecord], of_run: &Keys) -> bool {
+fn is_file(text: &str, digest: &Digest, made: &[ActionRecord], of_run: &ActionsOfRun) -> bool {
     if text.starts_with("ref:") {
         return false;
     }
@@ -257,7 +257,7 @@ fn impact_below(
     ledger: &Ledger,
     digest: Digest,
     name: &str,
-    seen: &mut Seen,
+    seen: &mut ShownArtifacts,
 ) -> Result<Impact, LedgerError> {
     let repeated = !seen.insert((digest, None));
     let mut impact = Impact {
@@ -276,7 +276,7 @@ fn impact_below(
             outputs.push(impact_below(ledger, output.digest, &name, seen)?);
         }
         impact.uses.push(Use {
-            action: maker(&record, &Keys::new()),
+            action: maker(&record, &ActionsOfRun::new()),
             outputs,
         });
     }

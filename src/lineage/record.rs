@@ -213,7 +213,7 @@ impl StageRun {
 
 /// One thing to be recorded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Entry {
+pub enum LedgerEntry {
     /// A finished action.
     Action(Box<ActionRecord>),
     /// A run that began or ended.

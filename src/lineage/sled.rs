@@ -13,8 +13,8 @@ use crate::base::name::RunId;
 use crate::lineage::error::LedgerError;
 use crate::lineage::journal::{self, JournalEnd};
 use crate::lineage::ledger::Ledger;
-use crate::lineage::pairs::{Change, Pair, Pairs};
-use crate::lineage::tail::Link;
+use crate::lineage::pairs::{KeyValue, KeyValueChange, Pair};
+use crate::lineage::tail::JournalLink;
 
 /// Memory for pages: a ledger of a hundred thousand records fits.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -31,11 +31,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Sled {
     /// There until it is dropped.
     db: Option<sled::Db>,
-    writer: Mutex<Option<Writer>>,
+    writer: Mutex<Option<SledWriter>>,
 }
 
 /// The thread that writes: takes jobs, gives back how they went.
-struct Writer {
+struct SledWriter {
     jobs: Sender<Job>,
     answers: Receiver<Result<(), String>>,
     thread: JoinHandle<()>,
@@ -68,7 +68,7 @@ impl Sled {
         });
         Self {
             db: Some(db),
-            writer: Mutex::new(Some(Writer {
+            writer: Mutex::new(Some(SledWriter {
                 jobs,
                 answers,
                 thread,
@@ -105,7 +105,7 @@ impl Drop for Sled {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         match writer {
-            Some(Writer {
+            Some(SledWriter {
                 jobs,
                 answers,
                 thread,
@@ -123,7 +123,7 @@ impl Drop for Sled {
     }
 }
 
-impl Pairs for Sled {
+impl KeyValue for Sled {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
         self.db()
             .get(key)
@@ -141,7 +141,7 @@ impl Pairs for Sled {
             .collect()
     }
 
-    fn write(&self, changes: Vec<Change>) -> Result<(), String> {
+    fn write(&self, changes: Vec<KeyValueChange>) -> Result<(), String> {
         let mut batch = sled::Batch::default();
         for (key, value) in changes {
             match value {
@@ -179,7 +179,7 @@ impl Fresh {
         }
     }
 
-    fn made(&self) -> Result<&dyn Pairs, String> {
+    fn made(&self) -> Result<&dyn KeyValue, String> {
         let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(thread) = making.take() {
             let made = thread
@@ -194,7 +194,7 @@ impl Fresh {
     }
 }
 
-impl Pairs for Fresh {
+impl KeyValue for Fresh {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
         self.made
             .get()
@@ -207,7 +207,7 @@ impl Pairs for Fresh {
             .map_or(Ok(Vec::new()), |made| made.pairs().scan(prefix))
     }
 
-    fn write(&self, changes: Vec<Change>) -> Result<(), String> {
+    fn write(&self, changes: Vec<KeyValueChange>) -> Result<(), String> {
         self.made()?.write(changes)
     }
 
@@ -316,7 +316,7 @@ fn follow(ledger: &Ledger, cache: &Path) -> Result<Followed, LedgerError> {
         {
             ledger.replay(
                 entries,
-                &Link {
+                &JournalLink {
                     run: run.clone(),
                     commits,
                     chain: text.chain(commits),

@@ -17,7 +17,7 @@ const MAGIC: &str = "netsec-latest-2";
 
 /// How far a journal goes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Link {
+pub struct JournalLink {
     /// The run whose journal it is.
     pub run: RunId,
     /// How many commits it holds.
@@ -33,7 +33,7 @@ pub struct Tail {
     /// The latest name that was given to a run.
     pub latest: Option<RunId>,
     /// How far the last journal goes, if there is one.
-    pub link: Option<Link>,
+    pub link: Option<JournalLink>,
     /// Whether it may go further: a run is going on, or was killed.
     pub is_open: bool,
 }
@@ -62,7 +62,7 @@ impl Tail {
             let state = if self.is_open { "open" } else { "closed" };
             text.push_str(&format!("{latest} {state}\n"));
         }
-        if let Some(Link {
+        if let Some(JournalLink {
             run,
             commits,
             chain: Some(chain),
@@ -90,7 +90,7 @@ fn parse(text: &str) -> Option<Tail> {
     let link = lines.next().map(|line| {
         let mut words = line.split(' ');
         let (run, commits, chain) = (words.next()?, words.next()?, words.next()?);
-        Some(Link {
+        Some(JournalLink {
             run: RunId::parse(run)?,
             commits: commits.parse().ok()?,
             chain: Some(Digest::parse(chain)?),
@@ -111,7 +111,7 @@ mod tests {
     fn what_was_saved_is_loaded_and_what_was_damaged_says_nothing() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let run = RunId::new(1, 2);
-        let link = Link {
+        let link = JournalLink {
             run: run.clone(),
             commits: 3,
             chain: Some(Digest::of(b"x")),

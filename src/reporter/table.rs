@@ -8,7 +8,7 @@ use crate::base::clock::iso;
 use crate::base::name::in_backticks;
 use crate::base::outcome::StageOutcome;
 use crate::event::StageResult;
-use crate::lineage::query::{Impact, Maker, Trace};
+use crate::lineage::query::{ArtifactTrace, Impact, Maker};
 use crate::lineage::record::{Imported, Retention, RunRecord};
 use crate::plan::decide::{Verdict, Why};
 use crate::plan::explain::{Difference, FileChange};
@@ -225,13 +225,13 @@ fn stage_counts(run: &RunRecord) -> String {
 }
 
 /// Shows what an artifact was made of, as a tree.
-pub fn trace(trace: &Trace) -> String {
+pub fn trace(trace: &ArtifactTrace) -> String {
     let mut text = String::new();
     trace_line(&mut text, trace, "", "");
     text
 }
 
-fn trace_line(text: &mut String, trace: &Trace, first: &str, rest: &str) {
+fn trace_line(text: &mut String, trace: &ArtifactTrace, first: &str, rest: &str) {
     let made = match &trace.action {
         Some(action) => {
             let Maker {
@@ -261,14 +261,14 @@ fn trace_line(text: &mut String, trace: &Trace, first: &str, rest: &str) {
         trace.digest.short()
     );
     // The parts of a stage's own work are counted; their names are in the JSON form.
-    let is_part = |input: &&Trace| {
+    let is_part = |input: &&ArtifactTrace| {
         input
             .action
             .as_ref()
             .is_some_and(|action| action.part.is_some())
     };
     let parts = trace.inputs.iter().filter(is_part).count();
-    let mut lines: Vec<Option<&Trace>> = trace
+    let mut lines: Vec<Option<&ArtifactTrace>> = trace
         .inputs
         .iter()
         .filter(|input| !is_part(input))

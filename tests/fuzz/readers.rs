@@ -8,7 +8,7 @@ use netsec::app::workspace::{Terms, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::digest::Digest;
 use netsec::lineage::journal;
-use netsec::lineage::record::Entry;
+use netsec::lineage::record::LedgerEntry;
 use netsec::lineage::tail::Tail;
 use netsec::model::bundle::Bundle;
 use netsec::pipeline::condition;
@@ -83,7 +83,7 @@ fn whole_journal(bytes: &[u8]) {
 
 fn records(bytes: &[u8]) {
     if let Ok(entries) = journal::decode(bytes) {
-        let again: Vec<Entry> =
+        let again: Vec<LedgerEntry> =
             journal::decode(&journal::encode(&entries)).expect("what was written is read");
         assert_eq!(again, entries);
     }

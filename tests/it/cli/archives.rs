@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
+use crate::world::{World, outcomes};
 use netsec::base::digest::{Digest, FramedHasher};
 use netsec::lineage::journal;
-use netsec::lineage::record::{ActionRecord, Entry, RunRecord};
-
-use crate::world::{World, outcomes};
+use netsec::lineage::record::{ActionRecord, LedgerEntry, RunRecord};
 
 const PIPELINE: &str = "\
 stages:
@@ -24,7 +23,7 @@ stages:
 
 /// An archive taken apart: the records, the blobs.
 struct Archive {
-    entries: Vec<Entry>,
+    entries: Vec<LedgerEntry>,
     blobs: Vec<Vec<u8>>,
 }
 
@@ -86,7 +85,7 @@ impl Archive {
         self.entries
             .iter_mut()
             .find_map(|entry| {
-                if let Entry::Run(run) = entry {
+                if let LedgerEntry::Run(run) = entry {
                     Some(run.as_mut())
                 } else {
                     None
@@ -97,7 +96,7 @@ impl Archive {
 
     fn actions(&mut self) -> impl Iterator<Item = &mut ActionRecord> {
         self.entries.iter_mut().filter_map(|entry| {
-            if let Entry::Action(action) = entry {
+            if let LedgerEntry::Action(action) = entry {
                 Some(action.as_mut())
             } else {
                 None
@@ -186,7 +185,9 @@ fn names_in_archives_are_parsed() {
             archive.blobs.push(b"more".to_vec())
         }),
         ("records that no run is made of", |archive| {
-            archive.entries.push(Entry::Swept(vec![Digest::of(b"x")]))
+            archive
+                .entries
+                .push(LedgerEntry::Swept(vec![Digest::of(b"x")]))
         }),
     ];
     for (what, forge) in forgeries {
@@ -213,7 +214,7 @@ fn names_in_archives_are_parsed() {
         .entries
         .iter()
         .find_map(|entry| {
-            if let Entry::Run(run) = entry {
+            if let LedgerEntry::Run(run) = entry {
                 Some(run.run.to_string())
             } else {
                 None

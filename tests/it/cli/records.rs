@@ -2,11 +2,10 @@
 
 use std::process::Stdio;
 
+use crate::world::{World, digests, outcomes};
 use netsec::base::name::RunId;
 use netsec::lineage::journal;
-use netsec::lineage::tail::{Link, Tail};
-
-use crate::world::{World, digests, outcomes};
+use netsec::lineage::tail::{JournalLink, Tail};
 
 const PIPELINE: &str = "\
 stages:
@@ -128,7 +127,7 @@ fn killed() -> (World, RunId) {
         .unwrap();
     let run = loop {
         match Tail::load(&world.root().join("cache")).link {
-            Some(Link {
+            Some(JournalLink {
                 run, commits: 2, ..
             }) if !runs.contains(&run) => break run,
             _ => std::thread::yield_now(),

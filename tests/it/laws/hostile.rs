@@ -9,7 +9,7 @@ use netsec::base::clock::System;
 use netsec::base::digest::Digest;
 use netsec::event::Event;
 use netsec::lineage::journal;
-use netsec::lineage::record::{Entry, FORMAT};
+use netsec::lineage::record::{FORMAT, LedgerEntry};
 use netsec::store::known::DigestCache;
 use netsec::store::manifest::{FileEntry, Manifest};
 
@@ -31,8 +31,8 @@ fn manifest() -> Vec<u8> {
 
 fn entries() -> Vec<u8> {
     journal::encode(&[
-        Entry::Swept(vec![Digest::of(b"a"), Digest::of(b"b")]),
-        Entry::Swept(Vec::new()),
+        LedgerEntry::Swept(vec![Digest::of(b"a"), Digest::of(b"b")]),
+        LedgerEntry::Swept(Vec::new()),
     ])
 }
 

@@ -6,13 +6,13 @@ use netsec::base::artifact::Artifact;
 use netsec::base::digest::Digest;
 use netsec::base::name::{RefName, RunId, StageId};
 use netsec::base::outcome::{RunOutcome, StageOutcome};
-use netsec::lineage::journal::{self, Head, Journal, JournalEnd};
+use netsec::lineage::journal::{self, Journal, JournalEnd, JournalHead};
 use netsec::lineage::ledger::Ledger;
 use netsec::lineage::record::{
-    ActionRecord, Entry, InputRecord, PortMove, RefMove, Retention, RunRecord, StageRun,
+    ActionRecord, InputRecord, LedgerEntry, PortMove, RefMove, Retention, RunRecord, StageRun,
 };
 use netsec::lineage::sled;
-use netsec::lineage::tail::Link;
+use netsec::lineage::tail::JournalLink;
 
 fn digest(byte: u8) -> Digest {
     Digest::of(&[byte])
@@ -80,11 +80,11 @@ fn run(byte: u8, at: u64) -> RunRecord {
     }
 }
 
-fn entry() -> impl Strategy<Value = Entry> {
+fn entry() -> impl Strategy<Value = LedgerEntry> {
     (any::<u8>(), 0_u64..5, 0..3).prop_map(|(byte, at, which)| match which {
-        0 => Entry::Action(Box::new(action(byte % 9, at))),
-        1 => Entry::Run(Box::new(run(byte % 9, at))),
-        _ => Entry::Move(RefMove {
+        0 => LedgerEntry::Action(Box::new(action(byte % 9, at))),
+        1 => LedgerEntry::Run(Box::new(run(byte % 9, at))),
+        _ => LedgerEntry::Move(RefMove {
             name: RefName::new("champion/x").unwrap(),
             from: (!byte.is_multiple_of(3)).then(|| digest(byte % 2)),
             to: digest(byte % 2),
@@ -131,7 +131,7 @@ proptest! {
         {
             let (ledger, rebuilt) = sled::open(folder.path()).unwrap();
             prop_assert!(rebuilt.is_empty());
-            let journal = Journal::of(folder.path(), &RunId::new(1, 0), Head::default());
+            let journal = Journal::of(folder.path(), &RunId::new(1, 0), JournalHead::default());
             let ledger = ledger.with_journal(journal);
             for commit in &commits {
                 prop_assert_eq!(ledger.commit(commit).is_ok(), memory.commit(commit).is_ok());
@@ -147,7 +147,7 @@ proptest! {
     fn a_torn_journal_gives_its_whole_commits(commits in prop::collection::vec(prop::collection::vec(entry(), 1..3), 1..6), cut in any::<prop::sample::Index>()) {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("runs")).unwrap();
-        let journal = Journal::of(folder.path(), &RunId::new(1, 0), Head::default());
+        let journal = Journal::of(folder.path(), &RunId::new(1, 0), JournalHead::default());
         for commit in &commits {
             journal.append(&[journal::encode(commit)]).unwrap();
         }
@@ -165,7 +165,7 @@ proptest! {
     fn a_journal_of_which_a_byte_changed_is_not_whole(commits in prop::collection::vec(prop::collection::vec(entry(), 1..3), 1..6), at in any::<prop::sample::Index>(), bit in 0..8_u8) {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("runs")).unwrap();
-        let journal = Journal::of(folder.path(), &RunId::new(1, 0), Head::default());
+        let journal = Journal::of(folder.path(), &RunId::new(1, 0), JournalHead::default());
         let bodies: Vec<Vec<u8>> = commits.iter().map(|commit| journal::encode(commit)).collect();
         let link = journal.append(&bodies).unwrap();
         let path = journal::list(&folder.path().join("runs")).unwrap()[0].1.clone();
@@ -190,7 +190,10 @@ fn a_replayed_move_that_no_longer_applies_does_not_take_its_action_with_it() {
         evidence: digest(1),
         at_ms: 0,
     };
-    let commit = [Entry::Action(Box::new(action(1, 1))), Entry::Move(step)];
+    let commit = [
+        LedgerEntry::Action(Box::new(action(1, 1))),
+        LedgerEntry::Move(step),
+    ];
     assert!(
         ledger.commit(&commit).is_err(),
         "a commit is all or nothing"
@@ -199,7 +202,7 @@ fn a_replayed_move_that_no_longer_applies_does_not_take_its_action_with_it() {
     ledger
         .replay(
             &commit,
-            &Link {
+            &JournalLink {
                 run: RunId::new(1, 0),
                 commits: 1,
                 chain: None,
