@@ -8,7 +8,7 @@ use crate::base::name::{RefName, StageId, check_word, stage_and_port};
 use crate::base::problem::{Problem, ProblemReport};
 use crate::base::source::{SourceText, Span, Spanned};
 use crate::base::tree::{self, SyntaxNode};
-use crate::pipeline::gather::Gathered;
+use crate::pipeline::gather::ComposedPipeline;
 use crate::pipeline::outline::{Outline, StageOutline, outline};
 use crate::pipeline::problem;
 use crate::stage::kind::{Stage, StageKind};
@@ -115,7 +115,7 @@ pub struct Refused {
 /// # Errors
 /// All that is wrong with it, but for what takes a graph or a look at the disk to know.
 pub fn check(
-    gathered: Gathered,
+    gathered: ComposedPipeline,
     registry: &Registry,
     env: Env<'_>,
 ) -> Result<(SourceText, Pipeline), Box<Refused>> {
@@ -131,7 +131,7 @@ pub fn check(
         return Err(refused(gathered.problems, Wiring::default()));
     }
     let (outline, mut problems) = outline(gathered);
-    let outputs: Vec<Outputs> = outline
+    let outputs: Vec<KnownOutputs> = outline
         .stages
         .iter()
         .map(|stage| outputs(stage, registry))
@@ -154,7 +154,7 @@ pub fn check(
         &mut problems,
     );
     let capacity = limits::amounts(&there_is);
-    let scope = Scope {
+    let scope = CheckScope {
         outline: &outline,
         ids,
         groups,
@@ -235,9 +235,9 @@ fn without_echoes(problems: Vec<Problem>) -> Vec<Problem> {
 }
 
 /// The outputs of a stage with their formats; `None` if its kind is not known.
-type Outputs = Option<Vec<(String, Format)>>;
+type KnownOutputs = Option<Vec<(String, Format)>>;
 
-fn outputs(stage: &StageOutline, registry: &Registry) -> Outputs {
+fn outputs(stage: &StageOutline, registry: &Registry) -> KnownOutputs {
     let fixed = |ports: &[Port]| {
         ports
             .iter()
@@ -266,18 +266,18 @@ fn outputs(stage: &StageOutline, registry: &Registry) -> Outputs {
     }
 }
 
-struct Scope<'a> {
+struct CheckScope<'a> {
     outline: &'a Outline,
     ids: HashMap<String, usize>,
     /// Instances by the name they share.
     groups: HashMap<String, Vec<usize>>,
-    outputs: Vec<Outputs>,
+    outputs: Vec<KnownOutputs>,
     registry: &'a Registry,
     env: Env<'a>,
     capacity: &'a BTreeMap<String, u64>,
 }
 
-impl Scope<'_> {
+impl CheckScope<'_> {
     fn stage(
         &self,
         index: usize,
@@ -497,7 +497,7 @@ impl Scope<'_> {
     }
 }
 
-impl Scope<'_> {
+impl CheckScope<'_> {
     /// An input that looks like a stage's output and is none: a file, or a mistake.
     fn no_stage(
         &self,

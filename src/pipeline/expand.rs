@@ -66,7 +66,7 @@ pub fn expand(
         }
         (Some((_, node)), None) => matrix_cells(node, problems),
         (None, Some((_, node))) => foreach_cells(node, problems),
-        (None, None) => vec![Cell::default()],
+        (None, None) => vec![MatrixCell::default()],
     };
     if cells.len() > MOST {
         let message = format!(
@@ -91,7 +91,7 @@ fn instances(
     id: &Spanned<StageId>,
     mut entries: Vec<(Spanned<String>, SyntaxNode)>,
     when: Option<&SyntaxNode>,
-    cells: Vec<Cell>,
+    cells: Vec<MatrixCell>,
     names: &Names<'_>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Instance> {
@@ -211,13 +211,13 @@ fn from_template(
 
 /// What tells an instance apart, and the names that stand for values in it.
 #[derive(Clone, Debug, Default)]
-struct Cell {
+struct MatrixCell {
     label: String,
     local: Vec<(String, SyntaxValue)>,
 }
 
 /// Every combination of the values of a matrix, the last key fastest.
-fn matrix_cells(node: SyntaxNode, problems: &mut Vec<Problem>) -> Vec<Cell> {
+fn matrix_cells(node: SyntaxNode, problems: &mut Vec<Problem>) -> Vec<MatrixCell> {
     let SyntaxValue::Map(axes) = node.value else {
         problems.push(problem::wrong_type(
             node.value.type_name(),
@@ -226,7 +226,7 @@ fn matrix_cells(node: SyntaxNode, problems: &mut Vec<Problem>) -> Vec<Cell> {
         ));
         return Vec::new();
     };
-    let mut cells = vec![Cell::default()];
+    let mut cells = vec![MatrixCell::default()];
     for (axis, node) in axes {
         let SyntaxValue::List(values) = node.value else {
             problems.push(problem::wrong_type(
@@ -241,7 +241,7 @@ fn matrix_cells(node: SyntaxNode, problems: &mut Vec<Problem>) -> Vec<Cell> {
             problems.push(problem::bad_value(message, None, node.span));
             return Vec::new();
         }
-        let with = |cell: &Cell, at: usize, value: &SyntaxNode| {
+        let with = |cell: &MatrixCell, at: usize, value: &SyntaxNode| {
             let mut cell = cell.clone();
             let comma = if cell.label.is_empty() { "" } else { "," };
             cell.label.push_str(&format!(
@@ -267,7 +267,7 @@ fn matrix_cells(node: SyntaxNode, problems: &mut Vec<Problem>) -> Vec<Cell> {
 }
 
 /// One instance for each item of a list or map.
-fn foreach_cells(node: SyntaxNode, problems: &mut Vec<Problem>) -> Vec<Cell> {
+fn foreach_cells(node: SyntaxNode, problems: &mut Vec<Problem>) -> Vec<MatrixCell> {
     let cell = |label: String, key: SyntaxValue, item: SyntaxNode| {
         let mut local = vec![("key".to_owned(), key)];
         if let SyntaxValue::Map(fields) = &item.value {
@@ -278,7 +278,7 @@ fn foreach_cells(node: SyntaxNode, problems: &mut Vec<Problem>) -> Vec<Cell> {
             );
         }
         local.push(("item".to_owned(), item.value));
-        Cell { label, local }
+        MatrixCell { label, local }
     };
     match node.value {
         SyntaxValue::List(items) => {

@@ -10,7 +10,7 @@ use crate::pipeline::interpolate::{Params, Set, apply_sets};
 use crate::pipeline::{problem, toml};
 
 /// How other files are read: the path, relative to the workspace.
-pub type Read<'a> = &'a dyn Fn(&str) -> Result<Vec<u8>, DiskError>;
+pub type ReadFile<'a> = &'a dyn Fn(&str) -> Result<Vec<u8>, DiskError>;
 
 /// What is chosen from outside.
 #[derive(Clone, Debug, Default)]
@@ -24,30 +24,30 @@ pub struct Choice {
 }
 
 /// The entries of a map, with the places of their keys.
-type Entries = Vec<(Spanned<String>, SyntaxNode)>;
+type MapEntries = Vec<(Spanned<String>, SyntaxNode)>;
 
 /// A pipeline file and all it takes in.
 #[derive(Debug, Default)]
-pub struct Gathered {
+pub struct ComposedPipeline {
     /// All texts.
     pub source: SourceText,
     /// The keys of the file itself other than those below.
-    pub head: Entries,
+    pub head: MapEntries,
     /// The parameters, with what was chosen from outside.
     pub params: Params,
     /// The seed, if a profile sets one.
     pub seed: Option<SyntaxNode>,
     /// The templates.
-    pub templates: Entries,
+    pub templates: MapEntries,
     /// The stages, those of files taken in first.
-    pub stages: Entries,
+    pub stages: MapEntries,
     /// Whether there is a key `stages` anywhere.
     pub has_stages: bool,
     /// Where the file begins.
     pub whole: Span,
     /// What is wrong so far.
     pub problems: Vec<Problem>,
-    profiles: Entries,
+    profiles: MapEntries,
     /// Files that were taken.
     seen: Vec<String>,
     /// Whether there were too many.
@@ -63,10 +63,10 @@ const DEPTH: usize = 16;
 const FILES: usize = 1000;
 
 /// Reads a pipeline file and all it takes in.
-pub fn gather(source: SourceText, read: Read<'_>, choice: &Choice) -> Gathered {
-    let mut gathered = Gathered {
+pub fn gather(source: SourceText, read: ReadFile<'_>, choice: &Choice) -> ComposedPipeline {
+    let mut gathered = ComposedPipeline {
         source,
-        ..Gathered::default()
+        ..ComposedPipeline::default()
     };
     let (name, text) = (gathered.source.name.clone(), gathered.source.text.clone());
     match tree::parse(&text, 0) {
@@ -82,9 +82,9 @@ pub fn gather(source: SourceText, read: Read<'_>, choice: &Choice) -> Gathered {
     gathered
 }
 
-impl Gathered {
+impl ComposedPipeline {
     /// Takes the keys of a file, of those it includes first.
-    fn take(&mut self, name: &str, root: SyntaxNode, read: Read<'_>, depth: usize) {
+    fn take(&mut self, name: &str, root: SyntaxNode, read: ReadFile<'_>, depth: usize) {
         let span = root.span;
         let SyntaxValue::Map(entries) = root.value else {
             self.problems.push(problem::wrong_type(
@@ -144,7 +144,7 @@ impl Gathered {
         }
     }
 
-    fn include(&mut self, name: &str, node: &SyntaxNode, read: Read<'_>, depth: usize) {
+    fn include(&mut self, name: &str, node: &SyntaxNode, read: ReadFile<'_>, depth: usize) {
         for (path, span) in self.texts(node) {
             let path = beside(name, &path);
             if self.source.others.len() >= FILES {
@@ -167,7 +167,7 @@ impl Gathered {
     }
 
     /// Reads a file that is taken in; returns its text and where it begins among all texts.
-    fn read(&mut self, path: &str, span: Span, read: Read<'_>) -> Option<(String, usize)> {
+    fn read(&mut self, path: &str, span: Span, read: ReadFile<'_>) -> Option<(String, usize)> {
         let bytes = match read(path) {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -193,7 +193,7 @@ impl Gathered {
     }
 
     /// Reads a file of parameters: YAML, JSON or TOML, by its ending.
-    fn params_file(&mut self, path: &str, span: Span, read: Read<'_>) -> Params {
+    fn params_file(&mut self, path: &str, span: Span, read: ReadFile<'_>) -> Params {
         let Some((text, base)) = self.read(path, span, read) else {
             return Params::new();
         };
@@ -211,7 +211,7 @@ impl Gathered {
     }
 
     /// Applies what is chosen from outside: the profile, then files, then single parameters.
-    fn choose(&mut self, read: Read<'_>, choice: &Choice) {
+    fn choose(&mut self, read: ReadFile<'_>, choice: &Choice) {
         if let Some(name) = &choice.profile {
             match self.profiles.iter().position(|(key, _)| key.value == *name) {
                 Some(at) => {
@@ -272,14 +272,14 @@ impl Gathered {
         }
     }
 
-    fn map(&mut self, node: SyntaxNode, needed: &str) -> Entries {
+    fn map(&mut self, node: SyntaxNode, needed: &str) -> MapEntries {
         match node.value {
             SyntaxValue::Map(entries) => entries,
-            SyntaxValue::Null => Entries::new(),
+            SyntaxValue::Null => MapEntries::new(),
             other => {
                 self.problems
                     .push(problem::wrong_type(other.type_name(), needed, node.span));
-                Entries::new()
+                MapEntries::new()
             }
         }
     }
@@ -319,7 +319,7 @@ const INCLUDED: [&str; 6] = [
 ];
 
 /// Puts entries over others: what has the same name is replaced in its place.
-fn overlay(under: &mut Entries, over: Entries) {
+fn overlay(under: &mut MapEntries, over: MapEntries) {
     for (key, node) in over {
         match under.iter().position(|(name, _)| name.value == key.value) {
             Some(at) => under[at] = (key, node),

@@ -8,7 +8,7 @@ use crate::base::signing::is_public_key;
 use crate::base::source::{Span, Spanned};
 use crate::base::tree::{SyntaxNode, SyntaxValue};
 use crate::pipeline::expand::{Instance, expand};
-use crate::pipeline::gather::Gathered;
+use crate::pipeline::gather::ComposedPipeline;
 use crate::pipeline::interpolate::{Names, interpolate};
 use crate::pipeline::problem;
 
@@ -53,7 +53,7 @@ pub struct StageOutline {
 /// # Errors
 /// Everything that is wrong with it as far as it can be told without knowing any kind; with it,
 /// what could be read all the same, so that the rest can be checked too.
-pub fn outline(gathered: Gathered) -> (Outline, Vec<Problem>) {
+pub fn outline(gathered: ComposedPipeline) -> (Outline, Vec<Problem>) {
     let mut problems = gathered.problems;
     let mut outline = Outline {
         name: None,

@@ -34,9 +34,9 @@ pub fn parse(text: &str, base: usize) -> Result<SyntaxNode, Vec<Problem>> {
     }
 }
 
-type Place<'a> = &'a dyn Fn(std::ops::Range<usize>) -> Span;
+type SpanOf<'a> = &'a dyn Fn(std::ops::Range<usize>) -> Span;
 
-fn map(table: &DeTable<'_>, place: Place<'_>) -> SyntaxValue {
+fn map(table: &DeTable<'_>, place: SpanOf<'_>) -> SyntaxValue {
     let entry = |(key, value): (&Placed<std::borrow::Cow<'_, str>>, &Placed<DeValue<'_>>)| {
         (
             Spanned {
@@ -51,7 +51,7 @@ fn map(table: &DeTable<'_>, place: Place<'_>) -> SyntaxValue {
     SyntaxValue::Map(entries)
 }
 
-fn node(value: &Placed<DeValue<'_>>, place: Place<'_>) -> SyntaxNode {
+fn node(value: &Placed<DeValue<'_>>, place: SpanOf<'_>) -> SyntaxNode {
     let inner = match value.get_ref() {
         DeValue::String(text) => SyntaxValue::Text(text.to_string()),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
