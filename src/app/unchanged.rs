@@ -15,7 +15,7 @@ use crate::event::EventKind;
 use crate::lineage::journal::{self, ENDING, Journal, JournalHead};
 use crate::lineage::record::{LedgerEntry, Retention, RunRecord};
 use crate::plan::decide::Verdict;
-use crate::plan::standing::{Asked, Standing};
+use crate::plan::standing::{RunSpec, UpToDateStamp};
 use crate::plan::whole::{Plan, Sources};
 use crate::store::local::LocalStore;
 
@@ -48,14 +48,14 @@ impl Workspace {
     ///
     /// # Errors
     /// `Busy`, `Stopped`; the disk failed.
-    pub fn run_unchanged(&self, asked: &Asked<'_>, terms: &Terms<'_>) -> Result<Option<Summary>> {
+    pub fn run_unchanged(&self, asked: &RunSpec<'_>, terms: &Terms<'_>) -> Result<Option<Summary>> {
         let clock = clock::System;
         let _lock = match self.cache.join("standing").exists() {
             true => self.lock(terms)?,
             false => return Ok(None),
         };
         let runs = self.cache.join("runs");
-        let Some(standing) = Standing::recall(self.root(), &self.cache, asked) else {
+        let Some(standing) = UpToDateStamp::recall(self.root(), &self.cache, asked) else {
             return Ok(None);
         };
         if disk::look(&runs.join(format!("{}.{ENDING}", standing.run))).is_err() {
@@ -136,7 +136,7 @@ impl Workspace {
         if summary.outcome != RunOutcome::Succeeded || wish.force || !is_calm {
             return;
         }
-        let mut standing = Standing {
+        let mut standing = UpToDateStamp {
             run: summary.run.clone(),
             digest: loaded.pipeline.digest,
             stages: summary
@@ -186,7 +186,7 @@ impl Workspace {
             };
             standing.blobs.push((digest, signature));
         }
-        let asked = Asked {
+        let asked = RunSpec {
             file: &loaded.pipeline.file,
             terms: &wish.terms(&loaded.choices),
         };

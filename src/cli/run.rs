@@ -15,7 +15,7 @@ use crate::cli::exit::{Exit, of_error, of_stages};
 use crate::cli::load::{choices, load, wish};
 use crate::cli::{interrupt, out, status};
 use crate::event::Sink;
-use crate::plan::standing::Asked;
+use crate::plan::standing::RunSpec;
 use crate::reporter::console::{Bars, Failures, Lines};
 use crate::reporter::jsonl::JsonLines;
 use crate::reporter::table;
@@ -61,7 +61,7 @@ fn carry_out(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
     let terms = terms(&cancel, jobs, max_failures, !args.no_wait, voice);
     // What is told with `--json` needs every stage.
     if !(args.json || wish.force || wish.rehash || wish.full) {
-        let asked = Asked {
+        let asked = RunSpec {
             file: &args.file,
             terms: &wish.terms(&choices(&args.part.choose)),
         };

@@ -28,7 +28,7 @@ use crate::lineage::record::{ActionRecord, LedgerEntry};
 use crate::pipeline::check::StageSpec;
 use crate::plan::decide::{self, DecideError, Verdict, Why};
 use crate::plan::key::Ingredients;
-use crate::plan::whole::{Decision, KnownOutputs, Plan, Planner};
+use crate::plan::whole::{KnownOutputs, Plan, Planner, StageDecision};
 use crate::stage::io::Supervisors;
 use crate::store::blob::{Store, StoreError};
 
@@ -347,7 +347,7 @@ impl Driver<'_, '_> {
             Some(decision) => decision.clone(),
             None => self.setup.planner.decide(stage, &self.outputs)?,
         };
-        let Decision {
+        let StageDecision {
             action: Some((ingredients, key)),
             verdict,
             ..
@@ -590,7 +590,7 @@ impl Driver<'_, '_> {
 /// take.
 fn urgency(setup: &Setup<'_>, plan: &Plan) -> Vec<u64> {
     let weight = |stage: usize| match plan.decisions.get(&stage) {
-        Some(Decision {
+        Some(StageDecision {
             verdict: Verdict::Reuse(_),
             ..
         })

@@ -255,7 +255,7 @@ fn inputs(
 }
 
 fn from_files(source: &SourceFile) -> Vec<InputFile> {
-    let member = |part: &files::Part| {
+    let member = |part: &files::SourcePart| {
         let (digest, size) = (part.digest, part.signature.size);
         InputFile {
             name: part.name.clone(),

@@ -22,12 +22,12 @@ pub struct SourceFile {
     /// Whether it is several files under a manifest.
     pub directory: bool,
     /// The files: one with an empty name, or several with their paths.
-    pub parts: Vec<Part>,
+    pub parts: Vec<SourcePart>,
 }
 
 /// One file of a source.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Part {
+pub struct SourcePart {
     /// Its path within the source; empty if it is the source.
     pub name: String,
     /// Where it is.
@@ -45,8 +45,8 @@ impl SourceFile {
     }
 }
 
-fn manifest(parts: &[Part]) -> Manifest {
-    let entry = |part: &Part| {
+fn manifest(parts: &[SourcePart]) -> Manifest {
+    let entry = |part: &SourcePart| {
         let (path, form) = (part.name.clone(), EntryForm::Plain);
         FileEntry {
             path,
@@ -165,9 +165,9 @@ fn part(
     path: PathBuf,
     signature: FileStamp,
     known: &DigestCache,
-) -> Result<Part, FilesError> {
+) -> Result<SourcePart, FilesError> {
     let digest = known.digest(&path, signature)?;
-    Ok(Part {
+    Ok(SourcePart {
         name,
         path,
         signature,

@@ -25,7 +25,7 @@ pub struct Ingredients {
     /// The parameters with their defaults, without secrets.
     pub with: BTreeMap<String, Value>,
     /// What flows in, by port; `None` for a pointer that points at nothing.
-    pub inputs: BTreeMap<String, Option<Content>>,
+    pub inputs: BTreeMap<String, Option<PortContent>>,
     /// What the stage saw outside, if it looks; or why it could not.
     pub seen: Option<Result<String, StageError>>,
 }
@@ -35,7 +35,7 @@ pub const OUTSIDE: &str = "outside";
 
 /// What flows into a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Content {
+pub struct PortContent {
     /// The digest of the bytes.
     pub digest: Digest,
     /// Whether they are a manifest of a directory.

@@ -20,7 +20,7 @@ const MANY: usize = 256;
 /// What is asked of a run. Two runs of which the same is asked, in the same state of the workspace,
 /// do the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked<'a> {
+pub struct RunSpec<'a> {
     /// The pipeline file as the user named it.
     pub file: &'a str,
     /// Everything else, in a fixed order.
@@ -29,7 +29,7 @@ pub struct Asked<'a> {
 
 /// A run after which everything was up to date, and all that this rests on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Standing {
+pub struct UpToDateStamp {
     /// The run.
     pub run: RunId,
     /// The digest of the pipeline file.
@@ -47,7 +47,7 @@ pub struct Standing {
     pub blobs: Vec<(Digest, FileStamp)>,
 }
 
-impl Asked<'_> {
+impl RunSpec<'_> {
     /// Returns where the standing of such a run is kept. The program itself is part of what is
     /// asked.
     fn path(&self, cache: &Path) -> PathBuf {
@@ -98,10 +98,10 @@ fn folder(cache: &Path) -> PathBuf {
     cache.join("standing")
 }
 
-impl Standing {
+impl UpToDateStamp {
     /// Returns the standing that an earlier run of which the same is asked left, if all it rests on
     /// is as it was.
-    pub fn recall(workspace: &Path, cache: &Path, asked: &Asked<'_>) -> Option<Self> {
+    pub fn recall(workspace: &Path, cache: &Path, asked: &RunSpec<'_>) -> Option<Self> {
         let bytes = disk::read(&asked.path(cache)).ok()?;
         let (check, body) = bytes.split_first_chunk::<32>()?;
         if Digest::of(body).as_bytes() != check {
@@ -150,7 +150,7 @@ impl Standing {
     ///
     /// # Errors
     /// The disk failed; then the next run plans, and nothing else is lost.
-    pub fn leave(&self, cache: &Path, asked: &Asked<'_>) -> Result<(), DiskError> {
+    pub fn leave(&self, cache: &Path, asked: &RunSpec<'_>) -> Result<(), DiskError> {
         disk::create_dirs(&folder(cache))?;
         let head = rmp_serde::to_vec(&(FORMAT, self)).expect("plain data serialises");
         let mut bytes = (head.len() as u64).to_le_bytes().to_vec();

@@ -15,7 +15,7 @@ use crate::lineage::record::ActionRecord;
 use crate::pipeline::check::{InputSpec, Origin, Pipeline, StageSpec};
 use crate::plan::decide::{DecideError, Verdict, Why, decide};
 use crate::plan::files::{self, FilesError, SourceFile};
-use crate::plan::key::{Content, Ingredients};
+use crate::plan::key::{Ingredients, PortContent};
 use crate::stage::kind::Outside;
 use crate::store::blob::Store;
 use crate::store::known::DigestCache;
@@ -96,7 +96,7 @@ pub struct Planner<'a> {
 
 /// A decision about one stage.
 #[derive(Clone, Debug)]
-pub struct Decision {
+pub struct StageDecision {
     /// The ingredients and their key; `None` while the stage waits.
     pub action: Option<(Ingredients, Digest)>,
     /// What is to be done.
@@ -116,7 +116,7 @@ pub struct Plan {
     /// Which of these are wanted.
     pub wanted: BTreeSet<usize>,
     /// The decisions, by stage.
-    pub decisions: BTreeMap<usize, Decision>,
+    pub decisions: BTreeMap<usize, StageDecision>,
 }
 
 impl Plan {
@@ -143,20 +143,24 @@ impl Planner<'_> {
     ///
     /// # Errors
     /// Ledger or store failed.
-    pub fn decide(&self, stage: usize, outputs: &KnownOutputs) -> Result<Decision, DecideError> {
+    pub fn decide(
+        &self,
+        stage: usize,
+        outputs: &KnownOutputs,
+    ) -> Result<StageDecision, DecideError> {
         let spec = &self.pipeline.stages[stage];
         let waits: Vec<_> = (self.graph.needs(stage).into_iter())
             .filter(|need| !outputs.contains_key(need))
             .map(|need| self.pipeline.stages[need].id.clone())
             .collect();
         if !waits.is_empty() {
-            return Ok(Decision {
+            return Ok(StageDecision {
                 action: None,
                 verdict: Verdict::Wait(waits),
                 estimate_ms: None,
             });
         }
-        let mut inputs: BTreeMap<String, Option<Content>> = BTreeMap::new();
+        let mut inputs: BTreeMap<String, Option<PortContent>> = BTreeMap::new();
         for input in &spec.inputs {
             inputs.insert(input.port.clone(), self.content(input, outputs));
         }
@@ -171,7 +175,7 @@ impl Planner<'_> {
                 let rival = self.ledger.reference(name)?.rival_of(challenger);
                 inputs.insert(
                     input.port.clone(),
-                    rival.map(|digest| Content {
+                    rival.map(|digest| PortContent {
                         digest,
                         directory: false,
                     }),
@@ -203,7 +207,7 @@ impl Planner<'_> {
             _ => None,
         };
         let verdict = objection.map_or(verdict, Verdict::Run);
-        Ok(Decision {
+        Ok(StageDecision {
             action: Some((ingredients, key)),
             verdict,
             estimate_ms: None,
@@ -224,21 +228,21 @@ impl Planner<'_> {
         (decides && record.is_foreign(&self.pipeline.trust)).then_some(Why::Imported)
     }
 
-    fn content(&self, input: &InputSpec, outputs: &KnownOutputs) -> Option<Content> {
+    fn content(&self, input: &InputSpec, outputs: &KnownOutputs) -> Option<PortContent> {
         match &input.from {
             Origin::Stage(stage, port) => {
                 let made = outputs
                     .get(stage)?
                     .iter()
                     .find(|artifact| artifact.port == *port)?;
-                Some(Content {
+                Some(PortContent {
                     digest: made.digest,
                     directory: made.directory,
                 })
             }
             Origin::File(text) => {
                 let source = &self.sources[text];
-                Some(Content {
+                Some(PortContent {
                     digest: source.digest,
                     directory: source.directory,
                 })

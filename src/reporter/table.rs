@@ -12,7 +12,7 @@ use crate::lineage::query::{ArtifactTrace, Impact, Maker};
 use crate::lineage::record::{Imported, Retention, RunRecord};
 use crate::plan::decide::{Verdict, Why};
 use crate::plan::explain::{Difference, FileChange};
-use crate::plan::whole::Decision;
+use crate::plan::whole::StageDecision;
 
 /// A stage of a plan with its decision.
 pub struct Row<'a> {
@@ -21,7 +21,7 @@ pub struct Row<'a> {
     /// Its kind.
     pub kind: &'a str,
     /// What is to be done about it.
-    pub decision: &'a Decision,
+    pub decision: &'a StageDecision,
 }
 
 /// Lays out cells in columns; the last column is not padded.

@@ -5,12 +5,12 @@ use crate::world::World;
 use netsec::app::workspace::{Choices, Terms, Wish, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::outcome::{RunOutcome, StageOutcome};
-use netsec::plan::standing::Asked;
+use netsec::plan::standing::RunSpec;
 
 /// Whether a run of which this is asked would be cut short.
 fn is_known(world: &World, choices: &Choices) -> bool {
     let cancel = Cancel::new();
-    let asked = Asked {
+    let asked = RunSpec {
         file: "toy.yaml",
         terms: &Wish::default().terms(choices),
     };

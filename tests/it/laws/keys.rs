@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use netsec::base::digest::Digest;
-use netsec::plan::key::{Content, Ingredients};
-use netsec::stage::param::{Value, Values};
 use proptest::prelude::*;
+
+use netsec::base::digest::Digest;
+use netsec::plan::key::{Ingredients, PortContent};
+use netsec::stage::param::{Value, Values};
 
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
@@ -34,7 +35,7 @@ fn ingredients() -> impl Strategy<Value = Ingredients> {
     )
         .prop_map(|(kind, version, seed, with, inputs)| {
             let content = |(byte, directory, there): (u8, bool, bool)| {
-                there.then(|| Content {
+                there.then(|| PortContent {
                     digest: Digest::of(&[byte % 4]),
                     directory,
                 })
@@ -118,7 +119,7 @@ fn golden_keys_stay() {
         inputs: BTreeMap::from([
             (
                 "data".to_owned(),
-                Some(Content {
+                Some(PortContent {
                     digest: Digest::of(b"rows"),
                     directory: false,
                 }),

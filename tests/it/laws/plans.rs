@@ -8,7 +8,7 @@ use netsec::app::workspace::{Terms, Wish, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::outcome::StageOutcome;
 use netsec::plan::decide::Verdict;
-use netsec::plan::standing::Asked;
+use netsec::plan::standing::RunSpec;
 
 /// What may happen between two runs.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ proptest! {
             let plan = workspace.plan(&loaded, &wish).unwrap();
             let cancel = Cancel::new();
             let terms = Terms::quiet(2, &cancel);
-            let asked = Asked { file: "toy.yaml", terms: &wish.terms(&loaded.choices) };
+            let asked = RunSpec { file: "toy.yaml", terms: &wish.terms(&loaded.choices) };
             let short = if wish.force { None } else { workspace.run_unchanged(&asked, &terms).unwrap() };
             let all_reused = plan.decisions.values().all(|decision| matches!(decision.verdict, Verdict::Reuse(_)));
             prop_assert!(short.is_none() || all_reused, "a run was cut short although {change:?}");
