@@ -11,8 +11,8 @@ use crate::base::disk::{self, DiskError};
 use crate::base::host::host;
 use crate::base::name::RunId;
 use crate::base::problem::{Problem, ProblemReport};
-use crate::engine::drive::{Setup, Summary, drive};
-use crate::engine::voice::Voice;
+use crate::engine::drive::{RunSummary, Setup, drive};
+use crate::engine::voice::EventEmitter;
 use crate::graph::order::upstream;
 use crate::graph::select::{Selection, select};
 use crate::lineage::journal::{self, Journal, JournalHead};
@@ -65,7 +65,7 @@ impl Workspace {
     /// # Errors
     /// Before anything ran: a stage or file that is not there, `Busy`, `Stopped`. Ledger, store or
     /// disk failed.
-    pub fn run(&self, loaded: &Loaded, wish: &Wish, terms: &Terms<'_>) -> Result<Summary> {
+    pub fn run(&self, loaded: &Loaded, wish: &Wish, terms: &Terms<'_>) -> Result<RunSummary> {
         let is_first = disk::look(&self.cache).is_err_and(|error| error.is_missing());
         let ran = self.run_with_cache(loaded, wish, terms);
         if is_first && matches!(ran, Err(AppError::Report(_) | AppError::Usage(_))) {
@@ -75,7 +75,12 @@ impl Workspace {
         ran
     }
 
-    fn run_with_cache(&self, loaded: &Loaded, wish: &Wish, terms: &Terms<'_>) -> Result<Summary> {
+    fn run_with_cache(
+        &self,
+        loaded: &Loaded,
+        wish: &Wish,
+        terms: &Terms<'_>,
+    ) -> Result<RunSummary> {
         self.prepare()?;
         let clock = clock::System;
         let lock = self.lock(terms)?;
@@ -111,7 +116,8 @@ impl Workspace {
         ));
         let planner = scope.planner(loaded, &sources, &ledger, store.as_ref());
         let plan = scope.plan(loaded, &planner)?;
-        let mut voice = Voice::new(&clock, (terms.sinks)(&runs.join(format!("{run}.jsonl")))?);
+        let mut voice =
+            EventEmitter::new(&clock, (terms.sinks)(&runs.join(format!("{run}.jsonl")))?);
         rebuilt
             .iter()
             .for_each(|line| voice.warn("ledger::rebuilt", line));

@@ -9,8 +9,8 @@ use crate::base::clock::{self, Clock};
 use crate::base::disk;
 use crate::base::host::host;
 use crate::base::outcome::{RunOutcome, StageOutcome};
-use crate::engine::drive::Summary;
-use crate::engine::voice::Voice;
+use crate::engine::drive::RunSummary;
+use crate::engine::voice::EventEmitter;
 use crate::event::EventKind;
 use crate::lineage::journal::{self, ENDING, Journal, JournalHead};
 use crate::lineage::record::{LedgerEntry, Retention, RunRecord};
@@ -48,7 +48,11 @@ impl Workspace {
     ///
     /// # Errors
     /// `Busy`, `Stopped`; the disk failed.
-    pub fn run_unchanged(&self, asked: &RunSpec<'_>, terms: &Terms<'_>) -> Result<Option<Summary>> {
+    pub fn run_unchanged(
+        &self,
+        asked: &RunSpec<'_>,
+        terms: &Terms<'_>,
+    ) -> Result<Option<RunSummary>> {
         let clock = clock::System;
         let _lock = match self.cache.join("standing").exists() {
             true => self.lock(terms)?,
@@ -63,7 +67,8 @@ impl Workspace {
         }
         let started_ms = clock.now_ms();
         let Begun { run, after } = begin_run(&self.cache, started_ms)?;
-        let mut voice = Voice::new(&clock, (terms.sinks)(&runs.join(format!("{run}.jsonl")))?);
+        let mut voice =
+            EventEmitter::new(&clock, (terms.sinks)(&runs.join(format!("{run}.jsonl")))?);
         let stages = standing.stages.len();
         voice.tell(EventKind::RunStarted {
             run: run.clone(),
@@ -109,7 +114,7 @@ impl Workspace {
             seconds,
             counts,
         });
-        Ok(Some(Summary {
+        Ok(Some(RunSummary {
             run,
             outcome,
             seconds,
@@ -124,7 +129,7 @@ impl Workspace {
         &self,
         loaded: &Loaded,
         wish: &Wish,
-        (plan, sources, summary): (&Plan, &Sources, &Summary),
+        (plan, sources, summary): (&Plan, &Sources, &RunSummary),
         store: &LocalStore,
         started_ms: u64,
     ) {

@@ -28,13 +28,13 @@ fn path(temporary: &Path) -> PathBuf {
 }
 
 /// What a run has read of its requests.
-pub(crate) struct Asked {
+pub(crate) struct CancelRequests {
     path: PathBuf,
     read: usize,
     looked_ms: u64,
 }
 
-impl Asked {
+impl CancelRequests {
     pub(crate) fn new(temporary: &Path) -> Self {
         Self {
             path: path(temporary),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::base::digest::Digest;
 use crate::base::outcome::{FailureClass, RunOutcome, StageFailure, StageOutcome};
-use crate::engine::drive::{Driver, Ended, Retry, Started};
-use crate::engine::message::Performed;
+use crate::engine::drive::{Driver, Retry, RunningAction, StopReason};
+use crate::engine::message::ActionResult;
 use crate::event::{EventKind, StageResult};
 use crate::lineage::error::LedgerError;
 use crate::lineage::record::{
@@ -23,7 +23,7 @@ impl Driver<'_, '_> {
     pub(crate) fn back(
         &mut self,
         stage: usize,
-        mut performed: Performed,
+        mut performed: ActionResult,
     ) -> Result<(), DecideError> {
         let mut started = self
             .started
@@ -40,7 +40,7 @@ impl Driver<'_, '_> {
         if performed.result.is_ok() {
             performed.result = self.record_action(stage, &started, &performed, seconds)?;
         }
-        if let (Err(StageError::Cancelled), Some(Ended::TimedOut)) =
+        if let (Err(StageError::Cancelled), Some(StopReason::TimedOut)) =
             (&performed.result, started.ended)
         {
             let after = limits.timeout.unwrap_or_default().as_secs_f64();
@@ -50,7 +50,7 @@ impl Driver<'_, '_> {
         let outcome = match &performed.result {
             Ok(()) => StageOutcome::Made,
             Err(StageError::Lost(message)) if self.redo(stage, message)? => return Ok(()),
-            Err(StageError::Cancelled) if started.ended == Some(Ended::Halted) => {
+            Err(StageError::Cancelled) if started.ended == Some(StopReason::Halted) => {
                 StageOutcome::Skipped
             }
             Err(StageError::Cancelled) => StageOutcome::Cancelled,
@@ -59,7 +59,7 @@ impl Driver<'_, '_> {
         let may_pass = matches!(
             performed.result,
             Err(StageError::Failed(_) | StageError::Storage(_))
-        ) && started.ended != Some(Ended::Asked);
+        ) && started.ended != Some(StopReason::Asked);
         let result = StageResult {
             key: Some(started.key),
             seconds,
@@ -121,8 +121,8 @@ impl Driver<'_, '_> {
     fn record_action(
         &mut self,
         stage: usize,
-        started: &Started,
-        performed: &Performed,
+        started: &RunningAction,
+        performed: &ActionResult,
         seconds: f64,
     ) -> Result<Result<(), StageError>, DecideError> {
         let wishes: Vec<PortMove> = performed

@@ -14,7 +14,7 @@ use crate::stage::io::Supervisors;
 use crate::store::blob::{Store, StoreError};
 
 /// What an action is performed with.
-pub struct Bench<'a> {
+pub struct ExecContext<'a> {
     /// The pipeline.
     pub pipeline: &'a Pipeline,
     /// Where inputs come from and outputs are kept.

@@ -13,15 +13,15 @@ use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::name::RunId;
 use crate::base::outcome::{RunOutcome, StageOutcome};
-use crate::engine::asked::Asked;
-use crate::engine::bench::Bench;
+use crate::engine::asked::CancelRequests;
+use crate::engine::bench::ExecContext;
 use crate::engine::capacity::Capacity;
 use crate::engine::keeper;
-use crate::engine::message::Message;
+use crate::engine::message::WorkerMessage;
 use crate::engine::schedule::Schedule;
 use crate::engine::slots::Slots;
-use crate::engine::voice::Voice;
-use crate::engine::worker::{Task, work};
+use crate::engine::voice::EventEmitter;
+use crate::engine::worker::{WorkerTask, work};
 use crate::event::{EventKind, StageResult};
 use crate::graph::order::weight_below;
 use crate::lineage::record::{ActionRecord, LedgerEntry};
@@ -63,7 +63,7 @@ pub struct Setup<'a> {
 
 /// What came of a run.
 #[derive(Clone, Debug)]
-pub struct Summary {
+pub struct RunSummary {
     /// The run.
     pub run: RunId,
     /// How it ended.
@@ -77,7 +77,7 @@ pub struct Summary {
 }
 
 /// A stage that was handed to a worker.
-pub(crate) struct Started {
+pub(crate) struct RunningAction {
     pub(crate) why: String,
     pub(crate) ingredients: Ingredients,
     pub(crate) key: Digest,
@@ -86,12 +86,12 @@ pub(crate) struct Started {
     /// Raised when it is to stop.
     pub(crate) cancel: Cancel,
     /// Why it was told to stop, if it alone was.
-    pub(crate) ended: Option<Ended>,
+    pub(crate) ended: Option<StopReason>,
 }
 
 /// Why one stage was told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum StopReason {
     /// It took too long.
     TimedOut,
     /// So many others failed that it is not begun any more.
@@ -104,7 +104,7 @@ pub(crate) enum Ended {
 pub(crate) struct Retry {
     pub(crate) stage: usize,
     pub(crate) due_ms: u64,
-    pub(crate) started: Started,
+    pub(crate) started: RunningAction,
     /// How it ended the last time.
     pub(crate) result: StageResult,
 }
@@ -117,11 +117,11 @@ pub(crate) struct Retry {
 pub fn drive(
     setup: &Setup<'_>,
     plan: &Plan,
-    voice: &mut Voice<'_>,
-) -> Result<Summary, DecideError> {
+    voice: &mut EventEmitter<'_>,
+) -> Result<RunSummary, DecideError> {
     disk::create_dirs(setup.temporary).map_err(StoreError::from)?;
-    let (to_workers, tasks) = channel::<Task>();
-    let (to_driver, messages) = channel::<Message>();
+    let (to_workers, tasks) = channel::<WorkerTask>();
+    let (to_driver, messages) = channel::<WorkerMessage>();
     let (to_keeper, wakes) = channel::<()>();
     let tasks = Arc::new(Mutex::new(tasks));
     let scratches = &AtomicU64::new(0);
@@ -130,7 +130,7 @@ pub fn drive(
         let spawn = || {
             let (tasks, to_driver) = (Arc::clone(&tasks), to_driver.clone());
             scope.spawn(move || {
-                let bench = Bench {
+                let bench = ExecContext {
                     pipeline: setup.planner.pipeline,
                     store: &setup.store,
                     sources: setup.planner.sources,
@@ -155,7 +155,7 @@ pub fn drive(
             retries: Vec::new(),
             twins: Vec::new(),
             recorded: HashSet::new(),
-            asked: Asked::new(setup.temporary),
+            asked: CancelRequests::new(setup.temporary),
             failed: HashMap::new(),
             failures: 0,
             outputs: KnownOutputs::new(),
@@ -184,7 +184,7 @@ pub fn drive(
 pub(crate) struct Driver<'a, 'v> {
     pub(crate) setup: &'a Setup<'a>,
     pub(crate) plan: &'a Plan,
-    pub(crate) voice: &'a mut Voice<'v>,
+    pub(crate) voice: &'a mut EventEmitter<'v>,
     pub(crate) schedule: Schedule<'a>,
     pub(crate) capacity: Capacity,
     pub(crate) retries: Vec<Retry>,
@@ -192,14 +192,14 @@ pub(crate) struct Driver<'a, 'v> {
     pub(crate) twins: Vec<(usize, Digest)>,
     /// The keys of the actions this run has recorded.
     pub(crate) recorded: HashSet<Digest>,
-    pub(crate) asked: Asked,
+    pub(crate) asked: CancelRequests,
     /// How often a stage has failed.
     pub(crate) failed: HashMap<usize, u32>,
     /// How many stages have failed for good.
     pub(crate) failures: usize,
     pub(crate) outputs: KnownOutputs,
     pub(crate) results: BTreeMap<usize, StageResult>,
-    pub(crate) started: HashMap<usize, Started>,
+    pub(crate) started: HashMap<usize, RunningAction>,
     pub(crate) redos: HashMap<usize, usize>,
     pub(crate) started_ms: u64,
     /// How many commits were entered.
@@ -214,10 +214,10 @@ pub(crate) struct Driver<'a, 'v> {
 impl Driver<'_, '_> {
     fn run(
         &mut self,
-        messages: &Receiver<Message>,
-        to_workers: Sender<Task>,
+        messages: &Receiver<WorkerMessage>,
+        to_workers: Sender<WorkerTask>,
         spawn: &dyn Fn(),
-    ) -> Result<Summary, DecideError> {
+    ) -> Result<RunSummary, DecideError> {
         self.begin()?;
         let mut workers = 0;
         while !self.schedule.is_over() {
@@ -245,7 +245,7 @@ impl Driver<'_, '_> {
     }
 
     /// Returns the next stage to be handed to a worker, if there is one that may be begun.
-    fn next_task(&mut self) -> Result<Option<Task>, DecideError> {
+    fn next_task(&mut self) -> Result<Option<WorkerTask>, DecideError> {
         if let Some(task) = self.next_retry() {
             return Ok(Some(task));
         }
@@ -279,7 +279,7 @@ impl Driver<'_, '_> {
         self.schedule.running() - self.retries.len() - self.twins.len()
     }
 
-    fn next_retry(&mut self) -> Option<Task> {
+    fn next_retry(&mut self) -> Option<WorkerTask> {
         if self.retries.is_empty() {
             return None;
         }
@@ -295,12 +295,12 @@ impl Driver<'_, '_> {
     }
 
     /// Makes the task of a stage and notes that it was handed out.
-    fn task(&mut self, stage: usize, started: Started) -> Task {
+    fn task(&mut self, stage: usize, started: RunningAction) -> WorkerTask {
         let turn = self.turns;
         self.turns += 1;
         let (ingredients, cancel) = (started.ingredients.clone(), started.cancel.clone());
         self.started.insert(stage, started);
-        Task {
+        WorkerTask {
             stage,
             turn,
             ingredients,
@@ -337,7 +337,7 @@ impl Driver<'_, '_> {
     }
 
     /// Decides about a stage whose needs are done; gives back a task if it has to run.
-    fn take_up(&mut self, stage: usize) -> Result<Option<Task>, DecideError> {
+    fn take_up(&mut self, stage: usize) -> Result<Option<WorkerTask>, DecideError> {
         let planned = self.plan.decisions.get(&stage);
         // Once a lost blob was made again, or where a pointer may have moved since, the plan is out
         // of date.
@@ -393,7 +393,7 @@ impl Driver<'_, '_> {
                     );
                 }
                 let cancel = self.setup.cancel.part();
-                let started = Started {
+                let started = RunningAction {
                     why: why.short(),
                     ingredients,
                     key,
@@ -432,9 +432,9 @@ impl Driver<'_, '_> {
         Ok(())
     }
 
-    fn hear(&mut self, message: Message) -> Result<(), DecideError> {
+    fn hear(&mut self, message: WorkerMessage) -> Result<(), DecideError> {
         match message {
-            Message::Progress {
+            WorkerMessage::Progress {
                 stage,
                 done,
                 total,
@@ -449,7 +449,7 @@ impl Driver<'_, '_> {
                 });
                 Ok(())
             }
-            Message::Started { stage } => {
+            WorkerMessage::Started { stage } => {
                 let (id, kind) = (
                     self.spec(stage).id.clone(),
                     self.spec(stage).kind.name.to_owned(),
@@ -473,8 +473,8 @@ impl Driver<'_, '_> {
                 });
                 Ok(())
             }
-            Message::Finished { stage, performed } => self.back(stage, *performed),
-            Message::Part {
+            WorkerMessage::Finished { stage, performed } => self.back(stage, *performed),
+            WorkerMessage::Part {
                 stage,
                 name,
                 outcome,
@@ -495,15 +495,15 @@ impl Driver<'_, '_> {
                 );
                 Ok(())
             }
-            Message::Kept(commits) => {
+            WorkerMessage::Kept(commits) => {
                 self.voice.kept(commits);
                 Ok(())
             }
-            Message::NotKept(error) => Err(error),
+            WorkerMessage::NotKept(error) => Err(error),
         }
     }
 
-    fn end(&mut self, messages: &Receiver<Message>) -> Result<Summary, DecideError> {
+    fn end(&mut self, messages: &Receiver<WorkerMessage>) -> Result<RunSummary, DecideError> {
         assert_eq!(
             self.results.len(),
             self.plan.wanted.len(),
@@ -538,7 +538,7 @@ impl Driver<'_, '_> {
             },
         );
         self.wait_for_keeper(messages)?;
-        Ok(Summary {
+        Ok(RunSummary {
             run,
             outcome,
             seconds,
@@ -548,7 +548,7 @@ impl Driver<'_, '_> {
     }
 
     /// Waits until everything entered is kept.
-    fn wait_for_keeper(&mut self, messages: &Receiver<Message>) -> Result<(), DecideError> {
+    fn wait_for_keeper(&mut self, messages: &Receiver<WorkerMessage>) -> Result<(), DecideError> {
         while self.voice.kept_so_far() < self.entered {
             let message = messages.recv().expect("the keeper says why when it goes");
             self.hear(message)?;

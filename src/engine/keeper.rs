@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{Receiver, Sender};
 
-use crate::engine::message::Message;
+use crate::engine::message::WorkerMessage;
 use crate::lineage::ledger::Ledger;
 use crate::plan::decide::DecideError;
 use crate::store::blob::Store;
@@ -14,15 +14,15 @@ pub(crate) fn keep(
     ledger: &Ledger,
     store: &dyn Store,
     wakes: &Receiver<()>,
-    to_driver: &Sender<Message>,
+    to_driver: &Sender<WorkerMessage>,
 ) {
     while wakes.recv().is_ok() {
         while wakes.try_recv().is_ok() {}
         let message = match keep_entered(ledger, store) {
-            Ok(commits) => Message::Kept(commits),
-            Err(error) => Message::NotKept(error),
+            Ok(commits) => WorkerMessage::Kept(commits),
+            Err(error) => WorkerMessage::NotKept(error),
         };
-        let is_over = matches!(message, Message::NotKept(_));
+        let is_over = matches!(message, WorkerMessage::NotKept(_));
         if to_driver.send(message).is_err() || is_over {
             return;
         }

@@ -9,7 +9,7 @@ use crate::plan::decide::DecideError;
 use crate::stage::error::StageError;
 
 /// What workers and the keeper tell the driver.
-pub(crate) enum Message {
+pub(crate) enum WorkerMessage {
     Started {
         stage: usize,
     },
@@ -21,7 +21,7 @@ pub(crate) enum Message {
     },
     Finished {
         stage: usize,
-        performed: Box<Performed>,
+        performed: Box<ActionResult>,
     },
     /// A part of a running stage was recorded with this commit.
     Part {
@@ -39,7 +39,7 @@ pub(crate) enum Message {
 
 /// What came of an action.
 #[derive(Debug)]
-pub struct Performed {
+pub struct ActionResult {
     /// Whether it did what was asked.
     pub result: Result<(), StageError>,
     /// What it made and is kept; of a failed action, what it left behind.
@@ -52,7 +52,7 @@ pub struct Performed {
     pub parts: BTreeMap<String, Digest>,
 }
 
-impl Performed {
+impl ActionResult {
     /// What comes of an action that gave nothing.
     pub fn nothing() -> Self {
         let (outputs, notes) = (Vec::new(), Vec::new());

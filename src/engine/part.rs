@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use crate::base::artifact::Artifact;
 use crate::base::digest::Digest;
 use crate::base::outcome::StageOutcome;
-use crate::engine::bench::{Bench, panic_text, stage_error};
-use crate::engine::message::Message;
+use crate::engine::bench::{ExecContext, panic_text, stage_error};
+use crate::engine::message::WorkerMessage;
 use crate::engine::slots::Slots;
 use crate::lineage::record::{ActionRecord, InputRecord, LedgerEntry};
 use crate::plan::decide;
@@ -21,25 +21,25 @@ use crate::stage::error::StageError;
 use crate::stage::memo::{BlobRef, SubAction};
 
 /// The sub-actions of one running stage.
-pub(crate) struct Parts<'a> {
-    pub(crate) bench: &'a Bench<'a>,
+pub(crate) struct RecordedSubActions<'a> {
+    pub(crate) bench: &'a ExecContext<'a>,
     pub(crate) slots: &'a Slots,
     pub(crate) stage: usize,
     pub(crate) ingredients: &'a Ingredients,
     /// What a part gets of its stage's surroundings.
     pub(crate) context: Context<'a>,
-    pub(crate) to_driver: &'a Sender<Message>,
+    pub(crate) to_driver: &'a Sender<WorkerMessage>,
     /// Every part that was asked for, and what it is.
     pub(crate) made: Mutex<BTreeMap<String, Digest>>,
 }
 
 /// What is kept of a part, or why nothing is.
-type Made = Result<Vec<BlobRef>, StageError>;
+type SubActionResult = Result<Vec<BlobRef>, StageError>;
 
 /// A stage's parts have none of their own.
-pub(crate) struct Indivisible;
+pub(crate) struct NoSubActions;
 
-impl SubActions for Indivisible {
+impl SubActions for NoSubActions {
     fn keep(&self, _: &[SubAction], _: SubActionBody<'_>) -> Result<Vec<Vec<BlobRef>>, StageError> {
         Err(indivisible())
     }
@@ -65,14 +65,15 @@ fn indivisible() -> StageError {
     StageError::Broken("a part of a stage has no parts".to_owned())
 }
 
-impl SubActions for Parts<'_> {
+impl SubActions for RecordedSubActions<'_> {
     fn keep(
         &self,
         parts: &[SubAction],
         body: SubActionBody<'_>,
     ) -> Result<Vec<Vec<BlobRef>>, StageError> {
         let next = AtomicUsize::new(0);
-        let results: Vec<Mutex<Option<Made>>> = parts.iter().map(|_| Mutex::default()).collect();
+        let results: Vec<Mutex<Option<SubActionResult>>> =
+            parts.iter().map(|_| Mutex::default()).collect();
         let take = || {
             let at = next.fetch_add(1, Ordering::SeqCst);
             if at >= parts.len() {
@@ -106,8 +107,7 @@ impl SubActions for Parts<'_> {
                 None => all.push(Err(StageError::Cancelled)),
             }
         }
-        let is_real =
-            |result: &&Made| matches!(result, Err(error) if *error != StageError::Cancelled);
+        let is_real = |result: &&SubActionResult| matches!(result, Err(error) if *error != StageError::Cancelled);
         match all.iter().find(is_real) {
             Some(Err(error)) => Err(error.clone()),
             _ => all.into_iter().collect(),
@@ -139,8 +139,8 @@ impl SubActions for Parts<'_> {
     }
 }
 
-impl Parts<'_> {
-    fn part(&self, at: usize, part: &SubAction, body: SubActionBody<'_>) -> Made {
+impl RecordedSubActions<'_> {
+    fn part(&self, at: usize, part: &SubAction, body: SubActionBody<'_>) -> SubActionResult {
         let context = Context {
             memo: self,
             ..self.context
@@ -275,7 +275,7 @@ impl Parts<'_> {
             .ledger
             .enter(&[LedgerEntry::Action(Box::new(record))]);
         let commits = entered.map_err(|error| StageError::Storage(error.to_string()))?;
-        let message = Message::Part {
+        let message = WorkerMessage::Part {
             stage: self.stage,
             name: part.name.clone(),
             outcome: StageOutcome::Made,

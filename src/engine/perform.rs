@@ -16,9 +16,9 @@ use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError, PathEntry};
 use crate::base::hashing;
-use crate::engine::bench::{Bench, panic_text, stage_error};
-use crate::engine::message::{Message, Performed};
-use crate::engine::part::{Indivisible, Parts};
+use crate::engine::bench::{ExecContext, panic_text, stage_error};
+use crate::engine::message::{ActionResult, WorkerMessage};
+use crate::engine::part::{NoSubActions, RecordedSubActions};
 use crate::engine::slots::Slots;
 use crate::pipeline::check::Origin;
 use crate::plan::decide;
@@ -79,15 +79,15 @@ fn changed(path: &Path) -> StageError {
 
 /// Runs a stage and keeps its outputs. Records nothing.
 pub(crate) fn perform(
-    bench: &Bench<'_>,
+    bench: &ExecContext<'_>,
     (stage, ingredients): (usize, &Ingredients),
     cancel: &Cancel,
     turn: &dyn Turn,
     slots: &Slots,
-    to_driver: &Sender<Message>,
-) -> Performed {
+    to_driver: &Sender<WorkerMessage>,
+) -> ActionResult {
     let progress = |done, total, note: &str| {
-        let message = Message::Progress {
+        let message = WorkerMessage::Progress {
             stage,
             done,
             total,
@@ -114,13 +114,13 @@ pub(crate) fn perform(
         scratch: &scratch,
         supervisors: bench.supervisors,
         limits: &bench.pipeline.stages[stage].limits,
-        memo: &Indivisible,
+        memo: &NoSubActions,
         seen,
         earlier: &|port| earlier(bench, stage, ingredients, port),
         full: bench.full,
         turn,
     };
-    let memo = Parts {
+    let memo = RecordedSubActions {
         bench,
         slots,
         stage,
@@ -157,7 +157,7 @@ pub(crate) fn perform(
         .made
         .into_inner()
         .unwrap_or_else(PoisonError::into_inner);
-    let mut performed = Performed {
+    let mut performed = ActionResult {
         result,
         outputs: Vec::new(),
         moves,
@@ -184,15 +184,15 @@ pub(crate) fn perform(
     performed
 }
 
-fn failed(error: StageError) -> Performed {
-    Performed {
+fn failed(error: StageError) -> ActionResult {
+    ActionResult {
         result: Err(error),
-        ..Performed::nothing()
+        ..ActionResult::nothing()
     }
 }
 
 fn run(
-    bench: &Bench<'_>,
+    bench: &ExecContext<'_>,
     stage: usize,
     inputs: &Inputs,
     outputs: &mut Outputs,
@@ -212,7 +212,7 @@ fn run(
 }
 
 fn inputs(
-    bench: &Bench<'_>,
+    bench: &ExecContext<'_>,
     stage: usize,
     ingredients: &Ingredients,
 ) -> Result<Inputs, StageError> {
@@ -271,7 +271,7 @@ fn from_files(source: &SourceFile) -> Vec<InputFile> {
 /// Returns an output of the stage's latest record if nothing but what was seen outside differs from
 /// now.
 fn earlier(
-    bench: &Bench<'_>,
+    bench: &ExecContext<'_>,
     stage: usize,
     ingredients: &Ingredients,
     port: &str,
@@ -333,7 +333,7 @@ fn from_manifest(store: &Arc<dyn Store>, digest: &Digest) -> Result<Vec<InputFil
 }
 
 /// A file edited while its stage ran must never be recorded as the cause of the result.
-fn unchanged(bench: &Bench<'_>, stage: usize) -> Result<(), StageError> {
+fn unchanged(bench: &ExecContext<'_>, stage: usize) -> Result<(), StageError> {
     for input in &bench.pipeline.stages[stage].inputs {
         let Origin::File(text) = &input.from else {
             continue;
@@ -349,7 +349,7 @@ fn unchanged(bench: &Bench<'_>, stage: usize) -> Result<(), StageError> {
 
 /// Keeps the list of the files of every source that is several, so that a later change can be told
 /// file by file.
-fn keep_manifests(bench: &Bench<'_>, stage: usize) -> Result<(), StageError> {
+fn keep_manifests(bench: &ExecContext<'_>, stage: usize) -> Result<(), StageError> {
     for input in &bench.pipeline.stages[stage].inputs {
         if let Origin::File(text) = &input.from
             && bench.sources[text].directory

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::graph::build::Graph;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum StageState {
     /// So many of its needs are not done.
     Waiting(usize),
     /// All its needs are done.
@@ -23,7 +23,7 @@ enum State {
 #[derive(Clone, Debug)]
 pub struct Schedule<'a> {
     graph: &'a Graph,
-    states: BTreeMap<usize, State>,
+    states: BTreeMap<usize, StageState>,
     /// The urgency of each stage: what is ready is handed out by it, the most urgent first.
     urgency: Vec<u64>,
     ready: BTreeSet<(Reverse<u64>, usize)>,
@@ -42,12 +42,12 @@ impl<'a> Schedule<'a> {
                 .count()
         };
         let state = |stage: usize| match open(stage) {
-            0 => State::Ready,
-            open => State::Waiting(open),
+            0 => StageState::Ready,
+            open => StageState::Waiting(open),
         };
-        let states: BTreeMap<usize, State> =
+        let states: BTreeMap<usize, StageState> =
             stages.iter().map(|&stage| (stage, state(stage))).collect();
-        let is_ready = |(_, state): &(&usize, &State)| **state == State::Ready;
+        let is_ready = |(_, state): &(&usize, &StageState)| **state == StageState::Ready;
         let ready = states
             .iter()
             .filter(is_ready)
@@ -70,7 +70,7 @@ impl<'a> Schedule<'a> {
     /// Hands out a stage that is ready.
     pub fn take(&mut self, stage: usize) {
         self.ready.remove(&self.place(stage));
-        self.states.insert(stage, State::Running);
+        self.states.insert(stage, StageState::Running);
         self.running += 1;
     }
 
@@ -80,16 +80,16 @@ impl<'a> Schedule<'a> {
 
     /// Notes that a stage that was handed out is done.
     pub fn succeed(&mut self, stage: usize) {
-        self.leave(stage, State::Done);
+        self.leave(stage, StageState::Done);
         for user in self.graph.users(stage) {
-            if let Some(State::Waiting(open)) = self.states.get(&user).copied() {
+            if let Some(StageState::Waiting(open)) = self.states.get(&user).copied() {
                 let state = if open == 1 {
-                    State::Ready
+                    StageState::Ready
                 } else {
-                    State::Waiting(open - 1)
+                    StageState::Waiting(open - 1)
                 };
                 self.states.insert(user, state);
-                if state == State::Ready {
+                if state == StageState::Ready {
                     self.ready.insert(self.place(user));
                 }
             }
@@ -99,7 +99,7 @@ impl<'a> Schedule<'a> {
     /// Notes that a stage that was handed out failed; returns what is skipped because of it, in
     /// order.
     pub fn fail(&mut self, stage: usize) -> Vec<usize> {
-        self.leave(stage, State::Out);
+        self.leave(stage, StageState::Out);
         self.skip_below(stage)
     }
 
@@ -108,12 +108,12 @@ impl<'a> Schedule<'a> {
     pub fn withdraw(&mut self, stage: usize) -> Option<Vec<usize>> {
         if !matches!(
             self.states.get(&stage),
-            Some(State::Waiting(_) | State::Ready)
+            Some(StageState::Waiting(_) | StageState::Ready)
         ) {
             return None;
         }
         self.ready.remove(&self.place(stage));
-        self.states.insert(stage, State::Out);
+        self.states.insert(stage, StageState::Out);
         Some(self.skip_below(stage))
     }
 
@@ -124,9 +124,9 @@ impl<'a> Schedule<'a> {
             for user in self.graph.users(failed) {
                 if matches!(
                     self.states.get(&user),
-                    Some(State::Waiting(_) | State::Ready)
+                    Some(StageState::Waiting(_) | StageState::Ready)
                 ) {
-                    self.states.insert(user, State::Out);
+                    self.states.insert(user, StageState::Out);
                     self.ready.remove(&self.place(user));
                     skipped.insert(user);
                     open.push(user);
@@ -139,21 +139,21 @@ impl<'a> Schedule<'a> {
     /// Takes back a stage that was handed out, because `lost`, done before, have to be done again
     /// first. It is ready again when all it needs is done.
     pub fn redo(&mut self, stage: usize, lost: &[usize]) {
-        self.leave(stage, State::Waiting(0));
+        self.leave(stage, StageState::Waiting(0));
         let done = lost
             .iter()
-            .filter(|need| self.states.get(need) == Some(&State::Done));
+            .filter(|need| self.states.get(need) == Some(&StageState::Done));
         for need in done.copied().collect::<Vec<usize>>() {
-            self.states.insert(need, State::Ready);
+            self.states.insert(need, StageState::Ready);
             self.ready.insert(self.place(need));
             for user in self.graph.users(need) {
                 match self.states.get(&user).copied() {
-                    Some(State::Waiting(open)) => {
-                        self.states.insert(user, State::Waiting(open + 1));
+                    Some(StageState::Waiting(open)) => {
+                        self.states.insert(user, StageState::Waiting(open + 1));
                     }
-                    Some(State::Ready) => {
+                    Some(StageState::Ready) => {
                         self.ready.remove(&self.place(user));
-                        self.states.insert(user, State::Waiting(1));
+                        self.states.insert(user, StageState::Waiting(1));
                     }
                     _ => {}
                 }
@@ -166,12 +166,12 @@ impl<'a> Schedule<'a> {
             .filter(|need| self.is_open(*need))
             .count();
         let state = if open == 0 {
-            State::Ready
+            StageState::Ready
         } else {
-            State::Waiting(open)
+            StageState::Waiting(open)
         };
         self.states.insert(stage, state);
-        if state == State::Ready {
+        if state == StageState::Ready {
             self.ready.insert(self.place(stage));
         }
     }
@@ -179,18 +179,18 @@ impl<'a> Schedule<'a> {
     fn is_open(&self, stage: usize) -> bool {
         matches!(
             self.states.get(&stage),
-            Some(State::Waiting(_) | State::Ready | State::Running)
+            Some(StageState::Waiting(_) | StageState::Ready | StageState::Running)
         )
     }
 
     /// Takes every stage out that was not handed out yet; returns them in order.
     pub fn stop(&mut self) -> Vec<usize> {
         let open: Vec<usize> = (self.states.iter())
-            .filter(|(_, state)| matches!(state, State::Waiting(_) | State::Ready))
+            .filter(|(_, state)| matches!(state, StageState::Waiting(_) | StageState::Ready))
             .map(|(stage, _)| *stage)
             .collect();
         for stage in &open {
-            self.states.insert(*stage, State::Out);
+            self.states.insert(*stage, StageState::Out);
         }
         self.ready.clear();
         open
@@ -206,10 +206,10 @@ impl<'a> Schedule<'a> {
         self.running
     }
 
-    fn leave(&mut self, stage: usize, state: State) {
+    fn leave(&mut self, stage: usize, state: StageState) {
         debug_assert_eq!(
             self.states.get(&stage),
-            Some(&State::Running),
+            Some(&StageState::Running),
             "only what was handed out comes back"
         );
         self.states.insert(stage, state);

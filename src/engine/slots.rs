@@ -8,12 +8,12 @@ use std::thread::{self, Thread};
 /// Slots to run in. A worker holds one only while its stage runs: what comes before and after is
 /// done beside others.
 pub(crate) struct Slots {
-    state: Mutex<State>,
+    state: Mutex<SlotState>,
     /// For those who borrow.
     freed: Condvar,
 }
 
-struct State {
+struct SlotState {
     count: usize,
     free: usize,
     /// Whose turn it is.
@@ -25,27 +25,27 @@ struct State {
 }
 
 /// A turn that has to be taken; dropped without, it is passed on.
-pub(crate) struct Turn<'a> {
+pub(crate) struct SlotTicket<'a> {
     slots: &'a Slots,
     number: u64,
     width: usize,
     taken: bool,
 }
 
-impl<'a> Turn<'a> {
+impl<'a> SlotTicket<'a> {
     /// Returns whether it was taken.
     pub(crate) fn is_taken(&self) -> bool {
         self.taken
     }
 
     /// Waits for a slot.
-    pub(crate) fn take(&mut self) -> Slot<'a> {
+    pub(crate) fn take(&mut self) -> SlotPermit<'a> {
         self.taken = true;
         self.slots.take(self.number, self.width)
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for SlotTicket<'_> {
     fn drop(&mut self) {
         if !self.taken {
             drop(self.take());
@@ -54,12 +54,12 @@ impl Drop for Turn<'_> {
 }
 
 /// Slots that are held; dropped, they are free.
-pub(crate) struct Slot<'a>(&'a Slots, usize);
+pub(crate) struct SlotPermit<'a>(&'a Slots, usize);
 
 impl Slots {
     /// Makes so many slots.
     pub(crate) fn new(count: usize) -> Self {
-        let state = State {
+        let state = SlotState {
             count,
             free: count,
             next: 0,
@@ -74,8 +74,8 @@ impl Slots {
 
     /// Returns the turn of the task that was handed out as this many-th, from zero, and takes so
     /// many slots.
-    pub(crate) fn turn(&self, number: u64, width: usize) -> Turn<'_> {
-        Turn {
+    pub(crate) fn turn(&self, number: u64, width: usize) -> SlotTicket<'_> {
+        SlotTicket {
             slots: self,
             number,
             width,
@@ -89,10 +89,10 @@ impl Slots {
     }
 
     /// Waits for a free slot, out of turn, until `is_over`.
-    pub(crate) fn borrow(&self, is_over: &dyn Fn() -> bool) -> Option<Slot<'_>> {
+    pub(crate) fn borrow(&self, is_over: &dyn Fn() -> bool) -> Option<SlotPermit<'_>> {
         let mut state = self.lock();
         state.borrowers += 1;
-        let waits = |state: &mut State| state.free == 0 && !is_over();
+        let waits = |state: &mut SlotState| state.free == 0 && !is_over();
         let mut state = self
             .freed
             .wait_while(state, waits)
@@ -102,7 +102,7 @@ impl Slots {
             return None;
         }
         state.free -= 1;
-        Some(Slot(self, 1))
+        Some(SlotPermit(self, 1))
     }
 
     /// Lets everyone who waits to borrow look again.
@@ -111,7 +111,7 @@ impl Slots {
         self.freed.notify_all();
     }
 
-    fn take(&self, turn: u64, width: usize) -> Slot<'_> {
+    fn take(&self, turn: u64, width: usize) -> SlotPermit<'_> {
         let mut state = self.lock();
         let width = width.clamp(1, state.count);
         while state.free < width || state.next != turn {
@@ -124,11 +124,11 @@ impl Slots {
         state.free -= width;
         state.next += 1;
         self.tell(state);
-        Slot(self, width)
+        SlotPermit(self, width)
     }
 
     /// Wakes whoever may have something to take.
-    fn tell(&self, state: MutexGuard<'_, State>) {
+    fn tell(&self, state: MutexGuard<'_, SlotState>) {
         if state.free == 0 {
             return;
         }
@@ -142,12 +142,12 @@ impl Slots {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, SlotState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Slot<'_> {
+impl Drop for SlotPermit<'_> {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.free += self.1;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::digest::Digest;
 use crate::base::outcome::{FailureClass, StageFailure, StageOutcome};
-use crate::engine::drive::{Driver, Ended};
+use crate::engine::drive::{Driver, StopReason};
 use crate::event::StageResult;
 
 impl Driver<'_, '_> {
@@ -47,7 +47,7 @@ impl Driver<'_, '_> {
                     .is_some_and(|timeout| ran > timeout)
                     && started.ended.is_none()
                 {
-                    started.ended = Some(Ended::TimedOut);
+                    started.ended = Some(StopReason::TimedOut);
                     started.cancel.cancel();
                 }
             }
@@ -64,7 +64,7 @@ impl Driver<'_, '_> {
         let meant: Vec<usize> = self.plan.wanted.iter().filter(is_meant).copied().collect();
         for stage in meant {
             if let Some(started) = self.started.get_mut(&stage) {
-                started.ended = Some(Ended::Asked);
+                started.ended = Some(StopReason::Asked);
                 started.cancel.cancel();
             } else if let Some(at) = self.retries.iter().position(|retry| retry.stage == stage) {
                 let retry = self.retries.remove(at);
@@ -174,7 +174,7 @@ impl Driver<'_, '_> {
             .values_mut()
             .filter(|started| started.at_ms == 0)
         {
-            started.ended = Some(Ended::Halted);
+            started.ended = Some(StopReason::Halted);
             started.cancel.cancel();
         }
         for retry in std::mem::take(&mut self.retries) {

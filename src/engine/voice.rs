@@ -7,7 +7,7 @@ use crate::base::clock::Clock;
 use crate::event::{Event, EventKind, Sink, VERSION};
 
 /// Numbers events and tells them.
-pub struct Voice<'a> {
+pub struct EventEmitter<'a> {
     clock: &'a dyn Clock,
     sinks: Vec<Box<dyn Sink>>,
     seq: u64,
@@ -18,7 +18,7 @@ pub struct Voice<'a> {
     waiting: VecDeque<(u64, u64, EventKind)>,
 }
 
-impl<'a> Voice<'a> {
+impl<'a> EventEmitter<'a> {
     /// Makes a voice that is heard by `sinks`.
     pub fn new(clock: &'a dyn Clock, sinks: Vec<Box<dyn Sink>>) -> Self {
         Self {

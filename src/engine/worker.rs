@@ -5,16 +5,16 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 
 use crate::base::cancel::Cancel;
-use crate::engine::bench::Bench;
-use crate::engine::message::{Message, Performed};
+use crate::engine::bench::ExecContext;
+use crate::engine::message::{ActionResult, WorkerMessage};
 use crate::engine::perform::perform;
-use crate::engine::slots::{self, Slot, Slots};
+use crate::engine::slots::{self, SlotPermit, Slots};
 use crate::plan::key::Ingredients;
 use crate::stage::context::Turn;
 use crate::stage::error::StageError;
 
 /// A stage to be performed.
-pub(crate) struct Task {
+pub(crate) struct WorkerTask {
     /// Its number.
     pub(crate) stage: usize,
     /// How many were handed out before it.
@@ -27,14 +27,14 @@ pub(crate) struct Task {
 
 /// Performs tasks until there are no more; a panic around a stage comes back as its failure.
 pub(crate) fn work(
-    bench: &Bench<'_>,
+    bench: &ExecContext<'_>,
     slots: &Slots,
-    tasks: &Mutex<Receiver<Task>>,
-    to_driver: &Sender<Message>,
+    tasks: &Mutex<Receiver<WorkerTask>>,
+    to_driver: &Sender<WorkerMessage>,
 ) {
     loop {
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Task {
+        let Ok(WorkerTask {
             stage,
             turn,
             ingredients,
@@ -56,7 +56,7 @@ pub(crate) fn work(
         drop(turn);
         let performed = Box::new(caught.unwrap_or_else(|_| broken()));
         if to_driver
-            .send(Message::Finished { stage, performed })
+            .send(WorkerMessage::Finished { stage, performed })
             .is_err()
         {
             return;
@@ -67,8 +67,8 @@ pub(crate) fn work(
 /// The turn of a task, and the slot while it is held. The driver is told when it begins.
 struct TaskTurn<'a> {
     stage: usize,
-    to_driver: &'a Sender<Message>,
-    state: Mutex<(slots::Turn<'a>, Option<Slot<'a>>)>,
+    to_driver: &'a Sender<WorkerMessage>,
+    state: Mutex<(slots::SlotTicket<'a>, Option<SlotPermit<'a>>)>,
 }
 
 impl Turn for TaskTurn<'_> {
@@ -77,7 +77,9 @@ impl Turn for TaskTurn<'_> {
         if !state.0.is_taken() {
             state.1 = Some(state.0.take());
             // A driver that has gone has no use for the news.
-            let _ = self.to_driver.send(Message::Started { stage: self.stage });
+            let _ = self
+                .to_driver
+                .send(WorkerMessage::Started { stage: self.stage });
         }
     }
 
@@ -87,12 +89,12 @@ impl Turn for TaskTurn<'_> {
 }
 
 /// What comes back when the engine itself panicked around a stage.
-fn broken() -> Performed {
+fn broken() -> ActionResult {
     let result = Err(StageError::Broken(
         "the engine panicked around this stage".to_owned(),
     ));
-    Performed {
+    ActionResult {
         result,
-        ..Performed::nothing()
+        ..ActionResult::nothing()
     }
 }

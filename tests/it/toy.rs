@@ -8,7 +8,7 @@ use crate::world::World;
 use netsec::app::workspace::{AppError, Choices, Loaded, Terms, Wish, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::outcome::StageOutcome;
-use netsec::engine::drive::Summary;
+use netsec::engine::drive::RunSummary;
 use netsec::event::{Event, Sink};
 use netsec::stage::context::Context;
 use netsec::stage::error::StageError;
@@ -339,7 +339,7 @@ pub(crate) fn try_load(world: &World, text: &str) -> Result<Loaded, AppError> {
 }
 
 pub(crate) struct Ran {
-    pub(crate) summary: Summary,
+    pub(crate) summary: RunSummary,
     pub(crate) events: Vec<Event>,
 }
 

@@ -14,8 +14,8 @@ use netsec::base::digest::Digest;
 use netsec::base::disk::Lock;
 use netsec::base::name::RunId;
 use netsec::base::outcome::{FailureClass, RunOutcome, StageOutcome};
-use netsec::engine::drive::{Setup, Summary, drive};
-use netsec::engine::voice::Voice;
+use netsec::engine::drive::{RunSummary, Setup, drive};
+use netsec::engine::voice::EventEmitter;
 use netsec::event::{Event, EventKind, Sink};
 use netsec::lineage::ledger::Ledger;
 use netsec::plan::decide::DecideError;
@@ -187,7 +187,7 @@ fn drive_with(
     text: &str,
     store: Arc<dyn Store>,
     ledger: &Ledger,
-) -> Result<(Summary, Vec<Event>), DecideError> {
+) -> Result<(RunSummary, Vec<Event>), DecideError> {
     let loaded = load(world, text);
     let (sources, forced) = (Sources::new(), Default::default());
     let planner = Planner {
@@ -201,7 +201,7 @@ fn drive_with(
     let plan = planner.plan((0..loaded.pipeline.stages.len()).collect())?;
     let clock = Ticking::from_ms(1_000);
     let heard = Heard::default();
-    let mut voice = Voice::new(&clock, vec![Box::new(heard.clone())]);
+    let mut voice = EventEmitter::new(&clock, vec![Box::new(heard.clone())]);
     let scratch = tempfile::tempdir_in(world.root()).unwrap();
     let setup = Setup {
         full: false,
@@ -346,7 +346,7 @@ fn every_store_call_may_fail_and_the_next_run_mends() {
         }
         let (mended, _) = drive_with(&world, text, store, &ledger).unwrap();
         assert_eq!(mended.outcome, RunOutcome::Succeeded, "after {calls} calls");
-        let outputs = |summary: &Summary| {
+        let outputs = |summary: &RunSummary| {
             summary
                 .stages
                 .iter()
