@@ -155,7 +155,7 @@ pub(crate) struct ArchiveReader<'a> {
 }
 
 /// A frame whose body was not read yet.
-pub(crate) struct Frame {
+pub(crate) struct ArchiveFrame {
     pub(crate) tag: Tag,
     pub(crate) digest: Digest,
     pub(crate) length: u64,
@@ -216,7 +216,7 @@ impl<'a> ArchiveReader<'a> {
     ///
     /// # Errors
     /// The file ends, or is odd.
-    pub(crate) fn next(&mut self) -> Result<Frame, DiskError> {
+    pub(crate) fn next(&mut self) -> Result<ArchiveFrame, DiskError> {
         let mut head = [0; HEAD as usize];
         if self.left < HEAD || self.file.read_exact(&mut head).is_err() {
             return Err(odd(self.path, "it is not whole: it ends before its seal"));
@@ -238,7 +238,7 @@ impl<'a> ArchiveReader<'a> {
             ));
         }
         self.left -= length;
-        Ok(Frame {
+        Ok(ArchiveFrame {
             tag,
             digest,
             length,
@@ -249,7 +249,7 @@ impl<'a> ArchiveReader<'a> {
     ///
     /// # Errors
     /// It is damaged; the disk failed.
-    pub(crate) fn body(&mut self, frame: &Frame) -> Result<Vec<u8>, DiskError> {
+    pub(crate) fn body(&mut self, frame: &ArchiveFrame) -> Result<Vec<u8>, DiskError> {
         let mut body = Vec::new();
         self.copy(frame, &mut body)?;
         Ok(body)
@@ -259,7 +259,11 @@ impl<'a> ArchiveReader<'a> {
     ///
     /// # Errors
     /// It is damaged; the disk failed.
-    pub(crate) fn copy(&mut self, frame: &Frame, to: &mut impl Write) -> Result<(), DiskError> {
+    pub(crate) fn copy(
+        &mut self,
+        frame: &ArchiveFrame,
+        to: &mut impl Write,
+    ) -> Result<(), DiskError> {
         let mut hasher = blake3::Hasher::new();
         let mut buffer = vec![0; 1 << 16];
         let mut left = frame.length;
@@ -295,7 +299,7 @@ impl<'a> ArchiveReader<'a> {
     ///
     /// # Errors
     /// Something is missing, was added, or follows; the signature does not fit.
-    pub(crate) fn seal(mut self, frame: &Frame) -> Result<Option<String>, DiskError> {
+    pub(crate) fn seal(mut self, frame: &ArchiveFrame) -> Result<Option<String>, DiskError> {
         let body = self.body(frame)?;
         let seal: Seal =
             rmp_serde::from_slice(&body).map_err(|_| odd(self.path, "its seal cannot be read"))?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::app::workspace::{AppError, Result, Workspace};
+use crate::app::workspace::{AppError, AppResult, Workspace};
 use crate::base::artifact::{Artifact, EntryForm};
 use crate::base::digest::Digest;
 use crate::base::disk;
@@ -67,7 +67,7 @@ impl Found {
     ///
     /// # Errors
     /// The ledger failed.
-    pub fn tell(&self, ledger: &Ledger) -> Result<String> {
+    pub fn tell(&self, ledger: &Ledger) -> AppResult<String> {
         let run = self
             .run
             .as_ref()
@@ -87,7 +87,7 @@ impl Workspace {
     ///
     /// # Errors
     /// Nothing, or more than one thing, is meant.
-    pub fn find(&self, ledger: &Ledger, target: &str) -> Result<Found> {
+    pub fn find(&self, ledger: &Ledger, target: &str) -> AppResult<Found> {
         let found = |digest, name: String| Found {
             digest,
             name,
@@ -144,7 +144,7 @@ impl Workspace {
             let source = source.map_err(|error| AppError::Usage(error.to_string()))?;
             return Ok(found(source.digest, target.to_owned()));
         }
-        let of_store = |prefix: &str| -> Result<Vec<Digest>> {
+        let of_store = |prefix: &str| -> AppResult<Vec<Digest>> {
             let blobs = self.store().list()?.into_iter().map(|(digest, _)| digest);
             Ok(blobs
                 .filter(|digest| digest.hex().starts_with(prefix))
@@ -157,7 +157,7 @@ impl Workspace {
     ///
     /// # Errors
     /// The blob is missing or damaged.
-    pub fn fetch(&self, digest: &Digest) -> Result<Vec<(String, Vec<u8>)>> {
+    pub fn fetch(&self, digest: &Digest) -> AppResult<Vec<(String, Vec<u8>)>> {
         let store = self.store();
         let bytes = store.get(digest)?;
         let Ok(manifest) = Manifest::decode(&bytes) else {
@@ -180,7 +180,7 @@ impl Workspace {
     ///
     /// # Errors
     /// Ledger or disk failed.
-    pub fn stats(&self) -> Result<Stats> {
+    pub fn stats(&self) -> AppResult<Stats> {
         let store = self.store();
         let ledger = self.reading()?.ledger;
         let actions = ledger.actions()?;
@@ -253,7 +253,7 @@ fn find_output(
     ledger: &Ledger,
     of: Option<&str>,
     (stage, port): (&str, &str),
-) -> Result<Vec<(Digest, RunRecord)>> {
+) -> AppResult<Vec<(Digest, RunRecord)>> {
     let is_meant = |run: &RunRecord| {
         let stem = Path::new(&run.pipeline)
             .file_stem()
@@ -292,8 +292,8 @@ fn find_output(
 fn find_prefix(
     ledger: &Ledger,
     target: &str,
-    of_store: &dyn Fn(&str) -> Result<Vec<Digest>>,
-) -> Result<(Digest, String)> {
+    of_store: &dyn Fn(&str) -> AppResult<Vec<Digest>>,
+) -> AppResult<(Digest, String)> {
     let hex = target.len() >= 4 && target.bytes().all(|byte| byte.is_ascii_hexdigit());
     let prefix = target.to_ascii_lowercase();
     let mut found = if hex {

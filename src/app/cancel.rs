@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::app::workspace::{AppError, Result, Workspace};
+use crate::app::workspace::{AppError, AppResult, Workspace};
 use crate::base::disk::{self, Lock};
 use crate::base::name::{RunId, StageId};
 use crate::base::nearest::suggest;
@@ -15,7 +15,7 @@ impl Workspace {
     ///
     /// # Errors
     /// There is no run, or it has no such stage.
-    pub fn cancel_stage(&self, stage: &str) -> Result<RunId> {
+    pub fn cancel_stage(&self, stage: &str) -> AppResult<RunId> {
         let none = || {
             AppError::Usage(format!(
                 "no run is under way in `{}`",

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crate::app::archive::{ArchiveReader, ArchiveWriter, Tag, odd};
 use crate::app::artifacts::{blobs, manifest};
-use crate::app::workspace::{AppError, Reading, Result, Terms, Workspace};
+use crate::app::workspace::{AppError, AppResult, LedgerReader, RunOptions, Workspace};
 use crate::base::cancel::Cancel;
 use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
@@ -56,8 +56,8 @@ impl Workspace {
     ///
     /// # Errors
     /// There is no such run; a blob is missing or damaged; the disk failed.
-    pub fn export(&self, run: &RunId, to: &Path, key: Option<&SigningKey>) -> Result<Carried> {
-        let Reading { ledger, .. } = &self.reading()?;
+    pub fn export(&self, run: &RunId, to: &Path, key: Option<&SigningKey>) -> AppResult<Carried> {
+        let LedgerReader { ledger, .. } = &self.reading()?;
         let record = ledger.run(run)?.ok_or_else(|| {
             AppError::Usage(format!("there is no run `{run}`: see `netsec runs`"))
         })?;
@@ -107,7 +107,7 @@ impl Workspace {
     /// # Errors
     /// The file is no such file, is not whole, or holds what no run is made of: then nothing is
     /// recorded. `Busy`, `Stopped`; ledger or disk failed.
-    pub fn import(&self, from: &Path, terms: &Terms<'_>) -> Result<Carried> {
+    pub fn import(&self, from: &Path, terms: &RunOptions<'_>) -> AppResult<Carried> {
         self.prepare()?;
         let _lock = self.lock(terms)?;
         let store = self.store();
@@ -147,7 +147,7 @@ impl Workspace {
     }
 
     /// Reads the whole file, keeps its blobs, and returns its records.
-    fn take_in(&self, from: &Path, store: &LocalStore) -> Result<(Carried, CarriedRecords)> {
+    fn take_in(&self, from: &Path, store: &LocalStore) -> AppResult<(Carried, CarriedRecords)> {
         let mut archive = ArchiveReader::open(from)?;
         let first = archive.next()?;
         if first.tag != Tag::Records {
@@ -194,7 +194,7 @@ fn collect(
     open: &mut Vec<Digest>,
     seen: &mut BTreeSet<Digest>,
     entries: &mut Vec<LedgerEntry>,
-) -> Result<()> {
+) -> AppResult<()> {
     while let Some(key) = open.pop() {
         if !seen.insert(key) {
             continue;

@@ -15,14 +15,14 @@ use crate::store::manifest::Manifest;
 const LARGE: u64 = 1 << 28;
 
 /// Files by their path within a directory.
-pub type Files = Vec<(String, Vec<u8>)>;
+pub type DirectoryFiles = Vec<(String, Vec<u8>)>;
 
 /// What lies behind a difference, as far as it is still known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Behind {
     /// The files in which two directories differ, and both directories whole if they are artifacts
     /// and not very large.
-    Files(Vec<FileChange>, Option<Box<[Files; 2]>>),
+    Files(Vec<FileChange>, Option<Box<[DirectoryFiles; 2]>>),
     /// The bytes of an artifact, before and after.
     Bytes(Vec<u8>, Vec<u8>),
     /// No more than the difference tells: it is no input, one side is gone, or it is very large.

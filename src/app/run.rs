@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::app::supervisors::Pool;
-use crate::app::workspace::{AppError, Loaded, Result, Terms, Wish, Workspace};
+use crate::app::workspace::{AppError, AppResult, Loaded, RunOptions, RunRequest, Workspace};
 use crate::base::clock::{self, Clock};
 use crate::base::disk::{self, DiskError};
 use crate::base::host::host;
@@ -25,14 +25,14 @@ use crate::store::blob::Store;
 use crate::store::local::LocalStore;
 
 /// Which stages are wanted, needed and forced.
-pub(crate) struct Scope {
+pub(crate) struct RunScope {
     wanted: BTreeSet<usize>,
     /// The wanted stages and all they need.
     pub(crate) needed: BTreeSet<usize>,
     forced: BTreeSet<usize>,
 }
 
-impl Scope {
+impl RunScope {
     pub(crate) fn planner<'a>(
         &'a self,
         loaded: &'a Loaded,
@@ -52,7 +52,7 @@ impl Scope {
     }
 
     /// Plans the wanted stages.
-    pub(crate) fn plan(&self, loaded: &Loaded, planner: &Planner<'_>) -> Result<Plan> {
+    pub(crate) fn plan(&self, loaded: &Loaded, planner: &Planner<'_>) -> AppResult<Plan> {
         let plan = planner.plan(self.wanted.clone())?;
         refuse_unready(loaded, &plan)?;
         Ok(plan)
@@ -65,7 +65,12 @@ impl Workspace {
     /// # Errors
     /// Before anything ran: a stage or file that is not there, `Busy`, `Stopped`. Ledger, store or
     /// disk failed.
-    pub fn run(&self, loaded: &Loaded, wish: &Wish, terms: &Terms<'_>) -> Result<RunSummary> {
+    pub fn run(
+        &self,
+        loaded: &Loaded,
+        wish: &RunRequest,
+        terms: &RunOptions<'_>,
+    ) -> AppResult<RunSummary> {
         let is_first = disk::look(&self.cache).is_err_and(|error| error.is_missing());
         let ran = self.run_with_cache(loaded, wish, terms);
         if is_first && matches!(ran, Err(AppError::Report(_) | AppError::Usage(_))) {
@@ -78,9 +83,9 @@ impl Workspace {
     fn run_with_cache(
         &self,
         loaded: &Loaded,
-        wish: &Wish,
-        terms: &Terms<'_>,
-    ) -> Result<RunSummary> {
+        wish: &RunRequest,
+        terms: &RunOptions<'_>,
+    ) -> AppResult<RunSummary> {
         self.prepare()?;
         let clock = clock::System;
         let lock = self.lock(terms)?;
@@ -173,7 +178,7 @@ impl Workspace {
         Ok(summary)
     }
 
-    pub(crate) fn scope(&self, loaded: &Loaded, wish: &Wish) -> Result<Scope> {
+    pub(crate) fn scope(&self, loaded: &Loaded, wish: &RunRequest) -> AppResult<RunScope> {
         let wanted = select(&loaded.graph, &selection(loaded, wish)?);
         if wanted.is_empty() {
             let none = format!(
@@ -194,7 +199,7 @@ impl Workspace {
             (false, true) => needed.iter().copied().filter(looks).collect(),
             (false, false) => BTreeSet::new(),
         };
-        Ok(Scope {
+        Ok(RunScope {
             wanted,
             needed,
             forced,
@@ -202,7 +207,7 @@ impl Workspace {
     }
 
     /// Opens the ledger to be written outside of a run; the caller holds the workspace's lock.
-    pub(crate) fn writing(&self) -> Result<Ledger> {
+    pub(crate) fn writing(&self) -> AppResult<Ledger> {
         let Begun { run, after } = begin_run(&self.cache, clock::System.now_ms())?;
         let (ledger, _) = sled::open(&self.cache)?;
         Ok(ledger.with_journal(Journal::of(
@@ -216,13 +221,13 @@ impl Workspace {
     }
 
     /// Makes what was written outside of a run last.
-    pub(crate) fn settle(&self, ledger: &Ledger) -> Result<()> {
+    pub(crate) fn settle(&self, ledger: &Ledger) -> AppResult<()> {
         ledger.flush()?;
         ledger.close_journal();
         Ok(())
     }
 
-    pub(crate) fn prepare(&self) -> Result<()> {
+    pub(crate) fn prepare(&self) -> AppResult<()> {
         disk::create_dirs(&self.cache.join("runs"))?;
         for (name, text) in [(".gitignore", IGNORE), ("CACHEDIR.TAG", TAG)] {
             let path = self.cache.join(name);
@@ -239,12 +244,12 @@ const IGNORE: &str = "*\n!.gitignore\n!CACHEDIR.TAG\n";
 /// Tells backup programs to leave the folder out (the Cache Directory Tagging Specification).
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# This folder holds netsec's cache; what is in it can be made again.\n";
 
-fn selection(loaded: &Loaded, wish: &Wish) -> Result<Selection> {
-    let numbers = |names: &[String]| -> Result<Vec<usize>> {
+fn selection(loaded: &Loaded, wish: &RunRequest) -> AppResult<Selection> {
+    let numbers = |names: &[String]| -> AppResult<Vec<usize>> {
         let found = names
             .iter()
             .map(|name| loaded.stages(name))
-            .collect::<Result<Vec<_>>>()?;
+            .collect::<AppResult<Vec<_>>>()?;
         Ok(found.into_iter().flatten().collect())
     };
     Ok(Selection {
@@ -254,7 +259,7 @@ fn selection(loaded: &Loaded, wish: &Wish) -> Result<Selection> {
     })
 }
 
-fn refuse_unready(loaded: &Loaded, plan: &Plan) -> Result<()> {
+fn refuse_unready(loaded: &Loaded, plan: &Plan) -> AppResult<()> {
     let problems: Vec<Problem> = (plan.unready())
         .into_iter()
         .map(|stage| {
@@ -293,7 +298,7 @@ pub(crate) struct Begun {
 
 /// Names a run so that it sorts after all before it, whatever the clock does. The caller holds the
 /// lock.
-pub(crate) fn begin_run(cache: &Path, now_ms: u64) -> Result<Begun> {
+pub(crate) fn begin_run(cache: &Path, now_ms: u64) -> AppResult<Begun> {
     let runs = cache.join("runs");
     // Kept by themselves: the folder of runs grows with every run.
     let tail = Tail::load(cache);

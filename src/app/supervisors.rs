@@ -23,11 +23,11 @@ use crate::stage::io::{Supervisor, SupervisorSort, Supervisors};
 pub struct Pool<'a> {
     program: Option<PathBuf>,
     lock: Option<&'a Lock>,
-    state: Mutex<State>,
+    state: Mutex<SupervisorState>,
 }
 
 #[derive(Default)]
-struct State {
+struct SupervisorState {
     idle: BTreeMap<SupervisorSort, Vec<Supervisor>>,
     /// The numbers of all that were started.
     started: BTreeSet<u32>,
@@ -53,7 +53,7 @@ impl<'a> Pool<'a> {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SupervisorState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

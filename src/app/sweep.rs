@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::app::artifacts::blobs;
-use crate::app::workspace::{AppError, Reading, Result, Terms, Workspace};
+use crate::app::workspace::{AppError, AppResult, LedgerReader, RunOptions, Workspace};
 use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
 use crate::base::disk;
@@ -53,8 +53,8 @@ impl Workspace {
     ///
     /// # Errors
     /// Ledger or disk failed.
-    pub fn sweepable(&self, keep: &Keep) -> Result<Removal> {
-        let Reading { ledger, .. } = &self.reading()?;
+    pub fn sweepable(&self, keep: &Keep) -> AppResult<Removal> {
+        let LedgerReader { ledger, .. } = &self.reading()?;
         self.removal(ledger, &self.store(), keep)
     }
 
@@ -63,7 +63,7 @@ impl Workspace {
     ///
     /// # Errors
     /// `Busy`, `Stopped`; ledger or disk failed: then some of it is removed, and nothing else.
-    pub fn sweep(&self, keep: &Keep, terms: &Terms<'_>) -> Result<Removal> {
+    pub fn sweep(&self, keep: &Keep, terms: &RunOptions<'_>) -> AppResult<Removal> {
         let _lock = self.lock(terms)?;
         let ledger = self.writing()?;
         let store = self.store();
@@ -107,7 +107,7 @@ impl Workspace {
     ///
     /// # Errors
     /// There is no such run, or it is going on; `Busy`, `Stopped`; the ledger failed.
-    pub fn remove_run(&self, name: &str, terms: &Terms<'_>) -> Result<()> {
+    pub fn remove_run(&self, name: &str, terms: &RunOptions<'_>) -> AppResult<()> {
         let _lock = self.lock(terms)?;
         let ledger = self.writing()?;
         let run = ledger
@@ -127,7 +127,7 @@ impl Workspace {
         self.settle(&ledger)
     }
 
-    fn removal(&self, ledger: &Ledger, store: &LocalStore, keep: &Keep) -> Result<Removal> {
+    fn removal(&self, ledger: &Ledger, store: &LocalStore, keep: &Keep) -> AppResult<Removal> {
         let listed: BTreeMap<Digest, u64> = store.list()?.into_iter().collect();
         let size = |digests: &BTreeSet<Digest>| {
             digests
@@ -184,7 +184,7 @@ impl Workspace {
         Ok(removal)
     }
 
-    fn removable_files(&self, kept_runs: &[String]) -> Result<Vec<PathBuf>> {
+    fn removable_files(&self, kept_runs: &[String]) -> AppResult<Vec<PathBuf>> {
         let is_log = |path: &PathBuf| {
             let is_kept = path
                 .file_stem()
@@ -231,7 +231,7 @@ fn mark_action(
     store: &LocalStore,
     key: &Digest,
     kept: &mut BTreeSet<Digest>,
-) -> Result<()> {
+) -> AppResult<()> {
     let Some(record) = ledger.action(key)? else {
         return Ok(());
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::app::artifacts::manifest;
 use crate::app::run::{Begun, begin_run};
-use crate::app::workspace::{Choices, Loaded, Result, Terms, Wish, Workspace};
+use crate::app::workspace::{AppResult, Loaded, Overrides, RunOptions, RunRequest, Workspace};
 use crate::base::clock::{self, Clock};
 use crate::base::disk;
 use crate::base::host::host;
@@ -19,9 +19,9 @@ use crate::plan::standing::{RunSpec, UpToDateStamp};
 use crate::plan::whole::{Plan, Sources};
 use crate::store::local::LocalStore;
 
-impl Wish {
+impl RunRequest {
     /// Returns, in a fixed order, all that two runs have to agree in to do the same.
-    pub fn terms(&self, choices: &Choices) -> Vec<String> {
+    pub fn terms(&self, choices: &Overrides) -> Vec<String> {
         let profile: Vec<String> = choices.profile.iter().cloned().collect();
         let chosen = [
             ("profile", &profile),
@@ -51,8 +51,8 @@ impl Workspace {
     pub fn run_unchanged(
         &self,
         asked: &RunSpec<'_>,
-        terms: &Terms<'_>,
-    ) -> Result<Option<RunSummary>> {
+        terms: &RunOptions<'_>,
+    ) -> AppResult<Option<RunSummary>> {
         let clock = clock::System;
         let _lock = match self.cache.join("standing").exists() {
             true => self.lock(terms)?,
@@ -128,7 +128,7 @@ impl Workspace {
     pub(crate) fn leave_standing(
         &self,
         loaded: &Loaded,
-        wish: &Wish,
+        wish: &RunRequest,
         (plan, sources, summary): (&Plan, &Sources, &RunSummary),
         store: &LocalStore,
         started_ms: u64,

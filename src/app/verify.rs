@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::app::artifacts::blobs;
 use crate::app::run::{Begun, begin_run};
-use crate::app::workspace::{Result, Terms, Workspace};
+use crate::app::workspace::{AppResult, RunOptions, Workspace};
 use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
 use crate::base::disk;
@@ -39,7 +39,7 @@ impl Workspace {
     ///
     /// # Errors
     /// Ledger or disk failed.
-    pub fn verify(&self) -> Result<Verified> {
+    pub fn verify(&self) -> AppResult<Verified> {
         let store = self.store();
         let mut verified = Verified::default();
         // The records first: a blob is there before its record is. The database is given back
@@ -118,7 +118,7 @@ impl Workspace {
     ///
     /// # Errors
     /// `Busy`, `Stopped`; ledger or disk failed.
-    pub fn mend_records(&self, terms: &Terms<'_>) -> Result<Vec<String>> {
+    pub fn mend_records(&self, terms: &RunOptions<'_>) -> AppResult<Vec<String>> {
         let _lock = self.lock(terms)?;
         let (ledger, mut done) = sled::open(&self.cache)?;
         let found = audit(&self.cache, Some(&ledger), true)?;
@@ -158,7 +158,7 @@ impl Workspace {
         Ok(done)
     }
 
-    fn set_journal_aside(&self, path: &Path) -> Result<Option<String>> {
+    fn set_journal_aside(&self, path: &Path) -> AppResult<Option<String>> {
         let (true, Some(name)) = (disk::look(path).is_ok(), path.file_name()) else {
             return Ok(None);
         };

@@ -70,7 +70,7 @@ impl From<DecideError> for AppError {
     }
 }
 
-pub(crate) type Result<T> = std::result::Result<T, AppError>;
+pub(crate) type AppResult<T> = std::result::Result<T, AppError>;
 
 /// A folder with pipelines and a cache.
 pub struct Workspace {
@@ -80,7 +80,7 @@ pub struct Workspace {
 
 /// What is chosen from outside when a pipeline file is read.
 #[derive(Clone, Debug, Default)]
-pub struct Choices {
+pub struct Overrides {
     /// The profile.
     pub profile: Option<String>,
     /// Files of parameters, relative to the workspace.
@@ -98,7 +98,7 @@ pub struct Loaded {
     /// Its graph.
     pub graph: Graph,
     /// What was chosen from outside.
-    pub choices: Choices,
+    pub choices: Overrides,
     /// The files it was read from, by their way from the workspace, as the system told of them
     /// before.
     pub files: Vec<(PathBuf, FileStamp)>,
@@ -108,7 +108,7 @@ pub struct Loaded {
 
 /// Which stages are asked for, by name, and how they are to be planned.
 #[derive(Clone, Debug, Default)]
-pub struct Wish {
+pub struct RunRequest {
     /// Just these.
     pub only: Vec<String>,
     /// These and all that depends on them.
@@ -127,7 +127,7 @@ pub struct Wish {
 pub type Sinks = std::result::Result<Vec<Box<dyn Sink>>, DiskError>;
 
 /// How a run is to be carried out.
-pub struct Terms<'a> {
+pub struct RunOptions<'a> {
     /// How many stages may run at once.
     pub jobs: usize,
     /// After so many failures nothing more is begun.
@@ -144,7 +144,7 @@ pub struct Terms<'a> {
     pub sinks: &'a dyn Fn(&Path) -> Sinks,
 }
 
-impl<'a> Terms<'a> {
+impl<'a> RunOptions<'a> {
     /// The terms of a run that is told to nobody.
     pub fn quiet(jobs: usize, cancel: &'a Cancel) -> Self {
         let (waiting, sinks) = (&|_: &str| {}, &|_: &Path| Ok(Vec::new()));
@@ -162,10 +162,10 @@ impl<'a> Terms<'a> {
 
 /// What the system told of files at one moment, by the text that names them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Glimpse(Vec<(String, Vec<Option<FileStamp>>)>);
+pub struct FileSnapshot(Vec<(String, Vec<Option<FileStamp>>)>);
 
 /// A ledger to read from; while it lives and holds the lock, no run can start.
-pub struct Reading {
+pub struct LedgerReader {
     /// The records.
     pub ledger: Ledger,
     /// Whether the database answers; otherwise the journals do.
@@ -173,7 +173,7 @@ pub struct Reading {
     lock: Option<Lock>,
 }
 
-impl Reading {
+impl LedgerReader {
     /// Returns whether nobody can write meanwhile.
     pub(crate) fn is_alone(&self) -> bool {
         self.lock.is_some()
@@ -185,7 +185,7 @@ impl Workspace {
     ///
     /// # Errors
     /// The folder is not there.
-    pub fn open(root: &Path) -> Result<Self> {
+    pub fn open(root: &Path) -> AppResult<Self> {
         match disk::look(root)? {
             disk::PathEntry::Directory => {
                 let root = disk::absolute(root)?;
@@ -213,10 +213,10 @@ impl Workspace {
     pub fn load(
         &self,
         file: &str,
-        choices: &Choices,
+        choices: &Overrides,
         registry: &Registry,
         env: Env<'_>,
-    ) -> Result<Loaded> {
+    ) -> AppResult<Loaded> {
         let read_ms = clock::System.now_ms();
         let files = RefCell::new(Vec::new());
         let read = |path: &str| {
@@ -238,7 +238,7 @@ impl Workspace {
             .sets
             .iter()
             .map(|set| parse_set(set))
-            .collect::<Result<Vec<_>>>()?;
+            .collect::<AppResult<Vec<_>>>()?;
         let choice = Choice {
             profile: choices.profile.clone(),
             files: choices.params.clone(),
@@ -281,7 +281,7 @@ impl Workspace {
     ///
     /// # Errors
     /// A problem for each that is not.
-    pub fn check_sources(&self, loaded: &Loaded) -> Result<()> {
+    pub fn check_sources(&self, loaded: &Loaded) -> AppResult<()> {
         let all = (0..loaded.pipeline.stages.len()).collect();
         self.sources(loaded, &all, &self.known()).map(|_| ())
     }
@@ -290,7 +290,7 @@ impl Workspace {
     ///
     /// # Errors
     /// A stage or file that is not there; ledger, store or disk failed.
-    pub fn plan(&self, loaded: &Loaded, wish: &Wish) -> Result<Plan> {
+    pub fn plan(&self, loaded: &Loaded, wish: &RunRequest) -> AppResult<Plan> {
         let known = Arc::new(self.known());
         if wish.rehash {
             known.forget();
@@ -310,7 +310,7 @@ impl Workspace {
     ///
     /// # Errors
     /// The ledger or the disk failed.
-    pub fn reading(&self) -> Result<Reading> {
+    pub fn reading(&self) -> AppResult<LedgerReader> {
         let writable = self.cache.join("ledger").exists();
         let path = self.cache.join("lock");
         let mut lock = if writable {
@@ -327,7 +327,7 @@ impl Workspace {
             Some(_) => sled::read(&self.cache)?,
             None => (sled::from_journals(&self.cache)?, false),
         };
-        Ok(Reading {
+        Ok(LedgerReader {
             ledger,
             is_database,
             lock,
@@ -340,7 +340,7 @@ impl Workspace {
     }
 
     /// Looks at all files a pipeline reads; without one, at the file itself.
-    pub fn glimpse(&self, file: &str, loaded: Option<&Loaded>) -> Glimpse {
+    pub fn glimpse(&self, file: &str, loaded: Option<&Loaded>) -> FileSnapshot {
         let mut texts: Vec<String> = vec![file.to_owned()];
         if let Some(loaded) = loaded {
             texts.extend(
@@ -360,13 +360,13 @@ impl Workspace {
         }
         texts.sort();
         texts.dedup();
-        self.look_again(&Glimpse(
+        self.look_again(&FileSnapshot(
             texts.into_iter().map(|text| (text, Vec::new())).collect(),
         ))
     }
 
     /// Looks again at what was looked at.
-    pub fn look_again(&self, before: &Glimpse) -> Glimpse {
+    pub fn look_again(&self, before: &FileSnapshot) -> FileSnapshot {
         let look = |path: &Path| match disk::look(path) {
             Ok(disk::PathEntry::File(signature)) => Some(signature),
             _ => None,
@@ -378,7 +378,7 @@ impl Workspace {
             };
             (text.clone(), signatures)
         };
-        Glimpse(before.0.iter().map(one).collect())
+        FileSnapshot(before.0.iter().map(one).collect())
     }
 
     pub(crate) fn store(&self) -> LocalStore {
@@ -394,14 +394,14 @@ impl Workspace {
         loaded: &Loaded,
         stages: &BTreeSet<usize>,
         known: &DigestCache,
-    ) -> Result<Sources> {
+    ) -> AppResult<Sources> {
         sources(&self.root, &loaded.pipeline, stages, known).map_err(|problems| {
             AppError::Report(ProblemReport::new(loaded.source.clone(), problems))
         })
     }
 
     /// Takes the workspace for a run.
-    pub(crate) fn lock(&self, terms: &Terms<'_>) -> Result<Lock> {
+    pub(crate) fn lock(&self, terms: &RunOptions<'_>) -> AppResult<Lock> {
         let holder = format!("a run (process {} on {})", std::process::id(), host());
         let path = self.cache.join("lock");
         let (mut told, mut seen) = (false, String::new());
@@ -454,7 +454,7 @@ impl Loaded {
     ///
     /// # Errors
     /// There is no such stage.
-    pub fn stages(&self, name: &str) -> Result<Vec<usize>> {
+    pub fn stages(&self, name: &str) -> AppResult<Vec<usize>> {
         let stages = &self.pipeline.stages;
         let is_meant = |id: &StageId| id.as_str() == name || id.stem() == name;
         let found: Vec<usize> = (0..stages.len())
@@ -472,7 +472,7 @@ impl Loaded {
     }
 }
 
-fn parse_set(text: &str) -> Result<(String, tree::SyntaxValue)> {
+fn parse_set(text: &str) -> AppResult<(String, tree::SyntaxValue)> {
     let (name, value) = text
         .split_once('=')
         .ok_or_else(|| AppError::Usage(format!("`--set {text}`: write `--set name=value`")))?;

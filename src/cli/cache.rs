@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::app::sweep::Keep;
 use crate::app::verify::Verified;
-use crate::app::workspace::{AppError, Terms, Wish, Workspace};
+use crate::app::workspace::{AppError, RunOptions, RunRequest, Workspace};
 use crate::base::cancel::Cancel;
 use crate::cli::args::{Cache, CacheAction, Choose};
 use crate::cli::exit::Exit;
@@ -118,9 +118,9 @@ fn mend(workspace: &Workspace, verified: &Verified) -> Result<(), AppError> {
             with_terms(|terms| {
                 workspace.run(
                     &loaded,
-                    &Wish {
+                    &RunRequest {
                         until,
-                        ..Wish::default()
+                        ..RunRequest::default()
                     },
                     terms,
                 )
@@ -130,7 +130,9 @@ fn mend(workspace: &Workspace, verified: &Verified) -> Result<(), AppError> {
     Ok(())
 }
 
-fn with_terms<T>(carry_out: impl FnOnce(&Terms<'_>) -> Result<T, AppError>) -> Result<T, AppError> {
+fn with_terms<T>(
+    carry_out: impl FnOnce(&RunOptions<'_>) -> Result<T, AppError>,
+) -> Result<T, AppError> {
     let cancel = Cancel::new();
     interrupt::listen(&cancel);
     carry_out(&run::plain_terms(&cancel))

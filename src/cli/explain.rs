@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::app::explain::Behind;
-use crate::app::workspace::{AppError, Wish, Workspace};
+use crate::app::workspace::{AppError, RunRequest, Workspace};
 use crate::cli::args::Explain;
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
@@ -21,9 +21,9 @@ pub fn explain(workspace: &Workspace, args: &Explain) -> Result<Exit, AppError> 
     let stages = loaded.stages(&args.stage)?;
     let plan = workspace.plan(
         &loaded,
-        &Wish {
+        &RunRequest {
             until: vec![args.stage.clone()],
-            ..Wish::default()
+            ..RunRequest::default()
         },
     )?;
     let row = |stage: &usize| {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::app::workspace::{AppError, Loaded, Wish, Workspace};
+use crate::app::workspace::{AppError, Loaded, RunRequest, Workspace};
 use crate::cli::args::{Graph, GraphFormat};
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
@@ -25,7 +25,7 @@ pub fn graph(workspace: &Workspace, args: &Graph) -> Result<Exit, AppError> {
 }
 
 fn html(workspace: &Workspace, loaded: &Loaded) -> Result<String, AppError> {
-    let plan = workspace.plan(loaded, &Wish::default())?;
+    let plan = workspace.plan(loaded, &RunRequest::default())?;
     let stage = |(number, stage): (usize, &crate::pipeline::check::StageSpec)| {
         let (state, why) = match &plan.decisions[&number].verdict {
             Verdict::Reuse(record) => ("reuse", format!("made by run {}", record.run)),

@@ -1,6 +1,6 @@
 //! Reading what a command names: pipelines, artifacts, files.
 
-use crate::app::workspace::{AppError, Choices, Loaded, Wish, Workspace};
+use crate::app::workspace::{AppError, Loaded, Overrides, RunRequest, Workspace};
 use crate::base::disk;
 use crate::cli::args::{Choose, Part};
 use crate::kinds::list::registry;
@@ -13,8 +13,8 @@ pub fn load(workspace: &Workspace, file: &str, choose: &Choose) -> Result<Loaded
     workspace.load(file, &choices(choose), &registry(), &environment)
 }
 
-pub(crate) fn choices(choose: &Choose) -> Choices {
-    Choices {
+pub(crate) fn choices(choose: &Choose) -> Overrides {
+    Overrides {
         profile: choose.profile.clone(),
         params: choose.params.clone(),
         sets: choose.set.clone(),
@@ -31,8 +31,8 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 }
 
 /// Turns flags into a wish.
-pub fn wish(part: &Part) -> Wish {
-    Wish {
+pub fn wish(part: &Part) -> RunRequest {
+    RunRequest {
         only: part.only.clone(),
         from: part.from.clone(),
         until: part.until.clone(),

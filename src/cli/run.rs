@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::app::workspace::{AppError, Loaded, Sinks, Terms, Workspace};
+use crate::app::workspace::{AppError, Loaded, RunOptions, Sinks, Workspace};
 use crate::base::cancel::Cancel;
 use crate::base::outcome::RunOutcome;
 use crate::base::{disk, processes};
@@ -123,14 +123,14 @@ fn terms(
     max_failures: Option<usize>,
     wait: bool,
     voice: Voice,
-) -> Terms<'_> {
+) -> RunOptions<'_> {
     let sinks: &'static dyn Fn(&Path) -> Sinks = match voice {
         Voice::Json => &|log| sinks(log, Voice::Json),
         Voice::Text => &|log| sinks(log, Voice::Text),
         Voice::Failures => &|log| sinks(log, Voice::Failures),
     };
     let program = std::env::current_exe().ok();
-    Terms {
+    RunOptions {
         jobs,
         max_failures,
         program,
@@ -142,7 +142,7 @@ fn terms(
 }
 
 /// The terms of what runs beside `netsec run` itself: as many jobs as cores, and lines for people.
-pub fn plain_terms(cancel: &Cancel) -> Terms<'_> {
+pub fn plain_terms(cancel: &Cancel) -> RunOptions<'_> {
     terms(cancel, cores(), None, true, Voice::Text)
 }
 

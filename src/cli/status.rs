@@ -1,6 +1,6 @@
 //! `netsec status`, and `run --dry-run`.
 
-use crate::app::workspace::{AppError, Loaded, Wish, Workspace};
+use crate::app::workspace::{AppError, Loaded, RunRequest, Workspace};
 use crate::cli::args::Status;
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
@@ -22,7 +22,7 @@ pub fn status(workspace: &Workspace, args: &Status) -> Result<Exit, AppError> {
 pub fn show(
     workspace: &Workspace,
     loaded: &Loaded,
-    wish: &Wish,
+    wish: &RunRequest,
     json: bool,
 ) -> Result<Exit, AppError> {
     let plan = workspace.plan(loaded, wish)?;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::app::workspace::{AppError, Glimpse, Workspace};
+use crate::app::workspace::{AppError, FileSnapshot, Workspace};
 use crate::base::cancel::Cancel;
 use crate::cli::args::Watch;
 use crate::cli::exit::{Exit, of_stages};
@@ -100,7 +100,7 @@ fn tell(report: &crate::base::problem::ProblemReport, exit: &mut Exit) {
 /// same for one look; false if it was stopped.
 fn wait_for_change(
     workspace: &Workspace,
-    seen: &Glimpse,
+    seen: &FileSnapshot,
     cancel: &Cancel,
     changed: &AtomicBool,
 ) -> bool {

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use netsec::app::workspace::{Choices, Terms, Wish, Workspace};
+use netsec::app::workspace::{Overrides, RunOptions, RunRequest, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::clock::System;
 use netsec::base::{disk, hashing};
@@ -80,15 +80,15 @@ fn run(folder: &Path) -> Duration {
     let loaded = workspace
         .load(
             "p.yaml",
-            &Choices::default(),
+            &Overrides::default(),
             &Registry::new(vec![ECHO]),
             &|_| None,
         )
         .unwrap_or_else(|e| panic!("{e}"));
     let cancel = Cancel::new();
-    let terms = Terms::quiet(2, &cancel);
+    let terms = RunOptions::quiet(2, &cancel);
     workspace
-        .run(&loaded, &Wish::default(), &terms)
+        .run(&loaded, &RunRequest::default(), &terms)
         .unwrap_or_else(|e| panic!("{e}"));
     started.elapsed()
 }

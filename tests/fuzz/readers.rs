@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use netsec::app::workspace::{Terms, Workspace};
+use netsec::app::workspace::{RunOptions, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::digest::Digest;
 use netsec::lineage::journal;
@@ -73,7 +73,7 @@ fn archive(bytes: &[u8]) {
     in_a_file("run.netsec", bytes, |path| {
         let workspace =
             Workspace::open(path.parent().expect("it lies in a folder")).expect("it is there");
-        let _ = workspace.import(path, &Terms::quiet(1, &Cancel::new()));
+        let _ = workspace.import(path, &RunOptions::quiet(1, &Cancel::new()));
     });
 }
 

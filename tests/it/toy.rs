@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use crate::world::World;
-use netsec::app::workspace::{AppError, Choices, Loaded, Terms, Wish, Workspace};
+use netsec::app::workspace::{AppError, Loaded, Overrides, RunOptions, RunRequest, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::outcome::StageOutcome;
 use netsec::engine::drive::RunSummary;
@@ -335,7 +335,7 @@ pub(crate) fn load(world: &World, text: &str) -> Loaded {
 pub(crate) fn try_load(world: &World, text: &str) -> Result<Loaded, AppError> {
     world.write("toy.yaml", text);
     let env = |name: &str| (name == "SET").then(|| "s3cr3t-value".to_owned());
-    Workspace::open(world.root())?.load("toy.yaml", &Choices::default(), &registry(), &env)
+    Workspace::open(world.root())?.load("toy.yaml", &Overrides::default(), &registry(), &env)
 }
 
 pub(crate) struct Ran {
@@ -387,13 +387,13 @@ impl Ran {
 }
 
 pub(crate) fn run(world: &World, text: &str) -> Ran {
-    run_with(world, text, &Wish::default(), 4, &Cancel::new()).unwrap()
+    run_with(world, text, &RunRequest::default(), 4, &Cancel::new()).unwrap()
 }
 
 pub(crate) fn run_with(
     world: &World,
     text: &str,
-    wish: &Wish,
+    wish: &RunRequest,
     jobs: usize,
     cancel: &Cancel,
 ) -> Result<Ran, AppError> {
@@ -406,20 +406,26 @@ pub(crate) fn run_terms(
     jobs: usize,
     most: Option<usize>,
 ) -> Result<Ran, AppError> {
-    carry_out(world, text, &Wish::default(), (jobs, most), &Cancel::new())
+    carry_out(
+        world,
+        text,
+        &RunRequest::default(),
+        (jobs, most),
+        &Cancel::new(),
+    )
 }
 
 fn carry_out(
     world: &World,
     text: &str,
-    wish: &Wish,
+    wish: &RunRequest,
     (jobs, max_failures): (usize, Option<usize>),
     cancel: &Cancel,
 ) -> Result<Ran, AppError> {
     let loaded = load(world, text);
     let heard = Heard::default();
     let sinks = heard.clone();
-    let terms = Terms {
+    let terms = RunOptions {
         jobs,
         max_failures,
         program: None,

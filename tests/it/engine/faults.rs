@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::toy::{Heard, load, run, run_with};
 use crate::world::World;
 use netsec::app::supervisors::Pool;
-use netsec::app::workspace::{AppError, Wish, Workspace};
+use netsec::app::workspace::{AppError, RunRequest, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::clock::Ticking;
 use netsec::base::digest::Digest;
@@ -374,7 +374,7 @@ fn a_run_that_is_stopped_keeps_what_is_finished() {
     let text = "stages:\n  a: { kind: echo }\n  w: { kind: wait, inputs: { x: a.out } }\n  z: { kind: join, inputs: { x: w.out } }\n";
     let loaded = load(&world, text);
     let cancel = Cancel::new();
-    let terms = netsec::app::workspace::Terms {
+    let terms = netsec::app::workspace::RunOptions {
         max_failures: None,
         program: None,
         jobs: 2,
@@ -384,7 +384,9 @@ fn a_run_that_is_stopped_keeps_what_is_finished() {
         sinks: &|_: &Path| Ok(vec![Box::new(Stop(cancel.clone())) as Box<dyn Sink>]),
     };
     let workspace = Workspace::open(world.root()).unwrap();
-    let summary = workspace.run(&loaded, &Wish::default(), &terms).unwrap();
+    let summary = workspace
+        .run(&loaded, &RunRequest::default(), &terms)
+        .unwrap();
     assert_eq!(summary.outcome, RunOutcome::Cancelled);
     let outcomes: Vec<StageOutcome> = summary.stages.iter().map(|stage| stage.outcome).collect();
     assert_eq!(
@@ -413,7 +415,7 @@ fn a_sink_that_fails_is_dropped_and_the_run_goes_on() {
     let loaded = load(&world, "stages:\n  a: { kind: echo }\n");
     let heard = Heard::default();
     let sinks = heard.clone();
-    let terms = netsec::app::workspace::Terms {
+    let terms = netsec::app::workspace::RunOptions {
         max_failures: None,
         program: None,
         jobs: 1,
@@ -429,7 +431,7 @@ fn a_sink_that_fails_is_dropped_and_the_run_goes_on() {
     };
     let summary = Workspace::open(world.root())
         .unwrap()
-        .run(&loaded, &Wish::default(), &terms)
+        .run(&loaded, &RunRequest::default(), &terms)
         .unwrap();
     assert_eq!(summary.outcome, RunOutcome::Succeeded, "{summary:?}");
     let warnings = heard
@@ -449,7 +451,7 @@ fn a_held_workspace_says_who_holds_it_and_can_still_be_read() {
     let path = world.root().join("cache/lock");
     let mut lock = Lock::try_take(&path).unwrap().unwrap();
     lock.describe(&path, "run X (process 1 on there)").unwrap();
-    let refused = run_with(&world, FORK, &Wish::default(), 1, &Cancel::new());
+    let refused = run_with(&world, FORK, &RunRequest::default(), 1, &Cancel::new());
     assert!(
         matches!(refused, Err(AppError::Busy(holder)) if holder == "run X (process 1 on there)")
     );
@@ -503,7 +505,7 @@ fn a_damaged_database_is_set_aside_and_rebuilt() {
     assert!(world.root().join("cache/bad/ledger-1").exists());
     // A run that ends before its first commit leaves nothing that could hide the loss.
     let missing = "stages:\n  a: { kind: join, inputs: { x: ./nowhere } }\n";
-    assert!(run_with(&world, missing, &Wish::default(), 1, &Cancel::new()).is_err());
+    assert!(run_with(&world, missing, &RunRequest::default(), 1, &Cancel::new()).is_err());
     netsec::base::disk::remove_dir(&world.root().join("cache/ledger")).unwrap();
     assert_eq!(
         run(&world, FORK).outcome("good"),

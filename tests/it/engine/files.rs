@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::toy::{run, run_with, try_load};
 use crate::world::World;
-use netsec::app::workspace::{AppError, Wish, Workspace};
+use netsec::app::workspace::{AppError, RunRequest, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::digest::Digest;
 use netsec::base::hashing::hash;
@@ -75,9 +75,9 @@ fn a_change_that_hides_behind_old_times_is_seen() {
     world.write("data/a.txt", "B");
     touch(&world, "data/a.txt");
     assert_eq!(run(&world, text).outcome("one"), StageOutcome::Made);
-    let wish = Wish {
+    let wish = RunRequest {
         rehash: true,
-        ..Wish::default()
+        ..RunRequest::default()
     };
     let again = run_with(&world, text, &wish, 1, &Cancel::new()).unwrap();
     assert_eq!(again.outcome("one"), StageOutcome::Reused);
@@ -152,7 +152,7 @@ fn a_file_that_is_cut_and_filled_while_it_is_hashed_is_never_taken_for_another()
         });
         for _ in 0..10 {
             // It runs, or is refused with a message; what is recorded is true.
-            if let Ok(ran) = run_with(&world, text, &Wish::default(), 1, &Cancel::new())
+            if let Ok(ran) = run_with(&world, text, &RunRequest::default(), 1, &Cancel::new())
                 && ran.outcome("a") == StageOutcome::Failed
             {
                 let error = ran.error("a");
@@ -195,7 +195,7 @@ fn a_file_that_is_cut_and_filled_while_it_is_hashed_is_never_taken_for_another()
 #[test]
 fn missing_files_are_told_with_their_places() {
     let world = World::new();
-    let refused = run_with(&world, FILES, &Wish::default(), 1, &Cancel::new());
+    let refused = run_with(&world, FILES, &RunRequest::default(), 1, &Cancel::new());
     let Err(AppError::Report(report)) = refused else {
         panic!("it ran")
     };
@@ -215,7 +215,7 @@ fn odd_names_and_loops_of_links_do_no_harm() {
     let text = "stages:\n  folder: { kind: join, inputs: { x: data } }\n";
     assert_eq!(run(&world, text).outcome("folder"), StageOutcome::Made);
     std::os::unix::fs::symlink(world.root().join("data"), world.root().join("data/loop")).unwrap();
-    let refused = run_with(&world, text, &Wish::default(), 1, &Cancel::new());
+    let refused = run_with(&world, text, &RunRequest::default(), 1, &Cancel::new());
     let Err(AppError::Report(report)) = refused else {
         panic!("it ran")
     };

@@ -1,9 +1,8 @@
 //! What one file says in few words: matrix, foreach, templates, conditions, other files, profiles.
 
-use netsec::app::workspace::{AppError, Choices, Loaded, Workspace};
-
 use crate::toy::{load, registry, run, run_with, try_load};
 use crate::world::World;
+use netsec::app::workspace::{AppError, Loaded, Overrides, Workspace};
 
 fn ids(loaded: &Loaded) -> Vec<&str> {
     loaded
@@ -36,7 +35,7 @@ fn problem(world: &World, text: &str) -> String {
     }
 }
 
-fn choose(world: &World, file: &str, choices: &Choices) -> Result<Loaded, String> {
+fn choose(world: &World, file: &str, choices: &Overrides) -> Result<Loaded, String> {
     let loaded = Workspace::open(world.root())
         .unwrap()
         .load(file, choices, &registry(), &|_| None);
@@ -228,24 +227,25 @@ fn files_take_in_others_and_tell_where_they_are_wrong() {
     world.write("mine.json", "{\"n\": 3}");
     let file = "include: parts/common.yaml\nparams: { who: me }\nparams_files: [parts/values.toml]\nstages:\n  own: { kind: join, inputs: { x: shared.out } }\n";
     world.write("p.yaml", file);
-    let shared =
-        |choices: &Choices| choose(&world, "p.yaml", choices).map(|loaded| text(&loaded, "shared"));
-    assert_eq!(shared(&Choices::default()).unwrap(), "hi me 2");
-    let ci = Choices {
+    let shared = |choices: &Overrides| {
+        choose(&world, "p.yaml", choices).map(|loaded| text(&loaded, "shared"))
+    };
+    assert_eq!(shared(&Overrides::default()).unwrap(), "hi me 2");
+    let ci = Overrides {
         profile: Some("ci".to_owned()),
         params: vec!["mine.json".to_owned()],
-        ..Choices::default()
+        ..Overrides::default()
     };
     assert_eq!(shared(&ci).unwrap(), "hi ci 3");
     assert_eq!(choose(&world, "p.yaml", &ci).unwrap().pipeline.seed, 7);
-    let set = Choices {
+    let set = Overrides {
         sets: vec!["n=4".to_owned()],
         ..ci
     };
     assert_eq!(shared(&set).unwrap(), "hi ci 4");
-    let none = Choices {
+    let none = Overrides {
         profile: Some("cy".to_owned()),
-        ..Choices::default()
+        ..Overrides::default()
     };
     assert!(
         shared(&none).unwrap_err().contains("`ci`"),
@@ -253,9 +253,9 @@ fn files_take_in_others_and_tell_where_they_are_wrong() {
         shared(&none)
     );
     world.write("mine.json", "{\"m\": 3}");
-    let odd = Choices {
+    let odd = Overrides {
         params: vec!["mine.json".to_owned()],
-        ..Choices::default()
+        ..Overrides::default()
     };
     assert!(
         shared(&odd)
@@ -270,13 +270,13 @@ fn files_take_in_others_and_tell_where_they_are_wrong() {
         "stages:\n  shared: { kind: ecko }\n  own: { kind: echo }\n",
     );
     world.write("parts/values.toml", "n = \n");
-    let wrong = shared(&Choices::default()).unwrap_err();
+    let wrong = shared(&Overrides::default()).unwrap_err();
     assert!(
         wrong.contains("parts/values.toml:1:5: this is not TOML"),
         "{wrong}"
     );
     world.write("parts/values.toml", "");
-    let wrong = shared(&Choices::default()).unwrap_err();
+    let wrong = shared(&Overrides::default()).unwrap_err();
     assert!(
         wrong.contains("parts/common.yaml:2:19: there is no kind `ecko`"),
         "{wrong}"
@@ -289,7 +289,7 @@ fn files_take_in_others_and_tell_where_they_are_wrong() {
         "parts/common.yaml",
         "include: [common.yaml, nowhere.yaml]\nname: x\n",
     );
-    let wrong = shared(&Choices::default()).unwrap_err();
+    let wrong = shared(&Overrides::default()).unwrap_err();
     assert!(
         wrong.contains("parts/common.yaml:1:11: `parts/common.yaml` is included already"),
         "{wrong}"
@@ -315,7 +315,7 @@ fn a_stage_of_which_there_are_several_is_named_with_care() {
     world.write("data/a.txt", "A");
     let glob = "stages:\n  j: { kind: join, inputs: { x: 'data/[ab].txt' } }\n";
     assert_eq!(run(&world, glob).outcomes(), ["j made"]);
-    let only = netsec::app::workspace::Wish {
+    let only = netsec::app::workspace::RunRequest {
         only: vec!["a".to_owned()],
         ..Default::default()
     };

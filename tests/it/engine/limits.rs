@@ -2,7 +2,7 @@
 
 use crate::toy::{Ran, run, run_terms, run_with, try_load};
 use crate::world::World;
-use netsec::app::workspace::{AppError, Wish, Workspace};
+use netsec::app::workspace::{AppError, RunRequest, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::outcome::{RunOutcome, StageOutcome};
 use netsec::event::EventKind;
@@ -134,7 +134,7 @@ fn a_slot_nobody_declared_is_a_problem() {
 fn after_so_many_failures_nothing_more_is_begun() {
     let world = World::new();
     let text = "stages:\n  a: { kind: fail }\n  b: { kind: echo, with: { text: b } }\n  c: { kind: fail, with: { how: data } }\n  d: { kind: echo, with: { text: d } }\n  e: { kind: echo, with: { text: e } }\n  f: { kind: join, inputs: { x: e.out } }\n";
-    let all = run_with(&world, text, &Wish::default(), 1, &Cancel::new()).unwrap();
+    let all = run_with(&world, text, &RunRequest::default(), 1, &Cancel::new()).unwrap();
     assert_eq!(
         all.outcomes(),
         [
@@ -166,7 +166,7 @@ fn what_the_rest_waits_for_longest_goes_first() {
     let world = World::new();
     // Of two that are ready, `late` has more below it.
     let text = "stages:\n  early: { kind: echo, with: { text: early } }\n  late: { kind: echo, with: { text: late } }\n  below: { kind: join, inputs: { x: late.out } }\n  end: { kind: join, inputs: { x: below.out } }\n";
-    let ran = run_with(&world, text, &Wish::default(), 1, &Cancel::new()).unwrap();
+    let ran = run_with(&world, text, &RunRequest::default(), 1, &Cancel::new()).unwrap();
     let started = ran.events.iter().filter_map(|event| match &event.kind {
         EventKind::StageStarted { stage, .. } => Some(stage.to_string()),
         _ => None,

@@ -3,7 +3,7 @@
 
 use crate::toy::{run, run_with};
 use crate::world::World;
-use netsec::app::workspace::{Wish, Workspace};
+use netsec::app::workspace::{RunRequest, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::digest::Digest;
 use netsec::base::name::RefName;
@@ -92,12 +92,12 @@ fn two_challengers_of_one_run_meet_one_after_the_other() {
   jw: { kind: judge, inputs: { model: weak.out, champion: 'ref:champion/toy' } }
 ";
     // Both models are there before: the plan of the second run is made before either is judged.
-    let models = Wish {
+    let models = RunRequest {
         until: vec!["weak".to_owned(), "strong".to_owned()],
-        ..Wish::default()
+        ..RunRequest::default()
     };
     run_with(&world, both, &models, 1, &Cancel::new()).unwrap();
-    let ran = run_with(&world, both, &Wish::default(), 1, &Cancel::new()).unwrap();
+    let ran = run_with(&world, both, &RunRequest::default(), 1, &Cancel::new()).unwrap();
     assert_eq!(
         ran.outcomes(),
         ["weak reused", "strong reused", "js made", "jw made"]

@@ -2,7 +2,7 @@
 
 use crate::toy::{load, run, run_with};
 use crate::world::World;
-use netsec::app::workspace::{AppError, Wish, Workspace};
+use netsec::app::workspace::{AppError, RunRequest, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::outcome::StageOutcome;
 use netsec::event::EventKind;
@@ -89,7 +89,7 @@ fn a_plan_tells_what_a_run_would_do_and_why() {
     let loaded = load(&world, &CHAIN.replace("hello", "goodbye"));
     let plan = Workspace::open(world.root())
         .unwrap()
-        .plan(&loaded, &Wish::default())
+        .plan(&loaded, &RunRequest::default())
         .unwrap();
     let Verdict::Run(Why::Changed { differences }) = &plan.decisions[&0].verdict else {
         panic!("{plan:?}")
@@ -107,10 +107,10 @@ fn a_plan_tells_what_a_run_would_do_and_why() {
 fn forced_stages_run_and_the_rest_is_reused() {
     let world = World::new();
     run(&world, CHAIN);
-    let wish = Wish {
+    let wish = RunRequest {
         only: vec!["b".to_owned()],
         force: true,
-        ..Wish::default()
+        ..RunRequest::default()
     };
     let ran = run_with(&world, CHAIN, &wish, 2, &Cancel::new()).unwrap();
     assert_eq!(ran.outcomes(), ["b made"]);
@@ -119,9 +119,9 @@ fn forced_stages_run_and_the_rest_is_reused() {
 #[test]
 fn only_refuses_what_is_not_up_to_date() {
     let world = World::new();
-    let wish = Wish {
+    let wish = RunRequest {
         only: vec!["b".to_owned()],
-        ..Wish::default()
+        ..RunRequest::default()
     };
     let refused = run_with(&world, CHAIN, &wish, 2, &Cancel::new());
     let Err(AppError::Report(report)) = refused else {
@@ -132,9 +132,9 @@ fn only_refuses_what_is_not_up_to_date() {
         "{}",
         report.plain()
     );
-    let until = Wish {
+    let until = RunRequest {
         until: vec!["b".to_owned()],
-        ..Wish::default()
+        ..RunRequest::default()
     };
     assert_eq!(
         run_with(&world, CHAIN, &until, 2, &Cancel::new())
@@ -142,9 +142,9 @@ fn only_refuses_what_is_not_up_to_date() {
             .outcomes(),
         ["a made", "b made"]
     );
-    let from = Wish {
+    let from = RunRequest {
         from: vec!["b".to_owned()],
-        ..Wish::default()
+        ..RunRequest::default()
     };
     assert_eq!(
         run_with(&world, CHAIN, &from, 2, &Cancel::new())
@@ -160,7 +160,16 @@ fn one_worker_or_eight_make_the_same() {
         .map(|i| format!("  s{i}: {{ kind: echo, with: {{ text: t{i} }} }}\n  j{i}: {{ kind: join, inputs: {{ a: s{i}.out, b: s{}.out }} }}\n", i / 2))
         .collect();
     let text = format!("stages:\n{wide}");
-    let of = |jobs| run_with(&World::new(), &text, &Wish::default(), jobs, &Cancel::new()).unwrap();
+    let of = |jobs| {
+        run_with(
+            &World::new(),
+            &text,
+            &RunRequest::default(),
+            jobs,
+            &Cancel::new(),
+        )
+        .unwrap()
+    };
     let (one, eight) = (of(1), of(8));
     assert_eq!(one.digests(), eight.digests());
     assert_eq!(one.outcomes(), eight.outcomes());
@@ -215,7 +224,7 @@ fn stages_that_are_the_same_action_run_once() {
     let text = "stages:\n  a: { kind: echo }\n  b: { kind: echo }\n  c: { kind: echo }\n  j: { kind: join, inputs: { a: a.out, b: b.out, c: c.out } }\n";
     for jobs in [1, 4] {
         netsec::base::disk::remove_dir(&world.root().join("cache")).unwrap();
-        let ran = run_with(&world, text, &Wish::default(), jobs, &Cancel::new()).unwrap();
+        let ran = run_with(&world, text, &RunRequest::default(), jobs, &Cancel::new()).unwrap();
         assert_eq!(ran.outcomes(), ["a made", "b reused", "c reused", "j made"]);
     }
     let failing = "stages:\n  a: { kind: fail }\n  b: { kind: fail }\n";

@@ -2,21 +2,21 @@
 
 use crate::toy::{load, run};
 use crate::world::World;
-use netsec::app::workspace::{Choices, Terms, Wish, Workspace};
+use netsec::app::workspace::{Overrides, RunOptions, RunRequest, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::outcome::{RunOutcome, StageOutcome};
 use netsec::plan::standing::RunSpec;
 
 /// Whether a run of which this is asked would be cut short.
-fn is_known(world: &World, choices: &Choices) -> bool {
+fn is_known(world: &World, choices: &Overrides) -> bool {
     let cancel = Cancel::new();
     let asked = RunSpec {
         file: "toy.yaml",
-        terms: &Wish::default().terms(choices),
+        terms: &RunRequest::default().terms(choices),
     };
     let workspace = Workspace::open(world.root()).unwrap();
     let summary = workspace
-        .run_unchanged(&asked, &Terms::quiet(1, &cancel))
+        .run_unchanged(&asked, &RunOptions::quiet(1, &cancel))
         .unwrap();
     summary.is_some_and(|summary| summary.outcome == RunOutcome::Succeeded)
 }
@@ -47,7 +47,7 @@ fn ready() -> World {
         .unwrap()
         .load(
             "toy.yaml",
-            &Choices::default(),
+            &Overrides::default(),
             &crate::toy::registry(),
             &|_| None,
         )
@@ -55,7 +55,11 @@ fn ready() -> World {
     let cancel = Cancel::new();
     Workspace::open(world.root())
         .unwrap()
-        .run(&loaded, &Wish::default(), &Terms::quiet(1, &cancel))
+        .run(
+            &loaded,
+            &RunRequest::default(),
+            &RunOptions::quiet(1, &cancel),
+        )
         .unwrap();
     world
 }
@@ -63,7 +67,7 @@ fn ready() -> World {
 #[test]
 fn what_is_as_it_was_is_told_without_a_plan_and_recorded() {
     let world = ready();
-    assert!(is_known(&world, &Choices::default()) && is_known(&world, &Choices::default()));
+    assert!(is_known(&world, &Overrides::default()) && is_known(&world, &Overrides::default()));
     let ledger = Workspace::open(world.root())
         .unwrap()
         .reading()
@@ -88,9 +92,9 @@ type Change = (&'static str, fn(&World));
 
 #[test]
 fn any_change_that_could_matter_asks_for_a_plan() {
-    let other = Choices {
+    let other = Overrides {
         sets: vec!["x=1".to_owned()],
-        ..Choices::default()
+        ..Overrides::default()
     };
     assert!(!is_known(&ready(), &other), "something else is asked");
     let changes: [Change; 7] = [
@@ -113,9 +117,9 @@ fn any_change_that_could_matter_asks_for_a_plan() {
     ];
     for (what, change) in changes {
         let world = ready();
-        assert!(is_known(&world, &Choices::default()));
+        assert!(is_known(&world, &Overrides::default()));
         change(&world);
-        assert!(!is_known(&world, &Choices::default()), "{what}");
+        assert!(!is_known(&world, &Overrides::default()), "{what}");
     }
 }
 
@@ -134,11 +138,11 @@ fn a_memory_that_is_damaged_is_no_memory() {
     for length in [0, 7, 31, 40, bytes.len() - 64, bytes.len() - 1] {
         world.write(&name, &bytes[..length]);
         assert!(
-            !is_known(&world, &Choices::default()),
+            !is_known(&world, &Overrides::default()),
             "{length} of {} bytes",
             bytes.len()
         );
     }
     world.write(&name, &bytes);
-    assert!(is_known(&world, &Choices::default()));
+    assert!(is_known(&world, &Overrides::default()));
 }

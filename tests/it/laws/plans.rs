@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::toy::{load, run};
 use crate::world::World;
-use netsec::app::workspace::{Terms, Wish, Workspace};
+use netsec::app::workspace::{RunOptions, RunRequest, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::outcome::StageOutcome;
 use netsec::plan::decide::Verdict;
@@ -61,7 +61,7 @@ proptest! {
         run(&world, &text(&words));
         for change in changes {
             let blobs = world.blobs();
-            let mut wish = Wish::default();
+            let mut wish = RunRequest::default();
             match &change {
                 Change::Text(at, to) => words[*at] = *to,
                 Change::File(at, to) => world.write(&format!("f{at}"), to.to_string()),
@@ -79,7 +79,7 @@ proptest! {
             let workspace = Workspace::open(world.root()).unwrap();
             let plan = workspace.plan(&loaded, &wish).unwrap();
             let cancel = Cancel::new();
-            let terms = Terms::quiet(2, &cancel);
+            let terms = RunOptions::quiet(2, &cancel);
             let asked = RunSpec { file: "toy.yaml", terms: &wish.terms(&loaded.choices) };
             let short = if wish.force { None } else { workspace.run_unchanged(&asked, &terms).unwrap() };
             let all_reused = plan.decisions.values().all(|decision| matches!(decision.verdict, Verdict::Reuse(_)));
