@@ -10,7 +10,7 @@ use crate::cli::{load, out};
 use crate::kinds::compare::{compare, datasets};
 use crate::plan::decide::{Verdict, Why};
 use crate::plan::explain::Difference;
-use crate::reporter::table::{self, Row};
+use crate::reporter::table::{self, PlanRow};
 
 /// Says why a stage would run.
 ///
@@ -28,7 +28,7 @@ pub fn explain(workspace: &Workspace, args: &Explain) -> Result<Exit, AppError> 
     )?;
     let row = |stage: &usize| {
         let spec = &loaded.pipeline.stages[*stage];
-        Row {
+        PlanRow {
             id: spec.id.as_str(),
             kind: spec.kind.name,
             decision: &plan.decisions[stage],

@@ -4,7 +4,7 @@ use crate::app::workspace::{AppError, Loaded, RunRequest, Workspace};
 use crate::cli::args::Status;
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
-use crate::reporter::table::{self, Row};
+use crate::reporter::table::{self, PlanRow};
 
 /// Says what a run would do.
 ///
@@ -28,13 +28,13 @@ pub fn show(
     let plan = workspace.plan(loaded, wish)?;
     let row = |stage: &usize| {
         let spec = &loaded.pipeline.stages[*stage];
-        Row {
+        PlanRow {
             id: spec.id.as_str(),
             kind: spec.kind.name,
             decision: &plan.decisions[stage],
         }
     };
-    let rows: Vec<Row<'_>> = plan.wanted.iter().map(row).collect();
+    let rows: Vec<PlanRow<'_>> = plan.wanted.iter().map(row).collect();
     if json {
         out::json(&table::plan_json(&rows))?;
     } else {

@@ -15,7 +15,7 @@ use crate::plan::explain::{Difference, FileChange};
 use crate::plan::whole::StageDecision;
 
 /// A stage of a plan with its decision.
-pub struct Row<'a> {
+pub struct PlanRow<'a> {
     /// The stage.
     pub id: &'a str,
     /// Its kind.
@@ -49,7 +49,7 @@ pub fn columns(rows: &[Vec<String>]) -> String {
 }
 
 /// Shows a plan: a line a stage, what would happen and why.
-pub fn plan(rows: &[Row<'_>]) -> String {
+pub fn plan(rows: &[PlanRow<'_>]) -> String {
     let mut cells = Vec::new();
     for row in rows {
         let (word, why) = match &row.decision.verdict {
@@ -80,8 +80,8 @@ pub fn plan(rows: &[Row<'_>]) -> String {
 }
 
 /// Shows a plan as JSON.
-pub fn plan_json(rows: &[Row<'_>]) -> Value {
-    let stage = |row: &Row<'_>| {
+pub fn plan_json(rows: &[PlanRow<'_>]) -> Value {
+    let stage = |row: &PlanRow<'_>| {
         let key = row.decision.action.as_ref().map(|(_, key)| key);
         let mut stage = json!({"id": row.id, "kind": row.kind, "key": key});
         match &row.decision.verdict {
@@ -104,7 +104,7 @@ pub fn plan_json(rows: &[Row<'_>]) -> Value {
 }
 
 /// Explains one decision: every ingredient that differs, old and new, and what `behind` says of it.
-pub fn explain(row: &Row<'_>, behind: &dyn Fn(&Difference) -> Vec<String>) -> String {
+pub fn explain(row: &PlanRow<'_>, behind: &dyn Fn(&Difference) -> Vec<String>) -> String {
     let head = match &row.decision.verdict {
         Verdict::Reuse(record) => {
             format!(

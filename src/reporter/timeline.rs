@@ -28,7 +28,7 @@ pub struct Bar {
 
 /// What ran when.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Timeline {
+pub struct RunTimeline {
     /// The run.
     pub run: String,
     /// The pipeline file.
@@ -42,11 +42,11 @@ pub struct Timeline {
 }
 
 /// Puts a run's events in order.
-pub fn timeline(events: &[Event]) -> Timeline {
+pub fn timeline(events: &[Event]) -> RunTimeline {
     let start = events.first().map_or(0, |event| event.at_ms);
-    let mut timeline = Timeline {
+    let mut timeline = RunTimeline {
         length_ms: events.last().map_or(0, |event| event.at_ms - start),
-        ..Timeline::default()
+        ..RunTimeline::default()
     };
     let mut needed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut running: BTreeMap<String, (u64, usize)> = BTreeMap::new();
@@ -108,7 +108,7 @@ const ROW: usize = 26;
 const TOP: usize = 34;
 
 /// Draws a timeline as SVG.
-pub fn svg(timeline: &Timeline) -> String {
+pub fn svg(timeline: &RunTimeline) -> String {
     let lanes = timeline
         .bars
         .iter()
@@ -176,7 +176,7 @@ pub fn svg(timeline: &Timeline) -> String {
 }
 
 /// Shows a timeline as a page of its own: the chart, and the same as a table.
-pub fn html(timeline: &Timeline) -> String {
+pub fn html(timeline: &RunTimeline) -> String {
     let mut body = format!(
         "<h1>Run {}</h1>\n<p>{}: {} stages ran in {:.2} s, {} were reused. A thick brown border marks the critical \
          path: the run ends earlier only if one of these does.</p>\n{}",
