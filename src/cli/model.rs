@@ -11,7 +11,7 @@ use crate::cli::args_model::{Model, Predict};
 use crate::cli::exit::Exit;
 use crate::cli::rows::byte;
 use crate::cli::{load, out};
-use crate::frame::codec::Form;
+use crate::frame::codec::TableForm;
 use crate::frame::table::{Table, TableError};
 use crate::kinds::attribution::{Explaining, explained};
 use crate::kinds::export::file;
@@ -272,18 +272,18 @@ pub fn predict(workspace: &Workspace, args: &Predict) -> Result<Exit, AppError> 
         None => {
             let output = BufWriter::new(std::io::stdout().lock());
             let place = Path::new("the standard output");
-            score(&bundle, input, separator, Form::Csv, output, &mut told)
+            score(&bundle, input, separator, TableForm::Csv, output, &mut told)
                 .map_err(scoring(&args.data, place))?
         }
         Some(to) => {
             let form = match to.extension().and_then(|form| form.to_str()) {
-                Some("parquet") => Form::Parquet,
+                Some("parquet") => TableForm::Parquet,
                 Some(other @ ("json" | "ndjson" | "jsonl" | "gz" | "zst" | "xlsx")) => {
                     return Err(AppError::Usage(format!(
                         "rows are not written as `.{other}`: name a `.csv` or a `.parquet`"
                     )));
                 }
-                _ => Form::Csv,
+                _ => TableForm::Csv,
             };
             let to = workspace.root().join(to);
             if disk::absolute(&to)

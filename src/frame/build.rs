@@ -105,7 +105,7 @@ impl Conflict {
 
 /// Takes rows and makes a table of them.
 #[derive(Debug, Default)]
-pub struct Builder {
+pub struct TableBuilder {
     names: Vec<String>,
     /// How many bytes the names take.
     bytes: usize,
@@ -115,7 +115,7 @@ pub struct Builder {
     rows: Vec<String>,
 }
 
-impl Builder {
+impl TableBuilder {
     /// Adds a row with the name by which a message can point at it.
     pub fn row(&mut self, name: String, cells: impl IntoIterator<Item = (String, Cell)>) {
         let height = self.rows.len();
@@ -377,7 +377,7 @@ mod tests {
         rows: &[(&str, Cell)],
         types: &[(&str, ColumnType)],
     ) -> Result<(Table, Vec<Conflict>), TableError> {
-        let mut builder = Builder::default();
+        let mut builder = TableBuilder::default();
         for (row, (name, cell)) in rows.iter().enumerate() {
             builder.row(format!("row {row}"), [((*name).to_owned(), cell.clone())]);
         }

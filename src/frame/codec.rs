@@ -33,7 +33,7 @@ pub fn encode(table: &Table) -> Result<Vec<u8>, TableError> {
 
 /// How tables are written one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum TableForm {
     /// As CSV, with one header.
     Csv,
     /// As Parquet.
@@ -42,7 +42,7 @@ pub enum Form {
 
 /// Tables with the same columns, written one after the other as one.
 pub struct Stream<W: Write> {
-    form: Form,
+    form: TableForm,
     /// Until the first table tells the columns.
     output: Option<W>,
     parquet: Option<BatchedWriter<W>>,
@@ -51,7 +51,7 @@ pub struct Stream<W: Write> {
 
 impl<W: Write> Stream<W> {
     /// Begins to write.
-    pub fn new(form: Form, output: W) -> Self {
+    pub fn new(form: TableForm, output: W) -> Self {
         Self {
             form,
             output: Some(output),
@@ -68,7 +68,7 @@ impl<W: Write> Stream<W> {
         let failed = |error: std::io::Error| TableError(format!("it cannot be written: {error}"));
         let is_first = !std::mem::replace(&mut self.begun, true);
         match (self.form, &mut self.parquet, &mut self.output) {
-            (Form::Csv, _, Some(output)) => {
+            (TableForm::Csv, _, Some(output)) => {
                 let text = csv(table)?;
                 let header = text
                     .iter()
@@ -78,7 +78,7 @@ impl<W: Write> Stream<W> {
                     .write_all(if is_first { &text } else { &text[header..] })
                     .map_err(failed)
             }
-            (Form::Parquet, None, output) => {
+            (TableForm::Parquet, None, output) => {
                 let Some(output) = output.take() else {
                     return Ok(());
                 };
@@ -97,7 +97,7 @@ impl<W: Write> Stream<W> {
                 frame.rechunk_mut();
                 writer.write_batch(&frame).map_err(error)
             }
-            (Form::Csv, None, None) => Ok(()),
+            (TableForm::Csv, None, None) => Ok(()),
         }
     }
 

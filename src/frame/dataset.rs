@@ -18,7 +18,7 @@ pub struct Index {
     /// narrower type.
     pub columns: Vec<(String, ColumnType)>,
     /// The parts.
-    pub parts: Vec<Part>,
+    pub parts: Vec<DatasetPart>,
     /// How far the source had been read, in the source's own terms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<serde_json::Value>,
@@ -26,7 +26,7 @@ pub struct Index {
 
 /// One part of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Part {
+pub struct DatasetPart {
     /// The file, among those of the dataset.
     pub file: String,
     /// How many rows it has.
@@ -38,7 +38,7 @@ pub struct Part {
 
 impl Index {
     /// Makes an index.
-    pub fn new(columns: Vec<(String, ColumnType)>, parts: Vec<Part>) -> Self {
+    pub fn new(columns: Vec<(String, ColumnType)>, parts: Vec<DatasetPart>) -> Self {
         Self {
             format: FORMAT,
             columns,

@@ -5,7 +5,7 @@ use crate::frame::table::{ColumnType, Table, TableError};
 /// Part of what is hashed: another number is another split of every table.
 const DOMAIN: &str = "netsec 2026-11 row 1";
 
-enum Cells {
+enum RowCells {
     Numbers(Vec<f64>),
     Texts(Vec<Option<String>>),
 }
@@ -32,9 +32,9 @@ pub fn digests(table: &Table, except: &[&str]) -> Result<Vec<[u8; 32]>, TableErr
             .update(name.as_bytes());
         columns.push(match table.column_type(name)? {
             ColumnType::Text | ColumnType::Time | ColumnType::Other => {
-                Cells::Texts(table.texts(name)?)
+                RowCells::Texts(table.texts(name)?)
             }
-            _ => Cells::Numbers(table.numbers(name)?),
+            _ => RowCells::Numbers(table.numbers(name)?),
         });
     }
     let mut buffer = Vec::new();
@@ -42,8 +42,8 @@ pub fn digests(table: &Table, except: &[&str]) -> Result<Vec<[u8; 32]>, TableErr
         buffer.clear();
         for column in &columns {
             match column {
-                Cells::Numbers(cells) => number(&mut buffer, cells[row]),
-                Cells::Texts(cells) => text(&mut buffer, cells[row].as_deref()),
+                RowCells::Numbers(cells) => number(&mut buffer, cells[row]),
+                RowCells::Texts(cells) => text(&mut buffer, cells[row].as_deref()),
             }
         }
         *head.clone().update(&buffer).finalize().as_bytes()

@@ -309,7 +309,7 @@ fn before(context: &Context<'_>) -> Option<Before> {
     let member = |name: &str| input.files.iter().find(|file| file.name == name);
     let index = Index::decode(&member(INDEX)?.content.bytes().ok()?).ok()?;
     let mark = read_key(index.mark.as_ref()?.as_str()?)?;
-    let known = |(at, part): (usize, &crate::frame::dataset::Part)| {
+    let known = |(at, part): (usize, &crate::frame::dataset::DatasetPart)| {
         let raw = member(&raw_name(at))?;
         let (first, last) = part.keys.as_ref()?;
         let (first, last) = (read_key(first)?, read_key(last)?);

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::base::digest::Digest;
 use crate::frame::codec;
-use crate::frame::dataset::{INDEX, Index, Part, part_name};
+use crate::frame::dataset::{DatasetPart, INDEX, Index, part_name};
 use crate::frame::table::{ColumnType, Table, TableError, unify};
 use crate::stage::context::Context;
 use crate::stage::error::StageError;
@@ -59,7 +59,7 @@ impl<'a> Dataset<'a> {
                 .iter()
                 .map(|file| (file.name.as_str(), file))
                 .collect();
-            let find = |part: &Part| {
+            let find = |part: &DatasetPart| {
                 let none = || wrong(TableError(format!("the part `{}` is missing", part.file)));
                 files.get(part.file.as_str()).copied().ok_or_else(none)
             };
@@ -82,7 +82,7 @@ impl<'a> Dataset<'a> {
             let table = codec::decode(file.content.bytes()?)
                 .and_then(|table| table.canonical())
                 .map_err(wrong)?;
-            parts.push(Part {
+            parts.push(DatasetPart {
                 file: file.name.clone(),
                 rows: table.height() as u64,
                 keys: None,
@@ -247,7 +247,7 @@ impl Writer {
         let (mut files, mut parts) = (self.attached, Vec::new());
         for (at, (kept, rows, keys)) in self.parts.into_iter().enumerate() {
             let file = part_name(at);
-            parts.push(Part {
+            parts.push(DatasetPart {
                 file: file.clone(),
                 rows,
                 keys,

@@ -9,7 +9,7 @@ use rand_chacha::rand_core::SeedableRng;
 
 use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
-use crate::frame::codec::{Form, Stream};
+use crate::frame::codec::{Stream, TableForm};
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::kinds::ingest::default_na;
 use crate::model::bundle::Bundle;
@@ -69,7 +69,7 @@ pub fn score<W: Write>(
     bundle: &Bundle,
     input: Box<dyn Read + Send>,
     separator: u8,
-    form: Form,
+    form: TableForm,
     output: W,
     told: &mut dyn FnMut(Summary),
 ) -> Result<Summary, ScoreError> {
@@ -193,7 +193,7 @@ fn number(name: &str, cell: Option<&str>) -> Result<f64, String> {
 fn scored(
     bundle: &Bundle,
     table: &Table,
-    form: Form,
+    form: TableForm,
     before: u64,
 ) -> Result<(Table, Summary), TableError> {
     let (numeric, text) = columns(bundle);
@@ -283,8 +283,8 @@ fn scored(
         Column::from(Series::new(ERROR.into(), errors)),
     ])?;
     let rows = match form {
-        Form::Csv => table.clone(),
-        Form::Parquet => {
+        TableForm::Csv => table.clone(),
+        TableForm::Parquet => {
             let column = |name: String| match numeric.contains(&name) {
                 true => Ok(Column::from(Series::new(
                     name.as_str().into(),

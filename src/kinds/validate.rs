@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
-use crate::frame::build::{Builder, Cell};
+use crate::frame::build::{Cell, TableBuilder};
 use crate::frame::table::{ColumnType, Table, TableError, read_time};
 use crate::frame::{codec, rows};
 use crate::kinds::dataset::{Dataset, Writer, read_kept};
@@ -428,7 +428,7 @@ impl Check<'_> {
     }
 
     fn listed(&self, failures: &[Failure]) -> Result<Table, TableError> {
-        let mut builder = Builder::default();
+        let mut builder = TableBuilder::default();
         let mut ordered: Vec<&Failure> = failures.iter().collect();
         ordered.sort_by_key(|failure| (failure.row, failure.rule));
         for Failure { row, rule, value } in ordered {

@@ -4,9 +4,10 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, spec::BinarySubtype};
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf};
 
-use crate::frame::build::{Builder, Cell, Conflict};
+use crate::frame::build::{Cell, Conflict, TableBuilder};
 use crate::frame::table::{ColumnType, TableError};
 use crate::source::piece::{Malformed, Piece};
 
@@ -201,7 +202,7 @@ pub fn rows(
     documents: &[RawDocumentBuf],
     reading: &Reading,
 ) -> Result<(Piece, Vec<Conflict>), TableError> {
-    let mut builder = Builder::default();
+    let mut builder = TableBuilder::default();
     let (mut malformed, mut read) = (None, 0);
     for (document, at) in documents.iter().zip(1..) {
         let name = || format!("_id {}", shown(&key_of(document)));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::frame::build::{Builder, Cell, NAMES};
+use crate::frame::build::{Cell, NAMES, TableBuilder};
 use crate::frame::table::{ColumnType, TableError};
 use crate::source::chunks::MOST;
 use crate::source::encoding::{Encoding, Recoded};
@@ -25,7 +25,7 @@ pub fn read(
     types: &BTreeMap<String, ColumnType>,
     encoding: Encoding,
 ) -> Result<Piece, TableError> {
-    let mut builder = Builder::default();
+    let mut builder = TableBuilder::default();
     let (mut malformed, mut recoded) = (None, None);
     for (text, at) in bytes.split(|byte| *byte == b'\n').zip(1..) {
         if text.trim_ascii().is_empty() {
