@@ -14,9 +14,10 @@ use crate::frame::dataset::{INDEX, Index};
 use crate::frame::table::{ColumnType, TableError};
 use crate::kinds::dataset::{Keys, Writer, read_kept};
 use crate::source::documents::{
-    Fields, Key, Raw, Reading, cut, join, key_of, key_text, order, read_key, rows, split,
+    DocumentFields, DocumentReading, Key, SentDocument, cut, join, key_of, key_text, order,
+    read_key, rows, split,
 };
-use crate::source::mongodb::{Collection, MongoError, Range, moment, parse};
+use crate::source::mongodb::{Collection, CollectionRange, MongoError, moment, parse};
 use crate::stage::context::Context;
 use crate::stage::error::StageError;
 use crate::stage::io::Outputs;
@@ -128,7 +129,7 @@ impl Source {
                     message,
                     help: None,
                 });
-                Fields::new()
+                DocumentFields::new()
             })
         };
         let (filter, projection) = (document("filter"), document("projection"));
@@ -214,10 +215,10 @@ struct Before {
 /// Parts as they are made.
 struct Parts<'a> {
     source: &'a Source,
-    reading: &'a Reading,
+    reading: &'a DocumentReading,
     drop: &'a [String],
     context: &'a Context<'a>,
-    pending: VecDeque<Raw>,
+    pending: VecDeque<SentDocument>,
     made: Vec<(BlobRef, Gist, BlobRef, Keys)>,
     rows: u64,
 }
@@ -229,13 +230,13 @@ struct Parts<'a> {
 /// The server does not answer or refuses; a document cannot be read.
 pub(crate) fn pull(
     source: &Source,
-    reading: Reading,
+    reading: DocumentReading,
     drop: &[String],
     (outputs, port): (&mut Outputs, &str),
     context: &Context<'_>,
 ) -> Result<(Index, BTreeMap<String, Conflict>), StageError> {
     let session = source.collection()?.connect().map_err(failed)?;
-    let reading = Reading {
+    let reading = DocumentReading {
         keeps_id: source.keeps_id,
         ..reading
     };
@@ -253,15 +254,15 @@ pub(crate) fn pull(
     let resumed = match (&source.by, earlier, seen) {
         (Some(by), Some(before), Some(seen)) if !context.full => {
             let range = match by.as_str() {
-                "_id" => Range::Ids(before.mark.clone(), seen),
-                field => Range::Values(field.to_owned(), before.mark.clone(), seen),
+                "_id" => CollectionRange::Ids(before.mark.clone(), seen),
+                field => CollectionRange::Values(field.to_owned(), before.mark.clone(), seen),
             };
             let mut changed = Vec::new();
-            let mut gather = |batch: Vec<Raw>| {
+            let mut gather = |batch: Vec<SentDocument>| {
                 changed.extend(batch);
                 context.check()
             };
-            let is_new = !matches!(&range, Range::Ids(after, up_to) if after == up_to);
+            let is_new = !matches!(&range, CollectionRange::Ids(after, up_to) if after == up_to);
             let resumed = if is_new {
                 session.read(&range, &mut gather).map_err(failed)??
             } else {
@@ -286,7 +287,7 @@ pub(crate) fn pull(
         }
         (_, earlier, _) => {
             let resumed = session
-                .read(&Range::All, &mut |batch| parts.take(batch))
+                .read(&CollectionRange::All, &mut |batch| parts.take(batch))
                 .map_err(failed)??;
             parts.finish()?;
             if let Some(before) = earlier {
@@ -335,14 +336,14 @@ fn before(context: &Context<'_>) -> Option<Before> {
     })
 }
 
-fn documents(kept: &BlobRef, context: &Context<'_>) -> Result<Vec<Raw>, StageError> {
+fn documents(kept: &BlobRef, context: &Context<'_>) -> Result<Vec<SentDocument>, StageError> {
     let bytes = context.memo.fetch(&kept.digest)?;
     split(&bytes).map_err(|TableError(why)| StageError::Lost(why))
 }
 
 impl Parts<'_> {
     /// Takes more documents, which come after all before, and makes parts of them.
-    fn take(&mut self, batch: Vec<Raw>) -> Result<(), StageError> {
+    fn take(&mut self, batch: Vec<SentDocument>) -> Result<(), StageError> {
         self.context.check()?;
         self.pending.extend(batch);
         while let Some(count) = cut(self.pending.make_contiguous()) {
@@ -362,7 +363,7 @@ impl Parts<'_> {
 
     /// Makes a part of so many documents that wait.
     fn make(&mut self, count: usize) -> Result<(), StageError> {
-        let documents: Vec<Raw> = self.pending.drain(..count).collect();
+        let documents: Vec<SentDocument> = self.pending.drain(..count).collect();
         let raw = self.context.memo.put(&join(&documents))?;
         let keys = (
             key_text(&key_of(&documents[0])),
@@ -375,10 +376,10 @@ impl Parts<'_> {
     fn read(
         &mut self,
         raw: BlobRef,
-        known: Option<Vec<Raw>>,
+        known: Option<Vec<SentDocument>>,
         keys: Keys,
     ) -> Result<(), StageError> {
-        let Reading {
+        let DocumentReading {
             na,
             types,
             keeps_id,
@@ -411,14 +412,19 @@ impl Parts<'_> {
 
     /// Puts documents that are new or changed into the parts that are known; parts that none of
     /// them touches stay.
-    fn refresh(&mut self, before: &Before, mut changed: Vec<Raw>) -> Result<(), StageError> {
+    fn refresh(
+        &mut self,
+        before: &Before,
+        mut changed: Vec<SentDocument>,
+    ) -> Result<(), StageError> {
         changed.sort_by(|a, b| order(&key_of(a), &key_of(b)));
         let mut changed = VecDeque::from(changed);
         for (at, known) in before.parts.iter().enumerate() {
             let next = before.parts.get(at + 1).map(|next| &next.first);
-            let belongs =
-                |document: &Raw| next.is_none_or(|next| order(&key_of(document), next).is_lt());
-            let mine: Vec<Raw> = std::iter::from_fn(|| {
+            let belongs = |document: &SentDocument| {
+                next.is_none_or(|next| order(&key_of(document), next).is_lt())
+            };
+            let mine: Vec<SentDocument> = std::iter::from_fn(|| {
                 if belongs(changed.front()?) {
                     changed.pop_front()
                 } else {
@@ -483,7 +489,7 @@ impl Parts<'_> {
 
 /// Two lists in the order of their keys as one; of two documents with the same key, the second
 /// list's stays.
-fn merge(old: Vec<Raw>, new: Vec<Raw>) -> Vec<Raw> {
+fn merge(old: Vec<SentDocument>, new: Vec<SentDocument>) -> Vec<SentDocument> {
     let (mut old, mut new) = (old.into_iter().peekable(), new.into_iter().peekable());
     let mut merged = Vec::new();
     loop {
@@ -504,8 +510,8 @@ fn merge(old: Vec<Raw>, new: Vec<Raw>) -> Vec<Raw> {
 
 /// What is kept of the documents of a part: the gist, and the rows as Parquet.
 fn blobs(
-    documents: &[Raw],
-    reading: &Reading,
+    documents: &[SentDocument],
+    reading: &DocumentReading,
     drop: &[String],
 ) -> Result<Vec<Vec<u8>>, TableError> {
     let (piece, tally) = rows(documents, reading)?;

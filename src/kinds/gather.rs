@@ -12,8 +12,8 @@ use crate::frame::codec;
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::kinds::dataset::{Writer, read_kept};
 use crate::source::encoding::Recoded;
-use crate::source::files::{self, FileFormat, Options, Raw, torn};
-use crate::source::piece::{Gist, Malformed, Piece};
+use crate::source::files::{self, FileFormat, Options, RawPiece, torn};
+use crate::source::piece::{Malformed, Piece, PieceSummary};
 use crate::stage::context::Context;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, InputFile};
@@ -40,7 +40,7 @@ struct Read {
     name: String,
     is_strict: bool,
     notes: Vec<String>,
-    pieces: Vec<(Gist, BlobRef)>,
+    pieces: Vec<(PieceSummary, BlobRef)>,
 }
 
 /// Reads every file of an input, leaving out the columns of `drop`, and adds its parts.
@@ -240,13 +240,13 @@ fn file(
         let kept = context.memo.keep(&parts, &|at, _| {
             // Lines are counted from the piece's first, so that a piece is the same wherever it
             // stands.
-            let Raw { bytes, .. } = &raws[at];
+            let RawPiece { bytes, .. } = &raws[at];
             let piece = reader(bytes)
                 .map_err(|TableError(why)| StageError::Data(format!("`{name}`: {why}")))?;
             blobs(piece, drop).map_err(wrong)
         })?;
         for (raw, kept) in raws.iter().zip(kept) {
-            let gist: Gist = read_kept(&kept[0], context)?;
+            let gist: PieceSummary = read_kept(&kept[0], context)?;
             if let Some(found) = &gist.malformed {
                 Malformed::add(&mut malformed, found.clone().from_line(raw.at));
             }
@@ -284,7 +284,7 @@ fn file(
 struct Pieces {
     is_strict: bool,
     notes: Vec<String>,
-    pieces: Vec<(Gist, BlobRef)>,
+    pieces: Vec<(PieceSummary, BlobRef)>,
 }
 
 /// Returns the pieces of a file that was read before, if all of them are still there.
@@ -304,7 +304,7 @@ fn recall(whole: &SubAction, context: &Context<'_>) -> Result<Option<Pieces>, St
     Ok(Some(listed))
 }
 
-fn part(raw: &Raw, settings: &str, number: &mut usize) -> SubAction {
+fn part(raw: &RawPiece, settings: &str, number: &mut usize) -> SubAction {
     *number += 1;
     let text = |name: &str, text: String| (name.to_owned(), Value::Text(text));
     let with = [
@@ -330,11 +330,11 @@ fn blobs(piece: Piece, drop: &[String]) -> Result<Vec<Vec<u8>>, TableError> {
         .into_iter()
         .filter(|conflict| !drop.contains(&conflict.column))
         .collect();
-    let mut gist = Gist {
+    let mut gist = PieceSummary {
         malformed,
         conflicts,
         recoded,
-        ..Gist::default()
+        ..PieceSummary::default()
     };
     let mut rows = Vec::new();
     if let Some(table) = table {

@@ -13,7 +13,7 @@ use crate::kinds::collection::{PARAMS, Source, pull};
 use crate::kinds::dataset::Writer;
 use crate::kinds::gather::gather;
 use crate::quality::schema_types::TYPES;
-use crate::source::documents::Reading;
+use crate::source::documents::DocumentReading;
 use crate::source::encoding::Encoding;
 use crate::source::files::{FileFormat, Options};
 use crate::source::synthetic;
@@ -258,7 +258,7 @@ impl Stage for Ingest {
     ) -> Result<(), StageError> {
         if let From::Collection(source) = &self.from {
             let Options { na, types, .. } = self.options.clone();
-            let reading = Reading {
+            let reading = DocumentReading {
                 na,
                 types,
                 keeps_id: false,

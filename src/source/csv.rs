@@ -134,12 +134,12 @@ fn reader(bytes: &[u8], separator: u8) -> csv::Reader<&[u8]> {
 
 /// The fields of one column, one after the other.
 #[derive(Default)]
-pub(crate) struct Fields {
+pub(crate) struct ColumnFields {
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
-impl Fields {
+impl ColumnFields {
     pub(crate) fn push(&mut self, field: &[u8]) {
         self.bytes.extend_from_slice(field);
         self.ends.push(self.bytes.len());
@@ -151,7 +151,8 @@ impl Fields {
 /// # Errors
 /// A column cannot be kept; does not happen for fields of CSV.
 pub fn read(bytes: &[u8], form: &Csv) -> Result<Piece, TableError> {
-    let mut columns: Vec<Fields> = form.names.iter().map(|_| Fields::default()).collect();
+    let mut columns: Vec<ColumnFields> =
+        form.names.iter().map(|_| ColumnFields::default()).collect();
     let mut lines = Vec::new();
     let mut malformed: Option<Malformed> = None;
     // The library leaves a mark out that stands at the begin, and here that is the begin of a cell.
@@ -211,12 +212,12 @@ pub fn read(bytes: &[u8], form: &Csv) -> Result<Piece, TableError> {
 
 /// Makes a table of the fields of each column, whose records stand in these lines.
 pub(crate) fn table(
-    columns: &[Fields],
+    columns: &[ColumnFields],
     lines: &[u64],
     form: &Csv,
     mut malformed: Option<Malformed>,
 ) -> Result<Piece, TableError> {
-    let one = |(at, fields): (usize, &Fields)| {
+    let one = |(at, fields): (usize, &ColumnFields)| {
         let mut recoded = None;
         let column = match fields.as_utf8(form.encoding, lines, &mut recoded) {
             Some(fields) => column(&fields, form.names[at].as_str(), form),
@@ -249,7 +250,7 @@ pub(crate) fn table(
     })
 }
 
-impl Fields {
+impl ColumnFields {
     /// Returns the fields as UTF-8 if they are not: those that are not read as Windows-1252, and
     /// counted.
     fn as_utf8(
@@ -339,7 +340,7 @@ impl Unfit {
     }
 }
 
-fn column(fields: &Fields, name: &str, form: &Csv) -> Result<Column, Unfit> {
+fn column(fields: &ColumnFields, name: &str, form: &Csv) -> Result<Column, Unfit> {
     let text = std::str::from_utf8(&fields.bytes).map_err(|error| {
         let row = fields
             .ends

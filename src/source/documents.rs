@@ -14,9 +14,9 @@ use crate::source::piece::{Malformed, Piece};
 /// A value of a document, such as its `_id`.
 pub type Key = Bson;
 /// A document as the server sent it.
-pub type Raw = RawDocumentBuf;
+pub type SentDocument = RawDocumentBuf;
 /// A filter, a projection, or a document in the making.
-pub type Fields = Document;
+pub type DocumentFields = Document;
 
 /// Before so many documents there is no cut, and from so many on there is one.
 const LEAST: usize = 4_096;
@@ -170,7 +170,7 @@ pub fn document(cells: Vec<(String, Cell)>) -> Document {
 
 /// How documents become rows.
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub struct DocumentReading {
     /// Text that means a missing value.
     pub na: Vec<String>,
     /// Columns that get this type, whatever their cells are.
@@ -200,7 +200,7 @@ pub struct Reading {
 /// A cell is not of the type that is asked for.
 pub fn rows(
     documents: &[RawDocumentBuf],
-    reading: &Reading,
+    reading: &DocumentReading,
 ) -> Result<(Piece, Vec<Conflict>), TableError> {
     let mut builder = TableBuilder::default();
     let (mut malformed, mut read) = (None, 0);
@@ -255,7 +255,7 @@ fn shown(key: &Bson) -> String {
 fn fields(
     path: &str,
     document: &RawDocument,
-    reading: &Reading,
+    reading: &DocumentReading,
     depth: usize,
     cells: &mut Vec<(String, Cell)>,
 ) -> Result<(), String> {
@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn documents_become_rows() {
-        let reading = Reading {
+        let reading = DocumentReading {
             na: vec!["na".to_owned()],
             types: BTreeMap::new(),
             keeps_id: true,

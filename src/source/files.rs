@@ -91,7 +91,7 @@ impl Options {
 
 /// A file that is being read.
 pub struct Opened {
-    form: Form,
+    form: FileForm,
     epochs: BTreeMap<String, u32>,
     rows: Rows,
     /// What is odd about its header, though it can be read.
@@ -100,7 +100,7 @@ pub struct Opened {
 
 /// What is needed to read a piece.
 #[derive(Clone, Debug)]
-enum Form {
+enum FileForm {
     Csv(Csv),
     Ndjson {
         na: Vec<String>,
@@ -123,7 +123,7 @@ enum Rows {
 }
 
 /// A piece that is not read yet.
-pub struct Raw {
+pub struct RawPiece {
     /// Its first line, counted from one; of Parquet, its first row.
     pub at: u64,
     /// Its bytes; of Parquet, a Parquet file of its rows.
@@ -170,7 +170,7 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
             input.read_to_end(&mut bytes).map_err(wrong(format))?;
             let rows = Rows::Parquet(Box::new(ParquetRows::open(bytes)?));
             Ok(Opened {
-                form: Form::Parquet { na, types },
+                form: FileForm::Parquet { na, types },
                 epochs,
                 rows,
                 notes: Vec::new(),
@@ -179,7 +179,7 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
         FileFormat::Ndjson => {
             let chunks = Chunks::new(Box::new(input) as Box<dyn Read + Send>, Records::Lines);
             Ok(Opened {
-                form: Form::Ndjson {
+                form: FileForm::Ndjson {
                     na,
                     types,
                     encoding,
@@ -221,7 +221,7 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
                 ..head.form(&na, types)
             };
             Ok(Opened {
-                form: Form::Zeek { head, form },
+                form: FileForm::Zeek { head, form },
                 epochs,
                 rows: Rows::Text(chunks),
                 notes: Vec::new(),
@@ -243,7 +243,7 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
                     "the file is empty, or its first line is".to_owned(),
                 ));
             }
-            let form = Form::Csv(Csv {
+            let form = FileForm::Csv(Csv {
                 na,
                 types,
                 encoding,
@@ -269,13 +269,13 @@ impl Opened {
     ///
     /// # Errors
     /// The stream failed; a record does not end.
-    pub fn piece(&mut self) -> Result<Option<Raw>, TableError> {
+    pub fn piece(&mut self) -> Result<Option<RawPiece>, TableError> {
         match &mut self.rows {
             Rows::Text(chunks) => {
                 let chunk = chunks
                     .chunk()
                     .map_err(|error| TableError(format!("it cannot be read: {error}")))?;
-                Ok(chunk.map(|chunk| Raw {
+                Ok(chunk.map(|chunk| RawPiece {
                     at: chunk.line,
                     bytes: chunk.bytes,
                 }))
@@ -285,7 +285,7 @@ impl Opened {
                 let piece = rows.piece()?;
                 piece
                     .map(|table| {
-                        Ok(Raw {
+                        Ok(RawPiece {
                             at,
                             bytes: codec::encode(&table)?,
                         })
@@ -298,10 +298,10 @@ impl Opened {
     /// Returns the form of the file.
     pub fn format(&self) -> FileFormat {
         match self.form {
-            Form::Csv(_) => FileFormat::Csv,
-            Form::Ndjson { .. } => FileFormat::Ndjson,
-            Form::Zeek { .. } => FileFormat::Zeek,
-            Form::Parquet { .. } => FileFormat::Parquet,
+            FileForm::Csv(_) => FileFormat::Csv,
+            FileForm::Ndjson { .. } => FileFormat::Ndjson,
+            FileForm::Zeek { .. } => FileFormat::Zeek,
+            FileForm::Parquet { .. } => FileFormat::Parquet,
         }
     }
 
@@ -312,13 +312,13 @@ impl Opened {
         columns: &BTreeSet<String>,
     ) -> impl Fn(&[u8]) -> Result<Piece, TableError> + Sync + use<> {
         let mut form = self.form.clone();
-        let (Form::Csv(Csv { types, .. })
-        | Form::Zeek {
+        let (FileForm::Csv(Csv { types, .. })
+        | FileForm::Zeek {
             form: Csv { types, .. },
             ..
         }
-        | Form::Ndjson { types, .. }
-        | Form::Parquet { types, .. }) = &mut form;
+        | FileForm::Ndjson { types, .. }
+        | FileForm::Parquet { types, .. }) = &mut form;
         for column in columns {
             types.insert(column.clone(), ColumnType::Text);
         }
@@ -333,7 +333,7 @@ impl Opened {
     }
 }
 
-impl Form {
+impl FileForm {
     fn read(&self, bytes: &[u8]) -> Result<Piece, TableError> {
         match self {
             Self::Csv(csv) => csv::read(bytes, csv),

@@ -83,7 +83,7 @@ fn program(bson: &Bson) -> Option<&'static str> {
 
 /// How much of a collection is meant.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Range {
+pub enum CollectionRange {
     /// All of it.
     All,
     /// What comes after this `_id`, up to that one.
@@ -320,19 +320,19 @@ impl Session<'_> {
     /// The server does not answer or refuses; what `each` tells.
     pub fn read<E>(
         &self,
-        range: &Range,
+        range: &CollectionRange,
         each: &mut dyn FnMut(Vec<RawDocumentBuf>) -> Result<(), E>,
     ) -> Result<Result<u32, E>, MongoError> {
         // A cursor that is let go tells the server so.
         let _within = self.runtime.enter();
         let (mut last, up_to) = match range {
-            Range::All | Range::Values(..) => (None, None),
-            Range::Ids(after, up_to) => (Some(after.clone()), Some(up_to.clone())),
+            CollectionRange::All | CollectionRange::Values(..) => (None, None),
+            CollectionRange::Ids(after, up_to) => (Some(after.clone()), Some(up_to.clone())),
         };
         let (mut tries, mut resumed) = (0, 0);
         'resume: loop {
             let mut filter = self.asked.filter.clone();
-            if let Range::Values(field, from, to) = range {
+            if let CollectionRange::Values(field, from, to) = range {
                 filter = both(
                     filter,
                     doc! { field: { "$gte": from.clone(), "$lte": to.clone() } },

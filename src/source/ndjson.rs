@@ -45,7 +45,7 @@ pub fn read(
         }
         match serde_json::from_str::<Json>(&text) {
             Ok(Json::Object(object)) => {
-                let mut row = Row::default();
+                let mut row = ObjectRow::default();
                 match object
                     .into_iter()
                     .try_for_each(|(name, value)| row.add(name, value, na))
@@ -167,7 +167,7 @@ impl<'de> Visitor<'de> for Ordered {
 
 /// The cells of one object, each name once.
 #[derive(Default)]
-struct Row {
+struct ObjectRow {
     cells: Vec<(String, Cell)>,
     /// Of all cells, and of the objects they stand in.
     names: HashSet<String>,
@@ -175,7 +175,7 @@ struct Row {
     bytes: usize,
 }
 
-impl Row {
+impl ObjectRow {
     fn add(&mut self, name: String, value: Json, na: &[String]) -> Result<(), String> {
         self.bytes += name.len();
         if self.bytes > NAMES {

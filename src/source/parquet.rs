@@ -16,7 +16,7 @@ use polars::prelude::{
 use polars_parquet::parquet::metadata::{FileMetadata, RowGroupMetadata};
 
 use crate::frame::table::{Table, TableError, error};
-use crate::source::parquet_cells::{self, Leaf};
+use crate::source::parquet_cells::{self, ParquetColumn};
 use crate::source::parquet_footer::{self, Believed};
 use crate::source::unpack::Limit;
 
@@ -48,7 +48,7 @@ pub struct ParquetRows {
     bytes: Vec<u8>,
     /// How many bytes of text its rows may hold.
     most: u64,
-    leaves: Vec<Leaf>,
+    leaves: Vec<ParquetColumn>,
     /// What is known of the file, and of each of its groups.
     meta: FileMetadata,
     groups: Vec<RowGroupMetadata>,

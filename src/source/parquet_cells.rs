@@ -20,7 +20,7 @@ const EPOCH: i64 = 2_440_588;
 
 /// A column of cells.
 #[derive(Debug)]
-pub(crate) struct Leaf {
+pub(crate) struct ParquetColumn {
     /// Its name; of a column in a structure, with the structure's before it: `a.b`.
     pub(crate) name: String,
     /// How its values are stored.
@@ -29,12 +29,12 @@ pub(crate) struct Leaf {
     pub(crate) width: u64,
     /// Whether cells may be missing.
     pub(crate) is_optional: bool,
-    cells: Cells,
+    cells: CellMeaning,
 }
 
 /// What is made of cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cells {
+enum CellMeaning {
     AsTheyAre,
     /// Text: hours, minutes, seconds and parts of them, of which there are so many a second.
     TimeOfDay {
@@ -75,10 +75,10 @@ pub(crate) fn leaf(
     element: &mut SchemaElement,
     name: String,
     is_optional: bool,
-) -> Result<Leaf, String> {
+) -> Result<ParquetColumn, String> {
     let physical = element.type_.unwrap_or(Type::BYTE_ARRAY);
     let width = width(element, &name)?;
-    let (mut cells, mut converted, mut logical) = (Cells::AsTheyAre, None, None);
+    let (mut cells, mut converted, mut logical) = (CellMeaning::AsTheyAre, None, None);
     match (physical, annotation(element)) {
         (_, Annotation::Other(what)) => {
             return Err(format!(
@@ -89,19 +89,19 @@ pub(crate) fn leaf(
         (Type::INT64, Annotation::Unsigned) => converted = Some(ConvertedType::UINT_64),
         (Type::INT32, Annotation::Date) => converted = Some(ConvertedType::DATE),
         (Type::INT32 | Type::INT64, Annotation::TimeOfDay { a_second }) => {
-            cells = Cells::TimeOfDay { a_second }
+            cells = CellMeaning::TimeOfDay { a_second }
         }
         (Type::INT64, Annotation::Moment(unit)) => {
             logical = Some(LogicalType::TIMESTAMP(TimestampType::new(false, unit)));
         }
         (Type::INT96, _) => {
-            cells = Cells::Int96;
+            cells = CellMeaning::Int96;
             element.type_ = Some(Type::FIXED_LEN_BYTE_ARRAY);
             element.type_length = Some(12);
         }
-        (Type::FIXED_LEN_BYTE_ARRAY, Annotation::Half) if width == 2 => cells = Cells::Half,
-        (Type::FIXED_LEN_BYTE_ARRAY, Annotation::Uuid) if width == 16 => cells = Cells::Uuid,
-        (Type::FIXED_LEN_BYTE_ARRAY | Type::BYTE_ARRAY, _) => cells = Cells::Utf8,
+        (Type::FIXED_LEN_BYTE_ARRAY, Annotation::Half) if width == 2 => cells = CellMeaning::Half,
+        (Type::FIXED_LEN_BYTE_ARRAY, Annotation::Uuid) if width == 16 => cells = CellMeaning::Uuid,
+        (Type::FIXED_LEN_BYTE_ARRAY | Type::BYTE_ARRAY, _) => cells = CellMeaning::Utf8,
         _ => {}
     }
     element.num_children = None;
@@ -109,7 +109,7 @@ pub(crate) fn leaf(
     element.logical_type = logical;
     element.scale = None;
     element.precision = None;
-    Ok(Leaf {
+    Ok(ParquetColumn {
         name,
         physical,
         width,
@@ -184,7 +184,7 @@ fn old_annotation(converted: Option<ConvertedType>) -> Annotation {
 /// A cell is not what its annotation says: its column and row.
 pub(crate) fn columns(
     rows: &DataFrame,
-    leaves: &[Leaf],
+    leaves: &[ParquetColumn],
     from: u64,
 ) -> Result<Vec<Column>, TableError> {
     let mut flat = Vec::new();
@@ -219,15 +219,15 @@ fn flatten(column: &Series, flat: &mut Vec<Series>) -> Result<(), TableError> {
         .try_for_each(|field| flatten(field, flat))
 }
 
-impl Leaf {
+impl ParquetColumn {
     fn column(&self, cells: &Series, from: u64) -> Result<Column, TableError> {
         let made = match self.cells {
-            Cells::AsTheyAre => cells.clone(),
-            Cells::TimeOfDay { a_second } => self.times(cells, a_second, from)?,
-            Cells::Int96 => self.int96(cells)?,
-            Cells::Half => self.halves(cells)?,
-            Cells::Uuid => self.uuids(cells)?,
-            Cells::Utf8 => self.text(cells, from)?,
+            CellMeaning::AsTheyAre => cells.clone(),
+            CellMeaning::TimeOfDay { a_second } => self.times(cells, a_second, from)?,
+            CellMeaning::Int96 => self.int96(cells)?,
+            CellMeaning::Half => self.halves(cells)?,
+            CellMeaning::Uuid => self.uuids(cells)?,
+            CellMeaning::Utf8 => self.text(cells, from)?,
         };
         Ok(Column::from(made.with_name(self.name.as_str().into())))
     }

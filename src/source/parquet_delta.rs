@@ -39,7 +39,7 @@ pub(crate) fn check(
     let body = unpacked(page, header, codec, has_levels).ok_or("cannot be unpacked")?;
     let mut rest = body.as_slice();
     if encoding == Encoding::DELTA_BINARY_PACKED {
-        return Head::read(&mut rest, values).map(|_| 0).ok_or(WRONG);
+        return DeltaHeader::read(&mut rest, values).map(|_| 0).ok_or(WRONG);
     }
     let shared = match encoding == Encoding::DELTA_BYTE_ARRAY {
         true => numbers(&mut rest, values).ok_or(WRONG)?,
@@ -108,7 +108,7 @@ fn unpacked(
 }
 
 /// What stands before differences.
-struct Head {
+struct DeltaHeader {
     /// How many differences a miniblock has, and how many miniblocks a block.
     miniblock: u64,
     miniblocks: u64,
@@ -116,7 +116,7 @@ struct Head {
     first: i64,
 }
 
-impl Head {
+impl DeltaHeader {
     fn read(rest: &mut &[u8], most: u64) -> Option<Self> {
         let (block, miniblocks, count) = (varint(rest)?, varint(rest)?, varint(rest)?);
         let first = zigzag(varint(rest)?);
@@ -133,7 +133,7 @@ impl Head {
 
 /// Reads numbers that stand as differences.
 fn numbers(rest: &mut &[u8], most: u64) -> Option<Vec<i64>> {
-    let head = Head::read(rest, most)?;
+    let head = DeltaHeader::read(rest, most)?;
     let mut numbers = Vec::new();
     if head.count == 0 {
         return Some(numbers);

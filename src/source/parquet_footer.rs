@@ -17,7 +17,7 @@ use polars_parquet_format::{
 };
 
 use crate::frame::build::{COLUMNS, NAMES};
-use crate::source::parquet_cells::{Leaf, leaf};
+use crate::source::parquet_cells::{ParquetColumn, leaf};
 use crate::source::{parquet_delta, parquet_thrift};
 
 const MAGIC: &[u8] = b"PAR1";
@@ -46,7 +46,7 @@ pub(crate) fn most_bytes(length: usize) -> u64 {
 #[derive(Debug)]
 pub(crate) struct Believed {
     /// Its columns, in order.
-    pub(crate) leaves: Vec<Leaf>,
+    pub(crate) leaves: Vec<ParquetColumn>,
     /// The rows of each of its groups.
     pub(crate) groups: Vec<usize>,
 }
@@ -97,7 +97,7 @@ fn footer(bytes: &[u8]) -> Option<std::ops::Range<usize>> {
 }
 
 /// A structure whose columns are being gone through.
-struct Open {
+struct OpenStructure {
     /// The length of the path up to its own name.
     path: usize,
     /// Whether its columns may be missing, by itself or by what it stands in.
@@ -108,9 +108,9 @@ struct Open {
 
 /// Goes through the schema, which is a tree in the order of its preorder; leaves of each annotation
 /// only what is needed.
-fn leaves(schema: &mut [SchemaElement]) -> Result<Vec<Leaf>, String> {
+fn leaves(schema: &mut [SchemaElement]) -> Result<Vec<ParquetColumn>, String> {
     let (root, elements) = schema.split_first_mut().ok_or("it has no schema")?;
-    let mut open = vec![Open {
+    let mut open = vec![OpenStructure {
         path: 0,
         is_optional: false,
         rest: children(root, elements.len())?,
@@ -157,7 +157,7 @@ fn leaves(schema: &mut [SchemaElement]) -> Result<Vec<Leaf>, String> {
         }
         element.logical_type = None;
         element.converted_type = None;
-        open.push(Open {
+        open.push(OpenStructure {
             path: path.len(),
             is_optional,
             rest,
@@ -189,7 +189,7 @@ fn children(element: &SchemaElement, most: usize) -> Result<usize, String> {
 }
 
 /// Holds what is said of all rows against what is said of their groups.
-fn check_rows(meta: &FileMetaData, leaves: &[Leaf]) -> Result<(), String> {
+fn check_rows(meta: &FileMetaData, leaves: &[ParquetColumn]) -> Result<(), String> {
     if meta.row_groups.iter().any(|group| group.num_rows < 0) {
         return Err("it says that it has fewer rows than none".to_owned());
     }
@@ -207,8 +207,8 @@ fn check_rows(meta: &FileMetaData, leaves: &[Leaf]) -> Result<(), String> {
 }
 
 /// The pages of a column in a group of rows.
-struct Chunk<'a> {
-    leaf: &'a Leaf,
+struct ColumnPages<'a> {
+    leaf: &'a ParquetColumn,
     meta: &'a ColumnMetaData,
     rows: u64,
     /// Where they begin, and how many bytes they take.
@@ -217,7 +217,11 @@ struct Chunk<'a> {
 }
 
 /// Holds the groups of rows against the columns and the pages; returns how many rows each has.
-fn check_groups(bytes: &[u8], meta: &FileMetaData, leaves: &[Leaf]) -> Result<Vec<usize>, String> {
+fn check_groups(
+    bytes: &[u8],
+    meta: &FileMetaData,
+    leaves: &[ParquetColumn],
+) -> Result<Vec<usize>, String> {
     let mut chunks = find_chunks(bytes.len() as u64, meta, leaves)?;
     check_apart(&mut chunks)?;
     let most = most_bytes(bytes.len());
@@ -251,8 +255,8 @@ fn check_groups(bytes: &[u8], meta: &FileMetaData, leaves: &[Leaf]) -> Result<Ve
 fn find_chunks<'a>(
     length: u64,
     meta: &'a FileMetaData,
-    leaves: &'a [Leaf],
-) -> Result<Vec<Chunk<'a>>, String> {
+    leaves: &'a [ParquetColumn],
+) -> Result<Vec<ColumnPages<'a>>, String> {
     let mut cells = 0_u64;
     let mut chunks = Vec::new();
     for group in &meta.row_groups {
@@ -273,7 +277,7 @@ fn find_chunks<'a>(
         for (chunk, leaf) in group.columns.iter().zip(leaves) {
             let meta = chunk_of(chunk, leaf, group.num_rows)?;
             let (start, size) = pages_of(meta).ok_or_else(|| beyond(leaf))?;
-            chunks.push(Chunk {
+            chunks.push(ColumnPages {
                 leaf,
                 meta,
                 rows,
@@ -287,7 +291,7 @@ fn find_chunks<'a>(
 
 /// Checks that no columns share their pages: what each of many says of the same few bytes costs as
 /// if there were many.
-fn check_apart(chunks: &mut [Chunk<'_>]) -> Result<(), String> {
+fn check_apart(chunks: &mut [ColumnPages<'_>]) -> Result<(), String> {
     chunks.sort_by_key(|chunk| (chunk.start, chunk.size));
     match chunks
         .windows(2)
@@ -301,14 +305,14 @@ fn check_apart(chunks: &mut [Chunk<'_>]) -> Result<(), String> {
     }
 }
 
-fn beyond(leaf: &Leaf) -> String {
+fn beyond(leaf: &ParquetColumn) -> String {
     format!("the pages of `{}` lie beyond its end", leaf.name)
 }
 
 /// Returns what a column of a group says of itself.
 fn chunk_of<'a>(
     chunk: &'a ColumnChunk,
-    leaf: &Leaf,
+    leaf: &ParquetColumn,
     rows: i64,
 ) -> Result<&'a ColumnMetaData, String> {
     let name = &leaf.name;

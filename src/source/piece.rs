@@ -85,7 +85,7 @@ pub struct Piece {
 
 /// What is known of a piece without reading its table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gist {
+pub struct PieceSummary {
     /// How many rows it has.
     pub rows: u64,
     /// Its columns.

@@ -14,10 +14,10 @@ struct Feature {
     legitimate: f64,
     phishing: f64,
     spread: f64,
-    form: Form,
+    form: SyntheticForm,
 }
 
-enum Form {
+enum SyntheticForm {
     /// A count: rounded, not negative.
     Count,
     /// A share from 0 to 1.
@@ -32,84 +32,84 @@ const FEATURES: [Feature; 12] = [
         legitimate: 42.0,
         phishing: 71.0,
         spread: 27.0,
-        form: Form::Count,
+        form: SyntheticForm::Count,
     },
     Feature {
         name: "host_length",
         legitimate: 15.0,
         phishing: 24.0,
         spread: 10.0,
-        form: Form::Count,
+        form: SyntheticForm::Count,
     },
     Feature {
         name: "dots",
         legitimate: 2.1,
         phishing: 3.4,
         spread: 1.4,
-        form: Form::Count,
+        form: SyntheticForm::Count,
     },
     Feature {
         name: "hyphens",
         legitimate: 0.4,
         phishing: 1.9,
         spread: 1.5,
-        form: Form::Count,
+        form: SyntheticForm::Count,
     },
     Feature {
         name: "digit_share",
         legitimate: 0.04,
         phishing: 0.15,
         spread: 0.1,
-        form: Form::Share,
+        form: SyntheticForm::Share,
     },
     Feature {
         name: "path_depth",
         legitimate: 2.0,
         phishing: 3.0,
         spread: 1.8,
-        form: Form::Count,
+        form: SyntheticForm::Count,
     },
     Feature {
         name: "external_links",
         legitimate: 0.25,
         phishing: 0.55,
         spread: 0.28,
-        form: Form::Share,
+        form: SyntheticForm::Share,
     },
     Feature {
         name: "domain_age_days",
         legitimate: 2400.0,
         phishing: 500.0,
         spread: 1300.0,
-        form: Form::Count,
+        form: SyntheticForm::Count,
     },
     Feature {
         name: "has_ip_address",
         legitimate: 0.8,
         phishing: -0.2,
         spread: 0.9,
-        form: Form::Ternary,
+        form: SyntheticForm::Ternary,
     },
     Feature {
         name: "ssl_state",
         legitimate: 0.9,
         phishing: -0.6,
         spread: 1.0,
-        form: Form::Ternary,
+        form: SyntheticForm::Ternary,
     },
     Feature {
         name: "anchor_urls",
         legitimate: 0.5,
         phishing: -0.5,
         spread: 1.0,
-        form: Form::Ternary,
+        form: SyntheticForm::Ternary,
     },
     Feature {
         name: "redirects",
         legitimate: 0.3,
         phishing: 0.7,
         spread: 1.1,
-        form: Form::Count,
+        form: SyntheticForm::Count,
     },
 ];
 
@@ -146,9 +146,9 @@ impl Feature {
         };
         let value = mean + self.spread * normal(random);
         match self.form {
-            Form::Count => value.round().max(0.0),
-            Form::Share => (value.clamp(0.0, 1.0) * 1000.0).round() / 1000.0,
-            Form::Ternary => value.round().clamp(-1.0, 1.0) + 0.0,
+            SyntheticForm::Count => value.round().max(0.0),
+            SyntheticForm::Share => (value.clamp(0.0, 1.0) * 1000.0).round() / 1000.0,
+            SyntheticForm::Ternary => value.round().clamp(-1.0, 1.0) + 0.0,
         }
     }
 }

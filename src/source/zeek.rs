@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::frame::build::COLUMNS;
 use crate::frame::table::{ColumnType, TableError};
-use crate::source::csv::{Csv, Fields, table};
+use crate::source::csv::{ColumnFields, Csv, table};
 use crate::source::piece::{Malformed, Piece};
 
 /// What a head says.
@@ -109,7 +109,8 @@ impl ZeekHead {
     /// # Errors
     /// A column cannot be kept.
     pub fn table(&self, bytes: &[u8], form: &Csv) -> Result<Piece, TableError> {
-        let mut columns: Vec<Fields> = self.names.iter().map(|_| Fields::default()).collect();
+        let mut columns: Vec<ColumnFields> =
+            self.names.iter().map(|_| ColumnFields::default()).collect();
         let is_bool: Vec<bool> = self
             .names
             .iter()

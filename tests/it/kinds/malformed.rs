@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use netsec::quality::expression;
+use proptest::prelude::*;
+
 use netsec::quality::profile::Profile;
 use netsec::quality::rules::{failures, rules};
-use netsec::quality::schema;
-use netsec::source::documents::{Reading, rows, split};
+use netsec::quality::{expression, schema};
+use netsec::source::documents::{DocumentReading, rows, split};
 use netsec::source::files::{Options, read};
 use netsec::source::mongodb::parse;
-use proptest::prelude::*;
 
 const CSV: &[u8] = b"\xef\xbb\xbfa,b,\"c\"\"d\",e\n1,2.5,\"x,\ny\",true\n-7,1e9,,false\n,NaN,\"\",true\n3,inf,z,\n";
 const NDJSON: &[u8] = b"{\"a\": 1, \"b\": {\"c\": [1, {\"d\": null}], \"e\": \"x\"}}\n{\"a\": -2.5e3, \"b\": null}\n{\"f\": \"\\ud83d\\ude00\", \"a\": true}\n";
@@ -47,7 +47,7 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
 
 fn documents() -> Vec<u8> {
     let text = r#"{"_id": {"$oid": "507f1f77bcf86cd799439011"}, "a": {"b": [1, 2.5, {"c": null}], "d": {"$date": 5}}, "e": {"$binary": {"base64": "AAEC", "subType": "04"}}, "f": {"$numberDecimal": "1E+400"}}"#;
-    let one = netsec::source::documents::Raw::try_from(&parse(text).unwrap()).unwrap();
+    let one = netsec::source::documents::SentDocument::try_from(&parse(text).unwrap()).unwrap();
     netsec::source::documents::join(&[one.clone(), one])
 }
 
@@ -72,7 +72,7 @@ proptest! {
 
     #[test]
     fn bson_documents(edits in edits()) {
-        let reading = Reading { na: Vec::new(), types: BTreeMap::new(), keeps_id: true };
+        let reading = DocumentReading { na: Vec::new(), types: BTreeMap::new(), keeps_id: true };
         if let Ok(documents) = split(&edited(&documents(), edits)) {
             let _ = rows(&documents, &reading);
         }
