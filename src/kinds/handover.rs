@@ -9,7 +9,7 @@ use crate::kinds::predict::importance;
 use crate::model::bundle::Bundle;
 use crate::model::calibrate::Calibrator;
 use crate::model::onnx::export::{self, ALARM, PROBABILITY};
-use crate::prep::preprocessor::{Input, Seen};
+use crate::prep::preprocessor::{RequiredColumn, TrainedColumn};
 
 /// How many features the card names.
 const SHOWN: usize = 15;
@@ -69,7 +69,7 @@ pub fn onnx(bundle: &Bundle) -> Result<Vec<u8>, String> {
 /// # Errors
 /// As for ONNX.
 pub fn mlflow(bundle: &Bundle, card: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
-    let column = |input: &Input| {
+    let column = |input: &RequiredColumn| {
         // The loader takes numbers and text as readers of CSV give them: whole numbers, and missing
         // cells of text as NaN.
         json!({"type": "any", "name": input.name, "required": true})
@@ -118,11 +118,13 @@ fn short(number: f64) -> String {
     }
 }
 
-fn seen(input: &Input) -> (&'static str, String) {
+fn seen(input: &RequiredColumn) -> (&'static str, String) {
     match &input.seen {
-        Seen::Numbers(least, most) => ("number", format!("{} to {}", short(*least), short(*most))),
-        Seen::Texts(Some(values)) => ("text", in_backticks(values)),
-        Seen::Texts(None) => ("text", "many values".to_owned()),
+        TrainedColumn::Numbers(least, most) => {
+            ("number", format!("{} to {}", short(*least), short(*most)))
+        }
+        TrainedColumn::Texts(Some(values)) => ("text", in_backticks(values)),
+        TrainedColumn::Texts(None) => ("text", "many values".to_owned()),
     }
 }
 

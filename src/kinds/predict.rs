@@ -16,7 +16,7 @@ use crate::model::bundle::Bundle;
 use crate::model::draws::settle;
 use crate::model::fitted::Model;
 use crate::model::metrics::{CHOICES, Metrics};
-use crate::prep::cells::Kind;
+use crate::prep::cells::CellKind;
 use crate::source::files::{self, Options};
 
 /// The column of the probability of an attack.
@@ -135,14 +135,14 @@ pub fn options(bundle: &Bundle, separator: u8) -> Options {
 /// The columns that a model needs: those of numbers, and those of text.
 fn columns(bundle: &Bundle) -> (Vec<String>, Vec<String>) {
     let inputs = bundle.preprocessor.inputs();
-    let of = |kind: Kind| {
+    let of = |kind: CellKind| {
         inputs
             .iter()
             .filter(|input| input.kind() == kind)
             .map(|input| input.name.clone())
             .collect()
     };
-    (of(Kind::Number), of(Kind::Text))
+    (of(CellKind::Number), of(CellKind::Text))
 }
 
 /// Checks that all columns that are needed are there, and none that is added.

@@ -2,8 +2,8 @@
 
 use crate::base::name::in_backticks;
 use crate::kinds::candidates::key;
-use crate::prep::cells::Kind;
-use crate::prep::clip::Bound;
+use crate::prep::cells::CellKind;
+use crate::prep::clip::ClipBound;
 use crate::prep::columns::Pick;
 use crate::prep::derive::How;
 use crate::prep::encode::Unknown;
@@ -11,8 +11,8 @@ use crate::prep::finite::FiniteStrategy;
 use crate::prep::impute::With;
 use crate::prep::knn::Weights;
 use crate::prep::reduce::Useless;
-use crate::prep::scale::By;
-use crate::prep::step::{Action, Step};
+use crate::prep::scale::ScaleMethod;
+use crate::prep::step::{Action, PrepStep};
 use crate::stage::param::{self, Fallback, Param, ParamError, Type, Value, Values};
 
 const fn of(name: &'static str, kind: Type, default: &'static str, doc: &'static str) -> Param {
@@ -318,7 +318,7 @@ fn fault(at: usize, inner: Option<&str>, message: String, help: &str) -> ParamEr
 }
 
 /// Reads the steps.
-pub(crate) fn read(values: &Values) -> (Vec<Step>, Vec<ParamError>) {
+pub(crate) fn read(values: &Values) -> (Vec<PrepStep>, Vec<ParamError>) {
     let (mut steps, mut faults) = (Vec::new(), Vec::new());
     for (at, step) in values.list("steps").iter().enumerate() {
         let Value::Map(step) = step else { continue };
@@ -330,7 +330,7 @@ pub(crate) fn read(values: &Values) -> (Vec<Step>, Vec<ParamError>) {
     (steps, faults)
 }
 
-fn one(step: &Values, at: usize) -> Result<Step, Box<ParamError>> {
+fn one(step: &Values, at: usize) -> Result<PrepStep, Box<ParamError>> {
     let actions = || PARAMS[CHOOSERS..].iter().map(|param| param.name);
     let named: Vec<(&str, &Values)> = actions()
         .filter_map(|name| Some((name, step.map(name)?)))
@@ -371,9 +371,9 @@ fn one(step: &Values, at: usize) -> Result<Step, Box<ParamError>> {
     }
     let kind = step.text("type").map(|word| {
         if word == "text" {
-            Kind::Text
+            CellKind::Text
         } else {
-            Kind::Number
+            CellKind::Number
         }
     });
     let pick = Pick {
@@ -398,19 +398,19 @@ fn one(step: &Values, at: usize) -> Result<Step, Box<ParamError>> {
         }),
         "impute" => Action::Impute(imputed(with), with.flag("indicator")),
         "scale" => Action::Scale(match with.text("with") {
-            Some("min_max") => By::MinMax,
-            Some("robust") => By::Robust,
-            Some("max_abs") => By::MaxAbs,
-            _ => By::Standard,
+            Some("min_max") => ScaleMethod::MinMax,
+            Some("robust") => ScaleMethod::Robust,
+            Some("max_abs") => ScaleMethod::MaxAbs,
+            _ => ScaleMethod::Standard,
         }),
         "quantile" => Action::Quantile(with.size("quantiles"), with.text("to") == Some("normal")),
         "log1p" => Action::Log1p,
         "clip" => {
             let bound = |value: &str, share: &str| match (with.float(value), with.float(share)) {
                 (Some(_), Some(_)) => Err(format!("`{value}` and `{share}` say the same")),
-                (Some(value), None) => Ok(Bound::Value(value)),
-                (None, Some(share)) => Ok(Bound::Share(share)),
-                (None, None) => Ok(Bound::None),
+                (Some(value), None) => Ok(ClipBound::Value(value)),
+                (None, Some(share)) => Ok(ClipBound::Share(share)),
+                (None, None) => Ok(ClipBound::None),
             };
             let wrong = |why: String| Box::new(fault(at, Some("clip"), why, "name one of them"));
             let (low, high) = (
@@ -418,9 +418,9 @@ fn one(step: &Values, at: usize) -> Result<Step, Box<ParamError>> {
                 bound("high", "high_share").map_err(wrong)?,
             );
             let is_empty = match (low, high) {
-                (Bound::Value(low), Bound::Value(high))
-                | (Bound::Share(low), Bound::Share(high)) => low > high,
-                (Bound::None, Bound::None) => true,
+                (ClipBound::Value(low), ClipBound::Value(high))
+                | (ClipBound::Share(low), ClipBound::Share(high)) => low > high,
+                (ClipBound::None, ClipBound::None) => true,
                 _ => false,
             };
             if is_empty {
@@ -477,7 +477,7 @@ fn one(step: &Values, at: usize) -> Result<Step, Box<ParamError>> {
             "leave out `columns`, `match` and `type`",
         )));
     }
-    Ok(Step { pick, action })
+    Ok(PrepStep { pick, action })
 }
 
 fn imputed(with: &Values) -> With {

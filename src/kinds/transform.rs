@@ -11,7 +11,7 @@ use crate::kinds::dataset::Dataset;
 use crate::kinds::split_work::{LABELS, SAMPLE};
 use crate::kinds::steps;
 use crate::prep::labels::TargetMap;
-use crate::prep::preprocessor::{Preprocessor, Settings};
+use crate::prep::preprocessor::{Preprocessor, PreprocessorSettings};
 use crate::quality::giveaway::Giveaway;
 use crate::quality::nature::rising;
 use crate::quality::profile::Profile;
@@ -118,7 +118,7 @@ pub const KIND: StageKind = StageKind {
 };
 
 struct Transform {
-    settings: Settings,
+    settings: PreprocessorSettings,
     drop: Vec<String>,
     near_perfect: f64,
     allow: BTreeMap<String, String>,
@@ -147,7 +147,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     if !faults.is_empty() {
         return Err(faults);
     }
-    let settings = Settings {
+    let settings = PreprocessorSettings {
         target: values.text("target").unwrap_or_default().to_owned(),
         labels: TargetMap { classes, others },
         steps,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The cells of a column.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Cells {
+pub enum ColumnCells {
     /// Numbers; NaN is missing.
     Numbers(Vec<f64>),
     /// Text.
@@ -13,7 +13,7 @@ pub enum Cells {
 
 /// What the cells of a column are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Kind {
+pub enum CellKind {
     /// Numbers.
     Number,
     /// Text.

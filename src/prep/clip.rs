@@ -7,7 +7,7 @@ use crate::prep::quantile::quantile;
 
 /// A bound: a value, or a share of the training rows.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Bound {
+pub enum ClipBound {
     /// None.
     None,
     /// This value.
@@ -31,16 +31,16 @@ impl Clip {
     pub fn fit(
         columns: &mut Columns,
         names: Vec<String>,
-        low: Bound,
-        high: Bound,
+        low: ClipBound,
+        high: ClipBound,
     ) -> Result<Self, String> {
         let one = |name: String| {
             let mut cells = columns.present(&name)?;
             cells.sort_by(f64::total_cmp);
-            let of = |bound: Bound, none: f64| match bound {
-                Bound::Value(value) => value,
-                Bound::Share(share) if !cells.is_empty() => quantile(&cells, share),
-                Bound::Share(_) | Bound::None => none,
+            let of = |bound: ClipBound, none: f64| match bound {
+                ClipBound::Value(value) => value,
+                ClipBound::Share(share) if !cells.is_empty() => quantile(&cells, share),
+                ClipBound::Share(_) | ClipBound::None => none,
             };
             let (least, most) = (of(low, f64::NEG_INFINITY), of(high, f64::INFINITY));
             if least > most {

@@ -6,7 +6,7 @@ use ndarray::Array2;
 use regex::Regex;
 
 use crate::base::nearest::suggest;
-use crate::prep::cells::{Cells, Kind};
+use crate::prep::cells::{CellKind, ColumnCells};
 use crate::prep::seen::row_hashes;
 
 /// What is wrong with single rows, by row from 0.
@@ -17,7 +17,7 @@ pub type Faults = BTreeMap<usize, String>;
 pub struct Columns {
     rows: usize,
     /// In order; none where one was taken out.
-    list: Vec<Option<(String, Cells)>>,
+    list: Vec<Option<(String, ColumnCells)>>,
     places: HashMap<String, usize>,
     /// What is wrong with single rows.
     pub faults: Faults,
@@ -46,7 +46,7 @@ impl Columns {
             .collect()
     }
 
-    fn cells(&self, name: &str) -> Result<&Cells, String> {
+    fn cells(&self, name: &str) -> Result<&ColumnCells, String> {
         let found = self
             .places
             .get(name)
@@ -56,7 +56,7 @@ impl Columns {
             .ok_or_else(|| format!("there is no column `{name}`: {}", self.like(name)))
     }
 
-    fn cells_mut(&mut self, name: &str) -> Result<&mut Cells, String> {
+    fn cells_mut(&mut self, name: &str) -> Result<&mut ColumnCells, String> {
         self.cells(name)?;
         let found = self
             .places
@@ -68,13 +68,13 @@ impl Columns {
     }
 
     /// Returns what the cells of a column are, if it is there.
-    pub fn kind(&self, name: &str) -> Option<Kind> {
+    pub fn kind(&self, name: &str) -> Option<CellKind> {
         self.places
             .get(name)
             .and_then(|place| self.list[*place].as_ref())
             .map(|(_, cells)| match cells {
-                Cells::Numbers(_) => Kind::Number,
-                Cells::Texts(_) => Kind::Text,
+                ColumnCells::Numbers(_) => CellKind::Number,
+                ColumnCells::Texts(_) => CellKind::Text,
             })
     }
 
@@ -82,7 +82,7 @@ impl Columns {
     ///
     /// # Errors
     /// There is one of that name.
-    pub fn push(&mut self, name: String, cells: Cells) -> Result<(), String> {
+    pub fn push(&mut self, name: String, cells: ColumnCells) -> Result<(), String> {
         if self.places.contains_key(&name) {
             return Err(format!(
                 "there would be two columns `{name}`: rename one, or let one step take all columns at once"
@@ -105,7 +105,7 @@ impl Columns {
     ///
     /// # Errors
     /// It is not there.
-    pub fn take(&mut self, name: &str) -> Result<Cells, String> {
+    pub fn take(&mut self, name: &str) -> Result<ColumnCells, String> {
         self.cells(name)?;
         let place = self.places.remove(name);
         let taken = place.and_then(|place| self.list[place].take());
@@ -120,8 +120,8 @@ impl Columns {
     /// It is not there, or holds text.
     pub fn numbers(&self, name: &str) -> Result<&[f64], String> {
         match self.cells(name)? {
-            Cells::Numbers(cells) => Ok(cells),
-            Cells::Texts(_) => Err(format!(
+            ColumnCells::Numbers(cells) => Ok(cells),
+            ColumnCells::Texts(_) => Err(format!(
                 "the column `{name}` holds text where numbers are needed"
             )),
         }
@@ -146,8 +146,8 @@ impl Columns {
     /// It is not there, or holds text.
     pub fn numbers_mut(&mut self, name: &str) -> Result<&mut [f64], String> {
         match self.cells_mut(name)? {
-            Cells::Numbers(cells) => Ok(cells),
-            Cells::Texts(_) => Err(format!(
+            ColumnCells::Numbers(cells) => Ok(cells),
+            ColumnCells::Texts(_) => Err(format!(
                 "the column `{name}` holds text where numbers are needed"
             )),
         }
@@ -159,8 +159,8 @@ impl Columns {
     /// It is not there, or holds numbers.
     pub fn texts(&self, name: &str) -> Result<&[Option<String>], String> {
         match self.cells(name)? {
-            Cells::Texts(cells) => Ok(cells),
-            Cells::Numbers(_) => Err(format!(
+            ColumnCells::Texts(cells) => Ok(cells),
+            ColumnCells::Numbers(_) => Err(format!(
                 "the column `{name}` holds numbers where text is needed"
             )),
         }
@@ -172,8 +172,8 @@ impl Columns {
     /// It is not there, or holds numbers.
     pub fn texts_mut(&mut self, name: &str) -> Result<&mut [Option<String>], String> {
         match self.cells_mut(name)? {
-            Cells::Texts(cells) => Ok(cells),
-            Cells::Numbers(_) => Err(format!(
+            ColumnCells::Texts(cells) => Ok(cells),
+            ColumnCells::Numbers(_) => Err(format!(
                 "the column `{name}` holds numbers where text is needed"
             )),
         }
@@ -194,11 +194,11 @@ impl Columns {
             .iter()
             .flatten()
             .filter_map(|(name, cells)| match cells {
-                Cells::Numbers(cells) => Some((
+                ColumnCells::Numbers(cells) => Some((
                     name.as_str(),
                     cells.iter().position(|cell| cell.is_infinite())?,
                 )),
-                Cells::Texts(_) => None,
+                ColumnCells::Texts(_) => None,
             })
     }
 
@@ -226,7 +226,7 @@ impl Columns {
     /// missing.
     pub fn set_infinite_aside(&mut self) {
         for (name, cells) in self.list.iter_mut().flatten() {
-            let Cells::Numbers(cells) = cells else {
+            let ColumnCells::Numbers(cells) = cells else {
                 continue;
             };
             for (row, cell) in cells
@@ -263,7 +263,7 @@ pub struct Pick {
     /// Those whose whole name this describes.
     pub matching: Option<Regex>,
     /// Those of this kind.
-    pub kind: Option<Kind>,
+    pub kind: Option<CellKind>,
 }
 
 impl Pick {
@@ -280,7 +280,7 @@ impl Pick {
     ///
     /// # Errors
     /// One that was named is not there, or of another kind; nothing is described.
-    pub fn of(&self, columns: &Columns, able: &[Kind]) -> Result<Vec<String>, String> {
+    pub fn of(&self, columns: &Columns, able: &[CellKind]) -> Result<Vec<String>, String> {
         for name in &self.names {
             match columns.kind(name) {
                 None => {
@@ -290,7 +290,7 @@ impl Pick {
                     ));
                 }
                 Some(kind) if !able.contains(&kind) => {
-                    let word = if kind == Kind::Text {
+                    let word = if kind == CellKind::Text {
                         "text"
                     } else {
                         "numbers"

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::prep::cells::Cells;
+use crate::prep::cells::ColumnCells;
 use crate::prep::columns::Columns;
 
 /// How a column is made of two.
@@ -43,6 +43,6 @@ impl Derived {
                 .collect(),
             How::Difference => pairs.map(|(a, b)| a - b).collect(),
         };
-        columns.push(self.name.clone(), Cells::Numbers(cells))
+        columns.push(self.name.clone(), ColumnCells::Numbers(cells))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::prep::cells::Cells;
+use crate::prep::cells::ColumnCells;
 use crate::prep::columns::Columns;
 
 /// What becomes of a category that training did not have.
@@ -121,7 +121,7 @@ impl OneHot {
                     .iter()
                     .map(|place| f64::from(u8::from(*place == Some(Some(at)))))
                     .collect();
-                columns.push(of_category(name, category), Cells::Numbers(column))?;
+                columns.push(of_category(name, category), ColumnCells::Numbers(column))?;
             }
             if self.has_rare(rare) {
                 let counts = |row: usize| {
@@ -130,7 +130,7 @@ impl OneHot {
                 let column = (0..cells.len())
                     .map(|row| f64::from(u8::from(counts(row))))
                     .collect();
-                columns.push(of_rare(name), Cells::Numbers(column))?;
+                columns.push(of_rare(name), ColumnCells::Numbers(column))?;
             }
         }
         Ok(())
@@ -177,7 +177,7 @@ impl Ordinal {
             };
             let cells = columns.texts(name)?.iter().map(place).collect();
             columns.take(name)?;
-            columns.push(name.clone(), Cells::Numbers(cells))?;
+            columns.push(name.clone(), ColumnCells::Numbers(cells))?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::digest::FramedHasher;
-use crate::prep::cells::Cells;
+use crate::prep::cells::ColumnCells;
 use crate::prep::columns::Columns;
 
 /// The most buckets.
@@ -51,6 +51,8 @@ impl Hashed {
             columns.take(name)?;
         }
         let mut named = buckets.into_iter().enumerate();
-        named.try_for_each(|(at, cells)| columns.push(Self::of_bucket(at), Cells::Numbers(cells)))
+        named.try_for_each(|(at, cells)| {
+            columns.push(Self::of_bucket(at), ColumnCells::Numbers(cells))
+        })
     }
 }

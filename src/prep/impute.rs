@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::prep::cells::{Cells, Kind};
+use crate::prep::cells::{CellKind, ColumnCells};
 use crate::prep::columns::Columns;
 use crate::prep::knn::{KnnImputer, Weights};
 
@@ -79,7 +79,7 @@ impl Imputer {
             }
             other => {
                 let one = |name: &String| match columns.kind(name) {
-                    Some(Kind::Text) => {
+                    Some(CellKind::Text) => {
                         text(columns.texts(name)?, other).ok_or_else(|| empty(name))
                     }
                     _ => number(columns.present(name)?, other).ok_or_else(|| empty(name)),
@@ -103,7 +103,7 @@ impl Imputer {
     pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
         for name in &self.indicated {
             let cells = missing(columns, name)?;
-            columns.push(indicator(name), Cells::Numbers(cells))?;
+            columns.push(indicator(name), ColumnCells::Numbers(cells))?;
         }
         match &self.fill {
             Fill::Knn(imputer) => {
@@ -150,7 +150,7 @@ pub fn indicator(name: &str) -> String {
 fn missing(columns: &Columns, name: &str) -> Result<Vec<f64>, String> {
     let flag = |is_missing: bool| f64::from(u8::from(is_missing));
     Ok(match columns.kind(name) {
-        Some(Kind::Text) => columns
+        Some(CellKind::Text) => columns
             .texts(name)?
             .iter()
             .map(|cell| flag(cell.is_none()))

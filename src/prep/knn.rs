@@ -248,7 +248,7 @@ impl Nearest {
 }
 
 /// A row that is to be filled.
-struct Asked<'a> {
+struct NeighbourQuery<'a> {
     row: ArrayView1<'a, f64>,
     present: Vec<usize>,
     missing: Vec<usize>,
@@ -260,7 +260,7 @@ struct Asked<'a> {
     nearest: Vec<Nearest>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> NeighbourQuery<'a> {
     fn new(row: ArrayView1<'a, f64>, donors: &Donors, neighbours: usize) -> Self {
         let (present, missing): (Vec<usize>, Vec<usize>) =
             (0..row.len()).partition(|column| !row[*column].is_nan());
@@ -362,9 +362,9 @@ impl KnnImputer {
     /// Returns rows with their missing cells filled. Every block of donors is read for all of them
     /// before the next.
     fn filled(&self, donors: &Donors, rows: &[ArrayView1<'_, f64>]) -> Vec<Vec<f64>> {
-        let mut asked: Vec<Asked<'_>> = rows
+        let mut asked: Vec<NeighbourQuery<'_>> = rows
             .iter()
-            .map(|row| Asked::new(*row, donors, self.neighbours))
+            .map(|row| NeighbourQuery::new(*row, donors, self.neighbours))
             .collect();
         let (count, width) = (self.rows.nrows(), self.rows.ncols() as f64);
         let mut apart = Apart {
@@ -373,7 +373,7 @@ impl KnnImputer {
         };
         for start in (0..count).step_by(BLOCK) {
             for asked in &mut asked {
-                let Asked {
+                let NeighbourQuery {
                     row,
                     present,
                     missing,
@@ -413,7 +413,7 @@ impl KnnImputer {
                 }
             }
         }
-        let fill = |asked: Asked<'_>| {
+        let fill = |asked: NeighbourQuery<'_>| {
             let mut filled = asked.row.to_vec();
             for (column, nearest) in asked.missing.into_iter().zip(asked.nearest) {
                 filled[column] = self.value(column, &nearest.found);

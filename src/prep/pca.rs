@@ -8,7 +8,7 @@ use smartcore::decomposition::pca::{PCA, PCAParameters};
 use smartcore::linalg::basic::arrays::Array;
 use smartcore::linalg::basic::matrix::DenseMatrix;
 
-use crate::prep::cells::Cells;
+use crate::prep::cells::ColumnCells;
 use crate::prep::columns::Columns;
 
 /// Fitted principal components (Pearson, 1901): a row less the means of training, times the
@@ -105,7 +105,9 @@ impl Components {
             .try_for_each(|name| columns.take(name).map(|_| ()))?;
         let told = matrix.dot(&self.directions);
         let mut each = told.columns().into_iter().enumerate();
-        each.try_for_each(|(at, column)| columns.push(named(at), Cells::Numbers(column.to_vec())))
+        each.try_for_each(|(at, column)| {
+            columns.push(named(at), ColumnCells::Numbers(column.to_vec()))
+        })
     }
 
     /// Returns whether it can be asked.

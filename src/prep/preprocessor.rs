@@ -6,11 +6,11 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::table::{ColumnType, Table};
-use crate::prep::cells::{Cells, Kind};
+use crate::prep::cells::{CellKind, ColumnCells};
 use crate::prep::columns::{Columns, Faults};
 use crate::prep::labels::TargetMap;
 use crate::prep::seen::{RowSeen, SeenRows};
-use crate::prep::step::{Action, Fitted, Step};
+use crate::prep::step::{Action, Fitted, PrepStep};
 use crate::quality::giveaway::Giveaway;
 
 /// Version of the stored form. Others are refused.
@@ -21,18 +21,18 @@ const VALUES: usize = 100;
 
 /// What is to be fitted.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct PreprocessorSettings {
     /// The column of labels.
     pub target: String,
     /// Which label means which class.
     pub labels: TargetMap,
     /// The steps, in order.
-    pub steps: Vec<Step>,
+    pub steps: Vec<PrepStep>,
 }
 
 /// What training had in a column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Seen {
+pub enum TrainedColumn {
     /// Numbers, from the least to the greatest.
     Numbers(f64, f64),
     /// Text: its values, in order; none if they were too many to be remembered.
@@ -41,28 +41,28 @@ pub enum Seen {
 
 /// A column that is needed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Input {
+pub struct RequiredColumn {
     /// Its name.
     pub name: String,
     /// What training had in it.
-    pub seen: Seen,
+    pub seen: TrainedColumn,
     /// In how many training rows it was missing.
     pub missing: usize,
 }
 
-impl Input {
+impl RequiredColumn {
     /// Returns what its cells are.
-    pub fn kind(&self) -> Kind {
-        if matches!(self.seen, Seen::Numbers(..)) {
-            Kind::Number
+    pub fn kind(&self) -> CellKind {
+        if matches!(self.seen, TrainedColumn::Numbers(..)) {
+            CellKind::Number
         } else {
-            Kind::Text
+            CellKind::Text
         }
     }
 
-    fn of(name: String, cells: &Cells) -> Self {
+    fn of(name: String, cells: &ColumnCells) -> Self {
         match cells {
-            Cells::Numbers(cells) => {
+            ColumnCells::Numbers(cells) => {
                 let present = cells.iter().filter(|cell| !cell.is_nan());
                 let (least, most) = present
                     .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, m), x| {
@@ -71,18 +71,18 @@ impl Input {
                 let missing = cells.iter().filter(|cell| cell.is_nan()).count();
                 Self {
                     name,
-                    seen: Seen::Numbers(least, most),
+                    seen: TrainedColumn::Numbers(least, most),
                     missing,
                 }
             }
-            Cells::Texts(cells) => {
+            ColumnCells::Texts(cells) => {
                 let values: BTreeSet<&String> = cells.iter().flatten().collect();
                 let values =
                     (values.len() <= VALUES).then(|| values.into_iter().cloned().collect());
                 let missing = cells.iter().filter(|cell| cell.is_none()).count();
                 Self {
                     name,
-                    seen: Seen::Texts(values),
+                    seen: TrainedColumn::Texts(values),
                     missing,
                 }
             }
@@ -92,7 +92,7 @@ impl Input {
 
 /// What every version of the stored form begins with.
 #[derive(Deserialize)]
-struct Head {
+struct PreprocessorHead {
     format: u32,
 }
 
@@ -102,7 +102,7 @@ pub struct Preprocessor {
     format: u32,
     target: String,
     labels: TargetMap,
-    inputs: Vec<Input>,
+    inputs: Vec<RequiredColumn>,
     steps: Vec<Fitted>,
     features: Vec<String>,
     /// What is known against its columns.
@@ -121,7 +121,10 @@ impl Preprocessor {
     ///
     /// # Errors
     /// What does not fit, naming the column.
-    pub fn fit(table: &Table, settings: &Settings) -> Result<(Self, Array2<f64>), String> {
+    pub fn fit(
+        table: &Table,
+        settings: &PreprocessorSettings,
+    ) -> Result<(Self, Array2<f64>), String> {
         table
             .column_type(&settings.target)
             .map_err(|error| format!("target: {error}"))?;
@@ -141,14 +144,14 @@ impl Preprocessor {
                 .column_type(&name)
                 .map_err(|error| error.to_string())?
             {
-                ColumnType::Int | ColumnType::Float | ColumnType::Bool => Kind::Number,
-                ColumnType::Text => Kind::Text,
+                ColumnType::Int | ColumnType::Float | ColumnType::Bool => CellKind::Number,
+                ColumnType::Text => CellKind::Text,
                 ColumnType::Empty => return odd("has no value in the training rows", &name),
                 ColumnType::Time => return odd("holds times, which are no features", &name),
                 ColumnType::Other => return odd("holds neither numbers nor text", &name),
             };
             let cells = cells(table, &name, kind)?;
-            inputs.push(Input::of(name.clone(), &cells));
+            inputs.push(RequiredColumn::of(name.clone(), &cells));
             columns.push(name, cells)?;
         }
         let seen = Some(SeenRows::new(columns.row_hashes().into_iter()));
@@ -181,7 +184,7 @@ impl Preprocessor {
         if let Some(name) = fitted
             .features
             .iter()
-            .find(|name| columns.kind(name) == Some(Kind::Text))
+            .find(|name| columns.kind(name) == Some(CellKind::Text))
         {
             return Err(format!(
                 "the column `{name}` is still text after all steps: add `onehot`, `ordinal`, `target` or `hash`"
@@ -200,7 +203,7 @@ impl Preprocessor {
     }
 
     /// Returns the columns that it needs, in order.
-    pub fn inputs(&self) -> &[Input] {
+    pub fn inputs(&self) -> &[RequiredColumn] {
         &self.inputs
     }
 
@@ -276,11 +279,11 @@ impl Preprocessor {
         for (at, input) in self.inputs.iter().enumerate() {
             let cells = cells(table, &input.name, input.kind())?;
             let cells = match (other, cells) {
-                (Some((place, order)), Cells::Numbers(cells)) if place == at => {
-                    Cells::Numbers(order.iter().map(|row| cells[*row]).collect())
+                (Some((place, order)), ColumnCells::Numbers(cells)) if place == at => {
+                    ColumnCells::Numbers(order.iter().map(|row| cells[*row]).collect())
                 }
-                (Some((place, order)), Cells::Texts(cells)) if place == at => {
-                    Cells::Texts(order.iter().map(|row| cells[*row].clone()).collect())
+                (Some((place, order)), ColumnCells::Texts(cells)) if place == at => {
+                    ColumnCells::Texts(order.iter().map(|row| cells[*row].clone()).collect())
                 }
                 (_, cells) => cells,
             };
@@ -362,7 +365,10 @@ impl Preprocessor {
     /// What is wrong with the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let wrong = |error: rmp_serde::decode::Error| format!("not a preprocessor: {error}");
-        match rmp_serde::from_slice::<Head>(bytes).map_err(wrong)?.format {
+        match rmp_serde::from_slice::<PreprocessorHead>(bytes)
+            .map_err(wrong)?
+            .format
+        {
             FORMAT => rmp_serde::from_slice::<Self>(bytes)
                 .map_err(wrong)?
                 .checked(),
@@ -384,10 +390,10 @@ impl Preprocessor {
     }
 }
 
-fn cells(table: &Table, name: &str, kind: Kind) -> Result<Cells, String> {
+fn cells(table: &Table, name: &str, kind: CellKind) -> Result<ColumnCells, String> {
     let cells = match kind {
-        Kind::Text => table.texts(name).map(Cells::Texts),
-        Kind::Number => table.numbers(name).map(Cells::Numbers),
+        CellKind::Text => table.texts(name).map(ColumnCells::Texts),
+        CellKind::Number => table.numbers(name).map(ColumnCells::Numbers),
     };
     cells.map_err(|error| error.to_string())
 }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::prep::cells::Kind;
+use crate::prep::cells::CellKind;
 use crate::prep::columns::Columns;
 
 /// Which columns are left out.
@@ -81,7 +81,7 @@ impl Dropped {
 
 fn is_constant(columns: &Columns, name: &str) -> Result<bool, String> {
     Ok(match columns.kind(name) {
-        Some(Kind::Text) => columns
+        Some(CellKind::Text) => columns
             .texts(name)?
             .windows(2)
             .all(|pair| pair[0] == pair[1]),
@@ -94,8 +94,8 @@ fn is_constant(columns: &Columns, name: &str) -> Result<bool, String> {
 
 fn is_equal(columns: &Columns, a: &str, b: &str) -> Result<bool, String> {
     Ok(match (columns.kind(a), columns.kind(b)) {
-        (Some(Kind::Text), Some(Kind::Text)) => columns.texts(a)? == columns.texts(b)?,
-        (Some(Kind::Number), Some(Kind::Number)) => {
+        (Some(CellKind::Text), Some(CellKind::Text)) => columns.texts(a)? == columns.texts(b)?,
+        (Some(CellKind::Number), Some(CellKind::Number)) => {
             let mut pairs = columns.numbers(a)?.iter().zip(columns.numbers(b)?);
             pairs.all(|(a, b)| a == b || a.is_nan() && b.is_nan())
         }
@@ -106,7 +106,7 @@ fn is_equal(columns: &Columns, a: &str, b: &str) -> Result<bool, String> {
 /// Pearson's correlation over the rows that have both; none where one of them does not vary there,
 /// or holds text.
 fn correlation(columns: &Columns, a: &str, b: &str) -> Result<Option<f64>, String> {
-    if columns.kind(a) == Some(Kind::Text) || columns.kind(b) == Some(Kind::Text) {
+    if columns.kind(a) == Some(CellKind::Text) || columns.kind(b) == Some(CellKind::Text) {
         return Ok(None);
     }
     let pairs = || {

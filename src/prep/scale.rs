@@ -7,7 +7,7 @@ use crate::prep::quantile::quantile;
 
 /// What columns are shifted and divided by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub enum ScaleMethod {
     /// Mean and standard deviation of the population.
     Standard,
     /// Least value and range.
@@ -32,7 +32,7 @@ impl Scaler {
     ///
     /// # Errors
     /// A column is not there, or holds text.
-    pub fn fit(columns: &mut Columns, names: Vec<String>, by: By) -> Result<Self, String> {
+    pub fn fit(columns: &mut Columns, names: Vec<String>, by: ScaleMethod) -> Result<Self, String> {
         let one = |name: String| {
             let present = columns.present(&name)?;
             let (shift, factor) = if present.is_empty() {
@@ -64,7 +64,7 @@ impl Scaler {
     }
 }
 
-fn of(mut cells: Vec<f64>, by: By) -> (f64, f64) {
+fn of(mut cells: Vec<f64>, by: ScaleMethod) -> (f64, f64) {
     let ends = |cells: &[f64]| {
         cells
             .iter()
@@ -73,19 +73,19 @@ fn of(mut cells: Vec<f64>, by: By) -> (f64, f64) {
             })
     };
     let (shift, factor) = match by {
-        By::Standard => return standard(&cells),
-        By::MinMax => {
+        ScaleMethod::Standard => return standard(&cells),
+        ScaleMethod::MinMax => {
             let (least, most) = ends(&cells);
             (least, most - least)
         }
-        By::Robust => {
+        ScaleMethod::Robust => {
             cells.sort_by(f64::total_cmp);
             (
                 quantile(&cells, 0.5),
                 quantile(&cells, 0.75) - quantile(&cells, 0.25),
             )
         }
-        By::MaxAbs => {
+        ScaleMethod::MaxAbs => {
             let (least, most) = ends(&cells);
             (0.0, most.abs().max(least.abs()))
         }
@@ -127,19 +127,19 @@ fn standard(cells: &[f64]) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::prep::cells::Cells;
+    use crate::prep::cells::ColumnCells;
 
     #[test]
     fn columns_are_centred_and_constant_ones_only_shifted() {
         let mut columns = Columns::new(2);
         columns
-            .push("a".to_owned(), Cells::Numbers(vec![1.0, 3.0]))
+            .push("a".to_owned(), ColumnCells::Numbers(vec![1.0, 3.0]))
             .unwrap();
         columns
-            .push("b".to_owned(), Cells::Numbers(vec![7.0, 7.0]))
+            .push("b".to_owned(), ColumnCells::Numbers(vec![7.0, 7.0]))
             .unwrap();
         let names = columns.names();
-        Scaler::fit(&mut columns, names, By::Standard).unwrap();
+        Scaler::fit(&mut columns, names, ScaleMethod::Standard).unwrap();
         assert_eq!(columns.numbers("a").unwrap(), [-1.0, 1.0]);
         assert_eq!(columns.numbers("b").unwrap(), [0.0, 0.0]);
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::hash::RowHasher;
-use crate::prep::cells::Cells;
+use crate::prep::cells::ColumnCells;
 
 /// So many hashes are kept.
 const MOST: usize = 1 << 16;
@@ -61,12 +61,12 @@ impl SeenRows {
 }
 
 /// Returns a hash of each row over columns of as many rows.
-pub fn row_hashes<'a>(rows: usize, columns: impl Iterator<Item = &'a Cells>) -> Vec<u64> {
+pub fn row_hashes<'a>(rows: usize, columns: impl Iterator<Item = &'a ColumnCells>) -> Vec<u64> {
     let mut hasher = RowHasher::new(rows);
     for cells in columns {
         match cells {
-            Cells::Numbers(cells) => hasher.numbers(cells),
-            Cells::Texts(cells) => hasher.texts(cells),
+            ColumnCells::Numbers(cells) => hasher.numbers(cells),
+            ColumnCells::Texts(cells) => hasher.texts(cells),
         }
     }
     hasher.finish()

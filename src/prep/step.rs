@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::prep::cells::Kind;
-use crate::prep::clip::{Bound, Clip, Log1p};
+use crate::prep::cells::CellKind;
+use crate::prep::clip::{Clip, ClipBound, Log1p};
 use crate::prep::columns::{Columns, Pick};
 use crate::prep::derive::{Derived, How};
 use crate::prep::encode::{OneHot, Ordinal, Unknown, of_category, of_rare};
@@ -14,7 +14,7 @@ use crate::prep::impute::{Fill, Imputer, With, indicator};
 use crate::prep::pca::Components;
 use crate::prep::quantile::Quantiles;
 use crate::prep::reduce::{Dropped, Useless};
-use crate::prep::scale::{By, Scaler};
+use crate::prep::scale::{ScaleMethod, Scaler};
 use crate::prep::target::TargetEncoder;
 
 /// What a step does.
@@ -25,13 +25,13 @@ pub enum Action {
     /// Fills missing cells; with the flag, columns are added that tell where.
     Impute(With, bool),
     /// Scales.
-    Scale(By),
+    Scale(ScaleMethod),
     /// Spreads over so many quantiles; with the flag, as a normal distribution.
     Quantile(usize, bool),
     /// Takes ln(1 + x).
     Log1p,
     /// Keeps within bounds.
-    Clip(Bound, Bound),
+    Clip(ClipBound, ClipBound),
     /// Makes text a column a category, of at least so many rows, at most so many.
     OneHot(Unknown, usize, usize),
     /// Makes text the number of its category.
@@ -50,7 +50,7 @@ pub enum Action {
 
 /// A step that is to be fitted.
 #[derive(Clone, Debug)]
-pub struct Step {
+pub struct PrepStep {
     /// The columns that it takes.
     pub pick: Pick,
     /// What it does.
@@ -88,18 +88,18 @@ pub enum Fitted {
     Derive(Derived),
 }
 
-const NUMBERS: &[Kind] = &[Kind::Number];
-const TEXTS: &[Kind] = &[Kind::Text];
-const ALL: &[Kind] = &[Kind::Number, Kind::Text];
+const NUMBERS: &[CellKind] = &[CellKind::Number];
+const TEXTS: &[CellKind] = &[CellKind::Text];
+const ALL: &[CellKind] = &[CellKind::Number, CellKind::Text];
 
-impl Step {
+impl PrepStep {
     /// Fits the step to training rows with their classes, and carries it out on them. This is the
     /// only way to a fitted step, so that none has seen other rows.
     ///
     /// # Errors
     /// What does not fit, naming the column.
     pub fn fit(&self, columns: &mut Columns, y: &[f64]) -> Result<Fitted, String> {
-        let pick = |columns: &Columns, able: &[Kind]| self.pick.of(columns, able);
+        let pick = |columns: &Columns, able: &[CellKind]| self.pick.of(columns, able);
         Ok(match &self.action {
             Action::Finite(strategy) => Fitted::Finite(FiniteReplacement::fit(
                 columns,

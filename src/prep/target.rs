@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::prep::cells::Cells;
+use crate::prep::cells::ColumnCells;
 use crate::prep::columns::Columns;
 
 /// Of text columns, what stands for each category (Micci-Barreca, 2001); a category that training
@@ -75,7 +75,7 @@ impl TargetEncoder {
             prior: y.iter().sum::<f64>() / y.len().max(1) as f64,
         };
         for name in names {
-            let Cells::Texts(cells) = columns.take(&name)? else {
+            let ColumnCells::Texts(cells) = columns.take(&name)? else {
                 return Err(format!(
                     "the column `{name}` holds numbers where text is needed"
                 ));
@@ -94,7 +94,7 @@ impl TargetEncoder {
                         .unwrap_or(prior);
                 }
             }
-            columns.push(name, Cells::Numbers(told))?;
+            columns.push(name, ColumnCells::Numbers(told))?;
         }
         Ok(fitted)
     }
@@ -113,7 +113,7 @@ impl TargetEncoder {
             };
             let cells = columns.texts(name)?.iter().map(share).collect();
             columns.take(name)?;
-            columns.push(name.clone(), Cells::Numbers(cells))?;
+            columns.push(name.clone(), ColumnCells::Numbers(cells))?;
         }
         Ok(())
     }

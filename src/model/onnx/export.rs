@@ -9,7 +9,7 @@ use crate::model::onnx::proto::{
     DOUBLE, INT64, ModelProto, OperatorSetIdProto, STRING, StringStringEntryProto,
 };
 use crate::model::onnx::steps::Flow;
-use crate::prep::cells::Kind;
+use crate::prep::cells::CellKind;
 
 /// The version of the file format, and those of the operators: the general ones, and those for
 /// machine learning.
@@ -39,7 +39,7 @@ pub fn onnx(bundle: &Bundle) -> Result<Vec<u8>, String> {
                 input.name
             ));
         }
-        let elements = if input.kind() == Kind::Text {
+        let elements = if input.kind() == CellKind::Text {
             STRING
         } else {
             DOUBLE

@@ -1,7 +1,7 @@
 //! The steps of preprocessing as nodes of ONNX.
 
 use crate::model::onnx::graph::{Graph, int};
-use crate::prep::cells::Kind;
+use crate::prep::cells::CellKind;
 use crate::prep::derive::How;
 use crate::prep::encode::{OneHot, Unknown, of_category, of_rare};
 use crate::prep::impute::{Fill, Filling, Imputer, indicator};
@@ -14,7 +14,7 @@ use crate::prep::step::Fitted;
 #[derive(Clone, Debug)]
 struct Place {
     name: String,
-    kind: Kind,
+    kind: CellKind,
     matrix: String,
     at: usize,
     width: usize,
@@ -30,7 +30,7 @@ pub struct Flow {
 
 impl Flow {
     /// Adds columns of a matrix.
-    pub fn push(&mut self, names: &[String], kind: Kind, matrix: &str) {
+    pub fn push(&mut self, names: &[String], kind: CellKind, matrix: &str) {
         for (at, name) in names.iter().enumerate() {
             let (name, matrix, width) = (name.clone(), matrix.to_owned(), names.len());
             self.places.push(Place {
@@ -101,7 +101,7 @@ impl Flow {
         let is_text = self
             .places
             .iter()
-            .any(|place| place.name == *name && place.kind == Kind::Text);
+            .any(|place| place.name == *name && place.kind == CellKind::Text);
         let is = match is_text {
             true => {
                 let empty = self.graph.texts(&[1], &[String::new()]);
@@ -208,7 +208,7 @@ impl Flow {
                 self.remove(&step.columns);
                 self.push(
                     &(0..count).map(pca::named).collect::<Vec<_>>(),
-                    Kind::Number,
+                    CellKind::Number,
                     &x,
                 );
             }
@@ -224,7 +224,7 @@ impl Flow {
                         self.graph.node("Where", &[&is_zero, &missing, &ratio])
                     }
                 };
-                self.push(std::slice::from_ref(&step.name), Kind::Number, &made);
+                self.push(std::slice::from_ref(&step.name), CellKind::Number, &made);
             }
         }
         Ok(())
@@ -275,7 +275,7 @@ impl Flow {
             }
         };
         self.remove(std::slice::from_ref(name));
-        self.push(std::slice::from_ref(name), Kind::Number, &value);
+        self.push(std::slice::from_ref(name), CellKind::Number, &value);
         Ok(())
     }
 
@@ -312,7 +312,7 @@ impl Flow {
             }
             if !parts.is_empty() {
                 let whole = self.graph.beside(&parts);
-                self.push(&names, Kind::Number, &whole);
+                self.push(&names, CellKind::Number, &whole);
             }
             self.remove(std::slice::from_ref(name));
         }
@@ -383,7 +383,7 @@ impl Flow {
     fn impute(&mut self, step: &Imputer) -> Result<(), String> {
         for name in &step.indicated {
             let missing = self.missing(name)?;
-            self.push(&[indicator(name)], Kind::Number, &missing);
+            self.push(&[indicator(name)], CellKind::Number, &missing);
         }
         match &step.fill {
             Fill::Knn(imputer) if !step.columns.is_empty() => {

@@ -5,18 +5,18 @@ use serde_json::Value;
 
 use crate::world::package;
 use netsec::frame::table::Table;
-use netsec::prep::cells::Cells;
-use netsec::prep::clip::Bound;
+use netsec::prep::cells::ColumnCells;
+use netsec::prep::clip::ClipBound;
 use netsec::prep::columns::{Columns, Pick};
 use netsec::prep::derive::How;
 use netsec::prep::encode::Unknown;
 use netsec::prep::impute::With;
 use netsec::prep::knn::Weights;
 use netsec::prep::labels::TargetMap;
-use netsec::prep::preprocessor::{Preprocessor, Settings};
+use netsec::prep::preprocessor::{Preprocessor, PreprocessorSettings};
 use netsec::prep::reduce::Useless;
-use netsec::prep::scale::By;
-use netsec::prep::step::{Action, Step};
+use netsec::prep::scale::ScaleMethod;
+use netsec::prep::step::{Action, PrepStep};
 
 fn rows(value: &Value) -> Vec<Vec<f64>> {
     let row = |row: &Value| {
@@ -36,7 +36,7 @@ fn columns(rows: &[Vec<f64>]) -> Columns {
         columns
             .push(
                 name.to_string(),
-                Cells::Numbers(rows.iter().map(|row| row[at]).collect()),
+                ColumnCells::Numbers(rows.iter().map(|row| row[at]).collect()),
             )
             .unwrap();
     }
@@ -46,13 +46,13 @@ fn columns(rows: &[Vec<f64>]) -> Columns {
 fn words(cells: &[Option<String>]) -> Columns {
     let mut columns = Columns::new(cells.len());
     columns
-        .push("word".to_owned(), Cells::Texts(cells.to_vec()))
+        .push("word".to_owned(), ColumnCells::Texts(cells.to_vec()))
         .unwrap();
     columns
 }
 
-fn step(action: Action) -> Step {
-    Step {
+fn step(action: Action) -> PrepStep {
+    PrepStep {
         pick: Pick::default(),
         action,
     }
@@ -117,11 +117,11 @@ fn steps_equal_scikit_learns_to_1e_9() {
             "most_frequent",
             Action::Impute(With::MostFrequent, false),
         ),
-        ("knn_3", "scaled", Action::Scale(By::Standard)),
+        ("knn_3", "scaled", Action::Scale(ScaleMethod::Standard)),
         ("knn_3", "pca", Action::Pca(4)),
-        ("table", "min_max", Action::Scale(By::MinMax)),
-        ("table", "robust", Action::Scale(By::Robust)),
-        ("table", "max_abs", Action::Scale(By::MaxAbs)),
+        ("table", "min_max", Action::Scale(ScaleMethod::MinMax)),
+        ("table", "robust", Action::Scale(ScaleMethod::Robust)),
+        ("table", "max_abs", Action::Scale(ScaleMethod::MaxAbs)),
         ("table", "uniform", Action::Quantile(17, false)),
         ("table", "normal", Action::Quantile(17, true)),
     ];
@@ -211,14 +211,14 @@ proptest! {
             Action::Derive(How::Ratio, "a".to_owned(), "b".to_owned(), "c".to_owned()),
             Action::Impute(With::Knn(2, Weights::Distance), true),
             Action::Impute(With::Constant(0.0, "none".to_owned()), false),
-            Action::Clip(Bound::Share(0.05), Bound::Value(40.0)),
+            Action::Clip(ClipBound::Share(0.05), ClipBound::Value(40.0)),
             Action::Quantile(9, true),
             Action::OneHot(Unknown::Rare, 2, 10),
             Action::Drop(Useless { constant: true, duplicate: true, correlated: Some(0.99) }),
-            Action::Scale(By::Standard),
+            Action::Scale(ScaleMethod::Standard),
         ];
         let labels = TargetMap { classes: [("0".to_owned(), 0), ("1".to_owned(), 1)].into(), others: None };
-        let settings = Settings { target: "y".to_owned(), labels, steps: steps.into_iter().map(step).collect() };
+        let settings = PreprocessorSettings { target: "y".to_owned(), labels, steps: steps.into_iter().map(step).collect() };
         let (fitted, features) = Preprocessor::fit(&table, &settings).unwrap();
         let read = Preprocessor::decode(&fitted.encode()).unwrap();
         prop_assert_eq!(read.encode(), fitted.encode());
@@ -266,18 +266,18 @@ fn useless_columns_go_and_the_first_of_equals_stays() {
 #[test]
 fn odd_columns_are_named() {
     let table = [vec![0.0, -1.0], vec![1.0, 2.0]];
-    let fit = |step: Step| step.fit(&mut columns(&table), &[]).unwrap_err();
+    let fit = |step: PrepStep| step.fit(&mut columns(&table), &[]).unwrap_err();
     insta::assert_snapshot!(fit(step(Action::Log1p)), @"the column `b` is -1 in row 1: only numbers above -1 have a logarithm of 1 + x");
     let pick = Pick {
         names: vec!["aa".to_owned()],
         ..Pick::default()
     };
-    insta::assert_snapshot!(fit(Step { pick, action: Action::Scale(By::Standard) }), @"there is no column `aa`: did you mean `a`?");
+    insta::assert_snapshot!(fit(PrepStep { pick, action: Action::Scale(ScaleMethod::Standard) }), @"there is no column `aa`: did you mean `a`?");
     let pick = Pick {
         matching: Some(Pick::whole("x.*").unwrap()),
         ..Pick::default()
     };
-    insta::assert_snapshot!(fit(Step { pick, action: Action::Log1p }), @"no column that this step has use for matches `^(?:x.*)$`");
+    insta::assert_snapshot!(fit(PrepStep { pick, action: Action::Log1p }), @"no column that this step has use for matches `^(?:x.*)$`");
     let text = [Some("a".to_owned()), Some("b".to_owned())];
     let error = step(Action::OneHot(Unknown::Error, 1, 1))
         .fit(&mut words(&text), &[])

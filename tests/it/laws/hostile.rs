@@ -203,9 +203,9 @@ mod models {
     use netsec::prep::impute::With;
     use netsec::prep::knn::Weights;
     use netsec::prep::labels::TargetMap;
-    use netsec::prep::preprocessor::{Preprocessor, Settings};
-    use netsec::prep::scale::By;
-    use netsec::prep::step::{Action, Step};
+    use netsec::prep::preprocessor::{Preprocessor, PreprocessorSettings};
+    use netsec::prep::scale::ScaleMethod;
+    use netsec::prep::step::{Action, PrepStep};
     use proptest::prelude::*;
 
     fn table() -> Table {
@@ -245,7 +245,7 @@ mod models {
             let made = |(name, mut steps): (&str, Vec<Action>)| {
                 steps.extend([
                     Action::OneHot(Unknown::Rare, 1, 9),
-                    Action::Scale(By::Robust),
+                    Action::Scale(ScaleMethod::Robust),
                 ]);
                 let labels = TargetMap {
                     classes: [("0".to_owned(), 0), ("1".to_owned(), 1)].into(),
@@ -253,12 +253,12 @@ mod models {
                 };
                 let steps = steps
                     .into_iter()
-                    .map(|action| Step {
+                    .map(|action| PrepStep {
                         pick: Pick::default(),
                         action,
                     })
                     .collect();
-                let settings = Settings {
+                let settings = PreprocessorSettings {
                     target: "y".to_owned(),
                     labels,
                     steps,
