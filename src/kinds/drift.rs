@@ -7,7 +7,7 @@ use crate::base::nearest::suggest;
 use crate::frame::table::{ColumnType, TableError};
 use crate::kinds::dataset::Dataset;
 use crate::model::bundle::Bundle;
-use crate::quality::drift::{self, Continuous, Correction, Settings};
+use crate::quality::drift::{self, Continuous, Correction, DriftThresholds};
 use crate::quality::drift_page;
 use crate::quality::profile::Profile;
 use crate::source::files::{self, Options};
@@ -158,7 +158,7 @@ pub const KIND: StageKind = StageKind {
 };
 
 struct Compare {
-    settings: Settings,
+    settings: DriftThresholds,
     group: Vec<String>,
     ignore: Vec<String>,
     fail: bool,
@@ -166,7 +166,7 @@ struct Compare {
 
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     let number = |name: &str| values.float(name).unwrap_or_default();
-    let settings = Settings {
+    let settings = DriftThresholds {
         alpha: number("alpha"),
         correction: match values.text("correction") {
             Some("benjamini_hochberg") => Correction::BenjaminiHochberg,
@@ -240,7 +240,7 @@ impl Stage for Compare {
             ignored(reference.unwrap_or_else(|| current.clone())),
             ignored(current),
         );
-        let settings = Settings {
+        let settings = DriftThresholds {
             seed: context.seed,
             rows: self.settings.rows && is_known,
             ..self.settings

@@ -13,7 +13,7 @@ use crate::frame::{codec, rows};
 use crate::kinds::dataset::{Dataset, Writer, read_kept};
 use crate::kinds::drift::together;
 use crate::quality::labels::presumed_benign;
-use crate::quality::leakage::{self, Leakage, Side, Traces};
+use crate::quality::leakage::{self, Leakage, SplitSide, Traces};
 use crate::quality::profile::Profile;
 use crate::quality::telling::LabelProfiles;
 use crate::quality::units::distinct_rows;
@@ -363,17 +363,17 @@ impl Split {
         traces: &Traces,
         labels: &BTreeMap<String, u64>,
         first: usize,
-    ) -> Vec<Vec<Side>> {
+    ) -> Vec<Vec<SplitSide>> {
         if self.stratify {
             return self.dealt(traces, labels);
         }
         let by_place = |decider: u64, test_share: f64| match rows::place(decider) {
-            place if place < test_share => Side::Test,
-            place if place < test_share + self.validation_share => Side::Validation,
-            _ => Side::Train,
+            place if place < test_share => SplitSide::Test,
+            place if place < test_share + self.validation_share => SplitSide::Validation,
+            _ => SplitSide::Train,
         };
         let side = |part: usize, decider: u64| match &self.by {
-            SplitBy::Given if part >= first => Side::Test,
+            SplitBy::Given if part >= first => SplitSide::Test,
             SplitBy::Given => by_place(decider, 0.0),
             SplitBy::Content | SplitBy::Group(_) => by_place(decider, self.test_share),
             SplitBy::Time {
@@ -386,11 +386,11 @@ impl Split {
                 let first = validation_from.unwrap_or(*test_from);
                 let in_gap = |border: i64| ms < border && ms >= border.saturating_sub(*gap_ms);
                 match ms {
-                    i64::MIN => Side::Nowhere,
-                    ms if ms >= *test_from => Side::Test,
-                    _ if in_gap(*test_from) || in_gap(first) => Side::Nowhere,
-                    ms if ms >= first => Side::Validation,
-                    _ => Side::Train,
+                    i64::MIN => SplitSide::Nowhere,
+                    ms if ms >= *test_from => SplitSide::Test,
+                    _ if in_gap(*test_from) || in_gap(first) => SplitSide::Nowhere,
+                    ms if ms >= first => SplitSide::Validation,
+                    _ => SplitSide::Train,
                 }
             }
         };
@@ -402,8 +402,8 @@ impl Split {
 
     /// Deals out the distinct rows of every label in turn, so that each side has its share of each
     /// label after any number of rows. Equal rows follow the first of them.
-    fn dealt(&self, traces: &Traces, labels: &BTreeMap<String, u64>) -> Vec<Vec<Side>> {
-        let mut known: BTreeMap<u128, Side> = BTreeMap::new();
+    fn dealt(&self, traces: &Traces, labels: &BTreeMap<String, u64>) -> Vec<Vec<SplitSide>> {
+        let mut known: BTreeMap<u128, SplitSide> = BTreeMap::new();
         let mut counts: BTreeMap<u64, [f64; 3]> = labels
             .keys()
             .map(|label| (leakage::label(Some(label)), [0.0; 3]))
@@ -413,7 +413,7 @@ impl Split {
             self.validation_share,
             self.test_share,
         ];
-        let mut deal = |trace: leakage::Trace| {
+        let mut deal = |trace: leakage::RowTrace| {
             *known.entry(trace.features).or_insert_with(|| {
                 let counts = counts.entry(trace.label).or_default();
                 let all = counts.iter().sum::<f64>() + 1.0;
@@ -424,7 +424,7 @@ impl Split {
                     .max_by(|a, b| behind(*a).total_cmp(&behind(*b)).then(b.cmp(a)));
                 let side = side.unwrap_or_default();
                 counts[side] += 1.0;
-                [Side::Train, Side::Validation, Side::Test][side]
+                [SplitSide::Train, SplitSide::Validation, SplitSide::Test][side]
             })
         };
         traces
@@ -437,7 +437,7 @@ impl Split {
     fn set_unlabelled_aside(
         &self,
         traces: &Traces,
-        sides: &mut [Vec<Side>],
+        sides: &mut [Vec<SplitSide>],
         outputs: &mut Outputs,
     ) -> Result<(), StageError> {
         if self.unlabelled == Unlabelled::Keep {
@@ -452,7 +452,7 @@ impl Split {
             for (trace, side) in part.zip(sides) {
                 rows += 1;
                 if unknown.contains(&trace.label) {
-                    *side = Side::Unlabelled;
+                    *side = SplitSide::Unlabelled;
                     unlabelled += 1;
                 }
             }
@@ -553,7 +553,7 @@ impl Split {
 /// Writes the sides of every part.
 fn deal(
     source: &Source<'_>,
-    sides: &[Vec<Side>],
+    sides: &[Vec<SplitSide>],
     context: &Context<'_>,
 ) -> Result<Vec<Vec<BlobRef>>, StageError> {
     let with = |at: usize| {
@@ -566,7 +566,7 @@ fn deal(
         context,
         &|at, table| {
             let mut blobs = Vec::new();
-            for wanted in [Side::Train, Side::Validation, Side::Test] {
+            for wanted in [SplitSide::Train, SplitSide::Validation, SplitSide::Test] {
                 let keep: Vec<bool> = sides[at].iter().map(|side| *side == wanted).collect();
                 let side = table.filter(&keep)?;
                 let part = SidePart {

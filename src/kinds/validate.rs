@@ -11,8 +11,8 @@ use crate::frame::table::{ColumnType, Table, TableError, read_time};
 use crate::frame::{codec, rows};
 use crate::kinds::dataset::{Dataset, Writer, read_kept};
 use crate::kinds::quarantine::{Aside, ROW, RULES, failure_columns, quarantine_columns};
-use crate::quality::report::{Counts, Report, Verdict};
-use crate::quality::rules::{self, Failure, Rule};
+use crate::quality::report::{RuleVerdict, ValidationCounts, ValidationReport};
+use crate::quality::rules::{self, Rule, RuleFailure};
 use crate::quality::schema;
 use crate::quality::schema_types::{Measure, Schema, Severity};
 use crate::stage::context::Context;
@@ -204,11 +204,11 @@ impl Stage for Validate {
             .for_each(|(at, checked)| kept[at] = checked);
         let (mut clean, mut aside, mut failures) =
             (Writer::default(), Aside::default(), Aside::default());
-        let mut counts = Counts {
+        let mut counts = ValidationCounts {
             broken: vec![0; rules.len()],
             first: vec![None; rules.len()],
             duplicates,
-            ..Counts::default()
+            ..ValidationCounts::default()
         };
         let mut latest: Vec<Option<i64>> = vec![None; check.moments.len()];
         for (at, kept) in kept.iter().enumerate() {
@@ -247,7 +247,7 @@ impl Stage for Validate {
             .zip(latest)
             .filter_map(|(column, ms)| Some((column, (as_of? - ms?) as f64 / 3_600_000.0)))
             .collect();
-        let report = Report::new(&file.label, &schema, &rules, misfits, counts);
+        let report = ValidationReport::new(&file.label, &schema, &rules, misfits, counts);
         clean.finish(outputs, "data", context)?;
         aside.finish(
             outputs,
@@ -279,7 +279,7 @@ impl Stage for Validate {
             )),
         }
         for line in report
-            .lines(&[Verdict::Warned, Verdict::Quarantined])
+            .lines(&[RuleVerdict::Warned, RuleVerdict::Quarantined])
             .into_iter()
             .take(SHOWN)
         {
@@ -289,8 +289,8 @@ impl Stage for Validate {
     }
 }
 
-fn message(report: &Report) -> String {
-    let all = report.lines(&[Verdict::Failed]);
+fn message(report: &ValidationReport) -> String {
+    let all = report.lines(&[RuleVerdict::Failed]);
     let mut lines = vec![format!(
         "the data breaks `{}` in {} places:",
         report.schema,
@@ -300,7 +300,7 @@ fn message(report: &Report) -> String {
     if all.len() > SHOWN {
         lines.push(format!("  and {} more in the `report`", all.len() - SHOWN));
     }
-    let quarantined = report.lines(&[Verdict::Quarantined]);
+    let quarantined = report.lines(&[RuleVerdict::Quarantined]);
     lines.extend(
         quarantined
             .iter()
@@ -343,12 +343,12 @@ impl Check<'_> {
                 .texts(column)?
                 .remove(0)
                 .unwrap_or_default();
-            failures.push(Failure { row, rule, value });
+            failures.push(RuleFailure { row, rule, value });
         }
         failures.sort_by_key(|failure| (failure.rule, failure.row));
         let mut broken: Vec<(u64, Option<(u64, String)>)> = vec![(0, None); self.rules.len()];
         let mut go_on = vec![true; table.height()];
-        for Failure { row, rule, value } in &failures {
+        for RuleFailure { row, rule, value } in &failures {
             let (count, first) = &mut broken[*rule];
             *count += 1;
             first.get_or_insert_with(|| (*row as u64, value.clone()));
@@ -403,7 +403,7 @@ impl Check<'_> {
     }
 
     /// The rows that break a rule for which rows are set aside or the table is refused.
-    fn aside(&self, table: &Table, failures: &[Failure]) -> Result<Table, TableError> {
+    fn aside(&self, table: &Table, failures: &[RuleFailure]) -> Result<Table, TableError> {
         let mut broken: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for failure in failures
             .iter()
@@ -427,11 +427,11 @@ impl Check<'_> {
             .beside(&table.filter(&keep)?)
     }
 
-    fn listed(&self, failures: &[Failure]) -> Result<Table, TableError> {
+    fn listed(&self, failures: &[RuleFailure]) -> Result<Table, TableError> {
         let mut builder = TableBuilder::default();
-        let mut ordered: Vec<&Failure> = failures.iter().collect();
+        let mut ordered: Vec<&RuleFailure> = failures.iter().collect();
         ordered.sort_by_key(|failure| (failure.row, failure.rule));
-        for Failure { row, rule, value } in ordered {
+        for RuleFailure { row, rule, value } in ordered {
             let rule = &self.rules[*rule];
             let column = rule.column.clone().map_or(Cell::Missing, Cell::Text);
             builder.row(
@@ -551,7 +551,7 @@ pub fn replay(schema: &Schema, table: &Table) -> Result<Replayed, TableError> {
     let mut failures = rules::failures(&rules, &table)?;
     let (repeated, _) = check.repeated(std::iter::once(check.digests(&table)))?;
     let repeats = repeated.into_values().flatten();
-    failures.extend(repeats.map(|(rule, row)| Failure {
+    failures.extend(repeats.map(|(rule, row)| RuleFailure {
         row,
         rule,
         value: String::new(),

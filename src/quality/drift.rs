@@ -9,7 +9,9 @@ use crate::frame::table::ColumnType;
 use crate::quality::distances::{deviation, in_quantiles, jensen_shannon, psi, wasserstein};
 use crate::quality::domain::{self, Domain};
 use crate::quality::ks;
-use crate::quality::profile::{ColumnProfile, Profile, Values, in_buckets, side_by_side};
+use crate::quality::profile::{
+    ColumnProfile, Profile, ValueDistribution, in_buckets, side_by_side,
+};
 use crate::quality::tests::{
     Tested, benjamini_hochberg, chi_squared, cramer_von_mises, cramers_v, fisher, holm,
     two_proportions,
@@ -46,7 +48,7 @@ pub enum Correction {
 
 /// When two tables count as drifted apart.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Settings {
+pub struct DriftThresholds {
     /// The chance of a false alarm.
     pub alpha: f64,
     /// The correction.
@@ -72,7 +74,7 @@ pub struct Settings {
     pub seed: u64,
 }
 
-impl Default for Settings {
+impl Default for DriftThresholds {
     fn default() -> Self {
         Self {
             alpha: 0.05,
@@ -92,7 +94,7 @@ impl Default for Settings {
 
 /// One thing that was asked of a column.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Asked {
+pub struct DriftTest {
     /// `distribution`, `missing`, `not_finite`, `new_categories`, `type` or `column`.
     pub about: &'static str,
     /// The test: `ks`, `cramer_von_mises`, `chi_squared`, `two_proportions`, `fisher`, or none for
@@ -120,7 +122,7 @@ pub struct ColumnDrift {
     /// The column.
     pub column: String,
     /// What was asked.
-    pub asked: Vec<Asked>,
+    pub asked: Vec<DriftTest>,
     /// The population stability index, on tenths of the reference or on categories.
     pub psi: Option<f64>,
     /// The Jensen–Shannon distance, on the same bins.
@@ -159,7 +161,7 @@ pub struct Drift {
 }
 
 /// Compares two tables by their profiles.
-pub fn compare(reference: &Profile, current: &Profile, settings: &Settings) -> Drift {
+pub fn compare(reference: &Profile, current: &Profile, settings: &DriftThresholds) -> Drift {
     let (rows, drawn_by) = (
         (reference.rows, current.rows),
         drawn_by(
@@ -243,7 +245,7 @@ pub fn compare(reference: &Profile, current: &Profile, settings: &Settings) -> D
 
 /// What needs no test: a column that is gone, new, or of another type.
 fn certain(name: &str, about: &'static str, effect_name: &'static str) -> ColumnDrift {
-    let asked = Asked {
+    let asked = DriftTest {
         about,
         test: "none",
         statistic: 0.0,
@@ -272,10 +274,10 @@ fn asked(
     test: &'static str,
     tested: Tested,
     effect: (&'static str, f64, f64),
-) -> Asked {
+) -> DriftTest {
     let Tested { statistic, p } = tested;
     let (effect_name, effect, min_effect) = effect;
-    Asked {
+    DriftTest {
         about,
         test,
         statistic,
@@ -291,7 +293,7 @@ fn asked(
 fn compare_column(
     reference: &ColumnProfile,
     current: Option<&ColumnProfile>,
-    settings: &Settings,
+    settings: &DriftThresholds,
 ) -> ColumnDrift {
     let name = reference.name.as_str();
     let Some(current) = current else {
@@ -331,7 +333,7 @@ fn compare_column(
         return column;
     }
     match (&reference.values, &current.values) {
-        (Values::Counts(a), Values::Counts(b)) if is_few(a, b, settings) => {
+        (ValueDistribution::Counts(a), ValueDistribution::Counts(b)) if is_few(a, b, settings) => {
             let text = |values: &[(f64, u64)]| {
                 values
                     .iter()
@@ -344,11 +346,19 @@ fn compare_column(
             categories(&mut column, &text(a), &text(b), are_names, settings);
             column.wasserstein = Some(scaled(a, b));
         }
-        (Values::Counts(a) | Values::Points(a), Values::Counts(b) | Values::Points(b)) => {
+        (
+            ValueDistribution::Counts(a) | ValueDistribution::Points(a),
+            ValueDistribution::Counts(b) | ValueDistribution::Points(b),
+        ) => {
             numbers(&mut column, a, b, settings);
         }
-        (Values::Texts(a), Values::Texts(b)) => categories(&mut column, a, b, true, settings),
-        (Values::Buckets(_) | Values::Texts(_), Values::Buckets(_) | Values::Texts(_)) => {
+        (ValueDistribution::Texts(a), ValueDistribution::Texts(b)) => {
+            categories(&mut column, a, b, true, settings)
+        }
+        (
+            ValueDistribution::Buckets(_) | ValueDistribution::Texts(_),
+            ValueDistribution::Buckets(_) | ValueDistribution::Texts(_),
+        ) => {
             let (a, b) = (buckets(&reference.values), buckets(&current.values));
             let pairs: Vec<(u64, u64)> = a.into_iter().zip(b).collect();
             distribution(&mut column, &pairs, settings);
@@ -358,7 +368,7 @@ fn compare_column(
     column
 }
 
-fn is_few(a: &[(f64, u64)], b: &[(f64, u64)], settings: &Settings) -> bool {
+fn is_few(a: &[(f64, u64)], b: &[(f64, u64)], settings: &DriftThresholds) -> bool {
     let mut values: Vec<f64> = a.iter().chain(b).map(|(value, _)| *value).collect();
     values.sort_unstable_by(f64::total_cmp);
     values.dedup();
@@ -375,7 +385,12 @@ fn scaled(a: &[(f64, u64)], b: &[(f64, u64)]) -> f64 {
     }
 }
 
-fn numbers(column: &mut ColumnDrift, a: &[(f64, u64)], b: &[(f64, u64)], settings: &Settings) {
+fn numbers(
+    column: &mut ColumnDrift,
+    a: &[(f64, u64)],
+    b: &[(f64, u64)],
+    settings: &DriftThresholds,
+) {
     let bins = in_quantiles(a, b, BINS);
     column.psi = Some(psi(&bins));
     column.jensen_shannon = Some(jensen_shannon(&bins));
@@ -409,7 +424,7 @@ fn categories(
     a: &[(String, u64)],
     b: &[(String, u64)],
     are_names: bool,
-    settings: &Settings,
+    settings: &DriftThresholds,
 ) {
     let counts = side_by_side(a, b);
     let pairs: Vec<(u64, u64)> = counts.values().copied().collect();
@@ -442,7 +457,7 @@ fn categories(
 }
 
 /// Compares counts in the same categories.
-fn distribution(column: &mut ColumnDrift, pairs: &[(u64, u64)], settings: &Settings) {
+fn distribution(column: &mut ColumnDrift, pairs: &[(u64, u64)], settings: &DriftThresholds) {
     let (n1, n2) = pairs
         .iter()
         .fold((0, 0), |(n1, n2), (a, b)| (n1 + a, n2 + b));
@@ -503,9 +518,9 @@ fn proportions((hits1, n1): (u64, u64), (hits2, n2): (u64, u64)) -> Option<(&'st
 }
 
 /// The counts of text by digest, whether it was counted so or one by one.
-fn buckets(values: &Values) -> Vec<u64> {
+fn buckets(values: &ValueDistribution) -> Vec<u64> {
     match values {
-        Values::Buckets(counts) => counts.clone(),
+        ValueDistribution::Buckets(counts) => counts.clone(),
         values => in_buckets(values),
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::quality::distances::in_quantiles;
 use crate::quality::drift::{ColumnDrift, Drift};
-use crate::quality::profile::{ColumnProfile, Profile, Values, side_by_side};
+use crate::quality::profile::{ColumnProfile, Profile, ValueDistribution, side_by_side};
 use crate::quality::report::{STYLE, escape};
 use crate::quality::units::DrawnUnit;
 
@@ -68,7 +68,7 @@ pub fn page(drift: &Drift, reference: &Profile, current: &Profile) -> String {
         } else {
             ("passed", "same")
         };
-        let lines = |of: &dyn Fn(&crate::quality::drift::Asked) -> String| {
+        let lines = |of: &dyn Fn(&crate::quality::drift::DriftTest) -> String| {
             column.asked.iter().map(of).collect::<Vec<_>>().join("<br>")
         };
         let number =
@@ -127,16 +127,17 @@ pub fn page(drift: &Drift, reference: &Profile, current: &Profile) -> String {
 /// Both distributions as bars over each other.
 fn picture(a: &ColumnProfile, b: &ColumnProfile) -> String {
     let pairs: Vec<(f64, f64)> = match (&a.values, &b.values) {
-        (Values::Texts(a), Values::Texts(b)) => {
+        (ValueDistribution::Texts(a), ValueDistribution::Texts(b)) => {
             let counts = side_by_side(a, b).into_values();
             let mut pairs: Vec<(f64, f64)> = counts.map(|(a, b)| (a as f64, b as f64)).collect();
             pairs.sort_by(|x, y| (y.0 + y.1).total_cmp(&(x.0 + x.1)));
             pairs.truncate(BARS);
             pairs
         }
-        (Values::Counts(a) | Values::Points(a), Values::Counts(b) | Values::Points(b)) => {
-            bars(a, b)
-        }
+        (
+            ValueDistribution::Counts(a) | ValueDistribution::Points(a),
+            ValueDistribution::Counts(b) | ValueDistribution::Points(b),
+        ) => bars(a, b),
         _ => return String::new(),
     };
     let (n1, n2) = pairs

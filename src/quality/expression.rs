@@ -62,7 +62,7 @@ pub enum Two {
 
 /// A value of an expression in one row.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
+pub enum ExpressionValue {
     /// Nothing is known.
     Unknown,
     /// A truth value.
@@ -74,7 +74,7 @@ pub enum Outcome {
 }
 
 /// Why a text is no condition: the byte where, and what is so.
-pub type Fault = (usize, String);
+pub type SyntaxError = (usize, String);
 
 #[derive(Clone, Debug, PartialEq)]
 enum Token {
@@ -88,7 +88,7 @@ const SIGNS: [&str; 16] = [
     "<=", ">=", "!=", "<>", "==", "<", ">", "=", "+", "-", "*", "/", "(", ")", "[", "]",
 ];
 
-fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Fault> {
+fn tokens(text: &str) -> Result<Vec<(usize, Token)>, SyntaxError> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(first) = text[at..].chars().next() {
@@ -159,7 +159,7 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, Fault> {
 ///
 /// # Errors
 /// Where the text is none.
-pub fn parse(text: &str) -> Result<Expression, Fault> {
+pub fn parse(text: &str) -> Result<Expression, SyntaxError> {
     let tokens = tokens(text)?;
     let mut parser = Parser {
         tokens,
@@ -218,7 +218,7 @@ impl Parser {
         is_here
     }
 
-    fn expect(&mut self, word: &str) -> Result<(), Fault> {
+    fn expect(&mut self, word: &str) -> Result<(), SyntaxError> {
         let place = self.place();
         if self.take(word) {
             Ok(())
@@ -227,7 +227,7 @@ impl Parser {
         }
     }
 
-    fn binary(&mut self, level: usize) -> Result<Expression, Fault> {
+    fn binary(&mut self, level: usize) -> Result<Expression, SyntaxError> {
         let Some(operators) = LEVELS.get(level) else {
             return self.unary();
         };
@@ -278,7 +278,7 @@ impl Parser {
         }
     }
 
-    fn membership(&mut self, left: Expression) -> Result<Expression, Fault> {
+    fn membership(&mut self, left: Expression) -> Result<Expression, SyntaxError> {
         let negated = self.take("not");
         self.expect("in")?;
         let close = if self.take("[") {
@@ -303,7 +303,7 @@ impl Parser {
         })
     }
 
-    fn unary(&mut self) -> Result<Expression, Fault> {
+    fn unary(&mut self) -> Result<Expression, SyntaxError> {
         let place = self.place();
         if self.take("-") {
             self.depth += 1;
@@ -348,14 +348,14 @@ impl Parser {
     }
 }
 
-enum Cells {
+enum ExpressionCells {
     Numbers(Vec<f64>, Vec<bool>),
     Texts(Vec<Option<String>>),
 }
 
 /// The columns a condition needs, read from one table.
-pub struct Bound {
-    columns: Vec<(String, Cells)>,
+pub struct BoundColumns {
+    columns: Vec<(String, ExpressionCells)>,
 }
 
 impl Expression {
@@ -388,18 +388,18 @@ impl Expression {
     ///
     /// # Errors
     /// A column is not there, or of a type with which this means nothing.
-    pub fn bind(&self, table: &Table) -> Result<Bound, TableError> {
+    pub fn bind(&self, table: &Table) -> Result<BoundColumns, TableError> {
         self.sort(&|name| table.column_type(name))?;
         let read = |name: String| {
             let cells = match table.column_type(&name)? {
                 ColumnType::Int | ColumnType::Float | ColumnType::Bool => {
-                    Cells::Numbers(table.numbers(&name)?, table.missing(&name)?)
+                    ExpressionCells::Numbers(table.numbers(&name)?, table.missing(&name)?)
                 }
-                _ => Cells::Texts(table.texts(&name)?),
+                _ => ExpressionCells::Texts(table.texts(&name)?),
             };
             Ok((name, cells))
         };
-        Ok(Bound {
+        Ok(BoundColumns {
             columns: self
                 .columns()
                 .into_iter()
@@ -409,10 +409,10 @@ impl Expression {
     }
 
     /// Returns its value in a row.
-    pub fn value(&self, bound: &Bound, row: usize) -> Outcome {
+    pub fn value(&self, bound: &BoundColumns, row: usize) -> ExpressionValue {
         match self {
-            Self::Number(number) => Outcome::Number(*number),
-            Self::Text(text) => Outcome::Text(text.clone()),
+            Self::Number(number) => ExpressionValue::Number(*number),
+            Self::Text(text) => ExpressionValue::Text(text.clone()),
             Self::Column(name) => bound.cell(name, row),
             Self::One(one, inner) => apply(*one, inner.value(bound, row)),
             Self::Two(two, left, right) => {
@@ -423,7 +423,7 @@ impl Expression {
                 let is = items
                     .iter()
                     .map(|item| combine(Two::Equal, left.clone(), || item.value(bound, row)));
-                is.fold(Outcome::Truth(false), |all, one| {
+                is.fold(ExpressionValue::Truth(false), |all, one| {
                     combine(Two::Or, all, || one.clone())
                 })
             }
@@ -431,77 +431,89 @@ impl Expression {
     }
 
     /// Returns whether the condition is broken in a row: known, and not true.
-    pub fn is_broken(&self, bound: &Bound, row: usize) -> bool {
+    pub fn is_broken(&self, bound: &BoundColumns, row: usize) -> bool {
         match self.value(bound, row) {
-            Outcome::Truth(truth) => !truth,
-            Outcome::Number(number) => number == 0.0,
-            Outcome::Unknown | Outcome::Text(_) => false,
+            ExpressionValue::Truth(truth) => !truth,
+            ExpressionValue::Number(number) => number == 0.0,
+            ExpressionValue::Unknown | ExpressionValue::Text(_) => false,
         }
     }
 }
 
-impl Bound {
-    fn cell(&self, name: &str, row: usize) -> Outcome {
+impl BoundColumns {
+    fn cell(&self, name: &str, row: usize) -> ExpressionValue {
         match self.columns.iter().find(|(column, _)| column == name) {
-            Some((_, Cells::Numbers(_, missing))) if missing[row] => Outcome::Unknown,
-            Some((_, Cells::Numbers(cells, _))) => Outcome::Number(cells[row]),
-            Some((_, Cells::Texts(cells))) => {
-                cells[row].clone().map_or(Outcome::Unknown, Outcome::Text)
+            Some((_, ExpressionCells::Numbers(_, missing))) if missing[row] => {
+                ExpressionValue::Unknown
             }
-            None => Outcome::Unknown,
+            Some((_, ExpressionCells::Numbers(cells, _))) => ExpressionValue::Number(cells[row]),
+            Some((_, ExpressionCells::Texts(cells))) => cells[row]
+                .clone()
+                .map_or(ExpressionValue::Unknown, ExpressionValue::Text),
+            None => ExpressionValue::Unknown,
         }
     }
 
     /// Returns the values of all columns in a row, for a message.
     pub fn show(&self, row: usize) -> String {
-        let one = |(name, _): &(String, Cells)| match self.cell(name, row) {
-            Outcome::Unknown => format!("{name}=missing"),
-            Outcome::Truth(truth) => format!("{name}={truth}"),
-            Outcome::Number(number) => format!("{name}={number}"),
-            Outcome::Text(text) => format!("{name}={text}"),
+        let one = |(name, _): &(String, ExpressionCells)| match self.cell(name, row) {
+            ExpressionValue::Unknown => format!("{name}=missing"),
+            ExpressionValue::Truth(truth) => format!("{name}={truth}"),
+            ExpressionValue::Number(number) => format!("{name}={number}"),
+            ExpressionValue::Text(text) => format!("{name}={text}"),
         };
         self.columns.iter().map(one).collect::<Vec<_>>().join(", ")
     }
 }
 
-fn truth(outcome: &Outcome) -> Option<bool> {
+fn truth(outcome: &ExpressionValue) -> Option<bool> {
     match outcome {
-        Outcome::Truth(truth) => Some(*truth),
-        Outcome::Number(number) => Some(*number != 0.0),
-        Outcome::Unknown | Outcome::Text(_) => None,
+        ExpressionValue::Truth(truth) => Some(*truth),
+        ExpressionValue::Number(number) => Some(*number != 0.0),
+        ExpressionValue::Unknown | ExpressionValue::Text(_) => None,
     }
 }
 
-fn number(outcome: &Outcome) -> Option<f64> {
+fn number(outcome: &ExpressionValue) -> Option<f64> {
     match outcome {
-        Outcome::Number(number) => Some(*number),
-        Outcome::Truth(truth) => Some(f64::from(u8::from(*truth))),
-        Outcome::Text(text) => text.trim().parse().ok(),
-        Outcome::Unknown => None,
+        ExpressionValue::Number(number) => Some(*number),
+        ExpressionValue::Truth(truth) => Some(f64::from(u8::from(*truth))),
+        ExpressionValue::Text(text) => text.trim().parse().ok(),
+        ExpressionValue::Unknown => None,
     }
 }
 
-fn apply(one: One, value: Outcome) -> Outcome {
+fn apply(one: One, value: ExpressionValue) -> ExpressionValue {
     match one {
-        One::IsMissing => Outcome::Truth(value == Outcome::Unknown),
-        One::Not => truth(&value).map_or(Outcome::Unknown, |truth| Outcome::Truth(!truth)),
-        One::Negate => number(&value).map_or(Outcome::Unknown, |number| Outcome::Number(-number)),
-        One::Abs => number(&value).map_or(Outcome::Unknown, |number| Outcome::Number(number.abs())),
+        One::IsMissing => ExpressionValue::Truth(value == ExpressionValue::Unknown),
+        One::Not => truth(&value).map_or(ExpressionValue::Unknown, |truth| {
+            ExpressionValue::Truth(!truth)
+        }),
+        One::Negate => number(&value).map_or(ExpressionValue::Unknown, |number| {
+            ExpressionValue::Number(-number)
+        }),
+        One::Abs => number(&value).map_or(ExpressionValue::Unknown, |number| {
+            ExpressionValue::Number(number.abs())
+        }),
         One::Length => match value {
-            Outcome::Text(text) => Outcome::Number(text.chars().count() as f64),
-            _ => Outcome::Unknown,
+            ExpressionValue::Text(text) => ExpressionValue::Number(text.chars().count() as f64),
+            _ => ExpressionValue::Unknown,
         },
     }
 }
 
 /// Combines two values; the second is only asked for where it matters. Logic is that of three
 /// values (Kleene).
-fn combine(two: Two, left: Outcome, right: impl Fn() -> Outcome) -> Outcome {
+fn combine(
+    two: Two,
+    left: ExpressionValue,
+    right: impl Fn() -> ExpressionValue,
+) -> ExpressionValue {
     let compare = |fits: fn(std::cmp::Ordering) -> bool| {
         let right = right();
         let order = match (&left, &right) {
-            (Outcome::Unknown, _) | (_, Outcome::Unknown) => None,
-            (Outcome::Text(a), Outcome::Text(b)) => Some(Some(a.cmp(b))),
+            (ExpressionValue::Unknown, _) | (_, ExpressionValue::Unknown) => None,
+            (ExpressionValue::Text(a), ExpressionValue::Text(b)) => Some(Some(a.cmp(b))),
             (a, b) => match (number(a), number(b)) {
                 (Some(a), Some(b)) => Some(a.partial_cmp(&b)),
                 // Text that is no number equals none.
@@ -509,24 +521,24 @@ fn combine(two: Two, left: Outcome, right: impl Fn() -> Outcome) -> Outcome {
             },
         };
         match order {
-            None => Outcome::Unknown,
-            Some(Some(order)) => Outcome::Truth(fits(order)),
-            Some(None) => Outcome::Truth(two == Two::Unequal),
+            None => ExpressionValue::Unknown,
+            Some(Some(order)) => ExpressionValue::Truth(fits(order)),
+            Some(None) => ExpressionValue::Truth(two == Two::Unequal),
         }
     };
     let count = |of: fn(f64, f64) -> f64| match (number(&left), number(&right())) {
-        (Some(a), Some(b)) => Outcome::Number(of(a, b)),
-        _ => Outcome::Unknown,
+        (Some(a), Some(b)) => ExpressionValue::Number(of(a, b)),
+        _ => ExpressionValue::Unknown,
     };
     match two {
         Two::Or | Two::And => {
             let decisive = two == Two::Or;
             match truth(&left) {
-                Some(truth) if truth == decisive => Outcome::Truth(decisive),
+                Some(truth) if truth == decisive => ExpressionValue::Truth(decisive),
                 mine => match (mine, truth(&right())) {
-                    (_, Some(truth)) if truth == decisive => Outcome::Truth(decisive),
-                    (Some(_), Some(_)) => Outcome::Truth(!decisive),
-                    _ => Outcome::Unknown,
+                    (_, Some(truth)) if truth == decisive => ExpressionValue::Truth(decisive),
+                    (Some(_), Some(_)) => ExpressionValue::Truth(!decisive),
+                    _ => ExpressionValue::Unknown,
                 },
             }
         }

@@ -6,7 +6,7 @@ use crate::quality::expression::{Expression, One, Two};
 
 /// What an expression gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sort {
+pub(super) enum ExprType {
     /// A number or a truth value.
     Number,
     /// Text.
@@ -24,29 +24,29 @@ impl Expression {
     pub(super) fn sort(
         &self,
         kind: &dyn Fn(&str) -> Result<ColumnType, TableError>,
-    ) -> Result<Sort, TableError> {
+    ) -> Result<ExprType, TableError> {
         let number = |inner: &Self, what: &str| match inner.sort(kind)? {
-            Sort::Text if !inner.is_numeral() => Err(TableError(format!(
+            ExprType::Text if !inner.is_numeral() => Err(TableError(format!(
                 "{} is text: {what} it means nothing",
                 inner.show()
             ))),
-            _ => Ok(Sort::Number),
+            _ => Ok(ExprType::Number),
         };
         match self {
-            Self::Number(_) => Ok(Sort::Number),
-            Self::Text(_) => Ok(Sort::Text),
+            Self::Number(_) => Ok(ExprType::Number),
+            Self::Text(_) => Ok(ExprType::Text),
             Self::Column(name) => Ok(match kind(name)? {
-                ColumnType::Int | ColumnType::Float | ColumnType::Bool => Sort::Number,
-                ColumnType::Empty => Sort::Any,
-                ColumnType::Text | ColumnType::Time | ColumnType::Other => Sort::Text,
+                ColumnType::Int | ColumnType::Float | ColumnType::Bool => ExprType::Number,
+                ColumnType::Empty => ExprType::Any,
+                ColumnType::Text | ColumnType::Time | ColumnType::Other => ExprType::Text,
             }),
-            Self::One(One::IsMissing, inner) => inner.sort(kind).map(|_| Sort::Number),
+            Self::One(One::IsMissing, inner) => inner.sort(kind).map(|_| ExprType::Number),
             Self::One(One::Length, inner) => match inner.sort(kind)? {
-                Sort::Number => Err(TableError(format!(
+                ExprType::Number => Err(TableError(format!(
                     "{} is a number: it has no `length`",
                     inner.show()
                 ))),
-                Sort::Text | Sort::Any => Ok(Sort::Number),
+                ExprType::Text | ExprType::Any => Ok(ExprType::Number),
             },
             Self::One(One::Not, inner) => number(inner, "`not`"),
             Self::One(One::Negate | One::Abs, inner) => number(inner, "the sign of"),
@@ -63,7 +63,7 @@ impl Expression {
                 items
                     .iter()
                     .try_for_each(|item| comparison(left, item, kind).map(|_| ()))?;
-                Ok(Sort::Number)
+                Ok(ExprType::Number)
             }
         }
     }
@@ -87,7 +87,7 @@ fn comparison(
     left: &Expression,
     right: &Expression,
     kind: &dyn Fn(&str) -> Result<ColumnType, TableError>,
-) -> Result<Sort, TableError> {
+) -> Result<ExprType, TableError> {
     let sides = (left.sort(kind)?, right.sort(kind)?);
     let refuse = |text: &Expression, number: &Expression| {
         let (text, number) = (text.show(), number.show());
@@ -96,15 +96,17 @@ fn comparison(
         )))
     };
     match sides {
-        (Sort::Text, Sort::Number) if matches!(left, Expression::Text(_)) && !left.is_numeral() => {
+        (ExprType::Text, ExprType::Number)
+            if matches!(left, Expression::Text(_)) && !left.is_numeral() =>
+        {
             refuse(left, right)
         }
-        (Sort::Number, Sort::Text)
+        (ExprType::Number, ExprType::Text)
             if matches!(right, Expression::Text(_)) && !right.is_numeral() =>
         {
             refuse(right, left)
         }
-        _ => Ok(Sort::Number),
+        _ => Ok(ExprType::Number),
     }
 }
 
@@ -113,7 +115,7 @@ mod tests {
     use super::*;
     use crate::quality::expression::parse;
 
-    fn sort(text: &str) -> Result<Sort, String> {
+    fn sort(text: &str) -> Result<ExprType, String> {
         let kind = |name: &str| match name {
             "n" => Ok(ColumnType::Int),
             "t" => Ok(ColumnType::Text),
@@ -132,7 +134,7 @@ mod tests {
             "e + 1 > 2",
             "length(e) = 1",
         ] {
-            assert_eq!(sort(fine), Ok(Sort::Number), "{fine}");
+            assert_eq!(sort(fine), Ok(ExprType::Number), "{fine}");
         }
         let refused = |text: &str| sort(text).unwrap_err();
         assert_eq!(

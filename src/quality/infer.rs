@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::frame::table::ColumnType;
-use crate::quality::profile::{ColumnProfile, Profile, Values};
+use crate::quality::profile::{ColumnProfile, Profile, ValueDistribution};
 
 /// Text with up to so many different values gets a list of them, if every value stands for so many
 /// rows on average.
@@ -68,7 +68,8 @@ fn rules(
             rules.push("severity: { allowed: warn }".to_owned());
         }
     } else if is_strict
-        && let Values::Counts(values) | Values::Points(values) = &column.values
+        && let ValueDistribution::Counts(values) | ValueDistribution::Points(values) =
+            &column.values
         && kind != ColumnType::Bool
         && let Some((first, _)) = values.first()
     {
@@ -89,8 +90,10 @@ fn rules(
     }
     let count = column.count();
     // Counts beyond the exact ones are estimates, which cannot tell that nothing repeats.
-    let never_repeats = matches!(&column.values, Values::Counts(_) | Values::Texts(_))
-        && column.distinct() as u64 == count;
+    let never_repeats = matches!(
+        &column.values,
+        ValueDistribution::Counts(_) | ValueDistribution::Texts(_)
+    ) && column.distinct() as u64 == count;
     if is_strict && kind != ColumnType::Float && count >= UNIQUE_ROWS && never_repeats {
         rules.push("unique: true".to_owned());
     }
@@ -104,7 +107,7 @@ fn listed(
     is_strict: bool,
 ) -> Option<Vec<String>> {
     let (values, levels): (Vec<String>, bool) = match (&column.values, column.kind) {
-        (Values::Counts(values), ColumnType::Int) => {
+        (ValueDistribution::Counts(values), ColumnType::Int) => {
             // -1, 0 and 1 are levels. Other numbers are counts and measurements: tomorrow's file
             // has others.
             let levels = values.len() > 1
@@ -118,7 +121,7 @@ fn listed(
                 levels,
             )
         }
-        (Values::Texts(values), ColumnType::Text) => {
+        (ValueDistribution::Texts(values), ColumnType::Text) => {
             (values.iter().map(|(text, _)| quote(text)).collect(), false)
         }
         _ => return None,

@@ -16,7 +16,7 @@ const UNLABELLED: u64 = 0;
 
 /// The side of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Side {
+pub enum SplitSide {
     /// For learning.
     Train,
     /// For choosing.
@@ -31,7 +31,7 @@ pub enum Side {
 
 /// What is kept of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trace {
+pub struct RowTrace {
     /// The digest of its features.
     pub features: u128,
     /// The digest of its label.
@@ -78,17 +78,17 @@ impl Traces {
     }
 
     /// Returns the rows of every part.
-    pub fn parts(&self) -> impl Iterator<Item = impl Iterator<Item = Trace>> {
+    pub fn parts(&self) -> impl Iterator<Item = impl Iterator<Item = RowTrace>> {
         self.0
             .iter()
             .map(|part| part.as_chunks::<ROW>().0.iter().map(trace))
     }
 }
 
-fn trace(bytes: &[u8; ROW]) -> Trace {
+fn trace(bytes: &[u8; ROW]) -> RowTrace {
     let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
     let features = u128::from_le_bytes(bytes[..16].try_into().expect("sixteen bytes"));
-    Trace {
+    RowTrace {
         features,
         label: number(16),
         decider: number(24),
@@ -149,14 +149,14 @@ impl Leakage {
     /// of every label.
     pub fn new(
         traces: &Traces,
-        sides: &[Vec<Side>],
+        sides: &[Vec<SplitSide>],
         benign: Vec<String>,
         labels: &LabelProfiles,
         near_perfect: f64,
     ) -> Self {
         // Sorted, rows with the same features stand side by side; among them those with the same
         // label.
-        let mut rows: Vec<(u128, u64, Side)> = (traces.parts().zip(sides))
+        let mut rows: Vec<(u128, u64, SplitSide)> = (traces.parts().zip(sides))
             .flat_map(|(part, sides)| {
                 part.zip(sides)
                     .map(|(trace, side)| (trace.features, trace.label, *side))
@@ -166,7 +166,8 @@ impl Leakage {
         let (mut distinct_features, mut duplicate_rows) = (0, 0);
         let (mut contradictory_features, mut contradictory_rows) = (0, 0);
         let (mut validation, mut test) = (Shared::default(), Shared::default());
-        let has_train = |rows: &[(u128, u64, Side)]| rows.iter().any(|row| row.2 == Side::Train);
+        let has_train =
+            |rows: &[(u128, u64, SplitSide)]| rows.iter().any(|row| row.2 == SplitSide::Train);
         for same in rows.chunk_by(|a, b| a.0 == b.0) {
             let features_in_train = has_train(same);
             let mut labels = 0_u64;
@@ -176,9 +177,9 @@ impl Leakage {
                 duplicate_rows += equal.len() as u64 - 1;
                 for (_, _, side) in equal {
                     let shared = match side {
-                        Side::Validation => &mut validation,
-                        Side::Test => &mut test,
-                        Side::Train | Side::Nowhere | Side::Unlabelled => continue,
+                        SplitSide::Validation => &mut validation,
+                        SplitSide::Test => &mut test,
+                        SplitSide::Train | SplitSide::Nowhere | SplitSide::Unlabelled => continue,
                     };
                     shared.rows += 1;
                     shared.features_in_train += u64::from(features_in_train);
@@ -199,7 +200,10 @@ impl Leakage {
             distinct_features,
             contradictory_features,
             contradictory_rows,
-            rows_nowhere: rows.iter().filter(|row| row.2 == Side::Nowhere).count() as u64,
+            rows_nowhere: rows
+                .iter()
+                .filter(|row| row.2 == SplitSide::Nowhere)
+                .count() as u64,
             validation,
             test,
             unlabelled_rows: rows.iter().filter(|row| row.1 == UNLABELLED).count() as u64,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::frame::table::{ColumnType, Table, TableError, read_time};
 use crate::quality::giveaway::GiveawayReason;
-use crate::quality::profile::{ColumnProfile, Sample, Values};
+use crate::quality::profile::{ColumnProfile, Sample, ValueDistribution};
 
 /// Columns with so many different values for so many rows look like names of rows, in tables of at
 /// least so many rows. Where values are not counted one by one, their number is an estimate, which
@@ -143,7 +143,10 @@ fn is_called_name(name: &str) -> bool {
 fn name_of_rows(column: &ColumnProfile, rows: u64) -> Option<GiveawayReason> {
     let (count, distinct) = (column.count(), column.distinct());
     let share = distinct / count.max(1) as f64;
-    let is_estimate = matches!(column.values, Values::Points(_) | Values::Buckets(_));
+    let is_estimate = matches!(
+        column.values,
+        ValueDistribution::Points(_) | ValueDistribution::Buckets(_)
+    );
     let least = if is_estimate {
         ESTIMATED_NAME_SHARE
     } else {
@@ -153,10 +156,10 @@ fn name_of_rows(column: &ColumnProfile, rows: u64) -> Option<GiveawayReason> {
         return None;
     }
     let is_whole = match &column.values {
-        Values::Counts(values) | Values::Points(values) => {
+        ValueDistribution::Counts(values) | ValueDistribution::Points(values) => {
             values.iter().all(|(value, _)| value.fract() == 0.0)
         }
-        Values::Texts(_) | Values::Buckets(_) => false,
+        ValueDistribution::Texts(_) | ValueDistribution::Buckets(_) => false,
     };
     match column.kind {
         ColumnType::Text
@@ -165,7 +168,9 @@ fn name_of_rows(column: &ColumnProfile, rows: u64) -> Option<GiveawayReason> {
             Some(GiveawayReason::FlowId)
         }
         ColumnType::Int | ColumnType::Float if is_whole && share >= least => {
-            let (Values::Counts(values) | Values::Points(values)) = &column.values else {
+            let (ValueDistribution::Counts(values) | ValueDistribution::Points(values)) =
+                &column.values
+            else {
                 return None;
             };
             let (low, high) = (values.first()?.0, values.last()?.0);
@@ -185,7 +190,9 @@ fn most(column: &ColumnProfile, is_so: impl Fn(&str) -> bool) -> bool {
         (Sample::Texts(cells), _) if !cells.is_empty() => {
             cells.iter().flatten().map(String::as_str).collect()
         }
-        (_, Values::Texts(values)) => values.iter().map(|(text, _)| text.as_str()).collect(),
+        (_, ValueDistribution::Texts(values)) => {
+            values.iter().map(|(text, _)| text.as_str()).collect()
+        }
         _ => return false,
     };
     !cells.is_empty()
@@ -212,7 +219,8 @@ fn is_address(column: &ColumnProfile) -> bool {
 
 /// The parts of a second in which numbers count from 1970, if all of them can be moments.
 pub fn epoch_parts(column: &ColumnProfile) -> Option<u32> {
-    let (Values::Counts(values) | Values::Points(values)) = &column.values else {
+    let (ValueDistribution::Counts(values) | ValueDistribution::Points(values)) = &column.values
+    else {
         return None;
     };
     let (low, high) = (values.first()?.0, values.last()?.0);
@@ -302,7 +310,8 @@ fn is_time(text: &str) -> bool {
 /// Whether whole numbers are written as a calendar: `20170703`, `201707030800` or `20170703080000`;
 /// or count hundreds of nanoseconds from 1601, as Windows does.
 fn is_calendar(column: &ColumnProfile) -> bool {
-    let (Values::Counts(values) | Values::Points(values)) = &column.values else {
+    let (ValueDistribution::Counts(values) | ValueDistribution::Points(values)) = &column.values
+    else {
         return false;
     };
     if values.len() < 3 || !matches!(column.kind, ColumnType::Int | ColumnType::Float) {

@@ -47,7 +47,7 @@ pub struct ColumnProfile {
     /// Cells that are minus and plus infinity.
     pub infinite: (u64, u64),
     /// All other cells.
-    pub values: Values,
+    pub values: ValueDistribution,
     /// How many different values there are, about; see `Distinct`.
     pub distinct: Distinct,
     /// The cells of the sampled rows, in their order.
@@ -56,7 +56,7 @@ pub struct ColumnProfile {
 
 /// The distribution of a column's values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Values {
+pub enum ValueDistribution {
     /// Every number with its count, in order.
     Counts(Vec<(f64, u64)>),
     /// Numbers that each stand for as many values around them: the empirical distribution function
@@ -219,7 +219,7 @@ impl ColumnProfile {
             missing,
             nan: 0,
             infinite: (0, 0),
-            values: Values::Counts(Vec::new()),
+            values: ValueDistribution::Counts(Vec::new()),
             distinct: Distinct::default(),
             sample,
         };
@@ -276,9 +276,9 @@ impl ColumnProfile {
                     Distinct::of(hashes)
                 };
                 let values = if is_few {
-                    Values::Counts(counts)
+                    ValueDistribution::Counts(counts)
                 } else {
-                    Values::Points(thinned(&counts, POINTS))
+                    ValueDistribution::Points(thinned(&counts, POINTS))
                 };
                 Ok(Self {
                     nan,
@@ -308,7 +308,10 @@ impl ColumnProfile {
         } else {
             merged_numbers(present())
         };
-        if matches!(values, Values::Counts(_) | Values::Texts(_)) {
+        if matches!(
+            values,
+            ValueDistribution::Counts(_) | ValueDistribution::Texts(_)
+        ) {
             distinct = Distinct::default();
         }
         let cell = |(part, row): &(usize, usize)| (parts[*part].1, *row);
@@ -348,7 +351,7 @@ impl ColumnProfile {
 
     /// The profile of its sampled cells.
     fn of_units(&self) -> Self {
-        let none = |missing: usize, values: Values, infinite: (u64, u64)| Self {
+        let none = |missing: usize, values: ValueDistribution, infinite: (u64, u64)| Self {
             name: self.name.clone(),
             kind: self.kind,
             missing: missing as u64,
@@ -372,7 +375,7 @@ impl ColumnProfile {
                 let infinite = (infinite(f32::NEG_INFINITY), infinite(f32::INFINITY));
                 none(
                     count(|cell| cell.is_nan()),
-                    Values::Counts(counted(finite)),
+                    ValueDistribution::Counts(counted(finite)),
                     infinite,
                 )
             }
@@ -382,15 +385,15 @@ impl ColumnProfile {
                     .iter()
                     .flatten()
                     .for_each(|cell| *counts.entry(cell).or_default() += 1);
-                let texts = Values::Texts(
+                let texts = ValueDistribution::Texts(
                     counts
                         .into_iter()
                         .map(|(text, count)| (text.to_owned(), count))
                         .collect(),
                 );
                 // What had too many values to be counted one by one has too many here.
-                let values = if matches!(self.values, Values::Buckets(_)) {
-                    Values::Buckets(in_buckets(&texts))
+                let values = if matches!(self.values, ValueDistribution::Buckets(_)) {
+                    ValueDistribution::Buckets(in_buckets(&texts))
                 } else {
                     texts
                 };
@@ -406,20 +409,22 @@ impl ColumnProfile {
     /// Returns the number of cells that are neither missing nor NaN nor infinite.
     pub fn count(&self) -> u64 {
         match &self.values {
-            Values::Counts(values) | Values::Points(values) => {
+            ValueDistribution::Counts(values) | ValueDistribution::Points(values) => {
                 values.iter().map(|(_, count)| count).sum()
             }
-            Values::Texts(values) => values.iter().map(|(_, count)| count).sum(),
-            Values::Buckets(counts) => counts.iter().sum(),
+            ValueDistribution::Texts(values) => values.iter().map(|(_, count)| count).sum(),
+            ValueDistribution::Buckets(counts) => counts.iter().sum(),
         }
     }
 
     /// Returns how many different values there are, exactly up to 1024 and within some 3 % above.
     pub fn distinct(&self) -> f64 {
         match &self.values {
-            Values::Counts(values) => values.len() as f64,
-            Values::Texts(values) => values.len() as f64,
-            Values::Points(_) | Values::Buckets(_) => self.distinct.estimate(),
+            ValueDistribution::Counts(values) => values.len() as f64,
+            ValueDistribution::Texts(values) => values.len() as f64,
+            ValueDistribution::Points(_) | ValueDistribution::Buckets(_) => {
+                self.distinct.estimate()
+            }
         }
     }
 }
@@ -428,11 +433,13 @@ impl ColumnProfile {
 fn registers(column: &ColumnProfile) -> Distinct {
     match &column.values {
         _ if !column.distinct.is_empty() => column.distinct.clone(),
-        Values::Counts(values) => {
+        ValueDistribution::Counts(values) => {
             Distinct::of(values.iter().map(|(value, _)| spread(value.to_bits())))
         }
-        Values::Texts(values) => Distinct::of(values.iter().map(|(text, _)| hash_text(text))),
-        Values::Points(_) | Values::Buckets(_) => column.distinct.clone(),
+        ValueDistribution::Texts(values) => {
+            Distinct::of(values.iter().map(|(text, _)| hash_text(text)))
+        }
+        ValueDistribution::Points(_) | ValueDistribution::Buckets(_) => column.distinct.clone(),
     }
 }
 
@@ -505,16 +512,16 @@ fn middle(values: &[(f64, u64)], weight: u64) -> f64 {
     values.last().map_or(f64::NAN, |(value, _)| *value)
 }
 
-fn merged_numbers<'a>(columns: impl Iterator<Item = &'a ColumnProfile>) -> Values {
+fn merged_numbers<'a>(columns: impl Iterator<Item = &'a ColumnProfile>) -> ValueDistribution {
     let (mut all, mut is_exact) = (Vec::new(), true);
     for column in columns {
         match &column.values {
-            Values::Counts(values) => all.extend_from_slice(values),
-            Values::Points(values) => {
+            ValueDistribution::Counts(values) => all.extend_from_slice(values),
+            ValueDistribution::Points(values) => {
                 is_exact = false;
                 all.extend_from_slice(values);
             }
-            Values::Texts(_) | Values::Buckets(_) => {}
+            ValueDistribution::Texts(_) | ValueDistribution::Buckets(_) => {}
         }
     }
     // The stable sort takes the parts for the sorted runs they are.
@@ -527,9 +534,9 @@ fn merged_numbers<'a>(columns: impl Iterator<Item = &'a ColumnProfile>) -> Value
         is_same
     });
     match is_exact && all.len() <= EXACT {
-        true => Values::Counts(all),
-        false if all.len() <= MERGED => Values::Points(all),
-        false => Values::Points(thinned(&all, MERGED / 2)),
+        true => ValueDistribution::Counts(all),
+        false if all.len() <= MERGED => ValueDistribution::Points(all),
+        false => ValueDistribution::Points(thinned(&all, MERGED / 2)),
     }
 }
 
@@ -549,9 +556,9 @@ pub fn side_by_side<'a>(
 }
 
 /// Returns texts that were counted one by one as counts by digest.
-pub fn in_buckets(values: &Values) -> Vec<u64> {
+pub fn in_buckets(values: &ValueDistribution) -> Vec<u64> {
     let mut buckets = vec![0; BUCKETS];
-    if let Values::Texts(counts) = values {
+    if let ValueDistribution::Texts(counts) = values {
         for (text, count) in counts {
             buckets[(hash_text(text) % BUCKETS as u64) as usize] += count;
         }
@@ -559,30 +566,30 @@ pub fn in_buckets(values: &Values) -> Vec<u64> {
     buckets
 }
 
-fn fewer_texts(counts: Vec<(String, u64)>) -> Values {
+fn fewer_texts(counts: Vec<(String, u64)>) -> ValueDistribution {
     if counts.len() <= EXACT {
-        return Values::Texts(counts);
+        return ValueDistribution::Texts(counts);
     }
-    Values::Buckets(in_buckets(&Values::Texts(counts)))
+    ValueDistribution::Buckets(in_buckets(&ValueDistribution::Texts(counts)))
 }
 
-fn merged_texts<'a>(columns: impl Iterator<Item = &'a ColumnProfile>) -> Values {
+fn merged_texts<'a>(columns: impl Iterator<Item = &'a ColumnProfile>) -> ValueDistribution {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     let mut buckets: Option<Vec<u64>> = None;
     for column in columns {
         match &column.values {
-            Values::Texts(values) => {
+            ValueDistribution::Texts(values) => {
                 values
                     .iter()
                     .for_each(|(text, count)| *counts.entry(text.clone()).or_default() += count);
             }
             // A column that held numbers in one part and text in another.
-            Values::Counts(values) | Values::Points(values) => {
+            ValueDistribution::Counts(values) | ValueDistribution::Points(values) => {
                 values.iter().for_each(|(value, count)| {
                     *counts.entry(value.to_string()).or_default() += count
                 });
             }
-            Values::Buckets(theirs) => {
+            ValueDistribution::Buckets(theirs) => {
                 let mine = buckets.get_or_insert_with(|| vec![0; BUCKETS]);
                 mine.iter_mut()
                     .zip(theirs)
@@ -593,12 +600,12 @@ fn merged_texts<'a>(columns: impl Iterator<Item = &'a ColumnProfile>) -> Values 
     match buckets {
         None => fewer_texts(counts.into_iter().collect()),
         Some(mut buckets) => {
-            let others = in_buckets(&Values::Texts(counts.into_iter().collect()));
+            let others = in_buckets(&ValueDistribution::Texts(counts.into_iter().collect()));
             buckets
                 .iter_mut()
                 .zip(others)
                 .for_each(|(mine, theirs)| *mine += theirs);
-            Values::Buckets(buckets)
+            ValueDistribution::Buckets(buckets)
         }
     }
 }
@@ -616,9 +623,12 @@ mod tests {
         let few = Profile::of(&numbers(vec![1.0, 2.0, 2.0, f64::NAN, f64::INFINITY])).unwrap();
         let column = few.column("a").unwrap();
         assert_eq!((column.missing, column.infinite), (1, (0, 1)));
-        assert_eq!(column.values, Values::Counts(vec![(1.0, 1), (2.0, 2)]));
+        assert_eq!(
+            column.values,
+            ValueDistribution::Counts(vec![(1.0, 1), (2.0, 2)])
+        );
         let many = Profile::of(&numbers((0..10_000).map(f64::from).collect())).unwrap();
-        let Values::Points(points) = &many.column("a").unwrap().values else {
+        let ValueDistribution::Points(points) = &many.column("a").unwrap().values else {
             panic!()
         };
         assert!(
@@ -655,7 +665,7 @@ mod tests {
             .map(|part| Profile::of(&numbers(part.to_vec())).unwrap())
             .collect();
         let merged = Profile::merged(&parts);
-        let Values::Points(points) = &merged.column("a").unwrap().values else {
+        let ValueDistribution::Points(points) = &merged.column("a").unwrap().values else {
             panic!()
         };
         assert!(points.len() <= MERGED);

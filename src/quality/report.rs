@@ -11,7 +11,7 @@ use crate::quality::schema_types::{Measure, Schema, Severity, TableRule};
 /// How a rule fared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Verdict {
+pub enum RuleVerdict {
     /// Nothing breaks it.
     Passed,
     /// It is broken, which is told.
@@ -42,7 +42,7 @@ pub struct RuleReport {
     /// The first row that breaks it, counted from one, and its value.
     pub first: Option<(u64, String)>,
     /// How it fared.
-    pub verdict: Verdict,
+    pub verdict: RuleVerdict,
 }
 
 /// The verdict on a condition on the whole table.
@@ -57,12 +57,12 @@ pub struct TableReport {
     /// The most.
     pub max: Option<f64>,
     /// How it fared.
-    pub verdict: Verdict,
+    pub verdict: RuleVerdict,
 }
 
 /// What came of a validation.
 #[derive(Clone, Debug, Serialize)]
-pub struct Report {
+pub struct ValidationReport {
     /// Whether the table is good enough to go on.
     pub valid: bool,
     /// The schema file.
@@ -85,7 +85,7 @@ pub struct Report {
 
 /// What was counted over all parts of a table.
 #[derive(Clone, Debug, Default)]
-pub struct Counts {
+pub struct ValidationCounts {
     /// Rows.
     pub rows: u64,
     /// Rows that go on.
@@ -102,14 +102,14 @@ pub struct Counts {
     pub ages: Vec<(String, f64)>,
 }
 
-impl Report {
+impl ValidationReport {
     /// Judges what was counted.
     pub fn new(
         name: &str,
         schema: &Schema,
         rules: &[Rule],
         misfits: Vec<Misfit>,
-        counts: Counts,
+        counts: ValidationCounts,
     ) -> Self {
         let share = |count: u64| {
             if counts.rows == 0 {
@@ -122,14 +122,14 @@ impl Report {
             let rows = counts.broken.get(at).copied().unwrap_or_default();
             let is_over = rule.at_most.is_some_and(|most| share(rows) > most);
             let verdict = match rule.severity {
-                _ if rows == 0 => Verdict::Passed,
-                Severity::Warn if rule.at_most.is_some() && !is_over => Verdict::Passed,
-                Severity::Warn => Verdict::Warned,
-                Severity::Quarantine if is_over => Verdict::Failed,
-                Severity::Quarantine => Verdict::Quarantined,
+                _ if rows == 0 => RuleVerdict::Passed,
+                Severity::Warn if rule.at_most.is_some() && !is_over => RuleVerdict::Passed,
+                Severity::Warn => RuleVerdict::Warned,
+                Severity::Quarantine if is_over => RuleVerdict::Failed,
+                Severity::Quarantine => RuleVerdict::Quarantined,
                 // Within its share the table goes on, without the rows.
-                Severity::Fail if rule.at_most.is_some() && !is_over => Verdict::Quarantined,
-                Severity::Fail => Verdict::Failed,
+                Severity::Fail if rule.at_most.is_some() && !is_over => RuleVerdict::Quarantined,
+                Severity::Fail => RuleVerdict::Failed,
             };
             RuleReport {
                 column: rule.column.clone(),
@@ -151,8 +151,8 @@ impl Report {
             .collect();
         let quarantined = counts.rows - counts.clean;
         let valid = misfits.is_empty()
-            && rules.iter().all(|rule| rule.verdict != Verdict::Failed)
-            && table.iter().all(|rule| rule.verdict != Verdict::Failed)
+            && rules.iter().all(|rule| rule.verdict != RuleVerdict::Failed)
+            && table.iter().all(|rule| rule.verdict != RuleVerdict::Failed)
             && share(quarantined) <= schema.quarantine_at_most;
         Self {
             valid,
@@ -168,9 +168,9 @@ impl Report {
     }
 
     /// Returns a line for each thing that is wrong with one of these verdicts.
-    pub fn lines(&self, wanted: &[Verdict]) -> Vec<String> {
+    pub fn lines(&self, wanted: &[RuleVerdict]) -> Vec<String> {
         let mut lines = Vec::new();
-        if wanted.contains(&Verdict::Failed) {
+        if wanted.contains(&RuleVerdict::Failed) {
             lines.extend(
                 self.columns.iter().map(|misfit| {
                     format!("{} ({}): {}", misfit.column, misfit.rule, misfit.message)
@@ -190,7 +190,7 @@ impl Report {
                 .map(TableReport::line),
         );
         let share = self.quarantined as f64 / self.rows.max(1) as f64;
-        if wanted.contains(&Verdict::Failed) && share > self.quarantine_at_most {
+        if wanted.contains(&RuleVerdict::Failed) && share > self.quarantine_at_most {
             lines.push(format!(
                 "{} of {} rows ({}) break a rule, at most {} may (`quarantine_at_most`)",
                 self.quarantined,
@@ -209,7 +209,7 @@ impl Report {
             (
                 misfit.column.clone(),
                 misfit.rule.clone(),
-                Verdict::Failed,
+                RuleVerdict::Failed,
                 misfit.message.clone(),
             )
         }));
@@ -229,9 +229,9 @@ impl Report {
         }));
         let share = self.quarantined as f64 / self.rows.max(1) as f64;
         let verdict = if share > self.quarantine_at_most {
-            Verdict::Failed
+            RuleVerdict::Failed
         } else {
-            Verdict::Passed
+            RuleVerdict::Passed
         };
         let line = format!("{} of {} rows are set aside", self.quarantined, self.rows);
         cases.push((
@@ -242,7 +242,7 @@ impl Report {
         ));
         let failed = cases
             .iter()
-            .filter(|(_, _, verdict, _)| *verdict == Verdict::Failed)
+            .filter(|(_, _, verdict, _)| *verdict == RuleVerdict::Failed)
             .count();
         let mut xml = format!(
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites><testsuite name=\"{}\" tests=\"{}\" failures=\"{failed}\">\n",
@@ -252,14 +252,14 @@ impl Report {
         for (class, name, verdict, line) in cases {
             let (class, name, line) = (escape(&class), escape(&name), escape(&line));
             let _ = match verdict {
-                Verdict::Passed => {
+                RuleVerdict::Passed => {
                     writeln!(xml, "  <testcase classname=\"{class}\" name=\"{name}\"/>")
                 }
-                Verdict::Failed => writeln!(
+                RuleVerdict::Failed => writeln!(
                     xml,
                     "  <testcase classname=\"{class}\" name=\"{name}\"><failure message=\"{line}\"/></testcase>"
                 ),
-                Verdict::Warned | Verdict::Quarantined => writeln!(
+                RuleVerdict::Warned | RuleVerdict::Quarantined => writeln!(
                     xml,
                     "  <testcase classname=\"{class}\" name=\"{name}\"><system-out>{line}</system-out></testcase>"
                 ),
@@ -358,16 +358,16 @@ border-bottom:1px solid #d8dee4;vertical-align:top}th{color:#57606a;font-weight:
 code{font:13px ui-monospace,monospace;overflow-wrap:anywhere}.valid,.passed td:first-child{color:#1a7f37}\
 .refused,.failed td:first-child{color:#cf222e;font-weight:600}.warned td:first-child,.quarantined td:first-child{color:#9a6700}";
 
-fn word_of(verdict: Verdict) -> &'static str {
+fn word_of(verdict: RuleVerdict) -> &'static str {
     match verdict {
-        Verdict::Passed => "passed",
-        Verdict::Warned => "warned",
-        Verdict::Quarantined => "quarantined",
-        Verdict::Failed => "failed",
+        RuleVerdict::Passed => "passed",
+        RuleVerdict::Warned => "warned",
+        RuleVerdict::Quarantined => "quarantined",
+        RuleVerdict::Failed => "failed",
     }
 }
 
-fn measure(rule: &TableRule, counts: &Counts) -> TableReport {
+fn measure(rule: &TableRule, counts: &ValidationCounts) -> TableReport {
     let share = |part: u64, whole: u64| {
         if whole == 0 {
             0.0
@@ -389,9 +389,9 @@ fn measure(rule: &TableRule, counts: &Counts) -> TableReport {
         rule.min.is_none_or(|min| value >= min) && rule.max.is_none_or(|max| value <= max)
     });
     let verdict = match rule.severity {
-        _ if holds => Verdict::Passed,
-        Severity::Warn => Verdict::Warned,
-        Severity::Quarantine | Severity::Fail => Verdict::Failed,
+        _ if holds => RuleVerdict::Passed,
+        Severity::Warn => RuleVerdict::Warned,
+        Severity::Quarantine | Severity::Fail => RuleVerdict::Failed,
     };
     let name = match &rule.measure {
         Measure::Freshness(column) => format!("freshness of {column}, hours"),

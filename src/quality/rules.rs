@@ -46,7 +46,7 @@ enum Test {
 
 /// A row that breaks a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct RuleFailure {
     /// The row, counted from zero within its part.
     pub row: usize,
     /// The number of the rule.
@@ -358,7 +358,7 @@ fn as_number(cell: &Cell) -> f64 {
 ///
 /// # Errors
 /// A column cannot be read.
-pub fn failures(rules: &[Rule], table: &Table) -> Result<Vec<Failure>, TableError> {
+pub fn failures(rules: &[Rule], table: &Table) -> Result<Vec<RuleFailure>, TableError> {
     let mut found = Vec::new();
     let mut current: Option<(String, Column<'_>, Vec<bool>)> = None;
     for (number, rule) in rules.iter().enumerate() {
@@ -368,7 +368,7 @@ pub fn failures(rules: &[Rule], table: &Table) -> Result<Vec<Failure>, TableErro
                     |TableError(why)| TableError(format!("the condition `{}`: {why}", rule.name));
                 let bound = check.bind(table).map_err(about)?;
                 let broken = (0..table.height()).filter(|row| check.is_broken(&bound, *row));
-                found.extend(broken.map(|row| Failure {
+                found.extend(broken.map(|row| RuleFailure {
                     row,
                     rule: number,
                     value: bound.show(row),
@@ -388,7 +388,7 @@ pub fn failures(rules: &[Rule], table: &Table) -> Result<Vec<Failure>, TableErro
             continue;
         };
         for row in broken(&rule.test, column, unfit) {
-            found.push(Failure {
+            found.push(RuleFailure {
                 row,
                 rule: number,
                 value: column.show(name, row)?,

@@ -12,7 +12,7 @@ use crate::quality::rules::of_column;
 use crate::quality::schema_types::{
     ColumnRule, Measure, RULES, RowRule, Schema, Severity, TYPES, TableRule,
 };
-use crate::quality::schema_words::Reader;
+use crate::quality::schema_words::SchemaReader;
 
 const ROOT: [&str; 5] = [
     "columns",
@@ -51,7 +51,7 @@ pub fn parse(name: &str, bytes: Vec<u8>) -> Result<Schema, ProblemReport> {
     let source: SourceText = tree::source(name, bytes)?;
     let root = tree::parse(&source.text, 0)
         .map_err(|problems| ProblemReport::new(source.clone(), problems))?;
-    let mut reader = Reader {
+    let mut reader = SchemaReader {
         problems: Vec::new(),
     };
     let schema = reader.schema(&root);
@@ -62,7 +62,7 @@ pub fn parse(name: &str, bytes: Vec<u8>) -> Result<Schema, ProblemReport> {
     }
 }
 
-impl Reader {
+impl SchemaReader {
     fn schema(&mut self, root: &SyntaxNode) -> Schema {
         let mut schema = Schema {
             columns: Vec::new(),

@@ -31,7 +31,7 @@ impl Effect {
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Change {
+pub struct SchemaChange {
     /// What it means.
     pub effect: Effect,
     /// Where: a column, `rows` or `table`, with the rule.
@@ -41,10 +41,10 @@ pub struct Change {
 }
 
 /// Returns every change from one schema to another.
-pub fn changes(old: &Schema, new: &Schema) -> Vec<Change> {
+pub fn changes(old: &Schema, new: &Schema) -> Vec<SchemaChange> {
     let mut found = Vec::new();
     let mut add =
-        |effect: Effect, at: String, what: String| found.push(Change { effect, at, what });
+        |effect: Effect, at: String, what: String| found.push(SchemaChange { effect, at, what });
     for before in &old.columns {
         match new.columns.iter().find(|column| column.name == before.name) {
             None if new.others => add(
@@ -326,12 +326,12 @@ fn moment(bound: f64) -> String {
     show_time(bound as i64)
 }
 
-type Bounds = (Option<f64>, Option<f64>, bool);
+type NumericBounds = (Option<f64>, Option<f64>, bool);
 
 fn bound_of(
     at: &str,
     name: &str,
-    (old, new, is_upper): Bounds,
+    (old, new, is_upper): NumericBounds,
     show: fn(f64) -> String,
     add: Add<'_>,
 ) {

@@ -13,14 +13,14 @@ use crate::frame::table::{ColumnType, read_time};
 use crate::quality::schema_types::{RULES, SEVERITIES, Severity};
 
 /// Reads a schema file and gathers what is wrong.
-pub(super) struct Reader {
+pub(super) struct SchemaReader {
     pub(super) problems: Vec<Problem>,
 }
 
 /// The entries of a map.
-pub(super) type Entries = [(Spanned<String>, SyntaxNode)];
+pub(super) type SchemaEntries = [(Spanned<String>, SyntaxNode)];
 
-impl Reader {
+impl SchemaReader {
     pub(super) fn problem(
         &mut self,
         code: &'static str,
@@ -54,7 +54,7 @@ impl Reader {
         );
     }
 
-    pub(super) fn map<'n>(&mut self, node: &'n SyntaxNode, needed: &str) -> &'n Entries {
+    pub(super) fn map<'n>(&mut self, node: &'n SyntaxNode, needed: &str) -> &'n SchemaEntries {
         match &node.value {
             SyntaxValue::Map(entries) => entries,
             _ => {

@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 use crate::quality::auc::auc;
 use crate::quality::giveaway::{Giveaway, GiveawayGrade, GiveawayReason};
 use crate::quality::nature::{nature, of_testbed};
-use crate::quality::profile::{ColumnProfile, EXACT, Profile, Values, in_buckets, side_by_side};
+use crate::quality::profile::{
+    ColumnProfile, EXACT, Profile, ValueDistribution, in_buckets, side_by_side,
+};
 
 /// With fewer rows of a label, how well a column tells it is chance.
 const LEAST_ROWS: u64 = 5;
@@ -211,11 +213,11 @@ struct Telling {
 impl Telling {
     fn of(first: &Profile, second: &Profile, name: &str) -> Option<Self> {
         let (first, second) = (
-            Cells {
+            GiveawayCells {
                 column: first.column(name),
                 rows: first.rows,
             },
-            Cells {
+            GiveawayCells {
                 column: second.column(name),
                 rows: second.rows,
             },
@@ -247,12 +249,12 @@ impl Telling {
 }
 
 /// The cells of a column in a set of rows; a set may not have the column.
-struct Cells<'a> {
+struct GiveawayCells<'a> {
     column: Option<&'a ColumnProfile>,
     rows: u64,
 }
 
-impl Cells<'_> {
+impl GiveawayCells<'_> {
     /// Cells that are missing or NaN.
     fn missing(&self) -> u64 {
         self.column
@@ -266,7 +268,9 @@ impl Cells<'_> {
     fn numbers(&self) -> Option<&[(f64, u64)]> {
         match self.column.map(|column| &column.values) {
             None => Some(&[]),
-            Some(Values::Counts(values) | Values::Points(values)) => Some(values),
+            Some(ValueDistribution::Counts(values) | ValueDistribution::Points(values)) => {
+                Some(values)
+            }
             Some(_) => None,
         }
     }
@@ -292,7 +296,7 @@ impl Cells<'_> {
                 let is_points = |cells: &Self| {
                     cells
                         .column
-                        .is_some_and(|column| matches!(column.values, Values::Points(_)))
+                        .is_some_and(|column| matches!(column.values, ValueDistribution::Points(_)))
                 };
                 grouped(mine, theirs, is_points(self) || is_points(other))
             }
@@ -310,19 +314,19 @@ impl Cells<'_> {
     }
 
     fn texts(&self, other: &Self) -> Vec<(u64, u64)> {
-        let none = Values::Texts(Vec::new());
+        let none = ValueDistribution::Texts(Vec::new());
         let values = |cells: &Self| {
             cells
                 .column
                 .map_or_else(|| none.clone(), |column| as_texts(&column.values))
         };
         match (values(self), values(other)) {
-            (Values::Texts(mine), Values::Texts(theirs)) => {
+            (ValueDistribution::Texts(mine), ValueDistribution::Texts(theirs)) => {
                 side_by_side(&mine, &theirs).into_values().collect()
             }
             (mine, theirs) => {
-                let buckets = |values: Values| match values {
-                    Values::Buckets(counts) => counts,
+                let buckets = |values: ValueDistribution| match values {
+                    ValueDistribution::Buckets(counts) => counts,
                     values => in_buckets(&values),
                 };
                 buckets(mine).into_iter().zip(buckets(theirs)).collect()
@@ -332,14 +336,16 @@ impl Cells<'_> {
 }
 
 /// Values of a column that is text in one set and numbers in another, as text.
-fn as_texts(values: &Values) -> Values {
+fn as_texts(values: &ValueDistribution) -> ValueDistribution {
     match values {
-        Values::Counts(counts) | Values::Points(counts) => Values::Texts(
-            counts
-                .iter()
-                .map(|(value, count)| (value.to_string(), *count))
-                .collect(),
-        ),
+        ValueDistribution::Counts(counts) | ValueDistribution::Points(counts) => {
+            ValueDistribution::Texts(
+                counts
+                    .iter()
+                    .map(|(value, count)| (value.to_string(), *count))
+                    .collect(),
+            )
+        }
         values => values.clone(),
     }
 }

@@ -1,10 +1,16 @@
 //! Drift: every statistic against SciPy and statsmodels, false alarms and power on real tables.
 
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
+use serde_json::Value;
+
+use crate::dice::Dice;
+use crate::kinds::quality::{oracle, sample};
+use crate::world::{shared, skip};
 use netsec::frame::rows::{self, digests};
 use netsec::frame::table::{ColumnType, Table};
 use netsec::quality::auc::auc;
 use netsec::quality::distances::{deviation, jensen_shannon, psi, wasserstein};
-use netsec::quality::drift::{Drift, Settings, compare};
+use netsec::quality::drift::{Drift, DriftThresholds, compare};
 use netsec::quality::leakage::head;
 use netsec::quality::profile::Profile;
 use netsec::quality::tests::{
@@ -12,12 +18,6 @@ use netsec::quality::tests::{
     two_proportions,
 };
 use netsec::source::files::{Options, read};
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
-use serde_json::Value;
-
-use crate::dice::Dice;
-use crate::kinds::quality::{oracle, sample};
-use crate::world::{shared, skip};
 
 fn close(ours: f64, theirs: &Value, what: &str) {
     let theirs = theirs.as_f64().unwrap();
@@ -148,10 +148,10 @@ fn drift(reference: Columns, current: Columns, seed: u64, rows: bool) -> Drift {
     compare(
         &reference,
         &current,
-        &Settings {
+        &DriftThresholds {
             seed,
             rows,
-            ..Settings::default()
+            ..DriftThresholds::default()
         },
     )
 }
@@ -416,9 +416,9 @@ fn splits_of_tables_of_every_shape_raise_no_more_alarms_than_they_may() {
             compare(
                 &profile(&is_train),
                 &profile(&is_test),
-                &Settings {
+                &DriftThresholds {
                     seed: *seed,
-                    ..Settings::default()
+                    ..DriftThresholds::default()
                 },
             )
             .drifted
