@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::cli::args_data::{Data, Init, Quarantine, SchemaAction};
-use crate::cli::args_model::{Model, Predict, Sweep};
+use crate::cli::args_data::{DataCommand, Init, Quarantine, SchemaAction};
+use crate::cli::args_model::{ModelCommand, PredictArgs, SweepCommand};
 use crate::cli::args_whose::Whose;
 use crate::cli::exit::TABLE;
 
@@ -29,62 +29,62 @@ pub struct Arguments {
     pub directory: PathBuf,
     /// What to do
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Carry a pipeline out: run what changed, reuse the rest
-    Run(Run),
+    Run(RunArgs),
     /// Say what `run` would do, and why, without doing it
-    Status(Status),
+    Status(StatusArgs),
     /// Say why a stage would run: which ingredient changed, from what to what
-    Explain(Explain),
+    Explain(ExplainArgs),
     /// List the runs of this workspace, the latest first
-    Runs(Runs),
+    Runs(RunsArgs),
     /// Say what an artifact was made of, or with --downstream what was made of it
-    Lineage(Lineage),
+    Lineage(LineageArgs),
     /// Write an artifact to a file or the standard output
-    Cat(Cat),
+    Cat(CatArgs),
     /// Check a pipeline file: all mistakes at once, each with its place
-    Check(Check),
+    Check(CheckArgs),
     /// Draw a pipeline
-    Graph(Graph),
+    Graph(GraphArgs),
     /// Print the JSON Schema of pipelines; propose schemas of data and compare them
-    Schema(Schema),
+    Schema(SchemaArgs),
     /// Check rows that were set aside against a newer schema
     #[command(subcommand)]
     Quarantine(Quarantine),
     /// Show a model, or say why it says what it says
     #[command(subcommand)]
-    Model(Model),
+    Model(ModelCommand),
     /// Score the rows of a file with a model
-    Predict(Predict),
+    Predict(PredictArgs),
     /// Show or draw the leaderboard of a search
     #[command(subcommand)]
-    Sweep(Sweep),
+    Sweep(SweepCommand),
     /// Load a file of rows into a collection of MongoDB
     #[command(subcommand)]
-    Data(Data),
+    Data(DataCommand),
     /// Run a pipeline, and again whenever a file or a collection it reads changes
-    Watch(Watch),
+    Watch(WatchArgs),
     /// End one stage of the run that is under way; what does not depend on it goes on
-    Cancel(CancelStage),
+    Cancel(CancelArgs),
     /// Show the events of a run again
-    Replay(Replay),
+    Replay(ReplayArgs),
     /// Draw what ran when, on which worker, and what the run waited for
-    Timeline(Timeline),
+    Timeline(TimelineArgs),
     /// Look after the cache
-    Cache(Cache),
+    Cache(CacheArgs),
     /// Write a run, with all it made, to one file
-    Export(Export),
+    Export(ExportArgs),
     /// Take in a run that was exported elsewhere
-    Import(Import),
+    Import(ImportArgs),
     /// Write a starter pipeline and schema for a table of your own
     Init(Init),
     /// Print a completion script for a shell
-    Completions(Completions),
+    Completions(CompletionsArgs),
     /// Start programs for a run, and end what they leave behind; started by the run itself
     #[command(hide = true)]
     Supervise {
@@ -95,7 +95,7 @@ pub enum Command {
 
 /// What is chosen for a pipeline from outside.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Choose {
+pub struct OverrideArgs {
     /// Take the parameters and the seed of this profile of the file
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
@@ -109,7 +109,7 @@ pub struct Choose {
 
 /// Which part of a pipeline is meant.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Part {
+pub struct SelectionArgs {
     /// Just this stage; what it needs must be up to date (may be repeated)
     #[arg(long, value_name = "STAGE")]
     pub only: Vec<String>,
@@ -121,7 +121,7 @@ pub struct Part {
     pub until: Vec<String>,
     /// What to choose for it
     #[command(flatten)]
-    pub choose: Choose,
+    pub choose: OverrideArgs,
     /// Run the stages even if a record would serve
     #[arg(long)]
     pub force: bool,
@@ -136,12 +136,12 @@ pub struct Part {
 
 /// Carry a pipeline out.
 #[derive(Args, Debug)]
-pub struct Run {
+pub struct RunArgs {
     /// The pipeline file
     pub file: String,
     /// Which part of it
     #[command(flatten)]
-    pub part: Part,
+    pub part: SelectionArgs,
     /// Run at most this many stages at once [default: one a core]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
@@ -183,12 +183,12 @@ pub enum LogFormat {
 
 /// Say what `run` would do.
 #[derive(Args, Debug)]
-pub struct Status {
+pub struct StatusArgs {
     /// The pipeline file
     pub file: String,
     /// Which part of it
     #[command(flatten)]
-    pub part: Part,
+    pub part: SelectionArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -196,7 +196,7 @@ pub struct Status {
 
 /// Say why a stage would run.
 #[derive(Args, Debug)]
-pub struct Explain {
+pub struct ExplainArgs {
     /// The stage
     pub stage: String,
     /// The pipeline file
@@ -204,7 +204,7 @@ pub struct Explain {
     pub file: String,
     /// What to choose for it
     #[command(flatten)]
-    pub choose: Choose,
+    pub choose: OverrideArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -212,7 +212,7 @@ pub struct Explain {
 
 /// List the runs.
 #[derive(Args, Debug)]
-pub struct Runs {
+pub struct RunsArgs {
     /// List at most this many
     #[arg(short = 'n', long, default_value_t = 20)]
     pub most: usize,
@@ -227,7 +227,7 @@ pub struct Runs {
 
 /// Say what an artifact was made of.
 #[derive(Args, Debug)]
-pub struct Lineage {
+pub struct LineageArgs {
     /// `stage.port` of the latest run that has it, `ref:NAME`, a file, or the beginning of a digest
     pub target: String,
     /// Whose
@@ -243,7 +243,7 @@ pub struct Lineage {
 
 /// Write an artifact.
 #[derive(Args, Debug)]
-pub struct Cat {
+pub struct CatArgs {
     /// `stage.port` of the latest run that has it, `ref:NAME`, or the beginning of a digest
     pub target: String,
     /// Whose
@@ -257,12 +257,12 @@ pub struct Cat {
 
 /// Check a pipeline file.
 #[derive(Args, Debug)]
-pub struct Check {
+pub struct CheckArgs {
     /// The pipeline file
     pub file: String,
     /// What to choose for it
     #[command(flatten)]
-    pub choose: Choose,
+    pub choose: OverrideArgs,
     /// Print the problems as JSON
     #[arg(long)]
     pub json: bool,
@@ -270,12 +270,12 @@ pub struct Check {
 
 /// Draw a pipeline.
 #[derive(Args, Debug)]
-pub struct Graph {
+pub struct GraphArgs {
     /// The pipeline file
     pub file: String,
     /// What to choose for it
     #[command(flatten)]
-    pub choose: Choose,
+    pub choose: OverrideArgs,
     /// As what
     #[arg(long, value_name = "FORMAT", default_value = "mermaid")]
     pub format: GraphFormat,
@@ -297,7 +297,7 @@ pub enum GraphFormat {
 /// Print the schema of pipeline files, or look after schemas of data.
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct Schema {
+pub struct SchemaArgs {
     /// As what
     #[arg(long, value_name = "FORMAT", default_value = "json")]
     pub format: SchemaFormat,
@@ -319,7 +319,7 @@ pub enum SchemaFormat {
 
 /// Look after the cache.
 #[derive(Args, Debug)]
-pub struct Cache {
+pub struct CacheArgs {
     /// How
     #[command(subcommand)]
     pub action: CacheAction,
@@ -327,12 +327,12 @@ pub struct Cache {
 
 /// Run a pipeline whenever it changes.
 #[derive(Args, Debug)]
-pub struct Watch {
+pub struct WatchArgs {
     /// The pipeline file
     pub file: String,
     /// Which part of it
     #[command(flatten)]
-    pub part: Part,
+    pub part: SelectionArgs,
     /// End after this many runs
     #[arg(long, value_name = "N")]
     pub rounds: Option<u64>,
@@ -340,14 +340,14 @@ pub struct Watch {
 
 /// End a stage.
 #[derive(Args, Debug)]
-pub struct CancelStage {
+pub struct CancelArgs {
     /// The stage; of one with several instances, all of them
     pub stage: String,
 }
 
 /// Show a run's events again.
 #[derive(Args, Debug)]
-pub struct Replay {
+pub struct ReplayArgs {
     /// The run, as `netsec runs` names it [default: the latest]
     pub run: Option<String>,
     /// Print the events as they were recorded, one JSON object a line
@@ -357,7 +357,7 @@ pub struct Replay {
 
 /// Draw what ran when.
 #[derive(Args, Debug)]
-pub struct Timeline {
+pub struct TimelineArgs {
     /// The run, as `netsec runs` names it [default: the latest]
     pub run: Option<String>,
     /// As what
@@ -381,7 +381,7 @@ pub enum TimelineFormat {
 
 /// Write a run to a file.
 #[derive(Args, Debug)]
-pub struct Export {
+pub struct ExportArgs {
     /// The file to write
     pub output: PathBuf,
     /// The run, as `netsec runs` names it [default: the latest]
@@ -399,7 +399,7 @@ pub struct Export {
 
 /// Take in a run.
 #[derive(Args, Debug)]
-pub struct Import {
+pub struct ImportArgs {
     /// The file
     pub file: PathBuf,
     /// Print JSON
@@ -470,7 +470,7 @@ fn size(text: &str) -> Result<u64, String> {
 
 /// Print a completion script.
 #[derive(Args, Debug)]
-pub struct Completions {
+pub struct CompletionsArgs {
     /// The shell
     pub shell: Shell,
 }

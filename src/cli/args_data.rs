@@ -55,7 +55,7 @@ pub enum Quarantine {
 
 /// Look after data outside.
 #[derive(Debug, Subcommand)]
-pub enum Data {
+pub enum DataCommand {
     /// Load a file of rows into a collection, one document a row
     Push(Push),
 }

@@ -10,7 +10,7 @@ use crate::kinds::predict::METRICS;
 
 /// Look at a model.
 #[derive(Debug, Subcommand)]
-pub enum Model {
+pub enum ModelCommand {
     /// Show what a model is, how good it was and which features count
     Show {
         /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the
@@ -98,7 +98,7 @@ pub enum Model {
 
 /// Score the rows of a file.
 #[derive(Args, Debug)]
-pub struct Predict {
+pub struct PredictArgs {
     /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning
     /// of a digest
     pub model: String,
@@ -120,7 +120,7 @@ pub struct Predict {
 
 /// Look at a search.
 #[derive(Debug, Subcommand)]
-pub enum Sweep {
+pub enum SweepCommand {
     /// Show the leaderboard of a search
     Show {
         /// The leaderboard: `stage.port` of the latest run that has it, or the beginning of a

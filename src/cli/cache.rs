@@ -8,7 +8,7 @@ use crate::app::sweep::Keep;
 use crate::app::verify::Verified;
 use crate::app::workspace::{AppError, RunOptions, RunRequest, Workspace};
 use crate::base::cancel::Cancel;
-use crate::cli::args::{Cache, CacheAction, Choose};
+use crate::cli::args::{CacheAction, CacheArgs, OverrideArgs};
 use crate::cli::exit::Exit;
 use crate::cli::{interrupt, load, out, run};
 use crate::reporter::table;
@@ -17,7 +17,7 @@ use crate::reporter::table;
 ///
 /// # Errors
 /// Ledger or disk failed.
-pub fn cache(workspace: &Workspace, args: &Cache) -> Result<Exit, AppError> {
+pub fn cache(workspace: &Workspace, args: &CacheArgs) -> Result<Exit, AppError> {
     match args.action {
         CacheAction::Verify { repair, json } => verify(workspace, repair, json),
         CacheAction::Stats { json } => stats(workspace, json),
@@ -102,7 +102,7 @@ fn mend(workspace: &Workspace, verified: &Verified) -> Result<(), AppError> {
         stages.entry(pipeline).or_default().insert(stage);
     }
     for (pipeline, stages) in stages {
-        let loaded = match load::load(workspace, pipeline, &Choose::default()) {
+        let loaded = match load::load(workspace, pipeline, &OverrideArgs::default()) {
             Ok(loaded) => loaded,
             Err(error) => {
                 out::say(&format!("`{pipeline}` cannot be run: {error}"));

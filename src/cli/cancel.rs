@@ -1,7 +1,7 @@
 //! `netsec cancel`.
 
 use crate::app::workspace::{AppError, Workspace};
-use crate::cli::args::CancelStage;
+use crate::cli::args::CancelArgs;
 use crate::cli::exit::Exit;
 use crate::cli::out;
 
@@ -9,7 +9,7 @@ use crate::cli::out;
 ///
 /// # Errors
 /// There is no run, or it has no such stage.
-pub fn cancel(workspace: &Workspace, args: &CancelStage) -> Result<Exit, AppError> {
+pub fn cancel(workspace: &Workspace, args: &CancelArgs) -> Result<Exit, AppError> {
     let run = workspace.cancel_stage(&args.stage)?;
     out::say(&format!("asked run {run} to end `{}`", args.stage));
     Ok(Exit::Done)

@@ -6,7 +6,7 @@ use crate::app::carry::Carried;
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::cancel::Cancel;
 use crate::base::signing::SigningKey;
-use crate::cli::args::{Export, Import};
+use crate::cli::args::{ExportArgs, ImportArgs};
 use crate::cli::exit::Exit;
 use crate::cli::{out, run, runs};
 use crate::reporter::table;
@@ -15,7 +15,7 @@ use crate::reporter::table;
 ///
 /// # Errors
 /// There is no such run, or ledger, store or disk failed.
-pub fn export(workspace: &Workspace, args: &Export) -> Result<Exit, AppError> {
+pub fn export(workspace: &Workspace, args: &ExportArgs) -> Result<Exit, AppError> {
     let run = runs::named_or_latest(workspace, args.run.as_deref())?;
     let key = args.sign.as_deref().map(SigningKey::load).transpose()?;
     let carried = workspace.export(&run, &args.output, key.as_ref())?;
@@ -30,7 +30,7 @@ pub fn export(workspace: &Workspace, args: &Export) -> Result<Exit, AppError> {
 ///
 /// # Errors
 /// The file is wrong, or ledger, store or disk failed.
-pub fn import(workspace: &Workspace, args: &Import) -> Result<Exit, AppError> {
+pub fn import(workspace: &Workspace, args: &ImportArgs) -> Result<Exit, AppError> {
     let cancel = Cancel::new();
     let carried = workspace.import(&args.file, &run::plain_terms(&cancel))?;
     tell("took in", &carried, args.json)?;

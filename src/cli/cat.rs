@@ -7,7 +7,7 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::base::artifact::EntryForm;
 use crate::base::below::{make_entry, make_executable};
 use crate::base::disk;
-use crate::cli::args::Cat;
+use crate::cli::args::CatArgs;
 use crate::cli::exit::Exit;
 use crate::cli::out;
 use crate::frame::table::TableError;
@@ -26,7 +26,7 @@ fn is_table(output: Option<&Path>) -> bool {
 ///
 /// # Errors
 /// The target means nothing; its blob is missing or damaged; the disk failed.
-pub fn cat(workspace: &Workspace, args: &Cat) -> Result<Exit, AppError> {
+pub fn cat(workspace: &Workspace, args: &CatArgs) -> Result<Exit, AppError> {
     let Found { digest, name, .. } =
         workspace.find(&workspace.reading()?.ledger, &args.whose.name(&args.target))?;
     let files = workspace.fetch(&digest)?;

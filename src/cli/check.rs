@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::problem::ProblemReport;
-use crate::cli::args::Check;
+use crate::cli::args::CheckArgs;
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
 
@@ -12,7 +12,7 @@ use crate::cli::{load, out};
 ///
 /// # Errors
 /// All that is wrong with it.
-pub fn check(workspace: &Workspace, args: &Check) -> Result<Exit, AppError> {
+pub fn check(workspace: &Workspace, args: &CheckArgs) -> Result<Exit, AppError> {
     let checked = load::load(workspace, &args.file, &args.choose).and_then(|loaded| {
         workspace.check_sources(&loaded)?;
         Ok(loaded)

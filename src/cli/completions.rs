@@ -3,7 +3,7 @@
 use clap::CommandFactory;
 
 use crate::app::workspace::AppError;
-use crate::cli::args::{Arguments, Completions};
+use crate::cli::args::{Arguments, CompletionsArgs};
 use crate::cli::exit::Exit;
 use crate::cli::out;
 
@@ -11,7 +11,7 @@ use crate::cli::out;
 ///
 /// # Errors
 /// The standard output could not be written.
-pub fn completions(args: &Completions) -> Result<Exit, AppError> {
+pub fn completions(args: &CompletionsArgs) -> Result<Exit, AppError> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Arguments::command(), "netsec", &mut script);
     out::data(&script)?;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::app::workspace::{AppError, Workspace};
-use crate::cli::args::{Arguments, Command};
+use crate::cli::args::{Arguments, CliCommand};
 use crate::cli::exit::{Exit, of_error};
 use crate::cli::{
     cache, cancel, carry, cat, check, completions, data, explain, graph, init, lineage, model, out,
@@ -49,30 +49,30 @@ fn quiet_workers() {
 fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
     let workspace = Workspace::open(&arguments.directory)?;
     match &arguments.command {
-        Command::Run(args) => run::run(&workspace, args),
-        Command::Status(args) => status::status(&workspace, args),
-        Command::Explain(args) => explain::explain(&workspace, args),
-        Command::Runs(args) => runs::runs(&workspace, args),
-        Command::Lineage(args) => lineage::lineage(&workspace, args),
-        Command::Cat(args) => cat::cat(&workspace, args),
-        Command::Check(args) => check::check(&workspace, args),
-        Command::Graph(args) => graph::graph(&workspace, args),
-        Command::Schema(args) => schema::schema(&workspace, args),
-        Command::Quarantine(args) => quarantine::quarantine(&workspace, args),
-        Command::Data(args) => data::data(&workspace, args),
-        Command::Model(args) => model::show(&workspace, args),
-        Command::Predict(args) => model::predict(&workspace, args),
-        Command::Sweep(args) => sweep::sweep(&workspace, args),
-        Command::Cache(args) => cache::cache(&workspace, args),
-        Command::Cancel(args) => cancel::cancel(&workspace, args),
-        Command::Replay(args) => replay::replay(&workspace, args),
-        Command::Timeline(args) => replay::draw(&workspace, args),
-        Command::Watch(args) => watch::watch(&workspace, args),
-        Command::Export(args) => carry::export(&workspace, args),
-        Command::Import(args) => carry::import(&workspace, args),
-        Command::Init(args) => init::init(&workspace, args),
-        Command::Supervise { sort } => Ok(supervise::supervise(sort)),
-        Command::Completions(args) => completions::completions(args),
+        CliCommand::Run(args) => run::run(&workspace, args),
+        CliCommand::Status(args) => status::status(&workspace, args),
+        CliCommand::Explain(args) => explain::explain(&workspace, args),
+        CliCommand::Runs(args) => runs::runs(&workspace, args),
+        CliCommand::Lineage(args) => lineage::lineage(&workspace, args),
+        CliCommand::Cat(args) => cat::cat(&workspace, args),
+        CliCommand::Check(args) => check::check(&workspace, args),
+        CliCommand::Graph(args) => graph::graph(&workspace, args),
+        CliCommand::Schema(args) => schema::schema(&workspace, args),
+        CliCommand::Quarantine(args) => quarantine::quarantine(&workspace, args),
+        CliCommand::Data(args) => data::data(&workspace, args),
+        CliCommand::Model(args) => model::show(&workspace, args),
+        CliCommand::Predict(args) => model::predict(&workspace, args),
+        CliCommand::Sweep(args) => sweep::sweep(&workspace, args),
+        CliCommand::Cache(args) => cache::cache(&workspace, args),
+        CliCommand::Cancel(args) => cancel::cancel(&workspace, args),
+        CliCommand::Replay(args) => replay::replay(&workspace, args),
+        CliCommand::Timeline(args) => replay::draw(&workspace, args),
+        CliCommand::Watch(args) => watch::watch(&workspace, args),
+        CliCommand::Export(args) => carry::export(&workspace, args),
+        CliCommand::Import(args) => carry::import(&workspace, args),
+        CliCommand::Init(args) => init::init(&workspace, args),
+        CliCommand::Supervise { sort } => Ok(supervise::supervise(sort)),
+        CliCommand::Completions(args) => completions::completions(args),
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::app::explain::Behind;
 use crate::app::workspace::{AppError, RunRequest, Workspace};
-use crate::cli::args::Explain;
+use crate::cli::args::ExplainArgs;
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
 use crate::kinds::compare::{compare, datasets};
@@ -16,7 +16,7 @@ use crate::reporter::table::{self, PlanRow};
 ///
 /// # Errors
 /// The pipeline is wrong, or ledger, store or disk failed.
-pub fn explain(workspace: &Workspace, args: &Explain) -> Result<Exit, AppError> {
+pub fn explain(workspace: &Workspace, args: &ExplainArgs) -> Result<Exit, AppError> {
     let loaded = load::load(workspace, &args.file, &args.choose)?;
     let stages = loaded.stages(&args.stage)?;
     let plan = workspace.plan(

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::app::workspace::{AppError, Loaded, RunRequest, Workspace};
-use crate::cli::args::{Graph, GraphFormat};
+use crate::cli::args::{GraphArgs, GraphFormat};
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
 use crate::plan::decide::Verdict;
@@ -13,7 +13,7 @@ use crate::reporter::graph;
 ///
 /// # Errors
 /// The pipeline is wrong.
-pub fn graph(workspace: &Workspace, args: &Graph) -> Result<Exit, AppError> {
+pub fn graph(workspace: &Workspace, args: &GraphArgs) -> Result<Exit, AppError> {
     let loaded = load::load(workspace, &args.file, &args.choose)?;
     match args.format {
         GraphFormat::Dot => out::data(loaded.dot().as_bytes())?,

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::app::artifacts::Found;
 use crate::app::workspace::{AppError, Workspace};
-use crate::cli::args::Lineage;
+use crate::cli::args::LineageArgs;
 use crate::cli::exit::Exit;
 use crate::cli::out;
 use crate::lineage::query;
@@ -14,7 +14,7 @@ use crate::reporter::table;
 ///
 /// # Errors
 /// The target means nothing; the ledger failed.
-pub fn lineage(workspace: &Workspace, args: &Lineage) -> Result<Exit, AppError> {
+pub fn lineage(workspace: &Workspace, args: &LineageArgs) -> Result<Exit, AppError> {
     let ledger = workspace.reading()?.ledger;
     let Found { digest, name, run } = workspace.find(&ledger, &args.whose.name(&args.target))?;
     if args.downstream {

@@ -2,18 +2,18 @@
 
 use crate::app::workspace::{AppError, Loaded, Overrides, RunRequest, Workspace};
 use crate::base::disk;
-use crate::cli::args::{Choose, Part};
+use crate::cli::args::{OverrideArgs, SelectionArgs};
 use crate::kinds::list::registry;
 
 /// Loads a pipeline with all kinds and the process's environment.
 ///
 /// # Errors
 /// All that is wrong with it.
-pub fn load(workspace: &Workspace, file: &str, choose: &Choose) -> Result<Loaded, AppError> {
+pub fn load(workspace: &Workspace, file: &str, choose: &OverrideArgs) -> Result<Loaded, AppError> {
     workspace.load(file, &choices(choose), &registry(), &environment)
 }
 
-pub(crate) fn choices(choose: &Choose) -> Overrides {
+pub(crate) fn choices(choose: &OverrideArgs) -> Overrides {
     Overrides {
         profile: choose.profile.clone(),
         params: choose.params.clone(),
@@ -31,7 +31,7 @@ pub(crate) fn environment(name: &str) -> Option<String> {
 }
 
 /// Turns flags into a wish.
-pub fn wish(part: &Part) -> RunRequest {
+pub fn wish(part: &SelectionArgs) -> RunRequest {
     RunRequest {
         only: part.only.clone(),
         from: part.from.clone(),

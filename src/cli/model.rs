@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::disk::{self, DiskError};
-use crate::cli::args_model::{Model, Predict};
+use crate::cli::args_model::{ModelCommand, PredictArgs};
 use crate::cli::exit::Exit;
 use crate::cli::rows::byte;
 use crate::cli::{load, out};
@@ -71,9 +71,9 @@ fn rows(workspace: &Workspace, data: &str, options: &Options) -> Result<Table, A
 ///
 /// # Errors
 /// It is not there, or no model; the rows cannot be read.
-pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
+pub fn show(workspace: &Workspace, args: &ModelCommand) -> Result<Exit, AppError> {
     match args {
-        Model::Show {
+        ModelCommand::Show {
             target,
             whose,
             json: as_json,
@@ -133,7 +133,7 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
             }
             out::data(text.as_bytes())?;
         }
-        Model::Importance {
+        ModelCommand::Importance {
             target,
             whose,
             data,
@@ -165,7 +165,7 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
             lines.extend(falls.iter().map(line));
             out::data(format!("{metric} {whole:.4}\n\n{}", columns(&lines)).as_bytes())?;
         }
-        Model::Export {
+        ModelCommand::Export {
             target,
             whose,
             output,
@@ -202,7 +202,7 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
             }
             out::say(&format!("`{name}` is written to `{}`", output.display()));
         }
-        Model::Explain {
+        ModelCommand::Explain {
             target,
             whose,
             data,
@@ -246,7 +246,7 @@ pub fn show(workspace: &Workspace, args: &Model) -> Result<Exit, AppError> {
 ///
 /// # Errors
 /// The model or the file is not there or not as it should be; the output cannot be written.
-pub fn predict(workspace: &Workspace, args: &Predict) -> Result<Exit, AppError> {
+pub fn predict(workspace: &Workspace, args: &PredictArgs) -> Result<Exit, AppError> {
     let (name, bundle) = stored(workspace, &args.whose.name(&args.model), model)?;
     let (path, separator) = (workspace.root().join(&args.data), byte(args.separator)?);
     if path.is_dir() {

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::disk;
-use crate::cli::args::{Replay, Timeline, TimelineFormat};
+use crate::cli::args::{ReplayArgs, TimelineArgs, TimelineFormat};
 use crate::cli::exit::Exit;
 use crate::cli::{out, runs};
 use crate::event::{Event, Sink};
@@ -15,7 +15,7 @@ use crate::reporter::timeline;
 ///
 /// # Errors
 /// There is no such run, or its log cannot be read.
-pub fn replay(workspace: &Workspace, args: &Replay) -> Result<Exit, AppError> {
+pub fn replay(workspace: &Workspace, args: &ReplayArgs) -> Result<Exit, AppError> {
     let text = log(workspace, args.run.as_deref())?;
     if args.json {
         out::data(text.as_bytes())?;
@@ -33,7 +33,7 @@ pub fn replay(workspace: &Workspace, args: &Replay) -> Result<Exit, AppError> {
 ///
 /// # Errors
 /// There is no such run, or its log cannot be read.
-pub fn draw(workspace: &Workspace, args: &Timeline) -> Result<Exit, AppError> {
+pub fn draw(workspace: &Workspace, args: &TimelineArgs) -> Result<Exit, AppError> {
     let timeline = timeline::timeline(&events(&log(workspace, args.run.as_deref())?));
     let text = match args.format {
         TimelineFormat::Html => timeline::html(&timeline),

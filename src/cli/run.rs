@@ -9,7 +9,7 @@ use crate::app::workspace::{AppError, Loaded, RunOptions, Sinks, Workspace};
 use crate::base::cancel::Cancel;
 use crate::base::outcome::RunOutcome;
 use crate::base::{disk, processes};
-use crate::cli::args::{LogFormat, Run};
+use crate::cli::args::{LogFormat, RunArgs};
 use crate::cli::check::problems;
 use crate::cli::exit::{Exit, of_error, of_stages};
 use crate::cli::load::{choices, load, wish};
@@ -24,7 +24,7 @@ use crate::reporter::table;
 ///
 /// # Errors
 /// It could not begin, or ledger, store or disk failed.
-pub fn run(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
+pub fn run(workspace: &Workspace, args: &RunArgs) -> Result<Exit, AppError> {
     let ended = carry_out(workspace, args);
     if let (Err(error), true) = (&ended, args.json) {
         // Scripts get one object, however it ends.
@@ -38,7 +38,7 @@ pub fn run(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
     ended
 }
 
-fn carry_out(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
+fn carry_out(workspace: &Workspace, args: &RunArgs) -> Result<Exit, AppError> {
     let wish = wish(&args.part);
     if args.dry_run {
         let loaded = load(workspace, &args.file, &args.part.choose)?;
@@ -54,7 +54,7 @@ fn carry_out(workspace: &Workspace, args: &Run) -> Result<Exit, AppError> {
     let jobs = args.jobs.map_or_else(cores, usize::from);
     let max_failures = args.max_failures.map(|most| most as usize);
     let voice = if args.quiet && args.log_format == LogFormat::Text {
-        Voice::Failures
+        ConsoleOutput::Failures
     } else {
         args.log_format.into()
     };
@@ -122,12 +122,12 @@ fn terms(
     jobs: usize,
     max_failures: Option<usize>,
     wait: bool,
-    voice: Voice,
+    voice: ConsoleOutput,
 ) -> RunOptions<'_> {
     let sinks: &'static dyn Fn(&Path) -> Sinks = match voice {
-        Voice::Json => &|log| sinks(log, Voice::Json),
-        Voice::Text => &|log| sinks(log, Voice::Text),
-        Voice::Failures => &|log| sinks(log, Voice::Failures),
+        ConsoleOutput::Json => &|log| sinks(log, ConsoleOutput::Json),
+        ConsoleOutput::Text => &|log| sinks(log, ConsoleOutput::Text),
+        ConsoleOutput::Failures => &|log| sinks(log, ConsoleOutput::Failures),
     };
     let program = std::env::current_exe().ok();
     RunOptions {
@@ -143,7 +143,7 @@ fn terms(
 
 /// The terms of what runs beside `netsec run` itself: as many jobs as cores, and lines for people.
 pub fn plain_terms(cancel: &Cancel) -> RunOptions<'_> {
-    terms(cancel, cores(), None, true, Voice::Text)
+    terms(cancel, cores(), None, true, ConsoleOutput::Text)
 }
 
 /// How many cores there are.
@@ -153,14 +153,14 @@ fn cores() -> usize {
 
 /// What is told of a run on the standard error.
 #[derive(Clone, Copy)]
-enum Voice {
+enum ConsoleOutput {
     Json,
     Text,
     /// Warnings and what failed.
     Failures,
 }
 
-impl From<LogFormat> for Voice {
+impl From<LogFormat> for ConsoleOutput {
     fn from(format: LogFormat) -> Self {
         match format {
             LogFormat::Json => Self::Json,
@@ -169,12 +169,12 @@ impl From<LogFormat> for Voice {
     }
 }
 
-fn sinks(log: &Path, voice: Voice) -> Sinks {
+fn sinks(log: &Path, voice: ConsoleOutput) -> Sinks {
     let told: Box<dyn Sink> = match voice {
-        Voice::Json => Box::new(JsonLines(stderr())),
-        Voice::Failures => Box::new(Failures(stderr())),
-        Voice::Text if out::is_terminal() => Box::new(Bars::default()),
-        Voice::Text => Box::new(Lines(stderr())),
+        ConsoleOutput::Json => Box::new(JsonLines(stderr())),
+        ConsoleOutput::Failures => Box::new(Failures(stderr())),
+        ConsoleOutput::Text if out::is_terminal() => Box::new(Bars::default()),
+        ConsoleOutput::Text => Box::new(Lines(stderr())),
     };
     Ok(vec![told, Box::new(JsonLines(disk::append(log)?))])
 }

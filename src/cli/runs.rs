@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::cancel::Cancel;
 use crate::base::name::RunId;
-use crate::cli::args::Runs;
+use crate::cli::args::RunsArgs;
 use crate::cli::exit::Exit;
 use crate::cli::{out, run};
 use crate::lineage::record::Retention;
@@ -15,7 +15,7 @@ use crate::reporter::table;
 ///
 /// # Errors
 /// The ledger failed.
-pub fn runs(workspace: &Workspace, args: &Runs) -> Result<Exit, AppError> {
+pub fn runs(workspace: &Workspace, args: &RunsArgs) -> Result<Exit, AppError> {
     if let Some(name) = &args.remove {
         let cancel = Cancel::new();
         workspace.remove_run(name, &run::plain_terms(&cancel))?;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::disk;
-use crate::cli::args::{Schema, SchemaFormat};
+use crate::cli::args::{SchemaArgs, SchemaFormat};
 use crate::cli::args_data::SchemaAction;
 use crate::cli::exit::Exit;
 use crate::cli::{load, out, rows};
@@ -19,7 +19,7 @@ use crate::stage::schema as pages;
 ///
 /// # Errors
 /// A file cannot be read or is wrong; the output could not be written.
-pub fn schema(workspace: &Workspace, args: &Schema) -> Result<Exit, AppError> {
+pub fn schema(workspace: &Workspace, args: &SchemaArgs) -> Result<Exit, AppError> {
     match (&args.action, args.format) {
         (
             Some(SchemaAction::Infer {

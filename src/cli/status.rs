@@ -1,7 +1,7 @@
 //! `netsec status`, and `run --dry-run`.
 
 use crate::app::workspace::{AppError, Loaded, RunRequest, Workspace};
-use crate::cli::args::Status;
+use crate::cli::args::StatusArgs;
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
 use crate::reporter::table::{self, PlanRow};
@@ -10,7 +10,7 @@ use crate::reporter::table::{self, PlanRow};
 ///
 /// # Errors
 /// The pipeline is wrong, or ledger, store or disk failed.
-pub fn status(workspace: &Workspace, args: &Status) -> Result<Exit, AppError> {
+pub fn status(workspace: &Workspace, args: &StatusArgs) -> Result<Exit, AppError> {
     let loaded = load::load(workspace, &args.file, &args.part.choose)?;
     show(workspace, &loaded, &load::wish(&args.part), args.json)
 }

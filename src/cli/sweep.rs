@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::disk;
-use crate::cli::args_model::Sweep;
+use crate::cli::args_model::SweepCommand;
 use crate::cli::exit::Exit;
 use crate::cli::out;
 use crate::reporter::leaderboard;
@@ -31,20 +31,20 @@ fn board(workspace: &Workspace, target: &str) -> Result<Value, AppError> {
 ///
 /// # Errors
 /// It is not there, or something else; the drawing cannot be written.
-pub fn sweep(workspace: &Workspace, sweep: &Sweep) -> Result<Exit, AppError> {
+pub fn sweep(workspace: &Workspace, sweep: &SweepCommand) -> Result<Exit, AppError> {
     match sweep {
-        Sweep::Show {
+        SweepCommand::Show {
             target,
             whose,
             json: true,
             ..
         } => out::json(&board(workspace, &whose.name(target))?)?,
-        Sweep::Show {
+        SweepCommand::Show {
             target, whose, top, ..
         } => {
             out::data(leaderboard::show(&board(workspace, &whose.name(target))?, *top).as_bytes())?;
         }
-        Sweep::Plot {
+        SweepCommand::Plot {
             target,
             whose,
             json: true,
@@ -55,7 +55,7 @@ pub fn sweep(workspace: &Workspace, sweep: &Sweep) -> Result<Exit, AppError> {
                 &whose.name(target),
             )?))?;
         }
-        Sweep::Plot {
+        SweepCommand::Plot {
             target,
             whose,
             output,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::app::workspace::{AppError, FileSnapshot, Workspace};
 use crate::base::cancel::Cancel;
-use crate::cli::args::Watch;
+use crate::cli::args::WatchArgs;
 use crate::cli::exit::{Exit, of_stages};
 use crate::cli::{interrupt, load, out, run};
 use crate::reporter::problem;
@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_millis(250);
 ///
 /// # Errors
 /// Ledger, store or disk failed; a pipeline or source that is wrong is told and waited for.
-pub fn watch(workspace: &Workspace, args: &Watch) -> Result<Exit, AppError> {
+pub fn watch(workspace: &Workspace, args: &WatchArgs) -> Result<Exit, AppError> {
     let cancel = Cancel::new();
     interrupt::listen(&cancel);
     let wish = load::wish(&args.part);
