@@ -3,8 +3,8 @@
 
 use crate::base::nearest::suggest;
 use crate::model::fitted::{Learner, NAMES, find};
-use crate::model::hyper::{Hyper, Range, Told};
-use crate::model::search::{Dimension, Strategy};
+use crate::model::hyper::{Hyperparameter, HyperparameterRange, HyperparameterValue};
+use crate::model::search::{SearchDimension, Strategy};
 use crate::stage::param::{Fallback, Param, ParamError, ParamStep, Type, Value, Values};
 
 /// The learners' hyperparameters, for the reference; a test compares with the learners' own lists.
@@ -72,7 +72,11 @@ pub(crate) fn key(name: &str) -> ParamStep {
 }
 
 /// What was read: learners, of each a dimension for every hyperparameter, and what is wrong.
-pub(crate) type Read = (Vec<&'static Learner>, Vec<Vec<Dimension>>, Vec<ParamError>);
+pub(crate) type Read = (
+    Vec<&'static Learner>,
+    Vec<Vec<SearchDimension>>,
+    Vec<ParamError>,
+);
 
 /// Reads the candidates of a search.
 pub(crate) fn read(values: &Values, strategy: Strategy) -> Read {
@@ -138,7 +142,7 @@ pub(crate) fn read(values: &Values, strategy: Strategy) -> Read {
             space.push(
                 of_grid
                     .or(of_space)
-                    .unwrap_or(Dimension::Choice(vec![hyper.default])),
+                    .unwrap_or(SearchDimension::Choice(vec![hyper.default])),
             );
         }
         learners.push(learner);
@@ -156,7 +160,7 @@ pub(crate) fn read(values: &Values, strategy: Strategy) -> Read {
 
 type Wrong = (Vec<ParamStep>, String, Option<String>);
 
-fn hyper(learner: &Learner, name: &str) -> Result<&'static Hyper, Vec<Wrong>> {
+fn hyper(learner: &Learner, name: &str) -> Result<&'static Hyperparameter, Vec<Wrong>> {
     learner
         .hypers
         .iter()
@@ -172,7 +176,7 @@ fn hyper(learner: &Learner, name: &str) -> Result<&'static Hyper, Vec<Wrong>> {
 }
 
 /// Values to try, one after the other.
-fn listed(learner: &Learner, name: &str, tries: &Value) -> Result<Dimension, Vec<Wrong>> {
+fn listed(learner: &Learner, name: &str, tries: &Value) -> Result<SearchDimension, Vec<Wrong>> {
     let hyper = hyper(learner, name)?;
     let Value::List(tries) = tries else {
         return Err(Vec::new());
@@ -180,10 +184,10 @@ fn listed(learner: &Learner, name: &str, tries: &Value) -> Result<Dimension, Vec
     let (mut values, mut wrong) = (Vec::new(), Vec::new());
     for (index, value) in tries.iter().enumerate() {
         let told = match value {
-            Value::Int(number) => Told::Number(*number as f64),
-            Value::Float(number) => Told::Number(*number),
-            Value::Text(word) => Told::Word(word.clone()),
-            other => Told::Word(other.to_string()),
+            Value::Int(number) => HyperparameterValue::Number(*number as f64),
+            Value::Float(number) => HyperparameterValue::Number(*number),
+            Value::Text(word) => HyperparameterValue::Word(word.clone()),
+            other => HyperparameterValue::Word(other.to_string()),
         };
         match hyper.read(&told) {
             Some(value) => values.push(value),
@@ -205,14 +209,14 @@ fn listed(learner: &Learner, name: &str, tries: &Value) -> Result<Dimension, Vec
         ));
     }
     if wrong.is_empty() {
-        Ok(Dimension::Choice(values))
+        Ok(SearchDimension::Choice(values))
     } else {
         Err(wrong)
     }
 }
 
 /// A range to draw from.
-fn drawn(learner: &Learner, name: &str, range: &Value) -> Result<Dimension, Vec<Wrong>> {
+fn drawn(learner: &Learner, name: &str, range: &Value) -> Result<SearchDimension, Vec<Wrong>> {
     let hyper = hyper(learner, name)?;
     let Value::Map(range) = range else {
         return Err(Vec::new());
@@ -236,9 +240,9 @@ fn drawn(learner: &Learner, name: &str, range: &Value) -> Result<Dimension, Vec<
         )));
     };
     let fits = match hyper.range {
-        Range::Number(least, most) => word != "int" && low >= least && high <= most,
-        Range::Whole(least, most) => word == "int" && low >= least && high <= most,
-        Range::Words(_) => false,
+        HyperparameterRange::Number(least, most) => word != "int" && low >= least && high <= most,
+        HyperparameterRange::Whole(least, most) => word == "int" && low >= least && high <= most,
+        HyperparameterRange::Words(_) => false,
     };
     if low >= high || !fits {
         return Err(at(format!(
@@ -247,9 +251,9 @@ fn drawn(learner: &Learner, name: &str, range: &Value) -> Result<Dimension, Vec<
         )));
     }
     Ok(match word.as_str() {
-        "int" => Dimension::Whole(low, high),
-        "log" => Dimension::Log(low, high),
-        _ => Dimension::Number(low, high),
+        "int" => SearchDimension::Whole(low, high),
+        "log" => SearchDimension::Log(low, high),
+        _ => SearchDimension::Number(low, high),
     })
 }
 

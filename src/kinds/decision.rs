@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::hyper::Told;
+use crate::model::hyper::HyperparameterValue;
 use crate::model::intervals::Interval;
 use crate::model::metrics::Metrics;
 use crate::quality::giveaway::Giveaway;
@@ -61,7 +61,7 @@ pub(crate) struct JudgedRows {
 pub(crate) struct JudgedModel {
     pub(crate) digest: String,
     pub(crate) learner: String,
-    pub(crate) setting: BTreeMap<String, Told>,
+    pub(crate) setting: BTreeMap<String, HyperparameterValue>,
     /// The metric, turned so that greater is better.
     pub(crate) score: f64,
     pub(crate) metrics: Metrics,

@@ -3,8 +3,8 @@
 use crate::frame::table::TableError;
 use crate::kinds::candidates::key;
 use crate::kinds::dataset::Dataset;
-use crate::model::data::Data;
-use crate::model::folds::{By, moments};
+use crate::model::data::TrainingSet;
+use crate::model::folds::{FoldPlacement, moments};
 use crate::prep::preprocessor::Preprocessor;
 use crate::prep::step::Fitted;
 use crate::stage::error::StageError;
@@ -59,7 +59,7 @@ pub(crate) struct Folding {
 
 /// How the folds of some rows are made.
 pub(crate) struct FoldPlan {
-    pub(crate) by: By,
+    pub(crate) by: FoldPlacement,
     /// The same in words, for the keys of trials.
     pub(crate) made: String,
     /// The stage's inputs that it depends on.
@@ -102,23 +102,25 @@ impl Folding {
     pub(crate) fn plan(
         &self,
         inputs: &Inputs,
-        data: &Data,
+        data: &TrainingSet,
         preprocessor: &Preprocessor,
     ) -> Result<FoldPlan, StageError> {
-        let plain = |by: By, word: &str| FoldPlan {
+        let plain = |by: FoldPlacement, word: &str| FoldPlan {
             by,
             made: word.to_owned(),
             inputs: vec!["train"],
         };
         let (column, word) = match &self.by {
-            FoldBy::Content => return Ok(plain(By::Content, "content")),
-            FoldBy::Stratified => return Ok(plain(By::Stratified, "content stratified")),
+            FoldBy::Content => return Ok(plain(FoldPlacement::Content, "content")),
+            FoldBy::Stratified => {
+                return Ok(plain(FoldPlacement::Stratified, "content stratified"));
+            }
             FoldBy::Auto => {
                 let attacks = data.y.iter().filter(|y| **y == 1.0).count();
                 let rarer = attacks.min(data.y.len() - attacks);
                 return Ok(match rarer < RARE * self.folds {
-                    true => plain(By::Stratified, "content stratified"),
-                    false => plain(By::Content, "content"),
+                    true => plain(FoldPlacement::Stratified, "content stratified"),
+                    false => plain(FoldPlacement::Content, "content"),
                 });
             }
             FoldBy::Group(column) => (column, "group"),
@@ -154,8 +156,8 @@ impl Folding {
             )));
         }
         let by = match &self.by {
-            FoldBy::Time(_) => By::Time(moments(&table, column).map_err(wrong)?),
-            _ => By::Group(
+            FoldBy::Time(_) => FoldPlacement::Time(moments(&table, column).map_err(wrong)?),
+            _ => FoldPlacement::Group(
                 table
                     .texts(column)
                     .map_err(wrong)?
@@ -176,7 +178,7 @@ impl Folding {
     pub(crate) fn check(
         &self,
         classes: &[(usize, usize)],
-        by: &By,
+        by: &FoldPlacement,
     ) -> Result<Vec<String>, StageError> {
         let filled = classes
             .iter()
@@ -211,15 +213,15 @@ impl Folding {
             self.folds
         );
         match by {
-            By::Content => Err(StageError::Rejected(format!(
+            FoldPlacement::Content => Err(StageError::Rejected(format!(
                 "{told}: set `fold_by: stratified`, or bring more of them"
             ))),
-            By::Stratified => Err(StageError::Rejected(format!(
+            FoldPlacement::Stratified => Err(StageError::Rejected(format!(
                 "{told}: there are fewer that differ than folds; bring more of them, or set fewer `folds`"
             ))),
             // Of groups and times some are as they are: what is found is judged on all folds
             // together.
-            By::Group(_) | By::Time(_) => Ok(vec![told]),
+            FoldPlacement::Group(_) | FoldPlacement::Time(_) => Ok(vec![told]),
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::base::nearest::suggest;
 use crate::kinds::candidates::key;
 use crate::kinds::sweep::{Outcome, Scored, Trial};
 use crate::model::calibrate::Calibrator;
-use crate::model::data::Data;
+use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
 use crate::model::metrics::{CHOICES, Metrics, Ranked, is_loss};
 use crate::stage::param::{Fallback, Param, ParamError, Type, Values};
@@ -140,7 +140,7 @@ impl Select {
     }
 
     /// Judges a trial as it would alarm.
-    pub(crate) fn judge(&self, data: &Data, scored: Scored) -> Judged {
+    pub(crate) fn judge(&self, data: &TrainingSet, scored: Scored) -> Judged {
         let y = data.labels(&scored.rows);
         let calibrator = self.calibrate.map(|fit| fit(&y, &scored.p));
         let p: Vec<f64> = match &calibrator {
@@ -269,7 +269,7 @@ impl Select {
 /// Judges what trials came to.
 pub(crate) fn judged(
     select: &Select,
-    data: &Data,
+    data: &TrainingSet,
     outcomes: Vec<Outcome>,
 ) -> Vec<Result<Judged, ModelError>> {
     outcomes

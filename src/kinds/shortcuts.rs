@@ -1,7 +1,7 @@
 //! How good a model is without the columns that may hold for its testbed only.
 
 use crate::kinds::sweep::{Sweep, Trial};
-use crate::model::data::Data;
+use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
 use crate::model::metrics::Metrics;
 use crate::prep::preprocessor::Preprocessor;
@@ -17,7 +17,7 @@ use crate::stage::error::StageError;
 /// The run was stopped; what is kept cannot be read.
 pub(crate) fn without_shortcuts(
     trial: &Trial,
-    data: &Data,
+    data: &TrainingSet,
     preprocessor: &Preprocessor,
     sweep: &Sweep<'_>,
     context: &Context<'_>,
@@ -39,7 +39,7 @@ pub(crate) fn without_shortcuts(
         .iter()
         .for_each(|feature| x.column_mut(*feature).fill(0.0));
     let wrong = |error: ModelError| StageError::Data(error.0);
-    let mut blind = Data::new(x, data.y.clone(), preprocessor.features()).map_err(wrong)?;
+    let mut blind = TrainingSet::new(x, data.y.clone(), preprocessor.features()).map_err(wrong)?;
     blind.directions.clone_from(&data.directions);
     let sweep = sweep.with_features(&blind, &format!("without {}", columns.join(", ")));
     let trial = Trial {

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use crate::model::data::Data;
+use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
 use crate::model::fitted::Learner;
 use crate::model::folds::{Folds, places};
-use crate::model::hyper::{Setting, Told};
-use crate::model::learner::Task;
+use crate::model::hyper::{HyperparameterValue, Hyperparameters};
+use crate::model::learner::FitTask;
 use crate::model::metrics::Metrics;
 use crate::stage::context::Context;
 use crate::stage::error::StageError;
@@ -20,12 +20,12 @@ use crate::stage::param::{Value, Values};
 #[derive(Clone, Debug)]
 pub(crate) struct Trial {
     pub(crate) learner: &'static Learner,
-    pub(crate) setting: Setting,
+    pub(crate) setting: Hyperparameters,
     pub(crate) share: f64,
 }
 
 impl Trial {
-    pub(crate) fn named(&self) -> Vec<(String, Told)> {
+    pub(crate) fn named(&self) -> Vec<(String, HyperparameterValue)> {
         self.learner.named(&self.setting)
     }
 
@@ -79,7 +79,7 @@ pub(crate) type Outcome = Result<Scored, ModelError>;
 
 /// Rows and their folds.
 pub(crate) struct Sweep<'a> {
-    data: &'a Data,
+    data: &'a TrainingSet,
     folds: Folds,
     /// Of every fold the rows that are asked about.
     held: Vec<Vec<u32>>,
@@ -126,7 +126,7 @@ pub(crate) struct Plan<'a> {
 
 impl<'a> Sweep<'a> {
     /// Makes ready to carry trials out.
-    pub(crate) fn new(data: &'a Data, folds: Folds, plan: Plan<'a>, seed: u64) -> Self {
+    pub(crate) fn new(data: &'a TrainingSet, folds: Folds, plan: Plan<'a>, seed: u64) -> Self {
         let held = (0..folds.count).map(|fold| folds.held(fold)).collect();
         let Plan {
             made,
@@ -152,7 +152,7 @@ impl<'a> Sweep<'a> {
     /// Makes ready to carry trials out on the same rows with other features, in the same folds:
     /// without a column more of the rows could be equal. `how` says what is other, for the keys of
     /// trials.
-    pub(crate) fn with_features<'b>(&'b self, data: &'b Data, how: &str) -> Sweep<'b> {
+    pub(crate) fn with_features<'b>(&'b self, data: &'b TrainingSet, how: &str) -> Sweep<'b> {
         let made = format!("{} {how}", self.made);
         let plan = Plan {
             made,
@@ -176,9 +176,9 @@ impl<'a> Sweep<'a> {
     }
 
     fn part(&self, trial: &Trial, number: usize, fold: usize) -> SubAction {
-        let told = |value: Told| match value {
-            Told::Number(number) => Value::Float(number),
-            Told::Word(word) => Value::Text(word),
+        let told = |value: HyperparameterValue| match value {
+            HyperparameterValue::Number(number) => Value::Float(number),
+            HyperparameterValue::Word(word) => Value::Text(word),
         };
         let setting = trial
             .named()
@@ -386,7 +386,7 @@ impl<'a> Sweep<'a> {
             let places = self.places.get_or_init(|| places(self.data, self.seed));
             rows.retain(|row| places[*row as usize] <= family.share);
         }
-        let fitted = family.learner.fit(&Task {
+        let fitted = family.learner.fit(&FitTask {
             data: self.data,
             rows: &rows,
             setting: &setting,

@@ -15,13 +15,13 @@ use crate::kinds::select::{self, Judged, Select};
 use crate::kinds::shortcuts::without_shortcuts;
 use crate::kinds::sweep::{Outcome, Plan, Sweep, Trial};
 use crate::model::bundle::Bundle;
-use crate::model::data::Data;
+use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
 use crate::model::fitted::Learner;
 use crate::model::folds::Folds;
 use crate::model::intervals::intervals;
-use crate::model::learner::Task;
-use crate::model::search::{self, Dimension, Search, Strategy};
+use crate::model::learner::FitTask;
+use crate::model::search::{self, Search, SearchDimension, Strategy};
 use crate::prep::preprocessor::Preprocessor;
 use crate::stage::context::Context;
 use crate::stage::error::StageError;
@@ -177,7 +177,7 @@ const ROUND: usize = 8;
 
 struct Train {
     learners: Vec<&'static Learner>,
-    spaces: Vec<Vec<Dimension>>,
+    spaces: Vec<Vec<SearchDimension>>,
     strategy: Strategy,
     prune: bool,
     minutes: Option<f64>,
@@ -295,7 +295,7 @@ impl Stage for Train {
         }
         outputs.bytes("metrics", bytes(&board));
         let rows = data.rows();
-        let task = Task {
+        let task = FitTask {
             data: &data,
             rows: &rows,
             setting: &best.setting,
@@ -358,7 +358,11 @@ impl Stage for Train {
 }
 
 impl Train {
-    fn data(&self, inputs: &Inputs, preprocessor: &Preprocessor) -> Result<Data, StageError> {
+    fn data(
+        &self,
+        inputs: &Inputs,
+        preprocessor: &Preprocessor,
+    ) -> Result<TrainingSet, StageError> {
         let array = npy::decode(&inputs.one("train").bytes()?)
             .map_err(|error| StageError::Data(error.0))?;
         if array.ncols() < 2 {
@@ -368,7 +372,7 @@ impl Train {
         }
         let (x, y) = array.view().split_at(Axis(1), array.ncols() - 1);
         let names = preprocessor.features();
-        let mut data = Data::new(x.to_owned(), y.iter().copied().collect(), names)
+        let mut data = TrainingSet::new(x.to_owned(), y.iter().copied().collect(), names)
             .map_err(|error| StageError::Data(error.0))?;
         if !self.monotone.is_empty() {
             data.directions = vec![0; data.x.ncols()];
@@ -385,7 +389,7 @@ impl Train {
         Ok(data)
     }
 
-    fn check_classes(&self, data: &Data) -> Result<(), StageError> {
+    fn check_classes(&self, data: &TrainingSet) -> Result<(), StageError> {
         let attacks = data.y.iter().filter(|y| **y == 1.0).count();
         let benign = data.y.len() - attacks;
         if attacks.min(benign) >= self.select.min_attacks {
@@ -407,7 +411,7 @@ impl Train {
 
     fn sweep<'a>(
         &'a self,
-        data: &'a Data,
+        data: &'a TrainingSet,
         folding: &FoldPlan,
         outputs: &mut Outputs,
         context: &Context<'_>,
@@ -529,7 +533,7 @@ impl Train {
         &self,
         sweep: &Sweep<'_>,
         best: &Trial,
-        data: &Data,
+        data: &TrainingSet,
         first: usize,
         context: &Context<'_>,
     ) -> Result<Json, StageError> {

@@ -7,17 +7,17 @@ use ndarray::{Array1, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::model::error::ModelError;
-use crate::model::hyper::{Hyper, Range};
-use crate::model::learner::{LearnerOf, Task};
+use crate::model::hyper::{Hyperparameter, HyperparameterRange};
+use crate::model::learner::{FitTask, LearnerOf};
 use crate::model::logistic::logistic;
 
 /// The learner.
 pub const NAIVE_BAYES: LearnerOf<Bayes> = LearnerOf {
     name: "naive_bayes",
     doc: "Gaussian naive Bayes.",
-    hypers: &[Hyper {
+    hypers: &[Hyperparameter {
         name: "smoothing",
-        range: Range::Number(0.0, 1.0),
+        range: HyperparameterRange::Number(0.0, 1.0),
         default: 1e-9,
         doc: "The share of the largest variance of a feature that is added to all variances, as in scikit-learn.",
     }],
@@ -38,7 +38,7 @@ fn variance(x: ArrayView2<'_, f64>) -> Array1<f64> {
     x.var_axis(Axis(0), 0.0)
 }
 
-fn fit(task: &Task<'_>) -> Result<Bayes, ModelError> {
+fn fit(task: &FitTask<'_>) -> Result<Bayes, ModelError> {
     let (x, y) = (task.data.select(task.rows), task.data.labels(task.rows));
     let added = task.setting[0] * variance(x.view()).iter().copied().fold(0.0, f64::max);
     let class = |class: f64| {

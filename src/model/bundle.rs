@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::frame::table::Table;
 use crate::model::calibrate::Calibrator;
 use crate::model::fitted::Model;
-use crate::model::hyper::Told;
+use crate::model::hyper::HyperparameterValue;
 use crate::model::intervals::Interval;
 use crate::model::metrics::Metrics;
 use crate::prep::preprocessor::Preprocessor;
@@ -18,7 +18,7 @@ const FORMAT: u32 = 3;
 
 /// What every version of the stored form begins with.
 #[derive(Deserialize)]
-struct Head {
+struct BundleHead {
     format: u32,
 }
 
@@ -29,7 +29,7 @@ pub struct Bundle {
     /// The learner's name.
     pub learner: String,
     /// Its hyperparameters by name.
-    pub setting: Vec<(String, Told)>,
+    pub setting: Vec<(String, HyperparameterValue)>,
     /// Its figures in cross-validation, rows pooled over the folds.
     pub validation: Metrics,
     /// Between which values 95 % of these figures lie, by metric.
@@ -53,7 +53,7 @@ impl Bundle {
     /// Puts a bundle together.
     pub fn new(
         learner: &str,
-        setting: Vec<(String, Told)>,
+        setting: Vec<(String, HyperparameterValue)>,
         validation: Metrics,
         preprocessor: Preprocessor,
         model: Model,
@@ -129,7 +129,10 @@ impl Bundle {
     /// What is wrong with the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, String> {
         let wrong = |error: rmp_serde::decode::Error| format!("not a model: {error}");
-        match rmp_serde::from_slice::<Head>(bytes).map_err(wrong)?.format {
+        match rmp_serde::from_slice::<BundleHead>(bytes)
+            .map_err(wrong)?
+            .format
+        {
             FORMAT => rmp_serde::from_slice::<Self>(bytes)
                 .map_err(wrong)?
                 .checked(),

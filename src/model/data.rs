@@ -9,7 +9,7 @@ use crate::model::trees::bins::Bins;
 
 /// Features and classes.
 #[derive(Debug)]
-pub struct Data {
+pub struct TrainingSet {
     /// A row a row, a column a feature; NaN is missing, all else finite.
     pub x: Array2<f64>,
     /// The classes, 0 and 1.
@@ -21,7 +21,7 @@ pub struct Data {
     bins: OnceLock<Bins>,
 }
 
-impl Data {
+impl TrainingSet {
     /// Checks features and classes; `names` are those of the features.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
-use crate::model::data::{Data, first_missing, lacking};
+use crate::model::data::{TrainingSet, first_missing, lacking};
 use crate::model::error::{ModelError, shielded};
 use crate::model::learner::LearnerOf;
 use crate::model::trees::ensemble::Ensemble;
@@ -122,7 +122,7 @@ impl Model {
     /// As for all rows.
     pub fn staged(
         &self,
-        data: &Data,
+        data: &TrainingSet,
         rows: &[u32],
         sizes: &[usize],
     ) -> Result<Vec<Vec<f64>>, ModelError> {

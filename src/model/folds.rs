@@ -6,11 +6,11 @@ use ndarray::ArrayView1;
 
 use crate::base::digest::FramedHasher;
 use crate::frame::table::{ColumnType, Table, TableError, read_time};
-use crate::model::data::Data;
+use crate::model::data::TrainingSet;
 
 /// By what a row finds its fold.
 #[derive(Clone, Debug, PartialEq)]
-pub enum By {
+pub enum FoldPlacement {
     /// By its features, so that a model is never asked about a row that equals one it was fitted
     /// to.
     Content,
@@ -51,7 +51,7 @@ fn cells(row: ArrayView1<'_, f64>) -> impl FnOnce(&mut FramedHasher) {
 
 impl Folds {
     /// Deals rows out. Their features, or groups, and the seed decide.
-    pub fn new(data: &Data, count: usize, by: &By, seed: u64) -> Self {
+    pub fn new(data: &TrainingSet, count: usize, by: &FoldPlacement, seed: u64) -> Self {
         const WORD: &str = "netsec 2026-11 fold 1";
         let count = count.max(1);
         let rows = data.y.len();
@@ -63,11 +63,11 @@ impl Folds {
                 .collect::<Vec<u64>>()
         };
         let of = match by {
-            By::Content => heads()
+            FoldPlacement::Content => heads()
                 .into_iter()
                 .map(|head| Some((head % count as u64) as usize))
                 .collect(),
-            By::Group(groups) => {
+            FoldPlacement::Group(groups) => {
                 let of = |group: &String| {
                     head(WORD, seed, |framed| {
                         framed.text(group);
@@ -95,7 +95,7 @@ impl Folds {
                     .map(|group| fold_of.get(group).copied())
                     .collect()
             }
-            By::Stratified => {
+            FoldPlacement::Stratified => {
                 let heads = heads();
                 // Rows with equal features go together, and count as attacks if one of them is.
                 let mut equal: BTreeMap<u64, (bool, Vec<usize>)> = BTreeMap::new();
@@ -120,7 +120,7 @@ impl Folds {
                 }
                 of
             }
-            By::Time(times) => {
+            FoldPlacement::Time(times) => {
                 let mut order: Vec<usize> = (0..rows).collect();
                 order.sort_by(|a, b| times[*a].total_cmp(&times[*b]));
                 let mut of = vec![None; rows];
@@ -138,7 +138,7 @@ impl Folds {
         Self {
             of,
             count,
-            ordered: matches!(by, By::Time(_)),
+            ordered: matches!(by, FoldPlacement::Time(_)),
         }
     }
 
@@ -170,7 +170,7 @@ impl Folds {
 
 /// Returns of every row its place among all from 0 to 1: those up to a share are that share of the
 /// rows. Equal rows stand at the same place.
-pub fn places(data: &Data, seed: u64) -> Vec<f64> {
+pub fn places(data: &TrainingSet, seed: u64) -> Vec<f64> {
     let place = |row| {
         (head("netsec 2026-11 share 1", seed, cells(row)) >> 11) as f64 / (1_u64 << 53) as f64
     };

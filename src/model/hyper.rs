@@ -6,7 +6,7 @@ use crate::base::name::in_backticks;
 
 /// What may stand for a hyperparameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Range {
+pub enum HyperparameterRange {
     /// A number within these bounds.
     Number(f64, f64),
     /// A whole number within these bounds.
@@ -17,11 +17,11 @@ pub enum Range {
 
 /// A hyperparameter.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Hyper {
+pub struct Hyperparameter {
     /// Its name.
     pub name: &'static str,
     /// What may stand for it.
-    pub range: Range,
+    pub range: HyperparameterRange,
     /// The value when it is not given.
     pub default: f64,
     /// What it does.
@@ -31,14 +31,14 @@ pub struct Hyper {
 /// A value of a hyperparameter, as people write it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Told {
+pub enum HyperparameterValue {
     /// A number.
     Number(f64),
     /// A word.
     Word(String),
 }
 
-impl std::fmt::Display for Told {
+impl std::fmt::Display for HyperparameterValue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Number(number) => write!(f, "{number}"),
@@ -47,28 +47,30 @@ impl std::fmt::Display for Told {
     }
 }
 
-impl Hyper {
+impl Hyperparameter {
     /// Returns what may stand for it, in words.
     pub fn describe(&self) -> String {
         match self.range {
-            Range::Number(least, most) => format!("a number from {least} to {most}"),
-            Range::Whole(least, most) => format!("a whole number from {least} to {most}"),
-            Range::Words(words) => {
+            HyperparameterRange::Number(least, most) => format!("a number from {least} to {most}"),
+            HyperparameterRange::Whole(least, most) => {
+                format!("a whole number from {least} to {most}")
+            }
+            HyperparameterRange::Words(words) => {
                 format!("one of {}", in_backticks(words))
             }
         }
     }
 
     /// Reads a value; `None` if it may not stand there.
-    pub fn read(&self, told: &Told) -> Option<f64> {
+    pub fn read(&self, told: &HyperparameterValue) -> Option<f64> {
         match (self.range, told) {
-            (Range::Number(least, most), Told::Number(number)) => {
+            (HyperparameterRange::Number(least, most), HyperparameterValue::Number(number)) => {
                 (least..=most).contains(number).then_some(*number)
             }
-            (Range::Whole(least, most), Told::Number(number)) => {
+            (HyperparameterRange::Whole(least, most), HyperparameterValue::Number(number)) => {
                 ((least..=most).contains(number) && number.fract() == 0.0).then_some(*number)
             }
-            (Range::Words(words), Told::Word(word)) => words
+            (HyperparameterRange::Words(words), HyperparameterValue::Word(word)) => words
                 .iter()
                 .position(|known| known == word)
                 .map(|at| at as f64),
@@ -77,19 +79,19 @@ impl Hyper {
     }
 
     /// Returns a value as people write it.
-    pub fn tell(&self, value: f64) -> Told {
+    pub fn tell(&self, value: f64) -> HyperparameterValue {
         match self.range {
-            Range::Words(words) => Told::Word(
+            HyperparameterRange::Words(words) => HyperparameterValue::Word(
                 words
                     .get(value as usize)
                     .copied()
                     .unwrap_or_default()
                     .to_owned(),
             ),
-            _ => Told::Number(value),
+            _ => HyperparameterValue::Number(value),
         }
     }
 }
 
 /// Values of hyperparameters, by position in the learner's list.
-pub type Setting = Vec<f64>;
+pub type Hyperparameters = Vec<f64>;

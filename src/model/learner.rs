@@ -1,14 +1,14 @@
 //! The contract of a learner: what it is told, how it is fitted.
 
-use crate::model::data::{Data, lacking};
+use crate::model::data::{TrainingSet, lacking};
 use crate::model::error::{ModelError, shielded};
-use crate::model::hyper::{Hyper, Setting, Told};
+use crate::model::hyper::{Hyperparameter, HyperparameterValue, Hyperparameters};
 
 /// What a model is fitted to.
 #[derive(Clone, Copy, Debug)]
-pub struct Task<'a> {
+pub struct FitTask<'a> {
     /// All rows that there are.
-    pub data: &'a Data,
+    pub data: &'a TrainingSet,
     /// Those to be fitted to; one that is named twice counts twice.
     pub rows: &'a [u32],
     /// A value for each hyperparameter.
@@ -25,7 +25,7 @@ pub struct LearnerOf<M> {
     /// What it is.
     pub doc: &'static str,
     /// Its hyperparameters.
-    pub hypers: &'static [Hyper],
+    pub hypers: &'static [Hyperparameter],
     /// The place of the hyperparameter of which a model of a larger value holds those of all
     /// smaller ones.
     pub size: Option<usize>,
@@ -34,14 +34,14 @@ pub struct LearnerOf<M> {
     /// Whether it keeps to directions of features.
     pub monotone: bool,
     /// How it is fitted.
-    pub fit: fn(&Task<'_>) -> Result<M, ModelError>,
+    pub fit: fn(&FitTask<'_>) -> Result<M, ModelError>,
 }
 
 impl<M> LearnerOf<M> {
     /// Returns the same learner, fitted so that its models are of another type.
     pub(crate) const fn fitted_by<N>(
         &self,
-        fit: fn(&Task<'_>) -> Result<N, ModelError>,
+        fit: fn(&FitTask<'_>) -> Result<N, ModelError>,
     ) -> LearnerOf<N> {
         LearnerOf {
             name: self.name,
@@ -59,7 +59,7 @@ impl<M> LearnerOf<M> {
     /// # Errors
     /// The rows are of one class, or too few; a cell is missing that may not; the learner failed or
     /// panicked.
-    pub fn fit(&self, task: &Task<'_>) -> Result<M, ModelError> {
+    pub fn fit(&self, task: &FitTask<'_>) -> Result<M, ModelError> {
         let rows = task.rows.len();
         let positives = task
             .rows
@@ -81,7 +81,7 @@ impl<M> LearnerOf<M> {
     }
 
     /// Returns a setting with the names of its hyperparameters, as people write it.
-    pub fn named(&self, setting: &[f64]) -> Vec<(String, Told)> {
+    pub fn named(&self, setting: &[f64]) -> Vec<(String, HyperparameterValue)> {
         self.hypers
             .iter()
             .zip(setting)
@@ -90,7 +90,7 @@ impl<M> LearnerOf<M> {
     }
 
     /// Returns the setting in which every hyperparameter is as it is when it is not given.
-    pub fn usual(&self) -> Setting {
+    pub fn usual(&self) -> Hyperparameters {
         self.hypers.iter().map(|hyper| hyper.default).collect()
     }
 }

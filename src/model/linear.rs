@@ -6,17 +6,17 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::model::error::ModelError;
-use crate::model::hyper::{Hyper, Range};
-use crate::model::learner::{LearnerOf, Task};
+use crate::model::hyper::{Hyperparameter, HyperparameterRange};
+use crate::model::learner::{FitTask, LearnerOf};
 use crate::model::logistic::{self, logistic};
 
 /// The learner.
 pub const LOGISTIC_REGRESSION: LearnerOf<Linear> = LearnerOf {
     name: "logistic_regression",
     doc: "Logistic regression with an L2 penalty, by Newton's method.",
-    hypers: &[Hyper {
+    hypers: &[Hyperparameter {
         name: "alpha",
-        range: Range::Number(0.0, 1e6),
+        range: HyperparameterRange::Number(0.0, 1e6),
         default: 1.0,
         doc: "Weight of the L2 penalty; scikit-learn's 1/C.",
     }],
@@ -43,13 +43,13 @@ pub struct Linear {
 }
 
 /// Rows with a column of ones at the end.
-struct Problem {
+struct DesignMatrix {
     x: Array2<f64>,
     y: Array1<f64>,
     alpha: f64,
 }
 
-impl Problem {
+impl DesignMatrix {
     /// The sum of the losses, −ln of the probability of the true class, and half the penalty; the
     /// intercept is free.
     fn loss(&self, w: &Array1<f64>) -> (f64, Array1<f64>) {
@@ -154,12 +154,12 @@ fn solved(mut matrix: Array2<f64>, right: &Array1<f64>) -> Option<Array1<f64>> {
     Some(x)
 }
 
-fn fit(task: &Task<'_>) -> Result<Linear, ModelError> {
+fn fit(task: &FitTask<'_>) -> Result<Linear, ModelError> {
     let features = task.data.select(task.rows);
     let mut x = Array2::ones((features.nrows(), features.ncols() + 1));
     x.slice_mut(ndarray::s![.., ..features.ncols()])
         .assign(&features);
-    let problem = Problem {
+    let problem = DesignMatrix {
         x,
         y: Array1::from(task.data.labels(task.rows)),
         alpha: task.setting[0],

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::model::error::ModelError;
-use crate::model::hyper::{Hyper, Range};
-use crate::model::learner::{LearnerOf, Task};
+use crate::model::hyper::{Hyperparameter, HyperparameterRange};
+use crate::model::learner::{FitTask, LearnerOf};
 use crate::prep::knn::{Nearest, Weights};
 
 /// The learner. The mean of the neighbours' labels is the probability.
@@ -17,15 +17,15 @@ pub const KNN: LearnerOf<Neighbours> = LearnerOf {
     name: "knn",
     doc: "K nearest neighbours by Euclidean distance.",
     hypers: &[
-        Hyper {
+        Hyperparameter {
             name: "k",
-            range: Range::Whole(1.0, 1000.0),
+            range: HyperparameterRange::Whole(1.0, 1000.0),
             default: 5.0,
             doc: "How many neighbours vote.",
         },
-        Hyper {
+        Hyperparameter {
             name: "weights",
-            range: Range::Words(&["uniform", "distance"]),
+            range: HyperparameterRange::Words(&["uniform", "distance"]),
             default: 0.0,
             doc: "Whether all votes weigh the same, or one over the distance; where some are at none, those alone.",
         },
@@ -55,7 +55,7 @@ pub struct Neighbours {
     pub y: Vec<f64>,
 }
 
-fn fit(task: &Task<'_>) -> Result<Neighbours, ModelError> {
+fn fit(task: &FitTask<'_>) -> Result<Neighbours, ModelError> {
     let y = task.data.labels(task.rows);
     let x = task
         .data

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::model::draws::{below, unit};
-use crate::model::hyper::Setting;
+use crate::model::hyper::Hyperparameters;
 
 /// Trials that are drawn before any is suggested (Optuna's default).
 const STARTUP: usize = 10;
@@ -18,7 +18,7 @@ const BATCH: usize = 4;
 
 /// What may stand for one hyperparameter in a search.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Dimension {
+pub enum SearchDimension {
     /// One of these.
     Choice(Vec<f64>),
     /// A whole number, both bounds included.
@@ -50,7 +50,7 @@ pub struct Trial {
     /// The candidate.
     pub candidate: usize,
     /// Values of its hyperparameters.
-    pub setting: Setting,
+    pub setting: Hyperparameters,
     /// The share of the rows.
     pub share: f64,
 }
@@ -59,14 +59,14 @@ pub struct Trial {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Search {
     /// Of every candidate a dimension for each hyperparameter.
-    pub spaces: Vec<Vec<Dimension>>,
+    pub spaces: Vec<Vec<SearchDimension>>,
     /// How to search.
     pub strategy: Strategy,
     /// What draws begin with.
     pub seed: u64,
 }
 
-impl Dimension {
+impl SearchDimension {
     fn draw(&self, random: &mut ChaCha8Rng) -> f64 {
         match self {
             Self::Choice(values) => values[below(random, values.len())],
@@ -126,11 +126,11 @@ impl Search {
 
     /// Every combination of the choices, the last hyperparameter changing fastest.
     fn combinations(&self) -> Vec<Trial> {
-        let of = |(candidate, space): (usize, &Vec<Dimension>)| {
-            let mut settings: Vec<Setting> = vec![Vec::new()];
+        let of = |(candidate, space): (usize, &Vec<SearchDimension>)| {
+            let mut settings: Vec<Hyperparameters> = vec![Vec::new()];
             for dimension in space {
                 let values = match dimension {
-                    Dimension::Choice(values) => values.clone(),
+                    SearchDimension::Choice(values) => values.clone(),
                     other => vec![other.value(0.5)],
                 };
                 settings = settings
@@ -223,7 +223,7 @@ impl Search {
                 .map(|trial| trial.candidate as f64)
                 .collect::<Vec<_>>()
         };
-        let candidates = Dimension::Choice(
+        let candidates = SearchDimension::Choice(
             (0..self.spaces.len())
                 .map(|candidate| candidate as f64)
                 .collect(),
@@ -236,7 +236,7 @@ impl Search {
                 .map(|trial| trial.setting[at])
                 .collect()
         };
-        let one = |(at, dimension): (usize, &Dimension)| {
+        let one = |(at, dimension): (usize, &SearchDimension)| {
             best(dimension, &cells(good, at), &cells(others, at), random)
         };
         let setting = self.spaces[candidate].iter().enumerate().map(one).collect();
@@ -253,7 +253,7 @@ impl Search {
             .spaces
             .iter()
             .flatten()
-            .all(|dimension| matches!(dimension, Dimension::Choice(_)));
+            .all(|dimension| matches!(dimension, SearchDimension::Choice(_)));
         let all = if is_listed {
             self.combinations()
         } else {
@@ -316,8 +316,8 @@ impl Search {
 
 /// Of draws from the density of good values the one where that is largest beside the density of the
 /// others.
-fn best(dimension: &Dimension, good: &[f64], others: &[f64], random: &mut ChaCha8Rng) -> f64 {
-    if let Dimension::Choice(values) = dimension {
+fn best(dimension: &SearchDimension, good: &[f64], others: &[f64], random: &mut ChaCha8Rng) -> f64 {
+    if let SearchDimension::Choice(values) = dimension {
         let weight = |seen: &[f64], value: f64| {
             let count = seen.iter().filter(|known| **known == value).count() as f64;
             (count + 1.0) / (seen.len() + values.len()) as f64
@@ -405,10 +405,13 @@ mod tests {
     fn search(strategy: Strategy) -> Search {
         let spaces = vec![
             vec![
-                Dimension::Number(-1.0, 1.0),
-                Dimension::Choice(vec![0.0, 1.0]),
+                SearchDimension::Number(-1.0, 1.0),
+                SearchDimension::Choice(vec![0.0, 1.0]),
             ],
-            vec![Dimension::Log(0.001, 1.0), Dimension::Whole(1.0, 8.0)],
+            vec![
+                SearchDimension::Log(0.001, 1.0),
+                SearchDimension::Whole(1.0, 8.0),
+            ],
         ];
         Search {
             spaces,
@@ -442,8 +445,8 @@ mod tests {
     #[test]
     fn a_grid_is_every_combination() {
         let spaces = vec![vec![
-            Dimension::Choice(vec![1.0, 2.0]),
-            Dimension::Choice(vec![3.0, 4.0, 5.0]),
+            SearchDimension::Choice(vec![1.0, 2.0]),
+            SearchDimension::Choice(vec![3.0, 4.0, 5.0]),
         ]];
         let done = carried_out(&Search {
             spaces,

@@ -9,8 +9,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::model::error::ModelError;
-use crate::model::hyper::{Hyper, Range};
-use crate::model::learner::{LearnerOf, Task};
+use crate::model::hyper::{Hyperparameter, HyperparameterRange};
+use crate::model::learner::{FitTask, LearnerOf};
 use crate::model::logistic::logistic;
 
 /// The learner. Its probability is the logistic function of the distance from the border, so that
@@ -19,28 +19,28 @@ pub const SVM: LearnerOf<Svm> = LearnerOf {
     name: "svm",
     doc: "A support vector machine; its time grows with the square of the rows.",
     hypers: &[
-        Hyper {
+        Hyperparameter {
             name: "c",
-            range: Range::Number(1e-6, 1e6),
+            range: HyperparameterRange::Number(1e-6, 1e6),
             default: 1.0,
             doc: "What a row on the wrong side costs.",
         },
-        Hyper {
+        Hyperparameter {
             name: "kernel",
-            range: Range::Words(&["rbf", "linear"]),
+            range: HyperparameterRange::Words(&["rbf", "linear"]),
             default: 0.0,
             doc: "How rows are compared.",
         },
-        Hyper {
+        Hyperparameter {
             name: "gamma",
-            range: Range::Number(0.0, 1e6),
+            range: HyperparameterRange::Number(0.0, 1e6),
             default: 0.0,
             doc: "How fast the likeness of rows falls with their squared distance, for `rbf`; 0: one over the number of features \
                   times the variance of all cells, as scikit-learn's `scale`.",
         },
-        Hyper {
+        Hyperparameter {
             name: "class_weight",
-            range: Range::Words(&["none", "balanced"]),
+            range: HyperparameterRange::Words(&["none", "balanced"]),
             default: 0.0,
             doc: "Whether both classes weigh the same, however many rows they have.",
         },
@@ -238,7 +238,7 @@ fn solved(kernel: &mut Kernel, y: &[f64], most: &[f64]) -> Result<(Vec<f64>, f64
     ))
 }
 
-fn fit(task: &Task<'_>) -> Result<Svm, ModelError> {
+fn fit(task: &FitTask<'_>) -> Result<Svm, ModelError> {
     let [c, kernel, gamma, balanced] = *task.setting else {
         return Err(ModelError("a setting of another learner".to_owned()));
     };

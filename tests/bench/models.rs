@@ -14,9 +14,9 @@ use serde_json::Value;
 
 use netsec::base::disk;
 use netsec::frame::npy;
-use netsec::model::data::Data;
+use netsec::model::data::TrainingSet;
 use netsec::model::fitted::{Model, find};
-use netsec::model::learner::Task;
+use netsec::model::learner::FitTask;
 use netsec::model::metrics::Metrics;
 use netsec::prep::knn::{KnnImputer, Weights};
 
@@ -250,9 +250,9 @@ fn compare(folder: &Path, name: &str, train: &Array2<f64>, test: &Array2<f64>, a
         while spent < 1.0 {
             let x = train.slice(s![.., ..features]).to_owned();
             let before = own_seconds();
-            let data = Data::new(x, y.clone(), &[]).expect("finite rows");
+            let data = TrainingSet::new(x, y.clone(), &[]).expect("finite rows");
             let rows = data.rows();
-            let fitted = learner.fit(&Task {
+            let fitted = learner.fit(&FitTask {
                 data: &data,
                 rows: &rows,
                 setting: &learner.usual(),

@@ -1,7 +1,7 @@
 //! A graph of ONNX under construction.
 
 use crate::model::onnx::proto::{
-    AttributeProto, DOUBLE, Dimension, GraphProto, INT64, NodeProto, STRING, TensorProto,
+    AttributeProto, DOUBLE, GraphProto, INT64, NodeProto, STRING, ShapeDimension, TensorProto,
     TensorShapeProto, TensorType, TypeProto, UINT8, ValueInfoProto,
 };
 
@@ -67,7 +67,7 @@ pub fn bytes(cells: Vec<u8>) -> TensorProto {
 /// What flows in or out: one value a row.
 pub fn a_row(name: &str, elem_type: i32) -> ValueInfoProto {
     let shape = Some(TensorShapeProto {
-        dim: vec![Dimension {
+        dim: vec![ShapeDimension {
             dim_param: "rows".to_owned(),
         }],
     });
@@ -83,13 +83,13 @@ pub fn a_row(name: &str, elem_type: i32) -> ValueInfoProto {
 /// Nodes and constants; what is made goes by numbers behind a slash, so that no column is called
 /// alike.
 #[derive(Debug, Default)]
-pub struct Graph {
+pub struct OnnxGraph {
     nodes: Vec<NodeProto>,
     constants: Vec<TensorProto>,
     count: usize,
 }
 
-impl Graph {
+impl OnnxGraph {
     fn fresh(&mut self) -> String {
         self.count += 1;
         format!("/{}", self.count)

@@ -5,40 +5,45 @@ use crate::model::calibrate::{Calibrator, EDGE};
 use crate::model::fitted::Model;
 use crate::model::linear::Linear;
 use crate::model::neighbours::Neighbours;
-use crate::model::onnx::graph::{Graph, ML, bytes, doubles, int, ints, tensor};
+use crate::model::onnx::graph::{ML, OnnxGraph, bytes, doubles, int, ints, tensor};
 use crate::model::onnx::steps::weights;
 use crate::model::svm::Svm;
-use crate::model::trees::ensemble::{Ensemble, Link};
+use crate::model::trees::ensemble::{Ensemble, LinkFunction};
 
 /// What a model tells: a probability, or what the logistic function makes one.
-enum Told {
+enum ModelOutput {
     Probability(String),
     Raw(String),
 }
 
 /// Adds a model with its calibration, and returns where its probabilities are: a column.
-pub fn add(graph: &mut Graph, x: &str, model: &Model, calibrator: Option<&Calibrator>) -> String {
+pub fn add(
+    graph: &mut OnnxGraph,
+    x: &str,
+    model: &Model,
+    calibrator: Option<&Calibrator>,
+) -> String {
     let told = match model {
-        Model::Linear(model) => Told::Raw(linear(graph, x, model)),
-        Model::Bayes(model) => Told::Raw(bayes(graph, x, model)),
-        Model::Svm(model) => Told::Raw(svm(graph, x, model)),
-        Model::Neighbours(model) => Told::Probability(neighbours(graph, x, model)),
+        Model::Linear(model) => ModelOutput::Raw(linear(graph, x, model)),
+        Model::Bayes(model) => ModelOutput::Raw(bayes(graph, x, model)),
+        Model::Svm(model) => ModelOutput::Raw(svm(graph, x, model)),
+        Model::Neighbours(model) => ModelOutput::Probability(neighbours(graph, x, model)),
         Model::Trees(model) => trees(graph, x, model),
     };
     match (told, calibrator) {
-        (Told::Probability(p), None) => p,
-        (Told::Raw(raw), None) => graph.node("Sigmoid", &[&raw]),
+        (ModelOutput::Probability(p), None) => p,
+        (ModelOutput::Raw(raw), None) => graph.node("Sigmoid", &[&raw]),
         (told, Some(calibrator)) => {
             let p = match told {
-                Told::Probability(p) => p,
-                Told::Raw(raw) => graph.node("Sigmoid", &[&raw]),
+                ModelOutput::Probability(p) => p,
+                ModelOutput::Raw(raw) => graph.node("Sigmoid", &[&raw]),
             };
             calibrated(graph, &p, calibrator)
         }
     }
 }
 
-fn linear(graph: &mut Graph, x: &str, model: &Linear) -> String {
+fn linear(graph: &mut OnnxGraph, x: &str, model: &Linear) -> String {
     let weights = graph.doubles(&[model.weights.len(), 1], model.weights.iter().copied());
     let (sum, intercept) = (
         graph.node("MatMul", &[x, &weights]),
@@ -47,7 +52,7 @@ fn linear(graph: &mut Graph, x: &str, model: &Linear) -> String {
     graph.node("Add", &[&sum, &intercept])
 }
 
-fn bayes(graph: &mut Graph, x: &str, model: &Bayes) -> String {
+fn bayes(graph: &mut OnnxGraph, x: &str, model: &Bayes) -> String {
     let mut densities = Vec::new();
     for (share, means, variances) in &model.classes {
         let width = means.len();
@@ -67,7 +72,7 @@ fn bayes(graph: &mut Graph, x: &str, model: &Bayes) -> String {
     graph.node("Sub", &[&densities[1], &densities[0]])
 }
 
-fn svm(graph: &mut Graph, x: &str, model: &Svm) -> String {
+fn svm(graph: &mut OnnxGraph, x: &str, model: &Svm) -> String {
     let (count, width) = model.vectors.dim();
     let intercept = graph.double(model.intercept);
     let vectors = graph.doubles(&[width, count], model.vectors.t().iter().copied());
@@ -98,7 +103,7 @@ fn svm(graph: &mut Graph, x: &str, model: &Svm) -> String {
 
 /// Squared differences are summed feature by feature, in the order in which the model sums them:
 /// rows at the same distance stay there, and the earlier is nearer in both.
-fn neighbours(graph: &mut Graph, x: &str, model: &Neighbours) -> String {
+fn neighbours(graph: &mut OnnxGraph, x: &str, model: &Neighbours) -> String {
     let count = model.y.len();
     let mut sum: Option<String> = None;
     for (at, feature) in model.x.rows().into_iter().enumerate() {
@@ -130,7 +135,7 @@ fn neighbours(graph: &mut Graph, x: &str, model: &Neighbours) -> String {
 
 /// The trees of an ensemble as one node of `TreeEnsemble` (version 5 of the operators, which knows
 /// double precision).
-fn trees(graph: &mut Graph, x: &str, model: &Ensemble) -> Told {
+fn trees(graph: &mut OnnxGraph, x: &str, model: &Ensemble) -> ModelOutput {
     let scale = model.scale();
     let (mut roots, mut features, mut splits, mut tracks) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -197,16 +202,16 @@ fn trees(graph: &mut Graph, x: &str, model: &Ensemble) -> Told {
         .many((ML, "TreeEnsemble"), &[x], attributes, 1)
         .remove(0);
     match &model.link {
-        Link::Mean => Told::Probability(sum),
-        Link::Votes(_) => Told::Raw(sum),
-        Link::Logistic(base) => {
+        LinkFunction::Mean => ModelOutput::Probability(sum),
+        LinkFunction::Votes(_) => ModelOutput::Raw(sum),
+        LinkFunction::Logistic(base) => {
             let base = graph.double(*base);
-            Told::Raw(graph.node("Add", &[&sum, &base]))
+            ModelOutput::Raw(graph.node("Add", &[&sum, &base]))
         }
     }
 }
 
-fn calibrated(graph: &mut Graph, p: &str, calibrator: &Calibrator) -> String {
+fn calibrated(graph: &mut OnnxGraph, p: &str, calibrator: &Calibrator) -> String {
     match calibrator {
         Calibrator::Platt { slope, start } => {
             let (low, high, one) = (

@@ -129,12 +129,12 @@ pub struct TensorType {
 #[derive(Clone, PartialEq, Message)]
 pub struct TensorShapeProto {
     #[prost(message, repeated, tag = "1")]
-    pub dim: Vec<Dimension>,
+    pub dim: Vec<ShapeDimension>,
 }
 
 /// `TensorShapeProto.Dimension` of the schema.
 #[derive(Clone, PartialEq, Message)]
-pub struct Dimension {
+pub struct ShapeDimension {
     #[prost(string, tag = "2")]
     pub dim_param: String,
 }

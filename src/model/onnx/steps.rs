@@ -1,6 +1,6 @@
 //! The steps of preprocessing as nodes of ONNX.
 
-use crate::model::onnx::graph::{Graph, int};
+use crate::model::onnx::graph::{OnnxGraph, int};
 use crate::prep::cells::CellKind;
 use crate::prep::derive::How;
 use crate::prep::encode::{OneHot, Unknown, of_category, of_rare};
@@ -12,7 +12,7 @@ use crate::prep::step::Fitted;
 
 /// Where a column stands: in which matrix, at which place, of how many.
 #[derive(Clone, Debug)]
-struct Place {
+struct ColumnPlace {
     name: String,
     kind: CellKind,
     matrix: String,
@@ -24,8 +24,8 @@ struct Place {
 #[derive(Debug, Default)]
 pub struct Flow {
     /// The graph.
-    pub graph: Graph,
-    places: Vec<Place>,
+    pub graph: OnnxGraph,
+    places: Vec<ColumnPlace>,
 }
 
 impl Flow {
@@ -33,7 +33,7 @@ impl Flow {
     pub fn push(&mut self, names: &[String], kind: CellKind, matrix: &str) {
         for (at, name) in names.iter().enumerate() {
             let (name, matrix, width) = (name.clone(), matrix.to_owned(), names.len());
-            self.places.push(Place {
+            self.places.push(ColumnPlace {
                 name,
                 kind,
                 matrix,
@@ -64,7 +64,7 @@ impl Flow {
                 .find(|place| place.name == *name)
                 .cloned()
         };
-        let places: Vec<Place> = names
+        let places: Vec<ColumnPlace> = names
             .iter()
             .map(|name| find(name).ok_or_else(|| format!("there is no column `{name}`")))
             .collect::<Result<_, _>>()?;
@@ -234,7 +234,7 @@ impl Flow {
     fn row_by_row(
         &mut self,
         names: &[String],
-        make: impl Fn(&mut Graph, &str) -> String,
+        make: impl Fn(&mut OnnxGraph, &str) -> String,
     ) -> Result<(), String> {
         if names.is_empty() {
             return Ok(());
@@ -419,7 +419,7 @@ impl Flow {
 /// Rows with their missing cells filled from the nearest of the training rows. Only rows with
 /// missing cells are compared, and differences are summed column by column, in the order in which
 /// training sums them.
-fn knn(graph: &mut Graph, x: &str, imputer: &KnnImputer) -> String {
+fn knn(graph: &mut OnnxGraph, x: &str, imputer: &KnnImputer) -> String {
     let (count, width) = imputer.rows.dim();
     let is_missing = graph.node("IsNaN", &[x]);
     let flags = graph.cast(&is_missing);
@@ -508,7 +508,7 @@ fn knn(graph: &mut Graph, x: &str, imputer: &KnnImputer) -> String {
 
 /// What neighbours at these squared distances, the nearest first, weigh: all the same, or one over
 /// the distance; where some are at none, those alone.
-pub fn weights(graph: &mut Graph, squares: &str, by_distance: bool) -> String {
+pub fn weights(graph: &mut OnnxGraph, squares: &str, by_distance: bool) -> String {
     if !by_distance {
         // Ones, as many.
         let all = graph.node("Equal", &[squares, squares]);

@@ -6,9 +6,9 @@ use rand_chacha::rand_core::SeedableRng;
 use crate::model::draws::{below, settle};
 use crate::model::logistic::{self, logistic};
 use crate::model::trees::bins::Bins;
-use crate::model::trees::ensemble::{Ensemble, Link};
-use crate::model::trees::forest::Counts;
-use crate::model::trees::leafwise::{Entry, Layout, grow};
+use crate::model::trees::ensemble::{Ensemble, LinkFunction};
+use crate::model::trees::forest::GroupCounts;
+use crate::model::trees::leafwise::{Layout, WeightedGroup, grow};
 use crate::model::trees::splits::Rules;
 use crate::model::trees::tree::Tree;
 
@@ -35,7 +35,7 @@ const HELD: usize = 10;
 
 /// Fits trees to the gradient of the logistic loss, one after the other (Friedman, 2001), each leaf
 /// a Newton step.
-pub fn boost(bins: &Bins, counts: &Counts, boosting: &Boosting, seed: u64) -> Ensemble {
+pub fn boost(bins: &Bins, counts: &GroupCounts, boosting: &Boosting, seed: u64) -> Ensemble {
     let weights = counts.weights();
     let [zero, one] = weights
         .iter()
@@ -53,7 +53,7 @@ pub fn boost(bins: &Bins, counts: &Counts, boosting: &Boosting, seed: u64) -> En
     let layout = Layout::new(bins);
     let all: Vec<usize> = (0..bins.features()).collect();
     let mut trees: Vec<Tree> = Vec::with_capacity(boosting.rounds);
-    let mut entries: Vec<Entry> = Vec::with_capacity(present.len());
+    let mut entries: Vec<WeightedGroup> = Vec::with_capacity(present.len());
     for round in 0..boosting.rounds {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(round as u64 + 1);
@@ -76,7 +76,7 @@ pub fn boost(bins: &Bins, counts: &Counts, boosting: &Boosting, seed: u64) -> En
             }
             let [zero, one] = counts.weigh(rows);
             let p = logistic(raw[at]);
-            entries.push(Entry {
+            entries.push(WeightedGroup {
                 group,
                 n: (rows[0] + rows[1]) as f32,
                 g: one - (zero + one) * p,
@@ -115,12 +115,12 @@ pub fn boost(bins: &Bins, counts: &Counts, boosting: &Boosting, seed: u64) -> En
     Ensemble {
         features: bins.features(),
         trees,
-        link: Link::Logistic(base),
+        link: LinkFunction::Logistic(base),
     }
 }
 
 /// Draws a share of the rows without replacement.
-fn sampled(counts: &Counts, share: f64, random: &mut ChaCha8Rng) -> Vec<[u32; 2]> {
+fn sampled(counts: &GroupCounts, share: f64, random: &mut ChaCha8Rng) -> Vec<[u32; 2]> {
     let whole: u64 = counts
         .rows
         .iter()
@@ -161,7 +161,7 @@ fn chosen(all: &[usize], share: f64, random: &mut ChaCha8Rng) -> Vec<usize> {
 /// wrong (SAMME; Zhu, Zou, Rosset and Hastie, 2009).
 pub fn adaboost(
     bins: &Bins,
-    counts: &Counts,
+    counts: &GroupCounts,
     rounds: usize,
     learning_rate: f64,
     rules: &Rules,
@@ -175,14 +175,14 @@ pub fn adaboost(
         let whole: f64 = weights.iter().flatten().sum();
         let entry = |group: &u32| {
             let ([zero, one], rows) = (weights[*group as usize], counts.rows[*group as usize]);
-            Entry {
+            WeightedGroup {
                 group: *group,
                 n: (rows[0] + rows[1]) as f32,
                 g: one / whole,
                 h: (zero + one) / whole,
             }
         };
-        let mut entries: Vec<Entry> = present.iter().map(entry).collect();
+        let mut entries: Vec<WeightedGroup> = present.iter().map(entry).collect();
         let (mut tree, values) = grow(bins, &layout, &all, &mut entries, rules);
         let is_one = |group: u32| values[group as usize] > 0.5;
         // Of every group the class that the tree is wrong about.
@@ -225,6 +225,6 @@ pub fn adaboost(
     Ensemble {
         features: bins.features(),
         trees,
-        link: Link::Votes(votes),
+        link: LinkFunction::Votes(votes),
     }
 }

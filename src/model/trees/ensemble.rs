@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::logistic::logistic;
 use crate::model::trees::bins::Bins;
-use crate::model::trees::tree::{DEEPEST, Node, Tree};
+use crate::model::trees::tree::{DEEPEST, SplitNode, Tree};
 
 /// How many rows are asked about at a time.
 const TOGETHER: usize = 512;
 
 /// How the values of trees make a probability.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Link {
+pub enum LinkFunction {
     /// It is their mean.
     Mean,
     /// It is the logistic function of a base and their sum.
@@ -32,16 +32,16 @@ pub struct Ensemble {
     /// The trees.
     pub trees: Vec<Tree>,
     /// How their values make a probability.
-    pub link: Link,
+    pub link: LinkFunction,
 }
 
 impl Ensemble {
     /// Returns the probability that the first `count` trees tell with values of this sum.
     fn probability(&self, sum: f64, count: usize) -> f64 {
         match &self.link {
-            Link::Mean => sum / count.max(1) as f64,
-            Link::Logistic(base) => logistic(base + sum),
-            Link::Votes(weights) => {
+            LinkFunction::Mean => sum / count.max(1) as f64,
+            LinkFunction::Logistic(base) => logistic(base + sum),
+            LinkFunction::Votes(weights) => {
                 let whole: f64 = weights[..count].iter().sum();
                 logistic(if whole > 0.0 { 2.0 * sum / whole } else { 0.0 })
             }
@@ -51,7 +51,7 @@ impl Ensemble {
     /// Returns what is wrong with it, if it was read from a file: a node may have one above it, the
     /// way to a leaf has an end.
     pub fn fault(&self) -> Option<String> {
-        let odd = |node: &Node| !node.is_leaf() && node.feature as usize >= self.features;
+        let odd = |node: &SplitNode| !node.is_leaf() && node.feature as usize >= self.features;
         if self.trees.is_empty() {
             return Some("an ensemble without trees".to_owned());
         }
@@ -68,7 +68,7 @@ impl Ensemble {
             ));
         }
         match &self.link {
-            Link::Votes(weights) if weights.len() != self.trees.len() => {
+            LinkFunction::Votes(weights) if weights.len() != self.trees.len() => {
                 Some("votes without weights".to_owned())
             }
             _ => None,

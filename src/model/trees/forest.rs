@@ -6,21 +6,21 @@ use rayon::prelude::*;
 
 use crate::model::draws::below;
 use crate::model::trees::bins::Bins;
-use crate::model::trees::ensemble::{Ensemble, Link};
-use crate::model::trees::grow::{Cell, Growing, Member};
+use crate::model::trees::ensemble::{Ensemble, LinkFunction};
+use crate::model::trees::grow::{ClassCounts, ForestGrower, GroupMember};
 use crate::model::trees::splits::Rules;
 use crate::model::trees::tree::Tree;
 
 /// How many rows of each class there are in every group, and what a row of each class weighs.
 #[derive(Clone, Debug)]
-pub struct Counts {
+pub struct GroupCounts {
     /// Of class 0 and of class 1, by group.
     pub rows: Vec<[u32; 2]>,
     /// The weight of a row of each class.
     pub weight: [f64; 2],
 }
 
-impl Counts {
+impl GroupCounts {
     /// Counts rows by group and class; a row that is named twice counts twice.
     pub fn of(bins: &Bins, y: &[f64], rows: &[u32], weight: [f64; 2]) -> Self {
         let mut counts = vec![[0; 2]; bins.groups];
@@ -68,11 +68,11 @@ impl Counts {
 }
 
 /// The groups that have rows.
-fn members(rows: &[[u32; 2]]) -> Vec<Member> {
+fn members(rows: &[[u32; 2]]) -> Vec<GroupMember> {
     let member = |(group, rows): (usize, &[u32; 2])| {
-        (*rows != [0, 0]).then(|| Member {
+        (*rows != [0, 0]).then(|| GroupMember {
             group: group as u32,
-            cell: Cell::new(*rows),
+            cell: ClassCounts::new(*rows),
         })
     };
     rows.iter().enumerate().filter_map(member).collect()
@@ -91,8 +91,8 @@ pub struct Forest {
 
 /// Grows a forest (Breiman, 2001; with random cuts: Geurts, Ernst and Wehenkel, 2006). The first
 /// trees of a larger one are those of a smaller one.
-pub fn fit(bins: &Bins, counts: &Counts, forest: &Forest, seed: u64) -> Ensemble {
-    let growing = Growing {
+pub fn fit(bins: &Bins, counts: &GroupCounts, forest: &Forest, seed: u64) -> Ensemble {
+    let growing = ForestGrower {
         bins,
         rules: &forest.rules,
         weight: counts.weight,
@@ -111,6 +111,6 @@ pub fn fit(bins: &Bins, counts: &Counts, forest: &Forest, seed: u64) -> Ensemble
     Ensemble {
         features: bins.features(),
         trees,
-        link: Link::Mean,
+        link: LinkFunction::Mean,
     }
 }

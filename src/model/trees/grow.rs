@@ -4,8 +4,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::model::draws::{below, settle};
 use crate::model::trees::bins::Bins;
-use crate::model::trees::splits::{Bounds, Here, Rules, Split, Sums, scan};
-use crate::model::trees::tree::{Node, Tree, partition};
+use crate::model::trees::splits::{Here, LeafBounds, NodeSplit, Rules, Sums, scan};
+use crate::model::trees::tree::{SplitNode, Tree, partition};
 
 /// So many entries add into copies of a histogram in turn, so that none waits for the one before
 /// it.
@@ -16,9 +16,9 @@ const FEW: usize = 16;
 
 /// How many rows of class 1 there are, and of both, in one number: added at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cell(u64);
+pub struct ClassCounts(u64);
 
-impl Cell {
+impl ClassCounts {
     /// Counts rows of class 0 and of class 1.
     pub fn new([zero, one]: [u32; 2]) -> Self {
         Self(u64::from(one) | (u64::from(one) + u64::from(zero)) << 32)
@@ -35,15 +35,15 @@ impl Cell {
 
 /// A group of rows that a tree is grown from.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Member {
+pub struct GroupMember {
     /// How many rows.
-    pub cell: Cell,
+    pub cell: ClassCounts,
     /// Their group.
     pub group: u32,
 }
 
 /// Returns the node that carries a split out; those below it are `left` and the next.
-pub fn node(bins: &Bins, split: &Split, whole: Sums, left: usize) -> Node {
+pub fn node(bins: &Bins, split: &NodeSplit, whole: Sums, left: usize) -> SplitNode {
     let cuts = &bins.cuts[split.feature];
     // After the last bin of all, whatever is present goes left.
     let threshold = if usize::from(split.bin) + 1 < cuts.bins() {
@@ -51,7 +51,7 @@ pub fn node(bins: &Bins, split: &Split, whole: Sums, left: usize) -> Node {
     } else {
         f64::INFINITY
     };
-    Node {
+    SplitNode {
         feature: split.feature as u32,
         bin: split.bin,
         threshold,
@@ -66,7 +66,7 @@ pub fn node(bins: &Bins, split: &Split, whole: Sums, left: usize) -> Node {
 
 /// The bins of one feature at one node.
 struct Histogram {
-    cells: Box<[[Cell; 256]; COPIES]>,
+    cells: Box<[[ClassCounts; 256]; COPIES]>,
     /// Which bins may have rows.
     present: [u64; 4],
 }
@@ -74,14 +74,14 @@ struct Histogram {
 impl Histogram {
     fn new() -> Self {
         Self {
-            cells: Box::new([[Cell(0); 256]; COPIES]),
+            cells: Box::new([[ClassCounts(0); 256]; COPIES]),
             present: [0; 4],
         }
     }
 
     /// Counts members by the bins of a feature, of which there are so many with that of what is
     /// missing.
-    fn fill(&mut self, codes: &[u8], members: &[Member], bins: usize) {
+    fn fill(&mut self, codes: &[u8], members: &[GroupMember], bins: usize) {
         if bins <= FEW {
             let (blocks, rest) = members.as_chunks::<COPIES>();
             for block in blocks {
@@ -131,7 +131,7 @@ impl Histogram {
     }
 
     /// Takes out the bins that have rows, in order.
-    fn take(&mut self, into: &mut Vec<(u8, Cell)>) {
+    fn take(&mut self, into: &mut Vec<(u8, ClassCounts)>) {
         into.clear();
         for (word, mut bits) in self.present.into_iter().enumerate() {
             while bits != 0 {
@@ -146,7 +146,7 @@ impl Histogram {
     }
 }
 
-fn count(cell: &mut Cell, member: &Member) {
+fn count(cell: &mut ClassCounts, member: &GroupMember) {
     cell.0 += member.cell.0;
 }
 
@@ -154,21 +154,21 @@ fn count(cell: &mut Cell, member: &Member) {
 struct Spare {
     features: Vec<usize>,
     histogram: Histogram,
-    filled: Vec<(u8, Cell)>,
+    filled: Vec<(u8, ClassCounts)>,
 }
 
 /// A node that is not split yet.
-struct Open {
+struct PendingNode {
     node: usize,
     from: usize,
     to: usize,
     depth: usize,
-    whole: Cell,
-    bounds: Bounds,
+    whole: ClassCounts,
+    bounds: LeafBounds,
 }
 
 /// What a tree is grown by.
-pub struct Growing<'a> {
+pub struct ForestGrower<'a> {
     /// The features.
     pub bins: &'a Bins,
     /// What it may do.
@@ -177,8 +177,8 @@ pub struct Growing<'a> {
     pub weight: [f64; 2],
 }
 
-impl Growing<'_> {
-    fn sums(&self, cell: Cell) -> Sums {
+impl ForestGrower<'_> {
+    fn sums(&self, cell: ClassCounts) -> Sums {
         let g = f64::from(cell.one()) * self.weight[1];
         Sums {
             g,
@@ -188,26 +188,26 @@ impl Growing<'_> {
     }
 
     /// Grows a tree.
-    pub fn grow(&self, mut members: Vec<Member>, random: &mut ChaCha8Rng) -> Tree {
+    pub fn grow(&self, mut members: Vec<GroupMember>, random: &mut ChaCha8Rng) -> Tree {
         let (bins, rules) = (self.bins, self.rules);
-        let leaf = |cell: Cell, bounds: Bounds| {
+        let leaf = |cell: ClassCounts, bounds: LeafBounds| {
             let sums = self.sums(cell);
-            Node::leaf(rules.value(sums, bounds), sums.h)
+            SplitNode::leaf(rules.value(sums, bounds), sums.h)
         };
-        let total = |members: &[Member]| {
-            let mut cell = Cell(0);
+        let total = |members: &[GroupMember]| {
+            let mut cell = ClassCounts(0);
             members.iter().for_each(|member| count(&mut cell, member));
             cell
         };
         let whole = total(&members);
-        let mut nodes = vec![leaf(whole, Bounds::NONE)];
-        let mut open = vec![Open {
+        let mut nodes = vec![leaf(whole, LeafBounds::NONE)];
+        let mut open = vec![PendingNode {
             node: 0,
             from: 0,
             to: members.len(),
             depth: 0,
             whole,
-            bounds: Bounds::NONE,
+            bounds: LeafBounds::NONE,
         }];
         let mut room = Spare {
             features: (0..bins.features()).collect(),
@@ -215,7 +215,7 @@ impl Growing<'_> {
             filled: Vec::new(),
         };
         let mut spare = Vec::new();
-        while let Some(Open {
+        while let Some(PendingNode {
             node: at,
             from,
             to,
@@ -251,11 +251,11 @@ impl Growing<'_> {
             nodes[at] = asked;
             let (low, high) = rules.bounds(&split, sums, bounds);
             let first = total(&mine[..left]);
-            let second = Cell(whole.0 - first.0);
+            let second = ClassCounts(whole.0 - first.0);
             nodes.push(leaf(first, low));
             nodes.push(leaf(second, high));
             let middle = from + left;
-            open.push(Open {
+            open.push(PendingNode {
                 node: next + 1,
                 from: middle,
                 to,
@@ -263,7 +263,7 @@ impl Growing<'_> {
                 whole: second,
                 bounds: high,
             });
-            open.push(Open {
+            open.push(PendingNode {
                 node: next,
                 from,
                 to: middle,
@@ -279,11 +279,11 @@ impl Growing<'_> {
     /// not count, and where none of them splits, more are drawn, as scikit-learn does.
     fn best(
         &self,
-        members: &[Member],
+        members: &[GroupMember],
         here: &Here,
         spare: &mut Spare,
         random: &mut ChaCha8Rng,
-    ) -> Option<Split> {
+    ) -> Option<NodeSplit> {
         let (bins, rules) = (self.bins, self.rules);
         let (mut best, mut tried) = (None, 0);
         let Spare {

@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 use crate::model::trees::bins::{Bins, Cuts};
 use crate::model::trees::grow::node;
-use crate::model::trees::splits::{Bounds, Here, Rules, Split, Sums, scan};
-use crate::model::trees::tree::{Node, Tree, partition};
+use crate::model::trees::splits::{Here, LeafBounds, NodeSplit, Rules, Sums, scan};
+use crate::model::trees::tree::{SplitNode, Tree, partition};
 
 /// With fewer additions the work is not shared out.
 const SHARED: usize = 1 << 21;
@@ -20,7 +20,7 @@ const ROOM: usize = 512 << 20;
 
 /// A group of rows that a tree is grown from.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Entry {
+pub struct WeightedGroup {
     /// Their group.
     pub group: u32,
     /// How many rows.
@@ -31,7 +31,7 @@ pub struct Entry {
     pub h: f64,
 }
 
-impl Entry {
+impl WeightedGroup {
     /// Returns the sums of some.
     pub fn sums(entries: &[Self]) -> Sums {
         let mut sums = Sums::default();
@@ -72,16 +72,16 @@ impl Layout {
 }
 
 /// A leaf that may be split.
-struct Leaf {
+struct OpenLeaf {
     node: usize,
     from: usize,
     to: usize,
     depth: usize,
     whole: Sums,
-    bounds: Bounds,
+    bounds: LeafBounds,
     /// Its histogram; empty if there is no room for it.
     sums: Vec<Sums>,
-    best: Split,
+    best: NodeSplit,
 }
 
 /// Grows a tree, and returns it with the value of every group of rows that it was grown from.
@@ -89,7 +89,7 @@ pub fn grow(
     bins: &Bins,
     layout: &Layout,
     features: &[usize],
-    entries: &mut [Entry],
+    entries: &mut [WeightedGroup],
     rules: &Rules,
 ) -> (Tree, Vec<f64>) {
     grow_within(ROOM, bins, layout, features, entries, rules)
@@ -100,10 +100,10 @@ fn grow_within(
     bins: &Bins,
     layout: &Layout,
     features: &[usize],
-    entries: &mut [Entry],
+    entries: &mut [WeightedGroup],
     rules: &Rules,
 ) -> (Tree, Vec<f64>) {
-    let mut tree = Growing {
+    let mut tree = LeafwiseGrower {
         bins,
         layout,
         features,
@@ -112,16 +112,18 @@ fn grow_within(
         pool: Vec::new(),
         spare: Vec::new(),
     };
-    let whole = Entry::sums(entries);
-    tree.nodes
-        .push(Node::leaf(rules.value(whole, Bounds::NONE), whole.h));
-    let mut leaves: Vec<Leaf> = Vec::new();
+    let whole = WeightedGroup::sums(entries);
+    tree.nodes.push(SplitNode::leaf(
+        rules.value(whole, LeafBounds::NONE),
+        whole.h,
+    ));
+    let mut leaves: Vec<OpenLeaf> = Vec::new();
     let mut count = 1;
     let most_kept = room / (layout.cells.max(1) * size_of::<Sums>());
     let mut done: Vec<(usize, usize, usize)> = Vec::new();
     if rules.max_leaves > 1 && rules.max_depth > 0 && whole.n >= 2.0 * rules.min_leaf {
         let sums = tree.histogram(entries, whole);
-        match tree.leaf(0, (0, entries.len()), 0, whole, Bounds::NONE, sums) {
+        match tree.leaf(0, (0, entries.len()), 0, whole, LeafBounds::NONE, sums) {
             Ok(leaf) => leaves.push(leaf),
             Err(sums) => tree.pool.push(sums),
         }
@@ -130,7 +132,7 @@ fn grow_within(
         done.push((0, 0, entries.len()));
     }
     while let Some(place) = best(&leaves) {
-        let Leaf {
+        let OpenLeaf {
             node: at,
             from,
             to,
@@ -162,7 +164,7 @@ fn grow_within(
         ];
         for (_, _, whole, bounds) in &sides {
             tree.nodes
-                .push(Node::leaf(rules.value(*whole, *bounds), whole.h));
+                .push(SplitNode::leaf(rules.value(*whole, *bounds), whole.h));
         }
         // Leaves that cannot be split need no histogram.
         let can = |whole: &Sums| {
@@ -180,7 +182,7 @@ fn grow_within(
             continue;
         }
         // The smaller side is counted, the other one is what is left.
-        let length = |side: &(usize, (usize, usize), Sums, Bounds)| side.1.1 - side.1.0;
+        let length = |side: &(usize, (usize, usize), Sums, LeafBounds)| side.1.1 - side.1.0;
         if length(&sides[0]) > length(&sides[1]) {
             sides.swap(0, 1);
         }
@@ -227,8 +229,8 @@ fn grow_within(
 }
 
 /// The leaf whose split gains most; of equal ones the first that was made.
-fn best(leaves: &[Leaf]) -> Option<usize> {
-    let by_gain = |a: &(usize, &Leaf), b: &(usize, &Leaf)| {
+fn best(leaves: &[OpenLeaf]) -> Option<usize> {
+    let by_gain = |a: &(usize, &OpenLeaf), b: &(usize, &OpenLeaf)| {
         a.1.best
             .gain
             .total_cmp(&b.1.best.gain)
@@ -241,18 +243,18 @@ fn best(leaves: &[Leaf]) -> Option<usize> {
         .map(|(place, _)| place)
 }
 
-struct Growing<'a> {
+struct LeafwiseGrower<'a> {
     bins: &'a Bins,
     layout: &'a Layout,
     features: &'a [usize],
     rules: &'a Rules,
-    nodes: Vec<Node>,
+    nodes: Vec<SplitNode>,
     /// Histograms that are not needed any more, to be used again.
     pool: Vec<Vec<Sums>>,
-    spare: Vec<Entry>,
+    spare: Vec<WeightedGroup>,
 }
 
-impl Growing<'_> {
+impl LeafwiseGrower<'_> {
     /// Finds the best split of a leaf; without one its histogram comes back.
     fn leaf(
         &self,
@@ -260,9 +262,9 @@ impl Growing<'_> {
         (from, to): (usize, usize),
         depth: usize,
         whole: Sums,
-        bounds: Bounds,
+        bounds: LeafBounds,
         sums: Vec<Sums>,
-    ) -> Result<Leaf, Vec<Sums>> {
+    ) -> Result<OpenLeaf, Vec<Sums>> {
         let here = Here {
             whole,
             score: self.rules.score(whole, bounds),
@@ -280,7 +282,7 @@ impl Growing<'_> {
             );
         }
         match best {
-            Some(best) => Ok(Leaf {
+            Some(best) => Ok(OpenLeaf {
                 node,
                 from,
                 to,
@@ -294,7 +296,7 @@ impl Growing<'_> {
         }
     }
 
-    fn histogram(&mut self, entries: &[Entry], whole: Sums) -> Vec<Sums> {
+    fn histogram(&mut self, entries: &[WeightedGroup], whole: Sums) -> Vec<Sums> {
         let mut sums = self.pool.pop().unwrap_or_default();
         sums.clear();
         sums.resize(self.layout.cells, Sums::default());
@@ -362,7 +364,7 @@ impl Growing<'_> {
     }
 }
 
-fn fill(cells: &mut [Sums], codes: &[u8], entries: &[Entry]) {
+fn fill(cells: &mut [Sums], codes: &[u8], entries: &[WeightedGroup]) {
     for entry in entries {
         cells[usize::from(codes[entry.group as usize])].add(Sums {
             g: entry.g,
@@ -372,7 +374,7 @@ fn fill(cells: &mut [Sums], codes: &[u8], entries: &[Entry]) {
     }
 }
 
-fn fill_four(cells: [&mut [Sums]; TOGETHER], codes: [&[u8]; TOGETHER], entries: &[Entry]) {
+fn fill_four(cells: [&mut [Sums]; TOGETHER], codes: [&[u8]; TOGETHER], entries: &[WeightedGroup]) {
     let [first, second, third, fourth] = cells;
     for entry in entries {
         let (group, sums) = (
@@ -402,13 +404,13 @@ mod tests {
         });
         let bins = Bins::new(x.view());
         // Whole numbers, so that sums are exact however they are made.
-        let entry = |group: usize| Entry {
+        let entry = |group: usize| WeightedGroup {
             group: group as u32,
             n: 1.0,
             g: ((group * 7) % 5) as f64 - 2.0,
             h: 1.0,
         };
-        let entries: Vec<Entry> = (0..bins.groups).map(entry).collect();
+        let entries: Vec<WeightedGroup> = (0..bins.groups).map(entry).collect();
         let rules = Rules {
             criterion: Criterion::Squares,
             max_depth: 100,

@@ -3,66 +3,66 @@
 use ndarray::ArrayView2;
 
 use crate::model::error::ModelError;
-use crate::model::hyper::{Hyper, Range};
-use crate::model::learner::{LearnerOf, Task};
+use crate::model::hyper::{Hyperparameter, HyperparameterRange};
+use crate::model::learner::{FitTask, LearnerOf};
 use crate::model::trees::boost::{Boosting, adaboost, boost};
 use crate::model::trees::ensemble::Ensemble;
-use crate::model::trees::forest::{Counts, Forest, fit};
+use crate::model::trees::forest::{Forest, GroupCounts, fit};
 use crate::model::trees::splits::{Criterion, Rules};
 
-const fn trees(default: f64, doc: &'static str) -> Hyper {
-    Hyper {
+const fn trees(default: f64, doc: &'static str) -> Hyperparameter {
+    Hyperparameter {
         name: "trees",
-        range: Range::Whole(1.0, 10_000.0),
+        range: HyperparameterRange::Whole(1.0, 10_000.0),
         default,
         doc,
     }
 }
 
-const CRITERION: Hyper = Hyper {
+const CRITERION: Hyperparameter = Hyperparameter {
     name: "criterion",
-    range: Range::Words(&["gini", "entropy", "log_loss"]),
+    range: HyperparameterRange::Words(&["gini", "entropy", "log_loss"]),
     default: 0.0,
     doc: "What a split lessens; `log_loss` is another word for `entropy`.",
 };
 
-const fn max_depth(default: f64) -> Hyper {
-    Hyper {
+const fn max_depth(default: f64) -> Hyperparameter {
+    Hyperparameter {
         name: "max_depth",
-        range: Range::Whole(1.0, 1000.0),
+        range: HyperparameterRange::Whole(1.0, 1000.0),
         default,
         doc: "The most splits from the root to a leaf.",
     }
 }
 
-const fn min_leaf(default: f64) -> Hyper {
-    Hyper {
+const fn min_leaf(default: f64) -> Hyperparameter {
+    Hyperparameter {
         name: "min_leaf",
-        range: Range::Whole(1.0, 1e6),
+        range: HyperparameterRange::Whole(1.0, 1e6),
         default,
         doc: "The fewest training rows in a leaf.",
     }
 }
 
-const fn max_features(default: f64) -> Hyper {
-    Hyper {
+const fn max_features(default: f64) -> Hyperparameter {
+    Hyperparameter {
         name: "max_features",
-        range: Range::Words(&["all", "sqrt", "log2", "third"]),
+        range: HyperparameterRange::Words(&["all", "sqrt", "log2", "third"]),
         default,
         doc: "How many features are tried at a split.",
     }
 }
 
-const BALANCED: Hyper = Hyper {
+const BALANCED: Hyperparameter = Hyperparameter {
     name: "class_weight",
-    range: Range::Words(&["none", "balanced"]),
+    range: HyperparameterRange::Words(&["none", "balanced"]),
     default: 0.0,
     doc: "Whether both classes weigh the same, however many rows they have.",
 };
 
-const LEARNING_RATE: Hyper = Hyper {
+const LEARNING_RATE: Hyperparameter = Hyperparameter {
     name: "learning_rate",
-    range: Range::Number(1e-6, 10.0),
+    range: HyperparameterRange::Number(1e-6, 10.0),
     default: 0.1,
     doc: "How far every tree goes.",
 };
@@ -84,7 +84,7 @@ pub const DECISION_TREE: LearnerOf<Ensemble> = LearnerOf {
     fit: decision_tree,
 };
 
-const FOREST: &[Hyper] = &[
+const FOREST: &[Hyperparameter] = &[
     trees(100.0, "How many trees vote."),
     CRITERION,
     max_depth(1000.0),
@@ -122,42 +122,42 @@ pub const GRADIENT_BOOSTING: LearnerOf<Ensemble> = LearnerOf {
     hypers: &[
         trees(100.0, "How many trees are added."),
         LEARNING_RATE,
-        Hyper {
+        Hyperparameter {
             name: "leaves",
-            range: Range::Whole(2.0, 1e5),
+            range: HyperparameterRange::Whole(2.0, 1e5),
             default: 31.0,
             doc: "The most leaves of a tree.",
         },
         max_depth(1000.0),
         min_leaf(20.0),
-        Hyper {
+        Hyperparameter {
             name: "subsample",
-            range: Range::Number(0.001, 1.0),
+            range: HyperparameterRange::Number(0.001, 1.0),
             default: 1.0,
             doc: "The share of rows that every tree is grown from.",
         },
-        Hyper {
+        Hyperparameter {
             name: "colsample",
-            range: Range::Number(0.001, 1.0),
+            range: HyperparameterRange::Number(0.001, 1.0),
             default: 1.0,
             doc: "The share of features that every tree may use.",
         },
-        Hyper {
+        Hyperparameter {
             name: "l2",
-            range: Range::Number(0.0, 1e6),
+            range: HyperparameterRange::Number(0.0, 1e6),
             default: 0.0,
             doc: "The penalty of leaf values.",
         },
-        Hyper {
+        Hyperparameter {
             name: "min_gain",
-            range: Range::Number(0.0, 1e6),
+            range: HyperparameterRange::Number(0.0, 1e6),
             default: 0.0,
             doc: "What a split has to gain.",
         },
         BALANCED,
-        Hyper {
+        Hyperparameter {
             name: "patience",
-            range: Range::Whole(0.0, 1e4),
+            range: HyperparameterRange::Whole(0.0, 1e4),
             default: 0.0,
             doc: "After so many trees in a row that do not lessen the loss on a tenth of the different rows, which is held \
                   out for this, no more are added; 0: never.",
@@ -175,7 +175,7 @@ pub const ADABOOST: LearnerOf<Ensemble> = LearnerOf {
     doc: "AdaBoost (SAMME) of small trees.",
     hypers: &[
         trees(50.0, "The most trees that vote."),
-        Hyper {
+        Hyperparameter {
             default: 1.0,
             ..LEARNING_RATE
         },
@@ -187,7 +187,7 @@ pub const ADABOOST: LearnerOf<Ensemble> = LearnerOf {
     fit: ada,
 };
 
-fn counts(task: &Task<'_>, balanced: bool) -> Counts {
+fn counts(task: &FitTask<'_>, balanced: bool) -> GroupCounts {
     let ones = task
         .rows
         .iter()
@@ -199,11 +199,11 @@ fn counts(task: &Task<'_>, balanced: bool) -> Counts {
     } else {
         [1.0, 1.0]
     };
-    Counts::of(task.data.bins(), &task.data.y, task.rows, weight)
+    GroupCounts::of(task.data.bins(), &task.data.y, task.rows, weight)
 }
 
 /// Rules of trees that are not boosted, from their hyperparameters in the order of the lists.
-fn rules(task: &Task<'_>, [criterion, max_depth, min_leaf, max_features]: [f64; 4]) -> Rules {
+fn rules(task: &FitTask<'_>, [criterion, max_depth, min_leaf, max_features]: [f64; 4]) -> Rules {
     let all = task.data.x.ncols();
     let features = match max_features as usize {
         1 => all.isqrt(),
@@ -237,7 +237,7 @@ const LEAST_H: f64 = 1e-3;
 /// What rounding alone may seem to gain.
 const GAIN: f64 = 1e-10;
 
-fn decision_tree(task: &Task<'_>) -> Result<Ensemble, ModelError> {
+fn decision_tree(task: &FitTask<'_>) -> Result<Ensemble, ModelError> {
     let [criterion, max_depth, min_leaf, max_features, balanced] = *task.setting else {
         return Err(odd());
     };
@@ -255,7 +255,7 @@ fn decision_tree(task: &Task<'_>) -> Result<Ensemble, ModelError> {
     ))
 }
 
-fn forest(task: &Task<'_>, is_random: bool) -> Result<Ensemble, ModelError> {
+fn forest(task: &FitTask<'_>, is_random: bool) -> Result<Ensemble, ModelError> {
     let [
         trees,
         criterion,
@@ -284,15 +284,15 @@ fn forest(task: &Task<'_>, is_random: bool) -> Result<Ensemble, ModelError> {
     ))
 }
 
-fn random_forest(task: &Task<'_>) -> Result<Ensemble, ModelError> {
+fn random_forest(task: &FitTask<'_>) -> Result<Ensemble, ModelError> {
     forest(task, true)
 }
 
-fn extra_trees(task: &Task<'_>) -> Result<Ensemble, ModelError> {
+fn extra_trees(task: &FitTask<'_>) -> Result<Ensemble, ModelError> {
     forest(task, false)
 }
 
-fn gradient_boosting(task: &Task<'_>) -> Result<Ensemble, ModelError> {
+fn gradient_boosting(task: &FitTask<'_>) -> Result<Ensemble, ModelError> {
     let [
         trees,
         learning_rate,
@@ -331,7 +331,7 @@ fn gradient_boosting(task: &Task<'_>) -> Result<Ensemble, ModelError> {
     Ok(boost(task.data.bins(), &counts, &boosting, task.seed))
 }
 
-fn ada(task: &Task<'_>) -> Result<Ensemble, ModelError> {
+fn ada(task: &FitTask<'_>) -> Result<Ensemble, ModelError> {
     let [trees, learning_rate, max_depth] = *task.setting else {
         return Err(odd());
     };

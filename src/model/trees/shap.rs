@@ -3,7 +3,7 @@
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
-use crate::model::trees::ensemble::{Ensemble, Link};
+use crate::model::trees::ensemble::{Ensemble, LinkFunction};
 use crate::model::trees::tree::Tree;
 
 /// Of a row, how much every feature moves the prediction away from what is expected of any row.
@@ -30,9 +30,9 @@ impl Ensemble {
     /// What the values of trees are multiplied with before the link.
     pub(crate) fn scale(&self) -> f64 {
         match &self.link {
-            Link::Mean => 1.0 / self.trees.len().max(1) as f64,
-            Link::Logistic(_) => 1.0,
-            Link::Votes(weights) => match weights.iter().sum::<f64>() {
+            LinkFunction::Mean => 1.0 / self.trees.len().max(1) as f64,
+            LinkFunction::Logistic(_) => 1.0,
+            LinkFunction::Votes(weights) => match weights.iter().sum::<f64>() {
                 whole if whole > 0.0 => 2.0 / whole,
                 _ => 0.0,
             },
@@ -42,8 +42,8 @@ impl Ensemble {
     /// Returns what the values of an explanation add up to.
     pub fn unit(&self) -> &'static str {
         match self.link {
-            Link::Mean => "probability",
-            Link::Logistic(_) | Link::Votes(_) => "log-odds",
+            LinkFunction::Mean => "probability",
+            LinkFunction::Logistic(_) | LinkFunction::Votes(_) => "log-odds",
         }
     }
 
@@ -51,7 +51,7 @@ impl Ensemble {
     /// the way of the training rows).
     pub fn shap(&self, x: ArrayView2<'_, f64>) -> Vec<Shap> {
         let scale = self.scale();
-        let start = if let Link::Logistic(base) = self.link {
+        let start = if let LinkFunction::Logistic(base) = self.link {
             base
         } else {
             0.0
@@ -218,28 +218,28 @@ fn explain(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::trees::tree::Node;
+    use crate::model::trees::tree::SplitNode;
 
     #[test]
     fn values_of_a_small_tree_are_the_means_over_all_orders() {
         // x0 <= 0 ? 1 : (x1 <= 0 ? 2 : 6), of 4, 3 and 1 rows.
-        let split = |feature: u32, left: u32, cover: f64| Node {
+        let split = |feature: u32, left: u32, cover: f64| SplitNode {
             feature,
             left,
             right: left + 1,
-            ..Node::leaf(0.0, cover)
+            ..SplitNode::leaf(0.0, cover)
         };
         let nodes = vec![
             split(0, 1, 8.0),
-            Node::leaf(1.0, 4.0),
+            SplitNode::leaf(1.0, 4.0),
             split(1, 3, 4.0),
-            Node::leaf(2.0, 3.0),
-            Node::leaf(6.0, 1.0),
+            SplitNode::leaf(2.0, 3.0),
+            SplitNode::leaf(6.0, 1.0),
         ];
         let ensemble = Ensemble {
             features: 2,
             trees: vec![Tree { nodes }],
-            link: Link::Mean,
+            link: LinkFunction::Mean,
         };
         let shap = &ensemble.shap(ndarray::array![[1.0, 1.0]].view())[0];
         // Nothing known: 2; x0 known: 3; x1 known: (1 + 6) / 2 = 3.5; both: 6.

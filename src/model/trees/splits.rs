@@ -69,14 +69,14 @@ pub struct Rules {
 
 /// Between which values the leaves below a node stay.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct LeafBounds {
     /// The least.
     pub low: f64,
     /// The greatest.
     pub high: f64,
 }
 
-impl Bounds {
+impl LeafBounds {
     /// No bounds.
     pub const NONE: Self = Self {
         low: f64::NEG_INFINITY,
@@ -86,7 +86,7 @@ impl Bounds {
 
 impl Rules {
     /// Returns the value of a leaf.
-    pub fn value(&self, sums: Sums, bounds: Bounds) -> f64 {
+    pub fn value(&self, sums: Sums, bounds: LeafBounds) -> f64 {
         let value = if sums.h + self.l2 > 0.0 {
             sums.g / (sums.h + self.l2)
         } else {
@@ -96,7 +96,7 @@ impl Rules {
     }
 
     /// Returns how good a leaf of these rows is; greater is better.
-    pub fn score(&self, sums: Sums, bounds: Bounds) -> f64 {
+    pub fn score(&self, sums: Sums, bounds: LeafBounds) -> f64 {
         match self.criterion {
             Criterion::Squares if self.directions.is_empty() => {
                 let whole = sums.h + self.l2;
@@ -124,7 +124,12 @@ impl Rules {
     }
 
     /// Returns the bounds below a split.
-    pub fn bounds(&self, split: &Split, whole: Sums, bounds: Bounds) -> (Bounds, Bounds) {
+    pub fn bounds(
+        &self,
+        split: &NodeSplit,
+        whole: Sums,
+        bounds: LeafBounds,
+    ) -> (LeafBounds, LeafBounds) {
         let direction = self.directions.get(split.feature).copied().unwrap_or(0);
         if direction == 0 {
             return (bounds, bounds);
@@ -132,11 +137,11 @@ impl Rules {
         let middle =
             (self.value(split.left, bounds) + self.value(whole.less(split.left), bounds)) / 2.0;
         let (low, high) = (
-            Bounds {
+            LeafBounds {
                 high: middle,
                 ..bounds
             },
-            Bounds {
+            LeafBounds {
                 low: middle,
                 ..bounds
             },
@@ -151,7 +156,7 @@ impl Rules {
 
 /// A split of a node.
 #[derive(Clone, Copy, Debug)]
-pub struct Split {
+pub struct NodeSplit {
     /// What it gains.
     pub gain: f64,
     /// The feature.
@@ -172,7 +177,7 @@ pub struct Here {
     /// How good a leaf of them is.
     pub score: f64,
     /// The bounds of the node.
-    pub bounds: Bounds,
+    pub bounds: LeafBounds,
 }
 
 /// Looks for a better split among the cuts of one feature: `bins` are its bins with rows, in order,
@@ -184,7 +189,7 @@ pub fn scan(
     bins: impl Iterator<Item = (u8, Sums)>,
     missing: Sums,
     only: Option<u8>,
-    best: &mut Option<Split>,
+    best: &mut Option<NodeSplit>,
 ) {
     let direction = rules.directions.get(feature).copied().unwrap_or(0);
     let mut attempt = |left: Sums, bin: u8, missing_left: bool| {
@@ -202,7 +207,7 @@ pub fn scan(
                 return;
             }
         }
-        *best = Some(Split {
+        *best = Some(NodeSplit {
             gain,
             feature,
             bin,

@@ -13,7 +13,7 @@ pub(crate) const DEEPEST: usize = 1000;
 
 /// A node of a tree.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Node {
+pub struct SplitNode {
     /// The feature that is asked; `u32::MAX` in a leaf.
     pub feature: u32,
     /// The last bin that goes left; of a tree that was read from a file, 0.
@@ -34,7 +34,7 @@ pub struct Node {
     pub gain: f64,
 }
 
-impl Node {
+impl SplitNode {
     /// Returns a leaf.
     pub fn leaf(value: f64, cover: f64) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl Node {
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct Tree {
     /// The nodes.
-    pub nodes: Vec<Node>,
+    pub nodes: Vec<SplitNode>,
 }
 
 /// A tree as it is stored: a list for each property of the nodes.
@@ -133,7 +133,7 @@ impl TryFrom<Stored> for Tree {
                     "the node {at} of a tree has no nodes below it where it says"
                 ));
             }
-            Ok(Node {
+            Ok(SplitNode {
                 feature: stored.feature[at],
                 bin: 0,
                 threshold: stored.threshold[at],
@@ -153,7 +153,7 @@ impl TryFrom<Stored> for Tree {
 
 impl Tree {
     /// Returns the value of the leaf to which `goes_left` leads.
-    fn value(&self, goes_left: impl Fn(&Node) -> bool) -> f64 {
+    fn value(&self, goes_left: impl Fn(&SplitNode) -> bool) -> f64 {
         let mut node = &self.nodes[0];
         while !node.is_leaf() {
             node = &self.nodes[if goes_left(node) {

@@ -6,10 +6,10 @@ use serde_json::Value;
 use crate::world::{World, package, shared};
 use netsec::frame::npy;
 use netsec::model::calibrate::Calibrator;
-use netsec::model::data::Data;
+use netsec::model::data::TrainingSet;
 use netsec::model::error::ModelError;
 use netsec::model::fitted::{LEARNERS, Learner, Model, find};
-use netsec::model::learner::Task;
+use netsec::model::learner::FitTask;
 use netsec::model::metrics::{CHOICES, Metrics};
 
 /// How far below scikit-learn's AUC a learner may be: forests of other random draws differ by about
@@ -27,8 +27,8 @@ fn fit(
     y: &[f64],
     setting: &[f64],
 ) -> Result<Model, ModelError> {
-    let data = Data::new(x.clone(), y.to_vec(), &[])?;
-    learner.fit(&Task {
+    let data = TrainingSet::new(x.clone(), y.to_vec(), &[])?;
+    learner.fit(&FitTask {
         data: &data,
         rows: &data.rows(),
         setting,
@@ -54,7 +54,7 @@ fn compare(name: &str, world: &World) {
     );
     let ((x, y), (held_x, held_y)) = (split(&train), split(&test));
     for learner in &LEARNERS {
-        let of = |hyper: &netsec::model::hyper::Hyper| match (learner.name, hyper.name) {
+        let of = |hyper: &netsec::model::hyper::Hyperparameter| match (learner.name, hyper.name) {
             ("decision_tree", "max_depth") => 6.0,
             _ => hyper.default,
         };
@@ -194,22 +194,22 @@ fn odd_input_is_refused_and_never_panics() {
     for bad in [f64::INFINITY, f64::NEG_INFINITY] {
         let mut broken = x.clone();
         broken[[2, 1]] = bad;
-        let error = Data::new(broken, y.to_vec(), &names).unwrap_err().0;
+        let error = TrainingSet::new(broken, y.to_vec(), &names).unwrap_err().0;
         assert!(error.contains("the feature `b` in row 3"), "{error}");
     }
     assert!(
-        Data::new(x.clone(), vec![0.0, 1.0, 2.0, 0.0], &names)
+        TrainingSet::new(x.clone(), vec![0.0, 1.0, 2.0, 0.0], &names)
             .unwrap_err()
             .0
             .contains("row 3 is 2")
     );
-    assert!(Data::new(x.clone(), vec![0.0, 1.0], &names).is_err());
-    assert!(Data::new(Array2::zeros((0, 2)), vec![], &names).is_err());
-    let data = Data::new(x.clone(), y.to_vec(), &names).unwrap();
+    assert!(TrainingSet::new(x.clone(), vec![0.0, 1.0], &names).is_err());
+    assert!(TrainingSet::new(Array2::zeros((0, 2)), vec![], &names).is_err());
+    let data = TrainingSet::new(x.clone(), y.to_vec(), &names).unwrap();
     for learner in &LEARNERS {
         let setting = learner.usual();
         let fit = |rows: &[u32]| {
-            learner.fit(&Task {
+            learner.fit(&FitTask {
                 data: &data,
                 rows,
                 setting: &setting,

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use proptest::prelude::*;
+
 use netsec::frame::rows::{digests, place};
 use netsec::frame::table::Table;
-use netsec::model::data::Data;
-use netsec::model::folds::{By, Folds};
-use proptest::prelude::*;
+use netsec::model::data::TrainingSet;
+use netsec::model::folds::{FoldPlacement, Folds};
 
 fn table(rows: &[(i8, i8)]) -> Table {
     let column = |name: &str, of: fn(&(i8, i8)) -> i8| {
@@ -42,8 +43,8 @@ proptest! {
         let cells: Vec<f64> = rows.iter().flat_map(|(a, b)| [f64::from(*a), f64::from(*b)]).collect();
         let x = ndarray::Array2::from_shape_vec((rows.len(), 2), cells).unwrap();
         let y: Vec<f64> = (0..rows.len()).map(|row| (row % 2) as f64).collect();
-        let data = Data::new(x, y, &[]).unwrap();
-        for by in [By::Content, By::Stratified] {
+        let data = TrainingSet::new(x, y, &[]).unwrap();
+        for by in [FoldPlacement::Content, FoldPlacement::Stratified] {
             let folds = Folds::new(&data, 3, &by, seed);
             for fold in 0..3 {
                 let of = |rows_of: Vec<u32>| rows_of.into_iter().map(|row| rows[row as usize]).collect::<BTreeSet<_>>();
@@ -52,13 +53,13 @@ proptest! {
             }
         }
         let groups: Vec<String> = rows.iter().map(|(a, _)| a.to_string()).collect();
-        let folds = Folds::new(&data, 3, &By::Group(groups), seed);
+        let folds = Folds::new(&data, 3, &FoldPlacement::Group(groups), seed);
         for fold in 0..3 {
             let of = |rows_of: Vec<u32>| rows_of.into_iter().map(|row| rows[row as usize].0).collect::<BTreeSet<_>>();
             prop_assert!(of(folds.held(fold)).is_disjoint(&of(folds.fitted(fold))));
         }
         let times: Vec<f64> = rows.iter().map(|(a, _)| f64::from(*a)).collect();
-        let folds = Folds::new(&data, 3, &By::Time(times.clone()), seed);
+        let folds = Folds::new(&data, 3, &FoldPlacement::Time(times.clone()), seed);
         for fold in 0..3 {
             let of = |rows_of: Vec<u32>| rows_of.into_iter().map(|row| times[row as usize]).collect::<Vec<_>>();
             let (before, held) = (of(folds.fitted(fold)), of(folds.held(fold)));
@@ -71,9 +72,9 @@ proptest! {
 fn stratified_folds_have_as_many_of_each_class_as_can_be() {
     let x = ndarray::Array2::from_shape_fn((200, 1), |(row, _)| row as f64);
     let y: Vec<f64> = (0..200).map(|row| f64::from(u8::from(row < 11))).collect();
-    let data = Data::new(x, y, &[]).unwrap();
+    let data = TrainingSet::new(x, y, &[]).unwrap();
     for seed in 0..20 {
-        let folds = Folds::new(&data, 3, &By::Stratified, seed);
+        let folds = Folds::new(&data, 3, &FoldPlacement::Stratified, seed);
         for fold in 0..3 {
             let attacks = folds.held(fold).iter().filter(|row| **row < 11).count();
             assert!(

@@ -4,9 +4,9 @@ use ndarray::Array2;
 use proptest::prelude::*;
 
 use crate::world::package;
-use netsec::model::data::Data;
+use netsec::model::data::TrainingSet;
 use netsec::model::fitted::{LEARNERS, Learner, Model, find};
-use netsec::model::learner::Task;
+use netsec::model::learner::FitTask;
 use netsec::model::trees::ensemble::Ensemble;
 
 const TREES: [&str; 5] = [
@@ -19,7 +19,7 @@ const TREES: [&str; 5] = [
 
 /// Small enough to be quick, and with leaves small enough to split a few rows.
 fn setting(learner: &Learner) -> Vec<f64> {
-    let of = |hyper: &netsec::model::hyper::Hyper| match hyper.name {
+    let of = |hyper: &netsec::model::hyper::Hyperparameter| match hyper.name {
         "trees" => 7.0,
         "min_leaf" => 1.0,
         "subsample" => 0.7,
@@ -31,9 +31,9 @@ fn setting(learner: &Learner) -> Vec<f64> {
 }
 
 fn fitted(learner: &Learner, x: &Array2<f64>, y: &[f64], rows: &[u32]) -> Model {
-    let data = Data::new(x.clone(), y.to_vec(), &[]).unwrap();
+    let data = TrainingSet::new(x.clone(), y.to_vec(), &[]).unwrap();
     learner
-        .fit(&Task {
+        .fit(&FitTask {
             data: &data,
             rows,
             setting: &setting(learner),
@@ -83,14 +83,14 @@ proptest! {
     fn predictions_keep_to_the_directions_of_features((x, y) in table(), ways in prop::array::uniform3(-1_i8..=1)) {
         for name in TREES.iter().filter(|name| find(name).unwrap().monotone) {
             let learner = find(name).unwrap();
-            let mut data = Data::new(x.clone(), y.clone(), &[]).unwrap();
+            let mut data = TrainingSet::new(x.clone(), y.clone(), &[]).unwrap();
             data.directions = ways.to_vec();
             for criterion in if *name == "gradient_boosting" { 0..1 } else { 0..2 } {
                 let mut setting = setting(learner);
                 if let Some(at) = learner.hypers.iter().position(|hyper| hyper.name == "criterion") {
                     setting[at] = f64::from(criterion);
                 }
-                let model = learner.fit(&Task { data: &data, rows: &all(&y), setting: &setting, seed: 3 }).unwrap();
+                let model = learner.fit(&FitTask { data: &data, rows: &all(&y), setting: &setting, seed: 3 }).unwrap();
                 for (feature, way) in ways.iter().enumerate().filter(|(_, way)| **way != 0) {
                     let mut steps: Vec<Vec<f64>> = Vec::new();
                     for value in -4..7 {
@@ -126,8 +126,8 @@ proptest! {
             prop_assert!(least > most, "{}: {} and {}", name, least, most);
         }
         let logistic = find("logistic_regression").unwrap();
-        let data = Data::new(holes, labels.clone(), &["a".to_owned(), "b".to_owned()]).unwrap();
-        let refused = logistic.fit(&Task { data: &data, rows: &all(&labels), setting: &logistic.usual(), seed: 1 });
+        let data = TrainingSet::new(holes, labels.clone(), &["a".to_owned(), "b".to_owned()]).unwrap();
+        let refused = logistic.fit(&FitTask { data: &data, rows: &all(&labels), setting: &logistic.usual(), seed: 1 });
         prop_assert!(refused.unwrap_err().0.contains("the feature `b` is missing in row"));
     }
 
@@ -162,11 +162,11 @@ proptest! {
         for name in TREES.into_iter().filter(|name| *name != "decision_tree") {
             let learner = find(name).unwrap();
             let at = learner.size.unwrap();
-            let data = Data::new(x.clone(), y.clone(), &[]).unwrap();
+            let data = TrainingSet::new(x.clone(), y.clone(), &[]).unwrap();
             let model = |trees: f64| {
                 let mut setting = setting(learner);
                 setting[at] = trees;
-                learner.fit(&Task { data: &data, rows: &all(&y), setting: &setting, seed: 3 }).unwrap()
+                learner.fit(&FitTask { data: &data, rows: &all(&y), setting: &setting, seed: 3 }).unwrap()
             };
             let staged = model(9.0).staged(&data, &all(&y), &[2, 5, 9]).unwrap();
             for (told, trees) in staged.iter().zip([2.0, 5.0, 9.0]) {
@@ -195,14 +195,14 @@ fn boosting_ends_where_it_does_not_help_any_more() {
     let y: Vec<f64> = (0..600)
         .map(|row| f64::from(u8::from((row * row * 31 + row * 17) % 97 < 48)))
         .collect();
-    let data = Data::new(x, y, &[]).unwrap();
+    let data = TrainingSet::new(x, y, &[]).unwrap();
     let learner = find("gradient_boosting").unwrap();
     let trees = |trees: f64, patience: f64| {
         let mut setting = learner.usual();
         setting[0] = trees;
         *setting.last_mut().unwrap() = patience;
         let fitted = learner
-            .fit(&Task {
+            .fit(&FitTask {
                 data: &data,
                 rows: &data.rows(),
                 setting: &setting,

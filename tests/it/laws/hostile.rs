@@ -194,9 +194,9 @@ mod models {
     use netsec::kinds::handover;
     use netsec::model::bundle::Bundle;
     use netsec::model::calibrate::Calibrator;
-    use netsec::model::data::Data;
+    use netsec::model::data::TrainingSet;
     use netsec::model::fitted::find;
-    use netsec::model::learner::Task;
+    use netsec::model::learner::FitTask;
     use netsec::model::metrics::Metrics;
     use netsec::prep::columns::Pick;
     use netsec::prep::encode::Unknown;
@@ -265,13 +265,13 @@ mod models {
                 };
                 let (preprocessor, x) = Preprocessor::fit(&table(), &settings).unwrap();
                 let y = preprocessor.labels(&table()).unwrap();
-                let data = Data::new(x, y.clone(), preprocessor.features()).unwrap();
+                let data = TrainingSet::new(x, y.clone(), preprocessor.features()).unwrap();
                 let learner = find(name).unwrap();
                 let mut setting = learner.usual();
                 if let Some(at) = learner.size.filter(|_| name != "knn") {
                     setting[at] = 3.0;
                 }
-                let task = Task {
+                let task = FitTask {
                     data: &data,
                     rows: &data.rows(),
                     setting: &setting,
