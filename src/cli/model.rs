@@ -17,7 +17,7 @@ use crate::kinds::attribution::{Explaining, explained};
 use crate::kinds::export::file;
 use crate::kinds::handover::{card, mlflow, onnx};
 use crate::kinds::predict::{
-    Fall, ScoreError, Summary, importance, model, options, permuted, score,
+    Fall, ScoreError, ScoringSummary, importance, model, options, permuted, score,
 };
 use crate::lineage::query;
 use crate::reporter::table::{self, columns};
@@ -260,7 +260,7 @@ pub fn predict(workspace: &Workspace, args: &PredictArgs) -> Result<Exit, AppErr
     }
     let input = Box::new(disk::open(&path)?);
     let is_terminal = out::is_terminal();
-    let mut told = |so_far: Summary| {
+    let mut told = |so_far: ScoringSummary| {
         if is_terminal {
             out::say(&format!(
                 "{} rows, {} alarms, {} errors",

@@ -72,14 +72,14 @@ pub(crate) fn key(name: &str) -> ParamStep {
 }
 
 /// What was read: learners, of each a dimension for every hyperparameter, and what is wrong.
-pub(crate) type Read = (
+pub(crate) type CandidatesRead = (
     Vec<&'static Learner>,
     Vec<Vec<SearchDimension>>,
     Vec<ParamError>,
 );
 
 /// Reads the candidates of a search.
-pub(crate) fn read(values: &Values, strategy: Strategy) -> Read {
+pub(crate) fn read(values: &Values, strategy: Strategy) -> CandidatesRead {
     let (mut learners, mut spaces, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     let none = Values::default();
     for (index, candidate) in values.list("candidates").iter().enumerate() {

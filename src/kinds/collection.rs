@@ -12,7 +12,7 @@ use crate::frame::build::Conflict;
 use crate::frame::codec;
 use crate::frame::dataset::{INDEX, Index};
 use crate::frame::table::{ColumnType, TableError};
-use crate::kinds::dataset::{Keys, Writer, read_kept};
+use crate::kinds::dataset::{DatasetWriter, PartKeys, read_kept};
 use crate::source::documents::{
     DocumentFields, DocumentReading, Key, SentDocument, cut, join, key_of, key_text, order,
     read_key, rows, split,
@@ -35,7 +35,7 @@ fn raw_name(at: usize) -> String {
 
 /// What the documents of a part became.
 #[derive(Debug, Serialize, Deserialize)]
-struct Gist {
+struct DocumentsSummary {
     rows: u64,
     columns: Vec<(String, ColumnType)>,
     tally: Vec<Conflict>,
@@ -107,14 +107,14 @@ pub(crate) const PARAMS: &[Param] = &[
 ];
 
 /// A collection as a pipeline names it.
-pub(crate) struct Source {
+pub(crate) struct CollectionSource {
     uri: Result<Secret, String>,
     asked: Collection,
     by: Option<String>,
     keeps_id: bool,
 }
 
-impl Source {
+impl CollectionSource {
     /// Reads the parameters; `path` leads to them.
     pub(crate) fn new(values: &Values, path: &str) -> Result<Self, Vec<ParamError>> {
         let mut faults = Vec::new();
@@ -177,7 +177,7 @@ fn failed(MongoError(message): MongoError) -> StageError {
     StageError::Failed(format!("MongoDB: {message}"))
 }
 
-impl Outside for Source {
+impl Outside for CollectionSource {
     fn look(&self) -> Result<String, StageError> {
         let collection = self.collection()?;
         let Some(by) = &self.by else {
@@ -199,7 +199,7 @@ impl Outside for Source {
 }
 
 /// A part that is there from before.
-struct Known {
+struct KnownPart {
     first: Key,
     last: Key,
     raw: BlobRef,
@@ -208,18 +208,18 @@ struct Known {
 /// What is known from before.
 struct Before {
     mark: Key,
-    parts: Vec<Known>,
+    parts: Vec<KnownPart>,
     rows: u64,
 }
 
 /// Parts as they are made.
-struct Parts<'a> {
-    source: &'a Source,
+struct MadeParts<'a> {
+    source: &'a CollectionSource,
     reading: &'a DocumentReading,
     drop: &'a [String],
     context: &'a Context<'a>,
     pending: VecDeque<SentDocument>,
-    made: Vec<(BlobRef, Gist, BlobRef, Keys)>,
+    made: Vec<(BlobRef, DocumentsSummary, BlobRef, PartKeys)>,
     rows: u64,
 }
 
@@ -229,7 +229,7 @@ struct Parts<'a> {
 /// # Errors
 /// The server does not answer or refuses; a document cannot be read.
 pub(crate) fn pull(
-    source: &Source,
+    source: &CollectionSource,
     reading: DocumentReading,
     drop: &[String],
     (outputs, port): (&mut Outputs, &str),
@@ -242,7 +242,7 @@ pub(crate) fn pull(
     };
     let earlier = source.by.as_ref().and_then(|_| before(context));
     let seen = context.seen.and_then(read_key);
-    let mut parts = Parts {
+    let mut parts = MadeParts {
         source,
         reading: &reading,
         drop,
@@ -314,7 +314,7 @@ fn before(context: &Context<'_>) -> Option<Before> {
         let raw = member(&raw_name(at))?;
         let (first, last) = part.keys.as_ref()?;
         let (first, last) = (read_key(first)?, read_key(last)?);
-        Some(Known {
+        Some(KnownPart {
             first,
             last,
             raw: BlobRef {
@@ -341,7 +341,7 @@ fn documents(kept: &BlobRef, context: &Context<'_>) -> Result<Vec<SentDocument>,
     split(&bytes).map_err(|TableError(why)| StageError::Lost(why))
 }
 
-impl Parts<'_> {
+impl MadeParts<'_> {
     /// Takes more documents, which come after all before, and makes parts of them.
     fn take(&mut self, batch: Vec<SentDocument>) -> Result<(), StageError> {
         self.context.check()?;
@@ -377,7 +377,7 @@ impl Parts<'_> {
         &mut self,
         raw: BlobRef,
         known: Option<Vec<SentDocument>>,
-        keys: Keys,
+        keys: PartKeys,
     ) -> Result<(), StageError> {
         let DocumentReading {
             na,
@@ -404,7 +404,7 @@ impl Parts<'_> {
             };
             blobs(&documents, reading, drop).map_err(|error| StageError::Data(error.0))
         })?;
-        let gist: Gist = read_kept(&kept[0][0], self.context)?;
+        let gist: DocumentsSummary = read_kept(&kept[0][0], self.context)?;
         self.rows += gist.rows;
         self.made.push((kept[0][1], gist, raw, keys));
         Ok(())
@@ -454,7 +454,7 @@ impl Parts<'_> {
         outputs: &mut Outputs,
         port: &str,
     ) -> Result<(Index, BTreeMap<String, Conflict>), StageError> {
-        let mut writer = Writer::default();
+        let mut writer = DatasetWriter::default();
         let mut tallies: BTreeMap<String, Conflict> = BTreeMap::new();
         for name in self.drop {
             if !self
@@ -530,7 +530,7 @@ fn blobs(
     let tally = tally
         .into_iter()
         .filter(|tally| !drop.contains(&tally.column));
-    let gist = Gist {
+    let gist = DocumentsSummary {
         rows: table.height() as u64,
         columns: table.columns()?,
         tally: tally.collect(),
@@ -543,7 +543,11 @@ fn blobs(
 }
 
 /// Says what the increments had missed.
-fn compare(before: &Before, parts: &Parts<'_>, outputs: &mut Outputs) -> Result<(), StageError> {
+fn compare(
+    before: &Before,
+    parts: &MadeParts<'_>,
+    outputs: &mut Outputs,
+) -> Result<(), StageError> {
     let after: Vec<Digest> = parts.made.iter().map(|(_, _, raw, _)| raw.digest).collect();
     let known: Vec<Digest> = before.parts.iter().map(|known| known.raw.digest).collect();
     // Parts that are the same on both sides need no look.

@@ -13,7 +13,7 @@ use crate::base::below::{TreeEntry, make_entry, open_below, tree};
 use crate::base::disk;
 use crate::base::secret::Secret;
 use crate::kinds::order::Order;
-use crate::kinds::program::{End, Ended, PATH, Said};
+use crate::kinds::program::{End, PATH, ProgramEnd, Said};
 use crate::kinds::sandbox::{self, Confinement};
 use crate::stage::context::Context;
 use crate::stage::error::StageError;
@@ -122,7 +122,7 @@ const DENIALS: [&str; 4] = [
 /// What is told of a program that cannot be confined.
 const UNCONFINED: &str = "the program was not confined: this system cannot (Landlock, Linux 5.13); where one can, it runs again";
 
-struct Command {
+struct CommandStage {
     run: Vec<String>,
     outputs: Vec<(String, String)>,
     env: Vec<(String, String)>,
@@ -218,7 +218,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     let timeout = Duration::from_secs_f64(values.float("timeout_seconds").unwrap_or_default());
     let reads = values.flag("sandbox").then(|| values.texts("reads"));
     let network = values.flag("network");
-    Ok(Box::new(Command {
+    Ok(Box::new(CommandStage {
         run,
         outputs,
         env: pairs("env"),
@@ -239,7 +239,7 @@ impl Outside for Unconfined {
     }
 }
 
-impl Stage for Command {
+impl Stage for CommandStage {
     fn outside(&self) -> Option<&dyn Outside> {
         self.is_unconfined().then_some(&Unconfined as &dyn Outside)
     }
@@ -301,7 +301,7 @@ impl Stage for Command {
             Ok(supervisor) => context.supervisors.give(sort, supervisor),
             Err(lost) => context.supervisors.lost(lost),
         }
-        let Ended {
+        let ProgramEnd {
             end,
             said: [stdout, stderr],
             left_behind,
@@ -347,7 +347,7 @@ impl Stage for Command {
     }
 }
 
-impl Command {
+impl CommandStage {
     /// Refuses a program that says it failed.
     fn check_status(&self, status: ExitStatus, tail: &str) -> Result<(), StageError> {
         if status.success() {

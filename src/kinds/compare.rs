@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::frame::codec::decode;
 use crate::frame::rows::digests;
 use crate::frame::table::Table;
-use crate::kinds::export::{Files, dataset};
+use crate::kinds::export::{ArtifactFiles, dataset};
 
 /// At most so many numbers are listed one by one.
 const LISTED: usize = 8;
@@ -33,7 +33,7 @@ pub fn compare(before: &[u8], after: &[u8]) -> Vec<String> {
 
 /// Returns lines that say in which columns and rows two datasets differ; `None` if the files are
 /// something else.
-pub fn datasets(before: &Files, after: &Files) -> Option<Vec<String>> {
+pub fn datasets(before: &ArtifactFiles, after: &ArtifactFiles) -> Option<Vec<String>> {
     match (dataset(before)?, dataset(after)?) {
         (Ok(before), Ok(after)) => Some(tables(&before, &after)),
         _ => None,

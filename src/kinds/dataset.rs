@@ -16,7 +16,8 @@ use crate::stage::memo::{BlobRef, SubAction};
 use crate::stage::param::Value;
 
 /// Makes the blobs of a stage's work on one part of a dataset.
-pub(crate) type Body<'a> = &'a (dyn Fn(usize, &Table) -> Result<Vec<Vec<u8>>, TableError> + Sync);
+pub(crate) type PartBody<'a> =
+    &'a (dyn Fn(usize, &Table) -> Result<Vec<Vec<u8>>, TableError> + Sync);
 
 /// Reads what a stage kept as JSON.
 ///
@@ -142,7 +143,7 @@ impl<'a> Dataset<'a> {
         (word, ats): (&str, &[usize]),
         with: &dyn Fn(usize) -> Vec<(&'static str, String)>,
         context: &Context<'_>,
-        body: Body<'_>,
+        body: PartBody<'_>,
     ) -> Result<Vec<Vec<BlobRef>>, StageError> {
         let columns = serde_json::to_vec(&self.index.columns).expect("plain data serialises");
         let columns = Digest::of(&columns).hex();
@@ -181,20 +182,20 @@ impl<'a> Dataset<'a> {
 }
 
 /// The source's keys of the first and the last row of a part.
-pub(crate) type Keys = (String, String);
+pub(crate) type PartKeys = (String, String);
 
 /// A table that flows out, part by part.
 #[derive(Default)]
-pub(crate) struct Writer {
+pub(crate) struct DatasetWriter {
     columns: Vec<Vec<(String, ColumnType)>>,
-    parts: Vec<(BlobRef, u64, Option<Keys>)>,
+    parts: Vec<(BlobRef, u64, Option<PartKeys>)>,
     /// Files beside the parts.
     attached: Vec<(String, BlobRef)>,
     /// How far the source was read.
     pub(crate) mark: Option<serde_json::Value>,
 }
 
-impl Writer {
+impl DatasetWriter {
     /// Adds a part that is kept. One without rows only tells of its columns.
     pub(crate) fn add(&mut self, kept: BlobRef, rows: u64, columns: Vec<(String, ColumnType)>) {
         self.add_keyed(kept, rows, columns, None);
@@ -206,7 +207,7 @@ impl Writer {
         kept: BlobRef,
         rows: u64,
         columns: Vec<(String, ColumnType)>,
-        keys: Option<Keys>,
+        keys: Option<PartKeys>,
     ) {
         self.columns.push(columns);
         if rows > 0 {

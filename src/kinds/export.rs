@@ -7,18 +7,18 @@ use crate::frame::dataset::{INDEX, Index};
 use crate::frame::table::{Table, TableError};
 
 /// Files by their path within an artifact.
-pub type Files = [(String, Vec<u8>)];
+pub type ArtifactFiles = [(String, Vec<u8>)];
 
 /// Returns the whole table of a dataset; `None` if the files are something else.
 ///
 /// # Errors
 /// They look like a dataset and cannot be read as one.
-pub fn dataset(files: &Files) -> Option<Result<Table, TableError>> {
+pub fn dataset(files: &ArtifactFiles) -> Option<Result<Table, TableError>> {
     let (_, index) = files.iter().find(|(name, _)| name == INDEX)?;
     Some(whole(index, files))
 }
 
-fn whole(index: &[u8], files: &Files) -> Result<Table, TableError> {
+fn whole(index: &[u8], files: &ArtifactFiles) -> Result<Table, TableError> {
     let index = Index::decode(index)?;
     let by_name: BTreeMap<&str, &Vec<u8>> = files
         .iter()

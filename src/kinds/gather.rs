@@ -10,7 +10,7 @@ use crate::base::nearest::suggest;
 use crate::frame::build::Conflict;
 use crate::frame::codec;
 use crate::frame::table::{ColumnType, Table, TableError};
-use crate::kinds::dataset::{Writer, read_kept};
+use crate::kinds::dataset::{DatasetWriter, read_kept};
 use crate::source::encoding::Recoded;
 use crate::source::files::{self, FileFormat, Options, RawPiece, torn};
 use crate::source::piece::{Malformed, Piece, PieceSummary};
@@ -25,7 +25,7 @@ const AT_ONCE: usize = 8;
 
 /// What was gathered besides the rows.
 #[derive(Debug, Default)]
-pub(crate) struct Gathered {
+pub(crate) struct GatherSummary {
     /// Columns whose cells do not fit together.
     pub(crate) conflicts: BTreeMap<String, Conflict>,
     /// Columns that are text because not all of their cells are numbers, by file that has numbers
@@ -36,7 +36,7 @@ pub(crate) struct Gathered {
 }
 
 /// The pieces of one file.
-struct Read {
+struct FilePieces {
     name: String,
     is_strict: bool,
     notes: Vec<String>,
@@ -51,9 +51,9 @@ pub(crate) fn gather(
     input: &Input,
     options: &Options,
     drop: &[String],
-    writer: &mut Writer,
+    writer: &mut DatasetWriter,
     context: &Context<'_>,
-) -> Result<Gathered, StageError> {
+) -> Result<GatherSummary, StageError> {
     // What programs and systems hide beside the files of a directory is not data.
     let is_hidden = |file: &&InputFile| file.name.split('/').any(|name| name.starts_with('.'));
     let (hidden, files): (Vec<&InputFile>, Vec<&InputFile>) =
@@ -73,7 +73,7 @@ pub(crate) fn gather(
         )?);
         (context.progress)(done as u64 + 1, files.len() as u64, "files");
     }
-    let mut gathered = Gathered::default();
+    let mut gathered = GatherSummary::default();
     if let Some(first) = hidden.first() {
         gathered.notes.push(format!(
             "{} hidden files are not read, such as `{}`",
@@ -148,12 +148,12 @@ pub(crate) fn gather(
 }
 
 /// Files with a header agree in it.
-fn same_columns(read: &[Read]) -> Result<(), StageError> {
-    let names = |file: &Read| -> Option<BTreeSet<String>> {
+fn same_columns(read: &[FilePieces]) -> Result<(), StageError> {
+    let names = |file: &FilePieces| -> Option<BTreeSet<String>> {
         let (gist, _) = file.pieces.first().filter(|_| file.is_strict)?;
         Some(gist.columns.iter().map(|(name, _)| name.clone()).collect())
     };
-    let mut first: Option<(&Read, BTreeSet<String>)> = None;
+    let mut first: Option<(&FilePieces, BTreeSet<String>)> = None;
     for (file, names) in read.iter().filter_map(|file| Some((file, names(file)?))) {
         match &first {
             None => first = Some((file, names)),
@@ -185,7 +185,7 @@ fn file(
     (options, drop, text): (&Options, &[String], &BTreeSet<String>),
     number: &mut usize,
     context: &Context<'_>,
-) -> Result<Read, StageError> {
+) -> Result<FilePieces, StageError> {
     let name = match member.name.as_str() {
         "" => input.label.clone(),
         inner => format!("{}: {inner}", input.label),
@@ -207,7 +207,7 @@ fn file(
             notes,
             pieces,
         } = pieces;
-        return Ok(Read {
+        return Ok(FilePieces {
             name,
             is_strict,
             notes,
@@ -269,7 +269,7 @@ fn file(
             context
                 .memo
                 .keep(&[whole], &|_, _| Ok(vec![bytes.clone()]))?;
-            Ok(Read {
+            Ok(FilePieces {
                 name,
                 is_strict,
                 notes: listed.notes,

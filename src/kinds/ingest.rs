@@ -9,8 +9,8 @@ use crate::base::tree;
 use crate::frame::build::Conflict;
 use crate::frame::dataset::Index;
 use crate::frame::table::{ColumnType, TableError};
-use crate::kinds::collection::{PARAMS, Source, pull};
-use crate::kinds::dataset::Writer;
+use crate::kinds::collection::{CollectionSource, PARAMS, pull};
+use crate::kinds::dataset::DatasetWriter;
 use crate::kinds::gather::gather;
 use crate::quality::schema_types::TYPES;
 use crate::source::documents::DocumentReading;
@@ -148,7 +148,7 @@ struct Ingest {
 
 enum From {
     Files,
-    Collection(Box<Source>),
+    Collection(Box<CollectionSource>),
     Synthetic { rows: usize, missing: f64 },
 }
 
@@ -179,7 +179,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
             missing: values.float("missing").unwrap_or_default(),
         },
         "mongodb" => match values.map("mongodb") {
-            Some(values) => From::Collection(Box::new(Source::new(values, "mongodb")?)),
+            Some(values) => From::Collection(Box::new(CollectionSource::new(values, "mongodb")?)),
             None => {
                 return Err(vec![ParamError {
                     path: vec![ParamStep::Key("source".to_owned())],
@@ -273,7 +273,7 @@ impl Stage for Ingest {
             self.settle(&conflicts, outputs)?;
             return report(&index, &conflicts, outputs);
         }
-        let mut writer = Writer::default();
+        let mut writer = DatasetWriter::default();
         let mut conflicts = BTreeMap::new();
         match (&self.from, inputs.maybe("data")) {
             (From::Synthetic { rows, missing }, _) => {

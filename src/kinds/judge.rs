@@ -79,12 +79,12 @@ impl Evaluated {
 
 /// The checks of a challenger, in words, and whether it passes them all.
 #[derive(Debug)]
-struct Verdict {
+struct GateVerdict {
     accepted: bool,
     reasons: Vec<String>,
 }
 
-impl Verdict {
+impl GateVerdict {
     fn check(&mut self, passes: bool, reason: String) {
         self.accepted &= passes;
         self.reasons.push(reason);
@@ -354,8 +354,8 @@ impl Evaluate {
     }
 
     /// Checks what does not depend on a champion.
-    fn own_merits(&self, challenger: &Evaluated, rows: &JudgedRows) -> Verdict {
-        let mut verdict = Verdict {
+    fn own_merits(&self, challenger: &Evaluated, rows: &JudgedRows) -> GateVerdict {
+        let mut verdict = GateVerdict {
             accepted: true,
             reasons: Vec::new(),
         };
@@ -448,7 +448,7 @@ impl Evaluate {
         y: &[f64],
         challenger: &Evaluated,
         champion: &Evaluated,
-        verdict: &mut Verdict,
+        verdict: &mut GateVerdict,
     ) -> Comparison {
         let (wins, losses) = paired_outcomes(y, challenger, champion);
         let difference = challenger.score - champion.score;

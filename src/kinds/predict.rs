@@ -42,7 +42,7 @@ pub enum ScoreError {
 
 /// What came out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Summary {
+pub struct ScoringSummary {
     /// Rows that were read.
     pub rows: u64,
     /// Alarms among them.
@@ -71,8 +71,8 @@ pub fn score<W: Write>(
     separator: u8,
     form: TableForm,
     output: W,
-    told: &mut dyn FnMut(Summary),
-) -> Result<Summary, ScoreError> {
+    told: &mut dyn FnMut(ScoringSummary),
+) -> Result<ScoringSummary, ScoreError> {
     let (numeric, text) = columns(bundle);
     // Numbers are read from text, so that a cell that is none spoils its row alone; text stays as
     // it is written.
@@ -88,7 +88,7 @@ pub fn score<W: Write>(
     };
     let mut opened = files::open(input, &options)?;
     let reader = opened.with_text(&BTreeSet::new());
-    let mut whole = Summary::default();
+    let mut whole = ScoringSummary::default();
     let mut stream = Stream::new(form, output);
     while let Some(raw) = opened.piece()? {
         let piece = reader(&raw.bytes)?;
@@ -195,7 +195,7 @@ fn scored(
     table: &Table,
     form: TableForm,
     before: u64,
-) -> Result<(Table, Summary), TableError> {
+) -> Result<(Table, ScoringSummary), TableError> {
     let (numeric, text) = columns(bundle);
     let height = table.height();
     let mut errors: Vec<Option<String>> = vec![None; height];
@@ -272,7 +272,7 @@ fn scored(
         .map(|(p, error)| error.is_none().then_some(p))
         .collect();
     let alarms: Vec<Option<bool>> = p.iter().map(|p| p.map(|p| p >= threshold)).collect();
-    let summary = Summary {
+    let summary = ScoringSummary {
         rows: height as u64,
         alarms: alarms.iter().filter(|alarm| **alarm == Some(true)).count() as u64,
         errors: errors.iter().flatten().count() as u64,

@@ -68,7 +68,7 @@ pub enum End {
 
 /// What came of a program.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Ended {
+pub struct ProgramEnd {
     /// How it ended.
     pub end: End,
     /// What it wrote to its output and as errors.
@@ -102,7 +102,7 @@ impl Program {
     ///
     /// # Errors
     /// `Failed` if it cannot be started; `Storage` if the system does not let it be watched.
-    pub fn carry_out(self, stream: &UnixStream) -> Result<Ended, StageError> {
+    pub fn carry_out(self, stream: &UnixStream) -> Result<ProgramEnd, StageError> {
         let (out, to_out) = pipe().map_err(|error| storage(&error))?;
         let (err, to_err) = pipe().map_err(|error| storage(&error))?;
         let mut child = self.start(to_out.into(), to_err.into())?;
@@ -125,7 +125,7 @@ impl Program {
                 None => End::Exit(status.into_raw()),
             },
         };
-        Ok(Ended {
+        Ok(ProgramEnd {
             end,
             said: ears.said.map(|(said, _)| said),
             left_behind,

@@ -2,7 +2,7 @@
 
 use crate::frame::codec;
 use crate::frame::table::{ColumnType, Table, TableError};
-use crate::kinds::dataset::Writer;
+use crate::kinds::dataset::DatasetWriter;
 use crate::stage::context::Context;
 use crate::stage::error::StageError;
 use crate::stage::io::Outputs;
@@ -77,7 +77,7 @@ impl Aside {
         context: &Context<'_>,
     ) -> Result<(), StageError> {
         let data = |error: TableError| StageError::Data(error.0);
-        let mut writer = Writer::default();
+        let mut writer = DatasetWriter::default();
         let none = Table::of_none(columns).map_err(data)?;
         // The empty table tells the columns where there are no rows.
         writer.put(&none, context)?;

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use crate::base::nearest::suggest;
 use crate::kinds::candidates::key;
-use crate::kinds::sweep::{Outcome, Scored, Trial};
+use crate::kinds::sweep::{Scored, TrialFit, TrialResult};
 use crate::model::calibrate::Calibrator;
 use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
@@ -208,7 +208,7 @@ impl Select {
 
     /// Returns the places of trials, the best first: those on all rows and with all folds before
     /// others, of equal ones the first.
-    pub(crate) fn order(trials: &[Trial], judged: &[Result<Judged, ModelError>]) -> Vec<usize> {
+    pub(crate) fn order(trials: &[TrialFit], judged: &[Result<Judged, ModelError>]) -> Vec<usize> {
         let key = |index: usize| match &judged[index] {
             Ok(judged) => (
                 judged.scored.given_up.is_none(),
@@ -230,7 +230,7 @@ impl Select {
     /// Returns the leaderboard, its trials in this order.
     pub(crate) fn board(
         &self,
-        trials: &[Trial],
+        trials: &[TrialFit],
         judged: &[Result<Judged, ModelError>],
         order: &[usize],
     ) -> Json {
@@ -270,7 +270,7 @@ impl Select {
 pub(crate) fn judged(
     select: &Select,
     data: &TrainingSet,
-    outcomes: Vec<Outcome>,
+    outcomes: Vec<TrialResult>,
 ) -> Vec<Result<Judged, ModelError>> {
     outcomes
         .into_iter()

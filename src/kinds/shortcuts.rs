@@ -1,6 +1,6 @@
 //! How good a model is without the columns that may hold for its testbed only.
 
-use crate::kinds::sweep::{Sweep, Trial};
+use crate::kinds::sweep::{CrossValidation, TrialFit};
 use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
 use crate::model::metrics::Metrics;
@@ -16,10 +16,10 @@ use crate::stage::error::StageError;
 /// # Errors
 /// The run was stopped; what is kept cannot be read.
 pub(crate) fn without_shortcuts(
-    trial: &Trial,
+    trial: &TrialFit,
     data: &TrainingSet,
     preprocessor: &Preprocessor,
-    sweep: &Sweep<'_>,
+    sweep: &CrossValidation<'_>,
     context: &Context<'_>,
 ) -> Result<Option<(Vec<String>, Metrics)>, StageError> {
     let found = preprocessor
@@ -42,7 +42,7 @@ pub(crate) fn without_shortcuts(
     let mut blind = TrainingSet::new(x, data.y.clone(), preprocessor.features()).map_err(wrong)?;
     blind.directions.clone_from(&data.directions);
     let sweep = sweep.with_features(&blind, &format!("without {}", columns.join(", ")));
-    let trial = Trial {
+    let trial = TrialFit {
         share: 1.0,
         ..trial.clone()
     };

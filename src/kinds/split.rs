@@ -1,7 +1,7 @@
 //! `split`: which rows are for learning and which for judging; the declaration.
 
 use crate::frame::table::read_time;
-use crate::kinds::split_work::{Split, SplitBy, Unlabelled};
+use crate::kinds::split_work::{SplitBy, SplitStage, Unlabelled};
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::param::{Fallback, Param, ParamError, ParamStep, Type, Values};
 use crate::stage::port::{Format, Need, Port, Ports};
@@ -272,7 +272,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
             help,
         }]);
     }
-    Ok(Box::new(Split {
+    Ok(Box::new(SplitStage {
         by,
         target,
         test_share,

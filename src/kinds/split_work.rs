@@ -10,7 +10,7 @@ use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::frame::{codec, rows};
-use crate::kinds::dataset::{Dataset, Writer, read_kept};
+use crate::kinds::dataset::{Dataset, DatasetWriter, read_kept};
 use crate::kinds::drift::together;
 use crate::quality::labels::presumed_benign;
 use crate::quality::leakage::{self, Leakage, SplitSide, Traces};
@@ -60,7 +60,7 @@ pub(crate) enum SplitBy {
 }
 
 /// The stage.
-pub(crate) struct Split {
+pub(crate) struct SplitStage {
     pub(crate) by: SplitBy,
     pub(crate) target: Option<String>,
     pub(crate) test_share: f64,
@@ -87,14 +87,14 @@ struct SidePart {
 }
 
 /// A table that is split, with what its parts are called.
-struct Source<'a> {
+struct SplitSource<'a> {
     data: Dataset<'a>,
     words: [&'static str; 3],
     /// Columns that the other table does not have: they do not tell equal rows.
     unshared: Vec<String>,
 }
 
-impl Stage for Split {
+impl Stage for SplitStage {
     fn run(
         &self,
         inputs: &Inputs,
@@ -119,7 +119,11 @@ impl Stage for Split {
         }
         let mut sides = self.sides(&traces, &labels, parts_of[0]);
         self.set_unlabelled_aside(&traces, &mut sides, outputs)?;
-        let mut writers = [Writer::default(), Writer::default(), Writer::default()];
+        let mut writers = [
+            DatasetWriter::default(),
+            DatasetWriter::default(),
+            DatasetWriter::default(),
+        ];
         let (mut kept_profiles, mut rest) = (BTreeMap::new(), sides.as_slice());
         for (source, parts) in sources.iter().zip(parts_of) {
             let (own, others) = rest.split_at(parts);
@@ -178,7 +182,7 @@ impl Stage for Split {
     }
 }
 
-impl Split {
+impl SplitStage {
     fn check(&self, leakage: &Leakage, train: u64, test: u64) -> Result<(), StageError> {
         let shared = leakage.shared_share();
         if shared > self.max_shared_rows {
@@ -204,7 +208,7 @@ impl Split {
         &self,
         inputs: &'a Inputs,
         outputs: &mut Outputs,
-    ) -> Result<Vec<Source<'a>>, StageError> {
+    ) -> Result<Vec<SplitSource<'a>>, StageError> {
         let data = Dataset::open(inputs.one("data"))?;
         self.check_columns(&data, "data")?;
         let test = match (inputs.maybe("test"), &self.by) {
@@ -219,7 +223,7 @@ impl Split {
                 return Err(StageError::Data(why.to_owned()));
             }
             (None, _) => {
-                return Ok(vec![Source {
+                return Ok(vec![SplitSource {
                     data,
                     words: ["trace", "deal", "classes"],
                     unshared: Vec::new(),
@@ -248,12 +252,12 @@ impl Split {
             }
         }
         Ok(vec![
-            Source {
+            SplitSource {
                 data,
                 words: ["trace", "deal", "classes"],
                 unshared: only_data,
             },
-            Source {
+            SplitSource {
                 data: test,
                 words: ["trace_test", "deal_test", "classes_test"],
                 unshared: only_test,
@@ -291,7 +295,7 @@ impl Split {
     /// equal rows.
     fn trace(
         &self,
-        source: &Source<'_>,
+        source: &SplitSource<'_>,
         context: &Context<'_>,
     ) -> Result<Vec<Vec<BlobRef>>, StageError> {
         let decides = match &self.by {
@@ -481,7 +485,7 @@ impl Split {
     /// of other parts.
     fn profiles(
         &self,
-        source: &Source<'_>,
+        source: &SplitSource<'_>,
         profiles: &mut BTreeMap<String, Vec<BlobRef>>,
         context: &Context<'_>,
     ) -> Result<(), StageError> {
@@ -552,7 +556,7 @@ impl Split {
 
 /// Writes the sides of every part.
 fn deal(
-    source: &Source<'_>,
+    source: &SplitSource<'_>,
     sides: &[Vec<SplitSide>],
     context: &Context<'_>,
 ) -> Result<Vec<Vec<BlobRef>>, StageError> {

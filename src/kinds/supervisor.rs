@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::cancel::Cancel;
 use crate::base::processes;
 use crate::kinds::order::Order;
-use crate::kinds::program::{Ended, Program};
+use crate::kinds::program::{Program, ProgramEnd};
 use crate::kinds::sandbox::Namespaces;
 use crate::stage::error::StageError;
 use crate::stage::io::{Supervisor, SupervisorSort};
@@ -25,7 +25,7 @@ const LONGEST: u32 = 1 << 26;
 /// What is told of a program.
 #[derive(Serialize, Deserialize)]
 enum Answer {
-    Ended(Ended),
+    Ended(ProgramEnd),
     Failed(String),
     Storage(String),
 }
@@ -77,7 +77,10 @@ impl Order {
         &self,
         supervisor: Supervisor,
         cancel: &Cancel,
-    ) -> (Result<Ended, StageError>, Result<Supervisor, Supervisor>) {
+    ) -> (
+        Result<ProgramEnd, StageError>,
+        Result<Supervisor, Supervisor>,
+    ) {
         match self.ask(&supervisor.stream, cancel) {
             Ok(Answer::Ended(ended)) => (Ok(ended), Ok(supervisor)),
             Ok(Answer::Failed(why)) => (Err(StageError::Failed(why)), Ok(supervisor)),

@@ -18,13 +18,13 @@ use crate::stage::param::{Value, Values};
 
 /// A setting of a learner on a share of the rows.
 #[derive(Clone, Debug)]
-pub(crate) struct Trial {
+pub(crate) struct TrialFit {
     pub(crate) learner: &'static Learner,
     pub(crate) setting: Hyperparameters,
     pub(crate) share: f64,
 }
 
-impl Trial {
+impl TrialFit {
     pub(crate) fn named(&self) -> Vec<(String, HyperparameterValue)> {
         self.learner.named(&self.setting)
     }
@@ -41,7 +41,7 @@ impl Trial {
     }
 
     /// How large its model is, and the same trial of any size.
-    fn family(&self) -> (usize, Trial) {
+    fn family(&self) -> (usize, TrialFit) {
         let mut family = self.clone();
         // A model that holds no others is of any size.
         let size = self.learner.size.map_or(usize::MAX, |at| {
@@ -75,10 +75,10 @@ pub(crate) struct Scored {
 }
 
 /// What trials came to.
-pub(crate) type Outcome = Result<Scored, ModelError>;
+pub(crate) type TrialResult = Result<Scored, ModelError>;
 
 /// Rows and their folds.
-pub(crate) struct Sweep<'a> {
+pub(crate) struct CrossValidation<'a> {
     data: &'a TrainingSet,
     folds: Folds,
     /// Of every fold the rows that are asked about.
@@ -105,7 +105,7 @@ type Fits = Vec<BTreeMap<usize, Fit>>;
 
 /// Trials whose models are all held by the largest of them.
 struct Family {
-    trial: Trial,
+    trial: TrialFit,
     /// Sizes with the trials that have them, in ascending order.
     sizes: Vec<(usize, usize)>,
     /// Of every fold, the fits of the sizes that were not kept.
@@ -113,7 +113,7 @@ struct Family {
 }
 
 /// How trials are carried out.
-pub(crate) struct Plan<'a> {
+pub(crate) struct TrialPlan<'a> {
     /// How folds were made, for the keys of trials.
     pub(crate) made: String,
     /// The stage's inputs that fits depend on.
@@ -124,11 +124,11 @@ pub(crate) struct Plan<'a> {
     pub(crate) with_gap: bool,
 }
 
-impl<'a> Sweep<'a> {
+impl<'a> CrossValidation<'a> {
     /// Makes ready to carry trials out.
-    pub(crate) fn new(data: &'a TrainingSet, folds: Folds, plan: Plan<'a>, seed: u64) -> Self {
+    pub(crate) fn new(data: &'a TrainingSet, folds: Folds, plan: TrialPlan<'a>, seed: u64) -> Self {
         let held = (0..folds.count).map(|fold| folds.held(fold)).collect();
-        let Plan {
+        let TrialPlan {
             made,
             inputs,
             metric,
@@ -152,15 +152,19 @@ impl<'a> Sweep<'a> {
     /// Makes ready to carry trials out on the same rows with other features, in the same folds:
     /// without a column more of the rows could be equal. `how` says what is other, for the keys of
     /// trials.
-    pub(crate) fn with_features<'b>(&'b self, data: &'b TrainingSet, how: &str) -> Sweep<'b> {
+    pub(crate) fn with_features<'b>(
+        &'b self,
+        data: &'b TrainingSet,
+        how: &str,
+    ) -> CrossValidation<'b> {
         let made = format!("{} {how}", self.made);
-        let plan = Plan {
+        let plan = TrialPlan {
             made,
             inputs: self.inputs.clone(),
             metric: self.metric,
             with_gap: false,
         };
-        Sweep::new(data, self.folds.clone(), plan, self.seed)
+        CrossValidation::new(data, self.folds.clone(), plan, self.seed)
     }
 
     /// Returns the attacks and the benign rows of every fold.
@@ -175,7 +179,7 @@ impl<'a> Sweep<'a> {
         self.held.iter().map(of).collect()
     }
 
-    fn part(&self, trial: &Trial, number: usize, fold: usize) -> SubAction {
+    fn part(&self, trial: &TrialFit, number: usize, fold: usize) -> SubAction {
         let told = |value: HyperparameterValue| match value {
             HyperparameterValue::Number(number) => Value::Float(number),
             HyperparameterValue::Word(word) => Value::Text(word),
@@ -220,11 +224,11 @@ impl<'a> Sweep<'a> {
     /// than half of the others after a fold are given up.
     pub(crate) fn carry_out(
         &self,
-        trials: &[Trial],
+        trials: &[TrialFit],
         first: usize,
         prune: bool,
         context: &Context<'_>,
-    ) -> Result<Vec<Outcome>, StageError> {
+    ) -> Result<Vec<TrialResult>, StageError> {
         let folds: Vec<usize> = (0..self.folds.count)
             .filter(|fold| !self.held[*fold].is_empty())
             .collect();
@@ -240,7 +244,7 @@ impl<'a> Sweep<'a> {
                 self.give_up(&going, &fits, &mut given_up);
             }
         }
-        let outcomes: Vec<Outcome> = fits
+        let outcomes: Vec<TrialResult> = fits
             .into_iter()
             .zip(given_up)
             .map(|(fits, given_up)| self.pooled(fits, given_up))
@@ -257,7 +261,7 @@ impl<'a> Sweep<'a> {
     /// Fits some trials to some folds.
     fn fit_all(
         &self,
-        trials: &[Trial],
+        trials: &[TrialFit],
         going: &[usize],
         folds: &[usize],
         first: usize,
@@ -376,7 +380,7 @@ impl<'a> Sweep<'a> {
     }
 
     /// Fits the largest of some sizes to all folds but one, and tells what all of them say.
-    fn fits(&self, family: &Trial, sizes: Vec<usize>, fold: usize) -> BTreeMap<usize, Fit> {
+    fn fits(&self, family: &TrialFit, sizes: Vec<usize>, fold: usize) -> BTreeMap<usize, Fit> {
         let mut setting = family.setting.clone();
         if let (Some(at), Some(largest)) = (family.learner.size, sizes.iter().max()) {
             setting[at] = *largest as f64;
@@ -424,7 +428,7 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    fn pooled(&self, fits: BTreeMap<usize, Fit>, given_up: Option<String>) -> Outcome {
+    fn pooled(&self, fits: BTreeMap<usize, Fit>, given_up: Option<String>) -> TrialResult {
         let (mut folds, mut gaps, mut told) = (Vec::new(), Vec::new(), Vec::new());
         for (fold, fit) in fits {
             let (predicted, on_seen) = fit.map_err(ModelError)?;
@@ -488,7 +492,7 @@ impl News {
         self.done += (fits - missing) as u64;
     }
 
-    fn better(&mut self, score: f64, trial: &Trial) {
+    fn better(&mut self, score: f64, trial: &TrialFit) {
         if self.best.as_ref().is_none_or(|(best, _)| score > *best) {
             self.best = Some((score, trial.show()));
         }
@@ -496,9 +500,9 @@ impl News {
 
     fn add(
         &mut self,
-        sweep: &Sweep<'_>,
+        sweep: &CrossValidation<'_>,
         score: Option<f64>,
-        trial: &Trial,
+        trial: &TrialFit,
         number: usize,
     ) -> String {
         self.done += 1;

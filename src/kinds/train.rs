@@ -13,7 +13,7 @@ use crate::kinds::candidates::{self, key};
 use crate::kinds::folding::{self, FoldPlan, Folding};
 use crate::kinds::select::{self, Judged, Select};
 use crate::kinds::shortcuts::without_shortcuts;
-use crate::kinds::sweep::{Outcome, Plan, Sweep, Trial};
+use crate::kinds::sweep::{CrossValidation, TrialFit, TrialPlan, TrialResult};
 use crate::model::bundle::Bundle;
 use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
@@ -415,19 +415,19 @@ impl Train {
         folding: &FoldPlan,
         outputs: &mut Outputs,
         context: &Context<'_>,
-    ) -> Result<Sweep<'a>, StageError> {
+    ) -> Result<CrossValidation<'a>, StageError> {
         let made = format!(
             "{} by {} seed {}",
             self.folding.folds, folding.made, context.seed
         );
         let folds = Folds::new(data, self.folding.folds, &folding.by, context.seed);
-        let plan = Plan {
+        let plan = TrialPlan {
             made,
             inputs: folding.inputs.clone(),
             metric: &self.select.metric,
             with_gap: self.select.overfit_gap.is_some(),
         };
-        let sweep = Sweep::new(data, folds, plan, context.seed);
+        let sweep = CrossValidation::new(data, folds, plan, context.seed);
         self.folding
             .check(&sweep.classes(), &folding.by)?
             .into_iter()
@@ -438,17 +438,17 @@ impl Train {
     /// Carries out trials until the search has no more, or the time is up.
     fn search(
         &self,
-        sweep: &Sweep<'_>,
+        sweep: &CrossValidation<'_>,
         outputs: &mut Outputs,
         context: &Context<'_>,
-    ) -> Result<(Vec<Trial>, Vec<Outcome>), StageError> {
+    ) -> Result<(Vec<TrialFit>, Vec<TrialResult>), StageError> {
         let search = Search {
             spaces: self.spaces.clone(),
             strategy: self.strategy,
             seed: context.seed,
         };
         // What was given up is never built on.
-        let score = |outcome: &Outcome| {
+        let score = |outcome: &TrialResult| {
             let scored = outcome
                 .as_ref()
                 .ok()
@@ -476,12 +476,12 @@ impl Train {
                     outputs.note(format!("the time was up after {} trials", trials.len()));
                     return Ok((trials, scores));
                 }
-                let of = |trial: &search::Trial| Trial {
+                let of = |trial: &search::Trial| TrialFit {
                     learner: self.learners[trial.candidate],
                     setting: trial.setting.clone(),
                     share: trial.share,
                 };
-                let batch: Vec<Trial> = next.iter().map(of).collect();
+                let batch: Vec<TrialFit> = next.iter().map(of).collect();
                 let found = sweep.carry_out(&batch, trials.len(), self.prune, context)?;
                 done.extend(
                     next.iter()
@@ -498,10 +498,10 @@ impl Train {
     /// Picks the best trial that nothing speaks against.
     fn pick<'t>(
         &self,
-        trials: &'t [Trial],
+        trials: &'t [TrialFit],
         judged: &'t [Result<Judged, ModelError>],
         order: &[usize],
-    ) -> Result<(&'t Trial, &'t Judged), StageError> {
+    ) -> Result<(&'t TrialFit, &'t Judged), StageError> {
         let fits = |index: &usize| {
             let judged = judged[*index]
                 .as_ref()
@@ -531,22 +531,22 @@ impl Train {
     /// Carries a trial out on shares of the rows.
     fn learning_curve(
         &self,
-        sweep: &Sweep<'_>,
-        best: &Trial,
+        sweep: &CrossValidation<'_>,
+        best: &TrialFit,
         data: &TrainingSet,
         first: usize,
         context: &Context<'_>,
     ) -> Result<Json, StageError> {
-        let trials: Vec<Trial> = self
+        let trials: Vec<TrialFit> = self
             .curve
             .iter()
-            .map(|share| Trial {
+            .map(|share| TrialFit {
                 share: *share,
                 ..best.clone()
             })
             .collect();
         let outcomes = sweep.carry_out(&trials, first, false, context)?;
-        let point = |(trial, judged): (&Trial, Result<Judged, ModelError>)| match judged {
+        let point = |(trial, judged): (&TrialFit, Result<Judged, ModelError>)| match judged {
             Ok(judged) => {
                 json!({"share": trial.share, "score": judged.score, "folds": judged.scored.folds})
             }
@@ -560,6 +560,6 @@ impl Train {
     }
 }
 
-fn failed(trial: &Trial, error: &ModelError) -> StageError {
+fn failed(trial: &TrialFit, error: &ModelError) -> StageError {
     StageError::Data(format!("{} could not be fitted: {error}", trial.show()))
 }

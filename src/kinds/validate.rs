@@ -9,7 +9,7 @@ use crate::base::digest::Digest;
 use crate::frame::build::{Cell, TableBuilder};
 use crate::frame::table::{ColumnType, Table, TableError, read_time};
 use crate::frame::{codec, rows};
-use crate::kinds::dataset::{Dataset, Writer, read_kept};
+use crate::kinds::dataset::{Dataset, DatasetWriter, read_kept};
 use crate::kinds::quarantine::{Aside, ROW, RULES, failure_columns, quarantine_columns};
 use crate::quality::report::{RuleVerdict, ValidationCounts, ValidationReport};
 use crate::quality::rules::{self, Rule, RuleFailure};
@@ -130,7 +130,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
 
 /// What is known of a checked part.
 #[derive(Debug, Serialize, Deserialize)]
-struct Gist {
+struct PartValidation {
     rows: u64,
     /// Of every rule, how many rows break it, and the first with its value.
     broken: Vec<(u64, Option<(u64, String)>)>,
@@ -146,7 +146,7 @@ struct Gist {
 type Repeated = BTreeMap<usize, Vec<(usize, usize)>>;
 
 /// What a part is checked with.
-struct Check<'a> {
+struct PartCheck<'a> {
     schema: &'a Schema,
     rules: &'a [Rule],
     /// Columns of which freshness is asked.
@@ -181,7 +181,7 @@ impl Stage for Validate {
             let why = "the schema asks for `freshness`: set `as_of` to `today` or a moment";
             return Err(StageError::Data(why.to_owned()));
         }
-        let check = Check {
+        let check = PartCheck {
             schema: &schema,
             rules: &rules,
             moments,
@@ -203,7 +203,7 @@ impl Stage for Validate {
             .zip(checked)
             .for_each(|(at, checked)| kept[at] = checked);
         let (mut clean, mut aside, mut failures) =
-            (Writer::default(), Aside::default(), Aside::default());
+            (DatasetWriter::default(), Aside::default(), Aside::default());
         let mut counts = ValidationCounts {
             broken: vec![0; rules.len()],
             first: vec![None; rules.len()],
@@ -212,7 +212,7 @@ impl Stage for Validate {
         };
         let mut latest: Vec<Option<i64>> = vec![None; check.moments.len()];
         for (at, kept) in kept.iter().enumerate() {
-            let gist: Gist = read_kept(&kept[0], context)?;
+            let gist: PartValidation = read_kept(&kept[0], context)?;
             for (rule, (count, first)) in gist.broken.iter().enumerate() {
                 counts.broken[rule] += count;
                 if counts.first[rule].is_none() {
@@ -311,7 +311,7 @@ fn message(report: &ValidationReport) -> String {
     lines.join("\n")
 }
 
-impl Check<'_> {
+impl PartCheck<'_> {
     /// Checks some parts, of which some rows may be known to repeat earlier ones.
     fn parts(
         &self,
@@ -369,7 +369,7 @@ impl Check<'_> {
             true => Ok(table.times(name)?.into_iter().flatten().max()),
             false => Ok(None),
         };
-        let gist = Gist {
+        let gist = PartValidation {
             rows: table.height() as u64,
             broken,
             clean: (!is_same).then_some(clean.height() as u64),
@@ -542,7 +542,7 @@ pub struct Replayed {
 pub fn replay(schema: &Schema, table: &Table) -> Result<Replayed, TableError> {
     let table = table.without(&[ROW.to_owned(), RULES.to_owned()])?;
     let rules = rules::rules(schema);
-    let check = Check {
+    let check = PartCheck {
         schema,
         rules: &rules,
         moments: Vec::new(),
