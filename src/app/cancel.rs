@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::app::workspace::{AppError, AppResult, Workspace};
-use crate::base::disk::{self, Lock};
+use crate::base::disk::{self, FileLock};
 use crate::base::name::{RunId, StageId};
 use crate::base::nearest::suggest;
 use crate::engine::asked;
@@ -22,7 +22,7 @@ impl Workspace {
                 self.root().display()
             ))
         };
-        if Lock::try_take(&self.cache.join("lock")).is_ok_and(|lock| lock.is_some()) {
+        if FileLock::try_take(&self.cache.join("lock")).is_ok_and(|lock| lock.is_some()) {
             return Err(none());
         }
         let scratch = self.cache.join("tmp");

@@ -114,7 +114,7 @@ impl Workspace {
         let (mut carried, records) = self.take_in(from, &store)?;
         let ledger = self.writing()?;
         let imported = Some(Imported {
-            at_ms: clock::System.now_ms(),
+            at_ms: clock::SystemClock.now_ms(),
             signer: carried.signer.clone(),
         });
         let mut entries = Vec::new();
@@ -154,7 +154,7 @@ impl Workspace {
             return Err(odd(from, "it is damaged: it does not begin with records").into());
         }
         let entries = journal::decode(&archive.body(&first)?).map_err(|why| odd(from, &why))?;
-        let latest_ms = clock::System.now_ms().saturating_add(DAY_MS);
+        let latest_ms = clock::SystemClock.now_ms().saturating_add(DAY_MS);
         let records = CarriedRecords::of(entries, latest_ms).map_err(|why| odd(from, &why))?;
         let mut carried = Carried {
             run: records.run.run.to_string(),

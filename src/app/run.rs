@@ -87,7 +87,7 @@ impl Workspace {
         terms: &RunOptions<'_>,
     ) -> AppResult<RunSummary> {
         self.prepare()?;
-        let clock = clock::System;
+        let clock = clock::SystemClock;
         let lock = self.lock(terms)?;
         let runs = self.cache.join("runs");
         let started_ms = clock.now_ms();
@@ -208,7 +208,7 @@ impl Workspace {
 
     /// Opens the ledger to be written outside of a run; the caller holds the workspace's lock.
     pub(crate) fn writing(&self) -> AppResult<Ledger> {
-        let Begun { run, after } = begin_run(&self.cache, clock::System.now_ms())?;
+        let Begun { run, after } = begin_run(&self.cache, clock::SystemClock.now_ms())?;
         let (ledger, _) = sled::open(&self.cache)?;
         Ok(ledger.with_journal(Journal::of(
             &self.cache,

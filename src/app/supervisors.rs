@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::base::disk::Lock;
+use crate::base::disk::FileLock;
 use crate::base::processes;
 use crate::stage::error::StageError;
 use crate::stage::io::{Supervisor, SupervisorSort, Supervisors};
@@ -22,7 +22,7 @@ use crate::stage::io::{Supervisor, SupervisorSort, Supervisors};
 /// Supervisors that have nothing to do, and what is needed to start more.
 pub struct Pool<'a> {
     program: Option<PathBuf>,
-    lock: Option<&'a Lock>,
+    lock: Option<&'a FileLock>,
     state: Mutex<SupervisorState>,
 }
 
@@ -36,7 +36,7 @@ struct SupervisorState {
 impl<'a> Pool<'a> {
     /// Makes the pool of a run; `program` is netsec itself, or nothing if no program is to be
     /// started.
-    pub(crate) fn new(program: Option<PathBuf>, lock: &'a Lock) -> Self {
+    pub(crate) fn new(program: Option<PathBuf>, lock: &'a FileLock) -> Self {
         Self {
             program,
             lock: Some(lock),

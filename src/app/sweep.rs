@@ -155,7 +155,7 @@ impl Workspace {
         }
         let mut removal = Removal::default();
         let mut is_full = false;
-        for run in chosen(&ledger.runs()?, keep, clock::System.now_ms()) {
+        for run in chosen(&ledger.runs()?, keep, clock::SystemClock.now_ms()) {
             let mut with = kept.clone();
             let Some(whole) = ledger.run(&run.run)? else {
                 continue;

@@ -53,7 +53,7 @@ impl Workspace {
         asked: &RunSpec<'_>,
         terms: &RunOptions<'_>,
     ) -> AppResult<Option<RunSummary>> {
-        let clock = clock::System;
+        let clock = clock::SystemClock;
         let _lock = match self.cache.join("standing").exists() {
             true => self.lock(terms)?,
             false => return Ok(None),

@@ -123,7 +123,7 @@ impl Workspace {
         let (ledger, mut done) = sled::open(&self.cache)?;
         let found = audit(&self.cache, Some(&ledger), true)?;
         if !found.journals.is_empty() || found.only_in_database > 0 {
-            let Begun { run, after } = begin_run(&self.cache, clock::System.now_ms())?;
+            let Begun { run, after } = begin_run(&self.cache, clock::SystemClock.now_ms())?;
             let journal = Journal::of(
                 &self.cache,
                 &run,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::cancel::Cancel;
 use crate::base::clock::{self, Clock};
-use crate::base::disk::{self, DiskError, FileStamp, Lock};
+use crate::base::disk::{self, DiskError, FileLock, FileStamp};
 use crate::base::host::host;
 use crate::base::name::{RunId, StageId};
 use crate::base::nearest::suggest;
@@ -170,7 +170,7 @@ pub struct LedgerReader {
     pub ledger: Ledger,
     /// Whether the database answers; otherwise the journals do.
     pub(crate) is_database: bool,
-    lock: Option<Lock>,
+    lock: Option<FileLock>,
 }
 
 impl LedgerReader {
@@ -217,7 +217,7 @@ impl Workspace {
         registry: &Registry,
         env: Env<'_>,
     ) -> AppResult<Loaded> {
-        let read_ms = clock::System.now_ms();
+        let read_ms = clock::SystemClock.now_ms();
         let files = RefCell::new(Vec::new());
         let read = |path: &str| {
             let whole = self.root.join(path);
@@ -314,7 +314,7 @@ impl Workspace {
         let writable = self.cache.join("ledger").exists();
         let path = self.cache.join("lock");
         let mut lock = if writable {
-            Lock::try_take(&path).unwrap_or(None)
+            FileLock::try_take(&path).unwrap_or(None)
         } else {
             None
         };
@@ -386,7 +386,7 @@ impl Workspace {
     }
 
     pub(crate) fn known(&self) -> DigestCache {
-        DigestCache::load(&self.cache.join("known"), Box::new(clock::System))
+        DigestCache::load(&self.cache.join("known"), Box::new(clock::SystemClock))
     }
 
     pub(crate) fn sources(
@@ -401,7 +401,7 @@ impl Workspace {
     }
 
     /// Takes the workspace for a run.
-    pub(crate) fn lock(&self, terms: &RunOptions<'_>) -> AppResult<Lock> {
+    pub(crate) fn lock(&self, terms: &RunOptions<'_>) -> AppResult<FileLock> {
         let holder = format!("a run (process {} on {})", std::process::id(), host());
         let path = self.cache.join("lock");
         let (mut told, mut seen) = (false, String::new());
@@ -412,7 +412,7 @@ impl Workspace {
             at.starts_with(&host()).then(|| process.parse().ok())?
         };
         loop {
-            if let Some(mut lock) = Lock::try_take(&path)? {
+            if let Some(mut lock) = FileLock::try_take(&path)? {
                 lock.describe(&path, &holder)?;
                 return Ok(lock);
             }

@@ -11,9 +11,9 @@ pub trait Clock: Send + Sync {
 
 /// The clock of the machine.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct System;
+pub struct SystemClock;
 
-impl Clock for System {
+impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is the clock door")]
     fn now_ms(&self) -> u64 {
         SystemTime::now()
@@ -26,16 +26,16 @@ impl Clock for System {
 
 /// A clock for tests: each reading is one millisecond later than the one before.
 #[derive(Debug, Default)]
-pub struct Ticking(AtomicU64);
+pub struct TickingClock(AtomicU64);
 
-impl Ticking {
+impl TickingClock {
     /// Returns a clock whose first reading is `start_ms`.
     pub fn from_ms(start_ms: u64) -> Self {
         Self(AtomicU64::new(start_ms))
     }
 }
 
-impl Clock for Ticking {
+impl Clock for TickingClock {
     fn now_ms(&self) -> u64 {
         self.0.fetch_add(1, Ordering::SeqCst)
     }

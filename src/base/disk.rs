@@ -107,9 +107,9 @@ fn nanoseconds(seconds: i64, rest: i64) -> i64 {
 }
 
 /// A folder held open, to look at many files below it: each look then has a short way to go.
-pub struct Folder(File);
+pub struct OpenFolder(File);
 
-impl Folder {
+impl OpenFolder {
     /// Opens a folder.
     pub fn open(path: &Path) -> DiskResult<Self> {
         open(path).map(Self)
@@ -536,9 +536,9 @@ pub(crate) fn relative(root: &Path, path: &Path) -> DiskResult<String> {
 
 /// A file locked for this process until it is dropped.
 #[derive(Debug)]
-pub struct Lock(File);
+pub struct FileLock(File);
 
-impl Lock {
+impl FileLock {
     /// Takes the lock if nobody holds it; `None` if somebody does.
     pub fn try_take(path: &Path) -> DiskResult<Option<Self>> {
         let file = open_lock(path)?;
@@ -561,7 +561,7 @@ impl Lock {
     }
 }
 
-impl Drop for Lock {
+impl Drop for FileLock {
     fn drop(&mut self) {
         // Closing the file is not enough: a child between its fork and its exec still has it open.
         let _ = self.0.unlock();

@@ -27,7 +27,7 @@ pub fn hash(path: &Path, size: u64, cancel: &Cancel) -> DiskResult<Digest> {
     let mut hasher = blake3::Hasher::new();
     let file = open(path)?;
     let hash = match size > PIECE {
-        true => (Hashing {
+        true => (TreeHashing {
             file: &file,
             cancel,
         })
@@ -41,12 +41,12 @@ pub fn hash(path: &Path, size: u64, cancel: &Cancel) -> DiskResult<Digest> {
     )
 }
 
-struct Hashing<'a> {
+struct TreeHashing<'a> {
     file: &'a File,
     cancel: &'a Cancel,
 }
 
-impl Hashing<'_> {
+impl TreeHashing<'_> {
     fn tree(&self, start: u64, length: u64) -> io::Result<blake3::Hash> {
         self.halves(start, length)
             .map(|(left, right)| merge_subtrees_root(&left, &right, Mode::Hash))

@@ -12,14 +12,14 @@ pub struct Problem {
     /// What is so.
     pub message: String,
     /// Where, the most important place first; empty when the file as a whole is meant.
-    pub places: Vec<Place>,
+    pub places: Vec<ProblemPlace>,
     /// What to do.
     pub help: Option<String>,
 }
 
 /// A place in the file, with a few words on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ProblemPlace {
     /// Where.
     pub span: Span,
     /// What stands there.
@@ -54,7 +54,7 @@ impl Problem {
     /// Adds a place.
     #[must_use]
     pub fn at(mut self, span: Span, label: impl Into<String>) -> Self {
-        self.places.push(Place {
+        self.places.push(ProblemPlace {
             span,
             label: label.into(),
         });

@@ -38,7 +38,7 @@ pub fn check(workspace: &Workspace, args: &CheckArgs) -> Result<Exit, AppError> 
 
 /// Returns what is wrong with a file, for scripts.
 pub(crate) fn problems(report: &ProblemReport) -> Value {
-    let place = |place: &crate::base::problem::Place| {
+    let place = |place: &crate::base::problem::ProblemPlace| {
         let (file, line, column) = report.source.position(place.span.start);
         let offset = place.span.start - report.source.part(place.span.start).1;
         json!({"file": file, "line": line, "column": column, "offset": offset, "length": place.span.length, "label": place.label})

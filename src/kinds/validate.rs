@@ -106,7 +106,7 @@ struct Today;
 
 impl Outside for Today {
     fn look(&self) -> Result<String, StageError> {
-        let day = i64::try_from(clock::System.now_ms() / 86_400_000).unwrap_or_default();
+        let day = i64::try_from(clock::SystemClock.now_ms() / 86_400_000).unwrap_or_default();
         Ok(crate::frame::table::show_time(day * 86_400_000))
     }
 }

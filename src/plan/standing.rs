@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::base::digest::{Digest, FramedHasher};
-use crate::base::disk::{self, DiskError, FileStamp, Folder, PathEntry};
+use crate::base::disk::{self, DiskError, FileStamp, OpenFolder, PathEntry};
 use crate::base::name::{RunId, StageId};
 use crate::plan::files::{self, SourceFile};
 use crate::store::local;
@@ -113,8 +113,8 @@ impl UpToDateStamp {
         let (format, mut standing): (u32, Self) = rmp_serde::from_slice(head).ok()?;
         standing.blobs = table.chunks_exact(ROW).map(row).collect();
         let (root, blobs) = (
-            Folder::open(workspace).ok()?,
-            Folder::open(&local::blobs(cache)).ok()?,
+            OpenFolder::open(workspace).ok()?,
+            OpenFolder::open(&local::blobs(cache)).ok()?,
         );
         let files_stand = || {
             standing

@@ -7,7 +7,7 @@ use miette::{
     Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource, SourceCode,
 };
 
-use crate::base::problem::{Place, Problem, ProblemReport};
+use crate::base::problem::{Problem, ProblemPlace, ProblemReport};
 use crate::base::source::SourceText;
 
 struct Shown<'a> {
@@ -48,7 +48,7 @@ impl Diagnostic for Shown<'_> {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let label = |place: &crate::base::problem::Place| {
+        let label = |place: &crate::base::problem::ProblemPlace| {
             LabeledSpan::new(
                 Some(place.label.clone()),
                 place.span.start - self.base,
@@ -110,7 +110,8 @@ fn in_one_text<'a>(
     part: &SourceText,
     base: usize,
 ) -> Cow<'a, Problem> {
-    let is_here = |place: &&Place| (base..=base + part.text.len()).contains(&place.span.start);
+    let is_here =
+        |place: &&ProblemPlace| (base..=base + part.text.len()).contains(&place.span.start);
     if problem.places.iter().all(|place| is_here(&place)) {
         return Cow::Borrowed(problem);
     }

@@ -498,7 +498,7 @@ pub fn command(to: &Collection, command: &str) -> Result<String, MongoError> {
 pub fn moment() -> String {
     format!(
         "read whole at {} ms, {}",
-        clock::System.now_ms(),
+        clock::SystemClock.now_ms(),
         std::process::id()
     )
 }

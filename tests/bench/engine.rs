@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use netsec::app::workspace::{Overrides, RunOptions, RunRequest, Workspace};
 use netsec::base::cancel::Cancel;
-use netsec::base::clock::System;
+use netsec::base::clock::SystemClock;
 use netsec::base::{disk, hashing};
 use netsec::stage::context::Context;
 use netsec::stage::error::StageError;
@@ -165,7 +165,7 @@ fn hash() {
         }
         None => say("b3sum is not installed: no comparison"),
     }
-    let known = DigestCache::load(&folder.path().join("known"), Box::new(System));
+    let known = DigestCache::load(&folder.path().join("known"), Box::new(SystemClock));
     known.note(
         &path,
         hashing::hash(&path, signature.size, &Cancel::new()).expect("it can be read"),

@@ -9,9 +9,9 @@ use crate::world::World;
 use netsec::app::supervisors::Pool;
 use netsec::app::workspace::{AppError, RunRequest, Workspace};
 use netsec::base::cancel::Cancel;
-use netsec::base::clock::Ticking;
+use netsec::base::clock::TickingClock;
 use netsec::base::digest::Digest;
-use netsec::base::disk::Lock;
+use netsec::base::disk::FileLock;
 use netsec::base::name::RunId;
 use netsec::base::outcome::{FailureClass, RunOutcome, StageOutcome};
 use netsec::engine::drive::{RunSummary, Setup, drive};
@@ -199,7 +199,7 @@ fn drive_with(
         forced: &forced,
     };
     let plan = planner.plan((0..loaded.pipeline.stages.len()).collect())?;
-    let clock = Ticking::from_ms(1_000);
+    let clock = TickingClock::from_ms(1_000);
     let heard = Heard::default();
     let mut voice = EventEmitter::new(&clock, vec![Box::new(heard.clone())]);
     let scratch = tempfile::tempdir_in(world.root()).unwrap();
@@ -449,7 +449,7 @@ fn a_held_workspace_says_who_holds_it_and_can_still_be_read() {
     let world = World::new();
     run(&world, FORK);
     let path = world.root().join("cache/lock");
-    let mut lock = Lock::try_take(&path).unwrap().unwrap();
+    let mut lock = FileLock::try_take(&path).unwrap().unwrap();
     lock.describe(&path, "run X (process 1 on there)").unwrap();
     let refused = run_with(&world, FORK, &RunRequest::default(), 1, &Cancel::new());
     assert!(

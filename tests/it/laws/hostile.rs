@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use crate::memory::most_held;
 use netsec::base::artifact::EntryForm;
-use netsec::base::clock::System;
+use netsec::base::clock::SystemClock;
 use netsec::base::digest::Digest;
 use netsec::event::Event;
 use netsec::lineage::journal;
@@ -40,7 +40,7 @@ fn known(bytes: &[u8]) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("known");
     netsec::base::disk::write_plain(&path, bytes).unwrap();
-    drop(DigestCache::load(&path, Box::new(System)));
+    drop(DigestCache::load(&path, Box::new(SystemClock)));
 }
 
 fn whole_journal(bytes: &[u8]) {
