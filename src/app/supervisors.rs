@@ -17,7 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::base::disk::FileLock;
 use crate::base::processes;
 use crate::stage::error::StageError;
-use crate::stage::io::{Supervisor, SupervisorSort, Supervisors};
+use crate::stage::io::{ProgramSupervisor, SupervisorSort, SupervisorSource};
 
 /// Supervisors that have nothing to do, and what is needed to start more.
 pub struct Pool<'a> {
@@ -28,7 +28,7 @@ pub struct Pool<'a> {
 
 #[derive(Default)]
 struct SupervisorState {
-    idle: BTreeMap<SupervisorSort, Vec<Supervisor>>,
+    idle: BTreeMap<SupervisorSort, Vec<ProgramSupervisor>>,
     /// The numbers of all that were started.
     started: BTreeSet<u32>,
 }
@@ -57,7 +57,7 @@ impl<'a> Pool<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn start(&self, sort: SupervisorSort) -> std::io::Result<Supervisor> {
+    fn start(&self, sort: SupervisorSort) -> std::io::Result<ProgramSupervisor> {
         let (Some(program), Some(lock)) = (&self.program, self.lock) else {
             return Err(std::io::Error::other(
                 "nothing is there to start programs with",
@@ -78,12 +78,12 @@ impl<'a> Pool<'a> {
             .process_group(0)
             .spawn()?;
         self.state().started.insert(process.id());
-        Ok(Supervisor { process, stream })
+        Ok(ProgramSupervisor { process, stream })
     }
 }
 
-impl Supervisors for Pool<'_> {
-    fn take(&self, sort: SupervisorSort) -> Result<Supervisor, StageError> {
+impl SupervisorSource for Pool<'_> {
+    fn take(&self, sort: SupervisorSort) -> Result<ProgramSupervisor, StageError> {
         if let Some(idle) = self.state().idle.get_mut(&sort).and_then(Vec::pop) {
             return Ok(idle);
         }
@@ -91,11 +91,11 @@ impl Supervisors for Pool<'_> {
             .map_err(|error| StageError::Storage(format!("a program cannot be started: {error}")))
     }
 
-    fn give(&self, sort: SupervisorSort, supervisor: Supervisor) {
+    fn give(&self, sort: SupervisorSort, supervisor: ProgramSupervisor) {
         self.state().idle.entry(sort).or_default().push(supervisor);
     }
 
-    fn lost(&self, supervisor: Supervisor) {
+    fn lost(&self, supervisor: ProgramSupervisor) {
         drop(supervisor);
         let started = self.state().started.clone();
         processes::end_orphans(&started);

@@ -26,7 +26,7 @@ use crate::pipeline::gather::{Choice, gather};
 use crate::plan::decide::DecideError;
 use crate::plan::files;
 use crate::plan::whole::{Plan, Sources, missing, sources};
-use crate::stage::param::Env;
+use crate::stage::param::EnvLookup;
 use crate::stage::registry::Registry;
 use crate::store::blob::StoreError;
 use crate::store::known::DigestCache;
@@ -215,7 +215,7 @@ impl Workspace {
         file: &str,
         choices: &Overrides,
         registry: &Registry,
-        env: Env<'_>,
+        env: EnvLookup<'_>,
     ) -> AppResult<Loaded> {
         let read_ms = clock::SystemClock.now_ms();
         let files = RefCell::new(Vec::new());

@@ -10,7 +10,7 @@ use crate::lineage::ledger::Ledger;
 use crate::pipeline::check::Pipeline;
 use crate::plan::whole::Sources;
 use crate::stage::error::StageError;
-use crate::stage::io::Supervisors;
+use crate::stage::io::SupervisorSource;
 use crate::store::blob::{Store, StoreError};
 
 /// What an action is performed with.
@@ -34,7 +34,7 @@ pub struct ExecContext<'a> {
     /// The machine.
     pub host: &'a str,
     /// Gives the processes that start programs.
-    pub supervisors: &'a dyn Supervisors,
+    pub supervisors: &'a dyn SupervisorSource,
     /// Whether stages that look outside build on nothing they made earlier.
     pub full: bool,
 }

@@ -29,7 +29,7 @@ use crate::pipeline::check::StageSpec;
 use crate::plan::decide::{self, DecideError, Verdict, Why};
 use crate::plan::key::Ingredients;
 use crate::plan::whole::{KnownOutputs, Plan, Planner, StageDecision};
-use crate::stage::io::Supervisors;
+use crate::stage::io::SupervisorSource;
 use crate::store::blob::{Store, StoreError};
 
 /// How long the driver sleeps at most before it looks at the cancel token.
@@ -56,7 +56,7 @@ pub struct Setup<'a> {
     /// After so many failures nothing more is begun.
     pub max_failures: Option<usize>,
     /// Gives the processes that start programs.
-    pub supervisors: &'a dyn Supervisors,
+    pub supervisors: &'a dyn SupervisorSource,
     /// Whether stages that look outside build on nothing they made earlier.
     pub full: bool,
 }

@@ -16,7 +16,7 @@ use crate::engine::slots::Slots;
 use crate::lineage::record::{ActionRecord, InputRecord, LedgerEntry};
 use crate::plan::decide;
 use crate::plan::key::Ingredients;
-use crate::stage::context::{Context, SubActionBody, SubActions};
+use crate::stage::context::{StageContext, SubActionBody, SubActions};
 use crate::stage::error::StageError;
 use crate::stage::memo::{BlobRef, SubAction};
 
@@ -27,7 +27,7 @@ pub(crate) struct RecordedSubActions<'a> {
     pub(crate) stage: usize,
     pub(crate) ingredients: &'a Ingredients,
     /// What a part gets of its stage's surroundings.
-    pub(crate) context: Context<'a>,
+    pub(crate) context: StageContext<'a>,
     pub(crate) to_driver: &'a Sender<WorkerMessage>,
     /// Every part that was asked for, and what it is.
     pub(crate) made: Mutex<BTreeMap<String, Digest>>,
@@ -141,7 +141,7 @@ impl SubActions for RecordedSubActions<'_> {
 
 impl RecordedSubActions<'_> {
     fn part(&self, at: usize, part: &SubAction, body: SubActionBody<'_>) -> SubActionResult {
-        let context = Context {
+        let context = StageContext {
             memo: self,
             ..self.context
         };

@@ -25,16 +25,16 @@ use crate::plan::decide;
 use crate::plan::explain::difference;
 use crate::plan::files::{self, SourceFile};
 use crate::plan::key::{Ingredients, OUTSIDE};
-use crate::stage::context::{Context, Turn};
+use crate::stage::context::{StageContext, StageTurn};
 use crate::stage::error::StageError;
-use crate::stage::io::{Content, Input, InputFile, Inputs, Outputs, StageOutput};
+use crate::stage::io::{Input, InputContent, InputFile, Inputs, Outputs, StageOutput};
 use crate::stage::memo::BlobRef;
 use crate::store::blob::Store;
 use crate::store::manifest::{FileEntry, Manifest};
 
 struct Blob(Arc<dyn Store>, Digest);
 
-impl Content for Blob {
+impl InputContent for Blob {
     fn bytes(&self) -> Result<Vec<u8>, StageError> {
         self.0.get(&self.1).map_err(stage_error)
     }
@@ -47,7 +47,7 @@ impl Content for Blob {
 /// A source's path, size and digest.
 struct File(PathBuf, u64, Digest);
 
-impl Content for File {
+impl InputContent for File {
     fn bytes(&self) -> Result<Vec<u8>, StageError> {
         let bytes = disk::read(&self.0).map_err(|error| StageError::Storage(error.to_string()))?;
         if Digest::of(&bytes) == self.2 {
@@ -82,7 +82,7 @@ pub(crate) fn perform(
     bench: &ExecContext<'_>,
     (stage, ingredients): (usize, &Ingredients),
     cancel: &Cancel,
-    turn: &dyn Turn,
+    turn: &dyn StageTurn,
     slots: &Slots,
     to_driver: &Sender<WorkerMessage>,
 ) -> ActionResult {
@@ -107,7 +107,7 @@ pub(crate) fn perform(
         Some(Ok(seen)) => Some(seen.as_str()),
         None => None,
     };
-    let context = Context {
+    let context = StageContext {
         seed: ingredients.seed.unwrap_or_default(),
         cancel,
         progress: &progress,
@@ -130,7 +130,7 @@ pub(crate) fn perform(
         made: Mutex::default(),
     };
     let result = inputs(bench, stage, ingredients).and_then(|inputs| {
-        let context = Context {
+        let context = StageContext {
             memo: &memo,
             ..context
         };
@@ -196,7 +196,7 @@ fn run(
     stage: usize,
     inputs: &Inputs,
     outputs: &mut Outputs,
-    context: &Context<'_>,
+    context: &StageContext<'_>,
 ) -> Result<(), StageError> {
     let spec = &bench.pipeline.stages[stage];
     if let Some(name) = spec.unset().first()

@@ -10,7 +10,7 @@ use crate::engine::message::{ActionResult, WorkerMessage};
 use crate::engine::perform::perform;
 use crate::engine::slots::{self, SlotPermit, Slots};
 use crate::plan::key::Ingredients;
-use crate::stage::context::Turn;
+use crate::stage::context::StageTurn;
 use crate::stage::error::StageError;
 
 /// A stage to be performed.
@@ -71,7 +71,7 @@ struct TaskTurn<'a> {
     state: Mutex<(slots::SlotTicket<'a>, Option<SlotPermit<'a>>)>,
 }
 
-impl Turn for TaskTurn<'_> {
+impl StageTurn for TaskTurn<'_> {
     fn begin(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if !state.0.is_taken() {

@@ -5,7 +5,7 @@ use crate::base::nearest::suggest;
 use crate::model::fitted::{Learner, NAMES, find};
 use crate::model::hyper::{Hyperparameter, HyperparameterRange, HyperparameterValue};
 use crate::model::search::{SearchDimension, Strategy};
-use crate::stage::param::{Fallback, Param, ParamError, ParamStep, Type, Value, Values};
+use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Value, Values};
 
 /// The learners' hyperparameters, for the reference; a test compares with the learners' own lists.
 const GRID: &str = "Values to try for each hyperparameter; every combination is one trial. logistic_regression: alpha. \
@@ -19,26 +19,26 @@ const GRID: &str = "Values to try for each hyperparameter; every combination is 
 const SPACE: &[Param] = &[
     Param {
         name: "choice",
-        kind: Type::List(&Type::Scalar),
-        default: Fallback::Absent,
+        kind: ParamType::List(&ParamType::Scalar),
+        default: ParamFallback::Absent,
         doc: "One of these.",
     },
     Param {
         name: "int",
-        kind: Type::List(&Type::Int(i64::MIN, i64::MAX)),
-        default: Fallback::Absent,
+        kind: ParamType::List(&ParamType::Int(i64::MIN, i64::MAX)),
+        default: ParamFallback::Absent,
         doc: "A whole number from the first to the second of two.",
     },
     Param {
         name: "float",
-        kind: Type::List(&Type::Float(f64::MIN, f64::MAX)),
-        default: Fallback::Absent,
+        kind: ParamType::List(&ParamType::Float(f64::MIN, f64::MAX)),
+        default: ParamFallback::Absent,
         doc: "A number from the first to the second of two.",
     },
     Param {
         name: "log",
-        kind: Type::List(&Type::Float(f64::MIN_POSITIVE, f64::MAX)),
-        default: Fallback::Absent,
+        kind: ParamType::List(&ParamType::Float(f64::MIN_POSITIVE, f64::MAX)),
+        default: ParamFallback::Absent,
         doc: "The same, its logarithm being drawn.",
     },
 ];
@@ -47,20 +47,20 @@ const SPACE: &[Param] = &[
 pub(crate) const PARAMS: &[Param] = &[
     Param {
         name: "learner",
-        kind: Type::Choice(&NAMES),
-        default: Fallback::Required,
+        kind: ParamType::Choice(&NAMES),
+        default: ParamFallback::Required,
         doc: "The learner.",
     },
     Param {
         name: "grid",
-        kind: Type::Map(&Type::List(&Type::Scalar)),
-        default: Fallback::Yaml("{}"),
+        kind: ParamType::Map(&ParamType::List(&ParamType::Scalar)),
+        default: ParamFallback::Yaml("{}"),
         doc: GRID,
     },
     Param {
         name: "space",
-        kind: Type::Map(&Type::Record(SPACE)),
-        default: Fallback::Yaml("{}"),
+        kind: ParamType::Map(&ParamType::Record(SPACE)),
+        default: ParamFallback::Yaml("{}"),
         doc: "Where a search draws hyperparameters from: `{choice: [a, b]}`, `{int: [1, 9]}`, `{float: [0.5, 1]}` or \
                           `{log: [0.001, 0.3]}`.",
     },

@@ -18,12 +18,12 @@ use crate::source::documents::{
     read_key, rows, split,
 };
 use crate::source::mongodb::{Collection, CollectionRange, MongoError, moment, parse};
-use crate::stage::context::Context;
+use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::Outputs;
-use crate::stage::kind::Outside;
+use crate::stage::kind::OutsideSource;
 use crate::stage::memo::{BlobRef, SubAction};
-use crate::stage::param::{Fallback, Param, ParamError, ParamStep, Type, Value, Values};
+use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Value, Values};
 
 /// A collection is calm when nothing has changed in it for so long.
 const CALM: Duration = Duration::from_millis(500);
@@ -46,62 +46,62 @@ struct DocumentsSummary {
 pub(crate) const PARAMS: &[Param] = &[
     Param {
         name: "uri",
-        kind: Type::Secret,
-        default: Fallback::Required,
+        kind: ParamType::Secret,
+        default: ParamFallback::Required,
         doc: "The address, such as `${env.NETSEC_MONGODB_URI}`; it is part of no key and shown nowhere.",
     },
     Param {
         name: "database",
-        kind: Type::Text,
-        default: Fallback::Required,
+        kind: ParamType::Text,
+        default: ParamFallback::Required,
         doc: "The database.",
     },
     Param {
         name: "collection",
-        kind: Type::Text,
-        default: Fallback::Required,
+        kind: ParamType::Text,
+        default: ParamFallback::Required,
         doc: "The collection.",
     },
     Param {
         name: "filter",
-        kind: Type::Text,
-        default: Fallback::Yaml("'{}'"),
+        kind: ParamType::Text,
+        default: ParamFallback::Yaml("'{}'"),
         doc: "Which documents are meant, as MongoDB Extended JSON: `'{\"at\": {\"$gte\": {\"$date\": \"2026-01-01T00:00:00Z\"}}}'`.",
     },
     Param {
         name: "projection",
-        kind: Type::Text,
-        default: Fallback::Yaml("'{}'"),
+        kind: ParamType::Text,
+        default: ParamFallback::Yaml("'{}'"),
         doc: "Which fields are taken, as MongoDB Extended JSON: `'{\"payload\": 0}'`.",
     },
     Param {
         name: "incremental",
-        kind: Type::Record(&[Param {
+        kind: ParamType::Record(&[Param {
             name: "by",
-            kind: Type::Text,
-            default: Fallback::Required,
+            kind: ParamType::Text,
+            default: ParamFallback::Required,
             doc: "`_id` where documents are only added and their ids grow, or a field that grows with each change.",
         }]),
-        default: Fallback::Absent,
+        default: ParamFallback::Absent,
         doc: "How new documents are told from those that are known; without it all of them are read in every run. What was \
               deleted, or changed without that field, shows with `--full`.",
     },
     Param {
         name: "keep_id",
-        kind: Type::Bool,
-        default: Fallback::Yaml("false"),
+        kind: ParamType::Bool,
+        default: ParamFallback::Yaml("false"),
         doc: "Whether `_id` becomes a column.",
     },
     Param {
         name: "timeout_seconds",
-        kind: Type::Float(0.01, 3600.0),
-        default: Fallback::Yaml("5"),
+        kind: ParamType::Float(0.01, 3600.0),
+        default: ParamFallback::Yaml("5"),
         doc: "How long to look for a server.",
     },
     Param {
         name: "tls_ca_file",
-        kind: Type::Text,
-        default: Fallback::Absent,
+        kind: ParamType::Text,
+        default: ParamFallback::Absent,
         doc: "A file with the certificates of the authority that vouches for the server.",
     },
 ];
@@ -177,7 +177,7 @@ fn failed(MongoError(message): MongoError) -> StageError {
     StageError::Failed(format!("MongoDB: {message}"))
 }
 
-impl Outside for CollectionSource {
+impl OutsideSource for CollectionSource {
     fn look(&self) -> Result<String, StageError> {
         let collection = self.collection()?;
         let Some(by) = &self.by else {
@@ -217,7 +217,7 @@ struct MadeParts<'a> {
     source: &'a CollectionSource,
     reading: &'a DocumentReading,
     drop: &'a [String],
-    context: &'a Context<'a>,
+    context: &'a StageContext<'a>,
     pending: VecDeque<SentDocument>,
     made: Vec<(BlobRef, DocumentsSummary, BlobRef, PartKeys)>,
     rows: u64,
@@ -233,7 +233,7 @@ pub(crate) fn pull(
     reading: DocumentReading,
     drop: &[String],
     (outputs, port): (&mut Outputs, &str),
-    context: &Context<'_>,
+    context: &StageContext<'_>,
 ) -> Result<(Index, BTreeMap<String, Conflict>), StageError> {
     let session = source.collection()?.connect().map_err(failed)?;
     let reading = DocumentReading {
@@ -305,7 +305,7 @@ pub(crate) fn pull(
 }
 
 /// Reads what an earlier action left.
-fn before(context: &Context<'_>) -> Option<Before> {
+fn before(context: &StageContext<'_>) -> Option<Before> {
     let input = (context.earlier)("data")?;
     let member = |name: &str| input.files.iter().find(|file| file.name == name);
     let index = Index::decode(&member(INDEX)?.content.bytes().ok()?).ok()?;
@@ -336,7 +336,7 @@ fn before(context: &Context<'_>) -> Option<Before> {
     })
 }
 
-fn documents(kept: &BlobRef, context: &Context<'_>) -> Result<Vec<SentDocument>, StageError> {
+fn documents(kept: &BlobRef, context: &StageContext<'_>) -> Result<Vec<SentDocument>, StageError> {
     let bytes = context.memo.fetch(&kept.digest)?;
     split(&bytes).map_err(|TableError(why)| StageError::Lost(why))
 }

@@ -15,12 +15,12 @@ use crate::base::secret::Secret;
 use crate::kinds::order::Order;
 use crate::kinds::program::{End, PATH, ProgramEnd, Said};
 use crate::kinds::sandbox::{self, Confinement};
-use crate::stage::context::Context;
+use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{InputFile, Inputs, Outputs, SupervisorSort};
-use crate::stage::kind::{Outside, Stage, StageKind};
-use crate::stage::param::{Fallback, Param, ParamError, ParamStep, Type, Value, Values};
-use crate::stage::port::{Format, Need, Port, Ports};
+use crate::stage::kind::{OutsideSource, Stage, StageKind};
+use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Value, Values};
+use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 
 /// How much of its last words a failed program's message repeats, in bytes.
 const TAIL: u64 = 2000;
@@ -38,14 +38,14 @@ pub const KIND: StageKind = StageKind {
         &[
             Port {
                 name: "stdout",
-                format: Format::Text,
-                need: Need::One,
+                format: PortFormat::Text,
+                need: PortNeed::One,
                 doc: "what the program wrote to its output",
             },
             Port {
                 name: "stderr",
-                format: Format::Text,
-                need: Need::One,
+                format: PortFormat::Text,
+                need: PortNeed::One,
                 doc: "what the program wrote as errors",
             },
         ],
@@ -53,53 +53,53 @@ pub const KIND: StageKind = StageKind {
     params: &[
         Param {
             name: "run",
-            kind: Type::List(&Type::Text),
-            default: Fallback::Required,
+            kind: ParamType::List(&ParamType::Text),
+            default: ParamFallback::Required,
             doc: "The program and its arguments; `[sh, -c, '…']` for a shell.",
         },
         Param {
             name: "outputs",
-            kind: Type::Map(&Type::Text),
-            default: Fallback::Yaml("{}"),
+            kind: ParamType::Map(&ParamType::Text),
+            default: ParamFallback::Yaml("{}"),
             doc: "Files or directories the program makes, by port: the path within its folder.",
         },
         Param {
             name: "env",
-            kind: Type::Map(&Type::Text),
-            default: Fallback::Yaml("{}"),
+            kind: ParamType::Map(&ParamType::Text),
+            default: ParamFallback::Yaml("{}"),
             doc: "Environment variables, part of the key.",
         },
         Param {
             name: "secrets",
-            kind: Type::Map(&Type::Secret),
-            default: Fallback::Yaml("{}"),
+            kind: ParamType::Map(&ParamType::Secret),
+            default: ParamFallback::Yaml("{}"),
             doc: "Environment variables such as `TOKEN: ${env.TOKEN}`: no part of the key, blotted out of the kept stdout and stderr; a declared output that holds one fails the stage.",
         },
         Param {
             name: "reads",
-            kind: Type::List(&Type::Text),
-            default: Fallback::Yaml("[]"),
+            kind: ParamType::List(&ParamType::Text),
+            default: ParamFallback::Yaml("[]"),
             doc: "Folders outside of the workspace's cache that the program may read besides its inputs and the system's \
                   own (`/usr`, `/etc`, …): for tools, not for data, whose bytes would not be noticed to change.",
         },
         Param {
             name: "sandbox",
-            kind: Type::Bool,
-            default: Fallback::Yaml("true"),
+            kind: ParamType::Bool,
+            default: ParamFallback::Yaml("true"),
             doc: "Whether the program is kept to what it declares, where the system can (Landlock, Linux 5.13): it then \
                   cannot open any other file, nor write outside of its folder, nor reach the network or other processes; \
                   `docs/sandbox.md` lists what is kept in and what is not.",
         },
         Param {
             name: "network",
-            kind: Type::Bool,
-            default: Fallback::Yaml("false"),
+            kind: ParamType::Bool,
+            default: ParamFallback::Yaml("false"),
             doc: "Whether a confined program may use the network. What comes from there is no part of the key.",
         },
         Param {
             name: "timeout_seconds",
-            kind: Type::Float(0.001, 1e9),
-            default: Fallback::Yaml("3600"),
+            kind: ParamType::Float(0.001, 1e9),
+            default: ParamFallback::Yaml("3600"),
             doc: "After this the program is ended with all it started, and the stage fails.",
         },
     ],
@@ -233,22 +233,23 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
 /// where one can, its result is not reused.
 struct Unconfined;
 
-impl Outside for Unconfined {
+impl OutsideSource for Unconfined {
     fn look(&self) -> Result<String, StageError> {
         Ok("not confined".to_owned())
     }
 }
 
 impl Stage for CommandStage {
-    fn outside(&self) -> Option<&dyn Outside> {
-        self.is_unconfined().then_some(&Unconfined as &dyn Outside)
+    fn outside(&self) -> Option<&dyn OutsideSource> {
+        self.is_unconfined()
+            .then_some(&Unconfined as &dyn OutsideSource)
     }
 
     fn run(
         &self,
         inputs: &Inputs,
         outputs: &mut Outputs,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let folder = context.scratch;
         for (port, input) in inputs.all() {

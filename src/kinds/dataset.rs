@@ -9,7 +9,7 @@ use crate::base::digest::Digest;
 use crate::frame::codec;
 use crate::frame::dataset::{DatasetPart, INDEX, Index, part_name};
 use crate::frame::table::{ColumnType, Table, TableError, unify};
-use crate::stage::context::Context;
+use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, InputFile, Outputs};
 use crate::stage::memo::{BlobRef, SubAction};
@@ -25,7 +25,7 @@ pub(crate) type PartBody<'a> =
 /// `Lost` if it cannot be read: then it is made again.
 pub(crate) fn read_kept<T: DeserializeOwned>(
     kept: &BlobRef,
-    context: &Context<'_>,
+    context: &StageContext<'_>,
 ) -> Result<T, StageError> {
     let bytes = context.memo.fetch(&kept.digest)?;
     serde_json::from_slice(&bytes)
@@ -142,7 +142,7 @@ impl<'a> Dataset<'a> {
         &self,
         (word, ats): (&str, &[usize]),
         with: &dyn Fn(usize) -> Vec<(&'static str, String)>,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
         body: PartBody<'_>,
     ) -> Result<Vec<Vec<BlobRef>>, StageError> {
         let columns = serde_json::to_vec(&self.index.columns).expect("plain data serialises");
@@ -224,7 +224,11 @@ impl DatasetWriter {
     ///
     /// # Errors
     /// It cannot be written.
-    pub(crate) fn put(&mut self, table: &Table, context: &Context<'_>) -> Result<(), StageError> {
+    pub(crate) fn put(
+        &mut self,
+        table: &Table,
+        context: &StageContext<'_>,
+    ) -> Result<(), StageError> {
         let data = |error: TableError| StageError::Data(error.0);
         let bytes = codec::encode(table).map_err(data)?;
         self.add(
@@ -243,7 +247,7 @@ impl DatasetWriter {
         self,
         outputs: &mut Outputs,
         port: &str,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<Index, StageError> {
         let (mut files, mut parts) = (self.attached, Vec::new());
         for (at, (kept, rows, keys)) in self.parts.into_iter().enumerate() {

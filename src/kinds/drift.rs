@@ -11,13 +11,13 @@ use crate::quality::drift::{self, Continuous, Correction, DriftThresholds};
 use crate::quality::drift_page;
 use crate::quality::profile::Profile;
 use crate::source::files::{self, Options};
-use crate::stage::context::Context;
+use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::memo::{BlobRef, SubAction};
-use crate::stage::param::{Fallback, Param, ParamError, Type, Value, Values};
-use crate::stage::port::{Format, Need, Port, Ports};
+use crate::stage::param::{Param, ParamError, ParamFallback, ParamType, Value, Values};
+use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 
 /// The kind.
 pub const KIND: StageKind = StageKind {
@@ -28,127 +28,127 @@ pub const KIND: StageKind = StageKind {
     inputs: Ports::Fixed(&[
         Port {
             name: "current",
-            format: Format::Table,
-            need: Need::One,
+            format: PortFormat::Table,
+            need: PortNeed::One,
             doc: "the rows",
         },
         Port {
             name: "reference",
-            format: Format::Any,
-            need: Need::Optional,
+            format: PortFormat::Any,
+            need: PortNeed::Optional,
             doc: "what they are compared with: a table, a file of rows, or a profile that was kept",
         },
         Port {
             name: "champion",
-            format: Format::Model,
-            need: Need::Ref(""),
+            format: PortFormat::Model,
+            need: PortNeed::Ref(""),
             doc: "instead: the model in charge, for the data it was trained on, such as `ref:champion/default`",
         },
     ]),
     outputs: Ports::Fixed(&[
         Port {
             name: "report",
-            format: Format::Json,
-            need: Need::One,
+            format: PortFormat::Json,
+            need: PortNeed::One,
             doc: "every test, distance and verdict",
         },
         Port {
             name: "page",
-            format: Format::Text,
-            need: Need::One,
+            format: PortFormat::Text,
+            need: PortNeed::One,
             doc: "the same as a page (HTML)",
         },
         Port {
             name: "reference",
-            format: Format::Profile,
-            need: Need::One,
+            format: PortFormat::Profile,
+            need: PortNeed::One,
             doc: "the profile of the reference",
         },
         Port {
             name: "current",
-            format: Format::Profile,
-            need: Need::One,
+            format: PortFormat::Profile,
+            need: PortNeed::One,
             doc: "the profile of the rows",
         },
     ]),
     params: &[
         Param {
             name: "alpha",
-            kind: Type::Float(0.0, 1.0),
-            default: Fallback::Yaml("0.05"),
+            kind: ParamType::Float(0.0, 1.0),
+            default: ParamFallback::Yaml("0.05"),
             doc: "The chance of a false alarm; a fifth of it goes to the comparison of whole rows.",
         },
         Param {
             name: "correction",
-            kind: Type::Choice(&["holm", "benjamini_hochberg"]),
-            default: Fallback::Yaml("holm"),
+            kind: ParamType::Choice(&["holm", "benjamini_hochberg"]),
+            default: ParamFallback::Yaml("holm"),
             doc: "How p-values are corrected for how many things are asked.",
         },
         Param {
             name: "continuous",
-            kind: Type::Choice(&["ks", "cramer_von_mises"]),
-            default: Fallback::Yaml("ks"),
+            kind: ParamType::Choice(&["ks", "cramer_von_mises"]),
+            default: ParamFallback::Yaml("ks"),
             doc: "The test for numbers with many values.",
         },
         Param {
             name: "few",
-            kind: Type::Int(2, 1000),
-            default: Fallback::Yaml("20"),
+            kind: ParamType::Int(2, 1000),
+            default: ParamFallback::Yaml("20"),
             doc: "Numbers with up to so many different values are compared like categories.",
         },
         Param {
             name: "min_effect",
-            kind: Type::Float(0.0, 1.0),
-            default: Fallback::Yaml("0.045"),
+            kind: ParamType::Float(0.0, 1.0),
+            default: ParamFallback::Yaml("0.045"),
             doc: "The least effect of a changed distribution that counts: distance of the distribution functions, or Cramér's V.",
         },
         Param {
             name: "min_share",
-            kind: Type::Float(0.0, 1.0),
-            default: Fallback::Yaml("0.01"),
+            kind: ParamType::Float(0.0, 1.0),
+            default: ParamFallback::Yaml("0.01"),
             doc: "The least difference of the shares of missing cells (or of NaN and infinities) that counts.",
         },
         Param {
             name: "min_new",
-            kind: Type::Float(0.0, 1.0),
-            default: Fallback::Yaml("0.002"),
+            kind: ParamType::Float(0.0, 1.0),
+            default: ParamFallback::Yaml("0.002"),
             doc: "The least share of rows with new categories that counts.",
         },
         Param {
             name: "rows",
-            kind: Type::Bool,
-            default: Fallback::Yaml("true"),
+            kind: ParamType::Bool,
+            default: ParamFallback::Yaml("true"),
             doc: "Whether whole rows are compared too, by a model that tries to tell them apart.",
         },
         Param {
             name: "min_auc",
-            kind: Type::Float(0.5, 1.0),
-            default: Fallback::Yaml("0.55"),
+            kind: ParamType::Float(0.5, 1.0),
+            default: ParamFallback::Yaml("0.55"),
             doc: "The least AUC of that model that counts.",
         },
         Param {
             name: "max_share",
-            kind: Type::Float(0.0, 1.0),
-            default: Fallback::Yaml("0"),
+            kind: ParamType::Float(0.0, 1.0),
+            default: ParamFallback::Yaml("0"),
             doc: "The share of columns that may drift.",
         },
         Param {
             name: "group",
-            kind: Type::List(&Type::Text),
-            default: Fallback::Yaml("[]"),
+            kind: ParamType::List(&ParamType::Text),
+            default: ParamFallback::Yaml("[]"),
             doc: "Columns that name a group, such as a host, whose rows are alike and stay together (`split: {by: group}`): then one row of \
                   each group is compared. Without any, copies of a row are seen to by themselves.",
         },
         Param {
             name: "ignore",
-            kind: Type::List(&Type::Text),
-            default: Fallback::Yaml("[]"),
+            kind: ParamType::List(&ParamType::Text),
+            default: ParamFallback::Yaml("[]"),
             doc: "Columns that are not compared.",
         },
         Param {
             name: "fail",
-            kind: Type::Bool,
-            default: Fallback::Yaml("false"),
+            kind: ParamType::Bool,
+            default: ParamFallback::Yaml("false"),
             doc: "Whether drift fails the stage; otherwise it is only reported.",
         },
     ],
@@ -198,7 +198,7 @@ impl Stage for Compare {
         &self,
         inputs: &Inputs,
         outputs: &mut Outputs,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let current = profile(
             &Dataset::open(inputs.one("current"))?,
@@ -277,7 +277,7 @@ pub(crate) fn profile(
     data: &Dataset<'_>,
     word: &str,
     group: &[String],
-    context: &Context<'_>,
+    context: &StageContext<'_>,
 ) -> Result<Profile, StageError> {
     let with = |_| {
         if group.is_empty() {
@@ -304,7 +304,7 @@ const GROUP: u8 = 8;
 pub(crate) fn together(
     word: &str,
     kept: &[BlobRef],
-    context: &Context<'_>,
+    context: &StageContext<'_>,
 ) -> Result<Profile, StageError> {
     let read = |kept: &BlobRef| {
         Profile::decode(&context.memo.fetch(&kept.digest)?).map_err(StageError::Lost)
@@ -348,7 +348,7 @@ fn from_any(
     input: &Input,
     current: &Profile,
     group: &[String],
-    context: &Context<'_>,
+    context: &StageContext<'_>,
 ) -> Result<Profile, StageError> {
     if input.directory {
         return profile(&Dataset::open(input)?, "reference", group, context);

@@ -5,8 +5,8 @@ use crate::kinds::select::{floors, gate_fits};
 use crate::model::compare::Alternative;
 use crate::model::metrics::CHOICES;
 use crate::stage::kind::{Stage, StageKind};
-use crate::stage::param::{Fallback, Param, ParamError, Type, Values};
-use crate::stage::port::{Format, Need, Port, Ports};
+use crate::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
+use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 
 /// The kind.
 pub const KIND: StageKind = StageKind {
@@ -19,97 +19,97 @@ pub const KIND: StageKind = StageKind {
     inputs: Ports::Fixed(&[
         Port {
             name: "model",
-            format: Format::Model,
-            need: Need::One,
+            format: PortFormat::Model,
+            need: PortNeed::One,
             doc: "the challenger",
         },
         Port {
             name: "test",
-            format: Format::Table,
-            need: Need::One,
+            format: PortFormat::Table,
+            need: PortNeed::One,
             doc: "the rows to judge by, as they come",
         },
         Port {
             name: "champion",
-            format: Format::Model,
-            need: Need::Ref("model"),
+            format: PortFormat::Model,
+            need: PortNeed::Ref("model"),
             doc: "the pointer to the accepted model",
         },
     ]),
     outputs: Ports::Fixed(&[Port {
         name: "decision",
-        format: Format::Json,
-        need: Need::One,
+        format: PortFormat::Json,
+        need: PortNeed::One,
         doc: "the decision, its reasons, and both models' figures",
     }]),
     params: &[
         Param {
             name: "metric",
-            kind: Type::Choice(&CHOICES),
-            default: Fallback::Yaml("f1"),
+            kind: ParamType::Choice(&CHOICES),
+            default: ParamFallback::Yaml("f1"),
             doc: "What the models are compared by; `log_loss` counts negated, so that greater is better.",
         },
         Param {
             name: "min_score",
-            kind: Type::Float(-1e9, 1.0),
-            default: Fallback::Yaml("0.9"),
+            kind: ParamType::Float(-1e9, 1.0),
+            default: ParamFallback::Yaml("0.9"),
             doc: "A challenger below this is not accepted. If there is no champion either, the stage fails (exit code 6).",
         },
         Param {
             name: "at_least",
-            kind: Type::Map(&Type::Float(-1e9, 1.0)),
-            default: Fallback::Yaml("{}"),
+            kind: ParamType::Map(&ParamType::Float(-1e9, 1.0)),
+            default: ParamFallback::Yaml("{}"),
             doc: "Other metrics and what they have to reach, such as `{recall_at_fpr_0_01: 0.5}`: half of the attacks at 1 % false \
                   positives.",
         },
         Param {
             name: "max_fpr",
-            kind: Type::Float(0.0, 1.0),
-            default: Fallback::Absent,
+            kind: ParamType::Float(0.0, 1.0),
+            default: ParamFallback::Absent,
             doc: "The greatest false-positive rate at the model's threshold.",
         },
         Param {
             name: "min_attacks",
-            kind: Type::Int(1, 1_000_000_000),
-            default: Fallback::Yaml("10"),
+            kind: ParamType::Int(1, 1_000_000_000),
+            default: ParamFallback::Yaml("10"),
             doc: "With fewer attacks among the rows nothing is judged: the stage fails, and says what to do.",
         },
         Param {
             name: "min_benign",
-            kind: Type::Int(1, 1_000_000_000),
-            default: Fallback::Yaml("10"),
+            kind: ParamType::Int(1, 1_000_000_000),
+            default: ParamFallback::Yaml("10"),
             doc: "The same of benign rows.",
         },
         Param {
             name: "seen_rows",
-            kind: Type::Choice(&["leave_out", "keep"]),
-            default: Fallback::Yaml("leave_out"),
+            kind: ParamType::Choice(&["leave_out", "keep"]),
+            default: ParamFallback::Yaml("leave_out"),
             doc: "What becomes of test rows that equal a row that one of the models was fitted to, in all columns that it uses: they \
                   are left out, or kept although they flatter the model.",
         },
         Param {
             name: "alpha",
-            kind: Type::Float(0.0, 1.0),
-            default: Fallback::Yaml("0.05"),
+            kind: ParamType::Float(0.0, 1.0),
+            default: ParamFallback::Yaml("0.05"),
             doc: "The greatest p-value with which a challenger counts as better; 1 accepts any higher score.",
         },
         Param {
             name: "test",
-            kind: Type::Choice(&["auto", "mcnemar", "delong", "bootstrap"]),
-            default: Fallback::Yaml("auto"),
+            kind: ParamType::Choice(&["auto", "mcnemar", "delong", "bootstrap"]),
+            default: ParamFallback::Yaml("auto"),
             doc: "The paired test. `auto` is that of the metric: exact McNemar for `accuracy`, DeLong for `roc_auc`, a paired \
                   bootstrap for all others.",
         },
         Param {
             name: "alternative",
-            kind: Type::Choice(&["two_sided", "greater"]),
-            default: Fallback::Yaml("two_sided"),
+            kind: ParamType::Choice(&["two_sided", "greater"]),
+            default: ParamFallback::Yaml("two_sided"),
             doc: "Whether the test looks for any difference, or only for a better challenger.",
         },
         Param {
             name: "family",
-            kind: Type::Text,
-            default: Fallback::Absent,
+            kind: ParamType::Text,
+            default: ParamFallback::Absent,
             doc: "A column that names the kind of attack: the decision then tells for each how many are found.",
         },
     ],

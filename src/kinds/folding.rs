@@ -9,7 +9,7 @@ use crate::prep::preprocessor::Preprocessor;
 use crate::prep::step::Fitted;
 use crate::stage::error::StageError;
 use crate::stage::io::Inputs;
-use crate::stage::param::{Fallback, Param, ParamError, Type, Values};
+use crate::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
 
 /// With fewer rows of a class in each fold it is dealt out evenly where nothing else is said.
 const RARE: usize = 50;
@@ -18,14 +18,14 @@ const RARE: usize = 50;
 pub(crate) const PARAMS: [Param; 3] = [
     Param {
         name: "folds",
-        kind: Type::Int(2, 100),
-        default: Fallback::Yaml("3"),
+        kind: ParamType::Int(2, 100),
+        default: ParamFallback::Yaml("3"),
         doc: "Folds of the cross-validation.",
     },
     Param {
         name: "fold_by",
-        kind: Type::Choice(&["auto", "content", "stratified", "group", "time"]),
-        default: Fallback::Yaml("auto"),
+        kind: ParamType::Choice(&["auto", "content", "stratified", "group", "time"]),
+        default: ParamFallback::Yaml("auto"),
         doc: "`content`: rows with equal features are in the same fold; `stratified`: so they are, and every fold has as many \
               attacks as can be; `auto`: `stratified` where a class has fewer than 50 rows for each fold, otherwise `content`; \
               `group`: rows with the same cell in `fold_column` are in the same fold; `time`: models are fitted to what was \
@@ -33,8 +33,8 @@ pub(crate) const PARAMS: [Param; 3] = [
     },
     Param {
         name: "fold_column",
-        kind: Type::Text,
-        default: Fallback::Absent,
+        kind: ParamType::Text,
+        default: ParamFallback::Absent,
         doc: "The column of the input `rows` by which folds are made.",
     },
 ];

@@ -14,7 +14,7 @@ use crate::kinds::dataset::{DatasetWriter, read_kept};
 use crate::source::encoding::Recoded;
 use crate::source::files::{self, FileFormat, Options, RawPiece, torn};
 use crate::source::piece::{Malformed, Piece, PieceSummary};
-use crate::stage::context::Context;
+use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, InputFile};
 use crate::stage::memo::{BlobRef, SubAction};
@@ -52,7 +52,7 @@ pub(crate) fn gather(
     options: &Options,
     drop: &[String],
     writer: &mut DatasetWriter,
-    context: &Context<'_>,
+    context: &StageContext<'_>,
 ) -> Result<GatherSummary, StageError> {
     // What programs and systems hide beside the files of a directory is not data.
     let is_hidden = |file: &&InputFile| file.name.split('/').any(|name| name.starts_with('.'));
@@ -184,7 +184,7 @@ fn file(
     member: &InputFile,
     (options, drop, text): (&Options, &[String], &BTreeSet<String>),
     number: &mut usize,
-    context: &Context<'_>,
+    context: &StageContext<'_>,
 ) -> Result<FilePieces, StageError> {
     let name = match member.name.as_str() {
         "" => input.label.clone(),
@@ -288,7 +288,7 @@ struct Pieces {
 }
 
 /// Returns the pieces of a file that was read before, if all of them are still there.
-fn recall(whole: &SubAction, context: &Context<'_>) -> Result<Option<Pieces>, StageError> {
+fn recall(whole: &SubAction, context: &StageContext<'_>) -> Result<Option<Pieces>, StageError> {
     let Some(kept) = context.memo.recall(whole)? else {
         return Ok(None);
     };

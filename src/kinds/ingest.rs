@@ -17,12 +17,12 @@ use crate::source::documents::DocumentReading;
 use crate::source::encoding::Encoding;
 use crate::source::files::{FileFormat, Options};
 use crate::source::synthetic;
-use crate::stage::context::Context;
+use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
-use crate::stage::kind::{Outside, Stage, StageKind};
-use crate::stage::param::{Fallback, Param, ParamError, ParamStep, Type, Value, Values};
-use crate::stage::port::{Format, Need, Port, Ports};
+use crate::stage::kind::{OutsideSource, Stage, StageKind};
+use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Value, Values};
+use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 
 /// Rows of the generator that make a part.
 const ROWS: usize = 1 << 16;
@@ -41,28 +41,28 @@ pub const KIND: StageKind = StageKind {
           and is unchanged is not read again.",
     inputs: Ports::Fixed(&[Port {
         name: "data",
-        format: Format::Any,
-        need: Need::Optional,
+        format: PortFormat::Any,
+        need: PortNeed::Optional,
         doc: "a file, a directory or a glob of files, also compressed (`.gz`, `.zst`); not needed for `source: mongodb` and `synthetic`",
     }]),
     outputs: Ports::Fixed(&[
         Port {
             name: "data",
-            format: Format::Table,
-            need: Need::One,
+            format: PortFormat::Table,
+            need: PortNeed::One,
             doc: "all rows",
         },
         Port {
             name: "report",
-            format: Format::Json,
-            need: Need::One,
+            format: PortFormat::Json,
+            need: PortNeed::One,
             doc: "rows, columns and their types, and cells that do not fit together",
         },
     ]),
     params: &[
         Param {
             name: "source",
-            kind: Type::Choice(&[
+            kind: ParamType::Choice(&[
                 "auto",
                 "csv",
                 "parquet",
@@ -71,66 +71,66 @@ pub const KIND: StageKind = StageKind {
                 "mongodb",
                 "synthetic",
             ]),
-            default: Fallback::Yaml("auto"),
+            default: ParamFallback::Yaml("auto"),
             doc: "The form of the files; `auto` looks at their first bytes; `mongodb` reads a collection; `synthetic` \
                   makes rows by itself.",
         },
         Param {
             name: "mongodb",
-            kind: Type::Record(PARAMS),
-            default: Fallback::Absent,
+            kind: ParamType::Record(PARAMS),
+            default: ParamFallback::Absent,
             doc: "The collection, for `source: mongodb`.",
         },
         Param {
             name: "separator",
-            kind: Type::Text,
-            default: Fallback::Yaml("','"),
+            kind: ParamType::Text,
+            default: ParamFallback::Yaml("','"),
             doc: "What separates the fields of CSV: one character.",
         },
         Param {
             name: "drop",
-            kind: Type::List(&Type::Text),
-            default: Fallback::Yaml("[]"),
+            kind: ParamType::List(&ParamType::Text),
+            default: ParamFallback::Yaml("[]"),
             doc: "Columns to leave out.",
         },
         Param {
             name: "na",
-            kind: Type::List(&Type::Text),
-            default: Fallback::Yaml(NA),
+            kind: ParamType::List(&ParamType::Text),
+            default: ParamFallback::Yaml(NA),
             doc: "Cells that mean a missing value.",
         },
         Param {
             name: "types",
-            kind: Type::Map(&Type::Choice(&[
+            kind: ParamType::Map(&ParamType::Choice(&[
                 "int", "float", "text", "bool", "time", "epoch_s", "epoch_ms", "epoch_us",
             ])),
-            default: Fallback::Yaml("{}"),
+            default: ParamFallback::Yaml("{}"),
             doc: "Columns that get this type whatever their cells look like; a cell that is not of it is an error. `epoch_s`, \
                   `epoch_ms` and `epoch_us` are numbers of seconds, thousandths and millionths since 1970: they become times.",
         },
         Param {
             name: "encoding",
-            kind: Type::Choice(&["auto", "utf-8", "windows-1252"]),
-            default: Fallback::Yaml("auto"),
+            kind: ParamType::Choice(&["auto", "utf-8", "windows-1252"]),
+            default: ParamFallback::Yaml("auto"),
             doc: "How text is read. `auto`: as UTF-8, and cells that are not as Windows-1252 (which holds Latin-1), which is told.",
         },
         Param {
             name: "conflicts",
-            kind: Type::Choice(&["fail", "text"]),
-            default: Fallback::Yaml("fail"),
+            kind: ParamType::Choice(&["fail", "text"]),
+            default: ParamFallback::Yaml("fail"),
             doc: "What to do about a column of NDJSON or of a collection whose cells are of types that do not fit together: \
                   `fail`, or keep all of it as `text` and say so.",
         },
         Param {
             name: "rows",
-            kind: Type::Int(1, 100_000_000),
-            default: Fallback::Yaml("2000"),
+            kind: ParamType::Int(1, 100_000_000),
+            default: ParamFallback::Yaml("2000"),
             doc: "How many rows `synthetic` makes.",
         },
         Param {
             name: "missing",
-            kind: Type::Float(0.0, 1.0),
-            default: Fallback::Yaml("0.02"),
+            kind: ParamType::Float(0.0, 1.0),
+            default: ParamFallback::Yaml("0.02"),
             doc: "The share of feature cells that `synthetic` leaves out.",
         },
     ],
@@ -239,7 +239,7 @@ fn types(values: &Values) -> (BTreeMap<String, u32>, BTreeMap<String, ColumnType
 }
 
 impl Stage for Ingest {
-    fn outside(&self) -> Option<&dyn Outside> {
+    fn outside(&self) -> Option<&dyn OutsideSource> {
         match &self.from {
             From::Collection(source) => Some(source.as_ref()),
             From::Files | From::Synthetic { .. } => None,
@@ -254,7 +254,7 @@ impl Stage for Ingest {
         &self,
         inputs: &Inputs,
         outputs: &mut Outputs,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         if let From::Collection(source) = &self.from {
             let Options { na, types, .. } = self.options.clone();

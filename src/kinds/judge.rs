@@ -15,7 +15,7 @@ use crate::model::intervals::{Interval, intervals, wilson};
 use crate::model::metrics::{Metrics, Ranked};
 use crate::prep::seen::RowSeen;
 use crate::quality::giveaway::GiveawayGrade;
-use crate::stage::context::Context;
+use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::Stage;
@@ -96,7 +96,7 @@ impl Stage for Evaluate {
         &self,
         inputs: &Inputs,
         outputs: &mut Outputs,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let whole = Dataset::open(inputs.one("test"))?.whole()?;
         let challenger = bundle(inputs.one("model"), "challenger")?;

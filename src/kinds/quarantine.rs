@@ -3,7 +3,7 @@
 use crate::frame::codec;
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::kinds::dataset::DatasetWriter;
-use crate::stage::context::Context;
+use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::Outputs;
 
@@ -74,7 +74,7 @@ impl Aside {
         outputs: &mut Outputs,
         port: &str,
         columns: &[(String, ColumnType)],
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let data = |error: TableError| StageError::Data(error.0);
         let mut writer = DatasetWriter::default();

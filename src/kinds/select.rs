@@ -9,38 +9,38 @@ use crate::model::calibrate::Calibrator;
 use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
 use crate::model::metrics::{CHOICES, Metrics, Ranked, is_loss};
-use crate::stage::param::{Fallback, Param, ParamError, Type, Values};
+use crate::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
 
 /// What a trial is picked by.
 pub(crate) const PARAMS: &[Param] = &[
     Param {
         name: "metric",
-        kind: Type::Choice(&CHOICES),
-        default: Fallback::Yaml("f1"),
+        kind: ParamType::Choice(&CHOICES),
+        default: ParamFallback::Yaml("f1"),
         doc: "What the best is best at; `log_loss` and `brier` count negated, so that greater is better.",
     },
     Param {
         name: "min_score",
-        kind: Type::Float(-1e9, 1.0),
-        default: Fallback::Yaml("0.9"),
+        kind: ParamType::Float(-1e9, 1.0),
+        default: ParamFallback::Yaml("0.9"),
         doc: "What a trial has to reach.",
     },
     Param {
         name: "min_attacks",
-        kind: Type::Int(2, 1_000_000_000),
-        default: Fallback::Yaml("20"),
+        kind: ParamType::Int(2, 1_000_000_000),
+        default: ParamFallback::Yaml("20"),
         doc: "With fewer attacks, or fewer benign rows, among the training rows nothing is chosen: the stage fails, and says so.",
     },
     Param {
         name: "max_fpr",
-        kind: Type::Float(0.0, 1.0),
-        default: Fallback::Absent,
+        kind: ParamType::Float(0.0, 1.0),
+        default: ParamFallback::Absent,
         doc: "The most false alarms, as a share of benign rows.",
     },
     Param {
         name: "overfit_gap",
-        kind: Type::Float(0.0, 1e9),
-        default: Fallback::Absent,
+        kind: ParamType::Float(0.0, 1e9),
+        default: ParamFallback::Absent,
         doc: "By how much a trial may be better on the rows that it was fitted to.",
     },
 ];

@@ -6,7 +6,7 @@ use crate::model::error::ModelError;
 use crate::model::metrics::Metrics;
 use crate::prep::preprocessor::Preprocessor;
 use crate::quality::giveaway::GiveawayGrade;
-use crate::stage::context::Context;
+use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 
 /// Carries a trial out again with the features of shortcut columns all the same in every row, which
@@ -20,7 +20,7 @@ pub(crate) fn without_shortcuts(
     data: &TrainingSet,
     preprocessor: &Preprocessor,
     sweep: &CrossValidation<'_>,
-    context: &Context<'_>,
+    context: &StageContext<'_>,
 ) -> Result<Option<(Vec<String>, Metrics)>, StageError> {
     let found = preprocessor
         .giveaways

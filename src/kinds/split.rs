@@ -3,8 +3,8 @@
 use crate::frame::table::read_time;
 use crate::kinds::split_work::{SplitBy, SplitStage, Unlabelled};
 use crate::stage::kind::{Stage, StageKind};
-use crate::stage::param::{Fallback, Param, ParamError, ParamStep, Type, Values};
-use crate::stage::port::{Format, Need, Port, Ports};
+use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Values};
+use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 
 /// The kind.
 pub const KIND: StageKind = StageKind {
@@ -16,136 +16,136 @@ pub const KIND: StageKind = StageKind {
     inputs: Ports::Fixed(&[
         Port {
             name: "data",
-            format: Format::Table,
-            need: Need::One,
+            format: PortFormat::Table,
+            need: PortNeed::One,
             doc: "the rows; for `by: given`, those to learn from",
         },
         Port {
             name: "test",
-            format: Format::Table,
-            need: Need::Optional,
+            format: PortFormat::Table,
+            need: PortNeed::Optional,
             doc: "for `by: given`: the rows to judge by, as they were given",
         },
     ]),
     outputs: Ports::Fixed(&[
         Port {
             name: "train",
-            format: Format::Table,
-            need: Need::One,
+            format: PortFormat::Table,
+            need: PortNeed::One,
             doc: "the rows to learn from",
         },
         Port {
             name: "validation",
-            format: Format::Table,
-            need: Need::One,
+            format: PortFormat::Table,
+            need: PortNeed::One,
             doc: "the rows to choose by; none by default",
         },
         Port {
             name: "test",
-            format: Format::Table,
-            need: Need::One,
+            format: PortFormat::Table,
+            need: PortNeed::One,
             doc: "the rows to judge by",
         },
         Port {
             name: "leakage",
-            format: Format::Json,
-            need: Need::One,
+            format: PortFormat::Json,
+            need: PortNeed::One,
             doc: "what leaks",
         },
     ]),
     params: &[
         Param {
             name: "by",
-            kind: Type::Choice(&["content", "group", "time", "given"]),
-            default: Fallback::Yaml("content"),
+            kind: ParamType::Choice(&["content", "group", "time", "given"]),
+            default: ParamFallback::Yaml("content"),
             doc: "What decides a row's side: a digest of its features, so that equal rows stay together; that of the columns \
                   `group`, so that a host or a session stays together; the moment in the column `time`; or, `given`, the input \
                   that it comes in by: all of `test` is for judging.",
         },
         Param {
             name: "target",
-            kind: Type::Text,
-            default: Fallback::Absent,
+            kind: ParamType::Text,
+            default: ParamFallback::Absent,
             doc: "The column of labels: it has no say in the side, so that equal features with different labels stay together.",
         },
         Param {
             name: "test_share",
-            kind: Type::Float(0.0, 1.0),
-            default: Fallback::Yaml("0.2"),
+            kind: ParamType::Float(0.0, 1.0),
+            default: ParamFallback::Yaml("0.2"),
             doc: "The share of distinct rows or groups that go to `test`.",
         },
         Param {
             name: "validation_share",
-            kind: Type::Float(0.0, 1.0),
-            default: Fallback::Yaml("0"),
+            kind: ParamType::Float(0.0, 1.0),
+            default: ParamFallback::Yaml("0"),
             doc: "The share that goes to `validation`.",
         },
         Param {
             name: "group",
-            kind: Type::List(&Type::Text),
-            default: Fallback::Yaml("[]"),
+            kind: ParamType::List(&ParamType::Text),
+            default: ParamFallback::Yaml("[]"),
             doc: "The columns that name a group, for `by: group`.",
         },
         Param {
             name: "stratify",
-            kind: Type::Bool,
-            default: Fallback::Yaml("false"),
+            kind: ParamType::Bool,
+            default: ParamFallback::Yaml("false"),
             doc: "Whether the shares hold within each label as exactly as whole rows allow: sides are then dealt out in the \
                   order of the rows, which stays the same while rows are added at the end.",
         },
         Param {
             name: "time",
-            kind: Type::Text,
-            default: Fallback::Absent,
+            kind: ParamType::Text,
+            default: ParamFallback::Absent,
             doc: "The column of moments, for `by: time`.",
         },
         Param {
             name: "test_from",
-            kind: Type::Text,
-            default: Fallback::Absent,
+            kind: ParamType::Text,
+            default: ParamFallback::Absent,
             doc: "For `by: time`: rows from this moment on go to `test`, such as `2026-01-31` or `2026-01-31T12:00:00Z`.",
         },
         Param {
             name: "validation_from",
-            kind: Type::Text,
-            default: Fallback::Absent,
+            kind: ParamType::Text,
+            default: ParamFallback::Absent,
             doc: "For `by: time`: rows from this moment on and before `test_from` go to `validation`.",
         },
         Param {
             name: "gap_hours",
-            kind: Type::Float(0.0, 1e6),
-            default: Fallback::Yaml("0"),
+            kind: ParamType::Float(0.0, 1e6),
+            default: ParamFallback::Yaml("0"),
             doc: "For `by: time`: rows of so many hours before a border go nowhere.",
         },
         Param {
             name: "benign",
-            kind: Type::List(&Type::Text),
-            default: Fallback::Yaml("[]"),
+            kind: ParamType::List(&ParamType::Text),
+            default: ParamFallback::Yaml("[]"),
             doc: "The labels that are no attacks, for the leakage report; without any, those that are called so (`normal`, \
                   `benign`, `0`, …), or else the most frequent label.",
         },
         Param {
             name: "unknown",
-            kind: Type::List(&Type::Text),
-            default: Fallback::Yaml("[]"),
+            kind: ParamType::List(&ParamType::Text),
+            default: ParamFallback::Yaml("[]"),
             doc: "Labels that say no more than that there is none, such as `Background`: their rows count as unlabelled.",
         },
         Param {
             name: "unlabelled",
-            kind: Type::Choice(&["keep", "drop", "fail"]),
-            default: Fallback::Yaml("keep"),
+            kind: ParamType::Choice(&["keep", "drop", "fail"]),
+            default: ParamFallback::Yaml("keep"),
             doc: "What becomes of rows without a label: they are dealt out like others, left out and counted, or refused.",
         },
         Param {
             name: "near_perfect",
-            kind: Type::Float(0.5, 1.0),
-            default: Fallback::Yaml("0.99"),
+            kind: ParamType::Float(0.5, 1.0),
+            default: ParamFallback::Yaml("0.99"),
             doc: "From which AUC on a column that tells the label by itself is reported.",
         },
         Param {
             name: "max_shared_rows",
-            kind: Type::Float(0.0, 1.0),
-            default: Fallback::Yaml("1"),
+            kind: ParamType::Float(0.0, 1.0),
+            default: ParamFallback::Yaml("1"),
             doc: "The share of test rows whose features may stand in `train` too; more, and the stage fails.",
         },
     ],

@@ -17,7 +17,7 @@ use crate::quality::leakage::{self, Leakage, SplitSide, Traces};
 use crate::quality::profile::Profile;
 use crate::quality::telling::LabelProfiles;
 use crate::quality::units::distinct_rows;
-use crate::stage::context::Context;
+use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::Stage;
@@ -99,7 +99,7 @@ impl Stage for SplitStage {
         &self,
         inputs: &Inputs,
         outputs: &mut Outputs,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let sources = self.sources(inputs, outputs)?;
         let mut labels: BTreeMap<String, u64> = BTreeMap::new();
@@ -296,7 +296,7 @@ impl SplitStage {
     fn trace(
         &self,
         source: &SplitSource<'_>,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<Vec<Vec<BlobRef>>, StageError> {
         let decides = match &self.by {
             SplitBy::Content | SplitBy::Given => "content".to_owned(),
@@ -487,7 +487,7 @@ impl SplitStage {
         &self,
         source: &SplitSource<'_>,
         profiles: &mut BTreeMap<String, Vec<BlobRef>>,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let target = self.target.clone().unwrap_or_default();
         let with = |_| vec![("target", target.clone())];
@@ -558,7 +558,7 @@ impl SplitStage {
 fn deal(
     source: &SplitSource<'_>,
     sides: &[Vec<SplitSide>],
-    context: &Context<'_>,
+    context: &StageContext<'_>,
 ) -> Result<Vec<Vec<BlobRef>>, StageError> {
     let with = |at: usize| {
         let bytes: Vec<u8> = sides[at].iter().map(|side| *side as u8).collect();

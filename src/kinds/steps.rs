@@ -13,44 +13,49 @@ use crate::prep::knn::Weights;
 use crate::prep::reduce::Useless;
 use crate::prep::scale::ScaleMethod;
 use crate::prep::step::{Action, PrepStep};
-use crate::stage::param::{self, Fallback, Param, ParamError, Type, Value, Values};
+use crate::stage::param::{self, Param, ParamError, ParamFallback, ParamType, Value, Values};
 
-const fn of(name: &'static str, kind: Type, default: &'static str, doc: &'static str) -> Param {
+const fn of(
+    name: &'static str,
+    kind: ParamType,
+    default: &'static str,
+    doc: &'static str,
+) -> Param {
     Param {
         name,
         kind,
-        default: Fallback::Yaml(default),
+        default: ParamFallback::Yaml(default),
         doc,
     }
 }
 
-const fn maybe(name: &'static str, kind: Type, doc: &'static str) -> Param {
+const fn maybe(name: &'static str, kind: ParamType, doc: &'static str) -> Param {
     Param {
         name,
         kind,
-        default: Fallback::Absent,
+        default: ParamFallback::Absent,
         doc,
     }
 }
 
-const FINITE: Type = Type::Float(f64::MIN, f64::MAX);
+const FINITE: ParamType = ParamType::Float(f64::MIN, f64::MAX);
 
 const IMPUTE: &[Param] = &[
     of(
         "with",
-        Type::Choice(&["knn", "mean", "median", "most_frequent", "constant"]),
+        ParamType::Choice(&["knn", "mean", "median", "most_frequent", "constant"]),
         "knn",
         "`knn`: the mean of the nearest rows, as scikit-learn's `KNNImputer`; the others look at the column alone.",
     ),
     of(
         "neighbours",
-        Type::Int(1, 1000),
+        ParamType::Int(1, 1000),
         "3",
         "How many rows `knn` takes.",
     ),
     of(
         "weights",
-        Type::Choice(&["uniform", "distance"]),
+        ParamType::Choice(&["uniform", "distance"]),
         "uniform",
         "Whether all of them count the same, or one over the distance.",
     ),
@@ -62,13 +67,13 @@ const IMPUTE: &[Param] = &[
     ),
     of(
         "text",
-        Type::Text,
+        ParamType::Text,
         "missing",
         "What `constant` puts into columns of text.",
     ),
     of(
         "indicator",
-        Type::Bool,
+        ParamType::Bool,
         "false",
         "Whether a column `NAME is missing` is added for each that had missing cells in training.",
     ),
@@ -77,14 +82,14 @@ const IMPUTE: &[Param] = &[
 const INFINITE: &[Param] = &[
     of(
         "with",
-        Type::Choice(&["missing", "clip", "quantile"]),
+        ParamType::Choice(&["missing", "clip", "quantile"]),
         "missing",
         "What stands in for plus and minus infinity: a missing cell; the greatest and the least finite number of training; or, \
          `quantile`, what all but a small share of the training cells are below and above.",
     ),
     of(
         "share",
-        Type::Float(0.5, 1.0),
+        ParamType::Float(0.5, 1.0),
         "0.999",
         "The share of training cells below what `quantile` puts there.",
     ),
@@ -92,7 +97,7 @@ const INFINITE: &[Param] = &[
 
 const SCALE: &[Param] = &[of(
     "with",
-    Type::Choice(&["standard", "min_max", "robust", "max_abs"]),
+    ParamType::Choice(&["standard", "min_max", "robust", "max_abs"]),
     "standard",
     "`standard`: mean 0 and standard deviation 1; `min_max`: from 0 to 1; `robust`: median 0 and the middle half 1 wide; \
      `max_abs`: the largest absolute value 1.",
@@ -101,13 +106,13 @@ const SCALE: &[Param] = &[of(
 const QUANTILE: &[Param] = &[
     of(
         "quantiles",
-        Type::Int(2, 10_000),
+        ParamType::Int(2, 10_000),
         "1000",
         "How many quantiles are kept, or as many as there are rows.",
     ),
     of(
         "to",
-        Type::Choice(&["uniform", "normal"]),
+        ParamType::Choice(&["uniform", "normal"]),
         "uniform",
         "How the values are spread.",
     ),
@@ -118,12 +123,12 @@ const CLIP: &[Param] = &[
     maybe("high", FINITE, "The greatest value."),
     maybe(
         "low_share",
-        Type::Float(0.0, 1.0),
+        ParamType::Float(0.0, 1.0),
         "The least value is what this share of the training rows is below.",
     ),
     maybe(
         "high_share",
-        Type::Float(0.0, 1.0),
+        ParamType::Float(0.0, 1.0),
         "The greatest value is what this share of the training rows is below.",
     ),
 ];
@@ -131,19 +136,19 @@ const CLIP: &[Param] = &[
 const ONEHOT: &[Param] = &[
     of(
         "unknown",
-        Type::Choice(&["zero", "rare", "error"]),
+        ParamType::Choice(&["zero", "rare", "error"]),
         "zero",
         "What becomes of a category that training did not have: 0 in all columns, one of the rare, or an error.",
     ),
     of(
         "min_count",
-        Type::Int(1, 1_000_000_000),
+        ParamType::Int(1, 1_000_000_000),
         "1",
         "Categories in fewer training rows share the column `NAME is rare`.",
     ),
     of(
         "max",
-        Type::Int(1, 10_000),
+        ParamType::Int(1, 10_000),
         "100",
         "The most categories of a column; with more the stage fails.",
     ),
@@ -152,12 +157,12 @@ const ONEHOT: &[Param] = &[
 const TARGET: &[Param] = &[
     maybe(
         "smooth",
-        Type::Float(0.0, 1e9),
+        ParamType::Float(0.0, 1e9),
         "By so many rows of the share among all a category is drawn towards it; without it, by as much as its spread asks for.",
     ),
     of(
         "folds",
-        Type::Int(2, 100),
+        ParamType::Int(2, 100),
         "5",
         "Training rows are told the shares of the other folds, so that none is told its own class.",
     ),
@@ -165,14 +170,14 @@ const TARGET: &[Param] = &[
 
 const HASH: &[Param] = &[of(
     "buckets",
-    Type::Int(1, 100_000),
+    ParamType::Int(1, 100_000),
     "32",
     "How many columns there are in the end.",
 )];
 
 const PCA: &[Param] = &[of(
     "components",
-    Type::Int(1, 10_000),
+    ParamType::Int(1, 10_000),
     "10",
     "How many components there are in the end, or as many as columns.",
 )];
@@ -180,19 +185,19 @@ const PCA: &[Param] = &[of(
 const DROP: &[Param] = &[
     of(
         "constant",
-        Type::Bool,
+        ParamType::Bool,
         "false",
         "Those that are the same in all training rows.",
     ),
     of(
         "duplicate",
-        Type::Bool,
+        ParamType::Bool,
         "false",
         "Those that equal an earlier one.",
     ),
     maybe(
         "correlated",
-        Type::Float(0.0, 1.0),
+        ParamType::Float(0.0, 1.0),
         "Those whose correlation with an earlier one that stays is larger, whatever its sign.",
     ),
 ];
@@ -200,19 +205,19 @@ const DROP: &[Param] = &[
 const PAIR: &[Param] = &[
     Param {
         name: "of",
-        kind: Type::Text,
-        default: Fallback::Required,
+        kind: ParamType::Text,
+        default: ParamFallback::Required,
         doc: "The first column.",
     },
     Param {
         name: "and",
-        kind: Type::Text,
-        default: Fallback::Required,
+        kind: ParamType::Text,
+        default: ParamFallback::Required,
         doc: "The second column.",
     },
     maybe(
         "name",
-        Type::Text,
+        ParamType::Text,
         "What the new column is called; otherwise after the two, as in `a / b` or `a - b`.",
     ),
 ];
@@ -221,83 +226,83 @@ const PAIR: &[Param] = &[
 pub(crate) const PARAMS: &[Param] = &[
     maybe(
         "columns",
-        Type::List(&Type::Text),
+        ParamType::List(&ParamType::Text),
         "Which columns the step takes; without any choice all that it has use for.",
     ),
     maybe(
         "match",
-        Type::Text,
+        ParamType::Text,
         "Which columns it takes: those whose whole name this regular expression describes.",
     ),
     maybe(
         "type",
-        Type::Choice(&["number", "text"]),
+        ParamType::Choice(&["number", "text"]),
         "Which columns it takes: those of this kind.",
     ),
     maybe(
         "finite",
-        Type::Record(INFINITE),
+        ParamType::Record(INFINITE),
         "Replaces infinite numbers; first of all steps.",
     ),
-    maybe("impute", Type::Record(IMPUTE), "Fills missing cells."),
+    maybe("impute", ParamType::Record(IMPUTE), "Fills missing cells."),
     maybe(
         "scale",
-        Type::Record(SCALE),
+        ParamType::Record(SCALE),
         "Shifts and divides columns of numbers.",
     ),
     maybe(
         "quantile",
-        Type::Record(QUANTILE),
+        ParamType::Record(QUANTILE),
         "Spreads columns of numbers by their rank.",
     ),
     maybe(
         "log1p",
-        Type::Record(&[]),
+        ParamType::Record(&[]),
         "Takes ln(1 + x) of columns of numbers that are above -1.",
     ),
     maybe(
         "clip",
-        Type::Record(CLIP),
+        ParamType::Record(CLIP),
         "Keeps columns of numbers within bounds.",
     ),
     maybe(
         "onehot",
-        Type::Record(ONEHOT),
+        ParamType::Record(ONEHOT),
         "Makes columns of text a column of zeros and ones a category.",
     ),
     maybe(
         "ordinal",
-        Type::Record(&[]),
+        ParamType::Record(&[]),
         "Makes columns of text the number of their category; unknown or missing: -1.",
     ),
     maybe(
         "target",
-        Type::Record(TARGET),
+        ParamType::Record(TARGET),
         "Makes columns of text the share of attacks in their category.",
     ),
     maybe(
         "hash",
-        Type::Record(HASH),
+        ParamType::Record(HASH),
         "Deals columns of text out over buckets, whatever stands there.",
     ),
     maybe(
         "pca",
-        Type::Record(PCA),
+        ParamType::Record(PCA),
         "Makes columns of numbers their principal components.",
     ),
     maybe(
         "drop",
-        Type::Record(DROP),
+        ParamType::Record(DROP),
         "Leaves out columns: all that are taken, or those of them that are useless.",
     ),
     maybe(
         "ratio",
-        Type::Record(PAIR),
+        ParamType::Record(PAIR),
         "Adds the first column over the second; missing where that is 0.",
     ),
     maybe(
         "difference",
-        Type::Record(PAIR),
+        ParamType::Record(PAIR),
         "Adds the first column less the second.",
     ),
 ];

@@ -15,7 +15,7 @@ use crate::kinds::order::Order;
 use crate::kinds::program::{Program, ProgramEnd};
 use crate::kinds::sandbox::Namespaces;
 use crate::stage::error::StageError;
-use crate::stage::io::{Supervisor, SupervisorSort};
+use crate::stage::io::{ProgramSupervisor, SupervisorSort};
 
 /// How often whoever waits looks at the cancel token.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -75,11 +75,11 @@ impl Order {
     /// `Failed` if the program cannot be started; `Storage` if it cannot be watched.
     pub fn carry_out(
         &self,
-        supervisor: Supervisor,
+        supervisor: ProgramSupervisor,
         cancel: &Cancel,
     ) -> (
         Result<ProgramEnd, StageError>,
-        Result<Supervisor, Supervisor>,
+        Result<ProgramSupervisor, ProgramSupervisor>,
     ) {
         match self.ask(&supervisor.stream, cancel) {
             Ok(Answer::Ended(ended)) => (Ok(ended), Ok(supervisor)),

@@ -11,7 +11,7 @@ use crate::model::folds::{Folds, places};
 use crate::model::hyper::{HyperparameterValue, Hyperparameters};
 use crate::model::learner::FitTask;
 use crate::model::metrics::Metrics;
-use crate::stage::context::Context;
+use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::memo::SubAction;
 use crate::stage::param::{Value, Values};
@@ -227,7 +227,7 @@ impl<'a> CrossValidation<'a> {
         trials: &[TrialFit],
         first: usize,
         prune: bool,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<Vec<TrialResult>, StageError> {
         let folds: Vec<usize> = (0..self.folds.count)
             .filter(|fold| !self.held[*fold].is_empty())
@@ -266,7 +266,7 @@ impl<'a> CrossValidation<'a> {
         folds: &[usize],
         first: usize,
         fits: &mut Fits,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let mut families: Vec<Family> = Vec::new();
         let mut family_of = BTreeMap::new();

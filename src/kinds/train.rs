@@ -23,12 +23,12 @@ use crate::model::intervals::intervals;
 use crate::model::learner::FitTask;
 use crate::model::search::{self, Search, SearchDimension, Strategy};
 use crate::prep::preprocessor::Preprocessor;
-use crate::stage::context::Context;
+use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
-use crate::stage::param::{Fallback, Param, ParamError, ParamStep, Type, Value, Values};
-use crate::stage::port::{Format, Need, Port, Ports};
+use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Value, Values};
+use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 
 /// The kind.
 pub const KIND: StageKind = StageKind {
@@ -40,49 +40,49 @@ pub const KIND: StageKind = StageKind {
     inputs: Ports::Fixed(&[
         Port {
             name: "train",
-            format: Format::Array,
-            need: Need::One,
+            format: PortFormat::Array,
+            need: PortNeed::One,
             doc: "features, then the class in the last column",
         },
         Port {
             name: "preprocessor",
-            format: Format::Preprocessor,
-            need: Need::One,
+            format: PortFormat::Preprocessor,
+            need: PortNeed::One,
             doc: "stored with the model, so that it takes tables as they come",
         },
         Port {
             name: "profile",
-            format: Format::Profile,
-            need: Need::Optional,
+            format: PortFormat::Profile,
+            need: PortNeed::Optional,
             doc: "what the training rows look like, as `drift` gives it: stored with the model, so that later rows can be \
                   compared with them",
         },
         Port {
             name: "rows",
-            format: Format::Table,
-            need: Need::Optional,
+            format: PortFormat::Table,
+            need: PortNeed::Optional,
             doc: "the training rows as they come, for folds by group or time",
         },
     ]),
     outputs: Ports::Fixed(&[
         Port {
             name: "model",
-            format: Format::Model,
-            need: Need::One,
+            format: PortFormat::Model,
+            need: PortNeed::One,
             doc: "the model with its preprocessor",
         },
         Port {
             name: "metrics",
-            format: Format::Json,
-            need: Need::One,
+            format: PortFormat::Json,
+            need: PortNeed::One,
             doc: "the leaderboard: figures of every trial",
         },
     ]),
     params: &[
         Param {
             name: "candidates",
-            kind: Type::List(&Type::Record(candidates::PARAMS)),
-            default: Fallback::Yaml(
+            kind: ParamType::List(&ParamType::Record(candidates::PARAMS)),
+            default: ParamFallback::Yaml(
                 "[{learner: logistic_regression, grid: {alpha: [0.1, 1, 10]}}, {learner: knn, grid: {k: [5, 15]}}, \
                  {learner: decision_tree, grid: {max_depth: [6, 12]}}, {learner: random_forest, grid: {trees: [50, 100]}}, \
                  {learner: extra_trees, grid: {trees: [50, 100]}}, {learner: gradient_boosting, grid: {trees: [50, 100]}}]",
@@ -91,41 +91,41 @@ pub const KIND: StageKind = StageKind {
         },
         Param {
             name: "search",
-            kind: Type::Record(&[
+            kind: ParamType::Record(&[
                 Param {
                     name: "strategy",
-                    kind: Type::Choice(&["grid", "random", "tpe", "halving"]),
-                    default: Fallback::Yaml("grid"),
+                    kind: ParamType::Choice(&["grid", "random", "tpe", "halving"]),
+                    default: ParamFallback::Yaml("grid"),
                     doc: "`grid`: every combination; `random`: draws; `tpe`: draws where good trials are dense; `halving`: \
                           many trials on few rows, the best of them on more.",
                 },
                 Param {
                     name: "trials",
-                    kind: Type::Int(1, 1_000_000),
-                    default: Fallback::Yaml("50"),
+                    kind: ParamType::Int(1, 1_000_000),
+                    default: ParamFallback::Yaml("50"),
                     doc: "How many trials `random`, `tpe` and `halving` begin.",
                 },
                 Param {
                     name: "factor",
-                    kind: Type::Int(2, 100),
-                    default: Fallback::Yaml("3"),
+                    kind: ParamType::Int(2, 100),
+                    default: ParamFallback::Yaml("3"),
                     doc: "By how much `halving` makes trials fewer and rows more.",
                 },
                 Param {
                     name: "prune",
-                    kind: Type::Bool,
-                    default: Fallback::Yaml("false"),
+                    kind: ParamType::Bool,
+                    default: ParamFallback::Yaml("false"),
                     doc: "Whether trials that are worse after a fold than half of those begun with them are given up.",
                 },
                 Param {
                     name: "minutes",
-                    kind: Type::Float(0.0, 1e6),
-                    default: Fallback::Absent,
+                    kind: ParamType::Float(0.0, 1e6),
+                    default: ParamFallback::Absent,
                     doc: "After so many minutes no more trials are begun. What is found then depends on the machine; without \
                           it, only on inputs and seed.",
                 },
             ]),
-            default: Fallback::Yaml("{}"),
+            default: ParamFallback::Yaml("{}"),
             doc: "How settings are found.",
         },
         folding::PARAMS[0],
@@ -133,36 +133,36 @@ pub const KIND: StageKind = StageKind {
         folding::PARAMS[2],
         Param {
             name: "monotone",
-            kind: Type::Map(&Type::Choice(&["rising", "falling"])),
-            default: Fallback::Yaml("{}"),
+            kind: ParamType::Map(&ParamType::Choice(&["rising", "falling"])),
+            default: ParamFallback::Yaml("{}"),
             doc: "Features with which the probability of an attack may only rise, or only fall. Learners that cannot keep to \
                   this are refused; trees can, AdaBoost cannot.",
         },
         Param {
             name: "select",
-            kind: Type::Record(select::PARAMS),
-            default: Fallback::Yaml("{}"),
+            kind: ParamType::Record(select::PARAMS),
+            default: ParamFallback::Yaml("{}"),
             doc: "Which trial is picked, judged by its calibrated probabilities and its threshold. If none fits, the stage fails and there is no model (exit code 6); the leaderboard is \
                   kept.",
         },
         Param {
             name: "calibrate",
-            kind: Type::Choice(&["none", "platt", "isotonic"]),
-            default: Fallback::Yaml("none"),
+            kind: ParamType::Choice(&["none", "platt", "isotonic"]),
+            default: ParamFallback::Yaml("none"),
             doc: "How probabilities are corrected, by those that cross-validation told: by a line through the logarithm of the \
                   odds, or by steps that rise, for which a thousand rows or more are wanted and which make many rows alike.",
         },
         Param {
             name: "threshold_fpr",
-            kind: Type::Float(0.0, 1.0),
-            default: Fallback::Absent,
+            kind: ParamType::Float(0.0, 1.0),
+            default: ParamFallback::Absent,
             doc: "A budget of false alarms, as a share of benign rows: the model alarms from the lowest probability on that \
                   keeps it in cross-validation, instead of from 0.5 on.",
         },
         Param {
             name: "learning_curve",
-            kind: Type::List(&Type::Float(1e-6, 1.0)),
-            default: Fallback::Yaml("[]"),
+            kind: ParamType::List(&ParamType::Float(1e-6, 1.0)),
+            default: ParamFallback::Yaml("[]"),
             doc: "Shares of the training rows with which the picked trial is carried out again, to see whether more rows would \
                   help; in the leaderboard as `learning_curve`.",
         },
@@ -259,7 +259,7 @@ impl Stage for Train {
         &self,
         inputs: &Inputs,
         outputs: &mut Outputs,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let preprocessor =
             Preprocessor::decode(&inputs.one("preprocessor").bytes()?).map_err(StageError::Data)?;
@@ -414,7 +414,7 @@ impl Train {
         data: &'a TrainingSet,
         folding: &FoldPlan,
         outputs: &mut Outputs,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<CrossValidation<'a>, StageError> {
         let made = format!(
             "{} by {} seed {}",
@@ -440,7 +440,7 @@ impl Train {
         &self,
         sweep: &CrossValidation<'_>,
         outputs: &mut Outputs,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<(Vec<TrialFit>, Vec<TrialResult>), StageError> {
         let search = Search {
             spaces: self.spaces.clone(),
@@ -535,7 +535,7 @@ impl Train {
         best: &TrialFit,
         data: &TrainingSet,
         first: usize,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<Json, StageError> {
         let trials: Vec<TrialFit> = self
             .curve

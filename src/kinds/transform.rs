@@ -17,12 +17,12 @@ use crate::quality::nature::rising;
 use crate::quality::profile::Profile;
 use crate::quality::telling::{ClassTellings, LabelProfiles};
 use crate::quality::units::distinct_rows;
-use crate::stage::context::Context;
+use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
-use crate::stage::param::{Fallback, Param, ParamError, ParamStep, Type, Value, Values};
-use crate::stage::port::{Format, Need, Port, Ports};
+use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Value, Values};
+use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 
 /// The kind.
 pub const KIND: StageKind = StageKind {
@@ -33,80 +33,80 @@ pub const KIND: StageKind = StageKind {
     inputs: Ports::Fixed(&[
         Port {
             name: "train",
-            format: Format::Table,
-            need: Need::One,
+            format: PortFormat::Table,
+            need: PortNeed::One,
             doc: "the rows to learn from",
         },
         Port {
             name: "test",
-            format: Format::Table,
-            need: Need::One,
+            format: PortFormat::Table,
+            need: PortNeed::One,
             doc: "the rows to judge by",
         },
     ]),
     outputs: Ports::Fixed(&[
         Port {
             name: "train",
-            format: Format::Array,
-            need: Need::One,
+            format: PortFormat::Array,
+            need: PortNeed::One,
             doc: "features, then the class in the last column",
         },
         Port {
             name: "test",
-            format: Format::Array,
-            need: Need::One,
+            format: PortFormat::Array,
+            need: PortNeed::One,
             doc: "the same of the test rows",
         },
         Port {
             name: "preprocessor",
-            format: Format::Preprocessor,
-            need: Need::One,
+            format: PortFormat::Preprocessor,
+            need: PortNeed::One,
             doc: "every fitted step",
         },
     ]),
     params: &[
         Param {
             name: "target",
-            kind: Type::Text,
-            default: Fallback::Required,
+            kind: ParamType::Text,
+            default: ParamFallback::Required,
             doc: "The column of labels.",
         },
         Param {
             name: "target_map",
-            kind: Type::Map(&Type::Int(0, 1)),
-            default: Fallback::Yaml("{-1: 0, 1: 1}"),
+            kind: ParamType::Map(&ParamType::Int(0, 1)),
+            default: ParamFallback::Yaml("{-1: 0, 1: 1}"),
             doc: "Which label means which class; 1 is the attack.",
         },
         Param {
             name: "other_labels",
-            kind: Type::Int(0, 1),
-            default: Fallback::Absent,
+            kind: ParamType::Int(0, 1),
+            default: ParamFallback::Absent,
             doc: "The class of every label that `target_map` does not name; without it such a label is an error.",
         },
         Param {
             name: "drop",
-            kind: Type::List(&Type::Text),
-            default: Fallback::Yaml("[]"),
+            kind: ParamType::List(&ParamType::Text),
+            default: ParamFallback::Yaml("[]"),
             doc: "Columns that are no features, such as row numbers and times.",
         },
         Param {
             name: "near_perfect",
-            kind: Type::Float(0.5, 1.0),
-            default: Fallback::Yaml("0.99"),
+            kind: ParamType::Float(0.5, 1.0),
+            default: ParamFallback::Yaml("0.99"),
             doc: "A column that tells attacks from benign rows by itself with this AUC gives the label away: a model that uses it \
                   is not accepted, nor one that uses row numbers, flow ids, addresses or times, unless `allow` names the column.",
         },
         Param {
             name: "allow",
-            kind: Type::Map(&Type::Text),
-            default: Fallback::Yaml("{}"),
+            kind: ParamType::Map(&ParamType::Text),
+            default: ParamFallback::Yaml("{}"),
             doc: "Columns that are used although they give the label away, each with the reason, such as `{sttl: known at \
                   detection time}`. The reasons stand in the decision and in the model card.",
         },
         Param {
             name: "steps",
-            kind: Type::List(&Type::Record(steps::PARAMS)),
-            default: Fallback::Yaml("[{impute: {with: knn}}, {onehot: {}}, {scale: {}}]"),
+            kind: ParamType::List(&ParamType::Record(steps::PARAMS)),
+            default: ParamFallback::Yaml("[{impute: {with: knn}}, {onehot: {}}, {scale: {}}]"),
             doc: "What is done, one after the other; each is one of `finite`, `impute`, `scale`, `quantile`, `log1p`, `clip`, `onehot`, \
                   `ordinal`, `target`, `hash`, `pca`, `drop`, `ratio` and `difference`. In the end there are only numbers; missing \
                   cells may stay where all learners are made of trees.",
@@ -182,7 +182,7 @@ impl Stage for Transform {
         &self,
         inputs: &Inputs,
         outputs: &mut Outputs,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let table = |port: &str| -> Result<Table, StageError> {
             let table = Dataset::open(inputs.one(port))?.whole()?;

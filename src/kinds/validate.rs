@@ -15,13 +15,13 @@ use crate::quality::report::{RuleVerdict, ValidationCounts, ValidationReport};
 use crate::quality::rules::{self, Rule, RuleFailure};
 use crate::quality::schema;
 use crate::quality::schema_types::{Measure, Schema, Severity};
-use crate::stage::context::Context;
+use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
-use crate::stage::kind::{Outside, Stage, StageKind};
+use crate::stage::kind::{OutsideSource, Stage, StageKind};
 use crate::stage::memo::BlobRef;
-use crate::stage::param::{Fallback, Param, ParamError, ParamStep, Type, Values};
-use crate::stage::port::{Format, Need, Port, Ports};
+use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Values};
+use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 
 /// How many broken rules the message of a failed stage lists; the report lists all.
 const SHOWN: usize = 8;
@@ -35,59 +35,59 @@ pub const KIND: StageKind = StageKind {
     inputs: Ports::Fixed(&[
         Port {
             name: "schema",
-            format: Format::Any,
-            need: Need::One,
+            format: PortFormat::Any,
+            need: PortNeed::One,
             doc: "the schema file, such as `schemas/phishing.yaml`",
         },
         Port {
             name: "data",
-            format: Format::Table,
-            need: Need::One,
+            format: PortFormat::Table,
+            need: PortNeed::One,
             doc: "the rows",
         },
     ]),
     outputs: Ports::Fixed(&[
         Port {
             name: "data",
-            format: Format::Table,
-            need: Need::One,
+            format: PortFormat::Table,
+            need: PortNeed::One,
             doc: "the rows that go on",
         },
         Port {
             name: "quarantine",
-            format: Format::Table,
-            need: Need::One,
+            format: PortFormat::Table,
+            need: PortNeed::One,
             doc: "the rows that are set aside, with their number (`netsec_row`) and the rules they break",
         },
         Port {
             name: "failures",
-            format: Format::Table,
-            need: Need::One,
+            format: PortFormat::Table,
+            need: PortNeed::One,
             doc: "every broken rule of every row: `row`, `column`, `rule`, `severity`, `value`",
         },
         Port {
             name: "report",
-            format: Format::Json,
-            need: Need::One,
+            format: PortFormat::Json,
+            need: PortNeed::One,
             doc: "the verdict on every rule",
         },
         Port {
             name: "page",
-            format: Format::Text,
-            need: Need::One,
+            format: PortFormat::Text,
+            need: PortNeed::One,
             doc: "the same as a page (HTML)",
         },
         Port {
             name: "junit",
-            format: Format::Text,
-            need: Need::One,
+            format: PortFormat::Text,
+            need: PortNeed::One,
             doc: "the same for test runners (JUnit XML)",
         },
     ]),
     params: &[Param {
         name: "as_of",
-        kind: Type::Text,
-        default: Fallback::Absent,
+        kind: ParamType::Text,
+        default: ParamFallback::Absent,
         doc: "The moment from which `freshness` counts, such as `2026-01-31T12:00:00Z`; `today` is the begin of the day of the \
               run, so that the stage runs again every day.",
     }],
@@ -104,7 +104,7 @@ struct Validate {
 /// Looks at the calendar.
 struct Today;
 
-impl Outside for Today {
+impl OutsideSource for Today {
     fn look(&self) -> Result<String, StageError> {
         let day = i64::try_from(clock::SystemClock.now_ms() / 86_400_000).unwrap_or_default();
         Ok(crate::frame::table::show_time(day * 86_400_000))
@@ -155,15 +155,15 @@ struct PartCheck<'a> {
 }
 
 impl Stage for Validate {
-    fn outside(&self) -> Option<&dyn Outside> {
-        self.today.as_ref().map(|today| today as &dyn Outside)
+    fn outside(&self) -> Option<&dyn OutsideSource> {
+        self.today.as_ref().map(|today| today as &dyn OutsideSource)
     }
 
     fn run(
         &self,
         inputs: &Inputs,
         outputs: &mut Outputs,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let file = inputs.one("schema");
         let schema = schema::parse(&file.label, file.bytes()?)
@@ -318,7 +318,7 @@ impl PartCheck<'_> {
         data: &Dataset<'_>,
         (schema, parts): (Digest, (&str, &[usize])),
         repeated: &Repeated,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<Vec<Vec<BlobRef>>, StageError> {
         let with = |at: usize| {
             let rows = repeated

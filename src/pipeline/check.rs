@@ -13,8 +13,8 @@ use crate::pipeline::outline::{Outline, StageOutline, outline};
 use crate::pipeline::problem;
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::limits::{self, Limits};
-use crate::stage::param::{Env, ParamError, ParamStep, Value, Values, check_record};
-use crate::stage::port::{Format, Need, Port, Ports};
+use crate::stage::param::{EnvLookup, ParamError, ParamStep, Value, Values, check_record};
+use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 use crate::stage::registry::Registry;
 
 /// A pipeline in which everything means something.
@@ -117,7 +117,7 @@ pub struct Refused {
 pub fn check(
     gathered: ComposedPipeline,
     registry: &Registry,
-    env: Env<'_>,
+    env: EnvLookup<'_>,
 ) -> Result<(SourceText, Pipeline), Box<Refused>> {
     let source = gathered.source.clone();
     let refused = |problems, wiring| {
@@ -235,7 +235,7 @@ fn without_echoes(problems: Vec<Problem>) -> Vec<Problem> {
 }
 
 /// The outputs of a stage with their formats; `None` if its kind is not known.
-type KnownOutputs = Option<Vec<(String, Format)>>;
+type KnownOutputs = Option<Vec<(String, PortFormat)>>;
 
 fn outputs(stage: &StageOutline, registry: &Registry) -> KnownOutputs {
     let fixed = |ports: &[Port]| {
@@ -258,7 +258,7 @@ fn outputs(stage: &StageOutline, registry: &Registry) -> KnownOutputs {
                 all.extend(
                     entries
                         .iter()
-                        .map(|(key, _)| (key.value.clone(), Format::Any)),
+                        .map(|(key, _)| (key.value.clone(), PortFormat::Any)),
                 );
             }
             Some(all)
@@ -273,7 +273,7 @@ struct CheckScope<'a> {
     groups: HashMap<String, Vec<usize>>,
     outputs: Vec<KnownOutputs>,
     registry: &'a Registry,
-    env: Env<'a>,
+    env: EnvLookup<'a>,
     capacity: &'a BTreeMap<String, u64>,
 }
 
@@ -369,7 +369,7 @@ impl CheckScope<'_> {
                     continue;
                 }
             };
-            let is_optional = declared.is_some_and(|port| port.need == Need::Optional);
+            let is_optional = declared.is_some_and(|port| port.need == PortNeed::Optional);
             if is_optional
                 && stage_and_port(&text.value)
                     .is_some_and(|(id, _)| self.outline.left_out.contains(&id))
@@ -390,7 +390,7 @@ impl CheckScope<'_> {
             }
         }
         if let Ports::Fixed(ports) = kind.inputs {
-            for port in ports.iter().filter(|port| port.need == Need::One) {
+            for port in ports.iter().filter(|port| port.need == PortNeed::One) {
                 if !stage
                     .inputs
                     .iter()
@@ -441,10 +441,10 @@ impl CheckScope<'_> {
 
     fn origin(&self, text: &Spanned<String>, port: Option<&Port>) -> Result<Origin, Box<Problem>> {
         let span = text.span;
-        let need = port.map_or(Need::One, |port| port.need);
+        let need = port.map_or(PortNeed::One, |port| port.need);
         let reference = text.value.strip_prefix("ref:");
         match (reference, need) {
-            (Some(name), Need::Ref(against)) => {
+            (Some(name), PortNeed::Ref(against)) => {
                 let name = RefName::new(name).map_err(|why| problem::bad_name(why, span))?;
                 return Ok(Origin::Ref(name, against));
             }
@@ -457,7 +457,7 @@ impl CheckScope<'_> {
                 )
                 .into());
             }
-            (None, Need::Ref(_)) => {
+            (None, PortNeed::Ref(_)) => {
                 let help = "write `ref:` and a name, such as `ref:champion/phishing`";
                 return Err(
                     problem::wrong_reference("this input takes a `ref:`", span, help).into(),

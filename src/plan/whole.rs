@@ -16,7 +16,7 @@ use crate::pipeline::check::{InputSpec, Origin, Pipeline, StageSpec};
 use crate::plan::decide::{DecideError, Verdict, Why, decide};
 use crate::plan::files::{self, FilesError, SourceFile};
 use crate::plan::key::{Ingredients, PortContent};
-use crate::stage::kind::Outside;
+use crate::stage::kind::OutsideSource;
 use crate::store::blob::Store;
 use crate::store::known::DigestCache;
 
@@ -188,7 +188,7 @@ impl Planner<'_> {
             seed: spec.kind.seeded.then_some(self.pipeline.seed),
             with: Ingredients::with_values(&spec.values),
             inputs,
-            seen: spec.stage.outside().map(Outside::look),
+            seen: spec.stage.outside().map(OutsideSource::look),
         };
         let key = ingredients.key();
         let verdict = if self.forced.contains(&stage) {

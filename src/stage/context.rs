@@ -5,17 +5,17 @@ use std::path::Path;
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::stage::error::StageError;
-use crate::stage::io::{Input, Supervisors};
+use crate::stage::io::{Input, SupervisorSource};
 use crate::stage::limits::Limits;
 use crate::stage::memo::{BlobRef, SubAction};
 
 /// Gives an output of the stage's latest record that differs from this action in nothing but what
 /// was seen outside.
-pub type Earlier<'a> = &'a (dyn Fn(&str) -> Option<Input> + Sync);
+pub type EarlierOutput<'a> = &'a (dyn Fn(&str) -> Option<Input> + Sync);
 
 /// What a stage may ask of its surroundings.
 #[derive(Clone, Copy)]
-pub struct Context<'a> {
+pub struct StageContext<'a> {
     /// The pipeline's seed; only for kinds that declare `seeded`.
     pub seed: u64,
     /// Raised when the run is to stop.
@@ -25,7 +25,7 @@ pub struct Context<'a> {
     /// An empty folder of its own, gone afterwards.
     pub scratch: &'a Path,
     /// Gives the processes that start the stage's programs.
-    pub supervisors: &'a dyn Supervisors,
+    pub supervisors: &'a dyn SupervisorSource,
     /// How much of the machine what the stage starts may take.
     pub limits: &'a Limits,
     /// Carries out smaller actions of the stage's own.
@@ -33,16 +33,16 @@ pub struct Context<'a> {
     /// What `Outside::look` saw.
     pub seen: Option<&'a str>,
     /// What the stage made when it last saw something else.
-    pub earlier: Earlier<'a>,
+    pub earlier: EarlierOutput<'a>,
     /// Whether nothing made earlier is to be built on.
     pub full: bool,
     /// The stage's turn among those that run at once; of interest only to kinds that declare
     /// `own_turn`.
-    pub turn: &'a dyn Turn,
+    pub turn: &'a dyn StageTurn,
 }
 
 /// A turn of a stage: so many run at once as the user allows.
-pub trait Turn: Sync {
+pub trait StageTurn: Sync {
     /// Waits until it is the stage's turn. Once begun, nothing more happens.
     fn begin(&self);
 
@@ -50,7 +50,7 @@ pub trait Turn: Sync {
     fn end(&self);
 }
 
-impl Context<'_> {
+impl StageContext<'_> {
     /// Carries out parts of the stage's work that are kept and reused by themselves; see
     /// `Memo::memo`.
     ///
@@ -84,11 +84,11 @@ impl Context<'_> {
 
 /// Makes the blobs of a part, given its number: as many for every part of one kind.
 pub type SubActionBody<'a> =
-    &'a (dyn Fn(usize, &Context<'_>) -> Result<Vec<Vec<u8>>, StageError> + Sync);
+    &'a (dyn Fn(usize, &StageContext<'_>) -> Result<Vec<Vec<u8>>, StageError> + Sync);
 
 /// Makes the one blob of a part.
 pub type SubActionBlob<'a> =
-    &'a (dyn Fn(usize, &Context<'_>) -> Result<Vec<u8>, StageError> + Sync);
+    &'a (dyn Fn(usize, &StageContext<'_>) -> Result<Vec<u8>, StageError> + Sync);
 
 /// Carries parts out for a stage: the engine's side.
 pub trait SubActions: Sync {

@@ -16,7 +16,7 @@ use crate::stage::memo::BlobRef;
 
 /// Where the bytes of an input are. The engine brings them; what comes out has been checked against
 /// the digest.
-pub trait Content: Send + Sync {
+pub trait InputContent: Send + Sync {
     /// Returns the bytes.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ pub struct InputFile {
     /// What it is; the bytes of a link are where it leads.
     pub form: EntryForm,
     /// The bytes.
-    pub content: Box<dyn Content>,
+    pub content: Box<dyn InputContent>,
 }
 
 /// One input: a file, or all files of a directory.
@@ -177,14 +177,14 @@ impl Outputs {
 /// A process that carries out programs for this one, one at a time: what a program starts is its
 /// descendant, and ends with it. It goes when this value does.
 #[derive(Debug)]
-pub struct Supervisor {
+pub struct ProgramSupervisor {
     /// The process.
     pub process: Child,
     /// The way to it and back.
     pub stream: UnixStream,
 }
 
-impl Drop for Supervisor {
+impl Drop for ProgramSupervisor {
     fn drop(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Both);
         let _ = self.process.wait();
@@ -192,18 +192,18 @@ impl Drop for Supervisor {
 }
 
 /// Gives supervisors to stages that start programs.
-pub trait Supervisors: Sync {
+pub trait SupervisorSource: Sync {
     /// Takes a supervisor of a sort that has nothing to do; one is started if there is none.
     ///
     /// # Errors
     /// `Storage` if it cannot be started.
-    fn take(&self, sort: SupervisorSort) -> Result<Supervisor, StageError>;
+    fn take(&self, sort: SupervisorSort) -> Result<ProgramSupervisor, StageError>;
 
     /// Gives a supervisor back that has nothing to do any more.
-    fn give(&self, sort: SupervisorSort, supervisor: Supervisor);
+    fn give(&self, sort: SupervisorSort, supervisor: ProgramSupervisor);
 
     /// Gives up a supervisor that is gone, and ends what it left behind.
-    fn lost(&self, supervisor: Supervisor);
+    fn lost(&self, supervisor: ProgramSupervisor);
 }
 
 /// What a supervisor's programs may do.
@@ -232,7 +232,7 @@ impl SupervisorSort {
 }
 
 /// A content that is simply these bytes.
-impl Content for Cow<'static, [u8]> {
+impl InputContent for Cow<'static, [u8]> {
     fn bytes(&self) -> Result<Vec<u8>, StageError> {
         Ok(self.to_vec())
     }

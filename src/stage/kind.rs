@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::stage::context::Context;
+use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
 use crate::stage::param::{Param, ParamError, Values};
@@ -18,11 +18,11 @@ pub trait Stage: Send + Sync {
         &self,
         inputs: &Inputs,
         outputs: &mut Outputs,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<(), StageError>;
 
     /// Returns what the stage depends on besides its inputs and parameters; nothing for most.
-    fn outside(&self) -> Option<&dyn Outside> {
+    fn outside(&self) -> Option<&dyn OutsideSource> {
         None
     }
 
@@ -33,7 +33,7 @@ pub trait Stage: Send + Sync {
 }
 
 /// Something outside that can change by itself, such as a collection of a database.
-pub trait Outside: Send + Sync {
+pub trait OutsideSource: Send + Sync {
     /// Says in what state it is, in a text without secrets: an ingredient of the action. Asked
     /// before each decision, so it has to be quick; two states that a stage tells apart must have
     /// different texts.
@@ -60,7 +60,7 @@ pub trait Outside: Send + Sync {
 }
 
 /// Makes a stage of checked parameters, or tells what is wrong between them.
-pub type Make = fn(&Values) -> Result<Box<dyn Stage>, Vec<ParamError>>;
+pub type MakeStage = fn(&Values) -> Result<Box<dyn Stage>, Vec<ParamError>>;
 
 /// The declaration of a stage kind: everything the rest of the program knows of it.
 #[derive(Clone, Copy, Debug)]
@@ -83,5 +83,5 @@ pub struct StageKind {
     /// turn begins and ends: see `Context::turn`. Every other stage is begun when it is its turn.
     pub own_turn: bool,
     /// Makes the stage.
-    pub make: Make,
+    pub make: MakeStage,
 }

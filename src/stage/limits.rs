@@ -3,57 +3,57 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::stage::param::{Fallback, Param, Type, Value, Values};
+use crate::stage::param::{Param, ParamFallback, ParamType, Value, Values};
 
 /// What may stand under a stage's `limits`.
 pub const STAGE: &[Param] = &[
     Param {
         name: "retries",
-        kind: Type::Int(0, 1000),
-        default: Fallback::Yaml("0"),
+        kind: ParamType::Int(0, 1000),
+        default: ParamFallback::Yaml("0"),
         doc: "How often the stage is tried again when it fails; not for bad data, a refused model or a fault.",
     },
     Param {
         name: "backoff_seconds",
-        kind: Type::Float(0.0, 86_400.0),
-        default: Fallback::Yaml("1.0"),
+        kind: ParamType::Float(0.0, 86_400.0),
+        default: ParamFallback::Yaml("1.0"),
         doc: "How long to wait before the first retry; each further wait is twice as long, an hour at most.",
     },
     Param {
         name: "timeout_seconds",
-        kind: Type::Float(0.001, 1e9),
-        default: Fallback::Absent,
+        kind: ParamType::Float(0.001, 1e9),
+        default: ParamFallback::Absent,
         doc: "After this the stage is ended, with all it started, and has failed.",
     },
     Param {
         name: "cpus",
-        kind: Type::Int(1, 4096),
-        default: Fallback::Yaml("1"),
+        kind: ParamType::Int(1, 4096),
+        default: ParamFallback::Yaml("1"),
         doc: "How many of the run's `--jobs` it takes.",
     },
     Param {
         name: "memory_mb",
-        kind: Type::Int(0, 1 << 40),
-        default: Fallback::Yaml("0"),
+        kind: ParamType::Int(0, 1 << 40),
+        default: ParamFallback::Yaml("0"),
         doc: "How much memory it takes, in MB, of what `limits.memory_mb` of the file allows. A program that takes more is ended.",
     },
     Param {
         name: "disk_mb",
-        kind: Type::Int(0, 1 << 40),
-        default: Fallback::Yaml("0"),
+        kind: ParamType::Int(0, 1 << 40),
+        default: ParamFallback::Yaml("0"),
         doc: "How much a program may write to its folder and its output, in MB; one that writes more is ended. Without it, its \
               output is 1024 MB at most.",
     },
     Param {
         name: "processes",
-        kind: Type::Int(0, 1 << 22),
-        default: Fallback::Yaml("0"),
+        kind: ParamType::Int(0, 1 << 22),
+        default: ParamFallback::Yaml("0"),
         doc: "How many processes a program may have at once, itself among them; one that has more is ended. Without it, 4096.",
     },
     Param {
         name: "slots",
-        kind: Type::Map(&Type::Int(0, 1 << 30)),
-        default: Fallback::Yaml("{}"),
+        kind: ParamType::Map(&ParamType::Int(0, 1 << 30)),
+        default: ParamFallback::Yaml("{}"),
         doc: "What it takes of each of the file's `limits.slots`, such as `gpu: 1`.",
     },
 ];
@@ -62,14 +62,14 @@ pub const STAGE: &[Param] = &[
 pub const FILE: &[Param] = &[
     Param {
         name: "memory_mb",
-        kind: Type::Int(1, 1 << 40),
-        default: Fallback::Absent,
+        kind: ParamType::Int(1, 1 << 40),
+        default: ParamFallback::Absent,
         doc: "How much memory stages that run at once may take together, in MB.",
     },
     Param {
         name: "slots",
-        kind: Type::Map(&Type::Int(1, 1 << 30)),
-        default: Fallback::Yaml("{}"),
+        kind: ParamType::Map(&ParamType::Int(1, 1 << 30)),
+        default: ParamFallback::Yaml("{}"),
         doc: "How much there is of what stages take by name.",
     },
 ];

@@ -17,16 +17,16 @@ pub struct Param {
     /// Its name.
     pub name: &'static str,
     /// What may stand there.
-    pub kind: Type,
+    pub kind: ParamType,
     /// What is so when it is left out.
-    pub default: Fallback,
+    pub default: ParamFallback,
     /// What it does, in a sentence.
     pub doc: &'static str,
 }
 
 /// What is so when a parameter is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fallback {
+pub enum ParamFallback {
     /// It must be given.
     Required,
     /// It has no value.
@@ -37,7 +37,7 @@ pub enum Fallback {
 
 /// What may stand as a parameter's value.
 #[derive(Clone, Copy, Debug)]
-pub enum Type {
+pub enum ParamType {
     /// `true` or `false`.
     Bool,
     /// A whole number within these bounds.
@@ -53,9 +53,9 @@ pub enum Type {
     /// Text that may hold `${env.NAME}` and is never shown, recorded or made part of a key.
     Secret,
     /// A list of values of a type.
-    List(&'static Type),
+    List(&'static ParamType),
     /// A map from free names to values of a type.
-    Map(&'static Type),
+    Map(&'static ParamType),
     /// A map with these keys.
     Record(&'static [Param]),
 }
@@ -106,9 +106,9 @@ pub struct ParamError {
 }
 
 /// How a checker looks up environment variables.
-pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub type EnvLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-impl Type {
+impl ParamType {
     /// Returns what may stand there, in words.
     pub fn describe(&self) -> String {
         match self {
@@ -141,7 +141,7 @@ impl Type {
     pub fn check(
         &self,
         node: &SyntaxNode,
-        env: Env<'_>,
+        env: EnvLookup<'_>,
         problems: &mut Vec<Problem>,
     ) -> Option<Value> {
         let value =
@@ -275,7 +275,7 @@ pub fn check_record(
     params: &[Param],
     node: Option<&SyntaxNode>,
     whole: Span,
-    env: Env<'_>,
+    env: EnvLookup<'_>,
     problems: &mut Vec<Problem>,
 ) -> Values {
     if let Some(SyntaxNode {
@@ -302,9 +302,9 @@ pub fn check_record(
             .filter(|node| node.value != tree::SyntaxValue::Null);
         let value = match (given, param.default) {
             (Some(node), _) => param.kind.check(node, env, problems),
-            (None, Fallback::Absent) => None,
-            (None, Fallback::Yaml(text)) => Some(default(param, text)),
-            (None, Fallback::Required) => {
+            (None, ParamFallback::Absent) => None,
+            (None, ParamFallback::Yaml(text)) => Some(default(param, text)),
+            (None, ParamFallback::Required) => {
                 let message = format!("the parameter `{}` is missing", param.name);
                 let help = format!(
                     "`{}` is {}: {}",
@@ -339,7 +339,7 @@ fn default(param: &Param, text: &str) -> Value {
 ///
 /// # Errors
 /// The name of one that is not set.
-pub fn resolve(text: &str, env: Env<'_>) -> Result<Secret, String> {
+pub fn resolve(text: &str, env: EnvLookup<'_>) -> Result<Secret, String> {
     let (mut whole, mut parts) = (String::new(), Vec::new());
     let mut rest = text;
     while let Some(at) = rest.find("${env.") {

@@ -2,7 +2,7 @@
 
 /// What the bytes behind a port are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum PortFormat {
     /// A table: a dataset of parts, or one Parquet file.
     Table,
     /// A matrix (`.npy`, little-endian f64, rows first).
@@ -21,7 +21,7 @@ pub enum Format {
     Any,
 }
 
-impl Format {
+impl PortFormat {
     /// Returns the word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -44,7 +44,7 @@ impl Format {
 
 /// How often an input may or must be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
+pub enum PortNeed {
     /// Exactly once.
     One,
     /// Once or not at all.
@@ -62,9 +62,9 @@ pub struct Port {
     /// Its name.
     pub name: &'static str,
     /// What flows.
-    pub format: Format,
+    pub format: PortFormat,
     /// How often it is given; of outputs always `One`.
-    pub need: Need,
+    pub need: PortNeed,
     /// What it is for, in a sentence.
     pub doc: &'static str,
 }

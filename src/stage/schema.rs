@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 use crate::base::tree;
 use crate::stage::kind::StageKind;
 use crate::stage::limits;
-use crate::stage::param::{Fallback, Param, Type};
-use crate::stage::port::{Format, Need, Port, Ports};
+use crate::stage::param::{Param, ParamFallback, ParamType};
+use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 use crate::stage::registry::Registry;
 
 /// A value that stands in for another: `${params.name}` anywhere, `${matrix.name}`, `${item}` and
@@ -92,7 +92,7 @@ fn branch(kind: &StageKind) -> Value {
     let required: Vec<&str> = kind
         .params
         .iter()
-        .filter(|param| param.default == Fallback::Required)
+        .filter(|param| param.default == ParamFallback::Required)
         .map(|param| param.name)
         .collect();
     let mut body = Map::new();
@@ -103,7 +103,7 @@ fn branch(kind: &StageKind) -> Value {
         needs.push("with");
     }
     if let Ports::Fixed(ports) = kind.inputs
-        && ports.iter().any(|port| port.need == Need::One)
+        && ports.iter().any(|port| port.need == PortNeed::One)
     {
         needs.push("inputs");
     }
@@ -123,7 +123,7 @@ fn inputs(ports: &Ports) -> Value {
                 .collect();
             let required: Vec<&str> = ports
                 .iter()
-                .filter(|port| port.need == Need::One)
+                .filter(|port| port.need == PortNeed::One)
                 .map(|port| port.name)
                 .collect();
             json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
@@ -141,7 +141,7 @@ fn record(params: &[Param]) -> Value {
         .collect();
     let required: Vec<&str> = params
         .iter()
-        .filter(|param| param.default == Fallback::Required)
+        .filter(|param| param.default == ParamFallback::Required)
         .map(|param| param.name)
         .collect();
     json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
@@ -151,7 +151,7 @@ fn property(param: &Param) -> Value {
     let mut schema = type_schema(&param.kind);
     if let Value::Object(map) = &mut schema {
         map.insert("description".to_owned(), json!(param.doc));
-        if let Fallback::Yaml(text) = param.default {
+        if let ParamFallback::Yaml(text) = param.default {
             map.insert("default".to_owned(), default_json(text));
         }
     }
@@ -179,38 +179,38 @@ fn to_json(value: &tree::SyntaxValue) -> Value {
     }
 }
 
-fn type_schema(kind: &Type) -> Value {
+fn type_schema(kind: &ParamType) -> Value {
     let or_reference =
         |schema: Value| json!({"anyOf": [schema, {"type": "string", "pattern": REFERENCE}]});
     match kind {
-        Type::Bool => or_reference(json!({"type": "boolean"})),
-        Type::Int(low, high) => or_reference(limits(
+        ParamType::Bool => or_reference(json!({"type": "boolean"})),
+        ParamType::Int(low, high) => or_reference(limits(
             json!({"type": "integer"}),
             json!(low),
             json!(high),
             kind,
         )),
-        Type::Float(low, high) => or_reference(limits(
+        ParamType::Float(low, high) => or_reference(limits(
             json!({"type": "number"}),
             json!(low),
             json!(high),
             kind,
         )),
-        Type::Text | Type::Secret => json!({"type": "string"}),
-        Type::Choice(words) => or_reference(json!({"enum": words})),
-        Type::Scalar => json!({"type": ["boolean", "number", "string"]}),
-        Type::List(of) => or_reference(json!({"type": "array", "items": type_schema(of)})),
-        Type::Map(of) => {
+        ParamType::Text | ParamType::Secret => json!({"type": "string"}),
+        ParamType::Choice(words) => or_reference(json!({"enum": words})),
+        ParamType::Scalar => json!({"type": ["boolean", "number", "string"]}),
+        ParamType::List(of) => or_reference(json!({"type": "array", "items": type_schema(of)})),
+        ParamType::Map(of) => {
             or_reference(json!({"type": "object", "additionalProperties": type_schema(of)}))
         }
-        Type::Record(params) => or_reference(record(params)),
+        ParamType::Record(params) => or_reference(record(params)),
     }
 }
 
-fn limits(mut schema: Value, low: Value, high: Value, kind: &Type) -> Value {
+fn limits(mut schema: Value, low: Value, high: Value, kind: &ParamType) -> Value {
     let (bounded_below, bounded_above) = match kind {
-        Type::Int(low, high) => (*low > i64::MIN, *high < i64::MAX),
-        Type::Float(low, high) => (*low > f64::MIN, *high < f64::MAX),
+        ParamType::Int(low, high) => (*low > i64::MIN, *high < i64::MAX),
+        ParamType::Float(low, high) => (*low > f64::MIN, *high < f64::MAX),
         _ => (false, false),
     };
     if let Value::Object(map) = &mut schema {
@@ -273,11 +273,11 @@ fn ports(page: &mut String, title: &str, ports: &Ports) {
     page.push_str("| name | format | needed | what it is |\n|---|---|---|---|\n");
     for port in fixed {
         let need = match port.need {
-            Need::One => "yes",
-            Need::Optional => "no",
-            Need::Ref(_) => "no; `ref:NAME`",
+            PortNeed::One => "yes",
+            PortNeed::Optional => "no",
+            PortNeed::Ref(_) => "no; `ref:NAME`",
         };
-        let format = if port.format == Format::Any {
+        let format = if port.format == PortFormat::Any {
             "any"
         } else {
             port.format.as_str()
@@ -304,9 +304,9 @@ const ROWS: &str = "| name | what may stand there | default | what it does |\n|-
 fn parameter_rows(page: &mut String, prefix: &str, params: &[Param]) {
     for param in params {
         let default = match param.default {
-            Fallback::Required => "must be given".to_owned(),
-            Fallback::Absent => "none".to_owned(),
-            Fallback::Yaml(text) => format!("`{}`", text.replace('|', "\\|")),
+            ParamFallback::Required => "must be given".to_owned(),
+            ParamFallback::Absent => "none".to_owned(),
+            ParamFallback::Yaml(text) => format!("`{}`", text.replace('|', "\\|")),
         };
         let name = format!("{prefix}{}", param.name);
         let _ = writeln!(
@@ -316,8 +316,10 @@ fn parameter_rows(page: &mut String, prefix: &str, params: &[Param]) {
             param.doc
         );
         match param.kind {
-            Type::List(Type::Record(inner)) => parameter_rows(page, &format!("{name}[]."), inner),
-            Type::Record(inner) => parameter_rows(page, &format!("{name}."), inner),
+            ParamType::List(ParamType::Record(inner)) => {
+                parameter_rows(page, &format!("{name}[]."), inner)
+            }
+            ParamType::Record(inner) => parameter_rows(page, &format!("{name}."), inner),
             _ => {}
         }
     }

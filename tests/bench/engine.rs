@@ -13,12 +13,12 @@ use netsec::app::workspace::{Overrides, RunOptions, RunRequest, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::clock::SystemClock;
 use netsec::base::{disk, hashing};
-use netsec::stage::context::Context;
+use netsec::stage::context::StageContext;
 use netsec::stage::error::StageError;
 use netsec::stage::io::{Inputs, Outputs};
 use netsec::stage::kind::{Stage, StageKind};
-use netsec::stage::param::{Fallback, Param, ParamError, Type, Values};
-use netsec::stage::port::{Format, Need, Port, Ports};
+use netsec::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
+use netsec::stage::port::{Port, PortFormat, PortNeed, Ports};
 use netsec::stage::registry::Registry;
 use netsec::store::known::DigestCache;
 
@@ -27,7 +27,12 @@ const REPEATS: usize = 5;
 struct Echo(String);
 
 impl Stage for Echo {
-    fn run(&self, _: &Inputs, outputs: &mut Outputs, _: &Context<'_>) -> Result<(), StageError> {
+    fn run(
+        &self,
+        _: &Inputs,
+        outputs: &mut Outputs,
+        _: &StageContext<'_>,
+    ) -> Result<(), StageError> {
         outputs.bytes("out", self.0.clone().into_bytes());
         Ok(())
     }
@@ -40,14 +45,14 @@ const ECHO: StageKind = StageKind {
     inputs: Ports::Free,
     outputs: Ports::Fixed(&[Port {
         name: "out",
-        format: Format::Any,
-        need: Need::One,
+        format: PortFormat::Any,
+        need: PortNeed::One,
         doc: "the text",
     }]),
     params: &[Param {
         name: "text",
-        kind: Type::Text,
-        default: Fallback::Required,
+        kind: ParamType::Text,
+        default: ParamFallback::Required,
         doc: "The text.",
     }],
     seeded: false,

@@ -9,18 +9,18 @@ use netsec::base::tree;
 use netsec::graph::build::Graph;
 use netsec::pipeline::check::check;
 use netsec::pipeline::gather::{Choice, gather};
-use netsec::stage::context::Context;
+use netsec::stage::context::StageContext;
 use netsec::stage::error::StageError;
 use netsec::stage::io::{Inputs, Outputs};
 use netsec::stage::kind::{Stage, StageKind};
-use netsec::stage::param::{Fallback, Param, ParamError, Type, Values};
-use netsec::stage::port::{Format, Need, Port, Ports};
+use netsec::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
+use netsec::stage::port::{Port, PortFormat, PortNeed, Ports};
 use netsec::stage::registry::Registry;
 
 struct Nothing;
 
 impl Stage for Nothing {
-    fn run(&self, _: &Inputs, _: &mut Outputs, _: &Context<'_>) -> Result<(), StageError> {
+    fn run(&self, _: &Inputs, _: &mut Outputs, _: &StageContext<'_>) -> Result<(), StageError> {
         Ok(())
     }
 }
@@ -34,11 +34,11 @@ const KIND: StageKind = StageKind {
     version: 1,
     doc: "Does nothing.",
     inputs: Ports::Free,
-    outputs: Ports::Fixed(&[Port { name: "o", format: Format::Any, need: Need::One, doc: "nothing" }]),
+    outputs: Ports::Fixed(&[Port { name: "o", format: PortFormat::Any, need: PortNeed::One, doc: "nothing" }]),
     params: &[
-        Param { name: "t", kind: Type::List(&Type::Text), default: Fallback::Absent, doc: "Texts." },
-        Param { name: "n", kind: Type::Float(-1.0, 1.0), default: Fallback::Absent, doc: "A number." },
-        Param { name: "s", kind: Type::Secret, default: Fallback::Absent, doc: "A secret." },
+        Param { name: "t", kind: ParamType::List(&ParamType::Text), default: ParamFallback::Absent, doc: "Texts." },
+        Param { name: "n", kind: ParamType::Float(-1.0, 1.0), default: ParamFallback::Absent, doc: "A number." },
+        Param { name: "s", kind: ParamType::Secret, default: ParamFallback::Absent, doc: "A secret." },
     ],
     seeded: true,
     own_turn: false,

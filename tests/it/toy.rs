@@ -10,54 +10,54 @@ use netsec::base::cancel::Cancel;
 use netsec::base::outcome::StageOutcome;
 use netsec::engine::drive::RunSummary;
 use netsec::event::{Event, Sink};
-use netsec::stage::context::Context;
+use netsec::stage::context::StageContext;
 use netsec::stage::error::StageError;
 use netsec::stage::io::{InputFile, Inputs, Outputs};
 use netsec::stage::kind::{Stage, StageKind};
 use netsec::stage::memo::SubAction;
-use netsec::stage::param::{Fallback, Param, ParamError, Type, Value, Values};
-use netsec::stage::port::{Format, Need, Port, Ports};
+use netsec::stage::param::{Param, ParamError, ParamFallback, ParamType, Value, Values};
+use netsec::stage::port::{Port, PortFormat, PortNeed, Ports};
 use netsec::stage::registry::Registry;
 
 const OUT: Ports = Ports::Fixed(&[Port {
     name: "out",
-    format: Format::Any,
-    need: Need::One,
+    format: PortFormat::Any,
+    need: PortNeed::One,
     doc: "the result",
 }]);
 const NONE: Ports = Ports::Fixed(&[]);
 const TEXT: Param = Param {
     name: "text",
-    kind: Type::Text,
-    default: Fallback::Yaml("x"),
+    kind: ParamType::Text,
+    default: ParamFallback::Yaml("x"),
     doc: "What to say.",
 };
 const HOW: Param = Param {
     name: "how",
-    kind: Type::Choice(&["data", "failed", "rejected", "panic"]),
-    default: Fallback::Yaml("failed"),
+    kind: ParamType::Choice(&["data", "failed", "rejected", "panic"]),
+    default: ParamFallback::Yaml("failed"),
     doc: "How to fail.",
 };
 const PATH: Param = Param {
     name: "path",
-    kind: Type::Text,
-    default: Fallback::Required,
+    kind: ParamType::Text,
+    default: ParamFallback::Required,
     doc: "What to edit.",
 };
 const TOKEN: Param = Param {
     name: "token",
-    kind: Type::Secret,
-    default: Fallback::Absent,
+    kind: ParamType::Secret,
+    default: ParamFallback::Absent,
     doc: "A secret.",
 };
 const NUMBER: Param = Param {
     name: "number",
-    kind: Type::Int(0, 9),
-    default: Fallback::Yaml("0"),
+    kind: ParamType::Int(0, 9),
+    default: ParamFallback::Yaml("0"),
     doc: "A number.",
 };
 
-type Body = fn(&Values, &Inputs, &mut Outputs, &Context<'_>) -> Result<(), StageError>;
+type Body = fn(&Values, &Inputs, &mut Outputs, &StageContext<'_>) -> Result<(), StageError>;
 
 struct Toy(Values, Body);
 
@@ -66,7 +66,7 @@ impl Stage for Toy {
         &self,
         inputs: &Inputs,
         outputs: &mut Outputs,
-        context: &Context<'_>,
+        context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         (self.1)(&self.0, inputs, outputs, context)
     }
@@ -174,14 +174,14 @@ pub(crate) fn registry() -> Registry {
             Ports::Fixed(&[
                 Port {
                     name: "a",
-                    format: Format::Table,
-                    need: Need::One,
+                    format: PortFormat::Table,
+                    need: PortNeed::One,
                     doc: "first"
                 },
                 Port {
                     name: "b",
-                    format: Format::Json,
-                    need: Need::One,
+                    format: PortFormat::Json,
+                    need: PortNeed::One,
                     doc: "second"
                 },
             ]),
@@ -281,14 +281,14 @@ pub(crate) fn registry() -> Registry {
             Ports::Fixed(&[
                 Port {
                     name: "model",
-                    format: Format::Any,
-                    need: Need::One,
+                    format: PortFormat::Any,
+                    need: PortNeed::One,
                     doc: "the challenger"
                 },
                 Port {
                     name: "champion",
-                    format: Format::Any,
-                    need: Need::Ref("model"),
+                    format: PortFormat::Any,
+                    need: PortNeed::Ref("model"),
                     doc: "the champion"
                 },
             ]),
