@@ -11,12 +11,12 @@ use crate::store::blob::{Store, StoreError};
 
 /// Passes calls on to another store until one of them fails.
 #[derive(Debug)]
-pub struct Faulty<S> {
+pub struct FaultyStore<S> {
     inner: S,
     left: AtomicUsize,
 }
 
-impl<S> Faulty<S> {
+impl<S> FaultyStore<S> {
     /// Lets `calls` calls pass and fails the one after them; later calls pass again.
     pub fn after(inner: S, calls: usize) -> Self {
         Self {
@@ -49,7 +49,7 @@ impl<S> Faulty<S> {
     }
 }
 
-impl<S: Store> Store for Faulty<S> {
+impl<S: Store> Store for FaultyStore<S> {
     fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         self.pass()?;
         self.inner.put(bytes)

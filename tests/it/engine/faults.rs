@@ -21,7 +21,7 @@ use netsec::lineage::ledger::Ledger;
 use netsec::plan::decide::DecideError;
 use netsec::plan::whole::{Planner, Sources};
 use netsec::store::blob::{Store, StoreError};
-use netsec::store::faulty::Faulty;
+use netsec::store::faulty::FaultyStore;
 use netsec::store::memory::MemoryStore;
 
 const FORK: &str = "
@@ -327,7 +327,7 @@ fn every_store_call_may_fail_and_the_next_run_mends() {
     for calls in 0.. {
         let world = World::new();
         let ledger = Ledger::in_memory();
-        let store = Arc::new(Faulty::after(MemoryStore::default(), calls));
+        let store = Arc::new(FaultyStore::after(MemoryStore::default(), calls));
         let broken = drive_with(&world, text, Arc::clone(&store) as Arc<dyn Store>, &ledger);
         if let Ok((summary, _)) = &broken
             && !store.has_failed()
