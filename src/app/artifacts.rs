@@ -9,7 +9,7 @@ use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::name::{RefName, RunId, stage_and_port};
 use crate::lineage::ledger::Ledger;
-use crate::lineage::record::{ActionRecord, Retention, RunRecord};
+use crate::lineage::record::{ActionRecord, RunRecord, RunRetention};
 use crate::plan::files;
 use crate::store::blob::Store;
 use crate::store::local::LocalStore;
@@ -260,7 +260,7 @@ fn find_output(
             .and_then(|stem| stem.to_str());
         let is_named =
             of.is_none_or(|of| run.run.as_str() == of || run.pipeline == of || stem == Some(of));
-        is_named && run.retention != Retention::Removed
+        is_named && run.retention != RunRetention::Removed
     };
     let mut found: Vec<(Digest, RunRecord)> = Vec::new();
     for run in ledger.runs()?.iter().rev().filter(|run| is_meant(run)) {

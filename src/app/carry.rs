@@ -19,7 +19,7 @@ use crate::base::name::{RunId, check_word};
 use crate::base::signing::SigningKey;
 use crate::lineage::journal;
 use crate::lineage::ledger::Ledger;
-use crate::lineage::record::{ActionRecord, Imported, LedgerEntry, RunRecord};
+use crate::lineage::record::{ActionRecord, ImportOrigin, LedgerEntry, RunRecord};
 use crate::plan::standing;
 use crate::store::blob::Store;
 use crate::store::local::LocalStore;
@@ -113,7 +113,7 @@ impl Workspace {
         let store = self.store();
         let (mut carried, records) = self.take_in(from, &store)?;
         let ledger = self.writing()?;
-        let imported = Some(Imported {
+        let imported = Some(ImportOrigin {
             at_ms: clock::SystemClock.now_ms(),
             signer: carried.signer.clone(),
         });
@@ -122,7 +122,8 @@ impl Workspace {
             carried.actions += 1;
             // What ran here stays what is known of it; so does what somebody signed, if nobody
             // signed this.
-            let is_better = |known: &Imported| known.signer.is_some() && carried.signer.is_none();
+            let is_better =
+                |known: &ImportOrigin| known.signer.is_some() && carried.signer.is_none();
             let known = ledger.action(&action.key)?;
             if known.is_some_and(|known| known.imported.as_ref().is_none_or(is_better)) {
                 carried.known += 1;

@@ -18,7 +18,7 @@ use crate::graph::select::{Selection, select};
 use crate::lineage::journal::{self, Journal, JournalHead};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::sled;
-use crate::lineage::tail::{JournalLink, Tail};
+use crate::lineage::tail::{JournalLink, JournalTail};
 use crate::plan::standing;
 use crate::plan::whole::{Plan, Planner, Sources};
 use crate::store::blob::Store;
@@ -301,7 +301,7 @@ pub(crate) struct Begun {
 pub(crate) fn begin_run(cache: &Path, now_ms: u64) -> AppResult<Begun> {
     let runs = cache.join("runs");
     // Kept by themselves: the folder of runs grows with every run.
-    let tail = Tail::load(cache);
+    let tail = JournalTail::load(cache);
     let latest = match tail.latest.clone() {
         Some(run) => Some(run),
         None => disk::list(&runs)?
@@ -322,7 +322,7 @@ pub(crate) fn begin_run(cache: &Path, now_ms: u64) -> AppResult<Begun> {
         }
         .into());
     };
-    Tail {
+    JournalTail {
         latest: Some(run.clone()),
         link: after.clone(),
         is_open: true,

@@ -12,7 +12,7 @@ use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::outcome::{RunOutcome, StageOutcome};
 use crate::lineage::ledger::Ledger;
-use crate::lineage::record::{ActionRecord, LedgerEntry, Retention, RunRecord};
+use crate::lineage::record::{ActionRecord, LedgerEntry, RunRecord, RunRetention};
 use crate::plan::standing;
 use crate::store::blob::Store;
 use crate::store::local::LocalStore;
@@ -82,7 +82,7 @@ impl Workspace {
             disk::remove_dir(path)?;
         }
         let is_mark_missing = |run: &RunRecord| {
-            run.retention == Retention::Kept
+            run.retention == RunRetention::Kept
                 && run.outcome.is_some()
                 && !removal.kept_runs.contains(&run.run.to_string())
         };
@@ -90,7 +90,7 @@ impl Workspace {
         let marked: Vec<LedgerEntry> = gone
             .map(|run| {
                 LedgerEntry::Run(Box::new(RunRecord {
-                    retention: Retention::OutputsRemoved,
+                    retention: RunRetention::OutputsRemoved,
                     ..run
                 }))
             })
@@ -113,7 +113,7 @@ impl Workspace {
         let run = ledger
             .runs()?
             .into_iter()
-            .find(|run| run.run.as_str() == name && run.retention != Retention::Removed);
+            .find(|run| run.run.as_str() == name && run.retention != RunRetention::Removed);
         let Some(run) = run else {
             return Err(AppError::Usage(format!(
                 "there is no run `{name}`: see `netsec runs`"
@@ -121,7 +121,7 @@ impl Workspace {
         };
         standing::forget(&self.cache)?;
         ledger.commit(&[LedgerEntry::Run(Box::new(RunRecord {
-            retention: Retention::Removed,
+            retention: RunRetention::Removed,
             ..run
         }))])?;
         self.settle(&ledger)
@@ -208,7 +208,7 @@ fn chosen(runs: &[RunRecord], keep: &Keep, now_ms: u64) -> Vec<RunRecord> {
     for run in runs
         .iter()
         .rev()
-        .filter(|run| run.retention != Retention::Removed)
+        .filter(|run| run.retention != RunRetention::Removed)
     {
         let count = counts.entry(&run.pipeline).or_default();
         let is_young = keep

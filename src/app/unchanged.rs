@@ -13,7 +13,7 @@ use crate::engine::drive::RunSummary;
 use crate::engine::voice::EventEmitter;
 use crate::event::EventKind;
 use crate::lineage::journal::{self, ENDING, Journal, JournalHead};
-use crate::lineage::record::{LedgerEntry, Retention, RunRecord};
+use crate::lineage::record::{LedgerEntry, RunRecord, RunRetention};
 use crate::plan::decide::Verdict;
 use crate::plan::standing::{RunSpec, UpToDateStamp};
 use crate::plan::whole::{Plan, Sources};
@@ -82,7 +82,7 @@ impl Workspace {
             stages,
         });
         let record = RunRecord {
-            retention: Retention::Kept,
+            retention: RunRetention::Kept,
             imported: None,
             run: run.clone(),
             pipeline: asked.file.to_owned(),

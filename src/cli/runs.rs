@@ -8,7 +8,7 @@ use crate::base::name::RunId;
 use crate::cli::args::RunsArgs;
 use crate::cli::exit::Exit;
 use crate::cli::{out, run};
-use crate::lineage::record::Retention;
+use crate::lineage::record::RunRetention;
 use crate::reporter::table;
 
 /// Lists the latest runs.
@@ -26,7 +26,7 @@ pub fn runs(workspace: &Workspace, args: &RunsArgs) -> Result<Exit, AppError> {
     }
     let ledger = workspace.reading()?.ledger;
     let mut all = ledger.runs()?;
-    all.retain(|run| run.retention != Retention::Removed);
+    all.retain(|run| run.retention != RunRetention::Removed);
     let latest = &all[all.len().saturating_sub(args.most)..];
     match (args.json, all.is_empty()) {
         (true, _) => {
@@ -45,7 +45,7 @@ pub fn runs(workspace: &Workspace, args: &RunsArgs) -> Result<Exit, AppError> {
 /// There is no such run; the ledger failed.
 pub fn named_or_latest(workspace: &Workspace, name: Option<&str>) -> Result<RunId, AppError> {
     let mut runs = workspace.reading()?.ledger.runs()?;
-    runs.retain(|run| run.retention != Retention::Removed);
+    runs.retain(|run| run.retention != RunRetention::Removed);
     let found = match name {
         Some(name) => runs.into_iter().find(|run| run.run.as_str() == name),
         None => runs.into_iter().next_back(),

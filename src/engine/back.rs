@@ -9,7 +9,7 @@ use crate::engine::message::ActionResult;
 use crate::event::{EventKind, StageResult};
 use crate::lineage::error::LedgerError;
 use crate::lineage::record::{
-    ActionRecord, InputRecord, LedgerEntry, PortMove, RefMove, Retention, RunRecord, StageRun,
+    ActionRecord, InputRecord, LedgerEntry, PortMove, RefMove, RunRecord, RunRetention, StageRun,
 };
 use crate::pipeline::check::Origin;
 use crate::plan::decide::{self, DecideError};
@@ -201,7 +201,7 @@ impl Driver<'_, '_> {
             error: result.error.clone(),
         };
         RunRecord {
-            retention: Retention::Kept,
+            retention: RunRetention::Kept,
             imported: None,
             run: self.setup.run.clone(),
             pipeline: self.setup.planner.pipeline.file.clone(),

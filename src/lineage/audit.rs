@@ -12,11 +12,11 @@ use crate::lineage::error::LedgerError;
 use crate::lineage::journal::{self, JournalEnd, JournalText};
 use crate::lineage::ledger::{Ledger, TABLES};
 use crate::lineage::record::LedgerEntry;
-use crate::lineage::tail::{JournalLink, Tail};
+use crate::lineage::tail::{JournalLink, JournalTail};
 
 /// What was found.
 #[derive(Debug, Default)]
-pub struct Audit {
+pub struct LedgerAudit {
     /// What is wrong with journals.
     pub journals: Vec<JournalFault>,
     /// How many pairs of the database stand in no journal, or otherwise.
@@ -25,7 +25,7 @@ pub struct Audit {
     pub only_in_journals: usize,
 }
 
-impl Audit {
+impl LedgerAudit {
     /// Returns what was found, a line each.
     pub fn lines(&self) -> Vec<String> {
         let mut lines: Vec<String> = self.journals.iter().map(|(_, line)| line.clone()).collect();
@@ -54,16 +54,16 @@ pub fn audit(
     cache: &Path,
     database: Option<&Ledger>,
     is_alone: bool,
-) -> Result<Audit, LedgerError> {
+) -> Result<LedgerAudit, LedgerError> {
     // Before the journals: beside a run, it must not say more than they held when they were read.
-    let tail = Tail::load(cache);
-    let (journals, misnamed) = Journals::read(&cache.join("runs"))?;
-    let mut audit = Audit {
+    let tail = JournalTail::load(cache);
+    let (journals, misnamed) = JournalSet::read(&cache.join("runs"))?;
+    let mut audit = LedgerAudit {
         journals: misnamed,
-        ..Audit::default()
+        ..LedgerAudit::default()
     };
     let mark = database.map(Ledger::mark).transpose()?.flatten();
-    let is_last_word = is_alone && database.is_none() && tail == Tail::default();
+    let is_last_word = is_alone && database.is_none() && tail == JournalTail::default();
     let vouched = journals.vouched(tail.link.into_iter().chain(mark));
     audit.journals.extend(journals.missed(&vouched));
     audit
@@ -79,7 +79,7 @@ pub fn audit(
 pub type JournalFault = (PathBuf, String);
 
 /// All journals of a cache.
-struct Journals {
+struct JournalSet {
     runs: PathBuf,
     texts: BTreeMap<RunId, JournalText>,
     /// The latest that holds all that was recorded before it: what earlier ones hold matters no
@@ -87,7 +87,7 @@ struct Journals {
     base: Option<RunId>,
 }
 
-impl Journals {
+impl JournalSet {
     /// Reads the journals in the folder of runs; tells which files look like one and have not the
     /// name of a run.
     fn read(runs: &Path) -> Result<(Self, Vec<JournalFault>), LedgerError> {
@@ -222,7 +222,11 @@ impl Journals {
     }
 }
 
-fn compare(database: &Ledger, journals: &Ledger, audit: &mut Audit) -> Result<(), LedgerError> {
+fn compare(
+    database: &Ledger,
+    journals: &Ledger,
+    audit: &mut LedgerAudit,
+) -> Result<(), LedgerError> {
     for table in TABLES {
         let pairs = |ledger: &Ledger| -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LedgerError> {
             Ok(ledger

@@ -18,7 +18,7 @@ use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError};
 use crate::base::name::RunId;
 use crate::lineage::record::LedgerEntry;
-use crate::lineage::tail::{JournalLink, Tail};
+use crate::lineage::tail::{JournalLink, JournalTail};
 
 /// The ending of journals in the folder of runs.
 pub const ENDING: &str = "records";
@@ -49,11 +49,11 @@ pub struct Journal {
     path: PathBuf,
     run: RunId,
     head: JournalHead,
-    state: Mutex<Written>,
+    state: Mutex<JournalState>,
 }
 
 #[derive(Debug, Default)]
-struct Written {
+struct JournalState {
     file: Option<File>,
     commits: u64,
     chain: Option<Digest>,
@@ -122,8 +122,8 @@ impl Journal {
         let _ = self.tail(self.end(), false).save(&self.cache);
     }
 
-    fn tail(&self, link: Option<JournalLink>, is_open: bool) -> Tail {
-        Tail {
+    fn tail(&self, link: Option<JournalLink>, is_open: bool) -> JournalTail {
+        JournalTail {
             latest: Some(self.run.clone()),
             link,
             is_open,
@@ -366,7 +366,7 @@ pub fn files(runs: &Path) -> Result<Vec<(Option<RunId>, PathBuf)>, DiskError> {
 ///
 /// # Errors
 /// The disk failed; the journal is of a later format.
-pub fn last_link(cache: &Path, tail: &Tail) -> Result<Option<JournalLink>, DiskError> {
+pub fn last_link(cache: &Path, tail: &JournalTail) -> Result<Option<JournalLink>, DiskError> {
     if tail.link.is_some() && !tail.is_open {
         return Ok(tail.link.clone());
     }

@@ -10,7 +10,7 @@ use crate::base::digest::Digest;
 use crate::base::name::{RefName, RunId, StageId};
 use crate::lineage::error::LedgerError;
 use crate::lineage::journal::{self, Journal};
-use crate::lineage::pairs::{KeyValue, MemoryKeyValue, Pair};
+use crate::lineage::pairs::{KeyValue, KeyValuePair, MemoryKeyValue};
 use crate::lineage::record::{
     ActionRecord, FORMAT, LedgerEntry, RefMove, RefState, RunRecord, StageRun,
 };
@@ -26,17 +26,17 @@ type LedgerResult<T> = std::result::Result<T, LedgerError>;
 pub struct Ledger {
     pairs: Box<dyn KeyValue>,
     journal: Option<Journal>,
-    pending: Mutex<Pending>,
+    pending: Mutex<PendingCommits>,
     is_new: bool,
 }
 
 /// What is entered and not in the database yet.
 #[derive(Default)]
-struct Pending {
+struct PendingCommits {
     /// The pairs as they will be.
     pairs: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The commits that are not kept, in their order.
-    entered: Vec<Entered>,
+    entered: Vec<EnteredCommit>,
     /// How many commits were ever entered.
     count: u64,
     /// The pairs that are kept in the journal and wait for the database.
@@ -48,7 +48,7 @@ struct Pending {
 const BATCH: usize = 20_000;
 
 /// A commit between being entered and being kept.
-pub struct Entered {
+pub struct EnteredCommit {
     body: Vec<u8>,
     changes: BTreeMap<Vec<u8>, Vec<u8>>,
 }
@@ -152,14 +152,14 @@ impl Ledger {
         };
         let mut pending = self.pending();
         pending.pairs.extend(changes.clone());
-        pending.entered.push(Entered { body, changes });
+        pending.entered.push(EnteredCommit { body, changes });
         pending.count += 1;
         Ok(pending.count)
     }
 
     /// Takes out what is entered, to be kept, and the number of its last commit. What it speaks of
     /// has to last before it is.
-    pub fn take(&self) -> (Vec<Entered>, u64) {
+    pub fn take(&self) -> (Vec<EnteredCommit>, u64) {
         let mut pending = self.pending();
         (std::mem::take(&mut pending.entered), pending.count)
     }
@@ -168,7 +168,7 @@ impl Ledger {
     ///
     /// # Errors
     /// The disk or the database failed.
-    pub fn keep(&self, commits: Vec<Entered>) -> LedgerResult<()> {
+    pub fn keep(&self, commits: Vec<EnteredCommit>) -> LedgerResult<()> {
         if commits.is_empty() {
             return Ok(());
         }
@@ -199,7 +199,7 @@ impl Ledger {
     }
 
     /// Hands what is kept over to the database.
-    fn follow(&self, pending: &mut Pending) -> LedgerResult<()> {
+    fn follow(&self, pending: &mut PendingCommits) -> LedgerResult<()> {
         self.write(pending.kept.clone())?;
         let kept = std::mem::take(&mut pending.kept);
         for (key, value) in &kept {
@@ -521,7 +521,7 @@ impl Ledger {
         self.pairs.get(key).map_err(LedgerError::Database)
     }
 
-    fn scan(&self, prefix: &[u8]) -> LedgerResult<Vec<Pair>> {
+    fn scan(&self, prefix: &[u8]) -> LedgerResult<Vec<KeyValuePair>> {
         let kept = self.pairs.scan(prefix).map_err(LedgerError::Database)?;
         let pending = self.pending();
         let mut entered = pending
@@ -545,7 +545,7 @@ impl Ledger {
         self.pairs.write(changes).map_err(LedgerError::Database)
     }
 
-    fn pending(&self) -> MutexGuard<'_, Pending> {
+    fn pending(&self) -> MutexGuard<'_, PendingCommits> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

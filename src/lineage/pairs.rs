@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 pub type KeyValueChange = (Vec<u8>, Option<Vec<u8>>);
 
 /// A key and its value.
-pub type Pair = (Vec<u8>, Vec<u8>);
+pub type KeyValuePair = (Vec<u8>, Vec<u8>);
 
 /// A map from bytes to bytes.
 pub trait KeyValue: Send + Sync {
@@ -21,7 +21,7 @@ pub trait KeyValue: Send + Sync {
     ///
     /// # Errors
     /// What the database says.
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, String>;
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValuePair>, String>;
 
     /// Makes all changes or none.
     ///
@@ -50,7 +50,7 @@ impl KeyValue for MemoryKeyValue {
             .cloned())
     }
 
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, String> {
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValuePair>, String> {
         let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let from = map
             .range(prefix.to_vec()..)

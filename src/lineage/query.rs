@@ -8,7 +8,7 @@ use crate::base::digest::Digest;
 use crate::base::name::{RunId, StageId};
 use crate::lineage::error::LedgerError;
 use crate::lineage::ledger::Ledger;
-use crate::lineage::record::{ActionRecord, Imported};
+use crate::lineage::record::{ActionRecord, ImportOrigin};
 
 /// An artifact, the action that made it, and what flowed into that action, all the way up.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -18,7 +18,7 @@ pub struct ArtifactTrace {
     /// What it is called: `stage.port`, or a file as the pipeline names it.
     pub name: String,
     /// What made it; `None` for what came from outside.
-    pub action: Option<Maker>,
+    pub action: Option<ArtifactMaker>,
     /// What flowed in.
     pub inputs: Vec<ArtifactTrace>,
     /// Whether it stands, with all above it, earlier in the answer.
@@ -27,7 +27,7 @@ pub struct ArtifactTrace {
 
 /// The action behind an artifact, in short.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Maker {
+pub struct ArtifactMaker {
     /// Its key.
     pub key: Digest,
     /// The pipeline file.
@@ -47,33 +47,33 @@ pub struct Maker {
     pub seconds: f64,
     /// How its record came here, if it ran elsewhere.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub imported: Option<Imported>,
+    pub imported: Option<ImportOrigin>,
 }
 
 /// An artifact and what was made of it, all the way down.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Impact {
+pub struct ArtifactImpact {
     /// The artifact or file.
     pub digest: Digest,
     /// What it is called.
     pub name: String,
     /// Each action it flowed into, with what came out.
-    pub uses: Vec<Use>,
+    pub uses: Vec<ArtifactUse>,
     /// Whether it stands, with all below it, earlier in the answer.
     pub repeated: bool,
 }
 
 /// An action an artifact flowed into, and its outputs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Use {
+pub struct ArtifactUse {
     /// The action.
-    pub action: Maker,
+    pub action: ArtifactMaker,
     /// What it made.
-    pub outputs: Vec<Impact>,
+    pub outputs: Vec<ArtifactImpact>,
 }
 
-fn maker(record: &ActionRecord, of_run: &ActionsOfRun) -> Maker {
-    Maker {
+fn maker(record: &ActionRecord, of_run: &ActionsOfRun) -> ArtifactMaker {
+    ArtifactMaker {
         key: record.key,
         pipeline: record.pipeline.clone(),
         stage: of_run.get(&record.key).unwrap_or(&record.stage).to_string(),
@@ -249,7 +249,7 @@ fn is_file(text: &str, digest: &Digest, made: &[ActionRecord], of_run: &ActionsO
 ///
 /// # Errors
 /// The ledger failed.
-pub fn impact(ledger: &Ledger, digest: Digest, name: &str) -> Result<Impact, LedgerError> {
+pub fn impact(ledger: &Ledger, digest: Digest, name: &str) -> Result<ArtifactImpact, LedgerError> {
     impact_below(ledger, digest, name, &mut BTreeSet::new())
 }
 
@@ -258,9 +258,9 @@ fn impact_below(
     digest: Digest,
     name: &str,
     seen: &mut ShownArtifacts,
-) -> Result<Impact, LedgerError> {
+) -> Result<ArtifactImpact, LedgerError> {
     let repeated = !seen.insert((digest, None));
-    let mut impact = Impact {
+    let mut impact = ArtifactImpact {
         digest,
         name: name.to_owned(),
         uses: Vec::new(),
@@ -275,7 +275,7 @@ fn impact_below(
             let name = format!("{}.{}", record.stage, output.port);
             outputs.push(impact_below(ledger, output.digest, &name, seen)?);
         }
-        impact.uses.push(Use {
+        impact.uses.push(ArtifactUse {
             action: maker(&record, &ActionsOfRun::new()),
             outputs,
         });

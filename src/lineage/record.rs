@@ -49,12 +49,12 @@ pub struct ActionRecord {
     pub netsec: String,
     /// How it came here, if it ran elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub imported: Option<Imported>,
+    pub imported: Option<ImportOrigin>,
 }
 
 /// How a record came from elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Imported {
+pub struct ImportOrigin {
     /// When, in milliseconds since the Unix epoch.
     pub at_ms: u64,
     /// The public key that the archive was signed with.
@@ -168,10 +168,10 @@ pub struct RunRecord {
     pub unchanged_since: Option<RunId>,
     /// What became of it since.
     #[serde(default)]
-    pub retention: Retention,
+    pub retention: RunRetention,
     /// How it came here, if it ran elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub imported: Option<Imported>,
+    pub imported: Option<ImportOrigin>,
     /// How each wanted stage ended.
     pub stages: Vec<StageRun>,
 }
@@ -179,7 +179,7 @@ pub struct RunRecord {
 /// What became of a run after it ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Retention {
+pub enum RunRetention {
     /// It is listed, and what it made is there.
     #[default]
     Kept,

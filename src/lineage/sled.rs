@@ -13,7 +13,7 @@ use crate::base::name::RunId;
 use crate::lineage::error::LedgerError;
 use crate::lineage::journal::{self, JournalEnd};
 use crate::lineage::ledger::Ledger;
-use crate::lineage::pairs::{KeyValue, KeyValueChange, Pair};
+use crate::lineage::pairs::{KeyValue, KeyValueChange, KeyValuePair};
 use crate::lineage::tail::JournalLink;
 
 /// Memory for pages: a ledger of a hundred thousand records fits.
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The database. What writes is done by a thread of its own: one that does not come back takes
 /// nobody with it.
-struct Sled {
+struct SledDatabase {
     /// There until it is dropped.
     db: Option<sled::Db>,
     writer: Mutex<Option<SledWriter>>,
@@ -36,17 +36,17 @@ struct Sled {
 
 /// The thread that writes: takes jobs, gives back how they went.
 struct SledWriter {
-    jobs: Sender<Job>,
+    jobs: Sender<WriteJob>,
     answers: Receiver<Result<(), String>>,
     thread: JoinHandle<()>,
 }
 
 /// A batch to be written, or the wish that all be flushed.
-type Job = Option<sled::Batch>;
+type WriteJob = Option<sled::Batch>;
 
-impl Sled {
+impl SledDatabase {
     fn new(db: sled::Db) -> Self {
-        let (jobs, to_do) = channel::<Job>();
+        let (jobs, to_do) = channel::<WriteJob>();
         let (to_answer, answers) = channel();
         let own = db.clone();
         let thread = std::thread::spawn(move || {
@@ -82,7 +82,7 @@ impl Sled {
 
     /// Has the thread do something; a database that failed or did not answer once is not asked
     /// again.
-    fn ask(&self, job: Job) -> Result<(), String> {
+    fn ask(&self, job: WriteJob) -> Result<(), String> {
         let mut slot = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(writer) = slot.as_ref() else {
             return Err("it failed before".to_owned());
@@ -97,7 +97,7 @@ impl Sled {
     }
 }
 
-impl Drop for Sled {
+impl Drop for SledDatabase {
     fn drop(&mut self) {
         let writer = self
             .writer
@@ -123,7 +123,7 @@ impl Drop for Sled {
     }
 }
 
-impl KeyValue for Sled {
+impl KeyValue for SledDatabase {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
         self.db()
             .get(key)
@@ -131,7 +131,7 @@ impl KeyValue for Sled {
             .map_err(|error| error.to_string())
     }
 
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, String> {
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValuePair>, String> {
         let pairs = self.db().scan_prefix(prefix);
         pairs
             .map(|pair| {
@@ -161,12 +161,12 @@ impl KeyValue for Sled {
 
 /// A database that is being made beside the run that needs it: making one takes longer than opening
 /// one. It is empty until something is written.
-struct Fresh {
+struct FreshDatabase {
     making: Mutex<Option<JoinHandle<Result<Ledger, LedgerError>>>>,
     made: OnceLock<Ledger>,
 }
 
-impl Fresh {
+impl FreshDatabase {
     fn begin(folder: PathBuf) -> Self {
         let make = move || {
             let ledger = open_db(&folder)?;
@@ -194,14 +194,14 @@ impl Fresh {
     }
 }
 
-impl KeyValue for Fresh {
+impl KeyValue for FreshDatabase {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
         self.made
             .get()
             .map_or(Ok(None), |made| made.pairs().get(key))
     }
 
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<Pair>, String> {
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValuePair>, String> {
         self.made
             .get()
             .map_or(Ok(Vec::new()), |made| made.pairs().scan(prefix))
@@ -216,7 +216,7 @@ impl KeyValue for Fresh {
     }
 }
 
-impl Drop for Fresh {
+impl Drop for FreshDatabase {
     fn drop(&mut self) {
         // A database half made would look like one that lost all it held.
         let _ = self.made();
@@ -233,7 +233,10 @@ pub fn open(cache: &Path) -> Result<(Ledger, Vec<String>), LedgerError> {
     let folder = cache.join("ledger");
     let fresh = !folder.exists();
     if fresh && journal::list(&cache.join("runs"))?.is_empty() {
-        return Ok((Ledger::open(Box::new(Fresh::begin(folder)))?, Vec::new()));
+        return Ok((
+            Ledger::open(Box::new(FreshDatabase::begin(folder)))?,
+            Vec::new(),
+        ));
     }
     let error = match open_db(&folder).and_then(|ledger| Ok((catch_up(&ledger, cache)?, ledger))) {
         Ok((Some(followed), ledger)) => {
@@ -252,7 +255,7 @@ pub fn open(cache: &Path) -> Result<(Ledger, Vec<String>), LedgerError> {
         format!("{error}; the database was moved to `{}`", aside.display())
     };
     let ledger = open_db(&folder)?;
-    let Followed { commits, runs, odd } = follow(&ledger, cache)?;
+    let FollowedJournals { commits, runs, odd } = follow(&ledger, cache)?;
     ledger.claim()?;
     let message =
         format!("{cause}: it was built from the {commits} commits of {runs} runs in `{RUNS}`");
@@ -264,7 +267,7 @@ const RUNS: &str = "cache/runs";
 /// Brings the database to where the journals are. Returns nothing if it is empty although there are
 /// some: sled 0.34 opens some damaged files as if they were empty, and what makes a database one of
 /// ours is flushed before its first journal is begun.
-fn catch_up(ledger: &Ledger, cache: &Path) -> Result<Option<Followed>, LedgerError> {
+fn catch_up(ledger: &Ledger, cache: &Path) -> Result<Option<FollowedJournals>, LedgerError> {
     if ledger.is_new() && !journal::list(&cache.join("runs"))?.is_empty() {
         return Ok(None);
     }
@@ -273,7 +276,7 @@ fn catch_up(ledger: &Ledger, cache: &Path) -> Result<Option<Followed>, LedgerErr
 
 /// What was taken from journals.
 #[derive(Debug, Default)]
-struct Followed {
+struct FollowedJournals {
     commits: u64,
     runs: u64,
     /// What is wrong with them, a line each.
@@ -281,9 +284,9 @@ struct Followed {
 }
 
 /// Replays what the journals hold beyond the database's mark.
-fn follow(ledger: &Ledger, cache: &Path) -> Result<Followed, LedgerError> {
+fn follow(ledger: &Ledger, cache: &Path) -> Result<FollowedJournals, LedgerError> {
     let mark = ledger.mark()?;
-    let mut followed = Followed::default();
+    let mut followed = FollowedJournals::default();
     let is_open = |run: &RunId| mark.as_ref().is_none_or(|mark| *run >= mark.run);
     for (run, path) in journal::list(&cache.join("runs"))?
         .into_iter()
@@ -384,7 +387,7 @@ fn try_open_db(folder: &Path) -> Result<Ledger, LedgerError> {
                 .cache_capacity(CACHE_BYTES)
                 .flush_every_ms(None);
             let pairs = config.open().map_err(|error| open_error(&error))?;
-            Ledger::open(Box::new(Sled::new(pairs)))
+            Ledger::open(Box::new(SledDatabase::new(pairs)))
         }));
         let damaged = || Err(LedgerError::Database("its files are damaged".to_owned()));
         // Whoever has stopped waiting does without.

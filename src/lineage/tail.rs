@@ -29,7 +29,7 @@ pub struct JournalLink {
 
 /// What the file holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tail {
+pub struct JournalTail {
     /// The latest name that was given to a run.
     pub latest: Option<RunId>,
     /// How far the last journal goes, if there is one.
@@ -42,7 +42,7 @@ fn place(cache: &Path) -> PathBuf {
     cache.join("latest")
 }
 
-impl Tail {
+impl JournalTail {
     /// Reads the file; one that is missing or damaged says nothing.
     pub fn load(cache: &Path) -> Self {
         let text = disk::read(&place(cache))
@@ -75,7 +75,7 @@ impl Tail {
     }
 }
 
-fn parse(text: &str) -> Option<Tail> {
+fn parse(text: &str) -> Option<JournalTail> {
     let body = text.strip_suffix('\n')?;
     let (body, check) = body.rsplit_once('\n')?;
     let body = format!("{body}\n");
@@ -96,7 +96,7 @@ fn parse(text: &str) -> Option<Tail> {
             chain: Some(Digest::parse(chain)?),
         })
     });
-    Some(Tail {
+    Some(JournalTail {
         latest: RunId::parse(latest),
         link: link.flatten(),
         is_open: state == "open",
@@ -121,19 +121,23 @@ mod tests {
             (Some(link.clone()), true),
             (Some(link), false),
         ] {
-            let tail = Tail {
+            let tail = JournalTail {
                 latest: Some(run.clone()),
                 link,
                 is_open,
             };
             tail.save(folder.path()).expect("it is saved");
-            assert_eq!(Tail::load(folder.path()), tail);
+            assert_eq!(JournalTail::load(folder.path()), tail);
             let bytes = disk::read(&place(folder.path())).expect("it is there");
             for at in 0..bytes.len() {
                 let mut bad = bytes.clone();
                 bad[at] ^= 1;
                 disk::overwrite(&place(folder.path()), &bad).expect("it is written");
-                assert_eq!(Tail::load(folder.path()), Tail::default(), "byte {at}");
+                assert_eq!(
+                    JournalTail::load(folder.path()),
+                    JournalTail::default(),
+                    "byte {at}"
+                );
             }
         }
     }

@@ -8,8 +8,8 @@ use crate::base::clock::iso;
 use crate::base::name::in_backticks;
 use crate::base::outcome::StageOutcome;
 use crate::event::StageResult;
-use crate::lineage::query::{ArtifactTrace, Impact, Maker};
-use crate::lineage::record::{Imported, Retention, RunRecord};
+use crate::lineage::query::{ArtifactImpact, ArtifactMaker, ArtifactTrace};
+use crate::lineage::record::{ImportOrigin, RunRecord, RunRetention};
 use crate::plan::decide::{Verdict, Why};
 use crate::plan::explain::{Difference, FileChange};
 use crate::plan::whole::StageDecision;
@@ -211,8 +211,8 @@ fn outcome(run: &RunRecord) -> String {
         ""
     };
     match run.retention {
-        Retention::OutputsRemoved => format!("{word}{imported}, outputs removed"),
-        Retention::Kept | Retention::Removed => format!("{word}{imported}"),
+        RunRetention::OutputsRemoved => format!("{word}{imported}, outputs removed"),
+        RunRetention::Kept | RunRetention::Removed => format!("{word}{imported}"),
     }
 }
 
@@ -234,7 +234,7 @@ pub fn trace(trace: &ArtifactTrace) -> String {
 fn trace_line(text: &mut String, trace: &ArtifactTrace, first: &str, rest: &str) {
     let made = match &trace.action {
         Some(action) => {
-            let Maker {
+            let ArtifactMaker {
                 stage,
                 kind,
                 run,
@@ -242,11 +242,11 @@ fn trace_line(text: &mut String, trace: &ArtifactTrace, first: &str, rest: &str)
                 ..
             } = action;
             let imported = match imported {
-                Some(Imported {
+                Some(ImportOrigin {
                     signer: Some(signer),
                     ..
                 }) => format!(", imported, signed by {signer}"),
-                Some(Imported { signer: None, .. }) => ", imported, not signed".to_owned(),
+                Some(ImportOrigin { signer: None, .. }) => ", imported, not signed".to_owned(),
                 None => String::new(),
             };
             format!("made by {stage} ({kind}) in run {run}{imported}")
@@ -287,13 +287,13 @@ fn trace_line(text: &mut String, trace: &ArtifactTrace, first: &str, rest: &str)
 }
 
 /// Shows what was made of an artifact, as a tree.
-pub fn impact(impact: &Impact) -> String {
+pub fn impact(impact: &ArtifactImpact) -> String {
     let mut text = String::new();
     impact_line(&mut text, impact, "", "");
     text
 }
 
-fn impact_line(text: &mut String, impact: &Impact, first: &str, rest: &str) {
+fn impact_line(text: &mut String, impact: &ArtifactImpact, first: &str, rest: &str) {
     let again = if impact.repeated { "  see above" } else { "" };
     let _ = writeln!(
         text,
@@ -302,7 +302,7 @@ fn impact_line(text: &mut String, impact: &Impact, first: &str, rest: &str) {
         impact.digest.short()
     );
     branches(text, &impact.uses, rest, |text, used, first, rest| {
-        let Maker {
+        let ArtifactMaker {
             stage, kind, run, ..
         } = &used.action;
         let _ = writeln!(text, "{first}{stage} ({kind}) in run {run}");

@@ -9,7 +9,7 @@ use netsec::base::cancel::Cancel;
 use netsec::base::digest::Digest;
 use netsec::lineage::journal;
 use netsec::lineage::record::LedgerEntry;
-use netsec::lineage::tail::Tail;
+use netsec::lineage::tail::JournalTail;
 use netsec::model::bundle::Bundle;
 use netsec::pipeline::condition;
 use netsec::prep::preprocessor::Preprocessor;
@@ -104,7 +104,9 @@ fn blob(bytes: &[u8]) {
 
 fn tail(bytes: &[u8]) {
     in_a_file("latest", bytes, |path| {
-        drop(Tail::load(path.parent().expect("it lies in a folder")))
+        drop(JournalTail::load(
+            path.parent().expect("it lies in a folder"),
+        ))
     });
 }
 

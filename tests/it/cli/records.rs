@@ -5,7 +5,7 @@ use std::process::Stdio;
 use crate::world::{World, digests, outcomes};
 use netsec::base::name::RunId;
 use netsec::lineage::journal;
-use netsec::lineage::tail::{JournalLink, Tail};
+use netsec::lineage::tail::{JournalLink, JournalTail};
 
 const PIPELINE: &str = "\
 stages:
@@ -126,7 +126,7 @@ fn killed() -> (World, RunId) {
         .spawn()
         .unwrap();
     let run = loop {
-        match Tail::load(&world.root().join("cache")).link {
+        match JournalTail::load(&world.root().join("cache")).link {
             Some(JournalLink {
                 run, commits: 2, ..
             }) if !runs.contains(&run) => break run,

@@ -9,7 +9,7 @@ use netsec::base::outcome::{RunOutcome, StageOutcome};
 use netsec::lineage::journal::{self, Journal, JournalEnd, JournalHead};
 use netsec::lineage::ledger::Ledger;
 use netsec::lineage::record::{
-    ActionRecord, InputRecord, LedgerEntry, PortMove, RefMove, Retention, RunRecord, StageRun,
+    ActionRecord, InputRecord, LedgerEntry, PortMove, RefMove, RunRecord, RunRetention, StageRun,
 };
 use netsec::lineage::sled;
 use netsec::lineage::tail::JournalLink;
@@ -64,7 +64,7 @@ fn run(byte: u8, at: u64) -> RunRecord {
         error: None,
     };
     RunRecord {
-        retention: Retention::Kept,
+        retention: RunRetention::Kept,
         imported: None,
         run: RunId::new(at, 0),
         pipeline: "p.yaml".to_owned(),
