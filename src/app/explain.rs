@@ -5,7 +5,7 @@ use crate::app::artifacts::manifest;
 use crate::app::workspace::{Loaded, Workspace};
 use crate::base::digest::Digest;
 use crate::base::disk;
-use crate::pipeline::check::Origin;
+use crate::pipeline::check::InputOrigin;
 use crate::plan::explain::{Difference, FileChange, changed_files};
 use crate::plan::files;
 use crate::store::blob::Store;
@@ -46,8 +46,8 @@ impl Workspace {
             .find(|input| input.port == port)?;
         let store = self.store();
         let source = match &input.from {
-            Origin::File(text) => Some(files::resolve(self.root(), text, &self.known()).ok()?),
-            Origin::Stage(..) | Origin::Ref(..) => None,
+            InputOrigin::File(text) => Some(files::resolve(self.root(), text, &self.known()).ok()?),
+            InputOrigin::Stage(..) | InputOrigin::Ref(..) => None,
         };
         let bytes = |digest: &Digest| {
             (store.size(digest)? <= LARGE)

@@ -21,7 +21,7 @@ use crate::graph::draw;
 use crate::lineage::error::LedgerError;
 use crate::lineage::ledger::Ledger;
 use crate::lineage::sled;
-use crate::pipeline::check::{Pipeline, Wiring, check};
+use crate::pipeline::check::{Pipeline, StageWiring, check};
 use crate::pipeline::gather::{Choice, gather};
 use crate::plan::decide::DecideError;
 use crate::plan::files;
@@ -244,7 +244,7 @@ impl Workspace {
             files: choices.params.clone(),
             sets,
         };
-        let refuse = |refused: ProblemReport, wiring: &Wiring| {
+        let refuse = |refused: ProblemReport, wiring: &StageWiring| {
             let ProblemReport {
                 source,
                 mut problems,

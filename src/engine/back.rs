@@ -11,7 +11,7 @@ use crate::lineage::error::LedgerError;
 use crate::lineage::record::{
     ActionRecord, InputRecord, LedgerEntry, PortMove, RefMove, RunRecord, RunRetention, StageRun,
 };
-use crate::pipeline::check::Origin;
+use crate::pipeline::check::InputOrigin;
 use crate::plan::decide::{self, DecideError};
 use crate::stage::error::StageError;
 
@@ -243,7 +243,7 @@ impl Driver<'_, '_> {
                 .inputs
                 .iter()
                 .find(|input| input.port == wish.port);
-            if let Some(Origin::Ref(name, _)) = input.map(|input| &input.from) {
+            if let Some(InputOrigin::Ref(name, _)) = input.map(|input| &input.from) {
                 let from = rival(&wish.port);
                 let at_ms = self.setup.clock.now_ms();
                 if self.setup.planner.ledger.reference(name)?.current() != Some(wish.to) {

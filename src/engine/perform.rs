@@ -20,7 +20,7 @@ use crate::engine::bench::{ExecContext, panic_text, stage_error};
 use crate::engine::message::{ActionResult, WorkerMessage};
 use crate::engine::part::{NoSubActions, RecordedSubActions};
 use crate::engine::slots::Slots;
-use crate::pipeline::check::Origin;
+use crate::pipeline::check::InputOrigin;
 use crate::plan::decide;
 use crate::plan::explain::difference;
 use crate::plan::files::{self, SourceFile};
@@ -222,11 +222,11 @@ fn inputs(
             continue;
         };
         let files = match &input.from {
-            Origin::File(text) => from_files(&bench.sources[text]),
-            Origin::Stage(..) | Origin::Ref(..) if content.directory => {
+            InputOrigin::File(text) => from_files(&bench.sources[text]),
+            InputOrigin::Stage(..) | InputOrigin::Ref(..) if content.directory => {
                 from_manifest(bench.store, &content.digest)?
             }
-            Origin::Stage(..) | Origin::Ref(..) => {
+            InputOrigin::Stage(..) | InputOrigin::Ref(..) => {
                 let digest = content.digest;
                 let content = Box::new(Blob(Arc::clone(bench.store), digest));
                 // Only the store knows how many bytes there are, and nobody asks that of a single
@@ -335,7 +335,7 @@ fn from_manifest(store: &Arc<dyn Store>, digest: &Digest) -> Result<Vec<InputFil
 /// A file edited while its stage ran must never be recorded as the cause of the result.
 fn unchanged(bench: &ExecContext<'_>, stage: usize) -> Result<(), StageError> {
     for input in &bench.pipeline.stages[stage].inputs {
-        let Origin::File(text) = &input.from else {
+        let InputOrigin::File(text) = &input.from else {
             continue;
         };
         match files::is_unchanged(&bench.sources[text]) {
@@ -351,7 +351,7 @@ fn unchanged(bench: &ExecContext<'_>, stage: usize) -> Result<(), StageError> {
 /// file by file.
 fn keep_manifests(bench: &ExecContext<'_>, stage: usize) -> Result<(), StageError> {
     for input in &bench.pipeline.stages[stage].inputs {
-        if let Origin::File(text) = &input.from
+        if let InputOrigin::File(text) = &input.from
             && bench.sources[text].directory
         {
             bench

@@ -3,7 +3,7 @@
 use petgraph::graph::{DiGraph, NodeIndex};
 
 use crate::base::problem::Problem;
-use crate::pipeline::check::Wiring;
+use crate::pipeline::check::StageWiring;
 
 /// The stages of a pipeline and their needs: an edge from each stage to every stage that uses an
 /// output of it. Nodes have the numbers of the stages. Without circles.
@@ -41,7 +41,7 @@ impl Graph {
     ///
     /// # Errors
     /// A problem that lists a whole circle.
-    pub fn of(wiring: &Wiring) -> Result<Self, Problem> {
+    pub fn of(wiring: &StageWiring) -> Result<Self, Problem> {
         let needs = wiring
             .needs
             .iter()
@@ -101,7 +101,7 @@ fn circle(edges: &DiGraph<(), ()>) -> Option<Vec<usize>> {
     }
 }
 
-fn tell(wiring: &Wiring, circle: &[usize]) -> Problem {
+fn tell(wiring: &StageWiring, circle: &[usize]) -> Problem {
     let id = |stage: usize| wiring.stages[stage].0.as_str();
     let names: Vec<&str> = circle
         .iter()

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::pipeline::check::{Origin, Pipeline};
+use crate::pipeline::check::{InputOrigin, Pipeline};
 
 /// Returns the pipeline as a DOT drawing.
 pub fn dot(pipeline: &Pipeline) -> String {
@@ -85,7 +85,7 @@ struct Edge<'a> {
 fn files(pipeline: &Pipeline) -> Vec<(&str, usize)> {
     let mut files: Vec<&str> = Vec::new();
     for input in pipeline.stages.iter().flat_map(|stage| &stage.inputs) {
-        if !matches!(input.from, Origin::Stage(..)) && !files.contains(&input.text.as_str()) {
+        if !matches!(input.from, InputOrigin::Stage(..)) && !files.contains(&input.text.as_str()) {
             files.push(&input.text);
         }
     }
@@ -102,10 +102,10 @@ fn edges(pipeline: &Pipeline) -> Vec<Edge<'_>> {
     for stage in &pipeline.stages {
         for input in &stage.inputs {
             let (from, file, port) = match &input.from {
-                Origin::Stage(index, port) => {
+                InputOrigin::Stage(index, port) => {
                     (pipeline.stages[*index].id.as_str(), None, port.as_str())
                 }
-                Origin::File(_) | Origin::Ref(..) => {
+                InputOrigin::File(_) | InputOrigin::Ref(..) => {
                     let number = files
                         .iter()
                         .find(|(file, _)| *file == input.text)

@@ -9,7 +9,7 @@ use crate::base::problem::{Problem, ProblemReport};
 use crate::base::source::{SourceText, Span, Spanned};
 use crate::base::tree::{self, SyntaxNode};
 use crate::pipeline::gather::ComposedPipeline;
-use crate::pipeline::outline::{Outline, StageOutline, outline};
+use crate::pipeline::outline::{PipelineOutline, StageOutline, outline};
 use crate::pipeline::problem;
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::limits::{self, Limits};
@@ -34,7 +34,7 @@ pub struct Pipeline {
     /// The public keys whose owners may decide, by what they export, where refs point.
     pub trust: Vec<String>,
     /// How they hang together.
-    pub wiring: Wiring,
+    pub wiring: StageWiring,
 }
 
 /// A checked stage.
@@ -66,12 +66,12 @@ pub struct InputSpec {
     /// Where it stands.
     pub span: Span,
     /// What it refers to.
-    pub from: Origin,
+    pub from: InputOrigin,
 }
 
 /// What an input refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum InputOrigin {
     /// The output `port` of the stage at this index.
     Stage(usize, String),
     /// A file, a directory or a glob, relative to the workspace.
@@ -82,7 +82,7 @@ pub enum Origin {
 
 /// How stages hang together, as far as it is known: also of a file that is wrong elsewhere.
 #[derive(Clone, Debug, Default)]
-pub struct Wiring {
+pub struct StageWiring {
     /// The stages in the order of the file, with the places of their names.
     pub stages: Vec<(StageId, Span)>,
     /// Which stage needs which other, with the place that says so.
@@ -91,23 +91,23 @@ pub struct Wiring {
     pub files: Vec<(String, Span)>,
 }
 
-impl Wiring {
+impl StageWiring {
     fn add(&mut self, stage: usize, input: &InputSpec) {
         match &input.from {
-            Origin::Stage(needed, _) => self.needs.push((stage, *needed, input.span)),
-            Origin::File(text) => self.files.push((text.clone(), input.span)),
-            Origin::Ref(..) => {}
+            InputOrigin::Stage(needed, _) => self.needs.push((stage, *needed, input.span)),
+            InputOrigin::File(text) => self.files.push((text.clone(), input.span)),
+            InputOrigin::Ref(..) => {}
         }
     }
 }
 
 /// A file that was refused, and what is known of it all the same.
 #[derive(Clone, Debug)]
-pub struct Refused {
+pub struct RefusedPipeline {
     /// What is wrong with it.
     pub report: ProblemReport,
     /// How its stages hang together.
-    pub wiring: Wiring,
+    pub wiring: StageWiring,
 }
 
 /// Reads and checks a pipeline file.
@@ -118,17 +118,17 @@ pub fn check(
     gathered: ComposedPipeline,
     registry: &Registry,
     env: EnvLookup<'_>,
-) -> Result<(SourceText, Pipeline), Box<Refused>> {
+) -> Result<(SourceText, Pipeline), Box<RefusedPipeline>> {
     let source = gathered.source.clone();
     let refused = |problems, wiring| {
-        Box::new(Refused {
+        Box::new(RefusedPipeline {
             report: ProblemReport::new(source.clone(), problems),
             wiring,
         })
     };
     let is_read = gathered.problems.iter().all(|problem| !is_unread(problem));
     if !is_read {
-        return Err(refused(gathered.problems, Wiring::default()));
+        return Err(refused(gathered.problems, StageWiring::default()));
     }
     let (outline, mut problems) = outline(gathered);
     let outputs: Vec<KnownOutputs> = outline
@@ -164,7 +164,7 @@ pub fn check(
         capacity: &capacity,
     };
     let mut stages = Vec::new();
-    let mut wiring = Wiring::default();
+    let mut wiring = StageWiring::default();
     for (index, stage) in outline.stages.iter().enumerate() {
         match scope.stage(index, stage, &mut wiring) {
             Ok(stage) => stages.push(stage),
@@ -267,7 +267,7 @@ fn outputs(stage: &StageOutline, registry: &Registry) -> KnownOutputs {
 }
 
 struct CheckScope<'a> {
-    outline: &'a Outline,
+    outline: &'a PipelineOutline,
     ids: HashMap<String, usize>,
     /// Instances by the name they share.
     groups: HashMap<String, Vec<usize>>,
@@ -282,7 +282,7 @@ impl CheckScope<'_> {
         &self,
         index: usize,
         stage: &StageOutline,
-        wiring: &mut Wiring,
+        wiring: &mut StageWiring,
     ) -> Result<StageSpec, Vec<Problem>> {
         wiring.stages.push((stage.id.value.clone(), stage.id.span));
         let names = self.registry.kinds().iter().map(|kind| kind.name);
@@ -439,14 +439,18 @@ impl CheckScope<'_> {
         inputs
     }
 
-    fn origin(&self, text: &Spanned<String>, port: Option<&Port>) -> Result<Origin, Box<Problem>> {
+    fn origin(
+        &self,
+        text: &Spanned<String>,
+        port: Option<&Port>,
+    ) -> Result<InputOrigin, Box<Problem>> {
         let span = text.span;
         let need = port.map_or(PortNeed::One, |port| port.need);
         let reference = text.value.strip_prefix("ref:");
         match (reference, need) {
             (Some(name), PortNeed::Ref(against)) => {
                 let name = RefName::new(name).map_err(|why| problem::bad_name(why, span))?;
-                return Ok(Origin::Ref(name, against));
+                return Ok(InputOrigin::Ref(name, against));
             }
             (Some(_), _) => {
                 let message = "this input does not take a `ref:`";
@@ -475,14 +479,14 @@ impl CheckScope<'_> {
             .into());
         }
         let Some((id, output)) = stage_and_port(&text.value) else {
-            return Ok(Origin::File(text.value.clone()));
+            return Ok(InputOrigin::File(text.value.clone()));
         };
         let Some(&index) = self.ids.get(id.as_str()) else {
             return self.no_stage(&id, output, text);
         };
         let Some(outputs) = &self.outputs[index] else {
             // The stage's own problem, an unknown kind, is told once and elsewhere.
-            return Ok(Origin::Stage(index, output.to_owned()));
+            return Ok(InputOrigin::Stage(index, output.to_owned()));
         };
         let Some((_, format)) = outputs.iter().find(|(name, _)| name == output) else {
             let names = outputs.iter().map(|(name, _)| name.as_str());
@@ -492,7 +496,7 @@ impl CheckScope<'_> {
             Some(port) if !port.format.accepts(*format) => {
                 Err(problem::wrong_format(format.as_str(), port.format.as_str(), span).into())
             }
-            _ => Ok(Origin::Stage(index, output.to_owned())),
+            _ => Ok(InputOrigin::Stage(index, output.to_owned())),
         }
     }
 }
@@ -504,7 +508,7 @@ impl CheckScope<'_> {
         id: &StageId,
         output: &str,
         text: &Spanned<String>,
-    ) -> Result<Origin, Box<Problem>> {
+    ) -> Result<InputOrigin, Box<Problem>> {
         let instances = self.instances(id);
         if !instances.is_empty() {
             let ids: Vec<&str> = instances
@@ -529,7 +533,7 @@ impl CheckScope<'_> {
                 .iter()
                 .any(|stage| stage.id.value.stem() == id.stem());
         if is_glob || FILE_ENDINGS.contains(&output) {
-            return Ok(Origin::File(text.value.clone()));
+            return Ok(InputOrigin::File(text.value.clone()));
         }
         let ids = self
             .outline
@@ -604,7 +608,7 @@ impl StageSpec {
     pub fn has_ref(&self) -> bool {
         self.inputs
             .iter()
-            .any(|input| matches!(input.from, Origin::Ref(..)))
+            .any(|input| matches!(input.from, InputOrigin::Ref(..)))
     }
 
     /// Returns whether it depends on something outside that can change by itself.

@@ -4,7 +4,7 @@ use crate::base::name::StageId;
 use crate::base::problem::Problem;
 use crate::base::source::Spanned;
 use crate::base::tree::{SyntaxNode, SyntaxValue};
-use crate::pipeline::interpolate::{Names, interpolate};
+use crate::pipeline::interpolate::{ReferenceNames, interpolate};
 use crate::pipeline::{condition, problem};
 
 /// The most instances of one stage.
@@ -12,7 +12,7 @@ const MOST: usize = 100_000;
 
 /// An instance of a stage: its name and what stands under it, references replaced.
 #[derive(Debug)]
-pub struct Instance {
+pub struct StageInstance {
     /// Its name.
     pub id: Spanned<StageId>,
     /// Its keys.
@@ -26,9 +26,9 @@ pub fn expand(
     id: &Spanned<StageId>,
     node: SyntaxNode,
     templates: &[(Spanned<String>, SyntaxNode)],
-    names: &Names<'_>,
+    names: &ReferenceNames<'_>,
     problems: &mut Vec<Problem>,
-) -> Vec<Instance> {
+) -> Vec<StageInstance> {
     let whole = node.span;
     let SyntaxValue::Map(entries) = node.value else {
         problems.push(problem::wrong_type(
@@ -92,14 +92,14 @@ fn instances(
     mut entries: Vec<(Spanned<String>, SyntaxNode)>,
     when: Option<&SyntaxNode>,
     cells: Vec<MatrixCell>,
-    names: &Names<'_>,
+    names: &ReferenceNames<'_>,
     problems: &mut Vec<Problem>,
-) -> Vec<Instance> {
+) -> Vec<StageInstance> {
     let mut instances = Vec::with_capacity(cells.len());
     let mut seen = std::collections::HashMap::new();
     let last = cells.len().saturating_sub(1);
     for (at, cell) in cells.into_iter().enumerate() {
-        let names = Names {
+        let names = ReferenceNames {
             local: &cell.local,
             ..*names
         };
@@ -136,7 +136,7 @@ fn instances(
                     .flat_map(|(_, node)| interpolate(node, &names)),
             );
         }
-        instances.push(Instance {
+        instances.push(StageInstance {
             id: Spanned {
                 value,
                 span: id.span,

@@ -6,7 +6,7 @@ use crate::base::disk::DiskError;
 use crate::base::problem::Problem;
 use crate::base::source::{SourceText, Span, Spanned};
 use crate::base::tree::{self, SyntaxNode, SyntaxValue};
-use crate::pipeline::interpolate::{Params, Set, apply_sets};
+use crate::pipeline::interpolate::{FileParams, SetParam, apply_sets};
 use crate::pipeline::{problem, toml};
 
 /// How other files are read: the path, relative to the workspace.
@@ -20,7 +20,7 @@ pub struct Choice {
     /// Files of parameters.
     pub files: Vec<String>,
     /// Single parameters.
-    pub sets: Vec<Set>,
+    pub sets: Vec<SetParam>,
 }
 
 /// The entries of a map, with the places of their keys.
@@ -34,7 +34,7 @@ pub struct ComposedPipeline {
     /// The keys of the file itself other than those below.
     pub head: MapEntries,
     /// The parameters, with what was chosen from outside.
-    pub params: Params,
+    pub params: FileParams,
     /// The seed, if a profile sets one.
     pub seed: Option<SyntaxNode>,
     /// The templates.
@@ -193,9 +193,9 @@ impl ComposedPipeline {
     }
 
     /// Reads a file of parameters: YAML, JSON or TOML, by its ending.
-    fn params_file(&mut self, path: &str, span: Span, read: ReadFile<'_>) -> Params {
+    fn params_file(&mut self, path: &str, span: Span, read: ReadFile<'_>) -> FileParams {
         let Some((text, base)) = self.read(path, span, read) else {
-            return Params::new();
+            return FileParams::new();
         };
         let parsed = match path.ends_with(".toml") {
             true => toml::parse(&text, base),
@@ -205,7 +205,7 @@ impl ComposedPipeline {
             Ok(root) => self.map(root, "a map from names to values"),
             Err(problems) => {
                 self.problems.extend(problems);
-                Params::new()
+                FileParams::new()
             }
         }
     }
@@ -240,7 +240,7 @@ impl ComposedPipeline {
     }
 
     fn profile(&mut self, node: SyntaxNode) {
-        let mut params = Params::new();
+        let mut params = FileParams::new();
         for (inner, node) in self.map(node, "a map with `params` or `seed`") {
             match inner.value.as_str() {
                 "params" => params = self.map(node, "a map from names to values"),
@@ -255,7 +255,7 @@ impl ComposedPipeline {
     }
 
     /// Replaces parameters that are declared.
-    fn override_with(&mut self, params: Params) {
+    fn override_with(&mut self, params: FileParams) {
         for (key, node) in params {
             match self
                 .params

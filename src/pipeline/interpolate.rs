@@ -9,16 +9,16 @@ use crate::base::tree::{SyntaxNode, SyntaxValue};
 use crate::pipeline::problem;
 
 /// The parameters of a file by name, in the order of the file.
-pub type Params = Vec<(Spanned<String>, SyntaxNode)>;
+pub type FileParams = Vec<(Spanned<String>, SyntaxNode)>;
 
 /// A parameter set from outside: name and value.
-pub type Set = (String, SyntaxValue);
+pub type SetParam = (String, SyntaxValue);
 
 /// What references may stand for.
 #[derive(Clone, Copy, Debug)]
-pub struct Names<'a> {
+pub struct ReferenceNames<'a> {
     /// The parameters of the file.
-    pub params: &'a Params,
+    pub params: &'a FileParams,
     /// What an instance of a stage knows besides: `matrix.x`, `item`, `item.x`, `key`.
     pub local: &'a [(String, SyntaxValue)],
     /// How many bytes references were replaced by so far.
@@ -33,7 +33,7 @@ const REPLACED: usize = 64 << 20;
 ///
 /// # Errors
 /// One problem for each name that the file does not declare.
-pub fn apply_sets(params: &mut Params, sets: &[Set]) -> Vec<Problem> {
+pub fn apply_sets(params: &mut FileParams, sets: &[SetParam]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (name, value) in sets {
         match params.iter().position(|(key, _)| key.value == *name) {
@@ -51,13 +51,13 @@ pub fn apply_sets(params: &mut Params, sets: &[Set]) -> Vec<Problem> {
 ///
 /// # Errors
 /// One problem for each reference that leads nowhere.
-pub fn interpolate(node: &mut SyntaxNode, names: &Names<'_>) -> Vec<Problem> {
+pub fn interpolate(node: &mut SyntaxNode, names: &ReferenceNames<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
     walk(node, names, &mut problems);
     problems
 }
 
-fn walk(node: &mut SyntaxNode, names: &Names<'_>, problems: &mut Vec<Problem>) {
+fn walk(node: &mut SyntaxNode, names: &ReferenceNames<'_>, problems: &mut Vec<Problem>) {
     match &mut node.value {
         SyntaxValue::List(items) => items
             .iter_mut()
@@ -73,7 +73,7 @@ fn walk(node: &mut SyntaxNode, names: &Names<'_>, problems: &mut Vec<Problem>) {
     }
 }
 
-fn replace(text: &str, span: Span, names: &Names<'_>) -> Result<SyntaxValue, Problem> {
+fn replace(text: &str, span: Span, names: &ReferenceNames<'_>) -> Result<SyntaxValue, Problem> {
     let mut whole = String::new();
     let mut rest = text;
     while let Some(at) = rest.find("${") {
@@ -140,7 +140,7 @@ fn size(value: &SyntaxValue) -> usize {
 fn find<'a>(
     inner: &str,
     span: Span,
-    names: &Names<'a>,
+    names: &ReferenceNames<'a>,
 ) -> Result<Option<&'a SyntaxValue>, Problem> {
     if let Some(name) = inner.strip_prefix("params.") {
         let found = names.params.iter().find(|(key, _)| key.value == name);

@@ -7,9 +7,9 @@ use crate::base::problem::Problem;
 use crate::base::signing::is_public_key;
 use crate::base::source::{Span, Spanned};
 use crate::base::tree::{SyntaxNode, SyntaxValue};
-use crate::pipeline::expand::{Instance, expand};
+use crate::pipeline::expand::{StageInstance, expand};
 use crate::pipeline::gather::ComposedPipeline;
-use crate::pipeline::interpolate::{Names, interpolate};
+use crate::pipeline::interpolate::{ReferenceNames, interpolate};
 use crate::pipeline::problem;
 
 /// The seed of a file that names none.
@@ -18,7 +18,7 @@ const SEED: u64 = 42;
 /// A pipeline file as written: names unresolved, parameters unchecked, references replaced, stages
 /// expanded.
 #[derive(Clone, Debug)]
-pub struct Outline {
+pub struct PipelineOutline {
     /// What it calls itself.
     pub name: Option<String>,
     /// The seed of all that is random.
@@ -53,9 +53,9 @@ pub struct StageOutline {
 /// # Errors
 /// Everything that is wrong with it as far as it can be told without knowing any kind; with it,
 /// what could be read all the same, so that the rest can be checked too.
-pub fn outline(gathered: ComposedPipeline) -> (Outline, Vec<Problem>) {
+pub fn outline(gathered: ComposedPipeline) -> (PipelineOutline, Vec<Problem>) {
     let mut problems = gathered.problems;
-    let mut outline = Outline {
+    let mut outline = PipelineOutline {
         name: None,
         seed: SEED,
         stages: Vec::new(),
@@ -64,7 +64,7 @@ pub fn outline(gathered: ComposedPipeline) -> (Outline, Vec<Problem>) {
         left_out: Vec::new(),
     };
     let replaced = Cell::new(0);
-    let names = Names {
+    let names = ReferenceNames {
         params: &gathered.params,
         local: &[],
         replaced: &replaced,
@@ -180,7 +180,7 @@ fn trust(value: SyntaxValue, span: Span, problems: &mut Vec<Problem>) -> Vec<Str
     keys
 }
 
-fn stage(instance: Instance, problems: &mut Vec<Problem>) -> Option<StageOutline> {
+fn stage(instance: StageInstance, problems: &mut Vec<Problem>) -> Option<StageOutline> {
     let id = instance.id;
     let (mut kind, mut inputs, mut with, mut limits) = (None, Vec::new(), None, None);
     let before = problems.len();

@@ -12,7 +12,7 @@ use crate::graph::build::Graph;
 use crate::graph::order::{topological, upstream};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::ActionRecord;
-use crate::pipeline::check::{InputSpec, Origin, Pipeline, StageSpec};
+use crate::pipeline::check::{InputOrigin, InputSpec, Pipeline, StageSpec};
 use crate::plan::decide::{DecideError, Verdict, Why, decide};
 use crate::plan::files::{self, FilesError, SourceFile};
 use crate::plan::key::{Ingredients, PortContent};
@@ -38,7 +38,7 @@ pub fn sources(
         .iter()
         .flat_map(|stage| &pipeline.stages[*stage].inputs)
     {
-        let Origin::File(text) = &input.from else {
+        let InputOrigin::File(text) = &input.from else {
             continue;
         };
         if sources.contains_key(text) {
@@ -166,7 +166,7 @@ impl Planner<'_> {
         }
         // A pointer is resolved last: what it is compared with depends on the challenger.
         for input in &spec.inputs {
-            if let Origin::Ref(name, against) = &input.from {
+            if let InputOrigin::Ref(name, against) = &input.from {
                 let challenger = inputs
                     .get(*against)
                     .copied()
@@ -230,7 +230,7 @@ impl Planner<'_> {
 
     fn content(&self, input: &InputSpec, outputs: &KnownOutputs) -> Option<PortContent> {
         match &input.from {
-            Origin::Stage(stage, port) => {
+            InputOrigin::Stage(stage, port) => {
                 let made = outputs
                     .get(stage)?
                     .iter()
@@ -240,14 +240,14 @@ impl Planner<'_> {
                     directory: made.directory,
                 })
             }
-            Origin::File(text) => {
+            InputOrigin::File(text) => {
                 let source = &self.sources[text];
                 Some(PortContent {
                     digest: source.digest,
                     directory: source.directory,
                 })
             }
-            Origin::Ref(..) => None,
+            InputOrigin::Ref(..) => None,
         }
     }
 
