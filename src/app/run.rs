@@ -14,7 +14,7 @@ use crate::base::problem::{Problem, ProblemReport};
 use crate::engine::drive::{RunSummary, Setup, drive};
 use crate::engine::voice::EventEmitter;
 use crate::graph::order::upstream;
-use crate::graph::select::{Selection, select};
+use crate::graph::select::{StageSelection, select};
 use crate::lineage::journal::{self, Journal, JournalHead};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::sled;
@@ -244,7 +244,7 @@ const IGNORE: &str = "*\n!.gitignore\n!CACHEDIR.TAG\n";
 /// Tells backup programs to leave the folder out (the Cache Directory Tagging Specification).
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# This folder holds netsec's cache; what is in it can be made again.\n";
 
-fn selection(loaded: &Loaded, wish: &RunRequest) -> AppResult<Selection> {
+fn selection(loaded: &Loaded, wish: &RunRequest) -> AppResult<StageSelection> {
     let numbers = |names: &[String]| -> AppResult<Vec<usize>> {
         let found = names
             .iter()
@@ -252,7 +252,7 @@ fn selection(loaded: &Loaded, wish: &RunRequest) -> AppResult<Selection> {
             .collect::<AppResult<Vec<_>>>()?;
         Ok(found.into_iter().flatten().collect())
     };
-    Ok(Selection {
+    Ok(StageSelection {
         only: numbers(&wish.only)?,
         from: numbers(&wish.from)?,
         until: numbers(&wish.until)?,

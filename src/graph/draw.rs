@@ -75,7 +75,7 @@ fn node(pipeline: &Pipeline, id: &str) -> String {
     }
 }
 
-struct Edge<'a> {
+struct DrawnEdge<'a> {
     from: &'a str,
     file: Option<usize>,
     to: &'a str,
@@ -96,7 +96,7 @@ fn files(pipeline: &Pipeline) -> Vec<(&str, usize)> {
         .collect()
 }
 
-fn edges(pipeline: &Pipeline) -> Vec<Edge<'_>> {
+fn edges(pipeline: &Pipeline) -> Vec<DrawnEdge<'_>> {
     let files = files(pipeline);
     let mut edges = Vec::new();
     for stage in &pipeline.stages {
@@ -113,7 +113,7 @@ fn edges(pipeline: &Pipeline) -> Vec<Edge<'_>> {
                     (input.text.as_str(), number, input.port.as_str())
                 }
             };
-            edges.push(Edge {
+            edges.push(DrawnEdge {
                 from,
                 file,
                 to: stage.id.as_str(),

@@ -7,7 +7,7 @@ use crate::graph::order::{downstream, upstream};
 
 /// Which stages are asked for, by number.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Selection {
+pub struct StageSelection {
     /// Just these; what they need must be recorded already.
     pub only: Vec<usize>,
     /// These and all that depends on them.
@@ -18,7 +18,7 @@ pub struct Selection {
 
 /// Returns the wanted stages; all of them if nothing is asked for. `from` and `until` together mean
 /// what lies between them; `only` adds to either.
-pub fn select(graph: &Graph, selection: &Selection) -> BTreeSet<usize> {
+pub fn select(graph: &Graph, selection: &StageSelection) -> BTreeSet<usize> {
     let set = |stages: &[usize]| stages.iter().copied().collect::<BTreeSet<usize>>();
     let (only, from, until) = (
         set(&selection.only),
@@ -44,7 +44,7 @@ mod tests {
         // 0 → 1 → 3, 0 → 2
         let graph = Graph::new(4, [(1, 0), (3, 1), (2, 0)]).unwrap();
         let wanted = |only: &[usize], from: &[usize], until: &[usize]| {
-            let selection = Selection {
+            let selection = StageSelection {
                 only: only.to_vec(),
                 from: from.to_vec(),
                 until: until.to_vec(),
