@@ -6,7 +6,7 @@ use crate::app::workspace::{Loaded, Workspace};
 use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::pipeline::check::InputOrigin;
-use crate::plan::explain::{Difference, FileChange, changed_files};
+use crate::plan::explain::{FileChange, IngredientDifference, changed_files};
 use crate::plan::files;
 use crate::store::blob::Store;
 use crate::store::manifest::Manifest;
@@ -31,12 +31,22 @@ pub enum Behind {
 
 impl Workspace {
     /// Looks behind a difference of a stage's ingredients.
-    pub fn behind(&self, loaded: &Loaded, stage: usize, difference: &Difference) -> Behind {
+    pub fn behind(
+        &self,
+        loaded: &Loaded,
+        stage: usize,
+        difference: &IngredientDifference,
+    ) -> Behind {
         self.sides(loaded, stage, difference)
             .unwrap_or(Behind::Nothing)
     }
 
-    fn sides(&self, loaded: &Loaded, stage: usize, difference: &Difference) -> Option<Behind> {
+    fn sides(
+        &self,
+        loaded: &Loaded,
+        stage: usize,
+        difference: &IngredientDifference,
+    ) -> Option<Behind> {
         let port = difference.name.strip_prefix("input.")?;
         let digest = |value: &Option<String>| value.as_deref().and_then(Digest::parse);
         let (before, after) = (digest(&difference.before)?, digest(&difference.after)?);

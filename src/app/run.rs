@@ -20,7 +20,7 @@ use crate::lineage::ledger::Ledger;
 use crate::lineage::sled;
 use crate::lineage::tail::{JournalLink, JournalTail};
 use crate::plan::standing;
-use crate::plan::whole::{Plan, Planner, Sources};
+use crate::plan::whole::{Plan, Planner, SourceFiles};
 use crate::store::blob::Store;
 use crate::store::local::LocalStore;
 
@@ -36,7 +36,7 @@ impl RunScope {
     pub(crate) fn planner<'a>(
         &'a self,
         loaded: &'a Loaded,
-        sources: &'a Sources,
+        sources: &'a SourceFiles,
         ledger: &'a Ledger,
         store: &'a dyn Store,
     ) -> Planner<'a> {

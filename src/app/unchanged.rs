@@ -16,7 +16,7 @@ use crate::lineage::journal::{self, ENDING, Journal, JournalHead};
 use crate::lineage::record::{LedgerEntry, RunRecord, RunRetention};
 use crate::plan::decide::Verdict;
 use crate::plan::standing::{RunSpec, UpToDateStamp};
-use crate::plan::whole::{Plan, Sources};
+use crate::plan::whole::{Plan, SourceFiles};
 use crate::store::local::LocalStore;
 
 impl RunRequest {
@@ -129,7 +129,7 @@ impl Workspace {
         &self,
         loaded: &Loaded,
         wish: &RunRequest,
-        (plan, sources, summary): (&Plan, &Sources, &RunSummary),
+        (plan, sources, summary): (&Plan, &SourceFiles, &RunSummary),
         store: &LocalStore,
         started_ms: u64,
     ) {

@@ -25,7 +25,7 @@ use crate::pipeline::check::{Pipeline, StageWiring, check};
 use crate::pipeline::gather::{Choice, gather};
 use crate::plan::decide::DecideError;
 use crate::plan::files;
-use crate::plan::whole::{Plan, Sources, missing, sources};
+use crate::plan::whole::{Plan, SourceFiles, missing, sources};
 use crate::stage::param::EnvLookup;
 use crate::stage::registry::Registry;
 use crate::store::blob::StoreError;
@@ -394,7 +394,7 @@ impl Workspace {
         loaded: &Loaded,
         stages: &BTreeSet<usize>,
         known: &DigestCache,
-    ) -> AppResult<Sources> {
+    ) -> AppResult<SourceFiles> {
         sources(&self.root, &loaded.pipeline, stages, known).map_err(|problems| {
             AppError::Report(ProblemReport::new(loaded.source.clone(), problems))
         })

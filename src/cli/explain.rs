@@ -8,8 +8,8 @@ use crate::cli::args::ExplainArgs;
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
 use crate::kinds::compare::{compare, datasets};
-use crate::plan::decide::{Verdict, Why};
-use crate::plan::explain::Difference;
+use crate::plan::decide::{RunReason, Verdict};
+use crate::plan::explain::IngredientDifference;
 use crate::reporter::table::{self, PlanRow};
 
 /// Says why a stage would run.
@@ -34,7 +34,7 @@ pub fn explain(workspace: &Workspace, args: &ExplainArgs) -> Result<Exit, AppErr
             decision: &plan.decisions[stage],
         }
     };
-    let behind = |stage: usize, difference: &Difference| match workspace
+    let behind = |stage: usize, difference: &IngredientDifference| match workspace
         .behind(&loaded, stage, difference)
     {
         Behind::Files(changes, both) => {
@@ -47,7 +47,8 @@ pub fn explain(workspace: &Workspace, args: &ExplainArgs) -> Result<Exit, AppErr
     if args.json {
         let mut whole = table::plan_json(&stages.iter().map(row).collect::<Vec<_>>());
         for (at, stage) in stages.iter().enumerate() {
-            let Verdict::Run(Why::Changed { differences }) = &plan.decisions[stage].verdict else {
+            let Verdict::Run(RunReason::Changed { differences }) = &plan.decisions[stage].verdict
+            else {
                 continue;
             };
             for (place, difference) in differences.iter().enumerate() {

@@ -8,7 +8,7 @@ use crate::base::clock::Clock;
 use crate::base::name::RunId;
 use crate::lineage::ledger::Ledger;
 use crate::pipeline::check::Pipeline;
-use crate::plan::whole::Sources;
+use crate::plan::whole::SourceFiles;
 use crate::stage::error::StageError;
 use crate::stage::io::SupervisorSource;
 use crate::store::blob::{Store, StoreError};
@@ -20,7 +20,7 @@ pub struct ExecContext<'a> {
     /// Where inputs come from and outputs are kept.
     pub store: &'a Arc<dyn Store>,
     /// The files that flow in.
-    pub sources: &'a Sources,
+    pub sources: &'a SourceFiles,
     /// Where scratch folders are made.
     pub temporary: &'a Path,
     /// How many were made.

@@ -26,9 +26,9 @@ use crate::event::{EventKind, StageResult};
 use crate::graph::order::weight_below;
 use crate::lineage::record::{ActionRecord, LedgerEntry};
 use crate::pipeline::check::StageSpec;
-use crate::plan::decide::{self, DecideError, Verdict, Why};
+use crate::plan::decide::{self, DecideError, RunReason, Verdict};
 use crate::plan::key::Ingredients;
-use crate::plan::whole::{KnownOutputs, Plan, Planner, StageDecision};
+use crate::plan::whole::{OutputDigests, Plan, Planner, StageDecision};
 use crate::stage::io::SupervisorSource;
 use crate::store::blob::{Store, StoreError};
 
@@ -158,7 +158,7 @@ pub fn drive(
             asked: CancelRequests::new(setup.temporary),
             failed: HashMap::new(),
             failures: 0,
-            outputs: KnownOutputs::new(),
+            outputs: OutputDigests::new(),
             results: BTreeMap::new(),
             started: HashMap::new(),
             redos: HashMap::new(),
@@ -197,7 +197,7 @@ pub(crate) struct Driver<'a, 'v> {
     pub(crate) failed: HashMap<usize, u32>,
     /// How many stages have failed for good.
     pub(crate) failures: usize,
-    pub(crate) outputs: KnownOutputs,
+    pub(crate) outputs: OutputDigests,
     pub(crate) results: BTreeMap<usize, StageResult>,
     pub(crate) started: HashMap<usize, RunningAction>,
     pub(crate) redos: HashMap<usize, usize>,
@@ -386,7 +386,7 @@ impl Driver<'_, '_> {
                 Ok(None)
             }
             Verdict::Run(why) => {
-                if let Why::Lost { message } = &why {
+                if let RunReason::Lost { message } = &why {
                     self.voice.warn(
                         "store::lost",
                         &format!("stage `{}` runs again: {message}", self.spec(stage).id),

@@ -8,7 +8,7 @@ use crate::base::name::StageId;
 use crate::lineage::error::LedgerError;
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::ActionRecord;
-use crate::plan::explain::{Difference, difference};
+use crate::plan::explain::{IngredientDifference, difference};
 use crate::plan::key::Ingredients;
 use crate::store::blob::{Store, StoreError};
 use crate::store::manifest::Manifest;
@@ -19,7 +19,7 @@ pub enum Verdict {
     /// An earlier record serves.
     Reuse(Box<ActionRecord>),
     /// It has to run.
-    Run(Why),
+    Run(RunReason),
     /// Its inputs are not known before these stages have run.
     Wait(Vec<StageId>),
 }
@@ -27,7 +27,7 @@ pub enum Verdict {
 /// Why a stage has to run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
-pub enum Why {
+pub enum RunReason {
     /// `--force`.
     Forced,
     /// It never ran in this pipeline, nor did the same action in another.
@@ -35,7 +35,7 @@ pub enum Why {
     /// These ingredients differ from the record that last served it.
     Changed {
         /// The differences.
-        differences: Vec<Difference>,
+        differences: Vec<IngredientDifference>,
     },
     /// The record came from elsewhere, nobody that is trusted vouches for it, and it has a say in
     /// where a ref points.
@@ -47,7 +47,7 @@ pub enum Why {
     },
 }
 
-impl Why {
+impl RunReason {
     /// Returns the reason in a few words.
     pub fn short(&self) -> String {
         match self {
@@ -90,7 +90,7 @@ pub fn decide(
     if let Some(record) = ledger.action(key)? {
         return match lost(store, &record.outputs)? {
             None => Ok(Verdict::Reuse(Box::new(record))),
-            Some(message) => Ok(Verdict::Run(Why::Lost { message })),
+            Some(message) => Ok(Verdict::Run(RunReason::Lost { message })),
         };
     }
     let latest = match ledger.latest(pipeline, stage)? {
@@ -98,8 +98,8 @@ pub fn decide(
         None => None,
     };
     Ok(Verdict::Run(match latest {
-        None => Why::New,
-        Some(record) => Why::Changed {
+        None => RunReason::New,
+        Some(record) => RunReason::Changed {
             differences: difference(&record.ingredients, &ingredients.listed()),
         },
     }))

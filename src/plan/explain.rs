@@ -11,7 +11,7 @@ use crate::store::manifest::Manifest;
 
 /// An ingredient that differs between two records.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Difference {
+pub struct IngredientDifference {
     /// The ingredient's name.
     pub name: String,
     /// Its value in the earlier record; `None` if it was not one.
@@ -21,7 +21,7 @@ pub struct Difference {
 }
 
 /// Returns the ingredients that differ, in the order of their names.
-pub fn difference(before: &[Ingredient], after: &[Ingredient]) -> Vec<Difference> {
+pub fn difference(before: &[Ingredient], after: &[Ingredient]) -> Vec<IngredientDifference> {
     let mut names: BTreeMap<&str, (Option<&str>, Option<&str>)> = BTreeMap::new();
     for ingredient in before {
         names.entry(&ingredient.name).or_default().0 = Some(&ingredient.value);
@@ -33,7 +33,7 @@ pub fn difference(before: &[Ingredient], after: &[Ingredient]) -> Vec<Difference
         .into_iter()
         .filter(|(_, (before, after))| before != after);
     differs
-        .map(|(name, (before, after))| Difference {
+        .map(|(name, (before, after))| IngredientDifference {
             name: name.to_owned(),
             before: before.map(str::to_owned),
             after: after.map(str::to_owned),

@@ -13,7 +13,7 @@ use crate::graph::order::{topological, upstream};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::ActionRecord;
 use crate::pipeline::check::{InputOrigin, InputSpec, Pipeline, StageSpec};
-use crate::plan::decide::{DecideError, Verdict, Why, decide};
+use crate::plan::decide::{DecideError, RunReason, Verdict, decide};
 use crate::plan::files::{self, FilesError, SourceFile};
 use crate::plan::key::{Ingredients, PortContent};
 use crate::stage::kind::OutsideSource;
@@ -21,7 +21,7 @@ use crate::store::blob::Store;
 use crate::store::known::DigestCache;
 
 /// Source files by the text that names them.
-pub type Sources = HashMap<String, SourceFile>;
+pub type SourceFiles = HashMap<String, SourceFile>;
 
 /// Finds and hashes every file the given stages read.
 ///
@@ -32,8 +32,8 @@ pub fn sources(
     pipeline: &Pipeline,
     stages: &BTreeSet<usize>,
     known: &DigestCache,
-) -> Result<Sources, Vec<Problem>> {
-    let (mut sources, mut problems) = (Sources::new(), Vec::new());
+) -> Result<SourceFiles, Vec<Problem>> {
+    let (mut sources, mut problems) = (SourceFiles::new(), Vec::new());
     for input in stages
         .iter()
         .flat_map(|stage| &pipeline.stages[*stage].inputs)
@@ -89,7 +89,7 @@ pub struct Planner<'a> {
     /// What is kept.
     pub store: &'a dyn Store,
     /// The files that flow in.
-    pub sources: &'a Sources,
+    pub sources: &'a SourceFiles,
     /// Stages that are to run even if a record would serve.
     pub forced: &'a BTreeSet<usize>,
 }
@@ -106,7 +106,7 @@ pub struct StageDecision {
 }
 
 /// Outputs of stages that were made or reused, by stage.
-pub type KnownOutputs = BTreeMap<usize, Vec<Artifact>>;
+pub type OutputDigests = BTreeMap<usize, Vec<Artifact>>;
 
 /// The decisions for a graph at one moment.
 #[derive(Clone, Debug)]
@@ -146,7 +146,7 @@ impl Planner<'_> {
     pub fn decide(
         &self,
         stage: usize,
-        outputs: &KnownOutputs,
+        outputs: &OutputDigests,
     ) -> Result<StageDecision, DecideError> {
         let spec = &self.pipeline.stages[stage];
         let waits: Vec<_> = (self.graph.needs(stage).into_iter())
@@ -192,7 +192,7 @@ impl Planner<'_> {
         };
         let key = ingredients.key();
         let verdict = if self.forced.contains(&stage) {
-            Verdict::Run(Why::Forced)
+            Verdict::Run(RunReason::Forced)
         } else {
             decide(
                 self.ledger,
@@ -217,18 +217,18 @@ impl Planner<'_> {
     /// Returns why a record whose outputs are there does not serve a stage all the same: it lacks
     /// an output, as one that came from elsewhere may; or it has a say in where a ref points, and
     /// nobody that is trusted vouches for it.
-    fn objection(&self, spec: &StageSpec, record: &ActionRecord) -> Option<Why> {
+    fn objection(&self, spec: &StageSpec, record: &ActionRecord) -> Option<RunReason> {
         let has = |port: &&String| record.outputs.iter().any(|output| output.port == **port);
         if let Some(port) = spec.outputs.iter().find(|port| !has(port)) {
-            return Some(Why::Lost {
+            return Some(RunReason::Lost {
                 message: format!("its record has no output `{port}`"),
             });
         }
         let decides = spec.has_ref() || !record.moves.is_empty();
-        (decides && record.is_foreign(&self.pipeline.trust)).then_some(Why::Imported)
+        (decides && record.is_foreign(&self.pipeline.trust)).then_some(RunReason::Imported)
     }
 
-    fn content(&self, input: &InputSpec, outputs: &KnownOutputs) -> Option<PortContent> {
+    fn content(&self, input: &InputSpec, outputs: &OutputDigests) -> Option<PortContent> {
         match &input.from {
             InputOrigin::Stage(stage, port) => {
                 let made = outputs
@@ -272,7 +272,7 @@ impl Planner<'_> {
             .into_iter()
             .filter(|stage| needed.contains(stage))
             .collect();
-        let mut outputs = KnownOutputs::new();
+        let mut outputs = OutputDigests::new();
         let mut decisions = BTreeMap::new();
         for &stage in &order {
             let mut decision = self.decide(stage, &outputs)?;

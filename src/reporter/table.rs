@@ -10,8 +10,8 @@ use crate::base::outcome::StageOutcome;
 use crate::event::StageResult;
 use crate::lineage::query::{ArtifactImpact, ArtifactMaker, ArtifactTrace};
 use crate::lineage::record::{ImportOrigin, RunRecord, RunRetention};
-use crate::plan::decide::{Verdict, Why};
-use crate::plan::explain::{Difference, FileChange};
+use crate::plan::decide::{RunReason, Verdict};
+use crate::plan::explain::{FileChange, IngredientDifference};
 use crate::plan::whole::StageDecision;
 
 /// A stage of a plan with its decision.
@@ -104,7 +104,7 @@ pub fn plan_json(rows: &[PlanRow<'_>]) -> Value {
 }
 
 /// Explains one decision: every ingredient that differs, old and new, and what `behind` says of it.
-pub fn explain(row: &PlanRow<'_>, behind: &dyn Fn(&Difference) -> Vec<String>) -> String {
+pub fn explain(row: &PlanRow<'_>, behind: &dyn Fn(&IngredientDifference) -> Vec<String>) -> String {
     let head = match &row.decision.verdict {
         Verdict::Reuse(record) => {
             format!(
@@ -121,13 +121,13 @@ pub fn explain(row: &PlanRow<'_>, behind: &dyn Fn(&Difference) -> Vec<String>) -
                 in_backticks(stages)
             )
         }
-        Verdict::Run(Why::Changed { differences }) => {
+        Verdict::Run(RunReason::Changed { differences }) => {
             let mut text = format!(
                 "`{}` would run: these ingredients differ from the last record\n",
                 row.id
             );
             for difference in differences {
-                let Difference {
+                let IngredientDifference {
                     name,
                     before,
                     after,

@@ -19,7 +19,7 @@ use netsec::engine::voice::EventEmitter;
 use netsec::event::{Event, EventKind, Sink};
 use netsec::lineage::ledger::Ledger;
 use netsec::plan::decide::DecideError;
-use netsec::plan::whole::{Planner, Sources};
+use netsec::plan::whole::{Planner, SourceFiles};
 use netsec::store::blob::{Store, StoreError};
 use netsec::store::faulty::FaultyStore;
 use netsec::store::memory::MemoryStore;
@@ -189,7 +189,7 @@ fn drive_with(
     ledger: &Ledger,
 ) -> Result<(RunSummary, Vec<Event>), DecideError> {
     let loaded = load(world, text);
-    let (sources, forced) = (Sources::new(), Default::default());
+    let (sources, forced) = (SourceFiles::new(), Default::default());
     let planner = Planner {
         pipeline: &loaded.pipeline,
         graph: &loaded.graph,

@@ -6,7 +6,7 @@ use netsec::app::workspace::{AppError, RunRequest, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::outcome::StageOutcome;
 use netsec::event::EventKind;
-use netsec::plan::decide::{Verdict, Why};
+use netsec::plan::decide::{RunReason, Verdict};
 
 const CHAIN: &str = "
 stages:
@@ -91,7 +91,7 @@ fn a_plan_tells_what_a_run_would_do_and_why() {
         .unwrap()
         .plan(&loaded, &RunRequest::default())
         .unwrap();
-    let Verdict::Run(Why::Changed { differences }) = &plan.decisions[&0].verdict else {
+    let Verdict::Run(RunReason::Changed { differences }) = &plan.decisions[&0].verdict else {
         panic!("{plan:?}")
     };
     assert_eq!(differences.len(), 1);
