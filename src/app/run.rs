@@ -11,7 +11,7 @@ use crate::base::disk::{self, DiskError};
 use crate::base::host::host;
 use crate::base::name::RunId;
 use crate::base::problem::{Problem, ProblemReport};
-use crate::engine::drive::{RunSummary, Setup, drive};
+use crate::engine::drive::{RunSetup, RunSummary, drive};
 use crate::engine::voice::EventEmitter;
 use crate::graph::order::upstream;
 use crate::graph::select::{StageSelection, select};
@@ -133,7 +133,7 @@ impl Workspace {
             );
         }
         let supervisors = Pool::new(terms.program.clone(), &lock);
-        let setup = Setup {
+        let setup = RunSetup {
             planner: &planner,
             store: Arc::clone(&store),
             temporary: &temporary,

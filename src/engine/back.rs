@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::base::digest::Digest;
 use crate::base::outcome::{FailureClass, RunOutcome, StageFailure, StageOutcome};
-use crate::engine::drive::{Driver, Retry, RunningAction, StopReason};
+use crate::engine::drive::{Driver, RunningAction, StageRetry, StopReason};
 use crate::engine::message::ActionResult;
 use crate::event::{EventKind, StageResult};
 use crate::lineage::error::LedgerError;
@@ -105,7 +105,7 @@ impl Driver<'_, '_> {
             (started.at_ms, started.ended, started.cancel) = (0, None, self.setup.cancel.part());
             let due_ms =
                 self.setup.clock.now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            self.retries.push(Retry {
+            self.retries.push(StageRetry {
                 stage,
                 due_ms,
                 started,

@@ -36,7 +36,7 @@ use crate::store::blob::{Store, StoreError};
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// What a run is carried out with.
-pub struct Setup<'a> {
+pub struct RunSetup<'a> {
     /// Where decisions are made from.
     pub planner: &'a Planner<'a>,
     /// Where outputs are kept; the planner's store.
@@ -101,7 +101,7 @@ pub(crate) enum StopReason {
 }
 
 /// A stage that failed and is to be tried again.
-pub(crate) struct Retry {
+pub(crate) struct StageRetry {
     pub(crate) stage: usize,
     pub(crate) due_ms: u64,
     pub(crate) started: RunningAction,
@@ -115,7 +115,7 @@ pub(crate) struct Retry {
 /// # Errors
 /// Ledger or store failed in a way that ends the run. Stages that fail do not end it.
 pub fn drive(
-    setup: &Setup<'_>,
+    setup: &RunSetup<'_>,
     plan: &Plan,
     voice: &mut EventEmitter<'_>,
 ) -> Result<RunSummary, DecideError> {
@@ -182,12 +182,12 @@ pub fn drive(
 }
 
 pub(crate) struct Driver<'a, 'v> {
-    pub(crate) setup: &'a Setup<'a>,
+    pub(crate) setup: &'a RunSetup<'a>,
     pub(crate) plan: &'a Plan,
     pub(crate) voice: &'a mut EventEmitter<'v>,
     pub(crate) schedule: Schedule<'a>,
     pub(crate) capacity: Capacity,
-    pub(crate) retries: Vec<Retry>,
+    pub(crate) retries: Vec<StageRetry>,
     /// Stages that were handed out and wait, because another that runs has the same key.
     pub(crate) twins: Vec<(usize, Digest)>,
     /// The keys of the actions this run has recorded.
@@ -286,11 +286,11 @@ impl Driver<'_, '_> {
         let now_ms = self.setup.clock.now_ms();
         let stages = &self.setup.planner.pipeline.stages;
         let capacity = &mut self.capacity;
-        let is_due = |retry: &Retry| {
+        let is_due = |retry: &StageRetry| {
             retry.due_ms <= now_ms && capacity.take(&stages[retry.stage].limits.takes)
         };
         let at = self.retries.iter().position(is_due)?;
-        let Retry { stage, started, .. } = self.retries.remove(at);
+        let StageRetry { stage, started, .. } = self.retries.remove(at);
         Some(self.task(stage, started))
     }
 
@@ -588,7 +588,7 @@ impl Driver<'_, '_> {
 
 /// The urgency of each stage: how long, as far as is known, what has to run of it and below it will
 /// take.
-fn urgency(setup: &Setup<'_>, plan: &Plan) -> Vec<u64> {
+fn urgency(setup: &RunSetup<'_>, plan: &Plan) -> Vec<u64> {
     let weight = |stage: usize| match plan.decisions.get(&stage) {
         Some(StageDecision {
             verdict: Verdict::Reuse(_),

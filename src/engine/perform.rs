@@ -32,9 +32,9 @@ use crate::stage::memo::BlobRef;
 use crate::store::blob::Store;
 use crate::store::manifest::{FileEntry, Manifest};
 
-struct Blob(Arc<dyn Store>, Digest);
+struct BlobContent(Arc<dyn Store>, Digest);
 
-impl InputContent for Blob {
+impl InputContent for BlobContent {
     fn bytes(&self) -> Result<Vec<u8>, StageError> {
         self.0.get(&self.1).map_err(stage_error)
     }
@@ -45,9 +45,9 @@ impl InputContent for Blob {
 }
 
 /// A source's path, size and digest.
-struct File(PathBuf, u64, Digest);
+struct FileContent(PathBuf, u64, Digest);
 
-impl InputContent for File {
+impl InputContent for FileContent {
     fn bytes(&self) -> Result<Vec<u8>, StageError> {
         let bytes = disk::read(&self.0).map_err(|error| StageError::Storage(error.to_string()))?;
         if Digest::of(&bytes) == self.2 {
@@ -228,7 +228,7 @@ fn inputs(
             }
             InputOrigin::Stage(..) | InputOrigin::Ref(..) => {
                 let digest = content.digest;
-                let content = Box::new(Blob(Arc::clone(bench.store), digest));
+                let content = Box::new(BlobContent(Arc::clone(bench.store), digest));
                 // Only the store knows how many bytes there are, and nobody asks that of a single
                 // blob.
                 vec![InputFile {
@@ -262,7 +262,7 @@ fn from_files(source: &SourceFile) -> Vec<InputFile> {
             digest,
             size,
             form: EntryForm::Plain,
-            content: Box::new(File(part.path.clone(), size, digest)),
+            content: Box::new(FileContent(part.path.clone(), size, digest)),
         }
     };
     source.parts.iter().map(member).collect()
@@ -326,7 +326,7 @@ fn from_manifest(store: &Arc<dyn Store>, digest: &Digest) -> Result<Vec<InputFil
             digest,
             size,
             form,
-            content: Box::new(Blob(Arc::clone(store), digest)),
+            content: Box::new(BlobContent(Arc::clone(store), digest)),
         }
     };
     Ok(manifest.files.into_iter().map(member).collect())
@@ -421,13 +421,13 @@ fn keep(
 }
 
 /// Takes a file into the store.
-type Take<'a> = &'a (dyn Fn(&Path) -> Result<(Digest, u64), StageError> + Sync);
+type TakeFile<'a> = &'a (dyn Fn(&Path) -> Result<(Digest, u64), StageError> + Sync);
 
 fn keep_directory(
     store: &Arc<dyn Store>,
     port: String,
     root: &Path,
-    taken: Take<'_>,
+    taken: TakeFile<'_>,
 ) -> Result<Artifact, StageError> {
     let odd = |error: DiskError| StageError::Failed(format!("output `{port}`: {error}"));
     let kept = tree(root).map_err(odd)?.into_par_iter().map(

@@ -14,7 +14,7 @@ use netsec::base::digest::Digest;
 use netsec::base::disk::FileLock;
 use netsec::base::name::RunId;
 use netsec::base::outcome::{FailureClass, RunOutcome, StageOutcome};
-use netsec::engine::drive::{RunSummary, Setup, drive};
+use netsec::engine::drive::{RunSetup, RunSummary, drive};
 use netsec::engine::voice::EventEmitter;
 use netsec::event::{Event, EventKind, Sink};
 use netsec::lineage::ledger::Ledger;
@@ -203,7 +203,7 @@ fn drive_with(
     let heard = Heard::default();
     let mut voice = EventEmitter::new(&clock, vec![Box::new(heard.clone())]);
     let scratch = tempfile::tempdir_in(world.root()).unwrap();
-    let setup = Setup {
+    let setup = RunSetup {
         full: false,
         planner: &planner,
         store: Arc::clone(&store),
