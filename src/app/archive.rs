@@ -27,13 +27,13 @@ const SEAL: u64 = 4096;
 
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tag {
+pub(crate) enum FrameTag {
     Records,
     Blob,
     Seal,
 }
 
-impl Tag {
+impl FrameTag {
     fn byte(self) -> u8 {
         match self {
             Self::Records => b'r',
@@ -51,7 +51,7 @@ impl Tag {
 
 /// The body of the last frame.
 #[derive(Debug, Serialize, Deserialize)]
-struct Seal {
+struct ArchiveSeal {
     /// How many frames came before.
     frames: u64,
     /// The digest of them.
@@ -61,12 +61,12 @@ struct Seal {
 }
 
 /// What all frames come to.
-struct Sum {
+struct ArchiveSum {
     frames: u64,
     framed: FramedHasher,
 }
 
-impl Sum {
+impl ArchiveSum {
     fn new() -> Self {
         Self {
             frames: 0,
@@ -74,7 +74,7 @@ impl Sum {
         }
     }
 
-    fn add(&mut self, tag: Tag, digest: &Digest) {
+    fn add(&mut self, tag: FrameTag, digest: &Digest) {
         self.frames += 1;
         self.framed.number(u64::from(tag.byte())).digest(digest);
     }
@@ -84,7 +84,7 @@ impl Sum {
 pub(crate) struct ArchiveWriter<'a> {
     path: &'a Path,
     file: tempfile::NamedTempFile,
-    sum: Sum,
+    sum: ArchiveSum,
 }
 
 impl<'a> ArchiveWriter<'a> {
@@ -93,14 +93,14 @@ impl<'a> ArchiveWriter<'a> {
         let mut writer = Self {
             path,
             file: disk::begin(path)?,
-            sum: Sum::new(),
+            sum: ArchiveSum::new(),
         };
         writer.write(MAGIC)?;
         Ok(writer)
     }
 
     /// Adds a frame.
-    pub(crate) fn add(&mut self, tag: Tag, body: &[u8]) -> Result<(), DiskError> {
+    pub(crate) fn add(&mut self, tag: FrameTag, body: &[u8]) -> Result<(), DiskError> {
         let digest = Digest::of(body);
         self.sum.add(tag, &digest);
         self.write(
@@ -118,13 +118,13 @@ impl<'a> ArchiveWriter<'a> {
     pub(crate) fn seal(mut self, key: Option<&SigningKey>) -> Result<(), DiskError> {
         let all = self.sum.framed.finish();
         let signature = key.map(|key| key.sign(all.as_bytes()));
-        let seal = Seal {
+        let seal = ArchiveSeal {
             frames: self.sum.frames,
             all,
             signature,
         };
         self.add(
-            Tag::Seal,
+            FrameTag::Seal,
             &rmp_serde::to_vec_named(&seal).expect("plain data serialises"),
         )?;
         let synced = self.file.as_file().sync_all();
@@ -151,12 +151,12 @@ pub(crate) struct ArchiveReader<'a> {
     path: &'a Path,
     file: File,
     left: u64,
-    sum: Sum,
+    sum: ArchiveSum,
 }
 
 /// A frame whose body was not read yet.
 pub(crate) struct ArchiveFrame {
-    pub(crate) tag: Tag,
+    pub(crate) tag: FrameTag,
     pub(crate) digest: Digest,
     pub(crate) length: u64,
 }
@@ -208,7 +208,7 @@ impl<'a> ArchiveReader<'a> {
             path,
             file,
             left: left - MAGIC.len() as u64,
-            sum: Sum::new(),
+            sum: ArchiveSum::new(),
         })
     }
 
@@ -227,11 +227,11 @@ impl<'a> ArchiveReader<'a> {
             .expect("eight bytes and more");
         let length = u64::from_le_bytes(*length);
         let digest = Digest::from_bytes(digest.try_into().expect("thirty-two bytes"));
-        let Some(tag) = Tag::of(head[0]) else {
+        let Some(tag) = FrameTag::of(head[0]) else {
             return Err(odd(self.path, "it is damaged: a frame is of no known sort"));
         };
         // No more is read than there is, whatever the length says.
-        if length > self.left || tag == Tag::Seal && length > SEAL {
+        if length > self.left || tag == FrameTag::Seal && length > SEAL {
             return Err(odd(
                 self.path,
                 "it is not whole: a frame goes beyond its end",
@@ -289,7 +289,7 @@ impl<'a> ArchiveReader<'a> {
                 "it is damaged: a frame's bytes are not those its digest promises",
             ));
         }
-        if frame.tag != Tag::Seal {
+        if frame.tag != FrameTag::Seal {
             self.sum.add(frame.tag, &frame.digest);
         }
         Ok(())
@@ -301,7 +301,7 @@ impl<'a> ArchiveReader<'a> {
     /// Something is missing, was added, or follows; the signature does not fit.
     pub(crate) fn seal(mut self, frame: &ArchiveFrame) -> Result<Option<String>, DiskError> {
         let body = self.body(frame)?;
-        let seal: Seal =
+        let seal: ArchiveSeal =
             rmp_serde::from_slice(&body).map_err(|_| odd(self.path, "its seal cannot be read"))?;
         let all = self.sum.framed.finish();
         if seal.frames != self.sum.frames || seal.all != all {

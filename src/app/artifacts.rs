@@ -17,7 +17,7 @@ use crate::store::manifest::Manifest;
 
 /// What a target means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundTarget {
     /// The artifact or file.
     pub digest: Digest,
     /// The name it goes by.
@@ -28,7 +28,7 @@ pub struct Found {
 
 /// What `cache stats` counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Stats {
+pub struct CacheStats {
     /// Blobs in the store.
     pub blobs: usize,
     /// Their bytes.
@@ -62,7 +62,7 @@ pub struct StageStats {
     pub bytes: u64,
 }
 
-impl Found {
+impl FoundTarget {
     /// Says what it is and, where a name may mean that of another run or pipeline, of which.
     ///
     /// # Errors
@@ -87,8 +87,8 @@ impl Workspace {
     ///
     /// # Errors
     /// Nothing, or more than one thing, is meant.
-    pub fn find(&self, ledger: &Ledger, target: &str) -> AppResult<Found> {
-        let found = |digest, name: String| Found {
+    pub fn find(&self, ledger: &Ledger, target: &str) -> AppResult<FoundTarget> {
+        let found = |digest, name: String| FoundTarget {
             digest,
             name,
             run: None,
@@ -115,7 +115,7 @@ impl Workspace {
                             run.run, run.pipeline
                         )));
                     }
-                    return Ok(Found {
+                    return Ok(FoundTarget {
                         digest: *digest,
                         name: output.to_owned(),
                         run: Some(run.run.clone()),
@@ -180,7 +180,7 @@ impl Workspace {
     ///
     /// # Errors
     /// Ledger or disk failed.
-    pub fn stats(&self) -> AppResult<Stats> {
+    pub fn stats(&self) -> AppResult<CacheStats> {
         let store = self.store();
         let ledger = self.reading()?.ledger;
         let actions = ledger.actions()?;
@@ -194,11 +194,11 @@ impl Workspace {
             .filter_map(|input| input.digest);
         let recorded: BTreeSet<Digest> = outputs.chain(inputs).collect();
         let sizes: BTreeMap<Digest, u64> = store.list()?.into_iter().collect();
-        let mut stats = Stats {
+        let mut stats = CacheStats {
             stages: by_stage(&store, &actions, &sizes),
             actions: actions.len(),
             runs: ledger.runs()?.len(),
-            ..Stats::default()
+            ..CacheStats::default()
         };
         for (digest, size) in sizes {
             stats.blobs += 1;

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::app::archive::{ArchiveReader, ArchiveWriter, Tag, odd};
+use crate::app::archive::{ArchiveReader, ArchiveWriter, FrameTag, odd};
 use crate::app::artifacts::{blobs, manifest};
 use crate::app::workspace::{AppError, AppResult, LedgerReader, RunOptions, Workspace};
 use crate::base::cancel::Cancel;
@@ -35,7 +35,7 @@ const LONGEST: f64 = 1e9;
 
 /// What was written or read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Carried {
+pub struct TransferSummary {
     /// The run.
     pub run: String,
     /// How many actions it is made of.
@@ -56,7 +56,12 @@ impl Workspace {
     ///
     /// # Errors
     /// There is no such run; a blob is missing or damaged; the disk failed.
-    pub fn export(&self, run: &RunId, to: &Path, key: Option<&SigningKey>) -> AppResult<Carried> {
+    pub fn export(
+        &self,
+        run: &RunId,
+        to: &Path,
+        key: Option<&SigningKey>,
+    ) -> AppResult<TransferSummary> {
         let LedgerReader { ledger, .. } = &self.reading()?;
         let record = ledger.run(run)?.ok_or_else(|| {
             AppError::Usage(format!("there is no run `{run}`: see `netsec runs`"))
@@ -79,21 +84,21 @@ impl Workspace {
             }
         }
         let signer = key.map(SigningKey::public);
-        let mut carried = Carried {
+        let mut carried = TransferSummary {
             run: run.to_string(),
             actions: entries.len(),
             signer,
-            ..Carried::default()
+            ..TransferSummary::default()
         };
         entries.push(LedgerEntry::Run(Box::new(RunRecord {
             unchanged_since: None,
             ..record
         })));
         let mut archive = ArchiveWriter::create(to)?;
-        archive.add(Tag::Records, &journal::encode(&entries))?;
+        archive.add(FrameTag::Records, &journal::encode(&entries))?;
         for digest in digests {
             let body = store.get(&digest)?;
-            archive.add(Tag::Blob, &body)?;
+            archive.add(FrameTag::Blob, &body)?;
             carried.blobs += 1;
             carried.bytes += body.len() as u64;
         }
@@ -107,7 +112,7 @@ impl Workspace {
     /// # Errors
     /// The file is no such file, is not whole, or holds what no run is made of: then nothing is
     /// recorded. `Busy`, `Stopped`; ledger or disk failed.
-    pub fn import(&self, from: &Path, terms: &RunOptions<'_>) -> AppResult<Carried> {
+    pub fn import(&self, from: &Path, terms: &RunOptions<'_>) -> AppResult<TransferSummary> {
         self.prepare()?;
         let _lock = self.lock(terms)?;
         let store = self.store();
@@ -148,31 +153,35 @@ impl Workspace {
     }
 
     /// Reads the whole file, keeps its blobs, and returns its records.
-    fn take_in(&self, from: &Path, store: &LocalStore) -> AppResult<(Carried, CarriedRecords)> {
+    fn take_in(
+        &self,
+        from: &Path,
+        store: &LocalStore,
+    ) -> AppResult<(TransferSummary, CarriedRecords)> {
         let mut archive = ArchiveReader::open(from)?;
         let first = archive.next()?;
-        if first.tag != Tag::Records {
+        if first.tag != FrameTag::Records {
             return Err(odd(from, "it is damaged: it does not begin with records").into());
         }
         let entries = journal::decode(&archive.body(&first)?).map_err(|why| odd(from, &why))?;
         let latest_ms = clock::SystemClock.now_ms().saturating_add(DAY_MS);
         let records = CarriedRecords::of(entries, latest_ms).map_err(|why| odd(from, &why))?;
-        let mut carried = Carried {
+        let mut carried = TransferSummary {
             run: records.run.run.to_string(),
-            ..Carried::default()
+            ..TransferSummary::default()
         };
         let mut there = BTreeSet::new();
         loop {
             let frame = archive.next()?;
             match frame.tag {
-                Tag::Records => {
+                FrameTag::Records => {
                     return Err(odd(from, "it is damaged: records stand among its blobs").into());
                 }
-                Tag::Seal => {
+                FrameTag::Seal => {
                     carried.signer = archive.seal(&frame)?;
                     break;
                 }
-                Tag::Blob => {
+                FrameTag::Blob => {
                     let mut copy = disk::temporary(&self.cache.join("tmp"))?;
                     archive.copy(&frame, copy.as_file_mut())?;
                     let (digest, _) = store.take(&copy.into_temp_path(), &Cancel::new())?;

@@ -2,7 +2,7 @@
 //! artifacts.
 
 use crate::app::artifacts::manifest;
-use crate::app::workspace::{Loaded, Workspace};
+use crate::app::workspace::{LoadedPipeline, Workspace};
 use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::pipeline::check::InputOrigin;
@@ -19,7 +19,7 @@ pub type DirectoryFiles = Vec<(String, Vec<u8>)>;
 
 /// What lies behind a difference, as far as it is still known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Behind {
+pub enum DifferenceDetail {
     /// The files in which two directories differ, and both directories whole if they are artifacts
     /// and not very large.
     Files(Vec<FileChange>, Option<Box<[DirectoryFiles; 2]>>),
@@ -33,20 +33,20 @@ impl Workspace {
     /// Looks behind a difference of a stage's ingredients.
     pub fn behind(
         &self,
-        loaded: &Loaded,
+        loaded: &LoadedPipeline,
         stage: usize,
         difference: &IngredientDifference,
-    ) -> Behind {
+    ) -> DifferenceDetail {
         self.sides(loaded, stage, difference)
-            .unwrap_or(Behind::Nothing)
+            .unwrap_or(DifferenceDetail::Nothing)
     }
 
     fn sides(
         &self,
-        loaded: &Loaded,
+        loaded: &LoadedPipeline,
         stage: usize,
         difference: &IngredientDifference,
-    ) -> Option<Behind> {
+    ) -> Option<DifferenceDetail> {
         let port = difference.name.strip_prefix("input.")?;
         let digest = |value: &Option<String>| value.as_deref().and_then(Digest::parse);
         let (before, after) = (digest(&difference.before)?, digest(&difference.after)?);
@@ -78,13 +78,13 @@ impl Workspace {
             let both = whole(&old, &before)
                 .zip(whole(&new, &after))
                 .map(|(old, new)| Box::new([old, new]));
-            return Some(Behind::Files(changed_files(&old, &new), both));
+            return Some(DifferenceDetail::Files(changed_files(&old, &new), both));
         }
         let new = match &source {
             Some(source) if source.directory || source.size > LARGE => return None,
             Some(source) => disk::read(&source.parts.first()?.path).ok()?,
             None => bytes(&after)?,
         };
-        Some(Behind::Bytes(old, new))
+        Some(DifferenceDetail::Bytes(old, new))
     }
 }

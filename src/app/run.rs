@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::app::supervisors::Pool;
-use crate::app::workspace::{AppError, AppResult, Loaded, RunOptions, RunRequest, Workspace};
+use crate::app::supervisors::SupervisorPool;
+use crate::app::workspace::{
+    AppError, AppResult, LoadedPipeline, RunOptions, RunRequest, Workspace,
+};
 use crate::base::clock::{self, Clock};
 use crate::base::disk::{self, DiskError};
 use crate::base::host::host;
@@ -35,7 +37,7 @@ pub(crate) struct RunScope {
 impl RunScope {
     pub(crate) fn planner<'a>(
         &'a self,
-        loaded: &'a Loaded,
+        loaded: &'a LoadedPipeline,
         sources: &'a SourceFiles,
         ledger: &'a Ledger,
         store: &'a dyn Store,
@@ -52,7 +54,7 @@ impl RunScope {
     }
 
     /// Plans the wanted stages.
-    pub(crate) fn plan(&self, loaded: &Loaded, planner: &Planner<'_>) -> AppResult<Plan> {
+    pub(crate) fn plan(&self, loaded: &LoadedPipeline, planner: &Planner<'_>) -> AppResult<Plan> {
         let plan = planner.plan(self.wanted.clone())?;
         refuse_unready(loaded, &plan)?;
         Ok(plan)
@@ -67,7 +69,7 @@ impl Workspace {
     /// disk failed.
     pub fn run(
         &self,
-        loaded: &Loaded,
+        loaded: &LoadedPipeline,
         wish: &RunRequest,
         terms: &RunOptions<'_>,
     ) -> AppResult<RunSummary> {
@@ -82,7 +84,7 @@ impl Workspace {
 
     fn run_with_cache(
         &self,
-        loaded: &Loaded,
+        loaded: &LoadedPipeline,
         wish: &RunRequest,
         terms: &RunOptions<'_>,
     ) -> AppResult<RunSummary> {
@@ -91,7 +93,7 @@ impl Workspace {
         let lock = self.lock(terms)?;
         let runs = self.cache.join("runs");
         let started_ms = clock.now_ms();
-        let Begun { run, after } = begin_run(&self.cache, started_ms)?;
+        let BegunRun { run, after } = begin_run(&self.cache, started_ms)?;
         let temporary = self.cache.join("tmp").join(run.as_str());
         let swept = sweep(&self.cache.join("tmp"));
         let known = Arc::new(self.known().until(terms.cancel.clone()));
@@ -132,7 +134,7 @@ impl Workspace {
                 &format!("{error}; what an earlier run left there stays"),
             );
         }
-        let supervisors = Pool::new(terms.program.clone(), &lock);
+        let supervisors = SupervisorPool::new(terms.program.clone(), &lock);
         let setup = RunSetup {
             planner: &planner,
             store: Arc::clone(&store),
@@ -178,7 +180,7 @@ impl Workspace {
         Ok(summary)
     }
 
-    pub(crate) fn scope(&self, loaded: &Loaded, wish: &RunRequest) -> AppResult<RunScope> {
+    pub(crate) fn scope(&self, loaded: &LoadedPipeline, wish: &RunRequest) -> AppResult<RunScope> {
         let wanted = select(&loaded.graph, &selection(loaded, wish)?);
         if wanted.is_empty() {
             let none = format!(
@@ -208,7 +210,7 @@ impl Workspace {
 
     /// Opens the ledger to be written outside of a run; the caller holds the workspace's lock.
     pub(crate) fn writing(&self) -> AppResult<Ledger> {
-        let Begun { run, after } = begin_run(&self.cache, clock::SystemClock.now_ms())?;
+        let BegunRun { run, after } = begin_run(&self.cache, clock::SystemClock.now_ms())?;
         let (ledger, _) = sled::open(&self.cache)?;
         Ok(ledger.with_journal(Journal::of(
             &self.cache,
@@ -244,7 +246,7 @@ const IGNORE: &str = "*\n!.gitignore\n!CACHEDIR.TAG\n";
 /// Tells backup programs to leave the folder out (the Cache Directory Tagging Specification).
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# This folder holds netsec's cache; what is in it can be made again.\n";
 
-fn selection(loaded: &Loaded, wish: &RunRequest) -> AppResult<StageSelection> {
+fn selection(loaded: &LoadedPipeline, wish: &RunRequest) -> AppResult<StageSelection> {
     let numbers = |names: &[String]| -> AppResult<Vec<usize>> {
         let found = names
             .iter()
@@ -259,7 +261,7 @@ fn selection(loaded: &Loaded, wish: &RunRequest) -> AppResult<StageSelection> {
     })
 }
 
-fn refuse_unready(loaded: &Loaded, plan: &Plan) -> AppResult<()> {
+fn refuse_unready(loaded: &LoadedPipeline, plan: &Plan) -> AppResult<()> {
     let problems: Vec<Problem> = (plan.unready())
         .into_iter()
         .map(|stage| {
@@ -289,7 +291,7 @@ fn refuse_unready(loaded: &Loaded, plan: &Plan) -> AppResult<()> {
 }
 
 /// A run that begins.
-pub(crate) struct Begun {
+pub(crate) struct BegunRun {
     /// Its name.
     pub(crate) run: RunId,
     /// How far the last journal before it goes.
@@ -298,7 +300,7 @@ pub(crate) struct Begun {
 
 /// Names a run so that it sorts after all before it, whatever the clock does. The caller holds the
 /// lock.
-pub(crate) fn begin_run(cache: &Path, now_ms: u64) -> AppResult<Begun> {
+pub(crate) fn begin_run(cache: &Path, now_ms: u64) -> AppResult<BegunRun> {
     let runs = cache.join("runs");
     // Kept by themselves: the folder of runs grows with every run.
     let tail = JournalTail::load(cache);
@@ -328,7 +330,7 @@ pub(crate) fn begin_run(cache: &Path, now_ms: u64) -> AppResult<Begun> {
         is_open: true,
     }
     .save(cache)?;
-    Ok(Begun { run, after })
+    Ok(BegunRun { run, after })
 }
 
 /// Removes what killed runs left in the scratch folder.

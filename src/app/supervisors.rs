@@ -20,7 +20,7 @@ use crate::stage::error::StageError;
 use crate::stage::io::{ProgramSupervisor, SupervisorSort, SupervisorSource};
 
 /// Supervisors that have nothing to do, and what is needed to start more.
-pub struct Pool<'a> {
+pub struct SupervisorPool<'a> {
     program: Option<PathBuf>,
     lock: Option<&'a FileLock>,
     state: Mutex<SupervisorState>,
@@ -33,7 +33,7 @@ struct SupervisorState {
     started: BTreeSet<u32>,
 }
 
-impl<'a> Pool<'a> {
+impl<'a> SupervisorPool<'a> {
     /// Makes the pool of a run; `program` is netsec itself, or nothing if no program is to be
     /// started.
     pub(crate) fn new(program: Option<PathBuf>, lock: &'a FileLock) -> Self {
@@ -82,7 +82,7 @@ impl<'a> Pool<'a> {
     }
 }
 
-impl SupervisorSource for Pool<'_> {
+impl SupervisorSource for SupervisorPool<'_> {
     fn take(&self, sort: SupervisorSort) -> Result<ProgramSupervisor, StageError> {
         if let Some(idle) = self.state().idle.get_mut(&sort).and_then(Vec::pop) {
             return Ok(idle);

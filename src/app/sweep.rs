@@ -19,7 +19,7 @@ use crate::store::local::LocalStore;
 
 /// What is to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keep {
+pub struct RetentionRule {
     /// The latest runs of each pipeline.
     pub runs: usize,
     /// Every run that began so many days ago or later.
@@ -31,7 +31,7 @@ pub struct Keep {
 
 /// What a sweep removes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Removal {
+pub struct RemovalPlan {
     /// Blobs nothing kept needs, with their sizes.
     pub blobs: Vec<(Digest, u64)>,
     /// Their bytes.
@@ -53,7 +53,7 @@ impl Workspace {
     ///
     /// # Errors
     /// Ledger or disk failed.
-    pub fn sweepable(&self, keep: &Keep) -> AppResult<Removal> {
+    pub fn sweepable(&self, keep: &RetentionRule) -> AppResult<RemovalPlan> {
         let LedgerReader { ledger, .. } = &self.reading()?;
         self.removal(ledger, &self.store(), keep)
     }
@@ -63,7 +63,7 @@ impl Workspace {
     ///
     /// # Errors
     /// `Busy`, `Stopped`; ledger or disk failed: then some of it is removed, and nothing else.
-    pub fn sweep(&self, keep: &Keep, terms: &RunOptions<'_>) -> AppResult<Removal> {
+    pub fn sweep(&self, keep: &RetentionRule, terms: &RunOptions<'_>) -> AppResult<RemovalPlan> {
         let _lock = self.lock(terms)?;
         let ledger = self.writing()?;
         let store = self.store();
@@ -127,7 +127,12 @@ impl Workspace {
         self.settle(&ledger)
     }
 
-    fn removal(&self, ledger: &Ledger, store: &LocalStore, keep: &Keep) -> AppResult<Removal> {
+    fn removal(
+        &self,
+        ledger: &Ledger,
+        store: &LocalStore,
+        keep: &RetentionRule,
+    ) -> AppResult<RemovalPlan> {
         let listed: BTreeMap<Digest, u64> = store.list()?.into_iter().collect();
         let size = |digests: &BTreeSet<Digest>| {
             digests
@@ -153,7 +158,7 @@ impl Workspace {
                 mark_record(store, &record, &mut kept);
             }
         }
-        let mut removal = Removal::default();
+        let mut removal = RemovalPlan::default();
         let mut is_full = false;
         for run in chosen(&ledger.runs()?, keep, clock::SystemClock.now_ms()) {
             let mut with = kept.clone();
@@ -202,7 +207,7 @@ impl Workspace {
 
 /// The runs to be kept, the latest first. Runs that made nothing do not count, nor do those that
 /// failed or were stopped: however many of them there are, the last good results stay.
-fn chosen(runs: &[RunRecord], keep: &Keep, now_ms: u64) -> Vec<RunRecord> {
+fn chosen(runs: &[RunRecord], keep: &RetentionRule, now_ms: u64) -> Vec<RunRecord> {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut chosen = Vec::new();
     for run in runs

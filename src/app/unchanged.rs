@@ -3,8 +3,10 @@
 use std::collections::BTreeSet;
 
 use crate::app::artifacts::manifest;
-use crate::app::run::{Begun, begin_run};
-use crate::app::workspace::{AppResult, Loaded, Overrides, RunOptions, RunRequest, Workspace};
+use crate::app::run::{BegunRun, begin_run};
+use crate::app::workspace::{
+    AppResult, LoadedPipeline, Overrides, RunOptions, RunRequest, Workspace,
+};
 use crate::base::clock::{self, Clock};
 use crate::base::disk;
 use crate::base::host::host;
@@ -66,7 +68,7 @@ impl Workspace {
             return Ok(None);
         }
         let started_ms = clock.now_ms();
-        let Begun { run, after } = begin_run(&self.cache, started_ms)?;
+        let BegunRun { run, after } = begin_run(&self.cache, started_ms)?;
         let mut voice =
             EventEmitter::new(&clock, (terms.sinks)(&runs.join(format!("{run}.jsonl")))?);
         let stages = standing.stages.len();
@@ -127,7 +129,7 @@ impl Workspace {
     /// it. It is only a memory: what goes wrong here costs time later, nothing else.
     pub(crate) fn leave_standing(
         &self,
-        loaded: &Loaded,
+        loaded: &LoadedPipeline,
         wish: &RunRequest,
         (plan, sources, summary): (&Plan, &SourceFiles, &RunSummary),
         store: &LocalStore,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::app::artifacts::blobs;
-use crate::app::run::{Begun, begin_run};
+use crate::app::run::{BegunRun, begin_run};
 use crate::app::workspace::{AppResult, RunOptions, Workspace};
 use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
@@ -17,7 +17,7 @@ use crate::store::blob::{Store, StoreError};
 
 /// What `cache verify` found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verified {
+pub struct Verification {
     /// How many blobs are sound.
     pub sound: usize,
     /// What is bad about blobs that records need, a line each.
@@ -39,9 +39,9 @@ impl Workspace {
     ///
     /// # Errors
     /// Ledger or disk failed.
-    pub fn verify(&self) -> AppResult<Verified> {
+    pub fn verify(&self) -> AppResult<Verification> {
         let store = self.store();
-        let mut verified = Verified::default();
+        let mut verified = Verification::default();
         // The records first: a blob is there before its record is. The database is given back
         // before the blobs are read.
         let actions = {
@@ -123,7 +123,7 @@ impl Workspace {
         let (ledger, mut done) = sled::open(&self.cache)?;
         let found = audit(&self.cache, Some(&ledger), true)?;
         if !found.journals.is_empty() || found.only_in_database > 0 {
-            let Begun { run, after } = begin_run(&self.cache, clock::SystemClock.now_ms())?;
+            let BegunRun { run, after } = begin_run(&self.cache, clock::SystemClock.now_ms())?;
             let journal = Journal::of(
                 &self.cache,
                 &run,
@@ -172,7 +172,7 @@ impl Workspace {
     }
 
     /// Moves the damaged blobs that were found out of the store.
-    pub fn set_aside(&self, verified: &Verified) {
+    pub fn set_aside(&self, verified: &Verification) {
         let store = self.store();
         for digest in &verified.damaged {
             // Reading it finds it damaged and sets it aside.

@@ -90,7 +90,7 @@ pub struct Overrides {
 }
 
 /// A pipeline file that is right.
-pub struct Loaded {
+pub struct LoadedPipeline {
     /// Its text.
     pub source: SourceText,
     /// What it means.
@@ -124,7 +124,7 @@ pub struct RunRequest {
 }
 
 /// The sinks of a run's events, or why its log could not be opened.
-pub type Sinks = std::result::Result<Vec<Box<dyn Sink>>, DiskError>;
+pub type EventSinks = std::result::Result<Vec<Box<dyn Sink>>, DiskError>;
 
 /// How a run is to be carried out.
 pub struct RunOptions<'a> {
@@ -141,7 +141,7 @@ pub struct RunOptions<'a> {
     /// Told who holds the workspace, once, when there is a wait.
     pub waiting: &'a dyn Fn(&str),
     /// Makes the sinks of the run's events, given the path of its log.
-    pub sinks: &'a dyn Fn(&Path) -> Sinks,
+    pub sinks: &'a dyn Fn(&Path) -> EventSinks,
 }
 
 impl<'a> RunOptions<'a> {
@@ -216,7 +216,7 @@ impl Workspace {
         choices: &Overrides,
         registry: &Registry,
         env: EnvLookup<'_>,
-    ) -> AppResult<Loaded> {
+    ) -> AppResult<LoadedPipeline> {
         let read_ms = clock::SystemClock.now_ms();
         let files = RefCell::new(Vec::new());
         let read = |path: &str| {
@@ -264,7 +264,7 @@ impl Workspace {
         match Graph::of(&pipeline.wiring) {
             Ok(graph) => {
                 let (choices, files) = (choices.clone(), files.into_inner());
-                Ok(Loaded {
+                Ok(LoadedPipeline {
                     source,
                     pipeline,
                     graph,
@@ -281,7 +281,7 @@ impl Workspace {
     ///
     /// # Errors
     /// A problem for each that is not.
-    pub fn check_sources(&self, loaded: &Loaded) -> AppResult<()> {
+    pub fn check_sources(&self, loaded: &LoadedPipeline) -> AppResult<()> {
         let all = (0..loaded.pipeline.stages.len()).collect();
         self.sources(loaded, &all, &self.known()).map(|_| ())
     }
@@ -290,7 +290,7 @@ impl Workspace {
     ///
     /// # Errors
     /// A stage or file that is not there; ledger, store or disk failed.
-    pub fn plan(&self, loaded: &Loaded, wish: &RunRequest) -> AppResult<Plan> {
+    pub fn plan(&self, loaded: &LoadedPipeline, wish: &RunRequest) -> AppResult<Plan> {
         let known = Arc::new(self.known());
         if wish.rehash {
             known.forget();
@@ -340,7 +340,7 @@ impl Workspace {
     }
 
     /// Looks at all files a pipeline reads; without one, at the file itself.
-    pub fn glimpse(&self, file: &str, loaded: Option<&Loaded>) -> FileSnapshot {
+    pub fn glimpse(&self, file: &str, loaded: Option<&LoadedPipeline>) -> FileSnapshot {
         let mut texts: Vec<String> = vec![file.to_owned()];
         if let Some(loaded) = loaded {
             texts.extend(
@@ -391,7 +391,7 @@ impl Workspace {
 
     pub(crate) fn sources(
         &self,
-        loaded: &Loaded,
+        loaded: &LoadedPipeline,
         stages: &BTreeSet<usize>,
         known: &DigestCache,
     ) -> AppResult<SourceFiles> {
@@ -439,7 +439,7 @@ impl Workspace {
     }
 }
 
-impl Loaded {
+impl LoadedPipeline {
     /// Returns the pipeline drawn as DOT.
     pub fn dot(&self) -> String {
         draw::dot(&self.pipeline)

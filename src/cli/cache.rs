@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use crate::app::sweep::Keep;
-use crate::app::verify::Verified;
+use crate::app::sweep::RetentionRule;
+use crate::app::verify::Verification;
 use crate::app::workspace::{AppError, RunOptions, RunRequest, Workspace};
 use crate::base::cancel::Cancel;
 use crate::cli::args::{CacheAction, CacheArgs, OverrideArgs};
@@ -28,7 +28,7 @@ pub fn cache(workspace: &Workspace, args: &CacheArgs) -> Result<Exit, AppError> 
             apply,
             json,
         } => {
-            let keep = Keep {
+            let keep = RetentionRule {
                 runs: keep_runs,
                 days: keep_days,
                 bytes: max_size,
@@ -54,7 +54,7 @@ fn verify(workspace: &Workspace, repair: bool, json: bool) -> Result<Exit, AppEr
     }
     let is_good = verified.bad.is_empty() && verified.records.is_empty();
     if json {
-        let Verified {
+        let Verification {
             sound,
             bad,
             unneeded,
@@ -87,7 +87,7 @@ fn verify(workspace: &Workspace, repair: bool, json: bool) -> Result<Exit, AppEr
     Ok(if is_good { Exit::Done } else { Exit::Failed })
 }
 
-fn tell_bad(verified: &Verified) -> Result<(), AppError> {
+fn tell_bad(verified: &Verification) -> Result<(), AppError> {
     let lines = verified.records.iter().chain(&verified.bad);
     lines
         .into_iter()
@@ -95,7 +95,7 @@ fn tell_bad(verified: &Verified) -> Result<(), AppError> {
 }
 
 /// Sets damaged blobs aside and runs the stages whose outputs are gone, pipeline by pipeline.
-fn mend(workspace: &Workspace, verified: &Verified) -> Result<(), AppError> {
+fn mend(workspace: &Workspace, verified: &Verification) -> Result<(), AppError> {
     workspace.set_aside(verified);
     let mut stages: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (pipeline, stage) in &verified.lost {
@@ -138,7 +138,12 @@ fn with_terms<T>(
     carry_out(&run::plain_terms(&cancel))
 }
 
-fn gc(workspace: &Workspace, keep: &Keep, apply: bool, json: bool) -> Result<Exit, AppError> {
+fn gc(
+    workspace: &Workspace,
+    keep: &RetentionRule,
+    apply: bool,
+    json: bool,
+) -> Result<Exit, AppError> {
     let removal = match apply {
         true => with_terms(|terms| workspace.sweep(keep, terms))?,
         false => workspace.sweepable(keep)?,

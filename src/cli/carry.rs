@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::app::carry::Carried;
+use crate::app::carry::TransferSummary;
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::cancel::Cancel;
 use crate::base::signing::SigningKey;
@@ -41,7 +41,7 @@ pub fn import(workspace: &Workspace, args: &ImportArgs) -> Result<Exit, AppError
 }
 
 /// Says what is believed of a run that was taken in.
-fn trusted(carried: &Carried) -> String {
+fn trusted(carried: &TransferSummary) -> String {
     let known = match carried.known {
         0 => String::new(),
         known => format!("{known} of its actions ran here already, and stay as they were. "),
@@ -60,11 +60,11 @@ fn trusted(carried: &Carried) -> String {
     )
 }
 
-fn tell(verb: &str, carried: &Carried, json: bool) -> Result<(), AppError> {
+fn tell(verb: &str, carried: &TransferSummary, json: bool) -> Result<(), AppError> {
     if json {
         return Ok(out::json(&json!(carried))?);
     }
-    let Carried {
+    let TransferSummary {
         run,
         actions,
         blobs,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::app::artifacts::Found;
+use crate::app::artifacts::FoundTarget;
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::artifact::EntryForm;
 use crate::base::below::{make_entry, make_executable};
@@ -27,7 +27,7 @@ fn is_table(output: Option<&Path>) -> bool {
 /// # Errors
 /// The target means nothing; its blob is missing or damaged; the disk failed.
 pub fn cat(workspace: &Workspace, args: &CatArgs) -> Result<Exit, AppError> {
-    let Found { digest, name, .. } =
+    let FoundTarget { digest, name, .. } =
         workspace.find(&workspace.reading()?.ledger, &args.whose.name(&args.target))?;
     let files = workspace.fetch(&digest)?;
     match (&args.output, files.as_slice()) {

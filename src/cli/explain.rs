@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::app::explain::Behind;
+use crate::app::explain::DifferenceDetail;
 use crate::app::workspace::{AppError, RunRequest, Workspace};
 use crate::cli::args::ExplainArgs;
 use crate::cli::exit::Exit;
@@ -37,12 +37,12 @@ pub fn explain(workspace: &Workspace, args: &ExplainArgs) -> Result<Exit, AppErr
     let behind = |stage: usize, difference: &IngredientDifference| match workspace
         .behind(&loaded, stage, difference)
     {
-        Behind::Files(changes, both) => {
+        DifferenceDetail::Files(changes, both) => {
             let rows = both.and_then(|both| datasets(&both[0], &both[1]));
             rows.unwrap_or_else(|| table::files(&changes))
         }
-        Behind::Bytes(before, after) => compare(&before, &after),
-        Behind::Nothing => Vec::new(),
+        DifferenceDetail::Bytes(before, after) => compare(&before, &after),
+        DifferenceDetail::Nothing => Vec::new(),
     };
     if args.json {
         let mut whole = table::plan_json(&stages.iter().map(row).collect::<Vec<_>>());

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::app::workspace::{AppError, Loaded, RunRequest, Workspace};
+use crate::app::workspace::{AppError, LoadedPipeline, RunRequest, Workspace};
 use crate::cli::args::{GraphArgs, GraphFormat};
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
@@ -24,7 +24,7 @@ pub fn graph(workspace: &Workspace, args: &GraphArgs) -> Result<Exit, AppError> 
     Ok(Exit::Done)
 }
 
-fn html(workspace: &Workspace, loaded: &Loaded) -> Result<String, AppError> {
+fn html(workspace: &Workspace, loaded: &LoadedPipeline) -> Result<String, AppError> {
     let plan = workspace.plan(loaded, &RunRequest::default())?;
     let stage = |(number, stage): (usize, &crate::pipeline::check::StageSpec)| {
         let (state, why) = match &plan.decisions[&number].verdict {
@@ -54,7 +54,7 @@ fn html(workspace: &Workspace, loaded: &Loaded) -> Result<String, AppError> {
     Ok(graph::html(&loaded.pipeline.name, &boxes))
 }
 
-fn nodes(loaded: &Loaded) -> Value {
+fn nodes(loaded: &LoadedPipeline) -> Value {
     let stages = &loaded.pipeline.stages;
     let node = |(index, stage): (usize, &crate::pipeline::check::StageSpec)| {
         let inputs: serde_json::Map<String, Value> = stage

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::app::artifacts::Found;
+use crate::app::artifacts::FoundTarget;
 use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args::LineageArgs;
 use crate::cli::exit::Exit;
@@ -16,7 +16,8 @@ use crate::reporter::table;
 /// The target means nothing; the ledger failed.
 pub fn lineage(workspace: &Workspace, args: &LineageArgs) -> Result<Exit, AppError> {
     let ledger = workspace.reading()?.ledger;
-    let Found { digest, name, run } = workspace.find(&ledger, &args.whose.name(&args.target))?;
+    let FoundTarget { digest, name, run } =
+        workspace.find(&ledger, &args.whose.name(&args.target))?;
     if args.downstream {
         let impact = query::impact(&ledger, digest, &name)?;
         if args.json {

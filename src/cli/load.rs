@@ -1,6 +1,6 @@
 //! Reading what a command names: pipelines, artifacts, files.
 
-use crate::app::workspace::{AppError, Loaded, Overrides, RunRequest, Workspace};
+use crate::app::workspace::{AppError, LoadedPipeline, Overrides, RunRequest, Workspace};
 use crate::base::disk;
 use crate::cli::args::{OverrideArgs, SelectionArgs};
 use crate::kinds::list::registry;
@@ -9,7 +9,11 @@ use crate::kinds::list::registry;
 ///
 /// # Errors
 /// All that is wrong with it.
-pub fn load(workspace: &Workspace, file: &str, choose: &OverrideArgs) -> Result<Loaded, AppError> {
+pub fn load(
+    workspace: &Workspace,
+    file: &str,
+    choose: &OverrideArgs,
+) -> Result<LoadedPipeline, AppError> {
     workspace.load(file, &choices(choose), &registry(), &environment)
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::app::workspace::{AppError, Loaded, RunOptions, Sinks, Workspace};
+use crate::app::workspace::{AppError, EventSinks, LoadedPipeline, RunOptions, Workspace};
 use crate::base::cancel::Cancel;
 use crate::base::outcome::RunOutcome;
 use crate::base::{disk, processes};
@@ -102,7 +102,7 @@ fn carry_out(workspace: &Workspace, args: &RunArgs) -> Result<Exit, AppError> {
 
 /// Programs that root starts have none of root's rights over the files of others, but all of its
 /// own files are open to those that are not confined.
-fn warn_root(loaded: &Loaded) {
+fn warn_root(loaded: &LoadedPipeline) {
     if processes::is_root()
         && loaded
             .pipeline
@@ -124,7 +124,7 @@ fn terms(
     wait: bool,
     voice: ConsoleOutput,
 ) -> RunOptions<'_> {
-    let sinks: &'static dyn Fn(&Path) -> Sinks = match voice {
+    let sinks: &'static dyn Fn(&Path) -> EventSinks = match voice {
         ConsoleOutput::Json => &|log| sinks(log, ConsoleOutput::Json),
         ConsoleOutput::Text => &|log| sinks(log, ConsoleOutput::Text),
         ConsoleOutput::Failures => &|log| sinks(log, ConsoleOutput::Failures),
@@ -169,7 +169,7 @@ impl From<LogFormat> for ConsoleOutput {
     }
 }
 
-fn sinks(log: &Path, voice: ConsoleOutput) -> Sinks {
+fn sinks(log: &Path, voice: ConsoleOutput) -> EventSinks {
     let told: Box<dyn Sink> = match voice {
         ConsoleOutput::Json => Box::new(JsonLines(stderr())),
         ConsoleOutput::Failures => Box::new(Failures(stderr())),

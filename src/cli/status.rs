@@ -1,6 +1,6 @@
 //! `netsec status`, and `run --dry-run`.
 
-use crate::app::workspace::{AppError, Loaded, RunRequest, Workspace};
+use crate::app::workspace::{AppError, LoadedPipeline, RunRequest, Workspace};
 use crate::cli::args::StatusArgs;
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
@@ -21,7 +21,7 @@ pub fn status(workspace: &Workspace, args: &StatusArgs) -> Result<Exit, AppError
 /// Ledger, store or disk failed.
 pub fn show(
     workspace: &Workspace,
-    loaded: &Loaded,
+    loaded: &LoadedPipeline,
     wish: &RunRequest,
     json: bool,
 ) -> Result<Exit, AppError> {

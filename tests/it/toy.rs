@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use crate::world::World;
-use netsec::app::workspace::{AppError, Loaded, Overrides, RunOptions, RunRequest, Workspace};
+use netsec::app::workspace::{
+    AppError, LoadedPipeline, Overrides, RunOptions, RunRequest, Workspace,
+};
 use netsec::base::cancel::Cancel;
 use netsec::base::outcome::StageOutcome;
 use netsec::engine::drive::RunSummary;
@@ -325,14 +327,14 @@ impl Sink for Heard {
     }
 }
 
-pub(crate) fn load(world: &World, text: &str) -> Loaded {
+pub(crate) fn load(world: &World, text: &str) -> LoadedPipeline {
     try_load(world, text).unwrap_or_else(|error| match error {
         AppError::Report(report) => panic!("{}", report.plain()),
         error => panic!("{error}"),
     })
 }
 
-pub(crate) fn try_load(world: &World, text: &str) -> Result<Loaded, AppError> {
+pub(crate) fn try_load(world: &World, text: &str) -> Result<LoadedPipeline, AppError> {
     world.write("toy.yaml", text);
     let env = |name: &str| (name == "SET").then(|| "s3cr3t-value".to_owned());
     Workspace::open(world.root())?.load("toy.yaml", &Overrides::default(), &registry(), &env)

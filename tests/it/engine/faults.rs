@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::toy::{Heard, load, run, run_with};
 use crate::world::World;
-use netsec::app::supervisors::Pool;
+use netsec::app::supervisors::SupervisorPool;
 use netsec::app::workspace::{AppError, RunRequest, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::clock::TickingClock;
@@ -214,7 +214,7 @@ fn drive_with(
         host: "test".to_owned(),
         jobs: 2,
         max_failures: None,
-        supervisors: &Pool::none(),
+        supervisors: &SupervisorPool::none(),
     };
     let summary = drive(&setup, &plan, &mut voice)?;
     let events = heard.0.lock().unwrap().clone();

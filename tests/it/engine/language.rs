@@ -2,9 +2,9 @@
 
 use crate::toy::{load, registry, run, run_with, try_load};
 use crate::world::World;
-use netsec::app::workspace::{AppError, Loaded, Overrides, Workspace};
+use netsec::app::workspace::{AppError, LoadedPipeline, Overrides, Workspace};
 
-fn ids(loaded: &Loaded) -> Vec<&str> {
+fn ids(loaded: &LoadedPipeline) -> Vec<&str> {
     loaded
         .pipeline
         .stages
@@ -13,7 +13,7 @@ fn ids(loaded: &Loaded) -> Vec<&str> {
         .collect()
 }
 
-fn text(loaded: &Loaded, id: &str) -> String {
+fn text(loaded: &LoadedPipeline, id: &str) -> String {
     let stage = loaded
         .pipeline
         .stages
@@ -35,7 +35,7 @@ fn problem(world: &World, text: &str) -> String {
     }
 }
 
-fn choose(world: &World, file: &str, choices: &Overrides) -> Result<Loaded, String> {
+fn choose(world: &World, file: &str, choices: &Overrides) -> Result<LoadedPipeline, String> {
     let loaded = Workspace::open(world.root())
         .unwrap()
         .load(file, choices, &registry(), &|_| None);
