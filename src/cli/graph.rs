@@ -36,7 +36,7 @@ fn html(workspace: &Workspace, loaded: &LoadedPipeline) -> Result<String, AppErr
             }
         };
         let (id, kind) = (stage.id.to_string(), stage.kind.name.to_owned());
-        graph::Box {
+        graph::StageBox {
             id,
             kind,
             state,
@@ -44,7 +44,7 @@ fn html(workspace: &Workspace, loaded: &LoadedPipeline) -> Result<String, AppErr
             needs: loaded.graph.needs(number),
         }
     };
-    let boxes: Vec<graph::Box> = loaded
+    let boxes: Vec<graph::StageBox> = loaded
         .pipeline
         .stages
         .iter()

@@ -8,7 +8,7 @@ use crate::cli::args::{ReplayArgs, TimelineArgs, TimelineFormat};
 use crate::cli::exit::Exit;
 use crate::cli::{out, runs};
 use crate::event::{Event, Sink};
-use crate::reporter::console::Lines;
+use crate::reporter::console::LineReporter;
 use crate::reporter::timeline;
 
 /// Shows a run's events again.
@@ -21,7 +21,7 @@ pub fn replay(workspace: &Workspace, args: &ReplayArgs) -> Result<Exit, AppError
         out::data(text.as_bytes())?;
         return Ok(Exit::Done);
     }
-    let mut lines = Lines(Vec::new());
+    let mut lines = LineReporter(Vec::new());
     for event in events(&text) {
         lines.take(&event).map_err(AppError::Usage)?;
     }

@@ -16,7 +16,7 @@ use crate::cli::load::{choices, load, wish};
 use crate::cli::{interrupt, out, status};
 use crate::event::Sink;
 use crate::plan::standing::RunSpec;
-use crate::reporter::console::{Bars, Failures, Lines};
+use crate::reporter::console::{BarReporter, FailureReporter, LineReporter};
 use crate::reporter::jsonl::JsonLines;
 use crate::reporter::table;
 
@@ -172,9 +172,9 @@ impl From<LogFormat> for ConsoleOutput {
 fn sinks(log: &Path, voice: ConsoleOutput) -> EventSinks {
     let told: Box<dyn Sink> = match voice {
         ConsoleOutput::Json => Box::new(JsonLines(stderr())),
-        ConsoleOutput::Failures => Box::new(Failures(stderr())),
-        ConsoleOutput::Text if out::is_terminal() => Box::new(Bars::default()),
-        ConsoleOutput::Text => Box::new(Lines(stderr())),
+        ConsoleOutput::Failures => Box::new(FailureReporter(stderr())),
+        ConsoleOutput::Text if out::is_terminal() => Box::new(BarReporter::default()),
+        ConsoleOutput::Text => Box::new(LineReporter(stderr())),
     };
     Ok(vec![told, Box::new(JsonLines(disk::append(log)?))])
 }

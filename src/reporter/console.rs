@@ -11,9 +11,9 @@ use crate::base::outcome::StageOutcome;
 use crate::event::{Event, EventKind, Sink, StageResult};
 
 /// Writes one line an event to `out`; progress is left out.
-pub struct Lines<W>(pub W);
+pub struct LineReporter<W>(pub W);
 
-impl<W: Write + Send> Sink for Lines<W> {
+impl<W: Write + Send> Sink for LineReporter<W> {
     fn take(&mut self, event: &Event) -> Result<(), String> {
         let text = lines(&event.kind);
         self.0
@@ -24,9 +24,9 @@ impl<W: Write + Send> Sink for Lines<W> {
 }
 
 /// Writes warnings and what failed to `out`, and nothing else.
-pub struct Failures<W>(pub W);
+pub struct FailureReporter<W>(pub W);
 
-impl<W: Write + Send> Sink for Failures<W> {
+impl<W: Write + Send> Sink for FailureReporter<W> {
     fn take(&mut self, event: &Event) -> Result<(), String> {
         let is_told = match &event.kind {
             EventKind::Warning { .. } => true,
@@ -45,12 +45,12 @@ impl<W: Write + Send> Sink for Failures<W> {
 }
 
 /// Draws a bar for each running stage on the terminal, and lines above them.
-pub struct Bars {
+pub struct BarReporter {
     all: MultiProgress,
     running: HashMap<StageId, ProgressBar>,
 }
 
-impl Default for Bars {
+impl Default for BarReporter {
     fn default() -> Self {
         Self {
             all: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
@@ -59,7 +59,7 @@ impl Default for Bars {
     }
 }
 
-impl Sink for Bars {
+impl Sink for BarReporter {
     fn take(&mut self, event: &Event) -> Result<(), String> {
         match &event.kind {
             EventKind::StageStarted { stage, kind, .. } => {

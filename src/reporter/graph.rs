@@ -6,7 +6,7 @@ use crate::reporter::page::{self, escape};
 
 /// A stage in a drawing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Box {
+pub struct StageBox {
     /// Its name.
     pub id: String,
     /// Its kind.
@@ -25,7 +25,7 @@ const GAP_X: usize = 70;
 const GAP_Y: usize = 18;
 
 /// Draws stages in layers: each stands right of all it needs. The needs have no circle.
-pub fn svg(boxes: &[Box]) -> String {
+pub fn svg(boxes: &[StageBox]) -> String {
     let layers = layers(boxes);
     let mut rows: Vec<usize> = Vec::new();
     let mut places = Vec::with_capacity(boxes.len());
@@ -88,7 +88,7 @@ pub fn svg(boxes: &[Box]) -> String {
 }
 
 /// The layer of each stage: one more than the highest of those it needs.
-fn layers(boxes: &[Box]) -> Vec<usize> {
+fn layers(boxes: &[StageBox]) -> Vec<usize> {
     let mut layers = vec![0; boxes.len()];
     let mut changed = true;
     while changed {
@@ -108,7 +108,7 @@ fn layers(boxes: &[Box]) -> Vec<usize> {
 }
 
 /// Shows a drawing as a page of its own.
-pub fn html(name: &str, boxes: &[Box]) -> String {
+pub fn html(name: &str, boxes: &[StageBox]) -> String {
     let count = |state: &str| boxes.iter().filter(|stage| stage.state == state).count();
     let body = format!(
         "<h1>{}</h1>\n<p>{} to reuse (green), {} to run (orange), {} wait for these (grey).</p>\n{}",

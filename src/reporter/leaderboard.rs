@@ -144,12 +144,12 @@ pub fn show(board: &Value, top: usize) -> String {
 }
 
 /// A trial in a picture: its learner, its place, its score.
-type Point = (String, Value, f64);
+type TrialPoint = (String, Value, f64);
 
 /// Returns, for every hyperparameter of which more than one value was tried, the trials by its
 /// value.
-fn pictures(board: &Value) -> BTreeMap<String, Vec<Point>> {
-    let mut found: BTreeMap<String, Vec<Point>> = BTreeMap::new();
+fn pictures(board: &Value) -> BTreeMap<String, Vec<TrialPoint>> {
+    let mut found: BTreeMap<String, Vec<TrialPoint>> = BTreeMap::new();
     let all = trials(board);
     for trial in &all {
         let Some(score) = trial["score"].as_f64() else {
@@ -175,7 +175,7 @@ fn pictures(board: &Value) -> BTreeMap<String, Vec<Point>> {
 
 /// Returns the points that are drawn, by hyperparameter.
 pub fn points(board: &Value) -> Value {
-    let of = |points: Vec<Point>| -> Vec<Value> {
+    let of = |points: Vec<TrialPoint>| -> Vec<Value> {
         let point =
             |(learner, value, score)| json!({"learner": learner, "value": value, "score": score});
         points.into_iter().map(point).collect()
@@ -291,7 +291,7 @@ pub fn plot(board: &Value) -> String {
 
 /// Of every point how far to the right it stands, and what is written below, where: words side by
 /// side, numbers in proportion, their logarithms where they span more than a hundredfold.
-fn places(points: &[Point]) -> (Vec<f64>, Vec<(String, f64)>) {
+fn places(points: &[TrialPoint]) -> (Vec<f64>, Vec<(String, f64)>) {
     let numbers: Option<Vec<f64>> = points.iter().map(|(_, value, _)| value.as_f64()).collect();
     let inner = |share: f64| 0.04 + 0.92 * share;
     let Some(numbers) = numbers else {

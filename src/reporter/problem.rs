@@ -10,28 +10,28 @@ use miette::{
 use crate::base::problem::{Problem, ProblemPlace, ProblemReport};
 use crate::base::source::SourceText;
 
-struct Shown<'a> {
+struct ShownProblem<'a> {
     problem: &'a Problem,
     source: NamedSource<String>,
     /// Where the text begins among all texts of the report.
     base: usize,
 }
 
-impl fmt::Debug for Shown<'_> {
+impl fmt::Debug for ShownProblem<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.problem.message)
     }
 }
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for ShownProblem<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.problem.message)
     }
 }
 
-impl std::error::Error for Shown<'_> {}
+impl std::error::Error for ShownProblem<'_> {}
 
-impl Diagnostic for Shown<'_> {
+impl Diagnostic for ShownProblem<'_> {
     fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         Some(Box::new(self.problem.code))
     }
@@ -146,7 +146,7 @@ pub fn render(report: &ProblemReport, colour: bool) -> String {
         let problem = in_one_text(problem, report, part, base);
         let (problem, shown_text) = within(&problem, &part.text, base);
         let source = NamedSource::new(&part.name, shown_text.into_owned());
-        let shown = Shown {
+        let shown = ShownProblem {
             problem: &problem,
             source,
             base,

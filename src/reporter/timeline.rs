@@ -11,7 +11,7 @@ use crate::reporter::page::{self, escape};
 
 /// A stage that ran.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Bar {
+pub struct TimelineBar {
     /// The stage.
     pub id: String,
     /// The worker it ran on, from zero: the lowest that was free.
@@ -34,7 +34,7 @@ pub struct RunTimeline {
     /// The pipeline file.
     pub pipeline: String,
     /// The stages that ran, in the order in which they began.
-    pub bars: Vec<Bar>,
+    pub bars: Vec<TimelineBar>,
     /// How many stages were reused.
     pub reused: usize,
     /// How long the run took, in milliseconds.
@@ -69,7 +69,7 @@ pub fn timeline(events: &[Event]) -> RunTimeline {
                 running.insert(stage.to_string(), (at, lane));
             }
             EventKind::StageFinished(result) => match running.remove(result.id.as_str()) {
-                Some((start_ms, lane)) => timeline.bars.push(Bar {
+                Some((start_ms, lane)) => timeline.bars.push(TimelineBar {
                     id: result.id.to_string(),
                     lane,
                     start_ms,
@@ -91,7 +91,7 @@ pub fn timeline(events: &[Event]) -> RunTimeline {
 }
 
 /// Marks the stages from the last that ended back over whatever each waited for longest.
-fn mark(bars: &mut [Bar], needed: &BTreeMap<String, BTreeSet<String>>) {
+fn mark(bars: &mut [TimelineBar], needed: &BTreeMap<String, BTreeSet<String>>) {
     let last = (0..bars.len()).max_by_key(|at| (bars[*at].end_ms, std::cmp::Reverse(*at)));
     let mut open = last;
     while let Some(at) = open {
