@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use crate::cli::args_data::{DataCommand, Init, Quarantine, SchemaAction};
+use crate::cli::args_data::{DataCommand, InitArgs, QuarantineCommand, SchemaAction};
 use crate::cli::args_model::{ModelCommand, PredictArgs, SweepCommand};
-use crate::cli::args_whose::Whose;
+use crate::cli::args_whose::TargetScope;
 use crate::cli::exit::TABLE;
 
 /// From network-security data to a gated, explained, recorded detector.
@@ -55,7 +55,7 @@ pub enum CliCommand {
     Schema(SchemaArgs),
     /// Check rows that were set aside against a newer schema
     #[command(subcommand)]
-    Quarantine(Quarantine),
+    Quarantine(QuarantineCommand),
     /// Show a model, or say why it says what it says
     #[command(subcommand)]
     Model(ModelCommand),
@@ -82,7 +82,7 @@ pub enum CliCommand {
     /// Take in a run that was exported elsewhere
     Import(ImportArgs),
     /// Write a starter pipeline and schema for a table of your own
-    Init(Init),
+    Init(InitArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
     /// Start programs for a run, and end what they leave behind; started by the run itself
@@ -232,7 +232,7 @@ pub struct LineageArgs {
     pub target: String,
     /// Whose
     #[command(flatten)]
-    pub whose: Whose,
+    pub whose: TargetScope,
     /// Say what was made of it instead
     #[arg(long)]
     pub downstream: bool,
@@ -248,7 +248,7 @@ pub struct CatArgs {
     pub target: String,
     /// Whose
     #[command(flatten)]
-    pub whose: Whose,
+    pub whose: TargetScope,
     /// Write it here: a directory as one, a dataset as one table if the path ends with `.csv` or
     /// `.parquet`. Without it, a dataset is written as CSV
     #[arg(short, long, value_name = "PATH")]

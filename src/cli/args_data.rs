@@ -36,7 +36,7 @@ pub enum SchemaAction {
 
 /// Look after rows that were set aside.
 #[derive(Debug, Subcommand)]
-pub enum Quarantine {
+pub enum QuarantineCommand {
     /// Check rows that were set aside against a schema: which would go on now?
     Replay {
         /// The schema file
@@ -57,12 +57,12 @@ pub enum Quarantine {
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
     /// Load a file of rows into a collection, one document a row
-    Push(Push),
+    Push(PushArgs),
 }
 
 /// Load a file of rows into a collection.
 #[derive(Args, Debug)]
-pub struct Push {
+pub struct PushArgs {
     /// The file: CSV, Parquet or NDJSON, also compressed
     pub file: String,
     /// The address: `mongodb://…`; `${env.NAME}` stands for an environment variable, so that no
@@ -88,7 +88,7 @@ pub struct Push {
 
 /// Write a starter pipeline and schema.
 #[derive(Args, Debug)]
-pub struct Init {
+pub struct InitArgs {
     /// A file, a folder or a glob of files: CSV, Parquet, NDJSON or Zeek logs, also compressed
     pub data: String,
     /// The rows to judge by, where they are given as a table of their own

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
-use crate::cli::args_whose::Whose;
+use crate::cli::args_whose::TargetScope;
 use crate::kinds::predict::METRICS;
 
 /// Look at a model.
@@ -18,7 +18,7 @@ pub enum ModelCommand {
         target: String,
         /// Whose
         #[command(flatten)]
-        whose: Whose,
+        whose: TargetScope,
         /// Print JSON, the model itself included
         #[arg(long)]
         json: bool,
@@ -31,7 +31,7 @@ pub enum ModelCommand {
         target: String,
         /// Whose
         #[command(flatten)]
-        whose: Whose,
+        whose: TargetScope,
         /// Rows with labels: CSV, Parquet or NDJSON, also compressed
         data: String,
         /// What is measured, as in `select` of `train`
@@ -57,7 +57,7 @@ pub enum ModelCommand {
         target: String,
         /// Whose
         #[command(flatten)]
-        whose: Whose,
+        whose: TargetScope,
         /// Write here: `NAME.onnx` is an ONNX file, `NAME.md` a model card, another name a folder
         /// for MLflow with both
         #[arg(short, long, value_name = "PATH")]
@@ -71,7 +71,7 @@ pub enum ModelCommand {
         target: String,
         /// Whose
         #[command(flatten)]
-        whose: Whose,
+        whose: TargetScope,
         /// The rows: CSV, Parquet or NDJSON, also compressed
         data: String,
         /// Write here, as CSV or Parquet by the name's end
@@ -104,7 +104,7 @@ pub struct PredictArgs {
     pub model: String,
     /// Whose
     #[command(flatten)]
-    pub whose: Whose,
+    pub whose: TargetScope,
     /// The rows: CSV, Parquet or NDJSON, also compressed
     pub data: String,
     /// Write here, as CSV or Parquet by the name's end, instead of to the standard output as CSV
@@ -129,7 +129,7 @@ pub enum SweepCommand {
         target: String,
         /// Whose
         #[command(flatten)]
-        whose: Whose,
+        whose: TargetScope,
         /// How many trials to show
         #[arg(long, value_name = "N", default_value_t = 20)]
         top: usize,
@@ -145,7 +145,7 @@ pub enum SweepCommand {
         target: String,
         /// Whose
         #[command(flatten)]
-        whose: Whose,
+        whose: TargetScope,
         /// Write here instead of to the standard output
         #[arg(short, long, value_name = "PATH")]
         output: Option<PathBuf>,

@@ -4,7 +4,7 @@ use clap::Args;
 
 /// Whose `stage.port` is meant.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Whose {
+pub struct TargetScope {
     /// The pipeline whose `stage.port` is meant, as a file or by its name; also written
     /// `PIPELINE:stage.port`
     #[arg(long, value_name = "PIPELINE")]
@@ -14,7 +14,7 @@ pub struct Whose {
     pub run: Option<String>,
 }
 
-impl Whose {
+impl TargetScope {
     /// Returns the target with the pipeline or run before it.
     pub fn name(&self, target: &str) -> String {
         match self.run.as_ref().or(self.pipeline.as_ref()) {

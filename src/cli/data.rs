@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::app::workspace::{AppError, Workspace};
-use crate::cli::args_data::{DataCommand, Push};
+use crate::cli::args_data::{DataCommand, PushArgs};
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
 use crate::kinds::push::{Target, push};
@@ -14,7 +14,7 @@ use crate::stage::param;
 /// # Errors
 /// The file cannot be read; the server does not answer or refuses.
 pub fn data(workspace: &Workspace, data: &DataCommand) -> Result<Exit, AppError> {
-    let DataCommand::Push(Push {
+    let DataCommand::Push(PushArgs {
         file,
         to,
         database,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::disk;
-use crate::cli::args_data::Init;
+use crate::cli::args_data::InitArgs;
 use crate::cli::exit::Exit;
 use crate::cli::{out, rows};
 use crate::kinds::init_request::InitRequest;
@@ -14,7 +14,7 @@ use crate::kinds::starter::{self, Starter};
 ///
 /// # Errors
 /// The table cannot be read or has no usable target; a file is there already; the disk failed.
-pub fn init(workspace: &Workspace, args: &Init) -> Result<Exit, AppError> {
+pub fn init(workspace: &Workspace, args: &InitArgs) -> Result<Exit, AppError> {
     let name = args
         .name
         .clone()

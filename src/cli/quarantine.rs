@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::disk;
-use crate::cli::args_data::Quarantine;
+use crate::cli::args_data::QuarantineCommand;
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
 use crate::frame::table::TableError;
@@ -15,8 +15,8 @@ use crate::kinds::validate::replay;
 ///
 /// # Errors
 /// The rows are not there; the schema is wrong.
-pub fn quarantine(workspace: &Workspace, quarantine: &Quarantine) -> Result<Exit, AppError> {
-    let Quarantine::Replay {
+pub fn quarantine(workspace: &Workspace, quarantine: &QuarantineCommand) -> Result<Exit, AppError> {
+    let QuarantineCommand::Replay {
         schema,
         rows,
         output,
