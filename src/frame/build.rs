@@ -52,14 +52,14 @@ impl Cell {
 
 /// A column whose cells have types of which none holds the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Conflict {
+pub struct TypeConflict {
     /// The column.
     pub column: String,
     /// How many cells are of each type, and the names of the first rows that have it.
     pub types: BTreeMap<String, (u64, Vec<String>)>,
 }
 
-impl Conflict {
+impl TypeConflict {
     /// Adds it to what was found so far, by column.
     pub fn gather(self, found: &mut BTreeMap<String, Self>) {
         match found.get_mut(&self.column) {
@@ -171,14 +171,14 @@ impl TableBuilder {
     }
 
     /// Returns of every column how many cells it has of each type.
-    pub fn tallies(&self) -> Vec<Conflict> {
+    pub fn tallies(&self) -> Vec<TypeConflict> {
         let one = |at: usize| {
             let types = self
                 .tally(at)
                 .into_iter()
                 .map(|(kind, found)| (kind.as_str().to_owned(), found))
                 .collect();
-            Conflict {
+            TypeConflict {
                 column: self.names[at].clone(),
                 types,
             }
@@ -213,7 +213,7 @@ impl TableBuilder {
     pub fn finish(
         mut self,
         types: &BTreeMap<String, ColumnType>,
-    ) -> Result<(Table, Vec<Conflict>), TableError> {
+    ) -> Result<(Table, Vec<TypeConflict>), TableError> {
         let (mut conflicts, mut made) = (Vec::new(), Vec::new());
         for at in 0..self.names.len() {
             let tally = self.tally(at);
@@ -228,7 +228,7 @@ impl TableBuilder {
                     .iter()
                     .map(|(kind, found)| (kind.as_str().to_owned(), found.clone()))
                     .collect();
-                conflicts.push(Conflict {
+                conflicts.push(TypeConflict {
                     column: name.clone(),
                     types,
                 });
@@ -376,7 +376,7 @@ mod tests {
     fn built(
         rows: &[(&str, Cell)],
         types: &[(&str, ColumnType)],
-    ) -> Result<(Table, Vec<Conflict>), TableError> {
+    ) -> Result<(Table, Vec<TypeConflict>), TableError> {
         let mut builder = TableBuilder::default();
         for (row, (name, cell)) in rows.iter().enumerate() {
             builder.row(format!("row {row}"), [((*name).to_owned(), cell.clone())]);

@@ -41,7 +41,7 @@ pub enum TableForm {
 }
 
 /// Tables with the same columns, written one after the other as one.
-pub struct Stream<W: Write> {
+pub struct TableStream<W: Write> {
     form: TableForm,
     /// Until the first table tells the columns.
     output: Option<W>,
@@ -49,7 +49,7 @@ pub struct Stream<W: Write> {
     begun: bool,
 }
 
-impl<W: Write> Stream<W> {
+impl<W: Write> TableStream<W> {
     /// Begins to write.
     pub fn new(form: TableForm, output: W) -> Self {
         Self {

@@ -12,7 +12,7 @@ const FORMAT: u32 = 1;
 
 /// The columns of a dataset and its parts, in the order of the rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Index {
+pub struct DatasetIndex {
     format: u32,
     /// Every column, of the type that holds all parts. A part may lack some, and hold others in a
     /// narrower type.
@@ -36,7 +36,7 @@ pub struct DatasetPart {
     pub keys: Option<(String, String)>,
 }
 
-impl Index {
+impl DatasetIndex {
     /// Makes an index.
     pub fn new(columns: Vec<(String, ColumnType)>, parts: Vec<DatasetPart>) -> Self {
         Self {

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::digest::Digest;
 use crate::base::secret::Secret;
-use crate::frame::build::Conflict;
+use crate::frame::build::TypeConflict;
 use crate::frame::codec;
-use crate::frame::dataset::{INDEX, Index};
+use crate::frame::dataset::{DatasetIndex, INDEX};
 use crate::frame::table::{ColumnType, TableError};
 use crate::kinds::dataset::{DatasetWriter, PartKeys, read_kept};
 use crate::source::documents::{
@@ -38,7 +38,7 @@ fn raw_name(at: usize) -> String {
 struct DocumentsSummary {
     rows: u64,
     columns: Vec<(String, ColumnType)>,
-    tally: Vec<Conflict>,
+    tally: Vec<TypeConflict>,
     dropped: Vec<String>,
 }
 
@@ -234,7 +234,7 @@ pub(crate) fn pull(
     drop: &[String],
     (outputs, port): (&mut Outputs, &str),
     context: &StageContext<'_>,
-) -> Result<(Index, BTreeMap<String, Conflict>), StageError> {
+) -> Result<(DatasetIndex, BTreeMap<String, TypeConflict>), StageError> {
     let session = source.collection()?.connect().map_err(failed)?;
     let reading = DocumentReading {
         keeps_id: source.keeps_id,
@@ -308,7 +308,7 @@ pub(crate) fn pull(
 fn before(context: &StageContext<'_>) -> Option<Before> {
     let input = (context.earlier)("data")?;
     let member = |name: &str| input.files.iter().find(|file| file.name == name);
-    let index = Index::decode(&member(INDEX)?.content.bytes().ok()?).ok()?;
+    let index = DatasetIndex::decode(&member(INDEX)?.content.bytes().ok()?).ok()?;
     let mark = read_key(index.mark.as_ref()?.as_str()?)?;
     let known = |(at, part): (usize, &crate::frame::dataset::DatasetPart)| {
         let raw = member(&raw_name(at))?;
@@ -453,9 +453,9 @@ impl MadeParts<'_> {
         self,
         outputs: &mut Outputs,
         port: &str,
-    ) -> Result<(Index, BTreeMap<String, Conflict>), StageError> {
+    ) -> Result<(DatasetIndex, BTreeMap<String, TypeConflict>), StageError> {
         let mut writer = DatasetWriter::default();
-        let mut tallies: BTreeMap<String, Conflict> = BTreeMap::new();
+        let mut tallies: BTreeMap<String, TypeConflict> = BTreeMap::new();
         for name in self.drop {
             if !self
                 .made

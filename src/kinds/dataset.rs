@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::base::digest::Digest;
 use crate::frame::codec;
-use crate::frame::dataset::{DatasetPart, INDEX, Index, part_name};
+use crate::frame::dataset::{DatasetIndex, DatasetPart, INDEX, part_name};
 use crate::frame::table::{ColumnType, Table, TableError, unify};
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
@@ -35,7 +35,7 @@ pub(crate) fn read_kept<T: DeserializeOwned>(
 /// A table that flows in.
 pub(crate) struct Dataset<'a> {
     /// Its columns and parts.
-    pub(crate) index: Index,
+    pub(crate) index: DatasetIndex,
     label: &'a str,
     is_indexed: bool,
     members: Vec<&'a InputFile>,
@@ -54,7 +54,7 @@ impl<'a> Dataset<'a> {
             .iter()
             .find(|file| input.directory && file.name == INDEX)
         {
-            let index = Index::decode(&member.content.bytes()?).map_err(wrong)?;
+            let index = DatasetIndex::decode(&member.content.bytes()?).map_err(wrong)?;
             let files: BTreeMap<&str, &InputFile> = input
                 .files
                 .iter()
@@ -96,7 +96,7 @@ impl<'a> Dataset<'a> {
                 "`{label}` is a directory without a table (`{INDEX}` or `*.parquet`)"
             ))),
             _ => Ok(Self {
-                index: Index::new(unify(columns), parts),
+                index: DatasetIndex::new(unify(columns), parts),
                 label,
                 is_indexed: false,
                 members,
@@ -248,7 +248,7 @@ impl DatasetWriter {
         outputs: &mut Outputs,
         port: &str,
         context: &StageContext<'_>,
-    ) -> Result<Index, StageError> {
+    ) -> Result<DatasetIndex, StageError> {
         let (mut files, mut parts) = (self.attached, Vec::new());
         for (at, (kept, rows, keys)) in self.parts.into_iter().enumerate() {
             let file = part_name(at);
@@ -259,7 +259,7 @@ impl DatasetWriter {
             });
             files.push((file, kept));
         }
-        let mut index = Index::new(unify(self.columns), parts);
+        let mut index = DatasetIndex::new(unify(self.columns), parts);
         index.mark = self.mark;
         files.push((INDEX.to_owned(), context.memo.put(&index.encode())?));
         outputs.listed(port, files);

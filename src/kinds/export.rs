@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::frame::codec;
-use crate::frame::dataset::{INDEX, Index};
+use crate::frame::dataset::{DatasetIndex, INDEX};
 use crate::frame::table::{Table, TableError};
 
 /// Files by their path within an artifact.
@@ -19,7 +19,7 @@ pub fn dataset(files: &ArtifactFiles) -> Option<Result<Table, TableError>> {
 }
 
 fn whole(index: &[u8], files: &ArtifactFiles) -> Result<Table, TableError> {
-    let index = Index::decode(index)?;
+    let index = DatasetIndex::decode(index)?;
     let by_name: BTreeMap<&str, &Vec<u8>> = files
         .iter()
         .map(|(name, bytes)| (name.as_str(), bytes))

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::digest::Digest;
 use crate::base::nearest::suggest;
-use crate::frame::build::Conflict;
+use crate::frame::build::TypeConflict;
 use crate::frame::codec;
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::kinds::dataset::{DatasetWriter, read_kept};
@@ -27,7 +27,7 @@ const AT_ONCE: usize = 8;
 #[derive(Debug, Default)]
 pub(crate) struct GatherSummary {
     /// Columns whose cells do not fit together.
-    pub(crate) conflicts: BTreeMap<String, Conflict>,
+    pub(crate) conflicts: BTreeMap<String, TypeConflict>,
     /// Columns that are text because not all of their cells are numbers, by file that has numbers
     /// there.
     pub(crate) torn: BTreeMap<String, BTreeSet<String>>,

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use crate::base::name::in_backticks;
 use crate::base::tree;
-use crate::frame::build::Conflict;
-use crate::frame::dataset::Index;
+use crate::frame::build::TypeConflict;
+use crate::frame::dataset::DatasetIndex;
 use crate::frame::table::{ColumnType, TableError};
 use crate::kinds::collection::{CollectionSource, PARAMS, pull};
 use crate::kinds::dataset::DatasetWriter;
@@ -317,10 +317,10 @@ impl Ingest {
     /// Tells which cells do not fit together, or refuses them.
     fn settle(
         &self,
-        conflicts: &BTreeMap<String, Conflict>,
+        conflicts: &BTreeMap<String, TypeConflict>,
         outputs: &mut Outputs,
     ) -> Result<(), StageError> {
-        let told: Vec<String> = conflicts.values().map(Conflict::tell).collect();
+        let told: Vec<String> = conflicts.values().map(TypeConflict::tell).collect();
         if told.is_empty() {
             return Ok(());
         }
@@ -338,8 +338,8 @@ impl Ingest {
 }
 
 fn report(
-    index: &Index,
-    conflicts: &BTreeMap<String, Conflict>,
+    index: &DatasetIndex,
+    conflicts: &BTreeMap<String, TypeConflict>,
     outputs: &mut Outputs,
 ) -> Result<(), StageError> {
     if index.rows() == 0 {
@@ -363,7 +363,7 @@ fn report(
         .iter()
         .map(|(name, kind)| json!({"name": name, "type": kind.as_str()}))
         .collect();
-    let conflicts: Vec<&Conflict> = conflicts.values().collect();
+    let conflicts: Vec<&TypeConflict> = conflicts.values().collect();
     let report = json!({"rows": index.rows(), "parts": index.parts.len(), "columns": columns, "conflicts": conflicts});
     outputs.bytes(
         "report",

@@ -9,7 +9,7 @@ use rand_chacha::rand_core::SeedableRng;
 
 use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
-use crate::frame::codec::{Stream, TableForm};
+use crate::frame::codec::{TableForm, TableStream};
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::kinds::ingest::default_na;
 use crate::model::bundle::Bundle;
@@ -89,7 +89,7 @@ pub fn score<W: Write>(
     let mut opened = files::open(input, &options)?;
     let reader = opened.with_text(&BTreeSet::new());
     let mut whole = ScoringSummary::default();
-    let mut stream = Stream::new(form, output);
+    let mut stream = TableStream::new(form, output);
     while let Some(raw) = opened.piece()? {
         let piece = reader(&raw.bytes)?;
         if let Some(malformed) = piece.malformed {

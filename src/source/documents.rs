@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf};
 
-use crate::frame::build::{Cell, Conflict, TableBuilder};
+use crate::frame::build::{Cell, TableBuilder, TypeConflict};
 use crate::frame::table::{ColumnType, TableError};
 use crate::source::piece::{Malformed, Piece};
 
@@ -201,7 +201,7 @@ pub struct DocumentReading {
 pub fn rows(
     documents: &[RawDocumentBuf],
     reading: &DocumentReading,
-) -> Result<(Piece, Vec<Conflict>), TableError> {
+) -> Result<(Piece, Vec<TypeConflict>), TableError> {
     let mut builder = TableBuilder::default();
     let (mut malformed, mut read) = (None, 0);
     for (document, at) in documents.iter().zip(1..) {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::frame::build::Conflict;
+use crate::frame::build::TypeConflict;
 use crate::frame::table::{ColumnType, Table};
 use crate::source::encoding::Recoded;
 
@@ -78,7 +78,7 @@ pub struct Piece {
     /// What is malformed.
     pub malformed: Option<Malformed>,
     /// Columns whose cells do not fit together.
-    pub conflicts: Vec<Conflict>,
+    pub conflicts: Vec<TypeConflict>,
     /// Cells that were not UTF-8.
     pub recoded: Option<Recoded>,
 }
@@ -98,7 +98,7 @@ pub struct PieceSummary {
     /// What is malformed, its line counted from the piece's first.
     pub malformed: Option<Malformed>,
     /// Columns whose cells do not fit together.
-    pub conflicts: Vec<Conflict>,
+    pub conflicts: Vec<TypeConflict>,
     /// Cells that were not UTF-8, their line counted from the piece's first.
     #[serde(default)]
     pub recoded: Option<Recoded>,
