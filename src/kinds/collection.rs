@@ -14,7 +14,7 @@ use crate::frame::dataset::{DatasetIndex, INDEX};
 use crate::frame::table::{ColumnType, TableError};
 use crate::kinds::dataset::{DatasetWriter, PartKeys, read_kept};
 use crate::source::documents::{
-    DocumentFields, DocumentReading, Key, SentDocument, cut, join, key_of, key_text, order,
+    DocumentFields, DocumentKey, DocumentReading, SentDocument, cut, join, key_of, key_text, order,
     read_key, rows, split,
 };
 use crate::source::mongodb::{Collection, CollectionRange, MongoError, moment, parse};
@@ -200,14 +200,14 @@ impl OutsideSource for CollectionSource {
 
 /// A part that is there from before.
 struct KnownPart {
-    first: Key,
-    last: Key,
+    first: DocumentKey,
+    last: DocumentKey,
     raw: BlobRef,
 }
 
 /// What is known from before.
 struct Before {
-    mark: Key,
+    mark: DocumentKey,
     parts: Vec<KnownPart>,
     rows: u64,
 }

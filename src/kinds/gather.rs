@@ -11,9 +11,9 @@ use crate::frame::build::TypeConflict;
 use crate::frame::codec;
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::kinds::dataset::{DatasetWriter, read_kept};
-use crate::source::encoding::Recoded;
+use crate::source::encoding::RecodedCells;
 use crate::source::files::{self, FileFormat, Options, RawPiece, torn};
-use crate::source::piece::{Malformed, Piece, PieceSummary};
+use crate::source::piece::{MalformedRecords, PieceSummary, TablePiece};
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, InputFile};
@@ -221,7 +221,8 @@ fn file(
     let reader = opened.with_text(text);
     let settings = format!("{} drop {drop:?} text {text:?}", opened.settings());
     let mut pieces = Vec::new();
-    let (mut malformed, mut recoded): (Option<Malformed>, Option<Recoded>) = (None, None);
+    let (mut malformed, mut recoded): (Option<MalformedRecords>, Option<RecodedCells>) =
+        (None, None);
     loop {
         context.check()?;
         let mut raws = Vec::new();
@@ -248,10 +249,10 @@ fn file(
         for (raw, kept) in raws.iter().zip(kept) {
             let gist: PieceSummary = read_kept(&kept[0], context)?;
             if let Some(found) = &gist.malformed {
-                Malformed::add(&mut malformed, found.clone().from_line(raw.at));
+                MalformedRecords::add(&mut malformed, found.clone().from_line(raw.at));
             }
             if let Some(found) = &gist.recoded {
-                Recoded::add(&mut recoded, found, raw.at);
+                RecodedCells::add(&mut recoded, found, raw.at);
             }
             pieces.push((gist, kept[1]));
         }
@@ -259,7 +260,7 @@ fn file(
     match malformed {
         Some(malformed) => Err(StageError::Data(format!("`{name}`, {}", malformed.tell()))),
         None => {
-            notes.extend(recoded.as_ref().map(Recoded::tell));
+            notes.extend(recoded.as_ref().map(RecodedCells::tell));
             let listed = Pieces {
                 is_strict,
                 notes,
@@ -319,8 +320,8 @@ fn part(raw: &RawPiece, settings: &str, number: &mut usize) -> SubAction {
 }
 
 /// What is kept of a piece: its gist, and its rows as Parquet.
-fn blobs(piece: Piece, drop: &[String]) -> Result<Vec<Vec<u8>>, TableError> {
-    let Piece {
+fn blobs(piece: TablePiece, drop: &[String]) -> Result<Vec<Vec<u8>>, TableError> {
+    let TablePiece {
         table,
         malformed,
         conflicts,

@@ -24,7 +24,7 @@ pub struct Chunk {
 
 /// How the end of a record is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Records {
+pub enum RecordKind {
     /// Every line is one.
     Lines,
     /// Lines, but for line breaks between double quotes (RFC 4180); the separator tells where a
@@ -33,17 +33,17 @@ pub enum Records {
 }
 
 /// Cuts a stream.
-pub struct Chunks<R> {
+pub struct ChunkReader<R> {
     input: R,
-    records: Records,
+    records: RecordKind,
     buffer: Vec<u8>,
     line: u64,
     is_over: bool,
 }
 
-impl<R: Read> Chunks<R> {
+impl<R: Read> ChunkReader<R> {
     /// Begins with the first byte of a stream, which is the first of a record.
-    pub fn new(input: R, records: Records) -> Self {
+    pub fn new(input: R, records: RecordKind) -> Self {
         Self {
             input,
             records,
@@ -81,8 +81,8 @@ impl<R: Read> Chunks<R> {
                 None if self.is_over => self.buffer.len(),
                 None if self.buffer.len() > RECORD => {
                     let what = match self.records {
-                        Records::Lines => "a line",
-                        Records::Csv(_) => "a record, or a quote that is not closed,",
+                        RecordKind::Lines => "a line",
+                        RecordKind::Csv(_) => "a record, or a quote that is not closed,",
                     };
                     let why = format!(
                         "{what} begins at or after line {} and goes on for more than {RECORD} bytes",
@@ -125,7 +125,7 @@ impl<R: Read> Chunks<R> {
                         < ((end - start) as u64).saturating_mul(u64::MAX / MORE))
         };
         match self.records {
-            Records::Csv(separator) if memchr::memchr(b'"', &self.buffer).is_some() => {
+            RecordKind::Csv(separator) if memchr::memchr(b'"', &self.buffer).is_some() => {
                 let mut start = 0;
                 loop {
                     let end = record_end(&self.buffer, start, separator)?;
@@ -197,8 +197,8 @@ fn record_end(bytes: &[u8], start: usize, separator: u8) -> Option<usize> {
 mod tests {
     use super::*;
 
-    fn pieces(bytes: &[u8], records: Records) -> Vec<Chunk> {
-        let mut chunks = Chunks::new(bytes, records);
+    fn pieces(bytes: &[u8], records: RecordKind) -> Vec<Chunk> {
+        let mut chunks = ChunkReader::new(bytes, records);
         std::iter::from_fn(|| chunks.chunk().unwrap()).collect()
     }
 
@@ -217,8 +217,8 @@ mod tests {
     #[test]
     fn pieces_are_whole_records_and_together_the_stream() {
         for (text, records) in [
-            (rows(0, 900_000, false), Records::Lines),
-            (rows(0, 500_000, true), Records::Csv(b',')),
+            (rows(0, 900_000, false), RecordKind::Lines),
+            (rows(0, 500_000, true), RecordKind::Csv(b',')),
         ] {
             let pieces = pieces(text.as_bytes(), records);
             assert!(pieces.len() > 3, "{}", pieces.len());
@@ -244,7 +244,7 @@ mod tests {
         let (head, tail) = text.split_at(text.find("\n300000,").unwrap() + 1);
         let changed = format!("{head}new,1,2\n{tail}");
         let digests = |text: &str| -> Vec<blake3::Hash> {
-            pieces(text.as_bytes(), Records::Lines)
+            pieces(text.as_bytes(), RecordKind::Lines)
                 .iter()
                 .map(|piece| blake3::hash(&piece.bytes))
                 .collect()
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn a_quote_that_is_not_closed_goes_to_the_end() {
-        let pieces = pieces(b"a,\"b\nc,d\n", Records::Csv(b','));
+        let pieces = pieces(b"a,\"b\nc,d\n", RecordKind::Csv(b','));
         assert_eq!(pieces.len(), 1);
     }
 }

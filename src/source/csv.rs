@@ -8,8 +8,8 @@ use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIter
 
 use crate::frame::build::COLUMNS;
 use crate::frame::table::{ColumnType, Table, TableError, read_time};
-use crate::source::encoding::{Encoding, Recoded};
-use crate::source::piece::{Malformed, Piece};
+use crate::source::encoding::{Encoding, RecodedCells};
+use crate::source::piece::{MalformedRecords, TablePiece};
 
 /// What some programs write at the begin of UTF-8.
 pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -65,7 +65,7 @@ pub fn header(
             record.len()
         )));
     }
-    if let Some(Quoting::Followed { column, .. }) = quoting(bytes, separator) {
+    if let Some(QuoteFault::Followed { column, .. }) = quoting(bytes, separator) {
         return Err(TableError(format!("line 1, column {column}: {FOLLOWED}")));
     }
     let (mut names, mut named): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
@@ -150,11 +150,11 @@ impl ColumnFields {
 ///
 /// # Errors
 /// A column cannot be kept; does not happen for fields of CSV.
-pub fn read(bytes: &[u8], form: &Csv) -> Result<Piece, TableError> {
+pub fn read(bytes: &[u8], form: &Csv) -> Result<TablePiece, TableError> {
     let mut columns: Vec<ColumnFields> =
         form.names.iter().map(|_| ColumnFields::default()).collect();
     let mut lines = Vec::new();
-    let mut malformed: Option<Malformed> = None;
+    let mut malformed: Option<MalformedRecords> = None;
     // The library leaves a mark out that stands at the begin, and here that is the begin of a cell.
     let marked;
     let with_mark = match bytes.starts_with(BYTE_ORDER_MARK) {
@@ -179,7 +179,7 @@ pub fn read(bytes: &[u8], form: &Csv) -> Result<Piece, TableError> {
                 record.len(),
                 form.names.len()
             );
-            Malformed::count(
+            MalformedRecords::count(
                 &mut malformed,
                 at,
                 record.len().min(form.names.len()) + 1,
@@ -193,17 +193,17 @@ pub fn read(bytes: &[u8], form: &Csv) -> Result<Piece, TableError> {
         lines.push(at);
     }
     match quoting(bytes, form.separator) {
-        Some(Quoting::Open) => {
+        Some(QuoteFault::Open) => {
             let at = lines.last().copied().unwrap_or(1);
-            Malformed::count(
+            MalformedRecords::count(
                 &mut malformed,
                 at,
                 1,
                 "a quote that opens in this record is never closed".to_owned(),
             );
         }
-        Some(Quoting::Followed { line, column }) => {
-            Malformed::count(&mut malformed, line, column, FOLLOWED.to_owned())
+        Some(QuoteFault::Followed { line, column }) => {
+            MalformedRecords::count(&mut malformed, line, column, FOLLOWED.to_owned())
         }
         None => {}
     }
@@ -215,8 +215,8 @@ pub(crate) fn table(
     columns: &[ColumnFields],
     lines: &[u64],
     form: &Csv,
-    mut malformed: Option<Malformed>,
-) -> Result<Piece, TableError> {
+    mut malformed: Option<MalformedRecords>,
+) -> Result<TablePiece, TableError> {
     let one = |(at, fields): (usize, &ColumnFields)| {
         let mut recoded = None;
         let column = match fields.as_utf8(form.encoding, lines, &mut recoded) {
@@ -225,16 +225,16 @@ pub(crate) fn table(
         };
         (column.map_err(|unfit| unfit.at(at, lines)), recoded)
     };
-    let made: Vec<(Result<Column, Malformed>, Option<Recoded>)> =
+    let made: Vec<(Result<Column, MalformedRecords>, Option<RecodedCells>)> =
         columns.par_iter().enumerate().map(one).collect();
-    let (mut whole, mut recoded): (Vec<Column>, Option<Recoded>) = (Vec::new(), None);
+    let (mut whole, mut recoded): (Vec<Column>, Option<RecodedCells>) = (Vec::new(), None);
     for (column, other) in made {
         match column {
             Ok(column) => whole.push(column),
-            Err(other) => Malformed::add(&mut malformed, other),
+            Err(other) => MalformedRecords::add(&mut malformed, other),
         }
         if let Some(other) = other {
-            Recoded::add(&mut recoded, &other, 1);
+            RecodedCells::add(&mut recoded, &other, 1);
         }
     }
     let table = if malformed.is_none() {
@@ -242,7 +242,7 @@ pub(crate) fn table(
     } else {
         None
     };
-    Ok(Piece {
+    Ok(TablePiece {
         table,
         malformed,
         conflicts: Vec::new(),
@@ -257,7 +257,7 @@ impl ColumnFields {
         &self,
         encoding: Encoding,
         lines: &[u64],
-        recoded: &mut Option<Recoded>,
+        recoded: &mut Option<RecodedCells>,
     ) -> Option<Self> {
         let is_utf8 = || std::str::from_utf8(&self.bytes).is_ok();
         if encoding == Encoding::Utf8
@@ -270,7 +270,7 @@ impl ColumnFields {
         for (&end, line) in self.ends.iter().zip(lines) {
             let (text, is_recoded) = encoding.read(&self.bytes[start..end])?;
             if is_recoded {
-                Recoded::count(recoded, *line, &text);
+                RecodedCells::count(recoded, *line, &text);
             }
             fields.push(text.as_bytes());
             start = end;
@@ -280,7 +280,7 @@ impl ColumnFields {
 }
 
 /// What is wrong with the quotes of records.
-enum Quoting {
+enum QuoteFault {
     /// The last record ends inside quotes.
     Open,
     /// Text follows a quote that closes a field: its line, and the number of the field, both
@@ -293,7 +293,7 @@ const FOLLOWED: &str =
     "text follows the quote that closes this field: write a quote within quotes twice";
 
 /// Returns what is wrong with the quotes of whole records (RFC 4180), the first of it.
-fn quoting(bytes: &[u8], separator: u8) -> Option<Quoting> {
+fn quoting(bytes: &[u8], separator: u8) -> Option<QuoteFault> {
     memchr::memchr(b'"', bytes)?;
     let (mut is_quoted, mut at_start, mut at) = (false, true, 0);
     let (mut line, mut column) = (1_u64, 1);
@@ -306,7 +306,7 @@ fn quoting(bytes: &[u8], separator: u8) -> Option<Quoting> {
                 is_quoted = false;
                 let is_end = |byte: &u8| *byte == separator || matches!(byte, b'\n' | b'\r');
                 if !bytes.get(at + 1).is_none_or(is_end) {
-                    return Some(Quoting::Followed { line, column });
+                    return Some(QuoteFault::Followed { line, column });
                 }
             }
             (true, _) => {}
@@ -318,20 +318,20 @@ fn quoting(bytes: &[u8], separator: u8) -> Option<Quoting> {
         at_start = !is_quoted && (byte == separator || byte == b'\n');
         at += 1;
     }
-    is_quoted.then_some(Quoting::Open)
+    is_quoted.then_some(QuoteFault::Open)
 }
 
 /// Cells that are not of the type that was asked for, or not text at all.
-struct Unfit {
+struct UnfitCells {
     row: usize,
     count: u64,
     why: String,
 }
 
-impl Unfit {
-    fn at(self, column: usize, lines: &[u64]) -> Malformed {
+impl UnfitCells {
+    fn at(self, column: usize, lines: &[u64]) -> MalformedRecords {
         let line = lines.get(self.row).copied().unwrap_or_default();
-        Malformed {
+        MalformedRecords {
             count: self.count,
             line,
             column: column + 1,
@@ -340,12 +340,12 @@ impl Unfit {
     }
 }
 
-fn column(fields: &ColumnFields, name: &str, form: &Csv) -> Result<Column, Unfit> {
+fn column(fields: &ColumnFields, name: &str, form: &Csv) -> Result<Column, UnfitCells> {
     let text = std::str::from_utf8(&fields.bytes).map_err(|error| {
         let row = fields
             .ends
             .partition_point(|end| *end <= error.valid_up_to());
-        Unfit {
+        UnfitCells {
             row,
             count: 1,
             why: format!("a cell of `{name}` is not UTF-8: set `encoding: windows-1252`"),
@@ -356,7 +356,7 @@ fn column(fields: &ColumnFields, name: &str, form: &Csv) -> Result<Column, Unfit
     for (row, &end) in fields.ends.iter().enumerate() {
         let Some(cell) = text.get(start..end) else {
             // Two halves of a character met across a border.
-            return Err(Unfit {
+            return Err(UnfitCells {
                 row,
                 count: 1,
                 why: format!("a cell of `{name}` is not UTF-8: set `encoding: windows-1252`"),
@@ -369,7 +369,7 @@ fn column(fields: &ColumnFields, name: &str, form: &Csv) -> Result<Column, Unfit
     match form.types.get(name) {
         None => made(natural(name, &cells)),
         Some(kind) => {
-            let unfit = |row: usize, count: usize| Unfit {
+            let unfit = |row: usize, count: usize| UnfitCells {
                 row,
                 count: count as u64,
                 why: format!(

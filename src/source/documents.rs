@@ -9,10 +9,10 @@ use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf};
 
 use crate::frame::build::{Cell, TableBuilder, TypeConflict};
 use crate::frame::table::{ColumnType, TableError};
-use crate::source::piece::{Malformed, Piece};
+use crate::source::piece::{MalformedRecords, TablePiece};
 
 /// A value of a document, such as its `_id`.
-pub type Key = Bson;
+pub type DocumentKey = Bson;
 /// A document as the server sent it.
 pub type SentDocument = RawDocumentBuf;
 /// A filter, a projection, or a document in the making.
@@ -201,7 +201,7 @@ pub struct DocumentReading {
 pub fn rows(
     documents: &[RawDocumentBuf],
     reading: &DocumentReading,
-) -> Result<(Piece, Vec<TypeConflict>), TableError> {
+) -> Result<(TablePiece, Vec<TypeConflict>), TableError> {
     let mut builder = TableBuilder::default();
     let (mut malformed, mut read) = (None, 0);
     for (document, at) in documents.iter().zip(1..) {
@@ -212,16 +212,18 @@ pub fn rows(
                 read += document.as_bytes().len();
                 builder.row(name(), cells);
                 if let Err(why) = builder.check(read) {
-                    Malformed::count(&mut malformed, at, 1, format!("{}: {why}", name()));
+                    MalformedRecords::count(&mut malformed, at, 1, format!("{}: {why}", name()));
                     break;
                 }
             }
-            Err(why) => Malformed::count(&mut malformed, at, 1, format!("{}: {why}", name())),
+            Err(why) => {
+                MalformedRecords::count(&mut malformed, at, 1, format!("{}: {why}", name()))
+            }
         }
     }
     if malformed.is_some() {
         return Ok((
-            Piece {
+            TablePiece {
                 table: None,
                 malformed,
                 conflicts: Vec::new(),
@@ -233,7 +235,7 @@ pub fn rows(
     let tallies = builder.tallies();
     let (table, conflicts) = builder.finish(&reading.types)?;
     Ok((
-        Piece {
+        TablePiece {
             table: Some(table),
             malformed,
             conflicts,

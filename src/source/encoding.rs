@@ -17,7 +17,7 @@ pub enum Encoding {
 
 /// Cells that were not UTF-8 and were read as Windows-1252.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recoded {
+pub struct RecodedCells {
     /// How many there are.
     pub count: u64,
     /// The line of the first.
@@ -26,7 +26,7 @@ pub struct Recoded {
     pub cell: String,
 }
 
-impl Recoded {
+impl RecodedCells {
     /// Counts one more.
     pub fn count(recoded: &mut Option<Self>, line: u64, cell: &str) {
         match recoded {

@@ -7,13 +7,13 @@ use polars::prelude::{Column, DataType, StringChunked};
 
 use crate::frame::codec;
 use crate::frame::table::{ColumnType, Table, TableError, error, unify};
-use crate::source::chunks::{Chunks, Records};
+use crate::source::chunks::{ChunkReader, RecordKind};
 use crate::source::csv::{self, BYTE_ORDER_MARK, Csv};
 use crate::source::encoding::Encoding;
 use crate::source::ndjson;
 use crate::source::parquet::{self, ParquetRows};
-use crate::source::piece::{Malformed, Piece};
-use crate::source::unpack::Unpacked;
+use crate::source::piece::{MalformedRecords, TablePiece};
+use crate::source::unpack::UnpackedReader;
 use crate::source::zeek::{ZeekHead, is_zeek};
 
 /// A head of a Zeek log has at most so many lines.
@@ -90,10 +90,10 @@ impl Options {
 }
 
 /// A file that is being read.
-pub struct Opened {
+pub struct OpenedFile {
     form: FileForm,
     epochs: BTreeMap<String, u32>,
-    rows: Rows,
+    rows: FileRows,
     /// What is odd about its header, though it can be read.
     pub notes: Vec<String>,
 }
@@ -117,8 +117,8 @@ enum FileForm {
     },
 }
 
-enum Rows {
-    Text(Chunks<Box<dyn Read + Send>>),
+enum FileRows {
+    Text(ChunkReader<Box<dyn Read + Send>>),
     Parquet(Box<ParquetRows>),
 }
 
@@ -138,8 +138,8 @@ fn wrong(format: FileFormat) -> impl Fn(std::io::Error) -> TableError {
 ///
 /// # Errors
 /// It is empty, of another form, or its header cannot be read.
-pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, TableError> {
-    let mut input = BufReader::with_capacity(1 << 17, Unpacked::open(input)?);
+pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<OpenedFile, TableError> {
+    let mut input = BufReader::with_capacity(1 << 17, UnpackedReader::open(input)?);
     let start = input
         .fill_buf()
         .map_err(|error| TableError(format!("it cannot be unpacked: {error}")))?;
@@ -168,8 +168,8 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
             input.get_mut().set_limit(parquet::PACKED_AGAIN);
             let mut bytes = Vec::new();
             input.read_to_end(&mut bytes).map_err(wrong(format))?;
-            let rows = Rows::Parquet(Box::new(ParquetRows::open(bytes)?));
-            Ok(Opened {
+            let rows = FileRows::Parquet(Box::new(ParquetRows::open(bytes)?));
+            Ok(OpenedFile {
                 form: FileForm::Parquet { na, types },
                 epochs,
                 rows,
@@ -177,20 +177,22 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
             })
         }
         FileFormat::Ndjson => {
-            let chunks = Chunks::new(Box::new(input) as Box<dyn Read + Send>, Records::Lines);
-            Ok(Opened {
+            let chunks =
+                ChunkReader::new(Box::new(input) as Box<dyn Read + Send>, RecordKind::Lines);
+            Ok(OpenedFile {
                 form: FileForm::Ndjson {
                     na,
                     types,
                     encoding,
                 },
                 epochs,
-                rows: Rows::Text(chunks),
+                rows: FileRows::Text(chunks),
                 notes: Vec::new(),
             })
         }
         FileFormat::Zeek => {
-            let mut chunks = Chunks::new(Box::new(input) as Box<dyn Read + Send>, Records::Lines);
+            let mut chunks =
+                ChunkReader::new(Box::new(input) as Box<dyn Read + Send>, RecordKind::Lines);
             let mut lines = Vec::new();
             while !lines
                 .last()
@@ -220,17 +222,17 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
                 encoding,
                 ..head.form(&na, types)
             };
-            Ok(Opened {
+            Ok(OpenedFile {
                 form: FileForm::Zeek { head, form },
                 epochs,
-                rows: Rows::Text(chunks),
+                rows: FileRows::Text(chunks),
                 notes: Vec::new(),
             })
         }
         FileFormat::Csv => {
-            let mut chunks = Chunks::new(
+            let mut chunks = ChunkReader::new(
                 Box::new(input) as Box<dyn Read + Send>,
-                Records::Csv(separator),
+                RecordKind::Csv(separator),
             );
             let first = chunks.record().map_err(wrong(format))?;
             let first = first.ok_or_else(|| TableError("the file is empty".to_owned()))?;
@@ -249,17 +251,17 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<Opened, Ta
                 encoding,
                 ..Csv::plain(separator, names)
             });
-            Ok(Opened {
+            Ok(OpenedFile {
                 form,
                 epochs,
-                rows: Rows::Text(chunks),
+                rows: FileRows::Text(chunks),
                 notes,
             })
         }
     }
 }
 
-impl Opened {
+impl OpenedFile {
     /// Returns all besides its bytes that decides what a piece is read as.
     pub fn settings(&self) -> String {
         format!("{:?} epochs {:?}", self.form, self.epochs)
@@ -271,7 +273,7 @@ impl Opened {
     /// The stream failed; a record does not end.
     pub fn piece(&mut self) -> Result<Option<RawPiece>, TableError> {
         match &mut self.rows {
-            Rows::Text(chunks) => {
+            FileRows::Text(chunks) => {
                 let chunk = chunks
                     .chunk()
                     .map_err(|error| TableError(format!("it cannot be read: {error}")))?;
@@ -280,7 +282,7 @@ impl Opened {
                     bytes: chunk.bytes,
                 }))
             }
-            Rows::Parquet(rows) => {
+            FileRows::Parquet(rows) => {
                 let at = rows.next_row();
                 let piece = rows.piece()?;
                 piece
@@ -310,7 +312,7 @@ impl Opened {
     pub fn with_text(
         &self,
         columns: &BTreeSet<String>,
-    ) -> impl Fn(&[u8]) -> Result<Piece, TableError> + Sync + use<> {
+    ) -> impl Fn(&[u8]) -> Result<TablePiece, TableError> + Sync + use<> {
         let mut form = self.form.clone();
         let (FileForm::Csv(Csv { types, .. })
         | FileForm::Zeek {
@@ -334,7 +336,7 @@ impl Opened {
 }
 
 impl FileForm {
-    fn read(&self, bytes: &[u8]) -> Result<Piece, TableError> {
+    fn read(&self, bytes: &[u8]) -> Result<TablePiece, TableError> {
         match self {
             Self::Csv(csv) => csv::read(bytes, csv),
             Self::Ndjson {
@@ -355,7 +357,7 @@ impl FileForm {
                     .map(|(kind, name)| (name, kind))
                     .collect();
                 let table = Some(table.shaped(&columns)?);
-                Ok(Piece {
+                Ok(TablePiece {
                     table,
                     malformed: None,
                     conflicts: Vec::new(),
@@ -410,7 +412,7 @@ pub fn read(bytes: Vec<u8>, options: &Options) -> Result<Table, TableError> {
             let piece = reader(&raw.bytes)?;
             tables.extend(piece.table);
             if let Some(other) = piece.malformed {
-                Malformed::add(&mut malformed, other.from_line(raw.at));
+                MalformedRecords::add(&mut malformed, other.from_line(raw.at));
             }
         }
         if let Some(malformed) = malformed {

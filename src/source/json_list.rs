@@ -18,7 +18,7 @@ pub fn append_list<'de, A: SeqAccess<'de>>(
     text.push('[');
     let mut separator = "";
     while items
-        .next_element_seed(Item {
+        .next_element_seed(ListItem {
             text: &mut *text,
             separator,
         })?
@@ -31,13 +31,13 @@ pub fn append_list<'de, A: SeqAccess<'de>>(
 }
 
 /// Where an item of a list is written.
-struct Item<'a> {
+struct ListItem<'a> {
     text: &'a mut String,
     /// What stands before it.
     separator: &'static str,
 }
 
-impl Item<'_> {
+impl ListItem<'_> {
     fn append<T: serde::Serialize + ?Sized, E: Error>(self, value: &T) -> Result<(), E> {
         self.text
             .push_str(&serde_json::to_string(value).map_err(E::custom)?);
@@ -45,7 +45,7 @@ impl Item<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Item<'_> {
+impl<'de> DeserializeSeed<'de> for ListItem<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
@@ -54,7 +54,7 @@ impl<'de> DeserializeSeed<'de> for Item<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Item<'_> {
+impl<'de> Visitor<'de> for ListItem<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,7 +93,7 @@ impl<'de> Visitor<'de> for Item<'_> {
         let mut object: BTreeMap<String, String> = BTreeMap::new();
         while let Some(key) = entries.next_key::<String>()? {
             let mut value = String::new();
-            entries.next_value_seed(Item {
+            entries.next_value_seed(ListItem {
                 text: &mut value,
                 separator: "",
             })?;
@@ -128,7 +128,7 @@ mod tests {
     impl<'de> Deserialize<'de> for List {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             let mut text = String::new();
-            deserializer.deserialize_any(Item {
+            deserializer.deserialize_any(ListItem {
                 text: &mut text,
                 separator: "",
             })?;

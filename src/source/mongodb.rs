@@ -93,7 +93,7 @@ pub enum CollectionRange {
 }
 
 /// A connection; everything on it blocks.
-pub struct Session<'a> {
+pub struct MongoSession<'a> {
     asked: &'a Collection,
     runtime: Runtime,
     handle: Handle<RawDocumentBuf>,
@@ -104,7 +104,7 @@ impl Collection {
     ///
     /// # Errors
     /// The address is none; no server answers; it refuses; there is no such collection.
-    pub fn connect(&self) -> Result<Session<'_>, MongoError> {
+    pub fn connect(&self) -> Result<MongoSession<'_>, MongoError> {
         let session = self.open()?;
         let database = session.handle.client().database(&self.database);
         let listed = session
@@ -131,7 +131,7 @@ impl Collection {
     }
 
     /// Connects for writing: the collection need not be there.
-    fn open(&self) -> Result<Session<'_>, MongoError> {
+    fn open(&self) -> Result<MongoSession<'_>, MongoError> {
         let broken =
             |error: std::io::Error| MongoError(format!("no runtime for the connection: {error}"));
         let runtime = RuntimeBuilder::new_current_thread()
@@ -140,7 +140,7 @@ impl Collection {
             .map_err(broken)?;
         let client = runtime.block_on(self.client())?;
         let handle = client.database(&self.database).collection(&self.collection);
-        Ok(Session {
+        Ok(MongoSession {
             asked: self,
             runtime,
             handle,
@@ -275,7 +275,7 @@ fn can_resume(error: &DriverError) -> bool {
     }
 }
 
-impl Session<'_> {
+impl MongoSession<'_> {
     /// Says in what state the collection is: the greatest `_id`, or the greatest value of the
     /// field, among the documents that are meant. `None` if there are none.
     ///

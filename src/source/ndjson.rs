@@ -7,9 +7,9 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use crate::frame::build::{Cell, NAMES, TableBuilder};
 use crate::frame::table::{ColumnType, TableError};
 use crate::source::chunks::MOST;
-use crate::source::encoding::{Encoding, Recoded};
+use crate::source::encoding::{Encoding, RecodedCells};
 use crate::source::json_list::append_list;
-use crate::source::piece::{Malformed, Piece};
+use crate::source::piece::{MalformedRecords, TablePiece};
 
 /// Reads whole lines; empty ones are left out. What is malformed is counted, its line counted from
 /// the first.
@@ -24,7 +24,7 @@ pub fn read(
     na: &[String],
     types: &BTreeMap<String, ColumnType>,
     encoding: Encoding,
-) -> Result<Piece, TableError> {
+) -> Result<TablePiece, TableError> {
     let mut builder = TableBuilder::default();
     let (mut malformed, mut recoded) = (None, None);
     for (text, at) in bytes.split(|byte| *byte == b'\n').zip(1..) {
@@ -32,7 +32,7 @@ pub fn read(
             continue;
         }
         let Some((text, is_recoded)) = encoding.read(text) else {
-            Malformed::count(
+            MalformedRecords::count(
                 &mut malformed,
                 at,
                 1,
@@ -41,37 +41,37 @@ pub fn read(
             continue;
         };
         if is_recoded {
-            Recoded::count(&mut recoded, at, &text);
+            RecodedCells::count(&mut recoded, at, &text);
         }
-        match serde_json::from_str::<Json>(&text) {
-            Ok(Json::Object(object)) => {
+        match serde_json::from_str::<JsonValue>(&text) {
+            Ok(JsonValue::Object(object)) => {
                 let mut row = ObjectRow::default();
                 match object
                     .into_iter()
                     .try_for_each(|(name, value)| row.add(name, value, na))
                 {
                     Ok(()) => builder.row(format!("line {at}"), row.cells),
-                    Err(why) => Malformed::count(&mut malformed, at, 1, why),
+                    Err(why) => MalformedRecords::count(&mut malformed, at, 1, why),
                 }
                 // A line that is longer than a piece pays for no other.
                 if let Err(why) = builder.check(bytes.len().min(MOST)) {
-                    Malformed::count(&mut malformed, at, 1, why);
+                    MalformedRecords::count(&mut malformed, at, 1, why);
                     break;
                 }
             }
-            Ok(_) => Malformed::count(
+            Ok(_) => MalformedRecords::count(
                 &mut malformed,
                 at,
                 1,
                 "this is JSON, but no object".to_owned(),
             ),
             Err(error) => {
-                Malformed::count(&mut malformed, at, error.column().max(1), plain(&error))
+                MalformedRecords::count(&mut malformed, at, error.column().max(1), plain(&error))
             }
         }
     }
     if malformed.is_some() {
-        return Ok(Piece {
+        return Ok(TablePiece {
             table: None,
             malformed,
             conflicts: Vec::new(),
@@ -79,7 +79,7 @@ pub fn read(
         });
     }
     let (table, conflicts) = builder.finish(types)?;
-    Ok(Piece {
+    Ok(TablePiece {
         table: Some(table),
         malformed,
         conflicts,
@@ -99,7 +99,7 @@ fn plain(error: &serde_json::Error) -> String {
 }
 
 /// A value whose objects keep the order of their names.
-enum Json {
+enum JsonValue {
     Null,
     Bool(bool),
     Int(i64),
@@ -108,60 +108,60 @@ enum Json {
     Text(String),
     /// As JSON.
     List(String),
-    Object(Vec<(String, Json)>),
+    Object(Vec<(String, JsonValue)>),
 }
 
-impl<'de> Deserialize<'de> for Json {
+impl<'de> Deserialize<'de> for JsonValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Ordered)
+        deserializer.deserialize_any(OrderedVisitor)
     }
 }
 
-struct Ordered;
+struct OrderedVisitor;
 
-impl<'de> Visitor<'de> for Ordered {
-    type Value = Json;
+impl<'de> Visitor<'de> for OrderedVisitor {
+    type Value = JsonValue;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a JSON value")
     }
 
-    fn visit_unit<E>(self) -> Result<Json, E> {
-        Ok(Json::Null)
+    fn visit_unit<E>(self) -> Result<JsonValue, E> {
+        Ok(JsonValue::Null)
     }
 
-    fn visit_bool<E>(self, flag: bool) -> Result<Json, E> {
-        Ok(Json::Bool(flag))
+    fn visit_bool<E>(self, flag: bool) -> Result<JsonValue, E> {
+        Ok(JsonValue::Bool(flag))
     }
 
-    fn visit_i64<E>(self, number: i64) -> Result<Json, E> {
-        Ok(Json::Int(number))
+    fn visit_i64<E>(self, number: i64) -> Result<JsonValue, E> {
+        Ok(JsonValue::Int(number))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Json, E> {
-        Ok(i64::try_from(number).map_or(Json::Whole(number), Json::Int))
+    fn visit_u64<E>(self, number: u64) -> Result<JsonValue, E> {
+        Ok(i64::try_from(number).map_or(JsonValue::Whole(number), JsonValue::Int))
     }
 
-    fn visit_f64<E>(self, number: f64) -> Result<Json, E> {
-        Ok(Json::Float(number))
+    fn visit_f64<E>(self, number: f64) -> Result<JsonValue, E> {
+        Ok(JsonValue::Float(number))
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
-        Ok(Json::Text(text.to_owned()))
+    fn visit_str<E>(self, text: &str) -> Result<JsonValue, E> {
+        Ok(JsonValue::Text(text.to_owned()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Json, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<JsonValue, A::Error> {
         let mut text = String::new();
         append_list(&mut text, items)?;
-        Ok(Json::List(text))
+        Ok(JsonValue::List(text))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<JsonValue, A::Error> {
         let mut object = Vec::new();
         while let Some(entry) = entries.next_entry()? {
             object.push(entry);
         }
-        Ok(Json::Object(object))
+        Ok(JsonValue::Object(object))
     }
 }
 
@@ -176,7 +176,7 @@ struct ObjectRow {
 }
 
 impl ObjectRow {
-    fn add(&mut self, name: String, value: Json, na: &[String]) -> Result<(), String> {
+    fn add(&mut self, name: String, value: JsonValue, na: &[String]) -> Result<(), String> {
         self.bytes += name.len();
         if self.bytes > NAMES {
             return Err(format!(
@@ -189,15 +189,15 @@ impl ObjectRow {
             ));
         }
         let cell = match value {
-            Json::Null => Cell::Missing,
-            Json::Bool(flag) => Cell::Bool(flag),
-            Json::Int(number) => Cell::Int(number),
-            Json::Whole(number) => Cell::Whole(number),
-            Json::Float(number) => Cell::Float(number),
-            Json::Text(text) if na.contains(&text) => Cell::Missing,
-            Json::Text(text) => Cell::Text(text),
-            Json::List(text) => Cell::Text(text),
-            Json::Object(object) => {
+            JsonValue::Null => Cell::Missing,
+            JsonValue::Bool(flag) => Cell::Bool(flag),
+            JsonValue::Int(number) => Cell::Int(number),
+            JsonValue::Whole(number) => Cell::Whole(number),
+            JsonValue::Float(number) => Cell::Float(number),
+            JsonValue::Text(text) if na.contains(&text) => Cell::Missing,
+            JsonValue::Text(text) => Cell::Text(text),
+            JsonValue::List(text) => Cell::Text(text),
+            JsonValue::Object(object) => {
                 return object
                     .into_iter()
                     .try_for_each(|(inner, value)| self.add(format!("{name}.{inner}"), value, na));

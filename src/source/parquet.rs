@@ -17,11 +17,11 @@ use polars_parquet::parquet::metadata::{FileMetadata, RowGroupMetadata};
 
 use crate::frame::table::{Table, TableError, error};
 use crate::source::parquet_cells::{self, ParquetColumn};
-use crate::source::parquet_footer::{self, Believed};
-use crate::source::unpack::Limit;
+use crate::source::parquet_footer::{self, CheckedFile};
+use crate::source::unpack::UnpackLimit;
 
 /// What a file that is packed once more gives at most.
-pub const PACKED_AGAIN: Limit = Limit {
+pub const PACKED_AGAIN: UnpackLimit = UnpackLimit {
     ratio: 50,
     anyway: 64 << 20,
 };
@@ -53,7 +53,7 @@ pub struct ParquetRows {
     meta: FileMetadata,
     groups: Vec<RowGroupMetadata>,
     /// What is not decoded yet.
-    batches: VecDeque<Batch>,
+    batches: VecDeque<RowBatch>,
     /// Rows that are decoded, and in no piece yet.
     rows: DataFrame,
     /// How many rows are in pieces.
@@ -66,7 +66,7 @@ pub struct ParquetRows {
 
 /// What is decoded at once.
 #[derive(Debug, PartialEq, Eq)]
-struct Batch {
+struct RowBatch {
     groups: Range<usize>,
     /// The first of their rows, and how many.
     from: usize,
@@ -80,7 +80,7 @@ impl ParquetRows {
     /// As `check`; it cannot be read.
     pub fn open(mut bytes: Vec<u8>) -> Result<Self, TableError> {
         let most = parquet_footer::most_bytes(bytes.len());
-        let Believed { leaves, groups } = parquet_footer::believe(&mut bytes).map_err(refuse)?;
+        let CheckedFile { leaves, groups } = parquet_footer::believe(&mut bytes).map_err(refuse)?;
         let batches = batches(&groups, leaves.len());
         let mut meta = guarded(|| {
             let mut reader = ParquetReader::new(Cursor::new(&bytes));
@@ -143,7 +143,7 @@ impl ParquetRows {
         Table { frame }.canonical().map(Some)
     }
 
-    fn decode(&self, batch: &Batch) -> Result<DataFrame, TableError> {
+    fn decode(&self, batch: &RowBatch) -> Result<DataFrame, TableError> {
         let row_groups = self.groups[batch.groups.clone()].to_vec();
         let num_rows = row_groups.iter().map(|group| group.num_rows()).sum();
         let meta = FileMetadata {
@@ -174,13 +174,13 @@ fn guarded<T>(read: impl FnOnce() -> PolarsResult<T>) -> Result<T, TableError> {
 }
 
 /// Returns what is decoded at once, of groups of so many rows.
-fn batches(groups: &[usize], columns: usize) -> VecDeque<Batch> {
+fn batches(groups: &[usize], columns: usize) -> VecDeque<RowBatch> {
     let most = (CELLS_AT_ONCE / columns.max(1)).max(1);
-    let mut batches: VecDeque<Batch> = VecDeque::new();
+    let mut batches: VecDeque<RowBatch> = VecDeque::new();
     for (at, rows) in groups.iter().copied().enumerate() {
         if rows > most {
             let step = most.max(rows.div_ceil(SLICES));
-            let slice = |from: usize| Batch {
+            let slice = |from: usize| RowBatch {
                 groups: at..at + 1,
                 from,
                 rows: step.min(rows - from),
@@ -193,7 +193,7 @@ fn batches(groups: &[usize], columns: usize) -> VecDeque<Batch> {
                 last.groups.end += 1;
                 last.rows += rows;
             }
-            _ => batches.push_back(Batch {
+            _ => batches.push_back(RowBatch {
                 groups: at..at + 1,
                 from: 0,
                 rows,

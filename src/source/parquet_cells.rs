@@ -52,7 +52,7 @@ enum CellMeaning {
 }
 
 /// What an annotation says, whether it is one of the old or of the new kind.
-enum Annotation {
+enum TypeAnnotation {
     None,
     Unsigned,
     Date,
@@ -80,18 +80,18 @@ pub(crate) fn leaf(
     let width = width(element, &name)?;
     let (mut cells, mut converted, mut logical) = (CellMeaning::AsTheyAre, None, None);
     match (physical, annotation(element)) {
-        (_, Annotation::Other(what)) => {
+        (_, TypeAnnotation::Other(what)) => {
             return Err(format!(
                 "column `{name}` holds {what}: write them as numbers or as text"
             ));
         }
-        (Type::INT32, Annotation::Unsigned) => converted = Some(ConvertedType::UINT_32),
-        (Type::INT64, Annotation::Unsigned) => converted = Some(ConvertedType::UINT_64),
-        (Type::INT32, Annotation::Date) => converted = Some(ConvertedType::DATE),
-        (Type::INT32 | Type::INT64, Annotation::TimeOfDay { a_second }) => {
+        (Type::INT32, TypeAnnotation::Unsigned) => converted = Some(ConvertedType::UINT_32),
+        (Type::INT64, TypeAnnotation::Unsigned) => converted = Some(ConvertedType::UINT_64),
+        (Type::INT32, TypeAnnotation::Date) => converted = Some(ConvertedType::DATE),
+        (Type::INT32 | Type::INT64, TypeAnnotation::TimeOfDay { a_second }) => {
             cells = CellMeaning::TimeOfDay { a_second }
         }
-        (Type::INT64, Annotation::Moment(unit)) => {
+        (Type::INT64, TypeAnnotation::Moment(unit)) => {
             logical = Some(LogicalType::TIMESTAMP(TimestampType::new(false, unit)));
         }
         (Type::INT96, _) => {
@@ -99,8 +99,12 @@ pub(crate) fn leaf(
             element.type_ = Some(Type::FIXED_LEN_BYTE_ARRAY);
             element.type_length = Some(12);
         }
-        (Type::FIXED_LEN_BYTE_ARRAY, Annotation::Half) if width == 2 => cells = CellMeaning::Half,
-        (Type::FIXED_LEN_BYTE_ARRAY, Annotation::Uuid) if width == 16 => cells = CellMeaning::Uuid,
+        (Type::FIXED_LEN_BYTE_ARRAY, TypeAnnotation::Half) if width == 2 => {
+            cells = CellMeaning::Half
+        }
+        (Type::FIXED_LEN_BYTE_ARRAY, TypeAnnotation::Uuid) if width == 16 => {
+            cells = CellMeaning::Uuid
+        }
         (Type::FIXED_LEN_BYTE_ARRAY | Type::BYTE_ARRAY, _) => cells = CellMeaning::Utf8,
         _ => {}
     }
@@ -130,7 +134,7 @@ fn width(element: &SchemaElement, name: &str) -> Result<u64, String> {
     length.ok_or_else(|| format!("it says that the cells of `{name}` have no length"))
 }
 
-fn annotation(element: &SchemaElement) -> Annotation {
+fn annotation(element: &SchemaElement) -> TypeAnnotation {
     let a_second = |unit: &TimeUnit| match unit {
         TimeUnit::MILLIS(_) => 1000,
         TimeUnit::MICROS(_) => 1_000_000,
@@ -138,42 +142,42 @@ fn annotation(element: &SchemaElement) -> Annotation {
     };
     match &element.logical_type {
         Some(LogicalType::INTEGER(number)) if !number.is_signed && number.bit_width >= 32 => {
-            Annotation::Unsigned
+            TypeAnnotation::Unsigned
         }
-        Some(LogicalType::DATE(_)) => Annotation::Date,
-        Some(LogicalType::TIME(time)) => Annotation::TimeOfDay {
+        Some(LogicalType::DATE(_)) => TypeAnnotation::Date,
+        Some(LogicalType::TIME(time)) => TypeAnnotation::TimeOfDay {
             a_second: a_second(&time.unit),
         },
-        Some(LogicalType::TIMESTAMP(moment)) => Annotation::Moment(moment.unit.clone()),
-        Some(LogicalType::UUID(_)) => Annotation::Uuid,
-        Some(LogicalType::FLOAT16(_)) => Annotation::Half,
-        Some(LogicalType::DECIMAL(_)) => Annotation::Other("decimals"),
-        Some(LogicalType::BSON(_)) => Annotation::Other("BSON documents"),
-        Some(_) => Annotation::None,
+        Some(LogicalType::TIMESTAMP(moment)) => TypeAnnotation::Moment(moment.unit.clone()),
+        Some(LogicalType::UUID(_)) => TypeAnnotation::Uuid,
+        Some(LogicalType::FLOAT16(_)) => TypeAnnotation::Half,
+        Some(LogicalType::DECIMAL(_)) => TypeAnnotation::Other("decimals"),
+        Some(LogicalType::BSON(_)) => TypeAnnotation::Other("BSON documents"),
+        Some(_) => TypeAnnotation::None,
         None => old_annotation(element.converted_type),
     }
 }
 
-fn old_annotation(converted: Option<ConvertedType>) -> Annotation {
+fn old_annotation(converted: Option<ConvertedType>) -> TypeAnnotation {
     match converted {
-        Some(ConvertedType::UINT_32 | ConvertedType::UINT_64) => Annotation::Unsigned,
-        Some(ConvertedType::DATE) => Annotation::Date,
-        Some(ConvertedType::TIME_MILLIS) => Annotation::TimeOfDay { a_second: 1000 },
-        Some(ConvertedType::TIME_MICROS) => Annotation::TimeOfDay {
+        Some(ConvertedType::UINT_32 | ConvertedType::UINT_64) => TypeAnnotation::Unsigned,
+        Some(ConvertedType::DATE) => TypeAnnotation::Date,
+        Some(ConvertedType::TIME_MILLIS) => TypeAnnotation::TimeOfDay { a_second: 1000 },
+        Some(ConvertedType::TIME_MICROS) => TypeAnnotation::TimeOfDay {
             a_second: 1_000_000,
         },
         Some(ConvertedType::TIMESTAMP_MILLIS) => {
-            Annotation::Moment(TimeUnit::MILLIS(MilliSeconds {}))
+            TypeAnnotation::Moment(TimeUnit::MILLIS(MilliSeconds {}))
         }
         Some(ConvertedType::TIMESTAMP_MICROS) => {
-            Annotation::Moment(TimeUnit::MICROS(MicroSeconds {}))
+            TypeAnnotation::Moment(TimeUnit::MICROS(MicroSeconds {}))
         }
-        Some(ConvertedType::DECIMAL) => Annotation::Other("decimals"),
-        Some(ConvertedType::BSON) => Annotation::Other("BSON documents"),
+        Some(ConvertedType::DECIMAL) => TypeAnnotation::Other("decimals"),
+        Some(ConvertedType::BSON) => TypeAnnotation::Other("BSON documents"),
         Some(ConvertedType::INTERVAL) => {
-            Annotation::Other("intervals of months, days and milliseconds")
+            TypeAnnotation::Other("intervals of months, days and milliseconds")
         }
-        _ => Annotation::None,
+        _ => TypeAnnotation::None,
     }
 }
 

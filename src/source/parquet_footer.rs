@@ -44,7 +44,7 @@ pub(crate) fn most_bytes(length: usize) -> u64 {
 
 /// A file that can be read.
 #[derive(Debug)]
-pub(crate) struct Believed {
+pub(crate) struct CheckedFile {
     /// Its columns, in order.
     pub(crate) leaves: Vec<ParquetColumn>,
     /// The rows of each of its groups.
@@ -55,7 +55,7 @@ pub(crate) struct Believed {
 ///
 /// # Errors
 /// What cannot be, or cannot be read here.
-pub(crate) fn believe(bytes: &mut Vec<u8>) -> Result<Believed, String> {
+pub(crate) fn believe(bytes: &mut Vec<u8>) -> Result<CheckedFile, String> {
     let place = footer(bytes).ok_or("it ends in the middle, or its footer is damaged")?;
     if !parquet_thrift::is_sound(&bytes[place.clone()]) {
         return Err(
@@ -82,7 +82,7 @@ pub(crate) fn believe(bytes: &mut Vec<u8>) -> Result<Believed, String> {
     let length = u32::try_from(bytes.len() - place.start).map_err(|_| "its footer is too long")?;
     bytes.extend(length.to_le_bytes());
     bytes.extend(MAGIC);
-    Ok(Believed { leaves, groups })
+    Ok(CheckedFile { leaves, groups })
 }
 
 fn footer(bytes: &[u8]) -> Option<std::ops::Range<usize>> {

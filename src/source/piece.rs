@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::build::TypeConflict;
 use crate::frame::table::{ColumnType, Table};
-use crate::source::encoding::Recoded;
+use crate::source::encoding::RecodedCells;
 
 /// Records that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Malformed {
+pub struct MalformedRecords {
     /// How many there are.
     pub count: u64,
     /// The line of the first.
@@ -19,7 +19,7 @@ pub struct Malformed {
     pub why: String,
 }
 
-impl Malformed {
+impl MalformedRecords {
     /// Counts one more.
     pub fn count(malformed: &mut Option<Self>, line: u64, column: usize, why: String) {
         Self::add(
@@ -72,15 +72,15 @@ impl Malformed {
 
 /// A piece of a source.
 #[derive(Debug)]
-pub struct Piece {
+pub struct TablePiece {
     /// Its rows, unless something is malformed.
     pub table: Option<Table>,
     /// What is malformed.
-    pub malformed: Option<Malformed>,
+    pub malformed: Option<MalformedRecords>,
     /// Columns whose cells do not fit together.
     pub conflicts: Vec<TypeConflict>,
     /// Cells that were not UTF-8.
-    pub recoded: Option<Recoded>,
+    pub recoded: Option<RecodedCells>,
 }
 
 /// What is known of a piece without reading its table.
@@ -96,10 +96,10 @@ pub struct PieceSummary {
     /// Columns that were left out because that was asked.
     pub dropped: Vec<String>,
     /// What is malformed, its line counted from the piece's first.
-    pub malformed: Option<Malformed>,
+    pub malformed: Option<MalformedRecords>,
     /// Columns whose cells do not fit together.
     pub conflicts: Vec<TypeConflict>,
     /// Cells that were not UTF-8, their line counted from the piece's first.
     #[serde(default)]
-    pub recoded: Option<Recoded>,
+    pub recoded: Option<RecodedCells>,
 }

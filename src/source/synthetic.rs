@@ -9,7 +9,7 @@ use crate::frame::table::{Table, TableError};
 pub const TARGET: &str = "result";
 
 /// One feature: its name, the mean for either class, the common spread, and how it is rounded.
-struct Feature {
+struct SyntheticFeature {
     name: &'static str,
     legitimate: f64,
     phishing: f64,
@@ -26,85 +26,85 @@ enum SyntheticForm {
     Ternary,
 }
 
-const FEATURES: [Feature; 12] = [
-    Feature {
+const FEATURES: [SyntheticFeature; 12] = [
+    SyntheticFeature {
         name: "url_length",
         legitimate: 42.0,
         phishing: 71.0,
         spread: 27.0,
         form: SyntheticForm::Count,
     },
-    Feature {
+    SyntheticFeature {
         name: "host_length",
         legitimate: 15.0,
         phishing: 24.0,
         spread: 10.0,
         form: SyntheticForm::Count,
     },
-    Feature {
+    SyntheticFeature {
         name: "dots",
         legitimate: 2.1,
         phishing: 3.4,
         spread: 1.4,
         form: SyntheticForm::Count,
     },
-    Feature {
+    SyntheticFeature {
         name: "hyphens",
         legitimate: 0.4,
         phishing: 1.9,
         spread: 1.5,
         form: SyntheticForm::Count,
     },
-    Feature {
+    SyntheticFeature {
         name: "digit_share",
         legitimate: 0.04,
         phishing: 0.15,
         spread: 0.1,
         form: SyntheticForm::Share,
     },
-    Feature {
+    SyntheticFeature {
         name: "path_depth",
         legitimate: 2.0,
         phishing: 3.0,
         spread: 1.8,
         form: SyntheticForm::Count,
     },
-    Feature {
+    SyntheticFeature {
         name: "external_links",
         legitimate: 0.25,
         phishing: 0.55,
         spread: 0.28,
         form: SyntheticForm::Share,
     },
-    Feature {
+    SyntheticFeature {
         name: "domain_age_days",
         legitimate: 2400.0,
         phishing: 500.0,
         spread: 1300.0,
         form: SyntheticForm::Count,
     },
-    Feature {
+    SyntheticFeature {
         name: "has_ip_address",
         legitimate: 0.8,
         phishing: -0.2,
         spread: 0.9,
         form: SyntheticForm::Ternary,
     },
-    Feature {
+    SyntheticFeature {
         name: "ssl_state",
         legitimate: 0.9,
         phishing: -0.6,
         spread: 1.0,
         form: SyntheticForm::Ternary,
     },
-    Feature {
+    SyntheticFeature {
         name: "anchor_urls",
         legitimate: 0.5,
         phishing: -0.5,
         spread: 1.0,
         form: SyntheticForm::Ternary,
     },
-    Feature {
+    SyntheticFeature {
         name: "redirects",
         legitimate: 0.3,
         phishing: 0.7,
@@ -137,7 +137,7 @@ pub fn table(rows: usize, missing: f64, seed: u64) -> Result<Table, TableError> 
     Table::of_numbers(columns)
 }
 
-impl Feature {
+impl SyntheticFeature {
     fn draw(&self, phishing: bool, random: &mut ChaCha8Rng) -> f64 {
         let mean = if phishing {
             self.phishing

@@ -9,30 +9,30 @@ use crate::frame::table::TableError;
 
 const BUFFER: usize = 1 << 17;
 /// For what is read piece by piece. Rows that all are alike stay below.
-const STREAM: Limit = Limit {
+const STREAM: UnpackLimit = UnpackLimit {
     ratio: 5000,
     anyway: 256 << 20,
 };
 
 /// A file's bytes, unpacked if they are packed.
-pub struct Unpacked {
+pub struct UnpackedReader {
     bytes: Box<dyn Read + Send>,
     /// How many packed bytes were read; nothing if it is not packed.
     packed: Option<Arc<AtomicU64>>,
     unpacked: u64,
-    limit: Limit,
+    limit: UnpackLimit,
 }
 
 /// How many bytes are unpacked at most: so many for each packed one, and some more.
 #[derive(Clone, Copy, Debug)]
-pub struct Limit {
+pub struct UnpackLimit {
     /// For each packed one.
     pub ratio: u64,
     /// Anyway.
     pub anyway: u64,
 }
 
-impl Unpacked {
+impl UnpackedReader {
     /// Looks at the first bytes.
     ///
     /// # Errors
@@ -53,7 +53,7 @@ impl Unpacked {
         let packed = Arc::new(AtomicU64::new(0));
         let counted = BufReader::with_capacity(
             BUFFER,
-            Counted {
+            CountedReader {
                 input,
                 read: Arc::clone(&packed),
             },
@@ -71,12 +71,12 @@ impl Unpacked {
     }
 
     /// Sets another limit: for what has to be held as a whole.
-    pub fn set_limit(&mut self, limit: Limit) {
+    pub fn set_limit(&mut self, limit: UnpackLimit) {
         self.limit = limit;
     }
 }
 
-impl Read for Unpacked {
+impl Read for UnpackedReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.bytes.read(buffer)?;
         self.unpacked += read as u64;
@@ -103,12 +103,12 @@ impl Read for Unpacked {
 }
 
 /// Counts what is read.
-struct Counted<R> {
+struct CountedReader<R> {
     input: R,
     read: Arc<AtomicU64>,
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R: Read> Read for CountedReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.input.read(buffer)?;
         self.read.fetch_add(read as u64, Ordering::Relaxed);
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     fn unpacked(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
-        let mut unpacked = Unpacked::open(Box::new(io::Cursor::new(bytes))).unwrap();
+        let mut unpacked = UnpackedReader::open(Box::new(io::Cursor::new(bytes))).unwrap();
         let mut found = Vec::new();
         unpacked.read_to_end(&mut found).map(|_| found)
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use crate::frame::build::COLUMNS;
 use crate::frame::table::{ColumnType, TableError};
 use crate::source::csv::{ColumnFields, Csv, table};
-use crate::source::piece::{Malformed, Piece};
+use crate::source::piece::{MalformedRecords, TablePiece};
 
 /// What a head says.
 #[derive(Clone, Debug)]
@@ -108,7 +108,7 @@ impl ZeekHead {
     ///
     /// # Errors
     /// A column cannot be kept.
-    pub fn table(&self, bytes: &[u8], form: &Csv) -> Result<Piece, TableError> {
+    pub fn table(&self, bytes: &[u8], form: &Csv) -> Result<TablePiece, TableError> {
         let mut columns: Vec<ColumnFields> =
             self.names.iter().map(|_| ColumnFields::default()).collect();
         let is_bool: Vec<bool> = self
@@ -127,7 +127,7 @@ impl ZeekHead {
                     let why =
                         "the log has other `#fields` from here on: give files with the same fields"
                             .to_owned();
-                    Malformed::count(&mut malformed, at, 1, why);
+                    MalformedRecords::count(&mut malformed, at, 1, why);
                 }
                 continue;
             }
@@ -137,7 +137,7 @@ impl ZeekHead {
                     "the record has {count} fields, the head names {}",
                     self.names.len()
                 );
-                Malformed::count(&mut malformed, at, count.min(self.names.len()) + 1, why);
+                MalformedRecords::count(&mut malformed, at, count.min(self.names.len()) + 1, why);
                 continue;
             }
             for (place, field) in line.split(|byte| *byte == self.separator).enumerate() {

@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 use std::io::{Cursor, Read, Write};
 
-use netsec::frame::table::TableError;
-use netsec::source::files::{Options, open, read};
-use netsec::source::parquet;
-use netsec::source::piece::Piece;
 use polars::prelude::{ChunkFull, Column, DataFrame, IntoSeries, ParquetWriter, StringChunked};
 
 use crate::memory::most_held;
 use crate::world::{World, package};
+use netsec::frame::table::TableError;
+use netsec::source::files::{Options, open, read};
+use netsec::source::parquet;
+use netsec::source::piece::TablePiece;
 
 fn refused(bytes: impl Into<Vec<u8>>) -> String {
     let options = Options::plain(&[String::new()]);
@@ -162,7 +162,7 @@ fn a_mark_within_a_text_is_kept() {
     );
 }
 
-fn files_reader(file: &[u8]) -> impl Fn(&[u8]) -> Result<Piece, TableError> {
+fn files_reader(file: &[u8]) -> impl Fn(&[u8]) -> Result<TablePiece, TableError> {
     let opened = open(Box::new(Cursor::new(file.to_vec())), &Options::plain(&[])).unwrap();
     opened.with_text(&BTreeSet::new())
 }
