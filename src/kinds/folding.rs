@@ -6,7 +6,7 @@ use crate::kinds::dataset::Dataset;
 use crate::model::data::TrainingSet;
 use crate::model::folds::{FoldPlacement, moments};
 use crate::prep::preprocessor::Preprocessor;
-use crate::prep::step::Fitted;
+use crate::prep::step::FittedStep;
 use crate::stage::error::StageError;
 use crate::stage::io::Inputs;
 use crate::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
@@ -148,7 +148,7 @@ impl Folding {
         if preprocessor
             .steps()
             .iter()
-            .any(|step| matches!(step, Fitted::Target(_)))
+            .any(|step| matches!(step, FittedStep::Target(_)))
         {
             return Err(StageError::Data(format!(
                 "fold_by: the step `target` of `transform` tells every row the classes of others, whatever folds are made by \

@@ -4,15 +4,15 @@ use crate::base::name::in_backticks;
 use crate::kinds::candidates::key;
 use crate::prep::cells::CellKind;
 use crate::prep::clip::ClipBound;
-use crate::prep::columns::Pick;
-use crate::prep::derive::How;
-use crate::prep::encode::Unknown;
+use crate::prep::columns::ColumnPick;
+use crate::prep::derive::PairOp;
+use crate::prep::encode::UnknownCategory;
 use crate::prep::finite::FiniteStrategy;
-use crate::prep::impute::With;
-use crate::prep::knn::Weights;
-use crate::prep::reduce::Useless;
+use crate::prep::impute::ImputeStrategy;
+use crate::prep::knn::DonorWeights;
+use crate::prep::reduce::DropRule;
 use crate::prep::scale::ScaleMethod;
-use crate::prep::step::{Action, PrepStep};
+use crate::prep::step::{PrepStep, StepAction};
 use crate::stage::param::{self, Param, ParamError, ParamFallback, ParamType, Value, Values};
 
 const fn of(
@@ -353,7 +353,7 @@ fn one(step: &Values, at: usize) -> Result<PrepStep, Box<ParamError>> {
             &format!("name one of {}", in_backticks(actions())),
         )));
     };
-    let matching = match step.text("match").map(Pick::whole) {
+    let matching = match step.text("match").map(ColumnPick::whole) {
         None => None,
         Some(Ok(matching)) => Some(matching),
         Some(Err(error)) => {
@@ -381,35 +381,37 @@ fn one(step: &Values, at: usize) -> Result<PrepStep, Box<ParamError>> {
             CellKind::Number
         }
     });
-    let pick = Pick {
+    let pick = ColumnPick {
         names: step.texts("columns"),
         matching,
         kind,
     };
     let is_choice = !pick.names.is_empty() || pick.matching.is_some() || pick.kind.is_some();
-    let pair = |how: How, sign: &str| {
+    let pair = |how: PairOp, sign: &str| {
         let text = |name: &str| with.text(name).unwrap_or_default().to_owned();
         let name = with.text("name").map_or_else(
             || format!("{} {sign} {}", text("of"), text("and")),
             str::to_owned,
         );
-        Action::Derive(how, text("of"), text("and"), name)
+        StepAction::Derive(how, text("of"), text("and"), name)
     };
     let action = match name {
-        "finite" => Action::Finite(match with.text("with") {
+        "finite" => StepAction::Finite(match with.text("with") {
             Some("clip") => FiniteStrategy::Clip,
             Some("quantile") => FiniteStrategy::Quantile(with.float("share").unwrap_or(1.0)),
             _ => FiniteStrategy::Missing,
         }),
-        "impute" => Action::Impute(imputed(with), with.flag("indicator")),
-        "scale" => Action::Scale(match with.text("with") {
+        "impute" => StepAction::Impute(imputed(with), with.flag("indicator")),
+        "scale" => StepAction::Scale(match with.text("with") {
             Some("min_max") => ScaleMethod::MinMax,
             Some("robust") => ScaleMethod::Robust,
             Some("max_abs") => ScaleMethod::MaxAbs,
             _ => ScaleMethod::Standard,
         }),
-        "quantile" => Action::Quantile(with.size("quantiles"), with.text("to") == Some("normal")),
-        "log1p" => Action::Log1p,
+        "quantile" => {
+            StepAction::Quantile(with.size("quantiles"), with.text("to") == Some("normal"))
+        }
+        "log1p" => StepAction::Log1p,
         "clip" => {
             let bound = |value: &str, share: &str| match (with.float(value), with.float(share)) {
                 (Some(_), Some(_)) => Err(format!("`{value}` and `{share}` say the same")),
@@ -437,29 +439,29 @@ fn one(step: &Values, at: usize) -> Result<PrepStep, Box<ParamError>> {
                     help,
                 )));
             }
-            Action::Clip(low, high)
+            StepAction::Clip(low, high)
         }
-        "onehot" => Action::OneHot(
+        "onehot" => StepAction::OneHot(
             match with.text("unknown") {
-                Some("rare") => Unknown::Rare,
-                Some("error") => Unknown::Error,
-                _ => Unknown::Zero,
+                Some("rare") => UnknownCategory::Rare,
+                Some("error") => UnknownCategory::Error,
+                _ => UnknownCategory::Zero,
             },
             with.size("min_count"),
             with.size("max"),
         ),
-        "ordinal" => Action::Ordinal,
-        "target" => Action::Target(with.float("smooth"), with.size("folds")),
-        "hash" => Action::Hash(with.size("buckets")),
-        "pca" => Action::Pca(with.size("components")),
+        "ordinal" => StepAction::Ordinal,
+        "target" => StepAction::Target(with.float("smooth"), with.size("folds")),
+        "hash" => StepAction::Hash(with.size("buckets")),
+        "pca" => StepAction::Pca(with.size("components")),
         "drop" => {
             let correlated = with.float("correlated");
-            let useless = Useless {
+            let useless = DropRule {
                 constant: with.flag("constant"),
                 duplicate: with.flag("duplicate"),
                 correlated,
             };
-            if useless == Useless::default() && !is_choice {
+            if useless == DropRule::default() && !is_choice {
                 let help = "name `columns`, `match` or `type`, or set `constant`, `duplicate` or `correlated`";
                 return Err(Box::new(fault(
                     at,
@@ -468,12 +470,12 @@ fn one(step: &Values, at: usize) -> Result<PrepStep, Box<ParamError>> {
                     help,
                 )));
             }
-            Action::Drop(useless)
+            StepAction::Drop(useless)
         }
-        "ratio" => pair(How::Ratio, "/"),
-        _ => pair(How::Difference, "-"),
+        "ratio" => pair(PairOp::Ratio, "/"),
+        _ => pair(PairOp::Difference, "-"),
     };
-    if matches!(action, Action::Derive(..)) && is_choice {
+    if matches!(action, StepAction::Derive(..)) && is_choice {
         let message = format!("`{name}` names its columns itself");
         return Err(Box::new(fault(
             at,
@@ -485,20 +487,20 @@ fn one(step: &Values, at: usize) -> Result<PrepStep, Box<ParamError>> {
     Ok(PrepStep { pick, action })
 }
 
-fn imputed(with: &Values) -> With {
+fn imputed(with: &Values) -> ImputeStrategy {
     let weights = if with.text("weights") == Some("distance") {
-        Weights::Distance
+        DonorWeights::Distance
     } else {
-        Weights::Uniform
+        DonorWeights::Uniform
     };
     match with.text("with") {
-        Some("mean") => With::Mean,
-        Some("median") => With::Median,
-        Some("most_frequent") => With::MostFrequent,
-        Some("constant") => With::Constant(
+        Some("mean") => ImputeStrategy::Mean,
+        Some("median") => ImputeStrategy::Median,
+        Some("most_frequent") => ImputeStrategy::MostFrequent,
+        Some("constant") => ImputeStrategy::Constant(
             with.float("value").unwrap_or_default(),
             with.text("text").unwrap_or_default().to_owned(),
         ),
-        _ => With::Knn(with.size("neighbours"), weights),
+        _ => ImputeStrategy::Knn(with.size("neighbours"), weights),
     }
 }

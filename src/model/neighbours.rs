@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::error::ModelError;
 use crate::model::hyper::{Hyperparameter, HyperparameterRange};
 use crate::model::learner::{FitTask, LearnerOf};
-use crate::prep::knn::{Nearest, Weights};
+use crate::prep::knn::{DonorWeights, NearestDonors};
 
 /// The learner. The mean of the neighbours' labels is the probability.
 pub const KNN: LearnerOf<Neighbours> = LearnerOf {
@@ -103,7 +103,8 @@ impl Neighbours {
         let most = ks.iter().copied().max().unwrap_or(1).min(self.y.len());
         let rows: Vec<_> = x.axis_iter(Axis(0)).collect();
         let some = |rows: &[ndarray::ArrayView1<'_, f64>]| -> Vec<Vec<f64>> {
-            let mut nearest: Vec<Nearest> = rows.iter().map(|_| Nearest::new(most)).collect();
+            let mut nearest: Vec<NearestDonors> =
+                rows.iter().map(|_| NearestDonors::new(most)).collect();
             let mut sums = [0.0; BLOCK];
             for from in (0..self.y.len()).step_by(BLOCK) {
                 for (row, nearest) in rows.iter().zip(&mut nearest) {
@@ -119,7 +120,7 @@ impl Neighbours {
                     }
                 }
             }
-            let votes = |nearest: &Nearest| {
+            let votes = |nearest: &NearestDonors| {
                 ks.iter()
                     .map(|k| self.vote(&nearest.found[..(*k).min(most)]))
                     .collect()
@@ -147,9 +148,9 @@ impl Neighbours {
 
     fn vote(&self, nearest: &[(f64, usize)]) -> f64 {
         let weights = if self.by_distance {
-            Weights::Distance
+            DonorWeights::Distance
         } else {
-            Weights::Uniform
+            DonorWeights::Uniform
         };
         weights.mean(nearest, |row| self.y[row])
     }

@@ -18,12 +18,12 @@ pub enum ClipBound {
 
 /// Fitted bounds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Clip {
+pub struct FittedClip {
     /// Of every column its name, least and greatest value.
     pub columns: Vec<(String, f64, f64)>,
 }
 
-impl Clip {
+impl FittedClip {
     /// Finds bounds of columns and keeps the training rows within.
     ///
     /// # Errors
@@ -76,12 +76,12 @@ impl Clip {
 /// ln(1 + x) of columns whose training rows are above -1. What is less than all of them counts as
 /// the least.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Log1p {
+pub struct FittedLog1p {
     /// Of every column its name and least value.
     pub columns: Vec<(String, f64)>,
 }
 
-impl Log1p {
+impl FittedLog1p {
     /// Takes the logarithm of the training rows.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use crate::prep::cells::{CellKind, ColumnCells};
 use crate::prep::seen::row_hashes;
 
 /// What is wrong with single rows, by row from 0.
-pub type Faults = BTreeMap<usize, String>;
+pub type RowFaults = BTreeMap<usize, String>;
 
 /// Named columns of as many rows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,7 +20,7 @@ pub struct Columns {
     list: Vec<Option<(String, ColumnCells)>>,
     places: HashMap<String, usize>,
     /// What is wrong with single rows.
-    pub faults: Faults,
+    pub faults: RowFaults,
 }
 
 impl Columns {
@@ -257,7 +257,7 @@ impl Columns {
 
 /// Which columns a step takes: those that all that is given is true of.
 #[derive(Clone, Debug, Default)]
-pub struct Pick {
+pub struct ColumnPick {
     /// These.
     pub names: Vec<String>,
     /// Those whose whole name this describes.
@@ -266,7 +266,7 @@ pub struct Pick {
     pub kind: Option<CellKind>,
 }
 
-impl Pick {
+impl ColumnPick {
     /// Reads a regular expression that is to describe whole names.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use crate::prep::columns::Columns;
 
 /// How a column is made of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum How {
+pub enum PairOp {
     /// The first over the second; missing where that is 0.
     Ratio,
     /// The first less the second.
@@ -16,9 +16,9 @@ pub enum How {
 
 /// A column made of two others; missing where one of them is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Derived {
+pub struct DerivedColumn {
     /// How.
-    pub how: How,
+    pub how: PairOp,
     /// The first.
     pub first: String,
     /// The second.
@@ -27,7 +27,7 @@ pub struct Derived {
     pub name: String,
 }
 
-impl Derived {
+impl DerivedColumn {
     /// Adds the column.
     ///
     /// # Errors
@@ -38,10 +38,10 @@ impl Derived {
             .iter()
             .zip(columns.numbers(&self.second)?);
         let cells = match self.how {
-            How::Ratio => pairs
+            PairOp::Ratio => pairs
                 .map(|(a, b)| if *b == 0.0 { f64::NAN } else { a / b })
                 .collect(),
-            How::Difference => pairs.map(|(a, b)| a - b).collect(),
+            PairOp::Difference => pairs.map(|(a, b)| a - b).collect(),
         };
         columns.push(self.name.clone(), ColumnCells::Numbers(cells))
     }

@@ -9,7 +9,7 @@ use crate::prep::columns::Columns;
 
 /// What becomes of a category that training did not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Unknown {
+pub enum UnknownCategory {
     /// It is 0 everywhere.
     Zero,
     /// It counts as one of the rare ones.
@@ -25,7 +25,7 @@ pub struct OneHot {
     /// rare.
     pub columns: Vec<(String, Vec<String>, Vec<String>)>,
     /// What becomes of others.
-    pub unknown: Unknown,
+    pub unknown: UnknownCategory,
 }
 
 /// The name of the column of a category.
@@ -56,7 +56,7 @@ impl OneHot {
     pub fn fit(
         columns: &mut Columns,
         names: Vec<String>,
-        unknown: Unknown,
+        unknown: UnknownCategory,
         least: usize,
         most: usize,
     ) -> Result<Self, String> {
@@ -86,7 +86,7 @@ impl OneHot {
     /// Returns whether rare categories of a column have a column: there were some, or unknown ones
     /// count as such.
     pub fn has_rare(&self, rare: &[String]) -> bool {
-        !rare.is_empty() || self.unknown == Unknown::Rare
+        !rare.is_empty() || self.unknown == UnknownCategory::Rare
     }
 
     /// Replaces columns. A cell that is missing is 0 everywhere.
@@ -109,7 +109,10 @@ impl OneHot {
             };
             columns.take(name)?;
             for row in 0..cells.len() {
-                if self.unknown == Unknown::Error && places[row] == Some(None) && !is_rare(row) {
+                if self.unknown == UnknownCategory::Error
+                    && places[row] == Some(None)
+                    && !is_rare(row)
+                {
                     let cell = cells[row].as_deref().unwrap_or_default();
                     let why =
                         format!("the column `{name}` is `{cell}`, which training did not have");
@@ -125,7 +128,8 @@ impl OneHot {
             }
             if self.has_rare(rare) {
                 let counts = |row: usize| {
-                    places[row] == Some(None) && (self.unknown == Unknown::Rare || is_rare(row))
+                    places[row] == Some(None)
+                        && (self.unknown == UnknownCategory::Rare || is_rare(row))
                 };
                 let column = (0..cells.len())
                     .map(|row| f64::from(u8::from(counts(row))))
@@ -140,12 +144,12 @@ impl OneHot {
 /// Text columns as the number of their category, in alphabetical order from 0; what is missing or
 /// unknown is -1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ordinal {
+pub struct OrdinalEncoder {
     /// Of every column its name and its categories.
     pub columns: Vec<(String, Vec<String>)>,
 }
 
-impl Ordinal {
+impl OrdinalEncoder {
     /// Finds the categories and replaces the columns.
     ///
     /// # Errors

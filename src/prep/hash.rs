@@ -12,14 +12,14 @@ pub const MOST_BUCKETS: usize = 100_000;
 /// Text columns dealt out over buckets: each cell adds 1 to a bucket, or takes 1 away (Weinberger,
 /// Dasgupta, Langford, Smola and Attenberg, 2009).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hashed {
+pub struct HashEncoder {
     /// The columns.
     pub columns: Vec<String>,
     /// How many buckets there are.
     pub buckets: usize,
 }
 
-impl Hashed {
+impl HashEncoder {
     /// Returns the name of the column of a bucket.
     pub fn of_bucket(at: usize) -> String {
         format!("hash={at}")

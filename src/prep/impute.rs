@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::prep::cells::{CellKind, ColumnCells};
 use crate::prep::columns::Columns;
-use crate::prep::knn::{KnnImputer, Weights};
+use crate::prep::knn::{DonorWeights, KnnImputer};
 
 /// What missing cells are filled with.
 #[derive(Clone, Debug, PartialEq)]
-pub enum With {
+pub enum ImputeStrategy {
     /// The mean of so many nearest rows.
-    Knn(usize, Weights),
+    Knn(usize, DonorWeights),
     /// The mean of the column.
     Mean,
     /// Its median.
@@ -23,7 +23,7 @@ pub enum With {
 
 /// What fills a column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Filling {
+pub enum ColumnFill {
     /// A number.
     Number(f64),
     /// A text.
@@ -38,16 +38,16 @@ pub struct Imputer {
     /// Those that had missing cells in training, of which it is told in columns of their own.
     pub indicated: Vec<String>,
     /// What fills them.
-    pub fill: Fill,
+    pub fill: FillMethod,
 }
 
 /// How cells are filled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Fill {
+pub enum FillMethod {
     /// From the nearest rows.
     Knn(KnnImputer),
     /// With this in each column.
-    Each(Vec<Filling>),
+    Each(Vec<ColumnFill>),
 }
 
 impl Imputer {
@@ -58,7 +58,7 @@ impl Imputer {
     pub fn fit(
         columns: &mut Columns,
         names: Vec<String>,
-        with: &With,
+        with: &ImputeStrategy,
         indicator: bool,
     ) -> Result<Self, String> {
         let empty =
@@ -72,10 +72,10 @@ impl Imputer {
             }
         }
         let fill = match with {
-            With::Knn(neighbours, weights) => {
+            ImputeStrategy::Knn(neighbours, weights) => {
                 let imputer =
                     KnnImputer::fit(columns.matrix(&names)?.view(), *neighbours, *weights);
-                Fill::Knn(imputer.map_err(|at| empty(&names[at]))?)
+                FillMethod::Knn(imputer.map_err(|at| empty(&names[at]))?)
             }
             other => {
                 let one = |name: &String| match columns.kind(name) {
@@ -84,7 +84,7 @@ impl Imputer {
                     }
                     _ => number(columns.present(name)?, other).ok_or_else(|| empty(name)),
                 };
-                Fill::Each(names.iter().map(one).collect::<Result<_, String>>()?)
+                FillMethod::Each(names.iter().map(one).collect::<Result<_, String>>()?)
             }
         };
         let fitted = Self {
@@ -106,7 +106,7 @@ impl Imputer {
             columns.push(indicator(name), ColumnCells::Numbers(cells))?;
         }
         match &self.fill {
-            Fill::Knn(imputer) => {
+            FillMethod::Knn(imputer) => {
                 let mut matrix = columns.matrix(&self.columns)?;
                 imputer.fill(&mut matrix);
                 for (name, filled) in self.columns.iter().zip(matrix.columns()) {
@@ -117,17 +117,17 @@ impl Imputer {
                         .for_each(|(cell, filled)| *cell = *filled);
                 }
             }
-            Fill::Each(fillings) => {
+            FillMethod::Each(fillings) => {
                 for (name, filling) in self.columns.iter().zip(fillings) {
                     match filling {
-                        Filling::Number(number) => {
+                        ColumnFill::Number(number) => {
                             columns
                                 .numbers_mut(name)?
                                 .iter_mut()
                                 .filter(|cell| cell.is_nan())
                                 .for_each(|cell| *cell = *number);
                         }
-                        Filling::Text(text) => {
+                        ColumnFill::Text(text) => {
                             columns
                                 .texts_mut(name)?
                                 .iter_mut()
@@ -163,16 +163,16 @@ fn missing(columns: &Columns, name: &str) -> Result<Vec<f64>, String> {
     })
 }
 
-fn number(mut present: Vec<f64>, with: &With) -> Option<Filling> {
-    if let With::Constant(number, _) = with {
-        return Some(Filling::Number(*number));
+fn number(mut present: Vec<f64>, with: &ImputeStrategy) -> Option<ColumnFill> {
+    if let ImputeStrategy::Constant(number, _) = with {
+        return Some(ColumnFill::Number(*number));
     }
     if present.is_empty() {
         return None;
     }
     let middle = present.len() / 2;
-    Some(Filling::Number(match with {
-        With::Median => {
+    Some(ColumnFill::Number(match with {
+        ImputeStrategy::Median => {
             present.sort_by(f64::total_cmp);
             if present.len() % 2 == 1 {
                 present[middle]
@@ -180,7 +180,7 @@ fn number(mut present: Vec<f64>, with: &With) -> Option<Filling> {
                 f64::midpoint(present[middle - 1], present[middle])
             }
         }
-        With::MostFrequent => {
+        ImputeStrategy::MostFrequent => {
             present.iter_mut().for_each(|cell| *cell += 0.0);
             present.sort_by(f64::total_cmp);
             let runs = present.chunk_by(|a, b| a == b);
@@ -192,14 +192,14 @@ fn number(mut present: Vec<f64>, with: &With) -> Option<Filling> {
     }))
 }
 
-fn text(cells: &[Option<String>], with: &With) -> Option<Filling> {
-    if let With::Constant(_, text) = with {
-        return Some(Filling::Text(text.clone()));
+fn text(cells: &[Option<String>], with: &ImputeStrategy) -> Option<ColumnFill> {
+    if let ImputeStrategy::Constant(_, text) = with {
+        return Some(ColumnFill::Text(text.clone()));
     }
     let mut present: Vec<&String> = cells.iter().flatten().collect();
     present.sort();
     let runs = present.chunk_by(|a, b| a == b);
     runs.rev()
         .max_by_key(|run| run.len())
-        .map(|run| Filling::Text(run[0].clone()))
+        .map(|run| ColumnFill::Text(run[0].clone()))
 }

@@ -17,7 +17,7 @@ const MOST: usize = 1000;
 
 /// How a missing cell is made of its donors' values.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Weights {
+pub enum DonorWeights {
     /// All count the same.
     #[default]
     Uniform,
@@ -37,7 +37,7 @@ pub struct KnnImputer {
     /// How many donors a cell is made of.
     pub neighbours: usize,
     /// How they count.
-    pub weights: Weights,
+    pub weights: DonorWeights,
     /// The training rows, NaN where missing.
     pub rows: Array2<f64>,
     /// The means of the columns.
@@ -48,7 +48,7 @@ pub struct KnnImputer {
 const NONE: i16 = i16::MIN;
 
 /// The training rows column by column, and of every row which cells are present.
-struct Donors {
+struct DonorRows {
     columns: Vec<Vec<f64>>,
     /// The same as small whole numbers, with the least and the greatest of every column, where all
     /// are.
@@ -58,7 +58,7 @@ struct Donors {
     words: usize,
 }
 
-impl Donors {
+impl DonorRows {
     fn new(rows: &Array2<f64>) -> Self {
         let columns: Vec<Vec<f64>> = rows
             .axis_iter(Axis(1))
@@ -94,12 +94,12 @@ fn small(column: &[f64]) -> Option<(Vec<i16>, f64, f64)> {
 
 /// Of some donors, the sums of squared differences to a row, and in how many coordinates both are
 /// present.
-struct Apart {
+struct DonorDistances {
     sums: [f64; BLOCK],
     both: [u16; BLOCK],
 }
 
-impl Donors {
+impl DonorRows {
     /// Returns the cells of a row as small whole numbers, where no sum of squares can grow beyond
     /// 16 bits.
     fn small_row(&self, row: ArrayView1<'_, f64>, present: &[usize]) -> Option<Vec<i16>> {
@@ -124,7 +124,7 @@ impl Donors {
         cells: &[i16],
         present: &[usize],
         from: usize,
-        apart: &mut Apart,
+        apart: &mut DonorDistances,
     ) -> Option<()> {
         let columns = self.small.as_ref()?;
         let count = BLOCK.min(self.columns[0].len() - from);
@@ -152,7 +152,7 @@ impl Donors {
         mine: &[u64],
         present: &[usize],
         from: usize,
-        apart: &mut Apart,
+        apart: &mut DonorDistances,
     ) {
         let to = (from + BLOCK).min(self.columns[0].len());
         let sums = &mut apart.sums[..to - from];
@@ -196,7 +196,7 @@ fn bits(row: ArrayView1<'_, f64>, words: usize) -> Vec<u64> {
     bits
 }
 
-impl Weights {
+impl DonorWeights {
     /// Returns the mean of the values of donors, of which the squared distances are told, the
     /// nearest first; there is one.
     pub(crate) fn mean(self, donors: &[(f64, usize)], value: impl Fn(usize) -> f64) -> f64 {
@@ -217,12 +217,12 @@ impl Weights {
 }
 
 /// The nearest donors so far, the farthest last; of equal ones the earlier is nearer.
-pub(crate) struct Nearest {
+pub(crate) struct NearestDonors {
     most: usize,
     pub(crate) found: Vec<(f64, usize)>,
 }
 
-impl Nearest {
+impl NearestDonors {
     pub(crate) fn new(most: usize) -> Self {
         Self {
             most,
@@ -257,15 +257,18 @@ struct NeighbourQuery<'a> {
     /// Its present cells as small whole numbers, if they are.
     small: Option<Vec<i16>>,
     /// Of every missing cell the nearest donors so far.
-    nearest: Vec<Nearest>,
+    nearest: Vec<NearestDonors>,
 }
 
 impl<'a> NeighbourQuery<'a> {
-    fn new(row: ArrayView1<'a, f64>, donors: &Donors, neighbours: usize) -> Self {
+    fn new(row: ArrayView1<'a, f64>, donors: &DonorRows, neighbours: usize) -> Self {
         let (present, missing): (Vec<usize>, Vec<usize>) =
             (0..row.len()).partition(|column| !row[*column].is_nan());
         let (mine, small) = (bits(row, donors.words), donors.small_row(row, &present));
-        let nearest = missing.iter().map(|_| Nearest::new(neighbours)).collect();
+        let nearest = missing
+            .iter()
+            .map(|_| NearestDonors::new(neighbours))
+            .collect();
         Self {
             row,
             present,
@@ -285,7 +288,7 @@ impl KnnImputer {
     pub fn fit(
         table: ArrayView2<'_, f64>,
         neighbours: usize,
-        weights: Weights,
+        weights: DonorWeights,
     ) -> Result<Self, usize> {
         let mut means = Array1::zeros(table.ncols());
         for (index, column) in table.axis_iter(Axis(1)).enumerate() {
@@ -344,7 +347,7 @@ impl KnnImputer {
         if asked.is_empty() {
             return;
         }
-        let donors = Donors::new(&self.rows);
+        let donors = DonorRows::new(&self.rows);
         let rows: Vec<ArrayView1<'_, f64>> = asked.iter().map(|row| table.row(*row)).collect();
         let filled: Vec<Vec<f64>> = rows
             .par_chunks(TOGETHER)
@@ -361,13 +364,13 @@ impl KnnImputer {
 
     /// Returns rows with their missing cells filled. Every block of donors is read for all of them
     /// before the next.
-    fn filled(&self, donors: &Donors, rows: &[ArrayView1<'_, f64>]) -> Vec<Vec<f64>> {
+    fn filled(&self, donors: &DonorRows, rows: &[ArrayView1<'_, f64>]) -> Vec<Vec<f64>> {
         let mut asked: Vec<NeighbourQuery<'_>> = rows
             .iter()
             .map(|row| NeighbourQuery::new(*row, donors, self.neighbours))
             .collect();
         let (count, width) = (self.rows.nrows(), self.rows.ncols() as f64);
-        let mut apart = Apart {
+        let mut apart = DonorDistances {
             sums: [0.0; BLOCK],
             both: [0; BLOCK],
         };
@@ -387,7 +390,7 @@ impl KnnImputer {
                 if is_small.is_none() {
                     donors.measure(*row, mine, present, start, &mut apart);
                 }
-                let mut limit = nearest.iter().map(Nearest::limit).fold(0.0, f64::max);
+                let mut limit = nearest.iter().map(NearestDonors::limit).fold(0.0, f64::max);
                 for (at, (sum, both)) in apart
                     .sums
                     .iter()
@@ -409,7 +412,7 @@ impl KnnImputer {
                             nearest.add(distance, donor);
                         }
                     }
-                    limit = nearest.iter().map(Nearest::limit).fold(0.0, f64::max);
+                    limit = nearest.iter().map(NearestDonors::limit).fold(0.0, f64::max);
                 }
             }
         }
@@ -448,7 +451,7 @@ mod tests {
     #[test]
     fn a_cell_is_the_mean_of_its_nearest_donors() {
         let train = array![[1.0, 2.0], [1.1, 4.0], [9.0, 100.0], [1.2, f64::NAN]];
-        let imputer = KnnImputer::fit(train.view(), 2, Weights::Uniform).unwrap();
+        let imputer = KnnImputer::fit(train.view(), 2, DonorWeights::Uniform).unwrap();
         let mut table = array![[1.0, f64::NAN], [f64::NAN, f64::NAN]];
         imputer.fill(&mut table);
         assert_eq!(table[[0, 1]], 3.0);
@@ -462,7 +465,7 @@ mod tests {
     #[test]
     fn nearer_donors_may_weigh_more_and_equal_ones_alone() {
         let train = array![[0.0, 2.0], [1.0, 4.0], [3.0, 8.0]];
-        let imputer = KnnImputer::fit(train.view(), 2, Weights::Distance).unwrap();
+        let imputer = KnnImputer::fit(train.view(), 2, DonorWeights::Distance).unwrap();
         let mut table = array![[0.0, f64::NAN], [2.0, f64::NAN]];
         imputer.fill(&mut table);
         assert_eq!((table[[0, 1]], table[[1, 1]]), (2.0, 6.0));
@@ -472,7 +475,7 @@ mod tests {
     fn a_large_offset_does_not_change_the_neighbours() {
         let train = array![[1e8, 1.0], [1e8 + 1.0, 5.0], [1e8 + 3.0, 9.0]];
         let mut table = array![[1e8 + 1.1, f64::NAN]];
-        KnnImputer::fit(train.view(), 1, Weights::Uniform)
+        KnnImputer::fit(train.view(), 1, DonorWeights::Uniform)
             .unwrap()
             .fill(&mut table);
         assert_eq!(table[[0, 1]], 5.0);
@@ -481,7 +484,7 @@ mod tests {
     #[test]
     fn a_column_without_a_value_is_named() {
         assert_eq!(
-            KnnImputer::fit(array![[1.0, f64::NAN]].view(), 3, Weights::Uniform),
+            KnnImputer::fit(array![[1.0, f64::NAN]].view(), 3, DonorWeights::Uniform),
             Err(1)
         );
     }

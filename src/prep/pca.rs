@@ -14,7 +14,7 @@ use crate::prep::columns::Columns;
 /// Fitted principal components (Pearson, 1901): a row less the means of training, times the
 /// directions in which training rows vary most. The largest part of every direction is positive.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Components {
+pub struct PrincipalComponents {
     /// The columns that are replaced.
     pub columns: Vec<String>,
     /// Their means.
@@ -28,7 +28,7 @@ pub fn named(at: usize) -> String {
     format!("component {}", at + 1)
 }
 
-impl Components {
+impl PrincipalComponents {
     /// Finds so many directions, or as many as there are columns, and replaces the columns of the
     /// training rows.
     ///

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::table::{ColumnType, Table};
 use crate::prep::cells::{CellKind, ColumnCells};
-use crate::prep::columns::{Columns, Faults};
+use crate::prep::columns::{Columns, RowFaults};
 use crate::prep::labels::TargetMap;
 use crate::prep::seen::{RowSeen, SeenRows};
-use crate::prep::step::{Action, Fitted, PrepStep};
+use crate::prep::step::{FittedStep, PrepStep, StepAction};
 use crate::quality::giveaway::Giveaway;
 
 /// Version of the stored form. Others are refused.
@@ -103,7 +103,7 @@ pub struct Preprocessor {
     target: String,
     labels: TargetMap,
     inputs: Vec<RequiredColumn>,
-    steps: Vec<Fitted>,
+    steps: Vec<FittedStep>,
     features: Vec<String>,
     /// What is known against its columns.
     #[serde(default)]
@@ -172,7 +172,7 @@ impl Preprocessor {
         };
         let y = fitted.labels(table)?;
         for (at, step) in settings.steps.iter().enumerate() {
-            if !matches!(step.action, Action::Finite(_)) {
+            if !matches!(step.action, StepAction::Finite(_)) {
                 columns.check_finite()?;
             }
             fitted.steps.push(
@@ -215,7 +215,7 @@ impl Preprocessor {
             .iter()
             .map(|input| (input.name.clone(), input.name.clone()))
             .collect();
-        for (made, of) in self.steps.iter().flat_map(Fitted::made) {
+        for (made, of) in self.steps.iter().flat_map(FittedStep::made) {
             let origin = known.get(&of).cloned().unwrap_or(of);
             known.insert(made, origin);
         }
@@ -226,7 +226,7 @@ impl Preprocessor {
     }
 
     /// Returns the steps in order.
-    pub fn steps(&self) -> &[Fitted] {
+    pub fn steps(&self) -> &[FittedStep] {
         &self.steps
     }
 
@@ -261,7 +261,7 @@ impl Preprocessor {
     ///
     /// # Errors
     /// A column is missing or holds something else than in training.
-    pub fn raw(&self, table: &Table) -> Result<(Array2<f64>, Faults), String> {
+    pub fn raw(&self, table: &Table) -> Result<(Array2<f64>, RowFaults), String> {
         self.shuffled(table, None)
     }
 
@@ -274,7 +274,7 @@ impl Preprocessor {
         &self,
         table: &Table,
         other: Option<(usize, &[usize])>,
-    ) -> Result<(Array2<f64>, Faults), String> {
+    ) -> Result<(Array2<f64>, RowFaults), String> {
         let mut columns = Columns::new(table.height());
         for (at, input) in self.inputs.iter().enumerate() {
             let cells = cells(table, &input.name, input.kind())?;
@@ -290,7 +290,7 @@ impl Preprocessor {
             columns.push(input.name.clone(), cells)?;
         }
         for step in &self.steps {
-            if !matches!(step, Fitted::Finite(_)) {
+            if !matches!(step, FittedStep::Finite(_)) {
                 columns.set_infinite_aside();
             }
             step.apply(&mut columns)?;
@@ -383,7 +383,7 @@ impl Preprocessor {
     /// # Errors
     /// What is wrong with it.
     pub fn checked(self) -> Result<Self, String> {
-        match self.steps.iter().find_map(Fitted::fault) {
+        match self.steps.iter().find_map(FittedStep::fault) {
             Some(fault) => Err(format!("not a preprocessor: {fault}")),
             None => Ok(self),
         }

@@ -26,14 +26,14 @@ pub fn quantile(sorted: &[f64], share: f64) -> f64 {
 /// A fitted quantile transformer: the share of training rows that are less, as scikit-learn's has
 /// it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Quantiles {
+pub struct QuantileScaler {
     /// Of every column its name and quantiles at even shares from 0 to 1.
     pub columns: Vec<(String, Vec<f64>)>,
     /// Whether the shares are turned into a normal distribution.
     pub normal: bool,
 }
 
-impl Quantiles {
+impl QuantileScaler {
     /// Finds so many quantiles of columns, or as many as there are rows, and spreads the training
     /// rows.
     ///

@@ -8,7 +8,7 @@ use crate::prep::columns::Columns;
 
 /// Which columns are left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Useless {
+pub struct DropRule {
     /// Those that are the same in all training rows.
     pub constant: bool,
     /// Those that equal an earlier one.
@@ -20,12 +20,12 @@ pub struct Useless {
 
 /// Columns that are left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dropped {
+pub struct DroppedColumns {
     /// Their names.
     pub columns: Vec<String>,
 }
 
-impl Dropped {
+impl DroppedColumns {
     /// Leaves out these columns.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Dropped {
     pub fn fit(
         columns: &mut Columns,
         names: Vec<String>,
-        useless: Useless,
+        useless: DropRule,
     ) -> Result<Self, String> {
         let mut kept: Vec<String> = Vec::new();
         let mut dropped = Vec::new();

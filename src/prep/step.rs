@@ -4,26 +4,26 @@
 use serde::{Deserialize, Serialize};
 
 use crate::prep::cells::CellKind;
-use crate::prep::clip::{Clip, ClipBound, Log1p};
-use crate::prep::columns::{Columns, Pick};
-use crate::prep::derive::{Derived, How};
-use crate::prep::encode::{OneHot, Ordinal, Unknown, of_category, of_rare};
+use crate::prep::clip::{ClipBound, FittedClip, FittedLog1p};
+use crate::prep::columns::{ColumnPick, Columns};
+use crate::prep::derive::{DerivedColumn, PairOp};
+use crate::prep::encode::{OneHot, OrdinalEncoder, UnknownCategory, of_category, of_rare};
 use crate::prep::finite::{FiniteReplacement, FiniteStrategy};
-use crate::prep::hash::{Hashed, MOST_BUCKETS};
-use crate::prep::impute::{Fill, Imputer, With, indicator};
-use crate::prep::pca::Components;
-use crate::prep::quantile::Quantiles;
-use crate::prep::reduce::{Dropped, Useless};
+use crate::prep::hash::{HashEncoder, MOST_BUCKETS};
+use crate::prep::impute::{FillMethod, ImputeStrategy, Imputer, indicator};
+use crate::prep::pca::PrincipalComponents;
+use crate::prep::quantile::QuantileScaler;
+use crate::prep::reduce::{DropRule, DroppedColumns};
 use crate::prep::scale::{ScaleMethod, Scaler};
 use crate::prep::target::TargetEncoder;
 
 /// What a step does.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Action {
+pub enum StepAction {
     /// Replaces infinite numbers.
     Finite(FiniteStrategy),
     /// Fills missing cells; with the flag, columns are added that tell where.
-    Impute(With, bool),
+    Impute(ImputeStrategy, bool),
     /// Scales.
     Scale(ScaleMethod),
     /// Spreads over so many quantiles; with the flag, as a normal distribution.
@@ -33,7 +33,7 @@ pub enum Action {
     /// Keeps within bounds.
     Clip(ClipBound, ClipBound),
     /// Makes text a column a category, of at least so many rows, at most so many.
-    OneHot(Unknown, usize, usize),
+    OneHot(UnknownCategory, usize, usize),
     /// Makes text the number of its category.
     Ordinal,
     /// Makes text the share of attacks in its category, smoothed, told across so many folds.
@@ -41,25 +41,25 @@ pub enum Action {
     /// Deals text out over so many buckets.
     Hash(usize),
     /// Leaves out the columns, or those of them that are useless.
-    Drop(Useless),
+    Drop(DropRule),
     /// Makes numbers so many principal components.
     Pca(usize),
     /// Adds a column made of two others, under this name.
-    Derive(How, String, String, String),
+    Derive(PairOp, String, String, String),
 }
 
 /// A step that is to be fitted.
 #[derive(Clone, Debug)]
 pub struct PrepStep {
     /// The columns that it takes.
-    pub pick: Pick,
+    pub pick: ColumnPick,
     /// What it does.
-    pub action: Action,
+    pub action: StepAction,
 }
 
 /// A fitted step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Fitted {
+pub enum FittedStep {
     /// Replaces infinite numbers.
     Finite(FiniteReplacement),
     /// Fills missing cells.
@@ -67,25 +67,25 @@ pub enum Fitted {
     /// Scales.
     Scale(Scaler),
     /// Spreads.
-    Quantile(Quantiles),
+    Quantile(QuantileScaler),
     /// Takes ln(1 + x).
-    Log1p(Log1p),
+    Log1p(FittedLog1p),
     /// Keeps within bounds.
-    Clip(Clip),
+    Clip(FittedClip),
     /// Makes text a column a category.
     OneHot(OneHot),
     /// Makes text a number.
-    Ordinal(Ordinal),
+    Ordinal(OrdinalEncoder),
     /// Makes text a share.
     Target(TargetEncoder),
     /// Deals text out.
-    Hash(Hashed),
+    Hash(HashEncoder),
     /// Leaves out.
-    Drop(Dropped),
+    Drop(DroppedColumns),
     /// Makes numbers components.
-    Pca(Components),
+    Pca(PrincipalComponents),
     /// Adds.
-    Derive(Derived),
+    Derive(DerivedColumn),
 }
 
 const NUMBERS: &[CellKind] = &[CellKind::Number];
@@ -98,84 +98,98 @@ impl PrepStep {
     ///
     /// # Errors
     /// What does not fit, naming the column.
-    pub fn fit(&self, columns: &mut Columns, y: &[f64]) -> Result<Fitted, String> {
+    pub fn fit(&self, columns: &mut Columns, y: &[f64]) -> Result<FittedStep, String> {
         let pick = |columns: &Columns, able: &[CellKind]| self.pick.of(columns, able);
         Ok(match &self.action {
-            Action::Finite(strategy) => Fitted::Finite(FiniteReplacement::fit(
+            StepAction::Finite(strategy) => FittedStep::Finite(FiniteReplacement::fit(
                 columns,
                 pick(columns, NUMBERS)?,
                 *strategy,
             )?),
-            Action::Impute(with, indicator) => {
+            StepAction::Impute(with, indicator) => {
                 // What only numbers have is asked of numbers.
-                let able = if matches!(with, With::MostFrequent | With::Constant(..)) {
+                let able = if matches!(
+                    with,
+                    ImputeStrategy::MostFrequent | ImputeStrategy::Constant(..)
+                ) {
                     ALL
                 } else {
                     NUMBERS
                 };
                 let names = pick(columns, able)?;
-                Fitted::Impute(Imputer::fit(columns, names, with, *indicator)?)
+                FittedStep::Impute(Imputer::fit(columns, names, with, *indicator)?)
             }
-            Action::Scale(by) => Fitted::Scale(Scaler::fit(columns, pick(columns, NUMBERS)?, *by)?),
-            Action::Quantile(count, normal) => Fitted::Quantile(Quantiles::fit(
+            StepAction::Scale(by) => {
+                FittedStep::Scale(Scaler::fit(columns, pick(columns, NUMBERS)?, *by)?)
+            }
+            StepAction::Quantile(count, normal) => FittedStep::Quantile(QuantileScaler::fit(
                 columns,
                 pick(columns, NUMBERS)?,
                 *count,
                 *normal,
             )?),
-            Action::Log1p => Fitted::Log1p(Log1p::fit(columns, pick(columns, NUMBERS)?)?),
-            Action::Clip(low, high) => {
-                Fitted::Clip(Clip::fit(columns, pick(columns, NUMBERS)?, *low, *high)?)
+            StepAction::Log1p => {
+                FittedStep::Log1p(FittedLog1p::fit(columns, pick(columns, NUMBERS)?)?)
             }
-            Action::OneHot(unknown, least, most) => Fitted::OneHot(OneHot::fit(
+            StepAction::Clip(low, high) => FittedStep::Clip(FittedClip::fit(
+                columns,
+                pick(columns, NUMBERS)?,
+                *low,
+                *high,
+            )?),
+            StepAction::OneHot(unknown, least, most) => FittedStep::OneHot(OneHot::fit(
                 columns,
                 pick(columns, TEXTS)?,
                 *unknown,
                 *least,
                 *most,
             )?),
-            Action::Ordinal => Fitted::Ordinal(Ordinal::fit(columns, pick(columns, TEXTS)?)?),
-            Action::Target(smooth, folds) => Fitted::Target(TargetEncoder::fit(
+            StepAction::Ordinal => {
+                FittedStep::Ordinal(OrdinalEncoder::fit(columns, pick(columns, TEXTS)?)?)
+            }
+            StepAction::Target(smooth, folds) => FittedStep::Target(TargetEncoder::fit(
                 columns,
                 pick(columns, TEXTS)?,
                 y,
                 *smooth,
                 *folds,
             )?),
-            Action::Hash(buckets) => {
-                let hashed = Hashed {
+            StepAction::Hash(buckets) => {
+                let hashed = HashEncoder {
                     columns: pick(columns, TEXTS)?,
                     buckets: *buckets,
                 };
                 hashed.apply(columns)?;
-                Fitted::Hash(hashed)
+                FittedStep::Hash(hashed)
             }
-            Action::Drop(useless) => {
+            StepAction::Drop(useless) => {
                 let names = pick(columns, ALL)?;
-                Fitted::Drop(match *useless == Useless::default() {
-                    true => Dropped::named(columns, names)?,
-                    false => Dropped::fit(columns, names, *useless)?,
+                FittedStep::Drop(match *useless == DropRule::default() {
+                    true => DroppedColumns::named(columns, names)?,
+                    false => DroppedColumns::fit(columns, names, *useless)?,
                 })
             }
-            Action::Pca(count) => {
-                Fitted::Pca(Components::fit(columns, pick(columns, NUMBERS)?, *count)?)
-            }
-            Action::Derive(how, first, second, name) => {
+            StepAction::Pca(count) => FittedStep::Pca(PrincipalComponents::fit(
+                columns,
+                pick(columns, NUMBERS)?,
+                *count,
+            )?),
+            StepAction::Derive(how, first, second, name) => {
                 let (first, second, name) = (first.clone(), second.clone(), name.clone());
-                let derived = Derived {
+                let derived = DerivedColumn {
                     how: *how,
                     first,
                     second,
                     name,
                 };
                 derived.apply(columns)?;
-                Fitted::Derive(derived)
+                FittedStep::Derive(derived)
             }
         })
     }
 }
 
-impl Fitted {
+impl FittedStep {
     /// Carries the step out on other rows.
     ///
     /// # Errors
@@ -203,12 +217,12 @@ impl Fitted {
         let is_odd = match self {
             Self::Impute(Imputer {
                 columns,
-                fill: Fill::Knn(imputer),
+                fill: FillMethod::Knn(imputer),
                 ..
             }) => !imputer.fits(columns.len()),
             Self::Impute(Imputer {
                 columns,
-                fill: Fill::Each(fillings),
+                fill: FillMethod::Each(fillings),
                 ..
             }) => fillings.len() != columns.len(),
             Self::Quantile(step) => !step.fits(),
@@ -241,7 +255,7 @@ impl Fitted {
             }
             Self::Hash(step) => match step.columns.as_slice() {
                 [name] => (0..step.buckets)
-                    .map(|at| (Hashed::of_bucket(at), name.clone()))
+                    .map(|at| (HashEncoder::of_bucket(at), name.clone()))
                     .collect(),
                 _ => Vec::new(),
             },
@@ -258,8 +272,10 @@ impl Fitted {
             }
             Self::Impute(step) => {
                 let with = match &step.fill {
-                    Fill::Knn(imputer) => format!("from the {} nearest rows", imputer.neighbours),
-                    Fill::Each(_) => "with a value for each column".to_owned(),
+                    FillMethod::Knn(imputer) => {
+                        format!("from the {} nearest rows", imputer.neighbours)
+                    }
+                    FillMethod::Each(_) => "with a value for each column".to_owned(),
                 };
                 format!("fill {} {with}", count(step.columns.len()))
             }

@@ -18,7 +18,7 @@ use netsec::model::data::TrainingSet;
 use netsec::model::fitted::{Model, find};
 use netsec::model::learner::FitTask;
 use netsec::model::metrics::Metrics;
-use netsec::prep::knn::{KnnImputer, Weights};
+use netsec::prep::knn::{DonorWeights, KnnImputer};
 
 #[path = "measure.rs"]
 mod measure;
@@ -365,7 +365,7 @@ fn alone(path: &Path) -> Value {
 fn fill(path: &str) {
     let mut table = npy::decode(&std::fs::read(path).expect("it was written")).expect("numbers");
     let before = own_seconds();
-    let imputer = KnnImputer::fit(table.view(), 3, Weights::Uniform).expect("no empty column");
+    let imputer = KnnImputer::fit(table.view(), 3, DonorWeights::Uniform).expect("no empty column");
     imputer.fill(&mut table);
     let (cpu, memory) = (own_seconds() - before, most_memory());
     say(&serde_json::json!({"cpu": cpu, "memory": memory, "sum": table.sum()}).to_string());

@@ -2,13 +2,13 @@
 
 use crate::model::onnx::graph::{OnnxGraph, int};
 use crate::prep::cells::CellKind;
-use crate::prep::derive::How;
-use crate::prep::encode::{OneHot, Unknown, of_category, of_rare};
-use crate::prep::impute::{Fill, Filling, Imputer, indicator};
-use crate::prep::knn::{KnnImputer, Weights};
+use crate::prep::derive::PairOp;
+use crate::prep::encode::{OneHot, UnknownCategory, of_category, of_rare};
+use crate::prep::impute::{ColumnFill, FillMethod, Imputer, indicator};
+use crate::prep::knn::{DonorWeights, KnnImputer};
 use crate::prep::pca;
-use crate::prep::quantile::Quantiles;
-use crate::prep::step::Fitted;
+use crate::prep::quantile::QuantileScaler;
+use crate::prep::step::FittedStep;
 
 /// Where a column stands: in which matrix, at which place, of how many.
 #[derive(Clone, Debug)]
@@ -116,9 +116,9 @@ impl Flow {
     ///
     /// # Errors
     /// ONNX has no operators for it.
-    pub fn carry_out(&mut self, step: &Fitted) -> Result<(), String> {
+    pub fn carry_out(&mut self, step: &FittedStep) -> Result<(), String> {
         match step {
-            Fitted::Finite(step) => {
+            FittedStep::Finite(step) => {
                 let names: Vec<String> =
                     step.columns.iter().map(|(name, ..)| name.clone()).collect();
                 self.row_by_row(&names, |graph, x| {
@@ -136,8 +136,8 @@ impl Flow {
                     graph.node("Where", &[&below, &lows, &x])
                 })?;
             }
-            Fitted::Impute(step) => self.impute(step)?,
-            Fitted::Scale(step) => {
+            FittedStep::Impute(step) => self.impute(step)?,
+            FittedStep::Scale(step) => {
                 let names: Vec<String> =
                     step.columns.iter().map(|(name, ..)| name.clone()).collect();
                 self.row_by_row(&names, |graph, x| {
@@ -150,8 +150,8 @@ impl Flow {
                     graph.node("Div", &[&x, &factors])
                 })?;
             }
-            Fitted::Quantile(step) => self.quantile(step)?,
-            Fitted::Log1p(step) => {
+            FittedStep::Quantile(step) => self.quantile(step)?,
+            FittedStep::Log1p(step) => {
                 let names: Vec<String> =
                     step.columns.iter().map(|(name, _)| name.clone()).collect();
                 self.row_by_row(&names, |graph, x| {
@@ -165,7 +165,7 @@ impl Flow {
                     graph.node("Log", &[&x])
                 })?;
             }
-            Fitted::Clip(step) => {
+            FittedStep::Clip(step) => {
                 let names: Vec<String> =
                     step.columns.iter().map(|(name, ..)| name.clone()).collect();
                 self.row_by_row(&names, |graph, x| {
@@ -181,22 +181,24 @@ impl Flow {
                     graph.node("Min", &[&x, &high])
                 })?;
             }
-            Fitted::OneHot(step) => self.onehot(step)?,
-            Fitted::Ordinal(step) => {
+            FittedStep::OneHot(step) => self.onehot(step)?,
+            FittedStep::Ordinal(step) => {
                 for (name, categories) in &step.columns {
                     let values = (0..categories.len()).map(|at| at as f64).collect();
                     self.valued(name, categories, values, -1.0)?;
                 }
             }
-            Fitted::Target(step) => {
+            FittedStep::Target(step) => {
                 for (name, known) in &step.columns {
                     let words: Vec<String> = known.keys().cloned().collect();
                     self.valued(name, &words, known.values().copied().collect(), step.prior)?;
                 }
             }
-            Fitted::Hash(_) => return Err("ONNX has no operator for the step `hash`".to_owned()),
-            Fitted::Drop(step) => self.remove(&step.columns),
-            Fitted::Pca(step) => {
+            FittedStep::Hash(_) => {
+                return Err("ONNX has no operator for the step `hash`".to_owned());
+            }
+            FittedStep::Drop(step) => self.remove(&step.columns),
+            FittedStep::Pca(step) => {
                 let x = self.matrix(&step.columns)?;
                 let (width, count) = step.directions.dim();
                 let means = self.graph.doubles(&[1, width], step.means.iter().copied());
@@ -212,12 +214,12 @@ impl Flow {
                     &x,
                 );
             }
-            Fitted::Derive(step) => {
+            FittedStep::Derive(step) => {
                 let a = self.matrix(std::slice::from_ref(&step.first))?;
                 let b = self.matrix(std::slice::from_ref(&step.second))?;
                 let made = match step.how {
-                    How::Difference => self.graph.node("Sub", &[&a, &b]),
-                    How::Ratio => {
+                    PairOp::Difference => self.graph.node("Sub", &[&a, &b]),
+                    PairOp::Ratio => {
                         let (zero, missing) = (self.graph.double(0.0), self.graph.double(f64::NAN));
                         let is_zero = self.graph.node("Equal", &[&b, &zero]);
                         let ratio = self.graph.node("Div", &[&a, &b]);
@@ -293,7 +295,7 @@ impl Flow {
                 names.push(of_rare(name));
                 let one = self.graph.double(1.0);
                 parts.push(match (step.unknown, parts.first().cloned()) {
-                    (Unknown::Rare, known) => {
+                    (UnknownCategory::Rare, known) => {
                         let missing = self.missing(name)?;
                         let other = self.graph.node("Sub", &[&one, &missing]);
                         match known {
@@ -321,7 +323,7 @@ impl Flow {
 
     /// Of every value the place among quantiles: a table by how many different quantiles are not
     /// above it.
-    fn quantile(&mut self, step: &Quantiles) -> Result<(), String> {
+    fn quantile(&mut self, step: &QuantileScaler) -> Result<(), String> {
         if step.normal {
             return Err(
                 "ONNX has no operator for a normal distribution, as `quantile: {to: normal}` needs"
@@ -386,20 +388,20 @@ impl Flow {
             self.push(&[indicator(name)], CellKind::Number, &missing);
         }
         match &step.fill {
-            Fill::Knn(imputer) if !step.columns.is_empty() => {
+            FillMethod::Knn(imputer) if !step.columns.is_empty() => {
                 let x = self.matrix(&step.columns)?;
                 let filled = knn(&mut self.graph, &x, imputer);
                 self.set(&step.columns, &filled);
             }
-            Fill::Knn(_) => {}
-            Fill::Each(fillings) => {
+            FillMethod::Knn(_) => {}
+            FillMethod::Each(fillings) => {
                 for (name, filling) in step.columns.iter().zip(fillings) {
                     let x = self.matrix(std::slice::from_ref(name))?;
                     let (missing, fill) = match filling {
-                        Filling::Number(number) => {
+                        ColumnFill::Number(number) => {
                             (self.graph.node("IsNaN", &[&x]), self.graph.double(*number))
                         }
-                        Filling::Text(text) => {
+                        ColumnFill::Text(text) => {
                             let empty = self.graph.texts(&[1], &[String::new()]);
                             (
                                 self.graph.node("Equal", &[&x, &empty]),
@@ -489,7 +491,7 @@ fn knn(graph: &mut OnnxGraph, x: &str, imputer: &KnnImputer) -> String {
         );
         let donors = graph.doubles(&[count], cells(at));
         let values = graph.with("Gather", &[&donors, &near[1]], vec![int("axis", 0)]);
-        let weights = weights(graph, &near[0], imputer.weights == Weights::Distance);
+        let weights = weights(graph, &near[0], imputer.weights == DonorWeights::Distance);
         let is_out = graph.node("Equal", &[&near[0], &infinite]);
         let weights = graph.node("Where", &[&is_out, &zero, &weights]);
         let whole = graph.sum(&weights);

@@ -7,16 +7,16 @@ use crate::world::package;
 use netsec::frame::table::Table;
 use netsec::prep::cells::ColumnCells;
 use netsec::prep::clip::ClipBound;
-use netsec::prep::columns::{Columns, Pick};
-use netsec::prep::derive::How;
-use netsec::prep::encode::Unknown;
-use netsec::prep::impute::With;
-use netsec::prep::knn::Weights;
+use netsec::prep::columns::{ColumnPick, Columns};
+use netsec::prep::derive::PairOp;
+use netsec::prep::encode::UnknownCategory;
+use netsec::prep::impute::ImputeStrategy;
+use netsec::prep::knn::DonorWeights;
 use netsec::prep::labels::TargetMap;
 use netsec::prep::preprocessor::{Preprocessor, PreprocessorSettings};
-use netsec::prep::reduce::Useless;
+use netsec::prep::reduce::DropRule;
 use netsec::prep::scale::ScaleMethod;
-use netsec::prep::step::{Action, PrepStep};
+use netsec::prep::step::{PrepStep, StepAction};
 
 fn rows(value: &Value) -> Vec<Vec<f64>> {
     let row = |row: &Value| {
@@ -51,15 +51,20 @@ fn words(cells: &[Option<String>]) -> Columns {
     columns
 }
 
-fn step(action: Action) -> PrepStep {
+fn step(action: StepAction) -> PrepStep {
     PrepStep {
-        pick: Pick::default(),
+        pick: ColumnPick::default(),
         action,
     }
 }
 
 /// Carries a step out that was fitted to the first rows.
-fn carried_out(action: Action, fit: &mut Columns, all: &mut Columns, y: &[f64]) -> Vec<Vec<f64>> {
+fn carried_out(
+    action: StepAction,
+    fit: &mut Columns,
+    all: &mut Columns,
+    y: &[f64],
+) -> Vec<Vec<f64>> {
     step(action).fit(fit, y).unwrap().apply(all).unwrap();
     all.matrix(&all.names())
         .unwrap()
@@ -88,42 +93,54 @@ fn steps_equal_scikit_learns_to_1e_9() {
         serde_json::from_slice(&std::fs::read(package().join("tests/oracle/prep.json")).unwrap())
             .unwrap();
     let count = oracle["fit_rows"].as_u64().unwrap() as usize;
-    let numbers: [(&str, &str, Action); 15] = [
+    let numbers: [(&str, &str, StepAction); 15] = [
         (
             "table",
             "knn_1",
-            Action::Impute(With::Knn(1, Weights::Uniform), false),
+            StepAction::Impute(ImputeStrategy::Knn(1, DonorWeights::Uniform), false),
         ),
         (
             "table",
             "knn_3",
-            Action::Impute(With::Knn(3, Weights::Uniform), false),
+            StepAction::Impute(ImputeStrategy::Knn(3, DonorWeights::Uniform), false),
         ),
         (
             "table",
             "knn_7",
-            Action::Impute(With::Knn(7, Weights::Uniform), false),
+            StepAction::Impute(ImputeStrategy::Knn(7, DonorWeights::Uniform), false),
         ),
         (
             "table",
             "knn_distance",
-            Action::Impute(With::Knn(4, Weights::Distance), false),
+            StepAction::Impute(ImputeStrategy::Knn(4, DonorWeights::Distance), false),
         ),
-        ("table", "mean", Action::Impute(With::Mean, false)),
-        ("table", "median", Action::Impute(With::Median, false)),
-        ("table", "indicator", Action::Impute(With::Median, true)),
+        (
+            "table",
+            "mean",
+            StepAction::Impute(ImputeStrategy::Mean, false),
+        ),
+        (
+            "table",
+            "median",
+            StepAction::Impute(ImputeStrategy::Median, false),
+        ),
+        (
+            "table",
+            "indicator",
+            StepAction::Impute(ImputeStrategy::Median, true),
+        ),
         (
             "rough",
             "most_frequent",
-            Action::Impute(With::MostFrequent, false),
+            StepAction::Impute(ImputeStrategy::MostFrequent, false),
         ),
-        ("knn_3", "scaled", Action::Scale(ScaleMethod::Standard)),
-        ("knn_3", "pca", Action::Pca(4)),
-        ("table", "min_max", Action::Scale(ScaleMethod::MinMax)),
-        ("table", "robust", Action::Scale(ScaleMethod::Robust)),
-        ("table", "max_abs", Action::Scale(ScaleMethod::MaxAbs)),
-        ("table", "uniform", Action::Quantile(17, false)),
-        ("table", "normal", Action::Quantile(17, true)),
+        ("knn_3", "scaled", StepAction::Scale(ScaleMethod::Standard)),
+        ("knn_3", "pca", StepAction::Pca(4)),
+        ("table", "min_max", StepAction::Scale(ScaleMethod::MinMax)),
+        ("table", "robust", StepAction::Scale(ScaleMethod::Robust)),
+        ("table", "max_abs", StepAction::Scale(ScaleMethod::MaxAbs)),
+        ("table", "uniform", StepAction::Quantile(17, false)),
+        ("table", "normal", StepAction::Quantile(17, true)),
     ];
     for (from, name, action) in numbers {
         let table = rows(&oracle[from]);
@@ -137,7 +154,7 @@ fn steps_equal_scikit_learns_to_1e_9() {
     }
     let rough = rows(&oracle["rough"]);
     let told = carried_out(
-        Action::Quantile(17, false),
+        StepAction::Quantile(17, false),
         &mut columns(&rough[..count]),
         &mut columns(&rough),
         &[],
@@ -161,11 +178,14 @@ fn steps_equal_scikit_learns_to_1e_9() {
             .collect(),
     );
     let texts = [
-        ("onehot", Action::OneHot(Unknown::Zero, 1, 100)),
-        ("onehot_rare", Action::OneHot(Unknown::Rare, 5, 100)),
-        ("ordinal", Action::Ordinal),
-        ("target_auto", Action::Target(None, 5)),
-        ("target_3", Action::Target(Some(3.0), 5)),
+        ("onehot", StepAction::OneHot(UnknownCategory::Zero, 1, 100)),
+        (
+            "onehot_rare",
+            StepAction::OneHot(UnknownCategory::Rare, 5, 100),
+        ),
+        ("ordinal", StepAction::Ordinal),
+        ("target_auto", StepAction::Target(None, 5)),
+        ("target_3", StepAction::Target(Some(3.0), 5)),
     ];
     for (name, action) in texts {
         let told = carried_out(
@@ -187,7 +207,7 @@ proptest! {
         let mut y: Vec<f64> = cells.iter().enumerate().map(|(row, cell)| f64::from(u8::from((row + usize::from(*cell)) % 3 == 0))).collect();
         let told = |y: &[f64]| {
             let mut columns = words(&text);
-            step(Action::Target(None, 5)).fit(&mut columns, y).unwrap();
+            step(StepAction::Target(None, 5)).fit(&mut columns, y).unwrap();
             columns.numbers("word").unwrap().to_vec()
         };
         let before = told(&y);
@@ -208,14 +228,14 @@ proptest! {
         let table = Table::of_texts("w", cells.iter().map(|(a, ..)| (*a > 0).then(|| a.to_string())).collect()).unwrap().beside(&table).unwrap();
         prop_assume!(cells.iter().any(|cell| cell.0 > 0));
         let steps = [
-            Action::Derive(How::Ratio, "a".to_owned(), "b".to_owned(), "c".to_owned()),
-            Action::Impute(With::Knn(2, Weights::Distance), true),
-            Action::Impute(With::Constant(0.0, "none".to_owned()), false),
-            Action::Clip(ClipBound::Share(0.05), ClipBound::Value(40.0)),
-            Action::Quantile(9, true),
-            Action::OneHot(Unknown::Rare, 2, 10),
-            Action::Drop(Useless { constant: true, duplicate: true, correlated: Some(0.99) }),
-            Action::Scale(ScaleMethod::Standard),
+            StepAction::Derive(PairOp::Ratio, "a".to_owned(), "b".to_owned(), "c".to_owned()),
+            StepAction::Impute(ImputeStrategy::Knn(2, DonorWeights::Distance), true),
+            StepAction::Impute(ImputeStrategy::Constant(0.0, "none".to_owned()), false),
+            StepAction::Clip(ClipBound::Share(0.05), ClipBound::Value(40.0)),
+            StepAction::Quantile(9, true),
+            StepAction::OneHot(UnknownCategory::Rare, 2, 10),
+            StepAction::Drop(DropRule { constant: true, duplicate: true, correlated: Some(0.99) }),
+            StepAction::Scale(ScaleMethod::Standard),
         ];
         let labels = TargetMap { classes: [("0".to_owned(), 0), ("1".to_owned(), 1)].into(), others: None };
         let settings = PreprocessorSettings { target: "y".to_owned(), labels, steps: steps.into_iter().map(step).collect() };
@@ -235,29 +255,31 @@ fn useless_columns_go_and_the_first_of_equals_stays() {
         [3.0, 3.0, 5.0, 6.1, 2.0],
         [4.0, 4.0, 5.0, 8.0, 9.0],
     ];
-    let left = |useless: Useless| {
+    let left = |useless: DropRule| {
         let mut columns = columns(&table.map(|row| row.to_vec()));
-        step(Action::Drop(useless)).fit(&mut columns, &[]).unwrap();
+        step(StepAction::Drop(useless))
+            .fit(&mut columns, &[])
+            .unwrap();
         columns.names().concat()
     };
     assert_eq!(
-        left(Useless {
+        left(DropRule {
             constant: true,
-            ..Useless::default()
+            ..DropRule::default()
         }),
         "abde"
     );
     assert_eq!(
-        left(Useless {
+        left(DropRule {
             duplicate: true,
-            ..Useless::default()
+            ..DropRule::default()
         }),
         "acde"
     );
     assert_eq!(
-        left(Useless {
+        left(DropRule {
             correlated: Some(0.95),
-            ..Useless::default()
+            ..DropRule::default()
         }),
         "ace"
     );
@@ -267,23 +289,23 @@ fn useless_columns_go_and_the_first_of_equals_stays() {
 fn odd_columns_are_named() {
     let table = [vec![0.0, -1.0], vec![1.0, 2.0]];
     let fit = |step: PrepStep| step.fit(&mut columns(&table), &[]).unwrap_err();
-    insta::assert_snapshot!(fit(step(Action::Log1p)), @"the column `b` is -1 in row 1: only numbers above -1 have a logarithm of 1 + x");
-    let pick = Pick {
+    insta::assert_snapshot!(fit(step(StepAction::Log1p)), @"the column `b` is -1 in row 1: only numbers above -1 have a logarithm of 1 + x");
+    let pick = ColumnPick {
         names: vec!["aa".to_owned()],
-        ..Pick::default()
+        ..ColumnPick::default()
     };
-    insta::assert_snapshot!(fit(PrepStep { pick, action: Action::Scale(ScaleMethod::Standard) }), @"there is no column `aa`: did you mean `a`?");
-    let pick = Pick {
-        matching: Some(Pick::whole("x.*").unwrap()),
-        ..Pick::default()
+    insta::assert_snapshot!(fit(PrepStep { pick, action: StepAction::Scale(ScaleMethod::Standard) }), @"there is no column `aa`: did you mean `a`?");
+    let pick = ColumnPick {
+        matching: Some(ColumnPick::whole("x.*").unwrap()),
+        ..ColumnPick::default()
     };
-    insta::assert_snapshot!(fit(PrepStep { pick, action: Action::Log1p }), @"no column that this step has use for matches `^(?:x.*)$`");
+    insta::assert_snapshot!(fit(PrepStep { pick, action: StepAction::Log1p }), @"no column that this step has use for matches `^(?:x.*)$`");
     let text = [Some("a".to_owned()), Some("b".to_owned())];
-    let error = step(Action::OneHot(Unknown::Error, 1, 1))
+    let error = step(StepAction::OneHot(UnknownCategory::Error, 1, 1))
         .fit(&mut words(&text), &[])
         .unwrap_err();
     insta::assert_snapshot!(error, @"the text column `word` has 2 categories, at most 1 become columns: drop it, raise `max` or `min_count` of `onehot`, or use `target` or `hash`");
-    let fitted = step(Action::OneHot(Unknown::Error, 1, 9))
+    let fitted = step(StepAction::OneHot(UnknownCategory::Error, 1, 9))
         .fit(&mut words(&text), &[])
         .unwrap();
     let mut other = words(&[Some("a".to_owned()), Some("c".to_owned())]);

@@ -198,14 +198,14 @@ mod models {
     use netsec::model::fitted::find;
     use netsec::model::learner::FitTask;
     use netsec::model::metrics::Metrics;
-    use netsec::prep::columns::Pick;
-    use netsec::prep::encode::Unknown;
-    use netsec::prep::impute::With;
-    use netsec::prep::knn::Weights;
+    use netsec::prep::columns::ColumnPick;
+    use netsec::prep::encode::UnknownCategory;
+    use netsec::prep::impute::ImputeStrategy;
+    use netsec::prep::knn::DonorWeights;
     use netsec::prep::labels::TargetMap;
     use netsec::prep::preprocessor::{Preprocessor, PreprocessorSettings};
     use netsec::prep::scale::ScaleMethod;
-    use netsec::prep::step::{Action, PrepStep};
+    use netsec::prep::step::{PrepStep, StepAction};
     use proptest::prelude::*;
 
     fn table() -> Table {
@@ -238,14 +238,17 @@ mod models {
         static MADE: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
         MADE.get_or_init(|| {
             let usual = vec![
-                Action::Impute(With::Knn(2, Weights::Distance), true),
-                Action::Quantile(5, true),
+                StepAction::Impute(ImputeStrategy::Knn(2, DonorWeights::Distance), true),
+                StepAction::Quantile(5, true),
             ];
-            let other = vec![Action::Impute(With::Median, false), Action::Pca(2)];
-            let made = |(name, mut steps): (&str, Vec<Action>)| {
+            let other = vec![
+                StepAction::Impute(ImputeStrategy::Median, false),
+                StepAction::Pca(2),
+            ];
+            let made = |(name, mut steps): (&str, Vec<StepAction>)| {
                 steps.extend([
-                    Action::OneHot(Unknown::Rare, 1, 9),
-                    Action::Scale(ScaleMethod::Robust),
+                    StepAction::OneHot(UnknownCategory::Rare, 1, 9),
+                    StepAction::Scale(ScaleMethod::Robust),
                 ]);
                 let labels = TargetMap {
                     classes: [("0".to_owned(), 0), ("1".to_owned(), 1)].into(),
@@ -254,7 +257,7 @@ mod models {
                 let steps = steps
                     .into_iter()
                     .map(|action| PrepStep {
-                        pick: Pick::default(),
+                        pick: ColumnPick::default(),
                         action,
                     })
                     .collect();
