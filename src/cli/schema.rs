@@ -10,8 +10,8 @@ use crate::cli::exit::Exit;
 use crate::cli::{load, out, rows};
 use crate::kinds::list::registry;
 use crate::kinds::starter;
-use crate::quality::infer::Strictness;
-use crate::quality::schema_diff::{Effect, changes};
+use crate::quality::infer::SchemaStrictness;
+use crate::quality::schema_diff::{ChangeEffect, changes};
 use crate::quality::{schema, schema_json};
 use crate::stage::schema as pages;
 
@@ -33,9 +33,9 @@ pub fn schema(workspace: &Workspace, args: &SchemaArgs) -> Result<Exit, AppError
             let files = rows::files(workspace, data)?;
             let separator = separator.map(rows::byte).transpose()?;
             let strictness = if *lenient {
-                Strictness::Lenient
+                SchemaStrictness::Lenient
             } else {
-                Strictness::Strict
+                SchemaStrictness::Strict
             };
             let text =
                 starter::infer(data, &files, separator, strictness).map_err(AppError::Usage)?;
@@ -64,7 +64,7 @@ fn diff(workspace: &Workspace, old: &str, new: &str, json: bool) -> Result<Exit,
         .iter()
         .map(|change| change.effect)
         .max()
-        .unwrap_or(Effect::Compatible);
+        .unwrap_or(ChangeEffect::Compatible);
     if json {
         out::json(&json!({"effect": effect, "changes": found}))?;
     } else {
@@ -79,7 +79,7 @@ fn diff(workspace: &Workspace, old: &str, new: &str, json: bool) -> Result<Exit,
         }
         out::data(text.as_bytes())?;
     }
-    Ok(if effect == Effect::Breaking {
+    Ok(if effect == ChangeEffect::Breaking {
         Exit::Failed
     } else {
         Exit::Done

@@ -7,7 +7,7 @@ use crate::base::nearest::suggest;
 use crate::frame::table::{ColumnType, TableError};
 use crate::kinds::dataset::Dataset;
 use crate::model::bundle::Bundle;
-use crate::quality::drift::{self, Continuous, Correction, DriftThresholds};
+use crate::quality::drift::{self, ContinuousTest, DriftThresholds, PValueCorrection};
 use crate::quality::drift_page;
 use crate::quality::profile::Profile;
 use crate::source::files::{self, Options};
@@ -169,12 +169,12 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     let settings = DriftThresholds {
         alpha: number("alpha"),
         correction: match values.text("correction") {
-            Some("benjamini_hochberg") => Correction::BenjaminiHochberg,
-            _ => Correction::Holm,
+            Some("benjamini_hochberg") => PValueCorrection::BenjaminiHochberg,
+            _ => PValueCorrection::Holm,
         },
         continuous: match values.text("continuous") {
-            Some("cramer_von_mises") => Continuous::CramerVonMises,
-            _ => Continuous::Ks,
+            Some("cramer_von_mises") => ContinuousTest::CramerVonMises,
+            _ => ContinuousTest::Ks,
         },
         few: values.size("few"),
         min_effect: number("min_effect"),

@@ -13,7 +13,7 @@ use crate::frame::{codec, rows};
 use crate::kinds::dataset::{Dataset, DatasetWriter, read_kept};
 use crate::kinds::drift::together;
 use crate::quality::labels::presumed_benign;
-use crate::quality::leakage::{self, Leakage, SplitSide, Traces};
+use crate::quality::leakage::{self, LeakageReport, RowTraces, SplitSide};
 use crate::quality::profile::Profile;
 use crate::quality::telling::LabelProfiles;
 use crate::quality::units::distinct_rows;
@@ -103,7 +103,7 @@ impl Stage for SplitStage {
     ) -> Result<(), StageError> {
         let sources = self.sources(inputs, outputs)?;
         let mut labels: BTreeMap<String, u64> = BTreeMap::new();
-        let mut traces = Traces::default();
+        let mut traces = RowTraces::default();
         let mut parts_of = Vec::new();
         for source in &sources {
             let traced = self.trace(source, context)?;
@@ -144,7 +144,7 @@ impl Stage for SplitStage {
             true => presumed_benign(labels.iter().map(|(label, count)| (label.as_str(), *count))),
             false => self.benign.clone(),
         };
-        let mut leakage = Leakage::new(&traces, &sides, benign, &profiles, self.near_perfect);
+        let mut leakage = LeakageReport::new(&traces, &sides, benign, &profiles, self.near_perfect);
         // What the rows are split by is needed until here, and left out of the features later.
         let decides = match &self.by {
             SplitBy::Time { column, .. } => std::slice::from_ref(column),
@@ -183,7 +183,7 @@ impl Stage for SplitStage {
 }
 
 impl SplitStage {
-    fn check(&self, leakage: &Leakage, train: u64, test: u64) -> Result<(), StageError> {
+    fn check(&self, leakage: &LeakageReport, train: u64, test: u64) -> Result<(), StageError> {
         let shared = leakage.shared_share();
         if shared > self.max_shared_rows {
             return Err(StageError::Data(format!(
@@ -357,14 +357,14 @@ impl SplitStage {
         }
         Ok(vec![
             serde_json::to_vec(&counts).expect("plain data serialises"),
-            Traces::encode(&features, &labels, &deciders),
+            RowTraces::encode(&features, &labels, &deciders),
         ])
     }
 
     /// Decides the side of every row, part by part; so many parts are of the first table.
     fn sides(
         &self,
-        traces: &Traces,
+        traces: &RowTraces,
         labels: &BTreeMap<String, u64>,
         first: usize,
     ) -> Vec<Vec<SplitSide>> {
@@ -406,7 +406,7 @@ impl SplitStage {
 
     /// Deals out the distinct rows of every label in turn, so that each side has its share of each
     /// label after any number of rows. Equal rows follow the first of them.
-    fn dealt(&self, traces: &Traces, labels: &BTreeMap<String, u64>) -> Vec<Vec<SplitSide>> {
+    fn dealt(&self, traces: &RowTraces, labels: &BTreeMap<String, u64>) -> Vec<Vec<SplitSide>> {
         let mut known: BTreeMap<u128, SplitSide> = BTreeMap::new();
         let mut counts: BTreeMap<u64, [f64; 3]> = labels
             .keys()
@@ -440,7 +440,7 @@ impl SplitStage {
     /// Takes rows without a label off their sides, or refuses them.
     fn set_unlabelled_aside(
         &self,
-        traces: &Traces,
+        traces: &RowTraces,
         sides: &mut [Vec<SplitSide>],
         outputs: &mut Outputs,
     ) -> Result<(), StageError> {

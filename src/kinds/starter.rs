@@ -10,7 +10,7 @@ use crate::kinds::split_work::SAMPLE;
 use crate::kinds::starter_labels::{Labels, SaidLabels, labels};
 use crate::kinds::starter_text::{Proposal, pipeline};
 use crate::quality::giveaway::{Giveaway, GiveawayGrade, GiveawayReason};
-use crate::quality::infer::{self, Strictness};
+use crate::quality::infer::{self, SchemaStrictness};
 use crate::quality::nature::{epoch_parts, rising};
 use crate::quality::profile::Profile;
 use crate::quality::telling::{ClassTellings, LabelProfiles};
@@ -162,14 +162,14 @@ pub fn propose(request: &InitRequest) -> Result<Starter, String> {
         notes.extend(nearly_numbers(&table, name));
     }
     let heading = "What the data must look like. Made by `netsec init`; make it as strict as you know it to be.";
-    let mut schema = infer::schema(&profile, Some(&target), Strictness::Lenient, heading);
+    let mut schema = infer::schema(&profile, Some(&target), SchemaStrictness::Lenient, heading);
     if !dropped.is_empty() {
         // Ready to be taken in by who takes a column out of `drop`.
         let rest = kept.names();
         let lines = infer::schema(
             &look(&table.without(&rest).map_err(|error| error.0)?)?,
             None,
-            Strictness::Lenient,
+            SchemaStrictness::Lenient,
             "",
         );
         schema.push_str("  # Left out by `ingest`; whoever takes one in writes it here too:\n");
@@ -472,7 +472,7 @@ pub fn infer(
     path: &str,
     files: &[(String, Vec<u8>)],
     separator: Option<u8>,
-    strictness: Strictness,
+    strictness: SchemaStrictness,
 ) -> Result<String, String> {
     let profile = look(&rows(files, &options(files, separator, &mut Vec::new())?)?)?;
     let heading = format!(

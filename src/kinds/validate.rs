@@ -12,9 +12,9 @@ use crate::frame::{codec, rows};
 use crate::kinds::dataset::{Dataset, DatasetWriter, read_kept};
 use crate::kinds::quarantine::{Aside, ROW, RULES, failure_columns, quarantine_columns};
 use crate::quality::report::{RuleVerdict, ValidationCounts, ValidationReport};
-use crate::quality::rules::{self, Rule, RuleFailure};
+use crate::quality::rules::{self, RuleFailure, SchemaRule};
 use crate::quality::schema;
-use crate::quality::schema_types::{Measure, Schema, Severity};
+use crate::quality::schema_types::{Schema, Severity, TableMeasure};
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
@@ -148,7 +148,7 @@ type Repeated = BTreeMap<usize, Vec<(usize, usize)>>;
 /// What a part is checked with.
 struct PartCheck<'a> {
     schema: &'a Schema,
-    rules: &'a [Rule],
+    rules: &'a [SchemaRule],
     /// Columns of which freshness is asked.
     moments: Vec<String>,
     counts_duplicates: bool,
@@ -171,8 +171,8 @@ impl Stage for Validate {
         let rules = rules::rules(&schema);
         let data = Dataset::open(inputs.one("data"))?;
         let measures = || schema.table.iter().map(|rule| &rule.measure);
-        let moment = |measure: &Measure| match measure {
-            Measure::Freshness(column) => Some(column.clone()),
+        let moment = |measure: &TableMeasure| match measure {
+            TableMeasure::Freshness(column) => Some(column.clone()),
             _ => None,
         };
         let moments: Vec<String> = measures().filter_map(moment).collect();
@@ -185,7 +185,7 @@ impl Stage for Validate {
             schema: &schema,
             rules: &rules,
             moments,
-            counts_duplicates: measures().any(|measure| *measure == Measure::Duplicates),
+            counts_duplicates: measures().any(|measure| *measure == TableMeasure::Duplicates),
         };
         let misfits = rules::misfits(&schema, &data.index.columns);
         let mut kept = check.parts(
@@ -531,7 +531,7 @@ pub struct Replayed {
     /// How many rows break each rule that is broken.
     pub broken: BTreeMap<String, u64>,
     /// Columns that are missing or unexpected.
-    pub misfits: Vec<rules::Misfit>,
+    pub misfits: Vec<rules::ColumnMisfit>,
 }
 
 /// Checks rows that were set aside against a schema. A value that repeats within them breaks

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 /// HyperLogLog (Flajolet, Fusy, Gandouet and Meunier, 2007), empty while the values are counted
 /// exactly.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Distinct(Vec<u8>);
+pub struct DistinctCounter(Vec<u8>);
 
 const REGISTERS: usize = 1024;
 
-impl Distinct {
+impl DistinctCounter {
     /// Counts values by their hashes, whose bits are spread.
     pub fn of(hashes: impl Iterator<Item = u64>) -> Self {
         let mut registers = vec![0; REGISTERS];

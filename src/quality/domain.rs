@@ -13,7 +13,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::Serialize;
 
 use crate::quality::auc::auc;
-use crate::quality::profile::{Profile, Sample};
+use crate::quality::profile::{Profile, SampledCells};
 use crate::quality::units::DrawnUnit;
 
 /// Bins of a column.
@@ -38,7 +38,7 @@ const ROWS: f64 = 8000.0;
 
 /// How well a model tells the two apart.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Domain {
+pub struct DomainClassifier {
     /// The area under the ROC curve on rows that the model was not fitted to; 0.5 if it cannot
     /// tell.
     pub auc: f64,
@@ -51,7 +51,7 @@ pub struct Domain {
 }
 
 /// Distinct rows, each with how often it stands on either side.
-struct Sides {
+struct SideCounts {
     /// The bin of each by column.
     columns: Vec<Vec<u8>>,
     /// The rows of each in the reference and in the other table.
@@ -66,8 +66,8 @@ pub fn compare(
     drawn: DrawnUnit,
     min_auc: f64,
     seed: u64,
-) -> Option<Domain> {
-    let mut sides = Sides::of(reference, current, drawn);
+) -> Option<DomainClassifier> {
+    let mut sides = SideCounts::of(reference, current, drawn);
     let rows = (sides.rows(0), sides.rows(1));
     if rows.0.min(rows.1) < LEAST || sides.columns.is_empty() {
         return None;
@@ -93,7 +93,7 @@ pub fn compare(
         true => (as_good + 1) as f64 / (permutations + 1) as f64,
         false => as_good as f64 / permutations as f64,
     };
-    Some(Domain {
+    Some(DomainClassifier {
         auc: seen,
         p,
         permutations,
@@ -110,7 +110,7 @@ fn shuffled<T>(random: &mut ChaCha8Rng, mut list: Vec<T>) -> Vec<T> {
     list
 }
 
-impl Sides {
+impl SideCounts {
     fn of(reference: &Profile, current: &Profile, drawn: DrawnUnit) -> Self {
         let (first, second) = (&reference.units, &current.units);
         // Of whole units each side has its own; of rows, those count that would be in both samples
@@ -313,8 +313,8 @@ fn thin(counts: &mut [[u64; 2]]) {
 }
 
 /// The cells of units as bins of about as many cells; what is missing has the bin 0.
-fn binned(first: &Sample, second: &Sample, shown: &[(usize, usize)]) -> Vec<u8> {
-    if let (Sample::Numbers(first), Sample::Numbers(second)) = (first, second) {
+fn binned(first: &SampledCells, second: &SampledCells, shown: &[(usize, usize)]) -> Vec<u8> {
+    if let (SampledCells::Numbers(first), SampledCells::Numbers(second)) = (first, second) {
         let cell = |(side, at): &(usize, usize)| if *side == 0 { first[*at] } else { second[*at] };
         let cells: Vec<f32> = shown.iter().map(cell).collect();
         let mut sorted: Vec<f32> = cells

@@ -7,13 +7,13 @@ use serde::Serialize;
 
 use crate::frame::table::ColumnType;
 use crate::quality::distances::{deviation, in_quantiles, jensen_shannon, psi, wasserstein};
-use crate::quality::domain::{self, Domain};
+use crate::quality::domain::{self, DomainClassifier};
 use crate::quality::ks;
 use crate::quality::profile::{
     ColumnProfile, Profile, ValueDistribution, in_buckets, side_by_side,
 };
 use crate::quality::tests::{
-    Tested, benjamini_hochberg, chi_squared, cramer_von_mises, cramers_v, fisher, holm,
+    TestResult, benjamini_hochberg, chi_squared, cramer_von_mises, cramers_v, fisher, holm,
     two_proportions,
 };
 use crate::quality::units::{DrawnUnit, drawn_by};
@@ -30,7 +30,7 @@ const DOMAIN_SHARE: f64 = 0.2;
 
 /// The test for numbers with many values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Continuous {
+pub enum ContinuousTest {
     /// Kolmogorov and Smirnov.
     Ks,
     /// Cramér and von Mises.
@@ -39,7 +39,7 @@ pub enum Continuous {
 
 /// How p-values are corrected for their number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Correction {
+pub enum PValueCorrection {
     /// Holm: the chance of any false alarm is at most alpha.
     Holm,
     /// Benjamini and Hochberg: the expected share of false ones among the alarms is at most alpha.
@@ -52,9 +52,9 @@ pub struct DriftThresholds {
     /// The chance of a false alarm.
     pub alpha: f64,
     /// The correction.
-    pub correction: Correction,
+    pub correction: PValueCorrection,
     /// The test for numbers with many values.
-    pub continuous: Continuous,
+    pub continuous: ContinuousTest,
     /// Numbers with up to so many different values are compared like categories.
     pub few: usize,
     /// The least effect of a distribution that counts: the greatest distance of the distribution
@@ -78,8 +78,8 @@ impl Default for DriftThresholds {
     fn default() -> Self {
         Self {
             alpha: 0.05,
-            correction: Correction::Holm,
-            continuous: Continuous::Ks,
+            correction: PValueCorrection::Holm,
+            continuous: ContinuousTest::Ks,
             few: 20,
             min_effect: 0.045,
             min_share: 0.01,
@@ -137,7 +137,7 @@ pub struct ColumnDrift {
 
 /// How two tables compare.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Drift {
+pub struct DriftReport {
     /// Whether they drifted apart.
     pub drifted: bool,
     /// The chance of a false alarm.
@@ -155,13 +155,13 @@ pub struct Drift {
     /// Each column, in the order of the reference.
     pub columns: Vec<ColumnDrift>,
     /// Whether whole rows can be told apart.
-    pub domain: Option<Domain>,
+    pub domain: Option<DomainClassifier>,
     /// Whether that raised an alarm.
     pub domain_alarm: bool,
 }
 
 /// Compares two tables by their profiles.
-pub fn compare(reference: &Profile, current: &Profile, settings: &DriftThresholds) -> Drift {
+pub fn compare(reference: &Profile, current: &Profile, settings: &DriftThresholds) -> DriftReport {
     let (rows, drawn_by) = (
         (reference.rows, current.rows),
         drawn_by(
@@ -193,8 +193,8 @@ pub fn compare(reference: &Profile, current: &Profile, settings: &DriftThreshold
         .map(|asked| asked.p)
         .collect();
     p = match settings.correction {
-        Correction::Holm => holm(&p),
-        Correction::BenjaminiHochberg => benjamini_hochberg(&p),
+        PValueCorrection::Holm => holm(&p),
+        PValueCorrection::BenjaminiHochberg => benjamini_hochberg(&p),
     };
     let alpha = if settings.rows {
         settings.alpha * (1.0 - DOMAIN_SHARE)
@@ -229,7 +229,7 @@ pub fn compare(reference: &Profile, current: &Profile, settings: &DriftThreshold
         domain.p <= settings.alpha * DOMAIN_SHARE && domain.auc >= settings.min_auc
     });
     let share = drifted_columns as f64 / columns.len().max(1) as f64;
-    Drift {
+    DriftReport {
         drifted: share > settings.max_share || domain_alarm,
         alpha: settings.alpha,
         reference_rows: rows.0,
@@ -272,10 +272,10 @@ fn certain(name: &str, about: &'static str, effect_name: &'static str) -> Column
 fn asked(
     about: &'static str,
     test: &'static str,
-    tested: Tested,
+    tested: TestResult,
     effect: (&'static str, f64, f64),
 ) -> DriftTest {
-    let Tested { statistic, p } = tested;
+    let TestResult { statistic, p } = tested;
     let (effect_name, effect, min_effect) = effect;
     DriftTest {
         about,
@@ -400,14 +400,14 @@ fn numbers(
     };
     let distance = found.statistic;
     let (test, tested) = match settings.continuous {
-        Continuous::Ks => (
+        ContinuousTest::Ks => (
             "ks",
-            Some(Tested {
+            Some(TestResult {
                 statistic: distance,
                 p: found.p,
             }),
         ),
-        Continuous::CramerVonMises => ("cramer_von_mises", cramer_von_mises(a, b)),
+        ContinuousTest::CramerVonMises => ("cramer_von_mises", cramer_von_mises(a, b)),
     };
     if let Some(tested) = tested {
         column.asked.push(asked(
@@ -505,7 +505,10 @@ fn pool(pairs: &[(u64, u64)], n1: u64, n2: u64) -> Vec<(u64, u64)> {
 
 /// The test of two shares that fits: that of the normal distribution where it holds, otherwise the
 /// exact one. `None` if there is nothing to ask.
-fn proportions((hits1, n1): (u64, u64), (hits2, n2): (u64, u64)) -> Option<(&'static str, Tested)> {
+fn proportions(
+    (hits1, n1): (u64, u64),
+    (hits2, n2): (u64, u64),
+) -> Option<(&'static str, TestResult)> {
     let (hits, n) = (hits1 + hits2, n1 + n2);
     if hits == 0 || hits == n || n1 == 0 || n2 == 0 {
         return None;
@@ -525,7 +528,7 @@ fn buckets(values: &ValueDistribution) -> Vec<u64> {
     }
 }
 
-impl Drift {
+impl DriftReport {
     /// Returns a line that says what came of it.
     pub fn line(&self) -> String {
         let names: Vec<String> = self

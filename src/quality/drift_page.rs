@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::quality::distances::in_quantiles;
-use crate::quality::drift::{ColumnDrift, Drift};
+use crate::quality::drift::{ColumnDrift, DriftReport};
 use crate::quality::profile::{ColumnProfile, Profile, ValueDistribution, side_by_side};
 use crate::quality::report::{STYLE, escape};
 use crate::quality::units::DrawnUnit;
@@ -17,7 +17,7 @@ const SIZE: (f64, f64) = (150.0, 34.0);
 const BARS: usize = 20;
 
 /// Returns the page. Columns that drifted stand first.
-pub fn page(drift: &Drift, reference: &Profile, current: &Profile) -> String {
+pub fn page(drift: &DriftReport, reference: &Profile, current: &Profile) -> String {
     let word = if drift.drifted { "drift" } else { "no drift" };
     let class = if drift.drifted { "refused" } else { "valid" };
     let mut html = format!(

@@ -20,16 +20,16 @@ pub enum Expression {
     /// The value of a column.
     Column(String),
     /// One operand.
-    One(One, Box<Expression>),
+    One(UnaryOp, Box<Expression>),
     /// Two operands.
-    Two(Two, Box<Expression>, Box<Expression>),
+    Two(BinaryOp, Box<Expression>, Box<Expression>),
     /// Whether a value is one of these.
     In(Box<Expression>, Vec<Expression>),
 }
 
 /// What is done with one operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum One {
+pub enum UnaryOp {
     /// Minus.
     Negate,
     /// Not.
@@ -45,7 +45,7 @@ pub enum One {
 /// What is done with two operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
-pub enum Two {
+pub enum BinaryOp {
     Or,
     And,
     Equal,
@@ -77,7 +77,7 @@ pub enum ExpressionValue {
 pub type SyntaxError = (usize, String);
 
 #[derive(Clone, Debug, PartialEq)]
-enum Token {
+enum ExpressionToken {
     Number(f64),
     Text(String),
     Name(String),
@@ -88,7 +88,7 @@ const SIGNS: [&str; 16] = [
     "<=", ">=", "!=", "<>", "==", "<", ">", "=", "+", "-", "*", "/", "(", ")", "[", "]",
 ];
 
-fn tokens(text: &str) -> Result<Vec<(usize, Token)>, SyntaxError> {
+fn tokens(text: &str) -> Result<Vec<(usize, ExpressionToken)>, SyntaxError> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(first) = text[at..].chars().next() {
@@ -98,7 +98,7 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, SyntaxError> {
                 at += first.len_utf8();
                 continue;
             }
-            ',' => (1, Token::Sign(",")),
+            ',' => (1, ExpressionToken::Sign(",")),
             '0'..='9' | '.' => {
                 let mut end = rest
                     .find(|c: char| !c.is_ascii_digit() && c != '.')
@@ -115,7 +115,7 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, SyntaxError> {
                 let number = rest[..end]
                     .parse()
                     .map_err(|_| (at, format!("`{}` is not a number", &rest[..end])))?;
-                (end, Token::Number(number))
+                (end, ExpressionToken::Number(number))
             }
             '\'' | '"' | '`' => {
                 let end = rest[1..]
@@ -126,19 +126,19 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, SyntaxError> {
                 (
                     end + 1,
                     if first == '`' {
-                        Token::Name(inner)
+                        ExpressionToken::Name(inner)
                     } else {
-                        Token::Text(inner)
+                        ExpressionToken::Text(inner)
                     },
                 )
             }
             _ if first.is_alphabetic() || first == '_' => {
                 let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
                 let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
-                (end, Token::Name(rest[..end].to_owned()))
+                (end, ExpressionToken::Name(rest[..end].to_owned()))
             }
             _ => match SIGNS.into_iter().find(|sign| rest.starts_with(sign)) {
-                Some(sign) => (sign.len(), Token::Sign(sign)),
+                Some(sign) => (sign.len(), ExpressionToken::Sign(sign)),
                 None => {
                     return Err((
                         at,
@@ -161,7 +161,7 @@ fn tokens(text: &str) -> Result<Vec<(usize, Token)>, SyntaxError> {
 /// Where the text is none.
 pub fn parse(text: &str) -> Result<Expression, SyntaxError> {
     let tokens = tokens(text)?;
-    let mut parser = Parser {
+    let mut parser = ExpressionParser {
         tokens,
         at: 0,
         end: text.len(),
@@ -174,40 +174,40 @@ pub fn parse(text: &str) -> Result<Expression, SyntaxError> {
     }
 }
 
-struct Parser {
-    tokens: Vec<(usize, Token)>,
+struct ExpressionParser {
+    tokens: Vec<(usize, ExpressionToken)>,
     at: usize,
     end: usize,
     depth: usize,
 }
 
 /// Operators by how strongly they bind, the weakest first.
-const LEVELS: [&[(&str, Two)]; 5] = [
-    &[("or", Two::Or)],
-    &[("and", Two::And)],
+const LEVELS: [&[(&str, BinaryOp)]; 5] = [
+    &[("or", BinaryOp::Or)],
+    &[("and", BinaryOp::And)],
     &[
-        ("==", Two::Equal),
-        ("=", Two::Equal),
-        ("!=", Two::Unequal),
-        ("<>", Two::Unequal),
-        ("<=", Two::AtMost),
-        ("<", Two::Less),
-        (">=", Two::AtLeast),
-        (">", Two::Greater),
+        ("==", BinaryOp::Equal),
+        ("=", BinaryOp::Equal),
+        ("!=", BinaryOp::Unequal),
+        ("<>", BinaryOp::Unequal),
+        ("<=", BinaryOp::AtMost),
+        ("<", BinaryOp::Less),
+        (">=", BinaryOp::AtLeast),
+        (">", BinaryOp::Greater),
     ],
-    &[("+", Two::Plus), ("-", Two::Minus)],
-    &[("*", Two::Times), ("/", Two::Over)],
+    &[("+", BinaryOp::Plus), ("-", BinaryOp::Minus)],
+    &[("*", BinaryOp::Times), ("/", BinaryOp::Over)],
 ];
 
-impl Parser {
+impl ExpressionParser {
     fn place(&self) -> usize {
         self.tokens.get(self.at).map_or(self.end, |(at, _)| *at)
     }
 
     fn word(&self) -> Option<&str> {
         match self.tokens.get(self.at) {
-            Some((_, Token::Sign(sign))) => Some(sign),
-            Some((_, Token::Name(name))) => Some(name),
+            Some((_, ExpressionToken::Sign(sign))) => Some(sign),
+            Some((_, ExpressionToken::Name(name))) => Some(name),
             _ => None,
         }
     }
@@ -238,7 +238,7 @@ impl Parser {
         if level == 2 && self.take("not") {
             let inner = self.binary(level)?;
             self.depth -= 1;
-            return Ok(Expression::One(One::Not, Box::new(inner)));
+            return Ok(Expression::One(UnaryOp::Not, Box::new(inner)));
         }
         let mut left = self.binary(level + 1)?;
         let mut count = 0;
@@ -265,9 +265,9 @@ impl Parser {
                 if !self.take("null") {
                     self.expect("missing")?;
                 }
-                let is = Expression::One(One::IsMissing, Box::new(left));
+                let is = Expression::One(UnaryOp::IsMissing, Box::new(left));
                 left = if negated {
-                    Expression::One(One::Not, Box::new(is))
+                    Expression::One(UnaryOp::Not, Box::new(is))
                 } else {
                     is
                 };
@@ -297,7 +297,7 @@ impl Parser {
         self.expect(close)?;
         let inside = Expression::In(Box::new(left), items);
         Ok(if negated {
-            Expression::One(One::Not, Box::new(inside))
+            Expression::One(UnaryOp::Not, Box::new(inside))
         } else {
             inside
         })
@@ -312,7 +312,7 @@ impl Parser {
             }
             let inner = self.unary()?;
             self.depth -= 1;
-            return Ok(Expression::One(One::Negate, Box::new(inner)));
+            return Ok(Expression::One(UnaryOp::Negate, Box::new(inner)));
         }
         if self.take("(") {
             let inner = self.binary(0)?;
@@ -324,12 +324,12 @@ impl Parser {
         };
         self.at += 1;
         match token {
-            Token::Number(number) => Ok(Expression::Number(number)),
-            Token::Text(text) => Ok(Expression::Text(text)),
-            Token::Name(name) if self.word() == Some("(") => {
+            ExpressionToken::Number(number) => Ok(Expression::Number(number)),
+            ExpressionToken::Text(text) => Ok(Expression::Text(text)),
+            ExpressionToken::Name(name) if self.word() == Some("(") => {
                 let one = match name.as_str() {
-                    "abs" => One::Abs,
-                    "length" => One::Length,
+                    "abs" => UnaryOp::Abs,
+                    "length" => UnaryOp::Length,
                     _ => {
                         return Err((
                             place,
@@ -342,8 +342,10 @@ impl Parser {
                 self.expect(")")?;
                 Ok(Expression::One(one, Box::new(inner)))
             }
-            Token::Name(name) => Ok(Expression::Column(name)),
-            Token::Sign(sign) => Err((place, format!("a value is missing before `{sign}`"))),
+            ExpressionToken::Name(name) => Ok(Expression::Column(name)),
+            ExpressionToken::Sign(sign) => {
+                Err((place, format!("a value is missing before `{sign}`")))
+            }
         }
     }
 }
@@ -422,9 +424,9 @@ impl Expression {
                 let left = left.value(bound, row);
                 let is = items
                     .iter()
-                    .map(|item| combine(Two::Equal, left.clone(), || item.value(bound, row)));
+                    .map(|item| combine(BinaryOp::Equal, left.clone(), || item.value(bound, row)));
                 is.fold(ExpressionValue::Truth(false), |all, one| {
-                    combine(Two::Or, all, || one.clone())
+                    combine(BinaryOp::Or, all, || one.clone())
                 })
             }
         }
@@ -483,19 +485,19 @@ fn number(outcome: &ExpressionValue) -> Option<f64> {
     }
 }
 
-fn apply(one: One, value: ExpressionValue) -> ExpressionValue {
+fn apply(one: UnaryOp, value: ExpressionValue) -> ExpressionValue {
     match one {
-        One::IsMissing => ExpressionValue::Truth(value == ExpressionValue::Unknown),
-        One::Not => truth(&value).map_or(ExpressionValue::Unknown, |truth| {
+        UnaryOp::IsMissing => ExpressionValue::Truth(value == ExpressionValue::Unknown),
+        UnaryOp::Not => truth(&value).map_or(ExpressionValue::Unknown, |truth| {
             ExpressionValue::Truth(!truth)
         }),
-        One::Negate => number(&value).map_or(ExpressionValue::Unknown, |number| {
+        UnaryOp::Negate => number(&value).map_or(ExpressionValue::Unknown, |number| {
             ExpressionValue::Number(-number)
         }),
-        One::Abs => number(&value).map_or(ExpressionValue::Unknown, |number| {
+        UnaryOp::Abs => number(&value).map_or(ExpressionValue::Unknown, |number| {
             ExpressionValue::Number(number.abs())
         }),
-        One::Length => match value {
+        UnaryOp::Length => match value {
             ExpressionValue::Text(text) => ExpressionValue::Number(text.chars().count() as f64),
             _ => ExpressionValue::Unknown,
         },
@@ -505,7 +507,7 @@ fn apply(one: One, value: ExpressionValue) -> ExpressionValue {
 /// Combines two values; the second is only asked for where it matters. Logic is that of three
 /// values (Kleene).
 fn combine(
-    two: Two,
+    two: BinaryOp,
     left: ExpressionValue,
     right: impl Fn() -> ExpressionValue,
 ) -> ExpressionValue {
@@ -523,7 +525,7 @@ fn combine(
         match order {
             None => ExpressionValue::Unknown,
             Some(Some(order)) => ExpressionValue::Truth(fits(order)),
-            Some(None) => ExpressionValue::Truth(two == Two::Unequal),
+            Some(None) => ExpressionValue::Truth(two == BinaryOp::Unequal),
         }
     };
     let count = |of: fn(f64, f64) -> f64| match (number(&left), number(&right())) {
@@ -531,8 +533,8 @@ fn combine(
         _ => ExpressionValue::Unknown,
     };
     match two {
-        Two::Or | Two::And => {
-            let decisive = two == Two::Or;
+        BinaryOp::Or | BinaryOp::And => {
+            let decisive = two == BinaryOp::Or;
             match truth(&left) {
                 Some(truth) if truth == decisive => ExpressionValue::Truth(decisive),
                 mine => match (mine, truth(&right())) {
@@ -542,16 +544,16 @@ fn combine(
                 },
             }
         }
-        Two::Equal => compare(std::cmp::Ordering::is_eq),
-        Two::Unequal => compare(std::cmp::Ordering::is_ne),
-        Two::Less => compare(std::cmp::Ordering::is_lt),
-        Two::AtMost => compare(std::cmp::Ordering::is_le),
-        Two::Greater => compare(std::cmp::Ordering::is_gt),
-        Two::AtLeast => compare(std::cmp::Ordering::is_ge),
-        Two::Plus => count(|a, b| a + b),
-        Two::Minus => count(|a, b| a - b),
-        Two::Times => count(|a, b| a * b),
-        Two::Over => count(|a, b| a / b),
+        BinaryOp::Equal => compare(std::cmp::Ordering::is_eq),
+        BinaryOp::Unequal => compare(std::cmp::Ordering::is_ne),
+        BinaryOp::Less => compare(std::cmp::Ordering::is_lt),
+        BinaryOp::AtMost => compare(std::cmp::Ordering::is_le),
+        BinaryOp::Greater => compare(std::cmp::Ordering::is_gt),
+        BinaryOp::AtLeast => compare(std::cmp::Ordering::is_ge),
+        BinaryOp::Plus => count(|a, b| a + b),
+        BinaryOp::Minus => count(|a, b| a - b),
+        BinaryOp::Times => count(|a, b| a * b),
+        BinaryOp::Over => count(|a, b| a / b),
     }
 }
 

@@ -2,7 +2,7 @@
 //! broken, without a word.
 
 use crate::frame::table::{ColumnType, TableError};
-use crate::quality::expression::{Expression, One, Two};
+use crate::quality::expression::{BinaryOp, Expression, UnaryOp};
 
 /// What an expression gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,21 +40,25 @@ impl Expression {
                 ColumnType::Empty => ExprType::Any,
                 ColumnType::Text | ColumnType::Time | ColumnType::Other => ExprType::Text,
             }),
-            Self::One(One::IsMissing, inner) => inner.sort(kind).map(|_| ExprType::Number),
-            Self::One(One::Length, inner) => match inner.sort(kind)? {
+            Self::One(UnaryOp::IsMissing, inner) => inner.sort(kind).map(|_| ExprType::Number),
+            Self::One(UnaryOp::Length, inner) => match inner.sort(kind)? {
                 ExprType::Number => Err(TableError(format!(
                     "{} is a number: it has no `length`",
                     inner.show()
                 ))),
                 ExprType::Text | ExprType::Any => Ok(ExprType::Number),
             },
-            Self::One(One::Not, inner) => number(inner, "`not`"),
-            Self::One(One::Negate | One::Abs, inner) => number(inner, "the sign of"),
-            Self::Two(Two::Or | Two::And, left, right) => {
+            Self::One(UnaryOp::Not, inner) => number(inner, "`not`"),
+            Self::One(UnaryOp::Negate | UnaryOp::Abs, inner) => number(inner, "the sign of"),
+            Self::Two(BinaryOp::Or | BinaryOp::And, left, right) => {
                 number(left, "as a condition")?;
                 number(right, "as a condition")
             }
-            Self::Two(Two::Plus | Two::Minus | Two::Times | Two::Over, left, right) => {
+            Self::Two(
+                BinaryOp::Plus | BinaryOp::Minus | BinaryOp::Times | BinaryOp::Over,
+                left,
+                right,
+            ) => {
                 number(left, "to reckon with")?;
                 number(right, "to reckon with")
             }

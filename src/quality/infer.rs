@@ -14,7 +14,7 @@ const UNIQUE_ROWS: u64 = 100;
 
 /// How much is read into a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strictness {
+pub enum SchemaStrictness {
     /// Types, what is missing, and levels such as -1, 0, 1: what also holds for the next batch of
     /// rows.
     Lenient,
@@ -28,7 +28,7 @@ pub enum Strictness {
 pub fn schema(
     profile: &Profile,
     target: Option<&str>,
-    strictness: Strictness,
+    strictness: SchemaStrictness,
     heading: &str,
 ) -> String {
     let mut text = String::new();
@@ -53,9 +53,9 @@ fn rules(
     column: &ColumnProfile,
     rows: u64,
     is_target: bool,
-    strictness: Strictness,
+    strictness: SchemaStrictness,
 ) -> Vec<String> {
-    let is_strict = strictness == Strictness::Strict;
+    let is_strict = strictness == SchemaStrictness::Strict;
     let kind = match column.kind {
         ColumnType::Empty | ColumnType::Other => ColumnType::Text,
         kind => kind,

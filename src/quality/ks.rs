@@ -8,7 +8,7 @@ pub const EXACT_UP_TO: u64 = 10_000;
 
 /// The result of a test.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Ks {
+pub struct KsResult {
     /// The greatest distance of the two empirical distribution functions, from 0 to 1.
     pub statistic: f64,
     /// The probability of at least this distance if both samples come from one continuous
@@ -20,7 +20,7 @@ pub struct Ks {
 ///
 /// Returns `None` if a sample is empty. With ties the p-value is an upper bound, as everywhere in
 /// the field.
-pub fn two_sample(first: &[f64], second: &[f64]) -> Option<Ks> {
+pub fn two_sample(first: &[f64], second: &[f64]) -> Option<KsResult> {
     let counted = |sample: &[f64]| {
         let mut sample = sample.to_vec();
         sample.sort_unstable_by(f64::total_cmp);
@@ -30,7 +30,7 @@ pub fn two_sample(first: &[f64], second: &[f64]) -> Option<Ks> {
 }
 
 /// Compares two samples of values with their counts, in order; as `two_sample`.
-pub fn of_counts(first: &[(f64, u64)], second: &[(f64, u64)]) -> Option<Ks> {
+pub fn of_counts(first: &[(f64, u64)], second: &[(f64, u64)]) -> Option<KsResult> {
     let total = |sample: &[(f64, u64)]| sample.iter().map(|(_, count)| count).sum::<u64>();
     let (n1, n2) = (total(first), total(second));
     if n1 == 0 || n2 == 0 {
@@ -44,7 +44,7 @@ pub fn of_counts(first: &[(f64, u64)], second: &[(f64, u64)]) -> Option<Ks> {
         let (n1, n2) = (n1 as f64, n2 as f64);
         one_sample_tail((n1 * n2 / (n1 + n2)).round_ties_even(), statistic)
     };
-    Some(Ks { statistic, p })
+    Some(KsResult { statistic, p })
 }
 
 /// The greatest distance, in units of 1 / (n1 · n2): whole numbers have no rounding.
@@ -323,7 +323,7 @@ mod tests {
     fn equal_samples_have_no_distance() {
         assert_eq!(
             two_sample(&[1.0, 2.0, 3.0], &[3.0, 1.0, 2.0]),
-            Some(Ks {
+            Some(KsResult {
                 statistic: 0.0,
                 p: 1.0
             })

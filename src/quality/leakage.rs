@@ -42,7 +42,7 @@ pub struct RowTrace {
 
 /// What is kept of the rows of every part.
 #[derive(Debug, Default)]
-pub struct Traces(Vec<Vec<u8>>);
+pub struct RowTraces(Vec<Vec<u8>>);
 
 /// Returns the first 8 bytes of a digest as a number.
 pub fn head(digest: &[u8; 32]) -> u64 {
@@ -56,7 +56,7 @@ pub fn label(text: Option<&str>) -> u64 {
     })
 }
 
-impl Traces {
+impl RowTraces {
     /// Writes the traces of a part.
     pub fn encode(features: &[[u8; 32]], labels: &[Option<String>], deciders: &[u64]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(ROW * features.len());
@@ -97,7 +97,7 @@ fn trace(bytes: &[u8; ROW]) -> RowTrace {
 
 /// Rows of one side that stand in another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Shared {
+pub struct SharedRows {
     /// Rows of the side.
     pub rows: u64,
     /// Those that stand in train, features and label.
@@ -117,7 +117,7 @@ pub struct ColumnTelling {
 
 /// What leaks.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Leakage {
+pub struct LeakageReport {
     /// Rows.
     pub rows: u64,
     /// Rows that equal an earlier one, features and label.
@@ -131,9 +131,9 @@ pub struct Leakage {
     /// Rows that are on no side.
     pub rows_nowhere: u64,
     /// The validation side.
-    pub validation: Shared,
+    pub validation: SharedRows,
     /// The test side.
-    pub test: Shared,
+    pub test: SharedRows,
     /// The labels that count as benign; all others are attacks.
     pub benign: Vec<String>,
     /// Rows without a label.
@@ -144,11 +144,11 @@ pub struct Leakage {
     pub giveaways: Vec<Giveaway>,
 }
 
-impl Leakage {
+impl LeakageReport {
     /// Looks for leaks: in the traces of all rows and their sides, and in the profiles of the rows
     /// of every label.
     pub fn new(
-        traces: &Traces,
+        traces: &RowTraces,
         sides: &[Vec<SplitSide>],
         benign: Vec<String>,
         labels: &LabelProfiles,
@@ -165,7 +165,7 @@ impl Leakage {
         rows.sort_unstable();
         let (mut distinct_features, mut duplicate_rows) = (0, 0);
         let (mut contradictory_features, mut contradictory_rows) = (0, 0);
-        let (mut validation, mut test) = (Shared::default(), Shared::default());
+        let (mut validation, mut test) = (SharedRows::default(), SharedRows::default());
         let has_train =
             |rows: &[(u128, u64, SplitSide)]| rows.iter().any(|row| row.2 == SplitSide::Train);
         for same in rows.chunk_by(|a, b| a.0 == b.0) {
@@ -230,7 +230,7 @@ impl Leakage {
     pub fn warnings(&self) -> Vec<String> {
         let mut lines = Vec::new();
         if self.test.features_in_train > 0 {
-            let Shared {
+            let SharedRows {
                 rows,
                 features_in_train,
                 ..

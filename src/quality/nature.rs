@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::frame::table::{ColumnType, Table, TableError, read_time};
 use crate::quality::giveaway::GiveawayReason;
-use crate::quality::profile::{ColumnProfile, Sample, ValueDistribution};
+use crate::quality::profile::{ColumnProfile, SampledCells, ValueDistribution};
 
 /// Columns with so many different values for so many rows look like names of rows, in tables of at
 /// least so many rows. Where values are not counted one by one, their number is an estimate, which
@@ -187,7 +187,7 @@ fn name_of_rows(column: &ColumnProfile, rows: u64) -> Option<GiveawayReason> {
 /// Whether most sampled cells are as they are asked for; there have to be some.
 fn most(column: &ColumnProfile, is_so: impl Fn(&str) -> bool) -> bool {
     let cells: Vec<&str> = match (&column.sample, &column.values) {
-        (Sample::Texts(cells), _) if !cells.is_empty() => {
+        (SampledCells::Texts(cells), _) if !cells.is_empty() => {
             cells.iter().flatten().map(String::as_str).collect()
         }
         (_, ValueDistribution::Texts(values)) => {

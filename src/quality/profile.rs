@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::hash::{hash_text, spread};
 use crate::frame::table::{ColumnType, Table, TableError};
-use crate::quality::distinct::Distinct;
-use crate::quality::units::Units;
+use crate::quality::distinct::DistinctCounter;
+use crate::quality::units::SampledUnits;
 
 /// Version of the stored form. Another one is refused.
 const FORMAT: u32 = 2;
@@ -30,7 +30,7 @@ pub struct Profile {
     /// Its columns.
     pub columns: Vec<ColumnProfile>,
     /// The sampled rows.
-    pub units: Units,
+    pub units: SampledUnits,
 }
 
 /// What a column looks like.
@@ -49,9 +49,9 @@ pub struct ColumnProfile {
     /// All other cells.
     pub values: ValueDistribution,
     /// How many different values there are, about; see `Distinct`.
-    pub distinct: Distinct,
+    pub distinct: DistinctCounter,
     /// The cells of the sampled rows, in their order.
-    pub sample: Sample,
+    pub sample: SampledCells,
 }
 
 /// The distribution of a column's values.
@@ -70,7 +70,7 @@ pub enum ValueDistribution {
 
 /// The cells of sampled rows; NaN and `None` for what is missing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Sample {
+pub enum SampledCells {
     /// Numbers; their first seven digits are enough to put them in order.
     Numbers(Vec<f32>),
     /// Texts.
@@ -92,7 +92,7 @@ impl Profile {
     /// # Errors
     /// A column is not there or cannot be read.
     pub fn of_groups(table: &Table, group: &[String]) -> Result<Self, TableError> {
-        let (units, rows) = Units::of(table, group)?;
+        let (units, rows) = SampledUnits::of(table, group)?;
         let column =
             |(name, kind): (String, ColumnType)| ColumnProfile::of(table, name, kind, &rows);
         let columns = table
@@ -113,7 +113,7 @@ impl Profile {
     pub fn merged(parts: &[Self]) -> Self {
         let rows = parts.iter().map(|part| part.rows).sum();
         let (units, shown) =
-            Units::merged(&parts.iter().map(|part| &part.units).collect::<Vec<_>>());
+            SampledUnits::merged(&parts.iter().map(|part| &part.units).collect::<Vec<_>>());
         let mut names: Vec<&str> = Vec::new();
         for column in parts.iter().flat_map(|part| &part.columns) {
             if !names.contains(&column.name.as_str()) {
@@ -142,8 +142,8 @@ impl Profile {
         self.units.truncate(rows);
         for column in &mut self.columns {
             match &mut column.sample {
-                Sample::Numbers(cells) => cells.truncate(rows),
-                Sample::Texts(cells) => cells.truncate(rows),
+                SampledCells::Numbers(cells) => cells.truncate(rows),
+                SampledCells::Texts(cells) => cells.truncate(rows),
             }
         }
         self
@@ -157,7 +157,7 @@ impl Profile {
             format: self.format,
             rows: self.rows,
             columns,
-            units: Units::default(),
+            units: SampledUnits::default(),
         }
         .with_sample(0)
     }
@@ -220,20 +220,21 @@ impl ColumnProfile {
             nan: 0,
             infinite: (0, 0),
             values: ValueDistribution::Counts(Vec::new()),
-            distinct: Distinct::default(),
+            distinct: DistinctCounter::default(),
             sample,
         };
         match kind {
-            ColumnType::Empty => Ok(none(Sample::Numbers(vec![f32::NAN; rows.len()]))),
+            ColumnType::Empty => Ok(none(SampledCells::Numbers(vec![f32::NAN; rows.len()]))),
             ColumnType::Text | ColumnType::Other => {
                 let cells = table.texts(&name)?;
-                let sample = Sample::Texts(rows.iter().map(|row| cells[*row].clone()).collect());
+                let sample =
+                    SampledCells::Texts(rows.iter().map(|row| cells[*row].clone()).collect());
                 let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
                 for cell in cells.iter().flatten() {
                     *counts.entry(cell).or_default() += 1;
                 }
                 let distinct = (counts.len() > EXACT)
-                    .then(|| Distinct::of(counts.keys().map(|text| hash_text(text))));
+                    .then(|| DistinctCounter::of(counts.keys().map(|text| hash_text(text))));
                 let counts = counts
                     .into_iter()
                     .map(|(text, count)| (text.to_owned(), count))
@@ -253,7 +254,8 @@ impl ColumnProfile {
                         .collect(),
                     _ => table.numbers(&name)?,
                 };
-                let sample = Sample::Numbers(rows.iter().map(|row| cells[*row] as f32).collect());
+                let sample =
+                    SampledCells::Numbers(rows.iter().map(|row| cells[*row] as f32).collect());
                 let nan = cells.iter().filter(|cell| cell.is_nan()).count() as u64 - missing;
                 let count =
                     |infinity: f64| cells.iter().filter(|cell| **cell == infinity).count() as u64;
@@ -271,9 +273,9 @@ impl ColumnProfile {
                 let is_few = counts.len() <= EXACT;
                 let hashes = counts.iter().map(|(value, _)| spread(value.to_bits()));
                 let distinct = if is_few {
-                    Distinct::default()
+                    DistinctCounter::default()
                 } else {
-                    Distinct::of(hashes)
+                    DistinctCounter::of(hashes)
                 };
                 let values = if is_few {
                     ValueDistribution::Counts(counts)
@@ -299,7 +301,7 @@ impl ColumnProfile {
             .iter()
             .map(|(rows, column)| column.map_or(*rows, |column| column.missing))
             .sum();
-        let mut distinct = Distinct::default();
+        let mut distinct = DistinctCounter::default();
         for column in present() {
             distinct.merge(&registers(column));
         }
@@ -312,11 +314,11 @@ impl ColumnProfile {
             values,
             ValueDistribution::Counts(_) | ValueDistribution::Texts(_)
         ) {
-            distinct = Distinct::default();
+            distinct = DistinctCounter::default();
         }
         let cell = |(part, row): &(usize, usize)| (parts[*part].1, *row);
         let sample = if is_text {
-            Sample::Texts(
+            SampledCells::Texts(
                 shown
                     .iter()
                     .map(cell)
@@ -324,7 +326,7 @@ impl ColumnProfile {
                     .collect(),
             )
         } else {
-            Sample::Numbers(
+            SampledCells::Numbers(
                 shown
                     .iter()
                     .map(cell)
@@ -358,11 +360,11 @@ impl ColumnProfile {
             nan: 0,
             infinite,
             values,
-            distinct: Distinct::default(),
+            distinct: DistinctCounter::default(),
             sample: self.sample.clone(),
         };
         match &self.sample {
-            Sample::Numbers(cells) => {
+            SampledCells::Numbers(cells) => {
                 let count =
                     |is_so: fn(&f32) -> bool| cells.iter().filter(|cell| is_so(cell)).count();
                 let infinite =
@@ -379,7 +381,7 @@ impl ColumnProfile {
                     infinite,
                 )
             }
-            Sample::Texts(cells) => {
+            SampledCells::Texts(cells) => {
                 let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
                 cells
                     .iter()
@@ -430,20 +432,20 @@ impl ColumnProfile {
 }
 
 /// The registers of a column, or those of its values where they are still counted exactly.
-fn registers(column: &ColumnProfile) -> Distinct {
+fn registers(column: &ColumnProfile) -> DistinctCounter {
     match &column.values {
         _ if !column.distinct.is_empty() => column.distinct.clone(),
         ValueDistribution::Counts(values) => {
-            Distinct::of(values.iter().map(|(value, _)| spread(value.to_bits())))
+            DistinctCounter::of(values.iter().map(|(value, _)| spread(value.to_bits())))
         }
         ValueDistribution::Texts(values) => {
-            Distinct::of(values.iter().map(|(text, _)| hash_text(text)))
+            DistinctCounter::of(values.iter().map(|(text, _)| hash_text(text)))
         }
         ValueDistribution::Points(_) | ValueDistribution::Buckets(_) => column.distinct.clone(),
     }
 }
 
-impl Sample {
+impl SampledCells {
     fn number(&self, row: usize) -> f32 {
         match self {
             Self::Numbers(cells) => cells.get(row).copied().unwrap_or(f32::NAN),

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::quality::rules::{Misfit, Rule};
-use crate::quality::schema_types::{Measure, Schema, Severity, TableRule};
+use crate::quality::rules::{ColumnMisfit, SchemaRule};
+use crate::quality::schema_types::{Schema, Severity, TableMeasure, TableRule};
 
 /// How a rule fared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -76,7 +76,7 @@ pub struct ValidationReport {
     /// The share that may be set aside.
     pub quarantine_at_most: f64,
     /// Columns that are missing or unexpected.
-    pub columns: Vec<Misfit>,
+    pub columns: Vec<ColumnMisfit>,
     /// Every rule about rows.
     pub rules: Vec<RuleReport>,
     /// Every condition on the whole table.
@@ -107,8 +107,8 @@ impl ValidationReport {
     pub fn new(
         name: &str,
         schema: &Schema,
-        rules: &[Rule],
-        misfits: Vec<Misfit>,
+        rules: &[SchemaRule],
+        misfits: Vec<ColumnMisfit>,
         counts: ValidationCounts,
     ) -> Self {
         let share = |count: u64| {
@@ -118,7 +118,7 @@ impl ValidationReport {
                 count as f64 / counts.rows as f64
             }
         };
-        let judge = |(at, rule): (usize, &Rule)| {
+        let judge = |(at, rule): (usize, &SchemaRule)| {
             let rows = counts.broken.get(at).copied().unwrap_or_default();
             let is_over = rule.at_most.is_some_and(|most| share(rows) > most);
             let verdict = match rule.severity {
@@ -287,7 +287,7 @@ impl ValidationReport {
             html.push_str(
                 "<h2>Columns</h2>\n<table><tr><th>column</th><th>rule</th><th></th></tr>\n",
             );
-            for Misfit {
+            for ColumnMisfit {
                 column,
                 rule,
                 message,
@@ -376,10 +376,10 @@ fn measure(rule: &TableRule, counts: &ValidationCounts) -> TableReport {
         }
     };
     let value = match &rule.measure {
-        Measure::Rows => Some(counts.rows as f64),
-        Measure::NullShare => Some(share(counts.cells.1, counts.cells.0)),
-        Measure::Duplicates => Some(share(counts.duplicates, counts.rows)),
-        Measure::Freshness(column) => counts
+        TableMeasure::Rows => Some(counts.rows as f64),
+        TableMeasure::NullShare => Some(share(counts.cells.1, counts.cells.0)),
+        TableMeasure::Duplicates => Some(share(counts.duplicates, counts.rows)),
+        TableMeasure::Freshness(column) => counts
             .ages
             .iter()
             .find(|(name, _)| name == column)
@@ -394,7 +394,7 @@ fn measure(rule: &TableRule, counts: &ValidationCounts) -> TableReport {
         Severity::Quarantine | Severity::Fail => RuleVerdict::Failed,
     };
     let name = match &rule.measure {
-        Measure::Freshness(column) => format!("freshness of {column}, hours"),
+        TableMeasure::Freshness(column) => format!("freshness of {column}, hours"),
         other => other.as_str().to_owned(),
     };
     TableReport {

@@ -12,7 +12,7 @@ use crate::quality::schema_types::{ColumnRule, Schema, Severity};
 
 /// One rule about rows.
 #[derive(Clone, Debug)]
-pub struct Rule {
+pub struct SchemaRule {
     /// The column; none for a condition between columns.
     pub column: Option<String>,
     /// What it is called: `min`, or the name of the condition.
@@ -24,11 +24,11 @@ pub struct Rule {
     /// The share of rows that may break it; more, and the table is refused (or, of `warn`, told
     /// of).
     pub at_most: Option<f64>,
-    test: Test,
+    test: RuleTest,
 }
 
 #[derive(Clone, Debug)]
-enum Test {
+enum RuleTest {
     Type(ColumnType, bool),
     Null,
     Nan,
@@ -57,7 +57,7 @@ pub struct RuleFailure {
 
 /// A column that is not as the schema says, whatever is in its rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Misfit {
+pub struct ColumnMisfit {
     /// The column.
     pub column: String,
     /// `missing` or `unexpected`.
@@ -66,7 +66,7 @@ pub struct Misfit {
     pub message: String,
 }
 
-impl Rule {
+impl SchemaRule {
     /// Returns the name with the column.
     pub fn id(&self) -> String {
         match &self.column {
@@ -77,28 +77,28 @@ impl Rule {
 
     /// Returns whether it asks that no value stands twice: what one part of a table cannot tell.
     pub fn is_unique(&self) -> bool {
-        matches!(self.test, Test::Unique)
+        matches!(self.test, RuleTest::Unique)
     }
 }
 
 /// Returns the rules of a schema, in the order of the file.
-pub fn rules(schema: &Schema) -> Vec<Rule> {
+pub fn rules(schema: &Schema) -> Vec<SchemaRule> {
     let columns = schema.columns.iter().flat_map(of_column);
-    let rows = schema.rows.iter().map(|rule| Rule {
+    let rows = schema.rows.iter().map(|rule| SchemaRule {
         column: None,
         name: rule.name.clone(),
         asks: format!("such that {}", rule.text),
         severity: rule.severity,
         at_most: rule.at_most,
-        test: Test::Condition(rule.check.clone()),
+        test: RuleTest::Condition(rule.check.clone()),
     });
     columns.chain(rows).collect()
 }
 
 /// Returns the rules of a column.
-pub(super) fn of_column(column: &ColumnRule) -> Vec<Rule> {
+pub(super) fn of_column(column: &ColumnRule) -> Vec<SchemaRule> {
     let mut rules = Vec::new();
-    let mut add = |name: &str, asks: String, test: Test| {
+    let mut add = |name: &str, asks: String, test: RuleTest| {
         let severity = column
             .severity
             .get(name)
@@ -106,7 +106,7 @@ pub(super) fn of_column(column: &ColumnRule) -> Vec<Rule> {
             .copied()
             .unwrap_or(Severity::Quarantine);
         let at_most = column.at_most.get(name).or(column.at_most.get("")).copied();
-        rules.push(Rule {
+        rules.push(SchemaRule {
             column: Some(column.name.clone()),
             name: name.to_owned(),
             asks,
@@ -125,16 +125,16 @@ pub(super) fn of_column(column: &ColumnRule) -> Vec<Rule> {
     add(
         "type",
         of_type.to_owned(),
-        Test::Type(column.kind, column.coerce),
+        RuleTest::Type(column.kind, column.coerce),
     );
     if !column.nullable {
-        add("null", "present".to_owned(), Test::Null);
+        add("null", "present".to_owned(), RuleTest::Null);
     }
     if column.kind == ColumnType::Float && !column.nan {
-        add("nan", "a number".to_owned(), Test::Nan);
+        add("nan", "a number".to_owned(), RuleTest::Nan);
     }
     if column.kind == ColumnType::Float && !column.infinite {
-        add("infinite", "finite".to_owned(), Test::Infinite);
+        add("infinite", "finite".to_owned(), RuleTest::Infinite);
     }
     if let Some(allowed) = &column.allowed {
         let numbers = allowed
@@ -144,21 +144,21 @@ pub(super) fn of_column(column: &ColumnRule) -> Vec<Rule> {
         add(
             "allowed",
             format!("one of {}", allowed.join(", ")),
-            Test::Allowed(allowed.iter().cloned().collect(), numbers),
+            RuleTest::Allowed(allowed.iter().cloned().collect(), numbers),
         );
     }
     if let Some(min) = column.min {
         add(
             "min",
             format!("at least {}", show(min, column.kind)),
-            Test::Min(min),
+            RuleTest::Min(min),
         );
     }
     if let Some(max) = column.max {
         add(
             "max",
             format!("at most {}", show(max, column.kind)),
-            Test::Max(max),
+            RuleTest::Max(max),
         );
     }
     if let Some(regex) = &column.regex {
@@ -171,28 +171,28 @@ pub(super) fn of_column(column: &ColumnRule) -> Vec<Rule> {
                     .trim_start_matches("^(?:")
                     .trim_end_matches(")$")
             ),
-            Test::Regex(regex.clone()),
+            RuleTest::Regex(regex.clone()),
         );
     }
     if let Some(least) = column.min_length {
         add(
             "min_length",
             format!("at least {least} characters"),
-            Test::MinLength(least),
+            RuleTest::MinLength(least),
         );
     }
     if let Some(most) = column.max_length {
         add(
             "max_length",
             format!("at most {most} characters"),
-            Test::MaxLength(most),
+            RuleTest::MaxLength(most),
         );
     }
     if column.unique {
         add(
             "unique",
             "different from all earlier ones".to_owned(),
-            Test::Unique,
+            RuleTest::Unique,
         );
     }
     rules
@@ -207,14 +207,14 @@ fn show(bound: f64, kind: ColumnType) -> String {
 }
 
 /// Returns the columns that are not as the schema says: missing or unexpected.
-pub fn misfits(schema: &Schema, columns: &[(String, ColumnType)]) -> Vec<Misfit> {
+pub fn misfits(schema: &Schema, columns: &[(String, ColumnType)]) -> Vec<ColumnMisfit> {
     let mut found = Vec::new();
     let names = || columns.iter().map(|(name, _)| name.as_str());
     for rule in &schema.columns {
         if !names().any(|name| name == rule.name) {
             let help = suggest(&rule.name, names()).unwrap_or_default();
             let message = format!("the column is missing: {help}");
-            found.push(Misfit {
+            found.push(ColumnMisfit {
                 column: rule.name.clone(),
                 rule: "missing".to_owned(),
                 message,
@@ -226,7 +226,7 @@ pub fn misfits(schema: &Schema, columns: &[(String, ColumnType)]) -> Vec<Misfit>
             let message =
                 "the schema does not know this column (`other_columns: allow` lets it pass)"
                     .to_owned();
-            found.push(Misfit {
+            found.push(ColumnMisfit {
                 column: name.to_owned(),
                 rule: "unexpected".to_owned(),
                 message,
@@ -241,7 +241,7 @@ pub fn misfits(schema: &Schema, columns: &[(String, ColumnType)]) -> Vec<Misfit>
                     "the condition `{}` needs this column, and it is missing: {help}",
                     rule.name
                 );
-                found.push(Misfit {
+                found.push(ColumnMisfit {
                     column: name,
                     rule: "missing".to_owned(),
                     message,
@@ -253,7 +253,7 @@ pub fn misfits(schema: &Schema, columns: &[(String, ColumnType)]) -> Vec<Misfit>
 }
 
 /// A column, read once for all of its rules.
-struct Column<'t> {
+struct RuleColumn<'t> {
     table: &'t Table,
     kind: ColumnType,
     missing: Vec<bool>,
@@ -261,7 +261,7 @@ struct Column<'t> {
     texts: Vec<Option<String>>,
 }
 
-impl<'t> Column<'t> {
+impl<'t> RuleColumn<'t> {
     /// Reads a column as its rule asks; text that does not read as the type is in the second list.
     fn read(
         table: &'t Table,
@@ -358,11 +358,11 @@ fn as_number(cell: &Cell) -> f64 {
 ///
 /// # Errors
 /// A column cannot be read.
-pub fn failures(rules: &[Rule], table: &Table) -> Result<Vec<RuleFailure>, TableError> {
+pub fn failures(rules: &[SchemaRule], table: &Table) -> Result<Vec<RuleFailure>, TableError> {
     let mut found = Vec::new();
-    let mut current: Option<(String, Column<'_>, Vec<bool>)> = None;
+    let mut current: Option<(String, RuleColumn<'_>, Vec<bool>)> = None;
     for (number, rule) in rules.iter().enumerate() {
-        if let Test::Condition(check) = &rule.test {
+        if let RuleTest::Condition(check) = &rule.test {
             if check.columns().iter().all(|name| table.has(name)) {
                 let about =
                     |TableError(why)| TableError(format!("the condition `{}`: {why}", rule.name));
@@ -379,8 +379,8 @@ pub fn failures(rules: &[Rule], table: &Table) -> Result<Vec<RuleFailure>, Table
         let Some(name) = rule.column.as_deref().filter(|name| table.has(name)) else {
             continue;
         };
-        if let Test::Type(kind, coerce) = rule.test {
-            let (column, unfit) = Column::read(table, name, kind, coerce)?;
+        if let RuleTest::Type(kind, coerce) = rule.test {
+            let (column, unfit) = RuleColumn::read(table, name, kind, coerce)?;
             current = Some((name.to_owned(), column, unfit));
         }
         let Some((_, column, unfit)) = current.as_ref().filter(|(current, ..)| current == name)
@@ -400,7 +400,7 @@ pub fn failures(rules: &[Rule], table: &Table) -> Result<Vec<RuleFailure>, Table
 
 /// Returns the rows of a column that break a test. What is missing or not of the type breaks only
 /// the tests for that.
-fn broken(test: &Test, column: &Column<'_>, unfit: &[bool]) -> Vec<usize> {
+fn broken(test: &RuleTest, column: &RuleColumn<'_>, unfit: &[bool]) -> Vec<usize> {
     let rows =
         |breaks: &dyn Fn(usize) -> bool| (0..unfit.len()).filter(|row| breaks(*row)).collect();
     let numbers = |breaks: &dyn Fn(f64) -> bool| {
@@ -426,23 +426,25 @@ fn broken(test: &Test, column: &Column<'_>, unfit: &[bool]) -> Vec<usize> {
             .collect::<Vec<_>>()
     };
     match test {
-        Test::Type(..) => rows(&|row| unfit[row]),
-        Test::Null => rows(&|row| column.missing[row]),
-        Test::Nan => numbers(&f64::is_nan),
-        Test::Infinite => numbers(&f64::is_infinite),
-        Test::Min(min) => numbers(&|number| number < *min),
-        Test::Max(max) => numbers(&|number| number > *max),
-        Test::Allowed(_, allowed) if column.texts.is_empty() && column.kind != ColumnType::Bool => {
+        RuleTest::Type(..) => rows(&|row| unfit[row]),
+        RuleTest::Null => rows(&|row| column.missing[row]),
+        RuleTest::Nan => numbers(&f64::is_nan),
+        RuleTest::Infinite => numbers(&f64::is_infinite),
+        RuleTest::Min(min) => numbers(&|number| number < *min),
+        RuleTest::Max(max) => numbers(&|number| number > *max),
+        RuleTest::Allowed(_, allowed)
+            if column.texts.is_empty() && column.kind != ColumnType::Bool =>
+        {
             numbers(&|number| !number.is_nan() && !allowed.contains(&number))
         }
-        Test::Allowed(allowed, _) if column.kind == ColumnType::Bool => {
+        RuleTest::Allowed(allowed, _) if column.kind == ColumnType::Bool => {
             numbers(&|number| !allowed.contains(if number == 0.0 { "false" } else { "true" }))
         }
-        Test::Allowed(allowed, _) => texts(&|text| !allowed.contains(text)),
-        Test::Regex(regex) => texts(&|text| !regex.is_match(text)),
-        Test::MinLength(least) => texts(&|text| (text.chars().count() as u64) < *least),
-        Test::MaxLength(most) => texts(&|text| text.chars().count() as u64 > *most),
-        Test::Unique | Test::Condition(_) => Vec::new(),
+        RuleTest::Allowed(allowed, _) => texts(&|text| !allowed.contains(text)),
+        RuleTest::Regex(regex) => texts(&|text| !regex.is_match(text)),
+        RuleTest::MinLength(least) => texts(&|text| (text.chars().count() as u64) < *least),
+        RuleTest::MaxLength(most) => texts(&|text| text.chars().count() as u64 > *most),
+        RuleTest::Unique | RuleTest::Condition(_) => Vec::new(),
     }
 }
 

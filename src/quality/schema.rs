@@ -10,7 +10,7 @@ use crate::frame::table::ColumnType;
 use crate::quality::expression;
 use crate::quality::rules::of_column;
 use crate::quality::schema_types::{
-    ColumnRule, Measure, RULES, RowRule, Schema, Severity, TYPES, TableRule,
+    ColumnRule, RULES, RowRule, Schema, Severity, TYPES, TableMeasure, TableRule,
 };
 use crate::quality::schema_words::SchemaReader;
 
@@ -361,11 +361,11 @@ impl SchemaReader {
             }
         }
         let measure = match name.value.as_str() {
-            "rows" => Measure::Rows,
-            "null_share" => Measure::NullShare,
-            "duplicates" => Measure::Duplicates,
+            "rows" => TableMeasure::Rows,
+            "null_share" => TableMeasure::NullShare,
+            "duplicates" => TableMeasure::Duplicates,
             _ => match column {
-                Some(column) => Measure::Freshness(column),
+                Some(column) => TableMeasure::Freshness(column),
                 None => {
                     self.problem(
                         "schema::missing_key",

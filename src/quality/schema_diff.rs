@@ -9,7 +9,7 @@ use crate::quality::schema_types::{ColumnRule, Schema, Severity};
 /// What a change means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Effect {
+pub enum ChangeEffect {
     /// The same data pass.
     Compatible,
     /// All data that passed still pass, and others too.
@@ -18,7 +18,7 @@ pub enum Effect {
     Breaking,
 }
 
-impl Effect {
+impl ChangeEffect {
     /// Returns the word for it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -33,7 +33,7 @@ impl Effect {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SchemaChange {
     /// What it means.
-    pub effect: Effect,
+    pub effect: ChangeEffect,
     /// Where: a column, `rows` or `table`, with the rule.
     pub at: String,
     /// From what to what.
@@ -43,17 +43,18 @@ pub struct SchemaChange {
 /// Returns every change from one schema to another.
 pub fn changes(old: &Schema, new: &Schema) -> Vec<SchemaChange> {
     let mut found = Vec::new();
-    let mut add =
-        |effect: Effect, at: String, what: String| found.push(SchemaChange { effect, at, what });
+    let mut add = |effect: ChangeEffect, at: String, what: String| {
+        found.push(SchemaChange { effect, at, what })
+    };
     for before in &old.columns {
         match new.columns.iter().find(|column| column.name == before.name) {
             None if new.others => add(
-                Effect::Widening,
+                ChangeEffect::Widening,
                 before.name.clone(),
                 "the column is free".to_owned(),
             ),
             None => add(
-                Effect::Breaking,
+                ChangeEffect::Breaking,
                 before.name.clone(),
                 "the column is refused".to_owned(),
             ),
@@ -66,16 +67,16 @@ pub fn changes(old: &Schema, new: &Schema) -> Vec<SchemaChange> {
         .filter(|column| !old.columns.iter().any(|before| before.name == column.name))
     {
         add(
-            Effect::Breaking,
+            ChangeEffect::Breaking,
             after.name.clone(),
             "the column is required".to_owned(),
         );
     }
     if old.others != new.others {
         let effect = if new.others {
-            Effect::Widening
+            ChangeEffect::Widening
         } else {
-            Effect::Breaking
+            ChangeEffect::Breaking
         };
         let word = |others: bool| if others { "allow" } else { "refuse" };
         add(
@@ -88,14 +89,14 @@ pub fn changes(old: &Schema, new: &Schema) -> Vec<SchemaChange> {
         let at = format!("rows.{}", before.name);
         match new.rows.iter().find(|rule| rule.name == before.name) {
             None => add(
-                Effect::Widening,
+                ChangeEffect::Widening,
                 at,
                 format!("`{}` is not asked", before.text),
             ),
             Some(after) => {
                 if before.check != after.check {
                     add(
-                        Effect::Breaking,
+                        ChangeEffect::Breaking,
                         at.clone(),
                         format!("`{}` → `{}`", before.text, after.text),
                     );
@@ -111,7 +112,7 @@ pub fn changes(old: &Schema, new: &Schema) -> Vec<SchemaChange> {
         .filter(|rule| !old.rows.iter().any(|before| before.name == rule.name))
     {
         add(
-            Effect::Breaking,
+            ChangeEffect::Breaking,
             format!("rows.{}", after.name),
             format!("`{}` is asked", after.text),
         );
@@ -119,7 +120,7 @@ pub fn changes(old: &Schema, new: &Schema) -> Vec<SchemaChange> {
     for before in &old.table {
         let at = format!("table.{}", before.measure.as_str());
         match new.table.iter().find(|rule| rule.measure == before.measure) {
-            None => add(Effect::Widening, at, "is not bounded".to_owned()),
+            None => add(ChangeEffect::Widening, at, "is not bounded".to_owned()),
             Some(after) => {
                 bound(&at, "min", before.min, after.min, false, &mut add);
                 bound(&at, "max", before.max, after.max, true, &mut add);
@@ -133,7 +134,7 @@ pub fn changes(old: &Schema, new: &Schema) -> Vec<SchemaChange> {
             .any(|before| before.measure == rule.measure)
     }) {
         add(
-            Effect::Breaking,
+            ChangeEffect::Breaking,
             format!("table.{}", after.measure.as_str()),
             "is bounded".to_owned(),
         );
@@ -150,14 +151,14 @@ pub fn changes(old: &Schema, new: &Schema) -> Vec<SchemaChange> {
     found
 }
 
-type Add<'a> = &'a mut dyn FnMut(Effect, String, String);
+type Add<'a> = &'a mut dyn FnMut(ChangeEffect, String, String);
 
 fn column(before: &ColumnRule, after: &ColumnRule, add: Add<'_>) {
     let at = |rule: &str| format!("{}.{rule}", before.name);
     if before.kind != after.kind {
         let effect = match (before.kind, after.kind) {
-            (ColumnType::Int, ColumnType::Float) => Effect::Widening,
-            _ => Effect::Breaking,
+            (ColumnType::Int, ColumnType::Float) => ChangeEffect::Widening,
+            _ => ChangeEffect::Breaking,
         };
         add(
             effect,
@@ -177,9 +178,9 @@ fn column(before: &ColumnRule, after: &ColumnRule, add: Add<'_>) {
         let widens = if name == "unique" { !new } else { new };
         add(
             if widens {
-                Effect::Widening
+                ChangeEffect::Widening
             } else {
-                Effect::Breaking
+                ChangeEffect::Breaking
             },
             at(name),
             format!("{old} → {new}"),
@@ -187,12 +188,12 @@ fn column(before: &ColumnRule, after: &ColumnRule, add: Add<'_>) {
     }
     match (&before.allowed, &after.allowed) {
         (Some(old), None) => add(
-            Effect::Widening,
+            ChangeEffect::Widening,
             at("allowed"),
             format!("{} values → any", old.len()),
         ),
         (None, Some(new)) => add(
-            Effect::Breaking,
+            ChangeEffect::Breaking,
             at("allowed"),
             format!("any → {} values", new.len()),
         ),
@@ -209,14 +210,14 @@ fn column(before: &ColumnRule, after: &ColumnRule, add: Add<'_>) {
                 .collect();
             if !gone.is_empty() {
                 add(
-                    Effect::Breaking,
+                    ChangeEffect::Breaking,
                     at("allowed"),
                     format!("without {}", gone.join(", ")),
                 );
             }
             if !more.is_empty() {
                 add(
-                    Effect::Widening,
+                    ChangeEffect::Widening,
                     at("allowed"),
                     format!("also {}", more.join(", ")),
                 );
@@ -263,9 +264,9 @@ fn column(before: &ColumnRule, after: &ColumnRule, add: Add<'_>) {
     let regex = |rule: &ColumnRule| rule.regex.as_ref().map(|regex| regex.as_str().to_owned());
     match (regex(before), regex(after)) {
         (old, new) if old == new => {}
-        (Some(_), None) => add(Effect::Widening, at("regex"), "any text".to_owned()),
+        (Some(_), None) => add(ChangeEffect::Widening, at("regex"), "any text".to_owned()),
         (_, new) => add(
-            Effect::Breaking,
+            ChangeEffect::Breaking,
             at("regex"),
             format!("must match {}", new.unwrap_or_default()),
         ),
@@ -283,9 +284,9 @@ fn column(before: &ColumnRule, after: &ColumnRule, add: Add<'_>) {
 fn severity(at: &str, old: Severity, new: Severity, add: Add<'_>) {
     if old != new {
         let effect = if new < old {
-            Effect::Widening
+            ChangeEffect::Widening
         } else {
-            Effect::Breaking
+            ChangeEffect::Breaking
         };
         add(
             effect,
@@ -301,12 +302,12 @@ fn share(at: &str, old: Option<f64>, new: Option<f64>, add: Add<'_>) {
     match (old, new) {
         (Some(old), Some(new)) => bound(at, "at_most", Some(old), Some(new), true, add),
         (None, Some(new)) => add(
-            Effect::Breaking,
+            ChangeEffect::Breaking,
             format!("{at}.at_most"),
             format!("any share → {new}"),
         ),
         (Some(old), None) => add(
-            Effect::Widening,
+            ChangeEffect::Widening,
             format!("{at}.at_most"),
             format!("{old} → any share"),
         ),
@@ -338,10 +339,10 @@ fn bound_of(
     let show = |bound: Option<f64>| bound.map_or_else(|| "none".to_owned(), show);
     let effect = match (old, new) {
         (old, new) if old == new => return,
-        (_, None) => Effect::Widening,
-        (None, _) => Effect::Breaking,
-        (Some(old), Some(new)) if (new > old) == is_upper => Effect::Widening,
-        _ => Effect::Breaking,
+        (_, None) => ChangeEffect::Widening,
+        (None, _) => ChangeEffect::Breaking,
+        (Some(old), Some(new)) if (new > old) == is_upper => ChangeEffect::Widening,
+        _ => ChangeEffect::Breaking,
     };
     add(
         effect,

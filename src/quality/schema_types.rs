@@ -77,7 +77,7 @@ pub struct RowRule {
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableRule {
     /// What is bounded.
-    pub measure: Measure,
+    pub measure: TableMeasure,
     /// The least.
     pub min: Option<f64>,
     /// The most.
@@ -88,7 +88,7 @@ pub struct TableRule {
 
 /// What a condition on a table bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Measure {
+pub enum TableMeasure {
     /// The number of rows.
     Rows,
     /// The share of cells that are missing.
@@ -99,7 +99,7 @@ pub enum Measure {
     Freshness(String),
 }
 
-impl Measure {
+impl TableMeasure {
     /// Returns the word for it in schema files.
     pub fn as_str(&self) -> &'static str {
         match self {

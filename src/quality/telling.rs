@@ -43,7 +43,7 @@ pub struct ClassTellings<'a> {
     /// The profile of all rows.
     whole: Profile,
     /// By column; none where a class has no rows.
-    by_column: BTreeMap<String, Option<Telling>>,
+    by_column: BTreeMap<String, Option<Separation>>,
 }
 
 impl<'a> ClassTellings<'a> {
@@ -58,7 +58,7 @@ impl<'a> ClassTellings<'a> {
         let one = |column: &ColumnProfile| {
             (
                 column.name.clone(),
-                Telling::of(&benign, &attack, &column.name),
+                Separation::of(&benign, &attack, &column.name),
             )
         };
         let by_column = whole.columns.iter().map(one).collect();
@@ -70,7 +70,7 @@ impl<'a> ClassTellings<'a> {
         }
     }
 
-    fn of(&self, column: &str) -> Option<Telling> {
+    fn of(&self, column: &str) -> Option<Separation> {
         self.by_column.get(column).copied().flatten()
     }
 
@@ -112,7 +112,7 @@ impl<'a> ClassTellings<'a> {
 fn named(
     column: &ColumnProfile,
     rows: u64,
-    telling: Option<Telling>,
+    telling: Option<Separation>,
     rising: &[String],
 ) -> Option<Giveaway> {
     let reason = nature(column, rows, rising)?;
@@ -127,7 +127,7 @@ fn named(
 
 fn by_value(
     column: &ColumnProfile,
-    telling: Option<Telling>,
+    telling: Option<Separation>,
     near_perfect: f64,
 ) -> Option<Giveaway> {
     let telling = telling.filter(|telling| telling.rows >= LEAST_ROWS)?;
@@ -165,10 +165,10 @@ fn one_label(columns: &[&str], labels: &LabelProfiles, near_perfect: f64) -> Vec
                 .filter(|(other, _)| *other != label)
                 .map(|(_, profile)| profile.only(name));
             let telling =
-                Telling::of(&Profile::merged(&others.collect::<Vec<_>>()), profile, name)?;
+                Separation::of(&Profile::merged(&others.collect::<Vec<_>>()), profile, name)?;
             (telling.auc >= near_perfect).then_some((*name, telling))
         });
-        let told: Vec<(&str, Telling)> = told.collect();
+        let told: Vec<(&str, Separation)> = told.collect();
         for (name, telling) in told
             .iter()
             .filter(|(_, telling)| telling.ordered >= near_perfect)
@@ -199,7 +199,7 @@ fn one_label(columns: &[&str], labels: &LabelProfiles, near_perfect: f64) -> Vec
 
 /// How well a column tells two sets of rows apart.
 #[derive(Clone, Copy, Debug)]
-struct Telling {
+struct Separation {
     /// By its values, in order or not, and its missing cells.
     auc: f64,
     /// By the order of its numbers, or by its text, alone.
@@ -210,7 +210,7 @@ struct Telling {
     rows: u64,
 }
 
-impl Telling {
+impl Separation {
     fn of(first: &Profile, second: &Profile, name: &str) -> Option<Self> {
         let (first, second) = (
             GiveawayCells {

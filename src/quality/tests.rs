@@ -8,7 +8,7 @@ use statrs::function::gamma::{gamma_ur, ln_gamma};
 
 /// The result of a test.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Tested {
+pub struct TestResult {
     /// Its statistic.
     pub statistic: f64,
     /// The probability of at least this statistic if both samples come from one distribution.
@@ -20,7 +20,7 @@ pub struct Tested {
 /// that both lack are left out.
 ///
 /// Returns `None` if a sample is empty or there are fewer than two categories.
-pub fn chi_squared(counts: &[(u64, u64)]) -> Option<Tested> {
+pub fn chi_squared(counts: &[(u64, u64)]) -> Option<TestResult> {
     let present: Vec<(f64, f64)> = counts
         .iter()
         .filter(|(a, b)| a + b > 0)
@@ -37,7 +37,7 @@ pub fn chi_squared(counts: &[(u64, u64)]) -> Option<Tested> {
         (a - first).powi(2) / first + (b - second).powi(2) / second
     };
     let statistic = present.iter().map(term).sum();
-    Some(Tested {
+    Some(TestResult {
         statistic,
         p: chi_squared_tail(statistic, (present.len() - 1) as f64),
     })
@@ -62,7 +62,7 @@ pub fn cramers_v(statistic: f64, n: u64) -> f64 {
 /// `proportions_ztest`).
 ///
 /// Returns `None` if a sample is empty or nothing varies.
-pub fn two_proportions((hits1, n1): (u64, u64), (hits2, n2): (u64, u64)) -> Option<Tested> {
+pub fn two_proportions((hits1, n1): (u64, u64), (hits2, n2): (u64, u64)) -> Option<TestResult> {
     let (h1, h2, m1, m2) = (hits1 as f64, hits2 as f64, n1 as f64, n2 as f64);
     let pooled = (h1 + h2) / (m1 + m2);
     let variance = pooled * (1.0 - pooled) * (1.0 / m1 + 1.0 / m2);
@@ -70,7 +70,7 @@ pub fn two_proportions((hits1, n1): (u64, u64), (hits2, n2): (u64, u64)) -> Opti
         return None;
     }
     let statistic = (h1 / m1 - h2 / m2) / variance.sqrt();
-    Some(Tested {
+    Some(TestResult {
         statistic,
         p: erfc(statistic.abs() / std::f64::consts::SQRT_2),
     })
@@ -81,7 +81,7 @@ pub fn two_proportions((hits1, n1): (u64, u64), (hits2, n2): (u64, u64)) -> Opti
 /// the z test does not hold its level.
 ///
 /// Returns `None` if a sample is empty. The statistic is the difference of the proportions.
-pub fn fisher((hits1, n1): (u64, u64), (hits2, n2): (u64, u64)) -> Option<Tested> {
+pub fn fisher((hits1, n1): (u64, u64), (hits2, n2): (u64, u64)) -> Option<TestResult> {
     if n1 == 0 || n2 == 0 {
         return None;
     }
@@ -98,7 +98,7 @@ pub fn fisher((hits1, n1): (u64, u64), (hits2, n2): (u64, u64)) -> Option<Tested
         .filter(|p| *p <= here + 1e-7)
         .map(f64::exp)
         .sum();
-    Some(Tested {
+    Some(TestResult {
         statistic: hits1 as f64 / n1 as f64 - hits2 as f64 / n2 as f64,
         p: p.min(1.0),
     })
@@ -112,7 +112,7 @@ pub const CVM_EXACT_UP_TO: usize = 20;
 /// by mean ranks, as SciPy's `cramervonmises_2samp`).
 ///
 /// Returns `None` if a sample has fewer than two values.
-pub fn cramer_von_mises(first: &[(f64, u64)], second: &[(f64, u64)]) -> Option<Tested> {
+pub fn cramer_von_mises(first: &[(f64, u64)], second: &[(f64, u64)]) -> Option<TestResult> {
     let total = |sample: &[(f64, u64)]| sample.iter().map(|(_, count)| count).sum::<u64>();
     let (nx, ny) = (total(first), total(second));
     if nx < 2 || ny < 2 {
@@ -162,7 +162,7 @@ pub fn cramer_von_mises(first: &[(f64, u64)], second: &[(f64, u64)]) -> Option<T
     } else {
         cramer_von_mises_exact(u, nx, ny)
     };
-    Some(Tested { statistic, p })
+    Some(TestResult { statistic, p })
 }
 
 /// Σ (d - i)² for i = 1 … count.

@@ -18,7 +18,7 @@ pub const SAMPLE: usize = 2048;
 
 /// Sampled units, those with the smallest hashes first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Units {
+pub struct SampledUnits {
     /// The hash of each.
     pub keys: Vec<u64>,
     /// The hash of the row that is shown of it.
@@ -32,11 +32,11 @@ pub struct Units {
 /// The units with the smallest hashes so far: of each the hash of the row that is shown, where that
 /// stands, and its rows. One that is beyond them never comes back, so that the counts of those that
 /// stay are whole.
-struct Smallest<P> {
+struct SmallestHashes<P> {
     units: BTreeMap<u64, (u64, P, u64)>,
 }
 
-impl<P> Default for Smallest<P> {
+impl<P> Default for SmallestHashes<P> {
     fn default() -> Self {
         Self {
             units: BTreeMap::new(),
@@ -44,7 +44,7 @@ impl<P> Default for Smallest<P> {
     }
 }
 
-impl<P> Smallest<P> {
+impl<P> SmallestHashes<P> {
     fn add(&mut self, key: u64, pick: u64, place: P, count: u64) {
         if self.units.len() >= SAMPLE
             && self
@@ -70,11 +70,11 @@ impl<P> Smallest<P> {
         }
     }
 
-    fn finish(self, are_groups: bool) -> (Units, Vec<P>) {
+    fn finish(self, are_groups: bool) -> (SampledUnits, Vec<P>) {
         let (mut sample, mut shown) = (
-            Units {
+            SampledUnits {
                 are_groups,
-                ..Units::default()
+                ..SampledUnits::default()
             },
             Vec::new(),
         );
@@ -88,7 +88,7 @@ impl<P> Smallest<P> {
     }
 }
 
-impl Units {
+impl SampledUnits {
     /// Samples a table; the second list is the row that is shown of each unit. Without columns that
     /// name a group, equal rows are one unit.
     ///
@@ -101,7 +101,7 @@ impl Units {
         } else {
             hashes(table, group)?
         };
-        let mut smallest = Smallest::default();
+        let mut smallest = SmallestHashes::default();
         for (row, (key, pick)) in keys.into_iter().zip(rows).enumerate() {
             smallest.add(key, pick, row, 1);
         }
@@ -111,7 +111,7 @@ impl Units {
     /// Puts the samples of parts together; the second list tells of each unit in which part, and at
     /// which place there, the row stands that is shown.
     pub fn merged(parts: &[&Self]) -> (Self, Vec<(usize, usize)>) {
-        let mut smallest = Smallest::default();
+        let mut smallest = SmallestHashes::default();
         for (part, sample) in parts.iter().enumerate() {
             for (at, key) in sample.keys.iter().enumerate() {
                 smallest.add(*key, sample.picks[at], (part, at), sample.counts[at]);
@@ -169,7 +169,7 @@ pub enum DrawnUnit {
 const TELLING: f64 = 3.0;
 
 /// Tells by what units two tables were drawn.
-pub fn drawn_by(first: &Units, second: &Units, rows: (u64, u64)) -> DrawnUnit {
+pub fn drawn_by(first: &SampledUnits, second: &SampledUnits, rows: (u64, u64)) -> DrawnUnit {
     if first.are_groups || second.are_groups {
         return DrawnUnit::Group;
     }
@@ -242,9 +242,9 @@ mod tests {
                 .map(|row| f64::from(row % 3_000))
                 .collect::<Vec<f64>>()
         };
-        let of = |range| Units::of(&table(cells(range)), &[]).unwrap().0;
+        let of = |range| SampledUnits::of(&table(cells(range)), &[]).unwrap().0;
         let (first, second) = (of(0..4_000), of(4_000..6_500));
-        let (merged, _) = Units::merged(&[&first, &second]);
+        let (merged, _) = SampledUnits::merged(&[&first, &second]);
         assert_eq!(merged, of(0..6_500));
         assert_eq!(
             (merged.len(), merged.counts.iter().max()),
@@ -262,11 +262,11 @@ mod tests {
                 .enumerate()
                 .filter(|(row, _)| is_second(*row) == wanted)
                 .map(|(_, cell)| *cell);
-            Units::of(&table(rows.collect()), &[]).unwrap().0
+            SampledUnits::of(&table(rows.collect()), &[]).unwrap().0
         };
         let drawn = |is_second: &dyn Fn(usize) -> bool| {
             let (first, second) = (side(is_second, false), side(is_second, true));
-            let rows = |units: &Units| units.counts.iter().sum();
+            let rows = |units: &SampledUnits| units.counts.iter().sum();
             drawn_by(&first, &second, (rows(&first), rows(&second)))
         };
         assert_eq!(drawn(&|row| row % 1_000 % 5 == 0), DrawnUnit::DistinctRow);

@@ -10,7 +10,7 @@ use netsec::frame::rows::{self, digests};
 use netsec::frame::table::{ColumnType, Table};
 use netsec::quality::auc::auc;
 use netsec::quality::distances::{deviation, jensen_shannon, psi, wasserstein};
-use netsec::quality::drift::{Drift, DriftThresholds, compare};
+use netsec::quality::drift::{DriftReport, DriftThresholds, compare};
 use netsec::quality::leakage::head;
 use netsec::quality::profile::Profile;
 use netsec::quality::tests::{
@@ -142,7 +142,7 @@ fn halves(columns: &Columns, dice: &mut Dice) -> (Columns, Columns) {
     )
 }
 
-fn drift(reference: Columns, current: Columns, seed: u64, rows: bool) -> Drift {
+fn drift(reference: Columns, current: Columns, seed: u64, rows: bool) -> DriftReport {
     let profile = |columns: Columns| Profile::of(&Table::of_numbers(columns).unwrap()).unwrap();
     let (reference, current) = (profile(reference), profile(current));
     compare(
