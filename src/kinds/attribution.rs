@@ -7,7 +7,7 @@ use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
 use crate::frame::table::Table;
-use crate::model::bundle::Bundle;
+use crate::model::bundle::ModelBundle;
 use crate::model::draws::{below, settle};
 use crate::model::fitted::Model;
 
@@ -56,7 +56,7 @@ struct RowValues {
 /// # Errors
 /// The rows do not fit; there are too few to compare with.
 pub fn explained(
-    bundle: &Bundle,
+    bundle: &ModelBundle,
     table: &Table,
     background: &Table,
     explaining: &Explaining,
@@ -110,7 +110,7 @@ struct Groups {
 }
 
 impl Groups {
-    fn new(bundle: &Bundle, by_feature: bool) -> Self {
+    fn new(bundle: &ModelBundle, by_feature: bool) -> Self {
         let prep = &bundle.preprocessor;
         let origins = if by_feature {
             prep.features().to_vec()
@@ -171,7 +171,7 @@ impl Groups {
 }
 
 fn sampled(
-    bundle: &Bundle,
+    bundle: &ModelBundle,
     features: &Array2<f64>,
     background: &Array2<f64>,
     groups: &Groups,

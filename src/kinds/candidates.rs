@@ -4,7 +4,7 @@
 use crate::base::nearest::suggest;
 use crate::model::fitted::{Learner, NAMES, find};
 use crate::model::hyper::{Hyperparameter, HyperparameterRange, HyperparameterValue};
-use crate::model::search::{SearchDimension, Strategy};
+use crate::model::search::{SearchDimension, SearchStrategy};
 use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Value, Values};
 
 /// The learners' hyperparameters, for the reference; a test compares with the learners' own lists.
@@ -79,7 +79,7 @@ pub(crate) type CandidatesRead = (
 );
 
 /// Reads the candidates of a search.
-pub(crate) fn read(values: &Values, strategy: Strategy) -> CandidatesRead {
+pub(crate) fn read(values: &Values, strategy: SearchStrategy) -> CandidatesRead {
     let (mut learners, mut spaces, mut faults) = (Vec::new(), Vec::new(), Vec::new());
     let none = Values::default();
     for (index, candidate) in values.list("candidates").iter().enumerate() {
@@ -119,7 +119,7 @@ pub(crate) fn read(values: &Values, strategy: Strategy) -> CandidatesRead {
                     None,
                 ));
             }
-            if strategy == Strategy::Grid {
+            if strategy == SearchStrategy::Grid {
                 let help = "set `search: { strategy: tpe, trials: 50 }`, or name values in `grid`"
                     .to_owned();
                 wrong.push((

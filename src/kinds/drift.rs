@@ -6,7 +6,7 @@ use crate::base::digest::Digest;
 use crate::base::nearest::suggest;
 use crate::frame::table::{ColumnType, TableError};
 use crate::kinds::dataset::Dataset;
-use crate::model::bundle::Bundle;
+use crate::model::bundle::ModelBundle;
 use crate::quality::drift::{self, ContinuousTest, DriftThresholds, PValueCorrection};
 use crate::quality::drift_page;
 use crate::quality::profile::Profile;
@@ -378,7 +378,7 @@ fn from_any(
 
 fn from_model(input: &Input) -> Result<Profile, StageError> {
     let wrong = |why: String| StageError::Data(format!("`{}`: {why}", input.label));
-    let bundle = Bundle::decode(&input.bytes()?).map_err(wrong)?;
+    let bundle = ModelBundle::decode(&input.bytes()?).map_err(wrong)?;
     let none =
         "this model does not know the data it was trained on: give its `train` stage a `profile`";
     let bytes = bundle.profile.ok_or_else(|| wrong(none.to_owned()))?;

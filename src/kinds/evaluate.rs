@@ -2,7 +2,7 @@
 
 use crate::kinds::judge::{Evaluate, PairedTest};
 use crate::kinds::select::{floors, gate_fits};
-use crate::model::compare::Alternative;
+use crate::model::compare::AlternativeHypothesis;
 use crate::model::metrics::CHOICES;
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
@@ -138,8 +138,8 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
         alpha: values.float("alpha").unwrap_or_default(),
         test,
         alternative: match values.text("alternative") {
-            Some("greater") => Alternative::Greater,
-            _ => Alternative::TwoSided,
+            Some("greater") => AlternativeHypothesis::Greater,
+            _ => AlternativeHypothesis::TwoSided,
         },
     }))
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::base::name::in_backticks;
 use crate::kinds::predict::importance;
-use crate::model::bundle::Bundle;
+use crate::model::bundle::ModelBundle;
 use crate::model::calibrate::Calibrator;
 use crate::model::onnx::export::{self, ALARM, PROBABILITY};
 use crate::prep::preprocessor::{RequiredColumn, TrainedColumn};
@@ -60,7 +60,7 @@ def _load_pyfunc(path):
 ///
 /// # Errors
 /// ONNX has no operators for a step of the preprocessing.
-pub fn onnx(bundle: &Bundle) -> Result<Vec<u8>, String> {
+pub fn onnx(bundle: &ModelBundle) -> Result<Vec<u8>, String> {
     export::onnx(bundle)
 }
 
@@ -68,7 +68,7 @@ pub fn onnx(bundle: &Bundle) -> Result<Vec<u8>, String> {
 ///
 /// # Errors
 /// As for ONNX.
-pub fn mlflow(bundle: &Bundle, card: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
+pub fn mlflow(bundle: &ModelBundle, card: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
     let column = |input: &RequiredColumn| {
         // The loader takes numbers and text as readers of CSV give them: whole numbers, and missing
         // cells of text as NaN.
@@ -130,7 +130,7 @@ fn seen(input: &RequiredColumn) -> (&'static str, String) {
 
 /// Returns what is known of a model, as Markdown: what it is, how good, what it needs, where it
 /// comes from.
-pub fn card(name: &str, bundle: &Bundle, digest: &str, lineage: &str) -> String {
+pub fn card(name: &str, bundle: &ModelBundle, digest: &str, lineage: &str) -> String {
     let prep = &bundle.preprocessor;
     let metrics = bundle.validation;
     let classes: Vec<String> = prep

@@ -7,12 +7,12 @@ use crate::base::name::in_backticks;
 use crate::frame::table::Table;
 use crate::kinds::dataset::Dataset;
 use crate::kinds::decision::{AttackFamily, Comparison, Decision, FORMAT, JudgedModel, JudgedRows};
-use crate::model::bundle::Bundle;
+use crate::model::bundle::ModelBundle;
 use crate::model::compare::{
-    Alternative, PairedDifference, ScoredRows, delong, mcnemar, paired_bootstrap,
+    AlternativeHypothesis, PairedDifference, ScoredRows, delong, mcnemar, paired_bootstrap,
 };
 use crate::model::intervals::{Interval, intervals, wilson};
-use crate::model::metrics::{Metrics, Ranked};
+use crate::model::metrics::{Metrics, RankedRows};
 use crate::prep::seen::RowSeen;
 use crate::quality::giveaway::GiveawayGrade;
 use crate::stage::context::StageContext;
@@ -43,13 +43,13 @@ pub(crate) struct Evaluate {
     pub(crate) keeps_seen: bool,
     pub(crate) alpha: f64,
     pub(crate) test: PairedTest,
-    pub(crate) alternative: Alternative,
+    pub(crate) alternative: AlternativeHypothesis,
 }
 
 /// A model, and what it makes of the rows.
 struct Evaluated {
     digest: String,
-    bundle: Bundle,
+    bundle: ModelBundle,
     p: Vec<f64>,
     metrics: Metrics,
     intervals: BTreeMap<String, Interval>,
@@ -236,11 +236,11 @@ fn start_over(error: StageError) -> StageError {
     }
 }
 
-fn bundle(input: &Input, who: &str) -> Result<Bundle, StageError> {
-    Bundle::decode(&input.bytes()?).map_err(wrong(who))
+fn bundle(input: &Input, who: &str) -> Result<ModelBundle, StageError> {
+    ModelBundle::decode(&input.bytes()?).map_err(wrong(who))
 }
 
-fn labels(bundle: &Bundle, test: &Table, who: &str) -> Result<Vec<f64>, StageError> {
+fn labels(bundle: &ModelBundle, test: &Table, who: &str) -> Result<Vec<f64>, StageError> {
     bundle.preprocessor.labels(test).map_err(wrong(who))
 }
 
@@ -262,8 +262,8 @@ impl Evaluate {
     fn fair_rows(
         &self,
         test: &Table,
-        challenger: &Bundle,
-        champion: Option<&Bundle>,
+        challenger: &ModelBundle,
+        champion: Option<&ModelBundle>,
     ) -> Result<(Table, JudgedRows), StageError> {
         let mut seen = vec![RowSeen::No; test.height()];
         for (bundle, who) in std::iter::once((challenger, "challenger"))
@@ -334,7 +334,7 @@ impl Evaluate {
     fn judge(
         &self,
         input: &Input,
-        bundle: Bundle,
+        bundle: ModelBundle,
         test: &Table,
         y: &[f64],
         who: &str,
@@ -487,7 +487,7 @@ impl Evaluate {
                 self.alpha
             ),
         );
-        let alternative = if self.alternative == Alternative::Greater {
+        let alternative = if self.alternative == AlternativeHypothesis::Greater {
             "greater"
         } else {
             "two_sided"
@@ -523,7 +523,7 @@ impl Evaluate {
                 .or_default()
                 .push(row);
         }
-        let strict = Ranked::new(y, &challenger.p).threshold_within(0.001);
+        let strict = RankedRows::new(y, &challenger.p).threshold_within(0.001);
         let one = |(family, rows): (&str, Vec<usize>)| {
             let found = |p: &[f64], from: f64| rows.iter().filter(|row| p[**row] >= from).count();
             let recall = |p: &[f64], from: f64| found(p, from) as f64 / rows.len() as f64;

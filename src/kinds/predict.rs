@@ -12,7 +12,7 @@ use crate::base::nearest::suggest;
 use crate::frame::codec::{TableForm, TableStream};
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::kinds::ingest::default_na;
-use crate::model::bundle::Bundle;
+use crate::model::bundle::ModelBundle;
 use crate::model::draws::settle;
 use crate::model::fitted::Model;
 use crate::model::metrics::{CHOICES, Metrics};
@@ -55,8 +55,8 @@ pub struct ScoringSummary {
 ///
 /// # Errors
 /// What is wrong with the bytes.
-pub fn model(bytes: &[u8]) -> Result<Bundle, String> {
-    Bundle::decode(bytes)
+pub fn model(bytes: &[u8]) -> Result<ModelBundle, String> {
+    ModelBundle::decode(bytes)
 }
 
 /// Scores the rows of a file: CSV, NDJSON or Parquet, also packed. They are written as they come,
@@ -66,7 +66,7 @@ pub fn model(bytes: &[u8]) -> Result<Bundle, String> {
 /// # Errors
 /// The file cannot be read, or a column that the model needs is not there; it cannot be written.
 pub fn score<W: Write>(
-    bundle: &Bundle,
+    bundle: &ModelBundle,
     input: Box<dyn Read + Send>,
     separator: u8,
     form: TableForm,
@@ -119,7 +119,7 @@ pub fn score<W: Write>(
 
 /// Returns how the rows of a file are read that a model is asked about: its columns of text stay as
 /// they are written.
-pub fn options(bundle: &Bundle, separator: u8) -> Options {
+pub fn options(bundle: &ModelBundle, separator: u8) -> Options {
     let types = columns(bundle)
         .1
         .into_iter()
@@ -133,7 +133,7 @@ pub fn options(bundle: &Bundle, separator: u8) -> Options {
 }
 
 /// The columns that a model needs: those of numbers, and those of text.
-fn columns(bundle: &Bundle) -> (Vec<String>, Vec<String>) {
+fn columns(bundle: &ModelBundle) -> (Vec<String>, Vec<String>) {
     let inputs = bundle.preprocessor.inputs();
     let of = |kind: CellKind| {
         inputs
@@ -191,7 +191,7 @@ fn number(name: &str, cell: Option<&str>) -> Result<f64, String> {
 
 /// Scores rows, before which there were so many.
 fn scored(
-    bundle: &Bundle,
+    bundle: &ModelBundle,
     table: &Table,
     form: TableForm,
     before: u64,
@@ -325,7 +325,7 @@ pub struct Fall {
 /// # Errors
 /// The table does not fit.
 pub fn permuted(
-    bundle: &Bundle,
+    bundle: &ModelBundle,
     table: &Table,
     metric: &str,
     repeats: usize,
@@ -366,7 +366,7 @@ pub fn permuted(
 
 /// Returns how much every feature counts in a model as a whole, the most first: of trees the share
 /// of the gains, of logistic regression that of the sizes of the weights.
-pub fn importance(bundle: &Bundle) -> Vec<(String, f64)> {
+pub fn importance(bundle: &ModelBundle) -> Vec<(String, f64)> {
     let shares = match &bundle.model {
         Model::Trees(trees) => trees.importance(),
         Model::Linear(linear) => {

@@ -8,7 +8,7 @@ use crate::kinds::sweep::{Scored, TrialFit, TrialResult};
 use crate::model::calibrate::Calibrator;
 use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
-use crate::model::metrics::{CHOICES, Metrics, Ranked, is_loss};
+use crate::model::metrics::{CHOICES, Metrics, RankedRows, is_loss};
 use crate::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
 
 /// What a trial is picked by.
@@ -147,7 +147,7 @@ impl Select {
             Some(calibrator) => scored.p.iter().map(|p| calibrator.apply(*p)).collect(),
             None => scored.p.clone(),
         };
-        let ranked = Ranked::new(&y, &p);
+        let ranked = RankedRows::new(&y, &p);
         let threshold = self
             .threshold_fpr
             .map_or(0.5, |budget| ranked.threshold_within(budget));

@@ -14,14 +14,14 @@ use crate::kinds::folding::{self, FoldPlan, Folding};
 use crate::kinds::select::{self, Judged, Select};
 use crate::kinds::shortcuts::without_shortcuts;
 use crate::kinds::sweep::{CrossValidation, TrialFit, TrialPlan, TrialResult};
-use crate::model::bundle::Bundle;
+use crate::model::bundle::ModelBundle;
 use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
 use crate::model::fitted::Learner;
 use crate::model::folds::Folds;
 use crate::model::intervals::intervals;
 use crate::model::learner::FitTask;
-use crate::model::search::{self, Search, SearchDimension, Strategy};
+use crate::model::search::{self, SearchDimension, SearchSpace, SearchStrategy};
 use crate::prep::preprocessor::Preprocessor;
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
@@ -178,7 +178,7 @@ const ROUND: usize = 8;
 struct Train {
     learners: Vec<&'static Learner>,
     spaces: Vec<Vec<SearchDimension>>,
-    strategy: Strategy,
+    strategy: SearchStrategy,
     prune: bool,
     minutes: Option<f64>,
     folding: Folding,
@@ -192,10 +192,10 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     let search = values.map("search").unwrap_or(&none);
     let (trials, factor) = (search.size("trials"), search.size("factor"));
     let strategy = match search.text("strategy") {
-        Some("random") => Strategy::Random(trials),
-        Some("tpe") => Strategy::Tpe(trials),
-        Some("halving") => Strategy::Halving(trials, factor),
-        _ => Strategy::Grid,
+        Some("random") => SearchStrategy::Random(trials),
+        Some("tpe") => SearchStrategy::Tpe(trials),
+        Some("halving") => SearchStrategy::Halving(trials, factor),
+        _ => SearchStrategy::Grid,
     };
     let (learners, spaces, mut faults) = candidates::read(values, strategy);
     let way = |(name, way): (&String, &Value)| {
@@ -341,7 +341,7 @@ impl Stage for Train {
                 metrics.recall
             ));
         }
-        let mut bundle = Bundle::new(
+        let mut bundle = ModelBundle::new(
             best.learner.name,
             best.named(),
             metrics,
@@ -442,7 +442,7 @@ impl Train {
         outputs: &mut Outputs,
         context: &StageContext<'_>,
     ) -> Result<(Vec<TrialFit>, Vec<TrialResult>), StageError> {
-        let search = Search {
+        let search = SearchSpace {
             spaces: self.spaces.clone(),
             strategy: self.strategy,
             seed: context.seed,

@@ -12,7 +12,7 @@ use crate::model::learner::{FitTask, LearnerOf};
 use crate::model::logistic::logistic;
 
 /// The learner.
-pub const NAIVE_BAYES: LearnerOf<Bayes> = LearnerOf {
+pub const NAIVE_BAYES: LearnerOf<NaiveBayes> = LearnerOf {
     name: "naive_bayes",
     doc: "Gaussian naive Bayes.",
     hypers: &[Hyperparameter {
@@ -29,7 +29,7 @@ pub const NAIVE_BAYES: LearnerOf<Bayes> = LearnerOf {
 
 /// Of both classes, the logarithm of their share, and mean and variance of every feature.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Bayes {
+pub struct NaiveBayes {
     /// First of class 0.
     pub classes: Vec<(f64, Vec<f64>, Vec<f64>)>,
 }
@@ -38,7 +38,7 @@ fn variance(x: ArrayView2<'_, f64>) -> Array1<f64> {
     x.var_axis(Axis(0), 0.0)
 }
 
-fn fit(task: &FitTask<'_>) -> Result<Bayes, ModelError> {
+fn fit(task: &FitTask<'_>) -> Result<NaiveBayes, ModelError> {
     let (x, y) = (task.data.select(task.rows), task.data.labels(task.rows));
     let added = task.setting[0] * variance(x.view()).iter().copied().fold(0.0, f64::max);
     let class = |class: f64| {
@@ -52,12 +52,12 @@ fn fit(task: &FitTask<'_>) -> Result<Bayes, ModelError> {
             .collect();
         ((rows.len() as f64 / y.len() as f64).ln(), means, variances)
     };
-    Ok(Bayes {
+    Ok(NaiveBayes {
         classes: vec![class(0.0), class(1.0)],
     })
 }
 
-impl Bayes {
+impl NaiveBayes {
     /// Returns how many features it asks for; none if it is not as it should be.
     pub fn features(&self) -> Option<usize> {
         let width = self.classes.first()?.1.len();

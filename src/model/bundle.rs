@@ -24,7 +24,7 @@ struct BundleHead {
 
 /// A model that takes a table as it comes.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Bundle {
+pub struct ModelBundle {
     format: u32,
     /// The learner's name.
     pub learner: String,
@@ -49,7 +49,7 @@ pub struct Bundle {
     pub profile: Option<Vec<u8>>,
 }
 
-impl Bundle {
+impl ModelBundle {
     /// Puts a bundle together.
     pub fn new(
         learner: &str,

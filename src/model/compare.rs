@@ -9,14 +9,14 @@ use statrs::function::gamma::ln_gamma;
 
 use crate::model::draws::below;
 use crate::model::intervals::resamples;
-use crate::model::metrics::{Metrics, Ranked};
+use crate::model::metrics::{Metrics, RankedRows};
 
 /// Figures that are closer are the same.
 const ROUNDING: f64 = 1e-12;
 
 /// Which difference a test looks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Alternative {
+pub enum AlternativeHypothesis {
     /// Either model may be the better one.
     TwoSided,
     /// Only the first may be.
@@ -35,7 +35,7 @@ pub struct PairedDifference {
 /// The exact p-value of McNemar's test (1947): of `wins + losses` rows on which exactly one of two
 /// models is right, how likely so uneven a division is if either falls to either model with the
 /// same chance. 1 if there is no such row.
-pub fn mcnemar(wins: u64, losses: u64, alternative: Alternative) -> f64 {
+pub fn mcnemar(wins: u64, losses: u64, alternative: AlternativeHypothesis) -> f64 {
     let n = wins + losses;
     let ln_choose = |k: u64| {
         ln_gamma(n as f64 + 1.0) - ln_gamma(k as f64 + 1.0) - ln_gamma((n - k) as f64 + 1.0)
@@ -43,8 +43,8 @@ pub fn mcnemar(wins: u64, losses: u64, alternative: Alternative) -> f64 {
     let term = |k: u64| (ln_choose(k) - n as f64 * std::f64::consts::LN_2).exp();
     let upper_tail = |from: u64| (from..=n).map(term).sum::<f64>();
     match alternative {
-        Alternative::Greater => upper_tail(wins).min(1.0),
-        Alternative::TwoSided => (2.0 * upper_tail(wins.max(losses))).min(1.0),
+        AlternativeHypothesis::Greater => upper_tail(wins).min(1.0),
+        AlternativeHypothesis::TwoSided => (2.0 * upper_tail(wins.max(losses))).min(1.0),
     }
 }
 
@@ -55,9 +55,9 @@ pub fn delong(
     y: &[f64],
     first: &[f64],
     second: &[f64],
-    alternative: Alternative,
+    alternative: AlternativeHypothesis,
 ) -> Option<PairedDifference> {
-    let (first, second) = (Placements::of(y, first)?, Placements::of(y, second)?);
+    let (first, second) = (RocPlacements::of(y, first)?, RocPlacements::of(y, second)?);
     let difference = first.auc - second.auc;
     let spread = |a: &[f64], b: &[f64]| {
         let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
@@ -70,16 +70,16 @@ pub fn delong(
         // The models put every pair of rows in the same order, or differ in all of them alike.
         false if difference == 0.0 => 1.0,
         false => f64::from(u8::from(
-            alternative == Alternative::Greater && difference < 0.0,
+            alternative == AlternativeHypothesis::Greater && difference < 0.0,
         )),
     };
     Some(PairedDifference { difference, p })
 }
 
-fn normal_tail(z: f64, alternative: Alternative) -> f64 {
+fn normal_tail(z: f64, alternative: AlternativeHypothesis) -> f64 {
     match alternative {
-        Alternative::TwoSided => erfc(z.abs() / std::f64::consts::SQRT_2),
-        Alternative::Greater => erfc(z / std::f64::consts::SQRT_2) / 2.0,
+        AlternativeHypothesis::TwoSided => erfc(z.abs() / std::f64::consts::SQRT_2),
+        AlternativeHypothesis::Greater => erfc(z / std::f64::consts::SQRT_2) / 2.0,
     }
 }
 
@@ -95,13 +95,13 @@ fn variance(values: &[f64]) -> f64 {
 
 /// Of every attack the share of benign rows that score lower, of every benign row the share of
 /// attacks that score higher; ties count half. The mean of either is the area under the ROC curve.
-struct Placements {
+struct RocPlacements {
     auc: f64,
     of_attacks: Vec<f64>,
     of_benign: Vec<f64>,
 }
 
-impl Placements {
+impl RocPlacements {
     fn of(y: &[f64], p: &[f64]) -> Option<Self> {
         let scores = |class: f64| -> Vec<f64> {
             y.iter()
@@ -160,13 +160,13 @@ pub fn paired_bootstrap(
     y: &[f64],
     (first, second): (ScoredRows<'_>, ScoredRows<'_>),
     figure: &(dyn Fn(&Metrics) -> f64 + Sync),
-    alternative: Alternative,
+    alternative: AlternativeHypothesis,
     seed: u64,
 ) -> PairedDifference {
-    let (ranked_first, order_first) = Ranked::with_order(y, first.p);
-    let (ranked_second, order_second) = Ranked::with_order(y, second.p);
+    let (ranked_first, order_first) = RankedRows::with_order(y, first.p);
+    let (ranked_second, order_second) = RankedRows::with_order(y, second.p);
     let difference_of = |counts: &[u32]| {
-        let of = |ranked: &Ranked, order: &[u32], threshold: f64| {
+        let of = |ranked: &RankedRows, order: &[u32], threshold: f64| {
             figure(&ranked.metrics(|place| f64::from(counts[order[place] as usize]), threshold))
         };
         of(&ranked_first, &order_first, first.threshold)
@@ -199,8 +199,8 @@ pub fn paired_bootstrap(
     // What differs by rounding alone does not differ.
     let (not_better, not_worse) = (share(&|d| d <= ROUNDING), share(&|d| d >= -ROUNDING));
     let p = match alternative {
-        Alternative::TwoSided => (2.0 * not_better.min(not_worse)).min(1.0),
-        Alternative::Greater => not_better,
+        AlternativeHypothesis::TwoSided => (2.0 * not_better.min(not_worse)).min(1.0),
+        AlternativeHypothesis::Greater => not_better,
     };
     PairedDifference { difference, p }
 }
@@ -211,20 +211,20 @@ mod tests {
 
     #[test]
     fn the_tails_of_the_binomial_are_counted() {
-        let two_sided = |wins, losses| mcnemar(wins, losses, Alternative::TwoSided);
+        let two_sided = |wins, losses| mcnemar(wins, losses, AlternativeHypothesis::TwoSided);
         assert_eq!(two_sided(0, 0), 1.0);
         assert_eq!(two_sided(3, 3), 1.0);
         assert!((two_sided(5, 0) - 1.0 / 16.0).abs() < 1e-14);
         assert!((two_sided(0, 5) - 1.0 / 16.0).abs() < 1e-14);
-        assert!((mcnemar(5, 0, Alternative::Greater) - 1.0 / 32.0).abs() < 1e-14);
-        assert!((mcnemar(2, 1, Alternative::Greater) - 0.5).abs() < 1e-14);
+        assert!((mcnemar(5, 0, AlternativeHypothesis::Greater) - 1.0 / 32.0).abs() < 1e-14);
+        assert!((mcnemar(2, 1, AlternativeHypothesis::Greater) - 0.5).abs() < 1e-14);
     }
 
     #[test]
     fn a_model_does_not_differ_from_itself() {
         let y = [1.0, 0.0, 1.0, 0.0, 0.0, 1.0];
         let p = [0.9, 0.2, 0.4, 0.4, 0.1, 0.8];
-        let found = delong(&y, &p, &p, Alternative::TwoSided).unwrap();
+        let found = delong(&y, &p, &p, AlternativeHypothesis::TwoSided).unwrap();
         assert_eq!((found.difference, found.p), (0.0, 1.0));
         let rows = ScoredRows {
             p: &p,
@@ -234,7 +234,7 @@ mod tests {
             &y,
             (rows, rows),
             &|metrics| metrics.f1,
-            Alternative::TwoSided,
+            AlternativeHypothesis::TwoSided,
             1,
         );
         assert_eq!((found.difference, found.p), (0.0, 1.0));
@@ -243,7 +243,7 @@ mod tests {
                 &[1.0, 0.0, 0.0],
                 &[0.5; 3],
                 &[0.5; 3],
-                Alternative::TwoSided
+                AlternativeHypothesis::TwoSided
             )
             .is_none()
         );

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::model::error::ModelError;
-use crate::model::trees::bins::Bins;
+use crate::model::trees::bins::BinnedRows;
 
 /// Features and classes.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub struct TrainingSet {
     pub directions: Vec<i8>,
     /// The first missing cell: the name of its feature and its row, from one.
     pub missing: Option<(String, usize)>,
-    bins: OnceLock<Bins>,
+    bins: OnceLock<BinnedRows>,
 }
 
 impl TrainingSet {
@@ -62,8 +62,8 @@ impl TrainingSet {
     }
 
     /// Returns the features as bins.
-    pub fn bins(&self) -> &Bins {
-        self.bins.get_or_init(|| Bins::new(self.x.view()))
+    pub fn bins(&self) -> &BinnedRows {
+        self.bins.get_or_init(|| BinnedRows::new(self.x.view()))
     }
 
     /// Returns all rows.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::data::{TrainingSet, first_missing, lacking};
 use crate::model::error::{ModelError, shielded};
 use crate::model::learner::LearnerOf;
-use crate::model::trees::ensemble::Ensemble;
+use crate::model::trees::ensemble::TreeEnsemble;
 use crate::model::trees::learners;
 use crate::model::{bayes, linear, neighbours, svm};
 
@@ -48,15 +48,15 @@ pub fn find(name: &str) -> Option<&'static Learner> {
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Model {
     /// A weight a feature, and one for all.
-    Linear(linear::Linear),
+    Linear(linear::LinearModel),
     /// K nearest neighbours.
-    Neighbours(neighbours::Neighbours),
+    Neighbours(neighbours::NearestNeighbours),
     /// Support vectors.
-    Svm(svm::Svm),
+    Svm(svm::SupportVectors),
     /// Naive Bayes.
-    Bayes(bayes::Bayes),
+    Bayes(bayes::NaiveBayes),
     /// Trees.
-    Trees(Ensemble),
+    Trees(TreeEnsemble),
 }
 
 impl Model {

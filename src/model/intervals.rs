@@ -7,7 +7,7 @@ use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
 use crate::model::draws::below;
-use crate::model::metrics::{CHOICES, Metrics, Ranked};
+use crate::model::metrics::{CHOICES, Metrics, RankedRows};
 
 /// How often rows are drawn, and how many draws of a row are enough to draw less often, down to the
 /// least.
@@ -45,7 +45,7 @@ pub fn wilson(hits: u64, of: u64) -> Interval {
 /// chapter 13); of plain shares, and of the false-positive rate, which is told too, the interval of
 /// Wilson. Losses are as they are, not negated.
 pub fn intervals(y: &[f64], p: &[f64], threshold: f64, seed: u64) -> BTreeMap<String, Interval> {
-    let ranked = Ranked::new(y, p);
+    let ranked = RankedRows::new(y, p);
     let rows = ranked.rows();
     if rows == 0 {
         return BTreeMap::new();

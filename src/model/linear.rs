@@ -11,7 +11,7 @@ use crate::model::learner::{FitTask, LearnerOf};
 use crate::model::logistic::{self, logistic};
 
 /// The learner.
-pub const LOGISTIC_REGRESSION: LearnerOf<Linear> = LearnerOf {
+pub const LOGISTIC_REGRESSION: LearnerOf<LinearModel> = LearnerOf {
     name: "logistic_regression",
     doc: "Logistic regression with an L2 penalty, by Newton's method.",
     hypers: &[Hyperparameter {
@@ -35,7 +35,7 @@ const BLOCK: usize = 128;
 
 /// A weight a feature, and one for all.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Linear {
+pub struct LinearModel {
     /// The weights of the features.
     pub weights: Vec<f64>,
     /// The weight of a feature that is always 1.
@@ -154,7 +154,7 @@ fn solved(mut matrix: Array2<f64>, right: &Array1<f64>) -> Option<Array1<f64>> {
     Some(x)
 }
 
-fn fit(task: &FitTask<'_>) -> Result<Linear, ModelError> {
+fn fit(task: &FitTask<'_>) -> Result<LinearModel, ModelError> {
     let features = task.data.select(task.rows);
     let mut x = Array2::ones((features.nrows(), features.ncols() + 1));
     x.slice_mut(ndarray::s![.., ..features.ncols()])
@@ -194,10 +194,10 @@ fn fit(task: &FitTask<'_>) -> Result<Linear, ModelError> {
     }
     let mut weights = w.to_vec();
     let intercept = weights.pop().unwrap_or_default();
-    Ok(Linear { weights, intercept })
+    Ok(LinearModel { weights, intercept })
 }
 
-impl Linear {
+impl LinearModel {
     pub(crate) fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
         if x.ncols() != self.weights.len() {
             return Err(ModelError(format!(

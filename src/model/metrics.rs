@@ -113,7 +113,7 @@ impl Metrics {
 
     /// Computes the figures.
     pub fn at(y: &[f64], p: &[f64], threshold: f64) -> Self {
-        Ranked::new(y, p).metrics(|_| 1.0, threshold)
+        RankedRows::new(y, p).metrics(|_| 1.0, threshold)
     }
 
     /// Returns a figure by its name, turned so that greater is better.
@@ -144,9 +144,9 @@ impl Metrics {
 }
 
 /// Rows in the order of their probabilities, the highest first: with the class.
-pub struct Ranked(Vec<(f64, bool)>);
+pub struct RankedRows(Vec<(f64, bool)>);
 
-impl Ranked {
+impl RankedRows {
     /// Puts rows in order; `y` holds 0 and 1 and is as long as `p`.
     pub fn new(y: &[f64], p: &[f64]) -> Self {
         let mut rows: Vec<(f64, bool)> =
@@ -182,8 +182,8 @@ impl Ranked {
     }
 
     /// Counts rows, each as often as `weight` says by its place, from every threshold on.
-    fn curve(&self, weight: impl Fn(usize) -> f64) -> Curve {
-        let mut curve = Curve {
+    fn curve(&self, weight: impl Fn(usize) -> f64) -> ThresholdCurve {
+        let mut curve = ThresholdCurve {
             points: Vec::new(),
             positives: 0.0,
             negatives: 0.0,
@@ -274,13 +274,13 @@ impl Ranked {
 }
 
 /// How many attacks and benign rows score at least as high as every threshold, the highest first.
-struct Curve {
+struct ThresholdCurve {
     points: Vec<(f64, f64, f64)>,
     positives: f64,
     negatives: f64,
 }
 
-impl Curve {
+impl ThresholdCurve {
     fn average_precision(&self) -> f64 {
         let (mut sum, mut before) = (0.0, 0.0);
         for (_, hits, alarms) in &self.points {
@@ -351,14 +351,14 @@ mod tests {
         );
         assert!((metrics.pr_auc - 5.0 / 6.0).abs() < 1e-15);
         assert_eq!(metrics.recall_at_fpr_0_001, 0.5);
-        assert_eq!(Ranked::new(&y, &p).threshold_within(0.001), 0.9);
+        assert_eq!(RankedRows::new(&y, &p).threshold_within(0.001), 0.9);
     }
 
     #[test]
     fn ties_count_half() {
         assert_eq!(Metrics::of(&[1.0, 0.0], &[0.5, 0.5]).roc_auc, 0.5);
         assert_eq!(
-            Ranked::new(&[1.0, 0.0], &[0.5, 0.5]).threshold_within(0.0),
+            RankedRows::new(&[1.0, 0.0], &[0.5, 0.5]).threshold_within(0.0),
             f64::INFINITY
         );
     }

@@ -13,7 +13,7 @@ use crate::model::learner::{FitTask, LearnerOf};
 use crate::prep::knn::{DonorWeights, NearestDonors};
 
 /// The learner. The mean of the neighbours' labels is the probability.
-pub const KNN: LearnerOf<Neighbours> = LearnerOf {
+pub const KNN: LearnerOf<NearestNeighbours> = LearnerOf {
     name: "knn",
     doc: "K nearest neighbours by Euclidean distance.",
     hypers: &[
@@ -44,7 +44,7 @@ const TOGETHER: usize = 16;
 
 /// The training rows.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Neighbours {
+pub struct NearestNeighbours {
     /// How many neighbours vote.
     pub k: usize,
     /// Whether a vote weighs one over the distance.
@@ -55,7 +55,7 @@ pub struct Neighbours {
     pub y: Vec<f64>,
 }
 
-fn fit(task: &FitTask<'_>) -> Result<Neighbours, ModelError> {
+fn fit(task: &FitTask<'_>) -> Result<NearestNeighbours, ModelError> {
     let y = task.data.labels(task.rows);
     let x = task
         .data
@@ -64,7 +64,7 @@ fn fit(task: &FitTask<'_>) -> Result<Neighbours, ModelError> {
         .as_standard_layout()
         .to_owned();
     let k = (task.setting[0] as usize).min(y.len());
-    Ok(Neighbours {
+    Ok(NearestNeighbours {
         k,
         by_distance: task.setting[1] == 1.0,
         x,
@@ -72,7 +72,7 @@ fn fit(task: &FitTask<'_>) -> Result<Neighbours, ModelError> {
     })
 }
 
-impl Neighbours {
+impl NearestNeighbours {
     /// Returns how many features it asks for.
     pub fn features(&self) -> usize {
         self.x.nrows()

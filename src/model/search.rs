@@ -31,7 +31,7 @@ pub enum SearchDimension {
 
 /// How to search.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Strategy {
+pub enum SearchStrategy {
     /// Every combination.
     Grid,
     /// So many draws.
@@ -57,11 +57,11 @@ pub struct Trial {
 
 /// The space of every candidate.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Search {
+pub struct SearchSpace {
     /// Of every candidate a dimension for each hyperparameter.
     pub spaces: Vec<Vec<SearchDimension>>,
     /// How to search.
-    pub strategy: Strategy,
+    pub strategy: SearchStrategy,
     /// What draws begin with.
     pub seed: u64,
 }
@@ -101,20 +101,20 @@ impl SearchDimension {
 }
 
 /// Of trials so far, those with their scores; a trial that failed has none.
-pub type Done = [(Trial, Option<f64>)];
+pub type FinishedTrials = [(Trial, Option<f64>)];
 
-impl Search {
+impl SearchSpace {
     /// Returns the trials to carry out next, given all so far; none at the end.
-    pub fn next(&self, done: &Done) -> Vec<Trial> {
+    pub fn next(&self, done: &FinishedTrials) -> Vec<Trial> {
         match self.strategy {
-            Strategy::Grid if done.is_empty() => self.combinations(),
-            Strategy::Random(count) if done.is_empty() => self.drawn(0, count),
-            Strategy::Grid | Strategy::Random(_) => Vec::new(),
-            Strategy::Tpe(count) if done.is_empty() => self.drawn(0, count.min(STARTUP)),
-            Strategy::Tpe(count) => {
+            SearchStrategy::Grid if done.is_empty() => self.combinations(),
+            SearchStrategy::Random(count) if done.is_empty() => self.drawn(0, count),
+            SearchStrategy::Grid | SearchStrategy::Random(_) => Vec::new(),
+            SearchStrategy::Tpe(count) if done.is_empty() => self.drawn(0, count.min(STARTUP)),
+            SearchStrategy::Tpe(count) => {
                 self.suggested(done, count.saturating_sub(done.len()).min(BATCH))
             }
-            Strategy::Halving(count, factor) => self.halved(done, count, factor),
+            SearchStrategy::Halving(count, factor) => self.halved(done, count, factor),
         }
     }
 
@@ -182,7 +182,7 @@ impl Search {
         trials
     }
 
-    fn suggested(&self, done: &Done, count: usize) -> Vec<Trial> {
+    fn suggested(&self, done: &FinishedTrials, count: usize) -> Vec<Trial> {
         let mut ranked: Vec<&(Trial, Option<f64>)> = done.iter().collect();
         ranked.sort_by(|a, b| {
             b.1.unwrap_or(f64::NEG_INFINITY)
@@ -266,7 +266,7 @@ impl Search {
         }
     }
 
-    fn halved(&self, done: &Done, count: usize, factor: usize) -> Vec<Trial> {
+    fn halved(&self, done: &FinishedTrials, count: usize, factor: usize) -> Vec<Trial> {
         let begun = match done
             .iter()
             .map(|(trial, _)| trial.share)
@@ -341,7 +341,7 @@ fn best(dimension: &SearchDimension, good: &[f64], others: &[f64], random: &mut 
     let places = |values: &[f64]| {
         let mut places: Vec<f64> = values.iter().map(|value| dimension.place(*value)).collect();
         places.sort_by(f64::total_cmp);
-        Parzen(places)
+        ParzenDensity(places)
     };
     let (good, others) = (places(good), places(others));
     let mut kept = (f64::NEG_INFINITY, 0.5);
@@ -357,9 +357,9 @@ fn best(dimension: &SearchDimension, good: &[f64], others: &[f64], random: &mut 
 
 /// A density over places from 0 to 1: one normal around each place, as wide as the way to its
 /// neighbours, and a wide one in the middle.
-struct Parzen(Vec<f64>);
+struct ParzenDensity(Vec<f64>);
 
-impl Parzen {
+impl ParzenDensity {
     fn kernels(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
         let places = &self.0;
         let least = 1.0 / (places.len() as f64 + 1.0).min(100.0);
@@ -402,7 +402,7 @@ impl Parzen {
 mod tests {
     use super::*;
 
-    fn search(strategy: Strategy) -> Search {
+    fn search(strategy: SearchStrategy) -> SearchSpace {
         let spaces = vec![
             vec![
                 SearchDimension::Number(-1.0, 1.0),
@@ -413,7 +413,7 @@ mod tests {
                 SearchDimension::Whole(1.0, 8.0),
             ],
         ];
-        Search {
+        SearchSpace {
             spaces,
             strategy,
             seed: 7,
@@ -428,7 +428,7 @@ mod tests {
         }
     }
 
-    fn carried_out(search: &Search) -> Vec<(Trial, Option<f64>)> {
+    fn carried_out(search: &SearchSpace) -> Vec<(Trial, Option<f64>)> {
         let mut done = Vec::new();
         loop {
             let next = search.next(&done);
@@ -448,9 +448,9 @@ mod tests {
             SearchDimension::Choice(vec![1.0, 2.0]),
             SearchDimension::Choice(vec![3.0, 4.0, 5.0]),
         ]];
-        let done = carried_out(&Search {
+        let done = carried_out(&SearchSpace {
             spaces,
-            strategy: Strategy::Grid,
+            strategy: SearchStrategy::Grid,
             seed: 1,
         });
         assert_eq!(done.len(), 6);
@@ -465,7 +465,7 @@ mod tests {
                 .map(|(trial, _)| score(trial))
                 .fold(0.0, f64::max)
         };
-        let done = carried_out(&search(Strategy::Tpe(60)));
+        let done = carried_out(&search(SearchStrategy::Tpe(60)));
         assert_eq!(done.len(), 60);
         let late = done[40..]
             .iter()
@@ -476,15 +476,15 @@ mod tests {
             "{late} of the last 20 are of the better candidate"
         );
         assert!(
-            best(Strategy::Tpe(60)) > 1.07,
+            best(SearchStrategy::Tpe(60)) > 1.07,
             "{}",
-            best(Strategy::Tpe(60))
+            best(SearchStrategy::Tpe(60))
         );
     }
 
     #[test]
     fn halving_gives_more_rows_to_fewer_trials() {
-        let done = carried_out(&search(Strategy::Halving(27, 3)));
+        let done = carried_out(&search(SearchStrategy::Halving(27, 3)));
         let rung = |share: f64| {
             done.iter()
                 .filter(|(trial, _)| (trial.share - share).abs() < 1e-9)

@@ -15,7 +15,7 @@ use crate::model::logistic::logistic;
 
 /// The learner. Its probability is the logistic function of the distance from the border, so that
 /// .5 is the border; `calibrate` makes it mean what it says.
-pub const SVM: LearnerOf<Svm> = LearnerOf {
+pub const SVM: LearnerOf<SupportVectors> = LearnerOf {
     name: "svm",
     doc: "A support vector machine; its time grows with the square of the rows.",
     hypers: &[
@@ -61,7 +61,7 @@ const ROOM: usize = 256 << 20;
 
 /// The vectors that hold the border.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Svm {
+pub struct SupportVectors {
     /// A row a vector.
     pub vectors: Array2<f64>,
     /// Their weights, of class 0 negative.
@@ -83,7 +83,7 @@ fn kernel(gamma: Option<f64>, a: ArrayView1<'_, f64>, b: ArrayView1<'_, f64>) ->
 }
 
 /// Rows of the kernel matrix, the latest kept.
-struct Kernel {
+struct KernelCache {
     /// Features, a row a feature.
     x: Array2<f64>,
     gamma: Option<f64>,
@@ -92,7 +92,7 @@ struct Kernel {
     most: usize,
 }
 
-impl Kernel {
+impl KernelCache {
     fn row(&mut self, at: usize) -> &[f64] {
         if self.rows[at].is_none() {
             if self.kept.len() >= self.most
@@ -126,7 +126,11 @@ impl Kernel {
 
 /// Solves the dual problem by pairs of rows (SMO), the second chosen by second-order information
 /// (Fan, Chen and Lin, 2005, WSS 2). Returns the weight of every row, and the intercept.
-fn solved(kernel: &mut Kernel, y: &[f64], most: &[f64]) -> Result<(Vec<f64>, f64), ModelError> {
+fn solved(
+    kernel: &mut KernelCache,
+    y: &[f64],
+    most: &[f64],
+) -> Result<(Vec<f64>, f64), ModelError> {
     let rows = y.len();
     let (mut alpha, mut gradient) = (vec![0.0; rows], vec![-1.0; rows]);
     let diagonal: Vec<f64> = match kernel.gamma {
@@ -238,7 +242,7 @@ fn solved(kernel: &mut Kernel, y: &[f64], most: &[f64]) -> Result<(Vec<f64>, f64
     ))
 }
 
-fn fit(task: &FitTask<'_>) -> Result<Svm, ModelError> {
+fn fit(task: &FitTask<'_>) -> Result<SupportVectors, ModelError> {
     let [c, kernel, gamma, balanced] = *task.setting else {
         return Err(ModelError("a setting of another learner".to_owned()));
     };
@@ -262,7 +266,7 @@ fn fit(task: &FitTask<'_>) -> Result<Svm, ModelError> {
     let most: Vec<f64> = y.iter().map(weigh).collect();
     let columns = x.t().as_standard_layout().to_owned();
     let room = (ROOM / (8 * y.len())).max(2);
-    let mut kernel = Kernel {
+    let mut kernel = KernelCache {
         x: columns,
         gamma,
         rows: vec![None; y.len()],
@@ -273,7 +277,7 @@ fn fit(task: &FitTask<'_>) -> Result<Svm, ModelError> {
     let support: Vec<usize> = (0..y.len()).filter(|row| weights[*row] != 0.0).collect();
     let vectors = x.select(Axis(0), &support);
     let weights = support.iter().map(|row| weights[*row]).collect();
-    Ok(Svm {
+    Ok(SupportVectors {
         vectors,
         weights,
         intercept,
@@ -281,7 +285,7 @@ fn fit(task: &FitTask<'_>) -> Result<Svm, ModelError> {
     })
 }
 
-impl Svm {
+impl SupportVectors {
     /// Returns how far rows are from the border, in units of its margin; of class 1 positive.
     pub fn distances(&self, x: ArrayView2<'_, f64>) -> Vec<f64> {
         let rows: Vec<ArrayView1<'_, f64>> = x.axis_iter(Axis(0)).collect();

@@ -10,7 +10,7 @@ use netsec::base::digest::Digest;
 use netsec::lineage::journal;
 use netsec::lineage::record::LedgerEntry;
 use netsec::lineage::tail::JournalTail;
-use netsec::model::bundle::Bundle;
+use netsec::model::bundle::ModelBundle;
 use netsec::pipeline::condition;
 use netsec::prep::preprocessor::Preprocessor;
 use netsec::quality::profile::Profile;
@@ -153,7 +153,7 @@ fn parquet_file(bytes: &[u8]) {
 }
 
 fn model(bytes: &[u8]) {
-    drop(Bundle::decode(bytes));
+    drop(ModelBundle::decode(bytes));
     drop(Preprocessor::decode(bytes));
 }
 

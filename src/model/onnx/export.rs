@@ -2,13 +2,13 @@
 
 use prost::Message;
 
-use crate::model::bundle::Bundle;
+use crate::model::bundle::ModelBundle;
 use crate::model::onnx::graph::{ML, a_row, int};
 use crate::model::onnx::learners;
 use crate::model::onnx::proto::{
     DOUBLE, INT64, ModelProto, OperatorSetIdProto, STRING, StringStringEntryProto,
 };
-use crate::model::onnx::steps::Flow;
+use crate::model::onnx::steps::ColumnFlow;
 use crate::prep::cells::CellKind;
 
 /// The version of the file format, and those of the operators: the general ones, and those for
@@ -28,8 +28,8 @@ pub const ALARM: &str = "alarm";
 ///
 /// # Errors
 /// ONNX has no operators for a step of the preprocessing.
-pub fn onnx(bundle: &Bundle) -> Result<Vec<u8>, String> {
-    let mut flow = Flow::default();
+pub fn onnx(bundle: &ModelBundle) -> Result<Vec<u8>, String> {
+    let mut flow = ColumnFlow::default();
     let mut inputs = Vec::new();
     let axis = flow.graph.ints(&[1]);
     for input in bundle.preprocessor.inputs() {

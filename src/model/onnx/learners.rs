@@ -1,14 +1,14 @@
 //! Fitted models as nodes of ONNX: a matrix of features → a column of probabilities.
 
-use crate::model::bayes::Bayes;
+use crate::model::bayes::NaiveBayes;
 use crate::model::calibrate::{Calibrator, EDGE};
 use crate::model::fitted::Model;
-use crate::model::linear::Linear;
-use crate::model::neighbours::Neighbours;
+use crate::model::linear::LinearModel;
+use crate::model::neighbours::NearestNeighbours;
 use crate::model::onnx::graph::{ML, OnnxGraph, bytes, doubles, int, ints, tensor};
 use crate::model::onnx::steps::weights;
-use crate::model::svm::Svm;
-use crate::model::trees::ensemble::{Ensemble, LinkFunction};
+use crate::model::svm::SupportVectors;
+use crate::model::trees::ensemble::{LinkFunction, TreeEnsemble};
 
 /// What a model tells: a probability, or what the logistic function makes one.
 enum ModelOutput {
@@ -43,7 +43,7 @@ pub fn add(
     }
 }
 
-fn linear(graph: &mut OnnxGraph, x: &str, model: &Linear) -> String {
+fn linear(graph: &mut OnnxGraph, x: &str, model: &LinearModel) -> String {
     let weights = graph.doubles(&[model.weights.len(), 1], model.weights.iter().copied());
     let (sum, intercept) = (
         graph.node("MatMul", &[x, &weights]),
@@ -52,7 +52,7 @@ fn linear(graph: &mut OnnxGraph, x: &str, model: &Linear) -> String {
     graph.node("Add", &[&sum, &intercept])
 }
 
-fn bayes(graph: &mut OnnxGraph, x: &str, model: &Bayes) -> String {
+fn bayes(graph: &mut OnnxGraph, x: &str, model: &NaiveBayes) -> String {
     let mut densities = Vec::new();
     for (share, means, variances) in &model.classes {
         let width = means.len();
@@ -72,7 +72,7 @@ fn bayes(graph: &mut OnnxGraph, x: &str, model: &Bayes) -> String {
     graph.node("Sub", &[&densities[1], &densities[0]])
 }
 
-fn svm(graph: &mut OnnxGraph, x: &str, model: &Svm) -> String {
+fn svm(graph: &mut OnnxGraph, x: &str, model: &SupportVectors) -> String {
     let (count, width) = model.vectors.dim();
     let intercept = graph.double(model.intercept);
     let vectors = graph.doubles(&[width, count], model.vectors.t().iter().copied());
@@ -103,7 +103,7 @@ fn svm(graph: &mut OnnxGraph, x: &str, model: &Svm) -> String {
 
 /// Squared differences are summed feature by feature, in the order in which the model sums them:
 /// rows at the same distance stay there, and the earlier is nearer in both.
-fn neighbours(graph: &mut OnnxGraph, x: &str, model: &Neighbours) -> String {
+fn neighbours(graph: &mut OnnxGraph, x: &str, model: &NearestNeighbours) -> String {
     let count = model.y.len();
     let mut sum: Option<String> = None;
     for (at, feature) in model.x.rows().into_iter().enumerate() {
@@ -135,7 +135,7 @@ fn neighbours(graph: &mut OnnxGraph, x: &str, model: &Neighbours) -> String {
 
 /// The trees of an ensemble as one node of `TreeEnsemble` (version 5 of the operators, which knows
 /// double precision).
-fn trees(graph: &mut OnnxGraph, x: &str, model: &Ensemble) -> ModelOutput {
+fn trees(graph: &mut OnnxGraph, x: &str, model: &TreeEnsemble) -> ModelOutput {
     let scale = model.scale();
     let (mut roots, mut features, mut splits, mut tracks) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());

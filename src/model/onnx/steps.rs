@@ -22,13 +22,13 @@ struct ColumnPlace {
 
 /// The columns on their way, and the graph that they are made in.
 #[derive(Debug, Default)]
-pub struct Flow {
+pub struct ColumnFlow {
     /// The graph.
     pub graph: OnnxGraph,
     places: Vec<ColumnPlace>,
 }
 
-impl Flow {
+impl ColumnFlow {
     /// Adds columns of a matrix.
     pub fn push(&mut self, names: &[String], kind: CellKind, matrix: &str) {
         for (at, name) in names.iter().enumerate() {

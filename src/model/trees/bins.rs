@@ -19,9 +19,9 @@ const OPEN: usize = 8;
 /// How a feature is cut: the bin of a value is the number of cuts below it; what is missing has a
 /// bin after the last.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Cuts(Vec<f64>);
+pub struct BinCuts(Vec<f64>);
 
-impl Cuts {
+impl BinCuts {
     /// Finds cuts: between any two values where there are few, otherwise so that bins hold about as
     /// many rows each. NaN is missing and has no part in it.
     pub fn of(values: ArrayView1<'_, f64>) -> Self {
@@ -127,7 +127,7 @@ fn between(low: f64, high: f64) -> f64 {
 /// Several features in one byte: as many joint bins as there are combinations in the data. A
 /// histogram of the pack is one of each of its features.
 #[derive(Clone, Debug)]
-pub struct Pack {
+pub struct FeaturePack {
     /// The features.
     pub features: Vec<usize>,
     /// How many joint bins there are.
@@ -137,20 +137,20 @@ pub struct Pack {
     /// Of every feature, by joint bin, its own bin.
     bins: Vec<Vec<u8>>,
     /// Of every feature, how its histogram comes from that of the pack.
-    pub shares: Vec<Share>,
+    pub shares: Vec<PackShare>,
 }
 
 /// How the histogram of a feature comes from that of its pack: most joint bins are of one bin of
 /// the feature, which holds what the others leave.
 #[derive(Clone, Debug, Default)]
-pub struct Share {
+pub struct PackShare {
     /// That bin.
     pub usual: u8,
     /// The joint bins of its other bins, each with that.
     pub others: Vec<(u8, u8)>,
 }
 
-impl Share {
+impl PackShare {
     fn of(own: &[u8]) -> Self {
         let mut counts = [0_usize; JOINT];
         own.iter().for_each(|bin| counts[usize::from(*bin)] += 1);
@@ -167,9 +167,9 @@ impl Share {
 
 /// Binned rows.
 #[derive(Clone, Debug)]
-pub struct Bins {
+pub struct BinnedRows {
     /// The cuts of every feature.
-    pub cuts: Vec<Cuts>,
+    pub cuts: Vec<BinCuts>,
     /// Of every feature, the bin of every group.
     pub codes: Vec<Vec<u8>>,
     /// The group of every row.
@@ -177,23 +177,23 @@ pub struct Bins {
     /// How many groups there are.
     pub groups: usize,
     /// All features, packed.
-    pub packs: Vec<Pack>,
+    pub packs: Vec<FeaturePack>,
 }
 
-impl Bins {
+impl BinnedRows {
     /// Bins rows of features; NaN is missing.
     pub fn new(x: ArrayView2<'_, f64>) -> Self {
         let turned = turned(x);
         let columns: Vec<ArrayView1<'_, f64>> = turned.axis_iter(Axis(0)).collect();
-        let binned: Vec<(Cuts, Vec<u8>)> = columns
+        let binned: Vec<(BinCuts, Vec<u8>)> = columns
             .par_iter()
             .map(|column| {
-                let cuts = Cuts::of(*column);
+                let cuts = BinCuts::of(*column);
                 let codes = column.iter().map(|value| cuts.bin(*value)).collect();
                 (cuts, codes)
             })
             .collect();
-        let (cuts, rows): (Vec<Cuts>, Vec<Vec<u8>>) = binned.into_iter().unzip();
+        let (cuts, rows): (Vec<BinCuts>, Vec<Vec<u8>>) = binned.into_iter().unzip();
         let (group, firsts) = grouped(&rows, x.nrows());
         let codes: Vec<Vec<u8>> = rows
             .par_iter()
@@ -263,8 +263,8 @@ fn grouped(codes: &[Vec<u8>], rows: usize) -> (Vec<u32>, Vec<u32>) {
 }
 
 /// Packs features, each into the first open pack with room for it.
-fn packed(codes: &[Vec<u8>]) -> Vec<Pack> {
-    let (mut full, mut open): (Vec<Pack>, Vec<Pack>) = (Vec::new(), Vec::new());
+fn packed(codes: &[Vec<u8>]) -> Vec<FeaturePack> {
+    let (mut full, mut open): (Vec<FeaturePack>, Vec<FeaturePack>) = (Vec::new(), Vec::new());
     let mut table = vec![NONE; JOINT * JOINT];
     for (feature, mine) in codes.iter().enumerate() {
         let place = open
@@ -287,7 +287,7 @@ fn packed(codes: &[Vec<u8>]) -> Vec<Pack> {
             }
             None => {
                 let bins = vec![(0..=u8::MAX).collect()];
-                open.push(Pack {
+                open.push(FeaturePack {
                     features: vec![feature],
                     joint: JOINT,
                     codes: mine.clone(),
@@ -302,19 +302,19 @@ fn packed(codes: &[Vec<u8>]) -> Vec<Pack> {
     }
     full.append(&mut open);
     for pack in full.iter_mut().filter(|pack| pack.features.len() > 1) {
-        pack.shares = pack.bins.iter().map(|own| Share::of(own)).collect();
+        pack.shares = pack.bins.iter().map(|own| PackShare::of(own)).collect();
     }
     full
 }
 
-type Joint = (Vec<u8>, Vec<(u8, u8)>);
+type JointBins = (Vec<u8>, Vec<(u8, u8)>);
 
 /// No joint bin.
 const NONE: u16 = u16::MAX;
 
 /// Joins a feature to a pack: the joint bin of every group, and what each is made of. `None` if
 /// there are too many. The table is left as it was.
-fn joined(pack: &Pack, mine: &[u8], table: &mut [u16]) -> Option<Joint> {
+fn joined(pack: &FeaturePack, mine: &[u8], table: &mut [u16]) -> Option<JointBins> {
     let mut sources = Vec::new();
     let codes = join(pack, mine, table, &mut sources);
     for (own, other) in &sources {
@@ -324,7 +324,7 @@ fn joined(pack: &Pack, mine: &[u8], table: &mut [u16]) -> Option<Joint> {
 }
 
 fn join(
-    pack: &Pack,
+    pack: &FeaturePack,
     mine: &[u8],
     table: &mut [u16],
     sources: &mut Vec<(u8, u8)>,
@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn few_values_have_a_bin_each_and_many_share() {
-        let cuts = Cuts::of(array![3.0, 1.0, f64::NAN, 3.0, -2.0].view());
+        let cuts = BinCuts::of(array![3.0, 1.0, f64::NAN, 3.0, -2.0].view());
         assert_eq!(
             (cuts.bins(), cuts.bin(-2.0), cuts.bin(1.0), cuts.bin(9.0)),
             (3, 0, 1, 2)
@@ -362,7 +362,7 @@ mod tests {
                 10_000,
                 |row| if row < 5_000 { 0.5 } else { row as f64 },
             );
-        let cuts = Cuts::of(many.view());
+        let cuts = BinCuts::of(many.view());
         assert!(cuts.bins() > 200 && cuts.bins() <= 255, "{}", cuts.bins());
         let mut rows = [0; 256];
         many.iter()
@@ -374,10 +374,10 @@ mod tests {
     #[test]
     fn neighbours_that_no_number_lies_between_are_cut_at_the_lower() {
         let next = f64::from_bits(1.0_f64.to_bits() + 1);
-        let cuts = Cuts::of(array![1.0, next].view());
+        let cuts = BinCuts::of(array![1.0, next].view());
         assert_eq!((cuts.bin(1.0), cuts.bin(next)), (0, 1));
         assert_eq!(
-            Cuts::of(array![-f64::MAX, f64::MAX].view()).threshold(0),
+            BinCuts::of(array![-f64::MAX, f64::MAX].view()).threshold(0),
             0.0
         );
     }
@@ -387,7 +387,7 @@ mod tests {
         let x = ndarray::Array2::from_shape_fn((500, 9), |(row, column)| {
             ((row * 31 + column * 7) % (2 + column)) as f64
         });
-        let bins = Bins::new(x.view());
+        let bins = BinnedRows::new(x.view());
         let mut seen = 0;
         for pack in &bins.packs {
             for (feature, own) in pack.features.iter().zip(&pack.bins) {

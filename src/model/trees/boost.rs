@@ -5,16 +5,16 @@ use rand_chacha::rand_core::SeedableRng;
 
 use crate::model::draws::{below, settle};
 use crate::model::logistic::{self, logistic};
-use crate::model::trees::bins::Bins;
-use crate::model::trees::ensemble::{Ensemble, LinkFunction};
+use crate::model::trees::bins::BinnedRows;
+use crate::model::trees::ensemble::{LinkFunction, TreeEnsemble};
 use crate::model::trees::forest::GroupCounts;
-use crate::model::trees::leafwise::{Layout, WeightedGroup, grow};
-use crate::model::trees::splits::Rules;
-use crate::model::trees::tree::Tree;
+use crate::model::trees::leafwise::{HistogramLayout, WeightedGroup, grow};
+use crate::model::trees::splits::TreeRules;
+use crate::model::trees::tree::DecisionTree;
 
 /// What gradient boosting does.
 #[derive(Clone, Debug)]
-pub struct Boosting {
+pub struct BoostingSettings {
     /// How many trees are added.
     pub rounds: usize,
     /// What the value of every leaf is multiplied with.
@@ -27,7 +27,7 @@ pub struct Boosting {
     /// it ends; 0, or where there are fewer than ten: never.
     pub patience: usize,
     /// How trees grow.
-    pub rules: Rules,
+    pub rules: TreeRules,
 }
 
 /// Of so many groups one is held out.
@@ -35,7 +35,12 @@ const HELD: usize = 10;
 
 /// Fits trees to the gradient of the logistic loss, one after the other (Friedman, 2001), each leaf
 /// a Newton step.
-pub fn boost(bins: &Bins, counts: &GroupCounts, boosting: &Boosting, seed: u64) -> Ensemble {
+pub fn boost(
+    bins: &BinnedRows,
+    counts: &GroupCounts,
+    boosting: &BoostingSettings,
+    seed: u64,
+) -> TreeEnsemble {
     let weights = counts.weights();
     let [zero, one] = weights
         .iter()
@@ -50,9 +55,9 @@ pub fn boost(bins: &Bins, counts: &GroupCounts, boosting: &Boosting, seed: u64) 
         .map(|place| present[place])
         .collect();
     let (mut least, mut waited) = (f64::INFINITY, 0);
-    let layout = Layout::new(bins);
+    let layout = HistogramLayout::new(bins);
     let all: Vec<usize> = (0..bins.features()).collect();
-    let mut trees: Vec<Tree> = Vec::with_capacity(boosting.rounds);
+    let mut trees: Vec<DecisionTree> = Vec::with_capacity(boosting.rounds);
     let mut entries: Vec<WeightedGroup> = Vec::with_capacity(present.len());
     for round in 0..boosting.rounds {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -112,7 +117,7 @@ pub fn boost(bins: &Bins, counts: &GroupCounts, boosting: &Boosting, seed: u64) 
             }
         }
     }
-    Ensemble {
+    TreeEnsemble {
         features: bins.features(),
         trees,
         link: LinkFunction::Logistic(base),
@@ -160,14 +165,14 @@ fn chosen(all: &[usize], share: f64, random: &mut ChaCha8Rng) -> Vec<usize> {
 /// Fits small trees one after the other, each to rows that weigh more the more often they were
 /// wrong (SAMME; Zhu, Zou, Rosset and Hastie, 2009).
 pub fn adaboost(
-    bins: &Bins,
+    bins: &BinnedRows,
     counts: &GroupCounts,
     rounds: usize,
     learning_rate: f64,
-    rules: &Rules,
-) -> Ensemble {
+    rules: &TreeRules,
+) -> TreeEnsemble {
     let mut weights = counts.weights();
-    let layout = Layout::new(bins);
+    let layout = HistogramLayout::new(bins);
     let all: Vec<usize> = (0..bins.features()).collect();
     let (mut trees, mut votes) = (Vec::new(), Vec::new());
     let present = counts.present();
@@ -222,7 +227,7 @@ pub fn adaboost(
             .flatten()
             .for_each(|weight| *weight /= whole);
     }
-    Ensemble {
+    TreeEnsemble {
         features: bins.features(),
         trees,
         link: LinkFunction::Votes(votes),

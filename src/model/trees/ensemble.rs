@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::model::logistic::logistic;
-use crate::model::trees::bins::Bins;
-use crate::model::trees::tree::{DEEPEST, SplitNode, Tree};
+use crate::model::trees::bins::BinnedRows;
+use crate::model::trees::tree::{DEEPEST, DecisionTree, SplitNode};
 
 /// How many rows are asked about at a time.
 const TOGETHER: usize = 512;
@@ -26,16 +26,16 @@ pub enum LinkFunction {
 
 /// Trees that tell a probability together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Ensemble {
+pub struct TreeEnsemble {
     /// How many features they look at.
     pub features: usize,
     /// The trees.
-    pub trees: Vec<Tree>,
+    pub trees: Vec<DecisionTree>,
     /// How their values make a probability.
     pub link: LinkFunction,
 }
 
-impl Ensemble {
+impl TreeEnsemble {
     /// Returns the probability that the first `count` trees tell with values of this sum.
     fn probability(&self, sum: f64, count: usize) -> f64 {
         match &self.link {
@@ -95,7 +95,7 @@ impl Ensemble {
 
     /// Returns the probability of class 1 for groups of binned rows, after each of these counts of
     /// trees, in ascending order.
-    pub fn of_groups(&self, bins: &Bins, groups: &[u32], counts: &[usize]) -> Vec<Vec<f64>> {
+    pub fn of_groups(&self, bins: &BinnedRows, groups: &[u32], counts: &[usize]) -> Vec<Vec<f64>> {
         let mut sums = vec![0.0; groups.len()];
         let mut placed: Vec<(u32, u32)> = groups.iter().copied().zip(0..).collect();
         let mut spare = Vec::new();

@@ -5,11 +5,11 @@ use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
 use crate::model::draws::below;
-use crate::model::trees::bins::Bins;
-use crate::model::trees::ensemble::{Ensemble, LinkFunction};
+use crate::model::trees::bins::BinnedRows;
+use crate::model::trees::ensemble::{LinkFunction, TreeEnsemble};
 use crate::model::trees::grow::{ClassCounts, ForestGrower, GroupMember};
-use crate::model::trees::splits::Rules;
-use crate::model::trees::tree::Tree;
+use crate::model::trees::splits::TreeRules;
+use crate::model::trees::tree::DecisionTree;
 
 /// How many rows of each class there are in every group, and what a row of each class weighs.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct GroupCounts {
 
 impl GroupCounts {
     /// Counts rows by group and class; a row that is named twice counts twice.
-    pub fn of(bins: &Bins, y: &[f64], rows: &[u32], weight: [f64; 2]) -> Self {
+    pub fn of(bins: &BinnedRows, y: &[f64], rows: &[u32], weight: [f64; 2]) -> Self {
         let mut counts = vec![[0; 2]; bins.groups];
         for row in rows {
             counts[bins.group[*row as usize] as usize][usize::from(y[*row as usize] == 1.0)] += 1;
@@ -80,24 +80,29 @@ fn members(rows: &[[u32; 2]]) -> Vec<GroupMember> {
 
 /// What a forest is.
 #[derive(Clone, Debug)]
-pub struct Forest {
+pub struct ForestSettings {
     /// How many trees it has.
     pub trees: usize,
     /// Whether each is grown from rows drawn with replacement.
     pub resampled: bool,
     /// How they grow.
-    pub rules: Rules,
+    pub rules: TreeRules,
 }
 
 /// Grows a forest (Breiman, 2001; with random cuts: Geurts, Ernst and Wehenkel, 2006). The first
 /// trees of a larger one are those of a smaller one.
-pub fn fit(bins: &Bins, counts: &GroupCounts, forest: &Forest, seed: u64) -> Ensemble {
+pub fn fit(
+    bins: &BinnedRows,
+    counts: &GroupCounts,
+    forest: &ForestSettings,
+    seed: u64,
+) -> TreeEnsemble {
     let growing = ForestGrower {
         bins,
         rules: &forest.rules,
         weight: counts.weight,
     };
-    let one = |number: usize| -> Tree {
+    let one = |number: usize| -> DecisionTree {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         random.set_stream(number as u64 + 1);
         let members = if forest.resampled {
@@ -108,7 +113,7 @@ pub fn fit(bins: &Bins, counts: &GroupCounts, forest: &Forest, seed: u64) -> Ens
         growing.grow(members, &mut random)
     };
     let trees = (0..forest.trees).into_par_iter().map(one).collect();
-    Ensemble {
+    TreeEnsemble {
         features: bins.features(),
         trees,
         link: LinkFunction::Mean,

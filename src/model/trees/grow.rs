@@ -3,9 +3,9 @@
 use rand_chacha::ChaCha8Rng;
 
 use crate::model::draws::{below, settle};
-use crate::model::trees::bins::Bins;
-use crate::model::trees::splits::{Here, LeafBounds, NodeSplit, Rules, Sums, scan};
-use crate::model::trees::tree::{SplitNode, Tree, partition};
+use crate::model::trees::bins::BinnedRows;
+use crate::model::trees::splits::{LeafBounds, NodeRows, NodeSplit, NodeSums, TreeRules, scan};
+use crate::model::trees::tree::{DecisionTree, SplitNode, partition};
 
 /// So many entries add into copies of a histogram in turn, so that none waits for the one before
 /// it.
@@ -43,7 +43,7 @@ pub struct GroupMember {
 }
 
 /// Returns the node that carries a split out; those below it are `left` and the next.
-pub fn node(bins: &Bins, split: &NodeSplit, whole: Sums, left: usize) -> SplitNode {
+pub fn node(bins: &BinnedRows, split: &NodeSplit, whole: NodeSums, left: usize) -> SplitNode {
     let cuts = &bins.cuts[split.feature];
     // After the last bin of all, whatever is present goes left.
     let threshold = if usize::from(split.bin) + 1 < cuts.bins() {
@@ -65,13 +65,13 @@ pub fn node(bins: &Bins, split: &NodeSplit, whole: Sums, left: usize) -> SplitNo
 }
 
 /// The bins of one feature at one node.
-struct Histogram {
+struct NodeHistogram {
     cells: Box<[[ClassCounts; 256]; COPIES]>,
     /// Which bins may have rows.
     present: [u64; 4],
 }
 
-impl Histogram {
+impl NodeHistogram {
     fn new() -> Self {
         Self {
             cells: Box::new([[ClassCounts(0); 256]; COPIES]),
@@ -151,9 +151,9 @@ fn count(cell: &mut ClassCounts, member: &GroupMember) {
 }
 
 /// Room that is used again at every node.
-struct Spare {
+struct SpareBuffers {
     features: Vec<usize>,
-    histogram: Histogram,
+    histogram: NodeHistogram,
     filled: Vec<(u8, ClassCounts)>,
 }
 
@@ -170,17 +170,17 @@ struct PendingNode {
 /// What a tree is grown by.
 pub struct ForestGrower<'a> {
     /// The features.
-    pub bins: &'a Bins,
+    pub bins: &'a BinnedRows,
     /// What it may do.
-    pub rules: &'a Rules,
+    pub rules: &'a TreeRules,
     /// What a row of each class weighs.
     pub weight: [f64; 2],
 }
 
 impl ForestGrower<'_> {
-    fn sums(&self, cell: ClassCounts) -> Sums {
+    fn sums(&self, cell: ClassCounts) -> NodeSums {
         let g = f64::from(cell.one()) * self.weight[1];
-        Sums {
+        NodeSums {
             g,
             h: g + f64::from(cell.all() - cell.one()) * self.weight[0],
             n: f64::from(cell.all()),
@@ -188,7 +188,7 @@ impl ForestGrower<'_> {
     }
 
     /// Grows a tree.
-    pub fn grow(&self, mut members: Vec<GroupMember>, random: &mut ChaCha8Rng) -> Tree {
+    pub fn grow(&self, mut members: Vec<GroupMember>, random: &mut ChaCha8Rng) -> DecisionTree {
         let (bins, rules) = (self.bins, self.rules);
         let leaf = |cell: ClassCounts, bounds: LeafBounds| {
             let sums = self.sums(cell);
@@ -209,9 +209,9 @@ impl ForestGrower<'_> {
             whole,
             bounds: LeafBounds::NONE,
         }];
-        let mut room = Spare {
+        let mut room = SpareBuffers {
             features: (0..bins.features()).collect(),
-            histogram: Histogram::new(),
+            histogram: NodeHistogram::new(),
             filled: Vec::new(),
         };
         let mut spare = Vec::new();
@@ -231,7 +231,7 @@ impl ForestGrower<'_> {
                 continue;
             }
             let sums = self.sums(whole);
-            let here = Here {
+            let here = NodeRows {
                 whole: sums,
                 score: rules.score(sums, bounds),
                 bounds,
@@ -272,7 +272,7 @@ impl ForestGrower<'_> {
                 bounds: low,
             });
         }
-        Tree { nodes }
+        DecisionTree { nodes }
     }
 
     /// Finds the best split among so many features that are drawn; those that are constant here do
@@ -280,13 +280,13 @@ impl ForestGrower<'_> {
     fn best(
         &self,
         members: &[GroupMember],
-        here: &Here,
-        spare: &mut Spare,
+        here: &NodeRows,
+        spare: &mut SpareBuffers,
         random: &mut ChaCha8Rng,
     ) -> Option<NodeSplit> {
         let (bins, rules) = (self.bins, self.rules);
         let (mut best, mut tried) = (None, 0);
-        let Spare {
+        let SpareBuffers {
             features,
             histogram,
             filled,
@@ -308,7 +308,7 @@ impl ForestGrower<'_> {
             tried += 1;
             let lost = filled
                 .pop_if(|(bin, _)| *bin == missing)
-                .map_or(Sums::default(), |(_, cell)| self.sums(cell));
+                .map_or(NodeSums::default(), |(_, cell)| self.sums(cell));
             let (first, last) = (filled[0].0, filled[filled.len() - 1].0);
             let only = (rules.random_cuts && first < last)
                 .then(|| first + below(random, usize::from(last - first)) as u8);

@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use crate::model::trees::bins::{Bins, Cuts};
+use crate::model::trees::bins::{BinCuts, BinnedRows};
 use crate::model::trees::grow::node;
-use crate::model::trees::splits::{Here, LeafBounds, NodeSplit, Rules, Sums, scan};
-use crate::model::trees::tree::{SplitNode, Tree, partition};
+use crate::model::trees::splits::{LeafBounds, NodeRows, NodeSplit, NodeSums, TreeRules, scan};
+use crate::model::trees::tree::{DecisionTree, SplitNode, partition};
 
 /// With fewer additions the work is not shared out.
 const SHARED: usize = 1 << 21;
@@ -33,10 +33,10 @@ pub struct WeightedGroup {
 
 impl WeightedGroup {
     /// Returns the sums of some.
-    pub fn sums(entries: &[Self]) -> Sums {
-        let mut sums = Sums::default();
+    pub fn sums(entries: &[Self]) -> NodeSums {
+        let mut sums = NodeSums::default();
         for entry in entries {
-            sums.add(Sums {
+            sums.add(NodeSums {
                 g: entry.g,
                 h: entry.h,
                 n: f64::from(entry.n),
@@ -48,16 +48,16 @@ impl WeightedGroup {
 
 /// Where the bins of the features stand in a histogram of all of them: those of present values,
 /// then the missing.
-pub struct Layout {
+pub struct HistogramLayout {
     offsets: Vec<usize>,
     cells: usize,
 }
 
-impl Layout {
+impl HistogramLayout {
     /// Lays out the bins of features.
-    pub fn new(bins: &Bins) -> Self {
+    pub fn new(bins: &BinnedRows) -> Self {
         let mut cells = 0;
-        let offset = |cuts: &Cuts| {
+        let offset = |cuts: &BinCuts| {
             let offset = cells;
             cells += cuts.bins() + 1;
             offset
@@ -66,7 +66,7 @@ impl Layout {
         Self { offsets, cells }
     }
 
-    fn of(&self, bins: &Bins, feature: usize) -> std::ops::Range<usize> {
+    fn of(&self, bins: &BinnedRows, feature: usize) -> std::ops::Range<usize> {
         self.offsets[feature]..self.offsets[feature] + bins.cuts[feature].bins() + 1
     }
 }
@@ -77,32 +77,32 @@ struct OpenLeaf {
     from: usize,
     to: usize,
     depth: usize,
-    whole: Sums,
+    whole: NodeSums,
     bounds: LeafBounds,
     /// Its histogram; empty if there is no room for it.
-    sums: Vec<Sums>,
+    sums: Vec<NodeSums>,
     best: NodeSplit,
 }
 
 /// Grows a tree, and returns it with the value of every group of rows that it was grown from.
 pub fn grow(
-    bins: &Bins,
-    layout: &Layout,
+    bins: &BinnedRows,
+    layout: &HistogramLayout,
     features: &[usize],
     entries: &mut [WeightedGroup],
-    rules: &Rules,
-) -> (Tree, Vec<f64>) {
+    rules: &TreeRules,
+) -> (DecisionTree, Vec<f64>) {
     grow_within(ROOM, bins, layout, features, entries, rules)
 }
 
 fn grow_within(
     room: usize,
-    bins: &Bins,
-    layout: &Layout,
+    bins: &BinnedRows,
+    layout: &HistogramLayout,
     features: &[usize],
     entries: &mut [WeightedGroup],
-    rules: &Rules,
-) -> (Tree, Vec<f64>) {
+    rules: &TreeRules,
+) -> (DecisionTree, Vec<f64>) {
     let mut tree = LeafwiseGrower {
         bins,
         layout,
@@ -119,7 +119,7 @@ fn grow_within(
     ));
     let mut leaves: Vec<OpenLeaf> = Vec::new();
     let mut count = 1;
-    let most_kept = room / (layout.cells.max(1) * size_of::<Sums>());
+    let most_kept = room / (layout.cells.max(1) * size_of::<NodeSums>());
     let mut done: Vec<(usize, usize, usize)> = Vec::new();
     if rules.max_leaves > 1 && rules.max_depth > 0 && whole.n >= 2.0 * rules.min_leaf {
         let sums = tree.histogram(entries, whole);
@@ -167,7 +167,7 @@ fn grow_within(
                 .push(SplitNode::leaf(rules.value(*whole, *bounds), whole.h));
         }
         // Leaves that cannot be split need no histogram.
-        let can = |whole: &Sums| {
+        let can = |whole: &NodeSums| {
             depth + 1 < rules.max_depth
                 && count < rules.max_leaves
                 && whole.n >= 2.0 * rules.min_leaf
@@ -182,7 +182,7 @@ fn grow_within(
             continue;
         }
         // The smaller side is counted, the other one is what is left.
-        let length = |side: &(usize, (usize, usize), Sums, LeafBounds)| side.1.1 - side.1.0;
+        let length = |side: &(usize, (usize, usize), NodeSums, LeafBounds)| side.1.1 - side.1.0;
         if length(&sides[0]) > length(&sides[1]) {
             sides.swap(0, 1);
         }
@@ -225,7 +225,7 @@ fn grow_within(
             .iter()
             .for_each(|entry| values[entry.group as usize] = value);
     }
-    (Tree { nodes: tree.nodes }, values)
+    (DecisionTree { nodes: tree.nodes }, values)
 }
 
 /// The leaf whose split gains most; of equal ones the first that was made.
@@ -244,13 +244,13 @@ fn best(leaves: &[OpenLeaf]) -> Option<usize> {
 }
 
 struct LeafwiseGrower<'a> {
-    bins: &'a Bins,
-    layout: &'a Layout,
+    bins: &'a BinnedRows,
+    layout: &'a HistogramLayout,
     features: &'a [usize],
-    rules: &'a Rules,
+    rules: &'a TreeRules,
     nodes: Vec<SplitNode>,
     /// Histograms that are not needed any more, to be used again.
-    pool: Vec<Vec<Sums>>,
+    pool: Vec<Vec<NodeSums>>,
     spare: Vec<WeightedGroup>,
 }
 
@@ -261,11 +261,11 @@ impl LeafwiseGrower<'_> {
         node: usize,
         (from, to): (usize, usize),
         depth: usize,
-        whole: Sums,
+        whole: NodeSums,
         bounds: LeafBounds,
-        sums: Vec<Sums>,
-    ) -> Result<OpenLeaf, Vec<Sums>> {
-        let here = Here {
+        sums: Vec<NodeSums>,
+    ) -> Result<OpenLeaf, Vec<NodeSums>> {
+        let here = NodeRows {
             whole,
             score: self.rules.score(whole, bounds),
             bounds,
@@ -296,10 +296,10 @@ impl LeafwiseGrower<'_> {
         }
     }
 
-    fn histogram(&mut self, entries: &[WeightedGroup], whole: Sums) -> Vec<Sums> {
+    fn histogram(&mut self, entries: &[WeightedGroup], whole: NodeSums) -> Vec<NodeSums> {
         let mut sums = self.pool.pop().unwrap_or_default();
         sums.clear();
-        sums.resize(self.layout.cells, Sums::default());
+        sums.resize(self.layout.cells, NodeSums::default());
         let (bins, layout) = (self.bins, self.layout);
         let mut alone: Vec<bool> = vec![false; bins.features()];
         self.features
@@ -317,7 +317,7 @@ impl LeafwiseGrower<'_> {
             if wanted < 2 || entries.len() * (wanted - 1) < pack.joint + shared {
                 continue;
             }
-            let mut joint = [Sums::default(); 256];
+            let mut joint = [NodeSums::default(); 256];
             fill(&mut joint, &pack.codes, entries);
             for (feature, share) in pack.features.iter().zip(&pack.shares) {
                 if std::mem::take(&mut alone[*feature]) {
@@ -334,7 +334,7 @@ impl LeafwiseGrower<'_> {
         }
         // The histograms of the features that are left, to be filled at once.
         let (mut rest, mut free) = (sums.as_mut_slice(), 0);
-        let mut tasks: Vec<(&[u8], &mut [Sums])> = Vec::new();
+        let mut tasks: Vec<(&[u8], &mut [NodeSums])> = Vec::new();
         for feature in (0..alone.len()).filter(|feature| alone[*feature]) {
             let range = layout.of(bins, feature);
             let (mine, after) = rest
@@ -345,7 +345,7 @@ impl LeafwiseGrower<'_> {
             (rest, free) = (after, range.end);
         }
         let work = entries.len() * tasks.len();
-        let of_block = |block: &mut [(&[u8], &mut [Sums])]| match block {
+        let of_block = |block: &mut [(&[u8], &mut [NodeSums])]| match block {
             [a, b, c, d] => fill_four(
                 [&mut *a.1, &mut *b.1, &mut *c.1, &mut *d.1],
                 [a.0, b.0, c.0, d.0],
@@ -364,9 +364,9 @@ impl LeafwiseGrower<'_> {
     }
 }
 
-fn fill(cells: &mut [Sums], codes: &[u8], entries: &[WeightedGroup]) {
+fn fill(cells: &mut [NodeSums], codes: &[u8], entries: &[WeightedGroup]) {
     for entry in entries {
-        cells[usize::from(codes[entry.group as usize])].add(Sums {
+        cells[usize::from(codes[entry.group as usize])].add(NodeSums {
             g: entry.g,
             h: entry.h,
             n: f64::from(entry.n),
@@ -374,12 +374,16 @@ fn fill(cells: &mut [Sums], codes: &[u8], entries: &[WeightedGroup]) {
     }
 }
 
-fn fill_four(cells: [&mut [Sums]; TOGETHER], codes: [&[u8]; TOGETHER], entries: &[WeightedGroup]) {
+fn fill_four(
+    cells: [&mut [NodeSums]; TOGETHER],
+    codes: [&[u8]; TOGETHER],
+    entries: &[WeightedGroup],
+) {
     let [first, second, third, fourth] = cells;
     for entry in entries {
         let (group, sums) = (
             entry.group as usize,
-            Sums {
+            NodeSums {
                 g: entry.g,
                 h: entry.h,
                 n: f64::from(entry.n),
@@ -395,14 +399,14 @@ fn fill_four(cells: [&mut [Sums]; TOGETHER], codes: [&[u8]; TOGETHER], entries: 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::trees::splits::Criterion;
+    use crate::model::trees::splits::SplitCriterion;
 
     #[test]
     fn a_tree_is_the_same_with_room_for_few_histograms() {
         let x = ndarray::Array2::from_shape_fn((400, 3), |(row, column)| {
             ((row * (31 + 12 * column)) % 97) as f64
         });
-        let bins = Bins::new(x.view());
+        let bins = BinnedRows::new(x.view());
         // Whole numbers, so that sums are exact however they are made.
         let entry = |group: usize| WeightedGroup {
             group: group as u32,
@@ -411,8 +415,8 @@ mod tests {
             h: 1.0,
         };
         let entries: Vec<WeightedGroup> = (0..bins.groups).map(entry).collect();
-        let rules = Rules {
-            criterion: Criterion::Squares,
+        let rules = TreeRules {
+            criterion: SplitCriterion::Squares,
             max_depth: 100,
             max_leaves: 40,
             min_leaf: 1.0,
@@ -423,7 +427,7 @@ mod tests {
             random_cuts: false,
             directions: Vec::new(),
         };
-        let layout = Layout::new(&bins);
+        let layout = HistogramLayout::new(&bins);
         let grown = |room: usize| {
             grow_within(
                 room,
@@ -441,7 +445,7 @@ mod tests {
         );
         for kept in [0, 1, 3] {
             assert_eq!(
-                grown(kept * layout.cells * size_of::<Sums>()),
+                grown(kept * layout.cells * size_of::<NodeSums>()),
                 whole,
                 "{kept} histograms"
             );

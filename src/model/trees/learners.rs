@@ -5,10 +5,10 @@ use ndarray::ArrayView2;
 use crate::model::error::ModelError;
 use crate::model::hyper::{Hyperparameter, HyperparameterRange};
 use crate::model::learner::{FitTask, LearnerOf};
-use crate::model::trees::boost::{Boosting, adaboost, boost};
-use crate::model::trees::ensemble::Ensemble;
-use crate::model::trees::forest::{Forest, GroupCounts, fit};
-use crate::model::trees::splits::{Criterion, Rules};
+use crate::model::trees::boost::{BoostingSettings, adaboost, boost};
+use crate::model::trees::ensemble::TreeEnsemble;
+use crate::model::trees::forest::{ForestSettings, GroupCounts, fit};
+use crate::model::trees::splits::{SplitCriterion, TreeRules};
 
 const fn trees(default: f64, doc: &'static str) -> Hyperparameter {
     Hyperparameter {
@@ -68,7 +68,7 @@ const LEARNING_RATE: Hyperparameter = Hyperparameter {
 };
 
 /// The learner of a single tree.
-pub const DECISION_TREE: LearnerOf<Ensemble> = LearnerOf {
+pub const DECISION_TREE: LearnerOf<TreeEnsemble> = LearnerOf {
     name: "decision_tree",
     doc: "A single decision tree.",
     hypers: &[
@@ -94,7 +94,7 @@ const FOREST: &[Hyperparameter] = &[
 ];
 
 /// The learner of a random forest.
-pub const RANDOM_FOREST: LearnerOf<Ensemble> = LearnerOf {
+pub const RANDOM_FOREST: LearnerOf<TreeEnsemble> = LearnerOf {
     name: "random_forest",
     doc: "A random forest: trees of rows drawn with replacement, with features drawn at each split.",
     hypers: FOREST,
@@ -105,7 +105,7 @@ pub const RANDOM_FOREST: LearnerOf<Ensemble> = LearnerOf {
 };
 
 /// The learner of extremely randomised trees.
-pub const EXTRA_TREES: LearnerOf<Ensemble> = LearnerOf {
+pub const EXTRA_TREES: LearnerOf<TreeEnsemble> = LearnerOf {
     name: "extra_trees",
     doc: "Extremely randomised trees: of every feature drawn at a split one random cut is tried.",
     hypers: FOREST,
@@ -116,7 +116,7 @@ pub const EXTRA_TREES: LearnerOf<Ensemble> = LearnerOf {
 };
 
 /// The learner of gradient boosting.
-pub const GRADIENT_BOOSTING: LearnerOf<Ensemble> = LearnerOf {
+pub const GRADIENT_BOOSTING: LearnerOf<TreeEnsemble> = LearnerOf {
     name: "gradient_boosting",
     doc: "Gradient boosting of trees grown best leaf first, for the logistic loss.",
     hypers: &[
@@ -170,7 +170,7 @@ pub const GRADIENT_BOOSTING: LearnerOf<Ensemble> = LearnerOf {
 };
 
 /// The learner of AdaBoost.
-pub const ADABOOST: LearnerOf<Ensemble> = LearnerOf {
+pub const ADABOOST: LearnerOf<TreeEnsemble> = LearnerOf {
     name: "adaboost",
     doc: "AdaBoost (SAMME) of small trees.",
     hypers: &[
@@ -203,7 +203,10 @@ fn counts(task: &FitTask<'_>, balanced: bool) -> GroupCounts {
 }
 
 /// Rules of trees that are not boosted, from their hyperparameters in the order of the lists.
-fn rules(task: &FitTask<'_>, [criterion, max_depth, min_leaf, max_features]: [f64; 4]) -> Rules {
+fn rules(
+    task: &FitTask<'_>,
+    [criterion, max_depth, min_leaf, max_features]: [f64; 4],
+) -> TreeRules {
     let all = task.data.x.ncols();
     let features = match max_features as usize {
         1 => all.isqrt(),
@@ -211,11 +214,11 @@ fn rules(task: &FitTask<'_>, [criterion, max_depth, min_leaf, max_features]: [f6
         3 => all / 3,
         _ => all,
     };
-    Rules {
+    TreeRules {
         criterion: if criterion == 0.0 {
-            Criterion::Squares
+            SplitCriterion::Squares
         } else {
-            Criterion::Entropy
+            SplitCriterion::Entropy
         },
         max_depth: max_depth as usize,
         max_leaves: usize::MAX,
@@ -237,12 +240,12 @@ const LEAST_H: f64 = 1e-3;
 /// What rounding alone may seem to gain.
 const GAIN: f64 = 1e-10;
 
-fn decision_tree(task: &FitTask<'_>) -> Result<Ensemble, ModelError> {
+fn decision_tree(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
     let [criterion, max_depth, min_leaf, max_features, balanced] = *task.setting else {
         return Err(odd());
     };
     let rules = rules(task, [criterion, max_depth, min_leaf, max_features]);
-    let forest = Forest {
+    let forest = ForestSettings {
         trees: 1,
         resampled: false,
         rules,
@@ -255,7 +258,7 @@ fn decision_tree(task: &FitTask<'_>) -> Result<Ensemble, ModelError> {
     ))
 }
 
-fn forest(task: &FitTask<'_>, is_random: bool) -> Result<Ensemble, ModelError> {
+fn forest(task: &FitTask<'_>, is_random: bool) -> Result<TreeEnsemble, ModelError> {
     let [
         trees,
         criterion,
@@ -267,11 +270,11 @@ fn forest(task: &FitTask<'_>, is_random: bool) -> Result<Ensemble, ModelError> {
     else {
         return Err(odd());
     };
-    let rules = Rules {
+    let rules = TreeRules {
         random_cuts: !is_random,
         ..rules(task, [criterion, max_depth, min_leaf, max_features])
     };
-    let forest = Forest {
+    let forest = ForestSettings {
         trees: trees as usize,
         resampled: is_random,
         rules,
@@ -284,15 +287,15 @@ fn forest(task: &FitTask<'_>, is_random: bool) -> Result<Ensemble, ModelError> {
     ))
 }
 
-fn random_forest(task: &FitTask<'_>) -> Result<Ensemble, ModelError> {
+fn random_forest(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
     forest(task, true)
 }
 
-fn extra_trees(task: &FitTask<'_>) -> Result<Ensemble, ModelError> {
+fn extra_trees(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
     forest(task, false)
 }
 
-fn gradient_boosting(task: &FitTask<'_>) -> Result<Ensemble, ModelError> {
+fn gradient_boosting(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
     let [
         trees,
         learning_rate,
@@ -309,7 +312,7 @@ fn gradient_boosting(task: &FitTask<'_>) -> Result<Ensemble, ModelError> {
     else {
         return Err(odd());
     };
-    let rules = Rules {
+    let rules = TreeRules {
         max_depth: max_depth as usize,
         max_leaves: leaves as usize,
         min_leaf,
@@ -319,7 +322,7 @@ fn gradient_boosting(task: &FitTask<'_>) -> Result<Ensemble, ModelError> {
         ..rules(task, [0.0; 4])
     };
     let patience = patience as usize;
-    let boosting = Boosting {
+    let boosting = BoostingSettings {
         rounds: trees as usize,
         learning_rate,
         subsample,
@@ -331,12 +334,12 @@ fn gradient_boosting(task: &FitTask<'_>) -> Result<Ensemble, ModelError> {
     Ok(boost(task.data.bins(), &counts, &boosting, task.seed))
 }
 
-fn ada(task: &FitTask<'_>) -> Result<Ensemble, ModelError> {
+fn ada(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
     let [trees, learning_rate, max_depth] = *task.setting else {
         return Err(odd());
     };
     let rules = rules(task, [0.0, max_depth, 1.0, 0.0]);
-    let rules = Rules {
+    let rules = TreeRules {
         min_gain: 0.0,
         directions: Vec::new(),
         ..rules
@@ -354,7 +357,7 @@ fn odd() -> ModelError {
     ModelError("a setting of another learner".to_owned())
 }
 
-impl Ensemble {
+impl TreeEnsemble {
     /// Returns the probability of class 1 for each row.
     ///
     /// # Errors

@@ -3,12 +3,12 @@
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
-use crate::model::trees::ensemble::{Ensemble, LinkFunction};
-use crate::model::trees::tree::Tree;
+use crate::model::trees::ensemble::{LinkFunction, TreeEnsemble};
+use crate::model::trees::tree::DecisionTree;
 
 /// Of a row, how much every feature moves the prediction away from what is expected of any row.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Shap {
+pub struct ShapValues {
     /// What is expected of any row, before the link: of forests a probability, of boosted trees the
     /// logarithm of the odds.
     pub base: f64,
@@ -19,14 +19,14 @@ pub struct Shap {
 /// A feature on the way to a leaf: the shares of rows that go on when it is not known and when it
 /// is, and the weight of the subsets of the others.
 #[derive(Clone, Copy)]
-struct Passed {
+struct PathFeature {
     feature: u32,
     zero: f64,
     one: f64,
     weight: f64,
 }
 
-impl Ensemble {
+impl TreeEnsemble {
     /// What the values of trees are multiplied with before the link.
     pub(crate) fn scale(&self) -> f64 {
         match &self.link {
@@ -49,7 +49,7 @@ impl Ensemble {
 
     /// Explains rows exactly (Lundberg, Erion and Lee, 2018, algorithm 2: what is not known goes
     /// the way of the training rows).
-    pub fn shap(&self, x: ArrayView2<'_, f64>) -> Vec<Shap> {
+    pub fn shap(&self, x: ArrayView2<'_, f64>) -> Vec<ShapValues> {
         let scale = self.scale();
         let start = if let LinkFunction::Logistic(base) = self.link {
             base
@@ -71,7 +71,7 @@ impl Ensemble {
                     &mut values,
                 );
             }
-            Shap { base, values }
+            ShapValues { base, values }
         };
         rows.par_iter().map(one).collect()
     }
@@ -96,7 +96,7 @@ impl Ensemble {
 }
 
 /// The mean value of the training rows below a node.
-fn expected(tree: &Tree, at: usize) -> f64 {
+fn expected(tree: &DecisionTree, at: usize) -> f64 {
     let node = &tree.nodes[at];
     if node.is_leaf() {
         return node.value;
@@ -108,9 +108,9 @@ fn expected(tree: &Tree, at: usize) -> f64 {
     (left.0 * left.1 + right.0 * right.1) / (left.0 + right.0).max(f64::MIN_POSITIVE)
 }
 
-fn extend(path: &mut Vec<Passed>, (zero, one, feature): (f64, f64, u32)) {
+fn extend(path: &mut Vec<PathFeature>, (zero, one, feature): (f64, f64, u32)) {
     let depth = path.len();
-    path.push(Passed {
+    path.push(PathFeature {
         feature,
         zero,
         one,
@@ -122,9 +122,9 @@ fn extend(path: &mut Vec<Passed>, (zero, one, feature): (f64, f64, u32)) {
     }
 }
 
-fn unwind(path: &mut Vec<Passed>, index: usize) {
+fn unwind(path: &mut Vec<PathFeature>, index: usize) {
     let depth = path.len() - 1;
-    let Passed { zero, one, .. } = path[index];
+    let PathFeature { zero, one, .. } = path[index];
     let mut next = path[depth].weight;
     for at in (0..depth).rev() {
         if one != 0.0 {
@@ -143,9 +143,9 @@ fn unwind(path: &mut Vec<Passed>, index: usize) {
 }
 
 /// The sum of the weights of a path without one of its features.
-fn unwound(path: &[Passed], index: usize) -> f64 {
+fn unwound(path: &[PathFeature], index: usize) -> f64 {
     let depth = path.len() - 1;
-    let Passed { zero, one, .. } = path[index];
+    let PathFeature { zero, one, .. } = path[index];
     let (mut next, mut total) = (path[depth].weight, 0.0);
     for at in (0..depth).rev() {
         if one != 0.0 {
@@ -160,10 +160,10 @@ fn unwound(path: &[Passed], index: usize) -> f64 {
 }
 
 fn explain(
-    tree: &Tree,
+    tree: &DecisionTree,
     at: usize,
     row: ArrayView1<'_, f64>,
-    mut path: Vec<Passed>,
+    mut path: Vec<PathFeature>,
     passed: (f64, f64, u32),
     scale: f64,
     values: &mut [f64],
@@ -172,7 +172,7 @@ fn explain(
     let node = &tree.nodes[at];
     if node.is_leaf() {
         for index in 1..path.len() {
-            let Passed {
+            let PathFeature {
                 feature, zero, one, ..
             } = path[index];
             values[feature as usize] += scale * unwound(&path, index) * (one - zero) * node.value;
@@ -236,9 +236,9 @@ mod tests {
             SplitNode::leaf(2.0, 3.0),
             SplitNode::leaf(6.0, 1.0),
         ];
-        let ensemble = Ensemble {
+        let ensemble = TreeEnsemble {
             features: 2,
-            trees: vec![Tree { nodes }],
+            trees: vec![DecisionTree { nodes }],
             link: LinkFunction::Mean,
         };
         let shap = &ensemble.shap(ndarray::array![[1.0, 1.0]].view())[0];

@@ -3,7 +3,7 @@
 /// What is summed over rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[repr(C, align(32))]
-pub struct Sums {
+pub struct NodeSums {
     /// Negative gradients; of trees that are not boosted, the weight of class 1.
     pub g: f64,
     /// Hessians; of trees that are not boosted, the weight of both classes.
@@ -12,7 +12,7 @@ pub struct Sums {
     pub n: f64,
 }
 
-impl Sums {
+impl NodeSums {
     /// Adds.
     pub fn add(&mut self, other: Self) {
         self.g += other.g;
@@ -33,7 +33,7 @@ impl Sums {
 
 /// What a split gains by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Criterion {
+pub enum SplitCriterion {
     /// G² / (H + l2), the second-order gain of Friedman (2001) and of Chen and Guestrin (2016); of
     /// two classes without gradients, half the decrease of Gini's impurity.
     Squares,
@@ -43,9 +43,9 @@ pub enum Criterion {
 
 /// What a tree may do.
 #[derive(Clone, Debug)]
-pub struct Rules {
+pub struct TreeRules {
     /// What a split gains by.
-    pub criterion: Criterion,
+    pub criterion: SplitCriterion,
     /// The most splits from the root to a leaf.
     pub max_depth: usize,
     /// The most leaves.
@@ -84,9 +84,9 @@ impl LeafBounds {
     };
 }
 
-impl Rules {
+impl TreeRules {
     /// Returns the value of a leaf.
-    pub fn value(&self, sums: Sums, bounds: LeafBounds) -> f64 {
+    pub fn value(&self, sums: NodeSums, bounds: LeafBounds) -> f64 {
         let value = if sums.h + self.l2 > 0.0 {
             sums.g / (sums.h + self.l2)
         } else {
@@ -96,9 +96,9 @@ impl Rules {
     }
 
     /// Returns how good a leaf of these rows is; greater is better.
-    pub fn score(&self, sums: Sums, bounds: LeafBounds) -> f64 {
+    pub fn score(&self, sums: NodeSums, bounds: LeafBounds) -> f64 {
         match self.criterion {
-            Criterion::Squares if self.directions.is_empty() => {
+            SplitCriterion::Squares if self.directions.is_empty() => {
                 let whole = sums.h + self.l2;
                 if whole > 0.0 {
                     sums.g * sums.g / whole
@@ -106,11 +106,11 @@ impl Rules {
                     0.0
                 }
             }
-            Criterion::Squares => {
+            SplitCriterion::Squares => {
                 let value = self.value(sums, bounds);
                 2.0 * sums.g * value - (sums.h + self.l2) * value * value
             }
-            Criterion::Entropy => {
+            SplitCriterion::Entropy => {
                 let part = |weight: f64| {
                     if weight > 0.0 {
                         weight * (weight / sums.h).ln()
@@ -127,7 +127,7 @@ impl Rules {
     pub fn bounds(
         &self,
         split: &NodeSplit,
-        whole: Sums,
+        whole: NodeSums,
         bounds: LeafBounds,
     ) -> (LeafBounds, LeafBounds) {
         let direction = self.directions.get(split.feature).copied().unwrap_or(0);
@@ -166,14 +166,14 @@ pub struct NodeSplit {
     /// Whether what is missing goes left.
     pub missing_left: bool,
     /// The rows that go left.
-    pub left: Sums,
+    pub left: NodeSums,
 }
 
 /// The rows of a node.
 #[derive(Clone, Copy, Debug)]
-pub struct Here {
+pub struct NodeRows {
     /// Their sums.
-    pub whole: Sums,
+    pub whole: NodeSums,
     /// How good a leaf of them is.
     pub score: f64,
     /// The bounds of the node.
@@ -183,16 +183,16 @@ pub struct Here {
 /// Looks for a better split among the cuts of one feature: `bins` are its bins with rows, in order,
 /// `missing` the rows without a value. With `only` just the cut after that bin is tried.
 pub fn scan(
-    rules: &Rules,
-    here: &Here,
+    rules: &TreeRules,
+    here: &NodeRows,
     feature: usize,
-    bins: impl Iterator<Item = (u8, Sums)>,
-    missing: Sums,
+    bins: impl Iterator<Item = (u8, NodeSums)>,
+    missing: NodeSums,
     only: Option<u8>,
     best: &mut Option<NodeSplit>,
 ) {
     let direction = rules.directions.get(feature).copied().unwrap_or(0);
-    let mut attempt = |left: Sums, bin: u8, missing_left: bool| {
+    let mut attempt = |left: NodeSums, bin: u8, missing_left: bool| {
         let right = here.whole.less(left);
         if left.n.min(right.n) < rules.min_leaf || left.h.min(right.h) < rules.least_h {
             return;
@@ -216,7 +216,7 @@ pub fn scan(
         });
     };
     let has_missing = missing.n > 0.0;
-    let mut below = Sums::default();
+    let mut below = NodeSums::default();
     let mut last: Option<u8> = None;
     for (bin, sums) in bins {
         if let Some(last) = last {

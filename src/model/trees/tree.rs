@@ -3,7 +3,7 @@
 use ndarray::ArrayView1;
 use serde::{Deserialize, Serialize};
 
-use crate::model::trees::bins::Bins;
+use crate::model::trees::bins::BinnedRows;
 
 /// The feature of a leaf.
 const LEAF: u32 = u32::MAX;
@@ -73,15 +73,15 @@ impl SplitNode {
 
 /// A tree: its root first, every node before those below it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Stored", into = "Stored")]
-pub struct Tree {
+#[serde(try_from = "StoredTree", into = "StoredTree")]
+pub struct DecisionTree {
     /// The nodes.
     pub nodes: Vec<SplitNode>,
 }
 
 /// A tree as it is stored: a list for each property of the nodes.
 #[derive(Serialize, Deserialize)]
-struct Stored {
+struct StoredTree {
     feature: Vec<u32>,
     threshold: Vec<f64>,
     missing_left: Vec<bool>,
@@ -92,8 +92,8 @@ struct Stored {
     gain: Vec<f64>,
 }
 
-impl From<Tree> for Stored {
-    fn from(tree: Tree) -> Self {
+impl From<DecisionTree> for StoredTree {
+    fn from(tree: DecisionTree) -> Self {
         let nodes = &tree.nodes;
         Self {
             feature: nodes.iter().map(|node| node.feature).collect(),
@@ -108,10 +108,10 @@ impl From<Tree> for Stored {
     }
 }
 
-impl TryFrom<Stored> for Tree {
+impl TryFrom<StoredTree> for DecisionTree {
     type Error = String;
 
-    fn try_from(stored: Stored) -> Result<Self, String> {
+    fn try_from(stored: StoredTree) -> Result<Self, String> {
         let count = stored.feature.len();
         let lengths = [
             stored.threshold.len(),
@@ -151,7 +151,7 @@ impl TryFrom<Stored> for Tree {
     }
 }
 
-impl Tree {
+impl DecisionTree {
     /// Returns the value of the leaf to which `goes_left` leads.
     fn value(&self, goes_left: impl Fn(&SplitNode) -> bool) -> f64 {
         let mut node = &self.nodes[0];
@@ -171,7 +171,7 @@ impl Tree {
     }
 
     /// Returns the value of a group of binned rows.
-    pub fn of_group(&self, bins: &Bins, group: usize) -> f64 {
+    pub fn of_group(&self, bins: &BinnedRows, group: usize) -> f64 {
         self.value(|node| {
             let feature = node.feature as usize;
             node.takes_bin(bins.codes[feature][group], bins.cuts[feature].missing())
@@ -202,7 +202,7 @@ impl Tree {
     /// dealt out over the tree, one feature after the other.
     pub(crate) fn add(
         &self,
-        bins: &Bins,
+        bins: &BinnedRows,
         groups: &mut [(u32, u32)],
         spare: &mut Vec<(u32, u32)>,
         sums: &mut [f64],

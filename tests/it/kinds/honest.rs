@@ -3,13 +3,15 @@
 
 use std::fmt::Write as _;
 
-use netsec::model::compare::{Alternative, ScoredRows, delong, mcnemar, paired_bootstrap};
-use netsec::model::metrics::Metrics;
 use serde_json::Value;
 
 use crate::dice::Dice;
 use crate::kinds::quality::oracle;
 use crate::world::{World, outcomes};
+use netsec::model::compare::{
+    AlternativeHypothesis, ScoredRows, delong, mcnemar, paired_bootstrap,
+};
+use netsec::model::metrics::Metrics;
 
 /// Flows with features that tell something and not all, and what is planted besides.
 struct Shape {
@@ -528,7 +530,11 @@ fn paired_tests_are_those_of_scipy_and_statsmodels() {
     };
     for case in oracle["mcnemar"].as_array().unwrap() {
         let count = |name: &str| case[name].as_u64().unwrap();
-        let p = mcnemar(count("wins"), count("losses"), Alternative::TwoSided);
+        let p = mcnemar(
+            count("wins"),
+            count("losses"),
+            AlternativeHypothesis::TwoSided,
+        );
         close(p, &case["p"], 1e-9, &format!("McNemar {case}"));
     }
     for case in oracle["models"].as_array().unwrap() {
@@ -541,7 +547,7 @@ fn paired_tests_are_those_of_scipy_and_statsmodels() {
                 .collect()
         };
         let (y, first, second) = (list("y"), list("first"), list("second"));
-        let found = delong(&y, &first, &second, Alternative::TwoSided).unwrap();
+        let found = delong(&y, &first, &second, AlternativeHypothesis::TwoSided).unwrap();
         close(found.p, &case["delong_p"], 1e-9, "DeLong");
         close(
             found.difference,
@@ -561,7 +567,7 @@ fn paired_tests_are_those_of_scipy_and_statsmodels() {
         );
         for name in ["roc_auc", "pr_auc", "f1"] {
             let figure = |metrics: &Metrics| metrics.figure(name).unwrap();
-            let found = paired_bootstrap(&y, both, &figure, Alternative::TwoSided, 42);
+            let found = paired_bootstrap(&y, both, &figure, AlternativeHypothesis::TwoSided, 42);
             let theirs = case["bootstrap"][name]["p"].as_f64().unwrap();
             // Draws of 1,000 and of 9,999: four standard deviations, and the least p-value that a
             // thousand can give.

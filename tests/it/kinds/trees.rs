@@ -7,7 +7,7 @@ use crate::world::package;
 use netsec::model::data::TrainingSet;
 use netsec::model::fitted::{LEARNERS, Learner, Model, find};
 use netsec::model::learner::FitTask;
-use netsec::model::trees::ensemble::Ensemble;
+use netsec::model::trees::ensemble::TreeEnsemble;
 
 const TREES: [&str; 5] = [
     "decision_tree",
@@ -242,7 +242,7 @@ fn shap_values_are_those_of_the_reference() {
         serde_json::from_slice(&std::fs::read(package().join("tests/oracle/shap.json")).unwrap())
             .unwrap();
     for case in oracle["cases"].as_array().unwrap() {
-        let ensemble: Ensemble = serde_json::from_value(case["model"].clone()).unwrap();
+        let ensemble: TreeEnsemble = serde_json::from_value(case["model"].clone()).unwrap();
         let list = |value: &serde_json::Value| -> Vec<f64> {
             value
                 .as_array()

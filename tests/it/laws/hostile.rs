@@ -96,7 +96,7 @@ fn wing() -> Vec<Reader> {
             },
         ),
         ("a model", rmp_serde::to_vec(&(1, "x")).unwrap(), |bytes| {
-            drop(netsec::model::bundle::Bundle::decode(bytes))
+            drop(netsec::model::bundle::ModelBundle::decode(bytes))
         }),
     ]
 }
@@ -192,7 +192,7 @@ mod models {
     use netsec::frame::table::Table;
     use netsec::kinds::attribution::{Explaining, explained};
     use netsec::kinds::handover;
-    use netsec::model::bundle::Bundle;
+    use netsec::model::bundle::ModelBundle;
     use netsec::model::calibrate::Calibrator;
     use netsec::model::data::TrainingSet;
     use netsec::model::fitted::find;
@@ -282,7 +282,7 @@ mod models {
                 };
                 let model = learner.fit(&task).unwrap();
                 let p = model.probabilities(data.x.view()).unwrap();
-                let mut bundle = Bundle::new(
+                let mut bundle = ModelBundle::new(
                     name,
                     learner.named(&setting),
                     Metrics::of(&y, &p),
@@ -318,7 +318,7 @@ mod models {
             let at = at.index(bytes.len());
             let end = (at + with.len()).min(bytes.len());
             bytes.splice(at..end, with);
-            if let Ok(bundle) = Bundle::decode(&bytes) {
+            if let Ok(bundle) = ModelBundle::decode(&bytes) {
                 let _ = bundle.probabilities(&table());
                 let explaining = Explaining { by_feature: false, samples: 2, seed: 1 };
                 let _ = explained(&bundle, &table(), &table(), &explaining);
