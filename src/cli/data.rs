@@ -6,7 +6,7 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args_data::{DataCommand, PushArgs};
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
-use crate::kinds::push::{Target, push};
+use crate::kinds::push::{PushTarget, push};
 use crate::stage::param;
 
 /// Loads a file of rows into a collection.
@@ -28,7 +28,7 @@ pub fn data(workspace: &Workspace, data: &DataCommand) -> Result<Exit, AppError>
             "--to: the environment variable `{name}` is not set"
         ))
     })?;
-    let target = Target {
+    let target = PushTarget {
         uri,
         database: database.clone(),
         collection: collection.clone(),

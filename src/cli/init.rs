@@ -8,7 +8,7 @@ use crate::cli::args_data::InitArgs;
 use crate::cli::exit::Exit;
 use crate::cli::{out, rows};
 use crate::kinds::init_request::InitRequest;
-use crate::kinds::starter::{self, Starter};
+use crate::kinds::starter::{self, StarterFiles};
 
 /// Writes a starter pipeline and schema for a table.
 ///
@@ -33,7 +33,7 @@ pub fn init(workspace: &Workspace, args: &InitArgs) -> Result<Exit, AppError> {
         unknown: args.unknown.clone(),
         separator: args.separator.map(rows::byte).transpose()?,
     };
-    let Starter {
+    let StarterFiles {
         pipeline,
         schema,
         notes,

@@ -13,11 +13,11 @@ use crate::cli::rows::byte;
 use crate::cli::{load, out};
 use crate::frame::codec::TableForm;
 use crate::frame::table::{Table, TableError};
-use crate::kinds::attribution::{Explaining, explained};
+use crate::kinds::attribution::{RowExplainer, explained};
 use crate::kinds::export::file;
 use crate::kinds::handover::{card, mlflow, onnx};
 use crate::kinds::predict::{
-    Fall, ScoreError, ScoringSummary, importance, model, options, permuted, score,
+    ScoreDrop, ScoreError, ScoringSummary, importance, model, options, permuted, score,
 };
 use crate::lineage::query;
 use crate::reporter::table::{self, columns};
@@ -155,7 +155,7 @@ pub fn show(workspace: &Workspace, args: &ModelCommand) -> Result<Exit, AppError
                 return Ok(Exit::Done);
             }
             let mut lines = vec![["column", "falls by", "±"].map(str::to_owned).to_vec()];
-            let line = |fall: &Fall| {
+            let line = |fall: &ScoreDrop| {
                 vec![
                     fall.column.clone(),
                     format!("{:.4}", fall.mean),
@@ -220,7 +220,7 @@ pub fn show(workspace: &Workspace, args: &ModelCommand) -> Result<Exit, AppError
                 Some(background) => rows(workspace, background, &options)?,
                 None => table.clone(),
             };
-            let explaining = Explaining {
+            let explaining = RowExplainer {
                 by_feature: *by_feature,
                 samples: *samples as usize,
                 seed: *seed,

@@ -20,7 +20,7 @@ const BACKGROUND: usize = 200;
 
 /// How rows are explained.
 #[derive(Clone, Copy, Debug)]
-pub struct Explaining {
+pub struct RowExplainer {
     /// Whether the parts that a column was made into, such as those of `onehot`, are told one by
     /// one.
     pub by_feature: bool,
@@ -32,7 +32,7 @@ pub struct Explaining {
 
 /// What explains the rows of a table.
 #[derive(Debug)]
-pub struct Explained {
+pub struct RowExplanations {
     /// `netsec_row` (from 1), `netsec_base`, and what every column adds; of sampled values each
     /// with its standard error in a column `NAME ±`.
     pub table: Table,
@@ -59,11 +59,11 @@ pub fn explained(
     bundle: &ModelBundle,
     table: &Table,
     background: &Table,
-    explaining: &Explaining,
-) -> Result<Explained, String> {
+    explaining: &RowExplainer,
+) -> Result<RowExplanations, String> {
     let prep = &bundle.preprocessor;
     let features = prep.apply(table)?;
-    let groups = Groups::new(bundle, explaining.by_feature);
+    let groups = FeatureGroups::new(bundle, explaining.by_feature);
     let (rows, unit) = match &bundle.model {
         Model::Trees(trees) => {
             let rows = trees.shap(features.view()).into_iter();
@@ -96,20 +96,20 @@ pub fn explained(
             "probability",
         ),
     };
-    Ok(Explained {
+    Ok(RowExplanations {
         table: groups.table(&rows)?,
         unit,
     })
 }
 
 /// Features that are told together, under one name.
-struct Groups {
+struct FeatureGroups {
     names: Vec<String>,
     /// Of each feature its group.
     of: Vec<usize>,
 }
 
-impl Groups {
+impl FeatureGroups {
     fn new(bundle: &ModelBundle, by_feature: bool) -> Self {
         let prep = &bundle.preprocessor;
         let origins = if by_feature {
@@ -174,8 +174,8 @@ fn sampled(
     bundle: &ModelBundle,
     features: &Array2<f64>,
     background: &Array2<f64>,
-    groups: &Groups,
-    explaining: &Explaining,
+    groups: &FeatureGroups,
+    explaining: &RowExplainer,
 ) -> Result<Vec<RowValues>, String> {
     if background.nrows() < 2 {
         return Err(

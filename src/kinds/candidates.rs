@@ -89,7 +89,7 @@ pub(crate) fn read(values: &Values, strategy: SearchStrategy) -> CandidatesRead 
         let Some(learner) = candidate.text("learner").and_then(find) else {
             continue;
         };
-        let of = |wrong: Vec<Wrong>, word: &'static str| {
+        let of = |wrong: Vec<CandidateFault>, word: &'static str| {
             wrong
                 .into_iter()
                 .map(move |(steps, message, help)| ParamError {
@@ -158,9 +158,9 @@ pub(crate) fn read(values: &Values, strategy: SearchStrategy) -> CandidatesRead 
     (learners, spaces, faults)
 }
 
-type Wrong = (Vec<ParamStep>, String, Option<String>);
+type CandidateFault = (Vec<ParamStep>, String, Option<String>);
 
-fn hyper(learner: &Learner, name: &str) -> Result<&'static Hyperparameter, Vec<Wrong>> {
+fn hyper(learner: &Learner, name: &str) -> Result<&'static Hyperparameter, Vec<CandidateFault>> {
     learner
         .hypers
         .iter()
@@ -176,7 +176,11 @@ fn hyper(learner: &Learner, name: &str) -> Result<&'static Hyperparameter, Vec<W
 }
 
 /// Values to try, one after the other.
-fn listed(learner: &Learner, name: &str, tries: &Value) -> Result<SearchDimension, Vec<Wrong>> {
+fn listed(
+    learner: &Learner,
+    name: &str,
+    tries: &Value,
+) -> Result<SearchDimension, Vec<CandidateFault>> {
     let hyper = hyper(learner, name)?;
     let Value::List(tries) = tries else {
         return Err(Vec::new());
@@ -216,7 +220,11 @@ fn listed(learner: &Learner, name: &str, tries: &Value) -> Result<SearchDimensio
 }
 
 /// A range to draw from.
-fn drawn(learner: &Learner, name: &str, range: &Value) -> Result<SearchDimension, Vec<Wrong>> {
+fn drawn(
+    learner: &Learner,
+    name: &str,
+    range: &Value,
+) -> Result<SearchDimension, Vec<CandidateFault>> {
     let hyper = hyper(learner, name)?;
     let Value::Map(range) = range else {
         return Err(Vec::new());

@@ -206,7 +206,7 @@ struct KnownPart {
 }
 
 /// What is known from before.
-struct Before {
+struct EarlierRead {
     mark: DocumentKey,
     parts: Vec<KnownPart>,
     rows: u64,
@@ -305,7 +305,7 @@ pub(crate) fn pull(
 }
 
 /// Reads what an earlier action left.
-fn before(context: &StageContext<'_>) -> Option<Before> {
+fn before(context: &StageContext<'_>) -> Option<EarlierRead> {
     let input = (context.earlier)("data")?;
     let member = |name: &str| input.files.iter().find(|file| file.name == name);
     let index = DatasetIndex::decode(&member(INDEX)?.content.bytes().ok()?).ok()?;
@@ -329,7 +329,7 @@ fn before(context: &StageContext<'_>) -> Option<Before> {
         .enumerate()
         .map(known)
         .collect::<Option<Vec<_>>>()?;
-    Some(Before {
+    Some(EarlierRead {
         mark,
         parts,
         rows: index.rows(),
@@ -414,7 +414,7 @@ impl MadeParts<'_> {
     /// them touches stay.
     fn refresh(
         &mut self,
-        before: &Before,
+        before: &EarlierRead,
         mut changed: Vec<SentDocument>,
     ) -> Result<(), StageError> {
         changed.sort_by(|a, b| order(&key_of(a), &key_of(b)));
@@ -544,7 +544,7 @@ fn blobs(
 
 /// Says what the increments had missed.
 fn compare(
-    before: &Before,
+    before: &EarlierRead,
     parts: &MadeParts<'_>,
     outputs: &mut Outputs,
 ) -> Result<(), StageError> {

@@ -12,8 +12,8 @@ use crate::base::artifact::EntryForm;
 use crate::base::below::{TreeEntry, make_entry, open_below, tree};
 use crate::base::disk;
 use crate::base::secret::Secret;
-use crate::kinds::order::Order;
-use crate::kinds::program::{End, PATH, ProgramEnd, Said};
+use crate::kinds::order::ProgramOrder;
+use crate::kinds::program::{CapturedOutput, PATH, ProgramEnd, ProgramExit};
 use crate::kinds::sandbox::{self, Confinement};
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
@@ -272,7 +272,7 @@ impl Stage for CommandStage {
                     .map_err(storage)?;
             }
         }
-        let order = Order {
+        let order = ProgramOrder {
             run: self.run.clone(),
             folder: folder.to_owned(),
             env: self.environment(folder)?,
@@ -310,28 +310,28 @@ impl Stage for CommandStage {
         let tail = self.tail(&stderr)?;
         self.say(outputs, "stdout", stdout)?;
         self.say(outputs, "stderr", stderr)?;
-        if left_behind > 0 && matches!(end, End::Exit(_)) {
+        if left_behind > 0 && matches!(end, ProgramExit::Exit(_)) {
             outputs.note(format!(
                 "`{}` left {left_behind} processes running, which were ended with it",
                 self.run[0]
             ));
         }
         match end {
-            End::Cancelled => return Err(StageError::Cancelled),
-            End::TimedOut => {
+            ProgramExit::Cancelled => return Err(StageError::Cancelled),
+            ProgramExit::TimedOut => {
                 let seconds = self.timeout.as_secs_f64();
                 return Err(StageError::Failed(format!(
                     "`{}` was ended after {seconds} s (`timeout_seconds`){tail}",
                     self.run[0]
                 )));
             }
-            End::TookTooMuch(what) => {
+            ProgramExit::TookTooMuch(what) => {
                 return Err(StageError::Failed(format!(
                     "`{}` was ended: {what}{tail}",
                     self.run[0]
                 )));
             }
-            End::Exit(raw) => self.check_status(ExitStatus::from_raw(raw), &tail)?,
+            ProgramExit::Exit(raw) => self.check_status(ExitStatus::from_raw(raw), &tail)?,
         }
         for (port, path) in &self.outputs {
             let whole = folder.join(path);
@@ -397,11 +397,16 @@ impl CommandStage {
     }
 
     /// Gives what the program wrote as an output, without secrets.
-    fn say(&self, outputs: &mut Outputs, port: &str, said: Said) -> Result<(), StageError> {
+    fn say(
+        &self,
+        outputs: &mut Outputs,
+        port: &str,
+        said: CapturedOutput,
+    ) -> Result<(), StageError> {
         match said {
-            Said::Held(bytes) => outputs.bytes(port, self.scrub(bytes)),
-            Said::Spooled(path) if self.secrets.is_empty() => outputs.path(port, path),
-            Said::Spooled(path) => {
+            CapturedOutput::Held(bytes) => outputs.bytes(port, self.scrub(bytes)),
+            CapturedOutput::Spooled(path) if self.secrets.is_empty() => outputs.path(port, path),
+            CapturedOutput::Spooled(path) => {
                 outputs.bytes(port, self.scrub(disk::read(&path).map_err(storage)?))
             }
         }
@@ -409,7 +414,7 @@ impl CommandStage {
     }
 
     /// Returns the program's last words, for a message.
-    fn tail(&self, stderr: &Said) -> Result<String, StageError> {
+    fn tail(&self, stderr: &CapturedOutput) -> Result<String, StageError> {
         // A secret must not be cut in two before it is blotted out.
         let whole = if self.secrets.is_empty() {
             TAIL
@@ -417,8 +422,10 @@ impl CommandStage {
             u64::MAX
         };
         let end = match stderr {
-            Said::Held(bytes) => self.scrub(bytes.clone()),
-            Said::Spooled(path) => self.scrub(disk::read_end(path, whole).map_err(storage)?),
+            CapturedOutput::Held(bytes) => self.scrub(bytes.clone()),
+            CapturedOutput::Spooled(path) => {
+                self.scrub(disk::read_end(path, whole).map_err(storage)?)
+            }
         };
         let text = String::from_utf8_lossy(&end[end.len().saturating_sub(TAIL as usize)..]);
         let text = text.trim();

@@ -34,7 +34,7 @@ pub(crate) struct Decision {
     /// The champion's.
     pub(crate) champion: Option<JudgedModel>,
     /// The paired test.
-    pub(crate) comparison: Option<Comparison>,
+    pub(crate) comparison: Option<ChampionComparison>,
     /// What is found of each kind of attack.
     pub(crate) families: Option<Vec<AttackFamily>>,
 }
@@ -74,7 +74,7 @@ pub(crate) struct JudgedModel {
 
 /// How the challenger compares with the champion.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Comparison {
+pub(crate) struct ChampionComparison {
     /// `mcnemar`, `delong` or `bootstrap`.
     pub(crate) test: String,
     /// `two_sided` or `greater`.

@@ -157,7 +157,7 @@ pub const KIND: StageKind = StageKind {
     make,
 };
 
-struct Compare {
+struct DriftStage {
     settings: DriftThresholds,
     group: Vec<String>,
     ignore: Vec<String>,
@@ -185,7 +185,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
         max_share: number("max_share"),
         seed: 0,
     };
-    Ok(Box::new(Compare {
+    Ok(Box::new(DriftStage {
         settings,
         group: values.texts("group"),
         ignore: values.texts("ignore"),
@@ -193,7 +193,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     }))
 }
 
-impl Stage for Compare {
+impl Stage for DriftStage {
     fn run(
         &self,
         inputs: &Inputs,

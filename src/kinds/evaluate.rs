@@ -1,6 +1,6 @@
 //! `evaluate`: challenger against champion on the same rows; only a better one is accepted.
 
-use crate::kinds::judge::{Evaluate, PairedTest};
+use crate::kinds::judge::{EvaluateStage, PairedTest};
 use crate::kinds::select::{floors, gate_fits};
 use crate::model::compare::AlternativeHypothesis;
 use crate::model::metrics::CHOICES;
@@ -126,7 +126,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
         (Some("delong"), _) | (Some("auto"), "roc_auc") => PairedTest::DeLong,
         _ => PairedTest::Bootstrap,
     };
-    Ok(Box::new(Evaluate {
+    Ok(Box::new(EvaluateStage {
         family: values.text("family").map(str::to_owned),
         metric,
         min_score: values.float("min_score").unwrap_or_default(),

@@ -51,7 +51,7 @@ enum FoldBy {
 
 /// How folds are made.
 #[derive(Clone, Debug)]
-pub(crate) struct Folding {
+pub(crate) struct FoldSettings {
     /// How many.
     pub(crate) folds: usize,
     by: FoldBy,
@@ -66,7 +66,7 @@ pub(crate) struct FoldPlan {
     pub(crate) inputs: Vec<&'static str>,
 }
 
-impl Folding {
+impl FoldSettings {
     /// Reads what is asked for.
     pub(crate) fn read(values: &Values) -> Result<Self, ParamError> {
         let word = values.text("fold_by").unwrap_or_default();

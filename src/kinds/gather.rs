@@ -202,7 +202,7 @@ fn file(
         inputs: Vec::new(),
     };
     if let Some(pieces) = recall(&whole, context)? {
-        let Pieces {
+        let KeptPieces {
             is_strict,
             notes,
             pieces,
@@ -261,7 +261,7 @@ fn file(
         Some(malformed) => Err(StageError::Data(format!("`{name}`, {}", malformed.tell()))),
         None => {
             notes.extend(recoded.as_ref().map(RecodedCells::tell));
-            let listed = Pieces {
+            let listed = KeptPieces {
                 is_strict,
                 notes,
                 pieces,
@@ -282,19 +282,19 @@ fn file(
 
 /// The pieces of a file as they are kept with it: a file that is unchanged is not read again.
 #[derive(Serialize, Deserialize)]
-struct Pieces {
+struct KeptPieces {
     is_strict: bool,
     notes: Vec<String>,
     pieces: Vec<(PieceSummary, BlobRef)>,
 }
 
 /// Returns the pieces of a file that was read before, if all of them are still there.
-fn recall(whole: &SubAction, context: &StageContext<'_>) -> Result<Option<Pieces>, StageError> {
+fn recall(whole: &SubAction, context: &StageContext<'_>) -> Result<Option<KeptPieces>, StageError> {
     let Some(kept) = context.memo.recall(whole)? else {
         return Ok(None);
     };
     let bytes = context.memo.fetch(&kept[0].digest)?;
-    let Ok(listed) = serde_json::from_slice::<Pieces>(&bytes) else {
+    let Ok(listed) = serde_json::from_slice::<KeptPieces>(&bytes) else {
         return Ok(None);
     };
     for (_, rows) in &listed.pieces {

@@ -139,14 +139,14 @@ pub const KIND: StageKind = StageKind {
     make,
 };
 
-struct Ingest {
-    from: From,
+struct IngestStage {
+    from: IngestSource,
     drop: Vec<String>,
     options: Options,
     keeps_conflicts: bool,
 }
 
-enum From {
+enum IngestSource {
     Files,
     Collection(Box<CollectionSource>),
     Synthetic { rows: usize, missing: f64 },
@@ -174,12 +174,14 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
         }
     };
     let from = match source {
-        "synthetic" => From::Synthetic {
+        "synthetic" => IngestSource::Synthetic {
             rows: values.size("rows"),
             missing: values.float("missing").unwrap_or_default(),
         },
         "mongodb" => match values.map("mongodb") {
-            Some(values) => From::Collection(Box::new(CollectionSource::new(values, "mongodb")?)),
+            Some(values) => {
+                IngestSource::Collection(Box::new(CollectionSource::new(values, "mongodb")?))
+            }
             None => {
                 return Err(vec![ParamError {
                     path: vec![ParamStep::Key("source".to_owned())],
@@ -191,7 +193,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
                 }]);
             }
         },
-        _ => From::Files,
+        _ => IngestSource::Files,
     };
     let (drop, na) = (values.texts("drop"), values.texts("na"));
     let (epochs, types) = types(values);
@@ -200,7 +202,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
         Some("windows-1252") => Encoding::Windows1252,
         _ => Encoding::Auto,
     };
-    if !epochs.is_empty() && matches!(from, From::Collection(_)) {
+    if !epochs.is_empty() && matches!(from, IngestSource::Collection(_)) {
         return Err(vec![ParamError {
             path: vec![ParamStep::Key("types".to_owned())],
             message: "`epoch_s`, `epoch_ms` and `epoch_us` are for files".to_owned(),
@@ -208,7 +210,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
         }]);
     }
     let keeps_conflicts = values.text("conflicts") == Some("text");
-    Ok(Box::new(Ingest {
+    Ok(Box::new(IngestStage {
         from,
         drop,
         options: Options {
@@ -238,16 +240,16 @@ fn types(values: &Values) -> (BTreeMap<String, u32>, BTreeMap<String, ColumnType
     (epochs, types)
 }
 
-impl Stage for Ingest {
+impl Stage for IngestStage {
     fn outside(&self) -> Option<&dyn OutsideSource> {
         match &self.from {
-            From::Collection(source) => Some(source.as_ref()),
-            From::Files | From::Synthetic { .. } => None,
+            IngestSource::Collection(source) => Some(source.as_ref()),
+            IngestSource::Files | IngestSource::Synthetic { .. } => None,
         }
     }
 
     fn needs_secrets(&self) -> bool {
-        matches!(self.from, From::Collection(_))
+        matches!(self.from, IngestSource::Collection(_))
     }
 
     fn run(
@@ -256,7 +258,7 @@ impl Stage for Ingest {
         outputs: &mut Outputs,
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
-        if let From::Collection(source) = &self.from {
+        if let IngestSource::Collection(source) = &self.from {
             let Options { na, types, .. } = self.options.clone();
             let reading = DocumentReading {
                 na,
@@ -276,7 +278,7 @@ impl Stage for Ingest {
         let mut writer = DatasetWriter::default();
         let mut conflicts = BTreeMap::new();
         match (&self.from, inputs.maybe("data")) {
-            (From::Synthetic { rows, missing }, _) => {
+            (IngestSource::Synthetic { rows, missing }, _) => {
                 let data = |error: TableError| StageError::Data(error.0);
                 let whole = synthetic::table(*rows, *missing, context.seed)
                     .and_then(|table| table.canonical());
@@ -288,7 +290,7 @@ impl Stage for Ingest {
                     writer.put(&whole.slice(from, ROWS), context)?;
                 }
             }
-            (From::Files | From::Collection(_), Some(input)) => {
+            (IngestSource::Files | IngestSource::Collection(_), Some(input)) => {
                 let gathered = gather(input, &self.options, &self.drop, &mut writer, context)?;
                 for (file, columns) in gathered.torn {
                     outputs.note(format!(
@@ -302,7 +304,7 @@ impl Stage for Ingest {
                     .for_each(|note| outputs.note(note));
                 conflicts = gathered.conflicts;
             }
-            (From::Files | From::Collection(_), None) => {
+            (IngestSource::Files | IngestSource::Collection(_), None) => {
                 let message = "there is no input `data`: name a file under `inputs`, or set `source: synthetic`";
                 return Err(StageError::Data(message.to_owned()));
             }
@@ -313,7 +315,7 @@ impl Stage for Ingest {
     }
 }
 
-impl Ingest {
+impl IngestStage {
     /// Tells which cells do not fit together, or refuses them.
     fn settle(
         &self,

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use crate::base::name::in_backticks;
 use crate::frame::table::Table;
 use crate::kinds::dataset::Dataset;
-use crate::kinds::decision::{AttackFamily, Comparison, Decision, FORMAT, JudgedModel, JudgedRows};
+use crate::kinds::decision::{
+    AttackFamily, ChampionComparison, Decision, FORMAT, JudgedModel, JudgedRows,
+};
 use crate::model::bundle::ModelBundle;
 use crate::model::compare::{
     AlternativeHypothesis, PairedDifference, ScoredRows, delong, mcnemar, paired_bootstrap,
@@ -32,7 +34,7 @@ pub(crate) enum PairedTest {
 }
 
 /// The stage.
-pub(crate) struct Evaluate {
+pub(crate) struct EvaluateStage {
     pub(crate) family: Option<String>,
     pub(crate) metric: String,
     pub(crate) min_score: f64,
@@ -47,7 +49,7 @@ pub(crate) struct Evaluate {
 }
 
 /// A model, and what it makes of the rows.
-struct Evaluated {
+struct EvaluatedModel {
     digest: String,
     bundle: ModelBundle,
     p: Vec<f64>,
@@ -56,7 +58,7 @@ struct Evaluated {
     score: f64,
 }
 
-impl Evaluated {
+impl EvaluatedModel {
     fn told(&self) -> JudgedModel {
         JudgedModel {
             digest: self.digest.clone(),
@@ -91,7 +93,7 @@ impl GateVerdict {
     }
 }
 
-impl Stage for Evaluate {
+impl Stage for EvaluateStage {
     fn run(
         &self,
         inputs: &Inputs,
@@ -171,7 +173,7 @@ impl Stage for Evaluate {
         (decision.accepted, decision.reasons) = (verdict.accepted, verdict.reasons);
         (decision.challenger, decision.champion) = (
             Some(challenger.told()),
-            champion.as_ref().map(Evaluated::told),
+            champion.as_ref().map(EvaluatedModel::told),
         );
         write(&decision, outputs);
         if decision.rows.seen_in_training > 0 {
@@ -257,7 +259,7 @@ impl JudgedRows {
     }
 }
 
-impl Evaluate {
+impl EvaluateStage {
     /// Leaves out rows that a model was fitted to.
     fn fair_rows(
         &self,
@@ -338,12 +340,12 @@ impl Evaluate {
         test: &Table,
         y: &[f64],
         who: &str,
-    ) -> Result<Evaluated, StageError> {
+    ) -> Result<EvaluatedModel, StageError> {
         let p = bundle.probabilities(test).map_err(wrong(who))?;
         let metrics = Metrics::at(y, &p, bundle.validation.threshold);
         let score = metrics.score(&self.metric).unwrap_or(f64::NEG_INFINITY);
         let intervals = intervals(y, &p, metrics.threshold, RESAMPLING);
-        Ok(Evaluated {
+        Ok(EvaluatedModel {
             digest: input.digest.hex(),
             bundle,
             p,
@@ -354,7 +356,7 @@ impl Evaluate {
     }
 
     /// Checks what does not depend on a champion.
-    fn own_merits(&self, challenger: &Evaluated, rows: &JudgedRows) -> GateVerdict {
+    fn own_merits(&self, challenger: &EvaluatedModel, rows: &JudgedRows) -> GateVerdict {
         let mut verdict = GateVerdict {
             accepted: true,
             reasons: Vec::new(),
@@ -446,10 +448,10 @@ impl Evaluate {
     fn compare(
         &self,
         y: &[f64],
-        challenger: &Evaluated,
-        champion: &Evaluated,
+        challenger: &EvaluatedModel,
+        champion: &EvaluatedModel,
         verdict: &mut GateVerdict,
-    ) -> Comparison {
+    ) -> ChampionComparison {
         let (wins, losses) = paired_outcomes(y, challenger, champion);
         let difference = challenger.score - champion.score;
         let both = (challenger.rows(), champion.rows());
@@ -492,7 +494,7 @@ impl Evaluate {
         } else {
             "two_sided"
         };
-        Comparison {
+        ChampionComparison {
             test: test.to_owned(),
             alternative: alternative.to_owned(),
             difference,
@@ -507,8 +509,8 @@ impl Evaluate {
         &self,
         y: &[f64],
         test: &Table,
-        challenger: &Evaluated,
-        champion: Option<&Evaluated>,
+        challenger: &EvaluatedModel,
+        champion: Option<&EvaluatedModel>,
         outputs: &mut Outputs,
     ) -> Result<Option<Vec<AttackFamily>>, StageError> {
         let Some(column) = &self.family else {
@@ -553,8 +555,8 @@ impl Evaluate {
 }
 
 /// Rows that only the first gets right, and rows that only the second gets right.
-fn paired_outcomes(y: &[f64], first: &Evaluated, second: &Evaluated) -> (u64, u64) {
-    let right = |y: f64, p: f64, of: &Evaluated| (p >= of.metrics.threshold) == (y == 1.0);
+fn paired_outcomes(y: &[f64], first: &EvaluatedModel, second: &EvaluatedModel) -> (u64, u64) {
+    let right = |y: f64, p: f64, of: &EvaluatedModel| (p >= of.metrics.threshold) == (y == 1.0);
     let mut counts = (0, 0);
     for ((y, a), b) in y.iter().zip(&first.p).zip(&second.p) {
         match (right(*y, *a, first), right(*y, *b, second)) {

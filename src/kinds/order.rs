@@ -8,7 +8,7 @@ use crate::kinds::sandbox::Confinement;
 
 /// A program and what it is given.
 #[derive(Serialize, Deserialize)]
-pub struct Order {
+pub struct ProgramOrder {
     /// Its name or path, and its arguments.
     pub run: Vec<String>,
     /// The folder it works in.

@@ -309,7 +309,7 @@ fn scored(
 
 /// How much a score falls when the cells of a column are shuffled.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]
-pub struct Fall {
+pub struct ScoreDrop {
     /// The column.
     pub column: String,
     /// The mean fall.
@@ -330,7 +330,7 @@ pub fn permuted(
     metric: &str,
     repeats: usize,
     seed: u64,
-) -> Result<(f64, Vec<Fall>), String> {
+) -> Result<(f64, Vec<ScoreDrop>), String> {
     let prep = &bundle.preprocessor;
     let y = prep.labels(table)?;
     let score = |other: Option<(usize, &[usize])>| -> Result<f64, String> {
@@ -354,7 +354,7 @@ pub fn permuted(
         let mean = each.iter().sum::<f64>() / each.len().max(1) as f64;
         let squares: f64 = each.iter().map(|fall| (fall - mean) * (fall - mean)).sum();
         let deviation = (squares / (each.len().max(2) - 1) as f64).sqrt();
-        falls.push(Fall {
+        falls.push(ScoreDrop {
             column: input.name.clone(),
             mean,
             deviation,

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::below::size_below;
 use crate::base::{disk, processes};
-use crate::kinds::order::Order;
+use crate::kinds::order::ProgramOrder;
 use crate::kinds::sandbox::{Namespaces, confine};
 use crate::stage::error::StageError;
 
@@ -46,7 +46,7 @@ const BUFFER: usize = 1 << 14;
 /// A program to be carried out.
 pub struct Program {
     /// What it is and what it is given.
-    pub order: Order,
+    pub order: ProgramOrder,
     /// What the namespaces of this process give, if it is confined.
     pub namespaces: Option<Namespaces>,
     /// How much is in its folder before it begins, in bytes.
@@ -55,7 +55,7 @@ pub struct Program {
 
 /// How a program ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub enum End {
+pub enum ProgramExit {
     /// By itself: its status as the system gives it.
     Exit(i32),
     /// It took too long.
@@ -70,16 +70,16 @@ pub enum End {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ProgramEnd {
     /// How it ended.
-    pub end: End,
+    pub end: ProgramExit,
     /// What it wrote to its output and as errors.
-    pub said: [Said; 2],
+    pub said: [CapturedOutput; 2],
     /// How many processes it left running, which were ended.
     pub left_behind: usize,
 }
 
 /// What a program wrote to one of its outputs.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Said {
+pub enum CapturedOutput {
     /// All of it.
     Held(Vec<u8>),
     /// The file that holds all of it.
@@ -88,7 +88,7 @@ pub enum Said {
 
 impl Program {
     /// Makes ready to carry an order out.
-    pub fn new(order: Order, namespaces: Option<Namespaces>) -> Self {
+    pub fn new(order: ProgramOrder, namespaces: Option<Namespaces>) -> Self {
         let given = order.disk.map_or(0, |_| size_below(&order.folder));
         Self {
             order,
@@ -106,7 +106,7 @@ impl Program {
         let (out, to_out) = pipe().map_err(|error| storage(&error))?;
         let (err, to_err) = pipe().map_err(|error| storage(&error))?;
         let mut child = self.start(to_out.into(), to_err.into())?;
-        let mut ears = Ears::new([out, err]);
+        let mut ears = OutputPipes::new([out, err]);
         let stopped = self.watch(&child, &mut ears, stream);
         // Of no consequence to one that has ended by itself.
         let _ = child.kill();
@@ -121,8 +121,8 @@ impl Program {
         let end = match stopped? {
             Some(end) => end,
             None => match self.written(&ears) {
-                Some(much) => End::TookTooMuch(much),
-                None => End::Exit(status.into_raw()),
+                Some(much) => ProgramExit::TookTooMuch(much),
+                None => ProgramExit::Exit(status.into_raw()),
             },
         };
         Ok(ProgramEnd {
@@ -133,7 +133,7 @@ impl Program {
     }
 
     fn start(&self, stdout: Stdio, stderr: Stdio) -> Result<Child, StageError> {
-        let Order {
+        let ProgramOrder {
             run, folder, env, ..
         } = &self.order;
         let mut command = Command::new(find(&run[0]));
@@ -239,13 +239,13 @@ impl Program {
     fn watch(
         &self,
         child: &Child,
-        ears: &mut Ears,
+        ears: &mut OutputPipes,
         stream: &UnixStream,
-    ) -> Result<Option<End>, StageError> {
+    ) -> Result<Option<ProgramExit>, StageError> {
         let watched = pidfd_open(Pid::from_child(child), PidfdFlags::empty())
             .map_err(|error| storage(&error.into()))?;
         let timeout = Duration::from_millis(self.order.timeout_ms);
-        let Order {
+        let ProgramOrder {
             memory,
             processes,
             disk,
@@ -261,7 +261,7 @@ impl Program {
         loop {
             let left = timeout.saturating_sub(started.elapsed());
             if left.is_zero() {
-                return Ok(Some(End::TimedOut));
+                return Ok(Some(ProgramExit::TimedOut));
             }
             let heard = ears.listen(
                 &[watched.as_fd(), stream.as_fd()],
@@ -269,28 +269,28 @@ impl Program {
                 &self.order.spools,
             )?;
             match heard {
-                Heard::More => {}
-                Heard::Of(0) => break,
-                Heard::Of(_) => return Ok(Some(End::Cancelled)),
+                PipeEvent::More => {}
+                PipeEvent::Of(0) => break,
+                PipeEvent::Of(_) => return Ok(Some(ProgramExit::Cancelled)),
             }
             if looked.elapsed() >= glance {
                 looked = Instant::now();
                 if let Some(much) = self.taken(ears) {
-                    return Ok(Some(End::TookTooMuch(much)));
+                    return Ok(Some(ProgramExit::TookTooMuch(much)));
                 }
             }
         }
         let ended = Instant::now();
         while ears.is_open() && ended.elapsed() < GRACE {
-            if let Heard::Of(_) = ears.listen(&[stream.as_fd()], GLANCE, &self.order.spools)? {
-                return Ok(Some(End::Cancelled));
+            if let PipeEvent::Of(_) = ears.listen(&[stream.as_fd()], GLANCE, &self.order.spools)? {
+                return Ok(Some(ProgramExit::Cancelled));
             }
         }
         Ok(None)
     }
 
     /// Returns what the running program takes too much of.
-    fn taken(&self, ears: &Ears) -> Option<String> {
+    fn taken(&self, ears: &OutputPipes) -> Option<String> {
         let running = processes::descendants();
         let most = self.order.processes.unwrap_or(PROCESSES);
         if running.len() as u64 > most {
@@ -313,7 +313,7 @@ impl Program {
     }
 
     /// Returns what the program wrote too much of.
-    fn written(&self, ears: &Ears) -> Option<String> {
+    fn written(&self, ears: &OutputPipes) -> Option<String> {
         let said: u64 = ears.said.iter().map(|(_, length)| length).sum();
         if let Some(most) = self.order.disk {
             let written =
@@ -341,24 +341,24 @@ fn mb(bytes: u64) -> u64 {
 }
 
 /// The ends of a program's pipes, and what came out of them.
-struct Ears {
+struct OutputPipes {
     pipes: [Option<PipeReader>; 2],
     /// What was said, and how much it is in bytes.
-    said: [(Said, u64); 2],
+    said: [(CapturedOutput, u64); 2],
     spools: [Option<File>; 2],
 }
 
 /// What was heard.
-enum Heard {
+enum PipeEvent {
     /// More output, or nothing for so long.
     More,
     /// One of the others has something to say.
     Of(usize),
 }
 
-impl Ears {
+impl OutputPipes {
     fn new(pipes: [PipeReader; 2]) -> Self {
-        let nothing = || (Said::Held(Vec::new()), 0);
+        let nothing = || (CapturedOutput::Held(Vec::new()), 0);
         Self {
             pipes: pipes.map(Some),
             said: [nothing(), nothing()],
@@ -373,7 +373,7 @@ impl Ears {
         others: &[BorrowedFd<'_>],
         wait: Duration,
         spools: &[PathBuf; 2],
-    ) -> Result<Heard, StageError> {
+    ) -> Result<PipeEvent, StageError> {
         let mut wait = wait;
         loop {
             let open: Vec<usize> = (0..2).filter(|at| self.pipes[*at].is_some()).collect();
@@ -387,7 +387,7 @@ impl Ears {
                 .collect();
             let glance = Timespec::try_from(wait).expect("a wait is short");
             match poll(&mut polled, Some(&glance)) {
-                Ok(0) | Err(Errno::INTR) => return Ok(Heard::More),
+                Ok(0) | Err(Errno::INTR) => return Ok(PipeEvent::More),
                 Ok(_) => {}
                 Err(error) => return Err(storage(&error.into())),
             }
@@ -397,11 +397,11 @@ impl Ears {
                 self.hear(*at, &spools[*at])?;
             }
             if let Some(at) = of_others.iter().position(|told| *told) {
-                return Ok(Heard::Of(at));
+                return Ok(PipeEvent::Of(at));
             }
             // A program that never stops talking is looked at all the same.
             if self.said.iter().any(|(_, length)| *length > OUTPUT) {
-                return Ok(Heard::More);
+                return Ok(PipeEvent::More);
             }
             wait = Duration::ZERO;
         }
@@ -425,16 +425,16 @@ impl Ears {
         let (said, length) = &mut self.said[at];
         *length += bytes.len() as u64;
         let written = match (said, &mut self.spools[at]) {
-            (Said::Held(held), _) if held.len() + bytes.len() <= HELD => {
+            (CapturedOutput::Held(held), _) if held.len() + bytes.len() <= HELD => {
                 held.extend_from_slice(bytes);
                 return Ok(());
             }
             (said, file) => {
-                if let Said::Held(held) = said {
+                if let CapturedOutput::Held(held) = said {
                     let mut created = disk::create(spool)
                         .map_err(|error| StageError::Storage(error.to_string()))?;
                     let written = created.write_all(held);
-                    *said = Said::Spooled(spool.to_owned());
+                    *said = CapturedOutput::Spooled(spool.to_owned());
                     *file = Some(created);
                     written.map_err(|error| storage(&error))?;
                 }

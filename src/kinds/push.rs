@@ -13,7 +13,7 @@ use crate::source::mongodb::{Collection, push as insert};
 
 /// Where a file's rows go.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub struct PushTarget {
     /// The address of the server.
     pub uri: Secret,
     /// The database.
@@ -33,7 +33,7 @@ pub struct Target {
 ///
 /// # Errors
 /// The file cannot be read; the server does not answer or refuses.
-pub fn push(bytes: Vec<u8>, target: &Target) -> Result<u64, String> {
+pub fn push(bytes: Vec<u8>, target: &PushTarget) -> Result<u64, String> {
     let table = read(bytes, &Options::plain(&default_na())).map_err(|error| error.0)?;
     let documents = rows(&table)
         .map_err(|error| error.0)?

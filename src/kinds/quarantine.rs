@@ -33,9 +33,9 @@ pub(crate) fn quarantine_columns(columns: &[(String, ColumnType)]) -> Vec<(Strin
 
 /// Rows that were picked from parts, numbered anew.
 #[derive(Default)]
-pub(crate) struct Aside(Vec<Table>);
+pub(crate) struct QuarantinedRows(Vec<Table>);
 
-impl Aside {
+impl QuarantinedRows {
     /// Adds rows of a part that begins after so many rows; their numbers count from one over the
     /// whole table.
     ///

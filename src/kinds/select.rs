@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use crate::base::nearest::suggest;
 use crate::kinds::candidates::key;
-use crate::kinds::sweep::{Scored, TrialFit, TrialResult};
+use crate::kinds::sweep::{ScoredTrial, TrialFit, TrialResult};
 use crate::model::calibrate::Calibrator;
 use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
@@ -46,23 +46,23 @@ pub(crate) const PARAMS: &[Param] = &[
 ];
 
 /// Fits a calibrator to classes and the probabilities that were told.
-type Calibration = fn(&[f64], &[f64]) -> Calibrator;
+type FitCalibrator = fn(&[f64], &[f64]) -> Calibrator;
 
 /// What trials are judged by.
 #[derive(Debug)]
-pub(crate) struct Select {
+pub(crate) struct SelectionRule {
     pub(crate) metric: String,
     min_score: f64,
     pub(crate) min_attacks: usize,
     max_fpr: Option<f64>,
     pub(crate) overfit_gap: Option<f64>,
     pub(crate) threshold_fpr: Option<f64>,
-    calibrate: Option<Calibration>,
+    calibrate: Option<FitCalibrator>,
 }
 
 /// A trial as it would alarm.
-pub(crate) struct Judged {
-    pub(crate) scored: Scored,
+pub(crate) struct JudgedTrial {
+    pub(crate) scored: ScoredTrial,
     pub(crate) calibrator: Option<Calibrator>,
     /// The probabilities, calibrated.
     pub(crate) p: Vec<f64>,
@@ -112,7 +112,7 @@ pub(crate) fn floors(values: &Values, name: &str) -> Result<Vec<(String, f64)>, 
     }
 }
 
-impl Select {
+impl SelectionRule {
     /// Reads what trials are judged by from the parameters of the stage.
     pub(crate) fn read(values: &Values) -> Result<Self, Vec<ParamError>> {
         let none = Values::default();
@@ -140,7 +140,7 @@ impl Select {
     }
 
     /// Judges a trial as it would alarm.
-    pub(crate) fn judge(&self, data: &TrainingSet, scored: Scored) -> Judged {
+    pub(crate) fn judge(&self, data: &TrainingSet, scored: ScoredTrial) -> JudgedTrial {
         let y = data.labels(&scored.rows);
         let calibrator = self.calibrate.map(|fit| fit(&y, &scored.p));
         let p: Vec<f64> = match &calibrator {
@@ -154,7 +154,7 @@ impl Select {
         let metrics = ranked.metrics(|_| 1.0, threshold);
         let score = metrics.score(&self.metric).unwrap_or(f64::NEG_INFINITY);
         let objection = self.objection(&scored, &metrics, score);
-        Judged {
+        JudgedTrial {
             scored,
             calibrator,
             p,
@@ -164,7 +164,7 @@ impl Select {
         }
     }
 
-    fn objection(&self, scored: &Scored, metrics: &Metrics, score: f64) -> Option<String> {
+    fn objection(&self, scored: &ScoredTrial, metrics: &Metrics, score: f64) -> Option<String> {
         if scored.given_up.is_some() {
             return scored.given_up.clone();
         }
@@ -208,7 +208,10 @@ impl Select {
 
     /// Returns the places of trials, the best first: those on all rows and with all folds before
     /// others, of equal ones the first.
-    pub(crate) fn order(trials: &[TrialFit], judged: &[Result<Judged, ModelError>]) -> Vec<usize> {
+    pub(crate) fn order(
+        trials: &[TrialFit],
+        judged: &[Result<JudgedTrial, ModelError>],
+    ) -> Vec<usize> {
         let key = |index: usize| match &judged[index] {
             Ok(judged) => (
                 judged.scored.given_up.is_none(),
@@ -231,7 +234,7 @@ impl Select {
     pub(crate) fn board(
         &self,
         trials: &[TrialFit],
-        judged: &[Result<Judged, ModelError>],
+        judged: &[Result<JudgedTrial, ModelError>],
         order: &[usize],
     ) -> Json {
         let row = |index: &usize| {
@@ -268,10 +271,10 @@ impl Select {
 
 /// Judges what trials came to.
 pub(crate) fn judged(
-    select: &Select,
+    select: &SelectionRule,
     data: &TrainingSet,
     outcomes: Vec<TrialResult>,
-) -> Vec<Result<Judged, ModelError>> {
+) -> Vec<Result<JudgedTrial, ModelError>> {
     outcomes
         .into_iter()
         .map(|outcome| outcome.map(|scored| select.judge(data, scored)))

@@ -1,7 +1,7 @@
 //! `split`: which rows are for learning and which for judging; the declaration.
 
 use crate::frame::table::read_time;
-use crate::kinds::split_work::{SplitBy, SplitStage, Unlabelled};
+use crate::kinds::split_work::{SplitBy, SplitStage, UnlabelledRows};
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
@@ -258,12 +258,12 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     let near_perfect = values.float("near_perfect").unwrap_or_default();
     let max_shared_rows = values.float("max_shared_rows").unwrap_or_default();
     let unlabelled = match values.text("unlabelled") {
-        Some("drop") => Unlabelled::Drop,
-        Some("fail") => Unlabelled::Fail,
-        _ => Unlabelled::Keep,
+        Some("drop") => UnlabelledRows::Drop,
+        Some("fail") => UnlabelledRows::Fail,
+        _ => UnlabelledRows::Keep,
     };
     let (benign, unknown) = (values.texts("benign"), values.texts("unknown"));
-    if !unknown.is_empty() && unlabelled == Unlabelled::Keep {
+    if !unknown.is_empty() && unlabelled == UnlabelledRows::Keep {
         let message = "`unknown` needs `unlabelled: drop` or `unlabelled: fail`".to_owned();
         let help = Some("say what becomes of rows with such labels".to_owned());
         return Err(vec![ParamError {

@@ -32,7 +32,7 @@ pub(crate) const SAMPLE: usize = 32;
 
 /// What becomes of rows without a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unlabelled {
+pub(crate) enum UnlabelledRows {
     /// They are dealt out like others.
     Keep,
     /// They are on no side.
@@ -68,7 +68,7 @@ pub(crate) struct SplitStage {
     pub(crate) stratify: bool,
     pub(crate) benign: Vec<String>,
     pub(crate) unknown: Vec<String>,
-    pub(crate) unlabelled: Unlabelled,
+    pub(crate) unlabelled: UnlabelledRows,
     pub(crate) near_perfect: f64,
     pub(crate) max_shared_rows: f64,
 }
@@ -444,7 +444,7 @@ impl SplitStage {
         sides: &mut [Vec<SplitSide>],
         outputs: &mut Outputs,
     ) -> Result<(), StageError> {
-        if self.unlabelled == Unlabelled::Keep {
+        if self.unlabelled == UnlabelledRows::Keep {
             return Ok(());
         }
         let (mut unlabelled, mut rows) = (0_u64, 0_u64);
@@ -469,7 +469,7 @@ impl SplitStage {
         };
         match (unlabelled, self.unlabelled) {
             (0, _) => Ok(()),
-            (_, Unlabelled::Fail) => Err(StageError::Data(format!(
+            (_, UnlabelledRows::Fail) => Err(StageError::Data(format!(
                 "{unlabelled} of {rows} rows have {none} in `{target}`: `unlabelled: drop` leaves them out"
             ))),
             _ => {

@@ -7,8 +7,8 @@ use crate::frame::table::{ColumnType, Table};
 use crate::kinds::ingest::{EPOCHS, default_na};
 use crate::kinds::init_request::{InitRequest, JudgedColumn};
 use crate::kinds::split_work::SAMPLE;
-use crate::kinds::starter_labels::{Labels, SaidLabels, labels};
-use crate::kinds::starter_text::{Proposal, pipeline};
+use crate::kinds::starter_labels::{LabelMeaning, SaidLabels, labels};
+use crate::kinds::starter_text::{PipelineProposal, pipeline};
 use crate::quality::giveaway::{Giveaway, GiveawayGrade, GiveawayReason};
 use crate::quality::infer::{self, SchemaStrictness};
 use crate::quality::nature::{epoch_parts, rising};
@@ -41,7 +41,7 @@ const LABELS: usize = 200;
 
 /// What was proposed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Starter {
+pub struct StarterFiles {
     /// The pipeline file.
     pub pipeline: String,
     /// The schema file.
@@ -78,7 +78,7 @@ pub fn name_of(path: &str) -> String {
 ///
 /// # Errors
 /// The table cannot be read; what is the target, or which labels are benign, has to be said.
-pub fn propose(request: &InitRequest) -> Result<Starter, String> {
+pub fn propose(request: &InitRequest) -> Result<StarterFiles, String> {
     check_word(&request.name).map_err(|why| format!("--name: {why}"))?;
     let mut notes = Vec::new();
     let options = options(&request.files, request.separator, &mut notes)?;
@@ -185,7 +185,7 @@ pub fn propose(request: &InitRequest) -> Result<Starter, String> {
             schema.push_str(&format!("  # {}\n", line.trim_start()));
         }
     }
-    let proposal = Proposal {
+    let proposal = PipelineProposal {
         request,
         target: &target,
         labels: &labels,
@@ -202,7 +202,7 @@ pub fn propose(request: &InitRequest) -> Result<Starter, String> {
             .collect(),
         separator: (options.separator != b',').then_some(options.separator),
     };
-    Ok(Starter {
+    Ok(StarterFiles {
         pipeline: pipeline(&proposal),
         schema,
         notes,
@@ -248,7 +248,7 @@ fn judged_columns(
     table: &Table,
     in_order: &Table,
     target: &str,
-    labels: &Labels,
+    labels: &LabelMeaning,
 ) -> Result<Vec<JudgedColumn>, String> {
     let wrong = |error: crate::frame::table::TableError| error.0;
     let mut judged = Vec::new();

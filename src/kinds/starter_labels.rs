@@ -32,7 +32,7 @@ pub(crate) struct SaidLabels {
 
 /// What the labels of a target mean.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Labels {
+pub(crate) struct LabelMeaning {
     pub(crate) benign: Vec<String>,
     pub(crate) attacks: Vec<String>,
     /// Labels that count as none.
@@ -46,7 +46,7 @@ pub(crate) struct Labels {
     pub(crate) notes: Vec<String>,
 }
 
-impl Labels {
+impl LabelMeaning {
     /// The map of `transform`.
     pub(crate) fn map(&self) -> String {
         let empty = self.empty_is_benign.then(|| "\"\": 0".to_owned());
@@ -90,7 +90,7 @@ pub(crate) fn labels(
     counts: &BTreeMap<String, u64>,
     missing: u64,
     said: &SaidLabels,
-) -> Result<Labels, String> {
+) -> Result<LabelMeaning, String> {
     let all: Vec<&String> = counts.keys().collect();
     if all.len() > MOST && said.benign.is_empty() {
         return Err(format!(
@@ -188,7 +188,7 @@ pub(crate) fn labels(
     } else {
         (0, missing)
     };
-    let mut found = Labels {
+    let mut found = LabelMeaning {
         attack_rows: rows(&attacks),
         benign_rows: rows(&benign) + empty_benign,
         unlabelled: rows(&unknown) + empty_unlabelled,

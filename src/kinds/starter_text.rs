@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::kinds::init_request::{InitRequest, JudgedColumn};
-use crate::kinds::starter_labels::Labels;
+use crate::kinds::starter_labels::LabelMeaning;
 use crate::quality::infer::quote;
 
 /// Below this share of attacks, or above one less it, models are compared by the average precision.
@@ -12,10 +12,10 @@ const IMBALANCED: f64 = 0.2;
 const RARE: u64 = 1000;
 
 /// What a pipeline is made of.
-pub(crate) struct Proposal<'a> {
+pub(crate) struct PipelineProposal<'a> {
     pub(crate) request: &'a InitRequest,
     pub(crate) target: &'a str,
-    pub(crate) labels: &'a Labels,
+    pub(crate) labels: &'a LabelMeaning,
     pub(crate) columns: &'a [JudgedColumn],
     /// The columns of the table to learn from, and of that to judge by.
     pub(crate) names: [Vec<String>; 2],
@@ -28,8 +28,8 @@ pub(crate) struct Proposal<'a> {
 }
 
 /// Writes the pipeline.
-pub(crate) fn pipeline(proposal: &Proposal<'_>) -> String {
-    let Proposal {
+pub(crate) fn pipeline(proposal: &PipelineProposal<'_>) -> String {
+    let PipelineProposal {
         request,
         target,
         labels,
@@ -98,7 +98,7 @@ fn way(path: &str) -> String {
 }
 
 /// The columns that are left out, each with the reason.
-fn dropped(proposal: &Proposal<'_>, names: &[String]) -> String {
+fn dropped(proposal: &PipelineProposal<'_>, names: &[String]) -> String {
     let mut text = String::new();
     let (out, told): (Vec<&JudgedColumn>, Vec<&JudgedColumn>) = proposal
         .columns
@@ -142,8 +142,8 @@ fn plain(text: &str) -> String {
     text.replace(['\n', '\r'], " ")
 }
 
-fn split(proposal: &Proposal<'_>) -> String {
-    let Proposal {
+fn split(proposal: &PipelineProposal<'_>) -> String {
+    let PipelineProposal {
         request,
         target,
         labels,
@@ -178,7 +178,7 @@ fn split(proposal: &Proposal<'_>) -> String {
     text
 }
 
-fn steps(proposal: &Proposal<'_>) -> String {
+fn steps(proposal: &PipelineProposal<'_>) -> String {
     let mut text = "      steps:\n        - finite: {}         # infinite cells are missing ones\n        - impute: { with: knn }\n".to_owned();
     let list = |names: &[String]| {
         names
@@ -208,7 +208,7 @@ fn steps(proposal: &Proposal<'_>) -> String {
 }
 
 /// How models are chosen and judged.
-fn judging(proposal: &Proposal<'_>) -> String {
+fn judging(proposal: &PipelineProposal<'_>) -> String {
     let share = proposal.labels.attack_share();
     let (metric, least) = match (IMBALANCED..=1.0 - IMBALANCED).contains(&share) {
         true => ("roc_auc", 0.7),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::cancel::Cancel;
 use crate::base::processes;
-use crate::kinds::order::Order;
+use crate::kinds::order::ProgramOrder;
 use crate::kinds::program::{Program, ProgramEnd};
 use crate::kinds::sandbox::Namespaces;
 use crate::stage::error::StageError;
@@ -24,7 +24,7 @@ const LONGEST: u32 = 1 << 26;
 
 /// What is told of a program.
 #[derive(Serialize, Deserialize)]
-enum Answer {
+enum SupervisorAnswer {
     Ended(ProgramEnd),
     Failed(String),
     Storage(String),
@@ -49,7 +49,7 @@ pub fn serve(sort: SupervisorSort) {
     if processes::adopt_orphans().is_err() {
         return;
     }
-    while let Ok(order) = receive::<Order>(&stream) {
+    while let Ok(order) = receive::<ProgramOrder>(&stream) {
         let answer = carry_out(order, namespaces, &stream);
         if send(&stream, &answer).is_err() {
             return;
@@ -58,15 +58,19 @@ pub fn serve(sort: SupervisorSort) {
 }
 
 /// Carries out one program; it is ended when anything comes by the stream, or it closes.
-fn carry_out(order: Order, namespaces: Option<Namespaces>, stream: &UnixStream) -> Answer {
+fn carry_out(
+    order: ProgramOrder,
+    namespaces: Option<Namespaces>,
+    stream: &UnixStream,
+) -> SupervisorAnswer {
     match Program::new(order, namespaces).carry_out(stream) {
-        Ok(ended) => Answer::Ended(ended),
-        Err(StageError::Failed(why)) => Answer::Failed(why),
-        Err(error) => Answer::Storage(error.to_string()),
+        Ok(ended) => SupervisorAnswer::Ended(ended),
+        Err(StageError::Failed(why)) => SupervisorAnswer::Failed(why),
+        Err(error) => SupervisorAnswer::Storage(error.to_string()),
     }
 }
 
-impl Order {
+impl ProgramOrder {
     /// Has a supervisor carry the program out, and waits for it. When this returns, so has
     /// everything it started ended. The second value is the supervisor, if it is there to be used
     /// again.
@@ -82,9 +86,9 @@ impl Order {
         Result<ProgramSupervisor, ProgramSupervisor>,
     ) {
         match self.ask(&supervisor.stream, cancel) {
-            Ok(Answer::Ended(ended)) => (Ok(ended), Ok(supervisor)),
-            Ok(Answer::Failed(why)) => (Err(StageError::Failed(why)), Ok(supervisor)),
-            Ok(Answer::Storage(why)) => (Err(StageError::Storage(why)), Err(supervisor)),
+            Ok(SupervisorAnswer::Ended(ended)) => (Ok(ended), Ok(supervisor)),
+            Ok(SupervisorAnswer::Failed(why)) => (Err(StageError::Failed(why)), Ok(supervisor)),
+            Ok(SupervisorAnswer::Storage(why)) => (Err(StageError::Storage(why)), Err(supervisor)),
             Err(error) => {
                 let why = format!(
                     "what watches programs was ended while `{}` ran: {error}",
@@ -95,7 +99,7 @@ impl Order {
         }
     }
 
-    fn ask(&self, stream: &UnixStream, cancel: &Cancel) -> io::Result<Answer> {
+    fn ask(&self, stream: &UnixStream, cancel: &Cancel) -> io::Result<SupervisorAnswer> {
         send(stream, self)?;
         stream.set_read_timeout(Some(GLANCE))?;
         let mut is_told = false;

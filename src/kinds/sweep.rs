@@ -59,7 +59,7 @@ impl TrialFit {
 
 /// What a trial came to.
 #[derive(Clone, Debug)]
-pub(crate) struct Scored {
+pub(crate) struct ScoredTrial {
     /// The figures of all rows that were told, each by a model that did not see it.
     pub(crate) metrics: Metrics,
     /// Of every fold, how good its model is by the metric.
@@ -75,7 +75,7 @@ pub(crate) struct Scored {
 }
 
 /// What trials came to.
-pub(crate) type TrialResult = Result<Scored, ModelError>;
+pub(crate) type TrialResult = Result<ScoredTrial, ModelError>;
 
 /// Rows and their folds.
 pub(crate) struct CrossValidation<'a> {
@@ -93,23 +93,23 @@ pub(crate) struct CrossValidation<'a> {
     seed: u64,
     /// Of every row its place among all, for trials on a share of them.
     places: OnceLock<Vec<f64>>,
-    news: Mutex<News>,
+    news: Mutex<SearchProgress>,
 }
 
 /// What is kept of a fit: the probabilities of the rows of its fold, and how good it is on those
 /// that it was fitted to.
-type Fit = Result<(Vec<f64>, Option<f64>), String>;
+type FoldFit = Result<(Vec<f64>, Option<f64>), String>;
 
 /// Fits by trial and fold.
-type Fits = Vec<BTreeMap<usize, Fit>>;
+type FoldFits = Vec<BTreeMap<usize, FoldFit>>;
 
 /// Trials whose models are all held by the largest of them.
-struct Family {
+struct TrialFamily {
     trial: TrialFit,
     /// Sizes with the trials that have them, in ascending order.
     sizes: Vec<(usize, usize)>,
     /// Of every fold, the fits of the sizes that were not kept.
-    fits: Vec<OnceLock<BTreeMap<usize, Fit>>>,
+    fits: Vec<OnceLock<BTreeMap<usize, FoldFit>>>,
 }
 
 /// How trials are carried out.
@@ -232,7 +232,7 @@ impl<'a> CrossValidation<'a> {
         let folds: Vec<usize> = (0..self.folds.count)
             .filter(|fold| !self.held[*fold].is_empty())
             .collect();
-        let mut fits: Fits = vec![BTreeMap::new(); trials.len()];
+        let mut fits: FoldFits = vec![BTreeMap::new(); trials.len()];
         let mut given_up: Vec<Option<String>> = vec![None; trials.len()];
         let step = if prune { 1 } else { folds.len().max(1) };
         for some in folds.chunks(step) {
@@ -265,10 +265,10 @@ impl<'a> CrossValidation<'a> {
         going: &[usize],
         folds: &[usize],
         first: usize,
-        fits: &mut Fits,
+        fits: &mut FoldFits,
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
-        let mut families: Vec<Family> = Vec::new();
+        let mut families: Vec<TrialFamily> = Vec::new();
         let mut family_of = BTreeMap::new();
         for &number in going {
             let (size, alike) = trials[number].family();
@@ -278,7 +278,7 @@ impl<'a> CrossValidation<'a> {
                 .unwrap_or(families.len());
             if at == families.len() {
                 let fits = (0..self.folds.count).map(|_| OnceLock::new()).collect();
-                families.push(Family {
+                families.push(TrialFamily {
                     trial: alike,
                     sizes: Vec::new(),
                     fits,
@@ -342,7 +342,7 @@ impl<'a> CrossValidation<'a> {
         })?;
         for (kept, (trial, fold)) in kept.iter().zip(&pairs) {
             let bytes = context.memo.fetch(&kept[0].digest)?;
-            let fit: Fit = rmp_serde::from_slice(&bytes).map_err(|error| {
+            let fit: FoldFit = rmp_serde::from_slice(&bytes).map_err(|error| {
                 StageError::Lost(format!("what is kept of a fit cannot be read: {error}"))
             })?;
             fits[*trial].insert(*fold, fit);
@@ -352,7 +352,7 @@ impl<'a> CrossValidation<'a> {
 
     /// Gives up the trials that are worse, by the mean of their folds so far, than half of those
     /// that go on.
-    fn give_up(&self, going: &[usize], fits: &Fits, given_up: &mut [Option<String>]) {
+    fn give_up(&self, going: &[usize], fits: &FoldFits, given_up: &mut [Option<String>]) {
         let mean = |trial: usize| {
             let mixed = fits[trial].iter().filter(|(fold, _)| self.is_mixed(**fold));
             let told =
@@ -380,7 +380,7 @@ impl<'a> CrossValidation<'a> {
     }
 
     /// Fits the largest of some sizes to all folds but one, and tells what all of them say.
-    fn fits(&self, family: &TrialFit, sizes: Vec<usize>, fold: usize) -> BTreeMap<usize, Fit> {
+    fn fits(&self, family: &TrialFit, sizes: Vec<usize>, fold: usize) -> BTreeMap<usize, FoldFit> {
         let mut setting = family.setting.clone();
         if let (Some(at), Some(largest)) = (family.learner.size, sizes.iter().max()) {
             setting[at] = *largest as f64;
@@ -428,7 +428,7 @@ impl<'a> CrossValidation<'a> {
         }
     }
 
-    fn pooled(&self, fits: BTreeMap<usize, Fit>, given_up: Option<String>) -> TrialResult {
+    fn pooled(&self, fits: BTreeMap<usize, FoldFit>, given_up: Option<String>) -> TrialResult {
         let (mut folds, mut gaps, mut told) = (Vec::new(), Vec::new(), Vec::new());
         for (fold, fit) in fits {
             let (predicted, on_seen) = fit.map_err(ModelError)?;
@@ -444,7 +444,7 @@ impl<'a> CrossValidation<'a> {
         told.sort_unstable_by_key(|(row, _)| *row);
         let (rows, p): (Vec<u32>, Vec<f64>) = told.into_iter().unzip();
         let gap = (!gaps.is_empty()).then(|| mean(&gaps));
-        Ok(Scored {
+        Ok(ScoredTrial {
             metrics: Metrics::of(&self.data.labels(&rows), &p),
             folds,
             gap,
@@ -478,14 +478,14 @@ fn mean(values: &[f64]) -> f64 {
 /// What is told while trials are carried out: how many fits are done of how many, and the best
 /// trial so far.
 #[derive(Default)]
-struct News {
+struct SearchProgress {
     done: u64,
     all: u64,
     folds: BTreeMap<usize, Vec<f64>>,
     best: Option<(f64, String)>,
 }
 
-impl News {
+impl SearchProgress {
     /// So many fits follow, of which some are not kept.
     fn begin(&mut self, fits: usize, missing: usize) {
         self.all += fits as u64;

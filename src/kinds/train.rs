@@ -10,8 +10,8 @@ use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
 use crate::frame::npy;
 use crate::kinds::candidates::{self, key};
-use crate::kinds::folding::{self, FoldPlan, Folding};
-use crate::kinds::select::{self, Judged, Select};
+use crate::kinds::folding::{self, FoldPlan, FoldSettings};
+use crate::kinds::select::{self, JudgedTrial, SelectionRule};
 use crate::kinds::shortcuts::without_shortcuts;
 use crate::kinds::sweep::{CrossValidation, TrialFit, TrialPlan, TrialResult};
 use crate::model::bundle::ModelBundle;
@@ -175,15 +175,15 @@ pub const KIND: StageKind = StageKind {
 /// The most trials that are begun at once where time is short.
 const ROUND: usize = 8;
 
-struct Train {
+struct TrainStage {
     learners: Vec<&'static Learner>,
     spaces: Vec<Vec<SearchDimension>>,
     strategy: SearchStrategy,
     prune: bool,
     minutes: Option<f64>,
-    folding: Folding,
+    folding: FoldSettings,
     monotone: Vec<(String, i8)>,
-    select: Select,
+    select: SelectionRule,
     curve: Vec<f64>,
 }
 
@@ -228,11 +228,11 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
             });
         }
     }
-    let folding = Folding::read(values)
+    let folding = FoldSettings::read(values)
         .map_err(|fault| faults.push(fault))
         .ok();
-    match (Select::read(values), folding) {
-        (Ok(select), Some(folding)) if faults.is_empty() => Ok(Box::new(Train {
+    match (SelectionRule::read(values), folding) {
+        (Ok(select), Some(folding)) if faults.is_empty() => Ok(Box::new(TrainStage {
             learners,
             spaces,
             strategy,
@@ -254,7 +254,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     }
 }
 
-impl Stage for Train {
+impl Stage for TrainStage {
     fn run(
         &self,
         inputs: &Inputs,
@@ -269,7 +269,7 @@ impl Stage for Train {
         let sweep = self.sweep(&data, &folding, outputs, context)?;
         let (trials, outcomes) = self.search(&sweep, outputs, context)?;
         let judged = select::judged(&self.select, &data, outcomes);
-        let order = Select::order(&trials, &judged);
+        let order = SelectionRule::order(&trials, &judged);
         let mut board = self.select.board(&trials, &judged, &order);
         board["folds"] = json!(self.folding.folds);
         board["rows"] = json!(data.y.len());
@@ -357,7 +357,7 @@ impl Stage for Train {
     }
 }
 
-impl Train {
+impl TrainStage {
     fn data(
         &self,
         inputs: &Inputs,
@@ -499,9 +499,9 @@ impl Train {
     fn pick<'t>(
         &self,
         trials: &'t [TrialFit],
-        judged: &'t [Result<Judged, ModelError>],
+        judged: &'t [Result<JudgedTrial, ModelError>],
         order: &[usize],
-    ) -> Result<(&'t TrialFit, &'t Judged), StageError> {
+    ) -> Result<(&'t TrialFit, &'t JudgedTrial), StageError> {
         let fits = |index: &usize| {
             let judged = judged[*index]
                 .as_ref()
@@ -546,7 +546,7 @@ impl Train {
             })
             .collect();
         let outcomes = sweep.carry_out(&trials, first, false, context)?;
-        let point = |(trial, judged): (&TrialFit, Result<Judged, ModelError>)| match judged {
+        let point = |(trial, judged): (&TrialFit, Result<JudgedTrial, ModelError>)| match judged {
             Ok(judged) => {
                 json!({"share": trial.share, "score": judged.score, "folds": judged.scored.folds})
             }

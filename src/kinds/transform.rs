@@ -117,7 +117,7 @@ pub const KIND: StageKind = StageKind {
     make,
 };
 
-struct Transform {
+struct TransformStage {
     settings: PreprocessorSettings,
     drop: Vec<String>,
     near_perfect: f64,
@@ -169,7 +169,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
         }]);
     }
     let near_perfect = values.float("near_perfect").unwrap_or_default();
-    Ok(Box::new(Transform {
+    Ok(Box::new(TransformStage {
         settings,
         drop: values.texts("drop"),
         near_perfect,
@@ -177,7 +177,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     }))
 }
 
-impl Stage for Transform {
+impl Stage for TransformStage {
     fn run(
         &self,
         inputs: &Inputs,
@@ -235,7 +235,7 @@ impl Stage for Transform {
     }
 }
 
-impl Transform {
+impl TransformStage {
     /// Finds the columns that give the label away, by the question that is asked here: attack or
     /// not.
     fn giveaways(&self, train: &Table) -> Result<Vec<Giveaway>, TableError> {

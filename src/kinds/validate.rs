@@ -10,7 +10,7 @@ use crate::frame::build::{Cell, TableBuilder};
 use crate::frame::table::{ColumnType, Table, TableError, read_time};
 use crate::frame::{codec, rows};
 use crate::kinds::dataset::{Dataset, DatasetWriter, read_kept};
-use crate::kinds::quarantine::{Aside, ROW, RULES, failure_columns, quarantine_columns};
+use crate::kinds::quarantine::{QuarantinedRows, ROW, RULES, failure_columns, quarantine_columns};
 use crate::quality::report::{RuleVerdict, ValidationCounts, ValidationReport};
 use crate::quality::rules::{self, RuleFailure, SchemaRule};
 use crate::quality::schema;
@@ -96,15 +96,15 @@ pub const KIND: StageKind = StageKind {
     make,
 };
 
-struct Validate {
+struct ValidateStage {
     as_of: Option<i64>,
-    today: Option<Today>,
+    today: Option<CurrentDay>,
 }
 
 /// Looks at the calendar.
-struct Today;
+struct CurrentDay;
 
-impl OutsideSource for Today {
+impl OutsideSource for CurrentDay {
     fn look(&self) -> Result<String, StageError> {
         let day = i64::try_from(clock::SystemClock.now_ms() / 86_400_000).unwrap_or_default();
         Ok(crate::frame::table::show_time(day * 86_400_000))
@@ -122,9 +122,9 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
             help: Some("write `2026-01-31`, `2026-01-31T12:00:00Z` or `today`".to_owned()),
         }]);
     }
-    Ok(Box::new(Validate {
+    Ok(Box::new(ValidateStage {
         as_of,
-        today: is_today.then_some(Today),
+        today: is_today.then_some(CurrentDay),
     }))
 }
 
@@ -143,7 +143,7 @@ struct PartValidation {
 }
 
 /// Of every part, the rules and rows at which a value repeats an earlier one.
-type Repeated = BTreeMap<usize, Vec<(usize, usize)>>;
+type RepeatedValues = BTreeMap<usize, Vec<(usize, usize)>>;
 
 /// What a part is checked with.
 struct PartCheck<'a> {
@@ -154,7 +154,7 @@ struct PartCheck<'a> {
     counts_duplicates: bool,
 }
 
-impl Stage for Validate {
+impl Stage for ValidateStage {
     fn outside(&self) -> Option<&dyn OutsideSource> {
         self.today.as_ref().map(|today| today as &dyn OutsideSource)
     }
@@ -191,7 +191,7 @@ impl Stage for Validate {
         let mut kept = check.parts(
             &data,
             (file.digest, ("check", &data.all())),
-            &Repeated::new(),
+            &RepeatedValues::new(),
             context,
         )?;
         let digests = kept.iter().map(|kept| context.memo.fetch(&kept[4].digest));
@@ -202,8 +202,11 @@ impl Stage for Validate {
             .into_iter()
             .zip(checked)
             .for_each(|(at, checked)| kept[at] = checked);
-        let (mut clean, mut aside, mut failures) =
-            (DatasetWriter::default(), Aside::default(), Aside::default());
+        let (mut clean, mut aside, mut failures) = (
+            DatasetWriter::default(),
+            QuarantinedRows::default(),
+            QuarantinedRows::default(),
+        );
         let mut counts = ValidationCounts {
             broken: vec![0; rules.len()],
             first: vec![None; rules.len()],
@@ -317,7 +320,7 @@ impl PartCheck<'_> {
         &self,
         data: &Dataset<'_>,
         (schema, parts): (Digest, (&str, &[usize])),
-        repeated: &Repeated,
+        repeated: &RepeatedValues,
         context: &StageContext<'_>,
     ) -> Result<Vec<Vec<BlobRef>>, StageError> {
         let with = |at: usize| {
@@ -490,11 +493,11 @@ impl PartCheck<'_> {
     fn repeated<E>(
         &self,
         parts: impl Iterator<Item = Result<Vec<u8>, E>>,
-    ) -> Result<(Repeated, u64), E> {
+    ) -> Result<(RepeatedValues, u64), E> {
         let unique: Vec<usize> = self.unique().map(|(rule, _)| rule).collect();
         let mut seen: Vec<HashSet<u128>> = vec![HashSet::new(); unique.len()];
         let (mut whole, mut duplicates) = (HashSet::new(), 0);
-        let mut repeated = Repeated::new();
+        let mut repeated = RepeatedValues::new();
         let lists = unique.len() + usize::from(self.counts_duplicates);
         if lists == 0 {
             return Ok((repeated, 0));
@@ -525,7 +528,7 @@ impl PartCheck<'_> {
 
 /// What came of checking rows again.
 #[derive(Debug)]
-pub struct Replayed {
+pub struct ReplayedRows {
     /// The rows that break no rule for which they would be set aside, without their marks.
     pub keeps: Table,
     /// How many rows break each rule that is broken.
@@ -539,7 +542,7 @@ pub struct Replayed {
 ///
 /// # Errors
 /// The table is no quarantine.
-pub fn replay(schema: &Schema, table: &Table) -> Result<Replayed, TableError> {
+pub fn replay(schema: &Schema, table: &Table) -> Result<ReplayedRows, TableError> {
     let table = table.without(&[ROW.to_owned(), RULES.to_owned()])?;
     let rules = rules::rules(schema);
     let check = PartCheck {
@@ -563,7 +566,7 @@ pub fn replay(schema: &Schema, table: &Table) -> Result<Replayed, TableError> {
         keep[failure.row] &= rule.severity == Severity::Warn;
     }
     let keeps = rules::coerced(schema, &table.filter(&keep)?)?;
-    Ok(Replayed {
+    Ok(ReplayedRows {
         keeps,
         broken,
         misfits: rules::misfits(schema, &table.columns()?),

@@ -190,7 +190,7 @@ mod models {
     use std::sync::OnceLock;
 
     use netsec::frame::table::Table;
-    use netsec::kinds::attribution::{Explaining, explained};
+    use netsec::kinds::attribution::{RowExplainer, explained};
     use netsec::kinds::handover;
     use netsec::model::bundle::ModelBundle;
     use netsec::model::calibrate::Calibrator;
@@ -320,7 +320,7 @@ mod models {
             bytes.splice(at..end, with);
             if let Ok(bundle) = ModelBundle::decode(&bytes) {
                 let _ = bundle.probabilities(&table());
-                let explaining = Explaining { by_feature: false, samples: 2, seed: 1 };
+                let explaining = RowExplainer { by_feature: false, samples: 2, seed: 1 };
                 let _ = explained(&bundle, &table(), &table(), &explaining);
                 let _ = handover::mlflow(&bundle, &handover::card("m", &bundle, "", ""));
             }
