@@ -6,7 +6,7 @@ use crate::app::workspace::{AppError, AppResult, Workspace};
 use crate::base::disk::{self, FileLock};
 use crate::base::name::{RunId, StageId};
 use crate::base::nearest::suggest;
-use crate::engine::asked;
+use crate::engine::cancel_requests;
 use crate::event::{Event, EventKind};
 
 impl Workspace {
@@ -51,7 +51,7 @@ impl Workspace {
             )));
         }
         // The folder is gone if the run has ended meanwhile.
-        asked::ask(&scratch.join(run.as_str()), stage).map_err(|_| none())?;
+        cancel_requests::ask(&scratch.join(run.as_str()), stage).map_err(|_| none())?;
         Ok(run)
     }
 }

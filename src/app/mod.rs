@@ -3,11 +3,11 @@
 pub mod archive;
 pub mod artifacts;
 pub mod cancel;
-pub mod carry;
 pub mod explain;
+pub mod gc;
 pub mod run;
 pub mod supervisors;
-pub mod sweep;
-pub mod unchanged;
+pub mod transfer;
+pub mod up_to_date;
 pub mod verify;
 pub mod workspace;

@@ -14,14 +14,14 @@ use crate::base::host::host;
 use crate::base::name::RunId;
 use crate::base::problem::{Problem, ProblemReport};
 use crate::engine::drive::{RunSetup, RunSummary, drive};
-use crate::engine::voice::EventEmitter;
+use crate::engine::emitter::EventEmitter;
 use crate::graph::order::upstream;
 use crate::graph::select::{StageSelection, select};
 use crate::lineage::journal::{self, Journal, JournalHead};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::sled;
 use crate::lineage::tail::{JournalLink, JournalTail};
-use crate::plan::standing;
+use crate::plan::up_to_date;
 use crate::plan::whole::{Plan, Planner, SourceFiles};
 use crate::store::blob::Store;
 use crate::store::local::LocalStore;
@@ -149,7 +149,7 @@ impl Workspace {
             supervisors: &supervisors,
         };
         if loaded.pipeline.has_ref() || !plan.reuses_all() {
-            standing::forget(&self.cache)?;
+            up_to_date::forget(&self.cache)?;
         }
         let summary = drive(&setup, &plan, &mut voice)?;
         let (removed, flushed) = std::thread::scope(|threads| {

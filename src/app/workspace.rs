@@ -22,14 +22,14 @@ use crate::lineage::error::LedgerError;
 use crate::lineage::ledger::Ledger;
 use crate::lineage::sled;
 use crate::pipeline::check::{Pipeline, StageWiring, check};
-use crate::pipeline::gather::{Choice, gather};
+use crate::pipeline::compose::{Choice, gather};
 use crate::plan::decide::DecideError;
 use crate::plan::files;
 use crate::plan::whole::{Plan, SourceFiles, missing, sources};
 use crate::stage::param::EnvLookup;
 use crate::stage::registry::Registry;
 use crate::store::blob::StoreError;
-use crate::store::known::DigestCache;
+use crate::store::digest_cache::DigestCache;
 use crate::store::local::LocalStore;
 
 /// Why a command could not be carried out.

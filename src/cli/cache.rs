@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::json;
 
-use crate::app::sweep::RetentionRule;
+use crate::app::gc::RetentionRule;
 use crate::app::verify::Verification;
 use crate::app::workspace::{AppError, RunOptions, RunRequest, Workspace};
 use crate::base::cancel::Cancel;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::app::carry::TransferSummary;
+use crate::app::transfer::TransferSummary;
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::cancel::Cancel;
 use crate::base::signing::SigningKey;

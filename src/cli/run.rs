@@ -15,7 +15,7 @@ use crate::cli::exit::{Exit, of_error, of_stages};
 use crate::cli::load::{choices, load, wish};
 use crate::cli::{interrupt, out, status};
 use crate::event::Sink;
-use crate::plan::standing::RunSpec;
+use crate::plan::up_to_date::RunSpec;
 use crate::reporter::console::{BarReporter, FailureReporter, LineReporter};
 use crate::reporter::jsonl::JsonLines;
 use crate::reporter::table;

@@ -9,7 +9,7 @@ use crate::cli::args_data::SchemaAction;
 use crate::cli::exit::Exit;
 use crate::cli::{load, out, rows};
 use crate::kinds::list::registry;
-use crate::kinds::starter;
+use crate::kinds::scaffold;
 use crate::quality::infer::SchemaStrictness;
 use crate::quality::schema_diff::{ChangeEffect, changes};
 use crate::quality::{schema, schema_json};
@@ -38,7 +38,7 @@ pub fn schema(workspace: &Workspace, args: &SchemaArgs) -> Result<Exit, AppError
                 SchemaStrictness::Strict
             };
             let text =
-                starter::infer(data, &files, separator, strictness).map_err(AppError::Usage)?;
+                scaffold::infer(data, &files, separator, strictness).map_err(AppError::Usage)?;
             match output {
                 Some(path) => disk::write_plain(&workspace.root().join(path), text.as_bytes())?,
                 None => out::data(text.as_bytes())?,

@@ -13,14 +13,14 @@ use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::name::RunId;
 use crate::base::outcome::{RunOutcome, StageOutcome};
-use crate::engine::asked::CancelRequests;
-use crate::engine::bench::ExecContext;
+use crate::engine::cancel_requests::CancelRequests;
 use crate::engine::capacity::Capacity;
-use crate::engine::keeper;
+use crate::engine::committer;
+use crate::engine::emitter::EventEmitter;
+use crate::engine::exec_context::ExecContext;
 use crate::engine::message::WorkerMessage;
 use crate::engine::schedule::Schedule;
 use crate::engine::slots::Slots;
-use crate::engine::voice::EventEmitter;
 use crate::engine::worker::{WorkerTask, work};
 use crate::event::{EventKind, StageResult};
 use crate::graph::order::weight_below;
@@ -169,7 +169,7 @@ pub fn drive(
             to_keeper,
         };
         let (ledger, store, to_driver) = (setup.planner.ledger, &setup.store, to_driver.clone());
-        scope.spawn(move || keeper::keep(ledger, store.as_ref(), &wakes, &to_driver));
+        scope.spawn(move || committer::keep(ledger, store.as_ref(), &wakes, &to_driver));
         // The sender of tasks is dropped at the end of this block, which sends the workers home;
         // with the driver goes the keeper.
         let summary = driver.run(&messages, to_workers, &spawn);

@@ -1,16 +1,16 @@
 //! Carry a plan out.
 
-pub mod asked;
-pub mod back;
-pub mod bench;
+pub mod cancel_requests;
+pub mod cancellation;
 pub mod capacity;
+pub mod committer;
+pub mod completion;
 pub mod drive;
-pub mod keeper;
+pub mod emitter;
+pub mod exec_context;
 pub mod message;
-pub mod part;
 pub mod perform;
 pub mod schedule;
 pub mod slots;
-pub mod stop;
-pub mod voice;
+pub mod sub_actions;
 pub mod worker;

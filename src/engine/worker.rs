@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 
 use crate::base::cancel::Cancel;
-use crate::engine::bench::ExecContext;
+use crate::engine::exec_context::ExecContext;
 use crate::engine::message::{ActionResult, WorkerMessage};
 use crate::engine::perform::perform;
 use crate::engine::slots::{self, SlotPermit, Slots};

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use crate::base::nearest::suggest;
 use crate::kinds::candidates::key;
-use crate::kinds::sweep::{ScoredTrial, TrialFit, TrialResult};
+use crate::kinds::trials::{ScoredTrial, TrialFit, TrialResult};
 use crate::model::calibrate::Calibrator;
 use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;

@@ -1,6 +1,6 @@
 //! How good a model is without the columns that may hold for its testbed only.
 
-use crate::kinds::sweep::{CrossValidation, TrialFit};
+use crate::kinds::trials::{CrossValidation, TrialFit};
 use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
 use crate::model::metrics::Metrics;

@@ -15,7 +15,7 @@ use crate::kinds::drift::together;
 use crate::quality::labels::presumed_benign;
 use crate::quality::leakage::{self, LeakageReport, RowTraces, SplitSide};
 use crate::quality::profile::Profile;
-use crate::quality::telling::LabelProfiles;
+use crate::quality::separation::LabelProfiles;
 use crate::quality::units::distinct_rows;
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;

@@ -13,7 +13,7 @@ use crate::kinds::candidates::{self, key};
 use crate::kinds::folding::{self, FoldPlan, FoldSettings};
 use crate::kinds::select::{self, JudgedTrial, SelectionRule};
 use crate::kinds::shortcuts::without_shortcuts;
-use crate::kinds::sweep::{CrossValidation, TrialFit, TrialPlan, TrialResult};
+use crate::kinds::trials::{CrossValidation, TrialFit, TrialPlan, TrialResult};
 use crate::model::bundle::ModelBundle;
 use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;

@@ -15,7 +15,7 @@ use crate::prep::preprocessor::{Preprocessor, PreprocessorSettings};
 use crate::quality::giveaway::Giveaway;
 use crate::quality::nature::rising;
 use crate::quality::profile::Profile;
-use crate::quality::telling::{ClassTellings, LabelProfiles};
+use crate::quality::separation::{ClassTellings, LabelProfiles};
 use crate::quality::units::distinct_rows;
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;

@@ -10,7 +10,7 @@ use crate::base::digest::Digest;
 use crate::base::name::{RefName, RunId, StageId};
 use crate::lineage::error::LedgerError;
 use crate::lineage::journal::{self, Journal};
-use crate::lineage::pairs::{KeyValue, KeyValuePair, MemoryKeyValue};
+use crate::lineage::key_value::{KeyValue, KeyValuePair, MemoryKeyValue};
 use crate::lineage::record::{
     ActionRecord, FORMAT, LedgerEntry, RefMove, RefState, RunRecord, StageRun,
 };

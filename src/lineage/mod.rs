@@ -3,8 +3,8 @@
 pub mod audit;
 pub mod error;
 pub mod journal;
+pub mod key_value;
 pub mod ledger;
-pub mod pairs;
 pub mod query;
 pub mod record;
 pub mod sled;

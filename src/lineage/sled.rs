@@ -12,8 +12,8 @@ use crate::base::disk::{self, DiskError};
 use crate::base::name::RunId;
 use crate::lineage::error::LedgerError;
 use crate::lineage::journal::{self, JournalEnd};
+use crate::lineage::key_value::{KeyValue, KeyValueChange, KeyValuePair};
 use crate::lineage::ledger::Ledger;
-use crate::lineage::pairs::{KeyValue, KeyValueChange, KeyValuePair};
 use crate::lineage::tail::JournalLink;
 
 /// Memory for pages: a ledger of a hundred thousand records fits.

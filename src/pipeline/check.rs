@@ -8,7 +8,7 @@ use crate::base::name::{RefName, StageId, check_word, stage_and_port};
 use crate::base::problem::{Problem, ProblemReport};
 use crate::base::source::{SourceText, Span, Spanned};
 use crate::base::tree::{self, SyntaxNode};
-use crate::pipeline::gather::ComposedPipeline;
+use crate::pipeline::compose::ComposedPipeline;
 use crate::pipeline::outline::{PipelineOutline, StageOutline, outline};
 use crate::pipeline::problem;
 use crate::stage::kind::{Stage, StageKind};

@@ -1,9 +1,9 @@
 //! A pipeline file, from text to meaning.
 
 pub mod check;
+pub mod compose;
 pub mod condition;
 pub mod expand;
-pub mod gather;
 pub mod interpolate;
 pub mod outline;
 pub mod problem;

@@ -7,8 +7,8 @@ use crate::base::problem::Problem;
 use crate::base::signing::is_public_key;
 use crate::base::source::{Span, Spanned};
 use crate::base::tree::{SyntaxNode, SyntaxValue};
+use crate::pipeline::compose::ComposedPipeline;
 use crate::pipeline::expand::{StageInstance, expand};
-use crate::pipeline::gather::ComposedPipeline;
 use crate::pipeline::interpolate::{ReferenceNames, interpolate};
 use crate::pipeline::problem;
 

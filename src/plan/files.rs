@@ -9,7 +9,7 @@ use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError, FileStamp, PathEntry};
 use crate::base::hashing::hash;
-use crate::store::known::DigestCache;
+use crate::store::digest_cache::DigestCache;
 use crate::store::manifest::{FileEntry, Manifest};
 
 /// A file, a directory or the matches of a glob, as it was when it was hashed.

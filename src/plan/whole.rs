@@ -18,7 +18,7 @@ use crate::plan::files::{self, FilesError, SourceFile};
 use crate::plan::key::{Ingredients, PortContent};
 use crate::stage::kind::OutsideSource;
 use crate::store::blob::Store;
-use crate::store::known::DigestCache;
+use crate::store::digest_cache::DigestCache;
 
 /// Source files by the text that names them.
 pub type SourceFiles = HashMap<String, SourceFile>;

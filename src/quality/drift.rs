@@ -7,14 +7,14 @@ use serde::Serialize;
 
 use crate::frame::table::ColumnType;
 use crate::quality::distances::{deviation, in_quantiles, jensen_shannon, psi, wasserstein};
-use crate::quality::domain::{self, DomainClassifier};
+use crate::quality::domain_classifier::{self, DomainClassifier};
+use crate::quality::hypothesis::{
+    TestResult, benjamini_hochberg, chi_squared, cramer_von_mises, cramers_v, fisher, holm,
+    two_proportions,
+};
 use crate::quality::ks;
 use crate::quality::profile::{
     ColumnProfile, Profile, ValueDistribution, in_buckets, side_by_side,
-};
-use crate::quality::tests::{
-    TestResult, benjamini_hochberg, chi_squared, cramer_von_mises, cramers_v, fisher, holm,
-    two_proportions,
 };
 use crate::quality::units::{DrawnUnit, drawn_by};
 
@@ -216,7 +216,7 @@ pub fn compare(reference: &Profile, current: &Profile, settings: &DriftThreshold
     let domain = settings
         .rows
         .then(|| {
-            domain::compare(
+            domain_classifier::compare(
                 reference,
                 current,
                 drawn_by,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::quality::giveaway::{Giveaway, GiveawayGrade};
-use crate::quality::telling::{ClassTellings, LabelProfiles};
+use crate::quality::separation::{ClassTellings, LabelProfiles};
 
 /// Bytes that are kept of a row: 16 of the digest of its features, 8 of that of its label, 8 that
 /// decide its side.

@@ -9,10 +9,10 @@ use crate::frame::build::{Cell, convert};
 use crate::frame::table::ColumnType;
 use crate::quality::expression;
 use crate::quality::rules::of_column;
+use crate::quality::schema_reader::SchemaReader;
 use crate::quality::schema_types::{
     ColumnRule, RULES, RowRule, Schema, Severity, TYPES, TableMeasure, TableRule,
 };
-use crate::quality::schema_words::SchemaReader;
 
 const ROOT: [&str; 5] = [
     "columns",

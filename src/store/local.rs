@@ -12,7 +12,7 @@ use crate::base::disk::{self, DiskError, FileStamp, PathEntry};
 use crate::base::hashing;
 use crate::base::hashing::hash;
 use crate::store::blob::{Store, StoreError};
-use crate::store::known::DigestCache;
+use crate::store::digest_cache::DigestCache;
 use crate::store::packed;
 
 /// Blobs in a folder.

@@ -1,8 +1,8 @@
 //! Blobs by digest.
 
 pub mod blob;
+pub mod digest_cache;
 pub mod faulty;
-pub mod known;
 pub mod local;
 pub mod manifest;
 pub mod memory;

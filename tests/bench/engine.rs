@@ -20,7 +20,7 @@ use netsec::stage::kind::{Stage, StageKind};
 use netsec::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
 use netsec::stage::port::{Port, PortFormat, PortNeed, Ports};
 use netsec::stage::registry::Registry;
-use netsec::store::known::DigestCache;
+use netsec::store::digest_cache::DigestCache;
 
 const REPEATS: usize = 5;
 

@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use netsec::base::tree;
 use netsec::graph::build::Graph;
 use netsec::pipeline::check::check;
-use netsec::pipeline::gather::{Choice, gather};
+use netsec::pipeline::compose::{Choice, gather};
 use netsec::stage::context::StageContext;
 use netsec::stage::error::StageError;
 use netsec::stage::io::{Inputs, Outputs};

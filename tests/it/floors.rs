@@ -63,7 +63,7 @@ const CRATES: [(&str, &[&str]); 32] = [
         "regex",
         &[
             "quality/schema_types.rs",
-            "quality/schema_words.rs",
+            "quality/schema_reader.rs",
             "quality/rules.rs",
             "prep/columns.rs",
         ],
@@ -73,7 +73,7 @@ const CRATES: [(&str, &[&str]); 32] = [
         "rand_chacha",
         &[
             "source/synthetic.rs",
-            "quality/domain.rs",
+            "quality/domain_classifier.rs",
             "model/",
             "kinds/",
         ],

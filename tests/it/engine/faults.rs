@@ -15,7 +15,7 @@ use netsec::base::disk::FileLock;
 use netsec::base::name::RunId;
 use netsec::base::outcome::{FailureClass, RunOutcome, StageOutcome};
 use netsec::engine::drive::{RunSetup, RunSummary, drive};
-use netsec::engine::voice::EventEmitter;
+use netsec::engine::emitter::EventEmitter;
 use netsec::event::{Event, EventKind, Sink};
 use netsec::lineage::ledger::Ledger;
 use netsec::plan::decide::DecideError;

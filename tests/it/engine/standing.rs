@@ -5,7 +5,7 @@ use crate::world::World;
 use netsec::app::workspace::{Overrides, RunOptions, RunRequest, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::outcome::{RunOutcome, StageOutcome};
-use netsec::plan::standing::RunSpec;
+use netsec::plan::up_to_date::RunSpec;
 
 /// Whether a run of which this is asked would be cut short.
 fn is_known(world: &World, choices: &Overrides) -> bool {

@@ -11,12 +11,12 @@ use netsec::frame::table::{ColumnType, Table};
 use netsec::quality::auc::auc;
 use netsec::quality::distances::{deviation, jensen_shannon, psi, wasserstein};
 use netsec::quality::drift::{DriftReport, DriftThresholds, compare};
-use netsec::quality::leakage::head;
-use netsec::quality::profile::Profile;
-use netsec::quality::tests::{
+use netsec::quality::hypothesis::{
     benjamini_hochberg, chi_squared, chi_squared_tail, cramer_von_mises, cramers_v, fisher, holm,
     two_proportions,
 };
+use netsec::quality::leakage::head;
+use netsec::quality::profile::Profile;
 use netsec::source::files::{Options, read};
 
 fn close(ours: f64, theirs: &Value, what: &str) {

@@ -10,7 +10,7 @@ use netsec::base::digest::Digest;
 use netsec::event::Event;
 use netsec::lineage::journal;
 use netsec::lineage::record::{FORMAT, LedgerEntry};
-use netsec::store::known::DigestCache;
+use netsec::store::digest_cache::DigestCache;
 use netsec::store::manifest::{FileEntry, Manifest};
 
 /// A decoder may reserve a mebibyte for a list before it has seen that the list is shorter (serde's

@@ -8,7 +8,7 @@ use netsec::app::workspace::{RunOptions, RunRequest, Workspace};
 use netsec::base::cancel::Cancel;
 use netsec::base::outcome::StageOutcome;
 use netsec::plan::decide::Verdict;
-use netsec::plan::standing::RunSpec;
+use netsec::plan::up_to_date::RunSpec;
 
 /// What may happen between two runs.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use crate::toy::registry;
 use netsec::base::source::SourceText;
 use netsec::base::tree;
-use netsec::pipeline::gather::{Choice, gather};
+use netsec::pipeline::compose::{Choice, gather};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::kinds::init_request::{InitRequest, JudgedColumn};
-use crate::kinds::starter_labels::LabelMeaning;
+use crate::kinds::scaffold_labels::LabelMeaning;
 use crate::quality::infer::quote;
 
 /// Below this share of attacks, or above one less it, models are compared by the average precision.

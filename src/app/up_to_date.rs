@@ -12,12 +12,12 @@ use crate::base::disk;
 use crate::base::host::host;
 use crate::base::outcome::{RunOutcome, StageOutcome};
 use crate::engine::drive::RunSummary;
-use crate::engine::voice::EventEmitter;
+use crate::engine::emitter::EventEmitter;
 use crate::event::EventKind;
 use crate::lineage::journal::{self, ENDING, Journal, JournalHead};
 use crate::lineage::record::{LedgerEntry, RunRecord, RunRetention};
 use crate::plan::decide::Verdict;
-use crate::plan::standing::{RunSpec, UpToDateStamp};
+use crate::plan::up_to_date::{RunSpec, UpToDateStamp};
 use crate::plan::whole::{Plan, SourceFiles};
 use crate::store::local::LocalStore;
 

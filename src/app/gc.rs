@@ -13,7 +13,7 @@ use crate::base::disk;
 use crate::base::outcome::{RunOutcome, StageOutcome};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::{ActionRecord, LedgerEntry, RunRecord, RunRetention};
-use crate::plan::standing;
+use crate::plan::up_to_date;
 use crate::store::blob::Store;
 use crate::store::local::LocalStore;
 
@@ -68,7 +68,7 @@ impl Workspace {
         let ledger = self.writing()?;
         let store = self.store();
         let removal = self.removal(&ledger, &store, keep)?;
-        standing::forget(&self.cache)?;
+        up_to_date::forget(&self.cache)?;
         if !removal.blobs.is_empty() {
             // Told before it is done: a blob that is there although it may be gone is no fault.
             ledger.commit(&[LedgerEntry::Swept(
@@ -119,7 +119,7 @@ impl Workspace {
                 "there is no run `{name}`: see `netsec runs`"
             )));
         };
-        standing::forget(&self.cache)?;
+        up_to_date::forget(&self.cache)?;
         ledger.commit(&[LedgerEntry::Run(Box::new(RunRecord {
             retention: RunRetention::Removed,
             ..run

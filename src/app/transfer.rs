@@ -20,7 +20,7 @@ use crate::base::signing::SigningKey;
 use crate::lineage::journal;
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::{ActionRecord, ImportOrigin, LedgerEntry, RunRecord};
-use crate::plan::standing;
+use crate::plan::up_to_date;
 use crate::store::blob::Store;
 use crate::store::local::LocalStore;
 
@@ -143,7 +143,7 @@ impl Workspace {
                 ..records.run
             })));
         }
-        standing::forget(&self.cache)?;
+        up_to_date::forget(&self.cache)?;
         store.flush()?;
         if !entries.is_empty() {
             ledger.commit(&entries)?;

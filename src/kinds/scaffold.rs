@@ -6,14 +6,14 @@ use crate::base::name::{check_word, in_backticks};
 use crate::frame::table::{ColumnType, Table};
 use crate::kinds::ingest::{EPOCHS, default_na};
 use crate::kinds::init_request::{InitRequest, JudgedColumn};
+use crate::kinds::scaffold_labels::{LabelMeaning, SaidLabels, labels};
+use crate::kinds::scaffold_text::{PipelineProposal, pipeline};
 use crate::kinds::split_work::SAMPLE;
-use crate::kinds::starter_labels::{LabelMeaning, SaidLabels, labels};
-use crate::kinds::starter_text::{PipelineProposal, pipeline};
 use crate::quality::giveaway::{Giveaway, GiveawayGrade, GiveawayReason};
 use crate::quality::infer::{self, SchemaStrictness};
 use crate::quality::nature::{epoch_parts, rising};
 use crate::quality::profile::Profile;
-use crate::quality::telling::{ClassTellings, LabelProfiles};
+use crate::quality::separation::{ClassTellings, LabelProfiles};
 use crate::quality::units::distinct_rows;
 use crate::source::files::{FileFormat, Options, likely_separator, read};
 

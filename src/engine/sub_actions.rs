@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::base::artifact::Artifact;
 use crate::base::digest::Digest;
 use crate::base::outcome::StageOutcome;
-use crate::engine::bench::{ExecContext, panic_text, stage_error};
+use crate::engine::exec_context::{ExecContext, panic_text, stage_error};
 use crate::engine::message::WorkerMessage;
 use crate::engine::slots::Slots;
 use crate::lineage::record::{ActionRecord, InputRecord, LedgerEntry};
