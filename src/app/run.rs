@@ -123,13 +123,13 @@ impl Workspace {
         ));
         let planner = scope.planner(loaded, &sources, &ledger, store.as_ref());
         let plan = scope.plan(loaded, &planner)?;
-        let mut voice =
+        let mut emitter =
             EventEmitter::new(&clock, (terms.sinks)(&runs.join(format!("{run}.jsonl")))?);
         rebuilt
             .iter()
-            .for_each(|line| voice.warn("ledger::rebuilt", line));
+            .for_each(|line| emitter.warn("ledger::rebuilt", line));
         if let Err(error) = swept {
-            voice.warn(
+            emitter.warn(
                 "cache::scratch",
                 &format!("{error}; what an earlier run left there stays"),
             );
@@ -151,14 +151,14 @@ impl Workspace {
         if loaded.pipeline.has_ref() || !plan.reuses_all() {
             up_to_date::forget(&self.cache)?;
         }
-        let summary = drive(&setup, &plan, &mut voice)?;
+        let summary = drive(&setup, &plan, &mut emitter)?;
         let (removed, flushed) = std::thread::scope(|threads| {
             let removed = threads.spawn(|| disk::remove_dir(&temporary));
             let flushed = ledger.flush();
             (removed.join(), flushed)
         });
         if let Err(error) = flushed {
-            voice.warn(
+            emitter.warn(
                 "ledger::behind",
                 &format!("{error}; the journal has everything, and the next run goes on from it"),
             );
@@ -172,10 +172,10 @@ impl Workspace {
             started_ms,
         );
         if let Err(error) = known.save() {
-            voice.warn("cache::memory", &error.to_string());
+            emitter.warn("cache::memory", &error.to_string());
         }
         if let Err(error) = removed.unwrap_or_else(|panic| std::panic::resume_unwind(panic)) {
-            voice.warn("cache::scratch", &error.to_string());
+            emitter.warn("cache::scratch", &error.to_string());
         }
         Ok(summary)
     }

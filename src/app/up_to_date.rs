@@ -69,17 +69,17 @@ impl Workspace {
         }
         let started_ms = clock.now_ms();
         let BegunRun { run, after } = begin_run(&self.cache, started_ms)?;
-        let mut voice =
+        let mut emitter =
             EventEmitter::new(&clock, (terms.sinks)(&runs.join(format!("{run}.jsonl")))?);
         let stages = standing.stages.len();
-        voice.tell(EventKind::RunStarted {
+        emitter.tell(EventKind::RunStarted {
             run: run.clone(),
             pipeline: asked.file.to_owned(),
             digest: standing.digest,
             stages: standing.stages,
             jobs: terms.jobs,
         });
-        voice.tell(EventKind::Unchanged {
+        emitter.tell(EventKind::Unchanged {
             since: standing.run.clone(),
             stages,
         });
@@ -110,7 +110,7 @@ impl Workspace {
         journal.append(&[journal::encode(&[LedgerEntry::Run(Box::new(record))])])?;
         journal.close();
         let outcome = RunOutcome::Succeeded;
-        voice.tell(EventKind::RunFinished {
+        emitter.tell(EventKind::RunFinished {
             run: run.clone(),
             outcome,
             seconds,

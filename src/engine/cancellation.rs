@@ -12,7 +12,7 @@ impl Driver<'_, '_> {
     /// Ends stages that somebody asked to end, what a cancelled run does not begin any more, and
     /// stages whose time is over.
     pub(crate) fn stop_what_is_to_stop(&mut self) {
-        for name in self.asked.take(self.setup.clock.now_ms()) {
+        for name in self.cancel_requests.take(self.setup.clock.now_ms()) {
             self.end_asked(&name);
         }
         if self.setup.cancel.is_cancelled() {
@@ -82,7 +82,7 @@ impl Driver<'_, '_> {
                 continue;
             }
             let id = self.spec(stage).id.clone();
-            self.voice.warn(
+            self.emitter.warn(
                 "stage::ended",
                 &format!("`{id}` is to end: it was asked for"),
             );

@@ -1,4 +1,4 @@
-//! The keeper: makes finished actions last, many at once, beside the driver.
+//! The committer: makes finished actions last, many at once, beside the driver.
 
 use std::sync::mpsc::{Receiver, Sender};
 

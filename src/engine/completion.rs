@@ -98,7 +98,7 @@ impl Driver<'_, '_> {
                 limits.retries + 1,
                 wait.as_secs_f64()
             );
-            self.voice.warn(
+            self.emitter.warn(
                 "stage::retry",
                 &format!("`{}` failed, {again}: {message}", self.spec(stage).id),
             );
@@ -260,11 +260,11 @@ impl Driver<'_, '_> {
         Ok(moves)
     }
 
-    /// Enters a commit and wakes the keeper; what is told of it waits until it is kept.
+    /// Enters a commit and wakes the committer; what is told of it waits until it is kept.
     pub(crate) fn enter(&mut self, entries: &[LedgerEntry]) -> Result<(), LedgerError> {
         self.entered = self.setup.planner.ledger.enter(entries)?;
-        // A keeper that has gone has said why.
-        let _ = self.to_keeper.send(());
+        // A committer that has gone has said why.
+        let _ = self.to_committer.send(());
         for entry in entries {
             if let LedgerEntry::Move(step) = entry {
                 self.moved = true;
@@ -272,7 +272,7 @@ impl Driver<'_, '_> {
                     name: step.name.to_string(),
                     to: step.to,
                 };
-                self.voice.tell_after(self.entered, kind);
+                self.emitter.tell_after(self.entered, kind);
             }
         }
         Ok(())
@@ -307,7 +307,7 @@ impl Driver<'_, '_> {
         if lost.is_empty() && !again {
             return Ok(false);
         }
-        self.voice.warn("store::lost", message);
+        self.emitter.warn("store::lost", message);
         for need in &lost {
             self.outputs.remove(need);
             self.redos.entry(*need).or_default();

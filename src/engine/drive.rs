@@ -117,12 +117,12 @@ pub(crate) struct StageRetry {
 pub fn drive(
     setup: &RunSetup<'_>,
     plan: &Plan,
-    voice: &mut EventEmitter<'_>,
+    emitter: &mut EventEmitter<'_>,
 ) -> Result<RunSummary, DecideError> {
     disk::create_dirs(setup.temporary).map_err(StoreError::from)?;
     let (to_workers, tasks) = channel::<WorkerTask>();
     let (to_driver, messages) = channel::<WorkerMessage>();
-    let (to_keeper, wakes) = channel::<()>();
+    let (to_committer, wakes) = channel::<()>();
     let tasks = Arc::new(Mutex::new(tasks));
     let scratches = &AtomicU64::new(0);
     let slots = &Slots::new(setup.jobs.max(1));
@@ -149,13 +149,13 @@ pub fn drive(
         let mut driver = Driver {
             setup,
             plan,
-            voice,
+            emitter,
             schedule: Schedule::new(setup.planner.graph, &plan.wanted, urgency(setup, plan)),
             capacity: Capacity::new(setup.planner.pipeline.capacity.clone()),
             retries: Vec::new(),
             twins: Vec::new(),
             recorded: HashSet::new(),
-            asked: CancelRequests::new(setup.temporary),
+            cancel_requests: CancelRequests::new(setup.temporary),
             failed: HashMap::new(),
             failures: 0,
             outputs: OutputDigests::new(),
@@ -166,12 +166,12 @@ pub fn drive(
             entered: 0,
             moved: false,
             turns: 0,
-            to_keeper,
+            to_committer,
         };
         let (ledger, store, to_driver) = (setup.planner.ledger, &setup.store, to_driver.clone());
         scope.spawn(move || committer::keep(ledger, store.as_ref(), &wakes, &to_driver));
         // The sender of tasks is dropped at the end of this block, which sends the workers home;
-        // with the driver goes the keeper.
+        // with the driver goes the committer.
         let summary = driver.run(&messages, to_workers, &spawn);
         if summary.is_err() {
             // The run is lost: what still runs has nowhere to be recorded.
@@ -184,7 +184,7 @@ pub fn drive(
 pub(crate) struct Driver<'a, 'v> {
     pub(crate) setup: &'a RunSetup<'a>,
     pub(crate) plan: &'a Plan,
-    pub(crate) voice: &'a mut EventEmitter<'v>,
+    pub(crate) emitter: &'a mut EventEmitter<'v>,
     pub(crate) schedule: Schedule<'a>,
     pub(crate) capacity: Capacity,
     pub(crate) retries: Vec<StageRetry>,
@@ -192,7 +192,7 @@ pub(crate) struct Driver<'a, 'v> {
     pub(crate) twins: Vec<(usize, Digest)>,
     /// The keys of the actions this run has recorded.
     pub(crate) recorded: HashSet<Digest>,
-    pub(crate) asked: CancelRequests,
+    pub(crate) cancel_requests: CancelRequests,
     /// How often a stage has failed.
     pub(crate) failed: HashMap<usize, u32>,
     /// How many stages have failed for good.
@@ -208,7 +208,7 @@ pub(crate) struct Driver<'a, 'v> {
     pub(crate) moved: bool,
     /// How many tasks were handed out.
     turns: u64,
-    pub(crate) to_keeper: Sender<()>,
+    pub(crate) to_committer: Sender<()>,
 }
 
 impl Driver<'_, '_> {
@@ -321,7 +321,7 @@ impl Driver<'_, '_> {
             .planner
             .ledger
             .commit(&[LedgerEntry::Run(Box::new(self.record(None)))])?;
-        self.voice.tell(EventKind::RunStarted {
+        self.emitter.tell(EventKind::RunStarted {
             run: self.setup.run.clone(),
             pipeline: pipeline.file.clone(),
             digest: pipeline.digest,
@@ -387,7 +387,7 @@ impl Driver<'_, '_> {
             }
             Verdict::Run(why) => {
                 if let RunReason::Lost { message } = &why {
-                    self.voice.warn(
+                    self.emitter.warn(
                         "store::lost",
                         &format!("stage `{}` runs again: {message}", self.spec(stage).id),
                     );
@@ -441,7 +441,7 @@ impl Driver<'_, '_> {
                 note,
             } => {
                 let stage = self.spec(stage).id.clone();
-                self.voice.tell(EventKind::StageProgress {
+                self.emitter.tell(EventKind::StageProgress {
                     stage,
                     done,
                     total,
@@ -465,7 +465,7 @@ impl Driver<'_, '_> {
                     .iter()
                     .map(|need| stages[*need].id.clone())
                     .collect();
-                self.voice.tell(EventKind::StageStarted {
+                self.emitter.tell(EventKind::StageStarted {
                     stage: id,
                     kind,
                     why: started.why.clone(),
@@ -481,10 +481,10 @@ impl Driver<'_, '_> {
                 seconds,
                 commits,
             } => {
-                // A keeper that has gone has said why.
-                let _ = self.to_keeper.send(());
+                // A committer that has gone has said why.
+                let _ = self.to_committer.send(());
                 let stage = self.spec(stage).id.clone();
-                self.voice.tell_after(
+                self.emitter.tell_after(
                     commits,
                     EventKind::PartFinished {
                         stage,
@@ -496,7 +496,7 @@ impl Driver<'_, '_> {
                 Ok(())
             }
             WorkerMessage::Kept(commits) => {
-                self.voice.kept(commits);
+                self.emitter.kept(commits);
                 Ok(())
             }
             WorkerMessage::NotKept(error) => Err(error),
@@ -528,7 +528,7 @@ impl Driver<'_, '_> {
         let seconds = record.seconds;
         let (counts, run) = (record.counts.clone(), record.run.clone());
         self.enter(&[LedgerEntry::Run(Box::new(record))])?;
-        self.voice.tell_after(
+        self.emitter.tell_after(
             self.entered,
             EventKind::RunFinished {
                 run: run.clone(),
@@ -549,8 +549,10 @@ impl Driver<'_, '_> {
 
     /// Waits until everything entered is kept.
     fn wait_for_keeper(&mut self, messages: &Receiver<WorkerMessage>) -> Result<(), DecideError> {
-        while self.voice.kept_so_far() < self.entered {
-            let message = messages.recv().expect("the keeper says why when it goes");
+        while self.emitter.kept_so_far() < self.entered {
+            let message = messages
+                .recv()
+                .expect("the committer says why when it goes");
             self.hear(message)?;
         }
         Ok(())
@@ -580,7 +582,7 @@ impl Driver<'_, '_> {
         } else {
             0
         };
-        self.voice
+        self.emitter
             .tell_after(commits, EventKind::StageFinished(result.clone()));
         self.results.insert(stage, result);
     }

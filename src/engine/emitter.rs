@@ -1,4 +1,4 @@
-//! The one voice of a run: events in one order, told to every sink, none before what it tells is
+//! The one emitter of a run: events in one order, told to every sink, none before what it tells is
 //! kept.
 
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ pub struct EventEmitter<'a> {
 }
 
 impl<'a> EventEmitter<'a> {
-    /// Makes a voice that is heard by `sinks`.
+    /// Makes a emitter that is heard by `sinks`.
     pub fn new(clock: &'a dyn Clock, sinks: Vec<Box<dyn Sink>>) -> Self {
         Self {
             clock,

@@ -8,7 +8,7 @@ use crate::base::outcome::StageOutcome;
 use crate::plan::decide::DecideError;
 use crate::stage::error::StageError;
 
-/// What workers and the keeper tell the driver.
+/// What workers and the committer tell the driver.
 pub(crate) enum WorkerMessage {
     Started {
         stage: usize,
