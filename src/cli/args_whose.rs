@@ -1,4 +1,4 @@
-//! Whose models a command is about.
+//! Whose `stage.port` a command means, where several pipelines or runs have one.
 
 use clap::Args;
 
