@@ -12,8 +12,8 @@ use crate::cli::exit::TABLE;
 
 /// From network-security data to a gated, explained, recorded detector.
 ///
-/// A pipeline file names stages and what flows between them. `netsec run` carries it out, skips
-/// whatever is unchanged, and records what made what.
+/// A pipeline file lists stages and the data that flows between them. `netsec run` executes what
+/// changed, reuses the rest, and records what made what.
 #[derive(Debug, Parser)]
 #[command(name = "netsec", version, after_help = TABLE, max_term_width = 100)]
 pub struct Arguments {
@@ -27,7 +27,7 @@ pub struct Arguments {
         hide_default_value = true
     )]
     pub directory: PathBuf,
-    /// What to do
+    /// Subcommand
     #[command(subcommand)]
     pub command: CliCommand,
 }
@@ -35,53 +35,53 @@ pub struct Arguments {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum CliCommand {
-    /// Carry a pipeline out: run what changed, reuse the rest
+    /// Run a pipeline: execute what changed, reuse the rest
     Run(RunArgs),
-    /// Say what `run` would do, and why, without doing it
+    /// Show what `run` would do, and why, without doing it
     Status(StatusArgs),
-    /// Say why a stage would run: which ingredient changed, from what to what
+    /// Explain why a stage would run: which ingredient changed, from what to what
     Explain(ExplainArgs),
-    /// List the runs of this workspace, the latest first
+    /// List the runs of this workspace, latest first
     Runs(RunsArgs),
-    /// Say what an artifact was made of, or with --downstream what was made of it
+    /// Show what an artifact was made from, or with --downstream what was made from it
     Lineage(LineageArgs),
-    /// Write an artifact to a file or the standard output
+    /// Write an artifact to a file or to standard output
     Cat(CatArgs),
-    /// Check a pipeline file: all mistakes at once, each with its place
+    /// Check a pipeline file and report every mistake with its location
     Check(CheckArgs),
     /// Draw a pipeline
     Graph(GraphArgs),
-    /// Print the JSON Schema of pipelines; propose schemas of data and compare them
+    /// Print the JSON Schema of pipeline files; infer and compare data schemas
     Schema(SchemaArgs),
-    /// Check rows that were set aside against a newer schema
+    /// Check quarantined rows against a newer schema
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
-    /// Show a model, or say why it says what it says
+    /// Inspect, explain or export a model
     #[command(subcommand)]
     Model(ModelCommand),
     /// Score the rows of a file with a model
     Predict(PredictArgs),
-    /// Show or draw the leaderboard of a search
+    /// Show or plot the leaderboard of a hyperparameter search
     #[command(subcommand)]
     Sweep(SweepCommand),
-    /// Load a file of rows into a collection of MongoDB
+    /// Load a file of rows into a MongoDB collection
     #[command(subcommand)]
     Data(DataCommand),
-    /// Run a pipeline, and again whenever a file or a collection it reads changes
+    /// Run a pipeline, and rerun it whenever a file or collection it reads changes
     Watch(WatchArgs),
-    /// End one stage of the run that is under way; what does not depend on it goes on
+    /// Cancel one stage of the run in progress; stages that do not depend on it continue
     Cancel(CancelArgs),
-    /// Show the events of a run again
+    /// Replay the events of a run
     Replay(ReplayArgs),
-    /// Draw what ran when, on which worker, and what the run waited for
+    /// Plot what ran when, on which worker, and what the run waited for
     Timeline(TimelineArgs),
-    /// Look after the cache
+    /// Inspect and maintain the cache
     Cache(CacheArgs),
-    /// Write a run, with all it made, to one file
+    /// Export a run, with everything it made, to one file
     Export(ExportArgs),
-    /// Take in a run that was exported elsewhere
+    /// Import a run that was exported elsewhere
     Import(ImportArgs),
-    /// Write a starter pipeline and schema for a table of your own
+    /// Write a starter pipeline and schema for your own table
     Init(InitArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
@@ -96,13 +96,13 @@ pub enum CliCommand {
 /// What is chosen for a pipeline from outside.
 #[derive(Args, Clone, Debug, Default)]
 pub struct OverrideArgs {
-    /// Take the parameters and the seed of this profile of the file
+    /// Use the parameters and seed of this profile of the pipeline file
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
-    /// Take parameters from this YAML, JSON or TOML file (may be repeated)
+    /// Read parameters from this YAML, JSON or TOML file (may be repeated)
     #[arg(long, value_name = "FILE")]
     pub params: Vec<String>,
-    /// Set a parameter of the file's `params:` (may be repeated)
+    /// Set a parameter declared under `params:` (may be repeated)
     #[arg(long, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
 }
@@ -110,83 +110,82 @@ pub struct OverrideArgs {
 /// Which part of a pipeline is meant.
 #[derive(Args, Clone, Debug, Default)]
 pub struct SelectionArgs {
-    /// Just this stage; what it needs must be up to date (may be repeated)
+    /// Run only this stage; its inputs must be up to date (may be repeated)
     #[arg(long, value_name = "STAGE")]
     pub only: Vec<String>,
-    /// This stage and all that depends on it (may be repeated)
+    /// Run this stage and everything downstream of it (may be repeated)
     #[arg(long, value_name = "STAGE")]
     pub from: Vec<String>,
-    /// This stage and all it needs (may be repeated)
+    /// Run this stage and everything upstream of it (may be repeated)
     #[arg(long, value_name = "STAGE")]
     pub until: Vec<String>,
-    /// What to choose for it
+    /// Overrides
     #[command(flatten)]
     pub choose: OverrideArgs,
-    /// Run the stages even if a record would serve
+    /// Run the stages even if they are up to date
     #[arg(long)]
     pub force: bool,
-    /// Read every input file again, even if its times say it is unchanged
+    /// Rehash every input file, even if its modification time is unchanged
     #[arg(long)]
     pub rehash: bool,
-    /// Read sources outside of files, such as a collection, as a whole again, and say what their
-    /// increments had missed
+    /// Re-read external sources, such as collections, in full, and report rows that incremental
+    /// reads missed
     #[arg(long)]
     pub full: bool,
 }
 
-/// Carry a pipeline out.
+/// Run a pipeline.
 #[derive(Args, Debug)]
 pub struct RunArgs {
     /// The pipeline file
     pub file: String,
-    /// Which part of it
+    /// Selection of stages
     #[command(flatten)]
     pub part: SelectionArgs,
-    /// Run at most this many stages at once [default: one a core]
+    /// Run at most this many stages at once [default: number of cores]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
-    /// Use this many threads inside stages; results do not depend on it [default: one a core]
+    /// Use this many threads inside stages; results do not depend on it [default: number of cores]
     #[arg(long, value_name = "N", env = "RAYON_NUM_THREADS", hide_env = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Begin nothing more after this many stages have failed
+    /// Stop starting stages after this many failures
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_failures: Option<u32>,
-    /// Go on with all that does not depend on what failed, whatever number fails: this is so unless
-    /// `--max-failures` is given
+    /// Keep running stages that do not depend on a failed one, however many fail (the default)
     #[arg(long, conflicts_with = "max_failures")]
     pub keep_going: bool,
-    /// Only say what would be done
+    /// Show what would be done, and do nothing
     #[arg(long)]
     pub dry_run: bool,
-    /// Print one JSON object about the run when it is over, however it ends
+    /// Print one JSON object about the run when it has ended, however it ended
     #[arg(long)]
     pub json: bool,
-    /// Say nothing while all goes well: only warnings and what failed
+    /// Print only warnings and failures
     #[arg(short, long)]
     pub quiet: bool,
-    /// How to tell what happens
+    /// Format of progress output
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
-    /// Fail at once if another run holds the workspace, instead of waiting for it
+    /// Fail immediately if another run holds the workspace, instead of waiting
     #[arg(long)]
     pub no_wait: bool,
 }
 
-/// How to tell what happens.
+/// Format of progress output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// Bars on a terminal, lines elsewhere
+    /// Progress bars on a terminal, lines elsewhere
     Text,
-    /// One JSON object a line, on the standard error
+    /// One JSON object per line, on standard error
     Json,
 }
 
-/// Say what `run` would do.
+/// Show what `run` would do.
 #[derive(Args, Debug)]
 pub struct StatusArgs {
     /// The pipeline file
     pub file: String,
-    /// Which part of it
+    /// Selection of stages
     #[command(flatten)]
     pub part: SelectionArgs,
     /// Print JSON
@@ -194,7 +193,7 @@ pub struct StatusArgs {
     pub json: bool,
 }
 
-/// Say why a stage would run.
+/// Explain why a stage would run.
 #[derive(Args, Debug)]
 pub struct ExplainArgs {
     /// The stage
@@ -202,7 +201,7 @@ pub struct ExplainArgs {
     /// The pipeline file
     #[arg(short, long, default_value = "pipelines/default.yaml")]
     pub file: String,
-    /// What to choose for it
+    /// Overrides
     #[command(flatten)]
     pub choose: OverrideArgs,
     /// Print JSON
@@ -216,7 +215,7 @@ pub struct RunsArgs {
     /// List at most this many
     #[arg(short = 'n', long, default_value_t = 20)]
     pub most: usize,
-    /// Take this run off the list; what it made goes with the next `netsec cache gc`, unless
+    /// Remove this run from the list; what it made is removed by the next `netsec cache gc`, unless
     /// something else needs it
     #[arg(long, value_name = "RUN")]
     pub remove: Option<String>,
@@ -225,15 +224,15 @@ pub struct RunsArgs {
     pub json: bool,
 }
 
-/// Say what an artifact was made of.
+/// Show what an artifact was made from.
 #[derive(Args, Debug)]
 pub struct LineageArgs {
     /// `stage.port` of the latest run that has it, `ref:NAME`, a file, or the beginning of a digest
     pub target: String,
-    /// Whose
+    /// Pipeline or run
     #[command(flatten)]
     pub whose: TargetScope,
-    /// Say what was made of it instead
+    /// Show what was made from it instead
     #[arg(long)]
     pub downstream: bool,
     /// Print JSON
@@ -246,7 +245,7 @@ pub struct LineageArgs {
 pub struct CatArgs {
     /// `stage.port` of the latest run that has it, `ref:NAME`, or the beginning of a digest
     pub target: String,
-    /// Whose
+    /// Pipeline or run
     #[command(flatten)]
     pub whose: TargetScope,
     /// Write it here: a directory as one, a dataset as one table if the path ends with `.csv` or
@@ -260,7 +259,7 @@ pub struct CatArgs {
 pub struct CheckArgs {
     /// The pipeline file
     pub file: String,
-    /// What to choose for it
+    /// Overrides
     #[command(flatten)]
     pub choose: OverrideArgs,
     /// Print the problems as JSON
@@ -273,40 +272,40 @@ pub struct CheckArgs {
 pub struct GraphArgs {
     /// The pipeline file
     pub file: String,
-    /// What to choose for it
+    /// Overrides
     #[command(flatten)]
     pub choose: OverrideArgs,
-    /// As what
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "mermaid")]
     pub format: GraphFormat,
 }
 
-/// As what a pipeline is drawn.
+/// Output format of a drawing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum GraphFormat {
     /// For Graphviz
     Dot,
     /// For Markdown
     Mermaid,
-    /// A page of its own, with what a run would do
+    /// A standalone HTML page that also shows what a run would do
     Html,
     /// For scripts
     Json,
 }
 
-/// Print the schema of pipeline files, or look after schemas of data.
+/// Print the schema of pipeline files, or work with data schemas.
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct SchemaArgs {
-    /// As what
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "json")]
     pub format: SchemaFormat,
-    /// What else
+    /// Action
     #[command(subcommand)]
     pub action: Option<SchemaAction>,
 }
 
-/// As what the schema is printed.
+/// Output format of a schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum SchemaFormat {
     /// JSON Schema of pipeline files, for editors and validators
@@ -317,10 +316,10 @@ pub enum SchemaFormat {
     Markdown,
 }
 
-/// Look after the cache.
+/// Inspect and maintain the cache.
 #[derive(Args, Debug)]
 pub struct CacheArgs {
-    /// How
+    /// Action
     #[command(subcommand)]
     pub action: CacheAction,
 }
@@ -330,18 +329,18 @@ pub struct CacheArgs {
 pub struct WatchArgs {
     /// The pipeline file
     pub file: String,
-    /// Which part of it
+    /// Selection of stages
     #[command(flatten)]
     pub part: SelectionArgs,
-    /// End after this many runs
+    /// Stop after this many runs
     #[arg(long, value_name = "N")]
     pub rounds: Option<u64>,
 }
 
-/// End a stage.
+/// Cancel a stage.
 #[derive(Args, Debug)]
 pub struct CancelArgs {
-    /// The stage; of one with several instances, all of them
+    /// The stage; all instances of it if there are several
     pub stage: String,
 }
 
@@ -360,20 +359,20 @@ pub struct ReplayArgs {
 pub struct TimelineArgs {
     /// The run, as `netsec runs` names it [default: the latest]
     pub run: Option<String>,
-    /// As what
+    /// Output format
     #[arg(long, value_name = "FORMAT", default_value = "html")]
     pub format: TimelineFormat,
-    /// Write it here instead of the standard output
+    /// Write to this file instead of standard output
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
 }
 
-/// As what a timeline is drawn.
+/// Output format of a timeline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TimelineFormat {
-    /// A page of its own
+    /// A standalone HTML page
     Html,
-    /// For other pages
+    /// To embed in other pages
     Svg,
     /// For scripts
     Json,
@@ -397,7 +396,7 @@ pub struct ExportArgs {
     pub json: bool,
 }
 
-/// Take in a run.
+/// Import a run.
 #[derive(Args, Debug)]
 pub struct ImportArgs {
     /// The file
@@ -407,38 +406,38 @@ pub struct ImportArgs {
     pub json: bool,
 }
 
-/// How to look after the cache.
+/// What to do with the cache.
 #[derive(Debug, Subcommand)]
 pub enum CacheAction {
-    /// Read every blob and check it; exit code 1 if anything is bad or missing
+    /// Read and check every blob and record; exit code 1 if anything is damaged or missing
     Verify {
-        /// Set aside what is damaged and run the stages that made what is bad or missing
+        /// Move damaged blobs aside and rerun the stages that made what is damaged or missing
         #[arg(long)]
         repair: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Say what can go: blobs that no ref and no kept run needs; with --apply, remove it
+    /// List blobs that no ref and no kept run needs; with --apply, remove them
     Gc {
-        /// Keep what the latest runs of each pipeline made
+        /// Keep what the latest N successful runs of each pipeline made
         #[arg(long, value_name = "N", default_value_t = 5)]
         keep_runs: usize,
-        /// Keep what runs of the last days made, too
+        /// Also keep what the runs of the last DAYS days made
         #[arg(long, value_name = "DAYS")]
         keep_days: Option<u32>,
-        /// Keep at most this much, such as 500M or 20G: older runs are given up first, what refs
+        /// Keep at most this much, such as 500M or 20G: older runs are dropped first, what refs
         /// point at never
         #[arg(long, value_name = "SIZE", value_parser = size)]
         max_size: Option<u64>,
-        /// Remove it
+        /// Remove them
         #[arg(long)]
         apply: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Count what the cache holds
+    /// Show how much the cache holds
     Stats {
         /// Print JSON
         #[arg(long)]

@@ -11,18 +11,18 @@ pub enum SchemaAction {
     Infer {
         /// A file, a folder or a glob of files: CSV, Parquet, NDJSON or Zeek logs, also compressed
         data: String,
-        /// What separates the fields of CSV [default: told by the header]
+        /// Field separator of CSV [default: detected from the header]
         #[arg(long, value_name = "CHAR")]
         separator: Option<char>,
         /// Only types, what is missing, and levels like -1, 0, 1: no lists of values, bounds,
         /// uniqueness
         #[arg(long)]
         lenient: bool,
-        /// Write it here instead of to the standard output
+        /// Write to this file instead of standard output
         #[arg(short, long, value_name = "PATH")]
         output: Option<PathBuf>,
     },
-    /// Say what a change of a schema means for data; exit code 1 if it breaks some
+    /// Show what a schema change means for data; exit code 1 if it is breaking
     Diff {
         /// The old schema file
         old: String,
@@ -34,17 +34,17 @@ pub enum SchemaAction {
     },
 }
 
-/// Look after rows that were set aside.
+/// Work with quarantined rows.
 #[derive(Debug, Subcommand)]
 pub enum QuarantineCommand {
-    /// Check rows that were set aside against a schema: which would go on now?
+    /// Check quarantined rows against a schema and report which would pass now
     Replay {
         /// The schema file
         schema: String,
         /// The rows: `stage.port` of the latest run that has it, or the beginning of a digest
         #[arg(long, value_name = "TARGET", default_value = "validate.quarantine")]
         rows: String,
-        /// Write the rows that keep the schema here, as CSV or Parquet by the name's end
+        /// Write the rows that pass to this file, as CSV or Parquet by its extension
         #[arg(short, long, value_name = "PATH")]
         output: Option<PathBuf>,
         /// Print JSON
@@ -53,10 +53,10 @@ pub enum QuarantineCommand {
     },
 }
 
-/// Look after data outside.
+/// Work with external data.
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
-    /// Load a file of rows into a collection, one document a row
+    /// Load a file of rows into a collection, one document per row
     Push(PushArgs),
 }
 
@@ -75,13 +75,13 @@ pub struct PushArgs {
     /// The collection
     #[arg(long, value_name = "NAME")]
     pub collection: String,
-    /// Remove what is in the collection before
+    /// Empty the collection first
     #[arg(long)]
     pub replace: bool,
-    /// How many seconds to look for a server
+    /// Seconds to wait for a server
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     pub timeout: f64,
-    /// A file with the certificates of the authority that vouches for the server
+    /// File with the CA certificates to verify the server with
     #[arg(long, value_name = "PATH")]
     pub tls_ca_file: Option<PathBuf>,
 }
@@ -91,10 +91,10 @@ pub struct PushArgs {
 pub struct InitArgs {
     /// A file, a folder or a glob of files: CSV, Parquet, NDJSON or Zeek logs, also compressed
     pub data: String,
-    /// The rows to judge by, where they are given as a table of their own
+    /// The test table, if it is a file of its own
     #[arg(long, value_name = "DATA")]
     pub test: Option<String>,
-    /// The column of labels [default: the last column, or one that is called so]
+    /// The label column [default: a column with a usual name, or the last one]
     #[arg(long, value_name = "COLUMN")]
     pub target: Option<String>,
     /// A label that is benign, `*` standing for anything, '' for rows without a label (may be
@@ -104,13 +104,13 @@ pub struct InitArgs {
     /// A label that says nothing, such as `Background`: its rows are left out (may be repeated)
     #[arg(long, value_name = "LABEL")]
     pub unknown: Vec<String>,
-    /// What separates the fields of CSV [default: told by the header]
+    /// Field separator of CSV [default: detected from the header]
     #[arg(long, value_name = "CHAR")]
     pub separator: Option<char>,
     /// The name of the pipeline [default: the file's name]
     #[arg(long)]
     pub name: Option<String>,
-    /// Replace files that are there
+    /// Overwrite existing files
     #[arg(long)]
     pub force: bool,
 }

@@ -8,89 +8,88 @@ use clap::{Args, Subcommand};
 use crate::cli::args_whose::TargetScope;
 use crate::kinds::predict::METRICS;
 
-/// Look at a model.
+/// Inspect, explain or export a model.
 #[derive(Debug, Subcommand)]
 pub enum ModelCommand {
-    /// Show what a model is, how good it was and which features count
+    /// Show a model, its metrics and its feature importance
     Show {
         /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the
         /// beginning of a digest
         target: String,
-        /// Whose
+        /// Pipeline or run
         #[command(flatten)]
         whose: TargetScope,
-        /// Print JSON, the model itself included
+        /// Print JSON, including the model itself
         #[arg(long)]
         json: bool,
     },
-    /// Say how much worse a model is when the cells of a column are shuffled (permutation
-    /// importance)
+    /// Measure permutation importance: how much worse a model is when a column is shuffled
     Importance {
         /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the
         /// beginning of a digest
         target: String,
-        /// Whose
+        /// Pipeline or run
         #[command(flatten)]
         whose: TargetScope,
         /// Rows with labels: CSV, Parquet or NDJSON, also compressed
         data: String,
-        /// What is measured, as in `select` of `train`
+        /// Metric, as in `select` of `train`
         #[arg(long, default_value = "f1", value_parser = PossibleValuesParser::new(METRICS))]
         metric: String,
-        /// How often each column is shuffled
+        /// Number of shuffles per column
         #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
         repeats: u32,
-        /// What the shuffling begins with
+        /// Seed of the shuffling
         #[arg(long, value_name = "N", default_value_t = 42)]
         seed: u64,
-        /// What separates the fields of CSV
+        /// Field separator of CSV
         #[arg(long, default_value_t = ',')]
         separator: char,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Write a model for other programs or for people
+    /// Export a model as ONNX, MLflow or a model card
     Export {
         /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the
         /// beginning of a digest
         target: String,
-        /// Whose
+        /// Pipeline or run
         #[command(flatten)]
         whose: TargetScope,
-        /// Write here: `NAME.onnx` is an ONNX file, `NAME.md` a model card, another name a folder
-        /// for MLflow with both
+        /// Output path: `NAME.onnx` for ONNX, `NAME.md` for a model card, any other name for an
+        /// MLflow folder with both
         #[arg(short, long, value_name = "PATH")]
         output: PathBuf,
     },
-    /// Say of every row what each column adds to the prediction: exactly for trees (TreeSHAP) and
-    /// linear models, otherwise by sampled Shapley values with their error
+    /// Explain each prediction by column: exact SHAP values for trees (TreeSHAP) and linear models,
+    /// otherwise sampled Shapley values with their error
     Explain {
         /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the
         /// beginning of a digest
         target: String,
-        /// Whose
+        /// Pipeline or run
         #[command(flatten)]
         whose: TargetScope,
         /// The rows: CSV, Parquet or NDJSON, also compressed
         data: String,
-        /// Write here, as CSV or Parquet by the name's end
+        /// Output file, as CSV or Parquet by its extension
         #[arg(short, long, value_name = "PATH")]
         output: Option<PathBuf>,
-        /// Rows that others are compared with, for models that are neither trees nor linear
-        /// [default: the rows themselves]
+        /// Background rows, for models that are neither trees nor linear [default: the rows
+        /// themselves]
         #[arg(long, value_name = "FILE")]
         background: Option<String>,
-        /// Tell the parts that a column was made into, such as those of `onehot`, one by one
+        /// Report the features made from a column, such as those of `onehot`, separately
         #[arg(long)]
         by_feature: bool,
-        /// How many orders of columns are drawn for each row, where values are sampled
+        /// Number of sampled permutations per row
         #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=100_000))]
         samples: u32,
-        /// What sampling begins with
+        /// Seed of the sampling
         #[arg(long, value_name = "N", default_value_t = 42)]
         seed: u64,
-        /// What separates the fields of CSV
+        /// Field separator of CSV
         #[arg(long, default_value_t = ',')]
         separator: char,
     },
@@ -102,15 +101,15 @@ pub struct PredictArgs {
     /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning
     /// of a digest
     pub model: String,
-    /// Whose
+    /// Pipeline or run
     #[command(flatten)]
     pub whose: TargetScope,
     /// The rows: CSV, Parquet or NDJSON, also compressed
     pub data: String,
-    /// Write here, as CSV or Parquet by the name's end, instead of to the standard output as CSV
+    /// Output file, as CSV or Parquet by its extension, instead of CSV on standard output
     #[arg(short, long, value_name = "PATH")]
     pub output: Option<PathBuf>,
-    /// What separates the fields of CSV
+    /// Field separator of CSV
     #[arg(long, default_value_t = ',')]
     pub separator: char,
     /// Print the counts as JSON, where the rows go to a file
@@ -118,38 +117,38 @@ pub struct PredictArgs {
     pub json: bool,
 }
 
-/// Look at a search.
+/// Inspect a hyperparameter search.
 #[derive(Debug, Subcommand)]
 pub enum SweepCommand {
-    /// Show the leaderboard of a search
+    /// Show the leaderboard
     Show {
         /// The leaderboard: `stage.port` of the latest run that has it, or the beginning of a
         /// digest
         #[arg(default_value = "train.metrics")]
         target: String,
-        /// Whose
+        /// Pipeline or run
         #[command(flatten)]
         whose: TargetScope,
-        /// How many trials to show
+        /// Number of trials to show
         #[arg(long, value_name = "N", default_value_t = 20)]
         top: usize,
         /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Draw the score of every trial against each hyperparameter, as SVG
+    /// Plot the score of every trial against each hyperparameter, as SVG
     Plot {
         /// The leaderboard: `stage.port` of the latest run that has it, or the beginning of a
         /// digest
         #[arg(default_value = "train.metrics")]
         target: String,
-        /// Whose
+        /// Pipeline or run
         #[command(flatten)]
         whose: TargetScope,
-        /// Write here instead of to the standard output
+        /// Write to this file instead of standard output
         #[arg(short, long, value_name = "PATH")]
         output: Option<PathBuf>,
-        /// Print JSON: the points that are drawn
+        /// Print the plotted points as JSON
         #[arg(long)]
         json: bool,
     },

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-/// Whose `stage.port` is meant.
+/// The pipeline or run whose `stage.port` is meant.
 #[derive(Args, Clone, Debug, Default)]
 pub struct TargetScope {
     /// The pipeline whose `stage.port` is meant, as a file or by its name; also written
