@@ -322,7 +322,7 @@ fn find_prefix(
         several => {
             let list: Vec<String> = several.iter().take(8).map(Digest::short).collect();
             Err(AppError::Usage(format!(
-                "`{target}` may mean {}: give more digits",
+                "`{target}` is ambiguous: {}; use more digits",
                 list.join(", ")
             )))
         }

@@ -18,7 +18,7 @@ impl Workspace {
     pub fn cancel_stage(&self, stage: &str) -> AppResult<RunId> {
         let none = || {
             AppError::Usage(format!(
-                "no run is under way in `{}`",
+                "no run is in progress in `{}`",
                 self.root().display()
             ))
         };

@@ -58,7 +58,7 @@ fn stored<T>(
             Ok(model) => Ok((name, model)),
             Err(why) => Err(AppError::Data(format!("`{name}`: {why}"))),
         },
-        _ => Err(AppError::Usage(format!("`{name}` is no model"))),
+        _ => Err(AppError::Usage(format!("`{name}` is not a model"))),
     }
 }
 
@@ -102,7 +102,7 @@ pub fn show(workspace: &Workspace, args: &ModelCommand) -> Result<Exit, AppError
                 .collect();
             let metrics = bundle.validation;
             let mut text = format!(
-                "{} {{{}}}\n{} features, judged by {} rows; alarms from {:.4} on\n\nIn cross-validation:\n",
+                "{} {{{}}}\n{} features, judged by {} rows; threshold {:.4}\n\nIn cross-validation:\n",
                 bundle.learner,
                 told.join(", "),
                 features.len(),
@@ -113,17 +113,17 @@ pub fn show(workspace: &Workspace, args: &ModelCommand) -> Result<Exit, AppError
                 ("f1", metrics.f1),
                 ("precision", metrics.precision),
                 ("recall", metrics.recall),
-                ("false alarms", metrics.false_positive_rate),
+                ("false-positive rate", metrics.false_positive_rate),
                 ("ROC AUC", metrics.roc_auc),
                 ("PR AUC", metrics.pr_auc),
-                ("recall at 0.1 % false alarms", metrics.recall_at_fpr_0_001),
+                ("recall at 0.1 % FPR", metrics.recall_at_fpr_0_001),
                 ("log loss", metrics.log_loss),
             ];
             let figures =
                 figures.map(|(name, value)| vec![format!("  {name}"), format!("{value:.4}")]);
             text.push_str(&columns(&figures));
             if !shares.is_empty() {
-                text.push_str("\nWhat counts:\n");
+                text.push_str("\nFeature importance:\n");
                 let rows: Vec<Vec<String>> = shares
                     .iter()
                     .take(SHOWN)
@@ -330,7 +330,7 @@ pub fn predict(workspace: &Workspace, args: &PredictArgs) -> Result<Exit, AppErr
     } else {
         let threshold = bundle.validation.threshold;
         out::say(&format!(
-            "{} rows: {} alarms from {threshold:.4} on, {} rows could not be scored",
+            "{} rows: {} alarms at threshold {threshold:.4}, {} rows could not be scored",
             summary.rows, summary.alarms, summary.errors
         ));
     }

@@ -82,10 +82,8 @@ impl Driver<'_, '_> {
                 continue;
             }
             let id = self.spec(stage).id.clone();
-            self.emitter.warn(
-                "stage::ended",
-                &format!("`{id}` is to end: it was asked for"),
-            );
+            self.emitter
+                .warn("stage::ended", &format!("stopping `{id}` on request"));
         }
     }
 
@@ -127,7 +125,7 @@ impl Driver<'_, '_> {
     /// Ends what depends on a stage that ended like this.
     fn skip(&mut self, stage: usize, below: Vec<usize>, outcome: StageOutcome) {
         for skipped in below {
-            let message = format!("`{}` did not give what it needs", self.spec(stage).id);
+            let message = format!("`{}` produced no output", self.spec(stage).id);
             let error = Some(StageFailure {
                 class: FailureClass::Stage,
                 message,
@@ -154,7 +152,7 @@ impl Driver<'_, '_> {
     /// Lets what runs go on and begins nothing more.
     fn halt(&mut self) {
         let message = format!(
-            "nothing more is begun after {} failed (`--max-failures`)",
+            "not started: `--max-failures` was reached ({} failed)",
             self.failures
         );
         self.free_twins(true);

@@ -44,7 +44,7 @@ impl Driver<'_, '_> {
             (&performed.result, started.ended)
         {
             let after = limits.timeout.unwrap_or_default().as_secs_f64();
-            let message = format!("it was ended after {after} s (`limits.timeout_seconds`)");
+            let message = format!("timed out after {after} s (`limits.timeout_seconds`)");
             performed.result = Err(StageError::Failed(message));
         }
         let outcome = match &performed.result {
@@ -93,7 +93,7 @@ impl Driver<'_, '_> {
                 .as_ref()
                 .map_or("", |error| error.message.as_str());
             let again = format!(
-                "try {} of {} in {} s",
+                "attempt {} of {} in {} s",
                 failed + 1,
                 limits.retries + 1,
                 wait.as_secs_f64()

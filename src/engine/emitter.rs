@@ -78,7 +78,7 @@ impl<'a> EventEmitter<'a> {
                     .is_ok()
             });
             for message in failed {
-                let message = format!("one of the run's logs stopped: {message}");
+                let message = format!("an event sink failed and was disabled: {message}");
                 self.waiting
                     .push_front((0, at_ms, warning("event::sink", &message)));
             }

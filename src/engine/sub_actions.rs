@@ -62,7 +62,7 @@ impl SubActions for NoSubActions {
 }
 
 fn indivisible() -> StageError {
-    StageError::Broken("a part of a stage has no parts".to_owned())
+    StageError::Broken("sub-actions cannot be nested".to_owned())
 }
 
 impl SubActions for RecordedSubActions<'_> {

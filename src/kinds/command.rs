@@ -73,7 +73,7 @@ pub const KIND: StageKind = StageKind {
             name: "secrets",
             kind: ParamType::Map(&ParamType::Secret),
             default: ParamFallback::Yaml("{}"),
-            doc: "Environment variables such as `TOKEN: ${env.TOKEN}`: no part of the key, blotted out of the kept stdout and stderr; a declared output that holds one fails the stage.",
+            doc: "Environment variables such as `TOKEN: ${env.TOKEN}`: no part of the key, redacted from the stored stdout and stderr; a declared output that holds one fails the stage.",
         },
         Param {
             name: "reads",
@@ -321,7 +321,7 @@ impl Stage for CommandStage {
             ProgramExit::TimedOut => {
                 let seconds = self.timeout.as_secs_f64();
                 return Err(StageError::Failed(format!(
-                    "`{}` was ended after {seconds} s (`timeout_seconds`){tail}",
+                    "`{}` timed out after {seconds} s (`timeout_seconds`){tail}",
                     self.run[0]
                 )));
             }
@@ -432,7 +432,7 @@ impl CommandStage {
         Ok(if text.is_empty() {
             String::new()
         } else {
-            format!("; it said:\n{text}")
+            format!("; stderr:\n{text}")
         })
     }
 

@@ -42,7 +42,7 @@ pub const KIND: StageKind = StageKind {
             name: "champion",
             format: PortFormat::Model,
             need: PortNeed::Ref(""),
-            doc: "instead: the model in charge, for the data it was trained on, such as `ref:champion/default`",
+            doc: "instead: the current champion, for the data it was trained on, such as `ref:champion/default`",
         },
     ]),
     outputs: Ports::Fixed(&[

@@ -145,7 +145,7 @@ pub fn card(name: &str, bundle: &ModelBundle, digest: &str, lineage: &str) -> St
         .map(|class| format!(", every other label {class}"))
         .unwrap_or_default();
     let mut text = format!(
-        "# {}\n\nLearner `{}`: tells the probability of an attack, and alarms from {:.4} on.\n\n- digest: `{digest}`\n- target: \
+        "# {}\n\nLearner `{}`: predicts the probability of an attack; threshold {:.4}.\n\n- digest: `{digest}`\n- target: \
          `{}`; {}{others}; 1 is the attack\n- rows that cross-validation judged it by: {}\n",
         cell(name),
         bundle.learner,
@@ -167,7 +167,7 @@ pub fn card(name: &str, bundle: &ModelBundle, digest: &str, lineage: &str) -> St
         }
         None => {}
     }
-    text.push_str("\n## How good it is\n\nIn cross-validation, each row told by a model that did not see it:\n\n");
+    text.push_str("\n## Performance\n\nIn cross-validation, each row told by a model that did not see it:\n\n");
     text.push_str("| figure | value | 95 % interval |\n|---|--:|---|\n");
     let known = [
         "f1",
@@ -228,12 +228,14 @@ pub fn card(name: &str, bundle: &ModelBundle, digest: &str, lineage: &str) -> St
     }
     let shares = importance(bundle);
     if !shares.is_empty() {
-        text.push_str("\n## What counts\n\n| feature | share |\n|---|--:|\n");
+        text.push_str("\n## Feature importance\n\n| feature | share |\n|---|--:|\n");
         for (name, share) in shares.iter().take(SHOWN) {
             let _ = writeln!(text, "| {} | {share:.4} |", cell(name));
         }
     }
-    text.push_str("\n## What it needs\n\n| column | type | in training | missing there |\n|---|---|---|--:|\n");
+    text.push_str(
+        "\n## Inputs\n\n| column | type | in training | missing there |\n|---|---|---|--:|\n",
+    );
     for input in prep.inputs() {
         let (kind, values) = seen(input);
         let _ = writeln!(
@@ -244,7 +246,7 @@ pub fn card(name: &str, bundle: &ModelBundle, digest: &str, lineage: &str) -> St
             input.missing
         );
     }
-    text.push_str("\n## What is done first\n\n");
+    text.push_str("\n## Preprocessing\n\n");
     for (at, step) in prep.steps().iter().enumerate() {
         let _ = writeln!(text, "{}. {}", at + 1, step.tell());
     }

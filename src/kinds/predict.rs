@@ -181,7 +181,7 @@ fn number(name: &str, cell: Option<&str>) -> Result<f64, String> {
             Ok(number)
                 if number.is_infinite() && text.bytes().any(|byte| byte.is_ascii_digit()) =>
             {
-                Err(format!("`{name}`: {text} is beyond all numbers"))
+                Err(format!("`{name}`: {text} overflows to infinity"))
             }
             Ok(number) => Ok(number),
             Err(_) => Err(format!("`{name}`: {text:?} is no number")),
@@ -236,7 +236,7 @@ fn scored(
             let what = if row[at].is_nan() {
                 "is missing"
             } else {
-                "is beyond all numbers"
+                "overflows to infinity"
             };
             error.get_or_insert_with(|| format!("the feature `{}` {what}", names[at]));
         }

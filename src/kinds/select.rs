@@ -35,7 +35,7 @@ pub(crate) const PARAMS: &[Param] = &[
         name: "max_fpr",
         kind: ParamType::Float(0.0, 1.0),
         default: ParamFallback::Absent,
-        doc: "The most false alarms, as a share of benign rows.",
+        doc: "The highest false-positive rate.",
     },
     Param {
         name: "overfit_gap",
@@ -171,7 +171,7 @@ impl SelectionRule {
         if let (Some(budget), true) = (self.threshold_fpr, metrics.threshold.is_infinite()) {
             let percent = budget * 100.0;
             return Some(format!(
-                "no threshold keeps false alarms within {percent} %: benign rows have the highest score"
+                "no threshold keeps the false-positive rate within {percent} %: benign rows have the highest score"
             ));
         }
         if metrics.counts.true_positives == 0 {
@@ -192,7 +192,7 @@ impl SelectionRule {
             .filter(|most| metrics.false_positive_rate > *most)
         {
             return Some(format!(
-                "{:.4} false alarms are above {most}",
+                "the false-positive rate {:.4} is above {most}",
                 metrics.false_positive_rate
             ));
         }

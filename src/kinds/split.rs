@@ -181,7 +181,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
         if time.is_none() {
             fault(
                 key,
-                "this is no moment",
+                "not a date or time",
                 "write `2026-01-31` or `2026-01-31T12:00:00Z`",
             );
         }

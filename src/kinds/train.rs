@@ -156,8 +156,8 @@ pub const KIND: StageKind = StageKind {
             name: "threshold_fpr",
             kind: ParamType::Float(0.0, 1.0),
             default: ParamFallback::Absent,
-            doc: "A budget of false alarms, as a share of benign rows: the model alarms from the lowest probability on that \
-                  keeps it in cross-validation, instead of from 0.5 on.",
+            doc: "The highest false-positive rate allowed: the threshold of the model is the lowest probability that \
+                  keeps it in cross-validation, instead of 0.5.",
         },
         Param {
             name: "learning_curve",
@@ -335,7 +335,7 @@ impl Stage for TrainStage {
         }
         if let Some(budget) = self.select.threshold_fpr {
             outputs.note(format!(
-                "alarms from {:.4} on: at most {} % false alarms and a recall of {:.4} in cross-validation",
+                "threshold {:.4}: false-positive rate at most {} % and recall {:.4} in cross-validation",
                 metrics.threshold,
                 budget * 100.0,
                 metrics.recall
@@ -473,7 +473,7 @@ impl TrainStage {
             };
             for next in next.chunks(round) {
                 if is_over() && !trials.is_empty() {
-                    outputs.note(format!("the time was up after {} trials", trials.len()));
+                    outputs.note(format!("time limit reached after {} trials", trials.len()));
                     return Ok((trials, scores));
                 }
                 let of = |trial: &search::Trial| TrialFit {

@@ -118,7 +118,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     if text.is_some() && !is_today && as_of.is_none() {
         return Err(vec![ParamError {
             path: vec![ParamStep::Key("as_of".to_owned())],
-            message: "this is no moment".to_owned(),
+            message: "not a date or time".to_owned(),
             help: Some("write `2026-01-31`, `2026-01-31T12:00:00Z` or `today`".to_owned()),
         }]);
     }

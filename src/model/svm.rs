@@ -211,7 +211,7 @@ fn solved(
     }
     if !is_solved {
         return Err(ModelError(format!(
-            "no border was found in {STEPS} steps: scale the features, or lower `c`"
+            "SMO did not converge in {STEPS} iterations: scale the features, or lower `c`"
         )));
     }
     // The border runs where the free vectors are at a distance of 1; without any, in the middle of
@@ -234,7 +234,7 @@ fn solved(
         f64::midpoint(above, below)
     };
     if !rho.is_finite() {
-        return Err(ModelError("no border was found".to_owned()));
+        return Err(ModelError("SMO found no support vectors".to_owned()));
     }
     Ok((
         alpha.iter().zip(y).map(|(alpha, y)| alpha * y).collect(),
@@ -244,7 +244,9 @@ fn solved(
 
 fn fit(task: &FitTask<'_>) -> Result<SupportVectors, ModelError> {
     let [c, kernel, gamma, balanced] = *task.setting else {
-        return Err(ModelError("a setting of another learner".to_owned()));
+        return Err(ModelError(
+            "wrong number of hyperparameters: this is a fault in netsec".to_owned(),
+        ));
     };
     let (x, labels) = (task.data.select(task.rows), task.data.labels(task.rows));
     let gamma = match (kernel == 0.0, gamma > 0.0) {

@@ -40,7 +40,7 @@ impl PrincipalComponents {
             let what = if matrix[[row, at]].is_nan() {
                 "is missing"
             } else {
-                "is beyond all numbers"
+                "overflows to infinity"
             };
             return Err(format!(
                 "the column `{}` {what} in row {}: fill or clip it before `pca`",

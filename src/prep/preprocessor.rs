@@ -333,7 +333,7 @@ impl Preprocessor {
     fn finite(&self, features: Array2<f64>) -> Result<Array2<f64>, String> {
         match features.indexed_iter().find(|(_, cell)| cell.is_infinite()) {
             Some(((row, at), _)) => Err(format!(
-                "the feature `{}` is beyond all numbers in row {}",
+                "the feature `{}` overflows to infinity in row {}",
                 self.features[at],
                 row + 1
             )),

@@ -73,7 +73,7 @@ pub fn plan(rows: &[PlanRow<'_>]) -> String {
     let later = if wait == 0 {
         String::new()
     } else {
-        format!(", {wait} to be decided when these are done")
+        format!(", {wait} pending")
     };
     let _ = writeln!(text, "{reuse} to reuse, {run} to run{later}");
     text

@@ -354,7 +354,7 @@ fn ada(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
 }
 
 fn odd() -> ModelError {
-    ModelError("a setting of another learner".to_owned())
+    ModelError("wrong number of hyperparameters: this is a fault in netsec".to_owned())
 }
 
 impl TreeEnsemble {

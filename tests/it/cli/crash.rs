@@ -158,7 +158,7 @@ fn one_stage_of_a_run_is_cancelled_from_outside_and_the_others_go_on() {
         world
             .netsec(&["cancel", "slow"])
             .stderr
-            .contains("no run is under way")
+            .contains("no run is in progress")
     );
     world.write(
         "p.yaml",
@@ -188,7 +188,7 @@ stages:
             .stderr
             .starts_with("asked run ")
     );
-    assert!(log.any(|line| line.contains("`slow[n=1]` is to end: it was asked for")));
+    assert!(log.any(|line| line.contains("stopping `slow[n=1]` on request")));
     assert_eq!(
         log.filter(|line| line.contains("\"outcome\":\"cancelled\""))
             .count(),

@@ -507,7 +507,7 @@ fn what_a_program_takes_is_bounded() {
     let sparse = "{ kind: command, with: { run: [truncate, -s, 300G, o], outputs: { o: o } }, limits: { timeout_seconds: 1 } }";
     let (outcome, said) = end_of(&world, sparse);
     assert!(
-        outcome == "failed" && said.contains("ended after 1 s"),
+        outcome == "failed" && said.contains("timed out after 1 s"),
         "{said}"
     );
 }

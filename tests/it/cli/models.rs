@@ -170,7 +170,7 @@ fn a_model_is_shown_and_explained() {
     world.ok(&["cat", "split.test", "-o", "test.csv"]);
     let shown = world.ok(&["model", "show", "train.model"]);
     assert!(
-        shown.contains("ROC AUC") && shown.contains("What counts:"),
+        shown.contains("ROC AUC") && shown.contains("Feature importance:"),
         "{shown}"
     );
     assert_eq!(
@@ -397,7 +397,7 @@ fn steps_folds_by_group_pruning_and_a_card_go_through() {
     world.write("p.yaml", FLOWS);
     let told = world.netsec(&["run", "p.yaml"]).stderr;
     assert!(
-        told.contains("kinds of attack") && told.contains("false alarms"),
+        told.contains("kinds of attack") && told.contains("false-positive rate"),
         "{told}"
     );
     let board = json(&world.ok(&["cat", "train.metrics"]));
@@ -535,7 +535,7 @@ fn folds_by_time_learn_from_what_was_before_and_a_short_search_ends() {
     );
     let told = world.netsec(&["run", "p.yaml", "--until", "train"]).stderr;
     assert!(
-        told.contains("the time was up after 7 trials") || told.contains("best of 7 trials"),
+        told.contains("time limit reached after 7 trials") || told.contains("best of 7 trials"),
         "{told}"
     );
     let board = json(&world.ok(&["cat", "train.metrics"]));

@@ -52,7 +52,7 @@ fn status_explain_runs_and_lineage_speak_plainly() {
     insta::assert_snapshot!(say(&["status", "p.yaml"]), @"
     run   say    command  no record of it yet
     wait  count  command  for say
-    0 to reuse, 1 to run, 1 to be decided when these are done
+    0 to reuse, 1 to run, 1 pending
     ");
     world.ok(&["run", "p.yaml"]);
     world.ok(&["run", "p.yaml", "--set", "word=bye"]);
@@ -64,7 +64,7 @@ fn status_explain_runs_and_lineage_speak_plainly() {
     insta::assert_snapshot!(say(&["run", "p.yaml", "--set", "word=third", "--dry-run"]), @"
     run   say    command  changed: with.run
     wait  count  command  for say
-    0 to reuse, 1 to run, 1 to be decided when these are done
+    0 to reuse, 1 to run, 1 pending
     ");
     insta::assert_snapshot!(say(&["explain", "say", "-f", "p.yaml", "--set", "word=third"]), @r#"
     `say` would run: these ingredients differ from the last record
@@ -224,7 +224,7 @@ fn a_command_that_hangs_is_ended_with_all_it_started() {
     let output = world.netsec(&["run", "p.yaml"]);
     assert_eq!(output.code, 1);
     assert!(
-        output.stderr.contains("was ended after 0.3 s"),
+        output.stderr.contains("timed out after 0.3 s"),
         "{}",
         output.stderr
     );

@@ -30,10 +30,16 @@ fn a_stage_that_fails_is_tried_again_and_then_it_is_as_if_it_had_not() {
     };
     let failed = run(&world, &text(1));
     assert_eq!(failed.outcomes(), ["a failed", "b skipped"]);
-    assert_eq!(retries(&failed), ["`a` failed, try 2 of 2 in 0 s: after 0"]);
+    assert_eq!(
+        retries(&failed),
+        ["`a` failed, attempt 2 of 2 in 0 s: after 0"]
+    );
     let passed = run(&world, &text(5));
     assert_eq!(passed.outcomes(), ["a made", "b made"]);
-    assert_eq!(retries(&passed), ["`a` failed, try 2 of 6 in 0 s: after 2"]);
+    assert_eq!(
+        retries(&passed),
+        ["`a` failed, attempt 2 of 6 in 0 s: after 2"]
+    );
     assert_eq!(
         run(&world, &text(0)).outcomes(),
         ["a reused", "b reused"],
@@ -62,7 +68,7 @@ fn a_stage_that_takes_too_long_is_ended_and_the_rest_goes_on() {
     assert_eq!(ran.outcomes(), ["slow failed", "b skipped", "c made"]);
     assert_eq!(
         ran.error("slow"),
-        "it was ended after 0.05 s (`limits.timeout_seconds`)"
+        "timed out after 0.05 s (`limits.timeout_seconds`)"
     );
 }
 
@@ -155,7 +161,7 @@ fn after_so_many_failures_nothing_more_is_begun() {
     );
     assert_eq!(
         first.error("f"),
-        "nothing more is begun after 1 failed (`--max-failures`)"
+        "not started: `--max-failures` was reached (1 failed)"
     );
     let second = run_terms(&world, text, 1, Some(2)).unwrap();
     assert_eq!(second.outcome("c"), StageOutcome::Failed);
