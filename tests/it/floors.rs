@@ -46,7 +46,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
         "cli",
         &[
             "base", "event", "stage", "pipeline", "lineage", "plan", "engine", "app", "reporter",
-            "frame", "source", "quality", "kinds",
+            "frame", "source", "quality", "model", "kinds",
         ],
     ),
 ];
