@@ -12,87 +12,112 @@ use crate::kinds::predict::METRICS;
 #[derive(Debug, Subcommand)]
 pub enum ModelCommand {
     /// Show a model, its metrics and its feature importance
-    Show {
-        /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the
-        /// beginning of a digest
-        target: String,
-        /// Pipeline or run
-        #[command(flatten)]
-        whose: TargetScope,
-        /// Print JSON, including the model itself
-        #[arg(long)]
-        json: bool,
-    },
+    Show(ShowModelArgs),
     /// Measure permutation importance: how much worse a model is when a column is shuffled
-    Importance {
-        /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the
-        /// beginning of a digest
-        target: String,
-        /// Pipeline or run
-        #[command(flatten)]
-        whose: TargetScope,
-        /// Rows with labels: CSV, Parquet or NDJSON, also compressed
-        data: String,
-        /// Metric, as in `select` of `train`
-        #[arg(long, default_value = "f1", value_parser = PossibleValuesParser::new(METRICS))]
-        metric: String,
-        /// Number of shuffles per column
-        #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
-        repeats: u32,
-        /// Seed of the shuffling
-        #[arg(long, value_name = "N", default_value_t = 42)]
-        seed: u64,
-        /// Field separator of CSV
-        #[arg(long, default_value_t = ',')]
-        separator: char,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    Importance(ImportanceArgs),
     /// Export a model as ONNX, MLflow or a model card
-    Export {
-        /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the
-        /// beginning of a digest
-        target: String,
-        /// Pipeline or run
-        #[command(flatten)]
-        whose: TargetScope,
-        /// Output path: `NAME.onnx` for ONNX, `NAME.md` for a model card, any other name for an
-        /// MLflow folder with both
-        #[arg(short, long, value_name = "PATH")]
-        output: PathBuf,
-    },
+    Export(ExportModelArgs),
     /// Explain each prediction by column: exact SHAP values for trees (TreeSHAP) and linear models,
     /// otherwise sampled Shapley values with their error
-    Explain {
-        /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the
-        /// beginning of a digest
-        target: String,
-        /// Pipeline or run
-        #[command(flatten)]
-        whose: TargetScope,
-        /// The rows: CSV, Parquet or NDJSON, also compressed
-        data: String,
-        /// Output file, as CSV or Parquet by its extension
-        #[arg(short, long, value_name = "PATH")]
-        output: Option<PathBuf>,
-        /// Background rows, for models that are neither trees nor linear [default: the rows
-        /// themselves]
-        #[arg(long, value_name = "FILE")]
-        background: Option<String>,
-        /// Report the features made from a column, such as those of `onehot`, separately
-        #[arg(long)]
-        by_feature: bool,
-        /// Number of sampled permutations per row
-        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=100_000))]
-        samples: u32,
-        /// Seed of the sampling
-        #[arg(long, value_name = "N", default_value_t = 42)]
-        seed: u64,
-        /// Field separator of CSV
-        #[arg(long, default_value_t = ',')]
-        separator: char,
-    },
+    Explain(ExplainModelArgs),
+}
+
+/// Show a model.
+#[derive(Args, Debug)]
+pub struct ShowModelArgs {
+    /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning
+    /// of a digest
+    pub target: String,
+    /// Pipeline or run
+    #[command(flatten)]
+    pub whose: TargetScope,
+    /// Print JSON, including the model itself
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Measure permutation importance.
+#[derive(Args, Debug)]
+pub struct ImportanceArgs {
+    /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning
+    /// of a digest
+    pub target: String,
+    /// Pipeline or run
+    #[command(flatten)]
+    pub whose: TargetScope,
+    /// Rows with labels: CSV, Parquet or NDJSON, also compressed
+    pub data: String,
+    /// Metric, as in `select` of `train`
+    #[arg(long, default_value = "f1", value_parser = PossibleValuesParser::new(METRICS))]
+    pub metric: String,
+    /// Number of shuffles per column
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 5,
+        value_parser = clap::value_parser!(u32).range(1..=1000)
+    )]
+    pub repeats: u32,
+    /// Seed of the shuffling
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
+    /// Field separator of CSV
+    #[arg(long, default_value_t = ',')]
+    pub separator: char,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Export a model.
+#[derive(Args, Debug)]
+pub struct ExportModelArgs {
+    /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning
+    /// of a digest
+    pub target: String,
+    /// Pipeline or run
+    #[command(flatten)]
+    pub whose: TargetScope,
+    /// Output path: `NAME.onnx` for ONNX, `NAME.md` for a model card, any other name for an MLflow
+    /// folder with both
+    #[arg(short, long, value_name = "PATH")]
+    pub output: PathBuf,
+}
+
+/// Explain each prediction.
+#[derive(Args, Debug)]
+pub struct ExplainModelArgs {
+    /// The model: `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning
+    /// of a digest
+    pub target: String,
+    /// Pipeline or run
+    #[command(flatten)]
+    pub whose: TargetScope,
+    /// The rows: CSV, Parquet or NDJSON, also compressed
+    pub data: String,
+    /// Output file, as CSV or Parquet by its extension
+    #[arg(short, long, value_name = "PATH")]
+    pub output: Option<PathBuf>,
+    /// Background rows, for models that are neither trees nor linear [default: the rows themselves]
+    #[arg(long, value_name = "FILE")]
+    pub background: Option<String>,
+    /// Report the features made from a column, such as those of `onehot`, separately
+    #[arg(long)]
+    pub by_feature: bool,
+    /// Number of sampled permutations per row
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u32).range(2..=100_000)
+    )]
+    pub samples: u32,
+    /// Seed of the sampling
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
+    /// Field separator of CSV
+    #[arg(long, default_value_t = ',')]
+    pub separator: char,
 }
 
 /// Score the rows of a file.

@@ -10,7 +10,7 @@ use crate::cli::args::{Arguments, CliCommand};
 use crate::cli::exit::{Exit, of_error};
 use crate::cli::{
     cache, cancel, carry, cat, check, completions, data, explain, graph, init, lineage, model, out,
-    quarantine, replay, run, runs, schema, status, supervise, sweep, watch,
+    predict, quarantine, replay, run, runs, schema, status, supervise, sweep, watch,
 };
 use crate::reporter::problem;
 
@@ -60,8 +60,8 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
         CliCommand::Schema(args) => schema::schema(&workspace, args),
         CliCommand::Quarantine(args) => quarantine::quarantine(&workspace, args),
         CliCommand::Data(args) => data::data(&workspace, args),
-        CliCommand::Model(args) => model::show(&workspace, args),
-        CliCommand::Predict(args) => model::predict(&workspace, args),
+        CliCommand::Model(command) => model::model(&workspace, command),
+        CliCommand::Predict(args) => predict::predict(&workspace, args),
         CliCommand::Sweep(args) => sweep::sweep(&workspace, args),
         CliCommand::Cache(args) => cache::cache(&workspace, args),
         CliCommand::Cancel(args) => cancel::cancel(&workspace, args),

@@ -1,0 +1,32 @@
+//! Reading a stored model that a command names.
+
+use crate::app::workspace::{AppError, Workspace};
+use crate::frame::table::TableError;
+use crate::kinds::predict::model;
+use crate::model::bundle::ModelBundle;
+
+/// Reads a stored model; returns its name with it.
+///
+/// # Errors
+/// There is no such artifact, or it is not a model.
+pub fn stored_model(
+    workspace: &Workspace,
+    target: &str,
+) -> Result<(String, ModelBundle), AppError> {
+    let reading = workspace.reading()?;
+    let found = workspace.find(&reading.ledger, target)?;
+    let files = workspace.fetch(&found.digest)?;
+    let name = found.tell(&reading.ledger)?;
+    match files.into_iter().next() {
+        Some((path, bytes)) if path.is_empty() => match model(&bytes) {
+            Ok(model) => Ok((name, model)),
+            Err(why) => Err(AppError::Data(format!("`{name}`: {why}"))),
+        },
+        _ => Err(AppError::Usage(format!("`{name}` is not a model"))),
+    }
+}
+
+/// Returns what turns an error about a table into one that names its file.
+pub fn named(name: &str) -> impl Fn(TableError) -> AppError {
+    move |error| AppError::Data(format!("`{name}`: {error}"))
+}
