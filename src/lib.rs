@@ -1,5 +1,28 @@
-//! netsec as a library: the floors of the house, from the ground up. `docs/ARCHITECTURE.md` is the
-//! map.
+//! The library of the program netsec.
+//!
+//! What is stable is what users and scripts see: the command line and its exit codes, pipeline and
+//! schema files, events, records, and every stored format, each of which has a number. The items of
+//! this library may change from one version to the next.
+//!
+//! The rooms stand on floors, and each may import only what is below it; a test reads every import.
+//! The orchestrator knows nothing of tables and models, the machine learning nothing of caches and
+//! clocks; they meet in [`stage`], the contract of a stage.
+//!
+//! ```text
+//! cli                           flags in, text and exit codes out
+//! app  reporter
+//! engine
+//! plan
+//! graph                         kinds
+//! pipeline  store  lineage      model  prep
+//! event  stage                  source  quality  frame
+//! base
+//! ```
+//!
+//! To begin with: [`app::workspace::Workspace`] opens a folder and loads, plans and runs a pipeline;
+//! [`plan::decide::Verdict`] says whether a stage runs, and why; [`engine::drive`] carries a plan
+//! out; [`lineage::ledger::Ledger`] holds what was recorded; [`stage::kind::StageKind`] declares a
+//! stage. `docs/ARCHITECTURE.md` is the map.
 
 pub mod base;
 

@@ -188,107 +188,140 @@ impl Stage for ValidateStage {
             counts_duplicates: measures().any(|measure| *measure == TableMeasure::Duplicates),
         };
         let misfits = rules::misfits(&schema, &data.index.columns);
-        let mut kept = check.parts(
-            &data,
-            (file.digest, ("check", &data.all())),
-            &RepeatedValues::new(),
-            context,
-        )?;
-        let digests = kept.iter().map(|kept| context.memo.fetch(&kept[4].digest));
-        let (repeated, duplicates) = check.repeated(digests)?;
-        let again: Vec<usize> = repeated.keys().copied().collect();
-        let checked = check.parts(&data, (file.digest, ("again", &again)), &repeated, context)?;
-        again
-            .into_iter()
-            .zip(checked)
-            .for_each(|(at, checked)| kept[at] = checked);
-        let (mut clean, mut aside, mut failures) = (
-            DatasetWriter::default(),
-            QuarantinedRows::default(),
-            QuarantinedRows::default(),
-        );
-        let mut counts = ValidationCounts {
-            broken: vec![0; rules.len()],
-            first: vec![None; rules.len()],
+        let (kept, duplicates) = check.all(&data, file.digest, context)?;
+        let mut checked = CheckedTable::new(&data, &check, duplicates);
+        for (at, kept) in kept.iter().enumerate() {
+            checked.add(at, kept, context)?;
+        }
+        let counts = checked.finish(as_of, outputs, context)?;
+        let report = ValidationReport::new(&file.label, &schema, &rules, misfits, counts);
+        write_report(&report, outputs)
+    }
+}
+
+/// Writes the report in its three forms, and tells what came of the rows.
+///
+/// # Errors
+/// The table is refused, or no row keeps the schema.
+fn write_report(report: &ValidationReport, outputs: &mut Outputs) -> Result<(), StageError> {
+    let json = serde_json::to_vec_pretty(report).expect("plain data serialises");
+    outputs.bytes("report", json);
+    outputs.bytes("page", report.page().into_bytes());
+    outputs.bytes("junit", report.junit().into_bytes());
+    if !report.valid {
+        return Err(StageError::Data(message(report)));
+    }
+    if report.clean == 0 {
+        let (rows, schema) = (report.rows, &report.schema);
+        let why = format!("none of the {rows} rows keeps `{schema}`");
+        return Err(StageError::Data(why));
+    }
+    match report.quarantined {
+        0 => outputs.note(format!("{} rows keep the schema", report.rows)),
+        aside => outputs.note(format!(
+            "{} of {} rows keep the schema, {aside} are set aside",
+            report.clean, report.rows
+        )),
+    }
+    let lines = report.lines(&[RuleVerdict::Warned, RuleVerdict::Quarantined]);
+    for line in lines.into_iter().take(SHOWN) {
+        outputs.note(line);
+    }
+    Ok(())
+}
+
+/// What came of the parts of a table so far: the rows that go on, those that are set aside and why,
+/// and what was counted.
+struct CheckedTable<'a> {
+    data: &'a Dataset<'a>,
+    moments: &'a [String],
+    clean: DatasetWriter,
+    aside: QuarantinedRows,
+    failures: QuarantinedRows,
+    counts: ValidationCounts,
+    /// Of each column of moments, the latest.
+    latest: Vec<Option<i64>>,
+}
+
+impl<'a> CheckedTable<'a> {
+    fn new(data: &'a Dataset<'a>, check: &'a PartCheck<'a>, duplicates: u64) -> Self {
+        let counts = ValidationCounts {
+            broken: vec![0; check.rules.len()],
+            first: vec![None; check.rules.len()],
             duplicates,
             ..ValidationCounts::default()
         };
-        let mut latest: Vec<Option<i64>> = vec![None; check.moments.len()];
-        for (at, kept) in kept.iter().enumerate() {
-            let gist: PartValidation = read_kept(&kept[0], context)?;
-            for (rule, (count, first)) in gist.broken.iter().enumerate() {
-                counts.broken[rule] += count;
-                if counts.first[rule].is_none() {
-                    counts.first[rule] = first
-                        .clone()
-                        .map(|(row, value)| (counts.rows + row + 1, value));
-                }
+        Self {
+            data,
+            moments: &check.moments,
+            clean: DatasetWriter::default(),
+            aside: QuarantinedRows::default(),
+            failures: QuarantinedRows::default(),
+            counts,
+            latest: vec![None; check.moments.len()],
+        }
+    }
+
+    /// Adds a part, given what was kept of checking it.
+    fn add(
+        &mut self,
+        at: usize,
+        kept: &[BlobRef],
+        context: &StageContext<'_>,
+    ) -> Result<(), StageError> {
+        let part: PartValidation = read_kept(&kept[0], context)?;
+        let before = self.counts.rows;
+        for (rule, (count, first)) in part.broken.iter().enumerate() {
+            self.counts.broken[rule] += count;
+            if self.counts.first[rule].is_none() {
+                let first = first.clone();
+                self.counts.first[rule] = first.map(|(row, value)| (before + row + 1, value));
             }
-            if gist.broken.iter().any(|(count, _)| *count > 0) {
-                aside.add(&context.memo.fetch(&kept[2].digest)?, ROW, counts.rows)?;
-                failures.add(&context.memo.fetch(&kept[3].digest)?, "row", counts.rows)?;
-            }
-            counts.rows += gist.rows;
-            counts.cells.0 += gist.rows * data.index.columns.len() as u64;
-            counts.cells.1 += gist.missing;
-            latest
-                .iter_mut()
-                .zip(&gist.latest)
-                .for_each(|(all, one)| *all = (*all).max(*one));
-            let go_on = gist.clean.unwrap_or(gist.rows);
-            counts.clean += go_on;
-            let blob = match (gist.clean, data.kept(at)) {
-                (None, Some(same)) => same,
-                _ => kept[1],
-            };
-            clean.add(blob, go_on, gist.columns);
         }
-        counts.ages = check
-            .moments
-            .iter()
-            .cloned()
-            .zip(latest)
-            .filter_map(|(column, ms)| Some((column, (as_of? - ms?) as f64 / 3_600_000.0)))
-            .collect();
-        let report = ValidationReport::new(&file.label, &schema, &rules, misfits, counts);
-        clean.finish(outputs, "data", context)?;
-        aside.finish(
-            outputs,
-            "quarantine",
-            &quarantine_columns(&data.index.columns),
-            context,
-        )?;
-        failures.finish(outputs, "failures", &failure_columns(), context)?;
-        outputs.bytes(
-            "report",
-            serde_json::to_vec_pretty(&report).expect("plain data serialises"),
-        );
-        outputs.bytes("page", report.page().into_bytes());
-        outputs.bytes("junit", report.junit().into_bytes());
-        if !report.valid {
-            return Err(StageError::Data(message(&report)));
+        if part.broken.iter().any(|(count, _)| *count > 0) {
+            self.aside
+                .add(&context.memo.fetch(&kept[2].digest)?, ROW, before)?;
+            self.failures
+                .add(&context.memo.fetch(&kept[3].digest)?, "row", before)?;
         }
-        if report.clean == 0 {
-            return Err(StageError::Data(format!(
-                "none of the {} rows keeps `{}`",
-                report.rows, report.schema
-            )));
+        for (latest, one) in self.latest.iter_mut().zip(&part.latest) {
+            *latest = (*latest).max(*one);
         }
-        match report.quarantined {
-            0 => outputs.note(format!("{} rows keep the schema", report.rows)),
-            aside => outputs.note(format!(
-                "{} of {} rows keep the schema, {aside} are set aside",
-                report.clean, report.rows
-            )),
-        }
-        for line in report
-            .lines(&[RuleVerdict::Warned, RuleVerdict::Quarantined])
-            .into_iter()
-            .take(SHOWN)
-        {
-            outputs.note(line);
-        }
+        let clean = part.clean.unwrap_or(part.rows);
+        self.counts.rows += part.rows;
+        self.counts.cells.0 += part.rows * self.data.index.columns.len() as u64;
+        self.counts.cells.1 += part.missing;
+        self.counts.clean += clean;
+        // A part of which every row goes on stays the blob that it is.
+        let blob = match (part.clean, self.data.kept(at)) {
+            (None, Some(same)) => same,
+            _ => kept[1],
+        };
+        self.clean.add(blob, clean, part.columns);
         Ok(())
+    }
+
+    /// Writes the rows; returns what was counted, with the age in hours of each column of moments.
+    fn finish(
+        self,
+        as_of: Option<i64>,
+        outputs: &mut Outputs,
+        context: &StageContext<'_>,
+    ) -> Result<ValidationCounts, StageError> {
+        let columns = &self.data.index.columns;
+        self.clean.finish(outputs, "data", context)?;
+        self.aside
+            .finish(outputs, "quarantine", &quarantine_columns(columns), context)?;
+        self.failures
+            .finish(outputs, "failures", &failure_columns(), context)?;
+        let mut counts = self.counts;
+        for (column, latest) in self.moments.iter().zip(self.latest) {
+            if let (Some(as_of), Some(latest)) = (as_of, latest) {
+                let hours = (as_of - latest) as f64 / 3_600_000.0;
+                counts.ages.push((column.clone(), hours));
+            }
+        }
+        Ok(counts)
     }
 }
 
@@ -315,6 +348,26 @@ fn message(report: &ValidationReport) -> String {
 }
 
 impl PartCheck<'_> {
+    /// Checks all parts: each by itself, and again those in which a value repeats one of an earlier
+    /// part. Returns what is kept of each, and how many rows repeat an earlier one.
+    fn all(
+        &self,
+        data: &Dataset<'_>,
+        schema: Digest,
+        context: &StageContext<'_>,
+    ) -> Result<(Vec<Vec<BlobRef>>, u64), StageError> {
+        let none = RepeatedValues::new();
+        let mut kept = self.parts(data, (schema, ("check", &data.all())), &none, context)?;
+        let digests = kept.iter().map(|kept| context.memo.fetch(&kept[4].digest));
+        let (repeated, duplicates) = self.repeated(digests)?;
+        let again: Vec<usize> = repeated.keys().copied().collect();
+        let checked = self.parts(data, (schema, ("again", &again)), &repeated, context)?;
+        for (at, checked) in again.into_iter().zip(checked) {
+            kept[at] = checked;
+        }
+        Ok((kept, duplicates))
+    }
+
     /// Checks some parts, of which some rows may be known to repeat earlier ones.
     fn parts(
         &self,
