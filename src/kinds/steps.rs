@@ -336,66 +336,67 @@ pub(crate) fn read(values: &Values) -> (Vec<PrepStep>, Vec<ParamError>) {
 }
 
 fn one(step: &Values, at: usize) -> Result<PrepStep, Box<ParamError>> {
+    let (name, with) = named_action(step, at)?;
+    let pick = pick(step, at)?;
+    let is_choice = !pick.names.is_empty() || pick.matching.is_some() || pick.kind.is_some();
+    let action = action(name, with, is_choice, at)?;
+    if matches!(action, StepAction::Derive(..)) && is_choice {
+        let message = format!("`{name}` names its columns itself");
+        let help = "leave out `columns`, `match` and `type`";
+        return Err(Box::new(fault(at, Some(name), message, help)));
+    }
+    Ok(PrepStep { pick, action })
+}
+
+/// Returns the one action that a step names, and its parameters.
+fn named_action(step: &Values, at: usize) -> Result<(&'static str, &Values), Box<ParamError>> {
     let actions = || PARAMS[CHOOSERS..].iter().map(|param| param.name);
-    let named: Vec<(&str, &Values)> = actions()
+    let named: Vec<(&'static str, &Values)> = actions()
         .filter_map(|name| Some((name, step.map(name)?)))
         .collect();
-    let [(name, with)] = named[..] else {
-        let message = if named.is_empty() {
-            "this step does nothing"
-        } else {
-            "this step does more than one thing"
-        };
-        return Err(Box::new(fault(
-            at,
-            None,
-            message.to_owned(),
-            &format!("name one of {}", in_backticks(actions())),
-        )));
+    let message = match named[..] {
+        [one] => return Ok(one),
+        [] => "this step does nothing",
+        _ => "this step does more than one thing",
     };
-    let matching = match step.text("match").map(ColumnPick::whole) {
-        None => None,
-        Some(Ok(matching)) => Some(matching),
-        Some(Err(error)) => {
-            return Err(Box::new(fault(
-                at,
-                Some("match"),
-                format!("this is no regular expression: {error}"),
-                "in a regular expression these have to be written with a backslash before them: . + * ? ( ) [ ] { } | ^ $",
-            )));
-        }
-    };
-    if step.get("columns").is_some() && step.texts("columns").is_empty() {
+    let help = format!("name one of {}", in_backticks(actions()));
+    Err(Box::new(fault(at, None, message.to_owned(), &help)))
+}
+
+/// Reads which columns a step takes.
+fn pick(step: &Values, at: usize) -> Result<ColumnPick, Box<ParamError>> {
+    let matching = step.text("match").map(ColumnPick::whole).transpose();
+    let matching = matching.map_err(|error| {
+        let message = format!("this is no regular expression: {error}");
+        Box::new(fault(at, Some("match"), message, ESCAPES))
+    })?;
+    let names = step.texts("columns");
+    if step.get("columns").is_some() && names.is_empty() {
+        let message = "no column is named".to_owned();
         let help = "name some, or leave it out: then the step takes all that it has use for";
-        return Err(Box::new(fault(
-            at,
-            Some("columns"),
-            "no column is named".to_owned(),
-            help,
-        )));
+        return Err(Box::new(fault(at, Some("columns"), message, help)));
     }
-    let kind = step.text("type").map(|word| {
-        if word == "text" {
-            CellKind::Text
-        } else {
-            CellKind::Number
-        }
+    let kind = step.text("type").map(|word| match word {
+        "text" => CellKind::Text,
+        _ => CellKind::Number,
     });
-    let pick = ColumnPick {
-        names: step.texts("columns"),
+    Ok(ColumnPick {
+        names,
         matching,
         kind,
-    };
-    let is_choice = !pick.names.is_empty() || pick.matching.is_some() || pick.kind.is_some();
-    let pair = |how: PairOp, sign: &str| {
-        let text = |name: &str| with.text(name).unwrap_or_default().to_owned();
-        let name = with.text("name").map_or_else(
-            || format!("{} {sign} {}", text("of"), text("and")),
-            str::to_owned,
-        );
-        StepAction::Derive(how, text("of"), text("and"), name)
-    };
-    let action = match name {
+    })
+}
+
+const ESCAPES: &str = "in a regular expression these have to be written with a backslash before them: . + * ? ( ) [ ] { } | ^ $";
+
+/// Reads an action by its name; `is_choice`: the step says which columns it takes.
+fn action(
+    name: &str,
+    with: &Values,
+    is_choice: bool,
+    at: usize,
+) -> Result<StepAction, Box<ParamError>> {
+    Ok(match name {
         "finite" => StepAction::Finite(match with.text("with") {
             Some("clip") => FiniteStrategy::Clip,
             Some("quantile") => FiniteStrategy::Quantile(with.float("share").unwrap_or(1.0)),
@@ -409,82 +410,86 @@ fn one(step: &Values, at: usize) -> Result<PrepStep, Box<ParamError>> {
             _ => ScaleMethod::Standard,
         }),
         "quantile" => {
-            StepAction::Quantile(with.size("quantiles"), with.text("to") == Some("normal"))
+            let is_normal = with.text("to") == Some("normal");
+            StepAction::Quantile(with.size("quantiles"), is_normal)
         }
         "log1p" => StepAction::Log1p,
-        "clip" => {
-            let bound = |value: &str, share: &str| match (with.float(value), with.float(share)) {
-                (Some(_), Some(_)) => Err(format!("`{value}` and `{share}` say the same")),
-                (Some(value), None) => Ok(ClipBound::Value(value)),
-                (None, Some(share)) => Ok(ClipBound::Share(share)),
-                (None, None) => Ok(ClipBound::None),
-            };
-            let wrong = |why: String| Box::new(fault(at, Some("clip"), why, "name one of them"));
-            let (low, high) = (
-                bound("low", "low_share").map_err(wrong)?,
-                bound("high", "high_share").map_err(wrong)?,
-            );
-            let is_empty = match (low, high) {
-                (ClipBound::Value(low), ClipBound::Value(high))
-                | (ClipBound::Share(low), ClipBound::Share(high)) => low > high,
-                (ClipBound::None, ClipBound::None) => true,
-                _ => false,
-            };
-            if is_empty {
-                let help = "name `low` or `low_share`, and `high` or `high_share` above it";
-                return Err(Box::new(fault(
-                    at,
-                    Some("clip"),
-                    "these are no bounds".to_owned(),
-                    help,
-                )));
-            }
-            StepAction::Clip(low, high)
-        }
-        "onehot" => StepAction::OneHot(
-            match with.text("unknown") {
+        "clip" => clip(with, at)?,
+        "onehot" => {
+            let unknown = match with.text("unknown") {
                 Some("rare") => UnknownCategory::Rare,
                 Some("error") => UnknownCategory::Error,
                 _ => UnknownCategory::Zero,
-            },
-            with.size("min_count"),
-            with.size("max"),
-        ),
+            };
+            StepAction::OneHot(unknown, with.size("min_count"), with.size("max"))
+        }
         "ordinal" => StepAction::Ordinal,
         "target" => StepAction::Target(with.float("smooth"), with.size("folds")),
         "hash" => StepAction::Hash(with.size("buckets")),
         "pca" => StepAction::Pca(with.size("components")),
-        "drop" => {
-            let correlated = with.float("correlated");
-            let useless = DropRule {
-                constant: with.flag("constant"),
-                duplicate: with.flag("duplicate"),
-                correlated,
-            };
-            if useless == DropRule::default() && !is_choice {
-                let help = "name `columns`, `match` or `type`, or set `constant`, `duplicate` or `correlated`";
-                return Err(Box::new(fault(
-                    at,
-                    Some("drop"),
-                    "this would leave out all columns".to_owned(),
-                    help,
-                )));
-            }
-            StepAction::Drop(useless)
-        }
-        "ratio" => pair(PairOp::Ratio, "/"),
-        _ => pair(PairOp::Difference, "-"),
+        "drop" => drop_columns(with, is_choice, at)?,
+        "ratio" => derive(PairOp::Ratio, "/", with),
+        _ => derive(PairOp::Difference, "-", with),
+    })
+}
+
+fn clip(with: &Values, at: usize) -> Result<StepAction, Box<ParamError>> {
+    let low = bound(with, "low", "low_share", at)?;
+    let high = bound(with, "high", "high_share", at)?;
+    let is_empty = match (low, high) {
+        (ClipBound::Value(low), ClipBound::Value(high))
+        | (ClipBound::Share(low), ClipBound::Share(high)) => low > high,
+        (ClipBound::None, ClipBound::None) => true,
+        _ => false,
     };
-    if matches!(action, StepAction::Derive(..)) && is_choice {
-        let message = format!("`{name}` names its columns itself");
-        return Err(Box::new(fault(
-            at,
-            Some(name),
-            message,
-            "leave out `columns`, `match` and `type`",
-        )));
+    if is_empty {
+        let message = "these are no bounds".to_owned();
+        let help = "name `low` or `low_share`, and `high` or `high_share` above it";
+        return Err(Box::new(fault(at, Some("clip"), message, help)));
     }
-    Ok(PrepStep { pick, action })
+    Ok(StepAction::Clip(low, high))
+}
+
+fn bound(with: &Values, value: &str, share: &str, at: usize) -> Result<ClipBound, Box<ParamError>> {
+    match (with.float(value), with.float(share)) {
+        (Some(_), Some(_)) => {
+            let message = format!("`{value}` and `{share}` say the same");
+            Err(Box::new(fault(
+                at,
+                Some("clip"),
+                message,
+                "name one of them",
+            )))
+        }
+        (Some(value), None) => Ok(ClipBound::Value(value)),
+        (None, Some(share)) => Ok(ClipBound::Share(share)),
+        (None, None) => Ok(ClipBound::None),
+    }
+}
+
+fn drop_columns(with: &Values, is_choice: bool, at: usize) -> Result<StepAction, Box<ParamError>> {
+    let rule = DropRule {
+        constant: with.flag("constant"),
+        duplicate: with.flag("duplicate"),
+        correlated: with.float("correlated"),
+    };
+    if rule == DropRule::default() && !is_choice {
+        let message = "this would leave out all columns".to_owned();
+        let help =
+            "name `columns`, `match` or `type`, or set `constant`, `duplicate` or `correlated`";
+        return Err(Box::new(fault(at, Some("drop"), message, help)));
+    }
+    Ok(StepAction::Drop(rule))
+}
+
+/// A column made of two others, called after them unless it has a name.
+fn derive(op: PairOp, sign: &str, with: &Values) -> StepAction {
+    let of = with.text("of").unwrap_or_default().to_owned();
+    let and = with.text("and").unwrap_or_default().to_owned();
+    let name = with
+        .text("name")
+        .map_or_else(|| format!("{of} {sign} {and}"), str::to_owned);
+    StepAction::Derive(op, of, and, name)
 }
 
 fn imputed(with: &Values) -> ImputeStrategy {
