@@ -1,5 +1,6 @@
 //! A starter pipeline and schema, proposed from what a table holds.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::base::name::{check_word, in_backticks};
@@ -83,108 +84,38 @@ pub fn propose(request: &InitRequest) -> Result<StarterFiles, String> {
     let mut notes = Vec::new();
     let options = options(&request.files, request.separator, &mut notes)?;
     let table = rows(&request.files, &options)?;
-    let test = request
-        .test
-        .as_ref()
-        .map(|(_, files)| rows(files, &options))
-        .transpose()?;
-    let target = target(request.target.as_deref(), &table, &mut notes)?;
-    let labelled = [Some(&table), test.as_ref()].into_iter().flatten();
-    let (mut counts, mut missing) = (std::collections::BTreeMap::new(), 0);
-    for table in labelled {
-        let found = table
-            .counts(&target)
-            .map_err(|error| format!("--target: {error}"))?;
-        missing += table
-            .missing(&target)
-            .map_err(|error| error.0)?
-            .into_iter()
-            .filter(|missing| *missing)
-            .count() as u64;
-        found
-            .into_iter()
-            .for_each(|(label, count)| *counts.entry(label).or_insert(0) += count as u64);
-    }
-    let said = SaidLabels {
-        benign: request.benign.clone(),
-        unknown: request.unknown.clone(),
+    let test = match &request.test {
+        Some((_, files)) => Some(rows(files, &options)?),
+        None => None,
     };
-    let labels = labels(&target, &counts, missing, &said)?;
+    let target = target(request.target.as_deref(), &table, &mut notes)?;
+    let labels = meaning(request, &target, &table, test.as_ref())?;
     notes.extend(labels.notes.iter().cloned());
-    let mut columns = judged_columns(
-        &distinct_rows(&table).map_err(|error| error.0)?,
-        &table,
-        &target,
-        &labels,
-    )?;
+    let distinct = distinct_rows(&table).map_err(|error| error.0)?;
+    let mut columns = judged_columns(&distinct, &table, &target, &labels)?;
     if let Some(test) = &test {
         columns.extend(of_one_alone(&table, test, &columns));
     }
     notes.extend(columns.iter().filter_map(|column| column.note.clone()));
-    let dropped: Vec<String> = (columns
-        .iter()
-        .filter(|column| column.is_dropped && table.has(&column.name)))
-    .map(|column| column.name.clone())
-    .collect();
+    let dropped = dropped(&columns, &table);
     if dropped.len() + 1 >= table.names().len() {
-        return Err(format!(
-            "no column is left to learn from: {}",
-            notes.join("; ")
-        ));
+        let why = notes.join("; ");
+        return Err(format!("no column is left to learn from: {why}"));
     }
-    let kept = table.without(&dropped).map_err(|error| error.to_string())?;
-    let in_both = |test: &Table| {
-        let names: Vec<String> = test
-            .names()
-            .into_iter()
-            .filter(|name| !kept.has(name))
-            .collect();
-        test.without(&names)
-            .and_then(|test| Table::stacked(&[kept.clone(), test]))
-    };
-    let all = test
-        .as_ref()
-        .map(in_both)
-        .transpose()
-        .map_err(|error| error.0)?;
-    let profile = look(all.as_ref().unwrap_or(&kept))?;
-    let many = |name: &String| {
-        let kind = kept.column_type(name).ok()?;
-        let count = profile.column(name)?.distinct() as usize;
-        (*name != target && kind == ColumnType::Text && count > CATEGORIES)
-            .then(|| (name.clone(), count))
-    };
-    let many: Vec<(String, usize)> = kept.names().iter().filter_map(many).collect();
+    let kept = table.without(&dropped).map_err(|error| error.0)?;
+    let profile = look(&with_rows_of(&kept, test.as_ref())?)?;
+    let many = of_many_categories(&kept, &profile, &target);
     notes.extend(many.iter().map(|(name, count)| {
         format!("`{name}` has {count} categories and is encoded by the share of attacks in each (`target`)")
     }));
     for name in table.names().iter().filter(|name| **name != target) {
         notes.extend(nearly_numbers(&table, name));
     }
-    let heading = "What the data must look like. Made by `netsec init`; make it as strict as you know it to be.";
-    let mut schema = infer::schema(&profile, Some(&target), SchemaStrictness::Lenient, heading);
+    let mut schema = infer::schema(&profile, Some(&target), SchemaStrictness::Lenient, HEADING);
     if !dropped.is_empty() {
-        // Ready to be taken in by who takes a column out of `drop`.
-        let rest = kept.names();
-        let lines = infer::schema(
-            &look(&table.without(&rest).map_err(|error| error.0)?)?,
-            None,
-            SchemaStrictness::Lenient,
-            "",
-        );
-        schema.push_str("  # Left out by `ingest`; whoever takes one in writes it here too:\n");
-        for line in lines.lines().filter(|line| line.starts_with("  ")) {
-            let epoch = columns.iter().find(|column| {
-                column.epoch.is_some()
-                    && line.starts_with(&format!("  {}: ", infer::quote(&column.name)))
-            });
-            let line = match epoch {
-                Some(column) => format!("  {}: {{ type: time }}", infer::quote(&column.name)),
-                None => line.to_owned(),
-            };
-            schema.push_str(&format!("  # {}\n", line.trim_start()));
-        }
+        schema.push_str(&commented_out(&table, &kept, &columns)?);
     }
+    let is_text = |name: &String| *name != target && kept.column_type(name) == Ok(ColumnType::Text);
     let proposal = PipelineProposal {
         request,
         target: &target,
@@ -195,11 +126,7 @@ pub fn propose(request: &InitRequest) -> Result<StarterFiles, String> {
             test.as_ref().map(Table::names).unwrap_or_default(),
         ],
         many: many.into_iter().map(|(name, _)| name).collect(),
-        texts: kept
-            .names()
-            .into_iter()
-            .filter(|name| *name != target && kept.column_type(name) == Ok(ColumnType::Text))
-            .collect(),
+        texts: kept.names().into_iter().filter(is_text).collect(),
         separator: (options.separator != b',').then_some(options.separator),
     };
     Ok(StarterFiles {
@@ -207,6 +134,90 @@ pub fn propose(request: &InitRequest) -> Result<StarterFiles, String> {
         schema,
         notes,
     })
+}
+
+/// What a schema file begins with.
+const HEADING: &str =
+    "What the data must look like. Made by `netsec init`; make it as strict as you know it to be.";
+
+/// Counts the labels of both tables, and tells which are attacks.
+fn meaning(
+    request: &InitRequest,
+    target: &str,
+    table: &Table,
+    test: Option<&Table>,
+) -> Result<LabelMeaning, String> {
+    let (mut counts, mut missing) = (BTreeMap::new(), 0);
+    for table in [Some(table), test].into_iter().flatten() {
+        let found = table.counts(target);
+        for (label, count) in found.map_err(|error| format!("--target: {error}"))? {
+            *counts.entry(label).or_insert(0) += count as u64;
+        }
+        let cells = table.missing(target).map_err(|error| error.0)?;
+        missing += cells.into_iter().filter(|missing| *missing).count() as u64;
+    }
+    let said = SaidLabels {
+        benign: request.benign.clone(),
+        unknown: request.unknown.clone(),
+    };
+    labels(target, &counts, missing, &said)
+}
+
+/// Returns the columns of a table that are left out.
+fn dropped(columns: &[JudgedColumn], table: &Table) -> Vec<String> {
+    let dropped = columns
+        .iter()
+        .filter(|column| column.is_dropped && table.has(&column.name));
+    dropped.map(|column| column.name.clone()).collect()
+}
+
+/// Returns a table with the rows of another below its own, as far as they have the same columns.
+fn with_rows_of(kept: &Table, test: Option<&Table>) -> Result<Table, String> {
+    let Some(test) = test else {
+        return Ok(kept.clone());
+    };
+    let mut others = test.names();
+    others.retain(|name| !kept.has(name));
+    let stacked = test
+        .without(&others)
+        .and_then(|test| Table::stacked(&[kept.clone(), test]));
+    stacked.map_err(|error| error.0)
+}
+
+/// Returns the columns of text that have many categories, and how many.
+fn of_many_categories(kept: &Table, profile: &Profile, target: &str) -> Vec<(String, usize)> {
+    let mut many = Vec::new();
+    for name in kept.names() {
+        let is_text = name != target && kept.column_type(&name) == Ok(ColumnType::Text);
+        let count = profile
+            .column(&name)
+            .map_or(0, |column| column.distinct() as usize);
+        if is_text && count > CATEGORIES {
+            many.push((name, count));
+        }
+    }
+    many
+}
+
+/// Returns the lines of a schema for columns that are left out, as comments: ready to be taken in by
+/// who takes a column out of `drop`.
+fn commented_out(table: &Table, kept: &Table, columns: &[JudgedColumn]) -> Result<String, String> {
+    let left_out = table.without(&kept.names()).map_err(|error| error.0)?;
+    let lines = infer::schema(&look(&left_out)?, None, SchemaStrictness::Lenient, "");
+    let mut text =
+        "  # Left out by `ingest`; whoever takes one in writes it here too:\n".to_owned();
+    for line in lines.lines().filter(|line| line.starts_with("  ")) {
+        let epoch = columns.iter().find(|column| {
+            let begin = format!("  {}: ", infer::quote(&column.name));
+            column.epoch.is_some() && line.starts_with(&begin)
+        });
+        let line = match epoch {
+            Some(column) => format!("{}: {{ type: time }}", infer::quote(&column.name)),
+            None => line.trim_start().to_owned(),
+        };
+        text.push_str(&format!("  # {line}\n"));
+    }
+    Ok(text)
 }
 
 /// Says of a column of text that nearly all of its cells are numbers, and which is the first that
