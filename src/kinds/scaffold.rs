@@ -104,7 +104,9 @@ pub fn propose(request: &InitRequest) -> Result<StarterFiles, String> {
     }
     let kept = table.without(&dropped).map_err(|error| error.0)?;
     let profile = look(&with_rows_of(&kept, test.as_ref())?)?;
-    let many = of_many_categories(&kept, &profile, &target);
+    let mut texts = kept.names();
+    texts.retain(|name| *name != target && kept.column_type(name) == Ok(ColumnType::Text));
+    let many = of_many_categories(&texts, &profile);
     notes.extend(many.iter().map(|(name, count)| {
         format!("`{name}` has {count} categories and is encoded by the share of attacks in each (`target`)")
     }));
@@ -115,7 +117,6 @@ pub fn propose(request: &InitRequest) -> Result<StarterFiles, String> {
     if !dropped.is_empty() {
         schema.push_str(&commented_out(&table, &kept, &columns)?);
     }
-    let is_text = |name: &String| *name != target && kept.column_type(name) == Ok(ColumnType::Text);
     let proposal = PipelineProposal {
         request,
         target: &target,
@@ -126,7 +127,7 @@ pub fn propose(request: &InitRequest) -> Result<StarterFiles, String> {
             test.as_ref().map(Table::names).unwrap_or_default(),
         ],
         many: many.into_iter().map(|(name, _)| name).collect(),
-        texts: kept.names().into_iter().filter(is_text).collect(),
+        texts,
         separator: (options.separator != b',').then_some(options.separator),
     };
     Ok(StarterFiles {
@@ -184,16 +185,15 @@ fn with_rows_of(kept: &Table, test: Option<&Table>) -> Result<Table, String> {
     stacked.map_err(|error| error.0)
 }
 
-/// Returns the columns of text that have many categories, and how many.
-fn of_many_categories(kept: &Table, profile: &Profile, target: &str) -> Vec<(String, usize)> {
+/// Returns which of some columns of text have many categories, and how many.
+fn of_many_categories(texts: &[String], profile: &Profile) -> Vec<(String, usize)> {
     let mut many = Vec::new();
-    for name in kept.names() {
-        let is_text = name != target && kept.column_type(&name) == Ok(ColumnType::Text);
+    for name in texts {
         let count = profile
-            .column(&name)
+            .column(name)
             .map_or(0, |column| column.distinct() as usize);
-        if is_text && count > CATEGORIES {
-            many.push((name, count));
+        if count > CATEGORIES {
+            many.push((name.clone(), count));
         }
     }
     many

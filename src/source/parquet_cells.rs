@@ -5,9 +5,8 @@
 //! the bytes mean is made of them here: times of day, half-precision numbers, UUIDs, and text, of
 //! which the first that is none is told with its row.
 
-use std::fmt::Write;
-
-use polars::prelude::{Column, DataFrame, DataType, NamedFrom, Series};
+use mongodb::bson::Uuid;
+use polars::prelude::{Column, DataFrame, DataType, NamedFrom, PlSmallStr, Series};
 use polars_parquet_format::{
     ConvertedType, LogicalType, MicroSeconds, MilliSeconds, SchemaElement, TimeUnit, TimestampType,
     Type,
@@ -225,12 +224,16 @@ fn flatten(column: &Series, flat: &mut Vec<Series>) -> Result<(), TableError> {
 
 impl ParquetColumn {
     fn column(&self, cells: &Series, from: u64) -> Result<Column, TableError> {
+        let name = PlSmallStr::from(self.name.as_str());
         let made = match self.cells {
             CellMeaning::AsTheyAre => cells.clone(),
             CellMeaning::TimeOfDay { a_second } => self.times(cells, a_second, from)?,
-            CellMeaning::Int96 => self.int96(cells)?,
-            CellMeaning::Half => self.halves(cells)?,
-            CellMeaning::Uuid => self.uuids(cells)?,
+            CellMeaning::Int96 => {
+                let ms = Series::new(name, of_bytes(cells, ms_of_int96)?);
+                ms.cast(&ColumnType::Time.dtype()).map_err(error)?
+            }
+            CellMeaning::Half => Series::new(name, of_bytes(cells, half_of)?),
+            CellMeaning::Uuid => Series::new(name, of_bytes(cells, uuid_of)?),
             CellMeaning::Utf8 => self.text(cells, from)?,
         };
         Ok(Column::from(made.with_name(self.name.as_str().into())))
@@ -253,43 +256,6 @@ impl ParquetColumn {
         Ok(Series::new(self.name.as_str().into(), texts))
     }
 
-    fn int96(&self, cells: &Series) -> Result<Series, TableError> {
-        let ms: Vec<Option<i64>> = cells
-            .binary()
-            .map_err(error)?
-            .iter()
-            .map(|cell| cell.and_then(ms_of_int96))
-            .collect();
-        Series::new(self.name.as_str().into(), ms)
-            .cast(&ColumnType::Time.dtype())
-            .map_err(error)
-    }
-
-    fn halves(&self, cells: &Series) -> Result<Series, TableError> {
-        let number = |bytes: &[u8]| {
-            <[u8; 2]>::try_from(bytes)
-                .ok()
-                .map(|bytes| half::f16::from_le_bytes(bytes).to_f64())
-        };
-        let numbers: Vec<Option<f64>> = cells
-            .binary()
-            .map_err(error)?
-            .iter()
-            .map(|cell| cell.and_then(number))
-            .collect();
-        Ok(Series::new(self.name.as_str().into(), numbers))
-    }
-
-    fn uuids(&self, cells: &Series) -> Result<Series, TableError> {
-        let texts: Vec<Option<String>> = cells
-            .binary()
-            .map_err(error)?
-            .iter()
-            .map(|cell| cell.map(uuid))
-            .collect();
-        Ok(Series::new(self.name.as_str().into(), texts))
-    }
-
     fn text(&self, cells: &Series, from: u64) -> Result<Series, TableError> {
         if let Ok(text) = cells.strict_cast(&DataType::String) {
             return Ok(text);
@@ -308,6 +274,15 @@ impl ParquetColumn {
             self.name
         )))
     }
+}
+
+/// Returns what is read of cells that are bytes.
+fn of_bytes<T>(
+    cells: &Series,
+    read: impl Fn(&[u8]) -> Option<T>,
+) -> Result<Vec<Option<T>>, TableError> {
+    let cells = cells.binary().map_err(error)?;
+    Ok(cells.iter().map(|cell| cell.and_then(&read)).collect())
 }
 
 /// Returns the milliseconds since 1970 of a moment of 96 bits.
@@ -340,13 +315,10 @@ fn time_of_day(parts: i64, a_second: i64) -> Option<String> {
     Some(text)
 }
 
-fn uuid(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(36);
-    for (byte, at) in bytes.iter().zip(0..) {
-        if matches!(at, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+fn half_of(bytes: &[u8]) -> Option<f64> {
+    Some(half::f16::from_le_bytes(bytes.try_into().ok()?).to_f64())
+}
+
+fn uuid_of(bytes: &[u8]) -> Option<String> {
+    Some(Uuid::from_bytes(bytes.try_into().ok()?).to_string())
 }

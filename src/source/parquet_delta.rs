@@ -7,6 +7,8 @@
 use polars_parquet::parquet::compression::{Compression, DecompressionContext, decompress};
 use polars_parquet_format::{CompressionCodec, Encoding, PageHeader};
 
+use crate::source::parquet_thrift::varint;
+
 /// Between so many differences and none of them their least one stands anew.
 const BLOCK: u64 = 1 << 16;
 
@@ -172,20 +174,6 @@ fn bits(packed: &[u8], at: u64, width: u8) -> u64 {
     window[..part.len()].copy_from_slice(part);
     let mask = (1_u128 << width) - 1;
     ((u128::from_le_bytes(window) >> (from % 8)) & mask) as u64
-}
-
-/// Reads a number in pieces of seven bits, the lowest first.
-fn varint(rest: &mut &[u8]) -> Option<u64> {
-    let mut number = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (part, after) = rest.split_first()?;
-        *rest = after;
-        number |= u64::from(part & 0x7f) << shift;
-        if *part < 0x80 {
-            return Some(number);
-        }
-    }
-    None
 }
 
 fn zigzag(number: u64) -> i64 {

@@ -39,7 +39,7 @@ fn value(rest: &mut &[u8], sort: u8, depth: usize) -> Option<()> {
         4..=6 => varint(rest).map(|_| ()),
         7 => skip(rest, 8),
         8 => {
-            let length = varint(rest)?;
+            let length = count(rest)?;
             skip(rest, length)
         }
         9 | 10 => list(rest, depth.checked_sub(1)?),
@@ -52,7 +52,7 @@ fn value(rest: &mut &[u8], sort: u8, depth: usize) -> Option<()> {
 fn list(rest: &mut &[u8], depth: usize) -> Option<()> {
     let header = byte(rest)?;
     let items = if header >> 4 == 15 {
-        varint(rest)?
+        count(rest)?
     } else {
         usize::from(header >> 4)
     };
@@ -65,7 +65,7 @@ fn list(rest: &mut &[u8], depth: usize) -> Option<()> {
 }
 
 fn map(rest: &mut &[u8], depth: usize) -> Option<()> {
-    let pairs = varint(rest)?;
+    let pairs = count(rest)?;
     if pairs == 0 {
         return Some(());
     }
@@ -91,14 +91,19 @@ fn skip(rest: &mut &[u8], bytes: usize) -> Option<()> {
     Some(())
 }
 
+/// Returns how many items or bytes follow.
+fn count(rest: &mut &[u8]) -> Option<usize> {
+    usize::try_from(varint(rest)?).ok()
+}
+
 /// Reads a number in pieces of seven bits, the lowest first.
-fn varint(rest: &mut &[u8]) -> Option<usize> {
+pub(crate) fn varint(rest: &mut &[u8]) -> Option<u64> {
     let mut number = 0_u64;
     for shift in (0..64).step_by(7) {
         let part = byte(rest)?;
-        number |= u64::from(part & 0x7f).checked_shl(shift)?;
+        number |= u64::from(part & 0x7f) << shift;
         if part < 0x80 {
-            return usize::try_from(number).ok();
+            return Some(number);
         }
     }
     None

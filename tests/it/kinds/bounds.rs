@@ -6,6 +6,7 @@ use std::io::{Cursor, Read, Write};
 
 use polars::prelude::{ChunkFull, Column, DataFrame, IntoSeries, ParquetWriter, StringChunked};
 
+use crate::kinds::parquet::footer_start;
 use crate::memory::most_held;
 use crate::world::{World, package};
 use netsec::frame::table::TableError;
@@ -310,9 +311,7 @@ fn damaged_pages_of_parquet_are_noticed_by_their_checksums() {
         read(bytes.clone(), &Options::plain(&[])).unwrap().height(),
         120
     );
-    let footer =
-        u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
-    let pages = bytes.len() - 8 - footer;
+    let pages = footer_start(&bytes);
     let (mut noticed, mut by_sum) = (0, 0);
     for at in 4..pages {
         let mut bad = bytes.clone();
@@ -338,9 +337,7 @@ fn a_parquet_file_that_says_what_cannot_be_is_refused() {
     }
     // Every byte of the footer, so every number in it, changed: refused or read, and never more
     // made than is bounded.
-    let footer =
-        u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
-    for at in bytes.len() - 8 - footer..bytes.len() {
+    for at in footer_start(&bytes)..bytes.len() {
         for with in [0x7f, 0xff, 0x80] {
             let mut bad = bytes.clone();
             bad[at] = with;

@@ -18,6 +18,12 @@ fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(package().join("tests/oracle").join(name)).unwrap()
 }
 
+/// Where the footer of a file begins; before it lie the pages.
+pub(super) fn footer_start(bytes: &[u8]) -> usize {
+    let length = bytes[..bytes.len() - 4].last_chunk::<4>().unwrap();
+    bytes.len() - 8 - u32::from_le_bytes(*length) as usize
+}
+
 fn plain() -> Options {
     Options::plain(&[])
 }
@@ -471,9 +477,7 @@ fn what_a_file_says_of_itself_is_believed_only_as_far_as_it_can_be_true() {
 #[test]
 fn a_column_that_claims_to_be_sorted_is_not_believed() {
     let bytes = fixture("checksums.parquet");
-    let length =
-        u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
-    let start = bytes.len() - 8 - length;
+    let start = footer_start(&bytes);
     let mut protocol = TCompactInputProtocol::new(&bytes[start..], 1 << 20);
     let mut meta = FileMetaData::read_from_in_protocol(&mut protocol).unwrap();
     meta.row_groups[0].sorting_columns = Some(vec![SortingColumn::new(0, false, false)]);
@@ -488,9 +492,7 @@ fn a_column_that_claims_to_be_sorted_is_not_believed() {
 #[test]
 fn damaged_pages_are_refused_or_read() {
     let bytes = fixture("types.parquet");
-    let length =
-        u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
-    let rows: Vec<usize> = (4..bytes.len() - 8 - length)
+    let rows: Vec<usize> = (4..footer_start(&bytes))
         .filter_map(|at| {
             let mut bad = bytes.clone();
             bad[at] ^= 1 << (at % 8);
