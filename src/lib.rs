@@ -51,6 +51,10 @@ pub mod prep;
 pub mod quality;
 #[cfg(feature = "kinds")]
 pub mod source;
+#[cfg(feature = "kinds")]
+pub mod stats;
+#[cfg(feature = "kinds")]
+pub mod trees;
 
 pub mod app;
 pub mod reporter;

@@ -8,8 +8,8 @@ use rayon::prelude::*;
 
 use crate::frame::table::Table;
 use crate::model::bundle::ModelBundle;
-use crate::model::draws::{below, settle};
 use crate::model::fitted::Model;
+use crate::stats::draws::{below, settle};
 
 /// The column of the number of a row that is explained.
 const ROW: &str = "netsec_row";

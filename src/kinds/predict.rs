@@ -13,11 +13,11 @@ use crate::frame::codec::{TableForm, TableStream};
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::kinds::ingest::default_na;
 use crate::model::bundle::ModelBundle;
-use crate::model::draws::settle;
 use crate::model::fitted::Model;
 use crate::model::metrics::{CHOICES, Metrics};
 use crate::prep::cells::CellKind;
 use crate::source::files::{self, Options};
+use crate::stats::draws::settle;
 
 /// The column of the probability of an attack.
 pub const PROBABILITY: &str = "netsec_probability";

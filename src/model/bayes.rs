@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::error::ModelError;
 use crate::model::hyper::{Hyperparameter, HyperparameterRange};
 use crate::model::learner::{FitTask, LearnerOf};
-use crate::model::logistic::logistic;
+use crate::stats::logistic::logistic;
 
 /// The learner.
 pub const NAIVE_BAYES: LearnerOf<NaiveBayes> = LearnerOf {

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::logistic::{self, logistic};
+use crate::stats::logistic::{self, logistic};
 
 /// Probabilities are kept this far from 0 and 1 before their odds are taken.
 pub(crate) const EDGE: f64 = 1e-12;

@@ -7,9 +7,9 @@ use rayon::prelude::*;
 use statrs::function::erf::erfc;
 use statrs::function::gamma::ln_gamma;
 
-use crate::model::draws::below;
 use crate::model::intervals::resamples;
 use crate::model::metrics::{Metrics, RankedRows};
+use crate::stats::draws::below;
 
 /// Figures that are closer are the same.
 const ROUNDING: f64 = 1e-12;

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::model::error::ModelError;
-use crate::model::trees::bins::BinnedRows;
+use crate::trees::bins::BinnedRows;
 
 /// Features and classes.
 #[derive(Debug)]

@@ -6,9 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::data::{TrainingSet, first_missing, lacking};
 use crate::model::error::{ModelError, shielded};
 use crate::model::learner::LearnerOf;
-use crate::model::trees::ensemble::TreeEnsemble;
-use crate::model::trees::learners;
-use crate::model::{bayes, linear, neighbours, svm};
+use crate::model::{bayes, linear, neighbours, svm, tree_learners};
+use crate::trees::ensemble::TreeEnsemble;
 
 /// A learner of any kind.
 pub type Learner = LearnerOf<Model>;
@@ -20,12 +19,15 @@ pub const LEARNERS: [Learner; 9] = [
     neighbours::KNN.fitted_by(|task| (neighbours::KNN.fit)(task).map(Model::Neighbours)),
     svm::SVM.fitted_by(|task| (svm::SVM.fit)(task).map(Model::Svm)),
     bayes::NAIVE_BAYES.fitted_by(|task| (bayes::NAIVE_BAYES.fit)(task).map(Model::Bayes)),
-    learners::DECISION_TREE.fitted_by(|task| (learners::DECISION_TREE.fit)(task).map(Model::Trees)),
-    learners::RANDOM_FOREST.fitted_by(|task| (learners::RANDOM_FOREST.fit)(task).map(Model::Trees)),
-    learners::EXTRA_TREES.fitted_by(|task| (learners::EXTRA_TREES.fit)(task).map(Model::Trees)),
-    learners::GRADIENT_BOOSTING
-        .fitted_by(|task| (learners::GRADIENT_BOOSTING.fit)(task).map(Model::Trees)),
-    learners::ADABOOST.fitted_by(|task| (learners::ADABOOST.fit)(task).map(Model::Trees)),
+    tree_learners::DECISION_TREE
+        .fitted_by(|task| (tree_learners::DECISION_TREE.fit)(task).map(Model::Trees)),
+    tree_learners::RANDOM_FOREST
+        .fitted_by(|task| (tree_learners::RANDOM_FOREST.fit)(task).map(Model::Trees)),
+    tree_learners::EXTRA_TREES
+        .fitted_by(|task| (tree_learners::EXTRA_TREES.fit)(task).map(Model::Trees)),
+    tree_learners::GRADIENT_BOOSTING
+        .fitted_by(|task| (tree_learners::GRADIENT_BOOSTING.fit)(task).map(Model::Trees)),
+    tree_learners::ADABOOST.fitted_by(|task| (tree_learners::ADABOOST.fit)(task).map(Model::Trees)),
 ];
 
 /// The names of the learners, for declarations.

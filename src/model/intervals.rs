@@ -6,8 +6,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
-use crate::model::draws::below;
 use crate::model::metrics::{CHOICES, Metrics, RankedRows};
+use crate::stats::draws::below;
 
 /// How often rows are drawn, and how many draws of a row are enough to draw less often, down to the
 /// least.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::error::ModelError;
 use crate::model::hyper::{Hyperparameter, HyperparameterRange};
 use crate::model::learner::{FitTask, LearnerOf};
-use crate::model::logistic::{self, logistic};
+use crate::stats::logistic::{self, logistic};
 
 /// The learner.
 pub const LOGISTIC_REGRESSION: LearnerOf<LinearModel> = LearnerOf {

@@ -6,8 +6,8 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::model::draws::{below, unit};
 use crate::model::hyper::Hyperparameters;
+use crate::stats::draws::{below, unit};
 
 /// Trials that are drawn before any is suggested (Optuna's default).
 const STARTUP: usize = 10;

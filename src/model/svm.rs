@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::error::ModelError;
 use crate::model::hyper::{Hyperparameter, HyperparameterRange};
 use crate::model::learner::{FitTask, LearnerOf};
-use crate::model::logistic::logistic;
+use crate::stats::logistic::logistic;
 
 /// The learner. Its probability is the logistic function of the distance from the border, so that
 /// .5 is the border; `calibrate` makes it mean what it says.

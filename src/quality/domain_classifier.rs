@@ -12,9 +12,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::Serialize;
 
-use crate::quality::auc::auc;
 use crate::quality::profile::{Profile, SampledCells};
 use crate::quality::units::DrawnUnit;
+use crate::stats::auc::auc;
 
 /// Bins of a column.
 const BINS: usize = 32;

@@ -6,17 +6,17 @@ use std::borrow::Cow;
 use serde::Serialize;
 
 use crate::frame::table::ColumnType;
-use crate::quality::distances::{deviation, in_quantiles, jensen_shannon, psi, wasserstein};
 use crate::quality::domain_classifier::{self, DomainClassifier};
-use crate::quality::hypothesis::{
-    TestResult, benjamini_hochberg, chi_squared, cramer_von_mises, cramers_v, fisher, holm,
-    two_proportions,
-};
-use crate::quality::ks;
 use crate::quality::profile::{
     ColumnProfile, Profile, ValueDistribution, in_buckets, side_by_side,
 };
 use crate::quality::units::{DrawnUnit, drawn_by};
+use crate::stats::distances::{deviation, in_quantiles, jensen_shannon, psi, wasserstein};
+use crate::stats::hypothesis::{
+    TestResult, benjamini_hochberg, chi_squared, cramer_von_mises, cramers_v, fisher, holm,
+    two_proportions,
+};
+use crate::stats::ks;
 
 /// Bins for the stability index and the Jensen–Shannon distance of numbers.
 const BINS: u64 = 10;

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use crate::quality::distances::in_quantiles;
 use crate::quality::drift::{ColumnDrift, DriftReport};
 use crate::quality::profile::{ColumnProfile, Profile, ValueDistribution, side_by_side};
 use crate::quality::report::{STYLE, escape};
 use crate::quality::units::DrawnUnit;
+use crate::stats::distances::in_quantiles;
 
 /// How many new categories of a column the page shows.
 const SHOWN: usize = 10;

@@ -1,7 +1,5 @@
 //! Is this data fit for use.
 
-pub mod auc;
-pub mod distances;
 pub mod distinct;
 pub mod domain_classifier;
 pub mod drift;
@@ -9,9 +7,7 @@ pub mod drift_page;
 pub mod expression;
 pub mod expression_types;
 pub mod giveaway;
-pub mod hypothesis;
 pub mod infer;
-pub mod ks;
 pub mod labels;
 pub mod leakage;
 pub mod nature;

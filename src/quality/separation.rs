@@ -9,12 +9,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::quality::auc::auc;
 use crate::quality::giveaway::{Giveaway, GiveawayGrade, GiveawayReason};
 use crate::quality::nature::{nature, of_testbed};
 use crate::quality::profile::{
     ColumnProfile, EXACT, Profile, ValueDistribution, in_buckets, side_by_side,
 };
+use crate::stats::auc::auc;
 
 /// With fewer rows of a label, how well a column tells it is chance.
 const LEAST_ROWS: u64 = 5;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::world::package;
 
 /// Who may import whom. A change here is a change to `docs/ARCHITECTURE.md`.
-const ROOMS: [(&str, &[&str]); 18] = [
+const ROOMS: [(&str, &[&str]); 20] = [
     ("base", &[]),
     ("event", &["base"]),
     ("stage", &["base"]),
@@ -26,13 +26,18 @@ const ROOMS: [(&str, &[&str]); 18] = [
     ),
     ("frame", &["base"]),
     ("source", &["base", "frame"]),
-    ("quality", &["base", "frame"]),
-    ("prep", &["base", "frame", "quality"]),
-    ("model", &["base", "frame", "quality", "prep"]),
+    ("stats", &[]),
+    ("trees", &["stats"]),
+    ("quality", &["base", "frame", "stats"]),
+    ("prep", &["base", "frame", "quality", "stats"]),
+    (
+        "model",
+        &["base", "frame", "quality", "prep", "stats", "trees"],
+    ),
     (
         "kinds",
         &[
-            "base", "stage", "source", "frame", "quality", "prep", "model",
+            "base", "stage", "source", "frame", "quality", "prep", "stats", "trees", "model",
         ],
     ),
     (
@@ -73,6 +78,8 @@ const CRATES: [(&str, &[&str]); 32] = [
         "rand_chacha",
         &[
             "source/synthetic.rs",
+            "stats/draws.rs",
+            "trees/",
             "quality/domain_classifier.rs",
             "model/",
             "kinds/",
@@ -118,7 +125,7 @@ const CRATES: [(&str, &[&str]); 32] = [
     ("miette", &["reporter/problem.rs"]),
     ("indicatif", &["reporter/console.rs"]),
     ("glob", &["plan/files.rs"]),
-    ("statrs", &["quality/", "prep/", "model/"]),
+    ("statrs", &["stats/", "prep/", "model/"]),
     ("ndarray_npy", &["frame/npy.rs"]),
 ];
 

@@ -8,7 +8,7 @@ use crate::model::neighbours::NearestNeighbours;
 use crate::model::onnx::graph::{ML, OnnxGraph, bytes, doubles, int, ints, tensor};
 use crate::model::onnx::steps::weights;
 use crate::model::svm::SupportVectors;
-use crate::model::trees::ensemble::{LinkFunction, TreeEnsemble};
+use crate::trees::ensemble::{LinkFunction, TreeEnsemble};
 
 /// What a model tells: a probability, or what the logistic function makes one.
 enum ModelOutput {

@@ -8,16 +8,16 @@ use crate::kinds::quality::{oracle, sample};
 use crate::world::{shared, skip};
 use netsec::frame::rows::{self, digests};
 use netsec::frame::table::{ColumnType, Table};
-use netsec::quality::auc::auc;
-use netsec::quality::distances::{deviation, jensen_shannon, psi, wasserstein};
 use netsec::quality::drift::{DriftReport, DriftThresholds, compare};
-use netsec::quality::hypothesis::{
-    benjamini_hochberg, chi_squared, chi_squared_tail, cramer_von_mises, cramers_v, fisher, holm,
-    two_proportions,
-};
 use netsec::quality::leakage::head;
 use netsec::quality::profile::Profile;
 use netsec::source::files::{Options, read};
+use netsec::stats::auc::auc;
+use netsec::stats::distances::{deviation, jensen_shannon, psi, wasserstein};
+use netsec::stats::hypothesis::{
+    benjamini_hochberg, chi_squared, chi_squared_tail, cramer_von_mises, cramers_v, fisher, holm,
+    two_proportions,
+};
 
 fn close(ours: f64, theirs: &Value, what: &str) {
     let theirs = theirs.as_f64().unwrap();

@@ -1,12 +1,12 @@
 //! The Kolmogorov–Smirnov test against SciPy; schema files.
 
-use netsec::frame::table::{ColumnType, Table};
-use netsec::quality::ks::{one_sample_tail, two_sample};
-use netsec::quality::rules::{coerced, failures, misfits, rules};
-use netsec::quality::schema;
 use serde_json::Value;
 
 use crate::world::package;
+use netsec::frame::table::{ColumnType, Table};
+use netsec::quality::rules::{coerced, failures, misfits, rules};
+use netsec::quality::schema;
+use netsec::stats::ks::{one_sample_tail, two_sample};
 
 pub(crate) fn oracle(name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(package().join("tests/oracle").join(name)).unwrap())

@@ -7,7 +7,7 @@ use crate::world::package;
 use netsec::model::data::TrainingSet;
 use netsec::model::fitted::{LEARNERS, Learner, Model, find};
 use netsec::model::learner::FitTask;
-use netsec::model::trees::ensemble::TreeEnsemble;
+use netsec::trees::ensemble::TreeEnsemble;
 
 const TREES: [&str; 5] = [
     "decision_tree",

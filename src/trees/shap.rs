@@ -3,8 +3,8 @@
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
-use crate::model::trees::ensemble::{LinkFunction, TreeEnsemble};
-use crate::model::trees::tree::DecisionTree;
+use crate::trees::ensemble::{LinkFunction, TreeEnsemble};
+use crate::trees::tree::DecisionTree;
 
 /// Of a row, how much every feature moves the prediction away from what is expected of any row.
 #[derive(Clone, Debug, PartialEq)]
@@ -218,7 +218,7 @@ fn explain(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::trees::tree::SplitNode;
+    use crate::trees::tree::SplitNode;
 
     #[test]
     fn values_of_a_small_tree_are_the_means_over_all_orders() {

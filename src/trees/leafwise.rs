@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use crate::model::trees::bins::{BinCuts, BinnedRows};
-use crate::model::trees::grow::node;
-use crate::model::trees::splits::{LeafBounds, NodeRows, NodeSplit, NodeSums, TreeRules, scan};
-use crate::model::trees::tree::{DecisionTree, SplitNode, partition};
+use crate::trees::bins::{BinCuts, BinnedRows};
+use crate::trees::grow::node;
+use crate::trees::splits::{LeafBounds, NodeRows, NodeSplit, NodeSums, TreeRules, scan};
+use crate::trees::tree::{DecisionTree, SplitNode, partition};
 
 /// With fewer additions the work is not shared out.
 const SHARED: usize = 1 << 21;
@@ -399,7 +399,7 @@ fn fill_four(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::trees::splits::SplitCriterion;
+    use crate::trees::splits::SplitCriterion;
 
     #[test]
     fn a_tree_is_the_same_with_room_for_few_histograms() {

@@ -3,14 +3,14 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
-use crate::model::draws::{below, settle};
-use crate::model::logistic::{self, logistic};
-use crate::model::trees::bins::BinnedRows;
-use crate::model::trees::ensemble::{LinkFunction, TreeEnsemble};
-use crate::model::trees::forest::GroupCounts;
-use crate::model::trees::leafwise::{HistogramLayout, WeightedGroup, grow};
-use crate::model::trees::splits::TreeRules;
-use crate::model::trees::tree::DecisionTree;
+use crate::stats::draws::{below, settle};
+use crate::stats::logistic::{self, logistic};
+use crate::trees::bins::BinnedRows;
+use crate::trees::ensemble::{LinkFunction, TreeEnsemble};
+use crate::trees::forest::GroupCounts;
+use crate::trees::leafwise::{HistogramLayout, WeightedGroup, grow};
+use crate::trees::splits::TreeRules;
+use crate::trees::tree::DecisionTree;
 
 /// What gradient boosting does.
 #[derive(Clone, Debug)]

@@ -4,12 +4,12 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
-use crate::model::draws::below;
-use crate::model::trees::bins::BinnedRows;
-use crate::model::trees::ensemble::{LinkFunction, TreeEnsemble};
-use crate::model::trees::grow::{ClassCounts, ForestGrower, GroupMember};
-use crate::model::trees::splits::TreeRules;
-use crate::model::trees::tree::DecisionTree;
+use crate::stats::draws::below;
+use crate::trees::bins::BinnedRows;
+use crate::trees::ensemble::{LinkFunction, TreeEnsemble};
+use crate::trees::grow::{ClassCounts, ForestGrower, GroupMember};
+use crate::trees::splits::TreeRules;
+use crate::trees::tree::DecisionTree;
 
 /// How many rows of each class there are in every group, and what a row of each class weighs.
 #[derive(Clone, Debug)]

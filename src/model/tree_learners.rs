@@ -5,10 +5,10 @@ use ndarray::ArrayView2;
 use crate::model::error::ModelError;
 use crate::model::hyper::{Hyperparameter, HyperparameterRange};
 use crate::model::learner::{FitTask, LearnerOf};
-use crate::model::trees::boost::{BoostingSettings, adaboost, boost};
-use crate::model::trees::ensemble::TreeEnsemble;
-use crate::model::trees::forest::{ForestSettings, GroupCounts, fit};
-use crate::model::trees::splits::{SplitCriterion, TreeRules};
+use crate::trees::boost::{BoostingSettings, adaboost, boost};
+use crate::trees::ensemble::TreeEnsemble;
+use crate::trees::forest::{ForestSettings, GroupCounts, fit};
+use crate::trees::splits::{SplitCriterion, TreeRules};
 
 const fn trees(default: f64, doc: &'static str) -> Hyperparameter {
     Hyperparameter {

@@ -3,7 +3,7 @@
 use ndarray::ArrayView1;
 use serde::{Deserialize, Serialize};
 
-use crate::model::trees::bins::BinnedRows;
+use crate::trees::bins::BinnedRows;
 
 /// The feature of a leaf.
 const LEAF: u32 = u32::MAX;

@@ -2,10 +2,10 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use crate::model::draws::{below, settle};
-use crate::model::trees::bins::BinnedRows;
-use crate::model::trees::splits::{LeafBounds, NodeRows, NodeSplit, NodeSums, TreeRules, scan};
-use crate::model::trees::tree::{DecisionTree, SplitNode, partition};
+use crate::stats::draws::{below, settle};
+use crate::trees::bins::BinnedRows;
+use crate::trees::splits::{LeafBounds, NodeRows, NodeSplit, NodeSums, TreeRules, scan};
+use crate::trees::tree::{DecisionTree, SplitNode, partition};
 
 /// So many entries add into copies of a histogram in turn, so that none waits for the one before
 /// it.

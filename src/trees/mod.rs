@@ -1,5 +1,5 @@
-//! Trees over binned features: decision tree, random forest, extra trees, gradient boosting,
-//! AdaBoost.
+//! Trees over binned features, and what is made of many: bins, growth, forests, boosting, and exact
+//! SHAP values. What a learner is, and that it has hyperparameters, stands in `model`.
 //!
 //! They are our own because smartcore's are slower than scikit-learn's, its classifier forest skips
 //! splits between tied values (an AUC of .927 where .996 is right), and neither SHAP values nor
@@ -11,7 +11,6 @@ pub mod ensemble;
 pub mod forest;
 pub mod grow;
 pub mod leafwise;
-pub mod learners;
 pub mod shap;
 pub mod splits;
 pub mod tree;

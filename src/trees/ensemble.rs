@@ -4,9 +4,9 @@ use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::model::logistic::logistic;
-use crate::model::trees::bins::BinnedRows;
-use crate::model::trees::tree::{DEEPEST, DecisionTree, SplitNode};
+use crate::stats::logistic::logistic;
+use crate::trees::bins::BinnedRows;
+use crate::trees::tree::{DEEPEST, DecisionTree, SplitNode};
 
 /// How many rows are asked about at a time.
 const TOGETHER: usize = 512;

@@ -1,0 +1,9 @@
+//! Statistics: tests, distances, areas under curves, draws. Numbers in, numbers out; tables and models
+//! are not known here.
+
+pub mod auc;
+pub mod distances;
+pub mod draws;
+pub mod hypothesis;
+pub mod ks;
+pub mod logistic;
