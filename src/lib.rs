@@ -40,6 +40,8 @@ pub mod plan;
 pub mod engine;
 
 #[cfg(feature = "kinds")]
+pub mod drift;
+#[cfg(feature = "kinds")]
 pub mod frame;
 #[cfg(feature = "kinds")]
 pub mod kinds;
@@ -48,7 +50,9 @@ pub mod model;
 #[cfg(feature = "kinds")]
 pub mod prep;
 #[cfg(feature = "kinds")]
-pub mod quality;
+pub mod profile;
+#[cfg(feature = "kinds")]
+pub mod schema;
 #[cfg(feature = "kinds")]
 pub mod source;
 #[cfg(feature = "kinds")]

@@ -28,7 +28,7 @@ pub fn quarantine(workspace: &Workspace, quarantine: &QuarantineCommand) -> Resu
     let none = || wrong(TableError("this is no table".to_owned()));
     let table = dataset(&files).ok_or_else(none)?.map_err(wrong)?;
     let bytes = load::read_named(workspace, schema)?;
-    let parsed = crate::quality::schema::parse(schema, bytes).map_err(AppError::Report)?;
+    let parsed = crate::schema::parse::parse(schema, bytes).map_err(AppError::Report)?;
     let replayed = replay(&parsed, &table).map_err(wrong)?;
     if let Some(output) = output {
         let bytes = file(&replayed.keeps, output.to_str().unwrap_or_default()).map_err(wrong)?;

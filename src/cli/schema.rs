@@ -10,9 +10,9 @@ use crate::cli::exit::Exit;
 use crate::cli::{load, out, rows};
 use crate::kinds::list::registry;
 use crate::kinds::scaffold;
-use crate::quality::infer::SchemaStrictness;
-use crate::quality::schema_diff::{ChangeEffect, changes};
-use crate::quality::{schema, schema_json};
+use crate::profile::infer::SchemaStrictness;
+use crate::schema::diff::{ChangeEffect, changes};
+use crate::schema::{json_schema, parse};
 use crate::stage::schema as pages;
 
 /// Prints a JSON Schema or the reference page, proposes a schema for data, or compares two.
@@ -48,7 +48,7 @@ pub fn schema(workspace: &Workspace, args: &SchemaArgs) -> Result<Exit, AppError
             return diff(workspace, old, new, *json);
         }
         (None, SchemaFormat::Json) => out::json(&pages::json_schema(&registry()))?,
-        (None, SchemaFormat::Data) => out::json(&schema_json::json_schema())?,
+        (None, SchemaFormat::Data) => out::json(&json_schema::json_schema())?,
         (None, SchemaFormat::Markdown) => out::data(pages::reference(&registry()).as_bytes())?,
     }
     Ok(Exit::Done)
@@ -57,7 +57,7 @@ pub fn schema(workspace: &Workspace, args: &SchemaArgs) -> Result<Exit, AppError
 fn diff(workspace: &Workspace, old: &str, new: &str, json: bool) -> Result<Exit, AppError> {
     let read = |name: &str| {
         let bytes = load::read_named(workspace, name)?;
-        schema::parse(name, bytes).map_err(AppError::Report)
+        parse::parse(name, bytes).map_err(AppError::Report)
     };
     let found = changes(&read(old)?, &read(new)?);
     let effect = found

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::hyper::HyperparameterValue;
 use crate::model::intervals::Interval;
 use crate::model::metrics::Metrics;
-use crate::quality::giveaway::Giveaway;
+use crate::profile::giveaway::Giveaway;
 
 /// Version of the stored form.
 pub(crate) const FORMAT: u32 = 2;

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::base::digest::Digest;
 use crate::base::nearest::suggest;
+use crate::drift::compare::{self, ContinuousTest, DriftThresholds, PValueCorrection};
+use crate::drift::page;
 use crate::frame::table::{ColumnType, TableError};
 use crate::kinds::dataset::Dataset;
 use crate::model::bundle::ModelBundle;
-use crate::quality::drift::{self, ContinuousTest, DriftThresholds, PValueCorrection};
-use crate::quality::drift_page;
-use crate::quality::profile::Profile;
+use crate::profile::columns::Profile;
 use crate::source::files::{self, Options};
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
@@ -246,14 +246,14 @@ impl Stage for DriftStage {
             ..self.settings
         };
         (context.progress)(0, 1, "comparing");
-        let found = drift::compare(&reference, &current, &settings);
+        let found = compare::compare(&reference, &current, &settings);
         outputs.bytes(
             "report",
             serde_json::to_vec_pretty(&found).expect("plain data serialises"),
         );
         outputs.bytes(
             "page",
-            drift_page::page(&found, &reference, &current).into_bytes(),
+            page::page(&found, &reference, &current).into_bytes(),
         );
         outputs.bytes("reference", reference.encode());
         outputs.bytes("current", current.encode());

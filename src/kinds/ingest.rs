@@ -12,7 +12,7 @@ use crate::frame::table::{ColumnType, TableError};
 use crate::kinds::collection::{CollectionSource, PARAMS, pull};
 use crate::kinds::dataset::DatasetWriter;
 use crate::kinds::ingest_files::gather;
-use crate::quality::schema_types::TYPES;
+use crate::schema::types::TYPES;
 use crate::source::documents::DocumentReading;
 use crate::source::encoding::Encoding;
 use crate::source::files::{FileFormat, Options};

@@ -16,7 +16,7 @@ use crate::model::compare::{
 use crate::model::intervals::{Interval, intervals, wilson};
 use crate::model::metrics::{Metrics, RankedRows};
 use crate::prep::seen::RowSeen;
-use crate::quality::giveaway::GiveawayGrade;
+use crate::profile::giveaway::GiveawayGrade;
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, Inputs, Outputs};

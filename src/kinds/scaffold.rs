@@ -10,12 +10,12 @@ use crate::kinds::init_request::{InitRequest, JudgedColumn};
 use crate::kinds::scaffold_labels::{LabelMeaning, SaidLabels, labels};
 use crate::kinds::scaffold_text::{PipelineProposal, pipeline};
 use crate::kinds::split_work::SAMPLE;
-use crate::quality::giveaway::{Giveaway, GiveawayGrade, GiveawayReason};
-use crate::quality::infer::{self, SchemaStrictness};
-use crate::quality::nature::{epoch_parts, rising};
-use crate::quality::profile::Profile;
-use crate::quality::separation::{ClassTellings, LabelProfiles};
-use crate::quality::units::distinct_rows;
+use crate::profile::columns::Profile;
+use crate::profile::giveaway::{Giveaway, GiveawayGrade, GiveawayReason};
+use crate::profile::infer::{self, SchemaStrictness};
+use crate::profile::nature::{epoch_parts, rising};
+use crate::profile::separation::{ClassTellings, LabelProfiles};
+use crate::profile::units::distinct_rows;
 use crate::source::files::{FileFormat, Options, likely_separator, read};
 
 /// Rows that are looked at at once.

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::quality::infer::quote;
-use crate::quality::labels::is_called_benign;
+use crate::profile::infer::quote;
+use crate::profile::labels::is_called_benign;
 
 /// More labels are not those of a target.
 const MOST: usize = 200;

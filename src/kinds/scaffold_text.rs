@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::kinds::init_request::{InitRequest, JudgedColumn};
 use crate::kinds::scaffold_labels::LabelMeaning;
-use crate::quality::infer::quote;
+use crate::profile::infer::quote;
 
 /// Below this share of attacks, or above one less it, models are compared by the average precision.
 const IMBALANCED: f64 = 0.2;

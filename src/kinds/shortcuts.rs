@@ -5,7 +5,7 @@ use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
 use crate::model::metrics::Metrics;
 use crate::prep::preprocessor::Preprocessor;
-use crate::quality::giveaway::GiveawayGrade;
+use crate::profile::giveaway::GiveawayGrade;
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 

@@ -11,10 +11,10 @@ use crate::frame::table::{ColumnType, Table, TableError, read_time};
 use crate::frame::{codec, rows};
 use crate::kinds::dataset::{Dataset, DatasetWriter, read_kept};
 use crate::kinds::quarantine::{QuarantinedRows, ROW, RULES, failure_columns, quarantine_columns};
-use crate::quality::report::{RuleVerdict, ValidationCounts, ValidationReport};
-use crate::quality::rules::{self, RuleFailure, SchemaRule};
-use crate::quality::schema;
-use crate::quality::schema_types::{Schema, Severity, TableMeasure};
+use crate::schema::parse;
+use crate::schema::report::{RuleVerdict, ValidationCounts, ValidationReport};
+use crate::schema::rules::{self, RuleFailure, SchemaRule};
+use crate::schema::types::{Schema, Severity, TableMeasure};
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
@@ -166,7 +166,7 @@ impl Stage for ValidateStage {
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let file = inputs.one("schema");
-        let schema = schema::parse(&file.label, file.bytes()?)
+        let schema = parse::parse(&file.label, file.bytes()?)
             .map_err(|report| StageError::Data(report.plain()))?;
         let rules = rules::rules(&schema);
         let data = Dataset::open(inputs.one("data"))?;

@@ -11,7 +11,7 @@ use crate::prep::columns::{Columns, RowFaults};
 use crate::prep::labels::TargetMap;
 use crate::prep::seen::{RowSeen, SeenRows};
 use crate::prep::step::{FittedStep, PrepStep, StepAction};
-use crate::quality::giveaway::Giveaway;
+use crate::profile::giveaway::Giveaway;
 
 /// Version of the stored form. Others are refused.
 const FORMAT: u32 = 2;

@@ -13,8 +13,8 @@ use netsec::lineage::tail::JournalTail;
 use netsec::model::bundle::ModelBundle;
 use netsec::pipeline::condition;
 use netsec::prep::preprocessor::Preprocessor;
-use netsec::quality::profile::Profile;
-use netsec::quality::{expression, schema};
+use netsec::profile::columns::Profile;
+use netsec::schema::{expression, parse};
 use netsec::source::files::{FileFormat, Options, read};
 use netsec::source::parquet;
 use netsec::store::manifest::Manifest;
@@ -111,7 +111,7 @@ fn tail(bytes: &[u8]) {
 }
 
 fn schema_file(bytes: &[u8]) {
-    if let Err(report) = schema::parse("s.yaml", bytes.to_vec()) {
+    if let Err(report) = parse::parse("s.yaml", bytes.to_vec()) {
         drop(report.plain());
     }
 }

@@ -31,8 +31,7 @@ fn every_yaml_block_of_the_docs_checks() {
             let block = block.split("```").next().unwrap();
             count += 1;
             if block.starts_with("columns:") {
-                let parsed =
-                    netsec::quality::schema::parse("block.yaml", block.as_bytes().to_vec());
+                let parsed = netsec::schema::parse::parse("block.yaml", block.as_bytes().to_vec());
                 assert!(
                     parsed.is_ok(),
                     "{name}:\n{block}\n{}",

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::world::package;
 
 /// Who may import whom. A change here is a change to `docs/ARCHITECTURE.md`.
-const ROOMS: [(&str, &[&str]); 20] = [
+const ROOMS: [(&str, &[&str]); 22] = [
     ("base", &[]),
     ("event", &["base"]),
     ("stage", &["base"]),
@@ -24,20 +24,20 @@ const ROOMS: [(&str, &[&str]); 20] = [
             "base", "event", "stage", "pipeline", "graph", "plan", "store", "lineage",
         ],
     ),
-    ("frame", &["base"]),
-    ("source", &["base", "frame"]),
     ("stats", &[]),
     ("trees", &["stats"]),
-    ("quality", &["base", "frame", "stats"]),
-    ("prep", &["base", "frame", "quality", "stats"]),
-    (
-        "model",
-        &["base", "frame", "quality", "prep", "stats", "trees"],
-    ),
+    ("frame", &["base"]),
+    ("source", &["base", "frame"]),
+    ("schema", &["base", "frame"]),
+    ("profile", &["base", "frame", "stats"]),
+    ("drift", &["base", "frame", "stats", "profile", "schema"]),
+    ("prep", &["base", "frame", "profile"]),
+    ("model", &["base", "frame", "stats", "trees", "prep"]),
     (
         "kinds",
         &[
-            "base", "stage", "source", "frame", "quality", "prep", "stats", "trees", "model",
+            "base", "stage", "stats", "trees", "frame", "source", "schema", "profile", "drift",
+            "prep", "model",
         ],
     ),
     (
@@ -51,7 +51,7 @@ const ROOMS: [(&str, &[&str]); 20] = [
         "cli",
         &[
             "base", "event", "stage", "pipeline", "lineage", "plan", "engine", "app", "reporter",
-            "frame", "source", "quality", "model", "kinds",
+            "frame", "source", "schema", "profile", "model", "kinds",
         ],
     ),
 ];
@@ -67,9 +67,9 @@ const CRATES: [(&str, &[&str]); 32] = [
     (
         "regex",
         &[
-            "quality/schema_types.rs",
-            "quality/schema_reader.rs",
-            "quality/rules.rs",
+            "schema/types.rs",
+            "schema/reader.rs",
+            "schema/rules.rs",
             "prep/columns.rs",
         ],
     ),
@@ -80,7 +80,7 @@ const CRATES: [(&str, &[&str]); 32] = [
             "source/synthetic.rs",
             "stats/draws.rs",
             "trees/",
-            "quality/domain_classifier.rs",
+            "drift/domain_classifier.rs",
             "model/",
             "kinds/",
         ],
@@ -104,7 +104,7 @@ const CRATES: [(&str, &[&str]); 32] = [
     ("half", &["source/parquet_cells.rs"]),
     ("sled", &["lineage/sled.rs"]),
     ("ring", &["base/signing.rs"]),
-    ("polars", &["source/", "frame/", "quality/", "kinds/"]),
+    ("polars", &["source/", "frame/", "kinds/"]),
     ("prost", &["model/onnx/"]),
     ("smartcore", &["prep/pca.rs"]),
     ("saphyr_parser", &["base/tree.rs"]),

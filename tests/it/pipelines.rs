@@ -136,7 +136,7 @@ fn shipped_schemas_fit_the_generated_schema() {
             .map(|error| format!("{}: {error}", error.instance_path()))
             .collect();
         assert!(errors.is_empty(), "{errors:#?}");
-        assert!(netsec::quality::schema::parse("s.yaml", text.as_bytes().to_vec()).is_ok());
+        assert!(netsec::schema::parse::parse("s.yaml", text.as_bytes().to_vec()).is_ok());
     }
     for wrong in [
         "columns: { a: { type: nit } }",
@@ -146,7 +146,7 @@ fn shipped_schemas_fit_the_generated_schema() {
     ] {
         assert!(!validator.is_valid(&json(wrong)), "{wrong}");
         assert!(
-            netsec::quality::schema::parse("s.yaml", wrong.as_bytes().to_vec()).is_err(),
+            netsec::schema::parse::parse("s.yaml", wrong.as_bytes().to_vec()).is_err(),
             "{wrong}"
         );
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use netsec::quality::profile::Profile;
-use netsec::quality::rules::{failures, rules};
-use netsec::quality::{expression, schema};
+use netsec::profile::columns::Profile;
+use netsec::schema::rules::{failures, rules};
+use netsec::schema::{expression, parse};
 use netsec::source::documents::{DocumentReading, rows, split};
 use netsec::source::files::{Options, read};
 use netsec::source::mongodb::parse;
@@ -81,7 +81,7 @@ proptest! {
     #[test]
     fn schema_files(edits in edits()) {
         let bytes = edited(SCHEMA, edits);
-        match schema::parse("s.yaml", bytes) {
+        match parse::parse("s.yaml", bytes) {
             Ok(schema) => {
                 let table = read(CSV.to_vec(), &Options::plain(&[String::new()])).unwrap();
                 let rules = rules(&schema);

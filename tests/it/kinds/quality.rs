@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use crate::world::package;
 use netsec::frame::table::{ColumnType, Table};
-use netsec::quality::rules::{coerced, failures, misfits, rules};
-use netsec::quality::schema;
+use netsec::schema::parse;
+use netsec::schema::rules::{coerced, failures, misfits, rules};
 use netsec::stats::ks::{one_sample_tail, two_sample};
 
 pub(crate) fn oracle(name: &str) -> Value {
@@ -67,7 +67,7 @@ fn the_one_sample_tail_equals_scipy_to_1e_9() {
 
 /// What a table breaks of a schema: `column.rule row value`, rows counted from zero.
 fn broken(schema: &str, table: &Table) -> Vec<String> {
-    let schema = schema::parse("s.yaml", schema.as_bytes().to_vec())
+    let schema = parse::parse("s.yaml", schema.as_bytes().to_vec())
         .unwrap_or_else(|report| panic!("{}", report.plain()));
     let rules = rules(&schema);
     let columns = misfits(&schema, &table.columns().unwrap());
@@ -161,7 +161,7 @@ fn text_is_a_number_only_where_that_is_asked() {
             "b.max_length 1 yy"
         ]
     );
-    let schema = schema::parse("s.yaml", lenient.into_bytes()).unwrap();
+    let schema = parse::parse("s.yaml", lenient.into_bytes()).unwrap();
     assert_eq!(
         coerced(&schema, &table).unwrap().column_type("a").unwrap(),
         ColumnType::Int
@@ -187,7 +187,7 @@ fn a_wrong_schema_file_is_told_with_its_places() {
                 e: { type: int, min: 2, max: 1, at_most: 7 }\n  f: { type: int, coerce: true, severity: warn }\nothers: allow\nrows:\n  \
                 - { check: \"a <\" }\n  - { name: x }\ntable:\n  rows: { severity: fail }\n  duplicates: { max: 0.1, severity: quarantine }\n  \
                 freshness: { max_hours: 1 }\n";
-    let report = schema::parse("s.yaml", text.as_bytes().to_vec()).unwrap_err();
+    let report = parse::parse("s.yaml", text.as_bytes().to_vec()).unwrap_err();
     insta::assert_snapshot!(report.plain(), @"
     s.yaml:2:14: `nit` is not a column type (did you mean `int`?)
     s.yaml:3:3: the column `b` has no `type`

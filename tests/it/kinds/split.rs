@@ -23,7 +23,7 @@ fn table(rows: &[(i8, i8)]) -> Table {
 fn in_part(digests: &[[u8; 32]], share: f64) -> Vec<bool> {
     digests
         .iter()
-        .map(|digest| place(netsec::quality::leakage::head(digest)) < share)
+        .map(|digest| place(netsec::profile::leakage::head(digest)) < share)
         .collect()
 }
 

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::quality::rules::{ColumnMisfit, SchemaRule};
-use crate::quality::schema_types::{Schema, Severity, TableMeasure, TableRule};
+use crate::schema::rules::{ColumnMisfit, SchemaRule};
+use crate::schema::types::{Schema, Severity, TableMeasure, TableRule};
 
 /// How a rule fared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

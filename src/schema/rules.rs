@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::nearest::suggest;
 use crate::frame::build::{Cell, convert};
 use crate::frame::table::{ColumnType, Table, TableError};
-use crate::quality::expression::Expression;
-use crate::quality::schema_types::{ColumnRule, Schema, Severity};
+use crate::schema::expression::Expression;
+use crate::schema::types::{ColumnRule, Schema, Severity};
 
 /// One rule about rows.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::table::ColumnType;
-use crate::quality::expression::Expression;
+use crate::schema::expression::Expression;
 
 /// What a table must look like.
 #[derive(Clone, Debug)]

@@ -7,10 +7,10 @@ use crate::base::source::{SourceText, Spanned};
 use crate::base::tree::{self, SyntaxNode, SyntaxValue};
 use crate::frame::build::{Cell, convert};
 use crate::frame::table::ColumnType;
-use crate::quality::expression;
-use crate::quality::rules::of_column;
-use crate::quality::schema_reader::SchemaReader;
-use crate::quality::schema_types::{
+use crate::schema::expression;
+use crate::schema::reader::SchemaReader;
+use crate::schema::rules::of_column;
+use crate::schema::types::{
     ColumnRule, RULES, RowRule, Schema, Severity, TYPES, TableMeasure, TableRule,
 };
 

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::frame::table::{ColumnType, show_time};
-use crate::quality::rules::of_column;
-use crate::quality::schema_types::{ColumnRule, Schema, Severity};
+use crate::schema::rules::of_column;
+use crate::schema::types::{ColumnRule, Schema, Severity};
 
 /// What a change means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

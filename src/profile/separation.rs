@@ -9,11 +9,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::quality::giveaway::{Giveaway, GiveawayGrade, GiveawayReason};
-use crate::quality::nature::{nature, of_testbed};
-use crate::quality::profile::{
+use crate::profile::columns::{
     ColumnProfile, EXACT, Profile, ValueDistribution, in_buckets, side_by_side,
 };
+use crate::profile::giveaway::{Giveaway, GiveawayGrade, GiveawayReason};
+use crate::profile::nature::{nature, of_testbed};
 use crate::stats::auc::auc;
 
 /// With fewer rows of a label, how well a column tells it is chance.

@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 
 use crate::frame::table::{ColumnType, Table, TableError, read_time};
-use crate::quality::giveaway::GiveawayReason;
-use crate::quality::profile::{ColumnProfile, SampledCells, ValueDistribution};
+use crate::profile::columns::{ColumnProfile, SampledCells, ValueDistribution};
+use crate::profile::giveaway::GiveawayReason;
 
 /// Columns with so many different values for so many rows look like names of rows, in tables of at
 /// least so many rows. Where values are not counted one by one, their number is an estimate, which

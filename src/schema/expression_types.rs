@@ -2,7 +2,7 @@
 //! broken, without a word.
 
 use crate::frame::table::{ColumnType, TableError};
-use crate::quality::expression::{BinaryOp, Expression, UnaryOp};
+use crate::schema::expression::{BinaryOp, Expression, UnaryOp};
 
 /// What an expression gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +117,7 @@ fn comparison(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::quality::expression::parse;
+    use crate::schema::expression::parse;
 
     fn sort(text: &str) -> Result<ExprType, String> {
         let kind = |name: &str| match name {

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use crate::drift::domain_classifier::{self, DomainClassifier};
 use crate::frame::table::ColumnType;
-use crate::quality::domain_classifier::{self, DomainClassifier};
-use crate::quality::profile::{
+use crate::profile::columns::{
     ColumnProfile, Profile, ValueDistribution, in_buckets, side_by_side,
 };
-use crate::quality::units::{DrawnUnit, drawn_by};
+use crate::profile::units::{DrawnUnit, drawn_by};
 use crate::stats::distances::{deviation, in_quantiles, jensen_shannon, psi, wasserstein};
 use crate::stats::hypothesis::{
     TestResult, benjamini_hochberg, chi_squared, cramer_von_mises, cramers_v, fisher, holm,

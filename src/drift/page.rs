@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::quality::drift::{ColumnDrift, DriftReport};
-use crate::quality::profile::{ColumnProfile, Profile, ValueDistribution, side_by_side};
-use crate::quality::report::{STYLE, escape};
-use crate::quality::units::DrawnUnit;
+use crate::drift::compare::{ColumnDrift, DriftReport};
+use crate::profile::columns::{ColumnProfile, Profile, ValueDistribution, side_by_side};
+use crate::profile::units::DrawnUnit;
+use crate::schema::report::{STYLE, escape};
 use crate::stats::distances::in_quantiles;
 
 /// How many new categories of a column the page shows.
@@ -68,7 +68,7 @@ pub fn page(drift: &DriftReport, reference: &Profile, current: &Profile) -> Stri
         } else {
             ("passed", "same")
         };
-        let lines = |of: &dyn Fn(&crate::quality::drift::DriftTest) -> String| {
+        let lines = |of: &dyn Fn(&crate::drift::compare::DriftTest) -> String| {
             column.asked.iter().map(of).collect::<Vec<_>>().join("<br>")
         };
         let number =

@@ -12,8 +12,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde::Serialize;
 
-use crate::quality::profile::{Profile, SampledCells};
-use crate::quality::units::DrawnUnit;
+use crate::profile::columns::{Profile, SampledCells};
+use crate::profile::units::DrawnUnit;
 use crate::stats::auc::auc;
 
 /// Bins of a column.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::quality::giveaway::{Giveaway, GiveawayGrade};
-use crate::quality::separation::{ClassTellings, LabelProfiles};
+use crate::profile::giveaway::{Giveaway, GiveawayGrade};
+use crate::profile::separation::{ClassTellings, LabelProfiles};
 
 /// Bytes that are kept of a row: 16 of the digest of its features, 8 of that of its label, 8 that
 /// decide its side.
@@ -111,7 +111,7 @@ pub struct SharedRows {
 pub struct ColumnTelling {
     /// The column.
     pub column: String,
-    /// The area under the ROC curve, at least one half; see `quality::giveaway`.
+    /// The area under the ROC curve, at least one half; see `profile::giveaway`.
     pub auc: f64,
 }
 

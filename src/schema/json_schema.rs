@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::quality::schema_types::{RULES, SEVERITIES, TYPES};
+use crate::schema::types::{RULES, SEVERITIES, TYPES};
 
 /// Returns the JSON Schema (draft 2020-12).
 pub fn json_schema() -> Value {

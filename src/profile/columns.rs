@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::hash::{hash_text, spread};
 use crate::frame::table::{ColumnType, Table, TableError};
-use crate::quality::distinct::DistinctCounter;
-use crate::quality::units::SampledUnits;
+use crate::profile::distinct::DistinctCounter;
+use crate::profile::units::SampledUnits;
 
 /// Version of the stored form. Another one is refused.
 const FORMAT: u32 = 2;

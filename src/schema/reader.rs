@@ -10,7 +10,7 @@ use crate::base::problem::Problem;
 use crate::base::source::{Span, Spanned};
 use crate::base::tree::{SyntaxNode, SyntaxValue};
 use crate::frame::table::{ColumnType, read_time};
-use crate::quality::schema_types::{RULES, SEVERITIES, Severity};
+use crate::schema::types::{RULES, SEVERITIES, Severity};
 
 /// Reads a schema file and gathers what is wrong.
 pub(super) struct SchemaReader {

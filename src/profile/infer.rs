@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::frame::table::ColumnType;
-use crate::quality::profile::{ColumnProfile, Profile, ValueDistribution};
+use crate::profile::columns::{ColumnProfile, Profile, ValueDistribution};
 
 /// Text with up to so many different values gets a list of them, if every value stands for so many
 /// rows on average.
