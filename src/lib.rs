@@ -27,6 +27,7 @@
 pub mod base;
 
 pub mod event;
+pub mod render;
 pub mod stage;
 
 pub mod lineage;
@@ -59,6 +60,8 @@ pub mod source;
 pub mod stats;
 #[cfg(feature = "kinds")]
 pub mod trees;
+#[cfg(feature = "kinds")]
+pub mod views;
 
 pub mod app;
 pub mod reporter;

@@ -11,6 +11,7 @@ use crate::base::cancel::Cancel;
 use crate::cli::args::{CacheAction, CacheArgs, OverrideArgs};
 use crate::cli::exit::Exit;
 use crate::cli::{interrupt, load, out, run};
+use crate::render::columns::columns;
 use crate::reporter::table;
 
 /// Checks, counts or clears what the cache holds.
@@ -167,7 +168,7 @@ fn gc(
         ),
         row("kept", removal.kept_blobs, removal.kept_bytes),
     ];
-    out::data(table::columns(&rows).as_bytes())?;
+    out::data(columns(&rows).as_bytes())?;
     out::say(&format!(
         "kept for {} runs and all refs; {} logs and damaged files {}",
         removal.kept_runs.len(),
@@ -204,7 +205,7 @@ fn stats(workspace: &Workspace, json: bool) -> Result<Exit, AppError> {
         row("actions", stats.actions.to_string()),
         row("runs", stats.runs.to_string()),
     ];
-    out::data(table::columns(&rows).as_bytes())?;
+    out::data(columns(&rows).as_bytes())?;
     let mut stages: Vec<_> = stats.stages.iter().collect();
     stages.sort_by_key(|stage| std::cmp::Reverse(stage.bytes));
     let mut rows = vec![
@@ -224,7 +225,7 @@ fn stats(workspace: &Workspace, json: bool) -> Result<Exit, AppError> {
         ]
     }));
     if rows.len() > 1 {
-        out::data(format!("\n{}", table::columns(&rows)).as_bytes())?;
+        out::data(format!("\n{}", columns(&rows)).as_bytes())?;
     }
     Ok(Exit::Done)
 }

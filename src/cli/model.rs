@@ -18,7 +18,8 @@ use crate::kinds::handover::{card, mlflow, onnx};
 use crate::kinds::predict::{importance, options, permuted};
 use crate::lineage::query;
 use crate::model::bundle::ModelBundle;
-use crate::reporter::table::{self, columns};
+use crate::render::columns::columns;
+use crate::reporter::table;
 use crate::source::files::{self, Options};
 
 /// How many features the summary of a model names.

@@ -7,7 +7,7 @@ use crate::base::disk;
 use crate::cli::args_model::SweepCommand;
 use crate::cli::exit::Exit;
 use crate::cli::out;
-use crate::reporter::leaderboard;
+use crate::views::leaderboard;
 
 fn board(workspace: &Workspace, target: &str) -> Result<Value, AppError> {
     let reading = workspace.reading()?;

@@ -4,4 +4,3 @@
 
 pub mod compare;
 pub mod domain_classifier;
-pub mod page;

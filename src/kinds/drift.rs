@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use crate::base::digest::Digest;
 use crate::base::nearest::suggest;
 use crate::drift::compare::{self, ContinuousTest, DriftThresholds, PValueCorrection};
-use crate::drift::page;
 use crate::frame::table::{ColumnType, TableError};
 use crate::kinds::dataset::Dataset;
 use crate::model::bundle::ModelBundle;
@@ -18,6 +17,7 @@ use crate::stage::kind::{Stage, StageKind};
 use crate::stage::memo::{BlobRef, SubAction};
 use crate::stage::param::{Param, ParamError, ParamFallback, ParamType, Value, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+use crate::views;
 
 /// The kind.
 pub const KIND: StageKind = StageKind {
@@ -253,7 +253,7 @@ impl Stage for DriftStage {
         );
         outputs.bytes(
             "page",
-            page::page(&found, &reference, &current).into_bytes(),
+            views::drift::page(&found, &reference, &current).into_bytes(),
         );
         outputs.bytes("reference", reference.encode());
         outputs.bytes("current", current.encode());

@@ -22,6 +22,7 @@ use crate::stage::kind::{OutsideSource, Stage, StageKind};
 use crate::stage::memo::BlobRef;
 use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+use crate::views::{junit, validation};
 
 /// How many broken rules the message of a failed stage lists; the report lists all.
 const SHOWN: usize = 8;
@@ -206,8 +207,8 @@ impl Stage for ValidateStage {
 fn write_report(report: &ValidationReport, outputs: &mut Outputs) -> Result<(), StageError> {
     let json = serde_json::to_vec_pretty(report).expect("plain data serialises");
     outputs.bytes("report", json);
-    outputs.bytes("page", report.page().into_bytes());
-    outputs.bytes("junit", report.junit().into_bytes());
+    outputs.bytes("page", validation::page(report).into_bytes());
+    outputs.bytes("junit", junit::xml(report).into_bytes());
     if !report.valid {
         return Err(StageError::Data(message(report)));
     }

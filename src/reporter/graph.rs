@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::reporter::page::{self, escape};
+use crate::render::html::{self, escape};
 
 /// A stage in a drawing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,5 +118,5 @@ pub fn html(name: &str, boxes: &[StageBox]) -> String {
         count("wait"),
         svg(boxes)
     );
-    page::page(name, &body)
+    html::page(name, "", &body)
 }

@@ -3,8 +3,6 @@
 pub mod console;
 pub mod graph;
 pub mod jsonl;
-pub mod leaderboard;
-pub mod page;
 pub mod problem;
 pub mod table;
 pub mod timeline;

@@ -13,6 +13,7 @@ use crate::lineage::record::{ImportOrigin, RunRecord, RunRetention};
 use crate::plan::decide::{RunReason, Verdict};
 use crate::plan::explain::{FileChange, IngredientDifference};
 use crate::plan::whole::StageDecision;
+use crate::render::columns::columns;
 
 /// A stage of a plan with its decision.
 pub struct PlanRow<'a> {
@@ -22,30 +23,6 @@ pub struct PlanRow<'a> {
     pub kind: &'a str,
     /// What is to be done about it.
     pub decision: &'a StageDecision,
-}
-
-/// Lays out cells in columns; the last column is not padded.
-pub fn columns(rows: &[Vec<String>]) -> String {
-    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count())
-            .max()
-    };
-    let widths: Vec<usize> = (0..count)
-        .map(|column| width(column).unwrap_or(0))
-        .collect();
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let _ = write!(line, "{cell:<width$}  ", width = widths[column]);
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 /// Shows a plan: a line a stage, what would happen and why.

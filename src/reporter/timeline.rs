@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::base::outcome::StageOutcome;
 use crate::event::{Event, EventKind};
-use crate::reporter::page::{self, escape};
+use crate::render::html::{self, escape};
 
 /// A stage that ran.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -201,5 +201,5 @@ pub fn html(timeline: &RunTimeline) -> String {
         );
     }
     body.push_str("</table>\n");
-    page::page(&format!("Run {}", timeline.run), &body)
+    html::page(&format!("Run {}", timeline.run), "", &body)
 }

@@ -1,8 +1,6 @@
 //! What came of a validation: the verdict on each rule, and its forms for programs (JSON), people
 //! (HTML) and test runners (JUnit XML).
 
-use std::fmt::Write as _;
-
 use serde::Serialize;
 
 use crate::schema::rules::{ColumnMisfit, SchemaRule};
@@ -201,169 +199,17 @@ impl ValidationReport {
         }
         lines
     }
-
-    /// Returns the report as JUnit XML: a test case a rule.
-    pub fn junit(&self) -> String {
-        let mut cases = Vec::new();
-        cases.extend(self.columns.iter().map(|misfit| {
-            (
-                misfit.column.clone(),
-                misfit.rule.clone(),
-                RuleVerdict::Failed,
-                misfit.message.clone(),
-            )
-        }));
-        let column = |rule: &RuleReport| rule.column.clone().unwrap_or_else(|| "rows".to_owned());
-        cases.extend(
-            self.rules
-                .iter()
-                .map(|rule| (column(rule), rule.rule.clone(), rule.verdict, rule.line())),
-        );
-        cases.extend(self.table.iter().map(|rule| {
-            (
-                "table".to_owned(),
-                rule.rule.clone(),
-                rule.verdict,
-                rule.line(),
-            )
-        }));
-        let share = self.quarantined as f64 / self.rows.max(1) as f64;
-        let verdict = if share > self.quarantine_at_most {
-            RuleVerdict::Failed
-        } else {
-            RuleVerdict::Passed
-        };
-        let line = format!("{} of {} rows are set aside", self.quarantined, self.rows);
-        cases.push((
-            "table".to_owned(),
-            "quarantine_at_most".to_owned(),
-            verdict,
-            line,
-        ));
-        let failed = cases
-            .iter()
-            .filter(|(_, _, verdict, _)| *verdict == RuleVerdict::Failed)
-            .count();
-        let mut xml = format!(
-            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites><testsuite name=\"{}\" tests=\"{}\" failures=\"{failed}\">\n",
-            escape(&self.schema),
-            cases.len()
-        );
-        for (class, name, verdict, line) in cases {
-            let (class, name, line) = (escape(&class), escape(&name), escape(&line));
-            let _ = match verdict {
-                RuleVerdict::Passed => {
-                    writeln!(xml, "  <testcase classname=\"{class}\" name=\"{name}\"/>")
-                }
-                RuleVerdict::Failed => writeln!(
-                    xml,
-                    "  <testcase classname=\"{class}\" name=\"{name}\"><failure message=\"{line}\"/></testcase>"
-                ),
-                RuleVerdict::Warned | RuleVerdict::Quarantined => writeln!(
-                    xml,
-                    "  <testcase classname=\"{class}\" name=\"{name}\"><system-out>{line}</system-out></testcase>"
-                ),
-            };
-        }
-        xml.push_str("</testsuite></testsuites>\n");
-        xml
-    }
-
-    /// Returns the report as a page that needs nothing else.
-    pub fn page(&self) -> String {
-        let word = if self.valid { "valid" } else { "refused" };
-        let mut html = format!(
-            "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0}: {word}</title>\n<style>{STYLE}</style></head>\
-             <body>\n<h1>Validation against <code>{0}</code>: <span class=\"{word}\">{word}</span></h1>\n\
-             <dl><dt>rows</dt><dd>{1}</dd><dt>clean</dt><dd>{2}</dd><dt>set aside</dt><dd>{3} ({4}, at most {5})</dd></dl>\n",
-            escape(&self.schema),
-            self.rows,
-            self.clean,
-            self.quarantined,
-            percent(self.quarantined as f64 / self.rows.max(1) as f64),
-            percent(self.quarantine_at_most),
-        );
-        if !self.columns.is_empty() {
-            html.push_str(
-                "<h2>Columns</h2>\n<table><tr><th>column</th><th>rule</th><th></th></tr>\n",
-            );
-            for ColumnMisfit {
-                column,
-                rule,
-                message,
-            } in &self.columns
-            {
-                let _ = writeln!(
-                    html,
-                    "<tr class=\"failed\"><td><code>{}</code></td><td>{rule}</td><td>{}</td></tr>",
-                    escape(column),
-                    escape(message)
-                );
-            }
-            html.push_str("</table>\n");
-        }
-        if !self.table.is_empty() {
-            html.push_str("<h2>Table</h2>\n<table><tr><th>verdict</th><th>rule</th><th class=\"n\">value</th><th class=\"n\">least</th><th class=\"n\">most</th></tr>\n");
-            for rule in &self.table {
-                let show = |value: Option<f64>| {
-                    value.map_or_else(|| "–".to_owned(), |value| value.to_string())
-                };
-                let verdict = word_of(rule.verdict);
-                let _ = writeln!(
-                    html,
-                    "<tr class=\"{verdict}\"><td>{verdict}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
-                    escape(&rule.rule),
-                    show(rule.value),
-                    show(rule.min),
-                    show(rule.max)
-                );
-            }
-            html.push_str("</table>\n");
-        }
-        html.push_str("<h2>Rows</h2>\n<table><tr><th>verdict</th><th>column</th><th>rule</th><th>asks</th><th class=\"n\">rows</th><th class=\"n\">share</th><th>first</th></tr>\n");
-        let mut rules: Vec<&RuleReport> = self.rules.iter().collect();
-        // What is broken most badly stands first.
-        rules.sort_by_key(|rule| std::cmp::Reverse((rule.verdict, rule.rows)));
-        for rule in rules {
-            let verdict = word_of(rule.verdict);
-            let first = rule
-                .first
-                .as_ref()
-                .map(|(row, value)| format!("row {row}: <code>{}</code>", escape(value)));
-            let _ = writeln!(
-                html,
-                "<tr class=\"{verdict}\"><td>{verdict}</td><td><code>{}</code></td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>",
-                escape(rule.column.as_deref().unwrap_or_default()),
-                escape(&rule.rule),
-                escape(&rule.asks),
-                rule.rows,
-                if rule.rows == 0 {
-                    String::new()
-                } else {
-                    percent(rule.share)
-                },
-                first.unwrap_or_default()
-            );
-        }
-        html.push_str("</table>\n</body></html>\n");
-        html
-    }
 }
 
-/// The look of pages.
-pub(crate) const STYLE: &str = "body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:70em;padding:0 1em;color:#1b1f24}\
-h1{font-size:1.4em}h2{font-size:1.1em;margin-top:1.6em}dl{display:grid;grid-template-columns:max-content auto;gap:.1em 1em}\
-dt{color:#57606a}dd{margin:0}table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.25em .7em .25em 0;\
-border-bottom:1px solid #d8dee4;vertical-align:top}th{color:#57606a;font-weight:600}.n{text-align:right}\
-code{font:13px ui-monospace,monospace;overflow-wrap:anywhere}.valid,.passed td:first-child{color:#1a7f37}\
-.refused,.failed td:first-child{color:#cf222e;font-weight:600}.warned td:first-child,.quarantined td:first-child{color:#9a6700}";
-
-fn word_of(verdict: RuleVerdict) -> &'static str {
-    match verdict {
-        RuleVerdict::Passed => "passed",
-        RuleVerdict::Warned => "warned",
-        RuleVerdict::Quarantined => "quarantined",
-        RuleVerdict::Failed => "failed",
+impl RuleVerdict {
+    /// Its name, as it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RuleVerdict::Passed => "passed",
+            RuleVerdict::Warned => "warned",
+            RuleVerdict::Quarantined => "quarantined",
+            RuleVerdict::Failed => "failed",
+        }
     }
 }
 
@@ -407,7 +253,8 @@ fn measure(rule: &TableRule, counts: &ValidationCounts) -> TableReport {
 }
 
 impl RuleReport {
-    fn line(&self) -> String {
+    /// Says what is broken, how often, and where first.
+    pub fn line(&self) -> String {
         let Self {
             column,
             rule,
@@ -435,7 +282,8 @@ impl RuleReport {
 }
 
 impl TableReport {
-    fn line(&self) -> String {
+    /// Says what was measured, and what is asked.
+    pub fn line(&self) -> String {
         let value = self
             .value
             .map_or_else(|| "not known".to_owned(), |value| value.to_string());
@@ -453,7 +301,7 @@ impl TableReport {
 }
 
 /// A share as a percentage with as many digits as matter.
-fn percent(share: f64) -> String {
+pub fn percent(share: f64) -> String {
     let percent = share * 100.0;
     // Below ten, one digit more than the first that is not zero.
     let digits = match percent {
@@ -466,23 +314,6 @@ fn percent(share: f64) -> String {
     format!("{percent:.digits$} %")
 }
 
-/// Escapes text for HTML and XML; characters that XML cannot hold become a mark.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\n' | '\t' => escaped.push(' '),
-            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -492,14 +323,6 @@ mod tests {
         assert_eq!(
             [0.0, 0.25, 0.012, 0.00034].map(percent),
             ["0.0 %", "25.0 %", "1.2 %", "0.034 %"]
-        );
-    }
-
-    #[test]
-    fn text_from_outside_is_escaped() {
-        assert_eq!(
-            escape("<a & \"b\">\u{1}\n"),
-            "&lt;a &amp; &quot;b&quot;&gt;\u{fffd} "
         );
     }
 }

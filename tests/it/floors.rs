@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use crate::world::package;
 
 /// Who may import whom. A change here is a change to `docs/ARCHITECTURE.md`.
-const ROOMS: [(&str, &[&str]); 22] = [
+const ROOMS: [(&str, &[&str]); 24] = [
     ("base", &[]),
     ("event", &["base"]),
+    ("render", &[]),
     ("stage", &["base"]),
     ("store", &["base"]),
     ("lineage", &["base"]),
@@ -30,14 +31,15 @@ const ROOMS: [(&str, &[&str]); 22] = [
     ("source", &["base", "frame"]),
     ("schema", &["base", "frame"]),
     ("profile", &["base", "frame", "stats"]),
-    ("drift", &["base", "frame", "stats", "profile", "schema"]),
+    ("drift", &["base", "frame", "stats", "profile"]),
     ("prep", &["base", "frame", "profile"]),
     ("model", &["base", "frame", "stats", "trees", "prep"]),
+    ("views", &["render", "stats", "schema", "profile", "drift"]),
     (
         "kinds",
         &[
             "base", "stage", "stats", "trees", "frame", "source", "schema", "profile", "drift",
-            "prep", "model",
+            "prep", "model", "views",
         ],
     ),
     (
@@ -46,12 +48,12 @@ const ROOMS: [(&str, &[&str]); 22] = [
             "base", "event", "stage", "pipeline", "graph", "plan", "engine", "store", "lineage",
         ],
     ),
-    ("reporter", &["base", "event", "plan", "lineage"]),
+    ("reporter", &["base", "event", "plan", "lineage", "render"]),
     (
         "cli",
         &[
             "base", "event", "stage", "pipeline", "lineage", "plan", "engine", "app", "reporter",
-            "frame", "source", "schema", "profile", "model", "kinds",
+            "render", "views", "frame", "source", "schema", "profile", "model", "kinds",
         ],
     ),
 ];

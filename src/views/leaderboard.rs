@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::reporter::page::escape;
-use crate::reporter::table::columns;
+use crate::render::columns::columns;
+use crate::render::html::escape;
 
 /// The width and height of a picture, and the room around its points.
 const SIZE: (f64, f64) = (320.0, 210.0);

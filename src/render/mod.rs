@@ -1,0 +1,4 @@
+//! Data to text: aligned columns, pages. What the data mean is not known here.
+
+pub mod columns;
+pub mod html;

@@ -1,0 +1,6 @@
+//! What people look at: reports, leaderboards and comparisons as pages, drawings and text.
+
+pub mod drift;
+pub mod junit;
+pub mod leaderboard;
+pub mod validation;
