@@ -11,11 +11,11 @@
 //! ```text
 //! cli                           flags in, text and exit codes out
 //! app  reporter
-//! engine
-//! plan
-//! graph                         kinds
-//! pipeline  store  lineage      model  prep
-//! event  stage                  source  quality  frame
+//! engine                        kinds
+//! plan                          views  tuning  gate  scoring  export  scaffold
+//! graph                         model
+//! pipeline  store  lineage      prep  drift  schema  source
+//! event  stage  render          profile  frame  trees  stats
 //! base
 //! ```
 //!
@@ -43,7 +43,11 @@ pub mod engine;
 #[cfg(feature = "kinds")]
 pub mod drift;
 #[cfg(feature = "kinds")]
+pub mod export;
+#[cfg(feature = "kinds")]
 pub mod frame;
+#[cfg(feature = "kinds")]
+pub mod gate;
 #[cfg(feature = "kinds")]
 pub mod kinds;
 #[cfg(feature = "kinds")]
@@ -53,13 +57,19 @@ pub mod prep;
 #[cfg(feature = "kinds")]
 pub mod profile;
 #[cfg(feature = "kinds")]
+pub mod scaffold;
+#[cfg(feature = "kinds")]
 pub mod schema;
+#[cfg(feature = "kinds")]
+pub mod scoring;
 #[cfg(feature = "kinds")]
 pub mod source;
 #[cfg(feature = "kinds")]
 pub mod stats;
 #[cfg(feature = "kinds")]
 pub mod trees;
+#[cfg(feature = "kinds")]
+pub mod tuning;
 #[cfg(feature = "kinds")]
 pub mod views;
 

@@ -6,7 +6,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
 use crate::cli::args_whose::TargetScope;
-use crate::kinds::predict::METRICS;
+use crate::model::metrics::CHOICES;
 
 /// Inspect, explain or export a model.
 #[derive(Debug, Subcommand)]
@@ -48,7 +48,7 @@ pub struct ImportanceArgs {
     /// Rows with labels: CSV, Parquet or NDJSON, also compressed
     pub data: String,
     /// Metric, as in `select` of `train`
-    #[arg(long, default_value = "f1", value_parser = PossibleValuesParser::new(METRICS))]
+    #[arg(long, default_value = "f1", value_parser = PossibleValuesParser::new(CHOICES))]
     pub metric: String,
     /// Number of shuffles per column
     #[arg(

@@ -11,7 +11,7 @@ use crate::cli::args::CatArgs;
 use crate::cli::exit::Exit;
 use crate::cli::out;
 use crate::frame::table::TableError;
-use crate::kinds::export::{dataset, file};
+use crate::frame::whole::{dataset, file};
 
 /// Returns whether a dataset is asked for as one table: on the standard output, or in a file of
 /// such a form.

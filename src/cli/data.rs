@@ -6,7 +6,7 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args_data::{DataCommand, PushArgs};
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
-use crate::kinds::push::{PushTarget, push};
+use crate::source::push::{PushTarget, push};
 use crate::stage::param;
 
 /// Loads a file of rows into a collection.

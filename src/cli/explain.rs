@@ -7,7 +7,7 @@ use crate::app::workspace::{AppError, RunRequest, Workspace};
 use crate::cli::args::ExplainArgs;
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
-use crate::kinds::compare::{compare, datasets};
+use crate::frame::diff::{compare, datasets};
 use crate::plan::decide::{RunReason, Verdict};
 use crate::plan::explain::IngredientDifference;
 use crate::reporter::table::{self, PlanRow};

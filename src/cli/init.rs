@@ -7,8 +7,8 @@ use crate::base::disk;
 use crate::cli::args_data::InitArgs;
 use crate::cli::exit::Exit;
 use crate::cli::{out, rows};
-use crate::kinds::init_request::InitRequest;
-use crate::kinds::scaffold::{self, StarterFiles};
+use crate::scaffold::propose::{self, StarterFiles};
+use crate::scaffold::request::InitRequest;
 
 /// Writes a starter pipeline and schema for a table.
 ///
@@ -18,7 +18,7 @@ pub fn init(workspace: &Workspace, args: &InitArgs) -> Result<Exit, AppError> {
     let name = args
         .name
         .clone()
-        .unwrap_or_else(|| scaffold::name_of(&args.data));
+        .unwrap_or_else(|| propose::name_of(&args.data));
     let test = match &args.test {
         Some(test) => Some((test.clone(), rows::files(workspace, test)?)),
         None => None,
@@ -37,7 +37,7 @@ pub fn init(workspace: &Workspace, args: &InitArgs) -> Result<Exit, AppError> {
         pipeline,
         schema,
         notes,
-    } = scaffold::propose(&request).map_err(AppError::Usage)?;
+    } = propose::propose(&request).map_err(AppError::Usage)?;
     let files = [
         (format!("pipelines/{name}.yaml"), pipeline),
         (format!("schemas/{name}.yaml"), schema),

@@ -2,7 +2,6 @@
 
 use crate::app::workspace::{AppError, Workspace};
 use crate::frame::table::TableError;
-use crate::kinds::predict::model;
 use crate::model::bundle::ModelBundle;
 
 /// Reads a stored model; returns its name with it.
@@ -18,7 +17,7 @@ pub fn stored_model(
     let files = workspace.fetch(&found.digest)?;
     let name = found.tell(&reading.ledger)?;
     match files.into_iter().next() {
-        Some((path, bytes)) if path.is_empty() => match model(&bytes) {
+        Some((path, bytes)) if path.is_empty() => match ModelBundle::decode(&bytes) {
             Ok(model) => Ok((name, model)),
             Err(why) => Err(AppError::Data(format!("`{name}`: {why}"))),
         },

@@ -11,15 +11,18 @@ use crate::cli::exit::Exit;
 use crate::cli::load_model::{named, stored_model};
 use crate::cli::rows::byte;
 use crate::cli::{load, out};
+use crate::export::card::card;
+use crate::export::mlflow::mlflow;
+use crate::export::onnx::document::onnx;
 use crate::frame::table::Table;
-use crate::kinds::attribution::{RowExplainer, explained};
-use crate::kinds::export::file;
-use crate::kinds::handover::{card, mlflow, onnx};
-use crate::kinds::predict::{importance, options, permuted};
+use crate::frame::whole::file;
 use crate::lineage::query;
 use crate::model::bundle::ModelBundle;
+use crate::model::importance::{importance, permuted};
 use crate::render::columns::columns;
 use crate::reporter::table;
+use crate::scoring::attribution::{RowExplainer, explained};
+use crate::scoring::rows::options;
 use crate::source::files::{self, Options};
 
 /// How many features the summary of a model names.

@@ -14,8 +14,8 @@ use crate::cli::load_model::{named, stored_model};
 use crate::cli::out;
 use crate::cli::rows::byte;
 use crate::frame::codec::TableForm;
-use crate::kinds::predict::{ScoreError, ScoringSummary, score};
 use crate::model::bundle::ModelBundle;
+use crate::scoring::rows::{ScoreError, ScoringSummary, score};
 
 /// Scores the rows of a file.
 ///

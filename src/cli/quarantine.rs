@@ -8,8 +8,8 @@ use crate::cli::args_data::QuarantineCommand;
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
 use crate::frame::table::TableError;
-use crate::kinds::export::{dataset, file};
-use crate::kinds::validate::replay;
+use crate::frame::whole::{dataset, file};
+use crate::schema::replay::replay;
 
 /// Checks rows that were set aside against a schema.
 ///

@@ -9,8 +9,8 @@ use crate::cli::args_data::SchemaAction;
 use crate::cli::exit::Exit;
 use crate::cli::{load, out, rows};
 use crate::kinds::list::registry;
-use crate::kinds::scaffold;
 use crate::profile::infer::SchemaStrictness;
+use crate::scaffold::propose;
 use crate::schema::diff::{ChangeEffect, changes};
 use crate::schema::{json_schema, parse};
 use crate::stage::schema as pages;
@@ -38,7 +38,7 @@ pub fn schema(workspace: &Workspace, args: &SchemaArgs) -> Result<Exit, AppError
                 SchemaStrictness::Strict
             };
             let text =
-                scaffold::infer(data, &files, separator, strictness).map_err(AppError::Usage)?;
+                propose::infer(data, &files, separator, strictness).map_err(AppError::Usage)?;
             match output {
                 Some(path) => disk::write_plain(&workspace.root().join(path), text.as_bytes())?,
                 None => out::data(text.as_bytes())?,

@@ -1,7 +1,7 @@
 //! `netsec supervise`: beside a run, starts programs for it. Not for people.
 
 use crate::cli::exit::Exit;
-use crate::kinds::supervisor;
+use crate::kinds::command::supervisor;
 use crate::stage::io::SupervisorSort;
 
 /// Carries out programs until the run has no more, or is gone. The standard output is the

@@ -1,6 +1,6 @@
 //! Whether two tables come from the same source, judged by their profiles alone.
 //!
-//! [`compare::compare`](compare::compare) tells it of every column and of all together.
+//! [`compare::compare`] tells it of every column and of all together.
 
 pub mod compare;
 pub mod domain_classifier;

@@ -1,9 +1,12 @@
 //! Tables (polars lives here).
 
 pub mod build;
+pub mod cell;
 pub mod codec;
 pub mod dataset;
+pub mod diff;
 pub mod hash;
 pub mod npy;
 pub mod rows;
 pub mod table;
+pub mod whole;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::base::digest::Digest;
 use crate::base::nearest::suggest;
 use crate::drift::compare::{self, ContinuousTest, DriftThresholds, PValueCorrection};
+use crate::frame::cell::MISSING;
 use crate::frame::table::{ColumnType, TableError};
 use crate::kinds::dataset::Dataset;
+use crate::kinds::merged_profile::together;
 use crate::model::bundle::ModelBundle;
 use crate::profile::columns::Profile;
 use crate::source::files::{self, Options};
@@ -14,8 +15,7 @@ use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
-use crate::stage::memo::{BlobRef, SubAction};
-use crate::stage::param::{Param, ParamError, ParamFallback, ParamType, Value, Values};
+use crate::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 use crate::views;
 
@@ -296,52 +296,6 @@ pub(crate) fn profile(
     )
 }
 
-/// One of so many profiles, on average, ends a group.
-const GROUP: u8 = 8;
-
-/// Puts the profiles of parts together, first in groups that are kept: where they end is told by
-/// the profiles themselves, so that one more part changes one group.
-pub(crate) fn together(
-    word: &str,
-    kept: &[BlobRef],
-    context: &StageContext<'_>,
-) -> Result<Profile, StageError> {
-    let read = |kept: &BlobRef| {
-        Profile::decode(&context.memo.fetch(&kept.digest)?).map_err(StageError::Lost)
-    };
-    let merged = |kept: &[BlobRef]| {
-        Ok(Profile::merged(
-            &kept
-                .iter()
-                .map(read)
-                .collect::<Result<Vec<_>, StageError>>()?,
-        ))
-    };
-    if kept.len() <= usize::from(GROUP) {
-        return merged(kept);
-    }
-    let groups: Vec<&[BlobRef]> = kept
-        .split_inclusive(|kept| kept.digest.as_bytes()[0] % GROUP == 0)
-        .collect();
-    let part = |(at, group): (usize, &&[BlobRef])| {
-        let of: String = group.iter().map(|kept| kept.digest.hex()).collect();
-        let with = [(
-            "of".to_owned(),
-            Value::Text(Digest::of(of.as_bytes()).hex()),
-        )];
-        SubAction {
-            name: format!("{word}-group-{}", at + 1),
-            with: with.into(),
-            inputs: Vec::new(),
-        }
-    };
-    let parts: Vec<SubAction> = groups.iter().enumerate().map(part).collect();
-    let kept = context
-        .memo
-        .keep(&parts, &|at, _| Ok(vec![merged(groups[at])?.encode()]))?;
-    merged(&kept.iter().map(|kept| kept[0]).collect::<Vec<_>>())
-}
-
 /// Reads whatever a reference is. A file of rows gets the text columns of the current rows, as
 /// numbers may be names there.
 fn from_any(
@@ -370,7 +324,7 @@ fn from_any(
         .collect();
     let options = Options {
         types,
-        ..Options::plain(&crate::kinds::ingest::default_na())
+        ..Options::plain(&MISSING)
     };
     let table = files::read(bytes, &options).map_err(wrong)?;
     Profile::of_groups(&table, group).map_err(wrong)

@@ -1,12 +1,26 @@
 //! `evaluate`: challenger against champion on the same rows; only a better one is accepted.
 
-use crate::kinds::judge::{EvaluateStage, PairedTest};
-use crate::kinds::select::{floors, gate_fits};
-use crate::model::compare::AlternativeHypothesis;
+use crate::base::name::in_backticks;
+use crate::gate::decision::{Decision, JudgedModel};
+use crate::gate::error::{ContenderRole, GateError};
+use crate::gate::evaluated::ContenderModel;
+use crate::gate::families::worst;
+use crate::gate::judge::decide;
+use crate::gate::paired::AlternativeHypothesis;
+use crate::gate::rules::{GateRules, PairedTest};
+use crate::kinds::dataset::Dataset;
+use crate::kinds::metric_floors::{floors, gate_fits};
 use crate::model::metrics::CHOICES;
+use crate::profile::giveaway::GiveawayGrade;
+use crate::stage::context::StageContext;
+use crate::stage::error::StageError;
+use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+
+/// A ROC AUC above this is told to be suspicious.
+const SUSPICIOUS: f64 = 0.9995;
 
 /// The kind.
 pub const KIND: StageKind = StageKind {
@@ -126,7 +140,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
         (Some("delong"), _) | (Some("auto"), "roc_auc") => PairedTest::DeLong,
         _ => PairedTest::Bootstrap,
     };
-    Ok(Box::new(EvaluateStage {
+    Ok(Box::new(EvaluateStage(GateRules {
         family: values.text("family").map(str::to_owned),
         metric,
         min_score: values.float("min_score").unwrap_or_default(),
@@ -141,5 +155,87 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
             Some("greater") => AlternativeHypothesis::Greater,
             _ => AlternativeHypothesis::TwoSided,
         },
-    }))
+    })))
+}
+
+/// The stage.
+struct EvaluateStage(GateRules);
+
+impl Stage for EvaluateStage {
+    fn run(
+        &self,
+        inputs: &Inputs,
+        outputs: &mut Outputs,
+        _: &StageContext<'_>,
+    ) -> Result<(), StageError> {
+        let test = Dataset::open(inputs.one("test"))?.whole()?;
+        let challenger = model(ContenderRole::Challenger, inputs.one("model"))?;
+        let champion = inputs
+            .maybe("champion")
+            .map(|input| model(ContenderRole::Champion, input))
+            .transpose()?;
+        let decision = decide(&self.0, &test, challenger, champion).map_err(data)?;
+        outputs.bytes(
+            "decision",
+            serde_json::to_vec_pretty(&decision).expect("plain data serialises"),
+        );
+        let Some(challenger) = &decision.challenger else {
+            let why = decision.reasons.join("; ");
+            return Err(StageError::Rejected(format!(
+                "the model cannot be judged: {why}"
+            )));
+        };
+        notes(&decision, challenger)
+            .into_iter()
+            .for_each(|note| outputs.note(note));
+        let reasons = decision.reasons.join("; ");
+        if decision.accepted {
+            outputs.note(format!("accepted: {reasons}"));
+            outputs.move_ref("champion", inputs.one("model").digest);
+        } else if decision.champion.is_some() {
+            outputs.note(format!("the champion stays: {reasons}"));
+        } else {
+            return Err(StageError::Rejected(format!(
+                "the model is not accepted: {reasons}"
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn model(role: ContenderRole, input: &Input) -> Result<ContenderModel, StageError> {
+    ContenderModel::decode(role, input.digest.hex(), &input.bytes()?).map_err(data)
+}
+
+fn data(error: GateError) -> StageError {
+    StageError::Data(error.to_string())
+}
+
+/// Returns what is to be known besides the reasons.
+fn notes(decision: &Decision, challenger: &JudgedModel) -> Vec<String> {
+    let mut notes = Vec::new();
+    notes.extend(decision.families.as_deref().and_then(worst));
+    if decision.rows.seen_in_training > 0 {
+        notes.push(decision.rows.tell());
+    }
+    for giveaway in &decision.giveaways {
+        if giveaway.grade == GiveawayGrade::Shortcut {
+            notes.push(giveaway.tell());
+        }
+    }
+    if let Some((columns, metrics)) = &challenger.without_shortcuts {
+        notes.push(format!(
+            "without {} the ROC AUC in cross-validation is {:.4}",
+            in_backticks(columns),
+            metrics.roc_auc
+        ));
+    }
+    if challenger.metrics.roc_auc > SUSPICIOUS {
+        notes.push(
+            "a ROC AUC of 1 is rare on real traffic: columns may give the label away together; `netsec model show` names \
+             those that count most"
+                .to_owned(),
+        );
+    }
+    notes
 }

@@ -6,13 +6,13 @@ use crate::stage::registry::Registry;
 /// Returns every kind, in the order in which they are shown.
 pub fn registry() -> Registry {
     Registry::new(vec![
-        ingest::KIND,
-        validate::KIND,
-        split::KIND,
+        ingest::kind::KIND,
+        validate::kind::KIND,
+        split::kind::KIND,
         drift::KIND,
-        transform::KIND,
-        train::KIND,
+        transform::kind::KIND,
+        train::kind::KIND,
         evaluate::KIND,
-        command::KIND,
+        command::kind::KIND,
     ])
 }

@@ -1,38 +1,18 @@
-//! Every stage kind, one file each.
+//! Every stage kind: a folder or a file each. `kind.rs` of a folder declares the kind.
+//!
+//! A kind is an adapter: it reads its parameters and what flows in, has the rooms below do the work,
+//! and gives what comes of it. What several kinds share of that is [`dataset`], tables in and out of
+//! ports.
 
-pub mod attribution;
-pub mod candidates;
-pub mod collection;
 pub mod command;
-pub mod compare;
 pub mod dataset;
-pub mod decision;
 pub mod drift;
 pub mod evaluate;
-pub mod export;
-pub mod folding;
-pub mod handover;
 pub mod ingest;
-pub mod ingest_files;
-pub mod init_request;
-pub mod judge;
 pub mod list;
-pub mod order;
-pub mod predict;
-pub mod program;
-pub mod push;
-pub mod quarantine;
-pub mod sandbox;
-pub mod scaffold;
-pub mod scaffold_labels;
-pub mod scaffold_text;
-pub mod select;
-pub mod shortcuts;
+pub mod merged_profile;
+pub mod metric_floors;
 pub mod split;
-pub mod split_work;
-pub mod steps;
-pub mod supervisor;
 pub mod train;
 pub mod transform;
-pub mod trials;
 pub mod validate;

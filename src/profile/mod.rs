@@ -1,8 +1,8 @@
 //! What a table is like: the distributions of its columns, what they tell of the label, what is
 //! inferred from them.
 //!
-//! [`columns::Profile`](columns::Profile) is what is kept of a table, whatever its size, and can be
-//! merged from its parts; [`giveaway::Giveaway`](giveaway::Giveaway) a column that gives the label
+//! [`columns::Profile`] is what is kept of a table, whatever its size, and can be
+//! merged from its parts; [`giveaway::Giveaway`] a column that gives the label
 //! away.
 
 pub mod columns;

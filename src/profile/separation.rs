@@ -419,6 +419,12 @@ fn by_category(pairs: &[(u64, u64)]) -> f64 {
     auc(&without, &with).map_or(0.5, |auc| auc.max(0.5))
 }
 
+/// Labels of a part that get a profile of their own in the leakage report; rarer ones share one.
+pub const LABELS: usize = 64;
+
+/// Rows that a profile keeps as a sample, to tell what a column of text holds.
+pub const SAMPLE: usize = 32;
+
 #[cfg(test)]
 mod tests {
     use super::*;

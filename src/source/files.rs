@@ -76,12 +76,12 @@ pub struct Options {
 
 impl Options {
     /// Commas, the form told by the first bytes, types told by the cells.
-    pub fn plain(na: &[String]) -> Self {
+    pub fn plain(na: &[&str]) -> Self {
         let (types, epochs) = (BTreeMap::new(), BTreeMap::new());
         Self {
             format: None,
             separator: b',',
-            na: na.to_vec(),
+            na: na.iter().map(|word| (*word).to_owned()).collect(),
             types,
             epochs,
             encoding: Encoding::Auto,
@@ -519,13 +519,13 @@ mod tests {
     fn refused(bytes: &[u8]) -> String {
         let options = Options {
             encoding: Encoding::Utf8,
-            ..Options::plain(&[String::new()])
+            ..Options::plain(&[""])
         };
         read(bytes.to_vec(), &options).unwrap_err().0
     }
 
     fn table(bytes: &[u8]) -> Table {
-        read(bytes.to_vec(), &Options::plain(&[String::new()])).unwrap()
+        read(bytes.to_vec(), &Options::plain(&[""])).unwrap()
     }
 
     #[test]
@@ -634,7 +634,7 @@ mod tests {
             .into();
         let options = Options {
             epochs,
-            ..Options::plain(&[String::new()])
+            ..Options::plain(&[""])
         };
         let csv = b"s,ms,us\n1700000000.25,1700000000250,1700000000250000\n,,\n";
         let table = read(csv.to_vec(), &options).unwrap();

@@ -14,6 +14,7 @@ pub mod parquet_delta;
 pub mod parquet_footer;
 pub mod parquet_thrift;
 pub mod piece;
+pub mod push;
 pub mod synthetic;
 pub mod unpack;
 pub mod zeek;

@@ -94,6 +94,13 @@ pub enum ParamStep {
     Index(usize),
 }
 
+impl ParamStep {
+    /// A step into a map.
+    pub fn key(name: &str) -> Self {
+        Self::Key(name.to_owned())
+    }
+}
+
 /// What is wrong between parameters that each are right.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParamError {

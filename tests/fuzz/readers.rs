@@ -127,7 +127,7 @@ fn check(bytes: &[u8]) {
 fn table(bytes: &[u8], format: FileFormat) {
     let options = Options {
         format: Some(format),
-        ..Options::plain(&[String::new()])
+        ..Options::plain(&[""])
     };
     if let Ok(table) = read(bytes.to_vec(), &options) {
         assert!(table.height() > 0);

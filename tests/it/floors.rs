@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::world::package;
 
 /// Who may import whom. A change here is a change to `docs/ARCHITECTURE.md`.
-const ROOMS: [(&str, &[&str]); 24] = [
+const ROOMS: [(&str, &[&str]); 29] = [
     ("base", &[]),
     ("event", &["base"]),
     ("render", &[]),
@@ -30,16 +30,32 @@ const ROOMS: [(&str, &[&str]); 24] = [
     ("frame", &["base"]),
     ("source", &["base", "frame"]),
     ("schema", &["base", "frame"]),
-    ("profile", &["base", "frame", "stats"]),
-    ("drift", &["base", "frame", "stats", "profile"]),
+    ("profile", &["frame", "stats"]),
+    ("drift", &["frame", "stats", "profile"]),
     ("prep", &["base", "frame", "profile"]),
     ("model", &["base", "frame", "stats", "trees", "prep"]),
+    (
+        "tuning",
+        &[
+            "base", "stage", "frame", "stats", "profile", "prep", "model",
+        ],
+    ),
+    (
+        "gate",
+        &["base", "frame", "stats", "profile", "prep", "model"],
+    ),
+    (
+        "scoring",
+        &["base", "frame", "source", "stats", "prep", "model"],
+    ),
+    ("export", &["base", "trees", "prep", "model"]),
+    ("scaffold", &["base", "frame", "source", "profile"]),
     ("views", &["render", "stats", "schema", "profile", "drift"]),
     (
         "kinds",
         &[
-            "base", "stage", "stats", "trees", "frame", "source", "schema", "profile", "drift",
-            "prep", "model", "views",
+            "base", "stage", "frame", "source", "schema", "profile", "drift", "prep", "model",
+            "tuning", "gate", "views",
         ],
     ),
     (
@@ -52,8 +68,9 @@ const ROOMS: [(&str, &[&str]); 24] = [
     (
         "cli",
         &[
-            "base", "event", "stage", "pipeline", "lineage", "plan", "engine", "app", "reporter",
-            "render", "views", "frame", "source", "schema", "profile", "model", "kinds",
+            "base", "event", "stage", "pipeline", "plan", "lineage", "app", "reporter", "render",
+            "frame", "source", "schema", "profile", "model", "scoring", "export", "scaffold",
+            "views", "kinds",
         ],
     ),
 ];
@@ -84,12 +101,14 @@ const CRATES: [(&str, &[&str]); 32] = [
             "trees/",
             "drift/domain_classifier.rs",
             "model/",
-            "kinds/",
+            "tuning/search.rs",
+            "gate/paired.rs",
+            "scoring/attribution.rs",
         ],
     ),
-    ("landlock", &["kinds/sandbox.rs"]),
-    ("seccompiler", &["kinds/sandbox.rs"]),
-    ("libc", &["kinds/sandbox.rs"]),
+    ("landlock", &["kinds/command/sandbox.rs"]),
+    ("seccompiler", &["kinds/command/sandbox.rs"]),
+    ("libc", &["kinds/command/sandbox.rs"]),
     (
         "polars_parquet",
         &["source/parquet.rs", "source/parquet_delta.rs"],
@@ -106,8 +125,8 @@ const CRATES: [(&str, &[&str]); 32] = [
     ("half", &["source/parquet_cells.rs"]),
     ("sled", &["lineage/sled.rs"]),
     ("ring", &["base/signing.rs"]),
-    ("polars", &["source/", "frame/", "kinds/"]),
-    ("prost", &["model/onnx/"]),
+    ("polars", &["source/", "frame/", "scoring/rows.rs"]),
+    ("prost", &["export/onnx/"]),
     ("smartcore", &["prep/pca.rs"]),
     ("saphyr_parser", &["base/tree.rs"]),
     ("petgraph", &["graph/"]),
@@ -120,14 +139,14 @@ const CRATES: [(&str, &[&str]); 32] = [
             "base/below.rs",
             "base/disk.rs",
             "base/processes.rs",
-            "kinds/program.rs",
-            "kinds/sandbox.rs",
+            "kinds/command/program.rs",
+            "kinds/command/sandbox.rs",
         ],
     ),
     ("miette", &["reporter/problem.rs"]),
     ("indicatif", &["reporter/console.rs"]),
     ("glob", &["plan/files.rs"]),
-    ("statrs", &["stats/", "prep/", "model/"]),
+    ("statrs", &["stats/", "prep/quantile.rs", "gate/paired.rs"]),
     ("ndarray_npy", &["frame/npy.rs"]),
 ];
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use netsec::frame::codec;
-use netsec::model::onnx::proto::ModelProto;
-use netsec::source::files::{self, Options};
 use prost::Message;
 use serde_json::Value;
 
 use crate::world::World;
+use netsec::export::onnx::proto::ModelProto;
+use netsec::frame::codec;
+use netsec::source::files::{self, Options};
 
 fn trained() -> World {
     let world = World::shipped();

@@ -15,7 +15,7 @@ use netsec::source::parquet;
 use netsec::source::piece::TablePiece;
 
 fn refused(bytes: impl Into<Vec<u8>>) -> String {
-    let options = Options::plain(&[String::new()]);
+    let options = Options::plain(&[""]);
     read(bytes.into(), &options)
         .map(|table| table.height())
         .expect_err("it is refused")

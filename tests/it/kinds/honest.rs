@@ -8,9 +8,7 @@ use serde_json::Value;
 use crate::dice::Dice;
 use crate::kinds::quality::oracle;
 use crate::world::{World, outcomes};
-use netsec::model::compare::{
-    AlternativeHypothesis, ScoredRows, delong, mcnemar, paired_bootstrap,
-};
+use netsec::gate::paired::{AlternativeHypothesis, ScoredRows, delong, mcnemar, paired_bootstrap};
 use netsec::model::metrics::Metrics;
 
 /// Flows with features that tell something and not all, and what is planted besides.

@@ -119,7 +119,7 @@ fn every_broken_rule_is_found() {
 #[test]
 fn missing_nan_and_infinite_are_three_things() {
     let text = b"a,b\n1,1\nNaN,2\n-inf,3\n,4\n".to_vec();
-    let options = netsec::source::files::Options::plain(&[String::new()]);
+    let options = netsec::source::files::Options::plain(&[""]);
     let table = netsec::source::files::read(text, &options).unwrap();
     let rest = "\n  b: { type: int }\n";
     let schema = |rules: &str| format!("columns:\n  a: {{ type: float{rules} }}{rest}");

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use netsec::frame::rows::{digests, place};
 use netsec::frame::table::Table;
 use netsec::model::data::TrainingSet;
-use netsec::model::folds::{FoldPlacement, Folds};
+use netsec::tuning::folds::{FoldPlacement, Folds};
 
 fn table(rows: &[(i8, i8)]) -> Table {
     let column = |name: &str, of: fn(&(i8, i8)) -> i8| {

@@ -189,9 +189,8 @@ fn a_matrix_that_lies_about_its_shape_costs_nothing() {
 mod models {
     use std::sync::OnceLock;
 
+    use netsec::export::{card, mlflow};
     use netsec::frame::table::Table;
-    use netsec::kinds::attribution::{RowExplainer, explained};
-    use netsec::kinds::handover;
     use netsec::model::bundle::ModelBundle;
     use netsec::model::calibrate::Calibrator;
     use netsec::model::data::TrainingSet;
@@ -206,6 +205,7 @@ mod models {
     use netsec::prep::preprocessor::{Preprocessor, PreprocessorSettings};
     use netsec::prep::scale::ScaleMethod;
     use netsec::prep::step::{PrepStep, StepAction};
+    use netsec::scoring::attribution::{RowExplainer, explained};
     use proptest::prelude::*;
 
     fn table() -> Table {
@@ -322,7 +322,7 @@ mod models {
                 let _ = bundle.probabilities(&table());
                 let explaining = RowExplainer { by_feature: false, samples: 2, seed: 1 };
                 let _ = explained(&bundle, &table(), &table(), &explaining);
-                let _ = handover::mlflow(&bundle, &handover::card("m", &bundle, "", ""));
+                let _ = mlflow::mlflow(&bundle, &card::card("m", &bundle, "", ""));
             }
         }
     }

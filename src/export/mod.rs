@@ -1,0 +1,5 @@
+//! Models for other programs and for people: ONNX, a model directory of MLflow, a card.
+
+pub mod card;
+pub mod mlflow;
+pub mod onnx;

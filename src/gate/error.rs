@@ -1,0 +1,56 @@
+//! Why models cannot be compared.
+
+use std::fmt;
+
+use crate::frame::table::TableError;
+
+/// A model before the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContenderRole {
+    /// The model that asks to be the champion.
+    Challenger,
+    /// The model that is.
+    Champion,
+}
+
+impl fmt::Display for ContenderRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Challenger => "challenger",
+            Self::Champion => "champion",
+        })
+    }
+}
+
+/// Why there is no decision. All of it lies in the data or the models.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// A model cannot be read, or not be applied to the rows.
+    #[error("the {role} cannot be applied to the test rows: {why}{}", start_over(*.role))]
+    Inapplicable {
+        /// Which one.
+        role: ContenderRole,
+        /// Why.
+        why: String,
+    },
+    /// The models mean different things by an attack.
+    #[error(
+        "the champion was trained with other classes for the same labels (`target_map`): they cannot be compared; to start \
+         over, use another `ref:`"
+    )]
+    OtherClasses,
+    /// The column of attack families cannot be read.
+    #[error("family: {0}")]
+    Family(TableError),
+    /// The rows cannot be read.
+    #[error(transparent)]
+    Rows(#[from] TableError),
+}
+
+/// A champion that is in the way can be left behind.
+fn start_over(role: ContenderRole) -> &'static str {
+    match role {
+        ContenderRole::Challenger => "",
+        ContenderRole::Champion => "; to start over, use another `ref:`",
+    }
+}

@@ -1,0 +1,124 @@
+//! A model, and what it makes of the rows that judge it.
+
+use std::collections::BTreeMap;
+
+use crate::frame::table::Table;
+use crate::gate::decision::JudgedModel;
+use crate::gate::error::{ContenderRole, GateError};
+use crate::gate::paired::ScoredRows;
+use crate::model::bundle::ModelBundle;
+use crate::model::intervals::{Interval, intervals};
+use crate::model::metrics::Metrics;
+
+/// What resampling begins with: the same rows give the same intervals.
+pub(crate) const RESAMPLING: u64 = 42;
+
+/// A model before the gate.
+#[derive(Debug)]
+pub struct ContenderModel {
+    /// Which one it is.
+    pub role: ContenderRole,
+    /// The digest of its bytes, in hexadecimal.
+    pub digest: String,
+    /// The model.
+    pub bundle: ModelBundle,
+}
+
+impl ContenderModel {
+    /// Reads a model.
+    ///
+    /// # Errors
+    /// It is not one, or of a newer format.
+    pub fn decode(role: ContenderRole, digest: String, bytes: &[u8]) -> Result<Self, GateError> {
+        let bundle =
+            ModelBundle::decode(bytes).map_err(|why| GateError::Inapplicable { role, why })?;
+        Ok(Self {
+            role,
+            digest,
+            bundle,
+        })
+    }
+
+    /// Returns the classes of rows by this model's mapping of labels.
+    ///
+    /// # Errors
+    /// A label is not mapped, or the column is not there.
+    pub fn labels(&self, test: &Table) -> Result<Vec<f64>, GateError> {
+        let labels = self.bundle.preprocessor.labels(test);
+        labels.map_err(|why| self.inapplicable(why))
+    }
+
+    /// Applies the model to rows of these classes; `metric` is what models are compared by.
+    ///
+    /// # Errors
+    /// A column is not there, or a cell is not what it was in training.
+    pub fn evaluate(
+        self,
+        test: &Table,
+        y: &[f64],
+        metric: &str,
+    ) -> Result<EvaluatedModel, GateError> {
+        let p = self.bundle.probabilities(test);
+        let p = p.map_err(|why| self.inapplicable(why))?;
+        let metrics = Metrics::at(y, &p, self.bundle.validation.threshold);
+        Ok(EvaluatedModel {
+            score: metrics.score(metric).unwrap_or(f64::NEG_INFINITY),
+            intervals: intervals(y, &p, metrics.threshold, RESAMPLING),
+            model: self,
+            p,
+            metrics,
+        })
+    }
+
+    fn inapplicable(&self, why: String) -> GateError {
+        let role = self.role;
+        GateError::Inapplicable { role, why }
+    }
+}
+
+/// A model, and what it makes of the rows.
+#[derive(Debug)]
+pub struct EvaluatedModel {
+    /// The model.
+    pub model: ContenderModel,
+    /// The probability of each row.
+    pub p: Vec<f64>,
+    /// Its figures at its threshold.
+    pub metrics: Metrics,
+    /// Between which values 95 % of a figure lie.
+    pub intervals: BTreeMap<String, Interval>,
+    /// The metric, turned so that greater is better.
+    pub score: f64,
+}
+
+impl EvaluatedModel {
+    /// Returns its figures as they are stored.
+    pub fn judged(&self) -> JudgedModel {
+        let bundle = &self.model.bundle;
+        JudgedModel {
+            digest: self.model.digest.clone(),
+            learner: bundle.learner.clone(),
+            setting: bundle.setting.iter().cloned().collect(),
+            score: self.score,
+            metrics: self.metrics,
+            intervals: self.intervals.clone(),
+            without_shortcuts: bundle.without_shortcuts.clone(),
+        }
+    }
+
+    /// Returns its probabilities with its threshold.
+    pub fn rows(&self) -> ScoredRows<'_> {
+        ScoredRows {
+            p: &self.p,
+            threshold: self.metrics.threshold,
+        }
+    }
+
+    /// Returns the interval of a figure in words, if there is one.
+    pub fn within(&self, name: &str) -> String {
+        match self.intervals.get(name) {
+            Some([low, high]) => format!(" (95 % {low:.4} to {high:.4})"),
+            None => String::new(),
+        }
+    }
+}

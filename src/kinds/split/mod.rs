@@ -1,0 +1,4 @@
+//! `split`: rows to train by and rows to judge by, with no row on both sides.
+
+pub mod kind;
+pub mod work;

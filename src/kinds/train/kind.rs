@@ -1,0 +1,569 @@
+//! `train`: the model factory. Candidates × settings × folds in parallel; the best by the declared
+//! metric.
+
+use std::time::Instant;
+
+use ndarray::Axis;
+use serde_json::{Value as Json, json};
+
+use crate::base::name::in_backticks;
+use crate::base::nearest::suggest;
+use crate::frame::npy;
+use crate::kinds::train::folding::{self, FoldPlan, FoldSettings};
+use crate::kinds::train::{candidates, picking};
+use crate::model::bundle::ModelBundle;
+use crate::model::data::TrainingSet;
+use crate::model::error::ModelError;
+use crate::model::fitted::Learner;
+use crate::model::intervals::intervals;
+use crate::model::learner::FitTask;
+use crate::prep::preprocessor::Preprocessor;
+use crate::stage::context::StageContext;
+use crate::stage::error::StageError;
+use crate::stage::io::{Input, Inputs, Outputs};
+use crate::stage::kind::{Stage, StageKind};
+use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Value, Values};
+use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+use crate::tuning::folds::Folds;
+use crate::tuning::search::{self, SearchDimension, SearchSpace, SearchStrategy};
+use crate::tuning::selection::{self, JudgedTrial, SelectionRule};
+use crate::tuning::shortcuts::without_shortcuts;
+use crate::tuning::trials::{CrossValidation, TrialFit, TrialPlan, TrialResult};
+
+/// The kind.
+pub const KIND: StageKind = StageKind {
+    name: "train",
+    version: 5,
+    doc: "Fits every candidate with the settings of its grid, or those that a search finds in its space, by cross-validation, \
+          in parallel, picks the best, and fits it on all training rows. Every fit is kept by itself: more candidates cost \
+          what they add, and what was stopped goes on.",
+    inputs: Ports::Fixed(&[
+        Port {
+            name: "train",
+            format: PortFormat::Array,
+            need: PortNeed::One,
+            doc: "features, then the class in the last column",
+        },
+        Port {
+            name: "preprocessor",
+            format: PortFormat::Preprocessor,
+            need: PortNeed::One,
+            doc: "stored with the model, so that it takes tables as they come",
+        },
+        Port {
+            name: "profile",
+            format: PortFormat::Profile,
+            need: PortNeed::Optional,
+            doc: "what the training rows look like, as `drift` gives it: stored with the model, so that later rows can be \
+                  compared with them",
+        },
+        Port {
+            name: "rows",
+            format: PortFormat::Table,
+            need: PortNeed::Optional,
+            doc: "the training rows as they come, for folds by group or time",
+        },
+    ]),
+    outputs: Ports::Fixed(&[
+        Port {
+            name: "model",
+            format: PortFormat::Model,
+            need: PortNeed::One,
+            doc: "the model with its preprocessor",
+        },
+        Port {
+            name: "metrics",
+            format: PortFormat::Json,
+            need: PortNeed::One,
+            doc: "the leaderboard: figures of every trial",
+        },
+    ]),
+    params: &[
+        Param {
+            name: "candidates",
+            kind: ParamType::List(&ParamType::Record(candidates::PARAMS)),
+            default: ParamFallback::Yaml(
+                "[{learner: logistic_regression, grid: {alpha: [0.1, 1, 10]}}, {learner: knn, grid: {k: [5, 15]}}, \
+                 {learner: decision_tree, grid: {max_depth: [6, 12]}}, {learner: random_forest, grid: {trees: [50, 100]}}, \
+                 {learner: extra_trees, grid: {trees: [50, 100]}}, {learner: gradient_boosting, grid: {trees: [50, 100]}}]",
+            ),
+            doc: "What to try.",
+        },
+        Param {
+            name: "search",
+            kind: ParamType::Record(&[
+                Param {
+                    name: "strategy",
+                    kind: ParamType::Choice(&["grid", "random", "tpe", "halving"]),
+                    default: ParamFallback::Yaml("grid"),
+                    doc: "`grid`: every combination; `random`: draws; `tpe`: draws where good trials are dense; `halving`: \
+                          many trials on few rows, the best of them on more.",
+                },
+                Param {
+                    name: "trials",
+                    kind: ParamType::Int(1, 1_000_000),
+                    default: ParamFallback::Yaml("50"),
+                    doc: "How many trials `random`, `tpe` and `halving` begin.",
+                },
+                Param {
+                    name: "factor",
+                    kind: ParamType::Int(2, 100),
+                    default: ParamFallback::Yaml("3"),
+                    doc: "By how much `halving` makes trials fewer and rows more.",
+                },
+                Param {
+                    name: "prune",
+                    kind: ParamType::Bool,
+                    default: ParamFallback::Yaml("false"),
+                    doc: "Whether trials that are worse after a fold than half of those begun with them are given up.",
+                },
+                Param {
+                    name: "minutes",
+                    kind: ParamType::Float(0.0, 1e6),
+                    default: ParamFallback::Absent,
+                    doc: "After so many minutes no more trials are begun. What is found then depends on the machine; without \
+                          it, only on inputs and seed.",
+                },
+            ]),
+            default: ParamFallback::Yaml("{}"),
+            doc: "How settings are found.",
+        },
+        folding::PARAMS[0],
+        folding::PARAMS[1],
+        folding::PARAMS[2],
+        Param {
+            name: "monotone",
+            kind: ParamType::Map(&ParamType::Choice(&["rising", "falling"])),
+            default: ParamFallback::Yaml("{}"),
+            doc: "Features with which the probability of an attack may only rise, or only fall. Learners that cannot keep to \
+                  this are refused; trees can, AdaBoost cannot.",
+        },
+        Param {
+            name: "select",
+            kind: ParamType::Record(picking::PARAMS),
+            default: ParamFallback::Yaml("{}"),
+            doc: "Which trial is picked, judged by its calibrated probabilities and its threshold. If none fits, the stage fails and there is no model (exit code 6); the leaderboard is \
+                  kept.",
+        },
+        Param {
+            name: "calibrate",
+            kind: ParamType::Choice(&["none", "platt", "isotonic"]),
+            default: ParamFallback::Yaml("none"),
+            doc: "How probabilities are corrected, by those that cross-validation told: by a line through the logarithm of the \
+                  odds, or by steps that rise, for which a thousand rows or more are wanted and which make many rows alike.",
+        },
+        Param {
+            name: "threshold_fpr",
+            kind: ParamType::Float(0.0, 1.0),
+            default: ParamFallback::Absent,
+            doc: "The highest false-positive rate allowed: the threshold of the model is the lowest probability that \
+                  keeps it in cross-validation, instead of 0.5.",
+        },
+        Param {
+            name: "learning_curve",
+            kind: ParamType::List(&ParamType::Float(1e-6, 1.0)),
+            default: ParamFallback::Yaml("[]"),
+            doc: "Shares of the training rows with which the picked trial is carried out again, to see whether more rows would \
+                  help; in the leaderboard as `learning_curve`.",
+        },
+    ],
+    seeded: true,
+    own_turn: false,
+    make,
+};
+
+/// The most trials that are begun at once where time is short.
+const ROUND: usize = 8;
+
+struct TrainStage {
+    learners: Vec<&'static Learner>,
+    spaces: Vec<Vec<SearchDimension>>,
+    strategy: SearchStrategy,
+    prune: bool,
+    minutes: Option<f64>,
+    folding: FoldSettings,
+    monotone: Vec<(String, i8)>,
+    select: SelectionRule,
+    curve: Vec<f64>,
+}
+
+fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
+    let none = Values::default();
+    let search = values.map("search").unwrap_or(&none);
+    let (trials, factor) = (search.size("trials"), search.size("factor"));
+    let strategy = match search.text("strategy") {
+        Some("random") => SearchStrategy::Random(trials),
+        Some("tpe") => SearchStrategy::Tpe(trials),
+        Some("halving") => SearchStrategy::Halving(trials, factor),
+        _ => SearchStrategy::Grid,
+    };
+    let (learners, spaces, mut faults) = candidates::read(values, strategy);
+    let way = |(name, way): (&String, &Value)| {
+        (
+            name.clone(),
+            if matches!(way, Value::Text(word) if word == "falling") {
+                -1
+            } else {
+                1
+            },
+        )
+    };
+    let monotone: Vec<(String, i8)> = values
+        .map("monotone")
+        .unwrap_or(&none)
+        .0
+        .iter()
+        .map(way)
+        .collect();
+    if !monotone.is_empty() {
+        for (index, learner) in learners
+            .iter()
+            .enumerate()
+            .filter(|(_, learner)| !learner.monotone)
+        {
+            faults.push(ParamError {
+                path: vec![
+                    ParamStep::key("candidates"),
+                    ParamStep::Index(index),
+                    ParamStep::key("learner"),
+                ],
+                message: format!("`{}` cannot keep to `monotone`", learner.name),
+                help: Some("name learners made of trees, other than `adaboost`".to_owned()),
+            });
+        }
+    }
+    let folding = FoldSettings::read(values)
+        .map_err(|fault| faults.push(fault))
+        .ok();
+    match (picking::read(values), folding) {
+        (Ok(select), Some(folding)) if faults.is_empty() => Ok(Box::new(TrainStage {
+            learners,
+            spaces,
+            strategy,
+            prune: search.flag("prune"),
+            minutes: search.float("minutes"),
+            folding,
+            monotone,
+            select,
+            curve: values
+                .list("learning_curve")
+                .iter()
+                .filter_map(Value::number)
+                .collect(),
+        })),
+        (read, _) => {
+            faults.extend(read.err().unwrap_or_default());
+            Err(faults)
+        }
+    }
+}
+
+impl Stage for TrainStage {
+    fn run(
+        &self,
+        inputs: &Inputs,
+        outputs: &mut Outputs,
+        context: &StageContext<'_>,
+    ) -> Result<(), StageError> {
+        let preprocessor =
+            Preprocessor::decode(&inputs.one("preprocessor").bytes()?).map_err(StageError::Data)?;
+        let data = self.data(inputs, &preprocessor)?;
+        self.check_classes(&data)?;
+        let folding = self.folding.plan(inputs, &data, &preprocessor)?;
+        let sweep = self.sweep(&data, &folding, outputs, context)?;
+        let (trials, outcomes) = self.search(&sweep, outputs, context)?;
+        let judged = selection::judged(&self.select, &data, outcomes);
+        let order = SelectionRule::order(&trials, &judged);
+        let mut board = self.select.board(&trials, &judged, &order);
+        board["folds"] = json!(self.folding.folds);
+        board["rows"] = json!(data.y.len());
+        let bytes = |board: &Json| serde_json::to_vec_pretty(board).expect("plain data serialises");
+        outputs.bytes("metrics", bytes(&board));
+        let (best, picked) = self.pick(&trials, &judged, &order)?;
+        let y = data.labels(&picked.scored.rows);
+        let sure = intervals(&y, &picked.p, picked.metrics.threshold, context.seed);
+        board["intervals"] = json!(sure);
+        if !self.curve.is_empty() {
+            board["learning_curve"] =
+                self.learning_curve(&sweep, best, &data, trials.len(), context)?;
+        }
+        let blind = without_shortcuts(best, &data, &preprocessor, &sweep, context)?;
+        if let Some((columns, metrics)) = &blind {
+            board["without_shortcuts"] = json!({"columns": columns, "metrics": metrics});
+            outputs.note(format!(
+                "without {}, which may hold for this testbed only: ROC AUC {:.4}, with {:.4}",
+                in_backticks(columns),
+                metrics.roc_auc,
+                picked.metrics.roc_auc
+            ));
+        }
+        outputs.bytes("metrics", bytes(&board));
+        let rows = data.rows();
+        let task = FitTask {
+            data: &data,
+            rows: &rows,
+            setting: &best.setting,
+            seed: context.seed,
+        };
+        let fitted = best
+            .learner
+            .fit(&task)
+            .map_err(|error| failed(best, &error))?;
+        let failures: Vec<&ModelError> = judged
+            .iter()
+            .filter_map(|judged| judged.as_ref().err())
+            .collect();
+        if let Some(first) = failures.first() {
+            outputs.note(format!(
+                "{} of {} trials could not be fitted: {first}",
+                failures.len(),
+                trials.len()
+            ));
+        }
+        let (metric, metrics) = (&self.select.metric, picked.metrics);
+        let [low, high] = sure.get(metric).copied().unwrap_or([f64::NAN; 2]);
+        let whole = trials.iter().filter(|trial| trial.share >= 1.0).count();
+        outputs.note(format!(
+            "best of {whole} trials: {} with {metric} {:.4} (95 % from {low:.4} to {high:.4}), on {} attacks and {} benign rows",
+            best.show(),
+            metrics.figure(metric).unwrap_or_default(),
+            metrics.counts.attacks(),
+            metrics.counts.benign()
+        ));
+        if picked.calibrator.is_some() {
+            let before = picked.scored.metrics.log_loss;
+            outputs.note(format!(
+                "calibrated: log loss {before:.4} before, {:.4} after",
+                metrics.log_loss
+            ));
+        }
+        if let Some(budget) = self.select.threshold_fpr {
+            outputs.note(format!(
+                "threshold {:.4}: false-positive rate at most {} % and recall {:.4} in cross-validation",
+                metrics.threshold,
+                budget * 100.0,
+                metrics.recall
+            ));
+        }
+        let mut bundle = ModelBundle::new(
+            best.learner.name,
+            best.named(),
+            metrics,
+            preprocessor,
+            fitted,
+        );
+        bundle.calibrator.clone_from(&picked.calibrator);
+        bundle.intervals = sure;
+        bundle.without_shortcuts = blind;
+        bundle.profile = inputs.maybe("profile").map(Input::bytes).transpose()?;
+        outputs.bytes("model", bundle.encode());
+        Ok(())
+    }
+}
+
+impl TrainStage {
+    fn data(
+        &self,
+        inputs: &Inputs,
+        preprocessor: &Preprocessor,
+    ) -> Result<TrainingSet, StageError> {
+        let array = npy::decode(&inputs.one("train").bytes()?)
+            .map_err(|error| StageError::Data(error.0))?;
+        if array.ncols() < 2 {
+            return Err(StageError::Data(
+                "the training array has no feature column".to_owned(),
+            ));
+        }
+        let (x, y) = array.view().split_at(Axis(1), array.ncols() - 1);
+        let names = preprocessor.features();
+        let mut data = TrainingSet::new(x.to_owned(), y.iter().copied().collect(), names)
+            .map_err(|error| StageError::Data(error.0))?;
+        if !self.monotone.is_empty() {
+            data.directions = vec![0; data.x.ncols()];
+        }
+        for (name, way) in &self.monotone {
+            let Some(at) = names.iter().position(|known| known == name) else {
+                let help = suggest(name, names.iter().map(String::as_str)).unwrap_or_default();
+                return Err(StageError::Data(format!(
+                    "monotone: there is no feature `{name}`: {help}"
+                )));
+            };
+            data.directions[at] = *way;
+        }
+        Ok(data)
+    }
+
+    fn check_classes(&self, data: &TrainingSet) -> Result<(), StageError> {
+        let attacks = data.y.iter().filter(|y| **y == 1.0).count();
+        let benign = data.y.len() - attacks;
+        if attacks.min(benign) >= self.select.min_attacks {
+            return Ok(());
+        }
+        let what = if attacks < benign {
+            "attacks"
+        } else {
+            "benign rows"
+        };
+        Err(StageError::Rejected(format!(
+            "only {} {what} are among the {} training rows, too few to choose a model by: at least {} are needed (`min_attacks` of \
+             `select`); bring more of them",
+            attacks.min(benign),
+            data.y.len(),
+            self.select.min_attacks
+        )))
+    }
+
+    fn sweep<'a>(
+        &'a self,
+        data: &'a TrainingSet,
+        folding: &FoldPlan,
+        outputs: &mut Outputs,
+        context: &StageContext<'_>,
+    ) -> Result<CrossValidation<'a>, StageError> {
+        let made = format!(
+            "{} by {} seed {}",
+            self.folding.folds, folding.made, context.seed
+        );
+        let folds = Folds::new(data, self.folding.folds, &folding.by, context.seed);
+        let plan = TrialPlan {
+            made,
+            inputs: folding.inputs.clone(),
+            metric: &self.select.metric,
+            with_gap: self.select.overfit_gap.is_some(),
+        };
+        let sweep = CrossValidation::new(data, folds, plan, context.seed);
+        self.folding
+            .check(&sweep.classes(), &folding.by)?
+            .into_iter()
+            .for_each(|note| outputs.note(note));
+        Ok(sweep)
+    }
+
+    /// Carries out trials until the search has no more, or the time is up.
+    fn search(
+        &self,
+        sweep: &CrossValidation<'_>,
+        outputs: &mut Outputs,
+        context: &StageContext<'_>,
+    ) -> Result<(Vec<TrialFit>, Vec<TrialResult>), StageError> {
+        let search = SearchSpace {
+            spaces: self.spaces.clone(),
+            strategy: self.strategy,
+            seed: context.seed,
+        };
+        // What was given up is never built on.
+        let score = |outcome: &TrialResult| {
+            let scored = outcome
+                .as_ref()
+                .ok()
+                .filter(|scored| scored.given_up.is_none())?;
+            scored.metrics.score(&self.select.metric)
+        };
+        let begun = Instant::now();
+        let is_over = || {
+            self.minutes
+                .is_some_and(|minutes| begun.elapsed().as_secs_f64() > minutes * 60.0)
+        };
+        let (mut trials, mut scores, mut done) = (Vec::new(), Vec::new(), Vec::new());
+        loop {
+            let next = search.next(&done);
+            if next.is_empty() {
+                return Ok((trials, scores));
+            }
+            let round = if self.minutes.is_some() {
+                ROUND
+            } else {
+                next.len()
+            };
+            for next in next.chunks(round) {
+                if is_over() && !trials.is_empty() {
+                    outputs.note(format!("time limit reached after {} trials", trials.len()));
+                    return Ok((trials, scores));
+                }
+                let of = |trial: &search::Trial| TrialFit {
+                    learner: self.learners[trial.candidate],
+                    setting: trial.setting.clone(),
+                    share: trial.share,
+                };
+                let batch: Vec<TrialFit> = next.iter().map(of).collect();
+                let found = sweep.carry_out(&batch, trials.len(), self.prune, context)?;
+                done.extend(
+                    next.iter()
+                        .cloned()
+                        .zip(&found)
+                        .map(|(trial, outcome)| (trial, score(outcome))),
+                );
+                trials.extend(batch);
+                scores.extend(found);
+            }
+        }
+    }
+
+    /// Picks the best trial that nothing speaks against.
+    fn pick<'t>(
+        &self,
+        trials: &'t [TrialFit],
+        judged: &'t [Result<JudgedTrial, ModelError>],
+        order: &[usize],
+    ) -> Result<(&'t TrialFit, &'t JudgedTrial), StageError> {
+        let fits = |index: &usize| {
+            let judged = judged[*index]
+                .as_ref()
+                .ok()
+                .filter(|judged| judged.objection.is_none())?;
+            (trials[*index].share >= 1.0).then_some((&trials[*index], judged))
+        };
+        if let Some(found) = order.iter().find_map(fits) {
+            return Ok(found);
+        }
+        let best = order[0];
+        match &judged[best] {
+            Err(error) => Err(failed(&trials[best], error)),
+            Ok(judged) => Err(StageError::Rejected(format!(
+                "no candidate may be picked: the best was {} with {} {:.4}, and {}; the leaderboard is kept as `metrics`",
+                trials[best].show(),
+                self.select.metric,
+                judged.score,
+                judged
+                    .objection
+                    .clone()
+                    .unwrap_or_else(|| "no trial had all rows".to_owned())
+            ))),
+        }
+    }
+
+    /// Carries a trial out on shares of the rows.
+    fn learning_curve(
+        &self,
+        sweep: &CrossValidation<'_>,
+        best: &TrialFit,
+        data: &TrainingSet,
+        first: usize,
+        context: &StageContext<'_>,
+    ) -> Result<Json, StageError> {
+        let trials: Vec<TrialFit> = self
+            .curve
+            .iter()
+            .map(|share| TrialFit {
+                share: *share,
+                ..best.clone()
+            })
+            .collect();
+        let outcomes = sweep.carry_out(&trials, first, false, context)?;
+        let point = |(trial, judged): (&TrialFit, Result<JudgedTrial, ModelError>)| match judged {
+            Ok(judged) => {
+                json!({"share": trial.share, "score": judged.score, "folds": judged.scored.folds})
+            }
+            Err(error) => json!({"share": trial.share, "error": error.0}),
+        };
+        Ok(trials
+            .iter()
+            .zip(selection::judged(&self.select, data, outcomes))
+            .map(point)
+            .collect())
+    }
+}
+
+fn failed(trial: &TrialFit, error: &ModelError) -> StageError {
+    StageError::Data(format!("{} could not be fitted: {error}", trial.show()))
+}

@@ -1,0 +1,6 @@
+//! `train`: the model factory. Candidates, a search, the pick.
+
+pub mod candidates;
+pub mod folding;
+pub mod kind;
+pub mod picking;

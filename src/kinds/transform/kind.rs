@@ -1,0 +1,290 @@
+//! `transform`: tables → matrices; every step fitted on train only.
+
+use std::collections::BTreeMap;
+
+use ndarray::{Array2, Axis, concatenate};
+
+use crate::base::nearest::suggest;
+use crate::frame::npy;
+use crate::frame::table::{Table, TableError};
+use crate::kinds::dataset::Dataset;
+use crate::kinds::transform::steps;
+use crate::prep::labels::TargetMap;
+use crate::prep::preprocessor::{Preprocessor, PreprocessorSettings};
+use crate::profile::columns::Profile;
+use crate::profile::giveaway::Giveaway;
+use crate::profile::nature::rising;
+use crate::profile::separation::{ClassTellings, LABELS, LabelProfiles, SAMPLE};
+use crate::profile::units::distinct_rows;
+use crate::stage::context::StageContext;
+use crate::stage::error::StageError;
+use crate::stage::io::{Inputs, Outputs};
+use crate::stage::kind::{Stage, StageKind};
+use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Value, Values};
+use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+
+/// The kind.
+pub const KIND: StageKind = StageKind {
+    name: "transform",
+    version: 4,
+    doc: "Makes tables numbers, step by step: fills, encodes, scales, and maps the target to 0 and 1. Fitted on `train` only, \
+          applied to both.",
+    inputs: Ports::Fixed(&[
+        Port {
+            name: "train",
+            format: PortFormat::Table,
+            need: PortNeed::One,
+            doc: "the rows to learn from",
+        },
+        Port {
+            name: "test",
+            format: PortFormat::Table,
+            need: PortNeed::One,
+            doc: "the rows to judge by",
+        },
+    ]),
+    outputs: Ports::Fixed(&[
+        Port {
+            name: "train",
+            format: PortFormat::Array,
+            need: PortNeed::One,
+            doc: "features, then the class in the last column",
+        },
+        Port {
+            name: "test",
+            format: PortFormat::Array,
+            need: PortNeed::One,
+            doc: "the same of the test rows",
+        },
+        Port {
+            name: "preprocessor",
+            format: PortFormat::Preprocessor,
+            need: PortNeed::One,
+            doc: "every fitted step",
+        },
+    ]),
+    params: &[
+        Param {
+            name: "target",
+            kind: ParamType::Text,
+            default: ParamFallback::Required,
+            doc: "The column of labels.",
+        },
+        Param {
+            name: "target_map",
+            kind: ParamType::Map(&ParamType::Int(0, 1)),
+            default: ParamFallback::Yaml("{-1: 0, 1: 1}"),
+            doc: "Which label means which class; 1 is the attack.",
+        },
+        Param {
+            name: "other_labels",
+            kind: ParamType::Int(0, 1),
+            default: ParamFallback::Absent,
+            doc: "The class of every label that `target_map` does not name; without it such a label is an error.",
+        },
+        Param {
+            name: "drop",
+            kind: ParamType::List(&ParamType::Text),
+            default: ParamFallback::Yaml("[]"),
+            doc: "Columns that are no features, such as row numbers and times.",
+        },
+        Param {
+            name: "near_perfect",
+            kind: ParamType::Float(0.5, 1.0),
+            default: ParamFallback::Yaml("0.99"),
+            doc: "A column that tells attacks from benign rows by itself with this AUC gives the label away: a model that uses it \
+                  is not accepted, nor one that uses row numbers, flow ids, addresses or times, unless `allow` names the column.",
+        },
+        Param {
+            name: "allow",
+            kind: ParamType::Map(&ParamType::Text),
+            default: ParamFallback::Yaml("{}"),
+            doc: "Columns that are used although they give the label away, each with the reason, such as `{sttl: known at \
+                  detection time}`. The reasons stand in the decision and in the model card.",
+        },
+        Param {
+            name: "steps",
+            kind: ParamType::List(&ParamType::Record(steps::PARAMS)),
+            default: ParamFallback::Yaml("[{impute: {with: knn}}, {onehot: {}}, {scale: {}}]"),
+            doc: "What is done, one after the other; each is one of `finite`, `impute`, `scale`, `quantile`, `log1p`, `clip`, `onehot`, \
+                  `ordinal`, `target`, `hash`, `pca`, `drop`, `ratio` and `difference`. In the end there are only numbers; missing \
+                  cells may stay where all learners are made of trees.",
+        },
+    ],
+    seeded: false,
+    own_turn: false,
+    make,
+};
+
+struct TransformStage {
+    settings: PreprocessorSettings,
+    drop: Vec<String>,
+    near_perfect: f64,
+    allow: BTreeMap<String, String>,
+}
+
+fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
+    let mut classes: BTreeMap<String, u8> = BTreeMap::new();
+    for (label, class) in values
+        .map("target_map")
+        .map(|map| &map.0)
+        .into_iter()
+        .flatten()
+    {
+        classes.insert(label.clone(), u8::from(matches!(class, Value::Int(1))));
+    }
+    let others = values.int("other_labels").map(|class| u8::from(class == 1));
+    let reached: Vec<u8> = classes.values().copied().chain(others).collect();
+    if !reached.contains(&0) || !reached.contains(&1) {
+        return Err(vec![ParamError {
+            path: vec![ParamStep::key("target_map")],
+            message: "both classes, 0 and 1, must have a label".to_owned(),
+            help: Some("name the benign labels with 0, and set `other_labels: 1` if all others are attacks".to_owned()),
+        }]);
+    }
+    let (steps, faults) = steps::read(values);
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let settings = PreprocessorSettings {
+        target: values.text("target").unwrap_or_default().to_owned(),
+        labels: TargetMap { classes, others },
+        steps,
+    };
+    let allow: BTreeMap<String, String> =
+        (values.map("allow").map(|map| &map.0).into_iter().flatten())
+            .filter_map(|(column, reason)| match reason {
+                Value::Text(reason) => Some((column.clone(), reason.trim().to_owned())),
+                _ => None,
+            })
+            .collect();
+    if let Some((column, _)) = allow.iter().find(|(_, reason)| reason.is_empty()) {
+        return Err(vec![ParamError {
+            path: vec![ParamStep::key("allow"), ParamStep::Key(column.clone())],
+            message: format!("no reason is given for `{column}`"),
+            help: Some(
+                "say why it is known at detection time: the reason stands in the decision and in the card".to_owned(),
+            ),
+        }]);
+    }
+    let near_perfect = values.float("near_perfect").unwrap_or_default();
+    Ok(Box::new(TransformStage {
+        settings,
+        drop: values.texts("drop"),
+        near_perfect,
+        allow,
+    }))
+}
+
+impl Stage for TransformStage {
+    fn run(
+        &self,
+        inputs: &Inputs,
+        outputs: &mut Outputs,
+        context: &StageContext<'_>,
+    ) -> Result<(), StageError> {
+        let table = |port: &str| -> Result<Table, StageError> {
+            let table = Dataset::open(inputs.one(port))?.whole()?;
+            if let Some(name) = self.drop.iter().find(|name| !table.has(name)) {
+                let names = table.names();
+                let help = suggest(name, names.iter().map(String::as_str)).unwrap_or_default();
+                return Err(StageError::Data(format!(
+                    "drop: there is no column `{name}`: {help}"
+                )));
+            }
+            match table.height() {
+                0 => Err(StageError::Data(format!("the table `{port}` has no rows"))),
+                _ => table
+                    .without(&self.drop)
+                    .map_err(|error| StageError::Data(error.0)),
+            }
+        };
+        let of = |port: &'static str| move |why: String| StageError::Data(format!("{port}: {why}"));
+        let (train, test) = (table("train")?, table("test")?);
+        (context.progress)(0, 2, "fitting on train");
+        let (mut preprocessor, features) =
+            Preprocessor::fit(&train, &self.settings).map_err(of("train"))?;
+        context.check()?;
+        preprocessor.giveaways = self
+            .giveaways(&train)
+            .map_err(|error| of("train")(error.0))?;
+        preprocessor.allowed.clone_from(&self.allow);
+        if let Some(name) = self.allow.keys().find(|name| !train.has(name)) {
+            let names = train.names();
+            let help = suggest(name, names.iter().map(String::as_str)).unwrap_or_default();
+            return Err(StageError::Data(format!(
+                "allow: there is no column `{name}`: {help}"
+            )));
+        }
+        let labels = preprocessor.labels(&train).map_err(of("train"))?;
+        let attacks = labels.iter().filter(|class| **class == 1.0).count();
+        outputs.bytes("train", array(features, labels)?);
+        (context.progress)(1, 2, "applying to test");
+        let features = preprocessor.apply(&test).map_err(of("test"))?;
+        let labels = preprocessor.labels(&test).map_err(of("test"))?;
+        outputs.bytes("test", array(features, labels)?);
+        outputs.note(format!(
+            "{} features of {} rows: {attacks} attacks, {} benign",
+            preprocessor.features().len(),
+            train.height(),
+            train.height() - attacks
+        ));
+        outputs.bytes("preprocessor", preprocessor.encode());
+        Ok(())
+    }
+}
+
+impl TransformStage {
+    /// Finds the columns that give the label away, by the question that is asked here: attack or
+    /// not.
+    fn giveaways(&self, train: &Table) -> Result<Vec<Giveaway>, TableError> {
+        // Copies of a row are no evidence of what its cells tell.
+        let rising = rising(train)?;
+        let train = &distinct_rows(train)?;
+        let labels = &self.settings.labels;
+        let cells = train.texts(&self.settings.target)?;
+        let features = train.without(std::slice::from_ref(&self.settings.target))?;
+        let mut counts: Vec<(String, usize)> =
+            train.counts(&self.settings.target)?.into_iter().collect();
+        counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let mut profiles = LabelProfiles::new();
+        let class = |label: Option<&str>| labels.class(label).unwrap_or_default();
+        // Labels that are rarer than these are put together by their class.
+        let name = |label: Option<&str>| match label {
+            Some(label)
+                if counts
+                    .iter()
+                    .take(LABELS)
+                    .any(|(common, _)| common == label) =>
+            {
+                label.to_owned()
+            }
+            label => format!("\0{}", class(label)),
+        };
+        let mut rows_of: BTreeMap<String, Vec<bool>> = BTreeMap::new();
+        for (row, cell) in cells.iter().enumerate() {
+            rows_of
+                .entry(name(cell.as_deref()))
+                .or_insert_with(|| vec![false; cells.len()])[row] = true;
+        }
+        for (label, keep) in rows_of {
+            profiles.insert(
+                label,
+                Profile::of(&features.filter(&keep)?)?.with_sample(SAMPLE),
+            );
+        }
+        let is_attack = |label: &str| match label.strip_prefix('\0') {
+            Some(class) => class == "1",
+            None => class(Some(label)) == 1,
+        };
+        Ok(ClassTellings::new(&profiles, &is_attack).giveaways(self.near_perfect, &rising))
+    }
+}
+
+/// Features with the class as the last column, as `.npy`.
+fn array(features: Array2<f64>, labels: Vec<f64>) -> Result<Vec<u8>, StageError> {
+    let labels = ndarray::Array1::from(labels).insert_axis(Axis(1));
+    let whole = concatenate(Axis(1), &[features.view(), labels.view()])
+        .map_err(|error| StageError::Broken(error.to_string()))?;
+    npy::encode(&whole.as_standard_layout().to_owned()).map_err(|error| StageError::Broken(error.0))
+}

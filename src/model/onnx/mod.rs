@@ -1,7 +1,0 @@
-//! Models as ONNX, with all that stands in front of them.
-
-pub mod export;
-pub mod graph;
-pub mod learners;
-pub mod proto;
-pub mod steps;

@@ -1,0 +1,6 @@
+//! A first pipeline and its schema, proposed from a table.
+
+pub mod labels;
+pub mod propose;
+pub mod request;
+pub mod text;

@@ -1,0 +1,187 @@
+//! Which trial of a search is picked: judged as it would alarm, calibrated and at its threshold.
+
+use serde_json::{Value as Json, json};
+
+use crate::model::calibrate::Calibrator;
+use crate::model::data::TrainingSet;
+use crate::model::error::ModelError;
+use crate::model::metrics::{Metrics, RankedRows};
+use crate::tuning::trials::{ScoredTrial, TrialFit, TrialResult};
+
+/// Fits a calibrator to classes and the probabilities that were told.
+pub type FitCalibrator = fn(&[f64], &[f64]) -> Calibrator;
+
+/// What trials are judged by.
+#[derive(Debug)]
+pub(crate) struct SelectionRule {
+    /// What the best is best at.
+    pub(crate) metric: String,
+    /// What a trial has to reach.
+    pub(crate) min_score: f64,
+    /// The fewest attacks, and the fewest benign rows, by which anything is chosen.
+    pub(crate) min_attacks: usize,
+    /// The highest false-positive rate.
+    pub(crate) max_fpr: Option<f64>,
+    /// By how much a trial may be better on the rows that it was fitted to.
+    pub(crate) overfit_gap: Option<f64>,
+    /// The share of benign rows that may raise an alarm; the threshold is the lowest within it.
+    pub(crate) threshold_fpr: Option<f64>,
+    /// How probabilities are calibrated.
+    pub(crate) calibrate: Option<FitCalibrator>,
+}
+
+/// A trial as it would alarm.
+pub(crate) struct JudgedTrial {
+    pub(crate) scored: ScoredTrial,
+    pub(crate) calibrator: Option<Calibrator>,
+    /// The probabilities, calibrated.
+    pub(crate) p: Vec<f64>,
+    pub(crate) metrics: Metrics,
+    /// Greater is better.
+    pub(crate) score: f64,
+    /// Why it may not be picked.
+    pub(crate) objection: Option<String>,
+}
+
+impl SelectionRule {
+    /// Judges a trial as it would alarm.
+    pub(crate) fn judge(&self, data: &TrainingSet, scored: ScoredTrial) -> JudgedTrial {
+        let y = data.labels(&scored.rows);
+        let calibrator = self.calibrate.map(|fit| fit(&y, &scored.p));
+        let p: Vec<f64> = match &calibrator {
+            Some(calibrator) => scored.p.iter().map(|p| calibrator.apply(*p)).collect(),
+            None => scored.p.clone(),
+        };
+        let ranked = RankedRows::new(&y, &p);
+        let threshold = self
+            .threshold_fpr
+            .map_or(0.5, |budget| ranked.threshold_within(budget));
+        let metrics = ranked.metrics(|_| 1.0, threshold);
+        let score = metrics.score(&self.metric).unwrap_or(f64::NEG_INFINITY);
+        let objection = self.objection(&scored, &metrics, score);
+        JudgedTrial {
+            scored,
+            calibrator,
+            p,
+            metrics,
+            score,
+            objection,
+        }
+    }
+
+    fn objection(&self, scored: &ScoredTrial, metrics: &Metrics, score: f64) -> Option<String> {
+        if scored.given_up.is_some() {
+            return scored.given_up.clone();
+        }
+        if let (Some(budget), true) = (self.threshold_fpr, metrics.threshold.is_infinite()) {
+            let percent = budget * 100.0;
+            return Some(format!(
+                "no threshold keeps the false-positive rate within {percent} %: benign rows have the highest score"
+            ));
+        }
+        if metrics.counts.true_positives == 0 {
+            return Some(format!(
+                "it finds none of {} attacks at the threshold {:.4}: set `threshold_fpr` to a budget of false positives",
+                metrics.counts.attacks(),
+                metrics.threshold
+            ));
+        }
+        if score < self.min_score {
+            return Some(format!(
+                "{} {score:.4} is below {}",
+                self.metric, self.min_score
+            ));
+        }
+        if let Some(most) = self
+            .max_fpr
+            .filter(|most| metrics.false_positive_rate > *most)
+        {
+            return Some(format!(
+                "the false-positive rate {:.4} is above {most}",
+                metrics.false_positive_rate
+            ));
+        }
+        if let (Some(most), Some(gap)) = (self.overfit_gap, scored.gap)
+            && gap > most
+        {
+            return Some(format!(
+                "it is {gap:.4} better on the rows it was fitted to, above {most}"
+            ));
+        }
+        None
+    }
+
+    /// Returns the places of trials, the best first: those on all rows and with all folds before
+    /// others, of equal ones the first.
+    pub(crate) fn order(
+        trials: &[TrialFit],
+        judged: &[Result<JudgedTrial, ModelError>],
+    ) -> Vec<usize> {
+        let key = |index: usize| match &judged[index] {
+            Ok(judged) => (
+                judged.scored.given_up.is_none(),
+                trials[index].share,
+                judged.score,
+            ),
+            Err(_) => (false, trials[index].share, f64::NEG_INFINITY),
+        };
+        let mut order: Vec<usize> = (0..trials.len()).collect();
+        order.sort_by(|a, b| {
+            let (a, b) = (key(*a), key(*b));
+            b.0.cmp(&a.0)
+                .then(b.1.total_cmp(&a.1))
+                .then(b.2.total_cmp(&a.2))
+        });
+        order
+    }
+
+    /// Returns the leaderboard, its trials in this order.
+    pub(crate) fn board(
+        &self,
+        trials: &[TrialFit],
+        judged: &[Result<JudgedTrial, ModelError>],
+        order: &[usize],
+    ) -> Json {
+        let row = |index: &usize| {
+            let trial = &trials[*index];
+            let setting: serde_json::Map<String, Json> = trial
+                .named()
+                .into_iter()
+                .map(|(name, value)| (name, json!(value)))
+                .collect();
+            let mut row =
+                json!({"trial": index + 1, "learner": trial.learner.name, "setting": setting});
+            if trial.share < 1.0 {
+                row["share"] = json!(trial.share);
+            }
+            match &judged[*index] {
+                Ok(judged) => {
+                    row["score"] = json!(judged.score);
+                    row["folds"] = json!(judged.scored.folds);
+                    row["metrics"] = json!(judged.metrics);
+                    row["gap"] = json!(judged.scored.gap);
+                    row["objection"] = json!(judged.objection);
+                }
+                Err(error) => row["error"] = json!(error.0),
+            }
+            row
+        };
+        json!({
+            "metric": self.metric,
+            "min_score": self.min_score,
+            "trials": order.iter().map(row).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// Judges what trials came to.
+pub(crate) fn judged(
+    select: &SelectionRule,
+    data: &TrainingSet,
+    outcomes: Vec<TrialResult>,
+) -> Vec<Result<JudgedTrial, ModelError>> {
+    outcomes
+        .into_iter()
+        .map(|outcome| outcome.map(|scored| select.judge(data, scored)))
+        .collect()
+}

@@ -1,0 +1,56 @@
+//! How good a model is without the columns that may hold for its testbed only.
+
+use crate::model::data::TrainingSet;
+use crate::model::error::ModelError;
+use crate::model::metrics::Metrics;
+use crate::prep::preprocessor::Preprocessor;
+use crate::profile::giveaway::GiveawayGrade;
+use crate::stage::context::StageContext;
+use crate::stage::error::StageError;
+use crate::tuning::trials::{CrossValidation, TrialFit};
+
+/// Carries a trial out again with the features of shortcut columns all the same in every row, which
+/// tells a model nothing. Returns the columns and the figures at the threshold .5; `None` if there
+/// is no such column.
+///
+/// # Errors
+/// The run was stopped; what is kept cannot be read.
+pub(crate) fn without_shortcuts(
+    trial: &TrialFit,
+    data: &TrainingSet,
+    preprocessor: &Preprocessor,
+    sweep: &CrossValidation<'_>,
+    context: &StageContext<'_>,
+) -> Result<Option<(Vec<String>, Metrics)>, StageError> {
+    let found = preprocessor
+        .giveaways
+        .iter()
+        .filter(|giveaway| giveaway.grade == GiveawayGrade::Shortcut);
+    let columns: Vec<String> = found.map(|giveaway| giveaway.column.clone()).collect();
+    let origins = preprocessor.origins();
+    let features: Vec<usize> = (0..origins.len())
+        .filter(|feature| columns.contains(&origins[*feature]))
+        .collect();
+    if features.is_empty() {
+        return Ok(None);
+    }
+    let mut x = data.x.clone();
+    features
+        .iter()
+        .for_each(|feature| x.column_mut(*feature).fill(0.0));
+    let wrong = |error: ModelError| StageError::Data(error.0);
+    let mut blind = TrainingSet::new(x, data.y.clone(), preprocessor.features()).map_err(wrong)?;
+    blind.directions.clone_from(&data.directions);
+    let sweep = sweep.with_features(&blind, &format!("without {}", columns.join(", ")));
+    let trial = TrialFit {
+        share: 1.0,
+        ..trial.clone()
+    };
+    let outcome = sweep
+        .carry_out(std::slice::from_ref(&trial), 0, false, context)?
+        .into_iter()
+        .next();
+    Ok(outcome
+        .and_then(Result::ok)
+        .map(|scored| (columns, scored.metrics)))
+}

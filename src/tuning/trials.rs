@@ -1,0 +1,520 @@
+//! Trials of a search, carried out: each a part of its own, fits shared by those that a larger
+//! model holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use crate::model::data::TrainingSet;
+use crate::model::error::ModelError;
+use crate::model::fitted::Learner;
+use crate::model::hyper::{HyperparameterValue, Hyperparameters};
+use crate::model::learner::FitTask;
+use crate::model::metrics::Metrics;
+use crate::stage::context::StageContext;
+use crate::stage::error::StageError;
+use crate::stage::memo::SubAction;
+use crate::stage::param::{Value, Values};
+use crate::tuning::folds::{Folds, places};
+
+/// A setting of a learner on a share of the rows.
+#[derive(Clone, Debug)]
+pub(crate) struct TrialFit {
+    pub(crate) learner: &'static Learner,
+    pub(crate) setting: Hyperparameters,
+    pub(crate) share: f64,
+}
+
+impl TrialFit {
+    pub(crate) fn named(&self) -> Vec<(String, HyperparameterValue)> {
+        self.learner.named(&self.setting)
+    }
+
+    /// Tells it, without what is as usual.
+    pub(crate) fn show(&self) -> String {
+        let usual = self.learner.usual();
+        let named = self.named().into_iter().zip(self.setting.iter().zip(usual));
+        let setting: Vec<String> = named
+            .filter(|(_, (value, usual))| **value != *usual)
+            .map(|((name, value), _)| format!("{name}: {value}"))
+            .collect();
+        format!("{} {{{}}}", self.learner.name, setting.join(", "))
+    }
+
+    /// How large its model is, and the same trial of any size.
+    fn family(&self) -> (usize, TrialFit) {
+        let mut family = self.clone();
+        // A model that holds no others is of any size.
+        let size = self.learner.size.map_or(usize::MAX, |at| {
+            std::mem::take(&mut family.setting[at]) as usize
+        });
+        (size, family)
+    }
+
+    fn is_like(&self, other: &Self) -> bool {
+        self.learner.name == other.learner.name
+            && self.setting == other.setting
+            && self.share == other.share
+    }
+}
+
+/// What a trial came to.
+#[derive(Clone, Debug)]
+pub(crate) struct ScoredTrial {
+    /// The figures of all rows that were told, each by a model that did not see it.
+    pub(crate) metrics: Metrics,
+    /// Of every fold, how good its model is by the metric.
+    pub(crate) folds: Vec<f64>,
+    /// How much better the models are on the rows that they were fitted to, if that was asked.
+    pub(crate) gap: Option<f64>,
+    /// The rows that were told.
+    pub(crate) rows: Vec<u32>,
+    /// Their probabilities.
+    pub(crate) p: Vec<f64>,
+    /// Why not all folds were carried out.
+    pub(crate) given_up: Option<String>,
+}
+
+/// What trials came to.
+pub(crate) type TrialResult = Result<ScoredTrial, ModelError>;
+
+/// Rows and their folds.
+pub(crate) struct CrossValidation<'a> {
+    data: &'a TrainingSet,
+    folds: Folds,
+    /// Of every fold the rows that are asked about.
+    held: Vec<Vec<u32>>,
+    /// How folds were made, for the keys of trials.
+    made: String,
+    /// The stage's inputs that fits depend on.
+    inputs: Vec<&'static str>,
+    metric: &'a str,
+    /// Whether models are judged by the rows that they were fitted to, too.
+    with_gap: bool,
+    seed: u64,
+    /// Of every row its place among all, for trials on a share of them.
+    places: OnceLock<Vec<f64>>,
+    news: Mutex<SearchProgress>,
+}
+
+/// What is kept of a fit: the probabilities of the rows of its fold, and how good it is on those
+/// that it was fitted to.
+type FoldFit = Result<(Vec<f64>, Option<f64>), String>;
+
+/// Fits by trial and fold.
+type FoldFits = Vec<BTreeMap<usize, FoldFit>>;
+
+/// Trials whose models are all held by the largest of them.
+struct TrialFamily {
+    trial: TrialFit,
+    /// Sizes with the trials that have them, in ascending order.
+    sizes: Vec<(usize, usize)>,
+    /// Of every fold, the fits of the sizes that were not kept.
+    fits: Vec<OnceLock<BTreeMap<usize, FoldFit>>>,
+}
+
+/// How trials are carried out.
+pub(crate) struct TrialPlan<'a> {
+    /// How folds were made, for the keys of trials.
+    pub(crate) made: String,
+    /// The stage's inputs that fits depend on.
+    pub(crate) inputs: Vec<&'static str>,
+    /// What models are judged by.
+    pub(crate) metric: &'a str,
+    /// Whether they are judged by the rows that they were fitted to, too.
+    pub(crate) with_gap: bool,
+}
+
+impl<'a> CrossValidation<'a> {
+    /// Makes ready to carry trials out.
+    pub(crate) fn new(data: &'a TrainingSet, folds: Folds, plan: TrialPlan<'a>, seed: u64) -> Self {
+        let held = (0..folds.count).map(|fold| folds.held(fold)).collect();
+        let TrialPlan {
+            made,
+            inputs,
+            metric,
+            with_gap,
+        } = plan;
+        let (places, news) = (OnceLock::new(), Mutex::default());
+        Self {
+            data,
+            folds,
+            held,
+            made,
+            inputs,
+            metric,
+            with_gap,
+            seed,
+            places,
+            news,
+        }
+    }
+
+    /// Makes ready to carry trials out on the same rows with other features, in the same folds:
+    /// without a column more of the rows could be equal. `how` says what is other, for the keys of
+    /// trials.
+    pub(crate) fn with_features<'b>(
+        &'b self,
+        data: &'b TrainingSet,
+        how: &str,
+    ) -> CrossValidation<'b> {
+        let made = format!("{} {how}", self.made);
+        let plan = TrialPlan {
+            made,
+            inputs: self.inputs.clone(),
+            metric: self.metric,
+            with_gap: false,
+        };
+        CrossValidation::new(data, self.folds.clone(), plan, self.seed)
+    }
+
+    /// Returns the attacks and the benign rows of every fold.
+    pub(crate) fn classes(&self) -> Vec<(usize, usize)> {
+        let of = |held: &Vec<u32>| {
+            let attacks = held
+                .iter()
+                .filter(|row| self.data.y[**row as usize] == 1.0)
+                .count();
+            (attacks, held.len() - attacks)
+        };
+        self.held.iter().map(of).collect()
+    }
+
+    fn part(&self, trial: &TrialFit, number: usize, fold: usize) -> SubAction {
+        let told = |value: HyperparameterValue| match value {
+            HyperparameterValue::Number(number) => Value::Float(number),
+            HyperparameterValue::Word(word) => Value::Text(word),
+        };
+        let setting = trial
+            .named()
+            .into_iter()
+            .map(|(name, value)| (name, told(value)))
+            .collect();
+        let mut with = vec![
+            ("learner", Value::Text(trial.learner.name.to_owned())),
+            ("setting", Value::Map(Values(setting))),
+            ("folds", Value::Text(self.made.clone())),
+            ("fold", Value::Int(fold as i64)),
+        ];
+        if trial.share < 1.0 {
+            with.push(("share", Value::Float(trial.share)));
+        }
+        let directions: Vec<Value> = self
+            .data
+            .directions
+            .iter()
+            .map(|way| Value::Int(i64::from(*way)))
+            .collect();
+        if !directions.is_empty() && trial.learner.monotone {
+            with.push(("directions", Value::List(directions)));
+        }
+        if self.with_gap {
+            with.push(("gap", Value::Text(self.metric.to_owned())));
+        }
+        SubAction {
+            name: format!("trial-{}-fold-{}", number + 1, fold + 1),
+            with: with
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value))
+                .collect(),
+            inputs: self.inputs.clone(),
+        }
+    }
+
+    /// Carries trials out, of which the first has this number. With `prune`, those that are worse
+    /// than half of the others after a fold are given up.
+    pub(crate) fn carry_out(
+        &self,
+        trials: &[TrialFit],
+        first: usize,
+        prune: bool,
+        context: &StageContext<'_>,
+    ) -> Result<Vec<TrialResult>, StageError> {
+        let folds: Vec<usize> = (0..self.folds.count)
+            .filter(|fold| !self.held[*fold].is_empty())
+            .collect();
+        let mut fits: FoldFits = vec![BTreeMap::new(); trials.len()];
+        let mut given_up: Vec<Option<String>> = vec![None; trials.len()];
+        let step = if prune { 1 } else { folds.len().max(1) };
+        for some in folds.chunks(step) {
+            let going: Vec<usize> = (0..trials.len())
+                .filter(|trial| given_up[*trial].is_none())
+                .collect();
+            self.fit_all(trials, &going, some, first, &mut fits, context)?;
+            if prune && some.last() != folds.last() {
+                self.give_up(&going, &fits, &mut given_up);
+            }
+        }
+        let outcomes: Vec<TrialResult> = fits
+            .into_iter()
+            .zip(given_up)
+            .map(|(fits, given_up)| self.pooled(fits, given_up))
+            .collect();
+        let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        for (trial, scored) in trials.iter().zip(&outcomes) {
+            if let Ok(scored) = scored {
+                news.better(scored.metrics.score(self.metric).unwrap_or_default(), trial);
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Fits some trials to some folds.
+    fn fit_all(
+        &self,
+        trials: &[TrialFit],
+        going: &[usize],
+        folds: &[usize],
+        first: usize,
+        fits: &mut FoldFits,
+        context: &StageContext<'_>,
+    ) -> Result<(), StageError> {
+        let mut families: Vec<TrialFamily> = Vec::new();
+        let mut family_of = BTreeMap::new();
+        for &number in going {
+            let (size, alike) = trials[number].family();
+            let at = families
+                .iter()
+                .position(|family| family.trial.is_like(&alike))
+                .unwrap_or(families.len());
+            if at == families.len() {
+                let fits = (0..self.folds.count).map(|_| OnceLock::new()).collect();
+                families.push(TrialFamily {
+                    trial: alike,
+                    sizes: Vec::new(),
+                    fits,
+                });
+            }
+            families[at].sizes.push((size, number));
+            family_of.insert(number, (at, size));
+        }
+        families
+            .iter_mut()
+            .for_each(|family| family.sizes.sort_unstable());
+        // The largest of every family first: it makes the others too.
+        let mut pairs: Vec<(usize, usize)> = going
+            .iter()
+            .flat_map(|trial| folds.iter().map(move |fold| (*trial, *fold)))
+            .collect();
+        let is_largest = |trial: usize| {
+            families[family_of[&trial].0]
+                .sizes
+                .last()
+                .is_some_and(|(_, largest)| *largest == trial)
+        };
+        pairs.sort_by_key(|(trial, fold)| (!is_largest(*trial), *trial, *fold));
+        let parts: Vec<SubAction> = pairs
+            .iter()
+            .map(|(trial, fold)| self.part(&trials[*trial], first + trial, *fold))
+            .collect();
+        let mut missing = BTreeSet::new();
+        for (part, pair) in parts.iter().zip(&pairs) {
+            if context.memo.recall(part)?.is_none() {
+                missing.insert(*pair);
+            }
+        }
+        self.news
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .begin(pairs.len(), missing.len());
+        let kept = context.memo.keep(&parts, &|at, context| {
+            context.check()?;
+            let (trial, fold) = pairs[at];
+            let (family, size) = (&families[family_of[&trial].0], family_of[&trial].1);
+            let fits = family.fits[fold].get_or_init(|| {
+                let wanted = family
+                    .sizes
+                    .iter()
+                    .filter(|(_, trial)| missing.contains(&(*trial, fold)));
+                self.fits(&family.trial, wanted.map(|(size, _)| *size).collect(), fold)
+            });
+            // One that was kept a moment ago and is not any more is fitted by itself.
+            let alone =
+                (!fits.contains_key(&size)).then(|| self.fits(&family.trial, vec![size], fold));
+            let fit = fits
+                .get(&size)
+                .or_else(|| alone.as_ref()?.get(&size))
+                .expect("it was just fitted");
+            let score = fit.as_ref().ok().map(|(p, _)| self.score(fold, p));
+            let mut news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+            let line = news.add(self, score, &trials[trial], first + trial);
+            (context.progress)(news.done, news.all, &line);
+            Ok(vec![rmp_serde::to_vec(fit).expect("plain data serialises")])
+        })?;
+        for (kept, (trial, fold)) in kept.iter().zip(&pairs) {
+            let bytes = context.memo.fetch(&kept[0].digest)?;
+            let fit: FoldFit = rmp_serde::from_slice(&bytes).map_err(|error| {
+                StageError::Lost(format!("what is kept of a fit cannot be read: {error}"))
+            })?;
+            fits[*trial].insert(*fold, fit);
+        }
+        context.check()
+    }
+
+    /// Gives up the trials that are worse, by the mean of their folds so far, than half of those
+    /// that go on.
+    fn give_up(&self, going: &[usize], fits: &FoldFits, given_up: &mut [Option<String>]) {
+        let mean = |trial: usize| {
+            let mixed = fits[trial].iter().filter(|(fold, _)| self.is_mixed(**fold));
+            let told =
+                mixed.map(|(fold, fit)| fit.as_ref().map(|(p, _)| self.score(*fold, p)).ok());
+            told.collect::<Option<Vec<f64>>>()
+                .filter(|scores| !scores.is_empty())
+                .map(|scores| mean(&scores))
+        };
+        let means: Vec<(usize, f64)> = going
+            .iter()
+            .filter_map(|trial| Some((*trial, mean(*trial)?)))
+            .collect();
+        let mut sorted: Vec<f64> = means.iter().map(|(_, mean)| *mean).collect();
+        sorted.sort_by(f64::total_cmp);
+        let Some(&median) = sorted.get(sorted.len() / 2) else {
+            return;
+        };
+        for (trial, mean) in means.into_iter().filter(|(_, mean)| *mean < median) {
+            let folds = fits[trial].len();
+            given_up[trial] = Some(format!(
+                "given up after {folds} of {} folds: {} {mean:.4} is below the median {median:.4}",
+                self.folds.count, self.metric
+            ));
+        }
+    }
+
+    /// Fits the largest of some sizes to all folds but one, and tells what all of them say.
+    fn fits(&self, family: &TrialFit, sizes: Vec<usize>, fold: usize) -> BTreeMap<usize, FoldFit> {
+        let mut setting = family.setting.clone();
+        if let (Some(at), Some(largest)) = (family.learner.size, sizes.iter().max()) {
+            setting[at] = *largest as f64;
+        }
+        let mut rows = self.folds.fitted(fold);
+        if family.share < 1.0 {
+            let places = self.places.get_or_init(|| places(self.data, self.seed));
+            rows.retain(|row| places[*row as usize] <= family.share);
+        }
+        let fitted = family.learner.fit(&FitTask {
+            data: self.data,
+            rows: &rows,
+            setting: &setting,
+            seed: self.seed,
+        });
+        let told = fitted.and_then(|model| {
+            let held = model.staged(self.data, &self.held[fold], &sizes)?;
+            let seen = if self.with_gap {
+                Some(model.staged(self.data, &rows, &sizes)?)
+            } else {
+                None
+            };
+            Ok((held, seen))
+        });
+        match told {
+            Err(error) => sizes
+                .into_iter()
+                .map(|size| (size, Err(error.0.clone())))
+                .collect(),
+            Ok((held, seen)) => {
+                let y = self.data.labels(&rows);
+                let seen = |at: usize| {
+                    Some(
+                        Metrics::of(&y, &seen.as_ref()?[at])
+                            .score(self.metric)
+                            .unwrap_or_default(),
+                    )
+                };
+                held.into_iter()
+                    .zip(&sizes)
+                    .enumerate()
+                    .map(|(at, (p, size))| (*size, Ok((p, seen(at)))))
+                    .collect()
+            }
+        }
+    }
+
+    fn pooled(&self, fits: BTreeMap<usize, FoldFit>, given_up: Option<String>) -> TrialResult {
+        let (mut folds, mut gaps, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        for (fold, fit) in fits {
+            let (predicted, on_seen) = fit.map_err(ModelError)?;
+            let score = self.score(fold, &predicted);
+            folds.push(score);
+            gaps.extend(
+                on_seen
+                    .filter(|_| self.is_mixed(fold))
+                    .map(|seen| seen - score),
+            );
+            told.extend(self.held[fold].iter().copied().zip(predicted));
+        }
+        told.sort_unstable_by_key(|(row, _)| *row);
+        let (rows, p): (Vec<u32>, Vec<f64>) = told.into_iter().unzip();
+        let gap = (!gaps.is_empty()).then(|| mean(&gaps));
+        Ok(ScoredTrial {
+            metrics: Metrics::of(&self.data.labels(&rows), &p),
+            folds,
+            gap,
+            rows,
+            p,
+            given_up,
+        })
+    }
+
+    /// Whether a fold holds rows of both classes: of others most figures tell nothing.
+    fn is_mixed(&self, fold: usize) -> bool {
+        let first = self.held[fold]
+            .first()
+            .map(|row| self.data.y[*row as usize]);
+        self.held[fold]
+            .iter()
+            .any(|row| Some(self.data.y[*row as usize]) != first)
+    }
+
+    fn score(&self, fold: usize, p: &[f64]) -> f64 {
+        Metrics::of(&self.data.labels(&self.held[fold]), p)
+            .score(self.metric)
+            .unwrap_or_default()
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// What is told while trials are carried out: how many fits are done of how many, and the best
+/// trial so far.
+#[derive(Default)]
+struct SearchProgress {
+    done: u64,
+    all: u64,
+    folds: BTreeMap<usize, Vec<f64>>,
+    best: Option<(f64, String)>,
+}
+
+impl SearchProgress {
+    /// So many fits follow, of which some are not kept.
+    fn begin(&mut self, fits: usize, missing: usize) {
+        self.all += fits as u64;
+        self.done += (fits - missing) as u64;
+    }
+
+    fn better(&mut self, score: f64, trial: &TrialFit) {
+        if self.best.as_ref().is_none_or(|(best, _)| score > *best) {
+            self.best = Some((score, trial.show()));
+        }
+    }
+
+    fn add(
+        &mut self,
+        sweep: &CrossValidation<'_>,
+        score: Option<f64>,
+        trial: &TrialFit,
+        number: usize,
+    ) -> String {
+        self.done += 1;
+        let folds = self.folds.entry(number).or_default();
+        folds.extend(score);
+        if folds.len() == sweep.folds.count {
+            let score = mean(folds);
+            self.better(score, trial);
+        }
+        match &self.best {
+            Some((score, trial)) => format!("best {} {score:.4}: {trial}", sweep.metric),
+            None => trial.show(),
+        }
+    }
+}
