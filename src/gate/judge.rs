@@ -1,7 +1,7 @@
 //! Challenger against champion: what speaks for and against the challenger, and the decision.
 //!
 //! Both are judged by the same rows, which neither was fitted to. First the challenger has to hold
-//! by itself ([`own_merits`]), then against the champion ([`compare`]); every check is a reason in
+//! by itself (`own_merits`), then against the champion (`compare`); every check is a reason in
 //! words, and one that fails decides.
 
 use crate::base::name::in_backticks;
