@@ -16,4 +16,5 @@ pub mod processes;
 pub mod secret;
 pub mod signing;
 pub mod source;
+pub mod stored;
 pub mod tree;

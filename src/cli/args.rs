@@ -314,6 +314,18 @@ pub enum SchemaFormat {
     Data,
     /// The reference page, for people
     Markdown,
+    /// JSON Schema of `ingest.report`
+    Ingest,
+    /// JSON Schema of `validate.report`
+    Validation,
+    /// JSON Schema of `split.leakage`
+    Leakage,
+    /// JSON Schema of `drift.report`
+    Drift,
+    /// JSON Schema of `train.metrics`
+    Leaderboard,
+    /// JSON Schema of `evaluate.decision`
+    Decision,
 }
 
 /// Inspect and maintain the cache.

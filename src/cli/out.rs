@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde::Serialize;
 
 use crate::base::disk::DiskError;
 
@@ -27,8 +27,9 @@ pub fn data(bytes: &[u8]) -> Result<(), DiskError> {
 ///
 /// # Errors
 /// As `data`.
-pub fn json(value: &Value) -> Result<(), DiskError> {
-    data(format!("{value:#}\n").as_bytes())
+pub fn json(value: &impl Serialize) -> Result<(), DiskError> {
+    let text = serde_json::to_string_pretty(value).expect("plain data serialises");
+    data(format!("{text}\n").as_bytes())
 }
 
 /// Says a line to a person.

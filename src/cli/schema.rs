@@ -14,6 +14,7 @@ use crate::scaffold::propose;
 use crate::schema::diff::{ChangeEffect, changes};
 use crate::schema::{json_schema, parse};
 use crate::stage::schema as pages;
+use crate::views::report_schemas::{ReportForm, report_schema};
 
 /// Prints a JSON Schema or the reference page, proposes a schema for data, or compares two.
 ///
@@ -50,6 +51,12 @@ pub fn schema(workspace: &Workspace, args: &SchemaArgs) -> Result<Exit, AppError
         (None, SchemaFormat::Json) => out::json(&pages::json_schema(&registry()))?,
         (None, SchemaFormat::Data) => out::json(&json_schema::json_schema())?,
         (None, SchemaFormat::Markdown) => out::data(pages::reference(&registry()).as_bytes())?,
+        (None, SchemaFormat::Ingest) => out::json(&report_schema(ReportForm::Ingest))?,
+        (None, SchemaFormat::Validation) => out::json(&report_schema(ReportForm::Validation))?,
+        (None, SchemaFormat::Leakage) => out::json(&report_schema(ReportForm::Leakage))?,
+        (None, SchemaFormat::Drift) => out::json(&report_schema(ReportForm::Drift))?,
+        (None, SchemaFormat::Leaderboard) => out::json(&report_schema(ReportForm::Leaderboard))?,
+        (None, SchemaFormat::Decision) => out::json(&report_schema(ReportForm::Decision))?,
     }
     Ok(Exit::Done)
 }

@@ -1,31 +1,13 @@
 //! `netsec sweep`.
 
-use serde_json::Value;
-
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::disk;
+use crate::base::stored::StoredDocument;
 use crate::cli::args_model::SweepCommand;
 use crate::cli::exit::Exit;
 use crate::cli::out;
-use crate::views::leaderboard;
-
-fn board(workspace: &Workspace, target: &str) -> Result<Value, AppError> {
-    let reading = workspace.reading()?;
-    let found = workspace.find(&reading.ledger, target)?;
-    out::say(&found.tell(&reading.ledger)?);
-    let files = workspace.fetch(&found.digest)?;
-    let parsed = files
-        .first()
-        .and_then(|(_, bytes)| serde_json::from_slice::<Value>(bytes).ok());
-    parsed
-        .filter(|board| board["trials"].is_array())
-        .ok_or_else(|| {
-            AppError::Usage(format!(
-                "`{}` is no leaderboard: name the `metrics` of a `train` stage",
-                found.name
-            ))
-        })
-}
+use crate::tuning::leaderboard::Leaderboard;
+use crate::views::{leaderboard, sweep_plot};
 
 /// Shows or draws the leaderboard of a search.
 ///
@@ -36,37 +18,43 @@ pub fn sweep(workspace: &Workspace, sweep: &SweepCommand) -> Result<Exit, AppErr
         SweepCommand::Show {
             target,
             whose,
-            json: true,
-            ..
-        } => out::json(&board(workspace, &whose.name(target))?)?,
-        SweepCommand::Show {
-            target, whose, top, ..
+            top,
+            json,
         } => {
-            out::data(leaderboard::show(&board(workspace, &whose.name(target))?, *top).as_bytes())?;
-        }
-        SweepCommand::Plot {
-            target,
-            whose,
-            json: true,
-            ..
-        } => {
-            out::json(&leaderboard::points(&board(
-                workspace,
-                &whose.name(target),
-            )?))?;
+            let board = board(workspace, &whose.name(target))?;
+            match json {
+                true => out::json(&board)?,
+                false => out::data(leaderboard::show(&board, *top).as_bytes())?,
+            }
         }
         SweepCommand::Plot {
             target,
             whose,
             output,
-            ..
+            json,
         } => {
-            let svg = leaderboard::plot(&board(workspace, &whose.name(target))?);
+            let board = board(workspace, &whose.name(target))?;
+            let svg = sweep_plot::plot(&board);
             match output {
+                _ if *json => out::json(&sweep_plot::points(&board))?,
                 Some(path) => disk::write_plain(&workspace.root().join(path), svg.as_bytes())?,
                 None => out::data(svg.as_bytes())?,
             }
         }
     }
     Ok(Exit::Done)
+}
+
+fn board(workspace: &Workspace, target: &str) -> Result<Leaderboard, AppError> {
+    let reading = workspace.reading()?;
+    let found = workspace.find(&reading.ledger, target)?;
+    out::say(&found.tell(&reading.ledger)?);
+    let files = workspace.fetch(&found.digest)?;
+    let bytes = files.first().map(|(_, bytes)| bytes.as_slice());
+    Leaderboard::decode(bytes.unwrap_or_default()).map_err(|error| {
+        AppError::Usage(format!(
+            "`{}` is {error}; name the `metrics` of a `train` stage",
+            found.name
+        ))
+    })
 }

@@ -3,9 +3,11 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
-
-use crate::drift::domain_classifier::{self, DomainClassifier};
+use crate::base::stored::StoredDocument;
+use crate::drift::domain_classifier;
+use crate::drift::report::{
+    ColumnDrift, DriftEffect, DriftQuestion, DriftReport, DriftTest, DriftTestName,
+};
 use crate::frame::table::ColumnType;
 use crate::profile::columns::{
     ColumnProfile, Profile, ValueDistribution, in_buckets, side_by_side,
@@ -23,8 +25,6 @@ const BINS: u64 = 10;
 /// A category that is expected less often is put together with others: below it the chi-squared
 /// test does not hold its level (Cochran, 1954).
 const EXPECTED: f64 = 5.0;
-/// How many columns a line names.
-const SHOWN: usize = 8;
 /// The part of alpha that the comparison of whole rows gets; the columns get the rest.
 const DOMAIN_SHARE: f64 = 0.2;
 
@@ -92,74 +92,6 @@ impl Default for DriftThresholds {
     }
 }
 
-/// One thing that was asked of a column.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct DriftTest {
-    /// `distribution`, `missing`, `not_finite`, `new_categories`, `type` or `column`.
-    pub about: &'static str,
-    /// The test: `ks`, `cramer_von_mises`, `chi_squared`, `two_proportions`, `fisher`, or none for
-    /// what needs none.
-    pub test: &'static str,
-    /// Its statistic.
-    pub statistic: f64,
-    /// Its p-value.
-    pub p: f64,
-    /// The p-value corrected for how many things were asked.
-    pub p_adjusted: f64,
-    /// What the effect is: `distance`, `cramers_v`, `difference`, `share`.
-    pub effect_name: &'static str,
-    /// The effect.
-    pub effect: f64,
-    /// The least that counts.
-    pub min_effect: f64,
-    /// Whether it is significant and counts.
-    pub alarm: bool,
-}
-
-/// How a column compares.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ColumnDrift {
-    /// The column.
-    pub column: String,
-    /// What was asked.
-    pub asked: Vec<DriftTest>,
-    /// The population stability index, on tenths of the reference or on categories.
-    pub psi: Option<f64>,
-    /// The Jensen–Shannon distance, on the same bins.
-    pub jensen_shannon: Option<f64>,
-    /// The Wasserstein distance in standard deviations of the reference.
-    pub wasserstein: Option<f64>,
-    /// Values that the reference does not have, the most frequent first, at most ten.
-    pub new_categories: Vec<(String, u64)>,
-    /// Whether something about it raised an alarm.
-    pub drifted: bool,
-}
-
-/// How two tables compare.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct DriftReport {
-    /// Whether they drifted apart.
-    pub drifted: bool,
-    /// The chance of a false alarm.
-    pub alpha: f64,
-    /// Rows of the reference.
-    pub reference_rows: u64,
-    /// Rows of the other table.
-    pub current_rows: u64,
-    /// What was compared: rows, distinct rows or groups.
-    pub drawn_by: DrawnUnit,
-    /// How many of them on either side: all rows, or a sample of the others.
-    pub compared: (u64, u64),
-    /// How many columns drifted.
-    pub drifted_columns: usize,
-    /// Each column, in the order of the reference.
-    pub columns: Vec<ColumnDrift>,
-    /// Whether whole rows can be told apart.
-    pub domain: Option<DomainClassifier>,
-    /// Whether that raised an alarm.
-    pub domain_alarm: bool,
-}
-
 /// Compares two tables by their profiles.
 pub fn compare(reference: &Profile, current: &Profile, settings: &DriftThresholds) -> DriftReport {
     let (rows, drawn_by) = (
@@ -186,7 +118,9 @@ pub fn compare(reference: &Profile, current: &Profile, settings: &DriftThreshold
         .columns
         .iter()
         .filter(|column| reference.column(&column.name).is_none());
-    columns.extend(unknown.map(|column| certain(&column.name, "column", "a new column")));
+    columns.extend(
+        unknown.map(|column| certain(&column.name, DriftQuestion::Column, DriftEffect::NewColumn)),
+    );
     let mut p: Vec<f64> = columns
         .iter()
         .flat_map(|column| &column.asked)
@@ -230,6 +164,7 @@ pub fn compare(reference: &Profile, current: &Profile, settings: &DriftThreshold
     });
     let share = drifted_columns as f64 / columns.len().max(1) as f64;
     DriftReport {
+        format: DriftReport::FORMAT,
         drifted: share > settings.max_share || domain_alarm,
         alpha: settings.alpha,
         reference_rows: rows.0,
@@ -244,10 +179,10 @@ pub fn compare(reference: &Profile, current: &Profile, settings: &DriftThreshold
 }
 
 /// What needs no test: a column that is gone, new, or of another type.
-fn certain(name: &str, about: &'static str, effect_name: &'static str) -> ColumnDrift {
+fn certain(name: &str, about: DriftQuestion, effect_name: DriftEffect) -> ColumnDrift {
     let asked = DriftTest {
         about,
-        test: "none",
+        test: DriftTestName::None,
         statistic: 0.0,
         p: 0.0,
         p_adjusted: 0.0,
@@ -270,10 +205,10 @@ fn certain(name: &str, about: &'static str, effect_name: &'static str) -> Column
 }
 
 fn asked(
-    about: &'static str,
-    test: &'static str,
+    about: DriftQuestion,
+    test: DriftTestName,
     tested: TestResult,
-    effect: (&'static str, f64, f64),
+    effect: (DriftEffect, f64, f64),
 ) -> DriftTest {
     let TestResult { statistic, p } = tested;
     let (effect_name, effect, min_effect) = effect;
@@ -297,7 +232,7 @@ fn compare_column(
 ) -> ColumnDrift {
     let name = reference.name.as_str();
     let Some(current) = current else {
-        return certain(name, "column", "a missing column");
+        return certain(name, DriftQuestion::Column, DriftEffect::MissingColumn);
     };
     let mut column = ColumnDrift {
         column: name.to_owned(),
@@ -314,8 +249,8 @@ fn compare_column(
     let (n1, n2) = (all(reference), all(current));
     let odd = |column: &ColumnProfile| column.nan + column.infinite.0 + column.infinite.1;
     let shares = [
-        ("missing", reference.missing, current.missing),
-        ("not_finite", odd(reference), odd(current)),
+        (DriftQuestion::Missing, reference.missing, current.missing),
+        (DriftQuestion::NotFinite, odd(reference), odd(current)),
     ];
     for (about, hits1, hits2) in shares {
         if let Some((test, tested)) = proportions((hits1, n1), (hits2, n2)) {
@@ -324,7 +259,7 @@ fn compare_column(
                 about,
                 test,
                 tested,
-                ("difference", difference, settings.min_share),
+                (DriftEffect::Difference, difference, settings.min_share),
             ));
         }
     }
@@ -363,7 +298,7 @@ fn compare_column(
             let pairs: Vec<(u64, u64)> = a.into_iter().zip(b).collect();
             distribution(&mut column, &pairs, settings);
         }
-        _ => return certain(name, "type", "another type"),
+        _ => return certain(name, DriftQuestion::Type, DriftEffect::OtherType),
     }
     column
 }
@@ -401,20 +336,20 @@ fn numbers(
     let distance = found.statistic;
     let (test, tested) = match settings.continuous {
         ContinuousTest::Ks => (
-            "ks",
+            DriftTestName::Ks,
             Some(TestResult {
                 statistic: distance,
                 p: found.p,
             }),
         ),
-        ContinuousTest::CramerVonMises => ("cramer_von_mises", cramer_von_mises(a, b)),
+        ContinuousTest::CramerVonMises => (DriftTestName::CramerVonMises, cramer_von_mises(a, b)),
     };
     if let Some(tested) = tested {
         column.asked.push(asked(
-            "distribution",
+            DriftQuestion::Distribution,
             test,
             tested,
-            ("distance", distance, settings.min_effect),
+            (DriftEffect::Distance, distance, settings.min_effect),
         ));
     }
 }
@@ -445,10 +380,10 @@ fn categories(
         let beyond = hits as f64 / n2 as f64 - once as f64 / n1.max(1) as f64;
         if let Some((test, tested)) = proportions((once, n1), (hits, n2)).filter(|_| beyond > 0.0) {
             column.asked.push(asked(
-                "new_categories",
+                DriftQuestion::NewCategories,
                 test,
                 tested,
-                ("share", beyond, settings.min_new),
+                (DriftEffect::Share, beyond, settings.min_new),
             ));
         }
         new.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
@@ -467,16 +402,16 @@ fn distribution(column: &mut ColumnDrift, pairs: &[(u64, u64)], settings: &Drift
     let pooled = pool(pairs, n1, n2);
     let found = match pooled.as_slice() {
         [(a, b), _] => proportions((*a, n1), (*b, n2)),
-        _ => chi_squared(&pooled).map(|tested| ("chi_squared", tested)),
+        _ => chi_squared(&pooled).map(|tested| (DriftTestName::ChiSquared, tested)),
     };
     let statistic = chi_squared(&pooled).map_or(0.0, |tested| tested.statistic);
     if let Some((test, tested)) = found {
         let effect = cramers_v(statistic, n1 + n2);
         column.asked.push(asked(
-            "distribution",
+            DriftQuestion::Distribution,
             test,
             tested,
-            ("cramers_v", effect, settings.min_effect),
+            (DriftEffect::CramersV, effect, settings.min_effect),
         ));
     }
 }
@@ -508,15 +443,16 @@ fn pool(pairs: &[(u64, u64)], n1: u64, n2: u64) -> Vec<(u64, u64)> {
 fn proportions(
     (hits1, n1): (u64, u64),
     (hits2, n2): (u64, u64),
-) -> Option<(&'static str, TestResult)> {
+) -> Option<(DriftTestName, TestResult)> {
     let (hits, n) = (hits1 + hits2, n1 + n2);
     if hits == 0 || hits == n || n1 == 0 || n2 == 0 {
         return None;
     }
     let least = n1.min(n2) as f64 * hits.min(n - hits) as f64 / n as f64;
     match least >= EXPECTED {
-        true => two_proportions((hits1, n1), (hits2, n2)).map(|tested| ("two_proportions", tested)),
-        false => fisher((hits1, n1), (hits2, n2)).map(|tested| ("fisher", tested)),
+        true => two_proportions((hits1, n1), (hits2, n2))
+            .map(|tested| (DriftTestName::TwoProportions, tested)),
+        false => fisher((hits1, n1), (hits2, n2)).map(|tested| (DriftTestName::Fisher, tested)),
     }
 }
 
@@ -525,76 +461,5 @@ fn buckets(values: &ValueDistribution) -> Vec<u64> {
     match values {
         ValueDistribution::Buckets(counts) => counts.clone(),
         values => in_buckets(values),
-    }
-}
-
-impl DriftReport {
-    /// Returns a line that says what came of it.
-    pub fn line(&self) -> String {
-        let names: Vec<String> = self
-            .columns
-            .iter()
-            .filter(|column| column.drifted)
-            .map(ColumnDrift::short)
-            .collect();
-        let rows = match self.domain {
-            Some(domain) if self.domain_alarm => {
-                format!(
-                    "whole rows are told apart with AUC {:.3} (p {:.3})",
-                    domain.auc, domain.p
-                )
-            }
-            _ => String::new(),
-        };
-        let more = if names.len() > SHOWN {
-            format!(" and {} more", names.len() - SHOWN)
-        } else {
-            String::new()
-        };
-        let shown = names
-            .iter()
-            .take(SHOWN)
-            .cloned()
-            .collect::<Vec<_>>()
-            .join(", ");
-        let count = self.columns.len();
-        let columns = format!("{} of {count} columns drifted: {shown}{more}", names.len());
-        let told = match (self.drifted, names.is_empty()) {
-            (true, true) => format!("drift: {rows}, though no column by itself"),
-            (true, false) if rows.is_empty() => columns,
-            (true, false) => format!("{columns}; {rows}"),
-            (false, true) => format!("no drift in {count} columns"),
-            (false, false) => format!("no drift: {columns}, not more than `max_share` allows"),
-        };
-        let by = match self.drawn_by {
-            DrawnUnit::Row => return told,
-            DrawnUnit::DistinctRow => "distinct rows, as copies stay on one side",
-            DrawnUnit::Group => "groups",
-        };
-        format!(
-            "{told} (compared by {} and {} {by})",
-            self.compared.0, self.compared.1
-        )
-    }
-}
-
-impl ColumnDrift {
-    /// Names the column and what raised the alarm.
-    fn short(&self) -> String {
-        let why: Vec<String> = self
-            .asked
-            .iter()
-            .filter(|asked| asked.alarm)
-            .map(|asked| match asked.test {
-                "none" => asked.effect_name.to_owned(),
-                _ => format!(
-                    "{} {} {:.3}",
-                    asked.about.replace('_', " "),
-                    asked.effect_name.replace('_', " "),
-                    asked.effect
-                ),
-            })
-            .collect();
-        format!("{} ({})", self.column, why.join(", "))
     }
 }

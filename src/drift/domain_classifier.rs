@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::profile::columns::{Profile, SampledCells};
 use crate::profile::units::DrawnUnit;
@@ -37,7 +38,7 @@ const UNITS: usize = 1000;
 const ROWS: f64 = 8000.0;
 
 /// How well a model tells the two apart.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DomainClassifier {
     /// The area under the ROC curve on rows that the model was not fitted to; 0.5 if it cannot
     /// tell.

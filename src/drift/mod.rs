@@ -4,3 +4,4 @@
 
 pub mod compare;
 pub mod domain_classifier;
+pub mod report;

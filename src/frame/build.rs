@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use polars::prelude::{Column, DataType, NamedFrom, Series, TimeUnit};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::table::{ColumnType, EXACT, Table, TableError};
@@ -51,7 +52,7 @@ impl Cell {
 }
 
 /// A column whose cells have types of which none holds the other.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TypeConflict {
     /// The column.
     pub column: String,

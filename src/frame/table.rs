@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use polars::prelude::{BooleanChunked, Column, DataFrame, DataType, NamedFrom, Series, TimeUnit};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Whole numbers beyond this (2^53) are not all numbers of 64 bits with a floating point.
@@ -21,7 +22,9 @@ pub struct Table {
 }
 
 /// What a column holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ColumnType {
     /// Whole numbers.

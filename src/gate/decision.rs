@@ -3,18 +3,19 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::stored::StoredDocument;
+use crate::gate::paired::AlternativeHypothesis;
+use crate::gate::rules::PairedTest;
 use crate::model::hyper::HyperparameterValue;
 use crate::model::intervals::Interval;
 use crate::model::metrics::Metrics;
 use crate::profile::giveaway::Giveaway;
 
-/// Version of the stored form.
-pub const FORMAT: u32 = 2;
-
 /// The decision about a challenger.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Decision {
     /// The version of this form.
     pub format: u32,
@@ -40,8 +41,13 @@ pub struct Decision {
     pub families: Option<Vec<AttackFamily>>,
 }
 
+impl StoredDocument for Decision {
+    const NAME: &'static str = "a decision";
+    const FORMAT: u32 = 2;
+}
+
 /// The rows that models are judged by.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 pub struct JudgedRows {
     /// Rows of the test table.
     pub given: usize,
@@ -58,7 +64,7 @@ pub struct JudgedRows {
 }
 
 /// A model's figures.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct JudgedModel {
     /// The digest of its bytes, in hexadecimal.
     pub digest: String,
@@ -67,7 +73,7 @@ pub struct JudgedModel {
     /// Its hyperparameters.
     pub setting: BTreeMap<String, HyperparameterValue>,
     /// The metric, turned so that greater is better.
-    pub score: f64,
+    pub score: Option<f64>,
     /// Its figures at its threshold.
     pub metrics: Metrics,
     /// Between which values 95 % of a figure lie.
@@ -78,12 +84,12 @@ pub struct JudgedModel {
 }
 
 /// How the challenger compares with the champion.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ChampionComparison {
-    /// `mcnemar`, `delong` or `bootstrap`.
-    pub test: String,
-    /// `two_sided` or `greater`.
-    pub alternative: String,
+    /// The paired test.
+    pub test: PairedTest,
+    /// Which difference it looks for.
+    pub alternative: AlternativeHypothesis,
     /// The metric of the challenger less that of the champion.
     pub difference: f64,
     /// The p-value.
@@ -95,7 +101,7 @@ pub struct ChampionComparison {
 }
 
 /// How much of a kind of attack is found.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct AttackFamily {
     /// The kind of attack.
     pub family: String,

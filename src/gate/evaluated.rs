@@ -99,7 +99,7 @@ impl EvaluatedModel {
             digest: self.model.digest.clone(),
             learner: bundle.learner.clone(),
             setting: bundle.setting.iter().cloned().collect(),
-            score: self.score,
+            score: self.score.is_finite().then_some(self.score),
             metrics: self.metrics,
             intervals: self.intervals.clone(),
             without_shortcuts: bundle.without_shortcuts.clone(),

@@ -5,12 +5,13 @@
 //! words, and one that fails decides.
 
 use crate::base::name::in_backticks;
+use crate::base::stored::StoredDocument;
 use crate::frame::table::Table;
-use crate::gate::decision::{ChampionComparison, Decision, FORMAT, JudgedRows};
+use crate::gate::decision::{ChampionComparison, Decision, JudgedRows};
 use crate::gate::error::{ContenderRole, GateError};
 use crate::gate::evaluated::{ContenderModel, EvaluatedModel, RESAMPLING};
 use crate::gate::families::families;
-use crate::gate::paired::{AlternativeHypothesis, delong, mcnemar, paired_bootstrap};
+use crate::gate::paired::{delong, mcnemar, paired_bootstrap};
 use crate::gate::rows::{fair_rows, too_few};
 use crate::gate::rules::{GateRules, PairedTest};
 use crate::model::metrics::Metrics;
@@ -76,7 +77,7 @@ pub fn decide(
 fn undecided(rules: &GateRules, challenger: &ContenderModel, rows: JudgedRows) -> Decision {
     let preprocessor = &challenger.bundle.preprocessor;
     Decision {
-        format: FORMAT,
+        format: Decision::FORMAT,
         accepted: false,
         reasons: Vec::new(),
         metric: rules.metric.clone(),
@@ -240,8 +241,8 @@ fn compare(
         ),
     );
     ChampionComparison {
-        test: test.as_str().to_owned(),
-        alternative: rules.alternative.as_str().to_owned(),
+        test,
+        alternative: rules.alternative,
         difference,
         p,
         wins,
@@ -280,27 +281,6 @@ fn in_words(test: PairedTest) -> &'static str {
         PairedTest::McNemar => "McNemar's test",
         PairedTest::DeLong => "DeLong's test",
         PairedTest::Bootstrap => "a paired bootstrap",
-    }
-}
-
-impl PairedTest {
-    /// Its name, as it is stored.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::McNemar => "mcnemar",
-            Self::DeLong => "delong",
-            Self::Bootstrap => "bootstrap",
-        }
-    }
-}
-
-impl AlternativeHypothesis {
-    /// Its name, as it is stored.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::TwoSided => "two_sided",
-            Self::Greater => "greater",
-        }
     }
 }
 

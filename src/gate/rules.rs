@@ -1,12 +1,18 @@
 //! What a challenger has to show.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::gate::paired::AlternativeHypothesis;
 
 /// A test of two models on the same rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum PairedTest {
+    #[serde(rename = "mcnemar")]
     /// Exact McNemar, for shares of rows that are right.
     McNemar,
+    #[serde(rename = "delong")]
     /// DeLong, for the area under the ROC curve.
     DeLong,
     /// A paired bootstrap, for any metric.

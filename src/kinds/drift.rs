@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::base::nearest::suggest;
+use crate::base::stored::StoredDocument;
 use crate::drift::compare::{self, ContinuousTest, DriftThresholds, PValueCorrection};
 use crate::frame::cell::MISSING;
 use crate::frame::table::{ColumnType, TableError};
@@ -22,7 +23,7 @@ use crate::views;
 /// The kind.
 pub const KIND: StageKind = StageKind {
     name: "drift",
-    version: 3,
+    version: 4,
     doc: "Compares rows with a reference: column by column with the test that fits what it holds, and as whole rows. An alarm \
           needs a significant p-value after correction and an effect that counts. Each part of a table is looked at once.",
     inputs: Ports::Fixed(&[
@@ -247,10 +248,7 @@ impl Stage for DriftStage {
         };
         (context.progress)(0, 1, "comparing");
         let found = compare::compare(&reference, &current, &settings);
-        outputs.bytes(
-            "report",
-            serde_json::to_vec_pretty(&found).expect("plain data serialises"),
-        );
+        outputs.bytes("report", found.encode());
         outputs.bytes(
             "page",
             views::drift::page(&found, &reference, &current).into_bytes(),

@@ -1,6 +1,7 @@
 //! `evaluate`: challenger against champion on the same rows; only a better one is accepted.
 
 use crate::base::name::in_backticks;
+use crate::base::stored::StoredDocument;
 use crate::gate::decision::{Decision, JudgedModel};
 use crate::gate::error::{ContenderRole, GateError};
 use crate::gate::evaluated::ContenderModel;
@@ -25,7 +26,7 @@ const SUSPICIOUS: f64 = 0.9995;
 /// The kind.
 pub const KIND: StageKind = StageKind {
     name: "evaluate",
-    version: 4,
+    version: 5,
     doc: "Judges a model by rows it has not seen and compares it with the accepted one on the same rows. It is accepted, \
           and the `champion` pointer moves to it, if there are enough attacks and benign rows to judge by, no column gives the \
           label away, it reaches `min_score` and `at_least` and, where there is a champion, scores higher with a p-value of at \
@@ -175,10 +176,7 @@ impl Stage for EvaluateStage {
             .map(|input| model(ContenderRole::Champion, input))
             .transpose()?;
         let decision = decide(&self.0, &test, challenger, champion).map_err(data)?;
-        outputs.bytes(
-            "decision",
-            serde_json::to_vec_pretty(&decision).expect("plain data serialises"),
-        );
+        outputs.bytes("decision", decision.encode());
         let Some(challenger) = &decision.challenger else {
             let why = decision.reasons.join("; ");
             return Err(StageError::Rejected(format!(

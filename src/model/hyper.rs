@@ -1,5 +1,6 @@
 //! Hyperparameters: what may stand for them, and what stands for them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::name::in_backticks;
@@ -29,7 +30,7 @@ pub struct Hyperparameter {
 }
 
 /// A value of a hyperparameter, as people write it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum HyperparameterValue {
     /// A number.

@@ -1,13 +1,18 @@
 //! Figures of a binary detector: class 1 is the attack, `p` its probability.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::stored::infinite_if_null;
+
 /// Figures on one set of rows, at a threshold where one is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Metrics {
     /// How many rows.
     pub rows: usize,
     /// The least probability that raises an alarm.
+    #[serde(deserialize_with = "infinite_if_null")]
+    #[schemars(with = "Option<f64>")]
     pub threshold: f64,
     /// The share of rows classified rightly.
     pub accuracy: f64,
@@ -27,14 +32,14 @@ pub struct Metrics {
     pub roc_auc: f64,
     /// The sum over thresholds of the precision times what the recall gains (average precision).
     pub pr_auc: f64,
-    /// The area under the ROC curve up to 1 % false alarms, scaled so that chance is .5 and the
+    /// The area under the ROC curve up to a false-positive rate of 1 %, scaled so that chance is .5 and the
     /// best is 1 (McClish, 1989).
     pub partial_auc_fpr_0_01: f64,
     /// The mean of −ln of the probability given to the true class, clipped at 1e-15.
     pub log_loss: f64,
     /// The mean squared distance of probability and class.
     pub brier: f64,
-    /// The recall at the lowest threshold with at most 0.1 % false alarms.
+    /// The recall at the lowest threshold with a false-positive rate of at most 0.1 %.
     pub recall_at_fpr_0_001: f64,
     /// The same with at most 1 %.
     pub recall_at_fpr_0_01: f64,
@@ -44,7 +49,7 @@ pub struct Metrics {
 }
 
 /// Rows by class and alarm, at the threshold.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConfusionCounts {
     /// Attacks that raise an alarm.
     pub true_positives: u64,

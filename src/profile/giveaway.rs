@@ -1,9 +1,12 @@
 //! A column that gives the label away, how, and what is said of it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What may come of a column that gives the label away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum GiveawayGrade {
     /// A model that uses it is not accepted unless it is allowed by name.
@@ -15,7 +18,7 @@ pub enum GiveawayGrade {
 }
 
 /// How a column gives the label away.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GiveawayReason {
     /// Its values tell attacks from benign rows.
@@ -45,7 +48,7 @@ pub enum GiveawayReason {
 }
 
 /// A column that gives the label away.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Giveaway {
     /// The column.
     pub column: String,

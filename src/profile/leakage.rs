@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use crate::base::stored::StoredDocument;
 use crate::profile::giveaway::{Giveaway, GiveawayGrade};
 use crate::profile::separation::{ClassTellings, LabelProfiles};
 
@@ -96,7 +98,7 @@ fn trace(bytes: &[u8; ROW]) -> RowTrace {
 }
 
 /// Rows of one side that stand in another.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SharedRows {
     /// Rows of the side.
     pub rows: u64,
@@ -107,7 +109,7 @@ pub struct SharedRows {
 }
 
 /// How well a column tells attacks from benign rows by itself.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ColumnTelling {
     /// The column.
     pub column: String,
@@ -116,8 +118,11 @@ pub struct ColumnTelling {
 }
 
 /// What leaks.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LeakageReport {
+    /// The version of this form.
+    #[serde(default)]
+    pub format: u32,
     /// Rows.
     pub rows: u64,
     /// Rows that equal an earlier one, features and label.
@@ -142,6 +147,11 @@ pub struct LeakageReport {
     pub columns: Vec<ColumnTelling>,
     /// Columns that give the label away, the worst first.
     pub giveaways: Vec<Giveaway>,
+}
+
+impl StoredDocument for LeakageReport {
+    const NAME: &'static str = "a leakage report";
+    const FORMAT: u32 = 1;
 }
 
 impl LeakageReport {
@@ -195,6 +205,7 @@ impl LeakageReport {
         let is_attack = |label: &str| !benign.iter().any(|benign| benign == label);
         let tellings = ClassTellings::new(labels, &is_attack);
         Self {
+            format: Self::FORMAT,
             rows: rows.len() as u64,
             duplicate_rows,
             distinct_features,

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::hash::RowHasher;
@@ -153,7 +154,7 @@ impl SampledUnits {
 }
 
 /// What two tables were drawn by, as far as their copies tell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DrawnUnit {
     /// Row by row: copies of a row are on both sides about as often as chance has it.

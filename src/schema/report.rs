@@ -1,13 +1,17 @@
 //! What came of a validation: the verdict on each rule, and its forms for programs (JSON), people
 //! (HTML) and test runners (JUnit XML).
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use crate::base::stored::StoredDocument;
 use crate::schema::rules::{ColumnMisfit, SchemaRule};
 use crate::schema::types::{Schema, Severity, TableMeasure, TableRule};
 
 /// How a rule fared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum RuleVerdict {
     /// Nothing breaks it.
@@ -21,7 +25,7 @@ pub enum RuleVerdict {
 }
 
 /// The verdict on a rule about rows.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct RuleReport {
     /// The column; none for a condition between columns.
     pub column: Option<String>,
@@ -44,7 +48,7 @@ pub struct RuleReport {
 }
 
 /// The verdict on a condition on the whole table.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct TableReport {
     /// The condition.
     pub rule: String,
@@ -59,8 +63,11 @@ pub struct TableReport {
 }
 
 /// What came of a validation.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ValidationReport {
+    /// The version of this form.
+    #[serde(default)]
+    pub format: u32,
     /// Whether the table is good enough to go on.
     pub valid: bool,
     /// The schema file.
@@ -98,6 +105,11 @@ pub struct ValidationCounts {
     pub duplicates: u64,
     /// Of every condition on freshness, the age of the latest moment in hours.
     pub ages: Vec<(String, f64)>,
+}
+
+impl StoredDocument for ValidationReport {
+    const NAME: &'static str = "a validation report";
+    const FORMAT: u32 = 1;
 }
 
 impl ValidationReport {
@@ -153,6 +165,7 @@ impl ValidationReport {
             && table.iter().all(|rule| rule.verdict != RuleVerdict::Failed)
             && share(quarantined) <= schema.quarantine_at_most;
         Self {
+            format: Self::FORMAT,
             valid,
             schema: name.to_owned(),
             rows: counts.rows,

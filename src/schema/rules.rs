@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::nearest::suggest;
@@ -56,7 +57,7 @@ pub struct RuleFailure {
 }
 
 /// A column that is not as the schema says, whatever is in its rows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ColumnMisfit {
     /// The column.
     pub column: String,

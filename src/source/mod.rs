@@ -15,6 +15,7 @@ pub mod parquet_footer;
 pub mod parquet_thrift;
 pub mod piece;
 pub mod push;
+pub mod report;
 pub mod synthetic;
 pub mod unpack;
 pub mod zeek;

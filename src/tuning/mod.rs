@@ -1,6 +1,7 @@
 //! The search for a model: trials, folds, what is picked.
 
 pub mod folds;
+pub mod leaderboard;
 pub mod search;
 pub mod selection;
 pub mod shortcuts;

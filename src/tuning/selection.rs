@@ -1,11 +1,11 @@
 //! Which trial of a search is picked: judged as it would alarm, calibrated and at its threshold.
 
-use serde_json::{Value as Json, json};
-
+use crate::base::stored::StoredDocument;
 use crate::model::calibrate::Calibrator;
 use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
 use crate::model::metrics::{Metrics, RankedRows};
+use crate::tuning::leaderboard::{Leaderboard, TrialEntry, finite};
 use crate::tuning::trials::{ScoredTrial, TrialFit, TrialResult};
 
 /// Fits a calibrator to classes and the probabilities that were told.
@@ -135,42 +135,51 @@ impl SelectionRule {
         order
     }
 
-    /// Returns the leaderboard, its trials in this order.
+    /// Returns the leaderboard of trials by cross-validation with so many folds on so many rows, in
+    /// this order.
     pub(crate) fn board(
         &self,
         trials: &[TrialFit],
         judged: &[Result<JudgedTrial, ModelError>],
         order: &[usize],
-    ) -> Json {
-        let row = |index: &usize| {
-            let trial = &trials[*index];
-            let setting: serde_json::Map<String, Json> = trial
-                .named()
-                .into_iter()
-                .map(|(name, value)| (name, json!(value)))
-                .collect();
-            let mut row =
-                json!({"trial": index + 1, "learner": trial.learner.name, "setting": setting});
-            if trial.share < 1.0 {
-                row["share"] = json!(trial.share);
-            }
-            match &judged[*index] {
-                Ok(judged) => {
-                    row["score"] = json!(judged.score);
-                    row["folds"] = json!(judged.scored.folds);
-                    row["metrics"] = json!(judged.metrics);
-                    row["gap"] = json!(judged.scored.gap);
-                    row["objection"] = json!(judged.objection);
-                }
-                Err(error) => row["error"] = json!(error.0),
-            }
-            row
-        };
-        json!({
-            "metric": self.metric,
-            "min_score": self.min_score,
-            "trials": order.iter().map(row).collect::<Vec<_>>(),
-        })
+        (folds, rows): (usize, usize),
+    ) -> Leaderboard {
+        let entries = order
+            .iter()
+            .map(|index| entry(*index, &trials[*index], &judged[*index]));
+        Leaderboard {
+            format: Leaderboard::FORMAT,
+            metric: self.metric.clone(),
+            min_score: self.min_score,
+            folds,
+            rows,
+            trials: entries.collect(),
+            ..Leaderboard::default()
+        }
+    }
+}
+
+fn entry(index: usize, trial: &TrialFit, judged: &Result<JudgedTrial, ModelError>) -> TrialEntry {
+    let entry = TrialEntry {
+        trial: index + 1,
+        learner: trial.learner.name.to_owned(),
+        setting: trial.named().into_iter().collect(),
+        share: (trial.share < 1.0).then_some(trial.share),
+        ..TrialEntry::default()
+    };
+    match judged {
+        Ok(judged) => TrialEntry {
+            score: finite(judged.score),
+            folds: judged.scored.folds.iter().copied().map(finite).collect(),
+            metrics: Some(judged.metrics),
+            gap: judged.scored.gap.and_then(finite),
+            objection: judged.objection.clone(),
+            ..entry
+        },
+        Err(error) => TrialEntry {
+            error: Some(error.0.clone()),
+            ..entry
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::drift::compare::{ColumnDrift, DriftReport, DriftTest};
+use crate::drift::report::{ColumnDrift, DriftReport, DriftTest};
 use crate::profile::columns::{ColumnProfile, Profile, ValueDistribution, side_by_side};
 use crate::profile::units::DrawnUnit;
 use crate::render::html;
@@ -103,8 +103,8 @@ fn a_line_each(column: &ColumnDrift, text: fn(&DriftTest) -> String) -> String {
 }
 
 fn question(asked: &DriftTest) -> String {
-    let about = asked.about.replace('_', " ");
-    let test = asked.test.replace('_', " ");
+    let about = asked.about.words();
+    let test = asked.test.words();
     format!("{about}, {test}")
 }
 

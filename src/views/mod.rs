@@ -3,4 +3,6 @@
 pub mod drift;
 pub mod junit;
 pub mod leaderboard;
+pub mod report_schemas;
+pub mod sweep_plot;
 pub mod validation;

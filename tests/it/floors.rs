@@ -30,19 +30,19 @@ const ROOMS: [(&str, &[&str]); 29] = [
     ("frame", &["base"]),
     ("source", &["base", "frame"]),
     ("schema", &["base", "frame"]),
-    ("profile", &["frame", "stats"]),
-    ("drift", &["frame", "stats", "profile"]),
+    ("profile", &["base", "stats", "frame"]),
+    ("drift", &["base", "stats", "frame", "profile"]),
     ("prep", &["base", "frame", "profile"]),
     ("model", &["base", "frame", "stats", "trees", "prep"]),
     (
         "tuning",
         &[
-            "base", "stage", "frame", "stats", "profile", "prep", "model",
+            "base", "stage", "stats", "frame", "profile", "prep", "model",
         ],
     ),
     (
         "gate",
-        &["base", "frame", "stats", "profile", "prep", "model"],
+        &["base", "stats", "frame", "profile", "prep", "model"],
     ),
     (
         "scoring",
@@ -50,7 +50,13 @@ const ROOMS: [(&str, &[&str]); 29] = [
     ),
     ("export", &["base", "trees", "prep", "model"]),
     ("scaffold", &["base", "frame", "source", "profile"]),
-    ("views", &["render", "stats", "schema", "profile", "drift"]),
+    (
+        "views",
+        &[
+            "base", "render", "stats", "source", "schema", "profile", "drift", "model", "tuning",
+            "gate",
+        ],
+    ),
     (
         "kinds",
         &[
@@ -68,9 +74,9 @@ const ROOMS: [(&str, &[&str]); 29] = [
     (
         "cli",
         &[
-            "base", "event", "stage", "pipeline", "plan", "lineage", "app", "reporter", "render",
-            "frame", "source", "schema", "profile", "model", "scoring", "export", "scaffold",
-            "views", "kinds",
+            "base", "event", "render", "stage", "lineage", "pipeline", "plan", "frame", "source",
+            "schema", "profile", "model", "tuning", "scoring", "export", "scaffold", "views",
+            "kinds", "app", "reporter",
         ],
     ),
 ];

@@ -152,6 +152,39 @@ fn shipped_schemas_fit_the_generated_schema() {
     }
 }
 
+#[test]
+fn stored_reports_fit_their_generated_schemas() {
+    let world = World::shipped();
+    let first = world.run(&["pipelines/default.yaml"]);
+    assert_eq!(first["outcome"], "succeeded", "{first:#}");
+    // The second run has a champion to compare with and a reference for drift.
+    world.run(&["pipelines/default.yaml", "--set", "rows=2500"]);
+    for (name, artifact) in [
+        ("ingest", "ingest.report"),
+        ("validation", "validate.report"),
+        ("leakage", "split.leakage"),
+        ("drift", "drift.report"),
+        ("leaderboard", "train.metrics"),
+        ("decision", "evaluate.decision"),
+    ] {
+        let text = world.ok(&["schema", "--format", name]);
+        same_file(
+            &package().join(format!("schemas/{name}.schema.json")),
+            &text,
+        );
+        let schema: Value = serde_json::from_str(&text).unwrap();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let mut report: Value = serde_json::from_str(&world.ok(&["cat", artifact])).unwrap();
+        let errors: Vec<String> = validator
+            .iter_errors(&report)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert!(errors.is_empty(), "{artifact}: {errors:#?}");
+        report["format"] = 1000.into();
+        assert!(!validator.is_valid(&report), "{artifact} of another format");
+    }
+}
+
 fn json(text: &str) -> Value {
     fn of(value: &netsec::base::tree::SyntaxValue) -> Value {
         use netsec::base::tree::SyntaxValue as Tree;

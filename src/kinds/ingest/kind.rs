@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
-
 use crate::base::name::in_backticks;
+use crate::base::stored::StoredDocument;
 use crate::frame::build::TypeConflict;
 use crate::frame::cell::EPOCHS;
 use crate::frame::dataset::DatasetIndex;
@@ -16,6 +15,7 @@ use crate::schema::types::TYPES;
 use crate::source::documents::DocumentReading;
 use crate::source::encoding::Encoding;
 use crate::source::files::{FileFormat, Options};
+use crate::source::report::{IngestReport, IngestedColumn};
 use crate::source::synthetic;
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
@@ -33,7 +33,7 @@ const NA: &str = "['', na, NA, 'N/A', nan, NaN, 'null']";
 /// The kind.
 pub const KIND: StageKind = StageKind {
     name: "ingest",
-    version: 5,
+    version: 6,
     doc: "Reads rows, drops columns and blanks `na` values, and keeps them as a dataset of parts: what was read before \
           and is unchanged is not read again.",
     inputs: Ports::Fixed(&[Port {
@@ -357,17 +357,18 @@ fn report(
         index.columns.len(),
         index.parts.len()
     ));
-    let columns: Vec<_> = index
-        .columns
-        .iter()
-        .map(|(name, kind)| json!({"name": name, "type": kind.as_str()}))
-        .collect();
-    let conflicts: Vec<&TypeConflict> = conflicts.values().collect();
-    let report = json!({"rows": index.rows(), "parts": index.parts.len(), "columns": columns, "conflicts": conflicts});
-    outputs.bytes(
-        "report",
-        serde_json::to_vec_pretty(&report).expect("plain data serialises"),
-    );
+    let columns = index.columns.iter().map(|(name, kind)| IngestedColumn {
+        name: name.clone(),
+        kind: *kind,
+    });
+    let report = IngestReport {
+        format: IngestReport::FORMAT,
+        rows: index.rows(),
+        parts: index.parts.len(),
+        columns: columns.collect(),
+        conflicts: conflicts.values().cloned().collect(),
+    };
+    outputs.bytes("report", report.encode());
     Ok(())
 }
 

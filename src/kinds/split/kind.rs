@@ -9,7 +9,7 @@ use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 /// The kind.
 pub const KIND: StageKind = StageKind {
     name: "split",
-    version: 3,
+    version: 4,
     doc: "Splits rows into train, validation and test, so that a row never changes its side when others are added, and \
           reports what leaks: rows that repeat, labels that contradict each other, columns that give the label away or name \
           rows, hosts and times.",

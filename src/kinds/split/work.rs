@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::digest::Digest;
 use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
+use crate::base::stored::StoredDocument;
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::frame::{codec, rows};
 use crate::kinds::dataset::{Dataset, DatasetWriter, read_kept};
@@ -153,10 +154,7 @@ impl Stage for SplitStage {
         for (writer, port) in writers.into_iter().zip(["train", "validation", "test"]) {
             rows.push(writer.finish(outputs, port, context)?.rows());
         }
-        outputs.bytes(
-            "leakage",
-            serde_json::to_vec_pretty(&leakage).expect("plain data serialises"),
-        );
+        outputs.bytes("leakage", leakage.encode());
         let [train, validation, test] = rows[..] else {
             unreachable!("there are three sides")
         };

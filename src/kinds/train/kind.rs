@@ -3,11 +3,9 @@
 
 use std::time::Instant;
 
-use ndarray::Axis;
-use serde_json::{Value as Json, json};
-
 use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
+use crate::base::stored::StoredDocument;
 use crate::frame::npy;
 use crate::kinds::train::folding::{self, FoldPlan, FoldSettings};
 use crate::kinds::train::{candidates, picking};
@@ -25,15 +23,17 @@ use crate::stage::kind::{Stage, StageKind};
 use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Value, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 use crate::tuning::folds::Folds;
+use crate::tuning::leaderboard::{CurvePoint, ShortcutAblation, finite};
 use crate::tuning::search::{self, SearchDimension, SearchSpace, SearchStrategy};
 use crate::tuning::selection::{self, JudgedTrial, SelectionRule};
 use crate::tuning::shortcuts::without_shortcuts;
 use crate::tuning::trials::{CrossValidation, TrialFit, TrialPlan, TrialResult};
+use ndarray::Axis;
 
 /// The kind.
 pub const KIND: StageKind = StageKind {
     name: "train",
-    version: 5,
+    version: 6,
     doc: "Fits every candidate with the settings of its grid, or those that a search finds in its space, by cross-validation, \
           in parallel, picks the best, and fits it on all training rows. Every fit is kept by itself: more candidates cost \
           what they add, and what was stopped goes on.",
@@ -274,22 +274,23 @@ impl Stage for TrainStage {
         let (trials, outcomes) = self.search(&sweep, outputs, context)?;
         let judged = selection::judged(&self.select, &data, outcomes);
         let order = SelectionRule::order(&trials, &judged);
-        let mut board = self.select.board(&trials, &judged, &order);
-        board["folds"] = json!(self.folding.folds);
-        board["rows"] = json!(data.y.len());
-        let bytes = |board: &Json| serde_json::to_vec_pretty(board).expect("plain data serialises");
-        outputs.bytes("metrics", bytes(&board));
+        let size = (self.folding.folds, data.y.len());
+        let mut board = self.select.board(&trials, &judged, &order, size);
+        outputs.bytes("metrics", board.encode());
         let (best, picked) = self.pick(&trials, &judged, &order)?;
         let y = data.labels(&picked.scored.rows);
         let sure = intervals(&y, &picked.p, picked.metrics.threshold, context.seed);
-        board["intervals"] = json!(sure);
+        board.intervals = Some(sure.clone());
         if !self.curve.is_empty() {
-            board["learning_curve"] =
+            board.learning_curve =
                 self.learning_curve(&sweep, best, &data, trials.len(), context)?;
         }
         let blind = without_shortcuts(best, &data, &preprocessor, &sweep, context)?;
         if let Some((columns, metrics)) = &blind {
-            board["without_shortcuts"] = json!({"columns": columns, "metrics": metrics});
+            board.without_shortcuts = Some(ShortcutAblation {
+                columns: columns.clone(),
+                metrics: *metrics,
+            });
             outputs.note(format!(
                 "without {}, which may hold for this testbed only: ROC AUC {:.4}, with {:.4}",
                 in_backticks(columns),
@@ -297,7 +298,7 @@ impl Stage for TrainStage {
                 picked.metrics.roc_auc
             ));
         }
-        outputs.bytes("metrics", bytes(&board));
+        outputs.bytes("metrics", board.encode());
         let rows = data.rows();
         let task = FitTask {
             data: &data,
@@ -540,7 +541,7 @@ impl TrainStage {
         data: &TrainingSet,
         first: usize,
         context: &StageContext<'_>,
-    ) -> Result<Json, StageError> {
+    ) -> Result<Vec<CurvePoint>, StageError> {
         let trials: Vec<TrialFit> = self
             .curve
             .iter()
@@ -550,17 +551,28 @@ impl TrainStage {
             })
             .collect();
         let outcomes = sweep.carry_out(&trials, first, false, context)?;
-        let point = |(trial, judged): (&TrialFit, Result<JudgedTrial, ModelError>)| match judged {
-            Ok(judged) => {
-                json!({"share": trial.share, "score": judged.score, "folds": judged.scored.folds})
-            }
-            Err(error) => json!({"share": trial.share, "error": error.0}),
-        };
-        Ok(trials
-            .iter()
-            .zip(selection::judged(&self.select, data, outcomes))
-            .map(point)
+        let judged = selection::judged(&self.select, data, outcomes);
+        let points = self.curve.iter().zip(judged);
+        Ok(points
+            .map(|(share, judged)| point(*share, judged))
             .collect())
+    }
+}
+
+fn point(share: f64, judged: Result<JudgedTrial, ModelError>) -> CurvePoint {
+    match judged {
+        Ok(judged) => CurvePoint {
+            share,
+            score: finite(judged.score),
+            folds: judged.scored.folds.into_iter().map(finite).collect(),
+            error: None,
+        },
+        Err(error) => CurvePoint {
+            share,
+            score: None,
+            folds: Vec::new(),
+            error: Some(error.0),
+        },
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
+use crate::base::stored::StoredDocument;
 use crate::frame::codec;
 use crate::frame::table::{Table, TableError, read_time};
 use crate::kinds::dataset::{Dataset, DatasetWriter, read_kept};
@@ -28,7 +29,7 @@ const SHOWN: usize = 8;
 /// The kind.
 pub const KIND: StageKind = StageKind {
     name: "validate",
-    version: 3,
+    version: 4,
     doc: "Checks a table against a schema file. Rows that keep it go on; those that break a rule are set aside with the \
           rule and the value. Each part of the table is checked once.",
     inputs: Ports::Fixed(&[
@@ -177,8 +178,7 @@ impl Stage for ValidateStage {
 /// # Errors
 /// The table is refused, or no row keeps the schema.
 fn write_report(report: &ValidationReport, outputs: &mut Outputs) -> Result<(), StageError> {
-    let json = serde_json::to_vec_pretty(report).expect("plain data serialises");
-    outputs.bytes("report", json);
+    outputs.bytes("report", report.encode());
     outputs.bytes("page", validation::page(report).into_bytes());
     outputs.bytes("junit", junit::xml(report).into_bytes());
     if !report.valid {

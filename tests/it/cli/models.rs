@@ -55,7 +55,7 @@ fn every_learner_of_the_default_search_has_learned() {
     let other = world.netsec(&["sweep", "show", "train.model"]);
     assert_eq!(other.code, 2, "{}", other.stderr);
     assert!(
-        other.stderr.contains("is no leaderboard"),
+        other.stderr.contains("is not a leaderboard"),
         "{}",
         other.stderr
     );
