@@ -107,8 +107,8 @@ mod tests {
         assert_eq!((old.format, old.later), (0, false));
         let new = Note::decode(br#"{"format": 3, "other": 1}"#).expect_err("format 3 is not known");
         insta::assert_snapshot!(new, @"a note of format 3, which a newer netsec wrote; this one reads up to 2: update netsec");
-        let other = Note::decode(b"[1]").expect_err("a list is not a note");
-        insta::assert_snapshot!(other, @"not a note: invalid length 1, expected struct DocumentHead with 1 element at line 1 column 3");
+        let other = Note::decode(br#"{"format": 1}"#).expect_err("it has no text");
+        insta::assert_snapshot!(other, @"not a note: missing field `text` at line 1 column 13");
     }
 
     #[test]

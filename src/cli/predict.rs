@@ -14,8 +14,8 @@ use crate::cli::load_model::{named, stored_model};
 use crate::cli::out;
 use crate::cli::rows::byte;
 use crate::frame::codec::TableForm;
-use crate::model::bundle::ModelBundle;
-use crate::scoring::rows::{ScoreError, ScoringSummary, score};
+use crate::scoring::rows::{ScoringSummary, score};
+use crate::scoring::scorer::{ScoreError, Scorer};
 
 /// Scores the rows of a file.
 ///
@@ -23,9 +23,10 @@ use crate::scoring::rows::{ScoreError, ScoringSummary, score};
 /// The model or the file is not there or not as it should be; the output cannot be written.
 pub fn predict(workspace: &Workspace, args: &PredictArgs) -> Result<Exit, AppError> {
     let (name, bundle) = stored_model(workspace, &args.whose.name(&args.model))?;
+    let scorer = Scorer::new(bundle);
     let path = input_path(workspace, args)?;
     let scoring = Scoring {
-        bundle: &bundle,
+        scorer: &scorer,
         data: &args.data,
         separator: byte(args.separator)?,
         input: disk::open(&path)?,
@@ -50,7 +51,7 @@ pub fn predict(workspace: &Workspace, args: &PredictArgs) -> Result<Exit, AppErr
             "model": name,
         }))?;
     } else {
-        let threshold = bundle.validation.threshold;
+        let threshold = scorer.bundle().validation.threshold;
         out::say(&format!(
             "{} rows: {} alarms at threshold {threshold:.4}, {} rows could not be scored",
             summary.rows, summary.alarms, summary.errors
@@ -109,7 +110,7 @@ fn check_output(to: &Path, input: &Path, data: &str) -> Result<(), AppError> {
 
 /// Rows that are to be scored.
 struct Scoring<'a> {
-    bundle: &'a ModelBundle,
+    scorer: &'a Scorer,
     /// The name of their file.
     data: &'a str,
     separator: u8,
@@ -144,9 +145,10 @@ impl Scoring<'_> {
             }
         };
         let input = Box::new(self.input);
-        let scored = score(self.bundle, input, self.separator, form, output, &mut tell);
+        let scored = score(self.scorer, input, self.separator, form, output, &mut tell);
         scored.map_err(|error| match error {
             ScoreError::Data(error) => named(self.data)(error),
+            ScoreError::Model(why) => AppError::Data(why),
             ScoreError::Output(why) => AppError::Disk(DiskError {
                 verb: "write",
                 path: to.to_owned(),

@@ -6,6 +6,7 @@ use polars::prelude::{Column, DataType, NamedFrom, Series, TimeUnit};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::frame::cell::Cell;
 use crate::frame::table::{ColumnType, EXACT, Table, TableError};
 
 /// How many rows are named for each type of a conflict.
@@ -18,38 +19,6 @@ pub const NAMES: usize = 16 << 20;
 /// For each byte that is read so many cells may be missing or there, and some more.
 const CELLS_A_BYTE: usize = 2;
 const CELLS: usize = 1 << 20;
-
-/// One cell.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Cell {
-    /// A missing value.
-    Missing,
-    /// A truth value.
-    Bool(bool),
-    /// A whole number.
-    Int(i64),
-    /// A whole number that is larger than those.
-    Whole(u64),
-    /// A number.
-    Float(f64),
-    /// Text.
-    Text(String),
-    /// Milliseconds since the Unix epoch.
-    Time(i64),
-}
-
-impl Cell {
-    fn kind(&self) -> ColumnType {
-        match self {
-            Self::Missing => ColumnType::Empty,
-            Self::Bool(_) => ColumnType::Bool,
-            Self::Int(_) | Self::Whole(_) => ColumnType::Int,
-            Self::Float(_) => ColumnType::Float,
-            Self::Text(_) => ColumnType::Text,
-            Self::Time(_) => ColumnType::Time,
-        }
-    }
-}
 
 /// A column whose cells have types of which none holds the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -259,13 +228,13 @@ fn column(
     let unfit: Vec<usize> = cells
         .iter()
         .enumerate()
-        .filter(|(_, cell)| convert(cell, kind).is_none())
+        .filter(|(_, cell)| cell.convert(kind).is_none())
         .map(|(row, _)| row)
         .collect();
     if let Some(&first) = unfit.first() {
         return Err(TableError(format!(
             "column `{name}`: {:?} in {} is not of the type {} ({} cells of the column are not)",
-            text(&cells[first]).unwrap_or_default(),
+            cells[first].text().unwrap_or_default(),
             rows[first],
             kind.as_str(),
             unfit.len()
@@ -273,7 +242,7 @@ fn column(
     }
     let cells = cells
         .iter()
-        .map(|cell| convert(cell, kind).unwrap_or(Cell::Missing));
+        .map(|cell| cell.convert(kind).unwrap_or(Cell::Missing));
     macro_rules! gather {
         ($variant:ident) => {
             Series::new(
@@ -303,71 +272,50 @@ fn column(
     Ok(Column::from(series))
 }
 
-/// Returns a table in which these columns are read as another type; cells that cannot be are
-/// missing.
+/// Returns a table in which these columns, where they are text, are read as another type; cells
+/// that cannot be are missing.
 ///
 /// # Errors
 /// A column cannot be read as text.
 pub fn retyped(table: &Table, types: &BTreeMap<String, ColumnType>) -> Result<Table, TableError> {
-    let rows = vec![String::new(); table.height()];
-    let one = |name: String| match types.get(&name) {
-        None => table.column(&name).cloned(),
-        Some(kind) => {
-            let read = |cell: Option<String>| convert(&Cell::Text(cell?), *kind);
-            let cells = table
-                .texts(&name)?
-                .into_iter()
-                .map(|cell| read(cell).unwrap_or(Cell::Missing));
-            column(&name, &cells.collect::<Vec<_>>(), *kind, &rows)
-        }
-    };
-    Table::of_columns(
-        table
-            .names()
-            .into_iter()
-            .map(one)
-            .collect::<Result<_, TableError>>()?,
-    )
-}
-
-fn text(cell: &Cell) -> Option<String> {
-    Some(match cell {
-        Cell::Missing => return None,
-        Cell::Bool(flag) => flag.to_string(),
-        Cell::Int(number) => number.to_string(),
-        Cell::Whole(number) => number.to_string(),
-        Cell::Float(number) => (number + 0.0).to_string(),
-        Cell::Text(text) => text.clone(),
-        Cell::Time(ms) => crate::frame::table::show_time(*ms),
+    each_read(table, types, |text, kind| {
+        Cell::read(&text, kind).unwrap_or(Cell::Missing)
     })
 }
 
-/// Returns a cell as a cell of a column of this type; `None` if it cannot be that without a loss.
-pub fn convert(cell: &Cell, kind: ColumnType) -> Option<Cell> {
-    match (cell, kind) {
-        (Cell::Missing, _) => Some(Cell::Missing),
-        (cell, ColumnType::Text | ColumnType::Other) => text(cell).map(Cell::Text),
-        (Cell::Whole(_), _) => None,
-        (cell, kind) if cell.kind() == kind => Some(cell.clone()),
-        (Cell::Int(number), ColumnType::Float) => {
-            (number.unsigned_abs() <= EXACT).then_some(Cell::Float(*number as f64))
-        }
-        (Cell::Float(number), ColumnType::Int) => {
-            let is_whole = number.fract() == 0.0 && number.abs() <= EXACT as f64;
-            is_whole.then_some(Cell::Int(*number as i64))
-        }
-        (Cell::Text(text), ColumnType::Int) => text.trim().parse().ok().map(Cell::Int),
-        (Cell::Text(text), ColumnType::Float) => text.trim().parse().ok().map(Cell::Float),
-        (Cell::Text(text), ColumnType::Bool) => match text.trim().to_ascii_lowercase().as_str() {
-            "true" => Some(Cell::Bool(true)),
-            "false" => Some(Cell::Bool(false)),
-            _ => None,
-        },
-        (Cell::Text(text), ColumnType::Time) => {
-            crate::frame::table::read_time(text.trim()).map(Cell::Time)
-        }
-        _ => None,
+/// Returns the same, where every cell has to be of its type.
+///
+/// # Errors
+/// A cell is not of its type: the first is named.
+pub fn typed(table: &Table, types: &BTreeMap<String, ColumnType>) -> Result<Table, TableError> {
+    each_read(table, types, |text, _| Cell::Text(text))
+}
+
+fn each_read(
+    table: &Table,
+    types: &BTreeMap<String, ColumnType>,
+    read: impl Fn(String, ColumnType) -> Cell,
+) -> Result<Table, TableError> {
+    let rows: Vec<String> = (1..=table.height())
+        .map(|row| format!("row {row}"))
+        .collect();
+    let mut columns = Vec::new();
+    for name in table.names() {
+        let asked = types.get(&name).copied();
+        let is_text = table.column_type(&name)? == ColumnType::Text;
+        columns.push(match asked {
+            Some(kind) if is_text && kind != ColumnType::Text => {
+                let cells: Vec<Cell> = table
+                    .texts(&name)?
+                    .into_iter()
+                    .map(|cell| cell.map_or(Cell::Missing, |text| read(text, kind)))
+                    .collect();
+                column(&name, &cells, kind, &rows)?
+            }
+            _ => table.column(&name)?.clone(),
+        });
     }
+    Table::of_columns(columns)
 }
 
 #[cfg(test)]

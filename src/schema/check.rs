@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::frame::build::{Cell, TableBuilder};
+use crate::frame::build::TableBuilder;
+use crate::frame::cell::Cell;
 use crate::frame::rows;
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::schema::rules::{self, RuleFailure, SchemaRule};

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::frame::cell::read_float;
 use crate::frame::table::{ColumnType, Table, TableError};
 
 /// The deepest nesting that is read.
@@ -480,7 +481,7 @@ fn number(outcome: &ExpressionValue) -> Option<f64> {
     match outcome {
         ExpressionValue::Number(number) => Some(*number),
         ExpressionValue::Truth(truth) => Some(f64::from(u8::from(*truth))),
-        ExpressionValue::Text(text) => text.trim().parse().ok(),
+        ExpressionValue::Text(text) => read_float(text),
         ExpressionValue::Unknown => None,
     }
 }

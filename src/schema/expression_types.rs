@@ -1,6 +1,7 @@
 //! Whether a condition means something for columns of these types: what does not would never be
 //! broken, without a word.
 
+use crate::frame::cell::read_float;
 use crate::frame::table::{ColumnType, TableError};
 use crate::schema::expression::{BinaryOp, Expression, UnaryOp};
 
@@ -74,7 +75,7 @@ impl Expression {
 
     /// Text that reads as a number is taken for one beside numbers.
     fn is_numeral(&self) -> bool {
-        matches!(self, Self::Text(text) if text.trim().parse::<f64>().is_ok())
+        matches!(self, Self::Text(text) if read_float(text).is_some())
     }
 
     fn show(&self) -> String {

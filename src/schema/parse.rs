@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::base::problem::ProblemReport;
 use crate::base::source::{SourceText, Spanned};
 use crate::base::tree::{self, SyntaxNode, SyntaxValue};
-use crate::frame::build::{Cell, convert};
+use crate::frame::cell::Cell;
 use crate::frame::table::ColumnType;
 use crate::schema::expression;
 use crate::schema::reader::SchemaReader;
@@ -272,7 +272,7 @@ impl SchemaReader {
         }
         if let Some(SyntaxValue::List(items)) = node.get("allowed").map(|node| &node.value) {
             for (item, text) in items.iter().zip(rule.allowed.iter().flatten()) {
-                if convert(&Cell::Text(text.clone()), rule.kind).is_none() {
+                if Cell::read(text, rule.kind).is_none() {
                     let message = format!(
                         "`{text}` is not of the type `{}`: it can never stand here",
                         rule.kind.as_str()

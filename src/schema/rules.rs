@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::nearest::suggest;
-use crate::frame::build::{Cell, convert};
+use crate::frame::cell::{Cell, read_float};
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::schema::expression::Expression;
 use crate::schema::types::{ColumnRule, Schema, Severity};
@@ -140,7 +140,7 @@ pub(super) fn of_column(column: &ColumnRule) -> Vec<SchemaRule> {
     if let Some(allowed) = &column.allowed {
         let numbers = allowed
             .iter()
-            .filter_map(|value| value.parse().ok())
+            .filter_map(|value| read_float(value))
             .collect();
         add(
             "allowed",
@@ -292,7 +292,7 @@ impl<'t> RuleColumn<'t> {
             (true, _) => numbers = table.numbers(name)?,
             (false, ColumnType::Text) if coerce => {
                 let cells = table.texts(name)?;
-                let read = |cell: &Option<String>| convert(&Cell::Text(cell.clone()?), asked);
+                let read = |cell: &Option<String>| Cell::read(cell.as_ref()?, asked);
                 let cells: Vec<Option<Cell>> = cells.iter().map(read).collect();
                 unfit = cells
                     .iter()

@@ -1,36 +1,24 @@
-//! Rows → probabilities of a stored model, piece by piece; a row that cannot be scored says why.
+//! Rows of a file to a file of the same rows with verdicts, piece by piece.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 
 use polars::prelude::{Column, NamedFrom, Series};
 
-use crate::base::name::in_backticks;
-use crate::base::nearest::suggest;
 use crate::frame::cell::MISSING;
 use crate::frame::codec::{TableForm, TableStream};
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::model::bundle::ModelBundle;
 use crate::prep::cells::CellKind;
+use crate::scoring::scorer::{RowVerdict, ScoreError, Scorer};
 use crate::source::files::{self, Options};
 
-/// The column of the probability of an attack.
+/// The column of probabilities.
 pub const PROBABILITY: &str = "netsec_probability";
-/// The column that tells whether that is an alarm.
+/// The column of alarms.
 pub const ALARM: &str = "netsec_alarm";
 /// The column of what is wrong with a row.
 pub const ERROR: &str = "netsec_error";
-
-/// Why rows could not be scored.
-#[derive(Debug, thiserror::Error)]
-pub enum ScoreError {
-    /// The rows do not fit.
-    #[error(transparent)]
-    Data(#[from] TableError),
-    /// What came out could not be written.
-    #[error("{0}")]
-    Output(String),
-}
 
 /// What came out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -43,6 +31,18 @@ pub struct ScoringSummary {
     pub errors: u64,
 }
 
+impl ScoringSummary {
+    fn add(&mut self, verdicts: &[RowVerdict]) {
+        self.rows += verdicts.len() as u64;
+        for verdict in verdicts {
+            match verdict {
+                Ok(score) => self.alarms += u64::from(score.alarm),
+                Err(_) => self.errors += 1,
+            }
+        }
+    }
+}
+
 /// Scores the rows of a file: CSV, NDJSON or Parquet, also packed. They are written as they come,
 /// with three columns more; `told` is told after every piece. In Parquet the columns of numbers
 /// that the model needs are numbers, all others text.
@@ -50,24 +50,18 @@ pub struct ScoringSummary {
 /// # Errors
 /// The file cannot be read, or a column that the model needs is not there; it cannot be written.
 pub fn score<W: Write>(
-    bundle: &ModelBundle,
+    scorer: &Scorer,
     input: Box<dyn Read + Send>,
     separator: u8,
     form: TableForm,
     output: W,
     told: &mut dyn FnMut(ScoringSummary),
 ) -> Result<ScoringSummary, ScoreError> {
-    let (numeric, text) = columns(bundle);
     // Numbers are read from text, so that a cell that is none spoils its row alone; text stays as
     // it is written.
-    let types = numeric
-        .iter()
-        .chain(&text)
-        .map(|name| (name.clone(), ColumnType::Text))
-        .collect();
     let options = Options {
         separator,
-        types,
+        types: as_text(scorer.bundle(), |_| true),
         ..Options::plain(&MISSING)
     };
     let mut opened = files::open(input, &options)?;
@@ -81,15 +75,22 @@ pub fn score<W: Write>(
         }
         let Some(table) = piece.table else { continue };
         if whole.rows == 0 {
-            fits(&table, numeric.iter().chain(&text))?;
+            scorer.check(&table)?;
+            check_unscored(&table)?;
         }
-        let (scored, summary) = scored(bundle, &table, form, whole.rows)?;
+        let read = scorer.read(&table)?;
+        let rows = match form {
+            TableForm::Csv => table,
+            TableForm::Parquet => with_numbers(&table, &read.columns)?,
+        };
+        let verdicts = scorer
+            .verdicts(read)
+            .map_err(|why| after(whole.rows, &why))?;
+        whole.add(&verdicts);
+        let scored = rows.beside(&columns(&verdicts)?)?;
         stream
             .write(&scored)
             .map_err(|error| ScoreError::Output(error.0))?;
-        whole.rows += summary.rows;
-        whole.alarms += summary.alarms;
-        whole.errors += summary.errors;
         told(whole);
     }
     stream
@@ -104,48 +105,26 @@ pub fn score<W: Write>(
 /// Returns how the rows of a file are read that a model is asked about: its columns of text stay as
 /// they are written.
 pub fn options(bundle: &ModelBundle, separator: u8) -> Options {
-    let types = columns(bundle)
-        .1
-        .into_iter()
-        .map(|name| (name, ColumnType::Text))
-        .collect();
     Options {
         separator,
-        types,
+        types: as_text(bundle, |kind| kind == CellKind::Text),
         ..Options::plain(&MISSING)
     }
 }
 
-/// The columns that a model needs: those of numbers, and those of text.
-fn columns(bundle: &ModelBundle) -> (Vec<String>, Vec<String>) {
-    let inputs = bundle.preprocessor.inputs();
-    let of = |kind: CellKind| {
-        inputs
-            .iter()
-            .filter(|input| input.kind() == kind)
-            .map(|input| input.name.clone())
-            .collect()
-    };
-    (of(CellKind::Number), of(CellKind::Text))
+/// The columns that a model needs and that are of such a kind, to be read as text.
+fn as_text(bundle: &ModelBundle, which: impl Fn(CellKind) -> bool) -> BTreeMap<String, ColumnType> {
+    let inputs = bundle.preprocessor.inputs().iter();
+    inputs
+        .filter(|input| which(input.kind()))
+        .map(|input| (input.name.clone(), ColumnType::Text))
+        .collect()
 }
 
-/// Checks that all columns that are needed are there, and none that is added.
-fn fits<'a>(table: &Table, needed: impl Iterator<Item = &'a String>) -> Result<(), TableError> {
-    let missing: Vec<&String> = needed.filter(|name| !table.has(name)).collect();
-    if let Some(first) = missing.first() {
-        let names = table.names();
-        let help = suggest(first, names.iter().map(String::as_str))
-            .map(|help| format!("; {help}"))
-            .unwrap_or_default();
-        return Err(TableError(format!(
-            "the model needs columns that are not there: {}{help}",
-            in_backticks(missing)
-        )));
-    }
-    match [PROBABILITY, ALARM, ERROR]
-        .into_iter()
-        .find(|name| table.has(name))
-    {
+/// Refuses rows that have the columns which are added.
+fn check_unscored(table: &Table) -> Result<(), TableError> {
+    let added = [PROBABILITY, ALARM, ERROR];
+    match added.into_iter().find(|name| table.has(name)) {
         Some(name) => Err(TableError(format!(
             "there is a column `{name}` already: the rows were scored before"
         ))),
@@ -153,140 +132,42 @@ fn fits<'a>(table: &Table, needed: impl Iterator<Item = &'a String>) -> Result<(
     }
 }
 
-/// Reads a cell as a number.
-fn number(name: &str, cell: Option<&str>) -> Result<f64, String> {
-    match cell.map(str::trim) {
-        None => Ok(f64::NAN),
-        Some("true" | "True" | "TRUE") => Ok(1.0),
-        Some("false" | "False" | "FALSE") => Ok(0.0),
-        Some(text) => match text.parse::<f64>() {
-            // What is written as infinite is for the preprocessing to see to; what has grown so was
-            // meant otherwise.
-            Ok(number)
-                if number.is_infinite() && text.bytes().any(|byte| byte.is_ascii_digit()) =>
-            {
-                Err(format!("`{name}`: {text} overflows to infinity"))
-            }
-            Ok(number) => Ok(number),
-            Err(_) => Err(format!("`{name}`: {text:?} is no number")),
-        },
-    }
+fn after(rows: u64, why: &str) -> TableError {
+    TableError(match rows {
+        0 => why.to_owned(),
+        rows => format!("after {rows} rows: {why}"),
+    })
 }
 
-/// Scores rows, before which there were so many.
-fn scored(
-    bundle: &ModelBundle,
-    table: &Table,
-    form: TableForm,
-    before: u64,
-) -> Result<(Table, ScoringSummary), TableError> {
-    let (numeric, text) = columns(bundle);
-    let height = table.height();
-    let mut errors: Vec<Option<String>> = vec![None; height];
-    let mut needed: Vec<Column> = Vec::new();
-    for name in &numeric {
-        let mut cells = Vec::with_capacity(height);
-        for (cell, error) in table.texts(name)?.iter().zip(&mut errors) {
-            cells.push(number(name, cell.as_deref()).unwrap_or_else(|why| {
-                error.get_or_insert(why);
-                f64::NAN
-            }));
-        }
-        needed.push(Column::from(Series::new(name.as_str().into(), cells)));
+/// Returns all rows, the columns of numbers that were read as numbers, all others as text.
+fn with_numbers(table: &Table, read: &Table) -> Result<Table, TableError> {
+    let mut columns = Vec::new();
+    for name in table.names() {
+        let is_number = read.has(&name) && read.column_type(&name)? != ColumnType::Text;
+        let label = name.as_str().into();
+        columns.push(Column::from(match is_number {
+            true => Series::new(label, read.numbers(&name)?),
+            false => Series::new(label, table.texts(&name)?),
+        }));
     }
-    for name in &text {
-        needed.push(Column::from(Series::new(
-            name.as_str().into(),
-            table.texts(name)?,
-        )));
-    }
-    let needed = Table::of_columns(needed)?;
-    let failed = |why: String| {
-        TableError(if before == 0 {
-            why
-        } else {
-            format!("after {before} rows: {why}")
-        })
-    };
-    let (mut features, unknown) = bundle.preprocessor.raw(&needed).map_err(failed)?;
-    for (row, why) in unknown {
-        errors[row].get_or_insert(why);
-    }
-    let takes_missing = bundle.model.takes_missing();
-    let names = bundle.preprocessor.features();
-    for (mut row, error) in features.rows_mut().into_iter().zip(&mut errors) {
-        let odd = |cell: &f64| cell.is_infinite() || cell.is_nan() && !takes_missing;
-        if let Some(at) = row.iter().position(odd) {
-            let what = if row[at].is_nan() {
-                "is missing"
-            } else {
-                "overflows to infinity"
-            };
-            error.get_or_insert_with(|| format!("the feature `{}` {what}", names[at]));
-        }
-        if error.is_some() {
-            row.fill(0.0);
-        }
-    }
-    let p = match bundle.of_features(features.view()) {
-        Ok(p) => p,
-        // Rows that are too much for the model spoil themselves alone.
-        Err(why) => {
-            let one = |row: ndarray::ArrayView2<'_, f64>| bundle.of_features(row).map(|p| p[0]);
-            let each: Vec<Result<f64, String>> = features
-                .axis_chunks_iter(ndarray::Axis(0), 1)
-                .map(one)
-                .collect();
-            if each.iter().all(Result::is_err) {
-                return Err(failed(why));
-            }
-            let told = each.into_iter().zip(&mut errors).map(|(p, error)| {
-                p.unwrap_or_else(|why| {
-                    error.get_or_insert(why);
-                    f64::NAN
-                })
-            });
-            told.collect()
-        }
-    };
-    let threshold = bundle.validation.threshold;
-    let p: Vec<Option<f64>> = p
-        .into_iter()
-        .zip(&errors)
-        .map(|(p, error)| error.is_none().then_some(p))
+    Table::of_columns(columns)
+}
+
+/// Returns the three columns that are added.
+fn columns(verdicts: &[RowVerdict]) -> Result<Table, TableError> {
+    let scores = verdicts.iter().map(|verdict| verdict.as_ref().ok());
+    let probabilities: Vec<Option<f64>> = scores
+        .clone()
+        .map(|score| score.map(|score| score.probability))
         .collect();
-    let alarms: Vec<Option<bool>> = p.iter().map(|p| p.map(|p| p >= threshold)).collect();
-    let summary = ScoringSummary {
-        rows: height as u64,
-        alarms: alarms.iter().filter(|alarm| **alarm == Some(true)).count() as u64,
-        errors: errors.iter().flatten().count() as u64,
-    };
-    let added = Table::of_columns(vec![
-        Column::from(Series::new(PROBABILITY.into(), p)),
+    let alarms: Vec<Option<bool>> = scores.map(|score| score.map(|score| score.alarm)).collect();
+    let errors: Vec<Option<&str>> = verdicts
+        .iter()
+        .map(|verdict| verdict.as_ref().err().map(String::as_str))
+        .collect();
+    Table::of_columns(vec![
+        Column::from(Series::new(PROBABILITY.into(), probabilities)),
         Column::from(Series::new(ALARM.into(), alarms)),
         Column::from(Series::new(ERROR.into(), errors)),
-    ])?;
-    let rows = match form {
-        TableForm::Csv => table.clone(),
-        TableForm::Parquet => {
-            let column = |name: String| match numeric.contains(&name) {
-                true => Ok(Column::from(Series::new(
-                    name.as_str().into(),
-                    needed.numbers(&name)?,
-                ))),
-                false => Ok(Column::from(Series::new(
-                    name.as_str().into(),
-                    table.texts(&name)?,
-                ))),
-            };
-            Table::of_columns(
-                table
-                    .names()
-                    .into_iter()
-                    .map(column)
-                    .collect::<Result<_, TableError>>()?,
-            )?
-        }
-    };
-    Ok((rows.beside(&added)?, summary))
+    ])
 }

@@ -7,6 +7,7 @@ use polars::prelude::{Column, DataType, NamedFrom, Series, TimeUnit};
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
 use crate::frame::build::COLUMNS;
+use crate::frame::cell::{is_missing, read_bool, read_float, read_int};
 use crate::frame::table::{ColumnType, Table, TableError, read_time};
 use crate::source::encoding::{Encoding, RecodedCells};
 use crate::source::piece::{MalformedRecords, TablePiece};
@@ -363,7 +364,7 @@ fn column(fields: &ColumnFields, name: &str, form: &Csv) -> Result<Column, Unfit
             });
         };
         start = end;
-        cells.push((!form.na.iter().any(|na| na == cell)).then_some(cell));
+        cells.push((!is_missing(cell, &form.na)).then_some(cell));
     }
     let made = |series: Series| Ok(Column::from(series));
     match form.types.get(name) {
@@ -390,24 +391,13 @@ fn column(fields: &ColumnFields, name: &str, form: &Csv) -> Result<Column, Unfit
 const EXACT_DIGITS: usize = 15;
 
 /// Returns whether a cell is more than the number it reads as: zeros before it, as identifiers
-/// have; more digits, or a larger exponent, than the number can hold.
+/// have; more digits than the number can hold.
 fn is_more(cell: &str, kind: ColumnType) -> bool {
-    let digits = cell.trim_start_matches(['-', '+']);
+    let digits = cell.trim().trim_start_matches(['-', '+']);
     let is_whole = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    match kind {
-        _ if digits.len() > 1
-            && digits.starts_with('0')
-            && digits.as_bytes()[1].is_ascii_digit() =>
-        {
-            true
-        }
-        ColumnType::Float if is_whole => digits.len() > EXACT_DIGITS,
-        ColumnType::Float if digits.len() > EXACT_DIGITS || digits.contains(['e', 'E']) => {
-            digits.starts_with(|first: char| first.is_ascii_digit() || first == '.')
-                && digits.parse::<f64>().is_ok_and(f64::is_infinite)
-        }
-        _ => false,
-    }
+    let has_zeros =
+        digits.len() > 1 && digits.starts_with('0') && digits.as_bytes()[1].is_ascii_digit();
+    has_zeros || kind == ColumnType::Float && is_whole && digits.len() > EXACT_DIGITS
 }
 
 /// The column in the narrowest type that holds all of its cells, and all that they say.
@@ -463,18 +453,11 @@ fn typed(name: &str, cells: &[Option<&str>], kind: ColumnType) -> Result<Series,
     }
     let name = name.into();
     Ok(match kind {
-        ColumnType::Int => Series::new(name, all(cells, |cell| cell.parse::<i64>().ok())?),
-        ColumnType::Float => Series::new(name, all(cells, |cell| cell.parse::<f64>().ok())?),
-        ColumnType::Bool => Series::new(
-            name,
-            all(cells, |cell| match cell {
-                "true" | "True" | "TRUE" => Some(true),
-                "false" | "False" | "FALSE" => Some(false),
-                _ => None,
-            })?,
-        ),
+        ColumnType::Int => Series::new(name, all(cells, read_int)?),
+        ColumnType::Float => Series::new(name, all(cells, read_float)?),
+        ColumnType::Bool => Series::new(name, all(cells, read_bool)?),
         ColumnType::Time => {
-            let times = Series::new(name, all(cells, read_time)?);
+            let times = Series::new(name, all(cells, |cell| read_time(cell.trim()))?);
             times
                 .cast(&DataType::Datetime(TimeUnit::Milliseconds, None))
                 .map_err(|_| (0, 0))?

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf};
 
-use crate::frame::build::{Cell, TableBuilder, TypeConflict};
+use crate::frame::build::{TableBuilder, TypeConflict};
+use crate::frame::cell::{Cell, is_missing, read_float};
 use crate::frame::table::{ColumnType, TableError};
 use crate::source::piece::{MalformedRecords, TablePiece};
 
@@ -297,9 +298,9 @@ fn cell(value: Bson, na: &[String]) -> Cell {
         Bson::Double(number) => Cell::Float(number),
         Bson::Decimal128(number) => {
             let text = number.to_string();
-            text.parse().map_or(Cell::Text(text), Cell::Float)
+            read_float(&text).map_or(Cell::Text(text), Cell::Float)
         }
-        Bson::String(text) | Bson::Symbol(text) if na.contains(&text) => Cell::Missing,
+        Bson::String(text) | Bson::Symbol(text) if is_missing(&text, na) => Cell::Missing,
         Bson::String(text) | Bson::Symbol(text) => Cell::Text(text),
         Bson::DateTime(time) => Cell::Time(time.timestamp_millis()),
         Bson::Timestamp(time) => Cell::Time(i64::from(time.time) * 1000),

@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, Cursor, Read};
 
 use polars::prelude::{Column, DataType, StringChunked};
 
+use crate::frame::build::typed;
+use crate::frame::cell::is_missing;
 use crate::frame::codec;
 use crate::frame::table::{ColumnType, Table, TableError, error, unify};
 use crate::source::chunks::{ChunkReader, RecordKind};
@@ -346,7 +348,7 @@ impl FileForm {
             } => ndjson::read(bytes, na, types, *encoding),
             Self::Zeek { head, form } => head.table(bytes, form),
             Self::Parquet { na, types } => {
-                let table = blank(&codec::decode(bytes.to_vec())?, na)?;
+                let table = typed(&blank(&codec::decode(bytes.to_vec())?, na)?, types)?;
                 let asked = |(name, kind): (String, ColumnType)| {
                     (types.get(&name).copied().unwrap_or(kind), name)
                 };
@@ -501,10 +503,7 @@ fn blank(table: &Table, na: &[String]) -> Result<Table, TableError> {
 
 fn blank_text(column: &Column, na: &[String]) -> Result<Column, TableError> {
     let cells = column.str().map_err(error)?;
-    let keep = |cell: Option<&str>| {
-        cell.filter(|text| !na.iter().any(|value| value == text))
-            .map(str::to_owned)
-    };
+    let keep = |cell: Option<&str>| cell.filter(|text| !is_missing(text, na)).map(str::to_owned);
     let mut blanked: StringChunked = cells.iter().map(keep).collect();
     blanked.rename(column.name().clone());
     Ok(Column::from(polars::prelude::IntoSeries::into_series(

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::frame::build::{Cell, NAMES, TableBuilder};
+use crate::frame::build::{NAMES, TableBuilder};
+use crate::frame::cell::{Cell, is_missing};
 use crate::frame::table::{ColumnType, TableError};
 use crate::source::chunks::MOST;
 use crate::source::encoding::{Encoding, RecodedCells};
@@ -194,7 +195,7 @@ impl ObjectRow {
             JsonValue::Int(number) => Cell::Int(number),
             JsonValue::Whole(number) => Cell::Whole(number),
             JsonValue::Float(number) => Cell::Float(number),
-            JsonValue::Text(text) if na.contains(&text) => Cell::Missing,
+            JsonValue::Text(text) if is_missing(&text, na) => Cell::Missing,
             JsonValue::Text(text) => Cell::Text(text),
             JsonValue::List(text) => Cell::Text(text),
             JsonValue::Object(object) => {

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::base::secret::Secret;
-use crate::frame::build::Cell;
-use crate::frame::cell::MISSING;
+use crate::frame::cell::{Cell, MISSING};
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::source::documents::document;
 use crate::source::files::{Options, read};

@@ -131,7 +131,7 @@ const CRATES: [(&str, &[&str]); 32] = [
     ("half", &["source/parquet_cells.rs"]),
     ("sled", &["lineage/sled.rs"]),
     ("ring", &["base/signing.rs"]),
-    ("polars", &["source/", "frame/", "scoring/rows.rs"]),
+    ("polars", &["source/", "frame/", "scoring/"]),
     ("prost", &["export/onnx/"]),
     ("smartcore", &["prep/pca.rs"]),
     ("saphyr_parser", &["base/tree.rs"]),

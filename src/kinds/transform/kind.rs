@@ -26,7 +26,7 @@ use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 /// The kind.
 pub const KIND: StageKind = StageKind {
     name: "transform",
-    version: 4,
+    version: 5,
     doc: "Makes tables numbers, step by step: fills, encodes, scales, and maps the target to 0 and 1. Fitted on `train` only, \
           applied to both.",
     inputs: Ports::Fixed(&[

@@ -152,7 +152,7 @@ fn rows_are_scored_and_those_that_cannot_be_say_why() {
     let scored = std::fs::read_to_string(world.root().join("scored.csv")).unwrap();
     let told: Vec<&str> = scored
         .lines()
-        .filter(|line| line.contains("is no number"))
+        .filter(|line| line.contains("is not a number"))
         .collect();
     assert_eq!(told.len(), 1, "{scored}");
     let none = world.netsec(&["predict", "ref:champion/default", "pipelines/default.yaml"]);

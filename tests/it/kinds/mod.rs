@@ -1,6 +1,7 @@
 //! Every stage kind: a small table in, figures and digests out, against outside oracles.
 
 mod bounds;
+mod cells;
 mod data;
 mod drift;
 mod honest;

@@ -1,0 +1,234 @@
+//! Rows of text to verdicts of a model. A row that cannot be scored says why, and spoils no other.
+//!
+//! Cells are read as training read them (`frame::cell`): a column of numbers takes what makes a
+//! column of numbers when rows are ingested. What a row lacks or has too much of is found in three
+//! places: where its cells are read, where the preprocessing meets them, and where the model does.
+//! Such rows stand as zeros in the matrix that the model is given, and their probability is dropped.
+
+use ndarray::{Array2, ArrayView2, Axis};
+use polars::prelude::{Column, NamedFrom, Series};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::base::name::in_backticks;
+use crate::base::nearest::suggest;
+use crate::frame::cell::is_too_large;
+use crate::frame::table::{ColumnType, Table, TableError};
+use crate::model::bundle::ModelBundle;
+use crate::prep::cells::CellKind;
+use crate::prep::preprocessor::RequiredColumn;
+
+/// Why no row could be scored.
+#[derive(Debug, thiserror::Error)]
+pub enum ScoreError {
+    /// The bytes are not a model, or one of a newer format.
+    #[error("{0}")]
+    Model(String),
+    /// The rows do not fit the model.
+    #[error(transparent)]
+    Data(#[from] TableError),
+    /// What came out could not be written.
+    #[error("{0}")]
+    Output(String),
+}
+
+/// What a model says of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct RowScore {
+    /// The probability of an attack.
+    pub probability: f64,
+    /// Whether it reaches the threshold.
+    pub alarm: bool,
+}
+
+/// What a model says of a row, or why it can say nothing.
+pub type RowVerdict = Result<RowScore, String>;
+
+/// A model that scores rows.
+#[derive(Debug)]
+pub struct Scorer {
+    bundle: ModelBundle,
+}
+
+/// Rows as the preprocessing takes them.
+pub(crate) struct ReadRows {
+    /// The columns that are needed, those of numbers as numbers.
+    pub(crate) columns: Table,
+    /// Of every row what is wrong with it, if anything is.
+    errors: Vec<Option<String>>,
+}
+
+impl Scorer {
+    /// Reads a stored model.
+    ///
+    /// # Errors
+    /// It is something else, or of a newer format.
+    pub fn load(bytes: &[u8]) -> Result<Self, ScoreError> {
+        let bundle = ModelBundle::decode(bytes).map_err(ScoreError::Model)?;
+        Ok(Self::new(bundle))
+    }
+
+    /// Makes a scorer of a model.
+    pub fn new(bundle: ModelBundle) -> Self {
+        Self { bundle }
+    }
+
+    /// Returns the model.
+    pub fn bundle(&self) -> &ModelBundle {
+        &self.bundle
+    }
+
+    /// Returns the columns that rows need.
+    pub fn inputs(&self) -> &[RequiredColumn] {
+        self.bundle.preprocessor.inputs()
+    }
+
+    /// Scores the rows of a table. Its columns may be text, of which numbers are read, so that a
+    /// cell that is none spoils its row alone.
+    ///
+    /// # Errors
+    /// A column that the model needs is not there.
+    pub fn score(&self, rows: &Table) -> Result<Vec<RowVerdict>, ScoreError> {
+        self.check(rows)?;
+        self.verdicts(self.read(rows)?)
+            .map_err(|why| ScoreError::Data(TableError(why)))
+    }
+
+    /// Checks that all columns that are needed are there.
+    pub(crate) fn check(&self, rows: &Table) -> Result<(), TableError> {
+        let needed = self.inputs().iter().map(|input| &input.name);
+        let missing: Vec<&String> = needed.filter(|name| !rows.has(name)).collect();
+        let Some(first) = missing.first() else {
+            return Ok(());
+        };
+        let names = rows.names();
+        let help = suggest(first, names.iter().map(String::as_str));
+        let help = help.map(|help| format!("; {help}")).unwrap_or_default();
+        Err(TableError(format!(
+            "the model needs columns that are not there: {}{help}",
+            in_backticks(missing)
+        )))
+    }
+
+    /// Reads the cells of the columns that are needed.
+    pub(crate) fn read(&self, rows: &Table) -> Result<ReadRows, TableError> {
+        let mut errors: Vec<Option<String>> = vec![None; rows.height()];
+        let mut columns = Vec::new();
+        for input in self.inputs() {
+            let texts = rows.texts(&input.name)?;
+            let name = input.name.as_str().into();
+            let series = match input.kind() {
+                CellKind::Text => Series::new(name, texts),
+                CellKind::Number => Series::new(name, numbers(input, &texts, &mut errors)),
+            };
+            columns.push(Column::from(series));
+        }
+        Ok(ReadRows {
+            columns: Table::of_columns(columns)?,
+            errors,
+        })
+    }
+
+    /// Scores rows that were read.
+    ///
+    /// # Errors
+    /// The model cannot be applied to any row.
+    pub(crate) fn verdicts(&self, rows: ReadRows) -> Result<Vec<RowVerdict>, String> {
+        let ReadRows {
+            columns,
+            mut errors,
+        } = rows;
+        let (mut features, faults) = self.bundle.preprocessor.raw(&columns)?;
+        for (row, why) in faults {
+            errors[row].get_or_insert(why);
+        }
+        self.set_aside(&mut features, &mut errors);
+        let probabilities = self.probabilities(&features, &mut errors)?;
+        let threshold = self.bundle.validation.threshold;
+        let verdict = |(probability, error): (f64, Option<String>)| match error {
+            Some(why) => Err(why),
+            None => Ok(RowScore {
+                probability,
+                alarm: probability >= threshold,
+            }),
+        };
+        Ok(probabilities.into_iter().zip(errors).map(verdict).collect())
+    }
+
+    /// Names the features that the model cannot take, and makes rows that have one, or are in error
+    /// otherwise, zeros.
+    fn set_aside(&self, features: &mut Array2<f64>, errors: &mut [Option<String>]) {
+        let takes_missing = self.bundle.model.takes_missing();
+        let names = self.bundle.preprocessor.features();
+        for (mut row, error) in features.rows_mut().into_iter().zip(errors) {
+            let is_odd = |cell: &f64| cell.is_infinite() || cell.is_nan() && !takes_missing;
+            if let Some(at) = row.iter().position(is_odd) {
+                let what = match row[at].is_nan() {
+                    true => "is missing",
+                    false => "overflows to infinity",
+                };
+                error.get_or_insert_with(|| format!("the feature `{}` {what}", names[at]));
+            }
+            if error.is_some() {
+                row.fill(0.0);
+            }
+        }
+    }
+
+    /// Asks the model; where it refuses the rows together, one by one.
+    fn probabilities(
+        &self,
+        features: &Array2<f64>,
+        errors: &mut [Option<String>],
+    ) -> Result<Vec<f64>, String> {
+        let refused = match self.bundle.of_features(features.view()) {
+            Ok(probabilities) => return Ok(probabilities),
+            Err(why) => why,
+        };
+        let one = |row: ArrayView2<'_, f64>| self.bundle.of_features(row).map(|p| p[0]);
+        let each: Vec<Result<f64, String>> =
+            features.axis_chunks_iter(Axis(0), 1).map(one).collect();
+        if each.iter().all(Result::is_err) {
+            return Err(refused);
+        }
+        let mut probabilities = Vec::with_capacity(each.len());
+        for (probability, error) in each.into_iter().zip(errors) {
+            probabilities.push(probability.unwrap_or_else(|why| {
+                error.get_or_insert(why);
+                f64::NAN
+            }));
+        }
+        Ok(probabilities)
+    }
+}
+
+/// Reads a column of numbers; a cell that is none is an error of its row.
+fn numbers(
+    input: &RequiredColumn,
+    texts: &[Option<String>],
+    errors: &mut [Option<String>],
+) -> Vec<f64> {
+    let mut numbers = Vec::with_capacity(texts.len());
+    for (text, error) in texts.iter().zip(errors) {
+        let number = match text {
+            None => f64::NAN,
+            Some(text) => input.number(text).unwrap_or_else(|| {
+                error.get_or_insert_with(|| unfit(input, text));
+                f64::NAN
+            }),
+        };
+        numbers.push(number);
+    }
+    numbers
+}
+
+fn unfit(input: &RequiredColumn, text: &str) -> String {
+    let name = &input.name;
+    if is_too_large(text) {
+        return format!("`{name}`: {} overflows to infinity", text.trim());
+    }
+    match input.column {
+        Some(ColumnType::Bool) => format!("`{name}`: {text:?} is neither true nor false"),
+        _ => format!("`{name}`: {text:?} is not a number"),
+    }
+}
