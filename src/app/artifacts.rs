@@ -97,7 +97,7 @@ impl Workspace {
             let name = RefName::new(name).map_err(AppError::Usage)?;
             let current = ledger.reference(&name)?.current();
             return current
-                .map(|digest| found(digest, target.to_owned()))
+                .map(|content| found(content.digest, target.to_owned()))
                 .ok_or_else(|| AppError::Usage(format!("the ref `{name}` points at nothing yet")));
         }
         let (of, output) = target

@@ -143,15 +143,16 @@ impl Workspace {
         let mut kept = BTreeSet::new();
         for (_, state) in ledger.references()? {
             let latest = state.moves.last();
-            for digest in latest
+            for content in latest
                 .into_iter()
                 .flat_map(|step| [Some(step.to), step.from])
                 .flatten()
             {
-                mark_artifact(store, &digest, &mut kept);
+                mark_artifact(store, &content.digest, &mut kept);
             }
             if let Some(record) = latest
-                .map(|step| ledger.action(&step.evidence))
+                .and_then(|step| step.evidence.action())
+                .map(|key| ledger.action(&key))
                 .transpose()?
                 .flatten()
             {

@@ -9,8 +9,9 @@ use crate::engine::message::ActionResult;
 use crate::event::{EventKind, StageResult};
 use crate::lineage::error::LedgerError;
 use crate::lineage::record::{
-    ActionRecord, InputRecord, LedgerEntry, PortMove, RefMove, RunRecord, RunRetention, StageRun,
+    ActionRecord, InputRecord, LedgerEntry, PortMove, RunRecord, RunRetention, StageRun,
 };
+use crate::lineage::refs::{RefEvidence, RefMove};
 use crate::pipeline::check::InputOrigin;
 use crate::plan::decide::{self, DecideError};
 use crate::stage::error::StageError;
@@ -168,17 +169,17 @@ impl Driver<'_, '_> {
             imported: None,
         };
         for wish in &wishes {
-            if !self.setup.store.has(&wish.to)? {
+            if !self.setup.store.has(&wish.to.digest)? {
                 return Ok(Err(StageError::Failed(
                     "only what a stage made can be pointed at, and this came from a file: let a stage make it"
                         .to_owned(),
                 )));
             }
         }
-        let rival = |port: &str| started.ingredients.digest(port);
+        let compared = |port: &str| started.ingredients.digest(port);
         let mut entries = vec![LedgerEntry::Action(Box::new(record))];
         entries.extend(
-            self.moves(stage, &wishes, started.key, &rival)?
+            self.moves(stage, &wishes, started.key, &compared)?
                 .into_iter()
                 .map(LedgerEntry::Move),
         );
@@ -226,36 +227,33 @@ impl Driver<'_, '_> {
         counts
     }
 
-    /// Turns wishes about ports into moves of the pointers behind them; none for a pointer that is
-    /// there already. A move is right only if the pointer still points at the rival that the stage
-    /// compared with.
+    /// Turns wishes about ports into moves of the refs behind them; none for a ref that is there
+    /// already. A move is right only if the ref still points at what the stage compared with.
     pub(crate) fn moves(
         &self,
         stage: usize,
         wishes: &[PortMove],
         evidence: Digest,
-        rival: &dyn Fn(&str) -> Option<Digest>,
+        compared: &dyn Fn(&str) -> Option<Digest>,
     ) -> Result<Vec<RefMove>, LedgerError> {
+        let inputs = &self.spec(stage).inputs;
         let mut moves = Vec::new();
         for wish in wishes {
-            let input = self
-                .spec(stage)
-                .inputs
-                .iter()
-                .find(|input| input.port == wish.port);
-            if let Some(InputOrigin::Ref(name, _)) = input.map(|input| &input.from) {
-                let from = rival(&wish.port);
-                let at_ms = self.setup.clock.now_ms();
-                if self.setup.planner.ledger.reference(name)?.current() != Some(wish.to) {
-                    moves.push(RefMove {
-                        name: name.clone(),
-                        from,
-                        to: wish.to,
-                        evidence,
-                        at_ms,
-                    });
-                }
+            let input = inputs.iter().find(|input| input.port == wish.port);
+            let Some(InputOrigin::Ref(name, _)) = input.map(|input| &input.from) else {
+                continue;
+            };
+            let state = self.setup.planner.ledger.reference(name)?;
+            if state.current() == Some(wish.to) {
+                continue;
             }
+            moves.push(RefMove {
+                name: name.clone(),
+                from: compared(&wish.port).map(|digest| state.content(digest)),
+                to: wish.to,
+                evidence: RefEvidence::Action(evidence),
+                at_ms: self.setup.clock.now_ms(),
+            });
         }
         Ok(moves)
     }
@@ -270,7 +268,7 @@ impl Driver<'_, '_> {
                 self.moved = true;
                 let kind = EventKind::RefMoved {
                     name: step.name.to_string(),
-                    to: step.to,
+                    to: step.to.digest,
                 };
                 self.emitter.tell_after(self.entered, kind);
             }

@@ -408,14 +408,11 @@ impl Driver<'_, '_> {
     }
 
     fn reuse(&mut self, stage: usize, record: &ActionRecord) -> Result<(), DecideError> {
-        let rival = |port: &str| {
-            record
-                .inputs
-                .iter()
-                .find(|input| input.port == port)
-                .and_then(|input| input.digest)
+        let compared = |port: &str| {
+            let input = record.inputs.iter().find(|input| input.port == port);
+            input.and_then(|input| input.digest)
         };
-        let moves = self.moves(stage, &record.moves, record.key, &rival)?;
+        let moves = self.moves(stage, &record.moves, record.key, &compared)?;
         let entries: Vec<LedgerEntry> = moves.into_iter().map(LedgerEntry::Move).collect();
         if !entries.is_empty() {
             self.enter(&entries)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::artifact::Artifact;
+use crate::base::artifact::{Artifact, ContentRef};
 use crate::base::digest::Digest;
 use crate::base::outcome::StageOutcome;
 use crate::plan::decide::DecideError;
@@ -45,7 +45,7 @@ pub struct ActionResult {
     /// What it made and is kept; of a failed action, what it left behind.
     pub outputs: Vec<Artifact>,
     /// Pointers it wants moved, by port.
-    pub moves: BTreeMap<String, Digest>,
+    pub moves: BTreeMap<String, ContentRef>,
     /// Lines for people.
     pub notes: Vec<String>,
     /// The parts it was made of, and what they are.

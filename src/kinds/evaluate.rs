@@ -189,7 +189,7 @@ impl Stage for EvaluateStage {
         let reasons = decision.reasons.join("; ");
         if decision.accepted {
             outputs.note(format!("accepted: {reasons}"));
-            outputs.move_ref("champion", inputs.one("model").digest);
+            outputs.move_ref("champion", inputs.one("model"));
         } else if decision.champion.is_some() {
             outputs.note(format!("the champion stays: {reasons}"));
         } else {

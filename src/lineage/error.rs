@@ -1,6 +1,6 @@
 //! Why the ledger could not do what was asked.
 
-use crate::base::digest::Digest;
+use crate::base::artifact::ContentRef;
 use crate::base::disk::DiskError;
 use crate::base::name::RefName;
 use crate::lineage::record::FORMAT;
@@ -29,15 +29,15 @@ pub enum LedgerError {
         /// The pointer.
         name: RefName,
         /// What it points at.
-        found: Option<Digest>,
+        found: Option<ContentRef>,
         /// What it was expected to point at.
-        expected: Option<Digest>,
+        expected: Option<ContentRef>,
     },
     /// The journal could not be written.
     #[error(transparent)]
     Journal(#[from] DiskError),
 }
 
-fn show(digest: Option<Digest>) -> String {
-    digest.map_or_else(|| "nothing".to_owned(), |digest| digest.short())
+fn show(content: Option<ContentRef>) -> String {
+    content.map_or_else(|| "nothing".to_owned(), |content| content.digest.short())
 }

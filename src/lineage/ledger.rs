@@ -11,9 +11,8 @@ use crate::base::name::{RefName, RunId, StageId};
 use crate::lineage::error::LedgerError;
 use crate::lineage::journal::{self, Journal};
 use crate::lineage::key_value::{KeyValue, KeyValuePair, MemoryKeyValue};
-use crate::lineage::record::{
-    ActionRecord, FORMAT, LedgerEntry, RefMove, RefState, RunRecord, StageRun,
-};
+use crate::lineage::record::{ActionRecord, FORMAT, LedgerEntry, RunRecord, StageRun};
+use crate::lineage::refs::{RefMove, RefState};
 use crate::lineage::tail::JournalLink;
 
 type LedgerResult<T> = std::result::Result<T, LedgerError>;

@@ -7,5 +7,6 @@ pub mod key_value;
 pub mod ledger;
 pub mod query;
 pub mod record;
+pub mod refs;
 pub mod sled;
 pub mod tail;

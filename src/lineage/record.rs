@@ -1,13 +1,14 @@
-//! ActionRecord, RunRecord, RefMove: as stored, with their format version.
+//! ActionRecord, RunRecord, LedgerEntry: as stored, with their format version.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::artifact::Artifact;
+use crate::base::artifact::{Artifact, ContentRef};
 use crate::base::digest::Digest;
-use crate::base::name::{RefName, RunId, StageId};
+use crate::base::name::{RunId, StageId};
 use crate::base::outcome::{RunOutcome, StageFailure, StageOutcome};
+use crate::lineage::refs::RefMove;
 
 /// Version of all records. A newer one is refused; fields added later have defaults, so an older
 /// one is read.
@@ -98,46 +99,7 @@ pub struct PortMove {
     /// The port; which pointer is behind it is the pipeline's choice and no part of the record.
     pub port: String,
     /// What the pointer is to point at.
-    pub to: Digest,
-}
-
-/// A move of a named pointer, with its evidence.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefMove {
-    /// The pointer.
-    pub name: RefName,
-    /// What it has to point at for the move to be right.
-    pub from: Option<Digest>,
-    /// What it points at afterwards.
-    pub to: Digest,
-    /// The key of the action that asked for it.
-    pub evidence: Digest,
-    /// When, in milliseconds since the Unix epoch.
-    pub at_ms: u64,
-}
-
-/// A pointer and how it came to point where it does.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefState {
-    /// Every move, the latest last.
-    pub moves: Vec<RefMove>,
-}
-
-impl RefState {
-    /// Returns what the pointer points at.
-    pub fn current(&self) -> Option<Digest> {
-        self.moves.last().map(|last| last.to)
-    }
-
-    /// Returns what a challenger is to be compared with: what the pointer points at, or, if that
-    /// already is the challenger, what it pointed at before.
-    pub fn rival_of(&self, challenger: Option<Digest>) -> Option<Digest> {
-        match self.moves.last() {
-            Some(last) if Some(last.to) == challenger => last.from,
-            Some(last) => Some(last.to),
-            None => None,
-        }
-    }
+    pub to: ContentRef,
 }
 
 /// What is kept of a run.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::artifact::ContentRef;
 use crate::base::digest::{Digest, FramedHasher};
 use crate::lineage::record::Ingredient;
 use crate::stage::error::StageError;
@@ -25,22 +26,13 @@ pub struct Ingredients {
     /// The parameters with their defaults, without secrets.
     pub with: BTreeMap<String, Value>,
     /// What flows in, by port; `None` for a pointer that points at nothing.
-    pub inputs: BTreeMap<String, Option<PortContent>>,
+    pub inputs: BTreeMap<String, Option<ContentRef>>,
     /// What the stage saw outside, if it looks; or why it could not.
     pub seen: Option<Result<String, StageError>>,
 }
 
 /// The ingredient that tells what a stage saw outside.
 pub const OUTSIDE: &str = "outside";
-
-/// What flows into a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PortContent {
-    /// The digest of the bytes.
-    pub digest: Digest,
-    /// Whether they are a manifest of a directory.
-    pub directory: bool,
-}
 
 impl Ingredients {
     /// Leaves out what must not be part of a key.
@@ -52,13 +44,14 @@ impl Ingredients {
             .collect()
     }
 
+    /// Returns what flows into a port; `None` if nothing does.
+    pub fn content(&self, port: &str) -> Option<ContentRef> {
+        self.inputs.get(port).copied().flatten()
+    }
+
     /// Returns the digest of what flows into a port; `None` if nothing does.
     pub fn digest(&self, port: &str) -> Option<Digest> {
-        self.inputs
-            .get(port)
-            .copied()
-            .flatten()
-            .map(|content| content.digest)
+        self.content(port).map(|content| content.digest)
     }
 
     /// Returns the action key.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use crate::base::artifact::Artifact;
+use crate::base::artifact::ContentRef;
 use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::problem::Problem;
@@ -15,7 +16,7 @@ use crate::lineage::record::ActionRecord;
 use crate::pipeline::check::{InputOrigin, InputSpec, Pipeline, StageSpec};
 use crate::plan::decide::{DecideError, RunReason, Verdict, decide};
 use crate::plan::files::{self, FilesError, SourceFile};
-use crate::plan::key::{Ingredients, PortContent};
+use crate::plan::key::Ingredients;
 use crate::stage::kind::OutsideSource;
 use crate::store::blob::Store;
 use crate::store::digest_cache::DigestCache;
@@ -160,7 +161,7 @@ impl Planner<'_> {
                 estimate_ms: None,
             });
         }
-        let mut inputs: BTreeMap<String, Option<PortContent>> = BTreeMap::new();
+        let mut inputs: BTreeMap<String, Option<ContentRef>> = BTreeMap::new();
         for input in &spec.inputs {
             inputs.insert(input.port.clone(), self.content(input, outputs));
         }
@@ -172,14 +173,8 @@ impl Planner<'_> {
                     .copied()
                     .flatten()
                     .map(|content| content.digest);
-                let rival = self.ledger.reference(name)?.rival_of(challenger);
-                inputs.insert(
-                    input.port.clone(),
-                    rival.map(|digest| PortContent {
-                        digest,
-                        directory: false,
-                    }),
-                );
+                let baseline = self.ledger.reference(name)?.baseline_of(challenger);
+                inputs.insert(input.port.clone(), baseline);
             }
         }
         let ingredients = Ingredients {
@@ -228,21 +223,18 @@ impl Planner<'_> {
         (decides && record.is_foreign(&self.pipeline.trust)).then_some(RunReason::Imported)
     }
 
-    fn content(&self, input: &InputSpec, outputs: &OutputDigests) -> Option<PortContent> {
+    fn content(&self, input: &InputSpec, outputs: &OutputDigests) -> Option<ContentRef> {
         match &input.from {
             InputOrigin::Stage(stage, port) => {
                 let made = outputs
                     .get(stage)?
                     .iter()
                     .find(|artifact| artifact.port == *port)?;
-                Some(PortContent {
-                    digest: made.digest,
-                    directory: made.directory,
-                })
+                Some(made.content())
             }
             InputOrigin::File(text) => {
                 let source = &self.sources[text];
-                Some(PortContent {
+                Some(ContentRef {
                     digest: source.digest,
                     directory: source.directory,
                 })

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 
-use crate::base::artifact::EntryForm;
+use crate::base::artifact::{ContentRef, EntryForm};
 use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::stage::error::StageError;
@@ -69,6 +69,14 @@ pub struct Input {
 }
 
 impl Input {
+    /// Returns what it is, by digest.
+    pub fn content(&self) -> ContentRef {
+        ContentRef {
+            digest: self.digest,
+            directory: self.directory,
+        }
+    }
+
     /// Returns the bytes of an input that is one file.
     ///
     /// # Errors
@@ -130,7 +138,7 @@ pub enum StageOutput {
 #[derive(Debug, Default)]
 pub struct Outputs {
     made: BTreeMap<String, StageOutput>,
-    moves: BTreeMap<String, Digest>,
+    moves: BTreeMap<String, ContentRef>,
     notes: Vec<String>,
 }
 
@@ -151,10 +159,10 @@ impl Outputs {
             .insert(port.to_owned(), StageOutput::Listed(files));
     }
 
-    /// Asks that the pointer behind an input port point at `to` from now on, with this action as
-    /// evidence.
-    pub fn move_ref(&mut self, port: &str, to: Digest) {
-        self.moves.insert(port.to_owned(), to);
+    /// Asks that the ref behind an input port point at another input from now on, with this action
+    /// as evidence.
+    pub fn move_ref(&mut self, port: &str, to: &Input) {
+        self.moves.insert(port.to_owned(), to.content());
     }
 
     /// Leaves a line for people, kept with the record.
@@ -167,7 +175,7 @@ impl Outputs {
         self,
     ) -> (
         BTreeMap<String, StageOutput>,
-        BTreeMap<String, Digest>,
+        BTreeMap<String, ContentRef>,
         Vec<String>,
     ) {
         (self.made, self.moves, self.notes)

@@ -307,7 +307,7 @@ pub(crate) fn registry() -> Registry {
                     .is_none_or(|champion| challenger > *champion);
                 outputs.bytes("out", format!("{better}").into_bytes());
                 if better {
-                    outputs.move_ref("champion", inputs.one("model").digest);
+                    outputs.move_ref("champion", inputs.one("model"));
                 }
                 Ok(())
             }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::world::{World, outcomes};
+use netsec::base::artifact::ContentRef;
 use netsec::base::digest::{Digest, FramedHasher};
 use netsec::lineage::journal;
 use netsec::lineage::record::{ActionRecord, LedgerEntry, RunRecord};
@@ -276,7 +277,7 @@ fn forged_champion(world: &World) -> Vec<u8> {
         action
             .moves
             .iter_mut()
-            .for_each(|wish| wish.to = Digest::of(BYTES));
+            .for_each(|wish| wish.to = ContentRef::bytes(Digest::of(BYTES)));
         action.outputs[0].digest = Digest::of(BYTES);
     }
     archive.blobs.push(BYTES.to_vec());

@@ -4,6 +4,7 @@
 use crate::toy::{run, run_with};
 use crate::world::World;
 use netsec::app::workspace::{RunRequest, Workspace};
+use netsec::base::artifact::ContentRef;
 use netsec::base::cancel::Cancel;
 use netsec::base::digest::Digest;
 use netsec::base::name::RefName;
@@ -25,6 +26,7 @@ fn champion(world: &World) -> Option<Digest> {
         .reference(&RefName::new("champion/toy").unwrap())
         .unwrap()
         .current()
+        .map(|content| content.digest)
 }
 
 #[test]
@@ -77,8 +79,10 @@ fn a_reused_decision_moves_the_pointer_of_this_pipeline() {
     let state = ledger
         .reference(&RefName::new("champion/other").unwrap())
         .unwrap();
-    assert_eq!(state.current(), Some(Digest::of(b"b")));
-    let evidence = ledger.action(&state.moves[0].evidence).unwrap().unwrap();
+    let expected = ContentRef::bytes(Digest::of(b"b"));
+    assert_eq!(state.current(), Some(expected));
+    let key = state.moves[0].evidence.action().unwrap();
+    let evidence = ledger.action(&key).unwrap().unwrap();
     assert_eq!(evidence.kind, "judge");
 }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use netsec::base::artifact::ContentRef;
 use netsec::base::digest::Digest;
-use netsec::plan::key::{Ingredients, PortContent};
+use netsec::plan::key::Ingredients;
 use netsec::stage::param::{Value, Values};
 
 fn value() -> impl Strategy<Value = Value> {
@@ -35,7 +36,7 @@ fn ingredients() -> impl Strategy<Value = Ingredients> {
     )
         .prop_map(|(kind, version, seed, with, inputs)| {
             let content = |(byte, directory, there): (u8, bool, bool)| {
-                there.then(|| PortContent {
+                there.then(|| ContentRef {
                     digest: Digest::of(&[byte % 4]),
                     directory,
                 })
@@ -119,7 +120,7 @@ fn golden_keys_stay() {
         inputs: BTreeMap::from([
             (
                 "data".to_owned(),
-                Some(PortContent {
+                Some(ContentRef {
                     digest: Digest::of(b"rows"),
                     directory: false,
                 }),

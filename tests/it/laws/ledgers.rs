@@ -3,14 +3,16 @@
 use proptest::prelude::*;
 
 use netsec::base::artifact::Artifact;
+use netsec::base::artifact::ContentRef;
 use netsec::base::digest::Digest;
 use netsec::base::name::{RefName, RunId, StageId};
 use netsec::base::outcome::{RunOutcome, StageOutcome};
 use netsec::lineage::journal::{self, Journal, JournalEnd, JournalHead};
 use netsec::lineage::ledger::Ledger;
 use netsec::lineage::record::{
-    ActionRecord, InputRecord, LedgerEntry, PortMove, RefMove, RunRecord, RunRetention, StageRun,
+    ActionRecord, InputRecord, LedgerEntry, PortMove, RunRecord, RunRetention, StageRun,
 };
+use netsec::lineage::refs::{ManualEvidence, RefEvidence, RefMove};
 use netsec::lineage::sled;
 use netsec::lineage::tail::JournalLink;
 
@@ -43,7 +45,7 @@ fn action(byte: u8, run: u64) -> ActionRecord {
         }],
         moves: vec![PortMove {
             port: "champion".to_owned(),
-            to: digest(byte),
+            to: content(byte),
         }],
         notes: Vec::new(),
         run: RunId::new(run, 0),
@@ -80,15 +82,33 @@ fn run(byte: u8, at: u64) -> RunRecord {
     }
 }
 
+/// Directories as well as bytes.
+fn content(byte: u8) -> ContentRef {
+    ContentRef {
+        digest: digest(byte),
+        directory: byte % 2 == 1,
+    }
+}
+
+fn evidence(byte: u8) -> RefEvidence {
+    match byte % 4 {
+        0 => RefEvidence::Manual(ManualEvidence {
+            who: "someone".to_owned(),
+            why: format!("because {byte}"),
+        }),
+        _ => RefEvidence::Action(digest(byte)),
+    }
+}
+
 fn entry() -> impl Strategy<Value = LedgerEntry> {
     (any::<u8>(), 0_u64..5, 0..3).prop_map(|(byte, at, which)| match which {
         0 => LedgerEntry::Action(Box::new(action(byte % 9, at))),
         1 => LedgerEntry::Run(Box::new(run(byte % 9, at))),
         _ => LedgerEntry::Move(RefMove {
             name: RefName::new("champion/x").unwrap(),
-            from: (!byte.is_multiple_of(3)).then(|| digest(byte % 2)),
-            to: digest(byte % 2),
-            evidence: digest(byte),
+            from: (!byte.is_multiple_of(3)).then(|| content(byte % 2)),
+            to: content(byte % 2),
+            evidence: evidence(byte),
             at_ms: at,
         }),
     })
@@ -185,9 +205,9 @@ fn a_replayed_move_that_no_longer_applies_does_not_take_its_action_with_it() {
     let ledger = Ledger::in_memory();
     let step = RefMove {
         name: RefName::new("champion/x").unwrap(),
-        from: Some(digest(7)),
-        to: digest(8),
-        evidence: digest(1),
+        from: Some(content(7)),
+        to: content(8),
+        evidence: evidence(1),
         at_ms: 0,
     };
     let commit = [
