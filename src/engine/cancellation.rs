@@ -92,7 +92,7 @@ impl Driver<'_, '_> {
         self.started
             .values()
             .chain(self.retries.iter().map(|retry| &retry.started))
-            .any(|other| other.key == *key)
+            .any(|other| other.action.key == *key)
     }
 
     /// Lets stages go on that waited for another with the same key: all of them, or those of which

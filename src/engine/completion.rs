@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::base::digest::Digest;
 use crate::base::outcome::{FailureClass, RunOutcome, StageFailure, StageOutcome};
 use crate::engine::drive::{Driver, RunningAction, StageRetry, StopReason};
-use crate::engine::message::ActionResult;
+use crate::engine::executor::ActionResult;
 use crate::event::{EventKind, StageResult};
 use crate::lineage::error::LedgerError;
 use crate::lineage::record::{
@@ -62,7 +62,7 @@ impl Driver<'_, '_> {
             Err(StageError::Failed(_) | StageError::Storage(_))
         ) && started.ended != Some(StopReason::Asked);
         let result = StageResult {
-            key: Some(started.key),
+            key: Some(started.action.key),
             seconds,
             outputs: performed.outputs,
             notes: performed.notes,
@@ -74,7 +74,7 @@ impl Driver<'_, '_> {
             ..self.result(stage, outcome)
         };
         if outcome == StageOutcome::Made {
-            self.recorded.insert(started.key);
+            self.recorded.insert(started.action.key);
             self.outputs.insert(stage, result.outputs.clone());
             self.schedule.succeed(stage);
             self.finish(stage, result);
@@ -138,7 +138,7 @@ impl Driver<'_, '_> {
         let input = |port: &str, text: &str| InputRecord {
             port: port.to_owned(),
             text: text.to_owned(),
-            digest: started.ingredients.digest(port),
+            digest: started.action.ingredients.digest(port),
         };
         let parts = performed.parts.iter().map(|(name, digest)| InputRecord {
             port: name.clone(),
@@ -146,11 +146,11 @@ impl Driver<'_, '_> {
             digest: Some(*digest),
         });
         let record = ActionRecord {
-            key: started.key,
+            key: started.action.key,
             pipeline: self.setup.planner.pipeline.file.clone(),
             stage: spec.id.clone(),
             kind: spec.kind.name.to_owned(),
-            ingredients: started.ingredients.listed(),
+            ingredients: started.action.ingredients.listed(),
             part: None,
             inputs: spec
                 .inputs
@@ -176,10 +176,10 @@ impl Driver<'_, '_> {
                 )));
             }
         }
-        let compared = |port: &str| started.ingredients.digest(port);
+        let compared = |port: &str| started.action.ingredients.digest(port);
         let mut entries = vec![LedgerEntry::Action(Box::new(record))];
         entries.extend(
-            self.moves(stage, &wishes, started.key, &compared)?
+            self.moves(stage, &wishes, started.action.key, &compared)?
                 .into_iter()
                 .map(LedgerEntry::Move),
         );

@@ -18,7 +18,9 @@ use crate::engine::capacity::Capacity;
 use crate::engine::committer;
 use crate::engine::emitter::EventEmitter;
 use crate::engine::exec_context::ExecContext;
+use crate::engine::executor::ActionNews;
 use crate::engine::message::WorkerMessage;
+use crate::engine::perform::LocalExecutor;
 use crate::engine::schedule::Schedule;
 use crate::engine::slots::Slots;
 use crate::engine::worker::{WorkerTask, work};
@@ -26,8 +28,8 @@ use crate::event::{EventKind, StageResult};
 use crate::graph::order::weight_below;
 use crate::lineage::record::{ActionRecord, LedgerEntry};
 use crate::pipeline::check::StageSpec;
+use crate::plan::action::Action;
 use crate::plan::decide::{self, DecideError, RunReason, Verdict};
-use crate::plan::key::Ingredients;
 use crate::plan::whole::{OutputDigests, Plan, Planner, StageDecision};
 use crate::stage::io::SupervisorSource;
 use crate::store::blob::{Store, StoreError};
@@ -79,8 +81,7 @@ pub struct RunSummary {
 /// A stage that was handed to a worker.
 pub(crate) struct RunningAction {
     pub(crate) why: String,
-    pub(crate) ingredients: Ingredients,
-    pub(crate) key: Digest,
+    pub(crate) action: Action,
     /// When it began; zero before.
     pub(crate) at_ms: u64,
     /// Raised when it is to stop.
@@ -126,25 +127,27 @@ pub fn drive(
     let tasks = Arc::new(Mutex::new(tasks));
     let scratches = &AtomicU64::new(0);
     let slots = &Slots::new(setup.jobs.max(1));
+    let executor = &LocalExecutor {
+        context: ExecContext {
+            pipeline: setup.planner.pipeline,
+            store: &setup.store,
+            sources: setup.planner.sources,
+            temporary: setup.temporary,
+            scratches,
+            ledger: setup.planner.ledger,
+            clock: setup.clock,
+            run: &setup.run,
+            host: &setup.host,
+            supervisors: setup.supervisors,
+            full: setup.full,
+        },
+        slots,
+    };
     std::thread::scope(|scope| {
         let spawn = || {
-            let (tasks, to_driver) = (Arc::clone(&tasks), to_driver.clone());
-            scope.spawn(move || {
-                let bench = ExecContext {
-                    pipeline: setup.planner.pipeline,
-                    store: &setup.store,
-                    sources: setup.planner.sources,
-                    temporary: setup.temporary,
-                    scratches,
-                    ledger: setup.planner.ledger,
-                    clock: setup.clock,
-                    run: &setup.run,
-                    host: &setup.host,
-                    supervisors: setup.supervisors,
-                    full: setup.full,
-                };
-                work(&bench, slots, &tasks, &to_driver);
-            });
+            let tasks = Arc::clone(&tasks);
+            let to_driver = to_driver.clone();
+            scope.spawn(move || work(executor, slots, &tasks, &to_driver));
         };
         let mut driver = Driver {
             setup,
@@ -298,12 +301,12 @@ impl Driver<'_, '_> {
     fn task(&mut self, stage: usize, started: RunningAction) -> WorkerTask {
         let turn = self.turns;
         self.turns += 1;
-        let (ingredients, cancel) = (started.ingredients.clone(), started.cancel.clone());
+        let action = started.action.clone();
+        let cancel = started.cancel.clone();
         self.started.insert(stage, started);
         WorkerTask {
-            stage,
+            action,
             turn,
-            ingredients,
             cancel,
         }
     }
@@ -348,7 +351,7 @@ impl Driver<'_, '_> {
             None => self.setup.planner.decide(stage, &self.outputs)?,
         };
         let StageDecision {
-            action: Some((ingredients, key)),
+            action: Some(action),
             verdict,
             ..
         } = decision
@@ -359,7 +362,7 @@ impl Driver<'_, '_> {
         };
         // What another stage of this run has made since serves this one too.
         let verdict = match verdict {
-            Verdict::Run(_) if self.recorded.contains(&key) => {
+            Verdict::Run(_) if self.recorded.contains(&action.key) => {
                 let Planner {
                     pipeline,
                     ledger,
@@ -370,15 +373,15 @@ impl Driver<'_, '_> {
                     ledger,
                     *store,
                     (&pipeline.file, &self.spec(stage).id),
-                    &ingredients,
-                    &key,
+                    &action.ingredients,
+                    &action.key,
                 )?
             }
             verdict => verdict,
         };
         match verdict {
-            Verdict::Run(_) if self.is_under_way(&key) => {
-                self.twins.push((stage, key));
+            Verdict::Run(_) if self.is_under_way(&action.key) => {
+                self.twins.push((stage, action.key));
                 Ok(None)
             }
             Verdict::Reuse(record) => {
@@ -395,8 +398,7 @@ impl Driver<'_, '_> {
                 let cancel = self.setup.cancel.part();
                 let started = RunningAction {
                     why: why.short(),
-                    ingredients,
-                    key,
+                    action,
                     at_ms: 0,
                     cancel,
                     ended: None,
@@ -431,19 +433,8 @@ impl Driver<'_, '_> {
 
     fn hear(&mut self, message: WorkerMessage) -> Result<(), DecideError> {
         match message {
-            WorkerMessage::Progress {
-                stage,
-                done,
-                total,
-                note,
-            } => {
-                let stage = self.spec(stage).id.clone();
-                self.emitter.tell(EventKind::StageProgress {
-                    stage,
-                    done,
-                    total,
-                    note,
-                });
+            WorkerMessage::News { stage, news } => {
+                self.tell_news(stage, news);
                 Ok(())
             }
             WorkerMessage::Started { stage } => {
@@ -471,8 +462,26 @@ impl Driver<'_, '_> {
                 Ok(())
             }
             WorkerMessage::Finished { stage, performed } => self.back(stage, *performed),
-            WorkerMessage::Part {
-                stage,
+            WorkerMessage::Kept(commits) => {
+                self.emitter.kept(commits);
+                Ok(())
+            }
+            WorkerMessage::NotKept(error) => Err(error),
+        }
+    }
+
+    fn tell_news(&mut self, stage: usize, news: ActionNews) {
+        let stage = self.spec(stage).id.clone();
+        match news {
+            ActionNews::Progress { done, total, note } => {
+                self.emitter.tell(EventKind::StageProgress {
+                    stage,
+                    done,
+                    total,
+                    note,
+                });
+            }
+            ActionNews::SubAction {
                 name,
                 outcome,
                 seconds,
@@ -480,23 +489,14 @@ impl Driver<'_, '_> {
             } => {
                 // A committer that has gone has said why.
                 let _ = self.to_committer.send(());
-                let stage = self.spec(stage).id.clone();
-                self.emitter.tell_after(
-                    commits,
-                    EventKind::PartFinished {
-                        stage,
-                        part: name,
-                        outcome,
-                        seconds,
-                    },
-                );
-                Ok(())
+                let kind = EventKind::PartFinished {
+                    stage,
+                    part: name,
+                    outcome,
+                    seconds,
+                };
+                self.emitter.tell_after(commits, kind);
             }
-            WorkerMessage::Kept(commits) => {
-                self.emitter.kept(commits);
-                Ok(())
-            }
-            WorkerMessage::NotKept(error) => Err(error),
         }
     }
 

@@ -8,6 +8,7 @@ pub mod completion;
 pub mod drive;
 pub mod emitter;
 pub mod exec_context;
+pub mod executor;
 pub mod message;
 pub mod perform;
 pub mod schedule;

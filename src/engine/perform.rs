@@ -5,7 +5,6 @@ use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
@@ -17,15 +16,16 @@ use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError, PathEntry};
 use crate::base::hashing;
 use crate::engine::exec_context::{ExecContext, panic_text, stage_error};
-use crate::engine::message::{ActionResult, WorkerMessage};
+use crate::engine::executor::{ActionHandle, ActionNews, ActionResult, Executor};
 use crate::engine::slots::Slots;
 use crate::engine::sub_actions::{NoSubActions, RecordedSubActions};
 use crate::pipeline::check::InputOrigin;
+use crate::plan::action::Action;
 use crate::plan::decide;
 use crate::plan::explain::difference;
 use crate::plan::files::{self, SourceFile};
 use crate::plan::key::{Ingredients, OUTSIDE};
-use crate::stage::context::{StageContext, StageTurn};
+use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, InputContent, InputFile, Inputs, Outputs, StageOutput};
 use crate::stage::memo::BlobRef;
@@ -77,23 +77,34 @@ fn changed(path: &Path) -> StageError {
     ))
 }
 
+/// Carries actions out in this process.
+pub(crate) struct LocalExecutor<'a> {
+    /// What every action is carried out with.
+    pub(crate) context: ExecContext<'a>,
+    /// What stages and their sub-actions share.
+    pub(crate) slots: &'a Slots,
+}
+
+impl Executor for LocalExecutor<'_> {
+    fn execute(&self, action: &Action, handle: &ActionHandle<'_>) -> ActionResult {
+        perform(&self.context, self.slots, action, handle)
+    }
+}
+
 /// Runs a stage and keeps its outputs. Records nothing.
-pub(crate) fn perform(
+fn perform(
     bench: &ExecContext<'_>,
-    (stage, ingredients): (usize, &Ingredients),
-    cancel: &Cancel,
-    turn: &dyn StageTurn,
     slots: &Slots,
-    to_driver: &Sender<WorkerMessage>,
+    action: &Action,
+    handle: &ActionHandle<'_>,
 ) -> ActionResult {
+    let stage = action.stage;
+    let ingredients = &action.ingredients;
+    let cancel = handle.cancel;
+    let turn = handle.turn;
     let progress = |done, total, note: &str| {
-        let message = WorkerMessage::Progress {
-            stage,
-            done,
-            total,
-            note: note.to_owned(),
-        };
-        let _ = to_driver.send(message);
+        let note = note.to_owned();
+        (handle.observe)(ActionNews::Progress { done, total, note });
     };
     let mut outputs = Outputs::default();
     let scratch = bench
@@ -113,7 +124,7 @@ pub(crate) fn perform(
         progress: &progress,
         scratch: &scratch,
         supervisors: bench.supervisors,
-        limits: &bench.pipeline.stages[stage].limits,
+        limits: &action.limits,
         memo: &NoSubActions,
         seen,
         earlier: &|port| earlier(bench, stage, ingredients, port),
@@ -126,7 +137,7 @@ pub(crate) fn perform(
         stage,
         ingredients,
         context,
-        to_driver,
+        observe: handle.observe,
         made: Mutex::default(),
     };
     let result = inputs(bench, stage, ingredients).and_then(|inputs| {

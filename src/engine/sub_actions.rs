@@ -4,14 +4,13 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
 
 use crate::base::artifact::Artifact;
 use crate::base::digest::Digest;
 use crate::base::outcome::StageOutcome;
 use crate::engine::exec_context::{ExecContext, panic_text, stage_error};
-use crate::engine::message::WorkerMessage;
+use crate::engine::executor::ActionNews;
 use crate::engine::slots::Slots;
 use crate::lineage::record::{ActionRecord, InputRecord, LedgerEntry};
 use crate::plan::decide;
@@ -28,7 +27,7 @@ pub(crate) struct RecordedSubActions<'a> {
     pub(crate) ingredients: &'a Ingredients,
     /// What a part gets of its stage's surroundings.
     pub(crate) context: StageContext<'a>,
-    pub(crate) to_driver: &'a Sender<WorkerMessage>,
+    pub(crate) observe: &'a (dyn Fn(ActionNews) + Sync),
     /// Every part that was asked for, and what it is.
     pub(crate) made: Mutex<BTreeMap<String, Digest>>,
 }
@@ -275,15 +274,12 @@ impl RecordedSubActions<'_> {
             .ledger
             .enter(&[LedgerEntry::Action(Box::new(record))]);
         let commits = entered.map_err(|error| StageError::Storage(error.to_string()))?;
-        let message = WorkerMessage::Part {
-            stage: self.stage,
+        (self.observe)(ActionNews::SubAction {
             name: part.name.clone(),
             outcome: StageOutcome::Made,
             seconds,
             commits,
-        };
-        // A driver that has gone has no use for the news.
-        let _ = self.to_driver.send(message);
+        });
         Ok(())
     }
 }

@@ -5,29 +5,26 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 
 use crate::base::cancel::Cancel;
-use crate::engine::exec_context::ExecContext;
-use crate::engine::message::{ActionResult, WorkerMessage};
-use crate::engine::perform::perform;
+use crate::engine::executor::{ActionHandle, ActionResult, Executor};
+use crate::engine::message::WorkerMessage;
 use crate::engine::slots::{self, SlotPermit, Slots};
-use crate::plan::key::Ingredients;
+use crate::plan::action::Action;
 use crate::stage::context::StageTurn;
 use crate::stage::error::StageError;
 
 /// A stage to be performed.
 pub(crate) struct WorkerTask {
-    /// Its number.
-    pub(crate) stage: usize,
+    /// The action.
+    pub(crate) action: Action,
     /// How many were handed out before it.
     pub(crate) turn: u64,
-    /// Its ingredients.
-    pub(crate) ingredients: Ingredients,
     /// Raised when it is to stop.
     pub(crate) cancel: Cancel,
 }
 
 /// Performs tasks until there are no more; a panic around a stage comes back as its failure.
 pub(crate) fn work(
-    bench: &ExecContext<'_>,
+    executor: &dyn Executor,
     slots: &Slots,
     tasks: &Mutex<Receiver<WorkerTask>>,
     to_driver: &Sender<WorkerMessage>,
@@ -35,24 +32,27 @@ pub(crate) fn work(
     loop {
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(WorkerTask {
-            stage,
+            action,
             turn,
-            ingredients,
             cancel,
         }) = task
         else {
             return;
         };
-        let turn = slots.turn(turn, bench.pipeline.stages[stage].limits.cpus);
+        let stage = action.stage;
         let turn = TaskTurn {
             stage,
             to_driver,
-            state: Mutex::new((turn, None)),
+            state: Mutex::new((slots.turn(turn, action.limits.cpus), None)),
         };
-        let action = (stage, &ingredients);
-        let caught = catch_unwind(AssertUnwindSafe(|| {
-            perform(bench, action, &cancel, &turn, slots, to_driver)
-        }));
+        // A driver that has gone has no use for the news.
+        let observe = |news| drop(to_driver.send(WorkerMessage::News { stage, news }));
+        let handle = ActionHandle {
+            cancel: &cancel,
+            turn: &turn,
+            observe: &observe,
+        };
+        let caught = catch_unwind(AssertUnwindSafe(|| executor.execute(&action, &handle)));
         drop(turn);
         let performed = Box::new(caught.unwrap_or_else(|_| broken()));
         if to_driver

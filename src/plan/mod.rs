@@ -1,5 +1,6 @@
 //! Decide, before anything runs.
 
+pub mod action;
 pub mod decide;
 pub mod explain;
 pub mod files;

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use crate::base::artifact::Artifact;
 use crate::base::artifact::ContentRef;
-use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::problem::Problem;
 use crate::base::source::Span;
@@ -14,6 +13,7 @@ use crate::graph::order::{topological, upstream};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::ActionRecord;
 use crate::pipeline::check::{InputOrigin, InputSpec, Pipeline, StageSpec};
+use crate::plan::action::Action;
 use crate::plan::decide::{DecideError, RunReason, Verdict, decide};
 use crate::plan::files::{self, FilesError, SourceFile};
 use crate::plan::key::Ingredients;
@@ -98,8 +98,8 @@ pub struct Planner<'a> {
 /// A decision about one stage.
 #[derive(Clone, Debug)]
 pub struct StageDecision {
-    /// The ingredients and their key; `None` while the stage waits.
-    pub action: Option<(Ingredients, Digest)>,
+    /// The action; `None` while the stage waits.
+    pub action: Option<Action>,
     /// What is to be done.
     pub verdict: Verdict,
     /// How long the stage took when it ran last, in milliseconds.
@@ -203,7 +203,13 @@ impl Planner<'_> {
         };
         let verdict = objection.map_or(verdict, Verdict::Run);
         Ok(StageDecision {
-            action: Some((ingredients, key)),
+            action: Some(Action {
+                stage,
+                id: spec.id.clone(),
+                ingredients,
+                key,
+                limits: spec.limits.clone(),
+            }),
             verdict,
             estimate_ms: None,
         })

@@ -59,7 +59,7 @@ pub fn plan(rows: &[PlanRow<'_>]) -> String {
 /// Shows a plan as JSON.
 pub fn plan_json(rows: &[PlanRow<'_>]) -> Value {
     let stage = |row: &PlanRow<'_>| {
-        let key = row.decision.action.as_ref().map(|(_, key)| key);
+        let key = row.decision.action.as_ref().map(|action| action.key);
         let mut stage = json!({"id": row.id, "kind": row.kind, "key": key});
         match &row.decision.verdict {
             Verdict::Reuse(record) => {
@@ -130,7 +130,7 @@ pub fn explain(row: &PlanRow<'_>, behind: &dyn Fn(&IngredientDifference) -> Vec<
         .decision
         .action
         .as_ref()
-        .map_or_else(String::new, |(_, key)| format!("  key {key}\n"));
+        .map_or_else(String::new, |action| format!("  key {}\n", action.key));
     head + &key
 }
 
