@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::base::name::RunId;
 use crate::lineage::error::LedgerError;
 use crate::lineage::journal::{self, JournalEnd, JournalText};
-use crate::lineage::ledger::{Ledger, TABLES};
+use crate::lineage::ledger::{Ledger, TABLES, as_written_now};
 use crate::lineage::record::LedgerEntry;
 use crate::lineage::tail::{JournalLink, JournalTail};
 
@@ -240,7 +240,12 @@ fn compare(
         audit.only_in_database += kept.keys().filter(|key| !told.contains_key(*key)).count();
         audit.only_in_journals += told
             .iter()
-            .filter(|(key, value)| kept.get(*key) != Some(*value))
+            .filter(|(key, value)| {
+                kept.get(*key)
+                    .map(|kept| as_written_now(table, kept))
+                    .as_ref()
+                    != Some(*value)
+            })
             .count();
     }
     Ok(())

@@ -66,6 +66,22 @@ pub(crate) const TABLES: [u8; 7] = [ACTION, MADE, USED, RUN, STAGES, REF, SWEPT]
 const META: &[u8] = b"v";
 const MARK: &[u8] = b"w";
 
+/// Returns a value of a table as this version writes it: an older one may have left out fields that
+/// came later. What cannot be read stays as it is.
+pub(crate) fn as_written_now(table: u8, value: &[u8]) -> Vec<u8> {
+    fn again<T: Serialize + DeserializeOwned>(value: &[u8]) -> Option<Vec<u8>> {
+        decode::<T>(value).ok().map(|read| encode(&read))
+    }
+    let written = match table {
+        ACTION => again::<ActionRecord>(value),
+        RUN => again::<RunRecord>(value),
+        STAGES => again::<Vec<StageRun>>(value),
+        REF => again::<RefState>(value),
+        _ => None,
+    };
+    written.unwrap_or_else(|| value.to_vec())
+}
+
 impl Ledger {
     /// Opens a ledger on a database.
     ///

@@ -24,4 +24,6 @@ mod mongod;
 #[cfg(feature = "kinds")]
 mod notices;
 #[cfg(feature = "kinds")]
+mod old;
+#[cfg(feature = "kinds")]
 mod pipelines;
