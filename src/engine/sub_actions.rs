@@ -185,11 +185,7 @@ impl RecordedSubActions<'_> {
             let content = self.ingredients.inputs.get(*port)?;
             Some(((*port).to_owned(), *content))
         });
-        let kind = format!(
-            "{}/{}",
-            self.ingredients.kind,
-            part.name.split(['-', '=']).next().unwrap_or_default()
-        );
+        let kind = format!("{}/{}", self.ingredients.kind, part.kind);
         Ingredients {
             kind,
             version: self.ingredients.version,

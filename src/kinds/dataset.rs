@@ -13,7 +13,6 @@ use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, InputFile, Outputs};
 use crate::stage::memo::{BlobRef, SubAction};
-use crate::stage::param::Value;
 
 /// Makes the blobs of a stage's work on one part of a dataset.
 pub(crate) type PartBody<'a> =
@@ -30,6 +29,17 @@ pub(crate) fn read_kept<T: DeserializeOwned>(
     let bytes = context.memo.fetch(&kept.digest)?;
     serde_json::from_slice(&bytes)
         .map_err(|error| StageError::Lost(format!("what is kept of a part: {error}")))
+}
+
+/// A piece of a stage's work on parts of a table.
+#[derive(Clone, Copy)]
+pub(crate) struct PartWork<'a> {
+    /// What kind of work it is.
+    pub(crate) kind: &'static str,
+    /// What its sub-actions are called, before their numbers.
+    pub(crate) name: &'a str,
+    /// The parts.
+    pub(crate) parts: &'a [usize],
 }
 
 /// A table that flows in.
@@ -132,40 +142,31 @@ impl<'a> Dataset<'a> {
         .map_err(|error| StageError::Data(format!("`{}`: {error}", self.label)))
     }
 
-    /// Carries out a piece of a stage's work on some parts, each as a part of its own called after
-    /// `word`: what it is made of is the part, its columns and what `with` adds; `body` is given
-    /// the part's number and table.
+    /// Carries out a piece of a stage's work on some parts, each as a sub-action: what it is made of
+    /// is the part, its columns and what `with` adds; `body` is given the part's number and table.
     ///
     /// # Errors
     /// That of the first part that failed.
     pub(crate) fn each(
         &self,
-        (word, ats): (&str, &[usize]),
-        with: &dyn Fn(usize) -> Vec<(&'static str, String)>,
+        work: PartWork<'_>,
+        with: &dyn Fn(usize, SubAction) -> SubAction,
         context: &StageContext<'_>,
         body: PartBody<'_>,
     ) -> Result<Vec<Vec<BlobRef>>, StageError> {
         let columns = serde_json::to_vec(&self.index.columns).expect("plain data serialises");
-        let columns = Digest::of(&columns).hex();
-        let part = |at: &usize| {
-            let own = [
-                ("part", self.members[*at].digest.hex()),
-                ("columns", columns.clone()),
-            ];
-            let with = own
-                .into_iter()
-                .chain(with(*at))
-                .map(|(name, text)| (name.to_owned(), Value::Text(text)));
-            SubAction {
-                name: format!("{word}-{}", at + 1),
-                with: with.collect(),
-                inputs: Vec::new(),
-            }
-        };
-        let parts: Vec<SubAction> = ats.iter().map(part).collect();
+        let columns = Digest::of(&columns);
+        let mut parts = Vec::new();
+        for at in work.parts {
+            let part = SubAction::new(work.kind, format!("{}-{}", work.name, at + 1))
+                .with("part", self.members[*at].digest)
+                .with("columns", columns);
+            parts.push(with(*at, part));
+        }
         context.memo.keep(&parts, &|at, context| {
             context.check()?;
-            body(ats[at], &self.part(ats[at])?).map_err(|error| StageError::Data(error.0))
+            let at = work.parts[at];
+            body(at, &self.part(at)?).map_err(|error| StageError::Data(error.0))
         })
     }
 

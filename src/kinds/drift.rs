@@ -7,7 +7,7 @@ use crate::base::stored::StoredDocument;
 use crate::drift::compare::{self, ContinuousTest, DriftThresholds, PValueCorrection};
 use crate::frame::cell::MISSING;
 use crate::frame::table::{ColumnType, TableError};
-use crate::kinds::dataset::Dataset;
+use crate::kinds::dataset::{Dataset, PartWork};
 use crate::kinds::merged_profile::together;
 use crate::model::bundle::ModelBundle;
 use crate::profile::columns::Profile;
@@ -16,6 +16,7 @@ use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
+use crate::stage::memo::SubAction;
 use crate::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 use crate::views;
@@ -277,14 +278,13 @@ pub(crate) fn profile(
     group: &[String],
     context: &StageContext<'_>,
 ) -> Result<Profile, StageError> {
-    let with = |_| {
-        if group.is_empty() {
-            Vec::new()
-        } else {
-            vec![("group", group.join("\n"))]
-        }
+    let work = PartWork {
+        kind: "profile",
+        name: word,
+        parts: &data.all(),
     };
-    let kept = data.each((word, &data.all()), &with, context, &|_, table| {
+    let with = |_: usize, part: SubAction| part.with("group", group);
+    let kept = data.each(work, &with, context, &|_, table| {
         Ok(vec![Profile::of_groups(table, group)?.encode()])
     })?;
     together(

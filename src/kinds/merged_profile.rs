@@ -5,7 +5,6 @@ use crate::profile::columns::Profile;
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::memo::{BlobRef, SubAction};
-use crate::stage::param::Value;
 
 /// One of so many profiles, on average, ends a group.
 const GROUP: u8 = 8;
@@ -35,16 +34,8 @@ pub(crate) fn together(
         .split_inclusive(|kept| kept.digest.as_bytes()[0] % GROUP == 0)
         .collect();
     let part = |(at, group): (usize, &&[BlobRef])| {
-        let of: String = group.iter().map(|kept| kept.digest.hex()).collect();
-        let with = [(
-            "of".to_owned(),
-            Value::Text(Digest::of(of.as_bytes()).hex()),
-        )];
-        SubAction {
-            name: format!("{word}-group-{}", at + 1),
-            with: with.into(),
-            inputs: Vec::new(),
-        }
+        let members: Vec<Digest> = group.iter().map(|kept| kept.digest).collect();
+        SubAction::new("merge", format!("{word}-group-{}", at + 1)).with("of", members)
     };
     let parts: Vec<SubAction> = groups.iter().enumerate().map(part).collect();
     let kept = context

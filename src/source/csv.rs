@@ -6,6 +6,8 @@ use csv::{ByteRecord, ReaderBuilder};
 use polars::prelude::{Column, DataType, NamedFrom, Series, TimeUnit};
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 
+use serde::Serialize;
+
 use crate::frame::build::COLUMNS;
 use crate::frame::cell::{is_missing, read_bool, read_float, read_int};
 use crate::frame::table::{ColumnType, Table, TableError, read_time};
@@ -19,7 +21,7 @@ pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 const NOTES: usize = 20;
 
 /// How a CSV file is read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Csv {
     /// What separates fields.
     pub separator: u8,

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use mongodb::bson::spec::BinarySubtype;
 use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf};
 
+use serde::Serialize;
+
 use crate::frame::build::{TableBuilder, TypeConflict};
 use crate::frame::cell::{Cell, is_missing, read_float};
 use crate::frame::table::{ColumnType, TableError};
@@ -170,7 +172,7 @@ pub fn document(cells: Vec<(String, Cell)>) -> Document {
 }
 
 /// How documents become rows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct DocumentReading {
     /// Text that means a missing value.
     pub na: Vec<String>,

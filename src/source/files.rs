@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, Cursor, Read};
 
 use polars::prelude::{Column, DataType, StringChunked};
 
+use serde::Serialize;
+
 use crate::frame::build::typed;
 use crate::frame::cell::is_missing;
 use crate::frame::codec;
@@ -22,7 +24,8 @@ use crate::source::zeek::{ZeekHead, is_zeek};
 const HEAD_LINES: usize = 64;
 
 /// The form of a file of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FileFormat {
     /// Separated values, with a header line.
     Csv,
@@ -59,7 +62,7 @@ impl FileFormat {
 }
 
 /// How files are read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Options {
     /// Their form; if it is not given, the first bytes tell it.
     pub format: Option<FileFormat>,
@@ -100,8 +103,15 @@ pub struct OpenedFile {
     pub notes: Vec<String>,
 }
 
+/// All besides its bytes that decides what a piece is read as.
+#[derive(Serialize)]
+struct PieceSettings<'a> {
+    form: &'a FileForm,
+    epochs: &'a BTreeMap<String, u32>,
+}
+
 /// What is needed to read a piece.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 enum FileForm {
     Csv(Csv),
     Ndjson {
@@ -265,8 +275,11 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<OpenedFile
 
 impl OpenedFile {
     /// Returns all besides its bytes that decides what a piece is read as.
-    pub fn settings(&self) -> String {
-        format!("{:?} epochs {:?}", self.form, self.epochs)
+    pub fn settings(&self) -> impl Serialize {
+        PieceSettings {
+            form: &self.form,
+            epochs: &self.epochs,
+        }
     }
 
     /// Returns the next piece; `None` at the end.

@@ -7,13 +7,15 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
+
 use crate::frame::build::COLUMNS;
 use crate::frame::table::{ColumnType, TableError};
 use crate::source::csv::{ColumnFields, Csv, table};
 use crate::source::piece::{MalformedRecords, TablePiece};
 
 /// What a head says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct ZeekHead {
     separator: u8,
     unset: String,

@@ -11,12 +11,39 @@ use crate::stage::param::Value;
 /// makes may depend on what is listed here, the stage's kind and its seed, and on nothing else.
 #[derive(Clone, Debug)]
 pub struct SubAction {
-    /// What it is called within its stage: letters, digits and `_-+.,=`.
+    /// What kind of work it is, among those of its stage: part of its key.
+    pub kind: &'static str,
+    /// What it is called within its stage: letters, digits and `_-+.,=`. No part of its key.
     pub name: String,
     /// All that determines its result besides inputs.
     pub with: BTreeMap<String, Value>,
     /// The stage's input ports whose contents it uses.
     pub inputs: Vec<&'static str>,
+}
+
+impl SubAction {
+    /// Makes a sub-action that nothing determines yet.
+    pub fn new(kind: &'static str, name: String) -> Self {
+        Self {
+            kind,
+            name,
+            with: BTreeMap::new(),
+            inputs: Vec::new(),
+        }
+    }
+
+    /// Adds something that determines the result.
+    #[must_use]
+    pub fn with(self, name: &str, value: impl Serialize) -> Self {
+        self.with_value(name, Value::of(value))
+    }
+
+    /// The same, of what is a value already.
+    #[must_use]
+    pub fn with_value(mut self, name: &str, value: Value) -> Self {
+        self.with.insert(name.to_owned(), value);
+        self
+    }
 }
 
 /// Bytes that are in the store.

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::Serialize;
+use serde_json::Value as Json;
+
 use crate::base::digest::FramedHasher;
 use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
@@ -395,6 +398,15 @@ impl Value {
         }
     }
 
+    /// Returns plain data of any type as a value, for keys: a struct is a map of its fields, nothing
+    /// an empty map.
+    ///
+    /// # Panics
+    /// It has maps whose keys are not text: a fault of the caller.
+    pub fn of(data: impl Serialize) -> Self {
+        of_json(serde_json::to_value(data).expect("plain data serialises"))
+    }
+
     /// Feeds the canonical form of a public value to a hash.
     pub fn feed(&self, framed: &mut FramedHasher) {
         match self {
@@ -422,6 +434,26 @@ impl Value {
                 }
             }
             Self::Secret(_) | Self::Wrong => {}
+        }
+    }
+}
+
+fn of_json(data: Json) -> Value {
+    match data {
+        Json::Null => Value::Map(Values::default()),
+        Json::Bool(flag) => Value::Bool(flag),
+        Json::Number(number) => match number.as_i64() {
+            Some(whole) => Value::Int(whole),
+            None if number.is_u64() => Value::Text(number.to_string()),
+            None => Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+        },
+        Json::String(text) => Value::Text(text),
+        Json::Array(items) => Value::List(items.into_iter().map(of_json).collect()),
+        Json::Object(fields) => {
+            let fields = fields.into_iter();
+            Value::Map(Values(
+                fields.map(|(name, field)| (name, of_json(field))).collect(),
+            ))
         }
     }
 }

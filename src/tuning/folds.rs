@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use ndarray::ArrayView1;
+use serde::Serialize;
 
 use crate::base::digest::FramedHasher;
 use crate::frame::table::{ColumnType, Table, TableError, read_time};
@@ -21,6 +22,34 @@ pub enum FoldPlacement {
     /// By the time of each row: a model is fitted to what was before the rows that it is asked
     /// about. The first of as many blocks and one is only learned from.
     Time(Vec<f64>),
+}
+
+/// By what folds were made, for keys: without the groups and times themselves, which are told by the
+/// inputs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FoldOrigin {
+    /// By content.
+    Content,
+    /// By content, stratified.
+    Stratified,
+    /// By the groups of this column.
+    Group(String),
+    /// By the times of this column.
+    Time(String),
+}
+
+/// All besides inputs that determines which rows a fold has, and which features.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FoldsKey {
+    /// How many folds there are.
+    pub count: usize,
+    /// By what they were made.
+    pub by: FoldOrigin,
+    /// The seed.
+    pub seed: u64,
+    /// Columns whose features are told to models as all the same.
+    pub without: Vec<String>,
 }
 
 /// Which rows belong to which fold.

@@ -41,7 +41,7 @@ pub(crate) fn without_shortcuts(
     let wrong = |error: ModelError| StageError::Data(error.0);
     let mut blind = TrainingSet::new(x, data.y.clone(), preprocessor.features()).map_err(wrong)?;
     blind.directions.clone_from(&data.directions);
-    let sweep = sweep.with_features(&blind, &format!("without {}", columns.join(", ")));
+    let sweep = sweep.with_features(&blind, &columns);
     let trial = TrialFit {
         share: 1.0,
         ..trial.clone()

@@ -13,8 +13,7 @@ use crate::model::metrics::Metrics;
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::memo::SubAction;
-use crate::stage::param::{Value, Values};
-use crate::tuning::folds::{Folds, places};
+use crate::tuning::folds::{Folds, FoldsKey, places};
 
 /// A setting of a learner on a share of the rows.
 #[derive(Clone, Debug)]
@@ -83,8 +82,8 @@ pub(crate) struct CrossValidation<'a> {
     folds: Folds,
     /// Of every fold the rows that are asked about.
     held: Vec<Vec<u32>>,
-    /// How folds were made, for the keys of trials.
-    made: String,
+    /// How folds were made.
+    key: FoldsKey,
     /// The stage's inputs that fits depend on.
     inputs: Vec<&'static str>,
     metric: &'a str,
@@ -114,8 +113,8 @@ struct TrialFamily {
 
 /// How trials are carried out.
 pub(crate) struct TrialPlan<'a> {
-    /// How folds were made, for the keys of trials.
-    pub(crate) made: String,
+    /// How folds were made.
+    pub(crate) key: FoldsKey,
     /// The stage's inputs that fits depend on.
     pub(crate) inputs: Vec<&'static str>,
     /// What models are judged by.
@@ -129,7 +128,7 @@ impl<'a> CrossValidation<'a> {
     pub(crate) fn new(data: &'a TrainingSet, folds: Folds, plan: TrialPlan<'a>, seed: u64) -> Self {
         let held = (0..folds.count).map(|fold| folds.held(fold)).collect();
         let TrialPlan {
-            made,
+            key,
             inputs,
             metric,
             with_gap,
@@ -139,7 +138,7 @@ impl<'a> CrossValidation<'a> {
             data,
             folds,
             held,
-            made,
+            key,
             inputs,
             metric,
             with_gap,
@@ -150,16 +149,18 @@ impl<'a> CrossValidation<'a> {
     }
 
     /// Makes ready to carry trials out on the same rows with other features, in the same folds:
-    /// without a column more of the rows could be equal. `how` says what is other, for the keys of
-    /// trials.
+    /// without a column more of the rows could be equal. The features of some columns tell nothing
+    /// there.
     pub(crate) fn with_features<'b>(
         &'b self,
         data: &'b TrainingSet,
-        how: &str,
+        without: &[String],
     ) -> CrossValidation<'b> {
-        let made = format!("{} {how}", self.made);
         let plan = TrialPlan {
-            made,
+            key: FoldsKey {
+                without: without.to_vec(),
+                ..self.key.clone()
+            },
             inputs: self.inputs.clone(),
             metric: self.metric,
             with_gap: false,
@@ -180,44 +181,24 @@ impl<'a> CrossValidation<'a> {
     }
 
     fn part(&self, trial: &TrialFit, number: usize, fold: usize) -> SubAction {
-        let told = |value: HyperparameterValue| match value {
-            HyperparameterValue::Number(number) => Value::Float(number),
-            HyperparameterValue::Word(word) => Value::Text(word),
-        };
-        let setting = trial
-            .named()
-            .into_iter()
-            .map(|(name, value)| (name, told(value)))
-            .collect();
-        let mut with = vec![
-            ("learner", Value::Text(trial.learner.name.to_owned())),
-            ("setting", Value::Map(Values(setting))),
-            ("folds", Value::Text(self.made.clone())),
-            ("fold", Value::Int(fold as i64)),
-        ];
+        let name = format!("trial-{}-fold-{}", number + 1, fold + 1);
+        let setting: BTreeMap<String, HyperparameterValue> = trial.named().into_iter().collect();
+        let mut part = SubAction::new("trial", name)
+            .with("learner", trial.learner.name)
+            .with("setting", setting)
+            .with("folds", &self.key)
+            .with("fold", fold);
         if trial.share < 1.0 {
-            with.push(("share", Value::Float(trial.share)));
+            part = part.with("share", trial.share);
         }
-        let directions: Vec<Value> = self
-            .data
-            .directions
-            .iter()
-            .map(|way| Value::Int(i64::from(*way)))
-            .collect();
-        if !directions.is_empty() && trial.learner.monotone {
-            with.push(("directions", Value::List(directions)));
+        if !self.data.directions.is_empty() && trial.learner.monotone {
+            part = part.with("directions", &self.data.directions);
         }
         if self.with_gap {
-            with.push(("gap", Value::Text(self.metric.to_owned())));
+            part = part.with("gap", self.metric);
         }
-        SubAction {
-            name: format!("trial-{}-fold-{}", number + 1, fold + 1),
-            with: with
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect(),
-            inputs: self.inputs.clone(),
-        }
+        part.inputs.clone_from(&self.inputs);
+        part
     }
 
     /// Carries trials out, of which the first has this number. With `prune`, those that are worse

@@ -17,7 +17,7 @@ use netsec::stage::error::StageError;
 use netsec::stage::io::{InputFile, Inputs, Outputs};
 use netsec::stage::kind::{Stage, StageKind};
 use netsec::stage::memo::SubAction;
-use netsec::stage::param::{Param, ParamError, ParamFallback, ParamType, Value, Values};
+use netsec::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
 use netsec::stage::port::{Port, PortFormat, PortNeed, Ports};
 use netsec::stage::registry::Registry;
 
@@ -204,10 +204,8 @@ pub(crate) fn registry() -> Registry {
                 // one called `5` fails.
                 let count = values.int("number").unwrap();
                 let path = PathBuf::from(values.text("path").unwrap());
-                let part = |number: i64| SubAction {
-                    name: format!("part-{number}"),
-                    with: [("number".to_owned(), Value::Int(number))].into(),
-                    inputs: Vec::new(),
+                let part = |number: i64| {
+                    SubAction::new("part", format!("part-{number}")).with("number", number)
                 };
                 let parts: Vec<SubAction> = (0..count).map(part).collect();
                 let lock = Mutex::new(());

@@ -379,23 +379,10 @@ impl MadeParts<'_> {
         known: Option<Vec<SentDocument>>,
         keys: PartKeys,
     ) -> Result<(), StageError> {
-        let DocumentReading {
-            na,
-            types,
-            keeps_id,
-        } = self.reading;
-        let text = |name: &str, text: String| (name.to_owned(), Value::Text(text));
-        let settings = format!("{na:?} {types:?} {keeps_id} drop {:?}", self.drop);
-        let with = [
-            text("documents", raw.digest.hex()),
-            text("settings", settings),
-        ]
-        .into();
-        let part = SubAction {
-            name: format!("read-{}", self.made.len() + 1),
-            with,
-            inputs: Vec::new(),
-        };
+        let part = SubAction::new("read", format!("read-{}", self.made.len() + 1))
+            .with("documents", raw.digest)
+            .with("reading", self.reading)
+            .with("drop", self.drop);
         let (reading, drop) = (self.reading, self.drop);
         let kept = self.context.memo.keep(&[part], &|_, context| {
             let documents = match &known {

@@ -190,17 +190,12 @@ fn file(
         "" => input.label.clone(),
         inner => format!("{}: {inner}", input.label),
     };
-    let about = format!("{options:?} drop {drop:?} text {text:?}");
-    let with = [
-        ("file".to_owned(), Value::Text(member.digest.hex())),
-        ("settings".to_owned(), Value::Text(about)),
-    ];
     *number += 1;
-    let whole = SubAction {
-        name: format!("file-{number}"),
-        with: with.into(),
-        inputs: Vec::new(),
-    };
+    let whole = SubAction::new("file", format!("file-{number}"))
+        .with("file", member.digest)
+        .with("options", options)
+        .with("drop", drop)
+        .with("text", text);
     if let Some(pieces) = recall(&whole, context)? {
         let KeptPieces {
             is_strict,
@@ -219,7 +214,11 @@ fn file(
     let mut notes = std::mem::take(&mut opened.notes);
     let is_strict = opened.format() != FileFormat::Ndjson;
     let reader = opened.with_text(text);
-    let settings = format!("{} drop {drop:?} text {text:?}", opened.settings());
+    let settings = Value::of(PieceKey {
+        settings: opened.settings(),
+        drop,
+        text,
+    });
     let mut pieces = Vec::new();
     let (mut malformed, mut recoded): (Option<MalformedRecords>, Option<RecodedCells>) =
         (None, None);
@@ -305,18 +304,19 @@ fn recall(whole: &SubAction, context: &StageContext<'_>) -> Result<Option<KeptPi
     Ok(Some(listed))
 }
 
-fn part(raw: &RawPiece, settings: &str, number: &mut usize) -> SubAction {
+/// All besides its bytes that decides what is kept of a piece.
+#[derive(Serialize)]
+struct PieceKey<'a, S> {
+    settings: S,
+    drop: &'a [String],
+    text: &'a BTreeSet<String>,
+}
+
+fn part(raw: &RawPiece, settings: &Value, number: &mut usize) -> SubAction {
     *number += 1;
-    let text = |name: &str, text: String| (name.to_owned(), Value::Text(text));
-    let with = [
-        text("bytes", Digest::of(&raw.bytes).hex()),
-        text("settings", settings.to_owned()),
-    ];
-    SubAction {
-        name: format!("read-{number}"),
-        with: with.into(),
-        inputs: Vec::new(),
-    }
+    SubAction::new("read", format!("read-{number}"))
+        .with("bytes", Digest::of(&raw.bytes))
+        .with_value("settings", settings.clone())
 }
 
 /// What is kept of a piece: its gist, and its rows as Parquet.

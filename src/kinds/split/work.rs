@@ -11,7 +11,7 @@ use crate::base::nearest::suggest;
 use crate::base::stored::StoredDocument;
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::frame::{codec, rows};
-use crate::kinds::dataset::{Dataset, DatasetWriter, read_kept};
+use crate::kinds::dataset::{Dataset, DatasetWriter, PartWork, read_kept};
 use crate::kinds::merged_profile::together;
 use crate::profile::columns::Profile;
 use crate::profile::labels::presumed_benign;
@@ -22,7 +22,7 @@ use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::Stage;
-use crate::stage::memo::BlobRef;
+use crate::stage::memo::{BlobRef, SubAction};
 
 /// The name under which rarer labels are put together.
 const OTHERS: &str = "all other labels";
@@ -85,9 +85,22 @@ struct SidePart {
 /// A table that is split, with what its parts are called.
 struct SplitSource<'a> {
     data: Dataset<'a>,
-    words: [&'static str; 3],
+    /// What its parts are called after: nothing, or that it is the given test table.
+    suffix: &'static str,
     /// Columns that the other table does not have: they do not tell equal rows.
     unshared: Vec<String>,
+}
+
+impl SplitSource<'_> {
+    fn work<'b>(&self, kind: &'static str, parts: &'b [usize]) -> PartWork<'b> {
+        let name = match (kind, self.suffix) {
+            (kind, "") => kind,
+            ("trace", _) => "trace_test",
+            ("deal", _) => "deal_test",
+            (_, _) => "classes_test",
+        };
+        PartWork { kind, name, parts }
+    }
 }
 
 impl Stage for SplitStage {
@@ -218,7 +231,7 @@ impl SplitStage {
             (None, _) => {
                 return Ok(vec![SplitSource {
                     data,
-                    words: ["trace", "deal", "classes"],
+                    suffix: "",
                     unshared: Vec::new(),
                 }]);
             }
@@ -247,12 +260,12 @@ impl SplitStage {
         Ok(vec![
             SplitSource {
                 data,
-                words: ["trace", "deal", "classes"],
+                suffix: "",
                 unshared: only_data,
             },
             SplitSource {
                 data: test,
-                words: ["trace_test", "deal_test", "classes_test"],
+                suffix: "_test",
                 unshared: only_test,
             },
         ])
@@ -291,24 +304,27 @@ impl SplitStage {
         source: &SplitSource<'_>,
         context: &StageContext<'_>,
     ) -> Result<Vec<Vec<BlobRef>>, StageError> {
-        let decides = match &self.by {
-            SplitBy::Content | SplitBy::Given => "content".to_owned(),
-            SplitBy::Group(columns) => format!("group {columns:?}"),
-            SplitBy::Time { column, .. } => format!("time {column:?}"),
+        let group = match &self.by {
+            SplitBy::Group(columns) => Some(columns),
+            SplitBy::Content | SplitBy::Given | SplitBy::Time { .. } => None,
         };
-        let target = self.target.clone().unwrap_or_default();
-        let unshared = source.unshared.join("\n");
-        let with = |_| {
-            vec![
-                ("decides", decides.clone()),
-                ("target", target.clone()),
-                ("unshared", unshared.clone()),
-            ]
+        let time = match &self.by {
+            SplitBy::Time { column, .. } => Some(column),
+            SplitBy::Content | SplitBy::Given | SplitBy::Group(_) => None,
+        };
+        let with = |_: usize, part: SubAction| {
+            part.with("group", group)
+                .with("time", time)
+                .with("target", &self.target)
+                .with("unshared", &source.unshared)
         };
         let body = |_: usize, table: &Table| self.traces(table, &source.unshared);
-        source
-            .data
-            .each((source.words[0], &source.data.all()), &with, context, &body)
+        source.data.each(
+            source.work("trace", &source.data.all()),
+            &with,
+            context,
+            &body,
+        )
     }
 
     fn traces(&self, table: &Table, unshared: &[String]) -> Result<Vec<Vec<u8>>, TableError> {
@@ -482,14 +498,14 @@ impl SplitStage {
         profiles: &mut BTreeMap<String, Vec<BlobRef>>,
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
-        let target = self.target.clone().unwrap_or_default();
-        let with = |_| vec![("target", target.clone())];
+        let with = |_: usize, part: SubAction| part.with("target", &self.target);
         let body = |_: usize, table: &Table| self.label_profiles(table);
-        for kept in
-            source
-                .data
-                .each((source.words[2], &source.data.all()), &with, context, &body)?
-        {
+        for kept in source.data.each(
+            source.work("classes", &source.data.all()),
+            &with,
+            context,
+            &body,
+        )? {
             let labels: Vec<String> = read_kept(&kept[0], context)?;
             for (label, profile) in labels
                 .into_iter()
@@ -553,12 +569,12 @@ fn deal(
     sides: &[Vec<SplitSide>],
     context: &StageContext<'_>,
 ) -> Result<Vec<Vec<BlobRef>>, StageError> {
-    let with = |at: usize| {
+    let with = |at: usize, part: SubAction| {
         let bytes: Vec<u8> = sides[at].iter().map(|side| *side as u8).collect();
-        vec![("sides", Digest::of(&bytes).hex())]
+        part.with("sides", Digest::of(&bytes))
     };
     source.data.each(
-        (source.words[1], &source.data.all()),
+        source.work("deal", &source.data.all()),
         &with,
         context,
         &|at, table| {

@@ -8,7 +8,7 @@ use crate::prep::step::FittedStep;
 use crate::stage::error::StageError;
 use crate::stage::io::Inputs;
 use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Values};
-use crate::tuning::folds::{FoldPlacement, moments};
+use crate::tuning::folds::{FoldOrigin, FoldPlacement, moments};
 
 /// With fewer rows of a class in each fold it is dealt out evenly where nothing else is said.
 const RARE: usize = 50;
@@ -59,8 +59,8 @@ pub(crate) struct FoldSettings {
 /// How the folds of some rows are made.
 pub(crate) struct FoldPlan {
     pub(crate) by: FoldPlacement,
-    /// The same in words, for the keys of trials.
-    pub(crate) made: String,
+    /// The same for the keys of trials.
+    pub(crate) origin: FoldOrigin,
     /// The stage's inputs that it depends on.
     pub(crate) inputs: Vec<&'static str>,
 }
@@ -104,22 +104,25 @@ impl FoldSettings {
         data: &TrainingSet,
         preprocessor: &Preprocessor,
     ) -> Result<FoldPlan, StageError> {
-        let plain = |by: FoldPlacement, word: &str| FoldPlan {
-            by,
-            made: word.to_owned(),
+        let content = || FoldPlan {
+            by: FoldPlacement::Content,
+            origin: FoldOrigin::Content,
+            inputs: vec!["train"],
+        };
+        let stratified = || FoldPlan {
+            by: FoldPlacement::Stratified,
+            origin: FoldOrigin::Stratified,
             inputs: vec!["train"],
         };
         let (column, word) = match &self.by {
-            FoldBy::Content => return Ok(plain(FoldPlacement::Content, "content")),
-            FoldBy::Stratified => {
-                return Ok(plain(FoldPlacement::Stratified, "content stratified"));
-            }
+            FoldBy::Content => return Ok(content()),
+            FoldBy::Stratified => return Ok(stratified()),
             FoldBy::Auto => {
                 let attacks = data.y.iter().filter(|y| **y == 1.0).count();
                 let rarer = attacks.min(data.y.len() - attacks);
                 return Ok(match rarer < RARE * self.folds {
-                    true => plain(FoldPlacement::Stratified, "content stratified"),
-                    false => plain(FoldPlacement::Content, "content"),
+                    true => stratified(),
+                    false => content(),
                 });
             }
             FoldBy::Group(column) => (column, "group"),
@@ -165,9 +168,13 @@ impl FoldSettings {
                     .collect(),
             ),
         };
+        let origin = match &self.by {
+            FoldBy::Time(_) => FoldOrigin::Time(column.clone()),
+            _ => FoldOrigin::Group(column.clone()),
+        };
         Ok(FoldPlan {
             by,
-            made: format!("{word} column {column}"),
+            origin,
             inputs: vec!["train", "rows"],
         })
     }

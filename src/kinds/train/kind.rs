@@ -22,7 +22,7 @@ use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Value, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
-use crate::tuning::folds::Folds;
+use crate::tuning::folds::{Folds, FoldsKey};
 use crate::tuning::leaderboard::{CurvePoint, ShortcutAblation, finite};
 use crate::tuning::search::{self, SearchDimension, SearchSpace, SearchStrategy};
 use crate::tuning::selection::{self, JudgedTrial, SelectionRule};
@@ -421,13 +421,15 @@ impl TrainStage {
         outputs: &mut Outputs,
         context: &StageContext<'_>,
     ) -> Result<CrossValidation<'a>, StageError> {
-        let made = format!(
-            "{} by {} seed {}",
-            self.folding.folds, folding.made, context.seed
-        );
+        let key = FoldsKey {
+            count: self.folding.folds,
+            by: folding.origin.clone(),
+            seed: context.seed,
+            without: Vec::new(),
+        };
         let folds = Folds::new(data, self.folding.folds, &folding.by, context.seed);
         let plan = TrialPlan {
-            made,
+            key,
             inputs: folding.inputs.clone(),
             metric: &self.select.metric,
             with_gap: self.select.overfit_gap.is_some(),

@@ -5,7 +5,7 @@ use crate::base::digest::Digest;
 use crate::base::stored::StoredDocument;
 use crate::frame::codec;
 use crate::frame::table::{Table, TableError, read_time};
-use crate::kinds::dataset::{Dataset, DatasetWriter, read_kept};
+use crate::kinds::dataset::{Dataset, DatasetWriter, PartWork, read_kept};
 use crate::kinds::validate::quarantine::QuarantinedRows;
 use crate::schema::check::{
     CheckedPart, PartCheck, PartSummary, ROW, RepeatedValues, failure_columns, quarantine_columns,
@@ -18,7 +18,7 @@ use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::{OutsideSource, Stage, StageKind};
-use crate::stage::memo::BlobRef;
+use crate::stage::memo::{BlobRef, SubAction};
 use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 use crate::views::{junit, validation};
@@ -329,39 +329,45 @@ fn check_all(
     context: &StageContext<'_>,
 ) -> Result<(Vec<Vec<BlobRef>>, u64), StageError> {
     let none = RepeatedValues::new();
-    let mut kept = check_parts(
-        check,
-        data,
-        (schema, ("check", &data.all())),
-        &none,
-        context,
-    )?;
+    let all = data.all();
+    let mut kept = check_parts(check, data, (schema, work("check", &all)), &none, context)?;
     let digests = kept.iter().map(|kept| context.memo.fetch(&kept[4].digest));
     let (repeated, duplicates) = check.repeated(digests)?;
     let again: Vec<usize> = repeated.keys().copied().collect();
-    let checked = check_parts(check, data, (schema, ("again", &again)), &repeated, context)?;
+    let checked = check_parts(
+        check,
+        data,
+        (schema, work("again", &again)),
+        &repeated,
+        context,
+    )?;
     for (at, checked) in again.into_iter().zip(checked) {
         kept[at] = checked;
     }
     Ok((kept, duplicates))
 }
 
+fn work<'a>(name: &'a str, parts: &'a [usize]) -> PartWork<'a> {
+    PartWork {
+        kind: "check",
+        name,
+        parts,
+    }
+}
+
 /// Checks some parts, of which some rows may be known to repeat earlier ones.
 fn check_parts(
     check: &PartCheck<'_>,
     data: &Dataset<'_>,
-    (schema, parts): (Digest, (&str, &[usize])),
+    (schema, work): (Digest, PartWork<'_>),
     repeated: &RepeatedValues,
     context: &StageContext<'_>,
 ) -> Result<Vec<Vec<BlobRef>>, StageError> {
-    let with = |at: usize| {
-        let rows = repeated
-            .get(&at)
-            .map(|rows| serde_json::to_vec(rows).expect("plain data serialises"));
-        let rows = rows.map(|rows| ("repeated", Digest::of(&rows).hex()));
-        [("schema", schema.hex())].into_iter().chain(rows).collect()
+    let with = |at: usize, part: SubAction| {
+        part.with("schema", schema)
+            .with("repeated", repeated.get(&at))
     };
-    data.each(parts, &with, context, &|at, table| {
+    data.each(work, &with, context, &|at, table| {
         let repeated = repeated.get(&at).map_or(&[][..], Vec::as_slice);
         blobs(check.part(table, repeated)?)
     })
