@@ -19,6 +19,8 @@
 //! base
 //! ```
 //!
+//! Other programs come in through `embed`.
+//!
 //! To begin with: [`app::workspace::Workspace`] opens a folder and loads, plans and runs a pipeline;
 //! [`plan::decide::Verdict`] says whether a stage runs, and why; [`engine::drive`] carries a plan
 //! out; [`lineage::ledger::Ledger`] holds what was recorded; [`stage::kind::StageKind`] declares a
@@ -72,6 +74,9 @@ pub mod trees;
 pub mod tuning;
 #[cfg(feature = "kinds")]
 pub mod views;
+
+#[cfg(feature = "kinds")]
+pub mod embed;
 
 pub mod app;
 pub mod reporter;

@@ -14,9 +14,10 @@ pub const EPOCHS: [(&str, u32); 3] = [("epoch_s", 0), ("epoch_ms", 3), ("epoch_u
 
 /// Returns whether text stands for a missing cell: it is one of these words, or is but for white
 /// space around it.
-pub fn is_missing(text: &str, words: &[String]) -> bool {
+pub fn is_missing<S: AsRef<str>>(text: &str, words: &[S]) -> bool {
     let trimmed = text.trim();
-    words.iter().any(|word| word == text || word == trimmed)
+    let mut words = words.iter().map(AsRef::as_ref);
+    words.any(|word| word == text || word == trimmed)
 }
 
 /// Reads a whole number.

@@ -5,6 +5,8 @@
 //! places: where its cells are read, where the preprocessing meets them, and where the model does.
 //! Such rows stand as zeros in the matrix that the model is given, and their probability is dropped.
 
+use std::collections::BTreeMap;
+
 use ndarray::{Array2, ArrayView2, Axis};
 use polars::prelude::{Column, NamedFrom, Series};
 use schemars::JsonSchema;
@@ -12,7 +14,7 @@ use serde::Serialize;
 
 use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
-use crate::frame::cell::is_too_large;
+use crate::frame::cell::{Cell, MISSING, is_missing, is_too_large};
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::model::bundle::ModelBundle;
 use crate::prep::cells::CellKind;
@@ -43,6 +45,9 @@ pub struct RowScore {
 
 /// What a model says of a row, or why it can say nothing.
 pub type RowVerdict = Result<RowScore, String>;
+
+/// A row: cells by the name of their column.
+pub type Record = Vec<(String, Cell)>;
 
 /// A model that scores rows.
 #[derive(Debug)]
@@ -92,6 +97,51 @@ impl Scorer {
         self.check(rows)?;
         self.verdicts(self.read(rows)?)
             .map_err(|why| ScoreError::Data(TableError(why)))
+    }
+
+    /// Scores records: cells by the name of their column, in any order. A column that a record lacks
+    /// is missing there; those that the model does not need are passed over.
+    ///
+    /// ```
+    /// # use netsec::scoring::scorer::{RowScore, ScoreError, Scorer};
+    /// # use netsec::frame::cell::Cell;
+    /// fn is_attack(scorer: &Scorer, bytes_out: f64, protocol: &str) -> Result<bool, ScoreError> {
+    ///     let record = vec![
+    ///         ("bytes_out".to_owned(), Cell::Float(bytes_out)),
+    ///         ("protocol".to_owned(), Cell::Text(protocol.to_owned())),
+    ///     ];
+    ///     let verdicts = scorer.score_records(vec![record])?;
+    ///     Ok(verdicts[0].as_ref().is_ok_and(|score| score.alarm))
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// No record has a column that the model needs.
+    pub fn score_records(&self, records: Vec<Record>) -> Result<Vec<RowVerdict>, ScoreError> {
+        let count = records.len();
+        let inputs = self.inputs();
+        let places: BTreeMap<&str, usize> = inputs
+            .iter()
+            .enumerate()
+            .map(|(at, input)| (input.name.as_str(), at))
+            .collect();
+        let mut cells: Vec<Vec<Option<String>>> = vec![vec![None; count]; inputs.len()];
+        let mut is_there = vec![false; inputs.len()];
+        for (row, record) in records.into_iter().enumerate() {
+            for (name, cell) in record {
+                if let Some(&at) = places.get(name.as_str()) {
+                    is_there[at] = true;
+                    cells[at][row] = cell.text().filter(|text| !is_missing(text, &MISSING));
+                }
+            }
+        }
+        let mut columns = Vec::new();
+        for ((input, cells), is_there) in inputs.iter().zip(cells).zip(is_there) {
+            if is_there {
+                columns.push(Column::from(Series::new(input.name.as_str().into(), cells)));
+            }
+        }
+        self.score(&Table::of_columns(columns)?)
     }
 
     /// Checks that all columns that are needed are there.
