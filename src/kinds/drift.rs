@@ -13,11 +13,12 @@ use crate::model::bundle::ModelBundle;
 use crate::profile::columns::Profile;
 use crate::source::files::{self, Options};
 use crate::stage::context::StageContext;
+use crate::stage::declare::{ParamRecord, choices, params};
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::memo::SubAction;
-use crate::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
+use crate::stage::param::{ParamError, ParamType, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 use crate::views;
 
@@ -73,126 +74,80 @@ pub const KIND: StageKind = StageKind {
             doc: "the profile of the rows",
         },
     ]),
-    params: &[
-        Param {
-            name: "alpha",
-            kind: ParamType::Float(0.0, 1.0),
-            default: ParamFallback::Yaml("0.05"),
-            doc: "The chance of a false alarm; a fifth of it goes to the comparison of whole rows.",
-        },
-        Param {
-            name: "correction",
-            kind: ParamType::Choice(&["holm", "benjamini_hochberg"]),
-            default: ParamFallback::Yaml("holm"),
-            doc: "How p-values are corrected for how many things are asked.",
-        },
-        Param {
-            name: "continuous",
-            kind: ParamType::Choice(&["ks", "cramer_von_mises"]),
-            default: ParamFallback::Yaml("ks"),
-            doc: "The test for numbers with many values.",
-        },
-        Param {
-            name: "few",
-            kind: ParamType::Int(2, 1000),
-            default: ParamFallback::Yaml("20"),
-            doc: "Numbers with up to so many different values are compared like categories.",
-        },
-        Param {
-            name: "min_effect",
-            kind: ParamType::Float(0.0, 1.0),
-            default: ParamFallback::Yaml("0.045"),
-            doc: "The least effect of a changed distribution that counts: distance of the distribution functions, or Cramér's V.",
-        },
-        Param {
-            name: "min_share",
-            kind: ParamType::Float(0.0, 1.0),
-            default: ParamFallback::Yaml("0.01"),
-            doc: "The least difference of the shares of missing cells (or of NaN and infinities) that counts.",
-        },
-        Param {
-            name: "min_new",
-            kind: ParamType::Float(0.0, 1.0),
-            default: ParamFallback::Yaml("0.002"),
-            doc: "The least share of rows with new categories that counts.",
-        },
-        Param {
-            name: "rows",
-            kind: ParamType::Bool,
-            default: ParamFallback::Yaml("true"),
-            doc: "Whether whole rows are compared too, by a model that tries to tell them apart.",
-        },
-        Param {
-            name: "min_auc",
-            kind: ParamType::Float(0.5, 1.0),
-            default: ParamFallback::Yaml("0.55"),
-            doc: "The least AUC of that model that counts.",
-        },
-        Param {
-            name: "max_share",
-            kind: ParamType::Float(0.0, 1.0),
-            default: ParamFallback::Yaml("0"),
-            doc: "The share of columns that may drift.",
-        },
-        Param {
-            name: "group",
-            kind: ParamType::List(&ParamType::Text),
-            default: ParamFallback::Yaml("[]"),
-            doc: "Columns that name a group, such as a host, whose rows are alike and stay together (`split: {by: group}`): then one row of \
-                  each group is compared. Without any, copies of a row are seen to by themselves.",
-        },
-        Param {
-            name: "ignore",
-            kind: ParamType::List(&ParamType::Text),
-            default: ParamFallback::Yaml("[]"),
-            doc: "Columns that are not compared.",
-        },
-        Param {
-            name: "fail",
-            kind: ParamType::Bool,
-            default: ParamFallback::Yaml("false"),
-            doc: "Whether drift fails the stage; otherwise it is only reported.",
-        },
-    ],
+    params: DriftParams::PARAMS,
     seeded: true,
     own_turn: false,
     make,
 };
 
-struct DriftStage {
-    settings: DriftThresholds,
-    group: Vec<String>,
-    ignore: Vec<String>,
-    fail: bool,
+params! {
+    /// Parameters of `drift`.
+    pub(crate) struct DriftParams {
+        /// The chance of a false alarm; a fifth of it goes to the comparison of whole rows.
+        alpha: f64 = "0.05", in ParamType::Float(0.0, 1.0);
+        /// How p-values are corrected for how many things are asked.
+        correction: PValueCorrection = "holm";
+        /// The test for numbers with many values.
+        continuous: ContinuousTest = "ks";
+        /// Numbers with up to so many different values are compared like categories.
+        few: usize = "20", in ParamType::Int(2, 1000);
+        /// The least effect of a changed distribution that counts: distance of the distribution
+        /// functions, or Cramér's V.
+        min_effect: f64 = "0.045", in ParamType::Float(0.0, 1.0);
+        /// The least difference of the shares of missing cells (or of NaN and infinities) that
+        /// counts.
+        min_share: f64 = "0.01", in ParamType::Float(0.0, 1.0);
+        /// The least share of rows with new categories that counts.
+        min_new: f64 = "0.002", in ParamType::Float(0.0, 1.0);
+        /// Whether whole rows are compared too, by a model that tries to tell them apart.
+        rows: bool = "true";
+        /// The least AUC of that model that counts.
+        min_auc: f64 = "0.55", in ParamType::Float(0.5, 1.0);
+        /// The share of columns that may drift.
+        max_share: f64 = "0", in ParamType::Float(0.0, 1.0);
+        /// Columns that name a group, such as a host, whose rows are alike and stay together
+        /// (`split: {by: group}`): then one row of each group is compared. Without any, copies of a
+        /// row are seen to by themselves.
+        group: Vec<String> = "[]";
+        /// Columns that are not compared.
+        ignore: Vec<String> = "[]";
+        /// Whether drift fails the stage; otherwise it is only reported.
+        fail: bool = "false";
+    }
 }
 
+choices!(PValueCorrection {
+    "holm" => PValueCorrection::Holm,
+    "benjamini_hochberg" => PValueCorrection::BenjaminiHochberg,
+});
+
+choices!(ContinuousTest {
+    "ks" => ContinuousTest::Ks,
+    "cramer_von_mises" => ContinuousTest::CramerVonMises,
+});
+
+struct DriftStage(DriftParams);
+
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
-    let number = |name: &str| values.float(name).unwrap_or_default();
-    let settings = DriftThresholds {
-        alpha: number("alpha"),
-        correction: match values.text("correction") {
-            Some("benjamini_hochberg") => PValueCorrection::BenjaminiHochberg,
-            _ => PValueCorrection::Holm,
-        },
-        continuous: match values.text("continuous") {
-            Some("cramer_von_mises") => ContinuousTest::CramerVonMises,
-            _ => ContinuousTest::Ks,
-        },
-        few: values.size("few"),
-        min_effect: number("min_effect"),
-        min_share: number("min_share"),
-        min_new: number("min_new"),
-        rows: values.flag("rows"),
-        min_auc: number("min_auc"),
-        max_share: number("max_share"),
-        seed: 0,
-    };
-    Ok(Box::new(DriftStage {
-        settings,
-        group: values.texts("group"),
-        ignore: values.texts("ignore"),
-        fail: values.flag("fail"),
-    }))
+    Ok(Box::new(DriftStage(DriftParams::of(values))))
+}
+
+impl DriftParams {
+    fn thresholds(&self, seed: u64, rows: bool) -> DriftThresholds {
+        DriftThresholds {
+            alpha: self.alpha,
+            correction: self.correction,
+            continuous: self.continuous,
+            few: self.few,
+            min_effect: self.min_effect,
+            min_share: self.min_share,
+            min_new: self.min_new,
+            rows,
+            min_auc: self.min_auc,
+            max_share: self.max_share,
+            seed,
+        }
+    }
 }
 
 impl Stage for DriftStage {
@@ -205,7 +160,7 @@ impl Stage for DriftStage {
         let current = profile(
             &Dataset::open(inputs.one("current"))?,
             "current",
-            &self.group,
+            &self.0.group,
             context,
         )?;
         let reference = match (inputs.maybe("reference"), inputs.maybe("champion")) {
@@ -213,7 +168,7 @@ impl Stage for DriftStage {
                 let why = "both `reference` and `champion` are given: which one is it to be?";
                 return Err(StageError::Data(why.to_owned()));
             }
-            (Some(input), None) => Some(from_any(input, &current, &self.group, context)?),
+            (Some(input), None) => Some(from_any(input, &current, &self.0.group, context)?),
             (None, Some(model)) => Some(from_model(model)?),
             (None, None) => None,
         };
@@ -223,6 +178,7 @@ impl Stage for DriftStage {
             .flat_map(|profile| &profile.columns);
         let names: BTreeSet<&str> = both.by_ref().map(|column| column.name.as_str()).collect();
         if let Some(name) = self
+            .0
             .ignore
             .iter()
             .find(|name| !names.contains(name.as_str()))
@@ -235,18 +191,14 @@ impl Stage for DriftStage {
         let ignored = |mut profile: Profile| {
             profile
                 .columns
-                .retain(|column| !self.ignore.contains(&column.name));
+                .retain(|column| !self.0.ignore.contains(&column.name));
             profile
         };
         let (reference, current) = (
             ignored(reference.unwrap_or_else(|| current.clone())),
             ignored(current),
         );
-        let settings = DriftThresholds {
-            seed: context.seed,
-            rows: self.settings.rows && is_known,
-            ..self.settings
-        };
+        let settings = self.0.thresholds(context.seed, self.0.rows && is_known);
         (context.progress)(0, 1, "comparing");
         let found = compare::compare(&reference, &current, &settings);
         outputs.bytes("report", found.encode());
@@ -260,7 +212,7 @@ impl Stage for DriftStage {
             outputs.note("there is nothing to compare with yet: no `reference`, and no champion with a profile");
             return Ok(());
         }
-        if self.fail && found.drifted {
+        if self.0.fail && found.drifted {
             return Err(StageError::Data(format!(
                 "{}; look at the `report`, or set `fail: false`",
                 found.line()

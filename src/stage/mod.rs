@@ -1,6 +1,7 @@
 //! What the engine needs of a stage kind.
 
 pub mod context;
+pub mod declare;
 pub mod error;
 pub mod io;
 pub mod kind;

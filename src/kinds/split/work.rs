@@ -13,6 +13,7 @@ use crate::frame::table::{ColumnType, Table, TableError};
 use crate::frame::{codec, rows};
 use crate::kinds::dataset::{Dataset, DatasetWriter, PartWork, read_kept};
 use crate::kinds::merged_profile::together;
+use crate::kinds::split::params::{SplitBy, SplitParams, UnlabelledRows};
 use crate::profile::columns::Profile;
 use crate::profile::labels::presumed_benign;
 use crate::profile::leakage::{self, LeakageReport, RowTraces, SplitSide};
@@ -26,47 +27,10 @@ use crate::stage::memo::{BlobRef, SubAction};
 
 /// The name under which rarer labels are put together.
 const OTHERS: &str = "all other labels";
-/// What becomes of rows without a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UnlabelledRows {
-    /// They are dealt out like others.
-    Keep,
-    /// They are on no side.
-    Drop,
-    /// They are refused.
-    Fail,
-}
-
-/// What decides the side of a row.
-#[derive(Debug)]
-pub(crate) enum SplitBy {
-    /// A digest of its features.
-    Content,
-    /// A digest of these columns.
-    Group(Vec<String>),
-    /// A moment.
-    Time {
-        column: String,
-        validation_from: Option<i64>,
-        test_from: i64,
-        gap_ms: i64,
-    },
-    /// The table it comes in.
-    Given,
-}
-
 /// The stage.
 pub(crate) struct SplitStage {
     pub(crate) by: SplitBy,
-    pub(crate) target: Option<String>,
-    pub(crate) test_share: f64,
-    pub(crate) validation_share: f64,
-    pub(crate) stratify: bool,
-    pub(crate) benign: Vec<String>,
-    pub(crate) unknown: Vec<String>,
-    pub(crate) unlabelled: UnlabelledRows,
-    pub(crate) near_perfect: f64,
-    pub(crate) max_shared_rows: f64,
+    pub(crate) params: SplitParams,
 }
 
 /// What is known of a part before its rows are dealt out.
@@ -149,11 +113,12 @@ impl Stage for SplitStage {
         for (at, (label, kept)) in kept_profiles.into_iter().enumerate() {
             profiles.insert(label, together(&format!("label_{at}"), &kept, context)?);
         }
-        let benign = match self.benign.is_empty() {
+        let benign = match self.params.benign.is_empty() {
             true => presumed_benign(labels.iter().map(|(label, count)| (label.as_str(), *count))),
-            false => self.benign.clone(),
+            false => self.params.benign.clone(),
         };
-        let mut leakage = LeakageReport::new(&traces, &sides, benign, &profiles, self.near_perfect);
+        let mut leakage =
+            LeakageReport::new(&traces, &sides, benign, &profiles, self.params.near_perfect);
         // What the rows are split by is needed until here, and left out of the features later.
         let decides = match &self.by {
             SplitBy::Time { column, .. } => std::slice::from_ref(column),
@@ -191,12 +156,12 @@ impl Stage for SplitStage {
 impl SplitStage {
     fn check(&self, leakage: &LeakageReport, train: u64, test: u64) -> Result<(), StageError> {
         let shared = leakage.shared_share();
-        if shared > self.max_shared_rows {
+        if shared > self.params.max_shared_rows {
             return Err(StageError::Data(format!(
                 "{:.2} % of the test rows have features that stand in train too, at most {} % may (`max_shared_rows`): split \
                  `by: content`",
                 shared * 100.0,
-                self.max_shared_rows * 100.0
+                self.params.max_shared_rows * 100.0
             )));
         }
         if train == 0 || test == 0 {
@@ -287,7 +252,7 @@ impl SplitStage {
                 )))
             }
         };
-        if let Some(target) = &self.target {
+        if let Some(target) = &self.params.target {
             asked("target", target)?;
         }
         match &self.by {
@@ -315,7 +280,7 @@ impl SplitStage {
         let with = |_: usize, part: SubAction| {
             part.with("group", group)
                 .with("time", time)
-                .with("target", &self.target)
+                .with("target", &self.params.target)
                 .with("unshared", &source.unshared)
         };
         let body = |_: usize, table: &Table| self.traces(table, &source.unshared);
@@ -329,13 +294,14 @@ impl SplitStage {
 
     fn traces(&self, table: &Table, unshared: &[String]) -> Result<Vec<Vec<u8>>, TableError> {
         let except: Vec<&str> = self
+            .params
             .target
             .iter()
             .chain(unshared)
             .map(String::as_str)
             .collect();
         let features = rows::digests(table, &except)?;
-        let labels: Vec<Option<String>> = match &self.target {
+        let labels: Vec<Option<String>> = match &self.params.target {
             Some(target) => table.texts(target)?,
             None => vec![None; table.height()],
         };
@@ -377,18 +343,18 @@ impl SplitStage {
         labels: &BTreeMap<String, u64>,
         first: usize,
     ) -> Vec<Vec<SplitSide>> {
-        if self.stratify {
+        if self.params.stratify {
             return self.dealt(traces, labels);
         }
         let by_place = |decider: u64, test_share: f64| match rows::place(decider) {
             place if place < test_share => SplitSide::Test,
-            place if place < test_share + self.validation_share => SplitSide::Validation,
+            place if place < test_share + self.params.validation_share => SplitSide::Validation,
             _ => SplitSide::Train,
         };
         let side = |part: usize, decider: u64| match &self.by {
             SplitBy::Given if part >= first => SplitSide::Test,
             SplitBy::Given => by_place(decider, 0.0),
-            SplitBy::Content | SplitBy::Group(_) => by_place(decider, self.test_share),
+            SplitBy::Content | SplitBy::Group(_) => by_place(decider, self.params.test_share),
             SplitBy::Time {
                 validation_from,
                 test_from,
@@ -422,9 +388,9 @@ impl SplitStage {
             .map(|label| (leakage::label(Some(label)), [0.0; 3]))
             .collect();
         let shares = [
-            1.0 - self.test_share - self.validation_share,
-            self.validation_share,
-            self.test_share,
+            1.0 - self.params.test_share - self.params.validation_share,
+            self.params.validation_share,
+            self.params.test_share,
         ];
         let mut deal = |trace: leakage::RowTrace| {
             *known.entry(trace.features).or_insert_with(|| {
@@ -453,12 +419,12 @@ impl SplitStage {
         sides: &mut [Vec<SplitSide>],
         outputs: &mut Outputs,
     ) -> Result<(), StageError> {
-        if self.unlabelled == UnlabelledRows::Keep {
+        if self.params.unlabelled == UnlabelledRows::Keep {
             return Ok(());
         }
         let (mut unlabelled, mut rows) = (0_u64, 0_u64);
         let unknown: Vec<u64> = std::iter::once(None)
-            .chain(self.unknown.iter().map(|label| Some(label.as_str())))
+            .chain(self.params.unknown.iter().map(|label| Some(label.as_str())))
             .map(leakage::label)
             .collect();
         for (part, sides) in traces.parts().zip(sides) {
@@ -470,13 +436,13 @@ impl SplitStage {
                 }
             }
         }
-        let target = self.target.as_deref().unwrap_or_default();
-        let none = if self.unknown.is_empty() {
+        let target = self.params.target.as_deref().unwrap_or_default();
+        let none = if self.params.unknown.is_empty() {
             "no label"
         } else {
             "no label, or one of `unknown`,"
         };
-        match (unlabelled, self.unlabelled) {
+        match (unlabelled, self.params.unlabelled) {
             (0, _) => Ok(()),
             (_, UnlabelledRows::Fail) => Err(StageError::Data(format!(
                 "{unlabelled} of {rows} rows have {none} in `{target}`: `unlabelled: drop` leaves them out"
@@ -498,7 +464,7 @@ impl SplitStage {
         profiles: &mut BTreeMap<String, Vec<BlobRef>>,
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
-        let with = |_: usize, part: SubAction| part.with("target", &self.target);
+        let with = |_: usize, part: SubAction| part.with("target", &self.params.target);
         let body = |_: usize, table: &Table| self.label_profiles(table);
         for kept in source.data.each(
             source.work("classes", &source.data.all()),
@@ -510,7 +476,7 @@ impl SplitStage {
             for (label, profile) in labels
                 .into_iter()
                 .zip(&kept[1..])
-                .filter(|(label, _)| !self.unknown.contains(label))
+                .filter(|(label, _)| !self.params.unknown.contains(label))
             {
                 profiles.entry(label).or_default().push(*profile);
             }
@@ -520,7 +486,7 @@ impl SplitStage {
 
     /// The labels of a part, as JSON, and a profile of the rows of each.
     fn label_profiles(&self, table: &Table) -> Result<Vec<Vec<u8>>, TableError> {
-        let Some(target) = &self.target else {
+        let Some(target) = &self.params.target else {
             let labels = serde_json::to_vec(&[""]).expect("plain data serialises");
             return Ok(vec![
                 labels,

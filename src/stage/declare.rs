@@ -1,0 +1,286 @@
+//! Parameters declared once: a struct whose fields are the parameters.
+//!
+//! `params!` makes of one declaration the table of [`Param`]s, from which values are checked, keys,
+//! schema and reference are made, and the struct that a stage reads. The documentation of a field is
+//! that of its parameter. After a field's type stand what is so when it is left out (`= "0.05"`, as
+//! YAML, or `= required`; an optional one has no value then) and, where the type alone does not say
+//! it, what may stand there (`in ParamType::Float(0.0, 1.0)`).
+//!
+//! A value is checked before a stage is made, so that reading it cannot fail; what could is a
+//! declaration at odds with its type, which reading the defaults of all kinds would show.
+
+use std::collections::BTreeMap;
+
+use crate::stage::param::{Param, ParamType, Value, Values};
+
+/// A type that a parameter is read as.
+pub trait ParamField: Sized {
+    /// What may stand there, where nothing else is said.
+    const TYPE: ParamType;
+
+    /// Reads a checked value; none if the parameter is left out and has no default.
+    fn read(value: Option<&Value>) -> Self;
+}
+
+/// Parameters that are read as a struct.
+pub trait ParamRecord: Sized {
+    /// Their declarations.
+    const PARAMS: &'static [Param];
+
+    /// Reads checked values.
+    fn of(values: &Values) -> Self;
+}
+
+const CHECKED: &str = "a value is checked against its declaration";
+
+impl ParamField for bool {
+    const TYPE: ParamType = ParamType::Bool;
+
+    fn read(value: Option<&Value>) -> Self {
+        match value {
+            Some(Value::Bool(flag)) => *flag,
+            _ => panic!("{CHECKED}"),
+        }
+    }
+}
+
+impl ParamField for f64 {
+    const TYPE: ParamType = ParamType::Float(f64::MIN, f64::MAX);
+
+    fn read(value: Option<&Value>) -> Self {
+        value.and_then(Value::number).expect(CHECKED)
+    }
+}
+
+impl ParamField for i64 {
+    const TYPE: ParamType = ParamType::Int(i64::MIN, i64::MAX);
+
+    fn read(value: Option<&Value>) -> Self {
+        match value {
+            Some(Value::Int(number)) => *number,
+            _ => panic!("{CHECKED}"),
+        }
+    }
+}
+
+impl ParamField for usize {
+    const TYPE: ParamType = ParamType::Int(0, i64::MAX);
+
+    fn read(value: Option<&Value>) -> Self {
+        usize::try_from(i64::read(value)).expect(CHECKED)
+    }
+}
+
+impl ParamField for String {
+    const TYPE: ParamType = ParamType::Text;
+
+    fn read(value: Option<&Value>) -> Self {
+        match value {
+            Some(Value::Text(text)) => text.clone(),
+            _ => panic!("{CHECKED}"),
+        }
+    }
+}
+
+impl<T: ParamField> ParamField for Option<T> {
+    const TYPE: ParamType = T::TYPE;
+
+    fn read(value: Option<&Value>) -> Self {
+        value.map(|value| T::read(Some(value)))
+    }
+}
+
+impl<T: ParamField + 'static> ParamField for Vec<T> {
+    const TYPE: ParamType = ParamType::List(&T::TYPE);
+
+    fn read(value: Option<&Value>) -> Self {
+        match value {
+            Some(Value::List(items)) => items.iter().map(|item| T::read(Some(item))).collect(),
+            _ => panic!("{CHECKED}"),
+        }
+    }
+}
+
+impl<T: ParamField + 'static> ParamField for BTreeMap<String, T> {
+    const TYPE: ParamType = ParamType::Map(&T::TYPE);
+
+    fn read(value: Option<&Value>) -> Self {
+        let Some(Value::Map(Values(map))) = value else {
+            panic!("{CHECKED}");
+        };
+        let read = |(name, value): (&String, &Value)| (name.clone(), T::read(Some(value)));
+        map.iter().map(read).collect()
+    }
+}
+
+/// Declares parameters: see the room's file.
+macro_rules! params {
+    (
+        $(#[$meta:meta])*
+        $vis:vis struct $name:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $field:ident: $type:ty $(= $default:tt)? $(, in $kind:expr)?;
+            )*
+        }
+    ) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug)]
+        $vis struct $name {
+            $(
+                $(#[doc = $doc])+
+                pub(crate) $field: $type,
+            )*
+        }
+
+        impl $crate::stage::declare::ParamRecord for $name {
+            const PARAMS: &'static [$crate::stage::param::Param] = &[
+                $(
+                    $crate::stage::param::Param {
+                        name: stringify!($field),
+                        kind: $crate::stage::declare::kind!($type $(, $kind)?),
+                        default: $crate::stage::declare::fallback!($($default)?),
+                        doc: concat!($($doc),+).trim_ascii_start(),
+                    },
+                )*
+            ];
+
+            fn of(values: &$crate::stage::param::Values) -> Self {
+                Self {
+                    $(
+                        $field: <$type as $crate::stage::declare::ParamField>::read(
+                            values.get(stringify!($field)),
+                        ),
+                    )*
+                }
+            }
+        }
+
+        impl $crate::stage::declare::ParamField for $name {
+            const TYPE: $crate::stage::param::ParamType = $crate::stage::param::ParamType::Record(
+                <Self as $crate::stage::declare::ParamRecord>::PARAMS,
+            );
+
+            fn read(value: Option<&$crate::stage::param::Value>) -> Self {
+                match value {
+                    Some($crate::stage::param::Value::Map(values)) => {
+                        <Self as $crate::stage::declare::ParamRecord>::of(values)
+                    }
+                    _ => panic!("a value is checked against its declaration"),
+                }
+            }
+        }
+    };
+}
+
+/// What may stand for a parameter.
+macro_rules! kind {
+    ($type:ty) => {
+        <$type as $crate::stage::declare::ParamField>::TYPE
+    };
+    ($type:ty, $kind:expr) => {
+        $kind
+    };
+}
+
+/// What is so when a parameter is left out.
+macro_rules! fallback {
+    () => {
+        $crate::stage::param::ParamFallback::Absent
+    };
+    (required) => {
+        $crate::stage::param::ParamFallback::Required
+    };
+    ($yaml:literal) => {
+        $crate::stage::param::ParamFallback::Yaml($yaml)
+    };
+}
+
+/// Lets an enum be a parameter: its variants by the words for them.
+macro_rules! choices {
+    ($name:ty { $($word:literal => $variant:expr),+ $(,)? }) => {
+        impl $crate::stage::declare::ParamField for $name {
+            const TYPE: $crate::stage::param::ParamType =
+                $crate::stage::param::ParamType::Choice(&[$($word),+]);
+
+            fn read(value: Option<&$crate::stage::param::Value>) -> Self {
+                match value {
+                    $(Some($crate::stage::param::Value::Text(word)) if word == $word => $variant,)+
+                    _ => panic!("a value is checked against its declaration"),
+                }
+            }
+        }
+    };
+}
+
+pub(crate) use {choices, fallback, kind, params};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::param::ParamFallback;
+
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Colour {
+        Red,
+        Green,
+    }
+
+    choices!(Colour { "red" => Colour::Red, "green" => Colour::Green });
+
+    params! {
+        /// One.
+        struct Inner {
+            /// How many.
+            count: usize = required;
+        }
+    }
+
+    params! {
+        /// All sorts.
+        struct Sorts {
+            /// A share of
+            /// something.
+            share: f64 = "0.5", in ParamType::Float(0.0, 1.0);
+            /// A name.
+            name: Option<String>;
+            /// A colour.
+            colour: Colour = "red";
+            /// More.
+            inner: Vec<Inner> = "[]";
+        }
+    }
+
+    #[test]
+    fn a_declaration_is_a_table_and_a_struct() {
+        let params = Sorts::PARAMS;
+        let names: Vec<&str> = params.iter().map(|param| param.name).collect();
+        assert_eq!(names, ["share", "name", "colour", "inner"]);
+        assert_eq!(params[0].doc, "A share of something.");
+        assert_eq!(params[0].default, ParamFallback::Yaml("0.5"));
+        assert_eq!(params[1].default, ParamFallback::Absent);
+        assert!(matches!(
+            params[2].kind,
+            ParamType::Choice(["red", "green"])
+        ));
+        assert!(matches!(
+            params[3].kind,
+            ParamType::List(ParamType::Record(fields)) if fields[0].default == ParamFallback::Required
+        ));
+        let inner = Value::Map(Values([("count".to_owned(), Value::Int(3))].into()));
+        let values = Values(
+            [
+                ("share".to_owned(), Value::Int(1)),
+                ("colour".to_owned(), Value::Text("green".to_owned())),
+                ("inner".to_owned(), Value::List(vec![inner])),
+            ]
+            .into(),
+        );
+        let read = Sorts::of(&values);
+        assert_eq!(
+            (read.share, read.name, read.colour),
+            (1.0, None, Colour::Green)
+        );
+        assert_eq!(read.inner[0].count, 3);
+    }
+}
