@@ -1,5 +1,7 @@
 //! `evaluate`: challenger against champion on the same rows; only a better one is accepted.
 
+use std::collections::BTreeMap;
+
 use crate::base::name::in_backticks;
 use crate::base::stored::StoredDocument;
 use crate::gate::decision::{Decision, JudgedModel};
@@ -14,10 +16,11 @@ use crate::kinds::metric_floors::{floors, gate_fits};
 use crate::model::metrics::CHOICES;
 use crate::profile::giveaway::GiveawayGrade;
 use crate::stage::context::StageContext;
+use crate::stage::declare::{ParamRecord, choices, params};
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
-use crate::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
+use crate::stage::param::{ParamError, ParamType, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 
 /// A ROC AUC above this is told to be suspicious.
@@ -57,105 +60,100 @@ pub const KIND: StageKind = StageKind {
         need: PortNeed::One,
         doc: "the decision, its reasons, and both models' figures",
     }]),
-    params: &[
-        Param {
-            name: "metric",
-            kind: ParamType::Choice(&CHOICES),
-            default: ParamFallback::Yaml("f1"),
-            doc: "What the models are compared by; `log_loss` counts negated, so that greater is better.",
-        },
-        Param {
-            name: "min_score",
-            kind: ParamType::Float(-1e9, 1.0),
-            default: ParamFallback::Yaml("0.9"),
-            doc: "A challenger below this is not accepted. If there is no champion either, the stage fails (exit code 6).",
-        },
-        Param {
-            name: "at_least",
-            kind: ParamType::Map(&ParamType::Float(-1e9, 1.0)),
-            default: ParamFallback::Yaml("{}"),
-            doc: "Other metrics and what they have to reach, such as `{recall_at_fpr_0_01: 0.5}`: half of the attacks at 1 % false \
-                  positives.",
-        },
-        Param {
-            name: "max_fpr",
-            kind: ParamType::Float(0.0, 1.0),
-            default: ParamFallback::Absent,
-            doc: "The greatest false-positive rate at the model's threshold.",
-        },
-        Param {
-            name: "min_attacks",
-            kind: ParamType::Int(1, 1_000_000_000),
-            default: ParamFallback::Yaml("10"),
-            doc: "With fewer attacks among the rows nothing is judged: the stage fails, and says what to do.",
-        },
-        Param {
-            name: "min_benign",
-            kind: ParamType::Int(1, 1_000_000_000),
-            default: ParamFallback::Yaml("10"),
-            doc: "The same of benign rows.",
-        },
-        Param {
-            name: "seen_rows",
-            kind: ParamType::Choice(&["leave_out", "keep"]),
-            default: ParamFallback::Yaml("leave_out"),
-            doc: "What becomes of test rows that equal a row that one of the models was fitted to, in all columns that it uses: they \
-                  are left out, or kept although they flatter the model.",
-        },
-        Param {
-            name: "alpha",
-            kind: ParamType::Float(0.0, 1.0),
-            default: ParamFallback::Yaml("0.05"),
-            doc: "The greatest p-value with which a challenger counts as better; 1 accepts any higher score.",
-        },
-        Param {
-            name: "test",
-            kind: ParamType::Choice(&["auto", "mcnemar", "delong", "bootstrap"]),
-            default: ParamFallback::Yaml("auto"),
-            doc: "The paired test. `auto` is that of the metric: exact McNemar for `accuracy`, DeLong for `roc_auc`, a paired \
-                  bootstrap for all others.",
-        },
-        Param {
-            name: "alternative",
-            kind: ParamType::Choice(&["two_sided", "greater"]),
-            default: ParamFallback::Yaml("two_sided"),
-            doc: "Whether the test looks for any difference, or only for a better challenger.",
-        },
-        Param {
-            name: "family",
-            kind: ParamType::Text,
-            default: ParamFallback::Absent,
-            doc: "A column that names the kind of attack: the decision then tells for each how many are found.",
-        },
-    ],
+    params: EvaluateParams::PARAMS,
     seeded: false,
     own_turn: false,
     make,
 };
 
+params! {
+    /// Parameters of `evaluate`.
+    struct EvaluateParams {
+        /// What the models are compared by; `log_loss` counts negated, so that greater is better.
+        metric: String = "f1", in ParamType::Choice(&CHOICES);
+        /// A challenger below this is not accepted. If there is no champion either, the stage fails
+        /// (exit code 6).
+        min_score: f64 = "0.9", in ParamType::Float(-1e9, 1.0);
+        /// Other metrics and what they have to reach, such as `{recall_at_fpr_0_01: 0.5}`: half of
+        /// the attacks at 1 % false positives.
+        at_least: BTreeMap<String, f64> = "{}", in ParamType::Map(&ParamType::Float(-1e9, 1.0));
+        /// The greatest false-positive rate at the model's threshold.
+        max_fpr: Option<f64>, in ParamType::Float(0.0, 1.0);
+        /// With fewer attacks among the rows nothing is judged: the stage fails, and says what to
+        /// do.
+        min_attacks: usize = "10", in ParamType::Int(1, 1_000_000_000);
+        /// The same of benign rows.
+        min_benign: usize = "10", in ParamType::Int(1, 1_000_000_000);
+        /// What becomes of test rows that equal a row that one of the models was fitted to, in all
+        /// columns that it uses: they are left out, or kept although they flatter the model.
+        seen_rows: SeenTestRows = "leave_out";
+        /// The greatest p-value with which a challenger counts as better; 1 accepts any higher
+        /// score.
+        alpha: f64 = "0.05", in ParamType::Float(0.0, 1.0);
+        /// The paired test. `auto` is that of the metric: exact McNemar for `accuracy`, DeLong for
+        /// `roc_auc`, a paired bootstrap for all others.
+        test: PairedTestChoice = "auto";
+        /// Whether the test looks for any difference, or only for a better challenger.
+        alternative: AlternativeHypothesis = "two_sided";
+        /// A column that names the kind of attack: the decision then tells for each how many are
+        /// found.
+        family: Option<String>;
+    }
+}
+
+choices!(SeenTestRows {
+    "leave_out" => SeenTestRows::LeaveOut,
+    "keep" => SeenTestRows::Keep,
+});
+
+choices!(PairedTestChoice {
+    "auto" => PairedTestChoice(None),
+    "mcnemar" => PairedTestChoice(Some(PairedTest::McNemar)),
+    "delong" => PairedTestChoice(Some(PairedTest::DeLong)),
+    "bootstrap" => PairedTestChoice(Some(PairedTest::Bootstrap)),
+});
+
+choices!(AlternativeHypothesis {
+    "two_sided" => AlternativeHypothesis::TwoSided,
+    "greater" => AlternativeHypothesis::Greater,
+});
+
+/// What becomes of test rows that equal training rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum SeenTestRows {
+    LeaveOut,
+    Keep,
+}
+
+/// The paired test; none is that of the metric.
+#[derive(Clone, Copy, Debug)]
+struct PairedTestChoice(Option<PairedTest>);
+
+impl PairedTestChoice {
+    fn of_metric(self, metric: &str) -> PairedTest {
+        self.0.unwrap_or(match metric {
+            "accuracy" => PairedTest::McNemar,
+            "roc_auc" => PairedTest::DeLong,
+            _ => PairedTest::Bootstrap,
+        })
+    }
+}
+
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
-    gate_fits(values)?;
-    let metric = values.text("metric").unwrap_or_default().to_owned();
-    let test = match (values.text("test"), metric.as_str()) {
-        (Some("mcnemar"), _) | (Some("auto"), "accuracy") => PairedTest::McNemar,
-        (Some("delong"), _) | (Some("auto"), "roc_auc") => PairedTest::DeLong,
-        _ => PairedTest::Bootstrap,
-    };
+    let params = EvaluateParams::of(values);
+    gate_fits(&params.metric, params.min_score)?;
     Ok(Box::new(EvaluateStage(GateRules {
-        family: values.text("family").map(str::to_owned),
-        metric,
-        min_score: values.float("min_score").unwrap_or_default(),
-        at_least: floors(values, "at_least")?,
-        max_fpr: values.float("max_fpr"),
-        min_attacks: values.size("min_attacks"),
-        min_benign: values.size("min_benign"),
-        keeps_seen: values.text("seen_rows") == Some("keep"),
-        alpha: values.float("alpha").unwrap_or_default(),
-        test,
-        alternative: match values.text("alternative") {
-            Some("greater") => AlternativeHypothesis::Greater,
-            _ => AlternativeHypothesis::TwoSided,
-        },
+        test: params.test.of_metric(&params.metric),
+        metric: params.metric,
+        min_score: params.min_score,
+        at_least: floors("at_least", params.at_least)?,
+        max_fpr: params.max_fpr,
+        min_attacks: params.min_attacks,
+        min_benign: params.min_benign,
+        keeps_seen: params.seen_rows == SeenTestRows::Keep,
+        alpha: params.alpha,
+        alternative: params.alternative,
+        family: params.family,
     })))
 }
 

@@ -6,8 +6,9 @@
 //! YAML, or `= required`; an optional one has no value then) and, where the type alone does not say
 //! it, what may stand there (`in ParamType::Float(0.0, 1.0)`).
 //!
-//! A value is checked before a stage is made, so that reading it cannot fail; what could is a
-//! declaration at odds with its type, which reading the defaults of all kinds would show.
+//! Values are checked before they are read. One that was refused reads as a stand-in (nothing, zero,
+//! the first word), so that what is wrong between the others is told in the same breath; with any
+//! problem no stage is made.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ pub trait ParamField: Sized {
     /// What may stand there, where nothing else is said.
     const TYPE: ParamType;
 
-    /// Reads a checked value; none if the parameter is left out and has no default.
+    /// Reads a checked value; none if the parameter is left out and has no default, or was refused.
     fn read(value: Option<&Value>) -> Self;
 }
 
@@ -31,16 +32,11 @@ pub trait ParamRecord: Sized {
     fn of(values: &Values) -> Self;
 }
 
-const CHECKED: &str = "a value is checked against its declaration";
-
 impl ParamField for bool {
     const TYPE: ParamType = ParamType::Bool;
 
     fn read(value: Option<&Value>) -> Self {
-        match value {
-            Some(Value::Bool(flag)) => *flag,
-            _ => panic!("{CHECKED}"),
-        }
+        matches!(value, Some(Value::Bool(true)))
     }
 }
 
@@ -48,7 +44,7 @@ impl ParamField for f64 {
     const TYPE: ParamType = ParamType::Float(f64::MIN, f64::MAX);
 
     fn read(value: Option<&Value>) -> Self {
-        value.and_then(Value::number).expect(CHECKED)
+        value.and_then(Value::number).unwrap_or_default()
     }
 }
 
@@ -58,7 +54,7 @@ impl ParamField for i64 {
     fn read(value: Option<&Value>) -> Self {
         match value {
             Some(Value::Int(number)) => *number,
-            _ => panic!("{CHECKED}"),
+            _ => 0,
         }
     }
 }
@@ -67,7 +63,7 @@ impl ParamField for usize {
     const TYPE: ParamType = ParamType::Int(0, i64::MAX);
 
     fn read(value: Option<&Value>) -> Self {
-        usize::try_from(i64::read(value)).expect(CHECKED)
+        usize::try_from(i64::read(value)).unwrap_or_default()
     }
 }
 
@@ -77,7 +73,7 @@ impl ParamField for String {
     fn read(value: Option<&Value>) -> Self {
         match value {
             Some(Value::Text(text)) => text.clone(),
-            _ => panic!("{CHECKED}"),
+            _ => String::new(),
         }
     }
 }
@@ -96,7 +92,7 @@ impl<T: ParamField + 'static> ParamField for Vec<T> {
     fn read(value: Option<&Value>) -> Self {
         match value {
             Some(Value::List(items)) => items.iter().map(|item| T::read(Some(item))).collect(),
-            _ => panic!("{CHECKED}"),
+            _ => Vec::new(),
         }
     }
 }
@@ -106,7 +102,7 @@ impl<T: ParamField + 'static> ParamField for BTreeMap<String, T> {
 
     fn read(value: Option<&Value>) -> Self {
         let Some(Value::Map(Values(map))) = value else {
-            panic!("{CHECKED}");
+            return Self::new();
         };
         let read = |(name, value): (&String, &Value)| (name.clone(), T::read(Some(value)));
         map.iter().map(read).collect()
@@ -162,12 +158,12 @@ macro_rules! params {
             );
 
             fn read(value: Option<&$crate::stage::param::Value>) -> Self {
-                match value {
-                    Some($crate::stage::param::Value::Map(values)) => {
-                        <Self as $crate::stage::declare::ParamRecord>::of(values)
-                    }
-                    _ => panic!("a value is checked against its declaration"),
-                }
+                let refused = $crate::stage::param::Values::default();
+                let values = match value {
+                    Some($crate::stage::param::Value::Map(values)) => values,
+                    _ => &refused,
+                };
+                <Self as $crate::stage::declare::ParamRecord>::of(values)
             }
         }
     };
@@ -198,15 +194,15 @@ macro_rules! fallback {
 
 /// Lets an enum be a parameter: its variants by the words for them.
 macro_rules! choices {
-    ($name:ty { $($word:literal => $variant:expr),+ $(,)? }) => {
+    ($name:ty { $first:literal => $stand_in:expr $(, $word:literal => $variant:expr)* $(,)? }) => {
         impl $crate::stage::declare::ParamField for $name {
             const TYPE: $crate::stage::param::ParamType =
-                $crate::stage::param::ParamType::Choice(&[$($word),+]);
+                $crate::stage::param::ParamType::Choice(&[$first $(, $word)*]);
 
             fn read(value: Option<&$crate::stage::param::Value>) -> Self {
                 match value {
-                    $(Some($crate::stage::param::Value::Text(word)) if word == $word => $variant,)+
-                    _ => panic!("a value is checked against its declaration"),
+                    $(Some($crate::stage::param::Value::Text(word)) if word == $word => $variant,)*
+                    _ => $stand_in,
                 }
             }
         }

@@ -2,69 +2,11 @@
 //! parameters.
 
 use crate::base::nearest::suggest;
-use crate::model::fitted::{Learner, NAMES, find};
+use crate::kinds::train::params::{CandidateParams, SpaceParams};
+use crate::model::fitted::Learner;
 use crate::model::hyper::{Hyperparameter, HyperparameterRange, HyperparameterValue};
-use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Value, Values};
+use crate::stage::param::{ParamError, ParamStep};
 use crate::tuning::search::{SearchDimension, SearchStrategy};
-
-/// The learners' hyperparameters, for the reference; a test compares with the learners' own lists.
-const GRID: &str = "Values to try for each hyperparameter; every combination is one trial. logistic_regression: alpha. \
-                    knn: k, weights. svm: c, kernel, gamma, class_weight. naive_bayes: smoothing. decision_tree: criterion, max_depth, min_leaf, max_features, \
-                    class_weight. random_forest: trees, criterion, max_depth, min_leaf, max_features, class_weight. \
-                    extra_trees: trees, criterion, max_depth, min_leaf, max_features, class_weight. gradient_boosting: trees, \
-                    learning_rate, leaves, max_depth, min_leaf, subsample, colsample, l2, min_gain, class_weight, patience. adaboost: \
-                    trees, learning_rate, max_depth.";
-
-/// What may stand for a hyperparameter in a space.
-const SPACE: &[Param] = &[
-    Param {
-        name: "choice",
-        kind: ParamType::List(&ParamType::Scalar),
-        default: ParamFallback::Absent,
-        doc: "One of these.",
-    },
-    Param {
-        name: "int",
-        kind: ParamType::List(&ParamType::Int(i64::MIN, i64::MAX)),
-        default: ParamFallback::Absent,
-        doc: "A whole number from the first to the second of two.",
-    },
-    Param {
-        name: "float",
-        kind: ParamType::List(&ParamType::Float(f64::MIN, f64::MAX)),
-        default: ParamFallback::Absent,
-        doc: "A number from the first to the second of two.",
-    },
-    Param {
-        name: "log",
-        kind: ParamType::List(&ParamType::Float(f64::MIN_POSITIVE, f64::MAX)),
-        default: ParamFallback::Absent,
-        doc: "The same, its logarithm being drawn.",
-    },
-];
-
-/// A candidate.
-pub(crate) const PARAMS: &[Param] = &[
-    Param {
-        name: "learner",
-        kind: ParamType::Choice(&NAMES),
-        default: ParamFallback::Required,
-        doc: "The learner.",
-    },
-    Param {
-        name: "grid",
-        kind: ParamType::Map(&ParamType::List(&ParamType::Scalar)),
-        default: ParamFallback::Yaml("{}"),
-        doc: GRID,
-    },
-    Param {
-        name: "space",
-        kind: ParamType::Map(&ParamType::Record(SPACE)),
-        default: ParamFallback::Yaml("{}"),
-        doc: "Where a search draws hyperparameters from: `{choice: [a, b]}`, `{int: [1, 9]}`, `{float: [0.5, 1]}` or \
-                          `{log: [0.001, 0.3]}`.",
-    },
-];
 
 /// What was read: learners, of each a dimension for every hyperparameter, and what is wrong.
 pub(crate) type CandidatesRead = (
@@ -74,80 +16,25 @@ pub(crate) type CandidatesRead = (
 );
 
 /// Reads the candidates of a search.
-pub(crate) fn read(values: &Values, strategy: SearchStrategy) -> CandidatesRead {
+pub(crate) fn read(candidates: &[CandidateParams], strategy: SearchStrategy) -> CandidatesRead {
     let (mut learners, mut spaces, mut faults) = (Vec::new(), Vec::new(), Vec::new());
-    let none = Values::default();
-    for (index, candidate) in values.list("candidates").iter().enumerate() {
-        let Value::Map(candidate) = candidate else {
+    for (index, candidate) in candidates.iter().enumerate() {
+        let Some(learner) = candidate.learner.0 else {
             continue;
         };
-        let Some(learner) = candidate.text("learner").and_then(find) else {
-            continue;
-        };
-        let of = |wrong: Vec<CandidateFault>, word: &'static str| {
-            wrong
-                .into_iter()
-                .map(move |(steps, message, help)| ParamError {
-                    path: [
-                        ParamStep::key("candidates"),
-                        ParamStep::Index(index),
-                        ParamStep::key(word),
-                    ]
-                    .into_iter()
-                    .chain(steps)
-                    .collect(),
-                    message,
-                    help,
-                })
-        };
-        let (mut space, mut wrong) = (Vec::new(), Vec::new());
-        let (grid, wide) = (
-            candidate.map("grid").unwrap_or(&none),
-            candidate.map("space").unwrap_or(&none),
+        let wrong = grid_faults(learner, candidate);
+        faults.extend(wrong.into_iter().map(|fault| at(index, "grid", fault)));
+        let wrong = space_faults(learner, candidate, strategy);
+        faults.extend(wrong.into_iter().map(|fault| at(index, "space", fault)));
+        let dimensions = learner.hypers.iter();
+        spaces.push(
+            dimensions
+                .map(|hyper| dimension(learner, candidate, hyper))
+                .collect(),
         );
-        for (name, tries) in &grid.0 {
-            wrong.extend(listed(learner, name, tries).err().unwrap_or_default());
-        }
-        faults.extend(of(std::mem::take(&mut wrong), "grid"));
-        for (name, range) in &wide.0 {
-            wrong.extend(drawn(learner, name, range).err().unwrap_or_default());
-            if grid.0.contains_key(name) {
-                wrong.push((
-                    vec![ParamStep::key(name)],
-                    format!("`{name}` stands in `grid` too"),
-                    None,
-                ));
-            }
-            if strategy == SearchStrategy::Grid {
-                let help = "set `search: { strategy: tpe, trials: 50 }`, or name values in `grid`"
-                    .to_owned();
-                wrong.push((
-                    vec![ParamStep::key(name)],
-                    "the strategy `grid` draws nothing from a space".to_owned(),
-                    Some(help),
-                ));
-            }
-        }
-        faults.extend(of(wrong, "space"));
-        for hyper in learner.hypers {
-            let of_grid = grid
-                .0
-                .get(hyper.name)
-                .and_then(|tries| listed(learner, hyper.name, tries).ok());
-            let of_space = wide
-                .0
-                .get(hyper.name)
-                .and_then(|range| drawn(learner, hyper.name, range).ok());
-            space.push(
-                of_grid
-                    .or(of_space)
-                    .unwrap_or(SearchDimension::Choice(vec![hyper.default])),
-            );
-        }
         learners.push(learner);
-        spaces.push(space);
     }
-    if values.list("candidates").is_empty() {
+    if candidates.is_empty() {
         faults.push(ParamError {
             path: vec![ParamStep::key("candidates")],
             message: "there is no candidate".to_owned(),
@@ -155,6 +42,64 @@ pub(crate) fn read(values: &Values, strategy: SearchStrategy) -> CandidatesRead 
         });
     }
     (learners, spaces, faults)
+}
+
+/// Places what is wrong with a candidate.
+fn at(index: usize, word: &str, (steps, message, help): CandidateFault) -> ParamError {
+    let mut path = vec![
+        ParamStep::key("candidates"),
+        ParamStep::Index(index),
+        ParamStep::key(word),
+    ];
+    path.extend(steps);
+    ParamError {
+        path,
+        message,
+        help,
+    }
+}
+
+fn grid_faults(learner: &Learner, candidate: &CandidateParams) -> Vec<CandidateFault> {
+    let mut faults = Vec::new();
+    for (name, tries) in &candidate.grid {
+        faults.extend(listed(learner, name, tries).err().unwrap_or_default());
+    }
+    faults
+}
+
+fn space_faults(
+    learner: &Learner,
+    candidate: &CandidateParams,
+    strategy: SearchStrategy,
+) -> Vec<CandidateFault> {
+    let mut faults = Vec::new();
+    for (name, range) in &candidate.space {
+        faults.extend(drawn(learner, name, range).err().unwrap_or_default());
+        let here = || vec![ParamStep::key(name)];
+        if candidate.grid.contains_key(name) {
+            faults.push((here(), format!("`{name}` stands in `grid` too"), None));
+        }
+        if strategy == SearchStrategy::Grid {
+            let message = "the strategy `grid` draws nothing from a space".to_owned();
+            let help = "set `search: { strategy: tpe, trials: 50 }`, or name values in `grid`";
+            faults.push((here(), message, Some(help.to_owned())));
+        }
+    }
+    faults
+}
+
+/// Returns what is tried for a hyperparameter: the grid, the space, or its default.
+fn dimension(
+    learner: &Learner,
+    candidate: &CandidateParams,
+    hyper: &Hyperparameter,
+) -> SearchDimension {
+    let grid = candidate.grid.get(hyper.name);
+    let grid = grid.and_then(|tries| listed(learner, hyper.name, tries).ok());
+    let space = candidate.space.get(hyper.name);
+    let space = space.and_then(|range| drawn(learner, hyper.name, range).ok());
+    grid.or(space)
+        .unwrap_or(SearchDimension::Choice(vec![hyper.default]))
 }
 
 type CandidateFault = (Vec<ParamStep>, String, Option<String>);
@@ -178,24 +123,15 @@ fn hyper(learner: &Learner, name: &str) -> Result<&'static Hyperparameter, Vec<C
 fn listed(
     learner: &Learner,
     name: &str,
-    tries: &Value,
+    tries: &[HyperparameterValue],
 ) -> Result<SearchDimension, Vec<CandidateFault>> {
     let hyper = hyper(learner, name)?;
-    let Value::List(tries) = tries else {
-        return Err(Vec::new());
-    };
     let (mut values, mut wrong) = (Vec::new(), Vec::new());
     for (index, value) in tries.iter().enumerate() {
-        let told = match value {
-            Value::Int(number) => HyperparameterValue::Number(*number as f64),
-            Value::Float(number) => HyperparameterValue::Number(*number),
-            Value::Text(word) => HyperparameterValue::Word(word.clone()),
-            other => HyperparameterValue::Word(other.to_string()),
-        };
-        match hyper.read(&told) {
+        match hyper.read(value) {
             Some(value) => values.push(value),
             None => {
-                let message = format!("`{name}` is {}, not {told}", hyper.describe());
+                let message = format!("`{name}` is {}, not {value}", hyper.describe());
                 wrong.push((
                     vec![ParamStep::key(name), ParamStep::Index(index)],
                     message,
@@ -222,12 +158,9 @@ fn listed(
 fn drawn(
     learner: &Learner,
     name: &str,
-    range: &Value,
+    range: &SpaceParams,
 ) -> Result<SearchDimension, Vec<CandidateFault>> {
     let hyper = hyper(learner, name)?;
-    let Value::Map(range) = range else {
-        return Err(Vec::new());
-    };
     let at = |message: String| {
         vec![(
             vec![ParamStep::key(name)],
@@ -235,18 +168,17 @@ fn drawn(
             Some(hyper.doc.to_owned()),
         )]
     };
-    let [(word, value)] = range.0.iter().collect::<Vec<_>>()[..] else {
-        return Err(at(
-            "one of `choice`, `int`, `float` and `log` is needed".to_owned()
-        ));
+    let ints = |ends: &Vec<i64>| ends.iter().map(|end| *end as f64).collect::<Vec<f64>>();
+    let (word, ends) = match (&range.choice, &range.int, &range.float, &range.log) {
+        (Some(tries), None, None, None) => return listed(learner, name, tries),
+        (None, Some(ends), None, None) => ("int", ints(ends)),
+        (None, None, Some(ends), None) => ("float", ends.clone()),
+        (None, None, None, Some(ends)) => ("log", ends.clone()),
+        _ => {
+            let message = "one of `choice`, `int`, `float` and `log` is needed";
+            return Err(at(message.to_owned()));
+        }
     };
-    if word == "choice" {
-        return listed(learner, name, value);
-    }
-    let Value::List(ends) = value else {
-        return Err(Vec::new());
-    };
-    let ends: Vec<f64> = ends.iter().filter_map(Value::number).collect();
     let [low, high] = ends[..] else {
         return Err(at(format!(
             "`{word}` takes two numbers, the least and the greatest"
@@ -263,7 +195,7 @@ fn drawn(
             hyper.describe()
         )));
     }
-    Ok(match word.as_str() {
+    Ok(match word {
         "int" => SearchDimension::Whole(low, high),
         "log" => SearchDimension::Log(low, high),
         _ => SearchDimension::Number(low, high),
@@ -274,13 +206,18 @@ fn drawn(
 mod tests {
     use super::*;
     use crate::model::fitted::LEARNERS;
+    use crate::stage::declare::ParamRecord;
 
     #[test]
     fn the_reference_names_every_hyperparameter() {
+        let grid = CandidateParams::PARAMS
+            .iter()
+            .find(|param| param.name == "grid")
+            .expect("a candidate has a grid");
         for learner in LEARNERS {
             let names: Vec<&str> = learner.hypers.iter().map(|hyper| hyper.name).collect();
             let line = format!("{}: {}.", learner.name, names.join(", "));
-            assert!(GRID.contains(&line), "{line}");
+            assert!(grid.doc.contains(&line), "{line}");
         }
     }
 }

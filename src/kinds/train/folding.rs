@@ -2,41 +2,17 @@
 
 use crate::frame::table::TableError;
 use crate::kinds::dataset::Dataset;
+use crate::kinds::train::params::FoldBasis;
 use crate::model::data::TrainingSet;
 use crate::prep::preprocessor::Preprocessor;
 use crate::prep::step::FittedStep;
 use crate::stage::error::StageError;
 use crate::stage::io::Inputs;
-use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Values};
+use crate::stage::param::{ParamError, ParamStep};
 use crate::tuning::folds::{FoldOrigin, FoldPlacement, moments};
 
 /// With fewer rows of a class in each fold it is dealt out evenly where nothing else is said.
 const RARE: usize = 50;
-
-/// How folds are asked for.
-pub(crate) const PARAMS: [Param; 3] = [
-    Param {
-        name: "folds",
-        kind: ParamType::Int(2, 100),
-        default: ParamFallback::Yaml("3"),
-        doc: "Folds of the cross-validation.",
-    },
-    Param {
-        name: "fold_by",
-        kind: ParamType::Choice(&["auto", "content", "stratified", "group", "time"]),
-        default: ParamFallback::Yaml("auto"),
-        doc: "`content`: rows with equal features are in the same fold; `stratified`: so they are, and every fold has as many \
-              attacks as can be; `auto`: `stratified` where a class has fewer than 50 rows for each fold, otherwise `content`; \
-              `group`: rows with the same cell in `fold_column` are in the same fold; `time`: models are fitted to what was \
-              before the rows that they are asked about, by `fold_column`.",
-    },
-    Param {
-        name: "fold_column",
-        kind: ParamType::Text,
-        default: ParamFallback::Absent,
-        doc: "The column of the input `rows` by which folds are made.",
-    },
-];
 
 /// What decides the fold of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,35 +42,32 @@ pub(crate) struct FoldPlan {
 }
 
 impl FoldSettings {
-    /// Reads what is asked for.
-    pub(crate) fn read(values: &Values) -> Result<Self, ParamError> {
-        let word = values.text("fold_by").unwrap_or_default();
-        let column = values.text("fold_column").map(str::to_owned);
-        let by = match (word, column) {
-            ("group", Some(column)) => FoldBy::Group(column),
-            ("time", Some(column)) => FoldBy::Time(column),
-            ("auto", None) => FoldBy::Auto,
-            ("content", None) => FoldBy::Content,
-            ("stratified", None) => FoldBy::Stratified,
-            (word, column) => {
-                let (at, message) = match column {
-                    None => ("fold_by", format!("folds by {word} need a column")),
-                    Some(_) => ("fold_column", format!("folds by {word} need no column")),
+    /// Takes what is asked for.
+    pub(crate) fn read(
+        folds: usize,
+        basis: FoldBasis,
+        column: Option<String>,
+    ) -> Result<Self, ParamError> {
+        let needs = |word: &str| refusal("fold_by", format!("folds by {word} need a column"));
+        let by = match (basis, column) {
+            (FoldBasis::Group, Some(column)) => FoldBy::Group(column),
+            (FoldBasis::Time, Some(column)) => FoldBy::Time(column),
+            (FoldBasis::Group, None) => return Err(needs("group")),
+            (FoldBasis::Time, None) => return Err(needs("time")),
+            (basis, column) => {
+                let (by, word) = match basis {
+                    FoldBasis::Content => (FoldBy::Content, "content"),
+                    FoldBasis::Stratified => (FoldBy::Stratified, "stratified"),
+                    _ => (FoldBy::Auto, "auto"),
                 };
-                let help =
-                    "set `fold_by: group` or `fold_by: time`, `fold_column:` to the column, and the input `rows`"
-                        .to_owned();
-                return Err(ParamError {
-                    path: vec![ParamStep::key(at)],
-                    message,
-                    help: Some(help),
-                });
+                if column.is_some() {
+                    let message = format!("folds by {word} need no column");
+                    return Err(refusal("fold_column", message));
+                }
+                by
             }
         };
-        Ok(Self {
-            folds: values.size("folds"),
-            by,
-        })
+        Ok(Self { folds, by })
     }
 
     /// Decides how the rows find their folds.
@@ -229,5 +202,14 @@ impl FoldSettings {
             // together.
             FoldPlacement::Group(_) | FoldPlacement::Time(_) => Ok(vec![told]),
         }
+    }
+}
+
+fn refusal(at: &str, message: String) -> ParamError {
+    let help = "set `fold_by: group` or `fold_by: time`, `fold_column:` to the column, and the input `rows`";
+    ParamError {
+        path: vec![ParamStep::key(at)],
+        message,
+        help: Some(help.to_owned()),
     }
 }

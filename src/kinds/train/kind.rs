@@ -1,13 +1,15 @@
 //! `train`: the model factory. Candidates × settings × folds in parallel; the best by the declared
 //! metric.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
 use crate::base::stored::StoredDocument;
 use crate::frame::npy;
-use crate::kinds::train::folding::{self, FoldPlan, FoldSettings};
+use crate::kinds::train::folding::{FoldPlan, FoldSettings};
+use crate::kinds::train::params::{MonotoneDirection, SearchMethod, SearchParams, TrainParams};
 use crate::kinds::train::{candidates, picking};
 use crate::model::bundle::ModelBundle;
 use crate::model::data::TrainingSet;
@@ -17,10 +19,11 @@ use crate::model::intervals::intervals;
 use crate::model::learner::FitTask;
 use crate::prep::preprocessor::Preprocessor;
 use crate::stage::context::StageContext;
+use crate::stage::declare::ParamRecord;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
-use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Value, Values};
+use crate::stage::param::{ParamError, ParamStep, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 use crate::tuning::folds::{Folds, FoldsKey};
 use crate::tuning::leaderboard::{CurvePoint, ShortcutAblation, finite};
@@ -78,95 +81,7 @@ pub const KIND: StageKind = StageKind {
             doc: "the leaderboard: figures of every trial",
         },
     ]),
-    params: &[
-        Param {
-            name: "candidates",
-            kind: ParamType::List(&ParamType::Record(candidates::PARAMS)),
-            default: ParamFallback::Yaml(
-                "[{learner: logistic_regression, grid: {alpha: [0.1, 1, 10]}}, {learner: knn, grid: {k: [5, 15]}}, \
-                 {learner: decision_tree, grid: {max_depth: [6, 12]}}, {learner: random_forest, grid: {trees: [50, 100]}}, \
-                 {learner: extra_trees, grid: {trees: [50, 100]}}, {learner: gradient_boosting, grid: {trees: [50, 100]}}]",
-            ),
-            doc: "What to try.",
-        },
-        Param {
-            name: "search",
-            kind: ParamType::Record(&[
-                Param {
-                    name: "strategy",
-                    kind: ParamType::Choice(&["grid", "random", "tpe", "halving"]),
-                    default: ParamFallback::Yaml("grid"),
-                    doc: "`grid`: every combination; `random`: draws; `tpe`: draws where good trials are dense; `halving`: \
-                          many trials on few rows, the best of them on more.",
-                },
-                Param {
-                    name: "trials",
-                    kind: ParamType::Int(1, 1_000_000),
-                    default: ParamFallback::Yaml("50"),
-                    doc: "How many trials `random`, `tpe` and `halving` begin.",
-                },
-                Param {
-                    name: "factor",
-                    kind: ParamType::Int(2, 100),
-                    default: ParamFallback::Yaml("3"),
-                    doc: "By how much `halving` makes trials fewer and rows more.",
-                },
-                Param {
-                    name: "prune",
-                    kind: ParamType::Bool,
-                    default: ParamFallback::Yaml("false"),
-                    doc: "Whether trials that are worse after a fold than half of those begun with them are given up.",
-                },
-                Param {
-                    name: "minutes",
-                    kind: ParamType::Float(0.0, 1e6),
-                    default: ParamFallback::Absent,
-                    doc: "After so many minutes no more trials are begun. What is found then depends on the machine; without \
-                          it, only on inputs and seed.",
-                },
-            ]),
-            default: ParamFallback::Yaml("{}"),
-            doc: "How settings are found.",
-        },
-        folding::PARAMS[0],
-        folding::PARAMS[1],
-        folding::PARAMS[2],
-        Param {
-            name: "monotone",
-            kind: ParamType::Map(&ParamType::Choice(&["rising", "falling"])),
-            default: ParamFallback::Yaml("{}"),
-            doc: "Features with which the probability of an attack may only rise, or only fall. Learners that cannot keep to \
-                  this are refused; trees can, AdaBoost cannot.",
-        },
-        Param {
-            name: "select",
-            kind: ParamType::Record(picking::PARAMS),
-            default: ParamFallback::Yaml("{}"),
-            doc: "Which trial is picked, judged by its calibrated probabilities and its threshold. If none fits, the stage fails and there is no model (exit code 6); the leaderboard is \
-                  kept.",
-        },
-        Param {
-            name: "calibrate",
-            kind: ParamType::Choice(&["none", "platt", "isotonic"]),
-            default: ParamFallback::Yaml("none"),
-            doc: "How probabilities are corrected, by those that cross-validation told: by a line through the logarithm of the \
-                  odds, or by steps that rise, for which a thousand rows or more are wanted and which make many rows alike.",
-        },
-        Param {
-            name: "threshold_fpr",
-            kind: ParamType::Float(0.0, 1.0),
-            default: ParamFallback::Absent,
-            doc: "The highest false-positive rate allowed: the threshold of the model is the lowest probability that \
-                  keeps it in cross-validation, instead of 0.5.",
-        },
-        Param {
-            name: "learning_curve",
-            kind: ParamType::List(&ParamType::Float(1e-6, 1.0)),
-            default: ParamFallback::Yaml("[]"),
-            doc: "Shares of the training rows with which the picked trial is carried out again, to see whether more rows would \
-                  help; in the leaderboard as `learning_curve`.",
-        },
-    ],
+    params: TrainParams::PARAMS,
     seeded: true,
     own_turn: false,
     make,
@@ -182,45 +97,52 @@ struct TrainStage {
     prune: bool,
     minutes: Option<f64>,
     folding: FoldSettings,
-    monotone: Vec<(String, i8)>,
+    monotone: BTreeMap<String, MonotoneDirection>,
     select: SelectionRule,
     curve: Vec<f64>,
 }
 
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
-    let none = Values::default();
-    let search = values.map("search").unwrap_or(&none);
-    let (trials, factor) = (search.size("trials"), search.size("factor"));
-    let strategy = match search.text("strategy") {
-        Some("random") => SearchStrategy::Random(trials),
-        Some("tpe") => SearchStrategy::Tpe(trials),
-        Some("halving") => SearchStrategy::Halving(trials, factor),
-        _ => SearchStrategy::Grid,
-    };
-    let (learners, spaces, mut faults) = candidates::read(values, strategy);
-    let way = |(name, way): (&String, &Value)| {
-        (
-            name.clone(),
-            if matches!(way, Value::Text(word) if word == "falling") {
-                -1
-            } else {
-                1
-            },
-        )
-    };
-    let monotone: Vec<(String, i8)> = values
-        .map("monotone")
-        .unwrap_or(&none)
-        .0
-        .iter()
-        .map(way)
-        .collect();
-    if !monotone.is_empty() {
-        for (index, learner) in learners
-            .iter()
-            .enumerate()
-            .filter(|(_, learner)| !learner.monotone)
-        {
+    let params = TrainParams::of(values);
+    let strategy = strategy(&params.search);
+    let (learners, spaces, mut faults) = candidates::read(&params.candidates, strategy);
+    if !params.monotone.is_empty() {
+        faults.extend(not_monotone(&learners));
+    }
+    let folding = FoldSettings::read(params.folds, params.fold_by, params.fold_column);
+    let folding = folding.map_err(|fault| faults.push(fault)).ok();
+    let select = picking::rule(params.select, params.threshold_fpr, params.calibrate);
+    let select = select.map_err(|wrong| faults.extend(wrong)).ok();
+    match (select, folding) {
+        (Some(select), Some(folding)) if faults.is_empty() => Ok(Box::new(TrainStage {
+            learners,
+            spaces,
+            strategy,
+            prune: params.search.prune,
+            minutes: params.search.minutes,
+            folding,
+            monotone: params.monotone,
+            select,
+            curve: params.learning_curve,
+        })),
+        _ => Err(faults),
+    }
+}
+
+fn strategy(search: &SearchParams) -> SearchStrategy {
+    match search.strategy {
+        SearchMethod::Grid => SearchStrategy::Grid,
+        SearchMethod::Random => SearchStrategy::Random(search.trials),
+        SearchMethod::Tpe => SearchStrategy::Tpe(search.trials),
+        SearchMethod::Halving => SearchStrategy::Halving(search.trials, search.factor),
+    }
+}
+
+/// Refuses learners that cannot keep to monotone features.
+fn not_monotone(learners: &[&'static Learner]) -> Vec<ParamError> {
+    let mut faults = Vec::new();
+    for (index, learner) in learners.iter().enumerate() {
+        if !learner.monotone {
             faults.push(ParamError {
                 path: vec![
                     ParamStep::key("candidates"),
@@ -232,30 +154,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
             });
         }
     }
-    let folding = FoldSettings::read(values)
-        .map_err(|fault| faults.push(fault))
-        .ok();
-    match (picking::read(values), folding) {
-        (Ok(select), Some(folding)) if faults.is_empty() => Ok(Box::new(TrainStage {
-            learners,
-            spaces,
-            strategy,
-            prune: search.flag("prune"),
-            minutes: search.float("minutes"),
-            folding,
-            monotone,
-            select,
-            curve: values
-                .list("learning_curve")
-                .iter()
-                .filter_map(Value::number)
-                .collect(),
-        })),
-        (read, _) => {
-            faults.extend(read.err().unwrap_or_default());
-            Err(faults)
-        }
-    }
+    faults
 }
 
 impl Stage for TrainStage {
@@ -389,7 +288,10 @@ impl TrainStage {
                     "monotone: there is no feature `{name}`: {help}"
                 )));
             };
-            data.directions[at] = *way;
+            data.directions[at] = match way {
+                MonotoneDirection::Rising => 1,
+                MonotoneDirection::Falling => -1,
+            };
         }
         Ok(data)
     }

@@ -3,4 +3,5 @@
 pub mod candidates;
 pub mod folding;
 pub mod kind;
+pub mod params;
 pub mod picking;

@@ -15,11 +15,12 @@ use crate::schema::report::{RuleVerdict, ValidationCounts, ValidationReport};
 use crate::schema::rules::{self};
 use crate::schema::types::TableMeasure;
 use crate::stage::context::StageContext;
+use crate::stage::declare::{ParamRecord, params};
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::{OutsideSource, Stage, StageKind};
 use crate::stage::memo::{BlobRef, SubAction};
-use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Values};
+use crate::stage::param::{ParamError, ParamStep, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 use crate::views::{junit, validation};
 
@@ -84,17 +85,20 @@ pub const KIND: StageKind = StageKind {
             doc: "the same for test runners (JUnit XML)",
         },
     ]),
-    params: &[Param {
-        name: "as_of",
-        kind: ParamType::Text,
-        default: ParamFallback::Absent,
-        doc: "The moment from which `freshness` counts, such as `2026-01-31T12:00:00Z`; `today` is the begin of the day of the \
-              run, so that the stage runs again every day.",
-    }],
+    params: ValidateParams::PARAMS,
     seeded: false,
     own_turn: false,
     make,
 };
+
+params! {
+    /// Parameters of `validate`.
+    struct ValidateParams {
+        /// The moment from which `freshness` counts, such as `2026-01-31T12:00:00Z`; `today` is the
+        /// begin of the day of the run, so that the stage runs again every day.
+        as_of: Option<String>;
+    }
+}
 
 struct ValidateStage {
     as_of: Option<i64>,
@@ -112,7 +116,8 @@ impl OutsideSource for CurrentDay {
 }
 
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
-    let text = values.text("as_of");
+    let params = ValidateParams::of(values);
+    let text = params.as_of.as_deref();
     let is_today = text == Some("today");
     let as_of = text.and_then(read_time);
     if text.is_some() && !is_today && as_of.is_none() {

@@ -1,0 +1,218 @@
+//! Parameters of `train`.
+
+use std::collections::BTreeMap;
+
+use crate::model::calibrate::Calibrator;
+use crate::model::fitted::{Learner, NAMES, find};
+use crate::model::hyper::HyperparameterValue;
+use crate::model::metrics::CHOICES;
+use crate::stage::declare::{ParamField, choices, params};
+use crate::stage::param::{ParamType, Value};
+use crate::tuning::selection::FitCalibrator;
+
+params! {
+    /// Parameters of `train`.
+    pub(crate) struct TrainParams {
+        /// What to try.
+        candidates: Vec<CandidateParams> =
+                "[{learner: logistic_regression, grid: {alpha: [0.1, 1, 10]}}, {learner: knn, grid: {k: [5, 15]}}, \
+                 {learner: decision_tree, grid: {max_depth: [6, 12]}}, {learner: random_forest, grid: {trees: [50, 100]}}, \
+                 {learner: extra_trees, grid: {trees: [50, 100]}}, {learner: gradient_boosting, grid: {trees: [50, 100]}}]";
+        /// How settings are found.
+        search: SearchParams = "{}";
+        /// Folds of the cross-validation.
+        folds: usize = "3", in ParamType::Int(2, 100);
+        /// `content`: rows with equal features are in the same fold; `stratified`: so they are, and
+        /// every fold has as many attacks as can be; `auto`: `stratified` where a class has fewer
+        /// than 50 rows for each fold, otherwise `content`; `group`: rows with the same cell in
+        /// `fold_column` are in the same fold; `time`: models are fitted to what was before the
+        /// rows that they are asked about, by `fold_column`.
+        fold_by: FoldBasis = "auto";
+        /// The column of the input `rows` by which folds are made.
+        fold_column: Option<String>;
+        /// Features with which the probability of an attack may only rise, or only fall. Learners
+        /// that cannot keep to this are refused; trees can, AdaBoost cannot.
+        monotone: BTreeMap<String, MonotoneDirection> = "{}";
+        /// Which trial is picked, judged by its calibrated probabilities and its threshold. If none
+        /// fits, the stage fails and there is no model (exit code 6); the leaderboard is kept.
+        select: SelectParams = "{}";
+        /// How probabilities are corrected, by those that cross-validation told: by a line through
+        /// the logarithm of the odds, or by steps that rise, for which a thousand rows or more are
+        /// wanted and which make many rows alike.
+        calibrate: CalibrationMethod = "none";
+        /// The highest false-positive rate allowed: the threshold of the model is the lowest
+        /// probability that keeps it in cross-validation, instead of 0.5.
+        threshold_fpr: Option<f64>, in ParamType::Float(0.0, 1.0);
+        /// Shares of the training rows with which the picked trial is carried out again, to see
+        /// whether more rows would help; in the leaderboard as `learning_curve`.
+        learning_curve: Vec<f64> = "[]", in ParamType::List(&ParamType::Float(1e-6, 1.0));
+    }
+}
+
+params! {
+    /// A candidate.
+    pub(crate) struct CandidateParams {
+        /// The learner.
+        learner: LearnerChoice = required;
+        /// Values to try for each hyperparameter; every combination is one trial.
+        /// logistic_regression: alpha. knn: k, weights. svm: c, kernel, gamma, class_weight.
+        /// naive_bayes: smoothing. decision_tree: criterion, max_depth, min_leaf, max_features,
+        /// class_weight. random_forest: trees, criterion, max_depth, min_leaf, max_features,
+        /// class_weight. extra_trees: trees, criterion, max_depth, min_leaf, max_features,
+        /// class_weight. gradient_boosting: trees, learning_rate, leaves, max_depth, min_leaf,
+        /// subsample, colsample, l2, min_gain, class_weight, patience. adaboost: trees,
+        /// learning_rate, max_depth.
+        grid: BTreeMap<String, Vec<HyperparameterValue>> = "{}";
+        /// Where a search draws hyperparameters from: `{choice: [a, b]}`, `{int: [1, 9]}`, `{float:
+        /// [0.5, 1]}` or `{log: [0.001, 0.3]}`.
+        space: BTreeMap<String, SpaceParams> = "{}";
+    }
+}
+
+params! {
+    /// What may stand for a hyperparameter in a space: one of these.
+    pub(crate) struct SpaceParams {
+        /// One of these.
+        choice: Option<Vec<HyperparameterValue>>;
+        /// A whole number from the first to the second of two.
+        int: Option<Vec<i64>>;
+        /// A number from the first to the second of two.
+        float: Option<Vec<f64>>;
+        /// The same, its logarithm being drawn.
+        log: Option<Vec<f64>>, in ParamType::List(&ParamType::Float(f64::MIN_POSITIVE, f64::MAX));
+    }
+}
+
+params! {
+    /// How settings are found.
+    pub(crate) struct SearchParams {
+        /// `grid`: every combination; `random`: draws; `tpe`: draws where good trials are dense;
+        /// `halving`: many trials on few rows, the best of them on more.
+        strategy: SearchMethod = "grid";
+        /// How many trials `random`, `tpe` and `halving` begin.
+        trials: usize = "50", in ParamType::Int(1, 1_000_000);
+        /// By how much `halving` makes trials fewer and rows more.
+        factor: usize = "3", in ParamType::Int(2, 100);
+        /// Whether trials that are worse after a fold than half of those begun with them are given
+        /// up.
+        prune: bool = "false";
+        /// After so many minutes no more trials are begun. What is found then depends on the
+        /// machine; without it, only on inputs and seed.
+        minutes: Option<f64>, in ParamType::Float(0.0, 1e6);
+    }
+}
+
+params! {
+    /// What a trial is picked by.
+    pub(crate) struct SelectParams {
+        /// What the best is best at; `log_loss` and `brier` count negated, so that greater is
+        /// better.
+        metric: String = "f1", in ParamType::Choice(&CHOICES);
+        /// What a trial has to reach.
+        min_score: f64 = "0.9", in ParamType::Float(-1e9, 1.0);
+        /// With fewer attacks, or fewer benign rows, among the training rows nothing is chosen: the
+        /// stage fails, and says so.
+        min_attacks: usize = "20", in ParamType::Int(2, 1_000_000_000);
+        /// The highest false-positive rate.
+        max_fpr: Option<f64>, in ParamType::Float(0.0, 1.0);
+        /// By how much a trial may be better on the rows that it was fitted to.
+        overfit_gap: Option<f64>, in ParamType::Float(0.0, 1e9);
+    }
+}
+
+/// How probabilities are calibrated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CalibrationMethod {
+    None,
+    Platt,
+    Isotonic,
+}
+
+choices!(CalibrationMethod {
+    "none" => CalibrationMethod::None,
+    "platt" => CalibrationMethod::Platt,
+    "isotonic" => CalibrationMethod::Isotonic,
+});
+
+impl CalibrationMethod {
+    pub(crate) fn fit(self) -> Option<FitCalibrator> {
+        match self {
+            Self::None => None,
+            Self::Platt => Some(Calibrator::platt),
+            Self::Isotonic => Some(Calibrator::isotonic),
+        }
+    }
+}
+
+/// How a search finds settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SearchMethod {
+    Grid,
+    Random,
+    Tpe,
+    Halving,
+}
+
+choices!(SearchMethod {
+    "grid" => SearchMethod::Grid,
+    "random" => SearchMethod::Random,
+    "tpe" => SearchMethod::Tpe,
+    "halving" => SearchMethod::Halving,
+});
+
+/// By what folds are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FoldBasis {
+    Auto,
+    Content,
+    Stratified,
+    Group,
+    Time,
+}
+
+choices!(FoldBasis {
+    "auto" => FoldBasis::Auto,
+    "content" => FoldBasis::Content,
+    "stratified" => FoldBasis::Stratified,
+    "group" => FoldBasis::Group,
+    "time" => FoldBasis::Time,
+});
+
+/// Which way the probability of an attack may go with a feature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MonotoneDirection {
+    Rising,
+    Falling,
+}
+
+choices!(MonotoneDirection {
+    "rising" => MonotoneDirection::Rising,
+    "falling" => MonotoneDirection::Falling,
+});
+
+/// A learner by its name; none if there is none of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LearnerChoice(pub(crate) Option<&'static Learner>);
+
+impl ParamField for LearnerChoice {
+    const TYPE: ParamType = ParamType::Choice(&NAMES);
+
+    fn read(value: Option<&Value>) -> Self {
+        Self(find(&String::read(value)))
+    }
+}
+
+impl ParamField for HyperparameterValue {
+    const TYPE: ParamType = ParamType::Scalar;
+
+    fn read(value: Option<&Value>) -> Self {
+        match value {
+            Some(Value::Text(word)) => Self::Word(word.clone()),
+            Some(value) => match value.number() {
+                Some(number) => Self::Number(number),
+                None => Self::Word(value.to_string()),
+            },
+            None => Self::Word(String::new()),
+        }
+    }
+}
