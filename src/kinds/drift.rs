@@ -13,7 +13,7 @@ use crate::model::bundle::ModelBundle;
 use crate::profile::columns::Profile;
 use crate::source::files::{self, Options};
 use crate::stage::context::StageContext;
-use crate::stage::declare::{ParamRecord, choices, params};
+use crate::stage::declare::{choices, params};
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};

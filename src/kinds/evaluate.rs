@@ -16,7 +16,7 @@ use crate::kinds::metric_floors::{floors, gate_fits};
 use crate::model::metrics::CHOICES;
 use crate::profile::giveaway::GiveawayGrade;
 use crate::stage::context::StageContext;
-use crate::stage::declare::{ParamRecord, choices, params};
+use crate::stage::declare::{choices, params};
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};

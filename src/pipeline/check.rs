@@ -147,13 +147,13 @@ pub fn check(
         }
     }
     let there_is = check_record(
-        limits::FILE,
+        limits::FileLimitParams::PARAMS,
         outline.limits.as_ref(),
         Span::default(),
         env,
         &mut problems,
     );
-    let capacity = limits::amounts(&there_is);
+    let capacity = limits::capacity(&there_is);
     let scope = CheckScope {
         outline: &outline,
         ids,
@@ -315,7 +315,7 @@ impl CheckScope<'_> {
             &mut problems,
         );
         let terms = check_record(
-            limits::STAGE,
+            limits::StageLimitParams::PARAMS,
             stage.limits.as_ref(),
             whole,
             self.env,

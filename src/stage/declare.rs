@@ -1,10 +1,11 @@
 //! Parameters declared once: a struct whose fields are the parameters.
 //!
-//! `params!` makes of one declaration the table of [`Param`]s, from which values are checked, keys,
+//! `params!` makes of one declaration the table of `Param`s, from which values are checked, keys,
 //! schema and reference are made, and the struct that a stage reads. The documentation of a field is
 //! that of its parameter. After a field's type stand what is so when it is left out (`= "0.05"`, as
 //! YAML, or `= required`; an optional one has no value then) and, where the type alone does not say
-//! it, what may stand there (`in ParamType::Float(0.0, 1.0)`).
+//! it, what may stand there (`in ParamType::Float(0.0, 1.0)`). A parameter whose name is a word of
+//! Rust has another field (`kind as "type"`).
 //!
 //! Values are checked before they are read. One that was refused reads as a stand-in (nothing, zero,
 //! the first word), so that what is wrong between the others is told in the same breath; with any
@@ -12,7 +13,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::stage::param::{Param, ParamType, Value, Values};
+use crate::base::secret::Secret;
+use crate::stage::param::{ParamType, Value, Values};
 
 /// A type that a parameter is read as.
 pub trait ParamField: Sized {
@@ -21,15 +23,6 @@ pub trait ParamField: Sized {
 
     /// Reads a checked value; none if the parameter is left out and has no default, or was refused.
     fn read(value: Option<&Value>) -> Self;
-}
-
-/// Parameters that are read as a struct.
-pub trait ParamRecord: Sized {
-    /// Their declarations.
-    const PARAMS: &'static [Param];
-
-    /// Reads checked values.
-    fn of(values: &Values) -> Self;
 }
 
 impl ParamField for bool {
@@ -67,6 +60,22 @@ impl ParamField for usize {
     }
 }
 
+impl ParamField for u32 {
+    const TYPE: ParamType = ParamType::Int(0, u32::MAX as i64);
+
+    fn read(value: Option<&Value>) -> Self {
+        u32::try_from(i64::read(value)).unwrap_or_default()
+    }
+}
+
+impl ParamField for u64 {
+    const TYPE: ParamType = ParamType::Int(0, i64::MAX);
+
+    fn read(value: Option<&Value>) -> Self {
+        u64::try_from(i64::read(value)).unwrap_or_default()
+    }
+}
+
 impl ParamField for String {
     const TYPE: ParamType = ParamType::Text;
 
@@ -78,11 +87,23 @@ impl ParamField for String {
     }
 }
 
+impl ParamField for Result<Secret, String> {
+    const TYPE: ParamType = ParamType::Secret;
+
+    fn read(value: Option<&Value>) -> Self {
+        match value {
+            Some(Value::Secret(secret)) => secret.clone(),
+            _ => Err(String::new()),
+        }
+    }
+}
+
 impl<T: ParamField> ParamField for Option<T> {
     const TYPE: ParamType = T::TYPE;
 
     fn read(value: Option<&Value>) -> Self {
-        value.map(|value| T::read(Some(value)))
+        let value = value.filter(|value| !matches!(value, Value::Wrong))?;
+        Some(T::read(Some(value)))
     }
 }
 
@@ -116,7 +137,7 @@ macro_rules! params {
         $vis:vis struct $name:ident {
             $(
                 $(#[doc = $doc:literal])+
-                $field:ident: $type:ty $(= $default:tt)? $(, in $kind:expr)?;
+                $field:ident $(as $word:literal)?: $type:ty $(= $default:tt)? $(, in $kind:expr)?;
             )*
         }
     ) => {
@@ -125,15 +146,16 @@ macro_rules! params {
         $vis struct $name {
             $(
                 $(#[doc = $doc])+
-                pub(crate) $field: $type,
+                $vis $field: $type,
             )*
         }
 
-        impl $crate::stage::declare::ParamRecord for $name {
-            const PARAMS: &'static [$crate::stage::param::Param] = &[
+        impl $name {
+            /// The declarations.
+            $vis const PARAMS: &'static [$crate::stage::param::Param] = &[
                 $(
                     $crate::stage::param::Param {
-                        name: stringify!($field),
+                        name: $crate::stage::declare::name!($field $(, $word)?),
                         kind: $crate::stage::declare::kind!($type $(, $kind)?),
                         default: $crate::stage::declare::fallback!($($default)?),
                         doc: concat!($($doc),+).trim_ascii_start(),
@@ -141,11 +163,12 @@ macro_rules! params {
                 )*
             ];
 
-            fn of(values: &$crate::stage::param::Values) -> Self {
+            /// Reads checked values.
+            $vis fn of(values: &$crate::stage::param::Values) -> Self {
                 Self {
                     $(
                         $field: <$type as $crate::stage::declare::ParamField>::read(
-                            values.get(stringify!($field)),
+                            values.get($crate::stage::declare::name!($field $(, $word)?)),
                         ),
                     )*
                 }
@@ -153,9 +176,7 @@ macro_rules! params {
         }
 
         impl $crate::stage::declare::ParamField for $name {
-            const TYPE: $crate::stage::param::ParamType = $crate::stage::param::ParamType::Record(
-                <Self as $crate::stage::declare::ParamRecord>::PARAMS,
-            );
+            const TYPE: $crate::stage::param::ParamType = $crate::stage::param::ParamType::Record(Self::PARAMS);
 
             fn read(value: Option<&$crate::stage::param::Value>) -> Self {
                 let refused = $crate::stage::param::Values::default();
@@ -163,9 +184,19 @@ macro_rules! params {
                     Some($crate::stage::param::Value::Map(values)) => values,
                     _ => &refused,
                 };
-                <Self as $crate::stage::declare::ParamRecord>::of(values)
+                Self::of(values)
             }
         }
+    };
+}
+
+/// The name of a parameter: that of its field, or another where that is a word of Rust.
+macro_rules! name {
+    ($field:ident) => {
+        stringify!($field)
+    };
+    ($field:ident, $word:literal) => {
+        $word
     };
 }
 
@@ -192,7 +223,9 @@ macro_rules! fallback {
     };
 }
 
-/// Lets an enum be a parameter: its variants by the words for them.
+/// Lets an enum be a parameter: its variants by the words for them. The first stands in for what was
+/// refused.
+#[cfg(feature = "kinds")]
 macro_rules! choices {
     ($name:ty { $first:literal => $stand_in:expr $(, $word:literal => $variant:expr)* $(,)? }) => {
         impl $crate::stage::declare::ParamField for $name {
@@ -209,9 +242,11 @@ macro_rules! choices {
     };
 }
 
-pub(crate) use {choices, fallback, kind, params};
+#[cfg(feature = "kinds")]
+pub(crate) use choices;
+pub(crate) use {fallback, kind, name, params};
 
-#[cfg(test)]
+#[cfg(all(test, feature = "kinds"))]
 mod tests {
     use super::*;
     use crate::stage::param::ParamFallback;

@@ -3,76 +3,45 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::stage::param::{Param, ParamFallback, ParamType, Value, Values};
+use crate::stage::declare::params;
+use crate::stage::param::{ParamType, Values};
 
-/// What may stand under a stage's `limits`.
-pub const STAGE: &[Param] = &[
-    Param {
-        name: "retries",
-        kind: ParamType::Int(0, 1000),
-        default: ParamFallback::Yaml("0"),
-        doc: "How often the stage is tried again when it fails; not for bad data, a refused model or a fault.",
-    },
-    Param {
-        name: "backoff_seconds",
-        kind: ParamType::Float(0.0, 86_400.0),
-        default: ParamFallback::Yaml("1.0"),
-        doc: "How long to wait before the first retry; each further wait is twice as long, an hour at most.",
-    },
-    Param {
-        name: "timeout_seconds",
-        kind: ParamType::Float(0.001, 1e9),
-        default: ParamFallback::Absent,
-        doc: "After this the stage is ended, with all it started, and has failed.",
-    },
-    Param {
-        name: "cpus",
-        kind: ParamType::Int(1, 4096),
-        default: ParamFallback::Yaml("1"),
-        doc: "How many of the run's `--jobs` it takes.",
-    },
-    Param {
-        name: "memory_mb",
-        kind: ParamType::Int(0, 1 << 40),
-        default: ParamFallback::Yaml("0"),
-        doc: "How much memory it takes, in MB, of what `limits.memory_mb` of the file allows. A program that takes more is ended.",
-    },
-    Param {
-        name: "disk_mb",
-        kind: ParamType::Int(0, 1 << 40),
-        default: ParamFallback::Yaml("0"),
-        doc: "How much a program may write to its folder and its output, in MB; one that writes more is ended. Without it, its \
-              output is 1024 MB at most.",
-    },
-    Param {
-        name: "processes",
-        kind: ParamType::Int(0, 1 << 22),
-        default: ParamFallback::Yaml("0"),
-        doc: "How many processes a program may have at once, itself among them; one that has more is ended. Without it, 4096.",
-    },
-    Param {
-        name: "slots",
-        kind: ParamType::Map(&ParamType::Int(0, 1 << 30)),
-        default: ParamFallback::Yaml("{}"),
-        doc: "What it takes of each of the file's `limits.slots`, such as `gpu: 1`.",
-    },
-];
+params! {
+    /// What may stand under a stage's `limits`.
+    pub struct StageLimitParams {
+        /// How often the stage is tried again when it fails; not for bad data, a refused model or a
+        /// fault.
+        retries: u32 = "0", in ParamType::Int(0, 1000);
+        /// How long to wait before the first retry; each further wait is twice as long, an hour at
+        /// most.
+        backoff_seconds: f64 = "1.0", in ParamType::Float(0.0, 86_400.0);
+        /// After this the stage is ended, with all it started, and has failed.
+        timeout_seconds: Option<f64>, in ParamType::Float(0.001, 1e9);
+        /// How many of the run's `--jobs` it takes.
+        cpus: usize = "1", in ParamType::Int(1, 4096);
+        /// How much memory it takes, in MB, of what `limits.memory_mb` of the file allows. A
+        /// program that takes more is ended.
+        memory_mb: u64 = "0", in ParamType::Int(0, 1 << 40);
+        /// How much a program may write to its folder and its output, in MB; one that writes more
+        /// is ended. Without it, its output is 1024 MB at most.
+        disk_mb: u64 = "0", in ParamType::Int(0, 1 << 40);
+        /// How many processes a program may have at once, itself among them; one that has more is
+        /// ended. Without it, 4096.
+        processes: u64 = "0", in ParamType::Int(0, 1 << 22);
+        /// What it takes of each of the file's `limits.slots`, such as `gpu: 1`.
+        slots: BTreeMap<String, i64> = "{}", in ParamType::Map(&ParamType::Int(0, 1 << 30));
+    }
+}
 
-/// What may stand under a file's `limits`.
-pub const FILE: &[Param] = &[
-    Param {
-        name: "memory_mb",
-        kind: ParamType::Int(1, 1 << 40),
-        default: ParamFallback::Absent,
-        doc: "How much memory stages that run at once may take together, in MB.",
-    },
-    Param {
-        name: "slots",
-        kind: ParamType::Map(&ParamType::Int(1, 1 << 30)),
-        default: ParamFallback::Yaml("{}"),
-        doc: "How much there is of what stages take by name.",
-    },
-];
+params! {
+    /// What may stand under a file's `limits`.
+    pub struct FileLimitParams {
+        /// How much memory stages that run at once may take together, in MB.
+        memory_mb: Option<u64>, in ParamType::Int(1, 1 << 40);
+        /// How much there is of what stages take by name.
+        slots: BTreeMap<String, i64> = "{}", in ParamType::Map(&ParamType::Int(1, 1 << 30));
+    }
+}
 
 /// The name memory goes by among what stages take.
 pub const MEMORY: &str = "memory_mb";
@@ -105,31 +74,17 @@ pub struct Limits {
 impl Limits {
     /// Makes the limits of checked values.
     pub fn of(values: &Values) -> Self {
-        let seconds = |name: &str| {
-            values
-                .float(name)
-                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        };
-        let some = |name: &str| {
-            values
-                .int(name)
-                .and_then(|most| u64::try_from(most).ok())
-                .filter(|most| *most > 0)
-        };
+        let params = StageLimitParams::of(values);
+        let duration = |seconds: f64| Duration::try_from_secs_f64(seconds).ok();
+        let some = |most: u64| (most > 0).then_some(most);
         Self {
-            retries: values
-                .int("retries")
-                .and_then(|count| u32::try_from(count).ok())
-                .unwrap_or_default(),
-            backoff: seconds("backoff_seconds").unwrap_or_default(),
-            timeout: seconds("timeout_seconds"),
-            cpus: values
-                .int("cpus")
-                .and_then(|count| usize::try_from(count).ok())
-                .unwrap_or(1),
-            takes: amounts(values),
-            disk: some("disk_mb").map(|mb| mb.saturating_mul(MB)),
-            processes: some("processes"),
+            retries: params.retries,
+            backoff: duration(params.backoff_seconds).unwrap_or_default(),
+            timeout: params.timeout_seconds.and_then(duration),
+            cpus: params.cpus.max(1),
+            takes: amounts(&params.slots, params.memory_mb),
+            disk: some(params.disk_mb).map(|mb| mb.saturating_mul(MB)),
+            processes: some(params.processes),
         }
     }
 
@@ -146,19 +101,21 @@ impl Limits {
     }
 }
 
-/// Returns what is taken, or what there is, by name.
-pub fn amounts(values: &Values) -> BTreeMap<String, u64> {
-    let amount = |value: &Value| match value {
-        Value::Int(number) => u64::try_from(*number).ok().filter(|number| *number > 0),
-        _ => None,
-    };
-    let named = values.map("slots").into_iter().flat_map(|map| &map.0);
-    let mut amounts: BTreeMap<String, u64> = named
-        .filter_map(|(name, value)| Some((name.clone(), amount(value)?)))
-        .collect();
-    if let Some(memory) = values.0.get(MEMORY).and_then(amount) {
-        amounts.insert(MEMORY.to_owned(), memory);
+/// Returns what there is of what stages take, by name.
+pub fn capacity(values: &Values) -> BTreeMap<String, u64> {
+    let params = FileLimitParams::of(values);
+    amounts(&params.slots, params.memory_mb.unwrap_or_default())
+}
+
+/// What is taken, or what there is, by name: nothing is as if it were not named.
+fn amounts(slots: &BTreeMap<String, i64>, memory_mb: u64) -> BTreeMap<String, u64> {
+    let mut amounts = BTreeMap::new();
+    for (name, count) in slots {
+        let count = u64::try_from(*count).unwrap_or_default();
+        amounts.insert(name.clone(), count);
     }
+    amounts.insert(MEMORY.to_owned(), memory_mb);
+    amounts.retain(|_, amount| *amount > 0);
     amounts
 }
 

@@ -495,11 +495,6 @@ impl Values {
         self.0.get(name)
     }
 
-    /// Returns a truth value declared with a default.
-    pub fn flag(&self, name: &str) -> bool {
-        matches!(self.get(name), Some(Value::Bool(true)))
-    }
-
     /// Returns a whole number if it is there.
     pub fn int(&self, name: &str) -> Option<i64> {
         match self.get(name) {
@@ -508,41 +503,12 @@ impl Values {
         }
     }
 
-    /// Returns a whole number of a parameter declared with bounds from zero and a default.
-    pub fn size(&self, name: &str) -> usize {
-        self.int(name)
-            .and_then(|number| usize::try_from(number).ok())
-            .unwrap_or_default()
-    }
-
-    /// Returns a number if it is there.
-    pub fn float(&self, name: &str) -> Option<f64> {
-        self.get(name).and_then(Value::number)
-    }
-
     /// Returns a text if it is there.
     pub fn text(&self, name: &str) -> Option<&str> {
         match self.get(name) {
             Some(Value::Text(text)) => Some(text),
             _ => None,
         }
-    }
-
-    /// Returns a list; empty if it is not there.
-    pub fn list(&self, name: &str) -> &[Value] {
-        match self.get(name) {
-            Some(Value::List(items)) => items,
-            _ => &[],
-        }
-    }
-
-    /// Returns a list of texts; empty if it is not there.
-    pub fn texts(&self, name: &str) -> Vec<String> {
-        let text = |value: &Value| match value {
-            Value::Text(text) => text.clone(),
-            other => other.to_string(),
-        };
-        self.list(name).iter().map(text).collect()
     }
 
     /// Returns a map; `None` if it is not there.

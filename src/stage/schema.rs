@@ -30,7 +30,7 @@ pub fn json_schema(registry: &Registry) -> Value {
             "name": {"type": "string", "description": "A name for people; the file's own name if left out."},
             "seed": {"type": ["integer", "string"], "default": 42, "description": "Seed of every stage that draws random numbers."},
             "include": paths("Files whose params, templates, profiles and stages are taken in."),
-            "limits": described(record(limits::FILE), "What there is for stages that run at once."),
+            "limits": described(record(limits::FileLimitParams::PARAMS), "What there is for stages that run at once."),
             "trust": {
                 "description": "Public keys whose owners are believed: what they exported may decide, once imported, where refs point.",
                 "type": "array",
@@ -67,7 +67,7 @@ pub fn json_schema(registry: &Registry) -> Value {
                         "matrix": {"type": ["object", "string"], "description": "Lists by name: one instance of the stage for each combination."},
                         "foreach": {"type": ["array", "object", "string"], "description": "One instance of the stage for each item."},
                         "when": {"type": ["boolean", "string"], "description": "A condition; where it does not hold, the stage is left out."},
-                        "limits": described(record(limits::STAGE), "Retries, time, what it takes of the machine: no part of the key."),
+                        "limits": described(record(limits::StageLimitParams::PARAMS), "Retries, time, what it takes of the machine: no part of the key."),
                         "inputs": {"type": "object"},
                         "with": {"type": "object"},
                     },
@@ -231,10 +231,10 @@ pub fn reference(registry: &Registry) -> String {
         "\n## Limits\n\nUnder `limits` of a stage; they have no say in its result and are no part of its key.\n\n",
     );
     page.push_str(ROWS);
-    parameter_rows(&mut page, "", limits::STAGE);
+    parameter_rows(&mut page, "", limits::StageLimitParams::PARAMS);
     page.push_str("\nUnder `limits` of the file:\n\n");
     page.push_str(ROWS);
-    parameter_rows(&mut page, "", limits::FILE);
+    parameter_rows(&mut page, "", limits::FileLimitParams::PARAMS);
     for kind in registry.kinds() {
         let _ = write!(
             page,

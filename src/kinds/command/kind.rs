@@ -1,5 +1,6 @@
 //! `command`: any program, in a folder that holds only its inputs.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Component, Path, PathBuf};
@@ -16,10 +17,11 @@ use crate::kinds::command::order::ProgramOrder;
 use crate::kinds::command::program::{CapturedOutput, PATH, ProgramEnd, ProgramExit};
 use crate::kinds::command::sandbox::{self, Confinement};
 use crate::stage::context::StageContext;
+use crate::stage::declare::params;
 use crate::stage::error::StageError;
 use crate::stage::io::{InputFile, Inputs, Outputs, SupervisorSort};
 use crate::stage::kind::{OutsideSource, Stage, StageKind};
-use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Value, Values};
+use crate::stage::param::{ParamError, ParamStep, ParamType, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 
 /// How much of its last words a failed program's message repeats, in bytes.
@@ -50,59 +52,7 @@ pub const KIND: StageKind = StageKind {
             },
         ],
     ),
-    params: &[
-        Param {
-            name: "run",
-            kind: ParamType::List(&ParamType::Text),
-            default: ParamFallback::Required,
-            doc: "The program and its arguments; `[sh, -c, '…']` for a shell.",
-        },
-        Param {
-            name: "outputs",
-            kind: ParamType::Map(&ParamType::Text),
-            default: ParamFallback::Yaml("{}"),
-            doc: "Files or directories the program makes, by port: the path within its folder.",
-        },
-        Param {
-            name: "env",
-            kind: ParamType::Map(&ParamType::Text),
-            default: ParamFallback::Yaml("{}"),
-            doc: "Environment variables, part of the key.",
-        },
-        Param {
-            name: "secrets",
-            kind: ParamType::Map(&ParamType::Secret),
-            default: ParamFallback::Yaml("{}"),
-            doc: "Environment variables such as `TOKEN: ${env.TOKEN}`: no part of the key, redacted from the stored stdout and stderr; a declared output that holds one fails the stage.",
-        },
-        Param {
-            name: "reads",
-            kind: ParamType::List(&ParamType::Text),
-            default: ParamFallback::Yaml("[]"),
-            doc: "Folders outside of the workspace's cache that the program may read besides its inputs and the system's \
-                  own (`/usr`, `/etc`, …): for tools, not for data, whose bytes would not be noticed to change.",
-        },
-        Param {
-            name: "sandbox",
-            kind: ParamType::Bool,
-            default: ParamFallback::Yaml("true"),
-            doc: "Whether the program is kept to what it declares, where the system can (Landlock, Linux 5.13): it then \
-                  cannot open any other file, nor write outside of its folder, nor reach the network or other processes; \
-                  `docs/sandbox.md` lists what is kept in and what is not.",
-        },
-        Param {
-            name: "network",
-            kind: ParamType::Bool,
-            default: ParamFallback::Yaml("false"),
-            doc: "Whether a confined program may use the network. What comes from there is no part of the key.",
-        },
-        Param {
-            name: "timeout_seconds",
-            kind: ParamType::Float(0.001, 1e9),
-            default: ParamFallback::Yaml("3600"),
-            doc: "After this the program is ended with all it started, and the stage fails.",
-        },
-    ],
+    params: CommandParams::PARAMS,
     seeded: false,
     own_turn: true,
     make,
@@ -137,93 +87,99 @@ struct CommandStage {
 /// What variables that netsec may come to use itself begin with.
 const RESERVED: &str = "NETSEC_";
 
+params! {
+    /// Parameters of `command`.
+    pub(crate) struct CommandParams {
+        /// The program and its arguments; `[sh, -c, '…']` for a shell.
+        run: Vec<String> = required;
+        /// Files or directories the program makes, by port: the path within its folder.
+        outputs: BTreeMap<String, String> = "{}";
+        /// Environment variables, part of the key.
+        env: BTreeMap<String, String> = "{}";
+        /// Environment variables such as `TOKEN: ${env.TOKEN}`: no part of the key, redacted from
+        /// the stored stdout and stderr; a declared output that holds one fails the stage.
+        secrets: BTreeMap<String, Result<Secret, String>> = "{}";
+        /// Folders outside of the workspace's cache that the program may read besides its inputs
+        /// and the system's own (`/usr`, `/etc`, …): for tools, not for data, whose bytes would not
+        /// be noticed to change.
+        reads: Vec<String> = "[]";
+        /// Whether the program is kept to what it declares, where the system can (Landlock, Linux
+        /// 5.13): it then cannot open any other file, nor write outside of its folder, nor reach
+        /// the network or other processes; `docs/sandbox.md` lists what is kept in and what is not.
+        sandbox: bool = "true";
+        /// Whether a confined program may use the network. What comes from there is no part of the
+        /// key.
+        network: bool = "false";
+        /// After this the program is ended with all it started, and the stage fails.
+        timeout_seconds: f64 = "3600", in ParamType::Float(0.001, 1e9);
+    }
+}
+
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
+    let params = CommandParams::of(values);
     let mut faults = Vec::new();
-    let run = values.texts("run");
-    if run.is_empty() {
-        let path = vec![ParamStep::key("run")];
+    if params.run.is_empty() {
         faults.push(ParamError {
-            path,
+            path: vec![ParamStep::key("run")],
             message: "there is no program to run".to_owned(),
             help: None,
         });
     }
-    let pairs = |name: &str| {
-        let text = |(key, value): (&String, &Value)| match value {
-            Value::Text(text) => Some((key.clone(), text.clone())),
-            _ => None,
-        };
-        values
-            .map(name)
-            .map(|map| map.0.iter().filter_map(text).collect::<Vec<_>>())
-            .unwrap_or_default()
-    };
-    let outputs = pairs("outputs");
-    for (port, path) in &outputs {
-        let is_below = |part| matches!(part, Component::Normal(_) | Component::CurDir);
-        let is_named = Path::new(path)
-            .components()
-            .any(|part| matches!(part, Component::Normal(_)));
-        let inside = is_named && Path::new(path).components().all(is_below);
-        let at = vec![ParamStep::key("outputs"), ParamStep::Key(port.clone())];
-        if !inside {
-            let help =
-                Some("write a path within the stage's folder, such as `out/scores.csv`".to_owned());
-            faults.push(ParamError {
-                path: at,
-                message: format!("`{path}` leads out of the stage's folder"),
-                help,
-            });
-        } else if port == "stdout" || port == "stderr" {
-            let help = Some("these ports are always there; choose another name".to_owned());
-            faults.push(ParamError {
-                path: at,
-                message: format!("the port `{port}` is taken"),
-                help,
-            });
-        }
+    for (port, path) in &params.outputs {
+        faults.extend(output_fault(port, path));
     }
-    for (param, map) in ["env", "secrets"]
-        .into_iter()
-        .filter_map(|param| Some((param, values.map(param)?)))
-    {
-        for name in map.0.keys().filter(|name| name.starts_with(RESERVED)) {
-            let path = vec![
-                ParamStep::Key(param.to_owned()),
-                ParamStep::Key(name.clone()),
-            ];
-            let message =
-                format!("the variable `{name}` is reserved: netsec's own begin with `{RESERVED}`");
-            faults.push(ParamError {
-                path,
-                message,
-                help: Some("choose another name".to_owned()),
-            });
-        }
-    }
+    faults.extend(reserved("env", params.env.keys()));
+    faults.extend(reserved("secrets", params.secrets.keys()));
     if !faults.is_empty() {
         return Err(faults);
     }
-    let secret = |(key, value): (&String, &Value)| match value {
-        Value::Secret(Ok(secret)) => Some((key.clone(), secret.clone())),
-        _ => None,
-    };
-    let secrets = values
-        .map("secrets")
-        .map(|map| map.0.iter().filter_map(secret).collect())
-        .unwrap_or_default();
-    let timeout = Duration::from_secs_f64(values.float("timeout_seconds").unwrap_or_default());
-    let reads = values.flag("sandbox").then(|| values.texts("reads"));
-    let network = values.flag("network");
+    let secrets = params.secrets.into_iter();
     Ok(Box::new(CommandStage {
-        run,
-        outputs,
-        env: pairs("env"),
-        secrets,
-        timeout,
-        reads,
-        network,
+        run: params.run,
+        outputs: params.outputs.into_iter().collect(),
+        env: params.env.into_iter().collect(),
+        secrets: secrets
+            .filter_map(|(name, secret)| Some((name, secret.ok()?)))
+            .collect(),
+        timeout: Duration::from_secs_f64(params.timeout_seconds),
+        reads: params.sandbox.then_some(params.reads),
+        network: params.network,
     }))
+}
+
+/// Returns what is wrong with an output, if anything is.
+fn output_fault(port: &str, path: &str) -> Option<ParamError> {
+    let components = || Path::new(path).components();
+    let is_named = components().any(|part| matches!(part, Component::Normal(_)));
+    let is_below = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    let (message, help) = if !(is_named && components().all(is_below)) {
+        let help = "write a path within the stage's folder, such as `out/scores.csv`";
+        (format!("`{path}` leads out of the stage's folder"), help)
+    } else if port == "stdout" || port == "stderr" {
+        let help = "these ports are always there; choose another name";
+        (format!("the port `{port}` is taken"), help)
+    } else {
+        return None;
+    };
+    Some(ParamError {
+        path: vec![ParamStep::key("outputs"), ParamStep::key(port)],
+        message,
+        help: Some(help.to_owned()),
+    })
+}
+
+/// Refuses variables that netsec keeps for itself.
+fn reserved<'a>(param: &str, names: impl Iterator<Item = &'a String>) -> Vec<ParamError> {
+    let reserved = names.filter(|name| name.starts_with(RESERVED));
+    reserved
+        .map(|name| ParamError {
+            path: vec![ParamStep::key(param), ParamStep::key(name)],
+            message: format!(
+                "the variable `{name}` is reserved: netsec's own begin with `{RESERVED}`"
+            ),
+            help: Some("choose another name".to_owned()),
+        })
+        .collect()
 }
 
 /// A program that should be confined, and was not because the system cannot, is another action:

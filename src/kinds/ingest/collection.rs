@@ -19,11 +19,12 @@ use crate::source::documents::{
 };
 use crate::source::mongodb::{Collection, CollectionRange, MongoError, moment, parse};
 use crate::stage::context::StageContext;
+use crate::stage::declare::params;
 use crate::stage::error::StageError;
 use crate::stage::io::Outputs;
 use crate::stage::kind::OutsideSource;
 use crate::stage::memo::{BlobRef, SubAction};
-use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Value, Values};
+use crate::stage::param::{ParamError, ParamStep, ParamType};
 
 /// A collection is calm when nothing has changed in it for so long.
 const CALM: Duration = Duration::from_millis(500);
@@ -42,69 +43,41 @@ struct DocumentsSummary {
     dropped: Vec<String>,
 }
 
-/// The parameters.
-pub(crate) const PARAMS: &[Param] = &[
-    Param {
-        name: "uri",
-        kind: ParamType::Secret,
-        default: ParamFallback::Required,
-        doc: "The address, such as `${env.NETSEC_MONGODB_URI}`; it is part of no key and shown nowhere.",
-    },
-    Param {
-        name: "database",
-        kind: ParamType::Text,
-        default: ParamFallback::Required,
-        doc: "The database.",
-    },
-    Param {
-        name: "collection",
-        kind: ParamType::Text,
-        default: ParamFallback::Required,
-        doc: "The collection.",
-    },
-    Param {
-        name: "filter",
-        kind: ParamType::Text,
-        default: ParamFallback::Yaml("'{}'"),
-        doc: "Which documents are meant, as MongoDB Extended JSON: `'{\"at\": {\"$gte\": {\"$date\": \"2026-01-01T00:00:00Z\"}}}'`.",
-    },
-    Param {
-        name: "projection",
-        kind: ParamType::Text,
-        default: ParamFallback::Yaml("'{}'"),
-        doc: "Which fields are taken, as MongoDB Extended JSON: `'{\"payload\": 0}'`.",
-    },
-    Param {
-        name: "incremental",
-        kind: ParamType::Record(&[Param {
-            name: "by",
-            kind: ParamType::Text,
-            default: ParamFallback::Required,
-            doc: "`_id` where documents are only added and their ids grow, or a field that grows with each change.",
-        }]),
-        default: ParamFallback::Absent,
-        doc: "How new documents are told from those that are known; without it all of them are read in every run. What was \
-              deleted, or changed without that field, shows with `--full`.",
-    },
-    Param {
-        name: "keep_id",
-        kind: ParamType::Bool,
-        default: ParamFallback::Yaml("false"),
-        doc: "Whether `_id` becomes a column.",
-    },
-    Param {
-        name: "timeout_seconds",
-        kind: ParamType::Float(0.01, 3600.0),
-        default: ParamFallback::Yaml("5"),
-        doc: "How long to look for a server.",
-    },
-    Param {
-        name: "tls_ca_file",
-        kind: ParamType::Text,
-        default: ParamFallback::Absent,
-        doc: "A file with the certificates of the authority that vouches for the server.",
-    },
-];
+params! {
+    /// A collection.
+    pub(crate) struct CollectionParams {
+        /// The address, such as `${env.NETSEC_MONGODB_URI}`; it is part of no key and shown
+        /// nowhere.
+        uri: Result<Secret, String> = required;
+        /// The database.
+        database: String = required;
+        /// The collection.
+        collection: String = required;
+        /// Which documents are meant, as MongoDB Extended JSON: `'{"at": {"$gte": {"$date":
+        /// "2026-01-01T00:00:00Z"}}}'`.
+        filter: String = "'{}'";
+        /// Which fields are taken, as MongoDB Extended JSON: `'{"payload": 0}'`.
+        projection: String = "'{}'";
+        /// How new documents are told from those that are known; without it all of them are read in
+        /// every run. What was deleted, or changed without that field, shows with `--full`.
+        incremental: Option<IncrementalParams>;
+        /// Whether `_id` becomes a column.
+        keep_id: bool = "false";
+        /// How long to look for a server.
+        timeout_seconds: f64 = "5", in ParamType::Float(0.01, 3600.0);
+        /// A file with the certificates of the authority that vouches for the server.
+        tls_ca_file: Option<String>;
+    }
+}
+
+params! {
+    /// How new documents are told from those that are known.
+    pub(crate) struct IncrementalParams {
+        /// `_id` where documents are only added and their ids grow, or a field that grows with each
+        /// change.
+        by: String = required;
+    }
+}
 
 /// A collection as a pipeline names it.
 pub(crate) struct CollectionSource {
@@ -114,54 +87,42 @@ pub(crate) struct CollectionSource {
     keeps_id: bool,
 }
 
+/// Reads a document that is written as JSON.
+fn document(text: &str, path: [&str; 2], faults: &mut Vec<ParamError>) -> DocumentFields {
+    parse(text).unwrap_or_else(|MongoError(message)| {
+        faults.push(ParamError {
+            path: path.map(ParamStep::key).to_vec(),
+            message,
+            help: None,
+        });
+        DocumentFields::new()
+    })
+}
+
 impl CollectionSource {
-    /// Reads the parameters; `path` leads to them.
-    pub(crate) fn new(values: &Values, path: &str) -> Result<Self, Vec<ParamError>> {
+    /// Takes the parameters; `path` leads to them.
+    pub(crate) fn new(params: CollectionParams, path: &str) -> Result<Self, Vec<ParamError>> {
         let mut faults = Vec::new();
-        let mut document = |name: &str| {
-            parse(values.text(name).unwrap_or("{}")).unwrap_or_else(|MongoError(message)| {
-                let path = vec![
-                    ParamStep::Key(path.to_owned()),
-                    ParamStep::Key(name.to_owned()),
-                ];
-                faults.push(ParamError {
-                    path,
-                    message,
-                    help: None,
-                });
-                DocumentFields::new()
-            })
-        };
-        let (filter, projection) = (document("filter"), document("projection"));
-        let uri = match values.get("uri") {
-            Some(Value::Secret(uri)) => uri.clone(),
-            _ => Err(String::new()),
-        };
-        let text = |name: &str| values.text(name).unwrap_or_default().to_owned();
-        let asked = Collection {
-            uri: uri.clone().unwrap_or_else(|_| Secret::new(String::new())),
-            database: text("database"),
-            collection: text("collection"),
-            filter,
-            projection,
-            timeout: Duration::from_secs_f64(values.float("timeout_seconds").unwrap_or(5.0)),
-            tls_ca_file: values.text("tls_ca_file").map(PathBuf::from),
-        };
-        let by = values
-            .map("incremental")
-            .and_then(|values| values.text("by"))
-            .map(str::to_owned);
-        let source = Self {
-            uri,
-            asked,
-            by,
-            keeps_id: values.flag("keep_id"),
-        };
-        if faults.is_empty() {
-            Ok(source)
-        } else {
-            Err(faults)
+        let filter = document(&params.filter, [path, "filter"], &mut faults);
+        let projection = document(&params.projection, [path, "projection"], &mut faults);
+        if !faults.is_empty() {
+            return Err(faults);
         }
+        let uri = params.uri.clone();
+        Ok(Self {
+            asked: Collection {
+                uri: uri.unwrap_or_else(|_| Secret::new(String::new())),
+                database: params.database,
+                collection: params.collection,
+                filter,
+                projection,
+                timeout: Duration::from_secs_f64(params.timeout_seconds),
+                tls_ca_file: params.tls_ca_file.map(PathBuf::from),
+            },
+            uri: params.uri,
+            by: params.incremental.map(|incremental| incremental.by),
+            keeps_id: params.keep_id,
+        })
     }
 
     /// Returns the collection if its address is known.

@@ -5,30 +5,26 @@ use std::collections::BTreeMap;
 use crate::base::name::in_backticks;
 use crate::base::stored::StoredDocument;
 use crate::frame::build::TypeConflict;
-use crate::frame::cell::EPOCHS;
 use crate::frame::dataset::DatasetIndex;
 use crate::frame::table::{ColumnType, TableError};
 use crate::kinds::dataset::DatasetWriter;
-use crate::kinds::ingest::collection::{CollectionSource, PARAMS, pull};
+use crate::kinds::ingest::collection::{CollectionParams, CollectionSource, pull};
 use crate::kinds::ingest::files::gather;
-use crate::schema::types::TYPES;
 use crate::source::documents::DocumentReading;
 use crate::source::encoding::Encoding;
 use crate::source::files::{FileFormat, Options};
 use crate::source::report::{IngestReport, IngestedColumn};
 use crate::source::synthetic;
 use crate::stage::context::StageContext;
+use crate::stage::declare::{choices, params};
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::{OutsideSource, Stage, StageKind};
-use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Value, Values};
+use crate::stage::param::{ParamError, ParamStep, ParamType, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 
 /// Rows of the generator that make a part.
 const ROWS: usize = 1 << 16;
-
-/// Cells that mean a missing value where nothing else is said, as YAML.
-const NA: &str = "['', na, NA, 'N/A', nan, NaN, 'null']";
 
 /// The kind.
 pub const KIND: StageKind = StageKind {
@@ -56,85 +52,98 @@ pub const KIND: StageKind = StageKind {
             doc: "rows, columns and their types, and cells that do not fit together",
         },
     ]),
-    params: &[
-        Param {
-            name: "source",
-            kind: ParamType::Choice(&[
-                "auto",
-                "csv",
-                "parquet",
-                "ndjson",
-                "zeek",
-                "mongodb",
-                "synthetic",
-            ]),
-            default: ParamFallback::Yaml("auto"),
-            doc: "The form of the files; `auto` looks at their first bytes; `mongodb` reads a collection; `synthetic` \
-                  makes rows by itself.",
-        },
-        Param {
-            name: "mongodb",
-            kind: ParamType::Record(PARAMS),
-            default: ParamFallback::Absent,
-            doc: "The collection, for `source: mongodb`.",
-        },
-        Param {
-            name: "separator",
-            kind: ParamType::Text,
-            default: ParamFallback::Yaml("','"),
-            doc: "What separates the fields of CSV: one character.",
-        },
-        Param {
-            name: "drop",
-            kind: ParamType::List(&ParamType::Text),
-            default: ParamFallback::Yaml("[]"),
-            doc: "Columns to leave out.",
-        },
-        Param {
-            name: "na",
-            kind: ParamType::List(&ParamType::Text),
-            default: ParamFallback::Yaml(NA),
-            doc: "Cells that mean a missing value.",
-        },
-        Param {
-            name: "types",
-            kind: ParamType::Map(&ParamType::Choice(&[
-                "int", "float", "text", "bool", "time", "epoch_s", "epoch_ms", "epoch_us",
-            ])),
-            default: ParamFallback::Yaml("{}"),
-            doc: "Columns that get this type whatever their cells look like; a cell that is not of it is an error. `epoch_s`, \
-                  `epoch_ms` and `epoch_us` are numbers of seconds, thousandths and millionths since 1970: they become times.",
-        },
-        Param {
-            name: "encoding",
-            kind: ParamType::Choice(&["auto", "utf-8", "windows-1252"]),
-            default: ParamFallback::Yaml("auto"),
-            doc: "How text is read. `auto`: as UTF-8, and cells that are not as Windows-1252 (which holds Latin-1), which is told.",
-        },
-        Param {
-            name: "conflicts",
-            kind: ParamType::Choice(&["fail", "text"]),
-            default: ParamFallback::Yaml("fail"),
-            doc: "What to do about a column of NDJSON or of a collection whose cells are of types that do not fit together: \
-                  `fail`, or keep all of it as `text` and say so.",
-        },
-        Param {
-            name: "rows",
-            kind: ParamType::Int(1, 100_000_000),
-            default: ParamFallback::Yaml("2000"),
-            doc: "How many rows `synthetic` makes.",
-        },
-        Param {
-            name: "missing",
-            kind: ParamType::Float(0.0, 1.0),
-            default: ParamFallback::Yaml("0.02"),
-            doc: "The share of feature cells that `synthetic` leaves out.",
-        },
-    ],
+    params: IngestParams::PARAMS,
     seeded: true,
     own_turn: false,
     make,
 };
+
+params! {
+    /// Parameters of `ingest`.
+    pub(crate) struct IngestParams {
+        /// The form of the files; `auto` looks at their first bytes; `mongodb` reads a collection;
+        /// `synthetic` makes rows by itself.
+        source: SourceForm = "auto";
+        /// The collection, for `source: mongodb`.
+        mongodb: Option<CollectionParams>;
+        /// What separates the fields of CSV: one character.
+        separator: String = "','";
+        /// Columns to leave out.
+        drop: Vec<String> = "[]";
+        /// Cells that mean a missing value.
+        na: Vec<String> = "['', na, NA, 'N/A', nan, NaN, 'null']";
+        /// Columns that get this type whatever their cells look like; a cell that is not of it is
+        /// an error. `epoch_s`, `epoch_ms` and `epoch_us` are numbers of seconds, thousandths and
+        /// millionths since 1970: they become times.
+        types: BTreeMap<String, ColumnTypeChoice> = "{}";
+        /// How text is read. `auto`: as UTF-8, and cells that are not as Windows-1252 (which holds
+        /// Latin-1), which is told.
+        encoding: Encoding = "auto";
+        /// What to do about a column of NDJSON or of a collection whose cells are of types that do
+        /// not fit together: `fail`, or keep all of it as `text` and say so.
+        conflicts: TypeConflictRule = "fail";
+        /// How many rows `synthetic` makes.
+        rows: usize = "2000", in ParamType::Int(1, 100_000_000);
+        /// The share of feature cells that `synthetic` leaves out.
+        missing: f64 = "0.02", in ParamType::Float(0.0, 1.0);
+    }
+}
+
+/// Where rows come from, and in which form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SourceForm {
+    /// Files, of this form if one is named.
+    Files(Option<FileFormat>),
+    Collection,
+    Synthetic,
+}
+
+choices!(SourceForm {
+    "auto" => SourceForm::Files(None),
+    "csv" => SourceForm::Files(Some(FileFormat::Csv)),
+    "parquet" => SourceForm::Files(Some(FileFormat::Parquet)),
+    "ndjson" => SourceForm::Files(Some(FileFormat::Ndjson)),
+    "zeek" => SourceForm::Files(Some(FileFormat::Zeek)),
+    "mongodb" => SourceForm::Collection,
+    "synthetic" => SourceForm::Synthetic,
+});
+
+choices!(Encoding {
+    "auto" => Encoding::Auto,
+    "utf-8" => Encoding::Utf8,
+    "windows-1252" => Encoding::Windows1252,
+});
+
+/// What is done about a column whose cells are of types that do not fit together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TypeConflictRule {
+    Fail,
+    Text,
+}
+
+choices!(TypeConflictRule {
+    "fail" => TypeConflictRule::Fail,
+    "text" => TypeConflictRule::Text,
+});
+
+/// A type that a column is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ColumnTypeChoice {
+    Plain(ColumnType),
+    /// Numbers that count from 1970, with so many digits of the parts of a second.
+    Epoch(u32),
+}
+
+choices!(ColumnTypeChoice {
+    "int" => ColumnTypeChoice::Plain(ColumnType::Int),
+    "float" => ColumnTypeChoice::Plain(ColumnType::Float),
+    "text" => ColumnTypeChoice::Plain(ColumnType::Text),
+    "bool" => ColumnTypeChoice::Plain(ColumnType::Bool),
+    "time" => ColumnTypeChoice::Plain(ColumnType::Time),
+    "epoch_s" => ColumnTypeChoice::Epoch(0),
+    "epoch_ms" => ColumnTypeChoice::Epoch(3),
+    "epoch_us" => ColumnTypeChoice::Epoch(6),
+});
 
 struct IngestStage {
     from: IngestSource,
@@ -150,91 +159,78 @@ enum IngestSource {
 }
 
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
-    let source = values.text("source").unwrap_or_default();
-    let format = match source {
-        "csv" => Some(FileFormat::Csv),
-        "parquet" => Some(FileFormat::Parquet),
-        "ndjson" => Some(FileFormat::Ndjson),
-        "zeek" => Some(FileFormat::Zeek),
-        _ => None,
-    };
-    let separator = match values.text("separator").unwrap_or_default().as_bytes() {
-        [one] if !matches!(one, b'"' | b'\n' | b'\r') => *one,
-        _ => {
-            return Err(vec![ParamError {
-                path: vec![ParamStep::key("separator")],
-                message:
-                    "the separator of fields is one ASCII character, and no quote or line break"
-                        .to_owned(),
-                help: Some(r#"a tab is written "\t", in double quotes"#.to_owned()),
-            }]);
+    let params = IngestParams::of(values);
+    let options = params.options()?;
+    let from = match params.source {
+        SourceForm::Files(_) => IngestSource::Files,
+        SourceForm::Synthetic => IngestSource::Synthetic {
+            rows: params.rows,
+            missing: params.missing,
+        },
+        SourceForm::Collection => {
+            let collection = params.mongodb.ok_or_else(|| {
+                let help =
+                    "write `mongodb: { uri: \"${env.NETSEC_MONGODB_URI}\", database: …, collection: … }`";
+                refusal("source", "`source: mongodb` needs `mongodb`", help)
+            })?;
+            IngestSource::Collection(Box::new(CollectionSource::new(collection, "mongodb")?))
         }
     };
-    let from = match source {
-        "synthetic" => IngestSource::Synthetic {
-            rows: values.size("rows"),
-            missing: values.float("missing").unwrap_or_default(),
-        },
-        "mongodb" => match values.map("mongodb") {
-            Some(values) => {
-                IngestSource::Collection(Box::new(CollectionSource::new(values, "mongodb")?))
-            }
-            None => {
-                return Err(vec![ParamError {
-                    path: vec![ParamStep::key("source")],
-                    message: "`source: mongodb` needs `mongodb`".to_owned(),
-                    help: Some(
-                        "write `mongodb: { uri: \"${env.NETSEC_MONGODB_URI}\", database: …, collection: … }`"
-                            .to_owned(),
-                    ),
-                }]);
-            }
-        },
-        _ => IngestSource::Files,
-    };
-    let (drop, na) = (values.texts("drop"), values.texts("na"));
-    let (epochs, types) = types(values);
-    let encoding = match values.text("encoding") {
-        Some("utf-8") => Encoding::Utf8,
-        Some("windows-1252") => Encoding::Windows1252,
-        _ => Encoding::Auto,
-    };
-    if !epochs.is_empty() && matches!(from, IngestSource::Collection(_)) {
-        return Err(vec![ParamError {
-            path: vec![ParamStep::key("types")],
-            message: "`epoch_s`, `epoch_ms` and `epoch_us` are for files".to_owned(),
-            help: Some("keep moments in a collection as dates".to_owned()),
-        }]);
+    if !options.epochs.is_empty() && matches!(from, IngestSource::Collection(_)) {
+        return Err(refusal(
+            "types",
+            "`epoch_s`, `epoch_ms` and `epoch_us` are for files",
+            "keep moments in a collection as dates",
+        ));
     }
-    let keeps_conflicts = values.text("conflicts") == Some("text");
     Ok(Box::new(IngestStage {
         from,
-        drop,
-        options: Options {
-            format,
-            separator,
-            na,
-            types,
-            epochs,
-            encoding,
-        },
-        keeps_conflicts,
+        drop: params.drop,
+        options,
+        keeps_conflicts: params.conflicts == TypeConflictRule::Text,
     }))
 }
 
-/// Columns of numbers that count from 1970, with the digits of the parts of a second; and columns
-/// with their types.
-fn types(values: &Values) -> (BTreeMap<String, u32>, BTreeMap<String, ColumnType>) {
-    let (mut epochs, mut types) = (BTreeMap::new(), BTreeMap::new());
-    for (name, value) in values.map("types").into_iter().flat_map(|types| &types.0) {
-        let Value::Text(word) = value else { continue };
-        if let Some((_, digits)) = EPOCHS.iter().find(|(known, _)| known == word) {
-            epochs.insert(name.clone(), *digits);
-        } else if let Some((_, kind)) = TYPES.iter().find(|(known, _)| known == word) {
-            types.insert(name.clone(), *kind);
+fn refusal(key: &str, message: &str, help: &str) -> Vec<ParamError> {
+    vec![ParamError {
+        path: vec![ParamStep::key(key)],
+        message: message.to_owned(),
+        help: Some(help.to_owned()),
+    }]
+}
+
+impl IngestParams {
+    /// Returns how files are read.
+    fn options(&self) -> Result<Options, Vec<ParamError>> {
+        let separator = match self.separator.as_bytes() {
+            [one] if !matches!(one, b'"' | b'\n' | b'\r') => *one,
+            _ => {
+                return Err(refusal(
+                    "separator",
+                    "the separator of fields is one ASCII character, and no quote or line break",
+                    r#"a tab is written "\t", in double quotes"#,
+                ));
+            }
+        };
+        let (mut types, mut epochs) = (BTreeMap::new(), BTreeMap::new());
+        for (name, choice) in &self.types {
+            match choice {
+                ColumnTypeChoice::Plain(kind) => drop(types.insert(name.clone(), *kind)),
+                ColumnTypeChoice::Epoch(digits) => drop(epochs.insert(name.clone(), *digits)),
+            }
         }
+        Ok(Options {
+            format: match self.source {
+                SourceForm::Files(format) => format,
+                SourceForm::Collection | SourceForm::Synthetic => None,
+            },
+            separator,
+            na: self.na.clone(),
+            types,
+            epochs,
+            encoding: self.encoding,
+        })
     }
-    (epochs, types)
 }
 
 impl Stage for IngestStage {
@@ -377,11 +373,16 @@ mod tests {
     use super::*;
     use crate::base::tree::{SyntaxValue, parse_snippet};
     use crate::frame::cell::MISSING;
+    use crate::stage::param::ParamFallback;
 
     #[test]
     fn the_default_is_what_other_readers_take_for_missing() {
-        let Ok(SyntaxValue::List(items)) = parse_snippet(NA) else {
-            panic!("{NA} is a list");
+        let na = IngestParams::PARAMS.iter().find(|param| param.name == "na");
+        let Some(ParamFallback::Yaml(text)) = na.map(|param| param.default) else {
+            panic!("`na` has a default");
+        };
+        let Ok(SyntaxValue::List(items)) = parse_snippet(text) else {
+            panic!("{text} is a list");
         };
         let words: Vec<&str> = items.iter().filter_map(|item| item.as_text()).collect();
         assert_eq!(words, MISSING);

@@ -2,7 +2,6 @@
 
 use crate::kinds::split::params::{ParamFaults, SplitBasis, SplitParams};
 use crate::kinds::split::work::SplitStage;
-use crate::stage::declare::ParamRecord;
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::param::{ParamError, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};

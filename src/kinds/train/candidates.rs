@@ -206,7 +206,6 @@ fn drawn(
 mod tests {
     use super::*;
     use crate::model::fitted::LEARNERS;
-    use crate::stage::declare::ParamRecord;
 
     #[test]
     fn the_reference_names_every_hyperparameter() {

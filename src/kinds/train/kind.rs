@@ -19,7 +19,6 @@ use crate::model::intervals::intervals;
 use crate::model::learner::FitTask;
 use crate::prep::preprocessor::Preprocessor;
 use crate::stage::context::StageContext;
-use crate::stage::declare::ParamRecord;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};

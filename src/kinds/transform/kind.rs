@@ -8,7 +8,7 @@ use crate::base::nearest::suggest;
 use crate::frame::npy;
 use crate::frame::table::{Table, TableError};
 use crate::kinds::dataset::Dataset;
-use crate::kinds::transform::steps;
+use crate::kinds::transform::steps::{self, StepParams};
 use crate::prep::labels::TargetMap;
 use crate::prep::preprocessor::{Preprocessor, PreprocessorSettings};
 use crate::profile::columns::Profile;
@@ -17,10 +17,11 @@ use crate::profile::nature::rising;
 use crate::profile::separation::{ClassTellings, LABELS, LabelProfiles, SAMPLE};
 use crate::profile::units::distinct_rows;
 use crate::stage::context::StageContext;
+use crate::stage::declare::params;
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
-use crate::stage::param::{Param, ParamError, ParamFallback, ParamStep, ParamType, Value, Values};
+use crate::stage::param::{ParamError, ParamStep, ParamType, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 
 /// The kind.
@@ -63,58 +64,39 @@ pub const KIND: StageKind = StageKind {
             doc: "every fitted step",
         },
     ]),
-    params: &[
-        Param {
-            name: "target",
-            kind: ParamType::Text,
-            default: ParamFallback::Required,
-            doc: "The column of labels.",
-        },
-        Param {
-            name: "target_map",
-            kind: ParamType::Map(&ParamType::Int(0, 1)),
-            default: ParamFallback::Yaml("{-1: 0, 1: 1}"),
-            doc: "Which label means which class; 1 is the attack.",
-        },
-        Param {
-            name: "other_labels",
-            kind: ParamType::Int(0, 1),
-            default: ParamFallback::Absent,
-            doc: "The class of every label that `target_map` does not name; without it such a label is an error.",
-        },
-        Param {
-            name: "drop",
-            kind: ParamType::List(&ParamType::Text),
-            default: ParamFallback::Yaml("[]"),
-            doc: "Columns that are no features, such as row numbers and times.",
-        },
-        Param {
-            name: "near_perfect",
-            kind: ParamType::Float(0.5, 1.0),
-            default: ParamFallback::Yaml("0.99"),
-            doc: "A column that tells attacks from benign rows by itself with this AUC gives the label away: a model that uses it \
-                  is not accepted, nor one that uses row numbers, flow ids, addresses or times, unless `allow` names the column.",
-        },
-        Param {
-            name: "allow",
-            kind: ParamType::Map(&ParamType::Text),
-            default: ParamFallback::Yaml("{}"),
-            doc: "Columns that are used although they give the label away, each with the reason, such as `{sttl: known at \
-                  detection time}`. The reasons stand in the decision and in the model card.",
-        },
-        Param {
-            name: "steps",
-            kind: ParamType::List(&ParamType::Record(steps::PARAMS)),
-            default: ParamFallback::Yaml("[{impute: {with: knn}}, {onehot: {}}, {scale: {}}]"),
-            doc: "What is done, one after the other; each is one of `finite`, `impute`, `scale`, `quantile`, `log1p`, `clip`, `onehot`, \
-                  `ordinal`, `target`, `hash`, `pca`, `drop`, `ratio` and `difference`. In the end there are only numbers; missing \
-                  cells may stay where all learners are made of trees.",
-        },
-    ],
+    params: TransformParams::PARAMS,
     seeded: false,
     own_turn: false,
     make,
 };
+
+params! {
+    /// Parameters of `transform`.
+    struct TransformParams {
+        /// The column of labels.
+        target: String = required;
+        /// Which label means which class; 1 is the attack.
+        target_map: BTreeMap<String, i64> = "{-1: 0, 1: 1}", in ParamType::Map(&ParamType::Int(0, 1));
+        /// The class of every label that `target_map` does not name; without it such a label is an
+        /// error.
+        other_labels: Option<i64>, in ParamType::Int(0, 1);
+        /// Columns that are no features, such as row numbers and times.
+        drop: Vec<String> = "[]";
+        /// A column that tells attacks from benign rows by itself with this AUC gives the label
+        /// away: a model that uses it is not accepted, nor one that uses row numbers, flow ids,
+        /// addresses or times, unless `allow` names the column.
+        near_perfect: f64 = "0.99", in ParamType::Float(0.5, 1.0);
+        /// Columns that are used although they give the label away, each with the reason, such as
+        /// `{sttl: known at detection time}`. The reasons stand in the decision and in the model
+        /// card.
+        allow: BTreeMap<String, String> = "{}";
+        /// What is done, one after the other; each is one of `finite`, `impute`, `scale`,
+        /// `quantile`, `log1p`, `clip`, `onehot`, `ordinal`, `target`, `hash`, `pca`, `drop`,
+        /// `ratio` and `difference`. In the end there are only numbers; missing cells may stay
+        /// where all learners are made of trees.
+        steps: Vec<Option<StepParams>> = "[{impute: {with: knn}}, {onehot: {}}, {scale: {}}]";
+    }
+}
 
 struct TransformStage {
     settings: PreprocessorSettings,
@@ -124,56 +106,65 @@ struct TransformStage {
 }
 
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
-    let mut classes: BTreeMap<String, u8> = BTreeMap::new();
-    for (label, class) in values
-        .map("target_map")
-        .map(|map| &map.0)
-        .into_iter()
-        .flatten()
-    {
-        classes.insert(label.clone(), u8::from(matches!(class, Value::Int(1))));
-    }
-    let others = values.int("other_labels").map(|class| u8::from(class == 1));
-    let reached: Vec<u8> = classes.values().copied().chain(others).collect();
-    if !reached.contains(&0) || !reached.contains(&1) {
-        return Err(vec![ParamError {
-            path: vec![ParamStep::key("target_map")],
-            message: "both classes, 0 and 1, must have a label".to_owned(),
-            help: Some("name the benign labels with 0, and set `other_labels: 1` if all others are attacks".to_owned()),
-        }]);
-    }
-    let (steps, faults) = steps::read(values);
+    let params = TransformParams::of(values);
+    let labels = params.labels()?;
+    let allow = params.allowed()?;
+    let (steps, faults) = steps::read(&params.steps);
     if !faults.is_empty() {
         return Err(faults);
     }
-    let settings = PreprocessorSettings {
-        target: values.text("target").unwrap_or_default().to_owned(),
-        labels: TargetMap { classes, others },
-        steps,
-    };
-    let allow: BTreeMap<String, String> =
-        (values.map("allow").map(|map| &map.0).into_iter().flatten())
-            .filter_map(|(column, reason)| match reason {
-                Value::Text(reason) => Some((column.clone(), reason.trim().to_owned())),
-                _ => None,
-            })
-            .collect();
-    if let Some((column, _)) = allow.iter().find(|(_, reason)| reason.is_empty()) {
-        return Err(vec![ParamError {
-            path: vec![ParamStep::key("allow"), ParamStep::Key(column.clone())],
-            message: format!("no reason is given for `{column}`"),
-            help: Some(
-                "say why it is known at detection time: the reason stands in the decision and in the card".to_owned(),
-            ),
-        }]);
-    }
-    let near_perfect = values.float("near_perfect").unwrap_or_default();
     Ok(Box::new(TransformStage {
-        settings,
-        drop: values.texts("drop"),
-        near_perfect,
+        settings: PreprocessorSettings {
+            target: params.target,
+            labels,
+            steps,
+        },
+        drop: params.drop,
+        near_perfect: params.near_perfect,
         allow,
     }))
+}
+
+impl TransformParams {
+    /// Returns which label means which class; both have one.
+    fn labels(&self) -> Result<TargetMap, Vec<ParamError>> {
+        let class = |class: i64| u8::from(class == 1);
+        let classes: BTreeMap<String, u8> = self
+            .target_map
+            .iter()
+            .map(|(label, number)| (label.clone(), class(*number)))
+            .collect();
+        let others = self.other_labels.map(class);
+        let reached: Vec<u8> = classes.values().copied().chain(others).collect();
+        if reached.contains(&0) && reached.contains(&1) {
+            return Ok(TargetMap { classes, others });
+        }
+        let help =
+            "name the benign labels with 0, and set `other_labels: 1` if all others are attacks";
+        Err(vec![ParamError {
+            path: vec![ParamStep::key("target_map")],
+            message: "both classes, 0 and 1, must have a label".to_owned(),
+            help: Some(help.to_owned()),
+        }])
+    }
+
+    /// Returns the columns that are allowed, each with its reason.
+    fn allowed(&self) -> Result<BTreeMap<String, String>, Vec<ParamError>> {
+        let mut allowed = BTreeMap::new();
+        for (column, reason) in &self.allow {
+            let reason = reason.trim();
+            if reason.is_empty() {
+                let help = "say why it is known at detection time: the reason stands in the decision and in the card";
+                return Err(vec![ParamError {
+                    path: vec![ParamStep::key("allow"), ParamStep::key(column)],
+                    message: format!("no reason is given for `{column}`"),
+                    help: Some(help.to_owned()),
+                }]);
+            }
+            allowed.insert(column.clone(), reason.to_owned());
+        }
+        Ok(allowed)
+    }
 }
 
 impl Stage for TransformStage {

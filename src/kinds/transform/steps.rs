@@ -12,307 +12,262 @@ use crate::prep::knn::DonorWeights;
 use crate::prep::reduce::DropRule;
 use crate::prep::scale::ScaleMethod;
 use crate::prep::step::{PrepStep, StepAction};
-use crate::stage::param::{
-    self, Param, ParamError, ParamFallback, ParamStep, ParamType, Value, Values,
-};
+use crate::stage::declare::{ParamField, choices, params};
+use crate::stage::param::{ParamError, ParamStep, ParamType, Value};
 
-const fn of(
-    name: &'static str,
-    kind: ParamType,
-    default: &'static str,
-    doc: &'static str,
-) -> Param {
-    Param {
-        name,
-        kind,
-        default: ParamFallback::Yaml(default),
-        doc,
+params! {
+    /// Parameters of `impute`.
+    pub(crate) struct ImputeParams {
+        /// `knn`: the mean of the nearest rows, as scikit-learn's `KNNImputer`; the others look at
+        /// the column alone.
+        with: ImputeMethod = "knn";
+        /// How many rows `knn` takes.
+        neighbours: usize = "3", in ParamType::Int(1, 1000);
+        /// Whether all of them count the same, or one over the distance.
+        weights: DonorWeights = "uniform";
+        /// What `constant` puts into columns of numbers.
+        value: f64 = "0";
+        /// What `constant` puts into columns of text.
+        text: String = "missing";
+        /// Whether a column `NAME is missing` is added for each that had missing cells in training.
+        indicator: bool = "false";
     }
 }
 
-const fn maybe(name: &'static str, kind: ParamType, doc: &'static str) -> Param {
-    Param {
-        name,
-        kind,
-        default: ParamFallback::Absent,
-        doc,
+params! {
+    /// Parameters of `finite`.
+    pub(crate) struct FiniteParams {
+        /// What stands in for plus and minus infinity: a missing cell; the greatest and the least
+        /// finite number of training; or, `quantile`, what all but a small share of the training
+        /// cells are below and above.
+        with: FiniteMethod = "missing";
+        /// The share of training cells below what `quantile` puts there.
+        share: f64 = "0.999", in ParamType::Float(0.5, 1.0);
     }
 }
 
-const FINITE: ParamType = ParamType::Float(f64::MIN, f64::MAX);
+params! {
+    /// Parameters of `scale`.
+    pub(crate) struct ScaleParams {
+        /// `standard`: mean 0 and standard deviation 1; `min_max`: from 0 to 1; `robust`: median 0
+        /// and the middle half 1 wide; `max_abs`: the largest absolute value 1.
+        with: ScaleMethod = "standard";
+    }
+}
 
-const IMPUTE: &[Param] = &[
-    of(
-        "with",
-        ParamType::Choice(&["knn", "mean", "median", "most_frequent", "constant"]),
-        "knn",
-        "`knn`: the mean of the nearest rows, as scikit-learn's `KNNImputer`; the others look at the column alone.",
-    ),
-    of(
-        "neighbours",
-        ParamType::Int(1, 1000),
-        "3",
-        "How many rows `knn` takes.",
-    ),
-    of(
-        "weights",
-        ParamType::Choice(&["uniform", "distance"]),
-        "uniform",
-        "Whether all of them count the same, or one over the distance.",
-    ),
-    of(
-        "value",
-        FINITE,
-        "0",
-        "What `constant` puts into columns of numbers.",
-    ),
-    of(
-        "text",
-        ParamType::Text,
-        "missing",
-        "What `constant` puts into columns of text.",
-    ),
-    of(
-        "indicator",
-        ParamType::Bool,
-        "false",
-        "Whether a column `NAME is missing` is added for each that had missing cells in training.",
-    ),
-];
+params! {
+    /// Parameters of `quantile`.
+    pub(crate) struct QuantileParams {
+        /// How many quantiles are kept, or as many as there are rows.
+        quantiles: usize = "1000", in ParamType::Int(2, 10_000);
+        /// How the values are spread.
+        to: QuantileShape = "uniform";
+    }
+}
 
-const INFINITE: &[Param] = &[
-    of(
-        "with",
-        ParamType::Choice(&["missing", "clip", "quantile"]),
-        "missing",
-        "What stands in for plus and minus infinity: a missing cell; the greatest and the least finite number of training; or, \
-         `quantile`, what all but a small share of the training cells are below and above.",
-    ),
-    of(
-        "share",
-        ParamType::Float(0.5, 1.0),
-        "0.999",
-        "The share of training cells below what `quantile` puts there.",
-    ),
-];
+params! {
+    /// Parameters of `clip`.
+    pub(crate) struct ClipParams {
+        /// The least value.
+        low: Option<f64>;
+        /// The greatest value.
+        high: Option<f64>;
+        /// The least value is what this share of the training rows is below.
+        low_share: Option<f64>, in ParamType::Float(0.0, 1.0);
+        /// The greatest value is what this share of the training rows is below.
+        high_share: Option<f64>, in ParamType::Float(0.0, 1.0);
+    }
+}
 
-const SCALE: &[Param] = &[of(
-    "with",
-    ParamType::Choice(&["standard", "min_max", "robust", "max_abs"]),
-    "standard",
-    "`standard`: mean 0 and standard deviation 1; `min_max`: from 0 to 1; `robust`: median 0 and the middle half 1 wide; \
-     `max_abs`: the largest absolute value 1.",
-)];
+params! {
+    /// Parameters of `onehot`.
+    pub(crate) struct OneHotParams {
+        /// What becomes of a category that training did not have: 0 in all columns, one of the
+        /// rare, or an error.
+        unknown: UnknownCategory = "zero";
+        /// Categories in fewer training rows share the column `NAME is rare`.
+        min_count: usize = "1", in ParamType::Int(1, 1_000_000_000);
+        /// The most categories of a column; with more the stage fails.
+        max: usize = "100", in ParamType::Int(1, 10_000);
+    }
+}
 
-const QUANTILE: &[Param] = &[
-    of(
-        "quantiles",
-        ParamType::Int(2, 10_000),
-        "1000",
-        "How many quantiles are kept, or as many as there are rows.",
-    ),
-    of(
-        "to",
-        ParamType::Choice(&["uniform", "normal"]),
-        "uniform",
-        "How the values are spread.",
-    ),
-];
+params! {
+    /// Parameters of `target`.
+    pub(crate) struct TargetParams {
+        /// By so many rows of the share among all a category is drawn towards it; without it, by as
+        /// much as its spread asks for.
+        smooth: Option<f64>, in ParamType::Float(0.0, 1e9);
+        /// Training rows are told the shares of the other folds, so that none is told its own
+        /// class.
+        folds: usize = "5", in ParamType::Int(2, 100);
+    }
+}
 
-const CLIP: &[Param] = &[
-    maybe("low", FINITE, "The least value."),
-    maybe("high", FINITE, "The greatest value."),
-    maybe(
-        "low_share",
-        ParamType::Float(0.0, 1.0),
-        "The least value is what this share of the training rows is below.",
-    ),
-    maybe(
-        "high_share",
-        ParamType::Float(0.0, 1.0),
-        "The greatest value is what this share of the training rows is below.",
-    ),
-];
+params! {
+    /// Parameters of `hash`.
+    pub(crate) struct HashParams {
+        /// How many columns there are in the end.
+        buckets: usize = "32", in ParamType::Int(1, 100_000);
+    }
+}
 
-const ONEHOT: &[Param] = &[
-    of(
-        "unknown",
-        ParamType::Choice(&["zero", "rare", "error"]),
-        "zero",
-        "What becomes of a category that training did not have: 0 in all columns, one of the rare, or an error.",
-    ),
-    of(
-        "min_count",
-        ParamType::Int(1, 1_000_000_000),
-        "1",
-        "Categories in fewer training rows share the column `NAME is rare`.",
-    ),
-    of(
-        "max",
-        ParamType::Int(1, 10_000),
-        "100",
-        "The most categories of a column; with more the stage fails.",
-    ),
-];
+params! {
+    /// Parameters of `pca`.
+    pub(crate) struct PcaParams {
+        /// How many components there are in the end, or as many as columns.
+        components: usize = "10", in ParamType::Int(1, 10_000);
+    }
+}
 
-const TARGET: &[Param] = &[
-    maybe(
-        "smooth",
-        ParamType::Float(0.0, 1e9),
-        "By so many rows of the share among all a category is drawn towards it; without it, by as much as its spread asks for.",
-    ),
-    of(
-        "folds",
-        ParamType::Int(2, 100),
-        "5",
-        "Training rows are told the shares of the other folds, so that none is told its own class.",
-    ),
-];
+params! {
+    /// Parameters of `drop`.
+    pub(crate) struct DropParams {
+        /// Those that are the same in all training rows.
+        constant: bool = "false";
+        /// Those that equal an earlier one.
+        duplicate: bool = "false";
+        /// Those whose correlation with an earlier one that stays is larger, whatever its sign.
+        correlated: Option<f64>, in ParamType::Float(0.0, 1.0);
+    }
+}
 
-const HASH: &[Param] = &[of(
-    "buckets",
-    ParamType::Int(1, 100_000),
-    "32",
-    "How many columns there are in the end.",
-)];
+params! {
+    /// Parameters of `ratio` and `difference`.
+    pub(crate) struct PairParams {
+        /// The first column.
+        of: String = required;
+        /// The second column.
+        and: String = required;
+        /// What the new column is called; otherwise after the two, as in `a / b` or `a - b`.
+        name: Option<String>;
+    }
+}
 
-const PCA: &[Param] = &[of(
-    "components",
-    ParamType::Int(1, 10_000),
-    "10",
-    "How many components there are in the end, or as many as columns.",
-)];
+/// Of an action that has no parameters: that it is named.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NoParams;
 
-const DROP: &[Param] = &[
-    of(
-        "constant",
-        ParamType::Bool,
-        "false",
-        "Those that are the same in all training rows.",
-    ),
-    of(
-        "duplicate",
-        ParamType::Bool,
-        "false",
-        "Those that equal an earlier one.",
-    ),
-    maybe(
-        "correlated",
-        ParamType::Float(0.0, 1.0),
-        "Those whose correlation with an earlier one that stays is larger, whatever its sign.",
-    ),
-];
+impl ParamField for NoParams {
+    const TYPE: ParamType = ParamType::Record(&[]);
 
-const PAIR: &[Param] = &[
-    Param {
-        name: "of",
-        kind: ParamType::Text,
-        default: ParamFallback::Required,
-        doc: "The first column.",
-    },
-    Param {
-        name: "and",
-        kind: ParamType::Text,
-        default: ParamFallback::Required,
-        doc: "The second column.",
-    },
-    maybe(
-        "name",
-        ParamType::Text,
-        "What the new column is called; otherwise after the two, as in `a / b` or `a - b`.",
-    ),
-];
+    fn read(_: Option<&Value>) -> Self {
+        Self
+    }
+}
 
-/// A step.
-pub(crate) const PARAMS: &[Param] = &[
-    maybe(
-        "columns",
-        ParamType::List(&ParamType::Text),
-        "Which columns the step takes; without any choice all that it has use for.",
-    ),
-    maybe(
-        "match",
-        ParamType::Text,
-        "Which columns it takes: those whose whole name this regular expression describes.",
-    ),
-    maybe(
-        "type",
-        ParamType::Choice(&["number", "text"]),
-        "Which columns it takes: those of this kind.",
-    ),
-    maybe(
-        "finite",
-        ParamType::Record(INFINITE),
-        "Replaces infinite numbers; first of all steps.",
-    ),
-    maybe("impute", ParamType::Record(IMPUTE), "Fills missing cells."),
-    maybe(
-        "scale",
-        ParamType::Record(SCALE),
-        "Shifts and divides columns of numbers.",
-    ),
-    maybe(
-        "quantile",
-        ParamType::Record(QUANTILE),
-        "Spreads columns of numbers by their rank.",
-    ),
-    maybe(
-        "log1p",
-        ParamType::Record(&[]),
-        "Takes ln(1 + x) of columns of numbers that are above -1.",
-    ),
-    maybe(
-        "clip",
-        ParamType::Record(CLIP),
-        "Keeps columns of numbers within bounds.",
-    ),
-    maybe(
-        "onehot",
-        ParamType::Record(ONEHOT),
-        "Makes columns of text a column of zeros and ones a category.",
-    ),
-    maybe(
-        "ordinal",
-        ParamType::Record(&[]),
-        "Makes columns of text the number of their category; unknown or missing: -1.",
-    ),
-    maybe(
-        "target",
-        ParamType::Record(TARGET),
-        "Makes columns of text the share of attacks in their category.",
-    ),
-    maybe(
-        "hash",
-        ParamType::Record(HASH),
-        "Deals columns of text out over buckets, whatever stands there.",
-    ),
-    maybe(
-        "pca",
-        ParamType::Record(PCA),
-        "Makes columns of numbers their principal components.",
-    ),
-    maybe(
-        "drop",
-        ParamType::Record(DROP),
-        "Leaves out columns: all that are taken, or those of them that are useless.",
-    ),
-    maybe(
-        "ratio",
-        ParamType::Record(PAIR),
-        "Adds the first column over the second; missing where that is 0.",
-    ),
-    maybe(
-        "difference",
-        ParamType::Record(PAIR),
-        "Adds the first column less the second.",
-    ),
-];
+params! {
+    /// A step.
+    pub(crate) struct StepParams {
+        /// Which columns the step takes; without any choice all that it has use for.
+        columns: Option<Vec<String>>;
+        /// Which columns it takes: those whose whole name this regular expression describes.
+        matching as "match": Option<String>;
+        /// Which columns it takes: those of this kind.
+        kind as "type": Option<CellKind>;
+        /// Replaces infinite numbers; first of all steps.
+        finite: Option<FiniteParams>;
+        /// Fills missing cells.
+        impute: Option<ImputeParams>;
+        /// Shifts and divides columns of numbers.
+        scale: Option<ScaleParams>;
+        /// Spreads columns of numbers by their rank.
+        quantile: Option<QuantileParams>;
+        /// Takes ln(1 + x) of columns of numbers that are above -1.
+        log1p: Option<NoParams>;
+        /// Keeps columns of numbers within bounds.
+        clip: Option<ClipParams>;
+        /// Makes columns of text a column of zeros and ones a category.
+        onehot: Option<OneHotParams>;
+        /// Makes columns of text the number of their category; unknown or missing: -1.
+        ordinal: Option<NoParams>;
+        /// Makes columns of text the share of attacks in their category.
+        target: Option<TargetParams>;
+        /// Deals columns of text out over buckets, whatever stands there.
+        hash: Option<HashParams>;
+        /// Makes columns of numbers their principal components.
+        pca: Option<PcaParams>;
+        /// Leaves out columns: all that are taken, or those of them that are useless.
+        drop: Option<DropParams>;
+        /// Adds the first column over the second; missing where that is 0.
+        ratio: Option<PairParams>;
+        /// Adds the first column less the second.
+        difference: Option<PairParams>;
+    }
+}
 
-/// The names of the actions.
+/// How missing cells are filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ImputeMethod {
+    Knn,
+    Mean,
+    Median,
+    MostFrequent,
+    Constant,
+}
+
+choices!(ImputeMethod {
+    "knn" => ImputeMethod::Knn,
+    "mean" => ImputeMethod::Mean,
+    "median" => ImputeMethod::Median,
+    "most_frequent" => ImputeMethod::MostFrequent,
+    "constant" => ImputeMethod::Constant,
+});
+
+choices!(DonorWeights {
+    "uniform" => DonorWeights::Uniform,
+    "distance" => DonorWeights::Distance,
+});
+
+/// What stands in for infinite numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FiniteMethod {
+    Missing,
+    Clip,
+    Quantile,
+}
+
+choices!(FiniteMethod {
+    "missing" => FiniteMethod::Missing,
+    "clip" => FiniteMethod::Clip,
+    "quantile" => FiniteMethod::Quantile,
+});
+
+choices!(ScaleMethod {
+    "standard" => ScaleMethod::Standard,
+    "min_max" => ScaleMethod::MinMax,
+    "robust" => ScaleMethod::Robust,
+    "max_abs" => ScaleMethod::MaxAbs,
+});
+
+/// How ranks are spread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QuantileShape {
+    Uniform,
+    Normal,
+}
+
+choices!(QuantileShape {
+    "uniform" => QuantileShape::Uniform,
+    "normal" => QuantileShape::Normal,
+});
+
+choices!(UnknownCategory {
+    "zero" => UnknownCategory::Zero,
+    "rare" => UnknownCategory::Rare,
+    "error" => UnknownCategory::Error,
+});
+
+choices!(CellKind {
+    "number" => CellKind::Number,
+    "text" => CellKind::Text,
+});
+
+/// Parameters that say which columns a step takes; all others are actions.
 const CHOOSERS: usize = 3;
 
 fn fault(at: usize, inner: Option<&str>, message: String, help: &str) -> ParamError {
-    let path = [ParamStep::key("steps"), param::ParamStep::Index(at)]
+    let path = [ParamStep::key("steps"), ParamStep::Index(at)]
         .into_iter()
         .chain(inner.map(ParamStep::key))
         .collect();
@@ -324,119 +279,139 @@ fn fault(at: usize, inner: Option<&str>, message: String, help: &str) -> ParamEr
 }
 
 /// Reads the steps.
-pub(crate) fn read(values: &Values) -> (Vec<PrepStep>, Vec<ParamError>) {
-    let (mut steps, mut faults) = (Vec::new(), Vec::new());
-    for (at, step) in values.list("steps").iter().enumerate() {
-        let Value::Map(step) = step else { continue };
+pub(crate) fn read(steps: &[Option<StepParams>]) -> (Vec<PrepStep>, Vec<ParamError>) {
+    let (mut read, mut faults) = (Vec::new(), Vec::new());
+    for (at, step) in steps.iter().enumerate() {
+        // What was refused is told already.
+        let Some(step) = step else { continue };
         match one(step, at) {
-            Ok(step) => steps.push(step),
+            Ok(step) => read.push(step),
             Err(fault) => faults.push(*fault),
         }
     }
-    (steps, faults)
+    (read, faults)
 }
 
-fn one(step: &Values, at: usize) -> Result<PrepStep, Box<ParamError>> {
-    let (name, with) = named_action(step, at)?;
+fn one(step: &StepParams, at: usize) -> Result<PrepStep, Box<ParamError>> {
+    let action = named_action(step, at)?;
     let pick = pick(step, at)?;
     let is_choice = !pick.names.is_empty() || pick.matching.is_some() || pick.kind.is_some();
-    let action = action(name, with, is_choice, at)?;
-    if matches!(action, StepAction::Derive(..)) && is_choice {
-        let message = format!("`{name}` names its columns itself");
+    if let (Some(pair), true) = (action.pair(), is_choice) {
+        let message = format!("`{pair}` names its columns itself");
         let help = "leave out `columns`, `match` and `type`";
-        return Err(Box::new(fault(at, Some(name), message, help)));
+        return Err(Box::new(fault(at, Some(pair), message, help)));
     }
+    let action = action.read(is_choice, at)?;
     Ok(PrepStep { pick, action })
 }
 
-/// Returns the one action that a step names, and its parameters.
-fn named_action(step: &Values, at: usize) -> Result<(&'static str, &Values), Box<ParamError>> {
-    let actions = || PARAMS[CHOOSERS..].iter().map(|param| param.name);
-    let named: Vec<(&'static str, &Values)> = actions()
-        .filter_map(|name| Some((name, step.map(name)?)))
-        .collect();
-    let message = match named[..] {
-        [one] => return Ok(one),
-        [] => "this step does nothing",
+/// The one action that a step names.
+enum NamedAction<'a> {
+    Finite(&'a FiniteParams),
+    Impute(&'a ImputeParams),
+    Scale(&'a ScaleParams),
+    Quantile(&'a QuantileParams),
+    Log1p,
+    Clip(&'a ClipParams),
+    OneHot(&'a OneHotParams),
+    Ordinal,
+    Target(&'a TargetParams),
+    Hash(&'a HashParams),
+    Pca(&'a PcaParams),
+    Drop(&'a DropParams),
+    Ratio(&'a PairParams),
+    Difference(&'a PairParams),
+}
+
+fn named_action(step: &StepParams, at: usize) -> Result<NamedAction<'_>, Box<ParamError>> {
+    let mut named: Vec<NamedAction<'_>> = Vec::new();
+    named.extend(step.finite.as_ref().map(NamedAction::Finite));
+    named.extend(step.impute.as_ref().map(NamedAction::Impute));
+    named.extend(step.scale.as_ref().map(NamedAction::Scale));
+    named.extend(step.quantile.as_ref().map(NamedAction::Quantile));
+    named.extend(step.log1p.as_ref().map(|_| NamedAction::Log1p));
+    named.extend(step.clip.as_ref().map(NamedAction::Clip));
+    named.extend(step.onehot.as_ref().map(NamedAction::OneHot));
+    named.extend(step.ordinal.as_ref().map(|_| NamedAction::Ordinal));
+    named.extend(step.target.as_ref().map(NamedAction::Target));
+    named.extend(step.hash.as_ref().map(NamedAction::Hash));
+    named.extend(step.pca.as_ref().map(NamedAction::Pca));
+    named.extend(step.drop.as_ref().map(NamedAction::Drop));
+    named.extend(step.ratio.as_ref().map(NamedAction::Ratio));
+    named.extend(step.difference.as_ref().map(NamedAction::Difference));
+    let message = match named.len() {
+        1 => return Ok(named.remove(0)),
+        0 => "this step does nothing",
         _ => "this step does more than one thing",
     };
-    let help = format!("name one of {}", in_backticks(actions()));
+    let actions = StepParams::PARAMS[CHOOSERS..]
+        .iter()
+        .map(|param| param.name);
+    let help = format!("name one of {}", in_backticks(actions));
     Err(Box::new(fault(at, None, message.to_owned(), &help)))
 }
 
 /// Reads which columns a step takes.
-fn pick(step: &Values, at: usize) -> Result<ColumnPick, Box<ParamError>> {
-    let matching = step.text("match").map(ColumnPick::whole).transpose();
+fn pick(step: &StepParams, at: usize) -> Result<ColumnPick, Box<ParamError>> {
+    let matching = step.matching.as_deref().map(ColumnPick::whole).transpose();
     let matching = matching.map_err(|error| {
         let message = format!("this is no regular expression: {error}");
         Box::new(fault(at, Some("match"), message, ESCAPES))
     })?;
-    let names = step.texts("columns");
-    if step.get("columns").is_some() && names.is_empty() {
+    if step.columns.as_ref().is_some_and(Vec::is_empty) {
         let message = "no column is named".to_owned();
         let help = "name some, or leave it out: then the step takes all that it has use for";
         return Err(Box::new(fault(at, Some("columns"), message, help)));
     }
-    let kind = step.text("type").map(|word| match word {
-        "text" => CellKind::Text,
-        _ => CellKind::Number,
-    });
     Ok(ColumnPick {
-        names,
+        names: step.columns.clone().unwrap_or_default(),
         matching,
-        kind,
+        kind: step.kind,
     })
 }
 
 const ESCAPES: &str = "in a regular expression these have to be written with a backslash before them: . + * ? ( ) [ ] { } | ^ $";
 
-/// Reads an action by its name; `is_choice`: the step says which columns it takes.
-fn action(
-    name: &str,
-    with: &Values,
-    is_choice: bool,
-    at: usize,
-) -> Result<StepAction, Box<ParamError>> {
-    Ok(match name {
-        "finite" => StepAction::Finite(match with.text("with") {
-            Some("clip") => FiniteStrategy::Clip,
-            Some("quantile") => FiniteStrategy::Quantile(with.float("share").unwrap_or(1.0)),
-            _ => FiniteStrategy::Missing,
-        }),
-        "impute" => StepAction::Impute(imputed(with), with.flag("indicator")),
-        "scale" => StepAction::Scale(match with.text("with") {
-            Some("min_max") => ScaleMethod::MinMax,
-            Some("robust") => ScaleMethod::Robust,
-            Some("max_abs") => ScaleMethod::MaxAbs,
-            _ => ScaleMethod::Standard,
-        }),
-        "quantile" => {
-            let is_normal = with.text("to") == Some("normal");
-            StepAction::Quantile(with.size("quantiles"), is_normal)
+impl NamedAction<'_> {
+    /// The name of an action that makes a column of two.
+    fn pair(&self) -> Option<&'static str> {
+        match self {
+            Self::Ratio(_) => Some("ratio"),
+            Self::Difference(_) => Some("difference"),
+            _ => None,
         }
-        "log1p" => StepAction::Log1p,
-        "clip" => clip(with, at)?,
-        "onehot" => {
-            let unknown = match with.text("unknown") {
-                Some("rare") => UnknownCategory::Rare,
-                Some("error") => UnknownCategory::Error,
-                _ => UnknownCategory::Zero,
-            };
-            StepAction::OneHot(unknown, with.size("min_count"), with.size("max"))
-        }
-        "ordinal" => StepAction::Ordinal,
-        "target" => StepAction::Target(with.float("smooth"), with.size("folds")),
-        "hash" => StepAction::Hash(with.size("buckets")),
-        "pca" => StepAction::Pca(with.size("components")),
-        "drop" => drop_columns(with, is_choice, at)?,
-        "ratio" => derive(PairOp::Ratio, "/", with),
-        _ => derive(PairOp::Difference, "-", with),
-    })
+    }
+
+    /// Reads it; `is_choice`: the step says which columns it takes.
+    fn read(&self, is_choice: bool, at: usize) -> Result<StepAction, Box<ParamError>> {
+        Ok(match self {
+            Self::Finite(with) => StepAction::Finite(match with.with {
+                FiniteMethod::Missing => FiniteStrategy::Missing,
+                FiniteMethod::Clip => FiniteStrategy::Clip,
+                FiniteMethod::Quantile => FiniteStrategy::Quantile(with.share),
+            }),
+            Self::Impute(with) => StepAction::Impute(imputed(with), with.indicator),
+            Self::Scale(with) => StepAction::Scale(with.with),
+            Self::Quantile(with) => {
+                StepAction::Quantile(with.quantiles, with.to == QuantileShape::Normal)
+            }
+            Self::Log1p => StepAction::Log1p,
+            Self::Clip(with) => clip(with, at)?,
+            Self::OneHot(with) => StepAction::OneHot(with.unknown, with.min_count, with.max),
+            Self::Ordinal => StepAction::Ordinal,
+            Self::Target(with) => StepAction::Target(with.smooth, with.folds),
+            Self::Hash(with) => StepAction::Hash(with.buckets),
+            Self::Pca(with) => StepAction::Pca(with.components),
+            Self::Drop(with) => drop_columns(with, is_choice, at)?,
+            Self::Ratio(with) => derive(PairOp::Ratio, "/", with),
+            Self::Difference(with) => derive(PairOp::Difference, "-", with),
+        })
+    }
 }
 
-fn clip(with: &Values, at: usize) -> Result<StepAction, Box<ParamError>> {
-    let low = bound(with, "low", "low_share", at)?;
-    let high = bound(with, "high", "high_share", at)?;
+fn clip(with: &ClipParams, at: usize) -> Result<StepAction, Box<ParamError>> {
+    let low = bound(("low", with.low), ("low_share", with.low_share), at)?;
+    let high = bound(("high", with.high), ("high_share", with.high_share), at)?;
     let is_empty = match (low, high) {
         (ClipBound::Value(low), ClipBound::Value(high))
         | (ClipBound::Share(low), ClipBound::Share(high)) => low > high,
@@ -451,16 +426,17 @@ fn clip(with: &Values, at: usize) -> Result<StepAction, Box<ParamError>> {
     Ok(StepAction::Clip(low, high))
 }
 
-fn bound(with: &Values, value: &str, share: &str, at: usize) -> Result<ClipBound, Box<ParamError>> {
-    match (with.float(value), with.float(share)) {
+/// A bound by its value or its share, each with its name.
+fn bound(
+    value: (&str, Option<f64>),
+    share: (&str, Option<f64>),
+    at: usize,
+) -> Result<ClipBound, Box<ParamError>> {
+    match (value.1, share.1) {
         (Some(_), Some(_)) => {
-            let message = format!("`{value}` and `{share}` say the same");
-            Err(Box::new(fault(
-                at,
-                Some("clip"),
-                message,
-                "name one of them",
-            )))
+            let message = format!("`{}` and `{}` say the same", value.0, share.0);
+            let help = "name one of them";
+            Err(Box::new(fault(at, Some("clip"), message, help)))
         }
         (Some(value), None) => Ok(ClipBound::Value(value)),
         (None, Some(share)) => Ok(ClipBound::Share(share)),
@@ -468,11 +444,15 @@ fn bound(with: &Values, value: &str, share: &str, at: usize) -> Result<ClipBound
     }
 }
 
-fn drop_columns(with: &Values, is_choice: bool, at: usize) -> Result<StepAction, Box<ParamError>> {
+fn drop_columns(
+    with: &DropParams,
+    is_choice: bool,
+    at: usize,
+) -> Result<StepAction, Box<ParamError>> {
     let rule = DropRule {
-        constant: with.flag("constant"),
-        duplicate: with.flag("duplicate"),
-        correlated: with.float("correlated"),
+        constant: with.constant,
+        duplicate: with.duplicate,
+        correlated: with.correlated,
     };
     if rule == DropRule::default() && !is_choice {
         let message = "this would leave out all columns".to_owned();
@@ -484,29 +464,18 @@ fn drop_columns(with: &Values, is_choice: bool, at: usize) -> Result<StepAction,
 }
 
 /// A column made of two others, called after them unless it has a name.
-fn derive(op: PairOp, sign: &str, with: &Values) -> StepAction {
-    let of = with.text("of").unwrap_or_default().to_owned();
-    let and = with.text("and").unwrap_or_default().to_owned();
-    let name = with
-        .text("name")
-        .map_or_else(|| format!("{of} {sign} {and}"), str::to_owned);
+fn derive(op: PairOp, sign: &str, with: &PairParams) -> StepAction {
+    let PairParams { of, and, name } = with.clone();
+    let name = name.unwrap_or_else(|| format!("{of} {sign} {and}"));
     StepAction::Derive(op, of, and, name)
 }
 
-fn imputed(with: &Values) -> ImputeStrategy {
-    let weights = if with.text("weights") == Some("distance") {
-        DonorWeights::Distance
-    } else {
-        DonorWeights::Uniform
-    };
-    match with.text("with") {
-        Some("mean") => ImputeStrategy::Mean,
-        Some("median") => ImputeStrategy::Median,
-        Some("most_frequent") => ImputeStrategy::MostFrequent,
-        Some("constant") => ImputeStrategy::Constant(
-            with.float("value").unwrap_or_default(),
-            with.text("text").unwrap_or_default().to_owned(),
-        ),
-        _ => ImputeStrategy::Knn(with.size("neighbours"), weights),
+fn imputed(with: &ImputeParams) -> ImputeStrategy {
+    match with.with {
+        ImputeMethod::Knn => ImputeStrategy::Knn(with.neighbours, with.weights),
+        ImputeMethod::Mean => ImputeStrategy::Mean,
+        ImputeMethod::Median => ImputeStrategy::Median,
+        ImputeMethod::MostFrequent => ImputeStrategy::MostFrequent,
+        ImputeMethod::Constant => ImputeStrategy::Constant(with.value, with.text.clone()),
     }
 }

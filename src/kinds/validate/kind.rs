@@ -15,7 +15,7 @@ use crate::schema::report::{RuleVerdict, ValidationCounts, ValidationReport};
 use crate::schema::rules::{self};
 use crate::schema::types::TableMeasure;
 use crate::stage::context::StageContext;
-use crate::stage::declare::{ParamRecord, params};
+use crate::stage::declare::params;
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::{OutsideSource, Stage, StageKind};
