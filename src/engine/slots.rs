@@ -1,5 +1,13 @@
 //! Slots: how many stages run at once, and that they start in the order in which they were handed
 //! out.
+//!
+//! How: every task that is handed out has a ticket with its number. Only the task whose number is
+//! next may take slots, as many as its width; then the number moves on. A task that ends before it
+//! took any passes its number on when its ticket is dropped, so that none waits for it. Workers of a
+//! stage's sub-actions borrow what is free, out of turn.
+//!
+//! The invariant: slots held and slots free are as many as there are, and whoever's number is next
+//! either holds a ticket or has passed it on.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

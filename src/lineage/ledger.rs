@@ -1,4 +1,13 @@
 //! The ledger: records written and found again, over any pairs.
+//!
+//! How: a commit is *entered*: its pairs go to `pending.pairs`, where whoever asks finds them first.
+//! Then it is *kept*: its body is appended to the journal and flushed, and its pairs wait in
+//! `pending.kept` for the database, which follows in large batches. A pair leaves `pending` when the
+//! database has just that value. The database also holds a mark, how far it follows the journals: what
+//! lies beyond is replayed when it is opened.
+//!
+//! The invariant: whatever is answered is in `pending` or in the database, and whatever is kept is in
+//! the journal, so that the database can be lost at any moment.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

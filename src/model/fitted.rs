@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::data::{TrainingSet, first_missing, lacking};
 use crate::model::error::{ModelError, shielded};
 use crate::model::learner::LearnerOf;
-use crate::model::{bayes, linear, neighbours, svm, tree_learners};
+use crate::model::{
+    adaboost, bayes, decision_tree, gradient_boosting, linear, neighbours, random_forest, svm,
+};
 use crate::trees::ensemble::TreeEnsemble;
 
 /// A learner of any kind.
@@ -19,15 +21,15 @@ pub const LEARNERS: [Learner; 9] = [
     neighbours::KNN.fitted_by(|task| (neighbours::KNN.fit)(task).map(Model::Neighbours)),
     svm::SVM.fitted_by(|task| (svm::SVM.fit)(task).map(Model::Svm)),
     bayes::NAIVE_BAYES.fitted_by(|task| (bayes::NAIVE_BAYES.fit)(task).map(Model::Bayes)),
-    tree_learners::DECISION_TREE
-        .fitted_by(|task| (tree_learners::DECISION_TREE.fit)(task).map(Model::Trees)),
-    tree_learners::RANDOM_FOREST
-        .fitted_by(|task| (tree_learners::RANDOM_FOREST.fit)(task).map(Model::Trees)),
-    tree_learners::EXTRA_TREES
-        .fitted_by(|task| (tree_learners::EXTRA_TREES.fit)(task).map(Model::Trees)),
-    tree_learners::GRADIENT_BOOSTING
-        .fitted_by(|task| (tree_learners::GRADIENT_BOOSTING.fit)(task).map(Model::Trees)),
-    tree_learners::ADABOOST.fitted_by(|task| (tree_learners::ADABOOST.fit)(task).map(Model::Trees)),
+    decision_tree::DECISION_TREE
+        .fitted_by(|task| (decision_tree::DECISION_TREE.fit)(task).map(Model::Trees)),
+    random_forest::RANDOM_FOREST
+        .fitted_by(|task| (random_forest::RANDOM_FOREST.fit)(task).map(Model::Trees)),
+    random_forest::EXTRA_TREES
+        .fitted_by(|task| (random_forest::EXTRA_TREES.fit)(task).map(Model::Trees)),
+    gradient_boosting::GRADIENT_BOOSTING
+        .fitted_by(|task| (gradient_boosting::GRADIENT_BOOSTING.fit)(task).map(Model::Trees)),
+    adaboost::ADABOOST.fitted_by(|task| (adaboost::ADABOOST.fit)(task).map(Model::Trees)),
 ];
 
 /// The names of the learners, for declarations.

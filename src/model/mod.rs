@@ -1,11 +1,14 @@
 //! Models: learners, figures, and what is stored.
 
+pub mod adaboost;
 pub mod bayes;
 pub mod bundle;
 pub mod calibrate;
 pub mod data;
+pub mod decision_tree;
 pub mod error;
 pub mod fitted;
+pub mod gradient_boosting;
 pub mod hyper;
 pub mod importance;
 pub mod intervals;
@@ -13,5 +16,6 @@ pub mod learner;
 pub mod linear;
 pub mod metrics;
 pub mod neighbours;
+pub mod random_forest;
 pub mod svm;
-pub mod tree_learners;
+pub mod tree_learner;

@@ -1,4 +1,14 @@
 //! A tree grown best leaf first, with histograms of all features at every leaf: for boosting.
+//!
+//! How: a leaf is a range of the entries, which are put in order as leaves are split, and has a
+//! histogram: of every bin of every feature, the sums of its rows' gradients, hessians and counts.
+//! The best split of a leaf is found from its histogram alone. Of the two sides of a split only the
+//! smaller is counted; the larger one is the whole less the smaller (Ke et al., 2017). Leaves whose
+//! histogram does not fit into the room for them are counted again when they are split.
+//!
+//! The invariant: the ranges of open and done leaves together are all entries, each once, and the
+//! order in which sums are added depends on the entries alone, so that any number of threads grows
+//! the same tree.
 
 use rayon::prelude::*;
 
@@ -71,6 +81,23 @@ impl HistogramLayout {
     }
 }
 
+/// The entries of a leaf: a range of them.
+#[derive(Clone, Copy)]
+struct LeafRange {
+    node: usize,
+    from: usize,
+    to: usize,
+}
+
+/// A leaf before it is known whether it can be split.
+#[derive(Clone, Copy)]
+struct NewLeaf {
+    range: LeafRange,
+    depth: usize,
+    whole: NodeSums,
+    bounds: LeafBounds,
+}
+
 /// A leaf that may be split.
 struct OpenLeaf {
     node: usize,
@@ -82,6 +109,16 @@ struct OpenLeaf {
     /// Its histogram; empty if there is no room for it.
     sums: Vec<NodeSums>,
     best: NodeSplit,
+}
+
+impl OpenLeaf {
+    fn range(&self) -> LeafRange {
+        LeafRange {
+            node: self.node,
+            from: self.from,
+            to: self.to,
+        }
+    }
 }
 
 /// Grows a tree, and returns it with the value of every group of rows that it was grown from.
@@ -103,129 +140,37 @@ fn grow_within(
     entries: &mut [WeightedGroup],
     rules: &TreeRules,
 ) -> (DecisionTree, Vec<f64>) {
-    let mut tree = LeafwiseGrower {
+    let mut grower = LeafwiseGrower {
         bins,
         layout,
         features,
         rules,
+        most_kept: room / (layout.cells.max(1) * size_of::<NodeSums>()),
         nodes: Vec::new(),
+        leaves: Vec::new(),
+        done: Vec::new(),
+        count: 1,
         pool: Vec::new(),
         spare: Vec::new(),
     };
-    let whole = WeightedGroup::sums(entries);
-    tree.nodes.push(SplitNode::leaf(
-        rules.value(whole, LeafBounds::NONE),
-        whole.h,
-    ));
-    let mut leaves: Vec<OpenLeaf> = Vec::new();
-    let mut count = 1;
-    let most_kept = room / (layout.cells.max(1) * size_of::<NodeSums>());
-    let mut done: Vec<(usize, usize, usize)> = Vec::new();
-    if rules.max_leaves > 1 && rules.max_depth > 0 && whole.n >= 2.0 * rules.min_leaf {
-        let sums = tree.histogram(entries, whole);
-        match tree.leaf(0, (0, entries.len()), 0, whole, LeafBounds::NONE, sums) {
-            Ok(leaf) => leaves.push(leaf),
-            Err(sums) => tree.pool.push(sums),
-        }
-    }
-    if leaves.is_empty() {
-        done.push((0, 0, entries.len()));
-    }
-    while let Some(place) = best(&leaves) {
-        let OpenLeaf {
-            node: at,
-            from,
-            to,
-            depth,
-            whole,
-            bounds,
-            sums,
-            best,
-        } = leaves.swap_remove(place);
-        if count >= rules.max_leaves {
-            done.push((at, from, to));
+    grower.plant(entries);
+    while let Some(place) = best(&grower.leaves) {
+        let leaf = grower.leaves.swap_remove(place);
+        if grower.count >= rules.max_leaves {
+            grower.done.push(leaf.range());
             continue;
         }
-        let mine = &mut entries[from..to];
-        let (codes, missing) = (&bins.codes[best.feature], bins.cuts[best.feature].missing());
-        let below = tree.nodes.len();
-        let asked = node(bins, &best, whole, below);
-        let left = partition(mine, &mut tree.spare, |entry| {
-            asked.takes_bin(codes[entry.group as usize], missing)
-        });
-        let middle = from + left;
-        tree.nodes[at] = asked;
-        let (low, high) = rules.bounds(&best, whole, bounds);
-        count += 1;
-        let rest = whole.less(best.left);
-        let mut sides = [
-            (below, (from, middle), best.left, low),
-            (below + 1, (middle, to), rest, high),
-        ];
-        for (_, _, whole, bounds) in &sides {
-            tree.nodes
-                .push(SplitNode::leaf(rules.value(*whole, *bounds), whole.h));
-        }
-        // Leaves that cannot be split need no histogram.
-        let can = |whole: &NodeSums| {
-            depth + 1 < rules.max_depth
-                && count < rules.max_leaves
-                && whole.n >= 2.0 * rules.min_leaf
-        };
-        if !can(&sides[0].2) && !can(&sides[1].2) {
-            done.extend(
-                sides
-                    .iter()
-                    .map(|(node, (from, to), ..)| (*node, *from, *to)),
-            );
-            tree.pool.push(sums);
-            continue;
-        }
-        // The smaller side is counted, the other one is what is left.
-        let length = |side: &(usize, (usize, usize), NodeSums, LeafBounds)| side.1.1 - side.1.0;
-        if length(&sides[0]) > length(&sides[1]) {
-            sides.swap(0, 1);
-        }
-        let (start, end) = sides[0].1;
-        let small = tree.histogram(&entries[start..end], sides[0].2);
-        let large = if sums.is_empty() {
-            let (start, end) = sides[1].1;
-            tree.histogram(&entries[start..end], sides[1].2)
-        } else {
-            let mut large = sums;
-            large
-                .iter_mut()
-                .zip(&small)
-                .for_each(|(whole, part)| *whole = whole.less(*part));
-            large
-        };
-        for ((node, (from, to), whole, bounds), sums) in sides.into_iter().zip([small, large]) {
-            let leaf = match can(&whole) {
-                true => tree.leaf(node, (from, to), depth + 1, whole, bounds, sums),
-                false => Err(sums),
-            };
-            match leaf {
-                Ok(mut leaf) => {
-                    if leaves.len() >= most_kept {
-                        tree.pool.push(std::mem::take(&mut leaf.sums));
-                    }
-                    leaves.push(leaf);
-                }
-                Err(sums) => {
-                    tree.pool.push(sums);
-                    done.push((node, from, to));
-                }
-            }
-        }
+        grower.split(leaf, entries);
     }
     let mut values = vec![0.0; bins.groups];
-    for (node, from, to) in done {
-        let value = tree.nodes[node].value;
-        entries[from..to]
-            .iter()
-            .for_each(|entry| values[entry.group as usize] = value);
+    for leaf in grower.done {
+        let value = grower.nodes[leaf.node].value;
+        for entry in &entries[leaf.from..leaf.to] {
+            values[entry.group as usize] = value;
+        }
     }
-    (DecisionTree { nodes: tree.nodes }, values)
+    let nodes = grower.nodes;
+    (DecisionTree { nodes }, values)
 }
 
 /// The leaf whose split gains most; of equal ones the first that was made.
@@ -243,28 +188,159 @@ fn best(leaves: &[OpenLeaf]) -> Option<usize> {
         .map(|(place, _)| place)
 }
 
+/// The histogram of a leaf's one side, given those of the leaf and of the other.
+fn less(mut whole: Vec<NodeSums>, part: &[NodeSums]) -> Vec<NodeSums> {
+    for (whole, part) in whole.iter_mut().zip(part) {
+        *whole = whole.less(*part);
+    }
+    whole
+}
+
 struct LeafwiseGrower<'a> {
     bins: &'a BinnedRows,
     layout: &'a HistogramLayout,
     features: &'a [usize],
     rules: &'a TreeRules,
+    /// How many histograms of open leaves there is room for.
+    most_kept: usize,
     nodes: Vec<SplitNode>,
+    leaves: Vec<OpenLeaf>,
+    /// Leaves that stay.
+    done: Vec<LeafRange>,
+    /// How many leaves there are.
+    count: usize,
     /// Histograms that are not needed any more, to be used again.
     pool: Vec<Vec<NodeSums>>,
     spare: Vec<WeightedGroup>,
 }
 
 impl LeafwiseGrower<'_> {
+    /// Makes the root.
+    fn plant(&mut self, entries: &[WeightedGroup]) {
+        let whole = WeightedGroup::sums(entries);
+        let value = self.rules.value(whole, LeafBounds::NONE);
+        self.nodes.push(SplitNode::leaf(value, whole.h));
+        let root = NewLeaf {
+            range: LeafRange {
+                node: 0,
+                from: 0,
+                to: entries.len(),
+            },
+            depth: 0,
+            whole,
+            bounds: LeafBounds::NONE,
+        };
+        if self.rules.max_leaves > 1 && self.rules.max_depth > 0 && self.has_rows(&root) {
+            let sums = self.histogram(entries, whole);
+            match self.leaf(root, sums) {
+                Ok(leaf) => return self.leaves.push(leaf),
+                Err(sums) => self.pool.push(sums),
+            }
+        }
+        self.done.push(root.range);
+    }
+
+    /// Whether a leaf has rows for two.
+    fn has_rows(&self, leaf: &NewLeaf) -> bool {
+        leaf.whole.n >= 2.0 * self.rules.min_leaf
+    }
+
+    fn can_split(&self, leaf: &NewLeaf) -> bool {
+        leaf.depth < self.rules.max_depth
+            && self.count < self.rules.max_leaves
+            && self.has_rows(leaf)
+    }
+
+    /// Splits a leaf; its sides are open if they can be split in turn.
+    fn split(&mut self, mut leaf: OpenLeaf, entries: &mut [WeightedGroup]) {
+        let sums = std::mem::take(&mut leaf.sums);
+        let mut sides = self.part(&leaf, entries);
+        self.count += 1;
+        for side in &sides {
+            let value = self.rules.value(side.whole, side.bounds);
+            self.nodes.push(SplitNode::leaf(value, side.whole.h));
+        }
+        // Leaves that cannot be split need no histogram.
+        if !sides.iter().any(|side| self.can_split(side)) {
+            self.done.extend(sides.map(|side| side.range));
+            self.pool.push(sums);
+            return;
+        }
+        // The smaller side is counted, the other one is what is left.
+        let length = |side: &NewLeaf| side.range.to - side.range.from;
+        if length(&sides[0]) > length(&sides[1]) {
+            sides.swap(0, 1);
+        }
+        let [small, large] = sides;
+        let of_small = self.count_side(&small, entries);
+        let of_large = if sums.is_empty() {
+            self.count_side(&large, entries)
+        } else {
+            less(sums, &of_small)
+        };
+        self.add(small, of_small);
+        self.add(large, of_large);
+    }
+
+    /// Puts the entries of a leaf in order by its split; returns its two sides.
+    fn part(&mut self, leaf: &OpenLeaf, entries: &mut [WeightedGroup]) -> [NewLeaf; 2] {
+        let best = &leaf.best;
+        let codes = &self.bins.codes[best.feature];
+        let missing = self.bins.cuts[best.feature].missing();
+        let below = self.nodes.len();
+        let asked = node(self.bins, best, leaf.whole, below);
+        let own = &mut entries[leaf.from..leaf.to];
+        let left = partition(own, &mut self.spare, |entry| {
+            asked.takes_bin(codes[entry.group as usize], missing)
+        });
+        self.nodes[leaf.node] = asked;
+        let middle = leaf.from + left;
+        let (low, high) = self.rules.bounds(best, leaf.whole, leaf.bounds);
+        let side = |node, from, to, whole, bounds| NewLeaf {
+            range: LeafRange { node, from, to },
+            depth: leaf.depth + 1,
+            whole,
+            bounds,
+        };
+        let rest = leaf.whole.less(best.left);
+        [
+            side(below, leaf.from, middle, best.left, low),
+            side(below + 1, middle, leaf.to, rest, high),
+        ]
+    }
+
+    fn count_side(&mut self, side: &NewLeaf, entries: &[WeightedGroup]) -> Vec<NodeSums> {
+        self.histogram(&entries[side.range.from..side.range.to], side.whole)
+    }
+
+    /// Adds a leaf with its histogram: to those that are open if it can be split.
+    fn add(&mut self, new: NewLeaf, sums: Vec<NodeSums>) {
+        let leaf = match self.can_split(&new) {
+            true => self.leaf(new, sums),
+            false => Err(sums),
+        };
+        match leaf {
+            Ok(mut leaf) => {
+                if self.leaves.len() >= self.most_kept {
+                    self.pool.push(std::mem::take(&mut leaf.sums));
+                }
+                self.leaves.push(leaf);
+            }
+            Err(sums) => {
+                self.pool.push(sums);
+                self.done.push(new.range);
+            }
+        }
+    }
+
     /// Finds the best split of a leaf; without one its histogram comes back.
-    fn leaf(
-        &self,
-        node: usize,
-        (from, to): (usize, usize),
-        depth: usize,
-        whole: NodeSums,
-        bounds: LeafBounds,
-        sums: Vec<NodeSums>,
-    ) -> Result<OpenLeaf, Vec<NodeSums>> {
+    fn leaf(&self, new: NewLeaf, sums: Vec<NodeSums>) -> Result<OpenLeaf, Vec<NodeSums>> {
+        let NewLeaf {
+            range: LeafRange { node, from, to },
+            depth,
+            whole,
+            bounds,
+        } = new;
         let here = NodeRows {
             whole,
             score: self.rules.score(whole, bounds),

@@ -1,4 +1,14 @@
 //! Which features a prediction comes from (TreeSHAP), and which a model as a whole.
+//!
+//! How: a Shapley value is the mean over all orders in which features become known of what one adds.
+//! For a tree the sum over subsets is carried along the way to each leaf: a path keeps, of every
+//! feature met so far, the share of rows that pass its splits when it is not known and when it is,
+//! and a weight for each size of subset (`extend`). At a leaf each feature is taken out again
+//! (`unwind`), which leaves the weight of the subsets without it, and what it adds is that weight
+//! times the leaf's value times the difference of its two shares. A feature that is met twice is
+//! unwound and put in again with the product of its shares.
+//!
+//! The invariant: base and values add up to the prediction before the link.
 
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;

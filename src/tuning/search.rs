@@ -1,5 +1,12 @@
 //! Which settings to try next: every combination, draws, or what the trials so far suggest.
 //!
+//! How TPE suggests: a tenth of the trials so far, those with the best scores, are the good ones.
+//! First the learner is drawn, then each of its hyperparameters by itself, all in the same way: a
+//! density is built from a kernel around each value of the good ones, another from those of the
+//! rest, both with one wide kernel more for what was never tried. Values are drawn from the first,
+//! and the draw at which it is largest beside the second is taken. A few trials are suggested at
+//! once from what is known, and those that were tried already are left out.
+//!
 //! What comes next depends on the trials so far and the seed alone, so that a search that was
 //! stopped goes on where it was, and the same one is the same with any number of threads.
 
