@@ -1,8 +1,9 @@
 //! One cell of a table, and the one reading of a cell that is written as text.
 //!
-//! Training, validation and scoring read a cell by the same functions: what makes a column of numbers
-//! when rows are read is what a model later takes for a number. White space around numbers, truth
-//! values and moments is left out; text stays as it is written.
+//! Training, validation and scoring read a cell by the same functions: what is a number when rows are
+//! ingested is the same number when they are validated and scored. White space around numbers, truth
+//! values and moments is left out; text stays as it is written. Which type a column gets is another
+//! question: that of `source`, which keeps a column of CSV as text where numbers would say less.
 
 use crate::frame::table::{ColumnType, EXACT, read_time, show_time};
 
@@ -31,6 +32,11 @@ pub fn read_float(text: &str) -> Option<f64> {
     let text = text.trim();
     let number: f64 = text.parse().ok()?;
     (!overflows(text, number)).then_some(number)
+}
+
+/// Reads a cell for a column of numbers in front of a model, where truth values are 1 and 0.
+pub fn read_number(text: &str) -> Option<f64> {
+    read_float(text).or_else(|| read_bool(text).map(|flag| f64::from(u8::from(flag))))
 }
 
 /// Returns whether text is a number that is too large to be held.
@@ -109,18 +115,6 @@ impl Cell {
             Self::Text(text) => text.clone(),
             Self::Time(ms) => show_time(*ms),
         })
-    }
-
-    /// Returns it as a feature of a model; `None` of text and of moments. A missing one is NaN.
-    pub fn number(&self) -> Option<f64> {
-        match self {
-            Self::Missing => Some(f64::NAN),
-            Self::Bool(flag) => Some(f64::from(u8::from(*flag))),
-            Self::Int(number) => Some(*number as f64),
-            Self::Whole(number) => Some(*number as f64),
-            Self::Float(number) => Some(*number),
-            Self::Text(_) | Self::Time(_) => None,
-        }
     }
 
     /// Returns it as a cell of a column of this type; `None` if it cannot be that without a loss.

@@ -165,7 +165,7 @@ impl Stage for EvaluateStage {
         &self,
         inputs: &Inputs,
         outputs: &mut Outputs,
-        _: &StageContext<'_>,
+        context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let test = Dataset::open(inputs.one("test"))?.whole()?;
         let challenger = model(ContenderRole::Challenger, inputs.one("model"))?;
@@ -173,6 +173,7 @@ impl Stage for EvaluateStage {
             .maybe("champion")
             .map(|input| model(ContenderRole::Champion, input))
             .transpose()?;
+        context.check()?;
         let decision = decide(&self.0, &test, challenger, champion).map_err(data)?;
         outputs.bytes("decision", decision.encode());
         let Some(challenger) = &decision.challenger else {

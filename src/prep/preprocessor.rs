@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::frame::cell::{Cell, read_float};
 use crate::frame::table::{ColumnType, Table};
 use crate::prep::cells::{CellKind, ColumnCells};
 use crate::prep::columns::{Columns, RowFaults};
@@ -45,9 +44,6 @@ pub enum TrainedColumn {
 pub struct RequiredColumn {
     /// Its name.
     pub name: String,
-    /// The type that it had in training; none in files of before that was kept.
-    #[serde(default)]
-    pub column: Option<ColumnType>,
     /// What training had in it.
     pub seen: TrainedColumn,
     /// In how many training rows it was missing.
@@ -64,19 +60,7 @@ impl RequiredColumn {
         }
     }
 
-    /// Reads a cell of a column of numbers that is written as text, as it was read for training;
-    /// `None` if it is not of the type. Whole numbers may have become others.
-    pub fn number(&self, text: &str) -> Option<f64> {
-        match self.column {
-            Some(ColumnType::Bool) => Cell::read(text, ColumnType::Bool)?.number(),
-            Some(_) => read_float(text),
-            None => read_float(text)
-                .or_else(|| Cell::read(text, ColumnType::Bool).and_then(|cell| cell.number())),
-        }
-    }
-
-    fn of(name: String, column: ColumnType, cells: &ColumnCells) -> Self {
-        let column = Some(column);
+    fn of(name: String, cells: &ColumnCells) -> Self {
         match cells {
             ColumnCells::Numbers(cells) => {
                 let present = cells.iter().filter(|cell| !cell.is_nan());
@@ -87,7 +71,6 @@ impl RequiredColumn {
                 let missing = cells.iter().filter(|cell| cell.is_nan()).count();
                 Self {
                     name,
-                    column,
                     seen: TrainedColumn::Numbers(least, most),
                     missing,
                 }
@@ -99,7 +82,6 @@ impl RequiredColumn {
                 let missing = cells.iter().filter(|cell| cell.is_none()).count();
                 Self {
                     name,
-                    column,
                     seen: TrainedColumn::Texts(values),
                     missing,
                 }
@@ -169,7 +151,7 @@ impl Preprocessor {
                 ColumnType::Other => return odd("holds neither numbers nor text", &name),
             };
             let cells = cells(table, &name, kind)?;
-            inputs.push(RequiredColumn::of(name.clone(), column, &cells));
+            inputs.push(RequiredColumn::of(name.clone(), &cells));
             columns.push(name, cells)?;
         }
         let seen = Some(SeenRows::new(columns.row_hashes().into_iter()));

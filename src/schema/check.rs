@@ -235,13 +235,15 @@ impl PartCheck<'_> {
     /// A column cannot be read.
     pub fn digests(&self, table: &Table) -> Result<Vec<u8>, TableError> {
         let mut bytes = Vec::new();
+        // What is read as the same value is the same, however it is written.
+        let read = rules::coerced(self.schema, table)?;
         for (_, name) in self.unique() {
             if !table.has(name) {
                 bytes.extend(std::iter::repeat_n(0, 16 * table.height()));
                 continue;
             }
-            let missing = table.missing(name)?;
-            let column = table.shaped(&[(name.to_owned(), table.column_type(name)?)])?;
+            let missing = read.missing(name)?;
+            let column = read.shaped(&[(name.to_owned(), read.column_type(name)?)])?;
             for (digest, missing) in rows::digests(&column, &[])?.iter().zip(missing) {
                 bytes.extend_from_slice(if missing { &[0; 16] } else { &digest[..16] });
             }
@@ -302,4 +304,37 @@ fn missing_cells(table: &Table) -> Result<u64, TableError> {
         count += missing.into_iter().filter(|missing| *missing).count() as u64;
     }
     Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::parse::parse;
+
+    #[test]
+    fn what_reads_as_the_same_value_is_not_unique() {
+        let text = b"columns: { i: { type: int, coerce: true, unique: true } }\n".to_vec();
+        let Ok(schema) = parse("s.yaml", text) else {
+            panic!("the schema is right");
+        };
+        let rules = rules::rules(&schema);
+        let check = PartCheck {
+            schema: &schema,
+            rules: &rules,
+            moments: Vec::new(),
+            counts_duplicates: false,
+        };
+        let cells = ["4", " 4", "5", "x", "x"].map(|cell| Some(cell.to_owned()));
+        let table = Table::of_texts("i", cells.to_vec()).expect("a column of text");
+        let digests = check.digests(&table);
+        let (repeated, _) = check
+            .repeated(std::iter::once(digests))
+            .expect("every column can be read");
+        let rows: Vec<usize> = repeated[&0].iter().map(|(_, row)| *row).collect();
+        assert_eq!(
+            rows,
+            [1],
+            "the second 4; what is no number breaks another rule"
+        );
+    }
 }

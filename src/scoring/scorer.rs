@@ -1,7 +1,7 @@
 //! Rows of text to verdicts of a model. A row that cannot be scored says why, and spoils no other.
 //!
-//! Cells are read as training read them (`frame::cell`): a column of numbers takes what makes a
-//! column of numbers when rows are ingested. What a row lacks or has too much of is found in three
+//! Cells are read as they are when rows are ingested (`frame::cell`); for a model truth values are 1
+//! and 0. What a row lacks or has too much of is found in three
 //! places: where its cells are read, where the preprocessing meets them, and where the model does.
 //! Such rows stand as zeros in the matrix that the model is given, and their probability is dropped.
 
@@ -14,8 +14,8 @@ use serde::Serialize;
 
 use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
-use crate::frame::cell::{Cell, MISSING, is_missing, is_too_large};
-use crate::frame::table::{ColumnType, Table, TableError};
+use crate::frame::cell::{Cell, MISSING, is_missing, is_too_large, read_number};
+use crate::frame::table::{Table, TableError};
 use crate::model::bundle::ModelBundle;
 use crate::prep::cells::CellKind;
 use crate::prep::preprocessor::RequiredColumn;
@@ -95,8 +95,10 @@ impl Scorer {
     /// A column that the model needs is not there.
     pub fn score(&self, rows: &Table) -> Result<Vec<RowVerdict>, ScoreError> {
         self.check(rows)?;
-        self.verdicts(self.read(rows)?)
-            .map_err(|why| ScoreError::Data(TableError(why)))
+        let read = self.read(rows)?;
+        // What speaks against all rows together speaks against each.
+        let refused = |why: String| vec![Err(why); rows.height()];
+        Ok(self.verdicts(read).unwrap_or_else(refused))
     }
 
     /// Scores records: cells by the name of their column, in any order. A column that a record lacks
@@ -119,6 +121,9 @@ impl Scorer {
     /// No record has a column that the model needs.
     pub fn score_records(&self, records: Vec<Record>) -> Result<Vec<RowVerdict>, ScoreError> {
         let count = records.len();
+        if count == 0 {
+            return Ok(Vec::new());
+        }
         let inputs = self.inputs();
         let places: BTreeMap<&str, usize> = inputs
             .iter()
@@ -262,7 +267,7 @@ fn numbers(
     for (text, error) in texts.iter().zip(errors) {
         let number = match text {
             None => f64::NAN,
-            Some(text) => input.number(text).unwrap_or_else(|| {
+            Some(text) => read_number(text).unwrap_or_else(|| {
                 error.get_or_insert_with(|| unfit(input, text));
                 f64::NAN
             }),
@@ -277,8 +282,5 @@ fn unfit(input: &RequiredColumn, text: &str) -> String {
     if is_too_large(text) {
         return format!("`{name}`: {} overflows to infinity", text.trim());
     }
-    match input.column {
-        Some(ColumnType::Bool) => format!("`{name}`: {text:?} is neither true nor false"),
-        _ => format!("`{name}`: {text:?} is not a number"),
-    }
+    format!("`{name}`: {text:?} is not a number")
 }

@@ -114,7 +114,9 @@ fn amounts(slots: &BTreeMap<String, i64>, memory_mb: u64) -> BTreeMap<String, u6
         let count = u64::try_from(*count).unwrap_or_default();
         amounts.insert(name.clone(), count);
     }
-    amounts.insert(MEMORY.to_owned(), memory_mb);
+    if memory_mb > 0 {
+        amounts.insert(MEMORY.to_owned(), memory_mb);
+    }
     amounts.retain(|_, amount| *amount > 0);
     amounts
 }
@@ -122,6 +124,13 @@ fn amounts(slots: &BTreeMap<String, i64>, memory_mb: u64) -> BTreeMap<String, u6
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slot_may_be_called_like_memory() {
+        let slots = [(MEMORY.to_owned(), 4), ("gpu".to_owned(), 0)].into();
+        assert_eq!(amounts(&slots, 0), [(MEMORY.to_owned(), 4)].into());
+        assert_eq!(amounts(&slots, 9), [(MEMORY.to_owned(), 9)].into());
+    }
 
     #[test]
     fn waits_double_up_to_an_hour() {

@@ -168,16 +168,22 @@ fn drawn(
             Some(hyper.doc.to_owned()),
         )]
     };
-    let ints = |ends: &Vec<i64>| ends.iter().map(|end| *end as f64).collect::<Vec<f64>>();
+    let whole = |ends: &[Option<i64>]| -> Vec<Option<f64>> {
+        ends.iter().map(|end| end.map(|end| end as f64)).collect()
+    };
     let (word, ends) = match (&range.choice, &range.int, &range.float, &range.log) {
         (Some(tries), None, None, None) => return listed(learner, name, tries),
-        (None, Some(ends), None, None) => ("int", ints(ends)),
+        (None, Some(ends), None, None) => ("int", whole(ends)),
         (None, None, Some(ends), None) => ("float", ends.clone()),
         (None, None, None, Some(ends)) => ("log", ends.clone()),
         _ => {
             let message = "one of `choice`, `int`, `float` and `log` is needed";
             return Err(at(message.to_owned()));
         }
+    };
+    // An end that was refused is told already.
+    let Some(ends) = ends.into_iter().collect::<Option<Vec<f64>>>() else {
+        return Err(Vec::new());
     };
     let [low, high] = ends[..] else {
         return Err(at(format!(

@@ -75,11 +75,11 @@ params! {
         /// One of these.
         choice: Option<Vec<HyperparameterValue>>;
         /// A whole number from the first to the second of two.
-        int: Option<Vec<i64>>;
+        int: Option<Vec<Option<i64>>>;
         /// A number from the first to the second of two.
-        float: Option<Vec<f64>>;
+        float: Option<Vec<Option<f64>>>;
         /// The same, its logarithm being drawn.
-        log: Option<Vec<f64>>, in ParamType::List(&ParamType::Float(f64::MIN_POSITIVE, f64::MAX));
+        log: Option<Vec<Option<f64>>>, in ParamType::List(&ParamType::Float(f64::MIN_POSITIVE, f64::MAX));
     }
 }
 

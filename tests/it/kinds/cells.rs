@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use netsec::frame::cell::{Cell, MISSING, is_missing};
+use netsec::frame::cell::{Cell, MISSING, is_missing, read_float, read_number};
 use netsec::frame::codec::encode;
 use netsec::frame::table::{ColumnType, Table, TableError};
-use netsec::prep::preprocessor::{RequiredColumn, TrainedColumn};
 use netsec::schema::{parse, rules};
 use netsec::source::files::{Options, read};
 use proptest::prelude::*;
@@ -127,15 +126,6 @@ fn column(table: Result<Table, TableError>) -> Option<Vec<Option<String>>> {
     Some(table.texts("a").unwrap())
 }
 
-fn input(kind: ColumnType) -> RequiredColumn {
-    RequiredColumn {
-        name: "a".to_owned(),
-        column: Some(kind),
-        seen: TrainedColumn::Numbers(0.0, 1.0),
-        missing: 0,
-    }
-}
-
 const TYPES: [ColumnType; 4] = [
     ColumnType::Int,
     ColumnType::Float,
@@ -156,13 +146,13 @@ proptest! {
                     prop_assert!(trained.is_nan());
                     continue;
                 }
-                let scored = input(kind).number(text);
+                let scored = read_number(text);
                 prop_assert_eq!(scored.map(f64::to_bits), Some(trained.to_bits()), "{:?} as {:?}", text, kind);
             }
         }
         // And what makes the column text is not a number there: of a column of numbers, that is.
         if kind == ColumnType::Text {
-            let is_number = |text: &String| input(ColumnType::Float).number(text).is_some();
+            let is_number = |text: &String| read_float(text).is_some();
             let present: Vec<&String> = cells.iter().filter(|cell| !is_missing(cell, &missing_words())).collect();
             let all_are_numbers = present.iter().all(|cell| is_number(cell));
             // Identifiers and numbers that would lose digits are kept as text though they could be read.
