@@ -360,13 +360,13 @@ impl Workspace {
         }
         texts.sort();
         texts.dedup();
-        self.look_again(&FileSnapshot(
+        self.refresh_snapshot(&FileSnapshot(
             texts.into_iter().map(|text| (text, Vec::new())).collect(),
         ))
     }
 
     /// Looks again at what was looked at.
-    pub fn look_again(&self, before: &FileSnapshot) -> FileSnapshot {
+    pub fn refresh_snapshot(&self, before: &FileSnapshot) -> FileSnapshot {
         let look = |path: &Path| match disk::look(path) {
             Ok(disk::PathEntry::File(signature)) => Some(signature),
             _ => None,

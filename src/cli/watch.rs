@@ -113,7 +113,7 @@ fn wait_for_change(
         if changed.load(Ordering::SeqCst) {
             return true;
         }
-        let now = workspace.look_again(seen);
+        let now = workspace.refresh_snapshot(seen);
         if now != *seen && now == last {
             return true;
         }

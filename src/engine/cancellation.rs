@@ -16,7 +16,7 @@ impl Driver<'_, '_> {
             self.end_asked(&name);
         }
         if self.setup.cancel.is_cancelled() {
-            self.free_twins(true);
+            self.free_coalesced(true);
             for stage in self.schedule.stop() {
                 let result = self.result(stage, StageOutcome::Cancelled);
                 self.finish(stage, result);
@@ -56,7 +56,7 @@ impl Driver<'_, '_> {
 
     /// Ends the stages of this name that have not ended yet; what depends on them is not begun.
     fn end_asked(&mut self, name: &str) {
-        self.free_twins(true);
+        self.free_coalesced(true);
         let is_meant = |stage: &&usize| {
             let id = &self.spec(**stage).id;
             id.as_str() == name || id.stem() == name
@@ -97,12 +97,12 @@ impl Driver<'_, '_> {
 
     /// Lets stages go on that waited for another with the same key: all of them, or those of which
     /// none runs.
-    pub(crate) fn free_twins(&mut self, all: bool) {
+    pub(crate) fn free_coalesced(&mut self, all: bool) {
         let (free, held) = self
-            .twins
+            .coalesced
             .iter()
             .partition(|(_, key)| all || !self.is_under_way(key));
-        self.twins = held;
+        self.coalesced = held;
         let free: Vec<(usize, Digest)> = free;
         free.iter()
             .for_each(|(stage, _)| self.schedule.redo(*stage, &[]));
@@ -155,7 +155,7 @@ impl Driver<'_, '_> {
             "not started: `--max-failures` was reached ({} failed)",
             self.failures
         );
-        self.free_twins(true);
+        self.free_coalesced(true);
         for skipped in self.schedule.stop() {
             let error = Some(StageFailure {
                 class: FailureClass::Stage,

@@ -35,7 +35,7 @@ use crate::stage::io::SupervisorSource;
 use crate::store::blob::{Store, StoreError};
 
 /// How long the driver sleeps at most before it looks at the cancel token.
-const GLANCE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// What a run is carried out with.
 pub struct RunSetup<'a> {
@@ -156,7 +156,7 @@ pub fn drive(
             schedule: Schedule::new(setup.planner.graph, &plan.wanted, urgency(setup, plan)),
             capacity: Capacity::new(setup.planner.pipeline.capacity.clone()),
             retries: Vec::new(),
-            twins: Vec::new(),
+            coalesced: Vec::new(),
             recorded: HashSet::new(),
             cancel_requests: CancelRequests::new(setup.temporary),
             failed: HashMap::new(),
@@ -192,7 +192,7 @@ pub(crate) struct Driver<'a, 'v> {
     pub(crate) capacity: Capacity,
     pub(crate) retries: Vec<StageRetry>,
     /// Stages that were handed out and wait, because another that runs has the same key.
-    pub(crate) twins: Vec<(usize, Digest)>,
+    pub(crate) coalesced: Vec<(usize, Digest)>,
     /// The keys of the actions this run has recorded.
     pub(crate) recorded: HashSet<Digest>,
     pub(crate) cancel_requests: CancelRequests,
@@ -224,7 +224,7 @@ impl Driver<'_, '_> {
         self.begin()?;
         let mut workers = 0;
         while !self.schedule.is_over() {
-            self.free_twins(false);
+            self.free_coalesced(false);
             self.stop_what_is_to_stop();
             while let Some(task) = self.next_task()? {
                 // More workers than can run: while some run, others prepare and keep.
@@ -237,7 +237,7 @@ impl Driver<'_, '_> {
                     .expect("a worker lives as long as the driver");
             }
             if self.schedule.running() > 0 {
-                match messages.recv_timeout(GLANCE) {
+                match messages.recv_timeout(POLL_INTERVAL) {
                     Ok(message) => self.hear(message)?,
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => break,
@@ -279,7 +279,7 @@ impl Driver<'_, '_> {
 
     /// How many stages workers have.
     fn running(&self) -> usize {
-        self.schedule.running() - self.retries.len() - self.twins.len()
+        self.schedule.running() - self.retries.len() - self.coalesced.len()
     }
 
     fn next_retry(&mut self) -> Option<WorkerTask> {
@@ -381,7 +381,7 @@ impl Driver<'_, '_> {
         };
         match verdict {
             Verdict::Run(_) if self.is_under_way(&action.key) => {
-                self.twins.push((stage, action.key));
+                self.coalesced.push((stage, action.key));
                 Ok(None)
             }
             Verdict::Reuse(record) => {

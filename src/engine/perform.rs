@@ -28,7 +28,7 @@ use crate::plan::key::{Ingredients, OUTSIDE};
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, InputContent, InputFile, Inputs, Outputs, StageOutput};
-use crate::stage::memo::BlobRef;
+use crate::stage::sub_action::BlobRef;
 use crate::store::blob::Store;
 use crate::store::manifest::{FileEntry, Manifest};
 
@@ -146,7 +146,7 @@ fn perform(
             ..context
         };
         context.check()?;
-        if !bench.pipeline.stages[stage].kind.own_turn {
+        if !bench.pipeline.stages[stage].kind.runs_elsewhere {
             turn.begin();
         }
         let ran = run(bench, stage, &inputs, &mut outputs, &context);

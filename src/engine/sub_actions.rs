@@ -17,7 +17,7 @@ use crate::plan::decide;
 use crate::plan::key::Ingredients;
 use crate::stage::context::{StageContext, SubActionBody, SubActions};
 use crate::stage::error::StageError;
-use crate::stage::memo::{BlobRef, SubAction};
+use crate::stage::sub_action::{BlobRef, SubAction};
 
 /// The sub-actions of one running stage.
 pub(crate) struct RecordedSubActions<'a> {

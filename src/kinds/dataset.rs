@@ -12,7 +12,7 @@ use crate::frame::table::{ColumnType, Table, TableError, unify};
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, InputFile, Outputs};
-use crate::stage::memo::{BlobRef, SubAction};
+use crate::stage::sub_action::{BlobRef, SubAction};
 
 /// Makes the blobs of a stage's work on one part of a dataset.
 pub(crate) type PartBody<'a> =

@@ -17,9 +17,9 @@ use crate::stage::declare::{choices, params};
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
-use crate::stage::memo::SubAction;
 use crate::stage::param::{ParamError, ParamType, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+use crate::stage::sub_action::SubAction;
 use crate::views;
 
 /// The kind.
@@ -76,7 +76,7 @@ pub const KIND: StageKind = StageKind {
     ]),
     params: DriftParams::PARAMS,
     seeded: true,
-    own_turn: false,
+    runs_elsewhere: false,
     make,
 };
 

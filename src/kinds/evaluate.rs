@@ -12,7 +12,7 @@ use crate::gate::judge::decide;
 use crate::gate::paired::AlternativeHypothesis;
 use crate::gate::rules::{GateRules, PairedTest};
 use crate::kinds::dataset::Dataset;
-use crate::kinds::metric_floors::{floors, gate_fits};
+use crate::kinds::metric_floors::{check_reachable, floors};
 use crate::model::metrics::CHOICES;
 use crate::profile::giveaway::GiveawayGrade;
 use crate::stage::context::StageContext;
@@ -62,7 +62,7 @@ pub const KIND: StageKind = StageKind {
     }]),
     params: EvaluateParams::PARAMS,
     seeded: false,
-    own_turn: false,
+    runs_elsewhere: false,
     make,
 };
 
@@ -141,7 +141,7 @@ impl PairedTestChoice {
 
 fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     let params = EvaluateParams::of(values);
-    gate_fits(&params.metric, params.min_score)?;
+    check_reachable(&params.metric, params.min_score)?;
     Ok(Box::new(EvaluateStage(GateRules {
         test: params.test.of_metric(&params.metric),
         metric: params.metric,

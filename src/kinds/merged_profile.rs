@@ -4,7 +4,7 @@ use crate::base::digest::Digest;
 use crate::profile::columns::Profile;
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
-use crate::stage::memo::{BlobRef, SubAction};
+use crate::stage::sub_action::{BlobRef, SubAction};
 
 /// One of so many profiles, on average, ends a group.
 const GROUP: u8 = 8;

@@ -7,7 +7,7 @@ use crate::model::metrics::{CHOICES, is_loss};
 use crate::stage::param::{ParamError, ParamStep};
 
 /// A negated loss never reaches a positive score: such a gate refuses everything.
-pub(crate) fn gate_fits(metric: &str, min_score: f64) -> Result<(), Vec<ParamError>> {
+pub(crate) fn check_reachable(metric: &str, min_score: f64) -> Result<(), Vec<ParamError>> {
     if !is_loss(metric) || min_score <= 0.0 {
         return Ok(());
     }

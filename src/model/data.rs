@@ -112,7 +112,7 @@ pub(crate) fn first_missing(
 }
 
 /// What is told where a cell is missing that may not.
-pub(crate) fn lacking(name: &str, row: usize) -> ModelError {
+pub(crate) fn missing_cell(name: &str, row: usize) -> ModelError {
     ModelError(format!(
         "{name} is missing in row {row}: fill it, by a step `impute` of the stage `transform`"
     ))

@@ -7,7 +7,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 #[error("{0}")]
 pub struct ModelError(pub String);
 
-pub(crate) fn shielded<T>(work: impl FnOnce() -> Result<T, ModelError>) -> Result<T, ModelError> {
+pub(crate) fn catch_panics<T>(
+    work: impl FnOnce() -> Result<T, ModelError>,
+) -> Result<T, ModelError> {
     let caught = catch_unwind(AssertUnwindSafe(work));
     caught.unwrap_or_else(|_| {
         Err(ModelError(

@@ -3,8 +3,8 @@
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
-use crate::model::data::{TrainingSet, first_missing, lacking};
-use crate::model::error::{ModelError, shielded};
+use crate::model::data::{TrainingSet, first_missing, missing_cell};
+use crate::model::error::{ModelError, catch_panics};
 use crate::model::learner::LearnerOf;
 use crate::model::{
     adaboost, bayes, decision_tree, gradient_boosting, linear, neighbours, random_forest, svm,
@@ -102,9 +102,9 @@ impl Model {
     pub fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
         let name = |column: usize| format!("the feature {}", column + 1);
         if let (Some((row, column)), false) = (first_missing(x, &name)?, self.takes_missing()) {
-            return Err(lacking(&name(column), row + 1));
+            return Err(missing_cell(&name(column), row + 1));
         }
-        let raw = shielded(|| match self {
+        let raw = catch_panics(|| match self {
             Self::Linear(model) => model.probabilities(x),
             Self::Neighbours(model) => model.probabilities(x),
             Self::Svm(model) => model.probabilities(x),

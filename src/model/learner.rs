@@ -1,7 +1,7 @@
 //! The contract of a learner: what it is told, how it is fitted.
 
-use crate::model::data::{TrainingSet, lacking};
-use crate::model::error::{ModelError, shielded};
+use crate::model::data::{TrainingSet, missing_cell};
+use crate::model::error::{ModelError, catch_panics};
 use crate::model::hyper::{Hyperparameter, HyperparameterValue, Hyperparameters};
 
 /// What a model is fitted to.
@@ -75,8 +75,8 @@ impl<M> LearnerOf<M> {
             )));
         }
         match &task.data.missing {
-            Some((name, row)) if !self.missing => Err(lacking(name, *row)),
-            _ => shielded(|| (self.fit)(task)),
+            Some((name, row)) if !self.missing => Err(missing_cell(name, *row)),
+            _ => catch_panics(|| (self.fit)(task)),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::base::digest::Digest;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, SupervisorSource};
 use crate::stage::limits::Limits;
-use crate::stage::memo::{BlobRef, SubAction};
+use crate::stage::sub_action::{BlobRef, SubAction};
 
 /// Gives an output of the stage's latest record that differs from this action in nothing but what
 /// was seen outside.
@@ -37,7 +37,7 @@ pub struct StageContext<'a> {
     /// Whether nothing made earlier is to be built on.
     pub full: bool,
     /// The stage's turn among those that run at once; of interest only to kinds that declare
-    /// `own_turn`.
+    /// `runs_elsewhere`.
     pub turn: &'a dyn StageTurn,
 }
 

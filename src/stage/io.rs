@@ -12,7 +12,7 @@ use crate::base::artifact::{ContentRef, EntryForm};
 use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::stage::error::StageError;
-use crate::stage::memo::BlobRef;
+use crate::stage::sub_action::BlobRef;
 
 /// Where the bytes of an input are. The engine brings them; what comes out has been checked against
 /// the digest.

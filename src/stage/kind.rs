@@ -80,8 +80,8 @@ pub struct StageKind {
     /// Whether it draws random numbers, so that the pipeline's seed is one of its ingredients.
     pub seeded: bool,
     /// Whether the work is done outside of this process, so that the stage says itself when its
-    /// turn begins and ends: see `Context::turn`. Every other stage is begun when it is its turn.
-    pub own_turn: bool,
+    /// turn begins and ends: see `StageContext::turn`. Every other stage is begun when it is its turn.
+    pub runs_elsewhere: bool,
     /// Makes the stage.
     pub make: MakeStage,
 }

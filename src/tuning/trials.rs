@@ -12,7 +12,7 @@ use crate::model::learner::FitTask;
 use crate::model::metrics::Metrics;
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
-use crate::stage::memo::SubAction;
+use crate::stage::sub_action::SubAction;
 use crate::tuning::folds::{Folds, FoldsKey, places};
 
 /// A setting of a learner on a share of the rows.

@@ -56,7 +56,7 @@ const ECHO: StageKind = StageKind {
         doc: "The text.",
     }],
     seeded: false,
-    own_turn: false,
+    runs_elsewhere: false,
     make,
 };
 

@@ -41,7 +41,7 @@ const KIND: StageKind = StageKind {
         Param { name: "s", kind: ParamType::Secret, default: ParamFallback::Absent, doc: "A secret." },
     ],
     seeded: true,
-    own_turn: false,
+    runs_elsewhere: false,
     make,
 };
 

@@ -16,10 +16,10 @@ use netsec::stage::context::StageContext;
 use netsec::stage::error::StageError;
 use netsec::stage::io::{InputFile, Inputs, Outputs};
 use netsec::stage::kind::{Stage, StageKind};
-use netsec::stage::memo::SubAction;
 use netsec::stage::param::{Param, ParamError, ParamFallback, ParamType, Values};
 use netsec::stage::port::{Port, PortFormat, PortNeed, Ports};
 use netsec::stage::registry::Registry;
+use netsec::stage::sub_action::SubAction;
 
 const OUT: Ports = Ports::Fixed(&[Port {
     name: "out",
@@ -99,7 +99,7 @@ macro_rules! kind {
             outputs: $outputs,
             params: $params,
             seeded: false,
-            own_turn: false,
+            runs_elsewhere: false,
             make,
         }
     }};

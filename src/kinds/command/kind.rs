@@ -54,7 +54,7 @@ pub const KIND: StageKind = StageKind {
     ),
     params: CommandParams::PARAMS,
     seeded: false,
-    own_turn: true,
+    runs_elsewhere: true,
     make,
 };
 

@@ -28,7 +28,7 @@ use crate::stage::error::StageError;
 /// say.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How often what a program takes is looked at, if it is limited.
-const GLANCE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How often the number of its processes is looked at otherwise.
 const SELDOM: Duration = Duration::from_millis(500);
 /// How many processes a program may have if nothing else is said.
@@ -252,7 +252,7 @@ impl Program {
             ..
         } = &self.order;
         let glance = if memory.or(*processes).or(*disk).is_some() {
-            GLANCE
+            POLL_INTERVAL
         } else {
             SELDOM
         };
@@ -282,7 +282,9 @@ impl Program {
         }
         let ended = Instant::now();
         while ears.is_open() && ended.elapsed() < GRACE {
-            if let PipeEvent::Of(_) = ears.listen(&[stream.as_fd()], GLANCE, &self.order.spools)? {
+            if let PipeEvent::Of(_) =
+                ears.listen(&[stream.as_fd()], POLL_INTERVAL, &self.order.spools)?
+            {
                 return Ok(Some(ProgramExit::Cancelled));
             }
         }

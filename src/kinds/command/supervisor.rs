@@ -18,7 +18,7 @@ use crate::stage::error::StageError;
 use crate::stage::io::{ProgramSupervisor, SupervisorSort};
 
 /// How often whoever waits looks at the cancel token.
-const GLANCE: Duration = Duration::from_millis(50);
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// The longest message, in bytes: a program's output that is held in memory, twice, and room.
 const LONGEST: u32 = 1 << 26;
 
@@ -101,7 +101,7 @@ impl ProgramOrder {
 
     fn ask(&self, stream: &UnixStream, cancel: &Cancel) -> io::Result<SupervisorAnswer> {
         send(stream, self)?;
-        stream.set_read_timeout(Some(GLANCE))?;
+        stream.set_read_timeout(Some(POLL_INTERVAL))?;
         let mut is_told = false;
         loop {
             if cancel.is_cancelled() && !is_told {

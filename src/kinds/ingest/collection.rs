@@ -23,8 +23,8 @@ use crate::stage::declare::params;
 use crate::stage::error::StageError;
 use crate::stage::io::Outputs;
 use crate::stage::kind::OutsideSource;
-use crate::stage::memo::{BlobRef, SubAction};
 use crate::stage::param::{ParamError, ParamStep, ParamType};
+use crate::stage::sub_action::{BlobRef, SubAction};
 
 /// A collection is calm when nothing has changed in it for so long.
 const CALM: Duration = Duration::from_millis(500);

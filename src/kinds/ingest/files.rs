@@ -17,8 +17,8 @@ use crate::source::piece::{MalformedRecords, PieceSummary, TablePiece};
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, InputFile};
-use crate::stage::memo::{BlobRef, SubAction};
 use crate::stage::param::Value;
+use crate::stage::sub_action::{BlobRef, SubAction};
 
 /// How many pieces are in memory at once.
 const AT_ONCE: usize = 8;

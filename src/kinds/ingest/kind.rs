@@ -54,7 +54,7 @@ pub const KIND: StageKind = StageKind {
     ]),
     params: IngestParams::PARAMS,
     seeded: true,
-    own_turn: false,
+    runs_elsewhere: false,
     make,
 };
 

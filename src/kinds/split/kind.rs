@@ -55,7 +55,7 @@ pub const KIND: StageKind = StageKind {
     ]),
     params: SplitParams::PARAMS,
     seeded: false,
-    own_turn: false,
+    runs_elsewhere: false,
     make,
 };
 

@@ -23,7 +23,7 @@ use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::Stage;
-use crate::stage::memo::{BlobRef, SubAction};
+use crate::stage::sub_action::{BlobRef, SubAction};
 
 /// The name under which rarer labels are put together.
 const OTHERS: &str = "all other labels";

@@ -82,7 +82,7 @@ pub const KIND: StageKind = StageKind {
     ]),
     params: TrainParams::PARAMS,
     seeded: true,
-    own_turn: false,
+    runs_elsewhere: false,
     make,
 };
 

@@ -1,6 +1,6 @@
 //! The rule by which a trial is picked, from parameters.
 
-use crate::kinds::metric_floors::gate_fits;
+use crate::kinds::metric_floors::check_reachable;
 use crate::kinds::train::params::{CalibrationMethod, SelectParams};
 use crate::stage::param::{ParamError, ParamStep};
 use crate::tuning::selection::SelectionRule;
@@ -11,7 +11,7 @@ pub(crate) fn rule(
     threshold_fpr: Option<f64>,
     calibrate: CalibrationMethod,
 ) -> Result<SelectionRule, Vec<ParamError>> {
-    gate_fits(&select.metric, select.min_score).map_err(|faults| {
+    check_reachable(&select.metric, select.min_score).map_err(|faults| {
         let inside = |fault: ParamError| ParamError {
             path: std::iter::once(ParamStep::key("select"))
                 .chain(fault.path)

@@ -66,7 +66,7 @@ pub const KIND: StageKind = StageKind {
     ]),
     params: TransformParams::PARAMS,
     seeded: false,
-    own_turn: false,
+    runs_elsewhere: false,
     make,
 };
 

@@ -12,16 +12,16 @@ use crate::schema::check::{
 };
 use crate::schema::parse;
 use crate::schema::report::{RuleVerdict, ValidationCounts, ValidationReport};
-use crate::schema::rules::{self};
+use crate::schema::rules;
 use crate::schema::types::TableMeasure;
 use crate::stage::context::StageContext;
 use crate::stage::declare::params;
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::{OutsideSource, Stage, StageKind};
-use crate::stage::memo::{BlobRef, SubAction};
 use crate::stage::param::{ParamError, ParamStep, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+use crate::stage::sub_action::{BlobRef, SubAction};
 use crate::views::{junit, validation};
 
 /// How many broken rules the message of a failed stage lists; the report lists all.
@@ -87,7 +87,7 @@ pub const KIND: StageKind = StageKind {
     ]),
     params: ValidateParams::PARAMS,
     seeded: false,
-    own_turn: false,
+    runs_elsewhere: false,
     make,
 };
 
