@@ -92,10 +92,8 @@ impl EmbeddedWorkspace {
     pub fn artifact(&self, target: &str) -> Result<Vec<u8>, AppError> {
         let ledger = self.workspace.reading()?.ledger;
         let found = self.workspace.find(&ledger, target)?;
-        match self.workspace.fetch(&found.digest)?.as_mut_slice() {
-            [(path, bytes)] if path.is_empty() => Ok(std::mem::take(bytes)),
-            _ => Err(AppError::Usage(format!("`{target}` is a directory"))),
-        }
+        let bytes = self.workspace.fetch_file(&found.digest)?;
+        bytes.ok_or_else(|| AppError::Usage(format!("`{target}` is a directory")))
     }
 
     /// Returns a model, ready to score rows.

@@ -153,6 +153,17 @@ impl Workspace {
         find_prefix(ledger, target, &of_store).map(|(digest, name)| found(digest, name))
     }
 
+    /// Returns the bytes of an artifact that is one file; none if it is a directory.
+    ///
+    /// # Errors
+    /// The blob is missing or damaged.
+    pub fn fetch_file(&self, digest: &Digest) -> AppResult<Option<Vec<u8>>> {
+        let first = self.fetch(digest)?.into_iter().next();
+        Ok(first
+            .filter(|(path, _)| path.is_empty())
+            .map(|(_, bytes)| bytes))
+    }
+
     /// Returns an artifact's bytes, or the files of a directory with their paths.
     ///
     /// # Errors

@@ -72,6 +72,11 @@ pub enum StoredDocumentError {
     },
 }
 
+/// Returns a number as JSON can hold it: none if it is not finite.
+pub fn finite(number: f64) -> Option<f64> {
+    number.is_finite().then_some(number)
+}
+
 /// Reads a number that JSON cannot hold: what is infinite was written as `null`.
 ///
 /// # Errors

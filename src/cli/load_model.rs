@@ -14,14 +14,14 @@ pub fn stored_model(
 ) -> Result<(String, ModelBundle), AppError> {
     let reading = workspace.reading()?;
     let found = workspace.find(&reading.ledger, target)?;
-    let files = workspace.fetch(&found.digest)?;
+    let bytes = workspace.fetch_file(&found.digest)?;
     let name = found.tell(&reading.ledger)?;
-    match files.into_iter().next() {
-        Some((path, bytes)) if path.is_empty() => match ModelBundle::decode(&bytes) {
-            Ok(model) => Ok((name, model)),
-            Err(why) => Err(AppError::Data(format!("`{name}`: {why}"))),
-        },
-        _ => Err(AppError::Usage(format!("`{name}` is not a model"))),
+    let Some(bytes) = bytes else {
+        return Err(AppError::Usage(format!("`{name}` is not a model")));
+    };
+    match ModelBundle::decode(&bytes) {
+        Ok(model) => Ok((name, model)),
+        Err(why) => Err(AppError::Data(format!("`{name}`: {why}"))),
     }
 }
 

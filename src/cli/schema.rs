@@ -8,13 +8,19 @@ use crate::cli::args::{SchemaArgs, SchemaFormat};
 use crate::cli::args_data::SchemaAction;
 use crate::cli::exit::Exit;
 use crate::cli::{load, out, rows};
+use crate::drift::report::DriftReport;
+use crate::gate::decision::Decision;
 use crate::kinds::list::registry;
 use crate::profile::infer::SchemaStrictness;
+use crate::profile::leakage::LeakageReport;
 use crate::scaffold::propose;
 use crate::schema::diff::{ChangeEffect, changes};
+use crate::schema::report::ValidationReport;
 use crate::schema::{json_schema, parse};
+use crate::source::report::IngestReport;
 use crate::stage::schema as pages;
-use crate::views::report_schemas::{ReportForm, report_schema};
+use crate::tuning::leaderboard::Leaderboard;
+use crate::views::report_schemas::report_schema;
 
 /// Prints a JSON Schema or the reference page, proposes a schema for data, or compares two.
 ///
@@ -51,12 +57,12 @@ pub fn schema(workspace: &Workspace, args: &SchemaArgs) -> Result<Exit, AppError
         (None, SchemaFormat::Json) => out::json(&pages::json_schema(&registry()))?,
         (None, SchemaFormat::Data) => out::json(&json_schema::json_schema())?,
         (None, SchemaFormat::Markdown) => out::data(pages::reference(&registry()).as_bytes())?,
-        (None, SchemaFormat::Ingest) => out::json(&report_schema(ReportForm::Ingest))?,
-        (None, SchemaFormat::Validation) => out::json(&report_schema(ReportForm::Validation))?,
-        (None, SchemaFormat::Leakage) => out::json(&report_schema(ReportForm::Leakage))?,
-        (None, SchemaFormat::Drift) => out::json(&report_schema(ReportForm::Drift))?,
-        (None, SchemaFormat::Leaderboard) => out::json(&report_schema(ReportForm::Leaderboard))?,
-        (None, SchemaFormat::Decision) => out::json(&report_schema(ReportForm::Decision))?,
+        (None, SchemaFormat::Ingest) => out::json(&report_schema::<IngestReport>())?,
+        (None, SchemaFormat::Validation) => out::json(&report_schema::<ValidationReport>())?,
+        (None, SchemaFormat::Leakage) => out::json(&report_schema::<LeakageReport>())?,
+        (None, SchemaFormat::Drift) => out::json(&report_schema::<DriftReport>())?,
+        (None, SchemaFormat::Leaderboard) => out::json(&report_schema::<Leaderboard>())?,
+        (None, SchemaFormat::Decision) => out::json(&report_schema::<Decision>())?,
     }
     Ok(Exit::Done)
 }

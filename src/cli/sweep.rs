@@ -49,9 +49,8 @@ fn board(workspace: &Workspace, target: &str) -> Result<Leaderboard, AppError> {
     let reading = workspace.reading()?;
     let found = workspace.find(&reading.ledger, target)?;
     out::say(&found.tell(&reading.ledger)?);
-    let files = workspace.fetch(&found.digest)?;
-    let bytes = files.first().map(|(_, bytes)| bytes.as_slice());
-    Leaderboard::decode(bytes.unwrap_or_default()).map_err(|error| {
+    let bytes = workspace.fetch_file(&found.digest)?;
+    Leaderboard::decode(&bytes.unwrap_or_default()).map_err(|error| {
         AppError::Usage(format!(
             "`{}` is {error}; name the `metrics` of a `train` stage",
             found.name

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::stored::finite;
 use crate::frame::table::Table;
 use crate::gate::decision::JudgedModel;
 use crate::gate::error::{ContenderRole, GateError};
@@ -99,7 +100,7 @@ impl EvaluatedModel {
             digest: self.model.digest.clone(),
             learner: bundle.learner.clone(),
             setting: bundle.setting.iter().cloned().collect(),
-            score: self.score.is_finite().then_some(self.score),
+            score: finite(self.score),
             metrics: self.metrics,
             intervals: self.intervals.clone(),
             without_shortcuts: bundle.without_shortcuts.clone(),

@@ -32,12 +32,11 @@ pub(crate) fn read_kept<T: DeserializeOwned>(
 }
 
 /// A piece of a stage's work on parts of a table.
-#[derive(Clone, Copy)]
 pub(crate) struct PartWork<'a> {
     /// What kind of work it is.
     pub(crate) kind: &'static str,
     /// What its sub-actions are called, before their numbers.
-    pub(crate) name: &'a str,
+    pub(crate) name: String,
     /// The parts.
     pub(crate) parts: &'a [usize],
 }

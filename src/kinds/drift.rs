@@ -232,7 +232,7 @@ pub(crate) fn profile(
 ) -> Result<Profile, StageError> {
     let work = PartWork {
         kind: "profile",
-        name: word,
+        name: word.to_owned(),
         parts: &data.all(),
     };
     let with = |_: usize, part: SubAction| part.with("group", group);

@@ -14,12 +14,8 @@ pub(crate) fn check_reachable(metric: &str, min_score: f64) -> Result<(), Vec<Pa
     let message = format!(
         "`{metric}` counts negated and is never above 0: nothing can reach this `min_score`"
     );
-    let help = "set it to the negated greatest loss, such as `min_score: -0.3`".to_owned();
-    Err(vec![ParamError {
-        path: vec![ParamStep::key("min_score")],
-        message,
-        help: Some(help),
-    }])
+    let help = "set it to the negated greatest loss, such as `min_score: -0.3`";
+    Err(vec![ParamError::new(&["min_score"], message, help)])
 }
 
 /// Checks the names of metrics that have to reach something.

@@ -241,10 +241,9 @@ fn compare(
         audit.only_in_journals += told
             .iter()
             .filter(|(key, value)| {
-                kept.get(*key)
-                    .map(|kept| as_written_now(table, kept))
-                    .as_ref()
-                    != Some(*value)
+                let is_same =
+                    |kept: &Vec<u8>| kept == *value || as_written_now(table, kept) == **value;
+                !kept.get(*key).is_some_and(is_same)
             })
             .count();
     }

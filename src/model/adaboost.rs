@@ -1,9 +1,9 @@
 //! AdaBoost.
 
-use crate::model::error::ModelError;
+use crate::model::error::{ModelError, wrong_arity};
 use crate::model::hyper::Hyperparameter;
 use crate::model::learner::{FitTask, LearnerOf};
-use crate::model::tree_learner::{LEARNING_RATE, counts, max_depth, odd, rules, trees};
+use crate::model::tree_learner::{LEARNING_RATE, counts, max_depth, rules, trees};
 use crate::trees::boost::adaboost;
 use crate::trees::ensemble::TreeEnsemble;
 use crate::trees::splits::TreeRules;
@@ -28,7 +28,7 @@ pub const ADABOOST: LearnerOf<TreeEnsemble> = LearnerOf {
 
 fn ada(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
     let [trees, learning_rate, max_depth] = *task.setting else {
-        return Err(odd());
+        return Err(wrong_arity());
     };
     let rules = rules(task, [0.0, max_depth, 1.0, 0.0]);
     let rules = TreeRules {

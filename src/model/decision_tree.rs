@@ -1,9 +1,9 @@
 //! A single decision tree.
 
-use crate::model::error::ModelError;
+use crate::model::error::{ModelError, wrong_arity};
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::model::tree_learner::{
-    BALANCED, CRITERION, counts, max_depth, max_features, min_leaf, odd, rules,
+    BALANCED, CRITERION, counts, max_depth, max_features, min_leaf, rules,
 };
 use crate::trees::ensemble::TreeEnsemble;
 use crate::trees::forest::{ForestSettings, fit};
@@ -27,7 +27,7 @@ pub const DECISION_TREE: LearnerOf<TreeEnsemble> = LearnerOf {
 
 fn decision_tree(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
     let [criterion, max_depth, min_leaf, max_features, balanced] = *task.setting else {
-        return Err(odd());
+        return Err(wrong_arity());
     };
     let rules = rules(task, [criterion, max_depth, min_leaf, max_features]);
     let forest = ForestSettings {

@@ -7,6 +7,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 #[error("{0}")]
 pub struct ModelError(pub String);
 
+/// Hyperparameters are not as many as their learner declares.
+pub(crate) fn wrong_arity() -> ModelError {
+    ModelError("wrong number of hyperparameters: this is a fault in netsec".to_owned())
+}
+
 pub(crate) fn catch_panics<T>(
     work: impl FnOnce() -> Result<T, ModelError>,
 ) -> Result<T, ModelError> {

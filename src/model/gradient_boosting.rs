@@ -1,10 +1,10 @@
 //! Gradient boosting.
 
-use crate::model::error::ModelError;
+use crate::model::error::{ModelError, wrong_arity};
 use crate::model::hyper::{Hyperparameter, HyperparameterRange};
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::model::tree_learner::{
-    BALANCED, LEARNING_RATE, counts, max_depth, min_leaf, odd, rules, trees,
+    BALANCED, LEARNING_RATE, counts, max_depth, min_leaf, rules, trees,
 };
 use crate::trees::boost::{BoostingSettings, boost};
 use crate::trees::ensemble::TreeEnsemble;
@@ -86,7 +86,7 @@ fn gradient_boosting(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
         patience,
     ] = *task.setting
     else {
-        return Err(odd());
+        return Err(wrong_arity());
     };
     let rules = TreeRules {
         max_depth: max_depth as usize,

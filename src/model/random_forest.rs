@@ -1,10 +1,10 @@
 //! Random forests and extremely randomised trees: the same forest, with rows drawn or cuts drawn.
 
-use crate::model::error::ModelError;
+use crate::model::error::{ModelError, wrong_arity};
 use crate::model::hyper::Hyperparameter;
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::model::tree_learner::{
-    BALANCED, CRITERION, counts, max_depth, max_features, min_leaf, odd, rules, trees,
+    BALANCED, CRITERION, counts, max_depth, max_features, min_leaf, rules, trees,
 };
 use crate::trees::ensemble::TreeEnsemble;
 use crate::trees::forest::{ForestSettings, fit};
@@ -51,7 +51,7 @@ fn forest(task: &FitTask<'_>, is_random: bool) -> Result<TreeEnsemble, ModelErro
         balanced,
     ] = *task.setting
     else {
-        return Err(odd());
+        return Err(wrong_arity());
     };
     let rules = TreeRules {
         random_cuts: !is_random,

@@ -15,7 +15,7 @@ use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::model::error::ModelError;
+use crate::model::error::{ModelError, wrong_arity};
 use crate::model::hyper::{Hyperparameter, HyperparameterRange};
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::stats::logistic::logistic;
@@ -313,9 +313,7 @@ fn reach(old: f64, change: f64, most: f64, is_end: bool) -> f64 {
 
 fn fit(task: &FitTask<'_>) -> Result<SupportVectors, ModelError> {
     let [c, kernel, gamma, balanced] = *task.setting else {
-        return Err(ModelError(
-            "wrong number of hyperparameters: this is a fault in netsec".to_owned(),
-        ));
+        return Err(wrong_arity());
     };
     let (x, labels) = (task.data.select(task.rows), task.data.labels(task.rows));
     let gamma = match (kernel == 0.0, gamma > 0.0) {

@@ -113,10 +113,6 @@ pub(crate) fn rules(
     }
 }
 
-pub(crate) fn odd() -> ModelError {
-    ModelError("wrong number of hyperparameters: this is a fault in netsec".to_owned())
-}
-
 impl TreeEnsemble {
     /// Returns the probability of class 1 for each row.
     ///

@@ -103,7 +103,8 @@ impl PartCheck<'_> {
     ) -> Result<CheckedPart, TableError> {
         let failures = self.failures(table, repeated)?;
         let (broken, go_on) = self.tally(&failures, table.height());
-        let clean = rules::coerced(self.schema, &table.filter(&go_on)?)?;
+        let read = rules::coerced(self.schema, table)?;
+        let clean = read.filter(&go_on)?;
         let is_same = !go_on.contains(&false) && clean.columns()? == table.columns()?;
         let summary = PartSummary {
             rows: table.height() as u64,
@@ -121,7 +122,7 @@ impl PartCheck<'_> {
             clean: (!is_same).then_some(clean),
             aside: aside.transpose()?,
             listed: listed.transpose()?,
-            digests: self.digests(table)?,
+            digests: self.digests(table, &read)?,
         })
     }
 
@@ -229,14 +230,13 @@ impl PartCheck<'_> {
     }
 
     /// Of every row 16 bytes of digest: for each column that is unique (zeros for what is missing),
-    /// then, if duplicates are counted, for the whole row.
+    /// then, if duplicates are counted, for the whole row. `read` is the table as the schema reads it:
+    /// what is the same value there is the same, however it is written.
     ///
     /// # Errors
     /// A column cannot be read.
-    pub fn digests(&self, table: &Table) -> Result<Vec<u8>, TableError> {
+    pub fn digests(&self, table: &Table, read: &Table) -> Result<Vec<u8>, TableError> {
         let mut bytes = Vec::new();
-        // What is read as the same value is the same, however it is written.
-        let read = rules::coerced(self.schema, table)?;
         for (_, name) in self.unique() {
             if !table.has(name) {
                 bytes.extend(std::iter::repeat_n(0, 16 * table.height()));
@@ -326,7 +326,8 @@ mod tests {
         };
         let cells = ["4", " 4", "5", "x", "x"].map(|cell| Some(cell.to_owned()));
         let table = Table::of_texts("i", cells.to_vec()).expect("a column of text");
-        let digests = check.digests(&table);
+        let read = rules::coerced(&schema, &table).expect("every column can be read");
+        let digests = check.digests(&table, &read);
         let (repeated, _) = check
             .repeated(std::iter::once(digests))
             .expect("every column can be read");

@@ -33,7 +33,8 @@ pub fn replay(schema: &Schema, table: &Table) -> Result<ReplayedRows, TableError
         counts_duplicates: false,
     };
     let mut failures = rules::failures(&rules, &table)?;
-    let (repeated, _) = check.repeated(std::iter::once(check.digests(&table)))?;
+    let read = rules::coerced(schema, &table)?;
+    let (repeated, _) = check.repeated(std::iter::once(check.digests(&table, &read)))?;
     let repeats = repeated.into_values().flatten();
     failures.extend(repeats.map(|(rule, row)| RuleFailure {
         row,
@@ -46,7 +47,7 @@ pub fn replay(schema: &Schema, table: &Table) -> Result<ReplayedRows, TableError
         *broken.entry(rule.id()).or_insert(0) += 1;
         keep[failure.row] &= rule.severity == Severity::Warn;
     }
-    let keeps = rules::coerced(schema, &table.filter(&keep)?)?;
+    let keeps = read.filter(&keep)?;
     Ok(ReplayedRows {
         keeps,
         broken,

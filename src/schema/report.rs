@@ -178,6 +178,11 @@ impl ValidationReport {
         }
     }
 
+    /// Returns the share of rows that are set aside.
+    pub fn quarantined_share(&self) -> f64 {
+        self.quarantined as f64 / self.rows.max(1) as f64
+    }
+
     /// Returns a line for each thing that is wrong with one of these verdicts.
     pub fn lines(&self, wanted: &[RuleVerdict]) -> Vec<String> {
         let mut lines = Vec::new();
@@ -200,7 +205,7 @@ impl ValidationReport {
                 .filter(|rule| wanted.contains(&rule.verdict))
                 .map(TableReport::line),
         );
-        let share = self.quarantined as f64 / self.rows.max(1) as f64;
+        let share = self.quarantined_share();
         if wanted.contains(&RuleVerdict::Failed) && share > self.quarantine_at_most {
             lines.push(format!(
                 "{} of {} rows ({}) break a rule, at most {} may (`quarantine_at_most`)",

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 
 use ndarray::{Array2, ArrayView2, Axis};
 use polars::prelude::{Column, NamedFrom, Series};
-use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::base::name::in_backticks;
@@ -35,7 +34,7 @@ pub enum ScoreError {
 }
 
 /// What a model says of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct RowScore {
     /// The probability of an attack.
     pub probability: f64,

@@ -115,6 +115,17 @@ pub struct ParamError {
     pub help: Option<String>,
 }
 
+impl ParamError {
+    /// Says what is wrong with a value, by the keys that lead to it, and what to do.
+    pub fn new(keys: &[&str], message: impl Into<String>, help: &str) -> Self {
+        Self {
+            path: keys.iter().map(|key| ParamStep::key(key)).collect(),
+            message: message.into(),
+            help: Some(help.to_owned()),
+        }
+    }
+}
+
 /// How a checker looks up environment variables.
 pub type EnvLookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 

@@ -99,8 +99,3 @@ pub struct ShortcutAblation {
     /// The figures without them, at the threshold .5.
     pub metrics: Metrics,
 }
-
-/// Returns a figure as JSON can hold it.
-pub(crate) fn finite(figure: f64) -> Option<f64> {
-    figure.is_finite().then_some(figure)
-}

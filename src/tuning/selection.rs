@@ -1,11 +1,11 @@
 //! Which trial of a search is picked: judged as it would alarm, calibrated and at its threshold.
 
-use crate::base::stored::StoredDocument;
+use crate::base::stored::{StoredDocument, finite};
 use crate::model::calibrate::Calibrator;
 use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
 use crate::model::metrics::{Metrics, RankedRows};
-use crate::tuning::leaderboard::{Leaderboard, TrialEntry, finite};
+use crate::tuning::leaderboard::{Leaderboard, TrialEntry};
 use crate::tuning::trials::{ScoredTrial, TrialFit, TrialResult};
 
 /// Fits a calibrator to classes and the probabilities that were told.

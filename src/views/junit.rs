@@ -68,8 +68,7 @@ fn test_cases(report: &ValidationReport) -> Vec<TestCase> {
 
 /// Whether more rows are set aside than may be.
 fn quarantine(report: &ValidationReport) -> TestCase {
-    let share = report.quarantined as f64 / report.rows.max(1) as f64;
-    let verdict = match share > report.quarantine_at_most {
+    let verdict = match report.quarantined_share() > report.quarantine_at_most {
         true => RuleVerdict::Failed,
         false => RuleVerdict::Passed,
     };

@@ -23,7 +23,6 @@ pub fn page(report: &ValidationReport) -> String {
 }
 
 fn head(report: &ValidationReport, verdict: &str) -> String {
-    let share = report.quarantined as f64 / report.rows.max(1) as f64;
     format!(
         "<h1>Validation against <code>{}</code>: <span class=\"{verdict}\">{verdict}</span></h1>\n\
          <dl><dt>rows</dt><dd>{}</dd><dt>clean</dt><dd>{}</dd><dt>set aside</dt><dd>{} ({}, at most {})</dd></dl>\n",
@@ -31,7 +30,7 @@ fn head(report: &ValidationReport, verdict: &str) -> String {
         report.rows,
         report.clean,
         report.quarantined,
-        percent(share),
+        percent(report.quarantined_share()),
         percent(report.quarantine_at_most),
     )
 }

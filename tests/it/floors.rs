@@ -46,15 +46,14 @@ const ROOMS: [(&str, &[&str]); 30] = [
     ),
     (
         "scoring",
-        &["base", "frame", "source", "stats", "prep", "model"],
+        &["base", "stats", "frame", "source", "prep", "model"],
     ),
     ("export", &["base", "trees", "prep", "model"]),
     ("scaffold", &["base", "frame", "source", "profile"]),
     (
         "views",
         &[
-            "base", "render", "stats", "source", "schema", "profile", "drift", "model", "tuning",
-            "gate",
+            "base", "render", "stats", "schema", "profile", "drift", "model", "tuning",
         ],
     ),
     (
@@ -76,8 +75,8 @@ const ROOMS: [(&str, &[&str]); 30] = [
         "cli",
         &[
             "base", "event", "render", "stage", "lineage", "pipeline", "plan", "frame", "source",
-            "schema", "profile", "model", "tuning", "scoring", "export", "scaffold", "views",
-            "kinds", "app", "reporter",
+            "schema", "profile", "drift", "model", "tuning", "gate", "scoring", "export",
+            "scaffold", "views", "kinds", "app", "reporter",
         ],
     ),
 ];

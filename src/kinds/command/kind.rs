@@ -161,23 +161,17 @@ fn output_fault(port: &str, path: &str) -> Option<ParamError> {
     } else {
         return None;
     };
-    Some(ParamError {
-        path: vec![ParamStep::key("outputs"), ParamStep::key(port)],
-        message,
-        help: Some(help.to_owned()),
-    })
+    Some(ParamError::new(&["outputs", port], message, help))
 }
 
 /// Refuses variables that netsec keeps for itself.
 fn reserved<'a>(param: &str, names: impl Iterator<Item = &'a String>) -> Vec<ParamError> {
     let reserved = names.filter(|name| name.starts_with(RESERVED));
     reserved
-        .map(|name| ParamError {
-            path: vec![ParamStep::key(param), ParamStep::key(name)],
-            message: format!(
-                "the variable `{name}` is reserved: netsec's own begin with `{RESERVED}`"
-            ),
-            help: Some("choose another name".to_owned()),
+        .map(|name| {
+            let message =
+                format!("the variable `{name}` is reserved: netsec's own begin with `{RESERVED}`");
+            ParamError::new(&[param, name], message, "choose another name")
         })
         .collect()
 }

@@ -5,22 +5,24 @@ use std::collections::BTreeMap;
 use crate::base::name::in_backticks;
 use crate::base::stored::StoredDocument;
 use crate::frame::build::TypeConflict;
+use crate::frame::cell::EPOCHS;
 use crate::frame::dataset::DatasetIndex;
 use crate::frame::table::{ColumnType, TableError};
 use crate::kinds::dataset::DatasetWriter;
 use crate::kinds::ingest::collection::{CollectionParams, CollectionSource, pull};
 use crate::kinds::ingest::files::gather;
+use crate::schema::types::TYPES;
 use crate::source::documents::DocumentReading;
 use crate::source::encoding::Encoding;
 use crate::source::files::{FileFormat, Options};
 use crate::source::report::{IngestReport, IngestedColumn};
 use crate::source::synthetic;
 use crate::stage::context::StageContext;
-use crate::stage::declare::{choices, params};
+use crate::stage::declare::{ParamField, choices, params};
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::{OutsideSource, Stage, StageKind};
-use crate::stage::param::{ParamError, ParamStep, ParamType, Values};
+use crate::stage::param::{ParamError, ParamType, Value, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 
 /// Rows of the generator that make a part.
@@ -134,16 +136,21 @@ pub(crate) enum ColumnTypeChoice {
     Epoch(u32),
 }
 
-choices!(ColumnTypeChoice {
-    "int" => ColumnTypeChoice::Plain(ColumnType::Int),
-    "float" => ColumnTypeChoice::Plain(ColumnType::Float),
-    "text" => ColumnTypeChoice::Plain(ColumnType::Text),
-    "bool" => ColumnTypeChoice::Plain(ColumnType::Bool),
-    "time" => ColumnTypeChoice::Plain(ColumnType::Time),
-    "epoch_s" => ColumnTypeChoice::Epoch(0),
-    "epoch_ms" => ColumnTypeChoice::Epoch(3),
-    "epoch_us" => ColumnTypeChoice::Epoch(6),
-});
+impl ParamField for ColumnTypeChoice {
+    const TYPE: ParamType = ParamType::Choice(&[
+        "int", "float", "text", "bool", "time", "epoch_s", "epoch_ms", "epoch_us",
+    ]);
+
+    fn read(value: Option<&Value>) -> Self {
+        let word = String::read(value);
+        let epoch = EPOCHS.iter().find(|(known, _)| *known == word);
+        let plain = TYPES.iter().find(|(known, _)| *known == word);
+        match (epoch, plain) {
+            (Some((_, digits)), _) => Self::Epoch(*digits),
+            (None, plain) => Self::Plain(plain.map_or(ColumnType::Text, |(_, kind)| *kind)),
+        }
+    }
+}
 
 struct IngestStage {
     from: IngestSource,
@@ -171,17 +178,17 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
             let collection = params.mongodb.ok_or_else(|| {
                 let help =
                     "write `mongodb: { uri: \"${env.NETSEC_MONGODB_URI}\", database: …, collection: … }`";
-                refusal("source", "`source: mongodb` needs `mongodb`", help)
+                vec![ParamError::new(&["source"], "`source: mongodb` needs `mongodb`", help)]
             })?;
             IngestSource::Collection(Box::new(CollectionSource::new(collection, "mongodb")?))
         }
     };
     if !options.epochs.is_empty() && matches!(from, IngestSource::Collection(_)) {
-        return Err(refusal(
-            "types",
+        return Err(vec![ParamError::new(
+            &["types"],
             "`epoch_s`, `epoch_ms` and `epoch_us` are for files",
             "keep moments in a collection as dates",
-        ));
+        )]);
     }
     Ok(Box::new(IngestStage {
         from,
@@ -191,25 +198,17 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     }))
 }
 
-fn refusal(key: &str, message: &str, help: &str) -> Vec<ParamError> {
-    vec![ParamError {
-        path: vec![ParamStep::key(key)],
-        message: message.to_owned(),
-        help: Some(help.to_owned()),
-    }]
-}
-
 impl IngestParams {
     /// Returns how files are read.
     fn options(&self) -> Result<Options, Vec<ParamError>> {
         let separator = match self.separator.as_bytes() {
             [one] if !matches!(one, b'"' | b'\n' | b'\r') => *one,
             _ => {
-                return Err(refusal(
-                    "separator",
+                return Err(vec![ParamError::new(
+                    &["separator"],
                     "the separator of fields is one ASCII character, and no quote or line break",
                     r#"a tab is written "\t", in double quotes"#,
-                ));
+                )]);
             }
         };
         let (mut types, mut epochs) = (BTreeMap::new(), BTreeMap::new());

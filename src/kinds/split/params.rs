@@ -2,7 +2,7 @@
 
 use crate::frame::table::read_time;
 use crate::stage::declare::{choices, params};
-use crate::stage::param::{ParamError, ParamStep, ParamType};
+use crate::stage::param::{ParamError, ParamType};
 
 params! {
     /// Parameters of `split`.
@@ -108,11 +108,7 @@ pub(crate) struct ParamFaults(pub(crate) Vec<ParamError>);
 
 impl ParamFaults {
     pub(crate) fn add(&mut self, key: &str, message: &str, help: &str) {
-        self.0.push(ParamError {
-            path: vec![ParamStep::key(key)],
-            message: message.to_owned(),
-            help: Some(help.to_owned()),
-        });
+        self.0.push(ParamError::new(&[key], message, help));
     }
 
     /// Reads a moment.

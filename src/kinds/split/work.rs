@@ -57,13 +57,11 @@ struct SplitSource<'a> {
 
 impl SplitSource<'_> {
     fn work<'b>(&self, kind: &'static str, parts: &'b [usize]) -> PartWork<'b> {
-        let name = match (kind, self.suffix) {
-            (kind, "") => kind,
-            ("trace", _) => "trace_test",
-            ("deal", _) => "deal_test",
-            (_, _) => "classes_test",
-        };
-        PartWork { kind, name, parts }
+        PartWork {
+            kind,
+            name: format!("{kind}{}", self.suffix),
+            parts,
+        }
     }
 }
 

@@ -35,11 +35,12 @@ pub(crate) fn read(candidates: &[CandidateParams], strategy: SearchStrategy) -> 
         learners.push(learner);
     }
     if candidates.is_empty() {
-        faults.push(ParamError {
-            path: vec![ParamStep::key("candidates")],
-            message: "there is no candidate".to_owned(),
-            help: Some("name at least one learner".to_owned()),
-        });
+        let message = "there is no candidate";
+        faults.push(ParamError::new(
+            &["candidates"],
+            message,
+            "name at least one learner",
+        ));
     }
     (learners, spaces, faults)
 }

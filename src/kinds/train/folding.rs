@@ -8,7 +8,7 @@ use crate::prep::preprocessor::Preprocessor;
 use crate::prep::step::FittedStep;
 use crate::stage::error::StageError;
 use crate::stage::io::Inputs;
-use crate::stage::param::{ParamError, ParamStep};
+use crate::stage::param::ParamError;
 use crate::tuning::folds::{FoldOrigin, FoldPlacement, moments};
 
 /// With fewer rows of a class in each fold it is dealt out evenly where nothing else is said.
@@ -207,9 +207,5 @@ impl FoldSettings {
 
 fn refusal(at: &str, message: String) -> ParamError {
     let help = "set `fold_by: group` or `fold_by: time`, `fold_column:` to the column, and the input `rows`";
-    ParamError {
-        path: vec![ParamStep::key(at)],
-        message,
-        help: Some(help.to_owned()),
-    }
+    ParamError::new(&[at], message, help)
 }

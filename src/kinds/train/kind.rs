@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
-use crate::base::stored::StoredDocument;
+use crate::base::stored::{StoredDocument, finite};
 use crate::frame::npy;
 use crate::kinds::train::folding::{FoldPlan, FoldSettings};
 use crate::kinds::train::params::{MonotoneDirection, SearchMethod, SearchParams, TrainParams};
@@ -25,7 +25,7 @@ use crate::stage::kind::{Stage, StageKind};
 use crate::stage::param::{ParamError, ParamStep, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 use crate::tuning::folds::{Folds, FoldsKey};
-use crate::tuning::leaderboard::{CurvePoint, ShortcutAblation, finite};
+use crate::tuning::leaderboard::{CurvePoint, ShortcutAblation};
 use crate::tuning::search::{self, SearchDimension, SearchSpace, SearchStrategy};
 use crate::tuning::selection::{self, JudgedTrial, SelectionRule};
 use crate::tuning::shortcuts::without_shortcuts;

@@ -21,7 +21,7 @@ use crate::stage::declare::params;
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
-use crate::stage::param::{ParamError, ParamStep, ParamType, Values};
+use crate::stage::param::{ParamError, ParamType, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 
 /// The kind.
@@ -141,11 +141,8 @@ impl TransformParams {
         }
         let help =
             "name the benign labels with 0, and set `other_labels: 1` if all others are attacks";
-        Err(vec![ParamError {
-            path: vec![ParamStep::key("target_map")],
-            message: "both classes, 0 and 1, must have a label".to_owned(),
-            help: Some(help.to_owned()),
-        }])
+        let message = "both classes, 0 and 1, must have a label";
+        Err(vec![ParamError::new(&["target_map"], message, help)])
     }
 
     /// Returns the columns that are allowed, each with its reason.
@@ -155,11 +152,8 @@ impl TransformParams {
             let reason = reason.trim();
             if reason.is_empty() {
                 let help = "say why it is known at detection time: the reason stands in the decision and in the card";
-                return Err(vec![ParamError {
-                    path: vec![ParamStep::key("allow"), ParamStep::key(column)],
-                    message: format!("no reason is given for `{column}`"),
-                    help: Some(help.to_owned()),
-                }]);
+                let message = format!("no reason is given for `{column}`");
+                return Err(vec![ParamError::new(&["allow", column], message, help)]);
             }
             allowed.insert(column.clone(), reason.to_owned());
         }

@@ -352,10 +352,10 @@ fn check_all(
     Ok((kept, duplicates))
 }
 
-fn work<'a>(name: &'a str, parts: &'a [usize]) -> PartWork<'a> {
+fn work<'a>(name: &str, parts: &'a [usize]) -> PartWork<'a> {
     PartWork {
         kind: "check",
-        name,
+        name: name.to_owned(),
         parts,
     }
 }
