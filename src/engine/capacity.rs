@@ -18,18 +18,18 @@ impl Capacity {
         }
     }
 
-    /// Takes amounts if all of them are free. One that is larger than the whole is taken as the
-    /// whole, so that every stage can run at some time.
-    pub fn take(&mut self, amounts: &BTreeMap<String, u64>) -> bool {
-        let fits = amounts.iter().all(|(name, amount)| {
-            self.free
-                .get(name)
-                .is_none_or(|free| *free >= (*amount).min(self.whole[name]))
-        });
-        if fits {
-            self.change(amounts, u64::saturating_sub);
-        }
-        fits
+    /// Returns whether all of these amounts are free. One that is larger than the whole counts as
+    /// the whole, so that every stage can run at some time.
+    pub fn fits(&self, amounts: &BTreeMap<String, u64>) -> bool {
+        amounts.iter().all(|(name, amount)| {
+            let free = self.free.get(name);
+            free.is_none_or(|free| *free >= (*amount).min(self.whole[name]))
+        })
+    }
+
+    /// Takes amounts that fit.
+    pub fn take(&mut self, amounts: &BTreeMap<String, u64>) {
+        self.change(amounts, u64::saturating_sub);
     }
 
     /// Gives amounts back that were taken.
@@ -54,13 +54,15 @@ mod tests {
     fn what_is_taken_is_given_back_and_the_whole_is_enough_for_anything() {
         let amounts = |gpu: u64| BTreeMap::from([("gpu".to_owned(), gpu), ("other".to_owned(), 9)]);
         let mut capacity = Capacity::new(BTreeMap::from([("gpu".to_owned(), 2)]));
-        assert!(capacity.take(&amounts(1)) && capacity.take(&amounts(1)));
-        assert!(!capacity.take(&amounts(1)));
+        capacity.take(&amounts(1));
+        assert!(capacity.fits(&amounts(1)));
+        capacity.take(&amounts(1));
+        assert!(!capacity.fits(&amounts(1)));
         capacity.give(&amounts(1));
-        assert!(capacity.take(&amounts(1)));
+        assert!(capacity.fits(&amounts(1)));
         capacity.give(&amounts(1));
-        capacity.give(&amounts(1));
-        assert!(capacity.take(&amounts(100)));
-        assert!(!capacity.take(&amounts(1)));
+        assert!(capacity.fits(&amounts(100)));
+        capacity.take(&amounts(100));
+        assert!(!capacity.fits(&amounts(1)));
     }
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::base::digest::Digest;
 use crate::base::outcome::{FailureClass, RunOutcome, StageFailure, StageOutcome};
-use crate::engine::drive::{Driver, RunningAction, StageRetry, StopReason};
+use crate::engine::dispatch::{ActionEnd, StopReason};
+use crate::engine::drive::{Driver, RunningAction};
 use crate::engine::executor::ActionResult;
 use crate::event::{EventKind, StageResult};
 use crate::lineage::error::LedgerError;
@@ -16,9 +17,6 @@ use crate::pipeline::check::InputOrigin;
 use crate::plan::decide::{self, DecideError};
 use crate::stage::error::StageError;
 
-/// How often a stage is tried again because a blob it needs was lost.
-const REDOS: usize = 3;
-
 impl Driver<'_, '_> {
     /// Takes a stage back from its worker.
     pub(crate) fn back(
@@ -26,106 +24,79 @@ impl Driver<'_, '_> {
         stage: usize,
         mut performed: ActionResult,
     ) -> Result<(), DecideError> {
-        let mut started = self
-            .started
-            .remove(&stage)
-            .expect("what comes back was started");
-        let limits = self.spec(stage).limits.clone();
-        self.capacity.give(&limits.takes);
-        let began_ms = if started.at_ms == 0 {
-            self.setup.clock.now_ms()
-        } else {
-            started.at_ms
+        let running = &self.running[&stage];
+        let (key, began_ms) = (running.action.key, running.began_ms);
+        let now_ms = self.setup.clock.now_ms();
+        let seconds = match began_ms {
+            0 => 0.0,
+            began_ms => now_ms.saturating_sub(began_ms) as f64 / 1000.0,
         };
-        let seconds = self.setup.clock.now_ms().saturating_sub(began_ms) as f64 / 1000.0;
         if performed.result.is_ok() {
-            performed.result = self.record_action(stage, &started, &performed, seconds)?;
+            performed.result = self.record_action(stage, &performed, seconds)?;
         }
-        if let (Err(StageError::Cancelled), Some(StopReason::TimedOut)) =
-            (&performed.result, started.ended)
-        {
-            let after = limits.timeout.unwrap_or_default().as_secs_f64();
-            let message = format!("timed out after {after} s (`limits.timeout_seconds`)");
-            performed.result = Err(StageError::Failed(message));
-        }
-        let outcome = match &performed.result {
-            Ok(()) => StageOutcome::Made,
-            Err(StageError::Lost(message)) if self.redo(stage, message)? => return Ok(()),
-            Err(StageError::Cancelled) if started.ended == Some(StopReason::Halted) => {
-                StageOutcome::Skipped
+        let end = match &performed.result {
+            Ok(()) => {
+                self.outputs.insert(stage, performed.outputs.clone());
+                ActionEnd::Made
             }
-            Err(StageError::Cancelled) => StageOutcome::Cancelled,
-            Err(_) => StageOutcome::Failed,
+            Err(error) => self.action_end(stage, error)?,
         };
-        let may_pass = matches!(
-            performed.result,
-            Err(StageError::Failed(_) | StageError::Storage(_))
-        ) && started.ended != Some(StopReason::Asked);
-        let result = StageResult {
-            key: Some(started.action.key),
-            seconds,
-            outputs: performed.outputs,
-            notes: performed.notes,
-            error: performed
-                .result
-                .err()
-                .filter(|error| *error != StageError::Cancelled)
-                .map(|error| failure(&error)),
-            ..self.result(stage, outcome)
-        };
-        if outcome == StageOutcome::Made {
-            self.recorded.insert(started.action.key);
-            self.outputs.insert(stage, result.outputs.clone());
-            self.schedule.succeed(stage);
-            self.finish(stage, result);
-            return Ok(());
+        if let ActionEnd::Lost(lost) = &end {
+            self.forget_lost(&performed, lost);
+        } else {
+            let error = performed.result.as_ref().err();
+            let end = StageResult {
+                key: Some(key),
+                seconds,
+                error: error.and_then(|error| self.failure(stage, error)),
+                outputs: performed.outputs,
+                notes: performed.notes,
+                // The dispatcher says how it ended.
+                ..self.result(stage, StageOutcome::Failed)
+            };
+            self.ends.insert(stage, end);
         }
-        let failed = self.failed.entry(stage).or_default();
-        *failed += 1;
-        let failed = *failed;
-        if may_pass
-            && failed <= limits.retries
-            && !self.is_halted()
-            && !self.setup.cancel.is_cancelled()
-        {
-            let wait = limits.wait(failed);
-            let message = result
-                .error
-                .as_ref()
-                .map_or("", |error| error.message.as_str());
-            let again = format!(
-                "attempt {} of {} in {} s",
-                failed + 1,
-                limits.retries + 1,
-                wait.as_secs_f64()
-            );
-            self.emitter.warn(
-                "stage::retry",
-                &format!("`{}` failed, {again}: {message}", self.spec(stage).id),
-            );
-            (started.at_ms, started.ended, started.cancel) = (0, None, self.setup.cancel.part());
-            let due_ms =
-                self.setup.clock.now_ms() + u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            self.retries.push(StageRetry {
-                stage,
-                due_ms,
-                started,
-                result,
-            });
-            return Ok(());
-        }
-        self.give_up(stage, result);
+        self.renew(stage);
+        self.dispatcher.ended(stage, end, now_ms);
         Ok(())
+    }
+
+    /// Makes a stage that came back ready to be handed out again, should it have to be.
+    fn renew(&mut self, stage: usize) {
+        let cancel = self.setup.cancel.part();
+        if let Some(running) = self.running.get_mut(&stage) {
+            running.began_ms = 0;
+            running.cancel = cancel;
+        }
+    }
+
+    /// How an action that gave nothing came back.
+    fn action_end(&self, stage: usize, error: &StageError) -> Result<ActionEnd, DecideError> {
+        let end = match error {
+            StageError::Cancelled => ActionEnd::Stopped,
+            StageError::Lost(_) => match self.lost_needs(stage)? {
+                Some(lost) => ActionEnd::Lost(lost),
+                None => ActionEnd::Failed { may_pass: false },
+            },
+            StageError::Failed(_) | StageError::Storage(_) => ActionEnd::Failed { may_pass: true },
+            StageError::Data(_) | StageError::Rejected(_) | StageError::Broken(_) => {
+                ActionEnd::Failed { may_pass: false }
+            }
+        };
+        Ok(end)
     }
 
     /// Records a finished action with its moves in one commit.
     fn record_action(
         &mut self,
         stage: usize,
-        started: &RunningAction,
         performed: &ActionResult,
         seconds: f64,
     ) -> Result<Result<(), StageError>, DecideError> {
+        let RunningAction {
+            action, began_ms, ..
+        } = &self.running[&stage];
+        let (key, ingredients) = (action.key, action.ingredients.clone());
         let wishes: Vec<PortMove> = performed
             .moves
             .iter()
@@ -138,7 +109,7 @@ impl Driver<'_, '_> {
         let input = |port: &str, text: &str| InputRecord {
             port: port.to_owned(),
             text: text.to_owned(),
-            digest: started.action.ingredients.digest(port),
+            digest: ingredients.digest(port),
         };
         let parts = performed.parts.iter().map(|(name, digest)| InputRecord {
             port: name.clone(),
@@ -146,11 +117,11 @@ impl Driver<'_, '_> {
             digest: Some(*digest),
         });
         let record = ActionRecord {
-            key: started.action.key,
+            key,
             pipeline: self.setup.planner.pipeline.file.clone(),
             stage: spec.id.clone(),
             kind: spec.kind.name.to_owned(),
-            ingredients: started.action.ingredients.listed(),
+            ingredients: ingredients.listed(),
             part: None,
             inputs: spec
                 .inputs
@@ -162,7 +133,7 @@ impl Driver<'_, '_> {
             moves: wishes.clone(),
             notes: performed.notes.clone(),
             run: self.setup.run.clone(),
-            started_ms: started.at_ms,
+            started_ms: *began_ms,
             seconds,
             host: self.setup.host.clone(),
             netsec: env!("CARGO_PKG_VERSION").to_owned(),
@@ -176,10 +147,10 @@ impl Driver<'_, '_> {
                 )));
             }
         }
-        let compared = |port: &str| started.action.ingredients.digest(port);
+        let compared = |port: &str| ingredients.digest(port);
         let mut entries = vec![LedgerEntry::Action(Box::new(record))];
         entries.extend(
-            self.moves(stage, &wishes, started.action.key, &compared)?
+            self.moves(stage, &wishes, key, &compared)?
                 .into_iter()
                 .map(LedgerEntry::Move),
         );
@@ -276,42 +247,56 @@ impl Driver<'_, '_> {
         Ok(())
     }
 
-    /// Sends a stage back because an input's blob was lost; false if that cannot help.
-    fn redo(&mut self, stage: usize, message: &str) -> Result<bool, DecideError> {
-        if self.is_halted() || self.setup.cancel.is_cancelled() {
-            return Ok(false);
+    /// Returns which outputs that a stage needs are lost, none if they are being made again
+    /// already; `None` if making them again cannot help.
+    fn lost_needs(&self, stage: usize) -> Result<Option<Vec<usize>>, DecideError> {
+        if !self.dispatcher.may_redo(stage) {
+            return Ok(None);
         }
-        let tries = self.redos.entry(stage).or_default();
-        *tries += 1;
-        if *tries > REDOS {
-            return Ok(false);
-        }
-        let (mut lost, mut again) = (Vec::new(), false);
+        let mut lost = Vec::new();
+        let mut is_made_again = false;
         for need in self.setup.planner.graph.needs(stage) {
             match self.outputs.get(&need) {
                 // Another stage found it lost before, and it is on its way.
-                None => again = true,
+                None => is_made_again = true,
                 Some(outputs) if self.plan.wanted.contains(&need) => {
                     if decide::lost(self.setup.store.as_ref(), outputs)?.is_some() {
                         lost.push(need);
                     } else {
                         // It was made again since this stage began, by itself or by another stage.
-                        again = true;
+                        is_made_again = true;
                     }
                 }
                 Some(_) => {}
             }
         }
-        if lost.is_empty() && !again {
-            return Ok(false);
+        Ok((is_made_again || !lost.is_empty()).then_some(lost))
+    }
+
+    /// Says that outputs are lost, and builds on them no more.
+    fn forget_lost(&mut self, performed: &ActionResult, lost: &[usize]) {
+        if let Err(error) = &performed.result {
+            self.emitter.warn("store::lost", &error.to_string());
         }
-        self.emitter.warn("store::lost", message);
-        for need in &lost {
+        for need in lost {
             self.outputs.remove(need);
-            self.redos.entry(*need).or_default();
         }
-        self.schedule.redo(stage, &lost);
-        Ok(true)
+    }
+
+    /// What is told of an error; nothing of a stage that was stopped, unless its time was over.
+    fn failure(&self, stage: usize, error: &StageError) -> Option<StageFailure> {
+        if *error != StageError::Cancelled {
+            return Some(failure(error));
+        }
+        if self.dispatcher.stop_reason(stage) != Some(StopReason::TimedOut) {
+            return None;
+        }
+        let timeout = self.spec(stage).limits.timeout.unwrap_or_default();
+        let message = format!(
+            "timed out after {} s (`limits.timeout_seconds`)",
+            timeout.as_secs_f64()
+        );
+        Some(failure(&StageError::Failed(message)))
     }
 }
 

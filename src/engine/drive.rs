@@ -1,6 +1,6 @@
-//! Workers, limits, order of events, the end of a run.
+//! The driver: carries out what the dispatcher decides, and tells it what happened.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -9,19 +9,19 @@ use std::time::Duration;
 
 use crate::base::cancel::Cancel;
 use crate::base::clock::Clock;
-use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::name::RunId;
-use crate::base::outcome::{RunOutcome, StageOutcome};
+use crate::base::outcome::{FailureClass, RunOutcome, StageFailure, StageOutcome};
 use crate::engine::cancel_requests::CancelRequests;
-use crate::engine::capacity::Capacity;
 use crate::engine::committer;
+use crate::engine::dispatch::{
+    DispatchCommand, DispatchLimits, DispatchTerms, Dispatcher, FinishCause,
+};
 use crate::engine::emitter::EventEmitter;
 use crate::engine::exec_context::ExecContext;
 use crate::engine::executor::ActionNews;
 use crate::engine::message::WorkerMessage;
 use crate::engine::perform::LocalExecutor;
-use crate::engine::schedule::Schedule;
 use crate::engine::slots::Slots;
 use crate::engine::worker::{WorkerTask, work};
 use crate::event::{EventKind, StageResult};
@@ -78,36 +78,14 @@ pub struct RunSummary {
     pub moved: bool,
 }
 
-/// A stage that was handed to a worker.
+/// A stage that was handed to a worker, or waits for its retry.
 pub(crate) struct RunningAction {
     pub(crate) why: String,
     pub(crate) action: Action,
-    /// When it began; zero before.
-    pub(crate) at_ms: u64,
+    /// When its work proper began; zero before.
+    pub(crate) began_ms: u64,
     /// Raised when it is to stop.
     pub(crate) cancel: Cancel,
-    /// Why it was told to stop, if it alone was.
-    pub(crate) ended: Option<StopReason>,
-}
-
-/// Why one stage was told to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StopReason {
-    /// It took too long.
-    TimedOut,
-    /// So many others failed that it is not begun any more.
-    Halted,
-    /// Somebody asked for it.
-    Asked,
-}
-
-/// A stage that failed and is to be tried again.
-pub(crate) struct StageRetry {
-    pub(crate) stage: usize,
-    pub(crate) due_ms: u64,
-    pub(crate) started: RunningAction,
-    /// How it ended the last time.
-    pub(crate) result: StageResult,
 }
 
 /// Carries a plan out: what can be reused is, the rest runs on workers; each finished action is
@@ -153,29 +131,24 @@ pub fn drive(
             setup,
             plan,
             emitter,
-            schedule: Schedule::new(setup.planner.graph, &plan.wanted, urgency(setup, plan)),
-            capacity: Capacity::new(setup.planner.pipeline.capacity.clone()),
-            retries: Vec::new(),
-            coalesced: Vec::new(),
-            recorded: HashSet::new(),
+            dispatcher: dispatcher(setup, plan),
             cancel_requests: CancelRequests::new(setup.temporary),
-            failed: HashMap::new(),
-            failures: 0,
             outputs: OutputDigests::new(),
+            running: HashMap::new(),
+            ends: HashMap::new(),
             results: BTreeMap::new(),
-            started: HashMap::new(),
-            redos: HashMap::new(),
             started_ms: setup.clock.now_ms(),
             entered: 0,
             moved: false,
             turns: 0,
+            workers: 0,
+            to_workers,
             to_committer,
         };
         let (ledger, store, to_driver) = (setup.planner.ledger, &setup.store, to_driver.clone());
         scope.spawn(move || committer::keep(ledger, store.as_ref(), &wakes, &to_driver));
-        // The sender of tasks is dropped at the end of this block, which sends the workers home;
-        // with the driver goes the committer.
-        let summary = driver.run(&messages, to_workers, &spawn);
+        // With the driver go the senders, and with them the workers and the committer.
+        let summary = driver.run(&messages, &spawn);
         if summary.is_err() {
             // The run is lost: what still runs has nowhere to be recorded.
             setup.cancel.cancel();
@@ -184,26 +157,19 @@ pub fn drive(
     })
 }
 
+/// Carries out what the dispatcher decides, and tells it what happened.
 pub(crate) struct Driver<'a, 'v> {
     pub(crate) setup: &'a RunSetup<'a>,
     pub(crate) plan: &'a Plan,
     pub(crate) emitter: &'a mut EventEmitter<'v>,
-    pub(crate) schedule: Schedule<'a>,
-    pub(crate) capacity: Capacity,
-    pub(crate) retries: Vec<StageRetry>,
-    /// Stages that were handed out and wait, because another that runs has the same key.
-    pub(crate) coalesced: Vec<(usize, Digest)>,
-    /// The keys of the actions this run has recorded.
-    pub(crate) recorded: HashSet<Digest>,
-    pub(crate) cancel_requests: CancelRequests,
-    /// How often a stage has failed.
-    pub(crate) failed: HashMap<usize, u32>,
-    /// How many stages have failed for good.
-    pub(crate) failures: usize,
+    pub(crate) dispatcher: Dispatcher<'a>,
+    cancel_requests: CancelRequests,
     pub(crate) outputs: OutputDigests,
+    /// What workers have, or will have again.
+    pub(crate) running: HashMap<usize, RunningAction>,
+    /// How stages ended that are not finished yet.
+    pub(crate) ends: HashMap<usize, StageResult>,
     pub(crate) results: BTreeMap<usize, StageResult>,
-    pub(crate) started: HashMap<usize, RunningAction>,
-    pub(crate) redos: HashMap<usize, usize>,
     pub(crate) started_ms: u64,
     /// How many commits were entered.
     pub(crate) entered: u64,
@@ -211,6 +177,9 @@ pub(crate) struct Driver<'a, 'v> {
     pub(crate) moved: bool,
     /// How many tasks were handed out.
     turns: u64,
+    /// How many workers there are.
+    workers: usize,
+    to_workers: Sender<WorkerTask>,
     pub(crate) to_committer: Sender<()>,
 }
 
@@ -218,97 +187,98 @@ impl Driver<'_, '_> {
     fn run(
         &mut self,
         messages: &Receiver<WorkerMessage>,
-        to_workers: Sender<WorkerTask>,
         spawn: &dyn Fn(),
     ) -> Result<RunSummary, DecideError> {
         self.begin()?;
-        let mut workers = 0;
-        while !self.schedule.is_over() {
-            self.free_coalesced(false);
-            self.stop_what_is_to_stop();
-            while let Some(task) = self.next_task()? {
-                // More workers than can run: while some run, others prepare and keep.
-                if workers < self.running() {
-                    workers += 1;
-                    spawn();
-                }
-                to_workers
-                    .send(task)
-                    .expect("a worker lives as long as the driver");
+        while !self.dispatcher.is_over() {
+            self.look_around();
+            self.obey(spawn);
+            while let Some(stage) = self.dispatcher.next_ready() {
+                self.take_up(stage)?;
+                self.obey(spawn);
             }
-            if self.schedule.running() > 0 {
+            if self.dispatcher.is_waiting() {
                 match messages.recv_timeout(POLL_INTERVAL) {
                     Ok(message) => self.hear(message)?,
                     Err(RecvTimeoutError::Timeout) => {}
                     Err(RecvTimeoutError::Disconnected) => break,
                 }
             }
+            self.obey(spawn);
         }
         self.end(messages)
     }
 
-    /// Returns the next stage to be handed to a worker, if there is one that may be begun.
-    fn next_task(&mut self) -> Result<Option<WorkerTask>, DecideError> {
-        if let Some(task) = self.next_retry() {
-            return Ok(Some(task));
+    /// Tells the dispatcher of requests, of a cancelled run and of the time.
+    fn look_around(&mut self) {
+        let now_ms = self.setup.clock.now_ms();
+        for name in self.cancel_requests.take(now_ms) {
+            let is_meant = |stage: &&usize| {
+                let id = &self.spec(**stage).id;
+                id.as_str() == name || id.stem() == name
+            };
+            let meant: Vec<usize> = self.plan.wanted.iter().filter(is_meant).copied().collect();
+            self.dispatcher.stop_stages(&meant);
         }
-        loop {
-            // Twice as many as can run. But what depends on a pointer is decided as late as can be.
-            let running = self.running();
-            let jobs = self.setup.jobs.max(1);
-            let stages = &self.setup.planner.pipeline.stages;
-            let capacity = &mut self.capacity;
-            let may_begin = |stage: &usize| {
-                let most = if stages[*stage].has_ref() {
-                    jobs
-                } else {
-                    2 * jobs
-                };
-                running < most && capacity.take(&stages[*stage].limits.takes)
-            };
-            let Some(stage) = self.schedule.ready().find(may_begin) else {
-                return Ok(None);
-            };
-            self.schedule.take(stage);
-            match self.take_up(stage)? {
-                Some(task) => return Ok(Some(task)),
-                None => self.capacity.give(&stages[stage].limits.takes),
+        if self.setup.cancel.is_cancelled() {
+            self.dispatcher.cancel();
+        }
+        self.dispatcher.tick(now_ms);
+    }
+
+    /// Carries out what the dispatcher wants done.
+    fn obey(&mut self, spawn: &dyn Fn()) {
+        while let Some(command) = self.dispatcher.command() {
+            match command {
+                DispatchCommand::Perform(stage) => self.hand_out(stage, spawn),
+                DispatchCommand::Stop(stage) => self.running[&stage].cancel.cancel(),
+                DispatchCommand::SayStopping(stage) => {
+                    let message = format!("stopping `{}` on request", self.spec(stage).id);
+                    self.emitter.warn("stage::ended", &message);
+                }
+                DispatchCommand::SayRetry {
+                    stage,
+                    attempt,
+                    wait,
+                } => self.say_retry(stage, attempt, wait),
+                DispatchCommand::Finish {
+                    stage,
+                    outcome,
+                    cause,
+                } => self.finish(stage, outcome, cause),
             }
         }
     }
 
-    /// How many stages workers have.
-    fn running(&self) -> usize {
-        self.schedule.running() - self.retries.len() - self.coalesced.len()
-    }
-
-    fn next_retry(&mut self) -> Option<WorkerTask> {
-        if self.retries.is_empty() {
-            return None;
+    fn hand_out(&mut self, stage: usize, spawn: &dyn Fn()) {
+        // More workers than can run: while some run, others prepare and keep.
+        if self.workers < self.dispatcher.active() {
+            self.workers += 1;
+            spawn();
         }
-        let now_ms = self.setup.clock.now_ms();
-        let stages = &self.setup.planner.pipeline.stages;
-        let capacity = &mut self.capacity;
-        let is_due = |retry: &StageRetry| {
-            retry.due_ms <= now_ms && capacity.take(&stages[retry.stage].limits.takes)
+        let running = &self.running[&stage];
+        let task = WorkerTask {
+            action: running.action.clone(),
+            turn: self.turns,
+            cancel: running.cancel.clone(),
         };
-        let at = self.retries.iter().position(is_due)?;
-        let StageRetry { stage, started, .. } = self.retries.remove(at);
-        Some(self.task(stage, started))
+        self.turns += 1;
+        self.to_workers
+            .send(task)
+            .expect("a worker lives as long as the driver");
     }
 
-    /// Makes the task of a stage and notes that it was handed out.
-    fn task(&mut self, stage: usize, started: RunningAction) -> WorkerTask {
-        let turn = self.turns;
-        self.turns += 1;
-        let action = started.action.clone();
-        let cancel = started.cancel.clone();
-        self.started.insert(stage, started);
-        WorkerTask {
-            action,
-            turn,
-            cancel,
-        }
+    fn say_retry(&mut self, stage: usize, attempt: u32, wait: Duration) {
+        let spec = self.spec(stage);
+        let error = self.ends.get(&stage).and_then(|end| end.error.as_ref());
+        let message = format!(
+            "`{}` failed, attempt {attempt} of {} in {} s: {}",
+            spec.id,
+            spec.limits.retries + 1,
+            wait.as_secs_f64(),
+            error.map_or("", |error| error.message.as_str()),
+        );
+        self.emitter.warn("stage::retry", &message);
     }
 
     fn begin(&mut self) -> Result<(), DecideError> {
@@ -339,12 +309,12 @@ impl Driver<'_, '_> {
         Ok(())
     }
 
-    /// Decides about a stage whose needs are done; gives back a task if it has to run.
-    fn take_up(&mut self, stage: usize) -> Result<Option<WorkerTask>, DecideError> {
+    /// Decides about a stage whose needs are done.
+    fn take_up(&mut self, stage: usize) -> Result<(), DecideError> {
         let planned = self.plan.decisions.get(&stage);
         // Once a lost blob was made again, or where a pointer may have moved since, the plan is out
         // of date.
-        let is_current = self.redos.is_empty() && !self.spec(stage).has_ref();
+        let is_current = !self.dispatcher.has_redone() && !self.spec(stage).has_ref();
         let planned = planned.filter(|decision| decision.action.is_some() && is_current);
         let decision = match planned {
             Some(decision) => decision.clone(),
@@ -356,13 +326,12 @@ impl Driver<'_, '_> {
             ..
         } = decision
         else {
-            // What it needs was made, was lost, and could not be made again.
-            self.give_up(stage, self.result(stage, StageOutcome::Skipped));
-            return Ok(None);
+            self.dispatcher.impossible(stage);
+            return Ok(());
         };
         // What another stage of this run has made since serves this one too.
         let verdict = match verdict {
-            Verdict::Run(_) if self.recorded.contains(&action.key) => {
+            Verdict::Run(_) if self.dispatcher.has_made(&action.key) => {
                 let Planner {
                     pipeline,
                     ledger,
@@ -380,33 +349,26 @@ impl Driver<'_, '_> {
             verdict => verdict,
         };
         match verdict {
-            Verdict::Run(_) if self.is_under_way(&action.key) => {
-                self.coalesced.push((stage, action.key));
-                Ok(None)
-            }
-            Verdict::Reuse(record) => {
-                self.reuse(stage, &record)?;
-                Ok(None)
-            }
-            Verdict::Run(why) => {
-                if let RunReason::Lost { message } = &why {
-                    self.emitter.warn(
-                        "store::lost",
-                        &format!("stage `{}` runs again: {message}", self.spec(stage).id),
-                    );
-                }
-                let cancel = self.setup.cancel.part();
-                let started = RunningAction {
-                    why: why.short(),
-                    action,
-                    at_ms: 0,
-                    cancel,
-                    ended: None,
-                };
-                Ok(Some(self.task(stage, started)))
-            }
+            Verdict::Reuse(record) => self.reuse(stage, &record)?,
+            Verdict::Run(why) => self.run_stage(stage, action, &why),
             Verdict::Wait(_) => unreachable!("what waits has no key"),
         }
+        Ok(())
+    }
+
+    fn run_stage(&mut self, stage: usize, action: Action, why: &RunReason) {
+        if let RunReason::Lost { message } = why {
+            let message = format!("stage `{}` runs again: {message}", self.spec(stage).id);
+            self.emitter.warn("store::lost", &message);
+        }
+        self.dispatcher.run(stage, action.key);
+        let running = RunningAction {
+            why: why.short(),
+            action,
+            began_ms: 0,
+            cancel: self.setup.cancel.part(),
+        };
+        self.running.insert(stage, running);
     }
 
     fn reuse(&mut self, stage: usize, record: &ActionRecord) -> Result<(), DecideError> {
@@ -420,14 +382,14 @@ impl Driver<'_, '_> {
             self.enter(&entries)?;
         }
         self.outputs.insert(stage, record.outputs.clone());
-        self.schedule.succeed(stage);
-        let result = StageResult {
+        let end = StageResult {
             key: Some(record.key),
             outputs: record.outputs.clone(),
             notes: record.notes.clone(),
             ..self.result(stage, StageOutcome::Reused)
         };
-        self.finish(stage, result);
+        self.ends.insert(stage, end);
+        self.dispatcher.reused(stage);
         Ok(())
     }
 
@@ -438,27 +400,7 @@ impl Driver<'_, '_> {
                 Ok(())
             }
             WorkerMessage::Started { stage } => {
-                let (id, kind) = (
-                    self.spec(stage).id.clone(),
-                    self.spec(stage).kind.name.to_owned(),
-                );
-                let started = self.started.get_mut(&stage).expect("it was handed out");
-                started.at_ms = self.setup.clock.now_ms();
-                let stages = &self.setup.planner.pipeline.stages;
-                let needs = self
-                    .setup
-                    .planner
-                    .graph
-                    .needs(stage)
-                    .iter()
-                    .map(|need| stages[*need].id.clone())
-                    .collect();
-                self.emitter.tell(EventKind::StageStarted {
-                    stage: id,
-                    kind,
-                    why: started.why.clone(),
-                    needs,
-                });
+                self.tell_started(stage);
                 Ok(())
             }
             WorkerMessage::Finished { stage, performed } => self.back(stage, *performed),
@@ -468,6 +410,23 @@ impl Driver<'_, '_> {
             }
             WorkerMessage::NotKept(error) => Err(error),
         }
+    }
+
+    fn tell_started(&mut self, stage: usize) {
+        let now_ms = self.setup.clock.now_ms();
+        self.dispatcher.began(stage, now_ms);
+        let running = self.running.get_mut(&stage).expect("it was handed out");
+        running.began_ms = now_ms;
+        let why = running.why.clone();
+        let stages = &self.setup.planner.pipeline.stages;
+        let needs = self.setup.planner.graph.needs(stage);
+        let needs = needs.iter().map(|need| stages[*need].id.clone()).collect();
+        self.emitter.tell(EventKind::StageStarted {
+            stage: stages[stage].id.clone(),
+            kind: stages[stage].kind.name.to_owned(),
+            why,
+            needs,
+        });
     }
 
     fn tell_news(&mut self, stage: usize, news: ActionNews) {
@@ -573,16 +532,54 @@ impl Driver<'_, '_> {
         }
     }
 
-    pub(crate) fn finish(&mut self, stage: usize, result: StageResult) {
-        let commits = if result.outcome.is_success() {
+    /// A stage is over.
+    fn finish(&mut self, stage: usize, outcome: StageOutcome, cause: FinishCause) {
+        self.running.remove(&stage);
+        let end = self.ends.remove(&stage);
+        let mut result = end.unwrap_or_else(|| self.result(stage, outcome));
+        result.outcome = outcome;
+        if let Some(message) = self.explain(cause) {
+            let class = FailureClass::Stage;
+            result.error = Some(StageFailure { class, message });
+        }
+        let commits = if outcome.is_success() {
             self.entered
         } else {
             0
         };
-        self.emitter
-            .tell_after(commits, EventKind::StageFinished(result.clone()));
+        let kind = EventKind::StageFinished(result.clone());
+        self.emitter.tell_after(commits, kind);
         self.results.insert(stage, result);
     }
+
+    /// Says why a stage is over that did not end by itself.
+    fn explain(&self, cause: FinishCause) -> Option<String> {
+        match cause {
+            FinishCause::Own => None,
+            FinishCause::NoOutput(stage) => {
+                Some(format!("`{}` produced no output", self.spec(stage).id))
+            }
+            FinishCause::TooManyFailures(failed) => Some(format!(
+                "not started: `--max-failures` was reached ({failed} failed)"
+            )),
+        }
+    }
+}
+
+fn dispatcher<'a>(setup: &RunSetup<'a>, plan: &Plan) -> Dispatcher<'a> {
+    let pipeline = setup.planner.pipeline;
+    let terms = pipeline.stages.iter().map(|spec| DispatchTerms {
+        limits: &spec.limits,
+        reads_ref: spec.has_ref(),
+    });
+    let limits = DispatchLimits {
+        jobs: setup.jobs,
+        max_failures: setup.max_failures,
+        capacity: pipeline.capacity.clone(),
+    };
+    let urgency = urgency(setup, plan);
+    let graph = setup.planner.graph;
+    Dispatcher::new(graph, &plan.wanted, urgency, terms.collect(), limits)
 }
 
 /// The urgency of each stage: how long, as far as is known, what has to run of it and below it will

@@ -1,10 +1,10 @@
 //! Carry a plan out.
 
 pub mod cancel_requests;
-pub mod cancellation;
 pub mod capacity;
 pub mod committer;
 pub mod completion;
+pub mod dispatch;
 pub mod drive;
 pub mod emitter;
 pub mod exec_context;

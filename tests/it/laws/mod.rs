@@ -1,5 +1,6 @@
 //! What must hold for all inputs.
 
+mod dispatch;
 mod graphs;
 mod hostile;
 mod keys;

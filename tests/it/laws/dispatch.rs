@@ -1,0 +1,423 @@
+//! The decisions of a run against a simulated world: any graph, limits, failures, losses, requests
+//! and order of events.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use netsec::base::digest::Digest;
+use netsec::base::outcome::StageOutcome;
+use netsec::engine::dispatch::{
+    ActionEnd, DispatchCommand, DispatchLimits, DispatchTerms, Dispatcher, FinishCause, StopReason,
+};
+use netsec::graph::build::Graph;
+use netsec::graph::order::{downstream, upstream};
+use netsec::stage::limits::Limits;
+use proptest::prelude::*;
+
+use crate::dice::Dice;
+
+/// A world in which a run goes on.
+#[derive(Clone, Debug)]
+struct Scene {
+    count: usize,
+    needs: Vec<(usize, usize)>,
+    limits: Vec<Limits>,
+    reads_ref: Vec<bool>,
+    /// Stages with the same number here are equal actions.
+    keys: Vec<u8>,
+    run: DispatchLimits,
+    /// How likely it is, in percent, that an action fails, finds a blob lost, is stopped by name;
+    /// that the run is cancelled.
+    fails: usize,
+    loses: usize,
+    stops: usize,
+    cancels: usize,
+    seed: u64,
+}
+
+fn scenes() -> impl Strategy<Value = Scene> {
+    let graph = (1_usize..16).prop_flat_map(|count| {
+        let need = (1..count.max(2)).prop_flat_map(|user| (Just(user), 0..user));
+        let most = if count == 1 { 0 } else { 30 };
+        (Just(count), prop::collection::vec(need, 0..=most))
+    });
+    graph.prop_flat_map(|(count, needs)| {
+        let limits = (0_u32..3, 0_u64..3, prop::option::of(1_u64..20), 0_u64..4).prop_map(
+            |(retries, backoff, timeout, gpu)| Limits {
+                retries,
+                backoff: Duration::from_millis(backoff * 10),
+                timeout: timeout.map(|timeout| Duration::from_millis(timeout * 10)),
+                takes: BTreeMap::from([("gpu".to_owned(), gpu)]),
+                ..Limits::default()
+            },
+        );
+        let run = (1_usize..4, prop::option::of(1_usize..3), 1_u64..4).prop_map(
+            |(jobs, max_failures, gpus)| DispatchLimits {
+                jobs,
+                max_failures,
+                capacity: BTreeMap::from([("gpu".to_owned(), gpus)]),
+            },
+        );
+        let chances = (
+            0_usize..60,
+            prop_oneof![Just(0_usize), Just(20)],
+            prop_oneof![Just(0_usize), Just(5)],
+            prop_oneof![Just(0_usize), Just(5)],
+        );
+        (
+            Just((count, needs)),
+            prop::collection::vec(limits, count),
+            prop::collection::vec(any::<bool>(), count),
+            prop::collection::vec(0_u8..20, count),
+            run,
+            chances,
+            any::<u64>(),
+        )
+            .prop_map(
+                |((count, needs), limits, reads_ref, keys, run, chances, seed)| {
+                    let (fails, loses, stops, cancels) = chances;
+                    Scene {
+                        count,
+                        needs,
+                        limits,
+                        reads_ref,
+                        keys,
+                        run,
+                        fails,
+                        loses,
+                        stops,
+                        cancels,
+                        seed,
+                    }
+                },
+            )
+    })
+}
+
+/// What the world knows of an action that a worker has.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    began_ms: Option<u64>,
+    is_told: bool,
+}
+
+/// What has happened.
+#[derive(Default)]
+struct Witness {
+    now_ms: u64,
+    held: BTreeMap<usize, Held>,
+    outcomes: BTreeMap<usize, StageOutcome>,
+    causes: BTreeMap<usize, FinishCause>,
+    /// Stages whose output is there.
+    whole: BTreeSet<usize>,
+    finishes: BTreeMap<usize, usize>,
+    losses: BTreeMap<usize, usize>,
+    failed_attempts: BTreeMap<usize, u32>,
+    /// Until when nothing may be tried again.
+    due_ms: BTreeMap<usize, u64>,
+    failures: usize,
+    asked: BTreeSet<usize>,
+    is_cancelled: bool,
+}
+
+struct Simulation<'a> {
+    scene: &'a Scene,
+    graph: &'a Graph,
+    dispatcher: Dispatcher<'a>,
+    dice: Dice,
+    witness: Witness,
+}
+
+impl<'a> Simulation<'a> {
+    fn new(scene: &'a Scene, graph: &'a Graph) -> Self {
+        let wanted = (0..scene.count).collect();
+        let terms = scene.limits.iter().zip(&scene.reads_ref);
+        let terms = terms.map(|(limits, reads_ref)| DispatchTerms {
+            limits,
+            reads_ref: *reads_ref,
+        });
+        let (urgency, limits) = (vec![0; scene.count], scene.run.clone());
+        Self {
+            scene,
+            graph,
+            dispatcher: Dispatcher::new(graph, &wanted, urgency, terms.collect(), limits),
+            dice: Dice(scene.seed),
+            witness: Witness::default(),
+        }
+    }
+
+    fn percent(&mut self, chance: usize) -> bool {
+        self.dice.below(100) < chance
+    }
+
+    fn key(&self, stage: usize) -> Digest {
+        Digest::of(&[self.scene.keys[stage]])
+    }
+
+    /// Plays until the run is over.
+    fn play(&mut self) -> Result<(), TestCaseError> {
+        let mut steps = 0;
+        while !self.dispatcher.is_over() {
+            steps += 1;
+            prop_assert!(steps < 20_000, "it always ends: {:?}", self.dispatcher);
+            self.dispatcher.tick(self.witness.now_ms);
+            self.obey()?;
+            while let Some(stage) = self.dispatcher.next_ready() {
+                self.decide(stage);
+                self.obey()?;
+            }
+            self.check_active()?;
+            self.check_overdue()?;
+            self.happen()?;
+            self.obey()?;
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, stage: usize) {
+        let key = self.key(stage);
+        let needs = self.graph.needs(stage);
+        if !needs.iter().all(|need| self.witness.whole.contains(need)) {
+            // Something it needs was lost and could not be made again.
+            self.dispatcher.impossible(stage);
+            return;
+        }
+        if self.dispatcher.has_made(&key) && !self.witness.losses.contains_key(&stage)
+            || self.percent(5)
+        {
+            self.dispatcher.reused(stage);
+        } else {
+            self.dispatcher.run(stage, key);
+        }
+    }
+
+    /// Lets one thing happen.
+    fn happen(&mut self) -> Result<(), TestCaseError> {
+        if !self.witness.is_cancelled && self.percent(self.scene.cancels) {
+            self.witness.is_cancelled = true;
+            self.dispatcher.cancel();
+        }
+        if self.percent(self.scene.stops) {
+            let stage = self.dice.below(self.scene.count);
+            self.witness.asked.insert(stage);
+            self.dispatcher.stop_stages(&[stage]);
+        }
+        self.obey()?;
+        let held: Vec<usize> = self.witness.held.keys().copied().collect();
+        if held.is_empty() || self.percent(30) {
+            self.witness.now_ms += 10;
+            return Ok(());
+        }
+        let stage = held[self.dice.below(held.len())];
+        let now_ms = self.witness.now_ms;
+        let action = self.witness.held.get_mut(&stage).expect("it is held");
+        if action.began_ms.is_none() && !action.is_told {
+            action.began_ms = Some(now_ms);
+            self.dispatcher.began(stage, now_ms);
+            return Ok(());
+        }
+        self.come_back(stage)
+    }
+
+    fn come_back(&mut self, stage: usize) -> Result<(), TestCaseError> {
+        let held = self.witness.held.remove(&stage).expect("it is held");
+        let now_ms = self.witness.now_ms;
+        let stop = self.dispatcher.stop_reason(stage);
+        let is_timed_out = stop == Some(StopReason::TimedOut);
+        let end = if held.is_told || self.witness.is_cancelled {
+            ActionEnd::Stopped
+        } else if self.percent(self.scene.loses) {
+            let mut needs = self.graph.needs(stage).into_iter();
+            ActionEnd::Lost(
+                needs
+                    .find(|need| self.witness.whole.contains(need))
+                    .into_iter()
+                    .collect(),
+            )
+        } else if self.percent(self.scene.fails) {
+            let may_pass = self.percent(80);
+            ActionEnd::Failed { may_pass }
+        } else {
+            ActionEnd::Made
+        };
+        let is_failure =
+            matches!(end, ActionEnd::Failed { .. }) || end == ActionEnd::Stopped && is_timed_out;
+        if is_failure {
+            let failed = self.witness.failed_attempts.entry(stage).or_default();
+            *failed += 1;
+            let wait = self.scene.limits[stage].wait(*failed).as_millis();
+            let wait = u64::try_from(wait).expect("a short wait");
+            self.witness.due_ms.insert(stage, now_ms + wait);
+        }
+        if let ActionEnd::Lost(lost) = &end
+            && self.dispatcher.may_redo(stage)
+        {
+            for need in lost {
+                self.witness.whole.remove(need);
+                *self.witness.losses.entry(*need).or_default() += 1;
+            }
+        }
+        self.dispatcher.ended(stage, end, now_ms);
+        Ok(())
+    }
+
+    fn obey(&mut self) -> Result<(), TestCaseError> {
+        while let Some(command) = self.dispatcher.command() {
+            let seen = &mut self.witness;
+            match command {
+                DispatchCommand::Perform(stage) => self.check_performed(stage)?,
+                DispatchCommand::Stop(stage) => {
+                    let held = seen.held.get_mut(&stage);
+                    prop_assert!(held.is_some(), "only what a worker has is stopped");
+                    held.expect("looked at").is_told = true;
+                }
+                DispatchCommand::SayStopping(stage) => prop_assert!(seen.asked.contains(&stage)),
+                DispatchCommand::SayRetry { stage, attempt, .. } => {
+                    prop_assert_eq!(attempt, seen.failed_attempts[&stage] + 1);
+                    prop_assert!(attempt <= self.scene.limits[stage].retries + 1);
+                }
+                DispatchCommand::Finish {
+                    stage,
+                    outcome,
+                    cause,
+                } => {
+                    *seen.finishes.entry(stage).or_default() += 1;
+                    seen.outcomes.insert(stage, outcome);
+                    seen.causes.insert(stage, cause);
+                    if outcome.is_success() {
+                        seen.whole.insert(stage);
+                    }
+                    if outcome == StageOutcome::Failed {
+                        seen.failures += 1;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_performed(&mut self, stage: usize) -> Result<(), TestCaseError> {
+        let seen = &mut self.witness;
+        prop_assert!(
+            !seen.is_cancelled,
+            "nothing is begun after the run was cancelled"
+        );
+        let is_halted = self
+            .scene
+            .run
+            .max_failures
+            .is_some_and(|most| seen.failures >= most);
+        prop_assert!(!is_halted, "nothing is begun after too many failures");
+        let needs = self.graph.needs(stage);
+        prop_assert!(
+            needs.iter().all(|need| seen.whole.contains(need)),
+            "what {stage} needs is there"
+        );
+        let due_ms = seen.due_ms.get(&stage).copied().unwrap_or_default();
+        prop_assert!(due_ms <= seen.now_ms, "no retry before its time");
+        prop_assert!(
+            seen.held.insert(stage, Held::default()).is_none(),
+            "one worker has it"
+        );
+        Ok(())
+    }
+
+    /// What workers have at once is within every limit.
+    fn check_active(&self) -> Result<(), TestCaseError> {
+        let held: Vec<usize> = self.witness.held.keys().copied().collect();
+        prop_assert_eq!(held.len(), self.dispatcher.active());
+        prop_assert!(held.len() <= 2 * self.scene.run.jobs);
+        let keys: BTreeSet<u8> = held.iter().map(|stage| self.scene.keys[*stage]).collect();
+        prop_assert_eq!(keys.len(), held.len(), "equal actions do not run at once");
+        let whole = self.scene.run.capacity["gpu"];
+        let taken = held
+            .iter()
+            .map(|stage| self.scene.limits[*stage].takes["gpu"].min(whole));
+        prop_assert!(
+            taken.sum::<u64>() <= whole,
+            "no more is taken than there is"
+        );
+        Ok(())
+    }
+
+    /// Whatever takes longer than it may has been told to stop.
+    fn check_overdue(&self) -> Result<(), TestCaseError> {
+        for (stage, held) in &self.witness.held {
+            let timeout = self.scene.limits[*stage].timeout;
+            if let (Some(timeout), Some(began_ms)) = (timeout, held.began_ms) {
+                let ran = Duration::from_millis(self.witness.now_ms - began_ms);
+                prop_assert!(ran <= timeout || held.is_told);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_end(&self) -> Result<(), TestCaseError> {
+        let seen = &self.witness;
+        prop_assert!(seen.held.is_empty() && !self.dispatcher.is_waiting());
+        for stage in 0..self.scene.count {
+            let finishes = seen.finishes.get(&stage).copied().unwrap_or_default();
+            let losses = seen.losses.get(&stage).copied().unwrap_or_default();
+            prop_assert!(
+                (1..=1 + losses).contains(&finishes),
+                "{stage}: {finishes} of {losses}"
+            );
+            let attempts = seen
+                .failed_attempts
+                .get(&stage)
+                .copied()
+                .unwrap_or_default();
+            prop_assert!(attempts <= self.scene.limits[stage].retries + 1);
+            if let FinishCause::NoOutput(above) = seen.causes[&stage] {
+                let graph = self.graph;
+                prop_assert!(upstream(graph, &BTreeSet::from([stage])).contains(&above));
+                prop_assert!(!seen.outcomes[&above].is_success());
+            }
+        }
+        let is_quiet = !seen.is_cancelled && seen.asked.is_empty() && seen.losses.is_empty();
+        if is_quiet && self.scene.run.max_failures.is_none() {
+            self.check_quiet_end()?;
+        }
+        Ok(())
+    }
+
+    /// Where nobody intervened, what is below a failure is skipped, and nothing else.
+    fn check_quiet_end(&self) -> Result<(), TestCaseError> {
+        let with = |outcome: StageOutcome| -> BTreeSet<usize> {
+            let outcomes = self.witness.outcomes.iter();
+            let meant = outcomes.filter(|(_, other)| **other == outcome);
+            meant.map(|(stage, _)| *stage).collect()
+        };
+        let failed = with(StageOutcome::Failed);
+        let below: BTreeSet<usize> = downstream(self.graph, &failed)
+            .difference(&failed)
+            .copied()
+            .collect();
+        prop_assert_eq!(with(StageOutcome::Skipped), below);
+        prop_assert!(with(StageOutcome::Cancelled).is_empty());
+        Ok(())
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_run_ends_within_its_limits_whatever_happens(scene in scenes()) {
+        let graph = Graph::new(scene.count, scene.needs.clone()).unwrap();
+        let mut simulation = Simulation::new(&scene, &graph);
+        simulation.play()?;
+        simulation.check_end()?;
+    }
+
+    #[test]
+    fn the_same_events_give_the_same_decisions(scene in scenes()) {
+        let graph = Graph::new(scene.count, scene.needs.clone()).unwrap();
+        let mut once = Simulation::new(&scene, &graph);
+        let mut twice = Simulation::new(&scene, &graph);
+        once.play()?;
+        twice.play()?;
+        prop_assert_eq!(once.witness.outcomes, twice.witness.outcomes);
+        prop_assert_eq!(once.witness.now_ms, twice.witness.now_ms);
+    }
+}
