@@ -90,9 +90,7 @@ impl EmbeddedWorkspace {
     /// # Errors
     /// Nothing, or more than one thing, is meant; it is a directory; its bytes are lost.
     pub fn artifact(&self, target: &str) -> Result<Vec<u8>, AppError> {
-        let ledger = self.workspace.reading()?.ledger;
-        let found = self.workspace.find(&ledger, target)?;
-        let bytes = self.workspace.fetch_file(&found.digest)?;
+        let (_, bytes) = self.workspace.fetch_target(target)?;
         bytes.ok_or_else(|| AppError::Usage(format!("`{target}` is a directory")))
     }
 

@@ -10,6 +10,7 @@ use crate::base::disk;
 use crate::base::name::{RefName, RunId, stage_and_port};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::{ActionRecord, RunRecord, RunRetention};
+use crate::lineage::refs::RefState;
 use crate::plan::files;
 use crate::store::blob::Store;
 use crate::store::local::LocalStore;
@@ -81,7 +82,35 @@ impl FoundTarget {
     }
 }
 
+fn found_ref(name: &RefName, state: &RefState) -> AppResult<FoundTarget> {
+    let current = state.current();
+    let nothing = || AppError::Usage(format!("the ref `{name}` points at nothing yet"));
+    Ok(FoundTarget {
+        digest: current.ok_or_else(nothing)?.digest,
+        name: format!("ref:{name}"),
+        run: None,
+    })
+}
+
 impl Workspace {
+    /// Returns the bytes of the artifact that `target` means, and what it is called; none of a
+    /// directory. What a ref points at is looked up whatever is going on.
+    ///
+    /// # Errors
+    /// Nothing, or more than one thing, is meant; its bytes are lost.
+    pub fn fetch_target(&self, target: &str) -> AppResult<(String, Option<Vec<u8>>)> {
+        if let Some(name) = target.strip_prefix("ref:") {
+            let name = RefName::new(name).map_err(AppError::Usage)?;
+            let found = found_ref(&name, &self.published()?.reference(&name)?)?;
+            let bytes = self.fetch_file(&found.digest)?;
+            return Ok((found.name, bytes));
+        }
+        let reading = self.reading()?;
+        let found = self.find(&reading.ledger, target)?;
+        let bytes = self.fetch_file(&found.digest)?;
+        Ok((found.tell(&reading.ledger)?, bytes))
+    }
+
     /// Finds the artifact or file that `target` means: `stage.port` of the latest run that has it,
     /// `PIPELINE:stage.port` or `RUN:stage.port`, `ref:NAME`, a file, or the beginning of a digest.
     ///
@@ -95,10 +124,7 @@ impl Workspace {
         };
         if let Some(name) = target.strip_prefix("ref:") {
             let name = RefName::new(name).map_err(AppError::Usage)?;
-            let current = ledger.reference(&name)?.current();
-            return current
-                .map(|content| found(content.digest, target.to_owned()))
-                .ok_or_else(|| AppError::Usage(format!("the ref `{name}` points at nothing yet")));
+            return found_ref(&name, &ledger.reference(&name)?);
         }
         let (of, output) = target
             .rsplit_once(':')

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crate::app::archive::{ArchiveReader, ArchiveWriter, FrameTag, odd};
 use crate::app::artifacts::{blobs, manifest};
-use crate::app::workspace::{AppError, AppResult, LedgerReader, RunOptions, Workspace};
+use crate::app::workspace::{AppError, AppResult, RunOptions, Workspace};
 use crate::base::cancel::Cancel;
 use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
@@ -62,17 +62,9 @@ impl Workspace {
         to: &Path,
         key: Option<&SigningKey>,
     ) -> AppResult<TransferSummary> {
-        let LedgerReader { ledger, .. } = &self.reading()?;
-        let record = ledger.run(run)?.ok_or_else(|| {
-            AppError::Usage(format!("there is no run `{run}`: see `netsec runs`"))
-        })?;
         let store = self.store();
-        let mut entries = Vec::new();
-        let (mut open, mut seen) = (
-            record.stages.iter().filter_map(|stage| stage.key).collect(),
-            BTreeSet::new(),
-        );
-        collect(ledger, &mut open, &mut seen, &mut entries)?;
+        // Given back before the blobs are read, so that no run has to wait for that.
+        let (record, mut entries) = self.exported_records(run)?;
         let mut digests = BTreeSet::new();
         for entry in &entries {
             if let LedgerEntry::Action(action) = entry {
@@ -104,6 +96,19 @@ impl Workspace {
         }
         archive.seal(key)?;
         Ok(carried)
+    }
+
+    /// Returns the record of a run, and those of every action it is made of.
+    fn exported_records(&self, run: &RunId) -> AppResult<(RunRecord, Vec<LedgerEntry>)> {
+        let reading = self.reading()?;
+        let record = reading.ledger.run(run)?.ok_or_else(|| {
+            AppError::Usage(format!("there is no run `{run}`: see `netsec runs`"))
+        })?;
+        let mut open = record.stages.iter().filter_map(|stage| stage.key).collect();
+        let mut seen = BTreeSet::new();
+        let mut entries = Vec::new();
+        collect(&reading.ledger, &mut open, &mut seen, &mut entries)?;
+        Ok((record, entries))
     }
 
     /// Takes a run from a file: what it made can be reused here. Refs are not moved, now or by what

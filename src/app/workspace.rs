@@ -20,6 +20,7 @@ use crate::graph::build::Graph;
 use crate::graph::draw;
 use crate::lineage::error::LedgerError;
 use crate::lineage::ledger::Ledger;
+use crate::lineage::published::PublishedRecords;
 use crate::lineage::sled;
 use crate::pipeline::check::{Pipeline, StageWiring, check};
 use crate::pipeline::compose::{Choice, gather};
@@ -332,6 +333,14 @@ impl Workspace {
             is_database,
             lock,
         })
+    }
+
+    /// Reads runs and refs, whatever is going on: nothing is locked or opened.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn published(&self) -> AppResult<PublishedRecords> {
+        Ok(PublishedRecords::read(&self.cache)?)
     }
 
     /// Returns where the log of a run is.

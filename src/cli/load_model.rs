@@ -12,10 +12,7 @@ pub fn stored_model(
     workspace: &Workspace,
     target: &str,
 ) -> Result<(String, ModelBundle), AppError> {
-    let reading = workspace.reading()?;
-    let found = workspace.find(&reading.ledger, target)?;
-    let bytes = workspace.fetch_file(&found.digest)?;
-    let name = found.tell(&reading.ledger)?;
+    let (name, bytes) = workspace.fetch_target(target)?;
     let Some(bytes) = bytes else {
         return Err(AppError::Usage(format!("`{name}` is not a model")));
     };

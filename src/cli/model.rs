@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::app::artifacts::FoundTarget;
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::disk;
 use crate::cli::args_model::{
@@ -16,7 +17,7 @@ use crate::export::mlflow::mlflow;
 use crate::export::onnx::document::onnx;
 use crate::frame::table::Table;
 use crate::frame::whole::file;
-use crate::lineage::query;
+use crate::lineage::query::{self, ArtifactTrace};
 use crate::model::bundle::ModelBundle;
 use crate::model::importance::{importance, permuted};
 use crate::render::columns::columns;
@@ -152,13 +153,19 @@ fn measure_importance(workspace: &Workspace, args: &ImportanceArgs) -> Result<()
     Ok(())
 }
 
+/// Finds an artifact and what it was made of.
+fn traced(workspace: &Workspace, target: &str) -> Result<(FoundTarget, ArtifactTrace), AppError> {
+    let ledger = workspace.reading()?.ledger;
+    let found = workspace.find(&ledger, target)?;
+    let trace = query::trace(&ledger, found.digest, &found.name, found.run.as_ref())?;
+    Ok((found, trace))
+}
+
 fn export(workspace: &Workspace, args: &ExportModelArgs) -> Result<(), AppError> {
     let target = args.whose.name(&args.target);
-    let reading = workspace.reading()?;
-    let found = workspace.find(&reading.ledger, &target)?;
     let (_, bundle) = stored_model(workspace, &target)?;
+    let (found, trace) = traced(workspace, &target)?;
     let name = &found.name;
-    let trace = query::trace(&reading.ledger, found.digest, name, found.run.as_ref())?;
     let card = card(name, &bundle, &found.digest.hex(), &table::trace(&trace));
     let to = workspace.root().join(&args.output);
     let failed = |why: String| AppError::Data(format!("`{name}`: {why}"));

@@ -8,7 +8,7 @@ use crate::base::name::RunId;
 use crate::cli::args::RunsArgs;
 use crate::cli::exit::Exit;
 use crate::cli::{out, run};
-use crate::lineage::record::RunRetention;
+use crate::lineage::record::{RunRecord, RunRetention};
 use crate::reporter::table;
 
 /// Lists the latest runs.
@@ -24,19 +24,25 @@ pub fn runs(workspace: &Workspace, args: &RunsArgs) -> Result<Exit, AppError> {
         ));
         return Ok(Exit::Done);
     }
-    let ledger = workspace.reading()?.ledger;
-    let mut all = ledger.runs()?;
+    let mut all = workspace.published()?.runs()?;
     all.retain(|run| run.retention != RunRetention::Removed);
     let latest = &all[all.len().saturating_sub(args.most)..];
     match (args.json, all.is_empty()) {
-        (true, _) => {
-            let whole = latest.iter().rev().map(|run| ledger.run(&run.run));
-            out::json(&json!(whole.collect::<Result<Vec<_>, _>>()?))?;
-        }
+        (true, _) => out::json(&json!(with_stages(workspace, latest)?))?,
         (false, true) => out::say("there is no run yet: `netsec run PIPELINE`"),
         (false, false) => out::data(table::runs(latest).as_bytes())?,
     }
     Ok(Exit::Done)
+}
+
+/// Returns the records of runs with how their stages ended, the latest first.
+fn with_stages(workspace: &Workspace, runs: &[RunRecord]) -> Result<Vec<RunRecord>, AppError> {
+    let ledger = workspace.reading()?.ledger;
+    let mut whole = Vec::new();
+    for run in runs.iter().rev() {
+        whole.extend(ledger.run(&run.run)?);
+    }
+    Ok(whole)
 }
 
 /// Finds a run by its name; the latest if none is named.
@@ -44,7 +50,7 @@ pub fn runs(workspace: &Workspace, args: &RunsArgs) -> Result<Exit, AppError> {
 /// # Errors
 /// There is no such run; the ledger failed.
 pub fn named_or_latest(workspace: &Workspace, name: Option<&str>) -> Result<RunId, AppError> {
-    let mut runs = workspace.reading()?.ledger.runs()?;
+    let mut runs = workspace.published()?.runs()?;
     runs.retain(|run| run.retention != RunRetention::Removed);
     let found = match name {
         Some(name) => runs.into_iter().find(|run| run.run.as_str() == name),

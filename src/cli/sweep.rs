@@ -46,14 +46,11 @@ pub fn sweep(workspace: &Workspace, sweep: &SweepCommand) -> Result<Exit, AppErr
 }
 
 fn board(workspace: &Workspace, target: &str) -> Result<Leaderboard, AppError> {
-    let reading = workspace.reading()?;
-    let found = workspace.find(&reading.ledger, target)?;
-    out::say(&found.tell(&reading.ledger)?);
-    let bytes = workspace.fetch_file(&found.digest)?;
+    let (name, bytes) = workspace.fetch_target(target)?;
+    out::say(&name);
     Leaderboard::decode(&bytes.unwrap_or_default()).map_err(|error| {
         AppError::Usage(format!(
-            "`{}` is {error}; name the `metrics` of a `train` stage",
-            found.name
+            "`{target}` is {error}; name the `metrics` of a `train` stage"
         ))
     })
 }

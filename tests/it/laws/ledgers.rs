@@ -9,10 +9,11 @@ use netsec::base::name::{RefName, RunId, StageId};
 use netsec::base::outcome::{RunOutcome, StageOutcome};
 use netsec::lineage::journal::{self, Journal, JournalEnd, JournalHead};
 use netsec::lineage::ledger::Ledger;
+use netsec::lineage::published::PublishedRecords;
 use netsec::lineage::record::{
     ActionRecord, InputRecord, LedgerEntry, PortMove, RunRecord, RunRetention, StageRun,
 };
-use netsec::lineage::refs::{ManualEvidence, RefEvidence, RefMove};
+use netsec::lineage::refs::{ManualEvidence, RefEvidence, RefMove, RefState};
 use netsec::lineage::sled;
 use netsec::lineage::tail::JournalLink;
 
@@ -197,6 +198,54 @@ proptest! {
         let read = journal::read(&path).unwrap();
         prop_assert!(read.end != JournalEnd::Whole && !read.reaches(&link));
         prop_assert_eq!(&read.commits[..], &commits[..read.commits.len()]);
+    }
+}
+
+/// Runs and refs as one text.
+fn told(runs: &[RunRecord], refs: &[(String, RefState)]) -> String {
+    format!("{runs:?}\n{refs:?}")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn what_is_published_is_what_all_journals_tell(
+        journals in prop::collection::vec(prop::collection::vec(entry(), 0..4), 1..200),
+        more in prop::collection::vec(entry(), 0..3),
+        damage in prop::option::of((any::<prop::sample::Index>(), 0..8_u8)),
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = folder.path();
+        std::fs::create_dir(cache.join("runs")).unwrap();
+        let write = |at: u64, entries: &[LedgerEntry]| {
+            let journal = Journal::of(cache, &RunId::new(at, 0), JournalHead::default());
+            let bodies: Vec<_> = entries.iter().map(|entry| journal::encode(std::slice::from_ref(entry))).collect();
+            journal.append(&bodies).unwrap();
+        };
+        let check = || {
+            let published = PublishedRecords::read(cache).unwrap();
+            let all = sled::from_journals(cache).unwrap();
+            let expected = told(&all.runs().unwrap(), &all.references().unwrap());
+            assert_eq!(told(&published.runs().unwrap(), &published.references().unwrap()), expected);
+        };
+        for (entries, at) in journals.iter().zip(10..) {
+            write(at, entries);
+        }
+        check();
+        let file = cache.join("published");
+        prop_assert_eq!(file.exists(), journals.len() > 64, "after many journals");
+        // From the file, and what came after it.
+        check();
+        write(1_000, &more);
+        check();
+        if let (Some((at, bit)), true) = (damage, file.exists()) {
+            let mut bytes = std::fs::read(&file).unwrap();
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            netsec::base::disk::write_plain(&file, &bytes).unwrap();
+            check();
+        }
     }
 }
 
