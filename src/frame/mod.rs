@@ -6,6 +6,7 @@ pub mod codec;
 pub mod dataset;
 pub mod diff;
 pub mod hash;
+pub mod labels;
 pub mod npy;
 pub mod rows;
 pub mod table;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::stored::finite;
+use crate::frame::labels::Labels;
 use crate::frame::table::Table;
 use crate::gate::decision::JudgedModel;
 use crate::gate::error::{ContenderRole, GateError};
@@ -10,6 +11,7 @@ use crate::gate::paired::ScoredRows;
 use crate::model::bundle::ModelBundle;
 use crate::model::intervals::{Interval, intervals};
 use crate::model::metrics::Metrics;
+use crate::model::scores::Scores;
 
 /// What resampling begins with: the same rows give the same intervals.
 pub(crate) const RESAMPLING: u64 = 42;
@@ -44,7 +46,7 @@ impl ContenderModel {
     ///
     /// # Errors
     /// A label is not mapped, or the column is not there.
-    pub fn labels(&self, test: &Table) -> Result<Vec<f64>, GateError> {
+    pub fn labels(&self, test: &Table) -> Result<Labels, GateError> {
         let labels = self.bundle.preprocessor.labels(test);
         labels.map_err(|why| self.inapplicable(why))
     }
@@ -56,17 +58,17 @@ impl ContenderModel {
     pub fn evaluate(
         self,
         test: &Table,
-        y: &[f64],
+        labels: &Labels,
         metric: &str,
     ) -> Result<EvaluatedModel, GateError> {
-        let p = self.bundle.probabilities(test);
-        let p = p.map_err(|why| self.inapplicable(why))?;
-        let metrics = Metrics::at(y, &p, self.bundle.validation.threshold);
+        let scores = self.bundle.scores(test);
+        let scores = scores.map_err(|why| self.inapplicable(why))?;
+        let metrics = Metrics::at(labels, &scores, self.bundle.validation.threshold);
         Ok(EvaluatedModel {
             score: metrics.score(metric).unwrap_or(f64::NEG_INFINITY),
-            intervals: intervals(y, &p, metrics.threshold, RESAMPLING),
+            intervals: intervals(labels, &scores, metrics.threshold, RESAMPLING),
             model: self,
-            p,
+            scores,
             metrics,
         })
     }
@@ -82,8 +84,8 @@ impl ContenderModel {
 pub struct EvaluatedModel {
     /// The model.
     pub model: ContenderModel,
-    /// The probability of each row.
-    pub p: Vec<f64>,
+    /// What it makes of each row.
+    pub scores: Scores,
     /// Its figures at its threshold.
     pub metrics: Metrics,
     /// Between which values 95 % of a figure lie.
@@ -107,12 +109,17 @@ impl EvaluatedModel {
         }
     }
 
-    /// Returns its probabilities with its threshold.
+    /// Returns its scores with its threshold.
     pub fn rows(&self) -> ScoredRows<'_> {
         ScoredRows {
-            p: &self.p,
+            scores: &self.scores,
             threshold: self.metrics.threshold,
         }
+    }
+
+    /// Returns whether it raises an alarm for a row.
+    pub fn alarms(&self, row: usize) -> bool {
+        self.scores.attack()[row] >= self.metrics.threshold
     }
 
     /// Returns the interval of a figure in words, if there is one.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::frame::labels::Labels;
 use crate::frame::table::Table;
 use crate::gate::decision::AttackFamily;
 use crate::gate::error::GateError;
@@ -18,28 +19,33 @@ const STRICT: f64 = 0.001;
 /// There is no such column.
 pub fn families(
     column: &str,
-    y: &[f64],
+    labels: &Labels,
     test: &Table,
     challenger: &EvaluatedModel,
     champion: Option<&EvaluatedModel>,
 ) -> Result<Vec<AttackFamily>, GateError> {
     let cells = test.texts(column).map_err(GateError::Family)?;
     let mut rows: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for row in (0..y.len()).filter(|row| y[*row] == 1.0) {
+    for row in (0..labels.len()).filter(|row| labels.is_attack(*row)) {
         let family = cells[row].as_deref().unwrap_or("");
         rows.entry(family).or_default().push(row);
     }
-    let strict = RankedRows::new(y, &challenger.p).threshold_within(STRICT);
+    let strict = RankedRows::new(labels, &challenger.scores).threshold_within(STRICT);
     let mut found = Vec::new();
     for (family, rows) in rows {
-        let hits = hits(&rows, &challenger.p, challenger.metrics.threshold);
+        let hits = hits(
+            &rows,
+            challenger.scores.attack(),
+            challenger.metrics.threshold,
+        );
         found.push(AttackFamily {
             family: family.to_owned(),
             rows: rows.len(),
             recall: share(hits, &rows),
             recall_interval: wilson(hits as u64, rows.len() as u64),
-            recall_at_fpr_0_001: recall(&rows, &challenger.p, strict),
-            champion_recall: champion.map(|model| recall(&rows, &model.p, model.metrics.threshold)),
+            recall_at_fpr_0_001: recall(&rows, challenger.scores.attack(), strict),
+            champion_recall: champion
+                .map(|model| recall(&rows, model.scores.attack(), model.metrics.threshold)),
         });
     }
     Ok(found)

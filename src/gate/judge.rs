@@ -6,6 +6,7 @@
 
 use crate::base::name::in_backticks;
 use crate::base::stored::StoredDocument;
+use crate::frame::labels::Labels;
 use crate::frame::table::Table;
 use crate::gate::decision::{ChampionComparison, Decision, JudgedRows};
 use crate::gate::error::{ContenderRole, GateError};
@@ -37,22 +38,22 @@ pub fn decide(
             .map(|model| (ContenderRole::Champion, &model.bundle)),
     );
     let (test, mut rows) = fair_rows(rules, test, &models)?;
-    let y = challenger.labels(&test)?;
-    rows.attacks = y.iter().filter(|y| **y == 1.0).count();
-    rows.benign = y.len() - rows.attacks;
+    let labels = challenger.labels(&test)?;
+    rows.attacks = labels.attacks();
+    rows.benign = labels.benign();
     let mut decision = undecided(rules, &challenger, rows);
     if let Some(why) = too_few(rules, &decision.rows) {
         decision.reasons.push(why);
         return Ok(decision);
     }
-    let challenger = challenger.evaluate(&test, &y, &rules.metric)?;
+    let challenger = challenger.evaluate(&test, &labels, &rules.metric)?;
     let champion = champion
-        .map(|champion| evaluate_champion(champion, &test, &y, &rules.metric))
+        .map(|champion| evaluate_champion(champion, &test, &labels, &rules.metric))
         .transpose()?;
     let mut verdict = own_merits(rules, &challenger, &decision.rows);
     match &champion {
         Some(champion) => {
-            let comparison = compare(rules, &y, &challenger, champion, &mut verdict);
+            let comparison = compare(rules, &labels, &challenger, champion, &mut verdict);
             decision.comparison = Some(comparison);
         }
         None if leaks.is_empty() => {
@@ -64,7 +65,7 @@ pub fn decide(
         )),
     }
     if let Some(column) = &rules.family {
-        let found = families(column, &y, &test, &challenger, champion.as_ref())?;
+        let found = families(column, &labels, &test, &challenger, champion.as_ref())?;
         decision.families = Some(found);
     }
     decision.accepted = verdict.accepted;
@@ -99,13 +100,13 @@ fn leaks(model: &ContenderModel) -> Vec<String> {
 fn evaluate_champion(
     champion: ContenderModel,
     test: &Table,
-    y: &[f64],
+    labels: &Labels,
     metric: &str,
 ) -> Result<EvaluatedModel, GateError> {
-    if champion.labels(test)? != y {
+    if champion.labels(test)? != *labels {
         return Err(GateError::OtherClasses);
     }
-    champion.evaluate(test, y, metric)
+    champion.evaluate(test, labels, metric)
 }
 
 /// The checks of a challenger, in words, and whether it passes them all.
@@ -215,14 +216,14 @@ fn giveaways(verdict: &mut GateVerdict, challenger: &EvaluatedModel) {
 /// Checks that the challenger is better than the champion, beyond chance.
 fn compare(
     rules: &GateRules,
-    y: &[f64],
+    labels: &Labels,
     challenger: &EvaluatedModel,
     champion: &EvaluatedModel,
     verdict: &mut GateVerdict,
 ) -> ChampionComparison {
-    let (wins, losses) = paired_outcomes(y, challenger, champion);
+    let (wins, losses) = paired_outcomes(labels, challenger, champion);
     let difference = challenger.score - champion.score;
-    let (test, p) = paired_test(rules, y, challenger, champion, (wins, losses));
+    let (test, p) = paired_test(rules, labels, challenger, champion, (wins, losses));
     let is_higher = difference > 0.0;
     let word = match is_higher {
         true => "higher than",
@@ -253,7 +254,7 @@ fn compare(
 /// Returns the paired test and its p-value; where DeLong's has too few rows, a bootstrap does.
 fn paired_test(
     rules: &GateRules,
-    y: &[f64],
+    labels: &Labels,
     challenger: &EvaluatedModel,
     champion: &EvaluatedModel,
     (wins, losses): (u64, u64),
@@ -264,7 +265,7 @@ fn paired_test(
             return (PairedTest::McNemar, mcnemar(wins, losses, alternative));
         }
         PairedTest::DeLong => {
-            if let Some(found) = delong(y, &challenger.p, &champion.p, alternative) {
+            if let Some(found) = delong(labels, &challenger.scores, &champion.scores, alternative) {
                 return (PairedTest::DeLong, found.p);
             }
         }
@@ -272,7 +273,7 @@ fn paired_test(
     }
     let both = (challenger.rows(), champion.rows());
     let figure = |metrics: &Metrics| metrics.score(&rules.metric).unwrap_or_default();
-    let found = paired_bootstrap(y, both, &figure, alternative, RESAMPLING);
+    let found = paired_bootstrap(labels, both, &figure, alternative, RESAMPLING);
     (PairedTest::Bootstrap, found.p)
 }
 
@@ -285,13 +286,14 @@ fn in_words(test: PairedTest) -> &'static str {
 }
 
 /// Rows that only the first gets right, and rows that only the second gets right.
-fn paired_outcomes(y: &[f64], first: &EvaluatedModel, second: &EvaluatedModel) -> (u64, u64) {
+fn paired_outcomes(labels: &Labels, first: &EvaluatedModel, second: &EvaluatedModel) -> (u64, u64) {
     let (mut wins, mut losses) = (0, 0);
-    for (row, y) in y.iter().enumerate() {
-        let is_attack = *y == 1.0;
-        let first_is_right = (first.p[row] >= first.metrics.threshold) == is_attack;
-        let second_is_right = (second.p[row] >= second.metrics.threshold) == is_attack;
-        match (first_is_right, second_is_right) {
+    for row in 0..labels.len() {
+        let is_attack = labels.is_attack(row);
+        match (
+            first.alarms(row) == is_attack,
+            second.alarms(row) == is_attack,
+        ) {
             (true, false) => wins += 1,
             (false, true) => losses += 1,
             _ => {}

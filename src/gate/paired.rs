@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use statrs::function::erf::erfc;
 use statrs::function::gamma::ln_gamma;
 
+use crate::frame::labels::Labels;
 use crate::model::intervals::resamples;
 use crate::model::metrics::{Metrics, RankedRows};
+use crate::model::scores::Scores;
 use crate::stats::draws::below;
 
 /// Figures that are closer are the same.
@@ -55,12 +57,15 @@ pub fn mcnemar(wins: u64, losses: u64, alternative: AlternativeHypothesis) -> f6
 /// Clarke-Pearson, 1988; midranks as Sun and Xu, 2014). `None` if there are fewer than two attacks
 /// or benign rows.
 pub fn delong(
-    y: &[f64],
-    first: &[f64],
-    second: &[f64],
+    labels: &Labels,
+    first: &Scores,
+    second: &Scores,
     alternative: AlternativeHypothesis,
 ) -> Option<PairedDifference> {
-    let (first, second) = (RocPlacements::of(y, first)?, RocPlacements::of(y, second)?);
+    let (first, second) = (
+        RocPlacements::of(labels, first)?,
+        RocPlacements::of(labels, second)?,
+    );
     let difference = first.auc - second.auc;
     let spread = |a: &[f64], b: &[f64]| {
         let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
@@ -105,15 +110,16 @@ struct RocPlacements {
 }
 
 impl RocPlacements {
-    fn of(y: &[f64], p: &[f64]) -> Option<Self> {
-        let scores = |class: f64| -> Vec<f64> {
-            y.iter()
-                .zip(p)
-                .filter(|(y, _)| **y == class)
-                .map(|(_, p)| *p)
-                .collect()
-        };
-        let (attacks, benign) = (scores(1.0), scores(0.0));
+    fn of(labels: &Labels, scores: &Scores) -> Option<Self> {
+        let mut attacks = Vec::new();
+        let mut benign = Vec::new();
+        for (row, p) in scores.attack().iter().enumerate() {
+            if labels.is_attack(row) {
+                attacks.push(*p);
+            } else {
+                benign.push(*p);
+            }
+        }
         if attacks.len() < 2 || benign.len() < 2 {
             return None;
         }
@@ -146,11 +152,11 @@ impl RocPlacements {
     }
 }
 
-/// A model's probabilities and the threshold from which on it alarms.
+/// A model's scores and the threshold from which on it alarms.
 #[derive(Clone, Copy, Debug)]
 pub struct ScoredRows<'a> {
-    /// The probability of each row.
-    pub p: &'a [f64],
+    /// What it makes of each row.
+    pub scores: &'a Scores,
     /// The least probability that raises an alarm.
     pub threshold: f64,
 }
@@ -160,14 +166,14 @@ pub struct ScoredRows<'a> {
 /// either side of no difference, one added to both counts (Davison and Hinkley, 1997, section 4.2).
 /// Draws that hold one class only tell nothing and are left out.
 pub fn paired_bootstrap(
-    y: &[f64],
+    labels: &Labels,
     (first, second): (ScoredRows<'_>, ScoredRows<'_>),
     figure: &(dyn Fn(&Metrics) -> f64 + Sync),
     alternative: AlternativeHypothesis,
     seed: u64,
 ) -> PairedDifference {
-    let (ranked_first, order_first) = RankedRows::with_order(y, first.p);
-    let (ranked_second, order_second) = RankedRows::with_order(y, second.p);
+    let (ranked_first, order_first) = RankedRows::with_order(labels, first.scores);
+    let (ranked_second, order_second) = RankedRows::with_order(labels, second.scores);
     let difference_of = |counts: &[u32]| {
         let of = |ranked: &RankedRows, order: &[u32], threshold: f64| {
             figure(&ranked.metrics(|place| f64::from(counts[order[place] as usize]), threshold))
@@ -175,7 +181,7 @@ pub fn paired_bootstrap(
         of(&ranked_first, &order_first, first.threshold)
             - of(&ranked_second, &order_second, second.threshold)
     };
-    let rows = y.len();
+    let rows = labels.len();
     let difference = difference_of(&vec![1; rows]);
     let draw = |number: usize| -> Option<f64> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
@@ -184,7 +190,7 @@ pub fn paired_bootstrap(
         for _ in 0..rows {
             let row = below(&mut random, rows);
             counts[row] += 1;
-            attacks += usize::from(y[row] == 1.0);
+            attacks += usize::from(labels.is_attack(row));
         }
         (0 < attacks && attacks < rows).then(|| difference_of(&counts))
     };
@@ -225,12 +231,12 @@ mod tests {
 
     #[test]
     fn a_model_does_not_differ_from_itself() {
-        let y = [1.0, 0.0, 1.0, 0.0, 0.0, 1.0];
-        let p = [0.9, 0.2, 0.4, 0.4, 0.1, 0.8];
+        let y = Labels::of_attacks([true, false, true, false, false, true]);
+        let p = Scores::of_attack(vec![0.9, 0.2, 0.4, 0.4, 0.1, 0.8]);
         let found = delong(&y, &p, &p, AlternativeHypothesis::TwoSided).unwrap();
         assert_eq!((found.difference, found.p), (0.0, 1.0));
         let rows = ScoredRows {
-            p: &p,
+            scores: &p,
             threshold: 0.5,
         };
         let found = paired_bootstrap(
@@ -241,14 +247,8 @@ mod tests {
             1,
         );
         assert_eq!((found.difference, found.p), (0.0, 1.0));
-        assert!(
-            delong(
-                &[1.0, 0.0, 0.0],
-                &[0.5; 3],
-                &[0.5; 3],
-                AlternativeHypothesis::TwoSided
-            )
-            .is_none()
-        );
+        let y = Labels::of_attacks([true, false, false]);
+        let p = Scores::of_attack(vec![0.5; 3]);
+        assert!(delong(&y, &p, &p, AlternativeHypothesis::TwoSided).is_none());
     }
 }

@@ -39,7 +39,10 @@ fn variance(x: ArrayView2<'_, f64>) -> Array1<f64> {
 }
 
 fn fit(task: &FitTask<'_>) -> Result<NaiveBayes, ModelError> {
-    let (x, y) = (task.data.select(task.rows), task.data.labels(task.rows));
+    let (x, y) = (
+        task.data.select(task.rows),
+        task.data.labels.select(task.rows).targets(),
+    );
     let added = task.setting[0] * variance(x.view()).iter().copied().fold(0.0, f64::max);
     let class = |class: f64| {
         let rows: Vec<usize> = (0..y.len()).filter(|row| y[*row] == class).collect();

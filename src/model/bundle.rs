@@ -11,6 +11,7 @@ use crate::model::fitted::Model;
 use crate::model::hyper::HyperparameterValue;
 use crate::model::intervals::Interval;
 use crate::model::metrics::Metrics;
+use crate::model::scores::Scores;
 use crate::prep::preprocessor::Preprocessor;
 
 /// Version of the stored form. A newer one is refused.
@@ -95,25 +96,25 @@ impl ModelBundle {
         }
     }
 
-    /// Returns the probability of class 1 for each row of a table.
+    /// Returns what the model makes of a table's rows, calibrated.
     ///
     /// # Errors
     /// The table does not fit the preprocessor; the model failed.
-    pub fn probabilities(&self, table: &Table) -> Result<Vec<f64>, String> {
-        self.of_features(self.preprocessor.apply(table)?.view())
+    pub fn scores(&self, table: &Table) -> Result<Scores, String> {
+        self.scores_of(self.preprocessor.apply(table)?.view())
     }
 
-    /// Returns the probability of class 1 for each row of features.
+    /// Returns what the model makes of rows of features, calibrated.
     ///
     /// # Errors
     /// They are not what the model needs; it failed.
-    pub fn of_features(&self, features: ArrayView2<'_, f64>) -> Result<Vec<f64>, String> {
+    pub fn scores_of(&self, features: ArrayView2<'_, f64>) -> Result<Scores, String> {
         let told = self
             .model
-            .probabilities(features)
+            .scores(features)
             .map_err(|error| error.to_string())?;
         Ok(match &self.calibrator {
-            Some(calibrator) => told.into_iter().map(|p| calibrator.apply(p)).collect(),
+            Some(calibrator) => told.map_attack(|p| calibrator.apply(p)),
             None => told,
         })
     }

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::frame::labels::Labels;
+use crate::model::scores::Scores;
 use crate::stats::logistic::{self, logistic};
 
 /// Probabilities are kept this far from 0 and 1 before their odds are taken.
@@ -38,16 +40,14 @@ fn log_odds(p: f64) -> f64 {
 
 impl Calibrator {
     /// Fits a line to the logarithm of the odds (Platt, 1999): the classes are taken for a little
-    /// less certain than they are, so that the line stays finite. `y` holds both classes.
-    pub fn platt(y: &[f64], p: &[f64]) -> Self {
-        let ones = y.iter().filter(|label| **label == 1.0).count() as f64;
-        let zeros = y.len() as f64 - ones;
+    /// less certain than they are, so that the line stays finite. Rows are of both kinds.
+    pub fn platt(labels: &Labels, scores: &Scores) -> Self {
+        let ones = labels.attacks() as f64;
+        let zeros = labels.benign() as f64;
         let (high, low) = ((ones + 1.0) / (ones + 2.0), 1.0 / (zeros + 2.0));
-        let points: Vec<(f64, f64)> = y
-            .iter()
-            .zip(p)
-            .map(|(y, p)| (log_odds(*p), if *y == 1.0 { high } else { low }))
-            .collect();
+        let target = |row| if labels.is_attack(row) { high } else { low };
+        let odds = scores.attack().iter().map(|p| log_odds(*p));
+        let points: Vec<(f64, f64)> = odds.zip((0..labels.len()).map(target)).collect();
         let loss = |slope: f64, start: f64| -> f64 {
             points
                 .iter()
@@ -87,8 +87,9 @@ impl Calibrator {
 
     /// Fits the rising steps that are nearest to the classes, by pooling neighbours that fall
     /// (Ayer, Brunk, Ewing, Reid and Silverman, 1955).
-    pub fn isotonic(y: &[f64], p: &[f64]) -> Self {
-        let mut order: Vec<(f64, f64)> = p.iter().copied().zip(y.iter().copied()).collect();
+    pub fn isotonic(labels: &Labels, scores: &Scores) -> Self {
+        let attack = scores.attack().iter().copied();
+        let mut order: Vec<(f64, f64)> = attack.zip(labels.targets()).collect();
         order.sort_by(|a, b| a.0.total_cmp(&b.0));
         // Blocks: the least and the greatest probability told, the rows, and the attacks among
         // them.
@@ -157,8 +158,8 @@ mod tests {
 
     #[test]
     fn falling_neighbours_are_pooled() {
-        let y = [0.0, 1.0, 0.0, 1.0, 1.0];
-        let p = [0.1, 0.3, 0.4, 0.8, 0.9];
+        let y = Labels::of_attacks([false, true, false, true, true]);
+        let p = Scores::of_attack(vec![0.1, 0.3, 0.4, 0.8, 0.9]);
         let calibrator = Calibrator::isotonic(&y, &p);
         let told = [0.0, 0.1, 0.2, 0.3, 0.35, 0.4, 0.6, 0.8, 1.0].map(|p| calibrator.apply(p));
         let meant = [0.0, 0.0, 0.25, 0.5, 0.5, 0.5, 0.75, 1.0, 1.0];
@@ -172,9 +173,9 @@ mod tests {
 
     #[test]
     fn certain_wrongness_stays_finite() {
-        let Calibrator::Platt { slope, start } =
-            Calibrator::platt(&[0.0, 0.0, 1.0, 1.0], &[0.0, 0.0, 1.0, 1.0])
-        else {
+        let y = Labels::of_attacks([false, false, true, true]);
+        let p = Scores::of_attack(vec![0.0, 0.0, 1.0, 1.0]);
+        let Calibrator::Platt { slope, start } = Calibrator::platt(&y, &p) else {
             unreachable!("it is of Platt's form")
         };
         assert!(

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use ndarray::{Array2, ArrayView2, Axis};
 
+use crate::frame::labels::Labels;
 use crate::model::error::ModelError;
 use crate::trees::bins::BinnedRows;
 
@@ -12,8 +13,8 @@ use crate::trees::bins::BinnedRows;
 pub struct TrainingSet {
     /// A row a row, a column a feature; NaN is missing, all else finite.
     pub x: Array2<f64>,
-    /// The classes, 0 and 1.
-    pub y: Vec<f64>,
+    /// The class of each row.
+    pub labels: Labels,
     /// Of every feature whether predictions may only rise (1) or fall (-1) with it; empty for none.
     pub directions: Vec<i8>,
     /// The first missing cell: the name of its feature and its row, from one.
@@ -25,18 +26,18 @@ impl TrainingSet {
     /// Checks features and classes; `names` are those of the features.
     ///
     /// # Errors
-    /// There are no rows or no features; a feature is infinite; a class is neither 0 nor 1.
-    pub fn new(x: Array2<f64>, y: Vec<f64>, names: &[String]) -> Result<Self, ModelError> {
+    /// There are no rows or no features; a feature is infinite; there are more or fewer labels.
+    pub fn new(x: Array2<f64>, labels: Labels, names: &[String]) -> Result<Self, ModelError> {
         let name = |column: usize| match names.get(column) {
             Some(name) => format!("the feature `{name}`"),
             None => format!("the feature {}", column + 1),
         };
         let missing = first_missing(x.view(), &name)?.map(|(row, column)| (name(column), row + 1));
-        if x.nrows() != y.len() {
+        if x.nrows() != labels.len() {
             return Err(ModelError(format!(
                 "{} rows of features and {} labels",
                 x.nrows(),
-                y.len()
+                labels.len()
             )));
         }
         if u32::try_from(x.nrows()).is_err() {
@@ -45,16 +46,9 @@ impl TrainingSet {
                 x.nrows()
             )));
         }
-        if let Some(row) = y.iter().position(|label| *label != 0.0 && *label != 1.0) {
-            return Err(ModelError(format!(
-                "the label in row {} is {}, not 0 or 1",
-                row + 1,
-                y[row]
-            )));
-        }
         Ok(Self {
             x,
-            y,
+            labels,
             directions: Vec::new(),
             missing,
             bins: OnceLock::new(),
@@ -68,7 +62,7 @@ impl TrainingSet {
 
     /// Returns all rows.
     pub fn rows(&self) -> Vec<u32> {
-        (0..self.y.len() as u32).collect()
+        (0..self.labels.len() as u32).collect()
     }
 
     /// Returns the features of some rows.
@@ -77,11 +71,6 @@ impl TrainingSet {
             Axis(0),
             &rows.iter().map(|row| *row as usize).collect::<Vec<_>>(),
         )
-    }
-
-    /// Returns the classes of some rows.
-    pub fn labels(&self, rows: &[u32]) -> Vec<f64> {
-        rows.iter().map(|row| self.y[*row as usize]).collect()
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::data::{TrainingSet, first_missing, missing_cell};
 use crate::model::error::{ModelError, catch_panics};
 use crate::model::learner::LearnerOf;
+use crate::model::scores::Scores;
 use crate::model::{
     adaboost, bayes, decision_tree, gradient_boosting, linear, neighbours, random_forest, svm,
 };
@@ -94,12 +95,12 @@ impl Model {
         }
     }
 
-    /// Returns the probability of class 1 for each row.
+    /// Returns what the model makes of rows.
     ///
     /// # Errors
     /// The input is empty or infinite, or a cell is missing that may not; the model failed or
     /// panicked, as it may if the number of columns differs.
-    pub fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
+    pub fn scores(&self, x: ArrayView2<'_, f64>) -> Result<Scores, ModelError> {
         let name = |column: usize| format!("the feature {}", column + 1);
         if let (Some((row, column)), false) = (first_missing(x, &name)?, self.takes_missing()) {
             return Err(missing_cell(&name(column), row + 1));
@@ -116,11 +117,11 @@ impl Model {
                 "the model gave a probability that is not finite".to_owned(),
             ));
         }
-        Ok(raw.into_iter().map(|p| p.clamp(0.0, 1.0)).collect())
+        let attack = raw.into_iter().map(|p| p.clamp(0.0, 1.0));
+        Ok(Scores::of_attack(attack.collect()))
     }
 
-    /// Returns the probability of class 1 for some rows, as told by the models of these sizes that
-    /// it holds, in ascending order; a model that holds no others tells the same for every size.
+    /// Returns what the models of these sizes that it holds make of some rows, in ascending order; a model that holds no others tells the same for every size.
     ///
     /// # Errors
     /// As for all rows.
@@ -129,7 +130,7 @@ impl Model {
         data: &TrainingSet,
         rows: &[u32],
         sizes: &[usize],
-    ) -> Result<Vec<Vec<f64>>, ModelError> {
+    ) -> Result<Vec<Scores>, ModelError> {
         match self {
             Self::Trees(model) => {
                 let of: Vec<u32> = rows
@@ -147,17 +148,16 @@ impl Model {
                     .for_each(|(group, at)| place[*group as usize] = at);
                 let told = model.of_groups(data.bins(), &groups, sizes);
                 let of_rows = |p: &Vec<f64>| {
-                    of.iter()
-                        .map(|group| p[place[*group as usize] as usize])
-                        .collect()
+                    let attack = of.iter().map(|group| p[place[*group as usize] as usize]);
+                    Scores::of_attack(attack.collect())
                 };
                 Ok(told.iter().map(of_rows).collect())
             }
-            Self::Neighbours(model) => Ok(model.staged(data.select(rows).view(), sizes)),
-            _ => Ok(vec![
-                self.probabilities(data.select(rows).view())?;
-                sizes.len()
-            ]),
+            Self::Neighbours(model) => {
+                let told = model.staged(data.select(rows).view(), sizes);
+                Ok(told.into_iter().map(Scores::of_attack).collect())
+            }
+            _ => Ok(vec![self.scores(data.select(rows).view())?; sizes.len()]),
         }
     }
 }

@@ -34,11 +34,11 @@ pub fn permuted(
     seed: u64,
 ) -> Result<(f64, Vec<ScoreDrop>), String> {
     let prep = &bundle.preprocessor;
-    let y = prep.labels(table)?;
+    let labels = prep.labels(table)?;
     let score = |other: Option<(usize, &[usize])>| -> Result<f64, String> {
         let (features, _) = prep.shuffled(table, other)?;
-        let p = bundle.of_features(features.view())?;
-        let metrics = Metrics::at(&y, &p, bundle.validation.threshold);
+        let scores = bundle.scores_of(features.view())?;
+        let metrics = Metrics::at(&labels, &scores, bundle.validation.threshold);
         metrics
             .score(metric)
             .ok_or_else(|| format!("there is no metric `{metric}`"))
@@ -49,8 +49,8 @@ pub fn permuted(
     for (at, input) in prep.inputs().iter().enumerate() {
         let mut each = Vec::new();
         for _ in 0..repeats {
-            let mut order: Vec<usize> = (0..y.len()).collect();
-            (0..y.len()).for_each(|place| settle(&mut random, &mut order, place));
+            let mut order: Vec<usize> = (0..labels.len()).collect();
+            (0..labels.len()).for_each(|place| settle(&mut random, &mut order, place));
             each.push(whole - score(Some((at, &order)))?);
         }
         let mean = each.iter().sum::<f64>() / each.len().max(1) as f64;

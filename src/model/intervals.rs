@@ -6,7 +6,9 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
+use crate::frame::labels::Labels;
 use crate::model::metrics::{CHOICES, Metrics, RankedRows};
+use crate::model::scores::Scores;
 use crate::stats::draws::below;
 
 /// How often rows are drawn, and how many draws of a row are enough to draw less often, down to the
@@ -44,8 +46,13 @@ pub fn wilson(hits: u64, of: u64) -> Interval {
 /// lie when as many rows as there are are drawn with replacement (Efron and Tibshirani, 1993,
 /// chapter 13); of plain shares, and of the false-positive rate, which is told too, the interval of
 /// Wilson. Losses are as they are, not negated.
-pub fn intervals(y: &[f64], p: &[f64], threshold: f64, seed: u64) -> BTreeMap<String, Interval> {
-    let ranked = RankedRows::new(y, p);
+pub fn intervals(
+    labels: &Labels,
+    scores: &Scores,
+    threshold: f64,
+    seed: u64,
+) -> BTreeMap<String, Interval> {
+    let ranked = RankedRows::new(labels, scores);
     let rows = ranked.rows();
     if rows == 0 {
         return BTreeMap::new();

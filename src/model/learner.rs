@@ -61,15 +61,14 @@ impl<M> LearnerOf<M> {
     /// panicked.
     pub fn fit(&self, task: &FitTask<'_>) -> Result<M, ModelError> {
         let rows = task.rows.len();
-        let positives = task
-            .rows
-            .iter()
-            .filter(|row| task.data.y[**row as usize] == 1.0)
-            .count();
+        let labels = &task.data.labels;
+        let attacks = task.rows.iter();
+        let attacks = attacks.filter(|row| labels.is_attack(**row as usize));
+        let attacks = attacks.count();
         if rows == 0 {
             return Err(ModelError("there are no rows to learn from".to_owned()));
         }
-        if positives == 0 || positives == rows {
+        if attacks == 0 || attacks == rows {
             return Err(ModelError(format!(
                 "all {rows} rows are of one class: there is nothing to learn"
             )));

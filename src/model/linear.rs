@@ -161,7 +161,7 @@ fn fit(task: &FitTask<'_>) -> Result<LinearModel, ModelError> {
         .assign(&features);
     let problem = DesignMatrix {
         x,
-        y: Array1::from(task.data.labels(task.rows)),
+        y: Array1::from(task.data.labels.select(task.rows).targets()),
         alpha: task.setting[0],
     };
     let failed = || ModelError("logistic regression did not converge to finite weights".to_owned());

@@ -1,9 +1,11 @@
-//! Figures of a binary detector: class 1 is the attack, `p` its probability.
+//! Figures of a detector that tells attacks from benign rows, whatever classes there are of either.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::stored::infinite_if_null;
+use crate::frame::labels::Labels;
+use crate::model::scores::Scores;
 
 /// Figures on one set of rows, at a threshold where one is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -111,14 +113,14 @@ pub const CHOICES: [&str; 13] = [
 ];
 
 impl Metrics {
-    /// Computes the figures with the threshold 0.5; `y` holds 0 and 1 and is as long as `p`.
-    pub fn of(y: &[f64], p: &[f64]) -> Self {
-        Self::at(y, p, 0.5)
+    /// Computes the figures with the threshold 0.5; there are as many labels as scores.
+    pub fn of(labels: &Labels, scores: &Scores) -> Self {
+        Self::at(labels, scores, 0.5)
     }
 
     /// Computes the figures.
-    pub fn at(y: &[f64], p: &[f64], threshold: f64) -> Self {
-        RankedRows::new(y, p).metrics(|_| 1.0, threshold)
+    pub fn at(labels: &Labels, scores: &Scores, threshold: f64) -> Self {
+        RankedRows::new(labels, scores).metrics(|_| 1.0, threshold)
     }
 
     /// Returns a figure by its name, turned so that greater is better.
@@ -152,18 +154,20 @@ impl Metrics {
 pub struct RankedRows(Vec<(f64, bool)>);
 
 impl RankedRows {
-    /// Puts rows in order; `y` holds 0 and 1 and is as long as `p`.
-    pub fn new(y: &[f64], p: &[f64]) -> Self {
-        let mut rows: Vec<(f64, bool)> =
-            p.iter().copied().zip(y.iter().map(|y| *y == 1.0)).collect();
+    /// Puts rows in order; there are as many labels as scores.
+    pub fn new(labels: &Labels, scores: &Scores) -> Self {
+        let attack = scores.attack().iter().copied();
+        let is_attack = (0..labels.len()).map(|row| labels.is_attack(row));
+        let mut rows: Vec<(f64, bool)> = attack.zip(is_attack).collect();
         rows.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         Self(rows)
     }
 
     /// Puts rows in order, and returns which row stands at each place.
-    pub fn with_order(y: &[f64], p: &[f64]) -> (Self, Vec<u32>) {
+    pub fn with_order(labels: &Labels, scores: &Scores) -> (Self, Vec<u32>) {
+        let p = scores.attack();
         let mut order: Vec<u32> = (0..p.len() as u32).collect();
-        let is_attack = |row: u32| y[row as usize] == 1.0;
+        let is_attack = |row: u32| labels.is_attack(row as usize);
         order.sort_unstable_by(|a, b| {
             p[*b as usize]
                 .total_cmp(&p[*a as usize])
@@ -338,8 +342,8 @@ mod tests {
 
     #[test]
     fn figures_of_a_small_table_are_right() {
-        let y = [1.0, 1.0, 0.0, 0.0];
-        let p = [0.9, 0.4, 0.6, 0.1];
+        let y = Labels::of_attacks([true, true, false, false]);
+        let p = Scores::of_attack(vec![0.9, 0.4, 0.6, 0.1]);
         let metrics = Metrics::of(&y, &p);
         assert_eq!(
             (
@@ -361,10 +365,9 @@ mod tests {
 
     #[test]
     fn ties_count_half() {
-        assert_eq!(Metrics::of(&[1.0, 0.0], &[0.5, 0.5]).roc_auc, 0.5);
-        assert_eq!(
-            RankedRows::new(&[1.0, 0.0], &[0.5, 0.5]).threshold_within(0.0),
-            f64::INFINITY
-        );
+        let y = Labels::of_attacks([true, false]);
+        let p = Scores::of_attack(vec![0.5, 0.5]);
+        assert_eq!(Metrics::of(&y, &p).roc_auc, 0.5);
+        assert_eq!(RankedRows::new(&y, &p).threshold_within(0.0), f64::INFINITY);
     }
 }

@@ -17,5 +17,6 @@ pub mod linear;
 pub mod metrics;
 pub mod neighbours;
 pub mod random_forest;
+pub mod scores;
 pub mod svm;
 pub mod tree_learner;

@@ -56,7 +56,7 @@ pub struct NearestNeighbours {
 }
 
 fn fit(task: &FitTask<'_>) -> Result<NearestNeighbours, ModelError> {
-    let y = task.data.labels(task.rows);
+    let y = task.data.labels.select(task.rows).targets();
     let x = task
         .data
         .select(task.rows)

@@ -315,7 +315,10 @@ fn fit(task: &FitTask<'_>) -> Result<SupportVectors, ModelError> {
     let [c, kernel, gamma, balanced] = *task.setting else {
         return Err(wrong_arity());
     };
-    let (x, labels) = (task.data.select(task.rows), task.data.labels(task.rows));
+    let (x, labels) = (
+        task.data.select(task.rows),
+        task.data.labels.select(task.rows).targets(),
+    );
     let gamma = match (kernel == 0.0, gamma > 0.0) {
         (false, _) => None,
         (true, true) => Some(gamma),

@@ -68,18 +68,16 @@ pub(crate) const LEARNING_RATE: Hyperparameter = Hyperparameter {
 };
 
 pub(crate) fn counts(task: &FitTask<'_>, balanced: bool) -> GroupCounts {
-    let ones = task
-        .rows
-        .iter()
-        .filter(|row| task.data.y[**row as usize] == 1.0)
-        .count() as f64;
+    let labels = &task.data.labels;
+    let ones = task.rows.iter();
+    let ones = ones.filter(|row| labels.is_attack(**row as usize)).count() as f64;
     let (all, zeros) = (task.rows.len() as f64, task.rows.len() as f64 - ones);
     let weight = if balanced {
         [all / (2.0 * zeros), all / (2.0 * ones)]
     } else {
         [1.0, 1.0]
     };
-    GroupCounts::of(task.data.bins(), &task.data.y, task.rows, weight)
+    GroupCounts::of(task.data.bins(), labels.rows(), task.rows, weight)
 }
 
 /// Rules of trees that are not boosted, from their hyperparameters in the order of the lists.

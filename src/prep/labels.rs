@@ -1,10 +1,11 @@
-//! Labels as written → classes 0 and 1.
+//! Labels as written → classes.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::base::nearest::suggest;
+use crate::frame::labels::Labels;
 
 /// Which label means which class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,9 +30,9 @@ impl TargetMap {
     /// # Errors
     /// The first row (from one) whose label is missing or unknown, how many there are, and what to
     /// do.
-    pub fn apply(&self, labels: &[Option<String>]) -> Result<Vec<f64>, String> {
+    pub fn apply(&self, labels: &[Option<String>]) -> Result<Labels, String> {
         let class = |(row, label): (usize, &Option<String>)| {
-            self.class(label.as_deref()).map(f64::from).ok_or_else(|| {
+            self.class(label.as_deref()).map(|class| class == 1).ok_or_else(|| {
                 let count = labels.iter().filter(|other| *other == label).count();
                 let row = row + 1;
                 let Some(label) = label else {
@@ -47,6 +48,7 @@ impl TargetMap {
                 )
             })
         };
-        labels.iter().enumerate().map(class).collect()
+        let rows: Result<Vec<bool>, String> = labels.iter().enumerate().map(class).collect();
+        Ok(Labels::of_attacks(rows?))
     }
 }

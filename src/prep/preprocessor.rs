@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
+use crate::frame::labels::Labels;
 use crate::frame::table::{ColumnType, Table};
 use crate::prep::cells::{CellKind, ColumnCells};
 use crate::prep::columns::{Columns, RowFaults};
@@ -170,13 +171,13 @@ impl Preprocessor {
             allowed: BTreeMap::new(),
             seen,
         };
-        let y = fitted.labels(table)?;
+        let labels = fitted.labels(table)?;
         for (at, step) in settings.steps.iter().enumerate() {
             if !matches!(step.action, StepAction::Finite(_)) {
                 columns.check_finite()?;
             }
             fitted.steps.push(
-                step.fit(&mut columns, &y)
+                step.fit(&mut columns, &labels)
                     .map_err(|why| format!("step {}: {why}", at + 1))?,
             );
         }
@@ -341,11 +342,11 @@ impl Preprocessor {
         }
     }
 
-    /// Returns the classes of a table's rows: 0 or 1.
+    /// Returns the classes of a table's rows.
     ///
     /// # Errors
     /// The target is missing or a label is unknown.
-    pub fn labels(&self, table: &Table) -> Result<Vec<f64>, String> {
+    pub fn labels(&self, table: &Table) -> Result<Labels, String> {
         let cells = table
             .texts(&self.target)
             .map_err(|error| format!("target: {error}"))?;

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::frame::labels::Labels;
 use crate::prep::cells::CellKind;
 use crate::prep::clip::{ClipBound, FittedClip, FittedLog1p};
 use crate::prep::columns::{ColumnPick, Columns};
@@ -98,7 +99,7 @@ impl PrepStep {
     ///
     /// # Errors
     /// What does not fit, naming the column.
-    pub fn fit(&self, columns: &mut Columns, y: &[f64]) -> Result<FittedStep, String> {
+    pub fn fit(&self, columns: &mut Columns, labels: &Labels) -> Result<FittedStep, String> {
         let pick = |columns: &Columns, able: &[CellKind]| self.pick.of(columns, able);
         Ok(match &self.action {
             StepAction::Finite(strategy) => FittedStep::Finite(FiniteReplacement::fit(
@@ -150,7 +151,7 @@ impl PrepStep {
             StepAction::Target(smooth, folds) => FittedStep::Target(TargetEncoder::fit(
                 columns,
                 pick(columns, TEXTS)?,
-                y,
+                labels,
                 *smooth,
                 *folds,
             )?),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::frame::labels::Labels;
 use crate::prep::cells::ColumnCells;
 use crate::prep::columns::Columns;
 
@@ -66,10 +67,11 @@ impl TargetEncoder {
     pub fn fit(
         columns: &mut Columns,
         names: Vec<String>,
-        y: &[f64],
+        labels: &Labels,
         smooth: Option<f64>,
         folds: usize,
     ) -> Result<Self, String> {
+        let y = &labels.targets();
         let mut fitted = Self {
             columns: Vec::new(),
             prior: y.iter().sum::<f64>() / y.len().max(1) as f64,

@@ -187,7 +187,7 @@ fn sampled(
         Axis(0),
         &(0..background.nrows()).step_by(step).collect::<Vec<_>>(),
     );
-    let base = mean(&bundle.of_features(background.view())?);
+    let base = mean(bundle.scores_of(background.view())?.attack());
     let one = |(number, row): (usize, ArrayView1<'_, f64>)| {
         let mut random = ChaCha8Rng::seed_from_u64(explaining.seed);
         random.set_stream(number as u64 + 1);
@@ -214,7 +214,8 @@ fn sampled(
             }
             orders.push(order.clone());
         }
-        let p = bundle.of_features(asked.view())?;
+        let scores = bundle.scores_of(asked.view())?;
+        let p = scores.attack();
         let mut added = vec![Vec::with_capacity(explaining.samples); count];
         for (sample, order) in orders.iter().enumerate() {
             let p = &p[sample * (count + 1)..];

@@ -235,11 +235,12 @@ impl Scorer {
         features: &Array2<f64>,
         errors: &mut [Option<String>],
     ) -> Result<Vec<f64>, String> {
-        let refused = match self.bundle.of_features(features.view()) {
-            Ok(probabilities) => return Ok(probabilities),
+        let refused = match self.bundle.scores_of(features.view()) {
+            Ok(scores) => return Ok(scores.attack().to_vec()),
             Err(why) => why,
         };
-        let one = |row: ArrayView2<'_, f64>| self.bundle.of_features(row).map(|p| p[0]);
+        let one =
+            |row: ArrayView2<'_, f64>| self.bundle.scores_of(row).map(|scores| scores.attack()[0]);
         let each: Vec<Result<f64, String>> =
             features.axis_chunks_iter(Axis(0), 1).map(one).collect();
         if each.iter().all(Result::is_err) {

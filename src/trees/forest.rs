@@ -22,10 +22,11 @@ pub struct GroupCounts {
 
 impl GroupCounts {
     /// Counts rows by group and class; a row that is named twice counts twice.
-    pub fn of(bins: &BinnedRows, y: &[f64], rows: &[u32], weight: [f64; 2]) -> Self {
+    pub fn of(bins: &BinnedRows, classes: &[u16], rows: &[u32], weight: [f64; 2]) -> Self {
         let mut counts = vec![[0; 2]; bins.groups];
         for row in rows {
-            counts[bins.group[*row as usize] as usize][usize::from(y[*row as usize] == 1.0)] += 1;
+            let class = classes[*row as usize];
+            counts[bins.group[*row as usize] as usize][usize::from(class)] += 1;
         }
         Self {
             rows: counts,

@@ -83,7 +83,7 @@ impl Folds {
     pub fn new(data: &TrainingSet, count: usize, by: &FoldPlacement, seed: u64) -> Self {
         const WORD: &str = "netsec 2026-11 fold 1";
         let count = count.max(1);
-        let rows = data.y.len();
+        let rows = data.labels.len();
         let heads = || {
             data.x
                 .rows()
@@ -130,7 +130,7 @@ impl Folds {
                 let mut equal: BTreeMap<u64, (bool, Vec<usize>)> = BTreeMap::new();
                 for (row, head) in heads.iter().enumerate() {
                     let (is_attack, rows) = equal.entry(*head).or_default();
-                    *is_attack |= data.y[row] == 1.0;
+                    *is_attack |= data.labels.is_attack(row);
                     rows.push(row);
                 }
                 let mut groups: Vec<(bool, Vec<usize>)> = equal.into_values().collect();

@@ -1,15 +1,17 @@
 //! Which trial of a search is picked: judged as it would alarm, calibrated and at its threshold.
 
 use crate::base::stored::{StoredDocument, finite};
+use crate::frame::labels::Labels;
 use crate::model::calibrate::Calibrator;
 use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
 use crate::model::metrics::{Metrics, RankedRows};
+use crate::model::scores::Scores;
 use crate::tuning::leaderboard::{Leaderboard, TrialEntry};
 use crate::tuning::trials::{ScoredTrial, TrialFit, TrialResult};
 
 /// Fits a calibrator to classes and the probabilities that were told.
-pub type FitCalibrator = fn(&[f64], &[f64]) -> Calibrator;
+pub type FitCalibrator = fn(&Labels, &Scores) -> Calibrator;
 
 /// What trials are judged by.
 #[derive(Debug)]
@@ -34,8 +36,8 @@ pub(crate) struct SelectionRule {
 pub(crate) struct JudgedTrial {
     pub(crate) scored: ScoredTrial,
     pub(crate) calibrator: Option<Calibrator>,
-    /// The probabilities, calibrated.
-    pub(crate) p: Vec<f64>,
+    /// The scores, calibrated.
+    pub(crate) scores: Scores,
     pub(crate) metrics: Metrics,
     /// Greater is better.
     pub(crate) score: f64,
@@ -46,13 +48,13 @@ pub(crate) struct JudgedTrial {
 impl SelectionRule {
     /// Judges a trial as it would alarm.
     pub(crate) fn judge(&self, data: &TrainingSet, scored: ScoredTrial) -> JudgedTrial {
-        let y = data.labels(&scored.rows);
-        let calibrator = self.calibrate.map(|fit| fit(&y, &scored.p));
-        let p: Vec<f64> = match &calibrator {
-            Some(calibrator) => scored.p.iter().map(|p| calibrator.apply(*p)).collect(),
-            None => scored.p.clone(),
+        let labels = data.labels.select(&scored.rows);
+        let calibrator = self.calibrate.map(|fit| fit(&labels, &scored.scores));
+        let scores = match &calibrator {
+            Some(calibrator) => scored.scores.map_attack(|p| calibrator.apply(p)),
+            None => scored.scores.clone(),
         };
-        let ranked = RankedRows::new(&y, &p);
+        let ranked = RankedRows::new(&labels, &scores);
         let threshold = self
             .threshold_fpr
             .map_or(0.5, |budget| ranked.threshold_within(budget));
@@ -62,7 +64,7 @@ impl SelectionRule {
         JudgedTrial {
             scored,
             calibrator,
-            p,
+            scores,
             metrics,
             score,
             objection,

@@ -39,7 +39,8 @@ pub(crate) fn without_shortcuts(
         .iter()
         .for_each(|feature| x.column_mut(*feature).fill(0.0));
     let wrong = |error: ModelError| StageError::Data(error.0);
-    let mut blind = TrainingSet::new(x, data.y.clone(), preprocessor.features()).map_err(wrong)?;
+    let mut blind =
+        TrainingSet::new(x, data.labels.clone(), preprocessor.features()).map_err(wrong)?;
     blind.directions.clone_from(&data.directions);
     let sweep = sweep.with_features(&blind, &columns);
     let trial = TrialFit {

@@ -10,6 +10,7 @@ use crate::model::fitted::Learner;
 use crate::model::hyper::{HyperparameterValue, Hyperparameters};
 use crate::model::learner::FitTask;
 use crate::model::metrics::Metrics;
+use crate::model::scores::Scores;
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::sub_action::SubAction;
@@ -67,8 +68,8 @@ pub(crate) struct ScoredTrial {
     pub(crate) gap: Option<f64>,
     /// The rows that were told.
     pub(crate) rows: Vec<u32>,
-    /// Their probabilities.
-    pub(crate) p: Vec<f64>,
+    /// What their models make of them.
+    pub(crate) scores: Scores,
     /// Why not all folds were carried out.
     pub(crate) given_up: Option<String>,
 }
@@ -95,9 +96,9 @@ pub(crate) struct CrossValidation<'a> {
     news: Mutex<SearchProgress>,
 }
 
-/// What is kept of a fit: the probabilities of the rows of its fold, and how good it is on those
+/// What is kept of a fit: the scores of the rows of its fold, and how good it is on those
 /// that it was fitted to.
-type FoldFit = Result<(Vec<f64>, Option<f64>), String>;
+type FoldFit = Result<(Scores, Option<f64>), String>;
 
 /// Fits by trial and fold.
 type FoldFits = Vec<BTreeMap<usize, FoldFit>>;
@@ -171,11 +172,8 @@ impl<'a> CrossValidation<'a> {
     /// Returns the attacks and the benign rows of every fold.
     pub(crate) fn classes(&self) -> Vec<(usize, usize)> {
         let of = |held: &Vec<u32>| {
-            let attacks = held
-                .iter()
-                .filter(|row| self.data.y[**row as usize] == 1.0)
-                .count();
-            (attacks, held.len() - attacks)
+            let labels = self.data.labels.select(held);
+            (labels.attacks(), labels.benign())
         };
         self.held.iter().map(of).collect()
     }
@@ -392,10 +390,10 @@ impl<'a> CrossValidation<'a> {
                 .map(|size| (size, Err(error.0.clone())))
                 .collect(),
             Ok((held, seen)) => {
-                let y = self.data.labels(&rows);
+                let labels = self.data.labels.select(&rows);
                 let seen = |at: usize| {
                     Some(
-                        Metrics::of(&y, &seen.as_ref()?[at])
+                        Metrics::of(&labels, &seen.as_ref()?[at])
                             .score(self.metric)
                             .unwrap_or_default(),
                     )
@@ -403,14 +401,17 @@ impl<'a> CrossValidation<'a> {
                 held.into_iter()
                     .zip(&sizes)
                     .enumerate()
-                    .map(|(at, (p, size))| (*size, Ok((p, seen(at)))))
+                    .map(|(at, (scores, size))| (*size, Ok((scores, seen(at)))))
                     .collect()
             }
         }
     }
 
     fn pooled(&self, fits: BTreeMap<usize, FoldFit>, given_up: Option<String>) -> TrialResult {
-        let (mut folds, mut gaps, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        let mut folds = Vec::new();
+        let mut gaps = Vec::new();
+        let mut rows = Vec::new();
+        let mut told = Vec::new();
         for (fold, fit) in fits {
             let (predicted, on_seen) = fit.map_err(ModelError)?;
             let score = self.score(fold, &predicted);
@@ -420,33 +421,32 @@ impl<'a> CrossValidation<'a> {
                     .filter(|_| self.is_mixed(fold))
                     .map(|seen| seen - score),
             );
-            told.extend(self.held[fold].iter().copied().zip(predicted));
+            rows.extend(&self.held[fold]);
+            told.push(predicted);
         }
-        told.sort_unstable_by_key(|(row, _)| *row);
-        let (rows, p): (Vec<u32>, Vec<f64>) = told.into_iter().unzip();
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        order.sort_unstable_by_key(|place| rows[*place]);
+        let rows: Vec<u32> = order.iter().map(|place| rows[*place]).collect();
+        let scores = Scores::stacked(&told).select(&order);
         let gap = (!gaps.is_empty()).then(|| mean(&gaps));
         Ok(ScoredTrial {
-            metrics: Metrics::of(&self.data.labels(&rows), &p),
+            metrics: Metrics::of(&self.data.labels.select(&rows), &scores),
             folds,
             gap,
             rows,
-            p,
+            scores,
             given_up,
         })
     }
 
     /// Whether a fold holds rows of both classes: of others most figures tell nothing.
     fn is_mixed(&self, fold: usize) -> bool {
-        let first = self.held[fold]
-            .first()
-            .map(|row| self.data.y[*row as usize]);
-        self.held[fold]
-            .iter()
-            .any(|row| Some(self.data.y[*row as usize]) != first)
+        let labels = self.data.labels.select(&self.held[fold]);
+        labels.attacks() > 0 && labels.benign() > 0
     }
 
-    fn score(&self, fold: usize, p: &[f64]) -> f64 {
-        Metrics::of(&self.data.labels(&self.held[fold]), p)
+    fn score(&self, fold: usize, scores: &Scores) -> f64 {
+        Metrics::of(&self.data.labels.select(&self.held[fold]), scores)
             .score(self.metric)
             .unwrap_or_default()
     }

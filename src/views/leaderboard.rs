@@ -117,14 +117,20 @@ pub(crate) fn varies(board: &Leaderboard, learner: &str, name: &str) -> bool {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::frame::labels::Labels;
     use crate::model::metrics::Metrics;
+    use crate::model::scores::Scores;
 
     fn trial(learner: &str, trees: f64, score: f64) -> TrialEntry {
         let criterion = HyperparameterValue::Word("gini".to_owned());
         let metrics = Metrics {
             roc_auc: 0.9,
             recall_at_fpr_0_001: 0.5,
-            ..Metrics::at(&[1.0, 0.0], &[0.9, 0.1], 0.5)
+            ..Metrics::at(
+                &Labels::of_attacks([true, false]),
+                &Scores::of_attack(vec![0.9, 0.1]),
+                0.5,
+            )
         };
         TrialEntry {
             learner: learner.to_owned(),

@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use measure::{children_seconds, say, write};
-use ndarray::{Array2, Axis, s};
+use ndarray::{Array2, ArrayView1, Axis, s};
 use serde_json::Value;
 
 use netsec::base::disk;
+use netsec::frame::labels::{Classes, Labels};
 use netsec::frame::npy;
 use netsec::model::data::TrainingSet;
 use netsec::model::fitted::{Model, find};
@@ -230,6 +231,11 @@ fn synthetic() -> Array2<f64> {
     table
 }
 
+/// The labels of rows of which 1 is an attack.
+fn labels(y: ArrayView1<'_, f64>) -> Labels {
+    Labels::of_numbers(Classes::binary(), y.iter().copied()).expect("0 or 1")
+}
+
 /// Fits learners to one table, and has the peers do it.
 fn compare(folder: &Path, name: &str, train: &Array2<f64>, test: &Array2<f64>, asked: &[&str]) {
     for (side, table) in [("train", train), ("test", test)] {
@@ -238,11 +244,9 @@ fn compare(folder: &Path, name: &str, train: &Array2<f64>, test: &Array2<f64>, a
             .expect("it can be written");
     }
     let features = train.ncols() - 1;
-    let y: Vec<f64> = train.column(features).to_vec();
-    let (held, truth) = (
-        test.slice(s![.., ..features]),
-        test.column(features).to_vec(),
-    );
+    let y = train.column(features);
+    let held = test.slice(s![.., ..features]);
+    let truth = labels(test.column(features));
     let theirs = peer(folder, name, asked);
     for learner in asked {
         let learner = find(learner).expect("a learner");
@@ -250,7 +254,7 @@ fn compare(folder: &Path, name: &str, train: &Array2<f64>, test: &Array2<f64>, a
         while spent < 1.0 {
             let x = train.slice(s![.., ..features]).to_owned();
             let before = own_seconds();
-            let data = TrainingSet::new(x, y.clone(), &[]).expect("finite rows");
+            let data = TrainingSet::new(x, labels(y), &[]).expect("finite rows");
             let rows = data.rows();
             let fitted = learner.fit(&FitTask {
                 data: &data,
@@ -262,7 +266,7 @@ fn compare(folder: &Path, name: &str, train: &Array2<f64>, test: &Array2<f64>, a
             (least, spent, model) = (taken.min(least), spent + taken.max(0.1), fitted.ok());
         }
         let model = model.expect("it can be fitted");
-        let auc = Metrics::of(&truth, &model.probabilities(held).expect("finite rows")).roc_auc;
+        let auc = Metrics::of(&truth, &model.scores(held).expect("finite rows")).roc_auc;
         let peer = theirs.iter().find(|line| line["learner"] == learner.name);
         let (cpu, their_auc) = peer.map_or((f64::NAN, f64::NAN), |line| {
             (
@@ -279,12 +283,13 @@ fn compare(folder: &Path, name: &str, train: &Array2<f64>, test: &Array2<f64>, a
         if let (Model::Linear(linear), Some(theirs)) =
             (&model, peer.and_then(|line| line["loss"].as_f64()))
         {
-            let p = model
-                .probabilities(train.slice(s![.., ..features]))
+            let scores = model
+                .scores(train.slice(s![.., ..features]))
                 .expect("finite rows");
-            let losses = p
+            let losses = scores
+                .attack()
                 .iter()
-                .zip(&y)
+                .zip(y)
                 .map(|(p, y)| -(if *y == 1.0 { *p } else { 1.0 - *p }).ln());
             let loss = losses.sum::<f64>()
                 + linear

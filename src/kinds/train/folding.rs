@@ -91,8 +91,7 @@ impl FoldSettings {
             FoldBy::Content => return Ok(content()),
             FoldBy::Stratified => return Ok(stratified()),
             FoldBy::Auto => {
-                let attacks = data.y.iter().filter(|y| **y == 1.0).count();
-                let rarer = attacks.min(data.y.len() - attacks);
+                let rarer = data.labels.attacks().min(data.labels.benign());
                 return Ok(match rarer < RARE * self.folds {
                     true => stratified(),
                     false => content(),
@@ -110,13 +109,13 @@ impl FoldSettings {
             )));
         };
         let table = Dataset::open(input)?.whole()?;
-        if table.height() != data.y.len() {
-            let (rows, all) = (table.height(), data.y.len());
+        if table.height() != data.labels.len() {
+            let (rows, all) = (table.height(), data.labels.len());
             return Err(StageError::Data(format!(
                 "rows: {rows} rows, and {all} in `train`: they are not the same"
             )));
         }
-        if preprocessor.labels(&table).map_err(StageError::Data)? != data.y {
+        if preprocessor.labels(&table).map_err(StageError::Data)? != data.labels {
             let why = "rows: its labels are not those of `train`: name the table it was made of";
             return Err(StageError::Data(why.to_owned()));
         }

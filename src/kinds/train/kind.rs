@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
 use crate::base::stored::{StoredDocument, finite};
+use crate::frame::labels::{Classes, Labels};
 use crate::frame::npy;
 use crate::kinds::train::folding::{FoldPlan, FoldSettings};
 use crate::kinds::train::params::{MonotoneDirection, SearchMethod, SearchParams, TrainParams};
@@ -172,12 +173,17 @@ impl Stage for TrainStage {
         let (trials, outcomes) = self.search(&sweep, outputs, context)?;
         let judged = selection::judged(&self.select, &data, outcomes);
         let order = SelectionRule::order(&trials, &judged);
-        let size = (self.folding.folds, data.y.len());
+        let size = (self.folding.folds, data.labels.len());
         let mut board = self.select.board(&trials, &judged, &order, size);
         outputs.bytes("metrics", board.encode());
         let (best, picked) = self.pick(&trials, &judged, &order)?;
-        let y = data.labels(&picked.scored.rows);
-        let sure = intervals(&y, &picked.p, picked.metrics.threshold, context.seed);
+        let labels = data.labels.select(&picked.scored.rows);
+        let sure = intervals(
+            &labels,
+            &picked.scores,
+            picked.metrics.threshold,
+            context.seed,
+        );
         board.intervals = Some(sure.clone());
         if !self.curve.is_empty() {
             board.learning_curve =
@@ -275,7 +281,9 @@ impl TrainStage {
         }
         let (x, y) = array.view().split_at(Axis(1), array.ncols() - 1);
         let names = preprocessor.features();
-        let mut data = TrainingSet::new(x.to_owned(), y.iter().copied().collect(), names)
+        let labels = Labels::of_numbers(Classes::binary(), y.iter().copied())
+            .map_err(|error| StageError::Data(error.to_string()))?;
+        let mut data = TrainingSet::new(x.to_owned(), labels, names)
             .map_err(|error| StageError::Data(error.0))?;
         if !self.monotone.is_empty() {
             data.directions = vec![0; data.x.ncols()];
@@ -296,8 +304,8 @@ impl TrainStage {
     }
 
     fn check_classes(&self, data: &TrainingSet) -> Result<(), StageError> {
-        let attacks = data.y.iter().filter(|y| **y == 1.0).count();
-        let benign = data.y.len() - attacks;
+        let attacks = data.labels.attacks();
+        let benign = data.labels.benign();
         if attacks.min(benign) >= self.select.min_attacks {
             return Ok(());
         }
@@ -310,7 +318,7 @@ impl TrainStage {
             "only {} {what} are among the {} training rows, too few to choose a model by: at least {} are needed (`min_attacks` of \
              `select`); bring more of them",
             attacks.min(benign),
-            data.y.len(),
+            data.labels.len(),
             self.select.min_attacks
         )))
     }

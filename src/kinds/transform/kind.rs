@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{Array2, Axis, concatenate};
+use ndarray::{Array1, Array2, Axis, concatenate};
 
 use crate::base::nearest::suggest;
+use crate::frame::labels::Labels;
 use crate::frame::npy;
 use crate::frame::table::{Table, TableError};
 use crate::kinds::dataset::Dataset;
@@ -202,12 +203,12 @@ impl Stage for TransformStage {
             )));
         }
         let labels = preprocessor.labels(&train).map_err(of("train"))?;
-        let attacks = labels.iter().filter(|class| **class == 1.0).count();
-        outputs.bytes("train", array(features, labels)?);
+        let attacks = labels.attacks();
+        outputs.bytes("train", array(features, &labels)?);
         (context.progress)(1, 2, "applying to test");
         let features = preprocessor.apply(&test).map_err(of("test"))?;
         let labels = preprocessor.labels(&test).map_err(of("test"))?;
-        outputs.bytes("test", array(features, labels)?);
+        outputs.bytes("test", array(features, &labels)?);
         outputs.note(format!(
             "{} features of {} rows: {attacks} attacks, {} benign",
             preprocessor.features().len(),
@@ -267,8 +268,9 @@ impl TransformStage {
 }
 
 /// Features with the class as the last column, as `.npy`.
-fn array(features: Array2<f64>, labels: Vec<f64>) -> Result<Vec<u8>, StageError> {
-    let labels = ndarray::Array1::from(labels).insert_axis(Axis(1));
+fn array(features: Array2<f64>, labels: &Labels) -> Result<Vec<u8>, StageError> {
+    let numbers = labels.rows().iter().map(|class| f64::from(*class));
+    let labels = numbers.collect::<Array1<f64>>().insert_axis(Axis(1));
     let whole = concatenate(Axis(1), &[features.view(), labels.view()])
         .map_err(|error| StageError::Broken(error.to_string()))?;
     npy::encode(&whole.as_standard_layout().to_owned()).map_err(|error| StageError::Broken(error.0))

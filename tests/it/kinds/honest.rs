@@ -10,6 +10,7 @@ use crate::kinds::quality::oracle;
 use crate::world::{World, outcomes};
 use netsec::gate::paired::{AlternativeHypothesis, ScoredRows, delong, mcnemar, paired_bootstrap};
 use netsec::model::metrics::Metrics;
+use netsec::model::scores::Scores;
 
 /// Flows with features that tell something and not all, and what is planted besides.
 struct Shape {
@@ -544,7 +545,9 @@ fn paired_tests_are_those_of_scipy_and_statsmodels() {
                 .map(|cell| cell.as_f64().unwrap())
                 .collect()
         };
-        let (y, first, second) = (list("y"), list("first"), list("second"));
+        let y = super::labels(&list("y"));
+        let first = Scores::of_attack(list("first"));
+        let second = Scores::of_attack(list("second"));
         let found = delong(&y, &first, &second, AlternativeHypothesis::TwoSided).unwrap();
         close(found.p, &case["delong_p"], 1e-9, "DeLong");
         close(
@@ -555,11 +558,11 @@ fn paired_tests_are_those_of_scipy_and_statsmodels() {
         );
         let both = (
             ScoredRows {
-                p: &first,
+                scores: &first,
                 threshold: 0.5,
             },
             ScoredRows {
-                p: &second,
+                scores: &second,
                 threshold: 0.5,
             },
         );

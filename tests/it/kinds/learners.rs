@@ -11,6 +11,7 @@ use netsec::model::error::ModelError;
 use netsec::model::fitted::{LEARNERS, Learner, Model, find};
 use netsec::model::learner::FitTask;
 use netsec::model::metrics::{CHOICES, Metrics};
+use netsec::model::scores::Scores;
 
 /// How far below scikit-learn's AUC a learner may be: forests of other random draws differ by about
 /// half of this.
@@ -27,7 +28,7 @@ fn fit(
     y: &[f64],
     setting: &[f64],
 ) -> Result<Model, ModelError> {
-    let data = TrainingSet::new(x.clone(), y.to_vec(), &[])?;
+    let data = TrainingSet::new(x.clone(), super::labels(y), &[])?;
     learner.fit(&FitTask {
         data: &data,
         rows: &data.rows(),
@@ -60,8 +61,8 @@ fn compare(name: &str, world: &World) {
         };
         let setting: Vec<f64> = learner.hypers.iter().map(of).collect();
         let model = fit(learner, &x.to_owned(), &y.to_vec(), &setting).unwrap();
-        let p = model.probabilities(held_x).unwrap();
-        let auc = Metrics::of(&held_y.to_vec(), &p).roc_auc;
+        let scores = model.scores(held_x).unwrap();
+        let auc = Metrics::of(&super::labels(&held_y.to_vec()), &scores).roc_auc;
         let theirs = oracle[name]["roc_auc"][learner.name].as_f64().unwrap();
         assert!(
             auc > theirs - MARGIN,
@@ -90,8 +91,9 @@ fn compare(name: &str, world: &World) {
         }
         if let Model::Linear(linear) = &model {
             // The loss that scikit-learn's lbfgs minimises too.
-            let p = model.probabilities(x).unwrap();
-            let losses = p
+            let scores = model.scores(x).unwrap();
+            let losses = scores
+                .attack()
                 .iter()
                 .zip(y)
                 .map(|(p, y)| -(if *y == 1.0 { *p } else { 1.0 - *p }).ln());
@@ -151,7 +153,9 @@ fn metrics_are_those_of_scikit_learn() {
                 .map(|v| v.as_f64().unwrap())
                 .collect()
         };
-        let found = Metrics::of(&list("y"), &list("p"));
+        let labels = super::labels(&list("y"));
+        let scores = Scores::of_attack(list("p"));
+        let found = Metrics::of(&labels, &scores);
         let turned = |name: &str| {
             found.score(name).unwrap()
                 * if matches!(name, "log_loss" | "brier") {
@@ -168,10 +172,11 @@ fn metrics_are_those_of_scikit_learn() {
                 case["n"]
             );
         }
-        let (y, p) = (list("y"), list("p"));
+        let isotonic = Calibrator::isotonic(&labels, &scores);
+        let platt = Calibrator::platt(&labels, &scores);
         for (name, calibrator, from, most) in [
-            ("isotonic", Calibrator::isotonic(&y, &p), 0.0, 1e-9),
-            ("platt", Calibrator::platt(&y, &p), 0.025, 1e-6),
+            ("isotonic", isotonic, 0.0, 1e-9),
+            ("platt", platt, 0.025, 1e-6),
         ] {
             for (at, theirs) in list(name).into_iter().enumerate() {
                 let told = from + at as f64 * 0.025;
@@ -189,23 +194,21 @@ fn metrics_are_those_of_scikit_learn() {
 #[test]
 fn odd_input_is_refused_and_never_panics() {
     let x = array![[0.0, 1.0], [1.0, 0.0], [0.5, 0.5], [0.2, 0.9]];
-    let y = [0.0, 1.0, 1.0, 0.0];
+    let labels = super::labels(&[0.0, 1.0, 1.0, 0.0]);
     let names = ["a".to_owned(), "b".to_owned()];
     for bad in [f64::INFINITY, f64::NEG_INFINITY] {
         let mut broken = x.clone();
         broken[[2, 1]] = bad;
-        let error = TrainingSet::new(broken, y.to_vec(), &names).unwrap_err().0;
+        let error = TrainingSet::new(broken, labels.clone(), &names)
+            .unwrap_err()
+            .0;
         assert!(error.contains("the feature `b` in row 3"), "{error}");
     }
-    assert!(
-        TrainingSet::new(x.clone(), vec![0.0, 1.0, 2.0, 0.0], &names)
-            .unwrap_err()
-            .0
-            .contains("row 3 is 2")
-    );
-    assert!(TrainingSet::new(x.clone(), vec![0.0, 1.0], &names).is_err());
-    assert!(TrainingSet::new(Array2::zeros((0, 2)), vec![], &names).is_err());
-    let data = TrainingSet::new(x.clone(), y.to_vec(), &names).unwrap();
+    let two = labels.select(&[0, 1]);
+    assert!(TrainingSet::new(x.clone(), two, &names).is_err());
+    let none = labels.select(&[]);
+    assert!(TrainingSet::new(Array2::zeros((0, 2)), none, &names).is_err());
+    let data = TrainingSet::new(x.clone(), labels, &names).unwrap();
     for learner in &LEARNERS {
         let setting = learner.usual();
         let fit = |rows: &[u32]| {
@@ -219,20 +222,17 @@ fn odd_input_is_refused_and_never_panics() {
         assert!(fit(&[1, 2]).unwrap_err().0.contains("one class"));
         assert!(fit(&[]).unwrap_err().0.contains("no rows"));
         let model = fit(&data.rows()).unwrap();
-        assert!(
-            model
-                .probabilities(array![[f64::INFINITY, 0.0]].view())
-                .is_err()
-        );
+        assert!(model.scores(array![[f64::INFINITY, 0.0]].view()).is_err());
         assert_eq!(
-            model.probabilities(array![[f64::NAN, 0.0]].view()).is_ok(),
+            model.scores(array![[f64::NAN, 0.0]].view()).is_ok(),
             learner.missing,
             "{}",
             learner.name
         );
         // Fewer columns than in training: an error or an answer, never a panic.
-        let _ = model.probabilities(array![[0.0]].view());
-        let p = model.probabilities(x.view()).unwrap();
+        let _ = model.scores(array![[0.0]].view());
+        let scores = model.scores(x.view()).unwrap();
+        let p = scores.attack();
         assert!(
             p.iter().all(|p| (0.0..=1.0).contains(p)),
             "{}: {p:?}",
@@ -259,8 +259,10 @@ fn a_tree_of_depth_n_has_at_most_two_to_the_n_leaves() {
         setting[depth] = f64::from(levels);
         let mut p = fit(tree, &x, &y, &setting)
             .unwrap()
-            .probabilities(x.view())
-            .unwrap();
+            .scores(x.view())
+            .unwrap()
+            .attack()
+            .to_vec();
         p.sort_by(f64::total_cmp);
         p.dedup();
         p.len()

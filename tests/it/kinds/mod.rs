@@ -1,5 +1,7 @@
 //! Every stage kind: a small table in, figures and digests out, against outside oracles.
 
+use netsec::frame::labels::{Classes, Labels};
+
 mod bounds;
 mod cells;
 mod data;
@@ -13,3 +15,8 @@ mod prep;
 mod quality;
 mod split;
 mod trees;
+
+/// The labels of rows of which 1 is an attack.
+fn labels(y: &[f64]) -> Labels {
+    Labels::of_numbers(Classes::binary(), y.iter().copied()).unwrap()
+}

@@ -65,7 +65,11 @@ fn carried_out(
     all: &mut Columns,
     y: &[f64],
 ) -> Vec<Vec<f64>> {
-    step(action).fit(fit, y).unwrap().apply(all).unwrap();
+    step(action)
+        .fit(fit, &super::labels(y))
+        .unwrap()
+        .apply(all)
+        .unwrap();
     all.matrix(&all.names())
         .unwrap()
         .rows()
@@ -207,7 +211,7 @@ proptest! {
         let mut y: Vec<f64> = cells.iter().enumerate().map(|(row, cell)| f64::from(u8::from((row + usize::from(*cell)) % 3 == 0))).collect();
         let told = |y: &[f64]| {
             let mut columns = words(&text);
-            step(StepAction::Target(None, 5)).fit(&mut columns, y).unwrap();
+            step(StepAction::Target(None, 5)).fit(&mut columns, &super::labels(y)).unwrap();
             columns.numbers("word").unwrap().to_vec()
         };
         let before = told(&y);
@@ -258,7 +262,7 @@ fn useless_columns_go_and_the_first_of_equals_stays() {
     let left = |useless: DropRule| {
         let mut columns = columns(&table.map(|row| row.to_vec()));
         step(StepAction::Drop(useless))
-            .fit(&mut columns, &[])
+            .fit(&mut columns, &super::labels(&[]))
             .unwrap();
         columns.names().concat()
     };
@@ -288,7 +292,10 @@ fn useless_columns_go_and_the_first_of_equals_stays() {
 #[test]
 fn odd_columns_are_named() {
     let table = [vec![0.0, -1.0], vec![1.0, 2.0]];
-    let fit = |step: PrepStep| step.fit(&mut columns(&table), &[]).unwrap_err();
+    let fit = |step: PrepStep| {
+        step.fit(&mut columns(&table), &super::labels(&[]))
+            .unwrap_err()
+    };
     insta::assert_snapshot!(fit(step(StepAction::Log1p)), @"the column `b` is -1 in row 1: only numbers above -1 have a logarithm of 1 + x");
     let pick = ColumnPick {
         names: vec!["aa".to_owned()],
@@ -302,11 +309,11 @@ fn odd_columns_are_named() {
     insta::assert_snapshot!(fit(PrepStep { pick, action: StepAction::Log1p }), @"no column that this step has use for matches `^(?:x.*)$`");
     let text = [Some("a".to_owned()), Some("b".to_owned())];
     let error = step(StepAction::OneHot(UnknownCategory::Error, 1, 1))
-        .fit(&mut words(&text), &[])
+        .fit(&mut words(&text), &super::labels(&[]))
         .unwrap_err();
     insta::assert_snapshot!(error, @"the text column `word` has 2 categories, at most 1 become columns: drop it, raise `max` or `min_count` of `onehot`, or use `target` or `hash`");
     let fitted = step(StepAction::OneHot(UnknownCategory::Error, 1, 9))
-        .fit(&mut words(&text), &[])
+        .fit(&mut words(&text), &super::labels(&[]))
         .unwrap();
     let mut other = words(&[Some("a".to_owned()), Some("c".to_owned())]);
     fitted.apply(&mut other).unwrap();

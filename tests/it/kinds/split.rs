@@ -43,7 +43,7 @@ proptest! {
         let cells: Vec<f64> = rows.iter().flat_map(|(a, b)| [f64::from(*a), f64::from(*b)]).collect();
         let x = ndarray::Array2::from_shape_vec((rows.len(), 2), cells).unwrap();
         let y: Vec<f64> = (0..rows.len()).map(|row| (row % 2) as f64).collect();
-        let data = TrainingSet::new(x, y, &[]).unwrap();
+        let data = TrainingSet::new(x, super::labels(&y), &[]).unwrap();
         for by in [FoldPlacement::Content, FoldPlacement::Stratified] {
             let folds = Folds::new(&data, 3, &by, seed);
             for fold in 0..3 {
@@ -72,7 +72,7 @@ proptest! {
 fn stratified_folds_have_as_many_of_each_class_as_can_be() {
     let x = ndarray::Array2::from_shape_fn((200, 1), |(row, _)| row as f64);
     let y: Vec<f64> = (0..200).map(|row| f64::from(u8::from(row < 11))).collect();
-    let data = TrainingSet::new(x, y, &[]).unwrap();
+    let data = TrainingSet::new(x, super::labels(&y), &[]).unwrap();
     for seed in 0..20 {
         let folds = Folds::new(&data, 3, &FoldPlacement::Stratified, seed);
         for fold in 0..3 {

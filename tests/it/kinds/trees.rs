@@ -31,7 +31,7 @@ fn setting(learner: &Learner) -> Vec<f64> {
 }
 
 fn fitted(learner: &Learner, x: &Array2<f64>, y: &[f64], rows: &[u32]) -> Model {
-    let data = TrainingSet::new(x.clone(), y.to_vec(), &[]).unwrap();
+    let data = TrainingSet::new(x.clone(), super::labels(y), &[]).unwrap();
     learner
         .fit(&FitTask {
             data: &data,
@@ -73,8 +73,8 @@ proptest! {
         let (turned_x, turned_y) = (x.select(ndarray::Axis(0), &order), order.iter().map(|row| y[*row]).collect::<Vec<_>>());
         for name in TREES {
             let learner = find(name).unwrap();
-            let p = fitted(learner, &x, &y, &all(&y)).probabilities(x.view()).unwrap();
-            let q = fitted(learner, &turned_x, &turned_y, &all(&y)).probabilities(x.view()).unwrap();
+            let p = fitted(learner, &x, &y, &all(&y)).scores(x.view()).unwrap().attack().to_vec();
+            let q = fitted(learner, &turned_x, &turned_y, &all(&y)).scores(x.view()).unwrap().attack().to_vec();
             prop_assert_eq!(p, q, "{}", name);
         }
     }
@@ -83,7 +83,7 @@ proptest! {
     fn predictions_keep_to_the_directions_of_features((x, y) in table(), ways in prop::array::uniform3(-1_i8..=1)) {
         for name in TREES.iter().filter(|name| find(name).unwrap().monotone) {
             let learner = find(name).unwrap();
-            let mut data = TrainingSet::new(x.clone(), y.clone(), &[]).unwrap();
+            let mut data = TrainingSet::new(x.clone(), super::labels(&y), &[]).unwrap();
             data.directions = ways.to_vec();
             for criterion in if *name == "gradient_boosting" { 0..1 } else { 0..2 } {
                 let mut setting = setting(learner);
@@ -96,7 +96,7 @@ proptest! {
                     for value in -4..7 {
                         let mut asked = x.clone();
                         asked.column_mut(feature).fill(f64::from(value) - 0.5);
-                        steps.push(model.probabilities(asked.view()).unwrap());
+                        steps.push(model.scores(asked.view()).unwrap().attack().to_vec());
                     }
                     for pair in steps.windows(2) {
                         let keeps = pair[0].iter().zip(&pair[1]).all(|(a, b)| (b - a) * f64::from(*way) >= -1e-12);
@@ -120,13 +120,13 @@ proptest! {
         // Of rows that are drawn some may be missing too often.
         for name in TREES.into_iter().filter(|name| *name != "random_forest") {
             let learner = find(name).unwrap();
-            let told = fitted(learner, &holes, &labels, &all(&labels)).probabilities(holes.view()).unwrap();
+            let told = fitted(learner, &holes, &labels, &all(&labels)).scores(holes.view()).unwrap().attack().to_vec();
             let least = told.iter().zip(&labels).filter(|(_, y)| **y == 1.0).map(|(p, _)| *p).fold(1.0, f64::min);
             let most = told.iter().zip(&labels).filter(|(_, y)| **y == 0.0).map(|(p, _)| *p).fold(0.0, f64::max);
             prop_assert!(least > most, "{}: {} and {}", name, least, most);
         }
         let logistic = find("logistic_regression").unwrap();
-        let data = TrainingSet::new(holes, labels.clone(), &["a".to_owned(), "b".to_owned()]).unwrap();
+        let data = TrainingSet::new(holes, super::labels(&labels), &["a".to_owned(), "b".to_owned()]).unwrap();
         let refused = logistic.fit(&FitTask { data: &data, rows: &all(&labels), setting: &logistic.usual(), seed: 1 });
         prop_assert!(refused.unwrap_err().0.contains("the feature `b` is missing in row"));
     }
@@ -139,8 +139,8 @@ proptest! {
         let named: Vec<u32> = longer.iter().map(|row| *row as u32).collect();
         for name in TREES {
             let learner = find(name).unwrap();
-            let p = fitted(learner, &x, &y, &named).probabilities(x.view()).unwrap();
-            let q = fitted(learner, &long_x, &long_y, &all(&long_y)).probabilities(x.view()).unwrap();
+            let p = fitted(learner, &x, &y, &named).scores(x.view()).unwrap().attack().to_vec();
+            let q = fitted(learner, &long_x, &long_y, &all(&long_y)).scores(x.view()).unwrap().attack().to_vec();
             prop_assert_eq!(p, q, "{}", name);
         }
     }
@@ -151,8 +151,8 @@ proptest! {
         stretched.column_mut(0).mapv_inplace(|cell| (cell / 2.0).exp() * 1000.0 - 7.0);
         for name in TREES {
             let learner = find(name).unwrap();
-            let p = fitted(learner, &x, &y, &all(&y)).probabilities(x.view()).unwrap();
-            let q = fitted(learner, &stretched, &y, &all(&y)).probabilities(stretched.view()).unwrap();
+            let p = fitted(learner, &x, &y, &all(&y)).scores(x.view()).unwrap().attack().to_vec();
+            let q = fitted(learner, &stretched, &y, &all(&y)).scores(stretched.view()).unwrap().attack().to_vec();
             prop_assert_eq!(p, q, "{}", name);
         }
     }
@@ -162,7 +162,7 @@ proptest! {
         for name in TREES.into_iter().filter(|name| *name != "decision_tree") {
             let learner = find(name).unwrap();
             let at = learner.size.unwrap();
-            let data = TrainingSet::new(x.clone(), y.clone(), &[]).unwrap();
+            let data = TrainingSet::new(x.clone(), super::labels(&y), &[]).unwrap();
             let model = |trees: f64| {
                 let mut setting = setting(learner);
                 setting[at] = trees;
@@ -170,7 +170,7 @@ proptest! {
             };
             let staged = model(9.0).staged(&data, &all(&y), &[2, 5, 9]).unwrap();
             for (told, trees) in staged.iter().zip([2.0, 5.0, 9.0]) {
-                prop_assert_eq!(told, &model(trees).probabilities(x.view()).unwrap(), "{} of {} trees", name, trees);
+                prop_assert_eq!(told, &model(trees).scores(x.view()).unwrap(), "{} of {} trees", name, trees);
             }
         }
     }
@@ -181,7 +181,7 @@ proptest! {
             let model = fitted(learner, &x, &y, &all(&y));
             let bytes = rmp_serde::to_vec_named(&model).unwrap();
             let read: Model = rmp_serde::from_slice(&bytes).unwrap();
-            prop_assert_eq!(model.probabilities(x.view()), read.probabilities(x.view()), "{}", learner.name);
+            prop_assert_eq!(model.scores(x.view()), read.scores(x.view()), "{}", learner.name);
         }
     }
 }
@@ -195,7 +195,7 @@ fn boosting_ends_where_it_does_not_help_any_more() {
     let y: Vec<f64> = (0..600)
         .map(|row| f64::from(u8::from((row * row * 31 + row * 17) % 97 < 48)))
         .collect();
-    let data = TrainingSet::new(x, y, &[]).unwrap();
+    let data = TrainingSet::new(x, super::labels(&y), &[]).unwrap();
     let learner = find("gradient_boosting").unwrap();
     let trees = |trees: f64, patience: f64| {
         let mut setting = learner.usual();
@@ -230,8 +230,10 @@ fn a_separable_table_is_learned_by_heart() {
     let y: Vec<f64> = (0..40).map(|row| (row % 2) as f64).collect();
     for name in ["decision_tree", "extra_trees"] {
         let p = fitted(find(name).unwrap(), &x, &y, &all(&y))
-            .probabilities(x.view())
-            .unwrap();
+            .scores(x.view())
+            .unwrap()
+            .attack()
+            .to_vec();
         assert_eq!(p, y, "{name}");
     }
 }

@@ -267,8 +267,8 @@ mod models {
                     steps,
                 };
                 let (preprocessor, x) = Preprocessor::fit(&table(), &settings).unwrap();
-                let y = preprocessor.labels(&table()).unwrap();
-                let data = TrainingSet::new(x, y.clone(), preprocessor.features()).unwrap();
+                let labels = preprocessor.labels(&table()).unwrap();
+                let data = TrainingSet::new(x, labels.clone(), preprocessor.features()).unwrap();
                 let learner = find(name).unwrap();
                 let mut setting = learner.usual();
                 if let Some(at) = learner.size.filter(|_| name != "knn") {
@@ -281,15 +281,15 @@ mod models {
                     seed: 1,
                 };
                 let model = learner.fit(&task).unwrap();
-                let p = model.probabilities(data.x.view()).unwrap();
+                let scores = model.scores(data.x.view()).unwrap();
                 let mut bundle = ModelBundle::new(
                     name,
                     learner.named(&setting),
-                    Metrics::of(&y, &p),
+                    Metrics::of(&labels, &scores),
                     preprocessor,
                     model,
                 );
-                bundle.calibrator = Some(Calibrator::isotonic(&y, &p));
+                bundle.calibrator = Some(Calibrator::isotonic(&labels, &scores));
                 bundle.encode()
             };
             [
@@ -319,7 +319,7 @@ mod models {
             let end = (at + with.len()).min(bytes.len());
             bytes.splice(at..end, with);
             if let Ok(bundle) = ModelBundle::decode(&bytes) {
-                let _ = bundle.probabilities(&table());
+                let _ = bundle.scores(&table());
                 let explaining = RowExplainer { by_feature: false, samples: 2, seed: 1 };
                 let _ = explained(&bundle, &table(), &table(), &explaining);
                 let _ = mlflow::mlflow(&bundle, &card::card("m", &bundle, "", ""));

@@ -1,6 +1,5 @@
 //! What must hold for all inputs.
 
-mod dispatch;
 mod graphs;
 mod hostile;
 mod keys;
@@ -8,5 +7,7 @@ mod ledgers;
 mod plans;
 mod trees;
 
+#[cfg(feature = "kinds")]
+mod dispatch;
 #[cfg(feature = "kinds")]
 mod fuzzed;
