@@ -8,6 +8,7 @@ pub mod diff;
 pub mod hash;
 pub mod labels;
 pub mod npy;
+pub mod npz;
 pub mod rows;
 pub mod table;
 pub mod whole;

@@ -342,16 +342,22 @@ impl Preprocessor {
         }
     }
 
+    /// Returns the labels of a table's rows as they are written.
+    ///
+    /// # Errors
+    /// The target is missing.
+    pub fn written_labels(&self, table: &Table) -> Result<Vec<Option<String>>, String> {
+        let cells = table.texts(&self.target);
+        cells.map_err(|error| format!("target: {error}"))
+    }
+
     /// Returns the classes of a table's rows.
     ///
     /// # Errors
     /// The target is missing or a label is unknown.
     pub fn labels(&self, table: &Table) -> Result<Labels, String> {
-        let cells = table
-            .texts(&self.target)
-            .map_err(|error| format!("target: {error}"))?;
         self.labels
-            .apply(&cells)
+            .apply(&self.written_labels(table)?)
             .map_err(|why| format!("the target `{}`: {why}", self.target))
     }
 

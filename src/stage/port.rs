@@ -7,6 +7,8 @@ pub enum PortFormat {
     Table,
     /// A matrix (`.npy`, little-endian f64, rows first).
     Array,
+    /// The names of features and classes and the class of each row (`.npz`, as NumPy reads it).
+    Labels,
     /// What a table looks like (MessagePack, versioned).
     Profile,
     /// A fitted preprocessor (MessagePack, versioned).
@@ -27,6 +29,7 @@ impl PortFormat {
         match self {
             Self::Table => "table",
             Self::Array => "array",
+            Self::Labels => "labels",
             Self::Profile => "profile",
             Self::Preprocessor => "preprocessor",
             Self::Model => "model",

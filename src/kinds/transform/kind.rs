@@ -7,6 +7,7 @@ use ndarray::{Array1, Array2, Axis, concatenate};
 use crate::base::nearest::suggest;
 use crate::frame::labels::Labels;
 use crate::frame::npy;
+use crate::frame::npz::NpzWriter;
 use crate::frame::table::{Table, TableError};
 use crate::kinds::dataset::Dataset;
 use crate::kinds::transform::steps::{self, StepParams};
@@ -28,7 +29,7 @@ use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 /// The kind.
 pub const KIND: StageKind = StageKind {
     name: "transform",
-    version: 5,
+    version: 6,
     doc: "Makes tables numbers, step by step: fills, encodes, scales, and maps the target to 0 and 1. Fitted on `train` only, \
           applied to both.",
     inputs: Ports::Fixed(&[
@@ -55,6 +56,20 @@ pub const KIND: StageKind = StageKind {
         Port {
             name: "test",
             format: PortFormat::Array,
+            need: PortNeed::One,
+            doc: "the same of the test rows",
+        },
+        Port {
+            name: "train_labels",
+            format: PortFormat::Labels,
+            need: PortNeed::One,
+            doc: "what the numbers of `train` mean, as `numpy.load` reads it: the names of its `features` and `classes`, \
+                  `is_attack` of each class, the `class` of each row, and its `label` as it is written, a place in \
+                  `label_names`",
+        },
+        Port {
+            name: "test_labels",
+            format: PortFormat::Labels,
             need: PortNeed::One,
             doc: "the same of the test rows",
         },
@@ -205,10 +220,12 @@ impl Stage for TransformStage {
         let labels = preprocessor.labels(&train).map_err(of("train"))?;
         let attacks = labels.attacks();
         outputs.bytes("train", array(features, &labels)?);
+        outputs.bytes("train_labels", named(&preprocessor, &train, &labels)?);
         (context.progress)(1, 2, "applying to test");
         let features = preprocessor.apply(&test).map_err(of("test"))?;
         let labels = preprocessor.labels(&test).map_err(of("test"))?;
         outputs.bytes("test", array(features, &labels)?);
+        outputs.bytes("test_labels", named(&preprocessor, &test, &labels)?);
         outputs.note(format!(
             "{} features of {} rows: {attacks} attacks, {} benign",
             preprocessor.features().len(),
@@ -265,6 +282,40 @@ impl TransformStage {
         };
         Ok(ClassTellings::new(&profiles, &is_attack).giveaways(self.near_perfect, &rising))
     }
+}
+
+/// What features and classes are called, the class of each row, and its label as it is written, as
+/// `.npz`.
+fn named(
+    preprocessor: &Preprocessor,
+    table: &Table,
+    labels: &Labels,
+) -> Result<Vec<u8>, StageError> {
+    let classes = labels.classes();
+    let cells = preprocessor.written_labels(table);
+    let cells = cells.map_err(StageError::Data)?;
+    let mut names: Vec<String> = cells.iter().flatten().cloned().collect();
+    if cells.iter().any(Option::is_none) {
+        names.push(String::new());
+    }
+    names.sort();
+    names.dedup();
+    let place = |cell: &Option<String>| {
+        let text = cell.as_deref().unwrap_or_default();
+        let place = names.partition_point(|name| name.as_str() < text);
+        place as u32
+    };
+    let places: Vec<u32> = cells.iter().map(place).collect();
+    let mut archive = NpzWriter::default();
+    let written = archive
+        .add_texts("features", preprocessor.features())
+        .and_then(|()| archive.add_texts("classes", classes.names()))
+        .and_then(|()| archive.add("is_attack", classes.attacks().to_vec()))
+        .and_then(|()| archive.add("class", labels.rows().to_vec()))
+        .and_then(|()| archive.add_texts("label_names", &names))
+        .and_then(|()| archive.add("label", places))
+        .and_then(|()| archive.finish());
+    written.map_err(|error| StageError::Data(error.0))
 }
 
 /// Features with the class as the last column, as `.npy`.
