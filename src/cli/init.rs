@@ -7,6 +7,7 @@ use crate::base::disk;
 use crate::cli::args_data::InitArgs;
 use crate::cli::exit::Exit;
 use crate::cli::{out, rows};
+use crate::scaffold::error::ScaffoldError;
 use crate::scaffold::propose::{self, StarterFiles};
 use crate::scaffold::request::InitRequest;
 
@@ -37,7 +38,7 @@ pub fn init(workspace: &Workspace, args: &InitArgs) -> Result<Exit, AppError> {
         pipeline,
         schema,
         notes,
-    } = propose::propose(&request).map_err(AppError::Usage)?;
+    } = propose::propose(&request).map_err(usage)?;
     let files = [
         (format!("pipelines/{name}.yaml"), pipeline),
         (format!("schemas/{name}.yaml"), schema),
@@ -58,4 +59,9 @@ pub fn init(workspace: &Workspace, args: &InitArgs) -> Result<Exit, AppError> {
     notes.iter().for_each(|note| out::say(note));
     out::say(&format!("next: netsec run pipelines/{name}.yaml"));
     Ok(Exit::Done)
+}
+
+/// Tells what has to be said otherwise.
+pub(crate) fn usage(error: ScaffoldError) -> AppError {
+    AppError::Usage(error.to_string())
 }

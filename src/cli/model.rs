@@ -13,6 +13,7 @@ use crate::cli::load_model::{named, stored_model};
 use crate::cli::rows::byte;
 use crate::cli::{load, out};
 use crate::export::card::card;
+use crate::export::error::ExportError;
 use crate::export::mlflow::mlflow;
 use crate::export::onnx::document::onnx;
 use crate::frame::table::Table;
@@ -168,7 +169,7 @@ fn export(workspace: &Workspace, args: &ExportModelArgs) -> Result<(), AppError>
     let name = &found.name;
     let card = card(name, &bundle, &found.digest.hex(), &table::trace(&trace));
     let to = workspace.root().join(&args.output);
-    let failed = |why: String| AppError::Data(format!("`{name}`: {why}"));
+    let failed = |error: ExportError| AppError::Data(format!("`{name}`: {error}"));
     let files = match to.extension().and_then(|form| form.to_str()) {
         Some("onnx") => vec![(String::new(), onnx(&bundle).map_err(failed)?)],
         Some("md") => vec![(String::new(), card.into_bytes())],

@@ -148,7 +148,7 @@ impl Scoring<'_> {
         let scored = score(self.scorer, input, self.separator, form, output, &mut tell);
         scored.map_err(|error| match error {
             ScoreError::Data(error) => named(self.data)(error),
-            ScoreError::Model(why) => AppError::Data(why),
+            ScoreError::Model(error) => AppError::Data(error.to_string()),
             ScoreError::Output(why) => AppError::Disk(DiskError {
                 verb: "write",
                 path: to.to_owned(),

@@ -7,6 +7,7 @@ use crate::base::disk;
 use crate::cli::args::{SchemaArgs, SchemaFormat};
 use crate::cli::args_data::SchemaAction;
 use crate::cli::exit::Exit;
+use crate::cli::init::usage;
 use crate::cli::{load, out, rows};
 use crate::drift::report::DriftReport;
 use crate::gate::decision::Decision;
@@ -44,8 +45,7 @@ pub fn schema(workspace: &Workspace, args: &SchemaArgs) -> Result<Exit, AppError
             } else {
                 SchemaStrictness::Strict
             };
-            let text =
-                propose::infer(data, &files, separator, strictness).map_err(AppError::Usage)?;
+            let text = propose::infer(data, &files, separator, strictness).map_err(usage)?;
             match output {
                 Some(path) => disk::write_plain(&workspace.root().join(path), text.as_bytes())?,
                 None => out::data(text.as_bytes())?,

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::export::error::ExportError;
 use crate::export::onnx::document::{self, ALARM, PROBABILITY};
 use crate::model::bundle::ModelBundle;
 use crate::prep::preprocessor::RequiredColumn;
@@ -52,7 +53,7 @@ def _load_pyfunc(path):
 ///
 /// # Errors
 /// As for ONNX.
-pub fn mlflow(bundle: &ModelBundle, card: &str) -> Result<Vec<(String, Vec<u8>)>, String> {
+pub fn mlflow(bundle: &ModelBundle, card: &str) -> Result<Vec<(String, Vec<u8>)>, ExportError> {
     let column = |input: &RequiredColumn| {
         // The loader takes numbers and text as readers of CSV give them: whole numbers, and missing
         // cells of text as NaN.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::frame::table::TableError;
+use crate::model::error::ModelError;
 
 /// A model before the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub enum GateError {
         /// Which one.
         role: ContenderRole,
         /// Why.
-        why: String,
+        why: ModelError,
     },
     /// The models mean different things by an attack.
     #[error(

@@ -9,6 +9,7 @@ use crate::gate::decision::JudgedModel;
 use crate::gate::error::{ContenderRole, GateError};
 use crate::gate::paired::ScoredRows;
 use crate::model::bundle::ModelBundle;
+use crate::model::error::ModelError;
 use crate::model::intervals::{Interval, intervals};
 use crate::model::metrics::Metrics;
 use crate::model::scores::Scores;
@@ -48,7 +49,7 @@ impl ContenderModel {
     /// A label is not mapped, or the column is not there.
     pub fn labels(&self, test: &Table) -> Result<Labels, GateError> {
         let labels = self.bundle.preprocessor.labels(test);
-        labels.map_err(|why| self.inapplicable(why))
+        labels.map_err(|why| self.inapplicable(why.into()))
     }
 
     /// Applies the model to rows of these classes; `metric` is what models are compared by.
@@ -73,7 +74,7 @@ impl ContenderModel {
         })
     }
 
-    fn inapplicable(&self, why: String) -> GateError {
+    fn inapplicable(&self, why: ModelError) -> GateError {
         let role = self.role;
         GateError::Inapplicable { role, why }
     }

@@ -20,7 +20,10 @@ pub fn fair_rows(
     for (role, bundle) in models {
         let role = *role;
         let by_this = bundle.preprocessor.seen(test);
-        let by_this = by_this.map_err(|why| GateError::Inapplicable { role, why })?;
+        let by_this = by_this.map_err(|why| GateError::Inapplicable {
+            role,
+            why: why.into(),
+        })?;
         for (seen, by_this) in seen.iter_mut().zip(by_this.into_iter().flatten()) {
             *seen = by_this.max(*seen);
         }

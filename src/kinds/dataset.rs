@@ -165,7 +165,7 @@ impl<'a> Dataset<'a> {
         context.memo.keep(&parts, &|at, context| {
             context.check()?;
             let at = work.parts[at];
-            body(at, &self.part(at)?).map_err(|error| StageError::Data(error.0))
+            body(at, &self.part(at)?).map_err(StageError::from)
         })
     }
 
@@ -229,12 +229,11 @@ impl DatasetWriter {
         table: &Table,
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
-        let data = |error: TableError| StageError::Data(error.0);
-        let bytes = codec::encode(table).map_err(data)?;
+        let bytes = codec::encode(table)?;
         self.add(
             context.memo.put(&bytes)?,
             table.height() as u64,
-            table.columns().map_err(data)?,
+            table.columns()?,
         );
         Ok(())
     }

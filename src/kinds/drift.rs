@@ -282,7 +282,8 @@ fn from_any(
 
 fn from_model(input: &Input) -> Result<Profile, StageError> {
     let wrong = |why: String| StageError::Data(format!("`{}`: {why}", input.label));
-    let bundle = ModelBundle::decode(&input.bytes()?).map_err(wrong)?;
+    let bundle = ModelBundle::decode(&input.bytes()?);
+    let bundle = bundle.map_err(|error| wrong(error.to_string()))?;
     let none =
         "this model does not know the data it was trained on: give its `train` stage a `profile`";
     let bytes = bundle.profile.ok_or_else(|| wrong(none.to_owned()))?;

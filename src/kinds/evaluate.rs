@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::base::name::in_backticks;
 use crate::base::stored::StoredDocument;
 use crate::gate::decision::{Decision, JudgedModel};
-use crate::gate::error::{ContenderRole, GateError};
+use crate::gate::error::ContenderRole;
 use crate::gate::evaluated::ContenderModel;
 use crate::gate::families::worst;
 use crate::gate::judge::decide;
@@ -174,7 +174,7 @@ impl Stage for EvaluateStage {
             .map(|input| model(ContenderRole::Champion, input))
             .transpose()?;
         context.check()?;
-        let decision = decide(&self.0, &test, challenger, champion).map_err(data)?;
+        let decision = decide(&self.0, &test, challenger, champion)?;
         outputs.bytes("decision", decision.encode());
         let Some(challenger) = &decision.challenger else {
             let why = decision.reasons.join("; ");
@@ -201,11 +201,8 @@ impl Stage for EvaluateStage {
 }
 
 fn model(role: ContenderRole, input: &Input) -> Result<ContenderModel, StageError> {
-    ContenderModel::decode(role, input.digest.hex(), &input.bytes()?).map_err(data)
-}
-
-fn data(error: GateError) -> StageError {
-    StageError::Data(error.to_string())
+    let digest = input.digest.hex();
+    Ok(ContenderModel::decode(role, digest, &input.bytes()?)?)
 }
 
 /// Returns what is to be known besides the reasons.

@@ -8,6 +8,7 @@ pub mod command;
 pub mod dataset;
 pub mod drift;
 pub mod evaluate;
+pub mod failure;
 pub mod ingest;
 pub mod list;
 pub mod merged_profile;

@@ -5,12 +5,17 @@ use crate::base::disk::DiskError;
 use crate::base::name::RefName;
 use crate::lineage::record::FORMAT;
 
+/// What the database says of its failure.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct DatabaseError(pub String);
+
 /// Why the ledger could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The database failed.
     #[error("the ledger failed: {0}")]
-    Database(String),
+    Database(#[from] DatabaseError),
     /// Another process has the database open.
     #[error("another process has the ledger open: {0}")]
     Held(String),
@@ -36,6 +41,13 @@ pub enum LedgerError {
     /// The journal could not be written.
     #[error(transparent)]
     Journal(#[from] DiskError),
+}
+
+impl LedgerError {
+    /// Makes the error of a database of which this is to be said.
+    pub(crate) fn database(why: impl Into<String>) -> Self {
+        Self::Database(DatabaseError(why.into()))
+    }
 }
 
 fn show(content: Option<ContentRef>) -> String {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use crate::lineage::error::DatabaseError;
+
 /// A change of one pair: the new value, or none to remove it.
 pub type KeyValueChange = (Vec<u8>, Option<Vec<u8>>);
 
@@ -15,25 +17,25 @@ pub trait KeyValue: Send + Sync {
     ///
     /// # Errors
     /// What the database says.
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String>;
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DatabaseError>;
 
     /// Returns every pair whose key begins with `prefix`, in order.
     ///
     /// # Errors
     /// What the database says.
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValuePair>, String>;
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValuePair>, DatabaseError>;
 
     /// Makes all changes or none.
     ///
     /// # Errors
     /// What the database says.
-    fn write(&self, changes: Vec<KeyValueChange>) -> Result<(), String>;
+    fn write(&self, changes: Vec<KeyValueChange>) -> Result<(), DatabaseError>;
 
     /// Makes all that was written last.
     ///
     /// # Errors
     /// What the database says.
-    fn flush(&self) -> Result<(), String>;
+    fn flush(&self) -> Result<(), DatabaseError>;
 }
 
 /// Pairs in memory.
@@ -41,7 +43,7 @@ pub trait KeyValue: Send + Sync {
 pub struct MemoryKeyValue(Mutex<BTreeMap<Vec<u8>, Vec<u8>>>);
 
 impl KeyValue for MemoryKeyValue {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DatabaseError> {
         Ok(self
             .0
             .lock()
@@ -50,7 +52,7 @@ impl KeyValue for MemoryKeyValue {
             .cloned())
     }
 
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValuePair>, String> {
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValuePair>, DatabaseError> {
         let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let from = map
             .range(prefix.to_vec()..)
@@ -60,7 +62,7 @@ impl KeyValue for MemoryKeyValue {
             .collect())
     }
 
-    fn write(&self, changes: Vec<KeyValueChange>) -> Result<(), String> {
+    fn write(&self, changes: Vec<KeyValueChange>) -> Result<(), DatabaseError> {
         let mut map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (key, value) in changes {
             match value {
@@ -71,7 +73,7 @@ impl KeyValue for MemoryKeyValue {
         Ok(())
     }
 
-    fn flush(&self) -> Result<(), String> {
+    fn flush(&self) -> Result<(), DatabaseError> {
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::base::disk::{self, DiskError};
 use crate::base::name::RunId;
-use crate::lineage::error::LedgerError;
+use crate::lineage::error::{DatabaseError, LedgerError};
 use crate::lineage::journal::{self, JournalEnd};
 use crate::lineage::key_value::{KeyValue, KeyValueChange, KeyValuePair};
 use crate::lineage::ledger::Ledger;
@@ -37,7 +37,7 @@ struct SledDatabase {
 /// The thread that writes: takes jobs, gives back how they went.
 struct SledWriter {
     jobs: Sender<WriteJob>,
-    answers: Receiver<Result<(), String>>,
+    answers: Receiver<Result<(), DatabaseError>>,
     thread: JoinHandle<()>,
 }
 
@@ -52,8 +52,8 @@ impl SledDatabase {
         let thread = std::thread::spawn(move || {
             for job in to_do {
                 let done = match job {
-                    Some(batch) => own.apply_batch(batch).map_err(|error| error.to_string()),
-                    None => own.flush().map(|_| ()).map_err(|error| error.to_string()),
+                    Some(batch) => own.apply_batch(batch).map_err(failed),
+                    None => own.flush().map(|_| ()).map_err(failed),
                 };
                 let failed = done.is_err();
                 let _ = to_answer.send(done);
@@ -82,13 +82,16 @@ impl SledDatabase {
 
     /// Has the thread do something; a database that failed or did not answer once is not asked
     /// again.
-    fn ask(&self, job: WriteJob) -> Result<(), String> {
+    fn ask(&self, job: WriteJob) -> Result<(), DatabaseError> {
         let mut slot = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(writer) = slot.as_ref() else {
-            return Err("it failed before".to_owned());
+            return Err(DatabaseError("it failed before".to_owned()));
         };
-        let sent = writer.jobs.send(job).map_err(|_| "it has gone".to_owned());
-        let late = |_| Err("it does not answer".to_owned());
+        let sent = writer
+            .jobs
+            .send(job)
+            .map_err(|_| DatabaseError("it has gone".to_owned()));
+        let late = |_| Err(DatabaseError("it does not answer".to_owned()));
         let done = sent.and_then(|()| writer.answers.recv_timeout(PATIENCE).unwrap_or_else(late));
         if done.is_err() {
             *slot = None;
@@ -123,25 +126,30 @@ impl Drop for SledDatabase {
     }
 }
 
+fn failed(error: ::sled::Error) -> DatabaseError {
+    DatabaseError(error.to_string())
+}
+
+fn not_made() -> DatabaseError {
+    DatabaseError("it could not be made".to_owned())
+}
+
 impl KeyValue for SledDatabase {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DatabaseError> {
         self.db()
             .get(key)
             .map(|value| value.map(|bytes| bytes.to_vec()))
-            .map_err(|error| error.to_string())
+            .map_err(failed)
     }
 
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValuePair>, String> {
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValuePair>, DatabaseError> {
         let pairs = self.db().scan_prefix(prefix);
         pairs
-            .map(|pair| {
-                pair.map(|(k, v)| (k.to_vec(), v.to_vec()))
-                    .map_err(|error| error.to_string())
-            })
+            .map(|pair| pair.map(|(k, v)| (k.to_vec(), v.to_vec())).map_err(failed))
             .collect()
     }
 
-    fn write(&self, changes: Vec<KeyValueChange>) -> Result<(), String> {
+    fn write(&self, changes: Vec<KeyValueChange>) -> Result<(), DatabaseError> {
         let mut batch = sled::Batch::default();
         for (key, value) in changes {
             match value {
@@ -154,7 +162,7 @@ impl KeyValue for SledDatabase {
         self.ask(Some(batch))
     }
 
-    fn flush(&self) -> Result<(), String> {
+    fn flush(&self) -> Result<(), DatabaseError> {
         self.ask(None)
     }
 }
@@ -179,39 +187,36 @@ impl FreshDatabase {
         }
     }
 
-    fn made(&self) -> Result<&dyn KeyValue, String> {
+    fn made(&self) -> Result<&dyn KeyValue, DatabaseError> {
         let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(thread) = making.take() {
-            let made = thread
-                .join()
-                .map_err(|_| "it could not be made".to_owned())?;
-            let _ = self.made.set(made.map_err(|error| error.to_string())?);
+            let made = thread.join().map_err(|_| not_made())?;
+            let _ = self
+                .made
+                .set(made.map_err(|error| DatabaseError(error.to_string()))?);
         }
-        self.made
-            .get()
-            .map(Ledger::pairs)
-            .ok_or_else(|| "it could not be made".to_owned())
+        self.made.get().map(Ledger::pairs).ok_or_else(not_made)
     }
 }
 
 impl KeyValue for FreshDatabase {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, String> {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DatabaseError> {
         self.made
             .get()
             .map_or(Ok(None), |made| made.pairs().get(key))
     }
 
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValuePair>, String> {
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValuePair>, DatabaseError> {
         self.made
             .get()
             .map_or(Ok(Vec::new()), |made| made.pairs().scan(prefix))
     }
 
-    fn write(&self, changes: Vec<KeyValueChange>) -> Result<(), String> {
+    fn write(&self, changes: Vec<KeyValueChange>) -> Result<(), DatabaseError> {
         self.made()?.write(changes)
     }
 
-    fn flush(&self) -> Result<(), String> {
+    fn flush(&self) -> Result<(), DatabaseError> {
         self.made()?.flush()
     }
 }
@@ -243,7 +248,7 @@ pub fn open(cache: &Path) -> Result<(Ledger, Vec<String>), LedgerError> {
             ledger.claim()?;
             return Ok((ledger, followed.odd));
         }
-        Ok((None, _)) => LedgerError::Database("records are missing from it".to_owned()),
+        Ok((None, _)) => LedgerError::database("records are missing from it"),
         Err(error @ (LedgerError::TooNew { .. } | LedgerError::Held(_))) => return Err(error),
         Err(error) => error,
     };
@@ -389,13 +394,13 @@ fn try_open_db(folder: &Path) -> Result<Ledger, LedgerError> {
             let pairs = config.open().map_err(|error| open_error(&error))?;
             Ledger::open(Box::new(SledDatabase::new(pairs)))
         }));
-        let damaged = || Err(LedgerError::Database("its files are damaged".to_owned()));
+        let damaged = || Err(LedgerError::database("its files are damaged"));
         // Whoever has stopped waiting does without.
         let _ = to_caller.send(opened.unwrap_or_else(|_| damaged()));
     };
     let started = std::thread::Builder::new().spawn(open);
-    started.map_err(|error| LedgerError::Database(format!("it cannot be opened: {error}")))?;
-    let late = |_| Err(LedgerError::Database("it does not answer".to_owned()));
+    started.map_err(|error| LedgerError::database(format!("it cannot be opened: {error}")))?;
+    let late = |_| Err(LedgerError::database("it does not answer"));
     opened.recv_timeout(PATIENCE).unwrap_or_else(late)
 }
 
@@ -404,7 +409,7 @@ fn open_error(error: &sled::Error) -> LedgerError {
     if text.contains("could not acquire lock") {
         LedgerError::Held(text)
     } else {
-        LedgerError::Database(text)
+        LedgerError::database(text)
     }
 }
 

@@ -7,20 +7,29 @@ use ndarray::{Array1, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::model::error::ModelError;
-use crate::model::hyper::{Hyperparameter, HyperparameterRange};
+use crate::model::hyper::{Hyperparameter, HyperparameterRange, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::stats::logistic::logistic;
+
+const SMOOTHING: Hyperparameter = Hyperparameter {
+    name: "smoothing",
+    range: HyperparameterRange::Number(0.0, 1.0),
+    default: 1e-9,
+    doc: "The share of the largest variance of a feature that is added to all variances, as in scikit-learn.",
+};
+
+hypers! {
+    /// Hyperparameters of naive Bayes.
+    struct BayesHypers {
+        smoothing: f64 = SMOOTHING;
+    }
+}
 
 /// The learner.
 pub const NAIVE_BAYES: LearnerOf<NaiveBayes> = LearnerOf {
     name: "naive_bayes",
     doc: "Gaussian naive Bayes.",
-    hypers: &[Hyperparameter {
-        name: "smoothing",
-        range: HyperparameterRange::Number(0.0, 1.0),
-        default: 1e-9,
-        doc: "The share of the largest variance of a feature that is added to all variances, as in scikit-learn.",
-    }],
+    hypers: BayesHypers::LIST,
     size: None,
     missing: false,
     monotone: false,
@@ -43,7 +52,8 @@ fn fit(task: &FitTask<'_>) -> Result<NaiveBayes, ModelError> {
         task.data.select(task.rows),
         task.data.labels.select(task.rows).targets(),
     );
-    let added = task.setting[0] * variance(x.view()).iter().copied().fold(0.0, f64::max);
+    let BayesHypers { smoothing } = BayesHypers::of(task.setting);
+    let added = smoothing * variance(x.view()).iter().copied().fold(0.0, f64::max);
     let class = |class: f64| {
         let rows: Vec<usize> = (0..y.len()).filter(|row| y[*row] == class).collect();
         let x = x.select(Axis(0), &rows);
@@ -74,15 +84,14 @@ impl NaiveBayes {
 
     pub(crate) fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
         let (Some(width), [zero, one]) = (self.features(), self.classes.as_slice()) else {
-            return Err(ModelError(
-                "a model of naive Bayes without two classes".to_owned(),
-            ));
+            let why = "naive Bayes without two classes".to_owned();
+            return Err(ModelError::NotStored(why));
         };
         if width != x.ncols() {
-            return Err(ModelError(format!(
-                "{} features instead of {width}",
-                x.ncols()
-            )));
+            return Err(ModelError::OtherFeatures {
+                found: x.ncols(),
+                needed: width,
+            });
         }
         let density = |(share, means, variances): &(f64, Vec<f64>, Vec<f64>),
                        row: ndarray::ArrayView1<'_, f64>| {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::table::Table;
 use crate::model::calibrate::Calibrator;
+use crate::model::error::ModelError;
 use crate::model::fitted::Model;
 use crate::model::hyper::HyperparameterValue;
 use crate::model::intervals::Interval;
@@ -74,21 +75,20 @@ impl ModelBundle {
     }
 
     /// Returns it, if it can be asked without a panic.
-    fn checked(self) -> Result<Self, String> {
+    fn checked(self) -> Result<Self, ModelError> {
         let preprocessor = self.preprocessor.checked()?;
         let (needs, gives) = (self.model.features(), preprocessor.features().len());
         if needs.is_some_and(|needs| needs != gives) {
-            return Err(format!(
-                "not a model: it asks for {} features, {gives} are made",
-                needs.unwrap_or_default()
-            ));
+            let needs = needs.unwrap_or_default();
+            let why = format!("it asks for {needs} features, {gives} are made");
+            return Err(ModelError::NotStored(why));
         }
         let fault = self
             .model
             .fault()
             .or_else(|| self.calibrator.as_ref().and_then(Calibrator::fault));
         match fault {
-            Some(fault) => Err(format!("not a model: {fault}")),
+            Some(fault) => Err(ModelError::NotStored(fault)),
             None => Ok(Self {
                 preprocessor,
                 ..self
@@ -100,7 +100,7 @@ impl ModelBundle {
     ///
     /// # Errors
     /// The table does not fit the preprocessor; the model failed.
-    pub fn scores(&self, table: &Table) -> Result<Scores, String> {
+    pub fn scores(&self, table: &Table) -> Result<Scores, ModelError> {
         self.scores_of(self.preprocessor.apply(table)?.view())
     }
 
@@ -108,11 +108,8 @@ impl ModelBundle {
     ///
     /// # Errors
     /// They are not what the model needs; it failed.
-    pub fn scores_of(&self, features: ArrayView2<'_, f64>) -> Result<Scores, String> {
-        let told = self
-            .model
-            .scores(features)
-            .map_err(|error| error.to_string())?;
+    pub fn scores_of(&self, features: ArrayView2<'_, f64>) -> Result<Scores, ModelError> {
+        let told = self.model.scores(features)?;
         Ok(match &self.calibrator {
             Some(calibrator) => told.map_attack(|p| calibrator.apply(p)),
             None => told,
@@ -128,8 +125,8 @@ impl ModelBundle {
     ///
     /// # Errors
     /// What is wrong with the bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let wrong = |error: rmp_serde::decode::Error| format!("not a model: {error}");
+    pub fn decode(bytes: &[u8]) -> Result<Self, ModelError> {
+        let wrong = |error: rmp_serde::decode::Error| ModelError::NotStored(error.to_string());
         match rmp_serde::from_slice::<BundleHead>(bytes)
             .map_err(wrong)?
             .format
@@ -137,9 +134,10 @@ impl ModelBundle {
             FORMAT => rmp_serde::from_slice::<Self>(bytes)
                 .map_err(wrong)?
                 .checked(),
-            other => Err(format!(
-                "a model of format {other}; this netsec reads {FORMAT}: train it again"
-            )),
+            found => Err(ModelError::OtherFormat {
+                found,
+                known: FORMAT,
+            }),
         }
     }
 }

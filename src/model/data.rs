@@ -34,17 +34,13 @@ impl TrainingSet {
         };
         let missing = first_missing(x.view(), &name)?.map(|(row, column)| (name(column), row + 1));
         if x.nrows() != labels.len() {
-            return Err(ModelError(format!(
-                "{} rows of features and {} labels",
-                x.nrows(),
-                labels.len()
-            )));
+            return Err(ModelError::OtherRows {
+                rows: x.nrows(),
+                labels: labels.len(),
+            });
         }
         if u32::try_from(x.nrows()).is_err() {
-            return Err(ModelError(format!(
-                "{} rows are more than a model is fitted to",
-                x.nrows()
-            )));
+            return Err(ModelError::TooManyRows(x.nrows()));
         }
         Ok(Self {
             x,
@@ -81,28 +77,21 @@ pub(crate) fn first_missing(
     name: &dyn Fn(usize) -> String,
 ) -> Result<Option<(usize, usize)>, ModelError> {
     if x.is_empty() {
-        return Err(ModelError("there are no rows or no features".to_owned()));
+        return Err(ModelError::NoCells);
     }
     // Most tables are whole, which is told by one quick look.
     if x.iter().all(|cell| cell.is_finite()) {
         return Ok(None);
     }
     match x.indexed_iter().find(|(_, cell)| cell.is_infinite()) {
-        Some(((row, column), cell)) => Err(ModelError(format!(
-            "{} in row {} is {cell}, not a finite number",
-            name(column),
-            row + 1
-        ))),
+        Some(((row, column), cell)) => Err(ModelError::InfiniteFeature {
+            feature: name(column),
+            row: row + 1,
+            cell: *cell,
+        }),
         None => Ok(x
             .indexed_iter()
             .find(|(_, cell)| cell.is_nan())
             .map(|(place, _)| place)),
     }
-}
-
-/// What is told where a cell is missing that may not.
-pub(crate) fn missing_cell(name: &str, row: usize) -> ModelError {
-    ModelError(format!(
-        "{name} is missing in row {row}: fill it, by a step `impute` of the stage `transform`"
-    ))
 }

@@ -3,7 +3,7 @@
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
-use crate::model::data::{TrainingSet, first_missing, missing_cell};
+use crate::model::data::{TrainingSet, first_missing};
 use crate::model::error::{ModelError, catch_panics};
 use crate::model::learner::LearnerOf;
 use crate::model::scores::Scores;
@@ -103,7 +103,10 @@ impl Model {
     pub fn scores(&self, x: ArrayView2<'_, f64>) -> Result<Scores, ModelError> {
         let name = |column: usize| format!("the feature {}", column + 1);
         if let (Some((row, column)), false) = (first_missing(x, &name)?, self.takes_missing()) {
-            return Err(missing_cell(&name(column), row + 1));
+            return Err(ModelError::MissingFeature {
+                feature: name(column),
+                row: row + 1,
+            });
         }
         let raw = catch_panics(|| match self {
             Self::Linear(model) => model.probabilities(x),
@@ -113,9 +116,7 @@ impl Model {
             Self::Trees(model) => model.probabilities(x),
         })?;
         if raw.iter().any(|p| !p.is_finite()) {
-            return Err(ModelError(
-                "the model gave a probability that is not finite".to_owned(),
-            ));
+            return Err(ModelError::NoProbability);
         }
         let attack = raw.into_iter().map(|p| p.clamp(0.0, 1.0));
         Ok(Scores::of_attack(attack.collect()))

@@ -1,4 +1,7 @@
 //! Hyperparameters: what may stand for them, and what stands for them.
+//!
+//! A search draws settings as points: a number each, by position. `hypers!` makes of one declaration
+//! the list of a learner's hyperparameters and the struct as which the learner reads a point.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -96,3 +99,105 @@ impl Hyperparameter {
 
 /// Values of hyperparameters, by position in the learner's list.
 pub type Hyperparameters = Vec<f64>;
+
+/// A type that a hyperparameter is read as.
+pub(crate) trait HyperField {
+    /// Reads a value that may stand there.
+    fn of(value: f64) -> Self;
+}
+
+impl HyperField for f64 {
+    fn of(value: f64) -> Self {
+        value
+    }
+}
+
+impl HyperField for usize {
+    fn of(value: f64) -> Self {
+        value as Self
+    }
+}
+
+/// Declares a learner's hyperparameters: the fields of a struct, each with what it is.
+macro_rules! hypers {
+    (
+        $(#[$about:meta])*
+        struct $name:ident {
+            $($field:ident: $kind:ty = $hyper:expr;)*
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) struct $name {
+            $(pub(crate) $field: $kind,)*
+        }
+
+        impl $name {
+            /// The hyperparameters, in the order of a point.
+            pub(crate) const LIST: &'static [$crate::model::hyper::Hyperparameter] = &[
+                $($crate::model::hyper::Hyperparameter { name: stringify!($field), ..$hyper },)*
+            ];
+
+            /// Reads a point.
+            pub(crate) fn of(point: &[f64]) -> Self {
+                assert_eq!(point.len(), Self::LIST.len(), "a number for each hyperparameter");
+                let mut numbers = point.iter().copied();
+                Self {
+                    $($field: $crate::model::hyper::HyperField::of(
+                        numbers.next().expect("they were counted"),
+                    ),)*
+                }
+            }
+        }
+    };
+}
+
+/// Declares the words that may stand for a hyperparameter.
+macro_rules! hyper_words {
+    (
+        $(#[$about:meta])*
+        enum $name:ident {
+            $($(#[$doc:meta])* $case:ident = $word:literal,)*
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum $name {
+            $($(#[$doc])* $case,)*
+        }
+
+        impl $name {
+            const CASES: &'static [Self] = &[$(Self::$case,)*];
+
+            /// The words, in the order of their numbers.
+            pub(crate) const RANGE: $crate::model::hyper::HyperparameterRange =
+                $crate::model::hyper::HyperparameterRange::Words(&[$($word,)*]);
+        }
+
+        impl $crate::model::hyper::HyperField for $name {
+            fn of(value: f64) -> Self {
+                Self::CASES[value as usize]
+            }
+        }
+    };
+}
+
+pub(crate) use {hyper_words, hypers};
+
+hyper_words! {
+    /// What the rows of each class weigh.
+    enum ClassWeight {
+        /// As much each.
+        None = "none",
+        /// As much as those of the other class together.
+        Balanced = "balanced",
+    }
+}
+
+/// What the rows of each class weigh.
+pub(crate) const CLASS_WEIGHT: Hyperparameter = Hyperparameter {
+    name: "class_weight",
+    range: ClassWeight::RANGE,
+    default: 0.0,
+    doc: "Whether both classes weigh the same, however many rows they have.",
+};

@@ -5,6 +5,7 @@ use rand_chacha::rand_core::SeedableRng;
 
 use crate::frame::table::Table;
 use crate::model::bundle::ModelBundle;
+use crate::model::error::ModelError;
 use crate::model::fitted::Model;
 use crate::model::metrics::Metrics;
 use crate::stats::draws::settle;
@@ -32,16 +33,16 @@ pub fn permuted(
     metric: &str,
     repeats: usize,
     seed: u64,
-) -> Result<(f64, Vec<ScoreDrop>), String> {
+) -> Result<(f64, Vec<ScoreDrop>), ModelError> {
     let prep = &bundle.preprocessor;
     let labels = prep.labels(table)?;
-    let score = |other: Option<(usize, &[usize])>| -> Result<f64, String> {
+    let score = |other: Option<(usize, &[usize])>| -> Result<f64, ModelError> {
         let (features, _) = prep.shuffled(table, other)?;
         let scores = bundle.scores_of(features.view())?;
         let metrics = Metrics::at(&labels, &scores, bundle.validation.threshold);
         metrics
             .score(metric)
-            .ok_or_else(|| format!("there is no metric `{metric}`"))
+            .ok_or_else(|| ModelError::NoMetric(metric.to_owned()))
     };
     let whole = score(None)?;
     let mut random = ChaCha8Rng::seed_from_u64(seed);

@@ -1,6 +1,6 @@
 //! The contract of a learner: what it is told, how it is fitted.
 
-use crate::model::data::{TrainingSet, missing_cell};
+use crate::model::data::TrainingSet;
 use crate::model::error::{ModelError, catch_panics};
 use crate::model::hyper::{Hyperparameter, HyperparameterValue, Hyperparameters};
 
@@ -66,15 +66,16 @@ impl<M> LearnerOf<M> {
         let attacks = attacks.filter(|row| labels.is_attack(**row as usize));
         let attacks = attacks.count();
         if rows == 0 {
-            return Err(ModelError("there are no rows to learn from".to_owned()));
+            return Err(ModelError::NoRows);
         }
         if attacks == 0 || attacks == rows {
-            return Err(ModelError(format!(
-                "all {rows} rows are of one class: there is nothing to learn"
-            )));
+            return Err(ModelError::OneClass(rows));
         }
         match &task.data.missing {
-            Some((name, row)) if !self.missing => Err(missing_cell(name, *row)),
+            Some((feature, row)) if !self.missing => Err(ModelError::MissingFeature {
+                feature: feature.clone(),
+                row: *row,
+            }),
             _ => catch_panics(|| (self.fit)(task)),
         }
     }

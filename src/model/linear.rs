@@ -6,20 +6,29 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::model::error::ModelError;
-use crate::model::hyper::{Hyperparameter, HyperparameterRange};
+use crate::model::hyper::{Hyperparameter, HyperparameterRange, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::stats::logistic::{self, logistic};
+
+const ALPHA: Hyperparameter = Hyperparameter {
+    name: "alpha",
+    range: HyperparameterRange::Number(0.0, 1e6),
+    default: 1.0,
+    doc: "Weight of the L2 penalty; scikit-learn's 1/C.",
+};
+
+hypers! {
+    /// Hyperparameters of logistic regression.
+    struct LogisticHypers {
+        alpha: f64 = ALPHA;
+    }
+}
 
 /// The learner.
 pub const LOGISTIC_REGRESSION: LearnerOf<LinearModel> = LearnerOf {
     name: "logistic_regression",
     doc: "Logistic regression with an L2 penalty, by Newton's method.",
-    hypers: &[Hyperparameter {
-        name: "alpha",
-        range: HyperparameterRange::Number(0.0, 1e6),
-        default: 1.0,
-        doc: "Weight of the L2 penalty; scikit-learn's 1/C.",
-    }],
+    hypers: LogisticHypers::LIST,
     size: None,
     missing: false,
     monotone: false,
@@ -162,9 +171,12 @@ fn fit(task: &FitTask<'_>) -> Result<LinearModel, ModelError> {
     let problem = DesignMatrix {
         x,
         y: Array1::from(task.data.labels.select(task.rows).targets()),
-        alpha: task.setting[0],
+        alpha: LogisticHypers::of(task.setting).alpha,
     };
-    let failed = || ModelError("logistic regression did not converge to finite weights".to_owned());
+    let failed = || {
+        let why = "logistic regression did not converge to finite weights";
+        ModelError::NoSolution(why.to_owned())
+    };
     let mut w = Array1::zeros(problem.x.ncols());
     let (mut loss, mut raw) = problem.loss(&w);
     for _ in 0..STEPS {
@@ -200,11 +212,10 @@ fn fit(task: &FitTask<'_>) -> Result<LinearModel, ModelError> {
 impl LinearModel {
     pub(crate) fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
         if x.ncols() != self.weights.len() {
-            return Err(ModelError(format!(
-                "{} features instead of {}",
-                x.ncols(),
-                self.weights.len()
-            )));
+            return Err(ModelError::OtherFeatures {
+                found: x.ncols(),
+                needed: self.weights.len(),
+            });
         }
         let weights = ArrayView1::from(&self.weights);
         Ok(x.rows()

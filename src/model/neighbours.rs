@@ -8,28 +8,47 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::model::error::ModelError;
-use crate::model::hyper::{Hyperparameter, HyperparameterRange};
+use crate::model::hyper::{Hyperparameter, HyperparameterRange, hyper_words, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::prep::knn::{DonorWeights, NearestDonors};
+
+const K: Hyperparameter = Hyperparameter {
+    name: "k",
+    range: HyperparameterRange::Whole(1.0, 1000.0),
+    default: 5.0,
+    doc: "How many neighbours vote.",
+};
+
+const WEIGHTS: Hyperparameter = Hyperparameter {
+    name: "weights",
+    range: VoteWeights::RANGE,
+    default: 0.0,
+    doc: "Whether all votes weigh the same, or one over the distance; where some are at none, those alone.",
+};
+
+hyper_words! {
+    /// What the vote of a neighbour weighs.
+    enum VoteWeights {
+        /// As much as any other.
+        Uniform = "uniform",
+        /// One over its distance.
+        Distance = "distance",
+    }
+}
+
+hypers! {
+    /// Hyperparameters of k nearest neighbours.
+    struct NeighboursHypers {
+        k: usize = K;
+        weights: VoteWeights = WEIGHTS;
+    }
+}
 
 /// The learner. The mean of the neighbours' labels is the probability.
 pub const KNN: LearnerOf<NearestNeighbours> = LearnerOf {
     name: "knn",
     doc: "K nearest neighbours by Euclidean distance.",
-    hypers: &[
-        Hyperparameter {
-            name: "k",
-            range: HyperparameterRange::Whole(1.0, 1000.0),
-            default: 5.0,
-            doc: "How many neighbours vote.",
-        },
-        Hyperparameter {
-            name: "weights",
-            range: HyperparameterRange::Words(&["uniform", "distance"]),
-            default: 0.0,
-            doc: "Whether all votes weigh the same, or one over the distance; where some are at none, those alone.",
-        },
-    ],
+    hypers: NeighboursHypers::LIST,
     size: Some(0),
     missing: false,
     monotone: false,
@@ -63,10 +82,11 @@ fn fit(task: &FitTask<'_>) -> Result<NearestNeighbours, ModelError> {
         .reversed_axes()
         .as_standard_layout()
         .to_owned();
-    let k = (task.setting[0] as usize).min(y.len());
+    let hypers = NeighboursHypers::of(task.setting);
+    let k = hypers.k.min(y.len());
     Ok(NearestNeighbours {
         k,
-        by_distance: task.setting[1] == 1.0,
+        by_distance: hypers.weights == VoteWeights::Distance,
         x,
         y,
     })
@@ -89,11 +109,10 @@ impl NearestNeighbours {
 
     pub(crate) fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
         if x.ncols() != self.features() {
-            return Err(ModelError(format!(
-                "{} features instead of {}",
-                x.ncols(),
-                self.features()
-            )));
+            return Err(ModelError::OtherFeatures {
+                found: x.ncols(),
+                needed: self.features(),
+            });
         }
         Ok(self.staged(x, &[self.k]).remove(0))
     }

@@ -1,29 +1,33 @@
 //! Random forests and extremely randomised trees: the same forest, with rows drawn or cuts drawn.
 
-use crate::model::error::{ModelError, wrong_arity};
-use crate::model::hyper::Hyperparameter;
+use crate::model::error::ModelError;
+use crate::model::hyper::{CLASS_WEIGHT, ClassWeight, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::model::tree_learner::{
-    BALANCED, CRITERION, counts, max_depth, max_features, min_leaf, rules, trees,
+    CRITERION, FeatureShare, GrowthHypers, ImpurityMeasure, counts, max_depth, max_features,
+    min_leaf, rules, trees,
 };
 use crate::trees::ensemble::TreeEnsemble;
 use crate::trees::forest::{ForestSettings, fit};
 use crate::trees::splits::TreeRules;
 
-const FOREST: &[Hyperparameter] = &[
-    trees(100.0, "How many trees vote."),
-    CRITERION,
-    max_depth(1000.0),
-    min_leaf(1.0),
-    max_features(1.0),
-    BALANCED,
-];
+hypers! {
+    /// Hyperparameters of forests.
+    struct ForestHypers {
+        trees: usize = trees(100.0, "How many trees vote.");
+        criterion: ImpurityMeasure = CRITERION;
+        max_depth: usize = max_depth(1000.0);
+        min_leaf: usize = min_leaf(1.0);
+        max_features: FeatureShare = max_features(1.0);
+        class_weight: ClassWeight = CLASS_WEIGHT;
+    }
+}
 
 /// The learner of a random forest.
 pub const RANDOM_FOREST: LearnerOf<TreeEnsemble> = LearnerOf {
     name: "random_forest",
     doc: "A random forest: trees of rows drawn with replacement, with features drawn at each split.",
-    hypers: FOREST,
+    hypers: ForestHypers::LIST,
     size: Some(0),
     missing: true,
     monotone: true,
@@ -34,7 +38,7 @@ pub const RANDOM_FOREST: LearnerOf<TreeEnsemble> = LearnerOf {
 pub const EXTRA_TREES: LearnerOf<TreeEnsemble> = LearnerOf {
     name: "extra_trees",
     doc: "Extremely randomised trees: of every feature drawn at a split one random cut is tried.",
-    hypers: FOREST,
+    hypers: ForestHypers::LIST,
     size: Some(0),
     missing: true,
     monotone: true,
@@ -42,32 +46,24 @@ pub const EXTRA_TREES: LearnerOf<TreeEnsemble> = LearnerOf {
 };
 
 fn forest(task: &FitTask<'_>, is_random: bool) -> Result<TreeEnsemble, ModelError> {
-    let [
-        trees,
-        criterion,
-        max_depth,
-        min_leaf,
-        max_features,
-        balanced,
-    ] = *task.setting
-    else {
-        return Err(wrong_arity());
+    let hypers = ForestHypers::of(task.setting);
+    let growth = GrowthHypers {
+        criterion: hypers.criterion,
+        max_depth: hypers.max_depth,
+        min_leaf: hypers.min_leaf,
+        max_features: hypers.max_features,
     };
     let rules = TreeRules {
         random_cuts: !is_random,
-        ..rules(task, [criterion, max_depth, min_leaf, max_features])
+        ..rules(task, growth)
     };
     let forest = ForestSettings {
-        trees: trees as usize,
+        trees: hypers.trees,
         resampled: is_random,
         rules,
     };
-    Ok(fit(
-        task.data.bins(),
-        &counts(task, balanced == 1.0),
-        &forest,
-        task.seed,
-    ))
+    let counts = counts(task, hypers.class_weight);
+    Ok(fit(task.data.bins(), &counts, &forest, task.seed))
 }
 
 fn random_forest(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {

@@ -15,43 +15,61 @@ use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::model::error::{ModelError, wrong_arity};
-use crate::model::hyper::{Hyperparameter, HyperparameterRange};
+use crate::model::error::ModelError;
+use crate::model::hyper::{
+    CLASS_WEIGHT, ClassWeight, Hyperparameter, HyperparameterRange, hyper_words, hypers,
+};
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::stats::logistic::logistic;
+
+const C: Hyperparameter = Hyperparameter {
+    name: "c",
+    range: HyperparameterRange::Number(1e-6, 1e6),
+    default: 1.0,
+    doc: "What a row on the wrong side costs.",
+};
+
+const KERNEL: Hyperparameter = Hyperparameter {
+    name: "kernel",
+    range: KernelKind::RANGE,
+    default: 0.0,
+    doc: "How rows are compared.",
+};
+
+const GAMMA: Hyperparameter = Hyperparameter {
+    name: "gamma",
+    range: HyperparameterRange::Number(0.0, 1e6),
+    default: 0.0,
+    doc: "How fast the likeness of rows falls with their squared distance, for `rbf`; 0: one over the number of features \
+                  times the variance of all cells, as scikit-learn's `scale`.",
+};
+
+hyper_words! {
+    /// How rows are compared.
+    enum KernelKind {
+        /// By a Gaussian of their distance.
+        Rbf = "rbf",
+        /// By their scalar product.
+        Linear = "linear",
+    }
+}
+
+hypers! {
+    /// Hyperparameters of a support vector machine.
+    struct SvmHypers {
+        c: f64 = C;
+        kernel: KernelKind = KERNEL;
+        gamma: f64 = GAMMA;
+        class_weight: ClassWeight = CLASS_WEIGHT;
+    }
+}
 
 /// The learner. Its probability is the logistic function of the distance from the border, so that
 /// .5 is the border; `calibrate` makes it mean what it says.
 pub const SVM: LearnerOf<SupportVectors> = LearnerOf {
     name: "svm",
     doc: "A support vector machine; its time grows with the square of the rows.",
-    hypers: &[
-        Hyperparameter {
-            name: "c",
-            range: HyperparameterRange::Number(1e-6, 1e6),
-            default: 1.0,
-            doc: "What a row on the wrong side costs.",
-        },
-        Hyperparameter {
-            name: "kernel",
-            range: HyperparameterRange::Words(&["rbf", "linear"]),
-            default: 0.0,
-            doc: "How rows are compared.",
-        },
-        Hyperparameter {
-            name: "gamma",
-            range: HyperparameterRange::Number(0.0, 1e6),
-            default: 0.0,
-            doc: "How fast the likeness of rows falls with their squared distance, for `rbf`; 0: one over the number of features \
-                  times the variance of all cells, as scikit-learn's `scale`.",
-        },
-        Hyperparameter {
-            name: "class_weight",
-            range: HyperparameterRange::Words(&["none", "balanced"]),
-            default: 0.0,
-            doc: "Whether both classes weigh the same, however many rows they have.",
-        },
-    ],
+    hypers: SvmHypers::LIST,
     size: None,
     missing: false,
     monotone: false,
@@ -148,7 +166,7 @@ fn solved(
         };
         problem.step((i, highest), j, &row_i, kernel.row(j));
     }
-    Err(ModelError(format!(
+    Err(ModelError::NoSolution(format!(
         "SMO did not converge in {STEPS} iterations: scale the features, or lower `c`"
     )))
 }
@@ -273,7 +291,8 @@ impl<'a> DualProblem<'a> {
     fn solution(self) -> Result<(Vec<f64>, f64), ModelError> {
         let rho = self.rho();
         if !rho.is_finite() {
-            return Err(ModelError("SMO found no support vectors".to_owned()));
+            let why = "SMO found no support vectors".to_owned();
+            return Err(ModelError::NoSolution(why));
         }
         let weights = self.alpha.iter().zip(self.y).map(|(alpha, y)| alpha * y);
         Ok((weights.collect(), -rho))
@@ -312,17 +331,15 @@ fn reach(old: f64, change: f64, most: f64, is_end: bool) -> f64 {
 }
 
 fn fit(task: &FitTask<'_>) -> Result<SupportVectors, ModelError> {
-    let [c, kernel, gamma, balanced] = *task.setting else {
-        return Err(wrong_arity());
-    };
+    let hypers = SvmHypers::of(task.setting);
     let (x, labels) = (
         task.data.select(task.rows),
         task.data.labels.select(task.rows).targets(),
     );
-    let gamma = match (kernel == 0.0, gamma > 0.0) {
-        (false, _) => None,
-        (true, true) => Some(gamma),
-        (true, false) => {
+    let gamma = match hypers.kernel {
+        KernelKind::Linear => None,
+        KernelKind::Rbf if hypers.gamma > 0.0 => Some(hypers.gamma),
+        KernelKind::Rbf => {
             let variance = x.var(0.0);
             Some(1.0 / (x.ncols() as f64 * if variance > 0.0 { variance } else { 1.0 }))
         }
@@ -330,10 +347,10 @@ fn fit(task: &FitTask<'_>) -> Result<SupportVectors, ModelError> {
     let y: Vec<f64> = labels.iter().map(|label| 2.0 * label - 1.0).collect();
     let ones = labels.iter().sum::<f64>();
     let all = labels.len() as f64;
-    let weigh = |y: &f64| match balanced == 1.0 {
-        true if *y > 0.0 => c * all / (2.0 * ones),
-        true => c * all / (2.0 * (all - ones)),
-        false => c,
+    let weigh = |y: &f64| match hypers.class_weight {
+        ClassWeight::Balanced if *y > 0.0 => hypers.c * all / (2.0 * ones),
+        ClassWeight::Balanced => hypers.c * all / (2.0 * (all - ones)),
+        ClassWeight::None => hypers.c,
     };
     let most: Vec<f64> = y.iter().map(weigh).collect();
     let columns = x.t().as_standard_layout().to_owned();
@@ -373,11 +390,10 @@ impl SupportVectors {
 
     pub(crate) fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
         if x.ncols() != self.vectors.ncols() {
-            return Err(ModelError(format!(
-                "{} features instead of {}",
-                x.ncols(),
-                self.vectors.ncols()
-            )));
+            return Err(ModelError::OtherFeatures {
+                found: x.ncols(),
+                needed: self.vectors.ncols(),
+            });
         }
         Ok(self.distances(x).into_iter().map(logistic).collect())
     }

@@ -4,7 +4,7 @@
 use ndarray::ArrayView2;
 
 use crate::model::error::ModelError;
-use crate::model::hyper::{Hyperparameter, HyperparameterRange};
+use crate::model::hyper::{ClassWeight, Hyperparameter, HyperparameterRange, hyper_words};
 use crate::model::learner::FitTask;
 use crate::trees::ensemble::TreeEnsemble;
 use crate::trees::forest::GroupCounts;
@@ -19,9 +19,48 @@ pub(crate) const fn trees(default: f64, doc: &'static str) -> Hyperparameter {
     }
 }
 
+hyper_words! {
+    /// What a split lessens.
+    enum ImpurityMeasure {
+        /// Gini's index.
+        Gini = "gini",
+        /// The entropy.
+        Entropy = "entropy",
+        /// The same by another word.
+        LogLoss = "log_loss",
+    }
+}
+
+hyper_words! {
+    /// How many features are tried at a split.
+    enum FeatureShare {
+        /// All of them.
+        All = "all",
+        /// The square root of their number.
+        Root = "sqrt",
+        /// The logarithm to base 2.
+        Logarithm = "log2",
+        /// A third of them.
+        Third = "third",
+    }
+}
+
+impl FeatureShare {
+    /// Returns how many of so many features that is, one at least.
+    fn of(self, all: usize) -> usize {
+        let count = match self {
+            Self::All => all,
+            Self::Root => all.isqrt(),
+            Self::Logarithm => all.ilog2() as usize,
+            Self::Third => all / 3,
+        };
+        count.max(1)
+    }
+}
+
 pub(crate) const CRITERION: Hyperparameter = Hyperparameter {
     name: "criterion",
-    range: HyperparameterRange::Words(&["gini", "entropy", "log_loss"]),
+    range: ImpurityMeasure::RANGE,
     default: 0.0,
     doc: "What a split lessens; `log_loss` is another word for `entropy`.",
 };
@@ -47,18 +86,11 @@ pub(crate) const fn min_leaf(default: f64) -> Hyperparameter {
 pub(crate) const fn max_features(default: f64) -> Hyperparameter {
     Hyperparameter {
         name: "max_features",
-        range: HyperparameterRange::Words(&["all", "sqrt", "log2", "third"]),
+        range: FeatureShare::RANGE,
         default,
         doc: "How many features are tried at a split.",
     }
 }
-
-pub(crate) const BALANCED: Hyperparameter = Hyperparameter {
-    name: "class_weight",
-    range: HyperparameterRange::Words(&["none", "balanced"]),
-    default: 0.0,
-    doc: "Whether both classes weigh the same, however many rows they have.",
-};
 
 pub(crate) const LEARNING_RATE: Hyperparameter = Hyperparameter {
     name: "learning_rate",
@@ -67,45 +99,53 @@ pub(crate) const LEARNING_RATE: Hyperparameter = Hyperparameter {
     doc: "How far every tree goes.",
 };
 
-pub(crate) fn counts(task: &FitTask<'_>, balanced: bool) -> GroupCounts {
+pub(crate) fn counts(task: &FitTask<'_>, weight: ClassWeight) -> GroupCounts {
     let labels = &task.data.labels;
     let ones = task.rows.iter();
     let ones = ones.filter(|row| labels.is_attack(**row as usize)).count() as f64;
     let (all, zeros) = (task.rows.len() as f64, task.rows.len() as f64 - ones);
-    let weight = if balanced {
-        [all / (2.0 * zeros), all / (2.0 * ones)]
-    } else {
-        [1.0, 1.0]
+    let weight = match weight {
+        ClassWeight::Balanced => [all / (2.0 * zeros), all / (2.0 * ones)],
+        ClassWeight::None => [1.0, 1.0],
     };
     GroupCounts::of(task.data.bins(), labels.rows(), task.rows, weight)
 }
 
-/// Rules of trees that are not boosted, from their hyperparameters in the order of the lists.
-pub(crate) fn rules(
-    task: &FitTask<'_>,
-    [criterion, max_depth, min_leaf, max_features]: [f64; 4],
-) -> TreeRules {
-    let all = task.data.x.ncols();
-    let features = match max_features as usize {
-        1 => all.isqrt(),
-        2 => all.ilog2() as usize,
-        3 => all / 3,
-        _ => all,
-    };
+/// How trees are grown, whatever they are grown for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GrowthHypers {
+    pub(crate) criterion: ImpurityMeasure,
+    pub(crate) max_depth: usize,
+    pub(crate) min_leaf: usize,
+    pub(crate) max_features: FeatureShare,
+}
+
+impl Default for GrowthHypers {
+    fn default() -> Self {
+        Self {
+            criterion: ImpurityMeasure::Gini,
+            max_depth: usize::MAX,
+            min_leaf: 1,
+            max_features: FeatureShare::All,
+        }
+    }
+}
+
+/// Rules of trees that are not boosted.
+pub(crate) fn rules(task: &FitTask<'_>, growth: GrowthHypers) -> TreeRules {
     TreeRules {
-        criterion: if criterion == 0.0 {
-            SplitCriterion::Squares
-        } else {
-            SplitCriterion::Entropy
+        criterion: match growth.criterion {
+            ImpurityMeasure::Gini => SplitCriterion::Squares,
+            ImpurityMeasure::Entropy | ImpurityMeasure::LogLoss => SplitCriterion::Entropy,
         },
-        max_depth: max_depth as usize,
+        max_depth: growth.max_depth,
         max_leaves: usize::MAX,
-        min_leaf,
+        min_leaf: growth.min_leaf as f64,
         // A split that gains nothing by itself may lead to some that do.
         min_gain: f64::NEG_INFINITY,
         l2: 0.0,
         least_h: 0.0,
-        features: features.max(1),
+        features: growth.max_features.of(task.data.x.ncols()),
         random_cuts: false,
         directions: task.data.directions.clone(),
     }
@@ -118,14 +158,13 @@ impl TreeEnsemble {
     /// There are fewer features than in training; it was read from a file that is odd.
     pub fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
         if x.ncols() != self.features {
-            return Err(ModelError(format!(
-                "{} features instead of {}",
-                x.ncols(),
-                self.features
-            )));
+            return Err(ModelError::OtherFeatures {
+                found: x.ncols(),
+                needed: self.features,
+            });
         }
         match self.fault() {
-            Some(fault) => Err(ModelError(fault)),
+            Some(fault) => Err(ModelError::NotStored(fault)),
             None => Ok(self.of_rows(x)),
         }
     }

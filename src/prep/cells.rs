@@ -11,6 +11,15 @@ pub enum ColumnCells {
     Texts(Vec<Option<String>>),
 }
 
+impl std::fmt::Display for CellKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Number => "numbers",
+            Self::Text => "text",
+        })
+    }
+}
+
 /// What the cells of a column are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CellKind {

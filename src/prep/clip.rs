@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::prep::columns::Columns;
+use crate::prep::error::PrepError;
 use crate::prep::quantile::quantile;
 
 /// A bound: a value, or a share of the training rows.
@@ -33,7 +34,7 @@ impl FittedClip {
         names: Vec<String>,
         low: ClipBound,
         high: ClipBound,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, PrepError> {
         let one = |name: String| {
             let mut cells = columns.present(&name)?;
             cells.sort_by(f64::total_cmp);
@@ -44,14 +45,15 @@ impl FittedClip {
             };
             let (least, most) = (of(low, f64::NEG_INFINITY), of(high, f64::INFINITY));
             if least > most {
-                return Err(format!(
-                    "the column `{name}` would be kept from {least} to {most}: there is nothing between them"
-                ));
+                return Err(PrepError::NoBounds { name, least, most });
             }
             Ok((name, least, most))
         };
         let fitted = Self {
-            columns: names.into_iter().map(one).collect::<Result<_, String>>()?,
+            columns: names
+                .into_iter()
+                .map(one)
+                .collect::<Result<_, PrepError>>()?,
         };
         fitted.apply(columns)?;
         Ok(fitted)
@@ -61,7 +63,7 @@ impl FittedClip {
     ///
     /// # Errors
     /// A column is not there, or holds text.
-    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), PrepError> {
         for (name, low, high) in &self.columns {
             let cells = columns
                 .numbers_mut(name)?
@@ -86,20 +88,21 @@ impl FittedLog1p {
     ///
     /// # Errors
     /// A column is not there, holds text, or a value that has no logarithm.
-    pub fn fit(columns: &mut Columns, names: Vec<String>) -> Result<Self, String> {
+    pub fn fit(columns: &mut Columns, names: Vec<String>) -> Result<Self, PrepError> {
         let one = |name: String| {
             let cells = columns.numbers(&name)?;
             if let Some(row) = cells.iter().position(|cell| *cell <= -1.0) {
                 let (cell, row) = (cells[row], row + 1);
-                return Err(format!(
-                    "the column `{name}` is {cell} in row {row}: only numbers above -1 have a logarithm of 1 + x"
-                ));
+                return Err(PrepError::NoLogarithm { name, cell, row });
             }
             let least = cells.iter().copied().fold(f64::INFINITY, f64::min);
             Ok((name, if least.is_finite() { least } else { 0.0 }))
         };
         let fitted = Self {
-            columns: names.into_iter().map(one).collect::<Result<_, String>>()?,
+            columns: names
+                .into_iter()
+                .map(one)
+                .collect::<Result<_, PrepError>>()?,
         };
         fitted.apply(columns)?;
         Ok(fitted)
@@ -109,7 +112,7 @@ impl FittedLog1p {
     ///
     /// # Errors
     /// A column is not there, or holds text.
-    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), PrepError> {
         for (name, least) in &self.columns {
             let cells = columns
                 .numbers_mut(name)?

@@ -7,6 +7,7 @@ use regex::Regex;
 
 use crate::base::nearest::suggest;
 use crate::prep::cells::{CellKind, ColumnCells};
+use crate::prep::error::PrepError;
 use crate::prep::seen::row_hashes;
 
 /// What is wrong with single rows, by row from 0.
@@ -46,25 +47,19 @@ impl Columns {
             .collect()
     }
 
-    fn cells(&self, name: &str) -> Result<&ColumnCells, String> {
+    fn cells(&self, name: &str) -> Result<&ColumnCells, PrepError> {
         let found = self
             .places
             .get(name)
             .and_then(|place| self.list[*place].as_ref());
-        found
-            .map(|(_, cells)| cells)
-            .ok_or_else(|| format!("there is no column `{name}`: {}", self.like(name)))
+        found.map(|(_, cells)| cells).ok_or_else(|| self.none(name))
     }
 
-    fn cells_mut(&mut self, name: &str) -> Result<&mut ColumnCells, String> {
+    fn cells_mut(&mut self, name: &str) -> Result<&mut ColumnCells, PrepError> {
         self.cells(name)?;
-        let found = self
-            .places
-            .get(name)
-            .and_then(|place| self.list[*place].as_mut());
-        found
-            .map(|(_, cells)| cells)
-            .ok_or_else(|| format!("there is no column `{name}`"))
+        let place = self.places[name];
+        let (_, cells) = self.list[place].as_mut().expect("it was just found");
+        Ok(cells)
     }
 
     /// Returns what the cells of a column are, if it is there.
@@ -82,15 +77,20 @@ impl Columns {
     ///
     /// # Errors
     /// There is one of that name.
-    pub fn push(&mut self, name: String, cells: ColumnCells) -> Result<(), String> {
+    pub fn push(&mut self, name: String, cells: ColumnCells) -> Result<(), PrepError> {
         if self.places.contains_key(&name) {
-            return Err(format!(
-                "there would be two columns `{name}`: rename one, or let one step take all columns at once"
-            ));
+            return Err(PrepError::DuplicateColumn(name));
         }
         self.places.insert(name.clone(), self.list.len());
         self.list.push(Some((name, cells)));
         Ok(())
+    }
+
+    fn none(&self, name: &str) -> PrepError {
+        PrepError::NoColumn {
+            name: name.to_owned(),
+            help: self.like(name),
+        }
     }
 
     fn like(&self, name: &str) -> String {
@@ -105,25 +105,22 @@ impl Columns {
     ///
     /// # Errors
     /// It is not there.
-    pub fn take(&mut self, name: &str) -> Result<ColumnCells, String> {
+    pub fn take(&mut self, name: &str) -> Result<ColumnCells, PrepError> {
         self.cells(name)?;
         let place = self.places.remove(name);
         let taken = place.and_then(|place| self.list[place].take());
-        taken
-            .map(|(_, cells)| cells)
-            .ok_or_else(|| format!("there is no column `{name}`"))
+        let (_, cells) = taken.expect("it was just found");
+        Ok(cells)
     }
 
     /// Returns the numbers of a column.
     ///
     /// # Errors
     /// It is not there, or holds text.
-    pub fn numbers(&self, name: &str) -> Result<&[f64], String> {
+    pub fn numbers(&self, name: &str) -> Result<&[f64], PrepError> {
         match self.cells(name)? {
             ColumnCells::Numbers(cells) => Ok(cells),
-            ColumnCells::Texts(_) => Err(format!(
-                "the column `{name}` holds text where numbers are needed"
-            )),
+            ColumnCells::Texts(_) => Err(wrong_cells(name, CellKind::Text)),
         }
     }
 
@@ -131,7 +128,7 @@ impl Columns {
     ///
     /// # Errors
     /// It is not there, or holds text.
-    pub fn present(&self, name: &str) -> Result<Vec<f64>, String> {
+    pub fn present(&self, name: &str) -> Result<Vec<f64>, PrepError> {
         Ok(self
             .numbers(name)?
             .iter()
@@ -144,12 +141,10 @@ impl Columns {
     ///
     /// # Errors
     /// It is not there, or holds text.
-    pub fn numbers_mut(&mut self, name: &str) -> Result<&mut [f64], String> {
+    pub fn numbers_mut(&mut self, name: &str) -> Result<&mut [f64], PrepError> {
         match self.cells_mut(name)? {
             ColumnCells::Numbers(cells) => Ok(cells),
-            ColumnCells::Texts(_) => Err(format!(
-                "the column `{name}` holds text where numbers are needed"
-            )),
+            ColumnCells::Texts(_) => Err(wrong_cells(name, CellKind::Text)),
         }
     }
 
@@ -157,12 +152,10 @@ impl Columns {
     ///
     /// # Errors
     /// It is not there, or holds numbers.
-    pub fn texts(&self, name: &str) -> Result<&[Option<String>], String> {
+    pub fn texts(&self, name: &str) -> Result<&[Option<String>], PrepError> {
         match self.cells(name)? {
             ColumnCells::Texts(cells) => Ok(cells),
-            ColumnCells::Numbers(_) => Err(format!(
-                "the column `{name}` holds numbers where text is needed"
-            )),
+            ColumnCells::Numbers(_) => Err(wrong_cells(name, CellKind::Number)),
         }
     }
 
@@ -170,12 +163,10 @@ impl Columns {
     ///
     /// # Errors
     /// It is not there, or holds numbers.
-    pub fn texts_mut(&mut self, name: &str) -> Result<&mut [Option<String>], String> {
+    pub fn texts_mut(&mut self, name: &str) -> Result<&mut [Option<String>], PrepError> {
         match self.cells_mut(name)? {
             ColumnCells::Texts(cells) => Ok(cells),
-            ColumnCells::Numbers(_) => Err(format!(
-                "the column `{name}` holds numbers where text is needed"
-            )),
+            ColumnCells::Numbers(_) => Err(wrong_cells(name, CellKind::Number)),
         }
     }
 
@@ -206,20 +197,16 @@ impl Columns {
     ///
     /// # Errors
     /// Names the first, and what to do.
-    pub fn check_finite(&self) -> Result<(), String> {
+    pub fn check_finite(&self) -> Result<(), PrepError> {
         let found: Vec<(&str, usize)> = self.infinite().collect();
         let Some((name, row)) = found.first() else {
             return Ok(());
         };
-        let others = match found.len() {
-            1 => String::new(),
-            count => format!(", and so are {} more columns", count - 1),
-        };
-        Err(format!(
-            "the column `{name}` is infinite in row {}{others}: begin `steps` with `finite: {{}}`, which makes such cells missing \
-             (`with: clip` and `with: quantile` put the largest finite value there)",
-            row + 1
-        ))
+        Err(PrepError::InfiniteCell {
+            name: (*name).to_owned(),
+            row: row + 1,
+            others: found.len() - 1,
+        })
     }
 
     /// Tells of every row with an infinite number that it cannot be used, and takes the number for
@@ -246,13 +233,18 @@ impl Columns {
     ///
     /// # Errors
     /// One is not there, or holds text.
-    pub fn matrix(&self, names: &[String]) -> Result<Array2<f64>, String> {
+    pub fn matrix(&self, names: &[String]) -> Result<Array2<f64>, PrepError> {
         let mut matrix = Array2::zeros((self.rows, names.len()));
         for (name, mut column) in names.iter().zip(matrix.columns_mut()) {
             column.assign(&ndarray::ArrayView1::from(self.numbers(name)?));
         }
         Ok(matrix)
     }
+}
+
+fn wrong_cells(name: &str, found: CellKind) -> PrepError {
+    let name = name.to_owned();
+    PrepError::WrongCells { name, found }
 }
 
 /// Which columns a step takes: those that all that is given is true of.
@@ -271,8 +263,8 @@ impl ColumnPick {
     ///
     /// # Errors
     /// It is none.
-    pub fn whole(text: &str) -> Result<Regex, String> {
-        Regex::new(&format!("^(?:{text})$")).map_err(|error| error.to_string())
+    pub fn whole(text: &str) -> Result<Regex, regex::Error> {
+        Regex::new(&format!("^(?:{text})$"))
     }
 
     /// Returns the columns that are taken, of the kinds that the step can do with. Without any
@@ -280,24 +272,15 @@ impl ColumnPick {
     ///
     /// # Errors
     /// One that was named is not there, or of another kind; nothing is described.
-    pub fn of(&self, columns: &Columns, able: &[CellKind]) -> Result<Vec<String>, String> {
+    pub fn of(&self, columns: &Columns, able: &[CellKind]) -> Result<Vec<String>, PrepError> {
         for name in &self.names {
             match columns.kind(name) {
                 None => {
-                    return Err(format!(
-                        "there is no column `{name}`: {}",
-                        columns.like(name)
-                    ));
+                    return Err(columns.none(name));
                 }
                 Some(kind) if !able.contains(&kind) => {
-                    let word = if kind == CellKind::Text {
-                        "text"
-                    } else {
-                        "numbers"
-                    };
-                    return Err(format!(
-                        "the column `{name}` holds {word}, which this step has no use for"
-                    ));
+                    let name = name.clone();
+                    return Err(PrepError::UselessColumn { name, found: kind });
                 }
                 Some(_) => {}
             }
@@ -314,12 +297,8 @@ impl ColumnPick {
         };
         let found: Vec<String> = columns.names().into_iter().filter(is_wanted).collect();
         match &self.matching {
-            Some(matching) if found.is_empty() => Err(format!(
-                "no column that this step has use for matches `{matching}`"
-            )),
-            None if found.is_empty() && self.kind.is_some() => {
-                Err("the step has no use for columns of this `type`, or there is none".to_owned())
-            }
+            Some(matching) if found.is_empty() => Err(PrepError::NoMatch(matching.to_string())),
+            None if found.is_empty() && self.kind.is_some() => Err(PrepError::NoneOfType),
             _ => Ok(found),
         }
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::prep::cells::ColumnCells;
 use crate::prep::columns::Columns;
+use crate::prep::error::PrepError;
 
 /// How a column is made of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +33,7 @@ impl DerivedColumn {
     ///
     /// # Errors
     /// A column is not there, or holds text; there is one of that name.
-    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), PrepError> {
         let pairs = columns
             .numbers(&self.first)?
             .iter()

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::prep::cells::ColumnCells;
 use crate::prep::columns::Columns;
+use crate::prep::error::PrepError;
 
 /// What becomes of a category that training did not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,24 +60,24 @@ impl OneHot {
         unknown: UnknownCategory,
         least: usize,
         most: usize,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, PrepError> {
         let one = |name: String| {
             let counts = counted(columns.texts(&name)?);
             let (common, rare): (Vec<_>, Vec<_>) =
                 counts.into_iter().partition(|(_, count)| *count >= least);
             if common.len() > most {
                 let count = common.len();
-                return Err(format!(
-                    "the text column `{name}` has {count} categories, at most {most} become columns: drop it, raise `max` or \
-                     `min_count` of `onehot`, or use `target` or `hash`"
-                ));
+                return Err(PrepError::ManyCategories { name, count, most });
             }
             let words =
                 |list: Vec<(String, usize)>| list.into_iter().map(|(word, _)| word).collect();
             Ok((name, words(common), words(rare)))
         };
         let fitted = Self {
-            columns: names.into_iter().map(one).collect::<Result<_, String>>()?,
+            columns: names
+                .into_iter()
+                .map(one)
+                .collect::<Result<_, PrepError>>()?,
             unknown,
         };
         fitted.apply(columns)?;
@@ -94,7 +95,7 @@ impl OneHot {
     /// # Errors
     /// A column is not there, or holds numbers. A row with a category that is unknown and may not
     /// be has a fault.
-    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), PrepError> {
         for (name, categories, rare) in &self.columns {
             let cells = columns.texts(name)?.to_vec();
             let place = |cell: &Option<String>| {
@@ -154,7 +155,7 @@ impl OrdinalEncoder {
     ///
     /// # Errors
     /// A column is not there, or holds numbers.
-    pub fn fit(columns: &mut Columns, names: Vec<String>) -> Result<Self, String> {
+    pub fn fit(columns: &mut Columns, names: Vec<String>) -> Result<Self, PrepError> {
         let one = |name: String| {
             Ok((
                 name.clone(),
@@ -162,7 +163,10 @@ impl OrdinalEncoder {
             ))
         };
         let fitted = Self {
-            columns: names.into_iter().map(one).collect::<Result<_, String>>()?,
+            columns: names
+                .into_iter()
+                .map(one)
+                .collect::<Result<_, PrepError>>()?,
         };
         fitted.apply(columns)?;
         Ok(fitted)
@@ -172,7 +176,7 @@ impl OrdinalEncoder {
     ///
     /// # Errors
     /// A column is not there, or holds numbers.
-    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), PrepError> {
         for (name, categories) in &self.columns {
             let place = |cell: &Option<String>| {
                 cell.as_ref()

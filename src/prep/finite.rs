@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::prep::columns::Columns;
+use crate::prep::error::PrepError;
 
 /// What stands in for an infinite number.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,7 +33,7 @@ impl FiniteReplacement {
         columns: &mut Columns,
         names: Vec<String>,
         strategy: FiniteStrategy,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, PrepError> {
         let one = |name: String| {
             let mut finite = columns.present(&name)?;
             finite.retain(|cell| cell.is_finite());
@@ -49,7 +50,10 @@ impl FiniteReplacement {
             Ok((name, low, high))
         };
         let fitted = Self {
-            columns: names.into_iter().map(one).collect::<Result<_, String>>()?,
+            columns: names
+                .into_iter()
+                .map(one)
+                .collect::<Result<_, PrepError>>()?,
         };
         fitted.apply(columns)?;
         Ok(fitted)
@@ -59,7 +63,7 @@ impl FiniteReplacement {
     ///
     /// # Errors
     /// A column is not there or holds text.
-    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), PrepError> {
         for (name, low, high) in &self.columns {
             for cell in columns
                 .numbers_mut(name)?

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::digest::FramedHasher;
 use crate::prep::cells::ColumnCells;
 use crate::prep::columns::Columns;
+use crate::prep::error::PrepError;
 
 /// The most buckets.
 pub const MOST_BUCKETS: usize = 100_000;
@@ -29,7 +30,7 @@ impl HashEncoder {
     ///
     /// # Errors
     /// A column is not there, or holds numbers.
-    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), PrepError> {
         if self.columns.is_empty() {
             return Ok(());
         }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::prep::cells::{CellKind, ColumnCells};
 use crate::prep::columns::Columns;
+use crate::prep::error::PrepError;
 use crate::prep::knn::{DonorWeights, KnnImputer};
 
 /// What missing cells are filled with.
@@ -60,9 +61,8 @@ impl Imputer {
         names: Vec<String>,
         with: &ImputeStrategy,
         indicator: bool,
-    ) -> Result<Self, String> {
-        let empty =
-            |name: &str| format!("the column `{name}` has no value in the training rows: drop it");
+    ) -> Result<Self, PrepError> {
+        let empty = |name: &String| PrepError::EmptyColumn(name.clone());
         let mut indicated = Vec::new();
         if indicator {
             for name in &names {
@@ -84,7 +84,7 @@ impl Imputer {
                     }
                     _ => number(columns.present(name)?, other).ok_or_else(|| empty(name)),
                 };
-                FillMethod::Each(names.iter().map(one).collect::<Result<_, String>>()?)
+                FillMethod::Each(names.iter().map(one).collect::<Result<_, PrepError>>()?)
             }
         };
         let fitted = Self {
@@ -100,7 +100,7 @@ impl Imputer {
     ///
     /// # Errors
     /// A column is not there, or of another kind.
-    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), PrepError> {
         for name in &self.indicated {
             let cells = missing(columns, name)?;
             columns.push(indicator(name), ColumnCells::Numbers(cells))?;
@@ -147,7 +147,7 @@ pub fn indicator(name: &str) -> String {
     format!("{name} is missing")
 }
 
-fn missing(columns: &Columns, name: &str) -> Result<Vec<f64>, String> {
+fn missing(columns: &Columns, name: &str) -> Result<Vec<f64>, PrepError> {
     let flag = |is_missing: bool| f64::from(u8::from(is_missing));
     Ok(match columns.kind(name) {
         Some(CellKind::Text) => columns

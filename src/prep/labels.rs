@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::nearest::suggest;
 use crate::frame::labels::Labels;
+use crate::prep::error::PrepError;
 
 /// Which label means which class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,30 +26,38 @@ impl TargetMap {
         }
     }
 
-    /// Maps labels.
+    /// Maps the labels of the column `target`.
     ///
     /// # Errors
-    /// The first row (from one) whose label is missing or unknown, how many there are, and what to
-    /// do.
-    pub fn apply(&self, labels: &[Option<String>]) -> Result<Labels, String> {
-        let class = |(row, label): (usize, &Option<String>)| {
-            self.class(label.as_deref()).map(|class| class == 1).ok_or_else(|| {
-                let count = labels.iter().filter(|other| *other == label).count();
-                let row = row + 1;
-                let Some(label) = label else {
-                    return format!(
-                        "{count} rows of this part have no label, the first is row {row}: `unlabelled: drop` of `split` leaves such \
-                         rows out; if an empty label means benign, write `target_map: {{\"\": 0, …}}`"
-                    );
-                };
-                let help = suggest(label, self.classes.keys().map(String::as_str)).unwrap_or_default();
-                format!(
-                    "{count} rows of this part have the label `{label}`, which `target_map` does not know, the first is row {row}: \
-                     {help}; `other_labels: 1` counts every label that is not named as an attack"
-                )
-            })
-        };
-        let rows: Result<Vec<bool>, String> = labels.iter().enumerate().map(class).collect();
-        Ok(Labels::of_attacks(rows?))
+    /// The first row whose label is missing or unknown, how many there are, and what to do.
+    pub fn apply(&self, target: &str, labels: &[Option<String>]) -> Result<Labels, PrepError> {
+        let mut rows = Vec::with_capacity(labels.len());
+        for (row, label) in labels.iter().enumerate() {
+            let class = self.class(label.as_deref());
+            let class = class.ok_or_else(|| self.unmapped(target, labels, row))?;
+            rows.push(class == 1);
+        }
+        Ok(Labels::of_attacks(rows))
+    }
+
+    /// Says that the label of a row means nothing.
+    fn unmapped(&self, target: &str, labels: &[Option<String>], row: usize) -> PrepError {
+        let alike = labels.iter().filter(|other| **other == labels[row]);
+        let (target, count) = (target.to_owned(), alike.count());
+        let known = self.classes.keys().map(String::as_str);
+        match &labels[row] {
+            None => PrepError::NoLabel {
+                target,
+                count,
+                row: row + 1,
+            },
+            Some(label) => PrepError::UnknownLabel {
+                target,
+                label: label.clone(),
+                count,
+                row: row + 1,
+                help: suggest(label, known).unwrap_or_default(),
+            },
+        }
     }
 }

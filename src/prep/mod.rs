@@ -5,6 +5,7 @@ pub mod clip;
 pub mod columns;
 pub mod derive;
 pub mod encode;
+pub mod error;
 pub mod finite;
 pub mod hash;
 pub mod impute;

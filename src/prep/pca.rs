@@ -10,6 +10,7 @@ use smartcore::linalg::basic::matrix::DenseMatrix;
 
 use crate::prep::cells::ColumnCells;
 use crate::prep::columns::Columns;
+use crate::prep::error::PrepError;
 
 /// Fitted principal components (Pearson, 1901): a row less the means of training, times the
 /// directions in which training rows vary most. The largest part of every direction is positive.
@@ -34,7 +35,7 @@ impl PrincipalComponents {
     ///
     /// # Errors
     /// A cell is missing; there are fewer rows than columns; no directions were found.
-    pub fn fit(columns: &mut Columns, names: Vec<String>, count: usize) -> Result<Self, String> {
+    pub fn fit(columns: &mut Columns, names: Vec<String>, count: usize) -> Result<Self, PrepError> {
         let matrix = columns.matrix(&names)?;
         if let Some(((row, at), _)) = matrix.indexed_iter().find(|(_, cell)| !cell.is_finite()) {
             let what = if matrix[[row, at]].is_nan() {
@@ -42,17 +43,18 @@ impl PrincipalComponents {
             } else {
                 "overflows to infinity"
             };
-            return Err(format!(
-                "the column `{}` {what} in row {}: fill or clip it before `pca`",
-                names[at],
-                row + 1
-            ));
+            return Err(PrepError::NoComponent {
+                name: names[at].clone(),
+                what,
+                row: row + 1,
+            });
         }
         let (rows, width) = matrix.dim();
         if rows <= width || width == 0 {
-            return Err(format!(
-                "{rows} rows of {width} columns have no principal components: more rows are needed"
-            ));
+            return Err(PrepError::FewRows {
+                rows,
+                columns: width,
+            });
         }
         let count = count.min(width);
         let cells: Vec<f64> = matrix.iter().copied().collect();
@@ -68,7 +70,7 @@ impl PrincipalComponents {
             .flatten()
             .filter(|found| found.iter().all(|cell| cell.is_finite()));
         let Some(mut directions) = directions else {
-            return Err("no principal components were found".to_owned());
+            return Err(PrepError::NoComponents);
         };
         for mut direction in directions.columns_mut() {
             let largest = direction.iter().copied().fold(0.0, |most: f64, part| {
@@ -98,7 +100,7 @@ impl PrincipalComponents {
     ///
     /// # Errors
     /// A column is not there, or holds text.
-    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), PrepError> {
         let matrix = columns.matrix(&self.columns)? - ArrayView1::from(&self.means);
         self.columns
             .iter()

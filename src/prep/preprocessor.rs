@@ -9,6 +9,7 @@ use crate::frame::labels::Labels;
 use crate::frame::table::{ColumnType, Table};
 use crate::prep::cells::{CellKind, ColumnCells};
 use crate::prep::columns::{Columns, RowFaults};
+use crate::prep::error::PrepError;
 use crate::prep::labels::TargetMap;
 use crate::prep::seen::{RowSeen, SeenRows};
 use crate::prep::step::{FittedStep, PrepStep, StepAction};
@@ -125,31 +126,24 @@ impl Preprocessor {
     pub fn fit(
         table: &Table,
         settings: &PreprocessorSettings,
-    ) -> Result<(Self, Array2<f64>), String> {
+    ) -> Result<(Self, Array2<f64>), PrepError> {
         table
             .column_type(&settings.target)
-            .map_err(|error| format!("target: {error}"))?;
+            .map_err(PrepError::Target)?;
         let mut columns = Columns::new(table.height());
         let mut inputs = Vec::new();
-        let odd = |what: &str, name: &str| {
-            Err(format!(
-                "the column `{name}` {what}: name it in `drop` of `transform`"
-            ))
-        };
+        let odd = |why: &'static str, name: String| Err(PrepError::NoFeature { name, why });
         for name in table
             .names()
             .into_iter()
             .filter(|name| *name != settings.target)
         {
-            let column = table
-                .column_type(&name)
-                .map_err(|error| error.to_string())?;
-            let kind = match column {
+            let kind = match table.column_type(&name)? {
                 ColumnType::Int | ColumnType::Float | ColumnType::Bool => CellKind::Number,
                 ColumnType::Text => CellKind::Text,
-                ColumnType::Empty => return odd("has no value in the training rows", &name),
-                ColumnType::Time => return odd("holds times, which are no features", &name),
-                ColumnType::Other => return odd("holds neither numbers nor text", &name),
+                ColumnType::Empty => return odd("has no value in the training rows", name),
+                ColumnType::Time => return odd("holds times, which are no features", name),
+                ColumnType::Other => return odd("holds neither numbers nor text", name),
             };
             let cells = cells(table, &name, kind)?;
             inputs.push(RequiredColumn::of(name.clone(), &cells));
@@ -157,7 +151,7 @@ impl Preprocessor {
         }
         let seen = Some(SeenRows::new(columns.row_hashes().into_iter()));
         if inputs.is_empty() {
-            return Err("there is no feature column".to_owned());
+            return Err(PrepError::NoFeatures);
         }
         let (target, labels) = (settings.target.clone(), settings.labels.clone());
         let mut fitted = Self {
@@ -176,10 +170,12 @@ impl Preprocessor {
             if !matches!(step.action, StepAction::Finite(_)) {
                 columns.check_finite()?;
             }
-            fitted.steps.push(
-                step.fit(&mut columns, &labels)
-                    .map_err(|why| format!("step {}: {why}", at + 1))?,
-            );
+            let failed = |error| PrepError::Step {
+                step: at + 1,
+                source: Box::new(error),
+            };
+            let step = step.fit(&mut columns, &labels).map_err(failed)?;
+            fitted.steps.push(step);
         }
         fitted.features = columns.names();
         if let Some(name) = fitted
@@ -187,12 +183,10 @@ impl Preprocessor {
             .iter()
             .find(|name| columns.kind(name) == Some(CellKind::Text))
         {
-            return Err(format!(
-                "the column `{name}` is still text after all steps: add `onehot`, `ordinal`, `target` or `hash`"
-            ));
+            return Err(PrepError::StillText(name.clone()));
         }
         if fitted.features.is_empty() {
-            return Err("no column is left after all steps".to_owned());
+            return Err(PrepError::NothingLeft);
         }
         let features = fitted.finite(columns.matrix(&fitted.features)?)?;
         Ok((fitted, features))
@@ -245,14 +239,13 @@ impl Preprocessor {
     ///
     /// # Errors
     /// A column is missing or holds something else than in training; a feature is infinite.
-    pub fn apply(&self, table: &Table) -> Result<Array2<f64>, String> {
+    pub fn apply(&self, table: &Table) -> Result<Array2<f64>, PrepError> {
         match self.raw(table)? {
             (features, faults) if faults.is_empty() => self.finite(features),
             (_, faults) => {
-                let first = faults.into_iter().next();
-                Err(first
-                    .map(|(row, why)| format!("row {}: {why}", row + 1))
-                    .unwrap_or_default())
+                let (row, why) = faults.into_iter().next().expect("there are some");
+                let row = row + 1;
+                Err(PrepError::Row { row, why })
             }
         }
     }
@@ -262,7 +255,7 @@ impl Preprocessor {
     ///
     /// # Errors
     /// A column is missing or holds something else than in training.
-    pub fn raw(&self, table: &Table) -> Result<(Array2<f64>, RowFaults), String> {
+    pub fn raw(&self, table: &Table) -> Result<(Array2<f64>, RowFaults), PrepError> {
         self.shuffled(table, None)
     }
 
@@ -275,7 +268,7 @@ impl Preprocessor {
         &self,
         table: &Table,
         other: Option<(usize, &[usize])>,
-    ) -> Result<(Array2<f64>, RowFaults), String> {
+    ) -> Result<(Array2<f64>, RowFaults), PrepError> {
         let mut columns = Columns::new(table.height());
         for (at, input) in self.inputs.iter().enumerate() {
             let cells = cells(table, &input.name, input.kind())?;
@@ -307,7 +300,7 @@ impl Preprocessor {
     ///
     /// # Errors
     /// A column is missing or holds something else than in training.
-    pub fn seen(&self, table: &Table) -> Result<Option<Vec<RowSeen>>, String> {
+    pub fn seen(&self, table: &Table) -> Result<Option<Vec<RowSeen>>, PrepError> {
         let Some(seen) = &self.seen else {
             return Ok(None);
         };
@@ -331,13 +324,12 @@ impl Preprocessor {
             .filter(|giveaway| giveaway.is_leak() && !self.allowed.contains_key(&giveaway.column))
     }
 
-    fn finite(&self, features: Array2<f64>) -> Result<Array2<f64>, String> {
+    fn finite(&self, features: Array2<f64>) -> Result<Array2<f64>, PrepError> {
         match features.indexed_iter().find(|(_, cell)| cell.is_infinite()) {
-            Some(((row, at), _)) => Err(format!(
-                "the feature `{}` overflows to infinity in row {}",
-                self.features[at],
-                row + 1
-            )),
+            Some(((row, at), _)) => Err(PrepError::Overflow {
+                feature: self.features[at].clone(),
+                row: row + 1,
+            }),
             None => Ok(features),
         }
     }
@@ -346,19 +338,18 @@ impl Preprocessor {
     ///
     /// # Errors
     /// The target is missing.
-    pub fn written_labels(&self, table: &Table) -> Result<Vec<Option<String>>, String> {
+    pub fn written_labels(&self, table: &Table) -> Result<Vec<Option<String>>, PrepError> {
         let cells = table.texts(&self.target);
-        cells.map_err(|error| format!("target: {error}"))
+        cells.map_err(PrepError::Target)
     }
 
     /// Returns the classes of a table's rows.
     ///
     /// # Errors
     /// The target is missing or a label is unknown.
-    pub fn labels(&self, table: &Table) -> Result<Labels, String> {
+    pub fn labels(&self, table: &Table) -> Result<Labels, PrepError> {
         self.labels
-            .apply(&self.written_labels(table)?)
-            .map_err(|why| format!("the target `{}`: {why}", self.target))
+            .apply(&self.target, &self.written_labels(table)?)
     }
 
     /// Returns the stored form: MessagePack, versioned.
@@ -370,8 +361,8 @@ impl Preprocessor {
     ///
     /// # Errors
     /// What is wrong with the bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let wrong = |error: rmp_serde::decode::Error| format!("not a preprocessor: {error}");
+    pub fn decode(bytes: &[u8]) -> Result<Self, PrepError> {
+        let wrong = |error: rmp_serde::decode::Error| PrepError::NotStored(error.to_string());
         match rmp_serde::from_slice::<PreprocessorHead>(bytes)
             .map_err(wrong)?
             .format
@@ -379,9 +370,10 @@ impl Preprocessor {
             FORMAT => rmp_serde::from_slice::<Self>(bytes)
                 .map_err(wrong)?
                 .checked(),
-            other => Err(format!(
-                "a preprocessor of format {other}; this netsec reads {FORMAT}: train the model again"
-            )),
+            found => Err(PrepError::OtherFormat {
+                found,
+                known: FORMAT,
+            }),
         }
     }
 
@@ -389,18 +381,18 @@ impl Preprocessor {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn checked(self) -> Result<Self, String> {
+    pub fn checked(self) -> Result<Self, PrepError> {
         match self.steps.iter().find_map(FittedStep::fault) {
-            Some(fault) => Err(format!("not a preprocessor: {fault}")),
+            Some(fault) => Err(PrepError::NotStored(fault.to_owned())),
             None => Ok(self),
         }
     }
 }
 
-fn cells(table: &Table, name: &str, kind: CellKind) -> Result<ColumnCells, String> {
+fn cells(table: &Table, name: &str, kind: CellKind) -> Result<ColumnCells, PrepError> {
     let cells = match kind {
         CellKind::Text => table.texts(name).map(ColumnCells::Texts),
         CellKind::Number => table.numbers(name).map(ColumnCells::Numbers),
     };
-    cells.map_err(|error| error.to_string())
+    Ok(cells?)
 }

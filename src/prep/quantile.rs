@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use crate::prep::columns::Columns;
+use crate::prep::error::PrepError;
 
 /// Shares are kept this far from 0 and 1 before they are turned into a normal distribution, as in
 /// scikit-learn.
@@ -44,14 +45,12 @@ impl QuantileScaler {
         names: Vec<String>,
         count: usize,
         normal: bool,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, PrepError> {
         let count = count.min(columns.rows()).max(2);
         let one = |name: String| {
             let mut cells = columns.present(&name)?;
             if cells.is_empty() {
-                return Err(format!(
-                    "the column `{name}` has no value in the training rows: drop it"
-                ));
+                return Err(PrepError::EmptyColumn(name));
             }
             cells.sort_by(f64::total_cmp);
             let mut quantiles: Vec<f64> = (0..count)
@@ -64,7 +63,10 @@ impl QuantileScaler {
             Ok((name, quantiles))
         };
         let fitted = Self {
-            columns: names.into_iter().map(one).collect::<Result<_, String>>()?,
+            columns: names
+                .into_iter()
+                .map(one)
+                .collect::<Result<_, PrepError>>()?,
             normal,
         };
         fitted.apply(columns)?;
@@ -82,7 +84,7 @@ impl QuantileScaler {
     ///
     /// # Errors
     /// A column is not there, or holds text.
-    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), PrepError> {
         let normal = Normal::standard();
         for (name, quantiles) in &self.columns {
             for cell in columns

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::prep::cells::CellKind;
 use crate::prep::columns::Columns;
+use crate::prep::error::PrepError;
 
 /// Which columns are left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -30,7 +31,7 @@ impl DroppedColumns {
     ///
     /// # Errors
     /// A column is not there.
-    pub fn named(columns: &mut Columns, names: Vec<String>) -> Result<Self, String> {
+    pub fn named(columns: &mut Columns, names: Vec<String>) -> Result<Self, PrepError> {
         let fitted = Self { columns: names };
         fitted.apply(columns)?;
         Ok(fitted)
@@ -44,12 +45,12 @@ impl DroppedColumns {
         columns: &mut Columns,
         names: Vec<String>,
         useless: DropRule,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, PrepError> {
         let mut kept: Vec<String> = Vec::new();
         let mut dropped = Vec::new();
         for name in names {
             let is_useless = (useless.constant && is_constant(columns, &name)?) || {
-                let tells_nothing_new = |other: &String| -> Result<bool, String> {
+                let tells_nothing_new = |other: &String| -> Result<bool, PrepError> {
                     let is_equal = useless.duplicate && is_equal(columns, other, &name)?;
                     Ok(is_equal
                         || match useless.correlated {
@@ -72,14 +73,14 @@ impl DroppedColumns {
     ///
     /// # Errors
     /// A column is not there.
-    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), PrepError> {
         self.columns
             .iter()
             .try_for_each(|name| columns.take(name).map(|_| ()))
     }
 }
 
-fn is_constant(columns: &Columns, name: &str) -> Result<bool, String> {
+fn is_constant(columns: &Columns, name: &str) -> Result<bool, PrepError> {
     Ok(match columns.kind(name) {
         Some(CellKind::Text) => columns
             .texts(name)?
@@ -92,7 +93,7 @@ fn is_constant(columns: &Columns, name: &str) -> Result<bool, String> {
     })
 }
 
-fn is_equal(columns: &Columns, a: &str, b: &str) -> Result<bool, String> {
+fn is_equal(columns: &Columns, a: &str, b: &str) -> Result<bool, PrepError> {
     Ok(match (columns.kind(a), columns.kind(b)) {
         (Some(CellKind::Text), Some(CellKind::Text)) => columns.texts(a)? == columns.texts(b)?,
         (Some(CellKind::Number), Some(CellKind::Number)) => {
@@ -105,7 +106,7 @@ fn is_equal(columns: &Columns, a: &str, b: &str) -> Result<bool, String> {
 
 /// Pearson's correlation over the rows that have both; none where one of them does not vary there,
 /// or holds text.
-fn correlation(columns: &Columns, a: &str, b: &str) -> Result<Option<f64>, String> {
+fn correlation(columns: &Columns, a: &str, b: &str) -> Result<Option<f64>, PrepError> {
     if columns.kind(a) == Some(CellKind::Text) || columns.kind(b) == Some(CellKind::Text) {
         return Ok(None);
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::prep::columns::Columns;
+use crate::prep::error::PrepError;
 use crate::prep::quantile::quantile;
 
 /// What columns are shifted and divided by.
@@ -32,7 +33,11 @@ impl Scaler {
     ///
     /// # Errors
     /// A column is not there, or holds text.
-    pub fn fit(columns: &mut Columns, names: Vec<String>, by: ScaleMethod) -> Result<Self, String> {
+    pub fn fit(
+        columns: &mut Columns,
+        names: Vec<String>,
+        by: ScaleMethod,
+    ) -> Result<Self, PrepError> {
         let one = |name: String| {
             let present = columns.present(&name)?;
             let (shift, factor) = if present.is_empty() {
@@ -43,7 +48,10 @@ impl Scaler {
             Ok((name, shift, factor))
         };
         let fitted = Self {
-            columns: names.into_iter().map(one).collect::<Result<_, String>>()?,
+            columns: names
+                .into_iter()
+                .map(one)
+                .collect::<Result<_, PrepError>>()?,
         };
         fitted.apply(columns)?;
         Ok(fitted)
@@ -53,7 +61,7 @@ impl Scaler {
     ///
     /// # Errors
     /// A column is not there, or holds text.
-    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), PrepError> {
         for (name, shift, factor) in &self.columns {
             columns
                 .numbers_mut(name)?

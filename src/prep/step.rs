@@ -9,6 +9,7 @@ use crate::prep::clip::{ClipBound, FittedClip, FittedLog1p};
 use crate::prep::columns::{ColumnPick, Columns};
 use crate::prep::derive::{DerivedColumn, PairOp};
 use crate::prep::encode::{OneHot, OrdinalEncoder, UnknownCategory, of_category, of_rare};
+use crate::prep::error::PrepError;
 use crate::prep::finite::{FiniteReplacement, FiniteStrategy};
 use crate::prep::hash::{HashEncoder, MOST_BUCKETS};
 use crate::prep::impute::{FillMethod, ImputeStrategy, Imputer, indicator};
@@ -99,7 +100,7 @@ impl PrepStep {
     ///
     /// # Errors
     /// What does not fit, naming the column.
-    pub fn fit(&self, columns: &mut Columns, labels: &Labels) -> Result<FittedStep, String> {
+    pub fn fit(&self, columns: &mut Columns, labels: &Labels) -> Result<FittedStep, PrepError> {
         let pick = |columns: &Columns, able: &[CellKind]| self.pick.of(columns, able);
         Ok(match &self.action {
             StepAction::Finite(strategy) => FittedStep::Finite(FiniteReplacement::fit(
@@ -195,7 +196,7 @@ impl FittedStep {
     ///
     /// # Errors
     /// A column is not there, or of another kind; a category is unknown that may not be.
-    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), PrepError> {
         match self {
             Self::Finite(step) => step.apply(columns),
             Self::Impute(step) => step.apply(columns),

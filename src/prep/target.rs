@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::labels::Labels;
-use crate::prep::cells::ColumnCells;
+use crate::prep::cells::{CellKind, ColumnCells};
 use crate::prep::columns::Columns;
+use crate::prep::error::PrepError;
 
 /// Of text columns, what stands for each category (Micci-Barreca, 2001); a category that training
 /// did not have, or a missing cell, is the share among all rows.
@@ -70,7 +71,7 @@ impl TargetEncoder {
         labels: &Labels,
         smooth: Option<f64>,
         folds: usize,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, PrepError> {
         let y = &labels.targets();
         let mut fitted = Self {
             columns: Vec::new(),
@@ -78,9 +79,8 @@ impl TargetEncoder {
         };
         for name in names {
             let ColumnCells::Texts(cells) = columns.take(&name)? else {
-                return Err(format!(
-                    "the column `{name}` holds numbers where text is needed"
-                ));
+                let found = CellKind::Number;
+                return Err(PrepError::WrongCells { name, found });
             };
             fitted
                 .columns
@@ -105,7 +105,7 @@ impl TargetEncoder {
     ///
     /// # Errors
     /// A column is not there, or holds numbers.
-    pub fn apply(&self, columns: &mut Columns) -> Result<(), String> {
+    pub fn apply(&self, columns: &mut Columns) -> Result<(), PrepError> {
         for (name, known) in &self.columns {
             let share = |cell: &Option<String>| {
                 cell.as_ref()

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::profile::infer::quote;
 use crate::profile::labels::is_called_benign;
+use crate::scaffold::error::ScaffoldError;
 
 /// More labels are not those of a target.
 const MOST: usize = 200;
@@ -90,24 +91,24 @@ pub(crate) fn labels(
     counts: &BTreeMap<String, u64>,
     missing: u64,
     said: &SaidLabels,
-) -> Result<LabelMeaning, String> {
+) -> Result<LabelMeaning, ScaffoldError> {
     let all: Vec<&String> = counts.keys().collect();
     if all.len() > MOST && said.benign.is_empty() {
-        return Err(format!(
+        return Err(ScaffoldError::Labels(format!(
             "the target `{target}` has {} labels ({}): {OTHER}",
             all.len(),
             listed(counts, all.iter().copied())
-        ));
+        )));
     }
     for (word, names) in [("benign", &said.benign), ("unknown", &said.unknown)] {
         if let Some(name) = names
             .iter()
             .find(|name| !name.is_empty() && !all.iter().any(|label| matches(name, label)))
         {
-            return Err(format!(
+            return Err(ScaffoldError::Labels(format!(
                 "--{word}: no label of `{target}` is `{name}`; there are {}",
                 listed(counts, all.iter().copied())
-            ));
+            )));
         }
     }
     let is_said = |names: &[String], label: &str| {
@@ -127,9 +128,9 @@ pub(crate) fn labels(
         let only = known.first().map_or("no label".to_owned(), |label| {
             format!("the label `{label}` alone")
         });
-        return Err(format!(
+        return Err(ScaffoldError::Labels(format!(
             "the target `{target}` has {only}: bring rows of the other class too, or {OTHER}{empty}"
-        ));
+        )));
     }
     let doubtful: Vec<&String> = known
         .iter()
@@ -142,7 +143,7 @@ pub(crate) fn labels(
         })
         .collect();
     if !doubtful.is_empty() {
-        return Err(format!(
+        return Err(ScaffoldError::Labels(format!(
             "labels of `{target}` that do not say whether it was an attack: {}. Say which rows are left out (`--unknown NAME`) and \
              which are benign (`--benign NAME`); `*` stands for anything, as in `--unknown '*{}*'`",
             listed(counts, doubtful.iter().copied()),
@@ -150,7 +151,7 @@ pub(crate) fn labels(
                 .iter()
                 .find(|word| doubtful[0].to_lowercase().contains(**word))
                 .map_or("", |word| capital(doubtful[0], word)),
-        ));
+        )));
     }
     let benign: Vec<&String> = match said.benign.is_empty() {
         false => known
@@ -166,15 +167,15 @@ pub(crate) fn labels(
         .filter(|label| !benign.contains(label))
         .collect();
     if attacks.is_empty() {
-        return Err(format!(
+        return Err(ScaffoldError::Labels(format!(
             "every label of `{target}` is benign: name fewer with `--benign`"
-        ));
+        )));
     }
     if benign.is_empty() && !empty_is_benign {
-        return Err(format!(
+        return Err(ScaffoldError::Labels(format!(
             "no label of `{target}` is benign: {}",
             say_which(counts, &known)
-        ));
+        )));
     }
     let rows = |labels: &[&String]| labels.iter().map(|label| counts[*label]).sum::<u64>();
     let own = |labels: &[&String]| {
@@ -258,7 +259,7 @@ fn presumed<'a>(
     counts: &BTreeMap<String, u64>,
     known: &[&'a String],
     missing: u64,
-) -> Result<Vec<&'a String>, String> {
+) -> Result<Vec<&'a String>, ScaffoldError> {
     // `is_benign: 1` is benign.
     let asks_for_benign = ["benign", "legit", "normal"]
         .iter()
@@ -277,15 +278,15 @@ fn presumed<'a>(
             } else {
                 String::new()
             };
-            Err(format!(
+            Err(ScaffoldError::Labels(format!(
                 "no label of `{target}` is called benign: {}{empty}",
                 say_which(counts, known)
-            ))
+            )))
         }
-        (count, _) if count == known.len() => Err(format!(
+        (count, _) if count == known.len() => Err(ScaffoldError::Labels(format!(
             "every label of `{target}` is called benign: {}",
             say_which(counts, known)
-        )),
+        ))),
         _ => Ok(called),
     }
 }
@@ -389,6 +390,7 @@ mod tests {
         assert!(
             of(&[("dos", 3), ("scan", 9)], 7, &[], &[])
                 .unwrap_err()
+                .to_string()
                 .contains("`--benign ''`")
         );
         let empty = of(&[("dos", 3), ("scan", 9)], 7, &[""], &[]).unwrap();
@@ -401,11 +403,13 @@ mod tests {
         assert!(
             of(&ctu, 0, &[], &[])
                 .unwrap_err()
+                .to_string()
                 .contains("`--unknown '*Background*'`")
         );
         assert!(
             of(&ctu, 0, &[], &["*Background*"])
                 .unwrap_err()
+                .to_string()
                 .contains("`--benign 'flow=From-Normal'`")
         );
         let told = of(&ctu, 0, &["*Normal"], &["*Background*"]).unwrap();

@@ -12,6 +12,7 @@ use crate::profile::infer::{self, SchemaStrictness};
 use crate::profile::nature::{epoch_parts, rising};
 use crate::profile::separation::{ClassTellings, LabelProfiles, SAMPLE};
 use crate::profile::units::distinct_rows;
+use crate::scaffold::error::ScaffoldError;
 use crate::scaffold::labels::{LabelMeaning, SaidLabels, labels};
 use crate::scaffold::request::{InitRequest, JudgedColumn};
 use crate::scaffold::text::{PipelineProposal, pipeline};
@@ -78,8 +79,8 @@ pub fn name_of(path: &str) -> String {
 ///
 /// # Errors
 /// The table cannot be read; what is the target, or which labels are benign, has to be said.
-pub fn propose(request: &InitRequest) -> Result<StarterFiles, String> {
-    check_word(&request.name).map_err(|why| format!("--name: {why}"))?;
+pub fn propose(request: &InitRequest) -> Result<StarterFiles, ScaffoldError> {
+    check_word(&request.name).map_err(ScaffoldError::Name)?;
     let mut notes = Vec::new();
     let options = options(&request.files, request.separator, &mut notes)?;
     let table = rows(&request.files, &options)?;
@@ -90,7 +91,7 @@ pub fn propose(request: &InitRequest) -> Result<StarterFiles, String> {
     let target = target(request.target.as_deref(), &table, &mut notes)?;
     let labels = meaning(request, &target, &table, test.as_ref())?;
     notes.extend(labels.notes.iter().cloned());
-    let distinct = distinct_rows(&table).map_err(|error| error.0)?;
+    let distinct = distinct_rows(&table)?;
     let mut columns = judged_columns(&distinct, &table, &target, &labels)?;
     if let Some(test) = &test {
         columns.extend(of_one_alone(&table, test, &columns));
@@ -99,9 +100,9 @@ pub fn propose(request: &InitRequest) -> Result<StarterFiles, String> {
     let dropped = dropped(&columns, &table);
     if dropped.len() + 1 >= table.names().len() {
         let why = notes.join("; ");
-        return Err(format!("no column is left to learn from: {why}"));
+        return Err(ScaffoldError::NothingLeft(why));
     }
-    let kept = table.without(&dropped).map_err(|error| error.0)?;
+    let kept = table.without(&dropped)?;
     let profile = look(&with_rows_of(&kept, test.as_ref())?)?;
     let mut texts = kept.names();
     texts.retain(|name| *name != target && kept.column_type(name) == Ok(ColumnType::Text));
@@ -146,14 +147,16 @@ fn meaning(
     target: &str,
     table: &Table,
     test: Option<&Table>,
-) -> Result<LabelMeaning, String> {
+) -> Result<LabelMeaning, ScaffoldError> {
     let (mut counts, mut missing) = (BTreeMap::new(), 0);
     for table in [Some(table), test].into_iter().flatten() {
         let found = table.counts(target);
-        for (label, count) in found.map_err(|error| format!("--target: {error}"))? {
+        for (label, count) in
+            found.map_err(|error| ScaffoldError::Target(format!("--target: {error}")))?
+        {
             *counts.entry(label).or_insert(0) += count as u64;
         }
-        let cells = table.missing(target).map_err(|error| error.0)?;
+        let cells = table.missing(target)?;
         missing += cells.into_iter().filter(|missing| *missing).count() as u64;
     }
     let said = SaidLabels {
@@ -172,7 +175,7 @@ fn dropped(columns: &[JudgedColumn], table: &Table) -> Vec<String> {
 }
 
 /// Returns a table with the rows of another below its own, as far as they have the same columns.
-fn with_rows_of(kept: &Table, test: Option<&Table>) -> Result<Table, String> {
+fn with_rows_of(kept: &Table, test: Option<&Table>) -> Result<Table, ScaffoldError> {
     let Some(test) = test else {
         return Ok(kept.clone());
     };
@@ -181,7 +184,7 @@ fn with_rows_of(kept: &Table, test: Option<&Table>) -> Result<Table, String> {
     let stacked = test
         .without(&others)
         .and_then(|test| Table::stacked(&[kept.clone(), test]));
-    stacked.map_err(|error| error.0)
+    Ok(stacked?)
 }
 
 /// Returns which of some columns of text have many categories, and how many.
@@ -200,8 +203,12 @@ fn of_many_categories(texts: &[String], profile: &Profile) -> Vec<(String, usize
 
 /// Returns the lines of a schema for columns that are left out, as comments: ready to be taken in by
 /// who takes a column out of `drop`.
-fn commented_out(table: &Table, kept: &Table, columns: &[JudgedColumn]) -> Result<String, String> {
-    let left_out = table.without(&kept.names()).map_err(|error| error.0)?;
+fn commented_out(
+    table: &Table,
+    kept: &Table,
+    columns: &[JudgedColumn],
+) -> Result<String, ScaffoldError> {
+    let left_out = table.without(&kept.names())?;
     let lines = infer::schema(&look(&left_out)?, None, SchemaStrictness::Lenient, "");
     let mut text =
         "  # Left out by `ingest`; whoever takes one in writes it here too:\n".to_owned();
@@ -259,12 +266,10 @@ fn judged_columns(
     in_order: &Table,
     target: &str,
     labels: &LabelMeaning,
-) -> Result<Vec<JudgedColumn>, String> {
-    let wrong = |error: crate::frame::table::TableError| error.0;
+) -> Result<Vec<JudgedColumn>, ScaffoldError> {
     let mut judged = Vec::new();
     for (name, kind) in table
-        .columns()
-        .map_err(wrong)?
+        .columns()?
         .into_iter()
         .filter(|(name, _)| name != target)
     {
@@ -287,8 +292,8 @@ fn judged_columns(
         .map(|column| column.name.clone())
         .chain([target.to_owned()])
         .collect();
-    let features = table.without(&known).map_err(wrong)?;
-    let cells = table.texts(target).map_err(wrong)?;
+    let features = table.without(&known)?;
+    let cells = table.texts(target)?;
     let mut profiles = LabelProfiles::new();
     let names = labels
         .benign
@@ -297,14 +302,14 @@ fn judged_columns(
         .map(|label| (label.clone(), Some(label.as_str())));
     for (name, label) in names.chain(labels.empty_is_benign.then(|| (String::new(), None))) {
         let keep: Vec<bool> = cells.iter().map(|cell| cell.as_deref() == label).collect();
-        let rows = features.filter(&keep).map_err(wrong)?;
+        let rows = features.filter(&keep)?;
         if rows.height() > 0 {
             profiles.insert(name, look(&rows)?.with_sample(SAMPLE));
         }
     }
     let whole = look(&features)?;
     for giveaway in ClassTellings::new(&profiles, &|label| labels.is_attack(label))
-        .giveaways(NEAR_PERFECT, &rising(in_order).map_err(wrong)?)
+        .giveaways(NEAR_PERFECT, &rising(in_order)?)
     {
         let is_dropped = giveaway.grade == GiveawayGrade::Leak;
         let note = match giveaway.grade {
@@ -374,7 +379,7 @@ fn options(
     files: &[(String, Vec<u8>)],
     separator: Option<u8>,
     notes: &mut Vec<String>,
-) -> Result<Options, String> {
+) -> Result<Options, ScaffoldError> {
     let first = files
         .first()
         .map(|(_, bytes)| bytes.as_slice())
@@ -392,10 +397,8 @@ fn options(
         std::str::from_utf8(name).is_ok_and(|name| name.trim().parse::<f64>().is_ok())
     };
     if is_csv && names.len() > 1 && names.iter().filter(is_number).count() * 2 > names.len() {
-        return Err(
-            "the first line holds numbers and no names: put a header in front of the rows"
-                .to_owned(),
-        );
+        let why = "the first line holds numbers and no names: put a header in front of the rows";
+        return Err(ScaffoldError::File(why.to_owned()));
     }
     if separator.is_none() && found != b',' {
         notes.push(format!("fields are separated by {:?}", char::from(found)));
@@ -407,7 +410,7 @@ fn options(
 }
 
 /// Reads files, one below the other.
-fn rows(files: &[(String, Vec<u8>)], options: &Options) -> Result<Table, String> {
+fn rows(files: &[(String, Vec<u8>)], options: &Options) -> Result<Table, ScaffoldError> {
     let one = |(name, bytes): &(String, Vec<u8>)| {
         read(bytes.clone(), options).map_err(|error| {
             let separator = error.0.ends_with("set `separator`");
@@ -420,15 +423,19 @@ fn rows(files: &[(String, Vec<u8>)], options: &Options) -> Result<Table, String>
                 [_] => "",
                 _ => "; if it is no table, name the others by a glob, as in 'folder/*.csv'",
             };
-            format!("`{name}`: {error}{hint}{others}")
+            ScaffoldError::File(format!("`{name}`: {error}{hint}{others}"))
         })
     };
     let tables = files.iter().map(one).collect::<Result<Vec<_>, _>>()?;
-    Table::stacked(&tables).map_err(|error| error.0)
+    Ok(Table::stacked(&tables)?)
 }
 
 /// The column of labels: the one that is named, or one that is called so, or the last.
-fn target(named: Option<&str>, table: &Table, notes: &mut Vec<String>) -> Result<String, String> {
+fn target(
+    named: Option<&str>,
+    table: &Table,
+    notes: &mut Vec<String>,
+) -> Result<String, ScaffoldError> {
     let names = table.names();
     if let Some(name) = named {
         let trimmed = names
@@ -456,9 +463,9 @@ fn target(named: Option<&str>, table: &Table, notes: &mut Vec<String>) -> Result
             Ok(called.clone())
         }
         None if has_labels(&last) => Ok(last),
-        None if names.len() == 1 => Err(format!(
+        None if names.len() == 1 => Err(ScaffoldError::Target(format!(
             "there is one column, `{last}`: if something else separates the fields, name it with `--separator`"
-        )),
+        ))),
         None => {
             let could = in_backticks(names.iter().filter(|name| has_labels(name)).take(8));
             let could = if could.is_empty() {
@@ -466,9 +473,9 @@ fn target(named: Option<&str>, table: &Table, notes: &mut Vec<String>) -> Result
             } else {
                 format!("; columns with few values: {could}")
             };
-            Err(format!(
+            Err(ScaffoldError::Target(format!(
                 "the last column `{last}` has too many values for labels: name the target with `--target`{could}"
-            ))
+            )))
         }
     }
 }
@@ -482,7 +489,7 @@ pub fn infer(
     files: &[(String, Vec<u8>)],
     separator: Option<u8>,
     strictness: SchemaStrictness,
-) -> Result<String, String> {
+) -> Result<String, ScaffoldError> {
     let profile = look(&rows(files, &options(files, separator, &mut Vec::new())?)?)?;
     let heading = format!(
         "What `{path}` looks like. Made by `netsec schema infer`: correct it where you know better."
@@ -491,13 +498,11 @@ pub fn infer(
 }
 
 /// Looks at a table part by part: the profile of a large one at once would be coarser.
-fn look(table: &Table) -> Result<Profile, String> {
+fn look(table: &Table) -> Result<Profile, ScaffoldError> {
     let parts = (0..table.height())
         .step_by(ROWS)
         .map(|from| Profile::of(&table.slice(from, ROWS)));
-    let parts = parts
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| error.0)?;
+    let parts = parts.collect::<Result<Vec<_>, _>>()?;
     Ok(Profile::merged(&parts))
 }
 

@@ -8,7 +8,9 @@ use rayon::prelude::*;
 
 use crate::frame::table::Table;
 use crate::model::bundle::ModelBundle;
+use crate::model::error::ModelError;
 use crate::model::fitted::Model;
+use crate::prep::error::PrepError;
 use crate::stats::draws::{below, settle};
 
 /// The column of the number of a row that is explained.
@@ -60,7 +62,7 @@ pub fn explained(
     table: &Table,
     background: &Table,
     explaining: &RowExplainer,
-) -> Result<RowExplanations, String> {
+) -> Result<RowExplanations, ModelError> {
     let prep = &bundle.preprocessor;
     let features = prep.apply(table)?;
     let groups = FeatureGroups::new(bundle, explaining.by_feature);
@@ -143,7 +145,7 @@ impl FeatureGroups {
         }
     }
 
-    fn table(&self, rows: &[RowValues]) -> Result<Table, String> {
+    fn table(&self, rows: &[RowValues]) -> Result<Table, ModelError> {
         let mut columns = vec![(
             BASE.to_owned(),
             rows.iter().map(|row| row.base).collect::<Vec<f64>>(),
@@ -164,9 +166,8 @@ impl FeatureGroups {
         }
         let numbers = Table::of_ints(ROW, (1..=rows.len() as i64).collect());
         let told = Table::of_numbers(columns);
-        numbers
-            .and_then(|numbers| numbers.beside(&told?))
-            .map_err(|error| error.to_string())
+        let table = numbers.and_then(|numbers| numbers.beside(&told?));
+        Ok(table.map_err(PrepError::from)?)
     }
 }
 
@@ -176,11 +177,9 @@ fn sampled(
     background: &Array2<f64>,
     groups: &FeatureGroups,
     explaining: &RowExplainer,
-) -> Result<Vec<RowValues>, String> {
+) -> Result<Vec<RowValues>, ModelError> {
     if background.nrows() < 2 {
-        return Err(
-            "these rows are explained by comparing them with others: give some with `--background FILE`".to_owned()
-        );
+        return Err(ModelError::NoBackground);
     }
     let step = background.nrows().div_ceil(BACKGROUND);
     let background = background.select(

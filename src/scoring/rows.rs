@@ -85,7 +85,7 @@ pub fn score<W: Write>(
         };
         let verdicts = scorer
             .verdicts(read)
-            .map_err(|why| after(whole.rows, &why))?;
+            .map_err(|error| after(whole.rows, &error.to_string()))?;
         whole.add(&verdicts);
         let scored = rows.beside(&columns(&verdicts)?)?;
         stream

@@ -16,15 +16,16 @@ use crate::base::nearest::suggest;
 use crate::frame::cell::{Cell, MISSING, is_missing, is_too_large, read_number};
 use crate::frame::table::{Table, TableError};
 use crate::model::bundle::ModelBundle;
+use crate::model::error::ModelError;
 use crate::prep::cells::CellKind;
 use crate::prep::preprocessor::RequiredColumn;
 
 /// Why no row could be scored.
 #[derive(Debug, thiserror::Error)]
 pub enum ScoreError {
-    /// The bytes are not a model, or one of a newer format.
-    #[error("{0}")]
-    Model(String),
+    /// The bytes are not a model, or one of a newer format; or it cannot be applied to any row.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// The rows do not fit the model.
     #[error(transparent)]
     Data(#[from] TableError),
@@ -96,7 +97,7 @@ impl Scorer {
         self.check(rows)?;
         let read = self.read(rows)?;
         // What speaks against all rows together speaks against each.
-        let refused = |why: String| vec![Err(why); rows.height()];
+        let refused = |error: ModelError| vec![Err(error.to_string()); rows.height()];
         Ok(self.verdicts(read).unwrap_or_else(refused))
     }
 
@@ -187,7 +188,7 @@ impl Scorer {
     ///
     /// # Errors
     /// The model cannot be applied to any row.
-    pub(crate) fn verdicts(&self, rows: ReadRows) -> Result<Vec<RowVerdict>, String> {
+    pub(crate) fn verdicts(&self, rows: ReadRows) -> Result<Vec<RowVerdict>, ModelError> {
         let ReadRows {
             columns,
             mut errors,
@@ -234,14 +235,14 @@ impl Scorer {
         &self,
         features: &Array2<f64>,
         errors: &mut [Option<String>],
-    ) -> Result<Vec<f64>, String> {
+    ) -> Result<Vec<f64>, ModelError> {
         let refused = match self.bundle.scores_of(features.view()) {
             Ok(scores) => return Ok(scores.attack().to_vec()),
             Err(why) => why,
         };
         let one =
             |row: ArrayView2<'_, f64>| self.bundle.scores_of(row).map(|scores| scores.attack()[0]);
-        let each: Vec<Result<f64, String>> =
+        let each: Vec<Result<f64, ModelError>> =
             features.axis_chunks_iter(Axis(0), 1).map(one).collect();
         if each.iter().all(Result::is_err) {
             return Err(refused);
@@ -249,7 +250,7 @@ impl Scorer {
         let mut probabilities = Vec::with_capacity(each.len());
         for (probability, error) in each.into_iter().zip(errors) {
             probabilities.push(probability.unwrap_or_else(|why| {
-                error.get_or_insert(why);
+                error.get_or_insert(why.to_string());
                 f64::NAN
             }));
         }

@@ -179,7 +179,7 @@ fn entry(index: usize, trial: &TrialFit, judged: &Result<JudgedTrial, ModelError
             ..entry
         },
         Err(error) => TrialEntry {
-            error: Some(error.0.clone()),
+            error: Some(error.to_string()),
             ..entry
         },
     }

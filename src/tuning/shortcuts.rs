@@ -38,7 +38,7 @@ pub(crate) fn without_shortcuts(
     features
         .iter()
         .for_each(|feature| x.column_mut(*feature).fill(0.0));
-    let wrong = |error: ModelError| StageError::Data(error.0);
+    let wrong = |error: ModelError| StageError::Data(error.to_string());
     let mut blind =
         TrainingSet::new(x, data.labels.clone(), preprocessor.features()).map_err(wrong)?;
     blind.directions.clone_from(&data.directions);

@@ -387,7 +387,7 @@ impl<'a> CrossValidation<'a> {
         match told {
             Err(error) => sizes
                 .into_iter()
-                .map(|size| (size, Err(error.0.clone())))
+                .map(|size| (size, Err(error.to_string())))
                 .collect(),
             Ok((held, seen)) => {
                 let labels = self.data.labels.select(&rows);
@@ -413,7 +413,7 @@ impl<'a> CrossValidation<'a> {
         let mut rows = Vec::new();
         let mut told = Vec::new();
         for (fold, fit) in fits {
-            let (predicted, on_seen) = fit.map_err(ModelError)?;
+            let (predicted, on_seen) = fit.map_err(ModelError::Kept)?;
             let score = self.score(fold, &predicted);
             folds.push(score);
             gaps.extend(

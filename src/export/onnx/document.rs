@@ -2,6 +2,7 @@
 
 use prost::Message;
 
+use crate::export::error::ExportError;
 use crate::export::onnx::graph::{ML, a_row, int};
 use crate::export::onnx::learners;
 use crate::export::onnx::proto::{
@@ -28,16 +29,13 @@ pub const ALARM: &str = "alarm";
 ///
 /// # Errors
 /// ONNX has no operators for a step of the preprocessing.
-pub fn onnx(bundle: &ModelBundle) -> Result<Vec<u8>, String> {
+pub fn onnx(bundle: &ModelBundle) -> Result<Vec<u8>, ExportError> {
     let mut flow = ColumnFlow::default();
     let mut inputs = Vec::new();
     let axis = flow.graph.ints(&[1]);
     for input in bundle.preprocessor.inputs() {
         if matches!(input.name.as_str(), PROBABILITY | ALARM) || input.name.starts_with('/') {
-            return Err(format!(
-                "a column `{}` is called as something in the file is: rename it",
-                input.name
-            ));
+            return Err(ExportError::TakenName(input.name.clone()));
         }
         let elements = if input.kind() == CellKind::Text {
             STRING

@@ -1,5 +1,6 @@
 //! The steps of preprocessing as nodes of ONNX.
 
+use crate::export::error::ExportError;
 use crate::export::onnx::graph::{OnnxGraph, int};
 use crate::prep::cells::CellKind;
 use crate::prep::derive::PairOp;
@@ -57,7 +58,7 @@ impl ColumnFlow {
     }
 
     /// Puts columns side by side, in this order.
-    pub fn matrix(&mut self, names: &[String]) -> Result<String, String> {
+    pub fn matrix(&mut self, names: &[String]) -> Result<String, ExportError> {
         let find = |name: &String| {
             self.places
                 .iter()
@@ -66,7 +67,7 @@ impl ColumnFlow {
         };
         let places: Vec<ColumnPlace> = names
             .iter()
-            .map(|name| find(name).ok_or_else(|| format!("there is no column `{name}`")))
+            .map(|name| find(name).ok_or_else(|| ExportError::NoColumn(name.clone())))
             .collect::<Result<_, _>>()?;
         let mut parts = Vec::new();
         for run in places.chunk_by(|a, b| a.matrix == b.matrix) {
@@ -88,7 +89,7 @@ impl ColumnFlow {
     }
 
     /// Which of some words a column of text is: a column of zeros and ones each.
-    fn words(&mut self, name: &String, words: &[String]) -> Result<String, String> {
+    fn words(&mut self, name: &String, words: &[String]) -> Result<String, ExportError> {
         let column = self.matrix(std::slice::from_ref(name))?;
         let words = self.graph.texts(&[1, words.len()], words);
         let is = self.graph.node("Equal", &[&column, &words]);
@@ -96,7 +97,7 @@ impl ColumnFlow {
     }
 
     /// Where a column is missing, as zeros and ones.
-    fn missing(&mut self, name: &String) -> Result<String, String> {
+    fn missing(&mut self, name: &String) -> Result<String, ExportError> {
         let column = self.matrix(std::slice::from_ref(name))?;
         let is_text = self
             .places
@@ -116,7 +117,7 @@ impl ColumnFlow {
     ///
     /// # Errors
     /// ONNX has no operators for it.
-    pub fn carry_out(&mut self, step: &FittedStep) -> Result<(), String> {
+    pub fn carry_out(&mut self, step: &FittedStep) -> Result<(), ExportError> {
         match step {
             FittedStep::Finite(step) => {
                 let names: Vec<String> =
@@ -195,7 +196,7 @@ impl ColumnFlow {
                 }
             }
             FittedStep::Hash(_) => {
-                return Err("ONNX has no operator for the step `hash`".to_owned());
+                return Err(ExportError::NoOperator("the step `hash`"));
             }
             FittedStep::Drop(step) => self.remove(&step.columns),
             FittedStep::Pca(step) => {
@@ -237,7 +238,7 @@ impl ColumnFlow {
         &mut self,
         names: &[String],
         make: impl Fn(&mut OnnxGraph, &str) -> String,
-    ) -> Result<(), String> {
+    ) -> Result<(), ExportError> {
         if names.is_empty() {
             return Ok(());
         }
@@ -255,7 +256,7 @@ impl ColumnFlow {
         words: &[String],
         values: Vec<f64>,
         other: f64,
-    ) -> Result<(), String> {
+    ) -> Result<(), ExportError> {
         let value = match words.is_empty() {
             true => {
                 let missing = self.missing(name)?;
@@ -281,7 +282,7 @@ impl ColumnFlow {
         Ok(())
     }
 
-    fn onehot(&mut self, step: &OneHot) -> Result<(), String> {
+    fn onehot(&mut self, step: &OneHot) -> Result<(), ExportError> {
         for (name, categories, rare) in &step.columns {
             let mut parts = Vec::new();
             let mut names: Vec<String> = categories
@@ -323,12 +324,10 @@ impl ColumnFlow {
 
     /// Of every value the place among quantiles: a table by how many different quantiles are not
     /// above it.
-    fn quantile(&mut self, step: &QuantileScaler) -> Result<(), String> {
+    fn quantile(&mut self, step: &QuantileScaler) -> Result<(), ExportError> {
         if step.normal {
-            return Err(
-                "ONNX has no operator for a normal distribution, as `quantile: {to: normal}` needs"
-                    .to_owned(),
-            );
+            let what = "a normal distribution, as `quantile: {to: normal}` needs";
+            return Err(ExportError::NoOperator(what));
         }
         for (name, quantiles) in &step.columns {
             let last = quantiles.len() - 1;
@@ -382,7 +381,7 @@ impl ColumnFlow {
         Ok(())
     }
 
-    fn impute(&mut self, step: &Imputer) -> Result<(), String> {
+    fn impute(&mut self, step: &Imputer) -> Result<(), ExportError> {
         for name in &step.indicated {
             let missing = self.missing(name)?;
             self.push(&[indicator(name)], CellKind::Number, &missing);

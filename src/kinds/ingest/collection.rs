@@ -350,7 +350,7 @@ impl MadeParts<'_> {
                 Some(documents) => documents.clone(),
                 None => documents(&raw, context)?,
             };
-            blobs(&documents, reading, drop).map_err(|error| StageError::Data(error.0))
+            blobs(&documents, reading, drop).map_err(StageError::from)
         })?;
         let gist: DocumentsSummary = read_kept(&kept[0][0], self.context)?;
         self.rows += gist.rows;

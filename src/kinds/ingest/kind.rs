@@ -7,7 +7,7 @@ use crate::base::stored::StoredDocument;
 use crate::frame::build::TypeConflict;
 use crate::frame::cell::EPOCHS;
 use crate::frame::dataset::DatasetIndex;
-use crate::frame::table::{ColumnType, TableError};
+use crate::frame::table::ColumnType;
 use crate::kinds::dataset::DatasetWriter;
 use crate::kinds::ingest::collection::{CollectionParams, CollectionSource, pull};
 use crate::kinds::ingest::files::gather;
@@ -271,10 +271,9 @@ impl Stage for IngestStage {
         let mut conflicts = BTreeMap::new();
         match (&self.from, inputs.maybe("data")) {
             (IngestSource::Synthetic { rows, missing }, _) => {
-                let data = |error: TableError| StageError::Data(error.0);
                 let whole = synthetic::table(*rows, *missing, context.seed)
                     .and_then(|table| table.canonical());
-                let whole = whole.map_err(data)?;
+                let whole = whole?;
                 let whole = whole
                     .without(&self.drop)
                     .map_err(|error| StageError::Data(format!("drop: {error}")))?;

@@ -115,7 +115,7 @@ impl FoldSettings {
                 "rows: {rows} rows, and {all} in `train`: they are not the same"
             )));
         }
-        if preprocessor.labels(&table).map_err(StageError::Data)? != data.labels {
+        if preprocessor.labels(&table)? != data.labels {
             let why = "rows: its labels are not those of `train`: name the table it was made of";
             return Err(StageError::Data(why.to_owned()));
         }

@@ -164,8 +164,7 @@ impl Stage for TrainStage {
         outputs: &mut Outputs,
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
-        let preprocessor =
-            Preprocessor::decode(&inputs.one("preprocessor").bytes()?).map_err(StageError::Data)?;
+        let preprocessor = Preprocessor::decode(&inputs.one("preprocessor").bytes()?)?;
         let data = self.data(inputs, &preprocessor)?;
         self.check_classes(&data)?;
         let folding = self.folding.plan(inputs, &data, &preprocessor)?;
@@ -272,8 +271,7 @@ impl TrainStage {
         inputs: &Inputs,
         preprocessor: &Preprocessor,
     ) -> Result<TrainingSet, StageError> {
-        let array = npy::decode(&inputs.one("train").bytes()?)
-            .map_err(|error| StageError::Data(error.0))?;
+        let array = npy::decode(&inputs.one("train").bytes()?)?;
         if array.ncols() < 2 {
             return Err(StageError::Data(
                 "the training array has no feature column".to_owned(),
@@ -283,8 +281,7 @@ impl TrainStage {
         let names = preprocessor.features();
         let labels = Labels::of_numbers(Classes::binary(), y.iter().copied())
             .map_err(|error| StageError::Data(error.to_string()))?;
-        let mut data = TrainingSet::new(x.to_owned(), labels, names)
-            .map_err(|error| StageError::Data(error.0))?;
+        let mut data = TrainingSet::new(x.to_owned(), labels, names)?;
         if !self.monotone.is_empty() {
             data.directions = vec![0; data.x.ncols()];
         }
@@ -482,7 +479,7 @@ fn point(share: f64, judged: Result<JudgedTrial, ModelError>) -> CurvePoint {
             share,
             score: None,
             folds: Vec::new(),
-            error: Some(error.0),
+            error: Some(error.to_string()),
         },
     }
 }

@@ -11,6 +11,7 @@ use crate::frame::npz::NpzWriter;
 use crate::frame::table::{Table, TableError};
 use crate::kinds::dataset::Dataset;
 use crate::kinds::transform::steps::{self, StepParams};
+use crate::prep::error::PrepError;
 use crate::prep::labels::TargetMap;
 use crate::prep::preprocessor::{Preprocessor, PreprocessorSettings};
 use crate::profile::columns::Profile;
@@ -195,12 +196,12 @@ impl Stage for TransformStage {
             }
             match table.height() {
                 0 => Err(StageError::Data(format!("the table `{port}` has no rows"))),
-                _ => table
-                    .without(&self.drop)
-                    .map_err(|error| StageError::Data(error.0)),
+                _ => table.without(&self.drop).map_err(StageError::from),
             }
         };
-        let of = |port: &'static str| move |why: String| StageError::Data(format!("{port}: {why}"));
+        let of = |port: &'static str| {
+            move |error: PrepError| StageError::Data(format!("{port}: {error}"))
+        };
         let (train, test) = (table("train")?, table("test")?);
         (context.progress)(0, 2, "fitting on train");
         let (mut preprocessor, features) =
@@ -208,7 +209,7 @@ impl Stage for TransformStage {
         context.check()?;
         preprocessor.giveaways = self
             .giveaways(&train)
-            .map_err(|error| of("train")(error.0))?;
+            .map_err(|error| of("train")(error.into()))?;
         preprocessor.allowed.clone_from(&self.allow);
         if let Some(name) = self.allow.keys().find(|name| !train.has(name)) {
             let names = train.names();
@@ -293,7 +294,7 @@ fn named(
 ) -> Result<Vec<u8>, StageError> {
     let classes = labels.classes();
     let cells = preprocessor.written_labels(table);
-    let cells = cells.map_err(StageError::Data)?;
+    let cells = cells?;
     let mut names: Vec<String> = cells.iter().flatten().cloned().collect();
     if cells.iter().any(Option::is_none) {
         names.push(String::new());
@@ -315,7 +316,7 @@ fn named(
         .and_then(|()| archive.add_texts("label_names", &names))
         .and_then(|()| archive.add("label", places))
         .and_then(|()| archive.finish());
-    written.map_err(|error| StageError::Data(error.0))
+    Ok(written?)
 }
 
 /// Features with the class as the last column, as `.npy`.

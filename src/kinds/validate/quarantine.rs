@@ -1,7 +1,7 @@
 //! Rows that were set aside: their number and the rules they break, over all parts of a table.
 
 use crate::frame::codec;
-use crate::frame::table::{ColumnType, Table, TableError};
+use crate::frame::table::{ColumnType, Table};
 use crate::kinds::dataset::DatasetWriter;
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
@@ -23,20 +23,16 @@ impl QuarantinedRows {
         column: &str,
         before: u64,
     ) -> Result<(), StageError> {
-        let data = |error: TableError| StageError::Data(error.0);
-        let table = codec::decode(bytes.to_vec()).map_err(data)?;
+        let table = codec::decode(bytes.to_vec())?;
         if table.height() > 0 {
-            let numbers = table.numbers(column).map_err(data)?;
+            let numbers = table.numbers(column)?;
             let rows = numbers
                 .into_iter()
                 .map(|row| row as i64 + before as i64 + 1)
                 .collect();
-            let rest = table.without(&[column.to_owned()]).map_err(data)?;
-            self.0.push(
-                Table::of_ints(column, rows)
-                    .and_then(|rows| rows.beside(&rest))
-                    .map_err(data)?,
-            );
+            let rest = table.without(&[column.to_owned()])?;
+            self.0
+                .push(Table::of_ints(column, rows).and_then(|rows| rows.beside(&rest))?);
         }
         Ok(())
     }
@@ -52,9 +48,8 @@ impl QuarantinedRows {
         columns: &[(String, ColumnType)],
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
-        let data = |error: TableError| StageError::Data(error.0);
         let mut writer = DatasetWriter::default();
-        let none = Table::of_none(columns).map_err(data)?;
+        let none = Table::of_none(columns)?;
         // The empty table tells the columns where there are no rows.
         writer.put(&none, context)?;
         for table in self.0 {

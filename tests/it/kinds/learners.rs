@@ -201,7 +201,7 @@ fn odd_input_is_refused_and_never_panics() {
         broken[[2, 1]] = bad;
         let error = TrainingSet::new(broken, labels.clone(), &names)
             .unwrap_err()
-            .0;
+            .to_string();
         assert!(error.contains("the feature `b` in row 3"), "{error}");
     }
     let two = labels.select(&[0, 1]);
@@ -219,8 +219,8 @@ fn odd_input_is_refused_and_never_panics() {
                 seed: 1,
             })
         };
-        assert!(fit(&[1, 2]).unwrap_err().0.contains("one class"));
-        assert!(fit(&[]).unwrap_err().0.contains("no rows"));
+        assert!(fit(&[1, 2]).unwrap_err().to_string().contains("one class"));
+        assert!(fit(&[]).unwrap_err().to_string().contains("no rows"));
         let model = fit(&data.rows()).unwrap();
         assert!(model.scores(array![[f64::INFINITY, 0.0]].view()).is_err());
         assert_eq!(

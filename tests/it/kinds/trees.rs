@@ -128,7 +128,7 @@ proptest! {
         let logistic = find("logistic_regression").unwrap();
         let data = TrainingSet::new(holes, super::labels(&labels), &["a".to_owned(), "b".to_owned()]).unwrap();
         let refused = logistic.fit(&FitTask { data: &data, rows: &all(&labels), setting: &logistic.usual(), seed: 1 });
-        prop_assert!(refused.unwrap_err().0.contains("the feature `b` is missing in row"));
+        prop_assert!(refused.unwrap_err().to_string().contains("the feature `b` is missing in row"));
     }
 
     #[test]
