@@ -40,101 +40,9 @@ fn seen(input: &RequiredColumn) -> (&'static str, String) {
 /// Returns what is known of a model, as Markdown: what it is, how good, what it needs, where it
 /// comes from.
 pub fn card(name: &str, bundle: &ModelBundle, digest: &str, lineage: &str) -> String {
-    let prep = &bundle.preprocessor;
-    let metrics = bundle.validation;
-    let classes: Vec<String> = prep
-        .classes()
-        .classes
-        .iter()
-        .map(|(label, class)| format!("`{}` is {class}", cell(label)))
-        .collect();
-    let others = prep
-        .classes()
-        .others
-        .map(|class| format!(", every other label {class}"))
-        .unwrap_or_default();
-    let mut text = format!(
-        "# {}\n\nLearner `{}`: predicts the probability of an attack; threshold {:.4}.\n\n- digest: `{digest}`\n- target: \
-         `{}`; {}{others}; 1 is the attack\n- rows that cross-validation judged it by: {}\n",
-        cell(name),
-        bundle.learner,
-        metrics.threshold,
-        cell(prep.target()),
-        classes.join(", "),
-        metrics.rows
-    );
-    let setting: Vec<String> = bundle
-        .setting
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}"))
-        .collect();
-    let _ = writeln!(text, "- hyperparameters: {}", setting.join(", "));
-    match &bundle.calibrator {
-        Some(Calibrator::Platt { .. }) => text.push_str("- probabilities are calibrated (Platt)\n"),
-        Some(Calibrator::Isotonic { .. }) => {
-            text.push_str("- probabilities are calibrated (isotonic)\n")
-        }
-        None => {}
-    }
-    text.push_str("\n## Performance\n\nIn cross-validation, each row told by a model that did not see it:\n\n");
-    text.push_str("| figure | value | 95 % interval |\n|---|--:|---|\n");
-    let known = [
-        "f1",
-        "precision",
-        "recall",
-        "roc_auc",
-        "pr_auc",
-        "partial_auc_fpr_0_01",
-        "recall_at_fpr_0_001",
-        "recall_at_fpr_0_01",
-        "mcc",
-        "log_loss",
-        "brier",
-    ];
-    for name in known {
-        let value = metrics.figure(name).unwrap_or(f64::NAN);
-        let sure = bundle
-            .intervals
-            .get(name)
-            .map(|[low, high]| format!("{low:.4} to {high:.4}"))
-            .unwrap_or_default();
-        let _ = writeln!(text, "| {name} | {value:.4} | {sure} |");
-    }
-    let _ = writeln!(
-        text,
-        "| false_positive_rate | {:.4} | |",
-        metrics.false_positive_rate
-    );
-    if !prep.giveaways.is_empty() {
-        text.push_str(
-            "\n## Columns to be wary of\n\n| column | finding | used because |\n|---|---|---|\n",
-        );
-        for giveaway in &prep.giveaways {
-            let reason = prep
-                .allowed
-                .get(&giveaway.column)
-                .map_or("", String::as_str);
-            let _ = writeln!(
-                text,
-                "| {} | {} | {} |",
-                cell(&giveaway.column),
-                cell(&giveaway.tell()),
-                cell(reason)
-            );
-        }
-        if let Some((columns, metrics)) = &bundle.without_shortcuts {
-            let columns: Vec<String> = columns
-                .iter()
-                .map(|column| format!("`{}`", cell(column)))
-                .collect();
-            let _ = writeln!(
-                text,
-                "\nWithout {} the ROC AUC in cross-validation is {:.4}.",
-                columns.join(", "),
-                metrics.roc_auc
-            );
-        }
-    }
+    let mut text = heading(name, bundle, digest);
+    text.push_str(&performance(bundle));
+    text.push_str(&wary(bundle));
     let shares = importance(bundle);
     if !shares.is_empty() {
         text.push_str("\n## Feature importance\n\n| feature | share |\n|---|--:|\n");
@@ -142,28 +50,123 @@ pub fn card(name: &str, bundle: &ModelBundle, digest: &str, lineage: &str) -> St
             let _ = writeln!(text, "| {} | {share:.4} |", cell(name));
         }
     }
-    text.push_str(
-        "\n## Inputs\n\n| column | type | in training | missing there |\n|---|---|---|--:|\n",
-    );
-    for input in prep.inputs() {
-        let (kind, values) = seen(input);
-        let _ = writeln!(
-            text,
-            "| {} | {kind} | {} | {} |",
-            cell(&input.name),
-            cell(&values),
-            input.missing
-        );
-    }
+    text.push_str(&inputs(bundle));
+    let prep = &bundle.preprocessor;
     text.push_str("\n## Preprocessing\n\n");
     for (at, step) in prep.steps().iter().enumerate() {
         let _ = writeln!(text, "{}. {}", at + 1, step.tell());
     }
-    let _ = writeln!(
-        text,
-        "\n{} features come out.\n\n## Where it comes from\n\n```text\n{}\n```",
-        prep.features().len(),
-        lineage.trim_end()
+    let features = prep.features().len();
+    let _ = writeln!(text, "\n{features} features come out.");
+    let lineage = lineage.trim_end();
+    let _ = writeln!(text, "\n## Where it comes from\n\n```text\n{lineage}\n```");
+    text
+}
+
+fn heading(name: &str, bundle: &ModelBundle, digest: &str) -> String {
+    let prep = &bundle.preprocessor;
+    let map = prep.classes();
+    let class = |(label, class): (&String, &u8)| format!("`{}` is {class}", cell(label));
+    let classes: Vec<String> = map.classes.iter().map(class).collect();
+    let others = map
+        .others
+        .map(|class| format!(", every other label {class}"));
+    let mut text = format!(
+        "# {}\n\nLearner `{}`: predicts the probability of an attack; threshold {:.4}.\n\n- digest: `{digest}`\n- target: \
+         `{}`; {}{}; 1 is the attack\n- rows that cross-validation judged it by: {}\n",
+        cell(name),
+        bundle.learner,
+        bundle.validation.threshold,
+        cell(prep.target()),
+        classes.join(", "),
+        others.unwrap_or_default(),
+        bundle.validation.rows
     );
+    let setting = bundle.setting.iter();
+    let setting: Vec<String> = setting
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
+    let _ = writeln!(text, "- hyperparameters: {}", setting.join(", "));
+    text.push_str(match &bundle.calibrator {
+        Some(Calibrator::Platt { .. }) => "- probabilities are calibrated (Platt)\n",
+        Some(Calibrator::Isotonic { .. }) => "- probabilities are calibrated (isotonic)\n",
+        None => "",
+    });
+    text
+}
+
+/// The figures that a card shows.
+const FIGURES: [&str; 11] = [
+    "f1",
+    "precision",
+    "recall",
+    "roc_auc",
+    "pr_auc",
+    "partial_auc_fpr_0_01",
+    "recall_at_fpr_0_001",
+    "recall_at_fpr_0_01",
+    "mcc",
+    "log_loss",
+    "brier",
+];
+
+fn performance(bundle: &ModelBundle) -> String {
+    let metrics = bundle.validation;
+    let mut text =
+        "\n## Performance\n\nIn cross-validation, each row told by a model that did not see it:\n\n".to_owned();
+    text.push_str("| figure | value | 95 % interval |\n|---|--:|---|\n");
+    for name in FIGURES {
+        let value = metrics.figure(name).unwrap_or(f64::NAN);
+        let interval = bundle.intervals.get(name);
+        let interval = interval.map(|[low, high]| format!("{low:.4} to {high:.4}"));
+        let interval = interval.unwrap_or_default();
+        let _ = writeln!(text, "| {name} | {value:.4} | {interval} |");
+    }
+    let rate = metrics.false_positive_rate;
+    let _ = writeln!(text, "| false_positive_rate | {rate:.4} | |");
+    text
+}
+
+/// What is known against columns; nothing if nothing is.
+fn wary(bundle: &ModelBundle) -> String {
+    let prep = &bundle.preprocessor;
+    if prep.giveaways.is_empty() {
+        return String::new();
+    }
+    let mut text =
+        "\n## Columns to be wary of\n\n| column | finding | used because |\n|---|---|---|\n"
+            .to_owned();
+    for giveaway in &prep.giveaways {
+        let column = cell(&giveaway.column);
+        let finding = cell(&giveaway.tell());
+        let reason = prep.allowed.get(&giveaway.column);
+        let reason = cell(reason.map_or("", String::as_str));
+        let _ = writeln!(text, "| {column} | {finding} | {reason} |");
+    }
+    if let Some((columns, metrics)) = &bundle.without_shortcuts {
+        let columns: Vec<String> = columns
+            .iter()
+            .map(|name| format!("`{}`", cell(name)))
+            .collect();
+        let _ = writeln!(
+            text,
+            "\nWithout {} the ROC AUC in cross-validation is {:.4}.",
+            columns.join(", "),
+            metrics.roc_auc
+        );
+    }
+    text
+}
+
+fn inputs(bundle: &ModelBundle) -> String {
+    let mut text =
+        "\n## Inputs\n\n| column | type | in training | missing there |\n|---|---|---|--:|\n"
+            .to_owned();
+    for input in bundle.preprocessor.inputs() {
+        let (kind, values) = seen(input);
+        let (name, values) = (cell(&input.name), cell(&values));
+        let missing = input.missing;
+        let _ = writeln!(text, "| {name} | {kind} | {values} | {missing} |");
+    }
     text
 }

@@ -199,56 +199,61 @@ pub(crate) fn labels(
         empty_is_benign,
         notes: Vec::new(),
     };
-    found.notes.push(format!(
-        "the target is `{target}`: {} rows are benign (0): {}",
-        found.benign_rows,
-        match empty_is_benign {
-            true if benign.is_empty() => "those without a label".to_owned(),
-            true => format!(
-                "those without a label, {}",
-                listed(counts, benign.iter().copied())
-            ),
-            false => listed(counts, benign.iter().copied()),
-        }
-    ));
-    found.notes.push(format!(
-        "{} rows are attacks (1): {}",
-        found.attack_rows,
-        listed(counts, attacks.iter().copied())
-    ));
+    found.notes = notes(target, counts, &found, said.benign.is_empty());
+    Ok(found)
+}
+
+/// Says what labels were taken for; `is_presumed` if nobody said it.
+fn notes(
+    target: &str,
+    counts: &BTreeMap<String, u64>,
+    found: &LabelMeaning,
+    is_presumed: bool,
+) -> Vec<String> {
+    let benign = listed(counts, found.benign.iter());
+    let benign = match found.empty_is_benign {
+        true if found.benign.is_empty() => "those without a label".to_owned(),
+        true => format!("those without a label, {benign}"),
+        false => benign,
+    };
+    let benign_rows = found.benign_rows;
+    let attack_rows = found.attack_rows;
+    let attacks = listed(counts, found.attacks.iter());
+    let mut notes = vec![
+        format!("the target is `{target}`: {benign_rows} rows are benign (0): {benign}"),
+        format!("{attack_rows} rows are attacks (1): {attacks}"),
+    ];
     if found.unlabelled > 0 {
-        found.notes.push(format!(
-            "{} rows are left out: they have no label{}",
-            found.unlabelled,
-            if unknown.is_empty() {
-                ""
-            } else {
-                ", or one that says nothing"
-            }
+        let or_nothing = if found.unknown.is_empty() {
+            ""
+        } else {
+            ", or one that says nothing"
+        };
+        notes.push(format!(
+            "{} rows are left out: they have no label{or_nothing}",
+            found.unlabelled
         ));
     }
     if let ([one], [other], true) = (
         found.benign.as_slice(),
         found.attacks.as_slice(),
-        said.benign.is_empty(),
+        is_presumed,
     ) && one == "-1"
     {
-        found
-            .notes
-            .push(format!("if it is the other way round: `--benign {other}`"));
+        notes.push(format!("if it is the other way round: `--benign {other}`"));
     }
-    let rarer = found.attack_rows.min(found.benign_rows);
+    let rarer = attack_rows.min(benign_rows);
     if rarer < FEW {
-        let what = if found.attack_rows < found.benign_rows {
+        let what = if attack_rows < benign_rows {
             "attacks"
         } else {
             "benign rows"
         };
-        found.notes.push(format!(
+        notes.push(format!(
             "only {rarer} {what}: a run will say that they are too few; bring more of them"
         ));
     }
-    Ok(found)
+    notes
 }
 
 const OTHER: &str = "name another column with `--target`";

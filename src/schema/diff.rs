@@ -46,99 +46,9 @@ pub fn changes(old: &Schema, new: &Schema) -> Vec<SchemaChange> {
     let mut add = |effect: ChangeEffect, at: String, what: String| {
         found.push(SchemaChange { effect, at, what })
     };
-    for before in &old.columns {
-        match new.columns.iter().find(|column| column.name == before.name) {
-            None if new.others => add(
-                ChangeEffect::Widening,
-                before.name.clone(),
-                "the column is free".to_owned(),
-            ),
-            None => add(
-                ChangeEffect::Breaking,
-                before.name.clone(),
-                "the column is refused".to_owned(),
-            ),
-            Some(after) => column(before, after, &mut add),
-        }
-    }
-    for after in new
-        .columns
-        .iter()
-        .filter(|column| !old.columns.iter().any(|before| before.name == column.name))
-    {
-        add(
-            ChangeEffect::Breaking,
-            after.name.clone(),
-            "the column is required".to_owned(),
-        );
-    }
-    if old.others != new.others {
-        let effect = if new.others {
-            ChangeEffect::Widening
-        } else {
-            ChangeEffect::Breaking
-        };
-        let word = |others: bool| if others { "allow" } else { "refuse" };
-        add(
-            effect,
-            "other_columns".to_owned(),
-            format!("{} → {}", word(old.others), word(new.others)),
-        );
-    }
-    for before in &old.rows {
-        let at = format!("rows.{}", before.name);
-        match new.rows.iter().find(|rule| rule.name == before.name) {
-            None => add(
-                ChangeEffect::Widening,
-                at,
-                format!("`{}` is not asked", before.text),
-            ),
-            Some(after) => {
-                if before.check != after.check {
-                    add(
-                        ChangeEffect::Breaking,
-                        at.clone(),
-                        format!("`{}` → `{}`", before.text, after.text),
-                    );
-                }
-                severity(&at, before.severity, after.severity, &mut add);
-                share(&at, before.at_most, after.at_most, &mut add);
-            }
-        }
-    }
-    for after in new
-        .rows
-        .iter()
-        .filter(|rule| !old.rows.iter().any(|before| before.name == rule.name))
-    {
-        add(
-            ChangeEffect::Breaking,
-            format!("rows.{}", after.name),
-            format!("`{}` is asked", after.text),
-        );
-    }
-    for before in &old.table {
-        let at = format!("table.{}", before.measure.as_str());
-        match new.table.iter().find(|rule| rule.measure == before.measure) {
-            None => add(ChangeEffect::Widening, at, "is not bounded".to_owned()),
-            Some(after) => {
-                bound(&at, "min", before.min, after.min, false, &mut add);
-                bound(&at, "max", before.max, after.max, true, &mut add);
-                severity(&at, before.severity, after.severity, &mut add);
-            }
-        }
-    }
-    for after in new.table.iter().filter(|rule| {
-        !old.table
-            .iter()
-            .any(|before| before.measure == rule.measure)
-    }) {
-        add(
-            ChangeEffect::Breaking,
-            format!("table.{}", after.measure.as_str()),
-            "is bounded".to_owned(),
-        );
-    }
+    columns(old, new, &mut add);
+    rows(old, new, &mut add);
+    table(old, new, &mut add);
     bound(
         "quarantine_at_most",
         "share",
@@ -151,132 +61,187 @@ pub fn changes(old: &Schema, new: &Schema) -> Vec<SchemaChange> {
     found
 }
 
+/// What a change means that lets more data pass, or less.
+fn effect(widens: bool) -> ChangeEffect {
+    if widens {
+        ChangeEffect::Widening
+    } else {
+        ChangeEffect::Breaking
+    }
+}
+
+fn columns(old: &Schema, new: &Schema, add: Add<'_>) {
+    for before in &old.columns {
+        let after = new.columns.iter().find(|column| column.name == before.name);
+        if let Some(after) = after {
+            column(before, after, add);
+            continue;
+        }
+        let what = if new.others {
+            "the column is free"
+        } else {
+            "the column is refused"
+        };
+        add(effect(new.others), before.name.clone(), what.to_owned());
+    }
+    for after in &new.columns {
+        if !old.columns.iter().any(|before| before.name == after.name) {
+            let what = "the column is required".to_owned();
+            add(ChangeEffect::Breaking, after.name.clone(), what);
+        }
+    }
+    if old.others != new.others {
+        let word = |others: bool| if others { "allow" } else { "refuse" };
+        let what = format!("{} → {}", word(old.others), word(new.others));
+        add(effect(new.others), "other_columns".to_owned(), what);
+    }
+}
+
+fn rows(old: &Schema, new: &Schema, add: Add<'_>) {
+    for before in &old.rows {
+        let at = format!("rows.{}", before.name);
+        let Some(after) = new.rows.iter().find(|rule| rule.name == before.name) else {
+            let what = format!("`{}` is not asked", before.text);
+            add(ChangeEffect::Widening, at, what);
+            continue;
+        };
+        if before.check != after.check {
+            let what = format!("`{}` → `{}`", before.text, after.text);
+            add(ChangeEffect::Breaking, at.clone(), what);
+        }
+        severity(&at, before.severity, after.severity, add);
+        share(&at, before.at_most, after.at_most, add);
+    }
+    for after in &new.rows {
+        if !old.rows.iter().any(|before| before.name == after.name) {
+            let at = format!("rows.{}", after.name);
+            let what = format!("`{}` is asked", after.text);
+            add(ChangeEffect::Breaking, at, what);
+        }
+    }
+}
+
+fn table(old: &Schema, new: &Schema, add: Add<'_>) {
+    for before in &old.table {
+        let at = format!("table.{}", before.measure.as_str());
+        let after = new.table.iter().find(|rule| rule.measure == before.measure);
+        let Some(after) = after else {
+            add(ChangeEffect::Widening, at, "is not bounded".to_owned());
+            continue;
+        };
+        bound(&at, "min", before.min, after.min, false, add);
+        bound(&at, "max", before.max, after.max, true, add);
+        severity(&at, before.severity, after.severity, add);
+    }
+    for after in &new.table {
+        if !old
+            .table
+            .iter()
+            .any(|before| before.measure == after.measure)
+        {
+            let at = format!("table.{}", after.measure.as_str());
+            add(ChangeEffect::Breaking, at, "is bounded".to_owned());
+        }
+    }
+}
+
 type Add<'a> = &'a mut dyn FnMut(ChangeEffect, String, String);
 
 fn column(before: &ColumnRule, after: &ColumnRule, add: Add<'_>) {
     let at = |rule: &str| format!("{}.{rule}", before.name);
     if before.kind != after.kind {
-        let effect = match (before.kind, after.kind) {
-            (ColumnType::Int, ColumnType::Float) => ChangeEffect::Widening,
-            _ => ChangeEffect::Breaking,
-        };
-        add(
-            effect,
-            at("type"),
-            format!("{} → {}", before.kind.as_str(), after.kind.as_str()),
-        );
+        let widens = (before.kind, after.kind) == (ColumnType::Int, ColumnType::Float);
+        let what = format!("{} → {}", before.kind.as_str(), after.kind.as_str());
+        add(effect(widens), at("type"), what);
     }
-    let flags = [
-        ("coerce", before.coerce, after.coerce),
-        ("nullable", before.nullable, after.nullable),
-        ("nan", before.nan, after.nan),
-        ("infinite", before.infinite, after.infinite),
-        // Of uniqueness, less is more.
-        ("unique", before.unique, after.unique),
-    ];
-    for (name, old, new) in flags.into_iter().filter(|(_, old, new)| old != new) {
-        let widens = if name == "unique" { !new } else { new };
-        add(
-            if widens {
-                ChangeEffect::Widening
-            } else {
-                ChangeEffect::Breaking
-            },
-            at(name),
-            format!("{old} → {new}"),
-        );
-    }
-    match (&before.allowed, &after.allowed) {
-        (Some(old), None) => add(
-            ChangeEffect::Widening,
-            at("allowed"),
-            format!("{} values → any", old.len()),
-        ),
-        (None, Some(new)) => add(
-            ChangeEffect::Breaking,
-            at("allowed"),
-            format!("any → {} values", new.len()),
-        ),
-        (Some(old), Some(new)) => {
-            let gone: Vec<&str> = old
-                .iter()
-                .filter(|value| !new.contains(value))
-                .map(String::as_str)
-                .collect();
-            let more: Vec<&str> = new
-                .iter()
-                .filter(|value| !old.contains(value))
-                .map(String::as_str)
-                .collect();
-            if !gone.is_empty() {
-                add(
-                    ChangeEffect::Breaking,
-                    at("allowed"),
-                    format!("without {}", gone.join(", ")),
-                );
-            }
-            if !more.is_empty() {
-                add(
-                    ChangeEffect::Widening,
-                    at("allowed"),
-                    format!("also {}", more.join(", ")),
-                );
-            }
-        }
-        (None, None) => {}
-    }
-    let show = if before.kind == ColumnType::Time {
-        moment
-    } else {
-        plain
-    };
-    bound_of(
-        &before.name,
-        "min",
-        (before.min, after.min, false),
-        show,
-        add,
-    );
-    bound_of(
-        &before.name,
-        "max",
-        (before.max, after.max, true),
-        show,
-        add,
-    );
-    let length = |length: Option<u64>| length.map(|length| length as f64);
-    bound(
-        &before.name,
-        "min_length",
-        length(before.min_length),
-        length(after.min_length),
-        false,
-        add,
-    );
-    bound(
-        &before.name,
-        "max_length",
-        length(before.max_length),
-        length(after.max_length),
-        true,
-        add,
-    );
-    let regex = |rule: &ColumnRule| rule.regex.as_ref().map(|regex| regex.as_str().to_owned());
-    match (regex(before), regex(after)) {
-        (old, new) if old == new => {}
-        (Some(_), None) => add(ChangeEffect::Widening, at("regex"), "any text".to_owned()),
-        (_, new) => add(
-            ChangeEffect::Breaking,
-            at("regex"),
-            format!("must match {}", new.unwrap_or_default()),
-        ),
-    }
+    flags(before, after, add);
+    allowed(before, after, add);
+    bounds(before, after, add);
+    regex(before, after, add);
     // Of rules that both ask.
     let asked = of_column(after);
     for old in of_column(before) {
         if let Some(new) = asked.iter().find(|new| new.name == old.name) {
             severity(&at(&old.name), old.severity, new.severity, add);
             share(&at(&old.name), old.at_most, new.at_most, add);
+        }
+    }
+}
+
+fn flags(before: &ColumnRule, after: &ColumnRule, add: Add<'_>) {
+    let flags = [
+        ("coerce", before.coerce, after.coerce),
+        ("nullable", before.nullable, after.nullable),
+        ("nan", before.nan, after.nan),
+        ("infinite", before.infinite, after.infinite),
+        ("unique", before.unique, after.unique),
+    ];
+    for (name, old, new) in flags.into_iter().filter(|(_, old, new)| old != new) {
+        // Of uniqueness, less is more.
+        let widens = if name == "unique" { !new } else { new };
+        let at = format!("{}.{name}", before.name);
+        add(effect(widens), at, format!("{old} → {new}"));
+    }
+}
+
+fn allowed(before: &ColumnRule, after: &ColumnRule, add: Add<'_>) {
+    let at = format!("{}.allowed", before.name);
+    match (&before.allowed, &after.allowed) {
+        (Some(old), None) => {
+            let what = format!("{} values → any", old.len());
+            add(ChangeEffect::Widening, at, what);
+        }
+        (None, Some(new)) => {
+            let what = format!("any → {} values", new.len());
+            add(ChangeEffect::Breaking, at, what);
+        }
+        (Some(old), Some(new)) => {
+            let gone = only_in(old, new);
+            if !gone.is_empty() {
+                let what = format!("without {}", gone.join(", "));
+                add(ChangeEffect::Breaking, at.clone(), what);
+            }
+            let more = only_in(new, old);
+            if !more.is_empty() {
+                let what = format!("also {}", more.join(", "));
+                add(ChangeEffect::Widening, at, what);
+            }
+        }
+        (None, None) => {}
+    }
+}
+
+/// The values of a list that another does not have.
+fn only_in<'a>(list: &'a [String], other: &[String]) -> Vec<&'a str> {
+    let own = list.iter().filter(|value| !other.contains(value));
+    own.map(String::as_str).collect()
+}
+
+fn bounds(before: &ColumnRule, after: &ColumnRule, add: Add<'_>) {
+    let name = &before.name;
+    let show = if before.kind == ColumnType::Time {
+        moment
+    } else {
+        plain
+    };
+    bound_of(name, "min", (before.min, after.min, false), show, add);
+    bound_of(name, "max", (before.max, after.max, true), show, add);
+    let length = |length: Option<u64>| length.map(|length| length as f64);
+    let least = (length(before.min_length), length(after.min_length));
+    bound(name, "min_length", least.0, least.1, false, add);
+    let most = (length(before.max_length), length(after.max_length));
+    bound(name, "max_length", most.0, most.1, true, add);
+}
+
+fn regex(before: &ColumnRule, after: &ColumnRule, add: Add<'_>) {
+    let text = |rule: &ColumnRule| rule.regex.as_ref().map(|regex| regex.as_str().to_owned());
+    let at = format!("{}.regex", before.name);
+    match (text(before), text(after)) {
+        (old, new) if old == new => {}
+        (Some(_), None) => add(ChangeEffect::Widening, at, "any text".to_owned()),
+        (_, new) => {
+            let what = format!("must match {}", new.unwrap_or_default());
+            add(ChangeEffect::Breaking, at, what);
         }
     }
 }

@@ -6,7 +6,6 @@ use crate::schema::types::{RULES, SEVERITIES, TYPES};
 
 /// Returns the JSON Schema (draft 2020-12).
 pub fn json_schema() -> Value {
-    let types: Vec<&str> = TYPES.iter().map(|(word, _)| *word).collect();
     let severities: Vec<&str> = SEVERITIES.iter().map(|(word, _)| *word).collect();
     let share = json!({"anyOf": [
         {"type": "number", "minimum": 0, "maximum": 1},
@@ -20,29 +19,7 @@ pub fn json_schema() -> Value {
         json!({"anyOf": [one, {"type": "object", "properties": rules, "additionalProperties": false}]})
     };
     let severity = json!({"enum": severities});
-    let scalar = json!({"type": ["string", "number", "boolean"]});
-    let flag = |doc: &str| json!({"type": "boolean", "default": false, "description": doc});
-    let column = json!({
-        "type": "object",
-        "required": ["type"],
-        "additionalProperties": false,
-        "properties": {
-            "type": {"enum": types, "description": "What the column holds."},
-            "coerce": flag("Whether text that reads as the type is taken as such."),
-            "nullable": flag("Whether cells may be missing."),
-            "nan": flag("Whether NaN may stand there."),
-            "infinite": flag("Whether the infinities may stand there."),
-            "allowed": {"type": "array", "items": scalar, "description": "The only values that may stand there."},
-            "min": {"type": ["number", "string"], "description": "The least number, or moment."},
-            "max": {"type": ["number", "string"], "description": "The greatest number, or moment."},
-            "regex": {"type": "string", "description": "What text must match from its begin to its end."},
-            "min_length": {"type": "integer", "minimum": 0, "description": "The least number of characters."},
-            "max_length": {"type": "integer", "minimum": 0, "description": "The greatest number of characters."},
-            "unique": flag("Whether no value may stand twice."),
-            "severity": by_rule(&severity),
-            "at_most": by_rule(&share),
-        },
-    });
+    let column = column(&by_rule(&severity), &by_rule(&share));
     let table = |keys: &[(&str, Value)]| {
         let mut properties: serde_json::Map<String, Value> = keys
             .iter()
@@ -82,6 +59,34 @@ pub fn json_schema() -> Value {
                 "freshness": table(&[("column", json!({"type": "string"})), ("max_hours", number)]),
             }},
             "quarantine_at_most": share,
+        },
+    })
+}
+
+/// The rules of a column.
+fn column(severity: &Value, at_most: &Value) -> Value {
+    let types: Vec<&str> = TYPES.iter().map(|(word, _)| *word).collect();
+    let scalar = json!({"type": ["string", "number", "boolean"]});
+    let flag = |doc: &str| json!({"type": "boolean", "default": false, "description": doc});
+    json!({
+        "type": "object",
+        "required": ["type"],
+        "additionalProperties": false,
+        "properties": {
+            "type": {"enum": types, "description": "What the column holds."},
+            "coerce": flag("Whether text that reads as the type is taken as such."),
+            "nullable": flag("Whether cells may be missing."),
+            "nan": flag("Whether NaN may stand there."),
+            "infinite": flag("Whether the infinities may stand there."),
+            "allowed": {"type": "array", "items": scalar, "description": "The only values that may stand there."},
+            "min": {"type": ["number", "string"], "description": "The least number, or moment."},
+            "max": {"type": ["number", "string"], "description": "The greatest number, or moment."},
+            "regex": {"type": "string", "description": "What text must match from its begin to its end."},
+            "min_length": {"type": "integer", "minimum": 0, "description": "The least number of characters."},
+            "max_length": {"type": "integer", "minimum": 0, "description": "The greatest number of characters."},
+            "unique": flag("Whether no value may stand twice."),
+            "severity": severity,
+            "at_most": at_most,
         },
     })
 }

@@ -181,63 +181,8 @@ impl SchemaReader {
                 _ => self.unknown(key, &KEYS),
             }
         }
-        let is_text = rule.kind == ColumnType::Text;
-        let misplaced = [
-            (
-                "min",
-                rule.min.is_some() && (is_text || rule.kind == ColumnType::Bool),
-            ),
-            (
-                "max",
-                rule.max.is_some() && (is_text || rule.kind == ColumnType::Bool),
-            ),
-            ("regex", rule.regex.is_some() && !is_text),
-            ("min_length", rule.min_length.is_some() && !is_text),
-            ("max_length", rule.max_length.is_some() && !is_text),
-        ];
-        for (key, _) in misplaced
-            .into_iter()
-            .filter(|(_, is_misplaced)| *is_misplaced)
-        {
-            let message = format!(
-                "`{key}` means nothing for a column of the type `{}`",
-                rule.kind.as_str()
-            );
-            self.problem(
-                "schema::misplaced",
-                message,
-                node.get(key).map_or(node.span, |node| node.span),
-                "here",
-            );
-        }
-        if rule.allowed.as_ref().is_some_and(Vec::is_empty) {
-            self.problem(
-                "schema::empty_range",
-                "`allowed` is empty: nothing can stand here",
-                node.span,
-                "here",
-            );
-        }
-        if let (Some(least), Some(most)) = (rule.min_length, rule.max_length)
-            && least > most
-        {
-            self.problem(
-                "schema::empty_range",
-                "`min_length` is above `max_length`",
-                node.span,
-                "here",
-            );
-        }
-        if let (Some(min), Some(max)) = (rule.min, rule.max)
-            && min > max
-        {
-            self.problem(
-                "schema::empty_range",
-                "`min` is above `max`: nothing can stand here",
-                node.span,
-                "here",
-            );
-        }
+        self.check_places(&rule, node);
+        self.check_ranges(&rule, node);
         if kind.is_some() {
             self.unused(&rule, node);
         }
@@ -248,6 +193,47 @@ impl SchemaReader {
             self.problem("schema::loses_cells", message, name.span, "this column");
         }
         kind.map(|_| rule)
+    }
+
+    /// Tells of rules that mean nothing for a column of this type.
+    fn check_places(&mut self, rule: &ColumnRule, node: &SyntaxNode) {
+        let is_text = rule.kind == ColumnType::Text;
+        let has_no_order = is_text || rule.kind == ColumnType::Bool;
+        let misplaced = [
+            ("min", rule.min.is_some() && has_no_order),
+            ("max", rule.max.is_some() && has_no_order),
+            ("regex", rule.regex.is_some() && !is_text),
+            ("min_length", rule.min_length.is_some() && !is_text),
+            ("max_length", rule.max_length.is_some() && !is_text),
+        ];
+        for (key, is_misplaced) in misplaced {
+            if is_misplaced {
+                let kind = rule.kind.as_str();
+                let message = format!("`{key}` means nothing for a column of the type `{kind}`");
+                let span = node.get(key).map_or(node.span, |node| node.span);
+                self.problem("schema::misplaced", message, span, "here");
+            }
+        }
+    }
+
+    /// Tells of ranges in which nothing can stand.
+    fn check_ranges(&mut self, rule: &ColumnRule, node: &SyntaxNode) {
+        let mut empty = |message: &str| {
+            self.problem("schema::empty_range", message, node.span, "here");
+        };
+        if rule.allowed.as_ref().is_some_and(Vec::is_empty) {
+            empty("`allowed` is empty: nothing can stand here");
+        }
+        if let (Some(least), Some(most)) = (rule.min_length, rule.max_length)
+            && least > most
+        {
+            empty("`min_length` is above `max_length`");
+        }
+        if let (Some(min), Some(max)) = (rule.min, rule.max)
+            && min > max
+        {
+            empty("`min` is above `max`: nothing can stand here");
+        }
     }
 
     /// Tells of what is said of rules that are not asked, and of values that can never stand in the

@@ -163,114 +163,126 @@ pub fn open(input: Box<dyn Read + Send>, options: &Options) -> Result<OpenedFile
         0
     };
     input.consume(mark);
-    let Options {
-        separator,
-        na,
-        mut types,
-        mut epochs,
-        encoding,
-        ..
-    } = options.clone();
+    let mut types = options.types.clone();
+    let mut epochs = options.epochs.clone();
     // A column that is asked for as text is left alone: so a model reads what it scores.
     epochs.retain(|name, _| !types.contains_key(name));
     types.extend(epochs.keys().map(|name| (name.clone(), ColumnType::Float)));
+    let options = Options {
+        types,
+        epochs,
+        ..options.clone()
+    };
     match format {
-        FileFormat::Parquet => {
-            // It is held in memory as a whole, and what is packed in it is packed already.
-            input.get_mut().set_limit(parquet::PACKED_AGAIN);
-            let mut bytes = Vec::new();
-            input.read_to_end(&mut bytes).map_err(wrong(format))?;
-            let rows = FileRows::Parquet(Box::new(ParquetRows::open(bytes)?));
-            Ok(OpenedFile {
-                form: FileForm::Parquet { na, types },
-                epochs,
-                rows,
-                notes: Vec::new(),
-            })
-        }
-        FileFormat::Ndjson => {
-            let chunks =
-                ChunkReader::new(Box::new(input) as Box<dyn Read + Send>, RecordKind::Lines);
-            Ok(OpenedFile {
-                form: FileForm::Ndjson {
-                    na,
-                    types,
-                    encoding,
-                },
-                epochs,
-                rows: FileRows::Text(chunks),
-                notes: Vec::new(),
-            })
-        }
-        FileFormat::Zeek => {
-            let mut chunks =
-                ChunkReader::new(Box::new(input) as Box<dyn Read + Send>, RecordKind::Lines);
-            let mut lines = Vec::new();
-            while !lines
-                .last()
-                .is_some_and(|line: &Vec<u8>| line.starts_with(b"#types"))
-            {
-                match chunks.record().map_err(wrong(format))? {
-                    Some(line) if line.bytes.starts_with(b"#") && lines.len() < HEAD_LINES => {
-                        lines.push(line.bytes)
-                    }
-                    _ => {
-                        return Err(TableError(
-                            "the head of the Zeek log ends without `#types`".to_owned(),
-                        ));
-                    }
-                }
+        FileFormat::Parquet => open_parquet(input, options),
+        FileFormat::Ndjson => Ok(open_ndjson(input, options)),
+        FileFormat::Zeek => open_zeek(input, options),
+        FileFormat::Csv => open_csv(input, options),
+    }
+}
+
+/// A file that was unpacked, and begins after its byte order mark.
+type UnpackedInput = BufReader<UnpackedReader>;
+
+fn open_parquet(mut input: UnpackedInput, options: Options) -> Result<OpenedFile, TableError> {
+    // It is held in memory as a whole, and what is packed in it is packed already.
+    input.get_mut().set_limit(parquet::PACKED_AGAIN);
+    let mut bytes = Vec::new();
+    let read = input.read_to_end(&mut bytes);
+    read.map_err(wrong(FileFormat::Parquet))?;
+    let Options {
+        na, types, epochs, ..
+    } = options;
+    Ok(OpenedFile {
+        form: FileForm::Parquet { na, types },
+        epochs,
+        rows: FileRows::Parquet(Box::new(ParquetRows::open(bytes)?)),
+        notes: Vec::new(),
+    })
+}
+
+fn open_ndjson(input: UnpackedInput, options: Options) -> OpenedFile {
+    let chunks = ChunkReader::new(Box::new(input) as Box<dyn Read + Send>, RecordKind::Lines);
+    let form = FileForm::Ndjson {
+        na: options.na,
+        types: options.types,
+        encoding: options.encoding,
+    };
+    OpenedFile {
+        form,
+        epochs: options.epochs,
+        rows: FileRows::Text(chunks),
+        notes: Vec::new(),
+    }
+}
+
+fn open_zeek(input: UnpackedInput, options: Options) -> Result<OpenedFile, TableError> {
+    let mut chunks = ChunkReader::new(Box::new(input) as Box<dyn Read + Send>, RecordKind::Lines);
+    let is_types = |line: &Vec<u8>| line.starts_with(b"#types");
+    let mut lines: Vec<Vec<u8>> = Vec::new();
+    while !lines.last().is_some_and(is_types) {
+        match chunks.record().map_err(wrong(FileFormat::Zeek))? {
+            Some(line) if line.bytes.starts_with(b"#") && lines.len() < HEAD_LINES => {
+                lines.push(line.bytes);
             }
-            let head = ZeekHead::read(&lines)?;
-            let asked = std::mem::take(&mut types);
-            epochs.extend(
-                head.moments()
-                    .filter(|name| !asked.contains_key(*name))
-                    .map(|name| (name.clone(), 0)),
-            );
-            types = head.types();
-            types.extend(asked);
-            let form = Csv {
-                encoding,
-                ..head.form(&na, types)
-            };
-            Ok(OpenedFile {
-                form: FileForm::Zeek { head, form },
-                epochs,
-                rows: FileRows::Text(chunks),
-                notes: Vec::new(),
-            })
-        }
-        FileFormat::Csv => {
-            let mut chunks = ChunkReader::new(
-                Box::new(input) as Box<dyn Read + Send>,
-                RecordKind::Csv(separator),
-            );
-            let first = chunks.record().map_err(wrong(format))?;
-            let first = first.ok_or_else(|| TableError("the file is empty".to_owned()))?;
-            let (names, notes) = csv::header(&first.bytes, separator, encoding)?;
-            refuse_separator(&names, &first.bytes, separator)?;
-            if names.iter().all(|name| name.starts_with("column_"))
-                && first.bytes.trim_ascii().is_empty()
-            {
-                return Err(TableError(
-                    "the file is empty, or its first line is".to_owned(),
-                ));
+            _ => {
+                let why = "the head of the Zeek log ends without `#types`";
+                return Err(TableError(why.to_owned()));
             }
-            let form = FileForm::Csv(Csv {
-                na,
-                types,
-                encoding,
-                ..Csv::plain(separator, names)
-            });
-            Ok(OpenedFile {
-                form,
-                epochs,
-                rows: FileRows::Text(chunks),
-                notes,
-            })
         }
     }
+    let head = ZeekHead::read(&lines)?;
+    let asked = options.types;
+    let mut epochs = options.epochs;
+    for name in head.moments().filter(|name| !asked.contains_key(*name)) {
+        epochs.insert(name.clone(), 0);
+    }
+    let mut types = head.types();
+    types.extend(asked);
+    let form = Csv {
+        encoding: options.encoding,
+        ..head.form(&options.na, types)
+    };
+    Ok(OpenedFile {
+        form: FileForm::Zeek { head, form },
+        epochs,
+        rows: FileRows::Text(chunks),
+        notes: Vec::new(),
+    })
+}
+
+fn open_csv(input: UnpackedInput, options: Options) -> Result<OpenedFile, TableError> {
+    let Options {
+        separator,
+        na,
+        types,
+        epochs,
+        encoding,
+        ..
+    } = options;
+    let kind = RecordKind::Csv(separator);
+    let mut chunks = ChunkReader::new(Box::new(input) as Box<dyn Read + Send>, kind);
+    let first = chunks.record().map_err(wrong(FileFormat::Csv))?;
+    let first = first.ok_or_else(|| TableError("the file is empty".to_owned()))?;
+    let (names, notes) = csv::header(&first.bytes, separator, encoding)?;
+    refuse_separator(&names, &first.bytes, separator)?;
+    let is_unnamed = names.iter().all(|name| name.starts_with("column_"));
+    if is_unnamed && first.bytes.trim_ascii().is_empty() {
+        let why = "the file is empty, or its first line is";
+        return Err(TableError(why.to_owned()));
+    }
+    let form = Csv {
+        na,
+        types,
+        encoding,
+        ..Csv::plain(separator, names)
+    };
+    Ok(OpenedFile {
+        form: FileForm::Csv(form),
+        epochs,
+        rows: FileRows::Text(chunks),
+        notes,
+    })
 }
 
 impl OpenedFile {

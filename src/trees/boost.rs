@@ -69,24 +69,12 @@ pub fn boost(
             false => all.clone(),
         };
         entries.clear();
-        for (_, &group) in present
-            .iter()
-            .enumerate()
-            .filter(|(place, _)| !is_held(*place))
-        {
+        for (place, &group) in present.iter().enumerate() {
             let at = group as usize;
             let rows = drawn.as_ref().map_or(counts.rows[at], |drawn| drawn[at]);
-            if rows == [0, 0] {
-                continue;
+            if !is_held(place) && rows != [0, 0] {
+                entries.push(pulled(counts, group, rows, raw[at]));
             }
-            let [zero, one] = counts.weigh(rows);
-            let p = logistic(raw[at]);
-            entries.push(WeightedGroup {
-                group,
-                n: (rows[0] + rows[1]) as f32,
-                g: one - (zero + one) * p,
-                h: (zero + one) * p * (1.0 - p),
-            });
         }
         let (mut tree, values) = grow(bins, &layout, &features, &mut entries, &boosting.rules);
         tree.nodes
@@ -105,11 +93,7 @@ pub fn boost(
         }
         trees.push(tree);
         if !held.is_empty() {
-            let loss = |group: &u32| {
-                let ([zero, one], z) = (weights[*group as usize], raw[*group as usize]);
-                zero * logistic::loss(z, 0.0) + one * logistic::loss(z, 1.0)
-            };
-            let loss: f64 = held.iter().map(loss).sum();
+            let loss = held_out_loss(&held, &weights, &raw);
             waited = if loss < least { 0 } else { waited + 1 };
             least = least.min(loss);
             if waited >= boosting.patience {
@@ -122,6 +106,28 @@ pub fn boost(
         trees,
         link: LinkFunction::Logistic(base),
     }
+}
+
+/// A group with its rows, and how the logistic loss pulls at its raw score.
+fn pulled(counts: &GroupCounts, group: u32, rows: [u32; 2], raw: f64) -> WeightedGroup {
+    let [zero, one] = counts.weigh(rows);
+    let p = logistic(raw);
+    WeightedGroup {
+        group,
+        n: (rows[0] + rows[1]) as f32,
+        g: one - (zero + one) * p,
+        h: (zero + one) * p * (1.0 - p),
+    }
+}
+
+/// The logistic loss of groups that no tree was grown from.
+fn held_out_loss(held: &[u32], weights: &[[f64; 2]], raw: &[f64]) -> f64 {
+    let loss = |group: &u32| {
+        let at = *group as usize;
+        let [zero, one] = weights[at];
+        zero * logistic::loss(raw[at], 0.0) + one * logistic::loss(raw[at], 1.0)
+    };
+    held.iter().map(loss).sum()
 }
 
 /// Draws a share of the rows without replacement.

@@ -81,88 +81,12 @@ fn cells(row: ArrayView1<'_, f64>) -> impl FnOnce(&mut FramedHasher) {
 impl Folds {
     /// Deals rows out. Their features, or groups, and the seed decide.
     pub fn new(data: &TrainingSet, count: usize, by: &FoldPlacement, seed: u64) -> Self {
-        const WORD: &str = "netsec 2026-11 fold 1";
         let count = count.max(1);
-        let rows = data.labels.len();
-        let heads = || {
-            data.x
-                .rows()
-                .into_iter()
-                .map(|row| head(WORD, seed, cells(row)))
-                .collect::<Vec<u64>>()
-        };
         let of = match by {
-            FoldPlacement::Content => heads()
-                .into_iter()
-                .map(|head| Some((head % count as u64) as usize))
-                .collect(),
-            FoldPlacement::Group(groups) => {
-                let of = |group: &String| {
-                    head(WORD, seed, |framed| {
-                        framed.text(group);
-                    })
-                };
-                let mut sizes: HashMap<&String, usize> = HashMap::new();
-                groups
-                    .iter()
-                    .for_each(|group| *sizes.entry(group).or_default() += 1);
-                // The largest first, each to the fold that has the fewest rows; of equal ones the
-                // digest decides.
-                let mut order: Vec<(&String, usize)> = sizes.into_iter().collect();
-                order.sort_by_key(|(group, size)| (std::cmp::Reverse(*size), of(group), *group));
-                let mut filled = vec![0; count];
-                let mut fold_of: HashMap<&String, usize> = HashMap::new();
-                for (group, size) in order {
-                    let fold = (0..count)
-                        .min_by_key(|fold| filled[*fold])
-                        .unwrap_or_default();
-                    filled[fold] += size;
-                    fold_of.insert(group, fold);
-                }
-                groups
-                    .iter()
-                    .map(|group| fold_of.get(group).copied())
-                    .collect()
-            }
-            FoldPlacement::Stratified => {
-                let heads = heads();
-                // Rows with equal features go together, and count as attacks if one of them is.
-                let mut equal: BTreeMap<u64, (bool, Vec<usize>)> = BTreeMap::new();
-                for (row, head) in heads.iter().enumerate() {
-                    let (is_attack, rows) = equal.entry(*head).or_default();
-                    *is_attack |= data.labels.is_attack(row);
-                    rows.push(row);
-                }
-                let mut groups: Vec<(bool, Vec<usize>)> = equal.into_values().collect();
-                // The largest first, each to the fold that has the fewest of its class; of equal
-                // ones the digest decides.
-                groups.sort_by_key(|(is_attack, rows)| (*is_attack, std::cmp::Reverse(rows.len())));
-                let mut filled = vec![[0; 2]; count];
-                let mut of = vec![None; rows];
-                for (is_attack, rows) in groups {
-                    let class = usize::from(is_attack);
-                    let fold = (0..count)
-                        .min_by_key(|fold| filled[*fold][class])
-                        .unwrap_or_default();
-                    filled[fold][class] += rows.len();
-                    rows.into_iter().for_each(|row| of[row] = Some(fold));
-                }
-                of
-            }
-            FoldPlacement::Time(times) => {
-                let mut order: Vec<usize> = (0..rows).collect();
-                order.sort_by(|a, b| times[*a].total_cmp(&times[*b]));
-                let mut of = vec![None; rows];
-                let block = |place: usize| place * (count + 1) / rows.max(1);
-                let mut place = 0;
-                // Rows of one time are not parted: they are where the first of them is.
-                for tied in order.chunk_by(|a, b| times[*a] == times[*b]) {
-                    tied.iter()
-                        .for_each(|row| of[*row] = block(place).checked_sub(1));
-                    place += tied.len();
-                }
-                of
-            }
+            FoldPlacement::Content => by_content(data, count, seed),
+            FoldPlacement::Group(groups) => by_group(groups, count, seed),
+            FoldPlacement::Stratified => stratified(data, count, seed),
+            FoldPlacement::Time(times) => by_time(times, count),
         };
         Self {
             of,
@@ -234,4 +158,85 @@ pub fn moments(table: &Table, column: &str) -> Result<Vec<f64>, TableError> {
         ))),
         None => Ok(cells),
     }
+}
+
+/// What digests that place rows begin with.
+const WORD: &str = "netsec 2026-11 fold 1";
+
+/// A digest of the features of each row.
+fn heads(data: &TrainingSet, seed: u64) -> Vec<u64> {
+    let rows = data.x.rows().into_iter();
+    rows.map(|row| head(WORD, seed, cells(row))).collect()
+}
+
+fn by_content(data: &TrainingSet, count: usize, seed: u64) -> Vec<Option<usize>> {
+    let fold = |head: u64| Some((head % count as u64) as usize);
+    heads(data, seed).into_iter().map(fold).collect()
+}
+
+/// The largest group first, each to the fold that has the fewest rows; of equal ones the digest
+/// decides.
+fn by_group(groups: &[String], count: usize, seed: u64) -> Vec<Option<usize>> {
+    let digest = |group: &String| {
+        head(WORD, seed, |framed| {
+            framed.text(group);
+        })
+    };
+    let mut sizes: HashMap<&String, usize> = HashMap::new();
+    for group in groups {
+        *sizes.entry(group).or_default() += 1;
+    }
+    let mut order: Vec<(&String, usize)> = sizes.into_iter().collect();
+    order.sort_by_key(|(group, size)| (std::cmp::Reverse(*size), digest(group), *group));
+    let mut filled = vec![0; count];
+    let mut fold_of: HashMap<&String, usize> = HashMap::new();
+    for (group, size) in order {
+        let emptiest = (0..count).min_by_key(|fold| filled[*fold]);
+        let fold = emptiest.unwrap_or_default();
+        filled[fold] += size;
+        fold_of.insert(group, fold);
+    }
+    let placed = groups.iter().map(|group| fold_of.get(group).copied());
+    placed.collect()
+}
+
+/// Rows with equal features go together, and count as attacks if one of them is. The largest first,
+/// each to the fold that has the fewest of its class; of equal ones the digest decides.
+fn stratified(data: &TrainingSet, count: usize, seed: u64) -> Vec<Option<usize>> {
+    let mut equal: BTreeMap<u64, (bool, Vec<usize>)> = BTreeMap::new();
+    for (row, head) in heads(data, seed).into_iter().enumerate() {
+        let (is_attack, rows) = equal.entry(head).or_default();
+        *is_attack |= data.labels.is_attack(row);
+        rows.push(row);
+    }
+    let mut groups: Vec<(bool, Vec<usize>)> = equal.into_values().collect();
+    groups.sort_by_key(|(is_attack, rows)| (*is_attack, std::cmp::Reverse(rows.len())));
+    let mut filled = vec![[0; 2]; count];
+    let mut of = vec![None; data.labels.len()];
+    for (is_attack, rows) in groups {
+        let class = usize::from(is_attack);
+        let emptiest = (0..count).min_by_key(|fold| filled[*fold][class]);
+        let fold = emptiest.unwrap_or_default();
+        filled[fold][class] += rows.len();
+        rows.into_iter().for_each(|row| of[row] = Some(fold));
+    }
+    of
+}
+
+/// One block of time more than there are folds: the first is only learned from. Rows of one time are
+/// not parted: they are where the first of them is.
+fn by_time(times: &[f64], count: usize) -> Vec<Option<usize>> {
+    let rows = times.len();
+    let mut order: Vec<usize> = (0..rows).collect();
+    order.sort_by(|a, b| times[*a].total_cmp(&times[*b]));
+    let mut of = vec![None; rows];
+    let mut place = 0;
+    for tied in order.chunk_by(|a, b| times[*a] == times[*b]) {
+        let block = place * (count + 1) / rows.max(1);
+        for row in tied {
+            of[*row] = block.checked_sub(1);
+        }
+        place += tied.len();
+    }
+    of
 }

@@ -151,6 +151,12 @@ impl OnnxGraph {
         self.constant(doubles(dims, cells))
     }
 
+    /// Adds a row of numbers.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = f64>) -> String {
+        let cells: Vec<f64> = cells.into_iter().collect();
+        self.doubles(&[1, cells.len()], cells)
+    }
+
     /// Adds a number.
     pub fn double(&mut self, cell: f64) -> String {
         self.doubles(&[1], [cell])

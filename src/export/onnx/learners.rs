@@ -1,7 +1,7 @@
 //! Fitted models as nodes of ONNX: a matrix of features → a column of probabilities.
 
 use crate::export::onnx::graph::{ML, OnnxGraph, bytes, doubles, int, ints, tensor};
-use crate::export::onnx::steps::weights;
+use crate::export::onnx::neighbours::weights;
 use crate::model::bayes::NaiveBayes;
 use crate::model::calibrate::{Calibrator, EDGE};
 use crate::model::fitted::Model;

@@ -2,5 +2,6 @@
 pub mod document;
 pub mod graph;
 pub mod learners;
+pub mod neighbours;
 pub mod proto;
 pub mod steps;

@@ -2,14 +2,18 @@
 
 use crate::export::error::ExportError;
 use crate::export::onnx::graph::{OnnxGraph, int};
+use crate::export::onnx::neighbours::knn;
 use crate::prep::cells::CellKind;
-use crate::prep::derive::PairOp;
-use crate::prep::encode::{OneHot, UnknownCategory, of_category, of_rare};
+use crate::prep::clip::{FittedClip, FittedLog1p};
+use crate::prep::derive::{DerivedColumn, PairOp};
+use crate::prep::encode::{OneHot, OrdinalEncoder, UnknownCategory, of_category, of_rare};
+use crate::prep::finite::FiniteReplacement;
 use crate::prep::impute::{ColumnFill, FillMethod, Imputer, indicator};
-use crate::prep::knn::{DonorWeights, KnnImputer};
-use crate::prep::pca;
+use crate::prep::pca::{self, PrincipalComponents};
 use crate::prep::quantile::QuantileScaler;
+use crate::prep::scale::Scaler;
 use crate::prep::step::FittedStep;
+use crate::prep::target::TargetEncoder;
 
 /// Where a column stands: in which matrix, at which place, of how many.
 #[derive(Clone, Debug)]
@@ -119,117 +123,113 @@ impl ColumnFlow {
     /// ONNX has no operators for it.
     pub fn carry_out(&mut self, step: &FittedStep) -> Result<(), ExportError> {
         match step {
-            FittedStep::Finite(step) => {
-                let names: Vec<String> =
-                    step.columns.iter().map(|(name, ..)| name.clone()).collect();
-                self.row_by_row(&names, |graph, x| {
-                    let lows = graph.doubles(
-                        &[1, names.len()],
-                        step.columns.iter().map(|(_, low, _)| *low),
-                    );
-                    let highs = graph.doubles(
-                        &[1, names.len()],
-                        step.columns.iter().map(|(.., high)| *high),
-                    );
-                    let above = graph.with("IsInf", &[x], vec![int("detect_negative", 0)]);
-                    let below = graph.with("IsInf", &[x], vec![int("detect_positive", 0)]);
-                    let x = graph.node("Where", &[&above, &highs, x]);
-                    graph.node("Where", &[&below, &lows, &x])
-                })?;
-            }
-            FittedStep::Impute(step) => self.impute(step)?,
-            FittedStep::Scale(step) => {
-                let names: Vec<String> =
-                    step.columns.iter().map(|(name, ..)| name.clone()).collect();
-                self.row_by_row(&names, |graph, x| {
-                    let width = names.len();
-                    let shifts =
-                        graph.doubles(&[1, width], step.columns.iter().map(|(_, shift, _)| *shift));
-                    let factors =
-                        graph.doubles(&[1, width], step.columns.iter().map(|(.., factor)| *factor));
-                    let x = graph.node("Sub", &[x, &shifts]);
-                    graph.node("Div", &[&x, &factors])
-                })?;
-            }
-            FittedStep::Quantile(step) => self.quantile(step)?,
-            FittedStep::Log1p(step) => {
-                let names: Vec<String> =
-                    step.columns.iter().map(|(name, _)| name.clone()).collect();
-                self.row_by_row(&names, |graph, x| {
-                    let least = graph.doubles(
-                        &[1, names.len()],
-                        step.columns.iter().map(|(_, least)| *least),
-                    );
-                    let one = graph.double(1.0);
-                    let x = graph.node("Max", &[x, &least]);
-                    let x = graph.node("Add", &[&x, &one]);
-                    graph.node("Log", &[&x])
-                })?;
-            }
-            FittedStep::Clip(step) => {
-                let names: Vec<String> =
-                    step.columns.iter().map(|(name, ..)| name.clone()).collect();
-                self.row_by_row(&names, |graph, x| {
-                    let low = graph.doubles(
-                        &[1, names.len()],
-                        step.columns.iter().map(|(_, low, _)| *low),
-                    );
-                    let high = graph.doubles(
-                        &[1, names.len()],
-                        step.columns.iter().map(|(.., high)| *high),
-                    );
-                    let x = graph.node("Max", &[x, &low]);
-                    graph.node("Min", &[&x, &high])
-                })?;
-            }
-            FittedStep::OneHot(step) => self.onehot(step)?,
-            FittedStep::Ordinal(step) => {
-                for (name, categories) in &step.columns {
-                    let values = (0..categories.len()).map(|at| at as f64).collect();
-                    self.valued(name, categories, values, -1.0)?;
-                }
-            }
-            FittedStep::Target(step) => {
-                for (name, known) in &step.columns {
-                    let words: Vec<String> = known.keys().cloned().collect();
-                    self.valued(name, &words, known.values().copied().collect(), step.prior)?;
-                }
-            }
-            FittedStep::Hash(_) => {
-                return Err(ExportError::NoOperator("the step `hash`"));
-            }
-            FittedStep::Drop(step) => self.remove(&step.columns),
-            FittedStep::Pca(step) => {
-                let x = self.matrix(&step.columns)?;
-                let (width, count) = step.directions.dim();
-                let means = self.graph.doubles(&[1, width], step.means.iter().copied());
-                let directions = self
-                    .graph
-                    .doubles(&[width, count], step.directions.iter().copied());
-                let x = self.graph.node("Sub", &[&x, &means]);
-                let x = self.graph.node("MatMul", &[&x, &directions]);
+            FittedStep::Finite(step) => self.finite(step),
+            FittedStep::Impute(step) => self.impute(step),
+            FittedStep::Scale(step) => self.scale(step),
+            FittedStep::Quantile(step) => self.quantile(step),
+            FittedStep::Log1p(step) => self.log1p(step),
+            FittedStep::Clip(step) => self.clip(step),
+            FittedStep::OneHot(step) => self.onehot(step),
+            FittedStep::Ordinal(step) => self.ordinal(step),
+            FittedStep::Target(step) => self.target(step),
+            FittedStep::Hash(_) => Err(ExportError::NoOperator("the step `hash`")),
+            FittedStep::Drop(step) => {
                 self.remove(&step.columns);
-                self.push(
-                    &(0..count).map(pca::named).collect::<Vec<_>>(),
-                    CellKind::Number,
-                    &x,
-                );
+                Ok(())
             }
-            FittedStep::Derive(step) => {
-                let a = self.matrix(std::slice::from_ref(&step.first))?;
-                let b = self.matrix(std::slice::from_ref(&step.second))?;
-                let made = match step.how {
-                    PairOp::Difference => self.graph.node("Sub", &[&a, &b]),
-                    PairOp::Ratio => {
-                        let (zero, missing) = (self.graph.double(0.0), self.graph.double(f64::NAN));
-                        let is_zero = self.graph.node("Equal", &[&b, &zero]);
-                        let ratio = self.graph.node("Div", &[&a, &b]);
-                        self.graph.node("Where", &[&is_zero, &missing, &ratio])
-                    }
-                };
-                self.push(std::slice::from_ref(&step.name), CellKind::Number, &made);
-            }
+            FittedStep::Pca(step) => self.pca(step),
+            FittedStep::Derive(step) => self.derive(step),
         }
+    }
+
+    fn finite(&mut self, step: &FiniteReplacement) -> Result<(), ExportError> {
+        let names: Vec<String> = step.columns.iter().map(|(name, ..)| name.clone()).collect();
+        self.row_by_row(&names, |graph, x| {
+            let lows = graph.row(step.columns.iter().map(|(_, low, _)| *low));
+            let highs = graph.row(step.columns.iter().map(|(.., high)| *high));
+            let above = graph.with("IsInf", &[x], vec![int("detect_negative", 0)]);
+            let below = graph.with("IsInf", &[x], vec![int("detect_positive", 0)]);
+            let x = graph.node("Where", &[&above, &highs, x]);
+            graph.node("Where", &[&below, &lows, &x])
+        })
+    }
+
+    fn scale(&mut self, step: &Scaler) -> Result<(), ExportError> {
+        let names: Vec<String> = step.columns.iter().map(|(name, ..)| name.clone()).collect();
+        self.row_by_row(&names, |graph, x| {
+            let shifts = graph.row(step.columns.iter().map(|(_, shift, _)| *shift));
+            let factors = graph.row(step.columns.iter().map(|(.., factor)| *factor));
+            let x = graph.node("Sub", &[x, &shifts]);
+            graph.node("Div", &[&x, &factors])
+        })
+    }
+
+    fn log1p(&mut self, step: &FittedLog1p) -> Result<(), ExportError> {
+        let names: Vec<String> = step.columns.iter().map(|(name, _)| name.clone()).collect();
+        self.row_by_row(&names, |graph, x| {
+            let least = graph.row(step.columns.iter().map(|(_, least)| *least));
+            let one = graph.double(1.0);
+            let x = graph.node("Max", &[x, &least]);
+            let x = graph.node("Add", &[&x, &one]);
+            graph.node("Log", &[&x])
+        })
+    }
+
+    fn clip(&mut self, step: &FittedClip) -> Result<(), ExportError> {
+        let names: Vec<String> = step.columns.iter().map(|(name, ..)| name.clone()).collect();
+        self.row_by_row(&names, |graph, x| {
+            let low = graph.row(step.columns.iter().map(|(_, low, _)| *low));
+            let high = graph.row(step.columns.iter().map(|(.., high)| *high));
+            let x = graph.node("Max", &[x, &low]);
+            graph.node("Min", &[&x, &high])
+        })
+    }
+
+    fn ordinal(&mut self, step: &OrdinalEncoder) -> Result<(), ExportError> {
+        for (name, categories) in &step.columns {
+            let values = (0..categories.len()).map(|at| at as f64).collect();
+            self.valued(name, categories, values, -1.0)?;
+        }
+        Ok(())
+    }
+
+    fn target(&mut self, step: &TargetEncoder) -> Result<(), ExportError> {
+        for (name, known) in &step.columns {
+            let words: Vec<String> = known.keys().cloned().collect();
+            let values = known.values().copied().collect();
+            self.valued(name, &words, values, step.prior)?;
+        }
+        Ok(())
+    }
+
+    fn pca(&mut self, step: &PrincipalComponents) -> Result<(), ExportError> {
+        let x = self.matrix(&step.columns)?;
+        let (width, count) = step.directions.dim();
+        let means = self.graph.row(step.means.iter().copied());
+        let cells = step.directions.iter().copied();
+        let directions = self.graph.doubles(&[width, count], cells);
+        let x = self.graph.node("Sub", &[&x, &means]);
+        let x = self.graph.node("MatMul", &[&x, &directions]);
+        self.remove(&step.columns);
+        let names: Vec<String> = (0..count).map(pca::named).collect();
+        self.push(&names, CellKind::Number, &x);
+        Ok(())
+    }
+
+    fn derive(&mut self, step: &DerivedColumn) -> Result<(), ExportError> {
+        let a = self.matrix(std::slice::from_ref(&step.first))?;
+        let b = self.matrix(std::slice::from_ref(&step.second))?;
+        let made = match step.how {
+            PairOp::Difference => self.graph.node("Sub", &[&a, &b]),
+            PairOp::Ratio => {
+                let zero = self.graph.double(0.0);
+                let missing = self.graph.double(f64::NAN);
+                let is_zero = self.graph.node("Equal", &[&b, &zero]);
+                let ratio = self.graph.node("Div", &[&a, &b]);
+                self.graph.node("Where", &[&is_zero, &missing, &ratio])
+            }
+        };
+        self.push(std::slice::from_ref(&step.name), CellKind::Number, &made);
         Ok(())
     }
 
@@ -415,112 +415,4 @@ impl ColumnFlow {
         }
         Ok(())
     }
-}
-
-/// Rows with their missing cells filled from the nearest of the training rows. Only rows with
-/// missing cells are compared, and differences are summed column by column, in the order in which
-/// training sums them.
-fn knn(graph: &mut OnnxGraph, x: &str, imputer: &KnnImputer) -> String {
-    let (count, width) = imputer.rows.dim();
-    let is_missing = graph.node("IsNaN", &[x]);
-    let flags = graph.cast(&is_missing);
-    let any = graph.sum(&flags);
-    let any = graph.with("Cast", &[&any], vec![int("to", 9)]);
-    let axis = graph.ints(&[1]);
-    let any = graph.node("Squeeze", &[&any, &axis]);
-    let rows = graph.node("NonZero", &[&any]);
-    // The places of rows with missing cells, one below the other.
-    let rows = graph.node("Transpose", &[&rows]);
-    let mine = graph.node("GatherND", &[x, &rows]);
-    let missing = graph.node("IsNaN", &[&mine]);
-    let (zero, infinite) = (graph.double(0.0), graph.double(f64::INFINITY));
-    let known = graph.node("Where", &[&missing, &zero, &mine]);
-    let present = graph.node("Not", &[&missing]);
-    let present = graph.cast(&present);
-    let has = |at: usize| {
-        imputer
-            .rows
-            .column(at)
-            .to_vec()
-            .into_iter()
-            .map(|cell| f64::from(u8::from(!cell.is_nan())))
-    };
-    let cells = |at: usize| {
-        imputer
-            .rows
-            .column(at)
-            .to_vec()
-            .into_iter()
-            .map(|cell| if cell.is_nan() { 0.0 } else { cell })
-    };
-    let theirs = graph.doubles(&[width, count], (0..width).flat_map(has));
-    let both = graph.node("MatMul", &[&present, &theirs]);
-    let mut sum: Option<String> = None;
-    for at in 0..width {
-        let (cell, mark) = (graph.columns(&known, &[at]), graph.columns(&present, &[at]));
-        let (donors, marks) = (
-            graph.doubles(&[1, count], cells(at)),
-            graph.doubles(&[1, count], has(at)),
-        );
-        let apart = graph.node("Sub", &[&cell, &donors]);
-        let square = graph.node("Mul", &[&apart, &apart]);
-        let marks = graph.node("Mul", &[&mark, &marks]);
-        let part = graph.node("Mul", &[&square, &marks]);
-        sum = Some(match sum {
-            None => part,
-            Some(sum) => graph.node("Add", &[&sum, &part]),
-        });
-    }
-    let width_of = graph.double(width as f64);
-    let sum = graph.node("Mul", &[&sum.unwrap_or_default(), &width_of]);
-    let distance = graph.node("Div", &[&sum, &both]);
-    let none = graph.node("Equal", &[&both, &zero]);
-    let distance = graph.node("Where", &[&none, &infinite, &distance]);
-    let most = graph.ints(&[imputer.neighbours.min(count) as i64]);
-    let mut filled = Vec::new();
-    for at in 0..width {
-        let marks = graph.doubles(&[1, count], has(at));
-        let is_donor = graph.node("Equal", &[&marks, &zero]);
-        let to_donors = graph.node("Where", &[&is_donor, &infinite, &distance]);
-        let near = graph.many(
-            ("", "TopK"),
-            &[&to_donors, &most],
-            vec![int("largest", 0)],
-            2,
-        );
-        let donors = graph.doubles(&[count], cells(at));
-        let values = graph.with("Gather", &[&donors, &near[1]], vec![int("axis", 0)]);
-        let weights = weights(graph, &near[0], imputer.weights == DonorWeights::Distance);
-        let is_out = graph.node("Equal", &[&near[0], &infinite]);
-        let weights = graph.node("Where", &[&is_out, &zero, &weights]);
-        let whole = graph.sum(&weights);
-        let weighted = graph.node("Mul", &[&weights, &values]);
-        let weighted = graph.sum(&weighted);
-        let value = graph.node("Div", &[&weighted, &whole]);
-        let nobody = graph.node("Equal", &[&whole, &zero]);
-        let mean = graph.double(imputer.means[at]);
-        let value = graph.node("Where", &[&nobody, &mean, &value]);
-        let (cell, lacks) = (graph.columns(&known, &[at]), graph.columns(&missing, &[at]));
-        filled.push(graph.node("Where", &[&lacks, &value, &cell]));
-    }
-    let filled = graph.beside(&filled);
-    graph.node("ScatterND", &[x, &rows, &filled])
-}
-
-/// What neighbours at these squared distances, the nearest first, weigh: all the same, or one over
-/// the distance; where some are at none, those alone.
-pub fn weights(graph: &mut OnnxGraph, squares: &str, by_distance: bool) -> String {
-    if !by_distance {
-        // Ones, as many.
-        let all = graph.node("Equal", &[squares, squares]);
-        return graph.cast(&all);
-    }
-    let (zero, one) = (graph.double(0.0), graph.double(1.0));
-    let nearest = graph.columns(squares, &[0]);
-    let has_equal = graph.node("Equal", &[&nearest, &zero]);
-    let is_equal = graph.node("Equal", &[squares, &zero]);
-    let is_equal = graph.cast(&is_equal);
-    let root = graph.node("Sqrt", &[squares]);
-    let over = graph.node("Div", &[&one, &root]);
-    graph.node("Where", &[&has_equal, &is_equal, &over])
 }

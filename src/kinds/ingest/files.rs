@@ -107,24 +107,27 @@ pub(crate) fn gather(
         }
     }
     same_columns(&read)?;
-    let gists = || {
-        read.iter()
-            .flat_map(|file| &file.pieces)
-            .map(|(gist, _)| gist)
-    };
-    let dropped: BTreeSet<&str> = gists()
-        .flat_map(|gist| &gist.dropped)
-        .map(String::as_str)
-        .collect();
-    let names: BTreeSet<&str> = gists()
-        .flat_map(|gist| &gist.columns)
-        .map(|(name, _)| name.as_str())
-        .collect();
-    let typed = options
-        .types
-        .keys()
-        .chain(options.epochs.keys())
-        .map(|name| ("types", name));
+    check_named(&read, options, drop)?;
+    for (gist, kept) in read.into_iter().flat_map(|file| file.pieces) {
+        gist.conflicts
+            .into_iter()
+            .for_each(|conflict| conflict.gather(&mut gathered.conflicts));
+        writer.add(kept, gist.rows, gist.columns);
+    }
+    Ok(gathered)
+}
+
+/// Checks that every column that is named by the parameters is there, and that one is left.
+fn check_named(read: &[FilePieces], options: &Options, drop: &[String]) -> Result<(), StageError> {
+    let pieces = read.iter().flat_map(|file| &file.pieces);
+    let mut dropped: BTreeSet<&str> = BTreeSet::new();
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    for (piece, _) in pieces {
+        dropped.extend(piece.dropped.iter().map(String::as_str));
+        names.extend(piece.columns.iter().map(|(name, _)| name.as_str()));
+    }
+    let typed = options.types.keys().chain(options.epochs.keys());
+    let typed = typed.map(|name| ("types", name));
     for (word, name) in drop.iter().map(|name| ("drop", name)).chain(typed) {
         let is_there =
             dropped.contains(name.as_str()) || (word == "types" && names.contains(name.as_str()));
@@ -138,13 +141,7 @@ pub(crate) fn gather(
     if names.is_empty() && !dropped.is_empty() {
         return Err(StageError::Data("drop: no column is left".to_owned()));
     }
-    for (gist, kept) in read.into_iter().flat_map(|file| file.pieces) {
-        gist.conflicts
-            .into_iter()
-            .for_each(|conflict| conflict.gather(&mut gathered.conflicts));
-        writer.add(kept, gist.rows, gist.columns);
-    }
-    Ok(gathered)
+    Ok(())
 }
 
 /// Files with a header agree in it.
