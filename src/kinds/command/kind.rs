@@ -19,7 +19,7 @@ use crate::kinds::command::sandbox::{self, Confinement};
 use crate::stage::context::StageContext;
 use crate::stage::declare::params;
 use crate::stage::error::StageError;
-use crate::stage::io::{InputFile, Inputs, Outputs, SupervisorSort};
+use crate::stage::io::{Input, InputFile, Inputs, Outputs, SupervisorSort};
 use crate::stage::kind::{OutsideSource, Stage, StageKind};
 use crate::stage::param::{ParamError, ParamStep, ParamType, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
@@ -186,6 +186,28 @@ impl OutsideSource for Unconfined {
     }
 }
 
+/// Writes an input to where the program finds it.
+fn lay_out(input: &Input, whole: &Path) -> Result<(), StageError> {
+    if input.directory {
+        disk::create_dirs(whole).map_err(storage)?;
+    }
+    let write = |file: &InputFile| match (file.name.as_str(), file.form) {
+        ("", _) => file.content.write(whole),
+        (name, form) if form.is_file() => file.content.write(&whole.join(name)),
+        _ => Ok(()),
+    };
+    match input.files.as_slice() {
+        [file] => write(file)?,
+        files => files.par_iter().try_for_each(write)?,
+    }
+    // Links last: no file is written by way of one.
+    for file in input.files.iter().filter(|file| !file.form.is_file()) {
+        let text = file.content.bytes()?;
+        make_entry(whole, &file.name, file.form, &text).map_err(storage)?;
+    }
+    Ok(())
+}
+
 impl Stage for CommandStage {
     fn outside(&self) -> Option<&dyn OutsideSource> {
         self.is_unconfined()
@@ -200,24 +222,7 @@ impl Stage for CommandStage {
     ) -> Result<(), StageError> {
         let folder = context.scratch;
         for (port, input) in inputs.all() {
-            let whole = folder.join(port);
-            if input.directory {
-                disk::create_dirs(&whole).map_err(storage)?;
-            }
-            let write = |file: &InputFile| match (file.name.as_str(), file.form) {
-                ("", _) => file.content.write(&whole),
-                (name, form) if form.is_file() => file.content.write(&whole.join(name)),
-                _ => Ok(()),
-            };
-            match input.files.as_slice() {
-                [file] => write(file)?,
-                files => files.par_iter().try_for_each(write)?,
-            }
-            // Links last: no file is written by way of one.
-            for file in input.files.iter().filter(|file| !file.form.is_file()) {
-                make_entry(&whole, &file.name, file.form, &file.content.bytes()?)
-                    .map_err(storage)?;
-            }
+            lay_out(input, &folder.join(port))?;
         }
         let order = ProgramOrder {
             run: self.run.clone(),
@@ -263,23 +268,34 @@ impl Stage for CommandStage {
                 self.run[0]
             ));
         }
-        match end {
+        self.check_end(end, &tail)?;
+        self.take_outputs(folder, &tail, outputs)
+    }
+}
+
+impl CommandStage {
+    /// Turns how the program ended into the stage's failure, if it is one.
+    fn check_end(&self, end: ProgramExit, tail: &str) -> Result<(), StageError> {
+        let program = &self.run[0];
+        let why = match end {
+            ProgramExit::Exit(raw) => return self.check_status(ExitStatus::from_raw(raw), tail),
             ProgramExit::Cancelled => return Err(StageError::Cancelled),
             ProgramExit::TimedOut => {
                 let seconds = self.timeout.as_secs_f64();
-                return Err(StageError::Failed(format!(
-                    "`{}` timed out after {seconds} s (`timeout_seconds`){tail}",
-                    self.run[0]
-                )));
+                format!("`{program}` timed out after {seconds} s (`timeout_seconds`){tail}")
             }
-            ProgramExit::TookTooMuch(what) => {
-                return Err(StageError::Failed(format!(
-                    "`{}` was ended: {what}{tail}",
-                    self.run[0]
-                )));
-            }
-            ProgramExit::Exit(raw) => self.check_status(ExitStatus::from_raw(raw), &tail)?,
-        }
+            ProgramExit::TookTooMuch(what) => format!("`{program}` was ended: {what}{tail}"),
+        };
+        Err(StageError::Failed(why))
+    }
+
+    /// Gives what the program made.
+    fn take_outputs(
+        &self,
+        folder: &Path,
+        tail: &str,
+        outputs: &mut Outputs,
+    ) -> Result<(), StageError> {
         for (port, path) in &self.outputs {
             let whole = folder.join(path);
             if disk::look(&whole).is_err() {
@@ -293,9 +309,7 @@ impl Stage for CommandStage {
         }
         Ok(())
     }
-}
 
-impl CommandStage {
     /// Refuses a program that says it failed.
     fn check_status(&self, status: ExitStatus, tail: &str) -> Result<(), StageError> {
         if status.success() {

@@ -118,11 +118,7 @@ impl Stage for SplitStage {
         let mut leakage =
             LeakageReport::new(&traces, &sides, benign, &profiles, self.params.near_perfect);
         // What the rows are split by is needed until here, and left out of the features later.
-        let decides = match &self.by {
-            SplitBy::Time { column, .. } => std::slice::from_ref(column),
-            SplitBy::Group(columns) => columns.as_slice(),
-            SplitBy::Content | SplitBy::Given => &[],
-        };
+        let decides = self.deciding_columns();
         leakage
             .giveaways
             .retain(|giveaway| !decides.contains(&giveaway.column));
@@ -134,19 +130,17 @@ impl Stage for SplitStage {
         let [train, validation, test] = rows[..] else {
             unreachable!("there are three sides")
         };
-        let validation_words = if validation > 0 {
-            format!(", {validation} to validation")
-        } else {
-            String::new()
+        let to_validation = match validation {
+            0 => String::new(),
+            rows => format!(", {rows} to validation"),
         };
         outputs.note(format!(
-            "{} rows: {train} to train{validation_words}, {test} to test",
+            "{} rows: {train} to train{to_validation}, {test} to test",
             leakage.rows
         ));
-        leakage
-            .warnings()
-            .into_iter()
-            .for_each(|line| outputs.note(line));
+        for line in leakage.warnings() {
+            outputs.note(line);
+        }
         self.check(&leakage, train, test)
     }
 }
@@ -332,6 +326,15 @@ impl SplitStage {
             serde_json::to_vec(&counts).expect("plain data serialises"),
             RowTraces::encode(&features, &labels, &deciders),
         ])
+    }
+
+    /// The columns that rows are split by.
+    fn deciding_columns(&self) -> &[String] {
+        match &self.by {
+            SplitBy::Time { column, .. } => std::slice::from_ref(column),
+            SplitBy::Group(columns) => columns,
+            SplitBy::Content | SplitBy::Given => &[],
+        }
     }
 
     /// Decides the side of every row, part by part; so many parts are of the first table.

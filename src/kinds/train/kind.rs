@@ -16,7 +16,7 @@ use crate::model::bundle::ModelBundle;
 use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
 use crate::model::fitted::Learner;
-use crate::model::intervals::intervals;
+use crate::model::intervals::{Interval, intervals};
 use crate::model::learner::FitTask;
 use crate::prep::preprocessor::Preprocessor;
 use crate::stage::context::StageContext;
@@ -213,46 +213,13 @@ impl Stage for TrainStage {
             .learner
             .fit(&task)
             .map_err(|error| failed(best, &error))?;
-        let failures: Vec<&ModelError> = judged
-            .iter()
-            .filter_map(|judged| judged.as_ref().err())
-            .collect();
-        if let Some(first) = failures.first() {
-            outputs.note(format!(
-                "{} of {} trials could not be fitted: {first}",
-                failures.len(),
-                trials.len()
-            ));
-        }
-        let (metric, metrics) = (&self.select.metric, picked.metrics);
-        let [low, high] = sure.get(metric).copied().unwrap_or([f64::NAN; 2]);
+        tell_failures(&judged, outputs);
         let whole = trials.iter().filter(|trial| trial.share >= 1.0).count();
-        outputs.note(format!(
-            "best of {whole} trials: {} with {metric} {:.4} (95 % from {low:.4} to {high:.4}), on {} attacks and {} benign rows",
-            best.show(),
-            metrics.figure(metric).unwrap_or_default(),
-            metrics.counts.attacks(),
-            metrics.counts.benign()
-        ));
-        if picked.calibrator.is_some() {
-            let before = picked.scored.metrics.log_loss;
-            outputs.note(format!(
-                "calibrated: log loss {before:.4} before, {:.4} after",
-                metrics.log_loss
-            ));
-        }
-        if let Some(budget) = self.select.threshold_fpr {
-            outputs.note(format!(
-                "threshold {:.4}: false-positive rate at most {} % and recall {:.4} in cross-validation",
-                metrics.threshold,
-                budget * 100.0,
-                metrics.recall
-            ));
-        }
+        self.tell_best(best, picked, &sure, whole, outputs);
         let mut bundle = ModelBundle::new(
             best.learner.name,
             best.named(),
-            metrics,
+            picked.metrics,
             preprocessor,
             fitted,
         );
@@ -298,6 +265,41 @@ impl TrainStage {
             };
         }
         Ok(data)
+    }
+
+    /// Says which trial was picked, and how good it is; `whole` trials were on all rows.
+    fn tell_best(
+        &self,
+        best: &TrialFit,
+        picked: &JudgedTrial,
+        intervals: &BTreeMap<String, Interval>,
+        whole: usize,
+        outputs: &mut Outputs,
+    ) {
+        let (metric, metrics) = (&self.select.metric, picked.metrics);
+        let [low, high] = intervals.get(metric).copied().unwrap_or([f64::NAN; 2]);
+        outputs.note(format!(
+            "best of {whole} trials: {} with {metric} {:.4} (95 % from {low:.4} to {high:.4}), on {} attacks and {} benign rows",
+            best.show(),
+            metrics.figure(metric).unwrap_or_default(),
+            metrics.counts.attacks(),
+            metrics.counts.benign()
+        ));
+        if picked.calibrator.is_some() {
+            let before = picked.scored.metrics.log_loss;
+            outputs.note(format!(
+                "calibrated: log loss {before:.4} before, {:.4} after",
+                metrics.log_loss
+            ));
+        }
+        if let Some(budget) = self.select.threshold_fpr {
+            outputs.note(format!(
+                "threshold {:.4}: false-positive rate at most {} % and recall {:.4} in cross-validation",
+                metrics.threshold,
+                budget * 100.0,
+                metrics.recall
+            ));
+        }
     }
 
     fn check_classes(&self, data: &TrainingSet) -> Result<(), StageError> {
@@ -464,6 +466,19 @@ impl TrainStage {
         Ok(points
             .map(|(share, judged)| point(*share, judged))
             .collect())
+    }
+}
+
+/// Says how many trials could not be fitted, and why the first could not.
+fn tell_failures(judged: &[Result<JudgedTrial, ModelError>], outputs: &mut Outputs) {
+    let failures = judged.iter().filter_map(|judged| judged.as_ref().err());
+    let failures: Vec<&ModelError> = failures.collect();
+    if let Some(first) = failures.first() {
+        outputs.note(format!(
+            "{} of {} trials could not be fitted: {first}",
+            failures.len(),
+            judged.len()
+        ));
     }
 }
 
