@@ -94,21 +94,31 @@ fn found_ref(name: &RefName, state: &RefState) -> AppResult<FoundTarget> {
 
 impl Workspace {
     /// Returns the bytes of the artifact that `target` means, and what it is called; none of a
-    /// directory. What a ref points at is looked up whatever is going on.
+    /// directory.
     ///
     /// # Errors
     /// Nothing, or more than one thing, is meant; its bytes are lost.
     pub fn fetch_target(&self, target: &str) -> AppResult<(String, Option<Vec<u8>>)> {
+        let (found, name) = self.find_named(target)?;
+        let bytes = self.fetch_file(&found.digest)?;
+        Ok((name, bytes))
+    }
+
+    /// Finds the artifact or file that `target` means, and what it is called in words. What a ref
+    /// points at is looked up whatever is going on.
+    ///
+    /// # Errors
+    /// Nothing, or more than one thing, is meant.
+    pub fn find_named(&self, target: &str) -> AppResult<(FoundTarget, String)> {
         if let Some(name) = target.strip_prefix("ref:") {
             let name = RefName::new(name).map_err(AppError::Usage)?;
             let found = found_ref(&name, &self.published()?.reference(&name)?)?;
-            let bytes = self.fetch_file(&found.digest)?;
-            return Ok((found.name, bytes));
+            return Ok((found, target.to_owned()));
         }
-        let reading = self.reading()?;
-        let found = self.find(&reading.ledger, target)?;
-        let bytes = self.fetch_file(&found.digest)?;
-        Ok((found.tell(&reading.ledger)?, bytes))
+        let ledger = self.reading()?.ledger;
+        let found = self.find(&ledger, target)?;
+        let name = found.tell(&ledger)?;
+        Ok((found, name))
     }
 
     /// Finds the artifact or file that `target` means: `stage.port` of the latest run that has it,

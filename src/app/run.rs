@@ -21,8 +21,8 @@ use crate::lineage::journal::{self, Journal, JournalHead};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::sled;
 use crate::lineage::tail::{JournalLink, JournalTail};
+use crate::plan::planner::{Plan, Planner, SourceFiles};
 use crate::plan::up_to_date;
-use crate::plan::whole::{Plan, Planner, SourceFiles};
 use crate::store::blob::Store;
 use crate::store::local::LocalStore;
 

@@ -17,8 +17,8 @@ use crate::event::EventKind;
 use crate::lineage::journal::{self, ENDING, Journal, JournalHead};
 use crate::lineage::record::{LedgerEntry, RunRecord, RunRetention};
 use crate::plan::decide::Verdict;
+use crate::plan::planner::{Plan, SourceFiles};
 use crate::plan::up_to_date::{RunSpec, UpToDateStamp};
-use crate::plan::whole::{Plan, SourceFiles};
 use crate::store::local::LocalStore;
 
 impl RunRequest {

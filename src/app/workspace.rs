@@ -14,7 +14,7 @@ use crate::base::name::{RunId, StageId};
 use crate::base::nearest::suggest;
 use crate::base::problem::ProblemReport;
 use crate::base::source::SourceText;
-use crate::base::{processes, tree};
+use crate::base::{processes, syntax};
 use crate::event::Sink;
 use crate::graph::build::Graph;
 use crate::graph::draw;
@@ -26,7 +26,7 @@ use crate::pipeline::check::{Pipeline, StageWiring, check};
 use crate::pipeline::compose::{Choice, gather};
 use crate::plan::decide::DecideError;
 use crate::plan::files;
-use crate::plan::whole::{Plan, SourceFiles, missing, sources};
+use crate::plan::planner::{Plan, SourceFiles, missing, sources};
 use crate::stage::param::EnvLookup;
 use crate::stage::registry::Registry;
 use crate::store::blob::StoreError;
@@ -225,7 +225,7 @@ impl Workspace {
             if let disk::PathEntry::File(signature) = disk::look(&whole)? {
                 files.borrow_mut().push((PathBuf::from(path), signature));
             }
-            disk::read_bounded(&whole, tree::SIZE)
+            disk::read_bounded(&whole, syntax::SIZE)
         };
         let bytes = read(file).map_err(|error| match error.is_missing() {
             true => AppError::Usage(format!(
@@ -234,7 +234,7 @@ impl Workspace {
             )),
             false => error.into(),
         })?;
-        let source = tree::source(file, bytes).map_err(AppError::Report)?;
+        let source = syntax::source(file, bytes).map_err(AppError::Report)?;
         let sets = choices
             .sets
             .iter()
@@ -335,12 +335,16 @@ impl Workspace {
         })
     }
 
-    /// Reads runs and refs, whatever is going on: nothing is locked or opened.
+    /// Reads runs and refs, whatever is going on: nothing is locked or opened, unless the journals
+    /// do not tell everything.
     ///
     /// # Errors
-    /// The disk failed.
+    /// The ledger or the disk failed.
     pub fn published(&self) -> AppResult<PublishedRecords> {
-        Ok(PublishedRecords::read(&self.cache)?)
+        match PublishedRecords::read(&self.cache)? {
+            Some(records) => Ok(records),
+            None => Ok(PublishedRecords::of(&self.reading()?.ledger)?),
+        }
     }
 
     /// Returns where the log of a run is.
@@ -481,12 +485,12 @@ impl LoadedPipeline {
     }
 }
 
-fn parse_set(text: &str) -> AppResult<(String, tree::SyntaxValue)> {
+fn parse_set(text: &str) -> AppResult<(String, syntax::SyntaxValue)> {
     let (name, value) = text
         .split_once('=')
         .ok_or_else(|| AppError::Usage(format!("`--set {text}`: write `--set name=value`")))?;
-    let value = tree::parse_snippet(value).or_else(|error| match value {
-        "" => Ok(tree::SyntaxValue::Null),
+    let value = syntax::parse_snippet(value).or_else(|error| match value {
+        "" => Ok(syntax::SyntaxValue::Null),
         _ => Err(AppError::Usage(format!("`--set {text}`: {error}"))),
     })?;
     Ok((name.to_owned(), value))

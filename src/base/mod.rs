@@ -1,10 +1,10 @@
 //! Floor 0: the words every floor speaks. Imports nothing of ours.
 
 pub mod artifact;
-pub mod below;
 pub mod cancel;
 pub mod clock;
 pub mod digest;
+pub mod directory;
 pub mod disk;
 pub mod hashing;
 pub mod host;
@@ -17,4 +17,4 @@ pub mod secret;
 pub mod signing;
 pub mod source;
 pub mod stored;
-pub mod tree;
+pub mod syntax;

@@ -5,13 +5,13 @@ use std::path::Path;
 use crate::app::artifacts::FoundTarget;
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::artifact::EntryForm;
-use crate::base::below::{make_entry, make_executable};
+use crate::base::directory::{make_entry, make_executable};
 use crate::base::disk;
 use crate::cli::args::CatArgs;
 use crate::cli::exit::Exit;
 use crate::cli::out;
+use crate::frame::convert::{dataset, file};
 use crate::frame::table::TableError;
-use crate::frame::whole::{dataset, file};
 
 /// Returns whether a dataset is asked for as one table: on the standard output, or in a file of
 /// such a form.
@@ -27,8 +27,8 @@ fn is_table(output: Option<&Path>) -> bool {
 /// # Errors
 /// The target means nothing; its blob is missing or damaged; the disk failed.
 pub fn cat(workspace: &Workspace, args: &CatArgs) -> Result<Exit, AppError> {
-    let FoundTarget { digest, name, .. } =
-        workspace.find(&workspace.reading()?.ledger, &args.whose.name(&args.target))?;
+    let (FoundTarget { digest, name, .. }, _) =
+        workspace.find_named(&args.whose.name(&args.target))?;
     let files = workspace.fetch(&digest)?;
     match (&args.output, files.as_slice()) {
         (None, [(path, bytes)]) if path.is_empty() => out::data(bytes)?,

@@ -9,8 +9,8 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args::{Arguments, CliCommand};
 use crate::cli::exit::{Exit, of_error};
 use crate::cli::{
-    cache, cancel, carry, cat, check, completions, data, explain, graph, init, lineage, model, out,
-    predict, quarantine, replay, run, runs, schema, status, supervise, sweep, watch,
+    cache, cancel, cat, check, completions, data, explain, graph, init, lineage, model, out,
+    predict, quarantine, replay, run, runs, schema, status, supervise, sweep, transfer, watch,
 };
 use crate::reporter::problem;
 
@@ -68,8 +68,8 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
         CliCommand::Replay(args) => replay::replay(&workspace, args),
         CliCommand::Timeline(args) => replay::draw(&workspace, args),
         CliCommand::Watch(args) => watch::watch(&workspace, args),
-        CliCommand::Export(args) => carry::export(&workspace, args),
-        CliCommand::Import(args) => carry::import(&workspace, args),
+        CliCommand::Export(args) => transfer::export(&workspace, args),
+        CliCommand::Import(args) => transfer::import(&workspace, args),
         CliCommand::Init(args) => init::init(&workspace, args),
         CliCommand::Supervise { sort } => Ok(supervise::supervise(sort)),
         CliCommand::Completions(args) => completions::completions(args),

@@ -13,13 +13,18 @@ pub fn stored_model(
     target: &str,
 ) -> Result<(String, ModelBundle), AppError> {
     let (name, bytes) = workspace.fetch_target(target)?;
-    let Some(bytes) = bytes else {
-        return Err(AppError::Usage(format!("`{name}` is not a model")));
-    };
-    match ModelBundle::decode(&bytes) {
-        Ok(model) => Ok((name, model)),
-        Err(why) => Err(AppError::Data(format!("`{name}`: {why}"))),
-    }
+    let model = decoded(&name, bytes)?;
+    Ok((name, model))
+}
+
+/// Reads the bytes of a stored model; none of a directory.
+///
+/// # Errors
+/// They are not a model.
+pub fn decoded(name: &str, bytes: Option<Vec<u8>>) -> Result<ModelBundle, AppError> {
+    let none = || AppError::Usage(format!("`{name}` is not a model"));
+    let model = ModelBundle::decode(&bytes.ok_or_else(none)?);
+    model.map_err(|why| AppError::Data(format!("`{name}`: {why}")))
 }
 
 /// Returns what turns an error about a table into one that names its file.

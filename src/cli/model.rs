@@ -9,15 +9,15 @@ use crate::cli::args_model::{
     ExplainModelArgs, ExportModelArgs, ImportanceArgs, ModelCommand, ShowModelArgs,
 };
 use crate::cli::exit::Exit;
-use crate::cli::load_model::{named, stored_model};
+use crate::cli::load_model::{decoded, named, stored_model};
 use crate::cli::rows::byte;
 use crate::cli::{load, out};
 use crate::export::card::card;
 use crate::export::error::ExportError;
 use crate::export::mlflow::mlflow;
 use crate::export::onnx::document::onnx;
+use crate::frame::convert::file;
 use crate::frame::table::Table;
-use crate::frame::whole::file;
 use crate::lineage::query::{self, ArtifactTrace};
 use crate::model::bundle::ModelBundle;
 use crate::model::importance::{importance, permuted};
@@ -164,9 +164,9 @@ fn traced(workspace: &Workspace, target: &str) -> Result<(FoundTarget, ArtifactT
 
 fn export(workspace: &Workspace, args: &ExportModelArgs) -> Result<(), AppError> {
     let target = args.whose.name(&args.target);
-    let (_, bundle) = stored_model(workspace, &target)?;
     let (found, trace) = traced(workspace, &target)?;
     let name = &found.name;
+    let bundle = decoded(name, workspace.fetch_file(&found.digest)?)?;
     let card = card(name, &bundle, &found.digest.hex(), &table::trace(&trace));
     let to = workspace.root().join(&args.output);
     let failed = |error: ExportError| AppError::Data(format!("`{name}`: {error}"));

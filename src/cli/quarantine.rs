@@ -7,8 +7,8 @@ use crate::base::disk;
 use crate::cli::args_data::QuarantineCommand;
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
+use crate::frame::convert::{dataset, file};
 use crate::frame::table::TableError;
-use crate::frame::whole::{dataset, file};
 use crate::schema::replay::replay;
 
 /// Checks rows that were set aside against a schema.
@@ -22,7 +22,7 @@ pub fn quarantine(workspace: &Workspace, quarantine: &QuarantineCommand) -> Resu
         output,
         json,
     } = quarantine;
-    let found = workspace.find(&workspace.reading()?.ledger, rows)?;
+    let (found, _) = workspace.find_named(rows)?;
     let wrong = |error: TableError| AppError::Usage(format!("`{}`: {error}", found.name));
     let files = workspace.fetch(&found.digest)?;
     let none = || wrong(TableError("this is no table".to_owned()));

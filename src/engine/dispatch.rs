@@ -240,14 +240,15 @@ impl<'a> Dispatcher<'a> {
     }
 
     /// The stage has to run. If an action with its key is under way it is held back, and asked about
-    /// again once that is over.
-    pub fn run(&mut self, stage: usize, key: Digest) {
+    /// again once that is over. Returns whether it goes to a worker.
+    pub fn run(&mut self, stage: usize, key: Digest) -> bool {
         if self.is_under_way(&key) {
             self.capacity.give(&self.terms[stage].limits.takes);
             self.coalesced.push((stage, key));
-        } else {
-            self.perform(stage, key);
+            return false;
         }
+        self.perform(stage, key);
+        true
     }
 
     /// The stage is up to date.
@@ -277,6 +278,8 @@ impl<'a> Dispatcher<'a> {
         match end {
             ActionEnd::Made => {
                 self.made.insert(active.key);
+                // Should its output be lost, it begins anew.
+                self.failed_attempts.remove(&stage);
                 self.succeed(stage, StageOutcome::Made);
             }
             ActionEnd::Lost(lost) if self.may_redo(stage) => self.redo(stage, &lost),

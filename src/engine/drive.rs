@@ -20,8 +20,8 @@ use crate::engine::dispatch::{
 use crate::engine::emitter::EventEmitter;
 use crate::engine::exec_context::ExecContext;
 use crate::engine::executor::ActionNews;
+use crate::engine::local_executor::LocalExecutor;
 use crate::engine::message::WorkerMessage;
-use crate::engine::perform::LocalExecutor;
 use crate::engine::slots::Slots;
 use crate::engine::worker::{WorkerTask, work};
 use crate::event::{EventKind, StageResult};
@@ -30,7 +30,7 @@ use crate::lineage::record::{ActionRecord, LedgerEntry};
 use crate::pipeline::check::StageSpec;
 use crate::plan::action::Action;
 use crate::plan::decide::{self, DecideError, RunReason, Verdict};
-use crate::plan::whole::{OutputDigests, Plan, Planner, StageDecision};
+use crate::plan::planner::{OutputDigests, Plan, Planner, StageDecision};
 use crate::stage::io::SupervisorSource;
 use crate::store::blob::{Store, StoreError};
 
@@ -357,11 +357,11 @@ impl Driver<'_, '_> {
     }
 
     fn run_stage(&mut self, stage: usize, action: Action, why: &RunReason) {
-        if let RunReason::Lost { message } = why {
+        let is_handed_out = self.dispatcher.run(stage, action.key);
+        if let (RunReason::Lost { message }, true) = (why, is_handed_out) {
             let message = format!("stage `{}` runs again: {message}", self.spec(stage).id);
             self.emitter.warn("store::lost", &message);
         }
-        self.dispatcher.run(stage, action.key);
         let running = RunningAction {
             why: why.short(),
             action,

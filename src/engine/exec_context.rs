@@ -8,7 +8,7 @@ use crate::base::clock::Clock;
 use crate::base::name::RunId;
 use crate::lineage::ledger::Ledger;
 use crate::pipeline::check::Pipeline;
-use crate::plan::whole::SourceFiles;
+use crate::plan::planner::SourceFiles;
 use crate::stage::error::StageError;
 use crate::stage::io::SupervisorSource;
 use crate::store::blob::{Store, StoreError};

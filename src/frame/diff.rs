@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::frame::codec::decode;
+use crate::frame::convert::{ArtifactFiles, dataset};
 use crate::frame::rows::digests;
 use crate::frame::table::Table;
-use crate::frame::whole::{ArtifactFiles, dataset};
 
 /// At most so many numbers are listed one by one.
 const LISTED: usize = 8;

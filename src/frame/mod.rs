@@ -3,6 +3,7 @@
 pub mod build;
 pub mod cell;
 pub mod codec;
+pub mod convert;
 pub mod dataset;
 pub mod diff;
 pub mod hash;
@@ -11,4 +12,3 @@ pub mod npy;
 pub mod npz;
 pub mod rows;
 pub mod table;
-pub mod whole;

@@ -4,6 +4,7 @@
 use ndarray::Array1;
 use ndarray_npy::{WritableElement, WriteNpyExt};
 
+use crate::base::digest::Digest;
 use crate::frame::table::TableError;
 
 /// Version 2.0 of the format is needed to read an entry.
@@ -37,12 +38,15 @@ impl NpzWriter {
         self.entry(name, &body)
     }
 
-    /// Adds an array of texts.
+    /// Adds an array of texts. NumPy pads texts with zeros, so that zeros in them are written as
+    /// `␀`; those that are longer than can be afforded for all are cut, and end in a digest.
     ///
     /// # Errors
     /// The archive grows beyond 4 GiB.
     pub fn add_texts(&mut self, name: &str, texts: &[String]) -> Result<(), TableError> {
-        self.entry(name, &texts_as_npy(texts))
+        let most = (TEXT_BYTES / (4 * texts.len().max(1))).clamp(LEAST_CHARS, MOST_CHARS);
+        let texts: Vec<String> = texts.iter().map(|text| shown(text, most)).collect();
+        self.entry(name, &texts_as_npy(&texts))
     }
 
     fn entry(&mut self, name: &str, body: &[u8]) -> Result<(), TableError> {
@@ -94,6 +98,25 @@ impl NpzWriter {
     }
 }
 
+/// How many bytes an array of texts may take, and between which lengths its texts are cut for it.
+const TEXT_BYTES: usize = 64 << 20;
+const LEAST_CHARS: usize = 64;
+const MOST_CHARS: usize = 1024;
+
+/// How much of a digest stands at the end of a text that was cut.
+const DIGEST_CHARS: usize = 16;
+
+/// Returns a text as it is written, of so many characters at most.
+fn shown(text: &str, most: usize) -> String {
+    let text = text.replace('\0', "␀");
+    if text.chars().nth(most).is_none() {
+        return text;
+    }
+    let kept: String = text.chars().take(most - DIGEST_CHARS - 1).collect();
+    let digest = Digest::of(text.as_bytes()).hex();
+    format!("{kept}…{}", &digest[..DIGEST_CHARS])
+}
+
 /// Returns texts as a `.npy` file: UTF-32, each as wide as the longest (NumPy's format 1.0).
 fn texts_as_npy(texts: &[String]) -> Vec<u8> {
     let width = texts.iter().map(|text| text.chars().count()).max();
@@ -113,4 +136,28 @@ fn texts_as_npy(texts: &[String]) -> Vec<u8> {
         }
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_text_is_cut_and_stays_apart_from_others() {
+        let long = |end: &str| format!("{}{end}", "x".repeat(2_000));
+        let (one, two) = (shown(&long("1"), 64), shown(&long("2"), 64));
+        assert_eq!(one.chars().count(), 64);
+        assert!(one != two && one.starts_with("xxx") && one.contains('…'));
+        assert_eq!(shown("dos\0", 64), "dos␀");
+        assert_eq!(shown(&"y".repeat(64), 64), "y".repeat(64));
+    }
+
+    #[test]
+    fn what_stands_before_texts_is_aligned() {
+        let bytes = texts_as_npy(&["a".to_owned(), "bcd".to_owned()]);
+        let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+        assert_eq!((10 + length) % 64, 0);
+        assert_eq!(bytes.len(), 10 + length + 2 * 3 * 4);
+        assert_eq!(bytes[10 + length], b'a');
+    }
 }

@@ -8,7 +8,7 @@
 //! that is cut or gone is missed by the next one.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -264,6 +264,23 @@ pub fn read(path: &Path) -> Result<JournalText, DiskError> {
         "it does not begin like a journal".to_owned(),
     )))
 }
+
+/// Returns whether a journal is whole and holds everything that was recorded before it.
+pub(crate) fn is_base(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = disk::open(path).map(|file| file.take(HEAD_BYTES).read_to_end(&mut start));
+    let frames = start
+        .strip_prefix(MAGIC)
+        .filter(|_| matches!(read, Ok(Ok(_))));
+    let head = frames.and_then(|frames| take_frame(frames, 32));
+    let head = head.and_then(|head| rmp_serde::from_slice::<JournalHead>(head.body).ok());
+    // Few are, and only those are read to their end.
+    head.is_some_and(|head| head.is_base)
+        && self::read(path).is_ok_and(|text| text.end == JournalEnd::Whole)
+}
+
+/// A journal's line and head are shorter than this.
+const HEAD_BYTES: u64 = 1024;
 
 /// Returns whether this is a journal of a format to come, and not one of this format whose line was
 /// damaged: then its head does not follow from it.

@@ -4,7 +4,9 @@
 //! How: the records of all journals but the last are gathered in one file, `cache/published`, by
 //! whoever finds that reading without it takes many journals; what came after is replayed from the
 //! journals themselves. The last journal is left out, for what was just appended to it may be lost
-//! when the power fails.
+//! when the power fails. Each journal says how far the one before it went: where one does not go so
+//! far, is missing, is damaged or was written anew by a repair, the journals alone do not tell the
+//! whole story, and the reader has to ask the database.
 //!
 //! The invariant: the file and the journals after it tell what all journals tell. It can be deleted
 //! or damaged at any time, which costs the next reader a look at all of them.
@@ -15,11 +17,11 @@ use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError};
 use crate::base::name::{RefName, RunId};
 use crate::lineage::error::LedgerError;
-use crate::lineage::journal;
+use crate::lineage::journal::{self, JournalEnd, JournalText};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::{LedgerEntry, RunRecord};
 use crate::lineage::refs::RefState;
-use crate::lineage::tail::JournalLink;
+use crate::lineage::tail::{JournalLink, JournalTail};
 
 /// What the file begins with: its format.
 const MAGIC: &[u8] = b"netsec-published-1\n";
@@ -33,31 +35,59 @@ pub struct PublishedRecords {
 }
 
 impl PublishedRecords {
-    /// Reads what the journals of a cache folder hold.
+    /// Reads what the journals of a cache folder hold; `None` if they do not tell everything.
     ///
     /// # Errors
     /// The disk failed.
-    pub fn read(cache: &Path) -> Result<Self, LedgerError> {
+    pub fn read(cache: &Path) -> Result<Option<Self>, LedgerError> {
+        // First of all: no journal read after it goes less far than it says.
+        let tail = JournalTail::load(cache);
         let ledger = Ledger::in_memory();
-        let through = load(cache, &ledger)?;
+        let mut reach = load(cache, &ledger)?.map(JournalReach::told);
         let mut journals = journal::list(&cache.join("runs"))?;
-        if let Some(through) = &through {
-            journals.retain(|(run, _)| run > through);
+        if let Some(reach) = &reach {
+            journals.retain(|(run, _)| *run > reach.link.run);
         }
         let last = journals.pop();
         for (run, path) in &journals {
-            replay(&ledger, run, path)?;
+            let text = journal::read(path)?;
+            if !is_continued(reach.as_ref(), &text) {
+                return Ok(None);
+            }
+            replay(&ledger, run, &text)?;
+            reach = JournalReach::of(run, text).or(reach);
         }
-        if let Some((through, _)) = journals.last()
+        if let Some(reach) = &reach
             && journals.len() >= MANY
         {
             // Where nothing can be written, the next reader takes as long as this one did.
-            let _ = save(cache, through, &ledger);
+            let _ = save(cache, &reach.link, &ledger);
         }
         if let Some((run, path)) = last {
-            replay(&ledger, &run, &path)?;
+            let text = journal::read(&path)?;
+            if !is_continued(reach.as_ref(), &text) {
+                return Ok(None);
+            }
+            replay(&ledger, &run, &text)?;
+            reach = JournalReach::of(&run, text).or(reach);
         }
-        Ok(Self { ledger })
+        let is_whole = tail.link.is_none_or(|link| match &reach {
+            Some(reach) => reach.link.run > link.run || reach.goes_to(&link),
+            None => false,
+        });
+        Ok(is_whole.then_some(Self { ledger }))
+    }
+
+    /// Takes runs and refs from a ledger.
+    ///
+    /// # Errors
+    /// The database failed or a record cannot be read.
+    pub fn of(ledger: &Ledger) -> Result<Self, LedgerError> {
+        let records = Self {
+            ledger: Ledger::in_memory(),
+        };
+        records.ledger.commit(&entries(ledger)?)?;
+        Ok(records)
     }
 
     /// Returns all runs, the latest last, without their stages.
@@ -85,10 +115,52 @@ impl PublishedRecords {
     }
 }
 
-/// Adds what a journal holds of runs and refs; what cannot be read of it is told by `cache verify`
-/// and by the next run.
-fn replay(ledger: &Ledger, run: &RunId, path: &Path) -> Result<(), LedgerError> {
-    let text = journal::read(path)?;
+/// How far the journals go that were read so far.
+struct JournalReach {
+    link: JournalLink,
+    /// The last of them; not known of those that the file stands for.
+    text: Option<JournalText>,
+}
+
+impl JournalReach {
+    fn told(link: JournalLink) -> Self {
+        Self { link, text: None }
+    }
+
+    /// Of a journal; `None` of one that was begun and holds nothing.
+    fn of(run: &RunId, text: JournalText) -> Option<Self> {
+        let link = text.link(run);
+        link.chain?;
+        Some(Self {
+            link,
+            text: Some(text),
+        })
+    }
+
+    fn goes_to(&self, link: &JournalLink) -> bool {
+        self.link.run == link.run
+            && match &self.text {
+                Some(text) => text.reaches(link),
+                None => self.link == *link,
+            }
+    }
+}
+
+/// Returns whether a journal can be read to its end, and goes on from those before it.
+fn is_continued(before: Option<&JournalReach>, text: &JournalText) -> bool {
+    if matches!(text.end, JournalEnd::Damaged(_)) || text.head.is_base {
+        return false;
+    }
+    match (&text.head.after, before) {
+        // Old ones do not say.
+        (None, _) => true,
+        (Some(after), Some(before)) => before.goes_to(after),
+        (Some(_), None) => false,
+    }
+}
+
+/// Adds what a journal holds of runs and refs.
+fn replay(ledger: &Ledger, run: &RunId, text: &JournalText) -> Result<(), LedgerError> {
     for (entries, commits) in text.commits.iter().zip(1..) {
         let mark = JournalLink {
             run: run.clone(),
@@ -118,46 +190,58 @@ fn path(cache: &Path) -> PathBuf {
     cache.join("published")
 }
 
-/// Adds what the file holds; returns the run up to whose journal it goes. One that is missing,
-/// damaged or of another format says nothing.
-fn load(cache: &Path, ledger: &Ledger) -> Result<Option<RunId>, LedgerError> {
-    let bytes = match disk::read(&path(cache)) {
-        Ok(bytes) => bytes,
-        Err(_) => return Ok(None),
-    };
-    let Some((run, entries)) = parse(&bytes) else {
+/// Adds what the file holds; returns how far it goes. One that is missing, damaged or of another
+/// format says nothing.
+fn load(cache: &Path, ledger: &Ledger) -> Result<Option<JournalLink>, LedgerError> {
+    let Ok(bytes) = disk::read(&path(cache)) else {
         return Ok(None);
     };
-    let mark = JournalLink {
-        run: run.clone(),
-        commits: 0,
-        chain: None,
+    let Some((link, entries)) = parse(&bytes) else {
+        return Ok(None);
     };
-    ledger.replay(&entries, &mark)?;
-    Ok(Some(run))
+    ledger.replay(&entries, &link)?;
+    Ok(Some(link))
 }
 
-fn parse(bytes: &[u8]) -> Option<(RunId, Vec<LedgerEntry>)> {
+fn parse(bytes: &[u8]) -> Option<(JournalLink, Vec<LedgerEntry>)> {
     let (body, check) = bytes.split_at_checked(bytes.len().checked_sub(32)?)?;
     if Digest::of(body).as_bytes().as_slice() != check {
         return None;
     }
     let body = body.strip_prefix(MAGIC)?;
     let end = body.iter().position(|byte| *byte == b'\n')?;
-    let run = RunId::parse(std::str::from_utf8(&body[..end]).ok()?)?;
+    let mut words = std::str::from_utf8(&body[..end]).ok()?.split(' ');
+    let link = JournalLink {
+        run: RunId::parse(words.next()?)?,
+        commits: words.next()?.parse().ok()?,
+        chain: Some(Digest::parse(words.next()?)?),
+    };
     let entries = journal::decode(&body[end + 1..]).ok()?;
-    Some((run, entries))
+    Some((link, entries))
 }
 
-fn save(cache: &Path, through: &RunId, ledger: &Ledger) -> Result<(), LedgerError> {
+/// The runs and the moves of refs of a ledger.
+fn entries(ledger: &Ledger) -> Result<Vec<LedgerEntry>, LedgerError> {
     let runs = ledger.runs()?.into_iter().map(Box::new);
     let mut entries: Vec<LedgerEntry> = runs.map(LedgerEntry::Run).collect();
     for (_, state) in ledger.references()? {
         entries.extend(state.moves.into_iter().map(LedgerEntry::Move));
     }
+    Ok(entries)
+}
+
+fn save(cache: &Path, through: &JournalLink, ledger: &Ledger) -> Result<(), LedgerError> {
+    let JournalLink {
+        run,
+        commits,
+        chain: Some(chain),
+    } = through
+    else {
+        return Ok(());
+    };
     let mut bytes = MAGIC.to_vec();
-    bytes.extend_from_slice(format!("{through}\n").as_bytes());
-    bytes.extend_from_slice(&journal::encode(&entries));
+    bytes.extend_from_slice(format!("{run} {commits} {chain}\n").as_bytes());
+    bytes.extend_from_slice(&journal::encode(&entries(ledger)?));
     let check = Digest::of(&bytes);
     bytes.extend_from_slice(check.as_bytes());
     disk::write_atomic(&path(cache), &bytes).map_err(|error: DiskError| error.into())

@@ -293,10 +293,12 @@ fn follow(ledger: &Ledger, cache: &Path) -> Result<FollowedJournals, LedgerError
     let mark = ledger.mark()?;
     let mut followed = FollowedJournals::default();
     let is_open = |run: &RunId| mark.as_ref().is_none_or(|mark| *run >= mark.run);
-    for (run, path) in journal::list(&cache.join("runs"))?
-        .into_iter()
-        .filter(|(run, _)| is_open(run))
-    {
+    let mut journals = journal::list(&cache.join("runs"))?;
+    journals.retain(|(run, _)| is_open(run));
+    // One that holds everything that was recorded before stands for all before it.
+    let is_base = |(_, path): &(RunId, PathBuf)| journal::is_base(path);
+    let begin = journals.iter().rposition(is_base).unwrap_or_default();
+    for (run, path) in journals.drain(begin..) {
         let text = journal::read(&path)?;
         let there = text.commits.len() as u64;
         let known = mark.as_ref().filter(|mark| mark.run == run);

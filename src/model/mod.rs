@@ -13,6 +13,7 @@ pub mod hyper;
 pub mod importance;
 pub mod intervals;
 pub mod learner;
+pub mod learners;
 pub mod linear;
 pub mod metrics;
 pub mod neighbours;

@@ -7,7 +7,7 @@ use crate::base::digest::{Digest, FramedHasher};
 use crate::base::name::{RefName, StageId, check_word, stage_and_port};
 use crate::base::problem::{Problem, ProblemReport};
 use crate::base::source::{SourceText, Span, Spanned};
-use crate::base::tree::{self, SyntaxNode};
+use crate::base::syntax::{self, SyntaxNode};
 use crate::pipeline::compose::ComposedPipeline;
 use crate::pipeline::outline::{PipelineOutline, StageOutline, outline};
 use crate::pipeline::problem;
@@ -249,7 +249,7 @@ fn outputs(stage: &StageOutline, registry: &Registry) -> KnownOutputs {
         Ports::Free => Some(Vec::new()),
         Ports::Declared(param, ports) => {
             let mut all = fixed(ports);
-            if let Some(tree::SyntaxValue::Map(entries)) = stage
+            if let Some(syntax::SyntaxValue::Map(entries)) = stage
                 .with
                 .as_ref()
                 .and_then(|with| with.get(param))
@@ -577,10 +577,10 @@ fn place(faults: Vec<ParamError>, with: Option<&SyntaxNode>, whole: Span) -> Vec
         let mut span = whole;
         for step in &fault.path {
             at = match (step, at.map(|node| &node.value)) {
-                (ParamStep::Key(key), Some(tree::SyntaxValue::Map(_))) => {
+                (ParamStep::Key(key), Some(syntax::SyntaxValue::Map(_))) => {
                     at.and_then(|node| node.get(key))
                 }
-                (ParamStep::Index(index), Some(tree::SyntaxValue::List(items))) => {
+                (ParamStep::Index(index), Some(syntax::SyntaxValue::List(items))) => {
                     items.get(*index)
                 }
                 _ => None,

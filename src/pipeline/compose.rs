@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::base::disk::DiskError;
 use crate::base::problem::Problem;
 use crate::base::source::{SourceText, Span, Spanned};
-use crate::base::tree::{self, SyntaxNode, SyntaxValue};
+use crate::base::syntax::{self, SyntaxNode, SyntaxValue};
 use crate::pipeline::interpolate::{FileParams, SetParam, apply_sets};
 use crate::pipeline::{problem, toml};
 
@@ -69,7 +69,7 @@ pub fn gather(source: SourceText, read: ReadFile<'_>, choice: &Choice) -> Compos
         ..ComposedPipeline::default()
     };
     let (name, text) = (gathered.source.name.clone(), gathered.source.text.clone());
-    match tree::parse(&text, 0) {
+    match syntax::parse(&text, 0) {
         Ok(root) => {
             gathered.whole = root.span;
             gathered.take(&name, root, read, 0);
@@ -158,7 +158,7 @@ impl ComposedPipeline {
             } else if depth >= DEPTH {
                 self.problems.push(problem::include_deep(DEPTH, span));
             } else if let Some((text, base)) = self.read(&path, span, read) {
-                match tree::parse(&text, base) {
+                match syntax::parse(&text, base) {
                     Ok(root) => self.take(&path, root, read, depth + 1),
                     Err(problems) => self.problems.extend(problems),
                 }
@@ -175,7 +175,7 @@ impl ComposedPipeline {
                 return None;
             }
         };
-        match tree::source(path, bytes) {
+        match syntax::source(path, bytes) {
             Ok(source) => {
                 let text = source.text.clone();
                 Some((text, self.source.take_in(source)))
@@ -199,7 +199,7 @@ impl ComposedPipeline {
         };
         let parsed = match path.ends_with(".toml") {
             true => toml::parse(&text, base),
-            false => tree::parse(&text, base),
+            false => syntax::parse(&text, base),
         };
         match parsed {
             Ok(root) => self.map(root, "a map from names to values"),

@@ -3,7 +3,7 @@
 use crate::base::name::StageId;
 use crate::base::problem::Problem;
 use crate::base::source::Spanned;
-use crate::base::tree::{SyntaxNode, SyntaxValue};
+use crate::base::syntax::{SyntaxNode, SyntaxValue};
 use crate::pipeline::interpolate::{ReferenceNames, interpolate};
 use crate::pipeline::{condition, problem};
 

@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use crate::base::problem::Problem;
 use crate::base::source::{Span, Spanned};
-use crate::base::tree::{SyntaxNode, SyntaxValue};
+use crate::base::syntax::{SyntaxNode, SyntaxValue};
 use crate::pipeline::problem;
 
 /// The parameters of a file by name, in the order of the file.

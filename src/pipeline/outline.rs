@@ -6,7 +6,7 @@ use crate::base::name::StageId;
 use crate::base::problem::Problem;
 use crate::base::signing::is_public_key;
 use crate::base::source::{Span, Spanned};
-use crate::base::tree::{SyntaxNode, SyntaxValue};
+use crate::base::syntax::{SyntaxNode, SyntaxValue};
 use crate::pipeline::compose::ComposedPipeline;
 use crate::pipeline::expand::{StageInstance, expand};
 use crate::pipeline::interpolate::{ReferenceNames, interpolate};

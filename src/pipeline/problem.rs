@@ -5,7 +5,7 @@ use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
 use crate::base::problem::Problem;
 use crate::base::source::{Span, Spanned};
-use crate::base::tree::SyntaxNode;
+use crate::base::syntax::SyntaxNode;
 
 /// A key that means nothing where it stands.
 pub fn unknown_key(key: &Spanned<String>, known: &[&'static str]) -> Problem {

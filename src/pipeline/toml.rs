@@ -5,7 +5,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::base::problem::Problem;
 use crate::base::source::{Span, Spanned};
-use crate::base::tree::{SyntaxNode, SyntaxValue};
+use crate::base::syntax::{SyntaxNode, SyntaxValue};
 
 /// Reads a TOML document into a tree. The places in it are counted from `base`, where the text
 /// begins in its source.

@@ -5,5 +5,5 @@ pub mod decide;
 pub mod explain;
 pub mod files;
 pub mod key;
+pub mod planner;
 pub mod up_to_date;
-pub mod whole;

@@ -12,7 +12,7 @@ use crate::lineage::query::{ArtifactImpact, ArtifactMaker, ArtifactTrace};
 use crate::lineage::record::{ImportOrigin, RunRecord, RunRetention};
 use crate::plan::decide::{RunReason, Verdict};
 use crate::plan::explain::{FileChange, IngredientDifference};
-use crate::plan::whole::StageDecision;
+use crate::plan::planner::StageDecision;
 use crate::render::columns::columns;
 
 /// A stage of a plan with its decision.

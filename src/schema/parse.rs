@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::base::problem::ProblemReport;
 use crate::base::source::{SourceText, Spanned};
-use crate::base::tree::{self, SyntaxNode, SyntaxValue};
+use crate::base::syntax::{self, SyntaxNode, SyntaxValue};
 use crate::frame::cell::Cell;
 use crate::frame::table::ColumnType;
 use crate::schema::expression;
@@ -48,8 +48,8 @@ const SET_ASIDE: f64 = 0.1;
 /// # Errors
 /// All that is wrong with it.
 pub fn parse(name: &str, bytes: Vec<u8>) -> Result<Schema, ProblemReport> {
-    let source: SourceText = tree::source(name, bytes)?;
-    let root = tree::parse(&source.text, 0)
+    let source: SourceText = syntax::source(name, bytes)?;
+    let root = syntax::parse(&source.text, 0)
         .map_err(|problems| ProblemReport::new(source.clone(), problems))?;
     let mut reader = SchemaReader {
         problems: Vec::new(),

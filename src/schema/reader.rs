@@ -8,7 +8,7 @@ use regex::Regex;
 use crate::base::nearest::suggest;
 use crate::base::problem::Problem;
 use crate::base::source::{Span, Spanned};
-use crate::base::tree::{SyntaxNode, SyntaxValue};
+use crate::base::syntax::{SyntaxNode, SyntaxValue};
 use crate::frame::table::{ColumnType, read_time};
 use crate::schema::types::{RULES, SEVERITIES, Severity};
 

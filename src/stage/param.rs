@@ -12,7 +12,7 @@ use crate::base::nearest::suggest;
 use crate::base::problem::Problem;
 use crate::base::secret::Secret;
 use crate::base::source::{Span, Spanned};
-use crate::base::tree::{self, SyntaxNode};
+use crate::base::syntax::{self, SyntaxNode};
 
 /// The declaration of a parameter.
 #[derive(Clone, Copy, Debug)]
@@ -169,46 +169,46 @@ impl ParamType {
             match (self, &node.value) {
                 // What came in for a reference keeps its type where it can, and gives its text where
                 // text is needed.
-                (Self::Text, tree::SyntaxValue::Int(number)) if node.is_referred => {
+                (Self::Text, syntax::SyntaxValue::Int(number)) if node.is_referred => {
                     Some(Value::Text(number.to_string()))
                 }
-                (Self::Text, tree::SyntaxValue::Float(number)) if node.is_referred => {
+                (Self::Text, syntax::SyntaxValue::Float(number)) if node.is_referred => {
                     Some(Value::Text(number.to_string()))
                 }
-                (Self::Text, tree::SyntaxValue::Bool(flag)) if node.is_referred => {
+                (Self::Text, syntax::SyntaxValue::Bool(flag)) if node.is_referred => {
                     Some(Value::Text(flag.to_string()))
                 }
-                (Self::Bool | Self::Scalar, tree::SyntaxValue::Bool(flag)) => {
+                (Self::Bool | Self::Scalar, syntax::SyntaxValue::Bool(flag)) => {
                     Some(Value::Bool(*flag))
                 }
-                (Self::Int(low, high), tree::SyntaxValue::Int(number)) => (low..=high)
+                (Self::Int(low, high), syntax::SyntaxValue::Int(number)) => (low..=high)
                     .contains(&number)
                     .then_some(Value::Int(*number)),
-                (Self::Float(low, high), tree::SyntaxValue::Int(number)) => {
+                (Self::Float(low, high), syntax::SyntaxValue::Int(number)) => {
                     let number = *number as f64;
                     (number >= *low && number <= *high).then_some(Value::Float(number))
                 }
-                (Self::Float(low, high), tree::SyntaxValue::Float(number)) => {
+                (Self::Float(low, high), syntax::SyntaxValue::Float(number)) => {
                     (number >= low && number <= high).then_some(Value::Float(*number))
                 }
-                (Self::Scalar, tree::SyntaxValue::Int(number)) => Some(Value::Int(*number)),
-                (Self::Scalar, tree::SyntaxValue::Float(number)) => {
+                (Self::Scalar, syntax::SyntaxValue::Int(number)) => Some(Value::Int(*number)),
+                (Self::Scalar, syntax::SyntaxValue::Float(number)) => {
                     number.is_finite().then_some(Value::Float(*number))
                 }
-                (Self::Secret, tree::SyntaxValue::Text(text)) => {
+                (Self::Secret, syntax::SyntaxValue::Text(text)) => {
                     Some(Value::Secret(resolve(text, env)))
                 }
-                (Self::Text | Self::Scalar | Self::Choice(_), tree::SyntaxValue::Text(text)) => {
+                (Self::Text | Self::Scalar | Self::Choice(_), syntax::SyntaxValue::Text(text)) => {
                     return self
                         .check_text(text, node)
                         .map_err(|problem| problems.push(*problem))
                         .ok();
                 }
-                (Self::List(of), tree::SyntaxValue::List(items)) => {
+                (Self::List(of), syntax::SyntaxValue::List(items)) => {
                     let item = |item| of.check(item, env, problems).unwrap_or(Value::Wrong);
                     Some(Value::List(items.iter().map(item).collect()))
                 }
-                (Self::Map(of), tree::SyntaxValue::Map(entries)) => {
+                (Self::Map(of), syntax::SyntaxValue::Map(entries)) => {
                     let pair = |(key, node): &(Spanned<String>, SyntaxNode)| {
                         Some((key.value.clone(), of.check(node, env, problems)?))
                     };
@@ -216,7 +216,7 @@ impl ParamType {
                         entries.iter().filter_map(pair).collect(),
                     )))
                 }
-                (Self::Record(params), tree::SyntaxValue::Map(_)) => Some(Value::Map(
+                (Self::Record(params), syntax::SyntaxValue::Map(_)) => Some(Value::Map(
                     check_record(params, Some(node), node.span, env, problems),
                 )),
                 _ => None,
@@ -252,10 +252,10 @@ impl ParamType {
 
     fn wrong(&self, node: &SyntaxNode) -> Problem {
         let found = match &node.value {
-            tree::SyntaxValue::Int(number) => format!("`{number}`"),
-            tree::SyntaxValue::Float(number) => format!("`{number}`"),
-            tree::SyntaxValue::Bool(flag) => format!("`{flag}`"),
-            tree::SyntaxValue::Text(text) if text.chars().count() <= 40 => {
+            syntax::SyntaxValue::Int(number) => format!("`{number}`"),
+            syntax::SyntaxValue::Float(number) => format!("`{number}`"),
+            syntax::SyntaxValue::Bool(flag) => format!("`{flag}`"),
+            syntax::SyntaxValue::Text(text) if text.chars().count() <= 40 => {
                 format!("the text `{text}`")
             }
             other => other.type_name().to_owned(),
@@ -263,10 +263,10 @@ impl ParamType {
         let expected = self.describe();
         let out_of_range = matches!(
             (self, &node.value),
-            (Self::Int(..), tree::SyntaxValue::Int(_))
+            (Self::Int(..), syntax::SyntaxValue::Int(_))
                 | (
                     Self::Float(..),
-                    tree::SyntaxValue::Int(_) | tree::SyntaxValue::Float(_)
+                    syntax::SyntaxValue::Int(_) | syntax::SyntaxValue::Float(_)
                 )
         );
         let code = if out_of_range {
@@ -300,7 +300,7 @@ pub fn check_record(
     problems: &mut Vec<Problem>,
 ) -> Values {
     if let Some(SyntaxNode {
-        value: tree::SyntaxValue::Map(entries),
+        value: syntax::SyntaxValue::Map(entries),
         ..
     }) = node
     {
@@ -320,7 +320,7 @@ pub fn check_record(
     for param in params {
         let given = node
             .and_then(|node| node.get(param.name))
-            .filter(|node| node.value != tree::SyntaxValue::Null);
+            .filter(|node| node.value != syntax::SyntaxValue::Null);
         let value = match (given, param.default) {
             (Some(node), _) => param.kind.check(node, env, problems),
             (None, ParamFallback::Absent) => None,
@@ -348,7 +348,7 @@ pub fn check_record(
 }
 
 fn default(param: &Param, text: &str) -> Value {
-    let value = tree::parse_snippet(text).expect("a declared default is YAML");
+    let value = syntax::parse_snippet(text).expect("a declared default is YAML");
     let node = SyntaxNode::new(value, Span::default());
     param
         .kind

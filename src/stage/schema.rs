@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use crate::base::tree;
+use crate::base::syntax::{self, SyntaxValue};
 use crate::stage::kind::StageKind;
 use crate::stage::limits;
 use crate::stage::param::{Param, ParamFallback, ParamType};
@@ -159,18 +159,18 @@ fn property(param: &Param) -> Value {
 }
 
 fn default_json(text: &str) -> Value {
-    to_json(&tree::parse_snippet(text).expect("a declared default is YAML"))
+    to_json(&syntax::parse_snippet(text).expect("a declared default is YAML"))
 }
 
-fn to_json(value: &tree::SyntaxValue) -> Value {
+fn to_json(value: &SyntaxValue) -> Value {
     match value {
-        tree::SyntaxValue::Null => Value::Null,
-        tree::SyntaxValue::Bool(flag) => json!(flag),
-        tree::SyntaxValue::Int(number) => json!(number),
-        tree::SyntaxValue::Float(number) => json!(number),
-        tree::SyntaxValue::Text(text) => json!(text),
-        tree::SyntaxValue::List(items) => items.iter().map(|node| to_json(&node.value)).collect(),
-        tree::SyntaxValue::Map(entries) => Value::Object(
+        SyntaxValue::Null => Value::Null,
+        SyntaxValue::Bool(flag) => json!(flag),
+        SyntaxValue::Int(number) => json!(number),
+        SyntaxValue::Float(number) => json!(number),
+        SyntaxValue::Text(text) => json!(text),
+        SyntaxValue::List(items) => items.iter().map(|node| to_json(&node.value)).collect(),
+        SyntaxValue::Map(entries) => Value::Object(
             entries
                 .iter()
                 .map(|(key, node)| (key.value.clone(), to_json(&node.value)))

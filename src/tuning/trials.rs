@@ -6,9 +6,9 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
-use crate::model::fitted::Learner;
 use crate::model::hyper::{HyperparameterValue, Hyperparameters};
 use crate::model::learner::FitTask;
+use crate::model::learners::Learner;
 use crate::model::metrics::Metrics;
 use crate::model::scores::Scores;
 use crate::stage::context::StageContext;

@@ -16,8 +16,9 @@ use netsec::base::disk;
 use netsec::frame::labels::{Classes, Labels};
 use netsec::frame::npy;
 use netsec::model::data::TrainingSet;
-use netsec::model::fitted::{Model, find};
+use netsec::model::fitted::Model;
 use netsec::model::learner::FitTask;
+use netsec::model::learners::find;
 use netsec::model::metrics::Metrics;
 use netsec::prep::knn::{DonorWeights, KnnImputer};
 

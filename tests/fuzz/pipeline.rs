@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-use netsec::base::tree;
+use netsec::base::syntax;
 use netsec::graph::build::Graph;
 use netsec::pipeline::check::check;
 use netsec::pipeline::compose::{Choice, gather};
@@ -50,7 +50,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mark = b"\n===\n";
     let cut = bytes.windows(mark.len()).position(|window| window == mark);
     let (first, second) = cut.map_or((bytes, bytes), |at| (&bytes[..at], &bytes[at + mark.len()..]));
-    let Ok(source) = tree::source("p.yaml", first.to_vec()) else { return };
+    let Ok(source) = syntax::source("p.yaml", first.to_vec()) else { return };
     let read = |_: &str| Ok(second.to_vec());
     let choice = Choice { profile: Some("p".to_owned()), files: vec!["more.toml".to_owned()], ..Choice::default() };
     let env = |name: &str| (name.len() > 1).then(|| "value".to_owned());

@@ -74,7 +74,7 @@ fn the_reference_of_learners_is_current() {
     let mut text = "# Learners and their hyperparameters\n\nMade from the declarations of the program; see [models](models.md) for how they \
                     are used.\n"
         .to_owned();
-    for learner in netsec::model::fitted::LEARNERS {
+    for learner in netsec::model::learners::LEARNERS {
         let _ = writeln!(text, "\n## {}\n\n{}\n", learner.name, learner.doc);
         text.push_str("| hyperparameter | what may stand there | default | what it does |\n|---|---|---|---|\n");
         for hyper in learner.hypers {

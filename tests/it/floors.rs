@@ -134,7 +134,7 @@ const CRATES: [(&str, &[&str]); 32] = [
     ("polars", &["source/", "frame/", "scoring/"]),
     ("prost", &["export/onnx/"]),
     ("smartcore", &["prep/pca.rs"]),
-    ("saphyr_parser", &["base/tree.rs"]),
+    ("saphyr_parser", &["base/syntax.rs"]),
     ("petgraph", &["graph/"]),
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),
@@ -142,7 +142,7 @@ const CRATES: [(&str, &[&str]); 32] = [
     (
         "rustix",
         &[
-            "base/below.rs",
+            "base/directory.rs",
             "base/disk.rs",
             "base/processes.rs",
             "kinds/command/program.rs",

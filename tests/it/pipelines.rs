@@ -186,8 +186,8 @@ fn stored_reports_fit_their_generated_schemas() {
 }
 
 fn json(text: &str) -> Value {
-    fn of(value: &netsec::base::tree::SyntaxValue) -> Value {
-        use netsec::base::tree::SyntaxValue as Tree;
+    fn of(value: &netsec::base::syntax::SyntaxValue) -> Value {
+        use netsec::base::syntax::SyntaxValue as Tree;
         match value {
             Tree::Null => Value::Null,
             Tree::Bool(flag) => (*flag).into(),
@@ -203,5 +203,5 @@ fn json(text: &str) -> Value {
             ),
         }
     }
-    of(&netsec::base::tree::parse_snippet(text).unwrap())
+    of(&netsec::base::syntax::parse_snippet(text).unwrap())
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use crate::base::artifact::EntryForm;
-use crate::base::below::{TreeEntry, make_entry, open_below, tree};
+use crate::base::directory::{TreeEntry, make_entry, open_below, tree};
 use crate::base::disk;
 use crate::base::secret::Secret;
 use crate::kinds::command::order::ProgramOrder;

@@ -18,7 +18,7 @@ use rustix::process::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::base::below::size_below;
+use crate::base::directory::size_below;
 use crate::base::{disk, processes};
 use crate::kinds::command::order::ProgramOrder;
 use crate::kinds::command::sandbox::{Namespaces, confine};

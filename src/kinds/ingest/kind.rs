@@ -369,7 +369,7 @@ fn report(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::tree::{SyntaxValue, parse_snippet};
+    use crate::base::syntax::{SyntaxValue, parse_snippet};
     use crate::frame::cell::MISSING;
     use crate::stage::param::ParamFallback;
 

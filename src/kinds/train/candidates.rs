@@ -3,8 +3,8 @@
 
 use crate::base::nearest::suggest;
 use crate::kinds::train::params::{CandidateParams, SpaceParams};
-use crate::model::fitted::Learner;
 use crate::model::hyper::{Hyperparameter, HyperparameterRange, HyperparameterValue};
+use crate::model::learners::Learner;
 use crate::stage::param::{ParamError, ParamStep};
 use crate::tuning::search::{SearchDimension, SearchStrategy};
 
@@ -212,7 +212,7 @@ fn drawn(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::fitted::LEARNERS;
+    use crate::model::learners::LEARNERS;
 
     #[test]
     fn the_reference_names_every_hyperparameter() {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::model::calibrate::Calibrator;
-use crate::model::fitted::{Learner, NAMES, find};
 use crate::model::hyper::HyperparameterValue;
+use crate::model::learners::{Learner, NAMES, find};
 use crate::model::metrics::CHOICES;
 use crate::stage::declare::{ParamField, choices, params};
 use crate::stage::param::{ParamType, Value};

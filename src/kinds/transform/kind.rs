@@ -65,8 +65,8 @@ pub const KIND: StageKind = StageKind {
             format: PortFormat::Labels,
             need: PortNeed::One,
             doc: "what the numbers of `train` mean, as `numpy.load` reads it: the names of its `features` and `classes`, \
-                  `is_attack` of each class, the `class` of each row, and its `label` as it is written, a place in \
-                  `label_names`",
+                  `is_attack` of each class, the `class` of each row, and its `label` as it is written (empty where it is missing), \
+                  a place in `label_names`",
         },
         Port {
             name: "test_labels",

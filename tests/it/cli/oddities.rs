@@ -268,11 +268,11 @@ fn links_empty_folders_and_programs_in_a_directory_come_back() {
         ("l", ""),
     ] {
         assert!(
-            !netsec::base::below::stays_below(std::path::Path::new(name), target),
+            !netsec::base::directory::stays_below(std::path::Path::new(name), target),
             "{name} to {target}"
         );
     }
-    assert!(netsec::base::below::stays_below(
+    assert!(netsec::base::directory::stays_below(
         std::path::Path::new("d/l"),
         "../x/./y"
     ));

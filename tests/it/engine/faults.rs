@@ -19,7 +19,7 @@ use netsec::engine::emitter::EventEmitter;
 use netsec::event::{Event, EventKind, Sink};
 use netsec::lineage::ledger::Ledger;
 use netsec::plan::decide::DecideError;
-use netsec::plan::whole::{Planner, SourceFiles};
+use netsec::plan::planner::{Planner, SourceFiles};
 use netsec::store::blob::{Store, StoreError};
 use netsec::store::faulty::FaultyStore;
 use netsec::store::memory::MemoryStore;

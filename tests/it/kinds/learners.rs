@@ -8,8 +8,9 @@ use netsec::frame::npy;
 use netsec::model::calibrate::Calibrator;
 use netsec::model::data::TrainingSet;
 use netsec::model::error::ModelError;
-use netsec::model::fitted::{LEARNERS, Learner, Model, find};
+use netsec::model::fitted::Model;
 use netsec::model::learner::FitTask;
+use netsec::model::learners::{LEARNERS, Learner, find};
 use netsec::model::metrics::{CHOICES, Metrics};
 use netsec::model::scores::Scores;
 

@@ -5,8 +5,9 @@ use proptest::prelude::*;
 
 use crate::world::package;
 use netsec::model::data::TrainingSet;
-use netsec::model::fitted::{LEARNERS, Learner, Model, find};
+use netsec::model::fitted::Model;
 use netsec::model::learner::FitTask;
+use netsec::model::learners::{LEARNERS, Learner, find};
 use netsec::trees::ensemble::TreeEnsemble;
 
 const TREES: [&str; 5] = [

@@ -187,7 +187,7 @@ impl<'a> Simulation<'a> {
         {
             self.dispatcher.reused(stage);
         } else {
-            self.dispatcher.run(stage, key);
+            let _ = self.dispatcher.run(stage, key);
         }
     }
 
@@ -238,6 +238,7 @@ impl<'a> Simulation<'a> {
             let may_pass = self.percent(80);
             ActionEnd::Failed { may_pass }
         } else {
+            self.witness.failed_attempts.remove(&stage);
             ActionEnd::Made
         };
         let is_failure =

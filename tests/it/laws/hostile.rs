@@ -194,8 +194,8 @@ mod models {
     use netsec::model::bundle::ModelBundle;
     use netsec::model::calibrate::Calibrator;
     use netsec::model::data::TrainingSet;
-    use netsec::model::fitted::find;
     use netsec::model::learner::FitTask;
+    use netsec::model::learners::find;
     use netsec::model::metrics::Metrics;
     use netsec::prep::columns::ColumnPick;
     use netsec::prep::encode::UnknownCategory;

@@ -1,10 +1,13 @@
 //! The ledger answers alike on sled, in memory and rebuilt from a journal.
 
+use std::path::{Path, PathBuf};
+
 use proptest::prelude::*;
 
 use netsec::base::artifact::Artifact;
 use netsec::base::artifact::ContentRef;
 use netsec::base::digest::Digest;
+use netsec::base::disk;
 use netsec::base::name::{RefName, RunId, StageId};
 use netsec::base::outcome::{RunOutcome, StageOutcome};
 use netsec::lineage::journal::{self, Journal, JournalEnd, JournalHead};
@@ -224,7 +227,7 @@ proptest! {
             journal.append(&bodies).unwrap();
         };
         let check = || {
-            let published = PublishedRecords::read(cache).unwrap();
+            let published = PublishedRecords::read(cache).unwrap().unwrap();
             let all = sled::from_journals(cache).unwrap();
             let expected = told(&all.runs().unwrap(), &all.references().unwrap());
             assert_eq!(told(&published.runs().unwrap(), &published.references().unwrap()), expected);
@@ -247,6 +250,109 @@ proptest! {
             check();
         }
     }
+}
+
+/// Three journals, each after the one before, that move a ref on.
+fn chained(cache: &Path) -> Vec<PathBuf> {
+    std::fs::create_dir(cache.join("runs")).unwrap();
+    let mut after = None;
+    for at in 0_u8..3 {
+        let head = JournalHead {
+            is_base: false,
+            after: after.clone(),
+        };
+        let step = RefMove {
+            name: RefName::new("champion/x").unwrap(),
+            from: at.checked_sub(1).map(content),
+            to: content(at),
+            evidence: evidence(1),
+            at_ms: u64::from(at),
+        };
+        let journal = Journal::of(cache, &RunId::new(u64::from(at), 0), head);
+        let body = journal::encode(&[LedgerEntry::Move(step)]);
+        after = Some(journal.append(&[body]).unwrap());
+    }
+    let journals = journal::list(&cache.join("runs")).unwrap();
+    journals.into_iter().map(|(_, path)| path).collect()
+}
+
+#[test]
+fn journals_that_do_not_tell_everything_are_not_published() {
+    let is_published = |spoil: &dyn Fn(&Path, &[PathBuf])| {
+        let folder = tempfile::tempdir().unwrap();
+        let journals = chained(folder.path());
+        spoil(folder.path(), &journals);
+        PublishedRecords::read(folder.path()).unwrap().is_some()
+    };
+    let cut = |path: &Path| {
+        let bytes = disk::read(path).unwrap();
+        disk::write_plain(path, &bytes[..bytes.len() - 1]).unwrap();
+    };
+    assert!(is_published(&|_, _| {}));
+    for at in 0..3 {
+        assert!(
+            !is_published(&|_, journals| cut(&journals[at])),
+            "{at} is cut"
+        );
+        let remove = |_: &Path, journals: &[PathBuf]| std::fs::remove_file(&journals[at]).unwrap();
+        assert!(!is_published(&remove), "{at} is missing");
+        let change = |_: &Path, journals: &[PathBuf]| {
+            let mut bytes = disk::read(&journals[at]).unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            disk::write_plain(&journals[at], &bytes).unwrap();
+        };
+        assert!(!is_published(&change), "{at} was changed");
+    }
+    let base = |cache: &Path, _: &[PathBuf]| {
+        let head = JournalHead {
+            is_base: true,
+            after: None,
+        };
+        let journal = Journal::of(cache, &RunId::new(9, 0), head);
+        journal.append(&[journal::encode(&[])]).unwrap();
+    };
+    assert!(!is_published(&base), "a repair wrote all anew");
+}
+
+#[test]
+fn what_lies_before_a_journal_of_everything_is_not_replayed() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = folder.path();
+    std::fs::create_dir(cache.join("runs")).unwrap();
+    let step = |from: Option<u8>, to: u8, at_ms: u64| {
+        LedgerEntry::Move(RefMove {
+            name: RefName::new("champion/x").unwrap(),
+            from: from.map(content),
+            to: content(to),
+            evidence: evidence(1),
+            at_ms,
+        })
+    };
+    // The second journal, a move from 0 to 1, was lost before the repair.
+    let moves = [
+        step(None, 0, 1),
+        step(Some(0), 1, 2),
+        step(Some(1), 0, 3),
+        step(Some(0), 1, 4),
+    ];
+    let write = |at: u64, is_base: bool, entries: &[LedgerEntry]| {
+        let head = JournalHead {
+            is_base,
+            after: None,
+        };
+        let journal = Journal::of(cache, &RunId::new(at, 0), head);
+        journal.append(&[journal::encode(entries)]).unwrap();
+    };
+    write(1, false, &moves[..1]);
+    write(3, false, &moves[2..3]);
+    write(4, false, &moves[3..]);
+    write(5, true, &moves);
+    let ledger = sled::from_journals(cache).unwrap();
+    let state = ledger
+        .reference(&RefName::new("champion/x").unwrap())
+        .unwrap();
+    assert_eq!(state.current(), Some(content(1)));
+    assert_eq!(state.moves.len(), 4);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::toy::registry;
 use netsec::base::source::SourceText;
-use netsec::base::tree;
+use netsec::base::syntax;
 use netsec::pipeline::compose::{Choice, gather};
 
 proptest! {
@@ -12,7 +12,7 @@ proptest! {
 
     #[test]
     fn any_text_is_read_or_refused(text in "[a-c&*!|>{}\\[\\]:,'\"#?%@\\- \n\t0-9ä\u{1F600}]{0,120}") {
-        if let Err(problems) = tree::parse(&text, 0) {
+        if let Err(problems) = syntax::parse(&text, 0) {
             prop_assert!(!problems.is_empty());
             for place in problems.iter().flat_map(|problem| &problem.places) {
                 prop_assert!(place.span.start <= text.len());

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::base::artifact::{Artifact, EntryForm};
-use crate::base::below::{TreeEntry, tree};
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
+use crate::base::directory::{TreeEntry, tree};
 use crate::base::disk::{self, DiskError, PathEntry};
 use crate::base::hashing;
 use crate::engine::exec_context::{ExecContext, panic_text, stage_error};
