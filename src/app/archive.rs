@@ -228,7 +228,10 @@ impl<'a> ArchiveReader<'a> {
         let length = u64::from_le_bytes(*length);
         let digest = Digest::from_bytes(digest.try_into().expect("thirty-two bytes"));
         let Some(tag) = FrameTag::of(head[0]) else {
-            return Err(odd(self.path, "it is damaged: a frame is of no known sort"));
+            return Err(odd(
+                self.path,
+                "it is damaged: a frame is of an unknown kind",
+            ));
         };
         // No more is read than there is, whatever the length says.
         if length > self.left || tag == FrameTag::Seal && length > SEAL {

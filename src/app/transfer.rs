@@ -253,7 +253,7 @@ impl CarriedRecords {
                     runs.push(checked_run(*run)?);
                 }
                 LedgerEntry::Move(_) | LedgerEntry::Swept(_) => {
-                    return Err("it holds records that no run is made of".to_owned());
+                    return Err("it holds records that do not belong to a run".to_owned());
                 }
             }
         }
@@ -369,7 +369,7 @@ fn is_mark(c: char) -> bool {
 fn check_text(text: &str) -> std::result::Result<(), String> {
     match text.len() > NAME || text.chars().any(is_mark) {
         true => Err(format!(
-            "a name in it is none: {:?}",
+            "a name in it is not valid: {:?}",
             text.chars().take(60).collect::<String>()
         )),
         false => Ok(()),

@@ -22,7 +22,7 @@ impl SigningKey {
     pub fn load(path: &Path) -> Result<Self, DiskError> {
         let bytes = disk::read(path)?;
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(&bytes).map_err(|_| {
-            let why = "it is no private key: `openssl genpkey -algorithm ed25519 -outform DER -out FILE` makes one";
+            let why = "it is not a private key: `openssl genpkey -algorithm ed25519 -outform DER -out FILE` makes one";
             DiskError { verb: "use", path: path.to_owned(), cause: std::io::Error::other(why) }
         })?;
         Ok(Self(pair))

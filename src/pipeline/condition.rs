@@ -54,7 +54,7 @@ fn compare(left: &str, operator: &str, right: &str) -> Result<bool, String> {
         "<=" => Ok(order.is_le()),
         ">" => Ok(order.is_gt()),
         ">=" => Ok(order.is_ge()),
-        other => Err(format!("`{other}` is no comparison")),
+        other => Err(format!("`{other}` is not a comparison")),
     }
 }
 

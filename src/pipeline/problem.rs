@@ -31,7 +31,7 @@ pub fn missing_key(name: &str, whole: Span, help: &str) -> Problem {
 pub fn wrong_type(found: &str, needed: &str, span: Span) -> Problem {
     Problem::new(
         "pipeline::wrong_type",
-        format!("{found} stands where {needed} is needed"),
+        format!("expected {needed}, found {found}"),
     )
     .at(span, format!("not {needed}"))
 }

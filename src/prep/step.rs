@@ -295,7 +295,7 @@ impl FittedStep {
                 count(step.columns.len())
             ),
             Self::Hash(step) => format!(
-                "deal {} of text out over {} buckets",
+                "hash {} of text into {} buckets",
                 count(step.columns.len()),
                 step.buckets
             ),

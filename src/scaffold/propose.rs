@@ -421,7 +421,7 @@ fn rows(files: &[(String, Vec<u8>)], options: &Options) -> Result<Table, Scaffol
             };
             let others = match files {
                 [_] => "",
-                _ => "; if it is no table, name the others by a glob, as in 'folder/*.csv'",
+                _ => "; if it is not a table, name the others by a glob, as in 'folder/*.csv'",
             };
             ScaffoldError::File(format!("`{name}`: {error}{hint}{others}"))
         })

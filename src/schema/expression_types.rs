@@ -28,7 +28,7 @@ impl Expression {
     ) -> Result<ExprType, TableError> {
         let number = |inner: &Self, what: &str| match inner.sort(kind)? {
             ExprType::Text if !inner.is_numeral() => Err(TableError(format!(
-                "{} is text: {what} it means nothing",
+                "{} is text and cannot be used {what}",
                 inner.show()
             ))),
             _ => Ok(ExprType::Number),
@@ -49,8 +49,8 @@ impl Expression {
                 ))),
                 ExprType::Text | ExprType::Any => Ok(ExprType::Number),
             },
-            Self::One(UnaryOp::Not, inner) => number(inner, "`not`"),
-            Self::One(UnaryOp::Negate | UnaryOp::Abs, inner) => number(inner, "the sign of"),
+            Self::One(UnaryOp::Not, inner) => number(inner, "with `not`"),
+            Self::One(UnaryOp::Negate | UnaryOp::Abs, inner) => number(inner, "as a number"),
             Self::Two(BinaryOp::Or | BinaryOp::And, left, right) => {
                 number(left, "as a condition")?;
                 number(right, "as a condition")
@@ -60,8 +60,8 @@ impl Expression {
                 left,
                 right,
             ) => {
-                number(left, "to reckon with")?;
-                number(right, "to reckon with")
+                number(left, "in arithmetic")?;
+                number(right, "in arithmetic")
             }
             Self::Two(_, left, right) => comparison(left, right, kind),
             Self::In(left, items) => {
@@ -144,7 +144,7 @@ mod tests {
         let refused = |text: &str| sort(text).unwrap_err();
         assert_eq!(
             refused("t + 1 > 2"),
-            "`t` is text: to reckon with it means nothing"
+            "`t` is text and cannot be used in arithmetic"
         );
         assert_eq!(
             refused("n in [80, 'http']"),
@@ -156,7 +156,7 @@ mod tests {
         );
         assert_eq!(
             refused("t or n"),
-            "`t` is text: as a condition it means nothing"
+            "`t` is text and cannot be used as a condition"
         );
         assert_eq!(refused("x > 1"), "there is no column `x`");
     }

@@ -84,7 +84,7 @@ fn column(severity: &Value, at_most: &Value) -> Value {
             "regex": {"type": "string", "description": "What text must match from its begin to its end."},
             "min_length": {"type": "integer", "minimum": 0, "description": "The least number of characters."},
             "max_length": {"type": "integer", "minimum": 0, "description": "The greatest number of characters."},
-            "unique": flag("Whether no value may stand twice."),
+            "unique": flag("Whether values have to be unique."),
             "severity": severity,
             "at_most": at_most,
         },

@@ -33,7 +33,7 @@ impl SchemaReader {
     }
 
     pub(super) fn wrong(&mut self, node: &SyntaxNode, needed: &str) {
-        let message = format!("{} stands where {needed} is needed", node.value.type_name());
+        let message = format!("expected {needed}, found {}", node.value.type_name());
         self.problem(
             "schema::wrong_type",
             message,

@@ -51,7 +51,7 @@ pub struct ColumnRule {
     pub min_length: Option<u64>,
     /// The greatest number of characters.
     pub max_length: Option<u64>,
-    /// Whether no value may stand twice.
+    /// Whether values have to be unique.
     pub unique: bool,
     /// What happens to rows that break a rule, by rule; the empty name stands for all others.
     pub severity: BTreeMap<String, Severity>,

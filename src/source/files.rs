@@ -485,7 +485,7 @@ fn refuse_odd(start: &[u8], format: FileFormat) -> Result<(), TableError> {
         _ if format == FileFormat::Parquet => Ok(()),
         [b'[', ..] => refuse("the file is one JSON list: write one object a line instead (NDJSON)"),
         start if start.iter().take(4096).any(|byte| *byte == 0) => {
-            refuse("the file holds zero bytes: it is neither text nor Parquet")
+            refuse("the file holds NUL bytes: it is neither text nor Parquet")
         }
         _ => Ok(()),
     }

@@ -247,7 +247,7 @@ impl ParquetColumn {
                 None => None,
                 Some(parts) => Some(time_of_day(parts, a_second).ok_or_else(|| {
                     TableError(format!(
-                        "row {row} of `{}` is no time of day: {parts} / {a_second} s",
+                        "row {row} of `{}` is not a time of day: {parts} / {a_second} s",
                         self.name
                     ))
                 })?),
@@ -270,7 +270,7 @@ impl ParquetColumn {
             .find(|(cell, _)| !is_text(*cell));
         let row = first.map_or(from, |(_, row)| row);
         Err(TableError(format!(
-            "row {row} of column `{}` holds bytes that are no UTF-8 text: write them as text, for example in hexadecimal",
+            "row {row} of column `{}` holds bytes that are not UTF-8 text: write them as text, for example in hexadecimal",
             self.name
         )))
     }

@@ -376,7 +376,7 @@ fn check_pages(
             .and_then(|size| pages.get(begin..begin.checked_add(size)?))
             .ok_or_else(|| wrong("goes beyond the pages of its column"))?;
         if !is_of_one_sort(&header) {
-            return Err(wrong("says that it is of two sorts"));
+            return Err(wrong("says that it is of two kinds"));
         }
         let size = u64::try_from(header.uncompressed_page_size)
             .map_err(|_| wrong("says that it has no size"))?;

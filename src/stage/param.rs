@@ -274,7 +274,7 @@ impl ParamType {
         } else {
             "pipeline::wrong_type"
         };
-        let problem = Problem::new(code, format!("{found} stands where {expected} is needed"));
+        let problem = Problem::new(code, format!("expected {expected}, found {found}"));
         problem.at(node.span, format!("not {expected}"))
     }
 }

@@ -185,7 +185,7 @@ fn names_in_archives_are_parsed() {
         ("a blob too many", |archive| {
             archive.blobs.push(b"more".to_vec())
         }),
-        ("records that no run is made of", |archive| {
+        ("records that do not belong to a run", |archive| {
             archive
                 .entries
                 .push(LedgerEntry::Swept(vec![Digest::of(b"x")]))

@@ -144,12 +144,9 @@ stages:
         &world,
         "stages: { a: { kind: echo, foreach: 3 }, b: { kind: echo, foreach: [1], matrix: { x: [1] } }, c: { kind: echo, matrix: { x: 1 } } }",
     );
-    assert!(wrong.contains("where a list or a map is needed"), "{wrong}");
+    assert!(wrong.contains("expected a list or a map"), "{wrong}");
     assert!(wrong.contains("exclude each other"), "{wrong}");
-    assert!(
-        wrong.contains("where a list of values is needed"),
-        "{wrong}"
-    );
+    assert!(wrong.contains("expected a list of values"), "{wrong}");
 }
 
 #[test]

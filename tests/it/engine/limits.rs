@@ -131,7 +131,7 @@ fn a_slot_nobody_declared_is_a_problem() {
         "{plain}"
     );
     assert!(
-        plain.contains("there is no parameter `what`") && plain.contains("`-1` stands where"),
+        plain.contains("there is no parameter `what`") && plain.contains("found `-1`"),
         "{plain}"
     );
 }

@@ -54,7 +54,7 @@ fn types_that_are_not_read_are_refused_with_their_column() {
         ("list-in-structure", "column `odd` holds lists"),
         (
             "no-text",
-            "row 2 of column `odd` holds bytes that are no UTF-8 text",
+            "row 2 of column `odd` holds bytes that are not UTF-8 text",
         ),
     ] {
         let why = read(fixture(&format!("refused-{name}.parquet")), &plain())
@@ -366,7 +366,7 @@ fn what_a_file_says_of_itself_is_believed_only_as_far_as_it_can_be_true() {
         (
             "pages of two sorts",
             pages(vec![two_sorts(1000)]),
-            "page 1 of `a` says that it is of two sorts",
+            "page 1 of `a` says that it is of two kinds",
         ),
         (
             "pages of others",

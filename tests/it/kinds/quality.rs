@@ -192,11 +192,11 @@ fn a_wrong_schema_file_is_told_with_its_places() {
     s.yaml:2:14: `nit` is not a column type (did you mean `int`?)
     s.yaml:3:3: the column `b` has no `type`
     s.yaml:3:8: there is no key `tpye` here (did you mean `type`?)
-    s.yaml:4:6: a whole number stands where a map with `type` is needed
+    s.yaml:4:6: expected a map with `type`, found a whole number
     s.yaml:5:27: `(` is not a regular expression: unclosed group
     s.yaml:5:44: there is no key `regxe` here (did you mean `regex`?)
     s.yaml:6:6: `min` is above `max`: nothing can stand here
-    s.yaml:6:44: a whole number stands where a share from 0 to 1, or one such as `0.1%` is needed
+    s.yaml:6:44: expected a share from 0 to 1, or one such as `0.1%`, found a whole number
     s.yaml:7:3: `coerce` would lose cells that do not read as the type while their rows go on: the severity of `type` must be `quarantine` or `fail`
     s.yaml:8:1: there is no key `others` here (there is `columns`, `other_columns`, `rows`, `table`, `quarantine_at_most`)
     s.yaml:10:14: this is not a condition: a value is missing here, at character 4 of `a <`
