@@ -5,6 +5,7 @@ pub mod artifacts;
 pub mod cancel;
 pub mod explain;
 pub mod gc;
+pub mod registry;
 pub mod run;
 pub mod supervisors;
 pub mod transfer;

@@ -20,6 +20,59 @@ pub enum ModelCommand {
     /// Explain each prediction by column: exact SHAP values for trees (TreeSHAP) and linear models,
     /// otherwise sampled Shapley values with their error
     Explain(ExplainModelArgs),
+    /// Point a ref at a model by hand, whatever the gate said of it; the reason stands in its history
+    Promote(PromoteArgs),
+    /// Point a ref back at what it pointed at before its last move
+    Rollback(RollbackArgs),
+    /// Show where a ref has pointed: when it moved, by which run or whose word
+    History(HistoryArgs),
+}
+
+/// Promote a model by hand.
+#[derive(Args, Debug)]
+pub struct PromoteArgs {
+    /// The model: `stage.port` of the latest run that has it, or the beginning of a digest
+    pub target: String,
+    /// Pipeline or run
+    #[command(flatten)]
+    pub whose: TargetScope,
+    /// The ref to move, such as champion/phishing
+    #[arg(long, value_name = "REF")]
+    pub to: String,
+    /// Who decides, and why
+    #[command(flatten)]
+    pub word: ManualWordArgs,
+}
+
+/// Roll a ref back.
+#[derive(Args, Debug)]
+pub struct RollbackArgs {
+    /// The ref, such as champion/phishing
+    pub name: String,
+    /// Who decides, and why
+    #[command(flatten)]
+    pub word: ManualWordArgs,
+}
+
+/// Who decides, and why.
+#[derive(Args, Debug)]
+pub struct ManualWordArgs {
+    /// Why; it stands in the history of the ref
+    #[arg(long, value_name = "TEXT")]
+    pub why: String,
+    /// Who decides; without it, the user
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+}
+
+/// Show the history of a ref.
+#[derive(Args, Debug)]
+pub struct HistoryArgs {
+    /// The ref, such as champion/phishing
+    pub name: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Show a model.

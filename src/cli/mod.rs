@@ -22,6 +22,7 @@ pub mod load_model;
 pub mod model;
 pub mod out;
 pub mod predict;
+pub mod promotion;
 pub mod quarantine;
 pub mod replay;
 pub mod rows;

@@ -11,7 +11,7 @@ use crate::cli::args_model::{
 use crate::cli::exit::Exit;
 use crate::cli::load_model::{decoded, named, stored_model};
 use crate::cli::rows::byte;
-use crate::cli::{load, out};
+use crate::cli::{load, out, promotion};
 use crate::export::card::card;
 use crate::export::error::ExportError;
 use crate::export::mlflow::mlflow;
@@ -40,6 +40,9 @@ pub fn model(workspace: &Workspace, command: &ModelCommand) -> Result<Exit, AppE
         ModelCommand::Importance(args) => measure_importance(workspace, args),
         ModelCommand::Export(args) => export(workspace, args),
         ModelCommand::Explain(args) => explain(workspace, args),
+        ModelCommand::Promote(args) => promotion::promote(workspace, args),
+        ModelCommand::Rollback(args) => promotion::roll_back(workspace, args),
+        ModelCommand::History(args) => promotion::history(workspace, args),
     }
     .map(|()| Exit::Done)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::base::digest::Digest;
 use crate::base::outcome::{FailureClass, RunOutcome, StageFailure, StageOutcome};
 use crate::engine::dispatch::{ActionEnd, StopReason};
-use crate::engine::drive::{Driver, RunningAction};
+use crate::engine::drive::{Driver, RunningAction, WishOrigin};
 use crate::engine::executor::ActionResult;
 use crate::event::{EventKind, StageResult};
 use crate::lineage::error::LedgerError;
@@ -148,9 +148,13 @@ impl Driver<'_, '_> {
             }
         }
         let compared = |port: &str| ingredients.digest(port);
+        let wished = WishOrigin {
+            key,
+            at_ms: self.setup.clock.now_ms(),
+        };
         let mut entries = vec![LedgerEntry::Action(Box::new(record))];
         entries.extend(
-            self.moves(stage, &wishes, key, &compared)?
+            self.moves(stage, &wishes, wished, &compared)?
                 .into_iter()
                 .map(LedgerEntry::Move),
         );
@@ -199,15 +203,16 @@ impl Driver<'_, '_> {
     }
 
     /// Turns wishes about ports into moves of the refs behind them; none for a ref that is there
-    /// already. A move is right only if the ref still points at what the stage compared with.
+    /// already. A move is right only if the ref still points at what the stage compared with. What
+    /// was wished before a person moved the ref is not granted any more.
     pub(crate) fn moves(
-        &self,
+        &mut self,
         stage: usize,
         wishes: &[PortMove],
-        evidence: Digest,
+        wished: WishOrigin,
         compared: &dyn Fn(&str) -> Option<Digest>,
     ) -> Result<Vec<RefMove>, LedgerError> {
-        let inputs = &self.spec(stage).inputs;
+        let inputs = &self.setup.planner.pipeline.stages[stage].inputs;
         let mut moves = Vec::new();
         for wish in wishes {
             let input = inputs.iter().find(|input| input.port == wish.port);
@@ -218,11 +223,19 @@ impl Driver<'_, '_> {
             if state.current() == Some(wish.to) {
                 continue;
             }
+            if let Some(word) = state.moved_by_hand_since(wished.at_ms) {
+                let message = format!(
+                    "`{name}` stays where {} put it ({}): `netsec run --only {} --force` lets the stage decide again",
+                    word.who, word.why, self.setup.planner.pipeline.stages[stage].id
+                );
+                self.emitter.warn("ref::kept", &message);
+                continue;
+            }
             moves.push(RefMove {
                 name: name.clone(),
                 from: compared(&wish.port).map(|digest| state.content(digest)),
                 to: wish.to,
-                evidence: RefEvidence::Action(evidence),
+                evidence: RefEvidence::Action(wished.key),
                 at_ms: self.setup.clock.now_ms(),
             });
         }

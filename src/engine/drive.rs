@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::base::cancel::Cancel;
 use crate::base::clock::Clock;
+use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::name::RunId;
 use crate::base::outcome::{FailureClass, RunOutcome, StageFailure, StageOutcome};
@@ -86,6 +87,13 @@ pub(crate) struct RunningAction {
     pub(crate) began_ms: u64,
     /// Raised when it is to stop.
     pub(crate) cancel: Cancel,
+}
+
+/// Which action wished that refs be moved, and when.
+#[derive(Clone, Copy)]
+pub(crate) struct WishOrigin {
+    pub(crate) key: Digest,
+    pub(crate) at_ms: u64,
 }
 
 /// Carries a plan out: what can be reused is, the rest runs on workers; each finished action is
@@ -376,7 +384,11 @@ impl Driver<'_, '_> {
             let input = record.inputs.iter().find(|input| input.port == port);
             input.and_then(|input| input.digest)
         };
-        let moves = self.moves(stage, &record.moves, record.key, &compared)?;
+        let wished = WishOrigin {
+            key: record.key,
+            at_ms: record.started_ms,
+        };
+        let moves = self.moves(stage, &record.moves, wished, &compared)?;
         let entries: Vec<LedgerEntry> = moves.into_iter().map(LedgerEntry::Move).collect();
         if !entries.is_empty() {
             self.enter(&entries)?;

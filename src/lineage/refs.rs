@@ -73,6 +73,22 @@ impl RefState {
         before.map(|step| step.to)
     }
 
+    /// Returns the word of the last person who moved the ref after this time, in milliseconds since
+    /// the Unix epoch.
+    pub fn moved_by_hand_since(&self, at_ms: u64) -> Option<&ManualEvidence> {
+        let later = self
+            .moves
+            .iter()
+            .rev()
+            .take_while(|step| step.at_ms > at_ms);
+        later
+            .filter_map(|step| match &step.evidence {
+                RefEvidence::Manual(word) => Some(word),
+                RefEvidence::Action(_) => None,
+            })
+            .next()
+    }
+
     /// Returns the content of this digest as the ref pointed at it; bytes if it never did.
     pub fn content(&self, digest: Digest) -> ContentRef {
         let targets = self.moves.iter().map(|step| step.to);

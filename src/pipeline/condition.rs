@@ -121,7 +121,7 @@ mod tests {
             }
         }
         assert!(holds("").is_err());
-        assert!(holds("a ~ b").unwrap_err().contains("no comparison"));
+        assert!(holds("a ~ b").unwrap_err().contains("not a comparison"));
         assert!(holds("'a == b").is_err());
     }
 }

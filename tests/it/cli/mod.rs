@@ -10,6 +10,7 @@ mod matrix;
 mod models;
 mod oddities;
 mod records;
+mod registry;
 mod reports;
 mod tour;
 mod views;

@@ -3,12 +3,14 @@
 
 use crate::toy::{run, run_with};
 use crate::world::World;
-use netsec::app::workspace::{RunRequest, Workspace};
+use netsec::app::workspace::{RunOptions, RunRequest, Workspace};
 use netsec::base::artifact::ContentRef;
 use netsec::base::cancel::Cancel;
 use netsec::base::digest::Digest;
 use netsec::base::name::RefName;
 use netsec::base::outcome::StageOutcome;
+use netsec::event::EventKind;
+use netsec::lineage::refs::{ManualEvidence, RefEvidence};
 
 fn pipeline(text: &str) -> String {
     format!(
@@ -130,4 +132,81 @@ fn only_what_a_stage_made_can_become_champion() {
         ran.error("j")
     );
     assert_eq!(champion(&world), None);
+}
+
+fn word(why: &str) -> ManualEvidence {
+    ManualEvidence {
+        who: "someone".to_owned(),
+        why: why.to_owned(),
+    }
+}
+
+#[test]
+fn a_rollback_stands_until_the_stage_decides_again() {
+    let world = World::new();
+    run(&world, &pipeline("b"));
+    run(&world, &pipeline("c"));
+    assert_eq!(champion(&world), Some(Digest::of(b"c")));
+    let workspace = Workspace::open(world.root()).unwrap();
+    let name = RefName::new("champion/toy").unwrap();
+    let cancel = Cancel::new();
+    let terms = RunOptions::quiet(1, &cancel);
+    let step = workspace
+        .roll_back(&name, word("it misses scans"), &terms)
+        .unwrap();
+    assert_eq!(step.to.digest, Digest::of(b"b"));
+    let ran = run(&world, &pipeline("c"));
+    assert_eq!(ran.outcome("j"), StageOutcome::Reused);
+    assert_eq!(
+        champion(&world),
+        Some(Digest::of(b"b")),
+        "by a person's word"
+    );
+    let warning = ran.events.iter().find_map(|event| match &event.kind {
+        EventKind::Warning { code, message } if code == "ref::kept" => Some(message.clone()),
+        _ => None,
+    });
+    insta::assert_snapshot!(warning.unwrap(), @"`champion/toy` stays where someone put it (it misses scans): `netsec run --only j --force` lets the stage decide again");
+    let again = RunRequest {
+        only: vec!["j".to_owned()],
+        force: true,
+        ..RunRequest::default()
+    };
+    run_with(&world, &pipeline("c"), &again, 1, &Cancel::new()).unwrap();
+    assert_eq!(
+        champion(&world),
+        Some(Digest::of(b"c")),
+        "it was asked again"
+    );
+}
+
+#[test]
+fn a_promotion_by_hand_needs_a_reason_and_something_that_a_stage_made() {
+    let world = World::new();
+    run(&world, &pipeline("b"));
+    run(&world, &pipeline("a"));
+    world.write("file.txt", "x");
+    let workspace = Workspace::open(world.root()).unwrap();
+    let name = RefName::new("champion/toy").unwrap();
+    let cancel = Cancel::new();
+    let terms = RunOptions::quiet(1, &cancel);
+    let refused = |target: &str, why: &str| {
+        let refused = workspace.promote(&name, target, word(why), &terms);
+        refused.unwrap_err().to_string()
+    };
+    insta::assert_snapshot!(refused("m.out", " "), @"say who decides it (`--by NAME`) and why (`--why TEXT`): both stand in the history for good");
+    insta::assert_snapshot!(refused("m.nothing", "x"), @"nothing is known of `m.nothing`: name a stage's output (`train.model`), a file, a `ref:` or at least four digits of a digest");
+    let step = workspace
+        .promote(&name, "m.out", word("known to be right"), &terms)
+        .unwrap();
+    assert_eq!(step.from.map(|from| from.digest), Some(Digest::of(b"b")));
+    assert_eq!(champion(&world), Some(Digest::of(b"a")));
+    insta::assert_snapshot!(refused("m.out", "x"), @"`champion/toy` points at 17762fddd969 already");
+    let ledger = workspace.reading().unwrap().ledger;
+    let state = ledger.reference(&name).unwrap();
+    assert_eq!(state.moves.len(), 2);
+    assert_eq!(
+        state.moves[1].evidence,
+        RefEvidence::Manual(word("known to be right"))
+    );
 }

@@ -1,0 +1,118 @@
+//! Refs moved by hand: promotions and rollbacks, each with who decided it and why.
+
+use crate::app::artifacts::FoundTarget;
+use crate::app::workspace::{AppError, AppResult, RunOptions, Workspace};
+use crate::base::artifact::ContentRef;
+use crate::base::clock::{self, Clock};
+use crate::base::name::RefName;
+use crate::lineage::ledger::Ledger;
+use crate::lineage::record::LedgerEntry;
+use crate::lineage::refs::{ManualEvidence, RefEvidence, RefMove, RefState};
+use crate::plan::up_to_date;
+use crate::store::blob::Store;
+
+impl Workspace {
+    /// Points a ref at the artifact that `target` means, whatever the gate said of it.
+    ///
+    /// # Errors
+    /// No reason is given; nothing is meant, it was made by no stage, or it is gone; the ref points
+    /// there already; `Busy`, `Stopped`; ledger or disk failed.
+    pub fn promote(
+        &self,
+        name: &RefName,
+        target: &str,
+        word: ManualEvidence,
+        terms: &RunOptions<'_>,
+    ) -> AppResult<RefMove> {
+        self.move_ref(name, word, terms, &|ledger, _| {
+            let found = self.find(ledger, target)?;
+            content(ledger, &found)
+        })
+    }
+
+    /// Points a ref at what it pointed at before its last move.
+    ///
+    /// # Errors
+    /// No reason is given; there is nothing before; what it pointed at is gone; `Busy`, `Stopped`;
+    /// ledger or disk failed.
+    pub fn roll_back(
+        &self,
+        name: &RefName,
+        word: ManualEvidence,
+        terms: &RunOptions<'_>,
+    ) -> AppResult<RefMove> {
+        self.move_ref(name, word, terms, &|_, state| {
+            let before = state.moves.last().and_then(|last| last.from);
+            before.ok_or_else(|| {
+                AppError::Usage(format!(
+                    "there is nothing to roll `{name}` back to: it never pointed at anything else"
+                ))
+            })
+        })
+    }
+
+    fn move_ref(
+        &self,
+        name: &RefName,
+        word: ManualEvidence,
+        terms: &RunOptions<'_>,
+        choose: &dyn Fn(&Ledger, &RefState) -> AppResult<ContentRef>,
+    ) -> AppResult<RefMove> {
+        if word.why.trim().is_empty() || word.who.trim().is_empty() {
+            return Err(AppError::Usage(
+                "say who decides it (`--by NAME`) and why (`--why TEXT`): both stand in the history for good"
+                    .to_owned(),
+            ));
+        }
+        let _lock = self.lock(terms)?;
+        let ledger = self.writing()?;
+        let state = ledger.reference(name)?;
+        let to = choose(&ledger, &state)?;
+        if state.current() == Some(to) {
+            return Err(AppError::Usage(format!(
+                "`{name}` points at {} already",
+                to.digest.short()
+            )));
+        }
+        if !self.store().has(&to.digest)? {
+            return Err(AppError::Usage(format!(
+                "{} is not in the cache any more: run the pipeline that made it again",
+                to.digest.short()
+            )));
+        }
+        let step = RefMove {
+            name: name.clone(),
+            from: state.current(),
+            to,
+            evidence: RefEvidence::Manual(word),
+            at_ms: clock::SystemClock.now_ms(),
+        };
+        up_to_date::forget(&self.cache)?;
+        ledger.commit(&[LedgerEntry::Move(step.clone())])?;
+        self.settle(&ledger)?;
+        Ok(step)
+    }
+}
+
+/// What was found, as the action that made it gave it.
+fn content(ledger: &Ledger, found: &FoundTarget) -> AppResult<ContentRef> {
+    for key in ledger.makers(&found.digest)? {
+        let Some(record) = ledger.action(&key)? else {
+            continue;
+        };
+        let made = record
+            .outputs
+            .iter()
+            .find(|made| made.digest == found.digest);
+        if let Some(made) = made {
+            return Ok(ContentRef {
+                digest: made.digest,
+                directory: made.directory,
+            });
+        }
+    }
+    Err(AppError::Usage(format!(
+        "`{}` was made by no stage: only what has a lineage can be promoted",
+        found.name
+    )))
+}

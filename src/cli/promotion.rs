@@ -1,0 +1,162 @@
+//! `netsec model promote`, `rollback` and `history`.
+
+use serde::Serialize;
+
+use crate::app::workspace::{AppError, Workspace};
+use crate::base::cancel::Cancel;
+use crate::base::digest::Digest;
+use crate::base::name::RefName;
+use crate::cli::args_model::{HistoryArgs, ManualWordArgs, PromoteArgs, RollbackArgs};
+use crate::cli::load_model::stored_model;
+use crate::cli::{load, out, run};
+use crate::frame::table::show_time;
+use crate::lineage::ledger::Ledger;
+use crate::lineage::refs::{ManualEvidence, RefEvidence, RefMove};
+use crate::render::columns::columns;
+
+/// Points a ref at a model by hand.
+///
+/// # Errors
+/// It is no model; as for `Workspace::promote`.
+pub fn promote(workspace: &Workspace, args: &PromoteArgs) -> Result<(), AppError> {
+    let target = args.whose.name(&args.target);
+    let name = RefName::new(&args.to).map_err(AppError::Usage)?;
+    // A ref that serves models must never point at anything else.
+    stored_model(workspace, &target)?;
+    let cancel = Cancel::new();
+    let step = workspace.promote(
+        &name,
+        &target,
+        word(&args.word)?,
+        &run::plain_terms(&cancel),
+    )?;
+    tell(&step);
+    Ok(())
+}
+
+/// Points a ref back at what it pointed at before.
+///
+/// # Errors
+/// As for `Workspace::roll_back`.
+pub fn roll_back(workspace: &Workspace, args: &RollbackArgs) -> Result<(), AppError> {
+    let name = RefName::new(&args.name).map_err(AppError::Usage)?;
+    let cancel = Cancel::new();
+    let step = workspace.roll_back(&name, word(&args.word)?, &run::plain_terms(&cancel))?;
+    tell(&step);
+    Ok(())
+}
+
+fn tell(step: &RefMove) {
+    let from = step
+        .from
+        .map_or("nothing".to_owned(), |from| from.digest.short());
+    let to = step.to.digest.short();
+    out::say(&format!(
+        "`{}` points at {to} now; before, at {from}",
+        step.name
+    ));
+}
+
+/// Who decides, and why.
+fn word(args: &ManualWordArgs) -> Result<ManualEvidence, AppError> {
+    let user = || load::environment("USER").or_else(|| load::environment("LOGNAME"));
+    let who = args.by.clone().or_else(user).ok_or_else(|| {
+        AppError::Usage("it is not known who you are: say it with `--by NAME`".to_owned())
+    })?;
+    Ok(ManualEvidence {
+        who,
+        why: args.why.clone(),
+    })
+}
+
+/// A move of a ref, as it is told.
+#[derive(Serialize)]
+struct RefHistoryEntry {
+    at_ms: u64,
+    from: Option<Digest>,
+    to: Digest,
+    /// The stage whose decision it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<String>,
+    /// The run that the stage ran in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<String>,
+    /// Who decided it by hand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    who: Option<String>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+/// Shows where a ref has pointed.
+///
+/// # Errors
+/// It never pointed anywhere; the ledger failed.
+pub fn history(workspace: &Workspace, args: &HistoryArgs) -> Result<(), AppError> {
+    let name = RefName::new(&args.name).map_err(AppError::Usage)?;
+    let entries = entries(workspace, &name)?;
+    if args.json {
+        return Ok(out::json(&serde_json::json!(entries))?);
+    }
+    let head = ["moved", "to", "before", "by", "because"].map(str::to_owned);
+    let mut lines = vec![head.to_vec()];
+    lines.extend(entries.iter().rev().map(line));
+    Ok(out::data(columns(&lines).as_bytes())?)
+}
+
+fn entries(workspace: &Workspace, name: &RefName) -> Result<Vec<RefHistoryEntry>, AppError> {
+    let ledger = workspace.reading()?.ledger;
+    let state = ledger.reference(name)?;
+    if state.moves.is_empty() {
+        return Err(AppError::Usage(format!(
+            "the ref `{name}` points at nothing yet"
+        )));
+    }
+    state
+        .moves
+        .iter()
+        .map(|step| entry(&ledger, step))
+        .collect()
+}
+
+fn entry(ledger: &Ledger, step: &RefMove) -> Result<RefHistoryEntry, AppError> {
+    let mut entry = RefHistoryEntry {
+        at_ms: step.at_ms,
+        from: step.from.map(|from| from.digest),
+        to: step.to.digest,
+        stage: None,
+        run: None,
+        who: None,
+        why: None,
+    };
+    match &step.evidence {
+        RefEvidence::Action(key) => {
+            let record = ledger.action(key)?;
+            entry.stage = record.as_ref().map(|record| record.stage.to_string());
+            entry.run = record.map(|record| record.run.to_string());
+        }
+        RefEvidence::Manual(word) => {
+            entry.who = Some(word.who.clone());
+            entry.why = Some(word.why.clone());
+        }
+    }
+    Ok(entry)
+}
+
+fn line(entry: &RefHistoryEntry) -> Vec<String> {
+    let by_stage = || format!("`{}`", entry.stage.as_deref().unwrap_or("a stage"));
+    let in_run = || {
+        format!(
+            "its decision in run {}",
+            entry.run.as_deref().unwrap_or("?")
+        )
+    };
+    vec![
+        show_time(i64::try_from(entry.at_ms).unwrap_or(i64::MAX)),
+        entry.to.short(),
+        entry.from.map_or("nothing".to_owned(), |from| from.short()),
+        entry.who.clone().unwrap_or_else(by_stage),
+        entry.why.clone().unwrap_or_else(in_run),
+    ]
+}
