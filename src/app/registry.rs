@@ -24,10 +24,13 @@ impl Workspace {
         word: ManualEvidence,
         terms: &RunOptions<'_>,
     ) -> AppResult<RefMove> {
-        self.move_ref(name, word, terms, &|ledger, _| {
-            let found = self.find(ledger, target)?;
-            content(ledger, &found)
-        })
+        // What is meant is settled before a run in progress is waited for, which may make another.
+        let to = {
+            let ledger = self.reading()?.ledger;
+            let found = self.find(&ledger, target)?;
+            content(&ledger, &found)?
+        };
+        self.move_ref(name, word, terms, &|_| Ok(to))
     }
 
     /// Points a ref at what it pointed at before its last move.
@@ -41,7 +44,7 @@ impl Workspace {
         word: ManualEvidence,
         terms: &RunOptions<'_>,
     ) -> AppResult<RefMove> {
-        self.move_ref(name, word, terms, &|_, state| {
+        self.move_ref(name, word, terms, &|state| {
             let before = state.moves.last().and_then(|last| last.from);
             before.ok_or_else(|| {
                 AppError::Usage(format!(
@@ -56,7 +59,7 @@ impl Workspace {
         name: &RefName,
         word: ManualEvidence,
         terms: &RunOptions<'_>,
-        choose: &dyn Fn(&Ledger, &RefState) -> AppResult<ContentRef>,
+        choose: &dyn Fn(&RefState) -> AppResult<ContentRef>,
     ) -> AppResult<RefMove> {
         if word.why.trim().is_empty() || word.who.trim().is_empty() {
             return Err(AppError::Usage(
@@ -64,10 +67,18 @@ impl Workspace {
                     .to_owned(),
             ));
         }
+        // What the person decides about is what stands there now, not what a run in progress makes
+        // of it.
+        let seen = self.published()?.reference(name)?;
         let _lock = self.lock(terms)?;
         let ledger = self.writing()?;
         let state = ledger.reference(name)?;
-        let to = choose(&ledger, &state)?;
+        if state.current() != seen.current() {
+            return Err(AppError::Usage(format!(
+                "`{name}` was moved by the run that was waited for: see `netsec model history {name}`, and say it again"
+            )));
+        }
+        let to = choose(&state)?;
         if state.current() == Some(to) {
             return Err(AppError::Usage(format!(
                 "`{name}` points at {} already",
