@@ -7,21 +7,19 @@ use ndarray::{Array1, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::model::error::ModelError;
-use crate::model::hyper::{Hyperparameter, HyperparameterRange, hypers};
+use crate::model::hyper::{HyperparameterRange, hyper, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::stats::logistic::logistic;
-
-const SMOOTHING: Hyperparameter = Hyperparameter {
-    name: "smoothing",
-    range: HyperparameterRange::Number(0.0, 1.0),
-    default: 1e-9,
-    doc: "The share of the largest variance of a feature that is added to all variances, as in scikit-learn.",
-};
 
 hypers! {
     /// Hyperparameters of naive Bayes.
     struct BayesHypers {
-        smoothing: f64 = SMOOTHING;
+        smoothing: f64 = hyper(
+            HyperparameterRange::Number(0.0, 1.0),
+            1e-9,
+            "The share of the largest variance of a feature that is added to all variances, as \
+             in scikit-learn.",
+        );
     }
 }
 

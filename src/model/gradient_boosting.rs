@@ -1,7 +1,7 @@
 //! Gradient boosting.
 
 use crate::model::error::ModelError;
-use crate::model::hyper::{CLASS_WEIGHT, ClassWeight, Hyperparameter, HyperparameterRange, hypers};
+use crate::model::hyper::{CLASS_WEIGHT, ClassWeight, HyperparameterRange, hyper, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::model::tree_learner::{
     GrowthHypers, LEARNING_RATE, counts, max_depth, min_leaf, rules, trees,
@@ -10,63 +10,41 @@ use crate::trees::boost::{BoostingSettings, boost};
 use crate::trees::ensemble::TreeEnsemble;
 use crate::trees::splits::TreeRules;
 
-const LEAVES: Hyperparameter = Hyperparameter {
-    name: "leaves",
-    range: HyperparameterRange::Whole(2.0, 1e5),
-    default: 31.0,
-    doc: "The most leaves of a tree.",
-};
-
-const SUBSAMPLE: Hyperparameter = Hyperparameter {
-    name: "subsample",
-    range: HyperparameterRange::Number(0.001, 1.0),
-    default: 1.0,
-    doc: "The share of rows that every tree is grown from.",
-};
-
-const COLSAMPLE: Hyperparameter = Hyperparameter {
-    name: "colsample",
-    range: HyperparameterRange::Number(0.001, 1.0),
-    default: 1.0,
-    doc: "The share of features that every tree may use.",
-};
-
-const L2: Hyperparameter = Hyperparameter {
-    name: "l2",
-    range: HyperparameterRange::Number(0.0, 1e6),
-    default: 0.0,
-    doc: "The penalty of leaf values.",
-};
-
-const MIN_GAIN: Hyperparameter = Hyperparameter {
-    name: "min_gain",
-    range: HyperparameterRange::Number(0.0, 1e6),
-    default: 0.0,
-    doc: "What a split has to gain.",
-};
-
-const PATIENCE: Hyperparameter = Hyperparameter {
-    name: "patience",
-    range: HyperparameterRange::Whole(0.0, 1e4),
-    default: 0.0,
-    doc: "After so many trees in a row that do not lessen the loss on a tenth of the different rows, which is held \
-          out for this, no more are added; 0: never.",
-};
-
 hypers! {
     /// Hyperparameters of gradient boosting.
     struct BoostingHypers {
         trees: usize = trees(100.0, "How many trees are added.");
         learning_rate: f64 = LEARNING_RATE;
-        leaves: usize = LEAVES;
+        leaves: usize = hyper(
+            HyperparameterRange::Whole(2.0, 1e5),
+            31.0,
+            "The most leaves of a tree.",
+        );
         max_depth: usize = max_depth(1000.0);
         min_leaf: usize = min_leaf(20.0);
-        subsample: f64 = SUBSAMPLE;
-        colsample: f64 = COLSAMPLE;
-        l2: f64 = L2;
-        min_gain: f64 = MIN_GAIN;
+        subsample: f64 = hyper(
+            HyperparameterRange::Number(0.001, 1.0),
+            1.0,
+            "The share of rows that every tree is grown from.",
+        );
+        colsample: f64 = hyper(
+            HyperparameterRange::Number(0.001, 1.0),
+            1.0,
+            "The share of features that every tree may use.",
+        );
+        l2: f64 = hyper(HyperparameterRange::Number(0.0, 1e6), 0.0, "The penalty of leaf values.");
+        min_gain: f64 = hyper(
+            HyperparameterRange::Number(0.0, 1e6),
+            0.0,
+            "What a split has to gain.",
+        );
         class_weight: ClassWeight = CLASS_WEIGHT;
-        patience: usize = PATIENCE;
+        patience: usize = hyper(
+            HyperparameterRange::Whole(0.0, 1e4),
+            0.0,
+            "After so many trees in a row that do not lessen the loss on a tenth of the different rows, which is held \
+             out for this, no more are added; 0: never.",
+        );
     }
 }
 

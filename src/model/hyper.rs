@@ -51,6 +51,20 @@ impl std::fmt::Display for HyperparameterValue {
     }
 }
 
+/// Makes a hyperparameter that gets its name from the field it is declared by.
+pub(crate) const fn hyper(
+    range: HyperparameterRange,
+    default: f64,
+    doc: &'static str,
+) -> Hyperparameter {
+    Hyperparameter {
+        name: "",
+        range,
+        default,
+        doc,
+    }
+}
+
 impl Hyperparameter {
     /// Returns what may stand for it, in words.
     pub fn describe(&self) -> String {
@@ -195,9 +209,8 @@ hyper_words! {
 }
 
 /// What the rows of each class weigh.
-pub(crate) const CLASS_WEIGHT: Hyperparameter = Hyperparameter {
-    name: "class_weight",
-    range: ClassWeight::RANGE,
-    default: 0.0,
-    doc: "Whether both classes weigh the same, however many rows they have.",
-};
+pub(crate) const CLASS_WEIGHT: Hyperparameter = hyper(
+    ClassWeight::RANGE,
+    0.0,
+    "Whether both classes weigh the same, however many rows they have.",
+);

@@ -6,21 +6,18 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::model::error::ModelError;
-use crate::model::hyper::{Hyperparameter, HyperparameterRange, hypers};
+use crate::model::hyper::{HyperparameterRange, hyper, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::stats::logistic::{self, logistic};
-
-const ALPHA: Hyperparameter = Hyperparameter {
-    name: "alpha",
-    range: HyperparameterRange::Number(0.0, 1e6),
-    default: 1.0,
-    doc: "Weight of the L2 penalty; scikit-learn's 1/C.",
-};
 
 hypers! {
     /// Hyperparameters of logistic regression.
     struct LogisticHypers {
-        alpha: f64 = ALPHA;
+        alpha: f64 = hyper(
+            HyperparameterRange::Number(0.0, 1e6),
+            1.0,
+            "Weight of the L2 penalty; scikit-learn's 1/C.",
+        );
     }
 }
 

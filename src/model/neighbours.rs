@@ -8,23 +8,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::model::error::ModelError;
-use crate::model::hyper::{Hyperparameter, HyperparameterRange, hyper_words, hypers};
+use crate::model::hyper::{HyperparameterRange, hyper, hyper_words, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::prep::knn::{DonorWeights, NearestDonors};
-
-const K: Hyperparameter = Hyperparameter {
-    name: "k",
-    range: HyperparameterRange::Whole(1.0, 1000.0),
-    default: 5.0,
-    doc: "How many neighbours vote.",
-};
-
-const WEIGHTS: Hyperparameter = Hyperparameter {
-    name: "weights",
-    range: VoteWeights::RANGE,
-    default: 0.0,
-    doc: "Whether all votes weigh the same, or one over the distance; where some are at none, those alone.",
-};
 
 hyper_words! {
     /// What the vote of a neighbour weighs.
@@ -39,8 +25,13 @@ hyper_words! {
 hypers! {
     /// Hyperparameters of k nearest neighbours.
     struct NeighboursHypers {
-        k: usize = K;
-        weights: VoteWeights = WEIGHTS;
+        k: usize = hyper(HyperparameterRange::Whole(1.0, 1000.0), 5.0, "How many neighbours vote.");
+        weights: VoteWeights = hyper(
+            VoteWeights::RANGE,
+            0.0,
+            "Whether all votes weigh the same, or one over the distance; where some are at \
+             none, those alone.",
+        );
     }
 }
 

@@ -17,32 +17,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::error::ModelError;
 use crate::model::hyper::{
-    CLASS_WEIGHT, ClassWeight, Hyperparameter, HyperparameterRange, hyper_words, hypers,
+    CLASS_WEIGHT, ClassWeight, HyperparameterRange, hyper, hyper_words, hypers,
 };
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::stats::logistic::logistic;
-
-const C: Hyperparameter = Hyperparameter {
-    name: "c",
-    range: HyperparameterRange::Number(1e-6, 1e6),
-    default: 1.0,
-    doc: "What a row on the wrong side costs.",
-};
-
-const KERNEL: Hyperparameter = Hyperparameter {
-    name: "kernel",
-    range: KernelKind::RANGE,
-    default: 0.0,
-    doc: "How rows are compared.",
-};
-
-const GAMMA: Hyperparameter = Hyperparameter {
-    name: "gamma",
-    range: HyperparameterRange::Number(0.0, 1e6),
-    default: 0.0,
-    doc: "How fast the likeness of rows falls with their squared distance, for `rbf`; 0: one over the number of features \
-                  times the variance of all cells, as scikit-learn's `scale`.",
-};
 
 hyper_words! {
     /// How rows are compared.
@@ -57,9 +35,18 @@ hyper_words! {
 hypers! {
     /// Hyperparameters of a support vector machine.
     struct SvmHypers {
-        c: f64 = C;
-        kernel: KernelKind = KERNEL;
-        gamma: f64 = GAMMA;
+        c: f64 = hyper(
+            HyperparameterRange::Number(1e-6, 1e6),
+            1.0,
+            "What a row on the wrong side costs.",
+        );
+        kernel: KernelKind = hyper(KernelKind::RANGE, 0.0, "How rows are compared.");
+        gamma: f64 = hyper(
+            HyperparameterRange::Number(0.0, 1e6),
+            0.0,
+            "How fast the likeness of rows falls with their squared distance, for `rbf`; 0: one over the number of features \
+             times the variance of all cells, as scikit-learn's `scale`.",
+        );
         class_weight: ClassWeight = CLASS_WEIGHT;
     }
 }

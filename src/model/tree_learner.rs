@@ -4,19 +4,14 @@
 use ndarray::ArrayView2;
 
 use crate::model::error::ModelError;
-use crate::model::hyper::{ClassWeight, Hyperparameter, HyperparameterRange, hyper_words};
+use crate::model::hyper::{ClassWeight, Hyperparameter, HyperparameterRange, hyper, hyper_words};
 use crate::model::learner::FitTask;
 use crate::trees::ensemble::TreeEnsemble;
 use crate::trees::forest::GroupCounts;
 use crate::trees::splits::{SplitCriterion, TreeRules};
 
 pub(crate) const fn trees(default: f64, doc: &'static str) -> Hyperparameter {
-    Hyperparameter {
-        name: "trees",
-        range: HyperparameterRange::Whole(1.0, 10_000.0),
-        default,
-        doc,
-    }
+    hyper(HyperparameterRange::Whole(1.0, 10_000.0), default, doc)
 }
 
 hyper_words! {
@@ -58,46 +53,41 @@ impl FeatureShare {
     }
 }
 
-pub(crate) const CRITERION: Hyperparameter = Hyperparameter {
-    name: "criterion",
-    range: ImpurityMeasure::RANGE,
-    default: 0.0,
-    doc: "What a split lessens; `log_loss` is another word for `entropy`.",
-};
+pub(crate) const CRITERION: Hyperparameter = hyper(
+    ImpurityMeasure::RANGE,
+    0.0,
+    "What a split lessens; `log_loss` is another word for `entropy`.",
+);
 
 pub(crate) const fn max_depth(default: f64) -> Hyperparameter {
-    Hyperparameter {
-        name: "max_depth",
-        range: HyperparameterRange::Whole(1.0, 1000.0),
+    hyper(
+        HyperparameterRange::Whole(1.0, 1000.0),
         default,
-        doc: "The most splits from the root to a leaf.",
-    }
+        "The most splits from the root to a leaf.",
+    )
 }
 
 pub(crate) const fn min_leaf(default: f64) -> Hyperparameter {
-    Hyperparameter {
-        name: "min_leaf",
-        range: HyperparameterRange::Whole(1.0, 1e6),
+    hyper(
+        HyperparameterRange::Whole(1.0, 1e6),
         default,
-        doc: "The fewest training rows in a leaf.",
-    }
+        "The fewest training rows in a leaf.",
+    )
 }
 
 pub(crate) const fn max_features(default: f64) -> Hyperparameter {
-    Hyperparameter {
-        name: "max_features",
-        range: FeatureShare::RANGE,
+    hyper(
+        FeatureShare::RANGE,
         default,
-        doc: "How many features are tried at a split.",
-    }
+        "How many features are tried at a split.",
+    )
 }
 
-pub(crate) const LEARNING_RATE: Hyperparameter = Hyperparameter {
-    name: "learning_rate",
-    range: HyperparameterRange::Number(1e-6, 10.0),
-    default: 0.1,
-    doc: "How far every tree goes.",
-};
+pub(crate) const LEARNING_RATE: Hyperparameter = hyper(
+    HyperparameterRange::Number(1e-6, 10.0),
+    0.1,
+    "How far every tree goes.",
+);
 
 pub(crate) fn counts(task: &FitTask<'_>, weight: ClassWeight) -> GroupCounts {
     let labels = &task.data.labels;
