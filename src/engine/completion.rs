@@ -24,15 +24,15 @@ impl Driver<'_, '_> {
         stage: usize,
         mut performed: ActionResult,
     ) -> Result<(), DecideError> {
-        let running = &self.running[&stage];
-        let (key, began_ms) = (running.action.key, running.began_ms);
+        let running = self.running.remove(&stage);
+        let running = running.expect("only what a worker has comes back");
         let now_ms = self.setup.clock.now_ms();
-        let seconds = match began_ms {
+        let seconds = match running.began_ms {
             0 => 0.0,
             began_ms => now_ms.saturating_sub(began_ms) as f64 / 1000.0,
         };
         if performed.result.is_ok() {
-            performed.result = self.record_action(stage, &performed, seconds)?;
+            performed.result = self.record_action(stage, &running, &performed, seconds)?;
         }
         let end = match &performed.result {
             Ok(()) => {
@@ -46,7 +46,7 @@ impl Driver<'_, '_> {
         } else {
             let error = performed.result.as_ref().err();
             let end = StageResult {
-                key: Some(key),
+                key: Some(running.action.key),
                 seconds,
                 error: error.and_then(|error| self.failure(stage, error)),
                 outputs: performed.outputs,
@@ -56,18 +56,8 @@ impl Driver<'_, '_> {
             };
             self.ends.insert(stage, end);
         }
-        self.renew(stage);
         self.dispatcher.ended(stage, end, now_ms);
         Ok(())
-    }
-
-    /// Makes a stage that came back ready to be handed out again, should it have to be.
-    fn renew(&mut self, stage: usize) {
-        let cancel = self.setup.cancel.part();
-        if let Some(running) = self.running.get_mut(&stage) {
-            running.began_ms = 0;
-            running.cancel = cancel;
-        }
     }
 
     /// How an action that gave nothing came back.
@@ -90,13 +80,14 @@ impl Driver<'_, '_> {
     fn record_action(
         &mut self,
         stage: usize,
+        running: &RunningAction,
         performed: &ActionResult,
         seconds: f64,
     ) -> Result<Result<(), StageError>, DecideError> {
         let RunningAction {
             action, began_ms, ..
-        } = &self.running[&stage];
-        let (key, ingredients) = (action.key, action.ingredients.clone());
+        } = running;
+        let (key, ingredients) = (action.key, &action.ingredients);
         let wishes: Vec<PortMove> = performed
             .moves
             .iter()

@@ -79,7 +79,7 @@ pub struct RunSummary {
     pub moved: bool,
 }
 
-/// A stage that was handed to a worker, or waits for its retry.
+/// A stage that was handed to a worker.
 pub(crate) struct RunningAction {
     pub(crate) why: String,
     pub(crate) action: Action,
@@ -173,7 +173,7 @@ pub(crate) struct Driver<'a, 'v> {
     pub(crate) dispatcher: Dispatcher<'a>,
     cancel_requests: CancelRequests,
     pub(crate) outputs: OutputDigests,
-    /// What workers have, or will have again.
+    /// What workers have.
     pub(crate) running: HashMap<usize, RunningAction>,
     /// How stages ended that are not finished yet.
     pub(crate) ends: HashMap<usize, StageResult>,
@@ -365,8 +365,10 @@ impl Driver<'_, '_> {
     }
 
     fn run_stage(&mut self, stage: usize, action: Action, why: &RunReason) {
-        let is_handed_out = self.dispatcher.run(stage, action.key);
-        if let (RunReason::Lost { message }, true) = (why, is_handed_out) {
+        if !self.dispatcher.run(stage, action.key) {
+            return;
+        }
+        if let RunReason::Lost { message } = why {
             let message = format!("stage `{}` runs again: {message}", self.spec(stage).id);
             self.emitter.warn("store::lost", &message);
         }
@@ -546,7 +548,6 @@ impl Driver<'_, '_> {
 
     /// A stage is over.
     fn finish(&mut self, stage: usize, outcome: StageOutcome, cause: FinishCause) {
-        self.running.remove(&stage);
         let end = self.ends.remove(&stage);
         let mut result = end.unwrap_or_else(|| self.result(stage, outcome));
         result.outcome = outcome;
