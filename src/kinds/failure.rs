@@ -1,5 +1,6 @@
 //! What class of failure an error of the wing is, decided once for each room.
 
+use crate::frame::labels::LabelError;
 use crate::frame::table::TableError;
 use crate::gate::error::GateError;
 use crate::model::error::ModelError;
@@ -9,6 +10,12 @@ use crate::stage::error::StageError;
 impl From<TableError> for StageError {
     fn from(error: TableError) -> Self {
         Self::Data(error.0)
+    }
+}
+
+impl From<LabelError> for StageError {
+    fn from(error: LabelError) -> Self {
+        Self::Data(error.to_string())
     }
 }
 

@@ -343,13 +343,20 @@ impl Preprocessor {
         cells.map_err(PrepError::Target)
     }
 
+    /// Returns the classes of labels as they are written.
+    ///
+    /// # Errors
+    /// A label is missing or unknown.
+    pub fn mapped(&self, written: &[Option<String>]) -> Result<Labels, PrepError> {
+        self.labels.apply(&self.target, written)
+    }
+
     /// Returns the classes of a table's rows.
     ///
     /// # Errors
     /// The target is missing or a label is unknown.
     pub fn labels(&self, table: &Table) -> Result<Labels, PrepError> {
-        self.labels
-            .apply(&self.target, &self.written_labels(table)?)
+        self.mapped(&self.written_labels(table)?)
     }
 
     /// Returns the stored form: MessagePack, versioned.

@@ -1,7 +1,6 @@
 //! How good a model is without the columns that may hold for its testbed only.
 
 use crate::model::data::TrainingSet;
-use crate::model::error::ModelError;
 use crate::model::metrics::Metrics;
 use crate::prep::preprocessor::Preprocessor;
 use crate::profile::giveaway::GiveawayGrade;
@@ -38,9 +37,7 @@ pub(crate) fn without_shortcuts(
     features
         .iter()
         .for_each(|feature| x.column_mut(*feature).fill(0.0));
-    let wrong = |error: ModelError| StageError::Data(error.to_string());
-    let mut blind =
-        TrainingSet::new(x, data.labels.clone(), preprocessor.features()).map_err(wrong)?;
+    let mut blind = TrainingSet::new(x, data.labels.clone(), preprocessor.features())?;
     blind.directions.clone_from(&data.directions);
     let sweep = sweep.with_features(&blind, &columns);
     let trial = TrialFit {

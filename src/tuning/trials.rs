@@ -441,8 +441,10 @@ impl<'a> CrossValidation<'a> {
 
     /// Whether a fold holds rows of both classes: of others most figures tell nothing.
     fn is_mixed(&self, fold: usize) -> bool {
-        let labels = self.data.labels.select(&self.held[fold]);
-        labels.attacks() > 0 && labels.benign() > 0
+        let rows = self.held[fold].iter();
+        let mut attacks = rows.map(|row| self.data.labels.is_attack(*row as usize));
+        let first = attacks.next();
+        attacks.any(|is_attack| Some(is_attack) != first)
     }
 
     fn score(&self, fold: usize, scores: &Scores) -> f64 {

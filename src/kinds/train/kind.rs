@@ -246,8 +246,7 @@ impl TrainStage {
         }
         let (x, y) = array.view().split_at(Axis(1), array.ncols() - 1);
         let names = preprocessor.features();
-        let labels = Labels::of_numbers(Classes::binary(), y.iter().copied())
-            .map_err(|error| StageError::Data(error.to_string()))?;
+        let labels = Labels::of_numbers(Classes::binary(), y.iter().copied())?;
         let mut data = TrainingSet::new(x.to_owned(), labels, names)?;
         if !self.monotone.is_empty() {
             data.directions = vec![0; data.x.ncols()];

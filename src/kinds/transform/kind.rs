@@ -1,6 +1,6 @@
 //! `transform`: tables → matrices; every step fitted on train only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ndarray::{Array1, Array2, Axis, concatenate};
 
@@ -218,15 +218,17 @@ impl Stage for TransformStage {
                 "allow: there is no column `{name}`: {help}"
             )));
         }
-        let labels = preprocessor.labels(&train).map_err(of("train"))?;
+        let written = preprocessor.written_labels(&train).map_err(of("train"))?;
+        let labels = preprocessor.mapped(&written).map_err(of("train"))?;
         let attacks = labels.attacks();
         outputs.bytes("train", array(features, &labels)?);
-        outputs.bytes("train_labels", named(&preprocessor, &train, &labels)?);
+        outputs.bytes("train_labels", named(&preprocessor, &written, &labels)?);
         (context.progress)(1, 2, "applying to test");
         let features = preprocessor.apply(&test).map_err(of("test"))?;
-        let labels = preprocessor.labels(&test).map_err(of("test"))?;
+        let written = preprocessor.written_labels(&test).map_err(of("test"))?;
+        let labels = preprocessor.mapped(&written).map_err(of("test"))?;
         outputs.bytes("test", array(features, &labels)?);
-        outputs.bytes("test_labels", named(&preprocessor, &test, &labels)?);
+        outputs.bytes("test_labels", named(&preprocessor, &written, &labels)?);
         outputs.note(format!(
             "{} features of {} rows: {attacks} attacks, {} benign",
             preprocessor.features().len(),
@@ -289,24 +291,19 @@ impl TransformStage {
 /// `.npz`.
 fn named(
     preprocessor: &Preprocessor,
-    table: &Table,
+    written: &[Option<String>],
     labels: &Labels,
 ) -> Result<Vec<u8>, StageError> {
     let classes = labels.classes();
-    let cells = preprocessor.written_labels(table);
-    let cells = cells?;
-    let mut names: Vec<String> = cells.iter().flatten().cloned().collect();
-    if cells.iter().any(Option::is_none) {
-        names.push(String::new());
-    }
-    names.sort();
-    names.dedup();
-    let place = |cell: &Option<String>| {
-        let text = cell.as_deref().unwrap_or_default();
-        let place = names.partition_point(|name| name.as_str() < text);
-        place as u32
+    let texts = || {
+        written
+            .iter()
+            .map(|label| label.as_deref().unwrap_or_default())
     };
-    let places: Vec<u32> = cells.iter().map(place).collect();
+    let distinct: BTreeSet<&str> = texts().collect();
+    let names: Vec<String> = distinct.into_iter().map(str::to_owned).collect();
+    let place = |text: &str| names.partition_point(|name| name.as_str() < text) as u32;
+    let places: Vec<u32> = texts().map(place).collect();
     let mut archive = NpzWriter::default();
     let written = archive
         .add_texts("features", preprocessor.features())
