@@ -48,28 +48,21 @@ impl PublishedRecords {
         if let Some(reach) = &reach {
             journals.retain(|(run, _)| *run > reach.link.run);
         }
-        let last = journals.pop();
-        for (run, path) in &journals {
+        let beyond = journals.len().saturating_sub(1);
+        for (at, (run, path)) in journals.iter().enumerate() {
+            if let Some(reach) = &reach
+                && at == beyond
+                && beyond >= MANY
+            {
+                // Where nothing can be written, the next reader takes as long as this one did.
+                let _ = save(cache, &reach.link, &ledger);
+            }
             let text = journal::read(path)?;
             if !is_continued(reach.as_ref(), &text) {
                 return Ok(None);
             }
             replay(&ledger, run, &text)?;
             reach = JournalReach::of(run, text).or(reach);
-        }
-        if let Some(reach) = &reach
-            && journals.len() >= MANY
-        {
-            // Where nothing can be written, the next reader takes as long as this one did.
-            let _ = save(cache, &reach.link, &ledger);
-        }
-        if let Some((run, path)) = last {
-            let text = journal::read(&path)?;
-            if !is_continued(reach.as_ref(), &text) {
-                return Ok(None);
-            }
-            replay(&ledger, &run, &text)?;
-            reach = JournalReach::of(&run, text).or(reach);
         }
         let is_whole = tail.link.is_none_or(|link| match &reach {
             Some(reach) => reach.link.run > link.run || reach.goes_to(&link),
@@ -210,12 +203,7 @@ fn parse(bytes: &[u8]) -> Option<(JournalLink, Vec<LedgerEntry>)> {
     }
     let body = body.strip_prefix(MAGIC)?;
     let end = body.iter().position(|byte| *byte == b'\n')?;
-    let mut words = std::str::from_utf8(&body[..end]).ok()?.split(' ');
-    let link = JournalLink {
-        run: RunId::parse(words.next()?)?,
-        commits: words.next()?.parse().ok()?,
-        chain: Some(Digest::parse(words.next()?)?),
-    };
+    let link = JournalLink::parse(std::str::from_utf8(&body[..end]).ok()?)?;
     let entries = journal::decode(&body[end + 1..]).ok()?;
     Some((link, entries))
 }
@@ -231,16 +219,11 @@ fn entries(ledger: &Ledger) -> Result<Vec<LedgerEntry>, LedgerError> {
 }
 
 fn save(cache: &Path, through: &JournalLink, ledger: &Ledger) -> Result<(), LedgerError> {
-    let JournalLink {
-        run,
-        commits,
-        chain: Some(chain),
-    } = through
-    else {
+    let Some(line) = through.line() else {
         return Ok(());
     };
     let mut bytes = MAGIC.to_vec();
-    bytes.extend_from_slice(format!("{run} {commits} {chain}\n").as_bytes());
+    bytes.extend_from_slice(format!("{line}\n").as_bytes());
     bytes.extend_from_slice(&journal::encode(&entries(ledger)?));
     let check = Digest::of(&bytes);
     bytes.extend_from_slice(check.as_bytes());

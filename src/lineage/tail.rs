@@ -27,6 +27,25 @@ pub struct JournalLink {
     pub chain: Option<Digest>,
 }
 
+impl JournalLink {
+    /// Returns it as a line of text; `None` without a chain.
+    pub(crate) fn line(&self) -> Option<String> {
+        let chain = self.chain?;
+        Some(format!("{} {} {chain}", self.run, self.commits))
+    }
+
+    /// Reads such a line.
+    pub(crate) fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split(' ');
+        let (run, commits, chain) = (words.next()?, words.next()?, words.next()?);
+        Some(Self {
+            run: RunId::parse(run)?,
+            commits: commits.parse().ok()?,
+            chain: Some(Digest::parse(chain)?),
+        })
+    }
+}
+
 /// What the file holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JournalTail {
@@ -62,13 +81,8 @@ impl JournalTail {
             let state = if self.is_open { "open" } else { "closed" };
             text.push_str(&format!("{latest} {state}\n"));
         }
-        if let Some(JournalLink {
-            run,
-            commits,
-            chain: Some(chain),
-        }) = &self.link
-        {
-            text.push_str(&format!("{run} {commits} {chain}\n"));
+        if let Some(line) = self.link.as_ref().and_then(JournalLink::line) {
+            text.push_str(&format!("{line}\n"));
         }
         text.push_str(&format!("{}\n", Digest::of(text.as_bytes())));
         disk::overwrite(&place(cache), text.as_bytes())
@@ -87,18 +101,9 @@ fn parse(text: &str) -> Option<JournalTail> {
         return None;
     }
     let (latest, state) = lines.next()?.split_once(' ')?;
-    let link = lines.next().map(|line| {
-        let mut words = line.split(' ');
-        let (run, commits, chain) = (words.next()?, words.next()?, words.next()?);
-        Some(JournalLink {
-            run: RunId::parse(run)?,
-            commits: commits.parse().ok()?,
-            chain: Some(Digest::parse(chain)?),
-        })
-    });
     Some(JournalTail {
         latest: RunId::parse(latest),
-        link: link.flatten(),
+        link: lines.next().and_then(JournalLink::parse),
         is_open: state == "open",
     })
 }
