@@ -143,24 +143,18 @@ impl ColumnFlow {
     }
 
     fn finite(&mut self, step: &FiniteReplacement) -> Result<(), ExportError> {
-        let names: Vec<String> = step.columns.iter().map(|(name, ..)| name.clone()).collect();
-        self.row_by_row(&names, |graph, x| {
-            let lows = graph.row(step.columns.iter().map(|(_, low, _)| *low));
-            let highs = graph.row(step.columns.iter().map(|(.., high)| *high));
+        self.with_pairs(&step.columns, |graph, x, lows, highs| {
             let above = graph.with("IsInf", &[x], vec![int("detect_negative", 0)]);
             let below = graph.with("IsInf", &[x], vec![int("detect_positive", 0)]);
-            let x = graph.node("Where", &[&above, &highs, x]);
-            graph.node("Where", &[&below, &lows, &x])
+            let x = graph.node("Where", &[&above, highs, x]);
+            graph.node("Where", &[&below, lows, &x])
         })
     }
 
     fn scale(&mut self, step: &Scaler) -> Result<(), ExportError> {
-        let names: Vec<String> = step.columns.iter().map(|(name, ..)| name.clone()).collect();
-        self.row_by_row(&names, |graph, x| {
-            let shifts = graph.row(step.columns.iter().map(|(_, shift, _)| *shift));
-            let factors = graph.row(step.columns.iter().map(|(.., factor)| *factor));
-            let x = graph.node("Sub", &[x, &shifts]);
-            graph.node("Div", &[&x, &factors])
+        self.with_pairs(&step.columns, |graph, x, shifts, factors| {
+            let x = graph.node("Sub", &[x, shifts]);
+            graph.node("Div", &[&x, factors])
         })
     }
 
@@ -176,12 +170,23 @@ impl ColumnFlow {
     }
 
     fn clip(&mut self, step: &FittedClip) -> Result<(), ExportError> {
-        let names: Vec<String> = step.columns.iter().map(|(name, ..)| name.clone()).collect();
+        self.with_pairs(&step.columns, |graph, x, lows, highs| {
+            let x = graph.node("Max", &[x, lows]);
+            graph.node("Min", &[&x, highs])
+        })
+    }
+
+    /// Replaces columns of numbers by what is made of each cell and of two numbers of its column.
+    fn with_pairs(
+        &mut self,
+        columns: &[(String, f64, f64)],
+        make: impl Fn(&mut OnnxGraph, &str, &str, &str) -> String,
+    ) -> Result<(), ExportError> {
+        let names: Vec<String> = columns.iter().map(|(name, ..)| name.clone()).collect();
         self.row_by_row(&names, |graph, x| {
-            let low = graph.row(step.columns.iter().map(|(_, low, _)| *low));
-            let high = graph.row(step.columns.iter().map(|(.., high)| *high));
-            let x = graph.node("Max", &[x, &low]);
-            graph.node("Min", &[&x, &high])
+            let first = graph.row(columns.iter().map(|(_, first, _)| *first));
+            let second = graph.row(columns.iter().map(|(.., second)| *second));
+            make(graph, x, &first, &second)
         })
     }
 
