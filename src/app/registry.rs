@@ -12,25 +12,19 @@ use crate::plan::up_to_date;
 use crate::store::blob::Store;
 
 impl Workspace {
-    /// Points a ref at the artifact that `target` means, whatever the gate said of it.
+    /// Points a ref at an artifact that was found, whatever the gate said of it.
     ///
     /// # Errors
-    /// No reason is given; nothing is meant, it was made by no stage, or it is gone; the ref points
-    /// there already; `Busy`, `Stopped`; ledger or disk failed.
+    /// No reason is given; no stage made it, or it is gone; the ref points there already; `Busy`,
+    /// `Stopped`; ledger or disk failed.
     pub fn promote(
         &self,
         name: &RefName,
-        target: &str,
+        found: &FoundTarget,
         word: ManualEvidence,
         terms: &RunOptions<'_>,
     ) -> AppResult<RefMove> {
-        // What is meant is settled before a run in progress is waited for, which may make another.
-        let to = {
-            let ledger = self.reading()?.ledger;
-            let found = self.find(&ledger, target)?;
-            content(&ledger, &found)?
-        };
-        self.move_ref(name, word, terms, &|_| Ok(to))
+        self.move_ref(name, word, terms, &|ledger, _| content(ledger, found))
     }
 
     /// Points a ref at what it pointed at before its last move.
@@ -44,7 +38,7 @@ impl Workspace {
         word: ManualEvidence,
         terms: &RunOptions<'_>,
     ) -> AppResult<RefMove> {
-        self.move_ref(name, word, terms, &|state| {
+        self.move_ref(name, word, terms, &|_, state| {
             let before = state.moves.last().and_then(|last| last.from);
             before.ok_or_else(|| {
                 AppError::Usage(format!(
@@ -59,7 +53,7 @@ impl Workspace {
         name: &RefName,
         word: ManualEvidence,
         terms: &RunOptions<'_>,
-        choose: &dyn Fn(&RefState) -> AppResult<ContentRef>,
+        choose: &dyn Fn(&Ledger, &RefState) -> AppResult<ContentRef>,
     ) -> AppResult<RefMove> {
         if word.why.trim().is_empty() || word.who.trim().is_empty() {
             return Err(AppError::Usage(
@@ -78,7 +72,7 @@ impl Workspace {
                 "`{name}` was moved by the run that was waited for: see `netsec model history {name}`, and say it again"
             )));
         }
-        let to = choose(&state)?;
+        let to = choose(&ledger, &state)?;
         if state.current() == Some(to) {
             return Err(AppError::Usage(format!(
                 "`{name}` points at {} already",

@@ -7,7 +7,7 @@ use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::name::RefName;
 use crate::cli::args_model::{HistoryArgs, ManualWordArgs, PromoteArgs, RollbackArgs};
-use crate::cli::load_model::stored_model;
+use crate::cli::load_model::decoded;
 use crate::cli::{load, out, run};
 use crate::frame::table::show_time;
 use crate::lineage::ledger::Ledger;
@@ -21,15 +21,12 @@ use crate::render::columns::columns;
 pub fn promote(workspace: &Workspace, args: &PromoteArgs) -> Result<(), AppError> {
     let target = args.whose.name(&args.target);
     let name = RefName::new(&args.to).map_err(AppError::Usage)?;
+    // What is meant is settled before a run in progress is waited for, which may make another.
+    let (found, title) = workspace.find_named(&target)?;
     // A ref that serves models must never point at anything else.
-    stored_model(workspace, &target)?;
+    decoded(&title, workspace.fetch_file(&found.digest)?)?;
     let cancel = Cancel::new();
-    let step = workspace.promote(
-        &name,
-        &target,
-        word(&args.word)?,
-        &run::plain_terms(&cancel),
-    )?;
+    let step = workspace.promote(&name, &found, word(&args.word)?, &run::plain_terms(&cancel))?;
     tell(&step);
     Ok(())
 }

@@ -191,13 +191,20 @@ fn a_promotion_by_hand_needs_a_reason_and_something_that_a_stage_made() {
     let cancel = Cancel::new();
     let terms = RunOptions::quiet(1, &cancel);
     let refused = |target: &str, why: &str| {
-        let refused = workspace.promote(&name, target, word(why), &terms);
+        let found = workspace.find_named(target);
+        let refused =
+            found.and_then(|(found, _)| workspace.promote(&name, &found, word(why), &terms));
         refused.unwrap_err().to_string()
     };
     insta::assert_snapshot!(refused("m.out", " "), @"say who decides it (`--by NAME`) and why (`--why TEXT`): both stand in the history for good");
     insta::assert_snapshot!(refused("m.nothing", "x"), @"nothing is known of `m.nothing`: name a stage's output (`train.model`), a file, a `ref:` or at least four digits of a digest");
     let step = workspace
-        .promote(&name, "m.out", word("known to be right"), &terms)
+        .promote(
+            &name,
+            &workspace.find_named("m.out").unwrap().0,
+            word("known to be right"),
+            &terms,
+        )
         .unwrap();
     assert_eq!(step.from.map(|from| from.digest), Some(Digest::of(b"b")));
     assert_eq!(champion(&world), Some(Digest::of(b"a")));
