@@ -1,7 +1,9 @@
-//! Statistics: tests, distances, areas under curves, draws. Numbers in, numbers out; tables and models
+//! Statistics: tests, intervals, distances, areas under curves, draws. Numbers in, numbers out; tables and models
 //! are not known here.
 
 pub mod auc;
+pub mod bca;
+pub mod binomial;
 pub mod distances;
 pub mod draws;
 pub mod hypothesis;
