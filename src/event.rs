@@ -133,6 +133,9 @@ pub struct StageResult {
     pub error: Option<StageFailure>,
     /// Lines worth reading at the end of the stage, such as a decision.
     pub notes: Vec<String>,
+    /// Whether it turned down what it was given to judge, as a gate does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rejects: bool,
 }
 
 /// Takes events. Told one at a time, in order; must not wait for long.

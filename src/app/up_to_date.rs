@@ -140,7 +140,9 @@ impl Workspace {
             return;
         }
         let is_calm = !loaded.pipeline.has_ref() || (!summary.moved && plan.reuses_all());
-        if summary.outcome != RunOutcome::Succeeded || wish.force || !is_calm {
+        // What was rejected is said again.
+        let is_rejected = summary.stages.iter().any(|stage| stage.rejects);
+        if summary.outcome != RunOutcome::Succeeded || wish.force || !is_calm || is_rejected {
             return;
         }
         let mut standing = UpToDateStamp {

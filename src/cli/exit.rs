@@ -20,7 +20,7 @@ pub enum Exit {
     Data = 4,
     /// Store, ledger or disk failed.
     Storage = 5,
-    /// No model was good enough.
+    /// No model was good enough, or the gate left the champion where it was.
     Rejected = 6,
     /// A fault in netsec.
     Fault = 70,
@@ -38,7 +38,7 @@ Exit codes:
   3   the pipeline file is wrong
   4   the input data does not fit
   5   store, ledger or disk failed
-  6   no model was good enough
+  6   no model was good enough, or the champion stays: the challenger was rejected
   70  a fault in netsec
   130 stopped by a signal; what was finished is kept";
 
@@ -60,8 +60,9 @@ pub fn of_stages(stages: &[StageResult]) -> Exit {
         .max_by_key(|(gravity, _)| *gravity);
     match gravest {
         Some((_, exit)) => exit,
-        None if stages.iter().all(|stage| stage.outcome.is_success()) => Exit::Done,
-        None => Exit::Failed,
+        None if !stages.iter().all(|stage| stage.outcome.is_success()) => Exit::Failed,
+        None if stages.iter().any(|stage| stage.rejects) => Exit::Rejected,
+        None => Exit::Done,
     }
 }
 

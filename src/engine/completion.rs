@@ -51,6 +51,7 @@ impl Driver<'_, '_> {
                 error: error.and_then(|error| self.failure(stage, error)),
                 outputs: performed.outputs,
                 notes: performed.notes,
+                rejects: performed.rejects,
                 // The dispatcher says how it ended.
                 ..self.result(stage, StageOutcome::Failed)
             };
@@ -123,6 +124,7 @@ impl Driver<'_, '_> {
             outputs: performed.outputs.clone(),
             moves: wishes.clone(),
             notes: performed.notes.clone(),
+            rejects: performed.rejects,
             run: self.setup.run.clone(),
             started_ms: *began_ms,
             seconds,

@@ -400,6 +400,7 @@ impl Driver<'_, '_> {
             key: Some(record.key),
             outputs: record.outputs.clone(),
             notes: record.notes.clone(),
+            rejects: record.rejects,
             ..self.result(stage, StageOutcome::Reused)
         };
         self.ends.insert(stage, end);
@@ -543,6 +544,7 @@ impl Driver<'_, '_> {
             outputs: Vec::new(),
             error: None,
             notes: Vec::new(),
+            rejects: false,
         }
     }
 

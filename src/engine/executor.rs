@@ -65,6 +65,8 @@ pub struct ActionResult {
     pub moves: BTreeMap<String, ContentRef>,
     /// Lines for people.
     pub notes: Vec<String>,
+    /// Whether it turned down what it was given to judge.
+    pub rejects: bool,
     /// The parts it was made of, and what they are.
     pub parts: BTreeMap<String, Digest>,
 }
@@ -78,6 +80,7 @@ impl ActionResult {
             outputs,
             moves: BTreeMap::new(),
             notes,
+            rejects: false,
             parts: BTreeMap::new(),
         }
     }

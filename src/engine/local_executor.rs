@@ -158,11 +158,11 @@ fn perform(
     let result = result
         .and_then(|()| unchanged(bench, stage))
         .and_then(|()| keep_manifests(bench, stage));
-    let (made, moves, notes) = outputs.into_parts();
+    let gifts = outputs.into_parts();
     let missing = bench.pipeline.stages[stage]
         .outputs
         .iter()
-        .find(|port| !made.contains_key(*port))
+        .find(|port| !gifts.made.contains_key(*port))
         .cloned();
     let parts = memo
         .made
@@ -171,11 +171,12 @@ fn perform(
     let mut performed = ActionResult {
         result,
         outputs: Vec::new(),
-        moves,
-        notes,
+        moves: gifts.moves,
+        notes: gifts.notes,
+        rejects: gifts.rejects,
         parts,
     };
-    for (port, made) in made {
+    for (port, made) in gifts.made {
         match keep(bench.store, port, made, cancel) {
             Ok(artifact) => performed.outputs.push(artifact),
             Err(error) if performed.result.is_ok() => performed.result = Err(error),

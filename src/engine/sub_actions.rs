@@ -258,6 +258,7 @@ impl RecordedSubActions<'_> {
             outputs,
             moves: Vec::new(),
             notes: Vec::new(),
+            rejects: false,
             run: self.bench.run.clone(),
             started_ms,
             seconds,

@@ -38,6 +38,9 @@ pub struct ActionRecord {
     pub moves: Vec<PortMove>,
     /// Lines for people.
     pub notes: Vec<String>,
+    /// Whether it turned down what it was given to judge, as a gate does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rejects: bool,
     /// The run that made it.
     pub run: RunId,
     /// When it began, in milliseconds since the Unix epoch.

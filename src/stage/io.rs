@@ -140,6 +140,19 @@ pub struct Outputs {
     made: BTreeMap<String, StageOutput>,
     moves: BTreeMap<String, ContentRef>,
     notes: Vec<String>,
+    rejects: bool,
+}
+
+/// What a stage gave, taken apart.
+pub struct StageGifts {
+    /// Artifacts by port.
+    pub made: BTreeMap<String, StageOutput>,
+    /// Pointers to move, by port.
+    pub moves: BTreeMap<String, ContentRef>,
+    /// Lines for people.
+    pub notes: Vec<String>,
+    /// Whether it turned down what it was given to judge.
+    pub rejects: bool,
 }
 
 impl Outputs {
@@ -170,15 +183,20 @@ impl Outputs {
         self.notes.push(line.into());
     }
 
-    /// Takes everything out: artifacts, moves, notes.
-    pub fn into_parts(
-        self,
-    ) -> (
-        BTreeMap<String, StageOutput>,
-        BTreeMap<String, ContentRef>,
-        Vec<String>,
-    ) {
-        (self.made, self.moves, self.notes)
+    /// Says that the stage did its work, and turned down what it was given to judge: the run goes
+    /// on, and its exit code tells.
+    pub fn reject(&mut self) {
+        self.rejects = true;
+    }
+
+    /// Takes everything out.
+    pub fn into_parts(self) -> StageGifts {
+        StageGifts {
+            made: self.made,
+            moves: self.moves,
+            notes: self.notes,
+            rejects: self.rejects,
+        }
     }
 }
 

@@ -51,6 +51,7 @@ fn action(byte: u8, run: u64) -> ActionRecord {
             port: "champion".to_owned(),
             to: content(byte),
         }],
+        rejects: false,
         notes: Vec::new(),
         run: RunId::new(run, 0),
         started_ms: run,
