@@ -1,7 +1,7 @@
 //! Documents that are stored as JSON and read again, each with a format number.
 //!
 //! A document of a newer format is refused by name; one of an older format is read, what came later
-//! having a default.
+//! having a default, or refused by name if it lacks what cannot be made up.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -13,6 +13,8 @@ pub trait StoredDocument: Serialize + DeserializeOwned {
     const NAME: &'static str;
     /// The version that is written.
     const FORMAT: u32;
+    /// The oldest version that is read.
+    const OLDEST: u32 = 0;
 
     /// Returns its bytes.
     fn encode(&self) -> Vec<u8> {
@@ -22,7 +24,7 @@ pub trait StoredDocument: Serialize + DeserializeOwned {
     /// Reads it.
     ///
     /// # Errors
-    /// It is something else, or of a newer format.
+    /// It is something else, of a newer format, or of one that is too old.
     fn decode(bytes: &[u8]) -> Result<Self, StoredDocumentError> {
         let other = |source| StoredDocumentError::Other {
             name: Self::NAME,
@@ -34,6 +36,13 @@ pub trait StoredDocument: Serialize + DeserializeOwned {
                 name: Self::NAME,
                 found: head.format,
                 known: Self::FORMAT,
+            });
+        }
+        if head.format < Self::OLDEST {
+            return Err(StoredDocumentError::Older {
+                name: Self::NAME,
+                found: head.format,
+                oldest: Self::OLDEST,
             });
         }
         serde_json::from_slice(bytes).map_err(other)
@@ -69,6 +78,18 @@ pub enum StoredDocumentError {
         found: u32,
         /// The latest that is read.
         known: u32,
+    },
+    /// It lacks what later versions hold.
+    #[error(
+        "{name} of format {found}, which an older netsec wrote; this one reads from {oldest} on: run its pipeline again"
+    )]
+    Older {
+        /// What it is.
+        name: &'static str,
+        /// Its format.
+        found: u32,
+        /// The oldest that is read.
+        oldest: u32,
     },
 }
 

@@ -1,4 +1,4 @@
-//! What `evaluate` decided: the verdict, its reasons, and the figures of both models on the same
+//! What `evaluate` decided: the verdict, every rule with its figures, and both models on the same
 //! rows, as it is stored.
 
 use std::collections::BTreeMap;
@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::stored::StoredDocument;
-use crate::gate::paired::AlternativeHypothesis;
-use crate::gate::rules::PairedTest;
+use crate::gate::curves::{CalibrationBin, ThresholdPoint};
+use crate::gate::paired::PairedDifference;
+use crate::gate::traffic::TrafficOutlook;
 use crate::model::hyper::HyperparameterValue;
 use crate::model::intervals::Interval;
 use crate::model::metrics::Metrics;
@@ -19,10 +20,12 @@ use crate::profile::giveaway::Giveaway;
 pub struct Decision {
     /// The version of this form.
     pub format: u32,
-    /// Whether the challenger is the champion from now on.
+    /// Whether the challenger is the champion from now on: whether every rule holds.
     pub accepted: bool,
-    /// Every check, in words.
-    pub reasons: Vec<String>,
+    /// Every rule, with what it found. Empty where there are too few rows to judge by.
+    pub rules: Vec<JudgedRule>,
+    /// What else there is to know, in words.
+    pub notes: Vec<String>,
     /// What the models are compared by.
     pub metric: String,
     /// The rows that they are judged by.
@@ -35,15 +38,90 @@ pub struct Decision {
     pub challenger: Option<JudgedModel>,
     /// The champion's.
     pub champion: Option<JudgedModel>,
-    /// The paired test.
+    /// How the two differ.
     pub comparison: Option<ChampionComparison>,
-    /// What is found of each kind of attack.
-    pub families: Option<Vec<AttackFamily>>,
+    /// The figures of every value of the columns that were asked for.
+    pub slices: Vec<TestSlice>,
+    /// What the challenger would do in the expected traffic.
+    pub traffic: Option<TrafficOutlook>,
 }
 
 impl StoredDocument for Decision {
     const NAME: &'static str = "a decision";
-    const FORMAT: u32 = 2;
+    const FORMAT: u32 = 3;
+    // Before, rules were sentences.
+    const OLDEST: u32 = 3;
+}
+
+impl Decision {
+    /// Returns what it rests on, in words: every rule's, and what else there is to know.
+    pub fn reasons(&self) -> Vec<&str> {
+        let rules = self.rules.iter().map(|rule| rule.reason.as_str());
+        rules.chain(self.notes.iter().map(String::as_str)).collect()
+    }
+
+    /// Returns the rules that do not hold.
+    pub fn broken(&self) -> impl Iterator<Item = &JudgedRule> {
+        let rules = self.rules.iter();
+        rules.filter(|rule| !rule.passes)
+    }
+}
+
+/// What became of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleOutcome {
+    /// It holds.
+    Holds,
+    /// It does not.
+    Fails,
+    /// The rows are too few to tell.
+    Unclear,
+}
+
+/// A rule, and what it found.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct JudgedRule {
+    /// The rule, as the parameter that sets it is called.
+    pub rule: String,
+    /// The metric that it looks at.
+    pub metric: Option<String>,
+    /// The column and the value for whose rows it is judged; none for all rows.
+    pub slice: Option<(String, String)>,
+    /// What it found: of `improve` and `not_worse` how much better the challenger is.
+    pub found: Option<f64>,
+    /// Between which values that lies.
+    pub interval: Option<Interval>,
+    /// What is needed.
+    pub needed: Option<f64>,
+    /// What became of it.
+    pub verdict: RuleOutcome,
+    /// Whether the challenger passes it. What is unclear passes only where the rule says so.
+    pub passes: bool,
+    /// Why, in words.
+    pub reason: String,
+}
+
+impl JudgedRule {
+    /// A rule that holds or does not, without figures.
+    pub(crate) fn checked(rule: &str, passes: bool, reason: String) -> Self {
+        let verdict = if passes {
+            RuleOutcome::Holds
+        } else {
+            RuleOutcome::Fails
+        };
+        Self {
+            rule: rule.to_owned(),
+            metric: None,
+            slice: None,
+            found: None,
+            interval: None,
+            needed: None,
+            verdict,
+            passes,
+            reason,
+        }
+    }
 }
 
 /// The rows that models are judged by.
@@ -68,6 +146,8 @@ pub struct JudgedRows {
 pub struct JudgedModel {
     /// The digest of its bytes, in hexadecimal.
     pub digest: String,
+    /// How many bytes it has.
+    pub bytes: u64,
     /// The learner.
     pub learner: String,
     /// Its hyperparameters.
@@ -78,6 +158,10 @@ pub struct JudgedModel {
     pub metrics: Metrics,
     /// Between which values 95 % of a figure lie.
     pub intervals: BTreeMap<String, Interval>,
+    /// Its figures at other thresholds, the highest first.
+    pub curve: Vec<ThresholdPoint>,
+    /// How often rows with about the same probability are attacks.
+    pub calibration: Vec<CalibrationBin>,
     /// Columns that may hold for the testbed only, and the figures in cross-validation without
     /// them.
     pub without_shortcuts: Option<(Vec<String>, Metrics)>,
@@ -86,33 +170,52 @@ pub struct JudgedModel {
 /// How the challenger compares with the champion.
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ChampionComparison {
-    /// The paired test.
-    pub test: PairedTest,
-    /// Which difference it looks for.
-    pub alternative: AlternativeHypothesis,
-    /// The metric of the challenger less that of the champion.
-    pub difference: f64,
-    /// The p-value.
-    pub p: f64,
+    /// The difference of the metric that models are compared by; none where the rows do not tell.
+    pub difference: Option<PairedDifference>,
     /// Rows that only the challenger gets right at its threshold.
     pub wins: u64,
     /// Rows that only the champion does.
     pub losses: u64,
+    /// The exact p-value of McNemar's test of these.
+    pub mcnemar_p: f64,
+    /// The difference of the areas under the ROC curves by DeLong's test.
+    pub roc_auc: Option<PairedDifference>,
 }
 
-/// How much of a kind of attack is found.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-pub struct AttackFamily {
-    /// The kind of attack.
-    pub family: String,
+/// The rows in which a column has one value.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct TestSlice {
+    /// The column.
+    pub column: String,
+    /// The value; empty where the cell is.
+    pub value: String,
     /// Its rows.
     pub rows: usize,
-    /// By the challenger at its threshold.
-    pub recall: f64,
-    /// Between which values 95 % of it lie.
-    pub recall_interval: Interval,
-    /// By the challenger at the lowest threshold with a false-positive rate of at most 0.1 %.
-    pub recall_at_fpr_0_001: f64,
-    /// By the champion at its threshold.
-    pub champion_recall: Option<f64>,
+    /// The attacks among them that raise an alarm; none where there is no attack.
+    pub recall: Option<SliceRate>,
+    /// The benign rows among them that raise one; none where there is no benign row.
+    pub false_positive_rate: Option<SliceRate>,
+    /// The challenger's recall at the lowest threshold with a false-positive rate of at most 0.1 %
+    /// on all rows.
+    pub recall_at_fpr_0_001: Option<f64>,
+}
+
+/// A share of the rows of a slice.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SliceRate {
+    /// Rows that raise an alarm.
+    pub alarms: u64,
+    /// Rows.
+    pub of: u64,
+    /// The share.
+    pub share: f64,
+    /// Between which values it lies with 95 % confidence (Clopper–Pearson).
+    pub interval: Interval,
+    /// The champion's share.
+    pub champion: Option<f64>,
+    /// Between which values the challenger's share less the champion's lies with 95 % confidence
+    /// (Tango).
+    pub difference: Option<Interval>,
+    /// The least change for the worse that so many rows could have shown.
+    pub least_shown: f64,
 }

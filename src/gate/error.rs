@@ -40,9 +40,22 @@ pub enum GateError {
          over, use another `ref:`"
     )]
     OtherClasses,
-    /// The column of attack families cannot be read.
-    #[error("family: {0}")]
-    Family(TableError),
+    /// A column of slices cannot be read.
+    #[error("slices: {0}")]
+    Slice(TableError),
+    /// A column of slices has a value nearly every row.
+    #[error(
+        "slices: `{column}` has {values} values among the test rows, and at most {most} can be told apart: name a column with \
+         few, such as the kind of attack or the protocol"
+    )]
+    TooManyValues {
+        /// The column.
+        column: String,
+        /// How many it has.
+        values: usize,
+        /// How many it may have.
+        most: usize,
+    },
     /// The rows cannot be read.
     #[error(transparent)]
     Rows(#[from] TableError),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::base::stored::finite;
 use crate::frame::labels::Labels;
 use crate::frame::table::Table;
+use crate::gate::curves::{calibration, curve};
 use crate::gate::decision::JudgedModel;
 use crate::gate::error::{ContenderRole, GateError};
 use crate::gate::paired::ScoredRows;
@@ -15,7 +16,7 @@ use crate::model::metrics::Metrics;
 use crate::model::scores::Scores;
 
 /// What resampling begins with: the same rows give the same intervals.
-pub(crate) const RESAMPLING: u64 = 42;
+const RESAMPLING: u64 = 42;
 
 /// A model before the gate.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub struct ContenderModel {
     pub role: ContenderRole,
     /// The digest of its bytes, in hexadecimal.
     pub digest: String,
+    /// How many bytes they are.
+    pub bytes: u64,
     /// The model.
     pub bundle: ModelBundle,
 }
@@ -39,6 +42,7 @@ impl ContenderModel {
         Ok(Self {
             role,
             digest,
+            bytes: bytes.len() as u64,
             bundle,
         })
     }
@@ -96,16 +100,19 @@ pub struct EvaluatedModel {
 }
 
 impl EvaluatedModel {
-    /// Returns its figures as they are stored.
-    pub fn judged(&self) -> JudgedModel {
+    /// Returns its figures on these rows as they are stored.
+    pub fn judged(&self, labels: &Labels) -> JudgedModel {
         let bundle = &self.model.bundle;
         JudgedModel {
             digest: self.model.digest.clone(),
+            bytes: self.model.bytes,
             learner: bundle.learner.clone(),
             setting: bundle.setting.iter().cloned().collect(),
             score: finite(self.score),
             metrics: self.metrics,
             intervals: self.intervals.clone(),
+            curve: curve(labels, &self.scores),
+            calibration: calibration(labels, &self.scores),
             without_shortcuts: bundle.without_shortcuts.clone(),
         }
     }
@@ -116,11 +123,6 @@ impl EvaluatedModel {
             scores: &self.scores,
             threshold: self.metrics.threshold,
         }
-    }
-
-    /// Returns whether it raises an alarm for a row.
-    pub fn alarms(&self, row: usize) -> bool {
-        self.scores.attack()[row] >= self.metrics.threshold
     }
 
     /// Returns the interval of a figure in words, if there is one.

@@ -1,27 +1,33 @@
 //! Challenger against champion: what speaks for and against the challenger, and the decision.
 //!
 //! Both are judged by the same rows, which neither was fitted to. First the challenger has to hold
-//! by itself (`own_merits`), then against the champion (`compare`); every check is a reason in
-//! words, and one that fails decides.
+//! by itself (`own_merits`), then within its limits, then against the champion (`against`). Every
+//! check is a rule with its figures and its verdict; the challenger is accepted if it passes all.
 
 use crate::base::name::in_backticks;
 use crate::base::stored::StoredDocument;
 use crate::frame::labels::Labels;
 use crate::frame::table::Table;
-use crate::gate::decision::{ChampionComparison, Decision, JudgedRows};
+use crate::gate::contenders::Contenders;
+use crate::gate::decision::{ChampionComparison, Decision, JudgedRows, JudgedRule};
 use crate::gate::error::{ContenderRole, GateError};
-use crate::gate::evaluated::{ContenderModel, EvaluatedModel, RESAMPLING};
-use crate::gate::families::families;
-use crate::gate::paired::{delong, mcnemar, paired_bootstrap};
+use crate::gate::evaluated::{ContenderModel, EvaluatedModel};
+use crate::gate::improve;
+use crate::gate::not_worse;
+use crate::gate::paired::{PairedModels, mcnemar};
 use crate::gate::rows::{fair_rows, too_few};
-use crate::gate::rules::{GateRules, PairedTest};
-use crate::model::metrics::Metrics;
+use crate::gate::rules::{GateRules, ImproveRule};
+use crate::gate::slices::slices;
+
+/// How often intervals that are told hold the true value, where no rule asks for another.
+const CONFIDENCE: f64 = 0.95;
 
 /// Decides about a challenger. Where there are too few rows to judge by, the decision has no
 /// figures.
 ///
 /// # Errors
-/// A model cannot be applied to the rows, or the two cannot be compared.
+/// A model cannot be applied to the rows, or the two cannot be compared; a column of slices cannot
+/// be read.
 pub fn decide(
     rules: &GateRules,
     test: &Table,
@@ -32,46 +38,41 @@ pub fn decide(
     let leaks = champion.as_ref().map(leaks).unwrap_or_default();
     let champion = champion.filter(|_| leaks.is_empty());
     let mut models = vec![(ContenderRole::Challenger, &challenger.bundle)];
-    models.extend(
-        champion
-            .iter()
-            .map(|model| (ContenderRole::Champion, &model.bundle)),
-    );
+    let other = champion.iter();
+    models.extend(other.map(|model| (ContenderRole::Champion, &model.bundle)));
     let (test, mut rows) = fair_rows(rules, test, &models)?;
     let labels = challenger.labels(&test)?;
     rows.attacks = labels.attacks();
     rows.benign = labels.benign();
     let mut decision = undecided(rules, &challenger, rows);
     if let Some(why) = too_few(rules, &decision.rows) {
-        decision.reasons.push(why);
+        decision.notes.push(why);
         return Ok(decision);
     }
     let challenger = challenger.evaluate(&test, &labels, &rules.metric)?;
     let champion = champion
         .map(|champion| evaluate_champion(champion, &test, &labels, &rules.metric))
         .transpose()?;
-    let mut verdict = own_merits(rules, &challenger, &decision.rows);
-    match &champion {
-        Some(champion) => {
-            let comparison = compare(rules, &labels, &challenger, champion, &mut verdict);
-            decision.comparison = Some(comparison);
-        }
-        None if leaks.is_empty() => {
-            verdict.note("there is no other champion to compare with".to_owned());
-        }
-        None => verdict.note(format!(
-            "the champion does not count: it uses {}, which gives the label away",
-            in_backticks(&leaks)
-        )),
+    let judged = Contenders {
+        rules,
+        test: &test,
+        labels: &labels,
+        challenger: &challenger,
+        champion: champion.as_ref(),
+    };
+    judged.own_merits(&mut decision);
+    judged.limits(&mut decision);
+    judged.against(&mut decision)?;
+    if champion.is_none() {
+        decision.notes.push(no_champion(&leaks));
     }
-    if let Some(column) = &rules.family {
-        let found = families(column, &labels, &test, &challenger, champion.as_ref())?;
-        decision.families = Some(found);
+    for column in &rules.slices {
+        let found = slices(column, &labels, &test, &challenger, champion.as_ref())?;
+        decision.slices.extend(found);
     }
-    decision.accepted = verdict.accepted;
-    decision.reasons = verdict.reasons;
-    decision.challenger = Some(challenger.judged());
-    decision.champion = champion.as_ref().map(EvaluatedModel::judged);
+    decision.accepted = decision.rules.iter().all(|rule| rule.passes);
+    decision.challenger = Some(challenger.judged(&labels));
+    decision.champion = champion.as_ref().map(|model| model.judged(&labels));
     Ok(decision)
 }
 
@@ -80,7 +81,8 @@ fn undecided(rules: &GateRules, challenger: &ContenderModel, rows: JudgedRows) -
     Decision {
         format: Decision::FORMAT,
         accepted: false,
-        reasons: Vec::new(),
+        rules: Vec::new(),
+        notes: Vec::new(),
         metric: rules.metric.clone(),
         giveaways: preprocessor.giveaways.clone(),
         allowed: preprocessor.allowed.clone(),
@@ -88,13 +90,24 @@ fn undecided(rules: &GateRules, challenger: &ContenderModel, rows: JudgedRows) -
         challenger: None,
         champion: None,
         comparison: None,
-        families: None,
+        slices: Vec::new(),
+        traffic: None,
     }
 }
 
 fn leaks(model: &ContenderModel) -> Vec<String> {
     let objections = model.bundle.preprocessor.objections();
     objections.map(|giveaway| giveaway.column.clone()).collect()
+}
+
+fn no_champion(leaks: &[String]) -> String {
+    if leaks.is_empty() {
+        return "there is no other champion to compare with".to_owned();
+    }
+    format!(
+        "the champion does not count: it uses {}, which gives the label away",
+        in_backticks(leaks)
+    )
 }
 
 fn evaluate_champion(
@@ -109,195 +122,179 @@ fn evaluate_champion(
     champion.evaluate(test, labels, metric)
 }
 
-/// The checks of a challenger, in words, and whether it passes them all.
-#[derive(Debug)]
-struct GateVerdict {
-    accepted: bool,
-    reasons: Vec<String>,
-}
-
-impl GateVerdict {
-    fn check(&mut self, passes: bool, reason: String) {
-        self.accepted &= passes;
-        self.reasons.push(reason);
+impl Contenders<'_> {
+    /// Checks what depends neither on a champion nor on traffic.
+    fn own_merits(&self, decision: &mut Decision) {
+        let (rules, challenger) = (self.rules, self.challenger);
+        let score = challenger.score;
+        let least = self.reaches("min_score", &rules.metric, score, rules.min_score);
+        decision.rules.push(least);
+        for (name, least) in &rules.at_least {
+            let found = challenger.metrics.score(name);
+            let found = found.unwrap_or(f64::NEG_INFINITY);
+            decision
+                .rules
+                .push(self.reaches("at_least", name, found, *least));
+        }
+        decision.rules.push(self.detects(&decision.rows));
+        self.giveaways(decision);
     }
 
-    fn note(&mut self, reason: String) {
-        self.reasons.push(reason);
+    fn reaches(&self, rule: &str, metric: &str, found: f64, least: f64) -> JudgedRule {
+        let passes = found >= least;
+        let word = if passes { "reaches" } else { "does not reach" };
+        let interval = self.challenger.within(metric);
+        JudgedRule {
+            metric: Some(metric.to_owned()),
+            found: Some(found).filter(|found| found.is_finite()),
+            interval: self.challenger.intervals.get(metric).copied(),
+            needed: Some(least),
+            ..JudgedRule::checked(
+                rule,
+                passes,
+                format!("{metric} {found:.4}{interval} {word} the least {least}"),
+            )
+        }
     }
-}
 
-/// Checks what does not depend on a champion.
-fn own_merits(rules: &GateRules, challenger: &EvaluatedModel, rows: &JudgedRows) -> GateVerdict {
-    let mut verdict = GateVerdict {
-        accepted: true,
-        reasons: Vec::new(),
-    };
-    reaches(
-        &mut verdict,
-        challenger,
-        &rules.metric,
-        challenger.score,
-        rules.min_score,
-    );
-    for (name, least) in &rules.at_least {
-        let found = challenger.metrics.score(name);
-        let found = found.unwrap_or(f64::NEG_INFINITY);
-        reaches(&mut verdict, challenger, name, found, *least);
-    }
-    if let Some(most) = rules.max_fpr {
-        let rate = challenger.metrics.false_positive_rate;
-        let is_within = rate <= most;
-        let word = if is_within { "is within" } else { "is above" };
-        let interval = challenger.within("false_positive_rate");
-        verdict.check(
-            is_within,
-            format!("false-positive rate {rate:.4}{interval} {word} {most}"),
-        );
-    }
-    let counts = challenger.metrics.counts;
-    verdict.check(
-        counts.true_positives > 0,
-        format!(
-            "finds {} of {} attacks{}, with {} false positives among {} benign rows",
+    /// A detector has to find something, and to be silent about something.
+    fn detects(&self, rows: &JudgedRows) -> JudgedRule {
+        let counts = self.challenger.metrics.counts;
+        let alarms_on_all = counts.true_negatives == 0;
+        let all = if alarms_on_all {
+            ": it alarms on every row"
+        } else {
+            ""
+        };
+        let reason = format!(
+            "finds {} of {} attacks{}, with {} false positives among {} benign rows{all}",
             counts.true_positives,
             rows.attacks,
-            challenger.within("recall"),
+            self.challenger.within("recall"),
             counts.false_positives,
             rows.benign
-        ),
-    );
-    if counts.true_negatives == 0 {
-        verdict.check(false, "it alarms on every row".to_owned());
-    }
-    giveaways(&mut verdict, challenger);
-    verdict
-}
-
-fn reaches(
-    verdict: &mut GateVerdict,
-    challenger: &EvaluatedModel,
-    name: &str,
-    found: f64,
-    least: f64,
-) {
-    let passes = found >= least;
-    let word = if passes { "reaches" } else { "does not reach" };
-    let interval = challenger.within(name);
-    verdict.check(
-        passes,
-        format!("{name} {found:.4}{interval} {word} the least {least}"),
-    );
-}
-
-/// Refuses a challenger that uses a column that gives the label away, unless it is allowed.
-fn giveaways(verdict: &mut GateVerdict, challenger: &EvaluatedModel) {
-    let preprocessor = &challenger.model.bundle.preprocessor;
-    for giveaway in preprocessor.objections() {
-        let column = &giveaway.column;
-        let told = giveaway.tell();
-        verdict.check(
-            false,
-            format!("{told}, or allow it with a reason (`allow: {{{column}: …}}` of `transform`)"),
         );
+        JudgedRule::checked(
+            "detects",
+            counts.true_positives > 0 && !alarms_on_all,
+            reason,
+        )
     }
-    let leaks = preprocessor.giveaways.iter();
-    let leaks: Vec<&String> = leaks
-        .filter(|giveaway| giveaway.is_leak())
-        .map(|giveaway| &giveaway.column)
-        .collect();
-    for (column, reason) in &preprocessor.allowed {
-        if leaks.contains(&column) {
-            verdict.note(format!("`{column}` is allowed: {reason}"));
-        }
-    }
-}
 
-/// Checks that the challenger is better than the champion, beyond chance.
-fn compare(
-    rules: &GateRules,
-    labels: &Labels,
-    challenger: &EvaluatedModel,
-    champion: &EvaluatedModel,
-    verdict: &mut GateVerdict,
-) -> ChampionComparison {
-    let (wins, losses) = paired_outcomes(labels, challenger, champion);
-    let difference = challenger.score - champion.score;
-    let (test, p) = paired_test(rules, labels, challenger, champion, (wins, losses));
-    let is_higher = difference > 0.0;
-    let word = match is_higher {
-        true => "higher than",
-        false => "not higher than",
-    };
-    verdict.check(
-        is_higher,
-        format!("{word} the champion's {:.4}", champion.score),
-    );
-    verdict.check(
-        p <= rules.alpha,
-        format!(
-            "p = {p:.4} by {}, at most {} is needed (it wins {wins} and loses {losses} of the rows where the two differ)",
-            in_words(test),
-            rules.alpha
-        ),
-    );
-    ChampionComparison {
-        test,
-        alternative: rules.alternative,
-        difference,
-        p,
-        wins,
-        losses,
-    }
-}
-
-/// Returns the paired test and its p-value; where DeLong's has too few rows, a bootstrap does.
-fn paired_test(
-    rules: &GateRules,
-    labels: &Labels,
-    challenger: &EvaluatedModel,
-    champion: &EvaluatedModel,
-    (wins, losses): (u64, u64),
-) -> (PairedTest, f64) {
-    let alternative = rules.alternative;
-    match rules.test {
-        PairedTest::McNemar => {
-            return (PairedTest::McNemar, mcnemar(wins, losses, alternative));
+    /// Refuses a challenger that uses a column that gives the label away, unless it is allowed.
+    fn giveaways(&self, decision: &mut Decision) {
+        let preprocessor = &self.challenger.model.bundle.preprocessor;
+        for giveaway in preprocessor.objections() {
+            let column = &giveaway.column;
+            let told = giveaway.tell();
+            let reason = format!(
+                "{told}, or allow it with a reason (`allow: {{{column}: …}}` of `transform`)"
+            );
+            decision
+                .rules
+                .push(JudgedRule::checked("no_leak", false, reason));
         }
-        PairedTest::DeLong => {
-            if let Some(found) = delong(labels, &challenger.scores, &champion.scores, alternative) {
-                return (PairedTest::DeLong, found.p);
+        let leaks = preprocessor.giveaways.iter();
+        let leaks: Vec<&String> = leaks
+            .filter(|giveaway| giveaway.is_leak())
+            .map(|giveaway| &giveaway.column)
+            .collect();
+        for (column, reason) in &preprocessor.allowed {
+            if leaks.contains(&column) {
+                let note = format!("`{column}` is allowed: {reason}");
+                decision.notes.push(note);
             }
         }
-        PairedTest::Bootstrap => {}
     }
-    let both = (challenger.rows(), champion.rows());
-    let figure = |metrics: &Metrics| metrics.score(&rules.metric).unwrap_or_default();
-    let found = paired_bootstrap(labels, both, &figure, alternative, RESAMPLING);
-    (PairedTest::Bootstrap, found.p)
-}
 
-fn in_words(test: PairedTest) -> &'static str {
-    match test {
-        PairedTest::McNemar => "McNemar's test",
-        PairedTest::DeLong => "DeLong's test",
-        PairedTest::Bootstrap => "a paired bootstrap",
-    }
-}
-
-/// Rows that only the first gets right, and rows that only the second gets right.
-fn paired_outcomes(labels: &Labels, first: &EvaluatedModel, second: &EvaluatedModel) -> (u64, u64) {
-    let (mut wins, mut losses) = (0, 0);
-    for row in 0..labels.len() {
-        let is_attack = labels.is_attack(row);
-        match (
-            first.alarms(row) == is_attack,
-            second.alarms(row) == is_attack,
-        ) {
-            (true, false) => wins += 1,
-            (false, true) => losses += 1,
-            _ => {}
+    /// Checks what must not be exceeded.
+    fn limits(&self, decision: &mut Decision) {
+        let limits = &self.rules.limits;
+        let metrics = &self.challenger.metrics;
+        if let Some(most) = limits.fpr {
+            let found = metrics.false_positive_rate;
+            let name = "false_positive_rate";
+            let interval = self.challenger.intervals.get(name).copied();
+            let what = format!(
+                "false-positive rate {found:.4}{}",
+                self.challenger.within(name)
+            );
+            decision
+                .rules
+                .push(within("limits.fpr", what, found, interval, most));
         }
+        if let Some(most) = limits.size_mb {
+            let found = self.challenger.model.bytes as f64 / 1e6;
+            let what = format!("size {found:.3} MB");
+            decision
+                .rules
+                .push(within("limits.size_mb", what, found, None, most));
+        }
+        let Some(traffic) = &self.rules.traffic else {
+            return;
+        };
+        let outlook = traffic.outlook(self.labels, &self.challenger.scores, metrics.threshold);
+        if let Some(most) = limits.alerts_per_day {
+            let figures = &outlook.at_threshold;
+            let [low, high] = figures.alerts_interval;
+            let found = figures.alerts_per_day;
+            let what = format!("{found:.0} alerts a day (95 % {low:.0} to {high:.0})");
+            let interval = Some(figures.alerts_interval);
+            decision
+                .rules
+                .push(within("limits.alerts_per_day", what, found, interval, most));
+        }
+        decision.traffic = Some(outlook);
     }
-    (wins, losses)
+
+    /// Checks that the challenger is better than the champion, and nowhere worse.
+    fn against(&self, decision: &mut Decision) -> Result<(), GateError> {
+        let Some(champion) = self.champion else {
+            return Ok(());
+        };
+        let (first, second) = (self.challenger.rows(), champion.rows());
+        let pair = PairedModels::new(self.labels, first, second);
+        let rule = match &self.rules.improve {
+            ImproveRule::AnyHigher => {
+                improve::any_higher(&self.rules.metric, self.challenger, champion)
+            }
+            ImproveRule::Proven {
+                metric,
+                by,
+                confidence,
+            } => improve::proven(&pair, metric, *by, *confidence),
+        };
+        decision.rules.push(rule);
+        for rule in &self.rules.not_worse {
+            let judged = not_worse::judge(self, &pair, champion, rule)?;
+            decision.rules.extend(judged);
+        }
+        let outcomes = pair.outcomes(|_| true);
+        decision.comparison = Some(ChampionComparison {
+            difference: pair.compare(&self.rules.metric, CONFIDENCE),
+            wins: outcomes.first_only,
+            losses: outcomes.second_only,
+            mcnemar_p: mcnemar(outcomes.first_only, outcomes.second_only),
+            roc_auc: pair.compare("roc_auc", CONFIDENCE),
+        });
+        Ok(())
+    }
+}
+
+/// A figure that must not exceed a limit.
+fn within(
+    rule: &str,
+    what: String,
+    found: f64,
+    interval: Option<[f64; 2]>,
+    most: f64,
+) -> JudgedRule {
+    let passes = found <= most;
+    let word = if passes { "is within" } else { "is above" };
+    JudgedRule {
+        found: Some(found),
+        interval,
+        needed: Some(most),
+        ..JudgedRule::checked(rule, passes, format!("{what} {word} {most}"))
+    }
 }

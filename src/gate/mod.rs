@@ -3,11 +3,16 @@
 //! [`judge::decide`] takes two models and a table and returns a [`decision::Decision`]; what becomes
 //! of it, such as a ref that moves, is not known here.
 
+pub mod contenders;
+pub mod curves;
 pub mod decision;
 pub mod error;
 pub mod evaluated;
-pub mod families;
+pub mod improve;
 pub mod judge;
+pub mod not_worse;
 pub mod paired;
 pub mod rows;
 pub mod rules;
+pub mod slices;
+pub mod traffic;

@@ -1,25 +1,8 @@
 //! What a challenger has to show.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::gate::paired::AlternativeHypothesis;
-
-/// A test of two models on the same rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PairedTest {
-    #[serde(rename = "mcnemar")]
-    /// Exact McNemar, for shares of rows that are right.
-    McNemar,
-    #[serde(rename = "delong")]
-    /// DeLong, for the area under the ROC curve.
-    DeLong,
-    /// A paired bootstrap, for any metric.
-    Bootstrap,
-}
-
-/// The rules of the gate.
+/// The rules of the gate. All of them have to hold: that a challenger which breaks one of them
+/// passes is therefore no likelier than that it passes this one alone, and no rule has to be
+/// stricter for there being others (an intersection–union test: Berger, 1982).
 #[derive(Clone, Debug)]
 pub struct GateRules {
     /// What the models are compared by.
@@ -28,20 +11,73 @@ pub struct GateRules {
     pub min_score: f64,
     /// What it has to reach of other metrics.
     pub at_least: Vec<(String, f64)>,
-    /// The highest false-positive rate.
-    pub max_fpr: Option<f64>,
+    /// What it has to be better in.
+    pub improve: ImproveRule,
+    /// What it must not be worse in.
+    pub not_worse: Vec<NotWorseRule>,
+    /// What it must not exceed.
+    pub limits: GateLimits,
+    /// Columns by whose values figures are told apart.
+    pub slices: Vec<String>,
+    /// The traffic that it is to watch.
+    pub traffic: Option<ExpectedTraffic>,
     /// The fewest attacks to judge by.
     pub min_attacks: usize,
     /// The fewest benign rows to judge by.
     pub min_benign: usize,
     /// Whether test rows that equal training rows are judged by, too.
     pub keeps_seen: bool,
-    /// The highest p-value.
-    pub alpha: f64,
-    /// The paired test.
-    pub test: PairedTest,
-    /// Which difference it looks for.
-    pub alternative: AlternativeHypothesis,
-    /// The column of attack families.
-    pub family: Option<String>,
+}
+
+/// What the challenger has to be better in than the champion.
+#[derive(Clone, Debug)]
+pub enum ImproveRule {
+    /// Its score has to be higher, by however little.
+    AnyHigher,
+    /// The interval of the difference has to lie above a value.
+    Proven {
+        /// The metric.
+        metric: String,
+        /// The value.
+        by: f64,
+        /// How often such an interval holds the true difference.
+        confidence: f64,
+    },
+}
+
+/// What the challenger must not be worse in than the champion.
+#[derive(Clone, Debug)]
+pub struct NotWorseRule {
+    /// The metric.
+    pub metric: String,
+    /// The column for each of whose values it has to hold; none for all rows together.
+    pub slice: Option<String>,
+    /// How much worse still passes.
+    pub margin: f64,
+    /// How often the interval of the difference holds the true one.
+    pub confidence: f64,
+    /// Whether rows too few to tell pass.
+    pub passes_unclear: bool,
+}
+
+/// What the challenger must not exceed.
+#[derive(Clone, Debug, Default)]
+pub struct GateLimits {
+    /// Its false-positive rate at its threshold.
+    pub fpr: Option<f64>,
+    /// Its alerts a day in the expected traffic.
+    pub alerts_per_day: Option<f64>,
+    /// Its size in megabytes (10⁶ bytes).
+    pub size_mb: Option<f64>,
+}
+
+/// The traffic that a detector is to watch.
+#[derive(Clone, Copy, Debug)]
+pub struct ExpectedTraffic {
+    /// Rows a day.
+    pub rows_per_day: f64,
+    /// The share of them that are attacks.
+    pub prevalence: f64,
+    /// How many alerts a day can be looked at.
+    pub analysts_per_day: Option<f64>,
 }

@@ -12,7 +12,7 @@ pub fn registry() -> Registry {
         drift::KIND,
         transform::kind::KIND,
         train::kind::KIND,
-        evaluate::KIND,
+        evaluate::kind::KIND,
         command::kind::KIND,
     ])
 }

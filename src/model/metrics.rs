@@ -92,7 +92,7 @@ impl ConfusionCounts {
 
 /// Returns whether less of a metric is better: as a score it counts negated.
 pub fn is_loss(name: &str) -> bool {
-    matches!(name, "log_loss" | "brier")
+    matches!(name, "log_loss" | "brier" | "false_positive_rate")
 }
 
 /// The metrics by which models may be chosen.
@@ -140,6 +140,7 @@ impl Metrics {
             "partial_auc_fpr_0_01" => self.partial_auc_fpr_0_01,
             "precision" => self.precision,
             "recall" => self.recall,
+            "false_positive_rate" => self.false_positive_rate,
             "mcc" => self.mcc,
             "log_loss" => self.log_loss,
             "brier" => self.brier,
@@ -273,6 +274,12 @@ impl RankedRows {
                 true_negatives: tn as u64,
             },
         }
+    }
+
+    /// Returns every threshold, the highest first, with the attacks and the benign rows that score at
+    /// least as high.
+    pub fn alarms_by_threshold(&self) -> impl Iterator<Item = (f64, f64, f64)> {
+        self.curve(|_| 1.0).points.into_iter()
     }
 
     /// Returns the lowest threshold with at most this share of false alarms; infinite if even the

@@ -219,8 +219,8 @@ fn judging(proposal: &PipelineProposal<'_>) -> String {
         ),
     };
     let least = (least * 100.0).round() / 100.0;
-    let family = match proposal.labels.has_others() {
-        true => format!("      family: {}\n", quote(proposal.target)),
+    let slices = match proposal.labels.has_others() {
+        true => format!("      slices: [{}]\n", quote(proposal.target)),
         false => String::new(),
     };
     format!(
@@ -238,7 +238,7 @@ fn judging(proposal: &PipelineProposal<'_>) -> String {
       min_score: {least}
       at_least: {{ recall_at_fpr_0_01: 0.1 }}   # of the attacks, at 1 % false positives
       min_attacks: 10
-{family}",
+{slices}",
         proposal.request.name
     )
 }

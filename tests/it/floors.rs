@@ -53,7 +53,7 @@ const ROOMS: [(&str, &[&str]); 30] = [
     (
         "views",
         &[
-            "base", "render", "stats", "schema", "profile", "drift", "model", "tuning",
+            "base", "render", "stats", "schema", "profile", "drift", "model", "tuning", "gate",
         ],
     ),
     (

@@ -43,7 +43,7 @@ fn any_number_of_jobs_and_threads_makes_the_same_bytes() {
         digests(&world.run(&[&["pipelines/default.yaml"], args].concat()))
     };
     let one = run(&["--jobs", "1", "--threads", "1"]);
-    assert_eq!(one.len(), 24);
+    assert_eq!(one.len(), 25);
     assert_eq!(one, run(&["--jobs", "8", "--threads", "8"]));
     assert_eq!(one, run(&["--jobs", "2", "--threads", "3"]));
 }

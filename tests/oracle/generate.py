@@ -10,7 +10,7 @@
 For shap.json the folder also holds the output of `netsec model show train.model --json` for a model of each learner of trees,
 fitted to the default pipeline's rows, as LEARNER.model.json.
 
-Writes ks.json, drift.json, metrics.json, paired.json, prep.json, learners.json and shap.json beside itself; without a folder
+Writes ks.json, drift.json, intervals.json, metrics.json, paired.json, prep.json, learners.json and shap.json beside itself; without a folder
 the last two stay as they are. The bootstraps of paired.json take most of the time: some minutes.
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 import shap
 from lightgbm import LGBMClassifier
 from scipy import stats
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 from scipy.spatial.distance import jensenshannon
 from sklearn import config_context
 from sklearn.decomposition import PCA
@@ -40,7 +40,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.proportion import proportions_ztest
+from statsmodels.stats.proportion import proportion_confint, proportions_ztest
 
 HERE = Path(__file__).parent
 
@@ -311,6 +311,64 @@ def bootstrap_p(metric, y, first, second, seed):
     return float(min(1, 2 * min(1 + np.sum(drawn <= 0), 1 + np.sum(drawn >= 0)) / (len(drawn) + 1)))
 
 
+def bca(figure, samples, seed):
+    """The 95 % interval by BCa; None where every draw is the same."""
+    with config_context(assume_finite=True, skip_parameter_validation=True):
+        found = stats.bootstrap(samples, figure, paired=True, vectorized=False, n_resamples=9999, method="BCa",
+                                rng=np.random.default_rng(seed)).confidence_interval
+    return None if np.isnan(found.low) else [float(found.low), float(found.high)]
+
+
+def tango(first_only, second_only, rows, confidence):
+    """The score interval of the difference of two shares of the same rows (Tango, 1998): the differences at which the score is
+    as large as the quantile, each with the likeliest shares found by search, not by Tango's formula."""
+    z = stats.norm.ppf((1 + confidence) / 2)
+
+    def score(delta):
+        agree = rows - first_only - second_only
+        # Below, the share of rows that count for the second only; those for the first only are that and delta.
+        low, high = max(0.0, -delta), (1 - delta) / 2
+
+        def slope(share):
+            both = 1 - 2 * share - delta
+            return first_only / (share + delta) + second_only / share - 2 * agree / both
+
+        low, high = low + 1e-15, high - 1e-15
+        if slope(low) <= 0:
+            share = low
+        elif slope(high) >= 0:
+            share = high
+        else:
+            share = brentq(slope, low, high, xtol=1e-16, rtol=1e-15, maxiter=1000)
+        variance = rows * (2 * share + delta - delta ** 2)
+        return (first_only - second_only - rows * delta) / np.sqrt(variance)
+
+    found = (first_only - second_only) / rows
+    ends = []
+    for target, low, high in ((z, -1 + 1e-12, found), (-z, found, 1 - 1e-12)):
+        ends.append(brentq(lambda delta: score(delta) - target, low, high, xtol=1e-14) if low < high else found)
+    return ends
+
+
+def intervals():
+    """Exact intervals of shares, and of differences of shares of the same rows."""
+    exact = []
+    for hits, of in [(0, 1), (1, 1), (0, 10), (10, 10), (3, 10), (1, 44), (44, 44), (500, 1000), (999, 1000), (12, 1_000_000),
+                     (999_990, 1_000_000)]:
+        for confidence in (0.9, 0.95, 0.975):
+            found = stats.binomtest(hits, of).proportion_ci(confidence, method="exact")
+            alike = proportion_confint(hits, of, alpha=1 - confidence, method="beta")
+            assert np.allclose([found.low, found.high], alike, rtol=1e-9, atol=1e-12)
+            exact.append({"hits": hits, "of": of, "confidence": confidence, "interval": [float(found.low), float(found.high)]})
+    score = []
+    for first_only, second_only, rows in [(1, 1, 10), (12, 9, 100), (9, 12, 100), (40, 20, 2211), (3, 5, 30), (1, 20, 44),
+                                          (200, 180, 20_000), (5, 1, 6)]:
+        for confidence in (0.9, 0.95):
+            score.append({"first_only": first_only, "second_only": second_only, "rows": rows, "confidence": confidence,
+                          "interval": [float(end) for end in tango(first_only, second_only, rows, confidence)]})
+    return {"clopper_pearson": exact, "tango": score}
+
+
 def paired():
     """Tests of two models on the same rows: of wins and losses, of ROC areas, and of metrics over redrawn rows."""
     wins = []
@@ -339,7 +397,10 @@ def paired():
         models.append({
             "n": n, "y": y.tolist(), "first": first.tolist(), "second": second.tolist(),
             "auc": auc, "delong_z": z, "delong_p": p, "delong_var": variance,
-            "bootstrap": {name: {"p": bootstrap_p(metric, y, first, second, seed)} for name, metric in metrics.items()},
+            "delong_interval": [float(auc[0] - auc[1] + sign * stats.norm.ppf(0.975) * np.sqrt(variance)) for sign in (-1, 1)],
+            "bootstrap": {name: {"p": bootstrap_p(metric, y, first, second, seed),
+                                 "bca": bca(lambda y, a, b: metric(y, a) - metric(y, b), (y, first, second), seed),
+                                 "bca_of_first": bca(metric, (y, first), seed)} for name, metric in metrics.items()},
         })
     return {"mcnemar": wins, "models": models}
 
@@ -420,6 +481,7 @@ def write(name, figures):
 
 
 write("drift.json", drift())
+write("intervals.json", intervals())
 write("ks.json", ks())
 write("metrics.json", metrics())
 write("paired.json", paired())

@@ -387,7 +387,7 @@ const FLOWS: &str = "stages:
   evaluate:
     kind: evaluate
     inputs: { model: train.model, test: split.test, champion: \"ref:champion/flows\" }
-    with: { metric: recall, min_score: 0.2, family: kind }
+    with: { metric: recall, min_score: 0.2, slices: [kind] }
 ";
 
 #[test]
@@ -397,7 +397,7 @@ fn steps_folds_by_group_pruning_and_a_card_go_through() {
     world.write("p.yaml", FLOWS);
     let told = world.netsec(&["run", "p.yaml"]).stderr;
     assert!(
-        told.contains("kinds of attack") && told.contains("false-positive rate"),
+        told.contains("`flood` is found least") && told.contains("false-positive rate"),
         "{told}"
     );
     let board = json(&world.ok(&["cat", "train.metrics"]));
@@ -430,11 +430,10 @@ fn steps_folds_by_group_pruning_and_a_card_go_through() {
         "with all rows it is the trial itself"
     );
     let decision = json(&world.ok(&["cat", "evaluate.decision"]));
-    let kinds: Vec<&str> = decision["families"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(|kind| kind["family"].as_str())
+    let attacks = decision["slices"].as_array().unwrap().iter();
+    let kinds: Vec<&str> = attacks
+        .filter(|slice| !slice["recall"].is_null())
+        .filter_map(|slice| slice["value"].as_str())
         .collect();
     assert_eq!(kinds, ["flood", "scan"]);
     let shown = world.ok(&["sweep", "show"]);

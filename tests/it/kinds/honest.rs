@@ -6,11 +6,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use crate::dice::Dice;
-use crate::kinds::quality::oracle;
 use crate::world::{World, outcomes};
-use netsec::gate::paired::{AlternativeHypothesis, ScoredRows, delong, mcnemar, paired_bootstrap};
-use netsec::model::metrics::Metrics;
-use netsec::model::scores::Scores;
 
 /// Flows with features that tell something and not all, and what is planted besides.
 struct Shape {
@@ -342,7 +338,7 @@ fn copies_infinities_labels_of_many_kinds_and_empty_ones_end_with_a_model() {
         &[],
         &[],
     );
-    assert!(said.contains("kinds of attack"), "{said}");
+    assert!(said.contains("is found least"), "{said}");
     let empty = Shape {
         rows: 4_000,
         label: |attack, kind| {
@@ -518,73 +514,6 @@ fn rows_without_a_label_and_labels_that_say_nothing_are_left_out_and_counted() {
 }
 
 #[test]
-fn paired_tests_are_those_of_scipy_and_statsmodels() {
-    let oracle = oracle("paired.json");
-    let close = |ours: f64, theirs: &Value, most: f64, what: &str| {
-        let theirs = theirs.as_f64().unwrap();
-        assert!(
-            (ours - theirs).abs() <= most,
-            "{what}: {ours}, theirs {theirs}"
-        );
-    };
-    for case in oracle["mcnemar"].as_array().unwrap() {
-        let count = |name: &str| case[name].as_u64().unwrap();
-        let p = mcnemar(
-            count("wins"),
-            count("losses"),
-            AlternativeHypothesis::TwoSided,
-        );
-        close(p, &case["p"], 1e-9, &format!("McNemar {case}"));
-    }
-    for case in oracle["models"].as_array().unwrap() {
-        let list = |name: &str| -> Vec<f64> {
-            case[name]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|cell| cell.as_f64().unwrap())
-                .collect()
-        };
-        let y = super::labels(&list("y"));
-        let first = Scores::of_attack(list("first"));
-        let second = Scores::of_attack(list("second"));
-        let found = delong(&y, &first, &second, AlternativeHypothesis::TwoSided).unwrap();
-        close(found.p, &case["delong_p"], 1e-9, "DeLong");
-        close(
-            found.difference,
-            &(case["auc"][0].as_f64().unwrap() - case["auc"][1].as_f64().unwrap()).into(),
-            1e-12,
-            "difference of AUC",
-        );
-        let both = (
-            ScoredRows {
-                scores: &first,
-                threshold: 0.5,
-            },
-            ScoredRows {
-                scores: &second,
-                threshold: 0.5,
-            },
-        );
-        for name in ["roc_auc", "pr_auc", "f1"] {
-            let figure = |metrics: &Metrics| metrics.figure(name).unwrap();
-            let found = paired_bootstrap(&y, both, &figure, AlternativeHypothesis::TwoSided, 42);
-            let theirs = case["bootstrap"][name]["p"].as_f64().unwrap();
-            // Draws of 1,000 and of 9,999: four standard deviations, and the least p-value that a
-            // thousand can give.
-            let spread = 2.0
-                * (theirs / 2.0 * (1.0 - theirs / 2.0) * (1.0 / 1_000.0 + 1.0 / 9_999.0)).sqrt();
-            close(
-                found.p,
-                &theirs.into(),
-                4.0 * spread + 0.003,
-                &format!("bootstrap of {name}, n {}", y.len()),
-            );
-        }
-    }
-}
-
-#[test]
 fn a_time_that_was_left_out_can_split_the_rows() {
     let time = Shape {
         columns: ",ts",
@@ -621,7 +550,8 @@ fn a_time_that_was_left_out_can_split_the_rows() {
         read("schemas/flows.yaml").replace("  # ts: { type: time }", "  ts: { type: time }"),
     );
     let ran = world.netsec(&["run", "pipelines/flows.yaml"]);
-    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    // The champion of the run before may be as good.
+    assert!([0, 6].contains(&ran.code), "{}", ran.stderr);
     assert!(
         ran.stderr.contains("2500 rows: 1980 to train, 520 to test"),
         "{}",

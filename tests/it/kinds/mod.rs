@@ -6,6 +6,7 @@ mod bounds;
 mod cells;
 mod data;
 mod drift;
+mod gate;
 mod honest;
 mod learners;
 mod malformed;

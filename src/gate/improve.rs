@@ -1,0 +1,123 @@
+//! Whether the challenger is better than the champion, beyond chance.
+
+use std::cmp::Ordering;
+
+use crate::gate::decision::{JudgedRule, RuleOutcome};
+use crate::gate::evaluated::EvaluatedModel;
+use crate::gate::paired::{PairedDifference, PairedModels};
+use crate::stats::binomial::normal_width;
+
+/// How often a test has to find a difference for its rows to be called enough.
+const POWER: f64 = 0.9;
+
+/// A higher score is enough: an equally good model passes every other time.
+pub(crate) fn any_higher(
+    metric: &str,
+    challenger: &EvaluatedModel,
+    champion: &EvaluatedModel,
+) -> JudgedRule {
+    let passes = challenger.score > champion.score;
+    let word = if passes {
+        "higher than"
+    } else {
+        "not higher than"
+    };
+    JudgedRule {
+        metric: Some(metric.to_owned()),
+        found: Some(challenger.score - champion.score).filter(|found| found.is_finite()),
+        needed: Some(0.0),
+        ..JudgedRule::checked(
+            "better",
+            passes,
+            format!(
+                "{metric} {:.4} is {word} the champion's {:.4} (rule `better`: chance is not ruled out)",
+                challenger.score, champion.score
+            ),
+        )
+    }
+}
+
+/// The whole interval of the difference has to lie above `by`: an equally good model passes in at
+/// most half of the cases in which the interval does not hold the true difference.
+pub(crate) fn proven(
+    pair: &PairedModels<'_>,
+    metric: &str,
+    by: f64,
+    confidence: f64,
+) -> JudgedRule {
+    let Some(found) = pair.compare(metric, confidence) else {
+        let reason = format!("the rows are too few to compare the models in {metric}");
+        return JudgedRule {
+            metric: Some(metric.to_owned()),
+            verdict: RuleOutcome::Unclear,
+            ..JudgedRule::checked("improve", false, reason)
+        };
+    };
+    let [low, high] = found.interval;
+    let verdict = if low > by {
+        RuleOutcome::Holds
+    } else if high <= by {
+        RuleOutcome::Fails
+    } else {
+        RuleOutcome::Unclear
+    };
+    let passes = verdict == RuleOutcome::Holds;
+    let rows = pair.outcomes(|_| true).rows;
+    let judged = match verdict {
+        RuleOutcome::Holds => format!("all of it above {by}"),
+        RuleOutcome::Fails => format!("not above {by}"),
+        RuleOutcome::Unclear => match rows_needed(&found, by, confidence, rows) {
+            Some(needed) => format!(
+                "not all of it above {by}: if the difference is real, about {needed} test rows show it nine times in ten"
+            ),
+            None => format!("not all of it above {by}"),
+        },
+    };
+    let told = tell_difference(&found, metric, confidence);
+    let outcomes = pair.outcomes(|_| true);
+    let reason = format!(
+        "{told}, {judged}; it wins {} and loses {} of the rows where the two differ",
+        outcomes.first_only, outcomes.second_only
+    );
+    JudgedRule {
+        metric: Some(metric.to_owned()),
+        found: Some(found.difference),
+        interval: Some(found.interval),
+        needed: Some(by),
+        verdict,
+        ..JudgedRule::checked("improve", passes, reason)
+    }
+}
+
+/// Says how far the challenger is from the champion.
+pub(crate) fn tell_difference(found: &PairedDifference, metric: &str, confidence: f64) -> String {
+    let [low, high] = found.interval;
+    let difference = found.difference;
+    let share = confidence * 100.0;
+    let size = difference.abs();
+    let compared = match difference.partial_cmp(&0.0) {
+        Some(Ordering::Less) => format!("is {size:.4} worse than"),
+        Some(Ordering::Greater) => format!("is {size:.4} better than"),
+        _ => "equals".to_owned(),
+    };
+    format!(
+        "{metric} {compared} the champion's ({share} % {low:+.4} to {high:+.4}, p = {:.4} by {})",
+        found.p,
+        found.method.as_str()
+    )
+}
+
+/// Returns about how many rows such a difference would take to be shown nine times in ten, of rows
+/// like these; `None` if it is not on the right side.
+pub fn rows_needed(found: &PairedDifference, by: f64, confidence: f64, rows: u64) -> Option<u64> {
+    let excess = found.difference - by;
+    let [low, high] = found.interval;
+    if excess <= 0.0 || high <= low {
+        return None;
+    }
+    let width = normal_width(confidence);
+    let error = (high - low) / (2.0 * width);
+    // A one-sided share of .9 lies below as many deviations as a two-sided one of .8 holds.
+    let needed = (width + normal_width(2.0 * POWER - 1.0)) * error / excess;
+    Some((rows as f64 * needed * needed).ceil() as u64)
+}

@@ -1,0 +1,232 @@
+//! Parameters of `evaluate`, and the rules of the gate that they make.
+
+use std::collections::BTreeMap;
+
+use crate::gate::rules::{ExpectedTraffic, GateLimits, GateRules, ImproveRule, NotWorseRule};
+use crate::kinds::evaluate::rate::{DailyRate, WrittenRate};
+use crate::kinds::metric_floors::{check_reachable, floors};
+use crate::model::metrics::CHOICES;
+use crate::stage::declare::{choices, params};
+use crate::stage::param::{ParamError, ParamStep, ParamType};
+
+/// The metrics in which a challenger must not be worse: those that models are chosen by, and the
+/// false-positive rate.
+const GUARDED: [&str; CHOICES.len() + 1] = {
+    let mut names = ["false_positive_rate"; CHOICES.len() + 1];
+    let mut at = 0;
+    while at < CHOICES.len() {
+        names[at] = CHOICES[at];
+        at += 1;
+    }
+    names
+};
+
+/// How sure a gate may be asked to be.
+const CONFIDENCE: ParamType = ParamType::Float(0.5, 0.9999);
+
+params! {
+    /// Parameters of `evaluate`.
+    pub(crate) struct EvaluateParams {
+        /// What the models are compared by; `log_loss` and `brier` count negated, so that greater is
+        /// better.
+        metric: String = "f1", in ParamType::Choice(&CHOICES);
+        /// A challenger below this is not accepted. If there is no champion either, the stage fails
+        /// (exit code 6).
+        min_score: f64 = "0.9", in ParamType::Float(-1e9, 1.0);
+        /// Other metrics and what they have to reach, such as `{recall_at_fpr_0_01: 0.5}`: half of
+        /// the attacks at 1 % false positives.
+        at_least: BTreeMap<String, f64> = "{}", in ParamType::Map(&ParamType::Float(-1e9, 1.0));
+        /// `improve`: the challenger has to be shown to be better than the champion, as the
+        /// parameter `improve` says. `better`: its score has to be higher, by however little; an
+        /// equally good model replaces the champion every other time.
+        rule: GateRule = "improve";
+        /// In what, by how much and how surely the challenger has to be better.
+        improve: ImproveParams = "{}";
+        /// What the challenger must not be worse in, on all rows or on those of every value of a
+        /// column.
+        not_worse: Vec<NotWorseParams> = "[]";
+        /// What the challenger must not exceed, whether there is a champion or not.
+        limits: LimitParams = "{}";
+        /// Columns such as the kind of attack, the protocol or the site: the decision then tells of
+        /// every value how many attacks are found and how many benign rows raise an alarm, with
+        /// exact intervals.
+        slices: Vec<String> = "[]";
+        /// The rows a day that the detector is to watch, such as `14.4M/day`: the decision then
+        /// tells alerts a day and the precision there. Needs `prevalence`.
+        traffic: Option<WrittenRate>;
+        /// The share of that traffic that are attacks.
+        prevalence: Option<f64>, in ParamType::Float(0.0, 1.0);
+        /// How many alerts can be looked at, such as `200/day`: the decision then tells the
+        /// threshold that keeps to it. Needs `traffic`.
+        analysts: Option<WrittenRate>;
+        /// With fewer attacks among the rows nothing is judged: the stage fails, and says what to
+        /// do.
+        min_attacks: usize = "10", in ParamType::Int(1, 1_000_000_000);
+        /// The same of benign rows.
+        min_benign: usize = "10", in ParamType::Int(1, 1_000_000_000);
+        /// What becomes of test rows that equal a row that one of the models was fitted to, in all
+        /// columns that it uses: they are left out, or kept although they flatter the model.
+        seen_rows: SeenTestRows = "leave_out";
+    }
+}
+
+params! {
+    /// In what a challenger has to be better.
+    pub(crate) struct ImproveParams {
+        /// The metric; that of the stage if it is left out.
+        metric: Option<String>, in ParamType::Choice(&CHOICES);
+        /// By how much: the whole interval of the difference has to lie above it.
+        by: f64 = "0", in ParamType::Float(-1.0, 1.0);
+        /// How often such an interval holds the true difference. An equally good model passes at
+        /// most half as often as it does not.
+        confidence: f64 = "0.95", in CONFIDENCE;
+    }
+}
+
+params! {
+    /// In what a challenger must not be worse.
+    pub(crate) struct NotWorseParams {
+        /// The metric.
+        metric: String = required, in ParamType::Choice(&GUARDED);
+        /// A column for each of whose values it has to hold.
+        slice: Option<String>;
+        /// How much worse still passes: the interval of the difference has to lie above it.
+        margin: f64 = "0", in ParamType::Float(0.0, 1.0);
+        /// How often such an interval holds the true difference.
+        confidence: f64 = "0.95", in CONFIDENCE;
+        /// What becomes of a challenger where the rows are too few to tell.
+        unclear: UnclearRows = "reject";
+    }
+}
+
+params! {
+    /// What a challenger must not exceed.
+    pub(crate) struct LimitParams {
+        /// The false-positive rate at the model's threshold.
+        fpr: Option<f64>, in ParamType::Float(0.0, 1.0);
+        /// Alerts a day; needs `traffic`.
+        alerts_per_day: Option<f64>, in ParamType::Float(0.0, 1e15);
+        /// The size of the model in megabytes (10⁶ bytes).
+        size_mb: Option<f64>, in ParamType::Float(0.0, 1e9);
+    }
+}
+
+choices!(GateRule {
+    "improve" => GateRule::Improve,
+    "better" => GateRule::Better,
+});
+
+choices!(UnclearRows {
+    "reject" => UnclearRows::Reject,
+    "accept" => UnclearRows::Accept,
+});
+
+choices!(SeenTestRows {
+    "leave_out" => SeenTestRows::LeaveOut,
+    "keep" => SeenTestRows::Keep,
+});
+
+/// Against what a challenger is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GateRule {
+    Improve,
+    Better,
+}
+
+/// What becomes of a challenger where the rows are too few to tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UnclearRows {
+    Reject,
+    Accept,
+}
+
+/// What becomes of test rows that equal training rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SeenTestRows {
+    LeaveOut,
+    Keep,
+}
+
+impl EvaluateParams {
+    /// Returns the rules of the gate.
+    ///
+    /// # Errors
+    /// What does not go together.
+    pub(crate) fn rules(self) -> Result<GateRules, Vec<ParamError>> {
+        check_reachable(&self.metric, self.min_score)?;
+        let at_least = floors("at_least", self.at_least.clone())?;
+        let traffic = self.expected_traffic()?;
+        let improve = match self.rule {
+            GateRule::Better => ImproveRule::AnyHigher,
+            GateRule::Improve => ImproveRule::Proven {
+                metric: self.improve.metric.unwrap_or_else(|| self.metric.clone()),
+                by: self.improve.by,
+                confidence: self.improve.confidence,
+            },
+        };
+        Ok(GateRules {
+            metric: self.metric,
+            min_score: self.min_score,
+            at_least,
+            improve,
+            not_worse: self.not_worse.into_iter().map(not_worse).collect(),
+            limits: GateLimits {
+                fpr: self.limits.fpr,
+                alerts_per_day: self.limits.alerts_per_day,
+                size_mb: self.limits.size_mb,
+            },
+            slices: self.slices,
+            traffic,
+            min_attacks: self.min_attacks,
+            min_benign: self.min_benign,
+            keeps_seen: self.seen_rows == SeenTestRows::Keep,
+        })
+    }
+
+    fn expected_traffic(&self) -> Result<Option<ExpectedTraffic>, Vec<ParamError>> {
+        let rate = |name: &'static str, written: &Option<WrittenRate>| match written {
+            None => Ok(None),
+            Some(Ok(DailyRate(rate))) => Ok(Some(*rate)),
+            Some(Err(why)) => Err(vec![ParamError {
+                path: vec![ParamStep::key(name)],
+                message: why.clone(),
+                help: None,
+            }]),
+        };
+        let rows = rate("traffic", &self.traffic)?;
+        let analysts = rate("analysts", &self.analysts)?;
+        let needs_traffic = |keys: &[&str]| {
+            let message = "alerts a day need to know the traffic";
+            let help = "say `traffic: 14.4M/day` and `prevalence: 0.0001`, with your own figures";
+            Err(vec![ParamError::new(keys, message, help)])
+        };
+        match (rows, self.prevalence) {
+            (Some(rows_per_day), Some(prevalence)) => Ok(Some(ExpectedTraffic {
+                rows_per_day,
+                prevalence,
+                analysts_per_day: analysts,
+            })),
+            (Some(_), None) => {
+                let message = "alerts depend on how many rows of the traffic are attacks";
+                let help = "say `prevalence: 0.0001`, with your own figure";
+                Err(vec![ParamError::new(&["traffic"], message, help)])
+            }
+            (None, Some(_)) => needs_traffic(&["prevalence"]),
+            (None, None) if analysts.is_some() => needs_traffic(&["analysts"]),
+            (None, None) if self.limits.alerts_per_day.is_some() => {
+                needs_traffic(&["limits", "alerts_per_day"])
+            }
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+fn not_worse(params: NotWorseParams) -> NotWorseRule {
+    NotWorseRule {
+        metric: params.metric,
+        slice: params.slice,
+        margin: params.margin,
+        confidence: params.confidence,
+        passes_unclear: params.unclear == UnclearRows::Accept,
+    }
+}
