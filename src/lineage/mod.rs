@@ -5,6 +5,7 @@ pub mod error;
 pub mod journal;
 pub mod key_value;
 pub mod ledger;
+pub mod lineage_graph;
 pub mod published;
 pub mod query;
 pub mod record;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use crate::base::artifact::Artifact;
 use crate::base::digest::Digest;
 use crate::base::name::{RunId, StageId};
 use crate::lineage::error::LedgerError;
@@ -250,35 +251,79 @@ fn is_file(text: &str, digest: &Digest, made: &[ActionRecord], of_run: &ActionsO
 /// # Errors
 /// The ledger failed.
 pub fn impact(ledger: &Ledger, digest: Digest, name: &str) -> Result<ArtifactImpact, LedgerError> {
-    impact_below(ledger, digest, name, &mut BTreeSet::new())
+    let mut below = ImpactSearch {
+        ledger,
+        seen: BTreeSet::new(),
+        actions: BTreeMap::new(),
+    };
+    below.of(digest, name)
 }
 
-fn impact_below(
-    ledger: &Ledger,
-    digest: Digest,
-    name: &str,
-    seen: &mut ShownArtifacts,
-) -> Result<ArtifactImpact, LedgerError> {
-    let repeated = !seen.insert((digest, None));
-    let mut impact = ArtifactImpact {
-        digest,
-        name: name.to_owned(),
-        uses: Vec::new(),
-        repeated,
-    };
-    if repeated {
-        return Ok(impact);
-    }
-    for record in records(ledger, ledger.users(&digest)?)? {
-        let mut outputs = Vec::new();
-        for output in &record.outputs {
-            let name = format!("{}.{}", record.stage, output.port);
-            outputs.push(impact_below(ledger, output.digest, &name, seen)?);
+/// A search downwards. Each action is read once, however many of its inputs lead to it: of one with
+/// many inputs the record alone is long.
+struct ImpactSearch<'a> {
+    ledger: &'a Ledger,
+    seen: BTreeSet<Digest>,
+    actions: BTreeMap<Digest, Option<ActionOutputs>>,
+}
+
+/// An action and what it made, without what flowed into it.
+#[derive(Clone)]
+struct ActionOutputs {
+    maker: ArtifactMaker,
+    /// The outputs, with their names.
+    outputs: Vec<(Digest, String)>,
+}
+
+impl ImpactSearch<'_> {
+    fn of(&mut self, digest: Digest, name: &str) -> Result<ArtifactImpact, LedgerError> {
+        let repeated = !self.seen.insert(digest);
+        let mut impact = ArtifactImpact {
+            digest,
+            name: name.to_owned(),
+            uses: Vec::new(),
+            repeated,
+        };
+        if repeated {
+            return Ok(impact);
         }
-        impact.uses.push(ArtifactUse {
-            action: maker(&record, &ActionsOfRun::new()),
-            outputs,
-        });
+        for action in self.users(&digest)? {
+            let mut outputs = Vec::new();
+            for (output, name) in &action.outputs {
+                outputs.push(self.of(*output, name)?);
+            }
+            impact.uses.push(ArtifactUse {
+                action: action.maker,
+                outputs,
+            });
+        }
+        Ok(impact)
     }
-    Ok(impact)
+
+    /// Returns the actions that an artifact flowed into, the earliest first.
+    fn users(&mut self, digest: &Digest) -> Result<Vec<ActionOutputs>, LedgerError> {
+        let mut users = Vec::new();
+        for key in self.ledger.users(digest)? {
+            if !self.actions.contains_key(&key) {
+                let record = self.ledger.action(&key)?;
+                self.actions.insert(key, record.map(ActionOutputs::of));
+            }
+            users.extend(self.actions.get(&key).cloned().flatten());
+        }
+        users.sort_by_key(|action| (action.maker.started_ms, action.maker.key));
+        Ok(users)
+    }
+}
+
+impl ActionOutputs {
+    fn of(record: ActionRecord) -> Self {
+        let named = |output: &Artifact| {
+            let name = format!("{}.{}", record.stage, output.port);
+            (output.digest, name)
+        };
+        Self {
+            outputs: record.outputs.iter().map(named).collect(),
+            maker: maker(&record, &ActionsOfRun::new()),
+        }
+    }
 }

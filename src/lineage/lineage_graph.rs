@@ -1,0 +1,117 @@
+//! Lineage as a graph: artifacts, the actions that made or used them, and what flowed from where to
+//! where. A trace or an impact is a tree in which what is shared stands once and is named again; a
+//! graph holds each once, for other programs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::base::digest::Digest;
+use crate::lineage::query::{ArtifactImpact, ArtifactMaker, ArtifactTrace};
+
+/// Artifacts, actions and what flowed between them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct LineageGraph {
+    /// Artifacts and files, with a name that they go by.
+    pub artifacts: BTreeMap<Digest, String>,
+    /// Actions by key.
+    pub actions: BTreeMap<Digest, ArtifactMaker>,
+    /// Which artifact flowed into which action.
+    pub used: BTreeSet<LineageEdge>,
+    /// Which artifact came out of which action.
+    pub made: BTreeSet<LineageEdge>,
+}
+
+/// An artifact and an action that used or made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct LineageEdge {
+    /// The key of the action.
+    pub action: Digest,
+    /// The artifact.
+    pub artifact: Digest,
+}
+
+impl LineageGraph {
+    /// Returns the graph of what an artifact was made of.
+    pub fn of_trace(trace: &ArtifactTrace) -> Self {
+        let mut graph = Self::default();
+        graph.add_trace(trace);
+        graph
+    }
+
+    /// Returns the graph of what was made of an artifact.
+    pub fn of_impact(impact: &ArtifactImpact) -> Self {
+        let mut graph = Self::default();
+        graph.add_impact(impact);
+        graph
+    }
+
+    /// Returns the artifacts that flowed into an action.
+    pub fn inputs(&self, action: &Digest) -> impl Iterator<Item = &Digest> {
+        artifacts_of(&self.used, action)
+    }
+
+    /// Returns the artifacts that came out of an action.
+    pub fn outputs(&self, action: &Digest) -> impl Iterator<Item = &Digest> {
+        artifacts_of(&self.made, action)
+    }
+
+    fn add_trace(&mut self, trace: &ArtifactTrace) {
+        self.name(trace.digest, &trace.name);
+        let Some(action) = &trace.action else {
+            return;
+        };
+        self.made.insert(LineageEdge {
+            artifact: trace.digest,
+            action: action.key,
+        });
+        self.actions.insert(action.key, action.clone());
+        for input in &trace.inputs {
+            self.used.insert(LineageEdge {
+                artifact: input.digest,
+                action: action.key,
+            });
+            self.add_trace(input);
+        }
+    }
+
+    fn add_impact(&mut self, impact: &ArtifactImpact) {
+        self.name(impact.digest, &impact.name);
+        for used in &impact.uses {
+            let action = used.action.key;
+            self.used.insert(LineageEdge {
+                artifact: impact.digest,
+                action,
+            });
+            self.actions.insert(action, used.action.clone());
+            for output in &used.outputs {
+                self.made.insert(LineageEdge {
+                    artifact: output.digest,
+                    action,
+                });
+                self.add_impact(output);
+            }
+        }
+    }
+
+    /// The first name that is told stays.
+    fn name(&mut self, digest: Digest, name: &str) {
+        let names = self.artifacts.entry(digest);
+        names.or_insert_with(|| name.to_owned());
+    }
+}
+
+fn artifacts_of<'a>(
+    edges: &'a BTreeSet<LineageEdge>,
+    action: &Digest,
+) -> impl Iterator<Item = &'a Digest> {
+    let first = LineageEdge {
+        action: *action,
+        artifact: Digest::from_bytes([0; 32]),
+    };
+    let last = LineageEdge {
+        action: *action,
+        artifact: Digest::from_bytes([255; 32]),
+    };
+    edges.range(first..=last).map(|edge| &edge.artifact)
+}
