@@ -7,6 +7,7 @@ pub mod explain;
 pub mod gc;
 pub mod registry;
 pub mod run;
+pub mod run_difference;
 pub mod supervisors;
 pub mod transfer;
 pub mod up_to_date;

@@ -45,6 +45,8 @@ pub enum CliCommand {
     Runs(RunsArgs),
     /// Show what an artifact was made from, or with --downstream what was made from it
     Lineage(LineageArgs),
+    /// Say why two runs differ: which stages, by what, and what that changed
+    Diff(DiffArgs),
     /// Write an artifact to a file or to standard output
     Cat(CatArgs),
     /// Check a pipeline file and report every mistake with its location
@@ -56,8 +58,8 @@ pub enum CliCommand {
     /// Check quarantined rows against a newer schema
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
-    /// Inspect, explain or export a model
-    #[command(subcommand)]
+    /// Inspect, compare, promote or export models
+    #[command(subcommand, visible_alias = "models")]
     Model(ModelCommand),
     /// Score the rows of a file with a model
     Predict(PredictArgs),
@@ -235,6 +237,38 @@ pub struct LineageArgs {
     /// Show what was made from it instead
     #[arg(long)]
     pub downstream: bool,
+    /// Output format
+    #[arg(long, value_name = "FORMAT", default_value = "tree")]
+    pub format: LineageFormat,
+    /// Print JSON: the same as `--format json`
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How lineage is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LineageFormat {
+    /// A tree for people
+    Tree,
+    /// The tree as JSON
+    Json,
+    /// A drawing in Graphviz's language
+    Dot,
+    /// A Mermaid flowchart
+    Mermaid,
+    /// W3C PROV-JSON
+    Prov,
+    /// OpenLineage events, one a line
+    Openlineage,
+}
+
+/// Compare two runs.
+#[derive(Args, Debug)]
+pub struct DiffArgs {
+    /// The earlier run
+    pub before: String,
+    /// The later run
+    pub after: String,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

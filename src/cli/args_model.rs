@@ -8,11 +8,15 @@ use clap::{Args, Subcommand};
 use crate::cli::args_whose::TargetScope;
 use crate::model::metrics::CHOICES;
 
-/// Inspect, explain or export a model.
+/// Inspect, compare, promote or export models.
 #[derive(Debug, Subcommand)]
 pub enum ModelCommand {
+    /// List every name that points at a model, and what it points at
+    List(ListModelArgs),
     /// Show a model, its metrics and its feature importance
     Show(ShowModelArgs),
+    /// Say how two models differ: learner, hyperparameters, features, data, figures
+    Diff(DiffModelArgs),
     /// Measure permutation importance: how much worse a model is when a column is shuffled
     Importance(ImportanceArgs),
     /// Export a model as ONNX, MLflow or a model card
@@ -26,6 +30,27 @@ pub enum ModelCommand {
     Rollback(RollbackArgs),
     /// Show where a ref has pointed: when it moved, by which run or whose word
     History(HistoryArgs),
+}
+
+/// List models.
+#[derive(Args, Debug)]
+pub struct ListModelArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Compare two models.
+#[derive(Args, Debug)]
+pub struct DiffModelArgs {
+    /// A model: `ref:champion/NAME`, `RUN:stage.port`, `stage.port` of the latest run that has it,
+    /// or the beginning of a digest
+    pub before: String,
+    /// Another
+    pub after: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Promote a model by hand.

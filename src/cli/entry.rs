@@ -9,7 +9,7 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args::{Arguments, CliCommand};
 use crate::cli::exit::{Exit, of_error};
 use crate::cli::{
-    cache, cancel, cat, check, completions, data, explain, graph, init, lineage, model, out,
+    cache, cancel, cat, check, completions, data, diff, explain, graph, init, lineage, model, out,
     predict, quarantine, replay, run, runs, schema, status, supervise, sweep, transfer, watch,
 };
 use crate::reporter::problem;
@@ -54,6 +54,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
         CliCommand::Explain(args) => explain::explain(&workspace, args),
         CliCommand::Runs(args) => runs::runs(&workspace, args),
         CliCommand::Lineage(args) => lineage::lineage(&workspace, args),
+        CliCommand::Diff(args) => diff::diff(&workspace, args),
         CliCommand::Cat(args) => cat::cat(&workspace, args),
         CliCommand::Check(args) => check::check(&workspace, args),
         CliCommand::Graph(args) => graph::graph(&workspace, args),

@@ -11,7 +11,7 @@ use crate::cli::args_model::{
 use crate::cli::exit::Exit;
 use crate::cli::load_model::{decoded, named, stored_model};
 use crate::cli::rows::byte;
-use crate::cli::{load, out, promotion};
+use crate::cli::{load, model_list, out, promotion};
 use crate::export::card::card;
 use crate::export::error::ExportError;
 use crate::export::mlflow::mlflow;
@@ -36,6 +36,8 @@ const SHOWN: usize = 15;
 /// It is not there, or not a model; the rows cannot be read.
 pub fn model(workspace: &Workspace, command: &ModelCommand) -> Result<Exit, AppError> {
     match command {
+        ModelCommand::List(args) => model_list::list(workspace, args),
+        ModelCommand::Diff(args) => model_list::diff(workspace, args),
         ModelCommand::Show(args) => show(workspace, args),
         ModelCommand::Importance(args) => measure_importance(workspace, args),
         ModelCommand::Export(args) => export(workspace, args),
