@@ -41,6 +41,10 @@ pub struct DispatchLimits {
     pub max_failures: Option<usize>,
     /// What there is of what stages take, by name.
     pub capacity: BTreeMap<String, u64>,
+    /// Stages that read the same ref, for each ref in the order in which they meet what it points
+    /// at: one begins when those before it are over, so that where the ref points in the end does
+    /// not depend on how many run at once. None comes before one that it needs.
+    pub turns: Vec<Vec<usize>>,
 }
 
 /// What the driver is to do.
@@ -136,6 +140,9 @@ pub struct Dispatcher<'a> {
     max_failures: Option<usize>,
     schedule: Schedule<'a>,
     capacity: Capacity,
+    turns: Vec<Vec<usize>>,
+    /// Stages that are finished.
+    over: HashSet<usize>,
     active: BTreeMap<usize, ActiveStage>,
     retries: Vec<PendingRetry>,
     /// Stages that wait because an equal action is under way, with its key.
@@ -168,6 +175,8 @@ impl<'a> Dispatcher<'a> {
             max_failures: limits.max_failures,
             schedule: Schedule::new(graph, wanted, urgency),
             capacity: Capacity::new(limits.capacity),
+            turns: limits.turns,
+            over: HashSet::new(),
             active: BTreeMap::new(),
             retries: Vec::new(),
             coalesced: Vec::new(),
@@ -231,12 +240,20 @@ impl<'a> Dispatcher<'a> {
         let mut ready = self.schedule.ready();
         let stage = ready.find(|stage| {
             let terms = &self.terms[*stage];
-            active < most(terms) && self.capacity.fits(&terms.limits.takes)
+            active < most(terms) && self.capacity.fits(&terms.limits.takes) && self.has_turn(*stage)
         })?;
         drop(ready);
         self.capacity.take(&self.terms[stage].limits.takes);
         self.schedule.take(stage);
         Some(stage)
+    }
+
+    /// Returns whether all that read a ref of this stage before it are over.
+    fn has_turn(&self, stage: usize) -> bool {
+        self.turns.iter().all(|turns| {
+            let mut before = turns.iter().take_while(|other| **other != stage);
+            !turns.contains(&stage) || before.all(|other| self.over.contains(other))
+        })
     }
 
     /// The stage has to run. If an action with its key is under way it is held back, and asked about
@@ -411,6 +428,7 @@ impl<'a> Dispatcher<'a> {
         *self.redos.entry(stage).or_default() += 1;
         for need in lost {
             self.redos.entry(*need).or_default();
+            self.over.remove(need);
         }
         self.schedule.redo(stage, lost);
     }
@@ -495,6 +513,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn finish(&mut self, stage: usize, outcome: StageOutcome, cause: FinishCause) {
+        self.over.insert(stage);
         self.commands.push_back(DispatchCommand::Finish {
             stage,
             outcome,

@@ -11,7 +11,7 @@ use crate::base::cancel::Cancel;
 use crate::base::clock::Clock;
 use crate::base::digest::Digest;
 use crate::base::disk;
-use crate::base::name::RunId;
+use crate::base::name::{RefName, RunId};
 use crate::base::outcome::{FailureClass, RunOutcome, StageFailure, StageOutcome};
 use crate::engine::cancel_requests::CancelRequests;
 use crate::engine::committer;
@@ -28,7 +28,7 @@ use crate::engine::worker::{WorkerTask, work};
 use crate::event::{EventKind, StageResult};
 use crate::graph::order::weight_below;
 use crate::lineage::record::{ActionRecord, LedgerEntry};
-use crate::pipeline::check::StageSpec;
+use crate::pipeline::check::{InputOrigin, StageSpec};
 use crate::plan::action::Action;
 use crate::plan::decide::{self, DecideError, RunReason, Verdict};
 use crate::plan::planner::{OutputDigests, Plan, Planner, StageDecision};
@@ -591,10 +591,31 @@ fn dispatcher<'a>(setup: &RunSetup<'a>, plan: &Plan) -> Dispatcher<'a> {
         jobs: setup.jobs,
         max_failures: setup.max_failures,
         capacity: pipeline.capacity.clone(),
+        turns: turns(setup, plan),
     };
     let urgency = urgency(setup, plan);
     let graph = setup.planner.graph;
     Dispatcher::new(graph, &plan.wanted, urgency, terms.collect(), limits)
+}
+
+/// The wanted stages that read each ref, in the order of the plan.
+fn turns(setup: &RunSetup<'_>, plan: &Plan) -> Vec<Vec<usize>> {
+    let mut readers: BTreeMap<&RefName, Vec<usize>> = BTreeMap::new();
+    for &stage in plan
+        .order
+        .iter()
+        .filter(|stage| plan.wanted.contains(stage))
+    {
+        for input in &setup.planner.pipeline.stages[stage].inputs {
+            if let InputOrigin::Ref(name, _) = &input.from {
+                readers.entry(name).or_default().push(stage);
+            }
+        }
+    }
+    readers
+        .into_values()
+        .filter(|stages| stages.len() > 1)
+        .collect()
 }
 
 /// The urgency of each stage: how long, as far as is known, what has to run of it and below it will

@@ -90,6 +90,13 @@ fn a_reused_decision_moves_the_pointer_of_this_pipeline() {
 
 #[test]
 fn two_challengers_of_one_run_meet_one_after_the_other() {
+    for jobs in [1, 2, 4] {
+        two_challengers(jobs);
+    }
+}
+
+/// They meet in the order of the plan, however many stages run at once.
+fn two_challengers(jobs: usize) {
     let world = World::new();
     let both = "stages:
   weak: { kind: echo, with: { text: 'b' } }
@@ -102,8 +109,8 @@ fn two_challengers_of_one_run_meet_one_after_the_other() {
         until: vec!["weak".to_owned(), "strong".to_owned()],
         ..RunRequest::default()
     };
-    run_with(&world, both, &models, 1, &Cancel::new()).unwrap();
-    let ran = run_with(&world, both, &RunRequest::default(), 1, &Cancel::new()).unwrap();
+    run_with(&world, both, &models, jobs, &Cancel::new()).unwrap();
+    let ran = run_with(&world, both, &RunRequest::default(), jobs, &Cancel::new()).unwrap();
     assert_eq!(
         ran.outcomes(),
         ["weak reused", "strong reused", "js made", "jw made"]

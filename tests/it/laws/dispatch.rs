@@ -56,6 +56,7 @@ fn scenes() -> impl Strategy<Value = Scene> {
                 jobs,
                 max_failures,
                 capacity: BTreeMap::from([("gpu".to_owned(), gpus)]),
+                ..DispatchLimits::default()
             },
         );
         let chances = (
@@ -136,7 +137,12 @@ impl<'a> Simulation<'a> {
             limits,
             reads_ref: *reads_ref,
         });
-        let (urgency, limits) = (vec![0; scene.count], scene.run.clone());
+        let urgency = vec![0; scene.count];
+        let readers = (0..scene.count).filter(|stage| scene.reads_ref[*stage]);
+        let limits = DispatchLimits {
+            turns: vec![readers.collect()],
+            ..scene.run.clone()
+        };
         Self {
             scene,
             graph,
