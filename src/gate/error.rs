@@ -40,12 +40,17 @@ pub enum GateError {
          over, use another `ref:`"
     )]
     OtherClasses,
-    /// A column of slices cannot be read.
-    #[error("slices: {0}")]
-    Slice(TableError),
+    /// A column whose values are to be told apart is not there.
+    #[error("{rule}: {why}")]
+    Slice {
+        /// The parameter that names it.
+        rule: &'static str,
+        /// What is wrong.
+        why: TableError,
+    },
     /// A column of slices has a value nearly every row.
     #[error(
-        "slices: `{column}` has {values} values among the test rows, and at most {most} can be told apart: name a column with \
+        "`{column}` has {values} values among the test rows, and at most {most} can be told apart: name a column with \
          few, such as the kind of attack or the protocol"
     )]
     TooManyValues {

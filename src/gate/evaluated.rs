@@ -12,7 +12,7 @@ use crate::gate::paired::ScoredRows;
 use crate::model::bundle::ModelBundle;
 use crate::model::error::ModelError;
 use crate::model::intervals::{Interval, intervals};
-use crate::model::metrics::Metrics;
+use crate::model::metrics::{Metrics, is_loss};
 use crate::model::scores::Scores;
 
 /// What resampling begins with: the same rows give the same intervals.
@@ -123,6 +123,16 @@ impl EvaluatedModel {
             scores: &self.scores,
             threshold: self.metrics.threshold,
         }
+    }
+
+    /// Returns the interval of a metric turned so that greater is better, if there is one.
+    pub fn score_interval(&self, metric: &str) -> Option<Interval> {
+        let [low, high] = *self.intervals.get(metric)?;
+        Some(if is_loss(metric) {
+            [-high, -low]
+        } else {
+            [low, high]
+        })
     }
 
     /// Returns the interval of a figure in words, if there is one.

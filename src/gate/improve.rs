@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::gate::decision::{JudgedRule, RuleOutcome};
 use crate::gate::evaluated::EvaluatedModel;
-use crate::gate::paired::{PairedDifference, PairedModels};
+use crate::gate::paired::{ComparisonMethod, IncomparableRows, PairedDifference, PairedModels};
 use crate::stats::binomial::normal_width;
 
 /// How often a test has to find a difference for its rows to be called enough.
@@ -45,16 +45,15 @@ pub(crate) fn proven(
     by: f64,
     confidence: f64,
 ) -> JudgedRule {
-    let Some(found) = pair.compare(metric, confidence) else {
-        let reason = format!("the rows are too few to compare the models in {metric}");
-        return JudgedRule {
-            metric: Some(metric.to_owned()),
-            verdict: RuleOutcome::Unclear,
-            ..JudgedRule::checked("improve", false, reason)
-        };
+    let found = match pair.compare(metric, confidence) {
+        Ok(found) => found,
+        Err(why) => return cannot_tell("improve", metric, why),
     };
     let [low, high] = found.interval;
-    let verdict = if low > by {
+    // The exact test of McNemar is the stricter one where few rows differ.
+    let is_agreed =
+        found.method != ComparisonMethod::McNemar || by != 0.0 || found.p <= 1.0 - confidence;
+    let verdict = if low > by && is_agreed {
         RuleOutcome::Holds
     } else if high <= by {
         RuleOutcome::Fails
@@ -66,6 +65,9 @@ pub(crate) fn proven(
     let judged = match verdict {
         RuleOutcome::Holds => format!("all of it above {by}"),
         RuleOutcome::Fails => format!("not above {by}"),
+        RuleOutcome::Unclear if low > by => {
+            format!("all of it above {by}, but too few rows differ")
+        }
         RuleOutcome::Unclear => match rows_needed(&found, by, confidence, rows) {
             Some(needed) => format!(
                 "not all of it above {by}: if the difference is real, about {needed} test rows show it nine times in ten"
@@ -89,11 +91,38 @@ pub(crate) fn proven(
     }
 }
 
+/// A rule of which the rows tell nothing.
+pub(crate) fn cannot_tell(rule: &str, metric: &str, why: IncomparableRows) -> JudgedRule {
+    let reason = match why {
+        IncomparableRows::None => {
+            format!("there are no rows by which to compare the models in {metric}")
+        }
+        IncomparableRows::TooFew { attacks, benign } => format!(
+            "{} and {} are too few to compare the models in {metric}",
+            counted(attacks, "attack"),
+            counted(benign, "benign row")
+        ),
+    };
+    JudgedRule {
+        metric: Some(metric.to_owned()),
+        verdict: RuleOutcome::Unclear,
+        ..JudgedRule::checked(rule, false, reason)
+    }
+}
+
+/// A number of things, in words.
+pub(crate) fn counted(number: usize, thing: &str) -> String {
+    match number {
+        1 => format!("1 {thing}"),
+        _ => format!("{number} {thing}s"),
+    }
+}
+
 /// Says how far the challenger is from the champion.
 pub(crate) fn tell_difference(found: &PairedDifference, metric: &str, confidence: f64) -> String {
     let [low, high] = found.interval;
     let difference = found.difference;
-    let share = confidence * 100.0;
+    let share = (confidence * 1e6).round() / 1e4;
     let size = difference.abs();
     let compared = match difference.partial_cmp(&0.0) {
         Some(Ordering::Less) => format!("is {size:.4} worse than"),

@@ -18,6 +18,7 @@ use crate::gate::paired::{PairedModels, mcnemar};
 use crate::gate::rows::{fair_rows, too_few};
 use crate::gate::rules::{GateRules, ImproveRule};
 use crate::gate::slices::slices;
+use crate::gate::traffic::amount;
 
 /// How often intervals that are told hold the true value, where no rule asks for another.
 const CONFIDENCE: f64 = 0.95;
@@ -40,6 +41,7 @@ pub fn decide(
     let mut models = vec![(ContenderRole::Challenger, &challenger.bundle)];
     let other = champion.iter();
     models.extend(other.map(|model| (ContenderRole::Champion, &model.bundle)));
+    check_slices(rules, test)?;
     let (test, mut rows) = fair_rows(rules, test, &models)?;
     let labels = challenger.labels(&test)?;
     rows.attacks = labels.attacks();
@@ -74,6 +76,21 @@ pub fn decide(
     decision.challenger = Some(challenger.judged(&labels));
     decision.champion = champion.as_ref().map(|model| model.judged(&labels));
     Ok(decision)
+}
+
+/// Columns that are named wrongly are told whether there is a champion or not.
+fn check_slices(rules: &GateRules, test: &Table) -> Result<(), GateError> {
+    let guarded = rules
+        .not_worse
+        .iter()
+        .filter_map(|rule| rule.slice.as_ref());
+    let guarded = guarded.map(|column| ("not_worse", column));
+    let told = rules.slices.iter().map(|column| ("slices", column));
+    for (rule, column) in told.chain(guarded) {
+        let kind = test.column_type(column);
+        kind.map_err(|why| GateError::Slice { rule, why })?;
+    }
+    Ok(())
 }
 
 fn undecided(rules: &GateRules, challenger: &ContenderModel, rows: JudgedRows) -> Decision {
@@ -143,16 +160,20 @@ impl Contenders<'_> {
     fn reaches(&self, rule: &str, metric: &str, found: f64, least: f64) -> JudgedRule {
         let passes = found >= least;
         let word = if passes { "reaches" } else { "does not reach" };
-        let interval = self.challenger.within(metric);
+        let interval = self.challenger.score_interval(metric);
+        let told = match interval {
+            Some([low, high]) => format!(" (95 % {low:.4} to {high:.4})"),
+            None => String::new(),
+        };
         JudgedRule {
             metric: Some(metric.to_owned()),
             found: Some(found).filter(|found| found.is_finite()),
-            interval: self.challenger.intervals.get(metric).copied(),
+            interval,
             needed: Some(least),
             ..JudgedRule::checked(
                 rule,
                 passes,
-                format!("{metric} {found:.4}{interval} {word} the least {least}"),
+                format!("{metric} {found:.4}{told} {word} the least {least}"),
             )
         }
     }
@@ -238,7 +259,12 @@ impl Contenders<'_> {
             let figures = &outlook.at_threshold;
             let [low, high] = figures.alerts_interval;
             let found = figures.alerts_per_day;
-            let what = format!("{found:.0} alerts a day (95 % {low:.0} to {high:.0})");
+            let what = format!(
+                "{} alerts a day (95 % {} to {})",
+                amount(found),
+                amount(low),
+                amount(high)
+            );
             let interval = Some(figures.alerts_interval);
             decision
                 .rules
@@ -271,11 +297,11 @@ impl Contenders<'_> {
         }
         let outcomes = pair.outcomes(|_| true);
         decision.comparison = Some(ChampionComparison {
-            difference: pair.compare(&self.rules.metric, CONFIDENCE),
+            difference: pair.compare(&self.rules.metric, CONFIDENCE).ok(),
             wins: outcomes.first_only,
             losses: outcomes.second_only,
             mcnemar_p: mcnemar(outcomes.first_only, outcomes.second_only),
-            roc_auc: pair.compare("roc_auc", CONFIDENCE),
+            roc_auc: pair.compare("roc_auc", CONFIDENCE).ok(),
         });
         Ok(())
     }

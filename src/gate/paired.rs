@@ -21,7 +21,7 @@ use crate::model::intervals::{Interval, jackknife_groups, resamples};
 use crate::model::metrics::{Metrics, RankedRows};
 use crate::model::scores::Scores;
 use crate::stats::bca::bca_interval;
-use crate::stats::binomial::{PairedCounts, normal_width};
+use crate::stats::binomial::{PairedCounts, normal_width, unseen_share};
 use crate::stats::draws::below;
 
 /// Figures that are closer are the same.
@@ -69,6 +69,23 @@ pub struct PairedDifference {
     pub p: f64,
 }
 
+/// With fewer rows of a class, draws of them tell next to nothing of how sure a figure is.
+const FEWEST: usize = 5;
+
+/// Why rows do not tell how two models compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IncomparableRows {
+    /// There are none of those that the metric looks at.
+    None,
+    /// There are too few of a class.
+    TooFew {
+        /// Attacks.
+        attacks: usize,
+        /// Benign rows.
+        benign: usize,
+    },
+}
+
 /// A model's scores and the threshold from which on it alarms.
 #[derive(Clone, Copy, Debug)]
 pub struct ScoredRows<'a> {
@@ -103,9 +120,55 @@ impl<'a> PairedModels<'a> {
         }
     }
 
-    /// Compares them in a metric. `None` where the rows do not tell: there are none, or of one class
-    /// only where the metric needs both.
-    pub fn compare(&self, metric: &str, confidence: f64) -> Option<PairedDifference> {
+    /// Returns how many rows a metric looks at, of attacks and of benign rows; none of a class that
+    /// it does not look at.
+    fn rows_of(&self, metric: &str) -> [Option<usize>; 2] {
+        let (attacks, benign) = (self.labels.attacks(), self.labels.benign());
+        match metric {
+            "recall" => [Some(attacks), None],
+            "false_positive_rate" => [None, Some(benign)],
+            _ => [Some(attacks), Some(benign)],
+        }
+    }
+
+    /// Returns how many rows a metric looks at.
+    pub fn counted_rows(&self, metric: &str) -> usize {
+        self.rows_of(metric).iter().flatten().sum()
+    }
+
+    /// Compares them in a metric.
+    ///
+    /// # Errors
+    /// The rows do not tell: there is none that the metric looks at, or there are too few.
+    pub fn compare(
+        &self,
+        metric: &str,
+        confidence: f64,
+    ) -> Result<PairedDifference, IncomparableRows> {
+        let rows = self.rows_of(metric);
+        let counted = rows.iter().flatten();
+        let is_share = matches!(metric, "accuracy" | "recall" | "false_positive_rate");
+        // Shares have exact evidence however few rows there are, and losses need no second class.
+        let least = match metric {
+            _ if is_share || matches!(metric, "log_loss" | "brier") => 0,
+            _ => FEWEST,
+        };
+        if counted.clone().sum::<usize>() == 0
+            || (least > 0 && counted.clone().any(|rows| *rows == 0))
+        {
+            return Err(IncomparableRows::None);
+        }
+        if counted.clone().any(|rows| *rows < least) {
+            return Err(IncomparableRows::TooFew {
+                attacks: self.labels.attacks(),
+                benign: self.labels.benign(),
+            });
+        }
+        let found = self.found(metric, confidence);
+        found.ok_or(IncomparableRows::None)
+    }
+
+    fn found(&self, metric: &str, confidence: f64) -> Option<PairedDifference> {
         match metric {
             "accuracy" => self.shares(|_| true, confidence),
             "recall" => self.shares(|row| self.labels.is_attack(row), confidence),
@@ -270,14 +333,16 @@ fn share_below(sorted: &[f64], score: f64) -> f64 {
 /// The figures of two models on the rows as they are, on rows drawn from them with replacement, and
 /// on all but one group of them.
 struct ResampledPairs {
+    /// Rows of the rarer class.
+    rarer: usize,
     observed: [Metrics; 2],
     drawn: Vec<[Metrics; 2]>,
     left_out: Vec<[Metrics; 2]>,
 }
 
 impl ResampledPairs {
-    /// Draws rows, the same ones for both models (Efron and Tibshirani, 1993, chapter 16). Draws of
-    /// one class only tell nothing and are left out.
+    /// Draws rows, the same ones for both models (Efron and Tibshirani, 1993, chapter 16). Where there
+    /// are both classes, draws of one class only tell nothing and are left out.
     fn draw(labels: &Labels, first: ScoredRows<'_>, second: ScoredRows<'_>) -> Self {
         let (first_ranked, first_order) = RankedRows::with_order(labels, first.scores);
         let (second_ranked, second_order) = RankedRows::with_order(labels, second.scores);
@@ -290,18 +355,22 @@ impl ResampledPairs {
             ]
         };
         let rows = labels.len();
+        let is_of_one = labels.attacks() == 0 || labels.benign() == 0;
         let one_draw = |number: usize| -> Option<[Metrics; 2]> {
             let counts = drawn_counts(rows, number);
-            let attacks = (0..rows).filter(|row| counts[*row] > 0 && labels.is_attack(*row));
-            let benign = (0..rows).filter(|row| counts[*row] > 0 && !labels.is_attack(*row));
-            let has_both = attacks.count() > 0 && benign.count() > 0;
-            has_both.then(|| figures(&|row| f64::from(counts[row])))
+            let is_drawn = |attack: bool| {
+                (0..rows).any(|row| counts[row] > 0 && labels.is_attack(row) == attack)
+            };
+            let has_both = is_drawn(true) && is_drawn(false);
+            (has_both || is_of_one).then(|| figures(&|row| f64::from(counts[row])))
         };
         let groups = jackknife_groups(rows);
         let one_left_out = |group: usize| -> [Metrics; 2] {
             figures(&|row| f64::from(u8::from(row % groups != group)))
         };
+        let rarer = labels.attacks().min(labels.benign()).max(1);
         Self {
+            rarer,
             observed: figures(&|_| 1.0),
             drawn: (0..resamples(rows))
                 .into_par_iter()
@@ -331,13 +400,24 @@ impl ResampledPairs {
         let not_better = drawn.partition_point(|drawn| *drawn <= 0.0);
         let not_worse = drawn.len() - drawn.partition_point(|drawn| *drawn < 0.0);
         let least = 1 + not_better.min(not_worse);
+        let interval = bca_interval(difference, &drawn, &left_out, confidence)?;
         Some(PairedDifference {
             method: ComparisonMethod::Bootstrap,
             difference,
-            interval: bca_interval(difference, &drawn, &left_out, confidence)?,
+            interval: with_width(difference, interval, self.rarer, confidence),
             p: (2.0 * least as f64 / (drawn.len() + 1) as f64).min(1.0),
         })
     }
+}
+
+/// Draws that are all alike have no width, and say nothing of rows that were not seen: the interval is
+/// then as wide as that of a share of which none was seen among the rows of the rarer class.
+fn with_width(difference: f64, interval: Interval, rarer: usize, confidence: f64) -> Interval {
+    if interval[0] < interval[1] {
+        return interval;
+    }
+    let half = unseen_share(rarer, confidence);
+    [difference - half, difference + half]
 }
 
 /// How often each row is drawn, of as many draws as there are rows.
@@ -365,8 +445,9 @@ mod tests {
 
     #[test]
     fn a_model_does_not_differ_from_itself() {
-        let labels = Labels::of_attacks([true, false, true, false, false, true]);
-        let scores = Scores::of_attack(vec![0.9, 0.2, 0.4, 0.4, 0.1, 0.8]);
+        let labels = Labels::of_attacks((0..12).map(|row| row % 2 == 0));
+        let of_six = [0.9, 0.2, 0.4, 0.4, 0.1, 0.8];
+        let scores = Scores::of_attack([of_six, of_six].concat());
         let rows = ScoredRows {
             scores: &scores,
             threshold: 0.5,
@@ -376,8 +457,26 @@ mod tests {
             let found = pair.compare(metric, 0.95).unwrap();
             assert_eq!((found.difference, found.p), (0.0, 1.0), "{metric}");
             let [low, high] = found.interval;
-            assert!(low <= 0.0 && high >= 0.0, "{metric}: {low} {high}");
+            // However alike they are, a dozen rows do not prove it.
+            assert!(low < -0.2 && high > 0.2, "{metric}: {low} {high}");
         }
+    }
+
+    #[test]
+    fn a_handful_of_rows_is_too_few() {
+        let labels = Labels::of_attacks((0..20).map(|row| row == 0));
+        let scores = Scores::of_attack((0..20).map(|row| f64::from(row) / 20.0).collect());
+        let rows = ScoredRows {
+            scores: &scores,
+            threshold: 0.5,
+        };
+        let pair = PairedModels::new(&labels, rows, rows);
+        let too_few = IncomparableRows::TooFew {
+            attacks: 1,
+            benign: 19,
+        };
+        assert_eq!(pair.compare("roc_auc", 0.95), Err(too_few));
+        assert_eq!(pair.compare("f1", 0.95), Err(too_few));
     }
 
     #[test]
@@ -389,8 +488,10 @@ mod tests {
             threshold: 0.5,
         };
         let pair = PairedModels::new(&labels, rows, rows);
-        assert_eq!(pair.compare("roc_auc", 0.95), None);
-        assert_eq!(pair.compare("false_positive_rate", 0.95), None);
-        assert!(pair.compare("recall", 0.95).is_some());
+        let none = Err(IncomparableRows::None);
+        assert_eq!(pair.compare("roc_auc", 0.95), none);
+        assert_eq!(pair.compare("false_positive_rate", 0.95), none);
+        assert!(pair.compare("recall", 0.95).is_ok());
+        assert!(pair.compare("log_loss", 0.95).is_ok());
     }
 }

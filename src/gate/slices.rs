@@ -42,7 +42,7 @@ pub fn rows_by_value(
     challenger: &EvaluatedModel,
     champion: Option<&EvaluatedModel>,
 ) -> Result<Vec<RowsOfSlice>, GateError> {
-    let cells = test.texts(column).map_err(GateError::Slice)?;
+    let cells = test.texts(column)?;
     let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (row, cell) in cells.iter().enumerate() {
         let value = cell.as_deref().unwrap_or("");
@@ -168,6 +168,14 @@ fn share_from(labels: &Labels, scores: &Scores, of_attacks: bool, threshold: f64
     (of > 0).then(|| alarms as f64 / of as f64)
 }
 
+/// A value of a column as it is told.
+pub(crate) fn shown_value(value: &str) -> String {
+    match value {
+        "" => "empty".to_owned(),
+        value => format!("`{value}`"),
+    }
+}
+
 /// Says which value of a column has the least recall.
 pub fn least_found(slices: &[TestSlice]) -> Option<String> {
     let found: Vec<(&TestSlice, &SliceRate)> = slices
@@ -182,8 +190,14 @@ pub fn least_found(slices: &[TestSlice]) -> Option<String> {
         count => format!("{count} values"),
     };
     let [low, high] = recall.interval;
+    let attacks = match recall.of {
+        1 => "1 attack".to_owned(),
+        of => format!("{of} attacks"),
+    };
     Some(format!(
-        "of {values} of `{}` with attacks, `{}` is found least: {:.4} of {} attacks (95 % {low:.4} to {high:.4})",
-        slice.column, slice.value, recall.share, recall.of,
+        "of {values} of `{}` with attacks, {} is found least: {:.4} of {attacks} (95 % {low:.4} to {high:.4})",
+        slice.column,
+        shown_value(&slice.value),
+        recall.share,
     ))
 }

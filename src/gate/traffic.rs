@@ -188,32 +188,38 @@ impl TrafficFigures {
     fn tell(&self) -> String {
         let [low, high] = self.alerts_interval;
         let [precise_low, precise_high] = self.precision_interval;
-        let precision = match self.precision {
-            Some(precision) => format!("{precision:.4} of them attacks"),
-            None => "none seen on the test rows, of them attacks".to_owned(),
-        };
-        format!(
-            "{} alerts a day (95 % {} to {}), {precision} (95 % {precise_low:.4} to {precise_high:.4})",
+        let alerts = format!(
+            "{} alerts a day (95 % {} to {})",
             amount(self.alerts_per_day),
             amount(low),
             amount(high)
-        )
+        );
+        match self.precision {
+            Some(precision) => format!(
+                "{alerts}, {precision:.4} of them attacks (95 % {precise_low:.4} to {precise_high:.4})"
+            ),
+            None => format!("{alerts}, so that there is no precision to tell"),
+        }
     }
 }
 
-/// A count as people read it.
-fn amount(count: f64) -> String {
-    let rounded = count.round();
-    if rounded.abs() < 1e4 {
-        return rounded.to_string();
+/// A count as people read it: two digits of what is below ten, and thousands and millions by their
+/// letters.
+pub(crate) fn amount(count: f64) -> String {
+    if count > 0.0 && count < 0.95 {
+        let digits = (1.0 - count.log10().floor()) as usize;
+        let text = format!("{count:.digits$}");
+        return text.trim_end_matches('0').to_owned();
     }
-    let (scale, unit) = if rounded < 1e6 {
-        (1e3, "k")
-    } else {
-        (1e6, "M")
-    };
-    let scaled = (count / scale * 10.0).round() / 10.0;
-    format!("{scaled}{unit}")
+    if count < 10.0 {
+        return ((count * 10.0).round() / 10.0).to_string();
+    }
+    let scales = [(1e9, "G"), (1e6, "M"), (1e3, "k")];
+    let scale = scales.iter().find(|(scale, _)| count >= 10.0 * scale);
+    match scale {
+        Some((scale, unit)) => format!("{}{unit}", (count / scale * 10.0).round() / 10.0),
+        None => count.round().to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -244,5 +250,12 @@ mod tests {
         assert!(outlook.benign_rows_needed.unwrap() > 4000);
         assert_eq!(amount(14.4e6), "14.4M");
         assert_eq!(amount(20_880.0), "20.9k");
+        assert_eq!(
+            ["0", "0.5", "0.0012", "1", "2.5", "97"],
+            [0.0, 0.5, 0.0012, 0.96, 2.5, 96.5]
+                .map(amount)
+                .each_ref()
+                .map(String::as_str)
+        );
     }
 }

@@ -33,6 +33,23 @@ pub(crate) fn floors(
             help: suggest(metric, CHOICES),
         })
         .collect();
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let beyond = least
+        .iter()
+        .filter(|(metric, least)| is_loss(metric) && **least > 0.0);
+    let faults: Vec<ParamError> = beyond
+        .map(|(metric, _)| ParamError {
+            path: vec![ParamStep::key(name), ParamStep::key(metric)],
+            message: format!(
+                "`{metric}` counts negated and is never above 0: nothing can reach this"
+            ),
+            help: Some(format!(
+                "set it to the negated greatest loss, such as `{metric}: -0.3`"
+            )),
+        })
+        .collect();
     match faults.is_empty() {
         true => Ok(least.into_iter().collect()),
         false => Err(faults),

@@ -13,7 +13,8 @@ use crate::model::hyper::HyperparameterValue;
 use crate::model::intervals::Interval;
 use crate::model::metrics::Metrics;
 use crate::model::scores::Scores;
-use crate::prep::preprocessor::Preprocessor;
+use crate::prep::cells::CellKind;
+use crate::prep::preprocessor::{Preprocessor, RequiredColumn};
 
 /// Version of the stored form. A newer one is refused.
 const FORMAT: u32 = 3;
@@ -52,6 +53,18 @@ pub struct ModelBundle {
 }
 
 impl ModelBundle {
+    /// Returns the columns that it reads, each with what its cells are: `number` or `text`.
+    pub fn inputs(&self) -> Vec<(&str, &'static str)> {
+        let kind = |input: &RequiredColumn| match input.kind() {
+            CellKind::Number => "number",
+            CellKind::Text => "text",
+        };
+        let inputs = self.preprocessor.inputs().iter();
+        inputs
+            .map(|input| (input.name.as_str(), kind(input)))
+            .collect()
+    }
+
     /// Puts a bundle together.
     pub fn new(
         learner: &str,

@@ -10,6 +10,7 @@ use crate::frame::labels::Labels;
 use crate::model::metrics::{CHOICES, Metrics, RankedRows};
 use crate::model::scores::Scores;
 use crate::stats::bca::bca_interval;
+use crate::stats::binomial::unseen_share;
 use crate::stats::draws::below;
 
 /// How often rows are drawn, and how many draws of a row are enough to draw less often, down to the
@@ -33,6 +34,17 @@ pub(crate) fn resamples(rows: usize) -> usize {
 /// change: each row by itself where that is quick.
 pub(crate) fn jackknife_groups(rows: usize) -> usize {
     rows.min(2 * resamples(rows))
+}
+
+/// The interval of a figure that is the same in every draw: the rows do not tell its spread, and
+/// others might differ in as large a share as may well go unseen among those of the rarer class.
+/// Figures lie from 0 to 1; where one does not, such as a loss or a correlation, it may lie beyond.
+fn around(figure: f64, unseen: f64) -> Interval {
+    let (low, high) = (figure - unseen, figure + unseen);
+    match (0.0..=1.0).contains(&figure) {
+        true => [low.max(0.0), high.min(1.0)],
+        false => [low, high],
+    }
 }
 
 /// The interval of Wilson (1927) for a share, of 95 %: of a share of 1 or 0 it still has a width.
@@ -86,6 +98,8 @@ pub fn intervals(
     let observed = ranked.metrics(|_| 1.0, threshold);
     let drawn: Vec<Metrics> = (0..resamples(rows)).into_par_iter().map(one_draw).collect();
     let left_out: Vec<Metrics> = (0..groups).into_par_iter().map(one_left_out).collect();
+    let rarer = labels.attacks().min(labels.benign());
+    let unseen = unseen_share(rarer, CONFIDENCE);
     let of = |name: &str| -> Option<Interval> {
         let figures = |of: &[Metrics]| -> Vec<f64> {
             of.iter()
@@ -94,12 +108,12 @@ pub fn intervals(
         };
         let mut drawn = figures(&drawn);
         drawn.sort_by(f64::total_cmp);
-        bca_interval(
-            observed.figure(name)?,
-            &drawn,
-            &figures(&left_out),
-            CONFIDENCE,
-        )
+        let figure = observed.figure(name)?;
+        let [low, high] = bca_interval(figure, &drawn, &figures(&left_out), CONFIDENCE)?;
+        Some(match low < high {
+            true => [low, high],
+            false => around(figure, unseen),
+        })
     };
     let mut all = BTreeMap::new();
     for name in CHOICES {

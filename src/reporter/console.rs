@@ -174,10 +174,14 @@ fn finished(result: &StageResult) -> String {
         .trim_end()
         .to_owned();
     text.push('\n');
-    if result.outcome != StageOutcome::Reused {
-        for note in &result.notes {
-            text.push_str(&format!("            {note}\n"));
-        }
+    let notes = match result.outcome {
+        // What was turned down is told again, since the exit code tells it, too.
+        StageOutcome::Reused if result.rejects => &result.notes[result.notes.len().max(1) - 1..],
+        StageOutcome::Reused => &[],
+        _ => result.notes.as_slice(),
+    };
+    for note in notes {
+        text.push_str(&format!("            {note}\n"));
     }
     if let Some(error) = &result.error {
         for line in error.message.lines() {

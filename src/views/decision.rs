@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::gate::curves::{CalibrationBin, ThresholdPoint};
 use crate::gate::decision::{Decision, JudgedModel, JudgedRule, RuleOutcome, SliceRate, TestSlice};
-use crate::gate::traffic::{TrafficFigures, TrafficOutlook};
+use crate::gate::traffic::{TrafficFigures, TrafficOutlook, amount};
 use crate::model::metrics::CHOICES;
 use crate::render::chart::{self, AxisScale, ChartAxis, ChartDot, ChartLine, chart};
 use crate::render::html;
@@ -17,7 +17,7 @@ const LEAST_RATE: f64 = 1e-4;
 /// What this page needs beyond the common style.
 const STYLE: &str = ".key{display:inline-block;width:1.6em;border-top:3px solid #0969da;vertical-align:middle;margin-right:.4em}\
 .key.b{border-top:3px dashed #bc4c00}.holds td:first-child{color:#1a7f37}.fails td:first-child{color:#cf222e;font-weight:600}\
-.unclear td:first-child{color:#9a6700;font-weight:600}.small{color:#57606a}";
+.unclear td:first-child{color:#9a6700;font-weight:600}.rules td:nth-child(2){white-space:nowrap}.small{color:#57606a}";
 
 /// Returns the page.
 pub fn page(decision: &Decision) -> String {
@@ -83,6 +83,7 @@ fn head(decision: &Decision) -> String {
                 escape(&model.learner),
                 escape(model.digest.get(..12).unwrap_or(&model.digest))
             ),
+            None if decision.challenger.is_none() => "not judged".to_owned(),
             None => "none".to_owned(),
         };
         let _ = write!(
@@ -102,7 +103,7 @@ fn rules(rules: &[JudgedRule]) -> String {
     let mut sorted: Vec<&JudgedRule> = rules.iter().collect();
     sorted.sort_by_key(|rule| rule.passes);
     let mut html =
-        "<h2>Rules</h2>\n<table><tr><th>verdict</th><th>rule</th><th>why</th></tr>\n".to_owned();
+        "<h2>Rules</h2>\n<table class=\"rules\"><tr><th>verdict</th><th>rule</th><th>why</th></tr>\n".to_owned();
     for rule in sorted {
         let (class, word) = match rule.verdict {
             RuleOutcome::Holds => ("holds", "holds"),
@@ -356,7 +357,7 @@ fn plots(
 
 fn traffic_table(traffic: &TrafficOutlook) -> String {
     let mut html = format!(
-        "<h2>Traffic</h2>\n<p class=\"small\">{} rows a day, of which {} are attacks; 95 % intervals.</p>\n<table><tr><th></th>\
+        "<h2>Traffic</h2>\n<p class=\"small\">{} rows a day, a share of {} of them attacks; 95 % intervals.</p>\n<table><tr><th></th>\
          <th class=\"n\">threshold</th><th class=\"n\">recall</th><th class=\"n\">alerts a day</th><th class=\"n\">precision</th></tr>\n",
         traffic.rows_per_day, traffic.prevalence
     );
@@ -365,7 +366,7 @@ fn traffic_table(traffic: &TrafficOutlook) -> String {
         &traffic.at_threshold,
     ));
     if let Some(budget) = traffic.analysts_per_day {
-        let what = format!("within {budget} alerts a day");
+        let what = format!("within {} alerts a day", amount(budget));
         match &traffic.within_budget {
             Some(figures) => html.push_str(&traffic_row(&what, figures)),
             None => {
@@ -380,7 +381,8 @@ fn traffic_table(traffic: &TrafficOutlook) -> String {
     if let Some(needed) = traffic.benign_rows_needed {
         let _ = writeln!(
             html,
-            "<p>To be sure of that budget takes at least {needed} benign test rows.</p>"
+            "<p>To be sure of that budget takes at least {} benign test rows.</p>",
+            amount(needed as f64)
         );
     }
     html
@@ -394,10 +396,14 @@ fn traffic_row(what: &str, figures: &TrafficFigures) -> String {
         None => "–".to_owned(),
     };
     format!(
-        "<tr><td>{what}</td><td class=\"n\">{:.4}</td><td class=\"n\">{:.4}</td><td class=\"n\">{:.0} \
-         <span class=\"small\">{low:.0} to {high:.0}</span></td><td class=\"n\">{precision} \
+        "<tr><td>{what}</td><td class=\"n\">{:.4}</td><td class=\"n\">{:.4}</td><td class=\"n\">{} \
+         <span class=\"small\">{} to {}</span></td><td class=\"n\">{precision} \
          <span class=\"small\">{precise_low:.4} to {precise_high:.4}</span></td></tr>\n",
-        figures.threshold, figures.recall, figures.alerts_per_day
+        figures.threshold,
+        figures.recall,
+        amount(figures.alerts_per_day),
+        amount(low),
+        amount(high)
     )
 }
 

@@ -1,6 +1,6 @@
 //! Parameters of `evaluate`, and the rules of the gate that they make.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::gate::rules::{ExpectedTraffic, GateLimits, GateRules, ImproveRule, NotWorseRule};
 use crate::kinds::evaluate::rate::{DailyRate, WrittenRate};
@@ -155,6 +155,8 @@ impl EvaluateParams {
     pub(crate) fn rules(self) -> Result<GateRules, Vec<ParamError>> {
         check_reachable(&self.metric, self.min_score)?;
         let at_least = floors("at_least", self.at_least.clone())?;
+        self.check_rule()?;
+        self.check_slices()?;
         let traffic = self.expected_traffic()?;
         let improve = match self.rule {
             GateRule::Better => ImproveRule::AnyHigher,
@@ -181,6 +183,44 @@ impl EvaluateParams {
             min_benign: self.min_benign,
             keeps_seen: self.seen_rows == SeenTestRows::Keep,
         })
+    }
+
+    /// What `improve` says is heard only where that is the rule.
+    fn check_rule(&self) -> Result<(), Vec<ParamError>> {
+        let default = ImproveParams {
+            metric: None,
+            by: 0.0,
+            confidence: 0.95,
+        };
+        let improve = &self.improve;
+        let is_said = improve.metric.is_some()
+            || improve.by != default.by
+            || improve.confidence != default.confidence;
+        if self.rule == GateRule::Improve || !is_said {
+            return Ok(());
+        }
+        let message = "`rule: better` asks for any higher score, and hears nothing of `improve`";
+        Err(vec![ParamError::new(
+            &["rule"],
+            message,
+            "leave one of the two out",
+        )])
+    }
+
+    fn check_slices(&self) -> Result<(), Vec<ParamError>> {
+        let mut seen = BTreeSet::new();
+        let twice = self.slices.iter().find(|column| !seen.insert(*column));
+        match twice {
+            Some(column) => {
+                let message = format!("`{column}` is named twice");
+                Err(vec![ParamError::new(
+                    &["slices"],
+                    message,
+                    "name each column once",
+                )])
+            }
+            None => Ok(()),
+        }
     }
 
     fn expected_traffic(&self) -> Result<Option<ExpectedTraffic>, Vec<ParamError>> {

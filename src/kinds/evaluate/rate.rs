@@ -7,6 +7,9 @@ use crate::stage::param::{ParamType, Value};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct DailyRate(pub(crate) f64);
 
+/// No network has more rows a day.
+const MOST: f64 = 1e15;
+
 /// A rate, or why it is none.
 pub(crate) type WrittenRate = Result<DailyRate, String>;
 
@@ -18,9 +21,9 @@ impl ParamField for WrittenRate {
             Some(Value::Text(text)) => daily_rate(text),
             Some(value) => value
                 .number()
-                .filter(|number| *number > 0.0)
+                .filter(|number| *number > 0.0 && *number <= MOST)
                 .map(DailyRate)
-                .ok_or_else(|| expected("this")),
+                .ok_or_else(|| expected("something else")),
             None => Err(expected("nothing")),
         }
     }
@@ -46,13 +49,15 @@ fn daily_rate(text: &str) -> WrittenRate {
     };
     let number: Option<f64> = digits.trim().parse().ok();
     let rate = number.map(|number| number * scale * times_a_day);
-    let rate = rate.filter(|rate| rate.is_finite() && *rate > 0.0);
+    let rate = rate.filter(|rate| *rate > 0.0 && *rate <= MOST);
     rate.map(DailyRate)
         .ok_or_else(|| expected(&format!("`{text}`")))
 }
 
 fn expected(found: &str) -> String {
-    format!("expected a rate above 0 such as `14.4M/day`, `200/hour` or `50000`, found {found}")
+    format!(
+        "expected a rate above 0 and of at most 1e15 a day, such as `14.4M/day`, `200/hour` or `50000`, found {found}"
+    )
 }
 
 #[cfg(test)]
@@ -72,7 +77,7 @@ mod tests {
             assert_eq!(daily_rate(text), Ok(DailyRate(rate)), "{text}");
         }
         for text in [
-            "", "/day", "ten/day", "5/week", "-3/day", "0", "inf", "1e400", "M", "é",
+            "", "/day", "ten/day", "5/week", "-3/day", "0", "inf", "1e400", "M", "1000G/s", "é",
         ] {
             assert!(daily_rate(text).is_err(), "{text}");
         }
