@@ -94,6 +94,12 @@ pub fn iso(ms: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// Returns an instant as `2026-11-22T10:14:03.042Z`.
+pub fn iso_ms(ms: u64) -> String {
+    let whole = iso(ms);
+    format!("{}.{:03}Z", whole.trim_end_matches('Z'), ms % 1000)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +112,7 @@ mod tests {
             assert_eq!(ms_of((y, m, d), (hour, minute, second)), ms);
         }
         assert_eq!(iso(0), "1970-01-01T00:00:00Z");
+        assert_eq!(iso_ms(1_042), "1970-01-01T00:00:01.042Z");
         assert_eq!(iso(951_782_400_000), "2000-02-29T00:00:00Z");
         assert_eq!(iso(1_795_342_443_000), "2026-11-22T10:14:03Z");
     }

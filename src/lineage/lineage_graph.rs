@@ -2,7 +2,7 @@
 //! where. A trace or an impact is a tree in which what is shared stands once and is named again; a
 //! graph holds each once, for other programs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -16,10 +16,11 @@ pub struct LineageGraph {
     pub artifacts: BTreeMap<Digest, String>,
     /// Actions by key.
     pub actions: BTreeMap<Digest, ArtifactMaker>,
-    /// Which artifact flowed into which action.
-    pub used: BTreeSet<LineageEdge>,
-    /// Which artifact came out of which action.
-    pub made: BTreeSet<LineageEdge>,
+    /// Which artifact flowed into which action, and what it is called there: bytes that a stage passes
+    /// on go by one name as its input and by another as its output.
+    pub used: BTreeMap<LineageEdge, String>,
+    /// Which artifact came out of which action, and what it is called there.
+    pub made: BTreeMap<LineageEdge, String>,
 }
 
 /// An artifact and an action that used or made it.
@@ -46,13 +47,13 @@ impl LineageGraph {
         graph
     }
 
-    /// Returns the artifacts that flowed into an action.
-    pub fn inputs(&self, action: &Digest) -> impl Iterator<Item = &Digest> {
+    /// Returns the artifacts that flowed into an action, with their names there.
+    pub fn inputs(&self, action: &Digest) -> impl Iterator<Item = (&Digest, &str)> {
         artifacts_of(&self.used, action)
     }
 
-    /// Returns the artifacts that came out of an action.
-    pub fn outputs(&self, action: &Digest) -> impl Iterator<Item = &Digest> {
+    /// Returns the artifacts that came out of an action, with their names there.
+    pub fn outputs(&self, action: &Digest) -> impl Iterator<Item = (&Digest, &str)> {
         artifacts_of(&self.made, action)
     }
 
@@ -61,16 +62,18 @@ impl LineageGraph {
         let Some(action) = &trace.action else {
             return;
         };
-        self.made.insert(LineageEdge {
+        let made = LineageEdge {
             artifact: trace.digest,
             action: action.key,
-        });
+        };
+        self.made.insert(made, trace.name.clone());
         self.actions.insert(action.key, action.clone());
         for input in &trace.inputs {
-            self.used.insert(LineageEdge {
+            let used = LineageEdge {
                 artifact: input.digest,
                 action: action.key,
-            });
+            };
+            self.used.insert(used, input.name.clone());
             self.add_trace(input);
         }
     }
@@ -79,16 +82,18 @@ impl LineageGraph {
         self.name(impact.digest, &impact.name);
         for used in &impact.uses {
             let action = used.action.key;
-            self.used.insert(LineageEdge {
+            let edge = LineageEdge {
                 artifact: impact.digest,
                 action,
-            });
+            };
+            self.used.insert(edge, impact.name.clone());
             self.actions.insert(action, used.action.clone());
             for output in &used.outputs {
-                self.made.insert(LineageEdge {
+                let made = LineageEdge {
                     artifact: output.digest,
                     action,
-                });
+                };
+                self.made.insert(made, output.name.clone());
                 self.add_impact(output);
             }
         }
@@ -102,9 +107,9 @@ impl LineageGraph {
 }
 
 fn artifacts_of<'a>(
-    edges: &'a BTreeSet<LineageEdge>,
+    edges: &'a BTreeMap<LineageEdge, String>,
     action: &Digest,
-) -> impl Iterator<Item = &'a Digest> {
+) -> impl Iterator<Item = (&'a Digest, &'a str)> {
     let first = LineageEdge {
         action: *action,
         artifact: Digest::from_bytes([0; 32]),
@@ -113,5 +118,7 @@ fn artifacts_of<'a>(
         action: *action,
         artifact: Digest::from_bytes([255; 32]),
     };
-    edges.range(first..=last).map(|edge| &edge.artifact)
+    edges
+        .range(first..=last)
+        .map(|(edge, name)| (&edge.artifact, name.as_str()))
 }

@@ -51,6 +51,13 @@ pub struct ArtifactMaker {
     pub imported: Option<ImportOrigin>,
 }
 
+impl ArtifactMaker {
+    /// Returns when it ended, in milliseconds since the Unix epoch.
+    pub fn ended_ms(&self) -> u64 {
+        self.started_ms + (self.seconds * 1000.0).round() as u64
+    }
+}
+
 /// An artifact and what was made of it, all the way down.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ArtifactImpact {

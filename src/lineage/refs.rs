@@ -54,6 +54,13 @@ pub struct ManualEvidence {
     pub why: String,
 }
 
+impl ManualEvidence {
+    /// Returns whether it says who and why.
+    pub fn is_whole(&self) -> bool {
+        !self.why.trim().is_empty() && !self.who.trim().is_empty()
+    }
+}
+
 /// A ref and how it came to point where it does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefState {

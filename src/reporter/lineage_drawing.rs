@@ -23,11 +23,11 @@ pub fn dot(graph: &LineageGraph) -> String {
         let label = quoted(&label(action));
         let _ = writeln!(text, "  {} [shape=box, label={label}];", id('a', key));
     }
-    for edge in &graph.used {
+    for edge in graph.used.keys() {
         let (artifact, action) = (id('f', &edge.artifact), id('a', &edge.action));
         let _ = writeln!(text, "  {artifact} -> {action};");
     }
-    for edge in &graph.made {
+    for edge in graph.made.keys() {
         let (artifact, action) = (id('f', &edge.artifact), id('a', &edge.action));
         let _ = writeln!(text, "  {action} -> {artifact};");
     }
@@ -45,11 +45,11 @@ pub fn mermaid(graph: &LineageGraph) -> String {
     for (key, action) in &graph.actions {
         let _ = writeln!(text, "  {}[\"{}\"]", id('a', key), escaped(&label(action)));
     }
-    for edge in &graph.used {
+    for edge in graph.used.keys() {
         let (artifact, action) = (id('f', &edge.artifact), id('a', &edge.action));
         let _ = writeln!(text, "  {artifact} --> {action}");
     }
-    for edge in &graph.made {
+    for edge in graph.made.keys() {
         let (artifact, action) = (id('f', &edge.artifact), id('a', &edge.action));
         let _ = writeln!(text, "  {action} --> {artifact}");
     }

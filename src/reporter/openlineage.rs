@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::base::clock::iso;
+use crate::base::clock::iso_ms;
 use crate::base::digest::{Digest, FramedHasher};
 use crate::lineage::lineage_graph::LineageGraph;
 use crate::lineage::query::ArtifactMaker;
@@ -133,8 +133,10 @@ impl FacetHead {
 pub fn openlineage(graph: &LineageGraph) -> String {
     let mut events: Vec<(u64, String)> = Vec::new();
     for action in graph.actions.values() {
-        let ended_ms = action.started_ms + (action.seconds * 1000.0) as u64;
-        let moments = [("START", action.started_ms), ("COMPLETE", ended_ms)];
+        let moments = [
+            ("START", action.started_ms),
+            ("COMPLETE", action.ended_ms()),
+        ];
         for (sort, at_ms) in moments {
             let event = event(graph, action, sort, at_ms);
             let line = serde_json::to_string(&event).expect("plain data serialises");
@@ -157,7 +159,7 @@ fn event(
     };
     RunEvent {
         event_type,
-        event_time: iso(at_ms),
+        event_time: iso_ms(at_ms),
         run: EventRun {
             run_id: uuid(&action.key),
             facets: RunFacets {
@@ -187,22 +189,21 @@ fn event(
         },
         inputs: graph
             .inputs(&action.key)
-            .map(|digest| dataset(graph, digest))
+            .map(|(digest, name)| dataset(digest, name))
             .collect(),
         outputs: graph
             .outputs(&action.key)
-            .map(|digest| dataset(graph, digest))
+            .map(|(digest, name)| dataset(digest, name))
             .collect(),
         producer: PRODUCER,
         schema_url: EVENT,
     }
 }
 
-fn dataset(graph: &LineageGraph, digest: &Digest) -> EventDataset {
-    let name = graph.artifacts.get(digest).cloned();
+fn dataset(digest: &Digest, name: &str) -> EventDataset {
     EventDataset {
         namespace: NAMESPACE,
-        name: name.unwrap_or_else(|| digest.short()),
+        name: name.to_owned(),
         facets: DatasetFacets {
             version: VersionFacet {
                 facet: FacetHead::of(VERSION),

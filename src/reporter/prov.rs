@@ -1,10 +1,11 @@
-//! Lineage as W3C PROV-JSON: artifacts are entities, actions are activities.
+//! Lineage as W3C PROV-JSON: artifacts are entities, actions are activities. An entity is the bytes,
+//! wherever they come from: two actions that gave the same ones generated the same entity.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::base::clock::iso;
+use crate::base::clock::iso_ms;
 use crate::lineage::lineage_graph::LineageGraph;
 
 /// The names of netsec's things in a document: a digest stands for its bytes wherever they are.
@@ -47,11 +48,10 @@ pub fn prov(graph: &LineageGraph) -> serde_json::Value {
         document.entity.insert(entity(digest), told.into());
     }
     for (key, action) in &graph.actions {
-        let ended_ms = action.started_ms + (action.seconds * 1000.0) as u64;
         let mut told: BTreeMap<&'static str, String> = [
             ("prov:label", action.stage.clone()),
-            ("prov:startTime", iso(action.started_ms)),
-            ("prov:endTime", iso(ended_ms)),
+            ("prov:startTime", iso_ms(action.started_ms)),
+            ("prov:endTime", iso_ms(action.ended_ms())),
             ("netsec:kind", action.kind.clone()),
             ("netsec:run", action.run.clone()),
             ("netsec:pipeline", action.pipeline.clone()),
@@ -62,14 +62,14 @@ pub fn prov(graph: &LineageGraph) -> serde_json::Value {
         }
         document.activity.insert(activity(key), told);
     }
-    for (number, edge) in graph.used.iter().enumerate() {
+    for (number, edge) in graph.used.keys().enumerate() {
         let told = [
             ("prov:activity", activity(&edge.action)),
             ("prov:entity", entity(&edge.artifact)),
         ];
         document.used.insert(format!("_:used{number}"), told.into());
     }
-    for (number, edge) in graph.made.iter().enumerate() {
+    for (number, edge) in graph.made.keys().enumerate() {
         let told = [
             ("prov:activity", activity(&edge.action)),
             ("prov:entity", entity(&edge.artifact)),
