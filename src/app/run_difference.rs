@@ -5,16 +5,18 @@
 //! is its own: a parameter, the seed, a file, what it saw outside, the version of its kind. Where only
 //! what other stages made differs, those stages say why.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
 use crate::app::workspace::{AppError, AppResult, Workspace};
 use crate::base::digest::Digest;
 use crate::base::name::{RunId, StageId, stage_and_port};
+use crate::base::outcome::StageOutcome;
 use crate::lineage::ledger::Ledger;
-use crate::lineage::record::{ActionRecord, RunRecord};
+use crate::lineage::record::{ActionRecord, RunRecord, StageRun};
 use crate::plan::explain::{IngredientDifference, difference};
+use crate::plan::key::OUTSIDE;
 
 /// Why two runs differ.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -29,8 +31,21 @@ pub struct RunDifference {
     pub removed: Vec<StageId>,
     /// Stages that only the later run has.
     pub added: Vec<StageId>,
+    /// Stages of which one of the runs has no record, and how they ended in each.
+    pub unknown: Vec<UnknownDifference>,
     /// How many stages are alike.
     pub alike: usize,
+}
+
+/// A stage that gave nothing to compare in one of the runs: it failed, was skipped or cancelled.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnknownDifference {
+    /// The stage.
+    pub stage: StageId,
+    /// How it ended in the earlier run.
+    pub before: StageOutcome,
+    /// How it ended in the later run.
+    pub after: StageOutcome,
 }
 
 /// How a stage of two runs differs.
@@ -41,11 +56,65 @@ pub struct StageDifference {
     /// Its kind.
     pub kind: String,
     /// Ingredients of its own that differ; none where only what other stages made does.
-    pub causes: Vec<IngredientDifference>,
+    pub causes: Vec<DifferenceCause>,
     /// Stages that made something else, which flowed into it.
     pub follows: Vec<String>,
     /// Outputs that differ, before and after.
     pub outputs: Vec<OutputDifference>,
+}
+
+/// An ingredient of a stage's own that differs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DifferenceCause {
+    /// What sort of ingredient it is.
+    pub sort: IngredientSort,
+    /// The ingredient.
+    #[serde(flatten)]
+    pub ingredient: IngredientDifference,
+}
+
+/// What sort of ingredient this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IngredientSort {
+    /// The kind of the stage, or its version.
+    Code,
+    /// The seed.
+    Seed,
+    /// A parameter.
+    Parameter,
+    /// A file, or what was seen outside.
+    Data,
+    /// What a ref points at.
+    Ref,
+}
+
+impl IngredientSort {
+    /// Returns the word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Seed => "seed",
+            Self::Parameter => "parameter",
+            Self::Data => "data",
+            Self::Ref => "ref",
+        }
+    }
+
+    fn of(records: [&ActionRecord; 2], name: &str) -> Self {
+        match name {
+            "kind" | "version" => return Self::Code,
+            "seed" => return Self::Seed,
+            OUTSIDE => return Self::Data,
+            _ => {}
+        }
+        let Some(port) = name.strip_prefix("input.") else {
+            return Self::Parameter;
+        };
+        let mut inputs = records.iter().flat_map(|record| &record.inputs);
+        let is_ref = inputs.any(|input| input.port == port && input.text.starts_with("ref:"));
+        if is_ref { Self::Ref } else { Self::Data }
+    }
 }
 
 /// An output that differs.
@@ -68,41 +137,48 @@ impl Workspace {
         let ledger = self.reading()?.ledger;
         let first = recorded(&ledger, before)?;
         let second = recorded(&ledger, after)?;
-        let keys = |run: &RunRecord| -> BTreeMap<StageId, Digest> {
-            let stages = run.stages.iter();
-            stages
-                .filter_map(|stage| Some((stage.id.clone(), stage.key?)))
-                .collect()
-        };
-        let (old, new) = (keys(&first), keys(&second));
+        let before_of = |id: &StageId| first.stages.iter().find(|stage| stage.id == *id);
         let mut found = RunDifference {
-            removed: missing(&old, &new),
-            added: missing(&new, &old),
-            before: first.run,
+            removed: missing(&first, &second),
+            added: missing(&second, &first),
+            before: first.run.clone(),
             after: second.run.clone(),
             stages: Vec::new(),
+            unknown: Vec::new(),
             alike: 0,
         };
         for stage in &second.stages {
-            let (Some(old), Some(new)) = (old.get(&stage.id), new.get(&stage.id)) else {
+            let Some(before) = before_of(&stage.id) else {
                 continue;
             };
-            if old == new {
+            if before.key == stage.key && before.outcome.is_success() && stage.outcome.is_success()
+            {
                 found.alike += 1;
                 continue;
             }
-            // Of a stage that failed there is a key, and no record.
-            let records = ledger.action(old)?.zip(ledger.action(new)?);
-            if let Some((old, new)) = records {
-                let of_run = second.stages.iter().map(|stage| &stage.id);
-                let stages: Vec<&StageId> = of_run.collect();
-                found
-                    .stages
-                    .push(stage_difference(&stage.id, &old, &new, &stages));
+            match made(&ledger, before)?.zip(made(&ledger, stage)?) {
+                Some((old, new)) => {
+                    let stages: Vec<&StageId> =
+                        second.stages.iter().map(|stage| &stage.id).collect();
+                    found
+                        .stages
+                        .push(stage_difference(&stage.id, &old, &new, &stages));
+                }
+                None => found.unknown.push(UnknownDifference {
+                    stage: stage.id.clone(),
+                    before: before.outcome,
+                    after: stage.outcome,
+                }),
             }
         }
         Ok(found)
     }
+}
+
+/// Returns the record of what a stage made in a run; none if it gave nothing.
+fn made(ledger: &Ledger, stage: &StageRun) -> AppResult<Option<ActionRecord>> {
+    let key = stage.key.filter(|_| stage.outcome.is_success());
+    Ok(key.map(|key| ledger.action(&key)).transpose()?.flatten())
 }
 
 fn recorded(ledger: &Ledger, name: &str) -> AppResult<RunRecord> {
@@ -111,9 +187,11 @@ fn recorded(ledger: &Ledger, name: &str) -> AppResult<RunRecord> {
     ledger.run(&run)?.ok_or_else(unknown)
 }
 
-fn missing(of: &BTreeMap<StageId, Digest>, from: &BTreeMap<StageId, Digest>) -> Vec<StageId> {
-    let missing = of.keys().filter(|stage| !from.contains_key(*stage));
-    missing.cloned().collect()
+/// Returns the stages of a run that another has not.
+fn missing(of: &RunRecord, from: &RunRecord) -> Vec<StageId> {
+    let there: BTreeSet<&StageId> = from.stages.iter().map(|stage| &stage.id).collect();
+    let missing = of.stages.iter().filter(|stage| !there.contains(&stage.id));
+    missing.map(|stage| stage.id.clone()).collect()
 }
 
 fn stage_difference(
@@ -127,7 +205,10 @@ fn stage_difference(
     for differs in difference(&old.ingredients, &new.ingredients) {
         match made_by_stage(new, &differs, stages) {
             Some(text) => follows.push(text),
-            None => causes.push(differs),
+            None => causes.push(DifferenceCause {
+                sort: IngredientSort::of([old, new], &differs.name),
+                ingredient: differs,
+            }),
         }
     }
     StageDifference {

@@ -16,11 +16,22 @@ use crate::cli::out;
 use crate::frame::diff::{compare, datasets};
 use crate::gate::decision::Decision;
 use crate::model::metrics::{CHOICES, Metrics};
+use crate::render::columns::columns;
 use crate::tuning::leaderboard::Leaderboard;
 
 /// Outputs of which a stage that began it is told, and lines of each.
 const SHOWN_OUTPUTS: usize = 3;
 const SHOWN_LINES: usize = 6;
+
+/// The figures that people are told of; all are in the JSON form.
+const SHOWN_FIGURES: [&str; 6] = [
+    "f1",
+    "precision",
+    "recall",
+    "roc_auc",
+    "pr_auc",
+    "recall_at_fpr_0_001",
+];
 
 /// A figure of a model in two runs.
 #[derive(Debug, Serialize)]
@@ -30,6 +41,17 @@ struct FigureDifference {
     metric: &'static str,
     before: f64,
     after: f64,
+}
+
+impl FigureDifference {
+    fn row(&self) -> Vec<String> {
+        vec![
+            self.output.clone(),
+            self.metric.to_owned(),
+            format!("{:.4} → {:.4}", self.before, self.after),
+            format!("{:+.4}", self.after - self.before),
+        ]
+    }
 }
 
 /// Says why two runs differ.
@@ -51,12 +73,21 @@ pub fn diff(workspace: &Workspace, args: &DiffArgs) -> Result<Exit, AppError> {
 
 fn in_words(workspace: &Workspace, found: &RunDifference, figures: &[FigureDifference]) -> String {
     let mut text = format!(
-        "{} → {}: {} stages alike, {} differ\n",
+        "{} → {}\n{} alike, {} differ\n",
         found.before,
         found.after,
-        found.alike,
+        counted(found.alike),
         found.stages.len()
     );
+    for unknown in &found.unknown {
+        let _ = writeln!(
+            text,
+            "{} cannot be compared: {} in the first run, {} in the second",
+            unknown.stage,
+            unknown.before.as_str(),
+            unknown.after.as_str()
+        );
+    }
     if !found.removed.is_empty() {
         let _ = writeln!(text, "only in the first: {}", in_backticks(&found.removed));
     }
@@ -78,34 +109,42 @@ fn in_words(workspace: &Workspace, found: &RunDifference, figures: &[FigureDiffe
             in_backticks(&stage.follows)
         );
     }
-    for figure in figures {
-        let FigureDifference {
-            output,
-            metric,
-            before,
-            after,
-        } = figure;
-        let _ = writeln!(
-            text,
-            "{output}: {metric} {before:.4} → {after:.4} ({:+.4})",
-            after - before
-        );
-    }
+    let rows: Vec<Vec<String>> = figures
+        .iter()
+        .filter(|figure| SHOWN_FIGURES.contains(&figure.metric))
+        .map(FigureDifference::row)
+        .collect();
+    text.push_str(&columns(&rows));
     text
+}
+
+fn counted(stages: usize) -> String {
+    match stages {
+        1 => "1 stage".to_owned(),
+        _ => format!("{stages} stages"),
+    }
 }
 
 /// A stage at which runs begin to differ: by which ingredients, and what that changed in what it made.
 fn cause(workspace: &Workspace, stage: &StageDifference) -> String {
     let mut text = format!("{} ({}) began it:\n", stage.stage, stage.kind);
-    for differs in &stage.causes {
+    for cause in &stage.causes {
+        let differs = &cause.ingredient;
         let side = |value: &Option<String>| match value {
             Some(value) if Digest::parse(value).is_some() => value[..12].to_owned(),
             Some(value) => value.clone(),
             None => "nothing".to_owned(),
         };
-        let sort = sort_of(&differs.name);
+        let sort = cause.sort.as_str();
         let (before, after) = (side(&differs.before), side(&differs.after));
         let _ = writeln!(text, "    {sort} {}: {before} → {after}", differs.name);
+    }
+    if !stage.follows.is_empty() {
+        let _ = writeln!(
+            text,
+            "    and it follows from {}",
+            in_backticks(&stage.follows)
+        );
     }
     for output in stage.outputs.iter().take(SHOWN_OUTPUTS) {
         let lines = behind(workspace, output);
@@ -114,17 +153,6 @@ fn cause(workspace: &Workspace, stage: &StageDifference) -> String {
         }
     }
     text
-}
-
-/// What sort of ingredient this is.
-fn sort_of(name: &str) -> &'static str {
-    match name {
-        "kind" | "version" => "code",
-        "seed" => "seed",
-        "outside" => "data",
-        _ if name.starts_with("input.") => "data",
-        _ => "parameter",
-    }
 }
 
 /// What differs between two outputs, in rows and columns where they are tables; nothing where that

@@ -120,7 +120,8 @@ struct ModelDifference {
     /// Files and collections that only one was made of, by name and digest.
     data_removed: Vec<String>,
     data_added: Vec<String>,
-    /// What the stage was given that made it, by ingredient, before and after.
+    /// What the stages were given that made it, inputs aside: by stage and ingredient, before and
+    /// after.
     ingredients: BTreeMap<String, [String; 2]>,
 }
 
@@ -128,7 +129,8 @@ struct ModelDifference {
 struct TracedModel {
     digest: Digest,
     bundle: ModelBundle,
-    maker: Option<ActionRecord>,
+    /// The records of the stages that it was made by, by name.
+    stages: BTreeMap<String, ActionRecord>,
     sources: BTreeSet<String>,
 }
 
@@ -152,7 +154,7 @@ fn traced(workspace: &Workspace, target: &str) -> Result<TracedModel, AppError> 
     let bundle = decoded(&name, workspace.fetch_file(&digest)?)?;
     let trace = query::trace(&ledger, digest, &name, run.as_ref())?;
     let graph = LineageGraph::of_trace(&trace);
-    let made: BTreeSet<Digest> = graph.made.iter().map(|edge| edge.artifact).collect();
+    let made: BTreeSet<Digest> = graph.made.keys().map(|edge| edge.artifact).collect();
     let outside = graph
         .artifacts
         .iter()
@@ -162,12 +164,26 @@ fn traced(workspace: &Workspace, target: &str) -> Result<TracedModel, AppError> 
         digest,
         bundle,
         sources: sources.collect(),
-        maker: maker(&ledger, trace.action.as_ref().map(|action| action.key))?,
+        stages: stages(&ledger, &graph)?,
     })
 }
 
-fn maker(ledger: &Ledger, key: Option<Digest>) -> Result<Option<ActionRecord>, AppError> {
-    Ok(key.map(|key| ledger.action(&key)).transpose()?.flatten())
+/// The records of the stages of a lineage, parts of their work aside.
+fn stages(
+    ledger: &Ledger,
+    graph: &LineageGraph,
+) -> Result<BTreeMap<String, ActionRecord>, AppError> {
+    let mut stages = BTreeMap::new();
+    for (key, action) in graph
+        .actions
+        .iter()
+        .filter(|(_, action)| action.part.is_none())
+    {
+        if let Some(record) = ledger.action(key)? {
+            stages.insert(action.stage.clone(), record);
+        }
+    }
+    Ok(stages)
 }
 
 impl ModelDifference {
@@ -212,7 +228,15 @@ impl ModelDifference {
         if let Some([before, after]) = &self.learner {
             let _ = writeln!(text, "learner: {before} → {after}");
         }
+        let or_none = |value: &str| {
+            if value.is_empty() {
+                "–".to_owned()
+            } else {
+                value.to_owned()
+            }
+        };
         for (name, [before, after]) in &self.hyperparameters {
+            let (before, after) = (or_none(before), or_none(after));
             let _ = writeln!(text, "hyperparameter {name}: {before} → {after}");
         }
         let lists = [
@@ -229,14 +253,18 @@ impl ModelDifference {
         for (name, [before, after]) in &self.ingredients {
             let _ = writeln!(text, "made with {name}: {before} → {after}");
         }
-        for (metric, [before, after]) in &self.figures {
-            let _ = writeln!(
-                text,
-                "{metric} in cross-validation: {before:.4} → {after:.4} ({:+.4})",
-                after - before
-            );
+        if !self.figures.is_empty() {
+            text.push_str("in cross-validation:\n");
         }
-        text
+        let row = |(metric, [before, after]): (&&str, &[f64; 2])| {
+            vec![
+                format!("  {metric}"),
+                format!("{before:.4} → {after:.4}"),
+                format!("{:+.4}", after - before),
+            ]
+        };
+        let rows: Vec<Vec<String>> = self.figures.iter().map(row).collect();
+        text + &columns(&rows)
     }
 }
 
@@ -251,19 +279,21 @@ fn hyperparameters(old: &ModelBundle, new: &ModelBundle) -> BTreeMap<String, [St
     sides
 }
 
-/// What differs in what the stages were given that made the models, inputs aside: of these the data
-/// tell.
+/// What differs in what the stages were given that both models were made by, inputs aside: of these
+/// the data tell.
 fn ingredients(before: &TracedModel, after: &TracedModel) -> BTreeMap<String, [String; 2]> {
-    let Some((old, new)) = before.maker.as_ref().zip(after.maker.as_ref()) else {
-        return BTreeMap::new();
-    };
-    let differing = difference(&old.ingredients, &new.ingredients);
-    let own = differing
-        .into_iter()
-        .filter(|differs| !differs.name.starts_with("input."));
-    own.map(|differs| {
-        let sides = [differs.before, differs.after];
-        (differs.name, sides.map(|side| side.unwrap_or_default()))
-    })
-    .collect()
+    let mut found = BTreeMap::new();
+    for (stage, old) in &before.stages {
+        let Some(new) = after.stages.get(stage) else {
+            continue;
+        };
+        for differs in difference(&old.ingredients, &new.ingredients) {
+            if !differs.name.starts_with("input.") {
+                let sides = [differs.before, differs.after];
+                let sides = sides.map(|side| side.unwrap_or_default());
+                found.insert(format!("{stage} {}", differs.name), sides);
+            }
+        }
+    }
+    found
 }

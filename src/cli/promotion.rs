@@ -54,8 +54,11 @@ fn tell(step: &RefMove) {
     ));
 }
 
-/// Who decides, and why.
-fn word(args: &ManualWordArgs) -> Result<ManualEvidence, AppError> {
+/// Returns who decides, and why.
+///
+/// # Errors
+/// It is not known who.
+pub fn word(args: &ManualWordArgs) -> Result<ManualEvidence, AppError> {
     let user = || load::environment("USER").or_else(|| load::environment("LOGNAME"));
     let who = args.by.clone().or_else(user).ok_or_else(|| {
         AppError::Usage("it is not known who you are: say it with `--by NAME`".to_owned())
@@ -141,6 +144,11 @@ fn entry(ledger: &Ledger, step: &RefMove) -> Result<RefHistoryEntry, AppError> {
     Ok(entry)
 }
 
+/// A person's words on one line, with nothing in them that a terminal would obey.
+fn plain(words: &str) -> String {
+    words.replace(char::is_control, " ")
+}
+
 fn line(entry: &RefHistoryEntry) -> Vec<String> {
     let by_stage = || format!("`{}`", entry.stage.as_deref().unwrap_or("a stage"));
     let in_run = || {
@@ -153,7 +161,7 @@ fn line(entry: &RefHistoryEntry) -> Vec<String> {
         show_time(i64::try_from(entry.at_ms).unwrap_or(i64::MAX)),
         entry.to.short(),
         entry.from.map_or("nothing".to_owned(), |from| from.short()),
-        entry.who.clone().unwrap_or_else(by_stage),
-        entry.why.clone().unwrap_or_else(in_run),
+        entry.who.as_deref().map_or_else(by_stage, plain),
+        entry.why.as_deref().map_or_else(in_run, plain),
     ]
 }
