@@ -43,6 +43,8 @@ pub mod plan;
 pub mod engine;
 
 #[cfg(feature = "kinds")]
+pub mod attest;
+#[cfg(feature = "kinds")]
 pub mod drift;
 #[cfg(feature = "kinds")]
 pub mod export;

@@ -3,8 +3,10 @@
 pub mod archive;
 pub mod artifacts;
 pub mod cancel;
+pub mod check_lineage;
 pub mod explain;
 pub mod gc;
+pub mod import_model;
 pub mod registry;
 pub mod run;
 pub mod run_difference;

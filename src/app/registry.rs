@@ -55,12 +55,7 @@ impl Workspace {
         terms: &RunOptions<'_>,
         choose: &dyn Fn(&Ledger, &RefState) -> AppResult<ContentRef>,
     ) -> AppResult<RefMove> {
-        if word.why.trim().is_empty() || word.who.trim().is_empty() {
-            return Err(AppError::Usage(
-                "say who decides it (`--by NAME`) and why (`--why TEXT`): both stand in the history for good"
-                    .to_owned(),
-            ));
-        }
+        check_word(&word)?;
         // What the person decides about is what stands there now, not what a run in progress makes
         // of it.
         let seen = self.published()?.reference(name)?;
@@ -96,6 +91,17 @@ impl Workspace {
         ledger.commit(&[LedgerEntry::Move(step.clone())])?;
         self.settle(&ledger)?;
         Ok(step)
+    }
+}
+
+/// A person's word says who and why.
+pub(crate) fn check_word(word: &ManualEvidence) -> AppResult<()> {
+    match word.is_whole() {
+        true => Ok(()),
+        false => Err(AppError::Usage(
+            "say who decides it (`--by NAME`) and why (`--why TEXT`): both stand in the history for good"
+                .to_owned(),
+        )),
     }
 }
 

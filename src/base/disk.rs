@@ -270,6 +270,18 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> DiskResult<()> {
     settle(begun, &place)
 }
 
+/// Writes a new file that only its owner may read.
+pub fn write_private(path: &Path, bytes: &[u8]) -> DiskResult<()> {
+    create_dirs(path.parent().unwrap_or(Path::new(".")))?;
+    let opened = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    let written = opened.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()));
+    named("write", path, written)
+}
+
 /// Puts a file that was begun where it is to be.
 pub fn settle(begun: tempfile::NamedTempFile, path: &Path) -> DiskResult<()> {
     named(

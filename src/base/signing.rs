@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,13 @@ impl Signature {
             .verify(message, &signature)
             .is_ok()
     }
+}
+
+/// Returns 32 bytes that nobody can guess; none if the system has none.
+pub fn random_bytes() -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    let filled = SystemRandom::new().fill(&mut bytes);
+    filled.is_ok().then_some(bytes)
 }
 
 /// Returns whether a text is a public key.

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use crate::cli::args_data::{DataCommand, InitArgs, QuarantineCommand, SchemaAction};
-use crate::cli::args_model::{ModelCommand, PredictArgs, SweepCommand};
+use crate::cli::args_model::{ImpactArgs, KeysCommand, ModelCommand, PredictArgs, SweepCommand};
 use crate::cli::args_whose::TargetScope;
 use crate::cli::exit::TABLE;
 
@@ -47,6 +47,8 @@ pub enum CliCommand {
     Lineage(LineageArgs),
     /// Say why two runs differ: which stages, by what, and what that changed
     Diff(DiffArgs),
+    /// Find the models that were trained on given rows, such as those of a deletion request
+    Impact(ImpactArgs),
     /// Write an artifact to a file or to standard output
     Cat(CatArgs),
     /// Check a pipeline file and report every mistake with its location
@@ -61,6 +63,9 @@ pub enum CliCommand {
     /// Inspect, compare, promote or export models
     #[command(subcommand, visible_alias = "models")]
     Model(ModelCommand),
+    /// Make keys that sign models
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Score the rows of a file with a model
     Predict(PredictArgs),
     /// Show or plot the leaderboard of a hyperparameter search

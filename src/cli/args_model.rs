@@ -30,6 +30,52 @@ pub enum ModelCommand {
     Rollback(RollbackArgs),
     /// Show where a ref has pointed: when it moved, by which run or whose word
     History(HistoryArgs),
+    /// Check a model: an exported folder or file against its signature, or one of this workspace
+    /// with all that it was made of; exit code 1 if something was changed, 4 if a signature is wrong
+    Verify(VerifyModelArgs),
+    /// Bring in a model that was exported as one file, and point a ref at it
+    Import(ImportModelArgs),
+}
+
+/// Make keys that sign models.
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a pair of keys (ECDSA P-256): NAME.pem signs, NAME.pub.pem checks
+    New {
+        /// Where to write them, without the endings
+        #[arg(short, long, value_name = "NAME", default_value = "netsec")]
+        output: String,
+    },
+}
+
+/// Check a model.
+#[derive(Args, Debug)]
+pub struct VerifyModelArgs {
+    /// A folder or file that `model export` wrote, or a model of this workspace: `ref:champion/NAME`,
+    /// `stage.port` of the latest run that has it, or the beginning of a digest
+    pub target: String,
+    /// The public key that has to have signed it
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+}
+
+/// Import a model.
+#[derive(Args, Debug)]
+pub struct ImportModelArgs {
+    /// The file, which `netsec model export -o NAME.netsec-model` wrote
+    pub file: PathBuf,
+    /// The public key that has to have signed it
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Take it from anybody
+    #[arg(long, conflicts_with = "key")]
+    pub unsigned: bool,
+    /// The ref to point at it, such as champion/phishing
+    #[arg(long, value_name = "REF")]
+    pub to: String,
+    /// Who decides, and why
+    #[command(flatten)]
+    pub word: ManualWordArgs,
 }
 
 /// List models.
@@ -156,10 +202,16 @@ pub struct ExportModelArgs {
     /// Pipeline or run
     #[command(flatten)]
     pub whose: TargetScope,
-    /// Output path: `NAME.onnx` for ONNX, `NAME.md` for a model card, any other name for an MLflow
-    /// folder with both
+    /// Output path: `NAME.onnx` for ONNX, `NAME.md` for a model card, `NAME.cdx.json` for a bill of
+    /// materials (CycloneDX), `NAME.netsec-model` for one file that `model import` takes, any other
+    /// name for an MLflow folder with ONNX and card
     #[arg(short, long, value_name = "PATH")]
     pub output: PathBuf,
+    /// Sign it with a private key of `netsec keys new`: a folder gets a signature of all files, a
+    /// statement of what the model was made of and a bill of materials; a `.netsec-model` a signed
+    /// statement
+    #[arg(long, value_name = "KEY")]
+    pub sign: Option<PathBuf>,
 }
 
 /// Explain each prediction.
@@ -196,6 +248,20 @@ pub struct ExplainModelArgs {
     /// Field separator of CSV
     #[arg(long, default_value_t = ',')]
     pub separator: char,
+}
+
+/// Find the models that were trained on rows.
+#[derive(Args, Debug)]
+pub struct ImpactArgs {
+    /// The rows: CSV, Parquet or NDJSON, also compressed, with the columns that models use
+    #[arg(long, value_name = "FILE")]
+    pub rows: String,
+    /// Field separator of CSV
+    #[arg(long, default_value_t = ',')]
+    pub separator: char,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Score the rows of a file.

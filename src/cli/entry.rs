@@ -9,8 +9,9 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args::{Arguments, CliCommand};
 use crate::cli::exit::{Exit, of_error};
 use crate::cli::{
-    cache, cancel, cat, check, completions, data, diff, explain, graph, init, lineage, model, out,
-    predict, quarantine, replay, run, runs, schema, status, supervise, sweep, transfer, watch,
+    attestation, cache, cancel, cat, check, completions, data, diff, explain, graph, impact, init,
+    lineage, model, out, predict, quarantine, replay, run, runs, schema, status, supervise, sweep,
+    transfer, watch,
 };
 use crate::reporter::problem;
 
@@ -55,6 +56,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
         CliCommand::Runs(args) => runs::runs(&workspace, args),
         CliCommand::Lineage(args) => lineage::lineage(&workspace, args),
         CliCommand::Diff(args) => diff::diff(&workspace, args),
+        CliCommand::Impact(args) => impact::impact(&workspace, args),
         CliCommand::Cat(args) => cat::cat(&workspace, args),
         CliCommand::Check(args) => check::check(&workspace, args),
         CliCommand::Graph(args) => graph::graph(&workspace, args),
@@ -62,6 +64,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
         CliCommand::Quarantine(args) => quarantine::quarantine(&workspace, args),
         CliCommand::Data(args) => data::data(&workspace, args),
         CliCommand::Model(command) => model::model(&workspace, command),
+        CliCommand::Keys(command) => attestation::keys(&workspace, command),
         CliCommand::Predict(args) => predict::predict(&workspace, args),
         CliCommand::Sweep(args) => sweep::sweep(&workspace, args),
         CliCommand::Cache(args) => cache::cache(&workspace, args),

@@ -5,3 +5,4 @@
 pub mod attribution;
 pub mod rows;
 pub mod scorer;
+pub mod training_overlap;

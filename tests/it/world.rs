@@ -223,7 +223,7 @@ fn mark(word: &str) -> String {
         && word
             .bytes()
             .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    let is_instant = word.len() == 20 && word.ends_with('Z') && word.contains('T');
+    let is_instant = matches!(word.len(), 20 | 24) && word.ends_with('Z') && word.contains('T');
     let is_seconds = word
         .split_once('.')
         .is_some_and(|(a, b)| digits(a) && digits(b) && b.len() == 2);

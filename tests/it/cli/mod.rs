@@ -1,9 +1,11 @@
 //! What people and scripts see: one file a command or a story.
 
 mod archives;
+mod attest;
 mod cache;
 mod crash;
 mod daily;
+mod differences;
 mod escapes;
 mod init;
 mod matrix;

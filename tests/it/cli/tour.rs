@@ -1,12 +1,12 @@
-//! The tour of the README, command by command.
+//! The tours of the README and of the page on promoting models, command by command.
 
 use std::process::Command;
 
 use crate::world::{World, package, redact};
 
-/// The commands of every block marked `console` in the README, each with what stands below it.
-fn tour() -> Vec<(String, String)> {
-    let readme = std::fs::read_to_string(package().join("README.md")).unwrap();
+/// The commands of every block marked `console` in a page, each with what stands below it.
+fn tour(page: &str) -> Vec<(String, String)> {
+    let readme = std::fs::read_to_string(package().join(page)).unwrap();
     let mut steps: Vec<(String, String)> = Vec::new();
     let mut inside = false;
     for line in readme.lines() {
@@ -46,7 +46,16 @@ fn sorted(text: &str) -> String {
 
 #[test]
 fn the_tour_of_the_readme_is_true() {
-    let steps = tour();
+    walk("README.md");
+}
+
+#[test]
+fn the_walk_through_a_promotion_is_true() {
+    walk("docs/promote.md");
+}
+
+fn walk(page: &str) {
+    let steps = tour(page);
     assert!(steps.len() >= 6, "the tour has {} steps", steps.len());
     let world = World::shipped();
     let binary = std::path::Path::new(env!("CARGO_BIN_EXE_netsec"));

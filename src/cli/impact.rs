@@ -1,0 +1,154 @@
+//! `netsec impact`: which models were trained on given rows, as whoever has to delete them asks.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::json;
+
+use crate::app::workspace::{AppError, Workspace};
+use crate::base::digest::Digest;
+use crate::cli::args_model::ImpactArgs;
+use crate::cli::exit::Exit;
+use crate::cli::load_model::named;
+use crate::cli::rows::byte;
+use crate::cli::{load, out};
+use crate::model::bundle::ModelBundle;
+use crate::render::columns::columns;
+use crate::scoring::rows::options;
+use crate::scoring::training_overlap::training_overlap;
+use crate::source::files;
+
+/// A model, and how many of the rows it was trained on.
+#[derive(Debug, Serialize)]
+struct TrainedModel {
+    digest: Digest,
+    /// The stage that made it, and its pipeline and run.
+    stage: String,
+    pipeline: String,
+    run: String,
+    /// The refs that point at it now.
+    refs: Vec<String>,
+    /// Rows that equal one that it was trained on, in every column that it uses.
+    trained_on: usize,
+    /// Rows of which that is not known.
+    not_known: usize,
+    /// Why nothing can be told of it; then both counts are 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown: Option<String>,
+}
+
+/// Where a model stands in the records.
+struct RecordedModel {
+    stage: String,
+    pipeline: String,
+    run: String,
+}
+
+/// Tells of every model of the workspace how many of the rows of a file it was trained on.
+///
+/// # Errors
+/// The file cannot be read; the ledger failed.
+pub fn impact(workspace: &Workspace, args: &ImpactArgs) -> Result<Exit, AppError> {
+    let separator = byte(args.separator)?;
+    let bytes = load::read_named(workspace, &args.rows)?;
+    let (models, refs) = recorded(workspace)?;
+    let mut told = Vec::new();
+    for (digest, record) in models {
+        // What is gone from the cache can score nothing any more.
+        let model = workspace.fetch_file(&digest).ok().flatten();
+        let Some(bundle) = model.and_then(|bytes| ModelBundle::decode(&bytes).ok()) else {
+            continue;
+        };
+        let table =
+            files::read(bytes.clone(), &options(&bundle, separator)).map_err(named(&args.rows))?;
+        let mut model = TrainedModel {
+            digest,
+            stage: record.stage,
+            pipeline: record.pipeline,
+            run: record.run,
+            refs: refs.get(&digest).cloned().unwrap_or_default(),
+            trained_on: 0,
+            not_known: 0,
+            unknown: None,
+        };
+        match training_overlap(&bundle, &table) {
+            Ok(Some(overlap)) => {
+                model.trained_on = overlap.trained_on;
+                model.not_known = overlap.not_known;
+            }
+            Ok(None) => {
+                model.unknown =
+                    Some("an older netsec made it, which kept no digests of rows".to_owned())
+            }
+            Err(why) => model.unknown = Some(why.to_string()),
+        }
+        told.push(model);
+    }
+    told.sort_by_key(|model| (std::cmp::Reverse(model.trained_on), model.run.clone()));
+    if args.json {
+        out::json(&json!(told))?;
+    } else {
+        out::data(in_words(&told).as_bytes())?;
+    }
+    Ok(Exit::Done)
+}
+
+type RecordedModels = BTreeMap<Digest, RecordedModel>;
+type RefsByModel = BTreeMap<Digest, Vec<String>>;
+
+/// The models that stages made or that were imported, and the refs that point at them.
+fn recorded(workspace: &Workspace) -> Result<(RecordedModels, RefsByModel), AppError> {
+    let ledger = workspace.reading()?.ledger;
+    let mut refs = RefsByModel::new();
+    for (name, state) in ledger.references()? {
+        if let Some(content) = state.current() {
+            refs.entry(content.digest).or_default().push(name);
+        }
+    }
+    let mut models = RecordedModels::new();
+    for record in ledger
+        .actions()?
+        .into_iter()
+        .filter(|record| record.part.is_none())
+    {
+        for output in record
+            .outputs
+            .iter()
+            .filter(|output| output.port == "model")
+        {
+            models.insert(
+                output.digest,
+                RecordedModel {
+                    stage: record.stage.to_string(),
+                    pipeline: record.pipeline.clone(),
+                    run: record.run.to_string(),
+                },
+            );
+        }
+    }
+    Ok((models, refs))
+}
+
+fn in_words(told: &[TrainedModel]) -> String {
+    if told.is_empty() {
+        return "there is no model in the cache\n".to_owned();
+    }
+    let head = ["trained on", "model", "stage", "run", "pipeline", "refs"].map(str::to_owned);
+    let mut lines = vec![head.to_vec()];
+    for model in told {
+        let count = match (&model.unknown, model.not_known) {
+            (Some(why), _) => why.clone(),
+            (None, 0) => format!("{} rows", model.trained_on),
+            (None, unknown) => format!("{} rows, {unknown} not known", model.trained_on),
+        };
+        lines.push(vec![
+            count,
+            model.digest.short(),
+            model.stage.clone(),
+            model.run.clone(),
+            model.pipeline.clone(),
+            model.refs.join(", "),
+        ]);
+    }
+    columns(&lines)
+}
