@@ -9,6 +9,8 @@ use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::name::{RefName, RunId, stage_and_port};
 use crate::lineage::ledger::Ledger;
+use crate::lineage::lineage_graph::LineageGraph;
+use crate::lineage::query;
 use crate::lineage::record::{ActionRecord, RunRecord, RunRetention};
 use crate::lineage::refs::RefState;
 use crate::plan::files;
@@ -187,6 +189,32 @@ impl Workspace {
                 .collect())
         };
         find_prefix(ledger, target, &of_store).map(|(digest, name)| found(digest, name))
+    }
+
+    /// Returns the runs that used or made the artifact or file that `target` means, the latest last,
+    /// without their stages: those in which an action served a stage that it flowed into, directly or
+    /// by way of others, or that made it.
+    ///
+    /// # Errors
+    /// Nothing, or more than one thing, is meant; the ledger failed.
+    pub fn runs_using(&self, target: &str) -> AppResult<Vec<RunRecord>> {
+        let ledger = self.reading()?.ledger;
+        let found = self.find(&ledger, target)?;
+        let impact = query::impact(&ledger, found.digest, &found.name)?;
+        let mut keys: BTreeSet<Digest> = ledger.makers(&found.digest)?.into_iter().collect();
+        keys.extend(LineageGraph::of_impact(&impact).actions.into_keys());
+        let mut runs = Vec::new();
+        for run in ledger.runs()? {
+            let whole = ledger.run(&run.run)?;
+            let stages = whole.iter().flat_map(|run| &run.stages);
+            if stages
+                .filter_map(|stage| stage.key)
+                .any(|key| keys.contains(&key))
+            {
+                runs.push(run);
+            }
+        }
+        Ok(runs)
     }
 
     /// Returns the bytes of an artifact that is one file; none if it is a directory.

@@ -7,6 +7,7 @@ pub mod check_lineage;
 pub mod explain;
 pub mod gc;
 pub mod import_model;
+pub mod ref_prospects;
 pub mod registry;
 pub mod run;
 pub mod run_difference;

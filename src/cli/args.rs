@@ -222,6 +222,10 @@ pub struct RunsArgs {
     /// List at most this many
     #[arg(short = 'n', long, default_value_t = 20)]
     pub most: usize,
+    /// List only runs that used or made this: a file, `stage.port`, `ref:NAME`, or the beginning of a
+    /// digest
+    #[arg(long, value_name = "TARGET", conflicts_with = "remove")]
+    pub using: Option<String>,
     /// Remove this run from the list; what it made is removed by the next `netsec cache gc`, unless
     /// something else needs it
     #[arg(long, value_name = "RUN")]

@@ -1,5 +1,7 @@
 //! `netsec model promote`, `rollback` and `history`.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::app::workspace::{AppError, Workspace};
@@ -11,6 +13,7 @@ use crate::cli::load_model::decoded;
 use crate::cli::{load, out, run};
 use crate::frame::table::show_time;
 use crate::lineage::ledger::Ledger;
+use crate::lineage::record::ActionRecord;
 use crate::lineage::refs::{ManualEvidence, RefEvidence, RefMove};
 use crate::render::columns::columns;
 
@@ -81,6 +84,13 @@ struct RefHistoryEntry {
     /// The run that the stage ran in.
     #[serde(skip_serializing_if = "Option::is_none")]
     run: Option<String>,
+    /// The decision, as `netsec cat` shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<Digest>,
+    /// How many models the test rows of the decision have judged up to now: the more, the likelier one
+    /// of them looks better by chance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    judged_by_same_rows: Option<usize>,
     /// Who decided it by hand.
     #[serde(skip_serializing_if = "Option::is_none")]
     who: Option<String>,
@@ -127,14 +137,23 @@ fn entry(ledger: &Ledger, step: &RefMove) -> Result<RefHistoryEntry, AppError> {
         to: step.to.digest,
         stage: None,
         run: None,
+        decision: None,
+        judged_by_same_rows: None,
         who: None,
         why: None,
     };
     match &step.evidence {
         RefEvidence::Action(key) => {
-            let record = ledger.action(key)?;
-            entry.stage = record.as_ref().map(|record| record.stage.to_string());
-            entry.run = record.map(|record| record.run.to_string());
+            if let Some(record) = ledger.action(key)? {
+                let decision = record
+                    .outputs
+                    .iter()
+                    .find(|output| output.port == "decision");
+                entry.decision = decision.map(|output| output.digest);
+                entry.judged_by_same_rows = judged_by(ledger, input(&record, "test"))?;
+                entry.stage = Some(record.stage.to_string());
+                entry.run = Some(record.run.to_string());
+            }
         }
         RefEvidence::Manual(word) => {
             entry.who = Some(word.who.clone());
@@ -142,6 +161,25 @@ fn entry(ledger: &Ledger, step: &RefMove) -> Result<RefHistoryEntry, AppError> {
         }
     }
     Ok(entry)
+}
+
+fn input(record: &ActionRecord, port: &str) -> Option<Digest> {
+    let mut inputs = record.inputs.iter();
+    inputs.find(|input| input.port == port)?.digest
+}
+
+/// Counts the models that some rows have judged: a test set that is asked often enough says yes once.
+fn judged_by(ledger: &Ledger, rows: Option<Digest>) -> Result<Option<usize>, AppError> {
+    let Some(rows) = rows else {
+        return Ok(None);
+    };
+    let mut models = BTreeSet::new();
+    for key in ledger.users(&rows)? {
+        let record = ledger.action(&key)?;
+        let judged = record.filter(|record| input(record, "test") == Some(rows));
+        models.extend(judged.and_then(|record| input(&record, "model")));
+    }
+    Ok(Some(models.len()))
 }
 
 /// A person's words on one line, with nothing in them that a terminal would obey.
@@ -152,10 +190,15 @@ fn plain(words: &str) -> String {
 fn line(entry: &RefHistoryEntry) -> Vec<String> {
     let by_stage = || format!("`{}`", entry.stage.as_deref().unwrap_or("a stage"));
     let in_run = || {
-        format!(
-            "its decision in run {}",
-            entry.run.as_deref().unwrap_or("?")
-        )
+        let decision = entry
+            .decision
+            .map_or(String::new(), |digest| format!(" {}", digest.short()));
+        let run = entry.run.as_deref().unwrap_or("?");
+        let judged = match entry.judged_by_same_rows {
+            Some(models) if models > 1 => format!("; its test rows have judged {models} models"),
+            _ => String::new(),
+        };
+        format!("its decision{decision} in run {run}{judged}")
     };
     vec![
         show_time(i64::try_from(entry.at_ms).unwrap_or(i64::MAX)),

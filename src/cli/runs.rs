@@ -24,11 +24,15 @@ pub fn runs(workspace: &Workspace, args: &RunsArgs) -> Result<Exit, AppError> {
         ));
         return Ok(Exit::Done);
     }
-    let mut all = workspace.published()?.runs()?;
+    let mut all = match &args.using {
+        Some(target) => workspace.runs_using(target)?,
+        None => workspace.published()?.runs()?,
+    };
     all.retain(|run| run.retention != RunRetention::Removed);
     let latest = &all[all.len().saturating_sub(args.most)..];
     match (args.json, all.is_empty()) {
         (true, _) => out::json(&json!(with_stages(workspace, latest)?))?,
+        (false, true) if args.using.is_some() => out::say("no run used or made it"),
         (false, true) => out::say("there is no run yet: `netsec run PIPELINE`"),
         (false, false) => out::data(table::runs(latest).as_bytes())?,
     }

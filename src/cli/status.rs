@@ -1,5 +1,8 @@
 //! `netsec status`, and `run --dry-run`.
 
+use serde_json::json;
+
+use crate::app::ref_prospects::{RefMoveProspect, RefProspect};
 use crate::app::workspace::{AppError, LoadedPipeline, RunRequest, Workspace};
 use crate::cli::args::StatusArgs;
 use crate::cli::exit::Exit;
@@ -35,10 +38,40 @@ pub fn show(
         }
     };
     let rows: Vec<PlanRow<'_>> = plan.wanted.iter().map(row).collect();
+    let prospects = workspace.ref_prospects(loaded, &plan)?;
     if json {
-        out::json(&table::plan_json(&rows))?;
+        let mut told = table::plan_json(&rows);
+        told["refs"] = json!(prospects);
+        out::json(&told)?;
     } else {
-        out::data(table::plan(&rows).as_bytes())?;
+        let refs: String = prospects.iter().map(in_words).collect();
+        out::data((table::plan(&rows) + &refs).as_bytes())?;
     }
     Ok(Exit::Done)
+}
+
+/// What a run would make of a ref, on a line.
+fn in_words(told: &RefProspect) -> String {
+    let (stage, name) = (&told.stage, &told.name);
+    let points_at = match told.points_at {
+        Some(digest) => format!("at {}", digest.short()),
+        None => "at nothing yet".to_owned(),
+    };
+    let by = match &told.moved_by {
+        Some(who) if told.is_of_another_pipeline => {
+            format!(", where another pipeline, {who}, put it")
+        }
+        Some(who) => format!(", where {who} put it"),
+        None => String::new(),
+    };
+    match told.prospect {
+        RefMoveProspect::Stays => format!("{name} stays {points_at}{by}\n"),
+        RefMoveProspect::Moves(to) => format!(
+            "{name} moves to {} by the cached decision of {stage}; it is {points_at}{by}\n",
+            to.short()
+        ),
+        RefMoveProspect::Undecided => {
+            format!("{name} is {points_at}{by}; {stage} decides whether it moves\n")
+        }
+    }
 }

@@ -54,3 +54,47 @@ fn a_ref_tells_who_moved_it_and_why() {
     let refused = world.netsec(&table);
     assert_eq!(refused.code, 2, "only models are promoted");
 }
+
+#[test]
+fn status_tells_what_a_run_would_make_of_a_ref() {
+    let world = World::shipped();
+    let status = |args: &[&str]| world.ok(&[&["status", "pipelines/default.yaml"], args].concat());
+    let told = status(&["--set", "rows=600"]);
+    assert!(
+        told.contains("champion/default is at nothing yet; evaluate decides whether it moves"),
+        "{told}"
+    );
+    world.run(&["pipelines/default.yaml", "--set", "rows=600"]);
+    let told = status(&["--set", "rows=600"]);
+    assert!(
+        told.contains(", where pipelines/default.yaml put it"),
+        "{told}"
+    );
+    // Another pipeline on the same ref is no surprise.
+    let copy = std::fs::read_to_string(world.root().join("pipelines/default.yaml")).unwrap();
+    world.write("pipelines/copy.yaml", copy);
+    let told = world.ok(&["status", "pipelines/copy.yaml", "--set", "rows=700"]);
+    assert!(
+        told.contains("where another pipeline, pipelines/default.yaml, put it"),
+        "{told}"
+    );
+    let json: Value =
+        serde_json::from_str(&world.ok(&["status", "pipelines/copy.yaml", "--json"])).unwrap();
+    assert_eq!(json["refs"][0]["prospect"], "undecided");
+    // Which runs used or made something, and how often the test rows were asked.
+    let runs = |target: &str| -> usize {
+        let listed = world.ok(&["runs", "--using", target, "--json"]);
+        serde_json::from_str::<Value>(&listed)
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    world.run(&["pipelines/default.yaml", "--set", "rows=650"]);
+    assert_eq!(runs("schemas/synthetic.yaml"), 2);
+    assert_eq!(runs("ref:champion/default"), 2);
+    assert_eq!(runs("train.model"), 1);
+    let first = &history(&world)[0];
+    assert_eq!(first["judged_by_same_rows"], 1);
+    assert_eq!(first["decision"].as_str().unwrap().len(), 64);
+}
