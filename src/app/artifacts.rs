@@ -245,6 +245,14 @@ impl Workspace {
             .collect()
     }
 
+    /// Returns the bytes of one file of a directory, by its path in it; none if it is not there.
+    pub fn fetch_entry(&self, digest: &Digest, path: &str) -> Option<Vec<u8>> {
+        let store = self.store();
+        let listed = manifest(&store, digest)?;
+        let file = listed.files.iter().find(|file| file.path == path)?;
+        store.get(&file.digest).ok()
+    }
+
     /// Returns what each file of an artifact is, in the order of `fetch`.
     pub fn forms(&self, digest: &Digest) -> Vec<EntryForm> {
         let forms = |manifest: Manifest| manifest.files.iter().map(|file| file.form).collect();

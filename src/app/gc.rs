@@ -13,6 +13,7 @@ use crate::base::disk;
 use crate::base::outcome::{RunOutcome, StageOutcome};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::{ActionRecord, LedgerEntry, RunRecord, RunRetention};
+use crate::lineage::refs::RefEvidence;
 use crate::plan::up_to_date;
 use crate::store::blob::Store;
 use crate::store::local::LocalStore;
@@ -142,6 +143,11 @@ impl Workspace {
         };
         let mut kept = BTreeSet::new();
         for (_, state) in ledger.references()? {
+            for step in &state.moves {
+                if let RefEvidence::Manual(word) = &step.evidence {
+                    kept.extend(word.attestation);
+                }
+            }
             let latest = state.moves.last();
             for content in latest
                 .into_iter()

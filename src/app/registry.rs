@@ -12,7 +12,8 @@ use crate::plan::up_to_date;
 use crate::store::blob::Store;
 
 impl Workspace {
-    /// Points a ref at an artifact that was found, whatever the gate said of it.
+    /// Points a ref at an artifact that was found, whatever the gate said of it; the signed statement of
+    /// it, if there is one, is kept with the history.
     ///
     /// # Errors
     /// No reason is given; no stage made it, or it is gone; the ref points there already; `Busy`,
@@ -21,9 +22,15 @@ impl Workspace {
         &self,
         name: &RefName,
         found: &FoundTarget,
-        word: ManualEvidence,
+        mut word: ManualEvidence,
+        attestation: Option<&[u8]>,
         terms: &RunOptions<'_>,
     ) -> AppResult<RefMove> {
+        if let Some(bytes) = attestation {
+            let store = self.store();
+            word.attestation = Some(store.put(bytes)?);
+            store.flush()?;
+        }
         self.move_ref(name, word, terms, &|ledger, _| content(ledger, found))
     }
 

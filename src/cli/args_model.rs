@@ -110,6 +110,10 @@ pub struct PromoteArgs {
     /// The ref to move, such as champion/phishing
     #[arg(long, value_name = "REF")]
     pub to: String,
+    /// Keep a statement of what the model was made of with the history, signed with a private key of
+    /// `netsec keys new`; `model verify REF --key` checks it
+    #[arg(long, value_name = "KEY")]
+    pub sign: Option<PathBuf>,
     /// Who decides, and why
     #[command(flatten)]
     pub word: ManualWordArgs,

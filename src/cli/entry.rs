@@ -9,7 +9,7 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args::{Arguments, CliCommand};
 use crate::cli::exit::{Exit, of_error};
 use crate::cli::{
-    attestation, cache, cancel, cat, check, completions, data, diff, explain, graph, impact, init,
+    cache, cancel, cat, check, completions, data, diff, explain, graph, impact, init, keys,
     lineage, model, out, predict, quarantine, replay, run, runs, schema, status, supervise, sweep,
     transfer, watch,
 };
@@ -64,7 +64,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
         CliCommand::Quarantine(args) => quarantine::quarantine(&workspace, args),
         CliCommand::Data(args) => data::data(&workspace, args),
         CliCommand::Model(command) => model::model(&workspace, command),
-        CliCommand::Keys(command) => attestation::keys(&workspace, command),
+        CliCommand::Keys(command) => keys::keys(&workspace, command),
         CliCommand::Predict(args) => predict::predict(&workspace, args),
         CliCommand::Sweep(args) => sweep::sweep(&workspace, args),
         CliCommand::Cache(args) => cache::cache(&workspace, args),

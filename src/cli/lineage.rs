@@ -3,15 +3,18 @@
 use serde_json::json;
 
 use crate::app::workspace::{AppError, Workspace};
+use crate::base::stored::StoredDocument;
 use crate::cli::args::{LineageArgs, LineageFormat};
 use crate::cli::exit::Exit;
 use crate::cli::out;
+use crate::frame::dataset::{DatasetIndex, INDEX};
 use crate::lineage::lineage_graph::LineageGraph;
 use crate::lineage::query::{self, ArtifactImpact, ArtifactTrace};
 use crate::reporter::lineage_drawing::{dot, mermaid};
-use crate::reporter::openlineage::openlineage;
+use crate::reporter::openlineage::{DataAssertion, LineageFacts, TableFacts, openlineage};
 use crate::reporter::prov::prov;
 use crate::reporter::table;
+use crate::schema::report::{RuleVerdict, ValidationReport};
 
 /// What was found in the direction that was asked for.
 enum FoundLineage {
@@ -60,7 +63,11 @@ pub fn lineage(workspace: &Workspace, args: &LineageArgs) -> Result<Exit, AppErr
         LineageFormat::Dot => out::data(dot(&found.graph()).as_bytes())?,
         LineageFormat::Mermaid => out::data(mermaid(&found.graph()).as_bytes())?,
         LineageFormat::Prov => out::json(&prov(&found.graph()))?,
-        LineageFormat::Openlineage => out::data(openlineage(&found.graph()).as_bytes())?,
+        LineageFormat::Openlineage => {
+            let graph = found.graph();
+            let facts = facts(workspace, &graph);
+            out::data(openlineage(&graph, &facts).as_bytes())?;
+        }
     }
     Ok(Exit::Done)
 }
@@ -75,4 +82,53 @@ fn found(workspace: &Workspace, args: &LineageArgs) -> Result<FoundLineage, AppE
     let run = found.run.as_ref();
     let trace = query::trace(&ledger, found.digest, &found.name, run)?;
     Ok(FoundLineage::Upstream(trace))
+}
+
+/// What the artifacts of a lineage tell of themselves: the columns and rows of tables, and what came of
+/// validations. What is gone from the cache tells nothing.
+fn facts(workspace: &Workspace, graph: &LineageGraph) -> LineageFacts {
+    let mut facts = LineageFacts::default();
+    for digest in graph.artifacts.keys() {
+        let index = workspace.fetch_entry(digest, INDEX);
+        let index = index.and_then(|bytes| DatasetIndex::decode(&bytes).ok());
+        if let Some(index) = index {
+            let rows = index.rows();
+            let columns = index.columns.into_iter();
+            let table = TableFacts {
+                columns: columns.map(|(name, kind)| (name, kind.as_str())).collect(),
+                rows,
+            };
+            facts.tables.insert(*digest, table);
+        }
+    }
+    for (key, action) in graph
+        .actions
+        .iter()
+        .filter(|(_, action)| action.kind == "validate")
+    {
+        let name = format!("{}:{}.report", action.run, action.stage);
+        let report = workspace
+            .fetch_target(&name)
+            .ok()
+            .and_then(|(_, bytes)| bytes);
+        let report = report.and_then(|bytes| ValidationReport::decode(&bytes).ok());
+        if let Some(report) = report.filter(|_| action.part.is_none()) {
+            facts.assertions.insert(*key, assertions(&report));
+        }
+    }
+    facts
+}
+
+fn assertions(report: &ValidationReport) -> Vec<DataAssertion> {
+    let of_rows = report.rules.iter().map(|rule| DataAssertion {
+        assertion: format!("{}: {}", rule.rule, rule.asks),
+        success: rule.verdict == RuleVerdict::Passed,
+        column: rule.column.clone(),
+    });
+    let of_table = report.table.iter().map(|rule| DataAssertion {
+        assertion: rule.rule.clone(),
+        success: rule.verdict == RuleVerdict::Passed,
+        column: None,
+    });
+    of_rows.chain(of_table).collect()
 }

@@ -1,34 +1,19 @@
 //! `netsec model`.
 
-use std::path::Path;
-
 use serde_json::json;
 
 use crate::app::workspace::{AppError, Workspace};
-use crate::attest::package::EXTENSION;
 use crate::base::disk;
-use crate::base::stored::StoredDocument;
-use crate::cli::args_model::{
-    ExplainModelArgs, ExportModelArgs, ImportanceArgs, ModelCommand, ShowModelArgs,
-};
-use crate::cli::attestation::{self, StatedModel, private_key};
+use crate::cli::args_model::{ExplainModelArgs, ImportanceArgs, ModelCommand, ShowModelArgs};
 use crate::cli::exit::Exit;
-use crate::cli::load_model::{decoded, named, stored_model};
+use crate::cli::load_model::{named, stored_model};
 use crate::cli::rows::byte;
-use crate::cli::{load, model_list, out, promotion};
-use crate::export::card::card;
-use crate::export::error::ExportError;
-use crate::export::mlflow::mlflow;
-use crate::export::onnx::document::onnx;
+use crate::cli::{load, model_export, model_import, model_list, model_verify, out, promotion};
 use crate::frame::convert::file;
 use crate::frame::table::Table;
-use crate::lineage::lineage_graph::LineageGraph;
-use crate::lineage::query::{self, ArtifactTrace};
-use crate::lineage::record::ActionRecord;
 use crate::model::bundle::ModelBundle;
 use crate::model::importance::{importance, permuted};
 use crate::render::columns::columns;
-use crate::reporter::table;
 use crate::scoring::attribution::{RowExplainer, explained};
 use crate::scoring::rows::options;
 use crate::source::files::{self, Options};
@@ -46,11 +31,11 @@ pub fn model(workspace: &Workspace, command: &ModelCommand) -> Result<Exit, AppE
         ModelCommand::Diff(args) => model_list::diff(workspace, args),
         ModelCommand::Show(args) => show(workspace, args),
         ModelCommand::Importance(args) => measure_importance(workspace, args),
-        ModelCommand::Export(args) => export(workspace, args),
+        ModelCommand::Export(args) => model_export::export(workspace, args),
         ModelCommand::Explain(args) => explain(workspace, args),
         ModelCommand::Promote(args) => promotion::promote(workspace, args),
-        ModelCommand::Verify(args) => return attestation::verify(workspace, args),
-        ModelCommand::Import(args) => attestation::import(workspace, args),
+        ModelCommand::Verify(args) => return model_verify::verify(workspace, args),
+        ModelCommand::Import(args) => model_import::import(workspace, args),
         ModelCommand::Rollback(args) => promotion::roll_back(workspace, args),
         ModelCommand::History(args) => promotion::history(workspace, args),
     }
@@ -164,131 +149,6 @@ fn measure_importance(workspace: &Workspace, args: &ImportanceArgs) -> Result<()
         lines.push(vec![drop.column.clone(), mean, deviation]);
     }
     out::data(format!("{} {whole:.4}\n\n{}", args.metric, columns(&lines)).as_bytes())?;
-    Ok(())
-}
-
-/// A model that is to be written elsewhere, with what is known of how it was made.
-struct ExportedModel {
-    name: String,
-    bytes: Vec<u8>,
-    trace: ArtifactTrace,
-    /// The records of the stages that it was made by.
-    records: Vec<ActionRecord>,
-}
-
-/// Finds a model and what it was made of.
-fn exported(workspace: &Workspace, target: &str) -> Result<ExportedModel, AppError> {
-    // The ledger is given back before anything is written, so that no run waits.
-    let ledger = workspace.reading()?.ledger;
-    let found = workspace.find(&ledger, target)?;
-    let trace = query::trace(&ledger, found.digest, &found.name, found.run.as_ref())?;
-    let mut records = Vec::new();
-    for (key, action) in LineageGraph::of_trace(&trace).actions {
-        if action.part.is_none() {
-            records.extend(ledger.action(&key)?);
-        }
-    }
-    let bytes = workspace.fetch_file(&found.digest)?;
-    let none = || AppError::Usage(format!("`{}` is not a model", found.name));
-    Ok(ExportedModel {
-        bytes: bytes.ok_or_else(none)?,
-        name: found.name,
-        trace,
-        records,
-    })
-}
-
-fn export(workspace: &Workspace, args: &ExportModelArgs) -> Result<(), AppError> {
-    let target = args.whose.name(&args.target);
-    let model = exported(workspace, &target)?;
-    let name = &model.name;
-    let bundle = decoded(name, Some(model.bytes.clone()))?;
-    let digest = model.trace.digest.hex();
-    let card = card(name, &bundle, &digest, &table::trace(&model.trace));
-    let stated = StatedModel {
-        name,
-        bytes: &model.bytes,
-        bundle: &bundle,
-        trace: &model.trace,
-        records: &model.records,
-        card: &card,
-    };
-    let key = args
-        .sign
-        .as_ref()
-        .map(|key| private_key(workspace, key))
-        .transpose()?;
-    let form = ExportForm::of(&args.output);
-    if key.is_some() && !matches!(form, ExportForm::Package | ExportForm::Folder) {
-        return Err(AppError::Usage(
-            "only a folder or a `.netsec-model` holds a signature: name one with `-o`".to_owned(),
-        ));
-    }
-    let failed = |error: ExportError| AppError::Data(format!("`{name}`: {error}"));
-    let one = |bytes: Vec<u8>| vec![(String::new(), bytes)];
-    let files = match form {
-        ExportForm::Onnx => one(onnx(&bundle).map_err(failed)?),
-        ExportForm::Card => one(card.clone().into_bytes()),
-        ExportForm::Bill => one(stated.bill()),
-        ExportForm::Package => one(stated.pack(key.as_ref()).encode()),
-        ExportForm::Folder => {
-            let files = mlflow(&bundle, &card).map_err(failed)?;
-            match &key {
-                Some(key) => stated.sign(files, key),
-                None => files,
-            }
-        }
-    };
-    write(workspace, &args.output, files)?;
-    out::say(&format!(
-        "`{name}` is written to `{}`",
-        args.output.display()
-    ));
-    Ok(())
-}
-
-/// What a model is exported as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ExportForm {
-    Onnx,
-    Card,
-    Bill,
-    Package,
-    Folder,
-}
-
-impl ExportForm {
-    fn of(path: &Path) -> Self {
-        if path.to_string_lossy().ends_with(".cdx.json") {
-            return Self::Bill;
-        }
-        match path.extension().and_then(|form| form.to_str()) {
-            Some("onnx") => Self::Onnx,
-            Some("md") => Self::Card,
-            Some(EXTENSION) => Self::Package,
-            _ => Self::Folder,
-        }
-    }
-}
-
-/// Writes a file, or the files of a folder that is new or empty.
-fn write(
-    workspace: &Workspace,
-    output: &Path,
-    files: Vec<(String, Vec<u8>)>,
-) -> Result<(), AppError> {
-    let to = workspace.root().join(output);
-    let is_folder = files.len() > 1;
-    if is_folder && disk::list(&to).is_ok_and(|files| !files.is_empty()) {
-        return Err(AppError::Usage(format!(
-            "`{}` is there already: name another folder",
-            output.display()
-        )));
-    }
-    for (file, bytes) in files {
-        let to = if is_folder { to.join(file) } else { to.clone() };
-        disk::write_whole(&to, &bytes)?;
-    }
     Ok(())
 }
 

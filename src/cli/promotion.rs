@@ -9,7 +9,9 @@ use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::name::RefName;
 use crate::cli::args_model::{HistoryArgs, ManualWordArgs, PromoteArgs, RollbackArgs};
+use crate::cli::keys::private_key;
 use crate::cli::load_model::decoded;
+use crate::cli::model_export::signed_statement;
 use crate::cli::{load, out, run};
 use crate::frame::table::show_time;
 use crate::lineage::ledger::Ledger;
@@ -28,8 +30,22 @@ pub fn promote(workspace: &Workspace, args: &PromoteArgs) -> Result<(), AppError
     let (found, title) = workspace.find_named(&target)?;
     // A ref that serves models must never point at anything else.
     decoded(&title, workspace.fetch_file(&found.digest)?)?;
+    let attestation = match &args.sign {
+        Some(key) => Some(signed_statement(
+            workspace,
+            &target,
+            &private_key(workspace, key)?,
+        )?),
+        None => None,
+    };
     let cancel = Cancel::new();
-    let step = workspace.promote(&name, &found, word(&args.word)?, &run::plain_terms(&cancel))?;
+    let step = workspace.promote(
+        &name,
+        &found,
+        word(&args.word)?,
+        attestation.as_deref(),
+        &run::plain_terms(&cancel),
+    )?;
     tell(&step);
     Ok(())
 }
@@ -69,6 +85,7 @@ pub fn word(args: &ManualWordArgs) -> Result<ManualEvidence, AppError> {
     Ok(ManualEvidence {
         who,
         why: args.why.clone(),
+        attestation: None,
     })
 }
 
@@ -97,6 +114,9 @@ struct RefHistoryEntry {
     /// Why.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    /// The signed statement of what was promoted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attestation: Option<Digest>,
 }
 
 /// Shows where a ref has pointed.
@@ -141,6 +161,7 @@ fn entry(ledger: &Ledger, step: &RefMove) -> Result<RefHistoryEntry, AppError> {
         judged_by_same_rows: None,
         who: None,
         why: None,
+        attestation: None,
     };
     match &step.evidence {
         RefEvidence::Action(key) => {
@@ -158,6 +179,7 @@ fn entry(ledger: &Ledger, step: &RefMove) -> Result<RefHistoryEntry, AppError> {
         RefEvidence::Manual(word) => {
             entry.who = Some(word.who.clone());
             entry.why = Some(word.why.clone());
+            entry.attestation = word.attestation;
         }
     }
     Ok(entry)

@@ -52,6 +52,9 @@ pub struct ManualEvidence {
     pub who: String,
     /// Why.
     pub why: String,
+    /// The signed statement of what was promoted, if there is one: a blob of the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attestation: Option<Digest>,
 }
 
 impl ManualEvidence {
@@ -155,6 +158,7 @@ mod tests {
         let manual = ManualEvidence {
             who: "someone".to_owned(),
             why: "the other one fails on IPv6".to_owned(),
+            attestation: None,
         };
         let by_hand = step(
             Some(content(1, false)),

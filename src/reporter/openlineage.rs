@@ -1,6 +1,8 @@
 //! Lineage as OpenLineage events (specification 2-0-2), for catalogues such as Marquez: each action is
 //! a run of a job, and began and ended.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::base::clock::iso_ms;
@@ -16,6 +18,42 @@ const JOB_TYPE: &str =
     "https://openlineage.io/spec/facets/2-0-3/JobTypeJobFacet.json#/$defs/JobTypeJobFacet";
 const VERSION: &str = "https://openlineage.io/spec/facets/1-0-1/DatasetVersionDatasetFacet.json#/$defs/DatasetVersionDatasetFacet";
 
+const SCHEMA: &str =
+    "https://openlineage.io/spec/facets/1-2-0/SchemaDatasetFacet.json#/$defs/SchemaDatasetFacet";
+const COLUMN_LINEAGE: &str = "https://openlineage.io/spec/facets/1-2-0/ColumnLineageDatasetFacet.json#/$defs/ColumnLineageDatasetFacet";
+const QUALITY: &str = "https://openlineage.io/spec/facets/1-0-3/DataQualityMetricsInputDatasetFacet.json#/$defs/DataQualityMetricsInputDatasetFacet";
+const ASSERTIONS: &str = "https://openlineage.io/spec/facets/1-1-0/DataQualityAssertionsDatasetFacet.json#/$defs/DataQualityAssertionsDatasetFacet";
+
+/// What is known of artifacts and actions besides lineage, for facets.
+#[derive(Debug, Default)]
+pub struct LineageFacts {
+    /// The tables among the artifacts.
+    pub tables: BTreeMap<Digest, TableFacts>,
+    /// What actions that validate a table found, by key.
+    pub assertions: BTreeMap<Digest, Vec<DataAssertion>>,
+}
+
+/// What is known of a table.
+#[derive(Debug)]
+pub struct TableFacts {
+    /// Its columns, with their types.
+    pub columns: Vec<(String, &'static str)>,
+    /// How many rows it has.
+    pub rows: u64,
+}
+
+/// A rule that a table was held to.
+#[derive(Clone, Debug, Serialize)]
+pub struct DataAssertion {
+    /// The rule.
+    pub assertion: String,
+    /// Whether it held.
+    pub success: bool,
+    /// The column; none for a condition on the whole table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+}
+
 /// The namespace of jobs and artifacts.
 const NAMESPACE: &str = "netsec";
 
@@ -26,7 +64,7 @@ struct RunEvent {
     event_time: String,
     run: EventRun,
     job: EventJob,
-    inputs: Vec<EventDataset>,
+    inputs: Vec<EventInput>,
     outputs: Vec<EventDataset>,
     producer: &'static str,
     #[serde(rename = "schemaURL")]
@@ -89,6 +127,40 @@ struct JobTypeFacet {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EventInput {
+    #[serde(flatten)]
+    dataset: EventDataset,
+    input_facets: InputFacets,
+}
+
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InputFacets {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_quality_metrics: Option<QualityFacet>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_quality_assertions: Option<AssertionsFacet>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct QualityFacet {
+    #[serde(flatten)]
+    facet: FacetHead,
+    row_count: u64,
+    /// Distributions are in profiles, not here.
+    column_metrics: BTreeMap<String, u64>,
+}
+
+#[derive(Serialize)]
+struct AssertionsFacet {
+    #[serde(flatten)]
+    facet: FacetHead,
+    assertions: Vec<DataAssertion>,
+}
+
+#[derive(Serialize)]
 struct EventDataset {
     namespace: &'static str,
     name: String,
@@ -96,8 +168,47 @@ struct EventDataset {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct DatasetFacets {
     version: VersionFacet,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schema: Option<SchemaFacet>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column_lineage: Option<ColumnLineageFacet>,
+}
+
+#[derive(Serialize)]
+struct SchemaFacet {
+    #[serde(flatten)]
+    facet: FacetHead,
+    fields: Vec<SchemaField>,
+}
+
+#[derive(Serialize)]
+struct SchemaField {
+    name: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+#[derive(Serialize)]
+struct ColumnLineageFacet {
+    #[serde(flatten)]
+    facet: FacetHead,
+    fields: BTreeMap<String, ColumnOrigins>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ColumnOrigins {
+    input_fields: Vec<ColumnOrigin>,
+}
+
+#[derive(Serialize)]
+struct ColumnOrigin {
+    namespace: &'static str,
+    name: String,
+    field: String,
 }
 
 #[derive(Serialize)]
@@ -130,7 +241,7 @@ impl FacetHead {
 ///
 /// # Panics
 /// Never: plain data serialises.
-pub fn openlineage(graph: &LineageGraph) -> String {
+pub fn openlineage(graph: &LineageGraph, facts: &LineageFacts) -> String {
     let mut events: Vec<(u64, String)> = Vec::new();
     for action in graph.actions.values() {
         let moments = [
@@ -138,7 +249,7 @@ pub fn openlineage(graph: &LineageGraph) -> String {
             ("COMPLETE", action.ended_ms()),
         ];
         for (sort, at_ms) in moments {
-            let event = event(graph, action, sort, at_ms);
+            let event = event(graph, facts, action, sort, at_ms);
             let line = serde_json::to_string(&event).expect("plain data serialises");
             events.push((at_ms, line));
         }
@@ -149,6 +260,7 @@ pub fn openlineage(graph: &LineageGraph) -> String {
 
 fn event(
     graph: &LineageGraph,
+    facts: &LineageFacts,
     action: &ArtifactMaker,
     event_type: &'static str,
     at_ms: u64,
@@ -189,18 +301,29 @@ fn event(
         },
         inputs: graph
             .inputs(&action.key)
-            .map(|(digest, name)| dataset(digest, name))
+            .map(|(digest, name)| input(facts, action, digest, name))
             .collect(),
         outputs: graph
             .outputs(&action.key)
-            .map(|(digest, name)| dataset(digest, name))
+            .map(|(digest, name)| output(graph, facts, action, (digest, name)))
             .collect(),
         producer: PRODUCER,
         schema_url: EVENT,
     }
 }
 
-fn dataset(digest: &Digest, name: &str) -> EventDataset {
+fn dataset(facts: &LineageFacts, digest: &Digest, name: &str) -> EventDataset {
+    let schema = facts.tables.get(digest).map(|table| SchemaFacet {
+        facet: FacetHead::of(SCHEMA),
+        fields: table
+            .columns
+            .iter()
+            .map(|(name, kind)| SchemaField {
+                name: name.clone(),
+                kind,
+            })
+            .collect(),
+    });
     EventDataset {
         namespace: NAMESPACE,
         name: name.to_owned(),
@@ -209,8 +332,77 @@ fn dataset(digest: &Digest, name: &str) -> EventDataset {
                 facet: FacetHead::of(VERSION),
                 dataset_version: digest.hex(),
             },
+            schema,
+            column_lineage: None,
         },
     }
+}
+
+/// What flowed into an action; of a table how many rows it has and, if the action held it to rules,
+/// which held.
+fn input(facts: &LineageFacts, action: &ArtifactMaker, digest: &Digest, name: &str) -> EventInput {
+    let table = facts.tables.get(digest);
+    let asserted = facts
+        .assertions
+        .get(&action.key)
+        .filter(|_| table.is_some());
+    EventInput {
+        dataset: dataset(facts, digest, name),
+        input_facets: InputFacets {
+            data_quality_metrics: table.map(|table| QualityFacet {
+                facet: FacetHead::of(QUALITY),
+                row_count: table.rows,
+                column_metrics: BTreeMap::new(),
+            }),
+            data_quality_assertions: asserted.map(|assertions| AssertionsFacet {
+                facet: FacetHead::of(ASSERTIONS),
+                assertions: assertions.clone(),
+            }),
+        },
+    }
+}
+
+/// What came out of an action; of a table, from which columns of which inputs each column came: those
+/// of the same name, since no kind of stage that gives tables renames a column.
+fn output(
+    graph: &LineageGraph,
+    facts: &LineageFacts,
+    action: &ArtifactMaker,
+    (digest, name): (&Digest, &str),
+) -> EventDataset {
+    let mut fields = BTreeMap::new();
+    for (column, _) in facts
+        .tables
+        .get(digest)
+        .iter()
+        .flat_map(|table| &table.columns)
+    {
+        let mut input_fields = Vec::new();
+        for (input, name) in graph
+            .inputs(&action.key)
+            .filter(|(input, _)| *input != digest)
+        {
+            let table = facts.tables.get(input);
+            if table.is_some_and(|table| table.columns.iter().any(|(other, _)| other == column)) {
+                input_fields.push(ColumnOrigin {
+                    namespace: NAMESPACE,
+                    name: name.to_owned(),
+                    field: column.clone(),
+                });
+            }
+        }
+        if !input_fields.is_empty() {
+            fields.insert(column.clone(), ColumnOrigins { input_fields });
+        }
+    }
+    let mut dataset = dataset(facts, digest, name);
+    if !fields.is_empty() {
+        dataset.facets.column_lineage = Some(ColumnLineageFacet {
+            facet: FacetHead::of(COLUMN_LINEAGE),
+            fields,
+        });
+    }
+    dataset
 }
 
 fn run_digest(run: &str) -> Digest {

@@ -22,7 +22,9 @@ from pathlib import Path
 import networkx
 from jsonschema import Draft202012Validator, FormatChecker
 from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
-from openlineage.client.facet_v2 import dataset_version_dataset, job_type_job, parent_run
+from openlineage.client.facet_v2 import (column_lineage_dataset, data_quality_assertions_dataset,
+                                         data_quality_metrics_input_dataset, dataset_version_dataset, job_type_job,
+                                         parent_run, schema_dataset)
 from prov.model import ProvActivity, ProvDocument, ProvEntity, ProvGeneration, ProvUsage
 
 NETSEC, FOLDER = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
@@ -31,6 +33,10 @@ FACETS = {
     "jobType": job_type_job.JobTypeJobFacet,
     "parent": parent_run.ParentRunFacet,
     "version": dataset_version_dataset.DatasetVersionDatasetFacet,
+    "schema": schema_dataset.SchemaDatasetFacet,
+    "columnLineage": column_lineage_dataset.ColumnLineageDatasetFacet,
+    "dataQualityMetrics": data_quality_metrics_input_dataset.DataQualityMetricsInputDatasetFacet,
+    "dataQualityAssertions": data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet,
 }
 # The nodes and the edges of a drawing; `plain` is what Graphviz makes of DOT.
 DRAWN = {
@@ -59,7 +65,7 @@ EVENT = whole(
     schemaURL=URI | {"const": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"},
     run=whole(runId={"type": "string", "format": "uuid"}, facets=SOME_FACETS),
     job=whole(namespace=TEXT, name=TEXT, facets=SOME_FACETS),
-    inputs=many(whole(namespace=TEXT, name=TEXT, facets=SOME_FACETS)),
+    inputs=many(whole(namespace=TEXT, name=TEXT, facets=SOME_FACETS, inputFacets=SOME_FACETS)),
     outputs=many(whole(namespace=TEXT, name=TEXT, facets=SOME_FACETS)),
 )
 # A format whose package is missing is a KeyError here; by default it would go unchecked.
@@ -136,12 +142,21 @@ def facets(told):
         words = {key: value for key, value in facet.items() if not key.startswith("_")}
         if name == "parent":
             words = {"run": parent_run.Run(**words["run"]), "job": parent_run.Job(**words["job"])}
+        if name == "schema":
+            words = {"fields": [schema_dataset.SchemaDatasetFacetFields(**field) for field in words["fields"]]}
+        if name == "columnLineage":
+            words = {"fields": {column: column_lineage_dataset.Fields(
+                inputFields=[column_lineage_dataset.InputField(**field) for field in origins["inputFields"]])
+                for column, origins in words["fields"].items()}}
+        if name == "dataQualityAssertions":
+            words = {"assertions": [data_quality_assertions_dataset.Assertion(**rule) for rule in words["assertions"]]}
         made[name] = FACETS[name](producer=facet["_producer"], **words)
     return made
 
 
 def with_facets(kind, told):
-    return kind(**told | {"facets": facets(told["facets"])})
+    told = {name: facets(value) if name in ("facets", "inputFacets") else value for name, value in told.items()}
+    return kind(**told)
 
 
 def run_event(told):
@@ -181,6 +196,12 @@ def check_openlineage(text, graph):
         sys.exit("  OpenLineage: the events are not in the order of their times")
     print(f"  OpenLineage runs with one START, then one COMPLETE, in the order of their times: {len(states)}")
     same("  OpenLineage inputs and outputs", edges, graph.edges)
+    kinds = Counter(chain.from_iterable([*data.facets, *getattr(data, "inputFacets", [])]
+                                        for event in events for data in [*event.inputs, *event.outputs]))
+    for kind in ["schema", "columnLineage", "dataQualityMetrics", "dataQualityAssertions"]:
+        if not kinds[kind]:
+            sys.exit(f"  OpenLineage: no dataset has the facet {kind}")
+    print(f"  OpenLineage facets of datasets: {dict(kinds)}")
 
 
 def check_drawing(form, text, graph):

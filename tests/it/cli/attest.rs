@@ -180,3 +180,46 @@ fn a_chain_is_checked_down_to_the_data() {
     assert_eq!(bill["specVersion"], "1.6");
     assert_eq!(bill["components"][0]["name"], "t.csv");
 }
+
+#[test]
+fn a_signed_promotion_is_checked_by_its_ref() {
+    let world = signed_world();
+    let promote = [
+        "model",
+        "promote",
+        "train.model",
+        "--to",
+        "champion/pilot",
+        "--why",
+        "the pilot",
+        "--by",
+        "alex",
+    ];
+    world.ok(&[&promote[..], &["--sign", "team.pem"]].concat());
+    world.ok(&["cache", "gc", "--apply"]);
+    let verify = ["model", "verify", "ref:champion/pilot", "--key"];
+    let told = world.netsec(&[&verify[..], &["team.pub.pem"]].concat());
+    assert_eq!(told.code, 0, "{}", told.stderr);
+    assert!(
+        told.stderr.contains("promoted with a statement signed by"),
+        "{}",
+        told.stderr
+    );
+    world.ok(&["keys", "new", "-o", "other"]);
+    let other = world.netsec(&[&verify[..], &["other.pub.pem"]].concat());
+    assert_eq!(other.code, 4, "{}", other.stderr);
+    let gate = world.netsec(&["model", "verify", CHAMPION, "--key", "team.pub.pem"]);
+    assert!(
+        gate.stderr.contains("moved there without a signature"),
+        "{}",
+        gate.stderr
+    );
+    let history: Value =
+        serde_json::from_str(&world.ok(&["model", "history", "champion/pilot", "--json"])).unwrap();
+    let envelope = history[0]["attestation"].as_str().unwrap();
+    assert!(
+        world
+            .ok(&["cat", envelope])
+            .contains("application/vnd.in-toto+json")
+    );
+}

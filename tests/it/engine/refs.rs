@@ -145,6 +145,7 @@ fn word(why: &str) -> ManualEvidence {
     ManualEvidence {
         who: "someone".to_owned(),
         why: why.to_owned(),
+        attestation: None,
     }
 }
 
@@ -200,7 +201,7 @@ fn a_promotion_by_hand_needs_a_reason_and_something_that_a_stage_made() {
     let refused = |target: &str, why: &str| {
         let found = workspace.find_named(target);
         let refused =
-            found.and_then(|(found, _)| workspace.promote(&name, &found, word(why), &terms));
+            found.and_then(|(found, _)| workspace.promote(&name, &found, word(why), None, &terms));
         refused.unwrap_err().to_string()
     };
     insta::assert_snapshot!(refused("m.out", " "), @"say who decides it (`--by NAME`) and why (`--why TEXT`): both stand in the history for good");
@@ -210,6 +211,7 @@ fn a_promotion_by_hand_needs_a_reason_and_something_that_a_stage_made() {
             &name,
             &workspace.find_named("m.out").unwrap().0,
             word("known to be right"),
+            None,
             &terms,
         )
         .unwrap();

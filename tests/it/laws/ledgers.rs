@@ -100,6 +100,7 @@ fn evidence(byte: u8) -> RefEvidence {
         0 => RefEvidence::Manual(ManualEvidence {
             who: "someone".to_owned(),
             why: format!("because {byte}"),
+            attestation: None,
         }),
         _ => RefEvidence::Action(digest(byte)),
     }

@@ -1,0 +1,65 @@
+//! `netsec keys`, and keys that other commands are given.
+
+use std::path::Path;
+
+use crate::app::workspace::{AppError, Workspace};
+use crate::attest::keys::{AttestationKey, AttestationPublicKey};
+use crate::base::disk;
+use crate::base::signing::random_bytes;
+use crate::cli::args_model::KeysCommand;
+use crate::cli::exit::Exit;
+use crate::cli::out;
+
+/// Makes keys.
+///
+/// # Errors
+/// A file is there already; the disk failed.
+pub fn keys(workspace: &Workspace, command: &KeysCommand) -> Result<Exit, AppError> {
+    let KeysCommand::New { output } = command;
+    let private = workspace.root().join(format!("{output}.pem"));
+    let public = workspace.root().join(format!("{output}.pub.pem"));
+    for path in [&private, &public] {
+        if disk::look(path).is_ok() {
+            return Err(AppError::Usage(format!(
+                "`{}` is there already: a key is never written over; name another",
+                path.display()
+            )));
+        }
+    }
+    let key = random_bytes()
+        .and_then(|bytes| AttestationKey::from_bytes(&bytes).ok())
+        .ok_or_else(|| AppError::Data("the system gives no random numbers".to_owned()))?;
+    disk::write_private(&private, key.to_pem().as_bytes())?;
+    disk::write_whole(&public, key.public().to_pem().as_bytes())?;
+    out::say(&format!(
+        "wrote `{output}.pem`, which signs and which nobody else may have, and `{output}.pub.pem`, which checks (key {})",
+        &key.public().id()[..12]
+    ));
+    Ok(Exit::Done)
+}
+
+/// Reads a private key.
+///
+/// # Errors
+/// The file cannot be read, or is none.
+pub fn private_key(workspace: &Workspace, path: &Path) -> Result<AttestationKey, AppError> {
+    let text = key_text(workspace, path)?;
+    AttestationKey::from_pem(&text)
+        .map_err(|why| AppError::Usage(format!("`{}`: {why}", path.display())))
+}
+
+/// Reads a public key.
+///
+/// # Errors
+/// The file cannot be read, or is none.
+pub fn public_key(workspace: &Workspace, path: &Path) -> Result<AttestationPublicKey, AppError> {
+    let text = key_text(workspace, path)?;
+    AttestationPublicKey::from_pem(&text)
+        .map_err(|why| AppError::Usage(format!("`{}`: {why}", path.display())))
+}
+
+fn key_text(workspace: &Workspace, path: &Path) -> Result<String, AppError> {
+    const MOST: usize = 1 << 16;
+    let bytes = disk::read_bounded(&workspace.root().join(path), MOST)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
