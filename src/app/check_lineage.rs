@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use crate::app::workspace::{AppResult, Workspace};
+use crate::app::workspace::{AppError, AppResult, Workspace};
 use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::lineage::lineage_graph::LineageGraph;
 use crate::plan::files;
-use crate::store::blob::{Store, StoreError};
+use crate::store::blob::StoreError;
 
 /// What a look at all that something was made of found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,16 +24,16 @@ pub struct LineageCheck {
 }
 
 impl Workspace {
-    /// Checks all artifacts and files of a lineage.
+    /// Checks all artifacts and files of the lineage of an artifact, which has to be there itself.
     ///
     /// # Errors
     /// The disk failed.
-    pub fn check_lineage(&self, graph: &LineageGraph) -> AppResult<LineageCheck> {
+    pub fn check_lineage(&self, graph: &LineageGraph, of: &Digest) -> AppResult<LineageCheck> {
         let made: BTreeSet<Digest> = graph.made.keys().map(|edge| edge.artifact).collect();
         let mut check = LineageCheck::default();
         for (digest, name) in &graph.artifacts {
-            if made.contains(digest) {
-                self.check_artifact(digest, name, &mut check)?;
+            if made.contains(digest) || digest == of {
+                self.check_artifact(digest, name, digest == of, &mut check)?;
             } else {
                 self.check_file(digest, name, &mut check);
             }
@@ -45,21 +45,29 @@ impl Workspace {
         &self,
         digest: &Digest,
         name: &str,
+        is_needed: bool,
         check: &mut LineageCheck,
     ) -> AppResult<()> {
+        let short = digest.short();
+        let set_aside = self.cache.join("bad").join(digest.hex());
         match self.fetch(digest) {
             Ok(_) => check.artifacts += 1,
-            Err(_) => match self.store().get(digest) {
-                Err(StoreError::Missing(_)) => check.gone.push(format!(
-                    "`{name}` ({}) is not in the cache any more: its pipeline makes it again",
-                    digest.short()
-                )),
-                Err(StoreError::Disk(error)) => return Err(error.into()),
-                _ => check.faults.push(format!(
-                    "`{name}` ({}) is damaged: its bytes are not those that its digest names",
-                    digest.short()
-                )),
-            },
+            // A look before may have set it aside.
+            Err(AppError::Store(StoreError::Missing(_))) if disk::look(&set_aside).is_ok() => {
+                check.faults.push(damaged(name, &short));
+            }
+            Err(AppError::Store(StoreError::Missing(_))) if is_needed => {
+                check
+                    .faults
+                    .push(format!("`{name}` ({short}) is not in the cache any more"));
+            }
+            Err(AppError::Store(StoreError::Missing(_))) => check.gone.push(format!(
+                "`{name}` ({short}) is not in the cache any more, and was not checked"
+            )),
+            Err(AppError::Store(StoreError::Corrupt { .. })) => {
+                check.faults.push(damaged(name, &short));
+            }
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -81,4 +89,8 @@ impl Workspace {
             Err(error) => check.faults.push(format!("`{name}`: {error}")),
         }
     }
+}
+
+fn damaged(name: &str, digest: &str) -> String {
+    format!("`{name}` ({digest}) is damaged: its bytes are not those that its digest names")
 }

@@ -46,14 +46,25 @@ impl Workspace {
         let ledger = self.writing()?;
         let state = ledger.reference(name)?;
         let digest = Digest::of(&imported.model);
-        if state.current() == Some(ContentRef::bytes(digest)) {
+        let store = self.store();
+        let points_there = state.current() == Some(ContentRef::bytes(digest));
+        if let (true, Some(last), false) = (
+            points_there,
+            state.moves.last(),
+            store.has(&digest).unwrap_or(false),
+        ) {
+            // It was lost since: what the ref points at is there again.
+            store.put(&imported.model)?;
+            store.flush()?;
+            return Ok(last.clone());
+        }
+        if points_there {
             return Err(AppError::Usage(format!(
                 "`{name}` points at {} already",
                 digest.short()
             )));
         }
         let now_ms = clock::SystemClock.now_ms();
-        let store = self.store();
         store.put(&imported.model)?;
         store.flush()?;
         let step = RefMove {
@@ -75,7 +86,13 @@ impl Workspace {
 
 fn record(imported: ImportedModel, digest: Digest, now_ms: u64) -> ActionRecord {
     let mut framed = FramedHasher::new("netsec 2026-11 imported model 1");
-    framed.digest(&digest);
+    // Who vouches for it is part of what it is: one import says nothing of another.
+    framed
+        .digest(&digest)
+        .text(imported.signer.as_deref().unwrap_or_default());
+    for told in &imported.told {
+        framed.text(&told.name).text(&told.value);
+    }
     ActionRecord {
         key: framed.finish(),
         pipeline: imported.file,

@@ -10,6 +10,9 @@ use crate::attest::keys::{AttestationKey, AttestationPublicKey};
 /// What the payload of a statement is called.
 pub const STATEMENT: &str = "application/vnd.in-toto+json";
 
+/// More signatures of one envelope are not looked at.
+const MOST_SIGNATURES: usize = 16;
+
 /// A payload with signatures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -70,7 +73,7 @@ impl DsseEnvelope {
         let decode = |text: &str| STANDARD.decode(text).map_err(|_| EnvelopeError::Base64);
         let payload = decode(&self.payload)?;
         let message = authenticated(&self.payload_type, &payload);
-        for signature in &self.signatures {
+        for signature in self.signatures.iter().take(MOST_SIGNATURES) {
             // One that cannot be read is none; another may be of the key.
             let is_of_key = decode(&signature.sig).is_ok_and(|sig| key.verifies(&message, &sig));
             if is_of_key {

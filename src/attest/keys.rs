@@ -18,7 +18,9 @@ pub enum KeyError {
     #[error("not a private key of P-256 in PEM (PKCS#8): `netsec keys new` makes one")]
     Private,
     /// It is no public key.
-    #[error("not a public key of P-256 in PEM: `netsec keys new` writes it beside the private one")]
+    #[error(
+        "not a public key of P-256 in PEM: `netsec keys new` writes it beside the private one, as NAME.pub.pem"
+    )]
     Public,
     /// The system gave no random numbers.
     #[error("the system gives no random numbers")]

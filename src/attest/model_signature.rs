@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attest::envelope::{DsseEnvelope, EnvelopeError};
 use crate::attest::keys::{AttestationKey, AttestationPublicKey, sha256, sha256_hex};
-use crate::attest::statement::{InTotoStatement, StatementSubject};
+use crate::attest::statement::{InTotoStatement, STATEMENT_TYPE, StatementSubject};
 
 /// The file in an exported model that holds the signature.
 pub const SIGNATURE_FILE: &str = "model.sig";
@@ -67,6 +67,12 @@ pub enum ModelSignatureError {
     /// The key did not sign it.
     #[error("`{SIGNATURE_FILE}`: {0}")]
     Envelope(#[from] EnvelopeError),
+    /// It signs something else, or in another form.
+    #[error("`{SIGNATURE_FILE}` signs something else than the SHA-256 of files")]
+    OtherForm,
+    /// A file is signed twice.
+    #[error("`{0}` is signed twice, with one digest or another")]
+    Twice(String),
     /// A file is not what was signed.
     #[error("`{0}` was changed after the model was signed")]
     Changed(String),
@@ -137,12 +143,19 @@ pub fn verify_files(
     let payload = bundle.dsse_envelope.open(key)?;
     let statement: InTotoStatement<SignedFiles> =
         serde_json::from_slice(&payload).map_err(ModelSignatureError::NoBundle)?;
-    let mut signed: BTreeMap<String, String> = statement
-        .predicate
-        .resources
-        .into_iter()
-        .map(|file| (file.name, file.digest))
-        .collect();
+    let form = &statement.predicate.serialization;
+    let is_known = statement.statement_type == STATEMENT_TYPE
+        && statement.predicate_type == PREDICATE
+        && (form.method.as_str(), form.hash_type.as_str()) == ("files", "sha256");
+    if !is_known {
+        return Err(ModelSignatureError::OtherForm);
+    }
+    let mut signed = BTreeMap::new();
+    for file in statement.predicate.resources {
+        if signed.insert(file.name.clone(), file.digest).is_some() {
+            return Err(ModelSignatureError::Twice(file.name));
+        }
+    }
     let count = signed.len();
     for (path, bytes) in files {
         match signed.remove(path) {

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::attest::envelope::{DsseEnvelope, EnvelopeError, STATEMENT};
 use crate::attest::keys::{AttestationKey, AttestationPublicKey};
-use crate::attest::provenance::{PROVENANCE, ProvenanceStatement, card_subject, subject};
+use crate::attest::provenance::{
+    BUILD_TYPE, PROVENANCE, ProvenanceStatement, card_subject, subject,
+};
+use crate::attest::statement::STATEMENT_TYPE;
 use crate::base::stored::{StoredDocument, StoredDocumentError};
 
 /// What files of packages end with.
@@ -58,6 +61,15 @@ pub enum PackageError {
     /// Its statement cannot be read.
     #[error("the statement of what the model was made of cannot be read: {0}")]
     Statement(serde_json::Error),
+    /// Its model is no base64.
+    #[error("its model is not base64: it was changed, or not written whole")]
+    Model,
+    /// Its name would be obeyed by terminals.
+    #[error("its name holds control characters")]
+    Name,
+    /// What it states is something else.
+    #[error("its statement does not say what a model was made of")]
+    OtherStatement,
     /// Its statement is about something else.
     #[error(
         "the model is not the one that its statement speaks of: one of the two was changed or exchanged"
@@ -111,13 +123,27 @@ impl ModelPackage {
         let decode = |text: &str| STANDARD.decode(text).map_err(|_| EnvelopeError::Base64);
         let payload = match key {
             Some(key) => package.provenance.open(key)?,
+            None if package.provenance.payload_type != STATEMENT => {
+                return Err(EnvelopeError::PayloadType.into());
+            }
             None => decode(&package.provenance.payload)?,
         };
         let provenance: ProvenanceStatement =
             serde_json::from_slice(&payload).map_err(PackageError::Statement)?;
-        let model = decode(&package.model)?;
+        let model = STANDARD
+            .decode(&package.model)
+            .map_err(|_| PackageError::Model)?;
         let is_told = provenance.subject == [subject(&package.name, &model)];
-        if !is_told || provenance.predicate_type != PROVENANCE {
+        if package.name.contains(char::is_control) {
+            return Err(PackageError::Name);
+        }
+        let is_provenance = provenance.statement_type == STATEMENT_TYPE
+            && provenance.predicate_type == PROVENANCE
+            && provenance.predicate.build_definition.build_type == BUILD_TYPE;
+        if !is_provenance {
+            return Err(PackageError::OtherStatement);
+        }
+        if !is_told {
             return Err(PackageError::OtherModel);
         }
         if provenance.predicate.run_details.byproducts != [card_subject(&package.card)] {

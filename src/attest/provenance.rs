@@ -12,7 +12,8 @@ use crate::base::digest::Digest;
 
 /// What is said.
 pub const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
-const BUILD_TYPE: &str = "urn:netsec:stage:v1";
+/// How the rest is to be read.
+pub const BUILD_TYPE: &str = "urn:netsec:stage:v1";
 const BUILDER: &str = "urn:netsec:run";
 
 /// A statement of what a model was made of.
@@ -49,6 +50,10 @@ pub struct StageParameters {
     pub stage: String,
     /// Its kind.
     pub kind: String,
+    /// How the model came here, if it was made elsewhere: `unsigned`, or the key that its statement was
+    /// signed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<String>,
     /// Of every stage that the model was made by, the ingredients of its cache key, inputs aside.
     pub stages: BTreeMap<String, BTreeMap<String, String>>,
 }

@@ -83,7 +83,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
 fn tell(error: &AppError) {
     match error {
         AppError::Report(report) => {
-            out::say(problem::render(report, out::is_terminal()).trim_end())
+            out::say_styled(problem::render(report, out::is_terminal()).trim_end())
         }
         error => out::say(&format!("error: {error}")),
     }

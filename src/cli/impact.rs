@@ -12,9 +12,10 @@ use crate::cli::exit::Exit;
 use crate::cli::load_model::named;
 use crate::cli::rows::byte;
 use crate::cli::{load, out};
-use crate::model::bundle::ModelBundle;
+use crate::frame::table::Table;
 use crate::render::columns::columns;
-use crate::scoring::rows::options;
+use crate::scoring::rows::as_written;
+use crate::scoring::scorer::Scorer;
 use crate::scoring::training_overlap::training_overlap;
 use crate::source::files;
 
@@ -44,7 +45,8 @@ struct RecordedModel {
     run: String,
 }
 
-/// Tells of every model of the workspace how many of the rows of a file it was trained on.
+/// Tells of every model of the workspace how many of the rows of a file it was trained on; fails where
+/// that is not known of all of them.
 ///
 /// # Errors
 /// The file cannot be read; the ledger failed.
@@ -54,13 +56,6 @@ pub fn impact(workspace: &Workspace, args: &ImpactArgs) -> Result<Exit, AppError
     let (models, refs) = recorded(workspace)?;
     let mut told = Vec::new();
     for (digest, record) in models {
-        // What is gone from the cache can score nothing any more.
-        let model = workspace.fetch_file(&digest).ok().flatten();
-        let Some(bundle) = model.and_then(|bytes| ModelBundle::decode(&bytes).ok()) else {
-            continue;
-        };
-        let table =
-            files::read(bytes.clone(), &options(&bundle, separator)).map_err(named(&args.rows))?;
         let mut model = TrainedModel {
             digest,
             stage: record.stage,
@@ -71,16 +66,19 @@ pub fn impact(workspace: &Workspace, args: &ImpactArgs) -> Result<Exit, AppError
             not_known: 0,
             unknown: None,
         };
-        match training_overlap(&bundle, &table) {
-            Ok(Some(overlap)) => {
-                model.trained_on = overlap.trained_on;
-                model.not_known = overlap.not_known;
+        let bytes_of_model = workspace.fetch_file(&digest).ok().flatten();
+        match bytes_of_model.map(|bytes| Scorer::load(&bytes)) {
+            Some(Ok(scorer)) => {
+                let options = as_written(scorer.bundle(), separator);
+                let table = files::read(bytes.clone(), &options).map_err(named(&args.rows))?;
+                model.ask(&scorer, &table);
             }
-            Ok(None) => {
-                model.unknown =
-                    Some("an older netsec made it, which kept no digests of rows".to_owned())
+            Some(Err(why)) => model.unknown = Some(why.to_string()),
+            None => {
+                model.unknown = Some(
+                    "it is not in the cache any more; copies of it may score elsewhere".to_owned(),
+                )
             }
-            Err(why) => model.unknown = Some(why.to_string()),
         }
         told.push(model);
     }
@@ -90,7 +88,36 @@ pub fn impact(workspace: &Workspace, args: &ImpactArgs) -> Result<Exit, AppError
     } else {
         out::data(in_words(&told).as_bytes())?;
     }
-    Ok(Exit::Done)
+    let unknown = told
+        .iter()
+        .filter(|model| model.unknown.is_some() || model.not_known > 0);
+    match unknown.count() {
+        0 => Ok(Exit::Done),
+        count => {
+            out::say(&format!(
+                "of {count} of {} models it is not known whether they were trained on all of these rows: cells are compared as \
+                 they are written, columns by name",
+                told.len()
+            ));
+            Ok(Exit::Failed)
+        }
+    }
+}
+
+impl TrainedModel {
+    fn ask(&mut self, scorer: &Scorer, table: &Table) {
+        match training_overlap(scorer, table) {
+            Ok(Some(overlap)) => {
+                self.trained_on = overlap.trained_on;
+                self.not_known = overlap.not_known;
+            }
+            Ok(None) => {
+                self.unknown =
+                    Some("an older netsec made it, which kept no digests of rows".to_owned());
+            }
+            Err(why) => self.unknown = Some(why.to_string()),
+        }
+    }
 }
 
 type RecordedModels = BTreeMap<Digest, RecordedModel>;
@@ -131,15 +158,15 @@ fn recorded(workspace: &Workspace) -> Result<(RecordedModels, RefsByModel), AppE
 
 fn in_words(told: &[TrainedModel]) -> String {
     if told.is_empty() {
-        return "there is no model in the cache\n".to_owned();
+        return "there is no model in the records\n".to_owned();
     }
     let head = ["trained on", "model", "stage", "run", "pipeline", "refs"].map(str::to_owned);
     let mut lines = vec![head.to_vec()];
     for model in told {
         let count = match (&model.unknown, model.not_known) {
             (Some(why), _) => why.clone(),
-            (None, 0) => format!("{} rows", model.trained_on),
-            (None, unknown) => format!("{} rows, {unknown} not known", model.trained_on),
+            (None, 0) => counted(model.trained_on),
+            (None, unknown) => format!("{}, {unknown} not known", counted(model.trained_on)),
         };
         lines.push(vec![
             count,
@@ -151,4 +178,11 @@ fn in_words(told: &[TrainedModel]) -> String {
         ]);
     }
     columns(&lines)
+}
+
+fn counted(rows: usize) -> String {
+    match rows {
+        1 => "1 row".to_owned(),
+        _ => format!("{rows} rows"),
+    }
 }

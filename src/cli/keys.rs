@@ -16,6 +16,12 @@ use crate::cli::out;
 /// A file is there already; the disk failed.
 pub fn keys(workspace: &Workspace, command: &KeysCommand) -> Result<Exit, AppError> {
     let KeysCommand::New { output } = command;
+    let name = Path::new(output).file_name().and_then(|name| name.to_str());
+    if name.is_none_or(|name| name.is_empty() || name.contains(char::is_control)) {
+        return Err(AppError::Usage(
+            "`-o` needs the name of a file, such as `-o keys/team`".to_owned(),
+        ));
+    }
     let private = workspace.root().join(format!("{output}.pem"));
     let public = workspace.root().join(format!("{output}.pub.pem"));
     for path in [&private, &public] {

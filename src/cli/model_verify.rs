@@ -13,10 +13,14 @@ use crate::base::name::RefName;
 use crate::cli::args_model::VerifyModelArgs;
 use crate::cli::exit::Exit;
 use crate::cli::keys::public_key;
+use crate::cli::load_model::decoded;
 use crate::cli::out;
 use crate::lineage::lineage_graph::LineageGraph;
 use crate::lineage::query;
 use crate::lineage::refs::RefEvidence;
+
+/// No exported file is larger, in bytes.
+const MOST: usize = 1 << 30;
 
 /// Checks a model: a file or folder that was exported, or one of the workspace with all that it was
 /// made of.
@@ -32,25 +36,8 @@ pub fn verify(workspace: &Workspace, args: &VerifyModelArgs) -> Result<Exit, App
         .transpose()?;
     match disk::look(&path) {
         Ok(disk::PathEntry::Directory) => verify_folder(&path, &args.target, key.as_ref()),
-        Ok(_) if is_package(&path) => {
-            let opened = unpacked(&path, &args.target, key.as_ref())?;
-            let signed = match opened.signer {
-                Some(signer) => format!("signed by {}", &signer[..12]),
-                None => "no key was given, so that who made it is not known".to_owned(),
-            };
-            let count = opened
-                .provenance
-                .predicate
-                .build_definition
-                .resolved_dependencies
-                .len();
-            out::say(&format!(
-                "`{}` holds `{}`, and its statement of the {count} things that it was made of speaks of it; {signed}",
-                args.target, opened.name
-            ));
-            Ok(Exit::Done)
-        }
-        _ => {
+        Ok(_) => verify_package(&path, &args.target, key.as_ref()),
+        Err(_) => {
             if let Some(key) = &key {
                 verify_promotion(workspace, &args.target, key)?;
             }
@@ -59,9 +46,25 @@ pub fn verify(workspace: &Workspace, args: &VerifyModelArgs) -> Result<Exit, App
     }
 }
 
-fn is_package(path: &Path) -> bool {
-    path.extension()
-        .is_some_and(|extension| extension == EXTENSION)
+fn verify_package(
+    path: &Path,
+    name: &str,
+    key: Option<&AttestationPublicKey>,
+) -> Result<Exit, AppError> {
+    let opened = unpacked(path, name, key)?;
+    decoded(name, Some(opened.model))?;
+    let signed = match opened.signer {
+        Some(signer) => format!("signed by {}", &signer[..12]),
+        None => "no key was given, so that who made it is not known".to_owned(),
+    };
+    let statement = opened.provenance.predicate;
+    let count = statement.build_definition.resolved_dependencies.len();
+    out::say(&format!(
+        "`{name}` holds `{}`, and its statement of the {} that it was made of speaks of it; {signed}",
+        opened.name,
+        counted(count, "thing")
+    ));
+    Ok(Exit::Done)
 }
 
 fn verify_folder(
@@ -77,7 +80,12 @@ fn verify_folder(
     })?;
     let mut files = Vec::new();
     for (file, path) in disk::walk(path)? {
-        files.push((file, disk::read(&path)?));
+        if disk::is_link(&path)? {
+            return Err(AppError::Data(format!(
+                "`{name}`: `{file}` is a link: what it leads to can change after it was checked"
+            )));
+        }
+        files.push((file, disk::read_bounded(&path, MOST)?));
     }
     let place = files.iter().position(|(file, _)| file == SIGNATURE_FILE);
     let Some(place) = place else {
@@ -104,7 +112,12 @@ pub fn unpacked(
     name: &str,
     key: Option<&AttestationPublicKey>,
 ) -> Result<OpenedPackage, AppError> {
-    let opened = ModelPackage::unpack(&disk::read(path)?, key);
+    if !matches!(disk::look(path), Ok(disk::PathEntry::File(_))) {
+        return Err(AppError::Usage(format!(
+            "`{name}` is not a file that `netsec model export -o NAME.{EXTENSION}` wrote"
+        )));
+    }
+    let opened = ModelPackage::unpack(&disk::read_bounded(path, MOST)?, key);
     opened.map_err(|why| AppError::Data(format!("`{name}`: {why}")))
 }
 
@@ -159,7 +172,18 @@ fn verify_chain(workspace: &Workspace, target: &str) -> Result<Exit, AppError> {
         let found = workspace.find(&ledger, target)?;
         query::trace(&ledger, found.digest, &found.name, found.run.as_ref())?
     };
-    let checked = workspace.check_lineage(&LineageGraph::of_trace(&trace))?;
+    let imported = trace
+        .action
+        .as_ref()
+        .and_then(|action| action.imported.as_ref());
+    if let Some(imported) = imported {
+        let by = match &imported.signer {
+            Some(signer) => format!("its statement was signed by {signer}"),
+            None => "it is not signed: nothing is known of what it was made of".to_owned(),
+        };
+        out::say(&format!("`{target}` was imported; {by}"));
+    }
+    let checked = workspace.check_lineage(&LineageGraph::of_trace(&trace), &trace.digest)?;
     for fault in &checked.faults {
         out::say(fault);
     }
@@ -168,7 +192,7 @@ fn verify_chain(workspace: &Workspace, target: &str) -> Result<Exit, AppError> {
     }
     if checked.faults.is_empty() {
         out::say(&format!(
-            "`{target}`: {} and {} are what the records say",
+            "`{target}`: {} and {} agree with the records",
             counted(checked.artifacts, "artifact"),
             counted(checked.files, "file")
         ));

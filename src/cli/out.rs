@@ -32,9 +32,16 @@ pub fn json(value: &impl Serialize) -> Result<(), DiskError> {
     data(format!("{text}\n").as_bytes())
 }
 
-/// Says a line to a person.
+/// Says a line to a person; what a terminal would obey in it, such as in the name of a column or of a
+/// model from elsewhere, becomes a mark.
 pub fn say(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
+    let is_obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    say_styled(&line.replace(is_obeyed, "\u{fffd}"));
+}
+
+/// Says lines that were made for a terminal, with their colours.
+pub fn say_styled(lines: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{lines}");
 }
 
 /// Returns whether people read the standard error on a terminal.

@@ -66,11 +66,18 @@ impl StatedModel<'_> {
         let record = self.record();
         let text = |of: &dyn Fn(&ActionRecord) -> String| record.map(of).unwrap_or_default();
         let maker = self.trace.action.as_ref();
+        let imported = maker.and_then(|maker| maker.imported.as_ref());
         let origin = ModelOrigin {
             parameters: StageParameters {
                 pipeline: text(&|record| record.pipeline.clone()),
                 stage: text(&|record| record.stage.to_string()),
                 kind: text(&|record| record.kind.clone()),
+                imported: imported.map(|origin| {
+                    origin
+                        .signer
+                        .clone()
+                        .unwrap_or_else(|| "unsigned".to_owned())
+                }),
                 stages: self.records.iter().map(stage_ingredients).collect(),
             },
             run: text(&|record| record.run.to_string()),

@@ -92,7 +92,7 @@ pub fn watch(workspace: &Workspace, args: &WatchArgs) -> Result<Exit, AppError> 
 }
 
 fn tell(report: &crate::base::problem::ProblemReport, exit: &mut Exit) {
-    out::say(problem::render(report, out::is_terminal()).trim_end());
+    out::say_styled(problem::render(report, out::is_terminal()).trim_end());
     *exit = Exit::Pipeline;
 }
 

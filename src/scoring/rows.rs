@@ -59,11 +59,7 @@ pub fn score<W: Write>(
 ) -> Result<ScoringSummary, ScoreError> {
     // Numbers are read from text, so that a cell that is none spoils its row alone; text stays as
     // it is written.
-    let options = Options {
-        separator,
-        types: as_text(scorer.bundle(), |_| true),
-        ..Options::plain(&MISSING)
-    };
+    let options = as_written(scorer.bundle(), separator);
     let mut opened = files::open(input, &options)?;
     let reader = opened.with_text(&BTreeSet::new());
     let mut whole = ScoringSummary::default();
@@ -99,6 +95,15 @@ pub fn score<W: Write>(
     match whole.rows {
         0 => Err(TableError("there are no rows".to_owned()).into()),
         _ => Ok(whole),
+    }
+}
+
+/// Returns how the rows of a file are read all of whose cells are looked at as they are written.
+pub fn as_written(bundle: &ModelBundle, separator: u8) -> Options {
+    Options {
+        separator,
+        types: as_text(bundle, |_| true),
+        ..Options::plain(&MISSING)
     }
 }
 

@@ -60,7 +60,7 @@ pub(crate) struct ReadRows {
     /// The columns that are needed, those of numbers as numbers.
     pub(crate) columns: Table,
     /// Of every row what is wrong with it, if anything is.
-    errors: Vec<Option<String>>,
+    pub(crate) errors: Vec<Option<String>>,
 }
 
 impl Scorer {

@@ -1,34 +1,42 @@
 //! How many rows of a table a model was trained on.
 
 use crate::frame::table::Table;
-use crate::model::bundle::ModelBundle;
-use crate::model::error::ModelError;
 use crate::prep::seen::RowSeen;
+use crate::scoring::scorer::{ScoreError, Scorer};
 
 /// How many rows of a table a model was trained on: rows that equal one of its training rows in every
-/// column that it uses.
+/// column that it uses, cells read as for scoring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrainingOverlap {
     /// Rows that it was trained on.
     pub trained_on: usize,
-    /// Rows of which that is not known: there were more than are remembered.
+    /// Rows of which that is not known: a cell is no number where the model has one, or there were
+    /// more rows than are remembered.
     pub not_known: usize,
 }
 
-/// Counts the rows that a model was trained on. `None` of models that remember none.
+/// Counts the rows that a model was trained on; the cells of the table are text. `None` of models that
+/// remember none.
 ///
 /// # Errors
-/// A column that the model uses is not there, or holds something else than in training.
+/// A column that the model uses is not there.
 pub fn training_overlap(
-    bundle: &ModelBundle,
+    scorer: &Scorer,
     table: &Table,
-) -> Result<Option<TrainingOverlap>, ModelError> {
-    let seen = bundle.preprocessor.seen(table)?;
-    Ok(seen.map(|seen| {
-        let count = |wanted: RowSeen| seen.iter().filter(|seen| **seen == wanted).count();
-        TrainingOverlap {
-            trained_on: count(RowSeen::Yes),
-            not_known: count(RowSeen::Unknown),
+) -> Result<Option<TrainingOverlap>, ScoreError> {
+    scorer.check(table)?;
+    let read = scorer.read(table)?;
+    let seen = scorer.bundle().preprocessor.seen(&read.columns);
+    let Some(seen) = seen.map_err(|why| ScoreError::Model(why.into()))? else {
+        return Ok(None);
+    };
+    let mut overlap = TrainingOverlap::default();
+    for (seen, error) in seen.iter().zip(&read.errors) {
+        match (seen, error) {
+            (_, Some(_)) | (RowSeen::Unknown, None) => overlap.not_known += 1,
+            (RowSeen::Yes, None) => overlap.trained_on += 1,
+            (RowSeen::No, None) => {}
         }
-    }))
+    }
+    Ok(Some(overlap))
 }

@@ -160,11 +160,17 @@ fn a_chain_is_checked_down_to_the_data() {
     let told = world.netsec(&verify);
     assert_eq!(told.code, 0, "{}", told.stderr);
     assert!(
-        told.stderr.contains("and 1 file are what the records say"),
+        told.stderr.contains("and 1 file agree with the records"),
         "{}",
         told.stderr
     );
     world.write("t.csv", format!("{rows}1,2,0\n"));
+    // A file that no statement speaks of is no model, whatever the key.
+    world.ok(&["keys", "new", "-o", "team"]);
+    for key in [&[][..], &["--key", "team.pub.pem"]] {
+        let plain = world.netsec(&[&["model", "verify", "t.csv"], key].concat());
+        assert_eq!(plain.code, 4, "{}", plain.stderr);
+    }
     let changed = world.netsec(&verify);
     assert_eq!(changed.code, 1);
     assert!(
@@ -172,6 +178,30 @@ fn a_chain_is_checked_down_to_the_data() {
         "{}",
         changed.stderr
     );
+    // A damaged blob is told, the first time and ever after.
+    let trace: Value =
+        serde_json::from_str(&world.ok(&["lineage", "train.model", "--json"])).unwrap();
+    let digest = trace["inputs"][0]["digest"].as_str().unwrap().to_owned();
+    let blob = world
+        .root()
+        .join(format!("cache/blobs/{}/{digest}", &digest[..2]));
+    assert!(blob.exists(), "{}", blob.display());
+    let relative = blob
+        .strip_prefix(world.root())
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned();
+    let mut bytes = std::fs::read(&blob).unwrap();
+    bytes[0] ^= 1;
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(&blob, std::fs::Permissions::from_mode(0o644)).unwrap();
+    world.write(&relative, bytes);
+    for _ in 0..2 {
+        let damaged = world.netsec(&verify);
+        assert_eq!(damaged.code, 1);
+        assert!(damaged.stderr.contains("is damaged"), "{}", damaged.stderr);
+    }
     let bill: Value = serde_json::from_str(&{
         world.ok(&["model", "export", "train.model", "-o", "m.cdx.json"]);
         std::fs::read_to_string(world.root().join("m.cdx.json")).unwrap()

@@ -127,6 +127,17 @@ fn models_that_were_trained_on_rows_are_found() {
     assert_eq!(trained, there as u64, "{found}");
     assert_eq!(found[0]["refs"][0], "champion/t");
     world.write("odd.csv", "x\n1\n");
-    let odd = json(&world, &["impact", "--rows", "odd.csv"]);
+    let odd = world.netsec(&["impact", "--rows", "odd.csv", "--json"]);
+    assert_eq!(odd.code, 1, "not every model could be asked");
+    let odd: Value = serde_json::from_str(&odd.stdout).unwrap();
     assert!(odd[0]["unknown"].as_str().unwrap().contains("`a`"), "{odd}");
+    // A cell that is no number leaves its row open, and no other.
+    world.write("request.csv", "a,b\nx,51\n 50,51\n");
+    let one = world.netsec(&["impact", "--rows", "request.csv", "--json"]);
+    let one: Value = serde_json::from_str(&one.stdout).unwrap();
+    assert_eq!(one[0]["not_known"], 1);
+    assert_eq!(
+        one[0]["trained_on"].as_u64().unwrap(),
+        u64::from(world_text.contains("50,51,1"))
+    );
 }
