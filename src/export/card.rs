@@ -13,7 +13,7 @@ const SHOWN: usize = 15;
 
 /// A cell of a table in Markdown.
 pub(crate) fn cell(text: &str) -> String {
-    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+    text.replace('|', "\\|").replace(char::is_control, " ")
 }
 
 /// A number with as many digits as people want to read.

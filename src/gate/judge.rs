@@ -188,11 +188,14 @@ impl Contenders<'_> {
             ""
         };
         let reason = format!(
-            "finds {} of {} attacks{}, with {} false positives among {} benign rows{all}",
+            "finds {} of {} attacks{}, with {} among {} benign rows{all}",
             counts.true_positives,
             rows.attacks,
             self.challenger.within("recall"),
-            counts.false_positives,
+            match counts.false_positives {
+                1 => "1 false positive".to_owned(),
+                count => format!("{count} false positives"),
+            },
             rows.benign
         );
         JudgedRule::checked(

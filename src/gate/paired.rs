@@ -404,20 +404,34 @@ impl ResampledPairs {
         Some(PairedDifference {
             method: ComparisonMethod::Bootstrap,
             difference,
-            interval: with_width(difference, interval, self.rarer, confidence),
+            interval: with_width(
+                difference,
+                interval,
+                range(metric) * unseen_share(self.rarer, confidence),
+            ),
             p: (2.0 * least as f64 / (drawn.len() + 1) as f64).min(1.0),
         })
     }
 }
 
 /// Draws that are all alike have no width, and say nothing of rows that were not seen: the interval is
-/// then as wide as that of a share of which none was seen among the rows of the rarer class.
-fn with_width(difference: f64, interval: Interval, rarer: usize, confidence: f64) -> Interval {
+/// then as wide as that of a share of which none was seen among the rows of the rarer class, times the
+/// range of the metric.
+fn with_width(difference: f64, interval: Interval, half: f64) -> Interval {
     if interval[0] < interval[1] {
         return interval;
     }
-    let half = unseen_share(rarer, confidence);
     [difference - half, difference + half]
+}
+
+/// How far apart two values of a metric can be; a probability is clipped at 1e-15 before its
+/// logarithm is taken.
+fn range(metric: &str) -> f64 {
+    match metric {
+        "mcc" => 2.0,
+        "log_loss" => -1e-15_f64.ln(),
+        _ => 1.0,
+    }
 }
 
 /// How often each row is drawn, of as many draws as there are rows.

@@ -96,6 +96,11 @@ impl ModelBundle {
             let why = format!("it asks for {needs} features, {gives} are made");
             return Err(ModelError::NotStored(why));
         }
+        if self.validation.threshold.is_nan() {
+            return Err(ModelError::NotStored(
+                "its threshold is no number".to_owned(),
+            ));
+        }
         let fault = self
             .model
             .fault()

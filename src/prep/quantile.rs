@@ -75,9 +75,10 @@ impl QuantileScaler {
 
     /// Returns whether it can be asked: quantiles that are numbers and do not fall.
     pub fn fits(&self) -> bool {
-        self.columns
-            .iter()
-            .all(|(_, list)| list.len() > 1 && list.windows(2).all(|pair| pair[0] <= pair[1]))
+        self.columns.iter().all(|(_, list)| {
+            let is_finite = list.iter().all(|quantile| quantile.is_finite());
+            is_finite && list.len() > 1 && list.windows(2).all(|pair| pair[0] <= pair[1])
+        })
     }
 
     /// Spreads rows.

@@ -1,9 +1,15 @@
 //! Cells to columns of a terminal.
 
-use std::fmt::Write as _;
+/// Cells are shown up to so many characters.
+const WIDEST: usize = 500;
 
-/// Lays out cells in columns; the last column is not padded.
+/// Lays out cells in columns; the last column is not padded. What a terminal would obey in a cell
+/// becomes a mark, and what is very long is cut.
 pub fn columns(rows: &[Vec<String>]) -> String {
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| shown(cell)).collect())
+        .collect();
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter()
@@ -15,13 +21,40 @@ pub fn columns(rows: &[Vec<String>]) -> String {
         .map(|column| width(column).unwrap_or(0))
         .collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
-            let _ = write!(line, "{cell:<width$}  ", width = widths[column]);
+            let padding = widths[column] - cell.chars().count() + 2;
+            line.push_str(cell);
+            line.push_str(&" ".repeat(padding));
         }
         text.push_str(line.trim_end());
         text.push('\n');
     }
     text
+}
+
+fn shown(cell: &str) -> String {
+    let plain = cell.replace(char::is_control, "\u{fffd}");
+    if plain.chars().count() <= WIDEST {
+        return plain;
+    }
+    plain.chars().take(WIDEST).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_from_elsewhere_are_laid_out_and_obeyed_by_nothing() {
+        let cell = |text: &str| text.to_owned();
+        let text = columns(&[
+            vec![cell("a\u{1b}[31m\n"), cell("b")],
+            vec![cell(&"x".repeat(100_000)), cell("c")],
+        ]);
+        assert!(text.starts_with("a\u{fffd}[31m\u{fffd} "));
+        assert_eq!(text.lines().count(), 2);
+        assert!(text.lines().all(|line| line.chars().count() < 600));
+    }
 }
