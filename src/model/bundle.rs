@@ -16,6 +16,9 @@ use crate::model::scores::Scores;
 use crate::prep::cells::CellKind;
 use crate::prep::preprocessor::{Preprocessor, RequiredColumn};
 
+/// The most cells of features that are made at once: 128 MiB.
+const MOST_CELLS: usize = 1 << 24;
+
 /// Version of the stored form. A newer one is refused.
 const FORMAT: u32 = 3;
 
@@ -119,7 +122,21 @@ impl ModelBundle {
     /// # Errors
     /// The table does not fit the preprocessor; the model failed.
     pub fn scores(&self, table: &Table) -> Result<Scores, ModelError> {
-        self.scores_of(self.preprocessor.apply(table)?.view())
+        let step = self.rows_at_once();
+        let mut parts = Vec::new();
+        for from in (0..table.height().max(1)).step_by(step) {
+            let piece = table.slice(from, step);
+            let features = self.preprocessor.apply(&piece);
+            let features = features.map_err(|error| error.after(from))?;
+            parts.push(self.scores_of(features.view())?);
+        }
+        Ok(Scores::stacked(&parts))
+    }
+
+    /// Returns how many rows of features may be made at once: there can be many more features than
+    /// columns.
+    pub fn rows_at_once(&self) -> usize {
+        (MOST_CELLS / self.preprocessor.widest().max(1)).max(1)
     }
 
     /// Returns what the model makes of rows of features, calibrated.

@@ -223,3 +223,19 @@ fn and_others(others: usize) -> String {
         others => format!(", and so are {others} more columns"),
     }
 }
+
+impl PrepError {
+    /// The same, of rows that stand after so many others.
+    pub fn after(self, rows: usize) -> Self {
+        let mut error = self;
+        if let Self::Row { row, .. }
+        | Self::InfiniteCell { row, .. }
+        | Self::Overflow { row, .. }
+        | Self::NoLogarithm { row, .. }
+        | Self::NoComponent { row, .. } = &mut error
+        {
+            *row += rows;
+        }
+        error
+    }
+}

@@ -235,6 +235,16 @@ impl Preprocessor {
         &self.labels
     }
 
+    /// Returns about how many columns there are at most while features are made.
+    pub fn widest(&self) -> usize {
+        let hashed = self.steps.iter().map(|step| match step {
+            FittedStep::Hash(step) => step.buckets,
+            _ => 0,
+        });
+        let made = self.features.len().max(hashed.max().unwrap_or(0));
+        made + self.inputs.len()
+    }
+
     /// Returns the features of a table's rows: NaN is missing, all else finite; one row a row.
     ///
     /// # Errors

@@ -193,14 +193,41 @@ impl Scorer {
             columns,
             mut errors,
         } = rows;
-        let (mut features, faults) = self.bundle.preprocessor.raw(&columns)?;
+        let step = self.bundle.rows_at_once();
+        let mut verdicts: Vec<RowVerdict> = Vec::with_capacity(errors.len());
+        let mut refused = None;
+        for (place, errors) in errors.chunks_mut(step).enumerate() {
+            let piece = columns.slice(place * step, step);
+            match self.piece_verdicts(&piece, errors) {
+                Ok(of_piece) => verdicts.extend(of_piece),
+                Err(why) => {
+                    let told = why.to_string();
+                    verdicts.extend(errors.iter().map(|_| Err(told.clone())));
+                    refused.get_or_insert(why);
+                }
+            }
+        }
+        // What refuses every row speaks of the table, not of a row.
+        match refused {
+            Some(why) if verdicts.iter().all(Result::is_err) => Err(why),
+            _ => Ok(verdicts),
+        }
+    }
+
+    /// Scores rows whose features are made at once.
+    fn piece_verdicts(
+        &self,
+        columns: &Table,
+        errors: &mut [Option<String>],
+    ) -> Result<Vec<RowVerdict>, ModelError> {
+        let (mut features, faults) = self.bundle.preprocessor.raw(columns)?;
         for (row, why) in faults {
             errors[row].get_or_insert(why);
         }
-        self.set_aside(&mut features, &mut errors);
-        let probabilities = self.probabilities(&features, &mut errors)?;
+        self.set_aside(&mut features, errors);
+        let probabilities = self.probabilities(&features, errors)?;
         let threshold = self.bundle.validation.threshold;
-        let verdict = |(probability, error): (f64, Option<String>)| match error {
+        let verdict = |(probability, error): (f64, &mut Option<String>)| match error.take() {
             Some(why) => Err(why),
             None => Ok(RowScore {
                 probability,

@@ -308,3 +308,41 @@ fn half_a_gigabyte_goes_from_stage_to_stage_with_half_a_gigabyte_of_addresses() 
         .sum();
     assert!(kept < 1 << 20, "it was compressed: {kept}");
 }
+
+#[test]
+fn many_features_are_made_a_piece_at_a_time() {
+    let world = World::new();
+    let mut rows = "a,b,label\n".to_owned();
+    for row in 0..500 {
+        rows += &format!(
+            "w{},v{},{}\n",
+            row * 7 % 40 + row % 2 * 9,
+            row % 23,
+            row % 2
+        );
+    }
+    world.write("all.csv", &rows);
+    let few: Vec<&str> = rows.lines().take(101).collect();
+    world.write("t.csv", few.join("\n"));
+    world.write(
+        "p.yaml",
+        "stages:
+  ingest: { kind: ingest, inputs: { data: t.csv } }
+  split: { kind: split, inputs: { data: ingest.data }, with: { target: label } }
+  transform: { kind: transform, inputs: { train: split.train, test: split.test }, with: { target: label, target_map: { 0: 0, 1: 1 }, steps: [{ hash: { buckets: 60000 } }] } }
+  train: { kind: train, inputs: { train: transform.train, preprocessor: transform.preprocessor }, with: { candidates: [{ learner: naive_bayes }], select: { min_score: 0, min_attacks: 5 } } }
+",
+    );
+    let ran = world.netsec(&["run", "p.yaml"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    // 60,000 features and 500 rows are more than are made at once; each row is as by itself.
+    let whole = world.ok(&["predict", "train.model", "all.csv"]);
+    let lines: Vec<&str> = rows.lines().collect();
+    for (name, part) in [("first", &lines[1..241]), ("second", &lines[241..])] {
+        let file = format!("{name}.csv");
+        world.write(&file, format!("{}\n{}\n", lines[0], part.join("\n")));
+        let scored = world.ok(&["predict", "train.model", &file]);
+        let scored: Vec<&str> = scored.lines().skip(1).collect();
+        assert!(whole.contains(&scored.join("\n")), "{name}");
+    }
+}
