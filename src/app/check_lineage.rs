@@ -1,13 +1,11 @@
 //! Whether all that something was made of is still what the records say: blobs by their digests, files
 //! by what they were when they were read.
 
-use std::collections::BTreeSet;
-
 use crate::app::workspace::{AppError, AppResult, Workspace};
 use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::lineage::lineage_graph::LineageGraph;
-use crate::plan::files;
+use crate::plan::files::{self, FilesError};
 use crate::store::blob::StoreError;
 
 /// What a look at all that something was made of found.
@@ -29,14 +27,15 @@ impl Workspace {
     /// # Errors
     /// The disk failed.
     pub fn check_lineage(&self, graph: &LineageGraph, of: &Digest) -> AppResult<LineageCheck> {
-        let made: BTreeSet<Digest> = graph.made.keys().map(|edge| edge.artifact).collect();
+        let made = graph.made_artifacts();
         let mut check = LineageCheck::default();
         for (digest, name) in &graph.artifacts {
             if made.contains(digest) || digest == of {
                 self.check_artifact(digest, name, digest == of, &mut check)?;
-            } else {
-                self.check_file(digest, name, &mut check);
             }
+        }
+        for (digest, name) in graph.sources.iter().filter(|(digest, _)| digest != of) {
+            self.check_file(digest, name, &mut check);
         }
         Ok(check)
     }
@@ -73,12 +72,6 @@ impl Workspace {
     }
 
     fn check_file(&self, digest: &Digest, name: &str, check: &mut LineageCheck) {
-        if disk::look(&self.root().join(name)).is_err() {
-            check
-                .gone
-                .push(format!("`{name}` ({}) is not here", digest.short()));
-            return;
-        }
         match files::resolve(self.root(), name, &self.known()) {
             Ok(source) if source.digest == *digest => check.files += 1,
             Ok(source) => check.faults.push(format!(
@@ -86,6 +79,12 @@ impl Workspace {
                 digest.short(),
                 source.digest.short()
             )),
+            Err(FilesError::Missing(_) | FilesError::NoMatch(_)) => {
+                check.gone.push(format!(
+                    "`{name}` ({}) is not here, and was not checked",
+                    digest.short()
+                ));
+            }
             Err(error) => check.faults.push(format!("`{name}`: {error}")),
         }
     }

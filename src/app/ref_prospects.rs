@@ -36,7 +36,7 @@ pub struct RefProspect {
 pub enum RefMoveProspect {
     /// It stays: the decision is cached.
     Stays,
-    /// It moves: the decision is cached, and was made for where another pipeline left the ref.
+    /// It moves: the cached decision accepts another model than the ref points at now.
     Moves(Digest),
     /// The stage has to decide.
     Undecided,

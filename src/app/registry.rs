@@ -11,6 +11,9 @@ use crate::lineage::refs::{ManualEvidence, RefEvidence, RefMove, RefState};
 use crate::plan::up_to_date;
 use crate::store::blob::Store;
 
+/// Chooses what a ref is to point at, by the records and where it points.
+type ChooseContent<'a> = &'a dyn Fn(&Ledger, &RefState) -> AppResult<ContentRef>;
+
 impl Workspace {
     /// Points a ref at an artifact that was found, whatever the gate said of it; the signed statement of
     /// it, if there is one, is kept with the history.
@@ -22,16 +25,12 @@ impl Workspace {
         &self,
         name: &RefName,
         found: &FoundTarget,
-        mut word: ManualEvidence,
+        word: ManualEvidence,
         attestation: Option<&[u8]>,
         terms: &RunOptions<'_>,
     ) -> AppResult<RefMove> {
-        if let Some(bytes) = attestation {
-            let store = self.store();
-            word.attestation = Some(store.put(bytes)?);
-            store.flush()?;
-        }
-        self.move_ref(name, word, terms, &|ledger, _| content(ledger, found))
+        let choose: ChooseContent<'_> = &|ledger, _| content(ledger, found);
+        self.move_ref(name, (word, attestation), terms, choose)
     }
 
     /// Points a ref at what it pointed at before its last move.
@@ -45,7 +44,7 @@ impl Workspace {
         word: ManualEvidence,
         terms: &RunOptions<'_>,
     ) -> AppResult<RefMove> {
-        self.move_ref(name, word, terms, &|_, state| {
+        self.move_ref(name, (word, None), terms, &|_, state| {
             let before = state.moves.last().and_then(|last| last.from);
             before.ok_or_else(|| {
                 AppError::Usage(format!(
@@ -58,9 +57,9 @@ impl Workspace {
     fn move_ref(
         &self,
         name: &RefName,
-        word: ManualEvidence,
+        (mut word, attestation): (ManualEvidence, Option<&[u8]>),
         terms: &RunOptions<'_>,
-        choose: &dyn Fn(&Ledger, &RefState) -> AppResult<ContentRef>,
+        choose: ChooseContent<'_>,
     ) -> AppResult<RefMove> {
         check_word(&word)?;
         // What the person decides about is what stands there now, not what a run in progress makes
@@ -86,6 +85,11 @@ impl Workspace {
                 "{} is not in the cache any more: run the pipeline that made it again",
                 to.digest.short()
             )));
+        }
+        if let Some(bytes) = attestation {
+            let store = self.store();
+            word.attestation = Some(store.put(bytes)?);
+            store.flush()?;
         }
         let step = RefMove {
             name: name.clone(),

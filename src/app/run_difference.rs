@@ -87,6 +87,8 @@ pub enum IngredientSort {
     Data,
     /// What a ref points at.
     Ref,
+    /// Which output or file flows into a port.
+    Wiring,
 }
 
 impl IngredientSort {
@@ -98,6 +100,7 @@ impl IngredientSort {
             Self::Parameter => "parameter",
             Self::Data => "data",
             Self::Ref => "ref",
+            Self::Wiring => "wiring",
         }
     }
 
@@ -111,6 +114,10 @@ impl IngredientSort {
         let Some(port) = name.strip_prefix("input.") else {
             return Self::Parameter;
         };
+        let texts = records.map(|record| text_of(record, port));
+        if texts[0] != texts[1] && texts.iter().all(Option::is_some) {
+            return Self::Wiring;
+        }
         let mut inputs = records.iter().flat_map(|record| &record.inputs);
         let is_ref = inputs.any(|input| input.port == port && input.text.starts_with("ref:"));
         if is_ref { Self::Ref } else { Self::Data }
@@ -203,7 +210,10 @@ fn stage_difference(
     let mut causes = Vec::new();
     let mut follows = Vec::new();
     for differs in difference(&old.ingredients, &new.ingredients) {
-        match made_by_stage(new, &differs, stages) {
+        let port = differs.name.strip_prefix("input.").unwrap_or_default();
+        let is_rewired = text_of(old, port) != text_of(new, port);
+        let made_by = made_by_stage(new, &differs, stages).filter(|_| !is_rewired);
+        match made_by {
             Some(text) => follows.push(text),
             None => causes.push(DifferenceCause {
                 sort: IngredientSort::of([old, new], &differs.name),
@@ -218,6 +228,12 @@ fn stage_difference(
         follows,
         outputs: outputs(old, new),
     }
+}
+
+/// What flows into a port, as the pipeline names it.
+fn text_of<'a>(record: &'a ActionRecord, port: &str) -> Option<&'a str> {
+    let mut inputs = record.inputs.iter();
+    Some(inputs.find(|input| input.port == port)?.text.as_str())
 }
 
 /// Returns the output of another stage of the run, as the pipeline names it, if that is what differs.

@@ -28,7 +28,8 @@ pub struct DsseEnvelope {
 /// A signature.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DsseSignature {
-    /// What the key goes by.
+    /// What the key goes by; it may be left out.
+    #[serde(default)]
     pub keyid: String,
     /// The signature, in base64.
     pub sig: String,

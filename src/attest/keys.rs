@@ -40,7 +40,7 @@ impl AttestationKey {
     /// Makes a key of 32 random bytes.
     ///
     /// # Errors
-    /// They are none, which happens once in 2³² times.
+    /// They are no valid key, which happens about once in 2³² times.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, KeyError> {
         let secret = SecretKey::from_slice(bytes).map_err(|_| KeyError::Random)?;
         Ok(Self(SigningKey::from(secret)))

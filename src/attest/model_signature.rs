@@ -29,11 +29,13 @@ pub struct SigstoreBundle {
 #[serde(rename_all = "camelCase")]
 struct VerificationMaterial {
     public_key: PublicKeyHint,
-    tlog_entries: Vec<String>,
+    #[serde(default)]
+    tlog_entries: Vec<serde_json::Value>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct PublicKeyHint {
+    #[serde(default)]
     hint: String,
 }
 

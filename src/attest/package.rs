@@ -7,10 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attest::envelope::{DsseEnvelope, EnvelopeError, STATEMENT};
 use crate::attest::keys::{AttestationKey, AttestationPublicKey};
-use crate::attest::provenance::{
-    BUILD_TYPE, PROVENANCE, ProvenanceStatement, card_subject, subject,
-};
-use crate::attest::statement::STATEMENT_TYPE;
+use crate::attest::provenance::{ProvenanceStatement, card_subject, subject};
 use crate::base::stored::{StoredDocument, StoredDocumentError};
 
 /// What files of packages end with.
@@ -137,10 +134,7 @@ impl ModelPackage {
         if package.name.contains(char::is_control) {
             return Err(PackageError::Name);
         }
-        let is_provenance = provenance.statement_type == STATEMENT_TYPE
-            && provenance.predicate_type == PROVENANCE
-            && provenance.predicate.build_definition.build_type == BUILD_TYPE;
-        if !is_provenance {
+        if !provenance.is_provenance() {
             return Err(PackageError::OtherStatement);
         }
         if !is_told {

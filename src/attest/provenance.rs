@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::attest::keys::sha256_hex;
-use crate::attest::statement::{InTotoStatement, StatementSubject};
+use crate::attest::statement::{InTotoStatement, STATEMENT_TYPE, StatementSubject};
 use crate::base::clock::iso;
 use crate::base::digest::Digest;
 
 /// What is said.
-pub const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
+const PROVENANCE: &str = "https://slsa.dev/provenance/v1";
 /// How the rest is to be read.
-pub const BUILD_TYPE: &str = "urn:netsec:stage:v1";
+const BUILD_TYPE: &str = "urn:netsec:stage:v1";
 const BUILDER: &str = "urn:netsec:run";
 
 /// A statement of what a model was made of.
@@ -50,12 +50,26 @@ pub struct StageParameters {
     pub stage: String,
     /// Its kind.
     pub kind: String,
+    /// Of a promotion: which ref was to point at the model, by whose word and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promotion: Option<PromotionClaim>,
     /// How the model came here, if it was made elsewhere: `unsigned`, or the key that its statement was
     /// signed with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<String>,
     /// Of every stage that the model was made by, the ingredients of its cache key, inputs aside.
     pub stages: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+/// A promotion, as it is signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromotionClaim {
+    /// The ref.
+    pub name: String,
+    /// Who decided it.
+    pub who: String,
+    /// Why.
+    pub why: String,
 }
 
 /// Something that flowed in.
@@ -127,6 +141,15 @@ pub struct ModelOrigin {
     pub card: String,
     /// All that flowed in: name, digest, and whether it came from outside.
     pub dependencies: Vec<(String, Digest, bool)>,
+}
+
+impl ProvenanceStatement {
+    /// Returns whether it is what it should be: a statement of what a model was made of.
+    pub fn is_provenance(&self) -> bool {
+        self.statement_type == STATEMENT_TYPE
+            && self.predicate_type == PROVENANCE
+            && self.predicate.build_definition.build_type == BUILD_TYPE
+    }
 }
 
 /// Says what a model was made of.

@@ -3,6 +3,7 @@
 pub mod artifact;
 pub mod cancel;
 pub mod clock;
+pub mod count;
 pub mod digest;
 pub mod directory;
 pub mod disk;

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::app::run_difference::{OutputDifference, RunDifference, StageDifference};
 use crate::app::workspace::{AppError, Workspace};
+use crate::base::count::counted;
 use crate::base::digest::Digest;
 use crate::base::name::in_backticks;
 use crate::base::stored::StoredDocument;
@@ -16,7 +17,7 @@ use crate::cli::out;
 use crate::frame::diff::{compare, datasets};
 use crate::gate::decision::Decision;
 use crate::model::metrics::{CHOICES, Metrics};
-use crate::render::columns::columns;
+use crate::render::columns::{columns, plain};
 use crate::tuning::leaderboard::Leaderboard;
 
 /// Outputs of which a stage that began it is told, and lines of each.
@@ -76,7 +77,7 @@ fn in_words(workspace: &Workspace, found: &RunDifference, figures: &[FigureDiffe
         "{} → {}\n{} alike, {} differ\n",
         found.before,
         found.after,
-        counted(found.alike),
+        counted(found.alike, "stage"),
         found.stages.len()
     );
     for unknown in &found.unknown {
@@ -114,20 +115,12 @@ fn in_words(workspace: &Workspace, found: &RunDifference, figures: &[FigureDiffe
         .filter(|figure| SHOWN_FIGURES.contains(&figure.metric))
         .map(FigureDifference::row)
         .collect();
-    text.push_str(&columns(&rows));
-    text
-}
-
-fn counted(stages: usize) -> String {
-    match stages {
-        1 => "1 stage".to_owned(),
-        _ => format!("{stages} stages"),
-    }
+    plain(&text) + &columns(&rows)
 }
 
 /// A stage at which runs begin to differ: by which ingredients, and what that changed in what it made.
 fn cause(workspace: &Workspace, stage: &StageDifference) -> String {
-    let mut text = format!("{} ({}) began it:\n", stage.stage, stage.kind);
+    let mut text = format!("{} ({}) was changed:\n", stage.stage, stage.kind);
     for cause in &stage.causes {
         let differs = &cause.ingredient;
         let side = |value: &Option<String>| match value {
@@ -142,7 +135,7 @@ fn cause(workspace: &Workspace, stage: &StageDifference) -> String {
     if !stage.follows.is_empty() {
         let _ = writeln!(
             text,
-            "    and it follows from {}",
+            "    it also follows from {}",
             in_backticks(&stage.follows)
         );
     }
@@ -176,7 +169,7 @@ fn behind(workspace: &Workspace, output: &OutputDifference) -> Vec<String> {
     }
 }
 
-/// The figures of models that differ: of decisions, and of leaderboards where no decision is told.
+/// The figures of models that differ: of decisions and of leaderboards.
 fn figures(workspace: &Workspace, found: &RunDifference) -> Vec<FigureDifference> {
     let mut all = Vec::new();
     for stage in &found.stages {

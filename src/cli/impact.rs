@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::app::workspace::{AppError, Workspace};
+use crate::base::count::counted;
 use crate::base::digest::Digest;
 use crate::cli::args_model::ImpactArgs;
 use crate::cli::exit::Exit;
@@ -153,6 +154,14 @@ fn recorded(workspace: &Workspace) -> Result<(RecordedModels, RefsByModel), AppE
             );
         }
     }
+    // Whatever a ref points at may be a model, whoever made it under whatever name.
+    for digest in refs.keys() {
+        models.entry(*digest).or_insert_with(|| RecordedModel {
+            stage: "–".to_owned(),
+            pipeline: "–".to_owned(),
+            run: "–".to_owned(),
+        });
+    }
     Ok((models, refs))
 }
 
@@ -165,8 +174,8 @@ fn in_words(told: &[TrainedModel]) -> String {
     for model in told {
         let count = match (&model.unknown, model.not_known) {
             (Some(why), _) => why.clone(),
-            (None, 0) => counted(model.trained_on),
-            (None, unknown) => format!("{}, {unknown} not known", counted(model.trained_on)),
+            (None, 0) => counted(model.trained_on, "row"),
+            (None, unknown) => format!("{}, {unknown} not known", counted(model.trained_on, "row")),
         };
         lines.push(vec![
             count,
@@ -178,11 +187,4 @@ fn in_words(told: &[TrainedModel]) -> String {
         ]);
     }
     columns(&lines)
-}
-
-fn counted(rows: usize) -> String {
-    match rows {
-        1 => "1 row".to_owned(),
-        _ => format!("{rows} rows"),
-    }
 }

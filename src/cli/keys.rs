@@ -38,7 +38,7 @@ pub fn keys(workspace: &Workspace, command: &KeysCommand) -> Result<Exit, AppErr
     disk::write_private(&private, key.to_pem().as_bytes())?;
     disk::write_whole(&public, key.public().to_pem().as_bytes())?;
     out::say(&format!(
-        "wrote `{output}.pem`, which signs and which nobody else may have, and `{output}.pub.pem`, which checks (key {})",
+        "wrote `{output}.pem`, the private key: keep it secret; and `{output}.pub.pem`, the public key, which verifies (key {})",
         &key.public().id()[..12]
     ));
     Ok(Exit::Done)

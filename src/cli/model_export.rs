@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use crate::app::artifacts::FoundTarget;
 use crate::app::workspace::{AppError, Workspace};
 use crate::attest::keys::AttestationKey;
 use crate::attest::package::EXTENSION;
+use crate::attest::provenance::PromotionClaim;
 use crate::base::disk;
 use crate::base::stored::StoredDocument;
 use crate::cli::args_model::ExportModelArgs;
@@ -50,22 +52,16 @@ impl ExportedModel {
 }
 
 /// Finds a model and what it was made of.
-fn exported(workspace: &Workspace, target: &str) -> Result<ExportedModel, AppError> {
+fn exported(workspace: &Workspace, found: &FoundTarget) -> Result<ExportedModel, AppError> {
     // The ledger is given back before anything is written, so that no run waits.
     let ledger = workspace.reading()?.ledger;
-    let found = workspace.find(&ledger, target)?;
     let trace = query::trace(&ledger, found.digest, &found.name, found.run.as_ref())?;
-    let mut records = Vec::new();
-    for (key, action) in LineageGraph::of_trace(&trace).actions {
-        if action.part.is_none() {
-            records.extend(ledger.action(&key)?);
-        }
-    }
+    let records = LineageGraph::of_trace(&trace).stage_records(&ledger)?;
     let bytes = workspace.fetch_file(&found.digest)?;
     let none = || AppError::Usage(format!("`{}` is not a model", found.name));
     Ok(ExportedModel {
         bytes: bytes.ok_or_else(none)?,
-        name: found.name,
+        name: found.name.clone(),
         trace,
         records,
     })
@@ -76,8 +72,8 @@ fn exported(workspace: &Workspace, target: &str) -> Result<ExportedModel, AppErr
 /// # Errors
 /// It is not there, or no model; it cannot be written as this.
 pub fn export(workspace: &Workspace, args: &ExportModelArgs) -> Result<(), AppError> {
-    let target = args.whose.name(&args.target);
-    let model = exported(workspace, &target)?;
+    let (found, _) = workspace.find_named(&args.whose.name(&args.target))?;
+    let model = exported(workspace, &found)?;
     let name = &model.name;
     let bundle = decoded(name, Some(model.bytes.clone()))?;
     let card = model.card(&bundle);
@@ -161,17 +157,18 @@ fn write(
     Ok(())
 }
 
-/// Returns what a model was made of, signed, in an envelope.
+/// Returns what a model was made of and why a ref is to point at it, signed, in an envelope.
 ///
 /// # Errors
 /// It is not there, or no model.
 pub fn signed_statement(
     workspace: &Workspace,
-    target: &str,
+    found: &FoundTarget,
+    claim: PromotionClaim,
     key: &AttestationKey,
 ) -> Result<Vec<u8>, AppError> {
-    let model = exported(workspace, target)?;
+    let model = exported(workspace, found)?;
     let bundle = decoded(&model.name, Some(model.bytes.clone()))?;
     let card = model.card(&bundle);
-    Ok(model.stated(&bundle, &card).statement(key))
+    Ok(model.stated(&bundle, &card).statement(Some(claim), key))
 }

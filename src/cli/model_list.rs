@@ -13,7 +13,6 @@ use crate::cli::args_model::{DiffModelArgs, ListModelArgs};
 use crate::cli::load_model::decoded;
 use crate::cli::out;
 use crate::frame::table::show_time;
-use crate::lineage::ledger::Ledger;
 use crate::lineage::lineage_graph::LineageGraph;
 use crate::lineage::query;
 use crate::lineage::record::ActionRecord;
@@ -21,7 +20,7 @@ use crate::lineage::refs::{RefEvidence, RefMove};
 use crate::model::bundle::ModelBundle;
 use crate::model::metrics::CHOICES;
 use crate::plan::explain::difference;
-use crate::render::columns::columns;
+use crate::render::columns::{columns, plain};
 
 /// A name that points at a model.
 #[derive(Debug, Serialize)]
@@ -61,7 +60,16 @@ pub fn list(workspace: &Workspace, args: &ListModelArgs) -> Result<(), AppError>
         );
         return Ok(());
     }
-    let head = ["name", "model", "learner", "f1", "ROC AUC", "since", "by"].map(str::to_owned);
+    let head = [
+        "name",
+        "model",
+        "learner",
+        "f1 (CV)",
+        "ROC AUC (CV)",
+        "since",
+        "by",
+    ]
+    .map(str::to_owned);
     let mut lines = vec![head.to_vec()];
     lines.extend(listed.iter().map(line));
     Ok(out::data(columns(&lines).as_bytes())?)
@@ -97,7 +105,7 @@ fn line(model: &ListedModel) -> Vec<String> {
         model
             .learner
             .clone()
-            .unwrap_or_else(|| "not in the cache".to_owned()),
+            .unwrap_or_else(|| "no model, or not in the cache".to_owned()),
         figure(model.f1),
         figure(model.roc_auc),
         show_time(i64::try_from(model.since_ms).unwrap_or(i64::MAX)),
@@ -154,36 +162,18 @@ fn traced(workspace: &Workspace, target: &str) -> Result<TracedModel, AppError> 
     let bundle = decoded(&name, workspace.fetch_file(&digest)?)?;
     let trace = query::trace(&ledger, digest, &name, run.as_ref())?;
     let graph = LineageGraph::of_trace(&trace);
-    let made: BTreeSet<Digest> = graph.made.keys().map(|edge| edge.artifact).collect();
-    let outside = graph
-        .artifacts
-        .iter()
-        .filter(|(digest, _)| !made.contains(digest));
-    let sources = outside.map(|(digest, name)| format!("{name} ({})", digest.short()));
+    let sources = graph.sources.iter();
+    let sources = sources.map(|(digest, name)| format!("{name} ({})", digest.short()));
     Ok(TracedModel {
         digest,
         bundle,
         sources: sources.collect(),
-        stages: stages(&ledger, &graph)?,
+        stages: graph
+            .stage_records(&ledger)?
+            .into_iter()
+            .map(|record| (record.stage.to_string(), record))
+            .collect(),
     })
-}
-
-/// The records of the stages of a lineage, parts of their work aside.
-fn stages(
-    ledger: &Ledger,
-    graph: &LineageGraph,
-) -> Result<BTreeMap<String, ActionRecord>, AppError> {
-    let mut stages = BTreeMap::new();
-    for (key, action) in graph
-        .actions
-        .iter()
-        .filter(|(_, action)| action.part.is_none())
-    {
-        if let Some(record) = ledger.action(key)? {
-            stages.insert(action.stage.clone(), record);
-        }
-    }
-    Ok(stages)
 }
 
 impl ModelDifference {
@@ -264,7 +254,7 @@ impl ModelDifference {
             ]
         };
         let rows: Vec<Vec<String>> = self.figures.iter().map(row).collect();
-        text + &columns(&rows)
+        plain(&text) + &columns(&rows)
     }
 }
 

@@ -7,7 +7,8 @@ use crate::attest::envelope::DsseEnvelope;
 use crate::attest::keys::AttestationPublicKey;
 use crate::attest::model_signature::{SIGNATURE_FILE, verify_files};
 use crate::attest::package::{EXTENSION, ModelPackage, OpenedPackage};
-use crate::attest::provenance::ProvenanceStatement;
+use crate::attest::provenance::{PromotionClaim, ProvenanceStatement};
+use crate::base::count::counted;
 use crate::base::disk;
 use crate::base::name::RefName;
 use crate::cli::args_model::VerifyModelArgs;
@@ -60,7 +61,7 @@ fn verify_package(
     let statement = opened.provenance.predicate;
     let count = statement.build_definition.resolved_dependencies.len();
     out::say(&format!(
-        "`{name}` holds `{}`, and its statement of the {} that it was made of speaks of it; {signed}",
+        "`{name}` holds `{}`, and its statement, which lists the {} it was made of, is about this model; {signed}",
         opened.name,
         counted(count, "thing")
     ));
@@ -97,7 +98,8 @@ fn verify_folder(
     let count = verify_files(&signature, &files, key)
         .map_err(|why| AppError::Data(format!("`{name}`: {why}")))?;
     out::say(&format!(
-        "`{name}`: {count} files are as they were signed by {}",
+        "`{name}`: {}, as signed by {}",
+        counted(count, "file"),
         &key.id()[..12]
     ));
     Ok(Exit::Done)
@@ -128,7 +130,7 @@ fn verify_promotion(
     key: &AttestationPublicKey,
 ) -> Result<(), AppError> {
     let name = target.strip_prefix("ref:").ok_or_else(|| {
-        AppError::Usage("of a model of this workspace only a promotion is signed: name it by its ref, or leave `--key` out".to_owned())
+        AppError::Usage("a model in this workspace is signed only when it is promoted: name its ref (`ref:NAME`), or leave `--key` out".to_owned())
     })?;
     let name = RefName::new(name).map_err(AppError::Usage)?;
     let state = workspace.published()?.reference(&name)?;
@@ -145,7 +147,10 @@ fn verify_promotion(
     let (digest, step) = attestation.zip(last).ok_or_else(unsigned)?;
     let refused =
         |why: &dyn std::fmt::Display| AppError::Data(format!("`{target}`: its promotion: {why}"));
-    let envelope = workspace.fetch_file(&digest)?.unwrap_or_default();
+    let envelope = workspace.fetch_file(&digest);
+    let envelope =
+        envelope.map_err(|_| refused(&"its signed statement is not in the cache any more"))?;
+    let envelope = envelope.unwrap_or_default();
     let envelope: DsseEnvelope = serde_json::from_slice(&envelope).map_err(|why| refused(&why))?;
     let payload = envelope.open(key).map_err(|why| refused(&why))?;
     let statement: ProvenanceStatement =
@@ -154,8 +159,24 @@ fn verify_promotion(
         .subject
         .first()
         .and_then(|subject| subject.digest.get("blake3"));
-    if told != Some(&step.to.digest.hex()) {
+    if !statement.is_provenance() || told != Some(&step.to.digest.hex()) {
         return Err(refused(&"its statement speaks of another model"));
+    }
+    let RefEvidence::Manual(word) = &step.evidence else {
+        return Err(unsigned());
+    };
+    let claim = PromotionClaim {
+        name: name.to_string(),
+        who: word.who.clone(),
+        why: word.why.clone(),
+    };
+    let told = statement
+        .predicate
+        .build_definition
+        .external_parameters
+        .promotion;
+    if told != Some(claim) {
+        return Err(refused(&"its statement speaks of another promotion"));
     }
     out::say(&format!(
         "`{target}` was promoted with a statement signed by {}",
@@ -199,11 +220,4 @@ fn verify_chain(workspace: &Workspace, target: &str) -> Result<Exit, AppError> {
         return Ok(Exit::Done);
     }
     Ok(Exit::Failed)
-}
-
-fn counted(number: usize, thing: &str) -> String {
-    match number {
-        1 => format!("1 {thing}"),
-        _ => format!("{number} {thing}s"),
-    }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::app::workspace::{AppError, Workspace};
+use crate::attest::provenance::PromotionClaim;
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::name::RefName;
@@ -30,19 +31,24 @@ pub fn promote(workspace: &Workspace, args: &PromoteArgs) -> Result<(), AppError
     let (found, title) = workspace.find_named(&target)?;
     // A ref that serves models must never point at anything else.
     decoded(&title, workspace.fetch_file(&found.digest)?)?;
+    let word = word(&args.word)?;
+    let claim = PromotionClaim {
+        name: name.to_string(),
+        who: word.who.clone(),
+        why: word.why.clone(),
+    };
     let attestation = match &args.sign {
-        Some(key) => Some(signed_statement(
-            workspace,
-            &target,
-            &private_key(workspace, key)?,
-        )?),
+        Some(key) => {
+            let key = private_key(workspace, key)?;
+            Some(signed_statement(workspace, &found, claim, &key)?)
+        }
         None => None,
     };
     let cancel = Cancel::new();
     let step = workspace.promote(
         &name,
         &found,
-        word(&args.word)?,
+        word,
         attestation.as_deref(),
         &run::plain_terms(&cancel),
     )?;
@@ -204,11 +210,6 @@ fn judged_by(ledger: &Ledger, rows: Option<Digest>) -> Result<Option<usize>, App
     Ok(Some(models.len()))
 }
 
-/// A person's words on one line, with nothing in them that a terminal would obey.
-fn plain(words: &str) -> String {
-    words.replace(char::is_control, " ")
-}
-
 fn line(entry: &RefHistoryEntry) -> Vec<String> {
     let by_stage = || format!("`{}`", entry.stage.as_deref().unwrap_or("a stage"));
     let in_run = || {
@@ -226,7 +227,7 @@ fn line(entry: &RefHistoryEntry) -> Vec<String> {
         show_time(i64::try_from(entry.at_ms).unwrap_or(i64::MAX)),
         entry.to.short(),
         entry.from.map_or("nothing".to_owned(), |from| from.short()),
-        entry.who.as_deref().map_or_else(by_stage, plain),
-        entry.why.as_deref().map_or_else(in_run, plain),
+        entry.who.clone().unwrap_or_else(by_stage),
+        entry.why.clone().unwrap_or_else(in_run),
     ]
 }

@@ -1,14 +1,15 @@
 //! What statements say of a model: what it was made of, what it is, and what files it is written as.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::attest::envelope::DsseEnvelope;
 use crate::attest::keys::AttestationKey;
 use crate::attest::ml_bom::{BillFacts, ml_bom};
 use crate::attest::model_signature::{SIGNATURE_FILE, sign_files};
 use crate::attest::package::ModelPackage;
-use crate::attest::provenance::{ModelOrigin, ProvenanceStatement, StageParameters, provenance};
-use crate::base::digest::Digest;
+use crate::attest::provenance::{
+    ModelOrigin, PromotionClaim, ProvenanceStatement, StageParameters, provenance,
+};
 use crate::lineage::lineage_graph::LineageGraph;
 use crate::lineage::query::{ArtifactMaker, ArtifactTrace};
 use crate::lineage::record::ActionRecord;
@@ -53,16 +54,21 @@ impl StatedModel<'_> {
         self.records.iter().find(|record| record.key == key)
     }
 
-    /// Says what it was made of.
-    pub fn provenance(&self) -> ProvenanceStatement {
+    /// Says what it was made of and, of a promotion, why.
+    pub fn provenance(&self, promotion: Option<PromotionClaim>) -> ProvenanceStatement {
         let graph = LineageGraph::of_trace(self.trace);
-        let made: BTreeSet<Digest> = graph.made.keys().map(|edge| edge.artifact).collect();
-        let others = graph
+        let made = graph.made_artifacts();
+        let artifacts = graph
             .artifacts
             .iter()
-            .filter(|(digest, _)| **digest != self.trace.digest);
-        let dependencies =
-            others.map(|(digest, name)| (name.clone(), *digest, !made.contains(digest)));
+            .filter(|(digest, _)| made.contains(*digest));
+        let artifacts = artifacts.filter(|(digest, _)| **digest != self.trace.digest);
+        let artifacts = artifacts.map(|(digest, name)| (name.clone(), *digest, false));
+        let sources = graph
+            .sources
+            .iter()
+            .map(|(digest, name)| (name.clone(), *digest, true));
+        let dependencies = artifacts.chain(sources);
         let record = self.record();
         let text = |of: &dyn Fn(&ActionRecord) -> String| record.map(of).unwrap_or_default();
         let maker = self.trace.action.as_ref();
@@ -72,6 +78,7 @@ impl StatedModel<'_> {
                 pipeline: text(&|record| record.pipeline.clone()),
                 stage: text(&|record| record.stage.to_string()),
                 kind: text(&|record| record.kind.clone()),
+                promotion,
                 imported: imported.map(|origin| {
                     origin
                         .signer
@@ -93,11 +100,7 @@ impl StatedModel<'_> {
     /// Returns its bill of materials.
     pub fn bill(&self) -> Vec<u8> {
         let graph = LineageGraph::of_trace(self.trace);
-        let made: BTreeSet<Digest> = graph.made.keys().map(|edge| edge.artifact).collect();
-        let sources = graph
-            .artifacts
-            .iter()
-            .filter(|(digest, _)| !made.contains(digest));
+        let record = self.record();
         let bundle = self.bundle;
         let figure = |name: &&'static str| {
             let value = bundle.validation.figure(name)?;
@@ -109,19 +112,22 @@ impl StatedModel<'_> {
             learner: &bundle.learner,
             inputs: bundle.inputs(),
             figures: CHOICES.iter().filter_map(figure).collect(),
-            sources: sources
+            sources: graph
+                .sources
+                .iter()
                 .map(|(digest, name)| (name.clone(), *digest))
                 .collect(),
-            netsec: env!("CARGO_PKG_VERSION"),
+            netsec: record.map_or(env!("CARGO_PKG_VERSION"), |record| record.netsec.as_str()),
         })
     }
 
-    /// Returns what it was made of, signed, in an envelope.
+    /// Returns what it was made of and, of a promotion, why, signed, in an envelope.
     ///
     /// # Panics
     /// Never: plain data serialises.
-    pub fn statement(&self, key: &AttestationKey) -> Vec<u8> {
-        let payload = serde_json::to_vec(&self.provenance()).expect("plain data serialises");
+    pub fn statement(&self, promotion: Option<PromotionClaim>, key: &AttestationKey) -> Vec<u8> {
+        let payload =
+            serde_json::to_vec(&self.provenance(promotion)).expect("plain data serialises");
         let envelope = DsseEnvelope::seal(&payload, key, key.public().id());
         serde_json::to_vec_pretty(&envelope).expect("plain data serialises")
     }
@@ -136,7 +142,7 @@ impl StatedModel<'_> {
         mut files: Vec<(String, Vec<u8>)>,
         key: &AttestationKey,
     ) -> Vec<(String, Vec<u8>)> {
-        files.push((PROVENANCE_FILE.to_owned(), self.statement(key)));
+        files.push((PROVENANCE_FILE.to_owned(), self.statement(None, key)));
         files.push((BILL_FILE.to_owned(), self.bill()));
         let signature = sign_files(self.name, &files, key);
         files.push((SIGNATURE_FILE.to_owned(), signature));
@@ -146,6 +152,6 @@ impl StatedModel<'_> {
     /// Packs it into one file.
     pub fn pack(&self, key: Option<&AttestationKey>) -> ModelPackage {
         let card = self.card.to_owned();
-        ModelPackage::pack(self.name, self.bytes, card, &self.provenance(), key)
+        ModelPackage::pack(self.name, self.bytes, card, &self.provenance(None), key)
     }
 }

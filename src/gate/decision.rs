@@ -156,7 +156,7 @@ pub struct JudgedModel {
     pub score: Option<f64>,
     /// Its figures at its threshold.
     pub metrics: Metrics,
-    /// Between which values 95 % of a figure lie.
+    /// The 95 % confidence interval of each figure.
     pub intervals: BTreeMap<String, Interval>,
     /// Its figures at other thresholds, the highest first.
     pub curve: Vec<ThresholdPoint>,

@@ -93,7 +93,7 @@ pub struct EvaluatedModel {
     pub scores: Scores,
     /// Its figures at its threshold.
     pub metrics: Metrics,
-    /// Between which values 95 % of a figure lie.
+    /// The 95 % confidence interval of each figure.
     pub intervals: BTreeMap<String, Interval>,
     /// The metric, turned so that greater is better.
     pub score: f64,

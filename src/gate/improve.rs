@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use crate::base::count::counted;
 use crate::gate::decision::{JudgedRule, RuleOutcome};
 use crate::gate::evaluated::EvaluatedModel;
 use crate::gate::paired::{ComparisonMethod, IncomparableRows, PairedDifference, PairedModels};
@@ -37,8 +38,8 @@ pub(crate) fn any_higher(
     }
 }
 
-/// The whole interval of the difference has to lie above `by`: an equally good model passes in at
-/// most half of the cases in which the interval does not hold the true difference.
+/// The whole interval of the difference has to lie above `by`: an equally good model passes in
+/// about half of the cases in which the interval does not hold the true difference.
 pub(crate) fn proven(
     pair: &PairedModels<'_>,
     metric: &str,
@@ -70,7 +71,7 @@ pub(crate) fn proven(
         }
         RuleOutcome::Unclear => match rows_needed(&found, by, confidence, rows) {
             Some(needed) => format!(
-                "not all of it above {by}: if the difference is real, about {needed} test rows show it nine times in ten"
+                "not all of it above {by}: if the true difference is as large, about {needed} such test rows would show it nine times in ten"
             ),
             None => format!("not all of it above {by}"),
         },
@@ -107,14 +108,6 @@ pub(crate) fn cannot_tell(rule: &str, metric: &str, why: IncomparableRows) -> Ju
         metric: Some(metric.to_owned()),
         verdict: RuleOutcome::Unclear,
         ..JudgedRule::checked(rule, false, reason)
-    }
-}
-
-/// A number of things, in words.
-pub(crate) fn counted(number: usize, thing: &str) -> String {
-    match number {
-        1 => format!("1 {thing}"),
-        _ => format!("{number} {thing}s"),
     }
 }
 

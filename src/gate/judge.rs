@@ -4,6 +4,7 @@
 //! by itself (`own_merits`), then within its limits, then against the champion (`against`). Every
 //! check is a rule with its figures and its verdict; the challenger is accepted if it passes all.
 
+use crate::base::count::counted;
 use crate::base::name::in_backticks;
 use crate::base::stored::StoredDocument;
 use crate::frame::labels::Labels;
@@ -183,7 +184,7 @@ impl Contenders<'_> {
         let counts = self.challenger.metrics.counts;
         let alarms_on_all = counts.true_negatives == 0;
         let all = if alarms_on_all {
-            ": it alarms on every row"
+            ": it alarms on every benign row"
         } else {
             ""
         };
@@ -192,10 +193,7 @@ impl Contenders<'_> {
             counts.true_positives,
             rows.attacks,
             self.challenger.within("recall"),
-            match counts.false_positives {
-                1 => "1 false positive".to_owned(),
-                count => format!("{count} false positives"),
-            },
+            counted(counts.false_positives as usize, "false positive"),
             rows.benign
         );
         JudgedRule::checked(
@@ -208,6 +206,12 @@ impl Contenders<'_> {
     /// Refuses a challenger that uses a column that gives the label away, unless it is allowed.
     fn giveaways(&self, decision: &mut Decision) {
         let preprocessor = &self.challenger.model.bundle.preprocessor;
+        if preprocessor.objections().next().is_none() {
+            let reason = "no column that it uses gives the label away".to_owned();
+            decision
+                .rules
+                .push(JudgedRule::checked("no_leak", true, reason));
+        }
         for giveaway in preprocessor.objections() {
             let column = &giveaway.column;
             let told = giveaway.tell();

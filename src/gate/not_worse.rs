@@ -1,10 +1,11 @@
 //! Whether the challenger is nowhere worse than the champion by more than a margin.
 
+use crate::base::count::counted;
 use crate::gate::contenders::Contenders;
 use crate::gate::decision::{JudgedRule, RuleOutcome};
 use crate::gate::error::GateError;
 use crate::gate::evaluated::EvaluatedModel;
-use crate::gate::improve::{cannot_tell, counted, tell_difference};
+use crate::gate::improve::{cannot_tell, tell_difference};
 use crate::gate::paired::{IncomparableRows, PairedModels};
 use crate::gate::rules::NotWorseRule;
 use crate::gate::slices::{RowsOfSlice, rows_by_value, shown_value};

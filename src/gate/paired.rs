@@ -69,7 +69,8 @@ pub struct PairedDifference {
     pub p: f64,
 }
 
-/// With fewer rows of a class, draws of them tell next to nothing of how sure a figure is.
+/// With fewer rows of a class, draws of them tell next to nothing of how sure a figure is; of losses,
+/// which need no second class, twice as many are wanted in all.
 const FEWEST: usize = 5;
 
 /// Why rows do not tell how two models compare.
@@ -146,19 +147,19 @@ impl<'a> PairedModels<'a> {
         confidence: f64,
     ) -> Result<PairedDifference, IncomparableRows> {
         let rows = self.rows_of(metric);
-        let counted = rows.iter().flatten();
-        let is_share = matches!(metric, "accuracy" | "recall" | "false_positive_rate");
-        // Shares have exact evidence however few rows there are, and losses need no second class.
-        let least = match metric {
-            _ if is_share || matches!(metric, "log_loss" | "brier") => 0,
-            _ => FEWEST,
+        let counted: Vec<usize> = rows.iter().flatten().copied().collect();
+        let all: usize = counted.iter().sum();
+        let rarer = counted.iter().copied().min().unwrap_or(0);
+        // Shares have exact evidence however few rows there are; losses need no second class.
+        let (is_none, is_few) = match metric {
+            "accuracy" | "recall" | "false_positive_rate" => (all == 0, false),
+            "log_loss" | "brier" => (all == 0, all < 2 * FEWEST),
+            _ => (rarer == 0, rarer < FEWEST),
         };
-        if counted.clone().sum::<usize>() == 0
-            || (least > 0 && counted.clone().any(|rows| *rows == 0))
-        {
+        if is_none {
             return Err(IncomparableRows::None);
         }
-        if counted.clone().any(|rows| *rows < least) {
+        if is_few {
             return Err(IncomparableRows::TooFew {
                 attacks: self.labels.attacks(),
                 benign: self.labels.benign(),
@@ -506,6 +507,10 @@ mod tests {
         assert_eq!(pair.compare("roc_auc", 0.95), none);
         assert_eq!(pair.compare("false_positive_rate", 0.95), none);
         assert!(pair.compare("recall", 0.95).is_ok());
-        assert!(pair.compare("log_loss", 0.95).is_ok());
+        let too_few = IncomparableRows::TooFew {
+            attacks: 2,
+            benign: 0,
+        };
+        assert_eq!(pair.compare("log_loss", 0.95), Err(too_few));
     }
 }

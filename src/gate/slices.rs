@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::base::count::counted;
 use crate::frame::labels::Labels;
 use crate::frame::table::Table;
 use crate::gate::decision::{SliceRate, TestSlice};
@@ -185,15 +186,9 @@ pub fn least_found(slices: &[TestSlice]) -> Option<String> {
     let (slice, recall) = found
         .iter()
         .min_by(|a, b| a.1.share.total_cmp(&b.1.share))?;
-    let values = match found.len() {
-        1 => "1 value".to_owned(),
-        count => format!("{count} values"),
-    };
+    let values = counted(found.len(), "value");
     let [low, high] = recall.interval;
-    let attacks = match recall.of {
-        1 => "1 attack".to_owned(),
-        of => format!("{of} attacks"),
-    };
+    let attacks = counted(recall.of as usize, "attack");
     Some(format!(
         "of {values} of `{}` with attacks, {} is found least: {:.4} of {attacks} (95 % {low:.4} to {high:.4})",
         slice.column,

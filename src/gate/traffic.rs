@@ -31,8 +31,8 @@ pub struct TrafficOutlook {
     pub at_threshold: TrafficFigures,
     /// How many alerts a day can be looked at.
     pub analysts_per_day: Option<f64>,
-    /// At the lowest threshold that keeps to that on the test rows; none if every threshold raises
-    /// more, or nothing was said of analysts.
+    /// At the lowest threshold that keeps to that on the test rows, by which it is chosen, so that the
+    /// true figures may be worse; none if every threshold raises more, or nothing was said of analysts.
     pub within_budget: Option<TrafficFigures>,
     /// How many benign test rows it takes to be sure of a budget of so few false alarms, if there
     /// are fewer.
@@ -153,6 +153,16 @@ fn share(part: u64, whole: u64) -> f64 {
 }
 
 impl TrafficOutlook {
+    /// Returns the alerts a day at such rates.
+    pub fn alerts(&self, recall: f64, false_positive_rate: f64) -> f64 {
+        let traffic = ExpectedTraffic {
+            rows_per_day: self.rows_per_day,
+            prevalence: self.prevalence,
+            analysts_per_day: self.analysts_per_day,
+        };
+        traffic.alerts(recall, false_positive_rate)
+    }
+
     /// Says it in words.
     pub fn tell(&self) -> Vec<String> {
         let mut lines = vec![format!(
@@ -214,10 +224,11 @@ pub(crate) fn amount(count: f64) -> String {
     if count < 10.0 {
         return ((count * 10.0).round() / 10.0).to_string();
     }
-    let scales = [(1e9, "G"), (1e6, "M"), (1e3, "k")];
-    let scale = scales.iter().find(|(scale, _)| count >= 10.0 * scale);
+    // What would round up to a thousand of a unit is told in the next.
+    let scales = [(1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")];
+    let scale = scales.iter().find(|(least, _, _)| count >= 0.99995 * least);
     match scale {
-        Some((scale, unit)) => format!("{}{unit}", (count / scale * 10.0).round() / 10.0),
+        Some((_, scale, unit)) => format!("{}{unit}", (count / scale * 10.0).round() / 10.0),
         None => count.round().to_string(),
     }
 }
@@ -250,6 +261,10 @@ mod tests {
         assert!(outlook.benign_rows_needed.unwrap() > 4000);
         assert_eq!(amount(14.4e6), "14.4M");
         assert_eq!(amount(20_880.0), "20.9k");
+        assert_eq!(
+            (amount(5e6), amount(999_960.0)),
+            ("5M".to_owned(), "1M".to_owned())
+        );
         assert_eq!(
             ["0", "0.5", "0.0012", "1", "2.5", "97"],
             [0.0, 0.5, 0.0012, 0.96, 2.5, 96.5]

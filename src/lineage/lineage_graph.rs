@@ -2,18 +2,23 @@
 //! where. A trace or an impact is a tree in which what is shared stands once and is named again; a
 //! graph holds each once, for other programs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use crate::base::digest::Digest;
+use crate::lineage::error::LedgerError;
+use crate::lineage::ledger::Ledger;
 use crate::lineage::query::{ArtifactImpact, ArtifactMaker, ArtifactTrace};
+use crate::lineage::record::ActionRecord;
 
 /// Artifacts, actions and what flowed between them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct LineageGraph {
     /// Artifacts and files, with a name that they go by.
     pub artifacts: BTreeMap<Digest, String>,
+    /// What came from outside: of files with the same bytes each.
+    pub sources: BTreeSet<(Digest, String)>,
     /// Actions by key.
     pub actions: BTreeMap<Digest, ArtifactMaker>,
     /// Which artifact flowed into which action, and what it is called there: bytes that a stage passes
@@ -47,6 +52,27 @@ impl LineageGraph {
         graph
     }
 
+    /// Returns the artifacts that actions made.
+    pub fn made_artifacts(&self) -> BTreeSet<Digest> {
+        self.made.keys().map(|edge| edge.artifact).collect()
+    }
+
+    /// Returns the records of the stages, parts of their work aside, in the order of their keys.
+    ///
+    /// # Errors
+    /// The ledger failed.
+    pub fn stage_records(&self, ledger: &Ledger) -> Result<Vec<ActionRecord>, LedgerError> {
+        let mut records = Vec::new();
+        for (key, _) in self
+            .actions
+            .iter()
+            .filter(|(_, action)| action.part.is_none())
+        {
+            records.extend(ledger.action(key)?);
+        }
+        Ok(records)
+    }
+
     /// Returns the artifacts that flowed into an action, with their names there.
     pub fn inputs(&self, action: &Digest) -> impl Iterator<Item = (&Digest, &str)> {
         artifacts_of(&self.used, action)
@@ -60,6 +86,7 @@ impl LineageGraph {
     fn add_trace(&mut self, trace: &ArtifactTrace) {
         self.name(trace.digest, &trace.name);
         let Some(action) = &trace.action else {
+            self.sources.insert((trace.digest, trace.name.clone()));
             return;
         };
         let made = LineageEdge {

@@ -34,6 +34,11 @@ pub fn columns(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Returns lines with nothing in them that a terminal would obey.
+pub fn plain(lines: &str) -> String {
+    lines.replace(|c: char| c.is_control() && c != '\n', "\u{fffd}")
+}
+
 fn shown(cell: &str) -> String {
     let plain = cell.replace(char::is_control, "\u{fffd}");
     if plain.chars().count() <= WIDEST {

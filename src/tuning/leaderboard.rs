@@ -26,7 +26,7 @@ pub struct Leaderboard {
     pub rows: usize,
     /// Every trial, the best first.
     pub trials: Vec<TrialEntry>,
-    /// Between which values 95 % of each figure of the picked trial lie; none if none was picked.
+    /// The 95 % confidence interval of each figure of the picked trial; none if none was picked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intervals: Option<BTreeMap<String, Interval>>,
     /// The picked trial on shares of the rows, if that was asked for.

@@ -309,11 +309,7 @@ impl<'a> ModelPlots<'a> {
 
     /// Alerts by threshold, a day in the expected traffic.
     fn alerts(&self, traffic: &TrafficOutlook) -> String {
-        let alerts = |point: &ThresholdPoint| {
-            let attacks = traffic.prevalence * self.recall(point);
-            let benign = (1.0 - traffic.prevalence) * self.rate(point);
-            traffic.rows_per_day * (attacks + benign)
-        };
+        let alerts = |point: &ThresholdPoint| traffic.alerts(self.recall(point), self.rate(point));
         let mut lines = self.lines(&|point| (point.threshold, alerts(point)));
         if let Some(budget) = traffic.analysts_per_day {
             lines.push(ChartLine {
@@ -350,7 +346,7 @@ fn plots(
         alarms,
     ];
     format!(
-        "<h2>Plots</h2>\n<p class=\"small\">The dots are the models at their thresholds. Rates below 0.0001 are drawn there.</p>\n{}",
+        "<h2>Plots</h2>\n<p class=\"small\">The dots are the models at their thresholds. Rates below 0.0001 are drawn at 0.0001.</p>\n{}",
         drawn.concat()
     )
 }
@@ -410,7 +406,7 @@ fn traffic_row(what: &str, figures: &TrafficFigures) -> String {
 fn slice_table(slices: &[TestSlice]) -> String {
     let column = slices.first().map_or("", |slice| slice.column.as_str());
     let mut html = format!(
-        "<h2>By <code>{}</code></h2>\n<p class=\"small\">Exact 95 % intervals. The last column is the least change for the worse \
+        "<h2>By <code>{}</code></h2>\n<p class=\"small\">Rates have exact (Clopper–Pearson) 95 % intervals, differences score intervals (Tango). The last column is the least change for the worse \
          that so many rows could have shown.</p>\n<table><tr><th>value</th><th>of</th><th class=\"n\">rows</th>\
          <th class=\"n\">alarms</th><th class=\"n\">champion</th><th class=\"n\">difference</th><th class=\"n\">could show</th></tr>\n",
         escape(column)

@@ -77,8 +77,8 @@ params! {
         metric: Option<String>, in ParamType::Choice(&CHOICES);
         /// By how much: the whole interval of the difference has to lie above it.
         by: f64 = "0", in ParamType::Float(-1.0, 1.0);
-        /// How often such an interval holds the true difference. An equally good model passes at
-        /// most half as often as it does not.
+        /// How often such an interval holds the true difference. With `by: 0` an equally good model
+        /// passes in about half of the other cases: 2.5 % at 0.95.
         confidence: f64 = "0.95", in CONFIDENCE;
     }
 }

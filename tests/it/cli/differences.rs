@@ -71,7 +71,7 @@ fn a_run_differs_where_its_data_do_and_the_rest_follows() {
     assert_eq!(stages[4]["causes"][0]["sort"], "ref");
     let told = world.ok(&["diff", &first, &second]);
     assert!(
-        told.contains("ingest (ingest) began it") && told.contains("2 rows added"),
+        told.contains("ingest (ingest) was changed") && told.contains("2 rows added"),
         "{told}"
     );
     assert!(told.contains("train follows from"), "{told}");
