@@ -15,6 +15,7 @@ pub const EXTENSION: &str = "netsec-model";
 
 /// A model as one file.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(expecting = "a model package")]
 pub struct ModelPackage {
     /// The version of this form.
     pub format: u32,

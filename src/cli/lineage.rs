@@ -65,7 +65,7 @@ pub fn lineage(workspace: &Workspace, args: &LineageArgs) -> Result<Exit, AppErr
         LineageFormat::Prov => out::json(&prov(&found.graph()))?,
         LineageFormat::Openlineage => {
             let graph = found.graph();
-            let facts = facts(workspace, &graph);
+            let facts = facts(workspace, &graph)?;
             out::data(openlineage(&graph, &facts).as_bytes())?;
         }
     }
@@ -86,8 +86,17 @@ fn found(workspace: &Workspace, args: &LineageArgs) -> Result<FoundLineage, AppE
 
 /// What the artifacts of a lineage tell of themselves: the columns and rows of tables, and what came of
 /// validations. What is gone from the cache tells nothing.
-fn facts(workspace: &Workspace, graph: &LineageGraph) -> LineageFacts {
+fn facts(workspace: &Workspace, graph: &LineageGraph) -> Result<LineageFacts, AppError> {
     let mut facts = LineageFacts::default();
+    let records = graph.stage_records(&workspace.reading()?.ledger)?;
+    for record in &records {
+        let own = record
+            .ingredients
+            .iter()
+            .filter(|ingredient| !ingredient.name.starts_with("input."));
+        let lines = own.map(|ingredient| format!("{}: {}\n", ingredient.name, ingredient.value));
+        facts.code.insert(record.key, lines.collect());
+    }
     for digest in graph.artifacts.keys() {
         let index = workspace.fetch_entry(digest, INDEX);
         let index = index.and_then(|bytes| DatasetIndex::decode(&bytes).ok());
@@ -116,7 +125,7 @@ fn facts(workspace: &Workspace, graph: &LineageGraph) -> LineageFacts {
             facts.assertions.insert(*key, assertions(&report));
         }
     }
-    facts
+    Ok(facts)
 }
 
 fn assertions(report: &ValidationReport) -> Vec<DataAssertion> {

@@ -13,6 +13,7 @@ use crate::cli::args_model::{DiffModelArgs, ListModelArgs};
 use crate::cli::load_model::decoded;
 use crate::cli::out;
 use crate::frame::table::show_time;
+use crate::lineage::ledger::Ledger;
 use crate::lineage::lineage_graph::LineageGraph;
 use crate::lineage::query;
 use crate::lineage::record::ActionRecord;
@@ -33,6 +34,10 @@ struct ListedModel {
     by: String,
     /// How often it moved.
     moves: usize,
+    /// How it came here, if it was made elsewhere: `unsigned`, or the key that its statement was signed
+    /// with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    imported: Option<String>,
     learner: Option<String>,
     /// In cross-validation.
     f1: Option<f64>,
@@ -45,11 +50,16 @@ struct ListedModel {
 /// The ledger failed.
 pub fn list(workspace: &Workspace, args: &ListModelArgs) -> Result<(), AppError> {
     let mut listed = Vec::new();
-    for (name, state) in workspace.published()?.references()? {
-        let Some(last) = state.moves.last() else {
-            continue;
-        };
-        listed.push(named(workspace, name, last, state.moves.len()));
+    {
+        let ledger = workspace.reading()?.ledger;
+        for (name, state) in ledger.references()? {
+            let Some(last) = state.moves.last() else {
+                continue;
+            };
+            let mut model = listed_model(workspace, name, last, state.moves.len());
+            model.imported = imported(&ledger, &last.to.digest)?;
+            listed.push(model);
+        }
     }
     if args.json {
         return Ok(out::json(&json!(listed))?);
@@ -75,7 +85,23 @@ pub fn list(workspace: &Workspace, args: &ListModelArgs) -> Result<(), AppError>
     Ok(out::data(columns(&lines).as_bytes())?)
 }
 
-fn named(workspace: &Workspace, name: String, last: &RefMove, moves: usize) -> ListedModel {
+/// Returns how a model came here that no stage made: `unsigned`, or the key that its statement was
+/// signed with.
+fn imported(ledger: &Ledger, digest: &Digest) -> Result<Option<String>, AppError> {
+    let mut origin = None;
+    for key in ledger.makers(digest)? {
+        match ledger.action(&key)?.map(|record| record.imported) {
+            Some(None) => return Ok(None),
+            Some(Some(imported)) => {
+                origin = Some(imported.signer.unwrap_or_else(|| "unsigned".to_owned()))
+            }
+            None => {}
+        }
+    }
+    Ok(origin)
+}
+
+fn listed_model(workspace: &Workspace, name: String, last: &RefMove, moves: usize) -> ListedModel {
     let digest = last.to.digest;
     // What is gone from the cache, or is no model, is listed all the same.
     let bytes = workspace.fetch_file(&digest).ok().flatten();
@@ -90,6 +116,7 @@ fn named(workspace: &Workspace, name: String, last: &RefMove, moves: usize) -> L
         since_ms: last.at_ms,
         by,
         moves,
+        imported: None,
         learner: bundle.as_ref().map(|bundle| bundle.learner.clone()),
         f1: bundle.as_ref().map(|bundle| bundle.validation.f1),
         roc_auc: bundle.as_ref().map(|bundle| bundle.validation.roc_auc),
@@ -109,7 +136,11 @@ fn line(model: &ListedModel) -> Vec<String> {
         figure(model.f1),
         figure(model.roc_auc),
         show_time(i64::try_from(model.since_ms).unwrap_or(i64::MAX)),
-        model.by.clone(),
+        match model.imported.as_deref() {
+            None => model.by.clone(),
+            Some("unsigned") => format!("{} (imported, not signed)", model.by),
+            Some(_) => format!("{} (imported, signed)", model.by),
+        },
     ]
 }
 

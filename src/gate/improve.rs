@@ -122,9 +122,12 @@ pub(crate) fn tell_difference(found: &PairedDifference, metric: &str, confidence
         Some(Ordering::Greater) => format!("is {size:.4} better than"),
         _ => "equals".to_owned(),
     };
+    let p = match found.p {
+        p if p < 1e-4 => "p < 0.0001".to_owned(),
+        p => format!("p = {p:.4}"),
+    };
     format!(
-        "{metric} {compared} the champion's ({share} % {low:+.4} to {high:+.4}, p = {:.4} by {})",
-        found.p,
+        "{metric} {compared} the champion's ({share} % {low:+.4} to {high:+.4}, {p} by {})",
         found.method.as_str()
     )
 }

@@ -24,6 +24,7 @@ const FORMAT: u32 = 3;
 
 /// What every version of the stored form begins with.
 #[derive(Deserialize)]
+#[serde(expecting = "a stored model")]
 struct BundleHead {
     format: u32,
 }

@@ -24,9 +24,14 @@ const COLUMN_LINEAGE: &str = "https://openlineage.io/spec/facets/1-2-0/ColumnLin
 const QUALITY: &str = "https://openlineage.io/spec/facets/1-0-3/DataQualityMetricsInputDatasetFacet.json#/$defs/DataQualityMetricsInputDatasetFacet";
 const ASSERTIONS: &str = "https://openlineage.io/spec/facets/1-1-0/DataQualityAssertionsDatasetFacet.json#/$defs/DataQualityAssertionsDatasetFacet";
 
+const SOURCE_CODE: &str =
+    "https://openlineage.io/spec/facets/1-0-1/SourceCodeJobFacet.json#/$defs/SourceCodeJobFacet";
+
 /// What is known of artifacts and actions besides lineage, for facets.
 #[derive(Debug, Default)]
 pub struct LineageFacts {
+    /// What stages were asked to do, by the key of the action.
+    pub code: BTreeMap<Digest, String>,
     /// The tables among the artifacts.
     pub tables: BTreeMap<Digest, TableFacts>,
     /// What actions that validate a table found, by key.
@@ -114,6 +119,17 @@ struct EventJob {
 #[serde(rename_all = "camelCase")]
 struct JobFacets {
     job_type: JobTypeFacet,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_code: Option<SourceCodeFacet>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SourceCodeFacet {
+    #[serde(flatten)]
+    facet: FacetHead,
+    language: &'static str,
+    source_code: String,
 }
 
 #[derive(Serialize)]
@@ -297,6 +313,11 @@ fn event(
                     integration: "NETSEC",
                     job_type: action.kind.to_uppercase(),
                 },
+                source_code: facts.code.get(&action.key).map(|code| SourceCodeFacet {
+                    facet: FacetHead::of(SOURCE_CODE),
+                    language: "netsec",
+                    source_code: code.clone(),
+                }),
             },
         },
         inputs: graph

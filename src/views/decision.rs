@@ -95,13 +95,13 @@ fn head(decision: &Decision) -> String {
     html
 }
 
-/// The rules, those that do not hold first.
+/// The rules, those that do not hold first, then those that are unclear.
 fn rules(rules: &[JudgedRule]) -> String {
     if rules.is_empty() {
         return String::new();
     }
     let mut sorted: Vec<&JudgedRule> = rules.iter().collect();
-    sorted.sort_by_key(|rule| rule.passes);
+    sorted.sort_by_key(|rule| (rule.passes, rule.verdict == RuleOutcome::Holds));
     let mut html =
         "<h2>Rules</h2>\n<table class=\"rules\"><tr><th>verdict</th><th>rule</th><th>why</th></tr>\n".to_owned();
     for rule in sorted {

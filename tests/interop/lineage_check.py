@@ -24,7 +24,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, RunEvent, RunState
 from openlineage.client.facet_v2 import (column_lineage_dataset, data_quality_assertions_dataset,
                                          data_quality_metrics_input_dataset, dataset_version_dataset, job_type_job,
-                                         parent_run, schema_dataset)
+                                         parent_run, schema_dataset, source_code_job)
 from prov.model import ProvActivity, ProvDocument, ProvEntity, ProvGeneration, ProvUsage
 
 NETSEC, FOLDER = Path(sys.argv[1]).resolve(), Path(sys.argv[2])
@@ -32,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FACETS = {
     "jobType": job_type_job.JobTypeJobFacet,
     "parent": parent_run.ParentRunFacet,
+    "sourceCode": source_code_job.SourceCodeJobFacet,
     "version": dataset_version_dataset.DatasetVersionDatasetFacet,
     "schema": schema_dataset.SchemaDatasetFacet,
     "columnLineage": column_lineage_dataset.ColumnLineageDatasetFacet,
@@ -198,10 +199,11 @@ def check_openlineage(text, graph):
     same("  OpenLineage inputs and outputs", edges, graph.edges)
     kinds = Counter(chain.from_iterable([*data.facets, *getattr(data, "inputFacets", [])]
                                         for event in events for data in [*event.inputs, *event.outputs]))
-    for kind in ["schema", "columnLineage", "dataQualityMetrics", "dataQualityAssertions"]:
+    kinds.update(chain.from_iterable(event.job.facets for event in events))
+    for kind in ["sourceCode", "schema", "columnLineage", "dataQualityMetrics", "dataQualityAssertions"]:
         if not kinds[kind]:
-            sys.exit(f"  OpenLineage: no dataset has the facet {kind}")
-    print(f"  OpenLineage facets of datasets: {dict(kinds)}")
+            sys.exit(f"  OpenLineage: nothing has the facet {kind}")
+    print(f"  OpenLineage facets of datasets and jobs: {dict(kinds)}")
 
 
 def check_drawing(form, text, graph):

@@ -104,6 +104,8 @@ fn a_package_brings_a_model_to_another_workspace() {
         lineage.contains("imported (import)") && lineage.contains("signed by"),
         "{lineage}"
     );
+    let listed = other.ok(&["models", "list"]);
+    assert!(listed.contains("someone (imported, signed)"), "{listed}");
     other.ok(&["cache", "verify"]);
     // What was tampered with brings nothing in.
     let text = std::fs::read_to_string(other.root().join(package)).unwrap();
