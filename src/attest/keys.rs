@@ -11,6 +11,8 @@ use p256::pkcs8::{
 };
 use sha2::{Digest as _, Sha256};
 
+use crate::base::digest::hex;
+
 /// Why a text is no key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
@@ -119,10 +121,6 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 /// The SHA-256 of bytes.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use serde::{Deserialize, Serialize};
 
+use crate::base::digest::hex;
 use crate::base::disk::{self, DiskError};
 
 /// What public keys are written with.
@@ -77,10 +78,6 @@ pub fn is_public_key(text: &str) -> bool {
 
 fn key_bytes(text: &str) -> Option<Vec<u8>> {
     bytes(text.strip_prefix(PREFIX)?).filter(|bytes| bytes.len() == 32)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn bytes(text: &str) -> Option<Vec<u8>> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::app::workspace::{AppError, Workspace};
-use crate::attest::keys::{AttestationKey, AttestationPublicKey};
+use crate::attest::keys::{AttestationKey, AttestationPublicKey, KeyError};
 use crate::base::disk;
 use crate::base::signing::random_bytes;
 use crate::cli::args_model::KeysCommand;
@@ -34,7 +34,7 @@ pub fn keys(workspace: &Workspace, command: &KeysCommand) -> Result<Exit, AppErr
     }
     let key = random_bytes()
         .and_then(|bytes| AttestationKey::from_bytes(&bytes).ok())
-        .ok_or_else(|| AppError::Data("the system gives no random numbers".to_owned()))?;
+        .ok_or_else(|| AppError::Data(KeyError::Random.to_string()))?;
     disk::write_private(&private, key.to_pem().as_bytes())?;
     disk::write_whole(&public, key.public().to_pem().as_bytes())?;
     out::say(&format!(

@@ -11,12 +11,9 @@ use crate::gate::error::{ContenderRole, GateError};
 use crate::gate::paired::ScoredRows;
 use crate::model::bundle::ModelBundle;
 use crate::model::error::ModelError;
-use crate::model::intervals::{Interval, intervals};
+use crate::model::intervals::{Interval, RESAMPLING, intervals};
 use crate::model::metrics::{Metrics, is_loss};
 use crate::model::scores::Scores;
-
-/// What resampling begins with: the same rows give the same intervals.
-const RESAMPLING: u64 = 42;
 
 /// A model before the gate.
 #[derive(Debug)]

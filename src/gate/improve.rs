@@ -62,14 +62,14 @@ pub(crate) fn proven(
         RuleOutcome::Unclear
     };
     let passes = verdict == RuleOutcome::Holds;
-    let rows = pair.outcomes(|_| true).rows;
+    let outcomes = pair.outcomes(|_| true);
     let judged = match verdict {
         RuleOutcome::Holds => format!("all of it above {by}"),
         RuleOutcome::Fails => format!("not above {by}"),
         RuleOutcome::Unclear if low > by => {
             format!("all of it above {by}, but too few rows differ")
         }
-        RuleOutcome::Unclear => match rows_needed(&found, by, confidence, rows) {
+        RuleOutcome::Unclear => match rows_needed(&found, by, confidence, outcomes.rows) {
             Some(needed) => format!(
                 "not all of it above {by}: if the true difference is as large, about {needed} such test rows would show it nine times in ten"
             ),
@@ -77,7 +77,6 @@ pub(crate) fn proven(
         },
     };
     let told = tell_difference(&found, metric, confidence);
-    let outcomes = pair.outcomes(|_| true);
     let reason = format!(
         "{told}, {judged}; it wins {} and loses {} of the rows where the two differ",
         outcomes.first_only, outcomes.second_only

@@ -8,8 +8,6 @@
 
 use std::cell::OnceCell;
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,18 +15,16 @@ use statrs::function::erf::erfc;
 use statrs::function::gamma::ln_gamma;
 
 use crate::frame::labels::Labels;
-use crate::model::intervals::{Interval, jackknife_groups, resamples};
+use crate::model::intervals::{Interval, RESAMPLING, jackknife_groups, resamples};
 use crate::model::metrics::{Metrics, RankedRows};
 use crate::model::scores::Scores;
+use crate::stats::auc::share_below;
 use crate::stats::bca::bca_interval;
 use crate::stats::binomial::{PairedCounts, normal_width, unseen_share};
-use crate::stats::draws::below;
+use crate::stats::draws::drawn_counts;
 
 /// Figures that are closer are the same.
 const ROUNDING: f64 = 1e-12;
-
-/// What resampling begins with: the same rows give the same intervals.
-const RESAMPLING: u64 = 42;
 
 /// How two models are compared in a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -324,13 +320,6 @@ fn ascending(scores: &[f64]) -> Vec<f64> {
     sorted
 }
 
-/// The share of sorted scores below a score, those equal to it counted half.
-fn share_below(sorted: &[f64], score: f64) -> f64 {
-    let below = sorted.partition_point(|other| *other < score);
-    let up_to = sorted.partition_point(|other| *other <= score);
-    (below + up_to) as f64 / (2.0 * sorted.len() as f64)
-}
-
 /// The figures of two models on the rows as they are, on rows drawn from them with replacement, and
 /// on all but one group of them.
 struct ResampledPairs {
@@ -358,7 +347,7 @@ impl ResampledPairs {
         let rows = labels.len();
         let is_of_one = labels.attacks() == 0 || labels.benign() == 0;
         let one_draw = |number: usize| -> Option<[Metrics; 2]> {
-            let counts = drawn_counts(rows, number);
+            let counts = drawn_counts(rows, RESAMPLING, number);
             let is_drawn = |attack: bool| {
                 (0..rows).any(|row| counts[row] > 0 && labels.is_attack(row) == attack)
             };
@@ -433,17 +422,6 @@ fn range(metric: &str) -> f64 {
         "log_loss" => -1e-15_f64.ln(),
         _ => 1.0,
     }
-}
-
-/// How often each row is drawn, of as many draws as there are rows.
-fn drawn_counts(rows: usize, number: usize) -> Vec<u32> {
-    let mut random = ChaCha8Rng::seed_from_u64(RESAMPLING);
-    random.set_stream(number as u64 + 1);
-    let mut counts = vec![0_u32; rows];
-    for _ in 0..rows {
-        counts[below(&mut random, rows)] += 1;
-    }
-    counts
 }
 
 #[cfg(test)]

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
 use crate::frame::labels::Labels;
@@ -11,7 +9,7 @@ use crate::model::metrics::{CHOICES, Metrics, RankedRows};
 use crate::model::scores::Scores;
 use crate::stats::bca::bca_interval;
 use crate::stats::binomial::unseen_share;
-use crate::stats::draws::below;
+use crate::stats::draws::drawn_counts;
 
 /// How often rows are drawn, and how many draws of a row are enough to draw less often, down to the
 /// least.
@@ -21,6 +19,9 @@ const LEAST: usize = 200;
 
 /// The least and the greatest value of a figure.
 pub type Interval = [f64; 2];
+
+/// What the gate's resampling begins with: the same rows give the same intervals.
+pub(crate) const RESAMPLING: u64 = 42;
 
 /// How often an interval holds the true value.
 const CONFIDENCE: f64 = 0.95;
@@ -80,12 +81,7 @@ pub fn intervals(
         return BTreeMap::new();
     }
     let one_draw = |number: usize| -> Metrics {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
-        random.set_stream(number as u64 + 1);
-        let mut counts = vec![0_u32; rows];
-        for _ in 0..rows {
-            counts[below(&mut random, rows)] += 1;
-        }
+        let counts = drawn_counts(rows, seed, number);
         ranked.metrics(|place| f64::from(counts[place]), threshold)
     };
     let groups = jackknife_groups(rows);

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::base::clock::iso_ms;
-use crate::base::digest::{Digest, FramedHasher};
+use crate::base::digest::{Digest, FramedHasher, hex};
 use crate::lineage::lineage_graph::LineageGraph;
 use crate::lineage::query::ArtifactMaker;
 
@@ -438,7 +438,7 @@ fn uuid(digest: &Digest) -> String {
     let mut bytes: [u8; 16] = digest.as_bytes()[..16].try_into().expect("sixteen bytes");
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex(&bytes);
     let groups = [
         &hex[..8],
         &hex[8..12],

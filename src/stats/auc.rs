@@ -25,6 +25,13 @@ pub fn auc(first: &[(f64, u64)], second: &[(f64, u64)]) -> Option<f64> {
     Some(sum / (n1 * n2))
 }
 
+/// The share of sorted numbers below a number, those equal to it counted half.
+pub fn share_below(sorted: &[f64], number: f64) -> f64 {
+    let below = sorted.partition_point(|other| *other < number);
+    let up_to = sorted.partition_point(|other| *other <= number);
+    (below + up_to) as f64 / (2.0 * sorted.len() as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

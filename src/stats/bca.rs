@@ -7,13 +7,12 @@
 
 use statrs::function::erf::{erfc, erfc_inv};
 
-/// The share of draws at or below a value, those equal to it counted half; never 0 or 1, as more
-/// draws might fall on the other side.
-fn share_below(drawn: &[f64], value: f64) -> f64 {
-    let below = drawn.partition_point(|draw| *draw < value);
-    let up_to = drawn.partition_point(|draw| *draw <= value);
-    let count = drawn.len() as f64;
-    ((below + up_to) as f64 / (2.0 * count)).clamp(0.5 / count, 1.0 - 0.5 / count)
+use crate::stats::auc::share_below;
+
+/// The share of draws below a value, never 0 or 1, as more draws might fall on the other side.
+fn share_of_draws(drawn: &[f64], value: f64) -> f64 {
+    let least = 0.5 / drawn.len() as f64;
+    share_below(drawn, value).clamp(least, 1.0 - least)
 }
 
 fn normal_below(z: f64) -> f64 {
@@ -58,7 +57,7 @@ pub fn bca_interval(
     if drawn.is_empty() || left_out.is_empty() {
         return None;
     }
-    let bias = normal_quantile(share_below(drawn, figure));
+    let bias = normal_quantile(share_of_draws(drawn, figure));
     let acceleration = acceleration(left_out);
     let end = |tail: f64| {
         let shifted = bias + normal_quantile(tail);

@@ -1,7 +1,7 @@
 //! Uniform draws.
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// Draws a number below `count`.
 pub fn below(random: &mut ChaCha8Rng, count: usize) -> usize {
@@ -17,4 +17,16 @@ pub fn unit(random: &mut ChaCha8Rng) -> f64 {
 pub fn settle<T>(random: &mut ChaCha8Rng, entries: &mut [T], place: usize) {
     let other = place + below(random, entries.len() - place);
     entries.swap(place, other);
+}
+
+/// Draws as many rows as there are, with replacement, and returns how often each was drawn. Each
+/// `number` is another drawing of the same seed.
+pub fn drawn_counts(rows: usize, seed: u64, number: usize) -> Vec<u32> {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    random.set_stream(number as u64 + 1);
+    let mut counts = vec![0_u32; rows];
+    for _ in 0..rows {
+        counts[below(&mut random, rows)] += 1;
+    }
+    counts
 }
