@@ -56,6 +56,8 @@ pub fn impact(workspace: &Workspace, args: &ImpactArgs) -> Result<Exit, AppError
     let bytes = load::read_named(workspace, &args.rows)?;
     let (models, refs) = recorded(workspace)?;
     let mut told = Vec::new();
+    // The rows as models read them, by the columns that they use: most models use the same.
+    let mut tables: BTreeMap<Vec<String>, Table> = BTreeMap::new();
     for (digest, record) in models {
         let mut model = TrainedModel {
             digest,
@@ -70,9 +72,17 @@ pub fn impact(workspace: &Workspace, args: &ImpactArgs) -> Result<Exit, AppError
         let bytes_of_model = workspace.fetch_file(&digest).ok().flatten();
         match bytes_of_model.map(|bytes| Scorer::load(&bytes)) {
             Some(Ok(scorer)) => {
-                let options = as_written(scorer.bundle(), separator);
-                let table = files::read(bytes.clone(), &options).map_err(named(&args.rows))?;
-                model.ask(&scorer, &table);
+                let names: Vec<String> = scorer
+                    .inputs()
+                    .iter()
+                    .map(|input| input.name.clone())
+                    .collect();
+                if !tables.contains_key(&names) {
+                    let options = as_written(scorer.bundle(), separator);
+                    let table = files::read(bytes.clone(), &options).map_err(named(&args.rows))?;
+                    tables.insert(names.clone(), table);
+                }
+                model.ask(&scorer, &tables[&names]);
             }
             Some(Err(why)) => model.unknown = Some(why.to_string()),
             None => {

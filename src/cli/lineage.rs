@@ -110,19 +110,11 @@ fn facts(workspace: &Workspace, graph: &LineageGraph) -> Result<LineageFacts, Ap
             facts.tables.insert(*digest, table);
         }
     }
-    for (key, action) in graph
-        .actions
-        .iter()
-        .filter(|(_, action)| action.kind == "validate")
-    {
-        let name = format!("{}:{}.report", action.run, action.stage);
-        let report = workspace
-            .fetch_target(&name)
-            .ok()
-            .and_then(|(_, bytes)| bytes);
-        let report = report.and_then(|bytes| ValidationReport::decode(&bytes).ok());
-        if let Some(report) = report.filter(|_| action.part.is_none()) {
-            facts.assertions.insert(*key, assertions(&report));
+    for record in records.iter().filter(|record| record.kind == "validate") {
+        let report = record.outputs.iter().find(|output| output.port == "report");
+        let report = report.and_then(|output| workspace.fetch_file(&output.digest).ok()?);
+        if let Some(report) = report.and_then(|bytes| ValidationReport::decode(&bytes).ok()) {
+            facts.assertions.insert(record.key, assertions(&report));
         }
     }
     Ok(facts)

@@ -240,7 +240,9 @@ impl<'a> Dispatcher<'a> {
         let mut ready = self.schedule.ready();
         let stage = ready.find(|stage| {
             let terms = &self.terms[*stage];
-            active < most(terms) && self.capacity.fits(&terms.limits.takes) && self.has_turn(*stage)
+            active < most(terms)
+                && self.capacity.fits(&terms.limits.takes)
+                && (!terms.reads_ref || self.has_turn(*stage))
         })?;
         drop(ready);
         self.capacity.take(&self.terms[stage].limits.takes);

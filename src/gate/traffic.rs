@@ -67,18 +67,23 @@ impl ExpectedTraffic {
         let counts = ranked.metrics(|_| 1.0, threshold).counts;
         let within_budget = self.analysts_per_day.and_then(|budget| {
             let points = ranked.alarms_by_threshold();
-            let figures = points.map(|(threshold, attacks, benign)| {
+            let counted = points.map(|(threshold, attacks, benign)| {
                 let at = ConfusionCounts {
                     true_positives: attacks as u64,
                     false_positives: benign as u64,
                     false_negatives: counts.attacks() - attacks as u64,
                     true_negatives: counts.benign() - benign as u64,
                 };
-                self.figures(threshold, &at)
+                (threshold, at)
             });
-            figures
-                .take_while(|figures| figures.alerts_per_day <= budget)
-                .last()
+            let alerts = |at: &ConfusionCounts| {
+                let recall = share(at.true_positives, at.attacks());
+                self.alerts(recall, share(at.false_positives, at.benign()))
+            };
+            // Intervals take long: those of the last threshold alone are asked for.
+            let within = counted.take_while(|(_, at)| alerts(at) <= budget);
+            let (threshold, at) = within.last()?;
+            Some(self.figures(threshold, &at))
         });
         TrafficOutlook {
             rows_per_day: self.rows_per_day,
