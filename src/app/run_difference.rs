@@ -5,7 +5,7 @@
 //! is its own: a parameter, the seed, a file, what it saw outside, the version of its kind. Where only
 //! what other stages made differs, those stages say why.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -144,7 +144,14 @@ impl Workspace {
         let ledger = self.reading()?.ledger;
         let first = recorded(&ledger, before)?;
         let second = recorded(&ledger, after)?;
-        let before_of = |id: &StageId| first.stages.iter().find(|stage| stage.id == *id);
+        let before_of: BTreeMap<&StageId, &StageRun> = first
+            .stages
+            .iter()
+            .map(|stage| (&stage.id, stage))
+            .collect();
+        let ids = second.stages.iter().map(|stage| &stage.id);
+        // The instances of a stage go by its name, too.
+        let names: BTreeSet<&str> = ids.flat_map(|id| [id.as_str(), id.stem()]).collect();
         let mut found = RunDifference {
             removed: missing(&first, &second),
             added: missing(&second, &first),
@@ -155,7 +162,7 @@ impl Workspace {
             alike: 0,
         };
         for stage in &second.stages {
-            let Some(before) = before_of(&stage.id) else {
+            let Some(before) = before_of.get(&stage.id) else {
                 continue;
             };
             if before.key == stage.key && before.outcome.is_success() && stage.outcome.is_success()
@@ -165,11 +172,8 @@ impl Workspace {
             }
             match made(&ledger, before)?.zip(made(&ledger, stage)?) {
                 Some((old, new)) => {
-                    let stages: Vec<&StageId> =
-                        second.stages.iter().map(|stage| &stage.id).collect();
-                    found
-                        .stages
-                        .push(stage_difference(&stage.id, &old, &new, &stages));
+                    let differs = stage_difference(&stage.id, &old, &new, &names);
+                    found.stages.push(differs);
                 }
                 None => found.unknown.push(UnknownDifference {
                     stage: stage.id.clone(),
@@ -205,7 +209,7 @@ fn stage_difference(
     stage: &StageId,
     old: &ActionRecord,
     new: &ActionRecord,
-    stages: &[&StageId],
+    stages: &BTreeSet<&str>,
 ) -> StageDifference {
     let mut causes = Vec::new();
     let mut follows = Vec::new();
@@ -232,8 +236,7 @@ fn stage_difference(
 
 /// What flows into a port, as the pipeline names it.
 fn text_of<'a>(record: &'a ActionRecord, port: &str) -> Option<&'a str> {
-    let mut inputs = record.inputs.iter();
-    Some(inputs.find(|input| input.port == port)?.text.as_str())
+    Some(record.input(port)?.text.as_str())
 }
 
 /// Returns the output of another stage of the run, as the pipeline names it, if that is what differs.
@@ -241,13 +244,12 @@ fn text_of<'a>(record: &'a ActionRecord, port: &str) -> Option<&'a str> {
 fn made_by_stage(
     record: &ActionRecord,
     differs: &IngredientDifference,
-    stages: &[&StageId],
+    stages: &BTreeSet<&str>,
 ) -> Option<String> {
     let port = differs.name.strip_prefix("input.")?;
-    let input = record.inputs.iter().find(|input| input.port == port)?;
-    let (made_by, _) = stage_and_port(&input.text)?;
-    let is_stage = |stage: &&StageId| **stage == made_by || stage.stem() == made_by.as_str();
-    stages.iter().any(is_stage).then(|| input.text.clone())
+    let text = text_of(record, port)?;
+    let (made_by, _) = stage_and_port(text)?;
+    stages.contains(made_by.as_str()).then(|| text.to_owned())
 }
 
 fn outputs(old: &ActionRecord, new: &ActionRecord) -> Vec<OutputDifference> {

@@ -192,8 +192,7 @@ fn entry(ledger: &Ledger, step: &RefMove) -> Result<RefHistoryEntry, AppError> {
 }
 
 fn input(record: &ActionRecord, port: &str) -> Option<Digest> {
-    let mut inputs = record.inputs.iter();
-    inputs.find(|input| input.port == port)?.digest
+    record.input(port)?.digest
 }
 
 /// Counts the models that some rows have judged: a test set that is asked often enough says yes once.

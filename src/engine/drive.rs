@@ -382,10 +382,7 @@ impl Driver<'_, '_> {
     }
 
     fn reuse(&mut self, stage: usize, record: &ActionRecord) -> Result<(), DecideError> {
-        let compared = |port: &str| {
-            let input = record.inputs.iter().find(|input| input.port == port);
-            input.and_then(|input| input.digest)
-        };
+        let compared = |port: &str| record.input(port).and_then(|input| input.digest);
         let wished = WishOrigin {
             key: record.key,
             at_ms: record.started_ms,

@@ -66,6 +66,11 @@ pub struct ImportOrigin {
 }
 
 impl ActionRecord {
+    /// Returns what flowed into a port.
+    pub fn input(&self, port: &str) -> Option<&InputRecord> {
+        self.inputs.iter().find(|input| input.port == port)
+    }
+
     /// Returns whether nobody that is trusted vouches for it: it ran elsewhere, and none of these
     /// keys signed it.
     pub fn is_foreign(&self, trusted: &[String]) -> bool {
