@@ -12,7 +12,7 @@ use crate::lineage::ledger::Ledger;
 use crate::lineage::lineage_graph::LineageGraph;
 use crate::lineage::query;
 use crate::lineage::record::{ActionRecord, RunRecord, RunRetention};
-use crate::lineage::refs::RefState;
+use crate::lineage::refs::{RefEvidence, RefState};
 use crate::plan::files;
 use crate::store::blob::Store;
 use crate::store::local::LocalStore;
@@ -85,10 +85,17 @@ impl FoundTarget {
 }
 
 fn found_ref(name: &RefName, state: &RefState) -> AppResult<FoundTarget> {
-    let current = state.current();
-    let nothing = || AppError::Usage(format!("the ref `{name}` points at nothing yet"));
+    let Some(current) = state.current() else {
+        let why = match state.moves.last().map(|last| &last.evidence) {
+            Some(RefEvidence::Manual(word)) => {
+                format!("was archived by {} ({})", word.who, word.why)
+            }
+            _ => "points at nothing yet".to_owned(),
+        };
+        return Err(AppError::Usage(format!("the ref `{name}` {why}")));
+    };
     Ok(FoundTarget {
-        digest: current.ok_or_else(nothing)?.digest,
+        digest: current.digest,
         name: format!("ref:{name}"),
         run: None,
     })
@@ -120,7 +127,10 @@ impl Workspace {
         let ledger = self.reading()?.ledger;
         let found = self.find(&ledger, target)?;
         let name = found.tell(&ledger)?;
-        Ok((found, name))
+        match ledger.tombstone_of(&found.digest)? {
+            Some(tombstone) => Err(AppError::Usage(format!("`{name}` {}", tombstone.tell()))),
+            None => Ok((found, name)),
+        }
     }
 
     /// Finds the artifact or file that `target` means: `stage.port` of the latest run that has it,
@@ -148,6 +158,13 @@ impl Workspace {
             ) {
                 ([(digest, run)], _) => {
                     if ledger.is_swept(digest)? && !self.store().has(digest)? {
+                        if let Some(tombstone) = ledger.tombstone_of(digest)? {
+                            let why = tombstone.tell();
+                            return Err(AppError::Usage(format!(
+                                "`{output}` of run {} {why}, and was removed",
+                                run.run
+                            )));
+                        }
                         return Err(AppError::Usage(format!(
                             "`{output}` of run {} was removed by `netsec cache gc`: run `{}` again to make it",
                             run.run, run.pipeline
@@ -251,6 +268,13 @@ impl Workspace {
         let listed = manifest(&store, digest)?;
         let file = listed.files.iter().find(|file| file.path == path)?;
         store.get(&file.digest).ok()
+    }
+
+    /// Returns the files of a directory, without their paths; none of what is none.
+    pub fn parts(&self, digest: &Digest) -> Vec<Digest> {
+        let listed = manifest(&self.store(), digest);
+        let files = listed.into_iter().flat_map(|listed| listed.files);
+        files.map(|file| file.digest).collect()
     }
 
     /// Returns what each file of an artifact is, in the order of `fetch`.

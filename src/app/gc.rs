@@ -151,7 +151,7 @@ impl Workspace {
             let latest = state.moves.last();
             for content in latest
                 .into_iter()
-                .flat_map(|step| [Some(step.to), step.from])
+                .flat_map(|step| [step.to, step.from])
                 .flatten()
             {
                 mark_artifact(store, &content.digest, &mut kept);

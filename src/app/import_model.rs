@@ -70,7 +70,7 @@ impl Workspace {
         let step = RefMove {
             name: name.clone(),
             from: state.current(),
-            to: ContentRef::bytes(digest),
+            to: Some(ContentRef::bytes(digest)),
             evidence: RefEvidence::Manual(word),
             at_ms: now_ms,
         };

@@ -5,6 +5,7 @@ pub mod artifacts;
 pub mod cancel;
 pub mod check_lineage;
 pub mod explain;
+pub mod forget;
 pub mod gc;
 pub mod import_model;
 pub mod ref_prospects;

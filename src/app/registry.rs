@@ -4,6 +4,7 @@ use crate::app::artifacts::FoundTarget;
 use crate::app::workspace::{AppError, AppResult, RunOptions, Workspace};
 use crate::base::artifact::ContentRef;
 use crate::base::clock::{self, Clock};
+use crate::base::digest::Digest;
 use crate::base::name::RefName;
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::LedgerEntry;
@@ -12,7 +13,7 @@ use crate::plan::up_to_date;
 use crate::store::blob::Store;
 
 /// Chooses what a ref is to point at, by the records and where it points.
-type ChooseContent<'a> = &'a dyn Fn(&Ledger, &RefState) -> AppResult<ContentRef>;
+type ChooseContent<'a> = &'a dyn Fn(&Ledger, &RefState) -> AppResult<Option<ContentRef>>;
 
 impl Workspace {
     /// Points a ref at an artifact that was found, whatever the gate said of it; the signed statement of
@@ -29,7 +30,7 @@ impl Workspace {
         attestation: Option<&[u8]>,
         terms: &RunOptions<'_>,
     ) -> AppResult<RefMove> {
-        let choose: ChooseContent<'_> = &|ledger, _| content(ledger, found);
+        let choose: ChooseContent<'_> = &|ledger, _| content(ledger, found).map(Some);
         self.move_ref(name, (word, attestation), terms, choose)
     }
 
@@ -46,12 +47,27 @@ impl Workspace {
     ) -> AppResult<RefMove> {
         self.move_ref(name, (word, None), terms, &|_, state| {
             let before = state.moves.last().and_then(|last| last.from);
-            before.ok_or_else(|| {
-                AppError::Usage(format!(
+            match before {
+                Some(before) => Ok(Some(before)),
+                None => Err(AppError::Usage(format!(
                     "there is nothing to roll `{name}` back to: it never pointed at anything else"
-                ))
-            })
+                ))),
+            }
         })
+    }
+
+    /// Makes a ref point at nothing: it is out of use, and keeps its history. The next model that is
+    /// judged is the first one again.
+    ///
+    /// # Errors
+    /// No reason is given; it points at nothing already; `Busy`, `Stopped`; ledger or disk failed.
+    pub fn archive(
+        &self,
+        name: &RefName,
+        word: ManualEvidence,
+        terms: &RunOptions<'_>,
+    ) -> AppResult<RefMove> {
+        self.move_ref(name, (word, None), terms, &|_, _| Ok(None))
     }
 
     fn move_ref(
@@ -74,17 +90,14 @@ impl Workspace {
             )));
         }
         let to = choose(&ledger, &state)?;
-        if state.current() == Some(to) {
+        if state.current() == to {
+            let there = to.map_or("nothing".to_owned(), |to| to.digest.short());
             return Err(AppError::Usage(format!(
-                "`{name}` points at {} already",
-                to.digest.short()
+                "`{name}` points at {there} already"
             )));
         }
-        if !self.store().has(&to.digest)? {
-            return Err(AppError::Usage(format!(
-                "{} is not in the cache any more: run the pipeline that made it again",
-                to.digest.short()
-            )));
+        if let Some(to) = to {
+            self.refuse_lost(&ledger, &to.digest)?;
         }
         if let Some(bytes) = attestation {
             let store = self.store();
@@ -102,6 +115,20 @@ impl Workspace {
         ledger.commit(&[LedgerEntry::Move(step.clone())])?;
         self.settle(&ledger)?;
         Ok(step)
+    }
+
+    /// Refuses what no ref may point at: what is not there, or was trained on rows that were forgotten.
+    fn refuse_lost(&self, ledger: &Ledger, model: &Digest) -> AppResult<()> {
+        let short = model.short();
+        if let Some(tombstone) = ledger.tombstone_of(model)? {
+            return Err(AppError::Usage(format!("{short} {}", tombstone.tell())));
+        }
+        match self.store().has(model)? {
+            true => Ok(()),
+            false => Err(AppError::Usage(format!(
+                "{short} is not in the cache any more: run the pipeline that made it again"
+            ))),
+        }
     }
 }
 

@@ -252,7 +252,7 @@ impl CarriedRecords {
                     check_times(run.started_ms, stages.chain([run.seconds]), latest_ms)?;
                     runs.push(checked_run(*run)?);
                 }
-                LedgerEntry::Move(_) | LedgerEntry::Swept(_) => {
+                LedgerEntry::Move(_) | LedgerEntry::Swept(_) | LedgerEntry::Forgotten(_) => {
                     return Err("it holds records that do not belong to a run".to_owned());
                 }
             }

@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use crate::cli::args_choose::OverrideArgs;
 use crate::cli::args_data::{DataCommand, InitArgs, QuarantineCommand, SchemaAction};
-use crate::cli::args_model::{ImpactArgs, KeysCommand, ModelCommand, PredictArgs, SweepCommand};
+use crate::cli::args_model::{
+    ForgetArgs, ImpactArgs, KeysCommand, ModelCommand, PredictArgs, SweepCommand,
+};
 use crate::cli::args_whose::TargetScope;
 use crate::cli::exit::TABLE;
 
@@ -49,6 +52,8 @@ pub enum CliCommand {
     Diff(DiffArgs),
     /// Find the models that were trained on given rows, such as those of a deletion request
     Impact(ImpactArgs),
+    /// Have rows forgotten, such as those of a deletion request, by models and by the cache
+    Forget(ForgetArgs),
     /// Write an artifact to a file or to standard output
     Cat(CatArgs),
     /// Check a pipeline file and report every mistake with its location
@@ -98,20 +103,6 @@ pub enum CliCommand {
         /// What the programs may do
         sort: String,
     },
-}
-
-/// What is chosen for a pipeline from outside.
-#[derive(Args, Clone, Debug, Default)]
-pub struct OverrideArgs {
-    /// Use the parameters and seed of this profile of the pipeline file
-    #[arg(long, value_name = "NAME")]
-    pub profile: Option<String>,
-    /// Read parameters from this YAML, JSON or TOML file (may be repeated)
-    #[arg(long, value_name = "FILE")]
-    pub params: Vec<String>,
-    /// Set a parameter declared under `params:` (may be repeated)
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub set: Vec<String>,
 }
 
 /// Which part of a pipeline is meant.

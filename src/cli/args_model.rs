@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
+use crate::cli::args_choose::OverrideArgs;
 use crate::cli::args_whose::TargetScope;
 use crate::model::metrics::CHOICES;
 
@@ -28,6 +29,8 @@ pub enum ModelCommand {
     Promote(PromoteArgs),
     /// Point a ref back at what it pointed at before its last move
     Rollback(RollbackArgs),
+    /// Take a ref out of use: it points at nothing, and keeps its model and its history
+    Archive(ArchiveModelArgs),
     /// Show where a ref has pointed: when it moved, by which run or whose word
     History(HistoryArgs),
     /// Check a model: an exported folder or file against its signature, or one of this workspace
@@ -81,6 +84,9 @@ pub struct ImportModelArgs {
 /// List models.
 #[derive(Args, Debug)]
 pub struct ListModelArgs {
+    /// List archived names, too
+    #[arg(long)]
+    pub all: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -122,6 +128,16 @@ pub struct PromoteArgs {
 /// Roll a ref back.
 #[derive(Args, Debug)]
 pub struct RollbackArgs {
+    /// The ref, such as champion/phishing
+    pub name: String,
+    /// Who decides, and why
+    #[command(flatten)]
+    pub word: ManualWordArgs,
+}
+
+/// Take a ref out of use.
+#[derive(Args, Debug)]
+pub struct ArchiveModelArgs {
     /// The ref, such as champion/phishing
     pub name: String,
     /// Who decides, and why
@@ -263,6 +279,32 @@ pub struct ImpactArgs {
     /// Field separator of CSV
     #[arg(long, default_value_t = ',')]
     pub separator: char,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Have rows forgotten.
+#[derive(Args, Debug)]
+pub struct ForgetArgs {
+    /// The rows: CSV, Parquet or NDJSON, also compressed, with the columns that models use
+    #[arg(long, value_name = "FILE")]
+    pub rows: String,
+    /// Field separator of CSV
+    #[arg(long, default_value_t = ',')]
+    pub separator: char,
+    /// Do it, instead of telling what it takes
+    #[arg(long, requires = "why")]
+    pub apply: bool,
+    /// Why; it stands in the tombstone, and in the history of the refs that are moved
+    #[arg(long, value_name = "TEXT")]
+    pub why: Option<String>,
+    /// Who decides; without it, the user
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// What is chosen for the pipelines that run again
+    #[command(flatten)]
+    pub choose: OverrideArgs,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

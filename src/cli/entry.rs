@@ -9,7 +9,7 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args::{Arguments, CliCommand};
 use crate::cli::exit::{Exit, of_error};
 use crate::cli::{
-    cache, cancel, cat, check, completions, data, diff, explain, graph, impact, init, keys,
+    cache, cancel, cat, check, completions, data, diff, explain, forget, graph, impact, init, keys,
     lineage, model, out, predict, quarantine, replay, run, runs, schema, status, supervise, sweep,
     transfer, watch,
 };
@@ -57,6 +57,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
         CliCommand::Lineage(args) => lineage::lineage(&workspace, args),
         CliCommand::Diff(args) => diff::diff(&workspace, args),
         CliCommand::Impact(args) => impact::impact(&workspace, args),
+        CliCommand::Forget(args) => forget::forget(&workspace, args),
         CliCommand::Cat(args) => cat::cat(&workspace, args),
         CliCommand::Check(args) => check::check(&workspace, args),
         CliCommand::Graph(args) => graph::graph(&workspace, args),

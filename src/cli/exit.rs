@@ -34,7 +34,7 @@ Exit codes:
   0   done, or already so
   1   a stage failed or was cancelled; `cache verify` or `model verify`
       found something bad; `schema diff` found a change that breaks data;
-      `impact` could not ask every model
+      `impact` or `forget` could not ask every model
   2   the command line is wrong
   3   the pipeline file is wrong
   4   the input data does not fit

@@ -2,7 +2,8 @@
 
 use crate::app::workspace::{AppError, LoadedPipeline, Overrides, RunRequest, Workspace};
 use crate::base::disk;
-use crate::cli::args::{OverrideArgs, SelectionArgs};
+use crate::cli::args::SelectionArgs;
+use crate::cli::args_choose::OverrideArgs;
 use crate::kinds::list::registry;
 
 /// Loads a pipeline with all kinds and the process's environment.

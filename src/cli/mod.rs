@@ -1,6 +1,7 @@
 //! The command-line face.
 
 pub mod args;
+pub mod args_choose;
 pub mod args_data;
 pub mod args_model;
 pub mod args_whose;
@@ -14,6 +15,7 @@ pub mod diff;
 pub mod entry;
 pub mod exit;
 pub mod explain;
+pub mod forget;
 pub mod graph;
 pub mod impact;
 pub mod init;
@@ -40,5 +42,6 @@ pub mod stated_model;
 pub mod status;
 pub mod supervise;
 pub mod sweep;
+pub mod trained_models;
 pub mod transfer;
 pub mod watch;

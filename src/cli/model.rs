@@ -37,6 +37,7 @@ pub fn model(workspace: &Workspace, command: &ModelCommand) -> Result<Exit, AppE
         ModelCommand::Verify(args) => return model_verify::verify(workspace, args),
         ModelCommand::Import(args) => model_import::import(workspace, args),
         ModelCommand::Rollback(args) => promotion::roll_back(workspace, args),
+        ModelCommand::Archive(args) => promotion::archive(workspace, args),
         ModelCommand::History(args) => promotion::history(workspace, args),
     }
     .map(|()| Exit::Done)

@@ -62,9 +62,7 @@ pub fn import(workspace: &Workspace, args: &ImportModelArgs) -> Result<(), AppEr
     let cancel = Cancel::new();
     let step =
         workspace.import_model(imported, &to, word(&args.word)?, &run::plain_terms(&cancel))?;
-    out::say(&format!(
-        "`{to}` points at {} now, from `{name}`",
-        step.to.digest.short()
-    ));
+    let digest = step.to.map(|to| to.digest.short()).unwrap_or_default();
+    out::say(&format!("`{to}` points at {digest} now, from `{name}`"));
     Ok(())
 }

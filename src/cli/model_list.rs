@@ -27,7 +27,8 @@ use crate::render::columns::{columns, plain};
 #[derive(Debug, Serialize)]
 struct ListedModel {
     name: String,
-    digest: Digest,
+    /// Nothing of one that was archived.
+    digest: Option<Digest>,
     /// When it was made to point there, in milliseconds since the Unix epoch.
     since_ms: u64,
     /// Who or what moved it there.
@@ -56,8 +57,13 @@ pub fn list(workspace: &Workspace, args: &ListModelArgs) -> Result<(), AppError>
             let Some(last) = state.moves.last() else {
                 continue;
             };
+            if last.to.is_none() && !args.all {
+                continue;
+            }
             let mut model = listed_model(workspace, name, last, state.moves.len());
-            model.imported = imported(&ledger, &last.to.digest)?;
+            if let Some(to) = last.to {
+                model.imported = imported(&ledger, &to.digest)?;
+            }
             listed.push(model);
         }
     }
@@ -102,9 +108,9 @@ fn imported(ledger: &Ledger, digest: &Digest) -> Result<Option<String>, AppError
 }
 
 fn listed_model(workspace: &Workspace, name: String, last: &RefMove, moves: usize) -> ListedModel {
-    let digest = last.to.digest;
+    let digest = last.to.map(|to| to.digest);
     // What is gone from the cache, or is no model, is listed all the same.
-    let bytes = workspace.fetch_file(&digest).ok().flatten();
+    let bytes = digest.and_then(|digest| workspace.fetch_file(&digest).ok().flatten());
     let bundle = bytes.and_then(|bytes| ModelBundle::decode(&bytes).ok());
     let by = match &last.evidence {
         RefEvidence::Action(_) => "the gate".to_owned(),
@@ -128,7 +134,9 @@ fn line(model: &ListedModel) -> Vec<String> {
         |figure: Option<f64>| figure.map_or("–".to_owned(), |figure| format!("{figure:.4}"));
     vec![
         model.name.clone(),
-        model.digest.short(),
+        model
+            .digest
+            .map_or("archived".to_owned(), |digest| digest.short()),
         model
             .learner
             .clone()

@@ -159,7 +159,7 @@ fn verify_promotion(
         .subject
         .first()
         .and_then(|subject| subject.digest.get("blake3"));
-    if !statement.is_provenance() || told != Some(&step.to.digest.hex()) {
+    if !statement.is_provenance() || told != step.to.map(|to| to.digest.hex()).as_ref() {
         return Err(refused(&"its statement speaks of another model"));
     }
     let RefEvidence::Manual(word) = &step.evidence else {

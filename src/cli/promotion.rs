@@ -9,7 +9,9 @@ use crate::attest::provenance::PromotionClaim;
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::name::RefName;
-use crate::cli::args_model::{HistoryArgs, ManualWordArgs, PromoteArgs, RollbackArgs};
+use crate::cli::args_model::{
+    ArchiveModelArgs, HistoryArgs, ManualWordArgs, PromoteArgs, RollbackArgs,
+};
 use crate::cli::keys::private_key;
 use crate::cli::load_model::decoded;
 use crate::cli::model_export::signed_statement;
@@ -56,6 +58,18 @@ pub fn promote(workspace: &Workspace, args: &PromoteArgs) -> Result<(), AppError
     Ok(())
 }
 
+/// Takes a ref out of use.
+///
+/// # Errors
+/// As for `Workspace::archive`.
+pub fn archive(workspace: &Workspace, args: &ArchiveModelArgs) -> Result<(), AppError> {
+    let name = RefName::new(&args.name).map_err(AppError::Usage)?;
+    let cancel = Cancel::new();
+    let step = workspace.archive(&name, word(&args.word)?, &run::plain_terms(&cancel))?;
+    tell(&step);
+    Ok(())
+}
+
 /// Points a ref back at what it pointed at before.
 ///
 /// # Errors
@@ -69,14 +83,16 @@ pub fn roll_back(workspace: &Workspace, args: &RollbackArgs) -> Result<(), AppEr
 }
 
 fn tell(step: &RefMove) {
-    let from = step
-        .from
-        .map_or("nothing".to_owned(), |from| from.digest.short());
-    let to = step.to.digest.short();
+    let from = short(step.from.map(|from| from.digest));
+    let to = short(step.to.map(|to| to.digest));
     out::say(&format!(
         "`{}` points at {to} now; before, at {from}",
         step.name
     ));
+}
+
+fn short(model: Option<Digest>) -> String {
+    model.map_or("nothing".to_owned(), |model| model.short())
 }
 
 /// Returns who decides, and why.
@@ -100,7 +116,8 @@ pub fn word(args: &ManualWordArgs) -> Result<ManualEvidence, AppError> {
 struct RefHistoryEntry {
     at_ms: u64,
     from: Option<Digest>,
-    to: Digest,
+    /// Nothing if it was archived.
+    to: Option<Digest>,
     /// The stage whose decision it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<String>,
@@ -160,7 +177,7 @@ fn entry(ledger: &Ledger, step: &RefMove) -> Result<RefHistoryEntry, AppError> {
     let mut entry = RefHistoryEntry {
         at_ms: step.at_ms,
         from: step.from.map(|from| from.digest),
-        to: step.to.digest,
+        to: step.to.map(|to| to.digest),
         stage: None,
         run: None,
         decision: None,
@@ -224,8 +241,8 @@ fn line(entry: &RefHistoryEntry) -> Vec<String> {
     };
     vec![
         show_time(i64::try_from(entry.at_ms).unwrap_or(i64::MAX)),
-        entry.to.short(),
-        entry.from.map_or("nothing".to_owned(), |from| from.short()),
+        short(entry.to),
+        short(entry.from),
         entry.who.clone().unwrap_or_else(by_stage),
         entry.why.clone().unwrap_or_else(in_run),
     ]

@@ -216,6 +216,12 @@ impl Driver<'_, '_> {
             if state.current() == Some(wish.to) {
                 continue;
             }
+            let ledger = self.setup.planner.ledger;
+            if let Some(tombstone) = ledger.tombstone_of(&wish.to.digest)? {
+                let message = format!("`{name}` stays where it is: the model {}", tombstone.tell());
+                self.emitter.warn("ref::forgotten", &message);
+                continue;
+            }
             if let Some(word) = state.moved_by_hand_since(wished.at_ms) {
                 let message = format!(
                     "`{name}` stays where {} put it ({}): `netsec run --only {} --force` lets the stage decide again",
@@ -227,7 +233,7 @@ impl Driver<'_, '_> {
             moves.push(RefMove {
                 name: name.clone(),
                 from: compared(&wish.port).map(|digest| state.content(digest)),
-                to: wish.to,
+                to: Some(wish.to),
                 evidence: RefEvidence::Action(wished.key),
                 at_ms: self.setup.clock.now_ms(),
             });
@@ -241,11 +247,13 @@ impl Driver<'_, '_> {
         // A committer that has gone has said why.
         let _ = self.to_committer.send(());
         for entry in entries {
-            if let LedgerEntry::Move(step) = entry {
+            if let LedgerEntry::Move(step) = entry
+                && let Some(to) = step.to
+            {
                 self.moved = true;
                 let kind = EventKind::RefMoved {
                     name: step.name.to_string(),
-                    to: step.to.digest,
+                    to: to.digest,
                 };
                 self.emitter.tell_after(self.entered, kind);
             }

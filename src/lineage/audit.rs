@@ -280,5 +280,7 @@ pub fn everything(ledger: &Ledger) -> Result<Vec<Vec<LedgerEntry>>, LedgerError>
     if !swept.is_empty() {
         commits.push(vec![LedgerEntry::Swept(swept)]);
     }
+    let tombstones = ledger.tombstones()?.into_iter();
+    commits.extend(tombstones.map(|tombstone| vec![LedgerEntry::Forgotten(tombstone)]));
     Ok(commits)
 }

@@ -23,6 +23,7 @@ use crate::lineage::key_value::{KeyValue, KeyValuePair, MemoryKeyValue};
 use crate::lineage::record::{ActionRecord, FORMAT, LedgerEntry, RunRecord, StageRun};
 use crate::lineage::refs::{RefMove, RefState};
 use crate::lineage::tail::JournalLink;
+use crate::lineage::tombstone::Tombstone;
 
 type LedgerResult<T> = std::result::Result<T, LedgerError>;
 
@@ -70,8 +71,9 @@ const STAGES: u8 = b's';
 const LATEST: u8 = b'l';
 const REF: u8 = b'f';
 const SWEPT: u8 = b'x';
+const TOMBSTONE: u8 = b't';
 /// What two ledgers of the same records agree in.
-pub(crate) const TABLES: [u8; 7] = [ACTION, MADE, USED, RUN, STAGES, REF, SWEPT];
+pub(crate) const TABLES: [u8; 8] = [ACTION, MADE, USED, RUN, STAGES, REF, SWEPT, TOMBSTONE];
 const META: &[u8] = b"v";
 const MARK: &[u8] = b"w";
 
@@ -304,6 +306,12 @@ impl Ledger {
                             .map(|digest| (join(SWEPT, &[digest.as_bytes()]), Vec::new())),
                     );
                 }
+                LedgerEntry::Forgotten(tombstone) => {
+                    let value = encode(tombstone);
+                    let order = tombstone.at_ms.to_be_bytes();
+                    let key = join(TOMBSTONE, &[&order, Digest::of(&value).as_bytes()]);
+                    changes.insert(key, value);
+                }
             }
         }
         changes.extend(
@@ -490,6 +498,24 @@ impl Ledger {
             .iter()
             .filter_map(|(key, _)| digest(&key[1..]))
             .collect())
+    }
+
+    /// Returns what was forgotten, the latest last.
+    ///
+    /// # Errors
+    /// The database failed or a record cannot be read.
+    pub fn tombstones(&self) -> LedgerResult<Vec<Tombstone>> {
+        let pairs = self.scan(&[TOMBSTONE])?.into_iter();
+        pairs.map(|(_, value)| decode(&value)).collect()
+    }
+
+    /// Returns the tombstone of a model, if rows that it was trained on were forgotten.
+    ///
+    /// # Errors
+    /// The database failed or a record cannot be read.
+    pub fn tombstone_of(&self, model: &Digest) -> LedgerResult<Option<Tombstone>> {
+        let mut tombstones = self.tombstones()?.into_iter();
+        Ok(tombstones.find(|tombstone| tombstone.models.contains(model)))
     }
 
     /// Returns the keys of the actions that made an artifact.

@@ -52,6 +52,15 @@ impl LineageGraph {
         graph
     }
 
+    /// Adds what another graph holds.
+    pub fn absorb(&mut self, other: Self) {
+        self.artifacts.extend(other.artifacts);
+        self.sources.extend(other.sources);
+        self.actions.extend(other.actions);
+        self.used.extend(other.used);
+        self.made.extend(other.made);
+    }
+
     /// Returns the artifacts that actions made.
     pub fn made_artifacts(&self) -> BTreeSet<Digest> {
         self.made.keys().map(|edge| edge.artifact).collect()

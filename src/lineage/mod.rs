@@ -12,3 +12,4 @@ pub mod record;
 pub mod refs;
 pub mod sled;
 pub mod tail;
+pub mod tombstone;

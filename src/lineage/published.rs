@@ -175,7 +175,7 @@ fn published(entry: &LedgerEntry) -> Option<LedgerEntry> {
             Some(LedgerEntry::Run(run))
         }
         LedgerEntry::Move(_) => Some(entry.clone()),
-        LedgerEntry::Action(_) | LedgerEntry::Swept(_) => None,
+        LedgerEntry::Action(_) | LedgerEntry::Swept(_) | LedgerEntry::Forgotten(_) => None,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::base::digest::Digest;
 use crate::base::name::{RunId, StageId};
 use crate::base::outcome::{RunOutcome, StageFailure, StageOutcome};
 use crate::lineage::refs::RefMove;
+use crate::lineage::tombstone::Tombstone;
 
 /// Version of all records. A newer one is refused; fields added later have defaults, so an older
 /// one is read.
@@ -192,4 +193,6 @@ pub enum LedgerEntry {
     Move(RefMove),
     /// Blobs that were removed because nothing kept needed them.
     Swept(Vec<Digest>),
+    /// Rows that were forgotten.
+    Forgotten(Tombstone),
 }

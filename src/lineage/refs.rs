@@ -17,8 +17,8 @@ pub struct RefMove {
     pub name: RefName,
     /// What it has to point at for the move to be right.
     pub from: Option<ContentRef>,
-    /// What it points at afterwards.
-    pub to: ContentRef,
+    /// What it points at afterwards; nothing if it was archived.
+    pub to: Option<ContentRef>,
     /// Why it moved.
     pub evidence: RefEvidence,
     /// When, in milliseconds since the Unix epoch.
@@ -74,13 +74,13 @@ pub struct RefState {
 impl RefState {
     /// Returns what the ref points at.
     pub fn current(&self) -> Option<ContentRef> {
-        self.moves.last().map(|last| last.to)
+        self.moves.last().and_then(|last| last.to)
     }
 
     /// Returns what the ref pointed at then, in milliseconds since the Unix epoch.
     pub fn at(&self, at_ms: u64) -> Option<ContentRef> {
         let before = self.moves.iter().rev().find(|step| step.at_ms <= at_ms);
-        before.map(|step| step.to)
+        before.and_then(|step| step.to)
     }
 
     /// Returns the word of the last person who moved the ref after this time, in milliseconds since
@@ -101,7 +101,7 @@ impl RefState {
 
     /// Returns the content of this digest as the ref pointed at it; bytes if it never did.
     pub fn content(&self, digest: Digest) -> ContentRef {
-        let targets = self.moves.iter().map(|step| step.to);
+        let targets = self.moves.iter().filter_map(|step| step.to);
         let mut known = targets.filter(|content| content.digest == digest);
         known.next().unwrap_or(ContentRef::bytes(digest))
     }
@@ -109,10 +109,11 @@ impl RefState {
     /// Returns what a challenger is to be compared with: what the ref points at, or, if that
     /// already is the challenger, what it pointed at before.
     pub fn baseline_of(&self, challenger: Option<Digest>) -> Option<ContentRef> {
-        match self.moves.last() {
-            Some(last) if Some(last.to.digest) == challenger => last.from,
-            Some(last) => Some(last.to),
-            None => None,
+        let last = self.moves.last()?;
+        let current = last.to?;
+        match Some(current.digest) == challenger {
+            true => last.from,
+            false => Some(current),
         }
     }
 }
@@ -130,7 +131,7 @@ mod tests {
 
     fn step(
         from: Option<ContentRef>,
-        to: ContentRef,
+        to: impl Into<Option<ContentRef>>,
         evidence: RefEvidence,
         at_ms: u64,
     ) -> RefMove {
@@ -138,7 +139,7 @@ mod tests {
         RefMove {
             name,
             from,
-            to,
+            to: to.into(),
             evidence,
             at_ms,
         }
@@ -189,5 +190,14 @@ mod tests {
         assert_eq!(baseline, Some(content(1, false)));
         let baseline = state.baseline_of(Some(Digest::of(&[3])));
         assert_eq!(baseline, Some(content(2, true)));
+        let mut archived = state.clone();
+        archived
+            .moves
+            .push(step(state.current(), None, by(b"c"), 12));
+        assert_eq!(
+            (archived.current(), archived.at(11)),
+            (None, state.current())
+        );
+        assert_eq!(archived.baseline_of(Some(Digest::of(&[2]))), None);
     }
 }

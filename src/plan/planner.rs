@@ -173,7 +173,12 @@ impl Planner<'_> {
                     .copied()
                     .flatten()
                     .map(|content| content.digest);
-                let baseline = self.ledger.reference(name)?.baseline_of(challenger);
+                let mut baseline = self.ledger.reference(name)?.baseline_of(challenger);
+                if let Some(content) = baseline
+                    && self.ledger.tombstone_of(&content.digest)?.is_some()
+                {
+                    baseline = None;
+                }
                 inputs.insert(input.port.clone(), baseline);
             }
         }

@@ -7,6 +7,7 @@ mod crash;
 mod daily;
 mod differences;
 mod escapes;
+mod forget;
 mod init;
 mod matrix;
 mod models;

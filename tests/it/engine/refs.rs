@@ -162,7 +162,7 @@ fn a_rollback_stands_until_the_stage_decides_again() {
     let step = workspace
         .roll_back(&name, word("it misses scans"), &terms)
         .unwrap();
-    assert_eq!(step.to.digest, Digest::of(b"b"));
+    assert_eq!(step.to.unwrap().digest, Digest::of(b"b"));
     let ran = run(&world, &pipeline("c"));
     assert_eq!(ran.outcome("j"), StageOutcome::Reused);
     assert_eq!(
