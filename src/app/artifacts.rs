@@ -1,6 +1,6 @@
 //! Finds, fetches, verifies and counts what the cache of a workspace holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use crate::app::workspace::{AppError, AppResult, Workspace};
@@ -8,10 +8,10 @@ use crate::base::artifact::{Artifact, EntryForm};
 use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::name::{RefName, RunId, stage_and_port};
+use crate::lineage::error::LedgerError;
 use crate::lineage::ledger::Ledger;
-use crate::lineage::lineage_graph::LineageGraph;
 use crate::lineage::query;
-use crate::lineage::record::{ActionRecord, RunRecord, RunRetention};
+use crate::lineage::record::{ActionFlow, RunRecord, RunRetention};
 use crate::lineage::refs::{RefEvidence, RefState};
 use crate::plan::files;
 use crate::store::blob::Store;
@@ -121,7 +121,7 @@ impl Workspace {
     pub fn find_named(&self, target: &str) -> AppResult<(FoundTarget, String)> {
         if let Some(name) = target.strip_prefix("ref:") {
             let name = RefName::new(name).map_err(AppError::Usage)?;
-            let found = found_ref(&name, &self.published()?.reference(&name)?)?;
+            let found = found_ref(&name, &self.reading()?.ledger.reference(&name)?)?;
             return Ok((found, target.to_owned()));
         }
         let ledger = self.reading()?.ledger;
@@ -217,9 +217,8 @@ impl Workspace {
     pub fn runs_using(&self, target: &str) -> AppResult<Vec<RunRecord>> {
         let ledger = self.reading()?.ledger;
         let found = self.find(&ledger, target)?;
-        let impact = query::impact(&ledger, found.digest, &found.name)?;
-        let mut keys: BTreeSet<Digest> = ledger.makers(&found.digest)?.into_iter().collect();
-        keys.extend(LineageGraph::of_impact(&impact).actions.into_keys());
+        let mut keys = query::actions_below(&ledger, found.digest)?;
+        keys.extend(ledger.makers(&found.digest)?);
         let mut runs = Vec::new();
         for run in ledger.runs()? {
             let whole = ledger.run(&run.run)?;
@@ -290,27 +289,29 @@ impl Workspace {
     pub fn stats(&self) -> AppResult<CacheStats> {
         let store = self.store();
         let ledger = self.reading()?.ledger;
-        let actions = ledger.actions()?;
-        let outputs = actions
-            .iter()
-            .flat_map(|record| blobs(&store, &record.outputs))
-            .map(|(_, digest)| digest);
-        let inputs = actions
-            .iter()
-            .flat_map(|record| &record.inputs)
-            .filter_map(|input| input.digest);
-        let recorded: BTreeSet<Digest> = outputs.chain(inputs).collect();
-        let sizes: BTreeMap<Digest, u64> = store.list()?.into_iter().collect();
+        let (listed, recorded) = std::thread::scope(|threads| {
+            let listed = threads.spawn(|| store.list());
+            let recorded = RecordedBlobs::of(&ledger, &store);
+            (listed.join(), recorded)
+        });
+        let recorded = recorded?;
+        let listed = listed.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let sizes: HashMap<Digest, u64> = listed.into_iter().collect();
         let mut stats = CacheStats {
-            stages: by_stage(&store, &actions, &sizes),
-            actions: actions.len(),
             runs: ledger.runs()?.len(),
             ..CacheStats::default()
         };
+        for (pipeline, stages) in recorded.stages {
+            for (stage, of_stage) in stages {
+                let counted = of_stage.counted(&pipeline, stage, &sizes);
+                stats.actions += counted.actions;
+                stats.stages.push(counted);
+            }
+        }
         for (digest, size) in sizes {
             stats.blobs += 1;
             stats.bytes += size;
-            if !recorded.contains(&digest) {
+            if !recorded.blobs.contains(&digest) {
                 stats.unrecorded_blobs += 1;
                 stats.unrecorded_bytes += size;
             }
@@ -319,39 +320,55 @@ impl Workspace {
     }
 }
 
-fn by_stage(
-    store: &LocalStore,
-    actions: &[ActionRecord],
-    sizes: &BTreeMap<Digest, u64>,
-) -> Vec<StageStats> {
-    let mut stages: BTreeMap<(&str, &str), (usize, BTreeSet<Digest>)> = BTreeMap::new();
-    for record in actions {
-        let (count, digests) = stages
-            .entry((&record.pipeline, record.stage.stem()))
-            .or_default();
-        *count += 1;
-        digests.extend(
-            blobs(store, &record.outputs)
-                .into_iter()
-                .map(|(_, digest)| digest),
-        );
+/// The blobs that records speak of.
+#[derive(Default)]
+struct RecordedBlobs {
+    blobs: HashSet<Digest>,
+    /// What each stage made, by pipeline.
+    stages: BTreeMap<String, BTreeMap<String, StageBlobs>>,
+}
+
+impl RecordedBlobs {
+    fn of(ledger: &Ledger, store: &LocalStore) -> Result<Self, LedgerError> {
+        let mut recorded = Self::default();
+        for flow in ledger.flows() {
+            recorded.add(store, flow?);
+        }
+        Ok(recorded)
     }
-    let stats =
-        |((pipeline, stage), (actions, digests)): ((&str, &str), (usize, BTreeSet<Digest>))| {
-            let there: Vec<u64> = digests
-                .iter()
-                .filter_map(|digest| sizes.get(digest).copied())
-                .collect();
-            let (pipeline, stage) = (pipeline.to_owned(), stage.to_owned());
-            StageStats {
-                pipeline,
-                stage,
-                actions,
-                blobs: there.len(),
-                bytes: there.iter().sum(),
-            }
-        };
-    stages.into_iter().map(stats).collect()
+
+    fn add(&mut self, store: &LocalStore, flow: ActionFlow) {
+        let stem = flow.stage.stem().to_owned();
+        let stages = self.stages.entry(flow.pipeline).or_default();
+        let of_stage = stages.entry(stem).or_default();
+        of_stage.actions += 1;
+        for (_, digest) in blobs(store, &flow.outputs) {
+            self.blobs.insert(digest);
+            of_stage.blobs.insert(digest);
+        }
+        let used = flow.inputs.iter().filter_map(|input| input.digest);
+        self.blobs.extend(used);
+    }
+}
+
+/// What the actions of a stage made.
+#[derive(Default)]
+struct StageBlobs {
+    actions: usize,
+    blobs: HashSet<Digest>,
+}
+
+impl StageBlobs {
+    fn counted(self, pipeline: &str, stage: String, sizes: &HashMap<Digest, u64>) -> StageStats {
+        let there = self.blobs.iter().filter_map(|digest| sizes.get(digest));
+        StageStats {
+            pipeline: pipeline.to_owned(),
+            stage,
+            actions: self.actions,
+            blobs: there.clone().count(),
+            bytes: there.sum(),
+        }
+    }
 }
 
 /// Finds an output of the latest run of each pipeline that has it; of a pipeline or a run alone, if

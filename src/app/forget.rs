@@ -24,7 +24,7 @@ use crate::base::name::RunId;
 use crate::lineage::ledger::Ledger;
 use crate::lineage::lineage_graph::LineageGraph;
 use crate::lineage::query;
-use crate::lineage::record::{ActionRecord, LedgerEntry, RunRecord, RunRetention};
+use crate::lineage::record::{ActionFlow, ActionRecord, LedgerEntry, RunRecord, RunRetention};
 use crate::lineage::refs::{ManualEvidence, RefEvidence};
 use crate::lineage::tombstone::Tombstone;
 use crate::plan::files;
@@ -230,7 +230,7 @@ impl TaintSearch {
             if spared.actions.contains_key(&key) || !search.actions.insert(key) {
                 continue;
             }
-            let Some(record) = ledger.action(&key)? else {
+            let Some(record) = ledger.flow(&key)? else {
                 continue;
             };
             search
@@ -247,7 +247,7 @@ impl TaintSearch {
 
     /// Returns whether what an action made may hold the rows: that of a part of a stage's work, if that of
     /// the stage may.
-    fn has(&self, record: &ActionRecord) -> bool {
+    fn has(&self, record: &ActionFlow) -> bool {
         if record.part.is_none() {
             return self.actions.contains(&record.key);
         }
@@ -275,14 +275,13 @@ fn removable_blobs(
             }
         }
     }
-    for record in ledger
-        .actions()?
-        .iter()
-        .filter(|record| !search.has(record))
-    {
-        let made = blobs(store, &record.outputs);
-        kept.extend(made.into_iter().map(|(_, digest)| digest));
-        kept.extend(record.inputs.iter().filter_map(|input| input.digest));
+    for record in ledger.flows() {
+        let record = record?;
+        if !search.has(&record) {
+            let made = blobs(store, &record.outputs);
+            kept.extend(made.into_iter().map(|(_, digest)| digest));
+            kept.extend(record.inputs.iter().filter_map(|input| input.digest));
+        }
     }
     let mut removable: BTreeMap<Digest, u64> = store.list()?.into_iter().collect();
     removable.retain(|digest, _| !kept.contains(digest));

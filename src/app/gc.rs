@@ -1,8 +1,9 @@
 //! What can go from the cache: marked from refs and kept runs, told as a plan, then removed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use serde::Serialize;
 
 use crate::app::artifacts::blobs;
@@ -12,7 +13,7 @@ use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::base::outcome::{RunOutcome, StageOutcome};
 use crate::lineage::ledger::Ledger;
-use crate::lineage::record::{ActionRecord, LedgerEntry, RunRecord, RunRetention};
+use crate::lineage::record::{ActionFlow, LedgerEntry, RunRecord, RunRetention};
 use crate::lineage::refs::RefEvidence;
 use crate::plan::up_to_date;
 use crate::store::blob::Store;
@@ -134,14 +135,14 @@ impl Workspace {
         store: &LocalStore,
         keep: &RetentionRule,
     ) -> AppResult<RemovalPlan> {
-        let listed: BTreeMap<Digest, u64> = store.list()?.into_iter().collect();
-        let size = |digests: &BTreeSet<Digest>| {
+        let listed: BTreeMap<Digest, u64> = store.list()?.into_par_iter().collect();
+        let size = |digests: &HashSet<Digest>| {
             digests
                 .iter()
                 .filter_map(|digest| listed.get(digest))
                 .sum::<u64>()
         };
-        let mut kept = BTreeSet::new();
+        let mut kept = HashSet::new();
         for (_, state) in ledger.references()? {
             for step in &state.moves {
                 if let RefEvidence::Manual(word) = &step.evidence {
@@ -158,7 +159,7 @@ impl Workspace {
             }
             if let Some(record) = latest
                 .and_then(|step| step.evidence.action())
-                .map(|key| ledger.action(&key))
+                .map(|key| ledger.flow(&key))
                 .transpose()?
                 .flatten()
             {
@@ -166,21 +167,25 @@ impl Workspace {
             }
         }
         let mut removal = RemovalPlan::default();
-        let mut is_full = false;
+        let mut marked = HashSet::new();
         for run in chosen(&ledger.runs()?, keep, clock::SystemClock.now_ms()) {
-            let mut with = kept.clone();
             let Some(whole) = ledger.run(&run.run)? else {
                 continue;
             };
+            let before = keep.bytes.map(|most| (most, kept.clone()));
             for key in whole.stages.iter().filter_map(|stage| stage.key) {
-                mark_action(ledger, store, &key, &mut with)?;
+                if marked.insert(key) {
+                    mark_action(ledger, store, &key, &mut kept)?;
+                }
             }
             // The latest run is needed first: one that does not fit any more ends it.
-            is_full |= keep.bytes.is_some_and(|most| size(&with) > most);
-            if !is_full {
-                kept = with;
-                removal.kept_runs.push(run.run.to_string());
+            if let Some((most, before)) = before
+                && size(&kept) > most
+            {
+                kept = before;
+                break;
             }
+            removal.kept_runs.push(run.run.to_string());
         }
         removal.kept_bytes = size(&kept);
         removal.kept_blobs = kept
@@ -242,9 +247,9 @@ fn mark_action(
     ledger: &Ledger,
     store: &LocalStore,
     key: &Digest,
-    kept: &mut BTreeSet<Digest>,
+    kept: &mut HashSet<Digest>,
 ) -> AppResult<()> {
-    let Some(record) = ledger.action(key)? else {
+    let Some(record) = ledger.flow(key)? else {
         return Ok(());
     };
     mark_record(store, &record, kept);
@@ -254,7 +259,7 @@ fn mark_action(
     Ok(())
 }
 
-fn mark_record(store: &LocalStore, record: &ActionRecord, kept: &mut BTreeSet<Digest>) {
+fn mark_record(store: &LocalStore, record: &ActionFlow, kept: &mut HashSet<Digest>) {
     kept.extend(
         blobs(store, &record.outputs)
             .into_iter()
@@ -263,7 +268,7 @@ fn mark_record(store: &LocalStore, record: &ActionRecord, kept: &mut BTreeSet<Di
 }
 
 /// An artifact of which it is not known whether it is a directory.
-fn mark_artifact(store: &LocalStore, digest: &Digest, kept: &mut BTreeSet<Digest>) {
+fn mark_artifact(store: &LocalStore, digest: &Digest, kept: &mut HashSet<Digest>) {
     kept.insert(*digest);
     let artifact = crate::base::artifact::Artifact {
         port: String::new(),

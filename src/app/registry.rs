@@ -80,7 +80,7 @@ impl Workspace {
         check_word(&word)?;
         // What the person decides about is what stands there now, not what a run in progress makes
         // of it.
-        let seen = self.published()?.reference(name)?;
+        let seen = self.reading()?.ledger.reference(name)?;
         let _lock = self.lock(terms)?;
         let ledger = self.writing()?;
         let state = ledger.reference(name)?;

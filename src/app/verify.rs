@@ -1,6 +1,6 @@
 //! Is what the cache holds what was put there, and can it be mended?
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use crate::app::artifacts::blobs;
@@ -10,8 +10,9 @@ use crate::base::clock::{self, Clock};
 use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::lineage::audit::{audit, everything};
+use crate::lineage::error::LedgerError;
 use crate::lineage::journal::{self, Journal, JournalHead};
-use crate::lineage::record::ActionRecord;
+use crate::lineage::record::ActionFlow;
 use crate::lineage::sled;
 use crate::store::blob::{Store, StoreError};
 
@@ -34,25 +35,31 @@ pub struct Verification {
 }
 
 impl Workspace {
-    /// Reads every blob and checks it; checks that every blob of every record is there, and that
-    /// the records are.
+    /// Checks that the records are there, and every blob of every record; reads every blob and checks
+    /// it, unless only the records are asked about.
     ///
     /// # Errors
     /// Ledger or disk failed.
-    pub fn verify(&self) -> AppResult<Verification> {
+    pub fn verify(&self, only_records: bool) -> AppResult<Verification> {
         let store = self.store();
         let mut verified = Verification::default();
         // The records first: a blob is there before its record is. The database is given back
         // before the blobs are read.
         let actions = {
-            let reading = self.reading()?;
+            let reading = self.reading_database()?;
             let database = reading.is_database.then_some(&reading.ledger);
             let audit = audit(&self.cache, database, reading.is_alone())?;
             verified.records = audit.lines();
-            reading.ledger.actions()?
+            // Damaged packs are told of, and the journals have all.
+            let flows = reading.ledger.flows();
+            flows.collect::<Result<Vec<ActionFlow>, LedgerError>>()?
         };
-        let mut there = BTreeSet::new();
+        let mut there = HashSet::new();
         for (digest, _) in store.list()? {
+            if only_records {
+                there.insert(digest);
+                continue;
+            }
             match store.verify(&digest) {
                 Ok(()) => verified.sound += 1,
                 // Removed since it was listed.
@@ -64,7 +71,7 @@ impl Workspace {
             }
             there.insert(digest);
         }
-        let mut needed = BTreeSet::new();
+        let mut needed = HashSet::new();
         let mut missing = Vec::new();
         for record in &actions {
             for (name, digest) in blobs(&store, &record.outputs) {
@@ -94,7 +101,7 @@ impl Workspace {
             let ledger = self.reading()?.ledger;
             for (record, name, digest) in missing {
                 if !ledger.is_swept(&digest)? {
-                    let ActionRecord {
+                    let ActionFlow {
                         pipeline,
                         stage,
                         run,
@@ -120,8 +127,18 @@ impl Workspace {
     /// `Busy`, `Stopped`; ledger or disk failed.
     pub fn mend_records(&self, terms: &RunOptions<'_>) -> AppResult<Vec<String>> {
         let _lock = self.lock(terms)?;
-        let (ledger, mut done) = sled::open(&self.cache)?;
-        let found = audit(&self.cache, Some(&ledger), true)?;
+        let (mut ledger, mut done) = sled::open(&self.cache)?;
+        let mut found = audit(&self.cache, Some(&ledger), true)?;
+        if !found.packs.is_empty() {
+            drop(ledger);
+            let aside = sled::set_aside(&self.cache)?;
+            done.push(format!(
+                "damaged packs were moved to `{}`, and built from the journals",
+                aside.display()
+            ));
+            (ledger, _) = sled::open(&self.cache)?;
+            found = audit(&self.cache, Some(&ledger), true)?;
+        }
         if !found.journals.is_empty() || found.only_in_database > 0 {
             let BegunRun { run, after } = begin_run(&self.cache, clock::SystemClock.now_ms())?;
             let journal = Journal::of(

@@ -19,8 +19,8 @@ use crate::event::Sink;
 use crate::graph::build::Graph;
 use crate::graph::draw;
 use crate::lineage::error::LedgerError;
+use crate::lineage::follow::{from_journals, read_records};
 use crate::lineage::ledger::Ledger;
-use crate::lineage::published::PublishedRecords;
 use crate::lineage::sled;
 use crate::pipeline::check::{Pipeline, StageWiring, check};
 use crate::pipeline::compose::{Choice, gather};
@@ -306,12 +306,28 @@ impl Workspace {
         )
     }
 
-    /// Opens the ledger for reading. While a run holds the database, the records are read from the
-    /// journals.
+    /// Opens the records for reading, whatever is going on: nothing is locked, and no database is
+    /// opened unless packs and journals do not tell everything.
     ///
     /// # Errors
     /// The ledger or the disk failed.
     pub fn reading(&self) -> AppResult<LedgerReader> {
+        match read_records(&self.cache)? {
+            Some(ledger) => Ok(LedgerReader {
+                ledger,
+                is_database: false,
+                lock: None,
+            }),
+            None => self.reading_database(),
+        }
+    }
+
+    /// Opens the database for reading, so that no run can begin meanwhile. While a run holds it, the
+    /// records are read from the journals.
+    ///
+    /// # Errors
+    /// The ledger or the disk failed.
+    pub(crate) fn reading_database(&self) -> AppResult<LedgerReader> {
         let writable = self.cache.join("ledger").exists();
         let path = self.cache.join("lock");
         let mut lock = if writable {
@@ -326,25 +342,13 @@ impl Workspace {
         }
         let (ledger, is_database) = match &lock {
             Some(_) => sled::read(&self.cache)?,
-            None => (sled::from_journals(&self.cache)?, false),
+            None => (from_journals(&self.cache)?, false),
         };
         Ok(LedgerReader {
             ledger,
             is_database,
             lock,
         })
-    }
-
-    /// Reads runs and refs, whatever is going on: nothing is locked or opened, unless the journals
-    /// do not tell everything.
-    ///
-    /// # Errors
-    /// The ledger or the disk failed.
-    pub fn published(&self) -> AppResult<PublishedRecords> {
-        match PublishedRecords::read(&self.cache)? {
-            Some(records) => Ok(records),
-            None => Ok(PublishedRecords::of(&self.reading()?.ledger)?),
-        }
     }
 
     /// Returns where the log of a run is.

@@ -460,6 +460,9 @@ pub enum CacheAction {
         /// Move damaged blobs aside and rerun the stages that made what is damaged or missing
         #[arg(long)]
         repair: bool,
+        /// Check the records and that every blob is there, without reading blobs
+        #[arg(long)]
+        records: bool,
         /// Print JSON
         #[arg(long)]
         json: bool,

@@ -21,7 +21,11 @@ use crate::reporter::table;
 /// Ledger or disk failed.
 pub fn cache(workspace: &Workspace, args: &CacheArgs) -> Result<Exit, AppError> {
     match args.action {
-        CacheAction::Verify { repair, json } => verify(workspace, repair, json),
+        CacheAction::Verify {
+            repair,
+            records,
+            json,
+        } => verify(workspace, VerifyFlags { repair, records }, json),
         CacheAction::Stats { json } => stats(workspace, json),
         CacheAction::Gc {
             keep_runs,
@@ -40,19 +44,28 @@ pub fn cache(workspace: &Workspace, args: &CacheArgs) -> Result<Exit, AppError> 
     }
 }
 
-fn verify(workspace: &Workspace, repair: bool, json: bool) -> Result<Exit, AppError> {
-    let mut verified = workspace.verify()?;
+/// What `cache verify` is asked for.
+#[derive(Clone, Copy)]
+struct VerifyFlags {
+    repair: bool,
+    /// Whether blobs are left unread.
+    records: bool,
+}
+
+fn verify(workspace: &Workspace, flags: VerifyFlags, json: bool) -> Result<Exit, AppError> {
+    let VerifyFlags { repair, records } = flags;
+    let mut verified = workspace.verify(records)?;
     if repair && !verified.records.is_empty() {
         tell_bad(&verified)?;
         with_terms(|terms| workspace.mend_records(terms))?
             .iter()
             .for_each(|line| out::say(line));
-        verified = workspace.verify()?;
+        verified = workspace.verify(records)?;
     }
     if repair && !(verified.bad.is_empty() && verified.unneeded.is_empty()) {
         tell_bad(&verified)?;
         mend(workspace, &verified)?;
-        verified = workspace.verify()?;
+        verified = workspace.verify(records)?;
     }
     let is_good = verified.bad.is_empty() && verified.records.is_empty();
     if json {
@@ -71,11 +84,17 @@ fn verify(workspace: &Workspace, repair: bool, json: bool) -> Result<Exit, AppEr
         .unneeded
         .iter()
         .for_each(|line| out::say(&format!("{line}; no record needs it")));
-    out::say(&format!(
-        "{} blobs are sound, {} bad",
-        verified.sound,
-        verified.bad.len()
-    ));
+    out::say(&match records {
+        true => format!(
+            "the records were checked, and no blob was read: {} bad",
+            verified.bad.len() + verified.records.len()
+        ),
+        false => format!(
+            "{} blobs are sound, {} bad",
+            verified.sound,
+            verified.bad.len()
+        ),
+    });
     if !is_good && !repair {
         out::say(
             "`--repair` sets damaged blobs aside and runs the stages that made them, and writes records anew that the \

@@ -310,11 +310,11 @@ fn holding_tables(
 ) -> Result<BTreeMap<Digest, String>, AppError> {
     let mut holding = BTreeMap::new();
     let mut known: BTreeMap<Digest, bool> = BTreeMap::new();
-    let records = ledger.actions()?;
-    let ingests = records
-        .iter()
-        .filter(|record| record.kind == "ingest" && record.part.is_none());
-    for record in ingests {
+    for record in ledger.flows() {
+        let record = record?;
+        if record.kind != "ingest" || record.part.is_some() {
+            continue;
+        }
         for output in record.outputs.iter().filter(|output| output.directory) {
             for part in workspace.parts(&output.digest) {
                 // Parts that were not changed are shared.
@@ -381,7 +381,7 @@ fn replace_models(
         }
         rerun(workspace, &model.pipeline, args, Vec::new())?;
         for name in &names {
-            match workspace.published()?.reference(name)?.current() {
+            match workspace.reading()?.ledger.reference(name)?.current() {
                 Some(content) => {
                     moved.insert(name.to_string(), content.digest);
                 }

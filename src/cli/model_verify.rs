@@ -133,7 +133,7 @@ fn verify_promotion(
         AppError::Usage("a model in this workspace is signed only when it is promoted: name its ref (`ref:NAME`), or leave `--key` out".to_owned())
     })?;
     let name = RefName::new(name).map_err(AppError::Usage)?;
-    let state = workspace.published()?.reference(&name)?;
+    let state = workspace.reading()?.ledger.reference(&name)?;
     let last = state.moves.last();
     let attestation = last.and_then(|step| match &step.evidence {
         RefEvidence::Manual(word) => word.attestation,

@@ -26,7 +26,7 @@ pub fn runs(workspace: &Workspace, args: &RunsArgs) -> Result<Exit, AppError> {
     }
     let mut all = match &args.using {
         Some(target) => workspace.runs_using(target)?,
-        None => workspace.published()?.runs()?,
+        None => workspace.reading()?.ledger.runs()?,
     };
     all.retain(|run| run.retention != RunRetention::Removed);
     let latest = &all[all.len().saturating_sub(args.most)..];
@@ -54,7 +54,7 @@ fn with_stages(workspace: &Workspace, runs: &[RunRecord]) -> Result<Vec<RunRecor
 /// # Errors
 /// There is no such run; the ledger failed.
 pub fn named_or_latest(workspace: &Workspace, name: Option<&str>) -> Result<RunId, AppError> {
-    let mut runs = workspace.published()?.runs()?;
+    let mut runs = workspace.reading()?.ledger.runs()?;
     runs.retain(|run| run.retention != RunRetention::Removed);
     let found = match name {
         Some(name) => runs.into_iter().find(|run| run.run.as_str() == name),

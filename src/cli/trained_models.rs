@@ -145,11 +145,11 @@ fn recorded(workspace: &Workspace) -> Result<RecordedModels, AppError> {
         }
     }
     let mut models = BTreeMap::new();
-    for record in ledger
-        .actions()?
-        .into_iter()
-        .filter(|record| record.part.is_none())
-    {
+    for record in ledger.flows() {
+        let record = record?;
+        if record.part.is_some() {
+            continue;
+        }
         for output in record
             .outputs
             .iter()

@@ -1,4 +1,5 @@
-//! Are the records all there? The journals are held against each other, and against the database.
+//! Are the records all there? The journals are held against each other, against the packs, and what lies
+//! beyond these against the database.
 //!
 //! Each journal's head says how far the one before went, so one that is cut, changed or gone is
 //! missed; the last one is known by the tail file and by the database's mark. What no later word
@@ -7,11 +8,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use rayon::iter::{
+    IntoParallelIterator, IntoParallelRefIterator, ParallelExtend, ParallelIterator,
+};
+
 use crate::base::name::RunId;
 use crate::lineage::error::LedgerError;
 use crate::lineage::journal::{self, JournalEnd, JournalText};
-use crate::lineage::ledger::{Ledger, TABLES, as_written_now};
+use crate::lineage::key_value::KeyValuePair;
+use crate::lineage::ledger::Ledger;
+use crate::lineage::packed_pairs::{OpenPacks, PACKS, open_packs};
 use crate::lineage::record::LedgerEntry;
+use crate::lineage::tables::{TABLES, as_written_now};
 use crate::lineage::tail::{JournalLink, JournalTail};
 
 /// What was found.
@@ -19,6 +27,8 @@ use crate::lineage::tail::{JournalLink, JournalTail};
 pub struct LedgerAudit {
     /// What is wrong with journals.
     pub journals: Vec<JournalFault>,
+    /// What is wrong with packs, a line each.
+    pub packs: Vec<String>,
     /// How many pairs of the database stand in no journal, or otherwise.
     pub only_in_database: usize,
     /// How many pairs that the journals tell of the database lacks, or has otherwise.
@@ -28,7 +38,8 @@ pub struct LedgerAudit {
 impl LedgerAudit {
     /// Returns what was found, a line each.
     pub fn lines(&self) -> Vec<String> {
-        let mut lines: Vec<String> = self.journals.iter().map(|(_, line)| line.clone()).collect();
+        let journals = self.journals.iter().map(|(_, line)| line);
+        let mut lines: Vec<String> = journals.chain(&self.packs).cloned().collect();
         if self.only_in_database > 0 {
             lines.push(format!(
                 "{} entries of the database stand in no journal",
@@ -57,11 +68,18 @@ pub fn audit(
 ) -> Result<LedgerAudit, LedgerError> {
     // Before the journals: beside a run, it must not say more than they held when they were read.
     let tail = JournalTail::load(cache);
-    let (journals, misnamed) = JournalSet::read(&cache.join("runs"))?;
-    let mut audit = LedgerAudit {
-        journals: misnamed,
-        ..LedgerAudit::default()
-    };
+    let mut audit = LedgerAudit::default();
+    let packs = open_packs(&cache.join(PACKS)).unwrap_or_else(|error| {
+        audit.packs.push(error.to_string());
+        Vec::new()
+    });
+    let broken = packs.par_iter().filter_map(|pack| pack.verify().err());
+    audit
+        .packs
+        .par_extend(broken.map(|error| error.to_string()));
+    let packed = Ledger::over_packs(packs.clone())?.mark()?;
+    let (journals, misnamed) = JournalSet::read(&cache.join("runs"), packed)?;
+    audit.journals = misnamed;
     let mark = database.map(Ledger::mark).transpose()?.flatten();
     let is_last_word = is_alone && database.is_none() && tail == JournalTail::default();
     let vouched = journals.vouched(tail.link.into_iter().chain(mark));
@@ -70,7 +88,7 @@ pub fn audit(
         .journals
         .extend(journals.broken(&vouched, is_last_word));
     if let Some(database) = database {
-        compare(database, &journals.ledger()?, &mut audit)?;
+        compare(database, &journals.ledger(packs)?, &mut audit)?;
     }
     Ok(audit)
 }
@@ -85,24 +103,34 @@ struct JournalSet {
     /// The latest that holds all that was recorded before it: what earlier ones hold matters no
     /// more.
     base: Option<RunId>,
+    /// How far the packs go: what lies before was checked when they were written, and is not read
+    /// again, only whether it is what was written.
+    packed: Option<JournalLink>,
 }
 
 impl JournalSet {
     /// Reads the journals in the folder of runs; tells which files look like one and have not the
     /// name of a run.
-    fn read(runs: &Path) -> Result<(Self, Vec<JournalFault>), LedgerError> {
-        let (mut texts, mut misnamed) = (BTreeMap::new(), Vec::new());
+    fn read(
+        runs: &Path,
+        packed: Option<JournalLink>,
+    ) -> Result<(Self, Vec<JournalFault>), LedgerError> {
+        let (mut named, mut misnamed) = (Vec::new(), Vec::new());
         for (run, path) in journal::files(runs)? {
             match run {
-                Some(run) => {
-                    texts.insert(run, journal::read(&path)?);
-                }
+                Some(run) => named.push((run, path)),
                 None => {
                     let line = format!("`{}` has not the name of a run", path.display());
                     misnamed.push((path, line));
                 }
             }
         }
+        let read = |(run, path): (RunId, PathBuf)| {
+            let known = packed_commits(packed.as_ref(), &run);
+            Ok((run, journal::read_beyond(&path, known)?))
+        };
+        let texts = named.into_par_iter().map(read);
+        let texts = texts.collect::<Result<BTreeMap<RunId, JournalText>, LedgerError>>()?;
         let base = texts
             .iter()
             .rev()
@@ -113,6 +141,7 @@ impl JournalSet {
                 runs: runs.to_owned(),
                 texts,
                 base,
+                packed,
             },
             misnamed,
         ))
@@ -203,11 +232,13 @@ impl JournalSet {
         broken
     }
 
-    /// Returns what they hold, as a ledger.
-    fn ledger(&self) -> Result<Ledger, LedgerError> {
-        let ledger = Ledger::in_memory();
+    /// Returns what they hold beyond packs, as a ledger above these.
+    fn ledger(&self, packs: OpenPacks) -> Result<Ledger, LedgerError> {
+        let ledger = Ledger::over_packs(packs)?;
         for (run, text) in &self.texts {
-            for (entries, commits) in text.commits.iter().zip(1..) {
+            let known = packed_commits(self.packed.as_ref(), run);
+            let beyond = text.commits.iter().zip(1..);
+            for (entries, commits) in beyond.filter(|(_, commits)| *commits > known) {
                 ledger.replay(
                     entries,
                     &JournalLink {
@@ -222,30 +253,30 @@ impl JournalSet {
     }
 }
 
+/// How many commits of a run's journal are in packs.
+fn packed_commits(packed: Option<&JournalLink>, run: &RunId) -> u64 {
+    match packed {
+        Some(packed) if *run < packed.run => u64::MAX,
+        Some(packed) if *run == packed.run => packed.commits,
+        _ => 0,
+    }
+}
+
+/// Holds what the database has above packs against what the journals tell beyond them.
 fn compare(
     database: &Ledger,
     journals: &Ledger,
     audit: &mut LedgerAudit,
 ) -> Result<(), LedgerError> {
-    for table in TABLES {
-        let pairs = |ledger: &Ledger| -> Result<BTreeMap<Vec<u8>, Vec<u8>>, LedgerError> {
-            Ok(ledger
-                .pairs()
-                .scan(&[table])
-                .map_err(LedgerError::Database)?
-                .into_iter()
-                .collect())
-        };
-        let (kept, told) = (pairs(database)?, pairs(journals)?);
-        audit.only_in_database += kept.keys().filter(|key| !told.contains_key(*key)).count();
-        audit.only_in_journals += told
-            .iter()
-            .filter(|(key, value)| {
-                let is_same =
-                    |kept: &Vec<u8>| kept == *value || as_written_now(table, kept) == **value;
-                !kept.get(*key).is_some_and(is_same)
-            })
-            .count();
+    let is_table = |(key, _): &KeyValuePair| TABLES.contains(&key[0]);
+    for (key, _) in database.pairs().recent()?.into_iter().filter(is_table) {
+        let told = journals.pairs().get(&key)?;
+        audit.only_in_database += usize::from(told.is_none());
+    }
+    for (key, told) in journals.pairs().recent()?.into_iter().filter(is_table) {
+        let kept = database.pairs().get(&key)?;
+        let is_same = |kept: Vec<u8>| kept == told || as_written_now(key[0], &kept) == told;
+        audit.only_in_journals += usize::from(!kept.is_some_and(is_same));
     }
     Ok(())
 }

@@ -6,6 +6,9 @@
 //! of the chain before it and of its body, so that a commit that is gone or changed is missed by
 //! all after it; and the head names the chain that the journal before ended with, so that a journal
 //! that is cut or gone is missed by the next one.
+//!
+//! A journal that is closed, and not short, is compressed with zstd as a whole: the same frames, behind
+//! another line.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -27,6 +30,15 @@ pub const ENDING: &str = "records";
 const FAMILY: &[u8] = b"netsec-journal-";
 /// The line of this format.
 const MAGIC: &[u8] = b"netsec-journal-2\n";
+/// The line of one that is compressed: then come the length of its frames, eight bytes, the lowest
+/// first, and a zstd frame of them.
+const PACKED_MAGIC: &[u8] = b"netsec-journal-3\n";
+/// Journals shorter than this are not compressed, in bytes.
+const SHORT: u64 = 16 << 10;
+/// So many times longer than its bytes a compressed journal may be: what says more is damaged.
+const DENSEST: u64 = 1000;
+/// zstd's usual level: journals are written once.
+const LEVEL: i32 = 3;
 /// The line of the format before: no head, and in place of the chain the first 8 bytes of the
 /// body's digest.
 const FIRST_MAGIC: &[u8] = b"netsec-journal-1\n";
@@ -120,6 +132,11 @@ impl Journal {
     /// time later, nothing else.
     pub fn close(&self) {
         let _ = self.tail(self.end(), false).save(&self.cache);
+        let is_written = self.state.lock().is_ok_and(|state| state.file.is_some());
+        if is_written {
+            // As it is, it says the same.
+            let _ = compact(&self.path);
+        }
     }
 
     fn tail(&self, link: Option<JournalLink>, is_open: bool) -> JournalTail {
@@ -244,12 +261,36 @@ impl JournalText {
 /// # Errors
 /// The disk failed; the journal is of a later format.
 pub fn read(path: &Path) -> Result<JournalText, DiskError> {
+    read_beyond(path, 0)
+}
+
+/// Reads a journal as `read` does; the first `known` commits are checked, and stay empty.
+///
+/// # Errors
+/// As for `read`.
+pub fn read_beyond(path: &Path, known: u64) -> Result<JournalText, DiskError> {
     let bytes = disk::read(path)?;
     let line = &bytes[..bytes.len().min(MAGIC.len())];
     if line == MAGIC || line == FIRST_MAGIC {
-        return Ok(read_frames(&bytes[MAGIC.len()..], line == FIRST_MAGIC));
+        let is_first = line == FIRST_MAGIC;
+        return Ok(read_frames(&bytes[MAGIC.len()..], is_first, known));
     }
-    if MAGIC.starts_with(line) || FIRST_MAGIC.starts_with(line) {
+    if line == PACKED_MAGIC {
+        let Some(frames) = unpack(&bytes[MAGIC.len()..]) else {
+            return Ok(JournalText::ended(JournalEnd::Damaged(
+                "it cannot be unpacked".to_owned(),
+            )));
+        };
+        let mut text = read_frames(&frames.bytes, false, known);
+        if !frames.is_whole {
+            text.end = JournalEnd::Damaged("it cannot be unpacked to its end".to_owned());
+        }
+        return Ok(text);
+    }
+    if [MAGIC, PACKED_MAGIC, FIRST_MAGIC]
+        .iter()
+        .any(|magic| magic.starts_with(line))
+    {
         return Ok(JournalText::ended(JournalEnd::Torn));
     }
     if is_later(&bytes) {
@@ -269,14 +310,77 @@ pub fn read(path: &Path) -> Result<JournalText, DiskError> {
 pub(crate) fn is_base(path: &Path) -> bool {
     let mut start = Vec::new();
     let read = disk::open(path).map(|file| file.take(HEAD_BYTES).read_to_end(&mut start));
-    let frames = start
-        .strip_prefix(MAGIC)
-        .filter(|_| matches!(read, Ok(Ok(_))));
+    if !matches!(read, Ok(Ok(_))) {
+        return false;
+    }
+    let unpacked;
+    let frames = match start.strip_prefix(PACKED_MAGIC) {
+        Some(packed) => {
+            unpacked = unpack_some(packed, HEAD_BYTES);
+            Some(unpacked.as_slice())
+        }
+        None => start.strip_prefix(MAGIC),
+    };
     let head = frames.and_then(|frames| take_frame(frames, 32));
     let head = head.and_then(|head| rmp_serde::from_slice::<JournalHead>(head.body).ok());
     // Few are, and only those are read to their end.
     head.is_some_and(|head| head.is_base)
         && self::read(path).is_ok_and(|text| text.end == JournalEnd::Whole)
+}
+
+/// Compresses a journal that is closed, unless it is short or was compressed before.
+///
+/// # Errors
+/// The disk failed.
+pub fn compact(path: &Path) -> Result<(), DiskError> {
+    let bytes = disk::read(path)?;
+    let Some(frames) = bytes
+        .strip_prefix(MAGIC)
+        .filter(|frames| frames.len() as u64 >= SHORT)
+    else {
+        return Ok(());
+    };
+    let failed = |cause| DiskError {
+        verb: "compress",
+        path: path.to_owned(),
+        cause,
+    };
+    let mut packed = PACKED_MAGIC.to_vec();
+    packed.extend_from_slice(&(frames.len() as u64).to_le_bytes());
+    packed.extend_from_slice(&zstd::bulk::compress(frames, LEVEL).map_err(failed)?);
+    disk::write_atomic(path, &packed)
+}
+
+/// Frames that were compressed, as far as they can be read.
+struct UnpackedFrames {
+    bytes: Vec<u8>,
+    is_whole: bool,
+}
+
+/// `None` if it is damaged at its beginning, or speaks of more bytes than it can hold.
+fn unpack(packed: &[u8]) -> Option<UnpackedFrames> {
+    let (length, stored) = packed.split_first_chunk::<8>()?;
+    let length = u64::from_le_bytes(*length);
+    if length > DENSEST * stored.len() as u64 {
+        return None;
+    }
+    // One more, if there is one, is too many.
+    let bytes = unpack_some(packed, length.saturating_add(1));
+    Some(UnpackedFrames {
+        is_whole: bytes.len() as u64 == length,
+        bytes,
+    })
+}
+
+/// Unpacks the first bytes, as many of them as can be read.
+fn unpack_some(packed: &[u8], most: u64) -> Vec<u8> {
+    let stored = packed.get(8..).unwrap_or_default();
+    let mut bytes = Vec::new();
+    if let Ok(decoder) = zstd::stream::read::Decoder::new(stored) {
+        // What comes before an error is there.
+        let _ = decoder.take(most).read_to_end(&mut bytes);
+    }
+    bytes
 }
 
 /// A journal's line and head are shorter than this.
@@ -294,7 +398,7 @@ fn is_later(bytes: &[u8]) -> bool {
             .is_some_and(|head| next(&Digest::of(line), head.body).as_bytes() == head.check)
 }
 
-fn read_frames(mut rest: &[u8], is_first: bool) -> JournalText {
+fn read_frames(mut rest: &[u8], is_first: bool, known: u64) -> JournalText {
     let mut text = JournalText::new();
     let mut chain = Digest::of(if is_first { FIRST_MAGIC } else { MAGIC });
     if is_first {
@@ -321,6 +425,10 @@ fn read_frames(mut rest: &[u8], is_first: bool) -> JournalText {
             true => rmp_serde::from_slice(body)
                 .map(|head| text.head = head)
                 .map_err(|error| error.to_string()),
+            false if (text.commits.len() as u64) < known => {
+                text.commits.push(Vec::new());
+                Ok(())
+            }
             false => decode(body).map(|entries| text.commits.push(entries)),
         };
         if let Err(why) = read {

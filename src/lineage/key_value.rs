@@ -11,6 +11,9 @@ pub type KeyValueChange = (Vec<u8>, Option<Vec<u8>>);
 /// A key and its value.
 pub type KeyValuePair = (Vec<u8>, Vec<u8>);
 
+/// Pairs that are read one after the other.
+pub type KeyValueRange<'a> = Box<dyn Iterator<Item = Result<KeyValuePair, DatabaseError>> + 'a>;
+
 /// A map from bytes to bytes.
 pub trait KeyValue: Send + Sync {
     /// Returns a value.
@@ -19,11 +22,25 @@ pub trait KeyValue: Send + Sync {
     /// What the database says.
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DatabaseError>;
 
+    /// Returns every pair whose key begins with `prefix`, in order, one after the other.
+    fn range<'a>(&'a self, prefix: &[u8]) -> KeyValueRange<'a>;
+
     /// Returns every pair whose key begins with `prefix`, in order.
     ///
     /// # Errors
     /// What the database says.
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValuePair>, DatabaseError>;
+    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValuePair>, DatabaseError> {
+        self.range(prefix).collect()
+    }
+
+    /// Returns the pairs that came after those that were written out for good, in order: all, where
+    /// nothing is.
+    ///
+    /// # Errors
+    /// What the database says.
+    fn recent(&self) -> Result<Vec<KeyValuePair>, DatabaseError> {
+        self.scan(&[])
+    }
 
     /// Makes all changes or none.
     ///
@@ -52,14 +69,15 @@ impl KeyValue for MemoryKeyValue {
             .cloned())
     }
 
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValuePair>, DatabaseError> {
+    fn range<'a>(&'a self, prefix: &[u8]) -> KeyValueRange<'a> {
         let map = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let from = map
             .range(prefix.to_vec()..)
             .take_while(|(key, _)| key.starts_with(prefix));
-        Ok(from
+        let found: Vec<KeyValuePair> = from
             .map(|(key, value)| (key.clone(), value.clone()))
-            .collect())
+            .collect();
+        Box::new(found.into_iter().map(Ok))
     }
 
     fn write(&self, changes: Vec<KeyValueChange>) -> Result<(), DatabaseError> {

@@ -12,16 +12,22 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::base::digest::Digest;
 use crate::base::name::{RefName, RunId, StageId};
-use crate::lineage::error::LedgerError;
+use crate::lineage::error::{DatabaseError, LedgerError};
 use crate::lineage::journal::{self, Journal};
 use crate::lineage::key_value::{KeyValue, KeyValuePair, MemoryKeyValue};
-use crate::lineage::record::{ActionRecord, FORMAT, LedgerEntry, RunRecord, StageRun};
+use crate::lineage::packed_pairs::{OpenPacks, PackedPairs};
+use crate::lineage::record::{ActionFlow, ActionRecord, FORMAT, LedgerEntry, RunRecord, StageRun};
 use crate::lineage::refs::{RefMove, RefState};
+use crate::lineage::tables::{
+    ACTION, MADE, MARK, META, REF, RUN, STAGES, SWEPT, TOMBSTONE, USED, claim, decode, digest,
+    encode, join, latest,
+};
 use crate::lineage::tail::JournalLink;
 use crate::lineage::tombstone::Tombstone;
 
@@ -54,43 +60,15 @@ struct PendingCommits {
 
 /// From so many pairs on, what is kept goes to the database: in large batches, for it is slow with
 /// small ones.
-const BATCH: usize = 20_000;
+const BATCH: usize = 8_192;
+
+/// So many records are decoded at a time.
+const AT_ONCE: usize = 2_048;
 
 /// A commit between being entered and being kept.
 pub struct EnteredCommit {
     body: Vec<u8>,
     changes: BTreeMap<Vec<u8>, Vec<u8>>,
-}
-
-// What the first byte of a pair's key means.
-const ACTION: u8 = b'a';
-const MADE: u8 = b'm';
-const USED: u8 = b'u';
-const RUN: u8 = b'r';
-const STAGES: u8 = b's';
-const LATEST: u8 = b'l';
-const REF: u8 = b'f';
-const SWEPT: u8 = b'x';
-const TOMBSTONE: u8 = b't';
-/// What two ledgers of the same records agree in.
-pub(crate) const TABLES: [u8; 8] = [ACTION, MADE, USED, RUN, STAGES, REF, SWEPT, TOMBSTONE];
-const META: &[u8] = b"v";
-const MARK: &[u8] = b"w";
-
-/// Returns a value of a table as this version writes it: an older one may have left out fields that
-/// came later. What cannot be read stays as it is.
-pub(crate) fn as_written_now(table: u8, value: &[u8]) -> Vec<u8> {
-    fn again<T: Serialize + DeserializeOwned>(value: &[u8]) -> Option<Vec<u8>> {
-        decode::<T>(value).ok().map(|read| encode(&read))
-    }
-    let written = match table {
-        ACTION => again::<ActionRecord>(value),
-        RUN => again::<RunRecord>(value),
-        STAGES => again::<Vec<StageRun>>(value),
-        REF => again::<RefState>(value),
-        _ => None,
-    };
-    written.unwrap_or_else(|| value.to_vec())
 }
 
 impl Ledger {
@@ -126,8 +104,7 @@ impl Ledger {
         if !self.is_new {
             return Ok(());
         }
-        self.write([(META.to_vec(), encode(&FORMAT))])?;
-        self.flush()
+        Ok(claim(self.pairs.as_ref())?)
     }
 
     /// Returns whether the database was empty when it was opened.
@@ -141,6 +118,15 @@ impl Ledger {
     /// Never: memory does not fail.
     pub fn in_memory() -> Self {
         Self::open(Box::new(MemoryKeyValue::default())).expect("memory does not fail")
+    }
+
+    /// Opens a ledger on packs; what is written stays in memory.
+    ///
+    /// # Errors
+    /// `TooNew`; a pack is damaged.
+    pub(crate) fn over_packs(packs: OpenPacks) -> LedgerResult<Self> {
+        let top = Box::new(MemoryKeyValue::default());
+        Self::open(Box::new(PackedPairs::reading(top, packs)))
     }
 
     /// Says, for whoever comes after, that nothing more is recorded here.
@@ -400,6 +386,28 @@ impl Ledger {
         self.read(&join(ACTION, &[key.as_bytes()]))
     }
 
+    /// Returns what flowed into an action and out of it.
+    ///
+    /// # Errors
+    /// The database failed or the record cannot be read.
+    pub fn flow(&self, key: &Digest) -> LedgerResult<Option<ActionFlow>> {
+        self.read(&join(ACTION, &[key.as_bytes()]))
+    }
+
+    /// Returns what flowed into every action and out of it, in the order of their keys, one after the
+    /// other.
+    pub fn flows(&self) -> impl Iterator<Item = LedgerResult<ActionFlow>> {
+        let mut pairs = self.range(&[ACTION]);
+        // Decoding takes longer than reading: some are taken at a time, and shared among threads.
+        let some = move || {
+            let some: Vec<LedgerResult<KeyValuePair>> = pairs.by_ref().take(AT_ONCE).collect();
+            let flow = |pair: LedgerResult<KeyValuePair>| decode(&pair?.1);
+            let flows: Vec<LedgerResult<ActionFlow>> = some.into_par_iter().map(flow).collect();
+            (!flows.is_empty()).then_some(flows)
+        };
+        std::iter::from_fn(some).flatten()
+    }
+
     /// Returns the key of the action that last served a stage.
     ///
     /// # Errors
@@ -572,19 +580,30 @@ impl Ledger {
     }
 
     fn scan(&self, prefix: &[u8]) -> LedgerResult<Vec<KeyValuePair>> {
-        let kept = self.pairs.scan(prefix).map_err(LedgerError::Database)?;
-        let pending = self.pending();
-        let mut entered = pending
-            .pairs
-            .range(prefix.to_vec()..)
-            .take_while(|(key, _)| key.starts_with(prefix))
-            .peekable();
-        if entered.peek().is_none() {
-            return Ok(kept);
+        self.range(prefix).collect()
+    }
+
+    /// Returns the pairs whose key begins with `prefix`, in order, one after the other.
+    fn range(&self, prefix: &[u8]) -> Box<dyn Iterator<Item = LedgerResult<KeyValuePair>> + '_> {
+        let entered: Vec<KeyValuePair> = {
+            let pending = self.pending();
+            let from = pending.pairs.range(prefix.to_vec()..);
+            from.take_while(|(key, _)| key.starts_with(prefix))
+                .map(|(key, value)| (key.clone(), value.clone()))
+                .collect()
+        };
+        let kept = self.pairs.range(prefix);
+        if entered.is_empty() {
+            return Box::new(kept.map(|pair| pair.map_err(LedgerError::Database)));
         }
-        let mut all: BTreeMap<Vec<u8>, Vec<u8>> = kept.into_iter().collect();
-        all.extend(entered.map(|(key, value)| (key.clone(), value.clone())));
-        Ok(all.into_iter().collect())
+        let kept: Result<BTreeMap<Vec<u8>, Vec<u8>>, DatabaseError> = kept.collect();
+        match kept {
+            Ok(mut all) => {
+                all.extend(entered);
+                Box::new(all.into_iter().map(Ok))
+            }
+            Err(error) => Box::new(std::iter::once(Err(error.into()))),
+        }
     }
 
     fn write(&self, changes: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>) -> LedgerResult<()> {
@@ -598,29 +617,4 @@ impl Ledger {
     fn pending(&self) -> MutexGuard<'_, PendingCommits> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn join(table: u8, parts: &[&[u8]]) -> Vec<u8> {
-    let mut key = vec![table];
-    parts.iter().for_each(|part| key.extend_from_slice(part));
-    key
-}
-
-fn latest(pipeline: &str, stage: &StageId) -> Vec<u8> {
-    join(
-        LATEST,
-        &[pipeline.as_bytes(), b"\0", stage.as_str().as_bytes()],
-    )
-}
-
-fn digest(bytes: &[u8]) -> Option<Digest> {
-    bytes.try_into().ok().map(Digest::from_bytes)
-}
-
-fn encode<T: Serialize>(value: &T) -> Vec<u8> {
-    rmp_serde::to_vec_named(value).expect("plain data serialises")
-}
-
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> LedgerResult<T> {
-    rmp_serde::from_slice(bytes).map_err(|error| LedgerError::Unreadable(error.to_string()))
 }

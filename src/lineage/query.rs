@@ -1,6 +1,6 @@
 //! Trace (up) and impact (down) of an artifact.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::base::digest::Digest;
 use crate::base::name::{RunId, StageId};
 use crate::lineage::error::LedgerError;
 use crate::lineage::ledger::Ledger;
-use crate::lineage::record::{ActionRecord, ImportOrigin};
+use crate::lineage::record::{ActionFlow, ImportOrigin};
 
 /// An artifact, the action that made it, and what flowed into that action, all the way up.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -80,7 +80,7 @@ pub struct ArtifactUse {
     pub outputs: Vec<ArtifactImpact>,
 }
 
-fn maker(record: &ActionRecord, of_run: &ActionsOfRun) -> ArtifactMaker {
+fn maker(record: &ActionFlow, of_run: &ActionsOfRun) -> ArtifactMaker {
     ArtifactMaker {
         key: record.key,
         pipeline: record.pipeline.clone(),
@@ -94,10 +94,10 @@ fn maker(record: &ActionRecord, of_run: &ActionsOfRun) -> ArtifactMaker {
     }
 }
 
-fn records(ledger: &Ledger, keys: Vec<Digest>) -> Result<Vec<ActionRecord>, LedgerError> {
+fn records(ledger: &Ledger, keys: Vec<Digest>) -> Result<Vec<ActionFlow>, LedgerError> {
     let mut records = Vec::new();
     for key in keys {
-        records.extend(ledger.action(&key)?);
+        records.extend(ledger.flow(&key)?);
     }
     records.sort_by_key(|record| (record.started_ms, record.key));
     Ok(records)
@@ -108,28 +108,48 @@ type ShownArtifacts = BTreeSet<(Digest, Option<Digest>)>;
 
 /// The actions a run was made of, each with the stage it served there: a stage that was given
 /// another name since it ran goes by the new one.
-type ActionsOfRun = BTreeMap<Digest, StageId>;
+#[derive(Default)]
+struct ActionsOfRun {
+    stages: BTreeMap<Digest, StageId>,
+    /// What the stages are called, with and without what tells instances apart.
+    names: HashSet<String>,
+}
+
+impl ActionsOfRun {
+    fn of(stages: BTreeMap<Digest, StageId>) -> Self {
+        let told = stages.values();
+        let names = told.flat_map(|id| [id.to_string(), id.stem().to_owned()]);
+        Self {
+            names: names.collect(),
+            stages,
+        }
+    }
+
+    fn get(&self, key: &Digest) -> Option<&StageId> {
+        self.stages.get(key)
+    }
+}
 
 /// Of several actions that made the same bytes, takes the one the name speaks of (`stage.port`),
 /// and of several of those one of the run; or the earliest.
 fn pick(
-    records: Vec<ActionRecord>,
+    records: Vec<ActionFlow>,
     digest: &Digest,
     name: &str,
     of_run: &ActionsOfRun,
-) -> Option<ActionRecord> {
-    let rank = |record: &ActionRecord| {
+) -> Option<ActionFlow> {
+    let rank = |record: &ActionFlow| {
         let speaks_of = names(record, digest, of_run)
             .iter()
             .any(|made| made == name)
             || makes(record, digest, name);
-        (!speaks_of, !of_run.contains_key(&record.key))
+        (!speaks_of, of_run.get(&record.key).is_none())
     };
     records.into_iter().min_by_key(rank)
 }
 
 /// The names that an artifact goes by as outputs of an action.
-fn names(record: &ActionRecord, digest: &Digest, of_run: &ActionsOfRun) -> Vec<String> {
+fn names(record: &ActionFlow, digest: &Digest, of_run: &ActionsOfRun) -> Vec<String> {
     let stage = of_run.get(&record.key).unwrap_or(&record.stage);
     let made = record
         .outputs
@@ -140,18 +160,17 @@ fn names(record: &ActionRecord, digest: &Digest, of_run: &ActionsOfRun) -> Vec<S
 }
 
 /// Returns whether an action made an artifact under this name when it ran.
-fn makes(record: &ActionRecord, digest: &Digest, name: &str) -> bool {
-    names(record, digest, &ActionsOfRun::new())
+fn makes(record: &ActionFlow, digest: &Digest, name: &str) -> bool {
+    names(record, digest, &ActionsOfRun::default())
         .iter()
         .any(|made| made == name)
 }
 
 fn keys(ledger: &Ledger, run: &RunId) -> Result<ActionsOfRun, LedgerError> {
     let stages = ledger.run(run)?.map(|run| run.stages).unwrap_or_default();
-    Ok(stages
-        .into_iter()
-        .filter_map(|stage| Some((stage.key?, stage.id)))
-        .collect())
+    let keyed = stages.into_iter();
+    let keyed = keyed.filter_map(|stage| Some((stage.key?, stage.id)));
+    Ok(ActionsOfRun::of(keyed.collect()))
 }
 
 /// Finds what made an artifact. Where several actions made the same bytes, the one that the
@@ -173,10 +192,10 @@ pub fn trace(
             records(ledger, ledger.makers(&digest)?)?,
             &digest,
             name,
-            &ActionsOfRun::new(),
+            &ActionsOfRun::default(),
         ) {
             Some(record) => keys(ledger, &record.run)?,
-            None => ActionsOfRun::new(),
+            None => ActionsOfRun::default(),
         },
     };
     let made = records(ledger, ledger.makers(&digest)?)?;
@@ -186,7 +205,7 @@ pub fn trace(
 fn trace_below(
     ledger: &Ledger,
     (digest, name): (Digest, &str),
-    made: Vec<ActionRecord>,
+    made: Vec<ActionFlow>,
     of_run: &ActionsOfRun,
     seen: &mut ShownArtifacts,
 ) -> Result<ArtifactTrace, LedgerError> {
@@ -233,7 +252,7 @@ fn trace_below(
 
 /// Returns whether an input as a pipeline names it is a file: neither a ref nor the output of a
 /// stage of the run, or of one that is known to have made it.
-fn is_file(text: &str, digest: &Digest, made: &[ActionRecord], of_run: &ActionsOfRun) -> bool {
+fn is_file(text: &str, digest: &Digest, made: &[ActionFlow], of_run: &ActionsOfRun) -> bool {
     if text.starts_with("ref:") {
         return false;
     }
@@ -243,13 +262,10 @@ fn is_file(text: &str, digest: &Digest, made: &[ActionRecord], of_run: &ActionsO
             .split_once('.')
             .and_then(|(stage, _)| StageId::parse(stage)),
     };
-    let is_of_run = |stage: &StageId| {
-        of_run
-            .values()
-            .any(|id| id == stage || id.stem() == stage.as_str())
+    let is_stage = |stage: StageId| {
+        of_run.names.contains(stage.as_str())
+            || made.iter().any(|record| makes(record, digest, text))
     };
-    let is_stage =
-        |stage: StageId| is_of_run(&stage) || made.iter().any(|record| makes(record, digest, text));
     !stage.is_some_and(is_stage)
 }
 
@@ -264,6 +280,27 @@ pub fn impact(ledger: &Ledger, digest: Digest, name: &str) -> Result<ArtifactImp
         actions: BTreeMap::new(),
     };
     below.of(digest, name)
+}
+
+/// Finds the keys of all actions that an artifact or file flowed into, directly or by way of others.
+///
+/// # Errors
+/// The ledger failed.
+pub fn actions_below(ledger: &Ledger, digest: Digest) -> Result<HashSet<Digest>, LedgerError> {
+    let mut below = HashSet::new();
+    let mut seen = HashSet::from([digest]);
+    let mut found = vec![digest];
+    while let Some(digest) = found.pop() {
+        for key in ledger.users(&digest)? {
+            if !below.insert(key) {
+                continue;
+            }
+            let outputs = ledger.flow(&key)?.map(|flow| flow.outputs);
+            let made = outputs.into_iter().flatten().map(|output| output.digest);
+            found.extend(made.filter(|made| seen.insert(*made)));
+        }
+    }
+    Ok(below)
 }
 
 /// A search downwards. Each action is read once, however many of its inputs lead to it: of one with
@@ -312,7 +349,7 @@ impl ImpactSearch<'_> {
         let mut users = Vec::new();
         for key in self.ledger.users(digest)? {
             if !self.actions.contains_key(&key) {
-                let record = self.ledger.action(&key)?;
+                let record = self.ledger.flow(&key)?;
                 self.actions.insert(key, record.map(ActionOutputs::of));
             }
             users.extend(self.actions.get(&key).cloned().flatten());
@@ -323,14 +360,14 @@ impl ImpactSearch<'_> {
 }
 
 impl ActionOutputs {
-    fn of(record: ActionRecord) -> Self {
+    fn of(record: ActionFlow) -> Self {
         let named = |output: &Artifact| {
             let name = format!("{}.{}", record.stage, output.port);
             (output.digest, name)
         };
         Self {
             outputs: record.outputs.iter().map(named).collect(),
-            maker: maker(&record, &ActionsOfRun::new()),
+            maker: maker(&record, &ActionsOfRun::default()),
         }
     }
 }

@@ -57,6 +57,36 @@ pub struct ActionRecord {
     pub imported: Option<ImportOrigin>,
 }
 
+/// What flowed into an action and out of it: its record without what else determined the result, of which
+/// there is most. It is read from the same bytes.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct ActionFlow {
+    /// The digest of its ingredients.
+    pub key: Digest,
+    /// The pipeline file it ran for, as the user named it.
+    pub pipeline: String,
+    /// The stage it ran for.
+    pub stage: StageId,
+    /// Which part of the stage's work it is, if it is not the whole.
+    #[serde(default)]
+    pub part: Option<String>,
+    /// The stage's kind.
+    pub kind: String,
+    /// What flowed in, with the references as written.
+    pub inputs: Vec<InputRecord>,
+    /// What came out.
+    pub outputs: Vec<Artifact>,
+    /// The run that made it.
+    pub run: RunId,
+    /// When it began, in milliseconds since the Unix epoch.
+    pub started_ms: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// How it came here, if it ran elsewhere.
+    #[serde(default)]
+    pub imported: Option<ImportOrigin>,
+}
+
 /// How a record came from elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportOrigin {

@@ -1,5 +1,5 @@
-//! The ledger on sled: an index that follows the journals; a damaged database is set aside and
-//! rebuilt from them.
+//! The ledger on sled and packs: an index that follows the journals; where it is damaged, it is set
+//! aside and rebuilt from them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -8,13 +8,15 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::base::disk::{self, DiskError};
-use crate::base::name::RunId;
+use crate::base::disk::{self, DiskError, PathEntry};
 use crate::lineage::error::{DatabaseError, LedgerError};
-use crate::lineage::journal::{self, JournalEnd};
-use crate::lineage::key_value::{KeyValue, KeyValueChange, KeyValuePair};
+use crate::lineage::follow::{FollowedJournals, follow, from_journals};
+use crate::lineage::journal;
+use crate::lineage::key_value::{KeyValue, KeyValueChange, KeyValueRange};
 use crate::lineage::ledger::Ledger;
-use crate::lineage::tail::JournalLink;
+use crate::lineage::packed_pairs::{OpenPacks, PACKS, PackedPairs, add_pack, open_packs};
+use crate::lineage::tables::{META, claim, mark_of};
+use crate::lineage::tail::JournalTail;
 
 /// Memory for pages: a ledger of a hundred thousand records fits.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -142,11 +144,9 @@ impl KeyValue for SledDatabase {
             .map_err(failed)
     }
 
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValuePair>, DatabaseError> {
+    fn range<'a>(&'a self, prefix: &[u8]) -> KeyValueRange<'a> {
         let pairs = self.db().scan_prefix(prefix);
-        pairs
-            .map(|pair| pair.map(|(k, v)| (k.to_vec(), v.to_vec())).map_err(failed))
-            .collect()
+        Box::new(pairs.map(|pair| pair.map(|(k, v)| (k.to_vec(), v.to_vec())).map_err(failed)))
     }
 
     fn write(&self, changes: Vec<KeyValueChange>) -> Result<(), DatabaseError> {
@@ -170,16 +170,16 @@ impl KeyValue for SledDatabase {
 /// A database that is being made beside the run that needs it: making one takes longer than opening
 /// one. It is empty until something is written.
 struct FreshDatabase {
-    making: Mutex<Option<JoinHandle<Result<Ledger, LedgerError>>>>,
-    made: OnceLock<Ledger>,
+    making: Mutex<Option<JoinHandle<Result<Box<dyn KeyValue>, LedgerError>>>>,
+    made: OnceLock<Box<dyn KeyValue>>,
 }
 
 impl FreshDatabase {
     fn begin(folder: PathBuf) -> Self {
         let make = move || {
-            let ledger = open_db(&folder)?;
-            ledger.claim()?;
-            Ok(ledger)
+            let made = open_pairs(&folder)?;
+            claim(made.as_ref())?;
+            Ok(made)
         };
         Self {
             making: Mutex::new(Some(std::thread::spawn(make))),
@@ -195,21 +195,20 @@ impl FreshDatabase {
                 .made
                 .set(made.map_err(|error| DatabaseError(error.to_string()))?);
         }
-        self.made.get().map(Ledger::pairs).ok_or_else(not_made)
+        self.made.get().map(Box::as_ref).ok_or_else(not_made)
     }
 }
 
 impl KeyValue for FreshDatabase {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DatabaseError> {
-        self.made
-            .get()
-            .map_or(Ok(None), |made| made.pairs().get(key))
+        self.made.get().map_or(Ok(None), |made| made.get(key))
     }
 
-    fn scan(&self, prefix: &[u8]) -> Result<Vec<KeyValuePair>, DatabaseError> {
-        self.made
-            .get()
-            .map_or(Ok(Vec::new()), |made| made.pairs().scan(prefix))
+    fn range<'a>(&'a self, prefix: &[u8]) -> KeyValueRange<'a> {
+        match self.made.get() {
+            Some(made) => made.range(prefix),
+            None => Box::new(std::iter::empty()),
+        }
     }
 
     fn write(&self, changes: Vec<KeyValueChange>) -> Result<(), DatabaseError> {
@@ -228,39 +227,128 @@ impl Drop for FreshDatabase {
     }
 }
 
-/// Opens the database in a cache folder; the caller holds the workspace's lock. A database that
-/// cannot be opened, or has lost records, is moved to `bad/` and built anew from the journals of
-/// all runs; the lines say so, and what is wrong with the journals that were read.
+/// Opens the records of a cache folder to be written; the caller holds the workspace's lock. A database
+/// that cannot be opened, or has lost records, is moved to `bad/`, and so are packs that are damaged;
+/// then they are built anew from the journals of all runs. The lines say so, and what is wrong with the
+/// journals that were read.
 ///
 /// # Errors
 /// `TooNew`; the disk or the database failed.
 pub fn open(cache: &Path) -> Result<(Ledger, Vec<String>), LedgerError> {
     let folder = cache.join("ledger");
-    let fresh = !folder.exists();
-    if fresh && journal::list(&cache.join("runs"))?.is_empty() {
-        return Ok((
-            Ledger::open(Box::new(FreshDatabase::begin(folder)))?,
-            Vec::new(),
-        ));
-    }
-    let error = match open_db(&folder).and_then(|ledger| Ok((catch_up(&ledger, cache)?, ledger))) {
-        Ok((Some(followed), ledger)) => {
-            ledger.claim()?;
-            return Ok((ledger, followed.odd));
-        }
-        Ok((None, _)) => LedgerError::database("records are missing from it"),
-        Err(error @ (LedgerError::TooNew { .. } | LedgerError::Held(_))) => return Err(error),
-        Err(error) => error,
+    let has_journals = !journal::list(&cache.join("runs"))?.is_empty();
+    let packs = match open_packs(&cache.join(PACKS)) {
+        Ok(packs) => packs,
+        Err(error) => return rebuild(cache, &error.into()),
     };
-    let cause = if fresh {
+    let packs = match packs.is_empty() && is_large(&folder) {
+        true => pack_whole(cache, &folder)?,
+        false => packs,
+    };
+    let is_fresh = !folder.exists();
+    if is_fresh && packs.is_empty() && has_journals {
         disk::remove_dir(&folder)?;
-        "there was no database, but there are journals of earlier runs".to_owned()
-    } else {
-        let aside = set_aside(cache)?;
-        format!("{error}; the database was moved to `{}`", aside.display())
+        let why = "there was no database, but there are journals of earlier runs";
+        return rebuilt(cache, why.to_owned());
+    }
+    let is_packed = !packs.is_empty() && is_all_packed(cache, &packs)?;
+    if is_fresh || is_packed && is_large(&folder) {
+        disk::remove_dir(&folder)?;
+        let top = Box::new(FreshDatabase::begin(folder));
+        return follow_up(cache, top, packs);
+    }
+    match open_pairs(&folder).and_then(|top| follow_up(cache, top, packs)) {
+        Err(error @ (LedgerError::TooNew { .. } | LedgerError::Held(_))) => Err(error),
+        Err(error) => rebuild(cache, &error),
+        opened => opened,
+    }
+}
+
+/// Writes a database out as a pack that was made before there were any, and removes it: it would take
+/// long to empty. None of one that lost what it held.
+fn pack_whole(cache: &Path, folder: &Path) -> Result<OpenPacks, LedgerError> {
+    let top = open_pairs(folder)?;
+    if top.get(META)?.is_none() {
+        return Ok(Vec::new());
+    }
+    let count = top.range(&[]).count() as u64;
+    let packs = add_pack(&cache.join(PACKS), &[], count, top.range(&[]))?;
+    drop(top);
+    disk::remove_dir(folder)?;
+    Ok(packs)
+}
+
+/// Brings database and packs to where the journals are.
+fn follow_up(
+    cache: &Path,
+    top: Box<dyn KeyValue>,
+    packs: OpenPacks,
+) -> Result<(Ledger, Vec<String>), LedgerError> {
+    let is_fresh = top.get(META).is_ok_and(|found| found.is_none()) && packs.is_empty();
+    // Some damaged files are opened as if they were empty, and what makes a database one of ours is
+    // flushed before its first journal is begun.
+    if is_fresh && !journal::list(&cache.join("runs"))?.is_empty() {
+        return Err(LedgerError::database("records are missing from it"));
+    }
+    empty_if_packed(top.as_ref(), &packs)?;
+    let ledger = Ledger::open(Box::new(PackedPairs::writing(
+        top,
+        packs,
+        cache.join(PACKS),
+    )?))?;
+    let followed = follow(&ledger, cache)?;
+    if followed.commits > 0 {
+        ledger.flush()?;
+    }
+    Ok((ledger, followed.odd))
+}
+
+/// A database of more bytes than this is made anew when it holds nothing: it does not shrink by itself.
+const LARGE: u64 = 16 << 20;
+
+fn is_large(folder: &Path) -> bool {
+    let size = disk::look(&folder.join("db"));
+    matches!(size, Ok(PathEntry::File(stamp)) if stamp.size > LARGE)
+}
+
+/// Returns whether packs hold all that was recorded.
+fn is_all_packed(cache: &Path, packs: &OpenPacks) -> Result<bool, LedgerError> {
+    let tail = JournalTail::load(cache);
+    let mark = Ledger::over_packs(packs.clone())?.mark()?;
+    Ok(mark.is_some() && mark == tail.link && !tail.is_open)
+}
+
+/// Empties a database all of which is in the packs: it was to be emptied when the process was killed.
+fn empty_if_packed(top: &dyn KeyValue, packs: &OpenPacks) -> Result<(), LedgerError> {
+    let packed = Ledger::over_packs(packs.clone())?.mark()?;
+    let Some(packed) = packed else {
+        return Ok(());
     };
-    let ledger = open_db(&folder)?;
-    let FollowedJournals { commits, runs, odd } = follow(&ledger, cache)?;
+    let is_in_packs = mark_of(top)?.is_none_or(|mark| {
+        mark.run < packed.run || mark.run == packed.run && mark.commits <= packed.commits
+    });
+    if is_in_packs {
+        let all = top.scan(&[])?.into_iter();
+        top.write(all.map(|(key, _)| (key, None)).collect())?;
+    }
+    Ok(())
+}
+
+/// Moves database and packs out of the way, and builds them from the journals.
+fn rebuild(cache: &Path, error: &LedgerError) -> Result<(Ledger, Vec<String>), LedgerError> {
+    let aside = set_aside(cache)?;
+    let cause = format!("{error}; the database was moved to `{}`", aside.display());
+    rebuilt(cache, cause)
+}
+
+fn rebuilt(cache: &Path, cause: String) -> Result<(Ledger, Vec<String>), LedgerError> {
+    let top = open_pairs(&cache.join("ledger"))?;
+    let pairs = PackedPairs::writing(top, Vec::new(), cache.join(PACKS))?;
+    let ledger = Ledger::open(Box::new(pairs))?;
+    let FollowedJournals {
+        commits, runs, odd, ..
+    } = follow(&ledger, cache)?;
+    ledger.flush()?;
     ledger.claim()?;
     let message =
         format!("{cause}: it was built from the {commits} commits of {runs} runs in `{RUNS}`");
@@ -269,79 +357,6 @@ pub fn open(cache: &Path) -> Result<(Ledger, Vec<String>), LedgerError> {
 
 const RUNS: &str = "cache/runs";
 
-/// Brings the database to where the journals are. Returns nothing if it is empty although there are
-/// some: sled 0.34 opens some damaged files as if they were empty, and what makes a database one of
-/// ours is flushed before its first journal is begun.
-fn catch_up(ledger: &Ledger, cache: &Path) -> Result<Option<FollowedJournals>, LedgerError> {
-    if ledger.is_new() && !journal::list(&cache.join("runs"))?.is_empty() {
-        return Ok(None);
-    }
-    follow(ledger, cache).map(Some)
-}
-
-/// What was taken from journals.
-#[derive(Debug, Default)]
-struct FollowedJournals {
-    commits: u64,
-    runs: u64,
-    /// What is wrong with them, a line each.
-    odd: Vec<String>,
-}
-
-/// Replays what the journals hold beyond the database's mark.
-fn follow(ledger: &Ledger, cache: &Path) -> Result<FollowedJournals, LedgerError> {
-    let mark = ledger.mark()?;
-    let mut followed = FollowedJournals::default();
-    let is_open = |run: &RunId| mark.as_ref().is_none_or(|mark| *run >= mark.run);
-    let mut journals = journal::list(&cache.join("runs"))?;
-    journals.retain(|(run, _)| is_open(run));
-    // One that holds everything that was recorded before stands for all before it.
-    let is_base = |(_, path): &(RunId, PathBuf)| journal::is_base(path);
-    let begin = journals.iter().rposition(is_base).unwrap_or_default();
-    for (run, path) in journals.drain(begin..) {
-        let text = journal::read(&path)?;
-        let there = text.commits.len() as u64;
-        let known = mark.as_ref().filter(|mark| mark.run == run);
-        match (&text.end, known) {
-            (_, Some(known)) if !text.reaches(known) => followed.odd.push(format!(
-                "the journal of run {run} holds {there} of its {} commits; the database has them all, and `netsec cache \
-                 verify --repair` writes them anew",
-                known.commits
-            )),
-            (JournalEnd::Damaged(why), _) => {
-                followed.odd.push(format!("the journal of run {run} cannot be read after {there} commits: {why}"));
-            }
-            (JournalEnd::Torn, None) if mark.is_none() => followed.odd.push(format!(
-                "the journal of run {run} ends in the middle of a commit, after {there}: it was killed there, or the file \
-                 was cut"
-            )),
-            _ => {}
-        }
-        let skip = known.map_or(0, |mark| mark.commits);
-        for (entries, commits) in text
-            .commits
-            .iter()
-            .zip(1..)
-            .filter(|(_, count)| *count > skip)
-        {
-            ledger.replay(
-                entries,
-                &JournalLink {
-                    run: run.clone(),
-                    commits,
-                    chain: text.chain(commits),
-                },
-            )?;
-            followed.commits += 1;
-        }
-        followed.runs += 1;
-    }
-    if followed.commits > 0 {
-        ledger.flush()?;
-    }
-    Ok(followed)
-}
-
 /// Opens the database for a query; the caller holds the workspace's lock. One that is damaged is
 /// left as it is for the next run to rebuild, and to tell; until then the journals answer. The
 /// second value says whether the database does.
@@ -349,41 +364,35 @@ fn follow(ledger: &Ledger, cache: &Path) -> Result<FollowedJournals, LedgerError
 /// # Errors
 /// `TooNew`; the disk failed.
 pub fn read(cache: &Path) -> Result<(Ledger, bool), LedgerError> {
-    match open_db(&cache.join("ledger")).and_then(|ledger| Ok((catch_up(&ledger, cache)?, ledger)))
-    {
-        Ok((Some(_), ledger)) => Ok((ledger, true)),
+    let opened = || -> Result<Ledger, LedgerError> {
+        let packs = open_packs(&cache.join(PACKS))?;
+        let top = open_pairs(&cache.join("ledger"))?;
+        Ok(follow_up(cache, top, packs)?.0)
+    };
+    match opened() {
+        Ok(ledger) => Ok((ledger, true)),
         Err(error @ LedgerError::TooNew { .. }) => Err(error),
-        Ok((None, _)) | Err(_) => Ok((from_journals(cache)?, false)),
+        Err(_) => Ok((from_journals(cache)?, false)),
     }
-}
-
-/// Reads the journals of all runs into memory: for readers while a run holds the database.
-///
-/// # Errors
-/// The disk failed.
-pub fn from_journals(cache: &Path) -> Result<Ledger, LedgerError> {
-    let ledger = Ledger::in_memory();
-    follow(&ledger, cache)?;
-    Ok(ledger)
 }
 
 /// Opens the database, and waits a little if its own lock is held: it outlives its holder by as
 /// long as a child of the holder is between its fork and its exec.
-fn open_db(folder: &Path) -> Result<Ledger, LedgerError> {
-    let mut opened = try_open_db(folder);
+fn open_pairs(folder: &Path) -> Result<Box<dyn KeyValue>, LedgerError> {
+    let mut opened = try_open_pairs(folder);
     for _ in 0..LOCK_TRIES {
         if !matches!(opened, Err(LedgerError::Held(_))) {
             break;
         }
         std::thread::sleep(LOCK_PAUSE);
-        opened = try_open_db(folder);
+        opened = try_open_pairs(folder);
     }
     opened
 }
 
 /// Opens the database on a thread of its own: where the system has no more threads to give, sled
 /// 0.34 waits for ever for one of its own.
-fn try_open_db(folder: &Path) -> Result<Ledger, LedgerError> {
+fn try_open_pairs(folder: &Path) -> Result<Box<dyn KeyValue>, LedgerError> {
     let (to_caller, opened) = channel();
     let folder = folder.to_owned();
     let open = move || {
@@ -393,8 +402,9 @@ fn try_open_db(folder: &Path) -> Result<Ledger, LedgerError> {
                 .path(folder)
                 .cache_capacity(CACHE_BYTES)
                 .flush_every_ms(None);
-            let pairs = config.open().map_err(|error| open_error(&error))?;
-            Ledger::open(Box::new(SledDatabase::new(pairs)))
+            let db = config.open().map_err(|error| open_error(&error))?;
+            let pairs: Box<dyn KeyValue> = Box::new(SledDatabase::new(db));
+            Ok(pairs)
         }));
         let damaged = || Err(LedgerError::database("its files are damaged"));
         // Whoever has stopped waiting does without.
@@ -415,8 +425,8 @@ fn open_error(error: &sled::Error) -> LedgerError {
     }
 }
 
-/// Moves the database out of the way, so that the next one that opens it builds it from the
-/// journals. Nobody has it open.
+/// Moves database and packs out of the way, so that the next one that opens them builds them from the
+/// journals. Nobody has them open.
 ///
 /// # Errors
 /// The disk failed.
@@ -427,6 +437,12 @@ pub fn set_aside(cache: &Path) -> Result<PathBuf, DiskError> {
         .map(|n| bad.join(format!("ledger-{n}")))
         .find(|path| !path.exists());
     let aside = free.expect("there is always a free number");
-    disk::rename(&cache.join("ledger"), &aside)?;
+    let folder = cache.join("ledger");
+    disk::create_dirs(&folder)?;
+    disk::rename(&folder, &aside)?;
+    let packs = cache.join(PACKS);
+    if packs.exists() {
+        disk::rename(&packs, &aside.join(PACKS))?;
+    }
     Ok(aside)
 }

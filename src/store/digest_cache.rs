@@ -26,7 +26,9 @@ pub struct DigestCache {
 
 #[derive(Debug, Default)]
 struct DigestCacheState {
+    /// What is kept; nothing before anybody has asked.
     entries: BTreeMap<String, DigestEntry>,
+    is_read: bool,
     changed: bool,
 }
 
@@ -45,22 +47,14 @@ fn read(bytes: &[u8]) -> Option<(u32, BTreeMap<String, DigestEntry>)> {
 }
 
 impl DigestCache {
-    /// Loads the memory kept at `path`; one that is missing or unreadable is empty.
+    /// Takes up the memory kept at `path`, which is read when it is first asked; one that is missing or
+    /// unreadable is empty.
     pub fn load(path: &Path, clock: Box<dyn Clock>) -> Self {
-        let entries = disk::read(path)
-            .ok()
-            .and_then(|bytes| read(&bytes))
-            .filter(|(format, _)| *format == FORMAT)
-            .map(|(_, entries)| entries)
-            .unwrap_or_default();
         Self {
             path: path.to_owned(),
             clock,
             cancel: Cancel::new(),
-            state: Mutex::new(DigestCacheState {
-                entries,
-                changed: false,
-            }),
+            state: Mutex::default(),
         }
     }
 
@@ -74,6 +68,7 @@ impl DigestCache {
     pub fn forget(&self) {
         *self.lock() = DigestCacheState {
             entries: BTreeMap::new(),
+            is_read: true,
             changed: true,
         };
     }
@@ -161,8 +156,14 @@ impl DigestCache {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, DigestCacheState> {
-        self.state
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        let state = self.state.lock();
+        let mut state = state.unwrap_or_else(std::sync::PoisonError::into_inner);
+        if !state.is_read {
+            let kept = disk::read(&self.path).ok().and_then(|bytes| read(&bytes));
+            let kept = kept.filter(|(format, _)| *format == FORMAT);
+            state.entries = kept.map(|(_, entries)| entries).unwrap_or_default();
+            state.is_read = true;
+        }
+        state
     }
 }

@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
 use crate::base::cancel::Cancel;
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError, FileStamp, PathEntry};
@@ -294,20 +296,11 @@ impl Store for LocalStore {
     }
 
     fn list(&self) -> Result<Vec<(Digest, u64)>, StoreError> {
+        let shards = disk::list(&self.blobs)?;
+        let listed: Vec<_> = shards.par_iter().map(|shard| list_shard(shard)).collect();
         let mut blobs = Vec::new();
-        for shard in disk::list(&self.blobs)? {
-            if disk::look(&shard)? != PathEntry::Directory {
-                continue;
-            }
-            for path in disk::list(&shard)? {
-                let digest = path
-                    .file_name()
-                    .and_then(|name| name.to_str())
-                    .and_then(Digest::parse);
-                if let (Some(digest), PathEntry::File(signature)) = (digest, disk::look(&path)?) {
-                    blobs.push((digest, signature.size));
-                }
-            }
+        for shard in listed {
+            blobs.extend(shard?);
         }
         Ok(blobs)
     }
@@ -318,4 +311,20 @@ impl Store for LocalStore {
             _ => Ok(()),
         }
     }
+}
+
+/// The blobs of a folder of the store, with their sizes.
+fn list_shard(shard: &Path) -> Result<Vec<(Digest, u64)>, StoreError> {
+    let mut blobs = Vec::new();
+    if disk::look(shard)? != PathEntry::Directory {
+        return Ok(blobs);
+    }
+    for path in disk::list(shard)? {
+        let name = path.file_name().and_then(|name| name.to_str());
+        let digest = name.and_then(Digest::parse);
+        if let (Some(digest), PathEntry::File(signature)) = (digest, disk::look(&path)?) {
+            blobs.push((digest, signature.size));
+        }
+    }
+    Ok(blobs)
 }

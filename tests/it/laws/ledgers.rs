@@ -10,15 +10,15 @@ use netsec::base::digest::Digest;
 use netsec::base::disk;
 use netsec::base::name::{RefName, RunId, StageId};
 use netsec::base::outcome::{RunOutcome, StageOutcome};
+use netsec::lineage::follow;
 use netsec::lineage::journal::{self, Journal, JournalEnd, JournalHead};
 use netsec::lineage::ledger::Ledger;
-use netsec::lineage::published::PublishedRecords;
 use netsec::lineage::record::{
     ActionRecord, InputRecord, LedgerEntry, PortMove, RunRecord, RunRetention, StageRun,
 };
-use netsec::lineage::refs::{ManualEvidence, RefEvidence, RefMove, RefState};
+use netsec::lineage::refs::{ManualEvidence, RefEvidence, RefMove};
 use netsec::lineage::sled;
-use netsec::lineage::tail::JournalLink;
+use netsec::lineage::tail::{JournalLink, JournalTail};
 
 fn digest(byte: u8) -> Digest {
     Digest::of(&[byte])
@@ -166,7 +166,7 @@ proptest! {
         }
         let (reopened, _) = sled::open(folder.path()).unwrap();
         prop_assert_eq!(answers(&reopened), answers(&memory));
-        prop_assert_eq!(answers(&sled::from_journals(folder.path()).unwrap()), answers(&memory));
+        prop_assert_eq!(answers(&follow::from_journals(folder.path()).unwrap()), answers(&memory));
     }
 
     #[test]
@@ -206,51 +206,45 @@ proptest! {
     }
 }
 
-/// Runs and refs as one text.
-fn told(runs: &[RunRecord], refs: &[(String, RefState)]) -> String {
-    format!("{runs:?}\n{refs:?}")
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn what_is_published_is_what_all_journals_tell(
-        journals in prop::collection::vec(prop::collection::vec(entry(), 0..4), 1..200),
-        more in prop::collection::vec(entry(), 0..3),
-        damage in prop::option::of((any::<prop::sample::Index>(), 0..8_u8)),
+    fn what_is_read_without_the_database_is_what_all_journals_tell(
+        journals in prop::collection::vec(prop::collection::vec(entry(), 0..4), 1..40),
+        packed in prop::collection::vec(any::<bool>(), 40),
     ) {
         let folder = tempfile::tempdir().unwrap();
         let cache = folder.path();
         std::fs::create_dir(cache.join("runs")).unwrap();
-        let write = |at: u64, entries: &[LedgerEntry]| {
-            let journal = Journal::of(cache, &RunId::new(at, 0), JournalHead::default());
-            let bodies: Vec<_> = entries.iter().map(|entry| journal::encode(std::slice::from_ref(entry))).collect();
-            journal.append(&bodies).unwrap();
-        };
-        let check = || {
-            let published = PublishedRecords::read(cache).unwrap().unwrap();
-            let all = sled::from_journals(cache).unwrap();
-            let expected = told(&all.runs().unwrap(), &all.references().unwrap());
-            assert_eq!(told(&published.runs().unwrap(), &published.references().unwrap()), expected);
-        };
-        for (entries, at) in journals.iter().zip(10..) {
-            write(at, entries);
+        let mut after = None;
+        for ((entries, at), packed) in journals.iter().zip(10..).zip(packed) {
+            let head = JournalHead { is_base: false, after: after.take() };
+            let run = RunId::new(at, 0);
+            let (ledger, odd) = sled::open(cache).unwrap();
+            prop_assert!(odd.is_empty(), "{odd:?}");
+            let ledger = ledger.with_journal(Journal::of(cache, &run, head));
+            for entry in entries {
+                // A move from where the ref is not is refused.
+                let _ = ledger.commit(std::slice::from_ref(entry));
+            }
+            if packed {
+                // Enough for it to be written out.
+                let swept = (0..300_u64).map(|n| Digest::of(&(at * 1000 + n).to_le_bytes()));
+                ledger.commit(&[LedgerEntry::Swept(swept.collect())]).unwrap();
+                ledger.flush().unwrap();
+            }
+            ledger.close_journal();
+            after = JournalTail::load(cache).link;
         }
-        check();
-        let file = cache.join("published");
-        prop_assert_eq!(file.exists(), journals.len() > 64, "after many journals");
-        // From the file, and what came after it.
-        check();
-        write(1_000, &more);
-        check();
-        if let (Some((at, bit)), true) = (damage, file.exists()) {
-            let mut bytes = std::fs::read(&file).unwrap();
-            let at = at.index(bytes.len());
-            bytes[at] ^= 1 << bit;
-            netsec::base::disk::write_plain(&file, &bytes).unwrap();
-            check();
-        }
+        let all = answers(&follow::from_journals(cache).unwrap());
+        prop_assert_eq!(answers(&follow::read_records(cache).unwrap().unwrap()), all.clone());
+        let (reopened, odd) = sled::open(cache).unwrap();
+        prop_assert!(odd.is_empty());
+        prop_assert_eq!(answers(&reopened), all);
+        drop(reopened);
+        let audit = netsec::lineage::audit::audit(cache, Some(&sled::open(cache).unwrap().0), true).unwrap();
+        prop_assert_eq!(audit.lines(), Vec::<String>::new());
     }
 }
 
@@ -279,31 +273,28 @@ fn chained(cache: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn journals_that_do_not_tell_everything_are_not_published() {
-    let is_published = |spoil: &dyn Fn(&Path, &[PathBuf])| {
+fn where_journals_do_not_tell_everything_the_database_is_asked() {
+    let tells_all = |spoil: &dyn Fn(&Path, &[PathBuf])| {
         let folder = tempfile::tempdir().unwrap();
         let journals = chained(folder.path());
         spoil(folder.path(), &journals);
-        PublishedRecords::read(folder.path()).unwrap().is_some()
+        follow::read_records(folder.path()).unwrap().is_some()
     };
     let cut = |path: &Path| {
         let bytes = disk::read(path).unwrap();
         disk::write_plain(path, &bytes[..bytes.len() - 1]).unwrap();
     };
-    assert!(is_published(&|_, _| {}));
+    assert!(tells_all(&|_, _| {}));
     for at in 0..3 {
-        assert!(
-            !is_published(&|_, journals| cut(&journals[at])),
-            "{at} is cut"
-        );
+        assert!(!tells_all(&|_, journals| cut(&journals[at])), "{at} is cut");
         let remove = |_: &Path, journals: &[PathBuf]| std::fs::remove_file(&journals[at]).unwrap();
-        assert!(!is_published(&remove), "{at} is missing");
+        assert!(!tells_all(&remove), "{at} is missing");
         let change = |_: &Path, journals: &[PathBuf]| {
             let mut bytes = disk::read(&journals[at]).unwrap();
             *bytes.last_mut().unwrap() ^= 1;
             disk::write_plain(&journals[at], &bytes).unwrap();
         };
-        assert!(!is_published(&change), "{at} was changed");
+        assert!(!tells_all(&change), "{at} was changed");
     }
     let base = |cache: &Path, _: &[PathBuf]| {
         let head = JournalHead {
@@ -313,7 +304,7 @@ fn journals_that_do_not_tell_everything_are_not_published() {
         let journal = Journal::of(cache, &RunId::new(9, 0), head);
         journal.append(&[journal::encode(&[])]).unwrap();
     };
-    assert!(!is_published(&base), "a repair wrote all anew");
+    assert!(tells_all(&base), "a repair wrote all anew");
 }
 
 #[test]
@@ -349,7 +340,7 @@ fn what_lies_before_a_journal_of_everything_is_not_replayed() {
     write(3, false, &moves[2..3]);
     write(4, false, &moves[3..]);
     write(5, true, &moves);
-    let ledger = sled::from_journals(cache).unwrap();
+    let ledger = follow::from_journals(cache).unwrap();
     let state = ledger
         .reference(&RefName::new("champion/x").unwrap())
         .unwrap();
