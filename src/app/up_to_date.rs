@@ -18,7 +18,7 @@ use crate::lineage::journal::{self, ENDING, Journal, JournalHead};
 use crate::lineage::record::{LedgerEntry, RunRecord, RunRetention};
 use crate::plan::decide::Verdict;
 use crate::plan::planner::{Plan, SourceFiles};
-use crate::plan::up_to_date::{RunSpec, UpToDateStamp};
+use crate::plan::up_to_date::{RunSpec, UpToDateStage, UpToDateStamp};
 use crate::store::local::LocalStore;
 
 impl RunRequest {
@@ -200,5 +200,34 @@ impl Workspace {
             terms: &wish.terms(&loaded.choices),
         };
         let _ = standing.leave(&self.cache, &asked);
+        // Where refs point is asked each time.
+        if !loaded.pipeline.has_ref() {
+            let stages = told_stages(loaded, plan, summary);
+            let _ = standing.leave_stages(&self.cache, &asked, &stages);
+        }
     }
+
+    /// Returns what there is to say of every stage if it is known from an earlier run, without a plan,
+    /// that all are up to date.
+    pub fn up_to_date(&self, asked: &RunSpec<'_>) -> Option<Vec<UpToDateStage>> {
+        let standing = UpToDateStamp::recall(self.root(), &self.cache, asked)?;
+        standing.recall_stages(&self.cache, asked)
+    }
+}
+
+/// What there is to say of the stages after a run that left all of them up to date.
+fn told_stages(loaded: &LoadedPipeline, plan: &Plan, summary: &RunSummary) -> Vec<UpToDateStage> {
+    let told = |stage: &usize| {
+        let spec = &loaded.pipeline.stages[*stage];
+        let made_by = match &plan.decisions[stage].verdict {
+            Verdict::Reuse(record) => record.run.clone(),
+            Verdict::Run(_) | Verdict::Wait(_) => summary.run.clone(),
+        };
+        UpToDateStage {
+            id: spec.id.clone(),
+            kind: spec.kind.name.to_owned(),
+            made_by,
+        }
+    };
+    plan.wanted.iter().map(told).collect()
 }

@@ -11,6 +11,7 @@ use crate::base::digest::Digest;
 use crate::base::disk;
 use crate::lineage::audit::{audit, everything};
 use crate::lineage::error::LedgerError;
+use crate::lineage::follow::from_journals;
 use crate::lineage::journal::{self, Journal, JournalHead};
 use crate::lineage::record::ActionFlow;
 use crate::lineage::sled;
@@ -48,11 +49,16 @@ impl Workspace {
         let actions = {
             let reading = self.reading_database()?;
             let database = reading.is_database.then_some(&reading.ledger);
-            let audit = audit(&self.cache, database, reading.is_alone())?;
-            verified.records = audit.lines();
-            // Damaged packs are told of, and the journals have all.
-            let flows = reading.ledger.flows();
-            flows.collect::<Result<Vec<ActionFlow>, LedgerError>>()?
+            let (audited, flows) = rayon::join(
+                || audit(&self.cache, database, reading.is_alone()),
+                || -> Result<Vec<ActionFlow>, LedgerError> { reading.ledger.flows().collect() },
+            );
+            verified.records = audited?.lines();
+            // Of packs that are damaged, the journals have all.
+            match flows {
+                Err(LedgerError::Database(_)) => from_journals(&self.cache)?.flows().collect(),
+                flows => flows,
+            }?
         };
         let mut there = HashSet::new();
         for (digest, _) in store.list()? {

@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use serde::de::Error as _;
+use serde::de::{Error as DeError, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The BLAKE3 digest of some bytes.
@@ -35,6 +35,15 @@ impl Digest {
         &self.0
     }
 
+    /// Hashes pieces of bytes as if they stood in one.
+    pub fn of_parts(parts: &[&[u8]]) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for part in parts {
+            hasher.update(part);
+        }
+        Self(*hasher.finalize().as_bytes())
+    }
+
     /// Returns its first eight bytes as a number.
     pub fn head(&self) -> u64 {
         u64::from_le_bytes(
@@ -57,12 +66,20 @@ impl Digest {
 
     /// Reads 64 lower-case hexadecimal digits and nothing else.
     pub fn parse(text: &str) -> Option<Self> {
-        let strict = text.len() == 64
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        let hash = strict.then(|| blake3::Hash::from_hex(text).ok())??;
-        Some(Self(*hash.as_bytes()))
+        let digit = |byte: u8| match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        };
+        let (pairs, []) = text.as_bytes().as_chunks::<2>() else {
+            return None;
+        };
+        let pairs: &[[u8; 2]; 32] = pairs.try_into().ok()?;
+        let mut bytes = [0; 32];
+        for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+            *byte = digit(*high)? << 4 | digit(*low)?;
+        }
+        Some(Self(bytes))
     }
 }
 
@@ -86,9 +103,22 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::parse(&text)
-            .ok_or_else(|| D::Error::custom("a digest is 64 lower-case hexadecimal digits"))
+        deserializer.deserialize_str(DigestVisitor)
+    }
+}
+
+/// Reads a digest without a copy of its text: records hold many.
+struct DigestVisitor;
+
+impl Visitor<'_> for DigestVisitor {
+    type Value = Digest;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("64 lower-case hexadecimal digits")
+    }
+
+    fn visit_str<E: DeError>(self, text: &str) -> Result<Digest, E> {
+        Digest::parse(text).ok_or_else(|| E::custom("a digest is 64 lower-case hexadecimal digits"))
     }
 }
 

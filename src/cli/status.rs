@@ -7,6 +7,7 @@ use crate::app::workspace::{AppError, LoadedPipeline, RunRequest, Workspace};
 use crate::cli::args::StatusArgs;
 use crate::cli::exit::Exit;
 use crate::cli::{load, out};
+use crate::plan::up_to_date::RunSpec;
 use crate::reporter::table::{self, PlanRow};
 
 /// Says what a run would do.
@@ -14,8 +15,19 @@ use crate::reporter::table::{self, PlanRow};
 /// # Errors
 /// The pipeline is wrong, or ledger, store or disk failed.
 pub fn status(workspace: &Workspace, args: &StatusArgs) -> Result<Exit, AppError> {
+    let wish = load::wish(&args.part);
+    if !(args.json || wish.force || wish.rehash || wish.full) {
+        let asked = RunSpec {
+            file: &args.file,
+            terms: &wish.terms(&load::choices(&args.part.choose)),
+        };
+        if let Some(stages) = workspace.up_to_date(&asked) {
+            out::data(table::up_to_date(&stages).as_bytes())?;
+            return Ok(Exit::Done);
+        }
+    }
     let loaded = load::load(workspace, &args.file, &args.part.choose)?;
-    show(workspace, &loaded, &load::wish(&args.part), args.json)
+    show(workspace, &loaded, &wish, args.json)
 }
 
 /// Plans and shows the plan.

@@ -171,7 +171,7 @@ fn add_frame(frames: &mut Vec<u8>, before: &Digest, body: &[u8]) -> Digest {
 }
 
 fn next(before: &Digest, body: &[u8]) -> Digest {
-    Digest::of(&[before.as_bytes(), body].concat())
+    Digest::of_parts(&[before.as_bytes(), body])
 }
 
 /// Returns a commit's body.

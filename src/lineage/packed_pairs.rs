@@ -10,8 +10,7 @@
 //! list is written when the pack has lasted, and the database is emptied after that.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError};
@@ -22,10 +21,16 @@ use crate::lineage::record_pack::{self, RecordPack};
 /// The folder of packs in that of the cache.
 pub(crate) const PACKS: &str = "packs";
 
-/// From so many pairs on, the database is packed while a run goes on.
-const MANY: usize = 8_192;
-/// From so many on, at the end.
-const SOME: usize = 256;
+/// From so much on, the database is packed while a run goes on.
+const MANY: PairVolume = PairVolume {
+    pairs: 8_192,
+    bytes: 16 << 20,
+};
+/// From so much on, at the end: what is not packed is what readers find in journals.
+const SOME: PairVolume = PairVolume {
+    pairs: 256,
+    bytes: 128 << 10,
+};
 /// A pack is written anew with what came after it, unless it is so many times larger.
 const TIMES: u64 = 8;
 /// The first line of the list: its format.
@@ -43,8 +48,26 @@ pub(crate) struct PackedPairs {
     packs: RwLock<OpenPacks>,
     /// Where packs are written; none where nothing is written out.
     folder: Option<PathBuf>,
-    /// How many pairs were written since the database was emptied.
-    written: AtomicUsize,
+    /// What was written since the database was emptied.
+    written: Mutex<PairVolume>,
+}
+
+/// How much some pairs are.
+#[derive(Clone, Copy, Debug, Default)]
+struct PairVolume {
+    pairs: usize,
+    bytes: usize,
+}
+
+impl PairVolume {
+    fn add(&mut self, key: &[u8], value: &[u8]) {
+        self.pairs += 1;
+        self.bytes += key.len() + value.len();
+    }
+
+    fn reaches(self, other: Self) -> bool {
+        self.pairs >= other.pairs || self.bytes >= other.bytes
+    }
 }
 
 impl PackedPairs {
@@ -57,12 +80,16 @@ impl PackedPairs {
         packs: OpenPacks,
         folder: PathBuf,
     ) -> Result<Self, DatabaseError> {
-        let written = top.scan(&[])?.len();
+        let mut written = PairVolume::default();
+        for pair in top.range(&[]) {
+            let (key, value) = pair?;
+            written.add(&key, &value);
+        }
         Ok(Self {
             top,
             packs: RwLock::new(packs),
             folder: Some(folder),
-            written: AtomicUsize::new(written),
+            written: Mutex::new(written),
         })
     }
 
@@ -72,7 +99,7 @@ impl PackedPairs {
             top,
             packs: RwLock::new(packs),
             folder: None,
-            written: AtomicUsize::new(0),
+            written: Mutex::default(),
         }
     }
 
@@ -99,17 +126,22 @@ impl PackedPairs {
         *self.packs.write().unwrap_or_else(PoisonError::into_inner) = now;
         let none = top.into_iter().map(|(key, _)| (key, None));
         self.top.write(none.collect())?;
-        self.written.store(0, Ordering::Relaxed);
+        *self.written() = PairVolume::default();
         for gone in go.iter().filter(|gone| Some(gone.digest()) != digest) {
             disk::remove_file(&record_pack::path(folder, &gone.digest()))?;
         }
         Ok(())
     }
 
-    /// Writes the database out if it holds so many pairs.
-    fn pack_if(&self, many: usize) -> Result<(), DatabaseError> {
+    fn written(&self) -> MutexGuard<'_, PairVolume> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the database out if it holds so much.
+    fn pack_if(&self, most: PairVolume) -> Result<(), DatabaseError> {
+        let written = *self.written();
         match &self.folder {
-            Some(folder) if self.written.load(Ordering::Relaxed) >= many => {
+            Some(folder) if written.reaches(most) => {
                 let packed = self.pack(folder);
                 packed.map_err(|error| DatabaseError(error.to_string()))
             }
@@ -146,9 +178,12 @@ impl KeyValue for PackedPairs {
     }
 
     fn write(&self, changes: Vec<KeyValueChange>) -> Result<(), DatabaseError> {
-        let count = changes.len();
+        let mut more = *self.written();
+        for (key, value) in &changes {
+            more.add(key, value.as_deref().unwrap_or_default());
+        }
         self.top.write(changes)?;
-        self.written.fetch_add(count, Ordering::Relaxed);
+        *self.written() = more;
         self.pack_if(MANY)
     }
 

@@ -16,7 +16,6 @@ use crate::lineage::key_value::{KeyValue, KeyValueChange, KeyValueRange};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::packed_pairs::{OpenPacks, PACKS, PackedPairs, add_pack, open_packs};
 use crate::lineage::tables::{META, claim, mark_of};
-use crate::lineage::tail::JournalTail;
 
 /// Memory for pages: a ledger of a hundred thousand records fits.
 const CACHE_BYTES: u64 = 64 << 20;
@@ -241,8 +240,8 @@ pub fn open(cache: &Path) -> Result<(Ledger, Vec<String>), LedgerError> {
         Ok(packs) => packs,
         Err(error) => return rebuild(cache, &error.into()),
     };
-    let packs = match packs.is_empty() && is_large(&folder) {
-        true => pack_whole(cache, &folder)?,
+    let packs = match is_large(&folder) {
+        true => pack_rest(cache, &folder, packs)?,
         false => packs,
     };
     let is_fresh = !folder.exists();
@@ -251,9 +250,7 @@ pub fn open(cache: &Path) -> Result<(Ledger, Vec<String>), LedgerError> {
         let why = "there was no database, but there are journals of earlier runs";
         return rebuilt(cache, why.to_owned());
     }
-    let is_packed = !packs.is_empty() && is_all_packed(cache, &packs)?;
-    if is_fresh || is_packed && is_large(&folder) {
-        disk::remove_dir(&folder)?;
+    if is_fresh {
         let top = Box::new(FreshDatabase::begin(folder));
         return follow_up(cache, top, packs);
     }
@@ -264,15 +261,22 @@ pub fn open(cache: &Path) -> Result<(Ledger, Vec<String>), LedgerError> {
     }
 }
 
-/// Writes a database out as a pack that was made before there were any, and removes it: it would take
-/// long to empty. None of one that lost what it held.
-fn pack_whole(cache: &Path, folder: &Path) -> Result<OpenPacks, LedgerError> {
-    let top = open_pairs(folder)?;
-    if top.get(META)?.is_none() {
-        return Ok(Vec::new());
+/// Writes all that a database holds out as a pack, and removes it: it does not shrink by itself, and one
+/// that was made before there were packs would take long to empty. One that lost what it held stays.
+fn pack_rest(cache: &Path, folder: &Path, packs: OpenPacks) -> Result<OpenPacks, LedgerError> {
+    let Ok(top) = open_pairs(folder) else {
+        return Ok(packs);
+    };
+    if packs.is_empty() && top.get(META)?.is_none() {
+        return Ok(packs);
     }
-    let count = top.range(&[]).count() as u64;
-    let packs = add_pack(&cache.join(PACKS), &[], count, top.range(&[]))?;
+    let packs = match is_packed(top.as_ref(), &packs)? {
+        true => packs,
+        false => {
+            let count = top.range(&[]).count() as u64;
+            add_pack(&cache.join(PACKS), &packs, count, top.range(&[]))?
+        }
+    };
     drop(top);
     disk::remove_dir(folder)?;
     Ok(packs)
@@ -303,31 +307,32 @@ fn follow_up(
     Ok((ledger, followed.odd))
 }
 
-/// A database of more bytes than this is made anew when it holds nothing: it does not shrink by itself.
+/// A database of more bytes than this is written out and made anew.
 const LARGE: u64 = 16 << 20;
 
 fn is_large(folder: &Path) -> bool {
-    let size = disk::look(&folder.join("db"));
-    matches!(size, Ok(PathEntry::File(stamp)) if stamp.size > LARGE)
-}
-
-/// Returns whether packs hold all that was recorded.
-fn is_all_packed(cache: &Path, packs: &OpenPacks) -> Result<bool, LedgerError> {
-    let tail = JournalTail::load(cache);
-    let mark = Ledger::over_packs(packs.clone())?.mark()?;
-    Ok(mark.is_some() && mark == tail.link && !tail.is_open)
-}
-
-/// Empties a database all of which is in the packs: it was to be emptied when the process was killed.
-fn empty_if_packed(top: &dyn KeyValue, packs: &OpenPacks) -> Result<(), LedgerError> {
-    let packed = Ledger::over_packs(packs.clone())?.mark()?;
-    let Some(packed) = packed else {
-        return Ok(());
+    let size = |path: &PathBuf| match disk::look(path) {
+        Ok(PathEntry::File(stamp)) => stamp.size,
+        _ => 0,
     };
-    let is_in_packs = mark_of(top)?.is_none_or(|mark| {
+    // Long values lie beside it.
+    let files = disk::walk(folder).unwrap_or_default();
+    files.iter().map(|(_, path)| size(path)).sum::<u64>() >= LARGE
+}
+
+/// Returns whether packs hold all that a database does.
+fn is_packed(top: &dyn KeyValue, packs: &OpenPacks) -> Result<bool, LedgerError> {
+    let Some(packed) = Ledger::over_packs(packs.clone())?.mark()? else {
+        return Ok(false);
+    };
+    Ok(mark_of(top)?.is_none_or(|mark| {
         mark.run < packed.run || mark.run == packed.run && mark.commits <= packed.commits
-    });
-    if is_in_packs {
+    }))
+}
+
+/// Empties a database all of which is in packs: it was to be emptied when the process was killed.
+fn empty_if_packed(top: &dyn KeyValue, packs: &OpenPacks) -> Result<(), LedgerError> {
+    if is_packed(top, packs)? {
         let all = top.scan(&[])?.into_iter();
         top.write(all.map(|(key, _)| (key, None)).collect())?;
     }

@@ -14,6 +14,9 @@ use crate::store::local;
 /// Version of the file; another one is ignored: it is only a memory.
 const FORMAT: u32 = 2;
 
+/// The ending of the files that say something of stages.
+const STAGES: &str = "stages";
+
 /// From so many files and blobs on, a second thread is worth its start.
 const MANY: usize = 256;
 
@@ -45,6 +48,17 @@ pub struct UpToDateStamp {
     /// width.
     #[serde(skip)]
     pub blobs: Vec<(Digest, FileStamp)>,
+}
+
+/// What there is to say of a stage that is up to date.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpToDateStage {
+    /// Its name.
+    pub id: StageId,
+    /// Its kind.
+    pub kind: String,
+    /// The run that made its outputs.
+    pub made_by: RunId,
 }
 
 impl RunSpec<'_> {
@@ -144,6 +158,36 @@ impl UpToDateStamp {
                 .iter()
                 .all(|(text, names)| files::names(workspace, text).as_ref() == Some(names));
         stands.then_some(standing)
+    }
+
+    /// Leaves what there is to say of its stages, for whoever asks before anything changes. Kept apart:
+    /// a run has no need of it.
+    ///
+    /// # Errors
+    /// The disk failed; then it takes a plan to say it, and nothing else is lost.
+    pub fn leave_stages(
+        &self,
+        cache: &Path,
+        asked: &RunSpec<'_>,
+        stages: &[UpToDateStage],
+    ) -> Result<(), DiskError> {
+        let bytes = rmp_serde::to_vec(&(FORMAT, &self.run, stages)).expect("plain data serialises");
+        let path = asked.path(cache).with_extension(STAGES);
+        disk::write_atomic(
+            &path,
+            &[Digest::of(&bytes).as_bytes().as_slice(), &bytes].concat(),
+        )
+    }
+
+    /// Returns what was left to say of its stages.
+    pub fn recall_stages(&self, cache: &Path, asked: &RunSpec<'_>) -> Option<Vec<UpToDateStage>> {
+        let bytes = disk::read(&asked.path(cache).with_extension(STAGES)).ok()?;
+        let (check, body) = bytes.split_first_chunk::<32>()?;
+        if Digest::of(body).as_bytes() != check {
+            return None;
+        }
+        let (format, run, stages): (u32, RunId, _) = rmp_serde::from_slice(body).ok()?;
+        (format == FORMAT && run == self.run).then_some(stages)
     }
 
     /// Leaves the standing for the next run of which the same is asked.

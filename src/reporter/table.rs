@@ -13,6 +13,7 @@ use crate::lineage::record::{ImportOrigin, RunRecord, RunRetention};
 use crate::plan::decide::{RunReason, Verdict};
 use crate::plan::explain::{FileChange, IngredientDifference};
 use crate::plan::planner::StageDecision;
+use crate::plan::up_to_date::UpToDateStage;
 use crate::render::columns::columns;
 
 /// A stage of a plan with its decision.
@@ -44,9 +45,28 @@ pub fn plan(rows: &[PlanRow<'_>]) -> String {
             why,
         ]);
     }
+    counted_plan(&cells)
+}
+
+/// Shows the plan of a run that has nothing to do.
+pub fn up_to_date(stages: &[UpToDateStage]) -> String {
+    let cells = |stage: &UpToDateStage| {
+        let why = format!("made by run {}", stage.made_by);
+        vec![
+            "reuse".to_owned(),
+            stage.id.to_string(),
+            stage.kind.clone(),
+            why,
+        ]
+    };
+    let cells: Vec<Vec<String>> = stages.iter().map(cells).collect();
+    counted_plan(&cells)
+}
+
+fn counted_plan(cells: &[Vec<String>]) -> String {
     let count = |word: &str| cells.iter().filter(|row| row[0] == word).count();
     let (reuse, run, wait) = (count("reuse"), count("run"), count("wait"));
-    let mut text = columns(&cells);
+    let mut text = columns(cells);
     let later = if wait == 0 {
         String::new()
     } else {

@@ -438,3 +438,146 @@ fn a_changed_byte_is_noticed_or_harmless() {
     );
     assert!(noticed > 100, "{noticed} of {changed}");
 }
+
+/// A workspace whose records are packed, and how many actions there are.
+fn packed_world() -> (World, u64) {
+    let world = World::new();
+    let stage = |n: usize| {
+        format!(
+            "  s{n}: {{ kind: command, with: {{ run: [sh, -c, 'echo {n} ${{params.p}}'] }} }}\n"
+        )
+    };
+    let stages: String = (0..80).map(stage).collect();
+    world.write("p.yaml", format!("params: {{ p: 0 }}\nstages:\n{stages}"));
+    world.run(&["p.yaml"]);
+    world.run(&["p.yaml", "--set", "p=1"]);
+    assert_eq!(packs(&world).len(), 1, "merged, for both are short");
+    (world, 160)
+}
+
+fn packs(world: &World) -> Vec<std::path::PathBuf> {
+    let mut files = netsec::base::disk::list(&world.root().join("cache/packs")).unwrap();
+    files.retain(|path| path.extension().is_some_and(|ending| ending == "pack"));
+    files
+}
+
+/// Nothing has to run again, and every record is there.
+fn assert_all_there(world: &World, actions_before: u64, what: &str) {
+    for set in ["p=0", "p=1"] {
+        let again = world.run(&["p.yaml", "--set", set]);
+        let outcomes = outcomes(&again);
+        assert!(
+            outcomes.iter().all(|outcome| outcome.ends_with("reused")),
+            "{what}: {outcomes:?}"
+        );
+    }
+    assert_eq!(actions(world), actions_before, "{what}");
+    let verified = world.netsec(&["cache", "verify", "--records"]);
+    assert_eq!(
+        verified.code, 0,
+        "{what}: {}{}",
+        verified.stdout, verified.stderr
+    );
+}
+
+#[test]
+fn packs_that_are_lost_or_cut_are_built_again_from_the_journals() {
+    type Harm = fn(&World);
+    let harms: [(&str, Harm); 5] = [
+        ("the list is gone", |world| {
+            std::fs::remove_file(world.root().join("cache/packs/list")).unwrap()
+        }),
+        ("the list was changed", |world| {
+            world.flip(&world.root().join("cache/packs/list"))
+        }),
+        ("a pack is gone", |world| {
+            std::fs::remove_file(&packs(world)[0]).unwrap()
+        }),
+        ("a pack was cut", |world| shorten(&packs(world)[0], 9)),
+        ("all packs are gone", |world| {
+            std::fs::remove_dir_all(world.root().join("cache/packs")).unwrap()
+        }),
+    ];
+    for (what, harm) in harms {
+        let (world, count) = packed_world();
+        let before = runs_of(&world);
+        harm(&world);
+        assert_eq!(runs_of(&world), before, "{what}: queries read the journals");
+        assert_all_there(&world, count, what);
+    }
+}
+
+#[test]
+fn a_damaged_block_of_a_pack_is_told_and_mended() {
+    let (world, count) = packed_world();
+    world.flip(&packs(&world)[0]);
+    let verified = world.netsec(&["cache", "verify", "--records"]);
+    assert_eq!(verified.code, 1, "{}", verified.stderr);
+    assert_eq!(
+        verified.stdout.matches("is damaged").count(),
+        1,
+        "{}",
+        verified.stdout
+    );
+    assert!(
+        verified.stdout.contains("verify --repair"),
+        "{}",
+        verified.stdout
+    );
+    let mended = world.netsec(&["cache", "verify", "--repair"]);
+    assert_eq!(mended.code, 0, "{}{}", mended.stdout, mended.stderr);
+    assert_all_there(&world, count, "mended");
+}
+
+#[test]
+fn a_database_that_was_to_be_emptied_says_nothing_old() {
+    let (world, count) = packed_world();
+    // As it was after the first of two further runs, while packs hold both.
+    world.run(&["p.yaml", "--set", "p=2", "--until", "s1"]);
+    let ledger = world.root().join("cache/ledger");
+    let aside = world.root().join("aside");
+    let copied = std::process::Command::new("cp")
+        .args(["-r", ledger.to_str().unwrap(), aside.to_str().unwrap()])
+        .status();
+    assert!(copied.unwrap().success());
+    world.run(&["p.yaml", "--set", "p=3"]);
+    let before = world.ok(&["lineage", "s5.stdout"]);
+    std::fs::remove_dir_all(&ledger).unwrap();
+    std::fs::rename(&aside, &ledger).unwrap();
+    assert_all_there(&world, count + 1 + 80, "an old database");
+    assert_eq!(
+        actions(&world),
+        count + 1 + 80,
+        "what the packs hold is not counted twice"
+    );
+    world.run(&["p.yaml", "--set", "p=3"]);
+    assert_eq!(world.ok(&["lineage", "s5.stdout"]), before);
+}
+
+#[test]
+fn closed_journals_are_compressed_and_tell_the_same() {
+    let (world, count) = packed_world();
+    for (_, path) in journal::list(&world.root().join("cache/runs")).unwrap() {
+        let bytes = std::fs::read(&path).unwrap();
+        if bytes.starts_with(b"netsec-journal-3\n") {
+            let text = journal::read(&path).unwrap();
+            assert!(text.commits.len() > 80, "all of it");
+            // A byte anywhere is noticed.
+            for at in (0..bytes.len()).step_by(211) {
+                let mut changed = bytes.clone();
+                changed[at] ^= 4;
+                netsec::base::disk::overwrite(&path, &changed).unwrap();
+                let link = text.link(&RunId::new(1, 0));
+                let found = journal::read(&path);
+                assert!(
+                    found.is_err() || !found.unwrap().reaches(&link),
+                    "byte {at}"
+                );
+            }
+            netsec::base::disk::overwrite(&path, &bytes).unwrap();
+        }
+    }
+    remove_database(&world);
+    std::fs::remove_dir_all(world.root().join("cache/packs")).unwrap();
+    assert_all_there(&world, count, "from the journals");
+}
