@@ -217,13 +217,11 @@ impl Iterator for MergedPairs<'_> {
         let mut least: Option<(usize, Vec<u8>)> = None;
         for (at, source) in self.sources.iter_mut().enumerate() {
             match source.peek() {
-                Some(Ok((key, _))) => {
-                    if least.as_ref().is_none_or(|(_, found)| key < found) {
-                        least = Some((at, key.clone()));
-                    }
+                Some(Ok((key, _))) if least.as_ref().is_none_or(|(_, found)| key < found) => {
+                    least = Some((at, key.clone()));
                 }
                 Some(Err(_)) => return source.next(),
-                None => {}
+                Some(Ok(_)) | None => {}
             }
         }
         let (first, key) = least?;

@@ -166,10 +166,13 @@ impl KeyValue for SledDatabase {
     }
 }
 
+/// A database, or why it could not be opened.
+type OpenedPairs = Result<Box<dyn KeyValue>, LedgerError>;
+
 /// A database that is being made beside the run that needs it: making one takes longer than opening
 /// one. It is empty until something is written.
 struct FreshDatabase {
-    making: Mutex<Option<JoinHandle<Result<Box<dyn KeyValue>, LedgerError>>>>,
+    making: Mutex<Option<JoinHandle<OpenedPairs>>>,
     made: OnceLock<Box<dyn KeyValue>>,
 }
 
@@ -383,7 +386,7 @@ pub fn read(cache: &Path) -> Result<(Ledger, bool), LedgerError> {
 
 /// Opens the database, and waits a little if its own lock is held: it outlives its holder by as
 /// long as a child of the holder is between its fork and its exec.
-fn open_pairs(folder: &Path) -> Result<Box<dyn KeyValue>, LedgerError> {
+fn open_pairs(folder: &Path) -> OpenedPairs {
     let mut opened = try_open_pairs(folder);
     for _ in 0..LOCK_TRIES {
         if !matches!(opened, Err(LedgerError::Held(_))) {
@@ -397,7 +400,7 @@ fn open_pairs(folder: &Path) -> Result<Box<dyn KeyValue>, LedgerError> {
 
 /// Opens the database on a thread of its own: where the system has no more threads to give, sled
 /// 0.34 waits for ever for one of its own.
-fn try_open_pairs(folder: &Path) -> Result<Box<dyn KeyValue>, LedgerError> {
+fn try_open_pairs(folder: &Path) -> OpenedPairs {
     let (to_caller, opened) = channel();
     let folder = folder.to_owned();
     let open = move || {

@@ -543,7 +543,7 @@ fn a_database_that_was_to_be_emptied_says_nothing_old() {
     world.run(&["p.yaml", "--set", "p=3"]);
     let before = world.ok(&["lineage", "s5.stdout"]);
     std::fs::remove_dir_all(&ledger).unwrap();
-    std::fs::rename(&aside, &ledger).unwrap();
+    netsec::base::disk::rename(&aside, &ledger).unwrap();
     assert_all_there(&world, count + 1 + 80, "an old database");
     assert_eq!(
         actions(&world),
