@@ -243,6 +243,10 @@ pub struct LineageArgs {
     /// Print JSON: the same as `--format json`
     #[arg(long)]
     pub json: bool,
+    /// Send OpenLineage events to a collector, such as http://localhost:5000, instead; its key is taken
+    /// from OPENLINEAGE_API_KEY
+    #[arg(long, value_name = "URL", conflicts_with_all = ["format", "json"])]
+    pub send: Option<String>,
 }
 
 /// How lineage is written.

@@ -28,7 +28,7 @@ use crate::cli::{load, out, run};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::lineage_graph::LineageGraph;
 use crate::lineage::query;
-use crate::lineage::refs::ManualEvidence;
+use crate::lineage::refs::{ManualEvidence, RefEvidence};
 use crate::scoring::held_rows::WantedRows;
 use crate::scoring::scorer::Scorer;
 
@@ -99,14 +99,14 @@ pub fn forget(workspace: &Workspace, args: &ForgetArgs) -> Result<Exit, AppError
         separator: byte(args.separator)?,
         bytes: &load::read_named(workspace, &args.rows)?,
     };
-    let plan = ForgetPlan::make(workspace, &rows)?;
     if !args.apply {
-        return plan.show(args);
+        return ForgetPlan::make(workspace, &rows, None)?.show(args);
     }
     let word = word(&ManualWordArgs {
         why: args.why.clone().unwrap_or_default(),
         by: args.by.clone(),
     })?;
+    let plan = ForgetPlan::make(workspace, &rows, Some(&word))?;
     if let Some(source) = plan.sources.first() {
         return Err(AppError::Data(format!(
             "{}; take them out first: nothing was changed",
@@ -130,7 +130,7 @@ pub fn forget(workspace: &Workspace, args: &ForgetArgs) -> Result<Exit, AppError
     let Some(moved) = replace_models(workspace, &rows, args, &word)? else {
         return Ok(Exit::Rejected);
     };
-    let after = ForgetPlan::make(workspace, &rows)?;
+    let after = ForgetPlan::make(workspace, &rows, Some(&word))?;
     let mut models: BTreeSet<Digest> = plan.models.iter().map(|model| model.digest).collect();
     models.extend(after.models.iter().map(|model| model.digest));
     let request = ForgetRequest {
@@ -165,8 +165,18 @@ fn exit_of(unknown: usize) -> Exit {
 }
 
 impl ForgetPlan {
-    fn make(workspace: &Workspace, rows: &RowsFile<'_>) -> Result<Self, AppError> {
-        let told = trained_models(workspace, rows)?;
+    /// `word`: by whose word it is carried out; a ref that was archived by it before is still to be moved.
+    fn make(
+        workspace: &Workspace,
+        rows: &RowsFile<'_>,
+        word: Option<&ManualEvidence>,
+    ) -> Result<Self, AppError> {
+        let mut told = trained_models(workspace, rows)?;
+        let left = left_archived(&workspace.reading()?.ledger, word)?;
+        for model in &mut told {
+            let names = left.iter().filter(|(_, left)| *left == model.digest);
+            model.refs.extend(names.map(|(name, _)| name.clone()));
+        }
         let uses = columns_used(workspace, &told);
         let wanted =
             WantedRows::read(rows.bytes, &uses, rows.separator).map_err(named(rows.name))?;
@@ -363,7 +373,7 @@ fn replace_models(
     args: &ForgetArgs,
     word: &ManualEvidence,
 ) -> Result<Option<BTreeMap<String, Digest>>, AppError> {
-    let plan = ForgetPlan::make(workspace, rows)?;
+    let plan = ForgetPlan::make(workspace, rows, Some(word))?;
     let cancel = Cancel::new();
     let terms = run::plain_terms(&cancel);
     let mut moved = BTreeMap::new();
@@ -377,7 +387,15 @@ fn replace_models(
         let names = model.refs.iter().map(|name| RefName::new(name));
         let names: Vec<RefName> = names.collect::<Result<_, _>>().map_err(AppError::Usage)?;
         for name in &names {
-            workspace.archive(name, word.clone(), &terms)?;
+            if workspace
+                .reading()?
+                .ledger
+                .reference(name)?
+                .current()
+                .is_some()
+            {
+                workspace.archive(name, word.clone(), &terms)?;
+            }
         }
         rerun(workspace, &model.pipeline, args, Vec::new())?;
         for name in &names {
@@ -399,6 +417,24 @@ fn replace_models(
         }
     }
     Ok(Some(moved))
+}
+
+/// The refs that were archived by the same word, and the models that they pointed at: whoever said it was
+/// stopped before these were replaced.
+fn left_archived(
+    ledger: &Ledger,
+    word: Option<&ManualEvidence>,
+) -> Result<Vec<(String, Digest)>, AppError> {
+    let mut left = Vec::new();
+    for (name, state) in ledger.references()? {
+        let Some(last) = state.moves.last() else {
+            continue;
+        };
+        let is_ours = matches!(&last.evidence, RefEvidence::Manual(said) if Some(said) == word);
+        let from = last.from.filter(|_| is_ours && last.to.is_none());
+        left.extend(from.map(|from| (name, from.digest)));
+    }
+    Ok(left)
 }
 
 /// The model that a stage made last.

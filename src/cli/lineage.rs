@@ -3,10 +3,11 @@
 use serde_json::json;
 
 use crate::app::workspace::{AppError, Workspace};
+use crate::base::count::counted;
 use crate::base::stored::StoredDocument;
 use crate::cli::args::{LineageArgs, LineageFormat};
 use crate::cli::exit::Exit;
-use crate::cli::out;
+use crate::cli::{collector, out};
 use crate::frame::dataset::{DatasetIndex, INDEX};
 use crate::lineage::lineage_graph::LineageGraph;
 use crate::lineage::query::{self, ArtifactImpact, ArtifactTrace};
@@ -52,6 +53,13 @@ impl FoundLineage {
 pub fn lineage(workspace: &Workspace, args: &LineageArgs) -> Result<Exit, AppError> {
     // The ledger is given back before anything is printed, so that no run waits for a pager.
     let found = found(workspace, args)?;
+    if let Some(collector) = &args.send {
+        let graph = found.graph();
+        let events = openlineage(&graph, &facts(workspace, &graph)?);
+        let sent = collector::send(&events, collector)?;
+        out::say(&format!("{} sent", counted(sent, "event")));
+        return Ok(Exit::Done);
+    }
     let format = if args.json {
         LineageFormat::Json
     } else {

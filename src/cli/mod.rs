@@ -9,6 +9,7 @@ pub mod cache;
 pub mod cancel;
 pub mod cat;
 pub mod check;
+pub mod collector;
 pub mod completions;
 pub mod data;
 pub mod diff;

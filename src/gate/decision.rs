@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::stored::StoredDocument;
 use crate::gate::curves::{CalibrationBin, ThresholdPoint};
+use crate::gate::latency::RowLatency;
 use crate::gate::paired::PairedDifference;
 use crate::gate::traffic::TrafficOutlook;
 use crate::model::hyper::HyperparameterValue;
@@ -44,6 +45,9 @@ pub struct Decision {
     pub slices: Vec<TestSlice>,
     /// What the challenger would do in the expected traffic.
     pub traffic: Option<TrafficOutlook>,
+    /// What was measured where it was made; told beside it, and not stored in it.
+    #[serde(skip)]
+    pub latency: Option<RowLatency>,
 }
 
 impl StoredDocument for Decision {

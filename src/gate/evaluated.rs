@@ -8,6 +8,7 @@ use crate::frame::table::Table;
 use crate::gate::curves::{calibration, curve};
 use crate::gate::decision::JudgedModel;
 use crate::gate::error::{ContenderRole, GateError};
+use crate::gate::latency::RowLatency;
 use crate::gate::paired::ScoredRows;
 use crate::model::bundle::ModelBundle;
 use crate::model::error::ModelError;
@@ -73,6 +74,14 @@ impl ContenderModel {
             scores,
             metrics,
         })
+    }
+
+    /// Measures how long it takes to score one row.
+    ///
+    /// # Errors
+    /// As for `evaluate`.
+    pub fn latency(&self, test: &Table) -> Result<RowLatency, GateError> {
+        RowLatency::measure(&self.bundle, test).map_err(|why| self.inapplicable(why))
     }
 
     fn inapplicable(&self, why: ModelError) -> GateError {

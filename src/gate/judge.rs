@@ -14,6 +14,7 @@ use crate::gate::decision::{ChampionComparison, Decision, JudgedRows, JudgedRule
 use crate::gate::error::{ContenderRole, GateError};
 use crate::gate::evaluated::{ContenderModel, EvaluatedModel};
 use crate::gate::improve;
+use crate::gate::latency::RowLatency;
 use crate::gate::not_worse;
 use crate::gate::paired::{PairedModels, mcnemar};
 use crate::gate::rows::{fair_rows, too_few};
@@ -64,7 +65,7 @@ pub fn decide(
         champion: champion.as_ref(),
     };
     judged.own_merits(&mut decision);
-    judged.limits(&mut decision);
+    judged.limits(&mut decision)?;
     judged.against(&mut decision)?;
     if champion.is_none() {
         decision.notes.push(no_champion(&leaks));
@@ -110,6 +111,7 @@ fn undecided(rules: &GateRules, challenger: &ContenderModel, rows: JudgedRows) -
         comparison: None,
         slices: Vec::new(),
         traffic: None,
+        latency: None,
     }
 }
 
@@ -236,7 +238,7 @@ impl Contenders<'_> {
     }
 
     /// Checks what must not be exceeded.
-    fn limits(&self, decision: &mut Decision) {
+    fn limits(&self, decision: &mut Decision) -> Result<(), GateError> {
         let limits = &self.rules.limits;
         let metrics = &self.challenger.metrics;
         if let Some(most) = limits.fpr {
@@ -258,8 +260,13 @@ impl Contenders<'_> {
                 .rules
                 .push(within("limits.size_mb", what, found, None, most));
         }
+        if let Some(most) = limits.latency_ms {
+            let latency = self.challenger.model.latency(self.test)?;
+            decision.rules.push(fast_enough(&latency, most));
+            decision.latency = Some(latency);
+        }
         let Some(traffic) = &self.rules.traffic else {
-            return;
+            return Ok(());
         };
         let outlook = traffic.outlook(self.labels, &self.challenger.scores, metrics.threshold);
         if let Some(most) = limits.alerts_per_day {
@@ -278,6 +285,7 @@ impl Contenders<'_> {
                 .push(within("limits.alerts_per_day", what, found, interval, most));
         }
         decision.traffic = Some(outlook);
+        Ok(())
     }
 
     /// Checks that the challenger is better than the champion, and nowhere worse.
@@ -315,6 +323,20 @@ impl Contenders<'_> {
 }
 
 /// A figure that must not exceed a limit.
+/// The time itself is not told here: it is never the same twice.
+fn fast_enough(latency: &RowLatency, most: f64) -> JudgedRule {
+    let passes = latency.p99_ms <= most;
+    let word = if passes { "at most" } else { "more than" };
+    let reason = format!(
+        "scoring one row took {word} {most} ms where this was decided (99th percentile of {} rows)",
+        latency.rows
+    );
+    JudgedRule {
+        needed: Some(most),
+        ..JudgedRule::checked("limits.latency_ms", passes, reason)
+    }
+}
+
 fn within(
     rule: &str,
     what: String,

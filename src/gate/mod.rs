@@ -10,6 +10,7 @@ pub mod error;
 pub mod evaluated;
 pub mod improve;
 pub mod judge;
+pub mod latency;
 pub mod not_worse;
 pub mod paired;
 pub mod rows;

@@ -69,6 +69,8 @@ pub struct GateLimits {
     pub alerts_per_day: Option<f64>,
     /// Its size in megabytes (10⁶ bytes).
     pub size_mb: Option<f64>,
+    /// The time that it takes to score one row, in milliseconds (99th percentile).
+    pub latency_ms: Option<f64>,
 }
 
 /// The traffic that a detector is to watch.

@@ -6,6 +6,7 @@ use crate::gate::decision::{Decision, JudgedModel};
 use crate::gate::error::ContenderRole;
 use crate::gate::evaluated::ContenderModel;
 use crate::gate::judge::decide;
+use crate::gate::latency::RowLatency;
 use crate::gate::rules::GateRules;
 use crate::gate::slices::least_found;
 use crate::gate::traffic::TrafficOutlook;
@@ -135,6 +136,7 @@ fn notes(decision: &Decision, challenger: &JudgedModel) -> Vec<String> {
     let mut notes = Vec::new();
     let by_column = decision.slices.chunk_by(|a, b| a.column == b.column);
     notes.extend(by_column.filter_map(least_found));
+    notes.extend(decision.latency.as_ref().map(RowLatency::tell));
     notes.extend(decision.traffic.iter().flat_map(TrafficOutlook::tell));
     if decision.rows.seen_in_training > 0 {
         notes.push(decision.rows.tell());

@@ -108,6 +108,8 @@ params! {
         alerts_per_day: Option<f64>, in ParamType::Float(0.0, 1e15);
         /// The size of the model in megabytes (10⁶ bytes).
         size_mb: Option<f64>, in ParamType::Float(0.0, 1e9);
+        /// The time that scoring one row takes where the decision is made, in milliseconds (99th percentile).
+        latency_ms: Option<f64>, in ParamType::Float(0.0, 1e9);
     }
 }
 
@@ -176,6 +178,7 @@ impl EvaluateParams {
                 fpr: self.limits.fpr,
                 alerts_per_day: self.limits.alerts_per_day,
                 size_mb: self.limits.size_mb,
+                latency_ms: self.limits.latency_ms,
             },
             slices: self.slices,
             traffic,

@@ -141,3 +141,79 @@ fn models_that_were_trained_on_rows_are_found() {
         u64::from(world_text.contains("50,51,1"))
     );
 }
+
+/// A collector that answers each event with this status; the bodies that it took, and the keys.
+fn collector(
+    status: &'static str,
+    events: usize,
+) -> (String, std::thread::JoinHandle<Vec<String>>) {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let taken = std::thread::spawn(move || {
+        let mut bodies = Vec::new();
+        let mut stream = BufReader::new(listener.accept().unwrap().0);
+        while bodies.len() < events {
+            let (mut length, mut head) = (0, String::new());
+            loop {
+                let mut line = String::new();
+                stream.read_line(&mut line).unwrap();
+                let lower = line.to_lowercase();
+                if let Some(told) = lower.strip_prefix("content-length:") {
+                    length = told.trim().parse().unwrap();
+                }
+                if line.trim().is_empty() {
+                    break;
+                }
+                head.push_str(&lower);
+            }
+            assert!(head.starts_with("post /api/v1/lineage "), "{head}");
+            assert!(head.contains("authorization: bearer of-the-team"), "{head}");
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).unwrap();
+            bodies.push(String::from_utf8(body).unwrap());
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 7\r\n\r\nno room");
+            stream.get_mut().write_all(answer.as_bytes()).unwrap();
+        }
+        bodies
+    });
+    (address, taken)
+}
+
+#[test]
+fn events_are_sent_to_a_collector() {
+    let world = World::new();
+    world.write("in.txt", "hello\n");
+    world.write(
+        "p.yaml",
+        "stages: { a: { kind: command, inputs: { x: ./in.txt }, with: { run: [cat, x] } } }\n",
+    );
+    world.run(&["p.yaml"]);
+    let send = |address: &str| {
+        let args = ["lineage", "a.stdout", "--send", address];
+        let mut command = world.command(&args);
+        let output = command
+            .env("OPENLINEAGE_API_KEY", "of-the-team")
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (address, taken) = collector("201 Created", 2);
+    let (code, said) = send(&address);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("2 events sent"), "{said}");
+    let told = world.ok(&["lineage", "a.stdout", "--format", "openlineage"]);
+    let told: Vec<&str> = told.lines().collect();
+    assert_eq!(taken.join().unwrap(), told);
+    let (address, taken) = collector("507 Insufficient Storage", 1);
+    let (code, said) = send(&address);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("507") && said.contains("no room"), "{said}");
+    assert!(!said.contains("of-the-team"), "{said}");
+    taken.join().unwrap();
+    let (code, said) = send("http://127.0.0.1:1");
+    assert_eq!(code, Some(4), "{said}");
+}

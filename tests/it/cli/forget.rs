@@ -11,6 +11,7 @@ use netsec::store::digest_cache::DigestCache;
 use netsec::store::local::LocalStore;
 use serde_json::Value;
 
+use crate::cli::matrix::{is_full, traced};
 use crate::dice::Dice;
 use crate::world::World;
 
@@ -235,4 +236,48 @@ fn a_model_that_is_not_good_enough_takes_no_place() {
     );
     assert_eq!(champion(&world), before, "the ref is back");
     world.ok(&["model", "show", "ref:champion/flows"]);
+}
+
+#[test]
+fn whoever_is_killed_while_forgetting_can_ask_again() {
+    if std::process::Command::new("strace")
+        .arg("-V")
+        .output()
+        .is_err()
+    {
+        crate::world::skip("strace is not installed");
+        return;
+    }
+    let points: &[usize] = match is_full() {
+        true => &[
+            1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 18, 22, 27, 33, 40, 50, 60, 70,
+        ],
+        false => &[2, 9, 22, 50],
+    };
+    let mut killed = 0;
+    for call in ["rename", "fdatasync", "unlink"] {
+        for at in points {
+            let (world, text) = world();
+            let before = champion(&world);
+            let row = row_of(&world, &text, "split.train");
+            take_out(&world, &text, &[row]);
+            let inject = format!("inject={call}:signal=KILL:when={at}");
+            let flags = ["-e", &format!("trace={call}"), "-e", &inject];
+            let (_, output) = traced(&world, &APPLY, &flags);
+            killed += usize::from(output.status.code().is_none());
+            let place = format!("{call} {at}");
+            world.ok(&APPLY);
+            assert_eq!(tables_with(&world, bytes_of(row)), [""; 0], "{place}");
+            let impact = json(&world, &["impact", "--rows", "request.csv", "--json"]);
+            let models = impact.as_array().unwrap();
+            assert!(
+                models.iter().all(|model| model["trained_on"] == 0),
+                "{place}: {impact}"
+            );
+            let now = champion(&world);
+            assert!(now.is_string() && now != before, "{place}: {now}");
+            world.ok(&["cache", "verify"]);
+        }
+    }
+    assert!(killed >= 6, "{killed} were killed");
 }

@@ -69,7 +69,7 @@ struct Story {
 
 /// The pipeline of programs is tried by default; the others with `NETSEC_FULL`, and a few of their
 /// calls otherwise.
-const STORIES: [Story; 5] = [
+const STORIES: [Story; 7] = [
     Story {
         name: "run of programs",
         args: &["run", "p.yaml", "--jobs", "2"],
@@ -111,6 +111,45 @@ const STORIES: [Story; 5] = [
         },
     },
     Story {
+        name: "run that packs records",
+        args: &["run", "p.yaml", "--jobs", "2"],
+        prepare: || {
+            let world = world();
+            // With what the run adds there are enough pairs for a pack.
+            let stage =
+                |n: usize| format!("  s{n}: {{ kind: command, with: {{ run: [echo, s{n}] }} }}\n");
+            let stages: String = (0..60).map(stage).collect();
+            world.write("p.yaml", format!("{PIPELINE}{stages}"));
+            world.write("in.txt", "other\n");
+            world.run(&["p.yaml", "--until", "c"]);
+            let names: Vec<String> = (0..60).map(|n| format!("s{n}")).collect();
+            let only = names.iter().flat_map(|name| ["--only", name]);
+            let args: Vec<&str> = ["p.yaml"].into_iter().chain(only).collect();
+            world.run(&args);
+            world.write("in.txt", "hello\n");
+            (world, "p.yaml")
+        },
+    },
+    Story {
+        name: "promotion",
+        args: &[
+            "model",
+            "promote",
+            "train.model",
+            "--to",
+            "champion/pilot",
+            "--why",
+            "x",
+            "--by",
+            "y",
+        ],
+        prepare: || {
+            let world = World::shipped();
+            world.run(&["pipelines/default.yaml", "--set", "rows=300"]);
+            (world, "pipelines/default.yaml")
+        },
+    },
+    Story {
         name: "export",
         args: &["export", "run.netsec"],
         prepare: || {
@@ -140,7 +179,11 @@ pub(crate) fn is_full() -> bool {
 }
 
 /// Runs netsec under strace; returns the trace and how netsec ended.
-fn traced(world: &World, args: &[&str], flags: &[&str]) -> (String, std::process::Output) {
+pub(crate) fn traced(
+    world: &World,
+    args: &[&str],
+    flags: &[&str],
+) -> (String, std::process::Output) {
     let trace = world.root().join("trace");
     let mut command = Command::new("strace");
     command
@@ -257,7 +300,7 @@ fn suffer(
         "{place}, after the next run: {}{}",
         verified.stdout, verified.stderr
     );
-    if story.args[0] == "run" && pipeline == "p.yaml" {
+    if story.name == "run of programs" {
         let reused = outcomes(&after)
             .iter()
             .filter(|outcome| outcome.ends_with("reused"))

@@ -377,6 +377,33 @@ fn a_rejected_challenger_has_an_exit_code_of_its_own_and_moves_nothing() {
 }
 
 #[test]
+fn a_model_that_is_too_slow_is_turned_down_and_decisions_hold_no_time() {
+    let world = World::new();
+    world.write("flows.csv", flows(600));
+    world.write("p.yaml", pipeline(WEAK, "limits: { latency_ms: 0.000001 }"));
+    let slow = world.netsec(&["run", "p.yaml"]);
+    assert_eq!(slow.code, 6, "{}", slow.stderr);
+    assert!(
+        slow.stderr.contains("took more than 0.000001 ms"),
+        "{}",
+        slow.stderr
+    );
+    world.write("p.yaml", pipeline(WEAK, "limits: { latency_ms: 60000 }"));
+    let digests: Vec<Value> = (0..2)
+        .map(|_| {
+            let run = world.run(&["p.yaml", "--only", "evaluate", "--force"]);
+            let notes = run["stages"][0]["notes"].to_string();
+            assert!(notes.contains("scoring one row takes"), "{run}");
+            run["stages"][0]["outputs"].clone()
+        })
+        .collect();
+    assert_eq!(digests[0], digests[1], "the same bytes each time");
+    let found = decision(&world);
+    assert_eq!(rule(&found, "limits.latency_ms")["verdict"], "holds");
+    assert_eq!(rule(&found, "limits.latency_ms")["found"], Value::Null);
+}
+
+#[test]
 fn rules_limits_slices_and_traffic_stand_in_the_decision() {
     let world = World::new();
     world.write("flows.csv", flows(3_000));
