@@ -32,6 +32,8 @@ use crate::lineage::refs::{ManualEvidence, RefEvidence};
 use crate::scoring::held_rows::WantedRows;
 use crate::scoring::scorer::Scorer;
 
+/// What the stage of a model is called that was made elsewhere.
+const IMPORTED: &str = "imported";
 /// So many rows of a source are named.
 const NAMED: usize = 10;
 
@@ -113,6 +115,7 @@ pub fn forget(workspace: &Workspace, args: &ForgetArgs) -> Result<Exit, AppError
             source.tell()
         )));
     }
+    plan.refuse_foreign(workspace)?;
     for file in &plan.pipelines {
         // What is to go is no measure for what takes its place: it is judged later.
         let until = plan.models.iter().filter(|model| model.pipeline == *file);
@@ -222,6 +225,23 @@ impl ForgetPlan {
             .map(|(file, rows)| HoldingSource { file, rows })
             .collect();
         Ok(plan)
+    }
+
+    /// Refuses where a ref points at a model that nothing here can make anew.
+    fn refuse_foreign(&self, workspace: &Workspace) -> Result<(), AppError> {
+        let in_use = self.models.iter().filter(|model| !model.refs.is_empty());
+        let is_here = |file: &str| disk::look(&workspace.root().join(file)).is_ok();
+        let mut foreign =
+            in_use.filter(|model| model.stage == IMPORTED || !is_here(&model.pipeline));
+        match foreign.next() {
+            None => Ok(()),
+            Some(model) => Err(AppError::Usage(format!(
+                "`{}` points at {}, which came from `{}` and no pipeline here makes: promote another model, and ask again",
+                model.refs.join("`, `"),
+                model.digest.short(),
+                model.pipeline
+            ))),
+        }
     }
 
     /// Returns whether a model was made of a table that holds the rows.

@@ -12,7 +12,8 @@ pub type KeyValueChange = (Vec<u8>, Option<Vec<u8>>);
 pub type KeyValuePair = (Vec<u8>, Vec<u8>);
 
 /// Pairs that are read one after the other.
-pub type KeyValueRange<'a> = Box<dyn Iterator<Item = Result<KeyValuePair, DatabaseError>> + 'a>;
+pub type KeyValueRange<'a> =
+    Box<dyn Iterator<Item = Result<KeyValuePair, DatabaseError>> + Send + 'a>;
 
 /// A map from bytes to bytes.
 pub trait KeyValue: Send + Sync {

@@ -398,12 +398,21 @@ impl Ledger {
     /// other.
     pub fn flows(&self) -> impl Iterator<Item = LedgerResult<ActionFlow>> {
         let mut pairs = self.range(&[ACTION]);
-        // Decoding takes longer than reading: some are taken at a time, and shared among threads.
+        let mut read =
+            move || -> Vec<LedgerResult<KeyValuePair>> { pairs.by_ref().take(AT_ONCE).collect() };
+        let mut next = read();
+        // Decoding takes longer than reading: some are decoded at a time, shared among threads, while
+        // the next are read.
         let some = move || {
-            let some: Vec<LedgerResult<KeyValuePair>> = pairs.by_ref().take(AT_ONCE).collect();
+            let some = std::mem::take(&mut next);
+            if some.is_empty() {
+                return None;
+            }
             let flow = |pair: LedgerResult<KeyValuePair>| decode(&pair?.1);
-            let flows: Vec<LedgerResult<ActionFlow>> = some.into_par_iter().map(flow).collect();
-            (!flows.is_empty()).then_some(flows)
+            let flows = || some.into_par_iter().map(flow).collect();
+            let (flows, read): (Vec<LedgerResult<ActionFlow>>, _) = rayon::join(flows, &mut read);
+            next = read;
+            Some(flows)
         };
         std::iter::from_fn(some).flatten()
     }
@@ -584,7 +593,10 @@ impl Ledger {
     }
 
     /// Returns the pairs whose key begins with `prefix`, in order, one after the other.
-    fn range(&self, prefix: &[u8]) -> Box<dyn Iterator<Item = LedgerResult<KeyValuePair>> + '_> {
+    fn range(
+        &self,
+        prefix: &[u8],
+    ) -> Box<dyn Iterator<Item = LedgerResult<KeyValuePair>> + Send + '_> {
         let entered: Vec<KeyValuePair> = {
             let pending = self.pending();
             let from = pending.pairs.range(prefix.to_vec()..);

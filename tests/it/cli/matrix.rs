@@ -63,6 +63,8 @@ const FAULTS: [(&str, &str, &str); 5] = [
 struct Story {
     name: &'static str,
     args: &'static [&'static str],
+    /// How many calls of a sort are tried at most with `NETSEC_FULL`.
+    most: usize,
     /// What is there before; the pipeline it is about.
     prepare: fn() -> (World, &'static str),
 }
@@ -73,6 +75,7 @@ const STORIES: [Story; 7] = [
     Story {
         name: "run of programs",
         args: &["run", "p.yaml", "--jobs", "2"],
+        most: usize::MAX,
         prepare: || (world(), "p.yaml"),
     },
     Story {
@@ -85,11 +88,13 @@ const STORIES: [Story; 7] = [
             "--set",
             "rows=300",
         ],
+        most: usize::MAX,
         prepare: || (World::shipped(), "pipelines/default.yaml"),
     },
     Story {
         name: "import",
         args: &["import", "run.netsec"],
+        most: usize::MAX,
         prepare: || {
             let (from, to) = (world(), world());
             from.run(&["p.yaml"]);
@@ -101,6 +106,7 @@ const STORIES: [Story; 7] = [
     Story {
         name: "cache gc",
         args: &["cache", "gc", "--keep-runs", "1", "--apply"],
+        most: usize::MAX,
         prepare: || {
             let world = world();
             world.run(&["p.yaml"]);
@@ -113,6 +119,7 @@ const STORIES: [Story; 7] = [
     Story {
         name: "run that packs records",
         args: &["run", "p.yaml", "--jobs", "2"],
+        most: MANY,
         prepare: || {
             let world = world();
             // With what the run adds there are enough pairs for a pack.
@@ -143,6 +150,7 @@ const STORIES: [Story; 7] = [
             "--by",
             "y",
         ],
+        most: usize::MAX,
         prepare: || {
             let world = World::shipped();
             world.run(&["pipelines/default.yaml", "--set", "rows=300"]);
@@ -152,6 +160,7 @@ const STORIES: [Story; 7] = [
     Story {
         name: "export",
         args: &["export", "run.netsec"],
+        most: usize::MAX,
         prepare: || {
             let world = world();
             world.run(&["p.yaml"]);
@@ -162,6 +171,8 @@ const STORIES: [Story; 7] = [
 
 /// How many calls of a sort are tried by default.
 const SAMPLE: usize = 3;
+/// How many with `NETSEC_FULL`, of a story of many stages: most calls are those of the stages.
+const MANY: usize = 60;
 
 fn world() -> World {
     let world = World::new();
@@ -230,12 +241,16 @@ fn most_calls(story: &Story) -> BTreeMap<&'static str, usize> {
 }
 
 /// The calls of a sort that are tried: all, or a few from the first to the last.
-fn points(count: usize) -> Vec<usize> {
-    if is_full() || count <= SAMPLE {
+fn points(count: usize, story: &Story) -> Vec<usize> {
+    let most = match is_full() {
+        true => story.most,
+        false => SAMPLE,
+    };
+    if count <= most {
         return (1..=count).collect();
     }
-    (0..SAMPLE)
-        .map(|at| 1 + at * (count - 1) / (SAMPLE - 1))
+    (0..most)
+        .map(|at| 1 + at * (count - 1) / (most - 1))
         .collect()
 }
 
@@ -327,7 +342,7 @@ fn crash_matrix() {
         for (call, count) in most_calls(story) {
             for (fault, how, from) in FAULTS {
                 let tried = if is_small || is_full() {
-                    points(count)
+                    points(count, story)
                 } else {
                     vec![count.div_ceil(2)]
                 };
@@ -366,7 +381,7 @@ const HEAD: &str = "\
 # What a run survives
 
 Made by `NETSEC_FULL=1 NETSEC_UPDATE=1 cargo test crash_matrix` with strace: the n-th call of one sort, on any thread, is
-made to kill the process or to fail as on a full or a broken disk, once or from then on; for every n. After each: netsec
+made to kill the process or to fail as on a full or a broken disk, once or from then on; for every n, or for so many of them as the table says. After each: netsec
 ended with an exit code that says so and did not panic, `cache verify` finds nothing bad, every run that was told of still is,
 the next run ends with the same digests, `cache verify` finds nothing bad after it either, and (of the pipeline of programs)
 every action that was recorded is reused. Without `NETSEC_FULL` the test tries some calls of each sort.
