@@ -19,7 +19,15 @@ use crate::reporter::problem;
 pub fn main() -> ExitCode {
     quiet_workers();
     let arguments = Arguments::parse();
-    let exit = match catch_unwind(AssertUnwindSafe(|| dispatch(&arguments))) {
+    let exit = match walks_lineage(&arguments.command) {
+        true => on_deep_stack(&arguments),
+        false => carry_out(&arguments),
+    };
+    ExitCode::from(exit as u8)
+}
+
+fn carry_out(arguments: &Arguments) -> Exit {
+    match catch_unwind(AssertUnwindSafe(|| dispatch(arguments))) {
         Ok(Ok(exit)) => exit,
         Ok(Err(error)) => {
             tell(&error);
@@ -31,17 +39,47 @@ pub fn main() -> ExitCode {
             );
             Exit::Fault
         }
-    };
-    ExitCode::from(exit as u8)
+    }
 }
+
+/// Lineage is as deep as chains of stages are long, and is built, told and let go by recursion.
+fn walks_lineage(command: &CliCommand) -> bool {
+    matches!(
+        command,
+        CliCommand::Lineage(_)
+            | CliCommand::Model(_)
+            | CliCommand::Forget(_)
+            | CliCommand::Diff(_)
+            | CliCommand::Runs(_)
+    )
+}
+
+/// The stack of what walks lineage, in bytes: it takes memory only where it is used.
+const DEEP: usize = 1 << 30;
+
+/// Carries a command out on a thread with a deep stack, or, where there is no room for one, on this.
+fn on_deep_stack(arguments: &Arguments) -> Exit {
+    std::thread::scope(|threads| {
+        let deep = std::thread::Builder::new()
+            .name(MAIN.to_owned())
+            .stack_size(DEEP)
+            .spawn_scoped(threads, || carry_out(arguments));
+        match deep {
+            Ok(thread) => thread.join().unwrap_or(Exit::Fault),
+            Err(_) => carry_out(arguments),
+        }
+    })
+}
+
+/// What the main thread is called.
+const MAIN: &str = "main";
 
 /// A panic on a worker is caught and told as the stage's failure; only one on the main thread
 /// speaks for itself.
 fn quiet_workers() {
     let speak = std::panic::take_hook();
-    let main = std::thread::current().id();
     std::panic::set_hook(Box::new(move |info| {
-        if std::thread::current().id() == main {
+        if std::thread::current().name() == Some(MAIN) {
             speak(info);
         }
     }));

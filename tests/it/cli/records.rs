@@ -3,8 +3,11 @@
 use std::process::Stdio;
 
 use crate::world::{World, digests, outcomes};
-use netsec::base::name::RunId;
-use netsec::lineage::journal;
+use netsec::base::artifact::Artifact;
+use netsec::base::digest::Digest;
+use netsec::base::name::{RunId, StageId};
+use netsec::lineage::journal::{self, Journal, JournalHead};
+use netsec::lineage::record::{ActionRecord, InputRecord, LedgerEntry};
 use netsec::lineage::tail::{JournalLink, JournalTail};
 
 const PIPELINE: &str = "\
@@ -580,4 +583,61 @@ fn closed_journals_are_compressed_and_tell_the_same() {
     remove_database(&world);
     std::fs::remove_dir_all(world.root().join("cache/packs")).unwrap();
     assert_all_there(&world, count, "from the journals");
+}
+
+#[test]
+fn the_lineage_of_a_long_chain_is_told() {
+    const LONG: u64 = 20_000;
+    let world = World::new();
+    let digest = |n: u64| Digest::of(&n.to_le_bytes());
+    let run = RunId::new(1, 1);
+    let record = |n: u64| ActionRecord {
+        key: digest(LONG + 1 + n),
+        pipeline: "p.yaml".to_owned(),
+        stage: StageId::parse(&format!("s{n}")).unwrap(),
+        part: None,
+        kind: "command".to_owned(),
+        ingredients: Vec::new(),
+        inputs: vec![InputRecord {
+            port: "x".to_owned(),
+            text: format!("s{}.out", n.wrapping_sub(1)),
+            digest: Some(digest(n)),
+        }],
+        outputs: vec![Artifact {
+            port: "out".to_owned(),
+            digest: digest(n + 1),
+            size: 8,
+            directory: false,
+        }],
+        moves: Vec::new(),
+        notes: Vec::new(),
+        rejects: false,
+        run: run.clone(),
+        started_ms: n,
+        seconds: 0.0,
+        host: "h".to_owned(),
+        netsec: "0".to_owned(),
+        imported: None,
+    };
+    let cache = world.root().join("cache");
+    std::fs::create_dir_all(cache.join("runs")).unwrap();
+    let (ledger, _) = netsec::lineage::sled::open(&cache).unwrap();
+    let ledger = ledger.with_journal(Journal::of(&cache, &run, JournalHead::default()));
+    let entries: Vec<LedgerEntry> = (0..LONG)
+        .map(|n| LedgerEntry::Action(Box::new(record(n))))
+        .collect();
+    ledger.commit(&entries).unwrap();
+    ledger.flush().unwrap();
+    ledger.close_journal();
+    drop(ledger);
+    for (target, flag) in [(digest(LONG), None), (digest(0), Some("--downstream"))] {
+        let hex = target.hex();
+        let mut args = vec!["lineage", &hex, "--format", "mermaid"];
+        args.extend(flag);
+        let told = world.ok(&args);
+        assert!(
+            told.lines().count() as u64 > 2 * LONG,
+            "every stage is there"
+        );
+    }
 }
