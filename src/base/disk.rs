@@ -259,6 +259,15 @@ pub fn begin(path: &Path) -> DiskResult<tempfile::NamedTempFile> {
     )
 }
 
+/// Writes a file that others may read as far as the user lets them: it appears whole or not at all, and
+/// lasts.
+pub fn write_lasting(path: &Path, bytes: &[u8]) -> DiskResult<()> {
+    let mut begun = begin(path)?;
+    named("write", path, begun.write_all(bytes))?;
+    named("flush", path, begun.as_file().sync_data())?;
+    settle(begun, path)
+}
+
 /// Writes a file of the user's, and the folders on its way: it appears whole or not at all.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> DiskResult<()> {
     create_dirs(path.parent().unwrap_or(Path::new(".")))?;

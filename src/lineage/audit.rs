@@ -77,7 +77,18 @@ pub fn audit(
     audit
         .packs
         .par_extend(broken.map(|error| error.to_string()));
-    let packed = Ledger::over_packs(packs.clone())?.mark()?;
+    let packed = match Ledger::over_packs(packs.clone()).and_then(|ledger| ledger.mark()) {
+        Err(error @ LedgerError::TooNew { .. }) => return Err(error),
+        // It stands among what is wrong with packs.
+        Err(_) => None,
+        Ok(packed) => packed,
+    };
+    let packs = if audit.packs.is_empty() {
+        packs
+    } else {
+        Vec::new()
+    };
+    let packed = packed.filter(|_| audit.packs.is_empty());
     let (journals, misnamed) = JournalSet::read(&cache.join("runs"), packed)?;
     audit.journals = misnamed;
     let mark = database.map(Ledger::mark).transpose()?.flatten();
@@ -87,7 +98,7 @@ pub fn audit(
     audit
         .journals
         .extend(journals.broken(&vouched, is_last_word));
-    if let Some(database) = database {
+    if let Some(database) = database.filter(|_| audit.packs.is_empty()) {
         compare(database, &journals.ledger(packs)?, &mut audit)?;
     }
     Ok(audit)
@@ -235,7 +246,7 @@ impl JournalSet {
     /// Returns what they hold beyond packs, as a ledger above these.
     fn ledger(&self, packs: OpenPacks) -> Result<Ledger, LedgerError> {
         let ledger = Ledger::over_packs(packs)?;
-        for (run, text) in &self.texts {
+        for (run, text) in self.texts.iter().filter(|(run, _)| self.counts(run)) {
             let known = packed_commits(self.packed.as_ref(), run);
             let beyond = text.commits.iter().zip(1..);
             for (entries, commits) in beyond.filter(|(_, commits)| *commits > known) {

@@ -10,7 +10,7 @@ use crate::base::name::RunId;
 use crate::lineage::error::LedgerError;
 use crate::lineage::journal::{self, JournalEnd, JournalText};
 use crate::lineage::ledger::Ledger;
-use crate::lineage::packed_pairs::{PACKS, open_packs};
+use crate::lineage::packed_pairs::{PACKS, is_damage, open_packs};
 use crate::lineage::tail::{JournalLink, JournalTail};
 
 /// What was taken from journals.
@@ -149,11 +149,23 @@ pub fn from_journals(cache: &Path) -> Result<Ledger, LedgerError> {
 pub fn read_records(cache: &Path) -> Result<Option<Ledger>, LedgerError> {
     // First of all: no journal read after it goes less far than it says.
     let tail = JournalTail::load(cache);
-    // Damaged ones are told of and mended by the next run.
-    let packs = open_packs(&cache.join(PACKS)).unwrap_or_default();
-    let ledger = Ledger::over_packs(packs)?;
-    let mark = ledger.mark()?;
-    if mark.is_some() && mark == tail.link && !tail.is_open {
+    let packs = match open_packs(&cache.join(PACKS)) {
+        // The next run builds them anew; until then the journals are read.
+        Err(error) if is_damage(&error) => Vec::new(),
+        packs => packs?,
+    };
+    let marked = Ledger::over_packs(packs).and_then(|ledger| Ok((ledger.mark()?, ledger)));
+    let (mark, ledger) = match marked {
+        Err(LedgerError::Database(_)) => (None, Ledger::in_memory()),
+        marked => marked?,
+    };
+    if let Some(mark) = mark
+        && tail.link.as_ref() == Some(&mark)
+        && !tail.is_open
+        && journal::list(&cache.join("runs"))?
+            .iter()
+            .all(|(run, _)| *run <= mark.run)
+    {
         return Ok(Some(ledger));
     }
     let followed = follow(&ledger, cache)?;

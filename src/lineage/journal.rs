@@ -133,7 +133,8 @@ impl Journal {
     pub fn close(&self) {
         let _ = self.tail(self.end(), false).save(&self.cache);
         let is_written = self.state.lock().is_ok_and(|state| state.file.is_some());
-        if is_written {
+        // Of what holds everything the head has to be seen at once.
+        if is_written && !self.head.is_base {
             // As it is, it says the same.
             let _ = compact(&self.path);
         }
@@ -310,17 +311,9 @@ pub fn read_beyond(path: &Path, known: u64) -> Result<JournalText, DiskError> {
 pub(crate) fn is_base(path: &Path) -> bool {
     let mut start = Vec::new();
     let read = disk::open(path).map(|file| file.take(HEAD_BYTES).read_to_end(&mut start));
-    if !matches!(read, Ok(Ok(_))) {
-        return false;
-    }
-    let unpacked;
-    let frames = match start.strip_prefix(PACKED_MAGIC) {
-        Some(packed) => {
-            unpacked = unpack_some(packed, HEAD_BYTES);
-            Some(unpacked.as_slice())
-        }
-        None => start.strip_prefix(MAGIC),
-    };
+    let frames = start
+        .strip_prefix(MAGIC)
+        .filter(|_| matches!(read, Ok(Ok(_))));
     let head = frames.and_then(|frames| take_frame(frames, 32));
     let head = head.and_then(|head| rmp_serde::from_slice::<JournalHead>(head.body).ok());
     // Few are, and only those are read to their end.
@@ -348,7 +341,12 @@ pub fn compact(path: &Path) -> Result<(), DiskError> {
     let mut packed = PACKED_MAGIC.to_vec();
     packed.extend_from_slice(&(frames.len() as u64).to_le_bytes());
     packed.extend_from_slice(&zstd::bulk::compress(frames, LEVEL).map_err(failed)?);
-    disk::write_atomic(path, &packed)
+    let is_read_again = unpack(&packed[PACKED_MAGIC.len()..])
+        .is_some_and(|unpacked| unpacked.is_whole && unpacked.bytes == frames);
+    match is_read_again {
+        true => disk::write_lasting(path, &packed),
+        false => Ok(()),
+    }
 }
 
 /// Frames that were compressed, as far as they can be read.

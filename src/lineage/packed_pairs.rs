@@ -48,7 +48,8 @@ pub(crate) struct PackedPairs {
     packs: RwLock<OpenPacks>,
     /// Where packs are written; none where nothing is written out.
     folder: Option<PathBuf>,
-    /// What was written since the database was emptied.
+    /// What the database holds and what was written to it since it was emptied, told too often rather
+    /// than too seldom.
     written: Mutex<PairVolume>,
 }
 
@@ -128,7 +129,8 @@ impl PackedPairs {
         self.top.write(none.collect())?;
         *self.written() = PairVolume::default();
         for gone in go.iter().filter(|gone| Some(gone.digest()) != digest) {
-            disk::remove_file(&record_pack::path(folder, &gone.digest()))?;
+            // One that stays is removed when the folder is opened again.
+            let _ = disk::remove_file(&record_pack::path(folder, &gone.digest()));
         }
         Ok(())
     }
@@ -184,12 +186,18 @@ impl KeyValue for PackedPairs {
         }
         self.top.write(changes)?;
         *self.written() = more;
-        self.pack_if(MANY)
+        if self.pack_if(MANY).is_err() {
+            // What is written is there. It is tried again after as much more, and told when all is
+            // flushed.
+            *self.written() = PairVolume::default();
+        }
+        Ok(())
     }
 
     fn flush(&self) -> Result<(), DatabaseError> {
-        self.pack_if(SOME)?;
-        self.top.flush()
+        let packed = self.pack_if(SOME);
+        self.top.flush()?;
+        packed
     }
 }
 
@@ -231,6 +239,29 @@ impl Iterator for MergedPairs<'_> {
         }
         found
     }
+}
+
+/// Removes what the list does not name: packs that were replaced, or not finished, when a process was
+/// killed. The caller holds the workspace's lock.
+pub(crate) fn remove_unlisted(folder: &Path, packs: &OpenPacks) -> Result<(), DiskError> {
+    let mut named: Vec<PathBuf> = vec![folder.join("list")];
+    let listed = packs
+        .iter()
+        .map(|pack| record_pack::path(folder, &pack.digest()));
+    named.extend(listed);
+    for path in disk::list(folder)?
+        .iter()
+        .filter(|path| !named.contains(path))
+    {
+        disk::remove_file(path)?;
+    }
+    Ok(())
+}
+
+/// Returns whether packs could not be opened because they are damaged or gone, and not because they
+/// cannot be read by this user, or now.
+pub(crate) fn is_damage(error: &DiskError) -> bool {
+    error.is_missing() || error.cause.kind() == std::io::ErrorKind::InvalidData
 }
 
 /// Writes a pack of at most so many pairs that comes after others, and the list. Returns all packs.
@@ -275,7 +306,8 @@ fn open_listed(folder: &Path) -> Result<OpenPacks, DiskError> {
         Err(error) => return Err(error),
     };
     let Some(digests) = parse_list(&text) else {
-        let cause = std::io::Error::other("it is damaged, or was written by another netsec");
+        let why = "it is damaged, or was written by another netsec";
+        let cause = std::io::Error::new(std::io::ErrorKind::InvalidData, why);
         let verb = "read";
         return Err(DiskError { verb, path, cause });
     };
@@ -300,7 +332,7 @@ fn save_list(folder: &Path, packs: &[Arc<RecordPack>]) -> Result<(), DiskError> 
         text.push_str(&format!("\n{}", pack.digest()));
     }
     let check = Digest::of(text.as_bytes());
-    disk::write_atomic(
+    disk::write_lasting(
         &folder.join("list"),
         format!("{text}\n{check}\n").as_bytes(),
     )?;

@@ -81,13 +81,13 @@ impl RecordPack {
         mut pairs: impl Iterator<Item = Result<KeyValuePair, DatabaseError>>,
     ) -> Result<Digest, LedgerError> {
         disk::create_dirs(folder)?;
-        let begun = disk::temporary(folder)?;
+        let begun = disk::begin(&folder.join("new"))?;
         let failed = |cause| DiskError {
             verb: "write",
             path: begun.path().to_owned(),
             cause,
         };
-        // The dictionary comes from the first of them: records, which sort before all else.
+        // The dictionary comes from the first of them: records, if there are any.
         let (mut first, mut bytes) = (Vec::new(), 0);
         while bytes < LOOKED_AT
             && let Some(pair) = pairs.next()

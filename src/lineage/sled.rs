@@ -14,7 +14,9 @@ use crate::lineage::follow::{FollowedJournals, follow, from_journals};
 use crate::lineage::journal;
 use crate::lineage::key_value::{KeyValue, KeyValueChange, KeyValueRange};
 use crate::lineage::ledger::Ledger;
-use crate::lineage::packed_pairs::{OpenPacks, PACKS, PackedPairs, add_pack, open_packs};
+use crate::lineage::packed_pairs::{
+    OpenPacks, PACKS, PackedPairs, add_pack, is_damage, open_packs, remove_unlisted,
+};
 use crate::lineage::tables::{META, claim, mark_of};
 
 /// Memory for pages: a ledger of a hundred thousand records fits.
@@ -230,59 +232,79 @@ impl Drop for FreshDatabase {
 }
 
 /// Opens the records of a cache folder to be written; the caller holds the workspace's lock. A database
-/// that cannot be opened, or has lost records, is moved to `bad/`, and so are packs that are damaged;
-/// then they are built anew from the journals of all runs. The lines say so, and what is wrong with the
-/// journals that were read.
+/// that cannot be opened, or has lost records, is moved to `bad/`, and what it held is taken from the
+/// journals; so are packs one of which is damaged. The lines say so, and what is wrong with the journals
+/// that were read.
 ///
 /// # Errors
 /// `TooNew`; the disk or the database failed.
 pub fn open(cache: &Path) -> Result<(Ledger, Vec<String>), LedgerError> {
     let folder = cache.join("ledger");
-    let has_journals = !journal::list(&cache.join("runs"))?.is_empty();
     let packs = match open_packs(&cache.join(PACKS)) {
-        Ok(packs) => packs,
-        Err(error) => return rebuild(cache, &error.into()),
+        Err(error) if is_damage(&error) => return rebuild(cache, &error.into()),
+        packs => packs?,
     };
-    let packs = match is_large(&folder) {
-        true => pack_rest(cache, &folder, packs)?,
-        false => packs,
-    };
-    let is_fresh = !folder.exists();
-    if is_fresh && packs.is_empty() && has_journals {
-        disk::remove_dir(&folder)?;
+    remove_unlisted(&cache.join(PACKS), &packs)?;
+    let has_journals = !journal::list(&cache.join("runs"))?.is_empty();
+    if !folder.exists() && packs.is_empty() && has_journals {
         let why = "there was no database, but there are journals of earlier runs";
         return rebuilt(cache, why.to_owned());
     }
-    if is_fresh {
-        let top = Box::new(FreshDatabase::begin(folder));
-        return follow_up(cache, top, packs);
-    }
-    match open_pairs(&folder).and_then(|top| follow_up(cache, top, packs)) {
+    match open_over(cache, &folder, packs.clone()) {
         Err(error @ (LedgerError::TooNew { .. } | LedgerError::Held(_))) => Err(error),
+        Err(error) if is_sound(&packs) => without_database(cache, packs, &error),
         Err(error) => rebuild(cache, &error),
         opened => opened,
     }
 }
 
-/// Writes all that a database holds out as a pack, and removes it: it does not shrink by itself, and one
-/// that was made before there were packs would take long to empty. One that lost what it held stays.
-fn pack_rest(cache: &Path, folder: &Path, packs: OpenPacks) -> Result<OpenPacks, LedgerError> {
-    let Ok(top) = open_pairs(folder) else {
-        return Ok(packs);
+/// Returns whether there are packs, and nothing is wrong with any.
+fn is_sound(packs: &OpenPacks) -> bool {
+    !packs.is_empty() && packs.iter().all(|pack| pack.verify().is_ok())
+}
+
+fn open_over(
+    cache: &Path,
+    folder: &Path,
+    packs: OpenPacks,
+) -> Result<(Ledger, Vec<String>), LedgerError> {
+    let packs = match is_large(folder) {
+        true => pack_rest(cache, folder, packs)?,
+        false => packs,
     };
+    if folder.exists() {
+        return follow_up(cache, open_pairs(folder)?, packs);
+    }
+    let top = Box::new(FreshDatabase::begin(folder.to_owned()));
+    follow_up(cache, top, packs)
+}
+
+/// Writes all that a database holds out as a pack, and removes it: it does not shrink by itself, and one
+/// that was made before there were packs would take long to empty. One that lost what it held stays, and
+/// so does one for which there is no room elsewhere.
+fn pack_rest(cache: &Path, folder: &Path, packs: OpenPacks) -> Result<OpenPacks, LedgerError> {
+    let top = open_pairs(folder)?;
     if packs.is_empty() && top.get(META)?.is_none() {
         return Ok(packs);
     }
-    let packs = match is_packed(top.as_ref(), &packs)? {
+    let now = match is_packed(top.as_ref(), &packs)? {
         true => packs,
         false => {
             let count = top.range(&[]).count() as u64;
-            add_pack(&cache.join(PACKS), &packs, count, top.range(&[]))?
+            match add_pack(&cache.join(PACKS), &packs, count, top.range(&[])) {
+                Err(LedgerError::Journal(_)) => return Ok(packs),
+                now => now?,
+            }
         }
     };
     drop(top);
-    disk::remove_dir(folder)?;
-    Ok(packs)
+    // At once: half of one would look like one that is damaged.
+    let gone = cache.join("tmp").join("ledger");
+    disk::remove_dir(&gone)?;
+    disk::create_dirs(&cache.join("tmp"))?;
+    disk::rename(folder, &gone)?;
+    disk::remove_dir(&gone)?;
+    Ok(now)
 }
 
 /// Brings database and packs to where the journals are.
@@ -340,6 +362,23 @@ fn empty_if_packed(top: &dyn KeyValue, packs: &OpenPacks) -> Result<(), LedgerEr
         top.write(all.map(|(key, _)| (key, None)).collect())?;
     }
     Ok(())
+}
+
+/// Moves a database out of the way; the packs hold most of what it held, the journals the rest.
+fn without_database(
+    cache: &Path,
+    packs: OpenPacks,
+    error: &LedgerError,
+) -> Result<(Ledger, Vec<String>), LedgerError> {
+    let aside = aside(cache)?;
+    disk::rename(&cache.join("ledger"), &aside)?;
+    let top = open_pairs(&cache.join("ledger"))?;
+    let (ledger, odd) = follow_up(cache, top, packs)?;
+    let message = format!(
+        "{error}; the database was moved to `{}`: what it held was taken from the journals in `{RUNS}`",
+        aside.display()
+    );
+    Ok((ledger, [vec![message], odd].concat()))
 }
 
 /// Moves database and packs out of the way, and builds them from the journals.
@@ -439,12 +478,7 @@ fn open_error(error: &sled::Error) -> LedgerError {
 /// # Errors
 /// The disk failed.
 pub fn set_aside(cache: &Path) -> Result<PathBuf, DiskError> {
-    let bad = cache.join("bad");
-    disk::create_dirs(&bad)?;
-    let free = (1..)
-        .map(|n| bad.join(format!("ledger-{n}")))
-        .find(|path| !path.exists());
-    let aside = free.expect("there is always a free number");
+    let aside = aside(cache)?;
     let folder = cache.join("ledger");
     disk::create_dirs(&folder)?;
     disk::rename(&folder, &aside)?;
@@ -453,4 +487,14 @@ pub fn set_aside(cache: &Path) -> Result<PathBuf, DiskError> {
         disk::rename(&packs, &aside.join(PACKS))?;
     }
     Ok(aside)
+}
+
+/// Returns a free place for a database that is damaged.
+fn aside(cache: &Path) -> Result<PathBuf, DiskError> {
+    let bad = cache.join("bad");
+    disk::create_dirs(&bad)?;
+    let free = (1..)
+        .map(|n| bad.join(format!("ledger-{n}")))
+        .find(|path| !path.exists());
+    Ok(free.expect("there is always a free number"))
 }

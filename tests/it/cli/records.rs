@@ -511,25 +511,49 @@ fn packs_that_are_lost_or_cut_are_built_again_from_the_journals() {
 }
 
 #[test]
-fn a_damaged_block_of_a_pack_is_told_and_mended() {
+fn a_pack_that_is_damaged_anywhere_is_told_and_mended() {
     let (world, count) = packed_world();
-    world.flip(&packs(&world)[0]);
-    let verified = world.netsec(&["cache", "verify", "--records"]);
-    assert_eq!(verified.code, 1, "{}", verified.stderr);
-    assert_eq!(
-        verified.stdout.matches("is damaged").count(),
-        1,
-        "{}",
-        verified.stdout
-    );
-    assert!(
-        verified.stdout.contains("verify --repair"),
-        "{}",
-        verified.stdout
-    );
-    let mended = world.netsec(&["cache", "verify", "--repair"]);
-    assert_eq!(mended.code, 0, "{}{}", mended.stdout, mended.stderr);
-    assert_all_there(&world, count, "mended");
+    let pack = packs(&world).remove(0);
+    let sound = std::fs::read(&pack).unwrap();
+    let harm = |at: usize| {
+        let mut bytes = sound.clone();
+        bytes[at] ^= 8;
+        netsec::base::disk::overwrite(&pack, &bytes).unwrap();
+    };
+    // Records, indexes, and what stands at its end.
+    let steps = (0..sound.len()).step_by(sound.len() / 24);
+    for at in steps.chain(sound.len().saturating_sub(700)..sound.len() - 690) {
+        harm(at);
+        let verified = world.netsec(&["cache", "verify", "--records"]);
+        assert_eq!(verified.code, 1, "byte {at}: {}", verified.stderr);
+        assert!(
+            verified.stdout.contains("is damaged"),
+            "byte {at}: {}{}",
+            verified.stdout,
+            verified.stderr
+        );
+    }
+    // The last block holds how far it goes.
+    let last_block = {
+        let number = |at: usize| u64::from_le_bytes(sound[at..at + 8].try_into().unwrap());
+        let footer = sound.len() - 64;
+        sound.len() - 64 - (number(footer) + number(footer + 8) + number(footer + 16)) as usize - 5
+    };
+    for at in [sound.len() / 3, sound.len() - 20, last_block] {
+        let (world, _) = packed_world();
+        let pack = packs(&world).remove(0);
+        let mut bytes = std::fs::read(&pack).unwrap();
+        let at = at.min(bytes.len() - 1);
+        bytes[at] ^= 8;
+        netsec::base::disk::overwrite(&pack, &bytes).unwrap();
+        let mended = world.netsec(&["cache", "verify", "--repair"]);
+        assert_eq!(
+            mended.code, 0,
+            "byte {at}: {}{}",
+            mended.stdout, mended.stderr
+        );
+        assert_all_there(&world, count, &format!("mended after byte {at}"));
+    }
 }
 
 #[test]
@@ -640,4 +664,52 @@ fn the_lineage_of_a_long_chain_is_told() {
             "every stage is there"
         );
     }
+}
+
+#[test]
+fn what_was_left_among_packs_goes_and_sound_ones_stay() {
+    let (world, count) = packed_world();
+    let before = packs(&world);
+    world.write("cache/packs/.tmpXYZ", "half a pack");
+    world.write(
+        &format!("cache/packs/{}.pack", Digest::of(b"gone")),
+        "replaced",
+    );
+    // A database that is damaged takes no pack with it.
+    world.write("cache/ledger/db", "nonsense");
+    world.write("cache/ledger/conf", "nonsense");
+    let again = world.netsec(&["run", "p.yaml", "--set", "p=9", "--until", "s1"]);
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert!(
+        again.stderr.contains("the database was moved to"),
+        "{}",
+        again.stderr
+    );
+    assert!(
+        before.iter().all(|pack| packs(&world).contains(pack)),
+        "they are as they were"
+    );
+    assert!(!world.root().join("cache/packs/.tmpXYZ").exists());
+    assert_all_there(&world, count + 1, "without the database");
+}
+
+#[test]
+fn a_base_that_a_repair_wrote_is_seen_as_one_however_long() {
+    let (world, count) = packed_world();
+    let journals = journal::list(&world.root().join("cache/runs")).unwrap();
+    std::fs::remove_file(&journals[0].1).unwrap();
+    assert_eq!(world.netsec(&["cache", "verify", "--repair"]).code, 0);
+    let (_, base) = journal::list(&world.root().join("cache/runs"))
+        .unwrap()
+        .pop()
+        .unwrap();
+    let text = journal::read(&base).unwrap();
+    assert!(text.head.is_base && std::fs::metadata(&base).unwrap().len() > 64 << 10);
+    std::fs::remove_dir_all(world.root().join("cache/packs")).unwrap();
+    remove_database(&world);
+    let lock = world.root().join("cache/lock");
+    let held = netsec::base::disk::FileLock::try_take(&lock).unwrap();
+    assert_eq!(actions(&world), count, "read from the base, without a lock");
+    drop(held);
+    assert_all_there(&world, count, "from the base");
 }
