@@ -158,8 +158,7 @@ impl Workspace {
             ) {
                 ([(digest, run)], _) => {
                     if ledger.is_swept(digest)? && !self.store().has(digest)? {
-                        if let Some(tombstone) = ledger.tombstone_of(digest)? {
-                            let why = tombstone.tell();
+                        if let Some(why) = ledger.forgotten(digest)? {
                             return Err(AppError::Usage(format!(
                                 "`{output}` of run {} {why}, and was removed",
                                 run.run

@@ -46,6 +46,10 @@ impl Workspace {
         let ledger = self.writing()?;
         let state = ledger.reference(name)?;
         let digest = Digest::of(&imported.model);
+        if let Some(tombstone) = ledger.tombstone_of(&digest)? {
+            let why = tombstone.tell();
+            return Err(AppError::Usage(format!("`{}` {why}", imported.file)));
+        }
         let store = self.store();
         let points_there = state.current() == Some(ContentRef::bytes(digest));
         if let (true, Some(last), false) = (

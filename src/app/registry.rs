@@ -84,6 +84,12 @@ impl Workspace {
         let _lock = self.lock(terms)?;
         let ledger = self.writing()?;
         let state = ledger.reference(name)?;
+        let to_nothing = state.moves.is_empty() && choose(&ledger, &state)?.is_none();
+        if to_nothing {
+            return Err(AppError::Usage(format!(
+                "there is no ref `{name}`: see `netsec model list`"
+            )));
+        }
         if state.current() != seen.current() {
             return Err(AppError::Usage(format!(
                 "`{name}` was moved by the run that was waited for: see `netsec model history {name}`, and say it again"

@@ -157,6 +157,21 @@ impl Workspace {
         Ok(carried)
     }
 
+    /// Refuses what would bring rows back that were forgotten.
+    fn refuse_forgotten(&self, records: &CarriedRecords) -> AppResult<()> {
+        for tombstone in self.reading()?.ledger.tombstones()? {
+            let mut actions = records.actions.iter();
+            if let Some(action) = actions.find(|action| tombstone.actions.contains(&action.key)) {
+                return Err(AppError::Data(format!(
+                    "what `{}` made in it {}",
+                    action.stage,
+                    tombstone.tell_made()
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Reads the whole file, keeps its blobs, and returns its records.
     fn take_in(
         &self,
@@ -171,6 +186,7 @@ impl Workspace {
         let entries = journal::decode(&archive.body(&first)?).map_err(|why| odd(from, &why))?;
         let latest_ms = clock::SystemClock.now_ms().saturating_add(DAY_MS);
         let records = CarriedRecords::of(entries, latest_ms).map_err(|why| odd(from, &why))?;
+        self.refuse_forgotten(&records)?;
         let mut carried = TransferSummary {
             run: records.run.run.to_string(),
             ..TransferSummary::default()

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::json;
 
+use crate::app::artifacts::FoundTarget;
 use crate::app::forget::{ForgetRequest, ForgottenRows};
 use crate::app::workspace::{AppError, RunRequest, Workspace};
 use crate::base::cancel::Cancel;
@@ -109,6 +110,13 @@ pub fn forget(workspace: &Workspace, args: &ForgetArgs) -> Result<Exit, AppError
         by: args.by.clone(),
     })?;
     let plan = ForgetPlan::make(workspace, &rows, Some(&word))?;
+    if plan.unknown > 0 {
+        return Err(AppError::Data(format!(
+            "of {} it is not known whether they were trained on the rows: see `netsec impact --rows {}`; nothing was changed",
+            counted(plan.unknown, "model"),
+            args.rows
+        )));
+    }
     if let Some(source) = plan.sources.first() {
         return Err(AppError::Data(format!(
             "{}; take them out first: nothing was changed",
@@ -118,8 +126,12 @@ pub fn forget(workspace: &Workspace, args: &ForgetArgs) -> Result<Exit, AppError
     plan.refuse_foreign(workspace)?;
     for file in &plan.pipelines {
         // What is to go is no measure for what takes its place: it is judged later.
-        let until = plan.models.iter().filter(|model| model.pipeline == *file);
-        let until: Vec<String> = until.map(|model| model.stage.clone()).collect();
+        let stages: BTreeSet<String> = plan
+            .models
+            .iter()
+            .map(|model| model.stage.clone())
+            .collect();
+        let until = stages.into_iter().collect();
         match rerun(workspace, file, args, until)? {
             Exit::Done | Exit::Rejected => {}
             exit => {
@@ -145,9 +157,13 @@ pub fn forget(workspace: &Workspace, args: &ForgetArgs) -> Result<Exit, AppError
             .chain(after.tables.keys())
             .copied()
             .collect(),
-        others: after.others,
+        others: after.others.clone(),
         word,
     };
+    let is_nothing = request.models.is_empty() && request.tables.is_empty();
+    if is_nothing && workspace.reading()?.ledger.tombstones()?.is_empty() {
+        return after.show(args);
+    }
     let cancel = Cancel::new();
     let removed = workspace.forget(&request, &run::plain_terms(&cancel))?;
     let outcome = ForgetOutcome { removed, moved };
@@ -193,24 +209,24 @@ impl ForgetPlan {
             others: BTreeSet::new(),
             unknown: 0,
         };
-        let mut looked: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        let mut searched: BTreeSet<Digest> = plan.tables.keys().copied().collect();
         for model in told {
             if model.forgotten_ms.is_some() {
                 continue;
             }
             if model.unknown.is_some() {
-                plan.unknown += 1;
+                // What is gone makes nothing any more.
+                plan.unknown += usize::from(!model.is_gone);
                 continue;
             }
             let holds = plan.holds(&ledger, &model)?;
             if model.trained_on > 0 || holds {
-                for source in workspace.model_sources(&ledger, &model.digest)? {
-                    let look = || rows_held(workspace, &source.name, &wanted);
-                    looked.entry(source.name.clone()).or_insert_with(look);
-                }
+                searched.insert(model.digest);
                 if !model.refs.is_empty() {
                     plan.pipelines.insert(model.pipeline.clone());
                 }
+                plan.pipelines
+                    .extend(owners(&ledger, &model.refs)?.into_values().flatten());
             }
             // What is not known of a model is so of one that was made of the rows, too.
             match model.trained_on > 0 || holds && model.not_known > 0 {
@@ -218,6 +234,13 @@ impl ForgetPlan {
                 false => {
                     plan.others.insert(model.digest);
                 }
+            }
+        }
+        let mut looked: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+        for digest in searched {
+            for source in workspace.model_sources(&ledger, &digest)? {
+                let look = || rows_held(workspace, &source.name, &wanted);
+                looked.entry(source.name.clone()).or_insert_with(look);
             }
         }
         let holding = looked.into_iter().filter(|(_, rows)| !rows.is_empty());
@@ -367,7 +390,7 @@ fn part_holds(workspace: &Workspace, part: &Digest, wanted: &WantedRows) -> bool
     held.is_some_and(|rows| !rows.is_empty())
 }
 
-/// Runs a pipeline, up to some of its stages if there are any.
+/// Runs a pipeline, up to those of the stages that it has, or all of it.
 fn rerun(
     workspace: &Workspace,
     file: &str,
@@ -375,6 +398,10 @@ fn rerun(
     until: Vec<String>,
 ) -> Result<Exit, AppError> {
     let loaded = load::load(workspace, file, &args.choose)?;
+    let until = until
+        .into_iter()
+        .filter(|stage| loaded.stages(stage).is_ok());
+    let until: Vec<String> = until.collect();
     let cancel = Cancel::new();
     let wish = RunRequest {
         until,
@@ -396,47 +423,104 @@ fn replace_models(
     let plan = ForgetPlan::make(workspace, rows, Some(word))?;
     let cancel = Cancel::new();
     let terms = run::plain_terms(&cancel);
-    let mut moved = BTreeMap::new();
+    let mut in_use = Vec::new();
     for model in plan.models.iter().filter(|model| !model.refs.is_empty()) {
-        if !made_now(workspace, model)?.is_some_and(|made| plan.others.contains(&made)) {
+        let made = made_now(workspace, model)?.filter(|made| plan.others.contains(made));
+        let Some(made) = made else {
             return Err(AppError::Data(format!(
-                "`{}` of `{}` makes no model without the rows: what it reads holds them still; nothing was removed",
+                "`{}` of `{}` made no model without the rows: what it reads holds them still, or it failed; nothing was removed",
                 model.stage, model.pipeline
             )));
-        }
-        let names = model.refs.iter().map(|name| RefName::new(name));
-        let names: Vec<RefName> = names.collect::<Result<_, _>>().map_err(AppError::Usage)?;
-        for name in &names {
-            if workspace
-                .reading()?
-                .ledger
-                .reference(name)?
-                .current()
-                .is_some()
-            {
-                workspace.archive(name, word.clone(), &terms)?;
-            }
-        }
-        rerun(workspace, &model.pipeline, args, Vec::new())?;
-        for name in &names {
-            match workspace.reading()?.ledger.reference(name)?.current() {
-                Some(content) => {
-                    moved.insert(name.to_string(), content.digest);
-                }
-                None => {
-                    workspace.roll_back(name, word.clone(), &terms)?;
-                    out::say(&format!(
-                        "`{name}` stays at {}: what `{}` makes without the rows is not good enough; nothing was removed. Promote \
-                         another model, and ask again",
-                        model.digest.short(),
-                        model.pipeline
-                    ));
-                    return Ok(None);
-                }
-            }
+        };
+        for (name, owners) in owners(&workspace.reading()?.ledger, &model.refs)? {
+            let name = RefName::new(&name).map_err(AppError::Usage)?;
+            in_use.push(RefInUse { name, owners, made });
         }
     }
-    Ok(Some(moved))
+    for used in &in_use {
+        if used.points_at(workspace)?.is_some() {
+            workspace.archive(&used.name, word.clone(), &terms)?;
+        }
+    }
+    let owners: BTreeSet<&String> = in_use.iter().flat_map(|used| &used.owners).collect();
+    for file in owners {
+        rerun(workspace, file, args, Vec::new())?;
+    }
+    let mut moved = BTreeMap::new();
+    let mut left = Vec::new();
+    for used in &in_use {
+        if used.owners.is_empty() {
+            // A person put it where it was, and a person has it replaced.
+            workspace.promote(&used.name, &used.found(), word.clone(), None, &terms)?;
+        }
+        match used.points_at(workspace)? {
+            Some(digest) => drop(moved.insert(used.name.to_string(), digest)),
+            None => left.push(&used.name),
+        }
+    }
+    if left.is_empty() {
+        return Ok(Some(moved));
+    }
+    for name in left {
+        let step = workspace.roll_back(name, word.clone(), &terms)?;
+        let back = step.to.map(|to| to.digest.short()).unwrap_or_default();
+        out::say(&format!(
+            "`{name}` stays at {back}: what was made without the rows is not good enough; nothing was removed. Promote another \
+             model to it, and ask again"
+        ));
+    }
+    Ok(None)
+}
+
+/// A ref that points, or pointed until it was archived, at a model that is to go.
+struct RefInUse {
+    name: RefName,
+    /// The pipelines whose gate may have moved it last; none where a person did.
+    owners: BTreeSet<String>,
+    /// What the stage of the model makes now.
+    made: Digest,
+}
+
+impl RefInUse {
+    fn points_at(&self, workspace: &Workspace) -> Result<Option<Digest>, AppError> {
+        let state = workspace.reading()?.ledger.reference(&self.name)?;
+        Ok(state.current().map(|content| content.digest))
+    }
+
+    fn found(&self) -> FoundTarget {
+        FoundTarget {
+            digest: self.made,
+            name: self.name.to_string(),
+            run: None,
+        }
+    }
+}
+
+/// Refs with the pipelines whose gate may have moved each to its model: those of which the decision serves
+/// a stage. None where a person did.
+fn owners(
+    ledger: &Ledger,
+    names: &[String],
+) -> Result<BTreeMap<String, BTreeSet<String>>, AppError> {
+    let pipelines: BTreeSet<String> = ledger.runs()?.into_iter().map(|run| run.pipeline).collect();
+    let mut owners = BTreeMap::new();
+    for name in names {
+        let state = ledger.reference(&RefName::new(name).map_err(AppError::Usage)?)?;
+        let moved = state.moves.iter().rev().find(|step| step.to.is_some());
+        let key = moved.and_then(|step| step.evidence.action());
+        let record = key.map(|key| ledger.flow(&key)).transpose()?.flatten();
+        let mut of_ref = BTreeSet::new();
+        if let Some(record) = record {
+            for pipeline in &pipelines {
+                if ledger.latest(pipeline, &record.stage)? == Some(record.key) {
+                    of_ref.insert(pipeline.clone());
+                }
+            }
+            of_ref.insert(record.pipeline);
+        }
+        owners.insert(name.clone(), of_ref);
+    }
+    Ok(owners)
 }
 
 /// The refs that were archived by the same word, and the models that they pointed at: whoever said it was
@@ -473,6 +557,10 @@ impl ForgetOutcome {
     fn tell(&self) {
         for (name, model) in &self.moved {
             out::say(&format!("`{name}` points at {} now", model.short()));
+        }
+        if self.removed.blobs == 0 {
+            out::say("nothing is left that may hold the rows");
+            return;
         }
         out::say(&format!(
             "removed {} ({} bytes) that {} made, which {} used; a tombstone says so. What was exported, deployed or scored before is \

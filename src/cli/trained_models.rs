@@ -37,6 +37,9 @@ pub(crate) struct TrainedModel {
     /// When the rows that it was trained on were forgotten, in milliseconds since the Unix epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) forgotten_ms: Option<u64>,
+    /// Whether it is not in the cache any more.
+    #[serde(skip)]
+    pub(crate) is_gone: bool,
     /// Why nothing can be told of it; then both counts are 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) unknown: Option<String>,
@@ -76,6 +79,7 @@ pub(crate) fn trained_models(
             trained_on: 0,
             not_known: 0,
             forgotten_ms: None,
+            is_gone: false,
             unknown: None,
         };
         let bytes_of_model = workspace.fetch_file(&digest).ok().flatten();
@@ -98,6 +102,7 @@ pub(crate) fn trained_models(
             None => match forgotten.get(&digest) {
                 Some(at_ms) => model.forgotten_ms = Some(*at_ms),
                 None => {
+                    model.is_gone = true;
                     model.unknown = Some(
                         "it is not in the cache any more; copies of it may score elsewhere"
                             .to_owned(),

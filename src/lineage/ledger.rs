@@ -535,6 +535,23 @@ impl Ledger {
         Ok(tombstones.find(|tombstone| tombstone.models.contains(model)))
     }
 
+    /// Says why what is gone was forgotten, to follow its name, if it was.
+    ///
+    /// # Errors
+    /// The database failed or a record cannot be read.
+    pub fn forgotten(&self, digest: &Digest) -> LedgerResult<Option<String>> {
+        if let Some(tombstone) = self.tombstone_of(digest)? {
+            return Ok(Some(tombstone.tell()));
+        }
+        let makers = self.makers(digest)?;
+        let mut tombstones = self.tombstones()?.into_iter();
+        let has_maker =
+            |tombstone: &Tombstone| makers.iter().any(|key| tombstone.actions.contains(key));
+        Ok(tombstones
+            .find(has_maker)
+            .map(|tombstone| tombstone.tell_made()))
+    }
+
     /// Returns the keys of the actions that made an artifact.
     ///
     /// # Errors

@@ -27,4 +27,10 @@ impl Tombstone {
         let ManualEvidence { who, why, .. } = &self.word;
         format!("was trained on rows that {who} had forgotten ({why})")
     }
+
+    /// Says what became of what one of its actions made, to follow its name.
+    pub fn tell_made(&self) -> String {
+        let ManualEvidence { who, why, .. } = &self.word;
+        format!("was made of rows that {who} had forgotten ({why})")
+    }
 }

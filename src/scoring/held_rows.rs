@@ -1,4 +1,5 @@
-//! Which rows of a file equal given rows: cells are compared as they are written, numbers as numbers.
+//! Which rows of a file equal given rows: cells are compared as they are written, numbers as numbers of
+//! 32 bits, for either file may have been through a program that keeps no more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
@@ -90,7 +91,7 @@ fn cells(table: &Table, columns: &[String]) -> Result<Vec<Vec<Option<String>>>, 
 
 /// Different ways to write a number become one.
 fn comparable(cell: String) -> String {
-    match cell.parse::<f64>() {
+    match cell.trim().parse::<f32>() {
         // Adding zero turns -0.0 into 0.0.
         Ok(number) if number.is_finite() => (number + 0.0).to_string(),
         _ => cell,
@@ -106,7 +107,7 @@ mod tests {
         let uses = ["a", "b", "c"].map(str::to_owned).into();
         let wanted = WantedRows::read(b"b,a\n2.0,x\n,y\n", &uses, b',').expect("rows");
         let held = |text: &str| wanted.held_by(text.into()).expect("a table");
-        let held_rows = held("a;b;id\nx;2.0;1\nx;2;2\ny;;3\nx;;4\n");
+        let held_rows = held("a;b;id\nx;2.0;1\nx; 2;2\ny;;3\nx;;4\n");
         assert_eq!(held_rows, Some(vec![1, 2, 3]));
         assert_eq!(held("a,c\nx,2.0\n"), None);
         assert_eq!(held("a,b\n"), Some(Vec::new()));

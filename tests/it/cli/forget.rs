@@ -281,3 +281,83 @@ fn whoever_is_killed_while_forgetting_can_ask_again() {
     }
     assert!(killed >= 6, "{killed} were killed");
 }
+
+#[test]
+fn every_ref_gets_another_model_or_stays_and_nothing_comes_back() {
+    let (world, text) = world();
+    let row = row_of(&world, &text, "split.train");
+    let pipeline = std::fs::read_to_string(world.root().join("pipelines/flows.yaml")).unwrap();
+    world.write(
+        "pipelines/other.yaml",
+        pipeline.replace("champion/flows", "champion/other"),
+    );
+    world.run(&["pipelines/other.yaml"]);
+    let word = ["--why", "a pilot", "--by", "kim"];
+    let promote = [
+        "model",
+        "promote",
+        "ref:champion/flows",
+        "--to",
+        "champion/pilot",
+    ];
+    world.ok(&[&promote[..], &word].concat());
+    world.ok(&["export", "run.netsec"]);
+    world.ok(&[
+        "model",
+        "export",
+        "ref:champion/flows",
+        "-o",
+        "m.netsec-model",
+    ]);
+    let before = champion(&world);
+    take_out(&world, &text, &[row]);
+    // A column that the model uses is not in the request: it cannot be asked.
+    let whole = std::fs::read_to_string(world.root().join("request.csv")).unwrap();
+    let part: Vec<&str> = whole
+        .lines()
+        .map(|line| line.rsplit_once(',').unwrap().0)
+        .collect();
+    let part: Vec<&str> = part
+        .iter()
+        .map(|line| line.split(',').next().unwrap())
+        .collect();
+    world.write("request.csv", part.join("\n"));
+    let refused = world.netsec(&APPLY);
+    assert_eq!(refused.code, 4, "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("nothing was changed"),
+        "{}",
+        refused.stderr
+    );
+    world.write("request.csv", whole);
+    let done = json(&world, &[&APPLY[..], &["--json"]].concat());
+    for name in ["champion/flows", "champion/other", "champion/pilot"] {
+        assert!(done["moved"][name].is_string(), "{name}: {done}");
+        assert_ne!(done["moved"][name], before, "{name}");
+        world.ok(&["model", "show", &format!("ref:{name}")]);
+    }
+    // Neither a model nor a run that was taken out before comes back.
+    let import = [
+        "model",
+        "import",
+        "m.netsec-model",
+        "--unsigned",
+        "--to",
+        "champion/flows",
+    ];
+    let refused = world.netsec(&[&import[..], &word].concat());
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
+    let refused = world.netsec(&["import", "run.netsec"]);
+    assert_eq!(refused.code, 4, "{}", refused.stderr);
+    assert_eq!(tables_with(&world, bytes_of(row)), [""; 0]);
+    let gone = world.netsec(&[
+        "model",
+        "archive",
+        "champion/nowhere",
+        "--why",
+        "x",
+        "--by",
+        "y",
+    ]);
+    assert!(gone.stderr.contains("there is no ref"), "{}", gone.stderr);
+}
