@@ -104,10 +104,22 @@ impl Workspace {
         let record = reading.ledger.run(run)?.ok_or_else(|| {
             AppError::Usage(format!("there is no run `{run}`: see `netsec runs`"))
         })?;
-        let mut open = record.stages.iter().filter_map(|stage| stage.key).collect();
+        let own: BTreeSet<Digest> = record.stages.iter().filter_map(|stage| stage.key).collect();
+        let mut open = own.iter().copied().collect();
         let mut seen = BTreeSet::new();
         let mut entries = Vec::new();
         collect(&reading.ledger, &mut open, &mut seen, &mut entries)?;
+        // Parts of a stage's work, and others that made the same bytes, are no loss where a sweep took
+        // what they made.
+        let store = self.store();
+        entries.retain(|entry| match entry {
+            LedgerEntry::Action(action) if !own.contains(&action.key) => {
+                blobs(&store, &action.outputs)
+                    .iter()
+                    .all(|(_, digest)| store.has(digest).unwrap_or(false))
+            }
+            _ => true,
+        });
         Ok((record, entries))
     }
 

@@ -172,6 +172,18 @@ fn rows_are_forgotten_by_models_and_by_the_cache() {
             "{again}"
         );
     }
+    // What stays can be taken elsewhere, also after a sweep.
+    world.ok(&["export", "kept.netsec"]);
+    world.ok(&["cache", "gc", "--apply"]);
+    world.ok(&["export", "kept.netsec"]);
+    let other = World::new();
+    std::fs::copy(
+        world.root().join("kept.netsec"),
+        other.root().join("kept.netsec"),
+    )
+    .unwrap();
+    other.ok(&["import", "kept.netsec"]);
+    other.ok(&["cache", "verify"]);
     // It does not come back.
     let promote = [
         "model",
