@@ -218,18 +218,7 @@ impl Workspace {
         let found = self.find(&ledger, target)?;
         let mut keys = query::actions_below(&ledger, found.digest)?;
         keys.extend(ledger.makers(&found.digest)?);
-        let mut runs = Vec::new();
-        for run in ledger.runs()? {
-            let whole = ledger.run(&run.run)?;
-            let stages = whole.iter().flat_map(|run| &run.stages);
-            if stages
-                .filter_map(|stage| stage.key)
-                .any(|key| keys.contains(&key))
-            {
-                runs.push(run);
-            }
-        }
-        Ok(runs)
+        runs_served(&ledger, &|key| keys.contains(key))
     }
 
     /// Returns the bytes of an artifact that is one file; none if it is a directory.
@@ -348,6 +337,25 @@ impl RecordedBlobs {
         let used = flow.inputs.iter().filter_map(|input| input.digest);
         self.blobs.extend(used);
     }
+}
+
+/// The runs that an action served of which this holds, the latest last, without their stages.
+pub(crate) fn runs_served(
+    ledger: &Ledger,
+    is_meant: &dyn Fn(&Digest) -> bool,
+) -> AppResult<Vec<RunRecord>> {
+    let mut runs = Vec::new();
+    for run in ledger.runs()? {
+        let whole = ledger.run(&run.run)?;
+        let stages = whole.iter().flat_map(|run| &run.stages);
+        if stages
+            .filter_map(|stage| stage.key)
+            .any(|key| is_meant(&key))
+        {
+            runs.push(run);
+        }
+    }
+    Ok(runs)
 }
 
 /// What the actions of a stage made.

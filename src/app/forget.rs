@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::app::artifacts::blobs;
+use crate::app::artifacts::{blobs, runs_served};
 use crate::app::registry::check_word;
 use crate::app::workspace::{AppError, AppResult, RunOptions, Workspace};
 use crate::base::clock::{self, Clock};
@@ -25,7 +25,7 @@ use crate::lineage::ledger::Ledger;
 use crate::lineage::lineage_graph::LineageGraph;
 use crate::lineage::query;
 use crate::lineage::record::{ActionFlow, ActionRecord, LedgerEntry, RunRecord, RunRetention};
-use crate::lineage::refs::{ManualEvidence, RefEvidence};
+use crate::lineage::refs::ManualEvidence;
 use crate::lineage::tombstone::Tombstone;
 use crate::plan::files;
 use crate::plan::key::OUTSIDE;
@@ -82,10 +82,18 @@ impl Workspace {
         ledger: &Ledger,
         model: &Digest,
     ) -> AppResult<BTreeSet<ModelSource>> {
-        let graph = upstream(ledger, model)?;
+        self.sources_of(ledger, &upstream(ledger, model)?)
+    }
+
+    fn sources_of(
+        &self,
+        ledger: &Ledger,
+        graph: &LineageGraph,
+    ) -> AppResult<BTreeSet<ModelSource>> {
+        let known = self.known();
         let mut sources = BTreeSet::new();
         for (digest, name) in &graph.sources {
-            let found = files::resolve(self.root(), name, &self.known());
+            let found = files::resolve(self.root(), name, &known);
             sources.insert(ModelSource {
                 name: name.clone(),
                 digest: *digest,
@@ -121,7 +129,8 @@ impl Workspace {
         let store = self.store();
         let search = TaintSearch::run(self, &ledger, request)?;
         let removable = removable_blobs(&ledger, &store, &search, request)?;
-        let runs = runs_using(&ledger, &search.actions)?;
+        let mut runs = runs_served(&ledger, &|key| search.actions.contains(key))?;
+        runs.retain(|run| run.retention == RunRetention::Kept);
         let told = ForgottenRows {
             actions: search.actions.len(),
             runs: runs.iter().map(|run| run.run.clone()).collect(),
@@ -196,8 +205,9 @@ impl TaintSearch {
         let mut begun = LineageGraph::default();
         let mut gone: BTreeSet<ModelSource> = BTreeSet::new();
         for held in request.models.union(&request.tables) {
-            begun.absorb(upstream(ledger, held)?);
-            gone.extend(workspace.model_sources(ledger, held)?);
+            let graph = upstream(ledger, held)?;
+            gone.extend(workspace.sources_of(ledger, &graph)?);
+            begun.absorb(graph);
         }
         gone.retain(|source| source.is_current != Some(true));
         let mut spared = LineageGraph::default();
@@ -205,7 +215,7 @@ impl TaintSearch {
             let graph = upstream(ledger, model)?;
             let mut tables = request.tables.iter();
             let is_clean = !tables.any(|table| graph.artifacts.contains_key(table));
-            if is_clean && workspace.model_sources(ledger, model)?.is_disjoint(&gone) {
+            if is_clean && workspace.sources_of(ledger, &graph)?.is_disjoint(&gone) {
                 spared.absorb(graph);
             }
         }
@@ -269,11 +279,7 @@ fn removable_blobs(
     let mut kept = request.others.clone();
     for (_, state) in ledger.references()? {
         kept.extend(state.current().map(|content| content.digest));
-        for step in &state.moves {
-            if let RefEvidence::Manual(word) = &step.evidence {
-                kept.extend(word.attestation);
-            }
-        }
+        kept.extend(state.attestations());
     }
     for record in ledger.flows() {
         let record = record?;
@@ -286,20 +292,4 @@ fn removable_blobs(
     let mut removable: BTreeMap<Digest, u64> = store.list()?.into_iter().collect();
     removable.retain(|digest, _| !kept.contains(digest));
     Ok(removable)
-}
-
-/// The runs that one of the actions served.
-fn runs_using(ledger: &Ledger, actions: &BTreeSet<Digest>) -> AppResult<Vec<RunRecord>> {
-    let mut using = Vec::new();
-    for run in ledger.runs()? {
-        let whole = ledger.run(&run.run)?;
-        let mut keys = whole
-            .iter()
-            .flat_map(|run| &run.stages)
-            .filter_map(|stage| stage.key);
-        if run.retention == RunRetention::Kept && keys.any(|key| actions.contains(&key)) {
-            using.push(run);
-        }
-    }
-    Ok(using)
 }

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use serde::Serialize;
 
 use crate::app::artifacts::blobs;
@@ -14,7 +13,6 @@ use crate::base::disk;
 use crate::base::outcome::{RunOutcome, StageOutcome};
 use crate::lineage::ledger::Ledger;
 use crate::lineage::record::{ActionFlow, LedgerEntry, RunRecord, RunRetention};
-use crate::lineage::refs::RefEvidence;
 use crate::plan::up_to_date;
 use crate::store::blob::Store;
 use crate::store::local::LocalStore;
@@ -135,7 +133,7 @@ impl Workspace {
         store: &LocalStore,
         keep: &RetentionRule,
     ) -> AppResult<RemovalPlan> {
-        let listed: BTreeMap<Digest, u64> = store.list()?.into_par_iter().collect();
+        let listed: BTreeMap<Digest, u64> = store.list()?.into_iter().collect();
         let size = |digests: &HashSet<Digest>| {
             digests
                 .iter()
@@ -144,11 +142,7 @@ impl Workspace {
         };
         let mut kept = HashSet::new();
         for (_, state) in ledger.references()? {
-            for step in &state.moves {
-                if let RefEvidence::Manual(word) = &step.evidence {
-                    kept.extend(word.attestation);
-                }
-            }
+            kept.extend(state.attestations());
             let latest = state.moves.last();
             for content in latest
                 .into_iter()

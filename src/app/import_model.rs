@@ -13,6 +13,9 @@ use crate::lineage::refs::{ManualEvidence, RefEvidence, RefMove};
 use crate::plan::up_to_date;
 use crate::store::blob::Store;
 
+/// What the stage of a model is called that was made elsewhere.
+pub const IMPORTED: &str = "imported";
+
 /// What a model's own statement tells of it.
 #[derive(Clone, Debug)]
 pub struct ImportedModel {
@@ -100,7 +103,7 @@ fn record(imported: ImportedModel, digest: Digest, now_ms: u64) -> ActionRecord 
     ActionRecord {
         key: framed.finish(),
         pipeline: imported.file,
-        stage: StageId::parse("imported").expect("a plain word"),
+        stage: StageId::parse(IMPORTED).expect("a plain word"),
         part: None,
         kind: "import".to_owned(),
         ingredients: imported.told,

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use crate::app::artifacts::FoundTarget;
 use crate::app::forget::{ForgetRequest, ForgottenRows};
+use crate::app::import_model::IMPORTED;
 use crate::app::workspace::{AppError, RunRequest, Workspace};
 use crate::base::cancel::Cancel;
 use crate::base::count::counted;
@@ -31,10 +32,7 @@ use crate::lineage::lineage_graph::LineageGraph;
 use crate::lineage::query;
 use crate::lineage::refs::{ManualEvidence, RefEvidence};
 use crate::scoring::held_rows::WantedRows;
-use crate::scoring::scorer::Scorer;
 
-/// What the stage of a model is called that was made elsewhere.
-const IMPORTED: &str = "imported";
 /// So many rows of a source are named.
 const NAMED: usize = 10;
 
@@ -124,15 +122,14 @@ pub fn forget(workspace: &Workspace, args: &ForgetArgs) -> Result<Exit, AppError
         )));
     }
     plan.refuse_foreign(workspace)?;
+    // What is to go is no measure for what takes its place: it is judged later.
+    let until: BTreeSet<&str> = plan
+        .models
+        .iter()
+        .map(|model| model.stage.as_str())
+        .collect();
     for file in &plan.pipelines {
-        // What is to go is no measure for what takes its place: it is judged later.
-        let stages: BTreeSet<String> = plan
-            .models
-            .iter()
-            .map(|model| model.stage.clone())
-            .collect();
-        let until = stages.into_iter().collect();
-        match rerun(workspace, file, args, until)? {
+        match rerun(workspace, file, args, &until)? {
             Exit::Done | Exit::Rejected => {}
             exit => {
                 out::say(&format!(
@@ -196,7 +193,10 @@ impl ForgetPlan {
             let names = left.iter().filter(|(_, left)| *left == model.digest);
             model.refs.extend(names.map(|(name, _)| name.clone()));
         }
-        let uses = columns_used(workspace, &told);
+        let uses = told
+            .iter()
+            .flat_map(|model| model.uses.iter().cloned())
+            .collect();
         let wanted =
             WantedRows::read(rows.bytes, &uses, rows.separator).map_err(named(rows.name))?;
         let ledger = workspace.reading()?.ledger;
@@ -333,18 +333,6 @@ impl ForgetPlan {
     }
 }
 
-/// The columns that models use.
-fn columns_used(workspace: &Workspace, models: &[TrainedModel]) -> BTreeSet<String> {
-    let mut columns = BTreeSet::new();
-    for model in models {
-        let bytes = workspace.fetch_file(&model.digest).ok().flatten();
-        let scorer = bytes.and_then(|bytes| Scorer::load(&bytes).ok());
-        let inputs = scorer.iter().flat_map(Scorer::inputs);
-        columns.extend(inputs.map(|input| input.name.clone()));
-    }
-    columns
-}
-
 /// The numbers of the rows that files hold which a pipeline names; none of what is no table.
 fn rows_held(workspace: &Workspace, name: &str, wanted: &WantedRows) -> Vec<u64> {
     if disk::look(&workspace.root().join(name)).is_err() && !name.contains(['*', '?', '[']) {
@@ -395,18 +383,15 @@ fn rerun(
     workspace: &Workspace,
     file: &str,
     args: &ForgetArgs,
-    until: Vec<String>,
+    until: &BTreeSet<&str>,
 ) -> Result<Exit, AppError> {
     let loaded = load::load(workspace, file, &args.choose)?;
-    let until = until
-        .into_iter()
-        .filter(|stage| loaded.stages(stage).is_ok());
-    let until: Vec<String> = until.collect();
-    let cancel = Cancel::new();
+    let there = until.iter().filter(|stage| loaded.stages(stage).is_ok());
     let wish = RunRequest {
-        until,
+        until: there.map(|stage| (*stage).to_owned()).collect(),
         ..RunRequest::default()
     };
+    let cancel = Cancel::new();
     let summary = workspace.run(&loaded, &wish, &run::plain_terms(&cancel))?;
     Ok(of_stages(&summary.stages))
 }
@@ -444,7 +429,7 @@ fn replace_models(
     }
     let owners: BTreeSet<&String> = in_use.iter().flat_map(|used| &used.owners).collect();
     for file in owners {
-        rerun(workspace, file, args, Vec::new())?;
+        rerun(workspace, file, args, &BTreeSet::new())?;
     }
     let mut moved = BTreeMap::new();
     let mut left = Vec::new();
@@ -547,7 +532,7 @@ fn made_now(workspace: &Workspace, model: &TrainedModel) -> Result<Option<Digest
     let stage = StageId::parse(&model.stage);
     let key = stage.map(|stage| ledger.latest(&model.pipeline, &stage));
     let key = key.transpose()?.flatten();
-    let record = key.map(|key| ledger.action(&key)).transpose()?.flatten();
+    let record = key.map(|key| ledger.flow(&key)).transpose()?.flatten();
     let outputs = record.iter().flat_map(|record| &record.outputs);
     let mut models = outputs.filter(|output| output.port == "model");
     Ok(models.next().map(|output| output.digest))

@@ -37,6 +37,9 @@ pub(crate) struct TrainedModel {
     /// When the rows that it was trained on were forgotten, in milliseconds since the Unix epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) forgotten_ms: Option<u64>,
+    /// The columns that it uses, as far as it can be asked.
+    #[serde(skip)]
+    pub(crate) uses: Vec<String>,
     /// Whether it is not in the cache any more.
     #[serde(skip)]
     pub(crate) is_gone: bool,
@@ -79,6 +82,7 @@ pub(crate) fn trained_models(
             trained_on: 0,
             not_known: 0,
             forgotten_ms: None,
+            uses: Vec::new(),
             is_gone: false,
             unknown: None,
         };
@@ -97,6 +101,7 @@ pub(crate) fn trained_models(
                     tables.insert(names.clone(), table);
                 }
                 model.ask(&scorer, &tables[&names]);
+                model.uses = names;
             }
             Some(Err(why)) => model.unknown = Some(why.to_string()),
             None => match forgotten.get(&digest) {

@@ -77,6 +77,15 @@ impl RefState {
         self.moves.last().and_then(|last| last.to)
     }
 
+    /// Returns the signed statements that stand in its history.
+    pub fn attestations(&self) -> impl Iterator<Item = Digest> {
+        let words = self.moves.iter().filter_map(|step| match &step.evidence {
+            RefEvidence::Manual(word) => Some(word),
+            RefEvidence::Action(_) => None,
+        });
+        words.filter_map(|word| word.attestation)
+    }
+
     /// Returns what the ref pointed at then, in milliseconds since the Unix epoch.
     pub fn at(&self, at_ms: u64) -> Option<ContentRef> {
         let before = self.moves.iter().rev().find(|step| step.at_ms <= at_ms);

@@ -350,9 +350,7 @@ fn is_packed(top: &dyn KeyValue, packs: &OpenPacks) -> Result<bool, LedgerError>
     let Some(packed) = Ledger::over_packs(packs.clone())?.mark()? else {
         return Ok(false);
     };
-    Ok(mark_of(top)?.is_none_or(|mark| {
-        mark.run < packed.run || mark.run == packed.run && mark.commits <= packed.commits
-    }))
+    Ok(mark_of(top)?.is_none_or(|mark| packed.covers(&mark)))
 }
 
 /// Empties a database all of which is in packs: it was to be emptied when the process was killed.

@@ -28,6 +28,11 @@ pub struct JournalLink {
 }
 
 impl JournalLink {
+    /// Returns whether all that another goes to lies within this, by the order of runs.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        (&other.run, other.commits) <= (&self.run, self.commits)
+    }
+
     /// Returns it as a line of text; `None` without a chain.
     pub(crate) fn line(&self) -> Option<String> {
         let chain = self.chain?;
