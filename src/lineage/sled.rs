@@ -244,7 +244,10 @@ pub fn open(cache: &Path) -> Result<(Ledger, Vec<String>), LedgerError> {
         Err(error) if is_damage(&error) => return rebuild(cache, &error.into()),
         packs => packs?,
     };
-    remove_unlisted(&cache.join(PACKS), &packs)?;
+    if !packs.is_empty() {
+        // Where no pack is named, all that are there are set aside, not removed.
+        remove_unlisted(&cache.join(PACKS), &packs)?;
+    }
     let has_journals = !journal::list(&cache.join("runs"))?.is_empty();
     if !folder.exists() && packs.is_empty() && has_journals {
         let why = "there was no database, but there are journals of earlier runs";
