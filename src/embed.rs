@@ -22,12 +22,12 @@
 //! assert_eq!(run.outcome, RunOutcome::Succeeded);
 //!
 //! let scorer = workspace.scorer("ref:champion/default")?;
-//! let record = scorer
+//! let record: Vec<(String, Cell)> = scorer
 //!     .inputs()
 //!     .iter()
 //!     .map(|input| (input.name.clone(), Cell::Float(1.0)))
 //!     .collect();
-//! let verdicts = scorer.score_records(vec![record])?;
+//! let verdicts = scorer.score_records(&[record]);
 //! let score = verdicts[0].as_ref().expect("every column has a number");
 //! assert!((0.0..=1.0).contains(&score.probability));
 //! # std::fs::remove_dir_all(&folder)?;

@@ -293,6 +293,30 @@ impl Preprocessor {
             };
             columns.push(input.name.clone(), cells)?;
         }
+        self.raw_of(columns)
+    }
+
+    /// Returns cells that were read, in the order of the columns that are needed, under their names.
+    ///
+    /// # Errors
+    /// Two of them have the same name.
+    pub fn required_columns(
+        &self,
+        rows: usize,
+        cells: Vec<ColumnCells>,
+    ) -> Result<Columns, PrepError> {
+        let mut columns = Columns::new(rows);
+        for (input, cells) in self.inputs.iter().zip(cells) {
+            columns.push(input.name.clone(), cells)?;
+        }
+        Ok(columns)
+    }
+
+    /// Returns the features of columns that are those it needs, as `raw` does.
+    ///
+    /// # Errors
+    /// A column is missing or holds something else than in training.
+    pub fn raw_of(&self, mut columns: Columns) -> Result<(Array2<f64>, RowFaults), PrepError> {
         for step in &self.steps {
             if !matches!(step, FittedStep::Finite(_)) {
                 columns.set_infinite_aside();
@@ -311,20 +335,18 @@ impl Preprocessor {
     /// # Errors
     /// A column is missing or holds something else than in training.
     pub fn seen(&self, table: &Table) -> Result<Option<Vec<RowSeen>>, PrepError> {
-        let Some(seen) = &self.seen else {
-            return Ok(None);
-        };
         let mut columns = Columns::new(table.height());
         for input in &self.inputs {
             columns.push(input.name.clone(), cells(table, &input.name, input.kind())?)?;
         }
-        Ok(Some(
-            columns
-                .row_hashes()
-                .into_iter()
-                .map(|hash| seen.has(hash))
-                .collect(),
-        ))
+        Ok(self.seen_of(&columns))
+    }
+
+    /// Returns the same of columns that are those it needs.
+    pub fn seen_of(&self, columns: &Columns) -> Option<Vec<RowSeen>> {
+        let seen = self.seen.as_ref()?;
+        let hashes = columns.row_hashes().into_iter();
+        Some(hashes.map(|hash| seen.has(hash)).collect())
     }
 
     /// Returns what is known against its columns and is not allowed by name.

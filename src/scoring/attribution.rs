@@ -66,14 +66,82 @@ pub fn explained(
     let prep = &bundle.preprocessor;
     let features = prep.apply(table)?;
     let groups = FeatureGroups::new(bundle, explaining.by_feature);
-    let (rows, unit) = match &bundle.model {
+    let (rows, unit) = match exact_values(bundle, &groups, &features) {
+        Some(exact) => exact,
+        None => {
+            let background = prep.apply(background)?;
+            let rows = sampled(bundle, &features, &background, &groups, explaining)?;
+            (rows, "probability")
+        }
+    };
+    Ok(RowExplanations {
+        table: groups.table(&rows)?,
+        unit,
+    })
+}
+
+/// What a column adds to the prediction of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ColumnContribution {
+    /// The column.
+    pub column: String,
+    /// What it adds.
+    pub adds: f64,
+}
+
+/// The columns that a prediction comes from, those that add or take most first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopContributions {
+    /// What is expected of any row.
+    pub base: f64,
+    /// The columns.
+    pub columns: Vec<ColumnContribution>,
+}
+
+/// Returns of every row of features the columns that its prediction comes from, at most `most`, and
+/// the unit of what they add; none of learners whose contributions can only be sampled.
+pub(crate) fn top_contributions(
+    bundle: &ModelBundle,
+    features: &Array2<f64>,
+    most: usize,
+) -> Option<(Vec<TopContributions>, &'static str)> {
+    let groups = FeatureGroups::new(bundle, false);
+    let (rows, unit) = exact_values(bundle, &groups, features)?;
+    let top = |row: &RowValues| {
+        let named = groups.names.iter().zip(&row.values);
+        let mut columns: Vec<ColumnContribution> = named
+            .filter(|(_, adds)| **adds != 0.0)
+            .map(|(column, adds)| ColumnContribution {
+                column: column.clone(),
+                adds: *adds,
+            })
+            .collect();
+        columns.sort_by(|a, b| b.adds.abs().total_cmp(&a.adds.abs()));
+        columns.truncate(most);
+        TopContributions {
+            base: row.base,
+            columns,
+        }
+    };
+    Some((rows.iter().map(top).collect(), unit))
+}
+
+/// Returns whether what a model's columns add can be told exactly.
+pub fn is_exact(bundle: &ModelBundle) -> bool {
+    matches!(bundle.model, Model::Trees(_) | Model::Linear(_))
+}
+
+/// TreeSHAP's values of trees, the terms of linear models, and their unit; none of other learners.
+fn exact_values(
+    bundle: &ModelBundle,
+    groups: &FeatureGroups,
+    features: &Array2<f64>,
+) -> Option<(Vec<RowValues>, &'static str)> {
+    match &bundle.model {
         Model::Trees(trees) => {
             let rows = trees.shap(features.view()).into_iter();
-            (
-                rows.map(|shap| groups.added(shap.base, &shap.values))
-                    .collect(),
-                trees.unit(),
-            )
+            let rows = rows.map(|shap| groups.added(shap.base, &shap.values));
+            Some((rows.collect(), trees.unit()))
         }
         Model::Linear(linear) => {
             let terms = |row: ArrayView1<'_, f64>| {
@@ -85,23 +153,10 @@ pub fn explained(
             let rows = features
                 .axis_iter(Axis(0))
                 .map(|row| groups.added(linear.intercept, &terms(row)));
-            (rows.collect(), "log-odds")
+            Some((rows.collect(), "log-odds"))
         }
-        Model::Neighbours(_) | Model::Svm(_) | Model::Bayes(_) => (
-            sampled(
-                bundle,
-                &features,
-                &prep.apply(background)?,
-                &groups,
-                explaining,
-            )?,
-            "probability",
-        ),
-    };
-    Ok(RowExplanations {
-        table: groups.table(&rows)?,
-        unit,
-    })
+        Model::Neighbours(_) | Model::Svm(_) | Model::Bayes(_) => None,
+    }
 }
 
 /// Features that are told together, under one name.

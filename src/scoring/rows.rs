@@ -9,7 +9,8 @@ use crate::frame::cell::MISSING;
 use crate::frame::codec::{TableForm, TableStream};
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::model::bundle::ModelBundle;
-use crate::prep::cells::CellKind;
+use crate::prep::cells::{CellKind, ColumnCells};
+use crate::scoring::read_rows::ReadRows;
 use crate::scoring::scorer::{RowVerdict, ScoreError, Scorer};
 use crate::source::files::{self, Options};
 
@@ -74,10 +75,10 @@ pub fn score<W: Write>(
             scorer.check(&table)?;
             check_unscored(&table)?;
         }
-        let read = scorer.read(&table)?;
+        let read = ReadRows::of_table(scorer.inputs(), &table)?;
         let rows = match form {
             TableForm::Csv => table,
-            TableForm::Parquet => with_numbers(&table, &read.columns)?,
+            TableForm::Parquet => with_numbers(&table, scorer, &read)?,
         };
         let verdicts = scorer
             .verdicts(read)
@@ -145,14 +146,14 @@ fn after(rows: u64, why: &str) -> TableError {
 }
 
 /// Returns all rows, the columns of numbers that were read as numbers, all others as text.
-fn with_numbers(table: &Table, read: &Table) -> Result<Table, TableError> {
+fn with_numbers(table: &Table, scorer: &Scorer, read: &ReadRows) -> Result<Table, TableError> {
     let mut columns = Vec::new();
     for name in table.names() {
-        let is_number = read.has(&name) && read.column_type(&name)? != ColumnType::Text;
         let label = name.as_str().into();
-        columns.push(Column::from(match is_number {
-            true => Series::new(label, read.numbers(&name)?),
-            false => Series::new(label, table.texts(&name)?),
+        let cells = scorer.layout().place(&name).map(|at| &read.columns[at]);
+        columns.push(Column::from(match cells {
+            Some(ColumnCells::Numbers(numbers)) => Series::new(label, numbers),
+            _ => Series::new(label, table.texts(&name)?),
         }));
     }
     Table::of_columns(columns)

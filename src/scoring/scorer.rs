@@ -5,20 +5,19 @@
 //! places: where its cells are read, where the preprocessing meets them, and where the model does.
 //! Such rows stand as zeros in the matrix that the model is given, and their probability is dropped.
 
-use std::collections::BTreeMap;
-
 use ndarray::{Array2, ArrayView2, Axis};
-use polars::prelude::{Column, NamedFrom, Series};
 use serde::Serialize;
 
 use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
-use crate::frame::cell::{Cell, MISSING, is_missing, is_too_large, read_number};
+use crate::frame::cell::Cell;
 use crate::frame::table::{Table, TableError};
 use crate::model::bundle::ModelBundle;
 use crate::model::error::ModelError;
-use crate::prep::cells::CellKind;
 use crate::prep::preprocessor::RequiredColumn;
+use crate::scoring::attribution::{TopContributions, top_contributions};
+use crate::scoring::read_rows::ReadRows;
+use crate::scoring::records::RecordLayout;
 
 /// Why no row could be scored.
 #[derive(Debug, thiserror::Error)]
@@ -53,14 +52,7 @@ pub type Record = Vec<(String, Cell)>;
 #[derive(Debug)]
 pub struct Scorer {
     bundle: ModelBundle,
-}
-
-/// Rows as the preprocessing takes them.
-pub(crate) struct ReadRows {
-    /// The columns that are needed, those of numbers as numbers.
-    pub(crate) columns: Table,
-    /// Of every row what is wrong with it, if anything is.
-    pub(crate) errors: Vec<Option<String>>,
+    layout: RecordLayout,
 }
 
 impl Scorer {
@@ -75,7 +67,8 @@ impl Scorer {
 
     /// Makes a scorer of a model.
     pub fn new(bundle: ModelBundle) -> Self {
-        Self { bundle }
+        let layout = RecordLayout::new(bundle.preprocessor.inputs());
+        Self { bundle, layout }
     }
 
     /// Returns the model.
@@ -88,65 +81,60 @@ impl Scorer {
         self.bundle.preprocessor.inputs()
     }
 
+    /// Returns where the columns that rows need stand in records.
+    pub fn layout(&self) -> &RecordLayout {
+        &self.layout
+    }
+
     /// Scores the rows of a table. Its columns may be text, of which numbers are read, so that a
     /// cell that is none spoils its row alone.
     ///
     /// # Errors
     /// A column that the model needs is not there.
     pub fn score(&self, rows: &Table) -> Result<Vec<RowVerdict>, ScoreError> {
+        Ok(self.score_read(self.read_table(rows)?))
+    }
+
+    /// Reads the rows of a table, whose columns may be text.
+    ///
+    /// # Errors
+    /// A column that the model needs is not there.
+    pub fn read_table(&self, rows: &Table) -> Result<ReadRows, ScoreError> {
         self.check(rows)?;
-        let read = self.read(rows)?;
+        Ok(ReadRows::of_table(self.inputs(), rows)?)
+    }
+
+    /// Scores rows that were read for this model.
+    pub fn score_read(&self, rows: ReadRows) -> Vec<RowVerdict> {
+        let count = rows.len();
         // What speaks against all rows together speaks against each.
-        let refused = |error: ModelError| vec![Err(error.to_string()); rows.height()];
-        Ok(self.verdicts(read).unwrap_or_else(refused))
+        let refused = |error: ModelError| vec![Err(error.to_string()); count];
+        self.verdicts(rows).unwrap_or_else(refused)
     }
 
     /// Scores records: cells by the name of their column, in any order. A column that a record lacks
-    /// is missing there; those that the model does not need are passed over.
+    /// is missing there, if it was missing in training, too; those that the model does not need are
+    /// passed over.
     ///
     /// ```
-    /// # use netsec::scoring::scorer::{RowScore, ScoreError, Scorer};
+    /// # use netsec::scoring::scorer::Scorer;
     /// # use netsec::frame::cell::Cell;
-    /// fn is_attack(scorer: &Scorer, bytes_out: f64, protocol: &str) -> Result<bool, ScoreError> {
+    /// fn is_attack(scorer: &Scorer, bytes_out: f64, protocol: &str) -> bool {
     ///     let record = vec![
     ///         ("bytes_out".to_owned(), Cell::Float(bytes_out)),
     ///         ("protocol".to_owned(), Cell::Text(protocol.to_owned())),
     ///     ];
-    ///     let verdicts = scorer.score_records(vec![record])?;
-    ///     Ok(verdicts[0].as_ref().is_ok_and(|score| score.alarm))
+    ///     let verdicts = scorer.score_records(&[record]);
+    ///     verdicts[0].as_ref().is_ok_and(|score| score.alarm)
     /// }
     /// ```
-    ///
-    /// # Errors
-    /// No record has a column that the model needs.
-    pub fn score_records(&self, records: Vec<Record>) -> Result<Vec<RowVerdict>, ScoreError> {
-        let count = records.len();
-        if count == 0 {
-            return Ok(Vec::new());
+    pub fn score_records(&self, records: &[Record]) -> Vec<RowVerdict> {
+        let mut reader = self.layout.reader(records.len());
+        for record in records {
+            let cells = record.iter();
+            reader.row(cells.map(|(name, cell)| (self.layout.place(name), cell)));
         }
-        let inputs = self.inputs();
-        let places: BTreeMap<&str, usize> = inputs
-            .iter()
-            .enumerate()
-            .map(|(at, input)| (input.name.as_str(), at))
-            .collect();
-        let mut cells: Vec<Vec<Option<String>>> = vec![vec![None; count]; inputs.len()];
-        let mut is_there = vec![false; inputs.len()];
-        for (row, record) in records.into_iter().enumerate() {
-            for (name, cell) in record {
-                if let Some(&at) = places.get(name.as_str()) {
-                    is_there[at] = true;
-                    cells[at][row] = cell.text().filter(|text| !is_missing(text, &MISSING));
-                }
-            }
-        }
-        let mut columns = Vec::new();
-        for ((input, cells), is_there) in inputs.iter().zip(cells).zip(is_there) {
-            if is_there {
-                columns.push(Column::from(Series::new(input.name.as_str().into(), cells)));
-            }
-        }
-        self.score(&Table::of_columns(columns)?)
+        self.score_read(reader.finish())
     }
 
     /// Checks that all columns that are needed are there.
@@ -165,23 +153,18 @@ impl Scorer {
         )))
     }
 
-    /// Reads the cells of the columns that are needed.
-    pub(crate) fn read(&self, rows: &Table) -> Result<ReadRows, TableError> {
-        let mut errors: Vec<Option<String>> = vec![None; rows.height()];
-        let mut columns = Vec::new();
-        for input in self.inputs() {
-            let texts = rows.texts(&input.name)?;
-            let name = input.name.as_str().into();
-            let series = match input.kind() {
-                CellKind::Text => Series::new(name, texts),
-                CellKind::Number => Series::new(name, numbers(input, &texts, &mut errors)),
-            };
-            columns.push(Column::from(series));
-        }
-        Ok(ReadRows {
-            columns: Table::of_columns(columns)?,
-            errors,
-        })
+    /// Returns of every row the columns that its prediction comes from, at most `most`, and the unit of
+    /// what they add. A row that cannot be scored is told of as if its features were zero.
+    ///
+    /// # Errors
+    /// The learner's contributions can only be sampled, or the rows do not fit.
+    pub fn top_contributions(
+        &self,
+        rows: ReadRows,
+        most: usize,
+    ) -> Result<(Vec<TopContributions>, &'static str), ModelError> {
+        let (features, _) = self.features(rows)?;
+        top_contributions(&self.bundle, &features, most).ok_or(ModelError::NoBackground)
     }
 
     /// Scores rows that were read.
@@ -189,20 +172,20 @@ impl Scorer {
     /// # Errors
     /// The model cannot be applied to any row.
     pub(crate) fn verdicts(&self, rows: ReadRows) -> Result<Vec<RowVerdict>, ModelError> {
-        let ReadRows {
-            columns,
-            mut errors,
-        } = rows;
         let step = self.bundle.rows_at_once();
-        let mut verdicts: Vec<RowVerdict> = Vec::with_capacity(errors.len());
+        if rows.len() <= step {
+            return self.piece_verdicts(rows);
+        }
+        let mut verdicts: Vec<RowVerdict> = Vec::with_capacity(rows.len());
         let mut refused = None;
-        for (place, errors) in errors.chunks_mut(step).enumerate() {
-            let piece = columns.slice(place * step, step);
-            match self.piece_verdicts(&piece, errors) {
+        for from in (0..rows.len()).step_by(step) {
+            let piece = rows.slice(from, step);
+            let count = piece.len();
+            match self.piece_verdicts(piece) {
                 Ok(of_piece) => verdicts.extend(of_piece),
                 Err(why) => {
                     let told = why.to_string();
-                    verdicts.extend(errors.iter().map(|_| Err(told.clone())));
+                    verdicts.extend((0..count).map(|_| Err(told.clone())));
                     refused.get_or_insert(why);
                 }
             }
@@ -215,19 +198,11 @@ impl Scorer {
     }
 
     /// Scores rows whose features are made at once.
-    fn piece_verdicts(
-        &self,
-        columns: &Table,
-        errors: &mut [Option<String>],
-    ) -> Result<Vec<RowVerdict>, ModelError> {
-        let (mut features, faults) = self.bundle.preprocessor.raw(columns)?;
-        for (row, why) in faults {
-            errors[row].get_or_insert(why);
-        }
-        self.set_aside(&mut features, errors);
-        let probabilities = self.probabilities(&features, errors)?;
+    fn piece_verdicts(&self, rows: ReadRows) -> Result<Vec<RowVerdict>, ModelError> {
+        let (features, mut errors) = self.features(rows)?;
+        let probabilities = self.probabilities(&features, &mut errors)?;
         let threshold = self.bundle.validation.threshold;
-        let verdict = |(probability, error): (f64, &mut Option<String>)| match error.take() {
+        let verdict = |(probability, error): (f64, Option<String>)| match error {
             Some(why) => Err(why),
             None => Ok(RowScore {
                 probability,
@@ -235,6 +210,25 @@ impl Scorer {
             }),
         };
         Ok(probabilities.into_iter().zip(errors).map(verdict).collect())
+    }
+
+    /// Makes the features of rows, and says what is wrong with single ones; those are zeros.
+    pub(crate) fn features(
+        &self,
+        rows: ReadRows,
+    ) -> Result<(Array2<f64>, Vec<Option<String>>), ModelError> {
+        let prep = &self.bundle.preprocessor;
+        let ReadRows {
+            columns,
+            mut errors,
+        } = rows;
+        let columns = prep.required_columns(errors.len(), columns)?;
+        let (mut features, faults) = prep.raw_of(columns)?;
+        for (row, why) in faults {
+            errors[row].get_or_insert(why);
+        }
+        self.set_aside(&mut features, &mut errors);
+        Ok((features, errors))
     }
 
     /// Names the features that the model cannot take, and makes rows that have one, or are in error
@@ -283,32 +277,4 @@ impl Scorer {
         }
         Ok(probabilities)
     }
-}
-
-/// Reads a column of numbers; a cell that is none is an error of its row.
-fn numbers(
-    input: &RequiredColumn,
-    texts: &[Option<String>],
-    errors: &mut [Option<String>],
-) -> Vec<f64> {
-    let mut numbers = Vec::with_capacity(texts.len());
-    for (text, error) in texts.iter().zip(errors) {
-        let number = match text {
-            None => f64::NAN,
-            Some(text) => read_number(text).unwrap_or_else(|| {
-                error.get_or_insert_with(|| unfit(input, text));
-                f64::NAN
-            }),
-        };
-        numbers.push(number);
-    }
-    numbers
-}
-
-fn unfit(input: &RequiredColumn, text: &str) -> String {
-    let name = &input.name;
-    if is_too_large(text) {
-        return format!("`{name}`: {} overflows to infinity", text.trim());
-    }
-    format!("`{name}`: {text:?} is not a number")
 }

@@ -2,6 +2,7 @@
 
 use crate::frame::table::Table;
 use crate::prep::seen::RowSeen;
+use crate::scoring::read_rows::ReadRows;
 use crate::scoring::scorer::{ScoreError, Scorer};
 
 /// How many rows of a table a model was trained on: rows that equal one of its training rows in every
@@ -25,13 +26,15 @@ pub fn training_overlap(
     table: &Table,
 ) -> Result<Option<TrainingOverlap>, ScoreError> {
     scorer.check(table)?;
-    let read = scorer.read(table)?;
-    let seen = scorer.bundle().preprocessor.seen(&read.columns);
-    let Some(seen) = seen.map_err(|why| ScoreError::Model(why.into()))? else {
+    let ReadRows { columns, errors } = ReadRows::of_table(scorer.inputs(), table)?;
+    let prep = &scorer.bundle().preprocessor;
+    let columns = prep.required_columns(errors.len(), columns);
+    let columns = columns.map_err(|why| ScoreError::Model(why.into()))?;
+    let Some(seen) = prep.seen_of(&columns) else {
         return Ok(None);
     };
     let mut overlap = TrainingOverlap::default();
-    for (seen, error) in seen.iter().zip(&read.errors) {
+    for (seen, error) in seen.iter().zip(&errors) {
         match (seen, error) {
             (_, Some(_)) | (RowSeen::Unknown, None) => overlap.not_known += 1,
             (RowSeen::Yes, None) => overlap.trained_on += 1,

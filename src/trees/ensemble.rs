@@ -90,6 +90,10 @@ impl TreeEnsemble {
                 .map(|sum| self.probability(*sum, self.trees.len()))
                 .collect::<Vec<f64>>()
         };
+        // A few rows are not worth waking a thread for.
+        if rows.len() <= TOGETHER {
+            return some(&rows);
+        }
         rows.par_chunks(TOGETHER).flat_map_iter(some).collect()
     }
 

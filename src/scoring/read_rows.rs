@@ -1,0 +1,133 @@
+//! Rows as a model reads them: the cells of its columns, and what is wrong with single rows.
+//!
+//! Tables and records become the same thing here, cell by cell by the rules of `frame::cell`, so that
+//! a row gets the same verdict wherever it comes from.
+
+use crate::frame::cell::{MISSING, is_missing, is_too_large, read_number};
+use crate::frame::table::{Table, TableError};
+use crate::prep::cells::{CellKind, ColumnCells};
+use crate::prep::preprocessor::RequiredColumn;
+
+/// So many characters of a cell are repeated in an error.
+const SHOWN: usize = 60;
+
+/// Rows as the preprocessing takes them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadRows {
+    /// The cells of the columns that are needed, in their order.
+    pub(crate) columns: Vec<ColumnCells>,
+    /// Of every row what is wrong with it, if anything is.
+    pub(crate) errors: Vec<Option<String>>,
+}
+
+impl ReadRows {
+    /// Returns no rows yet, with room for some.
+    pub(crate) fn none(inputs: &[RequiredColumn], room: usize) -> Self {
+        let empty = |input: &RequiredColumn| match input.kind() {
+            CellKind::Number => ColumnCells::Numbers(Vec::with_capacity(room)),
+            CellKind::Text => ColumnCells::Texts(Vec::with_capacity(room)),
+        };
+        Self {
+            columns: inputs.iter().map(empty).collect(),
+            errors: Vec::with_capacity(room),
+        }
+    }
+
+    /// Reads the rows of a table that has all columns.
+    ///
+    /// # Errors
+    /// A column has no text form.
+    pub(crate) fn of_table(inputs: &[RequiredColumn], rows: &Table) -> Result<Self, TableError> {
+        let mut errors: Vec<Option<String>> = vec![None; rows.height()];
+        let mut columns = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            let texts = rows.texts(&input.name)?;
+            columns.push(match input.kind() {
+                CellKind::Text => ColumnCells::Texts(texts),
+                CellKind::Number => ColumnCells::Numbers(numbers(input, &texts, &mut errors)),
+            });
+        }
+        Ok(Self { columns, errors })
+    }
+
+    /// Returns how many rows there are.
+    pub fn len(&self) -> usize {
+        self.errors.len()
+    }
+
+    /// Returns whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// Returns the cells, in the order of the columns that the model needs.
+    pub fn columns(&self) -> &[ColumnCells] {
+        &self.columns
+    }
+
+    /// Returns of every row what is wrong with it, if anything is.
+    pub fn errors(&self) -> &[Option<String>] {
+        &self.errors
+    }
+
+    /// Returns some of the rows.
+    #[must_use]
+    pub fn slice(&self, from: usize, rows: usize) -> Self {
+        let to = self.len().min(from + rows);
+        let cells = |cells: &ColumnCells| match cells {
+            ColumnCells::Numbers(cells) => ColumnCells::Numbers(cells[from..to].to_vec()),
+            ColumnCells::Texts(cells) => ColumnCells::Texts(cells[from..to].to_vec()),
+        };
+        Self {
+            columns: self.columns.iter().map(cells).collect(),
+            errors: self.errors[from..to].to_vec(),
+        }
+    }
+}
+
+/// Reads a column of numbers; a cell that is none is an error of its row.
+fn numbers(
+    input: &RequiredColumn,
+    texts: &[Option<String>],
+    errors: &mut [Option<String>],
+) -> Vec<f64> {
+    let mut numbers = Vec::with_capacity(texts.len());
+    for (text, error) in texts.iter().zip(errors) {
+        let number = match text {
+            None => f64::NAN,
+            Some(text) => read_number(text).unwrap_or_else(|| {
+                error.get_or_insert_with(|| unfit(&input.name, text));
+                f64::NAN
+            }),
+        };
+        numbers.push(number);
+    }
+    numbers
+}
+
+/// Reads a cell of a column of numbers as it is written; NaN is missing.
+///
+/// # Errors
+/// It is no number.
+pub(crate) fn number_of(name: &str, text: &str) -> Result<f64, String> {
+    if is_missing(text, &MISSING) {
+        return Ok(f64::NAN);
+    }
+    read_number(text).ok_or_else(|| unfit(name, text))
+}
+
+/// Reads a cell of a column of text.
+pub(crate) fn text_of(text: &str) -> Option<String> {
+    (!is_missing(text, &MISSING)).then(|| text.to_owned())
+}
+
+fn unfit(name: &str, text: &str) -> String {
+    let shown: String = text.trim().chars().take(SHOWN).collect();
+    if is_too_large(text) {
+        return format!("`{name}`: {shown} overflows to infinity");
+    }
+    match text.chars().nth(SHOWN) {
+        None => format!("`{name}`: {text:?} is not a number"),
+        Some(_) => format!("`{name}`: {shown:?}… is not a number"),
+    }
+}
