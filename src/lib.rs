@@ -84,4 +84,7 @@ pub mod app;
 pub mod reporter;
 
 #[cfg(feature = "kinds")]
+pub mod serve;
+
+#[cfg(feature = "kinds")]
 pub mod cli;

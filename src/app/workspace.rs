@@ -21,6 +21,7 @@ use crate::graph::draw;
 use crate::lineage::error::LedgerError;
 use crate::lineage::follow::{from_journals, read_records};
 use crate::lineage::ledger::Ledger;
+use crate::lineage::packed_pairs::PACKS;
 use crate::lineage::sled;
 use crate::pipeline::check::{Pipeline, StageWiring, check};
 use crate::pipeline::compose::{Choice, gather};
@@ -159,6 +160,14 @@ impl<'a> RunOptions<'a> {
             sinks,
         }
     }
+}
+
+/// What the system tells of where records are kept, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordsStamp {
+    files: usize,
+    journal: Option<(PathBuf, FileStamp)>,
+    packs: Option<FileStamp>,
 }
 
 /// What the system told of files at one moment, by the text that names them.
@@ -354,6 +363,22 @@ impl Workspace {
     /// Returns where the log of a run is.
     pub fn log(&self, run: &RunId) -> PathBuf {
         self.cache.join("runs").join(format!("{run}.jsonl"))
+    }
+
+    /// Looks whether anything was recorded: equal stamps mean that nothing was in between.
+    pub fn records_stamp(&self) -> RecordsStamp {
+        let stamp = |path: &Path| match disk::look(path) {
+            Ok(disk::PathEntry::File(stamp)) => Some(stamp),
+            _ => None,
+        };
+        let runs = disk::list(&self.cache.join("runs")).unwrap_or_default();
+        let count = runs.len();
+        let last = runs.into_iter().max();
+        RecordsStamp {
+            files: count,
+            journal: last.and_then(|path| stamp(&path).map(|stamp| (path, stamp))),
+            packs: stamp(&self.cache.join(PACKS).join("list")),
+        }
     }
 
     /// Looks at all files a pipeline reads; without one, at the file itself.

@@ -10,6 +10,7 @@ use crate::cli::args_data::{DataCommand, InitArgs, QuarantineCommand, SchemaActi
 use crate::cli::args_model::{
     ForgetArgs, ImpactArgs, KeysCommand, ModelCommand, PredictArgs, SweepCommand,
 };
+use crate::cli::args_serve::ServeArgs;
 use crate::cli::args_whose::TargetScope;
 use crate::cli::exit::TABLE;
 
@@ -68,11 +69,13 @@ pub enum CliCommand {
     /// Inspect, compare, promote or export models
     #[command(subcommand, visible_alias = "models")]
     Model(ModelCommand),
-    /// Make keys that sign models
+    /// Make keys that sign models, and keys for the API of `serve`
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Score the rows of a file with a model
     Predict(PredictArgs),
+    /// Answer requests for verdicts over HTTP
+    Serve(ServeArgs),
     /// Show or plot the leaderboard of a hyperparameter search
     #[command(subcommand)]
     Sweep(SweepCommand),

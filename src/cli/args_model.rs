@@ -6,6 +6,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
 use crate::cli::args_choose::OverrideArgs;
+use crate::cli::args_serve::ApiKeyArgs;
 use crate::cli::args_whose::TargetScope;
 use crate::model::metrics::CHOICES;
 
@@ -40,9 +41,11 @@ pub enum ModelCommand {
     Import(ImportModelArgs),
 }
 
-/// Make keys that sign models.
+/// Make keys that sign models, and keys for the API of `serve`.
 #[derive(Debug, Subcommand)]
 pub enum KeysCommand {
+    /// Make an API key for `serve`, and print it: it is kept as a digest, and cannot be shown again
+    Api(ApiKeyArgs),
     /// Make a pair of keys (ECDSA P-256): NAME.pem signs, NAME.pub.pem checks
     New {
         /// Where to write them, without the endings

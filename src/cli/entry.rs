@@ -10,8 +10,8 @@ use crate::cli::args::{Arguments, CliCommand};
 use crate::cli::exit::{Exit, of_error};
 use crate::cli::{
     cache, cancel, cat, check, completions, data, diff, explain, forget, graph, impact, init, keys,
-    lineage, model, out, predict, quarantine, replay, run, runs, schema, status, supervise, sweep,
-    transfer, watch,
+    lineage, model, out, predict, quarantine, replay, run, runs, schema, serve, status, supervise,
+    sweep, transfer, watch,
 };
 use crate::reporter::problem;
 
@@ -105,6 +105,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
         CliCommand::Model(command) => model::model(&workspace, command),
         CliCommand::Keys(command) => keys::keys(&workspace, command),
         CliCommand::Predict(args) => predict::predict(&workspace, args),
+        CliCommand::Serve(args) => serve::serve(&workspace, args),
         CliCommand::Sweep(args) => sweep::sweep(&workspace, args),
         CliCommand::Cache(args) => cache::cache(&workspace, args),
         CliCommand::Cancel(args) => cancel::cancel(&workspace, args),

@@ -4,18 +4,66 @@ use std::path::Path;
 
 use crate::app::workspace::{AppError, Workspace};
 use crate::attest::keys::{AttestationKey, AttestationPublicKey, KeyError};
+use crate::base::clock::{Clock, SystemClock};
 use crate::base::disk;
 use crate::base::signing::random_bytes;
 use crate::cli::args_model::KeysCommand;
+use crate::cli::args_serve::ApiKeyArgs;
 use crate::cli::exit::Exit;
 use crate::cli::out;
+use crate::serve::api_keys::{ApiKey, ApiKeyFile};
 
 /// Makes keys.
 ///
 /// # Errors
 /// A file is there already; the disk failed.
 pub fn keys(workspace: &Workspace, command: &KeysCommand) -> Result<Exit, AppError> {
-    let KeysCommand::New { output } = command;
+    match command {
+        KeysCommand::New { output } => new_pair(workspace, output),
+        KeysCommand::Api(args) => new_api_key(workspace, args),
+    }
+}
+
+/// Makes an API key, prints it, and adds its digest to the file.
+fn new_api_key(workspace: &Workspace, args: &ApiKeyArgs) -> Result<Exit, AppError> {
+    let path = workspace.root().join(&args.file);
+    let mut file = match disk::look(&path) {
+        Ok(_) => ApiKeyFile::load(&path).map_err(AppError::Data)?,
+        Err(_) => ApiKeyFile::default(),
+    };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if args.name.is_empty() || !args.name.chars().all(is_plain) {
+        return Err(AppError::Usage(format!(
+            "`{}` is not a name for a key: use letters, digits, `-`, `_` and `.`",
+            args.name
+        )));
+    }
+    if file.keys.iter().any(|key| key.name == args.name) {
+        return Err(AppError::Usage(format!(
+            "there is a key `{}` in `{}` already: take it out of the file, or choose another name",
+            args.name,
+            args.file.display()
+        )));
+    }
+    let (secret, mut key) = ApiKey::generate(&args.name).map_err(AppError::Data)?;
+    let day_ms = 24 * 60 * 60 * 1000;
+    key.expires_ms = args
+        .expires
+        .map(|days| SystemClock.now_ms() + u64::from(days) * day_ms);
+    key.models.clone_from(&args.model);
+    key.admin = args.admin;
+    file.keys.push(key);
+    disk::write_whole(&path, &file.encode())?;
+    out::data(format!("{secret}\n").as_bytes())?;
+    out::say(&format!(
+        "this is the key `{}`; `{}` keeps its digest alone, so it cannot be shown again",
+        args.name,
+        args.file.display()
+    ));
+    Ok(Exit::Done)
+}
+
+fn new_pair(workspace: &Workspace, output: &str) -> Result<Exit, AppError> {
     let name = Path::new(output).file_name().and_then(|name| name.to_str());
     if name.is_none_or(|name| name.is_empty() || name.contains(char::is_control)) {
         return Err(AppError::Usage(

@@ -27,3 +27,5 @@ mod notices;
 mod old;
 #[cfg(feature = "kinds")]
 mod pipelines;
+#[cfg(feature = "kinds")]
+mod serve;

@@ -9,7 +9,7 @@ mod differences;
 mod escapes;
 mod forget;
 mod init;
-mod matrix;
+pub(crate) mod matrix;
 mod models;
 mod oddities;
 mod records;

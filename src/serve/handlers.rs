@@ -1,0 +1,134 @@
+//! The routes that score rows, as they are described to clients.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, Request, State};
+use axum::response::Response;
+
+use crate::serve::call::{self, ModelQuery};
+use crate::serve::health::ModelPath;
+use crate::serve::infer::{InferRequest, InferResponse};
+use crate::serve::invocations::{CSV, InvocationsRequest, InvocationsResponse};
+use crate::serve::problem::{HttpProblem, ProblemBody};
+use crate::serve::score::{ScoreRequestBody, ScoreResponseBody};
+use crate::serve::state::ServeState;
+use crate::serve::{infer, invocations, score};
+
+const JSON: &str = "application/json";
+
+/// What the protocol's clients send with raw tensors.
+const RAW: &str = "application/octet-stream";
+
+/// Answers records with a verdict each.
+///
+/// # Errors
+/// Why they are not answered.
+#[utoipa::path(
+    post,
+    path = "/v1/score",
+    operation_id = "score",
+    summary = "Score records",
+    params(("model" = Option<String>, Query, description = "The model; it may be left out where there is one alone")),
+    request_body(content = ScoreRequestBody, content_type = "application/json"),
+    responses(
+        (status = 200, description = "A verdict a row", body = ScoreResponseBody),
+        (status = 400, description = "The body is malformed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No valid key was sent", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The key may not ask this model", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such model", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The body is of another type", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "The rows do not fit the model, or are too many", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "The key has had its share of this second", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The server is busy, or not ready any more", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 504, description = "It took too long", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("key" = [])),
+)]
+pub async fn score(
+    State(state): State<Arc<ServeState>>,
+    Query(query): Query<ModelQuery>,
+    request: Request,
+) -> Result<Response, HttpProblem> {
+    let name = query.model.as_deref();
+    call::answer(state, request, name, &[JSON], score::answer).await
+}
+
+/// Answers rows in the forms of MLflow.
+///
+/// # Errors
+/// Why they are not answered.
+#[utoipa::path(
+    post,
+    path = "/invocations",
+    operation_id = "invocations",
+    summary = "Score rows in the forms of MLflow",
+    params(("model" = Option<String>, Query, description = "The model; it may be left out where there is one alone")),
+    request_body(content((InvocationsRequest = "application/json"), (String = "text/csv"))),
+    responses(
+        (status = 200, description = "A prediction a row", body = InvocationsResponse),
+        (status = 400, description = "The body is malformed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No valid key was sent", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The key may not ask this model", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such model", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The body is of another type", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "The rows do not fit the model, or are too many", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "The key has had its share of this second", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The server is busy, or not ready any more", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 504, description = "It took too long", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("key" = [])),
+)]
+pub async fn invocations(
+    State(state): State<Arc<ServeState>>,
+    Query(query): Query<ModelQuery>,
+    request: Request,
+) -> Result<Response, HttpProblem> {
+    let name = query.model.as_deref();
+    call::answer(state, request, name, &[JSON, CSV], invocations::answer).await
+}
+
+/// Answers tensors of the Open Inference Protocol.
+///
+/// # Errors
+/// Why they are not answered.
+#[utoipa::path(
+    post,
+    path = "/v2/models/{name}/infer",
+    operation_id = "infer",
+    summary = "Score tensors of the Open Inference Protocol",
+    params(("name" = String, Path, description = "The name of the model")),
+    request_body(content = InferRequest, content_type = "application/json"),
+    responses(
+        (status = 200, description = "The tensors of the answer", body = InferResponse),
+        (status = 400, description = "The body is malformed", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No valid key was sent", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The key may not ask this model", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such model", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The body is of another type", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "The rows do not fit the model, or are too many", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "The key has had its share of this second", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The server is busy, or not ready any more", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 504, description = "It took too long", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("key" = [])),
+)]
+pub async fn infer(
+    State(state): State<Arc<ServeState>>,
+    Path(path): Path<ModelPath>,
+    request: Request,
+) -> Result<Response, HttpProblem> {
+    if path.version.is_some() {
+        let admitted = request.extensions().get().ok_or_else(HttpProblem::fault)?;
+        let slot = call::permitted(&state, admitted, Some(&path.name))?;
+        path.check(&slot.current().hex)?;
+    }
+    // Who sends raw tensors need not say what the body is.
+    let types: &[&str] = match request.headers().contains_key(infer::JSON_LENGTH) {
+        true => &[JSON, RAW],
+        false => &[JSON],
+    };
+    call::answer(state, request, Some(&path.name), types, infer::answer).await
+}

@@ -1,0 +1,413 @@
+//! `POST /v2/models/NAME/infer`: the Open Inference Protocol V2, in JSON and with raw tensors behind it.
+//!
+//! A tensor a column, named as the column, with a row in each place; or, where a model needs numbers
+//! alone, one tensor `rows` with all of them. Its answer has no room for rows that cannot be scored:
+//! one of them refuses the request, and says which it is.
+
+use axum::http::{HeaderName, HeaderValue};
+use serde::{Deserialize, Serialize};
+use serde_json::Map;
+use utoipa::ToSchema;
+
+use crate::prep::cells::{CellKind, ColumnCells};
+use crate::scoring::read_rows::ReadRows;
+use crate::serve::call::{ScoringCall, ScoringReply};
+use crate::serve::problem::HttpProblem;
+use crate::serve::tensors::{TensorCells, TensorType};
+
+/// The header that says how long the JSON is before raw tensors.
+pub const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
+
+/// The tensor of all columns, where all of them are numbers.
+pub const ROWS: &str = "rows";
+/// The tensor of probabilities.
+pub const PROBABILITY: &str = "probability";
+/// The tensor of alarms.
+pub const ALARM: &str = "alarm";
+
+/// What a client says besides; what is not known is passed over.
+type Parameters = Map<String, serde_json::Value>;
+
+/// A request for inference.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct InferRequest {
+    /// What the request is called.
+    id: Option<String>,
+    /// What is asked for besides, such as `binary_data_output`.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    parameters: Option<Parameters>,
+    /// A tensor a column.
+    inputs: Vec<InferInput>,
+    /// The tensors that are wanted; all of them if none is named.
+    #[serde(default)]
+    outputs: Option<Vec<WantedOutput>>,
+}
+
+/// A tensor of a request.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct InferInput {
+    /// The name of the column.
+    name: String,
+    /// How many rows, and how many cells a row.
+    shape: Vec<u64>,
+    /// What its cells are.
+    datatype: TensorType,
+    /// `binary_data_size` of a tensor that stands behind the JSON.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    parameters: Option<Parameters>,
+    /// The cells, of a tensor that stands here.
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    data: Option<TensorCells>,
+}
+
+/// A tensor that is wanted.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct WantedOutput {
+    /// Its name.
+    name: String,
+    /// `binary_data`.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    parameters: Option<Parameters>,
+}
+
+/// The answer to a request for inference.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct InferResponse<'a> {
+    /// The model.
+    model_name: &'a str,
+    /// The digest of the model that made this answer.
+    model_version: &'a str,
+    /// What the request was called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    /// The tensors.
+    outputs: Vec<InferOutput<'a>>,
+}
+
+/// A tensor of an answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct InferOutput<'a> {
+    /// Its name.
+    name: &'a str,
+    /// What its cells are.
+    datatype: TensorType,
+    /// How many rows.
+    shape: [usize; 1],
+    /// How many bytes of it stand behind the JSON.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameters: Option<RawSize>,
+    /// The cells, if they stand here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<OutputCells>,
+}
+
+/// How many bytes of a tensor stand behind the JSON.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RawSize {
+    /// Bytes.
+    binary_data_size: usize,
+}
+
+/// The cells of a tensor of an answer.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum OutputCells {
+    /// Probabilities.
+    Numbers(Vec<f64>),
+    /// Alarms.
+    Flags(Vec<bool>),
+}
+
+impl OutputCells {
+    /// Returns them as raw bytes.
+    fn raw(&self) -> Vec<u8> {
+        match self {
+            Self::Numbers(cells) => cells.iter().flat_map(|cell| cell.to_le_bytes()).collect(),
+            Self::Flags(cells) => cells.iter().map(|flag| u8::from(*flag)).collect(),
+        }
+    }
+}
+
+/// Answers a body.
+///
+/// # Errors
+/// It is malformed; its tensors are not those of the model; a row cannot be scored.
+pub fn answer(call: &ScoringCall, body: &[u8]) -> Result<ScoringReply, HttpProblem> {
+    let (json, raw) = parts(call, body)?;
+    let request: InferRequest = serde_json::from_slice(json)
+        .map_err(|error| HttpProblem::malformed(format!("the body is not a request: {error}")))?;
+    let wanted = wanted(&request)?;
+    let inputs = request.inputs;
+    let rows = rows(call, inputs, raw)?;
+    let count = rows.len();
+    let verdicts = call.verdicts(rows)?;
+    let (mut probabilities, mut alarms) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    for (row, verdict) in (1..).zip(verdicts) {
+        let score = verdict.map_err(|why| HttpProblem::unfit(format!("row {row}: {why}")))?;
+        probabilities.push(score.probability);
+        alarms.push(score.alarm);
+    }
+    let mut raw = Vec::new();
+    let mut outputs = Vec::new();
+    for (name, is_raw) in wanted {
+        let (datatype, cells) = match name {
+            PROBABILITY => (
+                TensorType::Fp64,
+                OutputCells::Numbers(probabilities.clone()),
+            ),
+            _ => (TensorType::Bool, OutputCells::Flags(alarms.clone())),
+        };
+        let bytes = is_raw.then(|| cells.raw());
+        outputs.push(InferOutput {
+            name,
+            datatype,
+            shape: [count],
+            parameters: bytes.as_ref().map(|bytes| RawSize {
+                binary_data_size: bytes.len(),
+            }),
+            data: (!is_raw).then_some(cells),
+        });
+        raw.extend(bytes.unwrap_or_default());
+    }
+    let is_raw = outputs.iter().any(|output| output.parameters.is_some());
+    let mut reply = ScoringReply::json(&InferResponse {
+        model_name: &call.slot.name,
+        model_version: &call.model.hex,
+        id: request.id,
+        outputs,
+    });
+    if is_raw {
+        reply.content_type = "application/octet-stream";
+        let length = HeaderValue::from(reply.body.len());
+        reply.headers.push((JSON_LENGTH, length));
+        reply.body.extend(raw);
+    }
+    Ok(reply)
+}
+
+/// Returns the JSON of a body, and what stands behind it.
+fn parts<'b>(call: &ScoringCall, body: &'b [u8]) -> Result<(&'b [u8], &'b [u8]), HttpProblem> {
+    let Some(length) = call.headers.get(&JSON_LENGTH) else {
+        return Ok((body, &[]));
+    };
+    let length = length.to_str().ok().and_then(|length| length.parse().ok());
+    let parts = length.and_then(|length: usize| body.split_at_checked(length));
+    parts.ok_or_else(|| {
+        let detail = "`Inference-Header-Content-Length` is not a length within the body";
+        HttpProblem::malformed(detail)
+    })
+}
+
+/// Returns the tensors that are wanted, each with whether it is to be raw.
+fn wanted(request: &InferRequest) -> Result<Vec<(&'static str, bool)>, HttpProblem> {
+    let flag = |parameters: Option<&Parameters>, name: &str| {
+        parameters.and_then(|parameters| parameters.get(name)?.as_bool())
+    };
+    let all_raw = flag(request.parameters.as_ref(), "binary_data_output").unwrap_or(false);
+    let listed = request.outputs.as_deref().unwrap_or_default();
+    if listed.is_empty() {
+        return Ok(vec![(PROBABILITY, all_raw), (ALARM, all_raw)]);
+    }
+    let mut wanted: Vec<(&'static str, bool)> = Vec::new();
+    for output in listed {
+        let known = [PROBABILITY, ALARM].into_iter();
+        let name = known.into_iter().find(|name| *name == output.name);
+        let name = name.ok_or_else(|| {
+            let detail = format!("an output is called `{PROBABILITY}` or `{ALARM}`");
+            HttpProblem::unfit(detail)
+        })?;
+        if wanted.iter().any(|(other, _)| *other == name) {
+            let detail = format!("the output `{name}` is asked for twice");
+            return Err(HttpProblem::malformed(detail));
+        }
+        let is_raw = flag(output.parameters.as_ref(), "binary_data");
+        wanted.push((name, is_raw.unwrap_or(all_raw)));
+    }
+    Ok(wanted)
+}
+
+/// Returns the rows that tensors hold.
+fn rows(
+    call: &ScoringCall,
+    tensors: Vec<InferInput>,
+    mut raw: &[u8],
+) -> Result<ReadRows, HttpProblem> {
+    let most = call.state.options.limits.rows;
+    let layout = call.model.scorer.layout();
+    let needed = layout.inputs();
+    let is_matrix = matches!(tensors.as_slice(), [only] if only.name == ROWS)
+        && layout.place(ROWS).is_none()
+        && call.model.is_numeric();
+    let mut count = None;
+    let mut columns: Vec<Option<ColumnCells>> = vec![None; needed.len()];
+    let mut errors = Vec::new();
+    for tensor in tensors {
+        let name = tensor.name.clone();
+        let shown: String = name.chars().take(60).collect();
+        let wide = if is_matrix { needed.len() } else { 1 };
+        let here = rows_of(&tensor, wide)
+            .map_err(|why| HttpProblem::unfit(format!("the tensor `{shown}` {why}")))?;
+        if here > most {
+            return Err(HttpProblem::too_many_rows(most));
+        }
+        if *count.get_or_insert(here) != here {
+            let detail = format!("the tensor `{shown}` has {here} rows, others have more or fewer");
+            return Err(HttpProblem::unfit(detail));
+        }
+        errors.resize(here, None);
+        let cells = cells_of(tensor, here * wide, &mut raw);
+        let cells =
+            cells.map_err(|why| HttpProblem::malformed(format!("the tensor `{shown}`: {why}")))?;
+        if is_matrix {
+            if matches!(cells, TensorCells::Texts(_)) {
+                return Err(HttpProblem::unfit(
+                    "the tensor `rows` holds text, not numbers",
+                ));
+            }
+            columns = transposed(&cells.numbers(), wide);
+            continue;
+        }
+        let Some(at) = layout.place(&name) else {
+            // A log has more columns than a model needs.
+            continue;
+        };
+        if columns[at].is_some() {
+            let detail = format!("there are two tensors `{shown}`");
+            return Err(HttpProblem::malformed(detail));
+        }
+        columns[at] = Some(cells.column(&name, needed[at].kind(), &mut errors));
+    }
+    if !raw.is_empty() {
+        let left = raw.len();
+        let detail = format!("{left} bytes stand behind the JSON that no tensor speaks of");
+        return Err(HttpProblem::malformed(detail));
+    }
+    let missing: Vec<&str> = needed
+        .iter()
+        .zip(&columns)
+        .filter(|(_, cells)| cells.is_none())
+        .map(|(input, _)| input.name.as_str())
+        .take(5)
+        .collect();
+    if !missing.is_empty() {
+        let list = missing.join("`, `");
+        let detail = format!("the model needs tensors that are not there: `{list}`");
+        return Err(HttpProblem::unfit(detail));
+    }
+    Ok(ReadRows {
+        columns: columns.into_iter().flatten().collect(),
+        errors,
+    })
+}
+
+/// Returns how many rows a tensor has.
+fn rows_of(tensor: &InferInput, wide: usize) -> Result<usize, String> {
+    let shape = &tensor.shape;
+    let rows = match shape.as_slice() {
+        [rows] if wide == 1 => *rows,
+        [rows, cells] if *cells == wide as u64 => *rows,
+        _ if wide == 1 => return Err(format!("has the shape {shape:?}, not [rows] or [rows, 1]")),
+        _ => return Err(format!("has the shape {shape:?}, not [rows, {wide}]")),
+    };
+    usize::try_from(rows).map_err(|_| "has too many rows".to_owned())
+}
+
+/// Returns the cells of a tensor; of one whose cells stand behind the JSON, takes them from there.
+fn cells_of(tensor: InferInput, count: usize, raw: &mut &[u8]) -> Result<TensorCells, String> {
+    let size = tensor
+        .parameters
+        .as_ref()
+        .and_then(|parameters| parameters.get("binary_data_size"));
+    match (size, tensor.data) {
+        (Some(size), None) => {
+            let size = size.as_u64().and_then(|size| usize::try_from(size).ok());
+            let parts = size.and_then(|size| raw.split_at_checked(size));
+            let (mine, rest) =
+                parts.ok_or("its `binary_data_size` is not a size within the body")?;
+            *raw = rest;
+            TensorCells::of_raw(tensor.datatype, mine, count)
+        }
+        (None, Some(cells)) => {
+            if !cells.is_empty() && !cells.is_of(tensor.datatype) {
+                return Err("its cells are not of its datatype".to_owned());
+            }
+            match cells.len() == count {
+                true => Ok(cells),
+                false => Err(format!(
+                    "it has {} cells, its shape asks for {count}",
+                    cells.len()
+                )),
+            }
+        }
+        (Some(_), Some(_)) => Err("it has cells in the JSON and behind it".to_owned()),
+        (None, None) => Err("it has no cells".to_owned()),
+    }
+}
+
+/// Returns the columns of a matrix that is written row by row.
+fn transposed(cells: &[f64], wide: usize) -> Vec<Option<ColumnCells>> {
+    let column = |at: usize| {
+        let cells = cells.iter().skip(at).step_by(wide);
+        Some(ColumnCells::Numbers(cells.copied().collect()))
+    };
+    (0..wide).map(column).collect()
+}
+
+/// What a model needs and tells.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ModelMetadata<'a> {
+    /// The name under which it answers.
+    name: &'a str,
+    /// The digest of the model that answers now.
+    versions: [&'a str; 1],
+    /// What it is made by.
+    platform: &'static str,
+    /// The tensors it needs, one a column.
+    inputs: Vec<TensorMetadata<'a>>,
+    /// The tensors it tells.
+    outputs: [TensorMetadata<'a>; 2],
+}
+
+/// A tensor that a model needs or tells.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TensorMetadata<'a> {
+    /// Its name.
+    name: &'a str,
+    /// What its cells are; numbers of other types are read, too.
+    datatype: TensorType,
+    /// -1: any number of rows.
+    shape: [i64; 1],
+}
+
+/// Returns what the model of a call needs and tells.
+pub fn metadata<'a>(
+    name: &'a str,
+    model: &'a crate::serve::served_model::ServedModel,
+) -> ModelMetadata<'a> {
+    let tensor = |name, datatype| TensorMetadata {
+        name,
+        datatype,
+        shape: [-1],
+    };
+    let inputs = model.scorer.inputs().iter().map(|input| {
+        let datatype = match input.kind() {
+            CellKind::Number => TensorType::Fp64,
+            CellKind::Text => TensorType::Bytes,
+        };
+        tensor(&input.name, datatype)
+    });
+    ModelMetadata {
+        name,
+        versions: [&model.hex],
+        platform: "netsec",
+        inputs: inputs.collect(),
+        outputs: [
+            tensor(PROBABILITY, TensorType::Fp64),
+            tensor(ALARM, TensorType::Bool),
+        ],
+    }
+}

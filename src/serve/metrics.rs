@@ -1,0 +1,251 @@
+//! What a server counts, in the form that Prometheus reads.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::scoring::scorer::RowVerdict;
+
+/// The type of what `ServeMetrics::text` returns.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The limits of what requests take, in seconds.
+const SECONDS: [f64; 13] = [
+    0.000_1, 0.000_2, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0, 5.0,
+];
+
+/// The limits of probabilities.
+const PROBABILITIES: [f64; 11] = [0.01, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99];
+
+/// A route and how it answered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabels {
+    /// The route as it is declared.
+    pub route: String,
+    /// The status.
+    pub status: u16,
+}
+
+/// A route.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RouteLabels {
+    /// The route as it is declared.
+    pub route: String,
+}
+
+/// A model.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ModelLabels {
+    /// The name under which it answers.
+    pub model: String,
+}
+
+/// A model of a digest.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DigestLabels {
+    /// The name under which it answers.
+    pub model: String,
+    /// Its digest.
+    pub digest: String,
+}
+
+/// What became of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum RowOutcome {
+    /// It reaches the threshold.
+    Alarm,
+    /// It does not.
+    NoAlarm,
+    /// It could not be scored.
+    Error,
+}
+
+/// A model and what became of a row.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RowLabels {
+    /// The name under which the model answers.
+    pub model: String,
+    /// What became of the row.
+    pub outcome: RowOutcome,
+}
+
+/// What came of a look at a model's source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum ReloadOutcome {
+    /// Another model answers now.
+    Swapped,
+    /// The new one was refused.
+    Kept,
+}
+
+/// A model and what came of a look at its source.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReloadLabels {
+    /// The name under which the model answers.
+    pub model: String,
+    /// What came of it.
+    pub outcome: ReloadOutcome,
+}
+
+type NewHistogram = fn() -> Histogram;
+
+/// What a server counts.
+pub struct ServeMetrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    seconds: Family<RouteLabels, Histogram, NewHistogram>,
+    rows: Family<RowLabels, Counter>,
+    probabilities: Family<ModelLabels, Histogram, NewHistogram>,
+    models: Family<DigestLabels, Gauge>,
+    reloads: Family<ReloadLabels, Counter>,
+    /// How many requests are being answered.
+    pub in_flight: Gauge,
+    /// Whether the server takes requests: 1, or 0 while it drains.
+    pub ready: Gauge,
+    /// The share of CPU seconds of scoring alone.
+    pub scoring_seconds: Counter<f64, AtomicU64>,
+}
+
+impl Default for ServeMetrics {
+    fn default() -> Self {
+        let seconds: NewHistogram = || Histogram::new(SECONDS);
+        let probabilities: NewHistogram = || Histogram::new(PROBABILITIES);
+        let mut metrics = Self {
+            registry: Registry::with_prefix("netsec"),
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(seconds),
+            rows: Family::default(),
+            probabilities: Family::new_with_constructor(probabilities),
+            models: Family::default(),
+            reloads: Family::default(),
+            in_flight: Gauge::default(),
+            ready: Gauge::default(),
+            scoring_seconds: Counter::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl ServeMetrics {
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register(
+            "requests",
+            "Requests that were answered",
+            self.requests.clone(),
+        );
+        registry.register(
+            "request_seconds",
+            "How long requests took, from their head to the answer",
+            self.seconds.clone(),
+        );
+        registry.register("rows", "Rows that were asked about", self.rows.clone());
+        registry.register(
+            "probability",
+            "Probabilities of attack that were told",
+            self.probabilities.clone(),
+        );
+        registry.register(
+            "model_info",
+            "The model that answers under a name",
+            self.models.clone(),
+        );
+        registry.register(
+            "reloads",
+            "Models that were swapped, or kept because the new one was refused",
+            self.reloads.clone(),
+        );
+        registry.register(
+            "requests_in_flight",
+            "Requests that are being answered",
+            self.in_flight.clone(),
+        );
+        registry.register(
+            "ready",
+            "Whether the server takes requests",
+            self.ready.clone(),
+        );
+        registry.register(
+            "scoring_seconds",
+            "Time spent scoring rows",
+            self.scoring_seconds.clone(),
+        );
+    }
+
+    /// Counts a request that was answered.
+    pub fn request(&self, route: &str, status: u16, seconds: f64) {
+        let route = route.to_owned();
+        let of_route = RouteLabels {
+            route: route.clone(),
+        };
+        self.seconds.get_or_create(&of_route).observe(seconds);
+        let labels = RequestLabels { route, status };
+        self.requests.get_or_create(&labels).inc();
+    }
+
+    /// Counts rows that were asked about, and how long the answer took.
+    pub fn verdicts(&self, model: &str, verdicts: &[RowVerdict], seconds: f64) {
+        let (mut alarms, mut errors) = (0, 0);
+        let labels = ModelLabels {
+            model: model.to_owned(),
+        };
+        let probabilities = self.probabilities.get_or_create(&labels);
+        for verdict in verdicts {
+            match verdict {
+                Ok(score) => {
+                    alarms += u64::from(score.alarm);
+                    probabilities.observe(score.probability);
+                }
+                Err(_) => errors += 1,
+            }
+        }
+        drop(probabilities);
+        let others = verdicts.len() as u64 - alarms - errors;
+        let counts = [
+            (RowOutcome::Alarm, alarms),
+            (RowOutcome::NoAlarm, others),
+            (RowOutcome::Error, errors),
+        ];
+        for (outcome, count) in counts {
+            if count > 0 {
+                let model = model.to_owned();
+                let labels = RowLabels { model, outcome };
+                self.rows.get_or_create(&labels).inc_by(count);
+            }
+        }
+        self.scoring_seconds.inc_by(seconds);
+    }
+
+    /// Says which model answers under a name, and no other does.
+    pub fn model(&self, name: &str, digest: &str, before: Option<&str>) {
+        let labels = |digest: &str| DigestLabels {
+            model: name.to_owned(),
+            digest: digest.to_owned(),
+        };
+        if let Some(before) = before {
+            self.models.remove(&labels(before));
+        }
+        self.models.get_or_create(&labels(digest)).set(1);
+    }
+
+    /// Counts a look at a model's source.
+    pub fn reload(&self, name: &str, outcome: ReloadOutcome) {
+        let model = name.to_owned();
+        let labels = ReloadLabels { model, outcome };
+        self.reloads.get_or_create(&labels).inc();
+    }
+
+    /// Returns everything as text.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        encode(&mut text, &self.registry).expect("a string takes everything");
+        text
+    }
+}

@@ -1,0 +1,137 @@
+//! What a request gets that cannot be answered: a status, a code for programs, and words for people.
+//! No path, no model that was not asked for and no cell of another row is ever in it.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Why a request is not answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpProblem {
+    /// The status.
+    pub status: StatusCode,
+    /// A word for programs; it stays the same.
+    pub code: &'static str,
+    /// What is so, and what to do.
+    pub detail: String,
+    /// After how many seconds to try again.
+    pub retry_after: Option<u32>,
+}
+
+/// The body of an answer that is a problem (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProblemBody<'a> {
+    /// What the status means.
+    pub title: &'a str,
+    /// The status.
+    pub status: u16,
+    /// A word for programs, such as `too-many-rows`.
+    pub code: &'a str,
+    /// What is so, and what to do.
+    pub detail: &'a str,
+    /// The request, as it is called in logs.
+    pub request_id: &'a str,
+    /// The same as `detail`, where clients of the Open Inference Protocol look for it.
+    pub error: &'a str,
+    /// The same as `code`, where clients of MLflow look for it.
+    pub error_code: &'a str,
+    /// The same as `detail`, where clients of MLflow look for it.
+    pub message: &'a str,
+}
+
+impl HttpProblem {
+    /// Makes a problem.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            retry_after: None,
+        }
+    }
+
+    /// The body is not what it should be.
+    pub fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "malformed", detail)
+    }
+
+    /// The body is well-formed, and does not fit the model.
+    pub fn unfit(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "unfit-rows", detail)
+    }
+
+    /// There are more rows than are allowed.
+    pub fn too_many_rows(most: usize) -> Self {
+        let detail = format!(
+            "a request may have {most} rows: send them in several, or as a stream to /v1/score/stream"
+        );
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-many-rows", detail)
+    }
+
+    /// There are more bytes than are allowed.
+    pub fn too_large(most: usize) -> Self {
+        let detail = format!("a body may have {most} bytes: send the rows in several requests");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
+    }
+
+    /// The body is of a type that is not read here.
+    pub fn media_type(expected: &str) -> Self {
+        let detail = format!("send the body as {expected}, and say so in `Content-Type`");
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail)
+    }
+
+    /// There is no such model here.
+    pub fn no_model(name: &str) -> Self {
+        let shown: String = name.chars().take(60).collect();
+        let detail = format!("there is no model `{shown}` here");
+        Self::new(StatusCode::NOT_FOUND, "no-model", detail)
+    }
+
+    /// It took too long.
+    pub fn timeout() -> Self {
+        let detail = "the request took longer than the server allows: send fewer rows at a time";
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", detail)
+    }
+
+    /// Something in the server is wrong.
+    pub fn fault() -> Self {
+        let detail = "this is a fault in netsec; please report it with the id of the request";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", detail)
+    }
+
+    /// Says after how many seconds to try again.
+    #[must_use]
+    pub fn after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// Returns it as an answer.
+    pub fn response(&self, request_id: &str) -> Response<Body> {
+        let body = ProblemBody {
+            title: self.status.canonical_reason().unwrap_or("error"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+            request_id,
+            error: &self.detail,
+            error_code: self.code,
+            message: &self.detail,
+        };
+        let bytes = serde_json::to_vec(&body).expect("plain data serialises");
+        let mut response = Response::new(Body::from(bytes));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        let kind = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, kind);
+        if self.status == StatusCode::UNAUTHORIZED {
+            let ask = HeaderValue::from_static("Bearer");
+            headers.insert(header::WWW_AUTHENTICATE, ask);
+        }
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}

@@ -1,0 +1,202 @@
+//! `POST /v1/score/stream`: a record a line in, a verdict a line out, for as long as lines come.
+//!
+//! How: whatever lines are whole in a piece of the body are scored together and answered before the
+//! next piece is read, so that a stream holds no more than one line beside them, and a client that
+//! does not read its answers is not read from either. Each line is answered by the model that stands
+//! when it comes, and names it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Query, Request, State};
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use futures_util::stream::{BoxStream, StreamExt, unfold};
+use serde::Serialize;
+use tokio::sync::OwnedSemaphorePermit;
+use utoipa::ToSchema;
+
+use crate::serve::call::{ModelQuery, ScoringCall, check_type};
+use crate::serve::problem::{HttpProblem, ProblemBody};
+use crate::serve::score::{RowAnswer, row_answer};
+use crate::serve::state::ServeState;
+
+/// The type of a stream.
+pub const NDJSON: &str = "application/x-ndjson";
+
+/// A verdict of a stream.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StreamLine<'a> {
+    /// The line that it is about, from one.
+    pub line: u64,
+    /// The digest of the model that made it.
+    pub digest: &'a str,
+    /// The verdict.
+    #[serde(flatten)]
+    pub row: RowAnswer<'a>,
+}
+
+/// A stream in progress.
+struct OpenStream {
+    call: ScoringCall,
+    body: BoxStream<'static, Result<Bytes, axum::Error>>,
+    /// The beginning of a line that is not whole yet.
+    rest: Vec<u8>,
+    /// How many lines were answered.
+    lines: u64,
+    /// How long a piece may take.
+    patience: Duration,
+    is_over: bool,
+    /// Its place among the requests that are answered.
+    _place: Arc<OwnedSemaphorePermit>,
+}
+
+/// Answers a stream.
+///
+/// # Errors
+/// There is no such model, or the body is of another type.
+#[utoipa::path(
+    post,
+    path = "/v1/score/stream",
+    operation_id = "score_stream",
+    summary = "Score a record a line, for as long as lines come",
+    params(("model" = Option<String>, Query, description = "The model; it may be left out where there is one alone")),
+    request_body(content = String, content_type = "application/x-ndjson", description = "A record a line"),
+    responses(
+        (status = 200, description = "A verdict a line", body = StreamLine, content_type = "application/x-ndjson"),
+        (status = 401, description = "No valid key was sent", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The key may not ask this model", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such model", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The body is of another type", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 429, description = "The key has had its share of this second", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "The server is busy, or not ready any more", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+    security(("key" = [])),
+)]
+pub async fn stream(
+    State(state): State<Arc<ServeState>>,
+    Query(query): Query<ModelQuery>,
+    request: Request,
+) -> Result<Response, HttpProblem> {
+    let (call, admitted) = ScoringCall::begin(state, &request, query.model.as_deref())?;
+    check_type(
+        request.headers(),
+        &[NDJSON, "application/jsonl", "application/json"],
+    )?;
+    let open = OpenStream {
+        patience: call.state.options.limits.time,
+        call,
+        body: request.into_body().into_data_stream().boxed(),
+        rest: Vec::new(),
+        lines: 0,
+        is_over: false,
+        _place: admitted.place,
+    };
+    let answers = unfold(open, |mut open| async move {
+        let answered = open.next().await?;
+        Some((Ok::<Bytes, std::convert::Infallible>(answered), open))
+    });
+    let mut response = Response::new(Body::from_stream(answers));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(NDJSON));
+    Ok(response)
+}
+
+impl OpenStream {
+    /// Returns the answers to the next lines; none at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        while !self.is_over {
+            let piece = tokio::time::timeout(self.patience, self.body.next()).await;
+            let piece = match piece {
+                Ok(Some(Ok(piece))) => piece,
+                Ok(None) => {
+                    self.is_over = true;
+                    let last = std::mem::take(&mut self.rest);
+                    return self.answers(&last).await;
+                }
+                Ok(Some(Err(_))) => return self.end("the stream broke off"),
+                Err(_) => return self.end("nothing came for too long"),
+            };
+            let answered = match piece.iter().rposition(|byte| *byte == b'\n') {
+                None => {
+                    self.rest.extend_from_slice(&piece);
+                    None
+                }
+                Some(end) => {
+                    let mut lines = std::mem::take(&mut self.rest);
+                    lines.extend_from_slice(&piece[..end]);
+                    self.rest = piece[end + 1..].to_vec();
+                    self.answers(&lines).await
+                }
+            };
+            if self.rest.len() > self.call.state.options.limits.body {
+                return self.end("a line is longer than the server allows");
+            }
+            if answered.is_some() {
+                return answered;
+            }
+        }
+        None
+    }
+
+    /// Says why it ends.
+    fn end(&mut self, why: &str) -> Option<Bytes> {
+        self.is_over = true;
+        self.lines += 1;
+        let mut text = Vec::new();
+        let error = why.to_owned();
+        append(
+            &mut text,
+            &StreamLine {
+                line: self.lines,
+                digest: &self.call.model.hex,
+                row: RowAnswer::Unscored { error },
+            },
+        );
+        Some(text.into())
+    }
+
+    /// Scores whole lines; none if they are empty.
+    async fn answers(&mut self, text: &[u8]) -> Option<Bytes> {
+        self.call.model = self.call.slot.current();
+        let model = Arc::clone(&self.call.model);
+        let layout = model.scorer.layout();
+        let mut reader = layout.reader(1);
+        let mut numbers = Vec::new();
+        for line in text.split(|byte| *byte == b'\n') {
+            self.lines += 1;
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            numbers.push(self.lines);
+            if let Err(error) = reader.json(line) {
+                let why = error.to_string();
+                let why = why.split(" at line ").next().unwrap_or_default();
+                reader.unreadable(format!("this is not JSON: {why}"));
+            }
+        }
+        if numbers.is_empty() {
+            return None;
+        }
+        let rows = reader.finish();
+        // Its deadline is that of a piece, not of the stream.
+        self.call.deadline = std::time::Instant::now() + self.patience;
+        let verdicts = match self.call.verdicts(rows) {
+            Ok(verdicts) => verdicts,
+            Err(problem) => return self.end(&problem.detail),
+        };
+        let mut answer = Vec::new();
+        for (line, verdict) in numbers.into_iter().zip(verdicts) {
+            let row = row_answer(&model, verdict, None);
+            let digest = &model.hex;
+            append(&mut answer, &StreamLine { line, digest, row });
+        }
+        Some(answer.into())
+    }
+}
+
+fn append(text: &mut Vec<u8>, line: &StreamLine<'_>) {
+    serde_json::to_writer(&mut *text, line).expect("plain data serialises");
+    text.push(b'\n');
+}

@@ -1,0 +1,199 @@
+//! A server from its first breath to its last: it listens, follows what its models are to be, and ends
+//! without losing a request.
+//!
+//! How it ends: it says that it is not ready and asks its clients to close their connections, but
+//! goes on for a while, so that whoever sends it requests learns of it; then it takes no more
+//! connections, and answers what is in progress.
+
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum_server::Handle;
+use axum_server::accept::NoDelayAcceptor;
+use axum_server::tls_rustls::RustlsConfig;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::serve::options::DrainTimes;
+use crate::serve::routes;
+use crate::serve::slot::ReloadBy;
+use crate::serve::state::ServeState;
+use crate::serve::tls;
+
+/// How long a client may take for the head of a request.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// Why a server could not begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The options are wrong, or a file that they name.
+    #[error("{0}")]
+    Options(String),
+    /// An address cannot be listened at.
+    #[error("cannot listen at {address}: {cause}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// The system refused something else.
+    #[error("the server cannot go on: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// A server that listens, and does not answer yet.
+pub struct OpenServer {
+    state: Arc<ServeState>,
+    tls: Option<RustlsConfig>,
+    public: TcpListener,
+    admin: Option<TcpListener>,
+}
+
+impl OpenServer {
+    /// Takes the addresses and reads the certificate.
+    ///
+    /// # Errors
+    /// An address is taken; the certificate is not as it should be.
+    pub fn open(state: Arc<ServeState>) -> Result<Self, ServeError> {
+        let options = &state.options;
+        let tls = options.tls.as_ref().map(tls::configuration).transpose();
+        Ok(Self {
+            tls: tls.map_err(ServeError::Options)?,
+            public: listen(options.listen)?,
+            admin: options.admin.map(listen).transpose()?,
+            state,
+        })
+    }
+
+    /// Returns where rows are scored, and where metrics are read.
+    ///
+    /// # Errors
+    /// The system does not say.
+    pub fn addresses(&self) -> Result<(SocketAddr, Option<SocketAddr>), ServeError> {
+        let admin = self
+            .admin
+            .as_ref()
+            .map(TcpListener::local_addr)
+            .transpose()?;
+        Ok((self.public.local_addr()?, admin))
+    }
+
+    /// Answers requests until the process is asked to end.
+    ///
+    /// # Errors
+    /// The system refuses something.
+    pub fn run(self, workers: usize) -> Result<(), ServeError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(workers)
+            .thread_name("netsec-serve")
+            .enable_all()
+            .build()?;
+        runtime.block_on(self.serve())
+    }
+
+    async fn serve(self) -> Result<(), ServeError> {
+        let state = self.state;
+        let watcher = watch(Arc::clone(&state));
+        let public = Handle::new();
+        let admin = Handle::new();
+        let rows = answer(
+            self.public,
+            self.tls.clone(),
+            routes::public(&state),
+            public.clone(),
+        )?;
+        let operators = self.admin.map(|listener| {
+            let is_here = listener
+                .local_addr()
+                .is_ok_and(|address| address.ip().is_loopback());
+            let tls = self.tls.filter(|_| !is_here);
+            answer(listener, tls, routes::administrative(&state), admin.clone())
+        });
+        let operators = operators.transpose()?;
+        let rows = tokio::spawn(rows);
+        let operators = operators.map(tokio::spawn);
+        signals(&state).await?;
+        let DrainTimes { delay, most } = state.options.drain;
+        state.drain();
+        (state.say)("not ready any more: what is in progress is answered");
+        tokio::time::sleep(delay).await;
+        public.graceful_shutdown(Some(most));
+        let ended = rows.await;
+        admin.graceful_shutdown(Some(Duration::ZERO));
+        if let Some(operators) = operators {
+            let _ = operators.await;
+        }
+        watcher.abort();
+        ended.map_err(std::io::Error::other)??;
+        Ok(())
+    }
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    let refused = |cause| ServeError::Listen { address, cause };
+    let listener = TcpListener::bind(address).map_err(refused)?;
+    listener.set_nonblocking(true).map_err(refused)?;
+    Ok(listener)
+}
+
+/// Returns what answers the requests at a listener.
+fn answer(
+    listener: TcpListener,
+    tls: Option<RustlsConfig>,
+    routes: Router,
+    handle: Handle<SocketAddr>,
+) -> Result<impl Future<Output = std::io::Result<()>> + Send + 'static, ServeError> {
+    let service = routes.into_make_service();
+    let mut plain = axum_server::from_tcp(listener)?
+        .handle(handle)
+        .first_request_timeout(HEAD);
+    plain.http_builder().http1().header_read_timeout(HEAD);
+    Ok(async move {
+        match tls {
+            None => plain.acceptor(NoDelayAcceptor::new()).serve(service).await,
+            Some(tls) => {
+                let acceptor = axum_server::tls_rustls::RustlsAcceptor::new(tls);
+                let acceptor = acceptor.acceptor(NoDelayAcceptor::new());
+                plain.acceptor(acceptor).serve(service).await
+            }
+        }
+    })
+}
+
+/// Waits until the process is asked to end; on SIGHUP looks at models and keys meanwhile.
+async fn signals(state: &Arc<ServeState>) -> Result<(), ServeError> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => return Ok(()),
+            _ = terminate.recv() => return Ok(()),
+            _ = hang_up.recv() => {
+                let state = Arc::clone(state);
+                tokio::task::spawn_blocking(move || state.reload());
+            }
+        }
+    }
+}
+
+/// Looks at the models' sources again and again.
+fn watch(state: Arc<ServeState>) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        let mut look = tokio::time::interval(state.options.watch);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            let state = Arc::clone(&state);
+            let looked = tokio::task::spawn_blocking(move || {
+                for slot in &state.slots {
+                    state.reload_slot(slot, ReloadBy::Watch);
+                }
+            });
+            let _ = looked.await;
+        }
+    })
+}

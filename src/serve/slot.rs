@@ -1,0 +1,126 @@
+//! Where a model stands that answers: it is swapped whole, while requests go on with the one they
+//! began with.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+
+use crate::base::digest::Digest;
+use crate::serve::served_model::ServedModel;
+
+/// Says what a model is now and brings its bytes.
+pub trait ModelSource: Send + Sync {
+    /// Returns the digest of the model that is to answer now.
+    ///
+    /// # Errors
+    /// It is not known, in words for the operator.
+    fn current(&self) -> Result<Digest, String>;
+
+    /// Returns the bytes of a model.
+    ///
+    /// # Errors
+    /// They are not there, damaged, or not signed as they should be, in words for the operator.
+    fn bytes(&self, digest: &Digest) -> Result<Vec<u8>, String>;
+}
+
+/// What came of a look at a model's source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// It is the one that answers already.
+    Same,
+    /// Another one answers now: its digest.
+    Swapped(Digest),
+    /// The one that answers was kept, because of this.
+    Kept(String),
+}
+
+/// A name under which a model answers.
+pub struct ModelSlot {
+    /// The name.
+    pub name: String,
+    /// What was named on the command line.
+    pub target: String,
+    source: Box<dyn ModelSource>,
+    current: ArcSwap<ServedModel>,
+    /// Why the last look left everything as it was, so that it is told once.
+    kept: Mutex<Option<KeptReason>>,
+}
+
+/// Why a model was kept.
+struct KeptReason {
+    /// The model that was refused, if it came so far.
+    refused: Option<Digest>,
+    why: String,
+}
+
+/// Who asks for a look at a model's source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadBy {
+    /// The server itself, again and again: what was refused is not tried again, nor told again.
+    Watch,
+    /// A person.
+    Request,
+}
+
+impl ModelSlot {
+    /// Loads the model that is to answer.
+    ///
+    /// # Errors
+    /// It cannot be served.
+    pub fn open(
+        name: String,
+        target: String,
+        source: Box<dyn ModelSource>,
+        now_ms: u64,
+    ) -> Result<Self, String> {
+        let digest = source.current()?;
+        let model = ServedModel::load(digest, &source.bytes(&digest)?, now_ms)?;
+        Ok(Self {
+            name,
+            target,
+            source,
+            current: ArcSwap::from_pointee(model),
+            kept: Mutex::new(None),
+        })
+    }
+
+    /// Returns the model that answers.
+    pub fn current(&self) -> Arc<ServedModel> {
+        self.current.load_full()
+    }
+
+    /// Looks whether another model is to answer, and lets it.
+    pub fn reload(&self, by: ReloadBy, now_ms: u64) -> Reload {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = kept.take().filter(|_| by == ReloadBy::Watch);
+        let reason = match self.source.current() {
+            Err(why) => KeptReason { refused: None, why },
+            Ok(digest) if digest == self.current.load().digest => return Reload::Same,
+            Ok(digest) if before.as_ref().and_then(|kept| kept.refused) == Some(digest) => {
+                *kept = before;
+                return Reload::Same;
+            }
+            Ok(digest) => match self.load(digest, now_ms) {
+                Ok(model) => {
+                    self.current.store(Arc::new(model));
+                    return Reload::Swapped(digest);
+                }
+                Err(why) => KeptReason {
+                    refused: Some(digest),
+                    why,
+                },
+            },
+        };
+        let is_told = before.is_some_and(|before| before.why == reason.why);
+        let why = reason.why.clone();
+        *kept = Some(reason);
+        match is_told {
+            true => Reload::Same,
+            false => Reload::Kept(why),
+        }
+    }
+
+    fn load(&self, digest: Digest, now_ms: u64) -> Result<ServedModel, String> {
+        ServedModel::load(digest, &self.source.bytes(&digest)?, now_ms)
+    }
+}

@@ -1,0 +1,317 @@
+//! Tensors of the Open Inference Protocol V2: as JSON, or raw behind it (the binary extension), to the
+//! columns of a model.
+
+use std::fmt;
+
+use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::prep::cells::{CellKind, ColumnCells};
+use crate::scoring::read_rows::{number_of, text_of};
+
+/// The cells of a tensor, in the order of its rows.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TensorCells {
+    /// Truth values.
+    Bools(Vec<bool>),
+    /// Whole numbers.
+    Ints(Vec<i64>),
+    /// Numbers.
+    Floats(Vec<f64>),
+    /// Text.
+    Texts(Vec<String>),
+}
+
+/// The types of cells that are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum TensorType {
+    /// Truth values, a byte each.
+    Bool,
+    /// Whole numbers of 8 bits.
+    Int8,
+    /// Whole numbers of 16 bits.
+    Int16,
+    /// Whole numbers of 32 bits.
+    Int32,
+    /// Whole numbers of 64 bits.
+    Int64,
+    /// Whole numbers of 8 bits, none below zero.
+    Uint8,
+    /// Whole numbers of 16 bits, none below zero.
+    Uint16,
+    /// Whole numbers of 32 bits, none below zero.
+    Uint32,
+    /// Whole numbers of 64 bits, none below zero.
+    Uint64,
+    /// Numbers of 32 bits.
+    Fp32,
+    /// Numbers of 64 bits.
+    Fp64,
+    /// Text in UTF-8, its length in four bytes before it.
+    Bytes,
+}
+
+impl TensorCells {
+    /// Returns how many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Bools(cells) => cells.len(),
+            Self::Ints(cells) => cells.len(),
+            Self::Floats(cells) => cells.len(),
+            Self::Texts(cells) => cells.len(),
+        }
+    }
+
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns whether they may stand in a tensor of a type, where they come as JSON.
+    pub fn is_of(&self, kind: TensorType) -> bool {
+        match self {
+            Self::Bools(_) => kind == TensorType::Bool,
+            Self::Ints(_) => !matches!(kind, TensorType::Bool | TensorType::Bytes),
+            Self::Floats(_) => matches!(kind, TensorType::Fp32 | TensorType::Fp64),
+            Self::Texts(_) => kind == TensorType::Bytes,
+        }
+    }
+
+    /// Reads raw cells: little-endian, one after the other; text with its length before it.
+    ///
+    /// # Errors
+    /// The bytes are not so many cells.
+    pub fn of_raw(kind: TensorType, raw: &[u8], count: usize) -> Result<Self, String> {
+        fn each<const N: usize, T>(raw: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
+            let (cells, _) = raw.as_chunks::<N>();
+            cells.iter().map(|cell| read(*cell)).collect()
+        }
+        let width = match kind {
+            TensorType::Bool | TensorType::Int8 | TensorType::Uint8 => 1,
+            TensorType::Int16 | TensorType::Uint16 => 2,
+            TensorType::Int32 | TensorType::Uint32 | TensorType::Fp32 => 4,
+            TensorType::Int64 | TensorType::Uint64 | TensorType::Fp64 => 8,
+            TensorType::Bytes => return raw_texts(raw, count).map(Self::Texts),
+        };
+        if count.checked_mul(width) != Some(raw.len()) {
+            let there = raw.len();
+            return Err(format!("{there} bytes are not {count} cells of {width}"));
+        }
+        Ok(match kind {
+            TensorType::Bool => Self::Bools(raw.iter().map(|byte| *byte != 0).collect()),
+            TensorType::Int8 => Self::Ints(each(raw, |c| i64::from(i8::from_le_bytes(c)))),
+            TensorType::Int16 => Self::Ints(each(raw, |c| i64::from(i16::from_le_bytes(c)))),
+            TensorType::Int32 => Self::Ints(each(raw, |c| i64::from(i32::from_le_bytes(c)))),
+            TensorType::Int64 => Self::Ints(each(raw, i64::from_le_bytes)),
+            TensorType::Uint8 => Self::Ints(raw.iter().map(|byte| i64::from(*byte)).collect()),
+            TensorType::Uint16 => Self::Ints(each(raw, |c| i64::from(u16::from_le_bytes(c)))),
+            TensorType::Uint32 => Self::Ints(each(raw, |c| i64::from(u32::from_le_bytes(c)))),
+            TensorType::Uint64 => Self::Floats(each(raw, |c| u64::from_le_bytes(c) as f64)),
+            TensorType::Fp32 => Self::Floats(each(raw, |c| f64::from(f32::from_le_bytes(c)))),
+            TensorType::Fp64 => Self::Floats(each(raw, f64::from_le_bytes)),
+            TensorType::Bytes => unreachable!("it was read above"),
+        })
+    }
+
+    /// Returns them as a column of a model; what is wrong with single rows is put into `errors`.
+    ///
+    /// # Errors
+    /// A column of text cannot be read from numbers that may be floating.
+    pub fn column(self, name: &str, kind: CellKind, errors: &mut [Option<String>]) -> ColumnCells {
+        match (kind, self) {
+            (CellKind::Number, Self::Texts(cells)) => {
+                let one = |(text, error): (&String, &mut Option<String>)| {
+                    number_of(name, text).unwrap_or_else(|why| {
+                        error.get_or_insert(why);
+                        f64::NAN
+                    })
+                };
+                ColumnCells::Numbers(cells.iter().zip(errors).map(one).collect())
+            }
+            (CellKind::Number, cells) => ColumnCells::Numbers(cells.numbers()),
+            (CellKind::Text, Self::Texts(cells)) => {
+                ColumnCells::Texts(cells.iter().map(|text| text_of(text)).collect())
+            }
+            (CellKind::Text, Self::Bools(cells)) => {
+                ColumnCells::Texts(cells.iter().map(|flag| Some(flag.to_string())).collect())
+            }
+            (CellKind::Text, Self::Ints(cells)) => {
+                ColumnCells::Texts(cells.iter().map(|cell| Some(cell.to_string())).collect())
+            }
+            (CellKind::Text, Self::Floats(cells)) => {
+                let text = |cell: &f64| (!cell.is_nan()).then(|| (cell + 0.0).to_string());
+                ColumnCells::Texts(cells.iter().map(text).collect())
+            }
+        }
+    }
+
+    /// Returns them as numbers; text has none.
+    pub fn numbers(self) -> Vec<f64> {
+        match self {
+            Self::Bools(cells) => {
+                let number = |flag: bool| f64::from(u8::from(flag));
+                cells.into_iter().map(number).collect()
+            }
+            Self::Ints(cells) => cells.into_iter().map(|cell| cell as f64).collect(),
+            // Adding zero turns -0.0 into 0.0, as everywhere else.
+            Self::Floats(cells) => cells.into_iter().map(|cell| cell + 0.0).collect(),
+            Self::Texts(_) => Vec::new(),
+        }
+    }
+
+    fn push_float(&mut self, number: f64) -> Result<(), &'static str> {
+        match self {
+            Self::Floats(cells) => cells.push(number),
+            Self::Ints(cells) => {
+                let mut floats: Vec<f64> = cells.iter().map(|cell| *cell as f64).collect();
+                floats.push(number);
+                *self = Self::Floats(floats);
+            }
+            _ => return Err(MIXED),
+        }
+        Ok(())
+    }
+}
+
+/// What is wrong with cells of several kinds.
+const MIXED: &str = "the cells of a tensor are of several kinds";
+
+fn raw_texts(mut raw: &[u8], count: usize) -> Result<Vec<String>, String> {
+    let mut texts = Vec::new();
+    while let Some((length, rest)) = raw.split_first_chunk::<4>() {
+        let length = u32::from_le_bytes(*length) as usize;
+        let text = rest.get(..length).ok_or("a text ends before its length")?;
+        let text = std::str::from_utf8(text).map_err(|_| "a text is not UTF-8")?;
+        texts.push(text.to_owned());
+        raw = &rest[length..];
+    }
+    if !raw.is_empty() || texts.len() != count {
+        let there = texts.len();
+        return Err(format!("there are {there} texts, not {count}"));
+    }
+    Ok(texts)
+}
+
+/// The cells of a tensor in JSON, also in lists of lists, one after the other.
+impl<'de> Deserialize<'de> for TensorCells {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut cells = None;
+        deserializer.deserialize_seq(FlatVisitor(&mut cells))?;
+        Ok(cells.unwrap_or(Self::Floats(Vec::new())))
+    }
+}
+
+/// Takes the cells of lists, and the lists in them.
+struct FlatVisitor<'c>(&'c mut Option<TensorCells>);
+
+impl<'de> serde::de::DeserializeSeed<'de> for FlatVisitor<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for FlatVisitor<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("numbers, truth values or text, in lists")
+    }
+
+    fn visit_bool<E: Error>(self, flag: bool) -> Result<(), E> {
+        match self.0.get_or_insert(TensorCells::Bools(Vec::new())) {
+            TensorCells::Bools(cells) => cells.push(flag),
+            _ => return Err(E::custom(MIXED)),
+        }
+        Ok(())
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<(), E> {
+        match self.0.get_or_insert(TensorCells::Ints(Vec::new())) {
+            TensorCells::Ints(cells) => cells.push(number),
+            cells => cells.push_float(number as f64).map_err(E::custom)?,
+        }
+        Ok(())
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
+        match i64::try_from(number) {
+            Ok(number) => self.visit_i64(number),
+            Err(_) => self.visit_f64(number as f64),
+        }
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<(), E> {
+        let cells = self.0.get_or_insert(TensorCells::Floats(Vec::new()));
+        cells.push_float(number).map_err(E::custom)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        match self.0.get_or_insert(TensorCells::Texts(Vec::new())) {
+            TensorCells::Texts(cells) => cells.push(text.to_owned()),
+            _ => return Err(E::custom(MIXED)),
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
+        while items
+            .next_element_seed(FlatVisitor(&mut *self.0))?
+            .is_some()
+        {}
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_lists_are_flat_and_of_one_kind() {
+        let read = |text: &str| serde_json::from_str::<TensorCells>(text);
+        assert_eq!(
+            read("[[1, 2], [3]]").unwrap(),
+            TensorCells::Ints(vec![1, 2, 3])
+        );
+        assert_eq!(
+            read("[1, 2.5]").unwrap(),
+            TensorCells::Floats(vec![1.0, 2.5])
+        );
+        assert_eq!(read("[true]").unwrap(), TensorCells::Bools(vec![true]));
+        assert!(read("[]").unwrap().is_empty());
+        for odd in [
+            "[1, \"a\"]",
+            "[true, 1]",
+            "[null]",
+            "1",
+            "[{}]",
+            "{\"a\": 1}",
+        ] {
+            assert!(read(odd).is_err(), "{odd}");
+        }
+        let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(read(&deep).is_err(), "nesting has an end");
+    }
+
+    #[test]
+    fn raw_cells_are_exactly_as_many_as_the_shape_says() {
+        let raw = |kind, bytes: &[u8], count| TensorCells::of_raw(kind, bytes, count);
+        let halves = [0.5_f32.to_le_bytes(), (-2.0_f32).to_le_bytes()].concat();
+        let floats = raw(TensorType::Fp32, &halves, 2).unwrap();
+        assert_eq!(floats, TensorCells::Floats(vec![0.5, -2.0]));
+        assert!(raw(TensorType::Fp32, &halves, 3).is_err());
+        assert!(raw(TensorType::Fp64, &halves, usize::MAX).is_err());
+        let texts = [&2_u32.to_le_bytes()[..], b"ab", &0_u32.to_le_bytes()].concat();
+        let read = raw(TensorType::Bytes, &texts, 2).unwrap();
+        assert_eq!(
+            read,
+            TensorCells::Texts(vec!["ab".to_owned(), String::new()])
+        );
+        assert!(raw(TensorType::Bytes, &texts[..5], 1).is_err());
+        assert!(raw(TensorType::Bytes, &u32::MAX.to_le_bytes(), 1).is_err());
+    }
+}

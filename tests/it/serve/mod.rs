@@ -1,0 +1,7 @@
+//! Models behind HTTP, asked as clients ask them.
+
+mod answers;
+mod client;
+mod fuzzed;
+mod refusals;
+mod reload;
