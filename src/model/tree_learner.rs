@@ -145,7 +145,7 @@ impl TreeEnsemble {
     /// Returns the probability of class 1 for each row.
     ///
     /// # Errors
-    /// There are fewer features than in training; it was read from a file that is odd.
+    /// There are fewer features than in training.
     pub fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
         if x.ncols() != self.features {
             return Err(ModelError::OtherFeatures {
@@ -153,9 +153,6 @@ impl TreeEnsemble {
                 needed: self.features,
             });
         }
-        match self.fault() {
-            Some(fault) => Err(ModelError::NotStored(fault)),
-            None => Ok(self.of_rows(x)),
-        }
+        Ok(self.of_rows(x))
     }
 }

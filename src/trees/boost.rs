@@ -6,7 +6,7 @@ use rand_chacha::rand_core::SeedableRng;
 use crate::stats::draws::{below, settle};
 use crate::stats::logistic::{self, logistic};
 use crate::trees::bins::BinnedRows;
-use crate::trees::ensemble::{LinkFunction, TreeEnsemble};
+use crate::trees::ensemble::{LaidOutTrees, LinkFunction, TreeEnsemble};
 use crate::trees::forest::GroupCounts;
 use crate::trees::leafwise::{HistogramLayout, WeightedGroup, grow};
 use crate::trees::splits::TreeRules;
@@ -105,6 +105,7 @@ pub fn boost(
         features: bins.features(),
         trees,
         link: LinkFunction::Logistic(base),
+        laid_out: LaidOutTrees::default(),
     }
 }
 
@@ -237,5 +238,6 @@ pub fn adaboost(
         features: bins.features(),
         trees,
         link: LinkFunction::Votes(votes),
+        laid_out: LaidOutTrees::default(),
     }
 }

@@ -1,11 +1,14 @@
 //! Fitted trees: as they are stored, and asked.
 
-use ndarray::{ArrayView1, ArrayView2, Axis};
+use std::sync::OnceLock;
+
+use ndarray::{ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::stats::logistic::logistic;
 use crate::trees::bins::BinnedRows;
+use crate::trees::compact::CompactTrees;
 use crate::trees::tree::{DEEPEST, DecisionTree, SplitNode};
 
 /// How many rows are asked about at a time.
@@ -33,6 +36,20 @@ pub struct TreeEnsemble {
     pub trees: Vec<DecisionTree>,
     /// How their values make a probability.
     pub link: LinkFunction,
+    /// The trees as they are asked, once they were.
+    #[serde(skip)]
+    pub laid_out: LaidOutTrees,
+}
+
+/// Trees as they are asked, made of them when that is first needed. Two are equal whether that was or
+/// not: the trees themselves are compared.
+#[derive(Clone, Debug, Default)]
+pub struct LaidOutTrees(OnceLock<CompactTrees>);
+
+impl PartialEq for LaidOutTrees {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl TreeEnsemble {
@@ -77,24 +94,21 @@ impl TreeEnsemble {
 
     /// Returns the probability of class 1 for each row.
     pub fn of_rows(&self, x: ArrayView2<'_, f64>) -> Vec<f64> {
-        let rows: Vec<ArrayView1<'_, f64>> = x.axis_iter(Axis(0)).collect();
-        // A tree stays in the cache while it is asked about many rows.
-        let some = |rows: &[ArrayView1<'_, f64>]| {
-            let mut sums = vec![0.0; rows.len()];
-            for tree in &self.trees {
-                sums.iter_mut()
-                    .zip(rows)
-                    .for_each(|(sum, row)| *sum += tree.of_row(*row));
-            }
-            sums.iter()
-                .map(|sum| self.probability(*sum, self.trees.len()))
-                .collect::<Vec<f64>>()
+        let compact = self
+            .laid_out
+            .0
+            .get_or_init(|| CompactTrees::new(&self.trees));
+        let some = |rows: ArrayView2<'_, f64>| {
+            let sums = compact.sums(rows).into_iter();
+            let probabilities = sums.map(|sum| self.probability(sum, self.trees.len()));
+            probabilities.collect::<Vec<f64>>()
         };
         // A few rows are not worth waking a thread for.
-        if rows.len() <= TOGETHER {
-            return some(&rows);
+        if x.nrows() <= TOGETHER {
+            return some(x);
         }
-        rows.par_chunks(TOGETHER).flat_map_iter(some).collect()
+        let parts: Vec<ArrayView2<'_, f64>> = x.axis_chunks_iter(Axis(0), TOGETHER).collect();
+        parts.into_par_iter().flat_map_iter(some).collect()
     }
 
     /// Returns the probability of class 1 for groups of binned rows, after each of these counts of

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::stats::draws::below;
 use crate::trees::bins::BinnedRows;
-use crate::trees::ensemble::{LinkFunction, TreeEnsemble};
+use crate::trees::ensemble::{LaidOutTrees, LinkFunction, TreeEnsemble};
 use crate::trees::grow::{ClassCounts, ForestGrower, GroupMember};
 use crate::trees::splits::TreeRules;
 use crate::trees::tree::DecisionTree;
@@ -118,5 +118,6 @@ pub fn fit(
         features: bins.features(),
         trees,
         link: LinkFunction::Mean,
+        laid_out: LaidOutTrees::default(),
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod bins;
 pub mod boost;
+pub mod compact;
 pub mod ensemble;
 pub mod forest;
 pub mod grow;

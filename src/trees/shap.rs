@@ -250,6 +250,7 @@ mod tests {
             features: 2,
             trees: vec![DecisionTree { nodes }],
             link: LinkFunction::Mean,
+            laid_out: Default::default(),
         };
         let shap = &ensemble.shap(ndarray::array![[1.0, 1.0]].view())[0];
         // Nothing known: 2; x0 known: 3; x1 known: (1 + 6) / 2 = 3.5; both: 6.
