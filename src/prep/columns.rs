@@ -1,7 +1,9 @@
 //! Columns on their way from a table to features, and which of them a step takes.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
+use foldhash::fast::RandomState;
 use ndarray::Array2;
 use regex::Regex;
 
@@ -19,7 +21,7 @@ pub struct Columns {
     rows: usize,
     /// In order; none where one was taken out.
     list: Vec<Option<(String, ColumnCells)>>,
-    places: HashMap<String, usize>,
+    places: HashMap<String, usize, RandomState>,
     /// What is wrong with single rows.
     pub faults: RowFaults,
 }
@@ -30,6 +32,16 @@ impl Columns {
         Self {
             rows,
             ..Self::default()
+        }
+    }
+
+    /// Returns no columns of so many rows, with room for some.
+    pub fn with_room(rows: usize, columns: usize) -> Self {
+        Self {
+            rows,
+            list: Vec::with_capacity(columns),
+            places: HashMap::with_capacity_and_hasher(columns, RandomState::default()),
+            faults: RowFaults::new(),
         }
     }
 
@@ -56,8 +68,10 @@ impl Columns {
     }
 
     fn cells_mut(&mut self, name: &str) -> Result<&mut ColumnCells, PrepError> {
-        self.cells(name)?;
-        let place = self.places[name];
+        let place = self.places.get(name).copied();
+        let Some(place) = place.filter(|place| self.list[*place].is_some()) else {
+            return Err(self.none(name));
+        };
         let (_, cells) = self.list[place].as_mut().expect("it was just found");
         Ok(cells)
     }
@@ -78,10 +92,10 @@ impl Columns {
     /// # Errors
     /// There is one of that name.
     pub fn push(&mut self, name: String, cells: ColumnCells) -> Result<(), PrepError> {
-        if self.places.contains_key(&name) {
-            return Err(PrepError::DuplicateColumn(name));
-        }
-        self.places.insert(name.clone(), self.list.len());
+        match self.places.entry(name.clone()) {
+            Entry::Occupied(_) => return Err(PrepError::DuplicateColumn(name)),
+            Entry::Vacant(place) => place.insert(self.list.len()),
+        };
         self.list.push(Some((name, cells)));
         Ok(())
     }

@@ -305,7 +305,8 @@ impl Preprocessor {
         rows: usize,
         cells: Vec<ColumnCells>,
     ) -> Result<Columns, PrepError> {
-        let mut columns = Columns::new(rows);
+        // Features are made beside what they are made of.
+        let mut columns = Columns::with_room(rows, self.inputs.len() + self.features.len());
         for (input, cells) in self.inputs.iter().zip(cells) {
             columns.push(input.name.clone(), cells)?;
         }

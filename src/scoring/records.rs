@@ -11,6 +11,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use foldhash::fast::RandomState;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use crate::base::name::in_backticks;
@@ -27,9 +28,9 @@ const NAMED: usize = 5;
 #[derive(Debug)]
 pub struct RecordLayout {
     inputs: Vec<RequiredColumn>,
-    places: HashMap<String, usize>,
+    places: HashMap<String, usize, RandomState>,
     /// The objects that hold columns, by their path.
-    folders: HashSet<String>,
+    folders: HashSet<String, RandomState>,
 }
 
 impl RecordLayout {
@@ -352,7 +353,8 @@ fn add_entries<'de, A: MapAccess<'de>>(
     let layout = reader.layout;
     while let Some(key) = entries.next_key_seed(KeySeed(path))? {
         let name = key.as_ref();
-        let (at, is_folder) = (layout.place(name), layout.folders.contains(name));
+        let at = layout.place(name);
+        let is_folder = !layout.folders.is_empty() && layout.folders.contains(name);
         if at.is_none() && !is_folder {
             entries.next_value::<IgnoredAny>()?;
             continue;
