@@ -75,7 +75,7 @@ pub enum CliCommand {
     /// Score the rows of a file with a model
     Predict(PredictArgs),
     /// Answer requests for verdicts over HTTP
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Show or plot the leaderboard of a hyperparameter search
     #[command(subcommand)]
     Sweep(SweepCommand),

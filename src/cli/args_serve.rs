@@ -3,11 +3,15 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 /// Answer requests for verdicts over HTTP.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct ServeArgs {
+    /// Subcommand
+    #[command(subcommand)]
+    pub command: Option<ServeCommand>,
     /// The models, each as `ref:champion/NAME`, `stage.port` of the latest run that has it, or the
     /// beginning of a digest; `NAME=` before it chooses the name under which it answers
     #[arg(required_unless_present = "import", value_name = "MODEL")]
@@ -63,12 +67,57 @@ pub struct ServeArgs {
     /// How often to look whether a ref has moved
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
     pub watch: f64,
+    /// A challenger that answers beside a model, unseen; metrics tell how far the two agree
+    #[arg(long, value_name = "[NAME=]MODEL")]
+    pub shadow: Vec<String>,
+    /// A challenger that answers a share of requests
+    #[arg(long, value_name = "[NAME=]MODEL", requires = "canary_share")]
+    pub canary: Vec<String>,
+    /// The share of requests that a canary answers, from 0 to 1; those with the same `X-Canary-Key`,
+    /// or else with the same API key, get the same model
+    #[arg(long, value_name = "SHARE")]
+    pub canary_share: Option<f64>,
+    /// Log what is asked and told to this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub log: Option<PathBuf>,
+    /// Leave a column out of the log (may be repeated)
+    #[arg(long, value_name = "COLUMN", requires = "log")]
+    pub log_without: Vec<String>,
+    /// Begin a new file of the log after so many bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
+    pub log_file: u64,
+    /// The most bytes of closed files of the log that are kept; the oldest go first
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
+    pub log_keep: u64,
+    /// Compare so many rows at a time with those that the model was trained on
+    #[arg(long, value_name = "ROWS")]
+    pub drift_window: Option<usize>,
     /// How long to go on after the server has said that it is not ready any more
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
     pub drain_delay: f64,
     /// How long requests in progress may take after that
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
     pub drain: f64,
+}
+
+/// What else `serve` does.
+#[derive(Debug, Subcommand)]
+pub enum ServeCommand {
+    /// Score the rows of a log again, and say which get another verdict; exit code 1 if any does
+    Replay(ServeReplayArgs),
+}
+
+/// Score a log again.
+#[derive(Args, Debug)]
+pub struct ServeReplayArgs {
+    /// The folder that `serve --log` wrote, or a file of it
+    pub log: PathBuf,
+    /// Write the rows with their verdicts as NDJSON to standard output, instead of scoring them again
+    #[arg(long, conflicts_with = "json")]
+    pub show: bool,
+    /// Print the counts as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Make an API key.

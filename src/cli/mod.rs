@@ -41,6 +41,7 @@ pub mod run;
 pub mod runs;
 pub mod schema;
 pub mod serve;
+pub mod serve_replay;
 pub mod serve_source;
 pub mod stated_model;
 pub mod status;

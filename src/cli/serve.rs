@@ -5,30 +5,38 @@ use std::time::Duration;
 
 use crate::app::workspace::{AppError, Workspace};
 use crate::base::clock::{Clock, SystemClock};
-use crate::cli::args_serve::ServeArgs;
+use crate::cli::args_serve::{ServeArgs, ServeCommand};
 use crate::cli::exit::Exit;
 use crate::cli::keys::public_key;
 use crate::cli::out;
+use crate::cli::serve_replay::replay;
 use crate::cli::serve_source::{ImportedSource, WorkspaceSource};
+use crate::serve::log_writer::PredictionLogOptions;
 use crate::serve::options::{DrainTimes, RequestLimits, ServeOptions, TlsFiles};
 use crate::serve::server::{OpenServer, ServeError};
-use crate::serve::slot::{ModelSlot, ModelSource};
+use crate::serve::slot::{CanaryRule, ModelSlot, ModelSource};
 use crate::serve::state::ServeState;
+
+/// A file of the log is closed after an hour.
+const LOG_AGE_MS: u64 = 60 * 60 * 1000;
 
 /// Answers requests for verdicts until it is asked to end.
 ///
 /// # Errors
 /// A model, a key or a certificate is not there or not as it should be; an address is taken.
 pub fn serve(workspace: &Workspace, args: &ServeArgs) -> Result<Exit, AppError> {
+    if let Some(ServeCommand::Replay(args)) = &args.command {
+        return replay(workspace, args);
+    }
     let options = options(workspace, args)?;
     options.check().map_err(AppError::Usage)?;
     let slots = slots(workspace, args)?;
-    let say = Box::new(|line: &str| out::say(line));
+    let say = Arc::new(|line: &str| out::say(line));
     let state = ServeState::new(options, slots, Box::new(SystemClock), say);
     let state = Arc::new(state.map_err(AppError::Usage)?);
     let server = OpenServer::open(Arc::clone(&state)).map_err(told)?;
     let (rows, operators) = server.addresses().map_err(told)?;
-    for slot in &state.slots {
+    for slot in state.slots.iter().flat_map(ModelSlot::with_beside) {
         let model = slot.current();
         let (name, target, digest) = (&slot.name, &slot.target, model.digest.short());
         out::say(&format!("`{name}` is {target}, now {digest}"));
@@ -39,13 +47,20 @@ pub fn serve(workspace: &Workspace, args: &ServeArgs) -> Result<Exit, AppError> 
     };
     out::say(&format!("scores rows at {scheme}://{rows}/v1/score"));
     if let Some(operators) = operators {
-        out::say(&format!("tells metrics at http://{operators}/metrics"));
+        let scheme = match operators.ip().is_loopback() {
+            true => "http",
+            false => scheme,
+        };
+        out::say(&format!("tells metrics at {scheme}://{operators}/metrics"));
     }
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     server
-        .run(args.workers.unwrap_or(cores).max(1))
+        .run(args.workers.unwrap_or_else(cores).max(1))
         .map_err(told)?;
     Ok(Exit::Done)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn told(error: ServeError) -> AppError {
@@ -76,6 +91,7 @@ fn options(workspace: &Workspace, args: &ServeArgs) -> Result<ServeOptions, AppE
             rows: args.max_rows,
             time: seconds("timeout", args.timeout)?,
             at_once: args.concurrency.clamp(1, 1 << 20),
+            heavy_at_once: cores(),
             per_second: args.rate.map(|rate| rate.max(1)),
         },
         drain: DrainTimes {
@@ -83,6 +99,14 @@ fn options(workspace: &Workspace, args: &ServeArgs) -> Result<ServeOptions, AppE
             most: seconds("drain", args.drain)?,
         },
         watch: seconds("watch", args.watch)?.max(Duration::from_millis(10)),
+        log: args.log.as_ref().map(|folder| PredictionLogOptions {
+            folder: path(folder),
+            leave_out: args.log_without.clone(),
+            segment: args.log_file,
+            age_ms: LOG_AGE_MS,
+            keep: args.log_keep,
+        }),
+        drift_window: args.drift_window,
     })
 }
 
@@ -91,25 +115,71 @@ fn seconds(flag: &str, given: f64) -> Result<Duration, AppError> {
         .map_err(|_| AppError::Usage(format!("`--{flag} {given}` is not a number of seconds")))
 }
 
-/// Loads the models.
+/// Loads the models, and what is to stand beside them.
 fn slots(workspace: &Workspace, args: &ServeArgs) -> Result<Vec<Arc<ModelSlot>>, AppError> {
-    let mut slots: Vec<Arc<ModelSlot>> = Vec::new();
-    let mut add = |name: String, target: &str, source: Box<dyn ModelSource>| {
-        if slots.iter().any(|slot| slot.name == name) {
+    let mut slots = named_slots(workspace, args)?;
+    for given in &args.shadow {
+        let (name, target) = beside(&slots, given)?;
+        let shadow = open(workspace, format!("{name} (shadow)"), target)?;
+        slot_mut(&mut slots, &name)?.shadow = Some(Arc::new(shadow));
+    }
+    let share = args.canary_share.unwrap_or_default();
+    if !(0.0..=1.0).contains(&share) {
+        let why = format!("`--canary-share {share}` is not a share from 0 to 1");
+        return Err(AppError::Usage(why));
+    }
+    for given in &args.canary {
+        let (name, target) = beside(&slots, given)?;
+        let slot = Arc::new(open(workspace, format!("{name} (canary)"), target)?);
+        slot_mut(&mut slots, &name)?.canary = Some(CanaryRule { slot, share });
+    }
+    Ok(slots.into_iter().map(Arc::new).collect())
+}
+
+/// Returns beside which model a challenger is to stand, and what it is.
+fn beside<'g>(slots: &[ModelSlot], given: &'g str) -> Result<(String, &'g str), AppError> {
+    match (given.split_once('='), slots) {
+        (Some((name, target)), _) => Ok((name.to_owned(), target)),
+        (None, [only]) => Ok((only.name.clone(), given)),
+        (None, _) => Err(AppError::Usage(format!(
+            "say beside which model `{given}` is to stand, as in `NAME={given}`"
+        ))),
+    }
+}
+
+fn slot_mut<'s>(slots: &'s mut [ModelSlot], name: &str) -> Result<&'s mut ModelSlot, AppError> {
+    let none = || AppError::Usage(format!("no model is served as `{name}`"));
+    slots
+        .iter_mut()
+        .find(|slot| slot.name == name)
+        .ok_or_else(none)
+}
+
+fn open(workspace: &Workspace, name: String, target: &str) -> Result<ModelSlot, AppError> {
+    let source = WorkspaceSource::open(workspace, target)?;
+    opened(name, target, Box::new(source))
+}
+
+fn opened(name: String, target: &str, source: Box<dyn ModelSource>) -> Result<ModelSlot, AppError> {
+    let slot = ModelSlot::open(name, target.to_owned(), source, SystemClock.now_ms());
+    slot.map_err(|why| AppError::Data(format!("`{target}`: {why}")))
+}
+
+fn named_slots(workspace: &Workspace, args: &ServeArgs) -> Result<Vec<ModelSlot>, AppError> {
+    let mut slots: Vec<ModelSlot> = Vec::new();
+    let mut add = |slot: ModelSlot| {
+        if slots.iter().any(|other| other.name == slot.name) {
             return Err(AppError::Usage(format!(
-                "two models are called `{name}`: choose a name for one, as in `NAME={target}`"
+                "two models are called `{}`: choose a name for one, as in `NAME={}`",
+                slot.name, slot.target
             )));
         }
-        let now_ms = SystemClock.now_ms();
-        let slot = ModelSlot::open(name, target.to_owned(), source, now_ms);
-        let slot = slot.map_err(|why| AppError::Data(format!("`{target}`: {why}")))?;
-        slots.push(Arc::new(slot));
+        slots.push(slot);
         Ok(())
     };
     for given in &args.models {
         let (name, target) = named(given);
-        let source = WorkspaceSource::open(workspace, target)?;
-        add(name, target, Box::new(source))?;
+        add(open(workspace, name, target)?)?;
     }
     if args.import.is_empty() {
         return Ok(slots);
@@ -128,7 +198,7 @@ fn slots(workspace: &Workspace, args: &ServeArgs) -> Result<Vec<Arc<ModelSlot>>,
         let (name, file) = named(given);
         let path = workspace.root().join(file);
         let source = ImportedSource::new(path, file.to_owned(), key);
-        add(name, file, Box::new(source))?;
+        add(opened(name, file, Box::new(source))?)?;
     }
     Ok(slots)
 }

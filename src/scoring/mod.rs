@@ -5,6 +5,7 @@
 
 pub mod attribution;
 pub mod held_rows;
+pub mod prediction_log;
 pub mod read_rows;
 pub mod records;
 pub mod rows;

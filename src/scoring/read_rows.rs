@@ -70,6 +70,27 @@ impl ReadRows {
         &self.errors
     }
 
+    /// Returns the rows that have no error.
+    #[must_use]
+    pub fn without_errors(&self) -> Self {
+        if self.errors.iter().all(Option::is_none) {
+            return self.clone();
+        }
+        fn kept<T: Clone>(cells: &[T], errors: &[Option<String>]) -> Vec<T> {
+            let cells = cells.iter().zip(errors);
+            let fine = cells.filter(|(_, error)| error.is_none());
+            fine.map(|(cell, _)| cell.clone()).collect()
+        }
+        let cells = |cells: &ColumnCells| match cells {
+            ColumnCells::Numbers(cells) => ColumnCells::Numbers(kept(cells, &self.errors)),
+            ColumnCells::Texts(cells) => ColumnCells::Texts(kept(cells, &self.errors)),
+        };
+        Self {
+            columns: self.columns.iter().map(cells).collect(),
+            errors: kept(&self.errors, &self.errors),
+        }
+    }
+
     /// Returns some of the rows.
     #[must_use]
     pub fn slice(&self, from: usize, rows: usize) -> Self {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::{Body, Bytes};
-use axum::extract::Request;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use futures_util::StreamExt;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 use crate::scoring::read_rows::ReadRows;
 use crate::scoring::scorer::RowVerdict;
 use crate::serve::guard::{AdmittedRequest, RequestId};
+use crate::serve::observer::{Challenge, ObservedCall};
 use crate::serve::problem::HttpProblem;
 use crate::serve::served_model::ServedModel;
 use crate::serve::slot::ModelSlot;
@@ -25,8 +27,12 @@ use crate::serve::state::ServeState;
 /// The header that names the model which made an answer.
 pub const MODEL: HeaderName = HeaderName::from_static("x-netsec-model");
 
-/// Bodies above this many bytes are read on a thread of their own.
+/// Bodies above this many bytes are read on a thread of their own, and only so many at a time as
+/// there are cores: reading them takes memory.
 const LIGHT: usize = 32 << 10;
+
+/// The header whose value chooses between a model and its canary.
+const CANARY_KEY: HeaderName = HeaderName::from_static("x-canary-key");
 
 /// Rows that are scored between two looks at the deadline.
 const STEP: usize = 1024;
@@ -52,6 +58,8 @@ pub struct ScoringCall {
     pub deadline: Instant,
     /// Its id.
     pub id: String,
+    /// What it is called where the model is chosen by that, for a canary.
+    pub canary_key: String,
 }
 
 /// What is answered.
@@ -78,6 +86,9 @@ impl ScoringReply {
 /// How a body of a kind of request is answered.
 pub type AnswerBody = fn(&ScoringCall, &[u8]) -> Result<ScoringReply, HttpProblem>;
 
+/// How the rows of a body of a kind of request are read.
+pub type ReadBody = fn(&ScoringCall, &[u8]) -> Result<ReadRows, HttpProblem>;
+
 impl ScoringCall {
     /// Begins to answer a request that was let in.
     ///
@@ -92,23 +103,78 @@ impl ScoringCall {
         let admitted = extensions.get::<AdmittedRequest>().cloned();
         let admitted = admitted.ok_or_else(HttpProblem::fault)?;
         let id = extensions.get::<RequestId>().map(|id| id.0.clone());
+        let id = id.unwrap_or_default();
         let slot = Arc::clone(permitted(&state, &admitted, name)?);
+        let headers = request.headers().clone();
+        let canary_key = match slot.canary {
+            None => String::new(),
+            Some(_) => {
+                let given = headers.get(&CANARY_KEY).and_then(|key| key.to_str().ok());
+                let of_key = admitted.key.as_ref().map(|key| key.name.as_str());
+                given.or(of_key).unwrap_or(&id).to_owned()
+            }
+        };
         let call = Self {
-            model: slot.current(),
+            model: slot.model_for(&canary_key),
             slot,
-            headers: request.headers().clone(),
+            headers,
             deadline: admitted.deadline,
-            id: id.unwrap_or_default(),
+            id,
+            canary_key,
             state,
         };
         Ok((call, admitted))
     }
 
-    /// Scores rows, and counts them.
+    /// Scores rows, counts them, and hands them to what happens beside; `read` is how a challenger
+    /// reads the same body.
     ///
     /// # Errors
     /// The deadline is over.
-    pub fn verdicts(&self, rows: ReadRows) -> Result<Vec<RowVerdict>, HttpProblem> {
+    pub fn verdicts(
+        &self,
+        rows: ReadRows,
+        body: &[u8],
+        read: ReadBody,
+    ) -> Result<Vec<RowVerdict>, HttpProblem> {
+        let Some(observer) = &self.state.observer else {
+            return self.scored(rows);
+        };
+        let kept = rows.clone();
+        let verdicts = self.scored(rows)?;
+        observer.observe(ObservedCall {
+            at_ms: self.state.clock.now_ms(),
+            request: self.id.clone(),
+            slot: Arc::clone(&self.slot),
+            model: Arc::clone(&self.model),
+            rows: kept,
+            verdicts: verdicts.clone(),
+            challenge: self.challenge(body, read),
+        });
+        Ok(verdicts)
+    }
+
+    /// Returns what asks the challenger the same, if there is one.
+    fn challenge(&self, body: &[u8], read: ReadBody) -> Option<Challenge> {
+        let challenger = self.slot.shadow.as_ref()?.current();
+        let body = body.to_vec();
+        let call = Self {
+            state: Arc::clone(&self.state),
+            slot: Arc::clone(&self.slot),
+            model: Arc::clone(&challenger),
+            headers: self.headers.clone(),
+            deadline: self.deadline,
+            id: String::new(),
+            canary_key: String::new(),
+        };
+        Some(Box::new(move || {
+            let rows = read(&call, &body).ok();
+            let told = rows.map(|rows| challenger.scorer.score_read(rows));
+            (challenger, told)
+        }))
+    }
+
+    fn scored(&self, rows: ReadRows) -> Result<Vec<RowVerdict>, HttpProblem> {
         let started = Instant::now();
         let scorer = &self.model.scorer;
         let verdicts = if rows.len() <= STEP {
@@ -122,9 +188,10 @@ impl ScoringCall {
             verdicts
         };
         let seconds = started.elapsed().as_secs_f64();
+        let short = &self.model.hex[..12];
         self.state
             .metrics
-            .verdicts(&self.slot.name, &verdicts, seconds);
+            .verdicts(&self.slot.name, short, &verdicts, seconds);
         Ok(verdicts)
     }
 
@@ -143,6 +210,18 @@ impl ScoringCall {
     pub fn header(&self, name: &HeaderName) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
+}
+
+/// Returns which model a query names.
+///
+/// # Errors
+/// The query is not one.
+pub fn queried(
+    query: Result<Query<ModelQuery>, QueryRejection>,
+) -> Result<Option<String>, HttpProblem> {
+    let odd = |_| HttpProblem::malformed("the query is not `?model=NAME`");
+    let Query(query) = query.map_err(odd)?;
+    Ok(query.model.filter(|name| !name.is_empty()))
 }
 
 /// Returns the models of a name that a request may ask.
@@ -180,7 +259,7 @@ pub async fn answer(
     state: Arc<ServeState>,
     request: Request,
     name: Option<&str>,
-    types: &'static [&'static str],
+    types: &AcceptedTypes,
     work: AnswerBody,
 ) -> Result<Response, HttpProblem> {
     let (call, admitted) = ScoringCall::begin(state, &request, name)?;
@@ -191,9 +270,12 @@ pub async fn answer(
     if body.len() <= LIGHT {
         respond(&call, &body, work)
     } else {
+        let turn = Arc::clone(&call.state.heavy).acquire_owned();
+        let turn = tokio::time::timeout_at(deadline.into(), turn).await;
+        let turn = turn.map_err(|_| HttpProblem::timeout())?;
         let heavy = tokio::task::spawn_blocking(move || {
-            // The place is held for as long as there is work, whether anybody waits for it or not.
-            let _place = admitted.place;
+            // Both are held for as long as there is work, whether anybody waits for it or not.
+            let (_turn, _place) = (turn, admitted.place);
             respond(&call, &body, work)
         });
         let waited = tokio::time::timeout_at(deadline.into(), heavy).await;
@@ -222,24 +304,33 @@ pub fn name_model(headers: &mut HeaderMap, model: &ServedModel) {
     }
 }
 
+/// Which types of bodies are read.
+pub struct AcceptedTypes {
+    /// The types.
+    pub types: &'static [&'static str],
+    /// Whether a body may come without one.
+    pub or_none: bool,
+}
+
 /// Refuses a body of a type that is not read.
 ///
 /// # Errors
 /// It is of another type, or packed.
-pub fn check_type(headers: &HeaderMap, types: &[&str]) -> Result<(), HttpProblem> {
+pub fn check_type(headers: &HeaderMap, accepted: &AcceptedTypes) -> Result<(), HttpProblem> {
     let is_packed = headers
         .get(header::CONTENT_ENCODING)
-        .is_some_and(|encoding| encoding.as_bytes() != b"identity");
+        .is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
     if is_packed {
-        return Err(HttpProblem::media_type("it is, not packed,"));
+        return Err(HttpProblem::packed());
     }
     let given = headers.get(header::CONTENT_TYPE);
     let given = given.and_then(|given| given.to_str().ok());
     let essence = given.and_then(|given| given.split(';').next());
     let essence = essence.map(|essence| essence.trim().to_ascii_lowercase());
     match essence {
-        Some(essence) if types.contains(&essence.as_str()) => Ok(()),
-        _ => Err(HttpProblem::media_type(&types.join(" or "))),
+        Some(essence) if accepted.types.contains(&essence.as_str()) => Ok(()),
+        None if accepted.or_none => Ok(()),
+        _ => Err(HttpProblem::media_type(&accepted.types.join(" or "))),
     }
 }
 

@@ -153,7 +153,10 @@ fn caller(state: &ServeState, headers: &HeaderMap) -> Result<Option<ApiKey>, Htt
         return Ok(None);
     };
     let bearer = headers.get(header::AUTHORIZATION);
-    let bearer = bearer.and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+    let bearer = bearer.and_then(|value| {
+        let (scheme, key) = value.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(key)
+    });
     let plain = headers.get(API_KEY).and_then(|value| value.to_str().ok());
     let known = bearer
         .or(plain)

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::response::Response;
 
-use crate::serve::call::{self, ModelQuery};
-use crate::serve::health::ModelPath;
+use crate::serve::call::{self, AcceptedTypes, ModelQuery, queried};
+use crate::serve::health::{ModelPath, named};
 use crate::serve::infer::{InferRequest, InferResponse};
-use crate::serve::invocations::{CSV, InvocationsRequest, InvocationsResponse};
+use crate::serve::invocations::{CSV, InvocationsResponse};
+use crate::serve::invocations_forms::InvocationsRequest;
 use crate::serve::problem::{HttpProblem, ProblemBody};
 use crate::serve::score::{ScoreRequestBody, ScoreResponseBody};
 use crate::serve::state::ServeState;
@@ -43,15 +45,19 @@ const RAW: &str = "application/octet-stream";
         (status = 503, description = "The server is busy, or not ready any more", body = ProblemBody, content_type = "application/problem+json"),
         (status = 504, description = "It took too long", body = ProblemBody, content_type = "application/problem+json"),
     ),
-    security(("key" = [])),
+    security(("key" = []), ("header" = [])),
 )]
 pub async fn score(
     State(state): State<Arc<ServeState>>,
-    Query(query): Query<ModelQuery>,
+    query: Result<Query<ModelQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Response, HttpProblem> {
-    let name = query.model.as_deref();
-    call::answer(state, request, name, &[JSON], score::answer).await
+    let name = queried(query)?;
+    let accepted = AcceptedTypes {
+        types: &[JSON],
+        or_none: false,
+    };
+    call::answer(state, request, name.as_deref(), &accepted, score::answer).await
 }
 
 /// Answers rows in the forms of MLflow.
@@ -78,15 +84,26 @@ pub async fn score(
         (status = 503, description = "The server is busy, or not ready any more", body = ProblemBody, content_type = "application/problem+json"),
         (status = 504, description = "It took too long", body = ProblemBody, content_type = "application/problem+json"),
     ),
-    security(("key" = [])),
+    security(("key" = []), ("header" = [])),
 )]
 pub async fn invocations(
     State(state): State<Arc<ServeState>>,
-    Query(query): Query<ModelQuery>,
+    query: Result<Query<ModelQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Response, HttpProblem> {
-    let name = query.model.as_deref();
-    call::answer(state, request, name, &[JSON, CSV], invocations::answer).await
+    let name = queried(query)?;
+    let accepted = AcceptedTypes {
+        types: &[JSON, CSV],
+        or_none: false,
+    };
+    call::answer(
+        state,
+        request,
+        name.as_deref(),
+        &accepted,
+        invocations::answer,
+    )
+    .await
 }
 
 /// Answers tensors of the Open Inference Protocol.
@@ -99,9 +116,9 @@ pub async fn invocations(
     operation_id = "infer",
     summary = "Score tensors of the Open Inference Protocol",
     params(("name" = String, Path, description = "The name of the model")),
-    request_body(content = InferRequest, content_type = "application/json"),
+    request_body(content((InferRequest = "application/json"), (Vec<u8> = "application/octet-stream"))),
     responses(
-        (status = 200, description = "The tensors of the answer", body = InferResponse),
+        (status = 200, description = "The tensors of the answer", content((InferResponse = "application/json"), (Vec<u8> = "application/octet-stream"))),
         (status = 400, description = "The body is malformed", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "No valid key was sent", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "The key may not ask this model", body = ProblemBody, content_type = "application/problem+json"),
@@ -113,22 +130,23 @@ pub async fn invocations(
         (status = 503, description = "The server is busy, or not ready any more", body = ProblemBody, content_type = "application/problem+json"),
         (status = 504, description = "It took too long", body = ProblemBody, content_type = "application/problem+json"),
     ),
-    security(("key" = [])),
+    security(("key" = []), ("header" = [])),
 )]
 pub async fn infer(
     State(state): State<Arc<ServeState>>,
-    Path(path): Path<ModelPath>,
+    path: Result<Path<ModelPath>, PathRejection>,
     request: Request,
 ) -> Result<Response, HttpProblem> {
+    let path = named(path)?;
     if path.version.is_some() {
         let admitted = request.extensions().get().ok_or_else(HttpProblem::fault)?;
         let slot = call::permitted(&state, admitted, Some(&path.name))?;
         path.check(&slot.current().hex)?;
     }
-    // Who sends raw tensors need not say what the body is.
-    let types: &[&str] = match request.headers().contains_key(infer::JSON_LENGTH) {
-        true => &[JSON, RAW],
-        false => &[JSON],
+    // Clients of the protocol need not say what the body is: a header says where raw tensors begin.
+    let accepted = AcceptedTypes {
+        types: &[JSON, RAW],
+        or_none: true,
     };
-    call::answer(state, request, Some(&path.name), types, infer::answer).await
+    call::answer(state, request, Some(&path.name), &accepted, infer::answer).await
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -120,13 +121,14 @@ pub async fn server() -> Json<ServerMetadata> {
         (status = 429, description = "The key has had its share of this second", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The server is busy, or not ready any more", body = ProblemBody, content_type = "application/problem+json"),
     ),
-    security(("key" = [])),
+    security(("key" = []), ("header" = [])),
 )]
 pub async fn model_ready(
     State(state): State<Arc<ServeState>>,
     Extension(admitted): Extension<AdmittedRequest>,
-    Path(path): Path<ModelPath>,
+    path: Result<Path<ModelPath>, PathRejection>,
 ) -> Result<Response, HttpProblem> {
+    let path = named(path)?;
     let slot = permitted(&state, &admitted, Some(&path.name))?;
     path.check(&slot.current().hex)?;
     Ok(ready(State(Arc::clone(&state))).await)
@@ -150,17 +152,27 @@ pub async fn model_ready(
         (status = 429, description = "The key has had its share of this second", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The server is busy, or not ready any more", body = ProblemBody, content_type = "application/problem+json"),
     ),
-    security(("key" = [])),
+    security(("key" = []), ("header" = [])),
 )]
 pub async fn model(
     State(state): State<Arc<ServeState>>,
     Extension(admitted): Extension<AdmittedRequest>,
-    Path(path): Path<ModelPath>,
+    path: Result<Path<ModelPath>, PathRejection>,
 ) -> Result<Response, HttpProblem> {
+    let path = named(path)?;
     let slot = permitted(&state, &admitted, Some(&path.name))?;
     let model = slot.current();
     path.check(&model.hex)?;
     Ok(Json(metadata(&slot.name, &model)).into_response())
+}
+
+/// Returns which model a path names.
+///
+/// # Errors
+/// The name is no text.
+pub fn named(path: Result<Path<ModelPath>, PathRejection>) -> Result<ModelPath, HttpProblem> {
+    let Path(path) = path.map_err(|_| HttpProblem::no_model("\u{fffd}"))?;
+    Ok(path)
 }
 
 impl ModelPath {

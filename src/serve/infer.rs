@@ -7,13 +7,16 @@
 use axum::http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::AnyOfBuilder;
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::prep::cells::{CellKind, ColumnCells};
 use crate::scoring::read_rows::ReadRows;
 use crate::serve::call::{ScoringCall, ScoringReply};
 use crate::serve::problem::HttpProblem;
-use crate::serve::tensors::{TensorCells, TensorType};
+use crate::serve::served_model::ServedModel;
+use crate::serve::tensors::{TensorCells, TensorItem, TensorLength, TensorType};
 
 /// The header that says how long the JSON is before raw tensors.
 pub const JSON_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
@@ -50,7 +53,7 @@ pub struct InferInput {
     /// The name of the column.
     name: String,
     /// How many rows, and how many cells a row.
-    shape: Vec<u64>,
+    shape: Vec<TensorLength>,
     /// What its cells are.
     datatype: TensorType,
     /// `binary_data_size` of a tensor that stands behind the JSON.
@@ -59,7 +62,7 @@ pub struct InferInput {
     parameters: Option<Parameters>,
     /// The cells, of a tensor that stands here.
     #[serde(default)]
-    #[schema(value_type = Vec<Object>)]
+    #[schema(value_type = Option<Vec<TensorItem>>)]
     data: Option<TensorCells>,
 }
 
@@ -113,7 +116,7 @@ pub struct RawSize {
 }
 
 /// The cells of a tensor of an answer.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum OutputCells {
     /// Probabilities.
@@ -121,6 +124,17 @@ pub enum OutputCells {
     /// Alarms.
     Flags(Vec<bool>),
 }
+
+/// A list without cells is of both kinds.
+impl PartialSchema for OutputCells {
+    fn schema() -> RefOr<Schema> {
+        let kinds = AnyOfBuilder::new().item(Vec::<f64>::schema());
+        let kinds = kinds.item(Vec::<bool>::schema());
+        RefOr::T(Schema::AnyOf(kinds.build()))
+    }
+}
+
+impl ToSchema for OutputCells {}
 
 impl OutputCells {
     /// Returns them as raw bytes.
@@ -137,14 +151,11 @@ impl OutputCells {
 /// # Errors
 /// It is malformed; its tensors are not those of the model; a row cannot be scored.
 pub fn answer(call: &ScoringCall, body: &[u8]) -> Result<ScoringReply, HttpProblem> {
-    let (json, raw) = parts(call, body)?;
-    let request: InferRequest = serde_json::from_slice(json)
-        .map_err(|error| HttpProblem::malformed(format!("the body is not a request: {error}")))?;
+    let (request, raw) = request(call, body)?;
     let wanted = wanted(&request)?;
-    let inputs = request.inputs;
-    let rows = rows(call, inputs, raw)?;
+    let rows = rows(call, request.inputs, raw)?;
     let count = rows.len();
-    let verdicts = call.verdicts(rows)?;
+    let verdicts = call.verdicts(rows, body, read)?;
     let (mut probabilities, mut alarms) = (Vec::with_capacity(count), Vec::with_capacity(count));
     for (row, verdict) in (1..).zip(verdicts) {
         let score = verdict.map_err(|why| HttpProblem::unfit(format!("row {row}: {why}")))?;
@@ -187,6 +198,22 @@ pub fn answer(call: &ScoringCall, body: &[u8]) -> Result<ScoringReply, HttpProbl
         reply.body.extend(raw);
     }
     Ok(reply)
+}
+
+fn read(call: &ScoringCall, body: &[u8]) -> Result<ReadRows, HttpProblem> {
+    let (request, raw) = request(call, body)?;
+    rows(call, request.inputs, raw)
+}
+
+/// Reads the JSON of a body; returns it with what stands behind it.
+fn request<'b>(
+    call: &ScoringCall,
+    body: &'b [u8],
+) -> Result<(InferRequest, &'b [u8]), HttpProblem> {
+    let (json, raw) = parts(call, body)?;
+    let request = serde_json::from_slice(json)
+        .map_err(|error| HttpProblem::malformed(format!("the body is not a request: {error}")))?;
+    Ok((request, raw))
 }
 
 /// Returns the JSON of a body, and what stands behind it.
@@ -308,10 +335,10 @@ fn rows(
 fn rows_of(tensor: &InferInput, wide: usize) -> Result<usize, String> {
     let shape = &tensor.shape;
     let rows = match shape.as_slice() {
-        [rows] if wide == 1 => *rows,
-        [rows, cells] if *cells == wide as u64 => *rows,
-        _ if wide == 1 => return Err(format!("has the shape {shape:?}, not [rows] or [rows, 1]")),
-        _ => return Err(format!("has the shape {shape:?}, not [rows, {wide}]")),
+        [rows] if wide == 1 => rows.0,
+        [rows, cells] if cells.0 == wide as u64 => rows.0,
+        _ if wide == 1 => return Err("has a shape that is not [rows] or [rows, 1]".to_owned()),
+        _ => return Err(format!("has a shape that is not [rows, {wide}]")),
     };
     usize::try_from(rows).map_err(|_| "has too many rows".to_owned())
 }
@@ -332,16 +359,11 @@ fn cells_of(tensor: InferInput, count: usize, raw: &mut &[u8]) -> Result<TensorC
             TensorCells::of_raw(tensor.datatype, mine, count)
         }
         (None, Some(cells)) => {
-            if !cells.is_empty() && !cells.is_of(tensor.datatype) {
-                return Err("its cells are not of its datatype".to_owned());
+            if cells.len() != count {
+                let there = cells.len();
+                return Err(format!("it has {there} cells, its shape asks for {count}"));
             }
-            match cells.len() == count {
-                true => Ok(cells),
-                false => Err(format!(
-                    "it has {} cells, its shape asks for {count}",
-                    cells.len()
-                )),
-            }
+            cells.of_type(tensor.datatype)
         }
         (Some(_), Some(_)) => Err("it has cells in the JSON and behind it".to_owned()),
         (None, None) => Err("it has no cells".to_owned()),
@@ -384,10 +406,7 @@ pub struct TensorMetadata<'a> {
 }
 
 /// Returns what the model of a call needs and tells.
-pub fn metadata<'a>(
-    name: &'a str,
-    model: &'a crate::serve::served_model::ServedModel,
-) -> ModelMetadata<'a> {
+pub fn metadata<'a>(name: &'a str, model: &'a ServedModel) -> ModelMetadata<'a> {
     let tensor = |name, datatype| TensorMetadata {
         name,
         datatype,

@@ -11,6 +11,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::scoring::scorer::RowVerdict;
+use crate::serve::live_drift::DriftWindow;
+use crate::serve::shadow::ShadowAgreement;
 
 /// The type of what `ServeMetrics::text` returns.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -71,6 +73,8 @@ pub enum RowOutcome {
 pub struct RowLabels {
     /// The name under which the model answers.
     pub model: String,
+    /// The beginning of its digest.
+    pub digest: String,
     /// What became of the row.
     pub outcome: RowOutcome,
 }
@@ -101,15 +105,102 @@ pub struct ServeMetrics {
     requests: Family<RequestLabels, Counter>,
     seconds: Family<RouteLabels, Histogram, NewHistogram>,
     rows: Family<RowLabels, Counter>,
-    probabilities: Family<ModelLabels, Histogram, NewHistogram>,
+    probabilities: Family<DigestLabels, Histogram, NewHistogram>,
     models: Family<DigestLabels, Gauge>,
     reloads: Family<ReloadLabels, Counter>,
     /// How many requests are being answered.
     pub in_flight: Gauge,
     /// Whether the server takes requests: 1, or 0 while it drains.
     pub ready: Gauge,
-    /// The share of CPU seconds of scoring alone.
+    /// Time spent scoring rows.
     pub scoring_seconds: Counter<f64, AtomicU64>,
+    /// What is counted beside the answers.
+    pub observer: ObserverMetrics,
+}
+
+/// What is counted beside the answers.
+#[derive(Clone, Default)]
+pub struct ObserverMetrics {
+    /// Requests that were answered and not looked at, as too many waited.
+    pub lost: Counter,
+    /// Rows that were logged.
+    pub logged: Counter,
+    /// Whether predictions are logged.
+    pub is_logging: Gauge,
+    shadow_rows: Family<ModelLabels, Gauge>,
+    shadow_differ: Family<ModelLabels, Gauge>,
+    drift_windows: Family<ModelLabels, Gauge>,
+    drifted_columns: Family<ModelLabels, Gauge>,
+    column_effect: Family<ColumnLabels, Gauge<f64, AtomicU64>>,
+    column_drifted: Family<ColumnLabels, Gauge>,
+}
+
+/// A column that a model needs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ColumnLabels {
+    /// The name under which the model answers.
+    pub model: String,
+    /// The column.
+    pub column: String,
+}
+
+impl ObserverMetrics {
+    fn register(&self, registry: &mut Registry) {
+        let lost = "Requests that were answered and not looked at, as too many waited";
+        registry.register("observer_lost", lost, self.lost.clone());
+        registry.register("logged_rows", "Rows that were logged", self.logged.clone());
+        let is_logging = "Whether predictions are logged";
+        registry.register("logging", is_logging, self.is_logging.clone());
+        let rows = "Rows that a challenger was asked about beside the champion";
+        registry.register("shadow_rows", rows, self.shadow_rows.clone());
+        let differ = "Rows of which champion and challenger disagree whether they are alarms";
+        registry.register("shadow_disagreements", differ, self.shadow_differ.clone());
+        let windows = "Windows of rows that were compared with those of training";
+        registry.register("drift_windows", windows, self.drift_windows.clone());
+        let drifted = "Columns that drifted in the last window";
+        registry.register("drifted_columns", drifted, self.drifted_columns.clone());
+        let effect = "The greatest effect that was found in a column in the last window";
+        registry.register("drift_effect", effect, self.column_effect.clone());
+        let alarm = "Whether a column drifted in the last window";
+        registry.register("drift_alarm", alarm, self.column_drifted.clone());
+    }
+
+    /// Counts how far a challenger agrees.
+    pub fn shadow(&self, model: &str, agreement: &ShadowAgreement) {
+        let labels = ModelLabels {
+            model: model.to_owned(),
+        };
+        let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let differ = agreement.champion_only + agreement.challenger_only;
+        self.shadow_rows
+            .get_or_create(&labels)
+            .set(number(agreement.rows));
+        self.shadow_differ
+            .get_or_create(&labels)
+            .set(number(differ));
+    }
+
+    /// Tells what a window looks like.
+    pub fn window(&self, model: &str, window: &DriftWindow) {
+        let labels = ModelLabels {
+            model: model.to_owned(),
+        };
+        let number = i64::from(window.number);
+        self.drift_windows.get_or_create(&labels).set(number);
+        let drifted = i64::try_from(window.report.drifted_columns).unwrap_or(i64::MAX);
+        self.drifted_columns.get_or_create(&labels).set(drifted);
+        for column in &window.report.columns {
+            let labels = ColumnLabels {
+                model: model.to_owned(),
+                column: column.column.clone(),
+            };
+            let effects = column.asked.iter().map(|asked| asked.effect);
+            let effect = effects.fold(0.0, f64::max);
+            self.column_effect.get_or_create(&labels).set(effect);
+            let drifted = i64::from(column.drifted);
+            self.column_drifted.get_or_create(&labels).set(drifted);
+        }
+    }
 }
 
 impl Default for ServeMetrics {
@@ -127,6 +218,7 @@ impl Default for ServeMetrics {
             in_flight: Gauge::default(),
             ready: Gauge::default(),
             scoring_seconds: Counter::default(),
+            observer: ObserverMetrics::default(),
         };
         metrics.register();
         metrics
@@ -177,6 +269,7 @@ impl ServeMetrics {
             "Time spent scoring rows",
             self.scoring_seconds.clone(),
         );
+        self.observer.register(registry);
     }
 
     /// Counts a request that was answered.
@@ -191,10 +284,11 @@ impl ServeMetrics {
     }
 
     /// Counts rows that were asked about, and how long the answer took.
-    pub fn verdicts(&self, model: &str, verdicts: &[RowVerdict], seconds: f64) {
+    pub fn verdicts(&self, model: &str, digest: &str, verdicts: &[RowVerdict], seconds: f64) {
         let (mut alarms, mut errors) = (0, 0);
-        let labels = ModelLabels {
+        let labels = DigestLabels {
             model: model.to_owned(),
+            digest: digest.to_owned(),
         };
         let probabilities = self.probabilities.get_or_create(&labels);
         for verdict in verdicts {
@@ -215,8 +309,11 @@ impl ServeMetrics {
         ];
         for (outcome, count) in counts {
             if count > 0 {
-                let model = model.to_owned();
-                let labels = RowLabels { model, outcome };
+                let labels = RowLabels {
+                    model: model.to_owned(),
+                    digest: digest.to_owned(),
+                    outcome,
+                };
                 self.rows.get_or_create(&labels).inc_by(count);
             }
         }

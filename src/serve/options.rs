@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::serve::log_writer::PredictionLogOptions;
+
 /// What a request may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestLimits {
@@ -15,6 +17,8 @@ pub struct RequestLimits {
     pub time: Duration,
     /// How many requests are answered at a time; others are sent away.
     pub at_once: usize,
+    /// How many large bodies are read at a time; others wait.
+    pub heavy_at_once: usize,
     /// How many requests of a key are answered in a second; no limit if there is none.
     pub per_second: Option<u32>,
 }
@@ -58,6 +62,10 @@ pub struct ServeOptions {
     pub drain: DrainTimes,
     /// How often it looks whether a ref has moved.
     pub watch: Duration,
+    /// Where predictions are logged, if they are.
+    pub log: Option<PredictionLogOptions>,
+    /// How many rows are compared with those of training at a time, if they are.
+    pub drift_window: Option<usize>,
 }
 
 impl ServeOptions {

@@ -81,6 +81,12 @@ impl HttpProblem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail)
     }
 
+    /// The body is packed.
+    pub fn packed() -> Self {
+        let detail = "send the body as it is, not packed: without `Content-Encoding`";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "packed", detail)
+    }
+
     /// There is no such model here.
     pub fn no_model(name: &str) -> Self {
         let shown: String = name.chars().take(60).collect();
@@ -128,6 +134,10 @@ impl HttpProblem {
         if self.status == StatusCode::UNAUTHORIZED {
             let ask = HeaderValue::from_static("Bearer");
             headers.insert(header::WWW_AUTHENTICATE, ask);
+        }
+        if self.status == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            let plain = HeaderValue::from_static("identity");
+            headers.insert(header::ACCEPT_ENCODING, plain);
         }
         if let Some(seconds) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

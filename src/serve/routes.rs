@@ -45,6 +45,8 @@ pub fn administrative(state: &Arc<ServeState>) -> Router {
         .route("/metrics", get(admin::metrics))
         .route("/admin/models", get(admin::models))
         .route("/admin/reload", post(admin::reload))
+        .route("/admin/shadow", get(admin::shadow))
+        .route("/admin/drift", get(admin::drift))
         .route_layer(from_fn_with_state(Arc::clone(state), administration));
     let open = Router::new()
         .route("/v2/health/live", get(health::live))

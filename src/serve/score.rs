@@ -2,14 +2,16 @@
 
 use std::fmt;
 
-use serde::Serialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::scoring::attribution::{TopContributions, is_exact};
+use crate::scoring::read_rows::ReadRows;
 use crate::scoring::records::{RecordList, RecordReader};
 use crate::scoring::scorer::RowVerdict;
 use crate::serve::call::{ScoringCall, ScoringReply};
+use crate::serve::invocations_forms::AnythingSchema;
 use crate::serve::problem::HttpProblem;
 use crate::serve::served_model::ServedModel;
 
@@ -20,16 +22,17 @@ const MOST_REASONS: usize = 1000;
 const STEP: usize = 8;
 
 /// Rows to be scored.
-#[derive(Debug, ToSchema)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[schema(as = ScoreRequest)]
+#[serde(deny_unknown_fields)]
 #[expect(
     dead_code,
     reason = "it is read field by field; this is what the API document shows"
 )]
 pub struct ScoreRequestBody {
     /// The rows: cells by the name of their column. What a model does not need is passed over.
-    #[schema(value_type = Vec<Object>)]
-    rows: Vec<serde_json::Value>,
+    #[schema(value_type = Vec<AnythingSchema>)]
+    rows: Vec<IgnoredAny>,
     /// How many columns to tell of each row that its probability comes from; none if it is left out.
     #[schema(minimum = 0, maximum = 1000)]
     explain: Option<u32>,
@@ -98,26 +101,13 @@ pub struct RowReason {
 /// It is malformed, has too many rows, or asks for reasons that the learner cannot tell.
 pub fn answer(call: &ScoringCall, body: &[u8]) -> Result<ScoringReply, HttpProblem> {
     let model = &call.model;
-    let most = call.state.options.limits.rows;
-    let mut reader = model.scorer.layout().reader(1);
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let seed = RequestSeed {
-        reader: &mut reader,
-        most,
-    };
-    let explain = seed
-        .deserialize(&mut json)
-        .and_then(|explain| json.end().map(|()| explain))
-        .map_err(|error| match reader.is_full() {
-            true => HttpProblem::too_many_rows(most),
-            false => HttpProblem::malformed(format!("the body is not a request: {error}")),
-        })?;
-    let rows = reader.finish();
+    let (rows, explain) = request(call, body)?;
     let reasons = match explain {
         0 => None,
+        _ if rows.is_empty() => None,
         most => Some(reasons(call, &rows, most)?),
     };
-    let verdicts = call.verdicts(rows)?;
+    let verdicts = call.verdicts(rows, body, read)?;
     let (unit, mut reasons) = match reasons {
         Some((unit, reasons)) => (Some(unit), Some(reasons.into_iter())),
         None => (None, None),
@@ -133,6 +123,30 @@ pub fn answer(call: &ScoringCall, body: &[u8]) -> Result<ScoringReply, HttpProbl
         unit,
         rows: rows.collect(),
     }))
+}
+
+fn read(call: &ScoringCall, body: &[u8]) -> Result<ReadRows, HttpProblem> {
+    request(call, body).map(|(rows, _)| rows)
+}
+
+/// Reads a request: its rows, and how many columns are to be told of each.
+fn request(call: &ScoringCall, body: &[u8]) -> Result<(ReadRows, usize), HttpProblem> {
+    let model = &call.model;
+    let most = call.state.options.limits.rows;
+    let mut reader = model.scorer.layout().reader(1);
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let seed = RequestSeed {
+        reader: &mut reader,
+        most,
+    };
+    let explain = seed
+        .deserialize(&mut json)
+        .and_then(|explain| json.end().map(|()| explain))
+        .map_err(|error| match reader.is_full() {
+            true => HttpProblem::too_many_rows(most),
+            false => HttpProblem::malformed(format!("the body is not a request: {error}")),
+        })?;
+    Ok((reader.finish(), explain))
 }
 
 /// Returns what is told of a row.
@@ -166,7 +180,7 @@ pub fn row_answer(
 
 fn reasons(
     call: &ScoringCall,
-    rows: &crate::scoring::read_rows::ReadRows,
+    rows: &ReadRows,
     most: usize,
 ) -> Result<(&'static str, Vec<TopContributions>), HttpProblem> {
     let scorer = &call.model.scorer;
@@ -223,9 +237,13 @@ impl<'de> Visitor<'de> for RequestSeed<'_, '_> {
                     })?;
                 }
                 "explain" => {
-                    let wanted = entries.next_value::<Option<u64>>()?.unwrap_or_default();
-                    explain = usize::try_from(wanted).unwrap_or(MOST_REASONS);
-                    explain = explain.min(MOST_REASONS);
+                    // 5.0 is a whole number, too.
+                    let wanted = entries.next_value::<Option<f64>>()?.unwrap_or_default();
+                    if wanted.fract() != 0.0 || !(0.0..=MOST_REASONS as f64).contains(&wanted) {
+                        let why = format!("`explain` is a whole number from 0 to {MOST_REASONS}");
+                        return Err(A::Error::custom(why));
+                    }
+                    explain = wanted as usize;
                 }
                 other => {
                     entries.next_value::<IgnoredAny>()?;

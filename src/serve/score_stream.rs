@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
@@ -17,7 +18,8 @@ use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
-use crate::serve::call::{ModelQuery, ScoringCall, check_type};
+use crate::scoring::read_rows::ReadRows;
+use crate::serve::call::{AcceptedTypes, ModelQuery, ScoringCall, check_type, queried};
 use crate::serve::problem::{HttpProblem, ProblemBody};
 use crate::serve::score::{RowAnswer, row_answer};
 use crate::serve::state::ServeState;
@@ -65,6 +67,7 @@ struct OpenStream {
     request_body(content = String, content_type = "application/x-ndjson", description = "A record a line"),
     responses(
         (status = 200, description = "A verdict a line", body = StreamLine, content_type = "application/x-ndjson"),
+        (status = 400, description = "The query is malformed, or several models are served and none is named", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "No valid key was sent", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "The key may not ask this model", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "There is no such model", body = ProblemBody, content_type = "application/problem+json"),
@@ -72,18 +75,20 @@ struct OpenStream {
         (status = 429, description = "The key has had its share of this second", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "The server is busy, or not ready any more", body = ProblemBody, content_type = "application/problem+json"),
     ),
-    security(("key" = [])),
+    security(("key" = []), ("header" = [])),
 )]
 pub async fn stream(
     State(state): State<Arc<ServeState>>,
-    Query(query): Query<ModelQuery>,
+    query: Result<Query<ModelQuery>, QueryRejection>,
     request: Request,
 ) -> Result<Response, HttpProblem> {
-    let (call, admitted) = ScoringCall::begin(state, &request, query.model.as_deref())?;
-    check_type(
-        request.headers(),
-        &[NDJSON, "application/jsonl", "application/json"],
-    )?;
+    let name = queried(query)?;
+    let (call, admitted) = ScoringCall::begin(state, &request, name.as_deref())?;
+    let accepted = AcceptedTypes {
+        types: &[NDJSON, "application/jsonl", "application/json"],
+        or_none: false,
+    };
+    check_type(request.headers(), &accepted)?;
     let open = OpenStream {
         patience: call.state.options.limits.time,
         call,
@@ -159,30 +164,25 @@ impl OpenStream {
 
     /// Scores whole lines; none if they are empty.
     async fn answers(&mut self, text: &[u8]) -> Option<Bytes> {
-        self.call.model = self.call.slot.current();
+        self.call.model = self.call.slot.model_for(&self.call.canary_key);
         let model = Arc::clone(&self.call.model);
-        let layout = model.scorer.layout();
-        let mut reader = layout.reader(1);
         let mut numbers = Vec::new();
-        for line in text.split(|byte| *byte == b'\n') {
+        for line in lines_of(text) {
             self.lines += 1;
-            if line.trim_ascii().is_empty() {
-                continue;
-            }
-            numbers.push(self.lines);
-            if let Err(error) = reader.json(line) {
-                let why = error.to_string();
-                let why = why.split(" at line ").next().unwrap_or_default();
-                reader.unreadable(format!("this is not JSON: {why}"));
+            if !is_empty(line) {
+                numbers.push(self.lines);
             }
         }
         if numbers.is_empty() {
             return None;
         }
-        let rows = reader.finish();
+        let rows = match read(&self.call, text) {
+            Ok(rows) => rows,
+            Err(problem) => return self.end(&problem.detail),
+        };
         // Its deadline is that of a piece, not of the stream.
         self.call.deadline = std::time::Instant::now() + self.patience;
-        let verdicts = match self.call.verdicts(rows) {
+        let verdicts = match self.call.verdicts(rows, text, read) {
             Ok(verdicts) => verdicts,
             Err(problem) => return self.end(&problem.detail),
         };
@@ -194,6 +194,27 @@ impl OpenStream {
         }
         Some(answer.into())
     }
+}
+
+fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|byte| *byte == b'\n')
+}
+
+fn is_empty(line: &[u8]) -> bool {
+    line.trim_ascii().is_empty()
+}
+
+/// Reads whole lines; one that is no JSON is a row that cannot be scored.
+fn read(call: &ScoringCall, text: &[u8]) -> Result<ReadRows, HttpProblem> {
+    let mut reader = call.model.scorer.layout().reader(1);
+    for line in lines_of(text).filter(|line| !is_empty(line)) {
+        if let Err(error) = reader.json(line) {
+            let why = error.to_string();
+            let why = why.split(" at line ").next().unwrap_or_default();
+            reader.unreadable(format!("this is not JSON: {why}"));
+        }
+    }
+    Ok(reader.finish())
 }
 
 fn append(text: &mut Vec<u8>, line: &StreamLine<'_>) {

@@ -5,25 +5,19 @@
 //! goes on for a while, so that whoever sends it requests learns of it; then it takes no more
 //! connections, and answers what is in progress.
 
-use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum_server::Handle;
-use axum_server::accept::NoDelayAcceptor;
-use axum_server::tls_rustls::RustlsConfig;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_rustls::TlsAcceptor;
 
+use crate::serve::connections::AnsweredListener;
 use crate::serve::options::DrainTimes;
 use crate::serve::routes;
 use crate::serve::slot::ReloadBy;
 use crate::serve::state::ServeState;
 use crate::serve::tls;
-
-/// How long a client may take for the head of a request.
-const HEAD: Duration = Duration::from_secs(10);
 
 /// Why a server could not begin or go on.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +41,7 @@ pub enum ServeError {
 /// A server that listens, and does not answer yet.
 pub struct OpenServer {
     state: Arc<ServeState>,
-    tls: Option<RustlsConfig>,
+    tls: Option<TlsAcceptor>,
     public: TcpListener,
     admin: Option<TcpListener>,
 }
@@ -97,37 +91,29 @@ impl OpenServer {
     async fn serve(self) -> Result<(), ServeError> {
         let state = self.state;
         let watcher = watch(Arc::clone(&state));
-        let public = Handle::new();
-        let admin = Handle::new();
-        let rows = answer(
-            self.public,
-            self.tls.clone(),
-            routes::public(&state),
-            public.clone(),
-        )?;
+        let rows = routes::public(&state);
+        let rows = AnsweredListener::begin(self.public, self.tls.clone(), rows)?;
         let operators = self.admin.map(|listener| {
             let is_here = listener
                 .local_addr()
                 .is_ok_and(|address| address.ip().is_loopback());
             let tls = self.tls.filter(|_| !is_here);
-            answer(listener, tls, routes::administrative(&state), admin.clone())
+            AnsweredListener::begin(listener, tls, routes::administrative(&state))
         });
         let operators = operators.transpose()?;
-        let rows = tokio::spawn(rows);
-        let operators = operators.map(tokio::spawn);
         signals(&state).await?;
         let DrainTimes { delay, most } = state.options.drain;
         state.drain();
         (state.say)("not ready any more: what is in progress is answered");
         tokio::time::sleep(delay).await;
-        public.graceful_shutdown(Some(most));
-        let ended = rows.await;
-        admin.graceful_shutdown(Some(Duration::ZERO));
+        rows.end(most).await;
         if let Some(operators) = operators {
-            let _ = operators.await;
+            operators.end(Duration::ZERO).await;
         }
         watcher.abort();
-        ended.map_err(std::io::Error::other)??;
+        if let Some(observer) = &state.observer {
+            observer.finish();
+        }
         Ok(())
     }
 }
@@ -137,30 +123,6 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     let listener = TcpListener::bind(address).map_err(refused)?;
     listener.set_nonblocking(true).map_err(refused)?;
     Ok(listener)
-}
-
-/// Returns what answers the requests at a listener.
-fn answer(
-    listener: TcpListener,
-    tls: Option<RustlsConfig>,
-    routes: Router,
-    handle: Handle<SocketAddr>,
-) -> Result<impl Future<Output = std::io::Result<()>> + Send + 'static, ServeError> {
-    let service = routes.into_make_service();
-    let mut plain = axum_server::from_tcp(listener)?
-        .handle(handle)
-        .first_request_timeout(HEAD);
-    plain.http_builder().http1().header_read_timeout(HEAD);
-    Ok(async move {
-        match tls {
-            None => plain.acceptor(NoDelayAcceptor::new()).serve(service).await,
-            Some(tls) => {
-                let acceptor = axum_server::tls_rustls::RustlsAcceptor::new(tls);
-                let acceptor = acceptor.acceptor(NoDelayAcceptor::new());
-                plain.acceptor(acceptor).serve(service).await
-            }
-        }
-    })
 }
 
 /// Waits until the process is asked to end; on SIGHUP looks at models and keys meanwhile.
@@ -189,9 +151,7 @@ fn watch(state: Arc<ServeState>) -> tokio::task::JoinHandle<()> {
             look.tick().await;
             let state = Arc::clone(&state);
             let looked = tokio::task::spawn_blocking(move || {
-                for slot in &state.slots {
-                    state.reload_slot(slot, ReloadBy::Watch);
-                }
+                state.reload_models(ReloadBy::Watch);
             });
             let _ = looked.await;
         }

@@ -40,10 +40,22 @@ pub struct ModelSlot {
     pub name: String,
     /// What was named on the command line.
     pub target: String,
+    /// A challenger that answers beside, unseen.
+    pub shadow: Option<Arc<ModelSlot>>,
+    /// A challenger that answers a share of requests.
+    pub canary: Option<CanaryRule>,
     source: Box<dyn ModelSource>,
     current: ArcSwap<ServedModel>,
     /// Why the last look left everything as it was, so that it is told once.
     kept: Mutex<Option<KeptReason>>,
+}
+
+/// A challenger that answers a share of requests.
+pub struct CanaryRule {
+    /// The challenger.
+    pub slot: Arc<ModelSlot>,
+    /// The share, from 0 to 1.
+    pub share: f64,
 }
 
 /// Why a model was kept.
@@ -78,6 +90,8 @@ impl ModelSlot {
         Ok(Self {
             name,
             target,
+            shadow: None,
+            canary: None,
             source,
             current: ArcSwap::from_pointee(model),
             kept: Mutex::new(None),
@@ -87,6 +101,23 @@ impl ModelSlot {
     /// Returns the model that answers.
     pub fn current(&self) -> Arc<ServedModel> {
         self.current.load_full()
+    }
+
+    /// Returns the model that answers whoever has this key: the same for the same key, for as long as
+    /// neither moves.
+    pub fn model_for(&self, key: &str) -> Arc<ServedModel> {
+        match &self.canary {
+            Some(canary) if share_of(&self.name, key) < canary.share => canary.slot.current(),
+            _ => self.current(),
+        }
+    }
+
+    /// Returns this and what stands beside it.
+    pub fn with_beside(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
+        let canary = self.canary.as_ref().map(|canary| &canary.slot);
+        [Some(self), self.shadow.as_ref(), canary]
+            .into_iter()
+            .flatten()
     }
 
     /// Looks whether another model is to answer, and lets it.
@@ -122,5 +153,29 @@ impl ModelSlot {
 
     fn load(&self, digest: Digest, now_ms: u64) -> Result<ServedModel, String> {
         ServedModel::load(digest, &self.source.bytes(&digest)?, now_ms)
+    }
+}
+
+/// Returns where a key stands between 0 and 1; keys stand evenly, elsewhere for each name.
+fn share_of(name: &str, key: &str) -> f64 {
+    let digest = Digest::of_parts(&[name.as_bytes(), key.as_bytes()]);
+    // 53 bits are as many as a number has.
+    (digest.head() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_keys_is_that_share() {
+        let below = |share: f64| {
+            let keys = (0..20_000).map(|key| key.to_string());
+            keys.filter(|key| share_of("m", key) < share).count() as f64 / 20_000.0
+        };
+        assert_eq!((below(0.0), below(1.0)), (0.0, 1.0));
+        for share in [0.05, 0.5] {
+            assert!((below(share) - share).abs() < 0.015, "{share}");
+        }
     }
 }

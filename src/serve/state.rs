@@ -11,13 +11,15 @@ use tokio::sync::Semaphore;
 use crate::base::clock::Clock;
 use crate::base::digest::Digest;
 use crate::serve::api_keys::ApiKeyFile;
+use crate::serve::log_writer::LogWriter;
 use crate::serve::metrics::{ReloadOutcome, ServeMetrics};
+use crate::serve::observer::{Observer, ObserverTasks};
 use crate::serve::options::ServeOptions;
 use crate::serve::problem::HttpProblem;
 use crate::serve::slot::{ModelSlot, Reload, ReloadBy};
 
 /// Says a line to the operator.
-pub type Say = Box<dyn Fn(&str) + Send + Sync>;
+pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// What all requests of a server share.
 pub struct ServeState {
@@ -33,6 +35,10 @@ pub struct ServeState {
     pub say: Say,
     /// As many as requests may be answered at a time.
     pub places: Arc<Semaphore>,
+    /// As many as large bodies may be read at a time.
+    pub heavy: Arc<Semaphore>,
+    /// What happens beside the answers.
+    pub observer: Option<Observer>,
     keys: ArcSwapOption<ApiKeyFile>,
     is_draining: AtomicBool,
     /// What the ids of requests begin with.
@@ -54,17 +60,25 @@ impl ServeState {
         say: Say,
     ) -> Result<Self, String> {
         options.check()?;
+        let tasks = ObserverTasks {
+            log: options.log.clone().map(LogWriter::open).transpose()?,
+            drift_window: options.drift_window,
+            has_shadows: slots.iter().any(|slot| slot.shadow.is_some()),
+        };
         let keys = options.keys.as_deref().map(ApiKeyFile::load).transpose()?;
         let now = clock.now_ms().to_le_bytes();
         let process = std::process::id().to_le_bytes();
         let ids = Digest::of_parts(&[&now, &process]).hex()[..12].to_owned();
         let metrics = ServeMetrics::default();
-        for slot in &slots {
+        for slot in slots.iter().flat_map(ModelSlot::with_beside) {
             metrics.model(&slot.name, &slot.current().hex, None);
         }
         metrics.ready.set(1);
+        let observer = Observer::start(tasks, metrics.observer.clone(), Arc::clone(&say));
         Ok(Self {
             places: Arc::new(Semaphore::new(options.limits.at_once)),
+            heavy: Arc::new(Semaphore::new(options.limits.heavy_at_once)),
+            observer,
             options,
             slots,
             metrics,
@@ -141,9 +155,7 @@ impl ServeState {
 
     /// Looks at every model's source and at the keys; says what changed.
     pub fn reload(&self) {
-        for slot in &self.slots {
-            self.reload_slot(slot, ReloadBy::Request);
-        }
+        self.reload_models(ReloadBy::Request);
         if let Some(path) = &self.options.keys {
             match ApiKeyFile::load(path) {
                 Ok(keys) => self.keys.store(Some(Arc::new(keys))),
@@ -152,8 +164,16 @@ impl ServeState {
         }
     }
 
+    /// Looks at every model's source; returns what came of it.
+    pub fn reload_models(&self, by: ReloadBy) -> Vec<(&ModelSlot, Reload)> {
+        let slots = self.slots.iter().flat_map(ModelSlot::with_beside);
+        slots
+            .map(|slot| (slot.as_ref(), self.reload_slot(slot, by)))
+            .collect()
+    }
+
     /// Looks at a model's source.
-    pub fn reload_slot(&self, slot: &ModelSlot, by: ReloadBy) -> Reload {
+    fn reload_slot(&self, slot: &ModelSlot, by: ReloadBy) -> Reload {
         let before = slot.current();
         let now_ms = self.clock.now_ms();
         let reload = slot.reload(by, now_ms);

@@ -53,6 +53,74 @@ pub enum TensorType {
     Bytes,
 }
 
+impl TensorType {
+    /// Returns the word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Bool => "BOOL",
+            Self::Int8 => "INT8",
+            Self::Int16 => "INT16",
+            Self::Int32 => "INT32",
+            Self::Int64 => "INT64",
+            Self::Uint8 => "UINT8",
+            Self::Uint16 => "UINT16",
+            Self::Uint32 => "UINT32",
+            Self::Uint64 => "UINT64",
+            Self::Fp32 => "FP32",
+            Self::Fp64 => "FP64",
+            Self::Bytes => "BYTES",
+        }
+    }
+}
+
+/// How long a tensor is in a direction. 5.0 is a length, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TensorLength(pub u64);
+
+impl<'de> Deserialize<'de> for TensorLength {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct LengthVisitor;
+
+        impl Visitor<'_> for LengthVisitor {
+            type Value = TensorLength;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a length")
+            }
+
+            fn visit_u64<E: Error>(self, length: u64) -> Result<TensorLength, E> {
+                Ok(TensorLength(length))
+            }
+
+            fn visit_f64<E: Error>(self, length: f64) -> Result<TensorLength, E> {
+                let is_whole = length.fract() == 0.0 && (0.0..9e15).contains(&length);
+                match is_whole {
+                    true => Ok(TensorLength(length as u64)),
+                    false => Err(E::custom("a length is a whole number")),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(LengthVisitor)
+    }
+}
+
+/// A cell of a tensor in JSON, or a list of them.
+#[derive(Debug, ToSchema)]
+#[schema(as = TensorItem)]
+#[serde(untagged)]
+pub enum TensorItem {
+    /// A number.
+    Number(f64),
+    /// Text.
+    Text(String),
+    /// A truth value.
+    Flag(bool),
+    /// Cells, or lists of them.
+    #[schema(value_type = Vec<Object>)]
+    List(Vec<serde_json::Value>),
+}
+
 impl TensorCells {
     /// Returns how many there are.
     pub fn len(&self) -> usize {
@@ -69,13 +137,48 @@ impl TensorCells {
         self.len() == 0
     }
 
-    /// Returns whether they may stand in a tensor of a type, where they come as JSON.
-    pub fn is_of(&self, kind: TensorType) -> bool {
-        match self {
-            Self::Bools(_) => kind == TensorType::Bool,
-            Self::Ints(_) => !matches!(kind, TensorType::Bool | TensorType::Bytes),
-            Self::Floats(_) => matches!(kind, TensorType::Fp32 | TensorType::Fp64),
-            Self::Texts(_) => kind == TensorType::Bytes,
+    /// Returns cells that came as JSON as a tensor of a type holds them.
+    ///
+    /// # Errors
+    /// A cell is none of that type.
+    pub fn of_type(self, kind: TensorType) -> Result<Self, String> {
+        let word = kind.word();
+        if self.is_empty() {
+            return Ok(self);
+        }
+        let range = match kind {
+            TensorType::Int8 => i64::from(i8::MIN)..=i64::from(i8::MAX),
+            TensorType::Int16 => i64::from(i16::MIN)..=i64::from(i16::MAX),
+            TensorType::Int32 => i64::from(i32::MIN)..=i64::from(i32::MAX),
+            TensorType::Uint8 => 0..=i64::from(u8::MAX),
+            TensorType::Uint16 => 0..=i64::from(u16::MAX),
+            TensorType::Uint32 => 0..=i64::from(u32::MAX),
+            TensorType::Uint64 => 0..=i64::MAX,
+            _ => i64::MIN..=i64::MAX,
+        };
+        match (self, kind) {
+            (cells @ Self::Bools(_), TensorType::Bool)
+            | (cells @ Self::Texts(_), TensorType::Bytes)
+            | (cells @ Self::Floats(_), TensorType::Fp64) => Ok(cells),
+            (cells @ (Self::Ints(_) | Self::Floats(_)), TensorType::Fp32) => {
+                let rounded = |cell: f64| f64::from(cell as f32);
+                let cells = cells.numbers().into_iter().map(rounded);
+                Ok(Self::Floats(cells.collect()))
+            }
+            (Self::Ints(_), TensorType::Bool | TensorType::Bytes) => {
+                Err(format!("its cells are numbers, not {word}"))
+            }
+            (Self::Ints(cells), _) => match cells.iter().find(|cell| !range.contains(cell)) {
+                Some(cell) => Err(format!("its cell {cell} is not of the type {word}")),
+                None => Ok(Self::Ints(cells)),
+            },
+            // Whole numbers that take 64 bits are read as numbers.
+            (Self::Floats(cells), TensorType::Uint64)
+                if cells.iter().all(|cell| cell.fract() == 0.0 && *cell >= 0.0) =>
+            {
+                Ok(Self::Floats(cells))
+            }
+            _ => Err(format!("its cells are not of the type {word}")),
         }
     }
 
@@ -116,9 +219,6 @@ impl TensorCells {
     }
 
     /// Returns them as a column of a model; what is wrong with single rows is put into `errors`.
-    ///
-    /// # Errors
-    /// A column of text cannot be read from numbers that may be floating.
     pub fn column(self, name: &str, kind: CellKind, errors: &mut [Option<String>]) -> ColumnCells {
         match (kind, self) {
             (CellKind::Number, Self::Texts(cells)) => {
@@ -221,6 +321,12 @@ impl<'de> Visitor<'de> for FlatVisitor<'_> {
         f.write_str("numbers, truth values or text, in lists")
     }
 
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        Err(E::custom(
+            "null is no cell: what is missing is NaN in a raw tensor, or \"\" in one of the type BYTES",
+        ))
+    }
+
     fn visit_bool<E: Error>(self, flag: bool) -> Result<(), E> {
         match self.0.get_or_insert(TensorCells::Bools(Vec::new())) {
             TensorCells::Bools(cells) => cells.push(flag),
@@ -295,6 +401,36 @@ mod tests {
         }
         let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
         assert!(read(&deep).is_err(), "nesting has an end");
+    }
+
+    #[test]
+    fn cells_in_json_are_what_their_type_holds() {
+        let read = |text: &str, kind| {
+            serde_json::from_str::<TensorCells>(text)
+                .unwrap()
+                .of_type(kind)
+        };
+        assert_eq!(
+            read("[0.1, 1]", TensorType::Fp32).unwrap(),
+            TensorCells::Floats(vec![f64::from(0.1_f32), 1.0])
+        );
+        assert_eq!(
+            read("[127]", TensorType::Int8).unwrap(),
+            TensorCells::Ints(vec![127])
+        );
+        for (text, kind) in [
+            ("[128]", TensorType::Int8),
+            ("[-1]", TensorType::Uint8),
+            ("[1.5]", TensorType::Int64),
+            ("[1]", TensorType::Bool),
+            ("[\"a\"]", TensorType::Fp64),
+            ("[true]", TensorType::Fp64),
+        ] {
+            assert!(read(text, kind).is_err(), "{text}");
+        }
+        let length = |text: &str| serde_json::from_str::<TensorLength>(text);
+        assert_eq!(length("5.0").unwrap(), TensorLength(5));
+        assert!(length("5.5").is_err() && length("-1").is_err() && length("1e300").is_err());
     }
 
     #[test]

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use axum_server::tls_rustls::RustlsConfig;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
+use tokio_rustls::TlsAcceptor;
 
 use crate::base::disk;
 use crate::serve::options::TlsFiles;
@@ -16,7 +16,7 @@ use crate::serve::options::TlsFiles;
 ///
 /// # Errors
 /// A file cannot be read or is not what it should be; the key is not that of the certificate.
-pub fn configuration(files: &TlsFiles) -> Result<RustlsConfig, String> {
+pub fn configuration(files: &TlsFiles) -> Result<TlsAcceptor, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let chain = certificates(&files.certificate)?;
     let key = disk::read(&files.key).map_err(|error| error.to_string())?;
@@ -49,7 +49,7 @@ pub fn configuration(files: &TlsFiles) -> Result<RustlsConfig, String> {
         format!("`{file}` and its key cannot be used: {error}")
     })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(RustlsConfig::from_config(Arc::new(config)))
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

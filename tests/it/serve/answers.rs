@@ -311,7 +311,10 @@ fn a_row_is_judged_by_itself_and_says_why_it_is_not() {
         assert_eq!(pair[1], alone, "a row beside {record}");
     }
     assert_eq!(
-        server.metric("netsec_rows_total{model=\"flows\",outcome=\"Error\"}"),
+        server.metric(&format!(
+            "netsec_rows_total{{model=\"flows\",digest=\"{}\",outcome=\"Error\"}}",
+            &told["digest"].as_str().unwrap()[..12]
+        )),
         9.0
     );
     // What may be missing may be left out, and is what null and the words for it are.

@@ -44,6 +44,7 @@ fn call(model: &[u8]) -> ScoringCall {
             rows: 50,
             time: Duration::from_secs(600),
             at_once: 1,
+            heavy_at_once: 1,
             per_second: None,
         },
         drain: DrainTimes {
@@ -51,9 +52,17 @@ fn call(model: &[u8]) -> ScoringCall {
             most: Duration::ZERO,
         },
         watch: Duration::from_secs(1),
+        log: None,
+        drift_window: None,
     };
     let slots = vec![Arc::clone(&slot)];
-    let state = ServeState::new(options, slots, Box::new(SystemClock), Box::new(|_| ())).unwrap();
+    let state = ServeState::new(
+        options,
+        slots,
+        Box::new(SystemClock),
+        Arc::new(|_: &str| ()),
+    )
+    .unwrap();
     ScoringCall {
         state: Arc::new(state),
         model: slot.current(),
@@ -61,6 +70,7 @@ fn call(model: &[u8]) -> ScoringCall {
         headers: Default::default(),
         deadline: Instant::now() + Duration::from_secs(600),
         id: "it".to_owned(),
+        canary_key: String::new(),
     }
 }
 

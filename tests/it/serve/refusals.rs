@@ -86,7 +86,7 @@ fn what_is_malformed_is_refused_and_says_why() {
     is(
         &server.send("POST", "/v1/score", &packed, b"x"),
         415,
-        "media-type",
+        "packed",
     );
     is(&server.get("/v1/nothing"), 404, "not-found");
     is(&server.get("/v1/score"), 405, "wrong-method");
@@ -115,7 +115,7 @@ fn what_is_malformed_is_refused_and_says_why() {
         "/invocations",
         "{\"inputs\": {\"duration\": [1, 2], \"proto\": [\"tcp\"]}}",
     );
-    is(&told, 422, "unfit-rows");
+    is(&told, 400, "malformed");
     is(
         &server.post("/invocations", "{\"dataframe_split\": {}, \"inputs\": []}"),
         400,

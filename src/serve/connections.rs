@@ -1,0 +1,174 @@
+//! The connections of a listener, from the first to the last.
+//!
+//! How they end: a connection that the system has accepted may hold a request that nobody has read yet,
+//! and to close it then would lose that request. So when it is time, the listener is emptied before it
+//! is closed, and connections go on for a moment more; every answer meanwhile asks its client to close.
+//! What is still open after that is idle, or in the middle of a request, which is answered.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use futures_util::FutureExt;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use socket2::{SockFilter, SockRef};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
+
+/// How long a client may take for a handshake, and for the head of a request.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// How long connections go on after the listener is closed.
+const LINGER: Duration = Duration::from_millis(500);
+
+/// How long to wait after the system had no connection to give, such as for want of file descriptors.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// The instruction of a socket filter (BPF) that lets so many bytes of a packet through.
+const RETURN: u16 = 0x06;
+
+/// How far a listener is with its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ListenerPhase {
+    /// It takes connections.
+    Open,
+    /// It takes no more; those that are there go on.
+    Closing,
+    /// Idle connections are closed.
+    Closed,
+}
+
+/// A listener that is answered.
+pub struct AnsweredListener {
+    phase: watch::Sender<ListenerPhase>,
+    /// Ends with the last connection.
+    connections: watch::Receiver<()>,
+    accepting: tokio::task::JoinHandle<()>,
+}
+
+/// What every connection needs.
+#[derive(Clone)]
+struct ConnectionTools {
+    routes: Router,
+    tls: Option<TlsAcceptor>,
+    builder: Arc<Builder<TokioExecutor>>,
+    phase: watch::Receiver<ListenerPhase>,
+    /// Held for as long as the connection is open.
+    _open: watch::Sender<()>,
+}
+
+impl AnsweredListener {
+    /// Begins to answer at a listener.
+    ///
+    /// # Errors
+    /// The system refuses it.
+    pub fn begin(
+        listener: std::net::TcpListener,
+        tls: Option<TlsAcceptor>,
+        routes: Router,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::from_std(listener)?;
+        let (phase, seen) = watch::channel(ListenerPhase::Open);
+        let (open, connections) = watch::channel(());
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD);
+        builder.http2().timer(TokioTimer::new());
+        let tools = ConnectionTools {
+            routes,
+            tls,
+            builder: Arc::new(builder),
+            phase: seen,
+            _open: open,
+        };
+        Ok(Self {
+            phase,
+            connections,
+            accepting: tokio::spawn(accept(listener, tools)),
+        })
+    }
+
+    /// Takes no more connections, and waits until those that are there have ended, at most this long.
+    pub async fn end(mut self, most: Duration) {
+        let deadline = tokio::time::Instant::now() + most + LINGER;
+        let _ = self.phase.send(ListenerPhase::Closing);
+        let _ = self.accepting.await;
+        tokio::time::sleep(LINGER).await;
+        let _ = self.phase.send(ListenerPhase::Closed);
+        // The sender is gone with the last connection.
+        let last = async { while self.connections.changed().await.is_ok() {} };
+        let _ = tokio::time::timeout_at(deadline, last).await;
+    }
+}
+
+/// Takes connections until it is time to end, and then those that wait.
+async fn accept(listener: TcpListener, tools: ConnectionTools) {
+    let mut phase = tools.phase.clone();
+    loop {
+        tokio::select! {
+            biased;
+            taken = listener.accept() => match taken {
+                Ok((stream, _)) => begin(stream, &tools),
+                // A client that went away is no reason to wait; what else there is passes by itself.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            },
+            () = reached(&mut phase, ListenerPhase::Closing) => break,
+        }
+    }
+    // Between the last connection that is taken here and the end of the listener the system would accept
+    // more: from now on it hears nothing, so that those who come later are refused once it is closed.
+    let deaf = [SockFilter::new(RETURN, 0, 0, 0)];
+    let _ = SockRef::from(&listener).attach_filter(&deaf);
+    while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
+        begin(stream, &tools);
+    }
+}
+
+/// Waits until a listener is so far, or is no more.
+async fn reached(phase: &mut watch::Receiver<ListenerPhase>, wanted: ListenerPhase) {
+    let _ = phase.wait_for(|phase| *phase >= wanted).await;
+}
+
+/// Answers a connection.
+fn begin(stream: TcpStream, tools: &ConnectionTools) {
+    let tools = tools.clone();
+    tokio::spawn(async move {
+        let _ = stream.set_nodelay(true);
+        match tools.tls.clone() {
+            None => answer(stream, tools).await,
+            Some(tls) => {
+                let shaken = tokio::time::timeout(HEAD, tls.accept(stream)).await;
+                if let Ok(Ok(stream)) = shaken {
+                    answer(stream, tools).await;
+                }
+            }
+        }
+    });
+}
+
+async fn answer<S>(stream: S, mut tools: ConnectionTools)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = TowerToHyperService::new(tools.routes);
+    let connection = tools
+        .builder
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        biased;
+        // A client that breaks off, or does not speak HTTP, is no matter for the server.
+        _ = connection.as_mut() => return,
+        () = reached(&mut tools.phase, ListenerPhase::Closed) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
+}
