@@ -14,5 +14,7 @@ USER 10001
 WORKDIR /workspace
 COPY --chown=netsec:netsec pipelines pipelines
 COPY --chown=netsec:netsec schemas schemas
+# `run` by default; `serve ref:champion/NAME --listen 0.0.0.0:8080 --keys FILE` answers requests.
+EXPOSE 8080 9090
 ENTRYPOINT ["netsec"]
 CMD ["run", "pipelines/default.yaml"]

@@ -53,6 +53,8 @@ pub mod frame;
 #[cfg(feature = "kinds")]
 pub mod gate;
 #[cfg(feature = "kinds")]
+pub mod image;
+#[cfg(feature = "kinds")]
 pub mod kinds;
 #[cfg(feature = "kinds")]
 pub mod model;
@@ -83,6 +85,8 @@ pub mod embed;
 pub mod app;
 pub mod reporter;
 
+#[cfg(feature = "kinds")]
+pub mod far;
 #[cfg(feature = "kinds")]
 pub mod serve;
 

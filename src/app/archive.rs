@@ -103,14 +103,7 @@ impl<'a> ArchiveWriter<'a> {
     pub(crate) fn add(&mut self, tag: FrameTag, body: &[u8]) -> Result<(), DiskError> {
         let digest = Digest::of(body);
         self.sum.add(tag, &digest);
-        self.write(
-            &[
-                &[tag.byte()],
-                body.len().to_le_bytes().as_slice(),
-                digest.as_bytes(),
-            ]
-            .concat(),
-        )?;
+        self.write(&frame_head(tag, body, &digest))?;
         self.write(body)
     }
 
@@ -144,6 +137,36 @@ impl<'a> ArchiveWriter<'a> {
             cause,
         })
     }
+}
+
+/// What stands before the body of a frame.
+fn frame_head(tag: FrameTag, body: &[u8], digest: &Digest) -> Vec<u8> {
+    let length = body.len().to_le_bytes();
+    [&[tag.byte()], length.as_slice(), digest.as_bytes()].concat()
+}
+
+/// Begins an archive whose frames are known, its seal among them.
+pub(crate) fn begin_frames(file: &mut File, path: &Path) -> Result<(), DiskError> {
+    append(file, path, MAGIC)
+}
+
+/// Adds a frame to such an archive.
+pub(crate) fn append_frame(
+    file: &mut File,
+    path: &Path,
+    tag: FrameTag,
+    body: &[u8],
+) -> Result<(), DiskError> {
+    append(file, path, &frame_head(tag, body, &Digest::of(body)))?;
+    append(file, path, body)
+}
+
+fn append(file: &mut File, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    file.write_all(bytes).map_err(|cause| DiskError {
+        verb: "write",
+        path: path.to_owned(),
+        cause,
+    })
 }
 
 /// An archive that is being read.

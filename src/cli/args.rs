@@ -7,10 +7,12 @@ use clap_complete::Shell;
 
 use crate::cli::args_choose::OverrideArgs;
 use crate::cli::args_data::{DataCommand, InitArgs, QuarantineCommand, SchemaAction};
+use crate::cli::args_image::ImageCommand;
 use crate::cli::args_model::{
     ForgetArgs, ImpactArgs, KeysCommand, ModelCommand, PredictArgs, SweepCommand,
 };
 use crate::cli::args_serve::ServeArgs;
+use crate::cli::args_sync::SyncCommand;
 use crate::cli::args_whose::TargetScope;
 use crate::cli::exit::TABLE;
 
@@ -74,6 +76,9 @@ pub enum CliCommand {
     Keys(KeysCommand),
     /// Score the rows of a file with a model
     Predict(PredictArgs),
+    /// Make container images that serve a model, and send them to a registry
+    #[command(subcommand)]
+    Image(ImageCommand),
     /// Answer requests for verdicts over HTTP
     Serve(Box<ServeArgs>),
     /// Show or plot the leaderboard of a hyperparameter search
@@ -92,6 +97,9 @@ pub enum CliCommand {
     Timeline(TimelineArgs),
     /// Inspect and maintain the cache
     Cache(CacheArgs),
+    /// Share runs, what they made, and refs by a bucket (S3, GCS, Azure, a folder)
+    #[command(subcommand)]
+    Sync(SyncCommand),
     /// Export a run, with everything it made, to one file
     Export(ExportArgs),
     /// Import a run that was exported elsewhere

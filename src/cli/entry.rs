@@ -9,9 +9,9 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args::{Arguments, CliCommand};
 use crate::cli::exit::{Exit, of_error};
 use crate::cli::{
-    cache, cancel, cat, check, completions, data, diff, explain, forget, graph, impact, init, keys,
-    lineage, model, out, predict, quarantine, replay, run, runs, schema, serve, status, supervise,
-    sweep, transfer, watch,
+    cache, cancel, cat, check, completions, data, diff, explain, forget, graph, image, impact,
+    init, keys, lineage, model, out, predict, quarantine, replay, run, runs, schema, serve, status,
+    supervise, sweep, sync, transfer, watch,
 };
 use crate::reporter::problem;
 
@@ -48,6 +48,7 @@ fn walks_lineage(command: &CliCommand) -> bool {
         command,
         CliCommand::Lineage(_)
             | CliCommand::Model(_)
+            | CliCommand::Image(_)
             | CliCommand::Forget(_)
             | CliCommand::Diff(_)
             | CliCommand::Runs(_)
@@ -105,6 +106,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
         CliCommand::Model(command) => model::model(&workspace, command),
         CliCommand::Keys(command) => keys::keys(&workspace, command),
         CliCommand::Predict(args) => predict::predict(&workspace, args),
+        CliCommand::Image(command) => image::run(&workspace, command),
         CliCommand::Serve(args) => serve::serve(&workspace, args),
         CliCommand::Sweep(args) => sweep::sweep(&workspace, args),
         CliCommand::Cache(args) => cache::cache(&workspace, args),
@@ -112,6 +114,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
         CliCommand::Replay(args) => replay::replay(&workspace, args),
         CliCommand::Timeline(args) => replay::draw(&workspace, args),
         CliCommand::Watch(args) => watch::watch(&workspace, args),
+        CliCommand::Sync(command) => sync::sync(&workspace, command),
         CliCommand::Export(args) => transfer::export(&workspace, args),
         CliCommand::Import(args) => transfer::import(&workspace, args),
         CliCommand::Init(args) => init::init(&workspace, args),

@@ -1,11 +1,12 @@
 //! `netsec model export`: a model as ONNX, MLflow, card, bill of materials or one file.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::app::artifacts::FoundTarget;
 use crate::app::workspace::{AppError, Workspace};
 use crate::attest::keys::AttestationKey;
-use crate::attest::package::EXTENSION;
+use crate::attest::package::{EXTENSION, ModelPackage};
 use crate::attest::provenance::PromotionClaim;
 use crate::base::disk;
 use crate::base::stored::StoredDocument;
@@ -155,6 +156,28 @@ fn write(
         disk::write_whole(&to, &bytes)?;
     }
     Ok(())
+}
+
+/// Packs a model as one file; returns it with what is to be told of it beside.
+///
+/// # Errors
+/// It is not there, or no model.
+pub fn packed(
+    workspace: &Workspace,
+    target: &str,
+) -> Result<(ModelPackage, BTreeMap<String, String>), AppError> {
+    let (found, _) = workspace.find_named(target)?;
+    let model = exported(workspace, &found)?;
+    let bundle = decoded(&model.name, Some(model.bytes.clone()))?;
+    let card = model.card(&bundle);
+    let package = model.stated(&bundle, &card).pack(None);
+    let mut facts = BTreeMap::new();
+    facts.insert("netsec.model.digest".to_owned(), found.digest.hex());
+    facts.insert("netsec.model.learner".to_owned(), bundle.learner.clone());
+    if let Some(record) = model.records.last() {
+        facts.insert("netsec.pipeline".to_owned(), record.pipeline.clone());
+    }
+    Ok((package, facts))
 }
 
 /// Returns what a model was made of and why a ref is to point at it, signed, in an envelope.

@@ -204,7 +204,7 @@ fn named_slots(workspace: &Workspace, args: &ServeArgs) -> Result<Vec<ModelSlot>
 }
 
 /// Returns the name that was chosen for a model, or the last part of what was named.
-fn named(given: &str) -> (String, &str) {
+pub fn named(given: &str) -> (String, &str) {
     if let Some((name, target)) = given.split_once('=') {
         return (name.to_owned(), target);
     }

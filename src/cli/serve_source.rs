@@ -8,7 +8,11 @@ use crate::attest::keys::AttestationPublicKey;
 use crate::base::digest::Digest;
 use crate::base::disk::{self, FileStamp, PathEntry};
 use crate::cli::model_verify::unpacked;
+use crate::model::bundle::ModelBundle;
 use crate::serve::slot::ModelSource;
+
+/// No file of a model is larger, in bytes.
+const MOST: usize = 1 << 30;
 
 /// A model of a workspace. What a ref points at is looked up when something was recorded; what else
 /// is named stays what it was.
@@ -79,6 +83,13 @@ impl ImportedSource {
     }
 
     fn read(&self) -> Result<Vec<u8>, String> {
+        if self.key.is_none()
+            && let Ok(bytes) = disk::read_bounded(&self.path, MOST)
+            && ModelBundle::decode(&bytes).is_ok()
+        {
+            // A model as the cache holds it, such as in an image: nothing vouches for it but its digest.
+            return Ok(bytes);
+        }
         let opened = unpacked(&self.path, &self.name, self.key.as_ref());
         Ok(opened.map_err(|error| error.to_string())?.model)
     }

@@ -1,6 +1,6 @@
 //! The registry of all kinds: one line a kind.
 
-use crate::kinds::{command, drift, evaluate, ingest, split, train, transform, validate};
+use crate::kinds::{command, drift, evaluate, image, ingest, split, train, transform, validate};
 use crate::stage::registry::Registry;
 
 /// Returns every kind, in the order in which they are shown.
@@ -13,6 +13,7 @@ pub fn registry() -> Registry {
         transform::kind::KIND,
         train::kind::KIND,
         evaluate::kind::KIND,
+        image::KIND,
         command::kind::KIND,
     ])
 }

@@ -9,6 +9,7 @@ pub mod dataset;
 pub mod drift;
 pub mod evaluate;
 pub mod failure;
+pub mod image;
 pub mod ingest;
 pub mod list;
 pub mod merged_profile;

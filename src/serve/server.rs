@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_rustls::TlsAcceptor;
 
 use crate::serve::connections::AnsweredListener;
@@ -90,6 +90,8 @@ impl OpenServer {
 
     async fn serve(self) -> Result<(), ServeError> {
         let state = self.state;
+        // Before anybody is answered: whoever was may ask the process to end.
+        let signals = ProcessSignals::listen()?;
         let watcher = watch(Arc::clone(&state));
         let rows = routes::public(&state);
         let rows = AnsweredListener::begin(self.public, self.tls.clone(), rows)?;
@@ -101,7 +103,7 @@ impl OpenServer {
             AnsweredListener::begin(listener, tls, routes::administrative(&state))
         });
         let operators = operators.transpose()?;
-        signals(&state).await?;
+        signals.end(&state).await;
         let DrainTimes { delay, most } = state.options.drain;
         state.drain();
         (state.say)("not ready any more: what is in progress is answered");
@@ -125,18 +127,32 @@ fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
     Ok(listener)
 }
 
-/// Waits until the process is asked to end; on SIGHUP looks at models and keys meanwhile.
-async fn signals(state: &Arc<ServeState>) -> Result<(), ServeError> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            _ = hang_up.recv() => {
-                let state = Arc::clone(state);
-                tokio::task::spawn_blocking(move || state.reload());
+/// What the process is told from outside.
+struct ProcessSignals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl ProcessSignals {
+    fn listen() -> Result<Self, ServeError> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits until the process is asked to end; on SIGHUP looks at models and keys meanwhile.
+    async fn end(mut self, state: &Arc<ServeState>) {
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return,
+                _ = self.hang_up.recv() => {
+                    let state = Arc::clone(state);
+                    tokio::task::spawn_blocking(move || state.reload());
+                }
             }
         }
     }

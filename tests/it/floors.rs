@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::world::package;
 
 /// Who may import whom. A change here is a change to `docs/ARCHITECTURE.md`.
-const ROOMS: [(&str, &[&str]); 32] = [
+const ROOMS: [(&str, &[&str]); 34] = [
     ("base", &[]),
     ("event", &["base"]),
     ("render", &[]),
@@ -50,6 +50,7 @@ const ROOMS: [(&str, &[&str]); 32] = [
     ),
     ("export", &["base", "trees", "prep", "model"]),
     ("attest", &["base"]),
+    ("image", &["base"]),
     ("scaffold", &["base", "frame", "source", "profile"]),
     (
         "views",
@@ -61,7 +62,7 @@ const ROOMS: [(&str, &[&str]); 32] = [
         "kinds",
         &[
             "base", "stage", "frame", "source", "schema", "profile", "drift", "prep", "model",
-            "tuning", "gate", "views",
+            "tuning", "gate", "image", "views",
         ],
     ),
     (
@@ -72,6 +73,7 @@ const ROOMS: [(&str, &[&str]); 32] = [
     ),
     ("embed", &["base", "engine", "app", "scoring", "kinds"]),
     ("reporter", &["base", "event", "plan", "lineage", "render"]),
+    ("far", &["base", "store", "lineage", "app"]),
     (
         "serve",
         &[
@@ -84,13 +86,13 @@ const ROOMS: [(&str, &[&str]); 32] = [
         &[
             "base", "event", "render", "stage", "lineage", "pipeline", "plan", "frame", "source",
             "schema", "profile", "drift", "model", "tuning", "gate", "scoring", "export", "attest",
-            "scaffold", "views", "kinds", "app", "reporter", "serve",
+            "image", "scaffold", "views", "kinds", "app", "reporter", "far", "serve",
         ],
     ),
 ];
 
 /// Which places may use a crate; a crate that is not named may be used anywhere.
-const CRATES: [(&str, &[&str]); 46] = [
+const CRATES: [(&str, &[&str]); 49] = [
     ("bson", &["source/"]),
     (
         "zstd",
@@ -103,9 +105,9 @@ const CRATES: [(&str, &[&str]); 46] = [
         ],
     ),
     ("mongodb", &["source/"]),
-    ("futures_util", &["source/", "serve/"]),
+    ("futures_util", &["source/", "far/", "serve/"]),
     ("csv", &["source/csv.rs", "source/files.rs"]),
-    ("flate2", &["source/unpack.rs"]),
+    ("flate2", &["source/unpack.rs", "image/layer.rs"]),
     (
         "regex",
         &[
@@ -148,20 +150,23 @@ const CRATES: [(&str, &[&str]); 46] = [
     ("half", &["source/parquet_cells.rs"]),
     ("sled", &["lineage/sled.rs"]),
     ("ring", &["base/signing.rs"]),
-    ("ureq", &["cli/collector.rs"]),
+    ("ureq", &["cli/collector.rs", "image/registry.rs"]),
     ("axum", &["serve/"]),
     ("hyper_util", &["serve/connections.rs"]),
     ("tokio_rustls", &["serve/"]),
     ("foldhash", &["prep/columns.rs", "scoring/records.rs"]),
+    ("tar", &["image/layer.rs"]),
+    ("object_store", &["far/bucket.rs"]),
+    ("url", &["far/bucket.rs"]),
     ("socket2", &["serve/connections.rs"]),
     ("utoipa", &["serve/"]),
     ("prometheus_client", &["serve/metrics.rs"]),
-    ("rustls", &["serve/tls.rs"]),
+    ("rustls", &["far/bucket.rs", "serve/tls.rs"]),
     ("subtle", &["serve/api_keys.rs"]),
     ("arc_swap", &["serve/"]),
     ("p256", &["attest/keys.rs"]),
-    ("sha2", &["attest/keys.rs"]),
-    ("base64", &["attest/"]),
+    ("sha2", &["attest/keys.rs", "image/layer.rs"]),
+    ("base64", &["attest/", "image/registry.rs"]),
     ("polars", &["source/", "frame/", "scoring/"]),
     ("prost", &["export/onnx/"]),
     ("smartcore", &["prep/pca.rs"]),
@@ -169,7 +174,7 @@ const CRATES: [(&str, &[&str]); 46] = [
     ("petgraph", &["graph/"]),
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),
-    ("tokio", &["source/", "serve/", "cli/interrupt.rs"]),
+    ("tokio", &["source/", "far/", "serve/", "cli/interrupt.rs"]),
     (
         "rustix",
         &[

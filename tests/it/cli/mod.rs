@@ -15,5 +15,6 @@ mod oddities;
 mod records;
 mod registry;
 mod reports;
+mod sync;
 mod tour;
 mod views;

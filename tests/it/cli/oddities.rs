@@ -279,15 +279,15 @@ fn links_empty_folders_and_programs_in_a_directory_come_back() {
 }
 
 #[test]
-fn half_a_gigabyte_goes_from_stage_to_stage_with_half_a_gigabyte_of_addresses() {
+fn a_file_goes_from_stage_to_stage_that_is_larger_than_all_addresses() {
     let world = World::new();
     world.write(
         "p.yaml",
-        "stages:\n  a: { kind: command, with: { run: [sh, -c, 'yes | head -c 536870912 > o'], outputs: { o: o } } }\n  \
+        "stages:\n  a: { kind: command, with: { run: [sh, -c, 'yes | head -c 671088640 > o'], outputs: { o: o } } }\n  \
          b: { kind: command, inputs: { x: a.o }, with: { run: [sh, -c, 'wc -c < x'] } }\n",
     );
     let script = format!(
-        "ulimit -v 500000; exec {} run p.yaml",
+        "ulimit -v 600000; exec {} run p.yaml",
         env!("CARGO_BIN_EXE_netsec")
     );
     let output = std::process::Command::new("sh")

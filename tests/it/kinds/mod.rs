@@ -8,6 +8,7 @@ mod data;
 mod drift;
 mod gate;
 mod honest;
+mod image;
 mod learners;
 mod malformed;
 mod mongodb;

@@ -2,7 +2,7 @@
 
 mod answers;
 mod beside;
-mod client;
+pub(crate) mod client;
 mod fuzzed;
 mod refusals;
 mod reload;
