@@ -300,7 +300,7 @@ fn a_file_goes_from_stage_to_stage_that_is_larger_than_all_addresses() {
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    assert_eq!(world.ok(&["cat", "b.stdout"]).trim(), "536870912");
+    assert_eq!(world.ok(&["cat", "b.stdout"]).trim(), "671088640");
     let kept: u64 = world
         .blobs()
         .iter()
