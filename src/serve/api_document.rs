@@ -4,6 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
+use crate::serve::problem::ProblemBody;
 use crate::serve::{handlers, health, score_stream};
 
 /// The API.
@@ -25,6 +26,7 @@ use crate::serve::{handlers, health, score_stream};
         health::model,
         health::model_ready,
     ),
+    components(schemas(ProblemBody)),
     modifiers(&KeyScheme)
 )]
 struct ApiDocument;

@@ -11,7 +11,7 @@ use crate::serve::health::{ModelPath, named};
 use crate::serve::infer::{InferRequest, InferResponse};
 use crate::serve::invocations::{CSV, InvocationsResponse};
 use crate::serve::invocations_forms::InvocationsRequest;
-use crate::serve::problem::{HttpProblem, ProblemBody};
+use crate::serve::problem::{HttpProblem, ScoringProblems};
 use crate::serve::score::{ScoreRequestBody, ScoreResponseBody};
 use crate::serve::state::ServeState;
 use crate::serve::{infer, invocations, score};
@@ -34,16 +34,7 @@ const RAW: &str = "application/octet-stream";
     request_body(content = ScoreRequestBody, content_type = "application/json"),
     responses(
         (status = 200, description = "A verdict a row", body = ScoreResponseBody),
-        (status = 400, description = "The body is malformed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid key was sent", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The key may not ask this model", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such model", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is of another type", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "The rows do not fit the model, or are too many", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "The key has had its share of this second", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "The server is busy, or not ready any more", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 504, description = "It took too long", body = ProblemBody, content_type = "application/problem+json"),
+        ScoringProblems,
     ),
     security(("key" = []), ("header" = [])),
 )]
@@ -73,16 +64,7 @@ pub async fn score(
     request_body(content((InvocationsRequest = "application/json"), (String = "text/csv"))),
     responses(
         (status = 200, description = "A prediction a row", body = InvocationsResponse),
-        (status = 400, description = "The body is malformed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid key was sent", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The key may not ask this model", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such model", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is of another type", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "The rows do not fit the model, or are too many", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "The key has had its share of this second", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "The server is busy, or not ready any more", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 504, description = "It took too long", body = ProblemBody, content_type = "application/problem+json"),
+        ScoringProblems,
     ),
     security(("key" = []), ("header" = [])),
 )]
@@ -119,16 +101,7 @@ pub async fn invocations(
     request_body(content((InferRequest = "application/json"), (Vec<u8> = "application/octet-stream"))),
     responses(
         (status = 200, description = "The tensors of the answer", content((InferResponse = "application/json"), (Vec<u8> = "application/octet-stream"))),
-        (status = 400, description = "The body is malformed", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid key was sent", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The key may not ask this model", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such model", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is of another type", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "The rows do not fit the model, or are too many", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "The key has had its share of this second", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "The server is busy, or not ready any more", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 504, description = "It took too long", body = ProblemBody, content_type = "application/problem+json"),
+        ScoringProblems,
     ),
     security(("key" = []), ("header" = [])),
 )]

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use crate::serve::call::permitted;
 use crate::serve::guard::AdmittedRequest;
 use crate::serve::infer::{ModelMetadata, metadata};
-use crate::serve::problem::{HttpProblem, ProblemBody};
+use crate::serve::problem::{HttpProblem, ModelProblems};
 use crate::serve::state::ServeState;
 
 /// What the server is.
@@ -115,11 +115,7 @@ pub async fn server() -> Json<ServerMetadata> {
     params(("name" = String, Path, description = "The name of the model")),
     responses(
         (status = 200, description = "It does", body = Readiness),
-        (status = 401, description = "No valid key was sent", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The key may not ask this model", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such model", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "The key has had its share of this second", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "The server is busy, or not ready any more", body = ProblemBody, content_type = "application/problem+json"),
+        ModelProblems,
     ),
     security(("key" = []), ("header" = [])),
 )]
@@ -146,11 +142,7 @@ pub async fn model_ready(
     params(("name" = String, Path, description = "The name of the model")),
     responses(
         (status = 200, description = "Its tensors", body = ModelMetadata),
-        (status = 401, description = "No valid key was sent", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The key may not ask this model", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such model", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "The key has had its share of this second", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "The server is busy, or not ready any more", body = ProblemBody, content_type = "application/problem+json"),
+        ModelProblems,
     ),
     security(("key" = []), ("header" = [])),
 )]

@@ -1,10 +1,13 @@
 //! What a request gets that cannot be answered: a status, a code for programs, and words for people.
 //! No path, no model that was not asked for and no cell of another row is ever in it.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
-use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
 
 /// Why a request is not answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +41,63 @@ pub struct ProblemBody<'a> {
     pub error_code: &'a str,
     /// The same as `detail`, where clients of MLflow look for it.
     pub message: &'a str,
+}
+
+/// What each status means that a request for verdicts can get, for the API document.
+const MEANINGS: [(u16, &str); 10] = [
+    (400, "The body or the query is malformed"),
+    (401, "No valid key was sent"),
+    (403, "The key may not ask this model"),
+    (404, "There is no such model"),
+    (413, "The body is too large"),
+    (415, "The body is of another type, or packed"),
+    (422, "The rows do not fit the model, or are too many"),
+    (429, "The key has had its share of this second"),
+    (503, "The server is busy, or not ready any more"),
+    (504, "It took too long"),
+];
+
+/// What a request for verdicts gets that is not answered.
+pub struct ScoringProblems;
+
+/// What a stream gets that is not begun: what is wrong later stands in it.
+pub struct StreamProblems;
+
+/// What a question about a model gets that is not answered.
+pub struct ModelProblems;
+
+fn described(statuses: &[u16]) -> BTreeMap<String, RefOr<Response>> {
+    let meanings = MEANINGS
+        .iter()
+        .filter(|(status, _)| statuses.contains(status));
+    let response = |(status, meaning): &(u16, &str)| {
+        let schema = Ref::from_schema_name("ProblemBody");
+        let body = ContentBuilder::new().schema(Some(schema)).build();
+        let response = ResponseBuilder::new()
+            .description(*meaning)
+            .content("application/problem+json", body)
+            .build();
+        (status.to_string(), RefOr::T(response))
+    };
+    meanings.map(response).collect()
+}
+
+impl IntoResponses for ScoringProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        described(&MEANINGS.map(|(status, _)| status))
+    }
+}
+
+impl IntoResponses for StreamProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        described(&[400, 401, 403, 404, 415, 429, 503])
+    }
+}
+
+impl IntoResponses for ModelProblems {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        described(&[401, 403, 404, 429, 503])
+    }
 }
 
 impl HttpProblem {
@@ -114,7 +174,7 @@ impl HttpProblem {
     }
 
     /// Returns it as an answer.
-    pub fn response(&self, request_id: &str) -> Response<Body> {
+    pub fn response(&self, request_id: &str) -> axum::http::Response<Body> {
         let body = ProblemBody {
             title: self.status.canonical_reason().unwrap_or("error"),
             status: self.status.as_u16(),
@@ -126,7 +186,7 @@ impl HttpProblem {
             message: &self.detail,
         };
         let bytes = serde_json::to_vec(&body).expect("plain data serialises");
-        let mut response = Response::new(Body::from(bytes));
+        let mut response = axum::http::Response::new(Body::from(bytes));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         let kind = HeaderValue::from_static("application/problem+json");

@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 
 use crate::scoring::read_rows::ReadRows;
 use crate::serve::call::{AcceptedTypes, ModelQuery, ScoringCall, check_type, queried};
-use crate::serve::problem::{HttpProblem, ProblemBody};
+use crate::serve::problem::{HttpProblem, StreamProblems};
 use crate::serve::score::{RowAnswer, row_answer};
 use crate::serve::state::ServeState;
 
@@ -67,13 +67,7 @@ struct OpenStream {
     request_body(content = String, content_type = "application/x-ndjson", description = "A record a line"),
     responses(
         (status = 200, description = "A verdict a line", body = StreamLine, content_type = "application/x-ndjson"),
-        (status = 400, description = "The query is malformed, or several models are served and none is named", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No valid key was sent", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The key may not ask this model", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such model", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is of another type", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "The key has had its share of this second", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "The server is busy, or not ready any more", body = ProblemBody, content_type = "application/problem+json"),
+        StreamProblems,
     ),
     security(("key" = []), ("header" = [])),
 )]

@@ -402,7 +402,13 @@ fn a_workspace_that_cannot_be_written_can_still_be_asked() {
     let is_root = rustix::process::geteuid().is_root();
     let program = env!("CARGO_BIN_EXE_netsec");
     let copied = world.root().join("netsec");
-    std::fs::copy(program, &copied).unwrap();
+    // By another process: while this one has the copy open to write, a test beside it may begin a program,
+    // which keeps the file busy for a moment.
+    let done = std::process::Command::new("cp")
+        .arg(program)
+        .arg(&copied)
+        .status();
+    assert!(done.unwrap().success());
     protect("a-w,a+rX");
     let ask = |args: &[&str]| {
         let mut command = match is_root {

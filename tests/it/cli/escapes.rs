@@ -174,7 +174,11 @@ fn as_user(world: &World, args: &[&str]) -> Option<Command> {
         return None;
     }
     let program = world.root().join("netsec");
-    std::fs::copy(env!("CARGO_BIN_EXE_netsec"), &program).unwrap();
+    let done = std::process::Command::new("cp")
+        .arg(env!("CARGO_BIN_EXE_netsec"))
+        .arg(&program)
+        .status();
+    assert!(done.unwrap().success());
     let owned = Command::new("chown")
         .args(["-R", "65534:65534"])
         .arg(world.root())
