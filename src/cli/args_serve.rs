@@ -75,7 +75,7 @@ pub struct ServeArgs {
     pub canary: Vec<String>,
     /// The share of requests that a canary answers, from 0 to 1; those with the same `X-Canary-Key`,
     /// or else with the same API key, get the same model
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", requires = "canary")]
     pub canary_share: Option<f64>,
     /// Log what is asked and told to this folder
     #[arg(long, value_name = "FOLDER")]

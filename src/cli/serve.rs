@@ -11,11 +11,15 @@ use crate::cli::keys::public_key;
 use crate::cli::out;
 use crate::cli::serve_replay::replay;
 use crate::cli::serve_source::{ImportedSource, WorkspaceSource};
+use crate::image::layout::is_model_name;
 use crate::serve::log_writer::PredictionLogOptions;
 use crate::serve::options::{DrainTimes, RequestLimits, ServeOptions, TlsFiles};
 use crate::serve::server::{OpenServer, ServeError};
 use crate::serve::slot::{CanaryRule, ModelSlot, ModelSource};
 use crate::serve::state::ServeState;
+
+/// No time that is given is longer.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A file of the log is closed after an hour.
 const LOG_AGE_MS: u64 = 60 * 60 * 1000;
@@ -31,6 +35,7 @@ pub fn serve(workspace: &Workspace, args: &ServeArgs) -> Result<Exit, AppError> 
     let options = options(workspace, args)?;
     options.check().map_err(AppError::Usage)?;
     let slots = slots(workspace, args)?;
+    check_left_out(&slots, args)?;
     let say = Arc::new(|line: &str| out::say(line));
     let state = ServeState::new(options, slots, Box::new(SystemClock), say);
     let state = Arc::new(state.map_err(AppError::Usage)?);
@@ -57,6 +62,19 @@ pub fn serve(workspace: &Workspace, args: &ServeArgs) -> Result<Exit, AppError> 
         .run(args.workers.unwrap_or_else(cores).max(1))
         .map_err(told)?;
     Ok(Exit::Done)
+}
+
+/// Refuses columns to be left out of the log that no model has: the one that was meant would be logged.
+fn check_left_out(slots: &[Arc<ModelSlot>], args: &ServeArgs) -> Result<(), AppError> {
+    for column in &args.log_without {
+        let mut models = slots.iter().flat_map(ModelSlot::with_beside);
+        if !models.any(|slot| slot.current().scorer.layout().place(column).is_some()) {
+            return Err(AppError::Usage(format!(
+                "`--log-without {column}`: no model that is served needs a column `{column}`"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn cores() -> usize {
@@ -112,6 +130,7 @@ fn options(workspace: &Workspace, args: &ServeArgs) -> Result<ServeOptions, AppE
 
 fn seconds(flag: &str, given: f64) -> Result<Duration, AppError> {
     Duration::try_from_secs_f64(given)
+        .map(|given| given.min(LONGEST))
         .map_err(|_| AppError::Usage(format!("`--{flag} {given}` is not a number of seconds")))
 }
 
@@ -120,8 +139,14 @@ fn slots(workspace: &Workspace, args: &ServeArgs) -> Result<Vec<Arc<ModelSlot>>,
     let mut slots = named_slots(workspace, args)?;
     for given in &args.shadow {
         let (name, target) = beside(&slots, given)?;
-        let shadow = open(workspace, format!("{name} (shadow)"), target)?;
-        slot_mut(&mut slots, &name)?.shadow = Some(Arc::new(shadow));
+        let shadow = Arc::new(open(workspace, format!("{name} (shadow)"), target)?);
+        if slot_mut(&mut slots, &name)?
+            .shadow
+            .replace(shadow)
+            .is_some()
+        {
+            return Err(twice("shadow", &name));
+        }
     }
     let share = args.canary_share.unwrap_or_default();
     if !(0.0..=1.0).contains(&share) {
@@ -131,9 +156,22 @@ fn slots(workspace: &Workspace, args: &ServeArgs) -> Result<Vec<Arc<ModelSlot>>,
     for given in &args.canary {
         let (name, target) = beside(&slots, given)?;
         let slot = Arc::new(open(workspace, format!("{name} (canary)"), target)?);
-        slot_mut(&mut slots, &name)?.canary = Some(CanaryRule { slot, share });
+        let canary = CanaryRule { slot, share };
+        if slot_mut(&mut slots, &name)?
+            .canary
+            .replace(canary)
+            .is_some()
+        {
+            return Err(twice("canary", &name));
+        }
     }
     Ok(slots.into_iter().map(Arc::new).collect())
+}
+
+fn twice(flag: &str, name: &str) -> AppError {
+    AppError::Usage(format!(
+        "`--{flag}` is given twice for `{name}`: it takes one"
+    ))
 }
 
 /// Returns beside which model a challenger is to stand, and what it is.
@@ -168,6 +206,12 @@ fn opened(name: String, target: &str, source: Box<dyn ModelSource>) -> Result<Mo
 fn named_slots(workspace: &Workspace, args: &ServeArgs) -> Result<Vec<ModelSlot>, AppError> {
     let mut slots: Vec<ModelSlot> = Vec::new();
     let mut add = |slot: ModelSlot| {
+        if !is_model_name(&slot.name) {
+            return Err(AppError::Usage(format!(
+                "`{}` is not a name for a model: choose one of letters, digits, `.`, `_` and `-`, as in `NAME={}`",
+                slot.name, slot.target
+            )));
+        }
         if slots.iter().any(|other| other.name == slot.name) {
             return Err(AppError::Usage(format!(
                 "two models are called `{}`: choose a name for one, as in `NAME={}`",

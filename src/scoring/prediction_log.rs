@@ -326,8 +326,12 @@ pub fn entries(path: &Path) -> Result<Vec<PredictionEntry>, PredictionLogError> 
         let Some((entry, after)) = after.split_at_checked(length) else {
             break;
         };
-        let entry = rmp_serde::from_slice(entry);
-        entries.push(entry.map_err(|_| damaged("holds an entry that cannot be read"))?);
+        match rmp_serde::from_slice(entry) {
+            Ok(entry) => entries.push(entry),
+            // A file that was being written when the power failed may end in anything.
+            Err(_) if is_open => break,
+            Err(_) => return Err(damaged("holds an entry that cannot be read")),
+        }
         rest = after;
     }
     match rest.is_empty() || is_open {

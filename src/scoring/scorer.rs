@@ -199,6 +199,9 @@ impl Scorer {
 
     /// Scores rows whose features are made at once.
     fn piece_verdicts(&self, rows: ReadRows) -> Result<Vec<RowVerdict>, ModelError> {
+        if rows.errors.iter().all(Option::is_some) {
+            return Ok(rows.errors.into_iter().flatten().map(Err).collect());
+        }
         let (features, mut errors) = self.features(rows)?;
         let probabilities = self.probabilities(&features, &mut errors)?;
         let threshold = self.bundle.validation.threshold;

@@ -29,7 +29,7 @@ pub const MODEL: HeaderName = HeaderName::from_static("x-netsec-model");
 
 /// Bodies above this many bytes are read on a thread of their own, and only so many at a time as
 /// there are cores: reading them takes memory.
-const LIGHT: usize = 32 << 10;
+const LIGHT: usize = 4 << 10;
 
 /// The header whose value chooses between a model and its canary.
 const CANARY_KEY: HeaderName = HeaderName::from_static("x-canary-key");
@@ -42,6 +42,15 @@ const STEP: usize = 1024;
 pub struct ModelQuery {
     /// Its name; the only model if it names none.
     pub model: Option<String>,
+}
+
+/// Which model a request asks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AskedModel<'n> {
+    /// Its name; the only model if there is none.
+    pub name: Option<&'n str>,
+    /// The beginning of its digest, if it has to be that one.
+    pub version: Option<&'n str>,
 }
 
 /// A request for verdicts.
@@ -97,8 +106,9 @@ impl ScoringCall {
     pub fn begin(
         state: Arc<ServeState>,
         request: &Request,
-        name: Option<&str>,
+        asked: AskedModel<'_>,
     ) -> Result<(Self, AdmittedRequest), HttpProblem> {
+        let AskedModel { name, version } = asked;
         let extensions = request.extensions();
         let admitted = extensions.get::<AdmittedRequest>().cloned();
         let admitted = admitted.ok_or_else(HttpProblem::fault)?;
@@ -114,8 +124,14 @@ impl ScoringCall {
                 given.or(of_key).unwrap_or(&id).to_owned()
             }
         };
+        let model = match version {
+            None => slot.model_for(&canary_key),
+            Some(version) => slot
+                .of_version(version)
+                .ok_or_else(HttpProblem::no_version)?,
+        };
         let call = Self {
-            model: slot.model_for(&canary_key),
+            model,
             slot,
             headers,
             deadline: admitted.deadline,
@@ -142,6 +158,12 @@ impl ScoringCall {
         };
         let kept = rows.clone();
         let verdicts = self.scored(rows)?;
+        let canary = self
+            .slot
+            .canary
+            .as_ref()
+            .map(|canary| canary.slot.current());
+        let is_canary = canary.is_some_and(|canary| canary.digest == self.model.digest);
         observer.observe(ObservedCall {
             at_ms: self.state.clock.now_ms(),
             request: self.id.clone(),
@@ -149,7 +171,12 @@ impl ScoringCall {
             model: Arc::clone(&self.model),
             rows: kept,
             verdicts: verdicts.clone(),
-            challenge: self.challenge(body, read),
+            is_canary,
+            size: body.len(),
+            challenge: match is_canary {
+                true => None,
+                false => self.challenge(body, read),
+            },
         });
         Ok(verdicts)
     }
@@ -258,16 +285,16 @@ pub fn permitted<'s>(
 pub async fn answer(
     state: Arc<ServeState>,
     request: Request,
-    name: Option<&str>,
+    asked: AskedModel<'_>,
     types: &AcceptedTypes,
     work: AnswerBody,
 ) -> Result<Response, HttpProblem> {
-    let (call, admitted) = ScoringCall::begin(state, &request, name)?;
+    let (call, admitted) = ScoringCall::begin(state, &request, asked)?;
     check_type(request.headers(), types)?;
     let most = call.state.options.limits.body;
     let body = whole_body(request.into_body(), &call.headers, most).await?;
     let deadline = call.deadline;
-    if body.len() <= LIGHT {
+    if is_light(&body) {
         respond(&call, &body, work)
     } else {
         let turn = Arc::clone(&call.state.heavy).acquire_owned();
@@ -282,6 +309,13 @@ pub async fn answer(
         let done = waited.map_err(|_| HttpProblem::timeout())?;
         done.map_err(|_| HttpProblem::fault())?
     }
+}
+
+/// Whether a body is read and answered in so short a time that others may wait for it: a few rows, and no
+/// reasons, which take a thousand times as long as verdicts.
+pub fn is_light(body: &[u8]) -> bool {
+    let asks = |word: &[u8]| body.windows(word.len()).any(|part| part == word);
+    body.len() <= LIGHT && !asks(b"\"explain\"")
 }
 
 fn respond(call: &ScoringCall, body: &[u8], work: AnswerBody) -> Result<Response, HttpProblem> {

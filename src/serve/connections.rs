@@ -17,11 +17,14 @@ use hyper_util::service::TowerToHyperService;
 use socket2::{SockFilter, SockRef};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 /// How long a client may take for a handshake, and for the head of a request.
 const HEAD: Duration = Duration::from_secs(10);
+
+/// So many connections are open at most; others wait to be taken.
+const MOST: usize = 4096;
 
 /// How long connections go on after the listener is closed.
 const LINGER: Duration = Duration::from_millis(500);
@@ -56,7 +59,9 @@ pub struct AnsweredListener {
 struct ConnectionTools {
     routes: Router,
     tls: Option<TlsAcceptor>,
-    builder: Arc<Builder<TokioExecutor>>,
+    first: Arc<Builder<TokioExecutor>>,
+    second: Arc<Builder<TokioExecutor>>,
+    places: Arc<Semaphore>,
     phase: watch::Receiver<ListenerPhase>,
     /// Held for as long as the connection is open.
     _open: watch::Sender<()>,
@@ -75,16 +80,25 @@ impl AnsweredListener {
         let listener = TcpListener::from_std(listener)?;
         let (phase, seen) = watch::channel(ListenerPhase::Open);
         let (open, connections) = watch::channel(());
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder
+        // Which of the two a client speaks is settled by TLS; without it everybody speaks the first, so that
+        // the time for a head runs from the beginning.
+        let mut first = Builder::new(TokioExecutor::new()).http1_only();
+        first
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD);
-        builder.http2().timer(TokioTimer::new());
+        let mut second = Builder::new(TokioExecutor::new()).http2_only();
+        second
+            .http2()
+            .timer(TokioTimer::new())
+            .keep_alive_interval(HEAD)
+            .keep_alive_timeout(HEAD);
         let tools = ConnectionTools {
             routes,
             tls,
-            builder: Arc::new(builder),
+            first: Arc::new(first),
+            second: Arc::new(second),
+            places: Arc::new(Semaphore::new(MOST)),
             phase: seen,
             _open: open,
         };
@@ -112,10 +126,15 @@ impl AnsweredListener {
 async fn accept(listener: TcpListener, tools: ConnectionTools) {
     let mut phase = tools.phase.clone();
     loop {
+        let place = Arc::clone(&tools.places).acquire_owned();
+        let place = tokio::select! {
+            Ok(place) = place => place,
+            () = reached(&mut phase, ListenerPhase::Closing) => break,
+        };
         tokio::select! {
             biased;
             taken = listener.accept() => match taken {
-                Ok((stream, _)) => begin(stream, &tools),
+                Ok((stream, _)) => begin(stream, &tools, Some(place)),
                 // A client that went away is no reason to wait; what else there is passes by itself.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(_) => tokio::time::sleep(PAUSE).await,
@@ -128,7 +147,7 @@ async fn accept(listener: TcpListener, tools: ConnectionTools) {
     let deaf = [SockFilter::new(RETURN, 0, 0, 0)];
     let _ = SockRef::from(&listener).attach_filter(&deaf);
     while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
-        begin(stream, &tools);
+        begin(stream, &tools, None);
     }
 }
 
@@ -138,30 +157,34 @@ async fn reached(phase: &mut watch::Receiver<ListenerPhase>, wanted: ListenerPha
 }
 
 /// Answers a connection.
-fn begin(stream: TcpStream, tools: &ConnectionTools) {
+fn begin(stream: TcpStream, tools: &ConnectionTools, place: Option<OwnedSemaphorePermit>) {
     let tools = tools.clone();
     tokio::spawn(async move {
+        let _place = place;
         let _ = stream.set_nodelay(true);
         match tools.tls.clone() {
-            None => answer(stream, tools).await,
+            None => answer(stream, Arc::clone(&tools.first), tools).await,
             Some(tls) => {
                 let shaken = tokio::time::timeout(HEAD, tls.accept(stream)).await;
-                if let Ok(Ok(stream)) = shaken {
-                    answer(stream, tools).await;
-                }
+                let Ok(Ok(stream)) = shaken else {
+                    return;
+                };
+                let builder = match stream.get_ref().1.alpn_protocol() {
+                    Some(b"h2") => Arc::clone(&tools.second),
+                    _ => Arc::clone(&tools.first),
+                };
+                answer(stream, builder, tools).await;
             }
         }
     });
 }
 
-async fn answer<S>(stream: S, mut tools: ConnectionTools)
+async fn answer<S>(stream: S, builder: Arc<Builder<TokioExecutor>>, mut tools: ConnectionTools)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = TowerToHyperService::new(tools.routes);
-    let connection = tools
-        .builder
-        .serve_connection(TokioIo::new(stream), service);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         biased;

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::serve::api_keys::ApiKey;
@@ -62,9 +63,9 @@ pub async fn envelope(
     let id = given_id(request.headers()).unwrap_or_else(|| state.next_id());
     let route = request.extensions().get::<MatchedPath>().cloned();
     request.extensions_mut().insert(RequestId(id.clone()));
-    state.metrics.in_flight.inc();
+    let in_flight = InFlight::begin(&state.metrics.in_flight);
     let answered = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-    state.metrics.in_flight.dec();
+    drop(in_flight);
     let mut response = answered.unwrap_or_else(|_| {
         (state.say)(&format!("request {id}: a panic was caught"));
         HttpProblem::fault().into_response()
@@ -84,6 +85,22 @@ pub async fn envelope(
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Counts a request for as long as it is being answered, also if its client goes away.
+struct InFlight(Gauge);
+
+impl InFlight {
+    fn begin(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// Returns the id that a client gave, if it can stand in a log.

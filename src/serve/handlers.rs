@@ -6,7 +6,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::response::Response;
 
-use crate::serve::call::{self, AcceptedTypes, ModelQuery, queried};
+use crate::serve::call::{self, AcceptedTypes, AskedModel, ModelQuery, queried};
 use crate::serve::health::{ModelPath, named};
 use crate::serve::infer::{InferRequest, InferResponse};
 use crate::serve::invocations::{CSV, InvocationsResponse};
@@ -44,11 +44,15 @@ pub async fn score(
     request: Request,
 ) -> Result<Response, HttpProblem> {
     let name = queried(query)?;
+    let asked = AskedModel {
+        name: name.as_deref(),
+        version: None,
+    };
     let accepted = AcceptedTypes {
         types: &[JSON],
         or_none: false,
     };
-    call::answer(state, request, name.as_deref(), &accepted, score::answer).await
+    call::answer(state, request, asked, &accepted, score::answer).await
 }
 
 /// Answers rows in the forms of MLflow.
@@ -74,18 +78,15 @@ pub async fn invocations(
     request: Request,
 ) -> Result<Response, HttpProblem> {
     let name = queried(query)?;
+    let asked = AskedModel {
+        name: name.as_deref(),
+        version: None,
+    };
     let accepted = AcceptedTypes {
         types: &[JSON, CSV],
         or_none: false,
     };
-    call::answer(
-        state,
-        request,
-        name.as_deref(),
-        &accepted,
-        invocations::answer,
-    )
-    .await
+    call::answer(state, request, asked, &accepted, invocations::answer).await
 }
 
 /// Answers tensors of the Open Inference Protocol.
@@ -111,15 +112,14 @@ pub async fn infer(
     request: Request,
 ) -> Result<Response, HttpProblem> {
     let path = named(path)?;
-    if path.version.is_some() {
-        let admitted = request.extensions().get().ok_or_else(HttpProblem::fault)?;
-        let slot = call::permitted(&state, admitted, Some(&path.name))?;
-        path.check(&slot.current().hex)?;
-    }
+    let asked = AskedModel {
+        name: Some(&path.name),
+        version: path.version.as_deref(),
+    };
     // Clients of the protocol need not say what the body is: a header says where raw tensors begin.
     let accepted = AcceptedTypes {
         types: &[JSON, RAW],
         or_none: true,
     };
-    call::answer(state, request, Some(&path.name), &accepted, infer::answer).await
+    call::answer(state, request, asked, &accepted, infer::answer).await
 }

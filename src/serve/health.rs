@@ -175,9 +175,7 @@ impl ModelPath {
     pub fn check(&self, digest: &str) -> Result<(), HttpProblem> {
         match &self.version {
             Some(version) if version.len() < 8 || !digest.starts_with(version.as_str()) => {
-                let detail = "the model of this version does not answer here, or not any more";
-                let status = StatusCode::NOT_FOUND;
-                Err(HttpProblem::new(status, "no-version", detail))
+                Err(HttpProblem::no_version())
             }
             _ => Ok(()),
         }

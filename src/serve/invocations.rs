@@ -73,7 +73,7 @@ fn csv_rows(call: &ScoringCall, body: &[u8]) -> Result<ReadRows, HttpProblem> {
     let scorer = &call.model.scorer;
     let text = std::str::from_utf8(body)
         .map_err(|_| HttpProblem::malformed("the table is not text in UTF-8"))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text).trim_start();
+    let text = text.trim_start_matches('\u{feff}').trim_start();
     if text.is_empty() || text.starts_with(['{', '[']) || text.starts_with("PAR1") {
         return Err(HttpProblem::malformed("the body is not a table in CSV"));
     }
@@ -91,8 +91,17 @@ fn csv_rows(call: &ScoringCall, body: &[u8]) -> Result<ReadRows, HttpProblem> {
         let detail = format!("a table may have {MOST_COLUMNS} columns");
         return Err(HttpProblem::unfit(detail));
     }
+    let mut names = head
+        .split(',')
+        .map(|name| name.trim_matches(['"', ' ', '\r']));
     if lines == 0 {
-        return Ok(scorer.layout().reader(0).finish());
+        // A table without rows is one all the same, if its columns are those of the model.
+        return match names.any(|name| scorer.layout().place(name).is_some()) {
+            true => Ok(scorer.layout().reader(0).finish()),
+            false => Err(HttpProblem::unfit(
+                "the table has one line, and in it none of the columns that the model needs",
+            )),
+        };
     }
     let options = as_written(scorer.bundle(), b',');
     let table = files::read(text.as_bytes().to_vec(), &options);

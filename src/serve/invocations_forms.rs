@@ -14,6 +14,7 @@ use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::frame::cell::Cell;
+use crate::prep::cells::CellKind;
 use crate::scoring::read_rows::ReadRows;
 use crate::scoring::records::{RecordLayout, RecordList, RecordReader};
 use crate::serve::problem::HttpProblem;
@@ -192,6 +193,8 @@ enum PlainTable {
     Ordered(Vec<Vec<JsonCell>>),
     /// Cells by the place of a column that is needed, and how many rows there are.
     Columns(Vec<(usize, Vec<JsonCell>)>, usize),
+    /// Columns of which the model needs none.
+    Unneeded,
 }
 
 impl PlainTable {
@@ -217,6 +220,10 @@ impl PlainTable {
             Self::Ordered(rows) => {
                 let places: Vec<_> = (0..layout.inputs().len()).map(Some).collect();
                 add(&places, &rows)?;
+            }
+            Self::Unneeded => {
+                let why = "there is none of the columns that the model needs";
+                return Err(HttpProblem::unfit(why));
             }
             Self::Columns(columns, count) => {
                 for row in 0..count {
@@ -297,7 +304,10 @@ impl<'de> Visitor<'de> for FormVisitor<'_, '_> {
                     found = Some(None);
                 }
                 "instances" | "inputs" => {
-                    found = Some(entries.next_value_seed(LooseRows(self.0.again()))?);
+                    found = Some(entries.next_value_seed(LooseRows {
+                        limit: self.0.again(),
+                        may_be_columns: key == "inputs",
+                    })?);
                 }
                 // The parameters of a prediction, and names of signatures: there are none here.
                 "params" | "signature_name" => {
@@ -377,7 +387,10 @@ impl<'de> Visitor<'de> for CellRows<'_, '_> {
 }
 
 /// `instances` and `inputs`: records, rows of cells, or columns.
-struct LooseRows<'r, 'a>(RowLimit<'r, 'a>);
+struct LooseRows<'r, 'a> {
+    limit: RowLimit<'r, 'a>,
+    may_be_columns: bool,
+}
 
 impl<'de> DeserializeSeed<'de> for LooseRows<'_, '_> {
     type Value = Option<PlainTable>;
@@ -395,7 +408,7 @@ impl<'de> Visitor<'de> for LooseRows<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let RowLimit { reader, most, .. } = self.0;
+        let RowLimit { reader, most, .. } = self.limit;
         let mut rows = Vec::new();
         while let Some(row) = items.next_element_seed(LooseRow(&mut *reader))? {
             rows.extend(row);
@@ -411,14 +424,22 @@ impl<'de> Visitor<'de> for LooseRows<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<Self::Value, A::Error> {
+        if !self.may_be_columns {
+            return Err(A::Error::custom("`instances` is a list"));
+        }
         let mut columns: Vec<(usize, Vec<JsonCell>)> = Vec::new();
-        let mut count = None;
+        let (mut count, mut others) = (None, 0);
         while let Some(name) = entries.next_key::<String>()? {
-            let Some(at) = self.0.layout.place(&name) else {
+            let Some(at) = self.limit.layout.place(&name) else {
                 entries.next_value::<IgnoredAny>()?;
+                others += 1;
                 continue;
             };
-            let cells: Vec<JsonCell> = entries.next_value_seed(ColumnSeed(self.0.again()))?;
+            let is_text = self.limit.layout.inputs()[at].kind() == CellKind::Text;
+            let cells: Vec<JsonCell> = entries.next_value_seed(ColumnSeed {
+                limit: self.limit.again(),
+                is_text,
+            })?;
             if columns.iter().any(|(other, _)| *other == at) {
                 return Err(A::Error::custom(format!(
                     "the column `{name}` stands twice in it"
@@ -429,6 +450,10 @@ impl<'de> Visitor<'de> for LooseRows<'_, '_> {
                 return Err(A::Error::custom(why));
             }
             columns.push((at, cells));
+        }
+        // How many rows there are is not known of columns that are passed over.
+        if columns.is_empty() && others > 0 {
+            return Ok(Some(PlainTable::Unneeded));
         }
         Ok(Some(PlainTable::Columns(
             columns,
@@ -469,9 +494,12 @@ impl<'de> Visitor<'de> for LooseRow<'_, '_> {
     }
 }
 
-/// The cells of a column; each may stand in brackets of its own, as a column of a matrix does, and one
-/// cell may stand without any.
-struct ColumnSeed<'r, 'a>(RowLimit<'r, 'a>);
+/// The cells of a column; one cell may stand without brackets. A number may stand in brackets of its own,
+/// as in a column of a matrix; in a column of text a list is its text, as everywhere else.
+struct ColumnSeed<'r, 'a> {
+    limit: RowLimit<'r, 'a>,
+    is_text: bool,
+}
 
 impl<'de> DeserializeSeed<'de> for ColumnSeed<'_, '_> {
     type Value = Vec<JsonCell>;
@@ -490,13 +518,19 @@ impl<'de> Visitor<'de> for ColumnSeed<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
         let mut cells = Vec::new();
-        while let Some(BracketedCell(cell)) = items.next_element()? {
+        loop {
+            let cell = match self.is_text {
+                true => items.next_element()?,
+                false => items.next_element()?.map(|BracketedCell(cell)| cell),
+            };
+            let Some(cell) = cell else {
+                return Ok(cells);
+            };
             cells.push(cell);
-            if cells.len() > self.0.most {
-                return Err(self.0.reader.overflow());
+            if cells.len() > self.limit.most {
+                return Err(self.limit.reader.overflow());
             }
         }
-        Ok(cells)
     }
 
     fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {

@@ -168,7 +168,7 @@ impl ObserverMetrics {
     /// Counts how far a challenger agrees.
     pub fn shadow(&self, model: &str, agreement: &ShadowAgreement) {
         let labels = ModelLabels {
-            model: model.to_owned(),
+            model: escaped(model),
         };
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let differ = agreement.champion_only + agreement.challenger_only;
@@ -183,7 +183,7 @@ impl ObserverMetrics {
     /// Tells what a window looks like.
     pub fn window(&self, model: &str, window: &DriftWindow) {
         let labels = ModelLabels {
-            model: model.to_owned(),
+            model: escaped(model),
         };
         let number = i64::from(window.number);
         self.drift_windows.get_or_create(&labels).set(number);
@@ -191,8 +191,8 @@ impl ObserverMetrics {
         self.drifted_columns.get_or_create(&labels).set(drifted);
         for column in &window.report.columns {
             let labels = ColumnLabels {
-                model: model.to_owned(),
-                column: column.column.clone(),
+                model: escaped(model),
+                column: escaped(&column.column),
             };
             let effects = column.asked.iter().map(|asked| asked.effect);
             let effect = effects.fold(0.0, f64::max);
@@ -287,7 +287,7 @@ impl ServeMetrics {
     pub fn verdicts(&self, model: &str, digest: &str, verdicts: &[RowVerdict], seconds: f64) {
         let (mut alarms, mut errors) = (0, 0);
         let labels = DigestLabels {
-            model: model.to_owned(),
+            model: escaped(model),
             digest: digest.to_owned(),
         };
         let probabilities = self.probabilities.get_or_create(&labels);
@@ -310,7 +310,7 @@ impl ServeMetrics {
         for (outcome, count) in counts {
             if count > 0 {
                 let labels = RowLabels {
-                    model: model.to_owned(),
+                    model: escaped(model),
                     digest: digest.to_owned(),
                     outcome,
                 };
@@ -323,7 +323,7 @@ impl ServeMetrics {
     /// Says which model answers under a name, and no other does.
     pub fn model(&self, name: &str, digest: &str, before: Option<&str>) {
         let labels = |digest: &str| DigestLabels {
-            model: name.to_owned(),
+            model: escaped(name),
             digest: digest.to_owned(),
         };
         if let Some(before) = before {
@@ -334,7 +334,7 @@ impl ServeMetrics {
 
     /// Counts a look at a model's source.
     pub fn reload(&self, name: &str, outcome: ReloadOutcome) {
-        let model = name.to_owned();
+        let model = escaped(name);
         let labels = ReloadLabels { model, outcome };
         self.reloads.get_or_create(&labels).inc();
     }
@@ -345,4 +345,10 @@ impl ServeMetrics {
         encode(&mut text, &self.registry).expect("a string takes everything");
         text
     }
+}
+
+/// Returns the value of a label as it has to be written.
+fn escaped(value: &str) -> String {
+    let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+    value.replace('\n', "\\n")
 }

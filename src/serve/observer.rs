@@ -3,7 +3,8 @@
 //! that cannot keep up with is counted, not waited for.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -20,6 +21,9 @@ use crate::serve::slot::ModelSlot;
 
 /// So many requests wait at most to be looked at.
 const WAITING: usize = 1024;
+
+/// So many bytes of requests wait at most to be looked at.
+const WAITING_BYTES: usize = 128 << 20;
 
 /// After so long without a request what was logged is handed to the system.
 const CALM: Duration = Duration::from_millis(200);
@@ -41,8 +45,20 @@ pub struct ObservedCall {
     pub rows: ReadRows,
     /// What was told.
     pub verdicts: Vec<RowVerdict>,
+    /// Whether a canary answered it: then it tells nothing of the model that it stands beside.
+    pub is_canary: bool,
+    /// The bytes of its body.
+    pub size: usize,
     /// What asks a challenger, if there is one.
     pub challenge: Option<Challenge>,
+}
+
+impl ObservedCall {
+    /// Returns about how many bytes it takes.
+    fn weight(&self) -> usize {
+        let cells = self.rows.len() * (self.rows.columns().len() + 2);
+        4 * self.size + 16 * cells + 1024
+    }
 }
 
 /// What is known besides, by the name under which a model answers.
@@ -79,6 +95,7 @@ pub struct Observer {
     /// What it found.
     pub findings: Arc<Mutex<ObserverFindings>>,
     metrics: ObserverMetrics,
+    waiting: Arc<AtomicUsize>,
 }
 
 /// The state of the thread.
@@ -88,6 +105,7 @@ struct ObserverThread {
     findings: Arc<Mutex<ObserverFindings>>,
     metrics: ObserverMetrics,
     say: Arc<dyn Fn(&str) + Send + Sync>,
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Observer {
@@ -101,6 +119,8 @@ impl Observer {
             return None;
         }
         let (sender, receiver) = sync_channel(WAITING);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        metrics.is_logging.set(i64::from(tasks.log.is_some()));
         let findings = Arc::new(Mutex::new(ObserverFindings::default()));
         let work = ObserverThread {
             tasks,
@@ -108,6 +128,7 @@ impl Observer {
             findings: Arc::clone(&findings),
             metrics: metrics.clone(),
             say,
+            waiting: Arc::clone(&waiting),
         };
         let thread = std::thread::spawn(move || work.run(&receiver));
         Some(Self {
@@ -115,6 +136,7 @@ impl Observer {
             thread: Mutex::new(Some(thread)),
             findings,
             metrics,
+            waiting,
         })
     }
 
@@ -124,11 +146,12 @@ impl Observer {
         let Some(sender) = sender.as_ref() else {
             return;
         };
-        match sender.try_send(observed) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.metrics.lost.inc();
-            }
+        let weight = observed.weight();
+        let before = self.waiting.fetch_add(weight, Ordering::Relaxed);
+        let is_too_much = before > 0 && before + weight > WAITING_BYTES;
+        if is_too_much || sender.try_send(observed).is_err() {
+            self.waiting.fetch_sub(weight, Ordering::Relaxed);
+            self.metrics.lost.inc();
         }
     }
 
@@ -155,7 +178,11 @@ impl ObserverThread {
     fn run(mut self, receiver: &Receiver<ObservedCall>) {
         loop {
             match receiver.recv_timeout(CALM) {
-                Ok(observed) => self.look_at(observed),
+                Ok(observed) => {
+                    let weight = observed.weight();
+                    self.look_at(observed);
+                    self.waiting.fetch_sub(weight, Ordering::Relaxed);
+                }
                 Err(RecvTimeoutError::Timeout) => {
                     if let Some(log) = &mut self.tasks.log
                         && let Err(error) = log.flush()
@@ -180,7 +207,7 @@ impl ObserverThread {
         if let Some(challenge) = observed.challenge.take() {
             self.ask_challenger(&observed, challenge);
         }
-        if let Some(window) = self.tasks.drift_window {
+        if let Some(window) = self.tasks.drift_window.filter(|_| !observed.is_canary) {
             self.watch_drift(&observed, window);
         }
         self.log(observed);

@@ -154,6 +154,12 @@ impl HttpProblem {
         Self::new(StatusCode::NOT_FOUND, "no-model", detail)
     }
 
+    /// That version does not answer.
+    pub fn no_version() -> Self {
+        let detail = "the model of this version does not answer here, or not any more";
+        Self::new(StatusCode::NOT_FOUND, "no-version", detail)
+    }
+
     /// It took too long.
     pub fn timeout() -> Self {
         let detail = "the request took longer than the server allows: send fewer rows at a time";

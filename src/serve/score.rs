@@ -109,11 +109,14 @@ pub fn answer(call: &ScoringCall, body: &[u8]) -> Result<ScoringReply, HttpProbl
     };
     let verdicts = call.verdicts(rows, body, read)?;
     let (unit, mut reasons) = match reasons {
-        Some((unit, reasons)) => (Some(unit), Some(reasons.into_iter())),
+        Some((unit, reasons)) => (
+            Some(unit).filter(|unit| !unit.is_empty()),
+            Some(reasons.into_iter()),
+        ),
         None => (None, None),
     };
     let rows = verdicts.into_iter().map(|verdict| {
-        let reasons = reasons.as_mut().and_then(Iterator::next);
+        let reasons = reasons.as_mut().and_then(Iterator::next).flatten();
         row_answer(model, verdict, reasons)
     });
     Ok(ScoringReply::json(&ScoreResponseBody {
@@ -182,7 +185,7 @@ fn reasons(
     call: &ScoringCall,
     rows: &ReadRows,
     most: usize,
-) -> Result<(&'static str, Vec<TopContributions>), HttpProblem> {
+) -> Result<(&'static str, Vec<Option<TopContributions>>), HttpProblem> {
     let scorer = &call.model.scorer;
     if !is_exact(scorer.bundle()) {
         let learner = &scorer.bundle().learner;
@@ -195,10 +198,23 @@ fn reasons(
     let mut unit = "";
     for from in (0..rows.len()).step_by(STEP) {
         call.check_time()?;
-        let some = scorer.top_contributions(rows.slice(from, STEP), most);
-        let (some, of) = some.map_err(|error| HttpProblem::unfit(error.to_string()))?;
-        told.extend(some);
-        unit = of;
+        let some = rows.slice(from, STEP);
+        // Of rows that could not be read there is nothing to be told.
+        let readable = some.without_errors();
+        let explained = match readable.is_empty() {
+            true => Vec::new(),
+            false => {
+                let explained = scorer.top_contributions(readable, most);
+                let explained = explained.map_err(|error| HttpProblem::unfit(error.to_string()))?;
+                unit = explained.1;
+                explained.0
+            }
+        };
+        let mut explained = explained.into_iter();
+        told.extend(some.errors().iter().map(|error| match error {
+            None => explained.next(),
+            Some(_) => None,
+        }));
     }
     Ok((unit, told))
 }

@@ -19,7 +19,9 @@ use tokio::sync::OwnedSemaphorePermit;
 use utoipa::ToSchema;
 
 use crate::scoring::read_rows::ReadRows;
-use crate::serve::call::{AcceptedTypes, ModelQuery, ScoringCall, check_type, queried};
+use crate::serve::call::{
+    AcceptedTypes, AskedModel, ModelQuery, ScoringCall, check_type, is_light, queried,
+};
 use crate::serve::problem::{HttpProblem, StreamProblems};
 use crate::serve::score::{RowAnswer, row_answer};
 use crate::serve::state::ServeState;
@@ -77,7 +79,14 @@ pub async fn stream(
     request: Request,
 ) -> Result<Response, HttpProblem> {
     let name = queried(query)?;
-    let (call, admitted) = ScoringCall::begin(state, &request, name.as_deref())?;
+    let (call, admitted) = ScoringCall::begin(
+        state,
+        &request,
+        AskedModel {
+            name: name.as_deref(),
+            version: None,
+        },
+    )?;
     let accepted = AcceptedTypes {
         types: &[NDJSON, "application/jsonl", "application/json"],
         or_none: false,
@@ -158,6 +167,16 @@ impl OpenStream {
 
     /// Scores whole lines; none if they are empty.
     async fn answers(&mut self, text: &[u8]) -> Option<Bytes> {
+        if is_light(text) {
+            return self.answers_now(text);
+        }
+        let turn = Arc::clone(&self.call.state.heavy).acquire_owned().await;
+        let answers = tokio::task::block_in_place(|| self.answers_now(text));
+        drop(turn);
+        answers
+    }
+
+    fn answers_now(&mut self, text: &[u8]) -> Option<Bytes> {
         self.call.model = self.call.slot.model_for(&self.call.canary_key);
         let model = Arc::clone(&self.call.model);
         let mut numbers = Vec::new();

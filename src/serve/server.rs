@@ -19,6 +19,9 @@ use crate::serve::slot::ReloadBy;
 use crate::serve::state::ServeState;
 use crate::serve::tls;
 
+/// So long what happens beside the answers may take to end, at least.
+const LEAST_WAIT: Duration = Duration::from_secs(5);
+
 /// Why a server could not begin or go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -85,7 +88,9 @@ impl OpenServer {
             .thread_name("netsec-serve")
             .enable_all()
             .build()?;
-        runtime.block_on(self.serve())
+        let ended = runtime.block_on(self.serve());
+        runtime.shutdown_background();
+        ended
     }
 
     async fn serve(self) -> Result<(), ServeError> {
@@ -113,9 +118,13 @@ impl OpenServer {
             operators.end(Duration::ZERO).await;
         }
         watcher.abort();
-        if let Some(observer) = &state.observer {
-            observer.finish();
-        }
+        let finished = tokio::task::spawn_blocking(move || {
+            if let Some(observer) = &state.observer {
+                observer.finish();
+            }
+        });
+        // What is logged is worth a wait, and no longer one than requests in progress are.
+        let _ = tokio::time::timeout(most.max(LEAST_WAIT), finished).await;
         Ok(())
     }
 }

@@ -112,6 +112,13 @@ impl ModelSlot {
         }
     }
 
+    /// Returns the model of a digest that begins so, if it answers here now.
+    pub fn of_version(&self, version: &str) -> Option<Arc<ServedModel>> {
+        let canary = self.canary.as_ref().map(|canary| canary.slot.current());
+        let mut models = [Some(self.current()), canary].into_iter().flatten();
+        models.find(|model| version.len() >= 8 && model.hex.starts_with(version))
+    }
+
     /// Returns this and what stands beside it.
     pub fn with_beside(self: &Arc<Self>) -> impl Iterator<Item = &Arc<Self>> {
         let canary = self.canary.as_ref().map(|canary| &canary.slot);
@@ -131,14 +138,18 @@ impl ModelSlot {
                 *kept = before;
                 return Reload::Same;
             }
-            Ok(digest) => match self.load(digest, now_ms) {
-                Ok(model) => {
-                    self.current.store(Arc::new(model));
-                    return Reload::Swapped(digest);
-                }
-                Err(why) => KeptReason {
-                    refused: Some(digest),
-                    why,
+            Ok(digest) => match self.source.bytes(&digest) {
+                // What is not there now may be there later: it is looked for again.
+                Err(why) => KeptReason { refused: None, why },
+                Ok(bytes) => match ServedModel::load(digest, &bytes, now_ms) {
+                    Ok(model) => {
+                        self.current.store(Arc::new(model));
+                        return Reload::Swapped(digest);
+                    }
+                    Err(why) => KeptReason {
+                        refused: Some(digest),
+                        why,
+                    },
                 },
             },
         };
@@ -149,10 +160,6 @@ impl ModelSlot {
             true => Reload::Same,
             false => Reload::Kept(why),
         }
-    }
-
-    fn load(&self, digest: Digest, now_ms: u64) -> Result<ServedModel, String> {
-        ServedModel::load(digest, &self.source.bytes(&digest)?, now_ms)
     }
 }
 

@@ -17,6 +17,8 @@ pub enum TensorCells {
     Bools(Vec<bool>),
     /// Whole numbers.
     Ints(Vec<i64>),
+    /// Whole numbers of which one is larger than those.
+    Wholes(Vec<u64>),
     /// Numbers.
     Floats(Vec<f64>),
     /// Text.
@@ -127,6 +129,7 @@ impl TensorCells {
         match self {
             Self::Bools(cells) => cells.len(),
             Self::Ints(cells) => cells.len(),
+            Self::Wholes(cells) => cells.len(),
             Self::Floats(cells) => cells.len(),
             Self::Texts(cells) => cells.len(),
         }
@@ -160,7 +163,9 @@ impl TensorCells {
             (cells @ Self::Bools(_), TensorType::Bool)
             | (cells @ Self::Texts(_), TensorType::Bytes)
             | (cells @ Self::Floats(_), TensorType::Fp64) => Ok(cells),
-            (cells @ (Self::Ints(_) | Self::Floats(_)), TensorType::Fp32) => {
+            (cells @ Self::Wholes(_), TensorType::Uint64) => Ok(cells),
+            (cells @ Self::Wholes(_), TensorType::Fp64) => Ok(Self::Floats(cells.numbers())),
+            (cells @ (Self::Ints(_) | Self::Wholes(_) | Self::Floats(_)), TensorType::Fp32) => {
                 let rounded = |cell: f64| f64::from(cell as f32);
                 let cells = cells.numbers().into_iter().map(rounded);
                 Ok(Self::Floats(cells.collect()))
@@ -172,12 +177,6 @@ impl TensorCells {
                 Some(cell) => Err(format!("its cell {cell} is not of the type {word}")),
                 None => Ok(Self::Ints(cells)),
             },
-            // Whole numbers that take 64 bits are read as numbers.
-            (Self::Floats(cells), TensorType::Uint64)
-                if cells.iter().all(|cell| cell.fract() == 0.0 && *cell >= 0.0) =>
-            {
-                Ok(Self::Floats(cells))
-            }
             _ => Err(format!("its cells are not of the type {word}")),
         }
     }
@@ -211,7 +210,7 @@ impl TensorCells {
             TensorType::Uint8 => Self::Ints(raw.iter().map(|byte| i64::from(*byte)).collect()),
             TensorType::Uint16 => Self::Ints(each(raw, |c| i64::from(u16::from_le_bytes(c)))),
             TensorType::Uint32 => Self::Ints(each(raw, |c| i64::from(u32::from_le_bytes(c)))),
-            TensorType::Uint64 => Self::Floats(each(raw, |c| u64::from_le_bytes(c) as f64)),
+            TensorType::Uint64 => Self::Wholes(each(raw, u64::from_le_bytes)),
             TensorType::Fp32 => Self::Floats(each(raw, |c| f64::from(f32::from_le_bytes(c)))),
             TensorType::Fp64 => Self::Floats(each(raw, f64::from_le_bytes)),
             TensorType::Bytes => unreachable!("it was read above"),
@@ -240,6 +239,9 @@ impl TensorCells {
             (CellKind::Text, Self::Ints(cells)) => {
                 ColumnCells::Texts(cells.iter().map(|cell| Some(cell.to_string())).collect())
             }
+            (CellKind::Text, Self::Wholes(cells)) => {
+                ColumnCells::Texts(cells.iter().map(|cell| Some(cell.to_string())).collect())
+            }
             (CellKind::Text, Self::Floats(cells)) => {
                 let text = |cell: &f64| (!cell.is_nan()).then(|| (cell + 0.0).to_string());
                 ColumnCells::Texts(cells.iter().map(text).collect())
@@ -255,17 +257,35 @@ impl TensorCells {
                 cells.into_iter().map(number).collect()
             }
             Self::Ints(cells) => cells.into_iter().map(|cell| cell as f64).collect(),
+            Self::Wholes(cells) => cells.into_iter().map(|cell| cell as f64).collect(),
             // Adding zero turns -0.0 into 0.0, as everywhere else.
             Self::Floats(cells) => cells.into_iter().map(|cell| cell + 0.0).collect(),
             Self::Texts(_) => Vec::new(),
         }
     }
 
+    /// Adds a whole number that is larger than others.
+    fn push_whole(&mut self, number: u64) -> Result<(), &'static str> {
+        if let Self::Ints(cells) = self {
+            let wholes: Option<Vec<u64>> =
+                cells.iter().map(|cell| u64::try_from(*cell).ok()).collect();
+            if let Some(wholes) = wholes {
+                *self = Self::Wholes(wholes);
+            }
+        }
+        match self {
+            Self::Wholes(cells) => cells.push(number),
+            cells => return cells.push_float(number as f64),
+        }
+        Ok(())
+    }
+
     fn push_float(&mut self, number: f64) -> Result<(), &'static str> {
         match self {
             Self::Floats(cells) => cells.push(number),
-            Self::Ints(cells) => {
-                let mut floats: Vec<f64> = cells.iter().map(|cell| *cell as f64).collect();
+            Self::Ints(_) | Self::Wholes(_) => {
+                let cells = std::mem::replace(self, Self::Floats(Vec::new()));
+                let mut floats = cells.numbers();
                 floats.push(number);
                 *self = Self::Floats(floats);
             }
@@ -338,7 +358,12 @@ impl<'de> Visitor<'de> for FlatVisitor<'_> {
     fn visit_i64<E: Error>(self, number: i64) -> Result<(), E> {
         match self.0.get_or_insert(TensorCells::Ints(Vec::new())) {
             TensorCells::Ints(cells) => cells.push(number),
-            cells => cells.push_float(number as f64).map_err(E::custom)?,
+            cells => match u64::try_from(number) {
+                Ok(number) if matches!(cells, TensorCells::Wholes(_)) => {
+                    cells.push_whole(number).map_err(E::custom)?;
+                }
+                _ => cells.push_float(number as f64).map_err(E::custom)?,
+            },
         }
         Ok(())
     }
@@ -346,7 +371,10 @@ impl<'de> Visitor<'de> for FlatVisitor<'_> {
     fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
         match i64::try_from(number) {
             Ok(number) => self.visit_i64(number),
-            Err(_) => self.visit_f64(number as f64),
+            Err(_) => {
+                let cells = self.0.get_or_insert(TensorCells::Wholes(Vec::new()));
+                cells.push_whole(number).map_err(E::custom)
+            }
         }
     }
 

@@ -160,7 +160,7 @@ const CRATES: [(&str, &[&str]); 49] = [
     ("url", &["far/bucket.rs"]),
     ("socket2", &["serve/connections.rs"]),
     ("utoipa", &["serve/"]),
-    ("prometheus_client", &["serve/metrics.rs"]),
+    ("prometheus_client", &["serve/metrics.rs", "serve/guard.rs"]),
     ("rustls", &["far/bucket.rs", "serve/tls.rs"]),
     ("subtle", &["serve/api_keys.rs"]),
     ("arc_swap", &["serve/"]),
