@@ -146,11 +146,13 @@ fn frame_head(tag: FrameTag, body: &[u8], digest: &Digest) -> Vec<u8> {
 }
 
 /// Begins an archive whose frames are known, its seal among them.
+#[cfg(feature = "kinds")]
 pub(crate) fn begin_frames(file: &mut File, path: &Path) -> Result<(), DiskError> {
     append(file, path, MAGIC)
 }
 
 /// Adds a frame to such an archive.
+#[cfg(feature = "kinds")]
 pub(crate) fn append_frame(
     file: &mut File,
     path: &Path,
@@ -161,6 +163,7 @@ pub(crate) fn append_frame(
     append(file, path, body)
 }
 
+#[cfg(feature = "kinds")]
 fn append(file: &mut File, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     file.write_all(bytes).map_err(|cause| DiskError {
         verb: "write",
