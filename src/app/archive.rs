@@ -78,6 +78,29 @@ impl ArchiveSum {
         self.frames += 1;
         self.framed.number(u64::from(tag.byte())).digest(digest);
     }
+
+    /// Returns the body of the seal of these frames, signed if there is a key.
+    fn seal(&self, key: Option<&SigningKey>) -> Vec<u8> {
+        let all = self.framed.finish();
+        let seal = ArchiveSeal {
+            frames: self.frames,
+            all,
+            signature: key.map(|key| key.sign(all.as_bytes())),
+        };
+        rmp_serde::to_vec_named(&seal).expect("plain data serialises")
+    }
+}
+
+/// Returns the body of the seal of an archive of these records and blobs: what it takes of a blob is its
+/// digest.
+#[cfg(feature = "kinds")]
+pub(crate) fn seal_of(records: &[u8], blobs: &[Digest], key: Option<&SigningKey>) -> Vec<u8> {
+    let mut sum = ArchiveSum::new();
+    sum.add(FrameTag::Records, &Digest::of(records));
+    for digest in blobs {
+        sum.add(FrameTag::Blob, digest);
+    }
+    sum.seal(key)
 }
 
 /// An archive that is being written: nothing stands at its place before it is sealed.
@@ -103,23 +126,26 @@ impl<'a> ArchiveWriter<'a> {
     pub(crate) fn add(&mut self, tag: FrameTag, body: &[u8]) -> Result<(), DiskError> {
         let digest = Digest::of(body);
         self.sum.add(tag, &digest);
-        self.write(&frame_head(tag, body, &digest))?;
+        self.write(
+            &[
+                &[tag.byte()],
+                body.len().to_le_bytes().as_slice(),
+                digest.as_bytes(),
+            ]
+            .concat(),
+        )?;
         self.write(body)
     }
 
     /// Ends the archive, signed if there is a key, and puts it where it is to be.
-    pub(crate) fn seal(mut self, key: Option<&SigningKey>) -> Result<(), DiskError> {
-        let all = self.sum.framed.finish();
-        let signature = key.map(|key| key.sign(all.as_bytes()));
-        let seal = ArchiveSeal {
-            frames: self.sum.frames,
-            all,
-            signature,
-        };
-        self.add(
-            FrameTag::Seal,
-            &rmp_serde::to_vec_named(&seal).expect("plain data serialises"),
-        )?;
+    pub(crate) fn seal(self, key: Option<&SigningKey>) -> Result<(), DiskError> {
+        let seal = self.sum.seal(key);
+        self.seal_as(&seal)
+    }
+
+    /// Ends the archive with a seal that was made before.
+    pub(crate) fn seal_as(mut self, seal: &[u8]) -> Result<(), DiskError> {
+        self.add(FrameTag::Seal, seal)?;
         let synced = self.file.as_file().sync_all();
         synced.map_err(|cause| DiskError {
             verb: "flush",
@@ -137,39 +163,6 @@ impl<'a> ArchiveWriter<'a> {
             cause,
         })
     }
-}
-
-/// What stands before the body of a frame.
-fn frame_head(tag: FrameTag, body: &[u8], digest: &Digest) -> Vec<u8> {
-    let length = body.len().to_le_bytes();
-    [&[tag.byte()], length.as_slice(), digest.as_bytes()].concat()
-}
-
-/// Begins an archive whose frames are known, its seal among them.
-#[cfg(feature = "kinds")]
-pub(crate) fn begin_frames(file: &mut File, path: &Path) -> Result<(), DiskError> {
-    append(file, path, MAGIC)
-}
-
-/// Adds a frame to such an archive.
-#[cfg(feature = "kinds")]
-pub(crate) fn append_frame(
-    file: &mut File,
-    path: &Path,
-    tag: FrameTag,
-    body: &[u8],
-) -> Result<(), DiskError> {
-    append(file, path, &frame_head(tag, body, &Digest::of(body)))?;
-    append(file, path, body)
-}
-
-#[cfg(feature = "kinds")]
-fn append(file: &mut File, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
-    file.write_all(bytes).map_err(|cause| DiskError {
-        verb: "write",
-        path: path.to_owned(),
-        cause,
-    })
 }
 
 /// An archive that is being read.

@@ -50,6 +50,16 @@ pub struct TransferSummary {
     pub signer: Option<String>,
 }
 
+/// What of a run is carried elsewhere.
+pub(crate) struct ExportedRun {
+    /// How many actions it is made of.
+    actions: usize,
+    /// Their records and its own, as in a journal.
+    pub(crate) records: Vec<u8>,
+    /// The blobs that they speak of, in order.
+    pub(crate) blobs: Vec<Digest>,
+}
+
 impl Workspace {
     /// Writes a run, with every action it is made of and their outputs, to a file, signed if there
     /// is a key. Files from outside are no part of it.
@@ -63,7 +73,29 @@ impl Workspace {
         key: Option<&SigningKey>,
     ) -> AppResult<TransferSummary> {
         let store = self.store();
-        // Given back before the blobs are read, so that no run has to wait for that.
+        let exported = self.exported(run)?;
+        let mut carried = TransferSummary {
+            run: run.to_string(),
+            actions: exported.actions,
+            signer: key.map(SigningKey::public),
+            ..TransferSummary::default()
+        };
+        let mut archive = ArchiveWriter::create(to)?;
+        archive.add(FrameTag::Records, &exported.records)?;
+        for digest in exported.blobs {
+            let body = store.get(&digest)?;
+            archive.add(FrameTag::Blob, &body)?;
+            carried.blobs += 1;
+            carried.bytes += body.len() as u64;
+        }
+        archive.seal(key)?;
+        Ok(carried)
+    }
+
+    /// Returns what of a run is carried elsewhere. The records are given back before blobs are read, so
+    /// that no run has to wait for that.
+    pub(crate) fn exported(&self, run: &RunId) -> AppResult<ExportedRun> {
+        let store = self.store();
         let (record, mut entries) = self.exported_records(run)?;
         let mut digests = BTreeSet::new();
         for entry in &entries {
@@ -75,27 +107,16 @@ impl Workspace {
                 );
             }
         }
-        let signer = key.map(SigningKey::public);
-        let mut carried = TransferSummary {
-            run: run.to_string(),
-            actions: entries.len(),
-            signer,
-            ..TransferSummary::default()
-        };
+        let actions = entries.len();
         entries.push(LedgerEntry::Run(Box::new(RunRecord {
             unchanged_since: None,
             ..record
         })));
-        let mut archive = ArchiveWriter::create(to)?;
-        archive.add(FrameTag::Records, &journal::encode(&entries))?;
-        for digest in digests {
-            let body = store.get(&digest)?;
-            archive.add(FrameTag::Blob, &body)?;
-            carried.blobs += 1;
-            carried.bytes += body.len() as u64;
-        }
-        archive.seal(key)?;
-        Ok(carried)
+        Ok(ExportedRun {
+            actions,
+            records: journal::encode(&entries),
+            blobs: digests.into_iter().collect(),
+        })
     }
 
     /// Returns the record of a run, and those of every action it is made of.

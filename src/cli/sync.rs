@@ -13,8 +13,7 @@ use crate::cli::load::environment;
 use crate::cli::promotion::word;
 use crate::cli::{interrupt, out, run, runs};
 use crate::far::bucket::{Bucket, BucketError};
-use crate::far::shared_ref::SharedRef;
-use crate::far::sync::{SyncError, SyncSummary, pull_ref, pull_run, push_ref, push_run};
+use crate::far::sync::{self, SyncError, SyncSummary, pull_ref, pull_run, push_ref, push_run};
 use crate::reporter::table;
 
 /// So many blobs are between two lines on the way.
@@ -136,19 +135,7 @@ fn tell(verb: &str, done: &[SyncSummary], json: bool) -> Result<(), SyncError> {
 
 fn list(args: &SyncListArgs) -> Result<Exit, SyncError> {
     let bucket = open(&args.bucket.url)?;
-    let names = |folder: &str| -> Result<Vec<String>, SyncError> {
-        let names = bucket.list(folder)?.into_iter();
-        let name = |name: String| name.strip_prefix(&format!("{folder}/")).map(str::to_owned);
-        Ok(names.filter_map(name).collect())
-    };
-    let runs = names("v1/runs")?;
-    let mut refs = Vec::new();
-    for name in names("v1/refs")? {
-        let path = format!("v1/refs/{name}");
-        if let Some((bytes, _)) = bucket.get(&path)? {
-            refs.push(SharedRef::decode(&path, &bytes)?);
-        }
-    }
+    let (runs, refs) = sync::list(&bucket)?;
     if args.json {
         out::json(&json!({"runs": runs, "refs": refs}))?;
         return Ok(Exit::Done);

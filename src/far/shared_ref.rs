@@ -44,9 +44,12 @@ pub struct SharedRef {
 }
 
 impl SharedRef {
+    /// Where refs stand in a bucket.
+    pub const FOLDER: &str = "v1/refs";
+
     /// Returns where it stands in a bucket.
-    pub fn path(name: &RefName) -> String {
-        format!("v1/refs/{name}")
+    pub fn path(name: &str) -> String {
+        format!("{}/{name}", Self::FOLDER)
     }
 
     /// Takes a ref that points at something that a run made.

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::app::archive::{ArchiveReader, FrameTag, append_frame, begin_frames, odd};
+use crate::app::archive::{ArchiveWriter, FrameTag, odd, seal_of};
+use crate::app::transfer::ExportedRun;
 use crate::app::workspace::AppResult;
 use crate::base::digest::Digest;
-use crate::base::disk;
+use crate::base::signing::SigningKey;
 
 /// Version of the stored form. A newer one is refused.
 const FORMAT: u32 = 1;
@@ -26,35 +27,22 @@ pub struct SharedRun {
 }
 
 impl SharedRun {
+    /// Where runs stand in a bucket.
+    pub const FOLDER: &str = "v1/runs";
+
     /// Returns where it stands in a bucket.
     pub fn name(run: &str) -> String {
-        format!("v1/runs/{run}")
+        format!("{}/{run}", Self::FOLDER)
     }
 
-    /// Takes an exported run apart.
-    ///
-    /// # Errors
-    /// The disk failed.
-    pub fn of_archive(path: &Path) -> AppResult<Self> {
-        let mut archive = ArchiveReader::open(path)?;
-        let (mut records, mut blobs) = (Vec::new(), Vec::new());
-        loop {
-            let frame = archive.next()?;
-            match frame.tag {
-                FrameTag::Records => records = archive.body(&frame)?,
-                FrameTag::Blob => {
-                    archive.copy(&frame, &mut std::io::sink())?;
-                    blobs.push(frame.digest);
-                }
-                FrameTag::Seal => {
-                    return Ok(Self {
-                        format: FORMAT,
-                        records,
-                        blobs,
-                        seal: archive.body(&frame)?,
-                    });
-                }
-            }
+    /// Takes what of a run is carried elsewhere, sealed as an exported run is.
+    pub(crate) fn of(run: ExportedRun, key: Option<&SigningKey>) -> Self {
+        let ExportedRun { records, blobs, .. } = run;
+        Self {
+            format: FORMAT,
+            seal: seal_of(&records, &blobs, key),
+            records,
+            blobs,
         }
     }
 
@@ -67,14 +55,12 @@ impl SharedRun {
         path: &Path,
         read: &dyn Fn(&Digest) -> AppResult<Vec<u8>>,
     ) -> AppResult<()> {
-        let mut file = disk::create(path)?;
-        begin_frames(&mut file, path)?;
-        append_frame(&mut file, path, FrameTag::Records, &self.records)?;
+        let mut archive = ArchiveWriter::create(path)?;
+        archive.add(FrameTag::Records, &self.records)?;
         for digest in &self.blobs {
-            append_frame(&mut file, path, FrameTag::Blob, &read(digest)?)?;
+            archive.add(FrameTag::Blob, &read(digest)?)?;
         }
-        append_frame(&mut file, path, FrameTag::Seal, &self.seal)?;
-        Ok(())
+        Ok(archive.seal_as(&self.seal)?)
     }
 
     /// Returns it as it is stored.

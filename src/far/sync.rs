@@ -98,13 +98,15 @@ pub fn push_run(
     key: Option<&SigningKey>,
     told: &mut dyn FnMut(usize, usize),
 ) -> Result<SyncSummary, SyncError> {
-    let folder = workspace.cache.join("tmp");
-    disk::create_dirs(&folder)?;
-    let archive = disk::temporary(&folder)?.into_temp_path();
-    workspace.export(run, &archive, key)?;
-    let shared = SharedRun::of_archive(&archive)?;
+    let shared = SharedRun::of(workspace.exported(run)?, key);
     let store = workspace.store();
     let read = |digest: &Digest| store.get(digest).map_err(SyncError::from);
+    // What is lost here is told, whether or not the bucket has it.
+    for digest in &shared.blobs {
+        if !store.has(digest)? {
+            read(digest)?;
+        }
+    }
     let count = shared.blobs.len();
     let (moved, bytes) = bucket.send_blobs(&shared.blobs, &read, &mut |done| told(done, count))?;
     let changed = bucket.create(&SharedRun::name(&run.to_string()), shared.encode())?;
@@ -197,29 +199,21 @@ pub fn push_ref(
         let none = || AppError::Usage(format!("no run made what `{name}` points at"));
         (digest, run.ok_or_else(none)?, state)
     };
-    let path = SharedRef::path(name);
+    let shared = SharedRef::of(name, digest, &run.to_string(), &state);
+    let path = SharedRef::path(&shared.name);
     let standing = bucket.get(&path)?;
     let there = match &standing {
         Some((bytes, _)) => Some(SharedRef::decode(&path, bytes)?),
         None => None,
     };
-    let has_seen = |there: &SharedRef| {
-        let mut moves = state.moves.iter();
-        moves.any(|step| step.to.is_some_and(|to| to.digest == there.digest))
-    };
     if let Some(there) = &there
         && !force
-        && !has_seen(there)
+        && !shared.has_seen(&there.digest)
     {
-        return Err(SyncError::Diverged {
-            name: name.to_string(),
-            here: digest.short(),
-            there: there.digest.short(),
-        });
+        return Err(diverged(name, &digest, &there.digest));
     }
     let mut summary = push_run(workspace, bucket, &run, key, told)?;
     summary.name = name.to_string();
-    let shared = SharedRef::of(name, digest, &run.to_string(), &state);
     summary.changed = there.as_ref() != Some(&shared);
     let written = match standing {
         _ if !summary.changed => true,
@@ -230,6 +224,34 @@ pub fn push_ref(
         true => Ok(summary),
         false => Err(SyncError::Moved(name.to_string())),
     }
+}
+
+fn diverged(name: &RefName, here: &Digest, there: &Digest) -> SyncError {
+    SyncError::Diverged {
+        name: name.to_string(),
+        here: here.short(),
+        there: there.short(),
+    }
+}
+
+/// Returns the names of the runs of a bucket, and its refs.
+///
+/// # Errors
+/// A ref cannot be read; the bucket failed.
+pub fn list(bucket: &Bucket) -> Result<(Vec<String>, Vec<SharedRef>), SyncError> {
+    let names = |folder: &str| -> Result<Vec<String>, SyncError> {
+        let names = bucket.list(folder)?.into_iter();
+        let name = |name: String| name.strip_prefix(&format!("{folder}/")).map(str::to_owned);
+        Ok(names.filter_map(name).collect())
+    };
+    let mut refs = Vec::new();
+    for name in names(SharedRef::FOLDER)? {
+        let path = SharedRef::path(&name);
+        if let Some((bytes, _)) = bucket.get(&path)? {
+            refs.push(SharedRef::decode(&path, &bytes)?);
+        }
+    }
+    Ok((names(SharedRun::FOLDER)?, refs))
 }
 
 /// Takes a ref from a bucket, with the run that made what it points at.
@@ -245,7 +267,7 @@ pub fn pull_ref(
     force: bool,
     terms: &RunOptions<'_>,
 ) -> Result<SyncSummary, SyncError> {
-    let path = SharedRef::path(name);
+    let path = SharedRef::path(&name.to_string());
     let (bytes, _) = bucket.get(&path)?.ok_or_else(|| SyncError::Nothing {
         what: "ref",
         name: name.to_string(),
@@ -258,11 +280,7 @@ pub fn pull_ref(
         && here != there.digest
         && !there.has_seen(&here)
     {
-        return Err(SyncError::Diverged {
-            name: name.to_string(),
-            here: here.short(),
-            there: there.digest.short(),
-        });
+        return Err(diverged(name, &here, &there.digest));
     }
     let (mut summary, _) = pull_run(workspace, bucket, &there.run, terms)?;
     summary.name = name.to_string();
