@@ -91,6 +91,18 @@ impl ReadRows {
         }
     }
 
+    /// Adds rows of the same columns.
+    pub(crate) fn append(&mut self, mut more: Self) {
+        for pair in self.columns.iter_mut().zip(&mut more.columns) {
+            match pair {
+                (ColumnCells::Numbers(cells), ColumnCells::Numbers(more)) => cells.append(more),
+                (ColumnCells::Texts(cells), ColumnCells::Texts(more)) => cells.append(more),
+                _ => unreachable!("they are rows of the same columns"),
+            }
+        }
+        self.errors.append(&mut more.errors);
+    }
+
     /// Returns some of the rows.
     #[must_use]
     pub fn slice(&self, from: usize, rows: usize) -> Self {

@@ -16,11 +16,17 @@ use crate::scoring::scorer::Scorer;
 /// The chance of a false alarm over all windows of a model.
 const ALPHA: f64 = 0.05;
 
+/// So many rows are looked at together: to look at each by itself takes many times as long.
+const TOGETHER: usize = 1024;
+
 /// The rows of a window so far, and what they are compared with.
 pub struct LiveDrift {
     reference: Profile,
     window: usize,
     parts: Vec<Profile>,
+    /// Rows that no part tells of yet.
+    waiting: ReadRows,
+    /// Rows of the window, those that wait among them.
     rows: usize,
     /// How many windows were compared.
     windows: u32,
@@ -57,6 +63,7 @@ impl LiveDrift {
             reference,
             window: window.max(1),
             parts: Vec::new(),
+            waiting: ReadRows::none(scorer.inputs(), 0),
             rows: 0,
             windows: 0,
         })
@@ -76,10 +83,15 @@ impl LiveDrift {
         if rows.is_empty() {
             return Ok(None);
         }
-        let table = self.table(scorer, &rows)?;
-        self.parts.push(Profile::of(&table)?);
         self.rows += rows.len();
-        if self.rows < self.window {
+        self.waiting.append(rows);
+        let is_full = self.rows == self.window;
+        if is_full || self.waiting.len() >= TOGETHER {
+            let none = ReadRows::none(scorer.inputs(), TOGETHER);
+            let waiting = std::mem::replace(&mut self.waiting, none);
+            self.parts.push(Profile::of(&self.table(scorer, waiting)?)?);
+        }
+        if !is_full {
             return Ok(None);
         }
         let current = Profile::merged(&self.parts);
@@ -102,17 +114,15 @@ impl LiveDrift {
     }
 
     /// Returns rows as a table of the columns that the training rows had.
-    fn table(&self, scorer: &Scorer, rows: &ReadRows) -> Result<Table, TableError> {
+    fn table(&self, scorer: &Scorer, rows: ReadRows) -> Result<Table, TableError> {
         let mut whole: Option<Table> = None;
-        for (input, cells) in scorer.inputs().iter().zip(rows.columns()) {
+        for (input, cells) in scorer.inputs().iter().zip(rows.columns) {
             if self.reference.column(&input.name).is_none() {
                 continue;
             }
             let column = match cells {
-                ColumnCells::Texts(cells) => Table::of_texts(&input.name, cells.clone()),
-                ColumnCells::Numbers(cells) => {
-                    Table::of_numbers(vec![(input.name.clone(), cells.clone())])
-                }
+                ColumnCells::Texts(cells) => Table::of_texts(&input.name, cells),
+                ColumnCells::Numbers(cells) => Table::of_numbers(vec![(input.name.clone(), cells)]),
             }?;
             whole = Some(match whole {
                 None => column,
