@@ -13,9 +13,6 @@ use crate::trees::tree::DecisionTree;
 /// So many walks go side by side.
 const ABREAST: usize = 8;
 
-/// So many rows are asked about at a time: a tree stays in the cache meanwhile.
-const TOGETHER: usize = 512;
-
 /// Set in the feature of a node that sends what is missing left.
 const MISSING_LEFT: u32 = 1 << 31;
 
@@ -101,7 +98,8 @@ impl CompactTrees {
         self.roots.push((root as u32, depth));
     }
 
-    /// Returns the sum of what the trees tell of each row of features; NaN is missing.
+    /// Returns the sum of what the trees tell of each row of features; NaN is missing. The rows are to be
+    /// few enough for a tree to stay in the cache while it is asked about all of them.
     pub(crate) fn sums(&self, x: ArrayView2<'_, f64>) -> Vec<f64> {
         let x = x.as_standard_layout();
         let width = x.ncols();
@@ -111,11 +109,8 @@ impl CompactTrees {
             return rows.map(|row| self.sum_of_row(row)).collect();
         }
         let mut sums = vec![0.0; x.nrows()];
-        let blocks = cells.chunks(TOGETHER * width);
-        for (cells, sums) in blocks.zip(sums.chunks_mut(TOGETHER)) {
-            for &(root, depth) in &self.roots {
-                self.add_tree(root, depth, cells, width, sums);
-            }
+        for &(root, depth) in &self.roots {
+            self.add_tree(root, depth, cells, width, &mut sums);
         }
         sums
     }
