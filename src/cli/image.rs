@@ -15,7 +15,7 @@ use crate::base::secret::Secret;
 use crate::base::stored::StoredDocument;
 use crate::cli::args_image::{ImageBuildArgs, ImageCommand, ImagePushArgs};
 use crate::cli::exit::Exit;
-use crate::cli::model_export::packed;
+use crate::cli::model_export::{check_new, packed};
 use crate::cli::out;
 use crate::cli::serve::named;
 use crate::image::layout::{ImageContents, ImageDescriptor, image, is_model_name};
@@ -38,12 +38,7 @@ pub fn run(workspace: &Workspace, command: &ImageCommand) -> Result<Exit, AppErr
 
 fn build(workspace: &Workspace, args: &ImageBuildArgs) -> Result<Exit, AppError> {
     let folder = workspace.root().join(&args.output);
-    if disk::list(&folder).is_ok_and(|files| !files.is_empty()) {
-        return Err(AppError::Usage(format!(
-            "`{}` is there already: name another folder",
-            args.output.display()
-        )));
-    }
+    check_new(&folder, &args.output)?;
     let name = args.name.clone().unwrap_or_else(|| named(&args.model).0);
     if !is_model_name(&name) {
         return Err(AppError::Usage(format!(

@@ -92,6 +92,26 @@ fn new_pair(workspace: &Workspace, output: &str) -> Result<Exit, AppError> {
     Ok(Exit::Done)
 }
 
+/// Returns the key that has to have signed what comes from outside; none if it may come from anybody.
+/// `flag` is how the key is named.
+///
+/// # Errors
+/// Neither is said; the key cannot be read.
+pub fn wanted_signer(
+    workspace: &Workspace,
+    key: Option<&Path>,
+    unsigned: bool,
+    flag: &str,
+) -> Result<Option<AttestationPublicKey>, AppError> {
+    match (key, unsigned) {
+        (Some(key), _) => public_key(workspace, key).map(Some),
+        (None, true) => Ok(None),
+        (None, false) => Err(AppError::Usage(format!(
+            "say whose signature is asked for (`{flag} FILE.pub.pem`), or `--unsigned` to take it from anybody"
+        ))),
+    }
+}
+
 /// Reads a private key.
 ///
 /// # Errors

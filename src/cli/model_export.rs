@@ -145,11 +145,8 @@ fn write(
 ) -> Result<(), AppError> {
     let to = workspace.root().join(output);
     let is_folder = files.len() > 1;
-    if is_folder && disk::list(&to).is_ok_and(|files| !files.is_empty()) {
-        return Err(AppError::Usage(format!(
-            "`{}` is there already: name another folder",
-            output.display()
-        )));
+    if is_folder {
+        check_new(&to, output)?;
     }
     for (file, bytes) in files {
         let to = if is_folder { to.join(file) } else { to.clone() };
@@ -178,6 +175,20 @@ pub fn packed(
         facts.insert("netsec.pipeline".to_owned(), record.pipeline.clone());
     }
     Ok((package, facts))
+}
+
+/// Refuses a folder that is to be new and holds something; `output` is how it was named.
+///
+/// # Errors
+/// It holds something.
+pub fn check_new(folder: &Path, output: &Path) -> Result<(), AppError> {
+    match disk::list(folder) {
+        Ok(files) if !files.is_empty() => Err(AppError::Usage(format!(
+            "`{}` is there already: name another folder",
+            output.display()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Returns what a model was made of and why a ref is to point at it, signed, in an envelope.

@@ -5,7 +5,7 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::base::cancel::Cancel;
 use crate::base::name::RefName;
 use crate::cli::args_model::ImportModelArgs;
-use crate::cli::keys::public_key;
+use crate::cli::keys::wanted_signer;
 use crate::cli::load_model::decoded;
 use crate::cli::model_verify::unpacked;
 use crate::cli::promotion::word;
@@ -19,15 +19,7 @@ use crate::lineage::record::Ingredient;
 pub fn import(workspace: &Workspace, args: &ImportModelArgs) -> Result<(), AppError> {
     let path = workspace.root().join(&args.file);
     let name = args.file.display().to_string();
-    let key = match (&args.key, args.unsigned) {
-        (Some(key), _) => Some(public_key(workspace, key)?),
-        (None, true) => None,
-        (None, false) => {
-            return Err(AppError::Usage(
-                "say whose signature is asked for (`--key FILE.pub.pem`), or `--unsigned` to take it from anybody".to_owned(),
-            ));
-        }
-    };
+    let key = wanted_signer(workspace, args.key.as_deref(), args.unsigned, "--key")?;
     let opened = unpacked(&path, &name, key.as_ref())?;
     decoded(&name, Some(opened.model.clone()))?;
     let to = RefName::new(&args.to).map_err(AppError::Usage)?;

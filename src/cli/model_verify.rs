@@ -21,7 +21,7 @@ use crate::lineage::query;
 use crate::lineage::refs::RefEvidence;
 
 /// No exported file is larger, in bytes.
-const MOST: usize = 1 << 30;
+pub const MOST: usize = 1 << 30;
 
 /// Checks a model: a file or folder that was exported, or one of the workspace with all that it was
 /// made of.

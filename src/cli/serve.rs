@@ -7,7 +7,7 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::base::clock::{Clock, SystemClock};
 use crate::cli::args_serve::{ServeArgs, ServeCommand};
 use crate::cli::exit::Exit;
-use crate::cli::keys::public_key;
+use crate::cli::keys::wanted_signer;
 use crate::cli::out;
 use crate::cli::serve_replay::replay;
 use crate::cli::serve_source::{ImportedSource, WorkspaceSource};
@@ -228,16 +228,8 @@ fn named_slots(workspace: &Workspace, args: &ServeArgs) -> Result<Vec<ModelSlot>
     if args.import.is_empty() {
         return Ok(slots);
     }
-    let key = match (&args.signed_by, args.unsigned) {
-        (Some(key), _) => Some(public_key(workspace, key)?),
-        (None, true) => None,
-        (None, false) => {
-            return Err(AppError::Usage(
-                "say whose signature is asked for (`--signed-by FILE.pub.pem`), or `--unsigned` to take it from anybody"
-                    .to_owned(),
-            ));
-        }
-    };
+    let signer = args.signed_by.as_deref();
+    let key = wanted_signer(workspace, signer, args.unsigned, "--signed-by")?;
     for given in &args.import {
         let (name, file) = named(given);
         let path = workspace.root().join(file);

@@ -7,12 +7,9 @@ use crate::app::workspace::{AppError, RecordsStamp, Workspace};
 use crate::attest::keys::AttestationPublicKey;
 use crate::base::digest::Digest;
 use crate::base::disk::{self, FileStamp, PathEntry};
-use crate::cli::model_verify::unpacked;
+use crate::cli::model_verify::{MOST, unpacked};
 use crate::model::bundle::ModelBundle;
 use crate::serve::slot::ModelSource;
-
-/// No file of a model is larger, in bytes.
-const MOST: usize = 1 << 30;
 
 /// A model of a workspace. What a ref points at is looked up when something was recorded; what else
 /// is named stays what it was.

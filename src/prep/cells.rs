@@ -2,13 +2,36 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The cells of a column.
-#[derive(Clone, Debug, PartialEq)]
+/// The cells of a column. As they stand here they are stored in logs of predictions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ColumnCells {
     /// Numbers; NaN is missing.
     Numbers(Vec<f64>),
     /// Text.
     Texts(Vec<Option<String>>),
+}
+
+impl ColumnCells {
+    /// Returns what they are.
+    pub fn kind(&self) -> CellKind {
+        match self {
+            Self::Numbers(_) => CellKind::Number,
+            Self::Texts(_) => CellKind::Text,
+        }
+    }
+
+    /// Returns how many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Numbers(cells) => cells.len(),
+            Self::Texts(cells) => cells.len(),
+        }
+    }
+
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 impl std::fmt::Display for CellKind {

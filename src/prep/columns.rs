@@ -81,10 +81,7 @@ impl Columns {
         self.places
             .get(name)
             .and_then(|place| self.list[*place].as_ref())
-            .map(|(_, cells)| match cells {
-                ColumnCells::Numbers(_) => CellKind::Number,
-                ColumnCells::Texts(_) => CellKind::Text,
-            })
+            .map(|(_, cells)| cells.kind())
     }
 
     /// Adds a column after the others.

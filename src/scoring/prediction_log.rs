@@ -12,12 +12,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::digest::Digest;
 use crate::base::disk::{self, DiskError};
-use crate::prep::cells::{CellKind, ColumnCells};
+use crate::prep::cells::ColumnCells;
+use crate::prep::preprocessor::RequiredColumn;
 use crate::scoring::read_rows::ReadRows;
 use crate::scoring::scorer::{RowVerdict, Scorer};
 
 /// What a segment begins with.
-const MAGIC: &[u8] = b"netsec-predictions-1\n";
+pub const MAGIC: &[u8] = b"netsec-predictions-1\n";
 
 /// The end of the names of closed segments.
 pub const EXTENSION: &str = "predictions";
@@ -53,16 +54,7 @@ pub struct LoggedColumn {
     /// Its name.
     pub name: String,
     /// Its cells.
-    pub cells: LoggedCells,
-}
-
-/// The cells of a column.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum LoggedCells {
-    /// Numbers; NaN is missing.
-    Numbers(Vec<f64>),
-    /// Text.
-    Texts(Vec<Option<String>>),
+    pub cells: ColumnCells,
 }
 
 /// A request and what was told.
@@ -80,7 +72,7 @@ pub struct PredictionEntry {
     pub columns: Vec<LoggedColumn>,
     /// Columns that the model needs and that are left out.
     pub left_out: Vec<String>,
-    /// Rows that could not be read, from zero: they had no cell to be scored by.
+    /// Rows that could not be read, from zero and in order: they had no cell to be scored by.
     pub unread: Vec<u32>,
     /// Of every row the probability that was told; none of one that could not be scored. Why it could
     /// not is not kept, since that may quote a cell.
@@ -143,10 +135,7 @@ impl PredictionEntry {
             }
             kept.push(LoggedColumn {
                 name: input.name.clone(),
-                cells: match cells {
-                    ColumnCells::Numbers(cells) => LoggedCells::Numbers(cells),
-                    ColumnCells::Texts(cells) => LoggedCells::Texts(cells),
-                },
+                cells,
             });
         }
         let unread = (0..).zip(&errors).filter(|(_, error)| error.is_some());
@@ -183,11 +172,11 @@ impl PredictionEntry {
     pub fn rows(&self) -> impl Iterator<Item = LoggedRow<'_>> {
         (0..self.probabilities.len()).map(|row| {
             let cell = |column: &LoggedColumn| match &column.cells {
-                LoggedCells::Numbers(cells) => match cells.get(row) {
+                ColumnCells::Numbers(cells) => match cells.get(row) {
                     Some(cell) if cell.is_finite() => (*cell).into(),
                     _ => serde_json::Value::Null,
                 },
-                LoggedCells::Texts(cells) => cells.get(row).cloned().flatten().into(),
+                ColumnCells::Texts(cells) => cells.get(row).cloned().flatten().into(),
             };
             let cells = self.columns.iter();
             LoggedRow {
@@ -223,7 +212,8 @@ impl PredictionEntry {
             errors: vec![None; count],
         };
         for (row, verdict) in scorer.score_read(rows).iter().enumerate() {
-            if u32::try_from(row).is_ok_and(|row| self.unread.contains(&row)) {
+            let is_unread = |row| self.unread.binary_search(&row).is_ok();
+            if u32::try_from(row).is_ok_and(is_unread) {
                 counts.not_kept += 1;
                 continue;
             }
@@ -244,25 +234,14 @@ impl PredictionEntry {
     /// Returns the cells of all columns that a model needs, if all were kept.
     fn columns_for(&self, scorer: &Scorer) -> Option<Vec<ColumnCells>> {
         let count = self.probabilities.len();
-        let column = |input: &crate::prep::preprocessor::RequiredColumn| {
+        let column = |input: &RequiredColumn| {
             let column = self.columns.iter().find(|known| known.name == input.name)?;
-            let cells = match &column.cells {
-                LoggedCells::Numbers(cells) => ColumnCells::Numbers(cells.clone()),
-                LoggedCells::Texts(cells) => ColumnCells::Texts(cells.clone()),
-            };
-            let (kind, length) = match &cells {
-                ColumnCells::Numbers(cells) => (CellKind::Number, cells.len()),
-                ColumnCells::Texts(cells) => (CellKind::Text, cells.len()),
-            };
-            (kind == input.kind() && length == count).then_some(cells)
+            let cells = &column.cells;
+            let is_whole = cells.kind() == input.kind() && cells.len() == count;
+            is_whole.then(|| cells.clone())
         };
         scorer.inputs().iter().map(column).collect()
     }
-}
-
-/// Returns what a segment begins with.
-pub fn head() -> &'static [u8] {
-    MAGIC
 }
 
 /// Returns a closed segment: its name and its bytes.

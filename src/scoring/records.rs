@@ -247,20 +247,26 @@ fn missed_columns(missed: &[&String]) -> String {
     format!("{shown}{more} {verb} not there, and never missing in training")
 }
 
-/// A cell of a record.
-#[derive(Clone, Copy)]
-enum GivenCell<'a> {
+/// A cell as it is given: one reading of it, whether it stands in a record or a tensor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum GivenCell<'a> {
+    /// A missing value.
     Missing,
+    /// A truth value.
     Bool(bool),
+    /// A whole number.
     Int(i64),
+    /// A whole number that is larger than those.
     Whole(u64),
+    /// A number; NaN is missing.
     Float(f64),
+    /// Text, which may be a number, or stand for a missing value.
     Text(&'a str),
 }
 
 impl GivenCell<'_> {
     /// Returns it as a cell of a column of text, as `Cell::text` writes it.
-    fn text(self) -> Option<String> {
+    pub fn text(self) -> Option<String> {
         match self {
             Self::Missing => None,
             Self::Bool(flag) => Some(flag.to_string()),
@@ -272,7 +278,10 @@ impl GivenCell<'_> {
     }
 
     /// Returns it as a cell of a column of numbers.
-    fn number(self, name: &str) -> Result<f64, String> {
+    ///
+    /// # Errors
+    /// It is no number; the words name the column.
+    pub fn number(self, name: &str) -> Result<f64, String> {
         match self {
             Self::Missing => Ok(f64::NAN),
             Self::Bool(flag) => Ok(f64::from(u8::from(flag))),

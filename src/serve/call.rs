@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -25,7 +25,7 @@ use crate::serve::slot::ModelSlot;
 use crate::serve::state::ServeState;
 
 /// The header that names the model which made an answer.
-pub const MODEL: HeaderName = HeaderName::from_static("x-netsec-model");
+const MODEL: HeaderName = HeaderName::from_static("x-netsec-model");
 
 /// Bodies above this many bytes are read on a thread of their own, and only so many at a time as
 /// there are cores: reading them takes memory.
@@ -51,6 +51,16 @@ pub struct AskedModel<'n> {
     pub name: Option<&'n str>,
     /// The beginning of its digest, if it has to be that one.
     pub version: Option<&'n str>,
+}
+
+impl<'n> AskedModel<'n> {
+    /// Of a name, whichever model answers under it.
+    pub fn named(name: Option<&'n str>) -> Self {
+        Self {
+            name,
+            version: None,
+        }
+    }
 }
 
 /// A request for verdicts.
@@ -222,6 +232,14 @@ impl ScoringCall {
         Ok(verdicts)
     }
 
+    /// Says why a body is not read: there are too many rows, or it is not what it should be.
+    pub fn unread(&self, is_full: bool, error: &serde_json::Error) -> HttpProblem {
+        match is_full {
+            true => HttpProblem::too_many_rows(self.state.options.limits.rows),
+            false => HttpProblem::malformed(format!("the body is not a request: {error}")),
+        }
+    }
+
     /// Looks at the clock.
     ///
     /// # Errors
@@ -327,15 +345,10 @@ fn respond(call: &ScoringCall, body: &[u8], work: AnswerBody) -> Result<Response
         HeaderValue::from_static(reply.content_type),
     );
     headers.extend(reply.headers);
-    name_model(headers, &call.model);
-    Ok(response)
-}
-
-/// Names the model that made an answer.
-pub fn name_model(headers: &mut HeaderMap, model: &ServedModel) {
-    if let Ok(digest) = HeaderValue::from_str(&model.hex) {
+    if let Ok(digest) = HeaderValue::from_str(&call.model.hex) {
         headers.insert(MODEL, digest);
     }
+    Ok(response)
 }
 
 /// Which types of bodies are read.
@@ -344,6 +357,16 @@ pub struct AcceptedTypes {
     pub types: &'static [&'static str],
     /// Whether a body may come without one.
     pub or_none: bool,
+}
+
+impl AcceptedTypes {
+    /// A body has to be of one of these.
+    pub fn of(types: &'static [&'static str]) -> Self {
+        Self {
+            types,
+            or_none: false,
+        }
+    }
 }
 
 /// Refuses a body of a type that is not read.
@@ -369,7 +392,7 @@ pub fn check_type(headers: &HeaderMap, accepted: &AcceptedTypes) -> Result<(), H
 }
 
 /// Reads a whole body, and no more of it than is allowed.
-async fn whole_body(body: Body, headers: &HeaderMap, most: usize) -> Result<Bytes, HttpProblem> {
+async fn whole_body(body: Body, headers: &HeaderMap, most: usize) -> Result<Vec<u8>, HttpProblem> {
     let told = headers.get(header::CONTENT_LENGTH);
     let told = told.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if told.is_some_and(|length| length > most as u64) {
@@ -377,23 +400,12 @@ async fn whole_body(body: Body, headers: &HeaderMap, most: usize) -> Result<Byte
     }
     let broken = |_| HttpProblem::malformed("the body ended before it was whole");
     let mut pieces = body.into_data_stream();
-    let Some(first) = pieces.next().await else {
-        return Ok(Bytes::new());
-    };
-    let first = first.map_err(broken)?;
     let mut whole = Vec::new();
     while let Some(piece) = pieces.next().await {
-        if whole.is_empty() {
-            whole.extend_from_slice(&first);
-        }
         whole.extend_from_slice(&piece.map_err(broken)?);
         if whole.len() > most {
             return Err(HttpProblem::too_large(most));
         }
     }
-    match whole.is_empty() {
-        true if first.len() > most => Err(HttpProblem::too_large(most)),
-        true => Ok(first),
-        false => Ok(whole.into()),
-    }
+    Ok(whole)
 }

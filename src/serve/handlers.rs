@@ -44,15 +44,15 @@ pub async fn score(
     request: Request,
 ) -> Result<Response, HttpProblem> {
     let name = queried(query)?;
-    let asked = AskedModel {
-        name: name.as_deref(),
-        version: None,
-    };
-    let accepted = AcceptedTypes {
-        types: &[JSON],
-        or_none: false,
-    };
-    call::answer(state, request, asked, &accepted, score::answer).await
+    let asked = AskedModel::named(name.as_deref());
+    call::answer(
+        state,
+        request,
+        asked,
+        &AcceptedTypes::of(&[JSON]),
+        score::answer,
+    )
+    .await
 }
 
 /// Answers rows in the forms of MLflow.
@@ -78,15 +78,15 @@ pub async fn invocations(
     request: Request,
 ) -> Result<Response, HttpProblem> {
     let name = queried(query)?;
-    let asked = AskedModel {
-        name: name.as_deref(),
-        version: None,
-    };
-    let accepted = AcceptedTypes {
-        types: &[JSON, CSV],
-        or_none: false,
-    };
-    call::answer(state, request, asked, &accepted, invocations::answer).await
+    let asked = AskedModel::named(name.as_deref());
+    call::answer(
+        state,
+        request,
+        asked,
+        &AcceptedTypes::of(&[JSON, CSV]),
+        invocations::answer,
+    )
+    .await
 }
 
 /// Answers tensors of the Open Inference Protocol.

@@ -15,6 +15,8 @@ use crate::serve::call::permitted;
 use crate::serve::guard::AdmittedRequest;
 use crate::serve::infer::{ModelMetadata, metadata};
 use crate::serve::problem::{HttpProblem, ModelProblems};
+use crate::serve::served_model::ServedModel;
+use crate::serve::slot::ModelSlot;
 use crate::serve::state::ServeState;
 
 /// What the server is.
@@ -124,10 +126,8 @@ pub async fn model_ready(
     Extension(admitted): Extension<AdmittedRequest>,
     path: Result<Path<ModelPath>, PathRejection>,
 ) -> Result<Response, HttpProblem> {
-    let path = named(path)?;
-    let slot = permitted(&state, &admitted, Some(&path.name))?;
-    path.check(&slot.current().hex)?;
-    Ok(ready(State(Arc::clone(&state))).await)
+    standing(&state, &admitted, path)?;
+    Ok(ready(State(state)).await)
 }
 
 /// Says what a model needs and tells.
@@ -151,11 +151,23 @@ pub async fn model(
     Extension(admitted): Extension<AdmittedRequest>,
     path: Result<Path<ModelPath>, PathRejection>,
 ) -> Result<Response, HttpProblem> {
-    let path = named(path)?;
-    let slot = permitted(&state, &admitted, Some(&path.name))?;
-    let model = slot.current();
-    path.check(&model.hex)?;
+    let (slot, model) = standing(&state, &admitted, path)?;
     Ok(Json(metadata(&slot.name, &model)).into_response())
+}
+
+/// Returns the model that a path names, if it answers now and the request may ask it.
+fn standing<'s>(
+    state: &'s ServeState,
+    admitted: &AdmittedRequest,
+    path: Result<Path<ModelPath>, PathRejection>,
+) -> Result<(&'s ModelSlot, Arc<ServedModel>), HttpProblem> {
+    let path = named(path)?;
+    let slot = permitted(state, admitted, Some(&path.name))?;
+    let model = slot.current();
+    match &path.version {
+        Some(version) if !model.is_version(version) => Err(HttpProblem::no_version()),
+        _ => Ok((slot, model)),
+    }
 }
 
 /// Returns which model a path names.
@@ -165,19 +177,4 @@ pub async fn model(
 pub fn named(path: Result<Path<ModelPath>, PathRejection>) -> Result<ModelPath, HttpProblem> {
     let Path(path) = path.map_err(|_| HttpProblem::no_model("\u{fffd}"))?;
     Ok(path)
-}
-
-impl ModelPath {
-    /// Refuses a version that does not answer now.
-    ///
-    /// # Errors
-    /// It is another one.
-    pub fn check(&self, digest: &str) -> Result<(), HttpProblem> {
-        match &self.version {
-            Some(version) if version.len() < 8 || !digest.starts_with(version.as_str()) => {
-                Err(HttpProblem::no_version())
-            }
-            _ => Ok(()),
-        }
-    }
 }

@@ -211,8 +211,7 @@ fn request<'b>(
     body: &'b [u8],
 ) -> Result<(InferRequest, &'b [u8]), HttpProblem> {
     let (json, raw) = parts(call, body)?;
-    let request = serde_json::from_slice(json)
-        .map_err(|error| HttpProblem::malformed(format!("the body is not a request: {error}")))?;
+    let request = serde_json::from_slice(json).map_err(|error| call.unread(false, &error))?;
     Ok((request, raw))
 }
 

@@ -115,11 +115,9 @@ fn csv_rows(call: &ScoringCall, body: &[u8]) -> Result<ReadRows, HttpProblem> {
 /// Reads a request; what Python writes for a missing number, the bare word NaN, is no JSON, and read all
 /// the same.
 fn json_rows(call: &ScoringCall, body: &[u8]) -> Result<ReadRows, HttpProblem> {
-    let most = call.state.options.limits.rows;
-    let layout = call.model.scorer.layout();
-    match read_form(layout, body, most) {
+    match read_form(call, body) {
         Err(problem) if problem.code == "malformed" => match without_nan(body) {
-            Some(body) => read_form(layout, &body, most),
+            Some(body) => read_form(call, &body),
             None => Err(problem),
         },
         read => read,

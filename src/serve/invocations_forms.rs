@@ -8,6 +8,7 @@
 use std::fmt;
 
 use serde::Deserialize;
+use serde::de::value::SeqAccessDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use utoipa::openapi::schema::{AnyOfBuilder, Array, Object, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
@@ -17,6 +18,7 @@ use crate::frame::cell::Cell;
 use crate::prep::cells::CellKind;
 use crate::scoring::read_rows::ReadRows;
 use crate::scoring::records::{RecordLayout, RecordList, RecordReader};
+use crate::serve::call::ScoringCall;
 use crate::serve::problem::HttpProblem;
 use crate::source::json_list::append_list;
 
@@ -165,20 +167,18 @@ pub struct SplitTable {
 ///
 /// # Errors
 /// It is malformed, has too many rows, or its rows are of other lengths than its columns.
-pub fn read_form(layout: &RecordLayout, body: &[u8], most: usize) -> Result<ReadRows, HttpProblem> {
+pub fn read_form(call: &ScoringCall, body: &[u8]) -> Result<ReadRows, HttpProblem> {
+    let layout = call.model.scorer.layout();
     let mut reader = layout.reader(1);
     let mut json = serde_json::Deserializer::from_slice(body);
     let form = FormVisitor(RowLimit {
         reader: &mut reader,
         layout,
-        most,
+        most: call.state.options.limits.rows,
     });
     let read = json.deserialize_map(form);
     let read = read.and_then(|table| json.end().map(|()| table));
-    let table = read.map_err(|error| match reader.is_full() {
-        true => HttpProblem::too_many_rows(most),
-        false => HttpProblem::malformed(format!("the body is not a request: {error}")),
-    })?;
+    let table = read.map_err(|error| call.unread(reader.is_full(), &error))?;
     match table {
         None => Ok(reader.finish()),
         Some(table) => table.rows(layout),
@@ -250,21 +250,6 @@ impl<'a> RowLimit<'_, 'a> {
             layout: self.layout,
             most: self.most,
         }
-    }
-
-    /// Reads rows of cells.
-    fn cell_rows<'de, A: SeqAccess<'de>>(
-        &mut self,
-        mut items: A,
-    ) -> Result<Vec<Vec<JsonCell>>, A::Error> {
-        let mut rows = Vec::new();
-        while let Some(row) = items.next_element()? {
-            rows.push(row);
-            if rows.len() > self.most {
-                return Err(self.reader.overflow());
-            }
-        }
-        Ok(rows)
     }
 }
 
@@ -381,8 +366,16 @@ impl<'de> Visitor<'de> for CellRows<'_, '_> {
         f.write_str("a list of rows")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(mut self, items: A) -> Result<Self::Value, A::Error> {
-        self.0.cell_rows(items)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        let RowLimit { reader, most, .. } = self.0;
+        let mut rows = Vec::new();
+        while let Some(row) = items.next_element()? {
+            rows.push(row);
+            if rows.len() > most {
+                return Err(reader.overflow());
+            }
+        }
+        Ok(rows)
     }
 }
 
@@ -480,12 +473,8 @@ impl<'de> Visitor<'de> for LooseRow<'_, '_> {
         f.write_str("a record or a list of cells")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let mut cells = Vec::new();
-        while let Some(cell) = items.next_element()? {
-            cells.push(cell);
-        }
-        Ok(Some(cells))
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<Self::Value, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(items)).map(Some)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Self::Value, A::Error> {

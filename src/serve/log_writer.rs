@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::base::disk::{self, DiskError, FileLock};
-use crate::scoring::prediction_log::{OPEN, PredictionEntry, closed, entries, head, segments};
+use crate::scoring::prediction_log::{MAGIC, OPEN, PredictionEntry, closed, entries, segments};
 
 /// Where predictions are logged, and how much of them is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl LogWriter {
             let whole = entries(&left).map_err(|error| error.to_string())?;
             match whole.first() {
                 Some(first) => {
-                    let mut text = head().to_vec();
+                    let mut text = MAGIC.to_vec();
                     for entry in &whole {
                         text.extend(entry.encode());
                     }
@@ -95,18 +95,16 @@ impl LogWriter {
             Some(open) => open,
             none => {
                 let mut file = BufWriter::new(disk::append(&path)?);
-                file.write_all(head())
-                    .map_err(|cause| write(&path, cause))?;
+                disk::named("write", &path, file.write_all(MAGIC))?;
                 none.insert(OpenSegment {
                     file,
-                    size: head().len() as u64,
+                    size: MAGIC.len() as u64,
                     from_ms: entry.at_ms,
                 })
             }
         };
         let bytes = entry.encode();
-        let written = open.file.write_all(&bytes);
-        written.map_err(|cause| write(&path, cause))?;
+        disk::named("write", &path, open.file.write_all(&bytes))?;
         open.size += bytes.len() as u64;
         Ok(())
     }
@@ -118,7 +116,7 @@ impl LogWriter {
     pub fn flush(&mut self) -> Result<(), DiskError> {
         let path = self.path();
         match &mut self.open {
-            Some(open) => open.file.flush().map_err(|cause| write(&path, cause)),
+            Some(open) => disk::named("write", &path, open.file.flush()),
             None => Ok(()),
         }
     }
@@ -138,13 +136,13 @@ impl LogWriter {
     /// Keeps a segment under its name in place of the open one, and lets the oldest go.
     fn keep_closed(&self, from_ms: u64, text: &[u8]) -> Result<(), DiskError> {
         let packed = closed(from_ms, text);
-        let (name, bytes) = packed.map_err(|cause| write(&self.path(), cause))?;
+        let (name, bytes) = disk::named("write", &self.path(), packed)?;
         disk::write_lasting(&self.options.folder.join(name), &bytes)?;
         disk::remove_file(&self.path())?;
-        let mut kept = segments(&self.options.folder)?;
+        let kept = segments(&self.options.folder)?;
         let sizes: Vec<u64> = kept.iter().map(|path| size(path)).collect();
         let mut all: u64 = sizes.iter().sum();
-        for (path, size) in kept.drain(..).zip(sizes) {
+        for (path, size) in kept.into_iter().zip(sizes) {
             if all <= self.options.keep {
                 break;
             }
@@ -163,13 +161,5 @@ fn size(path: &Path) -> u64 {
     match disk::look(path) {
         Ok(disk::PathEntry::File(stamp)) => stamp.size,
         _ => 0,
-    }
-}
-
-fn write(path: &Path, cause: std::io::Error) -> DiskError {
-    DiskError {
-        verb: "write",
-        path: path.to_owned(),
-        cause,
     }
 }

@@ -19,6 +19,9 @@ use crate::serve::served_model::ServedModel;
 use crate::serve::shadow::{ShadowAgreement, ShadowReport};
 use crate::serve::slot::ModelSlot;
 
+/// Says a line to the operator.
+pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
+
 /// So many requests wait at most to be looked at.
 const WAITING: usize = 1024;
 
@@ -104,17 +107,13 @@ struct ObserverThread {
     drifts: BTreeMap<String, (String, Result<LiveDrift, String>)>,
     findings: Arc<Mutex<ObserverFindings>>,
     metrics: ObserverMetrics,
-    say: Arc<dyn Fn(&str) + Send + Sync>,
+    say: Say,
     waiting: Arc<AtomicUsize>,
 }
 
 impl Observer {
     /// Begins to look, if there is anything to do.
-    pub fn start(
-        tasks: ObserverTasks,
-        metrics: ObserverMetrics,
-        say: Arc<dyn Fn(&str) + Send + Sync>,
-    ) -> Option<Self> {
+    pub fn start(tasks: ObserverTasks, metrics: ObserverMetrics, say: Say) -> Option<Self> {
         if tasks.is_empty() {
             return None;
         }

@@ -145,10 +145,7 @@ fn request(call: &ScoringCall, body: &[u8]) -> Result<(ReadRows, usize), HttpPro
     let explain = seed
         .deserialize(&mut json)
         .and_then(|explain| json.end().map(|()| explain))
-        .map_err(|error| match reader.is_full() {
-            true => HttpProblem::too_many_rows(most),
-            false => HttpProblem::malformed(format!("the body is not a request: {error}")),
-        })?;
+        .map_err(|error| call.unread(reader.is_full(), &error))?;
     Ok((reader.finish(), explain))
 }
 

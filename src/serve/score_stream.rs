@@ -25,6 +25,7 @@ use crate::serve::call::{
 use crate::serve::problem::{HttpProblem, StreamProblems};
 use crate::serve::score::{RowAnswer, row_answer};
 use crate::serve::state::ServeState;
+use crate::source::ndjson::plain;
 
 /// The type of a stream.
 pub const NDJSON: &str = "application/x-ndjson";
@@ -79,18 +80,9 @@ pub async fn stream(
     request: Request,
 ) -> Result<Response, HttpProblem> {
     let name = queried(query)?;
-    let (call, admitted) = ScoringCall::begin(
-        state,
-        &request,
-        AskedModel {
-            name: name.as_deref(),
-            version: None,
-        },
-    )?;
-    let accepted = AcceptedTypes {
-        types: &[NDJSON, "application/jsonl", "application/json"],
-        or_none: false,
-    };
+    let asked = AskedModel::named(name.as_deref());
+    let (call, admitted) = ScoringCall::begin(state, &request, asked)?;
+    let accepted = AcceptedTypes::of(&[NDJSON, "application/jsonl", "application/json"]);
     check_type(request.headers(), &accepted)?;
     let open = OpenStream {
         patience: call.state.options.limits.time,
@@ -222,9 +214,7 @@ fn read(call: &ScoringCall, text: &[u8]) -> Result<ReadRows, HttpProblem> {
     let mut reader = call.model.scorer.layout().reader(1);
     for line in lines_of(text).filter(|line| !is_empty(line)) {
         if let Err(error) = reader.json(line) {
-            let why = error.to_string();
-            let why = why.split(" at line ").next().unwrap_or_default();
-            reader.unreadable(format!("this is not JSON: {why}"));
+            reader.unreadable(plain(&error));
         }
     }
     Ok(reader.finish())

@@ -10,6 +10,9 @@ use crate::prep::cells::CellKind;
 use crate::prep::preprocessor::{RequiredColumn, TrainedColumn};
 use crate::scoring::scorer::Scorer;
 
+/// The fewest digits of a digest that name a model.
+const SHORTEST: usize = 8;
+
 /// A model that answers.
 #[derive(Debug)]
 pub struct ServedModel {
@@ -74,6 +77,11 @@ impl ServedModel {
             .map(|input| (input.name.clone(), cell(input)))
             .collect();
         serde_json::Value::from(record).to_string()
+    }
+
+    /// Returns whether a version names it: the beginning of its digest, long enough to name nothing else.
+    pub fn is_version(&self, version: &str) -> bool {
+        version.len() >= SHORTEST && self.hex.starts_with(version)
     }
 
     /// Returns whether all columns that it needs are numbers.

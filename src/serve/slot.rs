@@ -116,7 +116,7 @@ impl ModelSlot {
     pub fn of_version(&self, version: &str) -> Option<Arc<ServedModel>> {
         let canary = self.canary.as_ref().map(|canary| canary.slot.current());
         let mut models = [Some(self.current()), canary].into_iter().flatten();
-        models.find(|model| version.len() >= 8 && model.hex.starts_with(version))
+        models.find(|model| model.is_version(version))
     }
 
     /// Returns this and what stands beside it.

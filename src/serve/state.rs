@@ -13,13 +13,10 @@ use crate::base::digest::Digest;
 use crate::serve::api_keys::ApiKeyFile;
 use crate::serve::log_writer::LogWriter;
 use crate::serve::metrics::{ReloadOutcome, ServeMetrics};
-use crate::serve::observer::{Observer, ObserverTasks};
+use crate::serve::observer::{Observer, ObserverTasks, Say};
 use crate::serve::options::ServeOptions;
 use crate::serve::problem::HttpProblem;
 use crate::serve::slot::{ModelSlot, Reload, ReloadBy};
-
-/// Says a line to the operator.
-pub type Say = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// What all requests of a server share.
 pub struct ServeState {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::prep::cells::{CellKind, ColumnCells};
-use crate::scoring::read_rows::{number_of, text_of};
+use crate::scoring::records::GivenCell;
 
 /// The cells of a tensor, in the order of its rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -217,51 +217,40 @@ impl TensorCells {
         })
     }
 
+    /// Returns the cell at a place, as it is read everywhere.
+    fn given(&self, at: usize) -> GivenCell<'_> {
+        match self {
+            Self::Bools(cells) => GivenCell::Bool(cells[at]),
+            Self::Ints(cells) => GivenCell::Int(cells[at]),
+            Self::Wholes(cells) => GivenCell::Whole(cells[at]),
+            Self::Floats(cells) => GivenCell::Float(cells[at]),
+            Self::Texts(cells) => GivenCell::Text(&cells[at]),
+        }
+    }
+
     /// Returns them as a column of a model; what is wrong with single rows is put into `errors`.
-    pub fn column(self, name: &str, kind: CellKind, errors: &mut [Option<String>]) -> ColumnCells {
-        match (kind, self) {
-            (CellKind::Number, Self::Texts(cells)) => {
-                let one = |(text, error): (&String, &mut Option<String>)| {
-                    number_of(name, text).unwrap_or_else(|why| {
+    pub fn column(&self, name: &str, kind: CellKind, errors: &mut [Option<String>]) -> ColumnCells {
+        let cells = (0..self.len()).map(|at| self.given(at));
+        match kind {
+            CellKind::Text => ColumnCells::Texts(cells.map(GivenCell::text).collect()),
+            CellKind::Number => {
+                let number = |(cell, error): (GivenCell<'_>, &mut Option<String>)| {
+                    cell.number(name).unwrap_or_else(|why| {
                         error.get_or_insert(why);
                         f64::NAN
                     })
                 };
-                ColumnCells::Numbers(cells.iter().zip(errors).map(one).collect())
-            }
-            (CellKind::Number, cells) => ColumnCells::Numbers(cells.numbers()),
-            (CellKind::Text, Self::Texts(cells)) => {
-                ColumnCells::Texts(cells.iter().map(|text| text_of(text)).collect())
-            }
-            (CellKind::Text, Self::Bools(cells)) => {
-                ColumnCells::Texts(cells.iter().map(|flag| Some(flag.to_string())).collect())
-            }
-            (CellKind::Text, Self::Ints(cells)) => {
-                ColumnCells::Texts(cells.iter().map(|cell| Some(cell.to_string())).collect())
-            }
-            (CellKind::Text, Self::Wholes(cells)) => {
-                ColumnCells::Texts(cells.iter().map(|cell| Some(cell.to_string())).collect())
-            }
-            (CellKind::Text, Self::Floats(cells)) => {
-                let text = |cell: &f64| (!cell.is_nan()).then(|| (cell + 0.0).to_string());
-                ColumnCells::Texts(cells.iter().map(text).collect())
+                ColumnCells::Numbers(cells.zip(errors).map(number).collect())
             }
         }
     }
 
-    /// Returns them as numbers; text has none.
-    pub fn numbers(self) -> Vec<f64> {
-        match self {
-            Self::Bools(cells) => {
-                let number = |flag: bool| f64::from(u8::from(flag));
-                cells.into_iter().map(number).collect()
-            }
-            Self::Ints(cells) => cells.into_iter().map(|cell| cell as f64).collect(),
-            Self::Wholes(cells) => cells.into_iter().map(|cell| cell as f64).collect(),
-            // Adding zero turns -0.0 into 0.0, as everywhere else.
-            Self::Floats(cells) => cells.into_iter().map(|cell| cell + 0.0).collect(),
-            Self::Texts(_) => Vec::new(),
-        }
+    /// Returns them as numbers; what is none is NaN.
+    pub fn numbers(&self) -> Vec<f64> {
+        let cells = (0..self.len()).map(|at| self.given(at));
+        cells
+            .map(|cell| cell.number("").unwrap_or(f64::NAN))
+            .collect()
     }
 
     /// Adds a whole number that is larger than others.
@@ -284,8 +273,7 @@ impl TensorCells {
         match self {
             Self::Floats(cells) => cells.push(number),
             Self::Ints(_) | Self::Wholes(_) => {
-                let cells = std::mem::replace(self, Self::Floats(Vec::new()));
-                let mut floats = cells.numbers();
+                let mut floats = self.numbers();
                 floats.push(number);
                 *self = Self::Floats(floats);
             }

@@ -89,7 +89,7 @@ pub fn read(
 }
 
 /// The library's words without its count of lines, which begins anew with each.
-fn plain(error: &serde_json::Error) -> String {
+pub fn plain(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.split(" at line ").next().unwrap_or_default();
     if error.is_data() {

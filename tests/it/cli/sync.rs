@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::serve::client::{TREES, trained};
+use crate::serve::client::{TREES, digest_of, train_other, trained};
 use crate::world::World;
 
 /// A bucket in a folder of its own.
@@ -45,22 +45,12 @@ fn pull(world: &World, bucket: &TestBucket, more: &[&str]) -> crate::world::Outp
 }
 
 fn champion(world: &World) -> String {
-    let list: Value = serde_json::from_str(&world.ok(&["model", "list", "--json"])).unwrap();
-    let list = list.as_array().unwrap();
-    let flows = list.iter().find(|model| model["name"] == "champion/flows");
-    flows.unwrap()["digest"].as_str().unwrap().to_owned()
+    digest_of(world, "champion/flows")
 }
 
 /// Makes another model the champion.
 fn promote_other(world: &World) {
-    let pipeline = std::fs::read_to_string(world.root().join("flows.yaml")).unwrap();
-    world.write(
-        "other.yaml",
-        pipeline
-            .replace("[20]", "[3]")
-            .replace("champion/flows", "champion/other"),
-    );
-    world.ok(&["run", "other.yaml"]);
+    train_other(world, "[3]");
     let to = ["--to", "champion/flows", "--by", "it", "--why", "another"];
     world.ok(&[&["model", "promote", "ref:champion/other"], &to[..]].concat());
 }

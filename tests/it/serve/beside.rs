@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::dice::Dice;
-use crate::serve::client::{TREES, TestServer, ask, flows, records, trained};
+use crate::serve::client::{TREES, TestServer, ask, flows, records, train_other, trained};
 use crate::world::World;
 
 fn body(csv: &str) -> String {
@@ -22,16 +22,6 @@ fn json(world: &World, args: &[&str]) -> Value {
 fn ends(server: &mut TestServer) {
     server.signal(Signal::TERM);
     assert_eq!(server.ended(), 0);
-}
-
-/// A second model, as `ref:champion/other`.
-fn other(world: &World) {
-    let pipeline = std::fs::read_to_string(world.root().join("flows.yaml")).unwrap();
-    let pipeline = pipeline
-        .replace("[20]", "[3]")
-        .replace("champion/flows", "champion/other");
-    world.write("other.yaml", pipeline);
-    world.ok(&["run", "other.yaml"]);
 }
 
 fn segments(world: &World) -> Vec<PathBuf> {
@@ -170,7 +160,7 @@ fn a_log_is_rotated_bounded_and_taken_up_after_a_kill() {
 #[test]
 fn a_challenger_is_asked_unseen_and_a_canary_answers_its_share() {
     let world = trained(TREES);
-    other(&world);
+    train_other(&world, "[3]");
     let flags = ["--shadow", "ref:champion/other", "--drain-delay", "0"];
     let mut server = TestServer::start(&world, &flags);
     let plain = server.post("/v1/score", &body(&flows(300, 7)));

@@ -74,6 +74,25 @@ pub(crate) fn trained(learner: &str) -> World {
     world
 }
 
+/// Trains another model of so many trees, as `ref:champion/other`.
+pub(crate) fn train_other(world: &World, trees: &str) {
+    let pipeline = std::fs::read_to_string(world.root().join("flows.yaml")).unwrap();
+    let pipeline = pipeline.replace("[20]", trees);
+    world.write(
+        "other.yaml",
+        pipeline.replace("champion/flows", "champion/other"),
+    );
+    world.ok(&["run", "other.yaml"]);
+}
+
+/// The digest of what a ref points at.
+pub(crate) fn digest_of(world: &World, name: &str) -> String {
+    let list: Value = serde_json::from_str(&world.ok(&["model", "list", "--json"])).unwrap();
+    let mut list = list.as_array().unwrap().iter();
+    let found = list.find(|model| model["name"] == name);
+    found.unwrap()["digest"].as_str().unwrap().to_owned()
+}
+
 /// The rows of a table as records of JSON: numbers as numbers, missing cells as null or left out.
 pub(crate) fn records(csv: &str, dice: &mut Dice) -> Vec<String> {
     let mut lines = csv.lines();

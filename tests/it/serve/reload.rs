@@ -4,9 +4,8 @@ use std::io::{BufReader, Write};
 use std::net::TcpStream;
 
 use rustix::process::Signal;
-use serde_json::Value;
 
-use crate::serve::client::{TREES, TestServer, ask, read_answer, trained};
+use crate::serve::client::{TREES, TestServer, ask, digest_of, read_answer, train_other, trained};
 use crate::world::World;
 
 const BODY: &str = r#"{"rows": [{"duration": 1.5, "id.orig_p": 80, "proto": "tcp"}]}"#;
@@ -14,24 +13,9 @@ const BODY: &str = r#"{"rows": [{"duration": 1.5, "id.orig_p": 80, "proto": "tcp
 /// A workspace with two models, of which the first is the champion; returns their digests.
 fn two_models() -> (World, String, String) {
     let world = trained(TREES);
-    let models = |world: &World| -> String {
-        let list: Value = serde_json::from_str(&world.ok(&["model", "list", "--json"])).unwrap();
-        list[0]["digest"].as_str().unwrap().to_owned()
-    };
-    let first = models(&world);
-    let pipeline = std::fs::read_to_string(world.root().join("flows.yaml")).unwrap();
-    world.write(
-        "other.yaml",
-        pipeline
-            .replace("[20]", "[5]")
-            .replace("champion/flows", "champion/other"),
-    );
-    world.run(&["other.yaml"]);
-    let list: Value = serde_json::from_str(&world.ok(&["model", "list", "--json"])).unwrap();
-    let list = list.as_array().unwrap();
-    let mut digests = list.iter().map(|model| model["digest"].as_str().unwrap());
-    let second = digests.find(|digest| *digest != first);
-    let second = second.unwrap().to_owned();
+    train_other(&world, "[5]");
+    let first = digest_of(&world, "champion/flows");
+    let second = digest_of(&world, "champion/other");
     (world, first, second)
 }
 
