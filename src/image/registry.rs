@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use ureq::Agent;
-use ureq::http::{HeaderMap, Response, StatusCode, header};
+use ureq::http::{HeaderMap, Response, StatusCode, Uri, header};
 
 use crate::base::secret::Secret;
 use crate::image::layer::sha256;
@@ -281,7 +281,8 @@ impl<'a> Registry<'a> {
             request = request.header(*name, *value);
         }
         // Where a registry keeps blobs elsewhere, that place is not told who sends them.
-        let is_ours = address.starts_with(&format!("{}://{}/", self.to.scheme(), self.to.host));
+        let is_ours =
+            origin(address).is_some_and(|found| Some(found) == origin(&self.to.address("")));
         if let (Some(authorization), true) = (&self.authorization, is_ours) {
             request = request.header(header::AUTHORIZATION, authorization);
         }
@@ -372,6 +373,15 @@ impl<'a> Registry<'a> {
     }
 }
 
+/// Returns scheme, host and port of an address. A registry may leave out the port that its scheme has anyway.
+fn origin(address: &str) -> Option<(String, String, u16)> {
+    let address: Uri = address.parse().ok()?;
+    let scheme = address.scheme_str()?.to_ascii_lowercase();
+    let usual = if scheme == "https" { 443 } else { 80 };
+    let host = address.host()?.to_ascii_lowercase();
+    Some((scheme, host, address.port_u16().unwrap_or(usual)))
+}
+
 fn strip_scheme<'t>(text: &'t str, scheme: &str) -> Option<&'t str> {
     let (given, rest) = text.split_once(' ')?;
     given.eq_ignore_ascii_case(scheme).then_some(rest)
@@ -410,5 +420,32 @@ mod tests {
         ] {
             assert!(ImageReference::parse(odd).is_err(), "{odd}");
         }
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port_which_may_be_the_usual_one() {
+        let same = [
+            (
+                "https://r.example:443/v2/m/",
+                "https://R.example/v2/m/blobs/uploads/1?x=y",
+            ),
+            ("http://127.0.0.1:80/", "http://127.0.0.1/v2/"),
+            ("http://[::1]:5000/", "http://[::1]:5000/v2/"),
+        ];
+        for (left, right) in same {
+            assert!(origin(left).is_some());
+            assert_eq!(origin(left), origin(right));
+        }
+        let others = [
+            ("https://r.example/", "http://r.example/"),
+            ("https://r.example/", "https://r.example:5000/"),
+            ("https://r.example/", "https://r.example.evil/"),
+            ("https://r.example/", "https://r.example@evil/"),
+            ("https://r.example/", "https://evil/r.example/"),
+        ];
+        for (left, right) in others {
+            assert_ne!(origin(left), origin(right), "{right}");
+        }
+        assert_eq!(origin("//r.example/"), None);
     }
 }
