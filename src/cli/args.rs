@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::cli::args_choose::OverrideArgs;
 use crate::cli::args_data::{DataCommand, InitArgs, QuarantineCommand, SchemaAction};
+use crate::cli::args_deploy::DeployCommand;
 use crate::cli::args_image::ImageCommand;
 use crate::cli::args_model::{
     ForgetArgs, ImpactArgs, KeysCommand, ModelCommand, PredictArgs, SweepCommand,
@@ -79,6 +80,9 @@ pub enum CliCommand {
     /// Make container images that serve a model, and send them to a registry
     #[command(subcommand)]
     Image(ImageCommand),
+    /// Train on a schedule and put models in service, by GitHub Actions on AWS
+    #[command(subcommand)]
+    Deploy(DeployCommand),
     /// Answer requests for verdicts over HTTP
     Serve(Box<ServeArgs>),
     /// Show or plot the leaderboard of a hyperparameter search

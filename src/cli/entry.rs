@@ -9,9 +9,9 @@ use crate::app::workspace::{AppError, Workspace};
 use crate::cli::args::{Arguments, CliCommand};
 use crate::cli::exit::{Exit, of_error};
 use crate::cli::{
-    cache, cancel, cat, check, completions, data, diff, explain, forget, graph, image, impact,
-    init, keys, lineage, model, out, predict, quarantine, replay, run, runs, schema, serve, status,
-    supervise, sweep, sync, transfer, watch,
+    cache, cancel, cat, check, completions, data, deploy, diff, explain, forget, graph, image,
+    impact, init, keys, lineage, model, out, predict, quarantine, replay, run, runs, schema, serve,
+    status, supervise, sweep, sync, transfer, watch,
 };
 use crate::reporter::problem;
 
@@ -107,6 +107,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, AppError> {
         CliCommand::Keys(command) => keys::keys(&workspace, command),
         CliCommand::Predict(args) => predict::predict(&workspace, args),
         CliCommand::Image(command) => image::run(&workspace, command),
+        CliCommand::Deploy(command) => deploy::run(&workspace, command),
         CliCommand::Serve(args) => serve::serve(&workspace, args),
         CliCommand::Sweep(args) => sweep::sweep(&workspace, args),
         CliCommand::Cache(args) => cache::cache(&workspace, args),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use serde_json::json;
@@ -46,11 +46,7 @@ fn build(workspace: &Workspace, args: &ImageBuildArgs) -> Result<Exit, AppError>
         )));
     }
     let (package, facts) = packed(workspace, &args.whose.name(&args.model))?;
-    let path = match &args.program {
-        Some(path) => workspace.root().join(path),
-        None => std::env::current_exe()
-            .map_err(|error| AppError::Data(format!("this program is not found: {error}")))?,
-    };
+    let path = program_file(workspace, args.program.as_deref())?;
     let program = disk::read(&path)?;
     let odd = |why: String| AppError::Data(format!("`{}`: {why}", path.display()));
     let libraries = match linking(&program).map_err(odd)? {
@@ -90,6 +86,18 @@ fn build(workspace: &Workspace, args: &ImageBuildArgs) -> Result<Exit, AppError>
         args.model
     ));
     Ok(Exit::Done)
+}
+
+/// Returns the netsec that is meant: the one that is named, or this one.
+pub(crate) fn program_file(
+    workspace: &Workspace,
+    named: Option<&Path>,
+) -> Result<PathBuf, AppError> {
+    match named {
+        Some(path) => Ok(workspace.root().join(path)),
+        None => std::env::current_exe()
+            .map_err(|error| AppError::Data(format!("this program is not found: {error}"))),
+    }
 }
 
 /// The index of a layout, as far as it is needed.

@@ -3,6 +3,7 @@
 pub mod args;
 pub mod args_choose;
 pub mod args_data;
+pub mod args_deploy;
 pub mod args_image;
 pub mod args_model;
 pub mod args_serve;
@@ -15,6 +16,7 @@ pub mod check;
 pub mod collector;
 pub mod completions;
 pub mod data;
+pub mod deploy;
 pub mod diff;
 pub mod entry;
 pub mod exit;

@@ -5,6 +5,7 @@ mod attest;
 mod cache;
 mod crash;
 mod daily;
+mod deploy;
 mod differences;
 mod escapes;
 mod forget;
