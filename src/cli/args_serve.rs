@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, value_parser};
 
 /// Answer requests for verdicts over HTTP.
 #[derive(Args, Debug)]
@@ -47,23 +47,23 @@ pub struct ServeArgs {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_client_ca: Option<PathBuf>,
     /// The most bytes of a body, and of a line of a stream
-    #[arg(long, value_name = "BYTES", default_value_t = 8 << 20)]
-    pub max_body: usize,
+    #[arg(long, value_name = "BYTES", default_value_t = 8 << 20, value_parser = value_parser!(u32).range(1..=1 << 30))]
+    pub max_body: u32,
     /// The most rows of a body
-    #[arg(long, value_name = "ROWS", default_value_t = 10_000)]
-    pub max_rows: usize,
+    #[arg(long, value_name = "ROWS", default_value_t = 10_000, value_parser = value_parser!(u32).range(1..))]
+    pub max_rows: u32,
     /// How long a request may take
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     pub timeout: f64,
     /// How many requests are answered at a time; others are told to try again
-    #[arg(long, value_name = "REQUESTS", default_value_t = 256)]
-    pub concurrency: usize,
+    #[arg(long, value_name = "REQUESTS", default_value_t = 256, value_parser = value_parser!(u32).range(1..=1 << 20))]
+    pub concurrency: u32,
     /// How many requests of a key are answered in a second; without keys, of all callers together
-    #[arg(long, value_name = "REQUESTS")]
+    #[arg(long, value_name = "REQUESTS", value_parser = value_parser!(u32).range(1..))]
     pub rate: Option<u32>,
     /// How many threads answer requests; as many as there are cores if it is left out
-    #[arg(long, value_name = "THREADS")]
-    pub workers: Option<usize>,
+    #[arg(long, value_name = "THREADS", value_parser = value_parser!(u16).range(1..=1024))]
+    pub workers: Option<u16>,
     /// How often to look whether a ref has moved
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
     pub watch: f64,
@@ -83,15 +83,15 @@ pub struct ServeArgs {
     /// Leave a column out of the log (may be repeated)
     #[arg(long, value_name = "COLUMN", requires = "log")]
     pub log_without: Vec<String>,
-    /// Begin a new file of the log after so many bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
+    /// Begin a new file of the log after so many bytes, at most 512 MiB
+    #[arg(long, value_name = "BYTES", default_value_t = 64 << 20, value_parser = value_parser!(u64).range(1..=512 << 20))]
     pub log_file: u64,
     /// The most bytes of closed files of the log that are kept; the oldest go first
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
     pub log_keep: u64,
     /// Compare so many rows at a time with those that the model was trained on
-    #[arg(long, value_name = "ROWS")]
-    pub drift_window: Option<usize>,
+    #[arg(long, value_name = "ROWS", value_parser = value_parser!(u32).range(1..))]
+    pub drift_window: Option<u32>,
     /// How long to go on after the server has said that it is not ready any more
     #[arg(long, value_name = "SECONDS", default_value_t = 1.0)]
     pub drain_delay: f64,

@@ -59,7 +59,7 @@ pub fn serve(workspace: &Workspace, args: &ServeArgs) -> Result<Exit, AppError> 
         out::say(&format!("tells metrics at {scheme}://{operators}/metrics"));
     }
     server
-        .run(args.workers.unwrap_or_else(cores).max(1))
+        .run(args.workers.map_or_else(cores, usize::from))
         .map_err(told)?;
     Ok(Exit::Done)
 }
@@ -105,12 +105,12 @@ fn options(workspace: &Workspace, args: &ServeArgs) -> Result<ServeOptions, AppE
         without_keys: args.no_keys,
         tls,
         limits: RequestLimits {
-            body: args.max_body,
-            rows: args.max_rows,
-            time: seconds("timeout", args.timeout)?,
-            at_once: args.concurrency.clamp(1, 1 << 20),
+            body: args.max_body as usize,
+            rows: args.max_rows as usize,
+            time: more_than_none("timeout", args.timeout)?,
+            at_once: args.concurrency as usize,
             heavy_at_once: cores(),
-            per_second: args.rate.map(|rate| rate.max(1)),
+            per_second: args.rate,
         },
         drain: DrainTimes {
             delay: seconds("drain-delay", args.drain_delay)?,
@@ -124,7 +124,7 @@ fn options(workspace: &Workspace, args: &ServeArgs) -> Result<ServeOptions, AppE
             age_ms: LOG_AGE_MS,
             keep: args.log_keep,
         }),
-        drift_window: args.drift_window,
+        drift_window: args.drift_window.map(|rows| rows as usize),
     })
 }
 
@@ -132,6 +132,15 @@ fn seconds(flag: &str, given: f64) -> Result<Duration, AppError> {
     Duration::try_from_secs_f64(given)
         .map(|given| given.min(LONGEST))
         .map_err(|_| AppError::Usage(format!("`--{flag} {given}` is not a number of seconds")))
+}
+
+fn more_than_none(flag: &str, given: f64) -> Result<Duration, AppError> {
+    match seconds(flag, given)? {
+        Duration::ZERO => Err(AppError::Usage(format!(
+            "`--{flag} {given}` leaves no time to answer anything"
+        ))),
+        time => Ok(time),
+    }
 }
 
 /// Loads the models, and what is to stand beside them.
