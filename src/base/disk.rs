@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -207,7 +207,27 @@ pub fn create_dirs(path: &Path) -> DiskResult<()> {
     named("create", path, fs::create_dir_all(path))
 }
 
-/// Writes a file that appears whole or not at all: a temporary neighbour, flushed, then renamed.
+/// Creates a directory, and those above it, that only their owner may enter; those that are there stay
+/// as they are.
+pub fn create_private_dirs(path: &Path) -> DiskResult<()> {
+    let made = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path);
+    named("create", path, made)
+}
+
+/// Opens a file to append to; one that is made for that only its owner may read.
+pub fn append_private(path: &Path) -> DiskResult<File> {
+    let opened = File::options()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path);
+    named("append to", path, opened)
+}
+
+/// Writes a file that only its owner may read, and that appears whole or not at all: a temporary neighbour, flushed, then renamed.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> DiskResult<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut temporary = named(

@@ -1,7 +1,6 @@
 //! `netsec serve replay`.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use serde_json::json;
 
@@ -11,7 +10,9 @@ use crate::base::disk;
 use crate::cli::args_serve::ServeReplayArgs;
 use crate::cli::exit::Exit;
 use crate::cli::out;
-use crate::scoring::prediction_log::{PredictionEntry, ReplayCounts, entries, segments};
+use crate::scoring::prediction_log::{
+    OPEN, PredictionEntry, PredictionLogError, ReplayCounts, entries, segments,
+};
 use crate::scoring::scorer::Scorer;
 
 /// So many rows are named that got another verdict.
@@ -22,48 +23,46 @@ const NAMED: usize = 10;
 /// # Errors
 /// The log cannot be read; a file of it was changed.
 pub fn replay(workspace: &Workspace, args: &ServeReplayArgs) -> Result<Exit, AppError> {
-    let files = files(workspace, args)?;
     if args.show {
-        for file in files {
-            for entry in read(&file)? {
-                for row in entry.rows() {
-                    let line = serde_json::to_string(&row).expect("plain data serialises");
-                    out::data(format!("{line}\n").as_bytes())?;
-                }
+        each_entry(workspace, args, &mut |entry| {
+            for row in entry.rows() {
+                let line = serde_json::to_string(&row).expect("plain data serialises");
+                out::data(format!("{line}\n").as_bytes())?;
             }
-        }
+            Ok(())
+        })?;
         return Ok(Exit::Done);
     }
-    let mut models: BTreeMap<Digest, Option<Scorer>> = BTreeMap::new();
+    let mut models: BTreeMap<Digest, Result<Scorer, String>> = BTreeMap::new();
     let mut counts = ReplayCounts::default();
     let mut named = 0;
-    for file in files {
-        for entry in read(&file)? {
-            let model = models
-                .entry(entry.model)
-                .or_insert_with(|| scorer(workspace, &entry.model));
-            let Some(model) = model else {
-                counts.rows += entry.probabilities.len() as u64;
-                counts.no_model += entry.probabilities.len() as u64;
-                continue;
-            };
-            entry.replay(model, &mut counts, &mut |row, verdict| {
-                named += 1;
-                if named <= NAMED {
-                    let before = entry.probabilities[row];
-                    let now = verdict.as_ref().map(|score| score.probability);
-                    out::say(&format!(
-                        "request {}, row {}: it was {before:?}, and is {now:?} now",
-                        entry.request,
-                        row + 1
-                    ));
-                }
-            });
+    each_entry(workspace, args, &mut |entry| {
+        let model = models
+            .entry(entry.model)
+            .or_insert_with(|| scorer(workspace, &entry.model));
+        let Ok(model) = model else {
+            counts.rows += entry.probabilities.len() as u64;
+            counts.no_model += entry.probabilities.len() as u64;
+            return Ok(());
+        };
+        entry.replay(model, &mut counts, &mut |row, verdict| {
+            named += 1;
+            if named <= NAMED {
+                let before = entry.probabilities[row];
+                let now = verdict.as_ref().map(|score| score.probability);
+                out::say(&format!(
+                    "request {}, row {}: it was {before:?}, and is {now:?} now",
+                    entry.request,
+                    row + 1
+                ));
+            }
+        });
+        Ok(())
+    })?;
+    for (digest, model) in &models {
+        if let Err(why) = model {
+            out::say(&format!("the model {} {why}", digest.short()));
         }
-    }
-    for (digest, _) in models.iter().filter(|(_, model)| model.is_none()) {
-        let short = digest.short();
-        out::say(&format!("the model {short} is not in this workspace"));
     }
     if args.json {
         out::json(&json!(counts))?;
@@ -79,23 +78,58 @@ pub fn replay(workspace: &Workspace, args: &ServeReplayArgs) -> Result<Exit, App
     })
 }
 
-fn files(workspace: &Workspace, args: &ServeReplayArgs) -> Result<Vec<PathBuf>, AppError> {
+/// Goes through the entries of a log, the oldest first.
+fn each_entry(
+    workspace: &Workspace,
+    args: &ServeReplayArgs,
+    told: &mut dyn FnMut(&PredictionEntry) -> Result<(), AppError>,
+) -> Result<(), AppError> {
     let path = workspace.root().join(&args.log);
+    let data = |error: PredictionLogError| AppError::Data(error.to_string());
     match disk::look(&path) {
-        Ok(disk::PathEntry::Directory) => Ok(segments(&path)?),
-        Ok(_) => Ok(vec![path]),
-        Err(_) => Err(AppError::Usage(format!(
-            "there is no log `{}`: `netsec serve --log FOLDER` writes one",
-            args.log.display()
-        ))),
+        Ok(disk::PathEntry::Directory) => {}
+        Ok(_) => return entries(&path).map_err(data)?.iter().try_for_each(told),
+        Err(_) => {
+            return Err(AppError::Usage(format!(
+                "there is no log `{}`: `netsec serve --log FOLDER` writes one",
+                args.log.display()
+            )));
+        }
+    }
+    // A server may be writing: what it has open is read first, and left out if it was closed since then.
+    let open = path.join(OPEN);
+    let mut latest = match disk::look(&open) {
+        Ok(_) => entries(&open).or_else(no_more).map_err(data)?,
+        Err(_) => Vec::new(),
+    };
+    let first_ms = latest.first().map(|entry| entry.at_ms);
+    for file in segments(&path)?.iter().filter(|file| **file != open) {
+        let closed = entries(file).or_else(no_more).map_err(data)?;
+        if first_ms.is_some() && closed.first().map(|entry| entry.at_ms) == first_ms {
+            latest.clear();
+        }
+        closed.iter().try_for_each(&mut *told)?;
+    }
+    latest.iter().try_for_each(told)
+}
+
+/// A segment that is gone was closed, or was the oldest of more than are kept.
+fn no_more(error: PredictionLogError) -> Result<Vec<PredictionEntry>, PredictionLogError> {
+    match error {
+        PredictionLogError::Disk(error) if error.is_missing() => Ok(Vec::new()),
+        error => Err(error),
     }
 }
 
-fn read(file: &std::path::Path) -> Result<Vec<PredictionEntry>, AppError> {
-    entries(file).map_err(|error| AppError::Data(error.to_string()))
-}
-
-fn scorer(workspace: &Workspace, digest: &Digest) -> Option<Scorer> {
-    let bytes = workspace.fetch_file(digest).ok().flatten()?;
-    Scorer::load(&bytes).ok()
+/// Returns what asks a model, or why it cannot be asked.
+fn scorer(workspace: &Workspace, digest: &Digest) -> Result<Scorer, String> {
+    let bytes = match workspace.fetch_file(digest) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Err("is a directory: it is no model".to_owned()),
+        Err(AppError::Store(error)) if error.is_missing() => {
+            return Err("is not in this workspace".to_owned());
+        }
+        Err(error) => return Err(format!("cannot be read: {error}")),
+    };
+    Scorer::load(&bytes).map_err(|error| format!("cannot be read: {error}"))
 }

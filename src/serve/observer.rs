@@ -3,11 +3,12 @@
 //! that cannot keep up with is counted, not waited for.
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::scoring::prediction_log::PredictionEntry;
 use crate::scoring::read_rows::ReadRows;
@@ -27,6 +28,9 @@ const WAITING: usize = 1024;
 
 /// So many bytes of requests wait at most to be looked at.
 const WAITING_BYTES: usize = 128 << 20;
+
+/// After the disk has failed, so long nothing is logged.
+const LOG_PAUSE: Duration = Duration::from_secs(30);
 
 /// After so long without a request what was logged is handed to the system.
 const CALM: Duration = Duration::from_millis(200);
@@ -104,6 +108,8 @@ pub struct Observer {
 /// The state of the thread.
 struct ObserverThread {
     tasks: ObserverTasks,
+    /// Until when nothing is logged, since the disk failed.
+    log_pause: Option<Instant>,
     drifts: BTreeMap<String, (String, Result<LiveDrift, String>)>,
     findings: Arc<Mutex<ObserverFindings>>,
     metrics: ObserverMetrics,
@@ -123,6 +129,7 @@ impl Observer {
         let findings = Arc::new(Mutex::new(ObserverFindings::default()));
         let work = ObserverThread {
             tasks,
+            log_pause: None,
             drifts: BTreeMap::new(),
             findings: Arc::clone(&findings),
             metrics: metrics.clone(),
@@ -183,10 +190,10 @@ impl ObserverThread {
                     self.waiting.fetch_sub(weight, Ordering::Relaxed);
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    if let Some(log) = &mut self.tasks.log
+                    if let (Some(log), None) = (&mut self.tasks.log, self.log_pause)
                         && let Err(error) = log.flush()
                     {
-                        self.stop_logging(&error.to_string());
+                        self.pause_logging(&error.to_string());
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -203,11 +210,22 @@ impl ObserverThread {
     }
 
     fn look_at(&mut self, mut observed: ObservedCall) {
-        if let Some(challenge) = observed.challenge.take() {
-            self.ask_challenger(&observed, challenge);
-        }
-        if let Some(window) = self.tasks.drift_window.filter(|_| !observed.is_canary) {
-            self.watch_drift(&observed, window);
+        let challenge = observed.challenge.take();
+        let window = self.tasks.drift_window.filter(|_| !observed.is_canary);
+        // What goes wrong with one request is no reason to log no other.
+        let looked = catch_unwind(AssertUnwindSafe(|| {
+            if let Some(challenge) = challenge {
+                self.ask_challenger(&observed, challenge);
+            }
+            if let Some(window) = window {
+                self.watch_drift(&observed, window);
+            }
+        }));
+        if looked.is_err() {
+            (self.say)(&format!(
+                "the request {} could not be compared with a challenger or with training: this is a mistake in netsec",
+                observed.request
+            ));
         }
         self.log(observed);
     }
@@ -273,6 +291,10 @@ impl ObserverThread {
         let Some(log) = &mut self.tasks.log else {
             return;
         };
+        if self.log_pause.is_some_and(|until| Instant::now() < until) {
+            self.metrics.lost.inc();
+            return;
+        }
         let ObservedCall {
             at_ms,
             request,
@@ -288,16 +310,28 @@ impl ObserverThread {
         match log.append(&entry) {
             Ok(()) => {
                 self.metrics.logged.inc_by(verdicts.len() as u64);
+                if self.log_pause.take().is_some() {
+                    (self.say)("predictions are logged again");
+                    self.metrics.is_logging.set(1);
+                }
             }
-            Err(error) => self.stop_logging(&error.to_string()),
+            Err(error) => {
+                self.metrics.lost.inc();
+                self.pause_logging(&error.to_string());
+            }
         }
     }
 
-    /// A log that cannot be written is told once; answers go on.
-    fn stop_logging(&mut self, why: &str) {
-        (self.say)(&format!("predictions are not logged any more: {why}"));
-        self.metrics.is_logging.set(0);
-        self.tasks.log = None;
+    /// A log that cannot be written is told once, and tried again from time to time; answers go on.
+    fn pause_logging(&mut self, why: &str) {
+        if self.log_pause.is_none() {
+            let seconds = LOG_PAUSE.as_secs();
+            (self.say)(&format!(
+                "predictions are not logged, and it is tried again every {seconds} s: {why}"
+            ));
+            self.metrics.is_logging.set(0);
+        }
+        self.log_pause = Some(Instant::now() + LOG_PAUSE);
     }
 }
 

@@ -29,6 +29,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Returns whether the blob is not there.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Missing(_))
+    }
+
     /// Returns whether making the blob again would help.
     pub fn is_lost(&self) -> bool {
         matches!(self, Self::Missing(_) | Self::Corrupt { .. })
