@@ -18,6 +18,7 @@ use socket2::{SockFilter, SockRef};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
 /// How long a client may take for a handshake, and for the head of a request.
@@ -59,6 +60,8 @@ pub struct AnsweredListener {
 struct ConnectionTools {
     routes: Router,
     tls: Option<TlsAcceptor>,
+    /// How long a client may leave an answer unread.
+    patience: Duration,
     first: Arc<Builder<TokioExecutor>>,
     second: Arc<Builder<TokioExecutor>>,
     places: Arc<Semaphore>,
@@ -68,7 +71,8 @@ struct ConnectionTools {
 }
 
 impl AnsweredListener {
-    /// Begins to answer at a listener.
+    /// Begins to answer at a listener. A client that leaves an answer unread for longer than `patience` is
+    /// given up, with the memory and the place that its answer takes.
     ///
     /// # Errors
     /// The system refuses it.
@@ -76,6 +80,7 @@ impl AnsweredListener {
         listener: std::net::TcpListener,
         tls: Option<TlsAcceptor>,
         routes: Router,
+        patience: Duration,
     ) -> io::Result<Self> {
         let listener = TcpListener::from_std(listener)?;
         let (phase, seen) = watch::channel(ListenerPhase::Open);
@@ -96,6 +101,7 @@ impl AnsweredListener {
         let tools = ConnectionTools {
             routes,
             tls,
+            patience,
             first: Arc::new(first),
             second: Arc::new(second),
             places: Arc::new(Semaphore::new(MOST)),
@@ -162,6 +168,10 @@ fn begin(stream: TcpStream, tools: &ConnectionTools, place: Option<OwnedSemaphor
     tokio::spawn(async move {
         let _place = place;
         let _ = stream.set_nodelay(true);
+        let mut stream = Box::pin(TimeoutStream::new(stream));
+        stream
+            .as_mut()
+            .set_write_timeout_pinned(Some(tools.patience));
         match tools.tls.clone() {
             None => answer(stream, Arc::clone(&tools.first), tools).await,
             Some(tls) => {

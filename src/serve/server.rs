@@ -96,37 +96,51 @@ impl OpenServer {
     async fn serve(self) -> Result<(), ServeError> {
         let state = self.state;
         // Before anybody is answered: whoever was may ask the process to end.
-        let signals = ProcessSignals::listen()?;
+        let mut signals = ProcessSignals::listen()?;
         let watcher = watch(Arc::clone(&state));
+        let patience = state.options.limits.time;
         let rows = routes::public(&state);
-        let rows = AnsweredListener::begin(self.public, self.tls.clone(), rows)?;
+        let rows = AnsweredListener::begin(self.public, self.tls.clone(), rows, patience)?;
         let operators = self.admin.map(|listener| {
             let is_here = listener
                 .local_addr()
                 .is_ok_and(|address| address.ip().is_loopback());
             let tls = self.tls.filter(|_| !is_here);
-            AnsweredListener::begin(listener, tls, routes::administrative(&state))
+            AnsweredListener::begin(listener, tls, routes::administrative(&state), patience)
         });
         let operators = operators.transpose()?;
         signals.end(&state).await;
-        let DrainTimes { delay, most } = state.options.drain;
         state.drain();
         (state.say)("not ready any more: what is in progress is answered");
-        tokio::time::sleep(delay).await;
-        rows.end(most).await;
-        if let Some(operators) = operators {
-            operators.end(Duration::ZERO).await;
+        let drained = drain(Arc::clone(&state), rows, operators);
+        tokio::select! {
+            () = drained => {}
+            () = signals.end(&state) => (state.say)("asked to end again: it ends at once"),
         }
         watcher.abort();
-        let finished = tokio::task::spawn_blocking(move || {
-            if let Some(observer) = &state.observer {
-                observer.finish();
-            }
-        });
-        // What is logged is worth a wait, and no longer one than requests in progress are.
-        let _ = tokio::time::timeout(most.max(LEAST_WAIT), finished).await;
         Ok(())
     }
+}
+
+/// Answers what is in progress, and finishes what happens beside the answers.
+async fn drain(
+    state: Arc<ServeState>,
+    rows: AnsweredListener,
+    operators: Option<AnsweredListener>,
+) {
+    let DrainTimes { delay, most } = state.options.drain;
+    tokio::time::sleep(delay).await;
+    rows.end(most).await;
+    if let Some(operators) = operators {
+        operators.end(Duration::ZERO).await;
+    }
+    let finished = tokio::task::spawn_blocking(move || {
+        if let Some(observer) = &state.observer {
+            observer.finish();
+        }
+    });
+    // What is logged is worth a wait, and no longer one than requests in progress are.
+    let _ = tokio::time::timeout(most.max(LEAST_WAIT), finished).await;
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
@@ -153,7 +167,7 @@ impl ProcessSignals {
     }
 
     /// Waits until the process is asked to end; on SIGHUP looks at models and keys meanwhile.
-    async fn end(mut self, state: &Arc<ServeState>) {
+    async fn end(&mut self, state: &Arc<ServeState>) {
         loop {
             tokio::select! {
                 _ = self.interrupt.recv() => return,
