@@ -11,6 +11,7 @@ use crate::cli::args_model::KeysCommand;
 use crate::cli::args_serve::ApiKeyArgs;
 use crate::cli::exit::Exit;
 use crate::cli::out;
+use crate::image::layout::is_model_name;
 use crate::serve::api_keys::{ApiKey, ApiKeyFile};
 
 /// Makes keys.
@@ -36,6 +37,11 @@ fn new_api_key(workspace: &Workspace, args: &ApiKeyArgs) -> Result<Exit, AppErro
         return Err(AppError::Usage(format!(
             "`{}` is not a name for a key: use letters, digits, `-`, `_` and `.`",
             args.name
+        )));
+    }
+    if let Some(odd) = args.model.iter().find(|name| !is_model_name(name)) {
+        return Err(AppError::Usage(format!(
+            "`--model {odd}` is not a name under which a model can answer: it is the NAME of `ref:champion/NAME`"
         )));
     }
     if file.keys.iter().any(|key| key.name == args.name) {

@@ -6,7 +6,6 @@
 
 use axum::http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
-use serde_json::Map;
 use utoipa::openapi::schema::AnyOfBuilder;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
@@ -28,8 +27,19 @@ pub const PROBABILITY: &str = "probability";
 /// The tensor of alarms.
 pub const ALARM: &str = "alarm";
 
-/// What a client says besides; what is not known is passed over.
-type Parameters = Map<String, serde_json::Value>;
+/// What a client says besides. What is not known is passed over, and takes no memory.
+#[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
+pub struct InferParameters {
+    /// Of a request: whether all tensors are to be raw.
+    #[serde(default)]
+    binary_data_output: Option<bool>,
+    /// Of a tensor that is wanted: whether it is to be raw.
+    #[serde(default)]
+    binary_data: Option<bool>,
+    /// Of a tensor that stands behind the JSON: how many bytes it has.
+    #[serde(default)]
+    binary_data_size: Option<TensorLength>,
+}
 
 /// A request for inference.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -38,8 +48,7 @@ pub struct InferRequest {
     id: Option<String>,
     /// What is asked for besides, such as `binary_data_output`.
     #[serde(default)]
-    #[schema(value_type = Object)]
-    parameters: Option<Parameters>,
+    parameters: Option<InferParameters>,
     /// A tensor a column.
     inputs: Vec<InferInput>,
     /// The tensors that are wanted; all of them if none is named.
@@ -58,8 +67,7 @@ pub struct InferInput {
     datatype: TensorType,
     /// `binary_data_size` of a tensor that stands behind the JSON.
     #[serde(default)]
-    #[schema(value_type = Object)]
-    parameters: Option<Parameters>,
+    parameters: Option<InferParameters>,
     /// The cells, of a tensor that stands here.
     #[serde(default)]
     #[schema(value_type = Option<Vec<TensorItem>>)]
@@ -73,8 +81,7 @@ pub struct WantedOutput {
     name: String,
     /// `binary_data`.
     #[serde(default)]
-    #[schema(value_type = Object)]
-    parameters: Option<Parameters>,
+    parameters: Option<InferParameters>,
 }
 
 /// The answer to a request for inference.
@@ -230,10 +237,8 @@ fn parts<'b>(call: &ScoringCall, body: &'b [u8]) -> Result<(&'b [u8], &'b [u8]),
 
 /// Returns the tensors that are wanted, each with whether it is to be raw.
 fn wanted(request: &InferRequest) -> Result<Vec<(&'static str, bool)>, HttpProblem> {
-    let flag = |parameters: Option<&Parameters>, name: &str| {
-        parameters.and_then(|parameters| parameters.get(name)?.as_bool())
-    };
-    let all_raw = flag(request.parameters.as_ref(), "binary_data_output").unwrap_or(false);
+    let parameters = request.parameters.unwrap_or_default();
+    let all_raw = parameters.binary_data_output.unwrap_or(false);
     let listed = request.outputs.as_deref().unwrap_or_default();
     if listed.is_empty() {
         return Ok(vec![(PROBABILITY, all_raw), (ALARM, all_raw)]);
@@ -250,8 +255,8 @@ fn wanted(request: &InferRequest) -> Result<Vec<(&'static str, bool)>, HttpProbl
             let detail = format!("the output `{name}` is asked for twice");
             return Err(HttpProblem::malformed(detail));
         }
-        let is_raw = flag(output.parameters.as_ref(), "binary_data");
-        wanted.push((name, is_raw.unwrap_or(all_raw)));
+        let parameters = output.parameters.unwrap_or_default();
+        wanted.push((name, parameters.binary_data.unwrap_or(all_raw)));
     }
     Ok(wanted)
 }
@@ -344,14 +349,11 @@ fn rows_of(tensor: &InferInput, wide: usize) -> Result<usize, String> {
 
 /// Returns the cells of a tensor; of one whose cells stand behind the JSON, takes them from there.
 fn cells_of(tensor: InferInput, count: usize, raw: &mut &[u8]) -> Result<TensorCells, String> {
-    let size = tensor
-        .parameters
-        .as_ref()
-        .and_then(|parameters| parameters.get("binary_data_size"));
-    match (size, tensor.data) {
+    let parameters = tensor.parameters.unwrap_or_default();
+    match (parameters.binary_data_size, tensor.data) {
         (Some(size), None) => {
-            let size = size.as_u64().and_then(|size| usize::try_from(size).ok());
-            let parts = size.and_then(|size| raw.split_at_checked(size));
+            let parts = usize::try_from(size.0).ok();
+            let parts = parts.and_then(|size| raw.split_at_checked(size));
             let (mine, rest) =
                 parts.ok_or("its `binary_data_size` is not a size within the body")?;
             *raw = rest;

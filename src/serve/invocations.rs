@@ -98,10 +98,17 @@ fn csv_rows(call: &ScoringCall, body: &[u8]) -> Result<ReadRows, HttpProblem> {
         // A table without rows is one all the same, if its columns are those of the model.
         return match names.any(|name| scorer.layout().place(name).is_some()) {
             true => Ok(scorer.layout().reader(0).finish()),
-            false => Err(HttpProblem::unfit(
-                "the table has one line, and in it none of the columns that the model needs",
-            )),
+            false => Err(HttpProblem::unfit(format!(
+                "the table has one line, and in it none of the columns that the model needs{}",
+                separator_advice(head)
+            ))),
         };
+    }
+    let advice = separator_advice(head);
+    if !advice.is_empty() {
+        return Err(HttpProblem::unfit(format!(
+            "the table has none of the columns that the model needs{advice}"
+        )));
     }
     let options = as_written(scorer.bundle(), b',');
     let table = files::read(text.as_bytes().to_vec(), &options);
@@ -110,6 +117,16 @@ fn csv_rows(call: &ScoringCall, body: &[u8]) -> Result<ReadRows, HttpProblem> {
         ScoreError::Data(TableError(why)) => HttpProblem::unfit(why),
         _ => HttpProblem::fault(),
     })
+}
+
+/// Says so, if the cells of a table are separated by something else than a comma.
+fn separator_advice(head: &str) -> String {
+    match head.chars().find(|c| matches!(c, ';' | '\t' | '|')) {
+        Some(other) if !head.contains(',') => {
+            format!("; its cells seem to be separated by {other:?}, and have to be by ','")
+        }
+        _ => String::new(),
+    }
 }
 
 /// Reads a request; what Python writes for a missing number, the bare word NaN, is no JSON, and read all

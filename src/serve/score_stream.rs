@@ -27,6 +27,9 @@ use crate::serve::score::{RowAnswer, row_answer};
 use crate::serve::state::ServeState;
 use crate::source::ndjson::plain;
 
+/// What some programs write before the first line.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// The type of a stream.
 pub const NDJSON: &str = "application/x-ndjson";
 
@@ -169,6 +172,10 @@ impl OpenStream {
     }
 
     fn answers_now(&mut self, text: &[u8]) -> Option<Bytes> {
+        let text = match (self.lines, text.strip_prefix(BYTE_ORDER_MARK)) {
+            (0, Some(text)) => text,
+            _ => text,
+        };
         self.call.model = self.call.slot.model_for(&self.call.canary_key);
         let model = Arc::clone(&self.call.model);
         let mut numbers = Vec::new();

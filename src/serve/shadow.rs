@@ -41,13 +41,13 @@ pub struct ShadowReport {
     /// The counts.
     #[serde(flatten)]
     pub agreement: ShadowAgreement,
-    /// The mean difference of probabilities, without their signs.
-    pub mean_difference: f64,
+    /// The mean difference of probabilities, without their signs; none without rows that both scored.
+    pub mean_difference: Option<f64>,
     /// The share of rows of which one makes an alarm and the other does not.
-    pub disagreement: f64,
+    pub disagreement: Option<f64>,
     /// Between which values 95 % of such shares lie, as if rows were drawn one by one (Clopper and
     /// Pearson, 1934).
-    pub disagreement_interval: [f64; 2],
+    pub disagreement_interval: Option<[f64; 2]>,
 }
 
 impl ShadowAgreement {
@@ -80,17 +80,20 @@ impl ShadowAgreement {
         }
     }
 
-    /// Returns it with shares and their uncertainty; none before there are rows.
+    /// Returns it with shares and their uncertainty, where there are rows to tell of; none before a request.
     pub fn report(&self) -> Option<ShadowReport> {
-        if self.rows == 0 {
+        let without_rows = self.unread + self.challenger_unscored + self.champion_unscored;
+        if self.rows + without_rows == 0 {
             return None;
         }
         let differ = self.champion_only + self.challenger_only;
+        let of_rows = |sum: f64| (self.rows > 0).then(|| sum / self.rows as f64);
         Some(ShadowReport {
             agreement: self.clone(),
-            mean_difference: self.sum / self.rows as f64,
-            disagreement: differ as f64 / self.rows as f64,
-            disagreement_interval: clopper_pearson(differ, self.rows, CONFIDENCE),
+            mean_difference: of_rows(self.sum),
+            disagreement: of_rows(differ as f64),
+            disagreement_interval: (self.rows > 0)
+                .then(|| clopper_pearson(differ, self.rows, CONFIDENCE)),
         })
     }
 }
@@ -99,17 +102,23 @@ impl ShadowReport {
     /// Returns it in a line.
     pub fn line(&self) -> String {
         let of = &self.agreement;
-        let [low, high] = self.disagreement_interval;
+        let (challenger, champion) = (&of.challenger[..12], &of.champion[..12]);
+        let (Some(share), Some([low, high])) = (self.disagreement, self.disagreement_interval)
+        else {
+            return format!(
+                "the challenger {challenger} scored no row that {champion} scored: it could not read {} requests and {} rows",
+                of.unread, of.challenger_unscored
+            );
+        };
         format!(
-            "on {} rows the challenger {} disagrees with {} about {:.2} % (95 % {:.2} to {:.2}): {} alarms less, {} more",
+            "on {} rows the challenger {challenger} disagrees with {champion} about {:.2} % (95 % {:.2} to {:.2}): {} alarms less, {} more; it could not read {} requests",
             of.rows,
-            &of.challenger[..12],
-            &of.champion[..12],
-            100.0 * self.disagreement,
+            100.0 * share,
             100.0 * low,
             100.0 * high,
             of.champion_only,
             of.challenger_only,
+            of.unread,
         )
     }
 }

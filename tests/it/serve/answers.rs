@@ -60,10 +60,16 @@ fn rows_get_the_same_verdicts_in_every_form() {
         .iter()
         .map(|(probability, ..)| probability.map(f64::to_bits))
         .collect();
+    let first = from_lines[0];
     same(from_lines, "predict of NDJSON");
 
     let lines = records.join("\n\n");
     let kind = [("content-type", "application/x-ndjson")];
+    let marked = format!("\u{feff}{}", records[0]);
+    let told = server
+        .send("POST", "/v1/score/stream", &kind, marked.as_bytes())
+        .json();
+    assert_eq!(bits(&told["probability"]), first, "{told}");
     let streamed = server.send("POST", "/v1/score/stream", &kind, lines.as_bytes());
     let streamed: Vec<Value> = streamed
         .text()

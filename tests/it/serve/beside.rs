@@ -1,13 +1,16 @@
 //! What happens beside the answers: the log and its replay, a challenger that is asked unseen, a canary,
 //! drift of the rows that come.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::dice::Dice;
-use crate::serve::client::{TREES, TestServer, ask, flows, records, train_other, trained};
+use crate::serve::client::{
+    TREES, TestServer, ask, digest_of, flows, records, train_other, trained,
+};
 use crate::world::World;
 
 fn body(csv: &str) -> String {
@@ -67,6 +70,20 @@ fn a_log_is_scored_again_to_the_same_bits() {
         "{}",
         told.stderr
     );
+    // So is a model whose bytes were changed, which is not one that is gone.
+    let model = digest_of(&world, "champion/flows");
+    let is_model = |path: &&PathBuf| path.to_str().unwrap().replace('/', "").ends_with(&model);
+    let blob = world
+        .blobs()
+        .into_iter()
+        .find(|path| is_model(&path))
+        .unwrap();
+    let whole = std::fs::read(&blob).unwrap();
+    world.flip(&blob);
+    let told = world.netsec(&["serve", "replay", "log"]);
+    assert_eq!(told.code, 1, "{}", told.stderr);
+    assert!(told.stderr.contains("cannot be read"), "{}", told.stderr);
+    netsec::base::disk::write_atomic(&blob, &whole).unwrap();
     // A byte that was changed is noticed.
     world.flip(&file);
     let told = world.netsec(&["serve", "replay", "log"]);
@@ -123,8 +140,17 @@ fn a_log_is_rotated_bounded_and_taken_up_after_a_kill() {
             server.post("/v1/score", &body(&flows(20, seed))).status,
             200
         );
+        // A log is scored again while it is written and rotated.
+        if seed % 8 == 0 {
+            let told = json(&world, &["serve", "replay", "log", "--json"]);
+            assert_eq!(told["rows"], told["same"], "{told}");
+        }
     }
     while server.metric("netsec_logged_rows_total") < 800.0 {}
+    for path in segments(&world) {
+        let mode = path.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{}", path.display());
+    }
     let second = world.netsec(&[
         "serve",
         "ref:champion/flows",
@@ -186,6 +212,32 @@ fn a_challenger_is_asked_unseen_and_a_canary_answers_its_share() {
     let differ = first.iter().zip(&second).filter(|(a, b)| a != b).count() as u64;
     assert!(number("champion_only") + number("challenger_only") >= differ && differ > 0);
     ends(&mut server);
+
+    // A challenger that needs another column reads nothing, and that is told.
+    world.write("more.csv", flows(600, 3).replace("duration", "length"));
+    let pipeline = std::fs::read_to_string(world.root().join("other.yaml")).unwrap();
+    let pipeline = pipeline.replace("flows.csv", "more.csv");
+    world.write(
+        "more.yaml",
+        pipeline.replace("champion/other", "champion/more"),
+    );
+    world.ok(&["run", "more.yaml"]);
+    let flags = ["--shadow", "ref:champion/more", "--drain-delay", "0"];
+    let mut server = TestServer::start(&world, &flags);
+    let full = body(&flows(5, 7).replace(",,", ",1,"));
+    server.post("/v1/score", &full);
+    let shadows = || ask(&server.admin, "GET", "/admin/shadow", &[], b"").json();
+    while shadows()["flows"].is_null() {}
+    let told = shadows();
+    let told = &told["flows"];
+    assert_eq!(
+        (&told["rows"], &told["disagreement"]),
+        (&0.into(), &Value::Null),
+        "{told}"
+    );
+    server.signal(Signal::TERM);
+    server.hears("scored no row that");
+    assert_eq!(server.ended(), 0);
 
     let flags = ["--canary", "ref:champion/other", "--canary-share", "0.3"];
     let server = TestServer::start(&world, &flags);

@@ -70,6 +70,20 @@ fn what_is_malformed_is_refused_and_says_why() {
         Value::from(Vec::<Value>::new())
     );
     is(&score(&" ".repeat(2001)), 413, "too-large");
+    let table = server.send(
+        "POST",
+        "/invocations",
+        &[("content-type", "text/csv")],
+        b"duration;proto\n1;tcp\n",
+    );
+    let told = is(&table, 422, "unfit-rows");
+    assert!(
+        told["detail"]
+            .as_str()
+            .unwrap()
+            .ends_with("separated by ';', and have to be by ','"),
+        "{told}"
+    );
     for kind in ["text/plain", "application/x-www-form-urlencoded", ""] {
         let told = server.send(
             "POST",
@@ -145,6 +159,8 @@ fn only_who_has_a_key_is_answered_and_only_about_its_models() {
     let over = key(&world, &["over", "--expires", "0"]);
     let again = world.netsec(&["keys", "api", "all"]);
     assert_eq!(again.code, 2, "{}", again.stderr);
+    let odd = world.netsec(&["keys", "api", "odd", "--model", "ref:champion/flows"]);
+    assert_eq!(odd.code, 2, "{}", odd.stderr);
     let server = TestServer::start(&world, &["--keys", "serve-keys.json", "--rate", "5"]);
     let score = |headers: &[(&str, &str)]| {
         let body = format!("{{\"rows\": [{ROW}]}}");
@@ -206,10 +222,9 @@ fn more_requests_than_there_is_room_for_are_sent_away() {
     let mut slow = TcpStream::connect(&server.address).unwrap();
     let head = "POST /v1/score HTTP/1.1\r\nhost: netsec\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
     slow.write_all(head.as_bytes()).unwrap();
+    while server.metric("netsec_requests_in_flight") < 1.0 {}
     let body = format!("{{\"rows\": [{ROW}]}}");
-    let busy = std::iter::repeat_with(|| server.post("/v1/score", &body))
-        .find(|told| told.status != 200)
-        .unwrap();
+    let busy = server.post("/v1/score", &body);
     is(&busy, 503, "busy");
     assert_eq!(busy.header("retry-after"), Some("1"));
     assert_eq!(server.get("/v2/health/ready").status, 200);

@@ -112,6 +112,33 @@ fn a_server_that_ends_answers_what_is_in_progress() {
 }
 
 #[test]
+fn a_server_that_is_asked_twice_to_end_ends_at_once() {
+    let world = trained(TREES);
+    let mut server = TestServer::start(&world, &["--drain-delay", "1000", "--drain", "1000"]);
+    assert_eq!(server.post("/v1/score", BODY).status, 200);
+    server.signal(Signal::TERM);
+    server.hears("not ready any more");
+    server.signal(Signal::INT);
+    server.hears("ends at once");
+    assert_eq!(server.ended(), 0);
+}
+
+#[test]
+fn a_stream_whose_answers_nobody_reads_gives_its_place_back() {
+    let world = trained(TREES);
+    let server = TestServer::start(&world, &["--concurrency", "1", "--timeout", "0.3"]);
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    let head = "POST /v1/score/stream HTTP/1.1\r\nhost: netsec\r\ncontent-type: application/x-ndjson\r\ntransfer-encoding: chunked\r\n\r\n";
+    stream.write_all(head.as_bytes()).unwrap();
+    let lines = "{\"duration\": 1.5, \"id.orig_p\": 80, \"proto\": \"tcp\"}\n".repeat(100);
+    let chunk = format!("{:x}\r\n{lines}\r\n", lines.len());
+    // The server closes the connection, and the system says so sooner or later.
+    while stream.write_all(chunk.as_bytes()).is_ok() {}
+    while server.post("/v1/score", BODY).status == 503 {}
+    assert_eq!(server.post("/v1/score", BODY).status, 200);
+}
+
+#[test]
 fn an_exported_model_is_served_by_itself() {
     let world = trained(TREES);
     world.ok(&["keys", "new", "-o", "team"]);
