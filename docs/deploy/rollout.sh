@@ -111,7 +111,14 @@ finish() {
         reload || echo 'rollout: the front could not be told to go back: reload it' >&2
         sleep 1
     fi
-    case $stage in started | switched) engine rm -f "netsec-$model-$new" > "$work/removed" 2>&1 || cat "$work/removed" >&2 ;; esac
+    case $stage in started | switched)
+        engine rm -f "netsec-$model-$new" > "$work/removed" 2>&1 || cat "$work/removed" >&2
+        if [ "$image" != "$current" ] && [ "$image" != "$previous" ]; then
+            engine image rm "$image" > /dev/null 2>&1 || :
+            rm -rf "$golden"
+        fi
+        ;;
+    esac
     rm -rf "$work"
 }
 trap finish EXIT
@@ -184,8 +191,9 @@ engine image inspect "$image" > /dev/null 2>&1 || engine pull "$image" > "$work/
 # A killed rollout may have left one here, which the front has just been told to leave.
 drop "$new"
 stage=started
+# Not `unless-stopped`: for Docker a container that is sent SIGHUP has been stopped.
 # shellcheck disable=SC2086  # flags are split
-engine run -d --name "netsec-$model-$new" --restart unless-stopped \
+engine run -d --name "netsec-$model-$new" --restart always \
     --read-only --cap-drop ALL --security-opt no-new-privileges --memory "$MEMORY" --pids-limit 256 \
     -p "127.0.0.1:$port:8080" -p "127.0.0.1:$admin:9090" -v "$STATE/keys:/etc/netsec:ro" $RUN_FLAGS "$image" > "$work/run" 2>&1 || {
     cat "$work/run" >&2

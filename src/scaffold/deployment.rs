@@ -150,7 +150,7 @@ fn check(names: &DeploymentNames) -> Result<(), DeploymentNameError> {
             is_region(&names.region),
             "--region",
             &names.region,
-            "a region of AWS such as eu-central-1; those of China and of GovCloud have other names for everything, and are not covered",
+            "a region of AWS such as eu-central-1; those of China, of governments and of the European Sovereign Cloud have other names for everything, and are not covered",
         ),
         (
             is_model(&names.model) && bucket.len() <= LONGEST_BUCKET,
@@ -189,8 +189,8 @@ fn is_path(text: &str) -> bool {
 }
 
 fn is_region(text: &str) -> bool {
-    let is_elsewhere =
-        text.starts_with("cn-") || text.starts_with("us-gov-") || text.contains("iso");
+    let elsewhere = ["cn-", "us-gov-", "us-iso", "eu-isoe-", "eusc-"];
+    let is_elsewhere = elsewhere.iter().any(|start| text.starts_with(start));
     let parts: Vec<&str> = text.split('-').collect();
     let small =
         |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());

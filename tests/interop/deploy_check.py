@@ -436,7 +436,7 @@ def check_stack(template):
     ec2 = aws("ec2")
     subnet = ec2.describe_subnets()["Subnets"][0]
     clients = ec2.create_security_group(GroupName="clients", Description="clients", VpcId=subnet["VpcId"])["GroupId"]
-    stack = create(template, Vpc=subnet["VpcId"], Subnet=subnet["SubnetId"], Clients=clients, OwnerId="12", RepositoryId="345")
+    stack = create(template, Vpc=subnet["VpcId"], Subnet=subnet["SubnetId"], Clients=clients, Image=ec2.describe_images()["Images"][0]["ImageId"], OwnerId="12", RepositoryId="345")
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
     with check("moto makes the stack, with its outputs; in another account without an instance"):
         other = create(template, account="111111111111")
@@ -458,6 +458,8 @@ def check_stack(template):
             for role, subject in {"deploy": "environment:production", "train": "ref:refs/heads/main"}.items():
                 (statement,) = aws("iam", account).get_role(RoleName=f"netsec-{role}-default")["Role"]["AssumeRolePolicyDocument"]["Statement"]
                 told = {"aud": "sts.amazonaws.com", "sub": f"repo:{repository}:{subject}"}
+                if role == "deploy":
+                    told["ref"] = "refs/heads/main"
                 equal(statement["Condition"], {"StringEquals": {f"token.actions.githubusercontent.com:{name}": value for name, value in told.items()}})
                 equal(statement["Action"], "sts:AssumeRoleWithWebIdentity")
     with check("no policy allows any action, or more than its own resources, where AWS can tell resources apart"):
@@ -583,7 +585,7 @@ def check_rollouts(v1, v2, broken):
     with check("a first image that is broken is refused: nothing is in service, and nothing stays"):
         done = rollout(broken.image, code=1)
         assert "is not ready" in done.stderr, done.stderr
-        equal(containers(), [])
+        equal((containers(), podman("images", "--quiet"), (STATE / "golden" / broken.hex).exists()), ([], "", False))
         assert not (STATE / "current.conf").exists()
     with check("v1: in service"):
         done = rollout(v1.image, code=0)
@@ -607,7 +609,7 @@ def check_rollouts(v1, v2, broken):
             equal(rollout(v2.image, code=0).stdout, f"in service: {v2.image}\nprevious: {v1.image}\n")
             before = serves(v2)
         with check("an image that never gets ready: exit code 1, its log is told, and v2 still answers"):
-            done = rollout(broken.image, code=1)
+            done = rollout(broken.golden().image, code=1)
             assert "is not ready" in done.stderr and "netsec-model" in done.stderr, done.stderr
             serves(v2, before)
         with check("an image that answers otherwise than it did where it was trained: exit code 1, the row is told, and v2 still answers"):
@@ -643,12 +645,12 @@ def check_rollouts(v1, v2, broken):
                 rollout(v1.image, code=75, WAIT="1")
             serves(v2, before)
         with check("a rollout that is ended by SIGTERM takes its container with it"):
-            going = half_way(broken.image)
+            going = half_way(broken.golden().image)
             going.terminate()
             equal(going.wait(60), 1)
             serves(v2, before)
         with check("a rollout that is killed while its container starts: v2 answers, and the next one clears up"):
-            going = half_way(broken.image)
+            going = half_way(broken.golden().image)
             going.kill()
             going.wait()
             equal(rollout(v2.image, code=0).stdout, f"in service already: {v2.image}\nprevious: {v1.image}\n")
@@ -700,7 +702,7 @@ class Job:
 
     def __init__(self, workflow, name, folder, **environment):
         self.workflow, self.job, self.folder, self.changed = workflow, workflow["jobs"][name], folder, environment
-        self.environment = ENVIRONMENT | {"RUNNER_TEMP": str(FOLDER / "runner"), "PATH": f"{TOOLS}:{os.environ['PATH']}"} | workflow["env"] | environment
+        self.environment = ENVIRONMENT | {"RUNNER_TEMP": str(FOLDER / "runner"), "GITHUB_RUN_ID": "1", "PATH": f"{TOOLS}:{os.environ['PATH']}"} | workflow["env"] | environment
 
     def step(self, name, code=0, **environment):
         (step,) = [step for step in self.job["steps"] if step.get("name") == name]
@@ -743,33 +745,38 @@ def check_workflow(broken):
         text = (repository / "pipelines/default.yaml").read_text().replace("min_score: 0.9 }\n", "min_score: 0.9999 }\n").replace("schemas/", f"{repository}/schemas/")
         (repository / "strict.yaml").write_text(text)
         equal(train.step("Train and judge", PIPELINE="strict.yaml")[0], {"accepted": "no"})
-        train.step("Keep the champion, and what this run made", ACCEPTED="no")
+        train.step("Keep what this run made")
         shutil.rmtree(repository / "cache")
-        train.step("Bring the champion, and what the latest run made")
+        equal(train.step("Bring the champion, and what the latest run made")[0], {"digest": ""})
         equal(ran(train.step("Train and judge", PIPELINE="strict.yaml")[1]), ["evaluate"])
     with check("an accepted challenger is to be deployed, one that was turned down is not, and a mistake fails"):
         equal(train.step("Train and judge")[0], {"accepted": "yes"})
-        train.step("Keep the champion, and what this run made", ACCEPTED="yes")
+        train.step("Keep what this run made")
+        train.step("Keep the champion")
         (repository / "more.yaml").write_text((repository / "pipelines/default.yaml").read_text().replace("rows: 2000", "rows: 2500").replace("schemas/", f"{repository}/schemas/"))
         told, done = train.step("Train and judge", PIPELINE="more.yaml")
         equal(told, {"accepted": "no"})
         assert "::notice::" in done.stdout, done.stdout
-        train.step("Keep the champion, and what this run made", ACCEPTED="no")
+        train.step("Keep what this run made")
         train.step("Train and judge", code=3, PIPELINE="docs/deploy/send.sh")
     with check("the next job, with nothing but the bucket, has the champion and runs nothing twice"):
         shutil.rmtree(repository / "cache")
-        train.step("Bring the champion, and what the latest run made", GITHUB_WORKFLOW="Train and deploy")
-        told, done = train.step("Train and judge", PIPELINE="more.yaml")
+        before = train.step("Bring the champion, and what the latest run made", GITHUB_WORKFLOW="Train and deploy")[0]["digest"]
+        told, done = train.step("Train and judge", PIPELINE="more.yaml", BEFORE=before)
         equal(told, {"accepted": "no"})
         equal(ran(done), ["evaluate"])
+    with check("a champion that stands already, such as one that was taken out of service, is not deployed again"):
+        told, done = train.step("Train and judge", BEFORE=before)
+        equal(told, {"accepted": "no"})
+        assert "The champion is the one that it was" in done.stdout, done.stdout
     images = {}
 
     def deploy(digest):
         return Job(workflow, "deploy", repository, DIGEST=digest, INSTANCE="i-0123456789abcdef0", SETTLE="0", REGISTRY=HERE)
 
     def trained(name):
-        for folder in ("image", "golden"):
-            shutil.rmtree(repository / folder, ignore_errors=True)
+        for folder in ("made", "taken"):
+            shutil.rmtree(FOLDER / "runner" / folder, ignore_errors=True)
         images[name] = train.step("Build the image, and ask the model what the image has to answer")[0]["digest"]
         return deploy(images[name])
 
@@ -789,6 +796,7 @@ def check_workflow(broken):
             told = s3.get_object(Bucket=bucket, Key=f"golden/{images['v1'][7:]}/rows.json")["Body"].read()
             assert len(json.loads(told)["rows"]) == 3
         with check("an image that is not the one that was built is not deployed"):
+            shutil.rmtree(FOLDER / "runner/taken")
             first.step("Push the image, and say what it has to answer", code=1, DIGEST="sha256:" + "0" * 64, TAG="other")
         with check("the first image: by the workflow, SSM, the document and the script; healthy"):
             told, done = first.step("Roll out")
