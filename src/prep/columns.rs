@@ -1,7 +1,12 @@
 //! Columns on their way from a table to features, and which of them a step takes.
+//!
+//! How: a server makes columns anew for each row that it is asked about, so their names cost nothing there. Which columns
+//! come of the steps of a preprocessor does not depend on rows: after the first rows their names are
+//! known, in the order in which they are added, and are shared. Steps ask for columns in the order in which
+//! they stand, so that the one after the last is looked at before a name is looked up.
 
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use ndarray::Array2;
@@ -15,13 +20,32 @@ use crate::prep::seen::row_hashes;
 /// What is wrong with single rows, by row from 0.
 pub type RowFaults = BTreeMap<usize, String>;
 
+/// Names of columns, in the order in which they are added. One that is taken out may be added again.
+#[derive(Clone, Debug, Default)]
+pub struct ColumnNames {
+    list: Vec<String>,
+    /// Where each stands the first time.
+    places: HashMap<String, usize, RandomState>,
+}
+
+impl ColumnNames {
+    fn push(&mut self, name: String) {
+        let place = self.list.len();
+        self.places.entry(name.clone()).or_insert(place);
+        self.list.push(name);
+    }
+}
+
 /// Named columns of as many rows.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Columns {
     rows: usize,
     /// In order; none where one was taken out.
-    list: Vec<Option<(String, ColumnCells)>>,
-    places: HashMap<String, usize, RandomState>,
+    list: Vec<Option<ColumnCells>>,
+    /// Their names, and maybe those of columns that will be added.
+    names: Arc<ColumnNames>,
+    /// After the column that was asked for last.
+    next: usize,
     /// What is wrong with single rows.
     pub faults: RowFaults,
 }
@@ -35,14 +59,21 @@ impl Columns {
         }
     }
 
-    /// Returns no columns of so many rows, with room for some.
-    pub fn with_room(rows: usize, columns: usize) -> Self {
+    /// Returns columns whose names are known, as are those of all that will be added.
+    pub fn known(rows: usize, names: &Arc<ColumnNames>, cells: Vec<ColumnCells>) -> Self {
+        let mut list = Vec::with_capacity(names.list.len().max(cells.len()));
+        list.extend(cells.into_iter().map(Some));
         Self {
             rows,
-            list: Vec::with_capacity(columns),
-            places: HashMap::with_capacity_and_hasher(columns, RandomState::default()),
-            faults: RowFaults::new(),
+            list,
+            names: Arc::clone(names),
+            ..Self::default()
         }
+    }
+
+    /// Returns the names of all columns that were ever added.
+    pub fn all_names(&self) -> &Arc<ColumnNames> {
+        &self.names
     }
 
     /// Returns the number of rows.
@@ -52,48 +83,66 @@ impl Columns {
 
     /// Returns the names in order.
     pub fn names(&self) -> Vec<String> {
-        self.list
-            .iter()
-            .flatten()
-            .map(|(name, _)| name.clone())
-            .collect()
+        self.iter().map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// Returns the columns that are there, in order.
+    fn iter(&self) -> impl Iterator<Item = (&str, &ColumnCells)> + Clone {
+        let columns = self.names.list.iter().zip(&self.list);
+        columns.filter_map(|(name, cells)| Some((name.as_str(), cells.as_ref()?)))
+    }
+
+    /// Returns where a column stands; at `next`, if it is there.
+    fn place(&self, name: &str, next: usize) -> Option<usize> {
+        let is_it = |place: &usize| {
+            let is_there = self.list.get(*place).is_some_and(Option::is_some);
+            is_there && self.names.list[*place] == name
+        };
+        if is_it(&next) {
+            return Some(next);
+        }
+        let first = *self.names.places.get(name)?;
+        // One that was taken out may have been added again.
+        (first..self.list.len()).find(is_it)
     }
 
     fn cells(&self, name: &str) -> Result<&ColumnCells, PrepError> {
-        let found = self
-            .places
-            .get(name)
-            .and_then(|place| self.list[*place].as_ref());
-        found.map(|(_, cells)| cells).ok_or_else(|| self.none(name))
+        let place = self.place(name, self.next);
+        let cells = place.and_then(|place| self.list[place].as_ref());
+        cells.ok_or_else(|| self.none(name))
     }
 
     fn cells_mut(&mut self, name: &str) -> Result<&mut ColumnCells, PrepError> {
-        let place = self.places.get(name).copied();
-        let Some(place) = place.filter(|place| self.list[*place].is_some()) else {
+        let Some(place) = self.place(name, self.next) else {
             return Err(self.none(name));
         };
-        let (_, cells) = self.list[place].as_mut().expect("it was just found");
-        Ok(cells)
+        self.next = place + 1;
+        Ok(self.list[place].as_mut().expect("it was just found"))
     }
 
     /// Returns what the cells of a column are, if it is there.
     pub fn kind(&self, name: &str) -> Option<CellKind> {
-        self.places
-            .get(name)
-            .and_then(|place| self.list[*place].as_ref())
-            .map(|(_, cells)| cells.kind())
+        let place = self.place(name, self.next)?;
+        self.list[place].as_ref().map(ColumnCells::kind)
     }
 
-    /// Adds a column after the others.
+    /// Adds a column after the others. Its name is not asked for where it is known.
     ///
     /// # Errors
     /// There is one of that name.
-    pub fn push(&mut self, name: String, cells: ColumnCells) -> Result<(), PrepError> {
-        match self.places.entry(name.clone()) {
-            Entry::Occupied(_) => return Err(PrepError::DuplicateColumn(name)),
-            Entry::Vacant(place) => place.insert(self.list.len()),
-        };
-        self.list.push(Some((name, cells)));
+    pub fn push(
+        &mut self,
+        name: impl FnOnce() -> String,
+        cells: ColumnCells,
+    ) -> Result<(), PrepError> {
+        if self.list.len() == self.names.list.len() {
+            let name = name();
+            if self.place(&name, self.next).is_some() {
+                return Err(PrepError::DuplicateColumn(name));
+            }
+            Arc::make_mut(&mut self.names).push(name);
+        }
+        self.list.push(Some(cells));
         Ok(())
     }
 
@@ -105,11 +154,7 @@ impl Columns {
     }
 
     fn like(&self, name: &str) -> String {
-        suggest(
-            name,
-            self.list.iter().flatten().map(|(known, _)| known.as_str()),
-        )
-        .unwrap_or_default()
+        suggest(name, self.iter().map(|(known, _)| known)).unwrap_or_default()
     }
 
     /// Takes a column out.
@@ -117,11 +162,10 @@ impl Columns {
     /// # Errors
     /// It is not there.
     pub fn take(&mut self, name: &str) -> Result<ColumnCells, PrepError> {
-        self.cells(name)?;
-        let place = self.places.remove(name);
+        let place = self.place(name, self.next);
+        self.next = place.map_or(self.next, |place| place + 1);
         let taken = place.and_then(|place| self.list[place].take());
-        let (_, cells) = taken.expect("it was just found");
-        Ok(cells)
+        taken.ok_or_else(|| self.none(name))
     }
 
     /// Returns the numbers of a column.
@@ -183,25 +227,18 @@ impl Columns {
 
     /// Returns a hash of each row over all columns.
     pub fn row_hashes(&self) -> Vec<u64> {
-        row_hashes(
-            self.rows,
-            self.list.iter().flatten().map(|(_, cells)| cells),
-        )
+        row_hashes(self.rows, self.list.iter().flatten())
     }
 
     /// Returns the first cell of each column of numbers that is infinite: the column's name and the
     /// row.
     fn infinite(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.list
-            .iter()
-            .flatten()
-            .filter_map(|(name, cells)| match cells {
-                ColumnCells::Numbers(cells) => Some((
-                    name.as_str(),
-                    cells.iter().position(|cell| cell.is_infinite())?,
-                )),
-                ColumnCells::Texts(_) => None,
-            })
+        self.iter().filter_map(|(name, cells)| match cells {
+            ColumnCells::Numbers(cells) => {
+                Some((name, cells.iter().position(|cell| cell.is_infinite())?))
+            }
+            ColumnCells::Texts(_) => None,
+        })
     }
 
     /// Refuses numbers that are infinite.
@@ -223,8 +260,8 @@ impl Columns {
     /// Tells of every row with an infinite number that it cannot be used, and takes the number for
     /// missing.
     pub fn set_infinite_aside(&mut self) {
-        for (name, cells) in self.list.iter_mut().flatten() {
-            let ColumnCells::Numbers(cells) = cells else {
+        for (name, cells) in self.names.list.iter().zip(&mut self.list) {
+            let Some(ColumnCells::Numbers(cells)) = cells else {
                 continue;
             };
             for (row, cell) in cells
@@ -246,8 +283,16 @@ impl Columns {
     /// One is not there, or holds text.
     pub fn matrix(&self, names: &[String]) -> Result<Array2<f64>, PrepError> {
         let mut matrix = Array2::zeros((self.rows, names.len()));
+        let mut next = self.next;
         for (name, mut column) in names.iter().zip(matrix.columns_mut()) {
-            column.assign(&ndarray::ArrayView1::from(self.numbers(name)?));
+            let place = self.place(name, next).ok_or_else(|| self.none(name))?;
+            next = place + 1;
+            match &self.list[place] {
+                Some(ColumnCells::Numbers(cells)) => {
+                    column.assign(&ndarray::ArrayView1::from(cells));
+                }
+                _ => return Err(wrong_cells(name, CellKind::Text)),
+            }
         }
         Ok(matrix)
     }

@@ -44,6 +44,6 @@ impl DerivedColumn {
                 .collect(),
             PairOp::Difference => pairs.map(|(a, b)| a - b).collect(),
         };
-        columns.push(self.name.clone(), ColumnCells::Numbers(cells))
+        columns.push(|| self.name.clone(), ColumnCells::Numbers(cells))
     }
 }

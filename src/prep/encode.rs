@@ -125,7 +125,7 @@ impl OneHot {
                     .iter()
                     .map(|place| f64::from(u8::from(*place == Some(Some(at)))))
                     .collect();
-                columns.push(of_category(name, category), ColumnCells::Numbers(column))?;
+                columns.push(|| of_category(name, category), ColumnCells::Numbers(column))?;
             }
             if self.has_rare(rare) {
                 let counts = |row: usize| {
@@ -135,7 +135,7 @@ impl OneHot {
                 let column = (0..cells.len())
                     .map(|row| f64::from(u8::from(counts(row))))
                     .collect();
-                columns.push(of_rare(name), ColumnCells::Numbers(column))?;
+                columns.push(|| of_rare(name), ColumnCells::Numbers(column))?;
             }
         }
         Ok(())
@@ -185,7 +185,7 @@ impl OrdinalEncoder {
             };
             let cells = columns.texts(name)?.iter().map(place).collect();
             columns.take(name)?;
-            columns.push(name.clone(), ColumnCells::Numbers(cells))?;
+            columns.push(|| name.clone(), ColumnCells::Numbers(cells))?;
         }
         Ok(())
     }

@@ -53,7 +53,7 @@ impl HashEncoder {
         }
         let mut named = buckets.into_iter().enumerate();
         named.try_for_each(|(at, cells)| {
-            columns.push(Self::of_bucket(at), ColumnCells::Numbers(cells))
+            columns.push(|| Self::of_bucket(at), ColumnCells::Numbers(cells))
         })
     }
 }

@@ -103,7 +103,7 @@ impl Imputer {
     pub fn apply(&self, columns: &mut Columns) -> Result<(), PrepError> {
         for name in &self.indicated {
             let cells = missing(columns, name)?;
-            columns.push(indicator(name), ColumnCells::Numbers(cells))?;
+            columns.push(|| indicator(name), ColumnCells::Numbers(cells))?;
         }
         match &self.fill {
             FillMethod::Knn(imputer) => {

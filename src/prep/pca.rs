@@ -108,7 +108,7 @@ impl PrincipalComponents {
         let told = matrix.dot(&self.directions);
         let mut each = told.columns().into_iter().enumerate();
         each.try_for_each(|(at, column)| {
-            columns.push(named(at), ColumnCells::Numbers(column.to_vec()))
+            columns.push(|| named(at), ColumnCells::Numbers(column.to_vec()))
         })
     }
 

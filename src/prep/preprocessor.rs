@@ -1,6 +1,7 @@
 //! Table → features and labels: every fitted step in one value, as it is stored and deployed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::frame::labels::Labels;
 use crate::frame::table::{ColumnType, Table};
 use crate::prep::cells::{CellKind, ColumnCells};
-use crate::prep::columns::{Columns, RowFaults};
+use crate::prep::columns::{ColumnNames, Columns, RowFaults};
 use crate::prep::error::PrepError;
 use crate::prep::labels::TargetMap;
 use crate::prep::seen::{RowSeen, SeenRows};
@@ -99,7 +100,7 @@ struct PreprocessorHead {
 }
 
 /// Everything that turns a table into features, fitted on training rows only.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Preprocessor {
     format: u32,
     target: String,
@@ -116,6 +117,9 @@ pub struct Preprocessor {
     /// The training rows; none in files of before they were kept.
     #[serde(default)]
     seen: Option<SeenRows>,
+    /// The names of what is needed and of what the steps add, once rows have come.
+    #[serde(skip)]
+    names: OnceLock<Arc<ColumnNames>>,
 }
 
 impl Preprocessor {
@@ -147,7 +151,7 @@ impl Preprocessor {
             };
             let cells = cells(table, &name, kind)?;
             inputs.push(RequiredColumn::of(name.clone(), &cells));
-            columns.push(name, cells)?;
+            columns.push(|| name, cells)?;
         }
         let seen = Some(SeenRows::new(columns.row_hashes().into_iter()));
         if inputs.is_empty() {
@@ -164,6 +168,7 @@ impl Preprocessor {
             giveaways: Vec::new(),
             allowed: BTreeMap::new(),
             seen,
+            names: OnceLock::new(),
         };
         let labels = fitted.labels(table)?;
         for (at, step) in settings.steps.iter().enumerate() {
@@ -291,7 +296,7 @@ impl Preprocessor {
                 }
                 (_, cells) => cells,
             };
-            columns.push(input.name.clone(), cells)?;
+            columns.push(|| input.name.clone(), cells)?;
         }
         self.raw_of(columns)
     }
@@ -305,10 +310,12 @@ impl Preprocessor {
         rows: usize,
         cells: Vec<ColumnCells>,
     ) -> Result<Columns, PrepError> {
-        // Features are made beside what they are made of.
-        let mut columns = Columns::with_room(rows, self.inputs.len() + self.features.len());
+        if let Some(names) = self.names.get() {
+            return Ok(Columns::known(rows, names, cells));
+        }
+        let mut columns = Columns::new(rows);
         for (input, cells) in self.inputs.iter().zip(cells) {
-            columns.push(input.name.clone(), cells)?;
+            columns.push(|| input.name.clone(), cells)?;
         }
         Ok(columns)
     }
@@ -324,10 +331,9 @@ impl Preprocessor {
             }
             step.apply(&mut columns)?;
         }
-        Ok((
-            columns.matrix(&self.features)?,
-            std::mem::take(&mut columns.faults),
-        ))
+        let features = columns.matrix(&self.features)?;
+        self.names.get_or_init(|| Arc::clone(columns.all_names()));
+        Ok((features, columns.faults))
     }
 
     /// Returns of each row of a table whether the training rows held an equal one, in all columns
@@ -338,7 +344,10 @@ impl Preprocessor {
     pub fn seen(&self, table: &Table) -> Result<Option<Vec<RowSeen>>, PrepError> {
         let mut columns = Columns::new(table.height());
         for input in &self.inputs {
-            columns.push(input.name.clone(), cells(table, &input.name, input.kind())?)?;
+            columns.push(
+                || input.name.clone(),
+                cells(table, &input.name, input.kind())?,
+            )?;
         }
         Ok(self.seen_of(&columns))
     }

@@ -141,10 +141,10 @@ mod tests {
     fn columns_are_centred_and_constant_ones_only_shifted() {
         let mut columns = Columns::new(2);
         columns
-            .push("a".to_owned(), ColumnCells::Numbers(vec![1.0, 3.0]))
+            .push(|| "a".to_owned(), ColumnCells::Numbers(vec![1.0, 3.0]))
             .unwrap();
         columns
-            .push("b".to_owned(), ColumnCells::Numbers(vec![7.0, 7.0]))
+            .push(|| "b".to_owned(), ColumnCells::Numbers(vec![7.0, 7.0]))
             .unwrap();
         let names = columns.names();
         Scaler::fit(&mut columns, names, ScaleMethod::Standard).unwrap();

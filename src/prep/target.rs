@@ -96,7 +96,7 @@ impl TargetEncoder {
                         .unwrap_or(prior);
                 }
             }
-            columns.push(name, ColumnCells::Numbers(told))?;
+            columns.push(|| name, ColumnCells::Numbers(told))?;
         }
         Ok(fitted)
     }
@@ -115,7 +115,7 @@ impl TargetEncoder {
             };
             let cells = columns.texts(name)?.iter().map(share).collect();
             columns.take(name)?;
-            columns.push(name.clone(), ColumnCells::Numbers(cells))?;
+            columns.push(|| name.clone(), ColumnCells::Numbers(cells))?;
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ fn columns(rows: &[Vec<f64>]) -> Columns {
     for (at, name) in ('a'..='z').enumerate().take(rows[0].len()) {
         columns
             .push(
-                name.to_string(),
+                || name.to_string(),
                 ColumnCells::Numbers(rows.iter().map(|row| row[at]).collect()),
             )
             .unwrap();
@@ -46,7 +46,7 @@ fn columns(rows: &[Vec<f64>]) -> Columns {
 fn words(cells: &[Option<String>]) -> Columns {
     let mut columns = Columns::new(cells.len());
     columns
-        .push("word".to_owned(), ColumnCells::Texts(cells.to_vec()))
+        .push(|| "word".to_owned(), ColumnCells::Texts(cells.to_vec()))
         .unwrap();
     columns
 }
