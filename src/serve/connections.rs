@@ -1,8 +1,9 @@
 //! The connections of a listener, from the first to the last.
 //!
-//! How they end: a connection that the system has accepted may hold a request that nobody has read yet,
-//! and to close it then would lose that request. So when it is time, the listener is emptied before it
-//! is closed, and connections go on for a moment more; every answer meanwhile asks its client to close.
+//! How they end: a connection that the system has accepted, or is about to, may hold a request that nobody has
+//! read yet, and to close it then would lose that request. So when it is time, the listener hears no one new, is
+//! emptied once those who had begun to connect are through, and closed; and connections go on for a moment more.
+//! Every answer meanwhile asks its client to close.
 //! What is still open after that is idle, or in the middle of a request, which is answered.
 
 use std::io;
@@ -10,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use futures_util::FutureExt;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -27,14 +27,29 @@ const HEAD: Duration = Duration::from_secs(10);
 /// So many connections are open at most; others wait to be taken.
 const MOST: usize = 4096;
 
+/// How long a client that has begun to connect may take to be through.
+const HANDSHAKE: Duration = Duration::from_millis(250);
+
 /// How long connections go on after the listener is closed.
 const LINGER: Duration = Duration::from_millis(500);
 
 /// How long to wait after the system had no connection to give, such as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// The instruction of a socket filter (BPF) that lets so many bytes of a packet through.
-const RETURN: u16 = 0x06;
+/// A socket filter (BPF) that lets no packet through that asks for a new connection: of the flags, in byte 13 of the
+/// TCP header, it has SYN and not ACK.
+const NO_ONE_NEW: [SockFilter; 5] = [
+    SockFilter::new(BPF_LOAD_BYTE, 0, 0, 13),
+    SockFilter::new(BPF_AND, 0, 0, 0x12),
+    SockFilter::new(BPF_JUMP_IF_EQUAL, 0, 1, 0x02),
+    SockFilter::new(BPF_RETURN, 0, 0, 0),
+    SockFilter::new(BPF_RETURN, 0, 0, u32::MAX),
+];
+const BPF_LOAD_BYTE: u16 = 0x30;
+const BPF_AND: u16 = 0x54;
+const BPF_JUMP_IF_EQUAL: u16 = 0x15;
+/// Returns how many bytes of the packet are let through.
+const BPF_RETURN: u16 = 0x06;
 
 /// How far a listener is with its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,7 +132,7 @@ impl AnsweredListener {
 
     /// Takes no more connections, and waits until those that are there have ended, at most this long.
     pub async fn end(mut self, most: Duration) {
-        let deadline = tokio::time::Instant::now() + most + LINGER;
+        let deadline = tokio::time::Instant::now() + most + HANDSHAKE + LINGER;
         let _ = self.phase.send(ListenerPhase::Closing);
         let _ = self.accepting.await;
         tokio::time::sleep(LINGER).await;
@@ -149,11 +164,13 @@ async fn accept(listener: TcpListener, tools: ConnectionTools) {
         }
     }
     // Between the last connection that is taken here and the end of the listener the system would accept
-    // more: from now on it hears nothing, so that those who come later are refused once it is closed.
-    let deaf = [SockFilter::new(RETURN, 0, 0, 0)];
-    let _ = SockRef::from(&listener).attach_filter(&deaf);
-    while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
-        begin(stream, &tools, None);
+    // more: those who come from now on ask again, and are refused once it is closed.
+    let _ = SockRef::from(&listener).attach_filter(&NO_ONE_NEW);
+    let deadline = tokio::time::Instant::now() + HANDSHAKE;
+    while let Ok(taken) = tokio::time::timeout_at(deadline, listener.accept()).await {
+        if let Ok((stream, _)) = taken {
+            begin(stream, &tools, None);
+        }
     }
 }
 
