@@ -1,6 +1,6 @@
 //! Bodies that nobody would send: none is a panic, and none tells what it should not.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use netsec::base::clock::SystemClock;
@@ -13,7 +13,7 @@ use netsec::serve::{infer, invocations, score};
 
 use crate::cli::matrix::is_full;
 use crate::dice::Dice;
-use crate::serve::client::{TREES, trained};
+use crate::serve::client::{TREES, flows, trained};
 
 /// A model that stays what it is.
 struct Fixed(Vec<u8>);
@@ -28,11 +28,16 @@ impl ModelSource for Fixed {
     }
 }
 
-/// A call as the server makes it, with headers.
-fn call(model: &[u8]) -> ScoringCall {
-    let source = Box::new(Fixed(model.to_vec()));
-    let slot = ModelSlot::open("flows".to_owned(), "flows".to_owned(), source, 0).unwrap();
-    let slot = Arc::new(slot);
+/// What a server says to its operator.
+type Said = Arc<Mutex<Vec<String>>>;
+
+/// A call as the server makes it, with headers; the server has another model beside the one that is asked.
+fn call(model: &[u8], other: &[u8], said: &Said) -> ScoringCall {
+    let slot = |name: &str, model: &[u8]| {
+        let source = Box::new(Fixed(model.to_vec()));
+        Arc::new(ModelSlot::open(name.to_owned(), name.to_owned(), source, 0).unwrap())
+    };
+    let (slot, other) = (slot("flows", model), slot("hidden", other));
     let options = ServeOptions {
         listen: "127.0.0.1:0".parse().unwrap(),
         admin: None,
@@ -55,12 +60,13 @@ fn call(model: &[u8]) -> ScoringCall {
         log: None,
         drift_window: None,
     };
-    let slots = vec![Arc::clone(&slot)];
+    let slots = vec![Arc::clone(&slot), other];
+    let said = Arc::clone(said);
     let state = ServeState::new(
         options,
         slots,
         Box::new(SystemClock),
-        Arc::new(|_: &str| ()),
+        Arc::new(move |line: &str| said.lock().unwrap().push(line.to_owned())),
     )
     .unwrap();
     ScoringCall {
@@ -138,19 +144,38 @@ fn spoilt(dice: &mut Dice) -> Vec<u8> {
     body
 }
 
+/// A word that a round alone has.
+fn planted(round: i32) -> String {
+    format!("planted{round:07}")
+}
+
 #[test]
 fn no_body_is_a_panic_or_tells_what_it_should_not() {
     let world = trained(TREES);
     world.ok(&["cat", "train.model", "-o", "model.bin"]);
     let model = std::fs::read(world.root().join("model.bin")).unwrap();
-    let mut call = call(&model);
+    // Another model, over columns and words that nobody who asks the first is to learn of.
+    let hidden = flows(600, 2)
+        .replace("bytes", "hidden")
+        .replace("smtp", "hidden");
+    world.write("flows.csv", hidden);
+    world.ok(&["run", "flows.yaml"]);
+    world.ok(&["cat", "train.model", "-o", "other.bin"]);
+    let other = std::fs::read(world.root().join("other.bin")).unwrap();
+    let said = Said::default();
+    let mut call = call(&model, &other, &said);
     let mut dice = Dice(17);
     let rounds = if is_full() { 100_000 } else { 10_000 };
     let kinds: [AnswerBody; 3] = [score::answer, infer::answer, invocations::answer];
     let root = world.root().to_str().unwrap();
     let (mut answered, mut refused) = (0, 0);
     for round in 0..rounds {
-        let body = spoilt(&mut dice);
+        let mut body = spoilt(&mut dice);
+        // Whoever asks is told of their own rows alone.
+        let (mine, before) = (planted(round), planted(round - 1));
+        if let Some(at) = body.windows(3).position(|word| word == b"tcp") {
+            body.splice(at..at + 3, mine.bytes());
+        }
         call.headers.clear();
         if dice.chance(0.3) {
             let length = dice.below(body.len() + 10).to_string();
@@ -165,18 +190,28 @@ fn no_body_is_a_panic_or_tells_what_it_should_not() {
             match work(&call, &body) {
                 Ok(reply) => {
                     answered += 1;
-                    assert!(!reply.body.is_empty());
+                    let told = String::from_utf8_lossy(&reply.body).into_owned();
+                    assert!(!told.is_empty());
+                    assert!(
+                        !told.contains("hidden") && !told.contains(&before),
+                        "{told}"
+                    );
                 }
                 Err(problem) => {
                     refused += 1;
                     let status = problem.status.as_u16();
                     assert!(matches!(status, 400 | 422), "round {round}: {problem:?}");
                     assert!(problem.detail.len() < 1500, "round {round}: {problem:?}");
-                    assert!(!problem.detail.contains(root) && !problem.detail.contains("src/"));
+                    let leaks = [root, "src/", "hidden", &before];
+                    assert!(
+                        !leaks.iter().any(|part| problem.detail.contains(part)),
+                        "round {round}: {problem:?}"
+                    );
                 }
             }
         }
     }
+    assert_eq!(*said.lock().unwrap(), Vec::<String>::new());
     assert!(
         answered > rounds / 100 && refused > rounds,
         "{answered} {refused}"
