@@ -1,13 +1,12 @@
 //! `netsec deploy`.
 
-use std::path::Path;
-
 use crate::app::workspace::{AppError, Workspace};
 use crate::attest::keys::sha256_hex;
 use crate::base::disk;
 use crate::cli::args_deploy::{DeployCommand, DeployInitArgs};
 use crate::cli::exit::Exit;
 use crate::cli::image::program_file;
+use crate::cli::init::write_new;
 use crate::cli::out;
 use crate::scaffold::deployment::{DeploymentNames, deployment_files};
 
@@ -39,21 +38,7 @@ fn init(workspace: &Workspace, args: &DeployInitArgs) -> Result<Exit, AppError> 
             args.pipeline
         )));
     }
-    let there = |path: &&str| workspace.root().join(path).exists();
-    if let (Some(path), false) = (
-        files.iter().map(|file| file.path).find(|path| there(path)),
-        args.force,
-    ) {
-        return Err(AppError::Usage(format!(
-            "`{path}` is there already: `--force` replaces it"
-        )));
-    }
-    for file in &files {
-        let whole = workspace.root().join(file.path);
-        disk::create_dirs(whole.parent().unwrap_or(Path::new(".")))?;
-        disk::write_atomic(&whole, file.text.as_bytes())?;
-        out::say(&format!("wrote {}", file.path));
-    }
+    write_new(workspace, &files, args.force)?;
     out::say(&format!(
         "the workflow runs the netsec with the SHA-256 {}, and no other",
         names.program

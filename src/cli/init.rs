@@ -43,22 +43,38 @@ pub fn init(workspace: &Workspace, args: &InitArgs) -> Result<Exit, AppError> {
         (format!("pipelines/{name}.yaml"), pipeline),
         (format!("schemas/{name}.yaml"), schema),
     ];
-    for (path, _) in &files {
-        if workspace.root().join(path).exists() && !args.force {
+    write_new(workspace, &files, args.force)?;
+    notes.iter().for_each(|note| out::say(note));
+    out::say(&format!("next: netsec run pipelines/{name}.yaml"));
+    Ok(Exit::Done)
+}
+
+/// Writes files, each with its path below the workspace, and says so. If one is there already none is
+/// written, unless it is to be replaced.
+///
+/// # Errors
+/// A file is there already; the disk failed.
+pub(crate) fn write_new<P: AsRef<str>>(
+    workspace: &Workspace,
+    files: &[(P, String)],
+    replace: bool,
+) -> Result<(), AppError> {
+    for (path, _) in files {
+        let path = path.as_ref();
+        if workspace.root().join(path).exists() && !replace {
             return Err(AppError::Usage(format!(
                 "`{path}` is there already: `--force` replaces it"
             )));
         }
     }
-    for (path, text) in &files {
+    for (path, text) in files {
+        let path = path.as_ref();
         let whole = workspace.root().join(path);
         disk::create_dirs(whole.parent().unwrap_or(Path::new(".")))?;
         disk::write_atomic(&whole, text.as_bytes())?;
         out::say(&format!("wrote {path}"));
     }
-    notes.iter().for_each(|note| out::say(note));
-    out::say(&format!("next: netsec run pipelines/{name}.yaml"));
-    Ok(Exit::Done)
+    Ok(())
 }
 
 /// Tells what has to be said otherwise.

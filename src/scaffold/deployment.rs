@@ -32,14 +32,8 @@ pub struct DeploymentNames {
     pub program: String,
 }
 
-/// A file to be written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeploymentFile {
-    /// Where, below the root of the repository.
-    pub path: &'static str,
-    /// What it holds.
-    pub text: String,
-}
+/// A file to be written: where, below the root of the repository, and what it holds.
+pub type DeploymentFile = (&'static str, String);
 
 /// A name that cannot be filled in.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,10 +73,7 @@ pub fn deployment_files(
         })
     };
     let template = with_script(include_str!("../../docs/deploy/netsec.cfn.yaml"));
-    let file = |path, text: &str| DeploymentFile {
-        path,
-        text: filled(text),
-    };
+    let file = |path, text: &str| (path, filled(text));
     Ok([
         file(
             ".github/workflows/train-and-deploy.yml",
@@ -234,17 +225,17 @@ mod tests {
     #[test]
     fn every_name_is_filled_in_and_what_belongs_to_others_stays() {
         let files = deployment_files(&names()).unwrap();
-        for file in &files {
-            let left = file.text.replace("${{", "").replace("{{ digest }}", "");
-            assert!(!left.contains("{{"), "{}", file.path);
-            assert!(file.text.ends_with('\n'), "{}", file.path);
+        for (path, text) in &files {
+            let left = text.replace("${{", "").replace("{{ digest }}", "");
+            assert!(!left.contains("{{"), "{path}");
+            assert!(text.ends_with('\n'), "{path}");
         }
-        let [workflow, template, script, _] = files;
-        assert!(workflow.text.contains("${{ vars.NETSEC_INSTANCE }}"));
-        assert!(template.text.contains("digest='{{ digest }}'"));
+        let [(_, workflow), (_, template), (_, script), _] = files;
+        assert!(workflow.contains("${{ vars.NETSEC_INSTANCE }}"));
+        assert!(template.contains("digest='{{ digest }}'"));
         let indented = |line: &str| format!("{:18}{line}", "").trim_end().to_owned();
-        let script: Vec<String> = script.text.lines().map(indented).collect();
-        assert!(template.text.contains(&script.join("\n")));
+        let script: Vec<String> = script.lines().map(indented).collect();
+        assert!(template.contains(&script.join("\n")));
     }
 
     #[test]
