@@ -74,6 +74,7 @@ prepare()
 import boto3  # noqa: E402
 import yaml  # noqa: E402
 from cfnlint.decode import cfn_yaml  # noqa: E402
+from checking import check, failed  # noqa: E402
 
 MOTO, AGENT, REGISTRY, FRONT, ADMIN = 5555, 5556, 80, 8080, 9090
 HERE = f"127.0.0.1:{REGISTRY}"  # The registry, at the port that HTTP has: it leaves that out where it says where a layer goes.
@@ -88,18 +89,6 @@ ENVIRONMENT = os.environ | {
     "AWS_ENDPOINT_URL": f"http://127.0.0.1:{MOTO}", "AWS_ENDPOINT_URL_SSM": f"http://127.0.0.1:{AGENT}", "AWS_DEFAULT_REGION": "eu-central-1",
     "AWS_ACCESS_KEY_ID": "moto", "AWS_SECRET_ACCESS_KEY": "moto", "AWS_EC2_METADATA_DISABLED": "true", "POLL": "0.5",
 }
-failed = []
-
-
-@contextmanager
-def check(what):
-    try:
-        yield
-    except Exception as error:
-        failed.append(what)
-        print(f"FAILED: {what}: {type(error).__name__}: {str(error)[:3000]}", flush=True)
-    else:
-        print(what, flush=True)
 
 
 def equal(found, wanted):

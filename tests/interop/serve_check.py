@@ -34,6 +34,7 @@ import prometheus_client.openmetrics.parser
 import prometheus_client.parser
 import tritonclient.http as triton
 from mlflow.pyfunc.scoring_server.client import ScoringServerClient
+from checking import check, failed
 from tritonclient.utils import InferenceServerException
 
 NETSEC, FOLDER = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
@@ -61,18 +62,6 @@ stages:
     with: { candidates: [ { learner: logistic_regression } ], select: { min_score: 0 } }
 """
 MODELS = {"flows": "flows.yaml:train.model", "default": "ref:champion/default"}
-failed = []
-
-
-@contextmanager
-def check(what):
-    try:
-        yield
-    except Exception as error:
-        failed.append(what)
-        print(f"FAILED: {what}: {type(error).__name__}: {str(error)[:2000]}", flush=True)
-    else:
-        print(what, flush=True)
 
 
 def run(*words, codes=(0,)):
