@@ -227,7 +227,8 @@ pub fn append_private(path: &Path) -> DiskResult<File> {
     named("append to", path, opened)
 }
 
-/// Writes a file that only its owner may read, and that appears whole or not at all: a temporary neighbour, flushed, then renamed.
+/// Writes a file that only its owner may read, and that appears whole or not at all: a temporary
+/// neighbour, flushed, then renamed.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> DiskResult<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut temporary = named(

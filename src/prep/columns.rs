@@ -1,9 +1,10 @@
 //! Columns on their way from a table to features, and which of them a step takes.
 //!
-//! How: a server makes columns anew for each row that it is asked about, so their names cost nothing there. Which columns
-//! come of the steps of a preprocessor does not depend on rows: after the first rows their names are
-//! known, in the order in which they are added, and are shared. Steps ask for columns in the order in which
-//! they stand, so that the one after the last is looked at before a name is looked up.
+//! How: a server makes columns anew for each row that it is asked about, so their names cost nothing
+//! there. Which columns come of the steps of a preprocessor does not depend on rows: after the first
+//! rows their names are known, in the order in which they are added, and are shared. Steps ask for
+//! columns in the order in which they stand, so that the one after the last is looked at before a name
+//! is looked up.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! The connections of a listener, from the first to the last.
 //!
-//! How they end: a connection that the system has accepted, or is about to, may hold a request that nobody has
-//! read yet, and to close it then would lose that request. So when it is time, the listener hears no one new, is
-//! emptied once those who had begun to connect are through, and closed; and connections go on for a moment more.
-//! Every answer meanwhile asks its client to close.
-//! What is still open after that is idle, or in the middle of a request, which is answered.
+//! How they end: a connection that the system has accepted, or is about to, may hold a request that
+//! nobody has read yet, and to close it then would lose that request. So when it is time, the listener
+//! hears no one new, is emptied once those who had begun to connect are through, and closed; and
+//! connections go on for a moment more. Every answer meanwhile asks its client to close. What is still
+//! open after that is idle, or in the middle of a request, which is answered.
 
 use std::io;
 use std::sync::Arc;
@@ -36,8 +36,8 @@ const LINGER: Duration = Duration::from_millis(500);
 /// How long to wait after the system had no connection to give, such as for want of file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A socket filter (BPF) that lets no packet through that asks for a new connection: of the flags, in byte 13 of the
-/// TCP header, it has SYN and not ACK.
+/// A socket filter (BPF) that lets no packet through that asks for a new connection: of the flags, in
+/// byte 13 of the TCP header, it has SYN and not ACK.
 const NO_ONE_NEW: [SockFilter; 5] = [
     SockFilter::new(BPF_LOAD_BYTE, 0, 0, 13),
     SockFilter::new(BPF_AND, 0, 0, 0x12),
