@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::base::name::in_backticks;
 use crate::model::bundle::ModelBundle;
 use crate::model::calibrate::Calibrator;
+use crate::model::class_report::{ClassReport, ShareOfRows};
 use crate::model::importance::importance;
 use crate::prep::preprocessor::{RequiredColumn, TrainedColumn};
 
@@ -50,6 +51,9 @@ pub fn card(name: &str, bundle: &ModelBundle, digest: &str, lineage: &str) -> St
             let _ = writeln!(text, "| {} | {share:.4} |", cell(name));
         }
     }
+    if let Some(report) = &bundle.by_class {
+        text.push_str(&classes(report));
+    }
     text.push_str(&inputs(bundle));
     let prep = &bundle.preprocessor;
     text.push_str("\n## Preprocessing\n\n");
@@ -63,17 +67,53 @@ pub fn card(name: &str, bundle: &ModelBundle, digest: &str, lineage: &str) -> St
     text
 }
 
+/// The classes and how well they are found in cross-validation.
+fn classes(report: &ClassReport) -> String {
+    let mut text = "\n## Classes\n\nIn cross-validation, at the threshold; a row that raises an alarm is told to be the likeliest \
+         attack. 95 % intervals in brackets.\n\n| class | rows | raise an alarm | recall | precision |\n|---|--:|--:|--:|--:|\n"
+        .to_owned();
+    let share = |share: Option<ShareOfRows>| match share {
+        Some(share) => {
+            let [low, high] = share.interval;
+            format!("{:.4} ({low:.4} to {high:.4})", share.share)
+        }
+        None => "–".to_owned(),
+    };
+    for class in &report.classes {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} |",
+            cell(&class.class),
+            class.rows,
+            share(class.alarms),
+            share(class.recall),
+            share(class.precision)
+        );
+    }
+    text
+}
+
 fn heading(name: &str, bundle: &ModelBundle, digest: &str) -> String {
     let prep = &bundle.preprocessor;
-    let map = prep.classes();
-    let class = |(label, class): (&String, &u8)| format!("`{}` is {class}", cell(label));
-    let classes: Vec<String> = map.classes.iter().map(class).collect();
+    let map = prep.target_map();
+    let is_binary = map.classes().is_binary();
+    let class = |number: u16| match is_binary {
+        true => number.to_string(),
+        false => format!("`{}`", cell(&map.classes().names()[usize::from(number)])),
+    };
+    let label =
+        |(label, number): (&String, &u16)| format!("`{}` is {}", cell(label), class(*number));
+    let classes: Vec<String> = map.labels().iter().map(label).collect();
     let others = map
-        .others
-        .map(|class| format!(", every other label {class}"));
+        .others()
+        .map(|number| format!(", every other label {}", class(number)));
+    let attacks = match is_binary {
+        true => "1 is the attack".to_owned(),
+        false => format!("attacks are {}", in_backticks(map.classes().attack_names())),
+    };
     let mut text = format!(
         "# {}\n\nLearner `{}`: predicts the probability of an attack; threshold {:.4}.\n\n- digest: `{digest}`\n- target: \
-         `{}`; {}{}; 1 is the attack\n- rows that cross-validation judged it by: {}\n",
+         `{}`; {}{}; {attacks}\n- rows that cross-validation judged it by: {}\n",
         cell(name),
         bundle.learner,
         bundle.validation.threshold,

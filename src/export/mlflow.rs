@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::export::error::ExportError;
-use crate::export::onnx::document::{self, ALARM, PROBABILITY};
+use crate::export::onnx::document::{self, ALARM, CLASS, CLASS_PROBABILITY, PROBABILITY};
 use crate::model::bundle::ModelBundle;
 use crate::prep::preprocessor::RequiredColumn;
 
@@ -34,8 +34,9 @@ class NetsecModel:
                 feeds[entry.name] = np.array(text, dtype=object)
             else:
                 feeds[entry.name] = pd.to_numeric(cells).to_numpy(dtype=np.float64, na_value=np.nan)
-        probability, alarm = self.session.run(["probability", "alarm"], feeds)
-        return pd.DataFrame({"probability": probability, "alarm": alarm}, index=rows.index)
+        known = ("probability", "alarm", "class", "class_probability")
+        names = [entry.name for entry in self.session.get_outputs() if entry.name in known]
+        return pd.DataFrame(dict(zip(names, self.session.run(names, feeds))), index=rows.index)
 
 
 def as_text(cell):
@@ -60,7 +61,12 @@ pub fn mlflow(bundle: &ModelBundle, card: &str) -> Result<Vec<(String, Vec<u8>)>
         json!({"type": "any", "name": input.name, "required": true})
     };
     let inputs: Vec<_> = bundle.preprocessor.inputs().iter().map(column).collect();
-    let outputs = json!([{"type": "double", "name": PROBABILITY, "required": true}, {"type": "long", "name": ALARM, "required": true}]);
+    let output = |name: &str, kind: &str| json!({"type": kind, "name": name, "required": true});
+    let mut outputs = vec![output(PROBABILITY, "double"), output(ALARM, "long")];
+    if bundle.classes().count() > 2 {
+        outputs.push(output(CLASS, "string"));
+        outputs.push(output(CLASS_PROBABILITY, "double"));
+    }
     // YAML takes JSON for text between quotes.
     let quoted = |value: serde_json::Value| json!(value.to_string()).to_string();
     let model = format!(
@@ -68,7 +74,7 @@ pub fn mlflow(bundle: &ModelBundle, card: &str) -> Result<Vec<(String, Vec<u8>)>
          python_function:\n    code: code\n    data: model.onnx\n    env: {{virtualenv: python_env.yaml}}\n    \
          loader_module: netsec_model\n    python_version: 3.11.2\nmlflow_version: 3.17.2\nsignature:\n  inputs: {}\n  outputs: {}\n  params: null\n",
         quoted(json!(inputs)),
-        quoted(outputs)
+        quoted(json!(outputs))
     );
     let python = "python: 3.11.2\nbuild_dependencies: [pip]\ndependencies: [-r requirements.txt]\n";
     Ok(vec![

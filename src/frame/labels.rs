@@ -1,13 +1,18 @@
 //! Which class every row is of.
 
+use serde::{Deserialize, Serialize};
+
 /// The classes that a detector tells apart, in the order of their numbers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Classes {
     names: Vec<String>,
     attacks: Vec<bool>,
 }
 
 impl Classes {
+    /// The two classes of a detector that only tells whether a row is an attack.
+    pub const BINARY: [(&'static str, bool); 2] = [("benign", false), ("attack", true)];
+
     /// Makes classes of their names, each with whether it is an attack.
     pub fn new(named: &[(&str, bool)]) -> Self {
         Self {
@@ -19,12 +24,37 @@ impl Classes {
     /// Returns the two classes of a detector that only tells whether a row is an attack: `benign`,
     /// number 0, and `attack`, number 1.
     pub fn binary() -> Self {
-        Self::new(&[("benign", false), ("attack", true)])
+        Self::new(&Self::BINARY)
+    }
+
+    /// Returns whether they are a benign class, number 0, and an attack, number 1, whatever their
+    /// names: who tells the attack knows both.
+    pub fn are_two_sides(&self) -> bool {
+        self.attacks == [false, true]
+    }
+
+    /// Returns whether they are those two of a detector that only tells whether a row is an attack.
+    pub fn is_binary(&self) -> bool {
+        *self == Self::binary()
+    }
+
+    /// Returns how many there are.
+    pub fn count(&self) -> usize {
+        self.names.len()
     }
 
     /// Returns their names, in the order of their numbers.
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// Returns the names of those that are attacks.
+    pub fn attack_names(&self) -> Vec<&String> {
+        let attacks = self.names.iter().zip(&self.attacks);
+        attacks
+            .filter(|(_, is)| **is)
+            .map(|(name, _)| name)
+            .collect()
     }
 
     /// Returns of each whether it is an attack.
@@ -68,6 +98,11 @@ impl Labels {
             classes: Classes::binary(),
             rows: rows.into_iter().map(u16::from).collect(),
         }
+    }
+
+    /// Makes the labels of rows of these classes; each number is one of them.
+    pub(crate) fn of_classes(classes: Classes, rows: Vec<u16>) -> Self {
+        Self { classes, rows }
     }
 
     /// Makes the labels of rows from the numbers of their classes.
@@ -131,6 +166,25 @@ impl Labels {
     /// Returns how many rows are none.
     pub fn benign(&self) -> usize {
         self.len() - self.attacks()
+    }
+
+    /// Returns how many rows are of each class.
+    pub fn counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes.count()];
+        for class in &self.rows {
+            counts[usize::from(*class)] += 1;
+        }
+        counts
+    }
+
+    /// Tells how many rows are of each class, where there are more than two.
+    pub fn tell_classes(&self) -> String {
+        if self.classes.count() <= 2 {
+            return String::new();
+        }
+        let named = self.classes.names.iter().zip(self.counts());
+        let each: Vec<String> = named.map(|(name, rows)| format!("{name} {rows}")).collect();
+        format!(" ({})", each.join(", "))
     }
 
     /// Returns what a binary learner is fitted to: 1 of an attack, 0 of another row.

@@ -11,6 +11,7 @@ use crate::gate::curves::{CalibrationBin, ThresholdPoint};
 use crate::gate::latency::RowLatency;
 use crate::gate::paired::PairedDifference;
 use crate::gate::traffic::TrafficOutlook;
+use crate::model::class_report::ClassReport;
 use crate::model::hyper::HyperparameterValue;
 use crate::model::intervals::Interval;
 use crate::model::metrics::Metrics;
@@ -162,6 +163,9 @@ pub struct JudgedModel {
     pub metrics: Metrics,
     /// The 95 % confidence interval of each figure.
     pub intervals: BTreeMap<String, Interval>,
+    /// The figures of each class, where there are more than two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_class: Option<ClassReport>,
     /// Its figures at other thresholds, the highest first.
     pub curve: Vec<ThresholdPoint>,
     /// How often rows with about the same probability are attacks.

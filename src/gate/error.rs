@@ -40,6 +40,19 @@ pub enum GateError {
          over, use another `ref:`"
     )]
     OtherClasses,
+    /// A rule looks at a metric of several classes where there are two.
+    #[error(
+        "`{0}` tells more than two classes apart, and the model tells attacks from benign rows: name another metric"
+    )]
+    MetricOfClasses(String),
+    /// A rule names a class that the model does not know.
+    #[error("at_least_by_class: there is no class `{class}`: {help}")]
+    NoClass {
+        /// The class.
+        class: String,
+        /// What could be meant.
+        help: String,
+    },
     /// A column whose values are to be told apart is not there.
     #[error("{rule}: {why}")]
     Slice {

@@ -11,6 +11,7 @@ use crate::gate::error::{ContenderRole, GateError};
 use crate::gate::latency::RowLatency;
 use crate::gate::paired::ScoredRows;
 use crate::model::bundle::ModelBundle;
+use crate::model::class_report::ClassReport;
 use crate::model::error::ModelError;
 use crate::model::intervals::{Interval, RESAMPLING, intervals};
 use crate::model::metrics::{Metrics, is_loss};
@@ -117,6 +118,7 @@ impl EvaluatedModel {
             score: finite(self.score),
             metrics: self.metrics,
             intervals: self.intervals.clone(),
+            by_class: ClassReport::of(labels, &self.scores, self.metrics.threshold),
             curve: curve(labels, &self.scores),
             calibration: calibration(labels, &self.scores),
             without_shortcuts: bundle.without_shortcuts.clone(),

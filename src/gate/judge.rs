@@ -6,11 +6,12 @@
 
 use crate::base::count::counted;
 use crate::base::name::in_backticks;
+use crate::base::nearest::suggest;
 use crate::base::stored::StoredDocument;
-use crate::frame::labels::Labels;
+use crate::frame::labels::{Classes, Labels};
 use crate::frame::table::Table;
 use crate::gate::contenders::Contenders;
-use crate::gate::decision::{ChampionComparison, Decision, JudgedRows, JudgedRule};
+use crate::gate::decision::{ChampionComparison, Decision, JudgedRows, JudgedRule, RuleOutcome};
 use crate::gate::error::{ContenderRole, GateError};
 use crate::gate::evaluated::{ContenderModel, EvaluatedModel};
 use crate::gate::improve;
@@ -18,9 +19,12 @@ use crate::gate::latency::RowLatency;
 use crate::gate::not_worse;
 use crate::gate::paired::{PairedModels, mcnemar};
 use crate::gate::rows::{fair_rows, too_few};
-use crate::gate::rules::{GateRules, ImproveRule};
+use crate::gate::rules::{ClassFloors, GateRules, ImproveRule};
 use crate::gate::slices::slices;
 use crate::gate::traffic::amount;
+use crate::model::class_metrics::ClassMetrics;
+use crate::model::class_report::ClassReport;
+use crate::model::intervals::Interval;
 
 /// How often intervals that are told hold the true value, where no rule asks for another.
 const CONFIDENCE: f64 = 0.95;
@@ -44,6 +48,8 @@ pub fn decide(
     let other = champion.iter();
     models.extend(other.map(|model| (ContenderRole::Champion, &model.bundle)));
     check_slices(rules, test)?;
+    check_metrics(rules, challenger.bundle.classes())?;
+    check_named_classes(rules, challenger.bundle.classes())?;
     let (test, mut rows) = fair_rows(rules, test, &models)?;
     let labels = challenger.labels(&test)?;
     rows.attacks = labels.attacks();
@@ -93,6 +99,37 @@ fn check_slices(rules: &GateRules, test: &Table) -> Result<(), GateError> {
         kind.map_err(|why| GateError::Slice { rule, why })?;
     }
     Ok(())
+}
+
+/// Metrics of several classes are told of models that tell several apart.
+fn check_metrics(rules: &GateRules, classes: &Classes) -> Result<(), GateError> {
+    if !classes.are_two_sides() {
+        return Ok(());
+    }
+    let mut named = vec![&rules.metric];
+    named.extend(rules.at_least.iter().map(|(metric, _)| metric));
+    named.extend(rules.not_worse.iter().map(|rule| &rule.metric));
+    if let ImproveRule::Proven { metric, .. } = &rules.improve {
+        named.push(metric);
+    }
+    let is_of_classes = |metric: &&&String| ClassMetrics::NAMES.contains(&metric.as_str());
+    match named.iter().find(is_of_classes) {
+        Some(metric) => Err(GateError::MetricOfClasses((*metric).clone())),
+        None => Ok(()),
+    }
+}
+
+/// Classes that rules name are classes of the model.
+fn check_named_classes(rules: &GateRules, classes: &Classes) -> Result<(), GateError> {
+    let names = classes.names();
+    let mut named = rules.at_least_by_class.iter().map(|floors| &floors.class);
+    match named.find(|class| !names.contains(class)) {
+        Some(class) => Err(GateError::NoClass {
+            class: class.clone(),
+            help: suggest(class, names.iter().map(String::as_str)).unwrap_or_default(),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn undecided(rules: &GateRules, challenger: &ContenderModel, rows: JudgedRows) -> Decision {
@@ -156,6 +193,7 @@ impl Contenders<'_> {
                 .rules
                 .push(self.reaches("at_least", name, found, *least));
         }
+        self.reaches_by_class(decision);
         decision.rules.push(self.detects(&decision.rows));
         self.giveaways(decision);
     }
@@ -178,6 +216,25 @@ impl Contenders<'_> {
                 passes,
                 format!("{metric} {found:.4}{told} {word} the least {least}"),
             )
+        }
+    }
+
+    /// Checks the figures that single classes have to reach. A class without rows to judge it by
+    /// does not reach them.
+    fn reaches_by_class(&self, decision: &mut Decision) {
+        let threshold = self.challenger.metrics.threshold;
+        let report = ClassReport::of(self.labels, &self.challenger.scores, threshold);
+        for ClassFloors { class, figures } in &self.rules.at_least_by_class {
+            let judged = report
+                .iter()
+                .flat_map(|report| &report.classes)
+                .find(|known| known.class == *class);
+            for (name, least) in figures {
+                let found = judged.and_then(|judged| judged.figure(name));
+                decision
+                    .rules
+                    .push(class_reaches(class, name, found, *least));
+            }
         }
     }
 
@@ -334,6 +391,44 @@ fn fast_enough(latency: &RowLatency, most: f64) -> JudgedRule {
     JudgedRule {
         needed: Some(most),
         ..JudgedRule::checked("limits.latency_ms", passes, reason)
+    }
+}
+
+/// Whether a figure of a class reaches what is needed.
+fn class_reaches(
+    class: &str,
+    name: &str,
+    found: Option<(f64, Option<Interval>)>,
+    least: f64,
+) -> JudgedRule {
+    let slice = Some(("class".to_owned(), class.to_owned()));
+    let Some((found, interval)) = found else {
+        let reason = format!("there are no rows to tell {name} of `{class}` by");
+        return JudgedRule {
+            metric: Some(name.to_owned()),
+            slice,
+            needed: Some(least),
+            verdict: RuleOutcome::Unclear,
+            ..JudgedRule::checked("at_least_by_class", false, reason)
+        };
+    };
+    let passes = found >= least;
+    let word = if passes { "reaches" } else { "does not reach" };
+    let told = match interval {
+        Some([low, high]) => format!(" (95 % {low:.4} to {high:.4})"),
+        None => String::new(),
+    };
+    JudgedRule {
+        metric: Some(name.to_owned()),
+        slice,
+        found: Some(found),
+        interval,
+        needed: Some(least),
+        ..JudgedRule::checked(
+            "at_least_by_class",
+            passes,
+            format!("{name} of `{class}` {found:.4}{told} {word} the least {least}"),
+        )
     }
 }
 

@@ -8,26 +8,35 @@ use crate::gate::evaluated::EvaluatedModel;
 use crate::gate::improve::{cannot_tell, tell_difference};
 use crate::gate::paired::{IncomparableRows, PairedModels};
 use crate::gate::rules::NotWorseRule;
-use crate::gate::slices::{RowsOfSlice, rows_by_value, shown_value};
+use crate::gate::slices::{RowsOfSlice, rows_by_class, rows_by_value, shown_value};
 
-/// Judges a rule on all rows, or on those of every value of its column. Values of which the metric
-/// tells nothing, such as recall where there is no attack, are passed over; where that is so of all of
-/// them, the rule is unclear.
+/// What stands for a column where a rule is judged class by class.
+const CLASS: &str = "class";
+
+/// Judges a rule on all rows, or on those of every value of its column or of every class. Values of
+/// which the metric tells nothing, such as recall where there is no attack, are passed over; where
+/// that is so of all of them, the rule is unclear.
 pub(crate) fn judge(
     judged: &Contenders<'_>,
     pair: &PairedModels<'_>,
     champion: &EvaluatedModel,
     rule: &NotWorseRule,
 ) -> Result<Vec<JudgedRule>, GateError> {
-    let Some(column) = &rule.slice else {
-        let whole = judge_rows(rule, pair, None);
-        return Ok(vec![whole.unwrap_or_else(|| nothing_to_judge(rule))]);
-    };
     let (labels, test, challenger) = (judged.labels, judged.test, judged.challenger);
-    let slices = rows_by_value(column, labels, test, challenger, Some(champion))?;
+    let (column, slices) = match &rule.slice {
+        Some(column) => {
+            let slices = rows_by_value(column, labels, test, challenger, Some(champion))?;
+            (column.as_str(), slices)
+        }
+        None if rule.each_class => (CLASS, rows_by_class(labels, challenger, Some(champion))),
+        None => {
+            let whole = judge_rows(rule, pair, None);
+            return Ok(vec![whole.unwrap_or_else(|| nothing_to_judge(rule))]);
+        }
+    };
     let judge_slice = |rows: &RowsOfSlice| {
         let pair = rows.paired(challenger, Some(champion))?;
-        judge_rows(rule, &pair, Some((column.clone(), rows.value.clone())))
+        judge_rows(rule, &pair, Some((column.to_owned(), rows.value.clone())))
     };
     let rules: Vec<JudgedRule> = slices.iter().filter_map(judge_slice).collect();
     if rules.is_empty() {

@@ -11,6 +11,8 @@ pub struct GateRules {
     pub min_score: f64,
     /// What it has to reach of other metrics.
     pub at_least: Vec<(String, f64)>,
+    /// What it has to reach of single classes.
+    pub at_least_by_class: Vec<ClassFloors>,
     /// What it has to be better in.
     pub improve: ImproveRule,
     /// What it must not be worse in.
@@ -27,6 +29,15 @@ pub struct GateRules {
     pub min_benign: usize,
     /// Whether test rows that equal training rows are judged by, too.
     pub keeps_seen: bool,
+}
+
+/// What the challenger has to reach of a class.
+#[derive(Clone, Debug)]
+pub struct ClassFloors {
+    /// The class.
+    pub class: String,
+    /// Figures of `ClassFigures`, each with the least.
+    pub figures: Vec<(String, f64)>,
 }
 
 /// What the challenger has to be better in than the champion.
@@ -52,6 +63,8 @@ pub struct NotWorseRule {
     pub metric: String,
     /// The column for each of whose values it has to hold; none for all rows together.
     pub slice: Option<String>,
+    /// Whether it has to hold for each class.
+    pub each_class: bool,
     /// How much worse still passes.
     pub margin: f64,
     /// How often the interval of the difference holds the true one.

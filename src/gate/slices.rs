@@ -57,18 +57,44 @@ pub fn rows_by_value(
         });
     }
     let slice = |(value, rows): (&str, Vec<usize>)| {
-        let numbers: Vec<u32> = rows.iter().map(|row| *row as u32).collect();
-        RowsOfSlice {
-            value: value.to_owned(),
-            labels: labels.select(&numbers),
-            challenger: challenger.scores.select(&rows),
-            champion: champion.map(|model| model.scores.select(&rows)),
-        }
+        RowsOfSlice::of(value, &rows, labels, challenger, champion)
     };
     Ok(places.into_iter().map(slice).collect())
 }
 
+/// Returns the rows of each class that has some, in the order of their numbers.
+pub fn rows_by_class(
+    labels: &Labels,
+    challenger: &EvaluatedModel,
+    champion: Option<&EvaluatedModel>,
+) -> Vec<RowsOfSlice> {
+    let mut places: Vec<Vec<usize>> = vec![Vec::new(); labels.classes().count()];
+    for (row, class) in labels.rows().iter().enumerate() {
+        places[usize::from(*class)].push(row);
+    }
+    let named = labels.classes().names().iter().zip(places);
+    let seen = named.filter(|(_, rows)| !rows.is_empty());
+    seen.map(|(name, rows)| RowsOfSlice::of(name, &rows, labels, challenger, champion))
+        .collect()
+}
+
 impl RowsOfSlice {
+    fn of(
+        value: &str,
+        rows: &[usize],
+        labels: &Labels,
+        challenger: &EvaluatedModel,
+        champion: Option<&EvaluatedModel>,
+    ) -> Self {
+        let numbers: Vec<u32> = rows.iter().map(|row| *row as u32).collect();
+        Self {
+            value: value.to_owned(),
+            labels: labels.select(&numbers),
+            challenger: challenger.scores.select(rows),
+            champion: champion.map(|model| model.scores.select(rows)),
+        }
+    }
+
     /// Returns how many there are.
     pub fn count(&self) -> usize {
         self.labels.len()

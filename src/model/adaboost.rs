@@ -3,8 +3,12 @@
 use crate::model::error::ModelError;
 use crate::model::hyper::{ClassWeight, Hyperparameter, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
-use crate::model::tree_learner::{GrowthHypers, LEARNING_RATE, counts, max_depth, rules, trees};
+use crate::model::tree_learner::{
+    GrowthHypers, LEARNING_RATE, counts, max_depth, members, rules, trees,
+};
 use crate::trees::boost::adaboost;
+use crate::trees::boost_classes::adaboost_classes;
+use crate::trees::class_ensemble::ClassEnsemble;
 use crate::trees::ensemble::TreeEnsemble;
 use crate::trees::splits::TreeRules;
 
@@ -28,20 +32,37 @@ pub const ADABOOST: LearnerOf<TreeEnsemble> = LearnerOf {
     fit: ada,
 };
 
-fn ada(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
-    let hypers = AdaBoostHypers::of(task.setting);
+fn tree_rules(task: &FitTask<'_>, hypers: &AdaBoostHypers) -> TreeRules {
     let growth = GrowthHypers {
         max_depth: hypers.max_depth,
         ..GrowthHypers::default()
     };
-    let rules = TreeRules {
+    TreeRules {
         min_gain: 0.0,
         directions: Vec::new(),
         ..rules(task, growth)
-    };
+    }
+}
+
+fn ada(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
+    let hypers = AdaBoostHypers::of(task.setting);
+    let rules = tree_rules(task, &hypers);
     Ok(adaboost(
         task.data.bins(),
         &counts(task, ClassWeight::None),
+        hypers.trees,
+        hypers.learning_rate,
+        &rules,
+    ))
+}
+
+/// Fits trees of several classes.
+pub(crate) fn fit_classes(task: &FitTask<'_>) -> Result<ClassEnsemble, ModelError> {
+    let hypers = AdaBoostHypers::of(task.setting);
+    let rules = tree_rules(task, &hypers);
+    Ok(adaboost_classes(
+        task.data.bins(),
+        &members(task, ClassWeight::None),
         hypers.trees,
         hypers.learning_rate,
         &rules,

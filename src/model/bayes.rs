@@ -3,13 +3,15 @@
 //! It is our own because smartcore's tells an AUC of .50 on the tables of the tests and panics on
 //! constant features.
 
-use ndarray::{Array1, ArrayView2, Axis};
+use ndarray::{Array1, Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
 use crate::model::error::ModelError;
 use crate::model::hyper::{HyperparameterRange, hyper, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
+use crate::model::output::ModelOutput;
 use crate::stats::logistic::logistic;
+use crate::stats::softmax::softmax;
 
 hypers! {
     /// Hyperparameters of naive Bayes.
@@ -34,10 +36,11 @@ pub const NAIVE_BAYES: LearnerOf<NaiveBayes> = LearnerOf {
     fit,
 };
 
-/// Of both classes, the logarithm of their share, and mean and variance of every feature.
+/// Of each class, the logarithm of its share, and mean and variance of every feature. Of two the
+/// first is benign, the other the attack. A class without rows has the share 0.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct NaiveBayes {
-    /// First of class 0.
+    /// In the order of their numbers.
     pub classes: Vec<(f64, Vec<f64>, Vec<f64>)>,
 }
 
@@ -46,14 +49,19 @@ fn variance(x: ArrayView2<'_, f64>) -> Array1<f64> {
 }
 
 fn fit(task: &FitTask<'_>) -> Result<NaiveBayes, ModelError> {
-    let (x, y) = (
+    let (x, labels) = (
         task.data.select(task.rows),
-        task.data.labels.select(task.rows).targets(),
+        task.data.labels.select(task.rows),
     );
+    let y = labels.rows();
     let BayesHypers { smoothing } = BayesHypers::of(task.setting);
     let added = smoothing * variance(x.view()).iter().copied().fold(0.0, f64::max);
-    let class = |class: f64| {
+    let class = |class: u16| {
         let rows: Vec<usize> = (0..y.len()).filter(|row| y[*row] == class).collect();
+        if rows.is_empty() {
+            let width = x.ncols();
+            return (f64::NEG_INFINITY, vec![0.0; width], vec![1.0; width]);
+        }
         let x = x.select(Axis(0), &rows);
         let means = x.mean_axis(Axis(0)).unwrap_or_default().to_vec();
         // A feature that is the same in all rows tells nothing, and does not divide by nothing.
@@ -63,8 +71,9 @@ fn fit(task: &FitTask<'_>) -> Result<NaiveBayes, ModelError> {
             .collect();
         ((rows.len() as f64 / y.len() as f64).ln(), means, variances)
     };
+    let classes = (0..labels.classes().count() as u16).map(class);
     Ok(NaiveBayes {
-        classes: vec![class(0.0), class(1.0)],
+        classes: classes.collect(),
     })
 }
 
@@ -72,7 +81,7 @@ impl NaiveBayes {
     /// Returns how many features it asks for; none if it is not as it should be.
     pub fn features(&self) -> Option<usize> {
         let width = self.classes.first()?.1.len();
-        let is_whole = self.classes.len() == 2
+        let is_whole = self.classes.len() >= 2
             && self
                 .classes
                 .iter()
@@ -80,8 +89,8 @@ impl NaiveBayes {
         is_whole.then_some(width)
     }
 
-    pub(crate) fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
-        let (Some(width), [zero, one]) = (self.features(), self.classes.as_slice()) else {
+    pub(crate) fn told(&self, x: ArrayView2<'_, f64>) -> Result<ModelOutput, ModelError> {
+        let Some(width) = self.features() else {
             let why = "naive Bayes without two classes".to_owned();
             return Err(ModelError::NotStored(why));
         };
@@ -102,9 +111,18 @@ impl NaiveBayes {
                 .sum();
             share - exponent / 2.0
         };
-        Ok(x.rows()
-            .into_iter()
-            .map(|row| logistic(density(one, row) - density(zero, row)))
-            .collect())
+        let rows = x.rows().into_iter();
+        if let [zero, one] = self.classes.as_slice() {
+            let attack = rows.map(|row| logistic(density(one, row) - density(zero, row)));
+            return Ok(ModelOutput::Attack(attack.collect()));
+        }
+        let mut p = Array2::zeros((x.nrows(), self.classes.len()));
+        for (row, mut p) in rows.zip(p.rows_mut()) {
+            for (p, class) in p.iter_mut().zip(&self.classes) {
+                *p = density(class, row);
+            }
+            softmax(p.as_slice_mut().expect("it stands row by row"));
+        }
+        Ok(ModelOutput::Classes(p))
     }
 }

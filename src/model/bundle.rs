@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
+use crate::frame::labels::Classes;
 use crate::frame::table::Table;
 use crate::model::calibrate::Calibrator;
+use crate::model::class_report::ClassReport;
 use crate::model::error::ModelError;
 use crate::model::fitted::Model;
 use crate::model::hyper::HyperparameterValue;
@@ -47,6 +49,9 @@ pub struct ModelBundle {
     pub model: Model,
     /// What its probabilities are corrected by.
     pub calibrator: Option<Calibrator>,
+    /// Its figures class by class in cross-validation, where there are more than two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_class: Option<ClassReport>,
     /// Columns that may hold for the testbed only, and the figures in cross-validation without
     /// them, at the threshold .5.
     #[serde(default)]
@@ -86,6 +91,7 @@ impl ModelBundle {
             preprocessor,
             model,
             calibrator: None,
+            by_class: None,
             without_shortcuts: None,
             profile: None,
         }
@@ -98,6 +104,11 @@ impl ModelBundle {
         if needs.is_some_and(|needs| needs != gives) {
             let needs = needs.unwrap_or_default();
             let why = format!("it asks for {needs} features, {gives} are made");
+            return Err(ModelError::NotStored(why));
+        }
+        let (tells, are) = (self.model.classes(), preprocessor.classes().count());
+        if tells != are {
+            let why = format!("it tells of {tells} classes, the labels are of {are}");
             return Err(ModelError::NotStored(why));
         }
         if self.validation.threshold.is_nan() {
@@ -140,12 +151,18 @@ impl ModelBundle {
         (MOST_CELLS / self.preprocessor.widest().max(1)).max(1)
     }
 
+    /// Returns the classes of rows. Most models tell of two; one that tells of more tells the
+    /// probability of each.
+    pub fn classes(&self) -> &Classes {
+        self.preprocessor.classes()
+    }
+
     /// Returns what the model makes of rows of features, calibrated.
     ///
     /// # Errors
     /// They are not what the model needs; it failed.
     pub fn scores_of(&self, features: ArrayView2<'_, f64>) -> Result<Scores, ModelError> {
-        let told = self.model.scores(features)?;
+        let told = self.model.scores(features, self.classes())?;
         Ok(match &self.calibrator {
             Some(calibrator) => told.map_attack(|p| calibrator.apply(p)),
             None => told,

@@ -5,10 +5,11 @@ use crate::model::hyper::{CLASS_WEIGHT, ClassWeight, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::model::tree_learner::{
     CRITERION, FeatureShare, GrowthHypers, ImpurityMeasure, counts, max_depth, max_features,
-    min_leaf, rules,
+    members, min_leaf, rules,
 };
+use crate::trees::class_ensemble::ClassEnsemble;
 use crate::trees::ensemble::TreeEnsemble;
-use crate::trees::forest::{ForestSettings, fit};
+use crate::trees::forest::{ForestSettings, fit, fit_classes as fit_forest};
 
 hypers! {
     /// Hyperparameters of a single tree.
@@ -32,19 +33,31 @@ pub const DECISION_TREE: LearnerOf<TreeEnsemble> = LearnerOf {
     fit: decision_tree,
 };
 
-fn decision_tree(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
-    let hypers = TreeHypers::of(task.setting);
+fn settings(task: &FitTask<'_>, hypers: &TreeHypers) -> ForestSettings {
     let growth = GrowthHypers {
         criterion: hypers.criterion,
         max_depth: hypers.max_depth,
         min_leaf: hypers.min_leaf,
         max_features: hypers.max_features,
     };
-    let forest = ForestSettings {
+    ForestSettings {
         trees: 1,
         resampled: false,
         rules: rules(task, growth),
-    };
+    }
+}
+
+fn decision_tree(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
+    let hypers = TreeHypers::of(task.setting);
+    let forest = settings(task, &hypers);
     let counts = counts(task, hypers.class_weight);
     Ok(fit(task.data.bins(), &counts, &forest, task.seed))
+}
+
+/// Fits a tree of several classes.
+pub(crate) fn fit_classes(task: &FitTask<'_>) -> Result<ClassEnsemble, ModelError> {
+    let hypers = TreeHypers::of(task.setting);
+    let forest = settings(task, &hypers);
+    let members = members(task, hypers.class_weight);
+    Ok(fit_forest(task.data.bins(), &members, &forest, task.seed))
 }

@@ -27,6 +27,20 @@ pub enum ModelError {
     /// All rows are alike.
     #[error("all {0} rows are of one class: there is nothing to learn")]
     OneClass(usize),
+    /// Predictions of several classes cannot be kept to the directions of features.
+    #[error(
+        "`monotone` keeps the probability of an attack to directions, and there are {0} classes: leave it out, or give all \
+         attacks one class in `target_map`"
+    )]
+    MonotoneClasses(usize),
+    /// A model tells of more or fewer classes than there are.
+    #[error("probabilities of {found} classes instead of {needed}")]
+    OtherClasses {
+        /// Those that it tells of.
+        found: usize,
+        /// Those that there are.
+        needed: usize,
+    },
     /// A feature is infinite.
     #[error("{feature} in row {row} is {cell}, not a finite number")]
     InfiniteFeature {

@@ -1,12 +1,15 @@
 //! The models that the learners fit, as one type; and the list of the learners.
 
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
+use crate::frame::labels::Classes;
 use crate::model::data::{TrainingSet, first_missing};
 use crate::model::error::{ModelError, catch_panics};
+use crate::model::output::ModelOutput;
 use crate::model::scores::Scores;
-use crate::model::{bayes, linear, neighbours, svm};
+use crate::model::{bayes, linear, neighbours, one_vs_rest, softmax_linear, svm};
+use crate::trees::class_ensemble::ClassEnsemble;
 use crate::trees::ensemble::TreeEnsemble;
 
 /// A fitted model, as it is stored.
@@ -22,6 +25,12 @@ pub enum Model {
     Bayes(bayes::NaiveBayes),
     /// Trees.
     Trees(TreeEnsemble),
+    /// Trees of several classes.
+    ClassTrees(ClassEnsemble),
+    /// Weights of the features for each of several classes.
+    SoftmaxLinear(softmax_linear::SoftmaxLinear),
+    /// Support vectors of each class against the rest.
+    OneVsRest(one_vs_rest::OneVsRest),
 }
 
 impl Model {
@@ -33,12 +42,27 @@ impl Model {
             Self::Svm(model) => Some(model.vectors.ncols()),
             Self::Bayes(model) => model.features(),
             Self::Trees(model) => Some(model.features),
+            Self::ClassTrees(model) => Some(model.features),
+            Self::SoftmaxLinear(model) => Some(model.weights.nrows()),
+            Self::OneVsRest(model) => model.features(),
+        }
+    }
+
+    /// Returns of how many classes it tells the probability; of two it tells that of the attack.
+    pub fn classes(&self) -> usize {
+        match self {
+            Self::Linear(_) | Self::Svm(_) | Self::Trees(_) => 2,
+            Self::Neighbours(model) => model.classes,
+            Self::Bayes(model) => model.classes.len(),
+            Self::ClassTrees(model) => model.classes,
+            Self::SoftmaxLinear(model) => model.classes,
+            Self::OneVsRest(model) => model.classes,
         }
     }
 
     /// Returns whether cells may be missing.
     pub fn takes_missing(&self) -> bool {
-        matches!(self, Self::Trees(_))
+        matches!(self, Self::Trees(_) | Self::ClassTrees(_))
     }
 
     /// Returns what is wrong with it, if it was read from a file.
@@ -52,15 +76,18 @@ impl Model {
                 .is_none()
                 .then(|| "naive Bayes without two classes".to_owned()),
             Self::Trees(model) => model.fault(),
+            Self::ClassTrees(model) => model.fault(),
+            Self::SoftmaxLinear(model) => model.fault(),
+            Self::OneVsRest(model) => model.fault(),
         }
     }
 
-    /// Returns what the model makes of rows.
+    /// Returns what the model makes of rows, whose classes are these.
     ///
     /// # Errors
     /// The input is empty or infinite, or a cell is missing that may not; the model failed or
     /// panicked, as it may if the number of columns differs.
-    pub fn scores(&self, x: ArrayView2<'_, f64>) -> Result<Scores, ModelError> {
+    pub fn scores(&self, x: ArrayView2<'_, f64>, classes: &Classes) -> Result<Scores, ModelError> {
         let name = |column: usize| format!("the feature {}", column + 1);
         if let (Some((row, column)), false) = (first_missing(x, &name)?, self.takes_missing()) {
             return Err(ModelError::MissingFeature {
@@ -68,21 +95,21 @@ impl Model {
                 row: row + 1,
             });
         }
-        let raw = catch_panics(|| match self {
-            Self::Linear(model) => model.probabilities(x),
-            Self::Neighbours(model) => model.probabilities(x),
-            Self::Svm(model) => model.probabilities(x),
-            Self::Bayes(model) => model.probabilities(x),
-            Self::Trees(model) => model.probabilities(x),
+        let told = catch_panics(|| match self {
+            Self::Linear(model) => model.probabilities(x).map(ModelOutput::Attack),
+            Self::Neighbours(model) => model.told(x),
+            Self::Svm(model) => model.probabilities(x).map(ModelOutput::Attack),
+            Self::Bayes(model) => model.told(x),
+            Self::Trees(model) => model.probabilities(x).map(ModelOutput::Attack),
+            Self::ClassTrees(model) => model.probabilities(x).map(ModelOutput::Classes),
+            Self::SoftmaxLinear(model) => model.probabilities(x).map(ModelOutput::Classes),
+            Self::OneVsRest(model) => model.probabilities(x).map(ModelOutput::Classes),
         })?;
-        if raw.iter().any(|p| !p.is_finite()) {
-            return Err(ModelError::NoProbability);
-        }
-        let attack = raw.into_iter().map(|p| p.clamp(0.0, 1.0));
-        Ok(Scores::of_attack(attack.collect()))
+        told.scores(classes)
     }
 
-    /// Returns what the models of these sizes that it holds make of some rows, in ascending order; a model that holds no others tells the same for every size.
+    /// Returns what the models of these sizes that it holds make of some rows, in ascending order;
+    /// a model that holds no others tells the same for every size.
     ///
     /// # Errors
     /// As for all rows.
@@ -92,33 +119,59 @@ impl Model {
         rows: &[u32],
         sizes: &[usize],
     ) -> Result<Vec<Scores>, ModelError> {
+        let classes = data.labels.classes();
         match self {
             Self::Trees(model) => {
-                let of: Vec<u32> = rows
-                    .iter()
-                    .map(|row| data.bins().group[*row as usize])
-                    .collect();
-                // Rows of one group are asked about once.
-                let mut groups = of.clone();
-                groups.sort_unstable();
-                groups.dedup();
-                let mut place = vec![0_u32; data.bins().groups];
-                groups
-                    .iter()
-                    .zip(0..)
-                    .for_each(|(group, at)| place[*group as usize] = at);
-                let told = model.of_groups(data.bins(), &groups, sizes);
+                let asked = AskedGroups::of(data, rows);
+                let told = model.of_groups(data.bins(), &asked.groups, sizes);
                 let of_rows = |p: &Vec<f64>| {
-                    let attack = of.iter().map(|group| p[place[*group as usize] as usize]);
+                    let attack = asked.places.iter().map(|place| p[*place]);
                     Scores::of_attack(attack.collect())
                 };
                 Ok(told.iter().map(of_rows).collect())
             }
+            Self::ClassTrees(model) => {
+                let asked = AskedGroups::of(data, rows);
+                let told = model.of_groups(data.bins(), &asked.groups, sizes);
+                let of_rows = |p: &Array2<f64>| {
+                    ModelOutput::Classes(p.select(Axis(0), &asked.places)).scores(classes)
+                };
+                told.iter().map(of_rows).collect()
+            }
             Self::Neighbours(model) => {
                 let told = model.staged(data.select(rows).view(), sizes);
-                Ok(told.into_iter().map(Scores::of_attack).collect())
+                told.into_iter().map(|told| told.scores(classes)).collect()
             }
-            _ => Ok(vec![self.scores(data.select(rows).view())?; sizes.len()]),
+            _ => Ok(vec![
+                self.scores(data.select(rows).view(), classes)?;
+                sizes.len()
+            ]),
         }
+    }
+}
+
+/// Rows that trees are asked about: those of one group once.
+struct AskedGroups {
+    /// The groups, each once.
+    groups: Vec<u32>,
+    /// Of each row the place of its group among them.
+    places: Vec<usize>,
+}
+
+impl AskedGroups {
+    fn of(data: &TrainingSet, rows: &[u32]) -> Self {
+        let group_of = |row: &u32| data.bins().group[*row as usize];
+        let of: Vec<u32> = rows.iter().map(group_of).collect();
+        let mut groups = of.clone();
+        groups.sort_unstable();
+        groups.dedup();
+        let mut place = vec![0_u32; data.bins().groups];
+        groups
+            .iter()
+            .zip(0..)
+            .for_each(|(group, at)| place[*group as usize] = at);
+        let places = of.iter().map(|group| place[*group as usize] as usize);
+        let places = places.collect();
+        Self { groups, places }
     }
 }

@@ -4,9 +4,11 @@ use crate::model::error::ModelError;
 use crate::model::hyper::{CLASS_WEIGHT, ClassWeight, HyperparameterRange, hyper, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::model::tree_learner::{
-    GrowthHypers, LEARNING_RATE, counts, max_depth, min_leaf, rules, trees,
+    GrowthHypers, LEARNING_RATE, counts, max_depth, members, min_leaf, rules, trees,
 };
 use crate::trees::boost::{BoostingSettings, boost};
+use crate::trees::boost_classes::boost_classes;
+use crate::trees::class_ensemble::ClassEnsemble;
 use crate::trees::ensemble::TreeEnsemble;
 use crate::trees::splits::TreeRules;
 
@@ -45,13 +47,29 @@ hypers! {
             "After so many trees in a row that do not lessen the loss on a tenth of the different rows, which is held \
              out for this, no more are added; 0: never.",
         );
+        l1: f64 = hyper(
+            HyperparameterRange::Number(0.0, 1e6),
+            0.0,
+            "The penalty of the sizes of leaf values.",
+        );
+        min_child_weight: f64 = hyper(
+            HyperparameterRange::Number(0.0, 1e9),
+            1e-3,
+            "The least sum of hessians of a leaf's rows.",
+        );
+        max_step: f64 = hyper(
+            HyperparameterRange::Number(0.0, 1e6),
+            10.0,
+            "How far from 0 the value of a leaf may be before it is multiplied with `learning_rate`; 0: as far as it comes \
+             out. Where a class has a few rows, leaves would else go so far that no later tree brings them back.",
+        );
     }
 }
 
 /// The learner of gradient boosting.
 pub const GRADIENT_BOOSTING: LearnerOf<TreeEnsemble> = LearnerOf {
     name: "gradient_boosting",
-    doc: "Gradient boosting of trees grown best leaf first, for the logistic loss.",
+    doc: "Gradient boosting of trees grown best leaf first, for the logistic loss; of several classes for that of the softmax.",
     hypers: BoostingHypers::LIST,
     size: Some(0),
     missing: true,
@@ -59,32 +77,50 @@ pub const GRADIENT_BOOSTING: LearnerOf<TreeEnsemble> = LearnerOf {
     fit: gradient_boosting,
 };
 
-/// The least sum of hessians of a boosted leaf, so that no Newton step explodes (LightGBM's
-/// default).
-const LEAST_H: f64 = 1e-3;
-
 /// What rounding alone may seem to gain.
 const GAIN: f64 = 1e-10;
 
-fn gradient_boosting(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
-    let hypers = BoostingHypers::of(task.setting);
+fn settings(task: &FitTask<'_>, hypers: &BoostingHypers) -> BoostingSettings {
     let rules = TreeRules {
         max_depth: hypers.max_depth,
         max_leaves: hypers.leaves,
         min_leaf: hypers.min_leaf as f64,
         min_gain: hypers.min_gain.max(GAIN),
         l2: hypers.l2,
-        least_h: LEAST_H,
+        l1: hypers.l1,
+        least_h: hypers.min_child_weight,
+        max_step: match hypers.max_step > 0.0 {
+            true => hypers.max_step,
+            false => f64::INFINITY,
+        },
         ..rules(task, GrowthHypers::default())
     };
-    let boosting = BoostingSettings {
+    BoostingSettings {
         rounds: hypers.trees,
         learning_rate: hypers.learning_rate,
         subsample: hypers.subsample,
         colsample: hypers.colsample,
         patience: hypers.patience,
         rules,
-    };
+    }
+}
+
+fn gradient_boosting(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
+    let hypers = BoostingHypers::of(task.setting);
+    let boosting = settings(task, &hypers);
     let counts = counts(task, hypers.class_weight);
     Ok(boost(task.data.bins(), &counts, &boosting, task.seed))
+}
+
+/// Fits trees of several classes.
+pub(crate) fn fit_classes(task: &FitTask<'_>) -> Result<ClassEnsemble, ModelError> {
+    let hypers = BoostingHypers::of(task.setting);
+    let boosting = settings(task, &hypers);
+    let members = members(task, hypers.class_weight);
+    Ok(boost_classes(
+        task.data.bins(),
+        &members,
+        &boosting,
+        task.seed,
+    ))
 }

@@ -1,5 +1,6 @@
 //! How much a model goes by a feature or a column.
 
+use ndarray::ArrayView1;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -80,7 +81,18 @@ pub fn importance(bundle: &ModelBundle) -> Vec<(String, f64)> {
                 .map(|weight| weight.abs() / whole.max(f64::MIN_POSITIVE))
                 .collect()
         }
-        Model::Neighbours(_) | Model::Svm(_) | Model::Bayes(_) => Vec::new(),
+        Model::ClassTrees(trees) => trees.importance(),
+        Model::SoftmaxLinear(linear) => {
+            let of_feature = |weights: ArrayView1<'_, f64>| -> f64 {
+                weights.iter().map(|weight| weight.abs()).sum()
+            };
+            let sizes = linear.weights.rows().into_iter().map(of_feature);
+            let sizes: Vec<f64> = sizes.collect();
+            let whole: f64 = sizes.iter().sum();
+            let share = |size: &f64| size / whole.max(f64::MIN_POSITIVE);
+            sizes.iter().map(share).collect()
+        }
+        Model::Neighbours(_) | Model::Svm(_) | Model::Bayes(_) | Model::OneVsRest(_) => Vec::new(),
     };
     let mut named: Vec<(String, f64)> = bundle
         .preprocessor

@@ -71,6 +71,10 @@ impl<M> LearnerOf<M> {
         if attacks == 0 || attacks == rows {
             return Err(ModelError::OneClass(rows));
         }
+        let classes = labels.classes();
+        if !task.data.directions.is_empty() && !classes.are_two_sides() {
+            return Err(ModelError::MonotoneClasses(classes.count()));
+        }
         match &task.data.missing {
             Some((feature, row)) if !self.missing => Err(ModelError::MissingFeature {
                 feature: feature.clone(),

@@ -104,6 +104,9 @@ impl DesignMatrix {
             .copied()
             .fold(0.0, f64::max)
             .max(f64::MIN_POSITIVE);
+        if !scale.is_finite() {
+            return None;
+        }
         let mut ridge = 0.0;
         loop {
             let mut damped = hessian.clone();
@@ -160,6 +163,13 @@ fn solved(mut matrix: Array2<f64>, right: &Array1<f64>) -> Option<Array1<f64>> {
     Some(x)
 }
 
+/// The loss or its slope is beyond all numbers.
+pub(crate) fn not_solved() -> ModelError {
+    let why = "logistic regression did not converge to finite weights: scale the features, by a step `scale` or `quantile` of \
+               the stage `transform`";
+    ModelError::NoSolution(why.to_owned())
+}
+
 fn fit(task: &FitTask<'_>) -> Result<LinearModel, ModelError> {
     let features = task.data.select(task.rows);
     let mut x = Array2::ones((features.nrows(), features.ncols() + 1));
@@ -170,14 +180,10 @@ fn fit(task: &FitTask<'_>) -> Result<LinearModel, ModelError> {
         y: Array1::from(task.data.labels.select(task.rows).targets()),
         alpha: LogisticHypers::of(task.setting).alpha,
     };
-    let failed = || {
-        let why = "logistic regression did not converge to finite weights";
-        ModelError::NoSolution(why.to_owned())
-    };
     let mut w = Array1::zeros(problem.x.ncols());
     let (mut loss, mut raw) = problem.loss(&w);
     for _ in 0..STEPS {
-        let (direction, slope) = problem.step(&w, &raw).ok_or_else(failed)?;
+        let (direction, slope) = problem.step(&w, &raw).ok_or_else(not_solved)?;
         // Halved until the loss falls enough (Armijo, 1966).
         let (mut length, mut next) = (1.0, None);
         while length > 1e-10 {
@@ -199,7 +205,7 @@ fn fit(task: &FitTask<'_>) -> Result<LinearModel, ModelError> {
         }
     }
     if w.iter().any(|weight| !weight.is_finite()) {
-        return Err(failed());
+        return Err(not_solved());
     }
     let mut weights = w.to_vec();
     let intercept = weights.pop().unwrap_or_default();

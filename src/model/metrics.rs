@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::stored::infinite_if_null;
 use crate::frame::labels::Labels;
+use crate::model::class_metrics::{ClassMetrics, ClassRows};
 use crate::model::scores::Scores;
 
 /// Figures on one set of rows, at a threshold where one is needed.
@@ -34,8 +35,8 @@ pub struct Metrics {
     pub roc_auc: f64,
     /// The sum over thresholds of the precision times what the recall gains (average precision).
     pub pr_auc: f64,
-    /// The area under the ROC curve up to a false-positive rate of 1 %, scaled so that chance is .5 and the
-    /// best is 1 (McClish, 1989).
+    /// The area under the ROC curve up to a false-positive rate of 1 %, scaled so that chance is .5
+    /// and the best is 1 (McClish, 1989).
     pub partial_auc_fpr_0_01: f64,
     /// The mean of −ln of the probability given to the true class, clipped at 1e-15.
     pub log_loss: f64,
@@ -48,6 +49,9 @@ pub struct Metrics {
     /// What the shares were counted from.
     #[serde(default)]
     pub counts: ConfusionCounts,
+    /// How well classes are told apart, where there are more than two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_class: Option<ClassMetrics>,
 }
 
 /// Rows by class and alarm, at the threshold.
@@ -92,11 +96,12 @@ impl ConfusionCounts {
 
 /// Returns whether less of a metric is better: as a score it counts negated.
 pub fn is_loss(name: &str) -> bool {
-    matches!(name, "log_loss" | "brier" | "false_positive_rate")
+    let losses = ["log_loss", "brier", "false_positive_rate", "class_log_loss"];
+    losses.contains(&name)
 }
 
 /// The metrics by which models may be chosen.
-pub const CHOICES: [&str; 13] = [
+pub const CHOICES: [&str; 19] = [
     "f1",
     "accuracy",
     "balanced_accuracy",
@@ -110,6 +115,12 @@ pub const CHOICES: [&str; 13] = [
     "brier",
     "recall_at_fpr_0_001",
     "recall_at_fpr_0_01",
+    "macro_f1",
+    "weighted_f1",
+    "macro_recall",
+    "class_accuracy",
+    "class_mcc",
+    "class_log_loss",
 ];
 
 impl Metrics {
@@ -146,22 +157,31 @@ impl Metrics {
             "brier" => self.brier,
             "recall_at_fpr_0_001" => self.recall_at_fpr_0_001,
             "recall_at_fpr_0_01" => self.recall_at_fpr_0_01,
-            _ => return None,
+            _ => return self.by_class.and_then(|classes| classes.figure(name)),
         })
     }
 }
 
-/// Rows in the order of their probabilities, the highest first: with the class.
-pub struct RankedRows(Vec<(f64, bool)>);
+/// Rows in the order of their probabilities, the highest first.
+pub struct RankedRows {
+    /// The probability of attack of each, and whether it is one.
+    rows: Vec<(f64, bool)>,
+    /// Their classes, where there are more than two.
+    classes: Option<ClassRows>,
+}
 
 impl RankedRows {
     /// Puts rows in order; there are as many labels as scores.
     pub fn new(labels: &Labels, scores: &Scores) -> Self {
+        if scores.by_class().is_some() {
+            return Self::with_order(labels, scores).0;
+        }
         let attack = scores.attack().iter().copied();
         let is_attack = (0..labels.len()).map(|row| labels.is_attack(row));
         let mut rows: Vec<(f64, bool)> = attack.zip(is_attack).collect();
         rows.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        Self(rows)
+        let classes = None;
+        Self { rows, classes }
     }
 
     /// Puts rows in order, and returns which row stands at each place.
@@ -175,20 +195,15 @@ impl RankedRows {
                 .then(is_attack(*a).cmp(&is_attack(*b)))
                 .then(a.cmp(b))
         });
-        (
-            Self(
-                order
-                    .iter()
-                    .map(|row| (p[*row as usize], is_attack(*row)))
-                    .collect(),
-            ),
-            order,
-        )
+        let ranked = order.iter().map(|row| (p[*row as usize], is_attack(*row)));
+        let rows = ranked.collect();
+        let classes = ClassRows::of(labels, scores, &order);
+        (Self { rows, classes }, order)
     }
 
     /// Returns the number of rows.
     pub fn rows(&self) -> usize {
-        self.0.len()
+        self.rows.len()
     }
 
     /// Counts rows, each as often as `weight` says by its place, from every threshold on.
@@ -199,7 +214,7 @@ impl RankedRows {
             negatives: 0.0,
         };
         let mut at = 0;
-        for tied in self.0.chunk_by(|a, b| a.0 == b.0) {
+        for tied in self.rows.chunk_by(|a, b| a.0 == b.0) {
             let before = (curve.positives, curve.negatives);
             for (_, attack) in tied {
                 *(if *attack {
@@ -221,7 +236,7 @@ impl RankedRows {
     /// Computes the figures of rows that count as often as `weight` says of each by its place: a
     /// whole number.
     pub fn metrics(&self, weight: impl Fn(usize) -> f64, threshold: f64) -> Metrics {
-        let curve = self.curve(weight);
+        let curve = self.curve(&weight);
         let (mut tp, mut fp, mut log_loss, mut brier, mut roc_area) = (0.0, 0.0, 0.0, 0.0, 0.0);
         let mut before = (0.0, 0.0);
         for &(p, positives, negatives) in &curve.points {
@@ -248,7 +263,7 @@ impl RankedRows {
         let rows = (curve.positives + curve.negatives).max(1.0);
         let both = curve.positives * curve.negatives;
         Metrics {
-            rows: self.0.len(),
+            rows: self.rows.len(),
             threshold,
             accuracy: (tp + tn) / rows,
             balanced_accuracy: (recall + specificity) / 2.0,
@@ -273,11 +288,15 @@ impl RankedRows {
                 false_negatives: fn_ as u64,
                 true_negatives: tn as u64,
             },
+            by_class: self.classes.as_ref().map(|classes| {
+                let is_alarm = |place: usize| self.rows[place].0 >= threshold;
+                classes.metrics(weight, is_alarm)
+            }),
         }
     }
 
-    /// Returns every threshold, the highest first, with the attacks and the benign rows that score at
-    /// least as high.
+    /// Returns every threshold, the highest first, with the attacks and the benign rows that score
+    /// at least as high.
     pub fn alarms_by_threshold(&self) -> impl Iterator<Item = (f64, f64, f64)> {
         self.curve(|_| 1.0).points.into_iter()
     }

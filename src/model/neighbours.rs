@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::error::ModelError;
 use crate::model::hyper::{HyperparameterRange, hyper, hyper_words, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
+use crate::model::output::ModelOutput;
 use crate::prep::knn::{DonorWeights, NearestDonors};
 
 hyper_words! {
@@ -61,12 +62,29 @@ pub struct NearestNeighbours {
     pub by_distance: bool,
     /// The features, a row a feature: those of one stand together.
     pub x: Array2<f64>,
-    /// The classes.
+    /// The classes: of two 1 for an attack, otherwise their numbers.
     pub y: Vec<f64>,
+    /// How many classes there are. Files of two say nothing of it.
+    #[serde(default = "two", skip_serializing_if = "is_two")]
+    pub classes: usize,
+}
+
+fn two() -> usize {
+    2
+}
+
+fn is_two(classes: &usize) -> bool {
+    *classes == 2
 }
 
 fn fit(task: &FitTask<'_>) -> Result<NearestNeighbours, ModelError> {
-    let y = task.data.labels.select(task.rows).targets();
+    let labels = task.data.labels.select(task.rows);
+    let classes = labels.classes().count();
+    let y: Vec<f64> = labels
+        .rows()
+        .iter()
+        .map(|class| f64::from(*class))
+        .collect();
     let x = task
         .data
         .select(task.rows)
@@ -80,6 +98,7 @@ fn fit(task: &FitTask<'_>) -> Result<NearestNeighbours, ModelError> {
         by_distance: hypers.weights == VoteWeights::Distance,
         x,
         y,
+        classes,
     })
 }
 
@@ -94,11 +113,16 @@ impl NearestNeighbours {
         let is_odd = self.y.is_empty()
             || self.x.ncols() != self.y.len()
             || self.k == 0
+            || self.classes < 2
+            || self
+                .y
+                .iter()
+                .any(|class| !(0.0..self.classes as f64).contains(class))
             || !self.x.is_standard_layout();
         is_odd.then(|| "nearest neighbours without rows".to_owned())
     }
 
-    pub(crate) fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
+    pub(crate) fn told(&self, x: ArrayView2<'_, f64>) -> Result<ModelOutput, ModelError> {
         if x.ncols() != self.features() {
             return Err(ModelError::OtherFeatures {
                 found: x.ncols(),
@@ -108,11 +132,11 @@ impl NearestNeighbours {
         Ok(self.staged(x, &[self.k]).remove(0))
     }
 
-    /// Returns the probability of class 1 for each row, by each of these numbers of neighbours.
-    pub(crate) fn staged(&self, x: ArrayView2<'_, f64>, ks: &[usize]) -> Vec<Vec<f64>> {
+    /// Returns what is told of each row by each of these numbers of neighbours.
+    pub(crate) fn staged(&self, x: ArrayView2<'_, f64>, ks: &[usize]) -> Vec<ModelOutput> {
         let most = ks.iter().copied().max().unwrap_or(1).min(self.y.len());
         let rows: Vec<_> = x.axis_iter(Axis(0)).collect();
-        let some = |rows: &[ndarray::ArrayView1<'_, f64>]| -> Vec<Vec<f64>> {
+        let some = |rows: &[ndarray::ArrayView1<'_, f64>]| -> Vec<Vec<Vec<f64>>> {
             let mut nearest: Vec<NearestDonors> =
                 rows.iter().map(|_| NearestDonors::new(most)).collect();
             let mut sums = [0.0; BLOCK];
@@ -137,10 +161,19 @@ impl NearestNeighbours {
             };
             nearest.iter().map(votes).collect()
         };
-        let told: Vec<Vec<f64>> = rows.par_chunks(TOGETHER).flat_map_iter(some).collect();
+        let told: Vec<Vec<Vec<f64>>> = rows.par_chunks(TOGETHER).flat_map_iter(some).collect();
         (0..ks.len())
-            .map(|at| told.iter().map(|row| row[at]).collect())
+            .map(|at| self.output(told.iter().flat_map(|row| &row[at]).copied().collect()))
             .collect()
+    }
+
+    /// Returns votes, those of a row side by side, as what is told.
+    fn output(&self, votes: Vec<f64>) -> ModelOutput {
+        if self.classes == 2 {
+            return ModelOutput::Attack(votes);
+        }
+        let shape = (votes.len() / self.classes, self.classes);
+        ModelOutput::Classes(Array2::from_shape_vec(shape, votes).expect("as many for each row"))
     }
 
     /// Sums the squared differences of a row to some of the training rows, feature by feature.
@@ -156,12 +189,21 @@ impl NearestNeighbours {
         }
     }
 
-    fn vote(&self, nearest: &[(f64, usize)]) -> f64 {
+    /// The share of the votes for the attack; of several classes for each.
+    fn vote(&self, nearest: &[(f64, usize)]) -> Vec<f64> {
         let weights = if self.by_distance {
             DonorWeights::Distance
         } else {
             DonorWeights::Uniform
         };
-        weights.mean(nearest, |row| self.y[row])
+        if self.classes == 2 {
+            return vec![weights.mean(nearest, |row| self.y[row])];
+        }
+        let share = |class: usize| {
+            weights.mean(nearest, |row| {
+                f64::from(u8::from(self.y[row] == class as f64))
+            })
+        };
+        (0..self.classes).map(share).collect()
     }
 }

@@ -5,10 +5,11 @@ use crate::model::hyper::{CLASS_WEIGHT, ClassWeight, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::model::tree_learner::{
     CRITERION, FeatureShare, GrowthHypers, ImpurityMeasure, counts, max_depth, max_features,
-    min_leaf, rules, trees,
+    members, min_leaf, rules, trees,
 };
+use crate::trees::class_ensemble::ClassEnsemble;
 use crate::trees::ensemble::TreeEnsemble;
-use crate::trees::forest::{ForestSettings, fit};
+use crate::trees::forest::{ForestSettings, fit, fit_classes};
 use crate::trees::splits::TreeRules;
 
 hypers! {
@@ -45,8 +46,7 @@ pub const EXTRA_TREES: LearnerOf<TreeEnsemble> = LearnerOf {
     fit: extra_trees,
 };
 
-fn forest(task: &FitTask<'_>, is_random: bool) -> Result<TreeEnsemble, ModelError> {
-    let hypers = ForestHypers::of(task.setting);
+fn settings(task: &FitTask<'_>, hypers: &ForestHypers, is_random: bool) -> ForestSettings {
     let growth = GrowthHypers {
         criterion: hypers.criterion,
         max_depth: hypers.max_depth,
@@ -57,11 +57,16 @@ fn forest(task: &FitTask<'_>, is_random: bool) -> Result<TreeEnsemble, ModelErro
         random_cuts: !is_random,
         ..rules(task, growth)
     };
-    let forest = ForestSettings {
+    ForestSettings {
         trees: hypers.trees,
         resampled: is_random,
         rules,
-    };
+    }
+}
+
+fn forest(task: &FitTask<'_>, is_random: bool) -> Result<TreeEnsemble, ModelError> {
+    let hypers = ForestHypers::of(task.setting);
+    let forest = settings(task, &hypers, is_random);
     let counts = counts(task, hypers.class_weight);
     Ok(fit(task.data.bins(), &counts, &forest, task.seed))
 }
@@ -72,4 +77,15 @@ fn random_forest(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
 
 fn extra_trees(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
     forest(task, false)
+}
+
+/// Fits a forest of several classes.
+pub(crate) fn forest_classes(
+    task: &FitTask<'_>,
+    is_random: bool,
+) -> Result<ClassEnsemble, ModelError> {
+    let hypers = ForestHypers::of(task.setting);
+    let forest = settings(task, &hypers, is_random);
+    let members = members(task, hypers.class_weight);
+    Ok(fit_classes(task.data.bins(), &members, &forest, task.seed))
 }

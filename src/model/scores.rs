@@ -27,13 +27,15 @@ impl ClassScores {
     fn attack(&self) -> Vec<f64> {
         let attack = |row: ndarray::ArrayView1<'_, f64>| {
             let of_attacks = row.iter().zip(&self.attacks);
-            of_attacks.filter(|(_, is)| **is).map(|(p, _)| *p).sum()
+            let sum: f64 = of_attacks.filter(|(_, is)| **is).map(|(p, _)| *p).sum();
+            // Rounding must not make it more than certain.
+            sum.min(1.0)
         };
         self.p.axis_iter(Axis(0)).map(attack).collect()
     }
 
-    /// Shares out `attack` among the attacks of a row, and the rest among its other classes, as they
-    /// were shared out before; evenly where they had nothing.
+    /// Shares out `attack` among the attacks of a row, and the rest among its other classes, as
+    /// they were shared out before; evenly where they had nothing.
     fn share_out(&mut self, row: usize, before: f64, attack: f64) {
         let attacks = self.attacks.iter().filter(|is| **is).count() as f64;
         let others = self.attacks.len() as f64 - attacks;
@@ -90,8 +92,8 @@ impl Scores {
         }
     }
 
-    /// Makes the scores of a model that tells classes apart: a row a row, a column a class, each row
-    /// of the sum 1. The probability of attack is the sum over the classes that are.
+    /// Makes the scores of a model that tells classes apart: a row a row, a column a class, each
+    /// row of the sum 1. The probability of attack is the sum over the classes that are.
     pub fn of_classes(classes: &Classes, p: Array2<f64>) -> Self {
         let attacks = classes.attacks().to_vec();
         StoredScores::ByClass(ClassScores { attacks, p }).into()
@@ -106,6 +108,27 @@ impl Scores {
     /// apart.
     pub fn by_class(&self) -> Option<&Array2<f64>> {
         self.by_class.as_ref().map(|scores| &scores.p)
+    }
+
+    /// Returns the number of the class that each row is told to be: of a row whose probability of
+    /// attack reaches the threshold the likeliest attack, of another the likeliest of the other
+    /// classes; of equal ones the first.
+    pub fn told_classes(&self, threshold: f64) -> Vec<u16> {
+        let is_alarm = self.attack.iter().map(|p| *p >= threshold);
+        let Some(by_class) = &self.by_class else {
+            return is_alarm.map(u16::from).collect();
+        };
+        let rows = by_class.p.rows().into_iter();
+        let told = |(row, is_alarm): (ndarray::ArrayView1<'_, f64>, bool)| {
+            let mut best: Option<(usize, f64)> = None;
+            for (class, (p, is_attack)) in row.iter().zip(&by_class.attacks).enumerate() {
+                if *is_attack == is_alarm && best.is_none_or(|(_, most)| *p > most) {
+                    best = Some((class, *p));
+                }
+            }
+            best.map_or(0, |(class, _)| class as u16)
+        };
+        rows.zip(is_alarm).map(told).collect()
     }
 
     /// Returns how many rows there are.
@@ -180,6 +203,15 @@ mod tests {
         assert_eq!(corrected.attack(), [0.75, 0.5]);
         let expected = array![[0.25, 0.375, 0.375], [0.5, 0.25, 0.25]];
         assert_eq!(corrected.by_class(), Some(&expected));
+    }
+
+    #[test]
+    fn an_alarm_is_told_the_likeliest_attack() {
+        let p = array![[0.5, 0.2, 0.3], [0.6, 0.25, 0.15], [0.1, 0.45, 0.45]];
+        let scores = Scores::of_classes(&classes(), p);
+        assert_eq!(scores.told_classes(0.5), [2, 0, 1]);
+        assert_eq!(scores.told_classes(0.4), [2, 1, 1]);
+        assert_eq!(Scores::of_attack(vec![0.5, 0.4]).told_classes(0.5), [1, 0]);
     }
 
     #[test]

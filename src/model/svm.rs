@@ -318,11 +318,16 @@ fn reach(old: f64, change: f64, most: f64, is_end: bool) -> f64 {
 }
 
 fn fit(task: &FitTask<'_>) -> Result<SupportVectors, ModelError> {
+    fit_targets(task, &task.data.labels.select(task.rows).targets())
+}
+
+/// Fits a machine to rows of which each is 1 or 0.
+pub(crate) fn fit_targets(
+    task: &FitTask<'_>,
+    labels: &[f64],
+) -> Result<SupportVectors, ModelError> {
     let hypers = SvmHypers::of(task.setting);
-    let (x, labels) = (
-        task.data.select(task.rows),
-        task.data.labels.select(task.rows).targets(),
-    );
+    let x = task.data.select(task.rows);
     let gamma = match hypers.kernel {
         KernelKind::Linear => None,
         KernelKind::Rbf if hypers.gamma > 0.0 => Some(hypers.gamma),

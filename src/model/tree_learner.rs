@@ -1,11 +1,13 @@
 //! What learners made of trees share: hyperparameters, weights of rows, rules of growth; and the
 //! probabilities of their models.
 
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2};
 
 use crate::model::error::ModelError;
 use crate::model::hyper::{ClassWeight, Hyperparameter, HyperparameterRange, hyper, hyper_words};
 use crate::model::learner::FitTask;
+use crate::trees::class_ensemble::ClassEnsemble;
+use crate::trees::class_members::ClassMembers;
 use crate::trees::ensemble::TreeEnsemble;
 use crate::trees::forest::GroupCounts;
 use crate::trees::splits::{SplitCriterion, TreeRules};
@@ -101,6 +103,23 @@ pub(crate) fn counts(task: &FitTask<'_>, weight: ClassWeight) -> GroupCounts {
     GroupCounts::of(task.data.bins(), labels.rows(), task.rows, weight)
 }
 
+/// Rows of several classes as trees are grown from them.
+pub(crate) fn members(task: &FitTask<'_>, weight: ClassWeight) -> ClassMembers {
+    let labels = &task.data.labels;
+    let mut counts = vec![0.0; labels.classes().count()];
+    for row in task.rows {
+        counts[usize::from(labels.class(*row as usize))] += 1.0;
+    }
+    let present = counts.iter().filter(|count| **count > 0.0).count() as f64;
+    let all = task.rows.len() as f64;
+    let weigh = |count: &f64| match weight {
+        ClassWeight::Balanced if *count > 0.0 => all / (present * count),
+        ClassWeight::Balanced | ClassWeight::None => 1.0,
+    };
+    let weights = counts.iter().map(weigh).collect();
+    ClassMembers::of(task.data.bins(), labels.rows(), task.rows, weights)
+}
+
 /// How trees are grown, whatever they are grown for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GrowthHypers {
@@ -134,6 +153,8 @@ pub(crate) fn rules(task: &FitTask<'_>, growth: GrowthHypers) -> TreeRules {
         // A split that gains nothing by itself may lead to some that do.
         min_gain: f64::NEG_INFINITY,
         l2: 0.0,
+        l1: 0.0,
+        max_step: f64::INFINITY,
         least_h: 0.0,
         features: growth.max_features.of(task.data.x.ncols()),
         random_cuts: false,
@@ -147,6 +168,22 @@ impl TreeEnsemble {
     /// # Errors
     /// There are fewer features than in training.
     pub fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Vec<f64>, ModelError> {
+        if x.ncols() != self.features {
+            return Err(ModelError::OtherFeatures {
+                found: x.ncols(),
+                needed: self.features,
+            });
+        }
+        Ok(self.of_rows(x))
+    }
+}
+
+impl ClassEnsemble {
+    /// Returns the probability of each class for each row.
+    ///
+    /// # Errors
+    /// There are fewer features than in training.
+    pub(crate) fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, ModelError> {
         if x.ncols() != self.features {
             return Err(ModelError::OtherFeatures {
                 found: x.ncols(),

@@ -75,6 +75,19 @@ pub enum PrepError {
         /// How many other columns have some.
         others: usize,
     },
+    /// The labels are of more classes than can be told apart.
+    #[error(
+        "the labels in `{target}` are of {found} classes, and at most {most} can be told apart: give the kinds of one \
+         family the same class in `target_map`"
+    )]
+    TooManyClasses {
+        /// The column of labels.
+        target: String,
+        /// How many classes.
+        found: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// A feature grew beyond all numbers.
     #[error("the feature `{feature}` overflows to infinity in row {row}")]
     Overflow {

@@ -6,12 +6,12 @@ use std::sync::{Arc, OnceLock};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
-use crate::frame::labels::Labels;
+use crate::frame::labels::{Classes, Labels};
 use crate::frame::table::{ColumnType, Table};
 use crate::prep::cells::{CellKind, ColumnCells};
 use crate::prep::columns::{ColumnNames, Columns, RowFaults};
 use crate::prep::error::PrepError;
-use crate::prep::labels::TargetMap;
+use crate::prep::labels::{TargetMap, TargetRule};
 use crate::prep::seen::{RowSeen, SeenRows};
 use crate::prep::step::{FittedStep, PrepStep, StepAction};
 use crate::profile::giveaway::Giveaway;
@@ -28,7 +28,7 @@ pub struct PreprocessorSettings {
     /// The column of labels.
     pub target: String,
     /// Which label means which class.
-    pub labels: TargetMap,
+    pub labels: TargetRule,
     /// The steps, in order.
     pub steps: Vec<PrepStep>,
 }
@@ -157,7 +157,9 @@ impl Preprocessor {
         if inputs.is_empty() {
             return Err(PrepError::NoFeatures);
         }
-        let (target, labels) = (settings.target.clone(), settings.labels.clone());
+        let target = settings.target.clone();
+        let written = table.texts(&target).map_err(PrepError::Target)?;
+        let labels = settings.labels.fit(&target, &written)?;
         let mut fitted = Self {
             format: FORMAT,
             target,
@@ -170,7 +172,7 @@ impl Preprocessor {
             seen,
             names: OnceLock::new(),
         };
-        let labels = fitted.labels(table)?;
+        let labels = fitted.mapped(&written)?;
         for (at, step) in settings.steps.iter().enumerate() {
             if !matches!(step.action, StepAction::Finite(_)) {
                 columns.check_finite()?;
@@ -236,8 +238,13 @@ impl Preprocessor {
     }
 
     /// Returns which label means which class.
-    pub fn classes(&self) -> &TargetMap {
+    pub fn target_map(&self) -> &TargetMap {
         &self.labels
+    }
+
+    /// Returns the classes of its labels.
+    pub fn classes(&self) -> &Classes {
+        self.labels.classes()
     }
 
     /// Returns about how many columns there are at most while features are made.
@@ -301,7 +308,8 @@ impl Preprocessor {
         self.raw_of(columns)
     }
 
-    /// Returns cells that were read, in the order of the columns that are needed, under their names.
+    /// Returns cells that were read, in the order of the columns that are needed, under their
+    /// names.
     ///
     /// # Errors
     /// Two of them have the same name.
@@ -431,7 +439,8 @@ impl Preprocessor {
     /// # Errors
     /// What is wrong with it.
     pub fn checked(self) -> Result<Self, PrepError> {
-        match self.steps.iter().find_map(FittedStep::fault) {
+        let of_steps = self.steps.iter().find_map(FittedStep::fault);
+        match of_steps.or(self.labels.fault()) {
             Some(fault) => Err(PrepError::NotStored(fault.to_owned())),
             None => Ok(self),
         }

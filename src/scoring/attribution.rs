@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
+use crate::frame::labels::Classes;
 use crate::frame::table::Table;
 use crate::model::bundle::ModelBundle;
 use crate::model::error::ModelError;
@@ -15,6 +16,8 @@ use crate::stats::draws::{below, settle};
 
 /// The column of the number of a row that is explained.
 const ROW: &str = "netsec_row";
+/// The column of the class whose score is explained, where there are more than two.
+const CLASS: &str = "netsec_class";
 /// The column of what is expected of any row.
 const BASE: &str = "netsec_base";
 /// Rows that others are compared with.
@@ -35,8 +38,9 @@ pub struct RowExplainer {
 /// What explains the rows of a table.
 #[derive(Debug)]
 pub struct RowExplanations {
-    /// `netsec_row` (from 1), `netsec_base`, and what every column adds; of sampled values each
-    /// with its standard error in a column `NAME ±`.
+    /// `netsec_row` (from 1), of trees and linear models of more than two classes `netsec_class`,
+    /// the class whose score is explained, `netsec_base`, and what every column adds; of sampled
+    /// values each with its standard error in a column `NAME ±`.
     pub table: Table,
     /// What the values add up to.
     pub unit: &'static str,
@@ -45,15 +49,18 @@ pub struct RowExplanations {
 /// Values of one row: the base, what each feature or column adds, and the standard errors of
 /// sampled ones.
 struct RowValues {
+    /// The class whose score they are of, where there are more than two.
+    class: Option<u16>,
     base: f64,
     values: Vec<f64>,
     errors: Option<Vec<f64>>,
 }
 
 /// Explains rows. Of trees the values are TreeSHAP's and of linear models the terms, both exact; of
-/// other learners they are sampled Shapley values of the probability: what a column adds on average
-/// when it becomes known after some of the others, in a random order, the rest being those of a
-/// random row of `background` (Štrumbelj and Kononenko, 2014).
+/// models of more than two classes they are those of the class that a row is told to be. Of other
+/// learners they are sampled Shapley values of the probability: what a column adds on average when
+/// it becomes known after some of the others, in a random order, the rest being those of a random
+/// row of `background` (Štrumbelj and Kononenko, 2014).
 ///
 /// # Errors
 /// The rows do not fit; there are too few to compare with.
@@ -66,7 +73,7 @@ pub fn explained(
     let prep = &bundle.preprocessor;
     let features = prep.apply(table)?;
     let groups = FeatureGroups::new(bundle, explaining.by_feature);
-    let (rows, unit) = match exact_values(bundle, &groups, &features) {
+    let (rows, unit) = match exact_values(bundle, &groups, &features)? {
         Some(exact) => exact,
         None => {
             let background = prep.apply(background)?;
@@ -99,14 +106,19 @@ pub struct TopContributions {
 }
 
 /// Returns of every row of features the columns that its prediction comes from, at most `most`, and
-/// the unit of what they add; none of learners whose contributions can only be sampled.
+/// the unit of what they add.
+///
+/// # Errors
+/// The learner's contributions can only be sampled; the rows do not fit.
 pub(crate) fn top_contributions(
     bundle: &ModelBundle,
     features: &Array2<f64>,
     most: usize,
-) -> Option<(Vec<TopContributions>, &'static str)> {
+) -> Result<(Vec<TopContributions>, &'static str), ModelError> {
     let groups = FeatureGroups::new(bundle, false);
-    let (rows, unit) = exact_values(bundle, &groups, features)?;
+    let Some((rows, unit)) = exact_values(bundle, &groups, features)? else {
+        return Err(ModelError::NoBackground);
+    };
     let top = |row: &RowValues| {
         let named = groups.names.iter().zip(&row.values);
         let mut columns: Vec<ColumnContribution> = named
@@ -123,44 +135,74 @@ pub(crate) fn top_contributions(
             columns,
         }
     };
-    Some((rows.iter().map(top).collect(), unit))
+    Ok((rows.iter().map(top).collect(), unit))
 }
 
 /// Returns whether what a model's columns add can be told exactly.
 pub fn is_exact(bundle: &ModelBundle) -> bool {
-    matches!(bundle.model, Model::Trees(_) | Model::Linear(_))
+    use Model::{ClassTrees, Linear, SoftmaxLinear, Trees};
+    matches!(
+        bundle.model,
+        Trees(_) | Linear(_) | ClassTrees(_) | SoftmaxLinear(_)
+    )
 }
+
+/// What is told of rows exactly, and its unit.
+type ExactValues = (Vec<RowValues>, &'static str);
 
 /// TreeSHAP's values of trees, the terms of linear models, and their unit; none of other learners.
 fn exact_values(
     bundle: &ModelBundle,
     groups: &FeatureGroups,
     features: &Array2<f64>,
-) -> Option<(Vec<RowValues>, &'static str)> {
-    match &bundle.model {
+) -> Result<Option<ExactValues>, ModelError> {
+    let told_classes = || -> Result<Vec<u16>, ModelError> {
+        let scores = bundle.scores_of(features.view())?;
+        Ok(scores.told_classes(bundle.validation.threshold))
+    };
+    Ok(Some(match &bundle.model {
         Model::Trees(trees) => {
-            let rows = trees.shap(features.view()).into_iter();
-            let rows = rows.map(|shap| groups.added(shap.base, &shap.values));
-            Some((rows.collect(), trees.unit()))
+            let rows = trees.shap(features.view());
+            let rows = rows.iter();
+            let rows = rows.map(|shap| groups.added(shap.base, &shap.values, None));
+            (rows.collect(), trees.unit())
+        }
+        Model::ClassTrees(trees) => {
+            let classes = told_classes()?;
+            let rows = trees.shap(features.view(), &classes);
+            let rows = rows.iter().zip(classes);
+            let rows = rows.map(|(shap, class)| groups.added(shap.base, &shap.values, Some(class)));
+            (rows.collect(), trees.unit())
         }
         Model::Linear(linear) => {
-            let terms = |row: ArrayView1<'_, f64>| {
-                row.iter()
-                    .zip(&linear.weights)
-                    .map(|(x, w)| x * w)
-                    .collect::<Vec<_>>()
-            };
-            let rows = features
-                .axis_iter(Axis(0))
-                .map(|row| groups.added(linear.intercept, &terms(row)));
-            Some((rows.collect(), "log-odds"))
+            let weights = ArrayView1::from(&linear.weights);
+            let rows = features.axis_iter(Axis(0));
+            let rows = rows.map(|row| {
+                let terms = (&row * &weights).to_vec();
+                groups.added(linear.intercept, &terms, None)
+            });
+            (rows.collect(), "log-odds")
         }
-        Model::Neighbours(_) | Model::Svm(_) | Model::Bayes(_) => None,
-    }
+        Model::SoftmaxLinear(linear) => {
+            let rows = features.axis_iter(Axis(0)).zip(told_classes()?);
+            let rows = rows.map(|(row, class)| {
+                // A class that is told had training rows.
+                let at = linear.told.iter().position(|known| *known == class);
+                let at = at.unwrap_or_default();
+                let terms = (&row * &linear.weights.column(at)).to_vec();
+                groups.added(linear.intercepts[at], &terms, Some(class))
+            });
+            (rows.collect(), "raw score")
+        }
+        Model::Neighbours(_) | Model::Svm(_) | Model::Bayes(_) | Model::OneVsRest(_) => {
+            return Ok(None);
+        }
+    }))
 }
 
 /// Features that are told together, under one name.
 struct FeatureGroups {
+    classes: Classes,
     names: Vec<String>,
     /// Of each feature its group.
     of: Vec<usize>,
@@ -185,15 +227,17 @@ impl FeatureGroups {
                 })
         });
         let of = of.collect();
-        Self { names, of }
+        let classes = bundle.classes().clone();
+        Self { classes, names, of }
     }
 
-    fn added(&self, base: f64, by_feature: &[f64]) -> RowValues {
+    fn added(&self, base: f64, by_feature: &[f64], class: Option<u16>) -> RowValues {
         let mut values = vec![0.0; self.names.len()];
         for (group, value) in self.of.iter().zip(by_feature) {
             values[*group] += value;
         }
         RowValues {
+            class,
             base,
             values,
             errors: None,
@@ -219,7 +263,13 @@ impl FeatureGroups {
                 columns.push((format!("{name} ±"), errors));
             }
         }
-        let numbers = Table::of_ints(ROW, (1..=rows.len() as i64).collect());
+        let mut numbers = Table::of_ints(ROW, (1..=rows.len() as i64).collect());
+        let classes: Option<Vec<u16>> = rows.iter().map(|row| row.class).collect();
+        if let Some(classes) = classes {
+            let name = |class: u16| Some(self.classes.names()[usize::from(class)].clone());
+            let named = Table::of_texts(CLASS, classes.into_iter().map(name).collect());
+            numbers = numbers.and_then(|numbers| numbers.beside(&named?));
+        }
         let told = Table::of_numbers(columns);
         let table = numbers.and_then(|numbers| numbers.beside(&told?));
         Ok(table.map_err(PrepError::from)?)
@@ -281,6 +331,7 @@ fn sampled(
         let values = added.iter().map(|added| mean(added)).collect();
         let errors = Some(added.iter().map(|added| standard_error(added)).collect());
         Ok(RowValues {
+            class: None,
             base,
             values,
             errors,

@@ -7,17 +7,22 @@ use polars::prelude::{Column, NamedFrom, Series};
 
 use crate::frame::cell::MISSING;
 use crate::frame::codec::{TableForm, TableStream};
+use crate::frame::labels::Classes;
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::model::bundle::ModelBundle;
 use crate::prep::cells::{CellKind, ColumnCells};
 use crate::scoring::read_rows::ReadRows;
-use crate::scoring::scorer::{RowVerdict, ScoreError, Scorer};
+use crate::scoring::scorer::{RowScore, RowVerdict, ScoreError, Scorer};
 use crate::source::files::{self, Options};
 
 /// The column of probabilities.
 pub const PROBABILITY: &str = "netsec_probability";
 /// The column of alarms.
 pub const ALARM: &str = "netsec_alarm";
+/// The column of the class that a row is told to be, of a model that tells more than two apart.
+pub const CLASS: &str = "netsec_class";
+/// The column of the probability of that class.
+pub const CLASS_PROBABILITY: &str = "netsec_class_probability";
 /// The column of what is wrong with a row.
 pub const ERROR: &str = "netsec_error";
 
@@ -45,8 +50,9 @@ impl ScoringSummary {
 }
 
 /// Scores the rows of a file: CSV, NDJSON or Parquet, also packed. They are written as they come,
-/// with three columns more; `told` is told after every piece. In Parquet the columns of numbers
-/// that the model needs are numbers, all others text.
+/// with three columns more, of a model that tells more than two classes apart with five; `told` is
+/// told after every piece. In Parquet the columns of numbers that the model needs are numbers, all
+/// others text.
 ///
 /// # Errors
 /// The file cannot be read, or a column that the model needs is not there; it cannot be written.
@@ -84,7 +90,7 @@ pub fn score<W: Write>(
             .verdicts(read)
             .map_err(|error| after(whole.rows, &error.to_string()))?;
         whole.add(&verdicts);
-        let scored = rows.beside(&columns(&verdicts)?)?;
+        let scored = rows.beside(&columns(&verdicts, scorer.classes())?)?;
         stream
             .write(&scored)
             .map_err(|error| ScoreError::Output(error.0))?;
@@ -129,7 +135,7 @@ fn as_text(bundle: &ModelBundle, which: impl Fn(CellKind) -> bool) -> BTreeMap<S
 
 /// Refuses rows that have the columns which are added.
 fn check_unscored(table: &Table) -> Result<(), TableError> {
-    let added = [PROBABILITY, ALARM, ERROR];
+    let added = [PROBABILITY, ALARM, CLASS, CLASS_PROBABILITY, ERROR];
     match added.into_iter().find(|name| table.has(name)) {
         Some(name) => Err(TableError(format!(
             "there is a column `{name}` already: the rows were scored before"
@@ -159,21 +165,33 @@ fn with_numbers(table: &Table, scorer: &Scorer, read: &ReadRows) -> Result<Table
     Table::of_columns(columns)
 }
 
-/// Returns the three columns that are added.
-fn columns(verdicts: &[RowVerdict]) -> Result<Table, TableError> {
+/// Returns the columns that are added.
+fn columns(verdicts: &[RowVerdict], classes: &Classes) -> Result<Table, TableError> {
     let scores = verdicts.iter().map(|verdict| verdict.as_ref().ok());
     let probabilities: Vec<Option<f64>> = scores
         .clone()
         .map(|score| score.map(|score| score.probability))
         .collect();
-    let alarms: Vec<Option<bool>> = scores.map(|score| score.map(|score| score.alarm)).collect();
+    let alarms: Vec<Option<bool>> = scores
+        .clone()
+        .map(|score| score.map(|score| score.alarm))
+        .collect();
     let errors: Vec<Option<&str>> = verdicts
         .iter()
         .map(|verdict| verdict.as_ref().err().map(String::as_str))
         .collect();
-    Table::of_columns(vec![
+    let mut columns = vec![
         Column::from(Series::new(PROBABILITY.into(), probabilities)),
         Column::from(Series::new(ALARM.into(), alarms)),
-        Column::from(Series::new(ERROR.into(), errors)),
-    ])
+    ];
+    if classes.count() > 2 {
+        let name = |score: &RowScore| classes.names()[usize::from(score.class)].as_str();
+        let named: Vec<Option<&str>> = scores.clone().map(|score| score.map(name)).collect();
+        let probability = |score: &RowScore| score.class_probability;
+        let certain: Vec<Option<f64>> = scores.map(|score| score.and_then(probability)).collect();
+        columns.push(Column::from(Series::new(CLASS.into(), named)));
+        columns.push(Column::from(Series::new(CLASS_PROBABILITY.into(), certain)));
+    }
+    columns.push(Column::from(Series::new(ERROR.into(), errors)));
+    Table::of_columns(columns)
 }

@@ -1,9 +1,9 @@
 //! Rows of text to verdicts of a model. A row that cannot be scored says why, and spoils no other.
 //!
-//! Cells are read as they are when rows are ingested (`frame::cell`); for a model truth values are 1
-//! and 0. What a row lacks or has too much of is found in three
-//! places: where its cells are read, where the preprocessing meets them, and where the model does.
-//! Such rows stand as zeros in the matrix that the model is given, and their probability is dropped.
+//! Cells are read as they are when rows are ingested (`frame::cell`); for a model truth values are
+//! 1 and 0. What a row lacks or has too much of is found in three places: where its cells are read,
+//! where the preprocessing meets them, and where the model does. Such rows stand as zeros in the
+//! matrix that the model is given, and their probability is dropped.
 
 use ndarray::{Array2, ArrayView2, Axis};
 use serde::Serialize;
@@ -11,9 +11,11 @@ use serde::Serialize;
 use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
 use crate::frame::cell::Cell;
+use crate::frame::labels::Classes;
 use crate::frame::table::{Table, TableError};
 use crate::model::bundle::ModelBundle;
 use crate::model::error::ModelError;
+use crate::model::scores::Scores;
 use crate::prep::preprocessor::RequiredColumn;
 use crate::scoring::attribution::{TopContributions, top_contributions};
 use crate::scoring::read_rows::ReadRows;
@@ -40,6 +42,11 @@ pub struct RowScore {
     pub probability: f64,
     /// Whether it reaches the threshold.
     pub alarm: bool,
+    /// The number of the class that the row is told to be: where it raises an alarm the likeliest
+    /// attack, otherwise the likeliest of the other classes.
+    pub class: u16,
+    /// The probability of that class, of a model that tells more than two apart.
+    pub class_probability: Option<f64>,
 }
 
 /// What a model says of a row, or why it can say nothing.
@@ -74,6 +81,11 @@ impl Scorer {
     /// Returns the model.
     pub fn bundle(&self) -> &ModelBundle {
         &self.bundle
+    }
+
+    /// Returns the classes that rows are told to be of.
+    pub fn classes(&self) -> &Classes {
+        self.bundle.classes()
     }
 
     /// Returns the columns that rows need.
@@ -112,9 +124,9 @@ impl Scorer {
         self.verdicts(rows).unwrap_or_else(refused)
     }
 
-    /// Scores records: cells by the name of their column, in any order. A column that a record lacks
-    /// is missing there, if it was missing in training, too; those that the model does not need are
-    /// passed over.
+    /// Scores records: cells by the name of their column, in any order. A column that a record
+    /// lacks is missing there, if it was missing in training, too; those that the model does not
+    /// need are passed over.
     ///
     /// ```
     /// # use netsec::scoring::scorer::Scorer;
@@ -153,8 +165,8 @@ impl Scorer {
         )))
     }
 
-    /// Returns of every row the columns that its prediction comes from, at most `most`, and the unit of
-    /// what they add. A row that cannot be scored is told of as if its features were zero.
+    /// Returns of every row the columns that its prediction comes from, at most `most`, and the
+    /// unit of what they add. A row that cannot be scored is told of as if its features were zero.
     ///
     /// # Errors
     /// The learner's contributions can only be sampled, or the rows do not fit.
@@ -164,7 +176,7 @@ impl Scorer {
         most: usize,
     ) -> Result<(Vec<TopContributions>, &'static str), ModelError> {
         let (features, _) = self.features(rows)?;
-        top_contributions(&self.bundle, &features, most).ok_or(ModelError::NoBackground)
+        top_contributions(&self.bundle, &features, most)
     }
 
     /// Scores rows that were read.
@@ -203,16 +215,23 @@ impl Scorer {
             return Ok(rows.errors.into_iter().flatten().map(Err).collect());
         }
         let (features, mut errors) = self.features(rows)?;
-        let probabilities = self.probabilities(&features, &mut errors)?;
+        let scores = self.asked(&features, &mut errors)?;
         let threshold = self.bundle.validation.threshold;
-        let verdict = |(probability, error): (f64, Option<String>)| match error {
+        let told = scores.told_classes(threshold);
+        let verdict = |(row, error): (usize, Option<String>)| match error {
             Some(why) => Err(why),
-            None => Ok(RowScore {
-                probability,
-                alarm: probability >= threshold,
-            }),
+            None => {
+                let (probability, class) = (scores.attack()[row], told[row]);
+                let by_class = scores.by_class();
+                Ok(RowScore {
+                    probability,
+                    alarm: probability >= threshold,
+                    class,
+                    class_probability: by_class.map(|p| p[[row, usize::from(class)]]),
+                })
+            }
         };
-        Ok(probabilities.into_iter().zip(errors).map(verdict).collect())
+        Ok(errors.into_iter().enumerate().map(verdict).collect())
     }
 
     /// Makes the features of rows, and says what is wrong with single ones; those are zeros.
@@ -254,30 +273,30 @@ impl Scorer {
         }
     }
 
-    /// Asks the model; where it refuses the rows together, one by one.
-    fn probabilities(
+    /// Asks the model; where it refuses the rows together, one by one. What is told of a row that
+    /// it refuses is nothing.
+    fn asked(
         &self,
         features: &Array2<f64>,
         errors: &mut [Option<String>],
-    ) -> Result<Vec<f64>, ModelError> {
+    ) -> Result<Scores, ModelError> {
         let refused = match self.bundle.scores_of(features.view()) {
-            Ok(scores) => return Ok(scores.attack().to_vec()),
+            Ok(scores) => return Ok(scores),
             Err(why) => why,
         };
-        let one =
-            |row: ArrayView2<'_, f64>| self.bundle.scores_of(row).map(|scores| scores.attack()[0]);
-        let each: Vec<Result<f64, ModelError>> =
+        let one = |row: ArrayView2<'_, f64>| self.bundle.scores_of(row);
+        let each: Vec<Result<Scores, ModelError>> =
             features.axis_chunks_iter(Axis(0), 1).map(one).collect();
-        if each.iter().all(Result::is_err) {
+        let Some(stand_in) = each.iter().find_map(|scores| scores.as_ref().ok()).cloned() else {
             return Err(refused);
-        }
-        let mut probabilities = Vec::with_capacity(each.len());
-        for (probability, error) in each.into_iter().zip(errors) {
-            probabilities.push(probability.unwrap_or_else(|why| {
+        };
+        let mut all = Vec::with_capacity(each.len());
+        for (scores, error) in each.into_iter().zip(errors) {
+            all.push(scores.unwrap_or_else(|why| {
                 error.get_or_insert(why.to_string());
-                f64::NAN
+                stand_in.clone()
             }));
         }
-        Ok(probabilities)
+        Ok(Scores::stacked(&all))
     }
 }

@@ -1,8 +1,9 @@
-//! `POST /v2/models/NAME/infer`: the Open Inference Protocol V2, in JSON and with raw tensors behind it.
+//! `POST /v2/models/NAME/infer`: the Open Inference Protocol V2, in JSON and with raw tensors
+//! behind it.
 //!
-//! A tensor a column, named as the column, with a row in each place; or, where a model needs numbers
-//! alone, one tensor `rows` with all of them. Its answer has no room for rows that cannot be scored:
-//! one of them refuses the request, and says which it is.
+//! A tensor a column, named as the column, with a row in each place; or, where a model needs
+//! numbers alone, one tensor `rows` with all of them. Its answer has no room for rows that cannot
+//! be scored: one of them refuses the request, and says which it is.
 
 use axum::http::{HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
@@ -10,8 +11,10 @@ use utoipa::openapi::schema::AnyOfBuilder;
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use crate::frame::labels::Classes;
 use crate::prep::cells::{CellKind, ColumnCells};
 use crate::scoring::read_rows::ReadRows;
+use crate::scoring::scorer::RowScore;
 use crate::serve::call::{ScoringCall, ScoringReply};
 use crate::serve::problem::HttpProblem;
 use crate::serve::served_model::ServedModel;
@@ -26,6 +29,20 @@ pub const ROWS: &str = "rows";
 pub const PROBABILITY: &str = "probability";
 /// The tensor of alarms.
 pub const ALARM: &str = "alarm";
+/// The tensor of the classes that rows are told to be, of a model that tells more than two apart.
+pub const CLASS: &str = "class";
+/// The tensor of the probabilities of these classes.
+pub const CLASS_PROBABILITY: &str = "class_probability";
+
+/// The tensors that a model answers with, and what their cells are.
+fn output_tensors(model: &ServedModel) -> Vec<(&'static str, TensorType)> {
+    let mut tensors = vec![(PROBABILITY, TensorType::Fp64), (ALARM, TensorType::Bool)];
+    if model.scorer.classes().count() > 2 {
+        tensors.push((CLASS, TensorType::Bytes));
+        tensors.push((CLASS_PROBABILITY, TensorType::Fp64));
+    }
+    tensors
+}
 
 /// What a client says besides. What is not known is passed over, and takes no memory.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
@@ -130,13 +147,16 @@ pub enum OutputCells {
     Numbers(Vec<f64>),
     /// Alarms.
     Flags(Vec<bool>),
+    /// Names of classes.
+    Texts(Vec<String>),
 }
 
-/// A list without cells is of both kinds.
+/// A list without cells is of each kind.
 impl PartialSchema for OutputCells {
     fn schema() -> RefOr<Schema> {
         let kinds = AnyOfBuilder::new().item(Vec::<f64>::schema());
         let kinds = kinds.item(Vec::<bool>::schema());
+        let kinds = kinds.item(Vec::<String>::schema());
         RefOr::T(Schema::AnyOf(kinds.build()))
     }
 }
@@ -149,6 +169,14 @@ impl OutputCells {
         match self {
             Self::Numbers(cells) => cells.iter().flat_map(|cell| cell.to_le_bytes()).collect(),
             Self::Flags(cells) => cells.iter().map(|flag| u8::from(*flag)).collect(),
+            Self::Texts(cells) => {
+                let mut raw = Vec::new();
+                for cell in cells {
+                    raw.extend((cell.len() as u32).to_le_bytes());
+                    raw.extend(cell.as_bytes());
+                }
+                raw
+            }
         }
     }
 }
@@ -159,26 +187,19 @@ impl OutputCells {
 /// It is malformed; its tensors are not those of the model; a row cannot be scored.
 pub fn answer(call: &ScoringCall, body: &[u8]) -> Result<ScoringReply, HttpProblem> {
     let (request, raw) = request(call, body)?;
-    let wanted = wanted(&request)?;
+    let wanted = wanted(&request, &output_tensors(&call.model))?;
     let rows = rows(call, request.inputs, raw)?;
     let count = rows.len();
     let verdicts = call.verdicts(rows, body, read)?;
-    let (mut probabilities, mut alarms) = (Vec::with_capacity(count), Vec::with_capacity(count));
+    let mut scores = Vec::with_capacity(count);
     for (row, verdict) in (1..).zip(verdicts) {
         let score = verdict.map_err(|why| HttpProblem::unfit(format!("row {row}: {why}")))?;
-        probabilities.push(score.probability);
-        alarms.push(score.alarm);
+        scores.push(score);
     }
     let mut raw = Vec::new();
     let mut outputs = Vec::new();
-    for (name, is_raw) in wanted {
-        let (datatype, cells) = match name {
-            PROBABILITY => (
-                TensorType::Fp64,
-                OutputCells::Numbers(probabilities.clone()),
-            ),
-            _ => (TensorType::Bool, OutputCells::Flags(alarms.clone())),
-        };
+    for (name, datatype, is_raw) in wanted {
+        let cells = output_cells(name, &scores, call.model.scorer.classes());
         let bytes = is_raw.then(|| cells.raw());
         outputs.push(InferOutput {
             name,
@@ -205,6 +226,18 @@ pub fn answer(call: &ScoringCall, body: &[u8]) -> Result<ScoringReply, HttpProbl
         reply.body.extend(raw);
     }
     Ok(reply)
+}
+
+/// The cells of a tensor of an answer.
+fn output_cells(tensor: &str, scores: &[RowScore], classes: &Classes) -> OutputCells {
+    let numbers = |of: fn(&RowScore) -> f64| OutputCells::Numbers(scores.iter().map(of).collect());
+    let name = |score: &RowScore| classes.names()[usize::from(score.class)].clone();
+    match tensor {
+        PROBABILITY => numbers(|score| score.probability),
+        CLASS => OutputCells::Texts(scores.iter().map(name).collect()),
+        CLASS_PROBABILITY => numbers(|score| score.class_probability.unwrap_or_default()),
+        _ => OutputCells::Flags(scores.iter().map(|score| score.alarm).collect()),
+    }
 }
 
 fn read(call: &ScoringCall, body: &[u8]) -> Result<ReadRows, HttpProblem> {
@@ -235,28 +268,38 @@ fn parts<'b>(call: &ScoringCall, body: &'b [u8]) -> Result<(&'b [u8], &'b [u8]),
     })
 }
 
-/// Returns the tensors that are wanted, each with whether it is to be raw.
-fn wanted(request: &InferRequest) -> Result<Vec<(&'static str, bool)>, HttpProblem> {
+/// A tensor that is wanted: its name, what its cells are, and whether it is to be raw.
+type WantedTensor = (&'static str, TensorType, bool);
+
+/// Returns the tensors that are wanted of those there are.
+fn wanted(
+    request: &InferRequest,
+    known: &[(&'static str, TensorType)],
+) -> Result<Vec<WantedTensor>, HttpProblem> {
     let parameters = request.parameters.unwrap_or_default();
     let all_raw = parameters.binary_data_output.unwrap_or(false);
     let listed = request.outputs.as_deref().unwrap_or_default();
     if listed.is_empty() {
-        return Ok(vec![(PROBABILITY, all_raw), (ALARM, all_raw)]);
+        let all = known
+            .iter()
+            .map(|(name, datatype)| (*name, *datatype, all_raw));
+        return Ok(all.collect());
     }
-    let mut wanted: Vec<(&'static str, bool)> = Vec::new();
+    let mut wanted: Vec<WantedTensor> = Vec::new();
     for output in listed {
-        let known = [PROBABILITY, ALARM].into_iter();
-        let name = known.into_iter().find(|name| *name == output.name);
-        let name = name.ok_or_else(|| {
-            let detail = format!("an output is called `{PROBABILITY}` or `{ALARM}`");
+        let mut tensors = known.iter();
+        let found = tensors.find(|(name, _)| *name == output.name).copied();
+        let (name, datatype) = found.ok_or_else(|| {
+            let names: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+            let detail = format!("an output is called `{}`", names.join("` or `"));
             HttpProblem::unfit(detail)
         })?;
-        if wanted.iter().any(|(other, _)| *other == name) {
+        if wanted.iter().any(|(other, ..)| *other == name) {
             let detail = format!("the output `{name}` is asked for twice");
             return Err(HttpProblem::malformed(detail));
         }
         let parameters = output.parameters.unwrap_or_default();
-        wanted.push((name, parameters.binary_data.unwrap_or(all_raw)));
+        wanted.push((name, datatype, parameters.binary_data.unwrap_or(all_raw)));
     }
     Ok(wanted)
 }
@@ -392,7 +435,7 @@ pub struct ModelMetadata<'a> {
     /// The tensors it needs, one a column.
     inputs: Vec<TensorMetadata<'a>>,
     /// The tensors it tells.
-    outputs: [TensorMetadata<'a>; 2],
+    outputs: Vec<TensorMetadata<'a>>,
 }
 
 /// A tensor that a model needs or tells.
@@ -425,9 +468,9 @@ pub fn metadata<'a>(name: &'a str, model: &'a ServedModel) -> ModelMetadata<'a> 
         versions: [&model.hex],
         platform: "netsec",
         inputs: inputs.collect(),
-        outputs: [
-            tensor(PROBABILITY, TensorType::Fp64),
-            tensor(ALARM, TensorType::Bool),
-        ],
+        outputs: output_tensors(model)
+            .into_iter()
+            .map(|(name, datatype)| tensor(name, datatype))
+            .collect(),
     }
 }

@@ -1,5 +1,5 @@
-//! `POST /invocations`: what a scoring server of MLflow answers, in all forms that it takes rows in, so
-//! that who asked such a server can ask this one.
+//! `POST /invocations`: what a scoring server of MLflow answers, in all forms that it takes rows
+//! in, so that who asked such a server can ask this one.
 
 use axum::http::header::CONTENT_TYPE;
 use serde::Serialize;
@@ -16,19 +16,26 @@ use crate::source::files;
 
 /// What came of the rows.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct InvocationsResponse {
+pub struct InvocationsResponse<'a> {
     /// A prediction a row, in their order.
-    predictions: Vec<Prediction>,
+    predictions: Vec<Prediction<'a>>,
 }
 
 /// A prediction, as the exported MLflow model tells it.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Prediction {
+pub struct Prediction<'a> {
     /// The probability of an attack.
     #[schema(minimum = 0, maximum = 1)]
     probability: f64,
     /// 1 if it reaches the threshold, otherwise 0.
     alarm: u8,
+    /// The class that the row is told to be, of a model that tells more than two apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    class: Option<&'a str>,
+    /// The probability of that class.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
+    class_probability: Option<f64>,
 }
 
 /// The most columns of a table in CSV.
@@ -43,12 +50,16 @@ pub const CSV: &str = "text/csv";
 /// It is malformed, does not fit the model, or a row cannot be scored.
 pub fn answer(call: &ScoringCall, body: &[u8]) -> Result<ScoringReply, HttpProblem> {
     let rows = read(call, body)?;
+    let classes = call.model.scorer.classes();
+    let name = |class: u16| classes.names()[usize::from(class)].as_str();
     let mut predictions = Vec::with_capacity(rows.len());
     for (row, verdict) in (1..).zip(call.verdicts(rows, body, read)?) {
         let score = verdict.map_err(|why| HttpProblem::unfit(format!("row {row}: {why}")))?;
         predictions.push(Prediction {
             probability: score.probability,
             alarm: u8::from(score.alarm),
+            class: score.class_probability.map(|_| name(score.class)),
+            class_probability: score.class_probability,
         });
     }
     Ok(ScoringReply::json(&InvocationsResponse { predictions }))
@@ -67,8 +78,8 @@ fn read(call: &ScoringCall, body: &[u8]) -> Result<ReadRows, HttpProblem> {
     }
 }
 
-/// Reads a table of text. What reads files would read others, also packed ones, which grow when they are
-/// unpacked: only what is written plainly comes so far.
+/// Reads a table of text. What reads files would read others, also packed ones, which grow when
+/// they are unpacked: only what is written plainly comes so far.
 fn csv_rows(call: &ScoringCall, body: &[u8]) -> Result<ReadRows, HttpProblem> {
     let scorer = &call.model.scorer;
     let text = std::str::from_utf8(body)
@@ -129,8 +140,8 @@ fn separator_advice(head: &str) -> String {
     }
 }
 
-/// Reads a request; what Python writes for a missing number, the bare word NaN, is no JSON, and read all
-/// the same.
+/// Reads a request; what Python writes for a missing number, the bare word NaN, is no JSON, and
+/// read all the same.
 fn json_rows(call: &ScoringCall, body: &[u8]) -> Result<ReadRows, HttpProblem> {
     match read_form(call, body) {
         Err(problem) if problem.code == "malformed" => match without_nan(body) {

@@ -33,7 +33,8 @@ pub struct ScoreRequestBody {
     /// The rows: cells by the name of their column. What a model does not need is passed over.
     #[schema(value_type = Vec<AnythingSchema>)]
     rows: Vec<IgnoredAny>,
-    /// How many columns to tell of each row that its probability comes from; none if it is left out.
+    /// How many columns to tell of each row that its probability comes from; none if it is left
+    /// out.
     #[schema(minimum = 0, maximum = 1000)]
     explain: Option<u32>,
 }
@@ -74,8 +75,13 @@ pub struct ScoredRow<'a> {
     /// The probability of an attack.
     #[schema(minimum = 0, maximum = 1)]
     pub probability: f64,
-    /// The class that it stands for.
+    /// The class that the row is told to be: where it raises an alarm the likeliest attack,
+    /// otherwise the likeliest of the other classes.
     pub class: &'a str,
+    /// The probability of that class, of a model that tells more than two apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 1)]
+    pub class_probability: Option<f64>,
     /// Whether the probability reaches the threshold.
     pub alarm: bool,
     /// What is expected of any row, if reasons were asked for.
@@ -171,7 +177,8 @@ pub fn row_answer(
     });
     RowAnswer::Scored(ScoredRow {
         probability: score.probability,
-        class: &model.classes.names()[usize::from(score.alarm)],
+        class: &model.scorer.classes().names()[usize::from(score.class)],
+        class_probability: score.class_probability,
         alarm: score.alarm,
         base,
         reasons,

@@ -4,7 +4,6 @@ use ndarray::Array2;
 use serde_json::json;
 
 use crate::base::digest::Digest;
-use crate::frame::labels::Classes;
 use crate::model::bundle::ModelBundle;
 use crate::prep::cells::CellKind;
 use crate::prep::preprocessor::{RequiredColumn, TrainedColumn};
@@ -22,8 +21,6 @@ pub struct ServedModel {
     pub hex: String,
     /// What scores rows.
     pub scorer: Scorer,
-    /// The classes that it tells apart.
-    pub classes: Classes,
     /// When it was loaded, in milliseconds since the Unix epoch.
     pub loaded_at_ms: u64,
 }
@@ -42,15 +39,14 @@ impl ServedModel {
             digest,
             hex: digest.hex(),
             scorer: Scorer::new(bundle),
-            classes: Classes::binary(),
             loaded_at_ms: now_ms,
         };
         model.warm()?;
         Ok(model)
     }
 
-    /// Asks the model about a row of zeros, which has to have a probability, and about a record, which
-    /// brings what is read on the way into memory.
+    /// Asks the model about a row of zeros, which has to have a probability, and about a record,
+    /// which brings what is read on the way into memory.
     fn warm(&self) -> Result<(), String> {
         let bundle = self.scorer.bundle();
         let zeros = Array2::zeros((1, bundle.preprocessor.features().len()));
@@ -79,7 +75,8 @@ impl ServedModel {
         serde_json::Value::from(record).to_string()
     }
 
-    /// Returns whether a version names it: the beginning of its digest, long enough to name nothing else.
+    /// Returns whether a version names it: the beginning of its digest, long enough to name nothing
+    /// else.
     pub fn is_version(&self, version: &str) -> bool {
         version.len() >= SHORTEST && self.hex.starts_with(version)
     }

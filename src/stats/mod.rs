@@ -1,5 +1,5 @@
-//! Statistics: tests, intervals, distances, areas under curves, draws. Numbers in, numbers out; tables and models
-//! are not known here.
+//! Statistics: tests, intervals, distances, areas under curves, draws. Numbers in, numbers out;
+//! tables and models are not known here.
 
 pub mod auc;
 pub mod bca;
@@ -9,3 +9,4 @@ pub mod draws;
 pub mod hypothesis;
 pub mod ks;
 pub mod logistic;
+pub mod softmax;

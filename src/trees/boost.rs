@@ -31,7 +31,7 @@ pub struct BoostingSettings {
 }
 
 /// Of so many groups one is held out.
-const HELD: usize = 10;
+pub(crate) const HELD: usize = 10;
 
 /// Fits trees to the gradient of the logistic loss, one after the other (Friedman, 2001), each leaf
 /// a Newton step.
@@ -158,7 +158,7 @@ fn sampled(counts: &GroupCounts, share: f64, random: &mut ChaCha8Rng) -> Vec<[u3
 }
 
 /// Draws a share of the features, in order.
-fn chosen(all: &[usize], share: f64, random: &mut ChaCha8Rng) -> Vec<usize> {
+pub(crate) fn chosen(all: &[usize], share: f64, random: &mut ChaCha8Rng) -> Vec<usize> {
     let count = ((all.len() as f64 * share).round() as usize).clamp(1, all.len());
     let mut features = all.to_vec();
     for place in 0..count {

@@ -1,10 +1,10 @@
 //! Trees laid out to be asked: a quarter of the memory of the nodes they were grown as, and several
 //! walks at a time.
 //!
-//! How: the children of a node stand side by side, so that a step is an addition, not a branch that the
-//! processor has to guess; a leaf leads to itself. A walk waits for memory at each step, so eight of
-//! them go side by side: of eight rows down one tree, or of one row down eight trees. What a row is told
-//! is added up in the order of the trees either way, so that it is the same bits.
+//! How: the children of a node stand side by side, so that a step is an addition, not a branch that
+//! the processor has to guess; a leaf leads to itself. A walk waits for memory at each step, so
+//! eight of them go side by side: of eight rows down one tree, or of one row down eight trees. What
+//! a row is told is added up in the order of the trees either way, so that it is the same bits.
 
 use ndarray::ArrayView2;
 
@@ -98,8 +98,8 @@ impl CompactTrees {
         self.roots.push((root as u32, depth));
     }
 
-    /// Returns the sum of what the trees tell of each row of features; NaN is missing. The rows are to be
-    /// few enough for a tree to stay in the cache while it is asked about all of them.
+    /// Returns the sum of what the trees tell of each row of features; NaN is missing. The rows are
+    /// to be few enough for a tree to stay in the cache while it is asked about all of them.
     pub(crate) fn sums(&self, x: ArrayView2<'_, f64>) -> Vec<f64> {
         let x = x.as_standard_layout();
         let width = x.ncols();
@@ -110,17 +110,36 @@ impl CompactTrees {
         }
         let mut sums = vec![0.0; x.nrows()];
         for &(root, depth) in &self.roots {
-            self.add_tree(root, depth, cells, width, &mut sums);
+            self.ask_tree(root, depth, cells, width, |row, value| sums[row] += value);
         }
         sums
     }
 
-    /// Adds what one tree tells of each row.
-    fn add_tree(&self, root: u32, depth: u32, cells: &[f64], width: usize, sums: &mut [f64]) {
+    /// Tells what each tree tells of each row, tree by tree: the tree, the row, and the value of
+    /// the leaf.
+    pub(crate) fn ask(&self, x: ArrayView2<'_, f64>, mut told: impl FnMut(usize, usize, f64)) {
+        let x = x.as_standard_layout();
+        let cells = x.as_slice().expect("it stands row by row");
+        for (tree, &(root, depth)) in self.roots.iter().enumerate() {
+            self.ask_tree(root, depth, cells, x.ncols(), |row, value| {
+                told(tree, row, value)
+            });
+        }
+    }
+
+    /// Tells what one tree tells of each row; there is a feature.
+    fn ask_tree(
+        &self,
+        root: u32,
+        depth: u32,
+        cells: &[f64],
+        width: usize,
+        mut told: impl FnMut(usize, f64),
+    ) {
         let groups = cells.chunks(ABREAST * width);
-        for (cells, sums) in groups.zip(sums.chunks_mut(ABREAST)) {
+        for (group, cells) in groups.enumerate() {
             let mut at = [root; ABREAST];
-            let walks = &mut at[..sums.len()];
+            let walks = &mut at[..cells.len() / width];
             for _ in 0..depth {
                 let mut moved = 0;
                 for (walk, row) in walks.iter_mut().zip(cells.chunks_exact(width)) {
@@ -132,8 +151,8 @@ impl CompactTrees {
                     break;
                 }
             }
-            for (sum, walk) in sums.iter_mut().zip(walks) {
-                *sum += self.values[*walk as usize];
+            for (place, walk) in walks.iter().enumerate() {
+                told(group * ABREAST + place, self.values[*walk as usize]);
             }
         }
     }

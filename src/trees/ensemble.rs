@@ -41,8 +41,8 @@ pub struct TreeEnsemble {
     pub laid_out: LaidOutTrees,
 }
 
-/// Trees as they are asked, made of them when that is first needed. Two are equal whether that was or
-/// not: the trees themselves are compared.
+/// Trees as they are asked, made of them when that is first needed. Two are equal whether that was
+/// or not: the trees themselves are compared.
 #[derive(Clone, Debug, Default)]
 pub struct LaidOutTrees(OnceLock<CompactTrees>);
 
@@ -50,6 +50,20 @@ impl PartialEq for LaidOutTrees {
     fn eq(&self, _: &Self) -> bool {
         true
     }
+}
+
+/// Returns what is wrong with trees that were read from a file, and look at so many features.
+pub(crate) fn fault_of_trees(trees: &[DecisionTree], features: usize) -> Option<String> {
+    let odd = |node: &SplitNode| !node.is_leaf() && node.feature as usize >= features;
+    if trees.is_empty() {
+        return Some("an ensemble without trees".to_owned());
+    }
+    if trees.iter().flat_map(|tree| &tree.nodes).any(odd) {
+        return Some("a tree that asks for a feature that is not there".to_owned());
+    }
+    let is_deep = |tree: &DecisionTree| tree.depth().is_none_or(|depth| depth > DEEPEST);
+    let what = format!("a tree whose nodes stand below several, or more than {DEEPEST} deep");
+    trees.iter().any(is_deep).then_some(what)
 }
 
 impl TreeEnsemble {
@@ -68,28 +82,13 @@ impl TreeEnsemble {
     /// Returns what is wrong with it, if it was read from a file: a node may have one above it, the
     /// way to a leaf has an end.
     pub fn fault(&self) -> Option<String> {
-        let odd = |node: &SplitNode| !node.is_leaf() && node.feature as usize >= self.features;
-        if self.trees.is_empty() {
-            return Some("an ensemble without trees".to_owned());
-        }
-        if self.trees.iter().flat_map(|tree| &tree.nodes).any(odd) {
-            return Some("a tree that asks for a feature that is not there".to_owned());
-        }
-        if self
-            .trees
-            .iter()
-            .any(|tree| tree.depth().is_none_or(|depth| depth > DEEPEST))
-        {
-            return Some(format!(
-                "a tree whose nodes stand below several, or more than {DEEPEST} deep"
-            ));
-        }
-        match &self.link {
+        let of_link = match &self.link {
             LinkFunction::Votes(weights) if weights.len() != self.trees.len() => {
                 Some("votes without weights".to_owned())
             }
             _ => None,
-        }
+        };
+        fault_of_trees(&self.trees, self.features).or(of_link)
     }
 
     /// Returns the probability of class 1 for each row.
@@ -122,7 +121,9 @@ impl TreeEnsemble {
         for &count in counts {
             let count = count.min(self.trees.len());
             for tree in &self.trees[done.min(count)..count] {
-                tree.add(bins, &mut placed, &mut spare, &mut sums);
+                tree.visit(bins, &mut placed, &mut spare, |place, leaf| {
+                    sums[place] += leaf.value;
+                });
             }
             done = done.max(count);
             told.push(

@@ -6,8 +6,11 @@ use rayon::prelude::*;
 
 use crate::stats::draws::below;
 use crate::trees::bins::BinnedRows;
+use crate::trees::class_ensemble::{ClassEnsemble, ClassLink};
+use crate::trees::class_members::ClassMembers;
 use crate::trees::ensemble::{LaidOutTrees, LinkFunction, TreeEnsemble};
 use crate::trees::grow::{ClassCounts, ForestGrower, GroupMember};
+use crate::trees::grow_classes::{ClassGrower, ClassTree};
 use crate::trees::splits::TreeRules;
 use crate::trees::tree::DecisionTree;
 
@@ -88,6 +91,36 @@ pub struct ForestSettings {
     pub resampled: bool,
     /// How they grow.
     pub rules: TreeRules,
+}
+
+/// Grows a forest that tells several classes apart, as one of two is grown.
+pub fn fit_classes(
+    bins: &BinnedRows,
+    members: &ClassMembers,
+    forest: &ForestSettings,
+    seed: u64,
+) -> ClassEnsemble {
+    let growing = ClassGrower {
+        bins,
+        rules: &forest.rules,
+        classes: members.classes(),
+    };
+    let one = |number: usize| -> ClassTree {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        random.set_stream(number as u64 + 1);
+        let members = match forest.resampled {
+            true => members.resampled(&mut random),
+            false => members.members.clone(),
+        };
+        growing.grow(members, &mut random)
+    };
+    let grown: Vec<ClassTree> = (0..forest.trees).into_par_iter().map(one).collect();
+    let (trees, shares) = grown
+        .into_iter()
+        .map(|grown| (grown.tree, grown.shares))
+        .unzip();
+    let classes = (members.classes(), members.told());
+    ClassEnsemble::new(bins.features(), classes, trees, ClassLink::Mean(shares))
 }
 
 /// Grows a forest (Breiman, 2001; with random cuts: Geurts, Ernst and Wehenkel, 2006). The first

@@ -499,6 +499,8 @@ mod tests {
             min_gain: 0.0,
             l2: 0.0,
             least_h: 0.0,
+            l1: 0.0,
+            max_step: f64::INFINITY,
             features: 3,
             random_cuts: false,
             directions: Vec::new(),

@@ -7,10 +7,14 @@
 
 pub mod bins;
 pub mod boost;
+pub mod boost_classes;
+pub mod class_ensemble;
+pub mod class_members;
 pub mod compact;
 pub mod ensemble;
 pub mod forest;
 pub mod grow;
+pub mod grow_classes;
 pub mod leafwise;
 pub mod shap;
 pub mod splits;

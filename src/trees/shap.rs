@@ -1,20 +1,21 @@
 //! Which features a prediction comes from (TreeSHAP), and which a model as a whole.
 //!
-//! How: a Shapley value is the mean over all orders in which features become known of what one adds.
-//! For a tree the sum over subsets is carried along the way to each leaf: a path keeps, of every
-//! feature met so far, the share of rows that pass its splits when it is not known and when it is,
-//! and a weight for each size of subset (`extend`). At a leaf each feature is taken out again
-//! (`unwind`), which leaves the weight of the subsets without it, and what it adds is that weight
-//! times the leaf's value times the difference of its two shares. A feature that is met twice is
-//! unwound and put in again with the product of its shares.
+//! How: a Shapley value is the mean over all orders in which features become known of what one
+//! adds. For a tree the sum over subsets is carried along the way to each leaf: a path keeps, of
+//! every feature met so far, the share of rows that pass its splits when it is not known and when
+//! it is, and a weight for each size of subset (`extend`). At a leaf each feature is taken out
+//! again (`unwind`), which leaves the weight of the subsets without it, and what it adds is that
+//! weight times the leaf's value times the difference of its two shares. A feature that is met
+//! twice is unwound and put in again with the product of its shares.
 //!
 //! The invariant: base and values add up to the prediction before the link.
 
 use ndarray::{ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
+use crate::trees::class_ensemble::{ClassEnsemble, ClassLink};
 use crate::trees::ensemble::{LinkFunction, TreeEnsemble};
-use crate::trees::tree::DecisionTree;
+use crate::trees::tree::{DecisionTree, SplitNode};
 
 /// Of a row, how much every feature moves the prediction away from what is expected of any row.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,20 +67,14 @@ impl TreeEnsemble {
         } else {
             0.0
         };
-        let base = start + scale * self.trees.iter().map(|tree| expected(tree, 0)).sum::<f64>();
+        let own = |node: &SplitNode| node.value;
+        let each = self.trees.iter().map(|tree| expected(tree, 0, &own));
+        let base = start + scale * each.sum::<f64>();
         let rows: Vec<ArrayView1<'_, f64>> = x.axis_iter(Axis(0)).collect();
         let one = |row: &ArrayView1<'_, f64>| {
             let mut values = vec![0.0; self.features];
             for tree in &self.trees {
-                explain(
-                    tree,
-                    0,
-                    *row,
-                    Vec::new(),
-                    (1.0, 1.0, u32::MAX),
-                    scale,
-                    &mut values,
-                );
+                add_shares(tree, *row, scale, &own, &mut values);
             }
             ShapValues { base, values }
         };
@@ -88,34 +83,118 @@ impl TreeEnsemble {
 
     /// Returns the share of all gains that is made by splits of each feature.
     pub fn importance(&self) -> Vec<f64> {
-        let mut gains = vec![0.0; self.features];
-        for node in self
-            .trees
-            .iter()
-            .flat_map(|tree| &tree.nodes)
-            .filter(|node| !node.is_leaf())
-        {
-            gains[node.feature as usize] += node.gain.max(0.0);
-        }
-        let whole: f64 = gains.iter().sum();
-        gains
-            .iter()
-            .map(|gain| if whole > 0.0 { gain / whole } else { 0.0 })
-            .collect()
+        gain_shares(&self.trees, self.features)
     }
 }
 
-/// The mean value of the training rows below a node.
-fn expected(tree: &DecisionTree, at: usize) -> f64 {
+impl ClassEnsemble {
+    /// Returns what the values of an explanation add up to.
+    pub fn unit(&self) -> &'static str {
+        match self.link {
+            ClassLink::Softmax(_) => "raw score",
+            ClassLink::Mean(_) => "probability",
+            ClassLink::Votes(_) => "votes",
+        }
+    }
+
+    /// Explains, row by row, what is told of one class each: its raw score where the softmax makes
+    /// it a probability, otherwise its probability or its share of the votes. Exact, as of trees
+    /// that tell attacks from benign rows.
+    pub fn shap(&self, x: ArrayView2<'_, f64>, classes: &[u16]) -> Vec<ShapValues> {
+        let rows: Vec<(ArrayView1<'_, f64>, u16)> =
+            x.axis_iter(Axis(0)).zip(classes.iter().copied()).collect();
+        let one = |(row, class): &(ArrayView1<'_, f64>, u16)| {
+            let (mut base, mut values) = (self.start(*class), vec![0.0; self.features]);
+            for (at, tree) in self.trees.iter().enumerate() {
+                let Some(scale) = self.scale_of(at, *class) else {
+                    continue;
+                };
+                let told = |leaf: &SplitNode| self.told_of(at, leaf, *class);
+                base += scale * expected(tree, 0, &told);
+                add_shares(tree, *row, scale, &told, &mut values);
+            }
+            ShapValues { base, values }
+        };
+        rows.par_iter().map(one).collect()
+    }
+
+    /// What a class begins with.
+    fn start(&self, class: u16) -> f64 {
+        match &self.link {
+            ClassLink::Softmax(bases) => {
+                let mine = self.told.iter().position(|known| *known == class);
+                mine.map_or(f64::NEG_INFINITY, |at| bases[at])
+            }
+            ClassLink::Mean(_) | ClassLink::Votes(_) => 0.0,
+        }
+    }
+
+    /// What a tree's values of a class are multiplied with; none if it tells nothing of it.
+    fn scale_of(&self, tree: usize, class: u16) -> Option<f64> {
+        match &self.link {
+            ClassLink::Softmax(_) => (self.told[tree % self.told.len()] == class).then_some(1.0),
+            ClassLink::Mean(_) => Some(1.0 / self.trees.len().max(1) as f64),
+            ClassLink::Votes(weights) => {
+                let whole: f64 = weights.iter().sum();
+                (whole > 0.0).then(|| weights[tree] / whole)
+            }
+        }
+    }
+
+    /// What a leaf tells of a class.
+    fn told_of(&self, tree: usize, leaf: &SplitNode, class: u16) -> f64 {
+        match &self.link {
+            ClassLink::Softmax(_) => leaf.value,
+            ClassLink::Mean(shares) => {
+                shares[tree][leaf.value as usize * self.classes + usize::from(class)]
+            }
+            ClassLink::Votes(_) => f64::from(u8::from(leaf.value == f64::from(class))),
+        }
+    }
+
+    /// Returns the share of all gains that is made by splits of each feature.
+    pub fn importance(&self) -> Vec<f64> {
+        gain_shares(&self.trees, self.features)
+    }
+}
+
+/// The share of all gains of trees that is made by splits of each of so many features.
+fn gain_shares(trees: &[DecisionTree], features: usize) -> Vec<f64> {
+    let mut gains = vec![0.0; features];
+    let nodes = trees.iter().flat_map(|tree| &tree.nodes);
+    for node in nodes.filter(|node| !node.is_leaf()) {
+        gains[node.feature as usize] += node.gain.max(0.0);
+    }
+    let whole: f64 = gains.iter().sum();
+    let share = |gain: &f64| if whole > 0.0 { gain / whole } else { 0.0 };
+    gains.iter().map(share).collect()
+}
+
+/// The mean of what the leaves tell of the training rows below a node.
+fn expected(tree: &DecisionTree, at: usize, told: &dyn Fn(&SplitNode) -> f64) -> f64 {
     let node = &tree.nodes[at];
     if node.is_leaf() {
-        return node.value;
+        return told(node);
     }
     let [left, right] = [node.left, node.right].map(|below| {
         let below = below as usize;
-        (tree.nodes[below].cover, expected(tree, below))
+        (tree.nodes[below].cover, expected(tree, below, told))
     });
     (left.0 * left.1 + right.0 * right.1) / (left.0 + right.0).max(f64::MIN_POSITIVE)
+}
+
+/// Adds how much every feature moves what a tree tells of a row, times `scale`.
+fn add_shares(
+    tree: &DecisionTree,
+    row: ArrayView1<'_, f64>,
+    scale: f64,
+    told: &dyn Fn(&SplitNode) -> f64,
+    values: &mut [f64],
+) {
+    let mut add = |feature: u32, weight: f64, apart: f64, leaf: &SplitNode| {
+        values[feature as usize] += scale * weight * apart * told(leaf);
+    };
+    explain(tree, 0, row, Vec::new(), (1.0, 1.0, u32::MAX), &mut add);
 }
 
 fn extend(path: &mut Vec<PathFeature>, (zero, one, feature): (f64, f64, u32)) {
@@ -175,8 +254,7 @@ fn explain(
     row: ArrayView1<'_, f64>,
     mut path: Vec<PathFeature>,
     passed: (f64, f64, u32),
-    scale: f64,
-    values: &mut [f64],
+    add: &mut dyn FnMut(u32, f64, f64, &SplitNode),
 ) {
     extend(&mut path, passed);
     let node = &tree.nodes[at];
@@ -185,7 +263,7 @@ fn explain(
             let PathFeature {
                 feature, zero, one, ..
             } = path[index];
-            values[feature as usize] += scale * unwound(&path, index) * (one - zero) * node.value;
+            add(feature, unwound(&path, index), one - zero, node);
         }
         return;
     }
@@ -211,8 +289,7 @@ fn explain(
         row,
         path.clone(),
         (zero * share(hot), one, node.feature),
-        scale,
-        values,
+        add,
     );
     explain(
         tree,
@@ -220,15 +297,13 @@ fn explain(
         row,
         path,
         (zero * share(cold), 0.0, node.feature),
-        scale,
-        values,
+        add,
     );
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trees::tree::SplitNode;
 
     #[test]
     fn values_of_a_small_tree_are_the_means_over_all_orders() {

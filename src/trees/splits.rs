@@ -54,8 +54,12 @@ pub struct TreeRules {
     pub min_leaf: f64,
     /// A split gains more than this.
     pub min_gain: f64,
-    /// The penalty of leaf values.
+    /// The penalty of the squares of leaf values.
     pub l2: f64,
+    /// The penalty of their sizes.
+    pub l1: f64,
+    /// How far from 0 a leaf value may be.
+    pub max_step: f64,
     /// The least sum of hessians of a leaf.
     pub least_h: f64,
     /// How many features are tried at a node; all if there are fewer.
@@ -88,28 +92,36 @@ impl TreeRules {
     /// Returns the value of a leaf.
     pub fn value(&self, sums: NodeSums, bounds: LeafBounds) -> f64 {
         let value = if sums.h + self.l2 > 0.0 {
-            sums.g / (sums.h + self.l2)
+            self.pull(sums.g) / (sums.h + self.l2)
         } else {
             0.0
         };
+        let value = value.max(-self.max_step).min(self.max_step);
         value.max(bounds.low).min(bounds.high)
+    }
+
+    /// What is left of a sum of gradients less the penalty of sizes.
+    fn pull(&self, g: f64) -> f64 {
+        match self.l1 > 0.0 {
+            true => g.signum() * (g.abs() - self.l1).max(0.0),
+            false => g,
+        }
     }
 
     /// Returns how good a leaf of these rows is; greater is better.
     pub fn score(&self, sums: NodeSums, bounds: LeafBounds) -> f64 {
         match self.criterion {
             SplitCriterion::Squares if self.directions.is_empty() => {
-                let whole = sums.h + self.l2;
-                if whole > 0.0 {
-                    sums.g * sums.g / whole
-                } else {
+                let (whole, g) = (sums.h + self.l2, self.pull(sums.g));
+                if whole <= 0.0 {
                     0.0
+                } else if g.abs() <= self.max_step * whole {
+                    g * g / whole
+                } else {
+                    self.score_of_value(sums, bounds)
                 }
             }
-            SplitCriterion::Squares => {
-                let value = self.value(sums, bounds);
-                2.0 * sums.g * value - (sums.h + self.l2) * value * value
-            }
+            SplitCriterion::Squares => self.score_of_value(sums, bounds),
             SplitCriterion::Entropy => {
                 let part = |weight: f64| {
                     if weight > 0.0 {
@@ -121,6 +133,12 @@ impl TreeRules {
                 part(sums.g) + part(sums.h - sums.g)
             }
         }
+    }
+
+    /// How good a leaf is whose value may not be the best.
+    fn score_of_value(&self, sums: NodeSums, bounds: LeafBounds) -> f64 {
+        let value = self.value(sums, bounds);
+        2.0 * self.pull(sums.g) * value - (sums.h + self.l2) * value * value
     }
 
     /// Returns the bounds below a split.

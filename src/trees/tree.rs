@@ -198,14 +198,14 @@ impl DecisionTree {
         depths.into_iter().max().flatten()
     }
 
-    /// Adds the value of every group to its sum: the groups, each with the place of its sum, are
-    /// dealt out over the tree, one feature after the other.
-    pub(crate) fn add(
+    /// Tells of every group the leaf that it comes to, by the group's place: the groups, each with
+    /// its place, are dealt out over the tree, one feature after the other.
+    pub(crate) fn visit(
         &self,
         bins: &BinnedRows,
         groups: &mut [(u32, u32)],
         spare: &mut Vec<(u32, u32)>,
-        sums: &mut [f64],
+        mut told: impl FnMut(usize, &SplitNode),
     ) {
         let mut open = vec![(0_usize, 0, groups.len())];
         while let Some((at, from, to)) = open.pop() {
@@ -213,7 +213,7 @@ impl DecisionTree {
             let mine = &mut groups[from..to];
             if node.is_leaf() {
                 mine.iter()
-                    .for_each(|(_, place)| sums[*place as usize] += node.value);
+                    .for_each(|(_, place)| told(*place as usize, node));
             } else if !mine.is_empty() {
                 let feature = node.feature as usize;
                 let (codes, missing) = (&bins.codes[feature], bins.cuts[feature].missing());

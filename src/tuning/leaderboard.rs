@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::stored::StoredDocument;
+use crate::model::class_report::ClassReport;
 use crate::model::hyper::HyperparameterValue;
 use crate::model::intervals::Interval;
 use crate::model::metrics::Metrics;
@@ -29,6 +30,9 @@ pub struct Leaderboard {
     /// The 95 % confidence interval of each figure of the picked trial; none if none was picked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intervals: Option<BTreeMap<String, Interval>>,
+    /// The figures of each class of the picked trial, where there are more than two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_class: Option<ClassReport>,
     /// The picked trial on shares of the rows, if that was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub learning_curve: Vec<CurvePoint>,

@@ -1,5 +1,5 @@
-//! A decision as a page: what was decided and why, the rules that do not hold first; then both models
-//! side by side, in figures with their intervals and in plots.
+//! A decision as a page: what was decided and why, the rules that do not hold first; then both
+//! models side by side, in figures with their intervals and in plots.
 
 use std::fmt::Write as _;
 
@@ -10,6 +10,7 @@ use crate::model::metrics::CHOICES;
 use crate::render::chart::{self, AxisScale, ChartAxis, ChartDot, ChartLine, chart};
 use crate::render::html;
 use crate::render::html::escape;
+use crate::views::classes::class_tables;
 
 /// The lowest false-positive rate that plots show.
 const LEAST_RATE: f64 = 1e-4;
@@ -46,6 +47,9 @@ pub fn page(decision: &Decision) -> String {
         let champion = decision.champion.as_ref();
         body.push_str(&figures(challenger, champion));
         body.push_str(&confusion(challenger, champion));
+        if let Some(report) = &challenger.by_class {
+            body.push_str(&class_tables(report));
+        }
         body.push_str(&plots(challenger, champion, decision.traffic.as_ref()));
     }
     if let Some(traffic) = &decision.traffic {
@@ -128,7 +132,8 @@ fn figures(challenger: &JudgedModel, champion: Option<&JudgedModel>) -> String {
          <table><tr><th>figure</th><th class=\"n\">challenger</th><th class=\"n\">champion</th></tr>\n"
         .to_owned();
     let names = CHOICES.iter().copied().chain(["false_positive_rate"]);
-    for name in names {
+    let is_told = |name: &&str| challenger.metrics.figure(name).is_some();
+    for name in names.filter(is_told) {
         let cell = |model: &JudgedModel| figure(model, name);
         let _ = writeln!(
             html,

@@ -1,5 +1,6 @@
 //! What people look at: reports, leaderboards and comparisons as pages, drawings and text.
 
+pub mod classes;
 pub mod decision;
 pub mod drift;
 pub mod junit;

@@ -267,7 +267,11 @@ fn compare(folder: &Path, name: &str, train: &Array2<f64>, test: &Array2<f64>, a
             (least, spent, model) = (taken.min(least), spent + taken.max(0.1), fitted.ok());
         }
         let model = model.expect("it can be fitted");
-        let auc = Metrics::of(&truth, &model.scores(held).expect("finite rows")).roc_auc;
+        let auc = Metrics::of(
+            &truth,
+            &model.scores(held, &Classes::binary()).expect("finite rows"),
+        )
+        .roc_auc;
         let peer = theirs.iter().find(|line| line["learner"] == learner.name);
         let (cpu, their_auc) = peer.map_or((f64::NAN, f64::NAN), |line| {
             (
@@ -285,7 +289,7 @@ fn compare(folder: &Path, name: &str, train: &Array2<f64>, test: &Array2<f64>, a
             (&model, peer.and_then(|line| line["loss"].as_f64()))
         {
             let scores = model
-                .scores(train.slice(s![.., ..features]))
+                .scores(train.slice(s![.., ..features]), &Classes::binary())
                 .expect("finite rows");
             let losses = scores
                 .attack()

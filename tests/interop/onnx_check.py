@@ -4,8 +4,8 @@ also as a model directory of MLflow.
     python tests/interop/onnx_check.py NETSEC FOLDER [CSV TARGET]
 
 NETSEC is the program; FOLDER is where the workspace is made (it is emptied first). Packages: tests/interop/requirements.txt. Without
-a CSV the rows are synthetic, with holes and a column of text. Prints a line for each model, and ends with 1 if any probability of
-the test side differs by more than 1e-6.
+a CSV the rows are synthetic, with holes and a column of text, once attacks and benign rows and once families. Prints a line for each
+model, and ends with 1 if any probability of the test side differs by more than 1e-6, or a row is told to be of another class.
 """
 
 import csv
@@ -38,17 +38,20 @@ LEARNERS = ["logistic_regression", "knn", "svm", "naive_bayes", "decision_tree",
 TREES = LEARNERS[4:]
 
 
-def rows(count):
+def rows(count, families=False):
     random = np.random.default_rng(7)
     a, b, c, d = random.normal(size=count), random.normal(2, 3, size=count), random.exponential(size=count), random.integers(0, 3, count)
     word = random.choice(["tcp", "udp", "icmp", "gre"], size=count, p=[0.6, 0.3, 0.07, 0.03])
     label = (a + b / 3 - c + (word == "udp") + random.normal(size=count) > 0.8).astype(int)
+    if families:
+        names = np.array(["benign", "dos", "probe", "u2r"])
+        label = names[np.where(label == 0, 0, np.where(a > b / 3, 1, np.where(c > 0.1, 2, 3)))]
     table = [[*map(repr, map(float, (a[i], b[i], c[i]))), str(d[i]), word[i], str(label[i])] for i in range(count)]
     for i, j in zip(*np.nonzero(random.random((count, 5)) < 0.06)):
         table[i][j] = ""
     for i in range(0, count, 97):
         table[i][2] = "inf" if i % 2 else "-inf"
-    return ["a", "b", "c", "d", "word", "label"], table
+    return ["a", "b", "c", "d", "word", "family" if families else "label"], table
 
 
 def run(*words):
@@ -59,10 +62,11 @@ def run(*words):
 
 
 def pipeline(target, steps, learner, extra, data):
+    classes = "{benign: benign}, other_labels: each" if target == "family" else "{-1: 0, 0: 0, 1: 1}"
     return f"""stages:
   ingest: {{ kind: ingest, inputs: {{ data: "{data}" }} }}
   split: {{ kind: split, inputs: {{ data: ingest.data }}, with: {{ target: {target} }} }}
-  transform: {{ kind: transform, inputs: {{ train: split.train, test: split.test }}, with: {{ target: {target}, target_map: {{-1: 0, 0: 0, 1: 1}}, steps: {steps} }} }}
+  transform: {{ kind: transform, inputs: {{ train: split.train, test: split.test }}, with: {{ target: {target}, target_map: {classes}, steps: {steps} }} }}
   train:
     kind: train
     inputs: {{ train: transform.train, preprocessor: transform.preprocessor }}
@@ -90,19 +94,34 @@ def told(name, path):
     far = np.abs(p - ours).max()
     near = np.abs(ours - json.loads(run("model", "show", "train.model", "--json"))["validation"]["threshold"]) > 1e-6
     print(f"{name}: {len(ours)} rows, farthest {far:.1e}, {len(model.graph.node)} nodes", flush=True)
-    return far <= 1e-6 and (alarm[near] == alarms[near]).all()
+    fine = far <= 1e-6 and (alarm[near] == alarms[near]).all()
+    if "class" in [entry.name for entry in session.get_outputs()]:
+        told, certain, p = session.run(["class", "class_probability", "probabilities"], feeds)
+        theirs = np.array(column(FOLDER / "scored.csv", "netsec_class"))
+        ours = np.array([float(cell) for cell in column(FOLDER / "scored.csv", "netsec_class_probability")])
+        apart, sums = np.abs(certain - ours)[told == theirs].max(), np.abs(p.sum(axis=1) - 1).max()
+        # Two classes may be as likely but for the last bit.
+        tied = np.sort(p, axis=1)[:, -1] - np.sort(p, axis=1)[:, -2] < 1e-6
+        print(f"  {len(set(theirs))} classes told, farthest {apart:.1e}, sums off by {sums:.1e}", flush=True)
+        fine &= bool(apart <= 1e-6 and sums <= 1e-9 and (told[near & ~tied] == theirs[near & ~tied]).all())
+    return fine
 
 
 shutil.rmtree(FOLDER, ignore_errors=True)
 FOLDER.mkdir(parents=True)
 cases = [("usual", learner, "") for learner in LEARNERS]
+families = []
 if len(sys.argv) > 3:
     data, target = Path(sys.argv[3]).resolve(), sys.argv[4]
 else:
     data, target = FOLDER.resolve() / "rows.csv", "label"
-    names, table = rows(1500)
-    with open(data, "w", newline="") as file:
-        csv.writer(file).writerows([names, *table])
+    for path, names, table in [(data, *rows(1500)), (FOLDER / "families.csv", *rows(1500, families=True))]:
+        with open(path, "w", newline="") as file:
+            csv.writer(file).writerows([names, *table])
+    families = [("usual", learner, "") for learner in LEARNERS]
+    families += [("holes", learner, "") for learner in TREES]
+    families += [("usual", learner, ", calibrate: platt") for learner in LEARNERS]
+    families += [("usual", learner, ", calibrate: isotonic, threshold_fpr: 0.1") for learner in ("knn", "gradient_boosting")]
     cases += [("distance", learner, "") for learner in ("logistic_regression", "knn", "gradient_boosting")]
     cases += [("simple", learner, "") for learner in ("logistic_regression", "random_forest", "svm")]
     cases += [("other", learner, "") for learner in ("knn", "svm", "naive_bayes")]
@@ -113,7 +132,10 @@ else:
     cases += [("usual", "knn", ", candidates: [{learner: knn, grid: {weights: [distance]}}]"),
               ("usual", "svm", ", candidates: [{learner: svm, grid: {kernel: [linear]}}]")]
 fine = True
-for steps, learner, extra in cases:
+cases = [(target, data, *case) for case in cases]
+cases += [("family", FOLDER.resolve() / "families.csv", *case) for case in families]
+# The last is the one that is also a model of MLflow.
+for target, data, steps, learner, extra in cases:
     text = pipeline(target, STEPS[steps], learner, extra, data)
     if "candidates" in extra:
         text = text.replace(f"candidates: [ {{ learner: {learner} }} ], select: {{ min_score: 0 }}", "select: { min_score: 0 }")
@@ -122,7 +144,7 @@ for steps, learner, extra in cases:
     run("cat", "split.test", "-o", "test.csv")
     run("predict", "train.model", "test.csv", "-o", "scored.csv")
     run("model", "export", "train.model", "-o", "model.onnx")
-    fine &= told(f"{steps}, {learner}{extra}", "model.onnx")
+    fine &= told(f"{target}: {steps}, {learner}{extra}", "model.onnx")
 run("model", "export", "train.model", "-o", "packed")
 table = pandas.read_csv(FOLDER / "test.csv").drop(columns=[target])
 p = np.asarray(mlflow.pyfunc.load_model(str(FOLDER / "packed")).predict(table)["probability"])

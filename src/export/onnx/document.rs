@@ -3,7 +3,8 @@
 use prost::Message;
 
 use crate::export::error::ExportError;
-use crate::export::onnx::graph::{ML, a_row, int};
+use crate::export::onnx::classes::told_class;
+use crate::export::onnx::graph::{ML, a_row, int, rows_of};
 use crate::export::onnx::learners;
 use crate::export::onnx::proto::{
     DOUBLE, INT64, ModelProto, OperatorSetIdProto, STRING, StringStringEntryProto,
@@ -18,10 +19,21 @@ const IR: i64 = 10;
 const OPERATORS: i64 = 21;
 const OPERATORS_ML: i64 = 5;
 
-/// The outputs: the probability of an attack, and whether that is an alarm.
+/// The outputs: the probability of an attack, whether that is an alarm, and, of a model that tells
+/// more than two classes apart, the name of the one that a row is told to be, and the probabilities
+/// of that and of all.
 pub const PROBABILITY: &str = "probability";
-/// The other one.
+/// The second.
 pub const ALARM: &str = "alarm";
+/// The third.
+pub const CLASS: &str = "class";
+/// The fourth: the probability of that class.
+pub const CLASS_PROBABILITY: &str = "class_probability";
+/// The last.
+pub const PROBABILITIES: &str = "probabilities";
+
+/// The names of all outputs.
+const OUTPUTS: [&str; 5] = [PROBABILITY, ALARM, CLASS, CLASS_PROBABILITY, PROBABILITIES];
 
 /// Writes a model as ONNX. Every column of the table is an input of its own, one value a row:
 /// numbers as doubles, NaN where they are missing, text as strings, empty where it is missing. A
@@ -34,7 +46,8 @@ pub fn onnx(bundle: &ModelBundle) -> Result<Vec<u8>, ExportError> {
     let mut inputs = Vec::new();
     let axis = flow.graph.ints(&[1]);
     for input in bundle.preprocessor.inputs() {
-        if matches!(input.name.as_str(), PROBABILITY | ALARM) || input.name.starts_with('/') {
+        let name = input.name.as_str();
+        if OUTPUTS.contains(&name) || input.name.starts_with('/') {
             return Err(ExportError::TakenName(input.name.clone()));
         }
         let elements = if input.kind() == CellKind::Text {
@@ -51,7 +64,10 @@ pub fn onnx(bundle: &ModelBundle) -> Result<Vec<u8>, ExportError> {
     }
     let x = flow.matrix(bundle.preprocessor.features())?;
     let mut graph = flow.graph;
-    let p = learners::add(&mut graph, &x, &bundle.model, bundle.calibrator.as_ref());
+    let classes = bundle.classes();
+    let calibrator = bundle.calibrator.as_ref();
+    let told = learners::add(&mut graph, &x, &bundle.model, classes, calibrator);
+    let p = told.attack;
     let (zero, one) = (graph.double(0.0), graph.double(1.0));
     let p = graph.node("Max", &[&p, &zero]);
     let p = graph.node("Min", &[&p, &one]);
@@ -61,7 +77,21 @@ pub fn onnx(bundle: &ModelBundle) -> Result<Vec<u8>, ExportError> {
     let alarm = graph.with("Cast", &[&alarm], vec![int("to", i64::from(INT64))]);
     graph.named(&p, PROBABILITY);
     graph.named(&alarm, ALARM);
-    let outputs = vec![a_row(PROBABILITY, DOUBLE), a_row(ALARM, INT64)];
+    let mut outputs = vec![a_row(PROBABILITY, DOUBLE), a_row(ALARM, INT64)];
+    if let Some(p) = told.by_class {
+        let number = told_class(&mut graph, &p, &alarm, classes);
+        let place = graph.node("Unsqueeze", &[&number, &axis]);
+        let certain = graph.with("GatherElements", &[&p, &place], vec![int("axis", 1)]);
+        let certain = graph.node("Squeeze", &[&certain, &axis]);
+        let names = graph.texts(&[classes.count()], classes.names());
+        let class = graph.with("Gather", &[&names, &number], vec![int("axis", 0)]);
+        graph.named(&class, CLASS);
+        graph.named(&certain, CLASS_PROBABILITY);
+        graph.named(&p, PROBABILITIES);
+        outputs.push(a_row(CLASS, STRING));
+        outputs.push(a_row(CLASS_PROBABILITY, DOUBLE));
+        outputs.push(rows_of(PROBABILITIES, DOUBLE, classes.count()));
+    }
     let operators = |domain: &str, version: i64| OperatorSetIdProto {
         domain: domain.to_owned(),
         version,
@@ -80,6 +110,7 @@ pub fn onnx(bundle: &ModelBundle) -> Result<Vec<u8>, ExportError> {
         metadata_props: vec![
             entry("netsec.learner", bundle.learner.clone()),
             entry("netsec.target", bundle.preprocessor.target().to_owned()),
+            entry("netsec.classes", classes.names().join(",")),
             entry("netsec.threshold", bundle.validation.threshold.to_string()),
         ],
     };

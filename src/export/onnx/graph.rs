@@ -66,11 +66,25 @@ pub fn bytes(cells: Vec<u8>) -> TensorProto {
 
 /// What flows in or out: one value a row.
 pub fn a_row(name: &str, elem_type: i32) -> ValueInfoProto {
-    let shape = Some(TensorShapeProto {
-        dim: vec![ShapeDimension {
-            dim_param: "rows".to_owned(),
-        }],
-    });
+    flow(name, elem_type, Vec::new())
+}
+
+/// What flows in or out: so many values a row.
+pub fn rows_of(name: &str, elem_type: i32, values: usize) -> ValueInfoProto {
+    let values = ShapeDimension {
+        dim_value: Some(values as i64),
+        dim_param: String::new(),
+    };
+    flow(name, elem_type, vec![values])
+}
+
+fn flow(name: &str, elem_type: i32, values: Vec<ShapeDimension>) -> ValueInfoProto {
+    let rows = ShapeDimension {
+        dim_value: None,
+        dim_param: "rows".to_owned(),
+    };
+    let dim = std::iter::once(rows).chain(values).collect();
+    let shape = Some(TensorShapeProto { dim });
     let r#type = Some(TypeProto {
         tensor_type: Some(TensorType { elem_type, shape }),
     });

@@ -135,6 +135,8 @@ pub struct TensorShapeProto {
 /// `TensorShapeProto.Dimension` of the schema.
 #[derive(Clone, PartialEq, Message)]
 pub struct ShapeDimension {
+    #[prost(int64, optional, tag = "1")]
+    pub dim_value: Option<i64>,
     #[prost(string, tag = "2")]
     pub dim_param: String,
 }

@@ -12,6 +12,7 @@ use crate::gate::slices::least_found;
 use crate::gate::traffic::TrafficOutlook;
 use crate::kinds::dataset::Dataset;
 use crate::kinds::evaluate::params::EvaluateParams;
+use crate::model::class_report::{ClassFigures, ClassReport};
 use crate::profile::giveaway::GiveawayGrade;
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
@@ -136,6 +137,9 @@ fn notes(decision: &Decision, challenger: &JudgedModel) -> Vec<String> {
     let mut notes = Vec::new();
     let by_column = decision.slices.chunk_by(|a, b| a.column == b.column);
     notes.extend(by_column.filter_map(least_found));
+    let by_class = challenger.by_class.as_ref();
+    let least = by_class.and_then(ClassReport::least_found);
+    notes.extend(least.map(ClassFigures::tell_least));
     notes.extend(decision.latency.as_ref().map(RowLatency::tell));
     notes.extend(decision.traffic.iter().flat_map(TrafficOutlook::tell));
     if decision.rows.seen_in_training > 0 {

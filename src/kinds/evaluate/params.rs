@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::gate::rules::{ExpectedTraffic, GateLimits, GateRules, ImproveRule, NotWorseRule};
+use crate::base::nearest::suggest;
+use crate::gate::rules::{
+    ClassFloors, ExpectedTraffic, GateLimits, GateRules, ImproveRule, NotWorseRule,
+};
 use crate::kinds::evaluate::rate::{DailyRate, WrittenRate};
 use crate::kinds::metric_floors::{check_reachable, floors};
+use crate::model::class_report::ClassFigures;
 use crate::model::metrics::CHOICES;
 use crate::stage::declare::{choices, params};
 use crate::stage::param::{ParamError, ParamStep, ParamType};
@@ -27,8 +31,9 @@ const CONFIDENCE: ParamType = ParamType::Float(0.5, 0.9999);
 params! {
     /// Parameters of `evaluate`.
     pub(crate) struct EvaluateParams {
-        /// What the models are compared by; `log_loss` and `brier` count negated, so that greater is
-        /// better.
+        /// What the models are compared by; `log_loss`, `brier` and `class_log_loss` count negated,
+        /// so that greater is better. `macro_f1` and what follows it tell more than two classes
+        /// apart.
         metric: String = "f1", in ParamType::Choice(&CHOICES);
         /// A challenger below this is not accepted. If there is no champion either, the stage fails
         /// (exit code 6).
@@ -36,6 +41,12 @@ params! {
         /// Other metrics and what they have to reach, such as `{recall_at_fpr_0_01: 0.5}`: half of
         /// the attacks at 1 % false positives.
         at_least: BTreeMap<String, f64> = "{}", in ParamType::Map(&ParamType::Float(-1e9, 1.0));
+        /// What single classes have to reach, where there are more than two, such as `{u2r:
+        /// {alarms: 0.5}}`. `alarms`: the share of its rows that raise an alarm, as whatever
+        /// attack, also `alarms_at_fpr_0_001` and `alarms_at_fpr_0_01`; `recall`, `precision` and
+        /// `f1` of what is told to be of it.
+        at_least_by_class: BTreeMap<String, BTreeMap<String, f64>> = "{}", in
+                ParamType::Map(&ParamType::Map(&ParamType::Float(0.0, 1.0)));
         /// `improve`: the challenger has to be shown to be better than the champion, as the
         /// parameter `improve` says. `better`: its score has to be higher, by however little; an
         /// equally good model replaces the champion every other time.
@@ -90,6 +101,8 @@ params! {
         metric: String = required, in ParamType::Choice(&GUARDED);
         /// A column for each of whose values it has to hold.
         slice: Option<String>;
+        /// Whether it has to hold for each class of the model.
+        each_class: bool = "false";
         /// How much worse still passes: the interval of the difference has to lie above it.
         margin: f64 = "0", in ParamType::Float(0.0, 1.0);
         /// How often such an interval holds the true difference.
@@ -108,7 +121,8 @@ params! {
         alerts_per_day: Option<f64>, in ParamType::Float(0.0, 1e15);
         /// The size of the model in megabytes (10⁶ bytes).
         size_mb: Option<f64>, in ParamType::Float(0.0, 1e9);
-        /// The time that scoring one row takes where the decision is made, in milliseconds (99th percentile).
+        /// The time that scoring one row takes where the decision is made, in milliseconds (99th
+        /// percentile).
         latency_ms: Option<f64>, in ParamType::Float(0.0, 1e9);
     }
 }
@@ -157,8 +171,10 @@ impl EvaluateParams {
     pub(crate) fn rules(self) -> Result<GateRules, Vec<ParamError>> {
         check_reachable(&self.metric, self.min_score)?;
         let at_least = floors("at_least", self.at_least.clone())?;
+        let at_least_by_class = by_class(&self.at_least_by_class)?;
         self.check_rule()?;
         self.check_slices()?;
+        self.check_not_worse()?;
         let traffic = self.expected_traffic()?;
         let improve = match self.rule {
             GateRule::Better => ImproveRule::AnyHigher,
@@ -172,6 +188,7 @@ impl EvaluateParams {
             metric: self.metric,
             min_score: self.min_score,
             at_least,
+            at_least_by_class,
             improve,
             not_worse: self.not_worse.into_iter().map(not_worse).collect(),
             limits: GateLimits {
@@ -208,6 +225,19 @@ impl EvaluateParams {
             message,
             "leave one of the two out",
         )])
+    }
+
+    fn check_not_worse(&self) -> Result<(), Vec<ParamError>> {
+        let both = |rule: &NotWorseParams| rule.slice.is_some() && rule.each_class;
+        let Some(at) = self.not_worse.iter().position(both) else {
+            return Ok(());
+        };
+        let message = "a rule holds for each value of a column or for each class, not for both";
+        Err(vec![ParamError {
+            path: vec![ParamStep::key("not_worse"), ParamStep::Index(at)],
+            message: message.to_owned(),
+            help: Some("write two rules".to_owned()),
+        }])
     }
 
     fn check_slices(&self) -> Result<(), Vec<ParamError>> {
@@ -264,10 +294,34 @@ impl EvaluateParams {
     }
 }
 
+/// Returns what classes have to reach, of figures that there are.
+fn by_class(
+    asked: &BTreeMap<String, BTreeMap<String, f64>>,
+) -> Result<Vec<ClassFloors>, Vec<ParamError>> {
+    let mut all = Vec::new();
+    for (class, figures) in asked {
+        for name in figures.keys() {
+            if !ClassFigures::NAMES.contains(&name.as_str()) {
+                let message = format!("there is no figure `{name}` of a class");
+                let help = suggest(name, ClassFigures::NAMES).unwrap_or_default();
+                let path = ["at_least_by_class", class.as_str(), name.as_str()];
+                return Err(vec![ParamError::new(&path, message, &help)]);
+            }
+        }
+        let figures = figures.iter().map(|(name, least)| (name.clone(), *least));
+        all.push(ClassFloors {
+            class: class.clone(),
+            figures: figures.collect(),
+        });
+    }
+    Ok(all)
+}
+
 fn not_worse(params: NotWorseParams) -> NotWorseRule {
     NotWorseRule {
         metric: params.metric,
         slice: params.slice,
+        each_class: params.each_class,
         margin: params.margin,
         confidence: params.confidence,
         passes_unclear: params.unclear == UnclearRows::Accept,

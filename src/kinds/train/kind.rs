@@ -7,12 +7,14 @@ use std::time::Instant;
 use crate::base::name::in_backticks;
 use crate::base::nearest::suggest;
 use crate::base::stored::{StoredDocument, finite};
-use crate::frame::labels::{Classes, Labels};
+use crate::frame::labels::Labels;
 use crate::frame::npy;
 use crate::kinds::train::folding::{FoldPlan, FoldSettings};
 use crate::kinds::train::params::{MonotoneDirection, SearchMethod, SearchParams, TrainParams};
 use crate::kinds::train::{candidates, picking};
 use crate::model::bundle::ModelBundle;
+use crate::model::class_metrics::ClassMetrics;
+use crate::model::class_report::ClassReport;
 use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
 use crate::model::intervals::{Interval, intervals};
@@ -36,7 +38,7 @@ use ndarray::Axis;
 /// The kind.
 pub const KIND: StageKind = StageKind {
     name: "train",
-    version: 7,
+    version: 8,
     doc: "Fits every candidate with the settings of its grid, or those that a search finds in its space, by cross-validation, \
           in parallel, picks the best, and fits it on all training rows. Every fit is kept by itself: more candidates cost \
           what they add, and what was stopped goes on.",
@@ -184,6 +186,10 @@ impl Stage for TrainStage {
             context.seed,
         );
         board.intervals = Some(sure.clone());
+        board.by_class = ClassReport::of(&labels, &picked.scores, picked.metrics.threshold);
+        if let Some(least) = board.by_class.as_ref().and_then(ClassReport::least_found) {
+            outputs.note(least.tell_least());
+        }
         if !self.curve.is_empty() {
             board.learning_curve =
                 self.learning_curve(&sweep, best, &data, trials.len(), context)?;
@@ -225,6 +231,7 @@ impl Stage for TrainStage {
         );
         bundle.calibrator.clone_from(&picked.calibrator);
         bundle.intervals = sure;
+        bundle.by_class = board.by_class;
         bundle.without_shortcuts = blind;
         bundle.profile = inputs.maybe("profile").map(Input::bytes).transpose()?;
         outputs.bytes("model", bundle.encode());
@@ -246,7 +253,8 @@ impl TrainStage {
         }
         let (x, y) = array.view().split_at(Axis(1), array.ncols() - 1);
         let names = preprocessor.features();
-        let labels = Labels::of_numbers(Classes::binary(), y.iter().copied())?;
+        let classes = preprocessor.classes().clone();
+        let labels = Labels::of_numbers(classes, y.iter().copied())?;
         let mut data = TrainingSet::new(x.to_owned(), labels, names)?;
         if !self.monotone.is_empty() {
             data.directions = vec![0; data.x.ncols()];
@@ -302,6 +310,13 @@ impl TrainStage {
     }
 
     fn check_classes(&self, data: &TrainingSet) -> Result<(), StageError> {
+        let metric = self.select.metric.as_str();
+        if data.labels.classes().are_two_sides() && ClassMetrics::NAMES.contains(&metric) {
+            return Err(StageError::Data(format!(
+                "select: `{metric}` tells more than two classes apart, and `target_map` of `transform` names two: choose another \
+                 metric, or give families of attacks their own classes"
+            )));
+        }
         let attacks = data.labels.attacks();
         let benign = data.labels.benign();
         if attacks.min(benign) >= self.select.min_attacks {

@@ -60,7 +60,8 @@ params! {
         /// class_weight. random_forest: trees, criterion, max_depth, min_leaf, max_features,
         /// class_weight. extra_trees: trees, criterion, max_depth, min_leaf, max_features,
         /// class_weight. gradient_boosting: trees, learning_rate, leaves, max_depth, min_leaf,
-        /// subsample, colsample, l2, min_gain, class_weight, patience. adaboost: trees,
+        /// subsample, colsample, l2, min_gain, class_weight, patience, l1,
+        /// min_child_weight, max_step. adaboost: trees,
         /// learning_rate, max_depth.
         grid: BTreeMap<String, Vec<HyperparameterValue>> = "{}";
         /// Where a search draws hyperparameters from: `{choice: [a, b]}`, `{int: [1, 9]}`, `{float:
@@ -105,8 +106,8 @@ params! {
 params! {
     /// What a trial is picked by.
     pub(crate) struct SelectParams {
-        /// What the best is best at; `log_loss` and `brier` count negated, so that greater is
-        /// better.
+        /// What the best is best at; `log_loss`, `brier` and `class_log_loss` count negated, so
+        /// that greater is better. `macro_f1` and what follows it tell more than two classes apart.
         metric: String = "f1", in ParamType::Choice(&CHOICES);
         /// What a trial has to reach.
         min_score: f64 = "0.9", in ParamType::Float(-1e9, 1.0);

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use ndarray::{Array1, Array2, Axis, concatenate};
 
 use crate::base::nearest::suggest;
-use crate::frame::labels::Labels;
+use crate::frame::labels::{Classes, Labels};
 use crate::frame::npy;
 use crate::frame::npz::NpzWriter;
 use crate::frame::table::{Table, TableError};
 use crate::kinds::dataset::Dataset;
 use crate::kinds::transform::steps::{self, StepParams};
 use crate::prep::error::PrepError;
-use crate::prep::labels::TargetMap;
+use crate::prep::labels::{OtherLabels, TargetMap, TargetRule, UNSEEN_CLASS};
 use crate::prep::preprocessor::{Preprocessor, PreprocessorSettings};
 use crate::profile::columns::Profile;
 use crate::profile::giveaway::Giveaway;
@@ -20,18 +20,18 @@ use crate::profile::nature::rising;
 use crate::profile::separation::{ClassTellings, LABELS, LabelProfiles, SAMPLE};
 use crate::profile::units::distinct_rows;
 use crate::stage::context::StageContext;
-use crate::stage::declare::params;
+use crate::stage::declare::{ParamField, params};
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
-use crate::stage::param::{ParamError, ParamType, Values};
+use crate::stage::param::{ParamError, ParamType, Value, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 
 /// The kind.
 pub const KIND: StageKind = StageKind {
     name: "transform",
     version: 6,
-    doc: "Makes tables numbers, step by step: fills, encodes, scales, and maps the target to 0 and 1. Fitted on `train` only, \
+    doc: "Makes tables numbers, step by step: fills, encodes, scales, and maps the target to classes. Fitted on `train` only, \
           applied to both.",
     inputs: Ports::Fixed(&[
         Port {
@@ -87,16 +87,54 @@ pub const KIND: StageKind = StageKind {
     make,
 };
 
+/// The word that makes each label a class of its own.
+const EACH: &str = "each";
+
+/// What helps where labels have no classes.
+const CLASSES: &str = "name the benign labels with 0 or `benign`, and set `other_labels: 1` if all others are attacks; a class \
+     that is no attack, beside `benign`, stands in `benign_classes`";
+
+/// A class as it is written: 0, 1, or its name.
+#[derive(Clone, Debug, PartialEq)]
+struct ClassChoice(String);
+
+impl ClassChoice {
+    fn name(&self) -> &str {
+        let [(benign, _), (attack, _)] = Classes::BINARY;
+        match self.0.as_str() {
+            "0" => benign,
+            "1" => attack,
+            name => name,
+        }
+    }
+}
+
+impl ParamField for ClassChoice {
+    const TYPE: ParamType = ParamType::Scalar;
+
+    fn read(value: Option<&Value>) -> Self {
+        Self(match value {
+            Some(Value::Text(name)) => name.clone(),
+            Some(value) => value.to_string(),
+            None => String::new(),
+        })
+    }
+}
+
 params! {
     /// Parameters of `transform`.
     struct TransformParams {
         /// The column of labels.
         target: String = required;
-        /// Which label means which class; 1 is the attack.
-        target_map: BTreeMap<String, i64> = "{-1: 0, 1: 1}", in ParamType::Map(&ParamType::Int(0, 1));
+        /// Which label means which class: 0 or `benign`, 1 or `attack`, or the name of a family of
+        /// attacks, such as `{normal: benign, neptune: dos, nmap: probe}`.
+        target_map: BTreeMap<String, ClassChoice> = "{-1: 0, 1: 1}";
         /// The class of every label that `target_map` does not name; without it such a label is an
-        /// error.
-        other_labels: Option<i64>, in ParamType::Int(0, 1);
+        /// error. `each`: it is a class of its own and an attack, and one that only the test rows
+        /// have is `unseen`.
+        other_labels: Option<ClassChoice>;
+        /// The classes that are no attacks.
+        benign_classes: Vec<String> = "[benign]";
         /// Columns that are no features, such as row numbers and times.
         drop: Vec<String> = "[]";
         /// A column that tells attacks from benign rows by itself with this AUC gives the label
@@ -143,23 +181,40 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
 }
 
 impl TransformParams {
-    /// Returns which label means which class; both have one.
-    fn labels(&self) -> Result<TargetMap, Vec<ParamError>> {
-        let class = |class: i64| u8::from(class == 1);
-        let classes: BTreeMap<String, u8> = self
-            .target_map
-            .iter()
-            .map(|(label, number)| (label.clone(), class(*number)))
-            .collect();
-        let others = self.other_labels.map(class);
-        let reached: Vec<u8> = classes.values().copied().chain(others).collect();
-        if reached.contains(&0) && reached.contains(&1) {
-            return Ok(TargetMap { classes, others });
+    /// Returns which label means which class; benign rows have one, and attacks.
+    fn labels(&self) -> Result<TargetRule, Vec<ParamError>> {
+        let named = self.target_map.iter();
+        let named = named.map(|(label, class)| (label.clone(), class.name().to_owned()));
+        let rule = TargetRule {
+            labels: named.collect(),
+            others: match self.other_labels.as_ref().map(ClassChoice::name) {
+                None => OtherLabels::Refused,
+                Some(EACH) => OtherLabels::Each,
+                Some(class) => OtherLabels::Class(class.to_owned()),
+            },
+            benign: self.benign_classes.clone(),
+        };
+        let mut reached: BTreeSet<&str> = rule.labels.values().map(String::as_str).collect();
+        match &rule.others {
+            OtherLabels::Refused => {}
+            OtherLabels::Class(class) => {
+                reached.insert(class);
+            }
+            OtherLabels::Each => {
+                reached.insert(UNSEEN_CLASS);
+            }
         }
-        let help =
-            "name the benign labels with 0, and set `other_labels: 1` if all others are attacks";
-        let message = "both classes, 0 and 1, must have a label";
-        Err(vec![ParamError::new(&["target_map"], message, help)])
+        let is_odd = |class: &&&str| class.trim().is_empty() || class.parse::<f64>().is_ok();
+        if let Some(class) = reached.iter().find(is_odd) {
+            let message = format!("`{class}` is no class: one is 0, 1 or a name");
+            return Err(vec![ParamError::new(&["target_map"], message, CLASSES)]);
+        }
+        let is_benign = |class: &&str| rule.benign.iter().any(|benign| benign == class);
+        if reached.iter().any(is_benign) && !reached.iter().all(is_benign) {
+            return Ok(rule);
+        }
+        let message = "a label must be benign, and one must be an attack";
+        Err(vec![ParamError::new(&["target_map"], message, CLASSES)])
     }
 
     /// Returns the columns that are allowed, each with its reason.
@@ -208,7 +263,7 @@ impl Stage for TransformStage {
             Preprocessor::fit(&train, &self.settings).map_err(of("train"))?;
         context.check()?;
         preprocessor.giveaways = self
-            .giveaways(&train)
+            .giveaways(&train, preprocessor.target_map())
             .map_err(|error| of("train")(error.into()))?;
         preprocessor.allowed.clone_from(&self.allow);
         if let Some(name) = self.allow.keys().find(|name| !train.has(name)) {
@@ -220,7 +275,7 @@ impl Stage for TransformStage {
         }
         let written = preprocessor.written_labels(&train).map_err(of("train"))?;
         let labels = preprocessor.mapped(&written).map_err(of("train"))?;
-        let attacks = labels.attacks();
+        let (attacks, of_each_class) = (labels.attacks(), labels.tell_classes());
         outputs.bytes("train", array(features, &labels)?);
         outputs.bytes("train_labels", named(&preprocessor, &written, &labels)?);
         (context.progress)(1, 2, "applying to test");
@@ -230,10 +285,11 @@ impl Stage for TransformStage {
         outputs.bytes("test", array(features, &labels)?);
         outputs.bytes("test_labels", named(&preprocessor, &written, &labels)?);
         outputs.note(format!(
-            "{} features of {} rows: {attacks} attacks, {} benign",
+            "{} features of {} rows: {attacks} attacks, {} benign{}",
             preprocessor.features().len(),
             train.height(),
-            train.height() - attacks
+            train.height() - attacks,
+            of_each_class
         ));
         outputs.bytes("preprocessor", preprocessor.encode());
         Ok(())
@@ -243,19 +299,18 @@ impl Stage for TransformStage {
 impl TransformStage {
     /// Finds the columns that give the label away, by the question that is asked here: attack or
     /// not.
-    fn giveaways(&self, train: &Table) -> Result<Vec<Giveaway>, TableError> {
+    fn giveaways(&self, train: &Table, labels: &TargetMap) -> Result<Vec<Giveaway>, TableError> {
         // Copies of a row are no evidence of what its cells tell.
         let rising = rising(train)?;
         let train = &distinct_rows(train)?;
-        let labels = &self.settings.labels;
         let cells = train.texts(&self.settings.target)?;
         let features = train.without(std::slice::from_ref(&self.settings.target))?;
         let mut counts: Vec<(String, usize)> =
             train.counts(&self.settings.target)?.into_iter().collect();
         counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         let mut profiles = LabelProfiles::new();
-        let class = |label: Option<&str>| labels.class(label).unwrap_or_default();
-        // Labels that are rarer than these are put together by their class.
+        let is_attack = |label: Option<&str>| labels.is_attack(label).unwrap_or_default();
+        // Labels that are rarer than these are put together: attacks, and others.
         let name = |label: Option<&str>| match label {
             Some(label)
                 if counts
@@ -265,7 +320,7 @@ impl TransformStage {
             {
                 label.to_owned()
             }
-            label => format!("\0{}", class(label)),
+            label => format!("\0{}", u8::from(is_attack(label))),
         };
         let mut rows_of: BTreeMap<String, Vec<bool>> = BTreeMap::new();
         for (row, cell) in cells.iter().enumerate() {
@@ -279,11 +334,11 @@ impl TransformStage {
                 Profile::of(&features.filter(&keep)?)?.with_sample(SAMPLE),
             );
         }
-        let is_attack = |label: &str| match label.strip_prefix('\0') {
-            Some(class) => class == "1",
-            None => class(Some(label)) == 1,
+        let of_profile = |label: &str| match label.strip_prefix('\0') {
+            Some(rest) => rest == "1",
+            None => is_attack(Some(label)),
         };
-        Ok(ClassTellings::new(&profiles, &is_attack).giveaways(self.near_perfect, &rising))
+        Ok(ClassTellings::new(&profiles, &of_profile).giveaways(self.near_perfect, &rising))
     }
 }
 

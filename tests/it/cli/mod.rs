@@ -8,6 +8,7 @@ mod daily;
 mod deploy;
 mod differences;
 mod escapes;
+mod families;
 mod forget;
 mod init;
 pub(crate) mod matrix;

@@ -4,6 +4,7 @@ use netsec::frame::labels::{Classes, Labels};
 
 mod bounds;
 mod cells;
+mod classes;
 mod data;
 mod drift;
 mod gate;

@@ -12,7 +12,7 @@ use netsec::prep::derive::PairOp;
 use netsec::prep::encode::UnknownCategory;
 use netsec::prep::impute::ImputeStrategy;
 use netsec::prep::knn::DonorWeights;
-use netsec::prep::labels::TargetMap;
+use netsec::prep::labels::TargetRule;
 use netsec::prep::preprocessor::{Preprocessor, PreprocessorSettings};
 use netsec::prep::reduce::DropRule;
 use netsec::prep::scale::ScaleMethod;
@@ -241,7 +241,7 @@ proptest! {
             StepAction::Drop(DropRule { constant: true, duplicate: true, correlated: Some(0.99) }),
             StepAction::Scale(ScaleMethod::Standard),
         ];
-        let labels = TargetMap { classes: [("0".to_owned(), 0), ("1".to_owned(), 1)].into(), others: None };
+        let labels = TargetRule::binary(&["0"], &["1"]);
         let settings = PreprocessorSettings { target: "y".to_owned(), labels, steps: steps.into_iter().map(step).collect() };
         let (fitted, features) = Preprocessor::fit(&table, &settings).unwrap();
         let read = Preprocessor::decode(&fitted.encode()).unwrap();

@@ -4,6 +4,7 @@ use ndarray::Array2;
 use proptest::prelude::*;
 
 use crate::world::package;
+use netsec::frame::labels::Classes;
 use netsec::model::data::TrainingSet;
 use netsec::model::fitted::Model;
 use netsec::model::learner::FitTask;
@@ -74,8 +75,8 @@ proptest! {
         let (turned_x, turned_y) = (x.select(ndarray::Axis(0), &order), order.iter().map(|row| y[*row]).collect::<Vec<_>>());
         for name in TREES {
             let learner = find(name).unwrap();
-            let p = fitted(learner, &x, &y, &all(&y)).scores(x.view()).unwrap().attack().to_vec();
-            let q = fitted(learner, &turned_x, &turned_y, &all(&y)).scores(x.view()).unwrap().attack().to_vec();
+            let p = fitted(learner, &x, &y, &all(&y)).scores(x.view(), &Classes::binary()).unwrap().attack().to_vec();
+            let q = fitted(learner, &turned_x, &turned_y, &all(&y)).scores(x.view(), &Classes::binary()).unwrap().attack().to_vec();
             prop_assert_eq!(p, q, "{}", name);
         }
     }
@@ -97,7 +98,7 @@ proptest! {
                     for value in -4..7 {
                         let mut asked = x.clone();
                         asked.column_mut(feature).fill(f64::from(value) - 0.5);
-                        steps.push(model.scores(asked.view()).unwrap().attack().to_vec());
+                        steps.push(model.scores(asked.view(), &Classes::binary()).unwrap().attack().to_vec());
                     }
                     for pair in steps.windows(2) {
                         let keeps = pair[0].iter().zip(&pair[1]).all(|(a, b)| (b - a) * f64::from(*way) >= -1e-12);
@@ -121,7 +122,7 @@ proptest! {
         // Of rows that are drawn some may be missing too often.
         for name in TREES.into_iter().filter(|name| *name != "random_forest") {
             let learner = find(name).unwrap();
-            let told = fitted(learner, &holes, &labels, &all(&labels)).scores(holes.view()).unwrap().attack().to_vec();
+            let told = fitted(learner, &holes, &labels, &all(&labels)).scores(holes.view(), &Classes::binary()).unwrap().attack().to_vec();
             let least = told.iter().zip(&labels).filter(|(_, y)| **y == 1.0).map(|(p, _)| *p).fold(1.0, f64::min);
             let most = told.iter().zip(&labels).filter(|(_, y)| **y == 0.0).map(|(p, _)| *p).fold(0.0, f64::max);
             prop_assert!(least > most, "{}: {} and {}", name, least, most);
@@ -140,8 +141,8 @@ proptest! {
         let named: Vec<u32> = longer.iter().map(|row| *row as u32).collect();
         for name in TREES {
             let learner = find(name).unwrap();
-            let p = fitted(learner, &x, &y, &named).scores(x.view()).unwrap().attack().to_vec();
-            let q = fitted(learner, &long_x, &long_y, &all(&long_y)).scores(x.view()).unwrap().attack().to_vec();
+            let p = fitted(learner, &x, &y, &named).scores(x.view(), &Classes::binary()).unwrap().attack().to_vec();
+            let q = fitted(learner, &long_x, &long_y, &all(&long_y)).scores(x.view(), &Classes::binary()).unwrap().attack().to_vec();
             prop_assert_eq!(p, q, "{}", name);
         }
     }
@@ -152,8 +153,8 @@ proptest! {
         stretched.column_mut(0).mapv_inplace(|cell| (cell / 2.0).exp() * 1000.0 - 7.0);
         for name in TREES {
             let learner = find(name).unwrap();
-            let p = fitted(learner, &x, &y, &all(&y)).scores(x.view()).unwrap().attack().to_vec();
-            let q = fitted(learner, &stretched, &y, &all(&y)).scores(stretched.view()).unwrap().attack().to_vec();
+            let p = fitted(learner, &x, &y, &all(&y)).scores(x.view(), &Classes::binary()).unwrap().attack().to_vec();
+            let q = fitted(learner, &stretched, &y, &all(&y)).scores(stretched.view(), &Classes::binary()).unwrap().attack().to_vec();
             prop_assert_eq!(p, q, "{}", name);
         }
     }
@@ -171,7 +172,7 @@ proptest! {
             };
             let staged = model(9.0).staged(&data, &all(&y), &[2, 5, 9]).unwrap();
             for (told, trees) in staged.iter().zip([2.0, 5.0, 9.0]) {
-                prop_assert_eq!(told, &model(trees).scores(x.view()).unwrap(), "{} of {} trees", name, trees);
+                prop_assert_eq!(told, &model(trees).scores(x.view(), &Classes::binary()).unwrap(), "{} of {} trees", name, trees);
             }
         }
     }
@@ -182,7 +183,7 @@ proptest! {
             let model = fitted(learner, &x, &y, &all(&y));
             let bytes = rmp_serde::to_vec_named(&model).unwrap();
             let read: Model = rmp_serde::from_slice(&bytes).unwrap();
-            prop_assert_eq!(model.scores(x.view()), read.scores(x.view()), "{}", learner.name);
+            prop_assert_eq!(model.scores(x.view(), &Classes::binary()), read.scores(x.view(), &Classes::binary()), "{}", learner.name);
         }
     }
 }
@@ -201,7 +202,11 @@ fn boosting_ends_where_it_does_not_help_any_more() {
     let trees = |trees: f64, patience: f64| {
         let mut setting = learner.usual();
         setting[0] = trees;
-        *setting.last_mut().unwrap() = patience;
+        let at = learner
+            .hypers
+            .iter()
+            .position(|hyper| hyper.name == "patience");
+        setting[at.unwrap()] = patience;
         let fitted = learner
             .fit(&FitTask {
                 data: &data,
@@ -231,7 +236,7 @@ fn a_separable_table_is_learned_by_heart() {
     let y: Vec<f64> = (0..40).map(|row| (row % 2) as f64).collect();
     for name in ["decision_tree", "extra_trees"] {
         let p = fitted(find(name).unwrap(), &x, &y, &all(&y))
-            .scores(x.view())
+            .scores(x.view(), &Classes::binary())
             .unwrap()
             .attack()
             .to_vec();

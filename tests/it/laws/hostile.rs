@@ -201,7 +201,7 @@ mod models {
     use netsec::prep::encode::UnknownCategory;
     use netsec::prep::impute::ImputeStrategy;
     use netsec::prep::knn::DonorWeights;
-    use netsec::prep::labels::TargetMap;
+    use netsec::prep::labels::TargetRule;
     use netsec::prep::preprocessor::{Preprocessor, PreprocessorSettings};
     use netsec::prep::scale::ScaleMethod;
     use netsec::prep::step::{PrepStep, StepAction};
@@ -250,10 +250,7 @@ mod models {
                     StepAction::OneHot(UnknownCategory::Rare, 1, 9),
                     StepAction::Scale(ScaleMethod::Robust),
                 ]);
-                let labels = TargetMap {
-                    classes: [("0".to_owned(), 0), ("1".to_owned(), 1)].into(),
-                    others: None,
-                };
+                let labels = TargetRule::binary(&["0"], &["1"]);
                 let steps = steps
                     .into_iter()
                     .map(|action| PrepStep {
@@ -281,7 +278,7 @@ mod models {
                     seed: 1,
                 };
                 let model = learner.fit(&task).unwrap();
-                let scores = model.scores(data.x.view()).unwrap();
+                let scores = model.scores(data.x.view(), labels.classes()).unwrap();
                 let mut bundle = ModelBundle::new(
                     name,
                     learner.named(&setting),

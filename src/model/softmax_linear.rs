@@ -1,0 +1,240 @@
+//! Logistic regression of several classes (multinomial), with an L2 penalty.
+//!
+//! How: Newton's method, where the step is found by conjugate gradients from products with the
+//! Hessian alone, each to an accuracy that grows as the optimum comes near (Nash, 2000; Dembo and
+//! Steihaug, 1983). The Hessian of all classes together would be too large to be held. Directions
+//! are divided by its diagonal, so that columns of other units do no harm.
+
+use ndarray::{Array1, Array2, ArrayView2, Axis, Zip};
+use serde::{Deserialize, Serialize};
+
+use crate::model::error::ModelError;
+use crate::model::learner::FitTask;
+use crate::model::linear::{LogisticHypers, not_solved};
+use crate::stats::softmax::{self, softmax};
+
+/// The most steps.
+const STEPS: usize = 200;
+/// The most products with the Hessian for one step.
+const PRODUCTS: usize = 250;
+/// It has converged when the gradient is this share of what it was, or a step lessens the loss by
+/// less than the other share of it.
+const ENOUGH: f64 = 1e-8;
+const GAINED: f64 = 1e-13;
+
+/// For each class a weight a feature, and one for all.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SoftmaxLinear {
+    /// How many classes there are.
+    pub classes: usize,
+    /// Those that training had rows of, in order; the probability of others is 0.
+    pub told: Vec<u16>,
+    /// A row a feature, a column a class that is told.
+    pub weights: Array2<f64>,
+    /// The weight of a feature that is always 1, of each class that is told.
+    pub intercepts: Vec<f64>,
+}
+
+/// Rows with a column of ones at the end, and the place of each row's class among those that are
+/// told.
+struct SoftmaxProblem {
+    x: Array2<f64>,
+    y: Vec<usize>,
+    alpha: f64,
+}
+
+impl SoftmaxProblem {
+    /// Adds the penalty's part of a gradient or a product: the intercepts are free.
+    fn penalised(&self, mut sum: Array2<f64>, w: &Array2<f64>) -> Array2<f64> {
+        let features = w.nrows() - 1;
+        let mut penalised = sum.slice_mut(ndarray::s![..features, ..]);
+        penalised.scaled_add(self.alpha, &w.slice(ndarray::s![..features, ..]));
+        sum
+    }
+
+    /// The sum of the losses, −ln of the probability of the true class, and half the penalty.
+    fn loss(&self, w: &Array2<f64>) -> f64 {
+        let raw = self.x.dot(w);
+        let of_rows = raw.rows().into_iter().zip(&self.y);
+        let of_rows: f64 = of_rows
+            .map(|(row, class)| softmax::loss(row.as_slice().expect("a row in order"), *class))
+            .sum();
+        let features = w.nrows() - 1;
+        let squares: f64 = w.iter().take(features * w.ncols()).map(|w| w * w).sum();
+        of_rows + self.alpha * squares / 2.0
+    }
+
+    /// The probability of each class for each row.
+    fn probabilities(&self, w: &Array2<f64>) -> Array2<f64> {
+        let mut p = self.x.dot(w);
+        for mut row in p.rows_mut() {
+            softmax(row.as_slice_mut().expect("a row in order"));
+        }
+        p
+    }
+
+    fn gradient(&self, w: &Array2<f64>, p: &Array2<f64>) -> Array2<f64> {
+        let mut apart = p.clone();
+        for (mut row, class) in apart.rows_mut().into_iter().zip(&self.y) {
+            row[*class] -= 1.0;
+        }
+        self.penalised(self.x.t().dot(&apart), w)
+    }
+
+    /// The Hessian times a direction.
+    fn product(&self, p: &Array2<f64>, v: &Array2<f64>) -> Array2<f64> {
+        let mut turned = self.x.dot(v);
+        for (mut row, p) in turned.rows_mut().into_iter().zip(p.rows()) {
+            let mean = row.dot(&p);
+            Zip::from(&mut row)
+                .and(&p)
+                .for_each(|cell, p| *cell = p * (*cell - mean));
+        }
+        self.penalised(self.x.t().dot(&turned), v)
+    }
+
+    /// The diagonal of the Hessian.
+    fn diagonal(&self, p: &Array2<f64>) -> Array2<f64> {
+        let squared = self.x.mapv(|cell| cell * cell);
+        let spread = p.mapv(|p| p * (1.0 - p));
+        let sums = squared.t().dot(&spread);
+        let penalty = self.alpha.max(1e-12);
+        sums.mapv(|sum| sum + penalty)
+    }
+
+    /// Newton's step, about: as near as `accuracy` times the gradient.
+    fn step(&self, gradient: &Array2<f64>, p: &Array2<f64>, accuracy: f64) -> Array2<f64> {
+        let diagonal = self.diagonal(p);
+        let mut step = Array2::zeros(gradient.dim());
+        let mut rest = gradient.clone();
+        let mut scaled = &rest / &diagonal;
+        let mut direction = scaled.clone();
+        let mut length = dot(&rest, &scaled);
+        let enough = accuracy * norm(gradient);
+        for _ in 0..PRODUCTS {
+            let product = self.product(p, &direction);
+            let curve = dot(&direction, &product);
+            if !(curve > 0.0 && curve.is_finite()) {
+                break;
+            }
+            let by = length / curve;
+            step.scaled_add(by, &direction);
+            rest.scaled_add(-by, &product);
+            if norm(&rest) <= enough {
+                break;
+            }
+            scaled = &rest / &diagonal;
+            let next = dot(&rest, &scaled);
+            direction = &scaled + &(&direction * (next / length));
+            length = next;
+        }
+        step
+    }
+}
+
+fn dot(a: &Array2<f64>, b: &Array2<f64>) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn norm(a: &Array2<f64>) -> f64 {
+    dot(a, a).sqrt()
+}
+
+pub(crate) fn fit(task: &FitTask<'_>) -> Result<SoftmaxLinear, ModelError> {
+    let features = task.data.select(task.rows);
+    let labels = task.data.labels.select(task.rows);
+    let counts = labels.counts();
+    let told: Vec<u16> = (0..counts.len() as u16)
+        .filter(|class| counts[usize::from(*class)] > 0)
+        .collect();
+    let place = |class: &u16| told.partition_point(|known| known < class);
+    let mut x = Array2::ones((features.nrows(), features.ncols() + 1));
+    x.slice_mut(ndarray::s![.., ..features.ncols()])
+        .assign(&features);
+    let problem = SoftmaxProblem {
+        x,
+        y: labels.rows().iter().map(place).collect(),
+        alpha: LogisticHypers::of(task.setting).alpha,
+    };
+    let mut w: Array2<f64> = Array2::zeros((problem.x.ncols(), told.len()));
+    let mut loss = problem.loss(&w);
+    let mut first = None;
+    for _ in 0..STEPS {
+        let p = problem.probabilities(&w);
+        let gradient = problem.gradient(&w, &p);
+        let size = norm(&gradient);
+        let at_first = *first.get_or_insert(size);
+        if !size.is_finite() || !loss.is_finite() {
+            return Err(not_solved());
+        }
+        if size <= ENOUGH * at_first {
+            break;
+        }
+        let accuracy = (size / at_first).sqrt().min(0.1);
+        let step = problem.step(&gradient, &p, accuracy);
+        let slope = dot(&gradient, &step);
+        // Halved until the loss falls enough (Armijo, 1966).
+        let (mut length, mut next) = (1.0, None);
+        while length > 1e-10 && next.is_none() {
+            let tried = &w - &(&step * length);
+            let there = problem.loss(&tried);
+            next = (there <= loss - 1e-4 * length * slope).then_some((tried, there));
+            length /= 2.0;
+        }
+        let Some((tried, there)) = next else { break };
+        let gained = loss - there;
+        (w, loss) = (tried, there);
+        if gained <= GAINED * loss.max(1e-12) {
+            break;
+        }
+    }
+    let intercepts: Array1<f64> = w.row(w.nrows() - 1).to_owned();
+    if w.iter().any(|weight| !weight.is_finite()) {
+        return Err(not_solved());
+    }
+    Ok(SoftmaxLinear {
+        classes: counts.len(),
+        told,
+        weights: w.slice(ndarray::s![..features.ncols(), ..]).to_owned(),
+        intercepts: intercepts.to_vec(),
+    })
+}
+
+impl SoftmaxLinear {
+    /// Returns what is wrong with it, if it was read from a file.
+    pub fn fault(&self) -> Option<String> {
+        let is_odd = self.told.is_empty()
+            || self
+                .told
+                .iter()
+                .any(|class| usize::from(*class) >= self.classes)
+            || self.weights.ncols() != self.told.len()
+            || self.intercepts.len() != self.told.len();
+        is_odd.then(|| "weights of classes that are not there".to_owned())
+    }
+
+    pub(crate) fn probabilities(&self, x: ArrayView2<'_, f64>) -> Result<Array2<f64>, ModelError> {
+        if x.ncols() != self.weights.nrows() {
+            return Err(ModelError::OtherFeatures {
+                found: x.ncols(),
+                needed: self.weights.nrows(),
+            });
+        }
+        let mut p = Array2::zeros((x.nrows(), self.classes));
+        let mut raw = vec![0.0; self.told.len()];
+        // Row by row, so that a row is told the same whatever others are asked about with it.
+        for (row, mut p) in x.axis_iter(Axis(0)).zip(p.rows_mut()) {
+            raw.copy_from_slice(&self.intercepts);
+            for (cell, weights) in row.iter().zip(self.weights.rows()) {
+                raw.iter_mut()
+                    .zip(weights)
+                    .for_each(|(sum, weight)| *sum += cell * weight);
+            }
+            softmax(&mut raw);
+            for (class, told) in self.told.iter().zip(&raw) {
+                p[usize::from(*class)] = *told;
+            }
+        }
+        Ok(p)
+    }
+}

@@ -1,0 +1,357 @@
+//! A tree of several classes grown node by node, with features drawn at each: for single trees,
+//! forests and AdaBoost.
+//!
+//! How: as trees of two classes are grown (`grow`), but a bin holds what the rows of each class
+//! weigh, and the leaves tell the share of each class.
+
+use rand_chacha::ChaCha8Rng;
+
+use crate::stats::draws::{below, settle};
+use crate::trees::bins::BinnedRows;
+use crate::trees::class_members::ClassMember;
+use crate::trees::grow::node;
+use crate::trees::splits::{NodeSplit, NodeSums, SplitCriterion, TreeRules};
+use crate::trees::tree::{DecisionTree, SplitNode, partition};
+
+/// What the rows of a node weigh by class, and how many they are.
+#[derive(Clone, Debug, Default)]
+struct ClassSums {
+    weights: Vec<f64>,
+    rows: f64,
+}
+
+impl ClassSums {
+    fn of(members: &[ClassMember], classes: usize) -> Self {
+        let mut sums = Self::none(classes);
+        for member in members {
+            sums.weights[usize::from(member.class)] += member.weight;
+            sums.rows += f64::from(member.n);
+        }
+        sums
+    }
+
+    fn none(classes: usize) -> Self {
+        Self {
+            weights: vec![0.0; classes],
+            rows: 0.0,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.weights.fill(0.0);
+        self.rows = 0.0;
+    }
+
+    fn add(&mut self, weights: &[f64], rows: f64) {
+        for (sum, weight) in self.weights.iter_mut().zip(weights) {
+            *sum += weight;
+        }
+        self.rows += rows;
+    }
+
+    fn whole(&self) -> f64 {
+        self.weights.iter().sum()
+    }
+
+    fn is_pure(&self) -> bool {
+        self.weights.iter().filter(|weight| **weight > 0.0).count() < 2
+    }
+}
+
+/// How good a leaf is whose rows weigh this by class; greater is better. Of squares it is the
+/// weight less that times Gini's impurity, of entropy the negative entropy times the weight.
+fn score(criterion: SplitCriterion, weights: impl Iterator<Item = f64>) -> f64 {
+    let (mut whole, mut sum) = (0.0, 0.0);
+    for weight in weights {
+        whole += weight;
+        sum += match criterion {
+            SplitCriterion::Squares => weight * weight,
+            SplitCriterion::Entropy if weight > 0.0 => weight * weight.ln(),
+            SplitCriterion::Entropy => 0.0,
+        };
+    }
+    match criterion {
+        _ if whole <= 0.0 => 0.0,
+        SplitCriterion::Squares => sum / whole,
+        SplitCriterion::Entropy => sum - whole * whole.ln(),
+    }
+}
+
+/// The bins of one feature at one node: of each what its rows weigh by class, and how many they
+/// are.
+struct ClassHistogram {
+    classes: usize,
+    weights: Vec<f64>,
+    rows: Vec<f64>,
+    /// Which bins have rows, in order.
+    filled: Vec<u8>,
+}
+
+impl ClassHistogram {
+    fn new(classes: usize) -> Self {
+        Self {
+            classes,
+            weights: vec![0.0; 256 * classes],
+            rows: vec![0.0; 256],
+            filled: Vec::new(),
+        }
+    }
+
+    fn fill(&mut self, codes: &[u8], members: &[ClassMember]) {
+        for bin in self.filled.drain(..).map(usize::from) {
+            self.weights[bin * self.classes..(bin + 1) * self.classes].fill(0.0);
+            self.rows[bin] = 0.0;
+        }
+        for member in members {
+            let bin = codes[member.group as usize];
+            let at = usize::from(bin);
+            if self.rows[at] == 0.0 {
+                self.filled.push(bin);
+            }
+            self.rows[at] += f64::from(member.n);
+            self.weights[at * self.classes + usize::from(member.class)] += member.weight;
+        }
+        self.filled.sort_unstable();
+    }
+
+    fn of(&self, bin: u8) -> (&[f64], f64) {
+        let at = usize::from(bin);
+        let weights = &self.weights[at * self.classes..(at + 1) * self.classes];
+        (weights, self.rows[at])
+    }
+}
+
+/// A split, and which of its sides has what is missing.
+struct ClassSplit {
+    gain: f64,
+    feature: usize,
+    bin: u8,
+    missing_left: bool,
+}
+
+/// Room that is used again at every node.
+struct SpareRoom {
+    features: Vec<usize>,
+    histogram: ClassHistogram,
+    left: ClassSums,
+    with_missing: ClassSums,
+}
+
+/// A node that is not split yet.
+struct PendingNode {
+    node: usize,
+    from: usize,
+    to: usize,
+    depth: usize,
+    whole: ClassSums,
+}
+
+/// A tree, and leaf by leaf the share of each class: the value of a leaf is its place.
+pub struct ClassTree {
+    /// The tree.
+    pub tree: DecisionTree,
+    /// The shares.
+    pub shares: Vec<f64>,
+}
+
+/// What a tree of several classes is grown by.
+pub struct ClassGrower<'a> {
+    /// The features.
+    pub bins: &'a BinnedRows,
+    /// What it may do.
+    pub rules: &'a TreeRules,
+    /// How many classes there are.
+    pub classes: usize,
+}
+
+impl ClassGrower<'_> {
+    /// Grows a tree.
+    pub fn grow(&self, mut members: Vec<ClassMember>, random: &mut ChaCha8Rng) -> ClassTree {
+        let (bins, rules) = (self.bins, self.rules);
+        let whole = ClassSums::of(&members, self.classes);
+        let mut nodes = vec![SplitNode::leaf(0.0, whole.whole())];
+        // Of each node its sums, while it is a leaf.
+        let mut leaves = vec![whole.weights.clone()];
+        let mut open = vec![PendingNode {
+            node: 0,
+            from: 0,
+            to: members.len(),
+            depth: 0,
+            whole,
+        }];
+        let mut room = SpareRoom {
+            features: (0..bins.features()).collect(),
+            histogram: ClassHistogram::new(self.classes),
+            left: ClassSums::none(self.classes),
+            with_missing: ClassSums::none(self.classes),
+        };
+        let mut spare = Vec::new();
+        while let Some(pending) = open.pop() {
+            let PendingNode {
+                node: at,
+                from,
+                to,
+                depth,
+                whole,
+            } = pending;
+            let mine = &mut members[from..to];
+            let is_small = whole.rows < 2.0 * rules.min_leaf || mine.len() < 2;
+            if whole.is_pure() || is_small || depth >= rules.max_depth {
+                continue;
+            }
+            let Some(split) = self.best(mine, &whole, &mut room, random) else {
+                continue;
+            };
+            let codes = &bins.codes[split.feature];
+            let missing = bins.cuts[split.feature].missing();
+            let next = nodes.len();
+            let cut = NodeSplit {
+                gain: split.gain,
+                feature: split.feature,
+                bin: split.bin,
+                missing_left: split.missing_left,
+                left: NodeSums::default(),
+            };
+            let sums = NodeSums {
+                h: whole.whole(),
+                ..NodeSums::default()
+            };
+            let asked = node(bins, &cut, sums, next);
+            let left = partition(mine, &mut spare, |member| {
+                asked.takes_bin(codes[member.group as usize], missing)
+            });
+            nodes[at] = asked;
+            let middle = from + left;
+            let sides = [(next, from, middle), (next + 1, middle, to)];
+            let sides = sides.map(|(node, from, to)| PendingNode {
+                node,
+                from,
+                to,
+                depth: depth + 1,
+                whole: ClassSums::of(&members[from..to], self.classes),
+            });
+            for side in &sides {
+                nodes.push(SplitNode::leaf(0.0, side.whole.whole()));
+                leaves.push(side.whole.weights.clone());
+            }
+            open.extend(sides.into_iter().rev());
+        }
+        numbered(nodes, &leaves)
+    }
+
+    /// Finds the best split among so many features that are drawn, as for two classes.
+    fn best(
+        &self,
+        members: &[ClassMember],
+        whole: &ClassSums,
+        room: &mut SpareRoom,
+        random: &mut ChaCha8Rng,
+    ) -> Option<ClassSplit> {
+        let (bins, rules) = (self.bins, self.rules);
+        let here = score(rules.criterion, whole.weights.iter().copied());
+        let (mut best, mut tried) = (None, 0);
+        for place in 0..room.features.len() {
+            if tried >= rules.features && best.is_some() {
+                break;
+            }
+            if rules.features < room.features.len() || rules.random_cuts {
+                settle(random, &mut room.features, place);
+            }
+            let feature = room.features[place];
+            room.histogram.fill(&bins.codes[feature], members);
+            if room.histogram.filled.len() < 2 {
+                continue;
+            }
+            tried += 1;
+            self.scan(feature, whole, here, room, random, &mut best);
+        }
+        best
+    }
+
+    /// Looks for a better split among the cuts of one feature.
+    fn scan(
+        &self,
+        feature: usize,
+        whole: &ClassSums,
+        here: f64,
+        room: &mut SpareRoom,
+        random: &mut ChaCha8Rng,
+        best: &mut Option<ClassSplit>,
+    ) {
+        let rules = self.rules;
+        let SpareRoom {
+            histogram,
+            left,
+            with_missing,
+            ..
+        } = room;
+        let missing_bin = self.bins.cuts[feature].missing();
+        let (missing, lost) = histogram.of(missing_bin);
+        let present = match histogram.filled.split_last() {
+            Some((last, rest)) if *last == missing_bin => rest,
+            _ => &histogram.filled,
+        };
+        let (Some(first), Some(last)) = (present.first(), present.last()) else {
+            return;
+        };
+        let only = (rules.random_cuts && first < last)
+            .then(|| first + below(random, usize::from(last - first)) as u8);
+        let mut attempt = |left: &ClassSums, bin: u8, missing_left: bool| {
+            if left.rows.min(whole.rows - left.rows) < rules.min_leaf {
+                return;
+            }
+            let rest = whole.weights.iter().zip(&left.weights);
+            let rest = rest.map(|(whole, left)| (whole - left).max(0.0));
+            let sides = score(rules.criterion, left.weights.iter().copied());
+            let gain = sides + score(rules.criterion, rest) - here;
+            if gain > best.as_ref().map_or(rules.min_gain, |best| best.gain) {
+                *best = Some(ClassSplit {
+                    gain,
+                    feature,
+                    bin,
+                    missing_left,
+                });
+            }
+        };
+        left.clear();
+        for (at, bin) in present.iter().enumerate() {
+            if let Some(before) = at.checked_sub(1).map(|before| present[before])
+                && only.is_none_or(|only| before <= only && only < *bin)
+            {
+                let cut = only.unwrap_or(before);
+                if lost > 0.0 {
+                    with_missing.clone_from(left);
+                    with_missing.add(missing, lost);
+                    attempt(with_missing, cut, true);
+                }
+                attempt(left, cut, false);
+            }
+            let (weights, rows) = histogram.of(*bin);
+            left.add(weights, rows);
+        }
+        if lost > 0.0 && only.is_none() {
+            // All that is present on one side, what is missing on the other.
+            attempt(left, *last, false);
+        }
+    }
+}
+
+/// Numbers the leaves, and puts down the share of each class in them.
+fn numbered(mut nodes: Vec<SplitNode>, sums: &[Vec<f64>]) -> ClassTree {
+    let mut shares = Vec::new();
+    let mut leaves = 0;
+    for (node, weights) in nodes.iter_mut().zip(sums) {
+        if !node.is_leaf() {
+            continue;
+        }
+        node.value = f64::from(leaves);
+        leaves += 1;
+        let whole: f64 = weights.iter().sum();
+        let share = |weight: &f64| if whole > 0.0 { weight / whole } else { 0.0 };
+        shares.extend(weights.iter().map(share));
+    }
+    ClassTree {
+        tree: DecisionTree { nodes },
+        shares,
+    }
+}

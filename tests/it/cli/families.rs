@@ -1,0 +1,208 @@
+//! A detector that tells families of attacks apart: from the table to the decision, the rows that
+//! are scored, and what is said of them.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::dice::Dice;
+use crate::world::World;
+
+/// Flows of four families; those of `worm` stand only below the line `TRAINED`.
+const TRAINED: usize = 1_600;
+
+fn flows() -> (String, String) {
+    let mut dice = Dice(11);
+    let head = "duration,bytes,packets,proto,kind\n";
+    let (mut train, mut test) = (head.to_owned(), head.to_owned());
+    for row in 0..2_400 {
+        let is_trained = row < TRAINED;
+        let kind = match dice.below(20) {
+            0..11 => "normal",
+            11..15 => "smurf",
+            15..18 => "nmap",
+            18 => "satan",
+            _ if is_trained => "normal",
+            _ => "worm",
+        };
+        let shift = match kind {
+            "normal" => [0.0, 0.0, 0.0],
+            "smurf" => [-1.0, 2.0, 1.5],
+            "worm" => [0.5, 2.0, 2.0],
+            _ => [-2.0, -2.0, 0.5],
+        };
+        let line = if is_trained { &mut train } else { &mut test };
+        for shift in shift {
+            let _ = write!(line, "{:.2},", (3.0 + dice.normal() + shift).exp());
+        }
+        let proto = ["tcp", "udp", "icmp"][dice.below(if kind == "smurf" { 3 } else { 2 })];
+        let _ = writeln!(line, "{proto},{kind}");
+    }
+    (train, test)
+}
+
+fn world(classes: &str, more: &str) -> World {
+    let world = World::new();
+    let (train, test) = flows();
+    world.write("flows.csv", &train);
+    world.write("later.csv", &test);
+    world.write("p.yaml", pipeline(classes, more));
+    world
+}
+
+fn pipeline(classes: &str, more: &str) -> String {
+    format!(
+        "stages:
+  train_rows: {{ kind: ingest, inputs: {{ data: flows.csv }} }}
+  test_rows: {{ kind: ingest, inputs: {{ data: later.csv }} }}
+  transform:
+    kind: transform
+    inputs: {{ train: train_rows.data, test: test_rows.data }}
+    with: {{ target: kind, {classes}, steps: [{{onehot: {{}}}}] }}
+  train:
+    kind: train
+    inputs: {{ train: transform.train, preprocessor: transform.preprocessor }}
+    with:
+      candidates: [{{ learner: gradient_boosting, grid: {{ trees: [20] }} }}]
+      select: {{ metric: macro_f1, min_score: 0.5 }}
+      threshold_fpr: 0.05
+  evaluate:
+    kind: evaluate
+    inputs: {{ model: train.model, test: test_rows.data, champion: \"ref:champion/families\" }}
+    with: {{ metric: macro_f1, min_score: 0.3{more} }}
+"
+    )
+}
+
+const FAMILIES: &str =
+    "target_map: {normal: benign, smurf: dos, nmap: probe, satan: probe, worm: worm}";
+
+#[test]
+fn a_family_is_told_behind_every_alarm() {
+    let world = world(
+        FAMILIES,
+        ", at_least_by_class: {dos: {recall: 0.6}, probe: {alarms: 0.6}}",
+    );
+    let ran = world.netsec(&["run", "p.yaml"]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let decision: Value = serde_json::from_str(&world.ok(&["cat", "evaluate.decision"])).unwrap();
+    let classes = decision["challenger"]["by_class"]["classes"]
+        .as_array()
+        .unwrap();
+    let names: Vec<&str> = classes
+        .iter()
+        .map(|class| class["class"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["benign", "dos", "probe", "worm"]);
+    // Training had no row of the last: none is told to be one, and alarms on its rows still count.
+    assert_eq!(classes[3]["told"], 0);
+    assert!(
+        classes[3]["alarms"]["hits"].as_u64().unwrap() > 0,
+        "{}",
+        classes[3]
+    );
+    let rows: u64 = classes
+        .iter()
+        .map(|class| class["rows"].as_u64().unwrap())
+        .sum();
+    let told: u64 = classes
+        .iter()
+        .map(|class| class["told"].as_u64().unwrap())
+        .sum();
+    assert_eq!((rows, told), (800, 800));
+    let rules = decision["rules"].as_array().unwrap();
+    let by_class = rules
+        .iter()
+        .filter(|rule| rule["rule"] == "at_least_by_class");
+    assert_eq!(by_class.filter(|rule| rule["passes"] == true).count(), 2);
+    world.ok(&["predict", "train.model", "later.csv", "-o", "scored.csv"]);
+    let scored = std::fs::read_to_string(world.root().join("scored.csv")).unwrap();
+    let head = scored.lines().next().unwrap();
+    let added =
+        "netsec_probability,netsec_alarm,netsec_class,netsec_class_probability,netsec_error";
+    assert!(head.ends_with(added), "{head}");
+    for line in scored.lines().skip(1) {
+        let cells: Vec<&str> = line.rsplit(',').take(4).collect();
+        let is_attack = ["dos", "probe", "worm"].contains(&cells[2]);
+        assert_eq!(cells[3] == "true", is_attack, "{line}");
+    }
+    world.ok(&[
+        "model",
+        "explain",
+        "train.model",
+        "later.csv",
+        "-o",
+        "why.csv",
+    ]);
+    let why = std::fs::read_to_string(world.root().join("why.csv")).unwrap();
+    let head = why.lines().next().unwrap();
+    assert_eq!(
+        head,
+        "netsec_row,netsec_class,netsec_base,duration,bytes,packets,proto"
+    );
+    // What is explained is what is told.
+    for (why, scored) in why.lines().zip(scored.lines()).skip(1) {
+        assert_eq!(why.split(',').nth(1), scored.rsplit(',').nth(2));
+    }
+    world.ok(&["model", "export", "train.model", "-o", "card.md"]);
+    let card = std::fs::read_to_string(world.root().join("card.md")).unwrap();
+    assert!(card.contains("| dos |"), "{card}");
+}
+
+#[test]
+fn each_label_may_be_a_class_and_one_that_training_did_not_have_is_unseen() {
+    let world = world("target_map: {normal: benign}, other_labels: each", "");
+    world.ok(&["run", "p.yaml"]);
+    let decision: Value = serde_json::from_str(&world.ok(&["cat", "evaluate.decision"])).unwrap();
+    let classes = decision["challenger"]["by_class"]["classes"]
+        .as_array()
+        .unwrap();
+    let names: Vec<&str> = classes
+        .iter()
+        .map(|class| class["class"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["benign", "nmap", "satan", "smurf", "unseen"]);
+    assert!(classes[4]["rows"].as_u64().unwrap() > 20);
+}
+
+#[test]
+fn what_does_not_go_with_classes_is_refused_with_what_to_do() {
+    let refused = |classes: &str, more: &str, said: &str| {
+        let world = world(classes, more);
+        let ran = world.netsec(&["run", "p.yaml"]);
+        assert_ne!(ran.code, 0);
+        // The terminal may break lines.
+        let words: Vec<&str> = ran.stderr.split_whitespace().collect();
+        assert!(words.join(" ").contains(said), "{}", ran.stderr);
+    };
+    refused(
+        "target_map: {normal: 0}, other_labels: 1",
+        "",
+        "`macro_f1` tells more than two classes apart, and `target_map` of `transform` names two",
+    );
+    refused(
+        FAMILIES,
+        ", at_least_by_class: {prob: {recall: 0.5}}",
+        "there is no class `prob`: did you mean `probe`?",
+    );
+    refused(
+        FAMILIES,
+        ", at_least_by_class: {probe: {recal: 0.5}}",
+        "there is no figure `recal` of a class",
+    );
+    refused(
+        FAMILIES,
+        ", not_worse: [{metric: recall, slice: proto, each_class: true}]",
+        "for each value of a column or for each class, not for both",
+    );
+    refused(
+        "target_map: {normal: dos}, other_labels: each",
+        "",
+        "a label must be benign, and one must be an attack",
+    );
+    refused(
+        "target_map: {normal: benign, smurf: 2}, other_labels: each",
+        "",
+        "`2` is no class: one is 0, 1 or a name",
+    );
+}
