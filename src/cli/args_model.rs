@@ -26,7 +26,8 @@ pub enum ModelCommand {
     /// Explain each prediction by column: exact SHAP values for trees (TreeSHAP) and linear models,
     /// otherwise sampled Shapley values with their error
     Explain(ExplainModelArgs),
-    /// Point a ref at a model by hand, whatever the gate said of it; the reason stands in its history
+    /// Point a ref at a model by hand, whatever the gate said of it; the reason stands in its
+    /// history
     Promote(PromoteArgs),
     /// Point a ref back at what it pointed at before its last move
     Rollback(RollbackArgs),
@@ -35,7 +36,8 @@ pub enum ModelCommand {
     /// Show where a ref has pointed: when it moved, by which run or whose word
     History(HistoryArgs),
     /// Check a model: an exported folder or file against its signature, or one of this workspace
-    /// with all that it was made of; exit code 1 if something was changed, 4 if a signature is wrong
+    /// with all that it was made of; exit code 1 if something was changed, 4 if a signature is
+    /// wrong
     Verify(VerifyModelArgs),
     /// Bring in a model that was exported as one file, and point a ref at it
     Import(ImportModelArgs),
@@ -57,8 +59,9 @@ pub enum KeysCommand {
 /// Check a model.
 #[derive(Args, Debug)]
 pub struct VerifyModelArgs {
-    /// A folder or file that `model export` wrote, or a model of this workspace: `ref:champion/NAME`,
-    /// `stage.port` of the latest run that has it, or the beginning of a digest
+    /// A folder or file that `model export` wrote, or a model of this workspace:
+    /// `ref:champion/NAME`, `stage.port` of the latest run that has it, or the beginning of a
+    /// digest
     pub target: String,
     /// The public key that has to have signed it
     #[arg(long, value_name = "FILE")]
@@ -119,8 +122,8 @@ pub struct PromoteArgs {
     /// The ref to move, such as champion/phishing
     #[arg(long, value_name = "REF")]
     pub to: String,
-    /// Keep a statement of what the model was made of with the history, signed with a private key of
-    /// `netsec keys new`; `model verify REF --key` checks it
+    /// Keep a statement of what the model was made of with the history, signed with a private key
+    /// of `netsec keys new`; `model verify REF --key` checks it
     #[arg(long, value_name = "KEY")]
     pub sign: Option<PathBuf>,
     /// Who decides, and why
@@ -208,6 +211,9 @@ pub struct ImportanceArgs {
     /// Seed of the shuffling
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
+    /// Compute with this many threads; results do not depend on it [default: number of cores]
+    #[arg(long, value_name = "N", env = "RAYON_NUM_THREADS", hide_env = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
     /// Field separator of CSV
     #[arg(long, default_value_t = ',')]
     pub separator: char,
@@ -268,6 +274,9 @@ pub struct ExplainModelArgs {
     /// Seed of the sampling
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
+    /// Compute with this many threads; results do not depend on it [default: number of cores]
+    #[arg(long, value_name = "N", env = "RAYON_NUM_THREADS", hide_env = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
     /// Field separator of CSV
     #[arg(long, default_value_t = ',')]
     pub separator: char,
@@ -330,6 +339,9 @@ pub struct PredictArgs {
     /// Field separator of CSV
     #[arg(long, default_value_t = ',')]
     pub separator: char,
+    /// Compute with this many threads; results do not depend on it [default: number of cores]
+    #[arg(long, value_name = "N", env = "RAYON_NUM_THREADS", hide_env = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
     /// Print the counts as JSON, where the rows go to a file
     #[arg(long, requires = "output")]
     pub json: bool,

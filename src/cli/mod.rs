@@ -53,6 +53,7 @@ pub mod status;
 pub mod supervise;
 pub mod sweep;
 pub mod sync;
+pub mod threads;
 pub mod trained_models;
 pub mod transfer;
 pub mod watch;

@@ -8,6 +8,7 @@ use crate::cli::args_model::{ExplainModelArgs, ImportanceArgs, ModelCommand, Sho
 use crate::cli::exit::Exit;
 use crate::cli::load_model::{named, stored_model};
 use crate::cli::rows::byte;
+use crate::cli::threads::use_threads;
 use crate::cli::{load, model_export, model_import, model_list, model_verify, out, promotion};
 use crate::frame::convert::file;
 use crate::frame::table::Table;
@@ -127,6 +128,7 @@ fn rows(workspace: &Workspace, data: &str, options: &Options) -> Result<Table, A
 }
 
 fn measure_importance(workspace: &Workspace, args: &ImportanceArgs) -> Result<(), AppError> {
+    use_threads(args.threads);
     let (_, bundle) = stored_model(workspace, &args.whose.name(&args.target))?;
     let options = options(&bundle, byte(args.separator)?);
     let table = rows(workspace, &args.data, &options)?;
@@ -154,6 +156,7 @@ fn measure_importance(workspace: &Workspace, args: &ImportanceArgs) -> Result<()
 }
 
 fn explain(workspace: &Workspace, args: &ExplainModelArgs) -> Result<(), AppError> {
+    use_threads(args.threads);
     let (_, bundle) = stored_model(workspace, &args.whose.name(&args.target))?;
     let options = options(&bundle, byte(args.separator)?);
     let table = rows(workspace, &args.data, &options)?;

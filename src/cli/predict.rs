@@ -13,6 +13,7 @@ use crate::cli::exit::Exit;
 use crate::cli::load_model::{named, stored_model};
 use crate::cli::out;
 use crate::cli::rows::byte;
+use crate::cli::threads::use_threads;
 use crate::frame::codec::TableForm;
 use crate::scoring::rows::{ScoringSummary, score};
 use crate::scoring::scorer::{ScoreError, Scorer};
@@ -22,6 +23,7 @@ use crate::scoring::scorer::{ScoreError, Scorer};
 /// # Errors
 /// The model or the file is not there or not as it should be; the output cannot be written.
 pub fn predict(workspace: &Workspace, args: &PredictArgs) -> Result<Exit, AppError> {
+    use_threads(args.threads);
     let (name, bundle) = stored_model(workspace, &args.whose.name(&args.model))?;
     let scorer = Scorer::new(bundle);
     let path = input_path(workspace, args)?;

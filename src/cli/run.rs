@@ -13,6 +13,7 @@ use crate::cli::args::{LogFormat, RunArgs};
 use crate::cli::check::problems;
 use crate::cli::exit::{Exit, of_error, of_stages};
 use crate::cli::load::{choices, load, wish};
+use crate::cli::threads::use_threads;
 use crate::cli::{interrupt, out, status};
 use crate::event::Sink;
 use crate::plan::up_to_date::RunSpec;
@@ -44,12 +45,7 @@ fn carry_out(workspace: &Workspace, args: &RunArgs) -> Result<Exit, AppError> {
         let loaded = load(workspace, &args.file, &args.part.choose)?;
         return status::show(workspace, &loaded, &wish, args.json);
     }
-    if let Some(threads) = args.threads {
-        // Fails only if the pool is there already, which it is not.
-        let _ = rayon::ThreadPoolBuilder::new()
-            .num_threads(usize::from(threads))
-            .build_global();
-    }
+    use_threads(args.threads);
     let cancel = Cancel::new();
     let jobs = args.jobs.map_or_else(cores, usize::from);
     let max_failures = args.max_failures.map(|most| most as usize);

@@ -14,7 +14,7 @@ use crate::model::bundle::ModelBundle;
 use crate::model::class_report::ClassReport;
 use crate::model::error::ModelError;
 use crate::model::intervals::{Interval, RESAMPLING, intervals};
-use crate::model::metrics::{Metrics, is_loss};
+use crate::model::metrics::{Metrics, RankedRows, is_loss};
 use crate::model::scores::Scores;
 
 /// A model before the gate.
@@ -70,7 +70,11 @@ impl ContenderModel {
         let metrics = Metrics::at(labels, &scores, self.bundle.validation.threshold);
         Ok(EvaluatedModel {
             score: metrics.score(metric).unwrap_or(f64::NEG_INFINITY),
-            intervals: intervals(labels, &scores, metrics.threshold, RESAMPLING),
+            intervals: intervals(
+                &RankedRows::new(labels, &scores),
+                metrics.threshold,
+                RESAMPLING,
+            ),
             model: self,
             scores,
             metrics,

@@ -234,6 +234,7 @@ fn trace_below(
     for input in &record.inputs {
         if let Some(digest) = input.digest {
             let mut made = records(ledger, ledger.makers(&digest)?)?;
+            keep_own_parts(&mut made, &record);
             if is_file(&input.text, &digest, &made, of_run) {
                 // A stage that happened to make the same bytes did not make this file.
                 made.clear();
@@ -248,6 +249,27 @@ fn trace_below(
         }
     }
     Ok(trace)
+}
+
+/// Of parts of stages that happened to make the same bytes, keeps those of this action's own work,
+/// which are given what it is given: those of another run may have been made of rows that this one
+/// never saw.
+fn keep_own_parts(made: &mut Vec<ActionFlow>, whole: &ActionFlow) {
+    let given: HashSet<Digest> = whole
+        .inputs
+        .iter()
+        .filter_map(|input| input.digest)
+        .collect();
+    let is_own = |record: &ActionFlow| {
+        let mut inputs = record.inputs.iter().filter_map(|input| input.digest);
+        record.part.is_none() || inputs.all(|digest| given.contains(&digest))
+    };
+    if made
+        .iter()
+        .any(|record| record.part.is_some() && is_own(record))
+    {
+        made.retain(is_own);
+    }
 }
 
 /// Returns whether an input as a pipeline names it is a file: neither a ref nor the output of a
@@ -282,7 +304,8 @@ pub fn impact(ledger: &Ledger, digest: Digest, name: &str) -> Result<ArtifactImp
     below.of(digest, name)
 }
 
-/// Finds the keys of all actions that an artifact or file flowed into, directly or by way of others.
+/// Finds the keys of all actions that an artifact or file flowed into, directly or by way of
+/// others.
 ///
 /// # Errors
 /// The ledger failed.

@@ -47,24 +47,17 @@ fn tree_rules(task: &FitTask<'_>, hypers: &AdaBoostHypers) -> TreeRules {
 fn ada(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
     let hypers = AdaBoostHypers::of(task.setting);
     let rules = tree_rules(task, &hypers);
-    Ok(adaboost(
-        task.data.bins(),
-        &counts(task, ClassWeight::None),
-        hypers.trees,
-        hypers.learning_rate,
-        &rules,
-    ))
+    let counts = counts(task, ClassWeight::None);
+    let (trees, rate) = (hypers.trees, hypers.learning_rate);
+    Ok(task.grow(|growth| adaboost(task.data.bins(), &counts, trees, rate, &rules, growth)))
 }
 
 /// Fits trees of several classes.
 pub(crate) fn fit_classes(task: &FitTask<'_>) -> Result<ClassEnsemble, ModelError> {
     let hypers = AdaBoostHypers::of(task.setting);
     let rules = tree_rules(task, &hypers);
-    Ok(adaboost_classes(
-        task.data.bins(),
-        &members(task, ClassWeight::None),
-        hypers.trees,
-        hypers.learning_rate,
-        &rules,
-    ))
+    let members = members(task, ClassWeight::None);
+    let (trees, rate) = (hypers.trees, hypers.learning_rate);
+    Ok(task
+        .grow(|growth| adaboost_classes(task.data.bins(), &members, trees, rate, &rules, growth)))
 }

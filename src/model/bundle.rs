@@ -88,7 +88,7 @@ impl ModelBundle {
             setting,
             validation,
             intervals: BTreeMap::new(),
-            preprocessor,
+            preprocessor: preprocessor.for_scoring(),
             model,
             calibrator: None,
             by_class: None,

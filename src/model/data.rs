@@ -17,9 +17,26 @@ pub struct TrainingSet {
     pub labels: Labels,
     /// Of every feature whether predictions may only rise (1) or fall (-1) with it; empty for none.
     pub directions: Vec<i8>,
+    /// Of each row a digest of what it was made of, by which folds are dealt; empty where that is
+    /// not known.
+    pub origins: Vec<u64>,
+    /// Of each row its place among those from which early stopping holds out the last; empty where
+    /// rows are held out like any other.
+    pub hold_out_last: Vec<f64>,
+    /// Rows by which early stopping goes instead of holding any out.
+    pub validation: Option<HeldOutRows>,
     /// The first missing cell: the name of its feature and its row, from one.
     pub missing: Option<(String, usize)>,
     bins: OnceLock<BinnedRows>,
+}
+
+/// Rows that a model is not fitted to, and that say when it is good enough.
+#[derive(Clone, Debug)]
+pub struct HeldOutRows {
+    /// Their features.
+    pub x: Array2<f64>,
+    /// Their classes.
+    pub labels: Labels,
 }
 
 impl TrainingSet {
@@ -46,6 +63,9 @@ impl TrainingSet {
             x,
             labels,
             directions: Vec::new(),
+            origins: Vec::new(),
+            hold_out_last: Vec::new(),
+            validation: None,
             missing,
             bins: OnceLock::new(),
         })

@@ -51,7 +51,7 @@ fn decision_tree(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
     let hypers = TreeHypers::of(task.setting);
     let forest = settings(task, &hypers);
     let counts = counts(task, hypers.class_weight);
-    Ok(fit(task.data.bins(), &counts, &forest, task.seed))
+    Ok(task.grow(|growth| fit(task.data.bins(), &counts, &forest, growth)))
 }
 
 /// Fits a tree of several classes.
@@ -59,5 +59,5 @@ pub(crate) fn fit_classes(task: &FitTask<'_>) -> Result<ClassEnsemble, ModelErro
     let hypers = TreeHypers::of(task.setting);
     let forest = settings(task, &hypers);
     let members = members(task, hypers.class_weight);
-    Ok(fit_forest(task.data.bins(), &members, &forest, task.seed))
+    Ok(task.grow(|growth| fit_forest(task.data.bins(), &members, &forest, growth)))
 }

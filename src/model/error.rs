@@ -78,6 +78,9 @@ pub enum ModelError {
     /// A library panicked.
     #[error("the learner's library failed on this input")]
     Panicked,
+    /// It was not wanted any more.
+    #[error("cancelled")]
+    Cancelled,
     /// What was kept of a fit that failed.
     #[error("{0}")]
     Kept(String),

@@ -1,5 +1,6 @@
 //! Gradient boosting.
 
+use crate::model::data::HeldOutRows;
 use crate::model::error::ModelError;
 use crate::model::hyper::{CLASS_WEIGHT, ClassWeight, HyperparameterRange, hyper, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
@@ -10,6 +11,7 @@ use crate::trees::boost::{BoostingSettings, boost};
 use crate::trees::boost_classes::boost_classes;
 use crate::trees::class_ensemble::ClassEnsemble;
 use crate::trees::ensemble::TreeEnsemble;
+use crate::trees::held_out::HeldOut;
 use crate::trees::splits::TreeRules;
 
 hypers! {
@@ -44,8 +46,9 @@ hypers! {
         patience: usize = hyper(
             HyperparameterRange::Whole(0.0, 1e4),
             0.0,
-            "After so many trees in a row that do not lessen the loss on a tenth of the different rows, which is held \
-             out for this, no more are added; 0: never.",
+            "After so many trees in a row that do not lessen the loss on rows that are held out for this, no more are \
+             added; 0: never. Held out are a tenth of the different rows, of the groups with `fold_by: group`, of the latest rows \
+             with `fold_by: time`; none where `train` has the input `validation`.",
         );
         l1: f64 = hyper(
             HyperparameterRange::Number(0.0, 1e6),
@@ -108,19 +111,74 @@ fn settings(task: &FitTask<'_>, hypers: &BoostingHypers) -> BoostingSettings {
 fn gradient_boosting(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
     let hypers = BoostingHypers::of(task.setting);
     let boosting = settings(task, &hypers);
+    let (rows, apart) = early_stopping(task, &hypers);
+    let task = &FitTask {
+        rows: &rows,
+        ..*task
+    };
     let counts = counts(task, hypers.class_weight);
-    Ok(boost(task.data.bins(), &counts, &boosting, task.seed))
+    let weigh = |class: u16| counts.weight[usize::from(class)];
+    let apart = apart.map(|apart| apart.weighed(weigh));
+    let bins = task.data.bins();
+    Ok(task.grow(|growth| boost(bins, &counts, &boosting, apart.as_ref(), growth)))
 }
 
 /// Fits trees of several classes.
 pub(crate) fn fit_classes(task: &FitTask<'_>) -> Result<ClassEnsemble, ModelError> {
     let hypers = BoostingHypers::of(task.setting);
     let boosting = settings(task, &hypers);
+    let (rows, apart) = early_stopping(task, &hypers);
+    let task = &FitTask {
+        rows: &rows,
+        ..*task
+    };
     let members = members(task, hypers.class_weight);
-    Ok(boost_classes(
-        task.data.bins(),
-        &members,
-        &boosting,
-        task.seed,
-    ))
+    let weigh = |class: u16| members.row_weights()[usize::from(class)];
+    let apart = apart.map(|apart| apart.weighed(weigh));
+    let bins = task.data.bins();
+    Ok(task.grow(|growth| boost_classes(bins, &members, &boosting, apart.as_ref(), growth)))
+}
+
+/// The share of rows that is held out.
+const HELD: f64 = 0.1;
+
+/// Returns the rows that trees are grown from, and those by which boosting sees when to stop: the
+/// validation rows, or whole groups, or the latest rows. None where trees hold out like rows
+/// themselves, or do not stop early; also where what is left would be of one class.
+fn early_stopping(task: &FitTask<'_>, hypers: &BoostingHypers) -> (Vec<u32>, Option<HeldOutRows>) {
+    let (data, all) = (task.data, task.rows.to_vec());
+    if hypers.patience == 0 {
+        return (all, None);
+    }
+    if let Some(validation) = &data.validation {
+        return (all, Some(validation.clone()));
+    }
+    if data.hold_out_last.is_empty() {
+        return (all, None);
+    }
+    let place = |row: &u32| data.hold_out_last[*row as usize];
+    let mut places: Vec<f64> = all.iter().map(place).collect();
+    places.sort_by(f64::total_cmp);
+    let from = places[((places.len() as f64 * (1.0 - HELD)) as usize).min(places.len() - 1)];
+    let (grown, held): (Vec<u32>, Vec<u32>) = all.iter().partition(|row| place(row) < from);
+    let labels = data.labels.select(&grown);
+    if labels.attacks() == 0 || labels.benign() == 0 {
+        return (all, None);
+    }
+    let held = HeldOutRows {
+        x: data.select(&held),
+        labels: data.labels.select(&held),
+    };
+    (grown, Some(held))
+}
+
+impl HeldOutRows {
+    /// Returns them for trees, with what a row of each class weighs.
+    fn weighed(self, weight: impl Fn(u16) -> f64) -> HeldOut {
+        let rows = self.labels.rows().iter();
+        HeldOut {
+            rows: rows.map(|class| (*class, weight(*class))).collect(),
+            x: self.x,
+        }
+    }
 }

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::frame::labels::Labels;
 use crate::model::metrics::{CHOICES, Metrics, RankedRows};
-use crate::model::scores::Scores;
 use crate::stats::bca::bca_interval;
 use crate::stats::binomial::unseen_share;
 use crate::stats::draws::drawn_counts;
@@ -67,15 +65,10 @@ pub fn wilson(hits: u64, of: u64) -> Interval {
 
 /// Returns, of every metric by which models may be chosen, between which values it lies with 95 %
 /// confidence: of plain shares, and of the false-positive rate, which is told too, the interval of
-/// Wilson; of others that of rows drawn with replacement, corrected for bias and skewness (BCa).
-/// Losses are as they are, not negated.
-pub fn intervals(
-    labels: &Labels,
-    scores: &Scores,
-    threshold: f64,
-    seed: u64,
-) -> BTreeMap<String, Interval> {
-    let ranked = RankedRows::new(labels, scores);
+/// Wilson; of the recall within a budget of false positives one that allows for how little the rows
+/// may tell of where the threshold lies; of others that of rows drawn with replacement, corrected
+/// for bias and skewness (BCa). Losses are as they are, not negated.
+pub fn intervals(ranked: &RankedRows, threshold: f64, seed: u64) -> BTreeMap<String, Interval> {
     let rows = ranked.rows();
     if rows == 0 {
         return BTreeMap::new();
@@ -94,7 +87,8 @@ pub fn intervals(
     let observed = ranked.metrics(|_| 1.0, threshold);
     let drawn: Vec<Metrics> = (0..resamples(rows)).into_par_iter().map(one_draw).collect();
     let left_out: Vec<Metrics> = (0..groups).into_par_iter().map(one_left_out).collect();
-    let rarer = labels.attacks().min(labels.benign());
+    let counts = observed.counts;
+    let rarer = counts.attacks().min(counts.benign()) as usize;
     let unseen = unseen_share(rarer, CONFIDENCE);
     let of = |name: &str| -> Option<Interval> {
         let figures = |of: &[Metrics]| -> Vec<f64> {
@@ -117,6 +111,9 @@ pub fn intervals(
     }
     for (name, hits, of) in observed.counts.shares() {
         all.insert(name.to_owned(), wilson(hits, of));
+    }
+    for (name, budget) in [("recall_at_fpr_0_001", 0.001), ("recall_at_fpr_0_01", 0.01)] {
+        all.insert(name.to_owned(), ranked.recall_within(budget, CONFIDENCE));
     }
     all
 }

@@ -1,8 +1,10 @@
 //! The contract of a learner: what it is told, how it is fitted.
 
+use crate::base::cancel::Cancel;
 use crate::model::data::TrainingSet;
 use crate::model::error::{ModelError, catch_panics};
 use crate::model::hyper::{Hyperparameter, HyperparameterValue, Hyperparameters};
+use crate::trees::stop::TreeGrowth;
 
 /// What a model is fitted to.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +17,29 @@ pub struct FitTask<'a> {
     pub setting: &'a [f64],
     /// What random draws begin with.
     pub seed: u64,
+    /// Whether the model is not wanted any more: fitting ends soon after.
+    pub cancel: &'a Cancel,
+}
+
+impl FitTask<'_> {
+    /// Checks that the model is still wanted.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(crate) fn check(&self) -> Result<(), ModelError> {
+        match self.cancel.is_cancelled() {
+            true => Err(ModelError::Cancelled),
+            false => Ok(()),
+        }
+    }
+
+    /// Grows trees while the model is wanted.
+    pub(crate) fn grow<T>(&self, grow: impl FnOnce(&TreeGrowth<'_>) -> T) -> T {
+        grow(&TreeGrowth {
+            seed: self.seed,
+            is_stopped: &|| self.cancel.is_cancelled(),
+        })
+    }
 }
 
 /// A learner that fits models of a type. One a file, or a family of the same making.
@@ -58,7 +83,7 @@ impl<M> LearnerOf<M> {
     ///
     /// # Errors
     /// The rows are of one class, or too few; a cell is missing that may not; the learner failed or
-    /// panicked.
+    /// panicked, or was cancelled.
     pub fn fit(&self, task: &FitTask<'_>) -> Result<M, ModelError> {
         let rows = task.rows.len();
         let labels = &task.data.labels;
@@ -80,7 +105,11 @@ impl<M> LearnerOf<M> {
                 feature: feature.clone(),
                 row: *row,
             }),
-            _ => catch_panics(|| (self.fit)(task)),
+            _ => {
+                let fitted = catch_panics(|| (self.fit)(task));
+                task.check()?;
+                fitted
+            }
         }
     }
 

@@ -183,6 +183,7 @@ fn fit(task: &FitTask<'_>) -> Result<LinearModel, ModelError> {
     let mut w = Array1::zeros(problem.x.ncols());
     let (mut loss, mut raw) = problem.loss(&w);
     for _ in 0..STEPS {
+        task.check()?;
         let (direction, slope) = problem.step(&w, &raw).ok_or_else(not_solved)?;
         // Halved until the loss falls enough (Armijo, 1966).
         let (mut length, mut next) = (1.0, None);

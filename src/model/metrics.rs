@@ -7,6 +7,7 @@ use crate::base::stored::infinite_if_null;
 use crate::frame::labels::Labels;
 use crate::model::class_metrics::{ClassMetrics, ClassRows};
 use crate::model::scores::Scores;
+use crate::stats::binomial::{clopper_pearson, likely_counts};
 
 /// Figures on one set of rows, at a threshold where one is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -168,6 +169,8 @@ pub struct RankedRows {
     rows: Vec<(f64, bool)>,
     /// Their classes, where there are more than two.
     classes: Option<ClassRows>,
+    /// The fold of each, where several models were asked: scores of two models are not compared.
+    folds: Vec<u32>,
 }
 
 impl RankedRows {
@@ -180,8 +183,21 @@ impl RankedRows {
         let is_attack = (0..labels.len()).map(|row| labels.is_attack(row));
         let mut rows: Vec<(f64, bool)> = attack.zip(is_attack).collect();
         rows.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        let classes = None;
-        Self { rows, classes }
+        Self {
+            rows,
+            classes: None,
+            folds: Vec::new(),
+        }
+    }
+
+    /// Puts rows in order that models were asked about of which each was fitted to other rows; of
+    /// each row the number of its model is told. How well rows are ranked is then a question about
+    /// those of one model: a model that tells all rows the same would else seem to rank them, by
+    /// how many attacks it was fitted to.
+    pub fn of_folds(labels: &Labels, scores: &Scores, fold_of: &[u32]) -> Self {
+        let (mut ranked, order) = Self::with_order(labels, scores);
+        ranked.folds = order.iter().map(|row| fold_of[*row as usize]).collect();
+        ranked
     }
 
     /// Puts rows in order, and returns which row stands at each place.
@@ -197,8 +213,12 @@ impl RankedRows {
         });
         let ranked = order.iter().map(|row| (p[*row as usize], is_attack(*row)));
         let rows = ranked.collect();
-        let classes = ClassRows::of(labels, scores, &order);
-        (Self { rows, classes }, order)
+        let ranked = Self {
+            rows,
+            classes: ClassRows::of(labels, scores, &order),
+            folds: Vec::new(),
+        };
+        (ranked, order)
     }
 
     /// Returns the number of rows.
@@ -262,6 +282,11 @@ impl RankedRows {
             (ratio(tp, tp + fp), ratio(tp, tp + fn_), ratio(tn, tn + fp));
         let rows = (curve.positives + curve.negatives).max(1.0);
         let both = curve.positives * curve.negatives;
+        let roc_auc = match self.folds.is_empty() {
+            true if both == 0.0 => 0.5,
+            true => roc_area / both,
+            false => self.auc_within_folds(&weight),
+        };
         Metrics {
             rows: self.rows.len(),
             threshold,
@@ -275,7 +300,7 @@ impl RankedRows {
                 tp * tn - fp * fn_,
                 ((tp + fp) * (tp + fn_) * (tn + fp) * (tn + fn_)).sqrt(),
             ),
-            roc_auc: if both == 0.0 { 0.5 } else { roc_area / both },
+            roc_auc,
             pr_auc: curve.average_precision(),
             partial_auc_fpr_0_01: curve.partial_auc(0.01),
             log_loss: log_loss / rows,
@@ -295,10 +320,77 @@ impl RankedRows {
         }
     }
 
+    /// The chance that an attack scores higher than a benign row of the same fold; ties count half.
+    fn auc_within_folds(&self, weight: impl Fn(usize) -> f64) -> f64 {
+        let folds = self.folds.iter().max().map_or(0, |last| *last as usize + 1);
+        // Of each fold the attacks and the benign rows so far, and those that are tied here.
+        let mut before = vec![(0.0, 0.0); folds];
+        let mut here = vec![(0.0, 0.0); folds];
+        let (mut area, mut at) = (0.0, 0);
+        for tied in self.rows.chunk_by(|a, b| a.0 == b.0) {
+            let places = at..at + tied.len();
+            for (place, (_, is_attack)) in places.clone().zip(tied) {
+                let (attacks, benign) = &mut here[self.folds[place] as usize];
+                *(if *is_attack { attacks } else { benign }) += weight(place);
+            }
+            for place in places {
+                let fold = self.folds[place] as usize;
+                let (attacks, benign) = std::mem::take(&mut here[fold]);
+                area += benign * (before[fold].0 + attacks / 2.0);
+                before[fold].0 += attacks;
+                before[fold].1 += benign;
+            }
+            at += tied.len();
+        }
+        let pairs: f64 = before
+            .iter()
+            .map(|(attacks, benign)| attacks * benign)
+            .sum();
+        if pairs == 0.0 { 0.5 } else { area / pairs }
+    }
+
     /// Returns every threshold, the highest first, with the attacks and the benign rows that score
     /// at least as high.
     pub fn alarms_by_threshold(&self) -> impl Iterator<Item = (f64, f64, f64)> {
         self.curve(|_| 1.0).points.into_iter()
+    }
+
+    /// Returns between which values the recall lies at the lowest threshold at which at most this
+    /// share of *all* benign rows raises an alarm, not only of these: it holds at least as often as
+    /// `confidence` says.
+    ///
+    /// How many of so many benign rows lie above that threshold is binomial, which says between
+    /// which two of them it lies; then the recall at either is a share of the attacks (Clopper and
+    /// Pearson, 1934). Each of the four ends may be wrong a quarter as often as all may together
+    /// (Bonferroni). Where even no alarm may be too many, the lower end is 0.
+    pub fn recall_within(&self, budget: f64, confidence: f64) -> [f64; 2] {
+        let tail = (1.0 - confidence) / 4.0;
+        let (mut attacks, mut benign) = (0_u64, 0_u64);
+        for (_, is_attack) in &self.rows {
+            *(if *is_attack {
+                &mut attacks
+            } else {
+                &mut benign
+            }) += 1;
+        }
+        let [fewest, most] = likely_counts(benign, budget, tail);
+        // Attacks that score at least as high as the benign row of this rank, and those that score
+        // higher.
+        let (mut from, mut above) = (0, attacks);
+        let (mut seen, mut found) = (0, 0);
+        for tied in self.rows.chunk_by(|a, b| a.0 == b.0) {
+            let hits = tied.iter().filter(|(_, is_attack)| *is_attack).count() as u64;
+            let passed = seen + (tied.len() as u64 - hits);
+            if fewest > 0 && seen < fewest && passed >= fewest {
+                from = found + hits;
+            }
+            if seen <= most && passed > most {
+                above = found;
+            }
+            (seen, found) = (passed, found + hits);
+        }
+        let exact = |hits: u64| clopper_pearson(hits, attacks, 1.0 - 2.0 * tail);
+        [exact(from)[0], exact(above)[1]]
     }
 
     /// Returns the lowest threshold with at most this share of false alarms; infinite if even the
@@ -387,6 +479,18 @@ mod tests {
         assert!((metrics.pr_auc - 5.0 / 6.0).abs() < 1e-15);
         assert_eq!(metrics.recall_at_fpr_0_001, 0.5);
         assert_eq!(RankedRows::new(&y, &p).threshold_within(0.001), 0.9);
+    }
+
+    #[test]
+    fn models_that_tell_all_rows_the_same_rank_none() {
+        let y = Labels::of_attacks([true, false, false, true, true, false]);
+        let p = Scores::of_attack(vec![0.3, 0.3, 0.3, 0.7, 0.7, 0.7]);
+        let folds = [0, 0, 0, 1, 1, 1];
+        let within = RankedRows::of_folds(&y, &p, &folds).metrics(|_| 1.0, 0.5);
+        assert_eq!(within.roc_auc, 0.5);
+        let p = Scores::of_attack(vec![0.3, 0.2, 0.3, 0.7, 0.8, 0.6]);
+        let within = RankedRows::of_folds(&y, &p, &folds).metrics(|_| 1.0, 0.5);
+        assert_eq!(within.roc_auc, (1.5 + 2.0) / 4.0);
     }
 
     #[test]

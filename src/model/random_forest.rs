@@ -68,7 +68,7 @@ fn forest(task: &FitTask<'_>, is_random: bool) -> Result<TreeEnsemble, ModelErro
     let hypers = ForestHypers::of(task.setting);
     let forest = settings(task, &hypers, is_random);
     let counts = counts(task, hypers.class_weight);
-    Ok(fit(task.data.bins(), &counts, &forest, task.seed))
+    Ok(task.grow(|growth| fit(task.data.bins(), &counts, &forest, growth)))
 }
 
 fn random_forest(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
@@ -87,5 +87,5 @@ pub(crate) fn forest_classes(
     let hypers = ForestHypers::of(task.setting);
     let forest = settings(task, &hypers, is_random);
     let members = members(task, hypers.class_weight);
-    Ok(fit_classes(task.data.bins(), &members, &forest, task.seed))
+    Ok(task.grow(|growth| fit_classes(task.data.bins(), &members, &forest, growth)))
 }

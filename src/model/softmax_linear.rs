@@ -160,6 +160,7 @@ pub(crate) fn fit(task: &FitTask<'_>) -> Result<SoftmaxLinear, ModelError> {
     let mut loss = problem.loss(&w);
     let mut first = None;
     for _ in 0..STEPS {
+        task.check()?;
         let p = problem.probabilities(&w);
         let gradient = problem.gradient(&w, &p);
         let size = norm(&gradient);

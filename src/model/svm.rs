@@ -141,9 +141,11 @@ fn solved(
     kernel: &mut KernelCache,
     y: &[f64],
     most: &[f64],
+    task: &FitTask<'_>,
 ) -> Result<(Vec<f64>, f64), ModelError> {
     let mut problem = DualProblem::new(kernel, y, most);
     for _ in 0..STEPS {
+        task.check()?;
         let Some((i, highest)) = problem.first() else {
             return problem.solution();
         };
@@ -354,7 +356,7 @@ pub(crate) fn fit_targets(
         kept: [].into(),
         most: room,
     };
-    let (weights, intercept) = solved(&mut kernel, &y, &most)?;
+    let (weights, intercept) = solved(&mut kernel, &y, &most, task)?;
     let support: Vec<usize> = (0..y.len()).filter(|row| weights[*row] != 0.0).collect();
     let vectors = x.select(Axis(0), &support);
     let weights = support.iter().map(|row| weights[*row]).collect();

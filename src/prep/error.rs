@@ -88,6 +88,11 @@ pub enum PrepError {
         /// How many there may be.
         most: usize,
     },
+    /// The range of a column is beyond all numbers.
+    #[error(
+        "the column `{0}` spans more than a number can be: put a step `clip` or `quantile` before `scale`"
+    )]
+    TooWide(String),
     /// A feature grew beyond all numbers.
     #[error("the feature `{feature}` overflows to infinity in row {row}")]
     Overflow {

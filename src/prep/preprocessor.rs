@@ -117,6 +117,10 @@ pub struct Preprocessor {
     /// The training rows; none in files of before they were kept.
     #[serde(default)]
     seen: Option<SeenRows>,
+    /// Of each training row a digest of its cells as they came, in the order of the rows: folds are
+    /// dealt by them. No part of a model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    training_rows: Vec<u64>,
     /// The names of what is needed and of what the steps add, once rows have come.
     #[serde(skip)]
     names: OnceLock<Arc<ColumnNames>>,
@@ -153,7 +157,8 @@ impl Preprocessor {
             inputs.push(RequiredColumn::of(name.clone(), &cells));
             columns.push(|| name, cells)?;
         }
-        let seen = Some(SeenRows::new(columns.row_hashes().into_iter()));
+        let digests = columns.row_hashes();
+        let seen = Some(SeenRows::new(digests.iter().copied()));
         if inputs.is_empty() {
             return Err(PrepError::NoFeatures);
         }
@@ -170,6 +175,7 @@ impl Preprocessor {
             giveaways: Vec::new(),
             allowed: BTreeMap::new(),
             seen,
+            training_rows: Vec::new(),
             names: OnceLock::new(),
         };
         let labels = fitted.mapped(&written)?;
@@ -181,10 +187,11 @@ impl Preprocessor {
                 step: at + 1,
                 source: Box::new(error),
             };
-            let step = step.fit(&mut columns, &labels).map_err(failed)?;
+            let step = step.fit(&mut columns, &labels, &digests).map_err(failed)?;
             fitted.steps.push(step);
         }
         fitted.features = columns.names();
+        fitted.training_rows = digests;
         if let Some(name) = fitted
             .features
             .iter()
@@ -225,6 +232,21 @@ impl Preprocessor {
             .iter()
             .map(|name| known.get(name).unwrap_or(name).clone())
             .collect()
+    }
+
+    /// Returns of each training row a digest of its cells as they came; none of files of before
+    /// that was kept, and of preprocessors in models.
+    pub fn training_rows(&self) -> &[u64] {
+        &self.training_rows
+    }
+
+    /// Returns it without what only training needs.
+    #[must_use]
+    pub fn for_scoring(self) -> Self {
+        Self {
+            training_rows: Vec::new(),
+            ..self
+        }
     }
 
     /// Returns the steps in order.

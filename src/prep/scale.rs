@@ -32,7 +32,7 @@ impl Scaler {
     /// rows.
     ///
     /// # Errors
-    /// A column is not there, or holds text.
+    /// A column is not there, holds text, or spans more than a number can be.
     pub fn fit(
         columns: &mut Columns,
         names: Vec<String>,
@@ -45,6 +45,9 @@ impl Scaler {
             } else {
                 of(present, by)
             };
+            if !(shift.is_finite() && factor.is_finite()) {
+                return Err(PrepError::TooWide(name));
+            }
             Ok((name, shift, factor))
         };
         let fitted = Self {
@@ -101,7 +104,7 @@ fn of(mut cells: Vec<f64>, by: ScaleMethod) -> (f64, f64) {
     // scikit-learn leaves a factor of so little alone, too.
     (
         shift,
-        if factor.abs() < 10.0 * f64::EPSILON || !factor.is_finite() {
+        if factor.abs() < 10.0 * f64::EPSILON {
             1.0
         } else {
             factor
@@ -110,6 +113,21 @@ fn of(mut cells: Vec<f64>, by: ScaleMethod) -> (f64, f64) {
 }
 
 fn standard(cells: &[f64]) -> (f64, f64) {
+    let (mean, deviation) = moments(cells);
+    if mean.is_finite() && deviation.is_finite() {
+        return (mean, deviation);
+    }
+    // Squares of such cells are beyond all numbers: those of shares of the largest are not.
+    let most = cells
+        .iter()
+        .fold(0.0, |most: f64, cell| most.max(cell.abs()));
+    let shares: Vec<f64> = cells.iter().map(|cell| cell / most).collect();
+    let (mean, deviation) = moments(&shares);
+    (mean * most, deviation * most)
+}
+
+/// The mean and the standard deviation; 1 for that of a constant column.
+fn moments(cells: &[f64]) -> (f64, f64) {
     let rows = cells.len() as f64;
     let mean = cells.iter().sum::<f64>() / rows;
     // Corrected two-pass variance (Chan, Golub and LeVeque, 1983): the second sum takes out what
@@ -124,7 +142,7 @@ fn standard(cells: &[f64]) -> (f64, f64) {
     let noise = rows * f64::EPSILON * variance + (rows * mean * f64::EPSILON).powi(2);
     (
         mean,
-        if variance <= noise {
+        if variance.is_finite() && variance <= noise {
             1.0
         } else {
             variance.sqrt()
@@ -136,6 +154,27 @@ fn standard(cells: &[f64]) -> (f64, f64) {
 mod tests {
     use super::*;
     use crate::prep::cells::ColumnCells;
+
+    #[test]
+    fn the_largest_numbers_are_scaled_or_refused_and_never_go_missing() {
+        let scaled = |cells: &[f64], by: ScaleMethod| {
+            let mut columns = Columns::new(cells.len());
+            let numbers = ColumnCells::Numbers(cells.to_vec());
+            columns.push(|| "a".to_owned(), numbers).unwrap();
+            let names = columns.names();
+            Scaler::fit(&mut columns, names, by)?;
+            Ok::<_, PrepError>(columns.numbers("a")?.to_vec())
+        };
+        let wide = [1e300, -1e300, 3.0, 5.0];
+        let found = scaled(&wide, ScaleMethod::Standard).unwrap();
+        let expected = [2.0_f64.sqrt(), -(2.0_f64.sqrt()), 0.0, 0.0];
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+        }
+        let beyond = [f64::MAX, -f64::MAX];
+        let error = scaled(&beyond, ScaleMethod::MinMax).unwrap_err();
+        assert!(error.to_string().contains("`a` spans more"), "{error}");
+    }
 
     #[test]
     fn columns_are_centred_and_constant_ones_only_shifted() {

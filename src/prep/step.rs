@@ -96,11 +96,17 @@ const ALL: &[CellKind] = &[CellKind::Number, CellKind::Text];
 
 impl PrepStep {
     /// Fits the step to training rows with their classes, and carries it out on them. This is the
-    /// only way to a fitted step, so that none has seen other rows.
+    /// only way to a fitted step, so that none has seen other rows. `digests` are those of the rows
+    /// as they came, by which rows are dealt out where a step may not see a row's own class.
     ///
     /// # Errors
     /// What does not fit, naming the column.
-    pub fn fit(&self, columns: &mut Columns, labels: &Labels) -> Result<FittedStep, PrepError> {
+    pub fn fit(
+        &self,
+        columns: &mut Columns,
+        labels: &Labels,
+        digests: &[u64],
+    ) -> Result<FittedStep, PrepError> {
         let pick = |columns: &Columns, able: &[CellKind]| self.pick.of(columns, able);
         Ok(match &self.action {
             StepAction::Finite(strategy) => FittedStep::Finite(FiniteReplacement::fit(
@@ -154,7 +160,7 @@ impl PrepStep {
                 pick(columns, TEXTS)?,
                 labels,
                 *smooth,
-                *folds,
+                (*folds, digests),
             )?),
             StepAction::Hash(buckets) => {
                 let hashed = HashEncoder {

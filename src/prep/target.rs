@@ -61,7 +61,9 @@ fn shares(
 
 impl TargetEncoder {
     /// Finds the shares, and replaces the columns of the training rows: each by the shares of the
-    /// rows outside of its fold, so that no row is told its own class.
+    /// rows outside of its fold, so that no row is told its own class. Rows are dealt out to so
+    /// many folds by their digests: those that are equal together, and others that come or go move
+    /// none.
     ///
     /// # Errors
     /// A column is not there, or holds numbers.
@@ -70,8 +72,9 @@ impl TargetEncoder {
         names: Vec<String>,
         labels: &Labels,
         smooth: Option<f64>,
-        folds: usize,
+        (folds, digests): (usize, &[u64]),
     ) -> Result<Self, PrepError> {
+        let fold_of = |row: usize| (digests[row] % folds as u64) as usize;
         let y = &labels.targets();
         let mut fitted = Self {
             columns: Vec::new(),
@@ -87,8 +90,8 @@ impl TargetEncoder {
                 .push((name.clone(), shares(&cells, y, smooth, |_| true).0));
             let mut told = vec![0.0; cells.len()];
             for fold in 0..folds {
-                let (known, prior) = shares(&cells, y, smooth, |row| row % folds != fold);
-                for row in (fold..cells.len()).step_by(folds) {
+                let (known, prior) = shares(&cells, y, smooth, |row| fold_of(row) != fold);
+                for row in (0..cells.len()).filter(|row| fold_of(*row) == fold) {
                     told[row] = cells[row]
                         .as_ref()
                         .and_then(|cell| known.get(cell))

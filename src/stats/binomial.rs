@@ -9,8 +9,8 @@ pub fn normal_width(confidence: f64) -> f64 {
     std::f64::consts::SQRT_2 * erfc_inv(1.0 - confidence)
 }
 
-/// How large a share may well be of which none was seen among so many rows: the upper end of its score
-/// interval (Wilson, 1927).
+/// How large a share may well be of which none was seen among so many rows: the upper end of its
+/// score interval (Wilson, 1927).
 pub fn unseen_share(rows: usize, confidence: f64) -> f64 {
     let square = normal_width(confidence).powi(2);
     square / (rows as f64 + square)
@@ -30,6 +30,33 @@ pub fn clopper_pearson(hits: u64, of: u64, confidence: f64) -> [f64; 2] {
         _ => beta_quantile(hits as f64 + 1.0, misses as f64, 1.0 - tail),
     };
     [low, high]
+}
+
+/// Returns between which numbers of rows, of so many, those lie that have something which is true
+/// of this share of all: with a probability of at most `tail` they are fewer than the first, and of
+/// at most `tail` more than the second.
+pub fn likely_counts(rows: u64, share: f64, tail: f64) -> [u64; 2] {
+    // The probability of at most so many, by the incomplete beta function.
+    let at_most = |count: u64| match count >= rows {
+        true => 1.0,
+        false => beta_reg((rows - count) as f64, count as f64 + 1.0, 1.0 - share),
+    };
+    let first = |reaches: &dyn Fn(u64) -> bool| {
+        let (mut from, mut to) = (0, rows);
+        while from < to {
+            let middle = from + (to - from) / 2;
+            match reaches(middle) {
+                true => to = middle,
+                false => from = middle + 1,
+            }
+        }
+        from
+    };
+    // Fewer than `count` is at most `count - 1`: the last that is rare enough, and the first beyond
+    // which more is.
+    let fewest = first(&|count| at_most(count) > tail);
+    let most = first(&|count| 1.0 - at_most(count) <= tail);
+    [fewest, most]
 }
 
 /// The value below which this share of a beta distribution lies.

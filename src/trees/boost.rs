@@ -8,8 +8,10 @@ use crate::stats::logistic::{self, logistic};
 use crate::trees::bins::BinnedRows;
 use crate::trees::ensemble::{LaidOutTrees, LinkFunction, TreeEnsemble};
 use crate::trees::forest::GroupCounts;
+use crate::trees::held_out::{HeldOut, Patience};
 use crate::trees::leafwise::{HistogramLayout, WeightedGroup, grow};
 use crate::trees::splits::TreeRules;
+use crate::trees::stop::TreeGrowth;
 use crate::trees::tree::DecisionTree;
 
 /// What gradient boosting does.
@@ -34,12 +36,14 @@ pub struct BoostingSettings {
 pub(crate) const HELD: usize = 10;
 
 /// Fits trees to the gradient of the logistic loss, one after the other (Friedman, 2001), each leaf
-/// a Newton step.
+/// a Newton step. With patience, the loss is that of the rows that are `apart`, or else of a tenth
+/// of the groups, which is held out.
 pub fn boost(
     bins: &BinnedRows,
     counts: &GroupCounts,
     boosting: &BoostingSettings,
-    seed: u64,
+    apart: Option<&HeldOut>,
+    growth: &TreeGrowth<'_>,
 ) -> TreeEnsemble {
     let weights = counts.weights();
     let [zero, one] = weights
@@ -49,18 +53,24 @@ pub fn boost(
     let mut raw = vec![base; bins.groups];
     let present = counts.present();
     // Groups stand in the order of a digest: every tenth is as good as drawn.
-    let is_held = |place: usize| boosting.patience > 0 && place % HELD == HELD - 1;
+    let holds_out = boosting.patience > 0 && apart.is_none();
+    let is_held = |place: usize| holds_out && place % HELD == HELD - 1;
     let held: Vec<u32> = (0..present.len())
         .filter(|place| is_held(*place))
         .map(|place| present[place])
         .collect();
-    let (mut least, mut waited) = (f64::INFINITY, 0);
+    let apart = apart.filter(|_| boosting.patience > 0);
+    let mut raw_apart = vec![base; apart.map_or(0, |apart| apart.rows.len())];
+    let mut patience = Patience::new(boosting.patience);
     let layout = HistogramLayout::new(bins);
     let all: Vec<usize> = (0..bins.features()).collect();
     let mut trees: Vec<DecisionTree> = Vec::with_capacity(boosting.rounds);
     let mut entries: Vec<WeightedGroup> = Vec::with_capacity(present.len());
     for round in 0..boosting.rounds {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        if growth.is_stopped() {
+            break;
+        }
+        let mut random = ChaCha8Rng::seed_from_u64(growth.seed);
         random.set_stream(round as u64 + 1);
         let drawn =
             (boosting.subsample < 1.0).then(|| sampled(counts, boosting.subsample, &mut random));
@@ -91,14 +101,13 @@ pub fn boost(
                 tree.of_group(bins, at)
             };
         }
+        let loss = match apart {
+            Some(apart) => Some(loss_apart(apart, &tree, &mut raw_apart)),
+            None => (!held.is_empty()).then(|| held_out_loss(&held, &weights, &raw)),
+        };
         trees.push(tree);
-        if !held.is_empty() {
-            let loss = held_out_loss(&held, &weights, &raw);
-            waited = if loss < least { 0 } else { waited + 1 };
-            least = least.min(loss);
-            if waited >= boosting.patience {
-                break;
-            }
+        if loss.is_some_and(|loss| patience.is_over(loss)) {
+            break;
         }
     }
     TreeEnsemble {
@@ -129,6 +138,16 @@ fn held_out_loss(held: &[u32], weights: &[[f64; 2]], raw: &[f64]) -> f64 {
         zero * logistic::loss(raw[at], 0.0) + one * logistic::loss(raw[at], 1.0)
     };
     held.iter().map(loss).sum()
+}
+
+/// The logistic loss of rows that are apart, once one tree more is added to their raw scores.
+fn loss_apart(apart: &HeldOut, tree: &DecisionTree, raw: &mut [f64]) -> f64 {
+    let mut loss = 0.0;
+    for ((row, class, weight), raw) in apart.each().zip(raw) {
+        *raw += tree.of_row(row);
+        loss += weight * logistic::loss(*raw, f64::from(class));
+    }
+    loss
 }
 
 /// Draws a share of the rows without replacement.
@@ -177,6 +196,7 @@ pub fn adaboost(
     rounds: usize,
     learning_rate: f64,
     rules: &TreeRules,
+    growth: &TreeGrowth<'_>,
 ) -> TreeEnsemble {
     let mut weights = counts.weights();
     let layout = HistogramLayout::new(bins);
@@ -184,6 +204,9 @@ pub fn adaboost(
     let (mut trees, mut votes) = (Vec::new(), Vec::new());
     let present = counts.present();
     for _ in 0..rounds {
+        if growth.is_stopped() {
+            break;
+        }
         let whole: f64 = weights.iter().flatten().sum();
         let entry = |group: &u32| {
             let ([zero, one], rows) = (weights[*group as usize], counts.rows[*group as usize]);

@@ -10,8 +10,10 @@ use crate::trees::boost::{BoostingSettings, HELD, chosen};
 use crate::trees::class_ensemble::{ClassEnsemble, ClassLink};
 use crate::trees::class_members::{ClassMember, ClassMembers};
 use crate::trees::grow_classes::ClassGrower;
+use crate::trees::held_out::{HeldOut, Patience};
 use crate::trees::leafwise::{HistogramLayout, WeightedGroup, grow};
 use crate::trees::splits::TreeRules;
+use crate::trees::stop::TreeGrowth;
 use crate::trees::tree::DecisionTree;
 
 /// A tree that is grown for a class in a round, and what it tells of every group.
@@ -126,12 +128,14 @@ fn parted(members: &[ClassMember], holds_out: bool) -> (Vec<ClassMember>, Vec<Cl
 }
 
 /// Fits trees to the gradient of the softmax loss, one for each class in each round (Friedman,
-/// 2001), each leaf a Newton step. Classes without rows have no tree.
+/// 2001), each leaf a Newton step. Classes without rows have no tree. With patience, the loss is
+/// that of the rows that are `apart`, or else of a tenth of the groups, which is held out.
 pub fn boost_classes(
     bins: &BinnedRows,
     members: &ClassMembers,
     boosting: &BoostingSettings,
-    seed: u64,
+    apart: Option<&HeldOut>,
+    growth: &TreeGrowth<'_>,
 ) -> ClassEnsemble {
     let weights = members.class_weights();
     let whole: f64 = weights.iter().sum();
@@ -145,14 +149,19 @@ pub fn boost_classes(
         told: &told,
         raw: bases.repeat(bins.groups),
     };
-    let (grown_from, held) = parted(&members.members, boosting.patience > 0);
+    let (grown_from, held) = parted(&members.members, boosting.patience > 0 && apart.is_none());
     let all_groups = groups(&members.members);
     let layout = HistogramLayout::new(bins);
     let all: Vec<usize> = (0..bins.features()).collect();
     let mut trees: Vec<DecisionTree> = Vec::new();
-    let (mut least, mut waited) = (f64::INFINITY, 0);
+    let apart = apart.filter(|_| boosting.patience > 0);
+    let mut raw_apart = bases.repeat(apart.map_or(0, |apart| apart.rows.len()));
+    let mut patience = Patience::new(boosting.patience);
     for round in 0..boosting.rounds {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        if growth.is_stopped() {
+            break;
+        }
+        let mut random = ChaCha8Rng::seed_from_u64(growth.seed);
         random.set_stream(round as u64 + 1);
         let drawn = match boosting.subsample < 1.0 {
             true => {
@@ -191,18 +200,34 @@ pub fn boost_classes(
         for (column, tree) in grown.iter().enumerate() {
             scores.add_tree(column, tree, &there, &all_groups);
         }
+        let loss = match apart {
+            Some(apart) => Some(loss_apart(apart, &grown, &told, &mut raw_apart)),
+            None => (!held.is_empty()).then(|| scores.loss(&held)),
+        };
         trees.extend(grown.into_iter().map(|(tree, _)| tree));
-        if !held.is_empty() {
-            let loss = scores.loss(&held);
-            waited = if loss < least { 0 } else { waited + 1 };
-            least = least.min(loss);
-            if waited >= boosting.patience {
-                break;
-            }
+        if loss.is_some_and(|loss| patience.is_over(loss)) {
+            break;
         }
     }
     let classes = (members.classes(), told.clone());
     ClassEnsemble::new(bins.features(), classes, trees, ClassLink::Softmax(bases))
+}
+
+/// The softmax loss of rows that are apart, once a tree more of each class is added to their raw
+/// scores. A class that no tree tells of has the least probability that there is.
+fn loss_apart(apart: &HeldOut, grown: &[GrownTree], told: &[u16], raw: &mut [f64]) -> f64 {
+    let mut loss = 0.0;
+    for ((row, class, weight), raw) in apart.each().zip(raw.chunks_mut(told.len())) {
+        for (raw, (tree, _)) in raw.iter_mut().zip(grown) {
+            *raw += tree.of_row(row);
+        }
+        loss += weight
+            * match told.binary_search(&class) {
+                Ok(column) => softmax::loss(raw, column),
+                Err(_) => -f64::MIN_POSITIVE.ln(),
+            };
+    }
+    loss
 }
 
 /// Fits small trees one after the other, each to rows that weigh more the more often they were
@@ -213,6 +238,7 @@ pub fn adaboost_classes(
     rounds: usize,
     learning_rate: f64,
     rules: &TreeRules,
+    growth: &TreeGrowth<'_>,
 ) -> ClassEnsemble {
     let classes = members.classes();
     let told = members.told();
@@ -225,9 +251,12 @@ pub fn adaboost_classes(
         rules,
         classes,
     };
-    let mut random = ChaCha8Rng::seed_from_u64(0);
+    let mut random = ChaCha8Rng::seed_from_u64(growth.seed);
     let (mut trees, mut votes) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
+        if growth.is_stopped() {
+            break;
+        }
         let whole: f64 = members.iter().map(|member| member.weight).sum();
         members.iter_mut().for_each(|member| member.weight /= whole);
         let grown = growing.grow(members.clone(), &mut random);

@@ -52,6 +52,11 @@ impl ClassMembers {
         self.weight.len()
     }
 
+    /// Returns what a row of each class weighs.
+    pub fn row_weights(&self) -> &[f64] {
+        &self.weight
+    }
+
     /// Returns what the rows of each class weigh.
     pub fn class_weights(&self) -> Vec<f64> {
         let mut weights = vec![0.0; self.classes()];

@@ -12,6 +12,7 @@ use crate::trees::ensemble::{LaidOutTrees, LinkFunction, TreeEnsemble};
 use crate::trees::grow::{ClassCounts, ForestGrower, GroupMember};
 use crate::trees::grow_classes::{ClassGrower, ClassTree};
 use crate::trees::splits::TreeRules;
+use crate::trees::stop::TreeGrowth;
 use crate::trees::tree::DecisionTree;
 
 /// How many rows of each class there are in every group, and what a row of each class weighs.
@@ -98,7 +99,7 @@ pub fn fit_classes(
     bins: &BinnedRows,
     members: &ClassMembers,
     forest: &ForestSettings,
-    seed: u64,
+    growth: &TreeGrowth<'_>,
 ) -> ClassEnsemble {
     let growing = ClassGrower {
         bins,
@@ -106,9 +107,10 @@ pub fn fit_classes(
         classes: members.classes(),
     };
     let one = |number: usize| -> ClassTree {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut random = ChaCha8Rng::seed_from_u64(growth.seed);
         random.set_stream(number as u64 + 1);
         let members = match forest.resampled {
+            _ if growth.is_stopped() => Vec::new(),
             true => members.resampled(&mut random),
             false => members.members.clone(),
         };
@@ -129,7 +131,7 @@ pub fn fit(
     bins: &BinnedRows,
     counts: &GroupCounts,
     forest: &ForestSettings,
-    seed: u64,
+    growth: &TreeGrowth<'_>,
 ) -> TreeEnsemble {
     let growing = ForestGrower {
         bins,
@@ -137,12 +139,12 @@ pub fn fit(
         weight: counts.weight,
     };
     let one = |number: usize| -> DecisionTree {
-        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let mut random = ChaCha8Rng::seed_from_u64(growth.seed);
         random.set_stream(number as u64 + 1);
-        let members = if forest.resampled {
-            members(&counts.resampled(&mut random))
-        } else {
-            members(&counts.rows)
+        let members = match forest.resampled {
+            _ if growth.is_stopped() => Vec::new(),
+            true => members(&counts.resampled(&mut random)),
+            false => members(&counts.rows),
         };
         growing.grow(members, &mut random)
     };

@@ -1,4 +1,9 @@
 //! Folds for cross-validation.
+//!
+//! How: rows with equal features are dealt out together, by the least digest of what any of them
+//! was made of before the preprocessing. So a model is never asked about a row that equals one it
+//! was fitted to, and a fold stays what it is when other rows come or go, although these may change
+//! what all features are scaled by.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -24,8 +29,8 @@ pub enum FoldPlacement {
     Time(Vec<f64>),
 }
 
-/// By what folds were made, for keys: without the groups and times themselves, which are told by the
-/// inputs.
+/// By what folds were made, for keys: without the groups and times themselves, which are told by
+/// the inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FoldOrigin {
@@ -48,6 +53,8 @@ pub struct FoldsKey {
     pub by: FoldOrigin,
     /// The seed.
     pub seed: u64,
+    /// A digest of what the rows were made of, by which they are dealt out.
+    pub rows: Option<String>,
     /// Columns whose features are told to models as all the same.
     pub without: Vec<String>,
 }
@@ -121,13 +128,39 @@ impl Folds {
     }
 }
 
+/// Returns a digest of what rows were made of; none where that is not known.
+pub fn rows_digest(data: &TrainingSet) -> Option<String> {
+    let mut framed = FramedHasher::new("netsec 2026-11 fold rows 1");
+    for origin in &data.origins {
+        framed.number(*origin);
+    }
+    (!data.origins.is_empty()).then(|| framed.finish().hex())
+}
+
+impl FoldPlacement {
+    /// Returns of each row its place among those from which early stopping holds out the last:
+    /// whole groups, or the latest rows. None where rows are held out like any other.
+    pub fn places_to_hold_out(&self, seed: u64) -> Vec<f64> {
+        let place = |group: &String| {
+            let head = head("netsec 2026-11 held out 1", seed, |framed| {
+                framed.text(group);
+            });
+            (head >> 11) as f64
+        };
+        match self {
+            Self::Group(groups) => groups.iter().map(place).collect(),
+            Self::Time(times) => times.clone(),
+            Self::Content | Self::Stratified => Vec::new(),
+        }
+    }
+}
+
 /// Returns of every row its place among all from 0 to 1: those up to a share are that share of the
 /// rows. Equal rows stand at the same place.
 pub fn places(data: &TrainingSet, seed: u64) -> Vec<f64> {
-    let place = |row| {
-        (head("netsec 2026-11 share 1", seed, cells(row)) >> 11) as f64 / (1_u64 << 53) as f64
-    };
-    data.x.rows().into_iter().map(place).collect()
+    let heads = heads(data, "netsec 2026-11 share 2", seed).into_iter();
+    let place = |head: u64| (head >> 11) as f64 / (1_u64 << 53) as f64;
+    heads.map(place).collect()
 }
 
 /// Returns the cells of a column as moments: times, what reads as such, or numbers.
@@ -161,17 +194,33 @@ pub fn moments(table: &Table, column: &str) -> Result<Vec<f64>, TableError> {
 }
 
 /// What digests that place rows begin with.
-const WORD: &str = "netsec 2026-11 fold 1";
+const WORD: &str = "netsec 2026-11 fold 2";
 
-/// A digest of the features of each row.
-fn heads(data: &TrainingSet, seed: u64) -> Vec<u64> {
-    let rows = data.x.rows().into_iter();
-    rows.map(|row| head(WORD, seed, cells(row))).collect()
+/// A digest of each row: the same for rows with equal features.
+fn heads(data: &TrainingSet, word: &str, seed: u64) -> Vec<u64> {
+    let features: Vec<u64> = {
+        let rows = data.x.rows().into_iter();
+        rows.map(|row| head(word, seed, cells(row))).collect()
+    };
+    if data.origins.is_empty() {
+        return features;
+    }
+    let mut least: HashMap<u64, u64> = HashMap::new();
+    for (features, origin) in features.iter().zip(&data.origins) {
+        let known = least.entry(*features).or_insert(*origin);
+        *known = (*known).min(*origin);
+    }
+    let of = |features: &u64| {
+        head(word, seed, |framed| {
+            framed.number(least[features]);
+        })
+    };
+    features.iter().map(of).collect()
 }
 
 fn by_content(data: &TrainingSet, count: usize, seed: u64) -> Vec<Option<usize>> {
     let fold = |head: u64| Some((head % count as u64) as usize);
-    heads(data, seed).into_iter().map(fold).collect()
+    heads(data, WORD, seed).into_iter().map(fold).collect()
 }
 
 /// The largest group first, each to the fold that has the fewest rows; of equal ones the digest
@@ -204,7 +253,7 @@ fn by_group(groups: &[String], count: usize, seed: u64) -> Vec<Option<usize>> {
 /// each to the fold that has the fewest of its class; of equal ones the digest decides.
 fn stratified(data: &TrainingSet, count: usize, seed: u64) -> Vec<Option<usize>> {
     let mut equal: BTreeMap<u64, (bool, Vec<usize>)> = BTreeMap::new();
-    for (row, head) in heads(data, seed).into_iter().enumerate() {
+    for (row, head) in heads(data, WORD, seed).into_iter().enumerate() {
         let (is_attack, rows) = equal.entry(head).or_default();
         *is_attack |= data.labels.is_attack(row);
         rows.push(row);
@@ -223,8 +272,8 @@ fn stratified(data: &TrainingSet, count: usize, seed: u64) -> Vec<Option<usize>>
     of
 }
 
-/// One block of time more than there are folds: the first is only learned from. Rows of one time are
-/// not parted: they are where the first of them is.
+/// One block of time more than there are folds: the first is only learned from. Rows of one time
+/// are not parted: they are where the first of them is.
 fn by_time(times: &[f64], count: usize) -> Vec<Option<usize>> {
     let rows = times.len();
     let mut order: Vec<usize> = (0..rows).collect();

@@ -48,17 +48,8 @@ pub(crate) struct JudgedTrial {
 impl SelectionRule {
     /// Judges a trial as it would alarm.
     pub(crate) fn judge(&self, data: &TrainingSet, scored: ScoredTrial) -> JudgedTrial {
-        let labels = data.labels.select(&scored.rows);
-        let calibrator = self.calibrate.map(|fit| fit(&labels, &scored.scores));
-        let scores = match &calibrator {
-            Some(calibrator) => scored.scores.map_attack(|p| calibrator.apply(p)),
-            None => scored.scores.clone(),
-        };
-        let ranked = RankedRows::new(&labels, &scores);
-        let threshold = self
-            .threshold_fpr
-            .map_or(0.5, |budget| ranked.threshold_within(budget));
-        let metrics = ranked.metrics(|_| 1.0, threshold);
+        let (calibrator, scores) = self.calibrated(data, &scored);
+        let metrics = self.metrics(data, &scored, &scores);
         let score = metrics.score(&self.metric).unwrap_or(f64::NEG_INFINITY);
         let objection = self.objection(&scored, &metrics, score);
         JudgedTrial {
@@ -71,6 +62,33 @@ impl SelectionRule {
         }
     }
 
+    /// Returns what a trial is judged by, as it would alarm; none if it has no such figure.
+    pub(crate) fn score(&self, data: &TrainingSet, scored: &ScoredTrial) -> Option<f64> {
+        let (_, scores) = self.calibrated(data, scored);
+        self.metrics(data, scored, &scores).score(&self.metric)
+    }
+
+    /// The calibrator of a trial, and its scores, corrected.
+    fn calibrated(&self, data: &TrainingSet, scored: &ScoredTrial) -> (Option<Calibrator>, Scores) {
+        let labels = data.labels.select(&scored.rows);
+        let calibrator = self.calibrate.map(|fit| fit(&labels, &scored.scores));
+        let scores = match &calibrator {
+            Some(calibrator) => scored.scores.map_attack(|p| calibrator.apply(p)),
+            None => scored.scores.clone(),
+        };
+        (calibrator, scores)
+    }
+
+    /// The figures of corrected scores, at the threshold within the budget.
+    fn metrics(&self, data: &TrainingSet, scored: &ScoredTrial, scores: &Scores) -> Metrics {
+        let labels = data.labels.select(&scored.rows);
+        let ranked = RankedRows::of_folds(&labels, scores, &scored.fold_of);
+        let threshold = self
+            .threshold_fpr
+            .map_or(0.5, |budget| ranked.threshold_within(budget));
+        ranked.metrics(|_| 1.0, threshold)
+    }
+
     fn objection(&self, scored: &ScoredTrial, metrics: &Metrics, score: f64) -> Option<String> {
         if scored.given_up.is_some() {
             return scored.given_up.clone();
@@ -78,7 +96,8 @@ impl SelectionRule {
         if let (Some(budget), true) = (self.threshold_fpr, metrics.threshold.is_infinite()) {
             let percent = budget * 100.0;
             return Some(format!(
-                "no threshold keeps the false-positive rate within {percent} %: benign rows have the highest score"
+                "no threshold keeps the false-positive rate within {percent} %: more of the benign rows have the highest score; look at \
+                 these, as their labels may be wrong, or raise `threshold_fpr`"
             ));
         }
         if metrics.counts.true_positives == 0 {

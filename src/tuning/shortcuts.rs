@@ -1,6 +1,6 @@
 //! How good a model is without the columns that may hold for its testbed only.
 
-use crate::model::data::TrainingSet;
+use crate::model::data::{HeldOutRows, TrainingSet};
 use crate::model::metrics::Metrics;
 use crate::prep::preprocessor::Preprocessor;
 use crate::profile::giveaway::GiveawayGrade;
@@ -39,6 +39,18 @@ pub(crate) fn without_shortcuts(
         .for_each(|feature| x.column_mut(*feature).fill(0.0));
     let mut blind = TrainingSet::new(x, data.labels.clone(), preprocessor.features())?;
     blind.directions.clone_from(&data.directions);
+    blind.origins.clone_from(&data.origins);
+    blind.hold_out_last.clone_from(&data.hold_out_last);
+    blind.validation = data.validation.as_ref().map(|validation| {
+        let mut x = validation.x.clone();
+        features
+            .iter()
+            .for_each(|feature| x.column_mut(*feature).fill(0.0));
+        HeldOutRows {
+            x,
+            labels: validation.labels.clone(),
+        }
+    });
     let sweep = sweep.with_features(&blind, &columns);
     let trial = TrialFit {
         share: 1.0,

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use crate::base::cancel::Cancel;
 use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
 use crate::model::hyper::{HyperparameterValue, Hyperparameters};
 use crate::model::learner::FitTask;
 use crate::model::learners::Learner;
-use crate::model::metrics::Metrics;
+use crate::model::metrics::{Metrics, RankedRows};
 use crate::model::scores::Scores;
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
@@ -68,6 +69,8 @@ pub(crate) struct ScoredTrial {
     pub(crate) gap: Option<f64>,
     /// The rows that were told.
     pub(crate) rows: Vec<u32>,
+    /// Of each the fold that it is in.
+    pub(crate) fold_of: Vec<u32>,
     /// What their models make of them.
     pub(crate) scores: Scores,
     /// Why not all folds were carried out.
@@ -167,6 +170,11 @@ impl<'a> CrossValidation<'a> {
             with_gap: false,
         };
         CrossValidation::new(data, self.folds.clone(), plan, self.seed)
+    }
+
+    /// Returns the rows.
+    pub(crate) fn data(&self) -> &TrainingSet {
+        self.data
     }
 
     /// Returns the attacks and the benign rows of every fold.
@@ -304,11 +312,18 @@ impl<'a> CrossValidation<'a> {
                     .sizes
                     .iter()
                     .filter(|(_, trial)| missing.contains(&(*trial, fold)));
-                self.fits(&family.trial, wanted.map(|(size, _)| *size).collect(), fold)
+                self.fits(
+                    &family.trial,
+                    wanted.map(|(size, _)| *size).collect(),
+                    fold,
+                    context.cancel,
+                )
             });
             // One that was kept a moment ago and is not any more is fitted by itself.
-            let alone =
-                (!fits.contains_key(&size)).then(|| self.fits(&family.trial, vec![size], fold));
+            let alone = (!fits.contains_key(&size))
+                .then(|| self.fits(&family.trial, vec![size], fold, context.cancel));
+            // What was cut off is not kept.
+            context.check()?;
             let fit = fits
                 .get(&size)
                 .or_else(|| alone.as_ref()?.get(&size))
@@ -359,7 +374,13 @@ impl<'a> CrossValidation<'a> {
     }
 
     /// Fits the largest of some sizes to all folds but one, and tells what all of them say.
-    fn fits(&self, family: &TrialFit, sizes: Vec<usize>, fold: usize) -> BTreeMap<usize, FoldFit> {
+    fn fits(
+        &self,
+        family: &TrialFit,
+        sizes: Vec<usize>,
+        fold: usize,
+        cancel: &Cancel,
+    ) -> BTreeMap<usize, FoldFit> {
         let mut setting = family.setting.clone();
         if let (Some(at), Some(largest)) = (family.learner.size, sizes.iter().max()) {
             setting[at] = *largest as f64;
@@ -374,6 +395,7 @@ impl<'a> CrossValidation<'a> {
             rows: &rows,
             setting: &setting,
             seed: self.seed,
+            cancel,
         });
         let told = fitted.and_then(|model| {
             let held = model.staged(self.data, &self.held[fold], &sizes)?;
@@ -410,7 +432,7 @@ impl<'a> CrossValidation<'a> {
     fn pooled(&self, fits: BTreeMap<usize, FoldFit>, given_up: Option<String>) -> TrialResult {
         let mut folds = Vec::new();
         let mut gaps = Vec::new();
-        let mut rows = Vec::new();
+        let (mut rows, mut fold_of) = (Vec::new(), Vec::new());
         let mut told = Vec::new();
         for (fold, fit) in fits {
             let (predicted, on_seen) = fit.map_err(ModelError::Kept)?;
@@ -422,18 +444,22 @@ impl<'a> CrossValidation<'a> {
                     .map(|seen| seen - score),
             );
             rows.extend(&self.held[fold]);
+            fold_of.extend(self.held[fold].iter().map(|_| fold as u32));
             told.push(predicted);
         }
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_unstable_by_key(|place| rows[*place]);
-        let rows: Vec<u32> = order.iter().map(|place| rows[*place]).collect();
+        let in_order = |of: &[u32]| -> Vec<u32> { order.iter().map(|place| of[*place]).collect() };
+        let (rows, fold_of) = (in_order(&rows), in_order(&fold_of));
         let scores = Scores::stacked(&told).select(&order);
         let gap = (!gaps.is_empty()).then(|| mean(&gaps));
+        let ranked = RankedRows::of_folds(&self.data.labels.select(&rows), &scores, &fold_of);
         Ok(ScoredTrial {
-            metrics: Metrics::of(&self.data.labels.select(&rows), &scores),
+            metrics: ranked.metrics(|_| 1.0, 0.5),
             folds,
             gap,
             rows,
+            fold_of,
             scores,
             given_up,
         })

@@ -12,6 +12,7 @@ use measure::{children_seconds, say, write};
 use ndarray::{Array2, ArrayView1, Axis, s};
 use serde_json::Value;
 
+use netsec::base::cancel::Cancel;
 use netsec::base::disk;
 use netsec::frame::labels::{Classes, Labels};
 use netsec::frame::npy;
@@ -262,6 +263,7 @@ fn compare(folder: &Path, name: &str, train: &Array2<f64>, test: &Array2<f64>, a
                 rows: &rows,
                 setting: &learner.usual(),
                 seed: 1,
+                cancel: &Cancel::new(),
             });
             let taken = own_seconds() - before;
             (least, spent, model) = (taken.min(least), spent + taken.max(0.1), fitted.ok());

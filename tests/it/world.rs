@@ -87,14 +87,24 @@ pub(crate) fn skip(why: &str) {
     eprintln!("skipped: {why}");
 }
 
+/// Whether files are to be written instead of compared.
+#[cfg(feature = "kinds")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test harness reads its own switch"
+)]
+pub(crate) fn is_updating() -> bool {
+    std::env::var("NETSEC_UPDATE").is_ok()
+}
+
 /// Compares a generated file with what it should be; `NETSEC_UPDATE=1` writes it instead.
 #[cfg(feature = "kinds")]
 #[expect(
     clippy::disallowed_methods,
-    reason = "a test harness reads its own switch and writes its own files"
+    reason = "a test harness writes its own files"
 )]
 pub(crate) fn same_file(path: &Path, expected: &str) {
-    if std::env::var("NETSEC_UPDATE").is_ok() {
+    if is_updating() {
         std::fs::write(path, expected).unwrap();
     }
     let found = std::fs::read_to_string(path).unwrap_or_default();

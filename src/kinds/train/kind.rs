@@ -9,17 +9,20 @@ use crate::base::nearest::suggest;
 use crate::base::stored::{StoredDocument, finite};
 use crate::frame::labels::Labels;
 use crate::frame::npy;
+use crate::kinds::dataset::Dataset;
 use crate::kinds::train::folding::{FoldPlan, FoldSettings};
 use crate::kinds::train::params::{MonotoneDirection, SearchMethod, SearchParams, TrainParams};
 use crate::kinds::train::{candidates, picking};
 use crate::model::bundle::ModelBundle;
 use crate::model::class_metrics::ClassMetrics;
 use crate::model::class_report::ClassReport;
-use crate::model::data::TrainingSet;
+use crate::model::data::{HeldOutRows, TrainingSet};
 use crate::model::error::ModelError;
 use crate::model::intervals::{Interval, intervals};
 use crate::model::learner::FitTask;
 use crate::model::learners::Learner;
+use crate::model::metrics::RankedRows;
+use crate::prep::error::PrepError;
 use crate::prep::preprocessor::Preprocessor;
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
@@ -27,7 +30,7 @@ use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::param::{ParamError, ParamStep, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
-use crate::tuning::folds::{Folds, FoldsKey};
+use crate::tuning::folds::{FoldPlacement, Folds, FoldsKey, rows_digest};
 use crate::tuning::leaderboard::{CurvePoint, ShortcutAblation};
 use crate::tuning::search::{self, SearchDimension, SearchSpace, SearchStrategy};
 use crate::tuning::selection::{self, JudgedTrial, SelectionRule};
@@ -61,6 +64,13 @@ pub const KIND: StageKind = StageKind {
             need: PortNeed::Optional,
             doc: "what the training rows look like, as `drift` gives it: stored with the model, so that later rows can be \
                   compared with them",
+        },
+        Port {
+            name: "validation",
+            format: PortFormat::Table,
+            need: PortNeed::Optional,
+            doc: "rows as they come by which `patience` of `gradient_boosting` sees that more trees do not help; without them, \
+                  some of the training rows are held out for it",
         },
         Port {
             name: "rows",
@@ -167,9 +177,14 @@ impl Stage for TrainStage {
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let preprocessor = Preprocessor::decode(&inputs.one("preprocessor").bytes()?)?;
-        let data = self.data(inputs, &preprocessor)?;
+        let mut data = self.data(inputs, &preprocessor)?;
         self.check_classes(&data)?;
-        let folding = self.folding.plan(inputs, &data, &preprocessor)?;
+        let mut folding = self.folding.plan(inputs, &data, &preprocessor)?;
+        data.hold_out_last = folding.by.places_to_hold_out(context.seed);
+        if let Some(input) = inputs.maybe("validation") {
+            data.validation = Some(validation(input, &preprocessor)?);
+            folding.inputs.extend(["validation", "preprocessor"]);
+        }
         let sweep = self.sweep(&data, &folding, outputs, context)?;
         let (trials, outcomes) = self.search(&sweep, outputs, context)?;
         let judged = selection::judged(&self.select, &data, outcomes);
@@ -179,12 +194,8 @@ impl Stage for TrainStage {
         outputs.bytes("metrics", board.encode());
         let (best, picked) = self.pick(&trials, &judged, &order)?;
         let labels = data.labels.select(&picked.scored.rows);
-        let sure = intervals(
-            &labels,
-            &picked.scores,
-            picked.metrics.threshold,
-            context.seed,
-        );
+        let ranked = RankedRows::of_folds(&labels, &picked.scores, &picked.scored.fold_of);
+        let sure = intervals(&ranked, picked.metrics.threshold, context.seed);
         board.intervals = Some(sure.clone());
         board.by_class = ClassReport::of(&labels, &picked.scores, picked.metrics.threshold);
         if let Some(least) = board.by_class.as_ref().and_then(ClassReport::least_found) {
@@ -214,11 +225,15 @@ impl Stage for TrainStage {
             rows: &rows,
             setting: &best.setting,
             seed: context.seed,
+            cancel: context.cancel,
         };
+
         let fitted = best
             .learner
             .fit(&task)
-            .map_err(|error| failed(best, &error))?;
+            .map_err(|error| failed(best, &error));
+        context.check()?;
+        let fitted = fitted?;
         tell_failures(&judged, outputs);
         let whole = trials.iter().filter(|trial| trial.share >= 1.0).count();
         self.tell_best(best, picked, &sure, whole, outputs);
@@ -256,6 +271,9 @@ impl TrainStage {
         let classes = preprocessor.classes().clone();
         let labels = Labels::of_numbers(classes, y.iter().copied())?;
         let mut data = TrainingSet::new(x.to_owned(), labels, names)?;
+        if preprocessor.training_rows().len() == data.labels.len() {
+            data.origins = preprocessor.training_rows().to_vec();
+        }
         if !self.monotone.is_empty() {
             data.directions = vec![0; data.x.ncols()];
         }
@@ -347,6 +365,10 @@ impl TrainStage {
             count: self.folding.folds,
             by: folding.origin.clone(),
             seed: context.seed,
+            rows: match folding.by {
+                FoldPlacement::Content | FoldPlacement::Stratified => rows_digest(data),
+                FoldPlacement::Group(_) | FoldPlacement::Time(_) => None,
+            },
             without: Vec::new(),
         };
         let folds = Folds::new(data, self.folding.folds, &folding.by, context.seed);
@@ -382,7 +404,7 @@ impl TrainStage {
                 .as_ref()
                 .ok()
                 .filter(|scored| scored.given_up.is_none())?;
-            scored.metrics.score(&self.select.metric)
+            self.select.score(sweep.data(), scored)
         };
         let begun = Instant::now();
         let is_over = || {
@@ -494,6 +516,18 @@ fn tell_failures(judged: &[Result<JudgedTrial, ModelError>], outputs: &mut Outpu
             judged.len()
         ));
     }
+}
+
+/// Reads the rows by which early stopping sees that it does not help any more.
+fn validation(input: &Input, preprocessor: &Preprocessor) -> Result<HeldOutRows, StageError> {
+    let table = Dataset::open(input)?.whole()?;
+    let wrong = |error: PrepError| StageError::Data(format!("validation: {error}"));
+    let labels = preprocessor.labels(&table).map_err(wrong)?;
+    if labels.is_empty() {
+        return Err(StageError::Data("validation: there are no rows".to_owned()));
+    }
+    let x = preprocessor.apply(&table).map_err(wrong)?;
+    Ok(HeldOutRows { x, labels })
 }
 
 fn point(share: f64, judged: Result<JudgedTrial, ModelError>) -> CurvePoint {

@@ -30,7 +30,7 @@ use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 /// The kind.
 pub const KIND: StageKind = StageKind {
     name: "transform",
-    version: 6,
+    version: 7,
     doc: "Makes tables numbers, step by step: fills, encodes, scales, and maps the target to classes. Fitted on `train` only, \
           applied to both.",
     inputs: Ports::Fixed(&[

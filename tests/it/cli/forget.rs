@@ -35,7 +35,7 @@ fn flows(rows: usize, seed: u64) -> String {
 /// A workspace with a champion, and the table it was made of.
 fn world() -> (World, String) {
     let world = World::new();
-    let text = flows(600, 1);
+    let text = flows(900, 1);
     world.write("flows.csv", &text);
     world.ok(&["init", "flows.csv"]);
     world.run(&["pipelines/flows.yaml"]);
@@ -372,4 +372,31 @@ fn every_ref_gets_another_model_or_stays_and_nothing_comes_back() {
         "y",
     ]);
     assert!(gone.stderr.contains("there is no ref"), "{}", gone.stderr);
+}
+
+#[test]
+fn what_the_new_model_was_made_of_stays() {
+    // Of a search with nearest neighbours some fits come to the same bytes with and without the
+    // rows.
+    let shipped = World::shipped();
+    shipped.run(&["pipelines/default.yaml", "--set", "rows=2500"]);
+    let text = shipped.ok(&["cat", "ingest.data"]);
+    let world = World::new();
+    world.write("flows.csv", &text);
+    world.ok(&["init", "flows.csv"]);
+    world.run(&["pipelines/flows.yaml"]);
+    let lines: Vec<&str> = text.lines().collect();
+    world.write("request.csv", lines[..4].join("\n") + "\n");
+    world.write(
+        "flows.csv",
+        lines[..1].join("") + "\n" + &lines[4..].join("\n") + "\n",
+    );
+    let word = ["--apply", "--why", "ticket 7", "--by", "alex"];
+    world.ok(&[&["forget", "--rows", "request.csv"][..], &word].concat());
+    let again = world.run(&["pipelines/flows.yaml"]);
+    let outcomes = crate::world::outcomes(&again);
+    assert!(
+        outcomes.iter().all(|told| told.ends_with("reused")),
+        "{outcomes:?}"
+    );
 }

@@ -1,9 +1,10 @@
-//! The tours of the README and of the page on promoting models, command by command.
+//! The tours of the README and of the pages on promoting and serving models, command by command.
+//! `NETSEC_UPDATE=1` writes what the commands print now into the pages.
 
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::world::{World, package, redact, skip};
+use crate::world::{World, is_updating, package, redact, same_file, skip};
 
 /// The commands of every block marked `console` in a page, each with what stands below it.
 fn tour(page: &str) -> Vec<(String, String)> {
@@ -101,6 +102,7 @@ fn walk(page: &str) {
         "{}:/usr/local/bin:/usr/bin:/bin",
         binary.parent().unwrap().display()
     );
+    let mut printed = Vec::new();
     for (command, expected) in steps {
         let output = Command::new("sh")
             .args(["-c", &format!("{command} 2>&1")])
@@ -115,6 +117,51 @@ fn walk(page: &str) {
             // Of stages that run at once, one or the other ends first.
             (found_lines, expected) = (sorted(&found_lines), sorted(&expected));
         }
-        assert_eq!(found_lines, expected, "$ {command}\n{found}");
+        let is_current = found_lines == expected;
+        if !is_updating() {
+            assert_eq!(found_lines, expected, "$ {command}\n{found}");
+        }
+        printed.push((!is_current).then_some(found));
     }
+    update(page, &printed);
+}
+
+/// Writes what commands printed into a page, where it is not current.
+fn update(page: &str, printed: &[Option<String>]) {
+    if printed.iter().all(Option::is_none) {
+        return;
+    }
+    let path = package().join(page);
+    let before = std::fs::read_to_string(&path).unwrap();
+    let (mut after, mut step) = (String::new(), None);
+    let mut inside = false;
+    for line in before.lines() {
+        match line {
+            "```console" => inside = true,
+            "```" => inside = false,
+            _ => {}
+        }
+        let is_command = inside && line.starts_with("$ ");
+        let at = match (is_command, step) {
+            (true, None) => 0,
+            (true, Some(before)) => before + 1,
+            (false, step) => step.unwrap_or(0),
+        };
+        let news = step
+            .or(is_command.then_some(0))
+            .and_then(|_| printed[at].as_ref());
+        let is_output = inside && !is_command && line != "```console";
+        if !(is_output && news.is_some()) {
+            after.push_str(line);
+            after.push('\n');
+        }
+        if is_command {
+            step = Some(at);
+            for line in news.map_or("", String::as_str).lines() {
+                after.push_str(line);
+                after.push('\n');
+            }
+        }
+    }
+    same_file(&path, &after);
 }

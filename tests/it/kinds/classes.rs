@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use crate::world::package;
+use netsec::base::cancel::Cancel;
 use netsec::frame::labels::{Classes, Labels};
 use netsec::model::data::TrainingSet;
 use netsec::model::fitted::Model;
@@ -72,6 +73,7 @@ impl Fitted {
             rows: &self.data.rows(),
             setting: &setting,
             seed: 42,
+            cancel: &Cancel::new(),
         };
         learner.fit(&task).unwrap()
     }
@@ -231,7 +233,7 @@ proptest! {
                 setting[at] = 5.0;
             }
             let rows = data.rows();
-            let task = FitTask { data: &data, rows: &rows, setting: &setting, seed: 1 };
+            let task = FitTask { data: &data, rows: &rows, setting: &setting, seed: 1, cancel: &Cancel::new() };
             let model = learner.fit(&task).unwrap();
             prop_assert!(model.fault().is_none(), "{}", learner.name);
             prop_assert_eq!(model.classes(), 4);
@@ -264,7 +266,7 @@ proptest! {
             if let Some(at) = learner.size {
                 setting[at] = 4.0;
             }
-            let task = FitTask { data: &data, rows: &data.rows(), setting: &setting, seed: 1 };
+            let task = FitTask { data: &data, rows: &data.rows(), setting: &setting, seed: 1, cancel: &Cancel::new() };
             let Model::ClassTrees(trees) = learner.fit(&task).unwrap() else {
                 unreachable!("it is of trees")
             };

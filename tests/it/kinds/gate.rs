@@ -1,5 +1,5 @@
-//! The gate: its statistics against SciPy and statsmodels, how often it is wrong in simulated worlds,
-//! and its rules through a pipeline.
+//! The gate: its statistics against SciPy and statsmodels, how often it is wrong in simulated
+//! worlds, and its rules through a pipeline.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use netsec::frame::labels::Labels;
 use netsec::gate::improve::rows_needed;
 use netsec::gate::paired::{PairedModels, ScoredRows, delong, mcnemar};
 use netsec::model::intervals::intervals;
-use netsec::model::metrics::Metrics;
+use netsec::model::metrics::{Metrics, RankedRows};
 use netsec::model::scores::Scores;
 use netsec::stats::binomial::{PairedCounts, clopper_pearson};
 use rayon::prelude::*;
@@ -101,7 +101,7 @@ fn paired_tests_are_those_of_scipy_and_statsmodels() {
             threshold: 0.5,
         };
         let pair = PairedModels::new(&labels, rows(&first), rows(&second));
-        let of_first = intervals(&labels, &first, 0.5, 42);
+        let of_first = intervals(&RankedRows::new(&labels, &first), 0.5, 42);
         for name in ["pr_auc", "f1"] {
             let what = format!("bootstrap of {name}, n {}", labels.len());
             let theirs = &case["bootstrap"][name];
@@ -126,8 +126,8 @@ fn paired_tests_are_those_of_scipy_and_statsmodels() {
 }
 
 /// How far the ends of an interval from 1,000 draws may lie from those of 9,999: four standard
-/// deviations of a quantile of .025 and of the share of draws below the figure, of a figure whose own
-/// deviation is a quarter of the interval.
+/// deviations of a quantile of .025 and of the share of draws below the figure, of a figure whose
+/// own deviation is a quarter of the interval.
 fn by_chance(interval: &Value) -> f64 {
     let width = interval[1].as_f64().unwrap() - interval[0].as_f64().unwrap();
     let deviation = width / 3.92;
@@ -136,8 +136,8 @@ fn by_chance(interval: &Value) -> f64 {
     4.0 * deviation * (quantile * quantile + bias * bias).sqrt()
 }
 
-/// Two models of rows of which two fifths are attacks: how far each lifts attacks above benign rows,
-/// and how much of the noise they share.
+/// Two models of rows of which two fifths are attacks: how far each lifts attacks above benign
+/// rows, and how much of the noise they share.
 #[derive(Clone, Copy)]
 struct SimulatedPair {
     lift: [f64; 2],
@@ -275,7 +275,7 @@ fn intervals_hold_the_true_figure_as_often_as_they_say() {
     ];
     let holds = |seed: u64| -> Vec<u64> {
         let (labels, [first, _]) = pair.draw(50_000 + seed, 500);
-        let found = intervals(&labels, &first, 0.5, 42);
+        let found = intervals(&RankedRows::new(&labels, &first), 0.5, 42);
         let hit = |name: &&str| {
             let figure = truth.figure(name).unwrap();
             let [low, high] = found[*name];
@@ -291,6 +291,38 @@ fn intervals_hold_the_true_figure_as_often_as_they_say() {
         // Four standard deviations of what so many worlds can tell of 95 %.
         let most = 4.0 * (0.95 * 0.05 / worlds() as f64).sqrt();
         assert!((share - 0.95).abs() <= most, "{name}: {share}");
+    }
+}
+
+#[test]
+fn the_recall_within_a_budget_is_held_however_few_false_positives_are_allowed() {
+    let pair = SimulatedPair {
+        lift: [2.0, 2.0],
+        shared: 0.5,
+    };
+    // Of scores of the standard normal distribution, and those of attacks shifted by the lift.
+    let truth = pair.truth();
+    for (rows, least) in [(500, 0.95), (3_000, 0.95), (20_000, 0.95)] {
+        let worlds = worlds() / 4;
+        let holds = |seed: u64| -> [u64; 2] {
+            let (labels, [first, _]) = pair.draw(90_000 + seed, rows);
+            let ranked = RankedRows::new(&labels, &first);
+            [(0.001, "recall_at_fpr_0_001"), (0.01, "recall_at_fpr_0_01")].map(|(budget, name)| {
+                let figure = truth.figure(name).unwrap();
+                let [low, high] = ranked.recall_within(budget, 0.95);
+                u64::from((low..=high).contains(&figure))
+            })
+        };
+        let all: Vec<[u64; 2]> = (0..worlds).into_par_iter().map(holds).collect();
+        for place in 0..2 {
+            let hits: u64 = all.iter().map(|world| world[place]).sum();
+            let share = hits as f64 / worlds as f64;
+            tell(&format!(
+                "recall within a budget, {rows} rows: {share:.3} of {worlds} worlds"
+            ));
+            let most = 4.0 * (0.95_f64 * 0.05 / worlds as f64).sqrt();
+            assert!(share >= least - most, "{rows} rows: {share}");
+        }
     }
 }
 
@@ -516,7 +548,8 @@ fn a_rule_that_no_rows_speak_of_does_not_pass() {
             .contains("the same `family`"),
         "{found}"
     );
-    // A column that is not there is told by the rule that names it, whether there is a champion or not.
+    // A column that is not there is told by the rule that names it, whether there is a champion or
+    // not.
     for champion in ["ref:champion/flows", "ref:champion/other"] {
         let typo = pipeline(STRONG, "not_worse: [{ metric: recall, slice: familly }]");
         world.write("p.yaml", typo.replace("ref:champion/flows", champion));

@@ -4,7 +4,8 @@ use ndarray::{Array2, ArrayView1, ArrayView2, Axis, array};
 use serde_json::Value;
 
 use crate::world::{World, package, shared};
-use netsec::frame::labels::Classes;
+use netsec::base::cancel::Cancel;
+use netsec::frame::labels::{Classes, Labels};
 use netsec::frame::npy;
 use netsec::model::calibrate::Calibrator;
 use netsec::model::class_metrics::ClassMetrics;
@@ -37,6 +38,7 @@ fn fit(
         rows: &data.rows(),
         setting,
         seed: 42,
+        cancel: &Cancel::new(),
     })
 }
 
@@ -224,6 +226,7 @@ fn odd_input_is_refused_and_never_panics() {
                 rows,
                 setting: &setting,
                 seed: 1,
+                cancel: &Cancel::new(),
             })
         };
         assert!(fit(&[1, 2]).unwrap_err().to_string().contains("one class"));
@@ -288,4 +291,71 @@ fn a_tree_of_depth_n_has_at_most_two_to_the_n_leaves() {
         );
     }
     assert_eq!(told(1), 2, "depth 1 splits once");
+}
+
+#[test]
+fn a_fit_that_is_not_wanted_any_more_ends() {
+    let x = Array2::from_shape_fn((400, 6), |(row, column)| {
+        ((row * (7919 + 104_729 * column)) % 1009) as f64
+    });
+    let y: Vec<f64> = (0..400)
+        .map(|row| f64::from(u8::from(row % 3 == 0)))
+        .collect();
+    let four = Classes::new(&[("benign", false), ("dos", true), ("probe", true)]);
+    let of_classes = (0..400).map(|row| f64::from(row % 3));
+    for labels in [
+        super::labels(&y),
+        Labels::of_numbers(four, of_classes).unwrap(),
+    ] {
+        let data = TrainingSet::new(x.clone(), labels, &[]).unwrap();
+        let cancel = Cancel::new();
+        cancel.cancel();
+        for learner in &LEARNERS {
+            let mut setting = learner.usual();
+            if let Some(at) = learner.size {
+                // The most there may be: more than a test could wait for.
+                setting[at] = 10_000.0;
+            }
+            let wanted = learner.fit(&FitTask {
+                data: &data,
+                rows: &data.rows(),
+                setting: &setting,
+                seed: 1,
+                cancel: &cancel,
+            });
+            assert_eq!(
+                wanted.err(),
+                Some(ModelError::Cancelled),
+                "{}",
+                learner.name
+            );
+        }
+    }
+}
+
+#[test]
+fn logistic_regression_ends_where_squares_are_beyond_all_numbers() {
+    let cell = |row: usize, column: usize| match column {
+        0 => 1e300 * (row as f64 - 20.0),
+        _ => (row % 7) as f64,
+    };
+    let x = Array2::from_shape_fn((40, 2), |(row, column)| cell(row, column));
+    let classes = Classes::new(&[("benign", false), ("dos", true), ("probe", true)]);
+    let labels = [
+        super::labels(&(0..40).map(|row| f64::from(row % 2)).collect::<Vec<f64>>()),
+        Labels::of_numbers(classes, (0..40).map(|row| f64::from(row % 3))).unwrap(),
+    ];
+    for labels in labels {
+        let data = TrainingSet::new(x.clone(), labels, &[]).unwrap();
+        let learner = find("logistic_regression").unwrap();
+        let fitted = learner.fit(&FitTask {
+            data: &data,
+            rows: &data.rows(),
+            setting: &learner.usual(),
+            seed: 1,
+            cancel: &Cancel::new(),
+        });
+        let error = fitted.unwrap_err().to_string();
+        assert!(error.contains("scale the features"), "{error}");
+    }
 }

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::world::package;
 use netsec::frame::table::Table;
+use netsec::model::data::TrainingSet;
 use netsec::prep::cells::ColumnCells;
 use netsec::prep::clip::ClipBound;
 use netsec::prep::columns::{ColumnPick, Columns};
@@ -17,6 +18,7 @@ use netsec::prep::preprocessor::{Preprocessor, PreprocessorSettings};
 use netsec::prep::reduce::DropRule;
 use netsec::prep::scale::ScaleMethod;
 use netsec::prep::step::{PrepStep, StepAction};
+use netsec::tuning::folds::{FoldPlacement, Folds};
 
 fn rows(value: &Value) -> Vec<Vec<f64>> {
     let row = |row: &Value| {
@@ -66,7 +68,11 @@ fn carried_out(
     y: &[f64],
 ) -> Vec<Vec<f64>> {
     step(action)
-        .fit(fit, &super::labels(y))
+        .fit(
+            fit,
+            &super::labels(y),
+            &(0..y.len() as u64).collect::<Vec<u64>>(),
+        )
         .unwrap()
         .apply(all)
         .unwrap();
@@ -211,7 +217,8 @@ proptest! {
         let mut y: Vec<f64> = cells.iter().enumerate().map(|(row, cell)| f64::from(u8::from((row + usize::from(*cell)) % 3 == 0))).collect();
         let told = |y: &[f64]| {
             let mut columns = words(&text);
-            step(StepAction::Target(None, 5)).fit(&mut columns, &super::labels(y)).unwrap();
+            let rows: Vec<u64> = (0..y.len() as u64).map(|row| row * 7).collect();
+            step(StepAction::Target(None, 5)).fit(&mut columns, &super::labels(y), &rows).unwrap();
             columns.numbers("word").unwrap().to_vec()
         };
         let before = told(&y);
@@ -262,7 +269,7 @@ fn useless_columns_go_and_the_first_of_equals_stays() {
     let left = |useless: DropRule| {
         let mut columns = columns(&table.map(|row| row.to_vec()));
         step(StepAction::Drop(useless))
-            .fit(&mut columns, &super::labels(&[]))
+            .fit(&mut columns, &super::labels(&[]), &[])
             .unwrap();
         columns.names().concat()
     };
@@ -293,7 +300,7 @@ fn useless_columns_go_and_the_first_of_equals_stays() {
 fn odd_columns_are_named() {
     let table = [vec![0.0, -1.0], vec![1.0, 2.0]];
     let fit = |step: PrepStep| {
-        step.fit(&mut columns(&table), &super::labels(&[]))
+        step.fit(&mut columns(&table), &super::labels(&[]), &[])
             .unwrap_err()
     };
     insta::assert_snapshot!(fit(step(StepAction::Log1p)), @"the column `b` is -1 in row 1: only numbers above -1 have a logarithm of 1 + x");
@@ -309,14 +316,55 @@ fn odd_columns_are_named() {
     insta::assert_snapshot!(fit(PrepStep { pick, action: StepAction::Log1p }), @"no column that this step has use for matches `^(?:x.*)$`");
     let text = [Some("a".to_owned()), Some("b".to_owned())];
     let error = step(StepAction::OneHot(UnknownCategory::Error, 1, 1))
-        .fit(&mut words(&text), &super::labels(&[]))
+        .fit(&mut words(&text), &super::labels(&[]), &[])
         .unwrap_err();
     insta::assert_snapshot!(error, @"the text column `word` has 2 categories, at most 1 become columns: drop it, raise `max` or `min_count` of `onehot`, or use `target` or `hash`");
     let fitted = step(StepAction::OneHot(UnknownCategory::Error, 1, 9))
-        .fit(&mut words(&text), &super::labels(&[]))
+        .fit(&mut words(&text), &super::labels(&[]), &[])
         .unwrap();
     let mut other = words(&[Some("a".to_owned()), Some("c".to_owned())]);
     fitted.apply(&mut other).unwrap();
     assert_eq!(other.faults.keys().collect::<Vec<_>>(), [&1]);
     insta::assert_snapshot!(other.faults[&1], @"the column `word` is `c`, which training did not have");
+}
+
+#[test]
+fn a_row_that_comes_moves_no_other_to_another_fold() {
+    let cells =
+        |count: usize| -> Vec<f64> { (0..count).map(|row| (row * row % 97) as f64).collect() };
+    let prepared = |count: usize| {
+        // The last row changes what all others are scaled by.
+        let mut cells = cells(count);
+        *cells.last_mut().unwrap() *= 1.5;
+        let y = (0..count).map(|row| (row % 2) as f64).collect();
+        let table = Table::of_numbers(vec![("a".to_owned(), cells), ("y".to_owned(), y)]).unwrap();
+        let settings = PreprocessorSettings {
+            target: "y".to_owned(),
+            labels: TargetRule::binary(&["0"], &["1"]),
+            steps: vec![step(StepAction::Scale(ScaleMethod::Standard))],
+        };
+        let (preprocessor, x) = Preprocessor::fit(&table, &settings).unwrap();
+        let labels = preprocessor.labels(&table).unwrap();
+        let mut data = TrainingSet::new(x, labels, &[]).unwrap();
+        data.origins = preprocessor.training_rows().to_vec();
+        data
+    };
+    let (before, after) = (prepared(400), prepared(401));
+    assert_ne!(before.x[[0, 0]], after.x[[0, 0]], "all cells are others");
+    let folds = |data: &TrainingSet| Folds::new(data, 5, &FoldPlacement::Content, 42);
+    let (before, after) = (folds(&before), folds(&after));
+    for fold in 0..5 {
+        let held: Vec<u32> = before
+            .held(fold)
+            .into_iter()
+            .filter(|row| *row < 399)
+            .collect();
+        let later: Vec<u32> = after
+            .held(fold)
+            .into_iter()
+            .filter(|row| *row < 399)
+            .collect();
+        assert_eq!(held, later);
+        assert!(held.len() > 20, "{}", held.len());
+    }
 }

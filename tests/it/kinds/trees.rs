@@ -4,8 +4,9 @@ use ndarray::Array2;
 use proptest::prelude::*;
 
 use crate::world::package;
-use netsec::frame::labels::Classes;
-use netsec::model::data::TrainingSet;
+use netsec::base::cancel::Cancel;
+use netsec::frame::labels::{Classes, Labels};
+use netsec::model::data::{HeldOutRows, TrainingSet};
 use netsec::model::fitted::Model;
 use netsec::model::learner::FitTask;
 use netsec::model::learners::{LEARNERS, Learner, find};
@@ -40,6 +41,7 @@ fn fitted(learner: &Learner, x: &Array2<f64>, y: &[f64], rows: &[u32]) -> Model 
             rows,
             setting: &setting(learner),
             seed: 3,
+            cancel: &Cancel::new(),
         })
         .unwrap()
 }
@@ -92,7 +94,7 @@ proptest! {
                 if let Some(at) = learner.hypers.iter().position(|hyper| hyper.name == "criterion") {
                     setting[at] = f64::from(criterion);
                 }
-                let model = learner.fit(&FitTask { data: &data, rows: &all(&y), setting: &setting, seed: 3 }).unwrap();
+                let model = learner.fit(&FitTask { data: &data, rows: &all(&y), setting: &setting, seed: 3, cancel: &Cancel::new() }).unwrap();
                 for (feature, way) in ways.iter().enumerate().filter(|(_, way)| **way != 0) {
                     let mut steps: Vec<Vec<f64>> = Vec::new();
                     for value in -4..7 {
@@ -129,7 +131,7 @@ proptest! {
         }
         let logistic = find("logistic_regression").unwrap();
         let data = TrainingSet::new(holes, super::labels(&labels), &["a".to_owned(), "b".to_owned()]).unwrap();
-        let refused = logistic.fit(&FitTask { data: &data, rows: &all(&labels), setting: &logistic.usual(), seed: 1 });
+        let refused = logistic.fit(&FitTask { data: &data, rows: &all(&labels), setting: &logistic.usual(), seed: 1, cancel: &Cancel::new() });
         prop_assert!(refused.unwrap_err().to_string().contains("the feature `b` is missing in row"));
     }
 
@@ -168,7 +170,7 @@ proptest! {
             let model = |trees: f64| {
                 let mut setting = setting(learner);
                 setting[at] = trees;
-                learner.fit(&FitTask { data: &data, rows: &all(&y), setting: &setting, seed: 3 }).unwrap()
+                learner.fit(&FitTask { data: &data, rows: &all(&y), setting: &setting, seed: 3, cancel: &Cancel::new() }).unwrap()
             };
             let staged = model(9.0).staged(&data, &all(&y), &[2, 5, 9]).unwrap();
             for (told, trees) in staged.iter().zip([2.0, 5.0, 9.0]) {
@@ -213,6 +215,7 @@ fn boosting_ends_where_it_does_not_help_any_more() {
                 rows: &data.rows(),
                 setting: &setting,
                 seed: 1,
+                cancel: &Cancel::new(),
             })
             .unwrap();
         let Model::Trees(fitted) = fitted else {
@@ -280,5 +283,66 @@ fn shap_values_are_those_of_the_reference() {
                 );
             }
         }
+    }
+}
+
+#[test]
+fn boosting_stops_by_the_rows_that_are_to_judge_it() {
+    // The latest tenth of the rows speaks against all others.
+    let cell = |row: usize, column: usize| ((row * (7919 + 104_729 * column)) % 1009) as f64;
+    let x = Array2::from_shape_fn((600, 3), |(row, column)| cell(row, column));
+    let is_attack = |row: usize| (cell(row, 0) > 500.0) != (row >= 540);
+    let two: Vec<f64> = (0..600)
+        .map(|row| f64::from(u8::from(is_attack(row))))
+        .collect();
+    let classes = Classes::new(&[("benign", false), ("dos", true), ("probe", true)]);
+    let three = (0..600).map(|row| match is_attack(row) {
+        true => 1.0 + f64::from(u8::from(cell(row, 1) > 500.0)),
+        false => 0.0,
+    });
+    let three = Labels::of_numbers(classes, three).unwrap();
+    let learner = find("gradient_boosting").unwrap();
+    let mut setting = learner.usual();
+    let at = learner
+        .hypers
+        .iter()
+        .position(|hyper| hyper.name == "patience");
+    setting[at.unwrap()] = 3.0;
+    let rounds = |data: &TrainingSet| {
+        let task = FitTask {
+            data,
+            rows: &data.rows(),
+            setting: &setting,
+            seed: 1,
+            cancel: &Cancel::new(),
+        };
+        match learner.fit(&task).unwrap() {
+            Model::Trees(fitted) => fitted.trees.len(),
+            Model::ClassTrees(fitted) => fitted.trees.len() / fitted.told.len(),
+            _ => unreachable!("it is made of trees"),
+        }
+    };
+    for labels in [super::labels(&two), three] {
+        let mut data = TrainingSet::new(x.clone(), labels, &[]).unwrap();
+        let like_others = rounds(&data);
+        data.hold_out_last = (0..600).map(f64::from).collect();
+        assert_eq!(
+            rounds(&data),
+            4,
+            "by the latest, not after {like_others} rounds"
+        );
+        assert!(like_others > 10, "{like_others}");
+        data.hold_out_last.clear();
+        let last: Vec<u32> = (540..600).collect();
+        data.validation = Some(HeldOutRows {
+            x: data.select(&last),
+            labels: data.labels.select(&last),
+        });
+        // Here they are learned from, too.
+        let by_validation = rounds(&data);
+        assert!(
+            by_validation < like_others,
+            "{by_validation} of {like_others}"
+        );
     }
 }

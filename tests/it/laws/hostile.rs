@@ -189,6 +189,7 @@ fn a_matrix_that_lies_about_its_shape_costs_nothing() {
 mod models {
     use std::sync::OnceLock;
 
+    use netsec::base::cancel::Cancel;
     use netsec::export::{card, mlflow};
     use netsec::frame::table::Table;
     use netsec::model::bundle::ModelBundle;
@@ -276,6 +277,7 @@ mod models {
                     rows: &data.rows(),
                     setting: &setting,
                     seed: 1,
+                    cancel: &Cancel::new(),
                 };
                 let model = learner.fit(&task).unwrap();
                 let scores = model.scores(data.x.view(), labels.classes()).unwrap();
