@@ -7,6 +7,7 @@ use crate::model::bundle::ModelBundle;
 use crate::model::calibrate::Calibrator;
 use crate::model::class_report::{ClassReport, ShareOfRows};
 use crate::model::importance::importance;
+use crate::model::unseen::UnseenFamily;
 use crate::prep::preprocessor::{RequiredColumn, TrainedColumn};
 
 /// How many features the card names.
@@ -54,6 +55,7 @@ pub fn card(name: &str, bundle: &ModelBundle, digest: &str, lineage: &str) -> St
     if let Some(report) = &bundle.by_class {
         text.push_str(&classes(report));
     }
+    text.push_str(&unseen(&bundle.unseen_families));
     text.push_str(&inputs(bundle));
     let prep = &bundle.preprocessor;
     text.push_str("\n## Preprocessing\n\n");
@@ -89,6 +91,19 @@ fn classes(report: &ClassReport) -> String {
             share(class.recall),
             share(class.precision)
         );
+    }
+    text
+}
+
+/// What would be found of families of attacks that were never seen.
+fn unseen(families: &[UnseenFamily]) -> String {
+    if families.is_empty() {
+        return String::new();
+    }
+    let mut text = "\n## Families that were never seen\n\nIn cross-validation, by models that were fitted without the family:\n\n"
+        .to_owned();
+    for family in families {
+        let _ = writeln!(text, "- {}", family.tell());
     }
     text
 }

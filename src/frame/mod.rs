@@ -8,6 +8,7 @@ pub mod dataset;
 pub mod diff;
 pub mod hash;
 pub mod labels;
+pub mod moments;
 pub mod npy;
 pub mod npz;
 pub mod rows;

@@ -10,11 +10,13 @@ use crate::base::stored::StoredDocument;
 use crate::gate::curves::{CalibrationBin, ThresholdPoint};
 use crate::gate::latency::RowLatency;
 use crate::gate::paired::PairedDifference;
+use crate::gate::time_decay::TimeDecay;
 use crate::gate::traffic::TrafficOutlook;
 use crate::model::class_report::ClassReport;
 use crate::model::hyper::HyperparameterValue;
 use crate::model::intervals::Interval;
 use crate::model::metrics::Metrics;
+use crate::model::unseen::UnseenFamily;
 use crate::profile::giveaway::Giveaway;
 
 /// The decision about a challenger.
@@ -44,6 +46,9 @@ pub struct Decision {
     pub comparison: Option<ChampionComparison>,
     /// The figures of every value of the columns that were asked for.
     pub slices: Vec<TestSlice>,
+    /// The figures window by window of time, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_time: Option<TimeDecay>,
     /// What the challenger would do in the expected traffic.
     pub traffic: Option<TrafficOutlook>,
     /// What was measured where it was made; told beside it, and not stored in it.
@@ -170,6 +175,10 @@ pub struct JudgedModel {
     pub curve: Vec<ThresholdPoint>,
     /// How often rows with about the same probability are attacks.
     pub calibration: Vec<CalibrationBin>,
+    /// What is found of each family of attacks in cross-validation by models that never saw it, if
+    /// that was asked for: those first of which least is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen_families: Vec<UnseenFamily>,
     /// Columns that may hold for the testbed only, and the figures in cross-validation without
     /// them.
     pub without_shortcuts: Option<(Vec<String>, Metrics)>,

@@ -74,6 +74,20 @@ pub enum GateError {
         /// How many it may have.
         most: usize,
     },
+    /// Windows are so short that there are too many.
+    #[error(
+        "by_time: the rows reach over {windows} windows of {window} by `{column}`, and at most {most} are told apart: set a longer `window`"
+    )]
+    TooManyWindows {
+        /// The column of times.
+        column: String,
+        /// How long a window is.
+        window: String,
+        /// How many there are.
+        windows: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// The rows cannot be read.
     #[error(transparent)]
     Rows(#[from] TableError),

@@ -125,6 +125,7 @@ impl EvaluatedModel {
             by_class: ClassReport::of(labels, &self.scores, self.metrics.threshold),
             curve: curve(labels, &self.scores),
             calibration: calibration(labels, &self.scores),
+            unseen_families: bundle.unseen_families.clone(),
             without_shortcuts: bundle.without_shortcuts.clone(),
         }
     }

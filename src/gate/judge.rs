@@ -22,6 +22,8 @@ use crate::gate::rows::{fair_rows, too_few};
 use crate::gate::rules::{ClassFloors, GateRules, ImproveRule};
 use crate::gate::slices::slices;
 use crate::gate::traffic::amount;
+use crate::gate::unseen;
+use crate::gate::windows::{self, time_decay};
 use crate::model::class_metrics::ClassMetrics;
 use crate::model::class_report::ClassReport;
 use crate::model::intervals::Interval;
@@ -76,6 +78,13 @@ pub fn decide(
     if champion.is_none() {
         decision.notes.push(no_champion(&leaks));
     }
+    if let Some(rule) = &rules.by_time {
+        let least = (rules.min_attacks, rules.min_benign);
+        let decay = time_decay(rule, least, &test, &labels, &challenger, champion.as_ref())?;
+        let judged = rule.at_least.map(|least| windows::judge(&decay, least));
+        decision.rules.extend(judged);
+        decision.by_time = Some(decay);
+    }
     for column in &rules.slices {
         let found = slices(column, &labels, &test, &challenger, champion.as_ref())?;
         decision.slices.extend(found);
@@ -108,6 +117,7 @@ fn check_metrics(rules: &GateRules, classes: &Classes) -> Result<(), GateError> 
     }
     let mut named = vec![&rules.metric];
     named.extend(rules.at_least.iter().map(|(metric, _)| metric));
+    named.extend(rules.by_time.iter().map(|rule| &rule.metric));
     named.extend(rules.not_worse.iter().map(|rule| &rule.metric));
     if let ImproveRule::Proven { metric, .. } = &rules.improve {
         named.push(metric);
@@ -147,6 +157,7 @@ fn undecided(rules: &GateRules, challenger: &ContenderModel, rows: JudgedRows) -
         champion: None,
         comparison: None,
         slices: Vec::new(),
+        by_time: None,
         traffic: None,
         latency: None,
     }
@@ -194,6 +205,10 @@ impl Contenders<'_> {
                 .push(self.reaches("at_least", name, found, *least));
         }
         self.reaches_by_class(decision);
+        let families = &challenger.model.bundle.unseen_families;
+        decision
+            .rules
+            .extend(unseen::judge(families, &rules.unseen));
         decision.rules.push(self.detects(&decision.rows));
         self.giveaways(decision);
     }

@@ -1,7 +1,7 @@
 //! Whether a challenger replaces the champion: fair rows, paired tests, rules, and the decision.
 //!
-//! [`judge::decide`] takes two models and a table and returns a [`decision::Decision`]; what becomes
-//! of it, such as a ref that moves, is not known here.
+//! [`judge::decide`] takes two models and a table and returns a [`decision::Decision`]; what
+//! becomes of it, such as a ref that moves, is not known here.
 
 pub mod contenders;
 pub mod curves;
@@ -16,4 +16,7 @@ pub mod paired;
 pub mod rows;
 pub mod rules;
 pub mod slices;
+pub mod time_decay;
 pub mod traffic;
+pub mod unseen;
+pub mod windows;

@@ -13,12 +13,16 @@ pub struct GateRules {
     pub at_least: Vec<(String, f64)>,
     /// What it has to reach of single classes.
     pub at_least_by_class: Vec<ClassFloors>,
+    /// What has to be found of each family of attacks by models that never saw it, by the share.
+    pub unseen: Vec<(String, f64)>,
     /// What it has to be better in.
     pub improve: ImproveRule,
     /// What it must not be worse in.
     pub not_worse: Vec<NotWorseRule>,
     /// What it must not exceed.
     pub limits: GateLimits,
+    /// The windows of time by which figures are told apart.
+    pub by_time: Option<WindowRule>,
     /// Columns by whose values figures are told apart.
     pub slices: Vec<String>,
     /// The traffic that it is to watch.
@@ -29,6 +33,21 @@ pub struct GateRules {
     pub min_benign: usize,
     /// Whether test rows that equal training rows are judged by, too.
     pub keeps_seen: bool,
+}
+
+/// Windows of time.
+#[derive(Clone, Debug)]
+pub struct WindowRule {
+    /// The column of times.
+    pub column: String,
+    /// How long a window is, as it is written.
+    pub window: String,
+    /// The same in seconds.
+    pub seconds: f64,
+    /// The metric.
+    pub metric: String,
+    /// What it has to reach in each window.
+    pub at_least: Option<f64>,
 }
 
 /// What the challenger has to reach of a class.

@@ -15,6 +15,7 @@ use crate::model::hyper::HyperparameterValue;
 use crate::model::intervals::Interval;
 use crate::model::metrics::Metrics;
 use crate::model::scores::Scores;
+use crate::model::unseen::UnseenFamily;
 use crate::prep::cells::CellKind;
 use crate::prep::preprocessor::{Preprocessor, RequiredColumn};
 
@@ -52,6 +53,10 @@ pub struct ModelBundle {
     /// Its figures class by class in cross-validation, where there are more than two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_class: Option<ClassReport>,
+    /// What is found of each family of attacks in cross-validation by models that never saw it, if
+    /// that was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen_families: Vec<UnseenFamily>,
     /// Columns that may hold for the testbed only, and the figures in cross-validation without
     /// them, at the threshold .5.
     #[serde(default)]
@@ -92,6 +97,7 @@ impl ModelBundle {
             model,
             calibrator: None,
             by_class: None,
+            unseen_families: Vec::new(),
             without_shortcuts: None,
             profile: None,
         }

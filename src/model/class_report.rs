@@ -66,7 +66,8 @@ pub struct ShareOfRows {
 }
 
 impl ShareOfRows {
-    fn new(hits: u64, of: u64) -> Option<Self> {
+    /// Counts rows; none where there are none.
+    pub(crate) fn new(hits: u64, of: u64) -> Option<Self> {
         (of > 0).then(|| Self {
             hits,
             of,

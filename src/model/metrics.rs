@@ -359,8 +359,9 @@ impl RankedRows {
     /// share of *all* benign rows raises an alarm, not only of these: it holds at least as often as
     /// `confidence` says.
     ///
-    /// How many of so many benign rows lie above that threshold is binomial, which says between
-    /// which two of them it lies; then the recall at either is a share of the attacks (Clopper and
+    /// How many of so many benign rows lie above a threshold that just keeps to the budget is
+    /// binomial: with fewer than one end of that a threshold surely keeps to it, with more than the
+    /// other it surely does not. The recall at either is a share of the attacks (Clopper and
     /// Pearson, 1934). Each of the four ends may be wrong a quarter as often as all may together
     /// (Bonferroni). Where even no alarm may be too many, the lower end is 0.
     pub fn recall_within(&self, budget: f64, confidence: f64) -> [f64; 2] {
@@ -374,23 +375,23 @@ impl RankedRows {
             }) += 1;
         }
         let [fewest, most] = likely_counts(benign, budget, tail);
-        // Attacks that score at least as high as the benign row of this rank, and those that score
-        // higher.
-        let (mut from, mut above) = (0, attacks);
-        let (mut seen, mut found) = (0, 0);
+        // Attacks at thresholds that surely keep to the budget, and at those that may: rows that
+        // are tied raise an alarm together.
+        let (mut surely, mut perhaps) = (0, 0);
+        let (mut passed, mut found) = (0, 0);
         for tied in self.rows.chunk_by(|a, b| a.0 == b.0) {
             let hits = tied.iter().filter(|(_, is_attack)| *is_attack).count() as u64;
-            let passed = seen + (tied.len() as u64 - hits);
-            if fewest > 0 && seen < fewest && passed >= fewest {
-                from = found + hits;
+            passed += tied.len() as u64 - hits;
+            found += hits;
+            if passed < fewest {
+                surely = found;
             }
-            if seen <= most && passed > most {
-                above = found;
+            if passed <= most {
+                perhaps = found;
             }
-            (seen, found) = (passed, found + hits);
         }
         let exact = |hits: u64| clopper_pearson(hits, attacks, 1.0 - 2.0 * tail);
-        [exact(from)[0], exact(above)[1]]
+        [exact(surely)[0], exact(perhaps)[1]]
     }
 
     /// Returns the lowest threshold with at most this share of false alarms; infinite if even the
@@ -491,6 +492,30 @@ mod tests {
         let p = Scores::of_attack(vec![0.3, 0.2, 0.3, 0.7, 0.8, 0.6]);
         let within = RankedRows::of_folds(&y, &p, &folds).metrics(|_| 1.0, 0.5);
         assert_eq!(within.roc_auc, (1.5 + 2.0) / 4.0);
+    }
+
+    #[test]
+    fn the_recall_within_a_budget_lies_in_its_interval_also_where_scores_are_tied() {
+        let is_attack = |row: usize| row.is_multiple_of(3);
+        let y = Labels::of_attacks((0..9_000).map(is_attack));
+        for levels in [2_usize, 5, 40, 9_000] {
+            let told = |row: usize| {
+                ((row * 7919 + 2_000 * usize::from(is_attack(row))) % 9_000 * levels / 9_000) as f64
+            };
+            let p = Scores::of_attack((0..9_000).map(|row| told(row) / levels as f64).collect());
+            let ranked = RankedRows::new(&y, &p);
+            let metrics = ranked.metrics(|_| 1.0, 0.5);
+            for (budget, recall) in [
+                (0.001, metrics.recall_at_fpr_0_001),
+                (0.01, metrics.recall_at_fpr_0_01),
+            ] {
+                let [low, high] = ranked.recall_within(budget, 0.95);
+                assert!(
+                    low <= recall && recall <= high,
+                    "{levels}: {low} {recall} {high}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -26,3 +26,4 @@ pub mod scores;
 pub mod softmax_linear;
 pub mod svm;
 pub mod tree_learner;
+pub mod unseen;

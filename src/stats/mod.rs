@@ -8,5 +8,6 @@ pub mod distances;
 pub mod draws;
 pub mod hypothesis;
 pub mod ks;
+pub mod line;
 pub mod logistic;
 pub mod softmax;

@@ -11,7 +11,6 @@ use ndarray::ArrayView1;
 use serde::Serialize;
 
 use crate::base::digest::FramedHasher;
-use crate::frame::table::{ColumnType, Table, TableError, read_time};
 use crate::model::data::TrainingSet;
 
 /// By what a row finds its fold.
@@ -161,36 +160,6 @@ pub fn places(data: &TrainingSet, seed: u64) -> Vec<f64> {
     let heads = heads(data, "netsec 2026-11 share 2", seed).into_iter();
     let place = |head: u64| (head >> 11) as f64 / (1_u64 << 53) as f64;
     heads.map(place).collect()
-}
-
-/// Returns the cells of a column as moments: times, what reads as such, or numbers.
-///
-/// # Errors
-/// A cell is none of these.
-pub fn moments(table: &Table, column: &str) -> Result<Vec<f64>, TableError> {
-    let cells: Vec<f64> = match table.column_type(column)? {
-        ColumnType::Time => table
-            .times(column)?
-            .into_iter()
-            .map(|ms| ms.map_or(f64::NAN, |ms| ms as f64))
-            .collect(),
-        ColumnType::Text => {
-            let read = |cell: Option<String>| {
-                cell.as_deref()
-                    .and_then(read_time)
-                    .map_or(f64::NAN, |ms| ms as f64)
-            };
-            table.texts(column)?.into_iter().map(read).collect()
-        }
-        _ => table.numbers(column)?,
-    };
-    match cells.iter().position(|cell| cell.is_nan()) {
-        Some(row) => Err(TableError(format!(
-            "the column `{column}` has no time in row {}",
-            row + 1
-        ))),
-        None => Ok(cells),
-    }
 }
 
 /// What digests that place rows begin with.

@@ -10,6 +10,7 @@ use crate::model::class_report::ClassReport;
 use crate::model::hyper::HyperparameterValue;
 use crate::model::intervals::Interval;
 use crate::model::metrics::Metrics;
+use crate::model::unseen::UnseenFamily;
 
 /// The leaderboard of a search.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -33,6 +34,10 @@ pub struct Leaderboard {
     /// The figures of each class of the picked trial, where there are more than two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_class: Option<ClassReport>,
+    /// What is found of each family of attacks by models that never saw it, if that was asked for:
+    /// those first of which least is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unseen_families: Vec<UnseenFamily>,
     /// The picked trial on shares of the rows, if that was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub learning_curve: Vec<CurvePoint>,

@@ -1,7 +1,9 @@
 //! The search for a model: trials, folds, what is picked.
 
+pub mod families;
 pub mod folds;
 pub mod leaderboard;
+pub mod left_out;
 pub mod search;
 pub mod selection;
 pub mod shortcuts;

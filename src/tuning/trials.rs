@@ -15,6 +15,7 @@ use crate::model::scores::Scores;
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::sub_action::SubAction;
+use crate::tuning::families::Families;
 use crate::tuning::folds::{Folds, FoldsKey, places};
 
 /// A setting of a learner on a share of the rows.
@@ -23,6 +24,8 @@ pub(crate) struct TrialFit {
     pub(crate) learner: &'static Learner,
     pub(crate) setting: Hyperparameters,
     pub(crate) share: f64,
+    /// The family of attacks whose rows its models are not fitted to.
+    pub(crate) left_out: Option<u16>,
 }
 
 impl TrialFit {
@@ -55,6 +58,7 @@ impl TrialFit {
         self.learner.name == other.learner.name
             && self.setting == other.setting
             && self.share == other.share
+            && self.left_out == other.left_out
     }
 }
 
@@ -93,6 +97,7 @@ pub(crate) struct CrossValidation<'a> {
     metric: &'a str,
     /// Whether models are judged by the rows that they were fitted to, too.
     with_gap: bool,
+    families: Families,
     seed: u64,
     /// Of every row its place among all, for trials on a share of them.
     places: OnceLock<Vec<f64>>,
@@ -125,6 +130,8 @@ pub(crate) struct TrialPlan<'a> {
     pub(crate) metric: &'a str,
     /// Whether they are judged by the rows that they were fitted to, too.
     pub(crate) with_gap: bool,
+    /// The families of attacks that trials may leave out.
+    pub(crate) families: Families,
 }
 
 impl<'a> CrossValidation<'a> {
@@ -136,6 +143,7 @@ impl<'a> CrossValidation<'a> {
             inputs,
             metric,
             with_gap,
+            families,
         } = plan;
         let (places, news) = (OnceLock::new(), Mutex::default());
         Self {
@@ -146,6 +154,7 @@ impl<'a> CrossValidation<'a> {
             inputs,
             metric,
             with_gap,
+            families,
             seed,
             places,
             news,
@@ -168,6 +177,7 @@ impl<'a> CrossValidation<'a> {
             inputs: self.inputs.clone(),
             metric: self.metric,
             with_gap: false,
+            families: Families::default(),
         };
         CrossValidation::new(data, self.folds.clone(), plan, self.seed)
     }
@@ -175,6 +185,11 @@ impl<'a> CrossValidation<'a> {
     /// Returns the rows.
     pub(crate) fn data(&self) -> &TrainingSet {
         self.data
+    }
+
+    /// Returns the families of attacks that trials may leave out.
+    pub(crate) fn families(&self) -> &Families {
+        &self.families
     }
 
     /// Returns the attacks and the benign rows of every fold.
@@ -197,6 +212,12 @@ impl<'a> CrossValidation<'a> {
         if trial.share < 1.0 {
             part = part.with("share", trial.share);
         }
+        if let Some(family) = trial.left_out {
+            let names = &self.families.names;
+            part = part
+                .with("left_out", &names[usize::from(family)])
+                .with("families", &self.families.column);
+        }
         if !self.data.directions.is_empty() && trial.learner.monotone {
             part = part.with("directions", &self.data.directions);
         }
@@ -204,6 +225,9 @@ impl<'a> CrossValidation<'a> {
             part = part.with("gap", self.metric);
         }
         part.inputs.clone_from(&self.inputs);
+        if trial.left_out.is_some() && self.families.column.is_some() {
+            part.inputs.push("rows");
+        }
         part
     }
 
@@ -389,6 +413,9 @@ impl<'a> CrossValidation<'a> {
         if family.share < 1.0 {
             let places = self.places.get_or_init(|| places(self.data, self.seed));
             rows.retain(|row| places[*row as usize] <= family.share);
+        }
+        if let Some(left_out) = family.left_out {
+            rows.retain(|row| self.families.of[*row as usize] != Some(left_out));
         }
         let fitted = family.learner.fit(&FitTask {
             data: self.data,

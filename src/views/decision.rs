@@ -11,6 +11,8 @@ use crate::render::chart::{self, AxisScale, ChartAxis, ChartDot, ChartLine, char
 use crate::render::html;
 use crate::render::html::escape;
 use crate::views::classes::class_tables;
+use crate::views::unseen::unseen_table;
+use crate::views::windows::time_section;
 
 /// The lowest false-positive rate that plots show.
 const LEAST_RATE: f64 = 1e-4;
@@ -50,7 +52,11 @@ pub fn page(decision: &Decision) -> String {
         if let Some(report) = &challenger.by_class {
             body.push_str(&class_tables(report));
         }
+        body.push_str(&unseen_table(&challenger.unseen_families));
         body.push_str(&plots(challenger, champion, decision.traffic.as_ref()));
+    }
+    if let Some(decay) = &decision.by_time {
+        body.push_str(&time_section(decay));
     }
     if let Some(traffic) = &decision.traffic {
         body.push_str(&traffic_table(traffic));

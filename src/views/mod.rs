@@ -7,4 +7,6 @@ pub mod junit;
 pub mod leaderboard;
 pub mod report_schemas;
 pub mod sweep_plot;
+pub mod unseen;
 pub mod validation;
+pub mod windows;

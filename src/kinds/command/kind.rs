@@ -263,10 +263,11 @@ impl Stage for CommandStage {
         self.say(outputs, "stdout", stdout)?;
         self.say(outputs, "stderr", stderr)?;
         if left_behind > 0 && matches!(end, ProgramExit::Exit(_)) {
-            outputs.note(format!(
-                "`{}` left {left_behind} processes running, which were ended with it",
-                self.run[0]
-            ));
+            let left = match left_behind {
+                1 => "1 process running, which was".to_owned(),
+                count => format!("{count} processes running, which were"),
+            };
+            outputs.note(format!("`{}` left {left} ended with it", self.run[0]));
         }
         self.check_end(end, &tail)?;
         self.take_outputs(folder, &tail, outputs)

@@ -9,10 +9,12 @@ use crate::gate::judge::decide;
 use crate::gate::latency::RowLatency;
 use crate::gate::rules::GateRules;
 use crate::gate::slices::least_found;
+use crate::gate::time_decay::TimeDecay;
 use crate::gate::traffic::TrafficOutlook;
 use crate::kinds::dataset::Dataset;
 use crate::kinds::evaluate::params::EvaluateParams;
 use crate::model::class_report::{ClassFigures, ClassReport};
+use crate::model::unseen::UnseenFamily;
 use crate::profile::giveaway::GiveawayGrade;
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
@@ -140,6 +142,8 @@ fn notes(decision: &Decision, challenger: &JudgedModel) -> Vec<String> {
     let by_class = challenger.by_class.as_ref();
     let least = by_class.and_then(ClassReport::least_found);
     notes.extend(least.map(ClassFigures::tell_least));
+    notes.extend(challenger.unseen_families.first().map(UnseenFamily::tell));
+    notes.extend(decision.by_time.as_ref().map(TimeDecay::tell));
     notes.extend(decision.latency.as_ref().map(RowLatency::tell));
     notes.extend(decision.traffic.iter().flat_map(TrafficOutlook::tell));
     if decision.rows.seen_in_training > 0 {

@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::nearest::suggest;
 use crate::gate::rules::{
-    ClassFloors, ExpectedTraffic, GateLimits, GateRules, ImproveRule, NotWorseRule,
+    ClassFloors, ExpectedTraffic, GateLimits, GateRules, ImproveRule, NotWorseRule, WindowRule,
 };
 use crate::kinds::evaluate::rate::{DailyRate, WrittenRate};
 use crate::kinds::metric_floors::{check_reachable, floors};
 use crate::model::class_report::ClassFigures;
 use crate::model::metrics::CHOICES;
+use crate::model::unseen::UnseenFamily;
 use crate::stage::declare::{choices, params};
 use crate::stage::param::{ParamError, ParamStep, ParamType};
 
@@ -47,6 +48,10 @@ params! {
         /// `f1` of what is told to be of it.
         at_least_by_class: BTreeMap<String, BTreeMap<String, f64>> = "{}", in
                 ParamType::Map(&ParamType::Map(&ParamType::Float(0.0, 1.0)));
+        /// What share of each family of attacks has to raise an alarm when it was never trained on,
+        /// as `leave_out` of `train` finds it: `at_fpr_0_01`, within 1 % false positives, and
+        /// `at_fpr_0_001`.
+        unseen: BTreeMap<String, f64> = "{}", in ParamType::Map(&ParamType::Float(0.0, 1.0));
         /// `improve`: the challenger has to be shown to be better than the champion, as the
         /// parameter `improve` says. `better`: its score has to be higher, by however little; an
         /// equally good model replaces the champion every other time.
@@ -62,6 +67,9 @@ params! {
         /// every value how many attacks are found and how many benign rows raise an alarm, with
         /// exact intervals.
         slices: Vec<String> = "[]";
+        /// Windows of time in which the models are judged one by one: how the metric goes over
+        /// time.
+        by_time: Option<ByTimeParams>;
         /// The rows a day that the detector is to watch, such as `14.4M/day`: the decision then
         /// tells alerts a day and the precision there. Needs `prevalence`.
         traffic: Option<WrittenRate>;
@@ -109,6 +117,20 @@ params! {
         confidence: f64 = "0.95", in CONFIDENCE;
         /// What becomes of a challenger where the rows are too few to tell.
         unclear: UnclearRows = "reject";
+    }
+}
+
+params! {
+    /// Windows of time.
+    pub(crate) struct ByTimeParams {
+        /// The column of times of the test rows.
+        column: String = required;
+        /// How long a window is, such as `1d`, `12h` or `30min`.
+        window: String = "1d";
+        /// The metric; that of the stage if it is left out.
+        metric: Option<String>, in ParamType::Choice(&CHOICES);
+        /// What it has to reach in each window that has enough rows of both kinds.
+        at_least: Option<f64>, in ParamType::Float(-1e9, 1.0);
     }
 }
 
@@ -172,10 +194,12 @@ impl EvaluateParams {
         check_reachable(&self.metric, self.min_score)?;
         let at_least = floors("at_least", self.at_least.clone())?;
         let at_least_by_class = by_class(&self.at_least_by_class)?;
+        let unseen = unseen(&self.unseen)?;
         self.check_rule()?;
         self.check_slices()?;
         self.check_not_worse()?;
         let traffic = self.expected_traffic()?;
+        let by_time = self.windows()?;
         let improve = match self.rule {
             GateRule::Better => ImproveRule::AnyHigher,
             GateRule::Improve => ImproveRule::Proven {
@@ -189,6 +213,7 @@ impl EvaluateParams {
             min_score: self.min_score,
             at_least,
             at_least_by_class,
+            unseen,
             improve,
             not_worse: self.not_worse.into_iter().map(not_worse).collect(),
             limits: GateLimits {
@@ -197,6 +222,7 @@ impl EvaluateParams {
                 size_mb: self.limits.size_mb,
                 latency_ms: self.limits.latency_ms,
             },
+            by_time,
             slices: self.slices,
             traffic,
             min_attacks: self.min_attacks,
@@ -238,6 +264,30 @@ impl EvaluateParams {
             message: message.to_owned(),
             help: Some("write two rules".to_owned()),
         }])
+    }
+
+    /// Returns the windows of time by which models are judged.
+    fn windows(&self) -> Result<Option<WindowRule>, Vec<ParamError>> {
+        let Some(asked) = &self.by_time else {
+            return Ok(None);
+        };
+        let wrong = |message: String| {
+            let help = "say `1d`, `12h`, `30min` or `90s`";
+            vec![ParamError::new(&["by_time", "window"], message, help)]
+        };
+        let seconds = seconds(&asked.window)
+            .ok_or_else(|| wrong(format!("`{}` is no length of time", asked.window)))?;
+        let metric = asked.metric.as_ref().unwrap_or(&self.metric);
+        if let Some(least) = asked.at_least {
+            check_reachable(metric, least)?;
+        }
+        Ok(Some(WindowRule {
+            column: asked.column.clone(),
+            window: asked.window.clone(),
+            seconds,
+            metric: metric.clone(),
+            at_least: asked.at_least,
+        }))
     }
 
     fn check_slices(&self) -> Result<(), Vec<ParamError>> {
@@ -291,6 +341,38 @@ impl EvaluateParams {
             }
             (None, None) => Ok(None),
         }
+    }
+}
+
+/// Reads a length of time: a number with its unit.
+fn seconds(text: &str) -> Option<f64> {
+    let at = text.find(|c: char| c.is_ascii_alphabetic())?;
+    let (number, unit) = text.split_at(at);
+    let unit = match unit.trim() {
+        "s" => 1.0,
+        "min" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        "w" => 7.0 * 86_400.0,
+        _ => return None,
+    };
+    let number: f64 = number.trim().parse().ok()?;
+    Some(number * unit).filter(|seconds| *seconds > 0.0 && seconds.is_finite())
+}
+
+/// Returns what has to be found of families that were never seen.
+fn unseen(asked: &BTreeMap<String, f64>) -> Result<Vec<(String, f64)>, Vec<ParamError>> {
+    let shares = UnseenFamily::SHARES;
+    match asked.keys().find(|name| !shares.contains(&name.as_str())) {
+        Some(name) => {
+            let message = format!("there is no share `{name}`");
+            let help = suggest(name, shares).unwrap_or_default();
+            Err(vec![ParamError::new(&["unseen", name], message, &help)])
+        }
+        None => Ok(asked
+            .iter()
+            .map(|(name, least)| (name.clone(), *least))
+            .collect()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Folds of a cross-validation: by what rows find theirs, and whether each tells something.
 
+use crate::frame::moments::moments;
 use crate::frame::table::TableError;
 use crate::kinds::dataset::Dataset;
 use crate::kinds::train::params::FoldBasis;
@@ -9,7 +10,7 @@ use crate::prep::step::FittedStep;
 use crate::stage::error::StageError;
 use crate::stage::io::Inputs;
 use crate::stage::param::ParamError;
-use crate::tuning::folds::{FoldOrigin, FoldPlacement, moments};
+use crate::tuning::folds::{FoldOrigin, FoldPlacement};
 
 /// With fewer rows of a class in each fold it is dealt out evenly where nothing else is said.
 const RARE: usize = 50;

@@ -12,7 +12,7 @@ use crate::frame::npy;
 use crate::kinds::dataset::Dataset;
 use crate::kinds::train::folding::{FoldPlan, FoldSettings};
 use crate::kinds::train::params::{MonotoneDirection, SearchMethod, SearchParams, TrainParams};
-use crate::kinds::train::{candidates, picking};
+use crate::kinds::train::{candidates, families, picking};
 use crate::model::bundle::ModelBundle;
 use crate::model::class_metrics::ClassMetrics;
 use crate::model::class_report::ClassReport;
@@ -30,8 +30,10 @@ use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::param::{ParamError, ParamStep, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+use crate::tuning::families::Families;
 use crate::tuning::folds::{FoldPlacement, Folds, FoldsKey, rows_digest};
 use crate::tuning::leaderboard::{CurvePoint, ShortcutAblation};
+use crate::tuning::left_out::unseen_families;
 use crate::tuning::search::{self, SearchDimension, SearchSpace, SearchStrategy};
 use crate::tuning::selection::{self, JudgedTrial, SelectionRule};
 use crate::tuning::shortcuts::without_shortcuts;
@@ -111,6 +113,7 @@ struct TrainStage {
     folding: FoldSettings,
     monotone: BTreeMap<String, MonotoneDirection>,
     select: SelectionRule,
+    leave_out: Option<String>,
     curve: Vec<f64>,
 }
 
@@ -135,6 +138,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
             folding,
             monotone: params.monotone,
             select,
+            leave_out: params.leave_out,
             curve: params.learning_curve,
         })),
         _ => Err(faults),
@@ -185,7 +189,11 @@ impl Stage for TrainStage {
             data.validation = Some(validation(input, &preprocessor)?);
             folding.inputs.extend(["validation", "preprocessor"]);
         }
-        let sweep = self.sweep(&data, &folding, outputs, context)?;
+        let families = match &self.leave_out {
+            Some(word) => families::read(word, inputs, &data, &preprocessor)?,
+            None => Families::default(),
+        };
+        let sweep = self.sweep(&data, &folding, families, outputs, context)?;
         let (trials, outcomes) = self.search(&sweep, outputs, context)?;
         let judged = selection::judged(&self.select, &data, outcomes);
         let order = SelectionRule::order(&trials, &judged);
@@ -204,6 +212,12 @@ impl Stage for TrainStage {
         if !self.curve.is_empty() {
             board.learning_curve =
                 self.learning_curve(&sweep, best, &data, trials.len(), context)?;
+        }
+        let done = trials.len() + self.curve.len();
+        board.unseen_families =
+            unseen_families(best, &picked.scored, &data, &sweep, done, context)?;
+        if let Some(least) = board.unseen_families.first() {
+            outputs.note(least.tell());
         }
         let blind = without_shortcuts(best, &data, &preprocessor, &sweep, context)?;
         if let Some((columns, metrics)) = &blind {
@@ -247,6 +261,7 @@ impl Stage for TrainStage {
         bundle.calibrator.clone_from(&picked.calibrator);
         bundle.intervals = sure;
         bundle.by_class = board.by_class;
+        bundle.unseen_families = board.unseen_families;
         bundle.without_shortcuts = blind;
         bundle.profile = inputs.maybe("profile").map(Input::bytes).transpose()?;
         outputs.bytes("model", bundle.encode());
@@ -358,6 +373,7 @@ impl TrainStage {
         &'a self,
         data: &'a TrainingSet,
         folding: &FoldPlan,
+        families: Families,
         outputs: &mut Outputs,
         context: &StageContext<'_>,
     ) -> Result<CrossValidation<'a>, StageError> {
@@ -377,6 +393,7 @@ impl TrainStage {
             inputs: folding.inputs.clone(),
             metric: &self.select.metric,
             with_gap: self.select.overfit_gap.is_some(),
+            families,
         };
         let sweep = CrossValidation::new(data, folds, plan, context.seed);
         self.folding
@@ -431,6 +448,7 @@ impl TrainStage {
                     learner: self.learners[trial.candidate],
                     setting: trial.setting.clone(),
                     share: trial.share,
+                    left_out: None,
                 };
                 let batch: Vec<TrialFit> = next.iter().map(of).collect();
                 let found = sweep.carry_out(&batch, trials.len(), self.prune, context)?;

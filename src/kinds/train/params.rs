@@ -43,6 +43,11 @@ params! {
         /// The highest false-positive rate allowed: the threshold of the model is the lowest
         /// probability that keeps it in cross-validation, instead of 0.5.
         threshold_fpr: Option<f64>, in ParamType::Float(0.0, 1.0);
+        /// Families of attacks that are left out of training in turn, to see what is found of one
+        /// that was never seen: a column of the input `rows`, or `each_class` for the classes of
+        /// `target_map`. The picked trial is carried out once more for each; in the leaderboard as
+        /// `unseen_families`.
+        leave_out: Option<String>;
         /// Shares of the training rows with which the picked trial is carried out again, to see
         /// whether more rows would help; in the leaderboard as `learning_curve`.
         learning_curve: Vec<f64> = "[]", in ParamType::List(&ParamType::Float(1e-6, 1.0));

@@ -206,3 +206,174 @@ fn what_does_not_go_with_classes_is_refused_with_what_to_do() {
         "`2` is no class: one is 0, 1 or a name",
     );
 }
+
+#[test]
+fn a_family_that_is_left_out_is_found_less_and_the_gate_may_ask_for_it() {
+    let asked = |unseen: &str| {
+        let world = world(FAMILIES, &format!(", unseen: {{at_fpr_0_01: {unseen}}}"));
+        let text = pipeline(FAMILIES, &format!(", unseen: {{at_fpr_0_01: {unseen}}}"));
+        world.write(
+            "p.yaml",
+            text.replace(
+                "threshold_fpr: 0.05",
+                "threshold_fpr: 0.05\n      leave_out: each_class",
+            ),
+        );
+        world
+    };
+    let strict = asked("0.9");
+    let ran = strict.netsec(&["run", "p.yaml"]);
+    assert_eq!(ran.code, 6, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("had it never been seen"),
+        "{}",
+        ran.stderr
+    );
+    let board: Value = serde_json::from_str(&strict.ok(&["cat", "train.metrics"])).unwrap();
+    let families = board["unseen_families"].as_array().unwrap();
+    let names: Vec<&str> = families
+        .iter()
+        .map(|family| family["family"].as_str().unwrap())
+        .collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    let share = |family: &Value, side: &str| family[side]["at_fpr_0_01"]["share"].as_f64().unwrap();
+    for family in families {
+        assert!(
+            share(family, "unseen") <= share(family, "trained"),
+            "{family}"
+        );
+    }
+    assert!(
+        share(&families[0], "unseen") <= share(&families[1], "unseen"),
+        "the worst first"
+    );
+    let lax = asked("0.0");
+    lax.ok(&["run", "p.yaml"]);
+    // What was fitted for it is kept: a new gate asks for no fit.
+    let page = lax.ok(&["cat", "evaluate.page"]);
+    assert!(page.contains("Families that were never seen"));
+    let refused = world("target_map: {normal: 0}, other_labels: 1", "");
+    let binary = pipeline("target_map: {normal: 0}, other_labels: 1", "").replace("macro_f1", "f1");
+    refused.write(
+        "p.yaml",
+        binary.replace(
+            "threshold_fpr: 0.05",
+            "threshold_fpr: 0.05\n      leave_out: each_class",
+        ),
+    );
+    let said = refused.netsec(&["run", "p.yaml"]).stderr;
+    assert!(
+        said.contains("the attacks are of one family by `each_class`"),
+        "{said}"
+    );
+    let by_column = binary
+        .replace(
+            "threshold_fpr: 0.05",
+            "threshold_fpr: 0.05\n      leave_out: kind",
+        )
+        .replace(
+            "transform.preprocessor }",
+            "transform.preprocessor, rows: train_rows.data }",
+        );
+    refused.write("p.yaml", by_column);
+    refused.ok(&["run", "p.yaml"]);
+    let board: Value = serde_json::from_str(&refused.ok(&["cat", "train.metrics"])).unwrap();
+    assert_eq!(board["unseen_families"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_model_that_decays_is_seen_window_by_window() {
+    let mut dice = Dice(5);
+    let table = |from: usize, rows: usize, dice: &mut Dice| {
+        let mut text = "at,bytes,packets,label\n".to_owned();
+        for row in 0..rows {
+            // Attacks look more and more like other rows.
+            let apart = 2.5 - 0.2 * ((from + row) as f64 / 400.0);
+            let is_attack = dice.chance(0.4);
+            let shift = if is_attack { apart } else { 0.0 };
+            let (bytes, packets) = (dice.normal() + shift, dice.normal() - shift);
+            let _ = writeln!(
+                text,
+                "{},{bytes:.4},{packets:.4},{}",
+                (from + row) * 9,
+                u8::from(is_attack)
+            );
+        }
+        text
+    };
+    let world = World::new();
+    world.write("flows.csv", table(0, 800, &mut dice));
+    world.write("later.csv", table(800, 3_200, &mut dice));
+    let pipeline = |more: &str| {
+        format!(
+            "stages:
+  train_rows: {{ kind: ingest, inputs: {{ data: flows.csv }} }}
+  test_rows: {{ kind: ingest, inputs: {{ data: later.csv }} }}
+  transform:
+    kind: transform
+    inputs: {{ train: train_rows.data, test: test_rows.data }}
+    with: {{ target: label, target_map: {{0: 0, 1: 1}}, drop: [at] }}
+  train:
+    kind: train
+    inputs: {{ train: transform.train, preprocessor: transform.preprocessor }}
+    with: {{ candidates: [{{ learner: logistic_regression }}] }}
+  evaluate:
+    kind: evaluate
+    inputs: {{ model: train.model, test: test_rows.data, champion: \"ref:champion/decay\" }}
+    with: {{ metric: recall, min_score: 0.3, by_time: {{ column: at, window: 1h{more} }} }}
+"
+        )
+    };
+    world.write("p.yaml", pipeline(""));
+    world.ok(&["run", "p.yaml"]);
+    let decision: Value = serde_json::from_str(&world.ok(&["cat", "evaluate.decision"])).unwrap();
+    let decay = &decision["by_time"];
+    let windows = decay["windows"].as_array().unwrap();
+    assert_eq!(windows.len(), 8);
+    let rows: u64 = windows
+        .iter()
+        .map(|window| window["rows"].as_u64().unwrap())
+        .sum();
+    assert_eq!(rows, 3_200);
+    assert!(
+        decay["change_interval"][1].as_f64().unwrap() < 0.0,
+        "it falls: {decay}"
+    );
+    assert!(decay["half_life"].as_f64().unwrap() > 2.0, "{decay}");
+    let scores: Vec<f64> = windows
+        .iter()
+        .map(|window| window["score"].as_f64().unwrap())
+        .collect();
+    let area: f64 = scores
+        .windows(2)
+        .map(|pair| (pair[0] + pair[1]) / 2.0)
+        .sum::<f64>()
+        / 7.0;
+    assert!((decay["area_under_time"].as_f64().unwrap() - area).abs() < 1e-12);
+    assert!(
+        world
+            .ok(&["cat", "evaluate.page"])
+            .contains("Over time, by windows of 1h")
+    );
+    world.write("p.yaml", pipeline(", at_least: 0.9"));
+    let ran = world.netsec(&["run", "p.yaml"]);
+    assert_eq!(ran.code, 6, "{}", ran.stderr);
+    assert!(
+        ran.stderr
+            .contains("the least of all, does not reach the least 0.9"),
+        "{}",
+        ran.stderr
+    );
+    let refused = |more: &str, said: &str| {
+        world.write("p.yaml", pipeline("").replace("window: 1h", more));
+        let ran = world.netsec(&["run", "p.yaml"]);
+        let words: Vec<&str> = ran.stderr.split_whitespace().collect();
+        assert!(
+            ran.code != 0 && words.join(" ").contains(said),
+            "{}",
+            ran.stderr
+        );
+    };
+    refused("window: 1 fortnight", "`1 fortnight` is no length of time");
+    refused("window: 1s", "at most 1000 are told apart");
+}
