@@ -165,6 +165,8 @@ struct PendingNode {
     depth: usize,
     whole: ClassCounts,
     bounds: LeafBounds,
+    /// So many features, the first in the list, are known to be constant here.
+    constant: usize,
 }
 
 /// What a tree is grown by.
@@ -208,6 +210,7 @@ impl ForestGrower<'_> {
             depth: 0,
             whole,
             bounds: LeafBounds::NONE,
+            constant: 0,
         }];
         let mut room = SpareBuffers {
             features: (0..bins.features()).collect(),
@@ -222,6 +225,7 @@ impl ForestGrower<'_> {
             depth,
             whole,
             bounds,
+            mut constant,
         }) = open.pop()
         {
             let mine = &mut members[from..to];
@@ -236,7 +240,7 @@ impl ForestGrower<'_> {
                 score: rules.score(sums, bounds),
                 bounds,
             };
-            let Some(split) = self.best(mine, &here, &mut room, random) else {
+            let Some(split) = self.best(mine, &here, &mut constant, &mut room, random) else {
                 continue;
             };
             let (codes, missing) = (
@@ -262,6 +266,7 @@ impl ForestGrower<'_> {
                 depth: depth + 1,
                 whole: second,
                 bounds: high,
+                constant,
             });
             open.push(PendingNode {
                 node: next,
@@ -270,6 +275,7 @@ impl ForestGrower<'_> {
                 depth: depth + 1,
                 whole: first,
                 bounds: low,
+                constant,
             });
         }
         DecisionTree { nodes }
@@ -277,10 +283,15 @@ impl ForestGrower<'_> {
 
     /// Finds the best split among so many features that are drawn; those that are constant here do
     /// not count, and where none of them splits, more are drawn, as scikit-learn does.
+    ///
+    /// Features that are constant at a node are so below it. They stand first in the list, the first
+    /// `constant` of them known when the node was made: nodes are visited depth first, and none moves
+    /// those before its own, so that they are still there for the nodes beside it.
     fn best(
         &self,
         members: &[GroupMember],
         here: &NodeRows,
+        constant: &mut usize,
         spare: &mut SpareBuffers,
         random: &mut ChaCha8Rng,
     ) -> Option<NodeSplit> {
@@ -291,11 +302,16 @@ impl ForestGrower<'_> {
             histogram,
             filled,
         } = spare;
-        for place in 0..features.len() {
+        let draws = rules.features < features.len() || rules.random_cuts;
+        if !draws {
+            // Of equally good splits that of the first feature is taken.
+            features[*constant..].sort_unstable();
+        }
+        for place in *constant..features.len() {
             if tried >= rules.features && best.is_some() {
                 break;
             }
-            if rules.features < features.len() || rules.random_cuts {
+            if draws {
                 settle(random, features, place);
             }
             let feature = features[place];
@@ -303,6 +319,8 @@ impl ForestGrower<'_> {
             histogram.fill(&bins.codes[feature], members, usize::from(missing) + 1);
             histogram.take(filled);
             if filled.len() < 2 {
+                features.swap(place, *constant);
+                *constant += 1;
                 continue;
             }
             tried += 1;

@@ -144,6 +144,8 @@ struct PendingNode {
     to: usize,
     depth: usize,
     whole: ClassSums,
+    /// So many features, the first in the list, are known to be constant here.
+    constant: usize,
 }
 
 /// A tree, and leaf by leaf the share of each class: the value of a leaf is its place.
@@ -178,6 +180,7 @@ impl ClassGrower<'_> {
             to: members.len(),
             depth: 0,
             whole,
+            constant: 0,
         }];
         let mut room = SpareRoom {
             features: (0..bins.features()).collect(),
@@ -193,13 +196,14 @@ impl ClassGrower<'_> {
                 to,
                 depth,
                 whole,
+                mut constant,
             } = pending;
             let mine = &mut members[from..to];
             let is_small = whole.rows < 2.0 * rules.min_leaf || mine.len() < 2;
             if whole.is_pure() || is_small || depth >= rules.max_depth {
                 continue;
             }
-            let Some(split) = self.best(mine, &whole, &mut room, random) else {
+            let Some(split) = self.best(mine, &whole, &mut constant, &mut room, random) else {
                 continue;
             };
             let codes = &bins.codes[split.feature];
@@ -229,6 +233,7 @@ impl ClassGrower<'_> {
                 to,
                 depth: depth + 1,
                 whole: ClassSums::of(&members[from..to], self.classes),
+                constant,
             });
             for side in &sides {
                 nodes.push(SplitNode::leaf(0.0, side.whole.whole()));
@@ -244,22 +249,30 @@ impl ClassGrower<'_> {
         &self,
         members: &[ClassMember],
         whole: &ClassSums,
+        constant: &mut usize,
         room: &mut SpareRoom,
         random: &mut ChaCha8Rng,
     ) -> Option<ClassSplit> {
         let (bins, rules) = (self.bins, self.rules);
         let here = score(rules.criterion, whole.weights.iter().copied());
         let (mut best, mut tried) = (None, 0);
-        for place in 0..room.features.len() {
+        let draws = rules.features < room.features.len() || rules.random_cuts;
+        if !draws {
+            // Of equally good splits that of the first feature is taken.
+            room.features[*constant..].sort_unstable();
+        }
+        for place in *constant..room.features.len() {
             if tried >= rules.features && best.is_some() {
                 break;
             }
-            if rules.features < room.features.len() || rules.random_cuts {
+            if draws {
                 settle(random, &mut room.features, place);
             }
             let feature = room.features[place];
             room.histogram.fill(&bins.codes[feature], members);
             if room.histogram.filled.len() < 2 {
+                room.features.swap(place, *constant);
+                *constant += 1;
                 continue;
             }
             tried += 1;

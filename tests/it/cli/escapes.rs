@@ -432,7 +432,7 @@ fn what_a_program_started_ends_with_it() {
         let (outcome, said) = end_of(&world, &stage);
         assert_eq!(outcome, "made", "{script}: {said}");
         assert!(
-            said.contains(&format!("left {left} processes running")),
+            said.contains(&format!("left {left} process")),
             "{script}: {said}"
         );
         assert_eq!(super::crash::carriers(&own), 0, "{script}");

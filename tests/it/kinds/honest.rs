@@ -614,9 +614,18 @@ fn copies_make_no_column_a_leak_and_attacks_that_are_new_stay_in_the_test() {
     world.ok(&["init", "train.csv", "--test", "new.csv", "--name", "new"]);
     let ran = world.netsec(&["run", "pipelines/new.yaml"]);
     assert!(
-        ran.stderr.contains("2001 rows keep the schema") && ran.stderr.contains("`Zeroday`"),
+        ran.stderr.contains("2001 rows keep the schema"),
         "{}",
         ran.stderr
+    );
+    // Whether the model is accepted or not, its decision tells of the new kind.
+    let left = ran.stderr.split_once("it left `decision`: netsec cat ");
+    let decision = left.map_or("evaluate.decision", |(_, rest)| &rest[..12]);
+    let decision: Value = serde_json::from_str(&world.ok(&["cat", decision])).unwrap();
+    let slices = decision["slices"].as_array().unwrap();
+    assert!(
+        slices.iter().any(|slice| slice["value"] == "Zeroday"),
+        "{decision}"
     );
 }
 
