@@ -25,7 +25,10 @@ pub enum ModelError {
         labels: usize,
     },
     /// All rows are alike.
-    #[error("all {0} rows are of one class: there is nothing to learn")]
+    #[error(
+        "all {0} rows are of one class: there is nothing to learn; bring rows of the other, or see that folds have both \
+         (`fold_by: stratified`, fewer `folds`)"
+    )]
     OneClass(usize),
     /// Predictions of several classes cannot be kept to the directions of features.
     #[error(

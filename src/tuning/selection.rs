@@ -102,7 +102,8 @@ impl SelectionRule {
         }
         if metrics.counts.true_positives == 0 {
             return Some(format!(
-                "it finds none of {} attacks at the threshold {:.4}: set `threshold_fpr` to a budget of false positives",
+                "it finds none of {} attacks at the threshold {:.4}: set `threshold_fpr` to a budget of false positives, or \
+                 `class_weight: [balanced]` in the `grid` of a learner that has it",
                 metrics.counts.attacks(),
                 metrics.threshold
             ));

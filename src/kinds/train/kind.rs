@@ -362,7 +362,8 @@ impl TrainStage {
         };
         Err(StageError::Rejected(format!(
             "only {} {what} are among the {} training rows, too few to choose a model by: at least {} are needed (`min_attacks` of \
-             `select`); bring more of them",
+             `select`); bring more of them, as from a longer time, or keep all of them while others are thinned out before; where \
+             there are no more, set `min_attacks` lower with `fold_by: stratified` and few `folds`, and read the intervals",
             attacks.min(benign),
             data.labels.len(),
             self.select.min_attacks
