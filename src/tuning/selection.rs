@@ -45,11 +45,23 @@ pub(crate) struct JudgedTrial {
     pub(crate) objection: Option<String>,
 }
 
+/// A trial as it would alarm, or why it could not be fitted.
+pub(crate) type JudgedResult = Result<JudgedTrial, ModelError>;
+
 impl SelectionRule {
     /// Judges a trial as it would alarm.
     pub(crate) fn judge(&self, data: &TrainingSet, scored: ScoredTrial) -> JudgedTrial {
-        let (calibrator, scores) = self.calibrated(data, &scored);
-        let metrics = self.metrics(data, &scored, &scores);
+        let labels = data.labels.select(&scored.rows);
+        let calibrator = self.calibrate.map(|fit| fit(&labels, &scored.scores));
+        let scores = match &calibrator {
+            Some(calibrator) => scored.scores.map_attack(|p| calibrator.apply(p)),
+            None => scored.scores.clone(),
+        };
+        let ranked = RankedRows::of_folds(&labels, &scores, &scored.fold_of);
+        let threshold = self
+            .threshold_fpr
+            .map_or(0.5, |budget| ranked.threshold_within(budget));
+        let metrics = ranked.metrics(|_| 1.0, threshold);
         let score = metrics.score(&self.metric).unwrap_or(f64::NEG_INFINITY);
         let objection = self.objection(&scored, &metrics, score);
         JudgedTrial {
@@ -60,33 +72,6 @@ impl SelectionRule {
             score,
             objection,
         }
-    }
-
-    /// Returns what a trial is judged by, as it would alarm; none if it has no such figure.
-    pub(crate) fn score(&self, data: &TrainingSet, scored: &ScoredTrial) -> Option<f64> {
-        let (_, scores) = self.calibrated(data, scored);
-        self.metrics(data, scored, &scores).score(&self.metric)
-    }
-
-    /// The calibrator of a trial, and its scores, corrected.
-    fn calibrated(&self, data: &TrainingSet, scored: &ScoredTrial) -> (Option<Calibrator>, Scores) {
-        let labels = data.labels.select(&scored.rows);
-        let calibrator = self.calibrate.map(|fit| fit(&labels, &scored.scores));
-        let scores = match &calibrator {
-            Some(calibrator) => scored.scores.map_attack(|p| calibrator.apply(p)),
-            None => scored.scores.clone(),
-        };
-        (calibrator, scores)
-    }
-
-    /// The figures of corrected scores, at the threshold within the budget.
-    fn metrics(&self, data: &TrainingSet, scored: &ScoredTrial, scores: &Scores) -> Metrics {
-        let labels = data.labels.select(&scored.rows);
-        let ranked = RankedRows::of_folds(&labels, scores, &scored.fold_of);
-        let threshold = self
-            .threshold_fpr
-            .map_or(0.5, |budget| ranked.threshold_within(budget));
-        ranked.metrics(|_| 1.0, threshold)
     }
 
     fn objection(&self, scored: &ScoredTrial, metrics: &Metrics, score: f64) -> Option<String> {
@@ -135,10 +120,7 @@ impl SelectionRule {
 
     /// Returns the places of trials, the best first: those on all rows and with all folds before
     /// others, of equal ones the first.
-    pub(crate) fn order(
-        trials: &[TrialFit],
-        judged: &[Result<JudgedTrial, ModelError>],
-    ) -> Vec<usize> {
+    pub(crate) fn order(trials: &[TrialFit], judged: &[JudgedResult]) -> Vec<usize> {
         let key = |index: usize| match &judged[index] {
             Ok(judged) => (
                 judged.scored.given_up.is_none(),
@@ -162,7 +144,7 @@ impl SelectionRule {
     pub(crate) fn board(
         &self,
         trials: &[TrialFit],
-        judged: &[Result<JudgedTrial, ModelError>],
+        judged: &[JudgedResult],
         order: &[usize],
         (folds, rows): (usize, usize),
     ) -> Leaderboard {
@@ -181,7 +163,7 @@ impl SelectionRule {
     }
 }
 
-fn entry(index: usize, trial: &TrialFit, judged: &Result<JudgedTrial, ModelError>) -> TrialEntry {
+fn entry(index: usize, trial: &TrialFit, judged: &JudgedResult) -> TrialEntry {
     let entry = TrialEntry {
         trial: index + 1,
         learner: trial.learner.name.to_owned(),
@@ -210,7 +192,7 @@ pub(crate) fn judged(
     select: &SelectionRule,
     data: &TrainingSet,
     outcomes: Vec<TrialResult>,
-) -> Vec<Result<JudgedTrial, ModelError>> {
+) -> Vec<JudgedResult> {
     outcomes
         .into_iter()
         .map(|outcome| outcome.map(|scored| select.judge(data, scored)))

@@ -35,9 +35,9 @@ use crate::tuning::folds::{FoldPlacement, Folds, FoldsKey, rows_digest};
 use crate::tuning::leaderboard::{CurvePoint, ShortcutAblation};
 use crate::tuning::left_out::unseen_families;
 use crate::tuning::search::{self, SearchDimension, SearchSpace, SearchStrategy};
-use crate::tuning::selection::{self, JudgedTrial, SelectionRule};
+use crate::tuning::selection::{self, JudgedResult, JudgedTrial, SelectionRule};
 use crate::tuning::shortcuts::without_shortcuts;
-use crate::tuning::trials::{CrossValidation, TrialFit, TrialPlan, TrialResult};
+use crate::tuning::trials::{CrossValidation, TrialFit, TrialPlan};
 use ndarray::Axis;
 
 /// The kind.
@@ -194,8 +194,7 @@ impl Stage for TrainStage {
             None => Families::default(),
         };
         let sweep = self.sweep(&data, &folding, families, outputs, context)?;
-        let (trials, outcomes) = self.search(&sweep, outputs, context)?;
-        let judged = selection::judged(&self.select, &data, outcomes);
+        let (trials, judged) = self.search(&sweep, outputs, context)?;
         let order = SelectionRule::order(&trials, &judged);
         let size = (self.folding.folds, data.labels.len());
         let mut board = self.select.board(&trials, &judged, &order, size);
@@ -410,30 +409,28 @@ impl TrainStage {
         sweep: &CrossValidation<'_>,
         outputs: &mut Outputs,
         context: &StageContext<'_>,
-    ) -> Result<(Vec<TrialFit>, Vec<TrialResult>), StageError> {
+    ) -> Result<(Vec<TrialFit>, Vec<JudgedResult>), StageError> {
         let search = SearchSpace {
             spaces: self.spaces.clone(),
             strategy: self.strategy,
             seed: context.seed,
         };
         // What was given up is never built on.
-        let score = |outcome: &TrialResult| {
-            let scored = outcome
-                .as_ref()
-                .ok()
-                .filter(|scored| scored.given_up.is_none())?;
-            self.select.score(sweep.data(), scored)
+        let score = |judged: &JudgedResult| {
+            let judged = judged.as_ref().ok();
+            let judged = judged.filter(|judged| judged.scored.given_up.is_none())?;
+            judged.metrics.score(&self.select.metric)
         };
         let begun = Instant::now();
         let is_over = || {
             self.minutes
                 .is_some_and(|minutes| begun.elapsed().as_secs_f64() > minutes * 60.0)
         };
-        let (mut trials, mut scores, mut done) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut trials, mut judged, mut done) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             let next = search.next(&done);
             if next.is_empty() {
-                return Ok((trials, scores));
+                return Ok((trials, judged));
             }
             let round = if self.minutes.is_some() {
                 ROUND
@@ -443,7 +440,7 @@ impl TrainStage {
             for next in next.chunks(round) {
                 if is_over() && !trials.is_empty() {
                     outputs.note(format!("time limit reached after {} trials", trials.len()));
-                    return Ok((trials, scores));
+                    return Ok((trials, judged));
                 }
                 let of = |trial: &search::Trial| TrialFit {
                     learner: self.learners[trial.candidate],
@@ -452,15 +449,12 @@ impl TrainStage {
                     left_out: None,
                 };
                 let batch: Vec<TrialFit> = next.iter().map(of).collect();
-                let found = sweep.carry_out(&batch, trials.len(), self.prune, context)?;
-                done.extend(
-                    next.iter()
-                        .cloned()
-                        .zip(&found)
-                        .map(|(trial, outcome)| (trial, score(outcome))),
-                );
+                let outcomes = sweep.carry_out(&batch, trials.len(), self.prune, context)?;
+                let found = selection::judged(&self.select, sweep.data(), outcomes);
+                let scores = found.iter().map(score);
+                done.extend(next.iter().cloned().zip(scores));
                 trials.extend(batch);
-                scores.extend(found);
+                judged.extend(found);
             }
         }
     }
@@ -469,7 +463,7 @@ impl TrainStage {
     fn pick<'t>(
         &self,
         trials: &'t [TrialFit],
-        judged: &'t [Result<JudgedTrial, ModelError>],
+        judged: &'t [JudgedResult],
         order: &[usize],
     ) -> Result<(&'t TrialFit, &'t JudgedTrial), StageError> {
         let fits = |index: &usize| {
@@ -525,7 +519,7 @@ impl TrainStage {
 }
 
 /// Says how many trials could not be fitted, and why the first could not.
-fn tell_failures(judged: &[Result<JudgedTrial, ModelError>], outputs: &mut Outputs) {
+fn tell_failures(judged: &[JudgedResult], outputs: &mut Outputs) {
     let failures = judged.iter().filter_map(|judged| judged.as_ref().err());
     let failures: Vec<&ModelError> = failures.collect();
     if let Some(first) = failures.first() {
@@ -549,7 +543,7 @@ fn validation(input: &Input, preprocessor: &Preprocessor) -> Result<HeldOutRows,
     Ok(HeldOutRows { x, labels })
 }
 
-fn point(share: f64, judged: Result<JudgedTrial, ModelError>) -> CurvePoint {
+fn point(share: f64, judged: JudgedResult) -> CurvePoint {
     match judged {
         Ok(judged) => CurvePoint {
             share,
