@@ -1,6 +1,6 @@
 //! The families of attacks that are left out of training in turn.
 
-use crate::kinds::dataset::Dataset;
+use crate::kinds::train::raw_rows;
 use crate::model::data::TrainingSet;
 use crate::prep::preprocessor::Preprocessor;
 use crate::stage::error::StageError;
@@ -30,18 +30,7 @@ pub(crate) fn read(
             Families::new(data, None, &named)
         }
         column => {
-            let Some(input) = inputs.maybe("rows") else {
-                return Err(StageError::Data(format!(
-                    "leave_out: the input `rows` is not given, of which `{column}` is to be a column: name the stage that `transform` \
-                     takes its `train` from, as in `rows: split.train`"
-                )));
-            };
-            let table = Dataset::open(input)?.whole()?;
-            if preprocessor.labels(&table)? != data.labels {
-                let why =
-                    "rows: its labels are not those of `train`: name the table it was made of";
-                return Err(StageError::Data(why.to_owned()));
-            }
+            let table = raw_rows::read("leave_out", inputs, data, preprocessor)?;
             let wrong = |error| StageError::Data(format!("leave_out: {error}"));
             let cells = table.texts(column).map_err(wrong)?;
             Families::new(data, Some(column.to_owned()), &cells)

@@ -2,8 +2,8 @@
 
 use crate::frame::moments::moments;
 use crate::frame::table::TableError;
-use crate::kinds::dataset::Dataset;
 use crate::kinds::train::params::FoldBasis;
+use crate::kinds::train::raw_rows;
 use crate::model::data::TrainingSet;
 use crate::prep::preprocessor::Preprocessor;
 use crate::prep::step::FittedStep;
@@ -102,24 +102,7 @@ impl FoldSettings {
             FoldBy::Time(column) => (column, "time"),
         };
         let wrong = |error: TableError| StageError::Data(format!("rows: {error}"));
-        let Some(input) = inputs.maybe("rows") else {
-            let help =
-                "name the stage that `transform` takes its `train` from, as in `rows: split.train`";
-            return Err(StageError::Data(format!(
-                "fold_by: the input `rows` is not given: {help}"
-            )));
-        };
-        let table = Dataset::open(input)?.whole()?;
-        if table.height() != data.labels.len() {
-            let (rows, all) = (table.height(), data.labels.len());
-            return Err(StageError::Data(format!(
-                "rows: {rows} rows, and {all} in `train`: they are not the same"
-            )));
-        }
-        if preprocessor.labels(&table)? != data.labels {
-            let why = "rows: its labels are not those of `train`: name the table it was made of";
-            return Err(StageError::Data(why.to_owned()));
-        }
+        let table = raw_rows::read("fold_by", inputs, data, preprocessor)?;
         if preprocessor
             .steps()
             .iter()

@@ -6,3 +6,4 @@ pub mod folding;
 pub mod kind;
 pub mod params;
 pub mod picking;
+pub mod raw_rows;
