@@ -177,6 +177,15 @@ impl Labels {
         counts
     }
 
+    /// Returns the classes that have rows, in order.
+    pub fn present(&self) -> Vec<u16> {
+        let counts = self.counts();
+        let classes = 0..counts.len() as u16;
+        classes
+            .filter(|class| counts[usize::from(*class)] > 0)
+            .collect()
+    }
+
     /// Tells how many rows are of each class, where there are more than two.
     pub fn tell_classes(&self) -> String {
         if self.classes.count() <= 2 {

@@ -13,7 +13,7 @@ use crate::gate::paired::ScoredRows;
 use crate::model::bundle::ModelBundle;
 use crate::model::class_report::ClassReport;
 use crate::model::error::ModelError;
-use crate::model::intervals::{Interval, RESAMPLING, intervals};
+use crate::model::intervals::{Interval, RESAMPLING, intervals, tell_interval};
 use crate::model::metrics::{Metrics, RankedRows, is_loss};
 use crate::model::scores::Scores;
 
@@ -69,6 +69,7 @@ impl ContenderModel {
         let scores = scores.map_err(|why| self.inapplicable(why))?;
         let metrics = Metrics::at(labels, &scores, self.bundle.validation.threshold);
         Ok(EvaluatedModel {
+            by_class: ClassReport::of(labels, &scores, metrics.threshold),
             score: metrics.score(metric).unwrap_or(f64::NEG_INFINITY),
             intervals: intervals(
                 &RankedRows::new(labels, &scores),
@@ -106,6 +107,8 @@ pub struct EvaluatedModel {
     pub metrics: Metrics,
     /// The 95 % confidence interval of each figure.
     pub intervals: BTreeMap<String, Interval>,
+    /// Its figures class by class, where there are more than two.
+    pub by_class: Option<ClassReport>,
     /// The metric, turned so that greater is better.
     pub score: f64,
 }
@@ -122,7 +125,7 @@ impl EvaluatedModel {
             score: finite(self.score),
             metrics: self.metrics,
             intervals: self.intervals.clone(),
-            by_class: ClassReport::of(labels, &self.scores, self.metrics.threshold),
+            by_class: self.by_class.clone(),
             curve: curve(labels, &self.scores),
             calibration: calibration(labels, &self.scores),
             unseen_families: bundle.unseen_families.clone(),
@@ -150,9 +153,6 @@ impl EvaluatedModel {
 
     /// Returns the interval of a figure in words, if there is one.
     pub fn within(&self, name: &str) -> String {
-        match self.intervals.get(name) {
-            Some([low, high]) => format!(" (95 % {low:.4} to {high:.4})"),
-            None => String::new(),
-        }
+        tell_interval(self.intervals.get(name).copied())
     }
 }

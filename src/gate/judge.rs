@@ -25,8 +25,7 @@ use crate::gate::traffic::amount;
 use crate::gate::unseen;
 use crate::gate::windows::{self, time_decay};
 use crate::model::class_metrics::ClassMetrics;
-use crate::model::class_report::ClassReport;
-use crate::model::intervals::Interval;
+use crate::model::intervals::{Interval, tell_interval};
 
 /// How often intervals that are told hold the true value, where no rule asks for another.
 const CONFIDENCE: f64 = 0.95;
@@ -217,10 +216,7 @@ impl Contenders<'_> {
         let passes = found >= least;
         let word = if passes { "reaches" } else { "does not reach" };
         let interval = self.challenger.score_interval(metric);
-        let told = match interval {
-            Some([low, high]) => format!(" (95 % {low:.4} to {high:.4})"),
-            None => String::new(),
-        };
+        let told = tell_interval(interval);
         JudgedRule {
             metric: Some(metric.to_owned()),
             found: Some(found).filter(|found| found.is_finite()),
@@ -237,8 +233,7 @@ impl Contenders<'_> {
     /// Checks the figures that single classes have to reach. A class without rows to judge it by
     /// does not reach them.
     fn reaches_by_class(&self, decision: &mut Decision) {
-        let threshold = self.challenger.metrics.threshold;
-        let report = ClassReport::of(self.labels, &self.challenger.scores, threshold);
+        let report = self.challenger.by_class.as_ref();
         for ClassFloors { class, figures } in &self.rules.at_least_by_class {
             let judged = report
                 .iter()
@@ -429,10 +424,7 @@ fn class_reaches(
     };
     let passes = found >= least;
     let word = if passes { "reaches" } else { "does not reach" };
-    let told = match interval {
-        Some([low, high]) => format!(" (95 % {low:.4} to {high:.4})"),
-        None => String::new(),
-    };
+    let told = tell_interval(interval);
     JudgedRule {
         metric: Some(name.to_owned()),
         slice,

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::base::count::counted;
-use crate::model::intervals::Interval;
+use crate::model::intervals::{Interval, tell_interval};
 
 /// What comes of the test rows window by window.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -76,9 +76,7 @@ impl TimeDecay {
             worst.from,
             worst.score.unwrap_or_default()
         );
-        if let Some([low, high]) = worst.interval {
-            told += &format!(" (95 % {low:.4} to {high:.4})");
-        }
+        told += &tell_interval(worst.interval);
         if let Some(area) = self.area_under_time {
             told += &format!("; over time {area:.4}");
         }

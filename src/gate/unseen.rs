@@ -1,6 +1,7 @@
 //! What a challenger has to find of families of attacks that it never saw.
 
 use crate::gate::decision::{JudgedRule, RuleOutcome};
+use crate::model::intervals::tell_interval;
 use crate::model::unseen::UnseenFamily;
 
 /// The rule, as the parameter that sets it is called.
@@ -47,10 +48,11 @@ fn reaches(family: &UnseenFamily, name: &str, least: f64) -> JudgedRule {
     };
     let passes = found.share >= least;
     let word = if passes { "reaches" } else { "does not reach" };
-    let [low, high] = found.interval;
     let reason = format!(
-        "of `{}`, had it never been seen, {:.4} (95 % {low:.4} to {high:.4}) would raise an alarm ({name}), which {word} the least {least}",
-        family.family, found.share
+        "of `{}`, had it never been seen, {:.4}{} would raise an alarm ({name}), which {word} the least {least}",
+        family.family,
+        found.share,
+        tell_interval(Some(found.interval))
     );
     JudgedRule {
         metric: Some(name.to_owned()),

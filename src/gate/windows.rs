@@ -15,7 +15,7 @@ use crate::gate::error::GateError;
 use crate::gate::evaluated::EvaluatedModel;
 use crate::gate::rules::WindowRule;
 use crate::gate::time_decay::{TestWindow, TimeDecay};
-use crate::model::intervals::{Interval, RESAMPLING, intervals};
+use crate::model::intervals::{Interval, RESAMPLING, intervals, tell_interval};
 use crate::model::metrics::{Metrics, RankedRows, is_loss};
 use crate::model::scores::Scores;
 use crate::stats::line::FittedLine;
@@ -67,12 +67,12 @@ pub(crate) fn time_decay(
         let numbers: Vec<u32> = rows.iter().map(|row| *row as u32).collect();
         let labels = labels.select(&numbers);
         let is_enough = labels.attacks() >= least.0 && labels.benign() >= least.1;
-        let score = |model: &EvaluatedModel| {
-            let scores = model.scores.select(&rows);
-            let metrics = Metrics::at(&labels, &scores, model.metrics.threshold);
+        let score = |model: &EvaluatedModel, scores: &Scores| {
+            let metrics = Metrics::at(&labels, scores, model.metrics.threshold);
             metrics.score(&rule.metric).filter(|_| is_enough)
         };
-        let found = score(challenger);
+        let scores = challenger.scores.select(&rows);
+        let found = score(challenger, &scores);
         TestWindow {
             number,
             from: match is_number {
@@ -83,10 +83,9 @@ pub(crate) fn time_decay(
             attacks: labels.attacks(),
             score: found,
             interval: found.and_then(|_| {
-                let scores = challenger.scores.select(&rows);
                 interval(&labels, &scores, challenger.metrics.threshold, &rule.metric)
             }),
-            champion: champion.and_then(score),
+            champion: champion.and_then(|model| score(model, &model.scores.select(&rows))),
         }
     };
     let seen = rows_of.into_iter().enumerate();
@@ -133,10 +132,7 @@ pub(crate) fn judge(decay: &TimeDecay, least: f64) -> JudgedRule {
     let found = worst.score.unwrap_or_default();
     let passes = found >= least;
     let word = if passes { "reaches" } else { "does not reach" };
-    let told = match worst.interval {
-        Some([low, high]) => format!(" (95 % {low:.4} to {high:.4})"),
-        None => String::new(),
-    };
+    let told = tell_interval(worst.interval);
     let reason = format!(
         "{} {found:.4}{told} in the window of {} from {} on, the least of all, {word} the least {least}",
         decay.metric, decay.window, worst.from

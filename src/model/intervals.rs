@@ -46,6 +46,14 @@ fn around(figure: f64, unseen: f64) -> Interval {
     }
 }
 
+/// Returns an interval of 95 % as it stands behind its figure in a sentence; nothing without one.
+pub fn tell_interval(interval: Option<Interval>) -> String {
+    match interval {
+        Some([low, high]) => format!(" (95 % {low:.4} to {high:.4})"),
+        None => String::new(),
+    }
+}
+
 /// The interval of Wilson (1927) for a share, of 95 %: of a share of 1 or 0 it still has a width.
 /// From 0 to 1 where there is nothing to count.
 pub fn wilson(hits: u64, of: u64) -> Interval {

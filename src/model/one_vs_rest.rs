@@ -22,16 +22,18 @@ pub struct OneVsRest {
 /// Fits a support vector machine to each class.
 pub(crate) fn fit(task: &FitTask<'_>) -> Result<OneVsRest, ModelError> {
     let labels = task.data.labels.select(task.rows);
-    let counts = labels.counts();
-    let told = (0..counts.len() as u16).filter(|class| counts[usize::from(*class)] > 0);
     let one = |class: u16| -> Result<(u16, SupportVectors), ModelError> {
         let is_class = |other: &u16| f64::from(u8::from(*other == class));
         let targets: Vec<f64> = labels.rows().iter().map(is_class).collect();
         Ok((class, svm::fit_targets(task, &targets)?))
     };
     Ok(OneVsRest {
-        classes: counts.len(),
-        models: told.map(one).collect::<Result<_, _>>()?,
+        classes: labels.classes().count(),
+        models: labels
+            .present()
+            .into_iter()
+            .map(one)
+            .collect::<Result<_, _>>()?,
     })
 }
 

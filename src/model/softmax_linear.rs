@@ -143,10 +143,7 @@ fn norm(a: &Array2<f64>) -> f64 {
 pub(crate) fn fit(task: &FitTask<'_>) -> Result<SoftmaxLinear, ModelError> {
     let features = task.data.select(task.rows);
     let labels = task.data.labels.select(task.rows);
-    let counts = labels.counts();
-    let told: Vec<u16> = (0..counts.len() as u16)
-        .filter(|class| counts[usize::from(*class)] > 0)
-        .collect();
+    let told = labels.present();
     let place = |class: &u16| told.partition_point(|known| known < class);
     let mut x = Array2::ones((features.nrows(), features.ncols() + 1));
     x.slice_mut(ndarray::s![.., ..features.ncols()])
@@ -194,7 +191,7 @@ pub(crate) fn fit(task: &FitTask<'_>) -> Result<SoftmaxLinear, ModelError> {
         return Err(not_solved());
     }
     Ok(SoftmaxLinear {
-        classes: counts.len(),
+        classes: labels.classes().count(),
         told,
         weights: w.slice(ndarray::s![..features.ncols(), ..]).to_owned(),
         intercepts: intercepts.to_vec(),

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::frame::labels::Labels;
 use crate::model::class_report::ShareOfRows;
+use crate::model::intervals::tell_interval;
 use crate::model::metrics::RankedRows;
 use crate::model::scores::Scores;
 
@@ -36,11 +37,16 @@ pub struct FoundShares {
 }
 
 impl FoundShares {
-    /// Counts what is found of some of the rows; none if there are none of them.
-    pub fn of(labels: &Labels, scores: &Scores, of_family: &[bool]) -> Option<Self> {
+    /// Returns the lowest thresholds that keep to the budgets.
+    pub fn thresholds(labels: &Labels, scores: &Scores) -> [f64; 2] {
         let ranked = RankedRows::new(labels, scores);
-        let [strict, wide] = BUDGETS.map(|budget| {
-            let threshold = ranked.threshold_within(budget);
+        BUDGETS.map(|budget| ranked.threshold_within(budget))
+    }
+
+    /// Counts what is found at these thresholds of some of the rows; none if there are none of
+    /// them.
+    pub fn of(scores: &Scores, thresholds: [f64; 2], of_family: &[bool]) -> Option<Self> {
+        let [strict, wide] = thresholds.map(|threshold| {
             let mine = scores.attack().iter().zip(of_family);
             let mine = mine.filter(|(_, is_mine)| **is_mine);
             let (mut hits, mut of) = (0, 0);
@@ -95,8 +101,8 @@ impl UnseenFamily {
             return format!("without `{family}` no model can be fitted: {why}");
         };
         let share = |share: &ShareOfRows| {
-            let [low, high] = share.interval;
-            format!("{:.4} (95 % {low:.4} to {high:.4})", share.share)
+            let interval = tell_interval(Some(share.interval));
+            format!("{:.4}{interval}", share.share)
         };
         format!(
             "of `{family}`, had it never been seen, {} of {} rows would raise an alarm at 1 % false positives, and {} at 0.1 %; trained \

@@ -1,5 +1,7 @@
 //! Boosted trees of several classes: gradient boosting of the softmax loss, and AdaBoost.
 
+use std::borrow::Cow;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
@@ -150,7 +152,7 @@ pub fn boost_classes(
         raw: bases.repeat(bins.groups),
     };
     let (grown_from, held) = parted(&members.members, boosting.patience > 0 && apart.is_none());
-    let all_groups = groups(&members.members);
+    let (all_groups, held_groups) = (groups(&members.members), groups(&held));
     let layout = HistogramLayout::new(bins);
     let all: Vec<usize> = (0..bins.features()).collect();
     let mut trees: Vec<DecisionTree> = Vec::new();
@@ -163,18 +165,12 @@ pub fn boost_classes(
         }
         let mut random = ChaCha8Rng::seed_from_u64(growth.seed);
         random.set_stream(round as u64 + 1);
-        let drawn = match boosting.subsample < 1.0 {
-            true => {
-                let drawn = members.sampled(boosting.subsample, &mut random);
-                let held = groups(&held);
-                let is_held = |member: &ClassMember| held.binary_search(&member.group).is_ok();
-                drawn
-                    .into_iter()
-                    .filter(|member| !is_held(member))
-                    .collect()
-            }
-            false => grown_from.clone(),
-        };
+        let mut drawn = Cow::Borrowed(&grown_from);
+        if boosting.subsample < 1.0 {
+            let mut sample = members.sampled(boosting.subsample, &mut random);
+            sample.retain(|member| held_groups.binary_search(&member.group).is_err());
+            drawn = Cow::Owned(sample);
+        }
         let mut features = vec![all.clone(); told.len()];
         if boosting.colsample < 1.0 {
             for features in &mut features {
@@ -182,7 +178,7 @@ pub fn boost_classes(
             }
         }
         let mut there = vec![false; bins.groups];
-        for member in &drawn {
+        for member in drawn.iter() {
             there[member.group as usize] = true;
         }
         let pulled = scores.pulled(&drawn);

@@ -29,18 +29,22 @@ pub(crate) fn unseen_families(
     };
     let trials: Vec<TrialFit> = (0..families.names.len()).map(without).collect();
     let outcomes = sweep.carry_out(&trials, first, false, context)?;
-    let found = |scored: &ScoredTrial, place: usize| {
+    let thresholds = |scored: &ScoredTrial| {
+        FoundShares::thresholds(&data.labels.select(&scored.rows), &scored.scores)
+    };
+    let found = |scored: &ScoredTrial, thresholds: [f64; 2], place: usize| {
         let is_mine = |row: &u32| families.of[*row as usize] == Some(place as u16);
         let is_mine: Vec<bool> = scored.rows.iter().map(is_mine).collect();
-        FoundShares::of(&data.labels.select(&scored.rows), &scored.scores, &is_mine)
+        FoundShares::of(&scored.scores, thresholds, &is_mine)
     };
+    let of_picked = thresholds(picked);
     let mut told = Vec::new();
     for (place, (family, outcome)) in families.names.iter().zip(outcomes).enumerate() {
-        let Some(trained) = found(picked, place) else {
+        let Some(trained) = found(picked, of_picked, place) else {
             continue;
         };
         let (unseen, error) = match outcome {
-            Ok(scored) => (found(&scored, place), None),
+            Ok(scored) => (found(&scored, thresholds(&scored), place), None),
             Err(error) => (None, Some(error.to_string())),
         };
         told.push(UnseenFamily {

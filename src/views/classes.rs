@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use crate::model::class_report::{ClassFigures, ClassReport, ShareOfRows};
 use crate::render::html::escape;
+use crate::views::figure::figure_cell;
 
 /// Returns tables of how well each class is found, and of what is told of each; the attacks that
 /// are found least come first.
@@ -48,14 +49,9 @@ fn sorted(report: &ClassReport) -> Vec<&ClassFigures> {
 }
 
 fn share(share: Option<ShareOfRows>) -> String {
-    let Some(share) = share else {
-        return "–".to_owned();
-    };
-    let [low, high] = share.interval;
-    format!(
-        "{:.4} <span class=\"small\">{low:.4} to {high:.4}</span>",
-        share.share
-    )
+    share.map_or("–".to_owned(), |share| {
+        figure_cell(share.share, Some(share.interval))
+    })
 }
 
 fn confusion(report: &ClassReport) -> String {

@@ -11,6 +11,7 @@ use crate::render::chart::{self, AxisScale, ChartAxis, ChartDot, ChartLine, char
 use crate::render::html;
 use crate::render::html::escape;
 use crate::views::classes::class_tables;
+use crate::views::figure::figure_cell;
 use crate::views::unseen::unseen_table;
 use crate::views::windows::time_section;
 
@@ -162,12 +163,7 @@ fn figure(model: &JudgedModel, name: &str) -> String {
     let Some(figure) = model.metrics.figure(name) else {
         return "–".to_owned();
     };
-    match model.intervals.get(name) {
-        Some([low, high]) => {
-            format!("{figure:.4} <span class=\"small\">{low:.4} to {high:.4}</span>")
-        }
-        None => format!("{figure:.4}"),
-    }
+    figure_cell(figure, model.intervals.get(name).copied())
 }
 
 fn confusion(challenger: &JudgedModel, champion: Option<&JudgedModel>) -> String {

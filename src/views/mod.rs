@@ -3,6 +3,7 @@
 pub mod classes;
 pub mod decision;
 pub mod drift;
+pub mod figure;
 pub mod junit;
 pub mod leaderboard;
 pub mod report_schemas;

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::model::class_report::ShareOfRows;
 use crate::model::unseen::UnseenFamily;
 use crate::render::html::escape;
+use crate::views::figure::figure_cell;
 
 /// Returns the table, the family first of which least would be found; nothing where no family was
 /// left out.
@@ -43,9 +44,5 @@ pub(crate) fn unseen_table(families: &[UnseenFamily]) -> String {
 }
 
 fn share(share: &ShareOfRows) -> String {
-    let [low, high] = share.interval;
-    format!(
-        "{:.4} <span class=\"small\">{low:.4} to {high:.4}</span>",
-        share.share
-    )
+    figure_cell(share.share, Some(share.interval))
 }

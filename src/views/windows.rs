@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::gate::time_decay::{TestWindow, TimeDecay};
 use crate::render::chart::{AxisScale, ChartAxis, ChartDot, ChartLine, chart};
 use crate::render::html::escape;
+use crate::views::figure::figure_cell;
 
 /// Returns the part.
 pub(crate) fn time_section(decay: &TimeDecay) -> String {
@@ -22,13 +23,9 @@ pub(crate) fn time_section(decay: &TimeDecay) -> String {
         escape(&decay.metric)
     );
     for window in &decay.windows {
-        let score = match (window.score, window.interval) {
-            (Some(score), Some([low, high])) => {
-                format!("{score:.4} <span class=\"small\">{low:.4} to {high:.4}</span>")
-            }
-            (Some(score), None) => format!("{score:.4}"),
-            (None, _) => "too few rows".to_owned(),
-        };
+        let score = window.score.map_or("too few rows".to_owned(), |score| {
+            figure_cell(score, window.interval)
+        });
         let champion = window
             .champion
             .map_or("–".to_owned(), |score| format!("{score:.4}"));
