@@ -77,6 +77,18 @@ fn pipeline(classes: &str, more: &str) -> String {
 const FAMILIES: &str =
     "target_map: {normal: benign, smurf: dos, nmap: probe, satan: probe, worm: worm}";
 
+/// The decision of the latest run, the challenger's figures of each class, and the names of these.
+fn decided(world: &World) -> (Value, Vec<Value>, Vec<String>) {
+    let decision: Value = serde_json::from_str(&world.ok(&["cat", "evaluate.decision"])).unwrap();
+    let classes = decision["challenger"]["by_class"]["classes"]
+        .as_array()
+        .unwrap()
+        .clone();
+    let name = |class: &Value| class["class"].as_str().unwrap().to_owned();
+    let names = classes.iter().map(name).collect();
+    (decision, classes, names)
+}
+
 #[test]
 fn a_family_is_told_behind_every_alarm() {
     let world = world(
@@ -85,14 +97,7 @@ fn a_family_is_told_behind_every_alarm() {
     );
     let ran = world.netsec(&["run", "p.yaml"]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    let decision: Value = serde_json::from_str(&world.ok(&["cat", "evaluate.decision"])).unwrap();
-    let classes = decision["challenger"]["by_class"]["classes"]
-        .as_array()
-        .unwrap();
-    let names: Vec<&str> = classes
-        .iter()
-        .map(|class| class["class"].as_str().unwrap())
-        .collect();
+    let (decision, classes, names) = decided(&world);
     assert_eq!(names, ["benign", "dos", "probe", "worm"]);
     // Training had no row of the last: none is told to be one, and alarms on its rows still count.
     assert_eq!(classes[3]["told"], 0);
@@ -153,14 +158,7 @@ fn a_family_is_told_behind_every_alarm() {
 fn each_label_may_be_a_class_and_one_that_training_did_not_have_is_unseen() {
     let world = world("target_map: {normal: benign}, other_labels: each", "");
     world.ok(&["run", "p.yaml"]);
-    let decision: Value = serde_json::from_str(&world.ok(&["cat", "evaluate.decision"])).unwrap();
-    let classes = decision["challenger"]["by_class"]["classes"]
-        .as_array()
-        .unwrap();
-    let names: Vec<&str> = classes
-        .iter()
-        .map(|class| class["class"].as_str().unwrap())
-        .collect();
+    let (_, classes, names) = decided(&world);
     assert_eq!(names, ["benign", "nmap", "satan", "smurf", "unseen"]);
     assert!(classes[4]["rows"].as_u64().unwrap() > 20);
 }
