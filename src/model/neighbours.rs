@@ -11,7 +11,8 @@ use crate::model::error::ModelError;
 use crate::model::hyper::{HyperparameterRange, hyper, hyper_words, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::model::output::ModelOutput;
-use crate::prep::knn::{DonorWeights, NearestDonors};
+use crate::prep::knn::DonorWeights;
+use crate::stats::nearest::LaidOutRows;
 
 hyper_words! {
     /// What the vote of a neighbour weighs.
@@ -47,11 +48,8 @@ pub const KNN: LearnerOf<NearestNeighbours> = LearnerOf {
     fit,
 };
 
-/// Rows whose distances are measured at a time: their sums stay in the nearest cache.
-const BLOCK: usize = 512;
-
-/// Rows that are asked about at a time: a block is read from memory once for all of them.
-const TOGETHER: usize = 16;
+/// Rows that are asked about at a time.
+const TOGETHER: usize = 64;
 
 /// The training rows.
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,6 +65,9 @@ pub struct NearestNeighbours {
     /// How many classes there are. Files of two say nothing of it.
     #[serde(default = "two", skip_serializing_if = "is_two")]
     pub classes: usize,
+    /// The rows as they are asked, once they were.
+    #[serde(skip)]
+    pub laid_out: LaidOutRows,
 }
 
 fn two() -> usize {
@@ -99,6 +100,7 @@ fn fit(task: &FitTask<'_>) -> Result<NearestNeighbours, ModelError> {
         x,
         y,
         classes,
+        laid_out: LaidOutRows::default(),
     })
 }
 
@@ -135,33 +137,17 @@ impl NearestNeighbours {
     /// Returns what is told of each row by each of these numbers of neighbours.
     pub(crate) fn staged(&self, x: ArrayView2<'_, f64>, ks: &[usize]) -> Vec<ModelOutput> {
         let most = ks.iter().copied().max().unwrap_or(1).min(self.y.len());
-        let rows: Vec<_> = x.axis_iter(Axis(0)).collect();
-        let some = |rows: &[ndarray::ArrayView1<'_, f64>]| -> Vec<Vec<Vec<f64>>> {
-            let mut nearest: Vec<NearestDonors> =
-                rows.iter().map(|_| NearestDonors::new(most)).collect();
-            let mut sums = [0.0; BLOCK];
-            for from in (0..self.y.len()).step_by(BLOCK) {
-                for (row, nearest) in rows.iter().zip(&mut nearest) {
-                    let sums = &mut sums[..BLOCK.min(self.y.len() - from)];
-                    self.measure(*row, from, sums);
-                    let mut limit = nearest.limit();
-                    for (at, &sum) in sums.iter().enumerate() {
-                        // Also what is infinitely far, until there are enough.
-                        if sum < limit || nearest.found.len() < most {
-                            nearest.add(sum, from + at);
-                            limit = nearest.limit();
-                        }
-                    }
-                }
-            }
-            let votes = |nearest: &NearestDonors| {
-                ks.iter()
-                    .map(|k| self.vote(&nearest.found[..(*k).min(most)]))
-                    .collect()
-            };
-            nearest.iter().map(votes).collect()
+        let rows = self.laid_out.of(self.x.t());
+        let votes = |row: ndarray::ArrayView1<'_, f64>| -> Vec<Vec<f64>> {
+            let nearest = rows.nearest(&row.to_vec(), most);
+            let vote = |k: &usize| self.vote(&nearest.found()[..(*k).min(most)]);
+            ks.iter().map(vote).collect()
         };
-        let told: Vec<Vec<Vec<f64>>> = rows.par_chunks(TOGETHER).flat_map_iter(some).collect();
+        let parts: Vec<_> = x.axis_chunks_iter(Axis(0), TOGETHER).collect();
+        let parts = parts.into_par_iter();
+        let told =
+            parts.flat_map_iter(|part| part.axis_iter(Axis(0)).map(votes).collect::<Vec<_>>());
+        let told: Vec<Vec<Vec<f64>>> = told.collect();
         (0..ks.len())
             .map(|at| self.output(told.iter().flat_map(|row| &row[at]).copied().collect()))
             .collect()
@@ -174,19 +160,6 @@ impl NearestNeighbours {
         }
         let shape = (votes.len() / self.classes, self.classes);
         ModelOutput::Classes(Array2::from_shape_vec(shape, votes).expect("as many for each row"))
-    }
-
-    /// Sums the squared differences of a row to some of the training rows, feature by feature.
-    fn measure(&self, row: ndarray::ArrayView1<'_, f64>, from: usize, sums: &mut [f64]) {
-        sums.fill(0.0);
-        for (cell, theirs) in row.iter().zip(self.x.axis_iter(Axis(0))) {
-            let theirs = &theirs
-                .to_slice()
-                .expect("rows of a matrix in order are contiguous")[from..from + sums.len()];
-            for (sum, other) in sums.iter_mut().zip(theirs) {
-                *sum += (cell - other) * (cell - other);
-            }
-        }
     }
 
     /// The share of the votes for the attack; of several classes for each.

@@ -6,6 +6,8 @@ use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::stats::nearest::NearestFound;
+
 /// Donors whose distances are summed at a time: their sums stay in the nearest cache.
 const BLOCK: usize = 1024;
 
@@ -216,37 +218,6 @@ impl DonorWeights {
     }
 }
 
-/// The nearest donors so far, the farthest last; of equal ones the earlier is nearer.
-pub(crate) struct NearestDonors {
-    most: usize,
-    pub(crate) found: Vec<(f64, usize)>,
-}
-
-impl NearestDonors {
-    pub(crate) fn new(most: usize) -> Self {
-        Self {
-            most,
-            found: Vec::with_capacity(most + 1),
-        }
-    }
-
-    /// The distance from which on a donor is of no use.
-    pub(crate) fn limit(&self) -> f64 {
-        match self.found.last() {
-            Some((farthest, _)) if self.found.len() == self.most => *farthest,
-            _ => f64::INFINITY,
-        }
-    }
-
-    pub(crate) fn add(&mut self, distance: f64, donor: usize) {
-        let place = self.found.partition_point(|(other, _)| *other <= distance);
-        if self.found.len() == self.most {
-            self.found.pop();
-        }
-        self.found.insert(place, (distance, donor));
-    }
-}
-
 /// A row that is to be filled.
 struct NeighbourQuery<'a> {
     row: ArrayView1<'a, f64>,
@@ -257,7 +228,7 @@ struct NeighbourQuery<'a> {
     /// Its present cells as small whole numbers, if they are.
     small: Option<Vec<i16>>,
     /// Of every missing cell the nearest donors so far.
-    nearest: Vec<NearestDonors>,
+    nearest: Vec<NearestFound>,
 }
 
 impl<'a> NeighbourQuery<'a> {
@@ -267,7 +238,7 @@ impl<'a> NeighbourQuery<'a> {
         let (mine, small) = (bits(row, donors.words), donors.small_row(row, &present));
         let nearest = missing
             .iter()
-            .map(|_| NearestDonors::new(neighbours))
+            .map(|_| NearestFound::new(neighbours))
             .collect();
         Self {
             row,
@@ -390,7 +361,7 @@ impl KnnImputer {
                 if is_small.is_none() {
                     donors.measure(*row, mine, present, start, &mut apart);
                 }
-                let mut limit = nearest.iter().map(NearestDonors::limit).fold(0.0, f64::max);
+                let mut limit = nearest.iter().map(NearestFound::limit).fold(0.0, f64::max);
                 for (at, (sum, both)) in apart
                     .sums
                     .iter()
@@ -412,14 +383,14 @@ impl KnnImputer {
                             nearest.add(distance, donor);
                         }
                     }
-                    limit = nearest.iter().map(NearestDonors::limit).fold(0.0, f64::max);
+                    limit = nearest.iter().map(NearestFound::limit).fold(0.0, f64::max);
                 }
             }
         }
         let fill = |asked: NeighbourQuery<'_>| {
             let mut filled = asked.row.to_vec();
             for (column, nearest) in asked.missing.into_iter().zip(asked.nearest) {
-                filled[column] = self.value(column, &nearest.found);
+                filled[column] = self.value(column, nearest.found());
             }
             filled
         };

@@ -10,4 +10,5 @@ pub mod hypothesis;
 pub mod ks;
 pub mod line;
 pub mod logistic;
+pub mod nearest;
 pub mod softmax;

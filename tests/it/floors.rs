@@ -32,7 +32,7 @@ const ROOMS: [(&str, &[&str]); 34] = [
     ("schema", &["base", "frame"]),
     ("profile", &["base", "stats", "frame"]),
     ("drift", &["base", "stats", "frame", "profile"]),
-    ("prep", &["base", "frame", "profile"]),
+    ("prep", &["base", "stats", "frame", "profile"]),
     ("model", &["base", "frame", "stats", "trees", "prep"]),
     (
         "tuning",
