@@ -59,6 +59,8 @@ pub mod kinds;
 #[cfg(feature = "kinds")]
 pub mod model;
 #[cfg(feature = "kinds")]
+pub mod novelty;
+#[cfg(feature = "kinds")]
 pub mod prep;
 #[cfg(feature = "kinds")]
 pub mod profile;

@@ -56,6 +56,13 @@ pub fn card(name: &str, bundle: &ModelBundle, digest: &str, lineage: &str) -> St
         text.push_str(&classes(report));
     }
     text.push_str(&unseen(&bundle.unseen_families));
+    if let Some(beside) = &bundle.novelty {
+        let _ = writeln!(
+            text,
+            "\n## Novelty\n\nIn cross-validation, {}.",
+            beside.tell()
+        );
+    }
     text.push_str(&inputs(bundle));
     let prep = &bundle.preprocessor;
     text.push_str("\n## Preprocessing\n\n");

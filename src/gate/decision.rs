@@ -16,6 +16,7 @@ use crate::model::class_report::ClassReport;
 use crate::model::hyper::HyperparameterValue;
 use crate::model::intervals::Interval;
 use crate::model::metrics::Metrics;
+use crate::model::novelty_comparison::NoveltyComparison;
 use crate::model::unseen::UnseenFamily;
 use crate::profile::giveaway::Giveaway;
 
@@ -179,6 +180,9 @@ pub struct JudgedModel {
     /// that was asked for: those first of which least is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unseen_families: Vec<UnseenFamily>,
+    /// What the best novelty detector of its search finds beside the best model trained on attacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub novelty: Option<NoveltyComparison>,
     /// Columns that may hold for the testbed only, and the figures in cross-validation without
     /// them.
     pub without_shortcuts: Option<(Vec<String>, Metrics)>,

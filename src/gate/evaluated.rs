@@ -129,6 +129,7 @@ impl EvaluatedModel {
             curve: curve(labels, &self.scores),
             calibration: calibration(labels, &self.scores),
             unseen_families: bundle.unseen_families.clone(),
+            novelty: bundle.novelty.clone(),
             without_shortcuts: bundle.without_shortcuts.clone(),
         }
     }

@@ -33,6 +33,7 @@ pub const NAIVE_BAYES: LearnerOf<NaiveBayes> = LearnerOf {
     size: None,
     missing: false,
     monotone: false,
+    is_novelty: false,
     fit,
 };
 

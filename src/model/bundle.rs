@@ -14,6 +14,7 @@ use crate::model::fitted::Model;
 use crate::model::hyper::HyperparameterValue;
 use crate::model::intervals::Interval;
 use crate::model::metrics::Metrics;
+use crate::model::novelty_comparison::NoveltyComparison;
 use crate::model::scores::Scores;
 use crate::model::unseen::UnseenFamily;
 use crate::prep::cells::CellKind;
@@ -57,6 +58,9 @@ pub struct ModelBundle {
     /// that was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unseen_families: Vec<UnseenFamily>,
+    /// What the best novelty detector of the search finds beside the best model trained on attacks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub novelty: Option<NoveltyComparison>,
     /// Columns that may hold for the testbed only, and the figures in cross-validation without
     /// them, at the threshold .5.
     #[serde(default)]
@@ -98,6 +102,7 @@ impl ModelBundle {
             calibrator: None,
             by_class: None,
             unseen_families: Vec::new(),
+            novelty: None,
             without_shortcuts: None,
             profile: None,
         }

@@ -30,6 +30,7 @@ pub const DECISION_TREE: LearnerOf<TreeEnsemble> = LearnerOf {
     size: None,
     missing: true,
     monotone: true,
+    is_novelty: false,
     fit: decision_tree,
 };
 

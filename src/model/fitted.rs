@@ -8,7 +8,7 @@ use crate::model::data::{TrainingSet, first_missing};
 use crate::model::error::{ModelError, catch_panics};
 use crate::model::output::ModelOutput;
 use crate::model::scores::Scores;
-use crate::model::{bayes, linear, neighbours, one_vs_rest, softmax_linear, svm};
+use crate::model::{bayes, linear, neighbours, novelty_model, one_vs_rest, softmax_linear, svm};
 use crate::trees::class_ensemble::ClassEnsemble;
 use crate::trees::ensemble::TreeEnsemble;
 
@@ -31,6 +31,8 @@ pub enum Model {
     SoftmaxLinear(softmax_linear::SoftmaxLinear),
     /// Support vectors of each class against the rest.
     OneVsRest(one_vs_rest::OneVsRest),
+    /// How far a row is from what training rows are like.
+    Novelty(novelty_model::NoveltyModel),
 }
 
 impl Model {
@@ -45,6 +47,7 @@ impl Model {
             Self::ClassTrees(model) => Some(model.features),
             Self::SoftmaxLinear(model) => Some(model.weights.nrows()),
             Self::OneVsRest(model) => model.features(),
+            Self::Novelty(model) => Some(model.detector.features()),
         }
     }
 
@@ -57,6 +60,7 @@ impl Model {
             Self::ClassTrees(model) => model.classes,
             Self::SoftmaxLinear(model) => model.classes,
             Self::OneVsRest(model) => model.classes,
+            Self::Novelty(model) => model.classes(),
         }
     }
 
@@ -79,6 +83,7 @@ impl Model {
             Self::ClassTrees(model) => model.fault(),
             Self::SoftmaxLinear(model) => model.fault(),
             Self::OneVsRest(model) => model.fault(),
+            Self::Novelty(model) => model.fault(),
         }
     }
 
@@ -104,6 +109,7 @@ impl Model {
             Self::ClassTrees(model) => model.probabilities(x).map(ModelOutput::Classes),
             Self::SoftmaxLinear(model) => model.probabilities(x).map(ModelOutput::Classes),
             Self::OneVsRest(model) => model.probabilities(x).map(ModelOutput::Classes),
+            Self::Novelty(model) => model.told(x, classes.attacks()),
         })?;
         told.scores(classes)
     }

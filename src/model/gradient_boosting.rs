@@ -77,6 +77,7 @@ pub const GRADIENT_BOOSTING: LearnerOf<TreeEnsemble> = LearnerOf {
     size: Some(0),
     missing: true,
     monotone: true,
+    is_novelty: false,
     fit: gradient_boosting,
 };
 

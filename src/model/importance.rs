@@ -92,7 +92,11 @@ pub fn importance(bundle: &ModelBundle) -> Vec<(String, f64)> {
             let share = |size: &f64| size / whole.max(f64::MIN_POSITIVE);
             sizes.iter().map(share).collect()
         }
-        Model::Neighbours(_) | Model::Svm(_) | Model::Bayes(_) | Model::OneVsRest(_) => Vec::new(),
+        Model::Neighbours(_)
+        | Model::Svm(_)
+        | Model::Bayes(_)
+        | Model::OneVsRest(_)
+        | Model::Novelty(_) => Vec::new(),
     };
     let mut named: Vec<(String, f64)> = bundle
         .preprocessor

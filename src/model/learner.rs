@@ -58,6 +58,8 @@ pub struct LearnerOf<M> {
     pub missing: bool,
     /// Whether it keeps to directions of features.
     pub monotone: bool,
+    /// Whether it tells what is unlike the training rows, without telling attacks apart.
+    pub is_novelty: bool,
     /// How it is fitted.
     pub fit: fn(&FitTask<'_>) -> Result<M, ModelError>,
 }
@@ -75,6 +77,7 @@ impl<M> LearnerOf<M> {
             size: self.size,
             missing: self.missing,
             monotone: self.monotone,
+            is_novelty: self.is_novelty,
             fit,
         }
     }
@@ -93,7 +96,7 @@ impl<M> LearnerOf<M> {
         if rows == 0 {
             return Err(ModelError::NoRows);
         }
-        if attacks == 0 || attacks == rows {
+        if !self.is_novelty && (attacks == 0 || attacks == rows) {
             return Err(ModelError::OneClass(rows));
         }
         let classes = labels.classes();

@@ -4,8 +4,8 @@ use crate::model::error::ModelError;
 use crate::model::fitted::Model;
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::model::{
-    adaboost, bayes, decision_tree, gradient_boosting, linear, neighbours, one_vs_rest,
-    random_forest, softmax_linear, svm,
+    adaboost, bayes, decision_tree, gradient_boosting, linear, neighbours, novelty_learners,
+    one_vs_rest, random_forest, softmax_linear, svm,
 };
 
 /// A learner of any kind.
@@ -25,7 +25,7 @@ fn fitted(
 }
 
 /// Every learner, in the order in which they are shown.
-pub const LEARNERS: [Learner; 9] = [
+pub const LEARNERS: [Learner; 16] = [
     linear::LOGISTIC_REGRESSION.fitted_by(|task| {
         fitted(
             task,
@@ -77,6 +77,18 @@ pub const LEARNERS: [Learner; 9] = [
             |task| adaboost::fit_classes(task).map(Model::ClassTrees),
         )
     }),
+    novelty_learners::ISOLATION_FOREST
+        .fitted_by(|task| (novelty_learners::ISOLATION_FOREST.fit)(task).map(Model::Novelty)),
+    novelty_learners::KNN_DISTANCE
+        .fitted_by(|task| (novelty_learners::KNN_DISTANCE.fit)(task).map(Model::Novelty)),
+    novelty_learners::PCA_RECONSTRUCTION
+        .fitted_by(|task| (novelty_learners::PCA_RECONSTRUCTION.fit)(task).map(Model::Novelty)),
+    novelty_learners::MAHALANOBIS
+        .fitted_by(|task| (novelty_learners::MAHALANOBIS.fit)(task).map(Model::Novelty)),
+    novelty_learners::HBOS.fitted_by(|task| (novelty_learners::HBOS.fit)(task).map(Model::Novelty)),
+    novelty_learners::ECOD.fitted_by(|task| (novelty_learners::ECOD.fit)(task).map(Model::Novelty)),
+    novelty_learners::COPOD
+        .fitted_by(|task| (novelty_learners::COPOD.fit)(task).map(Model::Novelty)),
 ];
 
 /// The names of the learners, for declarations.

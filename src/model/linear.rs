@@ -29,6 +29,7 @@ pub const LOGISTIC_REGRESSION: LearnerOf<LinearModel> = LearnerOf {
     size: None,
     missing: false,
     monotone: false,
+    is_novelty: false,
     fit,
 };
 

@@ -45,6 +45,7 @@ pub const KNN: LearnerOf<NearestNeighbours> = LearnerOf {
     size: Some(0),
     missing: false,
     monotone: false,
+    is_novelty: false,
     fit,
 };
 

@@ -32,6 +32,7 @@ pub const RANDOM_FOREST: LearnerOf<TreeEnsemble> = LearnerOf {
     size: Some(0),
     missing: true,
     monotone: true,
+    is_novelty: false,
     fit: random_forest,
 };
 
@@ -43,6 +44,7 @@ pub const EXTRA_TREES: LearnerOf<TreeEnsemble> = LearnerOf {
     size: Some(0),
     missing: true,
     monotone: true,
+    is_novelty: false,
     fit: extra_trees,
 };
 

@@ -60,6 +60,7 @@ pub const SVM: LearnerOf<SupportVectors> = LearnerOf {
     size: None,
     missing: false,
     monotone: false,
+    is_novelty: false,
     fit,
 };
 

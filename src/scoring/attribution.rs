@@ -1,5 +1,5 @@
-//! Which columns a prediction comes from: exactly for trees and linear models, by sampled Shapley
-//! values for all others.
+//! Which columns a prediction comes from: exactly for trees, linear models and novelty detectors, by
+//! sampled Shapley values for all others.
 
 use ndarray::{Array2, ArrayView1, Axis};
 use rand_chacha::ChaCha8Rng;
@@ -56,8 +56,8 @@ struct RowValues {
     errors: Option<Vec<f64>>,
 }
 
-/// Explains rows. Of trees the values are TreeSHAP's and of linear models the terms, both exact; of
-/// models of more than two classes they are those of the class that a row is told to be. Of other
+/// Explains rows. Of trees the values are TreeSHAP's, of linear models the terms, and of novelty
+/// detectors what each feature adds to the distance, all exact; of models of more than two classes they are those of the class that a row is told to be. Of other
 /// learners they are sampled Shapley values of the probability: what a column adds on average when
 /// it becomes known after some of the others, in a random order, the rest being those of a random
 /// row of `background` (Štrumbelj and Kononenko, 2014).
@@ -140,10 +140,10 @@ pub(crate) fn top_contributions(
 
 /// Returns whether what a model's columns add can be told exactly.
 pub fn is_exact(bundle: &ModelBundle) -> bool {
-    use Model::{ClassTrees, Linear, SoftmaxLinear, Trees};
+    use Model::{ClassTrees, Linear, Novelty, SoftmaxLinear, Trees};
     matches!(
         bundle.model,
-        Trees(_) | Linear(_) | ClassTrees(_) | SoftmaxLinear(_)
+        Trees(_) | Linear(_) | ClassTrees(_) | SoftmaxLinear(_) | Novelty(_)
     )
 }
 
@@ -193,6 +193,12 @@ fn exact_values(
                 groups.added(linear.intercepts[at], &terms, Some(class))
             });
             (rows.collect(), "raw score")
+        }
+        Model::Novelty(novelty) => {
+            let (base, parts) = novelty.detector.parts(features.view());
+            let rows = parts.rows().into_iter();
+            let rows = rows.map(|parts| groups.added(base, &parts.to_vec(), None));
+            (rows.collect(), novelty.detector.unit())
         }
         Model::Neighbours(_) | Model::Svm(_) | Model::Bayes(_) | Model::OneVsRest(_) => {
             return Ok(None);

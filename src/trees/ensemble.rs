@@ -25,6 +25,9 @@ pub enum LinkFunction {
     /// function of twice the sum over the weights' (SAMME of two classes; Zhu, Zou, Rosset and
     /// Hastie, 2009).
     Votes(Vec<f64>),
+    /// It is two to the power of their mean: of trees that isolate rows the share of the expected
+    /// cuts, negated.
+    Isolation,
 }
 
 /// Trees that tell a probability together.
@@ -72,6 +75,7 @@ impl TreeEnsemble {
         match &self.link {
             LinkFunction::Mean => sum / count.max(1) as f64,
             LinkFunction::Logistic(base) => logistic(base + sum),
+            LinkFunction::Isolation => (sum / count.max(1) as f64).exp2(),
             LinkFunction::Votes(weights) => {
                 let whole: f64 = weights[..count].iter().sum();
                 logistic(if whole > 0.0 { 2.0 * sum / whole } else { 0.0 })

@@ -16,6 +16,7 @@ pub mod forest;
 pub mod grow;
 pub mod grow_classes;
 pub mod held_out;
+pub mod isolation;
 pub mod leafwise;
 pub mod shap;
 pub mod splits;

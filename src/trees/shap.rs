@@ -41,7 +41,7 @@ impl TreeEnsemble {
     /// What the values of trees are multiplied with before the link.
     pub(crate) fn scale(&self) -> f64 {
         match &self.link {
-            LinkFunction::Mean => 1.0 / self.trees.len().max(1) as f64,
+            LinkFunction::Mean | LinkFunction::Isolation => 1.0 / self.trees.len().max(1) as f64,
             LinkFunction::Logistic(_) => 1.0,
             LinkFunction::Votes(weights) => match weights.iter().sum::<f64>() {
                 whole if whole > 0.0 => 2.0 / whole,
@@ -55,6 +55,7 @@ impl TreeEnsemble {
         match self.link {
             LinkFunction::Mean => "probability",
             LinkFunction::Logistic(_) | LinkFunction::Votes(_) => "log-odds",
+            LinkFunction::Isolation => "isolation",
         }
     }
 

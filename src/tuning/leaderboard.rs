@@ -10,6 +10,7 @@ use crate::model::class_report::ClassReport;
 use crate::model::hyper::HyperparameterValue;
 use crate::model::intervals::Interval;
 use crate::model::metrics::Metrics;
+use crate::model::novelty_comparison::NoveltyComparison;
 use crate::model::unseen::UnseenFamily;
 
 /// The leaderboard of a search.
@@ -38,6 +39,10 @@ pub struct Leaderboard {
     /// those first of which least is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unseen_families: Vec<UnseenFamily>,
+    /// What the best novelty detector finds beside the best model that was trained on attacks, if
+    /// one was among the candidates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub novelty: Option<NoveltyComparison>,
     /// The picked trial on shares of the rows, if that was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub learning_curve: Vec<CurvePoint>,

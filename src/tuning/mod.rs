@@ -4,6 +4,7 @@ pub mod families;
 pub mod folds;
 pub mod leaderboard;
 pub mod left_out;
+pub mod novelty_comparison;
 pub mod search;
 pub mod selection;
 pub mod shortcuts;

@@ -12,7 +12,7 @@ use crate::render::html;
 use crate::render::html::escape;
 use crate::views::classes::class_tables;
 use crate::views::figure::figure_cell;
-use crate::views::unseen::unseen_table;
+use crate::views::unseen::{novelty_table, unseen_table};
 use crate::views::windows::time_section;
 
 /// The lowest false-positive rate that plots show.
@@ -54,6 +54,9 @@ pub fn page(decision: &Decision) -> String {
             body.push_str(&class_tables(report));
         }
         body.push_str(&unseen_table(&challenger.unseen_families));
+        if let Some(beside) = &challenger.novelty {
+            body.push_str(&novelty_table(beside));
+        }
         body.push_str(&plots(challenger, champion, decision.traffic.as_ref()));
     }
     if let Some(decay) = &decision.by_time {

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 
 use crate::model::hyper::HyperparameterValue;
+use crate::model::novelty_comparison::{FoundBeside, NoveltyComparison};
+use crate::model::unseen::FoundShares;
 use crate::render::columns::columns;
 use crate::tuning::leaderboard::{CurvePoint, Leaderboard, TrialEntry};
 
@@ -31,7 +33,35 @@ pub fn show(board: &Leaderboard, top: usize) -> String {
         let points: Vec<Vec<String>> = board.learning_curve.iter().map(point).collect();
         text.push_str(&columns(&points));
     }
+    if let Some(beside) = &board.novelty {
+        text.push_str("\nWhat raises an alarm at 1 % false positives, by the best novelty detector and beside it:\n");
+        text.push_str(&columns(&novelty(beside)));
+    }
     text
+}
+
+fn novelty(beside: &NoveltyComparison) -> Vec<Vec<String>> {
+    let supervised = beside.supervised.as_ref();
+    let supervised = supervised.map_or("–", |trial| trial.learner.as_str());
+    let head = [
+        "  attacks",
+        "rows",
+        beside.novelty.learner.as_str(),
+        supervised,
+    ];
+    let share = |found: FoundShares| Some(found.at_fpr_0_01.share);
+    let row = |found: &FoundBeside| {
+        vec![
+            format!("  {}", found.family),
+            found.novelty.at_fpr_0_01.of.to_string(),
+            figure(share(found.novelty)),
+            figure(found.supervised.and_then(share)),
+        ]
+    };
+    let rows = std::iter::once(&beside.attacks).chain(&beside.families);
+    std::iter::once(head.map(str::to_owned).to_vec())
+        .chain(rows.map(row))
+        .collect()
 }
 
 fn head(metric: &str) -> Vec<String> {

@@ -36,6 +36,7 @@ STEPS = {
 LEARNERS = ["logistic_regression", "knn", "svm", "naive_bayes", "decision_tree", "random_forest", "extra_trees", "gradient_boosting",
             "adaboost"]
 TREES = LEARNERS[4:]
+NOVELTY = ["isolation_forest", "knn_distance", "pca_reconstruction", "mahalanobis", "hbos", "ecod", "copod"]
 
 
 def rows(count, families=False):
@@ -120,8 +121,11 @@ else:
             csv.writer(file).writerows([names, *table])
     families = [("usual", learner, "") for learner in LEARNERS]
     families += [("holes", learner, "") for learner in TREES]
+    families += [("usual", learner, ", threshold_fpr: 0.1") for learner in NOVELTY]
     families += [("usual", learner, ", calibrate: platt") for learner in LEARNERS]
     families += [("usual", learner, ", calibrate: isotonic, threshold_fpr: 0.1") for learner in ("knn", "gradient_boosting")]
+    cases += [("usual", learner, ", threshold_fpr: 0.1") for learner in NOVELTY]
+    cases += [("other", learner, ", calibrate: platt") for learner in NOVELTY]
     cases += [("distance", learner, "") for learner in ("logistic_regression", "knn", "gradient_boosting")]
     cases += [("simple", learner, "") for learner in ("logistic_regression", "random_forest", "svm")]
     cases += [("other", learner, "") for learner in ("knn", "svm", "naive_bayes")]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::world::package;
 
 /// Who may import whom. A change here is a change to `docs/ARCHITECTURE.md`.
-const ROOMS: [(&str, &[&str]); 34] = [
+const ROOMS: [(&str, &[&str]); 35] = [
     ("base", &[]),
     ("event", &["base"]),
     ("render", &[]),
@@ -27,13 +27,17 @@ const ROOMS: [(&str, &[&str]); 34] = [
     ),
     ("stats", &[]),
     ("trees", &["stats"]),
+    ("novelty", &["stats", "trees"]),
     ("frame", &["base"]),
     ("source", &["base", "frame"]),
     ("schema", &["base", "frame"]),
     ("profile", &["base", "stats", "frame"]),
     ("drift", &["base", "stats", "frame", "profile"]),
     ("prep", &["base", "stats", "frame", "profile"]),
-    ("model", &["base", "frame", "stats", "trees", "prep"]),
+    (
+        "model",
+        &["base", "frame", "stats", "trees", "novelty", "prep"],
+    ),
     (
         "tuning",
         &[
@@ -48,7 +52,10 @@ const ROOMS: [(&str, &[&str]); 34] = [
         "scoring",
         &["base", "stats", "frame", "source", "prep", "model"],
     ),
-    ("export", &["base", "frame", "trees", "prep", "model"]),
+    (
+        "export",
+        &["base", "frame", "trees", "novelty", "prep", "model"],
+    ),
     ("attest", &["base"]),
     ("image", &["base"]),
     ("scaffold", &["base", "frame", "source", "profile"]),
@@ -169,7 +176,7 @@ const CRATES: [(&str, &[&str]); 49] = [
     ("base64", &["attest/", "image/registry.rs"]),
     ("polars", &["source/", "frame/", "scoring/"]),
     ("prost", &["export/onnx/"]),
-    ("smartcore", &["prep/pca.rs"]),
+    ("smartcore", &["prep/pca.rs", "novelty/directions.rs"]),
     ("saphyr_parser", &["base/syntax.rs"]),
     ("petgraph", &["graph/"]),
     ("clap", &["cli/"]),

@@ -2,7 +2,7 @@
 //! Those of several classes stand in `classes`.
 
 use crate::export::onnx::graph::OnnxGraph;
-use crate::export::onnx::{classes, two_classes};
+use crate::export::onnx::{classes, novelty, two_classes};
 use crate::frame::labels::Classes;
 use crate::model::calibrate::{Calibrator, EDGE};
 use crate::model::fitted::Model;
@@ -24,7 +24,7 @@ pub fn add(
     classes: &Classes,
     calibrator: Option<&Calibrator>,
 ) -> OnnxScores {
-    let (attack, by_class) = match told(graph, x, model) {
+    let (attack, by_class) = match told(graph, x, model, classes) {
         ModelOutput::Probability(p) => (p, None),
         ModelOutput::Raw(raw) => (graph.node("Sigmoid", &[&raw]), None),
         ModelOutput::Classes(p) => (classes::attack(graph, &p, classes), Some(p)),
@@ -48,7 +48,7 @@ enum ModelOutput {
 }
 
 /// Adds a model.
-fn told(graph: &mut OnnxGraph, x: &str, model: &Model) -> ModelOutput {
+fn told(graph: &mut OnnxGraph, x: &str, model: &Model, named: &Classes) -> ModelOutput {
     use ModelOutput::{Classes, Probability, Raw};
     match model {
         Model::Linear(model) => Raw(two_classes::linear(graph, x, model)),
@@ -63,6 +63,13 @@ fn told(graph: &mut OnnxGraph, x: &str, model: &Model) -> ModelOutput {
             (raw, true) => Raw(raw),
             (p, false) => Probability(p),
         },
+        Model::Novelty(model) => {
+            let score = novelty::score(graph, x, model);
+            match model.classes() {
+                2 => Probability(score),
+                _ => Classes(novelty::by_class(graph, &score, model, named)),
+            }
+        }
         Model::ClassTrees(model) => Classes(classes::trees(graph, x, model)),
         Model::SoftmaxLinear(model) => Classes(classes::linear(graph, x, model)),
         Model::OneVsRest(model) => Classes(classes::one_vs_rest(graph, x, model)),

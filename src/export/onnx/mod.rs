@@ -4,6 +4,7 @@ pub mod document;
 pub mod graph;
 pub mod learners;
 pub mod neighbours;
+pub mod novelty;
 pub mod proto;
 pub mod steps;
 pub mod two_classes;

@@ -1,6 +1,8 @@
 //! Fitted models that tell attacks from benign rows as nodes of ONNX: a matrix of features → a
 //! column of probabilities, or of what the logistic function makes them.
 
+use ndarray::ArrayView2;
+
 use crate::export::onnx::graph::{ML, OnnxGraph, bytes, doubles, int, ints, tensor};
 use crate::export::onnx::neighbours::weights;
 use crate::export::onnx::proto::AttributeProto;
@@ -85,17 +87,29 @@ pub(crate) fn neighbours(graph: &mut OnnxGraph, x: &str, model: &NearestNeighbou
     graph.node("Div", &[&votes, &whole])
 }
 
-/// Adds the places of the nearest neighbours, and what the vote of each weighs. Squared differences
-/// are summed feature by feature, in the order in which the model sums them: rows at the same
-/// distance stay there, and the earlier is nearer in both.
+/// Adds the places of the nearest neighbours, and what the vote of each weighs.
 pub(crate) fn neighbour_votes(
     graph: &mut OnnxGraph,
     x: &str,
     model: &NearestNeighbours,
 ) -> (String, String) {
-    let count = model.y.len();
+    let [squares, places] = nearest(graph, x, model.x.view(), model.k);
+    let weights = weights(graph, &squares, model.by_distance);
+    (places, weights)
+}
+
+/// Adds the squared distances and the places of the nearest of some rows, which stand feature by
+/// feature. Squared differences are summed in that order, as the model sums them: rows at the same
+/// distance stay there, and the earlier is nearer in both.
+pub(crate) fn nearest(
+    graph: &mut OnnxGraph,
+    x: &str,
+    rows: ArrayView2<'_, f64>,
+    k: usize,
+) -> [String; 2] {
+    let count = rows.ncols();
     let mut sum: Option<String> = None;
-    for (at, feature) in model.x.rows().into_iter().enumerate() {
+    for (at, feature) in rows.rows().into_iter().enumerate() {
         let (cell, theirs) = (
             graph.columns(x, &[at]),
             graph.doubles(&[1, count], feature.iter().copied()),
@@ -107,15 +121,14 @@ pub(crate) fn neighbour_votes(
             Some(sum) => graph.node("Add", &[&sum, &square]),
         });
     }
-    let k = graph.ints(&[model.k.min(count) as i64]);
-    let mut near = graph.many(
+    let k = graph.ints(&[k.min(count) as i64]);
+    let near = graph.many(
         ("", "TopK"),
         &[&sum.unwrap_or_default(), &k],
         vec![int("largest", 0)],
         2,
     );
-    let weights = weights(graph, &near[0], model.by_distance);
-    (near.remove(1), weights)
+    near.try_into().expect("two were asked for")
 }
 
 /// The trees of an ensemble as one node of `TreeEnsemble` (version 5 of the operators, which knows
@@ -129,6 +142,10 @@ pub(crate) fn trees(graph: &mut OnnxGraph, x: &str, model: &TreeEnsemble) -> (St
     match &model.link {
         LinkFunction::Mean => (sum, false),
         LinkFunction::Votes(_) => (sum, true),
+        LinkFunction::Isolation => {
+            let two = graph.double(2.0);
+            (graph.node("Pow", &[&two, &sum]), false)
+        }
         LinkFunction::Logistic(base) => {
             let base = graph.double(*base);
             (graph.node("Add", &[&sum, &base]), true)

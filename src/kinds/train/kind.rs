@@ -11,7 +11,9 @@ use crate::frame::labels::Labels;
 use crate::frame::npy;
 use crate::kinds::dataset::Dataset;
 use crate::kinds::train::folding::{FoldPlan, FoldSettings};
-use crate::kinds::train::params::{MonotoneDirection, SearchMethod, SearchParams, TrainParams};
+use crate::kinds::train::params::{
+    CalibrationMethod, MonotoneDirection, SearchMethod, SearchParams, TrainParams,
+};
 use crate::kinds::train::{candidates, families, picking};
 use crate::model::bundle::ModelBundle;
 use crate::model::class_metrics::ClassMetrics;
@@ -34,6 +36,7 @@ use crate::tuning::families::Families;
 use crate::tuning::folds::{FoldPlacement, Folds, FoldsKey, rows_digest};
 use crate::tuning::leaderboard::{CurvePoint, ShortcutAblation};
 use crate::tuning::left_out::unseen_families;
+use crate::tuning::novelty_comparison;
 use crate::tuning::search::{self, SearchDimension, SearchSpace, SearchStrategy};
 use crate::tuning::selection::{self, JudgedResult, JudgedTrial, SelectionRule};
 use crate::tuning::shortcuts::without_shortcuts;
@@ -124,6 +127,9 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     if !params.monotone.is_empty() {
         faults.extend(not_monotone(&learners));
     }
+    if params.threshold_fpr.is_none() && params.calibrate == CalibrationMethod::None {
+        faults.extend(no_threshold(&learners));
+    }
     let folding = FoldSettings::read(params.folds, params.fold_by, params.fold_column);
     let folding = folding.map_err(|fault| faults.push(fault)).ok();
     let select = picking::rule(params.select, params.threshold_fpr, params.calibrate);
@@ -156,21 +162,45 @@ fn strategy(search: &SearchParams) -> SearchStrategy {
 
 /// Refuses learners that cannot keep to monotone features.
 fn not_monotone(learners: &[&'static Learner]) -> Vec<ParamError> {
-    let mut faults = Vec::new();
-    for (index, learner) in learners.iter().enumerate() {
-        if !learner.monotone {
-            faults.push(ParamError {
-                path: vec![
-                    ParamStep::key("candidates"),
-                    ParamStep::Index(index),
-                    ParamStep::key("learner"),
-                ],
-                message: format!("`{}` cannot keep to `monotone`", learner.name),
-                help: Some("name learners made of trees, other than `adaboost`".to_owned()),
-            });
-        }
+    let refused = learners
+        .iter()
+        .enumerate()
+        .filter(|(_, learner)| !learner.monotone);
+    let fault = |(index, learner): (usize, &&Learner)| ParamError {
+        path: at_learner(index),
+        message: format!("`{}` cannot keep to `monotone`", learner.name),
+        help: Some("name learners made of trees, other than `adaboost`".to_owned()),
+    };
+    refused.map(fault).collect()
+}
+
+/// Refuses novelty detectors without a threshold of their own.
+fn no_threshold(learners: &[&'static Learner]) -> Vec<ParamError> {
+    let refused = learners
+        .iter()
+        .enumerate()
+        .filter(|(_, learner)| learner.is_novelty);
+    let fault = |(index, learner): (usize, &&Learner)| {
+        ParamError {
+        path: at_learner(index),
+        message: format!(
+            "what `{}` tells is no probability, and 0.5 no threshold for it",
+            learner.name
+        ),
+        help: Some(
+            "set `threshold_fpr`, the share of benign rows that may raise an alarm, such as 0.01; or `calibrate: isotonic`".to_owned(),
+        ),
     }
-    faults
+    };
+    refused.map(fault).collect()
+}
+
+fn at_learner(index: usize) -> Vec<ParamStep> {
+    vec![
+        ParamStep::key("candidates"),
+        ParamStep::Index(index),
+        ParamStep::key("learner"),
+    ]
 }
 
 impl Stage for TrainStage {
@@ -193,7 +223,7 @@ impl Stage for TrainStage {
             Some(word) => families::read(word, inputs, &data, &preprocessor)?,
             None => Families::default(),
         };
-        let sweep = self.sweep(&data, &folding, families, outputs, context)?;
+        let sweep = self.sweep(&data, &folding, families.clone(), outputs, context)?;
         let (trials, judged) = self.search(&sweep, outputs, context)?;
         let order = SelectionRule::order(&trials, &judged);
         let size = (self.folding.folds, data.labels.len());
@@ -217,6 +247,10 @@ impl Stage for TrainStage {
             unseen_families(best, &picked.scored, &data, &sweep, done, context)?;
         if let Some(least) = board.unseen_families.first() {
             outputs.note(least.tell());
+        }
+        board.novelty = novelty_comparison::compared(&trials, &judged, &order, &data, &families);
+        if let Some(beside) = &board.novelty {
+            outputs.note(format!("novelty: {}", beside.tell()));
         }
         let blind = without_shortcuts(best, &data, &preprocessor, &sweep, context)?;
         if let Some((columns, metrics)) = &blind {
@@ -261,6 +295,7 @@ impl Stage for TrainStage {
         bundle.intervals = sure;
         bundle.by_class = board.by_class;
         bundle.unseen_families = board.unseen_families;
+        bundle.novelty = board.novelty;
         bundle.without_shortcuts = blind;
         bundle.profile = inputs.maybe("profile").map(Input::bytes).transpose()?;
         outputs.bytes("model", bundle.encode());

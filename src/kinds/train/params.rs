@@ -67,7 +67,9 @@ params! {
         /// class_weight. gradient_boosting: trees, learning_rate, leaves, max_depth, min_leaf,
         /// subsample, colsample, l2, min_gain, class_weight, patience, l1,
         /// min_child_weight, max_step. adaboost: trees,
-        /// learning_rate, max_depth.
+        /// learning_rate, max_depth. Novelty detectors: isolation_forest: trees, sample, fit_on.
+        /// knn_distance: k, fit_on. pca_reconstruction: explained, fit_on. mahalanobis: shrinkage,
+        /// fit_on. hbos: bins, fit_on. ecod: fit_on. copod: fit_on.
         grid: BTreeMap<String, Vec<HyperparameterValue>> = "{}";
         /// Where a search draws hyperparameters from: `{choice: [a, b]}`, `{int: [1, 9]}`, `{float:
         /// [0.5, 1]}` or `{log: [0.001, 0.3]}`.

@@ -13,6 +13,7 @@ mod image;
 mod learners;
 mod malformed;
 mod mongodb;
+mod novelty;
 mod parquet;
 mod prep;
 mod quality;
