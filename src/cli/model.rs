@@ -14,6 +14,7 @@ use crate::frame::convert::file;
 use crate::frame::table::Table;
 use crate::model::bundle::ModelBundle;
 use crate::model::importance::{importance, permuted};
+use crate::model::metrics::Metrics;
 use crate::render::columns::columns;
 use crate::scoring::attribution::{RowExplainer, explained};
 use crate::scoring::rows::options;
@@ -91,6 +92,15 @@ fn summary(bundle: &ModelBundle) -> String {
         metrics.rows,
         metrics.threshold
     );
+    if metrics.counts.attacks() == 0 {
+        text.push_str(&figures(&[(
+            "false-positive rate",
+            metrics.false_positive_rate,
+        )]));
+        text.push_str(Metrics::WITHOUT_ATTACKS);
+        text.push('\n');
+        return text;
+    }
     text.push_str(&figures(&[
         ("f1", metrics.f1),
         ("precision", metrics.precision),

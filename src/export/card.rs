@@ -7,6 +7,7 @@ use crate::model::bundle::ModelBundle;
 use crate::model::calibrate::Calibrator;
 use crate::model::class_report::{ClassReport, ShareOfRows};
 use crate::model::importance::importance;
+use crate::model::metrics::Metrics;
 use crate::model::unseen::UnseenFamily;
 use crate::prep::preprocessor::{RequiredColumn, TrainedColumn};
 
@@ -177,7 +178,9 @@ fn performance(bundle: &ModelBundle) -> String {
     let mut text =
         "\n## Performance\n\nIn cross-validation, each row told by a model that did not see it:\n\n".to_owned();
     text.push_str("| figure | value | 95 % interval |\n|---|--:|---|\n");
-    for name in FIGURES {
+    let attacks = metrics.counts.attacks();
+    let known = FIGURES.into_iter().filter(|_| attacks > 0);
+    for name in known {
         let value = metrics.figure(name).unwrap_or(f64::NAN);
         let interval = bundle.intervals.get(name);
         let interval = interval.map(|[low, high]| format!("{low:.4} to {high:.4}"));
@@ -186,6 +189,9 @@ fn performance(bundle: &ModelBundle) -> String {
     }
     let rate = metrics.false_positive_rate;
     let _ = writeln!(text, "| false_positive_rate | {rate:.4} | |");
+    if attacks == 0 {
+        let _ = writeln!(text, "\n{}", Metrics::WITHOUT_ATTACKS);
+    }
     text
 }
 

@@ -125,6 +125,10 @@ pub const CHOICES: [&str; 19] = [
 ];
 
 impl Metrics {
+    /// What is said of figures where there was no attack.
+    pub const WITHOUT_ATTACKS: &'static str =
+        "No attack was among the rows, so that nothing but the false-positive rate is known.";
+
     /// Computes the figures with the threshold 0.5; there are as many labels as scores.
     pub fn of(labels: &Labels, scores: &Scores) -> Self {
         Self::at(labels, scores, 0.5)
@@ -448,9 +452,13 @@ impl ThresholdCurve {
             .points
             .iter()
             .take_while(|(_, _, alarms)| *alarms <= budget * self.negatives);
-        let best = fits.last().filter(|_| self.positives > 0.0);
+        let recall = |hits: f64| match self.positives > 0.0 {
+            true => hits / self.positives,
+            false => 0.0,
+        };
+        let best = fits.last();
         best.map_or((0.0, f64::INFINITY), |(threshold, hits, _)| {
-            (hits / self.positives, *threshold)
+            (recall(*hits), *threshold)
         })
     }
 }

@@ -11,10 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::nearest::suggest;
 use crate::frame::labels::{Classes, Labels};
+use crate::frame::table::Table;
 use crate::prep::error::PrepError;
 
 /// The class of labels that training did not have, where each label is a class of its own.
 pub const UNSEEN_CLASS: &str = "unseen";
+
+/// What stands for a missing label among those that are named.
+pub const MISSING_LABEL: &str = "";
 
 /// More classes than this are told apart by no model here.
 pub const MOST_CLASSES: usize = 256;
@@ -150,7 +154,7 @@ impl TargetMap {
     /// Returns the class of a label. The empty label stands for a missing one.
     pub fn class(&self, label: Option<&str>) -> Option<u16> {
         match label {
-            None => self.labels.get("").copied(),
+            None => self.labels.get(MISSING_LABEL).copied(),
             Some(label) => self.labels.get(label).copied().or(self.others),
         }
     }
@@ -203,6 +207,22 @@ impl TargetMap {
             || numbers.any(|number| usize::from(*number) >= classes);
         is_odd.then_some("labels of classes that are not there")
     }
+}
+
+/// Returns the labels of a table's rows as they are written. Where missing labels have a class, a
+/// table without their column is one of which all are missing.
+///
+/// # Errors
+/// There is no such column.
+pub fn written_labels(
+    table: &Table,
+    target: &str,
+    knows_missing: bool,
+) -> Result<Vec<Option<String>>, PrepError> {
+    if knows_missing && !table.has(target) {
+        return Ok(vec![None; table.height()]);
+    }
+    table.texts(target).map_err(PrepError::Target)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::frame::table::{ColumnType, Table};
 use crate::prep::cells::{CellKind, ColumnCells};
 use crate::prep::columns::{ColumnNames, Columns, RowFaults};
 use crate::prep::error::PrepError;
-use crate::prep::labels::{TargetMap, TargetRule};
+use crate::prep::labels::{MISSING_LABEL, TargetMap, TargetRule, written_labels};
 use crate::prep::seen::{RowSeen, SeenRows};
 use crate::prep::step::{FittedStep, PrepStep, StepAction};
 use crate::profile::giveaway::Giveaway;
@@ -135,9 +135,8 @@ impl Preprocessor {
         table: &Table,
         settings: &PreprocessorSettings,
     ) -> Result<(Self, Array2<f64>), PrepError> {
-        table
-            .column_type(&settings.target)
-            .map_err(PrepError::Target)?;
+        let knows_missing = settings.labels.labels.contains_key(MISSING_LABEL);
+        let written = written_labels(table, &settings.target, knows_missing)?;
         let mut columns = Columns::new(table.height());
         let mut inputs = Vec::new();
         let odd = |why: &'static str, name: String| Err(PrepError::NoFeature { name, why });
@@ -163,7 +162,6 @@ impl Preprocessor {
             return Err(PrepError::NoFeatures);
         }
         let target = settings.target.clone();
-        let written = table.texts(&target).map_err(PrepError::Target)?;
         let labels = settings.labels.fit(&target, &written)?;
         let mut fitted = Self {
             format: FORMAT,
@@ -409,10 +407,10 @@ impl Preprocessor {
     /// Returns the labels of a table's rows as they are written.
     ///
     /// # Errors
-    /// The target is missing.
+    /// The target is missing, and rows without a label have no class.
     pub fn written_labels(&self, table: &Table) -> Result<Vec<Option<String>>, PrepError> {
-        let cells = table.texts(&self.target);
-        cells.map_err(PrepError::Target)
+        let knows_missing = self.labels.class(None).is_some();
+        written_labels(table, &self.target, knows_missing)
     }
 
     /// Returns the classes of labels as they are written.

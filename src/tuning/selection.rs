@@ -85,6 +85,10 @@ impl SelectionRule {
                  these, as their labels may be wrong, or raise `threshold_fpr`"
             ));
         }
+        // Nobody knows what would be found where there is no attack to find.
+        if metrics.counts.attacks() == 0 {
+            return None;
+        }
         if metrics.counts.true_positives == 0 {
             return Some(format!(
                 "it finds none of {} attacks at the threshold {:.4}: set `threshold_fpr` to a budget of false positives, or \

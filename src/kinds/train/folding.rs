@@ -142,6 +142,8 @@ impl FoldSettings {
         classes: &[(usize, usize)],
         by: &FoldPlacement,
     ) -> Result<Vec<String>, StageError> {
+        // Without any attack folds cannot have some.
+        let are_attacks = classes.iter().any(|(attacks, _)| *attacks > 0);
         let filled = classes
             .iter()
             .filter(|(attacks, benign)| attacks + benign > 0)
@@ -160,9 +162,10 @@ impl FoldSettings {
                 self.folds
             )));
         }
-        let lacking = classes
-            .iter()
-            .position(|(attacks, benign)| attacks + benign > 0 && (*attacks == 0 || *benign == 0));
+        let lacks = |(attacks, benign): &(usize, usize)| {
+            attacks + benign > 0 && (*attacks == 0 && are_attacks || *benign == 0)
+        };
+        let lacking = classes.iter().position(lacks);
         let Some(at) = lacking else {
             return Ok(Vec::new());
         };

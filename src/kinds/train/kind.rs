@@ -20,7 +20,7 @@ use crate::model::class_metrics::ClassMetrics;
 use crate::model::class_report::ClassReport;
 use crate::model::data::{HeldOutRows, TrainingSet};
 use crate::model::error::ModelError;
-use crate::model::intervals::{Interval, intervals};
+use crate::model::intervals::{Interval, intervals, tell_interval};
 use crate::model::learner::FitTask;
 use crate::model::learners::Learner;
 use crate::model::metrics::RankedRows;
@@ -283,7 +283,11 @@ impl Stage for TrainStage {
         let fitted = fitted?;
         tell_failures(&judged, outputs);
         let whole = trials.iter().filter(|trial| trial.share >= 1.0).count();
-        self.tell_best(best, picked, &sure, whole, outputs);
+        if data.labels.attacks() == 0 {
+            Self::tell_without_attacks(picked, &sure, outputs);
+        } else {
+            self.tell_best(best, picked, &sure, whole, outputs);
+        }
         let mut bundle = ModelBundle::new(
             best.learner.name,
             best.named(),
@@ -376,6 +380,26 @@ impl TrainStage {
         }
     }
 
+    /// Says what is known of a novelty detector where there was no attack to find.
+    fn tell_without_attacks(
+        picked: &JudgedTrial,
+        intervals: &BTreeMap<String, Interval>,
+        outputs: &mut Outputs,
+    ) {
+        let metrics = picked.metrics;
+        let interval = tell_interval(intervals.get("false_positive_rate").copied());
+        outputs.note(format!(
+            "threshold {:.4}: {:.4}{interval} of {} benign rows raise an alarm, each told by a model that did not see it",
+            metrics.threshold,
+            metrics.false_positive_rate,
+            metrics.counts.benign()
+        ));
+        outputs.note(
+            "no attack is among the training rows: what the model finds is not known; give labelled attacks to `evaluate`, or to training"
+                .to_owned(),
+        );
+    }
+
     fn check_classes(&self, data: &TrainingSet) -> Result<(), StageError> {
         let metric = self.select.metric.as_str();
         if data.labels.classes().are_two_sides() && ClassMetrics::NAMES.contains(&metric) {
@@ -388,6 +412,10 @@ impl TrainStage {
         let benign = data.labels.benign();
         if attacks.min(benign) >= self.select.min_attacks {
             return Ok(());
+        }
+        let are_novelty = self.learners.iter().all(|learner| learner.is_novelty);
+        if attacks == 0 && are_novelty {
+            return self.check_alone();
         }
         let what = if attacks < benign {
             "attacks"
@@ -402,6 +430,20 @@ impl TrainStage {
             data.labels.len(),
             self.select.min_attacks
         )))
+    }
+
+    /// Checks that there is nothing to choose, as without attacks nothing can be chosen by.
+    fn check_alone(&self) -> Result<(), StageError> {
+        let mut dimensions = self.spaces.iter().flatten();
+        let is_set = |dimension: &SearchDimension| matches!(dimension, SearchDimension::Choice(values) if values.len() == 1);
+        if self.learners.len() == 1 && dimensions.all(is_set) {
+            return Ok(());
+        }
+        Err(StageError::Rejected(
+            "no attack is among the training rows, so that several novelty detectors cannot be compared: name one candidate with one \
+             value for each hyperparameter, or bring labelled attacks to choose by"
+                .to_owned(),
+        ))
     }
 
     fn sweep<'a>(

@@ -13,6 +13,7 @@ mod forget;
 mod init;
 pub(crate) mod matrix;
 mod models;
+mod novelty;
 mod oddities;
 mod records;
 mod registry;
