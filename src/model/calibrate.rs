@@ -33,7 +33,8 @@ pub enum Calibrator {
     },
 }
 
-fn log_odds(p: f64) -> f64 {
+/// Returns the logarithm of the odds of a probability, kept finite.
+pub(crate) fn log_odds(p: f64) -> f64 {
     let p = p.clamp(EDGE, 1.0 - EDGE);
     (p / (1.0 - p)).ln()
 }

@@ -7,6 +7,7 @@ use crate::frame::labels::Classes;
 use crate::model::data::{TrainingSet, first_missing};
 use crate::model::error::{ModelError, catch_panics};
 use crate::model::output::ModelOutput;
+use crate::model::score_combiner::ScoreCombiner;
 use crate::model::scores::Scores;
 use crate::model::{bayes, linear, neighbours, novelty_model, one_vs_rest, softmax_linear, svm};
 use crate::trees::class_ensemble::ClassEnsemble;
@@ -33,6 +34,8 @@ pub enum Model {
     OneVsRest(one_vs_rest::OneVsRest),
     /// How far a row is from what training rows are like.
     Novelty(novelty_model::NoveltyModel),
+    /// Several of the others.
+    Combined(CombinedModel),
 }
 
 impl Model {
@@ -48,6 +51,7 @@ impl Model {
             Self::SoftmaxLinear(model) => Some(model.weights.nrows()),
             Self::OneVsRest(model) => model.features(),
             Self::Novelty(model) => Some(model.detector.features()),
+            Self::Combined(model) => model.members.first().and_then(Self::features),
         }
     }
 
@@ -61,12 +65,17 @@ impl Model {
             Self::SoftmaxLinear(model) => model.classes,
             Self::OneVsRest(model) => model.classes,
             Self::Novelty(model) => model.classes(),
+            Self::Combined(model) => model.members.first().map_or(0, Self::classes),
         }
     }
 
     /// Returns whether cells may be missing.
     pub fn takes_missing(&self) -> bool {
-        matches!(self, Self::Trees(_) | Self::ClassTrees(_))
+        match self {
+            Self::Trees(_) | Self::ClassTrees(_) => true,
+            Self::Combined(model) => model.members.iter().all(Self::takes_missing),
+            _ => false,
+        }
     }
 
     /// Returns what is wrong with it, if it was read from a file.
@@ -84,6 +93,7 @@ impl Model {
             Self::SoftmaxLinear(model) => model.fault(),
             Self::OneVsRest(model) => model.fault(),
             Self::Novelty(model) => model.fault(),
+            Self::Combined(model) => model.fault(),
         }
     }
 
@@ -110,6 +120,7 @@ impl Model {
             Self::SoftmaxLinear(model) => model.probabilities(x).map(ModelOutput::Classes),
             Self::OneVsRest(model) => model.probabilities(x).map(ModelOutput::Classes),
             Self::Novelty(model) => model.told(x, classes.attacks()),
+            Self::Combined(model) => model.told(x, classes),
         })?;
         told.scores(classes)
     }
@@ -153,6 +164,50 @@ impl Model {
                 sizes.len()
             ]),
         }
+    }
+}
+
+/// Models that are asked about the same rows, and how what they tell becomes one.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CombinedModel {
+    /// The models: two or more, none of them combined.
+    pub members: Vec<Model>,
+    /// How their scores become one.
+    pub combiner: ScoreCombiner,
+}
+
+impl CombinedModel {
+    /// Returns what is wrong with it, if it was read from a file.
+    pub fn fault(&self) -> Option<String> {
+        let Some(first) = self.members.first() else {
+            return Some("models put together that are none".to_owned());
+        };
+        let is_odd = |member: &Model| {
+            matches!(member, Model::Combined(_))
+                || member.classes() != first.classes()
+                || member.features() != first.features()
+        };
+        if self.members.iter().any(is_odd) {
+            return Some("models put together that do not fit".to_owned());
+        }
+        let of_members = self.members.iter().find_map(Model::fault);
+        of_members.or_else(|| self.combiner.fault(self.members.len()))
+    }
+
+    pub(crate) fn told(
+        &self,
+        x: ArrayView2<'_, f64>,
+        classes: &Classes,
+    ) -> Result<ModelOutput, ModelError> {
+        let members = self.members.iter();
+        let scores: Vec<Scores> = members
+            .map(|model| model.scores(x, classes))
+            .collect::<Result<_, _>>()?;
+        let told = self.combiner.combined(&scores);
+        Ok(match told.by_class() {
+            Some(by_class) => ModelOutput::Classes(by_class.clone()),
+            None => ModelOutput::Attack(told.attack().to_vec()),
+        })
     }
 }
 

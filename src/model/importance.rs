@@ -96,7 +96,8 @@ pub fn importance(bundle: &ModelBundle) -> Vec<(String, f64)> {
         | Model::Svm(_)
         | Model::Bayes(_)
         | Model::OneVsRest(_)
-        | Model::Novelty(_) => Vec::new(),
+        | Model::Novelty(_)
+        | Model::Combined(_) => Vec::new(),
     };
     let mut named: Vec<(String, f64)> = bundle
         .preprocessor

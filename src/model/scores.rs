@@ -145,14 +145,41 @@ impl Scores {
     /// and of the rest stays in proportion.
     #[must_use]
     pub fn map_attack(&self, correct: impl Fn(f64) -> f64) -> Self {
-        let attack: Vec<f64> = self.attack.iter().map(|p| correct(*p)).collect();
-        let mut by_class = self.by_class.clone();
-        if let Some(by_class) = &mut by_class {
+        let attack = self.attack.iter().map(|p| correct(*p)).collect();
+        self.clone().with_attack(attack)
+    }
+
+    /// Returns the same with other probabilities of attack; what single classes have of it and of
+    /// the rest stays in proportion.
+    #[must_use]
+    pub fn with_attack(mut self, attack: Vec<f64>) -> Self {
+        if let Some(by_class) = &mut self.by_class {
             for (row, after) in attack.iter().enumerate() {
                 by_class.share_out(row, self.attack[row], *after);
             }
         }
-        Self { attack, by_class }
+        self.attack = attack;
+        self
+    }
+
+    /// Returns the mean of what several models make of the same rows; there is one.
+    pub fn mean(all: &[Self]) -> Self {
+        let over = 1.0 / all.len() as f64;
+        let by_class: Option<Vec<&ClassScores>> =
+            all.iter().map(|scores| scores.by_class.as_ref()).collect();
+        if let Some(parts) = by_class {
+            let mut p = parts[0].p.clone();
+            parts[1..].iter().for_each(|part| p += &part.p);
+            let attacks = parts[0].attacks.clone();
+            return StoredScores::ByClass(ClassScores {
+                attacks,
+                p: p * over,
+            })
+            .into();
+        }
+        let sum = |row: usize| all.iter().map(|scores| scores.attack[row]).sum::<f64>();
+        let attack = (0..all[0].len()).map(|row| (sum(row) * over).min(1.0));
+        Self::of_attack(attack.collect())
     }
 
     /// Puts scores of the same classes one below the other.

@@ -200,7 +200,11 @@ fn exact_values(
             let rows = rows.map(|parts| groups.added(base, &parts.to_vec(), None));
             (rows.collect(), novelty.detector.unit())
         }
-        Model::Neighbours(_) | Model::Svm(_) | Model::Bayes(_) | Model::OneVsRest(_) => {
+        Model::Neighbours(_)
+        | Model::Svm(_)
+        | Model::Bayes(_)
+        | Model::OneVsRest(_)
+        | Model::Combined(_) => {
             return Ok(None);
         }
     }))

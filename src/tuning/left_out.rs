@@ -8,6 +8,7 @@ use crate::model::data::TrainingSet;
 use crate::model::unseen::{FoundShares, UnseenFamily};
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
+use crate::tuning::composition::Composition;
 use crate::tuning::trials::{CrossValidation, ScoredTrial, TrialFit};
 
 /// Returns what is found of each family by models that never saw it, those first of which least is.
@@ -15,7 +16,7 @@ use crate::tuning::trials::{CrossValidation, ScoredTrial, TrialFit};
 /// # Errors
 /// The run was stopped; what is kept cannot be read.
 pub(crate) fn unseen_families(
-    best: &TrialFit,
+    best: &Composition,
     picked: &ScoredTrial,
     data: &TrainingSet,
     sweep: &CrossValidation<'_>,
@@ -23,12 +24,15 @@ pub(crate) fn unseen_families(
     context: &StageContext<'_>,
 ) -> Result<Vec<UnseenFamily>, StageError> {
     let families = sweep.families();
-    let without = |place: usize| TrialFit {
-        left_out: Some(place as u16),
-        ..best.clone()
+    let without = |place: usize| {
+        move |trial: TrialFit| TrialFit {
+            left_out: Some(place as u16),
+            ..trial
+        }
     };
-    let trials: Vec<TrialFit> = (0..families.names.len()).map(without).collect();
-    let outcomes = sweep.carry_out(&trials, first, false, context)?;
+    let ways: Vec<_> = (0..families.names.len()).map(without).collect();
+    let ways: Vec<&dyn Fn(TrialFit) -> TrialFit> = ways.iter().map(|way| way as _).collect();
+    let outcomes = best.carried_out(&ways, sweep, first, context)?;
     let thresholds = |scored: &ScoredTrial| {
         FoundShares::thresholds(&data.labels.select(&scored.rows), &scored.scores)
     };

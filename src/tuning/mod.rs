@@ -1,5 +1,7 @@
 //! The search for a model: trials, folds, what is picked.
 
+pub mod composition;
+pub mod ensembles;
 pub mod families;
 pub mod folds;
 pub mod leaderboard;

@@ -7,8 +7,9 @@ use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
 use crate::model::metrics::{Metrics, RankedRows};
 use crate::model::scores::Scores;
+use crate::tuning::composition::Composition;
 use crate::tuning::leaderboard::{Leaderboard, TrialEntry};
-use crate::tuning::trials::{ScoredTrial, TrialFit, TrialResult};
+use crate::tuning::trials::{ScoredTrial, TrialResult};
 
 /// Fits a calibrator to classes and the probabilities that were told.
 pub type FitCalibrator = fn(&Labels, &Scores) -> Calibrator;
@@ -26,6 +27,8 @@ pub(crate) struct SelectionRule {
     pub(crate) max_fpr: Option<f64>,
     /// By how much a trial may be better on the rows that it was fitted to.
     pub(crate) overfit_gap: Option<f64>,
+    /// The names of learners and ensembles of which one is picked; empty for all.
+    pub(crate) among: Vec<String>,
     /// The share of benign rows that may raise an alarm; the threshold is the lowest within it.
     pub(crate) threshold_fpr: Option<f64>,
     /// How probabilities are calibrated.
@@ -71,6 +74,19 @@ impl SelectionRule {
             metrics,
             score,
             objection,
+        }
+    }
+
+    /// Objects to what is not to be picked.
+    pub(crate) fn only_among(&self, trials: &[Composition], judged: &mut [JudgedResult]) {
+        let is_other = |trial: &Composition| {
+            !self.among.is_empty() && self.among.iter().all(|name| name != trial.name())
+        };
+        for (trial, judged) in trials.iter().zip(judged) {
+            if let (true, Ok(judged)) = (is_other(trial), judged) {
+                let why = "`among` of `select` names others";
+                judged.objection.get_or_insert_with(|| why.to_owned());
+            }
         }
     }
 
@@ -124,14 +140,14 @@ impl SelectionRule {
 
     /// Returns the places of trials, the best first: those on all rows and with all folds before
     /// others, of equal ones the first.
-    pub(crate) fn order(trials: &[TrialFit], judged: &[JudgedResult]) -> Vec<usize> {
+    pub(crate) fn order(trials: &[Composition], judged: &[JudgedResult]) -> Vec<usize> {
         let key = |index: usize| match &judged[index] {
             Ok(judged) => (
                 judged.scored.given_up.is_none(),
-                trials[index].share,
+                trials[index].share(),
                 judged.score,
             ),
-            Err(_) => (false, trials[index].share, f64::NEG_INFINITY),
+            Err(_) => (false, trials[index].share(), f64::NEG_INFINITY),
         };
         let mut order: Vec<usize> = (0..trials.len()).collect();
         order.sort_by(|a, b| {
@@ -147,7 +163,7 @@ impl SelectionRule {
     /// this order.
     pub(crate) fn board(
         &self,
-        trials: &[TrialFit],
+        trials: &[Composition],
         judged: &[JudgedResult],
         order: &[usize],
         (folds, rows): (usize, usize),
@@ -167,12 +183,12 @@ impl SelectionRule {
     }
 }
 
-fn entry(index: usize, trial: &TrialFit, judged: &JudgedResult) -> TrialEntry {
+fn entry(index: usize, trial: &Composition, judged: &JudgedResult) -> TrialEntry {
     let entry = TrialEntry {
         trial: index + 1,
-        learner: trial.learner.name.to_owned(),
+        learner: trial.name().to_owned(),
         setting: trial.named().into_iter().collect(),
-        share: (trial.share < 1.0).then_some(trial.share),
+        share: (trial.share() < 1.0).then_some(trial.share()),
         ..TrialEntry::default()
     };
     match judged {

@@ -6,16 +6,17 @@ use crate::prep::preprocessor::Preprocessor;
 use crate::profile::giveaway::GiveawayGrade;
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
+use crate::tuning::composition::Composition;
 use crate::tuning::trials::{CrossValidation, TrialFit};
 
-/// Carries a trial out again with the features of shortcut columns all the same in every row, which
+/// Carries a model out again with the features of shortcut columns all the same in every row, which
 /// tells a model nothing. Returns the columns and the figures at the threshold .5; `None` if there
 /// is no such column.
 ///
 /// # Errors
 /// The run was stopped; what is kept cannot be read.
 pub(crate) fn without_shortcuts(
-    trial: &TrialFit,
+    best: &Composition,
     data: &TrainingSet,
     preprocessor: &Preprocessor,
     sweep: &CrossValidation<'_>,
@@ -52,14 +53,9 @@ pub(crate) fn without_shortcuts(
         }
     });
     let sweep = sweep.with_features(&blind, &columns);
-    let trial = TrialFit {
-        share: 1.0,
-        ..trial.clone()
-    };
-    let outcome = sweep
-        .carry_out(std::slice::from_ref(&trial), 0, false, context)?
-        .into_iter()
-        .next();
+    let as_it_is = |trial: TrialFit| trial;
+    let outcomes = best.carried_out(&[&as_it_is], &sweep, 0, context)?;
+    let outcome = outcomes.into_iter().next();
     Ok(outcome
         .and_then(Result::ok)
         .map(|scored| (columns, scored.metrics)))

@@ -457,14 +457,12 @@ impl<'a> CrossValidation<'a> {
     }
 
     fn pooled(&self, fits: BTreeMap<usize, FoldFit>, given_up: Option<String>) -> TrialResult {
-        let mut folds = Vec::new();
         let mut gaps = Vec::new();
         let (mut rows, mut fold_of) = (Vec::new(), Vec::new());
         let mut told = Vec::new();
         for (fold, fit) in fits {
             let (predicted, on_seen) = fit.map_err(ModelError::Kept)?;
             let score = self.score(fold, &predicted);
-            folds.push(score);
             gaps.extend(
                 on_seen
                     .filter(|_| self.is_mixed(fold))
@@ -480,16 +478,37 @@ impl<'a> CrossValidation<'a> {
         let (rows, fold_of) = (in_order(&rows), in_order(&fold_of));
         let scores = Scores::stacked(&told).select(&order);
         let gap = (!gaps.is_empty()).then(|| mean(&gaps));
-        let ranked = RankedRows::of_folds(&self.data.labels.select(&rows), &scores, &fold_of);
         Ok(ScoredTrial {
+            gap,
+            given_up,
+            ..self.scored(rows, fold_of, scores)
+        })
+    }
+
+    /// Returns what scores of rows, each told by a model that did not see it, come to.
+    pub(crate) fn scored(&self, rows: Vec<u32>, fold_of: Vec<u32>, scores: Scores) -> ScoredTrial {
+        let labels = self.data.labels.select(&rows);
+        let mut numbers = fold_of.clone();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let of_fold = |fold: &u32| {
+            let places = (0..rows.len()).filter(|at| fold_of[*at] == *fold);
+            let places: Vec<usize> = places.collect();
+            let known: Vec<u32> = places.iter().map(|at| *at as u32).collect();
+            let figures = Metrics::of(&labels.select(&known), &scores.select(&places));
+            figures.score(self.metric).unwrap_or_default()
+        };
+        let folds = numbers.iter().map(of_fold).collect();
+        let ranked = RankedRows::of_folds(&labels, &scores, &fold_of);
+        ScoredTrial {
             metrics: ranked.metrics(|_| 1.0, 0.5),
             folds,
-            gap,
+            gap: None,
             rows,
             fold_of,
             scores,
-            given_up,
-        })
+            given_up: None,
+        }
     }
 
     /// Whether a fold holds rows of both classes: of others most figures tell nothing.

@@ -135,6 +135,13 @@ else:
     cases += [("usual", learner, ", calibrate: isotonic") for learner in ("random_forest", "logistic_regression")]
     cases += [("usual", "knn", ", candidates: [{learner: knn, grid: {weights: [distance]}}]"),
               ("usual", "svm", ", candidates: [{learner: svm, grid: {kernel: [linear]}}]")]
+# Trials put together: a model of each rule, of two classes and of families.
+MEMBERS = "[{learner: logistic_regression}, {learner: decision_tree}, {learner: naive_bayes}, {learner: hbos}]"
+ensembles = [("usual", rule, f", threshold_fpr: 0.1, candidates: {MEMBERS}, ensembles: [{{rule: {rule}}}]")
+             for rule in ("voting", "stacking", "either")]
+if len(sys.argv) <= 3:
+    families += ensembles
+    cases += ensembles
 fine = True
 cases = [(target, data, *case) for case in cases]
 cases += [("family", FOLDER.resolve() / "families.csv", *case) for case in families]
@@ -142,7 +149,8 @@ cases += [("family", FOLDER.resolve() / "families.csv", *case) for case in famil
 for target, data, steps, learner, extra in cases:
     text = pipeline(target, STEPS[steps], learner, extra, data)
     if "candidates" in extra:
-        text = text.replace(f"candidates: [ {{ learner: {learner} }} ], select: {{ min_score: 0 }}", "select: { min_score: 0 }")
+        among = f", among: [{learner}]" if "ensembles" in extra else ""
+        text = text.replace(f"candidates: [ {{ learner: {learner} }} ], select: {{ min_score: 0 }}", f"select: {{ min_score: 0{among} }}")
     (FOLDER / "p.yaml").write_text(text)
     run("run", "p.yaml")
     run("cat", "split.test", "-o", "test.csv")

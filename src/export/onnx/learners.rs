@@ -5,7 +5,8 @@ use crate::export::onnx::graph::OnnxGraph;
 use crate::export::onnx::{classes, novelty, two_classes};
 use crate::frame::labels::Classes;
 use crate::model::calibrate::{Calibrator, EDGE};
-use crate::model::fitted::Model;
+use crate::model::fitted::{CombinedModel, Model};
+use crate::model::score_combiner::ScoreCombiner;
 
 /// Where what a model tells stands: a column of the probabilities of attack and, of one that tells
 /// more than two classes apart, a column for each.
@@ -70,25 +71,77 @@ fn told(graph: &mut OnnxGraph, x: &str, model: &Model, named: &Classes) -> Model
                 _ => Classes(novelty::by_class(graph, &score, model, named)),
             }
         }
+        Model::Combined(model) => combined(graph, x, model, named),
         Model::ClassTrees(model) => Classes(classes::trees(graph, x, model)),
         Model::SoftmaxLinear(model) => Classes(classes::linear(graph, x, model)),
         Model::OneVsRest(model) => Classes(classes::one_vs_rest(graph, x, model)),
     }
 }
 
+/// Adds several models, and how what they tell becomes one.
+fn combined(
+    graph: &mut OnnxGraph,
+    x: &str,
+    model: &CombinedModel,
+    classes: &Classes,
+) -> ModelOutput {
+    let each = model.members.iter();
+    let each: Vec<OnnxScores> = each
+        .map(|member| add(graph, x, member, classes, None))
+        .collect();
+    let attacks: Vec<String> = each.iter().map(|scores| scores.attack.clone()).collect();
+    let attack = match &model.combiner {
+        ScoreCombiner::Mean => mean(graph, &attacks),
+        ScoreCombiner::Stacked(linear) => {
+            let odds: Vec<String> = attacks.iter().map(|p| log_odds(graph, p)).collect();
+            let odds = graph.beside(&odds);
+            let raw = two_classes::linear(graph, &odds, linear);
+            graph.node("Sigmoid", &[&raw])
+        }
+        ScoreCombiner::Greatest(curves) => {
+            let told = attacks.iter().zip(curves);
+            let told: Vec<String> = told.map(|(p, curve)| calibrated(graph, p, curve)).collect();
+            let told: Vec<&str> = told.iter().map(String::as_str).collect();
+            graph.node("Max", &told)
+        }
+    };
+    let by_class: Option<Vec<String>> = each.into_iter().map(|scores| scores.by_class).collect();
+    match by_class {
+        None => ModelOutput::Probability(attack),
+        Some(parts) => {
+            let p = mean(graph, &parts);
+            let before = classes::attack(graph, &p, classes);
+            ModelOutput::Classes(classes::shared_out(graph, &p, (&before, &attack), classes))
+        }
+    }
+}
+
+/// Adds the mean of matrices.
+fn mean(graph: &mut OnnxGraph, parts: &[String]) -> String {
+    let named: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let sum = graph.node("Sum", &named);
+    let over = graph.double(1.0 / parts.len() as f64);
+    graph.node("Mul", &[&sum, &over])
+}
+
+/// Adds the logarithms of the odds of probabilities, kept finite.
+fn log_odds(graph: &mut OnnxGraph, p: &str) -> String {
+    let (low, high, one) = (
+        graph.double(EDGE),
+        graph.double(1.0 - EDGE),
+        graph.double(1.0),
+    );
+    let p = graph.node("Max", &[p, &low]);
+    let p = graph.node("Min", &[&p, &high]);
+    let other = graph.node("Sub", &[&one, &p]);
+    let odds = graph.node("Div", &[&p, &other]);
+    graph.node("Log", &[&odds])
+}
+
 fn calibrated(graph: &mut OnnxGraph, p: &str, calibrator: &Calibrator) -> String {
     match calibrator {
         Calibrator::Platt { slope, start } => {
-            let (low, high, one) = (
-                graph.double(EDGE),
-                graph.double(1.0 - EDGE),
-                graph.double(1.0),
-            );
-            let p = graph.node("Max", &[p, &low]);
-            let p = graph.node("Min", &[&p, &high]);
-            let other = graph.node("Sub", &[&one, &p]);
-            let odds = graph.node("Div", &[&p, &other]);
-            let odds = graph.node("Log", &[&odds]);
+            let odds = log_odds(graph, p);
             let (slope, start) = (graph.double(*slope), graph.double(*start));
             let line = graph.node("Mul", &[&odds, &slope]);
             let line = graph.node("Add", &[&line, &start]);

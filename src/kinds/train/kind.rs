@@ -12,9 +12,9 @@ use crate::frame::npy;
 use crate::kinds::dataset::Dataset;
 use crate::kinds::train::folding::{FoldPlan, FoldSettings};
 use crate::kinds::train::params::{
-    CalibrationMethod, MonotoneDirection, SearchMethod, SearchParams, TrainParams,
+    CalibrationMethod, EnsembleParams, MonotoneDirection, SearchMethod, SearchParams, TrainParams,
 };
-use crate::kinds::train::{candidates, families, picking};
+use crate::kinds::train::{candidates, checks, families, picking};
 use crate::model::bundle::ModelBundle;
 use crate::model::class_metrics::ClassMetrics;
 use crate::model::class_report::ClassReport;
@@ -30,8 +30,10 @@ use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::io::{Input, Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
-use crate::stage::param::{ParamError, ParamStep, Values};
+use crate::stage::param::{ParamError, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+use crate::tuning::composition::Composition;
+use crate::tuning::ensembles::{self, EnsembleRequest, members_scored};
 use crate::tuning::families::Families;
 use crate::tuning::folds::{FoldPlacement, Folds, FoldsKey, rows_digest};
 use crate::tuning::leaderboard::{CurvePoint, ShortcutAblation};
@@ -117,6 +119,7 @@ struct TrainStage {
     monotone: BTreeMap<String, MonotoneDirection>,
     select: SelectionRule,
     leave_out: Option<String>,
+    ensembles: Vec<EnsembleRequest>,
     curve: Vec<f64>,
 }
 
@@ -125,11 +128,22 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     let strategy = strategy(&params.search);
     let (learners, spaces, mut faults) = candidates::read(&params.candidates, strategy);
     if !params.monotone.is_empty() {
-        faults.extend(not_monotone(&learners));
+        faults.extend(checks::not_monotone(&learners));
     }
     if params.threshold_fpr.is_none() && params.calibrate == CalibrationMethod::None {
-        faults.extend(no_threshold(&learners));
+        faults.extend(checks::no_threshold(&learners));
     }
+    let ensembles: Vec<EnsembleRequest> = params
+        .ensembles
+        .iter()
+        .map(EnsembleParams::request)
+        .collect();
+    faults.extend(checks::no_members(&ensembles, &learners));
+    faults.extend(checks::not_tried(
+        &params.select.among,
+        &ensembles,
+        &learners,
+    ));
     let folding = FoldSettings::read(params.folds, params.fold_by, params.fold_column);
     let folding = folding.map_err(|fault| faults.push(fault)).ok();
     let select = picking::rule(params.select, params.threshold_fpr, params.calibrate);
@@ -145,6 +159,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
             monotone: params.monotone,
             select,
             leave_out: params.leave_out,
+            ensembles,
             curve: params.learning_curve,
         })),
         _ => Err(faults),
@@ -158,49 +173,6 @@ fn strategy(search: &SearchParams) -> SearchStrategy {
         SearchMethod::Tpe => SearchStrategy::Tpe(search.trials),
         SearchMethod::Halving => SearchStrategy::Halving(search.trials, search.factor),
     }
-}
-
-/// Refuses learners that cannot keep to monotone features.
-fn not_monotone(learners: &[&'static Learner]) -> Vec<ParamError> {
-    let refused = learners
-        .iter()
-        .enumerate()
-        .filter(|(_, learner)| !learner.monotone);
-    let fault = |(index, learner): (usize, &&Learner)| ParamError {
-        path: at_learner(index),
-        message: format!("`{}` cannot keep to `monotone`", learner.name),
-        help: Some("name learners made of trees, other than `adaboost`".to_owned()),
-    };
-    refused.map(fault).collect()
-}
-
-/// Refuses novelty detectors without a threshold of their own.
-fn no_threshold(learners: &[&'static Learner]) -> Vec<ParamError> {
-    let refused = learners
-        .iter()
-        .enumerate()
-        .filter(|(_, learner)| learner.is_novelty);
-    let fault = |(index, learner): (usize, &&Learner)| {
-        ParamError {
-        path: at_learner(index),
-        message: format!(
-            "what `{}` tells is no probability, and 0.5 no threshold for it",
-            learner.name
-        ),
-        help: Some(
-            "set `threshold_fpr`, the share of benign rows that may raise an alarm, such as 0.01; or `calibrate: isotonic`".to_owned(),
-        ),
-    }
-    };
-    refused.map(fault).collect()
-}
-
-fn at_learner(index: usize) -> Vec<ParamStep> {
-    vec![
-        ParamStep::key("candidates"),
-        ParamStep::Index(index),
-        ParamStep::key("learner"),
-    ]
 }
 
 impl Stage for TrainStage {
@@ -223,8 +195,9 @@ impl Stage for TrainStage {
             Some(word) => families::read(word, inputs, &data, &preprocessor)?,
             None => Families::default(),
         };
-        let sweep = self.sweep(&data, &folding, families.clone(), outputs, context)?;
+        let sweep = self.sweep(&data, &folding, families, outputs, context)?;
         let (trials, judged) = self.search(&sweep, outputs, context)?;
+        let (trials, judged) = self.with_ensembles(trials, judged, &sweep);
         let order = SelectionRule::order(&trials, &judged);
         let size = (self.folding.folds, data.labels.len());
         let mut board = self.select.board(&trials, &judged, &order, size);
@@ -248,7 +221,8 @@ impl Stage for TrainStage {
         if let Some(least) = board.unseen_families.first() {
             outputs.note(least.tell());
         }
-        board.novelty = novelty_comparison::compared(&trials, &judged, &order, &data, &families);
+        board.novelty =
+            novelty_comparison::compared(&trials, &judged, &order, &data, sweep.families());
         if let Some(beside) = &board.novelty {
             outputs.note(format!("novelty: {}", beside.tell()));
         }
@@ -270,26 +244,25 @@ impl Stage for TrainStage {
         let task = FitTask {
             data: &data,
             rows: &rows,
-            setting: &best.setting,
+            setting: &[],
             seed: context.seed,
             cancel: context.cancel,
         };
 
-        let fitted = best
-            .learner
-            .fit(&task)
-            .map_err(|error| failed(best, &error));
+        let members = members_scored(best, &judged);
+        let fitted = best.fit(&task, &members);
+        let fitted = fitted.map_err(|error| failed(best, &error));
         context.check()?;
         let fitted = fitted?;
         tell_failures(&judged, outputs);
-        let whole = trials.iter().filter(|trial| trial.share >= 1.0).count();
+        let whole = trials.iter().filter(|trial| trial.share() >= 1.0).count();
         if data.labels.attacks() == 0 {
             Self::tell_without_attacks(picked, &sure, outputs);
         } else {
             self.tell_best(best, picked, &sure, whole, outputs);
         }
         let mut bundle = ModelBundle::new(
-            best.learner.name,
+            best.name(),
             best.named(),
             picked.metrics,
             preprocessor,
@@ -348,7 +321,7 @@ impl TrainStage {
     /// Says which trial was picked, and how good it is; `whole` trials were on all rows.
     fn tell_best(
         &self,
-        best: &TrialFit,
+        best: &Composition,
         picked: &JudgedTrial,
         intervals: &BTreeMap<String, Interval>,
         whole: usize,
@@ -536,19 +509,42 @@ impl TrainStage {
         }
     }
 
+    /// Puts trials together as asked; what comes of it stands behind them.
+    fn with_ensembles(
+        &self,
+        trials: Vec<TrialFit>,
+        mut judged: Vec<JudgedResult>,
+        sweep: &CrossValidation<'_>,
+    ) -> (Vec<Composition>, Vec<JudgedResult>) {
+        let numbered = trials.into_iter().zip(1..);
+        let mut all: Vec<Composition> = numbered
+            .map(|(trial, number)| Composition::of_trial(trial, number))
+            .collect();
+        let order = SelectionRule::order(&all, &judged);
+        let composed = self.ensembles.iter();
+        let composed =
+            composed.map(|request| ensembles::composed(*request, &all, &judged, &order, sweep));
+        for (composition, outcome) in composed.collect::<Vec<_>>() {
+            all.push(composition);
+            judged.push(outcome.map(|scored| self.select.judge(sweep.data(), scored)));
+        }
+        self.select.only_among(&all, &mut judged);
+        (all, judged)
+    }
+
     /// Picks the best trial that nothing speaks against.
     fn pick<'t>(
         &self,
-        trials: &'t [TrialFit],
+        trials: &'t [Composition],
         judged: &'t [JudgedResult],
         order: &[usize],
-    ) -> Result<(&'t TrialFit, &'t JudgedTrial), StageError> {
+    ) -> Result<(&'t Composition, &'t JudgedTrial), StageError> {
         let fits = |index: &usize| {
             let judged = judged[*index]
                 .as_ref()
                 .ok()
                 .filter(|judged| judged.objection.is_none())?;
-            (trials[*index].share >= 1.0).then_some((&trials[*index], judged))
+            (trials[*index].share() >= 1.0).then_some((&trials[*index], judged))
         };
         if let Some(found) = order.iter().find_map(fits) {
             return Ok(found);
@@ -573,20 +569,15 @@ impl TrainStage {
     fn learning_curve(
         &self,
         sweep: &CrossValidation<'_>,
-        best: &TrialFit,
+        best: &Composition,
         data: &TrainingSet,
         first: usize,
         context: &StageContext<'_>,
     ) -> Result<Vec<CurvePoint>, StageError> {
-        let trials: Vec<TrialFit> = self
-            .curve
-            .iter()
-            .map(|share| TrialFit {
-                share: *share,
-                ..best.clone()
-            })
-            .collect();
-        let outcomes = sweep.carry_out(&trials, first, false, context)?;
+        let on_share = |share: f64| move |trial: TrialFit| TrialFit { share, ..trial };
+        let ways: Vec<_> = self.curve.iter().map(|share| on_share(*share)).collect();
+        let ways: Vec<&dyn Fn(TrialFit) -> TrialFit> = ways.iter().map(|way| way as _).collect();
+        let outcomes = best.carried_out(&ways, sweep, first, context)?;
         let judged = selection::judged(&self.select, data, outcomes);
         let points = self.curve.iter().zip(judged);
         Ok(points
@@ -637,6 +628,6 @@ fn point(share: f64, judged: JudgedResult) -> CurvePoint {
     }
 }
 
-fn failed(trial: &TrialFit, error: &ModelError) -> StageError {
+fn failed(trial: &Composition, error: &ModelError) -> StageError {
     StageError::Data(format!("{} could not be fitted: {error}", trial.show()))
 }

@@ -1,6 +1,7 @@
 //! `train`: the model factory. Candidates, a search, the pick.
 
 pub mod candidates;
+pub mod checks;
 pub mod families;
 pub mod folding;
 pub mod kind;

@@ -8,6 +8,8 @@ use crate::model::learners::{Learner, NAMES, find};
 use crate::model::metrics::CHOICES;
 use crate::stage::declare::{ParamField, choices, params};
 use crate::stage::param::{ParamType, Value};
+use crate::tuning::composition::CombiningRule;
+use crate::tuning::ensembles::EnsembleRequest;
 use crate::tuning::selection::FitCalibrator;
 
 params! {
@@ -48,6 +50,9 @@ params! {
         /// `target_map`. The picked trial is carried out once more for each; in the leaderboard as
         /// `unseen_families`.
         leave_out: Option<String>;
+        /// Trials of the search that are put together; each is a candidate for the pick like any
+        /// trial.
+        ensembles: Vec<EnsembleParams> = "[]";
         /// Shares of the training rows with which the picked trial is carried out again, to see
         /// whether more rows would help; in the leaderboard as `learning_curve`.
         learning_curve: Vec<f64> = "[]", in ParamType::List(&ParamType::Float(1e-6, 1.0));
@@ -74,6 +79,48 @@ params! {
         /// Where a search draws hyperparameters from: `{choice: [a, b]}`, `{int: [1, 9]}`, `{float:
         /// [0.5, 1]}` or `{log: [0.001, 0.3]}`.
         space: BTreeMap<String, SpaceParams> = "{}";
+    }
+}
+
+params! {
+    /// Trials that are put together.
+    pub(crate) struct EnsembleParams {
+        /// `voting`: the mean of their probabilities; `stacking`: logistic regression of what they
+        /// tell in cross-validation; `either`: the best trial and the best novelty detector, a row
+        /// being as suspicious as the more suspicious of both finds.
+        rule: EnsembleRule = required;
+        /// How many trials vote or are stacked: the best of each of the best learners.
+        members: usize = "3", in ParamType::Int(2, 100);
+        /// The share of the budget of false positives that the novelty detector of `either` has.
+        novelty_share: f64 = "0.2", in ParamType::Float(0.001, 0.999);
+    }
+}
+
+/// How trials are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EnsembleRule {
+    Voting,
+    Stacking,
+    Either,
+}
+
+choices!(EnsembleRule {
+    "voting" => EnsembleRule::Voting,
+    "stacking" => EnsembleRule::Stacking,
+    "either" => EnsembleRule::Either,
+});
+
+impl EnsembleParams {
+    /// Returns what is asked for.
+    pub(crate) fn request(&self) -> EnsembleRequest {
+        EnsembleRequest {
+            rule: match self.rule {
+                EnsembleRule::Voting => CombiningRule::Voting,
+                EnsembleRule::Stacking => CombiningRule::Stacking,
+                EnsembleRule::Either => CombiningRule::Either(self.novelty_share),
+            },
+            members: self.members,
+        }
     }
 }
 
@@ -123,6 +170,9 @@ params! {
         min_attacks: usize = "20", in ParamType::Int(2, 1_000_000_000);
         /// The highest false-positive rate.
         max_fpr: Option<f64>, in ParamType::Float(0.0, 1.0);
+        /// The learners and ensembles of which one is picked, such as `[either]`; the others stand
+        /// beside it on the leaderboard. Without names, of all.
+        among: Vec<String> = "[]";
         /// By how much a trial may be better on the rows that it was fitted to.
         overfit_gap: Option<f64>, in ParamType::Float(0.0, 1e9);
     }

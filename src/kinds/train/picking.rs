@@ -26,6 +26,7 @@ pub(crate) fn rule(
         min_attacks: select.min_attacks,
         max_fpr: select.max_fpr,
         overfit_gap: select.overfit_gap,
+        among: select.among,
         threshold_fpr,
         calibrate: calibrate.fit(),
     })

@@ -7,6 +7,7 @@ mod crash;
 mod daily;
 mod deploy;
 mod differences;
+mod ensembles;
 mod escapes;
 mod families;
 mod forget;
