@@ -304,6 +304,19 @@ impl Table {
         Ok(cells.iter().map(|cell| cell.map(str::to_owned)).collect())
     }
 
+    /// Returns what is made of each cell of a column of text, without copying it.
+    ///
+    /// # Errors
+    /// There is no such column, or its cells are no text.
+    pub fn each_text<T>(
+        &self,
+        name: &str,
+        make: impl FnMut(Option<&str>) -> T,
+    ) -> Result<Vec<T>, TableError> {
+        let cells = self.column(name)?.str().map_err(error)?;
+        Ok(cells.iter().map(make).collect())
+    }
+
     /// Returns how often each text stands in a column, missing cells left out.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 //! a row gets the same verdict wherever it comes from.
 
 use crate::frame::cell::{MISSING, is_missing, is_too_large, read_number};
-use crate::frame::table::{Table, TableError};
+use crate::frame::table::{ColumnType, Table, TableError};
 use crate::prep::cells::{CellKind, ColumnCells};
 use crate::prep::preprocessor::RequiredColumn;
 
@@ -41,10 +41,9 @@ impl ReadRows {
         let mut errors: Vec<Option<String>> = vec![None; rows.height()];
         let mut columns = Vec::with_capacity(inputs.len());
         for input in inputs {
-            let texts = rows.texts(&input.name)?;
             columns.push(match input.kind() {
-                CellKind::Text => ColumnCells::Texts(texts),
-                CellKind::Number => ColumnCells::Numbers(numbers(input, &texts, &mut errors)),
+                CellKind::Text => ColumnCells::Texts(rows.texts(&input.name)?),
+                CellKind::Number => ColumnCells::Numbers(numbers(input, rows, &mut errors)?),
             });
         }
         Ok(Self { columns, errors })
@@ -121,21 +120,41 @@ impl ReadRows {
 /// Reads a column of numbers; a cell that is none is an error of its row.
 fn numbers(
     input: &RequiredColumn,
-    texts: &[Option<String>],
+    rows: &Table,
     errors: &mut [Option<String>],
-) -> Vec<f64> {
-    let mut numbers = Vec::with_capacity(texts.len());
-    for (text, error) in texts.iter().zip(errors) {
-        let number = match text {
-            None => f64::NAN,
-            Some(text) => read_number(text).unwrap_or_else(|| {
+) -> Result<Vec<f64>, TableError> {
+    let mut errors = errors.iter_mut();
+    let mut number = |text: Option<&str>| {
+        let error = errors.next();
+        let Some(text) = text else { return f64::NAN };
+        read_number(text).unwrap_or_else(|| {
+            if let Some(error) = error {
                 error.get_or_insert_with(|| unfit(&input.name, text));
-                f64::NAN
-            }),
-        };
-        numbers.push(number);
+            }
+            f64::NAN
+        })
+    };
+    let name = &input.name;
+    match rows.column_type(name)? {
+        ColumnType::Text => rows.each_text(name, number),
+        ColumnType::Int | ColumnType::Float => {
+            let numbers = rows.numbers(name)?;
+            // What is infinite is told as it is written.
+            match numbers.iter().any(|number| number.is_infinite()) {
+                true => Ok(rows
+                    .texts(name)?
+                    .iter()
+                    .map(|text| number(text.as_deref()))
+                    .collect()),
+                false => Ok(numbers),
+            }
+        }
+        _ => Ok(rows
+            .texts(name)?
+            .iter()
+            .map(|text| number(text.as_deref()))
+            .collect()),
     }
-    numbers
 }
 
 /// Reads a cell of a column of numbers as it is written; NaN is missing.

@@ -1,6 +1,6 @@
 //! Rows of a file to a file of the same rows with verdicts, piece by piece.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
 use polars::prelude::{Column, NamedFrom, Series};
@@ -68,13 +68,13 @@ pub fn score<W: Write>(
     // it is written.
     let options = as_written(scorer.bundle(), separator);
     let mut opened = files::open(input, &options)?;
-    let reader = opened.with_text(&BTreeSet::new());
+    // What is a number already is one in all of its cells.
+    opened.keep_types(numbers(scorer.bundle()));
     let mut whole = ScoringSummary::default();
     let mut stream = TableStream::new(form, output);
-    while let Some(raw) = opened.piece()? {
-        let piece = reader(&raw.bytes)?;
+    while let Some((at, piece)) = opened.table()? {
         if let Some(malformed) = piece.malformed {
-            return Err(TableError(malformed.from_line(raw.at).tell()).into());
+            return Err(TableError(malformed.from_line(at).tell()).into());
         }
         let Some(table) = piece.table else { continue };
         if whole.rows == 0 {
@@ -122,6 +122,13 @@ pub fn options(bundle: &ModelBundle, separator: u8) -> Options {
         types: as_text(bundle, |kind| kind == CellKind::Text),
         ..Options::plain(&MISSING)
     }
+}
+
+/// The columns of numbers that a model needs.
+fn numbers(bundle: &ModelBundle) -> impl Iterator<Item = &String> {
+    let inputs = bundle.preprocessor.inputs().iter();
+    let numbers = inputs.filter(|input| input.kind() == CellKind::Number);
+    numbers.map(|input| &input.name)
 }
 
 /// The columns that a model needs and that are of such a kind, to be read as text.

@@ -324,6 +324,39 @@ impl OpenedFile {
         }
     }
 
+    /// Reads the next piece, and tells its first line, of Parquet its first row; `None` at the end.
+    /// Who wants no bytes of pieces is spared that Parquet is written again.
+    ///
+    /// # Errors
+    /// As `piece`, and as what reads a piece.
+    pub fn table(&mut self) -> Result<Option<(u64, TablePiece)>, TableError> {
+        let (at, piece) = match (&mut self.rows, &self.form) {
+            (FileRows::Parquet(rows), FileForm::Parquet { na, types }) => {
+                let at = rows.next_row();
+                let Some(table) = rows.piece()? else {
+                    return Ok(None);
+                };
+                (at, asked_types(&table, na, types)?)
+            }
+            _ => {
+                let Some(raw) = self.piece()? else {
+                    return Ok(None);
+                };
+                (raw.at, self.form.read(&raw.bytes)?)
+            }
+        };
+        Ok(Some((at, with_moments(piece, &self.epochs)?)))
+    }
+
+    /// Leaves columns of a file that has types as they are, though they were asked for otherwise.
+    pub fn keep_types<'a>(&mut self, columns: impl IntoIterator<Item = &'a String>) {
+        if let FileForm::Parquet { types, .. } = &mut self.form {
+            for column in columns {
+                types.remove(column);
+            }
+        }
+    }
+
     /// Returns the form of the file.
     pub fn format(&self) -> FileFormat {
         match self.form {
@@ -352,14 +385,18 @@ impl OpenedFile {
             types.insert(column.clone(), ColumnType::Text);
         }
         let epochs = self.epochs.clone();
-        move |bytes| {
-            let mut piece = form.read(bytes)?;
-            if let Some(table) = &mut piece.table {
-                *table = table.with_moments(&epochs)?;
-            }
-            Ok(piece)
-        }
+        move |bytes| with_moments(form.read(bytes)?, &epochs)
     }
+}
+
+fn with_moments(
+    mut piece: TablePiece,
+    epochs: &BTreeMap<String, u32>,
+) -> Result<TablePiece, TableError> {
+    if let Some(table) = &mut piece.table {
+        *table = table.with_moments(epochs)?;
+    }
+    Ok(piece)
 }
 
 impl FileForm {
@@ -372,27 +409,29 @@ impl FileForm {
                 encoding,
             } => ndjson::read(bytes, na, types, *encoding),
             Self::Zeek { head, form } => head.table(bytes, form),
-            Self::Parquet { na, types } => {
-                let table = typed(&blank(&codec::decode(bytes.to_vec())?, na)?, types)?;
-                let asked = |(name, kind): (String, ColumnType)| {
-                    (types.get(&name).copied().unwrap_or(kind), name)
-                };
-                let columns: Vec<_> = table
-                    .columns()?
-                    .into_iter()
-                    .map(asked)
-                    .map(|(kind, name)| (name, kind))
-                    .collect();
-                let table = Some(table.shaped(&columns)?);
-                Ok(TablePiece {
-                    table,
-                    malformed: None,
-                    conflicts: Vec::new(),
-                    recoded: None,
-                })
-            }
+            Self::Parquet { na, types } => asked_types(&codec::decode(bytes.to_vec())?, na, types),
         }
     }
+}
+
+/// Returns a table of a file that has types, with those that are asked for.
+fn asked_types(
+    table: &Table,
+    na: &[String],
+    types: &BTreeMap<String, ColumnType>,
+) -> Result<TablePiece, TableError> {
+    let table = typed(&blank(table, na)?, types)?;
+    let asked = |(name, kind): (String, ColumnType)| {
+        let kind = types.get(&name).copied().unwrap_or(kind);
+        (name, kind)
+    };
+    let columns: Vec<_> = table.columns()?.into_iter().map(asked).collect();
+    Ok(TablePiece {
+        table: Some(table.shaped(&columns)?),
+        malformed: None,
+        conflicts: Vec::new(),
+        recoded: None,
+    })
 }
 
 /// Returns the columns of pieces that were read as numbers, truth values or times where others hold
