@@ -1,11 +1,12 @@
 //! Which settings to try next: every combination, draws, or what the trials so far suggest.
 //!
 //! How TPE suggests: a tenth of the trials so far, those with the best scores, are the good ones.
-//! First the learner is drawn, then each of its hyperparameters by itself, all in the same way: a
-//! density is built from a kernel around each value of the good ones, another from those of the
-//! rest, both with one wide kernel more for what was never tried. Values are drawn from the first,
-//! and the draw at which it is largest beside the second is taken. A few trials are suggested at
-//! once from what is known, and those that were tried already are left out.
+//! First the learner is drawn, then all of its hyperparameters together: a density is built from a
+//! kernel around each of the good ones, another from those of the rest, both with one wide kernel
+//! more for what was never tried. Settings are drawn from the first, and the draw at which it is
+//! largest beside the second is taken. The more is known, the narrower are the kernels of the good
+//! ones. A few trials are suggested at once, each as if those before it were no good (constant
+//! liar), and those that were tried already are left out.
 //!
 //! What comes next depends on the trials so far and the seed alone, so that a search that was
 //! stopped goes on where it was, and the same one is the same with any number of threads.
@@ -18,6 +19,13 @@ use crate::stats::draws::{below, unit};
 
 /// Trials that are drawn before any is suggested (Optuna's default).
 const STARTUP: usize = 10;
+/// How wide kernels around good trials are after the trials that are drawn, of a range of 1, by
+/// which power of the number of trials they become narrower, and how narrow at most.
+const WIDTH: f64 = 0.16;
+const NARROWING: f64 = 0.5;
+const NARROWEST: f64 = 0.01;
+/// How wide a kernel around another trial is, were it the only one.
+const OTHER_WIDTH: f64 = 0.15;
 /// Draws among which the most promising is taken (Optuna's default).
 const DRAWS: usize = 24;
 /// Trials that are suggested at once: so many run side by side whatever the machine.
@@ -98,7 +106,10 @@ impl SearchDimension {
     /// The place of a value from 0 to 1.
     fn place(&self, value: f64) -> f64 {
         match self {
-            Self::Choice(_) => 0.0,
+            Self::Choice(values) => values
+                .iter()
+                .position(|known| *known == value)
+                .unwrap_or_default() as f64,
             Self::Whole(low, high) => (value - low + 0.5) / (high - low + 1.0),
             Self::Number(low, high) if high > low => (value - low) / (high - low),
             Self::Log(low, high) if high > low => (value.ln() - low.ln()) / (high.ln() - low.ln()),
@@ -202,7 +213,7 @@ impl SearchSpace {
                 .map(|(trial, _)| trial.clone())
                 .collect::<Vec<_>>()
         };
-        let (good, others) = (of(&ranked[..good]), of(&ranked[good..]));
+        let (good, mut others) = (of(&ranked[..good]), of(&ranked[good..]));
         let mut trials: Vec<Trial> = Vec::new();
         for number in 0..40 * count {
             let mut random = self.random(done.len() * 1000 + number);
@@ -212,6 +223,8 @@ impl SearchSpace {
                 false => self.any(&mut random),
             };
             if !trials.contains(&trial) && !done.iter().any(|(known, _)| *known == trial) {
+                // What runs already counts as no good until more is known.
+                others.push(trial.clone());
                 trials.push(trial);
             }
             if trials.len() == count {
@@ -221,37 +234,66 @@ impl SearchSpace {
         trials
     }
 
-    /// Draws near good trials and takes, of every hyperparameter, the draw that is densest among
-    /// the good and thinnest among the others.
+    /// Draws near good trials and takes the draw that is densest among the good and thinnest among
+    /// the others.
     fn promising(&self, good: &[Trial], others: &[Trial], random: &mut ChaCha8Rng) -> Trial {
-        let numbers = |trials: &[Trial]| {
-            trials
-                .iter()
-                .map(|trial| trial.candidate as f64)
-                .collect::<Vec<_>>()
+        let candidate = self.promising_candidate(good, others, random);
+        let space = &self.spaces[candidate];
+        let settings = |trials: &[Trial]| -> Vec<Hyperparameters> {
+            let mine = trials.iter().filter(|trial| trial.candidate == candidate);
+            mine.map(|trial| trial.setting.clone()).collect()
         };
-        let candidates = SearchDimension::Choice(
-            (0..self.spaces.len())
-                .map(|candidate| candidate as f64)
-                .collect(),
-        );
-        let candidate = best(&candidates, &numbers(good), &numbers(others), random) as usize;
-        let cells = |trials: &[Trial], at: usize| -> Vec<f64> {
-            trials
-                .iter()
-                .filter(|trial| trial.candidate == candidate)
-                .map(|trial| trial.setting[at])
-                .collect()
-        };
-        let one = |(at, dimension): (usize, &SearchDimension)| {
-            best(dimension, &cells(good, at), &cells(others, at), random)
-        };
-        let setting = self.spaces[candidate].iter().enumerate().map(one).collect();
+        let (good, others) = (settings(good), settings(others));
+        let known = (good.len() + others.len()).max(STARTUP) as f64;
+        let narrower = (STARTUP as f64 / known).powf(NARROWING);
+        let dense = ParzenDensity::new(space, &good, (WIDTH * narrower).max(NARROWEST));
+        // Scott's rule.
+        let power = -1.0 / (space.len() as f64 + 4.0);
+        let width = OTHER_WIDTH * (others.len().max(1) as f64).powf(power);
+        let thin = ParzenDensity::new(space, &others, width);
+        let mut kept: Option<(f64, Hyperparameters)> = None;
+        for _ in 0..DRAWS {
+            let setting = dense.draw(random);
+            let ratio = dense.logarithm(&setting) - thin.logarithm(&setting);
+            if kept.as_ref().is_none_or(|(most, _)| ratio > *most) {
+                kept = Some((ratio, setting));
+            }
+        }
+        let setting = kept.map(|(_, setting)| setting).unwrap_or_default();
         Trial {
             candidate,
             setting,
             share: 1.0,
         }
+    }
+
+    /// Draws a candidate, more often one that good trials have and others have not.
+    fn promising_candidate(
+        &self,
+        good: &[Trial],
+        others: &[Trial],
+        random: &mut ChaCha8Rng,
+    ) -> usize {
+        let numbers = (0..self.spaces.len()).map(|candidate| candidate as f64);
+        let space = [SearchDimension::Choice(numbers.collect())];
+        let settings = |trials: &[Trial]| -> Vec<Hyperparameters> {
+            trials
+                .iter()
+                .map(|trial| vec![trial.candidate as f64])
+                .collect()
+        };
+        let (good, others) = (settings(good), settings(others));
+        let dense = ParzenDensity::new(&space, &good, 1.0);
+        let thin = ParzenDensity::new(&space, &others, 1.0);
+        let mut kept = (f64::NEG_INFINITY, 0);
+        for _ in 0..DRAWS {
+            let setting = dense.draw(random);
+            let ratio = dense.logarithm(&setting) - thin.logarithm(&setting);
+            if ratio > kept.0 {
+                kept = (ratio, setting[0] as usize);
+            }
+        }
+        kept.1
     }
 
     /// The trials that halving begins with: all, where they are few enough.
@@ -321,88 +363,142 @@ impl SearchSpace {
     }
 }
 
-/// Of draws from the density of good values the one where that is largest beside the density of the
-/// others.
-fn best(dimension: &SearchDimension, good: &[f64], others: &[f64], random: &mut ChaCha8Rng) -> f64 {
-    if let SearchDimension::Choice(values) = dimension {
-        let weight = |seen: &[f64], value: f64| {
-            let count = seen.iter().filter(|known| **known == value).count() as f64;
-            (count + 1.0) / (seen.len() + values.len()) as f64
-        };
-        let mut kept = (f64::NEG_INFINITY, values[0]);
-        for _ in 0..DRAWS {
-            // Good values as often as they stand there, and each once more.
-            let at = below(random, good.len() + values.len());
-            let value = if at < good.len() {
-                good[at]
-            } else {
-                values[at - good.len()]
-            };
-            let ratio = weight(good, value).ln() - weight(others, value).ln();
-            if ratio > kept.0 {
-                kept = (ratio, value);
-            }
-        }
-        return kept.1;
-    }
-    let places = |values: &[f64]| {
-        let mut places: Vec<f64> = values.iter().map(|value| dimension.place(*value)).collect();
-        places.sort_by(f64::total_cmp);
-        ParzenDensity(places)
-    };
-    let (good, others) = (places(good), places(others));
-    let mut kept = (f64::NEG_INFINITY, 0.5);
-    for _ in 0..DRAWS {
-        let place = good.draw(random);
-        let ratio = good.density(place).ln() - others.density(place).ln();
-        if ratio > kept.0 {
-            kept = (ratio, place);
-        }
-    }
-    dimension.value(kept.1.min(1.0 - 1e-12))
+/// A density over settings: a kernel around each of some, and a wide one in the middle for what was
+/// never tried. Within a kernel numbers are normal, cut off at the ends of their range, and choices
+/// mostly its own (Bergstra, Bardenet, Bengio and Kégl, 2011; jointly: Falkner, Klein and Hutter,
+/// 2018).
+struct ParzenDensity<'a> {
+    space: &'a [SearchDimension],
+    /// The centres, by the places of their numbers and the values of their choices.
+    centres: Vec<Vec<f64>>,
+    /// How wide kernels around them are.
+    width: f64,
 }
 
-/// A density over places from 0 to 1: one normal around each place, as wide as the way to its
-/// neighbours, and a wide one in the middle.
-struct ParzenDensity(Vec<f64>);
-
-impl ParzenDensity {
-    fn kernels(&self) -> impl Iterator<Item = (f64, f64)> + '_ {
-        let places = &self.0;
-        let least = 1.0 / (places.len() as f64 + 1.0).min(100.0);
-        let one = move |at: usize| {
-            let before = if at == 0 { 0.0 } else { places[at - 1] };
-            let after = places.get(at + 1).copied().unwrap_or(1.0);
-            (
-                places[at],
-                (places[at] - before)
-                    .max(after - places[at])
-                    .clamp(least, 1.0),
-            )
+impl<'a> ParzenDensity<'a> {
+    fn new(space: &'a [SearchDimension], settings: &[Hyperparameters], width: f64) -> Self {
+        let centre = |setting: &Hyperparameters| {
+            let each = space.iter().zip(setting);
+            each.map(|(dimension, value)| dimension.place(*value))
+                .collect()
         };
-        (0..places.len()).map(one).chain([(0.5, 1.0)])
+        Self {
+            space,
+            centres: settings.iter().map(centre).collect(),
+            width,
+        }
     }
 
-    fn draw(&self, random: &mut ChaCha8Rng) -> f64 {
-        let at = below(random, self.0.len() + 1);
-        let (middle, width) = self.kernels().nth(at).unwrap_or((0.5, 1.0));
-        for _ in 0..100 {
-            // Box and Muller, 1958.
-            let normal = (-2.0 * unit(random).max(f64::MIN_POSITIVE).ln()).sqrt()
-                * (2.0 * std::f64::consts::PI * unit(random)).cos();
-            let place = middle + width * normal;
-            if (0.0..=1.0).contains(&place) {
-                return place;
+    /// Draws a setting.
+    fn draw(&self, random: &mut ChaCha8Rng) -> Hyperparameters {
+        let centre = self.centres.get(below(random, self.centres.len() + 1));
+        let one = |(at, dimension): (usize, &SearchDimension)| match dimension {
+            SearchDimension::Choice(values) => {
+                let shares = self.shares(centre.map(|centre| centre[at]), values.len());
+                let mut left = unit(random);
+                let place = shares.iter().position(|share| {
+                    left -= share;
+                    left < 0.0
+                });
+                values[place.unwrap_or(values.len() - 1)]
+            }
+            _ => {
+                let (middle, width) = self.kernel(centre, at);
+                dimension.value(normal_within(middle, width, random))
+            }
+        };
+        self.space.iter().enumerate().map(one).collect()
+    }
+
+    /// The middle and the width of a kernel along a dimension.
+    fn kernel(&self, centre: Option<&Vec<f64>>, at: usize) -> (f64, f64) {
+        centre.map_or((0.5, 1.0), |centre| (centre[at], self.width))
+    }
+
+    /// How often a kernel's draws are each of some choices.
+    fn shares(&self, own: Option<f64>, choices: usize) -> Vec<f64> {
+        let (each, kernels) = (choices as f64, self.centres.len() as f64 + 1.0);
+        match own {
+            None => vec![1.0 / each; choices],
+            Some(own) => {
+                let other = 1.0 / kernels;
+                let share = |choice: usize| match choice == own as usize {
+                    true => 1.0 + other,
+                    false => other,
+                };
+                (0..choices)
+                    .map(|choice| share(choice) / (1.0 + each * other))
+                    .collect()
             }
         }
-        middle
     }
 
-    fn density(&self, place: f64) -> f64 {
-        let bell =
-            |(middle, width): (f64, f64)| (-((place - middle) / width).powi(2) / 2.0).exp() / width;
-        self.kernels().map(bell).sum::<f64>() / (self.0.len() as f64 + 1.0)
+    /// The logarithm of the density at a setting.
+    fn logarithm(&self, setting: &Hyperparameters) -> f64 {
+        let places = self.space.iter().zip(setting);
+        let places: Vec<f64> = places
+            .map(|(dimension, value)| dimension.place(*value))
+            .collect();
+        let of_kernel = |centre: Option<&Vec<f64>>| -> f64 {
+            let one = |(at, dimension): (usize, &SearchDimension)| match dimension {
+                SearchDimension::Choice(values) => {
+                    self.shares(centre.map(|centre| centre[at]), values.len())[places[at] as usize]
+                        .ln()
+                }
+                _ => {
+                    let (middle, width) = self.kernel(centre, at);
+                    let inside = share_within(middle, width);
+                    -((places[at] - middle) / width).powi(2) / 2.0 - (width * inside).ln()
+                }
+            };
+            self.space.iter().enumerate().map(one).sum()
+        };
+        let kernels = self.centres.iter().map(|centre| of_kernel(Some(centre)));
+        let kernels: Vec<f64> = kernels.chain([of_kernel(None)]).collect();
+        let most = kernels.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = kernels.iter().map(|kernel| (kernel - most).exp()).sum();
+        most + (sum / kernels.len() as f64).ln()
     }
+}
+
+/// Draws from a normal between 0 and 1.
+fn normal_within(middle: f64, width: f64, random: &mut ChaCha8Rng) -> f64 {
+    for _ in 0..100 {
+        // Box and Muller, 1958.
+        let normal = (-2.0 * unit(random).max(f64::MIN_POSITIVE).ln()).sqrt()
+            * (2.0 * std::f64::consts::PI * unit(random)).cos();
+        let place = middle + width * normal;
+        if (0.0..1.0).contains(&place) {
+            return place;
+        }
+    }
+    middle
+}
+
+/// How much of a normal lies between 0 and 1.
+fn share_within(middle: f64, width: f64) -> f64 {
+    let below = |place: f64| 0.5 * (1.0 + erf((place - middle) / width / std::f64::consts::SQRT_2));
+    (below(1.0) - below(0.0)).max(f64::MIN_POSITIVE)
+}
+
+/// The error function, to 1.2e-7 (Numerical Recipes, by Chebyshev's polynomials).
+fn erf(x: f64) -> f64 {
+    let t = 1.0 / (1.0 + 0.5 * x.abs());
+    let parts = [
+        0.170_872_77,
+        -0.822_152_23,
+        1.488_515_87,
+        -1.135_203_98,
+        0.278_868_07,
+        -0.186_288_06,
+        0.096_784_18,
+        0.374_091_96,
+        1.000_023_68,
+        -1.265_512_23,
+    ];
+    let sum = parts.iter().fold(0.0, |sum, part| sum * t + part);
+    let rest = t * (-x * x + sum).exp();
+    if x >= 0.0 { 1.0 - rest } else { rest - 1.0 }
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ use ndarray::Axis;
 /// The kind.
 pub const KIND: StageKind = StageKind {
     name: "train",
-    version: 8,
+    version: 9,
     doc: "Fits every candidate with the settings of its grid, or those that a search finds in its space, by cross-validation, \
           in parallel, picks the best, and fits it on all training rows. Every fit is kept by itself: more candidates cost \
           what they add, and what was stopped goes on.",

@@ -17,6 +17,7 @@ mod novelty;
 mod parquet;
 mod prep;
 mod quality;
+mod search;
 mod split;
 mod trees;
 
