@@ -17,6 +17,9 @@ pub enum HyperparameterRange {
     Whole(f64, f64),
     /// One of these words; in a setting it is the number of the word, from zero.
     Words(&'static [&'static str]),
+    /// The same, or a number within these bounds, which are above zero; in a setting the number is
+    /// negative.
+    WordsOrNumber(&'static [&'static str], f64, f64),
 }
 
 /// A hyperparameter.
@@ -76,6 +79,12 @@ impl Hyperparameter {
             HyperparameterRange::Words(words) => {
                 format!("one of {}", in_backticks(words))
             }
+            HyperparameterRange::WordsOrNumber(words, least, most) => {
+                format!(
+                    "one of {}, or a number from {least} to {most}",
+                    in_backticks(words)
+                )
+            }
         }
     }
 
@@ -88,10 +97,17 @@ impl Hyperparameter {
             (HyperparameterRange::Whole(least, most), HyperparameterValue::Number(number)) => {
                 ((least..=most).contains(number) && number.fract() == 0.0).then_some(*number)
             }
-            (HyperparameterRange::Words(words), HyperparameterValue::Word(word)) => words
+            (
+                HyperparameterRange::Words(words) | HyperparameterRange::WordsOrNumber(words, ..),
+                HyperparameterValue::Word(word),
+            ) => words
                 .iter()
                 .position(|known| known == word)
                 .map(|at| at as f64),
+            (
+                HyperparameterRange::WordsOrNumber(_, least, most),
+                HyperparameterValue::Number(number),
+            ) => (least..=most).contains(number).then_some(-number),
             _ => None,
         }
     }
@@ -99,13 +115,18 @@ impl Hyperparameter {
     /// Returns a value as people write it.
     pub fn tell(&self, value: f64) -> HyperparameterValue {
         match self.range {
-            HyperparameterRange::Words(words) => HyperparameterValue::Word(
-                words
-                    .get(value as usize)
-                    .copied()
-                    .unwrap_or_default()
-                    .to_owned(),
-            ),
+            HyperparameterRange::WordsOrNumber(..) if value < 0.0 => {
+                HyperparameterValue::Number(-value)
+            }
+            HyperparameterRange::Words(words) | HyperparameterRange::WordsOrNumber(words, ..) => {
+                HyperparameterValue::Word(
+                    words
+                        .get(value as usize)
+                        .copied()
+                        .unwrap_or_default()
+                        .to_owned(),
+                )
+            }
             _ => HyperparameterValue::Number(value),
         }
     }
@@ -198,19 +219,31 @@ macro_rules! hyper_words {
 
 pub(crate) use {hyper_words, hypers};
 
-hyper_words! {
-    /// What the rows of each class weigh.
-    enum ClassWeight {
-        /// As much each.
-        None = "none",
-        /// As much as those of the other class together.
-        Balanced = "balanced",
+/// What the rows of each class weigh.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum ClassWeight {
+    /// As much each.
+    None,
+    /// As much as those of the other class together.
+    Balanced,
+    /// An attack as much as so many benign rows.
+    Attack(f64),
+}
+
+impl HyperField for ClassWeight {
+    fn of(value: f64) -> Self {
+        match value {
+            number if number < 0.0 => Self::Attack(-number),
+            0.0 => Self::None,
+            _ => Self::Balanced,
+        }
     }
 }
 
 /// What the rows of each class weigh.
 pub(crate) const CLASS_WEIGHT: Hyperparameter = hyper(
-    ClassWeight::RANGE,
+    HyperparameterRange::WordsOrNumber(&["none", "balanced"], 1e-6, 1e6),
     0.0,
-    "Whether both classes weigh the same, however many rows they have.",
+    "Whether both classes weigh the same, however many rows they have; a number: an attack weighs \
+     as much as so many benign rows.",
 );

@@ -403,6 +403,21 @@ impl RankedRows {
     pub fn threshold_within(&self, budget: f64) -> f64 {
         self.curve(|_| 1.0).within(budget).1
     }
+
+    /// Returns the threshold at which a cost of the recall and of the share of false alarms is
+    /// least, of equal ones the highest; infinite if no alarm at all is cheapest.
+    pub fn cheapest_threshold(&self, cost: impl Fn(f64, f64) -> f64) -> f64 {
+        let curve = self.curve(|_| 1.0);
+        let mut best = (cost(0.0, 0.0), f64::INFINITY);
+        for (threshold, hits, alarms) in &curve.points {
+            let recall = hits / curve.positives.max(1.0);
+            let here = cost(recall, alarms / curve.negatives.max(1.0));
+            if here < best.0 {
+                best = (here, *threshold);
+            }
+        }
+        best.1
+    }
 }
 
 /// How many attacks and benign rows score at least as high as every threshold, the highest first.
@@ -523,6 +538,30 @@ mod tests {
                     "{levels}: {low} {recall} {high}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn the_cheapest_threshold_is_that_of_all() {
+        let is_attack = |row: usize| row.is_multiple_of(3);
+        let y = Labels::of_attacks((0..300).map(is_attack));
+        let told = |row: usize| ((row * 7919 + 60 * usize::from(is_attack(row))) % 300 / 3) as f64;
+        let p = Scores::of_attack((0..300).map(|row| told(row) / 100.0).collect());
+        let ranked = RankedRows::new(&y, &p);
+        for (miss, alarm) in [(1.0, 1.0), (20.0, 1.0), (1.0, 50.0)] {
+            let cost = |recall: f64, rate: f64| 0.2 * miss * (1.0 - recall) + 0.8 * alarm * rate;
+            let at = |threshold: f64| {
+                let metrics = ranked.metrics(|_| 1.0, threshold);
+                cost(metrics.recall, metrics.false_positive_rate)
+            };
+            let found = ranked.cheapest_threshold(cost);
+            let all = (0..=100).map(|level| at(f64::from(level) / 100.0));
+            let least = all.fold(at(f64::INFINITY), f64::min);
+            assert!(
+                at(found) <= least + 1e-12,
+                "{miss} {alarm}: {} {least}",
+                at(found)
+            );
         }
     }
 

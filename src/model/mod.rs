@@ -29,5 +29,6 @@ pub mod score_combiner;
 pub mod scores;
 pub mod softmax_linear;
 pub mod svm;
+pub mod threshold;
 pub mod tree_learner;
 pub mod unseen;

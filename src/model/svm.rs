@@ -345,7 +345,8 @@ pub(crate) fn fit_targets(
     let weigh = |y: &f64| match hypers.class_weight {
         ClassWeight::Balanced if *y > 0.0 => hypers.c * all / (2.0 * ones),
         ClassWeight::Balanced => hypers.c * all / (2.0 * (all - ones)),
-        ClassWeight::None => hypers.c,
+        ClassWeight::Attack(weight) if *y > 0.0 => hypers.c * weight,
+        ClassWeight::None | ClassWeight::Attack(_) => hypers.c,
     };
     let most: Vec<f64> = y.iter().map(weigh).collect();
     let columns = x.t().as_standard_layout().to_owned();

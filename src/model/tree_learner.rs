@@ -98,6 +98,7 @@ pub(crate) fn counts(task: &FitTask<'_>, weight: ClassWeight) -> GroupCounts {
     let (all, zeros) = (task.rows.len() as f64, task.rows.len() as f64 - ones);
     let weight = match weight {
         ClassWeight::Balanced => [all / (2.0 * zeros), all / (2.0 * ones)],
+        ClassWeight::Attack(weight) => [1.0, weight],
         ClassWeight::None => [1.0, 1.0],
     };
     GroupCounts::of(task.data.bins(), labels.rows(), task.rows, weight)
@@ -112,11 +113,13 @@ pub(crate) fn members(task: &FitTask<'_>, weight: ClassWeight) -> ClassMembers {
     }
     let present = counts.iter().filter(|count| **count > 0.0).count() as f64;
     let all = task.rows.len() as f64;
-    let weigh = |count: &f64| match weight {
+    let weigh = |(count, is_attack): (&f64, &bool)| match weight {
         ClassWeight::Balanced if *count > 0.0 => all / (present * count),
-        ClassWeight::Balanced | ClassWeight::None => 1.0,
+        ClassWeight::Attack(weight) if *is_attack => weight,
+        _ => 1.0,
     };
-    let weights = counts.iter().map(weigh).collect();
+    let attacks = labels.classes().attacks();
+    let weights = counts.iter().zip(attacks).map(weigh).collect();
     ClassMembers::of(task.data.bins(), labels.rows(), task.rows, weights)
 }
 

@@ -7,6 +7,7 @@ use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
 use crate::model::metrics::{Metrics, RankedRows};
 use crate::model::scores::Scores;
+use crate::model::threshold::ThresholdRule;
 use crate::tuning::composition::Composition;
 use crate::tuning::leaderboard::{Leaderboard, TrialEntry};
 use crate::tuning::trials::{ScoredTrial, TrialResult};
@@ -29,8 +30,8 @@ pub(crate) struct SelectionRule {
     pub(crate) overfit_gap: Option<f64>,
     /// The names of learners and ensembles of which one is picked; empty for all.
     pub(crate) among: Vec<String>,
-    /// The share of benign rows that may raise an alarm; the threshold is the lowest within it.
-    pub(crate) threshold_fpr: Option<f64>,
+    /// How the threshold is set.
+    pub(crate) threshold: ThresholdRule,
     /// How probabilities are calibrated.
     pub(crate) calibrate: Option<FitCalibrator>,
 }
@@ -61,9 +62,7 @@ impl SelectionRule {
             None => scored.scores.clone(),
         };
         let ranked = RankedRows::of_folds(&labels, &scores, &scored.fold_of);
-        let threshold = self
-            .threshold_fpr
-            .map_or(0.5, |budget| ranked.threshold_within(budget));
+        let threshold = self.threshold.of(&ranked);
         let metrics = ranked.metrics(|_| 1.0, threshold);
         let score = metrics.score(&self.metric).unwrap_or(f64::NEG_INFINITY);
         let objection = self.objection(&scored, &metrics, score);
@@ -90,16 +89,25 @@ impl SelectionRule {
         }
     }
 
+    /// Says why there is no threshold.
+    fn no_threshold(&self) -> String {
+        match self.threshold {
+            ThresholdRule::Within(budget) => format!(
+                "no threshold keeps the false-positive rate within {} %: more of the benign rows have the highest score; look at these, as \
+                 their labels may be wrong, or raise `threshold_fpr`",
+                budget * 100.0
+            ),
+            _ => "no alarm at all costs least: an attack is too rare, or costs too little, for what false alarms cost; look at `cost`"
+                .to_owned(),
+        }
+    }
+
     fn objection(&self, scored: &ScoredTrial, metrics: &Metrics, score: f64) -> Option<String> {
         if scored.given_up.is_some() {
             return scored.given_up.clone();
         }
-        if let (Some(budget), true) = (self.threshold_fpr, metrics.threshold.is_infinite()) {
-            let percent = budget * 100.0;
-            return Some(format!(
-                "no threshold keeps the false-positive rate within {percent} %: more of the benign rows have the highest score; look at \
-                 these, as their labels may be wrong, or raise `threshold_fpr`"
-            ));
+        if metrics.threshold.is_infinite() {
+            return Some(self.no_threshold());
         }
         // Nobody knows what would be found where there is no attack to find.
         if metrics.counts.attacks() == 0 {

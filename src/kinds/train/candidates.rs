@@ -194,7 +194,7 @@ fn drawn(
     let fits = match hyper.range {
         HyperparameterRange::Number(least, most) => word != "int" && low >= least && high <= most,
         HyperparameterRange::Whole(least, most) => word == "int" && low >= least && high <= most,
-        HyperparameterRange::Words(_) => false,
+        HyperparameterRange::Words(_) | HyperparameterRange::WordsOrNumber(..) => false,
     };
     if low >= high || !fits {
         return Err(at(format!(

@@ -24,6 +24,7 @@ use crate::model::intervals::{Interval, intervals, tell_interval};
 use crate::model::learner::FitTask;
 use crate::model::learners::Learner;
 use crate::model::metrics::RankedRows;
+use crate::model::threshold::ThresholdRule;
 use crate::prep::error::PrepError;
 use crate::prep::preprocessor::Preprocessor;
 use crate::stage::context::StageContext;
@@ -130,7 +131,14 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     if !params.monotone.is_empty() {
         faults.extend(checks::not_monotone(&learners));
     }
-    if params.threshold_fpr.is_none() && params.calibrate == CalibrationMethod::None {
+    let threshold = picking::threshold(params.threshold_fpr, params.cost.as_ref());
+    let threshold = threshold
+        .map_err(|fault| faults.push(fault))
+        .unwrap_or(ThresholdRule::Half);
+    if params.threshold_fpr.is_none()
+        && params.cost.is_none()
+        && params.calibrate == CalibrationMethod::None
+    {
         faults.extend(checks::no_threshold(&learners));
     }
     let ensembles: Vec<EnsembleRequest> = params
@@ -146,7 +154,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     ));
     let folding = FoldSettings::read(params.folds, params.fold_by, params.fold_column);
     let folding = folding.map_err(|fault| faults.push(fault)).ok();
-    let select = picking::rule(params.select, params.threshold_fpr, params.calibrate);
+    let select = picking::rule(params.select, threshold, params.calibrate);
     let select = select.map_err(|wrong| faults.extend(wrong)).ok();
     match (select, folding) {
         (Some(select), Some(folding)) if faults.is_empty() => Ok(Box::new(TrainStage {
@@ -343,13 +351,15 @@ impl TrainStage {
                 metrics.log_loss
             ));
         }
-        if let Some(budget) = self.select.threshold_fpr {
-            outputs.note(format!(
+        match &self.select.threshold {
+            ThresholdRule::Half => {}
+            ThresholdRule::Within(budget) => outputs.note(format!(
                 "threshold {:.4}: false-positive rate at most {} % and recall {:.4} in cross-validation",
                 metrics.threshold,
                 budget * 100.0,
                 metrics.recall
-            ));
+            )),
+            ThresholdRule::Cheapest(costs) => outputs.note(costs.tell(&metrics)),
         }
     }
 

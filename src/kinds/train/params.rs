@@ -45,6 +45,10 @@ params! {
         /// The highest false-positive rate allowed: the threshold of the model is the lowest
         /// probability that keeps it in cross-validation, instead of 0.5.
         threshold_fpr: Option<f64>, in ParamType::Float(0.0, 1.0);
+        /// What mistakes cost: the threshold of the model is the one that costs least in
+        /// cross-validation, at the share of attacks that traffic will have. Instead of
+        /// `threshold_fpr`.
+        cost: Option<CostParams>;
         /// Families of attacks that are left out of training in turn, to see what is found of one
         /// that was never seen: a column of the input `rows`, or `each_class` for the classes of
         /// `target_map`. The picked trial is carried out once more for each; in the leaderboard as
@@ -79,6 +83,18 @@ params! {
         /// Where a search draws hyperparameters from: `{choice: [a, b]}`, `{int: [1, 9]}`, `{float:
         /// [0.5, 1]}` or `{log: [0.001, 0.3]}`.
         space: BTreeMap<String, SpaceParams> = "{}";
+    }
+}
+
+params! {
+    /// What mistakes cost.
+    pub(crate) struct CostParams {
+        /// What an attack costs that raises no alarm.
+        miss: f64 = required, in ParamType::Float(1e-9, 1e12);
+        /// What an alarm costs that is none.
+        alarm: f64 = "1", in ParamType::Float(1e-9, 1e12);
+        /// The share of attacks among the rows that will be scored.
+        prevalence: f64 = required, in ParamType::Float(1e-12, 0.999);
     }
 }
 

@@ -1,14 +1,36 @@
 //! The rule by which a trial is picked, from parameters.
 
 use crate::kinds::metric_floors::check_reachable;
-use crate::kinds::train::params::{CalibrationMethod, SelectParams};
+use crate::kinds::train::params::{CalibrationMethod, CostParams, SelectParams};
+use crate::model::threshold::{MistakeCosts, ThresholdRule};
 use crate::stage::param::{ParamError, ParamStep};
 use crate::tuning::selection::SelectionRule;
+
+/// Returns the rule by which a threshold is set.
+pub(crate) fn threshold(
+    budget: Option<f64>,
+    cost: Option<&CostParams>,
+) -> Result<ThresholdRule, ParamError> {
+    match (budget, cost) {
+        (None, None) => Ok(ThresholdRule::Half),
+        (Some(budget), None) => Ok(ThresholdRule::Within(budget)),
+        (None, Some(cost)) => Ok(ThresholdRule::Cheapest(MistakeCosts {
+            miss: cost.miss,
+            alarm: cost.alarm,
+            prevalence: cost.prevalence,
+        })),
+        (Some(_), Some(_)) => Err(ParamError::new(
+            &["cost"],
+            "`threshold_fpr` sets the threshold already",
+            "leave one of both out",
+        )),
+    }
+}
 
 /// Returns the rule by which a trial is picked.
 pub(crate) fn rule(
     select: SelectParams,
-    threshold_fpr: Option<f64>,
+    threshold: ThresholdRule,
     calibrate: CalibrationMethod,
 ) -> Result<SelectionRule, Vec<ParamError>> {
     check_reachable(&select.metric, select.min_score).map_err(|faults| {
@@ -27,7 +49,7 @@ pub(crate) fn rule(
         max_fpr: select.max_fpr,
         overfit_gap: select.overfit_gap,
         among: select.among,
-        threshold_fpr,
+        threshold,
         calibrate: calibrate.fit(),
     })
 }

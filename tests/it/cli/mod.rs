@@ -3,6 +3,7 @@
 mod archives;
 mod attest;
 mod cache;
+mod costs;
 mod crash;
 mod daily;
 mod deploy;

@@ -117,10 +117,6 @@ fn searches_come_nearer_than_those_of_optuna() {
             found.sort_by(f64::total_cmp);
             let median = f64::midpoint(found[9], found[10]);
             let theirs = theirs[format!("{name} {trials}")].as_f64().unwrap();
-            println!(
-                "{name}, {trials} trials: {median:.4}, Optuna {theirs:.4}, {:.2}",
-                median / theirs
-            );
             assert!(
                 median <= theirs * most,
                 "{name}, {trials} trials: {median}, Optuna {theirs}"

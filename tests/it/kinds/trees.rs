@@ -180,6 +180,28 @@ proptest! {
     }
 
     #[test]
+    fn a_weight_of_attacks_is_as_many_rows((x, y) in table(), weight in 2_usize..5) {
+        let learner = find("decision_tree").unwrap();
+        let at = learner.hypers.iter().position(|hyper| hyper.name == "class_weight").unwrap();
+        let hyper = &learner.hypers[at];
+        let told = netsec::model::hyper::HyperparameterValue::Number(weight as f64);
+        let mut weighted = learner.usual();
+        weighted[at] = hyper.read(&told).unwrap();
+        prop_assert_eq!(hyper.tell(weighted[at]), told);
+        let data = TrainingSet::new(x.clone(), super::labels(&y), &[]).unwrap();
+        let model = |rows: &[u32], setting: &[f64]| {
+            learner.fit(&FitTask { data: &data, rows, setting, seed: 3, cancel: &Cancel::new() }).unwrap()
+        };
+        let times = |row: u32| if y[row as usize] == 1.0 { weight } else { 1 };
+        let repeated: Vec<u32> = (0..y.len() as u32).flat_map(|row| vec![row; times(row)]).collect();
+        let by_weight = model(&all(&y), &weighted).scores(x.view(), &Classes::binary()).unwrap();
+        let by_rows = model(&repeated, &learner.usual()).scores(x.view(), &Classes::binary()).unwrap();
+        for (by_weight, by_rows) in by_weight.attack().iter().zip(by_rows.attack()) {
+            prop_assert!((by_weight - by_rows).abs() < 1e-9, "{} {}", by_weight, by_rows);
+        }
+    }
+
+    #[test]
     fn what_is_read_back_tells_the_same((x, y) in table()) {
         for learner in &LEARNERS {
             let model = fitted(learner, &x, &y, &all(&y));
