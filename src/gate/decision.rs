@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::stored::StoredDocument;
 use crate::gate::curves::{CalibrationBin, ThresholdPoint};
+use crate::gate::elsewhere::ElsewhereFigures;
 use crate::gate::latency::RowLatency;
 use crate::gate::paired::PairedDifference;
 use crate::gate::time_decay::TimeDecay;
@@ -47,6 +48,9 @@ pub struct Decision {
     pub comparison: Option<ChampionComparison>,
     /// The figures of every value of the columns that were asked for.
     pub slices: Vec<TestSlice>,
+    /// How the challenger does on rows of another network, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elsewhere: Option<ElsewhereFigures>,
     /// The figures window by window of time, if that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_time: Option<TimeDecay>,

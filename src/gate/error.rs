@@ -34,6 +34,12 @@ pub enum GateError {
         /// Why.
         why: ModelError,
     },
+    /// The challenger cannot be applied to rows of another network.
+    #[error("the challenger cannot be applied to the rows of `elsewhere`: {why}")]
+    Elsewhere {
+        /// Why.
+        why: ModelError,
+    },
     /// The models mean different things by an attack.
     #[error(
         "the champion was trained with other classes for the same labels (`target_map`): they cannot be compared; to start \

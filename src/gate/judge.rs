@@ -17,6 +17,7 @@ use crate::gate::evaluated::{ContenderModel, EvaluatedModel};
 use crate::gate::improve;
 use crate::gate::latency::RowLatency;
 use crate::gate::not_worse;
+use crate::gate::other_network;
 use crate::gate::paired::{PairedModels, mcnemar};
 use crate::gate::rows::{fair_rows, too_few};
 use crate::gate::rules::{ClassFloors, GateRules, ImproveRule};
@@ -30,7 +31,7 @@ use crate::model::intervals::{Interval, tell_interval};
 /// How often intervals that are told hold the true value, where no rule asks for another.
 const CONFIDENCE: f64 = 0.95;
 
-/// Decides about a challenger. Where there are too few rows to judge by, the decision has no
+/// Decides about a challenger, by test rows and, if there are, rows of another network. Where there are too few rows to judge by, the decision has no
 /// figures.
 ///
 /// # Errors
@@ -39,6 +40,7 @@ const CONFIDENCE: f64 = 0.95;
 pub fn decide(
     rules: &GateRules,
     test: &Table,
+    elsewhere: Option<&Table>,
     challenger: ContenderModel,
     champion: Option<ContenderModel>,
 ) -> Result<Decision, GateError> {
@@ -76,6 +78,11 @@ pub fn decide(
     judged.against(&mut decision)?;
     if champion.is_none() {
         decision.notes.push(no_champion(&leaks));
+    }
+    if let Some(elsewhere) = elsewhere {
+        let found = other_network::on_other_network(rules, elsewhere, &challenger)?;
+        decision.rules.extend(other_network::judge(&found, rules));
+        decision.elsewhere = Some(found);
     }
     if let Some(rule) = &rules.by_time {
         let least = (rules.min_attacks, rules.min_benign);
@@ -115,7 +122,8 @@ fn check_metrics(rules: &GateRules, classes: &Classes) -> Result<(), GateError> 
         return Ok(());
     }
     let mut named = vec![&rules.metric];
-    named.extend(rules.at_least.iter().map(|(metric, _)| metric));
+    let floors = rules.at_least.iter().chain(&rules.at_least_elsewhere);
+    named.extend(floors.map(|(metric, _)| metric));
     named.extend(rules.by_time.iter().map(|rule| &rule.metric));
     named.extend(rules.not_worse.iter().map(|rule| &rule.metric));
     if let ImproveRule::Proven { metric, .. } = &rules.improve {
@@ -156,6 +164,7 @@ fn undecided(rules: &GateRules, challenger: &ContenderModel, rows: JudgedRows) -
         champion: None,
         comparison: None,
         slices: Vec::new(),
+        elsewhere: None,
         by_time: None,
         traffic: None,
         latency: None,

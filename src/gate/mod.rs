@@ -6,12 +6,14 @@
 pub mod contenders;
 pub mod curves;
 pub mod decision;
+pub mod elsewhere;
 pub mod error;
 pub mod evaluated;
 pub mod improve;
 pub mod judge;
 pub mod latency;
 pub mod not_worse;
+pub mod other_network;
 pub mod paired;
 pub mod rows;
 pub mod rules;

@@ -11,6 +11,8 @@ pub struct GateRules {
     pub min_score: f64,
     /// What it has to reach of other metrics.
     pub at_least: Vec<(String, f64)>,
+    /// What it has to reach of metrics on rows of another network.
+    pub at_least_elsewhere: Vec<(String, f64)>,
     /// What it has to reach of single classes.
     pub at_least_by_class: Vec<ClassFloors>,
     /// What has to be found of each family of attacks by models that never saw it, by the share.

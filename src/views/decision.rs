@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use crate::gate::curves::{CalibrationBin, ThresholdPoint};
 use crate::gate::decision::{Decision, JudgedModel, JudgedRule, RuleOutcome, SliceRate, TestSlice};
+use crate::gate::elsewhere::{BESIDE, ElsewhereFigures};
 use crate::gate::traffic::{TrafficFigures, TrafficOutlook, amount};
 use crate::model::metrics::CHOICES;
 use crate::render::chart::{self, AxisScale, ChartAxis, ChartDot, ChartLine, chart};
@@ -59,6 +60,9 @@ pub fn page(decision: &Decision) -> String {
         }
         body.push_str(&plots(challenger, champion, decision.traffic.as_ref()));
     }
+    if let Some(found) = &decision.elsewhere {
+        body.push_str(&elsewhere_table(found));
+    }
     if let Some(decay) = &decision.by_time {
         body.push_str(&time_section(decay));
     }
@@ -70,6 +74,26 @@ pub fn page(decision: &Decision) -> String {
     }
     let style = format!("{STYLE}{}", chart::STYLE);
     html::page(&format!("Decision: {verdict}"), &style, &body)
+}
+
+/// How the challenger does on rows of another network, beside the test rows.
+fn elsewhere_table(found: &ElsewhereFigures) -> String {
+    let mut html = format!(
+        "<h2>On another network</h2>\n<p>{}</p>\n<table><tr><th>figure</th><th class=\"n\">elsewhere</th><th class=\"n\">here</th></tr>\n",
+        escape(&found.tell())
+    );
+    for name in BESIDE {
+        let there = found.metrics.figure(name).unwrap_or(f64::NAN);
+        let there = figure_cell(there, found.intervals.get(name).copied());
+        let here = found.here.figure(name).unwrap_or(f64::NAN);
+        let _ = writeln!(
+            html,
+            "<tr><td>{}</td><td class=\"n\">{there}</td><td class=\"n\">{here:.4}</td></tr>",
+            name.replace('_', " ")
+        );
+    }
+    html.push_str("</table>\n");
+    html
 }
 
 fn head(decision: &Decision) -> String {

@@ -3,6 +3,7 @@
 use crate::base::name::in_backticks;
 use crate::base::stored::StoredDocument;
 use crate::gate::decision::{Decision, JudgedModel};
+use crate::gate::elsewhere::ElsewhereFigures;
 use crate::gate::error::ContenderRole;
 use crate::gate::evaluated::ContenderModel;
 use crate::gate::judge::decide;
@@ -30,7 +31,7 @@ const SUSPICIOUS: f64 = 0.9995;
 /// The kind.
 pub const KIND: StageKind = StageKind {
     name: "evaluate",
-    version: 6,
+    version: 7,
     doc: "Judges a model by rows it has not seen and compares it with the accepted one on the same rows. It is accepted, \
           and the `champion` pointer moves to it, if every rule holds: no column gives the label away, it reaches `min_score` and \
           `at_least`, it keeps within `limits` and, where there is a champion, it is shown to be better (`improve`) and nowhere \
@@ -48,6 +49,12 @@ pub const KIND: StageKind = StageKind {
             format: PortFormat::Table,
             need: PortNeed::One,
             doc: "the rows to judge by, as they come",
+        },
+        Port {
+            name: "elsewhere",
+            format: PortFormat::Table,
+            need: PortNeed::Optional,
+            doc: "rows of another network, as they come, with the same columns and labels: whether the model holds there",
         },
         Port {
             name: "champion",
@@ -97,8 +104,17 @@ impl Stage for EvaluateStage {
             .maybe("champion")
             .map(|input| model(ContenderRole::Champion, input))
             .transpose()?;
+        let other = inputs.maybe("elsewhere");
+        let other = other
+            .map(|input| Dataset::open(input)?.whole())
+            .transpose()?;
+        if other.is_none() && !self.0.at_least_elsewhere.is_empty() {
+            return Err(StageError::Data(
+                "at_least_elsewhere: there are no rows of another network: name them as the input `elsewhere`".to_owned(),
+            ));
+        }
         context.check()?;
-        let decision = decide(&self.0, &test, challenger, champion)?;
+        let decision = decide(&self.0, &test, other.as_ref(), challenger, champion)?;
         outputs.bytes("decision", decision.encode());
         outputs.bytes("page", page(&decision).into_bytes());
         let Some(challenger) = &decision.challenger else {
@@ -137,6 +153,7 @@ fn model(role: ContenderRole, input: &Input) -> Result<ContenderModel, StageErro
 /// Returns what is to be known besides the reasons.
 fn notes(decision: &Decision, challenger: &JudgedModel) -> Vec<String> {
     let mut notes = Vec::new();
+    notes.extend(decision.elsewhere.as_ref().map(ElsewhereFigures::tell));
     let by_column = decision.slices.chunk_by(|a, b| a.column == b.column);
     notes.extend(by_column.filter_map(least_found));
     let by_class = challenger.by_class.as_ref();

@@ -42,6 +42,9 @@ params! {
         /// Other metrics and what they have to reach, such as `{recall_at_fpr_0_01: 0.5}`: half of
         /// the attacks at 1 % false positives.
         at_least: BTreeMap<String, f64> = "{}", in ParamType::Map(&ParamType::Float(-1e9, 1.0));
+        /// Metrics and what they have to reach on the rows of the input `elsewhere`, such as `{recall:
+        /// 0.5}`, at the model's own threshold.
+        at_least_elsewhere: BTreeMap<String, f64> = "{}", in ParamType::Map(&ParamType::Float(-1e9, 1.0));
         /// What single classes have to reach, where there are more than two, such as `{u2r:
         /// {alarms: 0.5}}`. `alarms`: the share of its rows that raise an alarm, as whatever
         /// attack, also `alarms_at_fpr_0_001` and `alarms_at_fpr_0_01`; `recall`, `precision` and
@@ -193,6 +196,7 @@ impl EvaluateParams {
     pub(crate) fn rules(self) -> Result<GateRules, Vec<ParamError>> {
         check_reachable(&self.metric, self.min_score)?;
         let at_least = floors("at_least", self.at_least.clone())?;
+        let at_least_elsewhere = floors("at_least_elsewhere", self.at_least_elsewhere.clone())?;
         let at_least_by_class = by_class(&self.at_least_by_class)?;
         let unseen = unseen(&self.unseen)?;
         self.check_rule()?;
@@ -212,6 +216,7 @@ impl EvaluateParams {
             metric: self.metric,
             min_score: self.min_score,
             at_least,
+            at_least_elsewhere,
             at_least_by_class,
             unseen,
             improve,

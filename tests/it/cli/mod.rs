@@ -8,6 +8,7 @@ mod crash;
 mod daily;
 mod deploy;
 mod differences;
+mod elsewhere;
 mod ensembles;
 mod escapes;
 mod families;
