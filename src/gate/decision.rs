@@ -18,6 +18,7 @@ use crate::model::hyper::HyperparameterValue;
 use crate::model::intervals::Interval;
 use crate::model::metrics::Metrics;
 use crate::model::novelty_comparison::NoveltyComparison;
+use crate::model::review::ReviewBand;
 use crate::model::unseen::UnseenFamily;
 use crate::profile::giveaway::Giveaway;
 
@@ -184,6 +185,9 @@ pub struct JudgedModel {
     /// that was asked for: those first of which least is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unseen_families: Vec<UnseenFamily>,
+    /// The rows that raise no alarm and are left to review, if some are to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<ReviewBand>,
     /// What the best novelty detector of its search finds beside the best model trained on attacks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub novelty: Option<NoveltyComparison>,

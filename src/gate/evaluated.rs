@@ -15,6 +15,7 @@ use crate::model::class_report::ClassReport;
 use crate::model::error::ModelError;
 use crate::model::intervals::{Interval, RESAMPLING, intervals, tell_interval};
 use crate::model::metrics::{Metrics, RankedRows, is_loss};
+use crate::model::review::ReviewBand;
 use crate::model::scores::Scores;
 
 /// A model before the gate.
@@ -129,6 +130,10 @@ impl EvaluatedModel {
             curve: curve(labels, &self.scores),
             calibration: calibration(labels, &self.scores),
             unseen_families: bundle.unseen_families.clone(),
+            review: bundle.review.as_ref().map(|review| {
+                let alarm = self.metrics.threshold;
+                ReviewBand::of(labels, &self.scores, review.threshold, alarm)
+            }),
             novelty: bundle.novelty.clone(),
             without_shortcuts: bundle.without_shortcuts.clone(),
         }

@@ -15,6 +15,7 @@ use crate::model::hyper::HyperparameterValue;
 use crate::model::intervals::Interval;
 use crate::model::metrics::Metrics;
 use crate::model::novelty_comparison::NoveltyComparison;
+use crate::model::review::ReviewBand;
 use crate::model::scores::Scores;
 use crate::model::unseen::UnseenFamily;
 use crate::prep::cells::CellKind;
@@ -51,6 +52,9 @@ pub struct ModelBundle {
     pub model: Model,
     /// What its probabilities are corrected by.
     pub calibrator: Option<Calibrator>,
+    /// The rows that raise no alarm and are left to review, in cross-validation, if some are to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<ReviewBand>,
     /// Its figures class by class in cross-validation, where there are more than two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_class: Option<ClassReport>,
@@ -100,6 +104,7 @@ impl ModelBundle {
             preprocessor: preprocessor.for_scoring(),
             model,
             calibrator: None,
+            review: None,
             by_class: None,
             unseen_families: Vec::new(),
             novelty: None,
@@ -122,7 +127,8 @@ impl ModelBundle {
             let why = format!("it tells of {tells} classes, the labels are of {are}");
             return Err(ModelError::NotStored(why));
         }
-        if self.validation.threshold.is_nan() {
+        let review = self.review.as_ref().map(|review| review.threshold);
+        if self.validation.threshold.is_nan() || review.is_some_and(f64::is_nan) {
             return Err(ModelError::NotStored(
                 "its threshold is no number".to_owned(),
             ));

@@ -25,6 +25,7 @@ pub mod novelty_model;
 pub mod one_vs_rest;
 pub mod output;
 pub mod random_forest;
+pub mod review;
 pub mod score_combiner;
 pub mod scores;
 pub mod softmax_linear;

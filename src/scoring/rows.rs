@@ -7,7 +7,6 @@ use polars::prelude::{Column, NamedFrom, Series};
 
 use crate::frame::cell::MISSING;
 use crate::frame::codec::{TableForm, TableStream};
-use crate::frame::labels::Classes;
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::model::bundle::ModelBundle;
 use crate::prep::cells::{CellKind, ColumnCells};
@@ -19,6 +18,8 @@ use crate::source::files::{self, Options};
 pub const PROBABILITY: &str = "netsec_probability";
 /// The column of alarms.
 pub const ALARM: &str = "netsec_alarm";
+/// The column of rows that are left to review, of a model that leaves some.
+pub const REVIEW: &str = "netsec_review";
 /// The column of the class that a row is told to be, of a model that tells more than two apart.
 pub const CLASS: &str = "netsec_class";
 /// The column of the probability of that class.
@@ -90,7 +91,7 @@ pub fn score<W: Write>(
             .verdicts(read)
             .map_err(|error| after(whole.rows, &error.to_string()))?;
         whole.add(&verdicts);
-        let scored = rows.beside(&columns(&verdicts, scorer.classes())?)?;
+        let scored = rows.beside(&columns(&verdicts, scorer)?)?;
         stream
             .write(&scored)
             .map_err(|error| ScoreError::Output(error.0))?;
@@ -142,7 +143,7 @@ fn as_text(bundle: &ModelBundle, which: impl Fn(CellKind) -> bool) -> BTreeMap<S
 
 /// Refuses rows that have the columns which are added.
 fn check_unscored(table: &Table) -> Result<(), TableError> {
-    let added = [PROBABILITY, ALARM, CLASS, CLASS_PROBABILITY, ERROR];
+    let added = [PROBABILITY, ALARM, REVIEW, CLASS, CLASS_PROBABILITY, ERROR];
     match added.into_iter().find(|name| table.has(name)) {
         Some(name) => Err(TableError(format!(
             "there is a column `{name}` already: the rows were scored before"
@@ -173,7 +174,8 @@ fn with_numbers(table: &Table, scorer: &Scorer, read: &ReadRows) -> Result<Table
 }
 
 /// Returns the columns that are added.
-fn columns(verdicts: &[RowVerdict], classes: &Classes) -> Result<Table, TableError> {
+fn columns(verdicts: &[RowVerdict], scorer: &Scorer) -> Result<Table, TableError> {
+    let classes = scorer.classes();
     let scores = verdicts.iter().map(|verdict| verdict.as_ref().ok());
     let probabilities: Vec<Option<f64>> = scores
         .clone()
@@ -191,6 +193,11 @@ fn columns(verdicts: &[RowVerdict], classes: &Classes) -> Result<Table, TableErr
         Column::from(Series::new(PROBABILITY.into(), probabilities)),
         Column::from(Series::new(ALARM.into(), alarms)),
     ];
+    if scorer.bundle().review.is_some() {
+        let review = |score: Option<&RowScore>| score.and_then(|score| score.review);
+        let reviews: Vec<Option<bool>> = scores.clone().map(review).collect();
+        columns.push(Column::from(Series::new(REVIEW.into(), reviews)));
+    }
     if classes.count() > 2 {
         let name = |score: &RowScore| classes.names()[usize::from(score.class)].as_str();
         let named: Vec<Option<&str>> = scores.clone().map(|score| score.map(name)).collect();

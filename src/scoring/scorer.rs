@@ -42,6 +42,9 @@ pub struct RowScore {
     pub probability: f64,
     /// Whether it reaches the threshold.
     pub alarm: bool,
+    /// Whether it does not, but is to be looked at all the same, of a model that leaves rows to
+    /// review.
+    pub review: Option<bool>,
     /// The number of the class that the row is told to be: where it raises an alarm the likeliest
     /// attack, otherwise the likeliest of the other classes.
     pub class: u16,
@@ -217,6 +220,7 @@ impl Scorer {
         let (features, mut errors) = self.features(rows)?;
         let scores = self.asked(&features, &mut errors)?;
         let threshold = self.bundle.validation.threshold;
+        let review = self.bundle.review.as_ref().map(|review| review.threshold);
         let told = scores.told_classes(threshold);
         let verdict = |(row, error): (usize, Option<String>)| match error {
             Some(why) => Err(why),
@@ -226,6 +230,7 @@ impl Scorer {
                 Ok(RowScore {
                     probability,
                     alarm: probability >= threshold,
+                    review: review.map(|from| probability >= from && probability < threshold),
                     class,
                     class_probability: by_class.map(|p| p[[row, usize::from(class)]]),
                 })

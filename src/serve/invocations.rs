@@ -29,6 +29,9 @@ pub struct Prediction<'a> {
     probability: f64,
     /// 1 if it reaches the threshold, otherwise 0.
     alarm: u8,
+    /// 1 if it does not, but the row is to be looked at, of a model that leaves rows to review.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    review: Option<u8>,
     /// The class that the row is told to be, of a model that tells more than two apart.
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<&'a str>,
@@ -58,6 +61,7 @@ pub fn answer(call: &ScoringCall, body: &[u8]) -> Result<ScoringReply, HttpProbl
         predictions.push(Prediction {
             probability: score.probability,
             alarm: u8::from(score.alarm),
+            review: score.review.map(u8::from),
             class: score.class_probability.map(|_| name(score.class)),
             class_probability: score.class_probability,
         });

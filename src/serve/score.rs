@@ -84,6 +84,9 @@ pub struct ScoredRow<'a> {
     pub class_probability: Option<f64>,
     /// Whether the probability reaches the threshold.
     pub alarm: bool,
+    /// Whether it does not, but the row is to be looked at, of a model that leaves rows to review.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub review: Option<bool>,
     /// What is expected of any row, if reasons were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<f64>,
@@ -180,6 +183,7 @@ pub fn row_answer(
         class: &model.scorer.classes().names()[usize::from(score.class)],
         class_probability: score.class_probability,
         alarm: score.alarm,
+        review: score.review,
         base,
         reasons,
     })

@@ -6,6 +6,7 @@ use crate::model::calibrate::Calibrator;
 use crate::model::data::TrainingSet;
 use crate::model::error::ModelError;
 use crate::model::metrics::{Metrics, RankedRows};
+use crate::model::review::ReviewBand;
 use crate::model::scores::Scores;
 use crate::model::threshold::ThresholdRule;
 use crate::tuning::composition::Composition;
@@ -32,6 +33,8 @@ pub(crate) struct SelectionRule {
     pub(crate) among: Vec<String>,
     /// How the threshold is set.
     pub(crate) threshold: ThresholdRule,
+    /// The share of benign rows that may raise an alarm or be left to review.
+    pub(crate) review_fpr: Option<f64>,
     /// How probabilities are calibrated.
     pub(crate) calibrate: Option<FitCalibrator>,
 }
@@ -74,6 +77,14 @@ impl SelectionRule {
             score,
             objection,
         }
+    }
+
+    /// Returns which rows of a trial are left to review, if some are to be; `labels` are its rows'.
+    pub(crate) fn review(&self, labels: &Labels, judged: &JudgedTrial) -> Option<ReviewBand> {
+        let alarm = judged.metrics.threshold;
+        let ranked = RankedRows::new(labels, &judged.scores);
+        let threshold = ranked.threshold_within(self.review_fpr?).min(alarm);
+        Some(ReviewBand::of(labels, &judged.scores, threshold, alarm))
     }
 
     /// Objects to what is not to be picked.

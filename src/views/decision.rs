@@ -54,6 +54,13 @@ pub fn page(decision: &Decision) -> String {
         if let Some(report) = &challenger.by_class {
             body.push_str(&class_tables(report));
         }
+        if let Some(review) = &challenger.review {
+            let _ = writeln!(
+                body,
+                "<p>Below the threshold, {}.</p>",
+                escape(&review.tell())
+            );
+        }
         body.push_str(&unseen_table(&challenger.unseen_families));
         if let Some(beside) = &challenger.novelty {
             body.push_str(&novelty_table(beside));

@@ -15,6 +15,7 @@ use crate::gate::traffic::TrafficOutlook;
 use crate::kinds::dataset::Dataset;
 use crate::kinds::evaluate::params::EvaluateParams;
 use crate::model::class_report::{ClassFigures, ClassReport};
+use crate::model::review::ReviewBand;
 use crate::model::unseen::UnseenFamily;
 use crate::profile::giveaway::GiveawayGrade;
 use crate::stage::context::StageContext;
@@ -159,6 +160,7 @@ fn notes(decision: &Decision, challenger: &JudgedModel) -> Vec<String> {
     let by_class = challenger.by_class.as_ref();
     let least = by_class.and_then(ClassReport::least_found);
     notes.extend(least.map(ClassFigures::tell_least));
+    notes.extend(challenger.review.as_ref().map(ReviewBand::tell));
     notes.extend(challenger.unseen_families.first().map(UnseenFamily::tell));
     notes.extend(decision.by_time.as_ref().map(TimeDecay::tell));
     notes.extend(decision.latency.as_ref().map(RowLatency::tell));

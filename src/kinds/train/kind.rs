@@ -14,13 +14,13 @@ use crate::kinds::train::folding::{FoldPlan, FoldSettings};
 use crate::kinds::train::params::{
     CalibrationMethod, EnsembleParams, MonotoneDirection, SearchMethod, SearchParams, TrainParams,
 };
-use crate::kinds::train::{candidates, checks, families, picking};
+use crate::kinds::train::{candidates, checks, families, notes, picking};
 use crate::model::bundle::ModelBundle;
 use crate::model::class_metrics::ClassMetrics;
 use crate::model::class_report::ClassReport;
 use crate::model::data::{HeldOutRows, TrainingSet};
 use crate::model::error::ModelError;
-use crate::model::intervals::{Interval, intervals, tell_interval};
+use crate::model::intervals::intervals;
 use crate::model::learner::FitTask;
 use crate::model::learners::Learner;
 use crate::model::metrics::RankedRows;
@@ -154,7 +154,12 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
     ));
     let folding = FoldSettings::read(params.folds, params.fold_by, params.fold_column);
     let folding = folding.map_err(|fault| faults.push(fault)).ok();
-    let select = picking::rule(params.select, threshold, params.calibrate);
+    let select = picking::rule(
+        params.select,
+        threshold,
+        params.review_fpr,
+        params.calibrate,
+    );
     let select = select.map_err(|wrong| faults.extend(wrong)).ok();
     match (select, folding) {
         (Some(select), Some(folding)) if faults.is_empty() => Ok(Box::new(TrainStage {
@@ -219,6 +224,10 @@ impl Stage for TrainStage {
         if let Some(least) = board.by_class.as_ref().and_then(ClassReport::least_found) {
             outputs.note(least.tell_least());
         }
+        let review = self.select.review(&labels, picked);
+        if let Some(review) = &review {
+            outputs.note(review.tell());
+        }
         if !self.curve.is_empty() {
             board.learning_curve =
                 self.learning_curve(&sweep, best, &data, trials.len(), context)?;
@@ -262,12 +271,12 @@ impl Stage for TrainStage {
         let fitted = fitted.map_err(|error| failed(best, &error));
         context.check()?;
         let fitted = fitted?;
-        tell_failures(&judged, outputs);
+        notes::tell_failures(&judged, outputs);
         let whole = trials.iter().filter(|trial| trial.share() >= 1.0).count();
         if data.labels.attacks() == 0 {
-            Self::tell_without_attacks(picked, &sure, outputs);
+            notes::tell_without_attacks(picked, &sure, outputs);
         } else {
-            self.tell_best(best, picked, &sure, whole, outputs);
+            notes::tell_best(&self.select, best, picked, &sure, whole, outputs);
         }
         let mut bundle = ModelBundle::new(
             best.name(),
@@ -278,6 +287,7 @@ impl Stage for TrainStage {
         );
         bundle.calibrator.clone_from(&picked.calibrator);
         bundle.intervals = sure;
+        bundle.review = review;
         bundle.by_class = board.by_class;
         bundle.unseen_families = board.unseen_families;
         bundle.novelty = board.novelty;
@@ -324,63 +334,6 @@ impl TrainStage {
             };
         }
         Ok(data)
-    }
-
-    /// Says which trial was picked, and how good it is; `whole` trials were on all rows.
-    fn tell_best(
-        &self,
-        best: &Composition,
-        picked: &JudgedTrial,
-        intervals: &BTreeMap<String, Interval>,
-        whole: usize,
-        outputs: &mut Outputs,
-    ) {
-        let (metric, metrics) = (&self.select.metric, picked.metrics);
-        let [low, high] = intervals.get(metric).copied().unwrap_or([f64::NAN; 2]);
-        outputs.note(format!(
-            "best of {whole} trials: {} with {metric} {:.4} (95 % from {low:.4} to {high:.4}), on {} attacks and {} benign rows",
-            best.show(),
-            metrics.figure(metric).unwrap_or_default(),
-            metrics.counts.attacks(),
-            metrics.counts.benign()
-        ));
-        if picked.calibrator.is_some() {
-            let before = picked.scored.metrics.log_loss;
-            outputs.note(format!(
-                "calibrated: log loss {before:.4} before, {:.4} after",
-                metrics.log_loss
-            ));
-        }
-        match &self.select.threshold {
-            ThresholdRule::Half => {}
-            ThresholdRule::Within(budget) => outputs.note(format!(
-                "threshold {:.4}: false-positive rate at most {} % and recall {:.4} in cross-validation",
-                metrics.threshold,
-                budget * 100.0,
-                metrics.recall
-            )),
-            ThresholdRule::Cheapest(costs) => outputs.note(costs.tell(&metrics)),
-        }
-    }
-
-    /// Says what is known of a novelty detector where there was no attack to find.
-    fn tell_without_attacks(
-        picked: &JudgedTrial,
-        intervals: &BTreeMap<String, Interval>,
-        outputs: &mut Outputs,
-    ) {
-        let metrics = picked.metrics;
-        let interval = tell_interval(intervals.get("false_positive_rate").copied());
-        outputs.note(format!(
-            "threshold {:.4}: {:.4}{interval} of {} benign rows raise an alarm, each told by a model that did not see it",
-            metrics.threshold,
-            metrics.false_positive_rate,
-            metrics.counts.benign()
-        ));
-        outputs.note(
-            "no attack is among the training rows: what the model finds is not known; give labelled attacks to `evaluate`, or to training"
-                .to_owned(),
-        );
     }
 
     fn check_classes(&self, data: &TrainingSet) -> Result<(), StageError> {
@@ -593,19 +546,6 @@ impl TrainStage {
         Ok(points
             .map(|(share, judged)| point(*share, judged))
             .collect())
-    }
-}
-
-/// Says how many trials could not be fitted, and why the first could not.
-fn tell_failures(judged: &[JudgedResult], outputs: &mut Outputs) {
-    let failures = judged.iter().filter_map(|judged| judged.as_ref().err());
-    let failures: Vec<&ModelError> = failures.collect();
-    if let Some(first) = failures.first() {
-        outputs.note(format!(
-            "{} of {} trials could not be fitted: {first}",
-            failures.len(),
-            judged.len()
-        ));
     }
 }
 

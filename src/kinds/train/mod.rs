@@ -5,6 +5,7 @@ pub mod checks;
 pub mod families;
 pub mod folding;
 pub mod kind;
+pub mod notes;
 pub mod params;
 pub mod picking;
 pub mod raw_rows;

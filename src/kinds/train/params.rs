@@ -45,6 +45,10 @@ params! {
         /// The highest false-positive rate allowed: the threshold of the model is the lowest
         /// probability that keeps it in cross-validation, instead of 0.5.
         threshold_fpr: Option<f64>, in ParamType::Float(0.0, 1.0);
+        /// Rows below the threshold that somebody should look at: those at or above the lowest
+        /// threshold at which at most this share of the benign rows stands above it. More than
+        /// `threshold_fpr`.
+        review_fpr: Option<f64>, in ParamType::Float(0.0, 1.0);
         /// What mistakes cost: the threshold of the model is the one that costs least in
         /// cross-validation, at the share of attacks that traffic will have. Instead of
         /// `threshold_fpr`.

@@ -31,8 +31,18 @@ pub(crate) fn threshold(
 pub(crate) fn rule(
     select: SelectParams,
     threshold: ThresholdRule,
+    review_fpr: Option<f64>,
     calibrate: CalibrationMethod,
 ) -> Result<SelectionRule, Vec<ParamError>> {
+    if let (ThresholdRule::Within(budget), Some(review)) = (threshold, review_fpr)
+        && review <= budget
+    {
+        return Err(vec![ParamError::new(
+            &["review_fpr"],
+            "rows to be looked at are more than those that raise an alarm",
+            "set it above `threshold_fpr`, or leave it out",
+        )]);
+    }
     check_reachable(&select.metric, select.min_score).map_err(|faults| {
         let inside = |fault: ParamError| ParamError {
             path: std::iter::once(ParamStep::key("select"))
@@ -50,6 +60,7 @@ pub(crate) fn rule(
         overfit_gap: select.overfit_gap,
         among: select.among,
         threshold,
+        review_fpr,
         calibrate: calibrate.fit(),
     })
 }

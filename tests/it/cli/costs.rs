@@ -93,3 +93,47 @@ fn a_threshold_is_set_once_and_alarms_may_not_pay() {
     let told = told.netsec(&["run", "p.yaml"]).stderr;
     assert!(told.contains("no alarm at all costs least"), "{told}");
 }
+
+#[test]
+fn rows_between_two_budgets_are_left_to_review() {
+    let world = world(BOOSTING, "threshold_fpr: 0.02, review_fpr: 0.1");
+    let told = world.netsec(&["run", "p.yaml"]).stderr;
+    assert!(told.contains("rows are left to review"), "{told}");
+    let rows = std::fs::read_to_string(world.root().join("flows.csv")).unwrap();
+    let features = rows.lines().map(|line| line.rsplit_once(',').unwrap().0);
+    world.write("new.csv", features.collect::<Vec<_>>().join("\n"));
+    world.ok(&["predict", "train.model", "new.csv", "-o", "scored.csv"]);
+    let scored = std::fs::read_to_string(world.root().join("scored.csv")).unwrap();
+    let mut lines = scored.lines();
+    let names: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let at = |name: &str| names.iter().position(|known| *known == name).unwrap();
+    let [p, alarm, review] =
+        ["probability", "alarm", "review"].map(|name| at(&format!("netsec_{name}")));
+    let row = |line: &str| {
+        let cells: Vec<&str> = line.split(',').collect();
+        let p: f64 = cells[p].parse().unwrap();
+        (p, cells[alarm] == "true", cells[review] == "true")
+    };
+    let rows: Vec<(f64, bool, bool)> = lines.map(row).collect();
+    assert!(rows.iter().all(|(_, alarm, review)| !(*alarm && *review)));
+    let of = |alarm: bool, review: bool| {
+        let mine = rows.iter().filter(|row| (row.1, row.2) == (alarm, review));
+        let p = mine.map(|row| row.0);
+        (p.clone().fold(1.0, f64::min), p.fold(0.0, f64::max))
+    };
+    let (passed, reviewed, alarmed) = (of(false, false), of(false, true), of(true, false));
+    assert!(
+        passed.1 < reviewed.0 && reviewed.1 < alarmed.0,
+        "{passed:?} {reviewed:?} {alarmed:?}"
+    );
+}
+
+#[test]
+fn what_is_reviewed_is_more_than_what_raises_an_alarm() {
+    let refused = world(BOOSTING, "threshold_fpr: 0.02, review_fpr: 0.01");
+    let refused = refused.netsec(&["run", "p.yaml"]).stderr;
+    assert!(
+        refused.contains("set it above `threshold_fpr`"),
+        "{refused}"
+    );
+}
