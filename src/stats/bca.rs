@@ -15,7 +15,8 @@ fn share_of_draws(drawn: &[f64], value: f64) -> f64 {
     share_below(drawn, value).clamp(least, 1.0 - least)
 }
 
-fn normal_below(z: f64) -> f64 {
+/// Returns how much of the standard normal lies below a value.
+pub(crate) fn normal_below(z: f64) -> f64 {
     erfc(-z / std::f64::consts::SQRT_2) / 2.0
 }
 

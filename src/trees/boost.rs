@@ -9,7 +9,7 @@ use crate::trees::bins::BinnedRows;
 use crate::trees::ensemble::{LaidOutTrees, LinkFunction, TreeEnsemble};
 use crate::trees::forest::GroupCounts;
 use crate::trees::held_out::{HeldOut, Patience};
-use crate::trees::leafwise::{HistogramLayout, WeightedGroup, grow};
+use crate::trees::leafwise::{GrowingRoom, HistogramLayout, WeightedGroup, grow};
 use crate::trees::splits::TreeRules;
 use crate::trees::stop::TreeGrowth;
 use crate::trees::tree::DecisionTree;
@@ -63,6 +63,7 @@ pub fn boost(
     let mut raw_apart = vec![base; apart.map_or(0, |apart| apart.rows.len())];
     let mut patience = Patience::new(boosting.patience);
     let layout = HistogramLayout::new(bins);
+    let mut room = GrowingRoom::default();
     let all: Vec<usize> = (0..bins.features()).collect();
     let mut trees: Vec<DecisionTree> = Vec::with_capacity(boosting.rounds);
     let mut entries: Vec<WeightedGroup> = Vec::with_capacity(present.len());
@@ -86,7 +87,14 @@ pub fn boost(
                 entries.push(pulled(counts, group, rows, raw[at]));
             }
         }
-        let (mut tree, values) = grow(bins, &layout, &features, &mut entries, &boosting.rules);
+        let (mut tree, values) = grow(
+            bins,
+            &layout,
+            &features,
+            &mut entries,
+            &boosting.rules,
+            &mut room,
+        );
         tree.nodes
             .iter_mut()
             .for_each(|node| node.value *= boosting.learning_rate);
@@ -200,6 +208,7 @@ pub fn adaboost(
 ) -> TreeEnsemble {
     let mut weights = counts.weights();
     let layout = HistogramLayout::new(bins);
+    let mut room = GrowingRoom::default();
     let all: Vec<usize> = (0..bins.features()).collect();
     let (mut trees, mut votes) = (Vec::new(), Vec::new());
     let present = counts.present();
@@ -218,7 +227,7 @@ pub fn adaboost(
             }
         };
         let mut entries: Vec<WeightedGroup> = present.iter().map(entry).collect();
-        let (mut tree, values) = grow(bins, &layout, &all, &mut entries, rules);
+        let (mut tree, values) = grow(bins, &layout, &all, &mut entries, rules, &mut room);
         let is_one = |group: u32| values[group as usize] > 0.5;
         // Of every group the class that the tree is wrong about.
         let wrong: f64 = present

@@ -13,7 +13,7 @@ use crate::trees::class_ensemble::{ClassEnsemble, ClassLink};
 use crate::trees::class_members::{ClassMember, ClassMembers};
 use crate::trees::grow_classes::ClassGrower;
 use crate::trees::held_out::{HeldOut, Patience};
-use crate::trees::leafwise::{HistogramLayout, WeightedGroup, grow};
+use crate::trees::leafwise::{GrowingRoom, HistogramLayout, WeightedGroup, grow};
 use crate::trees::splits::TreeRules;
 use crate::trees::stop::TreeGrowth;
 use crate::trees::tree::DecisionTree;
@@ -183,8 +183,14 @@ pub fn boost_classes(
         }
         let pulled = scores.pulled(&drawn);
         let one = |(mut entries, features): (Vec<WeightedGroup>, Vec<usize>)| -> GrownTree {
-            let (mut tree, mut values) =
-                grow(bins, &layout, &features, &mut entries, &boosting.rules);
+            let (mut tree, mut values) = grow(
+                bins,
+                &layout,
+                &features,
+                &mut entries,
+                &boosting.rules,
+                &mut GrowingRoom::default(),
+            );
             let shrink = |value: &mut f64| *value *= boosting.learning_rate;
             tree.nodes
                 .iter_mut()

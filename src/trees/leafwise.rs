@@ -13,12 +13,16 @@
 use rayon::prelude::*;
 
 use crate::trees::bins::{BinCuts, BinnedRows};
+use crate::trees::cut_gains::CutGains;
 use crate::trees::grow::node;
 use crate::trees::splits::{LeafBounds, NodeRows, NodeSplit, NodeSums, TreeRules, scan};
 use crate::trees::tree::{DecisionTree, SplitNode, partition};
 
 /// With fewer additions the work is not shared out.
-const SHARED: usize = 1 << 21;
+const SHARED: usize = 1 << 17;
+
+/// With fewer cells of histograms a leaf is not looked at by several threads.
+const SCANNED: usize = 1 << 14;
 
 /// Features whose histograms are filled in one pass over the rows: theirs fit into the nearest
 /// cache together.
@@ -81,6 +85,14 @@ impl HistogramLayout {
     }
 }
 
+/// Room that is used again from tree to tree.
+#[derive(Default)]
+pub struct GrowingRoom {
+    /// Histograms that are not needed any more.
+    pool: Vec<Vec<NodeSums>>,
+    spare: Vec<WeightedGroup>,
+}
+
 /// The entries of a leaf: a range of them.
 #[derive(Clone, Copy)]
 struct LeafRange {
@@ -128,30 +140,31 @@ pub fn grow(
     features: &[usize],
     entries: &mut [WeightedGroup],
     rules: &TreeRules,
+    room: &mut GrowingRoom,
 ) -> (DecisionTree, Vec<f64>) {
-    grow_within(ROOM, bins, layout, features, entries, rules)
+    grow_within(ROOM, bins, layout, features, entries, rules, room)
 }
 
 fn grow_within(
-    room: usize,
+    most: usize,
     bins: &BinnedRows,
     layout: &HistogramLayout,
     features: &[usize],
     entries: &mut [WeightedGroup],
     rules: &TreeRules,
+    room: &mut GrowingRoom,
 ) -> (DecisionTree, Vec<f64>) {
     let mut grower = LeafwiseGrower {
         bins,
         layout,
         features,
         rules,
-        most_kept: room / (layout.cells.max(1) * size_of::<NodeSums>()),
+        most_kept: most / (layout.cells.max(1) * size_of::<NodeSums>()),
         nodes: Vec::new(),
         leaves: Vec::new(),
         done: Vec::new(),
         count: 1,
-        pool: Vec::new(),
-        spare: Vec::new(),
+        room,
     };
     grower.plant(entries);
     while let Some(place) = best(&grower.leaves) {
@@ -209,9 +222,7 @@ struct LeafwiseGrower<'a> {
     done: Vec<LeafRange>,
     /// How many leaves there are.
     count: usize,
-    /// Histograms that are not needed any more, to be used again.
-    pool: Vec<Vec<NodeSums>>,
-    spare: Vec<WeightedGroup>,
+    room: &'a mut GrowingRoom,
 }
 
 impl LeafwiseGrower<'_> {
@@ -234,7 +245,7 @@ impl LeafwiseGrower<'_> {
             let sums = self.histogram(entries, whole);
             match self.leaf(root, sums) {
                 Ok(leaf) => return self.leaves.push(leaf),
-                Err(sums) => self.pool.push(sums),
+                Err(sums) => self.room.pool.push(sums),
             }
         }
         self.done.push(root.range);
@@ -263,7 +274,7 @@ impl LeafwiseGrower<'_> {
         // Leaves that cannot be split need no histogram.
         if !sides.iter().any(|side| self.can_split(side)) {
             self.done.extend(sides.map(|side| side.range));
-            self.pool.push(sums);
+            self.room.pool.push(sums);
             return;
         }
         // The smaller side is counted, the other one is what is left.
@@ -290,7 +301,7 @@ impl LeafwiseGrower<'_> {
         let below = self.nodes.len();
         let asked = node(self.bins, best, leaf.whole, below);
         let own = &mut entries[leaf.from..leaf.to];
-        let left = partition(own, &mut self.spare, |entry| {
+        let left = partition(own, &mut self.room.spare, |entry| {
             asked.takes_bin(codes[entry.group as usize], missing)
         });
         self.nodes[leaf.node] = asked;
@@ -322,12 +333,12 @@ impl LeafwiseGrower<'_> {
         match leaf {
             Ok(mut leaf) => {
                 if self.leaves.len() >= self.most_kept {
-                    self.pool.push(std::mem::take(&mut leaf.sums));
+                    self.room.pool.push(std::mem::take(&mut leaf.sums));
                 }
                 self.leaves.push(leaf);
             }
             Err(sums) => {
-                self.pool.push(sums);
+                self.room.pool.push(sums);
                 self.done.push(new.range);
             }
         }
@@ -346,17 +357,7 @@ impl LeafwiseGrower<'_> {
             score: self.rules.score(whole, bounds),
             bounds,
         };
-        let mut best = None;
-        for &feature in self.features {
-            let (missing, present) = sums[self.layout.of(self.bins, feature)]
-                .split_last()
-                .expect("there is a last bin");
-            let present = present.iter().enumerate().filter(|(_, sums)| sums.n > 0.5);
-            let present = present.map(|(bin, sums)| (bin as u8, *sums));
-            scan(
-                self.rules, &here, feature, present, *missing, None, &mut best,
-            );
-        }
+        let best = self.best_split(&here, &sums);
         match best {
             Some(best) => Ok(OpenLeaf {
                 node,
@@ -372,8 +373,52 @@ impl LeafwiseGrower<'_> {
         }
     }
 
+    /// Finds the best split; of equal ones that of the first feature.
+    fn best_split(&self, here: &NodeRows, sums: &[NodeSums]) -> Option<NodeSplit> {
+        let threads = rayon::current_num_threads();
+        if threads == 1 || self.layout.cells < SCANNED {
+            return self.best_among(self.features, here, sums);
+        }
+        // However they are dealt out, it is the best of all, of equal ones the first.
+        let parts = self
+            .features
+            .par_chunks(self.features.len().div_ceil(2 * threads));
+        let found = parts.map(|features| self.best_among(features, here, sums));
+        let found: Vec<Option<NodeSplit>> = found.collect();
+        let better = |a: NodeSplit, b: NodeSplit| if b.gain > a.gain { b } else { a };
+        found.into_iter().flatten().reduce(better)
+    }
+
+    fn best_among(
+        &self,
+        features: &[usize],
+        here: &NodeRows,
+        sums: &[NodeSums],
+    ) -> Option<NodeSplit> {
+        let mut best = None;
+        let mut cuts = CutGains::default();
+        let is_by_sums = CutGains::takes(self.rules);
+        for &feature in features {
+            let (missing, present) = sums[self.layout.of(self.bins, feature)]
+                .split_last()
+                .expect("there is a last bin");
+            if is_by_sums
+                && missing.n <= 0.0
+                && cuts.scan(self.rules, here, feature, present, &mut best)
+            {
+                continue;
+            }
+            let present = present.iter().enumerate().filter(|(_, sums)| sums.n > 0.5);
+            let present = present.map(|(bin, sums)| (bin as u8, *sums));
+            scan(
+                self.rules, here, feature, present, *missing, None, &mut best,
+            );
+        }
+        best
+    }
+
     fn histogram(&mut self, entries: &[WeightedGroup], whole: NodeSums) -> Vec<NodeSums> {
-        let mut sums = self.pool.pop().unwrap_or_default();
+        let mut sums = self.room.pool.pop().unwrap_or_default();
         sums.clear();
         sums.resize(self.layout.cells, NodeSums::default());
         let (bins, layout) = (self.bins, self.layout);
@@ -431,7 +476,7 @@ impl LeafwiseGrower<'_> {
                 .iter_mut()
                 .for_each(|(codes, cells)| fill(cells, codes, entries)),
         };
-        if work < SHARED {
+        if work < SHARED || rayon::current_num_threads() == 1 {
             tasks.chunks_mut(TOGETHER).for_each(of_block);
         } else {
             tasks.par_chunks_mut(TOGETHER).for_each(of_block);
@@ -514,6 +559,7 @@ mod tests {
                 &[0, 1, 2],
                 &mut entries.clone(),
                 &rules,
+                &mut GrowingRoom::default(),
             )
         };
         let whole = grown(ROOM);

@@ -11,6 +11,7 @@ pub mod boost_classes;
 pub mod class_ensemble;
 pub mod class_members;
 pub mod compact;
+pub mod cut_gains;
 pub mod ensemble;
 pub mod forest;
 pub mod grow;

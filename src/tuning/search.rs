@@ -15,6 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::model::hyper::Hyperparameters;
+use crate::stats::bca::normal_below;
 use crate::stats::draws::{below, unit};
 
 /// Trials that are drawn before any is suggested (Optuna's default).
@@ -477,28 +478,8 @@ fn normal_within(middle: f64, width: f64, random: &mut ChaCha8Rng) -> f64 {
 
 /// How much of a normal lies between 0 and 1.
 fn share_within(middle: f64, width: f64) -> f64 {
-    let below = |place: f64| 0.5 * (1.0 + erf((place - middle) / width / std::f64::consts::SQRT_2));
+    let below = |place: f64| normal_below((place - middle) / width);
     (below(1.0) - below(0.0)).max(f64::MIN_POSITIVE)
-}
-
-/// The error function, to 1.2e-7 (Numerical Recipes, by Chebyshev's polynomials).
-fn erf(x: f64) -> f64 {
-    let t = 1.0 / (1.0 + 0.5 * x.abs());
-    let parts = [
-        0.170_872_77,
-        -0.822_152_23,
-        1.488_515_87,
-        -1.135_203_98,
-        0.278_868_07,
-        -0.186_288_06,
-        0.096_784_18,
-        0.374_091_96,
-        1.000_023_68,
-        -1.265_512_23,
-    ];
-    let sum = parts.iter().fold(0.0, |sum, part| sum * t + part);
-    let rest = t * (-x * x + sum).exp();
-    if x >= 0.0 { 1.0 - rest } else { rest - 1.0 }
 }
 
 #[cfg(test)]

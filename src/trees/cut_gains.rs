@@ -1,0 +1,125 @@
+//! The best cut of a feature from the sums of all of its bins, for boosting.
+//!
+//! How: sums of the bins up to each cut are written side by side, and then what each cut gains, so
+//! that an instruction is for several cuts. It is what `splits::scan` finds, to the bit: the same
+//! sums in the same order, of equal cuts the first. A bin without rows ends no cut, as what stands
+//! before it gains the same and comes first.
+
+use crate::trees::splits::{NodeRows, NodeSplit, NodeSums, SplitCriterion, TreeRules};
+
+/// The most bins of a feature, what is missing apart.
+const MOST: usize = 256;
+
+/// Room for the cuts of a feature.
+pub(crate) struct CutGains {
+    g: [f64; MOST],
+    h: [f64; MOST],
+    n: [f64; MOST],
+    gain: [f64; MOST],
+}
+
+impl Default for CutGains {
+    fn default() -> Self {
+        Self {
+            g: [0.0; MOST],
+            h: [0.0; MOST],
+            n: [0.0; MOST],
+            gain: [0.0; MOST],
+        }
+    }
+}
+
+impl CutGains {
+    /// Returns whether cuts gain by sums alone, by these rules.
+    pub(crate) fn takes(rules: &TreeRules) -> bool {
+        rules.criterion == SplitCriterion::Squares
+            && rules.directions.is_empty()
+            && rules.l1 == 0.0
+            && rules.min_leaf >= 1.0
+            && !rules.random_cuts
+    }
+
+    /// Looks for a better split among all cuts of a feature whose rows all have a value. Returns
+    /// false, and has looked at nothing, where the value of a leaf would be too far from 0.
+    pub(crate) fn scan(
+        &mut self,
+        rules: &TreeRules,
+        here: &NodeRows,
+        feature: usize,
+        bins: &[NodeSums],
+        best: &mut Option<NodeSplit>,
+    ) -> bool {
+        self.sum(bins);
+        if self.gains(rules, here, bins.len()) {
+            return false;
+        }
+        let mut most = best.map_or(rules.min_gain, |best| best.gain);
+        let mut found = None;
+        for (at, gain) in self.gain[..bins.len()].iter().enumerate() {
+            if *gain > most {
+                (most, found) = (*gain, Some(at));
+            }
+        }
+        if let Some(at) = found {
+            *best = Some(NodeSplit {
+                gain: most,
+                feature,
+                bin: at as u8,
+                missing_left: false,
+                left: NodeSums {
+                    g: self.g[at],
+                    h: self.h[at],
+                    n: self.n[at],
+                },
+            });
+        }
+        true
+    }
+
+    /// Sums the bins up to each cut.
+    fn sum(&mut self, bins: &[NodeSums]) {
+        let mut below = NodeSums::default();
+        let sums = self.g.iter_mut().zip(&mut self.h).zip(&mut self.n);
+        for (((g, h), n), bin) in sums.zip(bins) {
+            // What differences leave of sums of no rows does not count.
+            if bin.n > 0.5 {
+                below.add(*bin);
+            }
+            (*g, *h, *n) = (below.g, below.h, below.n);
+        }
+    }
+
+    /// Computes what cuts gain, −∞ where a side has too few rows; returns whether the value of a
+    /// leaf would be too far from 0.
+    fn gains(&mut self, rules: &TreeRules, here: &NodeRows, count: usize) -> bool {
+        let whole = here.whole;
+        let (g, h, n) = (&self.g[..count], &self.h[..count], &self.n[..count]);
+        let mut is_far = false;
+        for (at, gain) in self.gain[..count].iter_mut().enumerate() {
+            let (left_g, right_g) = (g[at], whole.g - g[at]);
+            let (left, right) = (h[at] + rules.l2, whole.h - h[at] + rules.l2);
+            let has_rows = (n[at] >= rules.min_leaf) & (whole.n - n[at] >= rules.min_leaf);
+            let has_sums = (h[at] >= rules.least_h) & (whole.h - h[at] >= rules.least_h);
+            let is_cut = has_rows & has_sums;
+            let of_left = if left > 0.0 {
+                left_g * left_g / left
+            } else {
+                0.0
+            };
+            let of_right = if right > 0.0 {
+                right_g * right_g / right
+            } else {
+                0.0
+            };
+            let is_near = (left_g.abs() <= rules.max_step * left.max(0.0))
+                & (right_g.abs() <= rules.max_step * right.max(0.0));
+            is_far |= is_cut & !is_near & (left > 0.0) & (right > 0.0);
+            *gain = if is_cut {
+                of_left + of_right - here.score
+            } else {
+                f64::NEG_INFINITY
+            };
+        }
+        is_far
+    }
+}
