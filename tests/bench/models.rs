@@ -1,5 +1,5 @@
 //! Learners and imputation beside scikit-learn and LightGBM, one thread each: `cargo bench --bench
-//! models`, or with `-- phishing nsl_kdd synthetic impute job` for some of it.
+//! models`, or with `-- phishing nsl_kdd synthetic shapes neighbours impute job` for some of it.
 //!
 //! The peers are run by `tests/bench/models.py`, with the Python that `NETSEC_PYTHON` names or
 //! `.venv/bin/python`; the real tables are taken from the folder `NETSEC_DATA` or `../shared/data`.
@@ -52,6 +52,9 @@ const JOB: &str = "stages:
         - { learner: adaboost, grid: { learning_rate: [0.1, 0.01, 0.5, 0.001], trees: [8, 16, 64, 128, 256] } }
   evaluate: { kind: evaluate, inputs: { model: train.model, test: test_rows.data, champion: 'ref:champion/job' }, with: { min_score: 0 } }
 ";
+
+/// Learners that work when they are asked: the test rows are told, too.
+const IS_ASKED: [&str; 2] = ["knn", "naive_bayes"];
 
 /// The processor time of this process so far, in seconds.
 fn own_seconds() -> f64 {
@@ -216,19 +219,35 @@ fn nsl_kdd() -> Option<(Array2<f64>, Array2<f64>)> {
     Some((encode(&train), encode(&test)))
 }
 
-/// 240,000 rows of 30 measured features, the class by some of them together and by chance.
-fn synthetic() -> Array2<f64> {
+/// Rows of so many measured features, the class by some of them together and by chance.
+fn synthetic(rows: usize, features: usize) -> Array2<f64> {
     let mut state = 7;
-    let mut table = Array2::zeros((240_000, 31));
+    let mut table = Array2::zeros((rows, features + 1));
     for mut row in table.axis_iter_mut(Axis(0)) {
-        for cell in row.iter_mut().take(30) {
+        for cell in row.iter_mut().take(features) {
             *cell = (0..4).map(|_| unit(&mut state)).sum::<f64>() - 2.0;
         }
         let score = row[0] * row[1] + row[2] * row[3] * 1.5 + (row[4] * 3.0).sin() + row[5]
             - row[6] * row[6]
             + 0.5 * row[7] * row[8]
             + 0.3;
-        row[30] = f64::from(u8::from(score + unit(&mut state) - 0.5 > 0.0));
+        row[features] = f64::from(u8::from(score + unit(&mut state) - 0.5 > 0.0));
+    }
+    table
+}
+
+/// 15,000 rows of 30 features in 40 groups, which are attacks or not.
+fn grouped() -> Array2<f64> {
+    let mut state = 11;
+    let mut normal = || (0..4).map(|_| unit(&mut state)).sum::<f64>() - 2.0;
+    let centres = Array2::from_shape_fn((40, 30), |_| 6.0 * normal());
+    let mut table = Array2::zeros((15_000, 31));
+    for (number, mut row) in table.axis_iter_mut(Axis(0)).enumerate() {
+        let group = number * 7919 % 40;
+        for feature in 0..30 {
+            row[feature] = centres[[group, feature]] + normal() * normal().abs();
+        }
+        row[30] = (group % 2) as f64;
     }
     table
 }
@@ -265,6 +284,9 @@ fn compare(folder: &Path, name: &str, train: &Array2<f64>, test: &Array2<f64>, a
                 seed: 1,
                 cancel: &Cancel::new(),
             });
+            if let (Ok(model), true) = (&fitted, IS_ASKED.contains(&learner.name)) {
+                model.scores(held, &Classes::binary()).expect("finite rows");
+            }
             let taken = own_seconds() - before;
             (least, spent, model) = (taken.min(least), spent + taken.max(0.1), fitted.ok());
         }
@@ -524,7 +546,7 @@ fn main() {
         compare(folder.path(), "nsl_kdd", &train, &test, &trees);
     }
     if wants("synthetic") {
-        let whole = synthetic();
+        let whole = synthetic(240_000, 30);
         let (train, test) = whole.view().split_at(Axis(0), 200_000);
         compare(
             folder.path(),
@@ -533,6 +555,29 @@ fn main() {
             &test.to_owned(),
             &trees,
         );
+    }
+    if wants("shapes") {
+        for (rows, features) in [
+            (10_000, 30),
+            (20_000, 300),
+            (20_000, 1_000),
+            (1_000_000, 30),
+        ] {
+            let whole = synthetic(rows * 5 / 4, features);
+            let (train, test) = whole.view().split_at(Axis(0), rows);
+            let (train, test) = (train.to_owned(), test.to_owned());
+            compare(folder.path(), "continuous", &train, &test, &trees[2..]);
+        }
+    }
+    if wants("neighbours") {
+        let continuous = synthetic(12_500, 30);
+        for (name, whole) in [("continuous", continuous), ("groups", grouped())] {
+            let (train, test) = sides_of(&whole);
+            compare(folder.path(), name, &train, &test, &IS_ASKED);
+        }
+        if let Some((train, test)) = nsl_kdd() {
+            compare(folder.path(), "nsl_kdd", &train, &test, &IS_ASKED);
+        }
     }
     if wants("impute") {
         impute(folder.path());

@@ -5,7 +5,7 @@ use ndarray::{Array2, Axis};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use crate::world::package;
+use crate::kinds::{matrix, numbers, oracle};
 use netsec::base::cancel::Cancel;
 use netsec::frame::labels::{Classes, Labels};
 use netsec::model::data::TrainingSet;
@@ -15,11 +15,6 @@ use netsec::model::learners::{LEARNERS, find};
 use netsec::model::metrics::Metrics;
 use netsec::model::scores::Scores;
 
-fn oracle() -> Value {
-    let path = package().join("tests/oracle/classes.json");
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
-
 /// Four classes of which all but the first are attacks.
 fn four() -> Classes {
     Classes::new(&[
@@ -28,17 +23,6 @@ fn four() -> Classes {
         ("probe", true),
         ("u2r", true),
     ])
-}
-
-fn numbers(value: &Value) -> Vec<f64> {
-    let cells = value.as_array().unwrap().iter();
-    cells.map(|cell| cell.as_f64().unwrap()).collect()
-}
-
-fn matrix(value: &Value) -> Array2<f64> {
-    let rows: Vec<Vec<f64>> = value.as_array().unwrap().iter().map(numbers).collect();
-    let shape = (rows.len(), rows[0].len());
-    Array2::from_shape_vec(shape, rows.concat()).unwrap()
 }
 
 fn labels(value: &Value) -> Labels {
@@ -86,7 +70,7 @@ impl Fitted {
 
 #[test]
 fn probabilities_of_classes_are_those_of_scikit_learn() {
-    let oracle = oracle();
+    let oracle = oracle("classes.json");
     let fitted = Fitted::of(&oracle);
     for (learner, set, most) in [
         ("naive_bayes", [].as_slice(), 1e-9),
@@ -122,7 +106,7 @@ fn probabilities_of_classes_are_those_of_scikit_learn() {
 
 #[test]
 fn logistic_regression_of_classes_is_at_the_optimum() {
-    let oracle = oracle();
+    let oracle = oracle("classes.json");
     let fitted = Fitted::of(&oracle);
     let model = fitted.model("logistic_regression", &[]);
     let scores = model.scores(fitted.data.x.view(), &four()).unwrap();
@@ -142,7 +126,7 @@ fn logistic_regression_of_classes_is_at_the_optimum() {
 
 #[test]
 fn trees_of_classes_are_as_good_as_those_of_scikit_learn_and_lightgbm() {
-    let oracle = oracle();
+    let oracle = oracle("classes.json");
     let fitted = Fitted::of(&oracle);
     for (learner, set, most) in [
         ("decision_tree", [("max_depth", 6.0)].as_slice(), 1.25),
@@ -179,7 +163,7 @@ fn trees_of_classes_are_as_good_as_those_of_scikit_learn_and_lightgbm() {
 
 #[test]
 fn figures_of_classes_are_those_of_scikit_learn() {
-    for case in oracle()["metrics"].as_array().unwrap() {
+    for case in oracle("classes.json")["metrics"].as_array().unwrap() {
         let labels = labels(&case["y"]);
         let scores = Scores::of_classes(&four(), matrix(&case["p"]));
         let threshold = case["threshold"].as_f64().unwrap();

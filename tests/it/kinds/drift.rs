@@ -4,7 +4,8 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use serde_json::Value;
 
 use crate::dice::Dice;
-use crate::kinds::quality::{oracle, sample};
+use crate::kinds::oracle;
+use crate::kinds::quality::sample;
 use crate::world::{shared, skip};
 use netsec::drift::compare::{DriftThresholds, compare};
 use netsec::drift::report::DriftReport;

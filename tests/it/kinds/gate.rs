@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::dice::Dice;
 use crate::world::World;
 
-use super::quality::oracle;
+use crate::kinds::oracle;
 
 fn close(ours: f64, theirs: &Value, most: f64, what: &str) {
     let theirs = theirs.as_f64().unwrap();

@@ -1,5 +1,9 @@
 //! Every stage kind: a small table in, figures and digests out, against outside oracles.
 
+use ndarray::Array2;
+use serde_json::Value;
+
+use crate::world::package;
 use netsec::frame::labels::{Classes, Labels};
 
 mod bounds;
@@ -24,4 +28,23 @@ mod trees;
 /// The labels of rows of which 1 is an attack.
 fn labels(y: &[f64]) -> Labels {
     Labels::of_numbers(Classes::binary(), y.iter().copied()).unwrap()
+}
+
+/// What an outside program made of the same rows: a file of `tests/oracle/`.
+fn oracle(name: &str) -> Value {
+    let path = package().join("tests/oracle").join(name);
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// A list of numbers.
+fn numbers(value: &Value) -> Vec<f64> {
+    let cells = value.as_array().unwrap().iter();
+    cells.map(|cell| cell.as_f64().unwrap()).collect()
+}
+
+/// A list of rows of numbers.
+fn matrix(value: &Value) -> Array2<f64> {
+    let rows: Vec<Vec<f64>> = value.as_array().unwrap().iter().map(numbers).collect();
+    let shape = (rows.len(), rows[0].len());
+    Array2::from_shape_vec(shape, rows.concat()).unwrap()
 }

@@ -1,11 +1,8 @@
 //! Novelty detectors: every one against PyOD's or scikit-learn's on the same rows, and what always
 //! holds.
 
+use crate::kinds::{matrix, numbers, oracle};
 use ndarray::{Array2, Axis};
-use proptest::prelude::*;
-use serde_json::Value;
-
-use crate::world::package;
 use netsec::base::cancel::Cancel;
 use netsec::frame::labels::{Classes, Labels};
 use netsec::model::data::TrainingSet;
@@ -14,22 +11,7 @@ use netsec::model::fitted::Model;
 use netsec::model::learner::FitTask;
 use netsec::model::learners::{LEARNERS, find};
 use netsec::model::novelty_model::NoveltyModel;
-
-fn oracle() -> Value {
-    let path = package().join("tests/oracle/novelty.json");
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
-}
-
-fn numbers(value: &Value) -> Vec<f64> {
-    let cells = value.as_array().unwrap().iter();
-    cells.map(|cell| cell.as_f64().unwrap()).collect()
-}
-
-fn matrix(value: &Value) -> Array2<f64> {
-    let rows: Vec<Vec<f64>> = value.as_array().unwrap().iter().map(numbers).collect();
-    let shape = (rows.len(), rows[0].len());
-    Array2::from_shape_vec(shape, rows.concat()).unwrap()
-}
+use proptest::prelude::*;
 
 /// Fits a detector, with what is set otherwise than usual.
 fn fitted(data: &TrainingSet, learner: &str, set: &[(&str, f64)]) -> Result<Model, ModelError> {
@@ -69,7 +51,7 @@ fn worst(ours: &[f64], theirs: &[f64]) -> f64 {
 
 #[test]
 fn distances_are_those_of_pyod_and_scikit_learn() {
-    let oracle = oracle();
+    let oracle = oracle("novelty.json");
     let (data, held) = (benign(matrix(&oracle["x"])), matrix(&oracle["held"]));
     for name in [
         "knn_distance",
@@ -98,7 +80,7 @@ fn distances_are_those_of_pyod_and_scikit_learn() {
 
 #[test]
 fn isolation_forests_tell_what_those_of_scikit_learn_tell() {
-    let oracle = oracle();
+    let oracle = oracle("novelty.json");
     let (data, held) = (benign(matrix(&oracle["x"])), matrix(&oracle["held"]));
     let forest = detector(&data, "isolation_forest", &[("trees", 2000.0)]).detector;
     let theirs = numbers(&oracle["isolation_forest"]);
@@ -117,7 +99,7 @@ fn detectors() -> impl Iterator<Item = &'static str> {
 
 #[test]
 fn attacks_are_not_looked_at_unless_all_rows_are() {
-    let oracle = oracle();
+    let oracle = oracle("novelty.json");
     let (x, held) = (matrix(&oracle["x"]), matrix(&oracle["held"]));
     let both = ndarray::concatenate(Axis(0), &[x.view(), held.view()]).unwrap();
     let is_attack = (0..both.nrows()).map(|row| row >= x.nrows());

@@ -2,16 +2,11 @@
 
 use serde_json::Value;
 
-use crate::world::package;
+use crate::kinds::oracle;
 use netsec::frame::table::{ColumnType, Table};
 use netsec::schema::parse;
 use netsec::schema::rules::{coerced, failures, misfits, rules};
 use netsec::stats::ks::{one_sample_tail, two_sample};
-
-pub(crate) fn oracle(name: &str) -> Value {
-    serde_json::from_slice(&std::fs::read(package().join("tests/oracle").join(name)).unwrap())
-        .unwrap()
-}
 
 /// The sample that `generate.py` makes of the same specification.
 pub(crate) fn sample(spec: &Value) -> Vec<f64> {

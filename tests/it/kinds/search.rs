@@ -2,9 +2,7 @@
 
 use std::f64::consts::{E, PI};
 
-use serde_json::Value;
-
-use crate::world::package;
+use crate::kinds::oracle;
 use netsec::tuning::search::SearchDimension::{self, Choice, Log, Number, Whole};
 use netsec::tuning::search::{SearchSpace, SearchStrategy, Trial};
 
@@ -81,8 +79,7 @@ fn best(function: Function, space: &[SearchDimension], trials: usize, seed: u64)
 
 #[test]
 fn searches_come_nearer_than_those_of_optuna() {
-    let path = package().join("tests/oracle/search.json");
-    let theirs: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let theirs = oracle("search.json");
     let choices = || Choice(vec![0.0, 1.0, 2.0, 3.0]);
     // Those after the first four were not looked at when the search was made.
     let cases: [(&str, Function, Vec<SearchDimension>, f64); 8] = [
