@@ -31,8 +31,8 @@ use crate::model::intervals::{Interval, tell_interval};
 /// How often intervals that are told hold the true value, where no rule asks for another.
 const CONFIDENCE: f64 = 0.95;
 
-/// Decides about a challenger, by test rows and, if there are, rows of another network. Where there are too few rows to judge by, the decision has no
-/// figures.
+/// Decides about a challenger, by test rows and, if there are, rows of another network. Where there
+/// are too few rows to judge by, the decision has no figures.
 ///
 /// # Errors
 /// A model cannot be applied to the rows, or the two cannot be compared; a column of slices cannot

@@ -77,18 +77,13 @@ pub const LEARNERS: [Learner; 16] = [
             |task| adaboost::fit_classes(task).map(Model::ClassTrees),
         )
     }),
-    novelty_learners::ISOLATION_FOREST
-        .fitted_by(|task| (novelty_learners::ISOLATION_FOREST.fit)(task).map(Model::Novelty)),
-    novelty_learners::KNN_DISTANCE
-        .fitted_by(|task| (novelty_learners::KNN_DISTANCE.fit)(task).map(Model::Novelty)),
-    novelty_learners::PCA_RECONSTRUCTION
-        .fitted_by(|task| (novelty_learners::PCA_RECONSTRUCTION.fit)(task).map(Model::Novelty)),
-    novelty_learners::MAHALANOBIS
-        .fitted_by(|task| (novelty_learners::MAHALANOBIS.fit)(task).map(Model::Novelty)),
-    novelty_learners::HBOS.fitted_by(|task| (novelty_learners::HBOS.fit)(task).map(Model::Novelty)),
-    novelty_learners::ECOD.fitted_by(|task| (novelty_learners::ECOD.fit)(task).map(Model::Novelty)),
-    novelty_learners::COPOD
-        .fitted_by(|task| (novelty_learners::COPOD.fit)(task).map(Model::Novelty)),
+    novelty_learners::ISOLATION_FOREST,
+    novelty_learners::KNN_DISTANCE,
+    novelty_learners::PCA_RECONSTRUCTION,
+    novelty_learners::MAHALANOBIS,
+    novelty_learners::HBOS,
+    novelty_learners::ECOD,
+    novelty_learners::COPOD,
 ];
 
 /// The names of the learners, for declarations.

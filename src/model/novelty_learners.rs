@@ -4,6 +4,7 @@
 use ndarray::{Array2, ArrayView2};
 
 use crate::model::error::ModelError;
+use crate::model::fitted::Model;
 use crate::model::hyper::{Hyperparameter, HyperparameterRange, hyper, hyper_words, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::model::novelty_model::NoveltyModel;
@@ -96,8 +97,8 @@ const fn novelty(
     name: &'static str,
     doc: &'static str,
     hypers: &'static [Hyperparameter],
-    fit: fn(&FitTask<'_>) -> Result<NoveltyModel, ModelError>,
-) -> LearnerOf<NoveltyModel> {
+    fit: fn(&FitTask<'_>) -> Result<Model, ModelError>,
+) -> LearnerOf<Model> {
     LearnerOf {
         name,
         doc,
@@ -111,7 +112,7 @@ const fn novelty(
 }
 
 /// The learner of isolation forests.
-pub const ISOLATION_FOREST: LearnerOf<NoveltyModel> = novelty(
+pub const ISOLATION_FOREST: LearnerOf<Model> = novelty(
     "isolation_forest",
     "Novelty: how few random cuts isolate a row (Liu, Ting and Zhou, 2008).",
     IsolationHypers::LIST,
@@ -126,7 +127,7 @@ pub const ISOLATION_FOREST: LearnerOf<NoveltyModel> = novelty(
 );
 
 /// The learner of the distance to neighbours.
-pub const KNN_DISTANCE: LearnerOf<NoveltyModel> = novelty(
+pub const KNN_DISTANCE: LearnerOf<Model> = novelty(
     "knn_distance",
     "Novelty: how far the k-th nearest training row is.",
     DistanceHypers::LIST,
@@ -141,7 +142,7 @@ pub const KNN_DISTANCE: LearnerOf<NoveltyModel> = novelty(
 );
 
 /// The learner of what principal components leave out.
-pub const PCA_RECONSTRUCTION: LearnerOf<NoveltyModel> = novelty(
+pub const PCA_RECONSTRUCTION: LearnerOf<Model> = novelty(
     "pca_reconstruction",
     "Novelty: how much of a row the principal components of training rows leave out.",
     LeftOutHypers::LIST,
@@ -154,7 +155,7 @@ pub const PCA_RECONSTRUCTION: LearnerOf<NoveltyModel> = novelty(
 );
 
 /// The learner of the Mahalanobis distance.
-pub const MAHALANOBIS: LearnerOf<NoveltyModel> = novelty(
+pub const MAHALANOBIS: LearnerOf<Model> = novelty(
     "mahalanobis",
     "Novelty: how far a row is from the mean, by how training rows vary together.",
     MahalanobisHypers::LIST,
@@ -167,7 +168,7 @@ pub const MAHALANOBIS: LearnerOf<NoveltyModel> = novelty(
 );
 
 /// The learner of histograms.
-pub const HBOS: LearnerOf<NoveltyModel> = novelty(
+pub const HBOS: LearnerOf<Model> = novelty(
     "hbos",
     "Novelty: how rare the cells of a row are, by a histogram of each feature.",
     HistogramHypers::LIST,
@@ -180,7 +181,7 @@ pub const HBOS: LearnerOf<NoveltyModel> = novelty(
 );
 
 /// The learner of ECOD.
-pub const ECOD: LearnerOf<NoveltyModel> = novelty(
+pub const ECOD: LearnerOf<Model> = novelty(
     "ecod",
     "Novelty: how far in the tails of each feature's distribution a row is, the rarer of both.",
     TailHypers::LIST,
@@ -188,14 +189,14 @@ pub const ECOD: LearnerOf<NoveltyModel> = novelty(
 );
 
 /// The learner of COPOD.
-pub const COPOD: LearnerOf<NoveltyModel> = novelty(
+pub const COPOD: LearnerOf<Model> = novelty(
     "copod",
     "Novelty: how far in the tails of each feature's distribution a row is, the longer of both.",
     TailHypers::LIST,
     |task| tails(task, TailRule::Copod),
 );
 
-fn tails(task: &FitTask<'_>, rule: TailRule) -> Result<NoveltyModel, ModelError> {
+fn tails(task: &FitTask<'_>, rule: TailRule) -> Result<Model, ModelError> {
     let hypers = TailHypers::of(task.setting);
     fit(task, hypers.fit_on, |x| {
         Ok(NoveltyDetector::Steps(tail_score(x, rule)))
@@ -216,7 +217,7 @@ fn fit(
     task: &FitTask<'_>,
     fit_on: FittedRows,
     detector: impl FnOnce(ArrayView2<'_, f64>) -> Result<NoveltyDetector, ModelError>,
-) -> Result<NoveltyModel, ModelError> {
+) -> Result<Model, ModelError> {
     let labels = &task.data.labels;
     let is_known = |row: &u32| fit_on == FittedRows::All || !labels.is_attack(*row as usize);
     let rows: Vec<u32> = task.rows.iter().copied().filter(is_known).collect();
@@ -225,5 +226,7 @@ fn fit(
         return Err(ModelError::NoSolution(why.to_owned()));
     }
     let x: Array2<f64> = task.data.select(&rows);
-    NoveltyModel::new(detector(x.view())?, x.view(), &labels.select(task.rows))
+    let labels = labels.select(task.rows);
+    let model = NoveltyModel::new(detector(x.view())?, x.view(), &labels)?;
+    Ok(Model::Novelty(model))
 }

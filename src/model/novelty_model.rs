@@ -15,8 +15,8 @@ const REFERENCE: usize = 2048;
 /// A novelty detector, and the scale of what it tells.
 ///
 /// Its score is ½ + ½ z / (1 + |z|) of z = (distance − far) / spread: it rises with the distance
-/// everywhere, and is ½ where one in a hundred of the rows fitted to is as far. It is no probability
-/// unless it is calibrated.
+/// everywhere, and is ½ where one in a hundred of the rows fitted to is as far. It is no
+/// probability unless it is calibrated.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct NoveltyModel {
     /// The detector.

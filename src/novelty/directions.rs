@@ -3,8 +3,8 @@
 //! and Chang, 2003).
 //!
 //! How: features are put on one scale, and their correlations' directions found. A row is told the
-//! sum of its squared extents along the directions, each times a weight: of the Mahalanobis distance
-//! one over the variance there, of principal components 1 for those that are left out.
+//! sum of its squared extents along the directions, each times a weight: of the Mahalanobis
+//! distance one over the variance there, of principal components 1 for those that are left out.
 
 use std::panic::catch_unwind;
 

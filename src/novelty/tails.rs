@@ -1,8 +1,8 @@
 //! Outlier scores by the tails of each feature's empirical distribution: ECOD (Li, Zhao, Hu, Botta,
 //! Ionescu and Chen, 2022) and COPOD (Li, Zhao, Botta, Ionescu and Hu, 2020).
 //!
-//! A row is told as PyOD tells it when it is asked about that row alone: the row itself counts among
-//! those of training. Skewness is that of the training rows.
+//! A row is told as PyOD tells it when it is asked about that row alone: the row itself counts
+//! among those of training. Skewness is that of the training rows.
 
 use ndarray::{ArrayView1, ArrayView2};
 

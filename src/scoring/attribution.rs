@@ -1,5 +1,5 @@
-//! Which columns a prediction comes from: exactly for trees, linear models and novelty detectors, by
-//! sampled Shapley values for all others.
+//! Which columns a prediction comes from: exactly for trees, linear models and novelty detectors,
+//! by sampled Shapley values for all others.
 
 use ndarray::{Array2, ArrayView1, Axis};
 use rand_chacha::ChaCha8Rng;
@@ -57,10 +57,11 @@ struct RowValues {
 }
 
 /// Explains rows. Of trees the values are TreeSHAP's, of linear models the terms, and of novelty
-/// detectors what each feature adds to the distance, all exact; of models of more than two classes they are those of the class that a row is told to be. Of other
-/// learners they are sampled Shapley values of the probability: what a column adds on average when
-/// it becomes known after some of the others, in a random order, the rest being those of a random
-/// row of `background` (Štrumbelj and Kononenko, 2014).
+/// detectors what each feature adds to the distance, all exact; of models of more than two classes
+/// they are those of the class that a row is told to be. Of other learners they are sampled Shapley
+/// values of the probability: what a column adds on average when it becomes known after some of the
+/// others, in a random order, the rest being those of a random row of `background` (Štrumbelj and
+/// Kononenko, 2014).
 ///
 /// # Errors
 /// The rows do not fit; there are too few to compare with.

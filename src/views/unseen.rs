@@ -1,5 +1,5 @@
-//! What would be found of families of attacks that were never seen, and what novelty detectors find,
-//! as tables of a page.
+//! What would be found of families of attacks that were never seen, and what novelty detectors
+//! find, as tables of a page.
 
 use std::fmt::Write as _;
 

@@ -42,8 +42,8 @@ params! {
         /// Other metrics and what they have to reach, such as `{recall_at_fpr_0_01: 0.5}`: half of
         /// the attacks at 1 % false positives.
         at_least: BTreeMap<String, f64> = "{}", in ParamType::Map(&ParamType::Float(-1e9, 1.0));
-        /// Metrics and what they have to reach on the rows of the input `elsewhere`, such as `{recall:
-        /// 0.5}`, at the model's own threshold.
+        /// Metrics and what they have to reach on the rows of the input `elsewhere`, such as
+        /// `{recall: 0.5}`, at the model's own threshold.
         at_least_elsewhere: BTreeMap<String, f64> = "{}", in ParamType::Map(&ParamType::Float(-1e9, 1.0));
         /// What single classes have to reach, where there are more than two, such as `{u2r:
         /// {alarms: 0.5}}`. `alarms`: the share of its rows that raise an alarm, as whatever

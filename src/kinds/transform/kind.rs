@@ -127,8 +127,8 @@ params! {
         /// The column of labels.
         target: String = required;
         /// Which label means which class: 0 or `benign`, 1 or `attack`, or the name of a family of
-        /// attacks, such as `{normal: benign, neptune: dos, nmap: probe}`. The label `""` stands for
-        /// a missing one, and for all of a table without the column.
+        /// attacks, such as `{normal: benign, neptune: dos, nmap: probe}`. The label `""` stands
+        /// for a missing one, and for all of a table without the column.
         target_map: BTreeMap<String, ClassChoice> = "{-1: 0, 1: 1}";
         /// The class of every label that `target_map` does not name; without it such a label is an
         /// error. `each`: it is a class of its own and an attack, and one that only the test rows

@@ -1,6 +1,5 @@
-//! The tours of the README and of the pages on detectors, on promoting and on serving models, command
-//! by command.
-//! `NETSEC_UPDATE=1` writes what the commands print now into the pages.
+//! The tours of the README and of the pages on detectors, on promoting and on serving models,
+//! command by command. `NETSEC_UPDATE=1` writes what the commands print now into the pages.
 
 use std::path::PathBuf;
 use std::process::Command;
