@@ -236,3 +236,32 @@ impl AskedGroups {
         Self { groups, places }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_that_hold_models_without_end_are_no_danger() {
+        let mut model = Model::Linear(linear::LinearModel {
+            weights: vec![1.0],
+            intercept: 0.0,
+        });
+        for _ in 0..600 {
+            model = Model::Combined(CombinedModel {
+                members: vec![model],
+                combiner: ScoreCombiner::Mean,
+            });
+        }
+        let big = 256 << 20;
+        let bytes = std::thread::Builder::new().stack_size(big).spawn(move || {
+            let bytes = rmp_serde::to_vec_named(&model).expect("plain data serialises");
+            // Its parts are let go of one in the other.
+            drop(model);
+            bytes
+        });
+        let bytes = bytes.expect("a thread").join().expect("it ends");
+        let read = std::thread::spawn(move || rmp_serde::from_slice::<Model>(&bytes).is_err());
+        assert!(read.join().expect("it ends"));
+    }
+}
