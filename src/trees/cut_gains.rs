@@ -111,9 +111,9 @@ impl CutGains {
             } else {
                 0.0
             };
-            let is_near = (left_g.abs() <= rules.max_step * left.max(0.0))
-                & (right_g.abs() <= rules.max_step * right.max(0.0));
-            is_far |= is_cut & !is_near & (left > 0.0) & (right > 0.0);
+            let left_is_far = (left > 0.0) & (left_g.abs() > rules.max_step * left);
+            let right_is_far = (right > 0.0) & (right_g.abs() > rules.max_step * right);
+            is_far |= is_cut & (left_is_far | right_is_far);
             *gain = if is_cut {
                 of_left + of_right - here.score
             } else {
@@ -121,5 +121,79 @@ impl CutGains {
             };
         }
         is_far
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trees::splits::{LeafBounds, scan};
+    use proptest::prelude::*;
+
+    fn rules(l2: f64, least_h: f64, max_step: f64) -> TreeRules {
+        TreeRules {
+            criterion: SplitCriterion::Squares,
+            max_depth: 10,
+            max_leaves: 31,
+            min_leaf: 2.0,
+            min_gain: 0.0,
+            l2,
+            least_h,
+            l1: 0.0,
+            max_step,
+            features: 1,
+            random_cuts: false,
+            directions: Vec::new(),
+        }
+    }
+
+    fn bins() -> impl Strategy<Value = Vec<NodeSums>> {
+        // Some have no rows but what differences leave of sums, some no hessian.
+        let bin = (0_u32..4, -30_i32..30, 0_i32..8, -1_i32..2);
+        let sums = |(n, g, h, rest): (u32, i32, i32, i32)| NodeSums {
+            g: if n == 0 {
+                f64::from(rest) * 1e-17
+            } else {
+                f64::from(g) / 7.0
+            },
+            h: if n == 0 { 0.0 } else { f64::from(h) / 9.0 },
+            n: f64::from(n),
+        };
+        prop::collection::vec(bin.prop_map(sums), 1..256)
+    }
+
+    proptest! {
+        #[test]
+        fn the_best_cut_is_that_of_looking_at_each(
+            first in bins(),
+            second in bins(),
+            l2 in prop::sample::select(vec![0.0, 1.0]),
+            least_h in prop::sample::select(vec![0.0, 0.5]),
+            max_step in prop::sample::select(vec![2.0, 10.0, f64::INFINITY]),
+        ) {
+            let rules = rules(l2, least_h, max_step);
+            prop_assert!(CutGains::takes(&rules));
+            let (mut best, mut by_each) = (None, None);
+            let mut cuts = CutGains::default();
+            for (feature, bins) in [first, second].iter().enumerate() {
+                let mut whole = NodeSums::default();
+                bins.iter().filter(|bin| bin.n > 0.5).for_each(|bin| whole.add(*bin));
+                let bounds = LeafBounds::NONE;
+                let here = NodeRows { whole, score: rules.score(whole, bounds), bounds };
+                let present = || {
+                    let present = bins.iter().enumerate().filter(|(_, bin)| bin.n > 0.5);
+                    present.map(|(at, bin)| (at as u8, *bin))
+                };
+                let none = NodeSums::default();
+                scan(&rules, &here, feature, present(), none, None, &mut by_each);
+                if !cuts.scan(&rules, &here, feature, bins, &mut best) {
+                    scan(&rules, &here, feature, present(), none, None, &mut best);
+                }
+            }
+            let told = |split: &Option<NodeSplit>| {
+                split.map(|split| (split.gain.to_bits(), split.feature, split.bin, split.left))
+            };
+            prop_assert_eq!(told(&best), told(&by_each));
+        }
     }
 }
