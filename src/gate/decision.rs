@@ -15,7 +15,7 @@ use crate::gate::time_decay::TimeDecay;
 use crate::gate::traffic::TrafficOutlook;
 use crate::model::class_report::ClassReport;
 use crate::model::hyper::HyperparameterValue;
-use crate::model::intervals::Interval;
+use crate::model::intervals::{Interval, tell_interval};
 use crate::model::metrics::Metrics;
 use crate::model::novelty_comparison::NoveltyComparison;
 use crate::model::review::ReviewBand;
@@ -136,6 +136,29 @@ impl JudgedRule {
             verdict,
             passes,
             reason,
+        }
+    }
+}
+
+impl JudgedRule {
+    /// A rule by which a metric reaches the least; what it is of is said before its name.
+    pub(crate) fn reaches(
+        (rule, of): (&str, &str),
+        metric: &str,
+        found: f64,
+        interval: Option<Interval>,
+        least: f64,
+    ) -> Self {
+        let passes = found >= least;
+        let word = if passes { "reaches" } else { "does not reach" };
+        let told = tell_interval(interval);
+        let reason = format!("{of}{metric} {found:.4}{told} {word} the least {least}");
+        Self {
+            metric: Some(metric.to_owned()),
+            found: Some(found).filter(|found| found.is_finite()),
+            interval,
+            needed: Some(least),
+            ..Self::checked(rule, passes, reason)
         }
     }
 }

@@ -13,8 +13,8 @@ use crate::gate::paired::ScoredRows;
 use crate::model::bundle::ModelBundle;
 use crate::model::class_report::ClassReport;
 use crate::model::error::ModelError;
-use crate::model::intervals::{Interval, RESAMPLING, intervals, tell_interval};
-use crate::model::metrics::{Metrics, RankedRows, is_loss};
+use crate::model::intervals::{Interval, RESAMPLING, intervals, score_interval, tell_interval};
+use crate::model::metrics::{Metrics, RankedRows};
 use crate::model::review::ReviewBand;
 use crate::model::scores::Scores;
 
@@ -149,12 +149,7 @@ impl EvaluatedModel {
 
     /// Returns the interval of a metric turned so that greater is better, if there is one.
     pub fn score_interval(&self, metric: &str) -> Option<Interval> {
-        let [low, high] = *self.intervals.get(metric)?;
-        Some(if is_loss(metric) {
-            [-high, -low]
-        } else {
-            [low, high]
-        })
+        score_interval(&self.intervals, metric)
     }
 
     /// Returns the interval of a figure in words, if there is one.

@@ -222,21 +222,8 @@ impl Contenders<'_> {
     }
 
     fn reaches(&self, rule: &str, metric: &str, found: f64, least: f64) -> JudgedRule {
-        let passes = found >= least;
-        let word = if passes { "reaches" } else { "does not reach" };
         let interval = self.challenger.score_interval(metric);
-        let told = tell_interval(interval);
-        JudgedRule {
-            metric: Some(metric.to_owned()),
-            found: Some(found).filter(|found| found.is_finite()),
-            interval,
-            needed: Some(least),
-            ..JudgedRule::checked(
-                rule,
-                passes,
-                format!("{metric} {found:.4}{told} {word} the least {least}"),
-            )
-        }
+        JudgedRule::reaches((rule, ""), metric, found, interval, least)
     }
 
     /// Checks the figures that single classes have to reach. A class without rows to judge it by

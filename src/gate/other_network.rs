@@ -9,8 +9,8 @@ use crate::gate::rows::fair_rows;
 use crate::gate::rules::GateRules;
 use crate::model::class_report::ClassReport;
 use crate::model::error::ModelError;
-use crate::model::intervals::{RESAMPLING, intervals, tell_interval};
-use crate::model::metrics::{Metrics, RankedRows, is_loss};
+use crate::model::intervals::{RESAMPLING, intervals, score_interval};
+use crate::model::metrics::{Metrics, RankedRows};
 
 /// The rule, as the parameter that sets it is called.
 const RULE: &str = "at_least_elsewhere";
@@ -71,20 +71,6 @@ fn untold(found: &ElsewhereFigures, metric: &str, least: f64) -> JudgedRule {
 
 fn reaches(figures: &ElsewhereFigures, metric: &str, least: f64) -> JudgedRule {
     let found = figures.metrics.score(metric).unwrap_or(f64::NEG_INFINITY);
-    let interval = figures.intervals.get(metric).copied();
-    let interval = interval.map(|[low, high]| match is_loss(metric) {
-        true => [-high, -low],
-        false => [low, high],
-    });
-    let passes = found >= least;
-    let word = if passes { "reaches" } else { "does not reach" };
-    let told = tell_interval(interval);
-    let reason = format!("elsewhere {metric} {found:.4}{told} {word} the least {least}");
-    JudgedRule {
-        metric: Some(metric.to_owned()),
-        found: Some(found).filter(|found| found.is_finite()),
-        interval,
-        needed: Some(least),
-        ..JudgedRule::checked(RULE, passes, reason)
-    }
+    let interval = score_interval(&figures.intervals, metric);
+    JudgedRule::reaches((RULE, "elsewhere "), metric, found, interval, least)
 }

@@ -15,7 +15,7 @@ use crate::gate::error::GateError;
 use crate::gate::evaluated::EvaluatedModel;
 use crate::gate::rules::WindowRule;
 use crate::gate::time_decay::{TestWindow, TimeDecay};
-use crate::model::intervals::{Interval, RESAMPLING, intervals, tell_interval};
+use crate::model::intervals::{Interval, RESAMPLING, intervals, score_interval, tell_interval};
 use crate::model::metrics::{Metrics, RankedRows, is_loss};
 use crate::model::scores::Scores;
 use crate::stats::line::FittedLine;
@@ -150,11 +150,7 @@ pub(crate) fn judge(decay: &TimeDecay, least: f64) -> JudgedRule {
 /// The interval of a metric on some rows, turned so that greater is better.
 fn interval(labels: &Labels, scores: &Scores, threshold: f64, metric: &str) -> Option<Interval> {
     let all = intervals(&RankedRows::new(labels, scores), threshold, RESAMPLING);
-    let [low, high] = *all.get(metric)?;
-    Some(match is_loss(metric) {
-        true => [-high, -low],
-        false => [low, high],
-    })
+    score_interval(&all, metric)
 }
 
 /// The mean of each two neighbours, averaged.

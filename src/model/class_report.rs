@@ -8,6 +8,7 @@ use crate::model::class_metrics::ClassConfusion;
 use crate::model::intervals::{Interval, wilson};
 use crate::model::metrics::RankedRows;
 use crate::model::scores::Scores;
+use crate::prep::labels::UNSEEN_CLASS;
 
 /// In how many groups calibration is told.
 const BINS: usize = 10;
@@ -66,6 +67,25 @@ pub struct ShareOfRows {
 }
 
 impl ShareOfRows {
+    /// Counts the rows that count among some; none where there are none.
+    pub(crate) fn counted(rows: impl Iterator<Item = bool>) -> Option<Self> {
+        let (mut hits, mut of) = (0, 0);
+        for counts in rows {
+            of += 1;
+            hits += u64::from(counts);
+        }
+        Self::new(hits, of)
+    }
+
+    /// Says how many of them raise an alarm, if those count that do.
+    fn tell_alarms(&self) -> String {
+        let [low, high] = self.interval;
+        format!(
+            "{} of {} rows raise an alarm ({:.4}, 95 % {low:.4} to {high:.4})",
+            self.hits, self.of, self.share
+        )
+    }
+
     /// Counts rows; none where there are none.
     pub(crate) fn new(hits: u64, of: u64) -> Option<Self> {
         (of > 0).then(|| Self {
@@ -109,11 +129,8 @@ impl ClassFigures {
         let Some(found) = &self.alarms else {
             return format!("there is no row of `{class}`");
         };
-        let [low, high] = found.interval;
-        format!(
-            "the attack found least is `{class}`: {} of {} rows raise an alarm ({:.4}, 95 % {low:.4} to {high:.4})",
-            found.hits, found.of, found.share
-        )
+        let told = found.tell_alarms();
+        format!("the attack found least is `{class}`: {told}")
     }
 }
 
@@ -131,12 +148,7 @@ impl ClassReport {
         let alarms = |class: usize, threshold: f64| {
             let rows = labels.rows().iter().zip(scores.attack());
             let mine = rows.filter(|(truth, _)| usize::from(**truth) == class);
-            let (mut hits, mut of) = (0, 0);
-            for (_, p) in mine {
-                of += 1;
-                hits += u64::from(*p >= threshold);
-            }
-            ShareOfRows::new(hits, of)
+            ShareOfRows::counted(mine.map(|(_, p)| *p >= threshold))
         };
         let figures = |class: usize| {
             let [are, told, right] = confusion.of_class(class).map(|count| count as u64);
@@ -166,6 +178,16 @@ impl ClassReport {
             classes: all.clone().map(figures).collect(),
             confusion: all.clone().map(told_of).collect(),
         })
+    }
+
+    /// Says how much is found of attacks of types that training did not have, if there are some.
+    pub fn tell_never_seen(&self) -> Option<String> {
+        let mut classes = self.classes.iter();
+        let unseen = classes.find(|class| class.class == UNSEEN_CLASS)?;
+        let told = unseen.alarms?.tell_alarms();
+        Some(format!(
+            "of attacks of types that training did not have, {told}"
+        ))
     }
 
     /// Returns the attack of which the smallest share of rows raises an alarm; none where no attack

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::model::metrics::{CHOICES, Metrics, RankedRows};
+use crate::model::metrics::{CHOICES, Metrics, RankedRows, is_loss};
 use crate::stats::bca::bca_interval;
 use crate::stats::binomial::unseen_share;
 use crate::stats::draws::drawn_counts;
@@ -124,6 +124,15 @@ pub fn intervals(ranked: &RankedRows, threshold: f64, seed: u64) -> BTreeMap<Str
         all.insert(name.to_owned(), ranked.recall_within(budget, CONFIDENCE));
     }
     all
+}
+
+/// Returns the interval of a metric, turned so that greater is better, if there is one.
+pub fn score_interval(intervals: &BTreeMap<String, Interval>, metric: &str) -> Option<Interval> {
+    let [low, high] = *intervals.get(metric)?;
+    Some(match is_loss(metric) {
+        true => [-high, -low],
+        false => [low, high],
+    })
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 //! It is our own because smartcore's takes twenty times as long on the tables of the tests, tells
 //! nothing of several k at once, and cannot be written as ONNX, since its rows cannot be had.
 
-use ndarray::{Array2, ArrayView2, Axis};
-use rayon::prelude::*;
+use ndarray::{Array2, ArrayView2};
 use serde::{Deserialize, Serialize};
 
 use crate::model::error::ModelError;
@@ -48,9 +47,6 @@ pub const KNN: LearnerOf<NearestNeighbours> = LearnerOf {
     is_novelty: false,
     fit,
 };
-
-/// Rows that are asked about at a time.
-const TOGETHER: usize = 64;
 
 /// The training rows.
 #[derive(Debug, Serialize, Deserialize)]
@@ -139,16 +135,10 @@ impl NearestNeighbours {
     pub(crate) fn staged(&self, x: ArrayView2<'_, f64>, ks: &[usize]) -> Vec<ModelOutput> {
         let most = ks.iter().copied().max().unwrap_or(1).min(self.y.len());
         let rows = self.laid_out.of(self.x.t());
-        let votes = |row: ndarray::ArrayView1<'_, f64>| -> Vec<Vec<f64>> {
-            let nearest = rows.nearest(&row.to_vec(), most);
+        let told = rows.each(x, most, |_, nearest| -> Vec<Vec<f64>> {
             let vote = |k: &usize| self.vote(&nearest.found()[..(*k).min(most)]);
             ks.iter().map(vote).collect()
-        };
-        let parts: Vec<_> = x.axis_chunks_iter(Axis(0), TOGETHER).collect();
-        let parts = parts.into_par_iter();
-        let told =
-            parts.flat_map_iter(|part| part.axis_iter(Axis(0)).map(votes).collect::<Vec<_>>());
-        let told: Vec<Vec<Vec<f64>>> = told.collect();
+        });
         (0..ks.len())
             .map(|at| self.output(told.iter().flat_map(|row| &row[at]).copied().collect()))
             .collect()

@@ -25,12 +25,7 @@ impl ReviewBand {
         let share = |is_attack: bool| {
             let rows = scores.attack().iter().enumerate();
             let rows = rows.filter(|(row, _)| labels.is_attack(*row) == is_attack);
-            let (mut hits, mut of) = (0, 0);
-            for (_, p) in rows {
-                of += 1;
-                hits += u64::from(*p >= threshold && *p < alarm);
-            }
-            ShareOfRows::new(hits, of)
+            ShareOfRows::counted(rows.map(|(_, p)| (threshold..alarm).contains(p)))
         };
         Self {
             threshold,

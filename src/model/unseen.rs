@@ -49,12 +49,7 @@ impl FoundShares {
         let [strict, wide] = thresholds.map(|threshold| {
             let mine = scores.attack().iter().zip(of_family);
             let mine = mine.filter(|(_, is_mine)| **is_mine);
-            let (mut hits, mut of) = (0, 0);
-            for (p, _) in mine {
-                of += 1;
-                hits += u64::from(*p >= threshold);
-            }
-            ShareOfRows::new(hits, of)
+            ShareOfRows::counted(mine.map(|(p, _)| *p >= threshold))
         });
         Some(Self {
             at_fpr_0_001: strict?,

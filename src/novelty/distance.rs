@@ -1,13 +1,9 @@
 //! The distance to the nearest training rows (Ramaswamy, Rastogi and Shim, 2000).
 
-use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
-use rayon::prelude::*;
+use ndarray::{Array2, ArrayView2, Axis};
 use serde::{Deserialize, Serialize};
 
-use crate::stats::nearest::{LaidOutRows, NearestFound};
-
-/// Rows that are asked about at a time.
-const TOGETHER: usize = 64;
+use crate::stats::nearest::{LaidOutRows, NearestFound, NearestRows};
 
 /// Training rows, and how many of them are looked at.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -31,25 +27,14 @@ impl NeighbourDistance {
         }
     }
 
-    /// Asks for so many neighbours of each row.
-    fn asked<T: Send>(
-        &self,
-        x: ArrayView2<'_, f64>,
-        most: usize,
-        told: impl Fn(ArrayView1<'_, f64>, NearestFound) -> T + Sync,
-    ) -> Vec<T> {
-        let rows = self.laid_out.of(self.x.view());
-        let one = |row: ArrayView1<'_, f64>| told(row, rows.nearest(&row.to_vec(), most));
-        let parts: Vec<_> = x.axis_chunks_iter(Axis(0), TOGETHER).collect();
-        let parts = parts.into_par_iter();
-        parts
-            .flat_map_iter(|part| part.axis_iter(Axis(0)).map(one).collect::<Vec<_>>())
-            .collect()
+    /// Returns the training rows as they are asked.
+    fn rows(&self) -> &NearestRows {
+        self.laid_out.of(self.x.view())
     }
 
     /// Returns the distance of each row to the `k`-th nearest training row.
     pub fn of_rows(&self, x: ArrayView2<'_, f64>) -> Vec<f64> {
-        self.asked(x, self.k, |_, found| {
+        self.rows().each(x, self.k, |_, found| {
             farthest(&found).map_or(0.0, |(square, _)| square.sqrt())
         })
     }
@@ -57,7 +42,7 @@ impl NeighbourDistance {
     /// Returns the same of some of the training rows, themselves apart.
     pub fn of_fitted(&self, rows: &[usize]) -> Vec<f64> {
         let x = self.x.select(Axis(0), rows);
-        let found = self.asked(x.view(), self.k + 1, |_, found| found);
+        let found = self.rows().each(x.view(), self.k + 1, |_, found| found);
         let apart = |(row, found): (&usize, &NearestFound)| {
             let others = found.found().iter().filter(|(_, other)| other != row);
             others
@@ -71,7 +56,7 @@ impl NeighbourDistance {
     /// Returns what each feature adds to the distance of each row: its share of the squared
     /// distance, of the distance.
     pub fn parts(&self, x: ArrayView2<'_, f64>) -> Array2<f64> {
-        let told = self.asked(x, self.k, |row, found| {
+        let told = self.rows().each(x, self.k, |row, found| {
             let Some((square, other)) = farthest(&found).filter(|(square, _)| *square > 0.0) else {
                 return vec![0.0; row.len()];
             };

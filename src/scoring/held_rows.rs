@@ -48,10 +48,9 @@ impl WantedRows {
         let separator = line.and_then(files::likely_separator).unwrap_or(b',');
         let uses = self.columns.iter().cloned().collect();
         let mut opened = files::open(Box::new(Cursor::new(bytes)), &as_text(&uses, separator))?;
-        let reader = opened.with_text(&BTreeSet::new());
         let (mut held, mut before) = (Vec::new(), 0);
-        while let Some(raw) = opened.piece()? {
-            let Some(table) = reader(&raw.bytes)?.table else {
+        while let Some((_, piece)) = opened.table()? {
+            let Some(table) = piece.table else {
                 continue;
             };
             if !self.columns.iter().all(|name| table.has(name)) {

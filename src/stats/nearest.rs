@@ -11,10 +11,14 @@
 
 use std::sync::OnceLock;
 
-use ndarray::{ArrayView2, Axis};
+use ndarray::{ArrayView1, ArrayView2, Axis};
+use rayon::prelude::*;
 
 /// Rows or boxes whose distances are summed side by side.
 const ABREAST: usize = 16;
+
+/// Rows that one thread asks about at a time.
+const TOGETHER: usize = 64;
 
 /// How often the rows of a box are halved before they stand in boxes of their own.
 const HALVINGS: u32 = ABREAST.ilog2();
@@ -205,6 +209,23 @@ impl NearestRows {
             }
         }
         nearest
+    }
+
+    /// Tells of each row the nearest so many, in the order of the rows; several threads ask.
+    pub fn each<T: Send>(
+        &self,
+        x: ArrayView2<'_, f64>,
+        most: usize,
+        told: impl Fn(&[f64], NearestFound) -> T + Sync,
+    ) -> Vec<T> {
+        let one = |row: ArrayView1<'_, f64>| {
+            let row = row.to_vec();
+            told(&row, self.nearest(&row, most))
+        };
+        let parts: Vec<_> = x.axis_chunks_iter(Axis(0), TOGETHER).collect();
+        let parts = parts.into_par_iter();
+        let told = parts.flat_map_iter(|part| part.axis_iter(Axis(0)).map(one).collect::<Vec<_>>());
+        told.collect()
     }
 
     /// Returns how far boxes are at least: the squared distances to their nearest corners or sides.

@@ -457,17 +457,12 @@ impl<'a> CrossValidation<'a> {
     }
 
     fn pooled(&self, fits: BTreeMap<usize, FoldFit>, given_up: Option<String>) -> TrialResult {
-        let mut gaps = Vec::new();
+        let mut seen = Vec::new();
         let (mut rows, mut fold_of) = (Vec::new(), Vec::new());
         let mut told = Vec::new();
         for (fold, fit) in fits {
             let (predicted, on_seen) = fit.map_err(ModelError::Kept)?;
-            let score = self.score(fold, &predicted);
-            gaps.extend(
-                on_seen
-                    .filter(|_| self.is_mixed(fold))
-                    .map(|seen| seen - score),
-            );
+            seen.push(on_seen.filter(|_| self.is_mixed(fold)));
             rows.extend(&self.held[fold]);
             fold_of.extend(self.held[fold].iter().map(|_| fold as u32));
             told.push(predicted);
@@ -477,11 +472,15 @@ impl<'a> CrossValidation<'a> {
         let in_order = |of: &[u32]| -> Vec<u32> { order.iter().map(|place| of[*place]).collect() };
         let (rows, fold_of) = (in_order(&rows), in_order(&fold_of));
         let scores = Scores::stacked(&told).select(&order);
-        let gap = (!gaps.is_empty()).then(|| mean(&gaps));
+        let scored = self.scored(rows, fold_of, scores);
+        let both = seen.iter().zip(&scored.folds);
+        let gaps: Vec<f64> = both
+            .filter_map(|(seen, score)| Some((*seen)? - score))
+            .collect();
         Ok(ScoredTrial {
-            gap,
+            gap: (!gaps.is_empty()).then(|| mean(&gaps)),
             given_up,
-            ..self.scored(rows, fold_of, scores)
+            ..scored
         })
     }
 

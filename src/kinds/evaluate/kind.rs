@@ -17,7 +17,6 @@ use crate::kinds::evaluate::params::EvaluateParams;
 use crate::model::class_report::{ClassFigures, ClassReport};
 use crate::model::review::ReviewBand;
 use crate::model::unseen::UnseenFamily;
-use crate::prep::labels::UNSEEN_CLASS;
 use crate::profile::giveaway::GiveawayGrade;
 use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
@@ -152,18 +151,6 @@ fn model(role: ContenderRole, input: &Input) -> Result<ContenderModel, StageErro
     Ok(ContenderModel::decode(role, digest, &input.bytes()?)?)
 }
 
-/// Says how much is found of attacks of types that training did not have, if there are some.
-fn never_seen(report: &ClassReport) -> Option<String> {
-    let mut classes = report.classes.iter();
-    let unseen = classes.find(|class| class.class == UNSEEN_CLASS)?;
-    let found = unseen.alarms?;
-    let [low, high] = found.interval;
-    Some(format!(
-        "of attacks of types that training did not have, {} of {} rows raise an alarm ({:.4}, 95 % {low:.4} to {high:.4})",
-        found.hits, found.of, found.share
-    ))
-}
-
 /// Returns what is to be known besides the reasons.
 fn notes(decision: &Decision, challenger: &JudgedModel) -> Vec<String> {
     let mut notes = Vec::new();
@@ -171,7 +158,7 @@ fn notes(decision: &Decision, challenger: &JudgedModel) -> Vec<String> {
     let by_column = decision.slices.chunk_by(|a, b| a.column == b.column);
     notes.extend(by_column.filter_map(least_found));
     let by_class = challenger.by_class.as_ref();
-    notes.extend(by_class.and_then(never_seen));
+    notes.extend(by_class.and_then(ClassReport::tell_never_seen));
     let least = by_class.and_then(ClassReport::least_found);
     notes.extend(least.map(ClassFigures::tell_least));
     notes.extend(challenger.review.as_ref().map(ReviewBand::tell));
