@@ -149,7 +149,7 @@ mod tests {
 
     fn bins() -> impl Strategy<Value = Vec<NodeSums>> {
         // Some have no rows but what differences leave of sums, some no hessian.
-        let bin = (0_u32..4, -30_i32..30, 0_i32..8, -1_i32..2);
+        let bin = (0_u32..4, -30_i32..30, 0_i32..3, -1_i32..2);
         let sums = |(n, g, h, rest): (u32, i32, i32, i32)| NodeSums {
             g: if n == 0 {
                 f64::from(rest) * 1e-17
@@ -159,7 +159,12 @@ mod tests {
             h: if n == 0 { 0.0 } else { f64::from(h) / 9.0 },
             n: f64::from(n),
         };
-        prop::collection::vec(bin.prop_map(sums), 1..256)
+        let bin = bin.prop_map(sums);
+        // Of few bins one side can have no weight, and the other be far from 0.
+        prop_oneof![
+            prop::collection::vec(bin.clone(), 1..5),
+            prop::collection::vec(bin, 1..256),
+        ]
     }
 
     proptest! {
