@@ -15,7 +15,7 @@
 //! plan                          views  tuning  gate  scoring  export  scaffold
 //! graph                         model
 //! pipeline  store  lineage      prep  drift  schema  source
-//! event  stage  render          profile  frame  trees  stats
+//! event  stage  render          profile  rolling  frame  trees  stats
 //! base
 //! ```
 //!
@@ -64,6 +64,8 @@ pub mod novelty;
 pub mod prep;
 #[cfg(feature = "kinds")]
 pub mod profile;
+#[cfg(feature = "kinds")]
+pub mod rolling;
 #[cfg(feature = "kinds")]
 pub mod scaffold;
 #[cfg(feature = "kinds")]

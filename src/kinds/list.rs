@@ -1,6 +1,8 @@
 //! The registry of all kinds: one line a kind.
 
-use crate::kinds::{command, drift, evaluate, image, ingest, split, train, transform, validate};
+use crate::kinds::{
+    command, drift, evaluate, image, ingest, split, train, transform, validate, window,
+};
 use crate::stage::registry::Registry;
 
 /// Returns every kind, in the order in which they are shown.
@@ -8,6 +10,7 @@ pub fn registry() -> Registry {
     Registry::new(vec![
         ingest::kind::KIND,
         validate::kind::KIND,
+        window::KIND,
         split::kind::KIND,
         drift::KIND,
         transform::kind::KIND,

@@ -7,6 +7,7 @@
 pub mod command;
 pub mod dataset;
 pub mod drift;
+pub mod duration;
 pub mod evaluate;
 pub mod failure;
 pub mod image;
@@ -18,3 +19,4 @@ pub mod split;
 pub mod train;
 pub mod transform;
 pub mod validate;
+pub mod window;

@@ -15,6 +15,7 @@ use crate::prep::labels::{MISSING_LABEL, TargetMap, TargetRule, written_labels};
 use crate::prep::seen::{RowSeen, SeenRows};
 use crate::prep::step::{FittedStep, PrepStep, StepAction};
 use crate::profile::giveaway::Giveaway;
+use crate::rolling::definition::RollingFeatures;
 
 /// Version of the stored form. Others are refused.
 const FORMAT: u32 = 2;
@@ -114,6 +115,9 @@ pub struct Preprocessor {
     /// Why columns that give the label away are used all the same.
     #[serde(default)]
     pub allowed: BTreeMap<String, String>,
+    /// The features over the past among its columns: they are computed of rows that lack them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows: Option<RollingFeatures>,
     /// The training rows; none in files of before they were kept.
     #[serde(default)]
     seen: Option<SeenRows>,
@@ -172,6 +176,7 @@ impl Preprocessor {
             features: Vec::new(),
             giveaways: Vec::new(),
             allowed: BTreeMap::new(),
+            windows: None,
             seen,
             training_rows: Vec::new(),
             names: OnceLock::new(),
@@ -385,6 +390,18 @@ impl Preprocessor {
         let seen = self.seen.as_ref()?;
         let hashes = columns.row_hashes().into_iter();
         Some(hashes.map(|hash| seen.has(hash)).collect())
+    }
+
+    /// Returns the features over the past that rows of these columns lack and that are needed, if
+    /// there are any.
+    pub fn missing_windows(&self, has: impl Fn(&str) -> bool) -> Option<&RollingFeatures> {
+        let windows = self.windows.as_ref()?;
+        let names = windows.names();
+        let mut needed = self
+            .inputs
+            .iter()
+            .filter(|input| names.contains(&input.name));
+        needed.any(|input| !has(&input.name)).then_some(windows)
     }
 
     /// Returns what is known against its columns and is not allowed by name.

@@ -5,11 +5,13 @@ use std::io::{Read, Write};
 
 use polars::prelude::{Column, NamedFrom, Series};
 
+use crate::base::name::in_backticks;
 use crate::frame::cell::MISSING;
 use crate::frame::codec::{TableForm, TableStream};
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::model::bundle::ModelBundle;
 use crate::prep::cells::{CellKind, ColumnCells};
+use crate::rolling::stream::RollingStream;
 use crate::scoring::read_rows::ReadRows;
 use crate::scoring::scorer::{RowScore, RowVerdict, ScoreError, Scorer};
 use crate::source::files::{self, Options};
@@ -73,16 +75,23 @@ pub fn score<W: Write>(
     opened.keep_types(numbers(scorer.bundle()));
     let mut whole = ScoringSummary::default();
     let mut stream = TableStream::new(form, output);
+    let mut past: Option<RollingStream> = None;
     while let Some((at, piece)) = opened.table()? {
         if let Some(malformed) = piece.malformed {
             return Err(TableError(malformed.from_line(at).tell()).into());
         }
         let Some(table) = piece.table else { continue };
         if whole.rows == 0 {
-            scorer.check(&table)?;
             check_unscored(&table)?;
+            past = windows(scorer, &table)?;
         }
-        let read = ReadRows::of_table(scorer.inputs(), &table)?;
+        let read = match &mut past {
+            None => ReadRows::of_table(scorer.inputs(), &table)?,
+            Some(past) => {
+                let added = past.push(&table)?;
+                ReadRows::of_table(scorer.inputs(), &with_windows(&table, &added)?)?
+            }
+        };
         let rows = match form {
             TableForm::Csv => table,
             TableForm::Parquet => with_numbers(&table, scorer, &read)?,
@@ -104,6 +113,36 @@ pub fn score<W: Write>(
         0 => Err(TableError("there are no rows".to_owned()).into()),
         _ => Ok(whole),
     }
+}
+
+/// Checks that all columns that are needed are there; begins the features over the past, if rows
+/// come without them.
+fn windows(scorer: &Scorer, table: &Table) -> Result<Option<RollingStream>, TableError> {
+    let preprocessor = &scorer.bundle().preprocessor;
+    let Some(features) = preprocessor.missing_windows(|name| table.has(name)) else {
+        scorer.check(table)?;
+        return Ok(None);
+    };
+    let needed = features.needed().into_iter();
+    let missing: Vec<&String> = needed.filter(|name| !table.has(name)).collect();
+    if !missing.is_empty() {
+        return Err(TableError(format!(
+            "the model computes features over the past, of columns that are not there: {}",
+            in_backticks(missing)
+        )));
+    }
+    let no_rows = table.slice(0, 0);
+    let mut past = RollingStream::new(features.clone());
+    let none = past.push(&no_rows)?;
+    scorer.check(&with_windows(&no_rows, &none)?)?;
+    Ok(Some(past))
+}
+
+/// Returns rows with the features over their past, in place of those that they have.
+fn with_windows(rows: &Table, added: &Table) -> Result<Table, TableError> {
+    let mut there = added.names();
+    there.retain(|name| rows.has(name));
+    rows.without(&there)?.beside(added)
 }
 
 /// Returns how the rows of a file are read all of whose cells are looked at as they are written.

@@ -11,6 +11,8 @@ pub enum PortFormat {
     Labels,
     /// What a table looks like (MessagePack, versioned).
     Profile,
+    /// Features over the past, as they are declared (JSON, versioned).
+    Windows,
     /// A fitted preprocessor (MessagePack, versioned).
     Preprocessor,
     /// A model with its preprocessor (MessagePack, versioned).
@@ -31,6 +33,7 @@ impl PortFormat {
             Self::Array => "array",
             Self::Labels => "labels",
             Self::Profile => "profile",
+            Self::Windows => "windows",
             Self::Preprocessor => "preprocessor",
             Self::Model => "model",
             Self::Json => "json",

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::world::package;
 
 /// Who may import whom. A change here is a change to `docs/ARCHITECTURE.md`.
-const ROOMS: [(&str, &[&str]); 35] = [
+const ROOMS: [(&str, &[&str]); 36] = [
     ("base", &[]),
     ("event", &["base"]),
     ("render", &[]),
@@ -29,11 +29,12 @@ const ROOMS: [(&str, &[&str]); 35] = [
     ("trees", &["stats"]),
     ("novelty", &["stats", "trees"]),
     ("frame", &["base"]),
+    ("rolling", &["frame"]),
     ("source", &["base", "frame"]),
     ("schema", &["base", "frame"]),
     ("profile", &["base", "stats", "frame"]),
     ("drift", &["base", "stats", "frame", "profile"]),
-    ("prep", &["base", "stats", "frame", "profile"]),
+    ("prep", &["base", "stats", "frame", "rolling", "profile"]),
     (
         "model",
         &["base", "frame", "stats", "trees", "novelty", "prep"],
@@ -50,7 +51,9 @@ const ROOMS: [(&str, &[&str]); 35] = [
     ),
     (
         "scoring",
-        &["base", "stats", "frame", "source", "prep", "model"],
+        &[
+            "base", "stats", "frame", "rolling", "source", "prep", "model",
+        ],
     ),
     (
         "export",
@@ -68,8 +71,8 @@ const ROOMS: [(&str, &[&str]); 35] = [
     (
         "kinds",
         &[
-            "base", "stage", "frame", "source", "schema", "profile", "drift", "prep", "model",
-            "tuning", "gate", "image", "views",
+            "base", "stage", "frame", "rolling", "source", "schema", "profile", "drift", "prep",
+            "model", "tuning", "gate", "image", "views",
         ],
     ),
     (

@@ -6,6 +6,7 @@ use crate::base::nearest::suggest;
 use crate::gate::rules::{
     ClassFloors, ExpectedTraffic, GateLimits, GateRules, ImproveRule, NotWorseRule, WindowRule,
 };
+use crate::kinds::duration::{LENGTHS, seconds};
 use crate::kinds::evaluate::rate::{DailyRate, WrittenRate};
 use crate::kinds::metric_floors::{check_reachable, floors};
 use crate::model::class_report::ClassFigures;
@@ -276,10 +277,8 @@ impl EvaluateParams {
         let Some(asked) = &self.by_time else {
             return Ok(None);
         };
-        let wrong = |message: String| {
-            let help = "say `1d`, `12h`, `30min` or `90s`";
-            vec![ParamError::new(&["by_time", "window"], message, help)]
-        };
+        let wrong =
+            |message: String| vec![ParamError::new(&["by_time", "window"], message, LENGTHS)];
         let seconds = seconds(&asked.window)
             .ok_or_else(|| wrong(format!("`{}` is no length of time", asked.window)))?;
         let metric = asked.metric.as_ref().unwrap_or(&self.metric);
@@ -347,22 +346,6 @@ impl EvaluateParams {
             (None, None) => Ok(None),
         }
     }
-}
-
-/// Reads a length of time: a number with its unit.
-fn seconds(text: &str) -> Option<f64> {
-    let at = text.find(|c: char| c.is_ascii_alphabetic())?;
-    let (number, unit) = text.split_at(at);
-    let unit = match unit.trim() {
-        "s" => 1.0,
-        "min" => 60.0,
-        "h" => 3600.0,
-        "d" => 86_400.0,
-        "w" => 7.0 * 86_400.0,
-        _ => return None,
-    };
-    let number: f64 = number.trim().parse().ok()?;
-    Some(number * unit).filter(|seconds| *seconds > 0.0 && seconds.is_finite())
 }
 
 /// Returns what has to be found of families that were never seen.

@@ -19,6 +19,8 @@ use crate::profile::giveaway::Giveaway;
 use crate::profile::nature::rising;
 use crate::profile::separation::{ClassTellings, LABELS, LabelProfiles, SAMPLE};
 use crate::profile::units::distinct_rows;
+use crate::rolling::definition::RollingFeatures;
+use crate::rolling::reader::times;
 use crate::stage::context::StageContext;
 use crate::stage::declare::{ParamField, params};
 use crate::stage::error::StageError;
@@ -45,6 +47,12 @@ pub const KIND: StageKind = StageKind {
             format: PortFormat::Table,
             need: PortNeed::One,
             doc: "the rows to judge by",
+        },
+        Port {
+            name: "windows",
+            format: PortFormat::Windows,
+            need: PortNeed::Optional,
+            doc: "what `window` computed: the model computes the same of rows that lack it",
         },
     ]),
     outputs: Ports::Fixed(&[
@@ -241,8 +249,8 @@ impl Stage for TransformStage {
         outputs: &mut Outputs,
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
-        let table = |port: &str| -> Result<Table, StageError> {
-            let table = Dataset::open(inputs.one(port))?.whole()?;
+        let whole = |port: &str| Dataset::open(inputs.one(port))?.whole();
+        let used = |port: &str, table: &Table| -> Result<Table, StageError> {
             if let Some(name) = self.drop.iter().find(|name| !table.has(name)) {
                 let names = table.names();
                 let help = suggest(name, names.iter().map(String::as_str)).unwrap_or_default();
@@ -258,7 +266,8 @@ impl Stage for TransformStage {
         let of = |port: &'static str| {
             move |error: PrepError| StageError::Data(format!("{port}: {error}"))
         };
-        let (train, test) = (table("train")?, table("test")?);
+        let (all_train, all_test) = (whole("train")?, whole("test")?);
+        let (train, test) = (used("train", &all_train)?, used("test", &all_test)?);
         (context.progress)(0, 2, "fitting on train");
         let (mut preprocessor, features) =
             Preprocessor::fit(&train, &self.settings).map_err(of("train"))?;
@@ -273,6 +282,13 @@ impl Stage for TransformStage {
             return Err(StageError::Data(format!(
                 "allow: there is no column `{name}`: {help}"
             )));
+        }
+        if let Some(input) = inputs.maybe("windows") {
+            let windows = windows(&input.bytes()?, &preprocessor)?;
+            if let Some(note) = overlap(&windows, &all_train, &all_test)? {
+                outputs.note(note);
+            }
+            preprocessor.windows = Some(windows);
         }
         let written = preprocessor.written_labels(&train).map_err(of("train"))?;
         let labels = preprocessor.mapped(&written).map_err(of("train"))?;
@@ -295,6 +311,38 @@ impl Stage for TransformStage {
         outputs.bytes("preprocessor", preprocessor.encode());
         Ok(())
     }
+}
+
+/// Reads the features over the past, of which the model has to use some.
+fn windows(bytes: &[u8], preprocessor: &Preprocessor) -> Result<RollingFeatures, StageError> {
+    let windows = RollingFeatures::decode(bytes)?;
+    let names = windows.names();
+    let mut inputs = preprocessor.inputs().iter();
+    if inputs.any(|input| names.contains(&input.name)) {
+        return Ok(windows);
+    }
+    let why = "windows: none of their columns is a feature: take the rows from the same `window` stage, or leave the input out";
+    Err(StageError::Data(why.to_owned()))
+}
+
+/// Says how many test rows came before the last training row: windows then hold rows of both sides.
+fn overlap(
+    windows: &RollingFeatures,
+    train: &Table,
+    test: &Table,
+) -> Result<Option<String>, StageError> {
+    let (train, test) = (times(train, &windows.time)?, times(test, &windows.time)?);
+    let Some(last) = train.into_iter().flatten().max() else {
+        return Ok(None);
+    };
+    let (rows, earlier) = (test.len(), test.into_iter().flatten());
+    let early = earlier.filter(|time| *time < last).count();
+    Ok((early > 0).then(|| {
+        format!(
+            "{early} of {rows} test rows came before the last training row: their windows hold training rows, and windows of \
+             training rows hold them, so that figures may flatter; `split` with `by: time` keeps them apart"
+        )
+    }))
 }
 
 impl TransformStage {

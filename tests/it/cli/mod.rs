@@ -24,3 +24,4 @@ mod reports;
 mod sync;
 mod tour;
 mod views;
+mod window;

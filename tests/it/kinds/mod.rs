@@ -21,6 +21,7 @@ mod novelty;
 mod parquet;
 mod prep;
 mod quality;
+mod rolling;
 mod search;
 mod split;
 mod trees;

@@ -1,0 +1,335 @@
+//! `window`: features of a row over those that came before it.
+
+use crate::base::digest::Digest;
+use crate::frame::codec;
+use crate::frame::table::{ColumnType, Table, TableError};
+use crate::kinds::dataset::{Dataset, DatasetWriter, PartWork, read_kept};
+use crate::kinds::duration::{LENGTHS, seconds};
+use crate::rolling::definition::{RollingFeatures, RollingWindow, WindowMeasure, WindowReach};
+use crate::rolling::reader::no_numbers;
+use crate::rolling::stream::{RollingStream, tell_length};
+use crate::stage::context::StageContext;
+use crate::stage::declare::{ParamField, params};
+use crate::stage::error::StageError;
+use crate::stage::io::{Inputs, Outputs};
+use crate::stage::kind::{Stage, StageKind};
+use crate::stage::param::{ParamError, ParamStep, ParamType, Value, Values};
+use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
+use crate::stage::sub_action::SubAction;
+
+/// The kind.
+pub const KIND: StageKind = StageKind {
+    name: "window",
+    version: 1,
+    doc: "Adds to each row what came before it: how many rows of its host or pair in the last ten seconds, to how many ports, \
+          how regularly. It looks back only, so that what is told of a row stays the same whatever comes after. Each part of \
+          the table is computed once, from what the parts before it left.",
+    inputs: Ports::Fixed(&[Port {
+        name: "data",
+        format: PortFormat::Table,
+        need: PortNeed::One,
+        doc: "the rows, in the order in which they came",
+    }]),
+    outputs: Ports::Fixed(&[
+        Port {
+            name: "data",
+            format: PortFormat::Table,
+            need: PortNeed::One,
+            doc: "the same rows with the columns that are added",
+        },
+        Port {
+            name: "windows",
+            format: PortFormat::Windows,
+            need: PortNeed::One,
+            doc: "what is computed; `transform` takes it, so that the model computes the same of raw rows",
+        },
+    ]),
+    params: WindowStageParams::PARAMS,
+    seeded: false,
+    runs_elsewhere: false,
+    make,
+};
+
+/// How far a window reaches back, as it is written.
+#[derive(Clone, Debug, PartialEq)]
+struct WrittenReach(String);
+
+impl ParamField for WrittenReach {
+    const TYPE: ParamType = ParamType::Scalar;
+
+    fn read(value: Option<&Value>) -> Self {
+        Self(match value {
+            Some(Value::Text(text)) => text.clone(),
+            Some(value) => value.to_string(),
+            None => String::new(),
+        })
+    }
+}
+
+params! {
+    /// A window and what is computed of it.
+    struct WindowParams {
+        /// Only rows with the same cells in these columns are in the window: `[src]`, `[src, dst]`;
+        /// without any, all rows.
+        by: Vec<String> = "[]";
+        /// How far it reaches back, one or several: a length of time such as `10s`, `5min` or `1h`,
+        /// or a number of rows. The row itself is in it.
+        over: Vec<WrittenReach> = required;
+        /// How many rows.
+        count: bool = "false";
+        /// Of these columns, how many different values.
+        distinct: Vec<String> = "[]";
+        /// Of these columns, the share of the cells that equal the row's own.
+        share: Vec<String> = "[]";
+        /// Of these columns, the entropy of the values in bits.
+        entropy: Vec<String> = "[]";
+        /// Of these columns, the sum; like what follows, missing where all cells are.
+        sum: Vec<String> = "[]";
+        /// Of these columns, the mean.
+        mean: Vec<String> = "[]";
+        /// Of these columns, the standard deviation.
+        std: Vec<String> = "[]";
+        /// Of these columns, the least cell.
+        min: Vec<String> = "[]";
+        /// Of these columns, the greatest cell.
+        max: Vec<String> = "[]";
+        /// The seconds since the row before; missing of the first.
+        gap: bool = "false";
+        /// The standard deviation of the seconds between rows over their mean: near 0 for what
+        /// comes like a clock, such as a beacon, 1 for what comes at random. Missing with fewer
+        /// than three rows.
+        regularity: bool = "false";
+    }
+}
+
+params! {
+    /// Parameters of `window`.
+    struct WindowStageParams {
+        /// The column that tells when a row came: times, or numbers of seconds since 1970. The
+        /// clock of the windows is the latest time so far: a row that is logged late counts when it
+        /// comes.
+        time: String = required;
+        /// By how much a row may be behind the latest time before it; one that is further behind is
+        /// refused, as one of the two is wrong then.
+        late: String = "1d";
+        /// The windows.
+        windows: Vec<Option<WindowParams>> = required;
+    }
+}
+
+struct WindowStage {
+    features: RollingFeatures,
+}
+
+fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
+    let params = WindowStageParams::of(values);
+    let mut faults = Vec::new();
+    let late = seconds(&params.late).map_or_else(
+        || {
+            let message = format!("`{}` is no length of time", params.late);
+            faults.push(ParamError::new(&["late"], message, LENGTHS));
+            0
+        },
+        |seconds| (seconds * 1000.0) as i64,
+    );
+    let mut windows = Vec::new();
+    for (at, window) in params.windows.iter().enumerate() {
+        // What was refused is told already.
+        let Some(window) = window else { continue };
+        match window.read(at) {
+            Ok(read) => windows.extend(read),
+            Err(fault) => faults.push(*fault),
+        }
+    }
+    if params.windows.is_empty() {
+        let help = "name one, such as `{by: [src], over: [10s], count: true}`";
+        faults.push(ParamError::new(&["windows"], "there is no window", help));
+    }
+    let features = RollingFeatures::new(params.time, late, windows);
+    let mut names = features.names();
+    names.sort_unstable();
+    if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        let message = format!("`{}` is asked for twice", twice[0]);
+        faults.push(ParamError::new(&["windows"], message, "leave one out"));
+    }
+    match faults.is_empty() {
+        true => Ok(Box::new(WindowStage { features })),
+        false => Err(faults),
+    }
+}
+
+impl WindowParams {
+    /// Reads a window of each length.
+    fn read(&self, at: usize) -> Result<Vec<RollingWindow>, Box<ParamError>> {
+        let fault = |key: Option<&str>, message: &str, help: &str| {
+            let path = [ParamStep::key("windows"), ParamStep::Index(at)];
+            let path = path.into_iter().chain(key.map(ParamStep::key)).collect();
+            Box::new(ParamError {
+                path,
+                message: message.to_owned(),
+                help: Some(help.to_owned()),
+            })
+        };
+        let measures = self.measures();
+        if measures.is_empty() {
+            let help = "set `count`, `gap` or `regularity`, or name columns in `distinct`, `share`, `entropy`, `sum`, `mean`, \
+                        `std`, `min` or `max`";
+            return Err(fault(None, "nothing is computed of this window", help));
+        }
+        if self.over.is_empty() {
+            let help = "name a length of time such as `10s`, or a number of rows";
+            return Err(fault(Some("over"), "no length is named", help));
+        }
+        let mut windows = Vec::new();
+        for WrittenReach(written) in &self.over {
+            let reach = reach(written).ok_or_else(|| {
+                let message =
+                    format!("`{written}` is neither a length of time nor a number of rows");
+                let help = "say `10s`, `5min`, `1h` or `1d`, or a whole number of rows above 1";
+                fault(Some("over"), &message, help)
+            })?;
+            let written = match reach {
+                WindowReach::Rows(rows) => format!("{rows} rows"),
+                WindowReach::Milliseconds(_) => written.clone(),
+            };
+            windows.push(RollingWindow {
+                by: self.by.clone(),
+                reach,
+                written,
+                measures: measures.clone(),
+            });
+        }
+        Ok(windows)
+    }
+
+    fn measures(&self) -> Vec<WindowMeasure> {
+        type OfColumn = fn(String) -> WindowMeasure;
+        let of_columns: [(&Vec<String>, OfColumn); 8] = [
+            (&self.distinct, WindowMeasure::Distinct),
+            (&self.share, WindowMeasure::Share),
+            (&self.entropy, WindowMeasure::Entropy),
+            (&self.sum, WindowMeasure::Sum),
+            (&self.mean, WindowMeasure::Mean),
+            (&self.std, WindowMeasure::Deviation),
+            (&self.min, WindowMeasure::Least),
+            (&self.max, WindowMeasure::Greatest),
+        ];
+        let mut measures = Vec::new();
+        measures.extend(self.count.then_some(WindowMeasure::Count));
+        for (columns, measure) in of_columns {
+            measures.extend(columns.iter().cloned().map(measure));
+        }
+        measures.extend(self.gap.then_some(WindowMeasure::Gap));
+        measures.extend(self.regularity.then_some(WindowMeasure::Regularity));
+        measures
+    }
+}
+
+/// Reads how far a window reaches back.
+fn reach(written: &str) -> Option<WindowReach> {
+    if let Ok(rows) = written.trim().parse::<u64>() {
+        return (rows > 1).then_some(WindowReach::Rows(rows));
+    }
+    let ms = seconds(written)? * 1000.0;
+    (ms >= 1.0).then_some(WindowReach::Milliseconds(ms as i64))
+}
+
+impl Stage for WindowStage {
+    fn run(
+        &self,
+        inputs: &Inputs,
+        outputs: &mut Outputs,
+        context: &StageContext<'_>,
+    ) -> Result<(), StageError> {
+        let data = Dataset::open(inputs.one("data"))?;
+        self.check(&data.index.columns)?;
+        let definition = self.features.encode();
+        let mut written = DatasetWriter::default();
+        let mut before: Option<Digest> = None;
+        let parts = data.all();
+        for at in &parts {
+            (context.progress)(*at as u64, parts.len() as u64, "parts of the table");
+            let work = PartWork {
+                kind: "window",
+                name: "part".to_owned(),
+                parts: std::slice::from_ref(at),
+            };
+            let with = |_: usize, part: SubAction| {
+                part.with("windows", Digest::of(&definition))
+                    .with("before", before)
+            };
+            let kept = data.each(work, &with, context, &|_, table| {
+                let stream = match before {
+                    None => RollingStream::new(self.features.clone()),
+                    Some(digest) => {
+                        let bytes = context.memo.fetch(&digest);
+                        let bytes = bytes.map_err(|error| TableError(error.to_string()))?;
+                        RollingStream::decode(self.features.clone(), &bytes)?
+                    }
+                };
+                blobs(stream, table)
+            })?;
+            let [table, rows, summary] = kept[0].as_slice() else {
+                unreachable!("three blobs are kept of a part")
+            };
+            let (count, columns): (u64, Vec<(String, ColumnType)>) = read_kept(summary, context)?;
+            written.add(*table, count, columns);
+            before = Some(rows.digest);
+        }
+        let index = written.finish(outputs, "data", context)?;
+        if let Some(digest) = before {
+            let bytes = context.memo.fetch(&digest)?;
+            let stream = RollingStream::decode(self.features.clone(), &bytes)?;
+            let behind = match stream.latest_ms {
+                0 => "in order of time".to_owned(),
+                ms => format!("at most {} behind the latest time", tell_length(ms)),
+            };
+            let added = self.features.names().len();
+            outputs.note(format!(
+                "{added} columns are added to {} rows, which came {behind}",
+                index.rows()
+            ));
+        }
+        outputs.bytes("windows", definition);
+        Ok(())
+    }
+}
+
+impl WindowStage {
+    /// Checks that the columns are there, and those that are added are not.
+    fn check(&self, columns: &[(String, ColumnType)]) -> Result<(), StageError> {
+        let has = |name: &String| columns.iter().any(|(column, _)| column == name);
+        if let Some(name) = self.features.names().iter().find(|name| has(name)) {
+            let why =
+                format!("there is a column `{name}` already: the windows were computed before");
+            return Err(StageError::Data(why));
+        }
+        let known = || columns.iter().map(|(column, _)| column.as_str());
+        if let Some(name) = self.features.needed().into_iter().find(|name| !has(name)) {
+            let help = crate::base::nearest::suggest(name, known()).unwrap_or_default();
+            let why = format!("there is no column `{name}`: {help}");
+            return Err(StageError::Data(why));
+        }
+        if let Some((name, kind)) = no_numbers(&self.features, columns) {
+            let kind = kind.as_str();
+            let why = format!(
+                "the column `{name}` holds {kind}, not numbers: of it `distinct`, `share` and `entropy` can be computed"
+            );
+            return Err(StageError::Data(why));
+        }
+        Ok(())
+    }
+}
+
+/// Returns what is kept of a part: its rows with what is added, what is remembered after them, and
+/// how many rows and which columns there are.
+fn blobs(mut stream: RollingStream, table: &Table) -> Result<Vec<Vec<u8>>, TableError> {
+    let added = stream.push(table)?;
+    let whole = table.beside(&added)?;
+    let summary = (whole.height() as u64, whole.columns()?);
+    Ok(vec![
+        codec::encode(&whole)?,
+        stream.encode(),
+        serde_json::to_vec(&summary).expect("plain data serialises"),
+    ])
+}
