@@ -47,8 +47,11 @@ fn tree_rules(task: &FitTask<'_>, hypers: &AdaBoostHypers) -> TreeRules {
 
 fn ada(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
     let hypers = AdaBoostHypers::of(task.setting);
-    let rules = tree_rules(task, &hypers);
-    let counts = counts(task, ClassWeight::None);
+    let rules = TreeRules {
+        middle_cuts: false,
+        ..tree_rules(task, &hypers)
+    };
+    let counts = counts(task, task.data.bins(), ClassWeight::None);
     let (trees, rate) = (hypers.trees, hypers.learning_rate);
     Ok(task.grow(|growth| adaboost(task.data.bins(), &counts, trees, rate, &rules, growth)))
 }
@@ -57,8 +60,9 @@ fn ada(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
 pub(crate) fn fit_classes(task: &FitTask<'_>) -> Result<ClassEnsemble, ModelError> {
     let hypers = AdaBoostHypers::of(task.setting);
     let rules = tree_rules(task, &hypers);
-    let members = members(task, ClassWeight::None);
+    let members = members(task, task.data.fine_bins(), ClassWeight::None);
     let (trees, rate) = (hypers.trees, hypers.learning_rate);
-    Ok(task
-        .grow(|growth| adaboost_classes(task.data.bins(), &members, trees, rate, &rules, growth)))
+    Ok(task.grow(|growth| {
+        adaboost_classes(task.data.fine_bins(), &members, trees, rate, &rules, growth)
+    }))
 }

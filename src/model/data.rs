@@ -27,7 +27,8 @@ pub struct TrainingSet {
     pub validation: Option<HeldOutRows>,
     /// The first missing cell: the name of its feature and its row, from one.
     pub missing: Option<(String, usize)>,
-    bins: OnceLock<BinnedRows>,
+    bins: OnceLock<BinnedRows<u8>>,
+    fine_bins: OnceLock<BinnedRows<u16>>,
 }
 
 /// Rows that a model is not fitted to, and that say when it is good enough.
@@ -68,12 +69,19 @@ impl TrainingSet {
             validation: None,
             missing,
             bins: OnceLock::new(),
+            fine_bins: OnceLock::new(),
         })
     }
 
-    /// Returns the features as bins.
-    pub fn bins(&self) -> &BinnedRows {
+    /// Returns the features as bins for boosting.
+    pub fn bins(&self) -> &BinnedRows<u8> {
         self.bins.get_or_init(|| BinnedRows::new(self.x.view()))
+    }
+
+    /// Returns the features as bins for single trees and forests.
+    pub fn fine_bins(&self) -> &BinnedRows<u16> {
+        self.fine_bins
+            .get_or_init(|| BinnedRows::new(self.x.view()))
     }
 
     /// Returns all rows.

@@ -51,14 +51,14 @@ fn settings(task: &FitTask<'_>, hypers: &TreeHypers) -> ForestSettings {
 fn decision_tree(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
     let hypers = TreeHypers::of(task.setting);
     let forest = settings(task, &hypers);
-    let counts = counts(task, hypers.class_weight);
-    Ok(task.grow(|growth| fit(task.data.bins(), &counts, &forest, growth)))
+    let counts = counts(task, task.data.fine_bins(), hypers.class_weight);
+    Ok(task.grow(|growth| fit(task.data.fine_bins(), &counts, &forest, growth)))
 }
 
 /// Fits a tree of several classes.
 pub(crate) fn fit_classes(task: &FitTask<'_>) -> Result<ClassEnsemble, ModelError> {
     let hypers = TreeHypers::of(task.setting);
     let forest = settings(task, &hypers);
-    let members = members(task, hypers.class_weight);
-    Ok(task.grow(|growth| fit_forest(task.data.bins(), &members, &forest, growth)))
+    let members = members(task, task.data.fine_bins(), hypers.class_weight);
+    Ok(task.grow(|growth| fit_forest(task.data.fine_bins(), &members, &forest, growth)))
 }

@@ -10,6 +10,7 @@ use crate::model::output::ModelOutput;
 use crate::model::score_combiner::ScoreCombiner;
 use crate::model::scores::Scores;
 use crate::model::{bayes, linear, neighbours, novelty_model, one_vs_rest, softmax_linear, svm};
+use crate::trees::bins::{BinCode, BinnedRows};
 use crate::trees::class_ensemble::ClassEnsemble;
 use crate::trees::ensemble::TreeEnsemble;
 
@@ -139,8 +140,14 @@ impl Model {
         let classes = data.labels.classes();
         match self {
             Self::Trees(model) => {
-                let asked = AskedGroups::of(data, rows);
-                let told = model.of_groups(data.bins(), &asked.groups, sizes);
+                let (asked, told) = match model.is_of_fine_bins() {
+                    true => AskedGroups::told(data.fine_bins(), rows, |bins, groups| {
+                        model.of_groups(bins, groups, sizes)
+                    }),
+                    false => AskedGroups::told(data.bins(), rows, |bins, groups| {
+                        model.of_groups(bins, groups, sizes)
+                    }),
+                };
                 let of_rows = |p: &Vec<f64>| {
                     let attack = asked.places.iter().map(|place| p[*place]);
                     Scores::of_attack(attack.collect())
@@ -148,8 +155,14 @@ impl Model {
                 Ok(told.iter().map(of_rows).collect())
             }
             Self::ClassTrees(model) => {
-                let asked = AskedGroups::of(data, rows);
-                let told = model.of_groups(data.bins(), &asked.groups, sizes);
+                let (asked, told) = match model.is_of_fine_bins() {
+                    true => AskedGroups::told(data.fine_bins(), rows, |bins, groups| {
+                        model.of_groups(bins, groups, sizes)
+                    }),
+                    false => AskedGroups::told(data.bins(), rows, |bins, groups| {
+                        model.of_groups(bins, groups, sizes)
+                    }),
+                };
                 let of_rows = |p: &Array2<f64>| {
                     ModelOutput::Classes(p.select(Axis(0), &asked.places)).scores(classes)
                 };
@@ -220,13 +233,24 @@ struct AskedGroups {
 }
 
 impl AskedGroups {
-    fn of(data: &TrainingSet, rows: &[u32]) -> Self {
-        let group_of = |row: &u32| data.bins().group[*row as usize];
+    /// Finds the groups of rows, and asks about each.
+    fn told<C: BinCode, T>(
+        bins: &BinnedRows<C>,
+        rows: &[u32],
+        ask: impl Fn(&BinnedRows<C>, &[u32]) -> T,
+    ) -> (Self, T) {
+        let asked = Self::of(bins, rows);
+        let told = ask(bins, &asked.groups);
+        (asked, told)
+    }
+
+    fn of<C: BinCode>(bins: &BinnedRows<C>, rows: &[u32]) -> Self {
+        let group_of = |row: &u32| bins.group[*row as usize];
         let of: Vec<u32> = rows.iter().map(group_of).collect();
         let mut groups = of.clone();
         groups.sort_unstable();
         groups.dedup();
-        let mut place = vec![0_u32; data.bins().groups];
+        let mut place = vec![0_u32; bins.groups];
         groups
             .iter()
             .zip(0..)

@@ -97,6 +97,7 @@ fn settings(task: &FitTask<'_>, hypers: &BoostingHypers) -> BoostingSettings {
             true => hypers.max_step,
             false => f64::INFINITY,
         },
+        middle_cuts: false,
         ..rules(task, GrowthHypers::default())
     };
     BoostingSettings {
@@ -117,7 +118,7 @@ fn gradient_boosting(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
         rows: &rows,
         ..*task
     };
-    let counts = counts(task, hypers.class_weight);
+    let counts = counts(task, task.data.bins(), hypers.class_weight);
     let weigh = |class: u16| counts.weight[usize::from(class)];
     let apart = apart.map(|apart| apart.weighed(weigh));
     let bins = task.data.bins();
@@ -133,7 +134,7 @@ pub(crate) fn fit_classes(task: &FitTask<'_>) -> Result<ClassEnsemble, ModelErro
         rows: &rows,
         ..*task
     };
-    let members = members(task, hypers.class_weight);
+    let members = members(task, task.data.bins(), hypers.class_weight);
     let weigh = |class: u16| members.row_weights()[usize::from(class)];
     let apart = apart.map(|apart| apart.weighed(weigh));
     let bins = task.data.bins();

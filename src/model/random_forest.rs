@@ -69,8 +69,8 @@ fn settings(task: &FitTask<'_>, hypers: &ForestHypers, is_random: bool) -> Fores
 fn forest(task: &FitTask<'_>, is_random: bool) -> Result<TreeEnsemble, ModelError> {
     let hypers = ForestHypers::of(task.setting);
     let forest = settings(task, &hypers, is_random);
-    let counts = counts(task, hypers.class_weight);
-    Ok(task.grow(|growth| fit(task.data.bins(), &counts, &forest, growth)))
+    let counts = counts(task, task.data.fine_bins(), hypers.class_weight);
+    Ok(task.grow(|growth| fit(task.data.fine_bins(), &counts, &forest, growth)))
 }
 
 fn random_forest(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
@@ -88,6 +88,6 @@ pub(crate) fn forest_classes(
 ) -> Result<ClassEnsemble, ModelError> {
     let hypers = ForestHypers::of(task.setting);
     let forest = settings(task, &hypers, is_random);
-    let members = members(task, hypers.class_weight);
-    Ok(task.grow(|growth| fit_classes(task.data.bins(), &members, &forest, growth)))
+    let members = members(task, task.data.fine_bins(), hypers.class_weight);
+    Ok(task.grow(|growth| fit_classes(task.data.fine_bins(), &members, &forest, growth)))
 }

@@ -6,6 +6,7 @@ use ndarray::{Array2, ArrayView2};
 use crate::model::error::ModelError;
 use crate::model::hyper::{ClassWeight, Hyperparameter, HyperparameterRange, hyper, hyper_words};
 use crate::model::learner::FitTask;
+use crate::trees::bins::{BinCode, BinnedRows};
 use crate::trees::class_ensemble::ClassEnsemble;
 use crate::trees::class_members::ClassMembers;
 use crate::trees::ensemble::TreeEnsemble;
@@ -91,7 +92,11 @@ pub(crate) const LEARNING_RATE: Hyperparameter = hyper(
     "How far every tree goes.",
 );
 
-pub(crate) fn counts(task: &FitTask<'_>, weight: ClassWeight) -> GroupCounts {
+pub(crate) fn counts<C: BinCode>(
+    task: &FitTask<'_>,
+    bins: &BinnedRows<C>,
+    weight: ClassWeight,
+) -> GroupCounts {
     let labels = &task.data.labels;
     let ones = task.rows.iter();
     let ones = ones.filter(|row| labels.is_attack(**row as usize)).count() as f64;
@@ -101,11 +106,15 @@ pub(crate) fn counts(task: &FitTask<'_>, weight: ClassWeight) -> GroupCounts {
         ClassWeight::Attack(weight) => [1.0, weight],
         ClassWeight::None => [1.0, 1.0],
     };
-    GroupCounts::of(task.data.bins(), labels.rows(), task.rows, weight)
+    GroupCounts::of(bins, labels.rows(), task.rows, weight)
 }
 
 /// Rows of several classes as trees are grown from them.
-pub(crate) fn members(task: &FitTask<'_>, weight: ClassWeight) -> ClassMembers {
+pub(crate) fn members<C: BinCode>(
+    task: &FitTask<'_>,
+    bins: &BinnedRows<C>,
+    weight: ClassWeight,
+) -> ClassMembers {
     let labels = &task.data.labels;
     let mut counts = vec![0.0; labels.classes().count()];
     for row in task.rows {
@@ -120,7 +129,7 @@ pub(crate) fn members(task: &FitTask<'_>, weight: ClassWeight) -> ClassMembers {
     };
     let attacks = labels.classes().attacks();
     let weights = counts.iter().zip(attacks).map(weigh).collect();
-    ClassMembers::of(task.data.bins(), labels.rows(), task.rows, weights)
+    ClassMembers::of(bins, labels.rows(), task.rows, weights)
 }
 
 /// How trees are grown, whatever they are grown for.
@@ -161,6 +170,7 @@ pub(crate) fn rules(task: &FitTask<'_>, growth: GrowthHypers) -> TreeRules {
         least_h: 0.0,
         features: growth.max_features.of(task.data.x.ncols()),
         random_cuts: false,
+        middle_cuts: true,
         directions: task.data.directions.clone(),
     }
 }

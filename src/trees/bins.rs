@@ -1,4 +1,8 @@
-//! Features as bins of one byte each, made once for every candidate, fold and learner of a search.
+//! Features as bins, made once for every candidate, fold and learner of a search.
+//!
+//! Boosting has bins of one byte: it looks at all rows of a leaf for each feature, and many small
+//! steps make up for where a cut lies. Single trees and forests have finer ones: their trees go
+//! down to a few rows, and a cut has to tell those apart.
 //!
 //! Rows with the same bins are one group: all that a tree can know of them is how many of each
 //! class there are. Groups stand in an order of their own, so that the order of the rows does not
@@ -7,8 +11,52 @@
 use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 use rayon::prelude::*;
 
-/// The most bins of present values.
-const MOST: usize = 255;
+/// The number of a bin.
+pub trait BinCode: Copy + Ord + Send + Sync + 'static {
+    /// The most bins of present values.
+    const MOST: usize;
+
+    /// Returns the code of a bin, which may be the one after the last.
+    fn of(bin: u16) -> Self;
+
+    /// Returns the bin.
+    fn bin(self) -> u16;
+
+    /// Packs features whose bins are of this kind, if that is done.
+    fn packed(codes: &[Vec<Self>]) -> Vec<FeaturePack>;
+}
+
+impl BinCode for u8 {
+    const MOST: usize = 255;
+
+    fn of(bin: u16) -> Self {
+        bin as Self
+    }
+
+    fn bin(self) -> u16 {
+        u16::from(self)
+    }
+
+    fn packed(codes: &[Vec<Self>]) -> Vec<FeaturePack> {
+        packed(codes)
+    }
+}
+
+impl BinCode for u16 {
+    const MOST: usize = 1023;
+
+    fn of(bin: u16) -> Self {
+        bin
+    }
+
+    fn bin(self) -> u16 {
+        self
+    }
+
+    fn packed(_: &[Vec<Self>]) -> Vec<FeaturePack> {
+        Vec::new()
+    }
+}
 
 /// The most joint bins of a pack.
 const JOINT: usize = 256;
@@ -22,10 +70,10 @@ const OPEN: usize = 8;
 pub struct BinCuts(Vec<f64>);
 
 impl BinCuts {
-    /// Finds cuts: between any two values where there are few, otherwise so that bins hold about as
-    /// many rows each. NaN is missing and has no part in it.
-    pub fn of(values: ArrayView1<'_, f64>) -> Self {
-        if let Some(few) = few(values) {
+    /// Finds cuts for at most so many bins: between any two values where there are few, otherwise
+    /// so that bins hold about as many rows each. NaN is missing and has no part in it.
+    pub fn of(values: ArrayView1<'_, f64>, most: usize) -> Self {
+        if let Some(few) = few(values, most) {
             return Self(
                 few.windows(2)
                     .map(|pair| between(pair[0], pair[1]))
@@ -48,7 +96,7 @@ impl BinCuts {
         }
         // Values that fill a bin by themselves have one; the others share what is left.
         let (mut cuts, mut held) = (Vec::new(), 0);
-        let (mut rows, mut bins) = (sorted.len(), MOST);
+        let (mut rows, mut bins) = (sorted.len(), most);
         for pair in distinct.windows(2) {
             let ((value, count), (next, following)) = (pair[0], pair[1]);
             held += count;
@@ -62,21 +110,21 @@ impl BinCuts {
     }
 
     /// Returns the bin of a value.
-    pub fn bin(&self, value: f64) -> u8 {
+    pub fn bin(&self, value: f64) -> u16 {
         if value.is_nan() {
             self.missing()
         } else {
-            self.0.partition_point(|cut| *cut < value) as u8
+            self.0.partition_point(|cut| *cut < value) as u16
         }
     }
 
     /// Returns the bin of what is missing.
-    pub fn missing(&self) -> u8 {
-        self.bins() as u8
+    pub fn missing(&self) -> u16 {
+        self.bins() as u16
     }
 
     /// Returns the greatest value that belongs into a bin; the last has none.
-    pub fn threshold(&self, bin: u8) -> f64 {
+    pub fn threshold(&self, bin: u16) -> f64 {
         self.0[usize::from(bin)]
     }
 
@@ -86,10 +134,10 @@ impl BinCuts {
     }
 }
 
-/// Returns the different values in order, if there are few.
-fn few(values: ArrayView1<'_, f64>) -> Option<Vec<f64>> {
-    const SLOTS: usize = 1024;
-    let mut slots = [f64::NAN; SLOTS];
+/// Returns the different values in order, if there are no more than that.
+fn few(values: ArrayView1<'_, f64>, most: usize) -> Option<Vec<f64>> {
+    let count = (4 * most).next_power_of_two();
+    let mut slots = vec![f64::NAN; count];
     let mut distinct = Vec::new();
     for value in values
         .iter()
@@ -97,16 +145,17 @@ fn few(values: ArrayView1<'_, f64>) -> Option<Vec<f64>> {
         .map(|value| value + 0.0)
     {
         // Fibonacci hashing (Knuth, 6.4); then the next free slot.
-        let mut at = (value.to_bits().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize;
+        let mut at = (value.to_bits().wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            >> (u64::BITS - count.ilog2())) as usize;
         while slots[at] != value {
             if slots[at].is_nan() {
-                if distinct.len() == MOST {
+                if distinct.len() == most {
                     return None;
                 }
                 slots[at] = value;
                 distinct.push(value);
             } else {
-                at = (at + 1) % SLOTS;
+                at = (at + 1) % count;
             }
         }
     }
@@ -167,39 +216,40 @@ impl PackShare {
 
 /// Binned rows.
 #[derive(Clone, Debug)]
-pub struct BinnedRows {
+pub struct BinnedRows<C> {
     /// The cuts of every feature.
     pub cuts: Vec<BinCuts>,
     /// Of every feature, the bin of every group.
-    pub codes: Vec<Vec<u8>>,
+    pub codes: Vec<Vec<C>>,
     /// The group of every row.
     pub group: Vec<u32>,
     /// How many groups there are.
     pub groups: usize,
-    /// All features, packed.
+    /// All features, packed; none where bins are not.
     pub packs: Vec<FeaturePack>,
 }
 
-impl BinnedRows {
+impl<C: BinCode> BinnedRows<C> {
     /// Bins rows of features; NaN is missing.
     pub fn new(x: ArrayView2<'_, f64>) -> Self {
         let turned = turned(x);
         let columns: Vec<ArrayView1<'_, f64>> = turned.axis_iter(Axis(0)).collect();
-        let binned: Vec<(BinCuts, Vec<u8>)> = columns
+        let binned: Vec<(BinCuts, Vec<C>)> = columns
             .par_iter()
             .map(|column| {
-                let cuts = BinCuts::of(*column);
-                let codes = column.iter().map(|value| cuts.bin(*value)).collect();
+                let cuts = BinCuts::of(*column, C::MOST);
+                let code = |value: &f64| C::of(cuts.bin(*value));
+                let codes = column.iter().map(code).collect();
                 (cuts, codes)
             })
             .collect();
-        let (cuts, rows): (Vec<BinCuts>, Vec<Vec<u8>>) = binned.into_iter().unzip();
+        let (cuts, rows): (Vec<BinCuts>, Vec<Vec<C>>) = binned.into_iter().unzip();
         let (group, firsts) = grouped(&rows, x.nrows());
-        let codes: Vec<Vec<u8>> = rows
+        let codes: Vec<Vec<C>> = rows
             .par_iter()
             .map(|codes| firsts.iter().map(|row| codes[*row as usize]).collect())
             .collect();
-        let packs = packed(&codes);
+        let packs = C::packed(&codes);
         Self {
             cuts,
             codes,
@@ -231,12 +281,12 @@ fn turned(x: ArrayView2<'_, f64>) -> Array2<f64> {
 
 /// Finds rows with the same codes: of every row its group, of every group its first row. Groups are
 /// in the order of a digest of their codes.
-fn grouped(codes: &[Vec<u8>], rows: usize) -> (Vec<u32>, Vec<u32>) {
+fn grouped<C: BinCode>(codes: &[Vec<C>], rows: usize) -> (Vec<u32>, Vec<u32>) {
     let mut keys = vec![0_u64; rows];
     for column in codes {
         for (key, code) in keys.iter_mut().zip(column) {
             // The multiplier of Knuth's generator MMIX; what it mixes upwards is turned down again.
-            *key = (key.rotate_left(23) ^ u64::from(*code))
+            *key = (key.rotate_left(23) ^ u64::from(code.bin()))
                 .wrapping_mul(6_364_136_223_846_793_005)
                 .wrapping_add(1);
         }
@@ -351,7 +401,7 @@ mod tests {
 
     #[test]
     fn few_values_have_a_bin_each_and_many_share() {
-        let cuts = BinCuts::of(array![3.0, 1.0, f64::NAN, 3.0, -2.0].view());
+        let cuts = BinCuts::of(array![3.0, 1.0, f64::NAN, 3.0, -2.0].view(), 255);
         assert_eq!(
             (cuts.bins(), cuts.bin(-2.0), cuts.bin(1.0), cuts.bin(9.0)),
             (3, 0, 1, 2)
@@ -362,7 +412,7 @@ mod tests {
                 10_000,
                 |row| if row < 5_000 { 0.5 } else { row as f64 },
             );
-        let cuts = BinCuts::of(many.view());
+        let cuts = BinCuts::of(many.view(), 255);
         assert!(cuts.bins() > 200 && cuts.bins() <= 255, "{}", cuts.bins());
         let mut rows = [0; 256];
         many.iter()
@@ -374,10 +424,10 @@ mod tests {
     #[test]
     fn neighbours_that_no_number_lies_between_are_cut_at_the_lower() {
         let next = f64::from_bits(1.0_f64.to_bits() + 1);
-        let cuts = BinCuts::of(array![1.0, next].view());
+        let cuts = BinCuts::of(array![1.0, next].view(), 255);
         assert_eq!((cuts.bin(1.0), cuts.bin(next)), (0, 1));
         assert_eq!(
-            BinCuts::of(array![-f64::MAX, f64::MAX].view()).threshold(0),
+            BinCuts::of(array![-f64::MAX, f64::MAX].view(), 255).threshold(0),
             0.0
         );
     }
@@ -387,7 +437,7 @@ mod tests {
         let x = ndarray::Array2::from_shape_fn((500, 9), |(row, column)| {
             ((row * 31 + column * 7) % (2 + column)) as f64
         });
-        let bins = BinnedRows::new(x.view());
+        let bins = BinnedRows::<u8>::new(x.view());
         let mut seen = 0;
         for pack in &bins.packs {
             for (feature, own) in pack.features.iter().zip(&pack.bins) {
@@ -408,7 +458,7 @@ mod tests {
         for (row, group) in bins.group.iter().enumerate() {
             for (column, codes) in bins.codes.iter().enumerate() {
                 assert_eq!(
-                    codes[*group as usize],
+                    codes[*group as usize].bin(),
                     bins.cuts[column].bin(x[[row, column]])
                 );
             }

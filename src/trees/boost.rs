@@ -39,7 +39,7 @@ pub(crate) const HELD: usize = 10;
 /// a Newton step. With patience, the loss is that of the rows that are `apart`, or else of a tenth
 /// of the groups, which is held out.
 pub fn boost(
-    bins: &BinnedRows,
+    bins: &BinnedRows<u8>,
     counts: &GroupCounts,
     boosting: &BoostingSettings,
     apart: Option<&HeldOut>,
@@ -199,7 +199,7 @@ pub(crate) fn chosen(all: &[usize], share: f64, random: &mut ChaCha8Rng) -> Vec<
 /// Fits small trees one after the other, each to rows that weigh more the more often they were
 /// wrong (SAMME; Zhu, Zou, Rosset and Hastie, 2009).
 pub fn adaboost(
-    bins: &BinnedRows,
+    bins: &BinnedRows<u8>,
     counts: &GroupCounts,
     rounds: usize,
     learning_rate: f64,

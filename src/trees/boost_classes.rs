@@ -24,7 +24,7 @@ type GrownTree = (DecisionTree, Vec<f64>);
 /// The raw scores of groups: those of one group side by side, a column for each class that has
 /// rows.
 struct RawScores<'a> {
-    bins: &'a BinnedRows,
+    bins: &'a BinnedRows<u8>,
     /// The classes that have rows.
     told: &'a [u16],
     raw: Vec<f64>,
@@ -133,7 +133,7 @@ fn parted(members: &[ClassMember], holds_out: bool) -> (Vec<ClassMember>, Vec<Cl
 /// 2001), each leaf a Newton step. Classes without rows have no tree. With patience, the loss is
 /// that of the rows that are `apart`, or else of a tenth of the groups, which is held out.
 pub fn boost_classes(
-    bins: &BinnedRows,
+    bins: &BinnedRows<u8>,
     members: &ClassMembers,
     boosting: &BoostingSettings,
     apart: Option<&HeldOut>,
@@ -235,7 +235,7 @@ fn loss_apart(apart: &HeldOut, grown: &[GrownTree], told: &[u16], raw: &mut [f64
 /// Fits small trees one after the other, each to rows that weigh more the more often they were
 /// wrong (SAMME; Zhu, Zou, Rosset and Hastie, 2009). Trees split as in a forest, with all features.
 pub fn adaboost_classes(
-    bins: &BinnedRows,
+    bins: &BinnedRows<u16>,
     members: &ClassMembers,
     rounds: usize,
     learning_rate: f64,

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::stats::softmax::softmax;
-use crate::trees::bins::BinnedRows;
+use crate::trees::bins::{BinCode, BinnedRows};
 use crate::trees::compact::CompactTrees;
 use crate::trees::ensemble::fault_of_trees;
 use crate::trees::tree::DecisionTree;
@@ -160,9 +160,9 @@ impl ClassEnsemble {
 
     /// Returns the probability of each class for groups of binned rows, after each of these numbers
     /// of rounds, in ascending order.
-    pub fn of_groups(
+    pub fn of_groups<C: BinCode>(
         &self,
-        bins: &BinnedRows,
+        bins: &BinnedRows<C>,
         groups: &[u32],
         counts: &[usize],
     ) -> Vec<Array2<f64>> {
@@ -183,6 +183,11 @@ impl ClassEnsemble {
             told.push(self.told_by(sums.clone(), count));
         }
         told
+    }
+
+    /// Returns whether its trees were grown on fine bins, as all are that are not boosted.
+    pub fn is_of_fine_bins(&self) -> bool {
+        !matches!(self.link, ClassLink::Softmax(_))
     }
 
     /// Returns what is wrong with it, if it was read from a file.

@@ -3,7 +3,7 @@
 use rand_chacha::ChaCha8Rng;
 
 use crate::stats::draws::below;
-use crate::trees::bins::BinnedRows;
+use crate::trees::bins::{BinCode, BinnedRows};
 
 /// Rows of one group and one class.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -30,7 +30,12 @@ pub struct ClassMembers {
 impl ClassMembers {
     /// Counts rows by group and class; a row that is named twice counts twice. `weight` is that of
     /// a row of each class.
-    pub fn of(bins: &BinnedRows, classes: &[u16], rows: &[u32], weight: Vec<f64>) -> Self {
+    pub fn of<C: BinCode>(
+        bins: &BinnedRows<C>,
+        classes: &[u16],
+        rows: &[u32],
+        weight: Vec<f64>,
+    ) -> Self {
         let key = |row: &u32| (bins.group[*row as usize], classes[*row as usize]);
         let mut keys: Vec<(u32, u16)> = rows.iter().map(key).collect();
         keys.sort_unstable();

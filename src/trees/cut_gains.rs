@@ -37,6 +37,7 @@ impl CutGains {
             && rules.l1 == 0.0
             && rules.min_leaf >= 1.0
             && !rules.random_cuts
+            && !rules.middle_cuts
     }
 
     /// Looks for a better split among all cuts of a feature whose rows all have a value. Returns
@@ -64,7 +65,7 @@ impl CutGains {
             *best = Some(NodeSplit {
                 gain: most,
                 feature,
-                bin: at as u8,
+                bin: at as u16,
                 missing_left: false,
                 left: NodeSums {
                     g: self.g[at],
@@ -143,6 +144,7 @@ mod tests {
             max_step,
             features: 1,
             random_cuts: false,
+            middle_cuts: false,
             directions: Vec::new(),
         }
     }
@@ -187,7 +189,7 @@ mod tests {
                 let here = NodeRows { whole, score: rules.score(whole, bounds), bounds };
                 let present = || {
                     let present = bins.iter().enumerate().filter(|(_, bin)| bin.n > 0.5);
-                    present.map(|(at, bin)| (at as u8, *bin))
+                    present.map(|(at, bin)| (at as u16, *bin))
                 };
                 let none = NodeSums::default();
                 scan(&rules, &here, feature, present(), none, None, &mut by_each);

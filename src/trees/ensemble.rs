@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::stats::logistic::logistic;
-use crate::trees::bins::BinnedRows;
+use crate::trees::bins::{BinCode, BinnedRows};
 use crate::trees::compact::CompactTrees;
 use crate::trees::tree::{DEEPEST, DecisionTree, SplitNode};
 
@@ -83,6 +83,11 @@ impl TreeEnsemble {
         }
     }
 
+    /// Returns whether its trees were grown on fine bins, as those of forests are.
+    pub fn is_of_fine_bins(&self) -> bool {
+        self.link == LinkFunction::Mean
+    }
+
     /// Returns what is wrong with it, if it was read from a file: a node may have one above it, the
     /// way to a leaf has an end.
     pub fn fault(&self) -> Option<String> {
@@ -116,7 +121,12 @@ impl TreeEnsemble {
 
     /// Returns the probability of class 1 for groups of binned rows, after each of these counts of
     /// trees, in ascending order.
-    pub fn of_groups(&self, bins: &BinnedRows, groups: &[u32], counts: &[usize]) -> Vec<Vec<f64>> {
+    pub fn of_groups<C: BinCode>(
+        &self,
+        bins: &BinnedRows<C>,
+        groups: &[u32],
+        counts: &[usize],
+    ) -> Vec<Vec<f64>> {
         let mut sums = vec![0.0; groups.len()];
         let mut placed: Vec<(u32, u32)> = groups.iter().copied().zip(0..).collect();
         let mut spare = Vec::new();

@@ -5,7 +5,7 @@ use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
 use crate::stats::draws::below;
-use crate::trees::bins::BinnedRows;
+use crate::trees::bins::{BinCode, BinnedRows};
 use crate::trees::class_ensemble::{ClassEnsemble, ClassLink};
 use crate::trees::class_members::ClassMembers;
 use crate::trees::ensemble::{LaidOutTrees, LinkFunction, TreeEnsemble};
@@ -26,7 +26,12 @@ pub struct GroupCounts {
 
 impl GroupCounts {
     /// Counts rows by group and class; a row that is named twice counts twice.
-    pub fn of(bins: &BinnedRows, classes: &[u16], rows: &[u32], weight: [f64; 2]) -> Self {
+    pub fn of<C: BinCode>(
+        bins: &BinnedRows<C>,
+        classes: &[u16],
+        rows: &[u32],
+        weight: [f64; 2],
+    ) -> Self {
         let mut counts = vec![[0; 2]; bins.groups];
         for row in rows {
             let class = classes[*row as usize];
@@ -96,7 +101,7 @@ pub struct ForestSettings {
 
 /// Grows a forest that tells several classes apart, as one of two is grown.
 pub fn fit_classes(
-    bins: &BinnedRows,
+    bins: &BinnedRows<u16>,
     members: &ClassMembers,
     forest: &ForestSettings,
     growth: &TreeGrowth<'_>,
@@ -128,7 +133,7 @@ pub fn fit_classes(
 /// Grows a forest (Breiman, 2001; with random cuts: Geurts, Ernst and Wehenkel, 2006). The first
 /// trees of a larger one are those of a smaller one.
 pub fn fit(
-    bins: &BinnedRows,
+    bins: &BinnedRows<u16>,
     counts: &GroupCounts,
     forest: &ForestSettings,
     growth: &TreeGrowth<'_>,

@@ -3,13 +3,16 @@
 use rand_chacha::ChaCha8Rng;
 
 use crate::stats::draws::{below, settle};
-use crate::trees::bins::BinnedRows;
+use crate::trees::bins::{BinCode, BinnedRows};
 use crate::trees::splits::{LeafBounds, NodeRows, NodeSplit, NodeSums, TreeRules, scan};
 use crate::trees::tree::{DecisionTree, SplitNode, partition};
 
 /// So many entries add into copies of a histogram in turn, so that none waits for the one before
 /// it.
 const COPIES: usize = 4;
+
+/// The most bins of a feature, with that of what is missing.
+const BINS: usize = <u16 as BinCode>::MOST + 1;
 
 /// With so few bins a histogram is copied.
 const FEW: usize = 16;
@@ -43,7 +46,12 @@ pub struct GroupMember {
 }
 
 /// Returns the node that carries a split out; those below it are `left` and the next.
-pub fn node(bins: &BinnedRows, split: &NodeSplit, whole: NodeSums, left: usize) -> SplitNode {
+pub fn node<C: BinCode>(
+    bins: &BinnedRows<C>,
+    split: &NodeSplit,
+    whole: NodeSums,
+    left: usize,
+) -> SplitNode {
     let cuts = &bins.cuts[split.feature];
     // After the last bin of all, whatever is present goes left.
     let threshold = if usize::from(split.bin) + 1 < cuts.bins() {
@@ -66,22 +74,22 @@ pub fn node(bins: &BinnedRows, split: &NodeSplit, whole: NodeSums, left: usize) 
 
 /// The bins of one feature at one node.
 struct NodeHistogram {
-    cells: Box<[[ClassCounts; 256]; COPIES]>,
+    cells: Box<[[ClassCounts; BINS]; COPIES]>,
     /// Which bins may have rows.
-    present: [u64; 4],
+    present: [u64; BINS / 64],
 }
 
 impl NodeHistogram {
     fn new() -> Self {
         Self {
-            cells: Box::new([[ClassCounts(0); 256]; COPIES]),
-            present: [0; 4],
+            cells: Box::new([[ClassCounts(0); BINS]; COPIES]),
+            present: [0; BINS / 64],
         }
     }
 
     /// Counts members by the bins of a feature, of which there are so many with that of what is
     /// missing.
-    fn fill(&mut self, codes: &[u8], members: &[GroupMember], bins: usize) {
+    fn fill(&mut self, codes: &[u16], members: &[GroupMember], bins: usize) {
         if bins <= FEW {
             let (blocks, rest) = members.as_chunks::<COPIES>();
             for block in blocks {
@@ -104,7 +112,8 @@ impl NodeHistogram {
                     cell.0 += std::mem::take(&mut other[bin]).0;
                 }
             }
-            self.present = [(1 << bins) - 1, 0, 0, 0];
+            self.present = [0; BINS / 64];
+            self.present[0] = (1 << bins) - 1;
         } else if members.len() >= bins {
             let cells = &mut self.cells[0];
             members.iter().for_each(|member| {
@@ -118,9 +127,9 @@ impl NodeHistogram {
                 64.. => u64::MAX,
                 bits => (1 << bits) - 1,
             };
-            self.present = [word(0), word(1), word(2), word(3)];
+            self.present = std::array::from_fn(word);
         } else {
-            let (cells, mut present) = (&mut self.cells[0], [0_u64; 4]);
+            let (cells, mut present) = (&mut self.cells[0], [0_u64; BINS / 64]);
             for member in members {
                 let code = codes[member.group as usize];
                 count(&mut cells[usize::from(code)], member);
@@ -131,7 +140,7 @@ impl NodeHistogram {
     }
 
     /// Takes out the bins that have rows, in order.
-    fn take(&mut self, into: &mut Vec<(u8, ClassCounts)>) {
+    fn take(&mut self, into: &mut Vec<(u16, ClassCounts)>) {
         into.clear();
         for (word, mut bits) in self.present.into_iter().enumerate() {
             while bits != 0 {
@@ -139,7 +148,7 @@ impl NodeHistogram {
                 bits &= bits - 1;
                 let cell = std::mem::take(&mut self.cells[0][bin]);
                 if cell.0 > 0 {
-                    into.push((bin as u8, cell));
+                    into.push((bin as u16, cell));
                 }
             }
         }
@@ -154,7 +163,7 @@ fn count(cell: &mut ClassCounts, member: &GroupMember) {
 struct SpareBuffers {
     features: Vec<usize>,
     histogram: NodeHistogram,
-    filled: Vec<(u8, ClassCounts)>,
+    filled: Vec<(u16, ClassCounts)>,
 }
 
 /// A node that is not split yet.
@@ -172,7 +181,7 @@ struct PendingNode {
 /// What a tree is grown by.
 pub struct ForestGrower<'a> {
     /// The features.
-    pub bins: &'a BinnedRows,
+    pub bins: &'a BinnedRows<u16>,
     /// What it may do.
     pub rules: &'a TreeRules,
     /// What a row of each class weighs.
@@ -284,9 +293,9 @@ impl ForestGrower<'_> {
     /// Finds the best split among so many features that are drawn; those that are constant here do
     /// not count, and where none of them splits, more are drawn, as scikit-learn does.
     ///
-    /// Features that are constant at a node are so below it. They stand first in the list, the first
-    /// `constant` of them known when the node was made: nodes are visited depth first, and none moves
-    /// those before its own, so that they are still there for the nodes beside it.
+    /// Features that are constant at a node are so below it. They stand first in the list, the
+    /// first `constant` of them known when the node was made: nodes are visited depth first, and
+    /// none moves those before its own, so that they are still there for the nodes beside it.
     fn best(
         &self,
         members: &[GroupMember],
@@ -329,7 +338,7 @@ impl ForestGrower<'_> {
                 .map_or(NodeSums::default(), |(_, cell)| self.sums(cell));
             let (first, last) = (filled[0].0, filled[filled.len() - 1].0);
             let only = (rules.random_cuts && first < last)
-                .then(|| first + below(random, usize::from(last - first)) as u8);
+                .then(|| first + below(random, usize::from(last - first)) as u16);
             let sums = filled.iter().map(|(bin, cell)| (*bin, self.sums(*cell)));
             scan(rules, here, feature, sums, lost, only, &mut best);
         }

@@ -7,7 +7,7 @@
 use rand_chacha::ChaCha8Rng;
 
 use crate::stats::draws::{below, settle};
-use crate::trees::bins::BinnedRows;
+use crate::trees::bins::{BinCode, BinnedRows};
 use crate::trees::class_members::ClassMember;
 use crate::trees::grow::node;
 use crate::trees::splits::{NodeSplit, NodeSums, SplitCriterion, TreeRules};
@@ -77,6 +77,9 @@ fn score(criterion: SplitCriterion, weights: impl Iterator<Item = f64>) -> f64 {
     }
 }
 
+/// The most bins of a feature, with that of what is missing.
+const BINS: usize = <u16 as BinCode>::MOST + 1;
+
 /// The bins of one feature at one node: of each what its rows weigh by class, and how many they
 /// are.
 struct ClassHistogram {
@@ -84,20 +87,20 @@ struct ClassHistogram {
     weights: Vec<f64>,
     rows: Vec<f64>,
     /// Which bins have rows, in order.
-    filled: Vec<u8>,
+    filled: Vec<u16>,
 }
 
 impl ClassHistogram {
     fn new(classes: usize) -> Self {
         Self {
             classes,
-            weights: vec![0.0; 256 * classes],
-            rows: vec![0.0; 256],
+            weights: vec![0.0; BINS * classes],
+            rows: vec![0.0; BINS],
             filled: Vec::new(),
         }
     }
 
-    fn fill(&mut self, codes: &[u8], members: &[ClassMember]) {
+    fn fill(&mut self, codes: &[u16], members: &[ClassMember]) {
         for bin in self.filled.drain(..).map(usize::from) {
             self.weights[bin * self.classes..(bin + 1) * self.classes].fill(0.0);
             self.rows[bin] = 0.0;
@@ -114,7 +117,7 @@ impl ClassHistogram {
         self.filled.sort_unstable();
     }
 
-    fn of(&self, bin: u8) -> (&[f64], f64) {
+    fn of(&self, bin: u16) -> (&[f64], f64) {
         let at = usize::from(bin);
         let weights = &self.weights[at * self.classes..(at + 1) * self.classes];
         (weights, self.rows[at])
@@ -125,7 +128,7 @@ impl ClassHistogram {
 struct ClassSplit {
     gain: f64,
     feature: usize,
-    bin: u8,
+    bin: u16,
     missing_left: bool,
 }
 
@@ -159,7 +162,7 @@ pub struct ClassTree {
 /// What a tree of several classes is grown by.
 pub struct ClassGrower<'a> {
     /// The features.
-    pub bins: &'a BinnedRows,
+    pub bins: &'a BinnedRows<u16>,
     /// What it may do.
     pub rules: &'a TreeRules,
     /// How many classes there are.
@@ -308,8 +311,8 @@ impl ClassGrower<'_> {
             return;
         };
         let only = (rules.random_cuts && first < last)
-            .then(|| first + below(random, usize::from(last - first)) as u8);
-        let mut attempt = |left: &ClassSums, bin: u8, missing_left: bool| {
+            .then(|| first + below(random, usize::from(last - first)) as u16);
+        let mut attempt = |left: &ClassSums, bin: u16, missing_left: bool| {
             if left.rows.min(whole.rows - left.rows) < rules.min_leaf {
                 return;
             }
@@ -331,7 +334,7 @@ impl ClassGrower<'_> {
             if let Some(before) = at.checked_sub(1).map(|before| present[before])
                 && only.is_none_or(|only| before <= only && only < *bin)
             {
-                let cut = only.unwrap_or(before);
+                let cut = only.unwrap_or(rules.cut(before, *bin));
                 if lost > 0.0 {
                     with_missing.clone_from(left);
                     with_missing.add(missing, lost);

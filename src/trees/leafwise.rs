@@ -69,7 +69,7 @@ pub struct HistogramLayout {
 
 impl HistogramLayout {
     /// Lays out the bins of features.
-    pub fn new(bins: &BinnedRows) -> Self {
+    pub fn new(bins: &BinnedRows<u8>) -> Self {
         let mut cells = 0;
         let offset = |cuts: &BinCuts| {
             let offset = cells;
@@ -80,7 +80,7 @@ impl HistogramLayout {
         Self { offsets, cells }
     }
 
-    fn of(&self, bins: &BinnedRows, feature: usize) -> std::ops::Range<usize> {
+    fn of(&self, bins: &BinnedRows<u8>, feature: usize) -> std::ops::Range<usize> {
         self.offsets[feature]..self.offsets[feature] + bins.cuts[feature].bins() + 1
     }
 }
@@ -135,7 +135,7 @@ impl OpenLeaf {
 
 /// Grows a tree, and returns it with the value of every group of rows that it was grown from.
 pub fn grow(
-    bins: &BinnedRows,
+    bins: &BinnedRows<u8>,
     layout: &HistogramLayout,
     features: &[usize],
     entries: &mut [WeightedGroup],
@@ -147,7 +147,7 @@ pub fn grow(
 
 fn grow_within(
     most: usize,
-    bins: &BinnedRows,
+    bins: &BinnedRows<u8>,
     layout: &HistogramLayout,
     features: &[usize],
     entries: &mut [WeightedGroup],
@@ -210,7 +210,7 @@ fn less(mut whole: Vec<NodeSums>, part: &[NodeSums]) -> Vec<NodeSums> {
 }
 
 struct LeafwiseGrower<'a> {
-    bins: &'a BinnedRows,
+    bins: &'a BinnedRows<u8>,
     layout: &'a HistogramLayout,
     features: &'a [usize],
     rules: &'a TreeRules,
@@ -302,7 +302,7 @@ impl LeafwiseGrower<'_> {
         let asked = node(self.bins, best, leaf.whole, below);
         let own = &mut entries[leaf.from..leaf.to];
         let left = partition(own, &mut self.room.spare, |entry| {
-            asked.takes_bin(codes[entry.group as usize], missing)
+            asked.takes_bin(u16::from(codes[entry.group as usize]), missing)
         });
         self.nodes[leaf.node] = asked;
         let middle = leaf.from + left;
@@ -409,7 +409,7 @@ impl LeafwiseGrower<'_> {
                 continue;
             }
             let present = present.iter().enumerate().filter(|(_, sums)| sums.n > 0.5);
-            let present = present.map(|(bin, sums)| (bin as u8, *sums));
+            let present = present.map(|(bin, sums)| (bin as u16, *sums));
             scan(
                 self.rules, here, feature, present, *missing, None, &mut best,
             );
@@ -548,6 +548,7 @@ mod tests {
             max_step: f64::INFINITY,
             features: 3,
             random_cuts: false,
+            middle_cuts: false,
             directions: Vec::new(),
         };
         let layout = HistogramLayout::new(&bins);

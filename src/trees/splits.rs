@@ -66,6 +66,9 @@ pub struct TreeRules {
     pub features: usize,
     /// Whether one random cut of each is tried instead of all.
     pub random_cuts: bool,
+    /// Whether a cut between two bins with rows lies in the middle between them, as scikit-learn
+    /// has it, and not after the first, as LightGBM has it.
+    pub middle_cuts: bool,
     /// Of every feature whether the prediction may only rise (1) or fall (-1) with it; empty for
     /// none.
     pub directions: Vec<i8>,
@@ -141,6 +144,14 @@ impl TreeRules {
         2.0 * self.pull(sums.g) * value - (sums.h + self.l2) * value * value
     }
 
+    /// Returns the last bin that goes left of a cut between two bins with rows.
+    pub fn cut(&self, last: u16, next: u16) -> u16 {
+        match self.middle_cuts {
+            true => last + (next - 1 - last) / 2,
+            false => last,
+        }
+    }
+
     /// Returns the bounds below a split.
     pub fn bounds(
         &self,
@@ -180,7 +191,7 @@ pub struct NodeSplit {
     /// The feature.
     pub feature: usize,
     /// The last bin that goes left.
-    pub bin: u8,
+    pub bin: u16,
     /// Whether what is missing goes left.
     pub missing_left: bool,
     /// The rows that go left.
@@ -204,13 +215,13 @@ pub fn scan(
     rules: &TreeRules,
     here: &NodeRows,
     feature: usize,
-    bins: impl Iterator<Item = (u8, NodeSums)>,
+    bins: impl Iterator<Item = (u16, NodeSums)>,
     missing: NodeSums,
-    only: Option<u8>,
+    only: Option<u16>,
     best: &mut Option<NodeSplit>,
 ) {
     let direction = rules.directions.get(feature).copied().unwrap_or(0);
-    let mut attempt = |left: NodeSums, bin: u8, missing_left: bool| {
+    let mut attempt = |left: NodeSums, bin: u16, missing_left: bool| {
         let right = here.whole.less(left);
         if left.n.min(right.n) < rules.min_leaf || left.h.min(right.h) < rules.least_h {
             return;
@@ -235,20 +246,18 @@ pub fn scan(
     };
     let has_missing = missing.n > 0.0;
     let mut below = NodeSums::default();
-    let mut last: Option<u8> = None;
+    let mut last: Option<u16> = None;
     for (bin, sums) in bins {
-        if let Some(last) = last {
-            // Between two bins with rows, the first cut, as LightGBM has it: what is never seen
-            // goes with the greater values.
-            if only.is_none_or(|only| last <= only && only < bin) {
-                let cut = only.unwrap_or(last);
-                if has_missing {
-                    let mut left = below;
-                    left.add(missing);
-                    attempt(left, cut, true);
-                }
-                attempt(below, cut, false);
+        if let Some(last) = last
+            && only.is_none_or(|only| last <= only && only < bin)
+        {
+            let cut = only.unwrap_or(rules.cut(last, bin));
+            if has_missing {
+                let mut left = below;
+                left.add(missing);
+                attempt(left, cut, true);
             }
+            attempt(below, cut, false);
         }
         below.add(sums);
         last = Some(bin);

@@ -3,7 +3,7 @@
 use ndarray::ArrayView1;
 use serde::{Deserialize, Serialize};
 
-use crate::trees::bins::BinnedRows;
+use crate::trees::bins::{BinCode, BinnedRows};
 
 /// The feature of a leaf.
 const LEAF: u32 = u32::MAX;
@@ -17,7 +17,7 @@ pub struct SplitNode {
     /// The feature that is asked; `u32::MAX` in a leaf.
     pub feature: u32,
     /// The last bin that goes left; of a tree that was read from a file, 0.
-    pub bin: u8,
+    pub bin: u16,
     /// The greatest value that goes left.
     pub threshold: f64,
     /// Whether what is missing goes left.
@@ -65,7 +65,7 @@ impl SplitNode {
     }
 
     /// Returns whether a bin of its feature goes left, `missing` being that of what is missing.
-    pub fn takes_bin(&self, bin: u8, missing: u8) -> bool {
+    pub fn takes_bin(&self, bin: u16, missing: u16) -> bool {
         // No branch to be guessed.
         (bin <= self.bin && bin != missing) | (self.missing_left && bin == missing)
     }
@@ -171,10 +171,13 @@ impl DecisionTree {
     }
 
     /// Returns the value of a group of binned rows.
-    pub fn of_group(&self, bins: &BinnedRows, group: usize) -> f64 {
+    pub fn of_group<C: BinCode>(&self, bins: &BinnedRows<C>, group: usize) -> f64 {
         self.value(|node| {
             let feature = node.feature as usize;
-            node.takes_bin(bins.codes[feature][group], bins.cuts[feature].missing())
+            node.takes_bin(
+                bins.codes[feature][group].bin(),
+                bins.cuts[feature].missing(),
+            )
         })
     }
 
@@ -200,9 +203,9 @@ impl DecisionTree {
 
     /// Tells of every group the leaf that it comes to, by the group's place: the groups, each with
     /// its place, are dealt out over the tree, one feature after the other.
-    pub(crate) fn visit(
+    pub(crate) fn visit<C: BinCode>(
         &self,
-        bins: &BinnedRows,
+        bins: &BinnedRows<C>,
         groups: &mut [(u32, u32)],
         spare: &mut Vec<(u32, u32)>,
         mut told: impl FnMut(usize, &SplitNode),
@@ -218,7 +221,7 @@ impl DecisionTree {
                 let feature = node.feature as usize;
                 let (codes, missing) = (&bins.codes[feature], bins.cuts[feature].missing());
                 let left = partition(mine, spare, |(group, _)| {
-                    node.takes_bin(codes[*group as usize], missing)
+                    node.takes_bin(codes[*group as usize].bin(), missing)
                 });
                 open.push((node.left as usize, from, from + left));
                 open.push((node.right as usize, from + left, to));
