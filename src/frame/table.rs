@@ -276,8 +276,13 @@ impl Table {
             }
             ColumnType::Empty => Ok(vec![None; self.height()]),
             kind => Err(TableError(format!(
-                "the column `{name}` holds {}, not times",
-                kind.as_str()
+                "the column `{name}` holds {}, not times{}",
+                kind.as_str(),
+                match kind {
+                    ColumnType::Int | ColumnType::Float =>
+                        ": seconds since 1970 become times by `epoch_s` among the `types` of `ingest`",
+                    _ => "",
+                }
             ))),
         }
     }

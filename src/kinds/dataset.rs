@@ -117,7 +117,7 @@ impl<'a> Dataset<'a> {
     ///
     /// # Errors
     /// What reading tells.
-    fn part(&self, at: usize) -> Result<Table, StageError> {
+    pub(crate) fn part(&self, at: usize) -> Result<Table, StageError> {
         let wrong = |error: TableError| StageError::Data(format!("`{}`: {error}", self.label));
         let table = codec::decode(self.members[at].content.bytes()?).map_err(wrong)?;
         table
@@ -167,6 +167,11 @@ impl<'a> Dataset<'a> {
             let at = work.parts[at];
             body(at, &self.part(at)?).map_err(StageError::from)
         })
+    }
+
+    /// Returns the digest of a part.
+    pub(crate) fn digest(&self, at: usize) -> Digest {
+        self.members[at].digest
     }
 
     /// Returns the numbers of all parts.

@@ -10,7 +10,7 @@ pub fn registry() -> Registry {
     Registry::new(vec![
         ingest::kind::KIND,
         validate::kind::KIND,
-        window::KIND,
+        window::kind::KIND,
         split::kind::KIND,
         drift::KIND,
         transform::kind::KIND,

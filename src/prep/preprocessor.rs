@@ -7,7 +7,7 @@ use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
 use crate::frame::labels::{Classes, Labels};
-use crate::frame::table::{ColumnType, Table};
+use crate::frame::table::{ColumnType, Table, TableError};
 use crate::prep::cells::{CellKind, ColumnCells};
 use crate::prep::columns::{ColumnNames, Columns, RowFaults};
 use crate::prep::error::PrepError;
@@ -318,7 +318,7 @@ impl Preprocessor {
     ) -> Result<(Array2<f64>, RowFaults), PrepError> {
         let mut columns = Columns::new(table.height());
         for (at, input) in self.inputs.iter().enumerate() {
-            let cells = cells(table, &input.name, input.kind())?;
+            let cells = self.input_cells(table, input)?;
             let cells = match (other, cells) {
                 (Some((place, order)), ColumnCells::Numbers(cells)) if place == at => {
                     ColumnCells::Numbers(order.iter().map(|row| cells[*row]).collect())
@@ -377,10 +377,7 @@ impl Preprocessor {
     pub fn seen(&self, table: &Table) -> Result<Option<Vec<RowSeen>>, PrepError> {
         let mut columns = Columns::new(table.height());
         for input in &self.inputs {
-            columns.push(
-                || input.name.clone(),
-                cells(table, &input.name, input.kind())?,
-            )?;
+            columns.push(|| input.name.clone(), self.input_cells(table, input)?)?;
         }
         Ok(self.seen_of(&columns))
     }
@@ -402,6 +399,19 @@ impl Preprocessor {
             .iter()
             .filter(|input| names.contains(&input.name));
         needed.any(|input| !has(&input.name)).then_some(windows)
+    }
+
+    fn input_cells(&self, table: &Table, input: &RequiredColumn) -> Result<ColumnCells, PrepError> {
+        let names = self.windows.iter().flat_map(RollingFeatures::names);
+        if !table.has(&input.name) && names.into_iter().any(|name| name == input.name) {
+            return Err(TableError(format!(
+                "there is no column `{}`, a feature over the past: the stage `window` adds it; of raw rows only `netsec \
+                 predict` computes it",
+                input.name
+            ))
+            .into());
+        }
+        cells(table, &input.name, input.kind())
     }
 
     /// Returns what is known against its columns and is not allowed by name.

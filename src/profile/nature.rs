@@ -126,7 +126,8 @@ const ANNOTATIONS: [&str; 22] = [
     "verdict",
 ];
 
-fn is_annotation(name: &str) -> bool {
+/// Returns whether a column is called like a label, or like what is noted down after the fact.
+pub fn is_annotation(name: &str) -> bool {
     ANNOTATIONS.contains(&words(name).join("_").as_str())
 }
 

@@ -61,8 +61,10 @@ pub struct RollingWindow {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RollingFeatures {
     format: u32,
-    /// The column that tells when a row came: times, or numbers of seconds since 1970.
+    /// The column that tells when a row came: times, or numbers since 1970.
     pub time: String,
+    /// With so many digits after the seconds numbers are counted: 3 for thousandths.
+    pub digits: u32,
     /// A row may be so many milliseconds behind the latest before it.
     pub late_ms: i64,
     /// The windows.
@@ -127,10 +129,11 @@ impl RollingWindow {
 
 impl RollingFeatures {
     /// Makes a definition.
-    pub fn new(time: String, late_ms: i64, windows: Vec<RollingWindow>) -> Self {
+    pub fn new(time: String, digits: u32, late_ms: i64, windows: Vec<RollingWindow>) -> Self {
         Self {
             format: FORMAT,
             time,
+            digits,
             late_ms,
             windows,
         }

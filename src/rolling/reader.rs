@@ -5,10 +5,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::frame::cell::read_number;
+use crate::frame::cell::{read_float, read_int, read_number};
 use crate::frame::hash::hash_text;
 use crate::frame::table::{ColumnType, Table, TableError, read_time};
 use crate::rolling::definition::{RollingFeatures, WindowMeasure};
+
+/// Times from here on, in the year 2262, are none: numbers were counted in other parts of a second.
+const LATEST_MS: f64 = 9_223_372_036_854.0;
 
 /// The cells of some rows.
 #[derive(Debug)]
@@ -47,7 +50,7 @@ impl WindowCells {
             }
         }
         Ok(Self {
-            times: times(table, &features.time)?,
+            times: times(table, features)?,
             values,
             numbers,
         })
@@ -73,23 +76,28 @@ pub fn no_numbers<'a>(
         })
 }
 
-/// Returns when rows came, in milliseconds since 1970: times, or numbers of seconds, also as text;
-/// none where a cell is neither.
+/// Returns when rows came, in milliseconds since 1970: times, or numbers, also as text; none where
+/// a cell is neither, or its number is beyond all calendars.
 ///
 /// # Errors
 /// There is no such column.
-pub fn times(table: &Table, name: &str) -> Result<Vec<Option<i64>>, TableError> {
-    let of_seconds = |cell: f64| {
-        let ms = (cell * 1000.0).round();
-        (ms.abs() < 1e17).then_some(ms as i64)
+pub fn times(table: &Table, features: &RollingFeatures) -> Result<Vec<Option<i64>>, TableError> {
+    let name = &features.time;
+    let part = 10_f64.powi(features.digits as i32 - 3);
+    let of_number = |cell: f64| {
+        let ms = (cell / part).round();
+        (ms.abs() < LATEST_MS).then_some(ms as i64)
     };
     match table.column_type(name)? {
         ColumnType::Time | ColumnType::Empty => table.times(name),
         ColumnType::Text => table.each_text(name, |cell| {
             let cell = cell?;
-            read_time(cell).or_else(|| of_seconds(read_number(cell)?))
+            read_time(cell).or_else(|| of_number(read_float(cell)?))
         }),
-        _ => Ok(table.numbers(name)?.into_iter().map(of_seconds).collect()),
+        ColumnType::Int | ColumnType::Float => {
+            Ok(table.numbers(name)?.into_iter().map(of_number).collect())
+        }
+        ColumnType::Bool | ColumnType::Other => Ok(vec![None; table.height()]),
     }
 }
 
@@ -109,9 +117,11 @@ fn hashes(table: &Table, name: &str) -> Result<Vec<Option<u64>>, TableError> {
     let mut hash = |text: &str| match known.get(text) {
         Some(hash) => *hash,
         None => {
-            let hash = match read_number(text) {
-                Some(number) => hash_text(&format!("{}", number + 0.0)),
-                None => hash_text(text),
+            // Whole numbers keep all their digits.
+            let hash = match (read_int(text), read_number(text)) {
+                (Some(whole), _) => hash_text(&whole.to_string()),
+                (None, Some(number)) => hash_text(&format!("{}", number + 0.0)),
+                (None, None) => hash_text(text),
             };
             known.insert(text.to_owned(), hash);
             hash

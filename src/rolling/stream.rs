@@ -12,6 +12,7 @@ use std::collections::{HashMap, VecDeque};
 use rayon::iter::{IntoParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
 use serde::{Deserialize, Serialize};
 
+use crate::frame::cell::read_float;
 use crate::frame::hash::spread;
 use crate::frame::table::{Table, TableError, show_time};
 use crate::rolling::definition::{RollingFeatures, RollingWindow, WindowMeasure, WindowReach};
@@ -25,6 +26,9 @@ const FORMAT: u32 = 1;
 /// when there are more.
 const KEYS: usize = 1 << 20;
 
+/// So many characters of a cell are repeated in a message.
+const SHOWN: usize = 40;
+
 /// What is remembered of the rows so far.
 #[derive(Clone, Debug)]
 pub struct RollingStream {
@@ -36,6 +40,15 @@ pub struct RollingStream {
     clock: Option<(i64, u64)>,
     /// By how much a row was behind the clock at most.
     pub latest_ms: i64,
+}
+
+/// What is told of rows by those before them.
+#[derive(Clone, Debug)]
+pub struct PastFeatures {
+    /// A column a feature.
+    pub table: Table,
+    /// The rows of which nothing can be told, by their place, and why.
+    pub faults: Vec<(usize, String)>,
 }
 
 /// A measure, with where the column that it is computed of stands.
@@ -56,7 +69,12 @@ struct WindowRows {
     keys: HashMap<u64, KeyWindow>,
     /// Of windows of time, the rows that are in them in the order in which they go.
     queue: VecDeque<(i64, u64)>,
+    /// How many keys were forgotten.
+    forgotten: u64,
 }
+
+/// What is remembered of a window, as it is stored: how many keys were forgotten, and the others.
+type StoredWindow = (u64, Vec<(u64, StoredKeyWindow)>);
 
 /// What is remembered, as it is stored.
 #[derive(Serialize, Deserialize)]
@@ -65,7 +83,7 @@ struct StoredStream {
     rows: u64,
     clock: Option<(i64, u64)>,
     latest_ms: i64,
-    windows: Vec<Vec<(u64, StoredKeyWindow)>>,
+    windows: Vec<StoredWindow>,
 }
 
 impl RollingStream {
@@ -81,13 +99,23 @@ impl RollingStream {
         }
     }
 
-    /// Returns the features of the next rows, and remembers these.
+    /// Returns the features of the next rows, and remembers these. A row without a time, or with
+    /// one that is too far behind, is in no window, and all of its features are missing.
     ///
     /// # Errors
-    /// A column is not there; a row has no time, or one that is too far behind.
-    pub fn push(&mut self, table: &Table) -> Result<Table, TableError> {
+    /// A column is not there.
+    pub fn push(&mut self, table: &Table) -> Result<PastFeatures, TableError> {
         let cells = WindowCells::read(&self.features, table)?;
-        let times = self.arrivals(&cells.times)?;
+        let mut faults = Vec::new();
+        let times = self.arrivals(&cells.times, &mut faults);
+        if !faults.is_empty() {
+            let written = table.texts(&self.features.time)?;
+            for (row, why) in &mut faults {
+                if why.is_empty() {
+                    *why = self.no_time(written[*row].as_deref());
+                }
+            }
+        }
         let first = self.rows;
         let told: Vec<Vec<Vec<f64>>> = self
             .windows
@@ -96,32 +124,67 @@ impl RollingStream {
             .collect();
         self.rows += times.len() as u64;
         let names = self.features.names();
-        Table::of_numbers(names.into_iter().zip(told.into_iter().flatten()).collect())
+        let columns = names.into_iter().zip(told.into_iter().flatten());
+        Ok(PastFeatures {
+            table: Table::of_numbers(columns.collect())?,
+            faults,
+        })
     }
 
-    /// Returns when each row comes by the clock.
-    fn arrivals(&mut self, times: &[Option<i64>]) -> Result<Vec<i64>, TableError> {
+    /// Returns how many rows came so far.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Returns how many keys were forgotten so far.
+    pub fn forgotten(&self) -> u64 {
+        self.windows.iter().map(|window| window.forgotten).sum()
+    }
+
+    /// Says why a row has no time.
+    fn no_time(&self, cell: Option<&str>) -> String {
         let name = &self.features.time;
+        let Some(cell) = cell else {
+            return format!("no time in `{name}`");
+        };
+        let shown: String = cell.chars().take(SHOWN).collect();
+        match read_float(cell) {
+            Some(_) => format!(
+                "{shown} in `{name}` is after the year 2262: say in what its numbers count, by `epoch` of `window`"
+            ),
+            None => format!("{shown:?} in `{name}` is no time"),
+        }
+    }
+
+    /// Returns when each row comes by the clock, if it does; a fault without words where its time
+    /// is none.
+    fn arrivals(
+        &mut self,
+        times: &[Option<i64>],
+        faults: &mut Vec<(usize, String)>,
+    ) -> Vec<Option<i64>> {
         let mut arrivals = Vec::with_capacity(times.len());
         for (at, time) in times.iter().enumerate() {
-            let row = self.rows + at as u64 + 1;
             let Some(time) = *time else {
-                return Err(TableError(format!(
-                    "row {row} has no time in `{name}`: set such rows aside, by a schema that \
-                     `validate` checks"
-                )));
+                faults.push((at, String::new()));
+                arrivals.push(None);
+                continue;
             };
+            let row = self.rows + at as u64 + 1;
             let (clock, of_row) = self.clock.unwrap_or((time, row));
             let behind = clock.saturating_sub(time);
             if behind > self.features.late_ms {
-                return Err(TableError(format!(
-                    "row {row} has the time {} in `{name}`, {} behind that of row {of_row}, {}: \
-                     one of them is wrong, and everything after would count as being at once; \
-                     set it aside, or raise `late`",
+                let why = format!(
+                    "its time in `{}`, {}, is {} behind that of row {of_row}, {}: one of them is wrong, or `late` of `window` \
+                     is too short",
+                    self.features.time,
                     show_time(time),
                     tell_length(behind),
                     show_time(clock),
-                )));
+                );
+                faults.push((at, why));
+                arrivals.push(None);
+                continue;
             }
             self.latest_ms = self.latest_ms.max(behind);
             self.clock = Some(if time >= clock {
@@ -129,9 +192,9 @@ impl RollingStream {
             } else {
                 (clock, of_row)
             });
-            arrivals.push(time.max(clock));
+            arrivals.push(Some(time.max(clock)));
         }
-        Ok(arrivals)
+        arrivals
     }
 
     /// Returns what is remembered, to go on from: MessagePack, versioned.
@@ -196,11 +259,12 @@ impl WindowRows {
             measures,
             keys: HashMap::new(),
             queue: VecDeque::new(),
+            forgotten: 0,
         }
     }
 
     /// Takes rows; returns of each measure a column.
-    fn push(&mut self, cells: &WindowCells, times: &[i64], first: u64) -> Vec<Vec<f64>> {
+    fn push(&mut self, cells: &WindowCells, times: &[Option<i64>], first: u64) -> Vec<Vec<f64>> {
         let by: Vec<&[Option<u64>]> = columns(&cells.values, &self.window.by);
         let values: Vec<&[Option<u64>]> = columns(&cells.values, &self.values);
         let numbers: Vec<&[f64]> = columns(&cells.numbers, &self.numbers);
@@ -210,6 +274,10 @@ impl WindowRows {
             .map(|_| Vec::with_capacity(times.len()))
             .collect();
         for (row, time) in times.iter().enumerate() {
+            let Some(time) = time else {
+                told.iter_mut().for_each(|column| column.push(f64::NAN));
+                continue;
+            };
             self.let_go(*time);
             let key = by.iter().fold(0, |key, column| {
                 spread(key ^ column[row].unwrap_or(u64::MAX))
@@ -266,20 +334,23 @@ impl WindowRows {
         let mut latest: Vec<u64> = self.keys.values().map(|rows| rows.latest).collect();
         let (_, middle, _) = latest.select_nth_unstable(KEYS / 2);
         let middle = *middle;
+        let before = self.keys.len();
         self.keys.retain(|_, rows| rows.latest >= middle);
+        self.forgotten += (before - self.keys.len()) as u64;
     }
 
-    fn stored(&self) -> Vec<(u64, StoredKeyWindow)> {
+    fn stored(&self) -> StoredWindow {
         let mut keys: Vec<(u64, StoredKeyWindow)> = self
             .keys
             .iter()
             .map(|(key, rows)| (*key, rows.stored()))
             .collect();
         keys.sort_by_key(|(key, _)| *key);
-        keys
+        (self.forgotten, keys)
     }
 
-    fn restore(&mut self, stored: Vec<(u64, StoredKeyWindow)>) {
+    fn restore(&mut self, (forgotten, stored): StoredWindow) {
+        self.forgotten = forgotten;
         self.keys = stored
             .into_par_iter()
             .map(|(key, rows)| (key, KeyWindow::of_stored(rows)))

@@ -1,5 +1,5 @@
-//! Which rows of a file equal given rows: cells are compared as they are written, numbers as numbers of
-//! 32 bits, for either file may have been through a program that keeps no more.
+//! Which rows of a file equal given rows: cells are compared as they are written, numbers as
+//! numbers of 32 bits, for either file may have been through a program that keeps no more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
@@ -38,8 +38,8 @@ impl WantedRows {
         self.rows.len()
     }
 
-    /// Returns the numbers of the rows of a file that equal one of these, counted from one; `None` if
-    /// it has not all of the columns.
+    /// Returns the numbers of the rows of a file that equal one of these, counted from one; `None`
+    /// if it has not all of the columns.
     ///
     /// # Errors
     /// It cannot be read.

@@ -1,7 +1,7 @@
 //! A stored model and rows to probabilities, verdicts and reasons.
 //!
-//! [`scorer::Scorer`] is a model that scores a table; [`rows`] does so for a file, piece by piece, and
-//! [`records`] reads JSON objects as they come from a log.
+//! [`scorer::Scorer`] is a model that scores a table; [`rows`] does so for a file, piece by piece,
+//! and [`records`] reads JSON objects as they come from a log.
 
 pub mod attribution;
 pub mod held_rows;

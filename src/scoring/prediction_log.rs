@@ -1,9 +1,10 @@
 //! What was asked of a model and what it told, kept so that it can be asked again.
 //!
-//! How: an entry holds the cells as the model read them, not the request, so that the same cells have
-//! to give the same bits. Entries stand one after the other in a segment, each with its length before
-//! it. A segment that is closed is compressed and named by the time of its first entry and the digest
-//! of its bytes; one that is open may end in the middle of an entry, which is then no entry.
+//! How: an entry holds the cells as the model read them, not the request, so that the same cells
+//! have to give the same bits. Entries stand one after the other in a segment, each with its length
+//! before it. A segment that is closed is compressed and named by the time of its first entry and
+//! the digest of its bytes; one that is open may end in the middle of an entry, which is then no
+//! entry.
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -74,8 +75,8 @@ pub struct PredictionEntry {
     pub left_out: Vec<String>,
     /// Rows that could not be read, from zero and in order: they had no cell to be scored by.
     pub unread: Vec<u32>,
-    /// Of every row the probability that was told; none of one that could not be scored. Why it could
-    /// not is not kept, since that may quote a cell.
+    /// Of every row the probability that was told; none of one that could not be scored. Why it
+    /// could not is not kept, since that may quote a cell.
     pub probabilities: Vec<Option<f64>>,
     /// Of every row whether it was an alarm.
     pub alarms: Vec<bool>,
@@ -193,8 +194,8 @@ impl PredictionEntry {
         })
     }
 
-    /// Asks the model again, and counts what came of it. `told` is given what differs: the row and what
-    /// is told now.
+    /// Asks the model again, and counts what came of it. `told` is given what differs: the row and
+    /// what is told now.
     pub fn replay(
         &self,
         scorer: &Scorer,

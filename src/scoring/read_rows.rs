@@ -1,7 +1,7 @@
 //! Rows as a model reads them: the cells of its columns, and what is wrong with single rows.
 //!
-//! Tables and records become the same thing here, cell by cell by the rules of `frame::cell`, so that
-//! a row gets the same verdict wherever it comes from.
+//! Tables and records become the same thing here, cell by cell by the rules of `frame::cell`, so
+//! that a row gets the same verdict wherever it comes from.
 
 use crate::frame::cell::{MISSING, is_missing, is_too_large, read_number};
 use crate::frame::table::{ColumnType, Table, TableError};

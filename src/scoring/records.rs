@@ -1,12 +1,13 @@
 //! Records to rows: JSON objects, cells by the name of their column, as they come from a log.
 //!
 //! How: a record is read once, straight into the columns of the model; what the model does not need
-//! is passed over without being kept. The rules are those of NDJSON files (`source::ndjson`): what is
-//! nested has a name with dots, a list is its JSON text, a key may stand once.
+//! is passed over without being kept. The rules are those of NDJSON files (`source::ndjson`): what
+//! is nested has a name with dots, a list is its JSON text, a key may stand once.
 //!
-//! A record may lack a column that was missing in training, too. One that never was is asked for by
-//! name, in each record by itself: so a record gets the same verdict whichever others stand beside
-//! it, and a log whose fields were renamed is not scored as if they were empty.
+//! A record may lack a column that was missing in training, too. One that never was, or that is a
+//! feature over the past, is asked for by name, in each record by itself: so a record gets the same
+//! verdict whichever others stand beside it, and a log whose fields were renamed is not scored as
+//! if they were empty.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -28,20 +29,25 @@ const NAMED: usize = 5;
 #[derive(Debug)]
 pub struct RecordLayout {
     inputs: Vec<RequiredColumn>,
+    /// Of every column whether a record may lack it.
+    may_lack: Vec<bool>,
     places: HashMap<String, usize, RandomState>,
     /// The objects that hold columns, by their path.
     folders: HashSet<String, RandomState>,
 }
 
 impl RecordLayout {
-    /// Looks for these columns.
-    pub fn new(inputs: &[RequiredColumn]) -> Self {
+    /// Looks for these columns. Those that `is_asked_for` names a record may not lack, even if they
+    /// were missing in training.
+    pub fn new(inputs: &[RequiredColumn], is_asked_for: impl Fn(&str) -> bool) -> Self {
+        let may_lack = |input: &RequiredColumn| input.missing > 0 && !is_asked_for(&input.name);
         let names = inputs.iter().map(|input| input.name.as_str());
         let dots = names
             .clone()
             .flat_map(|name| name.match_indices('.').map(move |(at, _)| &name[..at]));
         Self {
             inputs: inputs.to_vec(),
+            may_lack: inputs.iter().map(may_lack).collect(),
             folders: dots.map(str::to_owned).collect(),
             places: names.map(str::to_owned).zip(0..).collect(),
         }
@@ -194,17 +200,21 @@ impl RecordReader<'_> {
     /// Ends a row: what it lacks is missing, or missed.
     fn end_row(&mut self) {
         let number = self.rows.len();
-        let inputs = &self.layout.inputs;
-        let is_missed = |at: &usize| self.given[*at] != number && inputs[*at].missing == 0;
+        let (inputs, may_lack) = (&self.layout.inputs, &self.layout.may_lack);
+        let is_missed = |at: &usize| self.given[*at] != number && !may_lack[*at];
         if !self.given.contains(&number) {
             let why = "it has none of the columns that the model needs".to_owned();
             self.rows.errors[number - 1].get_or_insert(why);
         } else if (0..inputs.len()).any(|at| is_missed(&at)) {
-            let missed: Vec<&String> = (0..inputs.len())
-                .filter(is_missed)
-                .map(|at| &inputs[at].name)
-                .collect();
-            let why = missed_columns(&missed);
+            let missed = (0..inputs.len()).filter(is_missed);
+            let (never, past): (Vec<usize>, Vec<usize>) =
+                missed.partition(|at| inputs[*at].missing == 0);
+            let (at, because) = match never.is_empty() {
+                false => (never, "never missing in training"),
+                true => (past, "a feature over the past, which has to come along"),
+            };
+            let missed: Vec<&String> = at.iter().map(|at| &inputs[*at].name).collect();
+            let why = missed_columns(&missed, because);
             self.rows.errors[number - 1].get_or_insert(why);
         }
         self.finish_row();
@@ -237,14 +247,14 @@ impl RecordReader<'_> {
 }
 
 /// Says which columns a record has to have.
-fn missed_columns(missed: &[&String]) -> String {
+fn missed_columns(missed: &[&String], because: &str) -> String {
     let shown = in_backticks(missed.iter().take(NAMED).copied().collect::<Vec<_>>());
     let more = match missed.len().saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
     let verb = if missed.len() == 1 { "is" } else { "are" };
-    format!("{shown}{more} {verb} not there, and never missing in training")
+    format!("{shown}{more} {verb} not there, and {because}")
 }
 
 /// A cell as it is given: one reading of it, whether it stands in a record or a tensor.

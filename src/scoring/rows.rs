@@ -89,7 +89,12 @@ pub fn score<W: Write>(
             None => ReadRows::of_table(scorer.inputs(), &table)?,
             Some(past) => {
                 let added = past.push(&table)?;
-                ReadRows::of_table(scorer.inputs(), &with_windows(&table, &added)?)?
+                let rows = with_windows(&table, &added.table)?;
+                let mut read = ReadRows::of_table(scorer.inputs(), &rows)?;
+                for (row, why) in added.faults {
+                    read.errors[row].get_or_insert(why);
+                }
+                read
             }
         };
         let rows = match form {
@@ -133,7 +138,7 @@ fn windows(scorer: &Scorer, table: &Table) -> Result<Option<RollingStream>, Tabl
     }
     let no_rows = table.slice(0, 0);
     let mut past = RollingStream::new(features.clone());
-    let none = past.push(&no_rows)?;
+    let none = past.push(&no_rows)?.table;
     scorer.check(&with_windows(&no_rows, &none)?)?;
     Ok(Some(past))
 }

@@ -17,6 +17,7 @@ use crate::model::bundle::ModelBundle;
 use crate::model::error::ModelError;
 use crate::model::scores::Scores;
 use crate::prep::preprocessor::RequiredColumn;
+use crate::rolling::definition::RollingFeatures;
 use crate::scoring::attribution::{TopContributions, top_contributions};
 use crate::scoring::read_rows::ReadRows;
 use crate::scoring::records::RecordLayout;
@@ -77,7 +78,11 @@ impl Scorer {
 
     /// Makes a scorer of a model.
     pub fn new(bundle: ModelBundle) -> Self {
-        let layout = RecordLayout::new(bundle.preprocessor.inputs());
+        let preprocessor = &bundle.preprocessor;
+        let windows = preprocessor.windows.iter();
+        let past: Vec<String> = windows.flat_map(RollingFeatures::names).collect();
+        let is_past = |name: &str| past.iter().any(|column| column == name);
+        let layout = RecordLayout::new(preprocessor.inputs(), is_past);
         Self { bundle, layout }
     }
 

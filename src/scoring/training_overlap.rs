@@ -5,8 +5,8 @@ use crate::prep::seen::RowSeen;
 use crate::scoring::read_rows::ReadRows;
 use crate::scoring::scorer::{ScoreError, Scorer};
 
-/// How many rows of a table a model was trained on: rows that equal one of its training rows in every
-/// column that it uses, cells read as for scoring.
+/// How many rows of a table a model was trained on: rows that equal one of its training rows in
+/// every column that it uses, cells read as for scoring.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TrainingOverlap {
     /// Rows that it was trained on.
@@ -16,8 +16,8 @@ pub struct TrainingOverlap {
     pub not_known: usize,
 }
 
-/// Counts the rows that a model was trained on; the cells of the table are text. `None` of models that
-/// remember none.
+/// Counts the rows that a model was trained on; the cells of the table are text. `None` of models
+/// that remember none.
 ///
 /// # Errors
 /// A column that the model uses is not there.

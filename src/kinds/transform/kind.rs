@@ -15,7 +15,7 @@ use crate::prep::error::PrepError;
 use crate::prep::labels::{OtherLabels, TargetMap, TargetRule, UNSEEN_CLASS};
 use crate::prep::preprocessor::{Preprocessor, PreprocessorSettings};
 use crate::profile::columns::Profile;
-use crate::profile::giveaway::Giveaway;
+use crate::profile::giveaway::{Giveaway, GiveawayReason};
 use crate::profile::nature::rising;
 use crate::profile::separation::{ClassTellings, LABELS, LabelProfiles, SAMPLE};
 use crate::profile::units::distinct_rows;
@@ -275,6 +275,16 @@ impl Stage for TransformStage {
         preprocessor.giveaways = self
             .giveaways(&train, preprocessor.target_map())
             .map_err(|error| of("train")(error.into()))?;
+        if let Some(input) = inputs.maybe("windows") {
+            let windows = windows(&input.bytes()?, &preprocessor)?;
+            if let Some(note) = overlap(&windows, &all_train, &all_test)? {
+                outputs.note(note);
+            }
+            preprocessor
+                .giveaways
+                .retain(|found| !is_of_name(found, &windows));
+            preprocessor.windows = Some(windows);
+        }
         preprocessor.allowed.clone_from(&self.allow);
         if let Some(name) = self.allow.keys().find(|name| !train.has(name)) {
             let names = train.names();
@@ -282,13 +292,6 @@ impl Stage for TransformStage {
             return Err(StageError::Data(format!(
                 "allow: there is no column `{name}`: {help}"
             )));
-        }
-        if let Some(input) = inputs.maybe("windows") {
-            let windows = windows(&input.bytes()?, &preprocessor)?;
-            if let Some(note) = overlap(&windows, &all_train, &all_test)? {
-                outputs.note(note);
-            }
-            preprocessor.windows = Some(windows);
         }
         let written = preprocessor.written_labels(&train).map_err(of("train"))?;
         let labels = preprocessor.mapped(&written).map_err(of("train"))?;
@@ -316,6 +319,17 @@ impl Stage for TransformStage {
 /// Reads the features over the past, of which the model has to use some.
 fn windows(bytes: &[u8], preprocessor: &Preprocessor) -> Result<RollingFeatures, StageError> {
     let windows = RollingFeatures::decode(bytes)?;
+    if windows
+        .needed()
+        .into_iter()
+        .any(|name| name == preprocessor.target())
+    {
+        let why = format!(
+            "windows: they look at the labels in `{}`, which are not known of rows that are to be scored: leave that column out",
+            preprocessor.target()
+        );
+        return Err(StageError::Data(why));
+    }
     let names = windows.names();
     let mut inputs = preprocessor.inputs().iter();
     if inputs.any(|input| names.contains(&input.name)) {
@@ -325,13 +339,24 @@ fn windows(bytes: &[u8], preprocessor: &Preprocessor) -> Result<RollingFeatures,
     Err(StageError::Data(why.to_owned()))
 }
 
+/// Whether a column is suspected for its name alone, which is put together of those that its window
+/// looks at: how many ports were asked is no port.
+fn is_of_name(found: &Giveaway, windows: &RollingFeatures) -> bool {
+    let by_name = [
+        GiveawayReason::FlowId,
+        GiveawayReason::Port,
+        GiveawayReason::TimeToLive,
+    ];
+    by_name.contains(&found.reason) && windows.names().contains(&found.column)
+}
+
 /// Says how many test rows came before the last training row: windows then hold rows of both sides.
 fn overlap(
     windows: &RollingFeatures,
     train: &Table,
     test: &Table,
 ) -> Result<Option<String>, StageError> {
-    let (train, test) = (times(train, &windows.time)?, times(test, &windows.time)?);
+    let (train, test) = (times(train, windows)?, times(test, windows)?);
     let Some(last) = train.into_iter().flatten().max() else {
         return Ok(None);
     };

@@ -1,21 +1,20 @@
 //! `window`: features of a row over those that came before it.
 
-use crate::base::digest::Digest;
-use crate::frame::codec;
-use crate::frame::table::{ColumnType, Table, TableError};
-use crate::kinds::dataset::{Dataset, DatasetWriter, PartWork, read_kept};
+use crate::base::nearest::suggest;
+use crate::frame::table::ColumnType;
+use crate::kinds::dataset::Dataset;
 use crate::kinds::duration::{LENGTHS, seconds};
+use crate::kinds::window::work::tell_parts;
+use crate::profile::nature::is_annotation;
 use crate::rolling::definition::{RollingFeatures, RollingWindow, WindowMeasure, WindowReach};
 use crate::rolling::reader::no_numbers;
-use crate::rolling::stream::{RollingStream, tell_length};
 use crate::stage::context::StageContext;
-use crate::stage::declare::{ParamField, params};
+use crate::stage::declare::{ParamField, choices, params};
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
 use crate::stage::param::{ParamError, ParamStep, ParamType, Value, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
-use crate::stage::sub_action::SubAction;
 
 /// The kind.
 pub const KIND: StageKind = StageKind {
@@ -109,6 +108,9 @@ params! {
         /// clock of the windows is the latest time so far: a row that is logged late counts when it
         /// comes.
         time: String = required;
+        /// How numbers in it count from 1970, in seconds, thousandths or millionths: also those of
+        /// raw rows that the model is asked about, where the column was made times.
+        epoch: EpochUnit = "s";
         /// By how much a row may be behind the latest time before it; one that is further behind is
         /// refused, as one of the two is wrong then.
         late: String = "1d";
@@ -116,6 +118,20 @@ params! {
         windows: Vec<Option<WindowParams>> = required;
     }
 }
+
+/// What numbers of a column of times count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EpochUnit {
+    Seconds,
+    Thousandths,
+    Millionths,
+}
+
+choices!(EpochUnit {
+    "s" => EpochUnit::Seconds,
+    "ms" => EpochUnit::Thousandths,
+    "us" => EpochUnit::Millionths,
+});
 
 struct WindowStage {
     features: RollingFeatures,
@@ -145,7 +161,12 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
         let help = "name one, such as `{by: [src], over: [10s], count: true}`";
         faults.push(ParamError::new(&["windows"], "there is no window", help));
     }
-    let features = RollingFeatures::new(params.time, late, windows);
+    let digits = match params.epoch {
+        EpochUnit::Seconds => 0,
+        EpochUnit::Thousandths => 3,
+        EpochUnit::Millionths => 6,
+    };
+    let features = RollingFeatures::new(params.time, digits, late, windows);
     let mut names = features.names();
     names.sort_unstable();
     if let Some(twice) = names.windows(2).find(|pair| pair[0] == pair[1]) {
@@ -243,54 +264,18 @@ impl Stage for WindowStage {
     ) -> Result<(), StageError> {
         let data = Dataset::open(inputs.one("data"))?;
         self.check(&data.index.columns)?;
-        let definition = self.features.encode();
-        let mut written = DatasetWriter::default();
-        let mut before: Option<Digest> = None;
-        let parts = data.all();
-        for at in &parts {
-            (context.progress)(*at as u64, parts.len() as u64, "parts of the table");
-            let work = PartWork {
-                kind: "window",
-                name: "part".to_owned(),
-                parts: std::slice::from_ref(at),
-            };
-            let with = |_: usize, part: SubAction| {
-                part.with("windows", Digest::of(&definition))
-                    .with("before", before)
-            };
-            let kept = data.each(work, &with, context, &|_, table| {
-                let stream = match before {
-                    None => RollingStream::new(self.features.clone()),
-                    Some(digest) => {
-                        let bytes = context.memo.fetch(&digest);
-                        let bytes = bytes.map_err(|error| TableError(error.to_string()))?;
-                        RollingStream::decode(self.features.clone(), &bytes)?
-                    }
-                };
-                blobs(stream, table)
-            })?;
-            let [table, rows, summary] = kept[0].as_slice() else {
-                unreachable!("three blobs are kept of a part")
-            };
-            let (count, columns): (u64, Vec<(String, ColumnType)>) = read_kept(summary, context)?;
-            written.add(*table, count, columns);
-            before = Some(rows.digest);
+        let told = tell_parts(&self.features, &data, outputs, context)?;
+        for line in told {
+            outputs.note(line);
         }
-        let index = written.finish(outputs, "data", context)?;
-        if let Some(digest) = before {
-            let bytes = context.memo.fetch(&digest)?;
-            let stream = RollingStream::decode(self.features.clone(), &bytes)?;
-            let behind = match stream.latest_ms {
-                0 => "in order of time".to_owned(),
-                ms => format!("at most {} behind the latest time", tell_length(ms)),
-            };
-            let added = self.features.names().len();
-            outputs.note(format!(
-                "{added} columns are added to {} rows, which came {behind}",
-                index.rows()
-            ));
+        for name in self.features.needed() {
+            if is_annotation(name) {
+                outputs.note(format!(
+                    "`{name}` is called like a label: what is computed of it is not known of a row that is to be scored"
+                ));
+            }
         }
-        outputs.bytes("windows", definition);
+        outputs.bytes("windows", self.features.encode());
         Ok(())
     }
 }
@@ -306,7 +291,7 @@ impl WindowStage {
         }
         let known = || columns.iter().map(|(column, _)| column.as_str());
         if let Some(name) = self.features.needed().into_iter().find(|name| !has(name)) {
-            let help = crate::base::nearest::suggest(name, known()).unwrap_or_default();
+            let help = suggest(name, known()).unwrap_or_default();
             let why = format!("there is no column `{name}`: {help}");
             return Err(StageError::Data(why));
         }
@@ -319,17 +304,4 @@ impl WindowStage {
         }
         Ok(())
     }
-}
-
-/// Returns what is kept of a part: its rows with what is added, what is remembered after them, and
-/// how many rows and which columns there are.
-fn blobs(mut stream: RollingStream, table: &Table) -> Result<Vec<Vec<u8>>, TableError> {
-    let added = stream.push(table)?;
-    let whole = table.beside(&added)?;
-    let summary = (whole.height() as u64, whole.columns()?);
-    Ok(vec![
-        codec::encode(&whole)?,
-        stream.encode(),
-        serde_json::to_vec(&summary).expect("plain data serialises"),
-    ])
 }

@@ -115,6 +115,80 @@ fn windows_that_reach_across_a_split_are_told() {
 }
 
 #[test]
+fn a_row_without_a_time_is_told_and_spoils_no_other() {
+    let world = World::new();
+    world.write("conn.csv", log(1500, 0.0, 3));
+    world.write("p.yaml", PIPELINE);
+    world.ok(&["run", "p.yaml"]);
+    let rows = "ts,src,port,bytes\n1,10.0.0.1,53,7\nsoon,10.0.0.1,53,7\n2,10.0.0.1,53,7\n";
+    world.write("raw.csv", rows);
+    let told = world.netsec(&["predict", "train.model", "raw.csv", "-o", "scored.csv"]);
+    assert_eq!(told.code, 4, "{}", told.stderr);
+    let scored = std::fs::read_to_string(world.root().join("scored.csv")).unwrap();
+    let lines: Vec<&str> = scored.lines().collect();
+    assert!(
+        lines[2].ends_with("\"\"\"soon\"\" in `ts` is no time\""),
+        "{scored}"
+    );
+    assert!(
+        lines[1].ends_with(',') && lines[3].ends_with(','),
+        "{scored}"
+    );
+    // A record without the features is no quiet row.
+    let told = world
+        .netsec(&["model", "explain", "train.model", "raw.csv"])
+        .stderr;
+    assert!(told.contains("a feature over the past"), "{told}");
+}
+
+#[test]
+fn numbers_in_thousandths_are_read_as_they_were() {
+    let world = World::new();
+    let in_ms = |text: String| -> String {
+        let line = |line: &str| match line.split_once(',') {
+            Some((time, rest)) if time != "ts" => {
+                let seconds: f64 = time.parse().unwrap();
+                format!("{},{rest}\n", (seconds * 1000.0).round() as i64)
+            }
+            _ => format!("{line}\n"),
+        };
+        text.lines().map(line).collect()
+    };
+    world.write("conn.csv", in_ms(log(1500, 0.0, 3)));
+    let typed = PIPELINE.replace("epoch_s", "epoch_ms");
+    world.write(
+        "p.yaml",
+        typed.replace("time: ts\n", "time: ts\n      epoch: ms\n"),
+    );
+    world.ok(&["run", "p.yaml"]);
+    world.write("raw.csv", in_ms(log(1500, 0.0, 3)));
+    let raw = world.ok(&["predict", "train.model", "raw.csv"]);
+    world.write("with.csv", world.ok(&["cat", "past.data"]));
+    let with = world.ok(&["predict", "train.model", "with.csv"]);
+    let verdicts = |text: &str| -> Vec<String> {
+        let last = |line: &str| line.rsplitn(4, ',').take(3).collect::<Vec<_>>().join(",");
+        text.lines().map(last).collect()
+    };
+    assert_eq!(verdicts(&raw), verdicts(&with));
+}
+
+#[test]
+fn windows_do_not_look_at_labels() {
+    let world = World::new();
+    world.write("conn.csv", log(1500, 0.0, 3));
+    world.write(
+        "p.yaml",
+        PIPELINE.replace("distinct: [port]", "share: [label]"),
+    );
+    let told = world.netsec(&["run", "p.yaml"]).stderr;
+    assert!(told.contains("`label` is called like a label"), "{told}");
+    assert!(
+        told.contains("windows: they look at the labels in `label`"),
+        "{told}"
+    );
+}
+
+#[test]
 fn what_is_added_to_a_log_is_all_that_is_computed() {
     let world = World::new();
     let (rows, more) = (log(160_000, 0.0, 3), log(400, 160_000.0, 4));
@@ -135,9 +209,10 @@ fn what_is_added_to_a_log_is_all_that_is_computed() {
     world.ok(&["run", "p.yaml"]);
     let logs = std::fs::read_dir(world.root().join("cache/runs")).unwrap();
     let mut logs: Vec<_> = logs.map(|log| log.unwrap().path()).collect();
+    logs.retain(|log| log.extension().is_some_and(|form| form == "jsonl"));
     logs.sort_by_key(|log| std::fs::metadata(log).unwrap().modified().unwrap());
     let told = std::fs::read_to_string(logs.last().unwrap()).unwrap();
-    let is_made = |line: &&str| line.contains("part_finished") && line.contains("\"past\"");
+    let is_made = |line: &&str| line.contains("\"past\",\"part\":\"part-");
     assert_eq!(told.lines().filter(is_made).count(), 1, "{told}");
     let after = parts();
     assert_eq!(after[..before.len() - 1], before[..before.len() - 1]);

@@ -46,7 +46,7 @@ const NAMES: [&str; 11] = [
 ];
 
 fn features(windows: Vec<RollingWindow>) -> RollingFeatures {
-    RollingFeatures::new("ts".to_owned(), 86_400_000, windows)
+    RollingFeatures::new("ts".to_owned(), 0, 86_400_000, windows)
 }
 
 /// A row: when it came, in thousandths of a second, its host, port and bytes.
@@ -74,6 +74,13 @@ fn table(rows: &[Row], as_text: bool) -> Table {
         .unwrap()
 }
 
+/// What is told of rows that have a time each.
+fn told(stream: &mut RollingStream, rows: &Table) -> Table {
+    let told = stream.push(rows).unwrap();
+    assert_eq!(told.faults, []);
+    told.table
+}
+
 /// The cells of all columns, by their bits.
 fn cells(table: &Table) -> Vec<Vec<u64>> {
     let column = |name: &String| {
@@ -85,8 +92,8 @@ fn cells(table: &Table) -> Vec<Vec<u64>> {
 
 #[test]
 fn they_are_what_pandas_computes() {
-    let told = oracle("rolling.json");
-    let list = |name: &str| told[name].as_array().unwrap();
+    let theirs_all = oracle("rolling.json");
+    let list = |name: &str| theirs_all[name].as_array().unwrap();
     let number = |cell: &Value| cell.as_f64().unwrap_or(f64::NAN);
     let column = |name: &str| list(name).iter().map(number).collect::<Vec<f64>>();
     let hosts = list("src")
@@ -102,9 +109,9 @@ fn they_are_what_pandas_computes() {
         ("7", WindowReach::Rows(7)),
     ] {
         let features = features(vec![window(reach, &["src"], key)]);
-        let found = RollingStream::new(features.clone()).push(&rows).unwrap();
+        let found = told(&mut RollingStream::new(features.clone()), &rows);
         for (name, feature) in NAMES.iter().zip(features.names()) {
-            let theirs = told[key][*name].as_array().unwrap();
+            let theirs = theirs_all[key][*name].as_array().unwrap();
             let ours = found.numbers(&feature).unwrap();
             for (row, (ours, theirs)) in ours.iter().zip(theirs).enumerate() {
                 let theirs = number(theirs);
@@ -152,28 +159,28 @@ proptest! {
     #[test]
     fn the_features_of_a_prefix_are_the_prefix_of_the_features(rows in rows(), cut in 0_usize..80) {
         let cut = cut.min(rows.len());
-        let whole = RollingStream::new(features(windows())).push(&table(&rows, false)).unwrap();
-        let first = RollingStream::new(features(windows())).push(&table(&rows[..cut], false)).unwrap();
+        let whole = told(&mut RollingStream::new(features(windows())), &table(&rows, false));
+        let first = told(&mut RollingStream::new(features(windows())), &table(&rows[..cut], false));
         prop_assert_eq!(cells(&first), cells(&whole.slice(0, cut)));
     }
 
     #[test]
     fn pieces_of_text_with_what_was_stored_between_them_tell_the_same(rows in rows(), cuts in prop::collection::vec(0_usize..30, 0..6)) {
-        let whole = RollingStream::new(features(windows())).push(&table(&rows, false)).unwrap();
+        let whole = told(&mut RollingStream::new(features(windows())), &table(&rows, false));
         let mut stream = RollingStream::new(features(windows()));
-        let (mut from, mut told) = (0, Vec::new());
+        let (mut from, mut pieces) = (0, Vec::new());
         for rows_of_piece in cuts.into_iter().chain([rows.len()]) {
             let to = (from + rows_of_piece).min(rows.len());
-            told.push(stream.push(&table(&rows[from..to], true)).unwrap());
+            pieces.push(told(&mut stream, &table(&rows[from..to], true)));
             from = to;
             stream = RollingStream::decode(features(windows()), &stream.encode()).unwrap();
         }
-        prop_assert_eq!(cells(&Table::stacked(&told).unwrap()), cells(&whole));
+        prop_assert_eq!(cells(&Table::stacked(&pieces).unwrap()), cells(&whole));
     }
 
     #[test]
     fn a_window_holds_what_lies_within_it(rows in rows()) {
-        let found = RollingStream::new(features(windows())).push(&table(&rows, false)).unwrap();
+        let found = told(&mut RollingStream::new(features(windows())), &table(&rows, false));
         let count = found.numbers("count per src in 7s").unwrap();
         let sum = found.numbers("sum bytes per src in 7s").unwrap();
         let mut clock = i64::MIN;
@@ -197,31 +204,66 @@ proptest! {
 }
 
 #[test]
-fn a_clock_that_leaps_is_told() {
-    let rows: [Row; 3] = [
+fn a_row_whose_time_cannot_be_is_in_no_window() {
+    let rows: [Row; 4] = [
         (1_000, 0, 0, None),
         (4_000_000_000_000, 0, 0, None),
         (2_000, 0, 0, None),
+        (4_000_000_001_000, 0, 0, None),
     ];
-    let told = RollingStream::new(features(windows())).push(&table(&rows, false));
-    let why = told.unwrap_err().0;
+    let told = RollingStream::new(features(windows()))
+        .push(&table(&rows, false))
+        .unwrap();
+    let [(2, why)] = told.faults.as_slice() else {
+        panic!("{:?}", told.faults)
+    };
     assert!(
         why.starts_with(
-            "row 3 has the time 1970-01-01T00:00:02.000Z in `ts`, 46296.3 days behind that of row 2"
+            "its time in `ts`, 1970-01-01T00:00:02.000Z, is 46296.3 days behind that of row 2"
         ),
         "{why}"
     );
-    let none = Table::of_texts("ts", vec![Some("soon".to_owned())]).unwrap();
-    let rows = none
-        .beside(
-            &table(&[(0, 0, 0, None)], false)
-                .without(&["ts".to_owned()])
-                .unwrap(),
-        )
+    let count = told.table.numbers("count per src in 7s").unwrap();
+    assert!(count[2].is_nan());
+    assert_eq!((count[0], count[1], count[3]), (1.0, 1.0, 2.0));
+    for (cell, why) in [
+        ("soon", "\"soon\" in `ts` is no time"),
+        (
+            "1700000000000",
+            "1700000000000 in `ts` is after the year 2262",
+        ),
+    ] {
+        let times = Table::of_texts("ts", vec![Some(cell.to_owned())]).unwrap();
+        let row = table(&[(0, 0, 0, None)], false);
+        let row = times
+            .beside(&row.without(&["ts".to_owned()]).unwrap())
+            .unwrap();
+        let told = RollingStream::new(features(windows())).push(&row).unwrap();
+        assert!(told.faults[0].1.starts_with(why), "{:?}", told.faults);
+    }
+}
+
+#[test]
+fn long_whole_numbers_are_told_apart() {
+    let hosts = ["9223372036854775807", "9223372036854775806"];
+    let column = |name: &str, cells: [&str; 2]| {
+        Table::of_texts(name, cells.map(|cell| Some(cell.to_owned())).to_vec()).unwrap()
+    };
+    let rows = column("ts", ["1", "2"])
+        .beside(&column("src", hosts))
         .unwrap();
-    let why = RollingStream::new(features(windows()))
-        .push(&rows)
-        .unwrap_err()
-        .0;
-    assert!(why.starts_with("row 1 has no time in `ts`"), "{why}");
+    let count = RollingWindow {
+        measures: vec![
+            WindowMeasure::Count,
+            WindowMeasure::Distinct("src".to_owned()),
+        ],
+        ..window(WindowReach::Rows(5), &["src"], "5 rows")
+    };
+    let all = RollingWindow {
+        by: Vec::new(),
+        ..count.clone()
+    };
+    let told = told(&mut RollingStream::new(features(vec![count, all])), &rows);
+    assert_eq!(told.numbers("count per src in 5 rows").unwrap(), [1.0, 1.0]);
+    assert_eq!(told.numbers("distinct src in 5 rows").unwrap(), [1.0, 2.0]);
 }

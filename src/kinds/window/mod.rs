@@ -1,0 +1,4 @@
+//! `window`: features of a row over those that came before it.
+
+pub mod kind;
+pub mod work;
