@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::error::ModelError;
 use crate::model::hyper::{HyperparameterRange, hyper, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
+use crate::stats::cholesky::CholeskyFactor;
 use crate::stats::logistic::{self, logistic};
 
 hypers! {
@@ -83,18 +84,7 @@ impl DesignMatrix {
         let width = w.len();
         let p = raw.mapv(logistic);
         let mut gradient = self.x.t().dot(&(&p - &self.y));
-        let mut hessian = Array2::<f64>::zeros((width, width));
-        for (rows, p) in self
-            .x
-            .axis_chunks_iter(Axis(0), BLOCK)
-            .zip(p.axis_chunks_iter(Axis(0), BLOCK))
-        {
-            let mut scaled = rows.to_owned();
-            for (mut row, p) in scaled.axis_iter_mut(Axis(0)).zip(p) {
-                row *= (p * (1.0 - p)).sqrt();
-            }
-            hessian += &scaled.t().dot(&scaled);
-        }
+        let mut hessian = curvature(self.x.view(), p.view());
         for at in 0..width - 1 {
             gradient[at] += self.alpha * w[at];
             hessian[[at, at]] += self.alpha;
@@ -112,7 +102,8 @@ impl DesignMatrix {
         loop {
             let mut damped = hessian.clone();
             damped.diag_mut().mapv_inplace(|cell| cell + ridge);
-            if let Some(direction) = solved(damped, &gradient) {
+            if let Some(factor) = CholeskyFactor::of(damped) {
+                let direction = factor.solved(&gradient);
                 let slope = gradient.dot(&direction);
                 return Some((direction, slope));
             }
@@ -128,40 +119,19 @@ impl DesignMatrix {
     }
 }
 
-/// Solves for a symmetric matrix by its Cholesky factor; `None` if it is not positive definite.
-fn solved(mut matrix: Array2<f64>, right: &Array1<f64>) -> Option<Array1<f64>> {
-    let width = right.len();
-    for column in 0..width {
-        let mut pivot = matrix[[column, column]];
-        for k in 0..column {
-            pivot -= matrix[[column, k]] * matrix[[column, k]];
+/// Returns how the loss of rows bends with the weights: the sum of x xᵀ p (1 − p), p being the
+/// probability that each row is told.
+pub(crate) fn curvature(x: ArrayView2<'_, f64>, p: ArrayView1<'_, f64>) -> Array2<f64> {
+    let mut sums = Array2::<f64>::zeros((x.ncols(), x.ncols()));
+    let blocks = x.axis_chunks_iter(Axis(0), BLOCK);
+    for (rows, p) in blocks.zip(p.axis_chunks_iter(Axis(0), BLOCK)) {
+        let mut scaled = rows.to_owned();
+        for (mut row, p) in scaled.axis_iter_mut(Axis(0)).zip(p) {
+            row *= (p * (1.0 - p)).sqrt();
         }
-        if pivot.is_nan() || pivot <= matrix[[column, column]].abs() * 1e-14 {
-            return None;
-        }
-        let root = pivot.sqrt();
-        matrix[[column, column]] = root;
-        for row in column + 1..width {
-            let (upper, lower) = (
-                matrix.slice(ndarray::s![column, ..column]),
-                matrix.slice(ndarray::s![row, ..column]),
-            );
-            let sum = upper.dot(&lower);
-            matrix[[row, column]] = (matrix[[row, column]] - sum) / root;
-        }
+        sums += &scaled.t().dot(&scaled);
     }
-    let mut x = right.clone();
-    for row in 0..width {
-        let sum = matrix
-            .slice(ndarray::s![row, ..row])
-            .dot(&x.slice(ndarray::s![..row]));
-        x[row] = (x[row] - sum) / matrix[[row, row]];
-    }
-    for row in (0..width).rev() {
-        let sum: f64 = (row + 1..width).map(|k| matrix[[k, row]] * x[k]).sum();
-        x[row] = (x[row] - sum) / matrix[[row, row]];
-    }
-    Some(x)
+    sums
 }
 
 /// The loss or its slope is beyond all numbers.

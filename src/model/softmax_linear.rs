@@ -2,21 +2,33 @@
 //!
 //! How: Newton's method, where the step is found by conjugate gradients from products with the
 //! Hessian alone, each to an accuracy that grows as the optimum comes near (Nash, 2000; Dembo and
-//! Steihaug, 1983). The Hessian of all classes together would be too large to be held. Directions
-//! are divided by its diagonal, so that columns of other units do no harm.
+//! Steihaug, 1983). The Hessian of all classes together would be too large to be held; that of each
+//! class alone is factored, and directions are divided by it, so that columns that go together or
+//! have other units do no harm. A factor serves until the gradients need many products. What is
+//! added to the weights of all classes alike changes nothing that is told: directions are kept free
+//! of it, as the factors of single classes are not. Rows that the model is sure of hardly bend the
+//! loss and are left out of products; loss and gradient are those of all rows.
 
-use ndarray::{Array1, Array2, ArrayView2, Axis, Zip};
+use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip};
 use serde::{Deserialize, Serialize};
 
 use crate::model::error::ModelError;
 use crate::model::learner::FitTask;
-use crate::model::linear::{LogisticHypers, not_solved};
+use crate::model::linear::{LogisticHypers, curvature, not_solved};
+use crate::stats::cholesky::CholeskyFactor;
 use crate::stats::softmax::{self, softmax};
 
 /// The most steps.
 const STEPS: usize = 200;
 /// The most products with the Hessian for one step.
 const PRODUCTS: usize = 250;
+/// After so many products for a step the factors are made anew.
+const MANY: usize = 10;
+/// Factors of all classes have so many cells at most; beyond it directions are divided by the
+/// diagonal.
+const CELLS: usize = 1 << 24;
+/// A row bends the loss if the sum of p (1 − p) over its classes is above this.
+const SURE: f64 = 1e-5;
 /// It has converged when the gradient is this share of what it was, or a step lessens the loss by
 /// less than the other share of it.
 const ENOUGH: f64 = 1e-8;
@@ -102,17 +114,39 @@ impl SoftmaxProblem {
         sums.mapv(|sum| sum + penalty)
     }
 
-    /// Newton's step, about: as near as `accuracy` times the gradient.
-    fn step(&self, gradient: &Array2<f64>, p: &Array2<f64>, accuracy: f64) -> Array2<f64> {
-        let diagonal = self.diagonal(p);
+    /// Returns the rows that bend the loss, with the probabilities that they are told.
+    fn unsure(&self, p: &Array2<f64>) -> (Self, Array2<f64>) {
+        let spread = |row: &usize| p.row(*row).iter().map(|p| p * (1.0 - p)).sum::<f64>();
+        let rows: Vec<usize> = (0..p.nrows()).filter(|row| spread(row) > SURE).collect();
+        let unsure = Self {
+            x: self.x.select(Axis(0), &rows),
+            y: Vec::new(),
+            alpha: self.alpha,
+        };
+        (unsure, p.select(Axis(0), &rows))
+    }
+
+    /// Newton's step, about: as near as `accuracy` times the gradient. `divisor` is what directions
+    /// were divided by in the step before.
+    fn step(
+        &self,
+        gradient: &Array2<f64>,
+        p: &Array2<f64>,
+        accuracy: f64,
+        divisor: &mut Option<DirectionDivisor>,
+    ) -> Array2<f64> {
+        let (unsure, p) = self.unsure(p);
+        let divisor = divisor.get_or_insert_with(|| DirectionDivisor::of(&unsure, &p));
         let mut step = Array2::zeros(gradient.dim());
         let mut rest = gradient.clone();
-        let mut scaled = &rest / &diagonal;
+        let mut scaled = divisor.divided(&rest);
         let mut direction = scaled.clone();
         let mut length = dot(&rest, &scaled);
         let enough = accuracy * norm(gradient);
+        divisor.products = 0;
         for _ in 0..PRODUCTS {
-            let product = self.product(p, &direction);
+            divisor.products += 1;
+            let product = unsure.product(&p, &direction);
             let curve = dot(&direction, &product);
             if !(curve > 0.0 && curve.is_finite()) {
                 break;
@@ -123,12 +157,64 @@ impl SoftmaxProblem {
             if norm(&rest) <= enough {
                 break;
             }
-            scaled = &rest / &diagonal;
+            scaled = divisor.divided(&rest);
             let next = dot(&rest, &scaled);
             direction = &scaled + &(&direction * (next / length));
             length = next;
         }
         step
+    }
+}
+
+/// What directions are divided by: for each class the Hessian of its weights alone, or the diagonal
+/// of the whole.
+struct DirectionDivisor {
+    factors: Vec<CholeskyFactor>,
+    diagonal: Array2<f64>,
+    /// How many products the latest step took.
+    products: usize,
+}
+
+impl DirectionDivisor {
+    fn of(problem: &SoftmaxProblem, p: &Array2<f64>) -> Self {
+        let width = problem.x.ncols();
+        let factor = |p: ArrayView1<'_, f64>| {
+            let mut hessian = curvature(problem.x.view(), p);
+            let most = hessian.diag().iter().copied().fold(0.0, f64::max);
+            hessian.diag_mut().mapv_inplace(|cell| cell + 1e-12 * most);
+            let mut penalised = hessian.diag_mut();
+            let mut penalised = penalised.slice_mut(ndarray::s![..width - 1]);
+            penalised += problem.alpha;
+            CholeskyFactor::of(hessian)
+        };
+        let fits = width * width * p.ncols() <= CELLS;
+        let factors = match fits {
+            true => p.columns().into_iter().map(factor).collect(),
+            false => None,
+        };
+        Self {
+            factors: factors.unwrap_or_default(),
+            diagonal: problem.diagonal(p),
+            products: 0,
+        }
+    }
+
+    /// Divides, and takes out what would be added to all classes alike.
+    fn divided(&self, direction: &Array2<f64>) -> Array2<f64> {
+        let mut divided = direction / &self.diagonal;
+        for ((factor, from), mut to) in self
+            .factors
+            .iter()
+            .zip(direction.columns())
+            .zip(divided.columns_mut())
+        {
+            to.assign(&factor.solved(&from.to_owned()));
+        }
+        for mut row in divided.rows_mut() {
+            let mean = row.sum() / row.len() as f64;
+            row -= mean;
+        }
+        divided
     }
 }
 
@@ -155,7 +241,7 @@ pub(crate) fn fit(task: &FitTask<'_>) -> Result<SoftmaxLinear, ModelError> {
     };
     let mut w: Array2<f64> = Array2::zeros((problem.x.ncols(), told.len()));
     let mut loss = problem.loss(&w);
-    let mut first = None;
+    let (mut first, mut divisor) = (None, None);
     for _ in 0..STEPS {
         task.check()?;
         let p = problem.probabilities(&w);
@@ -169,7 +255,8 @@ pub(crate) fn fit(task: &FitTask<'_>) -> Result<SoftmaxLinear, ModelError> {
             break;
         }
         let accuracy = (size / at_first).sqrt().min(0.1);
-        let step = problem.step(&gradient, &p, accuracy);
+        divisor = divisor.filter(|divisor: &DirectionDivisor| divisor.products <= MANY);
+        let step = problem.step(&gradient, &p, accuracy, &mut divisor);
         let slope = dot(&gradient, &step);
         // Halved until the loss falls enough (Armijo, 1966).
         let (mut length, mut next) = (1.0, None);

@@ -4,6 +4,7 @@
 pub mod auc;
 pub mod bca;
 pub mod binomial;
+pub mod cholesky;
 pub mod distances;
 pub mod draws;
 pub mod hypothesis;
