@@ -14,6 +14,7 @@ use crate::cli::args_model::{
 };
 use crate::cli::args_serve::ServeArgs;
 use crate::cli::args_sync::SyncCommand;
+use crate::cli::args_watch::ModelWatchArgs;
 use crate::cli::args_whose::TargetScope;
 use crate::cli::exit::TABLE;
 
@@ -400,6 +401,9 @@ pub struct WatchArgs {
     /// Stop after this many runs
     #[arg(long, value_name = "N")]
     pub rounds: Option<u64>,
+    /// When a model is to be trained anew
+    #[command(flatten)]
+    pub model: ModelWatchArgs,
 }
 
 /// Cancel a stage.

@@ -7,21 +7,25 @@ use crate::app::workspace::{AppError, FileSnapshot, Workspace};
 use crate::base::cancel::Cancel;
 use crate::cli::args::WatchArgs;
 use crate::cli::exit::{Exit, of_stages};
+use crate::cli::watch_model::ModelWatch;
 use crate::cli::{interrupt, load, out, run};
 use crate::reporter::problem;
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Runs a pipeline, and again whenever a file or collection it reads has changed and is calm again.
+/// Runs a pipeline, and again whenever a file or collection it reads has changed and is calm again; or,
+/// where a model is watched, when that is to be trained anew.
 ///
 /// # Errors
-/// Ledger, store or disk failed; a pipeline or source that is wrong is told and waited for.
+/// Ledger, store or disk failed; what is watched of a model cannot be read. A pipeline or source that
+/// is wrong is told and waited for.
 pub fn watch(workspace: &Workspace, args: &WatchArgs) -> Result<Exit, AppError> {
     let cancel = Cancel::new();
     interrupt::listen(&cancel);
     let wish = load::wish(&args.part);
     let terms = run::plain_terms(&cancel);
+    let mut model = ModelWatch::of(workspace, &args.model)?;
     let mut exit = Exit::Done;
     for round in 1.. {
         let mut seen = workspace.glimpse(&args.file, None);
@@ -31,7 +35,11 @@ pub fn watch(workspace: &Workspace, args: &WatchArgs) -> Result<Exit, AppError> 
                 let (changed, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
                 let ended = std::thread::scope(|threads| {
                     // What lies outside is watched from before the run, so that nothing is missed.
-                    for stage in &loaded.pipeline.stages {
+                    let watched = match &model {
+                        None => loaded.pipeline.stages.as_slice(),
+                        Some(_) => &[],
+                    };
+                    for stage in watched {
                         let Some(outside) = stage.stage.outside() else {
                             continue;
                         };
@@ -64,8 +72,15 @@ pub fn watch(workspace: &Workspace, args: &WatchArgs) -> Result<Exit, AppError> 
                         None if is_last => Some(Ok(exit)),
                         None => {
                             out::say("watching: Ctrl-C ends it");
-                            let goes_on = wait_for_change(workspace, &seen, &cancel, &changed);
-                            (!goes_on).then_some(Ok(exit))
+                            let goes_on = match &mut model {
+                                Some(model) => model.wait(workspace, &cancel),
+                                None => Ok(wait_for_change(workspace, &seen, &cancel, &changed)),
+                            };
+                            match goes_on {
+                                Ok(true) => None,
+                                Ok(false) => Some(Ok(exit)),
+                                Err(error) => Some(Err(error)),
+                            }
                         }
                         ended => ended,
                     };

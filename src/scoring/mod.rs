@@ -5,9 +5,12 @@
 
 pub mod attribution;
 pub mod held_rows;
+pub mod live_drift;
+pub mod log_follower;
 pub mod prediction_log;
 pub mod read_rows;
 pub mod records;
+pub mod retraining;
 pub mod rows;
 pub mod scorer;
 pub mod training_overlap;

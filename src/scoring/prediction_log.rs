@@ -233,7 +233,7 @@ impl PredictionEntry {
     }
 
     /// Returns the cells of all columns that a model needs, if all were kept.
-    fn columns_for(&self, scorer: &Scorer) -> Option<Vec<ColumnCells>> {
+    pub(crate) fn columns_for(&self, scorer: &Scorer) -> Option<Vec<ColumnCells>> {
         let count = self.probabilities.len();
         let column = |input: &RequiredColumn| {
             let column = self.columns.iter().find(|known| known.name == input.name)?;

@@ -10,8 +10,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::scoring::live_drift::DriftWindow;
 use crate::scoring::scorer::RowVerdict;
-use crate::serve::live_drift::DriftWindow;
 use crate::serve::shadow::ShadowAgreement;
 
 /// The type of what `ServeMetrics::text` returns.

@@ -19,7 +19,6 @@ pub mod health;
 pub mod infer;
 pub mod invocations;
 pub mod invocations_forms;
-pub mod live_drift;
 pub mod log_writer;
 pub mod metrics;
 pub mod observer;

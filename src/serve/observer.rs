@@ -10,10 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::scoring::live_drift::{DriftWindow, LiveDrift};
 use crate::scoring::prediction_log::PredictionEntry;
 use crate::scoring::read_rows::ReadRows;
 use crate::scoring::scorer::RowVerdict;
-use crate::serve::live_drift::{DriftWindow, LiveDrift};
 use crate::serve::log_writer::LogWriter;
 use crate::serve::metrics::ObserverMetrics;
 use crate::serve::served_model::ServedModel;

@@ -1,6 +1,7 @@
 //! Statistics: tests, intervals, distances, areas under curves, draws. Numbers in, numbers out;
 //! tables and models are not known here.
 
+pub mod adwin;
 pub mod auc;
 pub mod bca;
 pub mod binomial;

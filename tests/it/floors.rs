@@ -52,7 +52,7 @@ const ROOMS: [(&str, &[&str]); 36] = [
     (
         "scoring",
         &[
-            "base", "stats", "frame", "rolling", "source", "prep", "model",
+            "base", "stats", "frame", "rolling", "source", "profile", "drift", "prep", "model",
         ],
     ),
     (

@@ -4,8 +4,8 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use serde_json::Value;
 
 use crate::dice::Dice;
-use crate::kinds::oracle;
 use crate::kinds::quality::sample;
+use crate::kinds::{numbers, oracle};
 use crate::world::{shared, skip};
 use netsec::drift::compare::{DriftThresholds, compare};
 use netsec::drift::report::DriftReport;
@@ -14,6 +14,7 @@ use netsec::frame::table::{ColumnType, Table};
 use netsec::profile::columns::Profile;
 use netsec::profile::leakage::head;
 use netsec::source::files::{Options, read};
+use netsec::stats::adwin::AdaptiveWindow;
 use netsec::stats::auc::auc;
 use netsec::stats::distances::{deviation, jensen_shannon, psi, wasserstein};
 use netsec::stats::hypothesis::{
@@ -436,5 +437,30 @@ fn splits_of_tables_of_every_shape_raise_no_more_alarms_than_they_may() {
     }
     if is_full {
         skip(&format!("nothing; {}", told.join(", ")));
+    }
+}
+
+#[test]
+fn changes_of_a_rate_are_seen_where_river_sees_them() {
+    let oracle = oracle("adwin.json");
+    for (name, told) in oracle["streams"].as_object().unwrap() {
+        let begun = || AdaptiveWindow::new(told["delta"].as_f64().unwrap());
+        let (mut window, mut is_over) = (begun(), false);
+        let (mut changes, mut widths) = (Vec::new(), Vec::new());
+        for (at, alarm) in told["alarms"].as_str().unwrap().bytes().enumerate() {
+            // River begins anew after each change.
+            if std::mem::take(&mut is_over) {
+                window = begun();
+            }
+            if let Some(change) = window.push(f64::from(alarm - b'0')) {
+                is_over = true;
+                changes.push(at as f64);
+                widths.push(change.count as f64);
+            }
+        }
+        assert_eq!(changes, numbers(&told["changes"]), "{name}");
+        assert_eq!(widths, numbers(&told["widths"]), "{name}");
+        let estimate = told["estimate"].as_f64().unwrap();
+        assert!((window.mean() - estimate).abs() < 1e-12, "{name}");
     }
 }

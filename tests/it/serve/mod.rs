@@ -6,3 +6,4 @@ pub(crate) mod client;
 mod fuzzed;
 mod refusals;
 mod reload;
+mod retraining;

@@ -1,0 +1,199 @@
+//! `netsec watch --model`: when a model in service is to be trained anew.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::app::workspace::{AppError, Workspace};
+use crate::base::cancel::Cancel;
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::digest::Digest;
+use crate::base::disk;
+use crate::base::name::RefName;
+use crate::cli::args_watch::ModelWatchArgs;
+use crate::cli::load_model::{decoded, named};
+use crate::cli::out;
+use crate::frame::cell::MISSING;
+use crate::kinds::duration::{LENGTHS, seconds};
+use crate::scoring::log_follower::LogFollower;
+use crate::scoring::prediction_log::PredictionLogError;
+use crate::scoring::retraining::{
+    AnalystVerdicts, RetrainingReason, RetrainingTerms, RetrainingWatch, read_verdicts,
+};
+use crate::scoring::scorer::Scorer;
+use crate::source::files::{self, Options};
+
+/// How often it is looked whether to stop.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Watches the model that a ref points at.
+pub(crate) struct ModelWatch<'a> {
+    args: &'a ModelWatchArgs,
+    target: RefName,
+    terms: RetrainingTerms,
+    log: Option<LogFollower>,
+    watched: Option<WatchedModel>,
+    /// When a reason was last told, in milliseconds since the Unix epoch.
+    told_ms: u64,
+}
+
+/// A model, and what is known of how it does.
+struct WatchedModel {
+    digest: Digest,
+    since_ms: u64,
+    scorer: Scorer,
+    watch: RetrainingWatch,
+}
+
+impl<'a> ModelWatch<'a> {
+    /// Begins to watch, if that is asked for.
+    ///
+    /// # Errors
+    /// What is asked for does not go together, or is not there.
+    pub(crate) fn of(
+        workspace: &Workspace,
+        args: &'a ModelWatchArgs,
+    ) -> Result<Option<Self>, AppError> {
+        let Some(target) = &args.model else {
+            return Ok(None);
+        };
+        let Some(name) = target.strip_prefix("ref:") else {
+            let why =
+                format!("`{target}` never changes: name a ref, such as `ref:champion/phishing`");
+            return Err(AppError::Usage(why));
+        };
+        let length = |text: &String| {
+            let seconds = seconds(text);
+            let why = || AppError::Usage(format!("`{text}` is no length of time: {LENGTHS}"));
+            seconds
+                .map(|seconds| (seconds * 1000.0) as u64)
+                .ok_or_else(why)
+        };
+        let terms = RetrainingTerms {
+            alert_rate: args.alert_rate,
+            drift_rows: args.drift_rows,
+            max_age_ms: args.max_age.as_ref().map(length).transpose()?,
+            min_precision: args.min_precision,
+        };
+        if terms == RetrainingTerms::default() {
+            let why = "say when the model is to be trained anew: by `--alert-rate`, `--drift-rows`, `--min-precision` or `--max-age`";
+            return Err(AppError::Usage(why.to_owned()));
+        }
+        if let Some(folder) = args.log.as_ref().filter(|folder| !folder.is_dir()) {
+            let why = format!(
+                "there is no log `{}`: `netsec serve --log FOLDER` writes one",
+                folder.display()
+            );
+            return Err(AppError::Usage(why));
+        }
+        let log = args.log.as_ref();
+        Ok(Some(Self {
+            args,
+            target: RefName::new(name).map_err(AppError::Usage)?,
+            terms,
+            log: log.map(|folder| LogFollower::new(workspace.root().join(folder))),
+            watched: None,
+            told_ms: 0,
+        }))
+    }
+
+    /// Waits until there is a reason to train anew, and tells it; false if it was stopped.
+    ///
+    /// # Errors
+    /// The log, the verdicts or the model cannot be read.
+    pub(crate) fn wait(
+        &mut self,
+        workspace: &Workspace,
+        cancel: &Cancel,
+    ) -> Result<bool, AppError> {
+        loop {
+            let reasons = self.look(workspace)?;
+            for reason in &reasons {
+                out::say(&format!("training anew: {reason}"));
+            }
+            if !reasons.is_empty() {
+                self.told_ms = SystemClock.now_ms();
+                return Ok(true);
+            }
+            let until = Instant::now() + Duration::from_secs(u64::from(self.args.every));
+            while Instant::now() < until {
+                if cancel.is_cancelled() {
+                    return Ok(false);
+                }
+                std::thread::sleep(PAUSE);
+            }
+        }
+    }
+
+    /// Looks once; returns the reasons to train anew.
+    fn look(&mut self, workspace: &Workspace) -> Result<Vec<RetrainingReason>, AppError> {
+        self.take_model(workspace)?;
+        let added = match &mut self.log {
+            Some(log) => log.look().map_err(log_error)?,
+            None => Vec::new(),
+        };
+        let Some(model) = &mut self.watched else {
+            return Ok(Vec::new());
+        };
+        let mut reasons = Vec::new();
+        for entry in added.iter().filter(|entry| entry.model == model.digest) {
+            reasons.extend(model.watch.add(entry, &model.scorer));
+        }
+        if let Some(path) = &self.args.verdicts {
+            let verdicts = verdicts(&workspace.root().join(path))?;
+            reasons.extend(model.watch.judge(&verdicts));
+        }
+        let since_ms = model.since_ms.max(self.told_ms);
+        let age_ms = SystemClock.now_ms().saturating_sub(since_ms);
+        reasons.extend(model.watch.age(age_ms));
+        Ok(reasons)
+    }
+
+    /// Takes up the model that the ref points at, if it is another one.
+    fn take_model(&mut self, workspace: &Workspace) -> Result<(), AppError> {
+        let state = workspace.reading()?.ledger.reference(&self.target)?;
+        let (Some(content), Some(last)) = (state.current(), state.moves.last()) else {
+            self.watched = None;
+            return Ok(());
+        };
+        let digest = content.digest;
+        if self
+            .watched
+            .as_ref()
+            .is_some_and(|model| model.digest == digest)
+        {
+            return Ok(());
+        }
+        let name = format!("ref:{}", self.target.as_str());
+        let scorer = Scorer::new(decoded(&name, workspace.fetch_file(&digest)?)?);
+        let watch = RetrainingWatch::new(self.terms, &scorer);
+        if let Some(why) = watch.unwatched() {
+            out::say(&format!(
+                "drift of {} is not watched: {why}",
+                digest.short()
+            ));
+        }
+        self.watched = Some(WatchedModel {
+            digest,
+            since_ms: last.at_ms,
+            scorer,
+            watch,
+        });
+        Ok(())
+    }
+}
+
+fn log_error(error: PredictionLogError) -> AppError {
+    AppError::Data(error.to_string())
+}
+
+/// Reads what analysts found; nothing of a file that is not there yet.
+fn verdicts(path: &Path) -> Result<AnalystVerdicts, AppError> {
+    if !path.exists() {
+        return Ok(AnalystVerdicts::new());
+    }
+    let name = path.display().to_string();
+    let table = files::read(disk::read(path)?, &Options::plain(&MISSING));
+    table
+        .and_then(|table| read_verdicts(&table))
+        .map_err(named(&name))
+}
