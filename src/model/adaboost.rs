@@ -29,6 +29,7 @@ pub const ADABOOST: LearnerOf<TreeEnsemble> = LearnerOf {
     size: Some(0),
     missing: true,
     monotone: false,
+    weights: true,
     is_novelty: false,
     fit: ada,
 };

@@ -33,6 +33,7 @@ pub const NAIVE_BAYES: LearnerOf<NaiveBayes> = LearnerOf {
     size: None,
     missing: false,
     monotone: false,
+    weights: true,
     is_novelty: false,
     fit,
 };
@@ -47,10 +48,18 @@ pub struct NaiveBayes {
 
 /// The rows of a class, and what they have in common.
 struct ClassMoments {
+    /// How much they count together.
     rows: f64,
     means: Vec<f64>,
     /// Mean squared differences to the means.
     variances: Vec<f64>,
+}
+
+impl ClassMoments {
+    /// What sums are divided by: of a class without rows they stay 0.
+    fn counted(&self) -> f64 {
+        if self.rows > 0.0 { self.rows } else { 1.0 }
+    }
 }
 
 /// Returns the moments of each class, from two passes over the rows.
@@ -62,26 +71,28 @@ fn moments(task: &FitTask<'_>) -> Vec<ClassMoments> {
         variances: vec![0.0; x.ncols()],
     };
     let mut classes: Vec<ClassMoments> = labels.counts().iter().map(|_| none()).collect();
-    for row in task.rows.iter().map(|row| *row as usize) {
+    for row in task.rows {
+        let (row, weight) = (*row as usize, task.data.weight(*row));
         let class = &mut classes[usize::from(labels.class(row))];
-        class.rows += 1.0;
+        class.rows += weight;
         for (sum, cell) in class.means.iter_mut().zip(x.row(row)) {
-            *sum += cell;
+            *sum += weight * cell;
         }
     }
     for class in &mut classes {
-        let rows = class.rows.max(1.0);
+        let rows = class.counted();
         class.means.iter_mut().for_each(|sum| *sum /= rows);
     }
-    for row in task.rows.iter().map(|row| *row as usize) {
+    for row in task.rows {
+        let (row, weight) = (*row as usize, task.data.weight(*row));
         let class = &mut classes[usize::from(labels.class(row))];
         let cells = class.means.iter().zip(x.row(row));
         for (sum, (mean, cell)) in class.variances.iter_mut().zip(cells) {
-            *sum += (cell - mean) * (cell - mean);
+            *sum += weight * (cell - mean) * (cell - mean);
         }
     }
     for class in &mut classes {
-        let rows = class.rows.max(1.0);
+        let rows = class.counted();
         class.variances.iter_mut().for_each(|sum| *sum /= rows);
     }
     classes
@@ -107,7 +118,7 @@ fn fit(task: &FitTask<'_>) -> Result<NaiveBayes, ModelError> {
     let BayesHypers { smoothing } = BayesHypers::of(task.setting);
     let classes = moments(task);
     let added = smoothing * largest_variance(&classes);
-    let rows = task.rows.len() as f64;
+    let rows: f64 = classes.iter().map(|class| class.rows).sum();
     let class = |class: ClassMoments| {
         if class.rows == 0.0 {
             let width = class.means.len();

@@ -15,6 +15,8 @@ pub struct TrainingSet {
     pub x: Array2<f64>,
     /// The class of each row.
     pub labels: Labels,
+    /// How much each row counts; empty where all count the same. Zero is nothing at all.
+    pub weights: Vec<f64>,
     /// Of every feature whether predictions may only rise (1) or fall (-1) with it; empty for none.
     pub directions: Vec<i8>,
     /// Of each row a digest of what it was made of, by which folds are dealt; empty where that is
@@ -38,6 +40,8 @@ pub struct HeldOutRows {
     pub x: Array2<f64>,
     /// Their classes.
     pub labels: Labels,
+    /// How much each counts; empty where all count the same.
+    pub weights: Vec<f64>,
 }
 
 impl TrainingSet {
@@ -63,6 +67,7 @@ impl TrainingSet {
         Ok(Self {
             x,
             labels,
+            weights: Vec::new(),
             directions: Vec::new(),
             origins: Vec::new(),
             hold_out_last: Vec::new(),
@@ -82,6 +87,16 @@ impl TrainingSet {
     pub fn fine_bins(&self) -> &BinnedRows<u16> {
         self.fine_bins
             .get_or_init(|| BinnedRows::new(self.x.view()))
+    }
+
+    /// Returns how much a row counts.
+    pub fn weight(&self, row: u32) -> f64 {
+        self.weights.get(row as usize).copied().unwrap_or(1.0)
+    }
+
+    /// Returns how much some rows count.
+    pub fn weights_of(&self, rows: &[u32]) -> Vec<f64> {
+        rows.iter().map(|row| self.weight(*row)).collect()
     }
 
     /// Returns all rows.

@@ -4,12 +4,12 @@ use crate::model::error::ModelError;
 use crate::model::hyper::{CLASS_WEIGHT, ClassWeight, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::model::tree_learner::{
-    CRITERION, FeatureShare, GrowthHypers, ImpurityMeasure, counts, max_depth, max_features,
+    CRITERION, FeatureShare, GrowthHypers, ImpurityMeasure, grow_forest, max_depth, max_features,
     members, min_leaf, rules,
 };
 use crate::trees::class_ensemble::ClassEnsemble;
 use crate::trees::ensemble::TreeEnsemble;
-use crate::trees::forest::{ForestSettings, fit, fit_classes as fit_forest};
+use crate::trees::forest::{ForestSettings, fit_classes as fit_forest};
 
 hypers! {
     /// Hyperparameters of a single tree.
@@ -30,6 +30,7 @@ pub const DECISION_TREE: LearnerOf<TreeEnsemble> = LearnerOf {
     size: None,
     missing: true,
     monotone: true,
+    weights: true,
     is_novelty: false,
     fit: decision_tree,
 };
@@ -51,8 +52,7 @@ fn settings(task: &FitTask<'_>, hypers: &TreeHypers) -> ForestSettings {
 fn decision_tree(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {
     let hypers = TreeHypers::of(task.setting);
     let forest = settings(task, &hypers);
-    let counts = counts(task, task.data.fine_bins(), hypers.class_weight);
-    Ok(task.grow(|growth| fit(task.data.fine_bins(), &counts, &forest, growth)))
+    Ok(grow_forest(task, &forest, hypers.class_weight))
 }
 
 /// Fits a tree of several classes.

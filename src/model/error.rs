@@ -30,6 +30,9 @@ pub enum ModelError {
          (`fold_by: stratified`, fewer `folds`)"
     )]
     OneClass(usize),
+    /// A learner has no use for weights of rows.
+    #[error("`{0}` lets every row count the same: leave it out, or `weight` of `transform`")]
+    NoWeights(&'static str),
     /// Predictions of several classes cannot be kept to the directions of features.
     #[error(
         "`monotone` keeps the probability of an attack to directions, and there are {0} classes: leave it out, or give all \

@@ -77,6 +77,7 @@ pub const GRADIENT_BOOSTING: LearnerOf<TreeEnsemble> = LearnerOf {
     size: Some(0),
     missing: true,
     monotone: true,
+    weights: true,
     is_novelty: false,
     fit: gradient_boosting,
 };
@@ -170,6 +171,10 @@ fn early_stopping(task: &FitTask<'_>, hypers: &BoostingHypers) -> (Vec<u32>, Opt
     let held = HeldOutRows {
         x: data.select(&held),
         labels: data.labels.select(&held),
+        weights: match data.weights.is_empty() {
+            true => Vec::new(),
+            false => data.weights_of(&held),
+        },
     };
     (grown, Some(held))
 }
@@ -177,9 +182,12 @@ fn early_stopping(task: &FitTask<'_>, hypers: &BoostingHypers) -> (Vec<u32>, Opt
 impl HeldOutRows {
     /// Returns them for trees, with what a row of each class weighs.
     fn weighed(self, weight: impl Fn(u16) -> f64) -> HeldOut {
-        let rows = self.labels.rows().iter();
+        let counts = |row: usize| self.weights.get(row).copied().unwrap_or(1.0);
+        let rows = self.labels.rows().iter().enumerate();
         HeldOut {
-            rows: rows.map(|class| (*class, weight(*class))).collect(),
+            rows: rows
+                .map(|(row, class)| (*class, weight(*class) * counts(row)))
+                .collect(),
             x: self.x,
         }
     }

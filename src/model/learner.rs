@@ -58,6 +58,8 @@ pub struct LearnerOf<M> {
     pub missing: bool,
     /// Whether it keeps to directions of features.
     pub monotone: bool,
+    /// Whether rows may count differently.
+    pub weights: bool,
     /// Whether it tells what is unlike the training rows, without telling attacks apart.
     pub is_novelty: bool,
     /// How it is fitted.
@@ -77,6 +79,7 @@ impl<M> LearnerOf<M> {
             size: self.size,
             missing: self.missing,
             monotone: self.monotone,
+            weights: self.weights,
             is_novelty: self.is_novelty,
             fit,
         }
@@ -98,6 +101,9 @@ impl<M> LearnerOf<M> {
         }
         if !self.is_novelty && (attacks == 0 || attacks == rows) {
             return Err(ModelError::OneClass(rows));
+        }
+        if !task.data.weights.is_empty() && !self.weights {
+            return Err(ModelError::NoWeights(self.name));
         }
         let classes = labels.classes();
         if !task.data.directions.is_empty() && !classes.are_two_sides() {

@@ -30,6 +30,7 @@ pub const LOGISTIC_REGRESSION: LearnerOf<LinearModel> = LearnerOf {
     size: None,
     missing: false,
     monotone: false,
+    weights: true,
     is_novelty: false,
     fit,
 };
@@ -54,6 +55,8 @@ pub struct LinearModel {
 struct DesignMatrix {
     x: Array2<f64>,
     y: Array1<f64>,
+    /// How much each row counts.
+    weights: Array1<f64>,
     alpha: f64,
 }
 
@@ -71,7 +74,8 @@ impl DesignMatrix {
         (
             raw.iter()
                 .zip(&self.y)
-                .map(|(raw, y)| logistic::loss(*raw, *y))
+                .zip(&self.weights)
+                .map(|((raw, y), weight)| weight * logistic::loss(*raw, *y))
                 .sum::<f64>()
                 + self.alpha * penalty / 2.0,
             raw,
@@ -83,8 +87,9 @@ impl DesignMatrix {
     fn step(&self, w: &Array1<f64>, raw: &Array1<f64>) -> Option<(Array1<f64>, f64)> {
         let width = w.len();
         let p = raw.mapv(logistic);
-        let mut gradient = self.x.t().dot(&(&p - &self.y));
-        let mut hessian = curvature(self.x.view(), p.view());
+        let mut gradient = self.x.t().dot(&((&p - &self.y) * &self.weights));
+        let bends = &self.weights * &p.mapv(|p| p * (1.0 - p));
+        let mut hessian = curvature(self.x.view(), bends.view());
         for at in 0..width - 1 {
             gradient[at] += self.alpha * w[at];
             hessian[[at, at]] += self.alpha;
@@ -119,15 +124,15 @@ impl DesignMatrix {
     }
 }
 
-/// Returns how the loss of rows bends with the weights: the sum of x xᵀ p (1 − p), p being the
-/// probability that each row is told.
-pub(crate) fn curvature(x: ArrayView2<'_, f64>, p: ArrayView1<'_, f64>) -> Array2<f64> {
+/// Returns how the loss of rows bends with the weights of features: the sum of x xᵀ b, b being how
+/// the loss of each row bends with what is told of it.
+pub(crate) fn curvature(x: ArrayView2<'_, f64>, bends: ArrayView1<'_, f64>) -> Array2<f64> {
     let mut sums = Array2::<f64>::zeros((x.ncols(), x.ncols()));
     let blocks = x.axis_chunks_iter(Axis(0), BLOCK);
-    for (rows, p) in blocks.zip(p.axis_chunks_iter(Axis(0), BLOCK)) {
+    for (rows, bends) in blocks.zip(bends.axis_chunks_iter(Axis(0), BLOCK)) {
         let mut scaled = rows.to_owned();
-        for (mut row, p) in scaled.axis_iter_mut(Axis(0)).zip(p) {
-            row *= (p * (1.0 - p)).sqrt();
+        for (mut row, bend) in scaled.axis_iter_mut(Axis(0)).zip(bends) {
+            row *= bend.sqrt();
         }
         sums += &scaled.t().dot(&scaled);
     }
@@ -149,6 +154,7 @@ fn fit(task: &FitTask<'_>) -> Result<LinearModel, ModelError> {
     let problem = DesignMatrix {
         x,
         y: Array1::from(task.data.labels.select(task.rows).targets()),
+        weights: Array1::from(task.data.weights_of(task.rows)),
         alpha: LogisticHypers::of(task.setting).alpha,
     };
     let mut w = Array1::zeros(problem.x.ncols());

@@ -44,6 +44,7 @@ pub const KNN: LearnerOf<NearestNeighbours> = LearnerOf {
     size: Some(0),
     missing: false,
     monotone: false,
+    weights: false,
     is_novelty: false,
     fit,
 };

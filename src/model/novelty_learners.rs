@@ -106,6 +106,7 @@ const fn novelty(
         size: None,
         missing: false,
         monotone: false,
+        weights: false,
         is_novelty: true,
         fit,
     }

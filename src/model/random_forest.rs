@@ -4,12 +4,12 @@ use crate::model::error::ModelError;
 use crate::model::hyper::{CLASS_WEIGHT, ClassWeight, hypers};
 use crate::model::learner::{FitTask, LearnerOf};
 use crate::model::tree_learner::{
-    CRITERION, FeatureShare, GrowthHypers, ImpurityMeasure, counts, max_depth, max_features,
+    CRITERION, FeatureShare, GrowthHypers, ImpurityMeasure, grow_forest, max_depth, max_features,
     members, min_leaf, rules, trees,
 };
 use crate::trees::class_ensemble::ClassEnsemble;
 use crate::trees::ensemble::TreeEnsemble;
-use crate::trees::forest::{ForestSettings, fit, fit_classes};
+use crate::trees::forest::{ForestSettings, fit_classes};
 use crate::trees::splits::TreeRules;
 
 hypers! {
@@ -32,6 +32,7 @@ pub const RANDOM_FOREST: LearnerOf<TreeEnsemble> = LearnerOf {
     size: Some(0),
     missing: true,
     monotone: true,
+    weights: true,
     is_novelty: false,
     fit: random_forest,
 };
@@ -44,6 +45,7 @@ pub const EXTRA_TREES: LearnerOf<TreeEnsemble> = LearnerOf {
     size: Some(0),
     missing: true,
     monotone: true,
+    weights: true,
     is_novelty: false,
     fit: extra_trees,
 };
@@ -69,8 +71,7 @@ fn settings(task: &FitTask<'_>, hypers: &ForestHypers, is_random: bool) -> Fores
 fn forest(task: &FitTask<'_>, is_random: bool) -> Result<TreeEnsemble, ModelError> {
     let hypers = ForestHypers::of(task.setting);
     let forest = settings(task, &hypers, is_random);
-    let counts = counts(task, task.data.fine_bins(), hypers.class_weight);
-    Ok(task.grow(|growth| fit(task.data.fine_bins(), &counts, &forest, growth)))
+    Ok(grow_forest(task, &forest, hypers.class_weight))
 }
 
 fn random_forest(task: &FitTask<'_>) -> Result<TreeEnsemble, ModelError> {

@@ -52,6 +52,8 @@ pub struct SoftmaxLinear {
 struct SoftmaxProblem {
     x: Array2<f64>,
     y: Vec<usize>,
+    /// How much each row counts.
+    weights: Array1<f64>,
     alpha: f64,
 }
 
@@ -67,9 +69,11 @@ impl SoftmaxProblem {
     /// The sum of the losses, −ln of the probability of the true class, and half the penalty.
     fn loss(&self, w: &Array2<f64>) -> f64 {
         let raw = self.x.dot(w);
-        let of_rows = raw.rows().into_iter().zip(&self.y);
+        let of_rows = raw.rows().into_iter().zip(&self.y).zip(&self.weights);
         let of_rows: f64 = of_rows
-            .map(|(row, class)| softmax::loss(row.as_slice().expect("a row in order"), *class))
+            .map(|((row, class), weight)| {
+                weight * softmax::loss(row.as_slice().expect("a row in order"), *class)
+            })
             .sum();
         let features = w.nrows() - 1;
         let squares: f64 = w.iter().take(features * w.ncols()).map(|w| w * w).sum();
@@ -87,8 +91,10 @@ impl SoftmaxProblem {
 
     fn gradient(&self, w: &Array2<f64>, p: &Array2<f64>) -> Array2<f64> {
         let mut apart = p.clone();
-        for (mut row, class) in apart.rows_mut().into_iter().zip(&self.y) {
+        let rows = apart.rows_mut().into_iter().zip(&self.y);
+        for ((mut row, class), weight) in rows.zip(&self.weights) {
             row[*class] -= 1.0;
+            row *= *weight;
         }
         self.penalised(self.x.t().dot(&apart), w)
     }
@@ -96,31 +102,41 @@ impl SoftmaxProblem {
     /// The Hessian times a direction.
     fn product(&self, p: &Array2<f64>, v: &Array2<f64>) -> Array2<f64> {
         let mut turned = self.x.dot(v);
-        for (mut row, p) in turned.rows_mut().into_iter().zip(p.rows()) {
+        let rows = turned.rows_mut().into_iter().zip(p.rows());
+        for ((mut row, p), weight) in rows.zip(&self.weights) {
             let mean = row.dot(&p);
             Zip::from(&mut row)
                 .and(&p)
-                .for_each(|cell, p| *cell = p * (*cell - mean));
+                .for_each(|cell, p| *cell = weight * p * (*cell - mean));
         }
         self.penalised(self.x.t().dot(&turned), v)
+    }
+
+    /// How the loss of each row bends with what is told of each class.
+    fn bends(&self, p: &Array2<f64>) -> Array2<f64> {
+        let mut bends = p.mapv(|p| p * (1.0 - p));
+        for (mut row, weight) in bends.rows_mut().into_iter().zip(&self.weights) {
+            row *= *weight;
+        }
+        bends
     }
 
     /// The diagonal of the Hessian.
     fn diagonal(&self, p: &Array2<f64>) -> Array2<f64> {
         let squared = self.x.mapv(|cell| cell * cell);
-        let spread = p.mapv(|p| p * (1.0 - p));
-        let sums = squared.t().dot(&spread);
+        let sums = squared.t().dot(&self.bends(p));
         let penalty = self.alpha.max(1e-12);
         sums.mapv(|sum| sum + penalty)
     }
 
     /// Returns the rows that bend the loss, with the probabilities that they are told.
     fn unsure(&self, p: &Array2<f64>) -> (Self, Array2<f64>) {
-        let spread = |row: &usize| p.row(*row).iter().map(|p| p * (1.0 - p)).sum::<f64>();
-        let rows: Vec<usize> = (0..p.nrows()).filter(|row| spread(row) > SURE).collect();
+        let spread = self.bends(p).sum_axis(Axis(1));
+        let rows: Vec<usize> = (0..p.nrows()).filter(|row| spread[*row] > SURE).collect();
         let unsure = Self {
             x: self.x.select(Axis(0), &rows),
             y: Vec::new(),
+            weights: self.weights.select(Axis(0), &rows),
             alpha: self.alpha,
         };
         (unsure, p.select(Axis(0), &rows))
@@ -178,8 +194,9 @@ struct DirectionDivisor {
 impl DirectionDivisor {
     fn of(problem: &SoftmaxProblem, p: &Array2<f64>) -> Self {
         let width = problem.x.ncols();
-        let factor = |p: ArrayView1<'_, f64>| {
-            let mut hessian = curvature(problem.x.view(), p);
+        let bends = problem.bends(p);
+        let factor = |bends: ArrayView1<'_, f64>| {
+            let mut hessian = curvature(problem.x.view(), bends);
             let most = hessian.diag().iter().copied().fold(0.0, f64::max);
             hessian.diag_mut().mapv_inplace(|cell| cell + 1e-12 * most);
             let mut penalised = hessian.diag_mut();
@@ -189,7 +206,7 @@ impl DirectionDivisor {
         };
         let fits = width * width * p.ncols() <= CELLS;
         let factors = match fits {
-            true => p.columns().into_iter().map(factor).collect(),
+            true => bends.columns().into_iter().map(factor).collect(),
             false => None,
         };
         Self {
@@ -237,6 +254,7 @@ pub(crate) fn fit(task: &FitTask<'_>) -> Result<SoftmaxLinear, ModelError> {
     let problem = SoftmaxProblem {
         x,
         y: labels.rows().iter().map(place).collect(),
+        weights: Array1::from(task.data.weights_of(task.rows)),
         alpha: LogisticHypers::of(task.setting).alpha,
     };
     let mut w: Array2<f64> = Array2::zeros((problem.x.ncols(), told.len()));

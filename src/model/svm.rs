@@ -60,6 +60,7 @@ pub const SVM: LearnerOf<SupportVectors> = LearnerOf {
     size: None,
     missing: false,
     monotone: false,
+    weights: true,
     is_novelty: false,
     fit,
 };
@@ -348,7 +349,9 @@ pub(crate) fn fit_targets(
         ClassWeight::Attack(weight) if *y > 0.0 => hypers.c * weight,
         ClassWeight::None | ClassWeight::Attack(_) => hypers.c,
     };
-    let most: Vec<f64> = y.iter().map(weigh).collect();
+    let counts = task.data.weights_of(task.rows);
+    let most = y.iter().map(weigh).zip(counts);
+    let most: Vec<f64> = most.map(|(most, counts)| most * counts).collect();
     let columns = x.t().as_standard_layout().to_owned();
     let room = (ROOM / (8 * y.len())).max(2);
     let mut kernel = KernelCache {

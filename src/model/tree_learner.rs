@@ -10,7 +10,7 @@ use crate::trees::bins::{BinCode, BinnedRows};
 use crate::trees::class_ensemble::ClassEnsemble;
 use crate::trees::class_members::ClassMembers;
 use crate::trees::ensemble::TreeEnsemble;
-use crate::trees::forest::GroupCounts;
+use crate::trees::forest::{ForestSettings, GroupCounts, fit, fit_counting};
 use crate::trees::splits::{SplitCriterion, TreeRules};
 
 pub(crate) const fn trees(default: f64, doc: &'static str) -> Hyperparameter {
@@ -106,7 +106,14 @@ pub(crate) fn counts<C: BinCode>(
         ClassWeight::Attack(weight) => [1.0, weight],
         ClassWeight::None => [1.0, 1.0],
     };
-    GroupCounts::of(bins, labels.rows(), task.rows, weight)
+    let counts = GroupCounts::of(bins, labels.rows(), task.rows, weight);
+    match task.data.weights.is_empty() {
+        true => counts,
+        false => {
+            let counting = task.data.weights_of(task.rows);
+            counts.counting(bins, labels.rows(), task.rows, &counting)
+        }
+    }
 }
 
 /// Rows of several classes as trees are grown from them.
@@ -129,7 +136,29 @@ pub(crate) fn members<C: BinCode>(
     };
     let attacks = labels.classes().attacks();
     let weights = counts.iter().zip(attacks).map(weigh).collect();
-    ClassMembers::of(bins, labels.rows(), task.rows, weights)
+    let members = ClassMembers::of(bins, labels.rows(), task.rows, weights);
+    match task.data.weights.is_empty() {
+        true => members,
+        false => {
+            let counting = task.data.weights_of(task.rows);
+            members.counting(bins, labels.rows(), task.rows, &counting)
+        }
+    }
+}
+
+/// Grows a forest of two classes.
+pub(crate) fn grow_forest(
+    task: &FitTask<'_>,
+    forest: &ForestSettings,
+    weight: ClassWeight,
+) -> TreeEnsemble {
+    let bins = task.data.fine_bins();
+    if task.data.weights.is_empty() {
+        let counts = counts(task, bins, weight);
+        return task.grow(|growth| fit(bins, &counts, forest, growth));
+    }
+    let members = members(task, bins, weight);
+    task.grow(|growth| fit_counting(bins, &members, forest, growth))
 }
 
 /// How trees are grown, whatever they are grown for.

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use ndarray::Array2;
 use serde::{Deserialize, Serialize};
 
+use crate::base::nearest::suggest;
 use crate::frame::labels::{Classes, Labels};
 use crate::frame::table::{ColumnType, Table, TableError};
 use crate::prep::cells::{CellKind, ColumnCells};
@@ -30,6 +31,8 @@ pub struct PreprocessorSettings {
     pub target: String,
     /// Which label means which class.
     pub labels: TargetRule,
+    /// The column that tells how much each training row counts, if one does.
+    pub weight: Option<String>,
     /// The steps, in order.
     pub steps: Vec<PrepStep>,
 }
@@ -125,6 +128,9 @@ pub struct Preprocessor {
     /// dealt by them. No part of a model.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     training_rows: Vec<u64>,
+    /// How much each training row counts; empty where all count the same. No part of a model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    weights: Vec<f64>,
     /// The names of what is needed and of what the steps add, once rows have come.
     #[serde(skip)]
     names: OnceLock<Arc<ColumnNames>>,
@@ -147,7 +153,7 @@ impl Preprocessor {
         for name in table
             .names()
             .into_iter()
-            .filter(|name| *name != settings.target)
+            .filter(|name| *name != settings.target && Some(name) != settings.weight.as_ref())
         {
             let kind = match table.column_type(&name)? {
                 ColumnType::Int | ColumnType::Float | ColumnType::Bool => CellKind::Number,
@@ -179,6 +185,10 @@ impl Preprocessor {
             windows: None,
             seen,
             training_rows: Vec::new(),
+            weights: match &settings.weight {
+                Some(column) => weights(table, column)?,
+                None => Vec::new(),
+            },
             names: OnceLock::new(),
         };
         let labels = fitted.mapped(&written)?;
@@ -243,11 +253,18 @@ impl Preprocessor {
         &self.training_rows
     }
 
+    /// Returns how much each training row counts; none where all count the same, and of
+    /// preprocessors in models.
+    pub fn weights(&self) -> &[f64] {
+        &self.weights
+    }
+
     /// Returns it without what only training needs.
     #[must_use]
     pub fn for_scoring(self) -> Self {
         Self {
             training_rows: Vec::new(),
+            weights: Vec::new(),
             ..self
         }
     }
@@ -491,6 +508,32 @@ impl Preprocessor {
             Some(fault) => Err(PrepError::NotStored(fault.to_owned())),
             None => Ok(self),
         }
+    }
+}
+
+/// Reads how much each row counts.
+fn weights(table: &Table, column: &str) -> Result<Vec<f64>, PrepError> {
+    if !table.has(column) {
+        let names = table.names();
+        let help = suggest(column, names.iter().map(String::as_str)).unwrap_or_default();
+        return Err(TableError(format!("weight: there is no column `{column}`: {help}")).into());
+    }
+    let weights = table.numbers(column)?;
+    let is_odd = |weight: &f64| !weight.is_finite() || *weight < 0.0;
+    if let Some(row) = weights.iter().position(is_odd) {
+        let shown = match weights[row] {
+            cell if cell.is_nan() => "is missing".to_owned(),
+            cell => format!("is {cell}"),
+        };
+        let why = format!(
+            "weight: `{column}` {shown} in row {}: a weight is a number from 0 on",
+            row + 1
+        );
+        return Err(TableError(why).into());
+    }
+    match weights.iter().any(|weight| *weight > 0.0) {
+        true => Ok(weights),
+        false => Err(TableError(format!("weight: `{column}` is 0 in all rows")).into()),
     }
 }
 

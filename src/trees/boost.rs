@@ -128,7 +128,7 @@ pub fn boost(
 
 /// A group with its rows, and how the logistic loss pulls at its raw score.
 fn pulled(counts: &GroupCounts, group: u32, rows: [u32; 2], raw: f64) -> WeightedGroup {
-    let [zero, one] = counts.weigh(rows);
+    let [zero, one] = counts.weigh(group, rows);
     let p = logistic(raw);
     WeightedGroup {
         group,

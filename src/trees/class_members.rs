@@ -1,5 +1,7 @@
 //! Rows of several classes by group.
 
+use std::collections::BTreeMap;
+
 use rand_chacha::ChaCha8Rng;
 
 use crate::stats::draws::below;
@@ -14,6 +16,8 @@ pub struct ClassMember {
     pub class: u16,
     /// How many they are.
     pub n: u32,
+    /// What one of them weighs, in the mean.
+    each: f64,
     /// What they weigh together.
     pub weight: f64,
 }
@@ -45,11 +49,38 @@ impl ClassMembers {
                 group,
                 class,
                 n,
+                each: weight[usize::from(class)],
                 weight: f64::from(n) * weight[usize::from(class)],
             }
         };
         let members = keys.chunk_by(|a, b| a == b).map(member).collect();
         Self { members, weight }
+    }
+
+    /// Lets rows count differently: as much as `counts` says, row by row. Rows of one group and one
+    /// class are one to a tree, and count as much as they do together.
+    #[must_use]
+    pub fn counting<C: BinCode>(
+        mut self,
+        bins: &BinnedRows<C>,
+        classes: &[u16],
+        rows: &[u32],
+        counts: &[f64],
+    ) -> Self {
+        let places = self.members.iter().zip(0_usize..);
+        let places: BTreeMap<(u32, u16), usize> = places
+            .map(|(member, at)| ((member.group, member.class), at))
+            .collect();
+        let mut sums = vec![0.0; self.members.len()];
+        for (row, count) in rows.iter().zip(counts) {
+            let key = (bins.group[*row as usize], classes[*row as usize]);
+            sums[places[&key]] += count;
+        }
+        for (member, sum) in self.members.iter_mut().zip(sums) {
+            member.weight = sum * member.each;
+            member.each = member.weight / f64::from(member.n);
+        }
+        self
     }
 
     /// Returns how many classes there are, with those that have no rows.
@@ -80,8 +111,8 @@ impl ClassMembers {
             .collect()
     }
 
-    fn with(&self, member: ClassMember, n: u32) -> Option<ClassMember> {
-        let weight = f64::from(n) * self.weight[usize::from(member.class)];
+    fn with(member: ClassMember, n: u32) -> Option<ClassMember> {
+        let weight = f64::from(n) * member.each;
         (n > 0).then_some(ClassMember {
             n,
             weight,
@@ -100,7 +131,7 @@ impl ClassMembers {
         }
         let members = self.members.iter().zip(drawn);
         members
-            .filter_map(|(member, n)| self.with(*member, n))
+            .filter_map(|(member, n)| Self::with(*member, n))
             .collect()
     }
 
@@ -119,7 +150,7 @@ impl ClassMembers {
                 wanted -= usize::from(is_taken);
                 taken += u32::from(is_taken);
             }
-            drawn.extend(self.with(*member, taken));
+            drawn.extend(Self::with(*member, taken));
         }
         drawn
     }

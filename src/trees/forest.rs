@@ -22,6 +22,9 @@ pub struct GroupCounts {
     pub rows: Vec<[u32; 2]>,
     /// The weight of a row of each class.
     pub weight: [f64; 2],
+    /// Where rows count differently, what a row of each class counts in the mean, by group; empty
+    /// where all count the same.
+    counting: Vec<[f64; 2]>,
 }
 
 impl GroupCounts {
@@ -40,17 +43,47 @@ impl GroupCounts {
         Self {
             rows: counts,
             weight,
+            counting: Vec::new(),
         }
+    }
+
+    /// Lets rows count differently: as much as `counts` says, row by row. Rows of one group and one
+    /// class are one to a tree, and count as much as they do together.
+    #[must_use]
+    pub fn counting<C: BinCode>(
+        mut self,
+        bins: &BinnedRows<C>,
+        classes: &[u16],
+        rows: &[u32],
+        counts: &[f64],
+    ) -> Self {
+        let mut sums = vec![[0.0; 2]; self.rows.len()];
+        for (row, count) in rows.iter().zip(counts) {
+            let class = usize::from(classes[*row as usize]);
+            sums[bins.group[*row as usize] as usize][class] += count;
+        }
+        for (sums, rows) in sums.iter_mut().zip(&self.rows) {
+            for class in [0, 1] {
+                sums[class] /= f64::from(rows[class].max(1));
+            }
+        }
+        self.counting = sums;
+        self
     }
 
     /// Returns what the rows of each class weigh, by group.
     pub fn weights(&self) -> Vec<[f64; 2]> {
-        self.rows.iter().map(|rows| self.weigh(*rows)).collect()
+        let groups = (0..).zip(&self.rows);
+        groups
+            .map(|(group, rows)| self.weigh(group, *rows))
+            .collect()
     }
 
-    /// Returns what rows of each class weigh.
-    pub fn weigh(&self, rows: [u32; 2]) -> [f64; 2] {
-        [0, 1].map(|class| f64::from(rows[class]) * self.weight[class])
+    /// Returns what so many rows of each class in a group weigh.
+    pub fn weigh(&self, group: u32, rows: [u32; 2]) -> [f64; 2] {
+        let counting = self.counting.get(group as usize);
+        let counting = counting.copied().unwrap_or([1.0; 2]);
+        [0, 1].map(|class| f64::from(rows[class]) * self.weight[class] * counting[class])
     }
 
     /// Returns the groups that have rows.
@@ -99,13 +132,13 @@ pub struct ForestSettings {
     pub rules: TreeRules,
 }
 
-/// Grows a forest that tells several classes apart, as one of two is grown.
-pub fn fit_classes(
+/// Grows the trees of a forest that tells several classes apart, as one of two is grown.
+fn grown(
     bins: &BinnedRows<u16>,
     members: &ClassMembers,
     forest: &ForestSettings,
     growth: &TreeGrowth<'_>,
-) -> ClassEnsemble {
+) -> Vec<ClassTree> {
     let growing = ClassGrower {
         bins,
         rules: &forest.rules,
@@ -121,13 +154,45 @@ pub fn fit_classes(
         };
         growing.grow(members, &mut random)
     };
-    let grown: Vec<ClassTree> = (0..forest.trees).into_par_iter().map(one).collect();
-    let (trees, shares) = grown
+    (0..forest.trees).into_par_iter().map(one).collect()
+}
+
+/// Grows a forest that tells several classes apart.
+pub fn fit_classes(
+    bins: &BinnedRows<u16>,
+    members: &ClassMembers,
+    forest: &ForestSettings,
+    growth: &TreeGrowth<'_>,
+) -> ClassEnsemble {
+    let (trees, shares) = grown(bins, members, forest, growth)
         .into_iter()
         .map(|grown| (grown.tree, grown.shares))
         .unzip();
     let classes = (members.classes(), members.told());
     ClassEnsemble::new(bins.features(), classes, trees, ClassLink::Mean(shares))
+}
+
+/// Grows a forest of two classes from rows that count differently: whole counts, by which `fit` goes,
+/// do not tell them.
+pub fn fit_counting(
+    bins: &BinnedRows<u16>,
+    members: &ClassMembers,
+    forest: &ForestSettings,
+    growth: &TreeGrowth<'_>,
+) -> TreeEnsemble {
+    let mut trees = Vec::with_capacity(forest.trees);
+    for ClassTree { mut tree, shares } in grown(bins, members, forest, growth) {
+        for leaf in tree.nodes.iter_mut().filter(|node| node.is_leaf()) {
+            leaf.value = shares[leaf.value as usize * members.classes() + 1];
+        }
+        trees.push(tree);
+    }
+    TreeEnsemble {
+        features: bins.features(),
+        trees,
+        link: LinkFunction::Mean,
+        laid_out: LaidOutTrees::default(),
+    }
 }
 
 /// Grows a forest (Breiman, 2001; with random cuts: Geurts, Ernst and Wehenkel, 2006). The first

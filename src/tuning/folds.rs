@@ -136,6 +136,15 @@ pub fn rows_digest(data: &TrainingSet) -> Option<String> {
     (!data.origins.is_empty()).then(|| framed.finish().hex())
 }
 
+/// Returns a digest of how much rows count; none where all count the same.
+pub fn weights_digest(data: &TrainingSet) -> Option<String> {
+    let mut framed = FramedHasher::new("netsec 2026-11 row weights 1");
+    for weight in &data.weights {
+        framed.number(weight.to_bits());
+    }
+    (!data.weights.is_empty()).then(|| framed.finish().hex())
+}
+
 impl FoldPlacement {
     /// Returns of each row its place among those from which early stopping holds out the last:
     /// whole groups, or the latest rows. None where rows are held out like any other.

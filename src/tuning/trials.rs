@@ -16,7 +16,7 @@ use crate::stage::context::StageContext;
 use crate::stage::error::StageError;
 use crate::stage::sub_action::SubAction;
 use crate::tuning::families::Families;
-use crate::tuning::folds::{Folds, FoldsKey, places};
+use crate::tuning::folds::{Folds, FoldsKey, places, weights_digest};
 
 /// A setting of a learner on a share of the rows.
 #[derive(Clone, Debug)]
@@ -220,6 +220,9 @@ impl<'a> CrossValidation<'a> {
         }
         if !self.data.directions.is_empty() && trial.learner.monotone {
             part = part.with("directions", &self.data.directions);
+        }
+        if let Some(weights) = weights_digest(self.data) {
+            part = part.with("weights", weights);
         }
         if self.with_gap {
             part = part.with("gap", self.metric);

@@ -1,7 +1,10 @@
 //! What the learners of a search cannot do with its other parameters.
 
 use crate::base::nearest::suggest;
+use crate::model::data::TrainingSet;
+use crate::model::error::ModelError;
 use crate::model::learners::Learner;
+use crate::stage::error::StageError;
 use crate::stage::param::{ParamError, ParamStep};
 use crate::tuning::composition::CombiningRule;
 use crate::tuning::ensembles::EnsembleRequest;
@@ -39,6 +42,33 @@ pub(crate) fn no_threshold(learners: &[&'static Learner]) -> Vec<ParamError> {
     }
     };
     refused.map(fault).collect()
+}
+
+/// Refuses learners that let every row count the same, where rows count differently.
+///
+/// # Errors
+/// They are named.
+pub(crate) fn no_weights(
+    learners: &[&'static Learner],
+    data: &TrainingSet,
+) -> Result<(), StageError> {
+    if data.weights.is_empty() {
+        return Ok(());
+    }
+    // The directions of features are kept to where whole rows are counted, and by boosting.
+    let keeps =
+        |learner: &&Learner| data.directions.is_empty() || learner.name == "gradient_boosting";
+    if let Some(learner) = learners.iter().find(|learner| !keeps(learner)) {
+        return Err(StageError::Data(format!(
+            "`{}` does not keep to `monotone` where rows count differently: leave out `monotone`, or `weight` of `transform`, \
+             or take `gradient_boosting`",
+            learner.name
+        )));
+    }
+    match learners.iter().find(|learner| !learner.weights) {
+        Some(learner) => Err(ModelError::NoWeights(learner.name).into()),
+        None => Ok(()),
+    }
 }
 
 fn at_learner(index: usize) -> Vec<ParamStep> {

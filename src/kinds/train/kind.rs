@@ -198,6 +198,7 @@ impl Stage for TrainStage {
         let preprocessor = Preprocessor::decode(&inputs.one("preprocessor").bytes()?)?;
         let mut data = self.data(inputs, &preprocessor)?;
         self.check_classes(&data)?;
+        checks::no_weights(&self.learners, &data)?;
         let mut folding = self.folding.plan(inputs, &data, &preprocessor)?;
         data.hold_out_last = folding.by.places_to_hold_out(context.seed);
         if let Some(input) = inputs.maybe("validation") {
@@ -317,6 +318,9 @@ impl TrainStage {
         let mut data = TrainingSet::new(x.to_owned(), labels, names)?;
         if preprocessor.training_rows().len() == data.labels.len() {
             data.origins = preprocessor.training_rows().to_vec();
+        }
+        if preprocessor.weights().len() == data.labels.len() {
+            data.weights = preprocessor.weights().to_vec();
         }
         if !self.monotone.is_empty() {
             data.directions = vec![0; data.x.ncols()];
@@ -558,7 +562,11 @@ fn validation(input: &Input, preprocessor: &Preprocessor) -> Result<HeldOutRows,
         return Err(StageError::Data("validation: there are no rows".to_owned()));
     }
     let x = preprocessor.apply(&table).map_err(wrong)?;
-    Ok(HeldOutRows { x, labels })
+    Ok(HeldOutRows {
+        x,
+        labels,
+        weights: Vec::new(),
+    })
 }
 
 fn point(share: f64, judged: JudgedResult) -> CurvePoint {

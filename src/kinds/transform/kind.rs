@@ -144,6 +144,9 @@ params! {
         other_labels: Option<ClassChoice>;
         /// The classes that are no attacks.
         benign_classes: Vec<String> = "[benign]";
+        /// The column that says how much each training row counts: a number from 0 on, such as how
+        /// many rows it stands for. It is no feature, and the test rows may lack it.
+        weight: Option<String>;
         /// Columns that are no features, such as row numbers and times.
         drop: Vec<String> = "[]";
         /// A column that tells attacks from benign rows by itself with this AUC gives the label
@@ -181,6 +184,7 @@ fn make(values: &Values) -> Result<Box<dyn Stage>, Vec<ParamError>> {
         settings: PreprocessorSettings {
             target: params.target,
             labels,
+            weight: params.weight,
             steps,
         },
         drop: params.drop,
@@ -381,7 +385,12 @@ impl TransformStage {
         let rising = rising(train)?;
         let train = &distinct_rows(train)?;
         let cells = train.texts(&self.settings.target)?;
-        let features = train.without(std::slice::from_ref(&self.settings.target))?;
+        let aside: Vec<String> = [Some(&self.settings.target), self.settings.weight.as_ref()]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
+        let features = train.without(&aside)?;
         let mut counts: Vec<(String, usize)> =
             train.counts(&self.settings.target)?.into_iter().collect();
         counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));

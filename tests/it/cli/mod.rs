@@ -24,4 +24,5 @@ mod reports;
 mod sync;
 mod tour;
 mod views;
+mod weights;
 mod window;

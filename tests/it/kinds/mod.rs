@@ -25,6 +25,7 @@ mod rolling;
 mod search;
 mod split;
 mod trees;
+mod weights;
 
 /// The labels of rows of which 1 is an attack.
 fn labels(y: &[f64]) -> Labels {

@@ -249,7 +249,7 @@ proptest! {
             StepAction::Scale(ScaleMethod::Standard),
         ];
         let labels = TargetRule::binary(&["0"], &["1"]);
-        let settings = PreprocessorSettings { target: "y".to_owned(), labels, steps: steps.into_iter().map(step).collect() };
+        let settings = PreprocessorSettings { target: "y".to_owned(), labels, weight: None, steps: steps.into_iter().map(step).collect() };
         let (fitted, features) = Preprocessor::fit(&table, &settings).unwrap();
         let read = Preprocessor::decode(&fitted.encode()).unwrap();
         prop_assert_eq!(read.encode(), fitted.encode());
@@ -339,6 +339,7 @@ fn a_row_that_comes_moves_no_other_to_another_fold() {
         let y = (0..count).map(|row| (row % 2) as f64).collect();
         let table = Table::of_numbers(vec![("a".to_owned(), cells), ("y".to_owned(), y)]).unwrap();
         let settings = PreprocessorSettings {
+            weight: None,
             target: "y".to_owned(),
             labels: TargetRule::binary(&["0"], &["1"]),
             steps: vec![step(StepAction::Scale(ScaleMethod::Standard))],

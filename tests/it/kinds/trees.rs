@@ -357,6 +357,7 @@ fn boosting_stops_by_the_rows_that_are_to_judge_it() {
         data.hold_out_last.clear();
         let last: Vec<u32> = (540..600).collect();
         data.validation = Some(HeldOutRows {
+            weights: Vec::new(),
             x: data.select(&last),
             labels: data.labels.select(&last),
         });

@@ -260,6 +260,7 @@ mod models {
                     })
                     .collect();
                 let settings = PreprocessorSettings {
+                    weight: None,
                     target: "y".to_owned(),
                     labels,
                     steps,
