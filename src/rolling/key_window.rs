@@ -9,10 +9,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::rolling::sliding::SlidingNumbers;
 
+/// So few values are counted when they are asked for: most hosts have no more, and need no room for
+/// counts.
+const FEW: usize = 12;
+
 /// Values of the rows in a window, that are equal or not.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SlidingValues {
     values: VecDeque<Option<u64>>,
+    /// What is counted of them, once they are more than a few; until none is left.
+    counted: Option<Box<ValueCounts>>,
+}
+
+/// How often values stand.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct ValueCounts {
     /// How often each value stands.
     counts: HashMap<u64, u32>,
     /// How many values stand so often.
@@ -21,10 +32,8 @@ pub struct SlidingValues {
     present: u64,
 }
 
-impl SlidingValues {
-    /// Takes the value of a new row, by its hash.
-    pub fn push(&mut self, value: Option<u64>) {
-        self.values.push_back(value);
+impl ValueCounts {
+    fn add(&mut self, value: Option<u64>) {
         let Some(value) = value else { return };
         self.present += 1;
         let count = self.counts.entry(value).or_insert(0);
@@ -34,11 +43,8 @@ impl SlidingValues {
         *self.often.entry(now).or_insert(0) += 1;
     }
 
-    /// Lets the oldest go.
-    pub fn pop(&mut self) {
-        let Some(Some(value)) = self.values.pop_front() else {
-            return;
-        };
+    fn take(&mut self, value: Option<u64>) {
+        let Some(value) = value else { return };
         self.present -= 1;
         let count = self.counts.get_mut(&value).expect("it was counted");
         *count -= 1;
@@ -62,32 +68,73 @@ impl SlidingValues {
             self.often.remove(&count);
         }
     }
+}
+
+impl SlidingValues {
+    /// Takes the value of a new row, by its hash.
+    pub fn push(&mut self, value: Option<u64>) {
+        self.values.push_back(value);
+        match &mut self.counted {
+            Some(counted) => counted.add(value),
+            None if self.values.len() > FEW => self.counted = Some(Box::new(self.count())),
+            None => {}
+        }
+    }
+
+    /// Lets the oldest go.
+    pub fn pop(&mut self) {
+        let Some(value) = self.values.pop_front() else {
+            return;
+        };
+        if let Some(counted) = &mut self.counted {
+            counted.take(value);
+        }
+        if self.values.is_empty() {
+            self.counted = None;
+        }
+    }
+
+    fn count(&self) -> ValueCounts {
+        let mut counted = ValueCounts::default();
+        self.values.iter().for_each(|value| counted.add(*value));
+        counted
+    }
+
+    /// Asks what is counted.
+    fn ask<T>(&self, question: impl Fn(&ValueCounts) -> T) -> T {
+        match &self.counted {
+            Some(counted) => question(counted),
+            None => question(&self.count()),
+        }
+    }
 
     /// Returns how many different values there are.
     pub fn distinct(&self) -> f64 {
-        self.counts.len() as f64
+        self.ask(|counted| counted.counts.len() as f64)
     }
 
     /// Returns the share of the cells that equal the latest; NaN if that is missing.
     pub fn share_of_latest(&self) -> f64 {
-        match self.values.back() {
-            Some(Some(value)) => f64::from(self.counts[value]) / self.present as f64,
-            _ => f64::NAN,
-        }
+        let Some(Some(latest)) = self.values.back() else {
+            return f64::NAN;
+        };
+        self.ask(|counted| f64::from(counted.counts[latest]) / counted.present as f64)
     }
 
     /// Returns the entropy in bits; NaN where all cells are missing.
     pub fn entropy(&self) -> f64 {
-        if self.present == 0 {
-            return f64::NAN;
-        }
-        let all = self.present as f64;
-        let part = |(count, values): (&u32, &u32)| {
-            let share = f64::from(*count) / all;
-            -f64::from(*values) * share * share.log2()
-        };
-        // -0.0 is 0.0.
-        self.often.iter().map(part).sum::<f64>() + 0.0
+        self.ask(|counted| {
+            if counted.present == 0 {
+                return f64::NAN;
+            }
+            let all = counted.present as f64;
+            let part = |(count, values): (&u32, &u32)| {
+                let share = f64::from(*count) / all;
+                -f64::from(*values) * share * share.log2()
+            };
+            // -0.0 is 0.0.
+            counted.often.iter().map(part).sum::<f64>() + 0.0
+        })
     }
 }
 

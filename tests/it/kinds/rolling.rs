@@ -150,6 +150,8 @@ fn windows() -> Vec<RollingWindow> {
         window(WindowReach::Milliseconds(7000), &["src"], "7s"),
         window(WindowReach::Milliseconds(2000), &[], "2s"),
         window(WindowReach::Rows(5), &["src", "port"], "5 rows"),
+        window(WindowReach::Rows(25), &[], "25 rows"),
+        window(WindowReach::Milliseconds(60_000), &[], "60s"),
     ]
 }
 
@@ -176,6 +178,23 @@ proptest! {
             stream = RollingStream::decode(features(windows()), &stream.encode()).unwrap();
         }
         prop_assert_eq!(cells(&Table::stacked(&pieces).unwrap()), cells(&whole));
+    }
+
+    #[test]
+    fn values_are_counted_as_one_by_one(rows in rows()) {
+        let found = told(&mut RollingStream::new(features(windows())), &table(&rows, false));
+        let column = |name: &str| found.numbers(&format!("{name} port in 25 rows")).unwrap();
+        let (distinct, share, entropy) = (column("distinct"), column("share"), column("entropy"));
+        for at in 0..rows.len() {
+            let ports: Vec<u8> = rows[(at + 1).saturating_sub(25)..=at].iter().map(|row| row.2).collect();
+            let all = ports.len() as f64;
+            let share_of = |port: u8| ports.iter().filter(|other| **other == port).count() as f64 / all;
+            let shares: Vec<f64> = (0..3).map(share_of).filter(|share| *share > 0.0).collect();
+            prop_assert_eq!(distinct[at], shares.len() as f64);
+            prop_assert_eq!(share[at], share_of(rows[at].2));
+            let bits: f64 = shares.iter().map(|share| -share * share.log2()).sum();
+            prop_assert!((entropy[at] - bits).abs() < 1e-12);
+        }
     }
 
     #[test]
