@@ -10,9 +10,8 @@ use crate::base::disk;
 use crate::cli::args_serve::ServeReplayArgs;
 use crate::cli::exit::Exit;
 use crate::cli::out;
-use crate::scoring::prediction_log::{
-    OPEN, PredictionEntry, PredictionLogError, ReplayCounts, entries, segments,
-};
+use crate::scoring::log_follower::LogFollower;
+use crate::scoring::prediction_log::{PredictionEntry, PredictionLogError, ReplayCounts, entries};
 use crate::scoring::scorer::Scorer;
 
 /// So many rows are named that got another verdict.
@@ -96,29 +95,14 @@ fn each_entry(
             )));
         }
     }
-    // A server may be writing: what it has open is read first, and left out if it was closed since then.
-    let open = path.join(OPEN);
-    let mut latest = match disk::look(&open) {
-        Ok(_) => entries(&open).or_else(no_more).map_err(data)?,
-        Err(_) => Vec::new(),
-    };
-    let first_ms = latest.first().map(|entry| entry.at_ms);
-    for file in segments(&path)?.iter().filter(|file| **file != open) {
-        let closed = entries(file).or_else(no_more).map_err(data)?;
-        if first_ms.is_some() && closed.first().map(|entry| entry.at_ms) == first_ms {
-            latest.clear();
+    let mut outcome = Ok(());
+    let mut follower = LogFollower::new(path);
+    let looked = follower.look(&mut |entry| {
+        if outcome.is_ok() {
+            outcome = told(entry);
         }
-        closed.iter().try_for_each(&mut *told)?;
-    }
-    latest.iter().try_for_each(told)
-}
-
-/// A segment that is gone was closed, or was the oldest of more than are kept.
-fn no_more(error: PredictionLogError) -> Result<Vec<PredictionEntry>, PredictionLogError> {
-    match error {
-        PredictionLogError::Disk(error) if error.is_missing() => Ok(Vec::new()),
-        error => Err(error),
-    }
+    });
+    looked.map_err(data).and(outcome)
 }
 
 /// Returns what asks a model, or why it cannot be asked.

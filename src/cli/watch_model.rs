@@ -127,17 +127,20 @@ impl<'a> ModelWatch<'a> {
     /// Looks once; returns the reasons to train anew.
     fn look(&mut self, workspace: &Workspace) -> Result<Vec<RetrainingReason>, AppError> {
         self.take_model(workspace)?;
-        let added = match &mut self.log {
-            Some(log) => log.look().map_err(log_error)?,
-            None => Vec::new(),
-        };
-        let Some(model) = &mut self.watched else {
-            return Ok(Vec::new());
-        };
         let mut reasons = Vec::new();
-        for entry in added.iter().filter(|entry| entry.model == model.digest) {
-            reasons.extend(model.watch.add(entry, &model.scorer));
+        let mut watched = self.watched.as_mut();
+        if let Some(log) = &mut self.log {
+            let looked = log.look(&mut |entry| {
+                let model = watched.as_mut();
+                if let Some(model) = model.filter(|model| model.digest == entry.model) {
+                    reasons.extend(model.watch.add(entry, &model.scorer));
+                }
+            });
+            looked.map_err(log_error)?;
         }
+        let Some(model) = watched else {
+            return Ok(reasons);
+        };
         if let Some(path) = &self.args.verdicts {
             let verdicts = verdicts(&workspace.root().join(path))?;
             reasons.extend(model.watch.judge(&verdicts));

@@ -32,17 +32,21 @@ impl LogFollower {
         }
     }
 
-    /// Returns the entries that were added since the last look, the oldest first.
+    /// Tells the entries that were added since the last look, the oldest first; no more than those of
+    /// one file are held at once.
     ///
     /// # Errors
     /// The log cannot be read; a file of it was changed.
-    pub fn look(&mut self) -> Result<Vec<PredictionEntry>, PredictionLogError> {
+    pub fn look(
+        &mut self,
+        told: &mut dyn FnMut(&PredictionEntry),
+    ) -> Result<(), PredictionLogError> {
         let open = self.folder.join(OPEN);
         let latest = match disk::look(&open) {
             Ok(_) => entries(&open).or_else(no_more)?,
             Err(_) => Vec::new(),
         };
-        let mut added = Vec::new();
+        let from = latest.first().map(|entry| entry.at_ms);
         let mut is_closed = false;
         for file in segments(&self.folder)? {
             if file == open || self.read.contains(&file) {
@@ -50,22 +54,22 @@ impl LogFollower {
             }
             let closed = entries(&file).or_else(no_more)?;
             let first = closed.first().map(|entry| entry.at_ms);
-            let known = self.open.filter(|(from, _)| Some(*from) == first);
-            if known.is_some() {
-                self.open = None;
-            }
-            is_closed |= first.is_some() && first == latest.first().map(|entry| entry.at_ms);
-            added.extend(closed.into_iter().skip(known.map_or(0, |(_, read)| read)));
+            is_closed |= first.is_some() && first == from;
+            closed.iter().skip(self.read_of(first)).for_each(&mut *told);
+            self.open = self.open.filter(|(from, _)| Some(*from) != first);
             self.read.insert(file);
         }
-        if let (Some(first), false) = (latest.first(), is_closed) {
-            let from = first.at_ms;
-            let read = self.open.filter(|(known, _)| *known == from);
-            let read = read.map_or(0, |(_, read)| read);
+        if let (Some(from), false) = (from, is_closed) {
+            latest.iter().skip(self.read_of(Some(from))).for_each(told);
             self.open = Some((from, latest.len()));
-            added.extend(latest.into_iter().skip(read));
         }
-        Ok(added)
+        Ok(())
+    }
+
+    /// Returns how many entries were read of the segment that begins at this time, while it was open.
+    fn read_of(&self, first: Option<u64>) -> usize {
+        let known = self.open.filter(|(from, _)| Some(*from) == first);
+        known.map_or(0, |(_, read)| read)
     }
 }
 

@@ -87,6 +87,22 @@ impl ParamField for String {
     }
 }
 
+/// A truth value, a number or text, as it is written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WrittenScalar(pub String);
+
+impl ParamField for WrittenScalar {
+    const TYPE: ParamType = ParamType::Scalar;
+
+    fn read(value: Option<&Value>) -> Self {
+        Self(match value {
+            Some(Value::Text(text)) => text.clone(),
+            Some(value) => value.to_string(),
+            None => String::new(),
+        })
+    }
+}
+
 impl ParamField for Result<Secret, String> {
     const TYPE: ParamType = ParamType::Secret;
 

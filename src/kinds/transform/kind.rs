@@ -22,7 +22,7 @@ use crate::profile::units::distinct_rows;
 use crate::rolling::definition::RollingFeatures;
 use crate::rolling::reader::times;
 use crate::stage::context::StageContext;
-use crate::stage::declare::{ParamField, params};
+use crate::stage::declare::{ParamField, WrittenScalar, params};
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
@@ -104,12 +104,12 @@ const CLASSES: &str = "name the benign labels with 0 or `benign`, and set `other
 
 /// A class as it is written: 0, 1, or its name.
 #[derive(Clone, Debug, PartialEq)]
-struct ClassChoice(String);
+struct ClassChoice(WrittenScalar);
 
 impl ClassChoice {
     fn name(&self) -> &str {
         let [(benign, _), (attack, _)] = Classes::BINARY;
-        match self.0.as_str() {
+        match self.0.0.as_str() {
             "0" => benign,
             "1" => attack,
             name => name,
@@ -118,14 +118,10 @@ impl ClassChoice {
 }
 
 impl ParamField for ClassChoice {
-    const TYPE: ParamType = ParamType::Scalar;
+    const TYPE: ParamType = WrittenScalar::TYPE;
 
     fn read(value: Option<&Value>) -> Self {
-        Self(match value {
-            Some(Value::Text(name)) => name.clone(),
-            Some(value) => value.to_string(),
-            None => String::new(),
-        })
+        Self(WrittenScalar::read(value))
     }
 }
 

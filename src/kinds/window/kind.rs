@@ -9,11 +9,11 @@ use crate::profile::nature::is_annotation;
 use crate::rolling::definition::{RollingFeatures, RollingWindow, WindowMeasure, WindowReach};
 use crate::rolling::reader::no_numbers;
 use crate::stage::context::StageContext;
-use crate::stage::declare::{ParamField, choices, params};
+use crate::stage::declare::{WrittenScalar, choices, params};
 use crate::stage::error::StageError;
 use crate::stage::io::{Inputs, Outputs};
 use crate::stage::kind::{Stage, StageKind};
-use crate::stage::param::{ParamError, ParamStep, ParamType, Value, Values};
+use crate::stage::param::{ParamError, ParamStep, Values};
 use crate::stage::port::{Port, PortFormat, PortNeed, Ports};
 
 /// The kind.
@@ -49,22 +49,6 @@ pub const KIND: StageKind = StageKind {
     make,
 };
 
-/// How far a window reaches back, as it is written.
-#[derive(Clone, Debug, PartialEq)]
-struct WrittenReach(String);
-
-impl ParamField for WrittenReach {
-    const TYPE: ParamType = ParamType::Scalar;
-
-    fn read(value: Option<&Value>) -> Self {
-        Self(match value {
-            Some(Value::Text(text)) => text.clone(),
-            Some(value) => value.to_string(),
-            None => String::new(),
-        })
-    }
-}
-
 params! {
     /// A window and what is computed of it.
     struct WindowParams {
@@ -73,7 +57,7 @@ params! {
         by: Vec<String> = "[]";
         /// How far it reaches back, one or several: a length of time such as `10s`, `5min` or `1h`,
         /// or a number of rows. The row itself is in it.
-        over: Vec<WrittenReach> = required;
+        over: Vec<WrittenScalar> = required;
         /// How many rows.
         count: bool = "false";
         /// Of these columns, how many different values.
@@ -202,7 +186,7 @@ impl WindowParams {
             return Err(fault(Some("over"), "no length is named", help));
         }
         let mut windows = Vec::new();
-        for WrittenReach(written) in &self.over {
+        for WrittenScalar(written) in &self.over {
             let reach = reach(written).ok_or_else(|| {
                 let message =
                     format!("`{written}` is neither a length of time nor a number of rows");
