@@ -25,7 +25,7 @@ pub fn watch(workspace: &Workspace, args: &WatchArgs) -> Result<Exit, AppError> 
     interrupt::listen(&cancel);
     let wish = load::wish(&args.part);
     let terms = run::plain_terms(&cancel);
-    let mut model = ModelWatch::of(workspace, &args.model)?;
+    let mut model = ModelWatch::of(workspace, &args.file, &args.model)?;
     let mut exit = Exit::Done;
     for round in 1.. {
         let mut seen = workspace.glimpse(&args.file, None);
@@ -72,6 +72,9 @@ pub fn watch(workspace: &Workspace, args: &WatchArgs) -> Result<Exit, AppError> 
                         None if is_last => Some(Ok(exit)),
                         None => {
                             out::say("watching: Ctrl-C ends it");
+                            if let Some(model) = &mut model {
+                                model.ended(exit == Exit::Done);
+                            }
                             let goes_on = match &mut model {
                                 Some(model) => model.wait(workspace, &cancel),
                                 None => Ok(wait_for_change(workspace, &seen, &cancel, &changed)),

@@ -25,6 +25,9 @@ use crate::source::files::{self, Options};
 /// How often it is looked whether to stop.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// A run that failed is tried again after so many looks.
+const AFTER_FAILURE: u32 = 6;
+
 /// Watches the model that a ref points at.
 pub(crate) struct ModelWatch<'a> {
     args: &'a ModelWatchArgs,
@@ -34,6 +37,13 @@ pub(crate) struct ModelWatch<'a> {
     watched: Option<WatchedModel>,
     /// When a reason was last told, in milliseconds since the Unix epoch.
     told_ms: u64,
+    /// Entries of before this time were there for an earlier run: they are learned from, and no
+    /// reason.
+    since_ms: u64,
+    /// Whether the run that was begun for a reason failed.
+    has_failed: bool,
+    /// What was last told of something that cannot be looked at.
+    complaint: Option<String>,
 }
 
 /// A model, and what is known of how it does.
@@ -51,6 +61,7 @@ impl<'a> ModelWatch<'a> {
     /// What is asked for does not go together, or is not there.
     pub(crate) fn of(
         workspace: &Workspace,
+        pipeline: &str,
         args: &'a ModelWatchArgs,
     ) -> Result<Option<Self>, AppError> {
         let Some(target) = &args.model else {
@@ -86,6 +97,8 @@ impl<'a> ModelWatch<'a> {
             return Err(AppError::Usage(why));
         }
         let log = args.log.as_ref();
+        let runs = workspace.reading()?.ledger.runs()?;
+        let of_pipeline = runs.iter().filter(|run| run.pipeline == pipeline);
         Ok(Some(Self {
             args,
             target: RefName::new(name).map_err(AppError::Usage)?,
@@ -93,10 +106,19 @@ impl<'a> ModelWatch<'a> {
             log: log.map(|folder| LogFollower::new(workspace.root().join(folder))),
             watched: None,
             told_ms: 0,
+            since_ms: of_pipeline.map(|run| run.started_ms).max().unwrap_or(0),
+            has_failed: false,
+            complaint: None,
         }))
     }
 
-    /// Waits until there is a reason to train anew, and tells it; false if it was stopped.
+    /// Hears how the run ended that was begun.
+    pub(crate) fn ended(&mut self, is_done: bool) {
+        self.has_failed = self.told_ms > 0 && !is_done;
+    }
+
+    /// Waits until there is a reason to train anew, and tells it; false if it was stopped. Where the
+    /// run that a reason began has failed, it is begun again after a while.
     ///
     /// # Errors
     /// The log, the verdicts or the model cannot be read.
@@ -105,6 +127,12 @@ impl<'a> ModelWatch<'a> {
         workspace: &Workspace,
         cancel: &Cancel,
     ) -> Result<bool, AppError> {
+        let every = Duration::from_secs(u64::from(self.args.every));
+        if std::mem::take(&mut self.has_failed) {
+            out::say("the run failed: it is tried again after a while");
+            let goes_on = pause(AFTER_FAILURE * every, cancel);
+            return Ok(goes_on);
+        }
         loop {
             let reasons = self.look(workspace)?;
             for reason in &reasons {
@@ -114,12 +142,8 @@ impl<'a> ModelWatch<'a> {
                 self.told_ms = SystemClock.now_ms();
                 return Ok(true);
             }
-            let until = Instant::now() + Duration::from_secs(u64::from(self.args.every));
-            while Instant::now() < until {
-                if cancel.is_cancelled() {
-                    return Ok(false);
-                }
-                std::thread::sleep(PAUSE);
+            if !pause(every, cancel) {
+                return Ok(false);
             }
         }
     }
@@ -127,13 +151,14 @@ impl<'a> ModelWatch<'a> {
     /// Looks once; returns the reasons to train anew.
     fn look(&mut self, workspace: &Workspace) -> Result<Vec<RetrainingReason>, AppError> {
         self.take_model(workspace)?;
-        let mut reasons = Vec::new();
+        let (mut reasons, since_ms) = (Vec::new(), self.since_ms);
         let mut watched = self.watched.as_mut();
         if let Some(log) = &mut self.log {
             let looked = log.look(&mut |entry| {
                 let model = watched.as_mut();
                 if let Some(model) = model.filter(|model| model.digest == entry.model) {
-                    reasons.extend(model.watch.add(entry, &model.scorer));
+                    let told = model.watch.add(entry, &model.scorer);
+                    reasons.extend(told.into_iter().filter(|_| entry.at_ms >= since_ms));
                 }
             });
             looked.map_err(log_error)?;
@@ -141,9 +166,12 @@ impl<'a> ModelWatch<'a> {
         let Some(model) = watched else {
             return Ok(reasons);
         };
-        if let Some(path) = &self.args.verdicts {
-            let verdicts = verdicts(&workspace.root().join(path))?;
-            reasons.extend(model.watch.judge(&verdicts));
+        let path = self.args.verdicts.as_ref();
+        let found = path.map(|path| verdicts(&workspace.root().join(path)));
+        match found.transpose() {
+            Ok(verdicts) => reasons.extend(verdicts.and_then(|found| model.watch.judge(&found))),
+            // Someone may be writing it.
+            Err(why) => complain(&mut self.complaint, why.to_string()),
         }
         let since_ms = model.since_ms.max(self.told_ms);
         let age_ms = SystemClock.now_ms().saturating_sub(since_ms);
@@ -156,6 +184,8 @@ impl<'a> ModelWatch<'a> {
         let state = workspace.reading()?.ledger.reference(&self.target)?;
         let (Some(content), Some(last)) = (state.current(), state.moves.last()) else {
             self.watched = None;
+            let why = format!("`ref:{}` points at nothing yet", self.target.as_str());
+            complain(&mut self.complaint, why);
             return Ok(());
         };
         let digest = content.digest;
@@ -182,6 +212,26 @@ impl<'a> ModelWatch<'a> {
             watch,
         });
         Ok(())
+    }
+}
+
+/// Waits so long; false if it was stopped.
+fn pause(length: Duration, cancel: &Cancel) -> bool {
+    let until = Instant::now() + length;
+    while Instant::now() < until {
+        if cancel.is_cancelled() {
+            return false;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    true
+}
+
+/// Says what cannot be looked at, once.
+fn complain(last: &mut Option<String>, why: String) {
+    if last.as_ref() != Some(&why) {
+        out::say(&why);
+        *last = Some(why);
     }
 }
 

@@ -31,7 +31,9 @@ pub enum ModelError {
     )]
     OneClass(usize),
     /// A learner has no use for weights of rows.
-    #[error("`{0}` lets every row count the same: leave it out, or `weight` of `transform`")]
+    #[error(
+        "`{0}` lets every row count the same: name `candidates` without it, or leave out `weight` of `transform`"
+    )]
     NoWeights(&'static str),
     /// Predictions of several classes cannot be kept to the directions of features.
     #[error(

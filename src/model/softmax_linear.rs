@@ -27,7 +27,8 @@ const MANY: usize = 10;
 /// Factors of all classes have so many cells at most; beyond it directions are divided by the
 /// diagonal.
 const CELLS: usize = 1 << 24;
-/// A row bends the loss if the sum of p (1 − p) over its classes is above this.
+/// A row bends the loss if the sum of p (1 − p) over its classes is above this, however much it
+/// counts.
 const SURE: f64 = 1e-5;
 /// It has converged when the gradient is this share of what it was, or a step lessens the loss by
 /// less than the other share of it.
@@ -131,8 +132,8 @@ impl SoftmaxProblem {
 
     /// Returns the rows that bend the loss, with the probabilities that they are told.
     fn unsure(&self, p: &Array2<f64>) -> (Self, Array2<f64>) {
-        let spread = self.bends(p).sum_axis(Axis(1));
-        let rows: Vec<usize> = (0..p.nrows()).filter(|row| spread[*row] > SURE).collect();
+        let spread = |row: &usize| p.row(*row).iter().map(|p| p * (1.0 - p)).sum::<f64>();
+        let rows: Vec<usize> = (0..p.nrows()).filter(|row| spread(row) > SURE).collect();
         let unsure = Self {
             x: self.x.select(Axis(0), &rows),
             y: Vec::new(),

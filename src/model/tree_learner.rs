@@ -153,7 +153,8 @@ pub(crate) fn grow_forest(
     weight: ClassWeight,
 ) -> TreeEnsemble {
     let bins = task.data.fine_bins();
-    if task.data.weights.is_empty() {
+    // Rows that are drawn as often as they count are whole rows.
+    if task.data.weights.is_empty() || forest.resampled {
         let counts = counts(task, bins, weight);
         return task.grow(|growth| fit(bins, &counts, forest, growth));
     }

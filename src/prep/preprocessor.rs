@@ -531,9 +531,18 @@ fn weights(table: &Table, column: &str) -> Result<Vec<f64>, PrepError> {
         );
         return Err(TableError(why).into());
     }
-    match weights.iter().any(|weight| *weight > 0.0) {
-        true => Ok(weights),
-        false => Err(TableError(format!("weight: `{column}` is 0 in all rows")).into()),
+    let whole: f64 = weights.iter().sum();
+    match () {
+        () if whole == 0.0 => {
+            Err(TableError(format!("weight: `{column}` is 0 in all rows")).into())
+        }
+        () if !whole.is_finite() => {
+            let why = format!("weight: the cells of `{column}` are too large to be summed");
+            Err(TableError(why).into())
+        }
+        // Rows that all count once are not weighed.
+        () if weights.iter().all(|weight| *weight == 1.0) => Ok(Vec::new()),
+        () => Ok(weights),
     }
 }
 

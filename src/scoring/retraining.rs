@@ -99,10 +99,14 @@ pub fn read_verdicts(table: &Table) -> Result<AnalystVerdicts, TableError> {
                 )));
             }
         };
-        if let (Some(request), true) = (request, row >= 1.0) {
-            // Who judges twice means the last.
-            verdicts.insert((request, row as u64), is_attack);
-        }
+        let (Some(request), true) = (request, row >= 1.0 && row.fract() == 0.0) else {
+            return Err(TableError(format!(
+                "the verdict of row {} names no request, or no row of it: rows are counted from 1",
+                at + 1
+            )));
+        };
+        // Who judges twice means the last.
+        verdicts.insert((request, row as u64), is_attack);
     }
     Ok(verdicts)
 }
@@ -147,6 +151,8 @@ impl RetrainingWatch {
                 && let Some(change) = self.alarms.push(f64::from(u8::from(*alarm)))
             {
                 reasons.push(RetrainingReason::AlertRate(change));
+                // One change is one reason.
+                self.alarms = AdaptiveWindow::new(DELTA);
             }
             if *alarm && self.terms.min_precision.is_some() {
                 self.raised.push((entry.request.clone(), row));

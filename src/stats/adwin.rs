@@ -40,7 +40,7 @@ pub struct AdaptiveWindow {
 /// A change of the mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MeanChange {
-    /// The mean over the whole window, before what is older was let go.
+    /// The mean of what is older, and was let go.
     pub before: f64,
     /// The mean of what is left.
     pub now: f64,
@@ -96,14 +96,12 @@ impl AdaptiveWindow {
         if !self.seen.is_multiple_of(CLOCK) || self.count <= GRACE {
             return None;
         }
-        let before = self.mean();
-        let mut has_changed = false;
+        let (count, sum) = (self.count, self.sum);
         while self.is_cut() {
             self.let_oldest_go();
-            has_changed = true;
         }
-        has_changed.then(|| MeanChange {
-            before,
+        (self.count < count).then(|| MeanChange {
+            before: (sum - self.sum) / (count - self.count) as f64,
             now: self.mean(),
             count: self.count,
         })

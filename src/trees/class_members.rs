@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha8Rng;
 
-use crate::stats::draws::below;
+use crate::stats::draws::{WeightedUrn, below};
 use crate::trees::bins::{BinCode, BinnedRows};
 
 /// Rows of one group and one class.
@@ -16,8 +16,9 @@ pub struct ClassMember {
     pub class: u16,
     /// How many they are.
     pub n: u32,
-    /// What one of them weighs, in the mean.
+    /// What one of them weighs, in the mean, and how much it counts.
     each: f64,
+    counting: f64,
     /// What they weigh together.
     pub weight: f64,
 }
@@ -29,6 +30,8 @@ pub struct ClassMembers {
     pub members: Vec<ClassMember>,
     /// What a row of each class weighs.
     weight: Vec<f64>,
+    /// Whether rows count differently.
+    is_counting: bool,
 }
 
 impl ClassMembers {
@@ -50,11 +53,16 @@ impl ClassMembers {
                 class,
                 n,
                 each: weight[usize::from(class)],
+                counting: 1.0,
                 weight: f64::from(n) * weight[usize::from(class)],
             }
         };
         let members = keys.chunk_by(|a, b| a == b).map(member).collect();
-        Self { members, weight }
+        Self {
+            members,
+            weight,
+            is_counting: false,
+        }
     }
 
     /// Lets rows count differently: as much as `counts` says, row by row. Rows of one group and one
@@ -78,8 +86,10 @@ impl ClassMembers {
         }
         for (member, sum) in self.members.iter_mut().zip(sums) {
             member.weight = sum * member.each;
-            member.each = member.weight / f64::from(member.n);
+            member.counting = sum / f64::from(member.n);
+            member.each *= member.counting;
         }
+        self.is_counting = true;
         self
     }
 
@@ -120,8 +130,11 @@ impl ClassMembers {
         })
     }
 
-    /// Draws as many rows as there are, with replacement.
+    /// Draws as many rows as there are, with replacement: each as often as it counts.
     pub(crate) fn resampled(&self, random: &mut ChaCha8Rng) -> Vec<ClassMember> {
+        if self.is_counting {
+            return self.resampled_counting(random);
+        }
         let owners = self.members.iter().zip(0_u32..);
         let owners = owners.flat_map(|(member, at)| (0..member.n).map(move |_| at));
         let owners: Vec<u32> = owners.collect();
@@ -133,6 +146,24 @@ impl ClassMembers {
         members
             .filter_map(|(member, n)| Self::with(*member, n))
             .collect()
+    }
+
+    fn resampled_counting(&self, random: &mut ChaCha8Rng) -> Vec<ClassMember> {
+        let each = self.members.iter();
+        let urn = WeightedUrn::new(each.map(|member| f64::from(member.n) * member.counting));
+        let rows: u32 = self.members.iter().map(|member| member.n).sum();
+        let mut drawn = vec![0_u32; self.members.len()];
+        for _ in 0..rows {
+            drawn[urn.draw(random)] += 1;
+        }
+        let drawn = self.members.iter().zip(drawn).filter(|(_, n)| *n > 0);
+        // How much a row counts is told by how often it was drawn.
+        let member = |(member, n): (&ClassMember, u32)| ClassMember {
+            n,
+            weight: f64::from(n) * self.weight[usize::from(member.class)],
+            ..*member
+        };
+        drawn.map(member).collect()
     }
 
     /// Draws a share of the rows without replacement.

@@ -4,7 +4,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
-use crate::stats::draws::below;
+use crate::stats::draws::{WeightedUrn, below};
 use crate::trees::bins::{BinCode, BinnedRows};
 use crate::trees::class_ensemble::{ClassEnsemble, ClassLink};
 use crate::trees::class_members::ClassMembers;
@@ -93,18 +93,34 @@ impl GroupCounts {
             .collect()
     }
 
-    /// Draws as many rows as there are, with replacement.
+    /// Draws as many rows as there are, with replacement: each as often as it counts.
     fn resampled(&self, random: &mut ChaCha8Rng) -> Vec<[u32; 2]> {
-        let mut owners: Vec<(u32, u8)> = Vec::new();
-        for (group, counts) in self.rows.iter().enumerate() {
-            for class in [0, 1_u8] {
-                owners.extend((0..counts[usize::from(class)]).map(|_| (group as u32, class)));
-            }
-        }
         let mut drawn = vec![[0; 2]; self.rows.len()];
-        for _ in 0..owners.len() {
-            let (group, class) = owners[below(random, owners.len())];
-            drawn[group as usize][usize::from(class)] += 1;
+        if self.counting.is_empty() {
+            let mut owners: Vec<(u32, u8)> = Vec::new();
+            for (group, counts) in self.rows.iter().enumerate() {
+                for class in [0, 1_u8] {
+                    owners.extend((0..counts[usize::from(class)]).map(|_| (group as u32, class)));
+                }
+            }
+            for _ in 0..owners.len() {
+                let (group, class) = owners[below(random, owners.len())];
+                drawn[group as usize][usize::from(class)] += 1;
+            }
+            return drawn;
+        }
+        let each = self
+            .rows
+            .iter()
+            .zip(&self.counting)
+            .flat_map(|(rows, counting)| {
+                [0, 1].map(|class| f64::from(rows[class]) * counting[class])
+            });
+        let urn = WeightedUrn::new(each);
+        let rows: u32 = self.rows.iter().flatten().sum();
+        for _ in 0..rows {
+            let place = urn.draw(random);
+            drawn[place / 2][place % 2] += 1;
         }
         drawn
     }

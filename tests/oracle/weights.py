@@ -49,6 +49,7 @@ print(
             "softmax": softmax.predict_proba(held).tolist(),
             "naive_bayes": bayes.predict_proba(held)[:, 1].tolist(),
             "svm": machine.decision_function(held).tolist(),
+            "random_forest": forest.predict_proba(held)[:, 1].tolist(),
             "loss": {
                 "decision_tree": loss(truth, tree.predict_proba(held)[:, 1]),
                 "random_forest": loss(truth, forest.predict_proba(held)[:, 1]),

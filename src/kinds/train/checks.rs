@@ -65,6 +65,18 @@ pub(crate) fn no_weights(
             learner.name
         )));
     }
+    let count = |is_attack: bool| -> f64 {
+        let rows = data.weights.iter().enumerate();
+        rows.filter(|(row, _)| data.labels.is_attack(*row) == is_attack)
+            .map(|(_, weight)| weight)
+            .sum()
+    };
+    for (is_attack, what) in [(true, "attacks"), (false, "benign rows")] {
+        if count(is_attack) == 0.0 {
+            let why = format!("all {what} have the weight 0: there is nothing to tell apart");
+            return Err(StageError::Data(why));
+        }
+    }
     match learners.iter().find(|learner| !learner.weights) {
         Some(learner) => Err(ModelError::NoWeights(learner.name).into()),
         None => Ok(()),

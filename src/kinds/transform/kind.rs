@@ -255,7 +255,7 @@ impl Stage for TransformStage {
                 let names = table.names();
                 let help = suggest(name, names.iter().map(String::as_str)).unwrap_or_default();
                 return Err(StageError::Data(format!(
-                    "drop: there is no column `{name}`: {help}"
+                    "drop: there is no column `{name}` in `{port}`: {help}"
                 )));
             }
             match table.height() {

@@ -1,6 +1,8 @@
 //! When a model in service is to be trained anew: what its log tells, what analysts found, its age.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
 use netsec::base::digest::Digest;
 use netsec::frame::table::Table;
@@ -10,7 +12,7 @@ use netsec::scoring::retraining::{
     RetrainingReason, RetrainingTerms, RetrainingWatch, read_verdicts,
 };
 use netsec::scoring::scorer::Scorer;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::dice::Dice;
 use crate::serve::client::{TREES, TestServer, flows, records, trained};
@@ -55,8 +57,8 @@ fn watched(world: &World, flags: &[&str]) -> String {
     told.stderr
 }
 
-#[test]
-fn a_model_is_trained_anew_when_its_alert_rate_changes() {
+/// A model whose log has benign rows first, and then attacks alone.
+fn changed() -> World {
     let world = trained(TREES);
     let flags = ["--log", "log", "--drain-delay", "0"];
     let mut server = TestServer::start(&world, &flags);
@@ -67,16 +69,50 @@ fn a_model_is_trained_anew_when_its_alert_rate_changes() {
         post(&server, &rows(100, seed, true));
     }
     ends(&mut server);
+    world
+}
+
+#[test]
+fn a_model_is_trained_anew_when_its_rows_drift() {
+    // Of the training rows four in ten are attacks.
+    let told = watched(&changed(), &["--log", "log", "--drift-rows", "400"]);
+    assert!(told.contains("training anew: "), "{told}");
+    assert!(told.contains("duration (distribution distance"), "{told}");
+}
+
+#[test]
+fn a_model_is_trained_anew_when_its_alert_rate_changes() {
+    let world = changed();
     let told = watched(&world, &["--log", "log", "--alert-rate"]);
     assert!(
         told.contains("training anew: the alert rate has changed from"),
         "{told}"
     );
     assert_eq!(told.matches("succeeded in").count(), 2, "{told}");
-    // The same log is compared with the training rows, of which four in ten are attacks.
-    let told = watched(&world, &["--log", "log", "--drift-rows", "400"]);
-    assert!(told.contains("training anew: "), "{told}");
-    assert!(told.contains("duration (distribution distance"), "{told}");
+    assert_eq!(told.matches("training anew").count(), 1, "{told}");
+    // What was there for an earlier run is no reason again: nothing is told until it is stopped.
+    let mut again = world
+        .command(&[
+            "watch",
+            "flows.yaml",
+            "--model",
+            "ref:champion/flows",
+            "--log",
+            "log",
+            "--alert-rate",
+            "--every",
+            "1",
+        ])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(again.stderr.take().unwrap()).lines();
+    let mut lines = lines.map(Result::unwrap);
+    assert!(lines.by_ref().any(|line| line.contains("watching")));
+    let pid = Pid::from_raw(i32::try_from(again.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::INT).unwrap();
+    assert!(lines.all(|line| !line.contains("training anew")));
+    again.wait().unwrap();
 }
 
 #[test]
@@ -250,5 +286,16 @@ fn verdicts_are_read_or_told() {
     assert_eq!(
         read_verdicts(&odd).unwrap_err().0,
         "the verdict \"maybe\" of row 2 is neither `attack` nor `benign`"
+    );
+    let zeros = requests
+        .beside(&Table::of_ints("row", vec![1, 0, 1]).unwrap())
+        .unwrap();
+    let zeros = zeros
+        .beside(&text("verdict", &["attack", "benign", "benign"]))
+        .unwrap();
+    let why = read_verdicts(&zeros).unwrap_err().0;
+    assert!(
+        why.starts_with("the verdict of row 2 names no request, or no row of it"),
+        "{why}"
     );
 }
