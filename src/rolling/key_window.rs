@@ -275,6 +275,16 @@ impl KeyWindow {
         }
     }
 
+    /// Returns whether what was stored is of so many columns of values and of numbers, all of as many
+    /// rows.
+    pub fn fits(stored: &StoredKeyWindow, values: usize, numbers: usize) -> bool {
+        let rows = stored.times.len();
+        stored.values.len() == values
+            && stored.numbers.len() == numbers
+            && stored.values.iter().all(|column| column.len() == rows)
+            && rows > 0
+    }
+
     /// Makes it of what was stored.
     pub fn of_stored(stored: StoredKeyWindow) -> Self {
         let mut times = SlidingTimes::default();

@@ -224,6 +224,12 @@ impl RollingStream {
         (stream.rows, stream.clock) = (stored.rows, stored.clock);
         stream.latest_ms = stored.latest_ms;
         for (window, keys) in stream.windows.iter_mut().zip(stored.windows) {
+            let (values, numbers) = (window.values.len(), window.numbers.len());
+            let fits = |(_, rows): &(u64, StoredKeyWindow)| KeyWindow::fits(rows, values, numbers);
+            if !keys.1.iter().all(fits) {
+                let why = "what windows remember does not fit their columns";
+                return Err(TableError(why.to_owned()));
+            }
             window.restore(keys);
         }
         Ok(stream)
