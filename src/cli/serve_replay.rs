@@ -1,6 +1,7 @@
 //! `netsec serve replay`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde_json::json;
 
@@ -77,6 +78,14 @@ pub fn replay(workspace: &Workspace, args: &ServeReplayArgs) -> Result<Exit, App
     })
 }
 
+/// Says that there is no such log.
+pub(crate) fn no_log(folder: &Path) -> AppError {
+    AppError::Usage(format!(
+        "there is no log `{}`: `netsec serve --log FOLDER` writes one",
+        folder.display()
+    ))
+}
+
 /// Goes through the entries of a log, the oldest first.
 fn each_entry(
     workspace: &Workspace,
@@ -88,12 +97,7 @@ fn each_entry(
     match disk::look(&path) {
         Ok(disk::PathEntry::Directory) => {}
         Ok(_) => return entries(&path).map_err(data)?.iter().try_for_each(told),
-        Err(_) => {
-            return Err(AppError::Usage(format!(
-                "there is no log `{}`: `netsec serve --log FOLDER` writes one",
-                args.log.display()
-            )));
-        }
+        Err(_) => return Err(no_log(&args.log)),
     }
     let mut outcome = Ok(());
     let mut follower = LogFollower::new(path);

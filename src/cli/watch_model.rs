@@ -1,6 +1,6 @@
 //! `netsec watch --model`: when a model in service is to be trained anew.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::app::workspace::{AppError, Workspace};
@@ -12,6 +12,7 @@ use crate::base::name::RefName;
 use crate::cli::args_watch::ModelWatchArgs;
 use crate::cli::load_model::{decoded, named};
 use crate::cli::out;
+use crate::cli::serve_replay::no_log;
 use crate::frame::cell::MISSING;
 use crate::kinds::duration::{LENGTHS, seconds};
 use crate::scoring::log_follower::LogFollower;
@@ -89,14 +90,11 @@ impl<'a> ModelWatch<'a> {
             let why = "say when the model is to be trained anew: by `--alert-rate`, `--drift-rows`, `--min-precision` or `--max-age`";
             return Err(AppError::Usage(why.to_owned()));
         }
-        if let Some(folder) = args.log.as_ref().filter(|folder| !folder.is_dir()) {
-            let why = format!(
-                "there is no log `{}`: `netsec serve --log FOLDER` writes one",
-                folder.display()
-            );
-            return Err(AppError::Usage(why));
-        }
+        let is_there = |folder: &&PathBuf| workspace.root().join(folder).is_dir();
         let log = args.log.as_ref();
+        if let Some(folder) = log.filter(|folder| !is_there(folder)) {
+            return Err(no_log(folder));
+        }
         let runs = workspace.reading()?.ledger.runs()?;
         let of_pipeline = runs.iter().filter(|run| run.pipeline == pipeline);
         Ok(Some(Self {

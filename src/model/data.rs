@@ -99,6 +99,14 @@ impl TrainingSet {
         rows.iter().map(|row| self.weight(*row)).collect()
     }
 
+    /// Returns the same; none where all rows count the same.
+    pub fn weights_given(&self, rows: &[u32]) -> Vec<f64> {
+        match self.weights.is_empty() {
+            true => Vec::new(),
+            false => self.weights_of(rows),
+        }
+    }
+
     /// Returns all rows.
     pub fn rows(&self) -> Vec<u32> {
         (0..self.labels.len() as u32).collect()

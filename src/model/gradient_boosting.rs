@@ -171,10 +171,7 @@ fn early_stopping(task: &FitTask<'_>, hypers: &BoostingHypers) -> (Vec<u32>, Opt
     let held = HeldOutRows {
         x: data.select(&held),
         labels: data.labels.select(&held),
-        weights: match data.weights.is_empty() {
-            true => Vec::new(),
-            false => data.weights_of(&held),
-        },
+        weights: data.weights_given(&held),
     };
     (grown, Some(held))
 }

@@ -106,14 +106,13 @@ pub(crate) fn counts<C: BinCode>(
         ClassWeight::Attack(weight) => [1.0, weight],
         ClassWeight::None => [1.0, 1.0],
     };
-    let counts = GroupCounts::of(bins, labels.rows(), task.rows, weight);
-    match task.data.weights.is_empty() {
-        true => counts,
-        false => {
-            let counting = task.data.weights_of(task.rows);
-            counts.counting(bins, labels.rows(), task.rows, &counting)
-        }
-    }
+    let counting = task.data.weights_given(task.rows);
+    GroupCounts::of(bins, labels.rows(), task.rows, weight).counting(
+        bins,
+        labels.rows(),
+        task.rows,
+        &counting,
+    )
 }
 
 /// Rows of several classes as trees are grown from them.
@@ -136,14 +135,13 @@ pub(crate) fn members<C: BinCode>(
     };
     let attacks = labels.classes().attacks();
     let weights = counts.iter().zip(attacks).map(weigh).collect();
-    let members = ClassMembers::of(bins, labels.rows(), task.rows, weights);
-    match task.data.weights.is_empty() {
-        true => members,
-        false => {
-            let counting = task.data.weights_of(task.rows);
-            members.counting(bins, labels.rows(), task.rows, &counting)
-        }
-    }
+    let counting = task.data.weights_given(task.rows);
+    ClassMembers::of(bins, labels.rows(), task.rows, weights).counting(
+        bins,
+        labels.rows(),
+        task.rows,
+        &counting,
+    )
 }
 
 /// Grows a forest of two classes.

@@ -57,10 +57,7 @@ impl WindowCells {
     }
 }
 
-/// Returns of which columns of numbers a table has something else.
-///
-/// # Errors
-/// A column is not there.
+/// Returns the first column that is summed and holds no numbers, with what it holds.
 pub fn no_numbers<'a>(
     features: &'a RollingFeatures,
     columns: &[(String, ColumnType)],

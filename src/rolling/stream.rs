@@ -7,7 +7,7 @@
 //! depends on it and the rows before it alone. So the features of the first rows are the first of
 //! the features, however the rows are cut into pieces.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use rayon::iter::{IntoParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ pub struct RollingStream {
     /// The latest time, and the number of the row that had it.
     clock: Option<(i64, u64)>,
     /// By how much a row was behind the clock at most.
-    pub latest_ms: i64,
+    pub behind_ms: i64,
 }
 
 /// What is told of rows by those before them.
@@ -82,7 +82,7 @@ struct StoredStream {
     format: u32,
     rows: u64,
     clock: Option<(i64, u64)>,
-    latest_ms: i64,
+    behind_ms: i64,
     windows: Vec<StoredWindow>,
 }
 
@@ -95,7 +95,7 @@ impl RollingStream {
             windows,
             rows: 0,
             clock: None,
-            latest_ms: 0,
+            behind_ms: 0,
         }
     }
 
@@ -106,16 +106,12 @@ impl RollingStream {
     /// A column is not there.
     pub fn push(&mut self, table: &Table) -> Result<PastFeatures, TableError> {
         let cells = WindowCells::read(&self.features, table)?;
-        let mut faults = Vec::new();
-        let times = self.arrivals(&cells.times, &mut faults);
-        if !faults.is_empty() {
-            let written = table.texts(&self.features.time)?;
-            for (row, why) in &mut faults {
-                if why.is_empty() {
-                    *why = self.no_time(written[*row].as_deref());
-                }
-            }
-        }
+        // What stands in place of a time is read only to be told.
+        let written = match cells.times.contains(&None) {
+            true => table.texts(&self.features.time)?,
+            false => Vec::new(),
+        };
+        let (times, faults) = self.arrivals(&cells.times, &written);
         let first = self.rows;
         let told: Vec<Vec<Vec<f64>>> = self
             .windows
@@ -156,17 +152,18 @@ impl RollingStream {
         }
     }
 
-    /// Returns when each row comes by the clock, if it does; a fault without words where its time
-    /// is none.
+    /// Returns when each row comes by the clock, if it does, and why others do not; `written` are the
+    /// cells of the times, where some are none.
     fn arrivals(
         &mut self,
         times: &[Option<i64>],
-        faults: &mut Vec<(usize, String)>,
-    ) -> Vec<Option<i64>> {
+        written: &[Option<String>],
+    ) -> (Vec<Option<i64>>, Vec<(usize, String)>) {
         let mut arrivals = Vec::with_capacity(times.len());
+        let mut faults = Vec::new();
         for (at, time) in times.iter().enumerate() {
             let Some(time) = *time else {
-                faults.push((at, String::new()));
+                faults.push((at, self.no_time(written[at].as_deref())));
                 arrivals.push(None);
                 continue;
             };
@@ -186,7 +183,7 @@ impl RollingStream {
                 arrivals.push(None);
                 continue;
             }
-            self.latest_ms = self.latest_ms.max(behind);
+            self.behind_ms = self.behind_ms.max(behind);
             self.clock = Some(if time >= clock {
                 (time, row)
             } else {
@@ -194,7 +191,7 @@ impl RollingStream {
             });
             arrivals.push(Some(time.max(clock)));
         }
-        arrivals
+        (arrivals, faults)
     }
 
     /// Returns what is remembered, to go on from: MessagePack, versioned.
@@ -203,7 +200,7 @@ impl RollingStream {
             format: FORMAT,
             rows: self.rows,
             clock: self.clock,
-            latest_ms: self.latest_ms,
+            behind_ms: self.behind_ms,
             windows: self.windows.iter().map(WindowRows::stored).collect(),
         };
         rmp_serde::to_vec(&stored).expect("plain data serialises")
@@ -222,7 +219,7 @@ impl RollingStream {
             return Err(TableError(why.to_owned()));
         }
         (stream.rows, stream.clock) = (stored.rows, stored.clock);
-        stream.latest_ms = stored.latest_ms;
+        stream.behind_ms = stored.behind_ms;
         for (window, keys) in stream.windows.iter_mut().zip(stored.windows) {
             let (values, numbers) = (window.values.len(), window.numbers.len());
             let fits = |(_, rows): &(u64, StoredKeyWindow)| KeyWindow::fits(rows, values, numbers);
@@ -397,10 +394,7 @@ fn bound(number: f64) -> f64 {
     if number.is_finite() { number } else { f64::NAN }
 }
 
-fn columns<'a, T>(
-    cells: &'a std::collections::BTreeMap<String, Vec<T>>,
-    names: &[String],
-) -> Vec<&'a [T]> {
+fn columns<'a, T>(cells: &'a BTreeMap<String, Vec<T>>, names: &[String]) -> Vec<&'a [T]> {
     names.iter().map(|name| cells[name].as_slice()).collect()
 }
 

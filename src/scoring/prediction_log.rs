@@ -204,13 +204,9 @@ impl PredictionEntry {
     ) {
         let count = self.probabilities.len();
         counts.rows += count as u64;
-        let Some(columns) = self.columns_for(scorer) else {
+        let Some(rows) = self.rows_for(scorer) else {
             counts.not_kept += count as u64;
             return;
-        };
-        let rows = ReadRows {
-            columns,
-            errors: vec![None; count],
         };
         for (row, verdict) in scorer.score_read(rows).iter().enumerate() {
             let is_unread = |row| self.unread.binary_search(&row).is_ok();
@@ -232,8 +228,21 @@ impl PredictionEntry {
         }
     }
 
+    /// Returns its rows as the model read them, if all columns were kept: those that could not be
+    /// read have an error.
+    pub fn rows_for(&self, scorer: &Scorer) -> Option<ReadRows> {
+        let columns = self.columns_for(scorer)?;
+        let mut errors = vec![None; self.probabilities.len()];
+        for row in &self.unread {
+            if let Some(error) = errors.get_mut(*row as usize) {
+                *error = Some(String::new());
+            }
+        }
+        Some(ReadRows { columns, errors })
+    }
+
     /// Returns the cells of all columns that a model needs, if all were kept.
-    pub(crate) fn columns_for(&self, scorer: &Scorer) -> Option<Vec<ColumnCells>> {
+    fn columns_for(&self, scorer: &Scorer) -> Option<Vec<ColumnCells>> {
         let count = self.probabilities.len();
         let column = |input: &RequiredColumn| {
             let column = self.columns.iter().find(|known| known.name == input.name)?;

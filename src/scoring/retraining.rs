@@ -10,7 +10,6 @@ use std::fmt;
 use crate::frame::table::{Table, TableError};
 use crate::scoring::live_drift::LiveDrift;
 use crate::scoring::prediction_log::PredictionEntry;
-use crate::scoring::read_rows::ReadRows;
 use crate::scoring::scorer::Scorer;
 use crate::stats::adwin::{AdaptiveWindow, MeanChange};
 use crate::stats::binomial::clopper_pearson;
@@ -199,20 +198,5 @@ impl RetrainingWatch {
     pub fn age(&self, age_ms: u64) -> Option<RetrainingReason> {
         let most = self.terms.max_age_ms?;
         (age_ms >= most).then_some(RetrainingReason::Age(age_ms))
-    }
-}
-
-impl PredictionEntry {
-    /// Returns its rows as the model read them, if all columns were kept: those that could not be
-    /// read have an error.
-    pub fn rows_for(&self, scorer: &Scorer) -> Option<ReadRows> {
-        let columns = self.columns_for(scorer)?;
-        let mut errors = vec![None; self.probabilities.len()];
-        for row in &self.unread {
-            if let Some(error) = errors.get_mut(*row as usize) {
-                *error = Some(String::new());
-            }
-        }
-        Some(ReadRows { columns, errors })
     }
 }

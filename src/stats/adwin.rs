@@ -61,16 +61,6 @@ impl AdaptiveWindow {
         }
     }
 
-    /// Returns how many numbers the window holds.
-    pub fn len(&self) -> u64 {
-        self.count
-    }
-
-    /// Returns whether it holds none.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
     /// Returns the mean over the window; 0 of none.
     pub fn mean(&self) -> f64 {
         if self.count == 0 {

@@ -16,8 +16,7 @@ pub struct ClassMember {
     pub class: u16,
     /// How many they are.
     pub n: u32,
-    /// What one of them weighs, in the mean, and how much it counts.
-    each: f64,
+    /// How much one of them counts, in the mean.
     counting: f64,
     /// What they weigh together.
     pub weight: f64,
@@ -30,8 +29,6 @@ pub struct ClassMembers {
     pub members: Vec<ClassMember>,
     /// What a row of each class weighs.
     weight: Vec<f64>,
-    /// Whether rows count differently.
-    is_counting: bool,
 }
 
 impl ClassMembers {
@@ -52,21 +49,17 @@ impl ClassMembers {
                 group,
                 class,
                 n,
-                each: weight[usize::from(class)],
                 counting: 1.0,
                 weight: f64::from(n) * weight[usize::from(class)],
             }
         };
         let members = keys.chunk_by(|a, b| a == b).map(member).collect();
-        Self {
-            members,
-            weight,
-            is_counting: false,
-        }
+        Self { members, weight }
     }
 
-    /// Lets rows count differently: as much as `counts` says, row by row. Rows of one group and one
-    /// class are one to a tree, and count as much as they do together.
+    /// Lets rows count differently: as much as `counts` says, row by row; where it is empty, all count
+    /// the same. Rows of one group and one class are one to a tree, and count as much as they do
+    /// together.
     #[must_use]
     pub fn counting<C: BinCode>(
         mut self,
@@ -75,6 +68,9 @@ impl ClassMembers {
         rows: &[u32],
         counts: &[f64],
     ) -> Self {
+        if counts.is_empty() {
+            return self;
+        }
         let places = self.members.iter().zip(0_usize..);
         let places: BTreeMap<(u32, u16), usize> = places
             .map(|(member, at)| ((member.group, member.class), at))
@@ -85,11 +81,9 @@ impl ClassMembers {
             sums[places[&key]] += count;
         }
         for (member, sum) in self.members.iter_mut().zip(sums) {
-            member.weight = sum * member.each;
+            member.weight = sum * self.weight[usize::from(member.class)];
             member.counting = sum / f64::from(member.n);
-            member.each *= member.counting;
         }
-        self.is_counting = true;
         self
     }
 
@@ -121,8 +115,8 @@ impl ClassMembers {
             .collect()
     }
 
-    fn with(member: ClassMember, n: u32) -> Option<ClassMember> {
-        let weight = f64::from(n) * member.each;
+    fn with(&self, member: ClassMember, n: u32) -> Option<ClassMember> {
+        let weight = f64::from(n) * self.weight[usize::from(member.class)] * member.counting;
         (n > 0).then_some(ClassMember {
             n,
             weight,
@@ -132,38 +126,31 @@ impl ClassMembers {
 
     /// Draws as many rows as there are, with replacement: each as often as it counts.
     pub(crate) fn resampled(&self, random: &mut ChaCha8Rng) -> Vec<ClassMember> {
-        if self.is_counting {
-            return self.resampled_counting(random);
-        }
-        let owners = self.members.iter().zip(0_u32..);
-        let owners = owners.flat_map(|(member, at)| (0..member.n).map(move |_| at));
-        let owners: Vec<u32> = owners.collect();
         let mut drawn = vec![0_u32; self.members.len()];
-        for _ in 0..owners.len() {
-            drawn[owners[below(random, owners.len())] as usize] += 1;
-        }
-        let members = self.members.iter().zip(drawn);
-        members
-            .filter_map(|(member, n)| Self::with(*member, n))
-            .collect()
-    }
-
-    fn resampled_counting(&self, random: &mut ChaCha8Rng) -> Vec<ClassMember> {
-        let each = self.members.iter();
-        let urn = WeightedUrn::new(each.map(|member| f64::from(member.n) * member.counting));
         let rows: u32 = self.members.iter().map(|member| member.n).sum();
-        let mut drawn = vec![0_u32; self.members.len()];
-        for _ in 0..rows {
-            drawn[urn.draw(random)] += 1;
+        if self.members.iter().all(|member| member.counting == 1.0) {
+            let owners = self.members.iter().zip(0_u32..);
+            let owners = owners.flat_map(|(member, at)| (0..member.n).map(move |_| at));
+            let owners: Vec<u32> = owners.collect();
+            for _ in 0..rows {
+                drawn[owners[below(random, owners.len())] as usize] += 1;
+            }
+        } else {
+            let each = self.members.iter();
+            let urn = WeightedUrn::new(each.map(|member| f64::from(member.n) * member.counting));
+            for _ in 0..rows {
+                drawn[urn.draw(random)] += 1;
+            }
         }
-        let drawn = self.members.iter().zip(drawn).filter(|(_, n)| *n > 0);
         // How much a row counts is told by how often it was drawn.
-        let member = |(member, n): (&ClassMember, u32)| ClassMember {
-            n,
-            weight: f64::from(n) * self.weight[usize::from(member.class)],
+        let once = |member: &ClassMember| ClassMember {
+            counting: 1.0,
             ..*member
         };
-        drawn.map(member).collect()
+        let members = self.members.iter().zip(drawn);
+        members
+            .filter_map(|(member, n)| self.with(once(member), n))
+            .collect()
     }
 
     /// Draws a share of the rows without replacement.
@@ -181,7 +168,7 @@ impl ClassMembers {
                 wanted -= usize::from(is_taken);
                 taken += u32::from(is_taken);
             }
-            drawn.extend(Self::with(*member, taken));
+            drawn.extend(self.with(*member, taken));
         }
         drawn
     }

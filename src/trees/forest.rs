@@ -47,8 +47,9 @@ impl GroupCounts {
         }
     }
 
-    /// Lets rows count differently: as much as `counts` says, row by row. Rows of one group and one
-    /// class are one to a tree, and count as much as they do together.
+    /// Lets rows count differently: as much as `counts` says, row by row; where it is empty, all count
+    /// the same. Rows of one group and one class are one to a tree, and count as much as they do
+    /// together.
     #[must_use]
     pub fn counting<C: BinCode>(
         mut self,
@@ -57,6 +58,9 @@ impl GroupCounts {
         rows: &[u32],
         counts: &[f64],
     ) -> Self {
+        if counts.is_empty() {
+            return self;
+        }
         let mut sums = vec![[0.0; 2]; self.rows.len()];
         for (row, count) in rows.iter().zip(counts) {
             let class = usize::from(classes[*row as usize]);

@@ -113,7 +113,7 @@ impl<'a> PartChain<'a> {
                 let told = ToldPart {
                     rows: whole.height() as u64,
                     columns: whole.columns()?,
-                    late_ms: stream.latest_ms,
+                    late_ms: stream.behind_ms,
                     forgotten: stream.forgotten(),
                 };
                 let told = serde_json::to_vec(&told).expect("plain data serialises");
