@@ -203,3 +203,36 @@ pub fn html(timeline: &RunTimeline) -> String {
     body.push_str("</table>\n");
     html::page(&format!("Run {}", timeline.run), "", &body)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_waited_for_what_ended_last_of_what_was_needed() {
+        let bar = |id: &str, start_ms, end_ms| TimelineBar {
+            id: id.to_owned(),
+            lane: 0,
+            start_ms,
+            end_ms,
+            outcome: StageOutcome::Made,
+            critical: false,
+        };
+        let mut bars = vec![
+            bar("slow", 0, 200),
+            bar("quick", 0, 10),
+            bar("both", 200, 220),
+            bar("apart", 10, 215),
+            bar("end", 220, 230),
+        ];
+        let needs = |of: &[&str]| of.iter().map(|id| (*id).to_owned()).collect();
+        let needed = BTreeMap::from([
+            ("both".to_owned(), needs(&["slow", "quick"])),
+            ("end".to_owned(), needs(&["both"])),
+        ]);
+        mark(&mut bars, &needed);
+        let marked = bars.iter().filter(|bar| bar.critical);
+        let marked: Vec<&str> = marked.map(|bar| bar.id.as_str()).collect();
+        assert_eq!(marked, ["slow", "both", "end"]);
+    }
+}

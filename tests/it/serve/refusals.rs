@@ -222,9 +222,12 @@ fn more_requests_than_there_is_room_for_are_sent_away() {
     let mut slow = TcpStream::connect(&server.address).unwrap();
     let head = "POST /v1/score HTTP/1.1\r\nhost: netsec\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
     slow.write_all(head.as_bytes()).unwrap();
-    while server.metric("netsec_requests_in_flight") < 1.0 {}
     let body = format!("{{\"rows\": [{ROW}]}}");
-    let busy = server.post("/v1/score", &body);
+    // It takes it some time after it has connected.
+    let mut answers = (0..10_000).map(|_| server.post("/v1/score", &body));
+    let busy = answers
+        .find(|answer| answer.status != 200)
+        .expect("it is taken");
     is(&busy, 503, "busy");
     assert_eq!(busy.header("retry-after"), Some("1"));
     assert_eq!(server.get("/v2/health/ready").status, 200);
